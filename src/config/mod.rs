@@ -1,0 +1,7 @@
+//! Text → document and diagnostics: parse, merge, placeholders, policies, JSON Schema. Keys keep Ocelot's words here.
+
+pub mod diagnostics;
+pub mod span;
+
+pub use diagnostics::{Code, Diagnostic, Diagnostics, Severity};
+pub use span::{FileId, Span, Spanned};

@@ -41,16 +41,32 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    pub fn error(&mut self, code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> &mut Diagnostic {
+    pub fn error(
+        &mut self,
+        code: Code,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
         self.add(Severity::Error, code, span.into(), message.into())
     }
 
-    pub fn warning(&mut self, code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> &mut Diagnostic {
+    pub fn warning(
+        &mut self,
+        code: Code,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
         self.add(Severity::Warning, code, span.into(), message.into())
     }
 
     /// An error, or a warning where the document asks for Ocelot's leniency.
-    pub fn lenient(&mut self, ocelot: bool, code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> &mut Diagnostic {
+    pub fn lenient(
+        &mut self,
+        ocelot: bool,
+        code: Code,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
         let severity = if ocelot { Severity::Warning } else { Severity::Error };
         self.add(severity, code, span.into(), message.into())
     }
@@ -59,7 +75,13 @@ impl Diagnostics {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
-    fn add(&mut self, severity: Severity, code: Code, span: Option<Span>, message: String) -> &mut Diagnostic {
+    fn add(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        span: Option<Span>,
+        message: String,
+    ) -> &mut Diagnostic {
         self.list.push(Diagnostic { severity, code, message, span, help: Vec::new() });
         let last = self.list.len() - 1;
         &mut self.list[last]

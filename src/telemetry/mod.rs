@@ -1,1 +1,12 @@
-//! 
+//! What the gateway says about itself: counters that cost a request a handful of plain stores, and the access
+//! record. Floor 1: knows nothing of routes or sockets, only labels and numbers.
+
+pub mod access;
+pub mod counters;
+mod export;
+mod json;
+pub mod metrics;
+
+pub use access::{AccessLog, Record};
+pub use counters::RouteMetrics;
+pub use metrics::{Metrics, Reload};

@@ -1,0 +1,196 @@
+//! Counters kept per worker and summed when somebody scrapes.
+//!
+//! A worker writes only its own shard, so an increment is a plain load and store: no locked instruction, no cache
+//! line that travels between cores.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Upper bounds of the latency buckets, in seconds; what is slower falls into `+Inf`.
+pub const BOUNDS: [f64; 15] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+/// The same bounds in microseconds, which is what a request is compared with.
+const BOUNDS_US: [u64; 15] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 60_000_000,
+];
+
+/// The status classes a request can end in.
+pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// A number that only one worker writes and anybody reads.
+#[derive(Debug, Default)]
+pub(super) struct Own(AtomicU64);
+
+impl Own {
+    pub(super) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One worker's part of a route's numbers; three cache lines, the first holds what every request touches.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Shard {
+    begun: Own,
+    classes: [Own; 5],
+    sum_ns: Own,
+    slow: Own,
+    buckets: [Own; 15],
+}
+
+/// The numbers of one route, kept across reloads as long as its label lives.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    label: Box<str>,
+    shards: Box<[Shard]>,
+}
+
+impl RouteMetrics {
+    pub(super) fn new(label: &str, workers: usize) -> Self {
+        RouteMetrics { label: label.into(), shards: (0..workers.max(1)).map(|_| Shard::default()).collect() }
+    }
+
+    /// The label these numbers are exported under.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// A request entered; `end` must follow on the same worker. An unknown worker counts nowhere.
+    pub fn begin(&self, worker: usize) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.begun.add(1);
+        }
+    }
+
+    /// The request is over, with the status the client got (499 when it left) and the time it took.
+    pub fn end(&self, worker: usize, status: u16, elapsed: Duration) {
+        let Some(shard) = self.shards.get(worker) else { return };
+        shard.classes[class(status)].add(1);
+        shard.sum_ns.add(elapsed.as_nanos() as u64);
+        bucket(shard, elapsed.as_micros() as u64).add(1);
+    }
+
+    /// Sums the shards. Ends are read before beginnings, so the difference is never negative.
+    pub fn totals(&self) -> Totals {
+        let mut t = Totals::default();
+        for s in &self.shards {
+            let ended: u64 = add_up(&mut t.classes, &s.classes);
+            add_up(&mut t.buckets, &s.buckets);
+            t.slow += s.slow.get();
+            t.sum_ns += s.sum_ns.get();
+            t.in_flight += s.begun.get().saturating_sub(ended);
+        }
+        t
+    }
+}
+
+/// One route's numbers at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests by class, in the order of [`CLASSES`].
+    pub classes: [u64; 5],
+    /// Requests by latency, in the order of [`BOUNDS`], not cumulative.
+    pub buckets: [u64; 15],
+    /// Requests slower than the last bound.
+    pub slow: u64,
+    /// Time of all requests together.
+    pub sum_ns: u64,
+    /// Begun and not ended.
+    pub in_flight: u64,
+}
+
+impl Totals {
+    /// Requests that ended.
+    pub fn ended(&self) -> u64 {
+        self.classes.iter().sum()
+    }
+}
+
+fn add_up<const N: usize>(to: &mut [u64; N], from: &[Own; N]) -> u64 {
+    let mut sum = 0;
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from.get();
+        sum += from.get();
+    }
+    sum
+}
+
+/// 100–199 is 0 … 500 and above is 4; a number outside HTTP counts as our own fault.
+fn class(status: u16) -> usize {
+    match status {
+        100..=199 => 0,
+        200..=299 => 1,
+        300..=399 => 2,
+        400..=499 => 3,
+        _ => 4,
+    }
+}
+
+/// Walks up from the fastest bucket, because that is where most requests end.
+fn bucket(shard: &Shard, us: u64) -> &Own {
+    match BOUNDS_US.iter().position(|bound| us <= *bound) {
+        Some(i) => &shard.buckets[i],
+        None => &shard.slow,
+    }
+}
+
+/// The connections of one worker.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Connections {
+    pub(super) accepted: Own,
+    pub(super) closed: Own,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_counts_once_in_its_class_its_bucket_and_the_sum() {
+        let m = RouteMetrics::new("orders", 2);
+        m.begin(0);
+        m.end(0, 204, Duration::from_micros(500));
+        m.begin(1);
+        m.end(1, 499, Duration::from_secs(61));
+        let t = m.totals();
+        assert_eq!((t.classes, t.in_flight, t.ended()), ([0, 1, 0, 1, 0], 0, 2));
+        assert_eq!((t.buckets[0], t.slow), (1, 1), "a bound belongs to its bucket; 61 s is beyond all");
+        assert_eq!(t.sum_ns, 61_000_500_000);
+    }
+
+    #[test]
+    fn requests_in_flight_are_those_begun_and_not_ended() {
+        let m = RouteMetrics::new("orders", 1);
+        m.begin(0);
+        m.begin(0);
+        m.end(0, 200, Duration::ZERO);
+        assert_eq!(m.totals().in_flight, 1);
+    }
+
+    #[test]
+    fn a_worker_that_does_not_exist_counts_nowhere() {
+        let m = RouteMetrics::new("orders", 1);
+        m.begin(7);
+        m.end(7, 200, Duration::ZERO);
+        assert_eq!(m.totals(), Totals::default());
+    }
+
+    #[test]
+    fn seconds_and_microseconds_name_the_same_bounds() {
+        for (s, us) in BOUNDS.iter().zip(BOUNDS_US) {
+            assert_eq!((s * 1e6).round() as u64, us);
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_one_worker_fill_three_cache_lines() {
+        assert_eq!(size_of::<Shard>(), 192);
+    }
+}

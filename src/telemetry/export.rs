@@ -1,0 +1,162 @@
+//! Hands the numbers to the `prometheus` crate: shards are summed here, once a scrape.
+
+use super::counters::{BOUNDS, CLASSES, RouteMetrics, Totals};
+use super::metrics::{Metrics, Reload};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+/// Name, help, type and label names of everything exported. The reference in `docs/` is checked against it.
+pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 11] = [
+    (
+        "margay_requests_total",
+        "Requests that ended, by route and status class; 499 (the client left) is in 4xx.",
+        MetricType::COUNTER,
+        &["route", "code_class"],
+    ),
+    (
+        "margay_request_duration_seconds",
+        "From the request head to the last byte of the response; present once a route was used.",
+        MetricType::HISTOGRAM,
+        &["route"],
+    ),
+    ("margay_requests_in_flight", "Requests begun and not ended.", MetricType::GAUGE, &["route"]),
+    (
+        "margay_refused_total",
+        "Problems the gateway answered with itself, by their `why`.",
+        MetricType::COUNTER,
+        &["why"],
+    ),
+    ("margay_connections", "Client connections by state.", MetricType::GAUGE, &["state"]),
+    (
+        "margay_connections_accepted_total",
+        "Client connections accepted since the start.",
+        MetricType::COUNTER,
+        &[],
+    ),
+    ("margay_reloads_total", "Reloads by outcome.", MetricType::COUNTER, &["outcome"]),
+    ("margay_plan_since_seconds", "Unix time at which the current plan took over.", MetricType::GAUGE, &[]),
+    ("margay_plan_info", "1; the label names the current plan.", MetricType::GAUGE, &["id"]),
+    (
+        "margay_access_log_dropped_total",
+        "Access log lines dropped because the reader was too slow.",
+        MetricType::COUNTER,
+        &[],
+    ),
+    ("margay_build_info", "1; the label names the version.", MetricType::GAUGE, &["version"]),
+];
+
+/// The one collector of the registry.
+pub(super) struct Export {
+    metrics: Weak<Metrics>,
+    descs: Vec<Desc>,
+}
+
+impl Export {
+    pub(super) fn of(metrics: &Arc<Metrics>) -> Self {
+        let desc = |(name, help, _, labels): &(&str, &str, MetricType, &[&str])| {
+            let labels = labels.iter().map(|l| (*l).to_owned()).collect();
+            Desc::new((*name).to_owned(), (*help).to_owned(), labels, HashMap::new()).ok()
+        };
+        Export { metrics: Arc::downgrade(metrics), descs: FAMILIES.iter().filter_map(desc).collect() }
+    }
+}
+
+impl Collector for Export {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Some(metrics) = self.metrics.upgrade() else { return Vec::new() };
+        let routes: Vec<_> = metrics.all_routes().into_iter().map(|r| (r.totals(), r)).collect();
+        let samples = |name: &str| samples(name, &metrics, &routes);
+        FAMILIES.iter().map(|(name, help, kind, _)| family(name, help, *kind, samples(name))).collect()
+    }
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+type Routes = [(Totals, Arc<RouteMetrics>)];
+
+fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
+    match name {
+        "margay_requests_total" => routes.iter().flat_map(by_class).collect(),
+        "margay_request_duration_seconds" => {
+            routes.iter().filter(|(t, _)| t.ended() > 0).map(latency).collect()
+        }
+        "margay_requests_in_flight" => {
+            routes.iter().map(|(t, r)| gauge(t.in_flight, &[("route", r.label())])).collect()
+        }
+        "margay_refused_total" => {
+            m.refusal_totals().iter().map(|(why, n)| counter(*n, &[("why", why)])).collect()
+        }
+        "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
+        "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
+        "margay_reloads_total" => {
+            Reload::ALL.iter().map(|o| counter(m.reload_total(*o), &[("outcome", o.name())])).collect()
+        }
+        "margay_plan_since_seconds" => vec![gauge(m.current_plan().since, &[])],
+        "margay_plan_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
+        "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
+        "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
+        _ => Vec::new(),
+    }
+}
+
+fn by_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {
+    let labels = |class| [("code_class", class), ("route", route.label())];
+    totals.classes.iter().zip(CLASSES).map(|(n, class)| counter(*n, &labels(class))).collect()
+}
+
+fn latency((totals, route): &(Totals, Arc<RouteMetrics>)) -> Metric {
+    let mut below = 0;
+    let buckets = totals.buckets.iter().zip(BOUNDS).map(|(n, bound)| {
+        below += n;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(below);
+        bucket
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(below + totals.slow);
+    histogram.set_sample_sum(totals.sum_ns as f64 / 1e9);
+    let mut metric = labelled(&[("route", route.label())]);
+    metric.set_histogram(histogram);
+    metric
+}
+
+fn counter(n: u64, labels: &[(&str, &str)]) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(n as f64);
+    let mut metric = labelled(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+fn gauge(n: u64, labels: &[(&str, &str)]) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(n as f64);
+    let mut metric = labelled(labels);
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn labelled(labels: &[(&str, &str)]) -> Metric {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    Metric::from_label(labels.iter().map(pair).collect())
+}

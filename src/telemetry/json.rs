@@ -1,0 +1,113 @@
+//! Writes one flat JSON object into a buffer that is used again and again; no value can break the line.
+
+use std::io::Write;
+
+/// The object being written.
+pub(super) struct Line<'b> {
+    out: &'b mut Vec<u8>,
+    first: bool,
+}
+
+impl<'b> Line<'b> {
+    pub(super) fn begin(out: &'b mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Line { out, first: true }
+    }
+
+    /// A string; bytes that are not UTF-8 become U+FFFD.
+    pub(super) fn text(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.name(name);
+        self.out.push(b'"');
+        escape(self.out, value);
+        self.out.push(b'"');
+        self
+    }
+
+    pub(super) fn number(&mut self, name: &str, value: u64) -> &mut Self {
+        self.value(name, format_args!("{value}"))
+    }
+
+    /// Something that prints without quotes, backslashes and control characters, as a string.
+    pub(super) fn plain(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
+        self.value(name, format_args!("\"{value}\""))
+    }
+
+    /// Something that prints as JSON.
+    pub(super) fn value(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
+        self.name(name);
+        let written = self.out.write_fmt(value);
+        debug_assert!(written.is_ok(), "a Vec takes everything");
+        self
+    }
+
+    pub(super) fn end(self) {
+        self.out.extend_from_slice(b"}\n");
+    }
+
+    fn name(&mut self, name: &str) {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+}
+
+fn escape(out: &mut Vec<u8>, value: &[u8]) {
+    for chunk in value.utf8_chunks() {
+        escape_str(out, chunk.valid());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+/// Copies runs that need nothing, writes the rest as escapes.
+fn escape_str(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' && *byte != 0x7f {
+            continue;
+        }
+        out.extend_from_slice(&bytes[from..at]);
+        let written = match byte {
+            b'"' | b'\\' => out.write_all(&[b'\\', *byte]),
+            _ => write!(out, "\\u{byte:04x}"),
+        };
+        debug_assert!(written.is_ok(), "a Vec takes everything");
+        from = at + 1;
+    }
+    out.extend_from_slice(&bytes[from..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn line(value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut line = Line::begin(&mut out);
+        line.text("v", value).number("n", 7);
+        line.end();
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_one_line_of_valid_json(value: Vec<u8>) {
+            let out = line(&value);
+            let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            prop_assert_eq!(read["v"].as_str().unwrap(), String::from_utf8_lossy(&value));
+            prop_assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+        }
+
+        #[test]
+        fn text_comes_back_as_it_was(value: String) {
+            let read: serde_json::Value = serde_json::from_slice(&line(value.as_bytes())).unwrap();
+            prop_assert_eq!(read["v"].as_str().unwrap(), value);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! All numbers of the process, and the handles through which the other floors count.
+
+use super::counters::{Connections, RouteMetrics};
+use super::export::Export;
+use prometheus::{Registry, TextEncoder};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The label of requests that never found a route.
+pub const NO_ROUTE: &str = "(none)";
+
+/// How many kinds of refusal are told apart; the vocabulary is ours and shorter than this.
+const REFUSALS: usize = 128;
+
+/// What became of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The new document became the plan.
+    Applied,
+    /// The files say what they said before.
+    Unchanged,
+    /// The document has errors; the old plan stays.
+    Refused,
+}
+
+impl Reload {
+    /// All outcomes, in the order they are exported.
+    pub const ALL: [Reload; 3] = [Reload::Applied, Reload::Unchanged, Reload::Refused];
+
+    /// The label value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reload::Applied => "applied",
+            Reload::Unchanged => "unchanged",
+            Reload::Refused => "refused",
+        }
+    }
+}
+
+/// One slot of the table of refusals: claimed by the first request refused for this reason.
+#[derive(Debug, Default)]
+struct Refusal {
+    why: OnceLock<&'static str>,
+    count: AtomicU64,
+}
+
+/// Everything that is counted, for the whole life of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    workers: usize,
+    routes: Mutex<BTreeMap<Box<str>, Arc<RouteMetrics>>>,
+    unrouted: Arc<RouteMetrics>,
+    connections: Box<[Connections]>,
+    refusals: Box<[Refusal]>,
+    reloads: [AtomicU64; 3],
+    plan: Mutex<Plan>,
+    dropped_lines: Arc<AtomicU64>,
+    registry: Registry,
+}
+
+/// What is known of the plan that serves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    pub(super) id: String,
+    pub(super) since: u64,
+}
+
+impl Metrics {
+    /// Counters for this many workers, numbered from 0.
+    pub fn new(workers: usize) -> Arc<Metrics> {
+        let workers = workers.max(1);
+        let metrics = Arc::new(Metrics {
+            workers,
+            routes: Mutex::default(),
+            unrouted: Arc::new(RouteMetrics::new(NO_ROUTE, workers)),
+            connections: (0..workers).map(|_| Connections::default()).collect(),
+            refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
+            reloads: Default::default(),
+            plan: Mutex::default(),
+            dropped_lines: Arc::default(),
+            registry: Registry::new(),
+        });
+        let registered = metrics.registry.register(Box::new(Export::of(&metrics)));
+        debug_assert!(registered.is_ok(), "a new registry takes its only collector: {registered:?}");
+        metrics
+    }
+
+    /// The handle of a route; the same label always gives the same handle, so numbers survive a reload.
+    pub fn route(&self, label: &str) -> Arc<RouteMetrics> {
+        let mut routes = lock(&self.routes);
+        if let Some(known) = routes.get(label) {
+            return known.clone();
+        }
+        let new = Arc::new(RouteMetrics::new(label, self.workers));
+        routes.insert(label.into(), new.clone());
+        new
+    }
+
+    /// The handle of requests that found no route or were refused before one was looked for.
+    pub fn unrouted(&self) -> &Arc<RouteMetrics> {
+        &self.unrouted
+    }
+
+    /// Forgets every route whose label is not among these; requests still on their way keep their handle.
+    pub fn retire(&self, live: &HashSet<&str>) {
+        lock(&self.routes).retain(|label, _| live.contains(&**label));
+    }
+
+    /// A connection was accepted on this worker; `closed` must follow there.
+    pub fn accepted(&self, worker: usize) {
+        if let Some(c) = self.connections.get(worker) {
+            c.accepted.add(1);
+        }
+    }
+
+    /// A connection ended on this worker.
+    pub fn closed(&self, worker: usize) {
+        if let Some(c) = self.connections.get(worker) {
+            c.closed.add(1);
+        }
+    }
+
+    /// The gateway itself answered with a problem, for this reason (the `why` of the problem).
+    pub fn refused(&self, why: &'static str) {
+        if let Some(slot) = self.refusals.iter().find(|slot| *slot.why.get_or_init(|| why) == why) {
+            slot.count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A reload ended.
+    pub fn reload(&self, outcome: Reload) {
+        self.reloads[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A plan took over; `id` names its content.
+    pub fn plan(&self, id: &str) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        *lock(&self.plan) = Plan { id: id.to_owned(), since };
+    }
+
+    /// Where the access log counts lines it had to drop.
+    pub fn dropped_lines(&self) -> Arc<AtomicU64> {
+        self.dropped_lines.clone()
+    }
+
+    /// All numbers in Prometheus' text format (`text/plain; version=0.0.4`).
+    pub fn render(&self) -> String {
+        let mut text = String::with_capacity(8 * 1024);
+        match TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+/// What the exporter reads.
+impl Metrics {
+    pub(super) fn all_routes(&self) -> Vec<Arc<RouteMetrics>> {
+        let mut all = vec![self.unrouted.clone()];
+        all.extend(lock(&self.routes).values().cloned());
+        all
+    }
+
+    /// (accepted since the start, open now).
+    pub(super) fn connection_totals(&self) -> (u64, u64) {
+        let closed: u64 = self.connections.iter().map(|c| c.closed.get()).sum();
+        let accepted: u64 = self.connections.iter().map(|c| c.accepted.get()).sum();
+        (accepted, accepted.saturating_sub(closed))
+    }
+
+    pub(super) fn refusal_totals(&self) -> Vec<(&'static str, u64)> {
+        let named =
+            self.refusals.iter().filter_map(|slot| Some((*slot.why.get()?, slot.count.load(Relaxed))));
+        named.collect()
+    }
+
+    pub(super) fn reload_total(&self, outcome: Reload) -> u64 {
+        self.reloads[outcome as usize].load(Relaxed)
+    }
+
+    pub(super) fn current_plan(&self) -> Plan {
+        lock(&self.plan).clone()
+    }
+
+    pub(super) fn dropped_total(&self) -> u64 {
+        self.dropped_lines.load(Relaxed)
+    }
+}
+
+/// A panic elsewhere must not take the numbers away.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_same_label_gives_the_same_handle_until_it_is_retired() {
+        let m = Metrics::new(1);
+        let first = m.route("orders");
+        assert!(Arc::ptr_eq(&first, &m.route("orders")));
+        m.retire(&HashSet::from(["catalog"]));
+        assert!(!Arc::ptr_eq(&first, &m.route("orders")));
+    }
+
+    #[test]
+    fn a_scrape_shows_requests_by_class_latency_and_what_is_in_flight() {
+        let m = Metrics::new(2);
+        let r = m.route("orders");
+        r.begin(0);
+        r.begin(1);
+        r.end(1, 200, Duration::from_millis(2));
+        let text = m.render();
+        for line in [
+            "margay_requests_total{code_class=\"2xx\",route=\"orders\"} 1",
+            "margay_requests_total{code_class=\"5xx\",route=\"orders\"} 0",
+            "margay_requests_in_flight{route=\"orders\"} 1",
+            "margay_request_duration_seconds_bucket{route=\"orders\",le=\"0.001\"} 0",
+            "margay_request_duration_seconds_bucket{route=\"orders\",le=\"0.0025\"} 1",
+            "margay_request_duration_seconds_bucket{route=\"orders\",le=\"+Inf\"} 1",
+            "margay_request_duration_seconds_sum{route=\"orders\"} 0.002",
+            "margay_request_duration_seconds_count{route=\"orders\"} 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_scrape_shows_the_process_reloads_refusals_and_the_plan() {
+        let m = Metrics::new(1);
+        m.accepted(0);
+        m.accepted(0);
+        m.closed(0);
+        m.refused("route.none");
+        m.refused("route.none");
+        m.refused("request.malformed");
+        m.reload(Reload::Refused);
+        m.plan("5f3a");
+        let text = m.render();
+        for line in [
+            "margay_connections{state=\"open\"} 1",
+            "margay_connections_accepted_total 2",
+            "margay_refused_total{why=\"route.none\"} 2",
+            "margay_refused_total{why=\"request.malformed\"} 1",
+            "margay_reloads_total{outcome=\"refused\"} 1",
+            "margay_reloads_total{outcome=\"applied\"} 0",
+            "margay_plan_info{id=\"5f3a\"} 1",
+            "margay_access_log_dropped_total 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+        assert!(text.contains("margay_build_info{version=\""));
+    }
+
+    #[test]
+    fn a_label_with_quotes_and_line_breaks_stays_one_line() {
+        let m = Metrics::new(1);
+        m.route("a\"b\nc\\d");
+        assert!(m.render().contains("route=\"a\\\"b\\nc\\\\d\""));
+    }
+}

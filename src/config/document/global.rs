@@ -1,0 +1,115 @@
+//! `GlobalConfiguration`.
+
+use super::options::*;
+use super::values::{List, Set, Texts, Wait};
+use crate::base::secret::Secret;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Options that hold for every route, unless the route says otherwise. The groups with `RouteKeys` hold only for the
+/// routes whose `Key` is listed there; without it, for all.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct GlobalDocument {
+    /// The public address of the gateway, for `{BaseUrl}`. Default: `http://localhost:5000`.
+    /// Source: Ocelot, Configuration.
+    pub base_url: Set<String>,
+    /// `"Ocelot"`: statuses, error bodies and leniency exactly as Ocelot 25. Default: margay's own.
+    pub compatibility: Set<String>,
+    /// The header that carries the request id. Default: none. Source: Ocelot, Logging.
+    pub request_id_key: Set<String>,
+    /// Who may call. Default: everyone. Source: Ocelot, Authentication.
+    #[serde(rename = "AuthenticationOptions")]
+    pub authentication: Set<GlobalAuthenticationOptions>,
+    /// How long answers are kept. Default: not at all. Source: Ocelot, Caching.
+    #[serde(rename = "CacheOptions")]
+    pub cache: Set<GlobalCacheOptions>,
+    /// Settings of the clients that call services. Source: Ocelot, Configuration.
+    #[serde(rename = "HttpHandlerOptions")]
+    pub http_handler: Set<GlobalHttpHandlerOptions>,
+    /// How one of several addresses is chosen. Default: always the first. Source: Ocelot, Load Balancer.
+    #[serde(rename = "LoadBalancerOptions")]
+    pub load_balancer: Set<GlobalLoadBalancerOptions>,
+    /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
+    #[serde(rename = "QoSOptions")]
+    pub qos: Set<GlobalQosOptions>,
+    /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
+    #[serde(rename = "RateLimitOptions")]
+    pub rate_limit: Set<GlobalRateLimitOptions>,
+    /// How long a service may take to begin its answer: whole seconds, or a duration such as `"1s"`.
+    /// Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
+    pub timeout: Set<Wait>,
+    /// Header name → what is set, or found and replaced, on the way to the service. Default: `{}`.
+    /// Source: Ocelot, Headers Transformation (since 24.1).
+    #[serde(rename = "UpstreamHeaderTransform")]
+    pub request_headers: Texts,
+    /// Header name → what is added, or found and replaced, on the way to the client. Default: `{}`.
+    /// Source: Ocelot, Headers Transformation (since 24.1).
+    #[serde(rename = "DownstreamHeaderTransform")]
+    pub response_headers: Texts,
+    /// Client addresses that are let in or kept out, for routes without lists of their own. Default: all are let in.
+    /// Source: Ocelot, Security (since 23.4.1).
+    #[serde(rename = "SecurityOptions")]
+    pub security: Set<SecurityOptions>,
+    /// Free texts that every route has, unless it has one of the same key. Default: `{}`. Source: Ocelot, Metadata.
+    pub metadata: Texts,
+    /// How the texts of `Metadata` are read. Source: Ocelot, Metadata.
+    pub metadata_options: Set<MetadataOptions>,
+    /// The scheme for services found by discovery without a route; routes do not take it over.
+    /// Source: Ocelot, Service Discovery.
+    #[serde(rename = "DownstreamScheme")]
+    pub scheme: Set<String>,
+    /// The HTTP version for services found by discovery without a route. Source: Ocelot, Service Discovery.
+    #[serde(rename = "DownstreamHttpVersion")]
+    pub http_version: Set<String>,
+    /// How binding that version is. Source: Ocelot, Service Discovery.
+    #[serde(rename = "DownstreamHttpVersionPolicy")]
+    pub http_version_policy: Set<String>,
+    /// Where services are looked up. Default: nowhere. Source: Ocelot, Service Discovery.
+    #[serde(rename = "ServiceDiscoveryProvider")]
+    pub discovery: Set<DiscoveryDocument>,
+    /// Names of policy files whose options every route takes over; the policies of the route are stronger.
+    /// Default: `[]`.
+    pub policies: List<String>,
+    /// Whether services see the Host field of the client instead of their own address. Default: false.
+    pub preserve_host: Set<bool>,
+}
+
+/// The registry in which services are looked up.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DiscoveryDocument {
+    /// `Consul`, `PollConsul`, `Eureka`, `Kube`, `PollKube`, `WatchKube` or `ServiceFabric`.
+    #[serde(rename = "Type")]
+    pub kind: Set<String>,
+    /// The scheme of the registry. Default: `http`.
+    pub scheme: Set<String>,
+    /// The host of the registry. Default: `localhost`.
+    pub host: Set<String>,
+    /// The port of the registry. Default: 0.
+    pub port: Set<i32>,
+    /// The token that the registry asks for. Default: none.
+    pub token: Set<Secret>,
+    /// The key of the configuration in Consul's KV store. Default: `InternalConfiguration`.
+    pub configuration_key: Set<String>,
+    /// Milliseconds between two look-ups. Default: 0.
+    pub polling_interval: Set<i32>,
+    /// The namespace in Kubernetes. Default: none.
+    pub namespace: Set<String>,
+}
+
+/// How the texts of `Metadata` are read.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct MetadataOptions {
+    /// The culture in which numbers are read. Default: that of the process.
+    pub current_culture: Set<String>,
+    /// The .NET `NumberStyles` in which numbers are read. Default: `Any`.
+    pub number_style: Set<String>,
+    /// What separates the items of a list. Default: `[","]`.
+    pub separators: List<String>,
+    /// The .NET `StringSplitOptions`. Default: `None`.
+    pub string_split_option: Set<String>,
+    /// The characters taken off both ends of an item. Default: `[" "]`.
+    pub trim_chars: List<String>,
+}

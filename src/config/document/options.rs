@@ -1,0 +1,223 @@
+//! The option objects of section 2 of Ocelot's vocabulary, each as it stands on a route and, with `RouteKeys`, under
+//! `GlobalConfiguration`.
+
+use super::values::{List, Set};
+use crate::config::Spanned;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Whether a value that is written says nothing all the same: inheritance looks past it.
+pub trait Blank {
+    fn is_blank(&self) -> bool {
+        false
+    }
+}
+
+impl Blank for bool {}
+impl Blank for i32 {}
+impl Blank for i64 {}
+impl Blank for f64 {}
+impl Blank for String {
+    fn is_blank(&self) -> bool {
+        self.trim().is_empty()
+    }
+}
+impl<T> Blank for Vec<T> {
+    fn is_blank(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// `own` unless it is absent or blank, else `other`.
+pub fn stronger<T: Blank + Clone>(own: &Set<T>, other: &Set<T>) -> Set<T> {
+    match own {
+        Some(Spanned { value, .. }) if !value.is_blank() => own.clone(),
+        _ => other.clone().or_else(|| own.clone()),
+    }
+}
+
+/// An option object that routes have and `GlobalConfiguration` has with `RouteKeys` beside it.
+pub trait Options: Default + Clone {
+    /// Whether nothing is written in it: `{}` counts as absent.
+    fn is_empty(&self) -> bool;
+    /// Property by property: this one's value, or `base`'s where this one's is absent or blank.
+    fn over(&self, base: &Self) -> Self;
+}
+
+/// The global form of [`Options`].
+pub trait GlobalOptions {
+    type Of: Options;
+    /// The options without the group.
+    fn options(&self) -> Self::Of;
+    /// The keys of the routes it is for; none or an empty list: all routes.
+    fn route_keys(&self) -> &List<String>;
+}
+
+/// Writes an option object in both its forms, with the property-by-property merge.
+macro_rules! option_objects {
+    ($($(#[$meta:meta])* $name:ident, $global:ident {
+        $($(#[$field_meta:meta])* $field:ident: $kind:ty,)*
+    })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+        #[serde(rename_all = "PascalCase", default)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $kind,)*
+        }
+
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+        #[serde(rename_all = "PascalCase", default)]
+        pub struct $global {
+            $($(#[$field_meta])* pub $field: $kind,)*
+            /// The `Key`s of the routes that these options are for. Default: `[]`, every route.
+            /// Source: Ocelot, Configuration (since 24.1).
+            pub route_keys: List<String>,
+        }
+
+        impl Options for $name {
+            fn is_empty(&self) -> bool {
+                true $(&& self.$field.is_none())*
+            }
+            fn over(&self, base: &Self) -> Self {
+                $name { $($field: stronger(&self.$field, &base.$field),)* }
+            }
+        }
+
+        impl GlobalOptions for $global {
+            type Of = $name;
+            fn options(&self) -> $name {
+                $name { $($field: self.$field.clone(),)* }
+            }
+            fn route_keys(&self) -> &List<String> {
+                &self.route_keys
+            }
+        }
+    )*};
+}
+
+option_objects! {
+    /// Who may call.
+    AuthenticationOptions, GlobalAuthenticationOptions {
+        /// Whether everyone may call, whatever else is set. Default: false. Source: Ocelot, Authentication (since 24.1).
+        allow_anonymous: Set<bool>,
+        /// Scopes of which the caller must have one. Default: `[]`, none is asked for. Source: Ocelot, Authentication.
+        allowed_scopes: List<String>,
+        /// The old form of `AuthenticationProviderKeys`; tried first. Source: Ocelot, Authentication.
+        authentication_provider_key: Set<String>,
+        /// Names of `AuthenticationSchemes`, tried in this order. Default: `[]`. Source: Ocelot, Authentication (since 23.0).
+        authentication_provider_keys: List<String>,
+    }
+
+    /// How long answers are kept.
+    CacheOptions, GlobalCacheOptions {
+        /// Seconds for which an answer is kept. Default: 0, not at all. Source: Ocelot, Caching.
+        ttl_seconds: Set<i32>,
+        /// A name under which answers can be removed together. Default: one of its own for each route. Source: Ocelot, Caching.
+        region: Set<String>,
+        /// The request header whose value is part of the key. Default: `OC-Cache-Control`. Source: Ocelot, Caching.
+        header: Set<String>,
+        /// Whether the body of the request is part of the key. Default: false. Source: Ocelot, Caching (since 23.3).
+        enable_content_hashing: Set<bool>,
+    }
+
+    /// How one of several addresses is chosen.
+    LoadBalancerOptions, GlobalLoadBalancerOptions {
+        /// `NoLoadBalancer`, `RoundRobin`, `LeastConnection` or `CookieStickySessions`, with regard to case.
+        /// Default: `NoLoadBalancer`, always the first. Source: Ocelot, Load Balancer.
+        #[serde(rename = "Type")]
+        kind: Set<String>,
+        /// The cookie of sticky sessions. Default: `.AspNetCore.Session`. Source: Ocelot, Load Balancer.
+        key: Set<String>,
+        /// Milliseconds for which a sticky session lasts unused. Default: 1200000. Source: Ocelot, Load Balancer.
+        expiry: Set<i32>,
+    }
+
+    /// Circuit breaker and time limit.
+    QosOptions, GlobalQosOptions {
+        /// Failures in a row, or calls in the window, before the circuit opens. Default: none, no breaker.
+        /// Source: Ocelot, Quality of Service.
+        minimum_throughput: Set<i32>,
+        /// The old name of `MinimumThroughput`; wins when both are present. Source: Ocelot, Quality of Service.
+        exceptions_allowed_before_breaking: Set<i32>,
+        /// Milliseconds for which an open circuit refuses. Default: 5000. Source: Ocelot, Quality of Service.
+        break_duration: Set<i32>,
+        /// The old name of `BreakDuration`; wins when both are present. Source: Ocelot, Quality of Service.
+        duration_of_break: Set<i32>,
+        /// The part of failed calls, 0 to 1, at which the circuit opens. Default: none, failures in a row are counted.
+        /// Source: Ocelot, Quality of Service (since 24.1).
+        failure_ratio: Set<f64>,
+        /// Milliseconds over which the ratio is taken. Default: 10000. Source: Ocelot, Quality of Service (since 24.1).
+        sampling_duration: Set<i32>,
+        /// Milliseconds that one call may take. Default: none. Source: Ocelot, Quality of Service.
+        timeout: Set<i32>,
+        /// The old name of `Timeout`; wins when both are present. Source: Ocelot, Quality of Service.
+        timeout_value: Set<i32>,
+    }
+
+    /// How often one client may call.
+    RateLimitOptions, GlobalRateLimitOptions {
+        /// Whether the limit is on. Default: true once any option is set. Source: Ocelot, Rate Limiting.
+        enable_rate_limiting: Set<bool>,
+        /// The header by which clients are told apart. Default: `Oc-Client`. Source: Ocelot, Rate Limiting.
+        client_id_header: Set<String>,
+        /// Clients without a limit. Default: `[]`. Source: Ocelot, Rate Limiting.
+        client_whitelist: List<String>,
+        /// Whether answers carry `X-RateLimit-*` and `Retry-After`. Default: true. Source: Ocelot, Rate Limiting.
+        enable_headers: Set<bool>,
+        /// The old, negated form of `EnableHeaders`; wins when both are present. Source: Ocelot, Rate Limiting.
+        disable_rate_limit_headers: Set<bool>,
+        /// Calls in one period. Default: 0. Source: Ocelot, Rate Limiting.
+        limit: Set<i64>,
+        /// The period: a number and `ms`, `s`, `m`, `h` or `d`. Default: `1s`. Source: Ocelot, Rate Limiting.
+        period: Set<String>,
+        /// How long a client waits once it went beyond the limit. Default: `0ms`, until the period ends.
+        /// Source: Ocelot, Rate Limiting (since 24.1).
+        wait: Set<String>,
+        /// The old form of `Wait`, in seconds; wins when both are present. Source: Ocelot, Rate Limiting.
+        period_timespan: Set<f64>,
+        /// The status of a refusal. Default: 429. Source: Ocelot, Rate Limiting.
+        status_code: Set<i32>,
+        /// The old name of `StatusCode`; wins when both are present. Source: Ocelot, Rate Limiting.
+        http_status_code: Set<i32>,
+        /// The body of a refusal; `{0}` is the limit, `{1}` the period. Source: Ocelot, Rate Limiting.
+        quota_message: Set<String>,
+        /// The old name of `QuotaMessage`; wins when both are present. Source: Ocelot, Rate Limiting.
+        quota_exceeded_message: Set<String>,
+        /// What the keys of the counters begin with. Default: `Ocelot.RateLimiting`. Source: Ocelot, Rate Limiting.
+        key_prefix: Set<String>,
+        /// The old name of `KeyPrefix`; wins when both are present. Source: Ocelot, Rate Limiting.
+        rate_limit_counter_prefix: Set<String>,
+    }
+
+    /// Settings of the client that calls a service.
+    HttpHandlerOptions, GlobalHttpHandlerOptions {
+        /// Whether redirects are followed. Default: false. Source: Ocelot, Configuration.
+        allow_auto_redirect: Set<bool>,
+        /// Connections to one address at a time. Default: no limit, which 0 and less mean too. Source: Ocelot, Configuration.
+        max_connections_per_server: Set<i32>,
+        /// Seconds after which a kept connection is not used again. Default: 120. Source: Ocelot, Configuration.
+        pooled_connection_lifetime_seconds: Set<i32>,
+        /// Whether cookies of the service are kept, for all clients together. Default: false. Source: Ocelot, Configuration.
+        use_cookie_container: Set<bool>,
+        /// Whether the proxy of the system is used. Default: false. Source: Ocelot, Configuration.
+        use_proxy: Set<bool>,
+        /// Whether calls are traced. Default: false. Source: Ocelot, Tracing.
+        use_tracing: Set<bool>,
+    }
+}
+
+/// Client addresses that are let in or kept out: addresses, ranges (`10.0.0.1-9`), or networks (`10.0.0.0/8`).
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SecurityOptions {
+    /// Only these are let in. Default: `[]`, all. Source: Ocelot, Security.
+    #[serde(rename = "IPAllowedList")]
+    pub allowed: List<String>,
+    /// These are kept out. Default: `[]`, none. Source: Ocelot, Security.
+    #[serde(rename = "IPBlockedList")]
+    pub blocked: List<String>,
+    /// Whether the allowed ones are taken out of the blocked ones. Default: false. Source: Ocelot, Security.
+    #[serde(rename = "ExcludeAllowedFromBlocked")]
+    pub exclude_allowed: Set<bool>,
+}

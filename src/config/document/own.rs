@@ -1,0 +1,90 @@
+//! The sections that are ours: listeners, administration, limits, forwarded fields, authentication schemes.
+
+use super::values::{List, OneOrMany, Set};
+use crate::base::secret::Secret;
+use crate::base::units::{DurationText, SizeText};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// An address the gateway accepts requests on.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ListenerDocument {
+    /// A name for logs and metrics. Default: the address.
+    pub name: Set<String>,
+    /// Address and port, such as `0.0.0.0:80` or `[::]:8080`; port 0 lets the system choose. Required.
+    pub address: Set<String>,
+}
+
+/// Where the operator asks.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AdministrationDocument {
+    /// Address and port of `/live`, `/ready` and `/metrics`. Default: `127.0.0.1:8081`.
+    pub address: Set<String>,
+}
+
+/// Sizes, counts and times beyond which the gateway refuses or closes. Sizes are texts such as `"4MiB"` or bare
+/// numbers of bytes, times are texts such as `"10s"`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LimitsDocument {
+    /// The longest request line; beyond it 414. 256 bytes to 1 MiB. Default: `16KiB`.
+    pub max_request_line_size: Set<SizeText>,
+    /// All header fields of a request together; beyond it 431. 1 KiB to 16 MiB. Default: `64KiB`.
+    pub max_request_headers_total_size: Set<SizeText>,
+    /// The number of header fields of a request; beyond it 431. 1 to 10000. Default: 128.
+    pub max_request_header_count: Set<i64>,
+    /// The longest body of a request; beyond it 413. Default: no limit; 30000000 bytes under
+    /// `"Compatibility": "Ocelot"`.
+    pub max_request_body_size: Set<SizeText>,
+    /// The time for a complete request head, from its first byte; beyond it 408. 100ms to 1h. Default: `10s`.
+    pub request_headers_timeout: Set<DurationText>,
+    /// The time for which a client connection is kept without a request. 100ms to 1d. Default: `75s`.
+    pub keep_alive_timeout: Set<DurationText>,
+    /// The longest silence within a body, in either direction. 100ms to 1d. Default: `60s`.
+    pub body_idle_timeout: Set<DurationText>,
+    /// The time to connect to a service, the look-up of its name included. 1ms to 10m. Default: `5s`.
+    pub connect_timeout: Set<DurationText>,
+    /// The time for which a connection to a service is kept unused. 1s to 1d. Default: `55s`.
+    pub backend_idle_timeout: Set<DurationText>,
+    /// The time that requests in flight have to finish at shutdown. 0s to 1h. Default: `30s`.
+    pub drain_timeout: Set<DurationText>,
+    /// Client connections at one time. 1 and more. Default: the descriptor limit of the process less 512.
+    pub max_concurrent_connections: Set<i64>,
+    /// Connections of one client address at one time. 1 and more. Default: no limit.
+    pub max_connections_per_client: Set<i64>,
+    /// Requests after which a client connection is closed. 1 and more. Default: no limit.
+    pub max_requests_per_connection: Set<i64>,
+}
+
+/// What is believed of the `X-Forwarded-*` fields of a request, and what is added to them.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ForwardedHeadersDocument {
+    /// The fields that are believed when they come from a trusted proxy: `X-Forwarded-For`, `X-Forwarded-Proto`,
+    /// `X-Forwarded-Host`. Default: all three.
+    pub headers: List<String>,
+    /// Addresses and networks of the proxies that are trusted, such as `10.0.0.0/8` or `::1`. Default: `[]`, none.
+    pub trusted_proxies: List<String>,
+    /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent to services. Default: true; false under
+    /// `"Compatibility": "Ocelot"`.
+    pub add_to_request: Set<bool>,
+}
+
+/// A way for callers to prove who they are.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AuthenticationSchemeDocument {
+    /// `JwtBearer`. Required.
+    #[serde(rename = "Type")]
+    pub kind: Set<String>,
+    /// The `iss` that a token must carry. Default: any.
+    pub issuer: Set<String>,
+    /// The `aud` of which a token must carry one: a text or a list. Default: any.
+    pub audience: Set<OneOrMany>,
+    /// The secret with which tokens are signed (HS256, HS384, HS512). Write it as `${NAME}` or `${file:/path}`.
+    pub signing_key: Set<Secret>,
+    /// The header that carries the token. Default: `Authorization`.
+    pub header: Set<String>,
+}

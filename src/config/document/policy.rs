@@ -1,0 +1,69 @@
+//! A policy file: the part of a route that can be taken over by name.
+
+use super::options::*;
+use super::values::{List, Set, Texts, Wait};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A policy: options that routes, dynamic routes and `GlobalConfiguration` take over by its name. Never templates,
+/// methods, hosts, `Key` or `Compatibility`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PolicyDocument {
+    /// The JSON Schema this file follows; only editors read it.
+    #[serde(rename = "$schema")]
+    pub schema: Set<String>,
+    /// How one of several addresses is chosen.
+    #[serde(rename = "LoadBalancerOptions")]
+    pub load_balancer: Set<LoadBalancerOptions>,
+    /// Who may call.
+    #[serde(rename = "AuthenticationOptions")]
+    pub authentication: Set<AuthenticationOptions>,
+    /// Claim type → value that the caller must carry, all of them.
+    #[serde(rename = "RouteClaimsRequirement")]
+    pub claims_required: Texts,
+    /// Claim type → where its value comes from.
+    #[serde(rename = "AddClaimsToRequest")]
+    pub add_claims: Texts,
+    /// Header name → the claim that becomes its value.
+    #[serde(rename = "AddHeadersToRequest")]
+    pub add_headers: Texts,
+    /// Query parameter → the claim that becomes its value.
+    #[serde(rename = "AddQueriesToRequest")]
+    pub add_queries: Texts,
+    /// Header name → what is set, or found and replaced, on the way to the service.
+    #[serde(rename = "UpstreamHeaderTransform")]
+    pub request_headers: Texts,
+    /// Header name → what is added, or found and replaced, on the way to the client.
+    #[serde(rename = "DownstreamHeaderTransform")]
+    pub response_headers: Texts,
+    /// How long answers are kept.
+    #[serde(rename = "CacheOptions")]
+    pub cache: Set<CacheOptions>,
+    /// How often one client may call.
+    #[serde(rename = "RateLimitOptions")]
+    pub rate_limit: Set<RateLimitOptions>,
+    /// Circuit breaker and time limit.
+    #[serde(rename = "QoSOptions")]
+    pub qos: Set<QosOptions>,
+    /// How long the service may take to begin its answer: whole seconds, or a duration such as `"1s"`.
+    pub timeout: Set<Wait>,
+    /// Settings of the client that calls the service.
+    #[serde(rename = "HttpHandlerOptions")]
+    pub http_handler: Set<HttpHandlerOptions>,
+    /// Whether any certificate of the service is accepted.
+    #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
+    pub accept_any_certificate: Set<bool>,
+    /// Names of stages of your own.
+    #[serde(rename = "DelegatingHandlers")]
+    pub handlers: List<String>,
+    /// The header that carries the request id.
+    pub request_id_key: Set<String>,
+    /// Client addresses that are let in or kept out.
+    #[serde(rename = "SecurityOptions")]
+    pub security: Set<SecurityOptions>,
+    /// Free texts about the route.
+    pub metadata: Texts,
+    /// Whether the service sees the Host field of the client.
+    pub preserve_host: Set<bool>,
+}

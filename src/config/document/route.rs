@@ -1,0 +1,188 @@
+//! `Routes[]` and `DynamicRoutes[]`.
+
+use super::options::*;
+use super::values::{List, Set, Texts, Wait};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A route: which requests it takes, where they go, and what happens on the way.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RouteDocument {
+    /// The path that clients ask for, with `{placeholders}`, and a query template if it contains `?`. Required.
+    /// Source: Ocelot, Routing.
+    #[serde(rename = "UpstreamPathTemplate")]
+    pub client_path: Set<String>,
+    /// The methods the route takes, without regard to case. Default: `[]`, every method. Source: Ocelot, Routing.
+    #[serde(rename = "UpstreamHttpMethod")]
+    pub methods: List<String>,
+    /// The value of the Host field, without port and with regard to case, that the route asks for. Default: any.
+    /// Source: Ocelot, Routing.
+    #[serde(rename = "UpstreamHost")]
+    pub host: Set<String>,
+    /// Header name → template with `{header:name}` placeholders; all must match. Default: `{}`.
+    /// Source: Ocelot, Routing (since 23.3).
+    #[serde(rename = "UpstreamHeaderTemplates")]
+    pub header_templates: Texts,
+    /// Whether the path and the header templates are matched with regard to case. Default: false.
+    /// Source: Ocelot, Routing.
+    #[serde(rename = "RouteIsCaseSensitive")]
+    pub case_sensitive: Set<bool>,
+    /// Higher is tried first; within one priority the order of the file decides; `/{anything}` is always 0.
+    /// Default: 1. Source: Ocelot, Routing.
+    pub priority: Set<i32>,
+    /// The path that the service is asked for; may hold `{placeholders}` and a query. Required.
+    /// Source: Ocelot, Routing.
+    #[serde(rename = "DownstreamPathTemplate")]
+    pub backend_path: Set<String>,
+    /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request. Source: Ocelot, Routing.
+    #[serde(rename = "DownstreamScheme")]
+    pub scheme: Set<String>,
+    /// The addresses of the service. Required, unless `ServiceName` is set. Source: Ocelot, Routing.
+    #[serde(rename = "DownstreamHostAndPorts")]
+    pub endpoints: List<HostAndPort>,
+    /// The method that the service is asked with. Default: the method of the request.
+    /// Source: Ocelot, Method Transformation.
+    #[serde(rename = "DownstreamHttpMethod")]
+    pub backend_method: Set<String>,
+    /// The HTTP version spoken with the service, such as `1.1` or `2.0`. Default: `1.1`. Source: Ocelot, Routing.
+    #[serde(rename = "DownstreamHttpVersion")]
+    pub http_version: Set<String>,
+    /// `RequestVersionExact`, `RequestVersionOrLower` or `RequestVersionOrHigher`. Default: `RequestVersionOrLower`.
+    /// Source: Ocelot, Routing (since 23.3).
+    #[serde(rename = "DownstreamHttpVersionPolicy")]
+    pub http_version_policy: Set<String>,
+    /// A name for the route, by which aggregates and the `RouteKeys` of global options find it. Default: none.
+    /// Source: Ocelot, Aggregation.
+    pub key: Set<String>,
+    /// The name under which discovery knows the service; replaces `DownstreamHostAndPorts`. Default: none.
+    /// Source: Ocelot, Service Discovery.
+    pub service_name: Set<String>,
+    /// The namespace of the service in Kubernetes. Default: that of the provider. Source: Ocelot, Kubernetes.
+    pub service_namespace: Set<String>,
+    /// How one of several addresses is chosen. Default: always the first. Source: Ocelot, Load Balancer.
+    #[serde(rename = "LoadBalancerOptions")]
+    pub load_balancer: Set<LoadBalancerOptions>,
+    /// Who may call. Default: everyone. Source: Ocelot, Authentication.
+    #[serde(rename = "AuthenticationOptions")]
+    pub authentication: Set<AuthenticationOptions>,
+    /// Claim type → value that the caller must carry, all of them. Default: `{}`. Source: Ocelot, Authorization.
+    #[serde(rename = "RouteClaimsRequirement")]
+    pub claims_required: Texts,
+    /// Claim type → where its value comes from. Default: `{}`. Source: Ocelot, Claims Transformation.
+    #[serde(rename = "AddClaimsToRequest")]
+    pub add_claims: Texts,
+    /// Header name → the claim that becomes its value. Default: `{}`. Source: Ocelot, Claims Transformation.
+    #[serde(rename = "AddHeadersToRequest")]
+    pub add_headers: Texts,
+    /// Query parameter → the claim that becomes its value. Default: `{}`. Source: Ocelot, Claims Transformation.
+    #[serde(rename = "AddQueriesToRequest")]
+    pub add_queries: Texts,
+    /// Placeholder of `DownstreamPathTemplate` → the claim that replaces it. Default: `{}`.
+    /// Source: Ocelot, Claims Transformation.
+    #[serde(rename = "ChangeDownstreamPathTemplate")]
+    pub path_claims: Texts,
+    /// Header name → what is set, or found and replaced, on the way to the service. Default: `{}`.
+    /// Source: Ocelot, Headers Transformation.
+    #[serde(rename = "UpstreamHeaderTransform")]
+    pub request_headers: Texts,
+    /// Header name → what is added, or found and replaced, on the way to the client. Default: `{}`.
+    /// Source: Ocelot, Headers Transformation.
+    #[serde(rename = "DownstreamHeaderTransform")]
+    pub response_headers: Texts,
+    /// How long answers are kept. Default: not at all. Source: Ocelot, Caching.
+    #[serde(rename = "CacheOptions")]
+    pub cache: Set<CacheOptions>,
+    /// The old name of `CacheOptions`; wins when both are present. Source: Ocelot, Caching.
+    #[serde(rename = "FileCacheOptions")]
+    pub old_cache: Set<CacheOptions>,
+    /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
+    #[serde(rename = "RateLimitOptions")]
+    pub rate_limit: Set<RateLimitOptions>,
+    /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
+    #[serde(rename = "QoSOptions")]
+    pub qos: Set<QosOptions>,
+    /// How long the service may take to begin its answer, all attempts included: whole seconds, or a duration such
+    /// as `"1s"`. Default: the global one, else 90 seconds. Source: Ocelot, Configuration (since 24.1).
+    pub timeout: Set<Wait>,
+    /// Settings of the client that calls the service. Source: Ocelot, Configuration.
+    #[serde(rename = "HttpHandlerOptions")]
+    pub http_handler: Set<HttpHandlerOptions>,
+    /// Whether any certificate of the service is accepted. Default: false. Source: Ocelot, Configuration.
+    #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
+    pub accept_any_certificate: Set<bool>,
+    /// Names of stages of your own that this route runs. Default: `[]`. Source: Ocelot, Delegating Handlers.
+    #[serde(rename = "DelegatingHandlers")]
+    pub handlers: List<String>,
+    /// The header that carries the request id. Default: the global one, else none. Source: Ocelot, Logging.
+    pub request_id_key: Set<String>,
+    /// Client addresses that are let in or kept out. Default: all are let in. Source: Ocelot, Security.
+    #[serde(rename = "SecurityOptions")]
+    pub security: Set<SecurityOptions>,
+    /// Free texts about the route, for your own stages. Default: `{}`. Source: Ocelot, Metadata (since 23.3).
+    pub metadata: Texts,
+    /// Names of policy files whose options the route takes over, the later the stronger; the route itself is
+    /// stronger still. Default: `[]`.
+    pub policies: List<String>,
+    /// Whether the service sees the Host field of the client instead of its own address. Default: the global one,
+    /// else false.
+    pub preserve_host: Set<bool>,
+}
+
+/// One address of a service.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HostAndPort {
+    /// A host name or an address, without scheme and port. Required.
+    pub host: Set<String>,
+    /// The port, 1 to 65535. Default: 0, which keeps the port of the incoming request.
+    pub port: Set<i32>,
+}
+
+/// Options for one service that is found by discovery, without a route of its own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DynamicRouteDocument {
+    /// The service these options are for. Source: Ocelot, Service Discovery.
+    pub service_name: Set<String>,
+    /// The namespace of the service. Default: any. Source: Ocelot, Service Discovery.
+    pub service_namespace: Set<String>,
+    /// The name by which the `RouteKeys` of global options find it. Default: none. Source: Ocelot, Configuration.
+    pub key: Set<String>,
+    /// `http`, `https`, `ws` or `wss`. Default: the global one. Source: Ocelot, Service Discovery.
+    #[serde(rename = "DownstreamScheme")]
+    pub scheme: Set<String>,
+    /// The HTTP version spoken with the service. Default: the global one. Source: Ocelot, Routing.
+    #[serde(rename = "DownstreamHttpVersion")]
+    pub http_version: Set<String>,
+    /// How binding the version is. Default: the global one. Source: Ocelot, Routing.
+    #[serde(rename = "DownstreamHttpVersionPolicy")]
+    pub http_version_policy: Set<String>,
+    /// Who may call. Source: Ocelot, Authentication.
+    #[serde(rename = "AuthenticationOptions")]
+    pub authentication: Set<AuthenticationOptions>,
+    /// How long answers are kept. Source: Ocelot, Caching.
+    #[serde(rename = "CacheOptions")]
+    pub cache: Set<CacheOptions>,
+    /// Settings of the client that calls the service. Source: Ocelot, Configuration.
+    #[serde(rename = "HttpHandlerOptions")]
+    pub http_handler: Set<HttpHandlerOptions>,
+    /// How one of several instances is chosen. Source: Ocelot, Load Balancer.
+    #[serde(rename = "LoadBalancerOptions")]
+    pub load_balancer: Set<LoadBalancerOptions>,
+    /// Circuit breaker and time limit. Source: Ocelot, Quality of Service.
+    #[serde(rename = "QoSOptions")]
+    pub qos: Set<QosOptions>,
+    /// How often one client may call. Source: Ocelot, Rate Limiting.
+    #[serde(rename = "RateLimitOptions")]
+    pub rate_limit: Set<RateLimitOptions>,
+    /// The old name of `RateLimitOptions`; wins when both are present. Source: Ocelot, Rate Limiting.
+    #[serde(rename = "RateLimitRule")]
+    pub old_rate_limit: Set<RateLimitOptions>,
+    /// How long the service may take to begin its answer: whole seconds, or a duration. Default: the global one.
+    pub timeout: Set<Wait>,
+    /// Free texts about the route. Default: `{}`. Source: Ocelot, Metadata.
+    pub metadata: Texts,
+    /// Names of policy files whose options are taken over. Default: `[]`.
+    pub policies: List<String>,
+}

@@ -1,0 +1,119 @@
+//! The shapes that many settings share: where a value stands, lists, maps, durations in two spellings.
+
+use crate::base::units::DurationText;
+use crate::config::{Map, Spanned};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, SeqAccess, Visitor};
+use std::{borrow::Cow, fmt, time::Duration};
+
+/// A setting that may be absent (or `null`) and knows its place.
+pub type Set<T> = Option<Spanned<T>>;
+/// A list, every item with its place.
+pub type List<T> = Option<Spanned<Vec<Spanned<T>>>>;
+/// Free keys, every value a text; `null` is kept, because it means "remove" for header transforms.
+pub type Texts = Option<Spanned<Map<Option<Spanned<String>>>>>;
+
+/// A waiting time as Ocelot writes it (whole seconds) or as we do (`"1s"`, `"250ms"`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A bare number: seconds; kept signed, because Ocelot starts with negative ones.
+    Seconds(i32),
+    /// A text with a unit.
+    Text(Duration),
+}
+
+impl Wait {
+    /// The time itself; none when it is zero or negative.
+    pub fn positive(self) -> Option<Duration> {
+        match self {
+            Wait::Seconds(n) => u64::try_from(n).ok().filter(|n| *n > 0).map(Duration::from_secs),
+            Wait::Text(time) => Some(time).filter(|time| !time.is_zero()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Wait {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WaitVisitor)
+    }
+}
+
+struct WaitVisitor;
+
+impl Visitor<'_> for WaitVisitor {
+    type Value = Wait;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("whole seconds, or a duration such as \"1s\" or \"250ms\"")
+    }
+
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Wait, E> {
+        i32::try_from(n).map(Wait::Seconds).map_err(|_| E::custom("more than 2147483647 seconds"))
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Wait, E> {
+        i32::try_from(n).map(Wait::Seconds).map_err(|_| E::custom("more than 2147483647 seconds"))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Wait, E> {
+        if let Ok(seconds) = text.trim().parse() {
+            return Ok(Wait::Seconds(seconds));
+        }
+        DurationText::deserialize(text.into_deserializer()).map(|time| Wait::Text(time.0))
+    }
+}
+
+impl schemars::JsonSchema for Wait {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Wait".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["integer", "string"], "examples": [90, "1s", "250ms"] })
+    }
+}
+
+/// One text, or a list of them.
+#[derive(Clone, Debug, Default)]
+pub struct OneOrMany(pub Vec<Spanned<String>>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrManyVisitor)
+    }
+}
+
+struct OneOrManyVisitor;
+
+impl<'de> Visitor<'de> for OneOrManyVisitor {
+    type Value = OneOrMany;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
+        Ok(OneOrMany(vec![Spanned::new(text.to_owned(), Default::default())]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+        let mut all = Vec::new();
+        while let Some(item) = list.next_element()? {
+            all.push(item);
+        }
+        Ok(OneOrMany(all))
+    }
+}
+
+impl schemars::JsonSchema for OneOrMany {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "OneOrMany".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+    }
+}

@@ -1,0 +1,77 @@
+//! A JSON object with free keys, in the order it was written, each key with its place.
+
+use super::span::Spanned;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+/// Keys and values in file order; a key that holds `:` is one key.
+///
+/// A key written twice stays twice: the checks decide what that means.
+#[derive(Clone, Debug)]
+pub struct Map<T> {
+    pub entries: Vec<(Spanned<String>, T)>,
+}
+
+impl<T> Map<T> {
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Spanned<String>, &T)> {
+        self.entries.iter().map(|(key, value)| (key, value))
+    }
+
+    /// The value of the first entry with exactly this key.
+    pub fn get(&self, key: &str) -> Option<&T> {
+        self.entries.iter().find(|(name, _)| name.value == key).map(|(_, value)| value)
+    }
+}
+
+impl<T> Default for Map<T> {
+    fn default() -> Self {
+        Map { entries: Vec::new() }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Map<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+struct Entries<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+    type Value = Map<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Map { entries })
+    }
+}
+
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Map<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Map_of_{}", T::schema_name()).into()
+    }
+    fn schema_id() -> Cow<'static, str> {
+        format!("Map<{}>", T::schema_id()).into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+    }
+}

@@ -1,0 +1,107 @@
+//! Holds the house to its plan: floors, words, sizes, and what it is built from.
+
+#[path = "architecture/dependencies.rs"]
+mod dependencies;
+#[path = "architecture/lexer.rs"]
+mod lexer;
+#[path = "architecture/rules.rs"]
+mod rules;
+#[path = "architecture/samples.rs"]
+mod samples;
+
+use rules::{FILE_LINES, File};
+use std::path::{Path, PathBuf};
+
+/// Files that may be longer than the rest because they are tables: (path below src/, why).
+const TABLES: &[(&str, &str)] = &[];
+
+/// Functions that may be longer than the rest: (path below src/, function, why).
+const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file of `src/`: (path below it, text).
+fn sources() -> Vec<(String, String)> {
+    let src = root().join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![src.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[track_caller]
+fn none(faults: Vec<String>) {
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn floors_siblings_pingora_and_words_hold() {
+    none(sources().iter().flat_map(|(path, text)| File::new(path, text).faults()).collect());
+}
+
+#[test]
+fn files_are_small() {
+    let lines = |text: &str| text.lines().count();
+    let exempt = |path: &str| TABLES.iter().any(|(table, _)| *table == path);
+    let all = sources();
+    let long = all.iter().filter(|(path, text)| lines(text) > FILE_LINES && !exempt(path));
+    none(
+        long.map(|(path, text)| format!("src/{path}: {} lines, at most {FILE_LINES}", lines(text))).collect(),
+    );
+}
+
+#[test]
+fn functions_are_small() {
+    let exempt = |path: &str, name: &str| LONG_FUNCTIONS.iter().any(|(p, n, _)| *p == path && *n == name);
+    let mut faults = Vec::new();
+    for (path, text) in &sources() {
+        for (name, line, lines) in File::new(path, text).long_functions() {
+            if !exempt(path, &name) {
+                faults.push(format!(
+                    "src/{path}:{line}: `{name}` has {lines} lines, at most {}",
+                    rules::FUNCTION_LINES
+                ));
+            }
+        }
+    }
+    none(faults);
+}
+
+#[test]
+fn exceptions_name_things_that_exist_and_are_needed() {
+    let all = sources();
+    let text = |path: &str| all.iter().find(|(p, _)| p == path).map(|(_, text)| text.as_str());
+    let mut stale = Vec::new();
+    for (path, why) in TABLES {
+        if why.is_empty() || text(path).is_none_or(|t| t.lines().count() <= FILE_LINES) {
+            stale.push(format!("src/{path} needs no exception"));
+        }
+    }
+    for (path, name, why) in LONG_FUNCTIONS {
+        let long = text(path).map(|t| File::new(path, t).long_functions()).unwrap_or_default();
+        if why.is_empty() || !long.iter().any(|(n, _, _)| n == name) {
+            stale.push(format!("src/{path}: `{name}` needs no exception"));
+        }
+    }
+    none(stale);
+}
+
+#[test]
+fn the_map_in_lib_rs_lists_every_floor_from_the_roof_down() {
+    let lib = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let listed: Vec<_> = lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(listed, rules::FLOORS.map(|(name, _)| name));
+}

@@ -1,6 +1,7 @@
 //! What is wrong with a document: all of it at once, each with its place, its cause and its cure.
 
 use super::span::Span;
+use std::collections::HashSet;
 
 /// How bad it is: an error keeps the document from becoming a plan, a warning does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,12 +33,21 @@ impl Diagnostic {
         self.help.push(text.into());
         self
     }
+
+    fn order(&self) -> (Option<Span>, std::cmp::Reverse<Severity>, Code, &str) {
+        (self.span, std::cmp::Reverse(self.severity), self.code, &self.message)
+    }
 }
 
 /// The list that every check adds to.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     pub list: Vec<Diagnostic>,
+    /// Places whose value could not be read and stands in as a default: what later checks say about that
+    /// default is not the user's mistake.
+    unreadable: HashSet<Span>,
+    /// Takes what is said about an unreadable place.
+    muted: Option<Diagnostic>,
 }
 
 impl Diagnostics {
@@ -75,6 +85,37 @@ impl Diagnostics {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
+    /// The value there was reported as unreadable: nothing more is said about exactly that place.
+    pub fn mute(&mut self, span: Span) {
+        self.unreadable.insert(span);
+    }
+
+    /// A place for words that nobody will read.
+    pub(super) fn discard(&mut self) -> &mut Diagnostic {
+        self.muted.insert(Diagnostic {
+            severity: Severity::Warning,
+            code: Code(""),
+            message: String::new(),
+            span: None,
+            help: Vec::new(),
+        })
+    }
+
+    /// Takes over all of another list.
+    pub fn append(&mut self, other: Diagnostics) {
+        self.list.extend(other.list);
+        self.unreadable.extend(other.unreadable);
+    }
+
+    /// The diagnostics by file and place, each said once: a mistake in a policy is one mistake, however many
+    /// routes use the policy. Those without a place come first.
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut all: Vec<&Diagnostic> = self.list.iter().collect();
+        all.sort_by(|a, b| a.order().cmp(&b.order()));
+        all.dedup_by(|a, b| a.order() == b.order());
+        all
+    }
+
     fn add(
         &mut self,
         severity: Severity,
@@ -82,7 +123,11 @@ impl Diagnostics {
         span: Option<Span>,
         message: String,
     ) -> &mut Diagnostic {
-        self.list.push(Diagnostic { severity, code, message, span, help: Vec::new() });
+        let new = Diagnostic { severity, code, message, span, help: Vec::new() };
+        if span.is_some_and(|span| self.unreadable.contains(&span)) {
+            return self.muted.insert(new);
+        }
+        self.list.push(new);
         let last = self.list.len() - 1;
         &mut self.list[last]
     }

@@ -6,8 +6,8 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 /// Keys and values in file order; a key that holds `:` is one key.
 ///
-/// A key written twice stays twice: the checks decide what that means.
-#[derive(Clone, Debug)]
+/// The reader refuses a key written twice, in whatever case.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Map<T> {
     pub entries: Vec<(Spanned<String>, T)>,
 }
@@ -28,6 +28,14 @@ impl<T> Map<T> {
     /// The value of the first entry with exactly this key.
     pub fn get(&self, key: &str) -> Option<&T> {
         self.entries.iter().find(|(name, _)| name.value == key).map(|(_, value)| value)
+    }
+}
+
+impl<T> IntoIterator for Map<T> {
+    type Item = (Spanned<String>, T);
+    type IntoIter = std::vec::IntoIter<(Spanned<String>, T)>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The shapes that many settings share: where a value stands, lists, maps, durations in two spellings.
 
+use crate::base::from_text::{self, FromText};
 use crate::base::units::DurationText;
+use crate::config::de::ONE_OR_MANY;
 use crate::config::{Map, Spanned};
-use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use std::{borrow::Cow, fmt, time::Duration};
 
 /// A setting that may be absent (or `null`) and knows its place.
@@ -31,34 +33,26 @@ impl Wait {
     }
 }
 
-impl<'de> Deserialize<'de> for Wait {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WaitVisitor)
+impl Default for Wait {
+    fn default() -> Self {
+        Wait::Seconds(0)
     }
 }
 
-struct WaitVisitor;
-
-impl Visitor<'_> for WaitVisitor {
-    type Value = Wait;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("whole seconds, or a duration such as \"1s\" or \"250ms\"")
-    }
-
-    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Wait, E> {
-        i32::try_from(n).map(Wait::Seconds).map_err(|_| E::custom("more than 2147483647 seconds"))
-    }
-
-    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Wait, E> {
-        i32::try_from(n).map(Wait::Seconds).map_err(|_| E::custom("more than 2147483647 seconds"))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Wait, E> {
-        if let Ok(seconds) = text.trim().parse() {
-            return Ok(Wait::Seconds(seconds));
+impl FromText for Wait {
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text.trim().parse::<i64>() {
+            Ok(seconds) => i32::try_from(seconds)
+                .map(Wait::Seconds)
+                .map_err(|_| format!("{seconds} seconds are more than 2147483647")),
+            Err(_) => DurationText::from_text(text).map(|time| Wait::Text(time.0)),
         }
-        DurationText::deserialize(text.into_deserializer()).map(|time| Wait::Text(time.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Wait {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text::deserialize(deserializer)
     }
 }
 
@@ -80,7 +74,7 @@ pub struct OneOrMany(pub Vec<Spanned<String>>);
 
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrManyVisitor)
+        deserializer.deserialize_newtype_struct(ONE_OR_MANY, OneOrManyVisitor)
     }
 }
 
@@ -93,10 +87,7 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
         f.write_str("a text or a list of texts")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
-        Ok(OneOrMany(vec![Spanned::new(text.to_owned(), Default::default())]))
-    }
-
+    /// Our deserializer makes a list of one out of anything that is no list.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
         let mut all = Vec::new();
         while let Some(item) = list.next_element()? {

@@ -1,0 +1,60 @@
+//! Settings that are written as text and mean something else: "250ms", "4MiB".
+
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use std::{fmt, marker::PhantomData};
+
+/// The name under which a [`FromText`] type asks our own deserializer to report a bad value and go on.
+pub const CHECKED: &str = "$margay::Checked";
+
+/// A type that is read from text. The default stands in for a value that was reported as bad, so that reading
+/// goes on to the next mistake.
+pub trait FromText: Sized + Default {
+    /// Reads the text. The first line of the error says what is wrong, every further line what to do about it.
+    fn from_text(text: &str) -> Result<Self, String>;
+}
+
+/// What `Deserialize` of a [`FromText`] type calls. With any other deserializer a bad text is an ordinary error.
+pub fn deserialize<'de, T: FromText, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_newtype_struct(CHECKED, Checked(PhantomData))
+}
+
+struct Checked<T>(PhantomData<T>);
+
+impl<'de, T: FromText> Visitor<'de> for Checked<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("text")
+    }
+
+    /// Our deserializer offers one element; when that fails it reports the error and offers none.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<T, A::Error> {
+        Ok(seq.next_element::<Parsed<T>>()?.map(|parsed| parsed.0).unwrap_or_default())
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        Parsed::deserialize(deserializer).map(|parsed| parsed.0)
+    }
+}
+
+struct Parsed<T>(T);
+
+impl<'de, T: FromText> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor(PhantomData))
+    }
+}
+
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<T: FromText> Visitor<'_> for TextVisitor<T> {
+    type Value = Parsed<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Parsed<T>, E> {
+        T::from_text(text).map(Parsed).map_err(E::custom)
+    }
+}

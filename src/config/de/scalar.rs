@@ -1,0 +1,107 @@
+//! Numbers, text and words out of whichever kind of value they were written as.
+
+use super::{Failure, Reader};
+use crate::config::codes;
+use crate::config::node::Value;
+use crate::config::suggest;
+use serde::de::Visitor;
+
+impl<'de> Reader<'de, '_, '_> {
+    /// A whole number within bounds, else a diagnostic and the number nearest to zero that is allowed.
+    pub(super) fn whole_number(&self, least: i128, most: i128) -> i128 {
+        let wanted = || format!("a whole number from {least} to {most}");
+        let text = match &self.node.value {
+            Value::Number(text) => text,
+            Value::String(text) => text.trim(),
+            _ => {
+                self.wrong_type(&wanted());
+                return 0;
+            }
+        };
+        match text.parse::<i128>() {
+            Ok(number) if (least..=most).contains(&number) => number,
+            Ok(_) => self.out_of_range(&wanted()),
+            Err(_) if text.parse::<f64>().is_ok_and(|n| n.is_finite()) => self.out_of_range(&wanted()),
+            Err(_) => {
+                self.wrong_type(&wanted());
+                0
+            }
+        }
+    }
+
+    fn out_of_range(&self, wanted: &str) -> i128 {
+        let message = format!("{} wants {wanted}, not {}", super::subject(self.key), self.found());
+        self.context.error(codes::OUT_OF_RANGE, self.node.span, message, &[]);
+        self.context.mute(self.node.span);
+        0
+    }
+
+    pub(super) fn real_number(&self) -> f64 {
+        let number = match &self.node.value {
+            Value::Number(text) => text.parse::<f64>().ok(),
+            Value::String(text) if text.bytes().any(|b| b.is_ascii_digit()) => {
+                text.trim().parse::<f64>().ok()
+            }
+            _ => None,
+        };
+        number.filter(|n| n.is_finite()).unwrap_or_else(|| {
+            self.wrong_type("a number");
+            0.0
+        })
+    }
+
+    /// Text; numbers and booleans are text too, as every value of .NET configuration is.
+    pub(super) fn text(&self) -> &'de str {
+        match &self.node.value {
+            Value::String(text) | Value::Number(text) => text,
+            Value::Bool(value) => match (value, self.context.options.ocelot) {
+                (true, true) => "True",
+                (false, true) => "False",
+                (true, false) => "true",
+                (false, false) => "false",
+            },
+            _ => {
+                self.wrong_type("a string");
+                ""
+            }
+        }
+    }
+
+    /// One of a few words, whatever its case; else a diagnostic and the first of them.
+    pub(super) fn choice(&self, variants: &'static [&'static str]) -> &'static str {
+        let fallback = variants.first().copied().unwrap_or_default();
+        let Some(text) = self.node.as_str() else {
+            self.wrong_type(&suggest::one_of(variants));
+            return fallback;
+        };
+        let exact = variants.iter().find(|v| **v == text);
+        let found = exact.or_else(|| variants.iter().find(|v| v.eq_ignore_ascii_case(text)));
+        found.copied().unwrap_or_else(|| {
+            self.unknown_choice(text, variants);
+            fallback
+        })
+    }
+
+    fn unknown_choice(&self, text: &str, variants: &[&str]) {
+        let mut help = Vec::new();
+        if let Some(name) = suggest::nearest(text, variants.iter().copied()) {
+            help.push(format!("did you mean \"{name}\"?"));
+        }
+        let message =
+            format!("{} wants {}, not {}", super::subject(self.key), suggest::one_of(variants), self.found());
+        self.context.error(codes::UNKNOWN_CHOICE, self.node.span, message, &help);
+        self.context.mute(self.node.span);
+    }
+
+    /// A number for a type that takes anything.
+    pub(super) fn any_number<V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Failure> {
+        let Value::Number(text) = &self.node.value else { return visitor.visit_unit() };
+        if let Ok(number) = text.parse::<u64>() {
+            return visitor.visit_u64(number);
+        }
+        if let Ok(number) = text.parse::<i64>() {
+            return visitor.visit_i64(number);
+        }
+        visitor.visit_f64(text.parse::<f64>().unwrap_or_default())
+    }
+}

@@ -1,0 +1,199 @@
+use super::{Options, field_names, read};
+use crate::base::units::{DurationText, SizeText};
+use crate::config::parse::{Dialect, parse};
+use crate::config::{Diagnostics, FileId, Map, Node, Severity, Spanned};
+use serde::Deserialize;
+use std::time::Duration;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Thing {
+    name: Option<Spanned<String>>,
+    port: Option<Spanned<u16>>,
+    ratio: Option<Spanned<f64>>,
+    on: Option<Spanned<bool>>,
+    mode: Option<Spanned<Mode>>,
+    wait: Option<Spanned<DurationText>>,
+    size: Option<Spanned<SizeText>>,
+    tags: Option<Spanned<Vec<Spanned<String>>>>,
+    headers: Option<Spanned<Map<Spanned<String>>>>,
+    inner: Option<Spanned<Inner>>,
+    things: Option<Spanned<Vec<Spanned<Inner>>>>,
+    raw: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inner {
+    host: Option<Spanned<String>>,
+    #[serde(rename = "ID")]
+    id: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+enum Mode {
+    #[default]
+    Fast,
+    Slow,
+}
+
+fn node(text: &str) -> Node {
+    let mut diagnostics = Diagnostics::default();
+    let node = parse(FileId(0), text, Dialect::default(), &mut diagnostics);
+    assert!(diagnostics.list.is_empty(), "{diagnostics:?}");
+    node.expect("sound JSON")
+}
+
+/// What was read, and "code message | help" at the written text of every diagnostic.
+fn look(text: &str, ocelot: bool) -> (Thing, Vec<String>) {
+    let tree = node(text);
+    let mut diagnostics = Diagnostics::default();
+    let thing = read(&tree, &mut diagnostics, Options { ocelot });
+    let said = |d: &crate::config::Diagnostic| {
+        let span = d.span.unwrap();
+        format!(
+            "{} at {}: {} {:?}",
+            d.code.0,
+            &text[span.start as usize..span.end as usize],
+            d.message,
+            d.help
+        )
+    };
+    (thing, diagnostics.list.iter().map(said).collect())
+}
+
+fn clean(text: &str) -> Thing {
+    let (thing, said) = look(text, false);
+    assert!(said.is_empty(), "{said:?}");
+    thing
+}
+
+#[test]
+fn names_are_found_in_any_case() {
+    let thing = clean(r#"{ "nAME": "a", "INNER": { "id": 3, "host": "h" } }"#);
+    assert_eq!(thing.name.unwrap().value, "a");
+    assert_eq!(thing.inner.as_ref().unwrap().id, Some(3));
+    assert_eq!(thing.inner.unwrap().value.host.unwrap().value, "h");
+}
+
+#[test]
+fn places_are_those_of_the_value_as_written() {
+    let text = r#"{ "Port": 8080 }"#;
+    let span = clean(text).port.unwrap().span;
+    assert_eq!(&text[span.start as usize..span.end as usize], "8080");
+}
+
+#[test]
+fn numbers_and_booleans_may_be_text_and_text_may_be_a_number() {
+    let thing =
+        clean(r#"{ "Port": " 8080 ", "On": "TRUE", "Name": 5, "Ratio": "0.5", "Tags": [true, 1.50] }"#);
+    assert_eq!(thing.port.unwrap().value, 8080);
+    assert!(thing.on.unwrap().value);
+    assert_eq!(thing.name.unwrap().value, "5");
+    assert_eq!(thing.ratio.unwrap().value, 0.5);
+    let tags: Vec<_> = thing.tags.unwrap().value.into_iter().map(|t| t.value).collect();
+    assert_eq!(tags, ["true", "1.50"]);
+}
+
+#[test]
+fn under_ocelot_a_boolean_as_text_is_what_dotnet_prints() {
+    let (thing, _) = look(r#"{ "Name": true }"#, true);
+    assert_eq!(thing.name.unwrap().value, "True");
+}
+
+#[test]
+fn null_is_absent() {
+    let thing = clean(r#"{ "Name": null, "Inner": null, "Tags": null, "Port": null, "Wait": null }"#);
+    assert!(thing.name.is_none() && thing.inner.is_none() && thing.tags.is_none() && thing.wait.is_none());
+}
+
+#[test]
+fn every_mistake_is_reported_and_reading_goes_on() {
+    let (thing, said) = look(
+        r#"{ "Prot": 1, "Port": "http", "On": 1, "Mode": "slwo", "Wait": "5", "Size": {}, "Tags": "a",
+             "Inner": [], "Things": [{ "Hots": "x", "ID": 1.5 }, { "ID": 7 }], "Ratio": "x", "Name": [] }"#,
+        false,
+    );
+    let expected = [
+        "MG0102 at \"Prot\": unknown setting \"Prot\" [\"did you mean \\\"Port\\\"?\"]",
+        "MG0101 at \"http\": \"Port\" wants a whole number from 0 to 65535, not \"http\" []",
+        "MG0101 at 1: \"On\" wants true or false, not 1 []",
+        "MG0104 at \"slwo\": \"Mode\" wants \"Fast\" or \"Slow\", not \"slwo\" [\"did you mean \\\"Slow\\\"?\"]",
+        "MG0106 at \"5\": \"Wait\": \"5\" has no unit [\"did you mean \\\"5s\\\"?\", \"durations are written with ms, s, m, h or d, for example \\\"250ms\\\", \\\"1s\\\", \\\"2m\\\"\"]",
+        "MG0101 at {}: \"Size\" wants a string, not an object []",
+        "MG0101 at \"a\": \"Tags\" wants a list, not \"a\" []",
+        "MG0101 at []: \"Inner\" wants an object, not a list []",
+        "MG0102 at \"Hots\": unknown setting \"Hots\" [\"did you mean \\\"Host\\\"?\"]",
+        "MG0105 at 1.5: \"ID\" wants a whole number from -9223372036854775808 to 9223372036854775807, not 1.5 []",
+        "MG0101 at \"x\": \"Ratio\" wants a number, not \"x\" []",
+        "MG0101 at []: \"Name\" wants a string, not a list []",
+    ];
+    assert_eq!(said, expected);
+    assert_eq!(thing.things.unwrap().value[1].id, Some(7));
+}
+
+#[test]
+fn numbers_out_of_range_name_the_range() {
+    let (_, said) = look(r#"{ "Port": 70000 }"#, false);
+    assert_eq!(said, ["MG0105 at 70000: \"Port\" wants a whole number from 0 to 65535, not 70000 []"]);
+}
+
+#[test]
+fn what_is_said_later_about_an_unreadable_value_is_not_reported() {
+    let tree = node(r#"{ "Port": "http" }"#);
+    let mut diagnostics = Diagnostics::default();
+    let thing: Thing = read(&tree, &mut diagnostics, Options::default());
+    diagnostics.error(crate::config::Code("MG0999"), thing.port.unwrap().span, "0 is no port").help("really");
+    assert_eq!(diagnostics.list.len(), 1);
+}
+
+#[test]
+fn unknown_settings_are_warnings_under_ocelot_but_wrong_types_are_not() {
+    let tree = node(r#"{ "Colour": "x", "Port": "y" }"#);
+    let mut diagnostics = Diagnostics::default();
+    let _: Thing = read(&tree, &mut diagnostics, Options { ocelot: true });
+    let severities: Vec<_> = diagnostics.list.iter().map(|d| d.severity).collect();
+    assert_eq!(severities, [Severity::Warning, Severity::Error]);
+}
+
+#[test]
+fn notes_of_the_user_pass() {
+    clean(r#"{ "$schema": "s", "x-note": 1, "X-Note": 2, "//": "c", "// more": [] }"#.replace("\"X-Note\": 2, ", "").as_str());
+}
+
+#[test]
+fn keys_of_maps_stay_whole_and_in_order() {
+    let thing = clean(r#"{ "Headers": { "x-b": "1", "http://schemas/role": 2, "//": "note", "a": false } }"#);
+    let pairs: Vec<_> = thing.headers.unwrap().value.into_iter().map(|(k, v)| (k.value, v.value)).collect();
+    let expected = [("x-b", "1"), ("http://schemas/role", "2"), ("a", "false")];
+    assert_eq!(pairs, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+}
+
+#[test]
+fn units_words_and_anything_are_read() {
+    let thing = clean(
+        r#"{ "Wait": "250ms", "Size": "4KiB", "Mode": "slow", "Raw": { "a": [1, -2, 2.5, null, "s"] } }"#,
+    );
+    assert_eq!(thing.wait.unwrap().value.0, Duration::from_millis(250));
+    assert_eq!(thing.size.unwrap().value.0, 4096);
+    assert_eq!(thing.mode.unwrap().value, Mode::Slow);
+    assert_eq!(thing.raw.unwrap(), serde_json::json!({ "a": [1, -2, 2.5, null, "s"] }));
+}
+
+#[test]
+fn text_from_a_placeholder_is_not_repeated_in_messages() {
+    let mut tree = node(r#"{ "Port": "hunter2", "Wait": "hunter2" }"#);
+    for member in tree.members_mut().unwrap() {
+        member.value.filled = true;
+    }
+    let mut diagnostics = Diagnostics::default();
+    let _: Thing = read(&tree, &mut diagnostics, Options::default());
+    assert_eq!(diagnostics.list.len(), 2);
+    assert!(!format!("{diagnostics:?}").contains("hunter2"), "{diagnostics:?}");
+}
+
+#[test]
+fn a_struct_tells_its_settings() {
+    assert_eq!(field_names::<Inner>(), ["Host", "ID"]);
+    assert!(field_names::<String>().is_empty());
+}

@@ -1,0 +1,276 @@
+//! Strings, numbers and words.
+
+use super::{Parser, Step, Stop, is_word};
+use crate::config::codes;
+use crate::config::node::Value;
+
+impl Parser<'_> {
+    /// A string; the place is its opening quote.
+    pub(super) fn string(&mut self, quote: u8) -> Step<Box<str>> {
+        let start = self.pos;
+        self.pos += 1;
+        let from = self.pos;
+        loop {
+            match self.peek() {
+                Some(c) if c == quote => {
+                    let text = self.text.get(from..self.pos).unwrap_or_default();
+                    self.pos += 1;
+                    return Ok(text.into());
+                }
+                Some(b'\\') => return self.string_with_escapes(start, quote),
+                Some(c) if c >= b' ' => self.pos += 1,
+                Some(b'\t') => self.raw_tab(),
+                Some(b'\n' | b'\r') | None => return self.unclosed_string(start),
+                Some(_) => self.control_character(),
+            }
+        }
+    }
+
+    pub(super) fn single_quoted(&mut self) -> Step<Box<str>> {
+        let start = self.pos;
+        let text = self.string(b'\'')?;
+        if !self.dialect.single_quotes {
+            self.error(codes::SINGLE_QUOTES, start, self.pos, "strings take double quotes").help(
+                "write \" instead of '; single quotes are accepted in ocelot*.json and with --compat ocelot only",
+            );
+        }
+        Ok(text)
+    }
+
+    /// A name without quotes: right in Ocelot's dialect, a plain mistake in ours.
+    pub(super) fn bare_name(&mut self) -> Box<str> {
+        let start = self.pos;
+        while self.peek().is_some_and(|c| is_word(c) || c == b'-') {
+            self.pos += 1;
+        }
+        let name = self.text.get(start..self.pos).unwrap_or_default().to_owned();
+        if !self.dialect.single_quotes {
+            self.error(codes::BAD_WORD, start, self.pos, format!("the name {name} stands without quotes"))
+                .help(format!("write \"{name}\""));
+        }
+        name.into()
+    }
+
+    /// The slow way, from the first backslash on.
+    fn string_with_escapes(&mut self, start: usize, quote: u8) -> Step<Box<str>> {
+        let mut out = self.text.get(start + 1..self.pos).unwrap_or_default().to_owned();
+        loop {
+            match self.peek() {
+                Some(c) if c == quote => {
+                    self.pos += 1;
+                    return Ok(out.into());
+                }
+                Some(b'\\') => self.escape(&mut out),
+                Some(b'\n' | b'\r') | None => return self.unclosed_string(start),
+                Some(_) => self.plain_run(quote, &mut out),
+            }
+        }
+    }
+
+    fn plain_run(&mut self, quote: u8, out: &mut String) {
+        let from = self.pos;
+        while let Some(c) = self.peek() {
+            match c {
+                b'\\' | b'\n' | b'\r' => break,
+                c if c == quote => break,
+                b'\t' => self.raw_tab(),
+                c if c < b' ' => self.control_character(),
+                _ => self.pos += 1,
+            }
+        }
+        out.push_str(self.text.get(from..self.pos).unwrap_or_default());
+    }
+
+    fn escape(&mut self, out: &mut String) {
+        let start = self.pos;
+        self.pos += 1;
+        let plain = match self.peek() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'\'') if self.dialect.single_quotes => '\'',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let c = self.unicode_escape(start);
+                return out.push(c);
+            }
+            _ => return self.bad_escape(start, "there is no such escape"),
+        };
+        self.pos += 1;
+        out.push(plain);
+    }
+
+    fn bad_escape(&mut self, start: usize, message: &str) {
+        let end = (self.pos
+            + self.text.get(self.pos..).and_then(|t| t.chars().next()).map_or(0, char::len_utf8))
+        .max(start + 1);
+        self.error(codes::BAD_ESCAPE, start, end, message).help(
+            "a backslash itself is written \\\\; escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX",
+        );
+    }
+
+    /// `\uXXXX`, also as a pair; the place is at the `u`.
+    fn unicode_escape(&mut self, start: usize) -> char {
+        self.pos += 1;
+        let Some(first) = self.four_hex() else {
+            self.bad_escape(start, "\\u wants four hexadecimal digits");
+            return char::REPLACEMENT_CHARACTER;
+        };
+        let code = match first {
+            0xD800..=0xDBFF => self.second_half(first),
+            other => Some(u32::from(other)),
+        };
+        code.and_then(char::from_u32).unwrap_or_else(|| {
+            self.bad_escape(start, "half of a surrogate pair stands alone");
+            char::REPLACEMENT_CHARACTER
+        })
+    }
+
+    fn second_half(&mut self, first: u16) -> Option<u32> {
+        let before = self.pos;
+        if self.bytes.get(self.pos..self.pos + 2) == Some(b"\\u") {
+            self.pos += 2;
+            if let Some(second @ 0xDC00..=0xDFFF) = self.four_hex() {
+                return Some(0x10000 + ((u32::from(first) - 0xD800) << 10) + (u32::from(second) - 0xDC00));
+            }
+        }
+        self.pos = before;
+        None
+    }
+
+    fn four_hex(&mut self) -> Option<u16> {
+        let digits = self.bytes.get(self.pos..self.pos + 4)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let code = u16::from_str_radix(self.text.get(self.pos..self.pos + 4)?, 16).ok()?;
+        self.pos += 4;
+        Some(code)
+    }
+
+    fn raw_tab(&mut self) {
+        if !self.dialect.single_quotes {
+            let at = self.pos;
+            self.error(codes::BAD_ESCAPE, at, at + 1, "a tab inside a string").help("write \\t");
+        }
+        self.pos += 1;
+    }
+
+    fn control_character(&mut self) {
+        let at = self.pos;
+        let code = self.bytes[at];
+        self.error(
+            codes::BAD_ESCAPE,
+            at,
+            at + 1,
+            format!("the control character U+{code:04X} inside a string"),
+        )
+        .help(format!("write \\u{code:04x}"));
+        self.pos += 1;
+    }
+
+    fn unclosed_string<T>(&mut self, start: usize) -> Step<T> {
+        self.fatal(codes::UNCLOSED_STRING, start, self.pos, "the closing quote of this string is missing")
+            .help("a string ends on the line where it began; a line end inside it is written \\n");
+        Err(Stop)
+    }
+
+    /// Passes over a string while looking for a place to go on.
+    pub(super) fn skip_string(&mut self) {
+        let start = self.pos;
+        loop {
+            self.pos += 1;
+            match self.peek() {
+                Some(b'"') => return,
+                Some(b'\\') => self.pos += 1,
+                Some(b'\n') | None => {
+                    self.pos = start;
+                    return;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn number(&mut self) -> Step<Value> {
+        let start = self.pos;
+        while self.peek().is_some_and(|c| is_word(c) || matches!(c, b'+' | b'-' | b'.')) {
+            self.pos += 1;
+        }
+        let text = self.text.get(start..self.pos).unwrap_or_default();
+        if is_json_number(text.as_bytes()) {
+            return Ok(Value::Number(text.into()));
+        }
+        let text = text.to_owned();
+        let error = self.error(codes::BAD_NUMBER, start, self.pos, format!("{text} is not a number in JSON"));
+        error.help(number_cure(&text));
+        let span = self.span(start, self.pos);
+        self.diagnostics.mute(span);
+        Ok(Value::Number("0".into()))
+    }
+
+    pub(super) fn word(&mut self) -> Step<Value> {
+        let start = self.pos;
+        while self.peek().is_some_and(|c| is_word(c) || matches!(c, b'-' | b'.' | b'+')) {
+            self.pos += 1;
+        }
+        let word = self.text.get(start..self.pos).unwrap_or_default();
+        Ok(match word {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            "null" => Value::Null,
+            _ => self.odd_word(start, word.to_owned()),
+        })
+    }
+
+    fn odd_word(&mut self, start: usize, word: String) -> Value {
+        let (cure, value) = match word.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => ("write true".to_owned(), Value::Bool(true)),
+            "false" | "no" | "off" => ("write false".to_owned(), Value::Bool(false)),
+            "none" | "nil" | "null" | "undefined" => ("write null".to_owned(), Value::Null),
+            _ => (format!("text stands in quotes: \"{word}\""), Value::String(word.as_str().into())),
+        };
+        self.error(codes::BAD_WORD, start, self.pos, format!("{word} stands without quotes")).help(cure);
+        value
+    }
+}
+
+/// RFC 8259, section 6.
+fn is_json_number(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = digits(text);
+    if whole == 0 || (whole > 1 && text[0] == b'0') {
+        return false;
+    }
+    let mut rest = &text[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let count = digits(fraction);
+        if count == 0 {
+            return false;
+        }
+        rest = &fraction[count..];
+    }
+    match rest {
+        [] => true,
+        [b'e' | b'E', exponent @ ..] => {
+            let exponent = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+            !exponent.is_empty() && digits(exponent) == exponent.len()
+        }
+        _ => false,
+    }
+}
+
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|b| b.is_ascii_digit()).count()
+}
+
+fn number_cure(text: &str) -> String {
+    if text.bytes().any(|b| b.is_ascii_alphabetic()) && !text.starts_with("0x") {
+        return format!("a value with a unit is a string: \"{text}\"");
+    }
+    "no leading zeros, no plus sign, no hexadecimal digits, and digits on both sides of the point".to_owned()
+}

@@ -1,0 +1,161 @@
+//! The files of one configuration: their names as the user wrote them, their text, and places in them.
+
+use super::diagnostics::Diagnostics;
+use super::node::Node;
+use super::parse::{Dialect, parse};
+use super::span::{FileId, Span};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// All files that were read, by their [`FileId`].
+#[derive(Debug, Default)]
+pub struct Sources {
+    files: Vec<Source>,
+}
+
+/// One file.
+#[derive(Debug)]
+pub struct Source {
+    /// As the user wrote it, or as it was found in the directory that the user named.
+    pub name: String,
+    /// None for text that came from elsewhere (a test, the administration address).
+    pub path: Option<PathBuf>,
+    pub text: String,
+    pub dialect: Dialect,
+    line_starts: OnceLock<Vec<u32>>,
+    /// The tree as written, before merge and placeholders; read again only when a pointer is asked for.
+    tree: OnceLock<Option<Node>>,
+}
+
+/// A line and a column, both from 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Sources {
+    /// Takes a file in. Files beyond the 65,536th share the last number; the loader refuses so many.
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        path: Option<PathBuf>,
+        text: String,
+        dialect: Dialect,
+    ) -> FileId {
+        let id = FileId(u16::try_from(self.files.len()).unwrap_or(u16::MAX));
+        let (line_starts, tree) = (OnceLock::new(), OnceLock::new());
+        self.files.push(Source { name: name.into(), path, text, dialect, line_starts, tree });
+        id
+    }
+
+    pub fn get(&self, file: FileId) -> Option<&Source> {
+        self.files.get(usize::from(file.0))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
+        self.files.iter().enumerate().map(|(at, source)| (FileId(at as u16), source))
+    }
+
+    /// The file's name, or "?" for a number that was never given.
+    pub fn name(&self, file: FileId) -> &str {
+        self.get(file).map_or("?", |source| &source.name)
+    }
+
+    /// Where a piece of a file begins.
+    pub fn line_column(&self, span: Span) -> Place {
+        self.get(span.file).map_or(Place { line: 1, column: 1 }, |source| source.place(span.start as usize))
+    }
+
+    /// "gateway.json:8:31".
+    pub fn place(&self, span: Span) -> String {
+        let Place { line, column } = self.line_column(span);
+        format!("{}:{line}:{column}", self.name(span.file))
+    }
+
+    /// The RFC 6901 pointer of the value or key at that place; empty for the root.
+    pub fn pointer_of(&self, span: Span) -> String {
+        self.get(span.file)
+            .and_then(|source| source.tree(span.file))
+            .map_or_else(String::new, |tree| tree.pointer_of(span))
+    }
+}
+
+impl Source {
+    /// Line and column of a byte.
+    pub fn place(&self, at: usize) -> Place {
+        let line = self.line_starts().partition_point(|&start| start as usize <= at).max(1);
+        let start = self.line_starts()[line - 1] as usize;
+        let before = self.text.get(start..at.min(self.text.len())).unwrap_or_default();
+        Place { line, column: before.chars().count() + 1 }
+    }
+
+    /// A line without its end; lines count from 1.
+    pub fn line(&self, line: usize) -> &str {
+        let starts = self.line_starts();
+        let Some(&start) = line.checked_sub(1).and_then(|at| starts.get(at)) else { return "" };
+        let end = starts.get(line).map_or(self.text.len(), |&next| next as usize);
+        self.text.get(start as usize..end).unwrap_or_default().trim_end_matches(['\n', '\r'])
+    }
+
+    /// Where every line starts; a byte order mark belongs to no line.
+    fn line_starts(&self) -> &[u32] {
+        self.line_starts.get_or_init(|| {
+            let first = if self.text.starts_with('\u{feff}') { 3 } else { 0 };
+            let ends = memchr::memchr_iter(b'\n', self.text.as_bytes());
+            std::iter::once(first).chain(ends.map(|end| end as u32 + 1)).collect()
+        })
+    }
+
+    fn tree(&self, file: FileId) -> Option<&Node> {
+        self.tree.get_or_init(|| parse(file, &self.text, self.dialect, &mut Diagnostics::default())).as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str) -> Sources {
+        let mut sources = Sources::default();
+        sources.add("gateway.json", None, text.to_owned(), Dialect::default());
+        sources
+    }
+
+    fn span(text: &str, piece: &str) -> Span {
+        let start = text.find(piece).unwrap() as u32;
+        Span { file: FileId(0), start, end: start + piece.len() as u32 }
+    }
+
+    #[test]
+    fn lines_and_columns_count_from_one_and_columns_count_characters() {
+        let text = "{\r\n  \"é\": 1,\n  \"ü\": 2 }";
+        let sources = one(text);
+        assert_eq!(sources.line_column(span(text, "1")), Place { line: 2, column: 8 });
+        assert_eq!(sources.line_column(span(text, "2")), Place { line: 3, column: 8 });
+        assert_eq!(sources.get(FileId(0)).unwrap().line(2), "  \"é\": 1,");
+        assert_eq!(sources.place(span(text, "{")), "gateway.json:1:1");
+    }
+
+    #[test]
+    fn a_byte_order_mark_takes_no_column() {
+        let text = "\u{feff}{ \"a\": 1 }";
+        assert_eq!(one(text).line_column(span(text, "{")), Place { line: 1, column: 1 });
+    }
+
+    #[test]
+    fn a_pointer_names_the_value_or_the_key_at_a_place() {
+        let text = r#"{ "a/b": [ 1, { "k~": true } ] }"#;
+        let sources = one(text);
+        assert_eq!(sources.pointer_of(span(text, "true")), "/a~1b/1/k~0");
+        assert_eq!(sources.pointer_of(span(text, "\"k~\"")), "/a~1b/1/k~0");
+        assert_eq!(sources.pointer_of(span(text, "[")), "/a~1b");
+        assert_eq!(sources.pointer_of(span(text, "{")), "");
+    }
+
+    #[test]
+    fn a_place_beyond_the_file_is_its_end() {
+        let place = one("{}").line_column(Span { file: FileId(0), start: 99, end: 100 });
+        assert_eq!(place, Place { line: 1, column: 3 });
+    }
+}

@@ -1,0 +1,71 @@
+//! "Did you mean": the nearest of the known names.
+
+/// How alike two names have to be; "Prioritty" and "Priority" are, "Key" and "Host" are not.
+const ALIKE: f64 = 0.6;
+
+/// The known name that was most likely meant.
+pub fn nearest<'n>(written: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let written = written.to_lowercase();
+    let mut best: Option<(f64, &str)> = None;
+    for name in known {
+        let alike = likeness(&written, &name.to_lowercase());
+        if alike >= ALIKE && best.is_none_or(|(before, _)| alike > before) {
+            best = Some((alike, name));
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+/// Typing mistakes count by their number; a name that is contained in the other ("Reroutes") counts as near.
+fn likeness(written: &str, known: &str) -> f64 {
+    let typed = strsim::normalized_damerau_levenshtein(written, known);
+    let contained =
+        known.len() >= 4 && written.len() >= 4 && (written.contains(known) || known.contains(written));
+    if contained { typed.max(ALIKE) } else { typed }
+}
+
+/// "A, B and C", each in quotes.
+pub fn list(names: &[&str]) -> String {
+    joined(names, "and")
+}
+
+/// "\"A\", \"B\" or \"C\"".
+pub fn one_of(names: &[&str]) -> String {
+    joined(names, "or")
+}
+
+fn joined(names: &[&str], word: &str) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} {word} {last}", rest.join(", ")),
+        None => "nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 4] = ["Priority", "Routes", "UpstreamPathTemplate", "Key"];
+
+    #[test]
+    fn a_typing_mistake_is_recognised() {
+        assert_eq!(nearest("Prioritty", KNOWN), Some("Priority"));
+        assert_eq!(nearest("upstreamPathTempalte", KNOWN), Some("UpstreamPathTemplate"));
+        assert_eq!(nearest("ReRoutes", KNOWN), Some("Routes"));
+        assert_eq!(nearest("PathTemplate", KNOWN), Some("UpstreamPathTemplate"));
+    }
+
+    #[test]
+    fn something_else_is_not_forced_into_a_name() {
+        assert_eq!(nearest("Colour", KNOWN), None);
+        assert_eq!(nearest("", KNOWN), None);
+    }
+
+    #[test]
+    fn lists_read_like_sentences() {
+        assert_eq!(list(&["A", "B", "C"]), "\"A\", \"B\" and \"C\"");
+        assert_eq!(one_of(&["A"]), "\"A\"");
+    }
+}

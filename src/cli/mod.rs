@@ -1,5 +1,7 @@
 //! The commands.
 
+pub mod demo;
+
 use std::process::ExitCode;
 
 /// Runs the command line.

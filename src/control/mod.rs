@@ -1,1 +1,6 @@
-//!
+//! Who may change the plan, and who may ask how the gateway is: the file watch, the signal, the administration
+//! address.
+
+pub mod admin;
+mod places;
+pub mod watch;

@@ -1,0 +1,128 @@
+//! The sample services that `margay demo` puts behind the gateway, on loopback ports that `gateway.json` names too.
+
+mod server;
+mod services;
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+
+/// One service: its name, the variable that names its port, and the port without it. The defaults stand in
+/// `gateway.json` as `${CATALOG_PORT:-9101}` and so on.
+struct Sample {
+    name: &'static str,
+    variable: &'static str,
+    port: u16,
+    service: fn() -> server::Service,
+}
+
+const SAMPLES: [Sample; 4] = [
+    Sample {
+        name: "catalog-1",
+        variable: "CATALOG_PORT",
+        port: 9101,
+        service: || Arc::new(|r| services::catalog(1, r)),
+    },
+    Sample {
+        name: "catalog-2",
+        variable: "CATALOG2_PORT",
+        port: 9102,
+        service: || Arc::new(|r| services::catalog(2, r)),
+    },
+    Sample { name: "orders", variable: "ORDERS_PORT", port: 9103, service: || Arc::new(services::orders) },
+    Sample { name: "echo", variable: "ECHO_PORT", port: 9104, service: || Arc::new(services::echo) },
+];
+
+/// Why the services do not run; each a sentence with its cure.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    #[error("{variable}={value} is not a port: set it to a number from 1 to 65535")]
+    NotAPort { variable: &'static str, value: String },
+    #[error("port {port} for the sample service {name} is taken ({source}): set {variable} to another one")]
+    Taken { name: &'static str, variable: &'static str, port: u16, source: io::Error },
+    #[error("the sample services cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// The sample services, running on a thread of their own for the rest of the process.
+#[derive(Debug)]
+pub struct Running {
+    /// (name, address) of each.
+    pub services: Vec<(&'static str, String)>,
+}
+
+/// Binds every port first, so that either all services run or none.
+pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, Failed> {
+    let mut bound = Vec::new();
+    for sample in &SAMPLES {
+        bound.push((sample, bind(sample, &environment)?));
+    }
+    let address = |(s, l): &(&Sample, TcpListener)| Ok((s.name, l.local_addr()?.to_string()));
+    let services = bound.iter().map(address).collect::<io::Result<_>>()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new()
+        .name("sample-services".into())
+        .spawn(move || runtime.block_on(serve(bound)))?;
+    Ok(Running { services })
+}
+
+fn bind(
+    sample: &'static Sample,
+    environment: &impl Fn(&str) -> Option<String>,
+) -> Result<TcpListener, Failed> {
+    let Sample { name, variable, .. } = *sample;
+    let port = match environment(variable).filter(|value| !value.is_empty()) {
+        None => sample.port,
+        Some(value) => value.parse().map_err(|_| Failed::NotAPort { variable, value })?,
+    };
+    let taken = |source| Failed::Taken { name, variable, port, source };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn serve(bound: Vec<(&'static Sample, TcpListener)>) {
+    for (sample, listener) in bound {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => drop(tokio::spawn(server::serve(listener, (sample.service)()))),
+            Err(error) => eprintln!("margay: the sample service {} cannot start: {error}", sample.name),
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn all_services_answer_on_the_ports_asked_for() {
+        let running = start(|_| Some("0".into())).unwrap();
+        assert_eq!(
+            running.services.iter().map(|s| s.0).collect::<Vec<_>>(),
+            ["catalog-1", "catalog-2", "orders", "echo"]
+        );
+        let mut stream = std::net::TcpStream::connect(&running.services[1].1).unwrap();
+        stream.write_all(b"GET /items HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("X-Instance: catalog-2"), "{answer}");
+    }
+
+    #[test]
+    fn a_taken_port_names_the_variable_to_set() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port().to_string();
+        let failed =
+            start(|name| Some(if name == "ORDERS_PORT" { port.clone() } else { "0".into() })).unwrap_err();
+        let text = failed.to_string();
+        assert!(text.contains(&port) && text.ends_with("set ORDERS_PORT to another one"), "{text}");
+    }
+
+    #[test]
+    fn a_variable_that_is_no_port_is_named() {
+        let failed = start(|_| Some("high".into())).unwrap_err();
+        assert_eq!(failed.to_string(), "CATALOG_PORT=high is not a port: set it to a number from 1 to 65535");
+    }
+}

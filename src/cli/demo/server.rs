@@ -1,0 +1,235 @@
+//! A small HTTP/1.1 server for the sample services: keep-alive, fixed and chunked bodies, nothing more. It listens on
+//! loopback only and is not what the gateway itself is built from.
+
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Longest head and longest body a sample service takes.
+const HEAD_BYTES: usize = 64 * 1024;
+const BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a service is asked.
+#[derive(Debug, Default)]
+pub struct Request {
+    pub method: String,
+    /// Path with query, as received.
+    pub target: String,
+    /// Names as received, in order.
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The first field of this name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The path without the query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// The query, empty when there is none.
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    fn asks(&self, name: &str, token: &str) -> bool {
+        self.field(name).is_some_and(|value| value.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
+    }
+}
+
+/// What it answers.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub kind: &'static str,
+    pub fields: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
+/// A service: a pure function.
+pub type Service = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
+
+/// Serves everything that connects, until the runtime ends.
+pub async fn serve(listener: TcpListener, service: Service) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let service = service.clone();
+        tokio::spawn(async move { connection(stream, service).await });
+    }
+}
+
+async fn connection(mut stream: TcpStream, service: Service) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut read = Vec::with_capacity(4096);
+    while let Some(request) = next(&mut stream, &mut read).await? {
+        let last = request.asks("connection", "close");
+        stream.write_all(&render(&service(&request), &request.method, last)).await?;
+        if last {
+            break;
+        }
+    }
+    stream.shutdown().await
+}
+
+fn render(response: &Response, method: &str, last: bool) -> Vec<u8> {
+    let Response { status, kind, fields, body } = response;
+    let mut head = format!("HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\n", phrase(*status));
+    for (name, value) in fields {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let close = if last { "Connection: close\r\n" } else { "" };
+    head.push_str(&format!("Content-Length: {}\r\n{close}\r\n", body.len()));
+    let mut out = head.into_bytes();
+    if method != "HEAD" {
+        out.extend_from_slice(body);
+    }
+    out
+}
+
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        _ => "Status",
+    }
+}
+
+/// The next request; none when the client is done. Anything odd is an error, which closes the connection.
+async fn next(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    let end = loop {
+        if let Some(at) = read.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if read.len() > HEAD_BYTES {
+            return Err(odd("a head this long is not for a sample service"));
+        }
+        if stream.read_buf(read).await? == 0 {
+            return if read.is_empty() { Ok(None) } else { Err(odd("the head ended early")) };
+        }
+    };
+    let mut request = head(&read[..end]).ok_or_else(|| odd("not a request"))?;
+    read.drain(..end);
+    if request.asks("expect", "100-continue") {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+    }
+    request.body = body(&request, stream, read).await?;
+    Ok(Some(request))
+}
+
+fn head(bytes: &[u8]) -> Option<Request> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.split("\r\n").filter(|line| !line.is_empty());
+    let mut words = lines.next()?.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let field = |line: &str| line.split_once(':').map(|(n, v)| (n.to_owned(), v.trim().to_owned()));
+    Some(Request { method, target, fields: lines.map(field).collect::<Option<_>>()?, body: Vec::new() })
+}
+
+async fn body(request: &Request, stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Vec<u8>> {
+    if request.asks("transfer-encoding", "chunked") {
+        return chunked(stream, read).await;
+    }
+    let length =
+        request.field("content-length").map_or(Ok(0), str::parse).map_err(|_| odd("not a length"))?;
+    take(stream, read, length).await
+}
+
+async fn chunked(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut whole = Vec::new();
+    loop {
+        let line = line(stream, read).await?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(size, 16).map_err(|_| odd("not a chunk"))?;
+        if size == 0 {
+            break;
+        }
+        whole.extend(take(stream, read, size).await?);
+        line_end(&self::line(stream, read).await?)?;
+        if whole.len() > BODY_BYTES {
+            return Err(odd("a body this long is not for a sample service"));
+        }
+    }
+    while !line(stream, read).await?.is_empty() {}
+    Ok(whole)
+}
+
+fn line_end(line: &str) -> io::Result<()> {
+    if line.is_empty() { Ok(()) } else { Err(odd("a chunk is longer than it says")) }
+}
+
+/// A line without its end.
+async fn line(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<String> {
+    loop {
+        if let Some(at) = read.windows(2).position(|w| w == b"\r\n") {
+            let line = String::from_utf8_lossy(&read[..at]).into_owned();
+            read.drain(..at + 2);
+            return Ok(line);
+        }
+        if read.len() > HEAD_BYTES || stream.read_buf(read).await? == 0 {
+            return Err(odd("the body ended early"));
+        }
+    }
+}
+
+/// Exactly so many bytes.
+async fn take(stream: &mut TcpStream, read: &mut Vec<u8>, length: usize) -> io::Result<Vec<u8>> {
+    if length > BODY_BYTES {
+        return Err(odd("a body this long is not for a sample service"));
+    }
+    while read.len() < length {
+        if stream.read_buf(read).await? == 0 {
+            return Err(odd("the body ended early"));
+        }
+    }
+    Ok(read.drain(..length).collect())
+}
+
+fn odd(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends these bytes to a service that answers with the body it got, and reads until it closes.
+    async fn exchange(bytes: &[u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let echo =
+            |r: &Request| Response { status: 200, kind: "text/plain", fields: vec![], body: r.body.clone() };
+        let server = tokio::spawn(serve(listener, Arc::new(echo)));
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        server.abort();
+        answer
+    }
+
+    #[tokio::test]
+    async fn requests_on_one_connection_are_answered_in_order() {
+        let two =
+            b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\noneHEAD / HTTP/1.1\r\nConnection: close\r\n\r\n";
+        let answer = exchange(two).await;
+        assert!(answer.contains("Content-Length: 3\r\n\r\noneHTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.ends_with("Connection: close\r\n\r\n"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_chunked_body_arrives_whole() {
+        let chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\none\r\n2;x=y\r\n++\r\n0\r\nA: b\r\n\r\n";
+        assert!(exchange(chunked).await.ends_with("\r\n\r\none++"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_http_closes_the_connection() {
+        assert_eq!(exchange(b"hello\r\n\r\n").await, "");
+    }
+}

@@ -1,0 +1,140 @@
+//! The sample services: catalog (two instances), orders, echo. Pure functions from request to response.
+
+use super::server::{Request, Response};
+use serde_json::{Value, json};
+
+const ITEMS: [(u32, &str, u32); 3] = [(1, "lamp", 4900), (2, "chair", 12900), (3, "desk", 25900)];
+const ORDERS: [(u32, u32, &str); 3] = [(7, 1, "shipped"), (8, 3, "paid"), (9, 2, "open")];
+
+/// Things to sell; `X-Instance` says which of the two instances answered.
+pub fn catalog(instance: u8, request: &Request) -> Response {
+    let item = |(id, name, cents): &(u32, &str, u32)| json!({ "id": id, "name": name, "cents": cents });
+    let mut response = match parts(request)[..] {
+        ["items"] => ok(ITEMS.iter().map(item).collect()),
+        ["items", id] => found(ITEMS.iter().find(|i| i.0.to_string() == id).map(item), "item", id),
+        _ => missing(request),
+    };
+    response.fields.push(("X-Instance", format!("catalog-{instance}")));
+    response
+}
+
+/// Who bought what; a POST is answered 201 with what was sent.
+pub fn orders(request: &Request) -> Response {
+    let order = |(id, item, state): &(u32, u32, &str)| json!({ "id": id, "item": item, "state": state });
+    match (request.method.as_str(), &parts(request)[..]) {
+        ("POST", ["orders"]) => {
+            let sent = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+            let mut response = reply(201, json!({ "id": 10, "state": "open", "order": sent }));
+            response.fields.push(("Location", "/orders/10".into()));
+            response
+        }
+        ("GET" | "HEAD", ["orders"]) => ok(ORDERS.iter().map(order).collect()),
+        ("GET" | "HEAD", ["orders", id]) => {
+            found(ORDERS.iter().find(|o| o.0.to_string() == *id).map(order), "order", id)
+        }
+        (_, ["orders", ..]) => reply(405, json!({ "error": format!("no {} here", request.method) })),
+        _ => missing(request),
+    }
+}
+
+/// The landing page on `/`, greetings on `/greet/{name}` and `/welcome/{name}`; everything else is told back.
+pub fn echo(request: &Request) -> Response {
+    match parts(request)[..] {
+        [] => landing(request),
+        ["greet", name] => ok(json!({ "hello": name })),
+        ["welcome", name] => ok(json!({ "welcome": name })),
+        _ => told_back(request),
+    }
+}
+
+fn told_back(request: &Request) -> Response {
+    let fields = request.fields.iter().map(|(n, v)| (n.to_ascii_lowercase(), json!(v)));
+    ok(json!({
+        "method": request.method,
+        "path": request.path(),
+        "query": request.query(),
+        "headers": fields.collect::<serde_json::Map<_, _>>(),
+        "body": String::from_utf8_lossy(&request.body),
+    }))
+}
+
+/// HTML for browsers, text for terminals.
+fn landing(request: &Request) -> Response {
+    let html = request.field("accept").is_some_and(|accept| accept.contains("text/html"));
+    let (kind, page) = match html {
+        true => ("text/html; charset=utf-8", include_str!("landing.html")),
+        false => ("text/plain; charset=utf-8", include_str!("landing.txt")),
+    };
+    Response { status: 200, kind, fields: Vec::new(), body: page.into() }
+}
+
+/// The segments of the path.
+fn parts(request: &Request) -> Vec<&str> {
+    request.path().split('/').filter(|part| !part.is_empty()).collect()
+}
+
+fn ok(body: Value) -> Response {
+    reply(200, body)
+}
+
+fn reply(status: u16, body: Value) -> Response {
+    Response { status, kind: "application/json", fields: Vec::new(), body: format!("{body}\n").into() }
+}
+
+fn found(one: Option<Value>, kind: &str, id: &str) -> Response {
+    one.map_or_else(|| reply(404, json!({ "error": format!("no {kind} {id}") })), ok)
+}
+
+fn missing(request: &Request) -> Response {
+    reply(404, json!({ "error": format!("nothing at {}", request.path()) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(method: &str, target: &str, body: &[u8]) -> Request {
+        Request {
+            method: method.into(),
+            target: target.into(),
+            fields: vec![("X-A".into(), "b".into())],
+            body: body.into(),
+        }
+    }
+
+    fn json(response: &Response) -> Value {
+        serde_json::from_slice(&response.body).unwrap()
+    }
+
+    #[test]
+    fn the_catalog_says_which_instance_answered() {
+        let one = catalog(2, &ask("GET", "/items/3?x=y", b""));
+        assert_eq!((one.status, json(&one)["name"].as_str()), (200, Some("desk")));
+        assert_eq!(one.fields, [("X-Instance", "catalog-2".to_owned())]);
+        assert_eq!(catalog(1, &ask("GET", "/items/4", b"")).status, 404);
+    }
+
+    #[test]
+    fn an_order_is_created_with_what_was_sent() {
+        let made = orders(&ask("POST", "/orders", br#"{"item":2}"#));
+        assert_eq!((made.status, &json(&made)["order"]["item"]), (201, &json!(2)));
+        assert_eq!(orders(&ask("DELETE", "/orders/7", b"")).status, 405);
+    }
+
+    #[test]
+    fn the_echo_tells_everything_it_was_sent() {
+        let told = json(&echo(&ask("PUT", "/any/thing?q=1", b"hi")));
+        assert_eq!(
+            told,
+            json!({"method":"PUT","path":"/any/thing","query":"q=1","headers":{"x-a":"b"},"body":"hi"})
+        );
+    }
+
+    #[test]
+    fn a_browser_gets_html_and_a_terminal_text() {
+        let mut browser = ask("GET", "/", b"");
+        browser.fields.push(("Accept".into(), "text/html,*/*".into()));
+        assert!(echo(&browser).body.starts_with(b"<!doctype html>"));
+        assert!(echo(&ask("GET", "/", b"")).kind.starts_with("text/plain"));
+    }
+}

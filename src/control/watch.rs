@@ -1,0 +1,176 @@
+//! Notices that the configuration may have changed: files (any way they are replaced) and SIGHUP, on a thread of its
+//! own. What a change means is not decided here: the reloader is called, one call at a time.
+
+use super::places::{self, Place, Stamp};
+use crate::telemetry::{Metrics, Reload};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+/// A change counts when it has been quiet for so long, but waits no longer than the second.
+const QUIET: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Files are also looked at this often, for file systems and directories that send no events.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What asks for a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    Files,
+    Signal,
+}
+
+/// What a reload came to, and what to watch from now on: files and directories, empty for none.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub outcome: Reload,
+    pub watch: Vec<PathBuf>,
+}
+
+/// Loads, checks and swaps; called on the watcher's thread, so it may take its time.
+pub type Reloader = Box<dyn FnMut(Trigger) -> Attempt + Send>;
+
+/// Ends the watch when dropped.
+#[derive(Debug)]
+pub struct Watching(Arc<Notify>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Starts watching. `SIGHUP` is taken over at once, so it never ends the process.
+pub fn spawn(watch: Vec<PathBuf>, metrics: Arc<Metrics>, reloader: Reloader) -> io::Result<Watching> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let hangup = {
+        let _inside = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
+    let stop = Arc::new(Notify::new());
+    let watching = Watching(stop.clone());
+    let mut eyes = Eyes::new();
+    eyes.look_at(watch);
+    let run = move || runtime.block_on(run(eyes, hangup, stop, metrics, reloader));
+    std::thread::Builder::new().name("reload".into()).spawn(run)?;
+    Ok(watching)
+}
+
+async fn run(
+    mut eyes: Eyes,
+    mut hangup: Signal,
+    stop: Arc<Notify>,
+    metrics: Arc<Metrics>,
+    mut reload: Reloader,
+) {
+    let changed = eyes.changed.clone();
+    loop {
+        let trigger = tokio::select! {
+            biased;
+            () = stop.notified() => return,
+            _ = hangup.recv() => Trigger::Signal,
+            () = settled(&changed) => Trigger::Files,
+            () = sleep(LOOK) => {
+                if !eyes.blinked() {
+                    continue;
+                }
+                Trigger::Files
+            }
+        };
+        let before = Stamp::of(&eyes.paths);
+        let attempt = reload(trigger);
+        metrics.reload(attempt.outcome);
+        let same = attempt.watch == eyes.paths;
+        eyes.look_at(attempt.watch);
+        if !same || eyes.seen != before {
+            // Something changed between reading and watching, or may have.
+            changed.notify_one();
+        }
+    }
+}
+
+/// Waits for a change and then until changes stop.
+async fn settled(changed: &Notify) {
+    changed.notified().await;
+    let since = Instant::now();
+    while since.elapsed() < LONGEST && timeout(QUIET, changed.notified()).await.is_ok() {}
+}
+
+/// What is watched, and how.
+struct Eyes {
+    changed: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    paths: Vec<PathBuf>,
+    places: Arc<Mutex<BTreeSet<Place>>>,
+    seen: Stamp,
+}
+
+impl Eyes {
+    fn new() -> Eyes {
+        let (changed, places) = (Arc::new(Notify::new()), Arc::<Mutex<BTreeSet<Place>>>::default());
+        let (tell, of) = (changed.clone(), places.clone());
+        let on_event = move |event: notify::Result<notify::Event>| {
+            let matters =
+                event.map_or(true, |e| matters(&e, &of.lock().unwrap_or_else(PoisonError::into_inner)));
+            if matters {
+                tell.notify_one();
+            }
+        };
+        let watcher = notify::recommended_watcher(on_event);
+        let watcher =
+            watcher.inspect_err(|e| eprintln!("margay: files are only looked at every {LOOK:?}: {e}")).ok();
+        Eyes { changed, watcher, paths: Vec::new(), places, seen: Stamp::of(&[]) }
+    }
+
+    /// From now on these; directories are watched anew each time, because one may have been replaced.
+    fn look_at(&mut self, paths: Vec<PathBuf>) {
+        let new = places::of(&paths);
+        let old =
+            std::mem::replace(&mut *self.places.lock().unwrap_or_else(PoisonError::into_inner), new.clone());
+        if let Some(watcher) = &mut self.watcher {
+            for gone in directories(&old).difference(&directories(&new)) {
+                let _ = watcher.unwatch(gone);
+            }
+            for directory in directories(&new) {
+                // A directory that does not exist (yet) is found by looking again.
+                let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
+            }
+        }
+        self.seen = Stamp::of(&paths);
+        self.paths = paths;
+    }
+
+    /// Whether something changed that no event told of.
+    fn blinked(&self) -> bool {
+        self.seen != Stamp::of(&self.paths)
+    }
+}
+
+fn directories(places: &BTreeSet<Place>) -> BTreeSet<&Path> {
+    places.iter().map(|p| p.directory.as_path()).collect()
+}
+
+/// Reading a file is an event too, and a directory holds files that are not ours.
+fn matters(event: &notify::Event, places: &BTreeSet<Place>) -> bool {
+    use event::{AccessKind, AccessMode};
+    let read = matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
+    let ours = |path: &PathBuf| {
+        let (directory, name) = (path.parent(), path.file_name().map(Path::new));
+        let here = |p: &Place| {
+            Some(p.directory.as_path()) == directory && (p.name.is_none() || p.name.as_deref() == name)
+        };
+        places.iter().any(|p| here(p) || p.directory == *path)
+    };
+    !read && (event.paths.is_empty() || event.paths.iter().any(ours))
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

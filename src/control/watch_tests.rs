@@ -1,0 +1,130 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::mpsc::{Receiver, channel};
+use tempfile::TempDir;
+
+/// Longer than any machine needs, shorter than the interval at which files are looked at anyway.
+const SOON: Duration = Duration::from_secs(4);
+
+/// A folder with `gateway.json`, watched; the receiver hears of every reload.
+struct Scene {
+    folder: TempDir,
+    reloads: Receiver<Trigger>,
+    metrics: Arc<Metrics>,
+    _watching: Watching,
+}
+
+impl Scene {
+    fn new(prepare: impl Fn(&Path), watch: &[&str]) -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
+        let watch: Vec<_> = watch.iter().map(|p| folder.path().join(p)).collect();
+        let (heard, reloads) = channel();
+        let metrics = Metrics::new(1);
+        let again = watch.clone();
+        let reloader = move |trigger| {
+            let _ = heard.send(trigger);
+            Attempt { outcome: Reload::Applied, watch: again.clone() }
+        };
+        let watching = spawn(watch, metrics.clone(), Box::new(reloader)).unwrap();
+        Scene { folder, reloads, metrics, _watching: watching }
+    }
+
+    #[track_caller]
+    fn heard(&self) {
+        assert!(self.wait(Trigger::Files, SOON), "no reload");
+    }
+
+    #[track_caller]
+    fn silent(&self) {
+        assert!(!self.wait(Trigger::Files, QUIET * 4), "a reload that nobody asked for");
+    }
+
+    /// The signal of one test reaches the watchers of all: each waits for its own trigger.
+    fn wait(&self, for_trigger: Trigger, at_most: Duration) -> bool {
+        let start = Instant::now();
+        let left = || at_most.saturating_sub(start.elapsed());
+        std::iter::from_fn(|| self.reloads.recv_timeout(left()).ok()).any(|t| t == for_trigger)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+fn one_file(folder: &Path) {
+    fs::write(folder.join("gateway.json"), "{}").unwrap();
+}
+
+#[test]
+fn a_file_written_in_place_is_one_reload_and_is_counted() {
+    let scene = Scene::new(one_file, &["gateway.json"]);
+    for _ in 0..5 {
+        fs::write(scene.path("gateway.json"), "[]").unwrap();
+    }
+    scene.heard();
+    scene.silent();
+    assert!(!scene.metrics.render().contains("margay_reloads_total{outcome=\"applied\"} 0"));
+}
+
+#[test]
+fn a_file_renamed_into_place_is_noticed_again_and_again() {
+    let scene = Scene::new(one_file, &["gateway.json"]);
+    for text in ["1", "2", "3"] {
+        fs::write(scene.path("gateway.json.tmp"), text).unwrap();
+        fs::rename(scene.path("gateway.json.tmp"), scene.path("gateway.json")).unwrap();
+        scene.heard();
+    }
+}
+
+#[test]
+fn a_swapped_link_as_kubernetes_does_it_is_noticed_again_and_again() {
+    let version = |folder: &Path, name: &str| {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("gateway.json"), name).unwrap();
+        symlink(name, folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    };
+    let prepare = |folder: &Path| {
+        version(folder, "..v1");
+        symlink("..data/gateway.json", folder.join("gateway.json")).unwrap();
+    };
+    let scene = Scene::new(prepare, &["gateway.json"]);
+    version(scene.folder.path(), "..v2");
+    scene.heard();
+    version(scene.folder.path(), "..v3");
+    scene.heard();
+}
+
+#[test]
+fn a_file_added_to_a_watched_directory_is_noticed() {
+    let scene = Scene::new(|folder| fs::create_dir(folder.join("policies")).unwrap(), &["policies"]);
+    fs::write(scene.path("policies/edge.json"), "{}").unwrap();
+    scene.heard();
+}
+
+#[test]
+fn a_directory_that_appears_later_is_noticed_and_then_watched() {
+    let scene = Scene::new(one_file, &["gateway.json", "policies"]);
+    fs::create_dir(scene.path("policies")).unwrap();
+    scene.heard();
+    fs::write(scene.path("policies/edge.json"), "{}").unwrap();
+    scene.heard();
+}
+
+#[test]
+fn neither_reading_nor_a_neighbour_is_a_change() {
+    let scene = Scene::new(one_file, &["gateway.json"]);
+    let _ = fs::read(scene.path("gateway.json")).unwrap();
+    fs::write(scene.path("other.json"), "{}").unwrap();
+    scene.silent();
+}
+
+#[test]
+fn the_hangup_signal_asks_for_a_reload() {
+    let scene = Scene::new(one_file, &[]);
+    let me = std::process::id().to_string();
+    assert!(std::process::Command::new("kill").args(["-HUP", &me]).status().unwrap().success());
+    assert!(scene.wait(Trigger::Signal, SOON));
+}

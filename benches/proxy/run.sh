@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# `make bench`: wrk at 64 connections against a 1 KiB origin, through margay, nginx and HAProxy, in interleaved
+# rounds. Prints requests per second, CPU of the proxy per request, latency, memory, and margay : nginx.
+#
+#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" MARGAY=target/release/margay benches/proxy/run.sh
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export PATH="$PATH:/usr/sbin:/sbin"
+
+rounds=${ROUNDS:-5} each=${SECONDS_EACH:-4} proxies=${PROXIES:-margay nginx haproxy}
+margay=${MARGAY:-target/release/margay} connections=${CONNECTIONS:-64}
+here=benches/proxy dir=$(mktemp -d) origin=18100
+export ORIGIN_PORT=$origin
+pids=()
+
+stop() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    pids=()
+}
+trap 'stop; rm -rf "$dir"' EXIT
+
+# With two cores or more the load and the origin share the first, the proxy has the second to itself.
+cores=$(nproc)
+# These are prefixes, not functions: a function in the background would be a shell of its own between us and the pid.
+on_load=() on_proxy=()
+pin() {
+    if [ "$cores" -ge 2 ]; then on_load=(taskset -c 0); fi
+    if [ "$cores" -ge 2 ] && [ "$threads" -eq 1 ]; then on_proxy=(taskset -c 1); else on_proxy=(); fi
+}
+
+fill() { # template, port, target
+    sed -e "s|@DIR@|$dir|g; s|@ORIGIN@|$origin|g; s|@PORT@|$2|g; s|@THREADS@|$threads|g" \
+        -e "s|@KIB@|$(printf 'x%.0s' $(seq 1024))|" "$here/$1" >"$3"
+}
+
+ready() { # port, what
+    for _ in $(seq 100); do
+        curl -sf -o /dev/null "http://127.0.0.1:$1${path:-/}" && return
+        sleep 0.1
+    done
+    echo "$2 does not answer on port $1" >&2
+    cat "$dir"/*.out "$dir"/*.log >&2 || true
+    exit 1
+}
+
+spawn() { # name, command ...: the pid is in `last`
+    local name=$1
+    shift
+    "$@" >"$dir/$name.out" 2>&1 &
+    last=$!
+    pids+=("$last")
+}
+
+start_origin() {
+    fill origin.conf 0 "$dir/origin.conf"
+    pin
+    spawn origin "${on_load[@]}" nginx -p "$dir" -c "$dir/origin.conf"
+    path=/ ready "$origin" "the origin"
+}
+
+declare -A port pid
+start() { # name, kind, port, configuration of margay
+    local name=$1 kind=$2
+    port[$name]=$3
+    case "$kind" in
+        margay) spawn "$name" "${on_proxy[@]}" "$margay" run --config "$4" --listen "127.0.0.1:$3" --admin "127.0.0.1:$((${3} + 50))" --threads "$threads" ;;
+        nginx) fill nginx.conf "$3" "$dir/nginx.conf"; spawn "$name" "${on_proxy[@]}" nginx -p "$dir" -c "$dir/nginx.conf" ;;
+        haproxy) fill haproxy.cfg "$3" "$dir/haproxy.cfg"; spawn "$name" "${on_proxy[@]}" haproxy -f "$dir/haproxy.cfg" ;;
+    esac
+    pid[$name]=$last
+    ready "$3" "$name"
+}
+
+# A process and its children (nginx has a worker below its master).
+family() { echo "$1"; cat "/proc/$1/task/$1/children" 2>/dev/null; }
+ticks() { for p in $(family "$1"); do sed 's/.*) //' "/proc/$p/stat"; done | awk '{t += $12 + $13} END {print t}'; }
+rss() { for p in $(family "$1"); do awk '/^VmRSS/ {print $2}' "/proc/$p/status"; done | awk '{t += $1} END {print t}'; }
+
+measure() { # name: appends "rps cpu_us p50 p99 rss_kib" to its file
+    local name=$1 before after line
+    before=$(ticks "${pid[$name]}")
+    line=$("${on_load[@]}" wrk -t1 "-c$connections" "-d${each}s" --latency -s "$here/report.lua" \
+        "http://127.0.0.1:${port[$name]}${path:-/}" | grep '^RESULT') || { echo "wrk failed on $name" >&2; exit 1; }
+    after=$(ticks "${pid[$name]}")
+    read -r _ requests seconds p50 p99 errors <<<"$line"
+    [ "$errors" -eq 0 ] || { echo "$name: $errors failed requests" >&2; exit 1; }
+    awk -v r="$requests" -v s="$seconds" -v t="$((after - before))" -v hz="$(getconf CLK_TCK)" \
+        -v p50="$p50" -v p99="$p99" -v rss="$(rss "${pid[$name]}")" \
+        'BEGIN {printf "%.0f %.3f %d %d %d\n", r / s, t / hz * 1e6 / r, p50, p99, rss}' >>"$dir/$name.rounds"
+}
+
+median() { # name, column
+    awk -v c="$2" '{print $c}' "$dir/$1.rounds" | sort -n | awk '{v[NR] = $1} END {print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'
+}
+
+table() { # title, names ...
+    echo
+    echo "$1"
+    shift
+    printf '  %-16s %10s %12s %8s %8s %8s\n' '' requests/s 'CPU us/req' p50 p99 RSS
+    for name in "$@"; do
+        printf '  %-16s %10.0f %12.2f %6.0fus %6.0fus %5.1fMiB\n' "$name" "$(median "$name" 1)" "$(median "$name" 2)" \
+            "$(median "$name" 3)" "$(median "$name" 4)" "$(median "$name" 5 | awk '{print $1 / 1024}')"
+    done
+}
+
+ratio() { awk -v a="$(median "$1" 2)" -v b="$(median "$2" 2)" 'BEGIN {printf "%.2f", a / b}'; }
+
+compare() { # title, names ...: all of them are started; rounds are interleaved so that noise hits all alike
+    local title=$1
+    shift
+    for name in "$@"; do rm -f "$dir/$name.rounds"; "${on_load[@]}" wrk -t1 "-c$connections" -d1s "http://127.0.0.1:${port[$name]}${path:-/}" >/dev/null; done
+    for _ in $(seq "$rounds"); do for name in "$@"; do measure "$name"; done; done
+    table "$title" "$@"
+}
+
+beside() { # threads
+    threads=$1
+    start_origin
+    local at=18101 names=()
+    for kind in $proxies; do
+        start "$kind" "$kind" "$at" "$here/margay.json"
+        names+=("$kind")
+        at=$((at + 1))
+    done
+    compare "A plain route, 1 KiB, $connections connections, $threads proxy thread(s); medians of $rounds rounds of ${each} s:" "${names[@]}"
+    if [[ " ${names[*]} " == *" margay "*" nginx "* ]]; then echo "  CPU per request, margay : nginx = $(ratio margay nginx)"; fi
+    stop
+}
+
+# The first and the last of the routes share nothing but the host, as services behind one gateway do.
+routes() { # how many
+    echo '{ "Routes": ['
+    for n in $(if [ "$1" -eq 1 ]; then echo 5000; else seq "$1"; fi); do
+        echo "{ \"UpstreamPathTemplate\": \"/svc$n/{everything}\", \"DownstreamPathTemplate\": \"/{everything}\"," \
+            "\"DownstreamScheme\": \"http\", \"DownstreamHostAndPorts\": [{ \"Host\": \"127.0.0.1\", \"Port\": $origin }] },"
+    done
+    echo '] }'
+}
+
+many_routes() {
+    threads=1 path=/svc5000/kib
+    start_origin
+    routes 1 >"$dir/1.json"
+    routes 10000 >"$dir/10000.json"
+    start routes-1 margay 18101 "$dir/1.json"
+    start routes-10000 margay 18102 "$dir/10000.json"
+    compare "margay with 1 and with 10,000 routes:" routes-1 routes-10000
+    echo "  CPU per request, 10,000 : 1 = $(ratio routes-10000 routes-1)"
+    stop
+    path=/
+}
+
+echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
+path=/
+beside 1
+beside 2
+if [[ " $proxies " == *" margay "* ]]; then many_routes; fi

@@ -1,5 +1,6 @@
-//! Words everyone uses: units, secrets, and settings that are written as text.
+//! Words everyone uses: bytes of the protocol, units, secrets, and settings that are written as text.
 
+pub mod bytes;
 pub mod from_text;
 pub mod secret;
 pub mod units;

@@ -1,1 +1,9 @@
-//!
+//! Workers, accept, the exchange loop, relay: where requests enter and answers leave.
+
+pub mod gateway;
+pub mod listeners;
+pub mod relay;
+pub mod serve;
+pub mod worker;
+
+pub use gateway::Gateway;

@@ -1,1 +1,9 @@
-//!
+//! Head, exchange, stage contract, outcome, rescue: what a request is, without a socket in sight.
+
+pub mod answer;
+pub mod body;
+pub mod cause;
+pub mod exchange;
+pub mod head;
+pub mod stage;
+pub mod values;

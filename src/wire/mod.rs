@@ -1,1 +1,11 @@
-//!
+//! The only floor that names pingora: HTTP/1.1 codec, listeners, dial, DNS, pools.
+
+pub mod alarm;
+pub mod buffer;
+pub mod dial;
+pub mod h1;
+pub mod io;
+pub mod listen;
+pub mod names;
+pub mod pool;
+pub mod serve;

@@ -1,0 +1,106 @@
+//! Balancers: shared atomics, so that the count is exact across workers, and no lock.
+
+use super::cluster::{BalancerKind, Endpoint, EndpointState};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// How an endpoint is chosen (spec section 10).
+#[derive(Debug)]
+pub enum Balancer {
+    /// Ocelot's `NoLoadBalancer`: always the first.
+    First,
+    /// One after the other, beginning with the first.
+    RoundRobin(Arc<AtomicUsize>),
+    /// The one with the fewest exchanges under way; of equals the first.
+    LeastConnection,
+}
+
+/// An exchange under way, counted until it is dropped.
+#[derive(Debug)]
+pub struct Lease(Arc<EndpointState>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.leases.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Balancer {
+    /// A balancer of that kind; `turn` gives the shared counter, if it needs one.
+    pub fn new(kind: BalancerKind, turn: impl FnOnce() -> Arc<AtomicUsize>) -> Balancer {
+        match kind {
+            BalancerKind::First => Balancer::First,
+            BalancerKind::RoundRobin => Balancer::RoundRobin(turn()),
+            BalancerKind::LeastConnection => Balancer::LeastConnection,
+        }
+    }
+
+    /// Chooses one of the endpoints.
+    pub fn pick<'e>(&self, endpoints: &'e [Arc<Endpoint>]) -> Option<(&'e Arc<Endpoint>, Option<Lease>)> {
+        match self {
+            Balancer::First => endpoints.first().map(|e| (e, None)),
+            Balancer::RoundRobin(turn) if !endpoints.is_empty() => {
+                Some((&endpoints[turn.fetch_add(1, Ordering::Relaxed) % endpoints.len()], None))
+            }
+            Balancer::RoundRobin(_) => None,
+            Balancer::LeastConnection => least(endpoints),
+        }
+    }
+}
+
+/// Takes the minimum and counts it in one step: if another worker was faster, looks again.
+fn least(endpoints: &[Arc<Endpoint>]) -> Option<(&Arc<Endpoint>, Option<Lease>)> {
+    loop {
+        let best = endpoints.iter().min_by_key(|e| e.state.leases.load(Ordering::Relaxed))?;
+        let seen = best.state.leases.load(Ordering::Relaxed);
+        let fewest = endpoints.iter().all(|e| e.state.leases.load(Ordering::Relaxed) >= seen);
+        let counted = || best.state.leases.compare_exchange(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed);
+        if fewest && counted().is_ok() {
+            return Some((best, Some(Lease(best.state.clone()))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::cluster::{ClusterSpec, States},
+        *,
+    };
+    use crate::{backend::Cluster, wire::names::Names};
+
+    fn cluster(balancer: BalancerKind) -> Cluster {
+        let endpoints = vec![("127.0.0.1".into(), 1), ("127.0.0.1".into(), 2)];
+        States::default().cluster(&ClusterSpec { key: "k".into(), endpoints, balancer }, &Names::default())
+    }
+
+    fn label(cluster: &Cluster) -> String {
+        cluster.pick().unwrap().0.label.to_string()
+    }
+
+    #[test]
+    fn round_robin_begins_with_the_first_and_is_exact_across_threads() {
+        let cluster = cluster(BalancerKind::RoundRobin);
+        assert!(label(&cluster).ends_with(":1"));
+        let firsts: usize = std::thread::scope(|scope| {
+            let run = || (0..49).filter(|_| label(&cluster).ends_with(":1")).count();
+            let threads: Vec<_> = (0..2).map(|_| scope.spawn(run)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).sum()
+        });
+        assert_eq!(firsts, 49);
+    }
+
+    #[test]
+    fn least_connection_takes_the_idlest_and_the_first_of_equals() {
+        let cluster = cluster(BalancerKind::LeastConnection);
+        let one = cluster.pick().unwrap();
+        let two = cluster.pick().unwrap();
+        assert!(one.0.label.ends_with(":1") && two.0.label.ends_with(":2"));
+        drop(two);
+        assert!(label(&cluster).ends_with(":2"));
+        drop(one);
+        assert!(label(&cluster).ends_with(":1"));
+    }
+}

@@ -1,0 +1,118 @@
+//! What all workers share: the current plan, counters, the access log, and the word that it is time to go.
+
+use crate::{
+    backend::cluster::States,
+    plan::Plan,
+    telemetry::{AccessLog, Metrics},
+    wire::names::Names,
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::Notify;
+
+/// The gateway as a whole.
+#[derive(Debug)]
+pub struct Gateway {
+    pub plan: ArcSwap<Plan>,
+    pub states: States,
+    /// Set once the background runtime runs.
+    pub names: OnceLock<Names>,
+    pub metrics: Arc<Metrics>,
+    pub log: AccessLog,
+    pub drain: Drain,
+    pub connections: Arc<Connections>,
+}
+
+/// The word that no new work is wanted.
+#[derive(Debug, Default)]
+pub struct Drain {
+    draining: AtomicBool,
+    told: Arc<Notify>,
+}
+
+impl Drain {
+    /// Whether the gateway is shutting down.
+    pub fn is_on(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Tells everybody.
+    pub fn begin(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.told.notify_waiters();
+    }
+
+    /// Wakes whoever waits for the word.
+    pub fn told(&self) -> Arc<Notify> {
+        self.told.clone()
+    }
+}
+
+/// Client connections, all and by address.
+#[derive(Debug, Default)]
+pub struct Connections {
+    open: AtomicUsize,
+    by_client: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Why a connection is not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooMany {
+    InAll,
+    OfClient,
+}
+
+impl Connections {
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts one in; addresses are only counted where there is a limit for them.
+    pub fn enter(self: &Arc<Self>, client: IpAddr, most: usize, most_of_client: usize) -> Result<Seat, TooMany> {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= most {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(TooMany::InAll);
+        }
+        let mut seat = Seat { connections: self.clone(), client: None };
+        if most_of_client < usize::MAX {
+            let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = by_client.entry(client).or_insert(0);
+            if *count >= most_of_client {
+                drop(by_client);
+                return Err(TooMany::OfClient);
+            }
+            *count += 1;
+            seat.client = Some(client);
+        }
+        Ok(seat)
+    }
+}
+
+/// One connection, counted until it is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    connections: Arc<Connections>,
+    client: Option<IpAddr>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(client) = self.client else { return };
+        let mut by_client = self.connections.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_client.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                by_client.remove(&client);
+            }
+        }
+    }
+}

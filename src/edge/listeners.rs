@@ -1,0 +1,140 @@
+//! The listening sockets in use, and every worker's share in accepting from them.
+
+use super::{
+    gateway::{Gateway, TooMany},
+    serve::serve,
+    worker::Worker,
+};
+use crate::{
+    pipeline::{answer::rescue, body::Body, cause::{Cause, Why}, exchange::Peer},
+    plan::ListenerPlan,
+    wire::{
+        h1::client::ClientConn,
+        listen::{Accepted, Acceptor, bind},
+    },
+};
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// A bound listening socket.
+#[derive(Debug)]
+pub struct Bound {
+    pub plan: ListenerPlan,
+    pub socket: TcpListener,
+}
+
+impl Bound {
+    /// The address it is bound to, with the port that the kernel picked.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap_or(self.plan.address)
+    }
+}
+
+/// All listening sockets now.
+pub type Listeners = Arc<[Arc<Bound>]>;
+
+/// Binds what is new and keeps what stays; nothing changes if one cannot be bound.
+pub fn rebind(old: &[Arc<Bound>], wanted: &[ListenerPlan]) -> Result<Listeners, (ListenerPlan, io::Error)> {
+    let one = |plan: &ListenerPlan| match old.iter().find(|bound| bound.plan.address == plan.address) {
+        Some(bound) => Ok(bound.clone()),
+        None => bind(plan.address)
+            .map(|socket| Arc::new(Bound { plan: plan.clone(), socket }))
+            .map_err(|error| (plan.clone(), error)),
+    };
+    wanted.iter().map(one).collect()
+}
+
+/// A worker's accepting: follows the set of listeners until the gateway drains.
+pub async fn accept_all(w: Arc<Worker>, mut listeners: watch::Receiver<Listeners>) {
+    let mut tasks: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
+    loop {
+        let wanted = listeners.borrow_and_update().clone();
+        tasks.retain(|address, task| {
+            let stays = wanted.iter().any(|bound| bound.address() == *address);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for bound in wanted.iter() {
+            tasks.entry(bound.address()).or_insert_with(|| tokio::spawn(accept(bound.clone(), w.clone())));
+        }
+        if listeners.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Accepts from one socket until told not to.
+async fn accept(bound: Arc<Bound>, w: Arc<Worker>) {
+    let acceptor = match Acceptor::new(&bound.socket) {
+        Ok(acceptor) => acceptor,
+        Err(error) => return log::error!("worker {} cannot accept on {}: {error}", w.index, bound.address()),
+    };
+    loop {
+        match acceptor.accept().await {
+            Ok(accepted) => welcome(accepted, &w),
+            // Out of descriptors, most likely: others must close first.
+            Err(error) => {
+                log::warn!("a connection on {} was not accepted: {error}", bound.address());
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Counts the connection in and serves it, or says that there are too many.
+fn welcome(accepted: Accepted, w: &Arc<Worker>) {
+    let Accepted { io, peer, local } = accepted;
+    let peer = Peer { address: peer, local, tls: false };
+    let limits = w.plan().limits;
+    let seat = w.gateway.connections.enter(peer.address.ip().to_canonical(), limits.connections, limits.connections_per_client);
+    let w = w.clone();
+    match seat {
+        Ok(seat) => drop(tokio::spawn(async move {
+            w.gateway.metrics.accepted(w.index);
+            serve(io, peer, w.clone()).await;
+            w.gateway.metrics.closed(w.index);
+            drop(seat);
+        })),
+        Err(too_many) => drop(tokio::spawn(turn_away(ClientConn::new(io, peer), w, too_many))),
+    }
+}
+
+/// Answers 503 before a request was read; briefly, for this is when there is no room.
+async fn turn_away(mut conn: ClientConn, w: Arc<Worker>, too_many: TooMany) {
+    let why = match too_many {
+        TooMany::InAll => Why::GatewayLimit,
+        TooMany::OfClient => Why::ClientLimit,
+    };
+    w.gateway.metrics.refused(why.name());
+    let mut answer = rescue(&Cause::new(why, "try again later"), b"", w.plan().ocelot);
+    conn.begin(&answer.head, super::relay::framing(&answer, false, conn.version()), false);
+    let sent = super::relay::relay(&mut conn, &mut answer.body, Duration::from_secs(1)).await;
+    answer.body = Body::Empty;
+    if sent.is_ok() {
+        conn.close_lingering(16 * 1024, Instant::now() + Duration::from_millis(500)).await;
+    }
+}
+
+/// The addresses that a gateway listens on.
+pub fn addresses(listeners: &Listeners) -> Vec<SocketAddr> {
+    listeners.iter().map(|bound| bound.address()).collect()
+}
+
+/// Waits until every connection ended, or until then.
+pub async fn drained(gateway: &Gateway, until: Instant) -> bool {
+    while gateway.connections.open() > 0 {
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    true
+}

@@ -1,0 +1,235 @@
+//! The straight line: a connection's requests, one after the other, from head to the last byte of the answer.
+
+use super::{
+    relay::{framing, relay},
+    worker::{Held, Worker},
+};
+use crate::{
+    backend::attempt,
+    pipeline::{
+        answer::{Answer, Outcome, rescue},
+        body::{Body, Caller, Framing},
+        cause::{Cause, Why},
+        exchange::{Exchange, Peer},
+        head::{Known, Version},
+        stage::{back, walk},
+    },
+    plan::{Plan, Route, Target},
+    wire::{
+        h1::{
+            client::{ClientConn, Next},
+            hop::{self, Hop},
+        },
+        io::Io,
+    },
+};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// What is drained of a request body that nobody reads, before the connection is closed instead.
+const DRAIN_BYTES: u64 = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// Serves one client connection until it ends.
+pub async fn serve(io: Io, peer: Peer, w: Arc<Worker>) {
+    let mut conn = ClientConn::new(io, peer);
+    let told = w.gateway.drain.told();
+    let mut told = pin!(told.notified());
+    let mut since = Instant::now();
+    loop {
+        let idle = w.plan().limits.client.idle_time;
+        let drain = &w.gateway.drain;
+        let stop = |cx: &mut std::task::Context| if drain.is_on() { Poll::Ready(()) } else { told.as_mut().poll(cx) };
+        if !conn.readable(since, idle, stop).await {
+            return;
+        }
+        let mut x = w.lend(peer, since);
+        let plan = w.plan();
+        let after = match conn.next_head(&mut x.req, &plan.limits.client).await {
+            Next::Request => exchange(&mut conn, &mut x, &plan, &w).await,
+            Next::Bad(cause) => refuse(&mut conn, &mut x, &plan, &w, cause).await,
+            Next::Closed => After::Drop,
+        };
+        w.take_back(x);
+        match after {
+            After::Next(now) => since = now,
+            After::Linger => return conn.close_lingering(16 * DRAIN_BYTES, Instant::now() + DRAIN_TIME).await,
+            After::Drop => return,
+        }
+    }
+}
+
+/// What becomes of the connection after an exchange.
+enum After {
+    /// It is idle since then.
+    Next(Instant),
+    /// It is closed so that the client can still read the answer.
+    Linger,
+    /// It is closed at once: the client left, or must see that the answer is broken.
+    Drop,
+}
+
+/// One request and its answer.
+async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Worker) -> After {
+    x.now = Instant::now();
+    note(x, plan);
+    let for_head = x.req.method() == b"HEAD";
+    let hop = hop::strip(&mut x.req);
+    let (route, outcome) = answer(x, plan, hop, conn).await;
+    let metrics = route.map_or(w.gateway.metrics.unrouted(), |route| &route.metrics);
+    let outcome = outcome.or_else(|cause| give_up(x, plan, w, cause));
+    let after = match outcome {
+        Ok(answer) => {
+            let keep = keeps(conn, hop, plan, w) && !answer.close;
+            deliver(conn, x, plan, answer, for_head, keep).await
+        }
+        Err(()) => After::Drop,
+    };
+    let now = Instant::now();
+    metrics.end(w.index, x.record.status, now - x.now);
+    log(conn, x, plan, w, route.map_or("", |r| &r.label), now);
+    if let After::Next(_) = after { After::Next(now) } else { after }
+}
+
+/// From the head to the answer; knows no client connection, so that parts of an aggregate can come here too.
+async fn answer<'p>(x: &mut Exchange, plan: &'p Plan, hop: Hop, caller: &mut dyn Caller) -> (Option<&'p Arc<Route>>, Outcome) {
+    let route = match plan.find(x) {
+        Ok(route) => route,
+        Err(cause) => return (None, Err(cause)),
+    };
+    route.metrics.begin(x.worker);
+    let (ran, early) = walk(&route.stages, x).await;
+    let mut outcome = match early {
+        Some(outcome) => outcome,
+        None => target(route, x, hop, caller).await,
+    };
+    back(&route.stages[..ran], x, &mut outcome);
+    (Some(route), outcome)
+}
+
+/// What the route leads to.
+async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
+    match &route.target {
+        Target::Cluster { cluster, terms } => attempt::run(cluster, terms, hop, x, caller).await,
+        Target::Fail(why, detail) => Err(Cause::new(*why, *detail)),
+    }
+}
+
+/// A cause becomes the gateway's own answer; there is none for a client that left.
+fn give_up(x: &mut Exchange, plan: &Plan, w: &Worker, cause: Cause) -> Result<Answer, ()> {
+    x.record.why = Some(cause.why.name());
+    x.record.status = cause.why.status(plan.ocelot);
+    w.gateway.metrics.refused(cause.why.name());
+    log::debug!("{}: {}", cause.why.name(), cause.detail);
+    if cause.why == Why::ClientGone {
+        return Err(());
+    }
+    let path = x.req.target().split(|&b| b == b'?').next().unwrap_or_default();
+    Ok(rescue(&cause, path, plan.ocelot))
+}
+
+/// Whether another request may follow on this connection.
+fn keeps(conn: &ClientConn, hop: Hop, plan: &Plan, w: &Worker) -> bool {
+    let asked = !hop.close && (conn.version() == Version::Http11 || hop.keep_alive);
+    asked && conn.served < plan.limits.requests_per_connection && !w.gateway.drain.is_on()
+}
+
+/// Head and body of the answer, and what is left of the request.
+async fn deliver(conn: &mut ClientConn, x: &mut Exchange, plan: &Plan, mut answer: Answer, for_head: bool, keep: bool) -> After {
+    x.record.status = answer.status();
+    let framing = framing(&answer, for_head, conn.version());
+    let keep = keep && framing != Framing::UntilClose;
+    conn.begin(&answer.head, framing, keep);
+    if framing == Framing::None && !matches!(answer.body, Body::Stream(_)) {
+        answer.body = Body::Empty;
+    }
+    let relayed = relay(conn, &mut answer.body, plan.limits.body_idle).await;
+    x.record.bytes_out = conn.sent();
+    if let Err(cause) = relayed {
+        x.record.why = Some(cause.why.name());
+        if cause.why == Why::ClientGone {
+            x.record.status = 499;
+        }
+        return After::Drop;
+    }
+    if let Body::Stream(stream) = answer.body {
+        stream.finish();
+    }
+    if !conn.is_body_done() && !conn.drain(DRAIN_BYTES, Instant::now() + DRAIN_TIME).await {
+        return After::Linger;
+    }
+    if keep { After::Next(x.now) } else { After::Linger }
+}
+
+/// A head that is no acceptable request: the answer says why, and the connection ends, for who knows where the next one begins.
+async fn refuse(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Worker, cause: Cause) -> After {
+    x.now = Instant::now();
+    let unrouted = w.gateway.metrics.unrouted();
+    unrouted.begin(w.index);
+    x.record.wanted = plan.access_log;
+    let after = match give_up(x, plan, w, cause) {
+        Ok(answer) => {
+            let after = deliver_last(conn, x, plan, answer).await;
+            if matches!(after, After::Drop) { After::Drop } else { After::Linger }
+        }
+        Err(()) => After::Drop,
+    };
+    let now = Instant::now();
+    unrouted.end(w.index, x.record.status, now - x.now);
+    log(conn, x, plan, w, "", now);
+    after
+}
+
+/// The last answer on a connection: nothing of the request is read any more.
+async fn deliver_last(conn: &mut ClientConn, x: &mut Exchange, plan: &Plan, mut answer: Answer) -> After {
+    x.record.status = answer.status();
+    conn.begin(&answer.head, framing(&answer, false, Version::Http11), false);
+    let relayed = relay(conn, &mut answer.body, plan.limits.body_idle).await;
+    x.record.bytes_out = conn.sent();
+    if relayed.is_ok() { After::Linger } else { After::Drop }
+}
+
+/// Keeps what the access log wants to know of the request before it is changed.
+fn note(x: &mut Exchange, plan: &Plan) {
+    x.record.wanted = plan.access_log;
+    if plan.access_log {
+        let Exchange { req, record, .. } = x;
+        record.path.extend_from_slice(req.target().split(|&b| b == b'?').next().unwrap_or_default());
+        record.method.extend_from_slice(req.method());
+        record.host.extend_from_slice(req.known(Known::Host).unwrap_or_default());
+    }
+}
+
+/// One access record, always.
+fn log(conn: &ClientConn, x: &Exchange, plan: &Plan, w: &Worker, route: &str, now: Instant) {
+    if !plan.access_log {
+        return;
+    }
+    let total = now - x.now;
+    w.gateway.log.log(
+        w.index,
+        &crate::telemetry::Record {
+            time: SystemTime::now() - total,
+            id: b"",
+            client: x.client,
+            method: &x.record.method,
+            host: &x.record.host,
+            path: &x.record.path,
+            route,
+            status: x.record.status,
+            why: x.record.why.unwrap_or(""),
+            endpoint: x.record.endpoint.as_deref().unwrap_or(""),
+            attempts: x.record.attempts,
+            bytes_in: conn.received(),
+            bytes_out: x.record.bytes_out,
+            total,
+            backend: x.record.backend,
+            protocol: conn.version().as_str(),
+        },
+    );
+}

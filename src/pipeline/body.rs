@@ -1,0 +1,107 @@
+//! Bodies: polled, lending their buffers, so that no chunk is ever allocated and backpressure is the absence of a poll.
+
+use super::{cause::Cause, head::Head};
+use bytes::Bytes;
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+/// How a body is delimited (RFC 9112 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    #[default]
+    None,
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl Framing {
+    /// The length, where it is known beforehand.
+    pub fn length(self) -> Option<u64> {
+        match self {
+            Framing::None => Some(0),
+            Framing::Length(n) => Some(n),
+            Framing::Chunked | Framing::UntilClose => None,
+        }
+    }
+}
+
+/// What a body has to give right now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chunk<'a> {
+    /// Some bytes; they stay until `consume` says that they were used.
+    Data(&'a [u8]),
+    /// The clean end.
+    End,
+}
+
+/// A body that is being received.
+pub trait BodyRead: Send {
+    /// The bytes that stand ready; reads more when there are none.
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>>;
+
+    /// Frees bytes that were used: this is what lets the sender send more.
+    fn consume(&mut self, n: usize);
+
+    /// Trailers, once the end was reached.
+    fn trailers(&mut self) -> Option<&mut Head> {
+        None
+    }
+
+    /// How the sender delimits it.
+    fn framing(&self) -> Framing;
+
+    /// Takes the request body further while the answer is on its way; ready when nothing is left to send.
+    fn poll_upload(&mut self, _cx: &mut Context, _from: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Both messages ended cleanly: the connection may go back to its pool. A plain drop closes it.
+    fn finish(self: Box<Self>) {}
+}
+
+/// Whoever wants the answer: a client's connection, or an aggregate for one of its parts. Its body is the request's.
+pub trait Caller: BodyRead {
+    /// Ready when nobody waits for the answer any more; asked only once the body is complete.
+    fn poll_gone(&mut self, cx: &mut Context) -> Poll<()>;
+
+    /// Ready once that time has come; only the latest time asked for counts.
+    fn poll_alarm(&mut self, cx: &mut Context, at: Instant) -> Poll<()>;
+
+    /// Passes on a 1xx response.
+    fn interim(&mut self, head: &Head, cx: &mut Context);
+
+    /// Bytes of body taken so far.
+    fn received(&self) -> u64;
+
+    /// For the calls that take any body.
+    fn as_body(&mut self) -> &mut dyn BodyRead;
+}
+
+/// The body of an answer.
+#[derive(Default)]
+pub enum Body {
+    #[default]
+    Empty,
+    Bytes(Bytes),
+    Stream(Box<dyn BodyRead>),
+}
+
+impl Body {
+    /// How long the body is, where that is known beforehand.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Body::Empty => Some(0),
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::Stream(stream) => stream.framing().length(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Body({:?})", self.length())
+    }
+}

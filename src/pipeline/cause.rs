@@ -1,0 +1,147 @@
+//! Why an exchange failed: whose fault, on which leg, and under which name it is known everywhere.
+
+use std::borrow::Cow;
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Client,
+    Backend,
+    Gateway,
+}
+
+macro_rules! whys {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $fault:ident, $status:literal, $ocelot:literal, $title:literal;)*) => {
+        /// The vocabulary of failures. A name is stable: it stands in problems, in the access log and in metrics.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Why { $($(#[$doc])* $name),* }
+
+        impl Why {
+            /// Every failure there is.
+            pub const ALL: &[Why] = &[$(Why::$name),*];
+
+            /// The stable name, `leg.what`.
+            pub fn name(self) -> &'static str {
+                match self { $(Why::$name => $text),* }
+            }
+
+            /// Whose fault it is.
+            pub fn fault(self) -> Fault {
+                match self { $(Why::$name => Fault::$fault),* }
+            }
+
+            /// The status that the client gets; the second table is Ocelot's (spec section 9).
+            pub fn status(self, ocelot: bool) -> u16 {
+                match (self, ocelot) { $((Why::$name, false) => $status, (Why::$name, true) => $ocelot),* }
+            }
+
+            /// One short sentence for people.
+            pub fn title(self) -> &'static str {
+                match self { $(Why::$name => $title),* }
+            }
+        }
+    };
+}
+
+whys! {
+    // name = stable name, whose fault, our status, Ocelot's status, title;
+    RequestMalformed = "request.malformed", Client, 400, 400, "Malformed request";
+    RequestVersion = "request.version", Client, 505, 505, "HTTP version not supported";
+    RequestMethod = "request.method", Client, 501, 501, "Method not supported";
+    RequestCoding = "request.coding", Client, 501, 501, "Transfer coding not supported";
+    RequestLine = "request.line", Client, 414, 414, "Request line too long";
+    RequestHeaders = "request.headers", Client, 431, 431, "Request header fields too large";
+    RequestTimeout = "request.timeout", Client, 408, 408, "Request not received in time";
+    RequestBody = "request.body", Client, 413, 413, "Request body too large";
+    /// The path names nothing that we route.
+    RouteNone = "route.none", Client, 404, 404, "No route";
+    /// What Ocelot answers for configuration that it starts with and cannot serve.
+    RouteBroken = "route.broken", Gateway, 500, 500, "The route cannot be served";
+    RouteUnserved = "route.unserved", Gateway, 500, 404, "The route cannot be served";
+    ClientGone = "client.gone", Client, 499, 499, "Client closed the connection";
+    ClientLimit = "client.limit", Client, 503, 503, "Too many connections from this client";
+    GatewayLimit = "gateway.limit", Gateway, 503, 503, "Too many connections";
+    BackendNone = "backend.none", Backend, 503, 404, "No backend";
+    BackendName = "backend.name", Backend, 502, 502, "Backend name not resolved";
+    BackendConnect = "backend.connect", Backend, 502, 502, "Backend not reachable";
+    BackendConnectTimeout = "backend.connect.timeout", Backend, 504, 503, "Backend did not accept in time";
+    BackendReset = "backend.reset", Backend, 502, 502, "Backend closed the connection";
+    BackendTimeout = "backend.timeout", Backend, 504, 503, "Backend did not answer in time";
+    BackendMalformed = "backend.malformed", Backend, 502, 502, "Backend answer not understood";
+    BackendSwitch = "backend.switch", Backend, 502, 502, "Backend switched protocols unasked";
+    /// The head was relayed; the rest never came.
+    BackendBody = "backend.body", Backend, 502, 502, "Backend answer ended early";
+    GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
+    GatewayFault = "gateway.fault", Gateway, 500, 500, "Internal error";
+}
+
+/// One failure.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    pub why: Why,
+    /// What a person wants to know about this one; never a secret.
+    pub detail: Cow<'static, str>,
+}
+
+impl Cause {
+    pub fn new(why: Why, detail: impl Into<Cow<'static, str>>) -> Cause {
+        Cause { why, detail: detail.into() }
+    }
+
+    /// A request that breaks a rule of the grammar.
+    pub fn malformed(detail: &'static str) -> Cause {
+        Cause::new(Why::RequestMalformed, detail)
+    }
+
+    /// A backend's answer that breaks a rule of the grammar.
+    pub fn backend_malformed(detail: &'static str) -> Cause {
+        Cause::new(Why::BackendMalformed, detail)
+    }
+
+    pub fn gone() -> Cause {
+        Cause::new(Why::ClientGone, "the client closed the connection before the answer was complete")
+    }
+}
+
+/// The reason phrase of a status that the gateway itself answers with.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        499 => "Client Closed Request",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_timeouts_differ_under_ocelot() {
+        let names: std::collections::HashSet<_> = Why::ALL.iter().map(|w| w.name()).collect();
+        assert_eq!(names.len(), Why::ALL.len());
+        assert_eq!((Why::BackendTimeout.status(false), Why::BackendTimeout.status(true)), (504, 503));
+    }
+}

@@ -1,0 +1,94 @@
+//! One request and its response on their way through the gateway.
+
+use super::{head::Head, values::PathValues};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+/// The other end of a client connection, and how it speaks to us.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The address that the connection comes from.
+    pub address: SocketAddr,
+    /// The address that it came to.
+    pub local: SocketAddr,
+    pub tls: bool,
+}
+
+impl Peer {
+    /// The scheme that the client used.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+}
+
+/// What is written down about an exchange, whatever became of it.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// Somebody wants to read it: what costs time to know is known only then.
+    pub wanted: bool,
+    /// Path as the client sent it, without the query; kept only where an access log wants it.
+    pub path: Vec<u8>,
+    pub method: Vec<u8>,
+    pub host: Vec<u8>,
+    pub status: u16,
+    pub why: Option<&'static str>,
+    pub attempts: u32,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// The endpoint that answered, `host:port`.
+    pub endpoint: Option<std::sync::Arc<str>>,
+    /// From dispatch to the response head.
+    pub backend: Option<Duration>,
+}
+
+/// The exchange; a request holds one plan from start to end, and this is what it carries along.
+#[derive(Debug)]
+pub struct Exchange {
+    pub req: Head,
+    pub peer: Peer,
+    /// The client as seen through trusted proxies.
+    pub client: IpAddr,
+    /// The scheme as seen through trusted proxies.
+    pub secure: bool,
+    pub values: PathValues,
+    /// When the request began to be served: stages take the time from here.
+    pub now: Instant,
+    /// Which worker serves it: the shard of its counters.
+    pub worker: usize,
+    pub record: Record,
+    /// An exchange that only asks what would happen: reads state, never writes, never waits.
+    pub dry: bool,
+}
+
+impl Exchange {
+    /// An exchange about to be filled by a listener.
+    pub fn new(peer: Peer, worker: usize, now: Instant) -> Exchange {
+        Exchange {
+            req: Head::default(),
+            client: peer.address.ip().to_canonical(),
+            secure: peer.tls,
+            peer,
+            values: PathValues::default(),
+            now,
+            worker,
+            record: Record::default(),
+            dry: false,
+        }
+    }
+
+    /// Makes it ready for the next request of the same connection; memory is kept.
+    pub fn renew(&mut self, now: Instant) {
+        self.client = self.peer.address.ip().to_canonical();
+        self.secure = self.peer.tls;
+        self.values.clear();
+        self.now = now;
+        let Record { path, method, host, .. } = &mut self.record;
+        path.clear();
+        method.clear();
+        host.clear();
+        let (path, method, host) = (std::mem::take(path), std::mem::take(method), std::mem::take(host));
+        self.record = Record { path, method, host, ..Record::default() };
+    }
+}

@@ -1,0 +1,284 @@
+//! The head of a message: one buffer, and where in it things stand.
+//!
+//! Edits append to the buffer and flip `live`, so a head is never shuffled about and never needs a map.
+
+use crate::base::bytes::put_decimal;
+
+/// A piece of the head's buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    start: u32,
+    end: u32,
+}
+
+impl Piece {
+    fn of(self, buf: &[u8]) -> &[u8] {
+        &buf[self.start as usize..self.end as usize]
+    }
+}
+
+/// HTTP/1.0 or 1.1: what the sender says it speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    Http10,
+    #[default]
+    Http11,
+}
+
+impl Version {
+    /// As it stands on a message and in the access log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+macro_rules! known {
+    ($($name:ident = $text:literal),* $(,)?) => {
+        /// The fields that the gateway itself has to do with; every other one is `Other`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Known { Other, $($name),* }
+
+        impl Known {
+            /// Which field a name is; `Other` for all that need no care of ours.
+            pub fn of(name: &[u8]) -> Known {
+                $(if name.len() == $text.len() && name.eq_ignore_ascii_case($text) { return Known::$name; })*
+                Known::Other
+            }
+        }
+    };
+}
+
+known! {
+    Host = b"host", Connection = b"connection", ContentLength = b"content-length",
+    TransferEncoding = b"transfer-encoding", Te = b"te", Trailer = b"trailer", Upgrade = b"upgrade",
+    Expect = b"expect", KeepAlive = b"keep-alive", ProxyConnection = b"proxy-connection",
+    ProxyAuthenticate = b"proxy-authenticate", Http2Settings = b"http2-settings",
+    Via = b"via", MaxForwards = b"max-forwards", XForwardedFor = b"x-forwarded-for",
+    XForwardedHost = b"x-forwarded-host", XForwardedProto = b"x-forwarded-proto", Forwarded = b"forwarded",
+}
+
+/// One field line; a dead one was removed or replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub known: Known,
+    live: bool,
+    name: Piece,
+    value: Piece,
+}
+
+/// The head of a request or of a response.
+#[derive(Debug, Default)]
+pub struct Head {
+    buf: Vec<u8>,
+    fields: Vec<Field>,
+    /// Method of a request, reason phrase of a response.
+    first: Piece,
+    /// Target of a request.
+    second: Piece,
+    pub version: Version,
+    /// Status of a response; 0 on a request.
+    pub status: u16,
+}
+
+impl Head {
+    /// Forgets the message and keeps the memory.
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.fields.clear();
+        (self.first, self.second) = (Piece::default(), Piece::default());
+        (self.version, self.status) = (Version::default(), 0);
+    }
+
+    /// Bytes of memory this head holds on to.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
+    /// A fresh response head.
+    pub fn response(status: u16, reason: &[u8]) -> Head {
+        let mut head = Head::default();
+        head.set_status(status, reason);
+        head
+    }
+
+    /// A fresh request head.
+    pub fn request(method: &[u8], target: &[u8]) -> Head {
+        let mut head = Head::default();
+        head.set_method(method);
+        head.set_target(target);
+        head
+    }
+
+    pub fn method(&self) -> &[u8] {
+        self.first.of(&self.buf)
+    }
+
+    pub fn reason(&self) -> &[u8] {
+        self.first.of(&self.buf)
+    }
+
+    /// The request target; after routing the normalised one, before the target the rewritten one.
+    pub fn target(&self) -> &[u8] {
+        self.second.of(&self.buf)
+    }
+
+    pub fn set_method(&mut self, method: &[u8]) {
+        self.first = self.put(method);
+    }
+
+    pub fn set_target(&mut self, target: &[u8]) {
+        self.second = self.put(target);
+    }
+
+    pub fn set_status(&mut self, status: u16, reason: &[u8]) {
+        self.status = status;
+        self.first = self.put(reason);
+    }
+
+    /// How many live fields there are.
+    pub fn len(&self) -> usize {
+        self.fields.iter().filter(|f| f.live).count()
+    }
+
+    /// Whether there is no live field.
+    pub fn is_empty(&self) -> bool {
+        !self.fields.iter().any(|f| f.live)
+    }
+
+    /// The live fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
+        self.fields.iter().filter(|f| f.live).map(|f| (f.known, f.name.of(&self.buf), f.value.of(&self.buf)))
+    }
+
+    /// The first live field of that name.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// All live lines of that name.
+    pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.fields().filter(move |(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, v)| v)
+    }
+
+    /// The first live line of a known field.
+    pub fn known(&self, known: Known) -> Option<&[u8]> {
+        self.all_known(known).next()
+    }
+
+    /// All live lines of a known field.
+    pub fn all_known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |f| f.live && f.known == known).map(|f| f.value.of(&self.buf))
+    }
+
+    /// Adds a line at the end.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) {
+        let (name, value) = (self.put(name), self.put(value));
+        let known = Known::of(name.of(&self.buf));
+        self.fields.push(Field { known, live: true, name, value });
+    }
+
+    /// Adds a line whose value is a number.
+    pub fn append_number(&mut self, name: &[u8], n: u64) {
+        let name = self.put(name);
+        let start = self.buf.len() as u32;
+        put_decimal(&mut self.buf, n);
+        let value = Piece { start, end: self.buf.len() as u32 };
+        let known = Known::of(name.of(&self.buf));
+        self.fields.push(Field { known, live: true, name, value });
+    }
+
+    /// One line of that name with that value, whatever there was.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.remove(name);
+        self.append(name, value);
+    }
+
+    /// Takes away every line of that name; says whether there was one.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let buf = &self.buf;
+        Self::kill(&mut self.fields, |f| f.name.of(buf).eq_ignore_ascii_case(name))
+    }
+
+    /// Takes away every line of a known field.
+    pub fn remove_known(&mut self, known: Known) -> bool {
+        Self::kill(&mut self.fields, |f| f.known == known)
+    }
+
+    /// Takes away every line for which the question is answered yes.
+    pub fn remove_if(&mut self, mut question: impl FnMut(Known, &[u8]) -> bool) {
+        let buf = &self.buf;
+        Self::kill(&mut self.fields, |f| question(f.known, f.name.of(buf)));
+    }
+
+    fn kill(fields: &mut [Field], mut question: impl FnMut(&Field) -> bool) -> bool {
+        let mut any = false;
+        for field in fields.iter_mut().filter(|f| f.live) {
+            if question(field) {
+                field.live = false;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Takes the bytes of a received head; the parser then says with the functions below where things stand in them.
+    pub fn take(&mut self, bytes: &[u8]) {
+        self.clear();
+        self.buf.extend_from_slice(bytes);
+    }
+
+    /// The bytes taken.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buf
+    }
+
+    /// Says where method and target (or reason phrase and nothing) stand.
+    pub fn place_line(&mut self, first: (usize, usize), second: (usize, usize)) {
+        self.first = Piece { start: first.0 as u32, end: first.1 as u32 };
+        self.second = Piece { start: second.0 as u32, end: second.1 as u32 };
+    }
+
+    /// Says where a field stands.
+    pub fn place_field(&mut self, name: (usize, usize), value: (usize, usize)) -> Known {
+        let name = Piece { start: name.0 as u32, end: name.1 as u32 };
+        let value = Piece { start: value.0 as u32, end: value.1 as u32 };
+        let known = Known::of(name.of(&self.buf));
+        self.fields.push(Field { known, live: true, name, value });
+        known
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Piece {
+        let start = self.buf.len() as u32;
+        self.buf.extend_from_slice(bytes);
+        Piece { start, end: self.buf.len() as u32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_replace_without_moving_anything() {
+        let mut head = Head::request(b"GET", b"/a");
+        head.append(b"X-A", b"1");
+        head.append(b"x-a", b"2");
+        head.append(b"Host", b"h");
+        head.set(b"X-a", b"3");
+        assert_eq!(head.all(b"x-A").collect::<Vec<_>>(), [b"3"]);
+        assert_eq!(head.known(Known::Host), Some(&b"h"[..]));
+        assert!(head.remove_known(Known::Host));
+        assert_eq!(head.len(), 1);
+        head.set_target(b"/b");
+        assert_eq!((head.method(), head.target()), (&b"GET"[..], &b"/b"[..]));
+    }
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        assert_eq!(Known::of(b"tRANSFER-encoding"), Known::TransferEncoding);
+        assert_eq!(Known::of(b"x-unknown"), Known::Other);
+    }
+}

@@ -1,0 +1,262 @@
+//! The connection to a backend: one request out and one response in at a time, then back to its pool.
+
+use super::{
+    super::{
+        buffer::ReadBuffer,
+        io::Io,
+        pool::{self, Key},
+    },
+    decode::{Decoder, Found},
+    encode::{Encoder, put_field, put_request_line},
+    hop::{self, Hop},
+    parse::{self, HeadLimits},
+};
+use crate::{
+    base::bytes::put_decimal,
+    pipeline::{
+        body::{BodyRead, Chunk, Framing},
+        cause::{Cause, Why},
+        head::{Head, Known, Version},
+    },
+};
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
+
+/// How large a response head may be; backends are ours, but not beyond doubt.
+const LIMITS: HeadLimits = HeadLimits { line: 16 * 1024, fields: 128 * 1024, count: 512 };
+
+/// How far the request is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upload {
+    Sending,
+    Done,
+    /// The backend takes no more; it may have answered all the same.
+    Broken,
+}
+
+/// Why a response head did not come.
+#[derive(Debug)]
+pub enum HeadError {
+    /// The connection ended before the first byte of a response.
+    Silent(io::Error),
+    Failed(Cause),
+}
+
+/// One connection to a backend.
+#[derive(Debug)]
+pub struct BackendConn {
+    io: Io,
+    key: Key,
+    input: ReadBuffer,
+    scanned: usize,
+    decoder: Decoder,
+    framing: Framing,
+    encoder: Encoder,
+    upload: Upload,
+    /// The response allows another request on this connection.
+    keep: bool,
+    /// It comes out of the pool: the backend may have closed it meanwhile.
+    pub reused: bool,
+    /// It serves one request only.
+    pub once: bool,
+}
+
+impl BackendConn {
+    pub fn new(io: Io, key: Key) -> Box<BackendConn> {
+        Box::new(BackendConn {
+            io,
+            key,
+            input: ReadBuffer::default(),
+            scanned: 0,
+            decoder: Decoder::new(Framing::None, (0, 0)),
+            framing: Framing::None,
+            encoder: Encoder::default(),
+            upload: Upload::Done,
+            keep: false,
+            reused: false,
+            once: false,
+        })
+    }
+
+    /// Whether the backend closed an idle connection, or sent what nobody asked for.
+    pub(in crate::wire) fn is_dead(&mut self, cx: &mut Context) -> bool {
+        let mut byte = [0];
+        self.io.poll_read(cx, &mut byte).is_ready()
+    }
+
+    pub(in crate::wire) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Begins a request: the head is written with the framing of the caller's body and this Host.
+    pub fn begin(&mut self, head: &Head, host: &[u8], framing: Framing, hop: Hop) {
+        let out = self.encoder.begin(framing);
+        put_request_line(out, head, head.target());
+        put_field(out, b"Host", host);
+        for (known, name, value) in head.fields() {
+            if !matches!(known, Known::Host | Known::ContentLength) {
+                put_field(out, name, value);
+            }
+        }
+        match framing {
+            Framing::Length(n) => {
+                out.extend_from_slice(b"Content-Length: ");
+                put_decimal(out, n);
+                out.extend_from_slice(b"\r\n");
+            }
+            Framing::Chunked => put_field(out, b"Transfer-Encoding", b"chunked"),
+            Framing::None | Framing::UntilClose => {}
+        }
+        if hop.te_trailers {
+            out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        self.upload = Upload::Sending;
+        (self.keep, self.scanned) = (false, 0);
+        self.decoder = Decoder::new(Framing::UntilClose, (0, 0));
+    }
+
+    /// Whether the whole request was sent.
+    pub fn is_upload_done(&self) -> bool {
+        self.upload != Upload::Sending
+    }
+
+    /// Bytes of request body sent.
+    pub fn sent(&self) -> u64 {
+        self.encoder.sent
+    }
+
+    /// Waits for a response head, interim ones included, and takes its hop-by-hop fields away.
+    pub fn poll_head(&mut self, cx: &mut Context, head: &mut Head, for_head: bool) -> Poll<Result<(), HeadError>> {
+        loop {
+            if let Some(end) = parse::head_end(self.input.bytes(), &mut self.scanned) {
+                return Poll::Ready(self.take_head(end, head, for_head).map_err(HeadError::Failed));
+            }
+            if self.input.len() > LIMITS.line + LIMITS.fields {
+                return Poll::Ready(Err(HeadError::Failed(Cause::backend_malformed("the response head is too large"))));
+            }
+            let nothing = self.input.is_empty();
+            let error = match ready!(self.poll_more(cx, LIMITS.line + LIMITS.fields + 4096)) {
+                Ok(1..) => continue,
+                Ok(_) => io::ErrorKind::UnexpectedEof.into(),
+                Err(error) => error,
+            };
+            return Poll::Ready(Err(if nothing {
+                HeadError::Silent(error)
+            } else {
+                HeadError::Failed(Cause::new(Why::BackendReset, "the backend closed the connection inside of its response head"))
+            }));
+        }
+    }
+
+    fn take_head(&mut self, end: usize, head: &mut Head, for_head: bool) -> Result<(), Cause> {
+        self.framing = parse::response(&self.input.bytes()[..end], head, &LIMITS, for_head)?;
+        self.input.consume(end);
+        self.scanned = 0;
+        if head.status == 101 {
+            return Err(Cause::new(Why::BackendSwitch, "the backend answered 101 to a request that asked for no switch"));
+        }
+        let odd = self.is_odd(head);
+        let hop = hop::strip(head);
+        if head.status >= 200 {
+            self.keep = !odd && !hop.close && (head.version == Version::Http11 || hop.keep_alive);
+            self.decoder = Decoder::new(self.framing, (LIMITS.fields, LIMITS.count));
+        }
+        Ok(())
+    }
+
+    /// Framing that contradicts itself: the message is served, the connection never again.
+    fn is_odd(&self, head: &Head) -> bool {
+        let coded = head.known(Known::TransferEncoding).is_some();
+        let length = head.known(Known::ContentLength).is_some_and(|v| v != b"0");
+        coded && self.framing != Framing::Chunked || head.status == 204 && (coded || length)
+    }
+
+    fn poll_more(&mut self, cx: &mut Context, most: usize) -> Poll<io::Result<usize>> {
+        let space = self.input.space(most);
+        if space.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
+        let n = ready!(self.io.poll_read(cx, space))?;
+        self.input.filled(n);
+        self.keep &= n > 0;
+        Poll::Ready(Ok(n))
+    }
+
+    /// Whether another request may follow on this connection.
+    fn is_clean(&self) -> bool {
+        self.keep && !self.once && self.upload == Upload::Done && self.decoder.is_end() && self.input.is_empty() && self.encoder.is_flushed()
+    }
+}
+
+impl BodyRead for BackendConn {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+        let ready = loop {
+            match self.decoder.look(self.input.bytes()).map_err(|e| Cause::new(Why::BackendBody, e))? {
+                Found::Data(n) => break n,
+                Found::Skip(n) => self.input.consume(n),
+                Found::End => return Poll::Ready(Ok(Chunk::End)),
+                Found::More => {
+                    match ready!(self.poll_more(cx, LIMITS.fields)) {
+                        Ok(1..) => {}
+                        Ok(_) if self.decoder.ends_with_close() => self.decoder.close(),
+                        _ => return Poll::Ready(Err(Cause::new(Why::BackendBody, "the backend closed the connection inside of its response body"))),
+                    }
+                }
+            }
+        };
+        Poll::Ready(Ok(Chunk::Data(&self.input.bytes()[..ready])))
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.decoder.used(n);
+        let full = self.input.is_full();
+        self.input.consume(n);
+        if full {
+            self.input.enlarge();
+        }
+    }
+
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.decoder.trailers()
+    }
+
+    fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
+        while self.upload == Upload::Sending {
+            let sent = match from.poll_fill(cx)? {
+                Poll::Ready(Chunk::Data(data)) => self.encoder.poll_send(cx, &mut self.io, data),
+                Poll::Ready(Chunk::End) => {
+                    self.encoder.end(from.trailers().as_deref());
+                    self.upload = Upload::Done;
+                    break;
+                }
+                Poll::Pending => {
+                    // The backend must not wait for bytes that we hold; a failure shows when the next ones are sent.
+                    let _ = self.encoder.poll_flush(cx, &mut self.io);
+                    return Poll::Pending;
+                }
+            };
+            match ready!(sent) {
+                Ok(n) => from.consume(n),
+                Err(_) => self.upload = Upload::Broken,
+            }
+        }
+        if ready!(self.encoder.poll_flush(cx, &mut self.io)).is_err() {
+            self.upload = Upload::Broken;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(mut self: Box<Self>) {
+        if self.is_clean() {
+            self.input.give_back();
+            pool::put(self);
+        }
+    }
+}

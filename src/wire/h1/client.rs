@@ -1,0 +1,351 @@
+//! The connection from a client: requests in, responses out, one after the other.
+
+use super::{
+    super::{alarm::Alarm, buffer::ReadBuffer, io::Io},
+    decode::{Decoder, Found},
+    encode::{Encoder, put_field, put_fields, put_status_line},
+    parse::{self, HeadLimits},
+};
+use crate::{
+    base::bytes::put_decimal,
+    pipeline::{
+        body::{BodyRead, Caller, Chunk, Framing},
+        cause::{Cause, Why},
+        exchange::Peer,
+        head::{Head, Known, Version},
+    },
+};
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+/// What a stranger may do to a connection; the same for all connections of a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    pub head: HeadLimits,
+    pub body: u64,
+    pub head_time: Duration,
+    pub idle_time: Duration,
+}
+
+/// What came next on the connection.
+#[derive(Debug)]
+pub enum Next {
+    /// A request; how its body is delimited is the connection's to know.
+    Request,
+    /// The client is done, or silent for too long, or we are.
+    Closed,
+    /// Something that is no acceptable request.
+    Bad(Cause),
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub struct ClientConn {
+    io: Io,
+    pub peer: Peer,
+    input: ReadBuffer,
+    scanned: usize,
+    decoder: Decoder,
+    framing: Framing,
+    encoder: Encoder,
+    alarm: Alarm,
+    body_limit: u64,
+    /// The most bytes that a head or trailer section may make us hold.
+    most: usize,
+    received: u64,
+    version: Version,
+    /// Requests served.
+    pub served: u32,
+    gone: bool,
+}
+
+impl ClientConn {
+    pub fn new(io: Io, peer: Peer) -> ClientConn {
+        ClientConn {
+            io,
+            peer,
+            input: ReadBuffer::default(),
+            scanned: 0,
+            decoder: Decoder::new(Framing::None, (0, 0)),
+            framing: Framing::None,
+            encoder: Encoder::default(),
+            alarm: Alarm::default(),
+            body_limit: u64::MAX,
+            most: 0,
+            received: 0,
+            version: Version::Http11,
+            served: 0,
+            gone: false,
+        }
+    }
+
+    /// Waits for the first byte of the next request, holding no buffer; false when there will be none.
+    /// `since` is when waiting began; `stop` says, whenever asked, that no new request is wanted.
+    pub async fn readable(&mut self, since: Instant, idle: Duration, mut stop: impl FnMut(&mut Context) -> Poll<()>) -> bool {
+        poll_fn(|cx| {
+            if !self.input.is_empty() {
+                return Poll::Ready(true);
+            }
+            match self.poll_more(cx, 1) {
+                Poll::Ready(read) => return Poll::Ready(matches!(read, Ok(1..))),
+                Poll::Pending => self.input.give_back(),
+            }
+            let over = stop(cx).is_ready() || self.alarm.poll(cx, since + idle).is_ready();
+            if over { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Receives a request head, of which the first byte is there.
+    pub async fn next_head(&mut self, head: &mut Head, limits: &ClientLimits) -> Next {
+        self.most = limits.head.line + limits.head.fields + 8;
+        let mut began = None;
+        poll_fn(|cx| {
+            loop {
+                match self.parse(head, limits) {
+                    Ok(true) => return Poll::Ready(Next::Request),
+                    Ok(false) => {}
+                    Err(cause) => return Poll::Ready(Next::Bad(cause)),
+                }
+                match self.poll_more(cx, self.most) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(Next::Closed),
+                    Poll::Pending => break,
+                }
+            }
+            let began = *began.get_or_insert_with(Instant::now);
+            ready!(self.alarm.poll(cx, began + limits.head_time));
+            Poll::Ready(Next::Bad(Cause::new(Why::RequestTimeout, "the request head was not complete in time")))
+        })
+        .await
+    }
+
+    /// Parses the head if it is complete.
+    fn parse(&mut self, head: &mut Head, limits: &ClientLimits) -> Result<bool, Cause> {
+        let lead = if self.scanned == 0 { parse::leading(self.input.bytes()) } else { 0 };
+        self.input.consume(lead);
+        let Some(end) = parse::head_end(self.input.bytes(), &mut self.scanned) else {
+            return parse::incomplete(self.input.bytes(), &limits.head).map(|()| false);
+        };
+        self.framing = parse::request(&self.input.bytes()[..end], head, &limits.head)?;
+        self.decoder = Decoder::new(self.framing, (limits.head.fields, limits.head.count));
+        self.input.consume(end);
+        (self.scanned, self.received, self.body_limit) = (0, 0, limits.body);
+        self.version = head.version;
+        self.served += 1;
+        match self.framing {
+            Framing::Length(n) if n > limits.body => Err(self.too_large()),
+            _ => Ok(true),
+        }
+    }
+
+    fn too_large(&self) -> Cause {
+        Cause::new(Why::RequestBody, format!("the request body is larger than {} bytes", self.body_limit))
+    }
+
+    /// Reads once; 0 is the end.
+    fn poll_more(&mut self, cx: &mut Context, most: usize) -> Poll<io::Result<usize>> {
+        let space = self.input.space(most);
+        if space.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
+        let n = ready!(self.io.poll_read(cx, space))?;
+        self.input.filled(n);
+        Poll::Ready(Ok(n))
+    }
+
+    /// The version that the client spoke last.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the request body was received completely.
+    pub fn is_body_done(&self) -> bool {
+        self.decoder.is_end()
+    }
+
+    /// Begins a response: what follows the head is framed like that; `keep` says whether another request may follow.
+    pub fn begin(&mut self, head: &Head, framing: Framing, keep: bool) {
+        let out = self.encoder.begin(framing);
+        put_status_line(out, head);
+        for (known, name, value) in head.fields() {
+            // Where no body follows, the length is that of the body that a GET would bring (RFC 9110 8.6).
+            if known != Known::ContentLength || framing == Framing::None && head.status != 204 {
+                put_field(out, name, value);
+            }
+        }
+        match framing {
+            Framing::Length(n) => {
+                out.extend_from_slice(b"Content-Length: ");
+                put_decimal(out, n);
+                out.extend_from_slice(b"\r\n");
+            }
+            Framing::Chunked => put_field(out, b"Transfer-Encoding", b"chunked"),
+            Framing::None | Framing::UntilClose => {}
+        }
+        match (keep, self.version) {
+            (false, _) => put_field(out, b"Connection", b"close"),
+            (true, Version::Http10) => put_field(out, b"Connection", b"keep-alive"),
+            (true, Version::Http11) => {}
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Sends some of a response body.
+    pub fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.encoder.poll_send(cx, &mut self.io, data)
+    }
+
+    /// Ends the response cleanly; false if it is shorter than promised.
+    pub fn end(&mut self, trailers: Option<&Head>) -> bool {
+        let may = self.encoder.may_end();
+        if may {
+            self.encoder.end(trailers);
+        }
+        may
+    }
+
+    /// Writes what is waiting to be written.
+    pub fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.encoder.poll_flush(cx, &mut self.io)
+    }
+
+    /// Bytes of response body sent.
+    pub fn sent(&self) -> u64 {
+        self.encoder.sent
+    }
+
+    /// Takes the rest of the request body off the connection, so much and so long at most; says whether it is all gone.
+    pub async fn drain(&mut self, most: u64, until: Instant) -> bool {
+        let mut left = most;
+        poll_fn(|cx| {
+            loop {
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(Chunk::Data(data))) => {
+                        let n = data.len();
+                        self.consume(n);
+                        left = left.saturating_sub(n as u64);
+                        if left == 0 {
+                            return Poll::Ready(self.decoder.is_end());
+                        }
+                    }
+                    Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(true),
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    Poll::Pending => break,
+                }
+            }
+            self.alarm.poll(cx, until).map(|()| false)
+        })
+        .await
+    }
+
+    /// Closes so that the client can still read the answer: says that nothing more comes, then reads away what still
+    /// arrives. Closing with unread input would make the kernel send a reset, and the reset eats the answer.
+    pub async fn close_lingering(mut self, most: u64, until: Instant) {
+        let mut left = most;
+        poll_fn(|cx| {
+            if ready!(self.poll_flush(cx)).is_err() || ready!(self.io.poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            loop {
+                let n = self.input.len();
+                self.input.consume(n);
+                match self.poll_more(cx, 1) {
+                    Poll::Ready(Ok(n @ 1..)) if left > n as u64 => left -= n as u64,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            self.alarm.poll(cx, until)
+        })
+        .await;
+    }
+}
+
+impl BodyRead for ClientConn {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+        let ready = loop {
+            match self.decoder.look(self.input.bytes()).map_err(Cause::malformed)? {
+                Found::Data(n) => break n,
+                Found::Skip(n) => self.input.consume(n),
+                Found::End => return Poll::Ready(Ok(Chunk::End)),
+                Found::More => {
+                    if self.received > 64 * 1024 {
+                        self.input.enlarge();
+                    }
+                    match ready!(self.poll_more(cx, self.most.max(64 * 1024))) {
+                        Ok(1..) => {}
+                        _ => {
+                            self.gone = true;
+                            return Poll::Ready(Err(Cause::gone()));
+                        }
+                    }
+                }
+            }
+        };
+        if self.received + ready as u64 > self.body_limit {
+            return Poll::Ready(Err(self.too_large()));
+        }
+        Poll::Ready(Ok(Chunk::Data(&self.input.bytes()[..ready])))
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.received += n as u64;
+        self.decoder.used(n);
+        self.input.consume(n);
+    }
+
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.decoder.trailers()
+    }
+
+    fn framing(&self) -> Framing {
+        self.framing
+    }
+}
+
+impl Caller for ClientConn {
+    /// Reads ahead what the client sends while it waits, one buffer at most: the end of its sending is an abort.
+    fn poll_gone(&mut self, cx: &mut Context) -> Poll<()> {
+        const AHEAD: usize = 16 * 1024;
+        while !self.gone && self.input.len() < AHEAD {
+            match self.poll_more(cx, AHEAD) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => self.gone = true,
+                Poll::Pending => break,
+            }
+        }
+        if self.input.is_empty() {
+            self.input.give_back();
+        }
+        if self.gone { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
+
+    fn interim(&mut self, head: &Head, cx: &mut Context) {
+        if self.version < Version::Http11 {
+            return;
+        }
+        let out = self.encoder.aside();
+        put_status_line(out, head);
+        put_fields(out, head);
+        out.extend_from_slice(b"\r\n");
+        // What cannot be written now goes out with the response.
+        let _ = self.poll_flush(cx);
+    }
+
+    fn received(&self) -> u64 {
+        self.received
+    }
+
+    fn as_body(&mut self) -> &mut dyn BodyRead {
+        self
+    }
+}

@@ -1,0 +1,79 @@
+//! Hop-by-hop fields (RFC 9110 7.6.1): what concerns one connection only never travels on.
+
+use crate::{
+    base::bytes::list,
+    pipeline::head::{Head, Known},
+};
+
+/// What a message says about its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    pub close: bool,
+    pub keep_alive: bool,
+    pub te_trailers: bool,
+}
+
+/// Reads the connection options and takes every hop-by-hop field out of the head. Framing fields go too: they are written anew.
+/// A field that the gateway itself relies on is never removed because `Connection` names it.
+pub fn strip(head: &mut Head) -> Hop {
+    let mut hop = Hop::default();
+    let named = options(head, &mut hop);
+    hop.te_trailers = head.all_known(Known::Te).flat_map(list).any(|v| v.eq_ignore_ascii_case(b"trailers"));
+    for name in named {
+        head.remove(&name);
+    }
+    head.remove_if(|known, _| match known {
+        Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te => true,
+        Known::TransferEncoding | Known::Upgrade | Known::Http2Settings => true,
+        _ => false,
+    });
+    hop
+}
+
+/// The names that `Connection` lists, those of end-to-end fields that must stay left out.
+fn options(head: &Head, hop: &mut Hop) -> Vec<Vec<u8>> {
+    let mut named = Vec::new();
+    for option in head.all_known(Known::Connection).flat_map(list) {
+        if option.eq_ignore_ascii_case(b"close") {
+            hop.close = true;
+        } else if option.eq_ignore_ascii_case(b"keep-alive") {
+            hop.keep_alive = true;
+        } else if Known::of(option) == Known::Other && !protected(option) {
+            named.push(option.to_vec());
+        }
+    }
+    named
+}
+
+/// RFC 9110 7.6.1: `Connection` must not name fields meant for all recipients; these it may not take away.
+fn protected(name: &[u8]) -> bool {
+    const KEPT: [&[u8]; 5] = [b"authorization", b"cookie", b"cache-control", b"content-type", b"x-real-ip"];
+    KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(fields: &[(&str, &str)]) -> Head {
+        let mut head = Head::request(b"GET", b"/");
+        for (name, value) in fields {
+            head.append(name.as_bytes(), value.as_bytes());
+        }
+        head
+    }
+
+    #[test]
+    fn fields_that_connection_names_go_and_those_we_rely_on_stay() {
+        let mut head = head(&[("Connection", ",, X-Hop ,\t,close, Host, X-Forwarded-For"), ("X-Hop", "1"), ("Host", "h"), ("X-Forwarded-For", "1"), ("Keep-Alive", "5")]);
+        assert!(strip(&mut head).close);
+        assert_eq!(head.fields().map(|f| f.1).collect::<Vec<_>>(), [&b"Host"[..], b"X-Forwarded-For"]);
+    }
+
+    #[test]
+    fn framing_upgrade_and_te_never_travel_on() {
+        let mut head = head(&[("TE", "gzip, trailers"), ("Upgrade", "h2c"), ("HTTP2-Settings", "x"), ("Transfer-Encoding", "chunked"), ("X", "1")]);
+        assert!(strip(&mut head).te_trailers);
+        assert_eq!(head.len(), 1);
+    }
+}

@@ -1,0 +1,122 @@
+//! Idle connections to backends, kept by the worker that opened them: no lock, no map, the last one used first.
+
+use super::h1::backend::BackendConn;
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Waker},
+    time::{Duration, Instant},
+};
+
+/// The most idle connections to one endpoint that a worker keeps.
+const KEPT: usize = 512;
+
+/// The place of an endpoint in every worker's pool. While it lives, no other endpoint has the same slot; when it is
+/// dropped its generation ends, and what still lies in the pools under the slot is closed.
+#[derive(Debug)]
+pub struct Slot {
+    index: usize,
+    generation: u64,
+}
+
+/// Which endpoint a connection belongs to.
+pub type Key = Arc<Slot>;
+
+struct Slots {
+    free: Vec<usize>,
+    used: usize,
+}
+
+static SLOTS: Mutex<Slots> = Mutex::new(Slots { free: Vec::new(), used: 0 });
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+impl Slot {
+    /// A slot for a new endpoint.
+    pub fn claim() -> Key {
+        let mut slots = SLOTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let index = slots.free.pop().unwrap_or_else(|| {
+            slots.used += 1;
+            slots.used - 1
+        });
+        Arc::new(Slot { index, generation: GENERATION.fetch_add(1, Ordering::Relaxed) })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut slots = SLOTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        slots.free.push(self.index);
+    }
+}
+
+/// Generation and what it holds, for each slot. A connection does not keep its slot alive: the generation tells.
+type Shelf = Vec<(u64, Vec<Idle>)>;
+
+struct Idle {
+    conn: Box<BackendConn>,
+    since: Instant,
+}
+
+thread_local! {
+    static POOL: RefCell<Shelf> = const { RefCell::new(Vec::new()) };
+    /// The time of the last sweep: exact enough for idle times, and free.
+    static NOW: RefCell<Option<Instant>> = const { RefCell::new(None) };
+}
+
+/// An idle connection of that endpoint that still seems alive.
+pub fn take(key: &Key, cx: &mut Context) -> Option<Box<BackendConn>> {
+    POOL.with_borrow_mut(|pool| {
+        let (generation, idle) = pool.get_mut(key.index)?;
+        if *generation != key.generation {
+            idle.clear();
+            return None;
+        }
+        while let Some(Idle { mut conn, .. }) = idle.pop() {
+            if !conn.is_dead(cx) {
+                conn.reused = true;
+                return Some(conn);
+            }
+        }
+        None
+    })
+}
+
+/// Puts a connection back after both messages ended cleanly.
+pub fn put(conn: Box<BackendConn>) {
+    let (index, generation) = (conn.key().index, conn.key().generation);
+    let since = NOW.with_borrow(|now| *now).unwrap_or_else(Instant::now);
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() <= index {
+            pool.resize_with(index + 1, || (0, Vec::new()));
+        }
+        let shelf = &mut pool[index];
+        if shelf.0 != generation {
+            *shelf = (generation, Vec::new());
+        }
+        if shelf.1.len() < KEPT {
+            shelf.1.push(Idle { conn, since });
+        }
+    });
+}
+
+/// Closes what was idle for too long, what the backend closed, and what belongs to no endpoint any more.
+pub fn sweep(now: Instant, longest: Duration) {
+    NOW.set(Some(now));
+    let mut cx = Context::from_waker(Waker::noop());
+    POOL.with_borrow_mut(|pool| {
+        for (_, idle) in pool.iter_mut() {
+            idle.retain_mut(|Idle { conn, since }| {
+                now.saturating_duration_since(*since) < longest && Arc::strong_count(conn.key()) > 1 && !conn.is_dead(&mut cx)
+            });
+        }
+    });
+}
+
+/// How many idle connections this worker holds.
+pub fn idle() -> usize {
+    POOL.with_borrow(|pool| pool.iter().map(|(_, idle)| idle.len()).sum())
+}

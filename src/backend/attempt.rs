@@ -11,7 +11,11 @@ use crate::{
     },
     wire::{
         dial::{Goal, dial},
-        h1::{backend::{BackendConn, HeadError}, hop::Hop, host},
+        h1::{
+            backend::{BackendConn, HeadError},
+            hop::Hop,
+            host,
+        },
         pool,
     },
 };
@@ -33,7 +37,13 @@ pub struct Terms {
 }
 
 /// Takes the exchange to the cluster and brings the response back as soon as its head is there.
-pub async fn run(cluster: &Cluster, terms: &Terms, hop: Hop, x: &mut Exchange, caller: &mut dyn Caller) -> Outcome {
+pub async fn run(
+    cluster: &Cluster,
+    terms: &Terms,
+    hop: Hop,
+    x: &mut Exchange,
+    caller: &mut dyn Caller,
+) -> Outcome {
     let (endpoint, lease) = cluster.pick()?;
     x.record.endpoint = Some(endpoint.label.clone());
     let mut leg = Leg { endpoint, terms, hop, began: x.now, head: Head::default() };
@@ -46,7 +56,10 @@ pub async fn run(cluster: &Cluster, terms: &Terms, hop: Hop, x: &mut Exchange, c
             Err(HeadError::Failed(cause)) => return Err(cause),
             Err(HeadError::Silent(_)) if conn.reused && !fresh && may_repeat(x, caller) => fresh = true,
             Err(HeadError::Silent(error)) => {
-                let detail = format!("the backend {} closed the connection without an answer: {error}", endpoint.label);
+                let detail = format!(
+                    "the backend {} closed the connection without an answer: {error}",
+                    endpoint.label
+                );
                 return Err(Cause::new(Why::BackendReset, detail));
             }
         }
@@ -87,7 +100,12 @@ impl Leg<'_> {
     }
 
     /// Sends the request and waits for the head of the response; an upload may go on behind it.
-    async fn converse(&mut self, conn: &mut BackendConn, x: &mut Exchange, caller: &mut dyn Caller) -> Result<(), HeadError> {
+    async fn converse(
+        &mut self,
+        conn: &mut BackendConn,
+        x: &mut Exchange,
+        caller: &mut dyn Caller,
+    ) -> Result<(), HeadError> {
         let preserved = self.terms.preserve_host.then(|| x.req.known(Known::Host)).flatten();
         let host = preserved.unwrap_or(&self.endpoint.authority);
         conn.begin(&x.req, host, caller.framing(), self.hop);
@@ -113,12 +131,19 @@ impl Leg<'_> {
     }
 
     /// Nothing came: does anybody still wait, and is there time?
-    fn patience(&self, cx: &mut Context, caller: &mut dyn Caller, uploaded: bool, began: Instant) -> Poll<Result<(), HeadError>> {
+    fn patience(
+        &self,
+        cx: &mut Context,
+        caller: &mut dyn Caller,
+        uploaded: bool,
+        began: Instant,
+    ) -> Poll<Result<(), HeadError>> {
         if uploaded && caller.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(HeadError::Failed(Cause::gone())));
         }
         if caller.poll_alarm(cx, began + self.terms.timeout).is_ready() {
-            let detail = format!("the backend {} did not answer within {:?}", self.endpoint.label, self.terms.timeout);
+            let detail =
+                format!("the backend {} did not answer within {:?}", self.endpoint.label, self.terms.timeout);
             return Poll::Ready(Err(HeadError::Failed(Cause::new(Why::BackendTimeout, detail))));
         }
         Poll::Pending
@@ -138,7 +163,11 @@ impl Leg<'_> {
 fn asked_port(x: &Exchange) -> u16 {
     let host = x.req.known(Known::Host).map(host::split);
     let port = host.and_then(|(_, port)| std::str::from_utf8(port?).ok()?.parse().ok());
-    port.unwrap_or(if x.req.known(Known::Host).is_some() { if x.peer.tls { 443 } else { 80 } } else { x.peer.local.port() })
+    port.unwrap_or(if x.req.known(Known::Host).is_some() {
+        if x.peer.tls { 443 } else { 80 }
+    } else {
+        x.peer.local.port()
+    })
 }
 
 /// A response whose lease ends with its body.

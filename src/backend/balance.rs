@@ -56,7 +56,8 @@ fn least(endpoints: &[Arc<Endpoint>]) -> Option<(&Arc<Endpoint>, Option<Lease>)>
         let best = endpoints.iter().min_by_key(|e| e.state.leases.load(Ordering::Relaxed))?;
         let seen = best.state.leases.load(Ordering::Relaxed);
         let fewest = endpoints.iter().all(|e| e.state.leases.load(Ordering::Relaxed) >= seen);
-        let counted = || best.state.leases.compare_exchange(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed);
+        let counted =
+            || best.state.leases.compare_exchange(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed);
         if fewest && counted().is_ok() {
             return Some((best, Some(Lease(best.state.clone()))));
         }

@@ -84,7 +84,8 @@ pub struct States {
 impl States {
     /// Builds a cluster, taking over what is known of its endpoints and of its balancer.
     pub fn cluster(&self, spec: &ClusterSpec, names: &Names) -> Cluster {
-        let endpoints = spec.endpoints.iter().map(|(host, port)| Arc::new(self.endpoint(host, *port, names))).collect();
+        let endpoints =
+            spec.endpoints.iter().map(|(host, port)| Arc::new(self.endpoint(host, *port, names))).collect();
         Cluster { endpoints, balancer: Balancer::new(spec.balancer, || self.turn(&spec.key)) }
     }
 
@@ -98,7 +99,12 @@ impl States {
         });
         let label = format!("{}:{port}", bracketed(host));
         let authority = if port == 80 || port == 0 { bracketed(host) } else { label.clone() };
-        Endpoint { port: (port != 0).then_some(port), authority: authority.into_bytes().into(), label: label.into(), state }
+        Endpoint {
+            port: (port != 0).then_some(port),
+            authority: authority.into_bytes().into(),
+            label: label.into(),
+            state,
+        }
     }
 
     fn turn(&self, key: &str) -> Arc<AtomicUsize> {
@@ -113,7 +119,11 @@ fn bracketed(host: &str) -> String {
 }
 
 /// The value under the key, made if nobody holds it any more.
-fn shared<K: std::hash::Hash + Eq, V>(known: &mut HashMap<K, Weak<V>>, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+fn shared<K: std::hash::Hash + Eq, V>(
+    known: &mut HashMap<K, Weak<V>>,
+    key: K,
+    make: impl FnOnce() -> V,
+) -> Arc<V> {
     if let Some(value) = known.get(&key).and_then(Weak::upgrade) {
         return value;
     }
@@ -130,7 +140,11 @@ mod tests {
     use super::*;
 
     fn spec(balancer: BalancerKind) -> ClusterSpec {
-        ClusterSpec { key: "k".into(), endpoints: vec![("127.0.0.1".into(), 1), ("::1".into(), 80)], balancer }
+        ClusterSpec {
+            key: "k".into(),
+            endpoints: vec![("127.0.0.1".into(), 1), ("::1".into(), 80)],
+            balancer,
+        }
     }
 
     #[test]

@@ -11,19 +11,17 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::Notify;
 
 /// The gateway as a whole.
-#[derive(Debug)]
 pub struct Gateway {
     pub plan: ArcSwap<Plan>,
     pub states: States,
-    /// Set once the background runtime runs.
-    pub names: OnceLock<Names>,
+    pub names: Names,
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
     pub drain: Drain,
@@ -76,7 +74,12 @@ impl Connections {
     }
 
     /// Counts one in; addresses are only counted where there is a limit for them.
-    pub fn enter(self: &Arc<Self>, client: IpAddr, most: usize, most_of_client: usize) -> Result<Seat, TooMany> {
+    pub fn enter(
+        self: &Arc<Self>,
+        client: IpAddr,
+        most: usize,
+        most_of_client: usize,
+    ) -> Result<Seat, TooMany> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= most {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(TooMany::InAll);

@@ -6,7 +6,12 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    pipeline::{answer::rescue, body::Body, cause::{Cause, Why}, exchange::Peer},
+    pipeline::{
+        answer::rescue,
+        body::Body,
+        cause::{Cause, Why},
+        exchange::Peer,
+    },
     plan::ListenerPlan,
     wire::{
         h1::client::ClientConn,
@@ -94,7 +99,11 @@ fn welcome(accepted: Accepted, w: &Arc<Worker>) {
     let Accepted { io, peer, local } = accepted;
     let peer = Peer { address: peer, local, tls: false };
     let limits = w.plan().limits;
-    let seat = w.gateway.connections.enter(peer.address.ip().to_canonical(), limits.connections, limits.connections_per_client);
+    let seat = w.gateway.connections.enter(
+        peer.address.ip().to_canonical(),
+        limits.connections,
+        limits.connections_per_client,
+    );
     let w = w.clone();
     match seat {
         Ok(seat) => drop(tokio::spawn(async move {

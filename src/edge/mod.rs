@@ -3,6 +3,7 @@
 pub mod gateway;
 pub mod listeners;
 pub mod relay;
+pub mod run;
 pub mod serve;
 pub mod worker;
 

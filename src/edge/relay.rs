@@ -66,7 +66,12 @@ impl Relay {
         self.patience(cx, conn)
     }
 
-    fn poll_bytes(&mut self, cx: &mut Context, conn: &mut ClientConn, bytes: &mut bytes::Bytes) -> Poll<Result<(), Cause>> {
+    fn poll_bytes(
+        &mut self,
+        cx: &mut Context,
+        conn: &mut ClientConn,
+        bytes: &mut bytes::Bytes,
+    ) -> Poll<Result<(), Cause>> {
         while !bytes.is_empty() {
             let n = ready!(conn.poll_send(cx, bytes)).map_err(|_| Cause::gone())?;
             bytes::Buf::advance(bytes, n);
@@ -74,7 +79,12 @@ impl Relay {
         self.end(conn, None)
     }
 
-    fn poll_stream(&mut self, cx: &mut Context, conn: &mut ClientConn, stream: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
+    fn poll_stream(
+        &mut self,
+        cx: &mut Context,
+        conn: &mut ClientConn,
+        stream: &mut dyn BodyRead,
+    ) -> Poll<Result<(), Cause>> {
         while !self.ended {
             match ready!(stream.poll_fill(cx))? {
                 Chunk::Data(data) => {
@@ -87,16 +97,28 @@ impl Relay {
         Poll::Ready(Ok(()))
     }
 
-    fn end(&mut self, conn: &mut ClientConn, trailers: Option<&mut crate::pipeline::head::Head>) -> Poll<Result<(), Cause>> {
+    fn end(
+        &mut self,
+        conn: &mut ClientConn,
+        trailers: Option<&mut crate::pipeline::head::Head>,
+    ) -> Poll<Result<(), Cause>> {
         if !self.ended && !conn.end(trailers.as_deref()) {
-            return Poll::Ready(Err(Cause::new(Why::BackendBody, "the body is shorter than its head promised")));
+            return Poll::Ready(Err(Cause::new(
+                Why::BackendBody,
+                "the body is shorter than its head promised",
+            )));
         }
         self.ended = true;
         Poll::Ready(Ok(()))
     }
 
     /// The request may still be on its way out; when it is not, the client's silence is watched.
-    fn poll_other_way(&mut self, cx: &mut Context, conn: &mut ClientConn, stream: &mut dyn BodyRead) -> Result<(), Cause> {
+    fn poll_other_way(
+        &mut self,
+        cx: &mut Context,
+        conn: &mut ClientConn,
+        stream: &mut dyn BodyRead,
+    ) -> Result<(), Cause> {
         if !self.uploaded && !self.ended {
             match stream.poll_upload(cx, conn) {
                 Poll::Ready(done) => {

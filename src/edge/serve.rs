@@ -44,7 +44,9 @@ pub async fn serve(io: Io, peer: Peer, w: Arc<Worker>) {
     loop {
         let idle = w.plan().limits.client.idle_time;
         let drain = &w.gateway.drain;
-        let stop = |cx: &mut std::task::Context| if drain.is_on() { Poll::Ready(()) } else { told.as_mut().poll(cx) };
+        let stop = |cx: &mut std::task::Context| {
+            if drain.is_on() { Poll::Ready(()) } else { told.as_mut().poll(cx) }
+        };
         if !conn.readable(since, idle, stop).await {
             return;
         }
@@ -58,7 +60,9 @@ pub async fn serve(io: Io, peer: Peer, w: Arc<Worker>) {
         w.take_back(x);
         match after {
             After::Next(now) => since = now,
-            After::Linger => return conn.close_lingering(16 * DRAIN_BYTES, Instant::now() + DRAIN_TIME).await,
+            After::Linger => {
+                return conn.close_lingering(16 * DRAIN_BYTES, Instant::now() + DRAIN_TIME).await;
+            }
             After::Drop => return,
         }
     }
@@ -97,7 +101,12 @@ async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Work
 }
 
 /// From the head to the answer; knows no client connection, so that parts of an aggregate can come here too.
-async fn answer<'p>(x: &mut Exchange, plan: &'p Plan, hop: Hop, caller: &mut dyn Caller) -> (Option<&'p Arc<Route>>, Outcome) {
+async fn answer<'p>(
+    x: &mut Exchange,
+    plan: &'p Plan,
+    hop: Hop,
+    caller: &mut dyn Caller,
+) -> (Option<&'p Arc<Route>>, Outcome) {
     let route = match plan.find(x) {
         Ok(route) => route,
         Err(cause) => return (None, Err(cause)),
@@ -140,7 +149,14 @@ fn keeps(conn: &ClientConn, hop: Hop, plan: &Plan, w: &Worker) -> bool {
 }
 
 /// Head and body of the answer, and what is left of the request.
-async fn deliver(conn: &mut ClientConn, x: &mut Exchange, plan: &Plan, mut answer: Answer, for_head: bool, keep: bool) -> After {
+async fn deliver(
+    conn: &mut ClientConn,
+    x: &mut Exchange,
+    plan: &Plan,
+    mut answer: Answer,
+    for_head: bool,
+    keep: bool,
+) -> After {
     x.record.status = answer.status();
     let framing = framing(&answer, for_head, conn.version());
     let keep = keep && framing != Framing::UntilClose;

@@ -20,7 +20,6 @@ const KEPT: usize = 256;
 const LARGEST: usize = 16 * 1024;
 
 /// What a worker knows; shared by its connections.
-#[derive(Debug)]
 pub struct Worker {
     pub index: usize,
     pub gateway: Arc<Gateway>,
@@ -41,7 +40,7 @@ impl Worker {
         PLAN.with_borrow_mut(|held| {
             let current = self.gateway.plan.load();
             match held {
-                Some(held) if Arc::ptr_eq(held, &current) => held.clone(),
+                Some(held) if Arc::ptr_eq(&**held, &current) => held.clone(),
                 _ => held.insert(Arc::new(Arc::clone(&current))).clone(),
             }
         })
@@ -63,7 +62,11 @@ impl Worker {
     /// Takes an exchange back when its connection goes idle.
     pub fn take_back(&self, x: Box<Exchange>) {
         if x.req.capacity() <= LARGEST {
-            EXCHANGES.with_borrow_mut(|kept| if kept.len() < KEPT { kept.push(x) });
+            EXCHANGES.with_borrow_mut(|kept| {
+                if kept.len() < KEPT {
+                    kept.push(x)
+                }
+            });
         }
     }
 

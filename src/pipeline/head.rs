@@ -155,11 +155,11 @@ impl Head {
 
     /// The first live field of that name.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        self.all(name).next()
+        self.fields().find(|(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, v)| v)
     }
 
     /// All live lines of that name.
-    pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + 'a {
+    pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, v)| v)
     }
 

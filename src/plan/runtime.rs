@@ -2,7 +2,11 @@
 
 use crate::{
     backend::{Cluster, attempt::Terms},
-    pipeline::{cause::{Cause, Why}, exchange::Exchange, stage::BoxStage},
+    pipeline::{
+        cause::{Cause, Why},
+        exchange::Exchange,
+        stage::BoxStage,
+    },
     telemetry::RouteMetrics,
     wire::h1::client::ClientLimits,
 };
@@ -52,7 +56,10 @@ pub struct Route {
 /// What a route leads to.
 #[derive(Debug)]
 pub enum Target {
-    Cluster { cluster: Cluster, terms: Terms },
+    Cluster {
+        cluster: Cluster,
+        terms: Terms,
+    },
     /// What Ocelot starts with and cannot serve.
     Fail(Why, &'static str),
 }

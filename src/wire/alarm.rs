@@ -40,7 +40,8 @@ mod tests {
     async fn it_goes_off_at_the_latest_time_asked_for() {
         let start = tokio::time::Instant::now();
         let mut alarm = Alarm::default();
-        let (early, late) = ((start + Duration::from_secs(1)).into_std(), (start + Duration::from_secs(5)).into_std());
+        let (early, late) =
+            ((start + Duration::from_secs(1)).into_std(), (start + Duration::from_secs(5)).into_std());
         assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx, early))).await.is_pending());
         poll_fn(|cx| alarm.poll(cx, late)).await;
         assert_eq!(start.elapsed(), Duration::from_secs(5));

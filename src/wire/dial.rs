@@ -29,7 +29,10 @@ impl Goal<'_> {
 pub async fn dial(goal: &Goal<'_>, key: &Key, within: Duration) -> Result<Box<BackendConn>, Cause> {
     let until = Instant::now() + within;
     let Some(addresses) = goal.name.addresses(until).await else {
-        return Err(Cause::new(Why::BackendName, format!("the name of the backend {} was not resolved", goal.label())));
+        return Err(Cause::new(
+            Why::BackendName,
+            format!("the name of the backend {} was not resolved", goal.label()),
+        ));
     };
     match tokio::time::timeout_at(until.into(), connect(&addresses, goal)).await {
         Ok(Ok(io)) => Ok(BackendConn::new(io, key.clone())),
@@ -38,7 +41,8 @@ pub async fn dial(goal: &Goal<'_>, key: &Key, within: Duration) -> Result<Box<Ba
             Err(Cause::new(Why::BackendConnect, detail))
         }
         Err(_) => {
-            let detail = format!("the backend {} did not accept a connection within {within:?}", goal.label());
+            let detail =
+                format!("the backend {} did not accept a connection within {within:?}", goal.label());
             Err(Cause::new(Why::BackendConnectTimeout, detail))
         }
     }

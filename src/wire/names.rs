@@ -4,10 +4,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 /// How often a resolved name is asked for again; the system's resolver tells no time to live.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -52,13 +52,17 @@ impl Name {
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     known: Arc<Mutex<HashMap<Box<str>, Weak<Name>>>>,
-    runtime: Option<tokio::runtime::Handle>,
+    runtime: Arc<OnceLock<Handle>>,
 }
 
 impl Names {
-    /// Names that are resolved on that runtime.
-    pub fn new(runtime: tokio::runtime::Handle) -> Names {
-        Names { known: Arc::default(), runtime: Some(runtime) }
+    /// From now on names are resolved, on that runtime.
+    pub fn resolve_on(&self, runtime: Handle) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in known.values().filter_map(Weak::upgrade).filter(|name| name.now().is_none()) {
+            runtime.spawn(keep(Arc::downgrade(&name)));
+        }
+        let _ = self.runtime.set(runtime);
     }
 
     /// The name, resolved from now on for as long as somebody holds it.
@@ -71,7 +75,7 @@ impl Names {
         let fixed = literal(text);
         let name = Arc::new(Name { text: text.into(), known: watch::Sender::new(fixed.clone()) });
         known.insert(text.into(), Arc::downgrade(&name));
-        if let (None, Some(runtime)) = (fixed, &self.runtime) {
+        if let (None, Some(runtime)) = (fixed, self.runtime.get()) {
             runtime.spawn(keep(Arc::downgrade(&name)));
         }
         name

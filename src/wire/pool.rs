@@ -110,7 +110,9 @@ pub fn sweep(now: Instant, longest: Duration) {
     POOL.with_borrow_mut(|pool| {
         for (_, idle) in pool.iter_mut() {
             idle.retain_mut(|Idle { conn, since }| {
-                now.saturating_duration_since(*since) < longest && Arc::strong_count(conn.key()) > 1 && !conn.is_dead(&mut cx)
+                now.saturating_duration_since(*since) < longest
+                    && Arc::strong_count(conn.key()) > 1
+                    && !conn.is_dead(&mut cx)
             });
         }
     });

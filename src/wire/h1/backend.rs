@@ -129,13 +129,20 @@ impl BackendConn {
     }
 
     /// Waits for a response head, interim ones included, and takes its hop-by-hop fields away.
-    pub fn poll_head(&mut self, cx: &mut Context, head: &mut Head, for_head: bool) -> Poll<Result<(), HeadError>> {
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context,
+        head: &mut Head,
+        for_head: bool,
+    ) -> Poll<Result<(), HeadError>> {
         loop {
             if let Some(end) = parse::head_end(self.input.bytes(), &mut self.scanned) {
                 return Poll::Ready(self.take_head(end, head, for_head).map_err(HeadError::Failed));
             }
             if self.input.len() > LIMITS.line + LIMITS.fields {
-                return Poll::Ready(Err(HeadError::Failed(Cause::backend_malformed("the response head is too large"))));
+                return Poll::Ready(Err(HeadError::Failed(Cause::backend_malformed(
+                    "the response head is too large",
+                ))));
             }
             let nothing = self.input.is_empty();
             let error = match ready!(self.poll_more(cx, LIMITS.line + LIMITS.fields + 4096)) {
@@ -146,7 +153,10 @@ impl BackendConn {
             return Poll::Ready(Err(if nothing {
                 HeadError::Silent(error)
             } else {
-                HeadError::Failed(Cause::new(Why::BackendReset, "the backend closed the connection inside of its response head"))
+                HeadError::Failed(Cause::new(
+                    Why::BackendReset,
+                    "the backend closed the connection inside of its response head",
+                ))
             }));
         }
     }
@@ -156,7 +166,10 @@ impl BackendConn {
         self.input.consume(end);
         self.scanned = 0;
         if head.status == 101 {
-            return Err(Cause::new(Why::BackendSwitch, "the backend answered 101 to a request that asked for no switch"));
+            return Err(Cause::new(
+                Why::BackendSwitch,
+                "the backend answered 101 to a request that asked for no switch",
+            ));
         }
         let odd = self.is_odd(head);
         let hop = hop::strip(head);
@@ -187,7 +200,12 @@ impl BackendConn {
 
     /// Whether another request may follow on this connection.
     fn is_clean(&self) -> bool {
-        self.keep && !self.once && self.upload == Upload::Done && self.decoder.is_end() && self.input.is_empty() && self.encoder.is_flushed()
+        self.keep
+            && !self.once
+            && self.upload == Upload::Done
+            && self.decoder.is_end()
+            && self.input.is_empty()
+            && self.encoder.is_flushed()
     }
 }
 
@@ -198,13 +216,16 @@ impl BodyRead for BackendConn {
                 Found::Data(n) => break n,
                 Found::Skip(n) => self.input.consume(n),
                 Found::End => return Poll::Ready(Ok(Chunk::End)),
-                Found::More => {
-                    match ready!(self.poll_more(cx, LIMITS.fields)) {
-                        Ok(1..) => {}
-                        Ok(_) if self.decoder.ends_with_close() => self.decoder.close(),
-                        _ => return Poll::Ready(Err(Cause::new(Why::BackendBody, "the backend closed the connection inside of its response body"))),
+                Found::More => match ready!(self.poll_more(cx, LIMITS.fields)) {
+                    Ok(1..) => {}
+                    Ok(_) if self.decoder.ends_with_close() => self.decoder.close(),
+                    _ => {
+                        return Poll::Ready(Err(Cause::new(
+                            Why::BackendBody,
+                            "the backend closed the connection inside of its response body",
+                        )));
                     }
-                }
+                },
             }
         };
         Poll::Ready(Ok(Chunk::Data(&self.input.bytes()[..ready])))

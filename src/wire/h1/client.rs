@@ -85,7 +85,12 @@ impl ClientConn {
 
     /// Waits for the first byte of the next request, holding no buffer; false when there will be none.
     /// `since` is when waiting began; `stop` says, whenever asked, that no new request is wanted.
-    pub async fn readable(&mut self, since: Instant, idle: Duration, mut stop: impl FnMut(&mut Context) -> Poll<()>) -> bool {
+    pub async fn readable(
+        &mut self,
+        since: Instant,
+        idle: Duration,
+        mut stop: impl FnMut(&mut Context) -> Poll<()>,
+    ) -> bool {
         poll_fn(|cx| {
             if !self.input.is_empty() {
                 return Poll::Ready(true);
@@ -119,7 +124,10 @@ impl ClientConn {
             }
             let began = *began.get_or_insert_with(Instant::now);
             ready!(self.alarm.poll(cx, began + limits.head_time));
-            Poll::Ready(Next::Bad(Cause::new(Why::RequestTimeout, "the request head was not complete in time")))
+            Poll::Ready(Next::Bad(Cause::new(
+                Why::RequestTimeout,
+                "the request head was not complete in time",
+            )))
         })
         .await
     }

@@ -114,7 +114,11 @@ impl Decoder {
     /// RFC 9112 7.1: 1*HEXDIG [ chunk-ext ] CRLF.
     fn size(&mut self, bytes: &[u8]) -> Result<Found, &'static str> {
         let Some(end) = memchr(b'\n', bytes) else {
-            return if bytes.len() > LONGEST_SIZE_LINE { Err("a chunk size line is too long") } else { Ok(Found::More) };
+            return if bytes.len() > LONGEST_SIZE_LINE {
+                Err("a chunk size line is too long")
+            } else {
+                Ok(Found::More)
+            };
         };
         if end == 0 || bytes[end - 1] != b'\r' {
             return Err("a chunk size line ends without CR LF");
@@ -144,7 +148,11 @@ impl Decoder {
             return Err("a trailer line ends without CR LF");
         }
         let Some(end) = memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else {
-            return if bytes.len() > self.limits.0 { Err("the trailer section is too large") } else { Ok(Found::More) };
+            return if bytes.len() > self.limits.0 {
+                Err("the trailer section is too large")
+            } else {
+                Ok(Found::More)
+            };
         };
         if end > self.limits.0 {
             return Err("the trailer section is too large");
@@ -177,7 +185,11 @@ fn extensions(mut rest: &[u8]) -> Result<(), &'static str> {
         rest = token(skip_space(rest)).ok_or(BAD)?;
         if let Some(value) = skip_space(rest).strip_prefix(b"=") {
             let value = skip_space(value);
-            rest = if value.first() == Some(&b'"') { quoted(value).ok_or(BAD)? } else { token(value).ok_or(BAD)? };
+            rest = if value.first() == Some(&b'"') {
+                quoted(value).ok_or(BAD)?
+            } else {
+                token(value).ok_or(BAD)?
+            };
         }
     }
     Ok(())
@@ -244,9 +256,23 @@ mod tests {
 
     #[test]
     fn doubtful_framing_is_refused() {
-        for bad in [&b"\r\nhello\r\n"[..], b"-5\r\n", b"5g\r\n", b"\"5\"\r\n", b"5\t\r\nhello", b"5\r\r\n", b"10000000000000005\r\n",
-            b"5\nhello", b"5\r\nhelloXX0\r\n\r\n", b"0\n\n", b"5;a\nb\r\n", b"5;a\0b\r\n", b"0x5\r\n", b"FFFFFFFFFFFFFFFF\r\n", b"0\r\nX-T : 1\r\n\r\n"]
-        {
+        for bad in [
+            &b"\r\nhello\r\n"[..],
+            b"-5\r\n",
+            b"5g\r\n",
+            b"\"5\"\r\n",
+            b"5\t\r\nhello",
+            b"5\r\r\n",
+            b"10000000000000005\r\n",
+            b"5\nhello",
+            b"5\r\nhelloXX0\r\n\r\n",
+            b"0\n\n",
+            b"5;a\nb\r\n",
+            b"5;a\0b\r\n",
+            b"0x5\r\n",
+            b"FFFFFFFFFFFFFFFF\r\n",
+            b"0\r\nX-T : 1\r\n\r\n",
+        ] {
             assert!(all(bad, 100).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }

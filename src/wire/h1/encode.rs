@@ -96,7 +96,8 @@ impl Encoder {
         }
         let data = if chunked { &data[..self.chunk.min(data.len())] } else { data };
         let waiting = self.out.len();
-        let written = ready!(io.poll_write_vectored(cx, &[IoSlice::new(self.out.bytes()), IoSlice::new(data)]))?;
+        let written =
+            ready!(io.poll_write_vectored(cx, &[IoSlice::new(self.out.bytes()), IoSlice::new(data)]))?;
         self.out.written(written.min(waiting));
         let taken = written.saturating_sub(waiting);
         if chunked && taken > 0 {

@@ -65,14 +65,26 @@ mod tests {
 
     #[test]
     fn fields_that_connection_names_go_and_those_we_rely_on_stay() {
-        let mut head = head(&[("Connection", ",, X-Hop ,\t,close, Host, X-Forwarded-For"), ("X-Hop", "1"), ("Host", "h"), ("X-Forwarded-For", "1"), ("Keep-Alive", "5")]);
+        let mut head = head(&[
+            ("Connection", ",, X-Hop ,\t,close, Host, X-Forwarded-For"),
+            ("X-Hop", "1"),
+            ("Host", "h"),
+            ("X-Forwarded-For", "1"),
+            ("Keep-Alive", "5"),
+        ]);
         assert!(strip(&mut head).close);
         assert_eq!(head.fields().map(|f| f.1).collect::<Vec<_>>(), [&b"Host"[..], b"X-Forwarded-For"]);
     }
 
     #[test]
     fn framing_upgrade_and_te_never_travel_on() {
-        let mut head = head(&[("TE", "gzip, trailers"), ("Upgrade", "h2c"), ("HTTP2-Settings", "x"), ("Transfer-Encoding", "chunked"), ("X", "1")]);
+        let mut head = head(&[
+            ("TE", "gzip, trailers"),
+            ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "x"),
+            ("Transfer-Encoding", "chunked"),
+            ("X", "1"),
+        ]);
         assert!(strip(&mut head).te_trailers);
         assert_eq!(head.len(), 1);
     }

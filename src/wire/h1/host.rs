@@ -50,7 +50,19 @@ mod tests {
         for good in [&b"gw.test"[..], b"GW.TEST:80", b"[::1]:8080", b"a_b", b"a,b", b"gw.test:"] {
             assert!(is_authority(good), "{}", String::from_utf8_lossy(good));
         }
-        for bad in [&b""[..], b"gw/x", b"gw:abc", b"gw:80:80", b"[::1", b"[::g]", b"g^w", b"u@h", b"a b", b"gw: 80", b":80"] {
+        for bad in [
+            &b""[..],
+            b"gw/x",
+            b"gw:abc",
+            b"gw:80:80",
+            b"[::1",
+            b"[::g]",
+            b"g^w",
+            b"u@h",
+            b"a b",
+            b"gw: 80",
+            b":80",
+        ] {
             assert!(!is_authority(bad), "{}", String::from_utf8_lossy(bad));
         }
     }

@@ -111,7 +111,8 @@ fn line(text: &[u8], limits: &HeadLimits) -> Result<RequestLine, Cause> {
         return Err(line_too_long(limits));
     }
     let first = memchr(b' ', text).ok_or(Cause::malformed("the request line has no target"))?;
-    let second = memchr(b' ', &text[first + 1..]).ok_or(Cause::malformed("the request line has no version"))?;
+    let second =
+        memchr(b' ', &text[first + 1..]).ok_or(Cause::malformed("the request line has no version"))?;
     let (target, rest) = ((first + 1, first + 1 + second), &text[first + 2 + second..]);
     if !is_token(&text[..first]) {
         return Err(Cause::malformed("the method is not a token"));
@@ -128,7 +129,9 @@ fn version(text: &[u8]) -> Result<Version, Cause> {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => Ok(Version::Http11),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
             Err(Cause::new(Why::RequestVersion, "only HTTP/1.0 and HTTP/1.1 are spoken here"))
         }
         _ => Err(Cause::malformed("the protocol version is malformed")),
@@ -168,7 +171,11 @@ fn field(text: &[u8], at: usize, head: &mut Head) -> Result<(), Problem> {
     let name = &text[..colon];
     if !is_token(name) {
         let folded = matches!(text.first(), Some(b' ' | b'\t'));
-        return Err(Problem::Bad(if folded { "a field line is folded" } else { "a field name is not a token" }));
+        return Err(Problem::Bad(if folded {
+            "a field line is folded"
+        } else {
+            "a field name is not a token"
+        }));
     }
     let value = trim_ows(&text[colon + 1..]);
     if !is_field_value(value) {
@@ -202,7 +209,9 @@ fn request_coding(head: &Head) -> Result<Framing, Cause> {
     }
     match coding(head) {
         Coding::Chunked => Ok(Framing::Chunked),
-        Coding::OtherThenChunked => Err(Cause::new(Why::RequestCoding, "only the transfer coding chunked is known")),
+        Coding::OtherThenChunked => {
+            Err(Cause::new(Why::RequestCoding, "only the transfer coding chunked is known"))
+        }
         Coding::Bad => Err(Cause::malformed("Transfer-Encoding does not end with chunked, once")),
     }
 }
@@ -231,7 +240,9 @@ fn target_and_host(head: &mut Head) -> Result<(), Cause> {
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return Err(Cause::malformed("more than one Host")),
         (None, None) if head.version == Version::Http11 => return Err(Cause::malformed("no Host")),
-        (Some(value), None) if !host::is_authority(value) => return Err(Cause::malformed("Host is malformed")),
+        (Some(value), None) if !host::is_authority(value) => {
+            return Err(Cause::malformed("Host is malformed"));
+        }
         _ => {}
     }
     drop(hosts);
@@ -265,7 +276,12 @@ fn absolute(head: &mut Head) -> Result<(), Cause> {
 }
 
 /// Parses a whole response head; `for_head` says that the request was HEAD.
-pub fn response(bytes: &[u8], head: &mut Head, limits: &HeadLimits, for_head: bool) -> Result<Framing, Cause> {
+pub fn response(
+    bytes: &[u8],
+    head: &mut Head,
+    limits: &HeadLimits,
+    for_head: bool,
+) -> Result<Framing, Cause> {
     let end = memchr(b'\n', bytes).unwrap_or(0);
     if end == 0 || bytes[end - 1] != b'\r' {
         return Err(Cause::backend_malformed("the status line ends without CR LF"));
@@ -346,9 +362,22 @@ pub fn trailers(bytes: &[u8], most: usize) -> Result<Head, &'static str> {
 /// RFC 9110 6.5.1: framing, routing, authentication, request modifiers and content fields mean nothing, or harm, in a trailer.
 fn may_trail(name: &[u8]) -> bool {
     const NEVER: [&[u8]; 16] = [
-        b"authorization", b"cookie", b"set-cookie", b"www-authenticate", b"proxy-authorization", b"cache-control",
-        b"content-encoding", b"content-type", b"content-range", b"range", b"age", b"expires", b"date", b"location",
-        b"vary", b"retry-after",
+        b"authorization",
+        b"cookie",
+        b"set-cookie",
+        b"www-authenticate",
+        b"proxy-authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"range",
+        b"age",
+        b"expires",
+        b"date",
+        b"location",
+        b"vary",
+        b"retry-after",
     ];
     !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
 }

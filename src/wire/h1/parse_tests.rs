@@ -24,15 +24,37 @@ fn a_plain_request_is_understood() {
 
 #[test]
 fn bodies_are_framed_by_one_length_or_by_chunked_alone() {
-    assert_eq!(parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 010\r\n\r\n").unwrap().1, Framing::Length(10));
-    assert_eq!(parse("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n").unwrap().1, Framing::Chunked);
-    for bad in ["Content-Length: +5", "Content-Length: 5, 5", "Content-Length: 5\r\nContent-Length: 5", "Transfer-Encoding: identity",
-        "Transfer-Encoding: chunked, chunked", "Transfer-Encoding:", "Content-Length: 1\r\nTransfer-Encoding: chunked"]
-    {
-        assert_eq!(why(&format!("POST / HTTP/1.1\r\nHost: h\r\n{bad}\r\n\r\n")), Why::RequestMalformed, "{bad}");
+    assert_eq!(
+        parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 010\r\n\r\n").unwrap().1,
+        Framing::Length(10)
+    );
+    assert_eq!(
+        parse("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n").unwrap().1,
+        Framing::Chunked
+    );
+    for bad in [
+        "Content-Length: +5",
+        "Content-Length: 5, 5",
+        "Content-Length: 5\r\nContent-Length: 5",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding:",
+        "Content-Length: 1\r\nTransfer-Encoding: chunked",
+    ] {
+        assert_eq!(
+            why(&format!("POST / HTTP/1.1\r\nHost: h\r\n{bad}\r\n\r\n")),
+            Why::RequestMalformed,
+            "{bad}"
+        );
     }
-    assert_eq!(why("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), Why::RequestCoding);
-    assert_eq!(why("POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"), Why::RequestMalformed);
+    assert_eq!(
+        why("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+        Why::RequestCoding
+    );
+    assert_eq!(
+        why("POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        Why::RequestMalformed
+    );
 }
 
 #[test]
@@ -46,13 +68,18 @@ fn an_absolute_target_takes_the_place_of_host() {
 #[test]
 fn limits_have_their_own_status() {
     assert_eq!(why(&format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(100))), Why::RequestLine);
-    assert_eq!(why(&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", "a".repeat(400))), Why::RequestHeaders);
+    assert_eq!(
+        why(&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", "a".repeat(400))),
+        Why::RequestHeaders
+    );
     assert_eq!(why("GET / HTTP/1.1\r\nHost: h\r\nA:\r\nA:\r\nA:\r\nA:\r\n\r\n"), Why::RequestHeaders);
 }
 
 #[test]
 fn what_is_no_request_is_refused_before_its_end() {
-    for bad in ["\x16\x03\x01", "GET / HTTP/1.1\nHost", "SSH-2.0-x\r\n", "GET /x\r\n", "GET / HTTP/1.1\r\nA: b\n"] {
+    for bad in
+        ["\x16\x03\x01", "GET / HTTP/1.1\nHost", "SSH-2.0-x\r\n", "GET /x\r\n", "GET / HTTP/1.1\r\nA: b\n"]
+    {
         assert!(incomplete(bad.as_bytes(), &LIMITS).is_err(), "{bad:?}");
     }
     for good in ["", "GE", "GET /x HT", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\nHo"] {
@@ -63,20 +90,35 @@ fn what_is_no_request_is_refused_before_its_end() {
 #[test]
 fn responses_are_framed_by_their_status_first() {
     let framing = |text: &str, for_head| response(text.as_bytes(), &mut Head::default(), &LIMITS, for_head);
-    assert_eq!(framing("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false).unwrap(), Framing::None);
+    assert_eq!(
+        framing("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false).unwrap(),
+        Framing::None
+    );
     assert_eq!(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true).unwrap(), Framing::None);
-    assert_eq!(framing("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", false).unwrap(), Framing::Chunked);
+    assert_eq!(
+        framing("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", false).unwrap(),
+        Framing::Chunked
+    );
     assert_eq!(framing("HTTP/1.1 200\r\n\r\n", false).unwrap(), Framing::UntilClose);
-    for bad in ["HTTP/1.1 1000 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\n", "HTTP/1.1 200 OK\r\nX\r\n\r\n"]
-    {
+    for bad in [
+        "HTTP/1.1 1000 OK\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX\r\n\r\n",
+    ] {
         assert!(framing(bad, false).is_err(), "{bad:?}");
     }
 }
 
 #[test]
 fn trailers_never_carry_framing_or_credentials() {
-    let head = trailers(b"X-T: 1\r\nContent-Length: 100\r\nAuthorization: x\r\nHost: h\r\nX-Forwarded-For: 6\r\n\r\n", 10).unwrap();
+    let head = trailers(
+        b"X-T: 1\r\nContent-Length: 100\r\nAuthorization: x\r\nHost: h\r\nX-Forwarded-For: 6\r\n\r\n",
+        10,
+    )
+    .unwrap();
     assert_eq!(head.fields().map(|(_, n, _)| n).collect::<Vec<_>>(), [b"X-T"]);
     assert!(trailers(b"X-T : 1\r\n\r\n", 10).is_err());
 }

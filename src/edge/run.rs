@@ -1,0 +1,59 @@
+//! The process: workers, the background, and the way down.
+
+use super::{
+    gateway::Gateway,
+    listeners::{Listeners, accept_all, drained},
+    worker::Worker,
+};
+use crate::wire::serve::{Job, Task, run as serve};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// Runs the gateway until `stop` is ready and everything in flight is finished, or the drain time is over.
+/// `background` is started on a runtime of its own, where nothing it does can delay a request.
+pub fn run(
+    gateway: Arc<Gateway>,
+    listeners: watch::Sender<Listeners>,
+    threads: usize,
+    background: impl FnOnce() -> Task + Send + 'static,
+    stop: Task,
+) {
+    let mut jobs: Vec<Job> =
+        (0..threads).map(|index| worker(index, &gateway, listeners.subscribe())).collect();
+    let names = gateway.names.clone();
+    jobs.push(Job::new("background", move || {
+        names.resolve_on(tokio::runtime::Handle::current());
+        background()
+    }));
+    serve(
+        jobs,
+        Box::pin(async move {
+            stop.await;
+            drain(&gateway, &listeners).await;
+        }),
+    );
+}
+
+fn worker(index: usize, gateway: &Arc<Gateway>, listeners: watch::Receiver<Listeners>) -> Job {
+    let worker = Arc::new(Worker { index, gateway: gateway.clone() });
+    Job::new(format!("worker-{index}"), move || {
+        Box::pin(async move {
+            tokio::spawn(worker.clone().housekeeping());
+            accept_all(worker, listeners).await;
+        })
+    })
+}
+
+/// Stops accepting, lets what is in flight end, writes the last lines of the access log.
+async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>) {
+    listeners.send_replace(Arc::from([]));
+    gateway.drain.begin();
+    let until = Instant::now() + gateway.plan.load().limits.drain;
+    if !drained(gateway, until).await {
+        log::warn!("{} connections were still open when the drain time was over", gateway.connections.open());
+    }
+    gateway.log.flush(Duration::from_secs(1));
+}

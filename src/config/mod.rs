@@ -12,6 +12,7 @@ pub mod document;
 pub mod map;
 pub mod node;
 pub mod parse;
+pub mod placeholders;
 pub mod render;
 pub mod source;
 pub mod span;

@@ -5,6 +5,7 @@
 
 use super::codes;
 use super::diagnostics::Diagnostics;
+use super::files::read_limited;
 use super::node::{Node, Value};
 use super::span::Span;
 use std::io;
@@ -19,6 +20,13 @@ pub struct Environment<'e> {
     pub variable: &'e dyn Fn(&str) -> Option<String>,
     /// Reads a whole file; must refuse one that is larger than the limit.
     pub read: &'e dyn Fn(&Path, u64) -> io::Result<Vec<u8>>,
+}
+
+impl Environment<'static> {
+    /// The variables and the files of this process.
+    pub fn of_process() -> Self {
+        Environment { variable: &|name| std::env::var(name).ok(), read: &read_limited }
+    }
 }
 
 /// Fills in every string value of a tree.

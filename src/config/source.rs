@@ -49,6 +49,11 @@ impl Sources {
         id
     }
 
+    /// The files turned out to be written in another dialect.
+    pub(super) fn set_dialect(&mut self, dialect: Dialect) {
+        self.files.iter_mut().for_each(|source| source.dialect = dialect);
+    }
+
     pub fn get(&self, file: FileId) -> Option<&Source> {
         self.files.get(usize::from(file.0))
     }

@@ -8,6 +8,7 @@ mod access;
 mod probe;
 mod scalar;
 
+pub(crate) use access::is_free;
 pub use probe::field_names;
 
 use super::codes;

@@ -137,9 +137,9 @@ fn nesting_is_bounded() {
 fn a_file_full_of_mistakes_is_not_listed_to_its_end() {
     let (node, said) = look(&"[1 ".repeat(10).replace('[', "[ 1 2 3 4 5 6 7 8 9 "), OURS);
     assert!(node.is_none());
-    assert!(said.len() <= super::MAX_ERRORS + 1, "{}", said.len());
+    assert!(said.len() <= super::recover::MAX_ERRORS + 1, "{}", said.len());
     let (_, said) = look(&format!("\"{}\"", "\u{1}".repeat(5000)), OURS);
-    assert_eq!(said.len(), super::MAX_ERRORS);
+    assert_eq!(said.len(), super::recover::MAX_ERRORS);
 }
 
 /// Text that looks a little like JSON.

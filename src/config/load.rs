@@ -1,0 +1,179 @@
+//! From what the user named to one tree: files, dialect, merge, placeholders, policies.
+//!
+//! Nothing here knows what the settings mean; [`super::de::read`] makes the typed document out of the tree.
+
+use super::de::Options;
+use super::diagnostics::Diagnostics;
+use super::files::{self, Assembly, File};
+use super::merge::{Part, merge};
+use super::node::Node;
+use super::parse::{Dialect, parse};
+use super::placeholders::{Environment, fill};
+use super::policies::{self, Policies, PolicyFile, layers};
+use super::source::Sources;
+use super::span::FileId;
+use std::path::PathBuf;
+
+/// What the command line asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// `--config`, in the order given; none: `gateway.json`, then `ocelot.json` in `home`.
+    pub paths: Vec<PathBuf>,
+    /// `--policies`; none: `policies/` beside the main file.
+    pub policies: Option<PathBuf>,
+    /// `--compat ocelot`.
+    pub ocelot: bool,
+    /// Where the usual files are looked for; empty: the working directory.
+    pub home: PathBuf,
+}
+
+/// A configuration as far as it can be understood without knowing its words.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub sources: Sources,
+    /// The tree of the document: merged, filled in, policies under the routes. None when a file could not be read
+    /// or parsed: what is said about the rest would be guesswork.
+    pub root: Option<Node>,
+    pub policies: Policies,
+    pub diagnostics: Diagnostics,
+    /// The files and directories whose change may change the configuration. Some may not exist yet.
+    pub watched: Vec<PathBuf>,
+    /// Ocelot compatibility, asked for by the flag, by the file's name or by `Compatibility`.
+    pub ocelot: bool,
+}
+
+impl Loaded {
+    /// How to read the tree.
+    pub fn options(&self) -> Options {
+        Options { ocelot: self.ocelot }
+    }
+}
+
+/// Files that are given as text: by a test, a bench, or the administration address.
+#[derive(Clone, Debug, Default)]
+pub struct Texts<'t> {
+    /// Name and text; several are merged like listed files.
+    pub files: &'t [(&'t str, &'t str)],
+    /// Name without `.json`, and text.
+    pub policies: &'t [(&'t str, &'t str)],
+    /// As with `--compat ocelot`.
+    pub ocelot: bool,
+}
+
+/// Reads everything the request names.
+pub fn load(request: &Request, environment: Environment) -> Loaded {
+    let mut diagnostics = Diagnostics::default();
+    let mut found = files::find(&request.paths, &request.home, &mut diagnostics);
+    let folder = request.policies.clone().unwrap_or_else(|| found.folder.join("policies"));
+    let policies = policies::find(&folder, request.policies.is_some(), &mut found.watched, &mut diagnostics);
+    let input = Input {
+        files: found.files,
+        assembly: found.assembly,
+        incomplete: found.incomplete,
+        policies,
+        ocelot: request.ocelot,
+    };
+    Loaded { watched: found.watched, ..understand(input, environment, diagnostics) }
+}
+
+/// The same for texts.
+pub fn load_texts(texts: &Texts, environment: Environment) -> Loaded {
+    let file =
+        |(name, text): &(&str, &str)| File { name: (*name).to_owned(), path: None, text: (*text).to_owned() };
+    let policy = |(name, text): &(&str, &str)| PolicyFile {
+        name: (*name).to_owned(),
+        shown_as: format!("policies/{name}.json"),
+        path: None,
+        text: Some((*text).to_owned()),
+    };
+    let input = Input {
+        files: texts.files.iter().map(file).collect(),
+        assembly: if texts.files.len() == 1 { Assembly::Single } else { Assembly::Listed },
+        incomplete: texts.files.is_empty(),
+        policies: texts.policies.iter().map(policy).collect(),
+        ocelot: texts.ocelot,
+    };
+    understand(input, environment, Diagnostics::default())
+}
+
+/// Everything that was read.
+struct Input {
+    files: Vec<File>,
+    assembly: Assembly,
+    incomplete: bool,
+    policies: Vec<PolicyFile>,
+    ocelot: bool,
+}
+
+fn understand(input: Input, environment: Environment, mut diagnostics: Diagnostics) -> Loaded {
+    let mut sources = Sources::default();
+    let mut incomplete = input.incomplete;
+    let has_placeholders = input.files.iter().any(|file| file.text.contains("${"));
+    let by_name = input.files.iter().any(File::is_ocelots);
+    let (trees, ocelot) = parse_all(input.files, input.ocelot, by_name, &mut sources, &mut diagnostics);
+    incomplete |= trees.iter().any(|(_, tree)| tree.is_none());
+    let parts =
+        trees.into_iter().filter_map(|(is_global, tree)| Some(Part { tree: tree?, is_global })).collect();
+    let mut root = merge(parts, input.assembly, ocelot, &sources, &mut diagnostics);
+    if let Some(root) = root.as_mut().filter(|_| has_placeholders) {
+        fill(root, environment, &mut diagnostics);
+    }
+    let options = Options { ocelot };
+    let policies = policies::read(input.policies, options, environment, &mut sources, &mut diagnostics);
+    let root = root.filter(|_| !incomplete).map(|mut root| {
+        layers::apply(&mut root, &policies, &mut diagnostics);
+        root
+    });
+    Loaded { sources, root, policies, diagnostics, watched: Vec::new(), ocelot }
+}
+
+/// Each file's tree, and whether it is the global one.
+type Trees = Vec<(bool, Option<Node>)>;
+
+/// Parses all files in one dialect. Whether that is Ocelot's may stand in the files themselves, so a file that is
+/// no good in ours is looked at for `Compatibility` before it is refused.
+fn parse_all(
+    files: Vec<File>,
+    flag: bool,
+    by_name: bool,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> (Trees, bool) {
+    let mut ids = Vec::with_capacity(files.len());
+    let ours = Dialect { single_quotes: flag || by_name };
+    for file in files {
+        let is_global = file.is_global();
+        ids.push((is_global, sources.add(file.name, file.path, file.text, ours)));
+    }
+    let (trees, said) = parse_each(&ids, ours, sources);
+    let asked = trees.iter().flatten().find_map(compatibility);
+    let ocelot = flag || asked.unwrap_or(by_name);
+    let (trees, said) = match ocelot && !ours.single_quotes && !said.list.is_empty() {
+        true => {
+            sources.set_dialect(Dialect { single_quotes: true });
+            parse_each(&ids, Dialect { single_quotes: true }, sources)
+        }
+        false => (trees, said),
+    };
+    diagnostics.append(said);
+    (ids.iter().map(|(is_global, _)| *is_global).zip(trees).collect(), ocelot)
+}
+
+fn parse_each(
+    ids: &[(bool, FileId)],
+    dialect: Dialect,
+    sources: &Sources,
+) -> (Vec<Option<Node>>, Diagnostics) {
+    let mut said = Diagnostics::default();
+    let one = |(_, id): &(bool, FileId)| parse(*id, &sources.get(*id)?.text, dialect, &mut said);
+    (ids.iter().map(one).collect(), said)
+}
+
+/// Whether a file asks for Ocelot's ways; none when it does not say.
+fn compatibility(tree: &Node) -> Option<bool> {
+    let word = tree.get_ci("GlobalConfiguration")?.get_ci("Compatibility")?.as_str()?;
+    Some(word.trim().eq_ignore_ascii_case("Ocelot"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Several files become one tree, as Ocelot merges the files of a directory.
+//!
+//! Routes, dynamic routes and aggregates are put one after the other in the order of the files. Of a directory
+//! `GlobalConfiguration` is taken from the global file only; of listed files from the one that has it. Every other
+//! section may stand in one file. Values keep their places, so a message points into the file they came from.
+
+use super::codes;
+use super::de::{field_names, is_free};
+use super::diagnostics::Diagnostics;
+use super::document::Document;
+use super::files::Assembly;
+use super::node::{Member, Node, Value};
+use super::source::Sources;
+
+const LISTS: [&str; 3] = ["Routes", "DynamicRoutes", "Aggregates"];
+const GLOBAL: &str = "GlobalConfiguration";
+
+/// One file's tree.
+pub struct Part {
+    pub tree: Node,
+    /// It is `gateway.global.json` or `ocelot.global.json`.
+    pub is_global: bool,
+}
+
+/// Puts the parts together; none when there are none.
+pub fn merge(
+    parts: Vec<Part>,
+    assembly: Assembly,
+    ocelot: bool,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Node> {
+    let span = parts.first()?.tree.span;
+    if assembly == Assembly::Single {
+        return parts.into_iter().next().map(|part| part.tree);
+    }
+    let mut merger = Merger { members: Vec::new(), assembly, ocelot, sources, diagnostics };
+    for part in parts {
+        match part.tree.value {
+            Value::Object(members) => {
+                members.into_iter().for_each(|member| merger.add(member, part.is_global))
+            }
+            _ => merger.not_an_object(&part.tree),
+        }
+    }
+    Some(Node::new(span, Value::Object(merger.members)))
+}
+
+struct Merger<'a> {
+    members: Vec<Member>,
+    assembly: Assembly,
+    ocelot: bool,
+    sources: &'a Sources,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Merger<'_> {
+    fn add(&mut self, member: Member, from_global: bool) {
+        let name = &*member.key.value;
+        if is_free(name) {
+        } else if LISTS.iter().any(|list| list.eq_ignore_ascii_case(name)) {
+            self.concatenate(member);
+        } else if name.eq_ignore_ascii_case(GLOBAL) && self.assembly == Assembly::Directory {
+            if from_global { self.members.push(member) } else { self.global_ignored(&member) }
+        } else if field_names::<Document>().iter().any(|field| field.eq_ignore_ascii_case(name)) {
+            self.section(member);
+        } else {
+            self.members.push(member);
+        }
+    }
+
+    fn concatenate(&mut self, member: Member) {
+        if member.value.is_null() {
+            return;
+        }
+        let known = self.members.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
+        match (known, member.value.value) {
+            (None, value) => self.members.push(Member { value: Node { value, ..member.value }, ..member }),
+            (Some(known), Value::Array(items)) => match &mut known.value.value {
+                Value::Array(all) => all.extend(items),
+                // Not a list: the reader will say so at its place.
+                _ => {}
+            },
+            (Some(_), other) => {
+                let node = Node { value: other, ..member.value };
+                let message = format!("\"{}\" wants a list, not {}", member.key.value, node.kind());
+                self.diagnostics.error(codes::WRONG_TYPE, node.span, message);
+            }
+        }
+    }
+
+    fn global_ignored(&mut self, member: &Member) {
+        let message =
+            "GlobalConfiguration is ignored in this file: of a directory only the global file's counts";
+        self.diagnostics
+            .warning(codes::GLOBAL_IGNORED, member.key.span, message)
+            .help("move it to gateway.global.json (or ocelot.global.json)");
+    }
+
+    /// A section that one file may have.
+    fn section(&mut self, member: Member) {
+        let known = self.members.iter().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
+        let Some(known) = known else {
+            self.members.push(member);
+            return;
+        };
+        let place = self.sources.place(known.key.span);
+        let message = format!("\"{}\" stands in two files", member.key.value);
+        self.diagnostics
+            .lenient(self.ocelot, codes::MERGE_CONFLICT, member.key.span, message)
+            .help(format!("the other one is at {place}; keep one of them"));
+    }
+
+    fn not_an_object(&mut self, tree: &Node) {
+        let message = format!("a configuration is an object, not {}", tree.kind());
+        self.diagnostics.error(codes::WRONG_TYPE, tree.span, message);
+    }
+}

@@ -1,9 +1,27 @@
 //! Text → document and diagnostics: parse, merge, placeholders, policies, JSON Schema. Keys keep Ocelot's words here.
 //!
-//! The way of a file: [`source::Sources`] keeps its text, [`parse::parse`] makes a [`node::Node`] tree whose every
-//! key and value has a [`Span`], placeholders, merge and policies work on trees, and [`de::read`] reads a tree
-//! into the serde types of the document. Nobody stops at the first mistake: all of them go to one [`Diagnostics`]
-//! under a [`Code`] of the table in [`codes`].
+//! The way of a configuration:
+//! 1. [`load`] (or [`load_texts`]) finds the files, parses each into a [`Node`] tree whose every key and value has a
+//!    [`Span`], merges them, fills in placeholders and puts the policies under the routes: [`Loaded`].
+//! 2. [`de::read`] reads `Loaded::root` into [`document::Document`] with `Loaded::options()`. It never stops at a
+//!    mistake: a value that cannot be read becomes a default and its place is muted, so checks may go on and
+//!    need not know.
+//! 3. The checks of the floors above add to the same [`Diagnostics`], under a [`Code`] of the table in [`codes`];
+//!    [`suggest`] finds what was meant.
+//! 4. [`render::text`] or [`render::json`] shows all of it, sorted, with `Loaded::sources`.
+//!
+//! ```
+//! use margay::config::{Environment, Texts, de, document::Document, load_texts, render};
+//!
+//! let files = [("gateway.json", r#"{ "Routes": [ { "Prioritty": 1 } ] }"#)];
+//! let mut loaded = load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process());
+//! let options = loaded.options();
+//! let root = loaded.root.as_ref().expect("sound JSON");
+//! let document: Document = de::read(root, &mut loaded.diagnostics, options);
+//! assert_eq!(document.routes.map(|routes| routes.value.len()), Some(1));
+//! let said = render::text(&loaded.diagnostics, &loaded.sources, render::Style::default());
+//! assert!(said.contains("did you mean \"Priority\"?"));
+//! ```
 
 pub mod codes;
 pub mod de;

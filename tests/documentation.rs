@@ -1,0 +1,4 @@
+//! What is written down holds: the README's tour happens as written, the reference lists every setting.
+
+#[path = "documentation/reference.rs"]
+mod reference;

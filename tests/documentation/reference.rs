@@ -1,0 +1,143 @@
+//! `docs/configuration.md` below its marker is generated from the types that read the configuration, and the metrics it
+//! names are those that are exported. `UPDATE=1 cargo test --test documentation reference` writes it anew.
+
+use margay::config::document::{Document, PolicyDocument};
+use margay::telemetry::Metrics;
+use serde_json::{Map, Value};
+use std::fmt::Write;
+use std::path::Path;
+
+const MARKER: &str = "<!-- From here on generated from the types in src/config/document. -->\n";
+
+/// What each type is called in the file, in the order of the page.
+const SECTIONS: [(&str, &str); 18] = [
+    ("RouteDocument", "Routes[]"),
+    ("HostAndPort", "DownstreamHostAndPorts[]"),
+    ("LoadBalancerOptions", "LoadBalancerOptions"),
+    ("HttpHandlerOptions", "HttpHandlerOptions"),
+    ("QosOptions", "QoSOptions"),
+    ("AuthenticationOptions", "AuthenticationOptions"),
+    ("RateLimitOptions", "RateLimitOptions"),
+    ("CacheOptions", "CacheOptions"),
+    ("SecurityOptions", "SecurityOptions"),
+    ("GlobalDocument", "GlobalConfiguration"),
+    ("ListenerDocument", "Listeners[]"),
+    ("AdministrationDocument", "Administration"),
+    ("LimitsDocument", "Limits"),
+    ("ForwardedHeadersDocument", "ForwardedHeaders"),
+    ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),
+    ("AggregateDocument", "Aggregates[]"),
+    ("DynamicRouteDocument", "DynamicRoutes[]"),
+    ("DiscoveryDocument", "ServiceDiscoveryProvider"),
+];
+
+fn schema<T: schemars::JsonSchema>() -> Value {
+    schemars::schema_for!(T).to_value()
+}
+
+fn reference() -> String {
+    let document = schema::<Document>();
+    let mut page = String::new();
+    section(&mut page, "The file", &document);
+    for (definition, title) in SECTIONS {
+        section(&mut page, title, &document["$defs"][definition]);
+    }
+    let policy = schema::<PolicyDocument>();
+    let settings: Vec<_> = properties(&policy).map(|(name, _)| format!("`{name}`")).collect();
+    let intro = "A partial route. Every setting means what it means on a route:";
+    write!(page, "\n### policies/NAME.json\n\n{intro} {}.\n", settings.join(", ")).unwrap();
+    page
+}
+
+fn section(page: &mut String, title: &str, of: &Value) {
+    let about = of["description"].as_str().unwrap_or_default().replace('\n', " ");
+    write!(page, "\n### {title}\n\n{about}\n\n| setting | value | meaning |\n|---|---|---|\n").unwrap();
+    for (name, property) in properties(of) {
+        let meaning =
+            property["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+        writeln!(page, "| `{name}` | {} | {meaning} |", kind(property)).unwrap();
+    }
+}
+
+fn properties(of: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    of["properties"].as_object().into_iter().flat_map(Map::iter)
+}
+
+/// What may be written there, in one word or two.
+fn kind(of: &Value) -> String {
+    if let Some(reference) = of["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap();
+        let known = SECTIONS.iter().find(|(definition, _)| *definition == name);
+        return known.map_or("object".to_owned(), |(_, title)| {
+            format!("[{}]({})", title.replace("[]", ""), anchor(title))
+        });
+    }
+    let alternatives = of["anyOf"].as_array().or(of["oneOf"].as_array());
+    if let Some(alternatives) = alternatives {
+        let kinds: Vec<_> = alternatives.iter().filter(|a| a["type"] != "null").map(kind).collect();
+        return kinds.join(" or ");
+    }
+    let kinds = match &of["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).filter(|k| *k != "null").collect(),
+        Value::String(kind) => vec![kind.as_str()],
+        _ => vec![],
+    };
+    let spelled = |k: &&str| match *k {
+        "string" => "text".to_owned(),
+        "array" => format!("list of {}", kind(&of["items"])),
+        "object" if of["additionalProperties"].is_object() => {
+            format!("map to {}", kind(&of["additionalProperties"]))
+        }
+        other => other.to_owned(),
+    };
+    if kinds.is_empty() {
+        "any".to_owned()
+    } else {
+        kinds.iter().map(spelled).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+/// As GitHub makes them.
+fn anchor(title: &str) -> String {
+    let kept = title.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect::<String>();
+    format!("#{}", kept.to_lowercase())
+}
+
+#[test]
+fn the_reference_lists_every_setting() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (written, generated) = page.split_once(MARKER).expect("the marker");
+    let fresh = reference();
+    if std::env::var_os("UPDATE").is_some() {
+        return std::fs::write(&path, format!("{written}{MARKER}{fresh}")).unwrap();
+    }
+    assert!(
+        generated == fresh,
+        "docs/configuration.md is behind: UPDATE=1 cargo test --test documentation reference"
+    );
+}
+
+#[test]
+fn every_section_of_the_file_stands_in_the_reference() {
+    let document = schema::<Document>();
+    let not_alone = ["MemberCall", "MetadataOptions"];
+    let global = |name: &str| name.starts_with("Global") && name != "GlobalDocument";
+    for name in document["$defs"].as_object().unwrap().keys() {
+        let listed = SECTIONS.iter().any(|(definition, _)| definition == name);
+        assert!(listed || global(name) || not_alone.contains(&name.as_str()), "{name} is missing");
+    }
+}
+
+#[test]
+fn the_metrics_named_are_those_exported() {
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operation.md")).unwrap();
+    let scrape = Metrics::new(1).render();
+    let exported: Vec<_> =
+        scrape.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(exported.len() >= 8, "{exported:?}");
+    for name in exported {
+        assert!(page.contains(&format!("`{name}")), "docs/operation.md does not tell of {name}");
+    }
+}

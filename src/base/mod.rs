@@ -2,5 +2,6 @@
 
 pub mod bytes;
 pub mod from_text;
+pub mod path_values;
 pub mod secret;
 pub mod units;

@@ -1,0 +1,143 @@
+//! The values a route takes out of a request: path and query placeholders, and header captures.
+//!
+//! A value is a range into the request's own text (the normalised path followed by the raw query), or a few bytes of
+//! its own. Names are not kept here: the route knows them, in the same order. Nothing is allocated until a value
+//! needs bytes of its own.
+
+use smallvec::SmallVec;
+
+/// Where the bytes of one value are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    start: u32,
+    end: u32,
+    owned: bool,
+}
+
+/// One value, as read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value<'v> {
+    /// The bytes: escaped path text, raw query text, or a header's bytes.
+    pub bytes: &'v [u8],
+    /// Where the value begins in the request's text; `None` when the bytes are its own (header, override).
+    pub at: Option<usize>,
+}
+
+/// The placeholder values of one exchange, in the order of the route's names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathValues {
+    slots: SmallVec<[Slot; 6]>,
+    own: Vec<u8>,
+    named: Vec<(Box<str>, Slot)>,
+}
+
+impl PathValues {
+    /// No values.
+    pub fn new() -> PathValues {
+        PathValues::default()
+    }
+
+    /// Forgets every value, keeps the memory.
+    pub fn clear(&mut self) {
+        self.slots.clear();
+        self.own.clear();
+        self.named.clear();
+    }
+
+    /// How many values the route took (overrides by name not counted).
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// True when the route took no value.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Appends the value that stands at `start..end` of the request's text.
+    pub fn push_range(&mut self, start: usize, end: usize) {
+        debug_assert!(start <= end);
+        self.slots.push(Slot { start: start as u32, end: end as u32, owned: false });
+    }
+
+    /// Appends a value with bytes of its own.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        let slot = self.own(bytes);
+        self.slots.push(slot);
+    }
+
+    /// Gives the name `name` this value from now on, whatever the route took for it.
+    pub fn set(&mut self, name: &str, bytes: &[u8]) {
+        let slot = self.own(bytes);
+        match self.named.iter_mut().find(|(n, _)| &**n == name) {
+            Some((_, old)) => *old = slot,
+            None => self.named.push((name.into(), slot)),
+        }
+    }
+
+    /// The value at `index`; `text` is the text the ranges point into.
+    pub fn get<'v>(&'v self, index: usize, text: &'v [u8]) -> Option<Value<'v>> {
+        self.slots.get(index).map(|slot| self.read(*slot, text))
+    }
+
+    /// The value that [`PathValues::set`] gave to `name`.
+    pub fn overridden(&self, name: &str) -> Option<Value<'_>> {
+        let (_, slot) = self.named.iter().find(|(n, _)| &**n == name)?;
+        Some(self.read(*slot, &[]))
+    }
+
+    /// The value of `name`: an override first, then the place of `name` in `names` (the route's).
+    pub fn by_name<'v>(&'v self, name: &str, names: &[Box<str>], text: &'v [u8]) -> Option<Value<'v>> {
+        self.overridden(name).or_else(|| self.get(names.iter().position(|n| &**n == name)?, text))
+    }
+
+    fn own(&mut self, bytes: &[u8]) -> Slot {
+        let start = self.own.len() as u32;
+        self.own.extend_from_slice(bytes);
+        Slot { start, end: self.own.len() as u32, owned: true }
+    }
+
+    fn read<'v>(&'v self, slot: Slot, text: &'v [u8]) -> Value<'v> {
+        let (start, end) = (slot.start as usize, slot.end as usize);
+        match slot.owned {
+            true => Value { bytes: self.own.get(start..end).unwrap_or_default(), at: None },
+            false => Value { bytes: text.get(start..end).unwrap_or_default(), at: Some(start) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_a_range_of_the_text_or_its_own_bytes() {
+        let mut values = PathValues::new();
+        values.push_range(1, 3);
+        values.push_bytes(b"red");
+        assert_eq!(values.get(0, b"/42").unwrap(), Value { bytes: b"42", at: Some(1) });
+        assert_eq!(values.get(1, b"/42").unwrap(), Value { bytes: b"red", at: None });
+        assert_eq!(values.get(2, b"/42"), None);
+    }
+
+    #[test]
+    fn an_override_by_name_wins_over_the_routes_value() {
+        let names: [Box<str>; 1] = ["id".into()];
+        let mut values = PathValues::new();
+        values.push_range(1, 3);
+        assert_eq!(values.by_name("id", &names, b"/42").unwrap().bytes, b"42");
+        values.set("id", b"7");
+        values.set("id", b"8");
+        assert_eq!(values.by_name("id", &names, b"/42").unwrap().bytes, b"8");
+        assert_eq!(values.by_name("other", &names, b"/42"), None);
+    }
+
+    #[test]
+    fn clear_forgets_everything() {
+        let mut values = PathValues::new();
+        values.push_bytes(b"x");
+        values.set("n", b"y");
+        values.clear();
+        assert_eq!(values, PathValues::new());
+    }
+}

@@ -1,0 +1,162 @@
+//! Byte tables and percent-encoding: which bytes stay, and how the others are written.
+
+/// Bytes that stand in a path as they are (spec section 6.2): letters, digits and `-._~!$&'()*+,;=:@/`.
+pub(super) const PATH: u8 = 1;
+/// Bytes that .NET's `UrlEncoder.Default` leaves alone (spec section 7.4).
+pub(super) const ENCODER: u8 = 2;
+/// Bytes that stand in a query byte for byte; the rest would not be a request line any more.
+pub(super) const QUERY: u8 = 4;
+
+/// The classes of each byte.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0u8; 256];
+    let mut b = 0x21;
+    while b < 0x7f {
+        let alphanumeric = (b as u8).is_ascii_alphanumeric();
+        let mut class = 0;
+        if alphanumeric || among(b as u8, b"-._~!$&'()*+,;=:@/") {
+            class |= PATH;
+        }
+        if alphanumeric || among(b as u8, b"!$()*,-.;@_~") {
+            class |= ENCODER;
+        }
+        if !among(b as u8, b"\"#<>\\^`{|}") {
+            class |= QUERY;
+        }
+        table[b] = class;
+        b += 1;
+    }
+    table
+}
+
+const fn among(byte: u8, set: &[u8]) -> bool {
+    let mut i = 0;
+    while i < set.len() {
+        if set[i] == byte {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// True when `byte` belongs to the class.
+pub(super) fn is(byte: u8, class: u8) -> bool {
+    CLASSES[byte as usize] & class != 0
+}
+
+/// The value of one hexadecimal digit.
+fn digit(byte: u8) -> Option<u8> {
+    (byte as char).to_digit(16).map(|d| d as u8)
+}
+
+/// The byte that a `%XX` at the start of `text` stands for.
+pub(super) fn decoded(text: &[u8]) -> Option<u8> {
+    match text {
+        [b'%', high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    }
+}
+
+/// Writes `%XX` in upper case.
+pub(super) fn push_encoded(byte: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(&[b'%', DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]);
+}
+
+/// Writes `text`; bytes outside `class` become `%XX`, a valid `%XX` stays as it is spelled.
+pub(super) fn push_escaped(text: &[u8], class: u8, out: &mut Vec<u8>) {
+    for (i, byte) in text.iter().enumerate() {
+        let stays = is(*byte, class) && *byte != b'%' || *byte == b'%' && decoded(&text[i..]).is_some();
+        match stays {
+            true => out.push(*byte),
+            false => push_encoded(*byte, out),
+        }
+    }
+}
+
+/// Writes the text of a path: decoded once but for `%2F` and `%25`, then escaped again (spec section 6.2).
+///
+/// `%25` stays what it is: decoding it would turn `%252e` into `%2e`, which the service would decode once more.
+pub(super) fn push_path_text(text: &[u8], out: &mut Vec<u8>) {
+    let mut i = 0;
+    while i < text.len() {
+        let (byte, width) = match decoded(&text[i..]) {
+            Some(b) => (b, 3),
+            None => (text[i], 1),
+        };
+        match (byte, width) {
+            (b'/' | b'%', 3) => out.extend_from_slice(&text[i..i + 3]),
+            (b, _) if is(b, PATH) => out.push(b),
+            (b, _) => push_encoded(b, out),
+        }
+        i += width;
+    }
+}
+
+/// True when two texts are equal but for the case of ASCII letters.
+pub(super) fn same(a: &[u8], b: &[u8], any_case: bool) -> bool {
+    match any_case {
+        true => a.eq_ignore_ascii_case(b),
+        false => a == b,
+    }
+}
+
+/// A hash that is equal for texts that differ only in the case of ASCII letters. Eight bytes at a time.
+pub(super) fn folded_hash(text: &[u8]) -> u32 {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = (text.len() as u64).wrapping_mul(MIX);
+    let mut chunks = text.chunks_exact(8);
+    for chunk in &mut chunks {
+        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        hash = (hash.rotate_left(23) ^ (word | FOLD)).wrapping_mul(MIX);
+    }
+    let mut word = 0u64;
+    for byte in chunks.remainder() {
+        word = word << 8 | u64::from(*byte | 0x20);
+    }
+    hash = (hash.rotate_left(23) ^ word).wrapping_mul(MIX);
+    (hash >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path_text(text: &str) -> String {
+        let mut out = Vec::new();
+        push_path_text(text.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_escaped_again() {
+        assert_eq!(path_text("/%41b%7e"), "/Ab~");
+        assert_eq!(path_text("/é b?#[]"), "/%C3%A9%20b%3F%23%5B%5D");
+        assert_eq!(path_text("/%c3%a9"), "/%C3%A9");
+        assert_eq!(path_text("/a%2fb%2Fc"), "/a%2fb%2Fc");
+        assert_eq!(path_text("/100%/%zz/%4"), "/100%25/%25zz/%254");
+    }
+
+    #[test]
+    fn a_percent_sign_is_never_decoded_twice() {
+        assert_eq!(path_text("/%252e%252e/%25"), "/%252e%252e/%25");
+    }
+
+    #[test]
+    fn the_folded_hash_ignores_case_only() {
+        assert_eq!(folded_hash(b"Catalog-Items/1"), folded_hash(b"cATALOG-ITEMS/1"));
+        assert_ne!(folded_hash(b"catalog"), folded_hash(b"catalof"));
+        assert_ne!(folded_hash(b""), folded_hash(b" "));
+    }
+
+    #[test]
+    fn a_valid_escape_stays_and_a_lone_percent_sign_does_not() {
+        let mut out = Vec::new();
+        push_escaped(b"a%20b% {c}\xc3", QUERY, &mut out);
+        assert_eq!(out, b"a%20b%25%20%7Bc%7D%C3");
+    }
+}

@@ -1,0 +1,208 @@
+//! Placeholder values (spec section 6.4): literal texts with holes between them, each hole as long as it can be, the
+//! first one first. Literals are packed from the right, which gives just that, in linear time.
+
+use smallvec::SmallVec;
+
+use super::escape::same;
+use super::program::Op;
+use super::rules::RoutingRules;
+use crate::base::path_values::PathValues;
+
+/// Bytes at which a hole ends.
+const SLASH: u8 = 1;
+const AMPERSAND: u8 = 2;
+const BAR: u8 = 4;
+const QUESTION: u8 = 8;
+
+fn stop_class(byte: u8) -> u8 {
+    match byte {
+        b'/' => SLASH,
+        b'&' => AMPERSAND,
+        b'|' => BAR,
+        b'?' => QUESTION,
+        _ => 0,
+    }
+}
+
+/// One hole: where it stops, and how short it may be.
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    stops: u8,
+    least: usize,
+}
+
+/// Literal texts with a hole between each two of them.
+#[derive(Clone, Debug)]
+pub(super) struct Pack {
+    texts: Vec<Box<[u8]>>,
+    holes: SmallVec<[Hole; 4]>,
+    /// The last text stands at the end of the subject.
+    anchored: bool,
+}
+
+/// Where a hole may lie: from, to at most, and exactly to when the next text leaves no choice.
+#[derive(Clone, Copy, Default)]
+struct Room {
+    from: usize,
+    to: usize,
+    fixed: Option<usize>,
+}
+
+/// A text with or without one more `/` behind it.
+#[derive(Clone, Copy)]
+struct Subject<'t> {
+    bytes: &'t [u8],
+    slash: bool,
+}
+
+impl Pack {
+    /// The pattern that values are taken with: `[^/|&]*`, the last hole `[^&]*`, not anchored at the end. Ours lets
+    /// `&` and `|` stand in path values, where they mean nothing.
+    pub(super) fn taking(texts: Vec<Vec<u8>>, path_holes: usize, query: bool, rules: &RoutingRules) -> Pack {
+        let count = texts.len() - 1;
+        let hole = |i: usize| match (rules.ocelot_values, i + 1 == count) {
+            (true, true) => AMPERSAND,
+            (true, false) => SLASH | BAR | AMPERSAND,
+            (false, _) if i >= path_holes => AMPERSAND,
+            (false, true) if !query => 0,
+            (false, _) if query => SLASH | QUESTION,
+            (false, _) => SLASH,
+        };
+        let holes = (0..count).map(|i| Hole { stops: hole(i), least: 0 }).collect();
+        Pack { texts: texts.into_iter().map(Vec::into_boxed_slice).collect(), holes, anchored: false }
+    }
+
+    /// Takes the values out of `bytes`, with `slash` as if one `/` more stood at its end. False: it does not fit.
+    pub(super) fn solve(&self, bytes: &[u8], slash: bool, values: &mut PathValues) -> bool {
+        let subject = Subject { bytes, slash };
+        let Some(rooms) = self.rooms(&subject) else { return false };
+        let Some(ends) = self.ends(&subject, &rooms) else { return false };
+        let mut start = self.texts[0].len();
+        for (i, end) in ends.iter().enumerate() {
+            values.push_range(start.min(bytes.len()), (*end).min(bytes.len()));
+            start = end + self.texts[i + 1].len();
+        }
+        true
+    }
+
+    /// Left to right: where each hole may lie. A text that holds a byte the hole stops at leaves it no choice.
+    fn rooms(&self, subject: &Subject<'_>) -> Option<SmallVec<[Room; 4]>> {
+        let mut pos = subject.has(0, &self.texts[0]).then_some(self.texts[0].len())?;
+        let mut rooms = SmallVec::new();
+        for (i, hole) in self.holes.iter().enumerate() {
+            let next = &self.texts[i + 1];
+            let to = subject.run_end(pos, hole.stops);
+            let last = i + 1 == self.holes.len();
+            let mut fixed =
+                next.iter().position(|b| stop_class(*b) & hole.stops != 0).map(|at| to.checked_sub(at));
+            if fixed.is_none() && last && self.anchored {
+                fixed = Some(subject.len().checked_sub(next.len()).filter(|at| *at <= to));
+            }
+            let room = Room { from: pos, to, fixed: fixed.map_or(Some(None), |at| at.map(Some))? };
+            if let Some(at) = room.fixed {
+                (at >= pos + hole.least && subject.has(at, next)).then_some(())?;
+                pos = at + next.len();
+            }
+            rooms.push(room);
+        }
+        Some(rooms)
+    }
+
+    /// Right to left: the last place where each hole can end.
+    fn ends(&self, subject: &Subject<'_>, rooms: &[Room]) -> Option<SmallVec<[usize; 4]>> {
+        let mut ends: SmallVec<[usize; 4]> = SmallVec::from_elem(0, rooms.len());
+        let mut limit = usize::MAX;
+        for (i, room) in rooms.iter().enumerate().rev() {
+            let (hole, next) = (&self.holes[i], &self.texts[i + 1]);
+            let end = match room.fixed {
+                Some(at) => at,
+                None => {
+                    let most = room.to.min(limit.checked_sub(next.len())?);
+                    let least = room.from + hole.least;
+                    (least..=most).rev().find(|at| subject.has(*at, next))?
+                }
+            };
+            ends[i] = end;
+            limit = end.checked_sub(hole.least)?;
+        }
+        Some(ends)
+    }
+}
+
+impl Subject<'_> {
+    fn len(&self) -> usize {
+        self.bytes.len() + usize::from(self.slash)
+    }
+
+    /// Whether `want` stands at `at`; values are taken in any case.
+    fn has(&self, at: usize, want: &[u8]) -> bool {
+        match self.bytes.get(at..at + want.len()) {
+            Some(have) => same(have, want, true),
+            None => match want.split_last() {
+                Some((b'/', front)) if self.slash && at + want.len() == self.len() => {
+                    self.bytes.get(at..).is_some_and(|have| same(have, front, true))
+                }
+                _ => want.is_empty() && at <= self.len(),
+            },
+        }
+    }
+
+    /// The first byte from `at` that a hole with these stops cannot take.
+    fn run_end(&self, at: usize, stops: u8) -> usize {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        match rest.iter().position(|b| stop_class(*b) & stops != 0) {
+            Some(n) => at + n,
+            None if self.slash && stops & SLASH != 0 => self.bytes.len().max(at),
+            None => self.len().max(at),
+        }
+    }
+}
+
+/// The values as the route itself matched, where the simpler pattern of section 6.4 does not fit: each way to write the
+/// optional parts is tried until one fits.
+pub(super) fn as_matched(ops: &[Op], names: usize, text: &[u8], values: &mut PathValues) {
+    let before = values.len();
+    for (slash, tail) in [(false, true), (true, true), (false, false)] {
+        for mark in [&b"/?"[..], b"?", b"/", b""] {
+            let fits = written(ops, mark, tail).is_some_and(|pack| pack.solve(text, slash, values));
+            if fits || values.len() > before {
+                while values.len() < before + names {
+                    values.push_range(text.len(), text.len());
+                }
+                return;
+            }
+        }
+    }
+    debug_assert!(false, "a route that matched has values");
+    (0..names).for_each(|_| values.push_range(text.len(), text.len()));
+}
+
+/// The program as texts and holes, with `mark` for the `?`. A mark without `?` is only possible when nothing but holes
+/// follows it; then they are left out.
+fn written(ops: &[Op], mark: &[u8], tail: bool) -> Option<Pack> {
+    let mut texts = vec![Vec::new()];
+    let mut holes = SmallVec::new();
+    for (i, op) in ops.iter().enumerate() {
+        let last = texts.last_mut()?;
+        match op {
+            Op::Text(text) => last.extend_from_slice(text),
+            Op::Query { .. } => {
+                last.extend_from_slice(mark);
+                if !mark.ends_with(b"?") {
+                    let mut rest = ops[i + 1..].iter().take_while(|op| !matches!(op, Op::MaybeTail));
+                    rest.all(|op| matches!(op, Op::Multi | Op::MaybeSlash | Op::End)).then_some(())?;
+                    break;
+                }
+            }
+            Op::MaybeTail if !tail => break,
+            Op::MaybeSlash => last.push(b'/'),
+            Op::MaybeTail | Op::End => {}
+            Op::Single | Op::Multi => {
+                let stops = if matches!(op, Op::Single) { SLASH } else { 0 };
+                holes.push(Hole { stops, least: usize::from(matches!(op, Op::Single)) });
+                texts.push(Vec::new());
+            }
+        }
+    }
+    Some(Pack { texts: texts.into_iter().map(Vec::into_boxed_slice).collect(), holes, anchored: true })
+}

@@ -1,0 +1,345 @@
+//! The index of the routes of one host: a tree over path segments. It leads to the few routes whose template may match
+//! a path, best rank first known; the program of each is then run. The index may offer too many, never too few.
+//!
+//! Each level looks the segment up in one hash table, whatever the number of routes, once as a whole and once for each
+//! length of literal text that stands before a placeholder in a segment there (mostly none: `{id}`).
+
+use smallvec::SmallVec;
+
+use super::escape::folded_hash;
+use super::path::Target;
+use super::program::{Op, Program};
+
+/// Deeper than this, routes share one list; templates are never that deep in earnest.
+const MAX_DEPTH: usize = 24;
+
+/// One node: what was read so far are the segments on the way to it.
+#[derive(Debug)]
+struct Node {
+    key: Box<[u8]>,
+    /// The best rank in the subtree.
+    best: u32,
+    literals: Hashed,
+    /// Children for segments with a placeholder, by the length of the text before it.
+    prefixed: SmallVec<[(u32, Hashed); 1]>,
+    /// Routes that may match when the path ends here.
+    here: Vec<u32>,
+    /// Routes that may match when at least one segment follows.
+    deeper: Vec<u32>,
+    /// Routes that may match whatever follows the text before the placeholder.
+    rest: Vec<u32>,
+    /// Query templates whose placeholder here may reach into the query, where more of the template follows.
+    spill: Vec<u32>,
+}
+
+impl Node {
+    fn new(key: &[u8]) -> Node {
+        Node {
+            key: key.into(),
+            best: u32::MAX,
+            literals: Hashed::default(),
+            prefixed: SmallVec::new(),
+            here: Vec::new(),
+            deeper: Vec::new(),
+            rest: Vec::new(),
+            spill: Vec::new(),
+        }
+    }
+}
+
+/// Children by the hash of their text, open addressing.
+#[derive(Debug, Default)]
+struct Hashed {
+    slots: Box<[(u32, u32)]>,
+    used: usize,
+}
+
+/// Marks a free slot; no tree has as many nodes.
+const FREE: u32 = u32::MAX;
+
+impl Hashed {
+    /// The child with this text.
+    fn get(&self, text: &[u8], nodes: &[Node]) -> Option<u32> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let hash = folded_hash(text);
+        let mut at = hash as usize & mask;
+        loop {
+            let (slot_hash, node) = self.slots[at];
+            if node == FREE {
+                return None;
+            }
+            if slot_hash == hash && nodes[node as usize].key.eq_ignore_ascii_case(text) {
+                return Some(node);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn insert(&mut self, text: &[u8], node: u32) {
+        if (self.used + 1) * 2 > self.slots.len() {
+            let wider = vec![(0, FREE); (self.slots.len() * 2).max(2)].into_boxed_slice();
+            let old = std::mem::replace(&mut self.slots, wider);
+            old.iter().filter(|(_, node)| *node != FREE).for_each(|(hash, node)| self.place(*hash, *node));
+        }
+        self.place(folded_hash(text), node);
+        self.used += 1;
+    }
+
+    fn place(&mut self, hash: u32, node: u32) {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.slots[at].1 != FREE {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = (hash, node);
+    }
+}
+
+/// The tree. Ranks are given by the caller, who inserts them in ascending order.
+#[derive(Debug)]
+pub(super) struct Index {
+    nodes: Vec<Node>,
+}
+
+/// Which list of a node.
+#[derive(Clone, Copy)]
+enum List {
+    Here,
+    Deeper,
+    Rest,
+    Spill,
+}
+
+/// One segment of a template's path: its literal text, or the text before its placeholder.
+enum Segment {
+    Literal(Vec<u8>),
+    Prefixed(Vec<u8>),
+}
+
+/// How the path part of a template ends, after its segments.
+enum Tail {
+    /// Right there.
+    Exact,
+    /// There, or with one `/` more.
+    Slash,
+    /// There, or with anything after a `/`.
+    Open,
+    /// With anything after a segment that begins with this text.
+    Rest(Vec<u8>),
+}
+
+impl Index {
+    pub(super) fn new() -> Index {
+        Index { nodes: vec![Node::new(b"")] }
+    }
+
+    /// Enters a program under its rank.
+    pub(super) fn insert(&mut self, program: &Program, rank: u32) {
+        let (segments, tail) = shape(program);
+        let mut node = 0;
+        for (depth, segment) in segments.iter().enumerate() {
+            self.touch(node, rank);
+            if depth == MAX_DEPTH {
+                self.list(node, List::Here, rank);
+                return self.list(node, List::Deeper, rank);
+            }
+            node = match segment {
+                Segment::Literal(text) => self.child(node, text, false),
+                Segment::Prefixed(text) => self.child(node, text, true),
+            };
+            if program.query && depth + 1 < segments.len() && matches!(segment, Segment::Prefixed(_)) {
+                self.list(node, List::Spill, rank);
+            }
+        }
+        self.finish(node, tail, rank);
+    }
+
+    fn finish(&mut self, node: u32, tail: Tail, rank: u32) {
+        match tail {
+            Tail::Exact => self.list(node, List::Here, rank),
+            Tail::Slash => {
+                self.list(node, List::Here, rank);
+                let slash = self.child(node, b"", false);
+                self.list(slash, List::Here, rank);
+            }
+            Tail::Open => {
+                self.list(node, List::Here, rank);
+                self.list(node, List::Deeper, rank);
+            }
+            Tail::Rest(text) => {
+                self.touch(node, rank);
+                let node = self.child(node, &text, true);
+                self.list(node, List::Rest, rank);
+            }
+        }
+    }
+
+    fn touch(&mut self, node: u32, rank: u32) {
+        let best = &mut self.nodes[node as usize].best;
+        *best = (*best).min(rank);
+    }
+
+    fn list(&mut self, node: u32, list: List, rank: u32) {
+        self.touch(node, rank);
+        let node = &mut self.nodes[node as usize];
+        match list {
+            List::Here => node.here.push(rank),
+            List::Deeper => node.deeper.push(rank),
+            List::Rest => node.rest.push(rank),
+            List::Spill => node.spill.push(rank),
+        }
+    }
+
+    fn child(&mut self, parent: u32, text: &[u8], prefixed: bool) -> u32 {
+        let new = self.nodes.len() as u32;
+        let mut table = std::mem::take(self.table(parent, text.len(), prefixed));
+        let found = table.get(text, &self.nodes).unwrap_or_else(|| {
+            table.insert(text, new);
+            new
+        });
+        *self.table(parent, text.len(), prefixed) = table;
+        if found == new {
+            self.nodes.push(Node::new(text));
+        }
+        found
+    }
+
+    fn table(&mut self, parent: u32, len: usize, prefixed: bool) -> &mut Hashed {
+        let node = &mut self.nodes[parent as usize];
+        if !prefixed {
+            return &mut node.literals;
+        }
+        let at = node.prefixed.iter().position(|(l, _)| *l as usize == len).unwrap_or_else(|| {
+            node.prefixed.push((len as u32, Hashed::default()));
+            node.prefixed.len() - 1
+        });
+        &mut node.prefixed[at].1
+    }
+
+    /// The best rank below `limit` among the routes that `accept`.
+    pub(super) fn best(&self, target: &Target<'_>, limit: u32, accept: &mut dyn FnMut(u32) -> bool) -> u32 {
+        let query = target.query();
+        let mut walk = Walk {
+            nodes: &self.nodes,
+            path: target.path(),
+            spills: !query.is_empty() && memchr::memchr(b'/', query).is_some(),
+            best: limit,
+            accept,
+        };
+        walk.visit(0, 0);
+        walk.best
+    }
+}
+
+/// One look-up.
+struct Walk<'w> {
+    nodes: &'w [Node],
+    path: &'w [u8],
+    spills: bool,
+    best: u32,
+    accept: &'w mut dyn FnMut(u32) -> bool,
+}
+
+impl Walk<'_> {
+    /// `pos` is where the next segment's `/` stands, or the end of the path.
+    fn visit(&mut self, node: u32, pos: usize) {
+        let nodes = self.nodes;
+        let node = &nodes[node as usize];
+        if node.best >= self.best {
+            return;
+        }
+        if pos == self.path.len() {
+            return self.try_list(&node.here);
+        }
+        self.try_list(&node.deeper);
+        let start = pos + 1;
+        let end = memchr::memchr(b'/', &self.path[start..]).map_or(self.path.len(), |n| start + n);
+        let segment = &self.path[start..end];
+        if let Some(child) = node.literals.get(segment, nodes) {
+            self.visit(child, end);
+        }
+        for (len, table) in &node.prefixed {
+            let Some(text) = segment.get(..*len as usize) else { continue };
+            let Some(child) = table.get(text, nodes) else { continue };
+            self.prefixed(child, end);
+        }
+    }
+
+    /// A child reached by a segment with a placeholder, which ends at `end`.
+    fn prefixed(&mut self, child: u32, end: usize) {
+        let node = &self.nodes[child as usize];
+        if node.best >= self.best {
+            return;
+        }
+        self.try_list(&node.rest);
+        if self.spills && end == self.path.len() {
+            self.try_list(&node.spill);
+        }
+        self.visit(child, end);
+    }
+
+    fn try_list(&mut self, ranks: &[u32]) {
+        for rank in ranks {
+            if *rank >= self.best {
+                return;
+            }
+            if (self.accept)(*rank) {
+                self.best = *rank;
+                return;
+            }
+        }
+    }
+}
+
+/// The path part of a program as segments.
+fn shape(program: &Program) -> (Vec<Segment>, Tail) {
+    let mut shape = Shape::default();
+    if program.catch_all {
+        return (Vec::new(), Tail::Open);
+    }
+    for op in &program.ops {
+        match op {
+            Op::Text(text) => text.iter().for_each(|b| shape.byte(*b)),
+            Op::Single => shape.hole = true,
+            Op::Multi => return (shape.segments, Tail::Rest(shape.text)),
+            Op::MaybeTail => return (shape.finished(), Tail::Open),
+            Op::Query { .. } | Op::MaybeSlash => return (shape.finished(), Tail::Slash),
+            Op::End => return (shape.finished(), Tail::Exact),
+        }
+    }
+    (shape.finished(), Tail::Exact)
+}
+
+#[derive(Default)]
+struct Shape {
+    segments: Vec<Segment>,
+    text: Vec<u8>,
+    open: bool,
+    hole: bool,
+}
+
+impl Shape {
+    fn byte(&mut self, byte: u8) {
+        match byte {
+            b'/' => {
+                self.close();
+                self.open = true;
+            }
+            _ if !self.hole => self.text.push(byte),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self) {
+        if self.open {
+            let text = std::mem::take(&mut self.text);
+            self.segments.push(if self.hole { Segment::Prefixed(text) } else { Segment::Literal(text) });
+        }
+        (self.open, self.hole) = (false, false);
+    }
+
+    fn finished(mut self) -> Vec<Segment> {
+        self.close();
+        self.segments
+    }
+}

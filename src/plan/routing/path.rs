@@ -1,0 +1,235 @@
+//! The request target, normalised once (spec section 6.2). What comes out is matched and forwarded alike.
+
+use std::borrow::Cow;
+
+use super::escape::{PATH, decoded, is, push_path_text};
+
+/// A request target whose path is in normal form: one text, the path followed by the raw query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    text: Cow<'a, [u8]>,
+    path_len: usize,
+}
+
+/// Why a request target cannot be routed. The answer is 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Neither a path nor the `*` of an OPTIONS request.
+    #[error("the request target does not begin with `/`")]
+    NoSlash,
+    /// A control byte or a space, or a NUL in escaped form.
+    #[error("the request target holds a byte that no target may hold")]
+    Byte,
+    /// Longer than any buffer of ours.
+    #[error("the request target is too long")]
+    TooLong,
+}
+
+impl<'a> Target<'a> {
+    /// Normalises an origin-form target, or the `*` of an OPTIONS request. Borrows when there is nothing to do.
+    pub fn normalise(raw: &'a [u8], options: bool) -> Result<Target<'a>, TargetError> {
+        if raw.first() != Some(&b'/') && !(options && raw == b"*") {
+            return Err(TargetError::NoSlash);
+        }
+        if raw.len() > u32::MAX as usize / 4 {
+            return Err(TargetError::TooLong);
+        }
+        let (path_len, normal) = scan(raw)?;
+        if raw[path_len..].iter().any(|b| *b <= b' ' || *b == 0x7f) {
+            return Err(TargetError::Byte);
+        }
+        match normal {
+            true => Ok(Target { text: Cow::Borrowed(raw), path_len }),
+            false => Ok(rewritten(raw, path_len)),
+        }
+    }
+
+    /// A target that was normalised before: `text` is its whole text, the first `path_len` bytes are the path.
+    pub fn from_normal(text: &'a [u8], path_len: usize) -> Target<'a> {
+        Target { text: Cow::Borrowed(text), path_len: path_len.min(text.len()) }
+    }
+
+    /// The path followed by the raw query: what [`crate::base::path_values::PathValues`] ranges point into.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The path in normal form.
+    pub fn path(&self) -> &[u8] {
+        &self.text[..self.path_len]
+    }
+
+    /// The query as it came, with its `?`; empty when there is none.
+    pub fn query(&self) -> &[u8] {
+        &self.text[self.path_len..]
+    }
+
+    /// The length of the path in the text.
+    pub fn path_len(&self) -> usize {
+        self.path_len
+    }
+
+    /// True when the text had to be written anew.
+    pub fn was_changed(&self) -> bool {
+        matches!(self.text, Cow::Owned(_))
+    }
+
+    /// The same target with a text of its own.
+    pub fn into_owned(self) -> Target<'static> {
+        Target { text: Cow::Owned(self.text.into_owned()), path_len: self.path_len }
+    }
+}
+
+/// Finds the end of the path and whether the path is in normal form already.
+fn scan(raw: &[u8]) -> Result<(usize, bool), TargetError> {
+    let mut normal = true;
+    let mut i = 0;
+    while i < raw.len() {
+        match raw[i] {
+            b'/' => normal &= raw.get(i + 1) != Some(&b'.') || !dot_segment_at(&raw[i + 1..]),
+            b if is(b, PATH) => {}
+            b'?' => break,
+            b'%' => normal &= escape_is_normal(&raw[i..])?,
+            b if b <= b' ' || b == 0x7f => return Err(TargetError::Byte),
+            _ => normal = false,
+        }
+        i += 1;
+    }
+    Ok((i, normal))
+}
+
+/// True when `text` begins with a segment `.` or `..`.
+fn dot_segment_at(text: &[u8]) -> bool {
+    let end = text.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(text.len());
+    matches!(&text[..end], b"." | b"..")
+}
+
+/// Whether the `%` at the start of `text` is how normal form writes it.
+fn escape_is_normal(text: &[u8]) -> Result<bool, TargetError> {
+    match decoded(text) {
+        None => Ok(false),
+        Some(0) => Err(TargetError::Byte),
+        Some(b'/' | b'%') => Ok(true),
+        Some(b) => Ok(!is(b, PATH) && !text[1].is_ascii_lowercase() && !text[2].is_ascii_lowercase()),
+    }
+}
+
+fn rewritten(raw: &[u8], path_len: usize) -> Target<'static> {
+    let mut text = Vec::with_capacity(raw.len() + 16);
+    push_path_text(&raw[..path_len], &mut text);
+    remove_dot_segments(&mut text, 0);
+    let new_len = text.len();
+    text.extend_from_slice(&raw[path_len..]);
+    Target { text: Cow::Owned(text), path_len: new_len }
+}
+
+/// Removes the segments `.` and `..` from the path that begins at `start` (RFC 3986 section 5.2.4).
+///
+/// A segment spelled with `%2e` counts as well: what the service decodes must not climb out of its path.
+pub(super) fn remove_dot_segments(text: &mut Vec<u8>, start: usize) {
+    let mut write = start;
+    let mut read = start;
+    while read < text.len() {
+        let slash = usize::from(text[read] == b'/');
+        let end =
+            text[read + slash..].iter().position(|b| *b == b'/').map_or(text.len(), |n| read + slash + n);
+        let last = end == text.len();
+        match dots(&text[read + slash..end]) {
+            0 => {
+                text.copy_within(read..end, write);
+                write += end - read;
+            }
+            n => {
+                if n == 2 {
+                    write =
+                        text[start..write].iter().rposition(|b| *b == b'/').map_or(start, |at| start + at);
+                }
+                if last {
+                    text[write] = b'/';
+                    write += 1;
+                }
+            }
+        }
+        read = end;
+    }
+    text.truncate(write);
+}
+
+/// 1 for a segment `.`, 2 for `..`, 0 for every other segment.
+fn dots(segment: &[u8]) -> usize {
+    let mut rest = segment;
+    let mut count = 0;
+    while !rest.is_empty() {
+        match rest {
+            [b'.', ..] => rest = &rest[1..],
+            [b'%', b'2', b'e' | b'E', ..] => rest = &rest[3..],
+            _ => return 0,
+        }
+        count += 1;
+    }
+    if count > 2 { 0 } else { count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(raw: &str) -> String {
+        let target = Target::normalise(raw.as_bytes(), false).unwrap();
+        String::from_utf8(target.text().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_normal_target_is_borrowed() {
+        for raw in ["/", "/a/b.c/~x", "/a%20b%C3%A9/%2f%2F%25", "/a?b=..&c=%41", "/a//b/", "/..a/.b/a./..."] {
+            let target = Target::normalise(raw.as_bytes(), false).unwrap();
+            assert!(!target.was_changed(), "{raw}");
+            assert_eq!(target.text(), raw.as_bytes());
+        }
+    }
+
+    #[test]
+    fn path_and_query_part_at_the_first_question_mark() {
+        let target = Target::normalise(b"/a%3fb?c?d", false).unwrap();
+        assert_eq!((target.path(), target.query()), (&b"/a%3Fb"[..], &b"?c?d"[..]));
+    }
+
+    #[test]
+    fn dot_segments_are_removed() {
+        for (raw, want) in [
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/a/b/..", "/a/"),
+            ("/a/b/.", "/a/b/"),
+            ("/..", "/"),
+            ("/../../x", "/x"),
+            ("/a//../b", "/a/b"),
+            ("/%2e%2E/a/%2e/b", "/a/b"),
+            ("//api/Ab/..", "//api/"),
+            ("/b//../", "/b/"),
+            ("///../a", "//a"),
+            ("/a/..?x=/../", "/?x=/../"),
+        ] {
+            assert_eq!(normal(raw), want, "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused() {
+        assert_eq!(Target::normalise(b"", false), Err(TargetError::NoSlash));
+        assert_eq!(Target::normalise(b"a", false), Err(TargetError::NoSlash));
+        assert_eq!(Target::normalise(b"*", false), Err(TargetError::NoSlash));
+        assert_eq!(Target::normalise(b"*", true).unwrap().path(), b"*");
+        assert_eq!(Target::normalise(b"/a%00", false), Err(TargetError::Byte));
+        assert_eq!(Target::normalise(b"/a b", false), Err(TargetError::Byte));
+        assert_eq!(Target::normalise(b"/a?b\r", false), Err(TargetError::Byte));
+    }
+
+    #[test]
+    fn normalising_twice_changes_nothing() {
+        for raw in ["/%41/../%c3%a9/é|x", "/a/%2e%2e/b%2fc", "/%zz%/..//.//"] {
+            let once = normal(raw);
+            assert_eq!(normal(&once), once);
+        }
+    }
+}

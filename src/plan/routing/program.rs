@@ -1,0 +1,134 @@
+//! The program a template compiles to, and the machine that runs it.
+//!
+//! The machine needs to go back to the last placeholder only: whatever an earlier one could have taken instead, the
+//! last one can take as well, because a placeholder that stops at `/` fixes where its segment ends, and one that spans
+//! segments takes everything. So a match costs at most (bytes of the path) × (bytes of the template).
+
+use super::escape::same;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    /// This text.
+    Text(Box<[u8]>),
+    /// `[^/]+`
+    Single,
+    /// `.*`
+    Multi,
+    /// `(/$|/\?|\?|$)`; `slash`: it was written `/?`.
+    Query {
+        /// Written `/?` in the template.
+        slash: bool,
+    },
+    /// `(?:|` ... `)$`: the end, or the rest of the program.
+    MaybeTail,
+    /// `(/|)`
+    MaybeSlash,
+    /// `$`
+    End,
+}
+
+/// A compiled template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    pub(super) ops: Vec<Op>,
+    /// ASCII letters match in both cases.
+    pub(super) any_case: bool,
+    /// `/{name}`: everything, at priority 0.
+    pub(super) catch_all: bool,
+    /// The subject is path and query, not the path alone.
+    pub(super) query: bool,
+}
+
+/// What one step leads to.
+enum Next {
+    /// On with the next step, from here.
+    At(usize),
+    /// It matches.
+    Done,
+    /// Not here.
+    Fail,
+}
+
+/// The last placeholder passed: the step after it, where it ends for now, whether it may pass a `/`.
+struct Hole {
+    op: usize,
+    end: usize,
+    spans: bool,
+}
+
+impl Program {
+    /// Whether the whole text matches; if not, how far the best try came.
+    pub(super) fn run(&self, text: &[u8]) -> Result<(), usize> {
+        let (mut op, mut pos, mut far) = (0, 0, 0);
+        let mut hole: Option<Hole> = None;
+        while let Some(step) = self.ops.get(op) {
+            if matches!((step, self.ops.get(op + 1)), (Op::Multi, None | Some(Op::End))) {
+                return Ok(());
+            }
+            match self.step(step, text, pos) {
+                Next::Done => return Ok(()),
+                Next::At(next) => {
+                    pos = next;
+                    op += 1;
+                    if matches!(step, Op::Single | Op::Multi) {
+                        hole = Some(Hole { op, end: pos, spans: matches!(step, Op::Multi) });
+                    }
+                }
+                Next::Fail => {
+                    far = far.max(pos + self.common(step, text, pos));
+                    let last = hole.as_mut().ok_or(far)?;
+                    if !last.widen(text) {
+                        return Err(far);
+                    }
+                    (op, pos) = (last.op, last.end);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&self, op: &Op, text: &[u8], pos: usize) -> Next {
+        let rest = &text[pos..];
+        match op {
+            Op::Text(want) => match rest.get(..want.len()) {
+                Some(have) if same(have, want, self.any_case) => Next::At(pos + want.len()),
+                _ => Next::Fail,
+            },
+            Op::Single if rest.first().is_some_and(|b| *b != b'/') => Next::At(pos + 1),
+            Op::Multi => Next::At(pos),
+            Op::Query { .. } => query_mark(rest).map_or(Next::Fail, |width| Next::At(pos + width)),
+            Op::MaybeTail if rest.is_empty() => Next::Done,
+            Op::MaybeTail => Next::At(pos),
+            Op::MaybeSlash | Op::End if rest.is_empty() => Next::Done,
+            Op::MaybeSlash if rest == b"/" => Next::Done,
+            Op::Single | Op::MaybeSlash | Op::End => Next::Fail,
+        }
+    }
+
+    /// How many bytes of a text that failed do agree: for `explain`.
+    fn common(&self, op: &Op, text: &[u8], pos: usize) -> usize {
+        let Op::Text(want) = op else { return 0 };
+        let pairs = want.iter().zip(&text[pos..]);
+        pairs.take_while(|(a, b)| same(&[**a], &[**b], self.any_case)).count()
+    }
+}
+
+impl Hole {
+    /// Takes one byte more, if it may.
+    fn widen(&mut self, text: &[u8]) -> bool {
+        let may = text.get(self.end).is_some_and(|b| self.spans || *b != b'/');
+        self.end += usize::from(may);
+        may
+    }
+}
+
+/// The width of `(/$|/\?|\?|$)` at the start of `rest`.
+fn query_mark(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [] => Some(0),
+        [b'?', ..] | [b'/'] => Some(1),
+        [b'/', b'?', ..] => Some(2),
+        _ => None,
+    }
+}

@@ -1,0 +1,43 @@
+//! The few things in which routing differs between Ocelot's letter and ours.
+
+/// How the table reads requests. `Default` is ours; `RoutingRules::ocelot()` is Ocelot's letter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoutingRules {
+    /// `UpstreamHost` is compared case-sensitively, with the Host header up to its first `:` (so no IPv6 literals).
+    pub ocelot_hosts: bool,
+    /// A path value ends at an `&` (spec section 6.4); ours keeps it, `&` means nothing in a path.
+    pub ocelot_values: bool,
+}
+
+impl RoutingRules {
+    /// Everything as Ocelot does it.
+    pub fn ocelot() -> RoutingRules {
+        RoutingRules { ocelot_hosts: true, ocelot_values: true }
+    }
+
+    /// The part of the Host header that `UpstreamHost` is compared with.
+    pub fn host<'h>(&self, header: &'h [u8]) -> &'h [u8] {
+        let from = match header.iter().position(|b| *b == b']') {
+            Some(bracket) if !self.ocelot_hosts && header.starts_with(b"[") => bracket,
+            _ => 0,
+        };
+        let colon = header[from..].iter().position(|b| *b == b':');
+        &header[..colon.map_or(header.len(), |at| from + at)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_no_part_of_the_host() {
+        let (ours, ocelot) = (RoutingRules::default(), RoutingRules::ocelot());
+        assert_eq!(ours.host(b"a.example:8080"), b"a.example");
+        assert_eq!(ocelot.host(b"a.example:8080"), b"a.example");
+        assert_eq!(ours.host(b"[::1]:80"), b"[::1]");
+        assert_eq!(ours.host(b"[::1]"), b"[::1]");
+        assert_eq!(ocelot.host(b"[::1]:80"), b"[");
+        assert_eq!(ours.host(b""), b"");
+    }
+}

@@ -1,0 +1,258 @@
+//! The route table: finds the one route a request belongs to (spec section 6.1).
+//!
+//! Ocelot collects every match and takes the first one with an `UpstreamHost`, else the first. That is the same as one
+//! order: routes of this very host before routes of any host, then priority descending, then the order in the file.
+
+use std::collections::HashMap;
+
+use super::escape::folded_hash;
+use super::headers::{HeaderLookup, HeaderTemplates};
+use super::index::Index;
+use super::path::Target;
+use super::rules::RoutingRules;
+use super::template::Template;
+use crate::base::path_values::PathValues;
+
+/// What one route asks of a request. `index` is the caller's own number for it.
+#[derive(Clone, Debug)]
+pub struct RouteSpec {
+    /// What [`RouteTable::find`] answers with.
+    pub index: usize,
+    /// The path template.
+    pub template: Template,
+    /// Methods, in any case; none means any.
+    pub methods: Vec<String>,
+    /// The host it is for; `None` or empty means any.
+    pub host: Option<String>,
+    /// The header templates.
+    pub headers: HeaderTemplates,
+    /// Higher goes first. A catch-all `/{name}` has 0 whatever is written here.
+    pub priority: i64,
+}
+
+/// What the table looks at of one request.
+pub struct Query<'q, H: ?Sized> {
+    /// The method.
+    pub method: &'q [u8],
+    /// The Host header, with its port.
+    pub host: &'q [u8],
+    /// The normalised request target.
+    pub target: &'q Target<'q>,
+    /// The headers.
+    pub headers: &'q H,
+}
+
+/// All routes, ready to be searched.
+#[derive(Debug)]
+pub struct RouteTable {
+    pub(super) routes: Vec<Route>,
+    pub(super) rules: RoutingRules,
+    /// Routes of one host, by the folded hash of its name.
+    pub(super) hosts: HashMap<u32, Vec<Group>>,
+    pub(super) any_host: Group,
+}
+
+/// One route in the table.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) spec: RouteSpec,
+    pub(super) methods: Methods,
+    pub(super) names: Vec<Box<str>>,
+}
+
+/// The routes of one host, in the order they are tried.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) host: Box<str>,
+    /// Rank → place in `routes`.
+    pub(super) order: Vec<u32>,
+    index: Index,
+}
+
+impl RouteTable {
+    /// Builds the table; `specs` are in file order, aggregates after routes.
+    pub fn new(specs: Vec<RouteSpec>, rules: RoutingRules) -> RouteTable {
+        let routes: Vec<Route> = specs.into_iter().map(Route::new).collect();
+        let mut by_host: HashMap<&str, Vec<u32>> = HashMap::new();
+        for (place, route) in routes.iter().enumerate() {
+            by_host.entry(route.host()).or_default().push(place as u32);
+        }
+        let any_host = Group::new("", by_host.remove("").unwrap_or_default(), &routes);
+        let mut hosts: HashMap<u32, Vec<Group>> = HashMap::new();
+        for (host, places) in fold_hosts(by_host, &rules) {
+            hosts.entry(folded_hash(host.as_bytes())).or_default().push(Group::new(&host, places, &routes));
+        }
+        RouteTable { routes, rules, hosts, any_host }
+    }
+
+    /// The route this request belongs to. Its placeholder values replace what `values` held.
+    pub fn find<H: HeaderLookup + ?Sized>(
+        &self,
+        query: &Query<'_, H>,
+        values: &mut PathValues,
+    ) -> Option<usize> {
+        let route = self.find_route(query)?;
+        values.clear();
+        route.extract(query, values);
+        Some(route.spec.index)
+    }
+
+    /// The names of the values of the route with this index: path, query, then header placeholders.
+    pub fn names(&self, index: usize) -> &[Box<str>] {
+        let route = match self.routes.get(index) {
+            Some(route) if route.spec.index == index => Some(route),
+            _ => self.routes.iter().find(|r| r.spec.index == index),
+        };
+        route.map_or(&[], |r| &r.names)
+    }
+
+    /// How many routes there are.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// True without routes.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    pub(super) fn find_route<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>) -> Option<&Route> {
+        if query.target.path().first() != Some(&b'/') {
+            return None;
+        }
+        let method = Method::of(query.method);
+        let own = self.group(query.host).and_then(|group| self.search(group, query, method));
+        own.or_else(|| self.search(&self.any_host, query, method))
+    }
+
+    /// The routes for exactly the host this Host header names.
+    pub(super) fn group(&self, header: &[u8]) -> Option<&Group> {
+        if self.hosts.is_empty() {
+            return None;
+        }
+        let host = self.rules.host(header);
+        let same = |group: &&Group| match self.rules.ocelot_hosts {
+            true => group.host.as_bytes() == host,
+            false => group.host.as_bytes().eq_ignore_ascii_case(host),
+        };
+        self.hosts.get(&folded_hash(host))?.iter().find(same)
+    }
+
+    fn search<H: HeaderLookup + ?Sized>(
+        &self,
+        group: &Group,
+        query: &Query<'_, H>,
+        method: Method<'_>,
+    ) -> Option<&Route> {
+        let route = |rank: u32| &self.routes[group.order[rank as usize] as usize];
+        let none = group.order.len() as u32;
+        let best = group.index.best(query.target, none, &mut |rank| {
+            let route = route(rank);
+            route.methods.have(method)
+                && route.spec.template.matches(query.target).is_ok()
+                && route.spec.headers.matches(query.headers).is_ok()
+        });
+        (best < none).then(|| route(best))
+    }
+}
+
+/// Hosts that differ only in case are one host, unless Ocelot's letter counts.
+fn fold_hosts(by_host: HashMap<&str, Vec<u32>>, rules: &RoutingRules) -> HashMap<String, Vec<u32>> {
+    let mut folded: HashMap<String, Vec<u32>> = HashMap::new();
+    for (host, places) in by_host {
+        let name = if rules.ocelot_hosts { host.to_owned() } else { host.to_ascii_lowercase() };
+        folded.entry(name).or_default().extend(places);
+    }
+    folded
+}
+
+impl Route {
+    fn new(spec: RouteSpec) -> Route {
+        let names = spec.template.names().iter().chain(spec.headers.names()).cloned().collect();
+        Route { methods: Methods::new(&spec.methods), names, spec }
+    }
+
+    /// The host it is for; empty means any.
+    pub(super) fn host(&self) -> &str {
+        self.spec.host.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn priority(&self) -> i64 {
+        if self.spec.template.is_catch_all() { 0 } else { self.spec.priority }
+    }
+
+    pub(super) fn extract<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>, values: &mut PathValues) {
+        self.spec.template.extract(query.target, values);
+        self.spec.headers.extract(query.headers, values);
+    }
+}
+
+impl Group {
+    fn new(host: &str, mut places: Vec<u32>, routes: &[Route]) -> Group {
+        places.sort_by_key(|place| (std::cmp::Reverse(routes[*place as usize].priority()), *place));
+        let mut index = Index::new();
+        for (rank, place) in places.iter().enumerate() {
+            index.insert(routes[*place as usize].spec.template.program(), rank as u32);
+        }
+        Group { host: host.into(), order: places, index }
+    }
+}
+
+/// The methods a request may have, as bits, and those without a bit.
+#[derive(Debug)]
+pub(super) struct Methods {
+    bits: u16,
+    others: Vec<Box<[u8]>>,
+}
+
+/// The method of one request.
+#[derive(Clone, Copy)]
+pub(super) enum Method<'m> {
+    Known(u16),
+    Other(&'m [u8]),
+}
+
+const KNOWN: [&[u8]; 9] =
+    [b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"TRACE", b"CONNECT"];
+
+impl<'m> Method<'m> {
+    pub(super) fn of(method: &'m [u8]) -> Method<'m> {
+        match KNOWN.iter().position(|known| known.eq_ignore_ascii_case(method)) {
+            Some(bit) => Method::Known(1 << bit),
+            None => Method::Other(method),
+        }
+    }
+}
+
+impl Methods {
+    fn new(methods: &[String]) -> Methods {
+        let mut made = Methods { bits: if methods.is_empty() { u16::MAX } else { 0 }, others: Vec::new() };
+        for method in methods {
+            match Method::of(method.trim().as_bytes()) {
+                Method::Known(bit) => made.bits |= bit,
+                Method::Other(other) => made.others.push(other.into()),
+            }
+        }
+        made
+    }
+
+    /// True when a request with this method may pass.
+    pub(super) fn have(&self, method: Method<'_>) -> bool {
+        match method {
+            Method::Known(bit) => self.bits & bit != 0,
+            Method::Other(m) => self.any() || self.others.iter().any(|o| o.eq_ignore_ascii_case(m)),
+        }
+    }
+
+    /// True when every method of `other` is one of these.
+    pub(super) fn cover(&self, other: &Methods) -> bool {
+        self.any()
+            || !other.any()
+                && other.bits & !self.bits == 0
+                && other.others.iter().all(|o| self.have(Method::Other(o)))
+    }
+
+    fn any(&self) -> bool {
+        self.bits == u16::MAX
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of routing as a whole: recorded cases, models, templates of the specification.
+
+mod cases;
+mod model;
+mod templates;

@@ -1,0 +1,302 @@
+//! The request target that is sent on: `DownstreamPathTemplate` with its values, and the query (spec section 7).
+
+use super::escape::{PATH, QUERY, decoded, is, push_encoded, push_escaped};
+use super::path::{Target, remove_dot_segments};
+use super::query::{push_merged, push_raw, push_rebuilt};
+use super::rules::RoutingRules;
+use crate::base::path_values::{PathValues, Value};
+
+/// A template and its values gave an empty path: a mistake of the configuration, answered with 500.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path to be sent is empty")]
+pub struct EmptyPath;
+
+/// A compiled `DownstreamPathTemplate`.
+#[derive(Clone, Debug)]
+pub struct UrlTemplate {
+    path: Vec<Part>,
+    /// What stands after the first `?`; `None` without one.
+    query: Option<Vec<Part>>,
+    /// The placeholder names of the route: parameters of these names do not travel on.
+    names: Vec<Box<str>>,
+    /// Ocelot's letter: a `+` of a path value stays a `+` in a query, where it means a space, and slashes at the end of
+    /// the query are cut off like those at the end of the path.
+    ocelot: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Text(Box<[u8]>),
+    /// A placeholder: its place among the route's values, if the route has one of this name. `unknown` is what is sent
+    /// when nothing gives it a value.
+    Slot {
+        index: Option<usize>,
+        name: Box<str>,
+        unknown: Box<[u8]>,
+    },
+}
+
+impl UrlTemplate {
+    /// Compiles a template; `names` are the names of the route's values ([`super::RouteTable::names`]).
+    pub fn compile(template: &str, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
+        let (path, query) = match template.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (template, None),
+        };
+        UrlTemplate {
+            path: parts(path, names, PATH),
+            query: query.map(|q| parts(q, names, QUERY)),
+            names: names.to_vec(),
+            ocelot: rules.ocelot_values,
+        }
+    }
+
+    /// The names of placeholders that no value of the route fills: they are sent as they are written, escaped, unless
+    /// [`PathValues::set`] gives them a value.
+    pub fn unfilled(&self) -> impl Iterator<Item = &str> {
+        self.path.iter().chain(self.query.iter().flatten()).filter_map(|part| match part {
+            Part::Slot { index: None, name, .. } => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// Appends path and query of the request to be sent to `out`.
+    pub fn build(
+        &self,
+        values: &PathValues,
+        target: &Target<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EmptyPath> {
+        let start = out.len();
+        self.push_path(values, target, out);
+        let no_slash = !target.path().ends_with(b"/");
+        let Some(parts) = &self.query else {
+            if out.len() == start {
+                return Err(EmptyPath);
+            }
+            finish_path(no_slash, start, out);
+            self.push_incoming(target.query(), out);
+            return Ok(());
+        };
+        finish_path(false, start, out);
+        let mut own = Vec::new();
+        self.push_query(parts, values, target, &mut own);
+        if no_slash && self.ocelot {
+            trim_slashes(0, &mut own);
+        }
+        match target.query().split_first() {
+            None => push_raw(&own, out),
+            Some((_, raw)) => push_merged(&own, raw, &self.names, out),
+        }
+        Ok(())
+    }
+
+    /// The query that came, where the template has none.
+    fn push_incoming(&self, query: &[u8], out: &mut Vec<u8>) {
+        let raw = query.get(1..).unwrap_or_default();
+        match self.names.is_empty() || raw.is_empty() {
+            true => push_raw(raw, out),
+            false => push_rebuilt(raw, &self.names, out),
+        }
+    }
+
+    fn push_path(&self, values: &PathValues, target: &Target<'_>, out: &mut Vec<u8>) {
+        for part in &self.path {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text),
+                Part::Slot { index, name, unknown } => match value(values, *index, name, target.text()) {
+                    None => out.extend_from_slice(unknown),
+                    Some(Value { bytes, at: Some(at) }) if at + bytes.len() <= target.path_len() => {
+                        out.extend_from_slice(bytes);
+                    }
+                    Some(Value { bytes, .. }) => push_foreign(bytes, out),
+                },
+            }
+        }
+    }
+
+    fn push_query(&self, parts: &[Part], values: &PathValues, target: &Target<'_>, out: &mut Vec<u8>) {
+        for part in parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text),
+                Part::Slot { index, name, unknown } => match value(values, *index, name, target.text()) {
+                    None => out.extend_from_slice(unknown),
+                    Some(Value { bytes, at: Some(at) }) if at >= target.path_len() => {
+                        push_escaped(bytes, QUERY, out);
+                    }
+                    Some(Value { bytes, .. }) => self.push_as_parameter(bytes, out),
+                },
+            }
+        }
+    }
+
+    /// A value that did not come from a query: what would end or split a parameter there is escaped.
+    fn push_as_parameter(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        for (i, byte) in bytes.iter().enumerate() {
+            let stays = match byte {
+                b'&' => false,
+                b'+' => self.ocelot,
+                b'%' => decoded(&bytes[i..]).is_some(),
+                b => is(*b, QUERY),
+            };
+            match stays {
+                true => out.push(*byte),
+                false => push_encoded(*byte, out),
+            }
+        }
+    }
+}
+
+fn value<'v>(values: &'v PathValues, index: Option<usize>, name: &str, text: &'v [u8]) -> Option<Value<'v>> {
+    values.overridden(name).or_else(|| values.get(index?, text))
+}
+
+/// Splits template text at its placeholders; the text between them is escaped once and for all.
+fn parts(text: &str, names: &[Box<str>], class: u8) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(open) = rest.find('{') {
+        let Some(close) = rest[open..].find('}').map(|n| open + n) else { break };
+        push_part(&rest[..open], class, &mut parts);
+        let name = &rest[open + 1..close];
+        let index = names.iter().position(|n| &**n == name);
+        let unknown = escaped(&rest[open..=close], class);
+        parts.push(Part::Slot { index, name: name.into(), unknown });
+        rest = &rest[close + 1..];
+    }
+    push_part(rest, class, &mut parts);
+    parts
+}
+
+fn push_part(text: &str, class: u8, parts: &mut Vec<Part>) {
+    if !text.is_empty() {
+        parts.push(Part::Text(escaped(text, class)));
+    }
+}
+
+fn escaped(text: &str, class: u8) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(text.len());
+    push_escaped(text.as_bytes(), class, &mut out);
+    out.into_boxed_slice()
+}
+
+/// A value from a query, a header or an override, written into the path: escaped, and its dot segments removed, so that
+/// it cannot climb out of its place.
+fn push_foreign(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    push_escaped(bytes, PATH, out);
+    if has_dot_segment(b'/', &out[start..]) {
+        let relative = out[start] != b'/';
+        remove_dot_segments(out, start);
+        if relative && out.get(start) == Some(&b'/') {
+            out.remove(start);
+        }
+    }
+}
+
+/// The last touches to a path that begins at `start`: its last slashes, when the request had none; dot segments; never
+/// empty.
+fn finish_path(no_slash: bool, start: usize, out: &mut Vec<u8>) {
+    if no_slash {
+        trim_slashes(start, out);
+    }
+    if has_dot_segment(0, &out[start..]) {
+        remove_dot_segments(out, start);
+    }
+    if out.get(start) != Some(&b'/') {
+        out.insert(start, b'/');
+    }
+}
+
+fn trim_slashes(start: usize, out: &mut Vec<u8>) {
+    let kept = out[start..].iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+    out.truncate(start + kept);
+}
+
+/// True when a segment of `text` may be `.` or `..` in some spelling. `before` stands before the text.
+fn has_dot_segment(before: u8, text: &[u8]) -> bool {
+    let starts = |rest: &[u8]| matches!(rest, [b'.', ..] | [b'%', b'2', b'e' | b'E', ..]);
+    before == b'/' && starts(text) || memchr::memchr_iter(b'/', text).any(|at| starts(&text[at + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::routing::Template;
+
+    /// Matches `url` with the template and builds.
+    fn built(from: &str, to: &str, url: &str, rules: RoutingRules) -> String {
+        let template = Template::compile(from, false, &rules).unwrap();
+        let target = Target::normalise(url.as_bytes(), false).unwrap();
+        template.matches(&target).expect("the template matches");
+        let mut values = PathValues::new();
+        template.extract(&target, &mut values);
+        let mut out = Vec::new();
+        UrlTemplate::compile(to, template.names(), &rules).build(&values, &target, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn ocelot(from: &str, to: &str, url: &str) -> String {
+        built(from, to, url, RoutingRules::ocelot())
+    }
+
+    #[test]
+    fn values_are_written_where_their_names_stand() {
+        assert_eq!(ocelot("/a/{x}/{y}", "/b/{y}/{x}/{x}", "/a/1/2/3"), "/b/2/3/1/1");
+        assert_eq!(ocelot("/a/{x}", "/b/{y}", "/a/1"), "/b/%7By%7D");
+        assert_eq!(ocelot("/a/{x}", "/b/{X}", "/a/1"), "/b/%7BX%7D");
+        assert_eq!(ocelot("/a/{x}", "/b/{x}", "/a/x%20y%2Fz"), "/b/x%20y%2Fz");
+    }
+
+    #[test]
+    fn a_last_slash_needs_a_last_slash_in_the_request() {
+        assert_eq!(ocelot("/a/{x}", "/b/{x}/", "/a/1"), "/b/1");
+        assert_eq!(ocelot("/a/{x}", "/b/{x}/", "/a/1/"), "/b/1//");
+        assert_eq!(ocelot("/a", "/", "/a"), "/");
+        assert_eq!(ocelot("/a/{x}", "/b/{x}", "/a"), "/b");
+        assert_eq!(ocelot("/a/{x}", "/b/{x}/?f=1", "/a"), "/b//?f=1");
+        assert_eq!(ocelot("/a?x={x}", "/b/?x={x}", "/a?x=1/"), "/b/?x=1");
+        assert_eq!(built("/a?x={x}", "/b/?x={x}", "/a?x=1/", RoutingRules::default()), "/b/?x=1%2F");
+    }
+
+    #[test]
+    fn the_query_follows_the_templates() {
+        assert_eq!(ocelot("/a", "/b", "/a?flag&b=%2F&c=+"), "/b?flag&b=%2F&c=+");
+        assert_eq!(ocelot("/a", "/b", "/a?"), "/b");
+        assert_eq!(ocelot("/a/{x}", "/b/{x}", "/a/1?flag"), "/b/1?flag=");
+        assert_eq!(ocelot("/c?{all}", "/d?{all}", "/c?x=1"), "/d?x=1");
+        assert_eq!(ocelot("/c?{all}", "/d?{all}", "/c"), "/d");
+        assert_eq!(ocelot("/a/{x}", "/b?y={x}&v=a:b", "/a/1"), "/b?y=1&v=a:b");
+        assert_eq!(ocelot("/a/{x}", "/b?y={x}&v=a:b", "/a/1?"), "/b?y=1&v=a%3Ab");
+    }
+
+    #[test]
+    fn values_cannot_climb_or_split() {
+        assert_eq!(ocelot("/a?p={p}", "/b/{p}/c", "/a?p=../../admin"), "/b/admin/c");
+        assert_eq!(ocelot("/a?p={p}", "/b/{p}", "/a?p=%2e%2e/x/.."), "/b");
+        assert_eq!(ocelot("/a?p={p}", "/b/{p}", "/a?p=x?y%23"), "/b/x%3Fy%23");
+        assert_eq!(ocelot("/{p}/a", "/b?p={p}&q=1", "/x&q=2/a"), "/b?p=x%26q=2&q=1");
+        assert_eq!(ocelot("/x{p}", "/.{p}", "/x."), "/");
+    }
+
+    #[test]
+    fn an_override_by_name_goes_first_and_fills_unknown_names() {
+        let template = UrlTemplate::compile("/b/{x}?n={n}", &["x".into()], &RoutingRules::default());
+        assert_eq!(template.unfilled().collect::<Vec<_>>(), ["n"]);
+        let target = Target::from_normal(b"/a/1", 4);
+        let mut values = PathValues::new();
+        values.push_range(3, 4);
+        values.set("x", b"2 3");
+        values.set("n", b"a&b+c");
+        let mut out = Vec::new();
+        template.build(&values, &target, &mut out).unwrap();
+        assert_eq!(out, b"/b/2%203?n=a%26b%2Bc");
+    }
+
+    #[test]
+    fn an_empty_template_is_an_error() {
+        let template = UrlTemplate::compile("", &[], &RoutingRules::default());
+        let target = Target::from_normal(b"/", 1);
+        assert_eq!(template.build(&PathValues::new(), &target, &mut Vec::new()), Err(EmptyPath));
+    }
+}

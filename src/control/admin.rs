@@ -1,129 +1,90 @@
-//! The administration address: is it alive, is it ready, what are the numbers. A pure function from request to reply;
+//! The administration address: is it alive, is it ready, what are the numbers. A pure function from request to answer;
 //! nothing here changes anything, so it needs no secret, and it binds loopback unless told otherwise.
 
+use crate::pipeline::{answer::Answer, head::Head};
 use crate::telemetry::Metrics;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-
-/// Where the process is in its life.
-#[derive(Debug, Default)]
-pub struct Life(AtomicU8);
-
-const STARTING: u8 = 0;
-const SERVING: u8 = 1;
-const DRAINING: u8 = 2;
-
-impl Life {
-    /// A plan serves.
-    pub fn serving(&self) {
-        let _ = self.0.compare_exchange(STARTING, SERVING, Relaxed, Relaxed);
-    }
-
-    /// No more connections are accepted; there is no way back.
-    pub fn draining(&self) {
-        self.0.store(DRAINING, Relaxed);
-    }
-
-    /// Why traffic should not come here; none when it may.
-    pub fn not_ready(&self) -> Option<&'static str> {
-        match self.0.load(Relaxed) {
-            STARTING => Some("no plan serves yet"),
-            SERVING => None,
-            _ => Some("shutting down"),
-        }
-    }
-}
-
-/// What the administration address answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    pub status: u16,
-    pub content_type: &'static str,
-    /// The methods allowed, with a 405.
-    pub allow: Option<&'static str>,
-    /// A HEAD request gets the same head and none of this.
-    pub body: String,
-}
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PROBLEM: &str = "application/problem+json";
 
-/// Answers one request; the query does not matter.
-pub fn answer(method: &[u8], target: &[u8], life: &Life, metrics: &Metrics) -> Reply {
-    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
-    let reply = match path {
-        b"/live" => text("live\n".into()),
-        b"/ready" => ready(life),
-        b"/metrics" => Reply { content_type: METRICS, ..text(metrics.render()) },
+/// Answers one request; the query does not matter. The address is served as soon as a plan is, so the process is
+/// ready unless it drains.
+pub fn answer(request: &Head, draining: bool, metrics: &Metrics) -> Answer {
+    let path = request.target().split(|b| *b == b'?').next().unwrap_or_default();
+    let kind: fn(bool, &Metrics) -> Answer = match path {
+        b"/live" => |_, _| Answer::reply(200, TEXT, "live\n"),
+        b"/ready" => |draining, _| ready(draining),
+        b"/metrics" => |_, metrics| Answer::reply(200, METRICS, metrics.render()),
         _ => return problem(404, "admin.none", "Not Found", "here are /live, /ready and /metrics"),
     };
-    if matches!(method, b"GET" | b"HEAD") {
-        return reply;
+    if matches!(request.method(), b"GET" | b"HEAD") {
+        return kind(draining, metrics);
     }
-    Reply {
-        allow: Some("GET, HEAD"),
-        ..problem(405, "admin.method", "Method Not Allowed", "this is only read")
-    }
+    let mut refused = problem(405, "admin.method", "Method Not Allowed", "this can only be read");
+    refused.head.append(b"Allow", b"GET, HEAD");
+    refused
 }
 
-fn ready(life: &Life) -> Reply {
-    match life.not_ready() {
-        None => text("ready\n".into()),
-        Some(why) => problem(503, "admin.notReady", "Service Unavailable", why),
+fn ready(draining: bool) -> Answer {
+    match draining {
+        false => Answer::reply(200, TEXT, "ready\n"),
+        true => problem(503, "admin.draining", "Service Unavailable", "shutting down"),
     }
-}
-
-fn text(body: String) -> Reply {
-    Reply { status: 200, content_type: TEXT, allow: None, body }
 }
 
 /// RFC 9457.
-fn problem(status: u16, why: &str, title: &str, detail: &str) -> Reply {
+fn problem(status: u16, why: &str, title: &str, detail: &str) -> Answer {
     let body = serde_json::json!({
         "type": format!("urn:margay:problem:{why}"), "title": title, "status": status, "detail": detail, "why": why,
     });
-    Reply { status, content_type: PROBLEM, allow: None, body: format!("{body}\n") }
+    Answer::reply(status, PROBLEM, format!("{body}\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::body::Body;
 
-    fn get(target: &str, life: &Life) -> Reply {
-        answer(b"GET", target.as_bytes(), life, &Metrics::new(1))
+    fn ask(method: &[u8], target: &[u8], draining: bool) -> (Answer, String) {
+        let request = Head::request(method, target);
+        let answer = answer(&request, draining, &Metrics::new(1));
+        let Body::Bytes(body) = &answer.body else { panic!("a body") };
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        (answer, body)
     }
 
     #[test]
-    fn a_live_process_is_ready_once_a_plan_serves_and_until_it_drains() {
-        let life = Life::default();
-        assert_eq!((get("/live", &life).status, get("/ready", &life).status), (200, 503));
-        life.serving();
-        assert_eq!(get("/ready?verbose", &life).status, 200);
-        life.draining();
-        life.serving();
-        assert_eq!((get("/live", &life).status, get("/ready", &life).status), (200, 503));
-        assert!(get("/ready", &life).body.contains("shutting down"));
+    fn a_live_process_is_ready_until_it_drains() {
+        for (target, draining, status) in [
+            ("/live", false, 200),
+            ("/ready?verbose", false, 200),
+            ("/live", true, 200),
+            ("/ready", true, 503),
+        ] {
+            assert_eq!(ask(b"GET", target.as_bytes(), draining).0.status(), status, "{target} {draining}");
+        }
     }
 
     #[test]
     fn metrics_are_prometheus_text() {
-        let reply = get("/metrics", &Life::default());
-        assert_eq!((reply.status, reply.content_type), (200, METRICS));
-        assert!(reply.body.contains("# TYPE margay_reloads_total counter"));
+        let (answer, body) = ask(b"GET", b"/metrics", false);
+        assert_eq!(answer.head.get(b"content-type"), Some(METRICS.as_bytes()));
+        assert!(body.contains("# TYPE margay_reloads_total counter"));
     }
 
     #[test]
     fn what_is_not_there_is_a_404_problem_whatever_the_method() {
         for target in ["/", "/metrics/", "/LIVE", "*"] {
-            let reply = answer(b"POST", target.as_bytes(), &Life::default(), &Metrics::new(1));
-            assert_eq!((reply.status, reply.content_type), (404, PROBLEM));
+            let (answer, body) = ask(b"POST", target.as_bytes(), false);
+            assert_eq!((answer.status(), answer.head.get(b"content-type")), (404, Some(PROBLEM.as_bytes())));
+            assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok());
         }
     }
 
     #[test]
     fn writing_is_a_405_that_says_what_is_allowed() {
-        let reply = answer(b"POST", b"/live", &Life::default(), &Metrics::new(1));
-        assert_eq!((reply.status, reply.allow), (405, Some("GET, HEAD")));
-        assert!(serde_json::from_str::<serde_json::Value>(&reply.body).is_ok());
+        let (answer, _) = ask(b"POST", b"/live", false);
+        assert_eq!((answer.status(), answer.head.get(b"allow")), (405, Some(&b"GET, HEAD"[..])));
     }
 }

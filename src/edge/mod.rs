@@ -2,6 +2,7 @@
 
 pub mod gateway;
 pub mod listeners;
+pub mod local;
 pub mod relay;
 pub mod run;
 pub mod serve;

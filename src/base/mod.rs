@@ -1,7 +1,8 @@
-//! Words everyone uses: bytes of the protocol, units, secrets, and settings that are written as text.
+//! Words everyone uses: bytes of the protocol, units, address sets, secrets, and settings that are written as text.
 
 pub mod bytes;
 pub mod from_text;
+pub mod ip;
 pub mod path_values;
 pub mod secret;
 pub mod units;

@@ -97,10 +97,10 @@ async fn accept(bound: Arc<Bound>, w: Arc<Worker>) {
 /// Counts the connection in and serves it, or says that there are too many.
 fn welcome(accepted: Accepted, w: &Arc<Worker>) {
     let Accepted { io, peer, local } = accepted;
-    let peer = Peer { address: peer, local, tls: false };
+    let peer = Peer::new(peer, local, false);
     let limits = w.plan().limits;
     let seat = w.gateway.connections.enter(
-        peer.address.ip().to_canonical(),
+        peer.ip(),
         limits.connections,
         limits.connections_per_client,
     );

@@ -231,7 +231,7 @@ fn log(conn: &ClientConn, x: &Exchange, plan: &Plan, w: &Worker, route: &str, no
         w.index,
         &crate::telemetry::Record {
             time: SystemTime::now() - total,
-            id: b"",
+            id: &x.record.id,
             client: x.client,
             method: &x.record.method,
             host: &x.record.host,

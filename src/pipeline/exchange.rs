@@ -2,6 +2,7 @@
 
 use super::{head::Head, values::PathValues};
 use std::{
+    io::Write,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -14,9 +15,43 @@ pub struct Peer {
     /// The address that it came to.
     pub local: SocketAddr,
     pub tls: bool,
+    text: AddressText,
+}
+
+/// An IP address as text, written once for a connection and not once for a request.
+#[derive(Clone, Copy, Debug)]
+struct AddressText {
+    bytes: [u8; 46],
+    len: u8,
+}
+
+impl AddressText {
+    fn of(address: IpAddr) -> AddressText {
+        let mut bytes = [0; 46];
+        let all = bytes.len();
+        let mut rest = &mut bytes[..];
+        // The longest address has 45 characters: this cannot fail.
+        let _ = write!(rest, "{address}");
+        let len = (all - rest.len()) as u8;
+        AddressText { bytes, len }
+    }
 }
 
 impl Peer {
+    pub fn new(address: SocketAddr, local: SocketAddr, tls: bool) -> Peer {
+        Peer { address, local, tls, text: AddressText::of(address.ip().to_canonical()) }
+    }
+
+    /// The address of the other end, IPv4 where it is one (no `::ffff:`), without brackets.
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip().to_canonical()
+    }
+
+    /// The same as text.
+    pub fn ip_text(&self) -> &[u8] {
+        &self.text.bytes[..self.text.len as usize]
+    }
+
     /// The scheme that the client used.
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
@@ -28,6 +63,8 @@ impl Peer {
 pub struct Record {
     /// Somebody wants to read it: what costs time to know is known only then.
     pub wanted: bool,
+    /// The request id, where there is one.
+    pub id: Vec<u8>,
     /// Path as the client sent it, without the query; kept only where an access log wants it.
     pub path: Vec<u8>,
     pub method: Vec<u8>,
@@ -67,7 +104,7 @@ impl Exchange {
     pub fn new(peer: Peer, worker: usize, now: Instant) -> Exchange {
         Exchange {
             req: Head::default(),
-            client: peer.address.ip().to_canonical(),
+            client: peer.ip(),
             secure: peer.tls,
             peer,
             values: PathValues::default(),
@@ -80,15 +117,15 @@ impl Exchange {
 
     /// Makes it ready for the next request of the same connection; memory is kept.
     pub fn renew(&mut self, now: Instant) {
-        self.client = self.peer.address.ip().to_canonical();
+        self.client = self.peer.ip();
         self.secure = self.peer.tls;
         self.values.clear();
         self.now = now;
-        let Record { path, method, host, .. } = &mut self.record;
-        path.clear();
-        method.clear();
-        host.clear();
-        let (path, method, host) = (std::mem::take(path), std::mem::take(method), std::mem::take(host));
-        self.record = Record { path, method, host, ..Record::default() };
+        let record = std::mem::take(&mut self.record);
+        let [id, path, method, host] = [record.id, record.path, record.method, record.host].map(|mut bytes| {
+            bytes.clear();
+            bytes
+        });
+        self.record = Record { id, path, method, host, ..Record::default() };
     }
 }

@@ -190,6 +190,15 @@ impl Head {
         self.fields.push(Field { known, live: true, name, value });
     }
 
+    /// Adds a line with the value of a known field, if there is such a field; the bytes are shared, not copied.
+    pub fn append_value_of(&mut self, name: &[u8], known: Known) {
+        if let Some(value) = self.fields.iter().find(|f| f.live && f.known == known).map(|f| f.value) {
+            let name = self.put(name);
+            let known = Known::of(name.of(&self.buf));
+            self.fields.push(Field { known, live: true, name, value });
+        }
+    }
+
     /// One line of that name with that value, whatever there was.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(name);

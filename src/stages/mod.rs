@@ -1,1 +1,54 @@
+//! The table of stages: what a route may do with a request, in the one order in which it is done.
 //!
+//! The place of a key in the document never matters; the place in this table does.
+
+pub mod forwarded;
+pub mod method;
+pub mod request_id;
+pub mod via;
+
+use crate::pipeline::stage::BoxStage;
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub name: &'static str,
+    /// The setting that switches it on.
+    pub setting: &'static str,
+    /// Why it stands where it stands.
+    pub why: &'static str,
+}
+
+/// The stages from the outside in.
+pub const TABLE: &[Place] = &[
+    Place {
+        name: forwarded::NAME,
+        setting: "ForwardedHeaders",
+        why: "first: every later stage wants to know who asks, and through whom",
+    },
+    Place {
+        name: request_id::NAME,
+        setting: "RequestIdKey",
+        why: "before anything may refuse: a refusal has an id too",
+    },
+    Place { name: method::NAME, setting: "DownstreamHttpMethod", why: "after all that judges by the client's method" },
+    Place { name: via::NAME, setting: "Via", why: "last: it writes down that the request passed here" },
+];
+
+/// Puts compiled stages into the order of the table.
+pub fn in_order(mut stages: Vec<BoxStage>) -> Box<[BoxStage]> {
+    stages.sort_by_key(|stage| TABLE.iter().position(|place| place.name == stage.name()));
+    stages.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_stand_in_the_order_of_the_table_whatever_the_order_they_are_given_in() {
+        let stages: Vec<BoxStage> = vec![Box::new(via::Via), Box::new(method::Method::new("post")), Box::new(request_id::RequestId::new("X-Id"))];
+        let names: Vec<_> = in_order(stages).iter().map(|s| s.name()).collect();
+        assert_eq!(names, [request_id::NAME, method::NAME, via::NAME]);
+    }
+}

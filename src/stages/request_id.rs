@@ -1,0 +1,83 @@
+//! `RequestIdKey`: every request carries an id, the client's or one of ours (spec section 24).
+
+use crate::pipeline::{
+    exchange::Exchange,
+    stage::{Stage, Step},
+};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+pub const NAME: &str = "request-id";
+
+/// The longest id that is taken over into the access log.
+const LONGEST: usize = 128;
+
+/// Takes the id of the request from a header, or makes one and sends it under that header.
+#[derive(Debug)]
+pub struct RequestId {
+    header: Box<[u8]>,
+    /// Differs from process to process and from plan to plan.
+    prefix: u64,
+    count: AtomicU64,
+}
+
+impl RequestId {
+    pub fn new(header: &str) -> RequestId {
+        let prefix = RandomState::new().hash_one(header);
+        RequestId { header: header.as_bytes().into(), prefix, count: AtomicU64::new(0) }
+    }
+
+    /// `16 hex digits : 8 hex digits`, never the same twice.
+    fn make(&self, id: &mut Vec<u8>) {
+        let n = self.count.fetch_add(1, Ordering::Relaxed);
+        hex(id, self.prefix, 16);
+        id.push(b':');
+        hex(id, n, 8);
+    }
+}
+
+fn hex(out: &mut Vec<u8>, n: u64, digits: u32) {
+    let digits = digits.max((u64::BITS - n.leading_zeros()).div_ceil(4));
+    out.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(n >> (at * 4) & 15) as usize]));
+}
+
+impl Stage for RequestId {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn request(&self, x: &mut Exchange) -> Step {
+        match x.req.get(&self.header) {
+            Some(id) if !id.is_empty() => x.record.id.extend_from_slice(&id[..id.len().min(LONGEST)]),
+            _ => {
+                self.make(&mut x.record.id);
+                x.req.set(&self.header, &x.record.id);
+            }
+        }
+        Step::Next
+    }
+
+    fn describe(&self) -> String {
+        format!("{} is passed on, or made", String::from_utf8_lossy(&self.header))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_ids_never_repeat_and_grow_beyond_eight_digits() {
+        let stage = RequestId::new("X-Id");
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        stage.make(&mut one);
+        stage.make(&mut two);
+        assert_eq!(one.len(), 25);
+        assert_ne!(one, two);
+        let mut long = Vec::new();
+        hex(&mut long, 1 << 36, 8);
+        assert_eq!(long, b"1000000000");
+    }
+}

@@ -123,9 +123,10 @@ async fn answer<'p>(
 
 /// What the route leads to.
 async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
+    route.rewrite(x)?;
     match &route.target {
         Target::Cluster { cluster, terms } => attempt::run(cluster, terms, hop, x, caller).await,
-        Target::Fail(why, detail) => Err(Cause::new(*why, *detail)),
+        Target::Fail(why, detail) => Err(Cause::new(*why, detail.clone())),
     }
 }
 

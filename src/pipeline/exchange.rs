@@ -1,6 +1,7 @@
 //! One request and its response on their way through the gateway.
 
-use super::{head::Head, values::PathValues};
+use super::head::Head;
+use crate::base::path_values::PathValues;
 use std::{
     io::Write,
     net::{IpAddr, SocketAddr},
@@ -90,6 +91,10 @@ pub struct Exchange {
     /// The scheme as seen through trusted proxies.
     pub secure: bool,
     pub values: PathValues,
+    /// How much of the normalised target is its path; what `values` point into.
+    pub path_len: usize,
+    /// Memory for whoever has to build some bytes.
+    pub scratch: Vec<u8>,
     /// When the request began to be served: stages take the time from here.
     pub now: Instant,
     /// Which worker serves it: the shard of its counters.
@@ -108,6 +113,8 @@ impl Exchange {
             secure: peer.tls,
             peer,
             values: PathValues::default(),
+            path_len: 0,
+            scratch: Vec::new(),
             now,
             worker,
             record: Record::default(),

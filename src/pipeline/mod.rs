@@ -6,4 +6,3 @@ pub mod cause;
 pub mod exchange;
 pub mod head;
 pub mod stage;
-pub mod values;

@@ -1,16 +1,18 @@
 //! The plan: the checked, compiled, immutable form of one document. A request holds one from start to end.
 
+use super::routing::{HeaderLookup, Query, RouteTable, Target as RequestTarget, UrlTemplate};
 use crate::{
     backend::{Cluster, attempt::Terms},
     pipeline::{
         cause::{Cause, Why},
         exchange::Exchange,
+        head::{Head, Known},
         stage::BoxStage,
     },
     telemetry::RouteMetrics,
     wire::h1::client::ClientLimits,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Everything that a request may need to know, resolved.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Plan {
     pub limits: Limits,
     pub listeners: Box<[ListenerPlan]>,
     pub access_log: bool,
+    pub table: RouteTable,
+    /// In the order of the document; the table answers with places in here.
     pub routes: Box<[Arc<Route>]>,
 }
 
@@ -49,6 +53,8 @@ pub struct Limits {
 pub struct Route {
     pub label: Arc<str>,
     pub stages: Box<[BoxStage]>,
+    /// What the service is asked for.
+    pub url: UrlTemplate,
     pub target: Target,
     pub metrics: Arc<RouteMetrics>,
 }
@@ -61,12 +67,56 @@ pub enum Target {
         terms: Terms,
     },
     /// What Ocelot starts with and cannot serve.
-    Fail(Why, &'static str),
+    Fail(Why, String),
 }
 
 impl Plan {
-    /// The route of a request; its path values are put into the exchange.
-    pub fn find(&self, _x: &mut Exchange) -> Result<&Arc<Route>, Cause> {
-        self.routes.first().ok_or(Cause::new(Why::RouteNone, "no route"))
+    /// The route of a request. The target is normalised once, here: what is matched is what is forwarded.
+    pub fn find(&self, x: &mut Exchange) -> Result<&Arc<Route>, Cause> {
+        let Exchange { req, values, .. } = x;
+        let target = RequestTarget::normalise(req.target(), req.method() == b"OPTIONS")
+            .map_err(|error| Cause::new(Why::RequestMalformed, error.to_string()))?;
+        let host = req.known(Known::Host).unwrap_or_default();
+        let query = Query { method: req.method(), host, target: &target, headers: &*req };
+        let found = self.table.find(&query, values);
+        x.path_len = target.path_len();
+        if let Some(text) = target.was_changed().then(|| target.text().to_vec()) {
+            x.req.set_target(&text);
+        }
+        found.and_then(|at| self.routes.get(at)).ok_or_else(|| no_route(x))
+    }
+}
+
+fn no_route(x: &Exchange) -> Cause {
+    let (method, path) = (String::from_utf8_lossy(x.req.method()), String::from_utf8_lossy(&x.req.target()[..x.path_len]));
+    Cause::new(Why::RouteNone, format!("no route matches {method} {path}; `margay explain {method} {path}` says which came near"))
+}
+
+impl Route {
+    /// Writes the target that the service is asked for over the one that the client asked for.
+    pub fn rewrite(&self, x: &mut Exchange) -> Result<(), Cause> {
+        let Exchange { req, values, scratch, path_len, .. } = x;
+        scratch.clear();
+        let target = RequestTarget::from_normal(req.target(), *path_len);
+        self.url
+            .build(values, &target, scratch)
+            .map_err(|_| Cause::new(Why::RouteBroken, "the rewritten path is empty"))?;
+        req.set_target(scratch);
+        Ok(())
+    }
+}
+
+impl HeaderLookup for Head {
+    /// All lines of a field, joined with commas (RFC 9110 5.3).
+    fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let mut lines = self.fields().filter(|(_, n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, _, v)| v);
+        let first = lines.next()?;
+        let Some(second) = lines.next() else { return Some(Cow::Borrowed(first)) };
+        let mut all = [first, b",", second].concat();
+        lines.for_each(|line| {
+            all.push(b',');
+            all.extend_from_slice(line);
+        });
+        Some(Cow::Owned(all))
     }
 }

@@ -1,0 +1,162 @@
+//! Blueprint → plan: what was checked meets what runs. State is attached here, by key: counters, pools and names of
+//! unchanged routes go on as they were.
+
+use super::{
+    blueprint::{self, Blueprint, RouteBlueprint},
+    routing::{HeaderTemplates, RouteSpec, RouteTable, RoutingRules, Template, UrlTemplate},
+    runtime::{Limits, ListenerPlan, Plan, Route, Target},
+};
+use crate::{
+    backend::{
+        attempt::Terms,
+        cluster::{BalancerKind, ClusterSpec, States},
+    },
+    pipeline::{cause::Why, stage::BoxStage},
+    stages::{forwarded::Forwarded, in_order, method::Method, request_id::RequestId, via::Via},
+    telemetry::Metrics,
+    wire::{
+        h1::{client::ClientLimits, parse::HeadLimits},
+        names::{Name, Names},
+    },
+};
+use std::{collections::HashSet, sync::Arc, time::Instant};
+
+/// What runs, and outlives every plan.
+pub struct Ground<'g> {
+    pub states: &'g States,
+    pub names: &'g Names,
+    pub metrics: &'g Arc<Metrics>,
+    /// How many connections the process may hold, where the document does not say.
+    pub connections: usize,
+}
+
+/// Makes the plan of a blueprint. An error is a template that was not checked before.
+pub fn activate(blueprint: &Blueprint, id: String, ground: &Ground) -> Result<Plan, String> {
+    let rules = if blueprint.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
+    let specs = blueprint.routes.iter().enumerate().map(|(at, route)| spec(at, route, &rules));
+    let table = RouteTable::new(specs.collect::<Result<_, _>>()?, rules);
+    let routes = blueprint.routes.iter().enumerate();
+    let routes = routes.map(|(at, route)| self::route(route, table.names(at), &rules, blueprint, ground)).collect();
+    Ok(Plan {
+        id,
+        ocelot: blueprint.ocelot,
+        limits: limits(&blueprint.limits, ground.connections),
+        listeners: blueprint.listeners.iter().map(listener).collect(),
+        access_log: blueprint.access_log,
+        table,
+        routes,
+    })
+}
+
+impl Plan {
+    /// Waits until every name of the plan has an answer, or until then: a new plan begins with its names known.
+    pub async fn resolved(&self, until: Instant) {
+        let names = self.routes.iter().filter_map(|route| match &route.target {
+            Target::Cluster { cluster, .. } => Some(cluster.endpoints.iter().map(|e| e.state.name.clone())),
+            Target::Fail(..) => None,
+        });
+        let unknown: Vec<Arc<Name>> = names.flatten().filter(|name| name.now().is_none()).collect();
+        for name in unknown {
+            name.addresses(until).await;
+        }
+    }
+
+    /// The labels under which the plan counts; all others may be forgotten.
+    pub fn labels(&self) -> HashSet<&str> {
+        self.routes.iter().map(|route| &*route.label).collect()
+    }
+}
+
+fn listener(listener: &blueprint::Listener) -> ListenerPlan {
+    ListenerPlan { name: listener.name.clone(), address: listener.address }
+}
+
+fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
+    let count = |n: Option<u64>| n.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    Limits {
+        client: ClientLimits {
+            head: HeadLimits { line: limits.request_line, fields: limits.headers_total, count: limits.header_count },
+            body: limits.body.unwrap_or(u64::MAX),
+            head_time: limits.headers_timeout,
+            idle_time: limits.keep_alive,
+        },
+        body_idle: limits.body_idle,
+        backend_idle: limits.backend_idle,
+        drain: limits.drain,
+        connections: limits.connections.map_or(connections, |n| count(Some(n))),
+        connections_per_client: count(limits.connections_per_client),
+        requests_per_connection: limits.requests_per_connection.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+    }
+}
+
+/// What the table asks of a request for this route.
+fn spec(index: usize, route: &RouteBlueprint, rules: &RoutingRules) -> Result<RouteSpec, String> {
+    let say = |error: String| format!("{}: {error}", route.name);
+    let template = Template::compile(&route.matches.client_path.value, route.matches.case_sensitive, rules).map_err(|e| say(e.to_string()))?;
+    let headers = HeaderTemplates::compile(&route.matches.header_templates, route.matches.case_sensitive)
+        .map_err(|errors| say(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    Ok(RouteSpec {
+        index,
+        template,
+        methods: route.matches.methods.clone(),
+        host: route.matches.host.clone(),
+        headers,
+        priority: i64::from(route.matches.priority),
+    })
+}
+
+fn route(route: &RouteBlueprint, names: &[Box<str>], rules: &RoutingRules, blueprint: &Blueprint, ground: &Ground) -> Arc<Route> {
+    Arc::new(Route {
+        label: route.name.as_str().into(),
+        stages: stages(route, blueprint),
+        url: UrlTemplate::compile(&route.backend_path.value, names, rules),
+        target: target(route, blueprint, ground),
+        metrics: ground.metrics.route(&route.name),
+    })
+}
+
+fn stages(route: &RouteBlueprint, blueprint: &Blueprint) -> Box<[BoxStage]> {
+    let mut stages: Vec<BoxStage> = Vec::new();
+    let forwarded = &blueprint.forwarded;
+    if forwarded.add_to_request || !forwarded.trusted.is_empty() {
+        stages.push(Box::new(Forwarded {
+            trusted: forwarded.trusted.clone(),
+            believe_for: forwarded.believe_for,
+            believe_proto: forwarded.believe_proto,
+            believe_host: forwarded.believe_host,
+            add: forwarded.add_to_request,
+        }));
+    }
+    if let Some(key) = &route.request_id_key {
+        stages.push(Box::new(RequestId::new(&key.value)));
+    }
+    if let Some(method) = &route.backend_method {
+        stages.push(Box::new(Method::new(method)));
+    }
+    if !blueprint.ocelot {
+        stages.push(Box::new(Via));
+    }
+    in_order(stages)
+}
+
+fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Ground) -> Target {
+    if let Some(broken) = &route.broken {
+        let why = if broken.status == 404 { Why::RouteUnserved } else { Why::RouteBroken };
+        return Target::Fail(why, broken.because.clone());
+    }
+    let spec = ClusterSpec {
+        key: route.state_key.clone(),
+        endpoints: route.endpoints.iter().map(|e| (e.host.clone(), e.port.unwrap_or(0))).collect(),
+        balancer: match route.balancer.value {
+            blueprint::BalancerKind::First => BalancerKind::First,
+            blueprint::BalancerKind::RoundRobin => BalancerKind::RoundRobin,
+            blueprint::BalancerKind::LeastConnection => BalancerKind::LeastConnection,
+        },
+    };
+    let terms = Terms {
+        timeout: route.timeout.value,
+        connect: blueprint.limits.connect,
+        preserve_host: route.preserve_host.value,
+    };
+    Target::Cluster { cluster: ground.states.cluster(&spec, ground.names), terms }
+}

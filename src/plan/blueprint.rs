@@ -1,0 +1,174 @@
+//! What compiling a document yields: everything checked and resolved, nothing running yet.
+//!
+//! A blueprint is plain data: the same document always gives the same one. The plan is made from it by resolving
+//! what needs the running process (metric handles, balancer state, descriptor limits).
+
+use crate::base::ip::IpSet;
+use crate::config::Span;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Blueprint {
+    /// Whether the document asks for Ocelot's statuses, bodies and leniency.
+    pub ocelot: bool,
+    pub listeners: Vec<Listener>,
+    pub administration: SocketAddr,
+    pub limits: Limits,
+    pub forwarded: Forwarded,
+    pub access_log: bool,
+    pub reload_on_change: bool,
+    /// The gateway's own public address.
+    pub base_url: String,
+    /// In the order in which they are tried within one priority.
+    pub routes: Vec<RouteBlueprint>,
+}
+
+/// An address the gateway accepts requests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub name: String,
+    pub address: SocketAddr,
+    /// None: the listener that is there when none is written.
+    pub span: Option<Span>,
+}
+
+/// Sizes, counts and times beyond which the gateway refuses or closes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request line.
+    pub request_line: usize,
+    /// Bytes of all header fields of a request.
+    pub headers_total: usize,
+    /// Header fields of a request.
+    pub header_count: usize,
+    /// Bytes of a request body; none: no limit.
+    pub body: Option<u64>,
+    pub headers_timeout: Duration,
+    pub keep_alive: Duration,
+    pub body_idle: Duration,
+    pub connect: Duration,
+    pub backend_idle: Duration,
+    pub drain: Duration,
+    /// Client connections at one time; none: the descriptor limit less 512.
+    pub connections: Option<u64>,
+    /// Connections of one client address at one time; none: no limit.
+    pub connections_per_client: Option<u64>,
+    /// Requests of one client connection; none: no limit.
+    pub requests_per_connection: Option<u64>,
+}
+
+/// What is believed of the `X-Forwarded-*` fields, and what is added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Proxies whose fields are believed; empty: nobody's.
+    pub trusted: IpSet,
+    pub believe_for: bool,
+    pub believe_proto: bool,
+    pub believe_host: bool,
+    /// Whether the fields are sent to services.
+    pub add_to_request: bool,
+}
+
+/// A value and where it was written; none: the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    pub value: T,
+    pub from: Option<Span>,
+}
+
+impl<T> Sourced<T> {
+    pub fn new(value: T, from: Option<Span>) -> Self {
+        Sourced { value, from }
+    }
+}
+
+/// The scheme spoken with a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// That of the incoming request.
+    Incoming,
+    Http,
+}
+
+/// The HTTP version spoken with a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    Http10,
+    Http11,
+}
+
+/// How one of several endpoints is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalancerKind {
+    First,
+    RoundRobin,
+    LeastConnection,
+}
+
+/// One address of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// A host name or an address; an IPv6 address without brackets.
+    pub host: String,
+    /// None: the port of the incoming request.
+    pub port: Option<u16>,
+}
+
+/// What Ocelot does with requests for a route that it starts with and cannot serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The status of every answer: 404 or 500.
+    pub status: u16,
+    /// Why, in one sentence without a full stop.
+    pub because: String,
+}
+
+/// Which requests a route takes.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// `UpstreamPathTemplate` as written.
+    pub client_path: Sourced<String>,
+    pub case_sensitive: bool,
+    pub priority: i32,
+    /// Known methods in capitals; empty: every method.
+    pub methods: Vec<String>,
+    pub host: Option<String>,
+    /// Header name and template as written.
+    pub header_templates: Vec<(String, String)>,
+}
+
+/// One route, everything resolved.
+#[derive(Clone, Debug)]
+pub struct RouteBlueprint {
+    /// Its place among `Routes`, from 0.
+    pub index: usize,
+    /// Where the route is written.
+    pub span: Span,
+    /// A name for logs and metrics, unique within the blueprint.
+    pub name: String,
+    pub key: Option<String>,
+    /// Which requests it takes.
+    pub matches: Match,
+    /// `DownstreamPathTemplate` as written.
+    pub backend_path: Sourced<String>,
+    pub scheme: Scheme,
+    pub endpoints: Vec<Endpoint>,
+    pub balancer: Sourced<BalancerKind>,
+    /// What identifies the route's balancer and counters across plans: Ocelot's LoadBalancerKey.
+    pub state_key: String,
+    /// None: the method of the request.
+    pub backend_method: Option<String>,
+    pub http_version: Sourced<HttpVersion>,
+    pub timeout: Sourced<Duration>,
+    pub preserve_host: Sourced<bool>,
+    /// The header that carries the request id.
+    pub request_id_key: Option<Sourced<String>>,
+    /// The policies it names, weakest first.
+    pub policies: Vec<String>,
+    /// The route's and the global ones, the route's first.
+    pub metadata: Vec<(String, String)>,
+    /// Set only under Ocelot compatibility.
+    pub broken: Option<Broken>,
+}

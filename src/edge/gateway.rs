@@ -2,7 +2,7 @@
 
 use crate::{
     backend::cluster::States,
-    plan::Plan,
+    plan::{Ground, Plan},
     telemetry::{AccessLog, Metrics},
     wire::names::Names,
 };
@@ -26,6 +26,42 @@ pub struct Gateway {
     pub log: AccessLog,
     pub drain: Drain,
     pub connections: Arc<Connections>,
+}
+
+impl Gateway {
+    /// A gateway that is about to serve its first plan.
+    pub fn new(
+        plan: Plan,
+        states: States,
+        names: Names,
+        metrics: Arc<Metrics>,
+        log: AccessLog,
+    ) -> Arc<Gateway> {
+        metrics.plan(&plan.id);
+        Arc::new(Gateway {
+            plan: ArcSwap::from_pointee(plan),
+            states,
+            names,
+            metrics,
+            log,
+            drain: Drain::default(),
+            connections: Arc::default(),
+        })
+    }
+
+    /// What a new plan is activated on.
+    pub fn ground(&self, connections: usize) -> Ground<'_> {
+        Ground { states: &self.states, names: &self.names, metrics: &self.metrics, connections }
+    }
+
+    /// Puts a new plan in the place of the old one and gives the old one back: it is to be dropped off the data threads,
+    /// once nobody but the caller holds it.
+    pub fn swap(&self, plan: Plan) -> Arc<Plan> {
+        self.metrics.plan(&plan.id);
+        let plan = Arc::new(plan);
+        self.metrics.retire(&plan.labels());
+        self.plan.swap(plan)
+    }
 }
 
 /// The word that no new work is wanted.

@@ -99,11 +99,7 @@ fn welcome(accepted: Accepted, w: &Arc<Worker>) {
     let Accepted { io, peer, local } = accepted;
     let peer = Peer::new(peer, local, false);
     let limits = w.plan().limits;
-    let seat = w.gateway.connections.enter(
-        peer.ip(),
-        limits.connections,
-        limits.connections_per_client,
-    );
+    let seat = w.gateway.connections.enter(peer.ip(), limits.connections, limits.connections_per_client);
     let w = w.clone();
     match seat {
         Ok(seat) => drop(tokio::spawn(async move {

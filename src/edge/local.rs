@@ -62,7 +62,7 @@ pub async fn serve(socket: TcpListener, handler: Handler) -> io::Result<()> {
 }
 
 async fn connection(accepted: Accepted, handler: Handler) {
-    let peer = Peer { address: accepted.peer, local: accepted.local, tls: false };
+    let peer = Peer::new(accepted.peer, accepted.local, false);
     let mut conn = ClientConn::new(accepted.io, peer);
     let mut head = Head::default();
     while conn.readable(Instant::now(), IDLE, |_| Poll::Pending).await {

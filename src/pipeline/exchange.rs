@@ -129,10 +129,11 @@ impl Exchange {
         self.values.clear();
         self.now = now;
         let record = std::mem::take(&mut self.record);
-        let [id, path, method, host] = [record.id, record.path, record.method, record.host].map(|mut bytes| {
-            bytes.clear();
-            bytes
-        });
+        let [id, path, method, host] =
+            [record.id, record.path, record.method, record.host].map(|mut bytes| {
+                bytes.clear();
+                bytes
+            });
         self.record = Record { id, path, method, host, ..Record::default() };
     }
 }

@@ -36,7 +36,8 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Ground) -> Result<Pl
     let specs = blueprint.routes.iter().enumerate().map(|(at, route)| spec(at, route, &rules));
     let table = RouteTable::new(specs.collect::<Result<_, _>>()?, rules);
     let routes = blueprint.routes.iter().enumerate();
-    let routes = routes.map(|(at, route)| self::route(route, table.names(at), &rules, blueprint, ground)).collect();
+    let routes =
+        routes.map(|(at, route)| self::route(route, table.names(at), &rules, blueprint, ground)).collect();
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
@@ -75,7 +76,11 @@ fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
     let count = |n: Option<u64>| n.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     Limits {
         client: ClientLimits {
-            head: HeadLimits { line: limits.request_line, fields: limits.headers_total, count: limits.header_count },
+            head: HeadLimits {
+                line: limits.request_line,
+                fields: limits.headers_total,
+                count: limits.header_count,
+            },
             body: limits.body.unwrap_or(u64::MAX),
             head_time: limits.headers_timeout,
             idle_time: limits.keep_alive,
@@ -85,14 +90,17 @@ fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
         drain: limits.drain,
         connections: limits.connections.map_or(connections, |n| count(Some(n))),
         connections_per_client: count(limits.connections_per_client),
-        requests_per_connection: limits.requests_per_connection.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        requests_per_connection: limits
+            .requests_per_connection
+            .map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX)),
     }
 }
 
 /// What the table asks of a request for this route.
 fn spec(index: usize, route: &RouteBlueprint, rules: &RoutingRules) -> Result<RouteSpec, String> {
     let say = |error: String| format!("{}: {error}", route.name);
-    let template = Template::compile(&route.matches.client_path.value, route.matches.case_sensitive, rules).map_err(|e| say(e.to_string()))?;
+    let template = Template::compile(&route.matches.client_path.value, route.matches.case_sensitive, rules)
+        .map_err(|e| say(e.to_string()))?;
     let headers = HeaderTemplates::compile(&route.matches.header_templates, route.matches.case_sensitive)
         .map_err(|errors| say(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     Ok(RouteSpec {
@@ -105,7 +113,13 @@ fn spec(index: usize, route: &RouteBlueprint, rules: &RoutingRules) -> Result<Ro
     })
 }
 
-fn route(route: &RouteBlueprint, names: &[Box<str>], rules: &RoutingRules, blueprint: &Blueprint, ground: &Ground) -> Arc<Route> {
+fn route(
+    route: &RouteBlueprint,
+    names: &[Box<str>],
+    rules: &RoutingRules,
+    blueprint: &Blueprint,
+    ground: &Ground,
+) -> Arc<Route> {
     Arc::new(Route {
         label: route.name.as_str().into(),
         stages: stages(route, blueprint),

@@ -88,8 +88,12 @@ impl Plan {
 }
 
 fn no_route(x: &Exchange) -> Cause {
-    let (method, path) = (String::from_utf8_lossy(x.req.method()), String::from_utf8_lossy(&x.req.target()[..x.path_len]));
-    Cause::new(Why::RouteNone, format!("no route matches {method} {path}; `margay explain {method} {path}` says which came near"))
+    let (method, path) =
+        (String::from_utf8_lossy(x.req.method()), String::from_utf8_lossy(&x.req.target()[..x.path_len]));
+    Cause::new(
+        Why::RouteNone,
+        format!("no route matches {method} {path}; `margay explain {method} {path}` says which came near"),
+    )
 }
 
 impl Route {
@@ -109,7 +113,8 @@ impl Route {
 impl HeaderLookup for Head {
     /// All lines of a field, joined with commas (RFC 9110 5.3).
     fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let mut lines = self.fields().filter(|(_, n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, _, v)| v);
+        let mut lines =
+            self.fields().filter(|(_, n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, _, v)| v);
         let first = lines.next()?;
         let Some(second) = lines.next() else { return Some(Cow::Borrowed(first)) };
         let mut all = [first, b",", second].concat();

@@ -41,8 +41,10 @@ impl Stage for Forwarded {
     }
 
     fn describe(&self) -> String {
-        let told = if self.add { "adds X-Forwarded-For, -Host, -Proto" } else { "passes X-Forwarded-* as they are" };
-        let believed = if self.trusted.is_empty() { "believes nobody" } else { "believes the trusted proxies" };
+        let told =
+            if self.add { "adds X-Forwarded-For, -Host, -Proto" } else { "passes X-Forwarded-* as they are" };
+        let believed =
+            if self.trusted.is_empty() { "believes nobody" } else { "believes the trusted proxies" };
         format!("{told}; {believed}")
     }
 }
@@ -54,7 +56,9 @@ impl Forwarded {
         }
         if self.believe_proto {
             let last = x.req.known(Known::XForwardedProto).and_then(|v| list(v).last());
-            x.secure = last.map_or(x.secure, |proto| proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss"));
+            x.secure = last.map_or(x.secure, |proto| {
+                proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss")
+            });
         }
         if self.believe_host {
             let host = x.req.known(Known::XForwardedHost).and_then(|v| list(v).last()).map(<[u8]>::to_vec);
@@ -96,7 +100,12 @@ fn is_authority(host: &[u8]) -> bool {
 fn tell(x: &mut Exchange, trusted: bool) {
     let Exchange { req, peer, secure, .. } = x;
     if !trusted {
-        req.remove_if(|known, _| matches!(known, Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedProto | Known::Forwarded));
+        req.remove_if(|known, _| {
+            matches!(
+                known,
+                Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedProto | Known::Forwarded
+            )
+        });
     }
     req.append(b"X-Forwarded-For", peer.ip_text());
     if req.known(Known::XForwardedHost).is_none() {

@@ -31,7 +31,11 @@ pub const TABLE: &[Place] = &[
         setting: "RequestIdKey",
         why: "before anything may refuse: a refusal has an id too",
     },
-    Place { name: method::NAME, setting: "DownstreamHttpMethod", why: "after all that judges by the client's method" },
+    Place {
+        name: method::NAME,
+        setting: "DownstreamHttpMethod",
+        why: "after all that judges by the client's method",
+    },
     Place { name: via::NAME, setting: "Via", why: "last: it writes down that the request passed here" },
 ];
 
@@ -47,7 +51,11 @@ mod tests {
 
     #[test]
     fn stages_stand_in_the_order_of_the_table_whatever_the_order_they_are_given_in() {
-        let stages: Vec<BoxStage> = vec![Box::new(via::Via), Box::new(method::Method::new("post")), Box::new(request_id::RequestId::new("X-Id"))];
+        let stages: Vec<BoxStage> = vec![
+            Box::new(via::Via),
+            Box::new(method::Method::new("post")),
+            Box::new(request_id::RequestId::new("X-Id")),
+        ];
         let names: Vec<_> = in_order(stages).iter().map(|s| s.name()).collect();
         assert_eq!(names, [request_id::NAME, method::NAME, via::NAME]);
     }

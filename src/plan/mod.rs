@@ -1,9 +1,13 @@
-//! Document → plan: cross checks, route table, routes, the current plan, explain.
+//! Document → plan: cross checks, inheritance, route table, routes, the current plan, explain.
 
 pub mod activate;
 pub mod blueprint;
+pub mod check;
+pub mod compile;
+pub mod inherit;
 pub mod routing;
 pub mod runtime;
 
 pub use activate::{Ground, activate};
+pub use compile::compile;
 pub use runtime::{Limits, ListenerPlan, Plan, Route, Target};

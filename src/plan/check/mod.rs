@@ -1,0 +1,163 @@
+//! The rules of a document that reach across its parts (Ocelot's validation, and ours).
+//!
+//! Nothing here stops at the first mistake and nothing here touches the world: every rule reads the document and
+//! adds diagnostics. A value that Ocelot refuses is an error always; one that Ocelot starts with is an error for us
+//! and, under Ocelot compatibility, a warning that says what Ocelot does with it.
+
+pub mod aggregates;
+pub mod claims;
+pub mod duplicates;
+pub mod options;
+pub mod pending;
+pub mod template;
+pub mod values;
+
+use super::inherit::Group;
+use crate::config::document::*;
+use crate::config::{Code, Diagnostic, Diagnostics, Sources, Span, Spanned};
+use std::collections::HashSet;
+
+/// What every rule may look at.
+pub struct Scope<'d> {
+    pub document: &'d Document,
+    pub global: &'d GlobalDocument,
+    pub groups: Groups<'d>,
+    /// The names of `AuthenticationSchemes`.
+    pub schemes: HashSet<&'d str>,
+    pub sources: &'d Sources,
+    pub ocelot: bool,
+}
+
+/// The groups of global options.
+pub struct Groups<'d> {
+    pub authentication: Option<Group<'d, AuthenticationOptions>>,
+    pub cache: Option<Group<'d, CacheOptions>>,
+    pub http_handler: Option<Group<'d, HttpHandlerOptions>>,
+    pub load_balancer: Option<Group<'d, LoadBalancerOptions>>,
+    pub qos: Option<Group<'d, QosOptions>>,
+    pub rate_limit: Option<Group<'d, RateLimitOptions>>,
+}
+
+impl<'d> Groups<'d> {
+    fn new(global: &'d GlobalDocument) -> Self {
+        Groups {
+            authentication: Group::new(&global.authentication),
+            cache: Group::new(&global.cache),
+            http_handler: Group::new(&global.http_handler),
+            load_balancer: Group::new(&global.load_balancer),
+            qos: Group::new(&global.qos),
+            rate_limit: Group::new(&global.rate_limit),
+        }
+    }
+}
+
+impl<'d> Scope<'d> {
+    /// `nothing` stands in for an absent `GlobalConfiguration`.
+    pub fn new(
+        document: &'d Document,
+        nothing: &'d GlobalDocument,
+        sources: &'d Sources,
+        ocelot: bool,
+    ) -> Self {
+        let global = document.global_configuration.as_ref().map_or(nothing, |global| &global.value);
+        let schemes = document.authentication_schemes.iter().flat_map(|map| map.iter());
+        Scope {
+            document,
+            global,
+            groups: Groups::new(global),
+            schemes: schemes.map(|(name, _)| name.as_str()).collect(),
+            sources,
+            ocelot,
+        }
+    }
+
+    pub fn routes(&self) -> &'d [Spanned<RouteDocument>] {
+        items(&self.document.routes)
+    }
+
+    pub fn aggregates(&self) -> &'d [Spanned<AggregateDocument>] {
+        items(&self.document.aggregates)
+    }
+}
+
+/// The items of a list; none when it is absent.
+pub fn items<T>(list: &List<T>) -> &[Spanned<T>] {
+    list.as_ref().map_or(&[], |list| &list.value)
+}
+
+/// The text, unless absent or blank.
+pub fn filled(text: &Set<String>) -> Option<&Spanned<String>> {
+    text.as_ref().filter(|text| !text.trim().is_empty())
+}
+
+/// A value that Ocelot starts with, but that means nothing good.
+#[derive(Debug)]
+pub struct Wrong {
+    pub code: Code,
+    pub message: String,
+    pub help: Vec<String>,
+    /// What Ocelot does with it.
+    pub result: Outcome,
+}
+
+/// What Ocelot does with a value that it starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every request of the route is answered with this status.
+    Answers(u16),
+    /// What the sentence says.
+    Does(&'static str),
+}
+
+impl Wrong {
+    pub fn new(code: Code, result: Outcome, message: impl Into<String>) -> Self {
+        Wrong { code, message: message.into(), help: Vec::new(), result }
+    }
+
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help.push(text.into());
+        self
+    }
+
+    /// "did you mean", when there is something to mean.
+    pub fn meant(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => self.help(format!("did you mean \"{name}\"?")),
+            None => self,
+        }
+    }
+
+    /// Says it: an error, or under Ocelot compatibility a warning with Ocelot's result.
+    pub fn report(self, out: &mut Diagnostics, ocelot: bool, span: Span) {
+        let said = out.lenient(ocelot, self.code, span, self.message);
+        said.help.extend(self.help);
+        match self.result {
+            _ if !ocelot => {}
+            Outcome::Answers(status) => add(said, format!("as in Ocelot, the route answers {status}")),
+            Outcome::Does(what) => add(said, format!("as in Ocelot, {what}")),
+        }
+    }
+}
+
+fn add(said: &mut Diagnostic, text: String) {
+    said.help(text);
+}
+
+/// The rules that look at the document as a whole; those of single routes run while the routes are compiled.
+pub fn document(scope: &Scope, out: &mut Diagnostics) {
+    if scope.routes().is_empty()
+        && scope.aggregates().is_empty()
+        && items(&scope.document.dynamic_routes).is_empty()
+    {
+        let place = scope.document.routes.as_ref().map(|routes| routes.span);
+        out.warning(
+            crate::config::codes::NO_ROUTES,
+            place,
+            "there are no routes: every request is answered with 404",
+        );
+    }
+    duplicates::check(scope, out);
+    aggregates::check(scope, out);
+    options::global(scope, out);
+    pending::document(scope, out);
+}

@@ -1,0 +1,172 @@
+//! The rules of option objects: those that Ocelot checks before it starts, and those of what lived in C#.
+
+use super::aggregates::json;
+use super::{Outcome, Scope, Wrong, add, filled, items};
+use crate::base::ip::IpRange;
+use crate::config::document::*;
+use crate::config::{Diagnostics, Spanned, codes, suggest};
+use std::collections::HashSet;
+
+/// The rules that hold for `GlobalConfiguration`.
+pub fn global(scope: &Scope, out: &mut Diagnostics) {
+    let global = scope.global;
+    if let Some(options) = &global.authentication {
+        authentication(scope, &options.options(), out);
+    }
+    let keys: HashSet<&str> =
+        scope.routes().iter().filter_map(|route| route.key.as_ref()).map(|key| key.as_str()).collect();
+    let dynamic = items(&scope.document.dynamic_routes).iter().filter_map(|route| route.key.as_ref());
+    let keys: HashSet<&str> = dynamic.map(|key| key.as_str()).chain(keys).collect();
+    group(&global.authentication, &keys, out);
+    group(&global.cache, &keys, out);
+    group(&global.http_handler, &keys, out);
+    group(&global.load_balancer, &keys, out);
+    group(&global.qos, &keys, out);
+    group(&global.rate_limit, &keys, out);
+    address_lists(scope, &global.security, out);
+}
+
+/// A group that names a route nobody has is most likely a typing mistake.
+fn group<G: GlobalOptions>(options: &Set<G>, keys: &HashSet<&str>, out: &mut Diagnostics) {
+    let Some(options) = options else { return };
+    for key in items(options.route_keys()).iter().filter(|key| !keys.contains(key.as_str())) {
+        let said = out.warning(
+            codes::UNKNOWN_ROUTE_KEY,
+            key.span,
+            format!("no route has the Key \"{}\"", key.value),
+        );
+        if let Some(meant) = suggest::nearest(key, keys.iter().copied()) {
+            add(said, format!("did you mean \"{meant}\"?"));
+        }
+    }
+}
+
+/// Every scheme that is named is there. If the old single key is set, only that one is looked at, as in Ocelot.
+pub fn authentication(scope: &Scope, options: &AuthenticationOptions, out: &mut Diagnostics) {
+    match filled(&options.authentication_provider_key) {
+        Some(primary) => scheme(scope, primary, out),
+        None => items(&options.authentication_provider_keys).iter().for_each(|name| scheme(scope, name, out)),
+    }
+}
+
+fn scheme(scope: &Scope, name: &Spanned<String>, out: &mut Diagnostics) {
+    if scope.schemes.contains(name.as_str()) {
+        return;
+    }
+    let message = format!("there is no authentication scheme \"{}\"", name.value);
+    let said = out.error(codes::UNKNOWN_AUTHENTICATION_SCHEME, name.span, message);
+    if let Some(meant) = suggest::nearest(name, scope.schemes.iter().copied()) {
+        add(said, format!("did you mean \"{meant}\"?"));
+    }
+    let variable: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    add(
+        said,
+        format!(
+            "schemes stand at the top level, beside Routes:\n\
+             \"AuthenticationSchemes\": {{\n  {}: {{\n    \"Type\": \"JwtBearer\",\n    \
+             \"Issuer\": \"https://issuer.example\",\n    \"Audience\": \"api\",\n    \
+             \"SigningKey\": \"${{{variable}_SIGNING_KEY}}\"\n  }}\n}}",
+            json(name)
+        ),
+    );
+}
+
+/// The rules of a route's own `RateLimitOptions`, before anything is inherited; `{}` is absent.
+pub fn rate_limit(options: &Set<RateLimitOptions>, out: &mut Diagnostics) {
+    let Some(written) = options.as_ref().filter(|options| !options.is_empty()) else { return };
+    if written.enable_rate_limiting.as_ref().is_some_and(|on| !on.value) {
+        return;
+    }
+    if let Some(limit) = written.limit.as_ref().filter(|limit| limit.value <= 0) {
+        let message = format!("RateLimitOptions.Limit is {}; it must be greater than zero", limit.value);
+        add(
+            out.error(codes::RATE_LIMIT_WITHOUT_CALLS, limit.span, message),
+            "to switch the limit off, set \"EnableRateLimiting\": false".to_owned(),
+        );
+    }
+    match filled(&written.period) {
+        None => {
+            let place = written.period.as_ref().map_or(written.span, |period| period.span);
+            let said = out.error(codes::RATE_LIMIT_WITHOUT_PERIOD, place, "RateLimitOptions has no Period");
+            add(
+                said,
+                "a route that sets any of these options sets its own Period, such as \"1m\"".to_owned(),
+            );
+        }
+        Some(period) if !begins_like_a_period(period.trim()) => {
+            let message = format!("RateLimitOptions.Period \"{}\" is not a period", period.value);
+            let said = out.error(codes::BAD_PERIOD, period.span, message);
+            add(said, "write a number and ms, s, m, h or d, such as \"1m\" for one minute".to_owned());
+        }
+        Some(_) => {}
+    }
+}
+
+/// `^\d+(\.\d+)?(ms|s|m|h|d)`: like Ocelot, only the beginning is looked at.
+fn begins_like_a_period(text: &str) -> bool {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let whole = digits(text);
+    let rest = &text[whole..];
+    let rest = match rest.strip_prefix('.').map(|fraction| (digits(fraction), fraction)) {
+        Some((length, fraction)) if length > 0 => &fraction[length..],
+        _ => rest,
+    };
+    whole > 0 && rest.starts_with(['m', 's', 'h', 'd'])
+}
+
+/// Names of stages of the user's own; this gateway has none.
+pub fn handlers(scope: &Scope, names: &List<String>, out: &mut Diagnostics) {
+    for name in items(names) {
+        let message =
+            format!("there is no stage \"{}\": handlers written in C# are not part of the file", name.value);
+        Wrong::new(codes::UNKNOWN_HANDLER, Outcome::Does("the name is ignored"), message)
+            .help("say what it did in settings of the route, and leave the name out:\n\"DelegatingHandlers\": []")
+            .report(out, scope.ocelot, name.span);
+    }
+}
+
+/// Entries of address lists that are no addresses.
+pub fn address_lists(scope: &Scope, security: &Set<SecurityOptions>, out: &mut Diagnostics) {
+    let Some(security) = security else { return };
+    for entry in items(&security.allowed).iter().chain(items(&security.blocked)) {
+        if IpRange::parse(entry).is_some() {
+            continue;
+        }
+        let message = format!("\"{}\" is not an address, a range or a network", entry.value);
+        Wrong::new(codes::BAD_ADDRESS_RANGE, Outcome::Does("the entry is ignored"), message)
+            .help("write 10.0.0.1, 10.0.0.1-9, 10.0.0.1-10.0.1.9 or 10.0.0.0/8")
+            .report(out, scope.ocelot, entry.span);
+    }
+}
+
+/// Settings of the HTTP client that this gateway will not have.
+pub fn http_client(scope: &Scope, client: &crate::plan::inherit::HttpClient, out: &mut Diagnostics) {
+    let rows = [
+        (&client.follow_redirects, "AllowAutoRedirect", "follow redirects; the client gets them"),
+        (&client.cookies, "UseCookieContainer", "keep cookies of services, which all clients would share"),
+        (&client.proxy, "UseProxy", "use the proxy of the system"),
+        (&client.tracing, "UseTracing", "send traces to Butterfly or OpenTracing"),
+    ];
+    for (set, name, what) in rows {
+        let Some(set) = set else { continue };
+        let message = format!("\"{name}\": true has no effect: this gateway does not {what}");
+        let said = out.lenient(scope.ocelot, codes::NEVER_SUPPORTED, set.span, message);
+        add(said, format!("leave it out, or write \"{name}\": false"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_begins_with_a_number_and_a_unit() {
+        for text in ["1s", "10ms", "1.5h", "2d", "1month"] {
+            assert!(begins_like_a_period(text), "{text}");
+        }
+        for text in ["s", "bad", "1", "1 s", "-1s", "1.s", ".5s", "1x"] {
+            assert!(!begins_like_a_period(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What this version cannot do yet: the one table of it. A setting that would switch such a thing on is refused,
+//! never ignored; when the thing is built, its line goes.
+
+use super::values::STICKY;
+use super::{Scope, add, claims, filled, items};
+use crate::config::document::*;
+use crate::config::{Code, Diagnostics, Span, codes};
+use crate::plan::inherit::{self, Authentication, Balancing, Caching, HttpClient, Quality, merged};
+
+/// A route with its options inherited.
+pub struct Effective<'d> {
+    pub route: &'d RouteDocument,
+    pub authentication: Option<Authentication>,
+    pub caching: Option<Caching>,
+    pub quality: Option<Quality>,
+    pub balancing: Option<Balancing>,
+    pub client: Option<HttpClient>,
+    pub request_headers: Option<Span>,
+    pub response_headers: Option<Span>,
+    /// The place of the options that limit the rate.
+    pub rate_limit: Option<Span>,
+    /// The first address of a list that lets in or keeps out.
+    pub security: Option<Span>,
+    /// Set while the route is compiled: the version it speaks is HTTP/2 or later.
+    pub newer_http: bool,
+}
+
+impl<'d> Effective<'d> {
+    pub fn new(scope: &'d Scope<'d>, route: &'d RouteDocument) -> Self {
+        let (groups, global) = (&scope.groups, scope.global);
+        let key = route.key.as_ref().map(|key| key.as_str());
+        let cache = if route.old_cache.is_some() { &route.old_cache } else { &route.cache };
+        let first = |own, all| inherit::union(own, all).next().map(|(key, _)| key.span);
+        Effective {
+            route,
+            authentication: merged(&route.authentication, groups.authentication.as_ref(), key)
+                .map(|options| Authentication::of(&options)),
+            caching: merged(cache, groups.cache.as_ref(), key).map(|options| Caching::of(&options)),
+            quality: merged(&route.qos, groups.qos.as_ref(), key).map(|options| Quality::of(&options)),
+            balancing: merged(&route.load_balancer, groups.load_balancer.as_ref(), key)
+                .map(|options| Balancing::of(&options)),
+            client: merged(&route.http_handler, groups.http_handler.as_ref(), key)
+                .map(|options| HttpClient::of(&options)),
+            request_headers: first(&route.request_headers, &global.request_headers),
+            response_headers: first(&route.response_headers, &global.response_headers),
+            rate_limit: rate_limit(scope, route, key),
+            security: security(&route.security, &global.security),
+            newer_http: false,
+        }
+    }
+}
+
+fn rate_limit(scope: &Scope, route: &RouteDocument, key: Option<&str>) -> Option<Span> {
+    inherit::rate_limit(&route.rate_limit, scope.groups.rate_limit.as_ref(), key)?;
+    let own = route.rate_limit.as_ref().filter(|own| !own.is_empty()).map(|own| own.span);
+    own.or_else(|| scope.global.rate_limit.as_ref().map(|global| global.span))
+}
+
+/// Entries that are no addresses switch nothing on.
+fn security(own: &Set<SecurityOptions>, global: &Set<SecurityOptions>) -> Option<Span> {
+    let options = inherit::security(own, global)?;
+    let mut entries = items(&options.allowed).iter().chain(items(&options.blocked));
+    entries.find(|entry| crate::base::ip::IpRange::parse(entry).is_some()).map(|entry| entry.span)
+}
+
+/// One thing that this version cannot do: its code and its name.
+type Capability = (Code, &'static str);
+
+const AUTHENTICATION: Capability = (codes::PENDING_AUTHENTICATION, "authentication");
+const AUTHORIZATION: Capability = (codes::PENDING_AUTHORIZATION, "authorization by claims");
+const CLAIMS: Capability = (codes::PENDING_CLAIMS, "claims transformation");
+const HEADERS: Capability = (codes::PENDING_HEADERS, "header transformation");
+const CACHE: Capability = (codes::PENDING_CACHE, "caching");
+const RATE_LIMIT: Capability = (codes::PENDING_RATE_LIMIT, "rate limiting");
+const QOS: Capability = (codes::PENDING_QOS, "a circuit breaker or time limit");
+const ADDRESSES: Capability = (codes::PENDING_ADDRESSES, "address lists");
+const DISCOVERY: Capability = (codes::PENDING_DISCOVERY, "service discovery");
+const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
+const SCHEMES: Capability = (codes::PENDING_PROTOCOLS, "another scheme than http");
+const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
+const STICKY_SESSIONS: Capability = (codes::PENDING_BALANCING, "sticky sessions");
+const CONNECTIONS: Capability = (codes::PENDING_BALANCING, "a limit of connections to one service");
+const STORE: Capability = (codes::PENDING_STORE, "configuration kept elsewhere");
+
+/// What a route may ask for: the setting, what it would switch on, the place that asks for it, and what to write
+/// instead.
+type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static str);
+
+#[rustfmt::skip]
+const ROUTE: &[Row] = &[
+    ("AuthenticationOptions", AUTHENTICATION, |r| Some(r.authentication.as_ref()?.asked_for()?.span), "leave it out, or set \"AllowAnonymous\": true"),
+    ("RouteClaimsRequirement", AUTHORIZATION, |r| first(&r.route.claims_required), "leave it out"),
+    ("UpstreamHeaderTransform", HEADERS, |r| r.request_headers, "leave it out"),
+    ("DownstreamHeaderTransform", HEADERS, |r| r.response_headers, "leave it out"),
+    ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
+    ("RateLimitOptions", RATE_LIMIT, |r| r.rate_limit, "set \"EnableRateLimiting\": false"),
+    ("QoSOptions", QOS, |r| r.quality.as_ref()?.switched_on_by(), "set it to 0"),
+    ("SecurityOptions", ADDRESSES, |r| r.security, "leave the lists empty"),
+    ("ServiceName", DISCOVERY, |r| service_name(r.route), "name the service's addresses in DownstreamHostAndPorts"),
+    ("DownstreamScheme", SCHEMES, |r| other_scheme(&r.route.scheme), "use \"http\""),
+    ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),
+    ("LoadBalancerOptions.Type", STICKY_SESSIONS, |r| sticky(r.balancing.as_ref()?), "use \"RoundRobin\" or \"LeastConnection\""),
+    ("HttpHandlerOptions.MaxConnectionsPerServer", CONNECTIONS, |r| Some(r.client.as_ref()?.max_connections.as_ref()?.span), "leave it out"),
+];
+
+/// Claims transformation: the setting and its map.
+type ClaimMap = (&'static str, fn(&RouteDocument) -> &Texts);
+
+const CLAIM_MAPS: &[ClaimMap] = &[
+    ("AddClaimsToRequest", |route| &route.add_claims),
+    ("AddHeadersToRequest", |route| &route.add_headers),
+    ("AddQueriesToRequest", |route| &route.add_queries),
+    ("ChangeDownstreamPathTemplate", |route| &route.path_claims),
+];
+
+fn service_name(route: &RouteDocument) -> Option<Span> {
+    route.service_name.as_ref().filter(|name| !name.is_empty()).map(|name| name.span)
+}
+
+fn newer_http(route: &Effective) -> Option<Span> {
+    route.route.http_version.as_ref().filter(|_| route.newer_http).map(|version| version.span)
+}
+
+fn first(map: &Texts) -> Option<Span> {
+    map.as_ref()?.iter().next().map(|(key, _)| key.span)
+}
+
+fn other_scheme(scheme: &Set<String>) -> Option<Span> {
+    let scheme = scheme.as_ref()?;
+    ["https", "ws", "wss"].iter().any(|other| other.eq_ignore_ascii_case(scheme)).then_some(scheme.span)
+}
+
+fn sticky(balancing: &Balancing) -> Option<Span> {
+    balancing.kind.as_ref().filter(|kind| kind.value == STICKY).map(|kind| kind.span)
+}
+
+/// Refuses what a route asks for and this version cannot do.
+pub fn route(scope: &Scope, route: &Effective, out: &mut Diagnostics) {
+    for (setting, capability, asked, instead) in ROUTE {
+        if let Some(span) = asked(route) {
+            refuse(out, span, setting, *capability, instead);
+        }
+    }
+    for (setting, map) in CLAIM_MAPS {
+        if let Some(key) = claims::check(out, scope.ocelot, setting, map(route.route)) {
+            refuse(out, key.span, setting, CLAIMS, "leave it out");
+        }
+    }
+    lifetime(scope, route, out);
+}
+
+/// The lifetime of kept connections changes no answer: under Ocelot compatibility a warning is enough.
+fn lifetime(scope: &Scope, route: &Effective, out: &mut Diagnostics) {
+    let written = route.client.as_ref().and_then(|client| client.connection_lifetime.as_ref());
+    let usual = HttpClient::LIFETIME.as_secs() as i64;
+    let Some(lifetime) = written.filter(|n| n.value >= 0 && i64::from(n.value) != usual) else { return };
+    let message =
+        "not supported yet: \"PooledConnectionLifetimeSeconds\" would limit the age of kept connections";
+    let said = out.lenient(scope.ocelot, codes::PENDING_BALANCING, lifetime.span, message);
+    add(
+        said,
+        "leave it out; Limits.BackendIdleTimeout says how long an unused connection is kept".to_owned(),
+    );
+}
+
+/// Refuses what the document as a whole asks for.
+pub fn document(scope: &Scope, out: &mut Diagnostics) {
+    let document = scope.document;
+    for dynamic in items(&document.dynamic_routes) {
+        refuse(out, dynamic.span, "DynamicRoutes", DISCOVERY, "write a route for the service");
+    }
+    for aggregate in scope.aggregates() {
+        refuse(out, aggregate.span, "Aggregates", AGGREGATION, "let clients call the routes one by one");
+    }
+    if let Some(store) = filled(&document.configuration_store) {
+        refuse(out, store.span, "ConfigurationStore", STORE, "leave it out");
+    }
+    for (_, scheme) in document.authentication_schemes.iter().flat_map(|map| map.iter()) {
+        let other = filled(&scheme.kind).filter(|kind| !kind.eq_ignore_ascii_case("JwtBearer"));
+        if let Some(kind) = other {
+            refuse(out, kind.span, "Type", AUTHENTICATION, "use \"JwtBearer\"");
+        }
+    }
+    if let Some(span) = discovery(scope) {
+        refuse(out, span, "ServiceDiscoveryProvider", DISCOVERY, "leave it out");
+    }
+}
+
+/// A provider is asked when it has a type, or a port and there is no route of its own.
+fn discovery(scope: &Scope) -> Option<Span> {
+    let provider = scope.global.discovery.as_ref()?;
+    let kind = filled(&provider.kind).map(|kind| kind.span);
+    let port = provider.port.as_ref().filter(|port| port.value > 0 && scope.routes().is_empty());
+    kind.or(port.map(|port| port.span))
+}
+
+fn refuse(out: &mut Diagnostics, span: Span, setting: &str, capability: Capability, instead: &str) {
+    let message = format!("not supported yet: \"{setting}\" would switch on {}", capability.1);
+    add(out.error(capability.0, span, message), instead.to_owned());
+}

@@ -1,0 +1,159 @@
+//! The rules of path templates.
+
+use super::{Outcome, Wrong, add};
+use crate::config::codes;
+use crate::config::document::Set;
+use crate::config::{Code, Diagnostics, Span, Spanned, suggest};
+use std::collections::HashSet;
+
+/// A placeholder of a template: its name and the whole text with its braces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placeholder<'t> {
+    pub name: &'t str,
+    pub text: &'t str,
+}
+
+/// The placeholders of a template in order; what follows a brace that is never closed is the rest.
+pub fn placeholders(template: &str) -> (Vec<Placeholder<'_>>, Option<&str>) {
+    let mut found = Vec::new();
+    let mut rest = template;
+    while let Some(open) = memchr::memchr(b'{', rest.as_bytes()) {
+        let Some(close) = memchr::memchr(b'}', &rest.as_bytes()[open..]) else {
+            return (found, Some(&rest[open..]));
+        };
+        let end = open + close;
+        found.push(Placeholder { name: &rest[open + 1..end], text: &rest[open..=end] });
+        rest = &rest[end + 1..];
+    }
+    (found, None)
+}
+
+/// The four rules that both templates of a route obey. Gives the text when it may be used.
+pub fn path<'d>(
+    out: &mut Diagnostics,
+    setting: &str,
+    path: &'d Set<String>,
+    owner: Span,
+) -> Option<&'d Spanned<String>> {
+    let Some(path) = path.as_ref().filter(|path| !path.is_empty()) else {
+        let place = path.as_ref().map_or(owner, |path| path.span);
+        out.error(codes::PATH_MISSING, place, format!("{setting} is missing or empty"));
+        return None;
+    };
+    let before = out.list.len();
+    if path.trim().is_empty() {
+        out.error(codes::PATH_MISSING, path.span, format!("{setting} is blank"));
+    }
+    let mut broken = |code: Code, what: &str, help: String| {
+        out.error(code, path.span, format!("{setting} \"{}\" {what}", path.value)).help(help);
+    };
+    if !path.starts_with('/') {
+        let meant = format!("did you mean \"/{}\"?", without_authority(path));
+        broken(codes::PATH_WITHOUT_SLASH, "does not begin with a slash", meant);
+    }
+    if path.contains("//") {
+        broken(codes::PATH_DOUBLE_SLASH, "holds a double slash", "a path has single slashes only".to_owned());
+    }
+    if path.contains("http://") || path.contains("https://") {
+        let help = "scheme, host and port belong into DownstreamScheme and DownstreamHostAndPorts";
+        broken(codes::PATH_WITH_SCHEME, "holds a scheme", help.to_owned());
+    }
+    (out.list.len() == before).then_some(path)
+}
+
+/// `https://x/y` without what does not belong into a path: `y`.
+fn without_authority(path: &str) -> &str {
+    let Some((_, rest)) = path.split_once("://") else { return path.trim() };
+    rest.split_once('/').map_or("", |(_, path)| path)
+}
+
+/// No placeholder of word characters stands twice, as Ocelot wants it; others are our own concern.
+pub fn repeated(out: &mut Diagnostics, ocelot: bool, setting: &str, template: &Spanned<String>) {
+    let mut seen = HashSet::new();
+    for placeholder in placeholders(template).0 {
+        if seen.insert(placeholder.name) {
+            continue;
+        }
+        let message =
+            format!("{setting} \"{}\" has the placeholder {} twice", template.value, placeholder.text);
+        let word = !placeholder.name.is_empty() && placeholder.name.chars().all(is_word);
+        let said = out.lenient(ocelot && !word, codes::REPEATED_PLACEHOLDER, template.span, message);
+        add(said, "give every placeholder a name of its own".to_owned());
+        return;
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// A placeholder is closed and has a name without braces and slashes. A brace that is never closed keeps Ocelot from
+/// starting when it stands in the client's template, and is sent literally when it stands in the other.
+pub fn braces(
+    out: &mut Diagnostics,
+    ocelot: bool,
+    setting: &str,
+    template: &Spanned<String>,
+    fatal: bool,
+) -> bool {
+    let (found, open) = placeholders(template);
+    if let Some(rest) = open {
+        let message = format!("{setting} \"{}\": the placeholder {rest} is never closed", template.value);
+        let said = out.lenient(ocelot && !fatal, codes::BAD_TEMPLATE, template.span, message);
+        add(said, format!("did you mean \"{}}}\"?", template.value));
+        return false;
+    }
+    let odd = found
+        .iter()
+        .find(|placeholder| placeholder.name.is_empty() || placeholder.name.contains(['{', '/', '?']));
+    if let Some(odd) = odd {
+        let message = format!("{setting} \"{}\": {} is not a placeholder", template.value, odd.text);
+        let wrong = Wrong::new(codes::BAD_TEMPLATE, Outcome::Does("it is taken as it stands"), message);
+        wrong.help("a placeholder is a name in braces, such as {id}").report(out, ocelot, template.span);
+        return ocelot;
+    }
+    let stray = template.matches('}').count() > found.len();
+    if stray {
+        let message = format!("{setting} \"{}\" has a closing brace without an opening one", template.value);
+        let wrong = Wrong::new(codes::BAD_TEMPLATE, Outcome::Does("it is taken as it stands"), message);
+        wrong.report(out, ocelot, template.span);
+    }
+    ocelot || !stray
+}
+
+/// Every placeholder of the service's template has a value.
+pub fn known(out: &mut Diagnostics, ocelot: bool, template: &Spanned<String>, known: &HashSet<&str>) {
+    for placeholder in placeholders(template).0 {
+        if known.contains(placeholder.name) {
+            continue;
+        }
+        let message = format!("nothing gives the placeholder {} a value", placeholder.text);
+        let meant = suggest::nearest(placeholder.name, known.iter().copied());
+        Wrong::new(
+            codes::UNKNOWN_PLACEHOLDER,
+            Outcome::Does("the service gets the placeholder itself"),
+            message,
+        )
+        .meant(meant.map(|name| format!("{{{name}}}")).as_deref())
+        .help("placeholders come from UpstreamPathTemplate and UpstreamHeaderTemplates")
+        .report(out, ocelot, template.span);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_found_in_order_wherever_they_stand() {
+        let (found, open) = placeholders("/a/{x}-{y}/{z}?q={q}");
+        assert_eq!(found.iter().map(|p| p.name).collect::<Vec<_>>(), ["x", "y", "z", "q"]);
+        assert_eq!(open, None);
+    }
+
+    #[test]
+    fn an_open_brace_is_told() {
+        assert_eq!(placeholders("/a/{x}/{y").1, Some("{y"));
+        assert_eq!(placeholders("/a/x}").1, None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Single values that Ocelot starts with whatever they are: each is read here, or said to be wrong with what Ocelot
+//! does then.
+
+use super::{Outcome, Wrong};
+use crate::config::document::HostAndPort;
+use crate::config::{codes, suggest};
+use crate::plan::blueprint::{BalancerKind, HttpVersion};
+use std::net::Ipv6Addr;
+
+/// The methods that everybody knows; they are sent in capitals.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+
+/// Balancers by their exact names.
+pub const BALANCERS: [&str; 4] = ["NoLoadBalancer", "RoundRobin", "LeastConnection", STICKY];
+/// The balancer of a later version.
+pub const STICKY: &str = "CookieStickySessions";
+
+/// The policies of HTTP versions, by their exact names.
+pub const VERSION_POLICIES: [&str; 3] =
+    ["RequestVersionExact", "RequestVersionOrLower", "RequestVersionOrHigher"];
+
+/// Whether a text is a token (RFC 9110 section 5.6.2), as methods and header names are.
+pub fn is_token(text: &str) -> bool {
+    let tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(tchar)
+}
+
+/// A method, in capitals when it is one that everybody knows.
+pub fn method(text: &str) -> Option<String> {
+    let known = METHODS.iter().find(|known| known.eq_ignore_ascii_case(text));
+    match known {
+        Some(known) => Some((*known).to_owned()),
+        None => is_token(text).then(|| text.to_owned()),
+    }
+}
+
+/// The method that the service is asked with.
+pub fn backend_method(text: &str) -> Result<String, Wrong> {
+    method(text).ok_or_else(|| {
+        let message = format!("DownstreamHttpMethod \"{text}\" is not a method");
+        Wrong::new(codes::BAD_BACKEND_METHOD, Outcome::Answers(404), message)
+            .help("write one word such as \"GET\"")
+    })
+}
+
+/// A scheme in small letters; which of the four are served is another question.
+pub fn scheme(text: &str) -> Result<&'static str, Wrong> {
+    let known = ["http", "https", "ws", "wss"];
+    let found = known.into_iter().find(|known| known.eq_ignore_ascii_case(text));
+    found.ok_or_else(|| {
+        let message = format!("DownstreamScheme \"{text}\" is unknown");
+        Wrong::new(codes::BAD_SCHEME, Outcome::Answers(500), message)
+            .meant(suggest::nearest(text, known))
+            .help("the schemes are http, https, ws and wss")
+    })
+}
+
+/// Host name, IPv4 or IPv6 address (its brackets taken off).
+pub fn host(text: &str) -> Result<String, Wrong> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if bare.parse::<Ipv6Addr>().is_ok() || (!text.is_empty() && text.chars().all(name)) {
+        return Ok(bare.to_owned());
+    }
+    let wrong = Wrong::new(codes::BAD_HOST, Outcome::Answers(500), format!("Host \"{text}\" is not a host"));
+    let host = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = host.split(['/', ':', '?', '#']).next().unwrap_or_default().trim();
+    let meant = Some(host).filter(|host| !host.is_empty() && *host != text && host.chars().all(name));
+    Err(wrong.meant(meant).help("write the name or address alone; the port has a setting of its own"))
+}
+
+/// The port, none for that of the incoming request.
+pub fn port(entry: &HostAndPort) -> Result<Option<u16>, Wrong> {
+    let Some(port) = entry.port.as_ref().filter(|port| port.value != 0) else { return Ok(None) };
+    u16::try_from(port.value).map(Some).map_err(|_| {
+        let result = match port.value {
+            ..0 => Outcome::Does("the port of the incoming request is kept"),
+            _ => Outcome::Answers(500),
+        };
+        let message = format!("Port {} is out of range", port.value);
+        Wrong::new(codes::BAD_PORT, result, message).help("ports are 1 to 65535")
+    })
+}
+
+/// How an endpoint is chosen; none for sticky sessions, which this version does not have.
+pub fn balancer(text: &str) -> Result<Option<BalancerKind>, Wrong> {
+    match text {
+        "NoLoadBalancer" => Ok(Some(BalancerKind::First)),
+        "RoundRobin" => Ok(Some(BalancerKind::RoundRobin)),
+        "LeastConnection" => Ok(Some(BalancerKind::LeastConnection)),
+        STICKY => Ok(None),
+        _ => {
+            let message = format!("there is no load balancer \"{text}\"");
+            let wrong = Wrong::new(codes::UNKNOWN_BALANCER, Outcome::Answers(500), message);
+            let known = format!("the load balancers are {}", suggest::list(&BALANCERS));
+            Err(wrong.meant(suggest::nearest(text, BALANCERS)).help(known))
+        }
+    }
+}
+
+/// `DownstreamHttpVersion`: a digit, and perhaps a point or comma and another digit. Ocelot does not start otherwise.
+pub fn is_version(text: &str) -> bool {
+    match text.as_bytes() {
+        [major] => major.is_ascii_digit(),
+        [major, b'.' | b',', minor] => major.is_ascii_digit() && minor.is_ascii_digit(),
+        _ => false,
+    }
+}
+
+/// What a version asks for, given how binding it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    Http1(HttpVersion),
+    /// HTTP/2 or 3, which this version does not speak.
+    Newer,
+}
+
+/// The version spoken over plain http; there HTTP/2 is spoken only when nothing lower will do.
+pub fn spoken(version: &str, policy: &str) -> Result<Spoken, Wrong> {
+    let or_lower = policy != "RequestVersionExact" && policy != "RequestVersionOrHigher";
+    match version.as_bytes() {
+        b"1.0" => Ok(Spoken::Http1(HttpVersion::Http10)),
+        [b'1', b'.', _] => Ok(Spoken::Http1(HttpVersion::Http11)),
+        [b'2'..=b'9', b'.', _] if !or_lower => Ok(Spoken::Newer),
+        [b'2'..=b'9', b'.', _] => Ok(Spoken::Http1(HttpVersion::Http11)),
+        [b'0', b'.', _] => {
+            let message = format!("DownstreamHttpVersion \"{version}\" does not exist");
+            Err(Wrong::new(codes::BAD_HTTP_VERSION, Outcome::Answers(500), message).meant(Some("1.1")))
+        }
+        [b'1'] => Err(short_version(version)),
+        _ => Err(short_version(version)),
+    }
+}
+
+/// `2` and `2,0` pass Ocelot's validation and are then not understood.
+fn short_version(version: &str) -> Wrong {
+    let message = format!("DownstreamHttpVersion \"{version}\" is not a version with a point");
+    let meant = format!("{}.{}", &version[..1], version.get(2..).unwrap_or("0"));
+    let meant = if version.len() == 1 && version == "1" { "1.1".to_owned() } else { meant };
+    Wrong::new(codes::BAD_HTTP_VERSION, Outcome::Does("1.1 is spoken"), message).meant(Some(&meant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_methods_are_sent_in_capitals_and_others_as_they_are() {
+        assert_eq!(method("get").as_deref(), Some("GET"));
+        assert_eq!(method("pUrge").as_deref(), Some("pUrge"));
+        assert_eq!(method("G T"), None);
+        assert_eq!(method(""), None);
+    }
+
+    #[test]
+    fn versions_follow_ocelots_grammar_and_what_it_makes_of_them() {
+        assert!(is_version("1.1") && is_version("2,0") && is_version("3"));
+        assert!(
+            !is_version("10")
+                && !is_version("1.10")
+                && !is_version("")
+                && !is_version("1.")
+                && !is_version("a")
+        );
+        assert_eq!(spoken("1.0", "").ok(), Some(Spoken::Http1(HttpVersion::Http10)));
+        assert_eq!(spoken("2.0", "").ok(), Some(Spoken::Http1(HttpVersion::Http11)));
+        assert_eq!(spoken("2.0", "RequestVersionExact").ok(), Some(Spoken::Newer));
+        let wrong = spoken("2", "RequestVersionExact").expect_err("no point");
+        assert_eq!(
+            (wrong.result, wrong.help),
+            (Outcome::Does("1.1 is spoken"), vec!["did you mean \"2.0\"?".into()])
+        );
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        assert_eq!(host("localhost").ok().as_deref(), Some("localhost"));
+        assert_eq!(host("[::1]").ok().as_deref(), Some("::1"));
+        assert_eq!(host("10.0.0.1").ok().as_deref(), Some("10.0.0.1"));
+        let wrong = host("http://catalog:8080/x").expect_err("a url");
+        assert_eq!(wrong.help[0], "did you mean \"catalog\"?");
+    }
+
+    #[test]
+    fn balancers_are_compared_with_regard_to_case() {
+        assert_eq!(balancer("RoundRobin").ok(), Some(Some(BalancerKind::RoundRobin)));
+        let wrong = balancer("leastconnection").expect_err("wrong case");
+        assert_eq!(
+            (wrong.result, wrong.help[0].as_str()),
+            (Outcome::Answers(500), "did you mean \"LeastConnection\"?")
+        );
+    }
+}

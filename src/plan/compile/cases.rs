@@ -1,0 +1,125 @@
+//! The black-box cases, as far as they can be decided without a gateway: does the configuration start, and if not,
+//! for Ocelot's reason?
+
+use crate::config::{Environment, Loaded, Severity, Texts, load_texts};
+use serde_json::Value;
+
+struct Case {
+    id: String,
+    feature: String,
+    value: Value,
+}
+
+fn cases() -> Vec<Case> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+    let mut cases = Vec::new();
+    for file in ["ocelot.jsonl", "ocelot_recorded.jsonl"] {
+        let text = std::fs::read_to_string(format!("{folder}/{file}")).expect(file);
+        for line in text.lines() {
+            let value: Value = serde_json::from_str(line).expect("one case a line");
+            let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+            cases.push(Case { id: text("id"), feature: text("feature"), value });
+        }
+    }
+    cases
+}
+
+/// Port tokens become numbers that a real run would have.
+fn ports(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (token, port) in [("TLSPORT1", 9401), ("CLOSED1", 9402), ("CONSUL1", 9403), ("KUBE1", 9404)] {
+        text = text.replace(&format!("\"{token}\""), &port.to_string()).replace(token, &port.to_string());
+    }
+    for n in 1..=9 {
+        let (token, port) = (format!("PORT{n}"), (9100 + n).to_string());
+        text = text.replace(&format!("\"{token}\""), &port).replace(&token, &port);
+    }
+    text
+}
+
+impl Case {
+    fn loaded(&self) -> Loaded {
+        let mut config = self.value["config"].clone();
+        let schemes = self.value["requires"]["auth_schemes"].as_object();
+        for (name, scheme) in schemes.into_iter().flatten() {
+            config["AuthenticationSchemes"][name] = serde_json::json!({
+                "Type": scheme["type"], "Issuer": scheme["issuer"],
+                "Audience": scheme["audience"], "SigningKey": scheme["key"],
+            });
+        }
+        if let Some(start) = self.value["start"]["config_files"].as_object() {
+            for file in start.values() {
+                for section in ["Routes", "Aggregates"] {
+                    let all = file[section].as_array().cloned().unwrap_or_default();
+                    let list = config[section].as_array_mut();
+                    match list {
+                        Some(list) => list.extend(all),
+                        None => config[section] = Value::Array(all),
+                    }
+                }
+            }
+        }
+        let text = ports(&config.to_string());
+        let files = [("gateway.json", text.as_str())];
+        load_texts(&Texts { files: &files, ocelot: true, ..Texts::default() }, Environment::of_process())
+    }
+
+    fn must_fail(&self) -> bool {
+        self.value["start"]["must_fail"] == true
+    }
+}
+
+/// The errors, less those that say that this version cannot do a thing yet.
+fn errors(case: &Case) -> (Vec<&'static str>, bool) {
+    let mut loaded = case.loaded();
+    let blueprint = super::compile(&mut loaded);
+    let errors = loaded.diagnostics.list.iter().filter(|d| d.severity == Severity::Error);
+    let codes: Vec<_> = errors.map(|d| d.code.0).collect();
+    assert_eq!(blueprint.is_none(), !codes.is_empty(), "{}: {codes:?}", case.id);
+    let pending = codes.iter().any(|code| code.starts_with("MG09"));
+    (codes.into_iter().filter(|code| !code.starts_with("MG09")).collect(), pending)
+}
+
+#[test]
+fn what_ocelot_starts_with_has_no_error_but_what_is_not_supported_yet() {
+    let mut waiting = 0;
+    for case in cases().iter().filter(|case| !case.must_fail()) {
+        let (codes, pending) = errors(case);
+        assert!(codes.is_empty(), "{} ({}): {codes:?}", case.id, case.feature);
+        waiting += usize::from(pending);
+    }
+    println!("{waiting} cases wait for a later capability");
+}
+
+#[path = "../../../tests/e2e/reasons.rs"]
+#[allow(dead_code)]
+mod reasons;
+
+/// Ocelot's reasons: `message_contains`, else `notes`, which holds one sentence for each.
+fn reasons_of(case: &Case) -> Vec<String> {
+    let contains = case.value["start"]["message_contains"].as_array();
+    let texts: Vec<String> =
+        contains.into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect();
+    let notes = case.value["notes"].as_str().unwrap_or_default();
+    if texts.is_empty() { notes.split("; ").map(str::to_owned).collect() } else { texts }
+}
+
+#[test]
+fn what_keeps_ocelot_from_starting_keeps_us_for_the_same_reasons_and_no_others() {
+    for case in cases().iter().filter(|case| case.must_fail()) {
+        let absent = &case.value["requires"];
+        if absent["qos"] == false || absent["consul"] == false {
+            continue;
+        }
+        let (codes, _) = errors(case);
+        let mut expected = Vec::new();
+        for reason in reasons_of(case) {
+            let ours = reasons::codes_for(&reason);
+            let said = ours.iter().any(|code| codes.contains(code));
+            assert!(said, "{}: \"{reason}\" wants one of {ours:?}, not {codes:?}", case.id);
+            expected.extend(ours);
+        }
+        let others: Vec<_> = codes.iter().filter(|code| !expected.contains(code)).collect();
+        assert!(others.is_empty(), "{}: {others:?} without a reason of Ocelot's", case.id);
+    }
+}

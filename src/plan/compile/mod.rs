@@ -1,0 +1,62 @@
+//! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
+
+mod names;
+mod own;
+mod route;
+
+use super::blueprint::Blueprint;
+use super::check::{self, Scope};
+use crate::config::document::{Document, GlobalDocument};
+use crate::config::{Diagnostics, Loaded, codes, de};
+
+/// Checks what was loaded and compiles it; no blueprint when anything is an error. Warnings do not stand in the way.
+/// What there is to say is added to what loading said.
+pub fn compile(loaded: &mut Loaded) -> Option<Blueprint> {
+    let root = loaded.root.as_ref()?;
+    let options = loaded.options();
+    let document: Document = de::read(root, &mut loaded.diagnostics, options);
+    let nothing = GlobalDocument::default();
+    let scope = Scope::new(&document, &nothing, &loaded.sources, loaded.ocelot);
+    let out = &mut loaded.diagnostics;
+    check::document(&scope, out);
+    let blueprint = blueprint(&scope, out);
+    (!out.has_errors()).then_some(blueprint)
+}
+
+fn blueprint(scope: &Scope, out: &mut Diagnostics) -> Blueprint {
+    let document = scope.document;
+    compatibility(scope, out);
+    let (listeners, administration) = own::addresses(document, out);
+    let members = route::Members::new(scope);
+    let routes = scope.routes().iter().enumerate();
+    let mut routes: Vec<_> =
+        routes.map(|(index, route)| route::route(scope, &members, index, route, out)).collect();
+    names::give(&mut routes);
+    Blueprint {
+        ocelot: scope.ocelot,
+        listeners,
+        administration,
+        limits: own::limits(document.limits.as_ref().map(|limits| &limits.value), scope.ocelot, out),
+        forwarded: own::forwarded(document.forwarded_headers.as_ref().map(|f| &f.value), scope.ocelot, out),
+        access_log: document.access_log.as_ref().is_some_and(|on| on.value),
+        reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
+        base_url: base_url(scope),
+        routes,
+    }
+}
+
+fn compatibility(scope: &Scope, out: &mut Diagnostics) {
+    let written = check::filled(&scope.global.compatibility);
+    if let Some(word) = written.filter(|word| !word.eq_ignore_ascii_case("Ocelot")) {
+        let message = format!("Compatibility \"{}\" is unknown", word.value);
+        out.error(codes::UNKNOWN_CHOICE, word.span, message).help("write \"Ocelot\", or leave it out");
+    }
+}
+
+fn base_url(scope: &Scope) -> String {
+    let written = check::filled(&scope.global.base_url).or(check::filled(&scope.document.base_url));
+    written.map_or_else(|| "http://localhost:5000".to_owned(), |url| url.value.clone())
+}
+
+#[cfg(test)]
+mod cases;

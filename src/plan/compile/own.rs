@@ -1,0 +1,228 @@
+//! The sections of our own: addresses, limits, forwarded fields.
+
+use crate::base::ip::IpRange;
+use crate::base::units::{DurationText, SizeText};
+use crate::config::document::{Document, ForwardedHeadersDocument, LimitsDocument, ListenerDocument, Set};
+use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::blueprint::{Forwarded, Limits, Listener};
+use crate::plan::check::{filled, items};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Where requests are accepted, unless the document says otherwise.
+pub const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Where the operator asks, unless the document says otherwise.
+pub const DEFAULT_ADMINISTRATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+
+/// The listeners and the address of the administration.
+pub fn addresses(document: &Document, out: &mut Diagnostics) -> (Vec<Listener>, SocketAddr) {
+    let mut listeners: Vec<Listener> =
+        items(&document.listeners).iter().filter_map(|written| listener(written, out)).collect();
+    if items(&document.listeners).is_empty() {
+        listeners.push(Listener {
+            name: DEFAULT_LISTENER.to_string(),
+            address: DEFAULT_LISTENER,
+            span: None,
+        });
+    }
+    let written = document.administration.as_ref().and_then(|admin| admin.address.as_ref());
+    let administration = written.and_then(|text| address(text, out));
+    let admin_span = written.map(|text| text.span);
+    let admin = administration.unwrap_or(DEFAULT_ADMINISTRATION);
+    let all = listeners.iter().map(|listener| (listener.address, listener.span));
+    twice(all.chain([(admin, admin_span)]), out);
+    names_twice(items(&document.listeners), out);
+    (listeners, admin)
+}
+
+fn listener(written: &Spanned<ListenerDocument>, out: &mut Diagnostics) -> Option<Listener> {
+    let Some(text) = &written.address else {
+        out.error(codes::BAD_ADDRESS, written.span, "the listener has no Address")
+            .help("such as \"Address\": \"127.0.0.1:8080\"");
+        return None;
+    };
+    let address = address(text, out)?;
+    let name = filled(&written.name).map_or_else(|| address.to_string(), |name| name.value.clone());
+    Some(Listener { name, address, span: Some(text.span) })
+}
+
+/// An IP address and a port; `localhost` is 127.0.0.1.
+pub fn parse_address(text: &str) -> Option<SocketAddr> {
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    local.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|| text.parse().ok())
+}
+
+fn address(text: &Spanned<String>, out: &mut Diagnostics) -> Option<SocketAddr> {
+    let parsed = parse_address(text.trim());
+    if parsed.is_none() {
+        out.error(codes::BAD_ADDRESS, text.span, format!("\"{}\" is not an address and a port", text.value))
+            .help("write it like 127.0.0.1:8080, 0.0.0.0:80 or [::]:80");
+    }
+    parsed
+}
+
+fn twice(all: impl Iterator<Item = (SocketAddr, Option<Span>)>, out: &mut Diagnostics) {
+    let mut seen = HashMap::new();
+    for (address, span) in all.filter(|(address, _)| address.port() != 0) {
+        if let Some(first) = seen.insert(address, span) {
+            let message = format!("two of the listeners and the administration use {address}");
+            out.error(codes::ADDRESS_TWICE, span.or(first), message).help("give each an address of its own");
+        }
+    }
+}
+
+fn names_twice(listeners: &[Spanned<ListenerDocument>], out: &mut Diagnostics) {
+    let mut seen = HashMap::new();
+    for name in listeners.iter().filter_map(|listener| filled(&listener.name)) {
+        if seen.insert(name.as_str(), ()).is_some() {
+            out.error(codes::ADDRESS_TWICE, name.span, format!("two listeners are named \"{}\"", name.value));
+        }
+    }
+}
+
+/// Ocelot's limit of a request body, which is Kestrel's.
+const OCELOT_BODY: u64 = 30_000_000;
+const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The limits, each within its range.
+pub fn limits(written: Option<&LimitsDocument>, ocelot: bool, out: &mut Diagnostics) -> Limits {
+    let nothing = LimitsDocument::default();
+    let w = written.unwrap_or(&nothing);
+    let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
+    let mut read = Ranges { out };
+    Limits {
+        request_line: read.size("MaxRequestLineSize", &w.max_request_line_size, 16 << 10, 256, 1 << 20),
+        headers_total: read.size(
+            "MaxRequestHeadersTotalSize",
+            &w.max_request_headers_total_size,
+            64 << 10,
+            1 << 10,
+            16 << 20,
+        ),
+        header_count: read.count("MaxRequestHeaderCount", &w.max_request_header_count, 10_000).unwrap_or(128)
+            as usize,
+        body: w.max_request_body_size.as_ref().map(|size| size.value.0).or(ocelot.then_some(OCELOT_BODY)),
+        headers_timeout: read.time(
+            "RequestHeadersTimeout",
+            &w.request_headers_timeout,
+            10 * second,
+            100 * ms,
+            HOUR,
+        ),
+        keep_alive: read.time("KeepAliveTimeout", &w.keep_alive_timeout, 75 * second, 100 * ms, DAY),
+        body_idle: read.time("BodyIdleTimeout", &w.body_idle_timeout, 60 * second, 100 * ms, DAY),
+        connect: read.time("ConnectTimeout", &w.connect_timeout, 5 * second, ms, 600 * second),
+        backend_idle: read.time("BackendIdleTimeout", &w.backend_idle_timeout, 55 * second, second, DAY),
+        drain: read.time("DrainTimeout", &w.drain_timeout, 30 * second, Duration::ZERO, HOUR),
+        connections: read.count("MaxConcurrentConnections", &w.max_concurrent_connections, MANY),
+        connections_per_client: read.count("MaxConnectionsPerClient", &w.max_connections_per_client, MANY),
+        requests_per_connection: read.count("MaxRequestsPerConnection", &w.max_requests_per_connection, MANY),
+    }
+}
+
+/// The greatest count that makes sense for a limit of connections or requests.
+const MANY: u64 = 1_000_000_000;
+
+struct Ranges<'o> {
+    out: &'o mut Diagnostics,
+}
+
+impl Ranges<'_> {
+    fn size(&mut self, name: &str, set: &Set<SizeText>, default: u64, least: u64, most: u64) -> usize {
+        let Some(size) = set else { return default as usize };
+        if size.value.0 < least || size.value.0 > most {
+            self.refuse(name, size.span, size.value, SizeText(least), SizeText(most));
+        }
+        size.value.0.clamp(least, most) as usize
+    }
+
+    fn time(
+        &mut self,
+        name: &str,
+        set: &Set<DurationText>,
+        default: Duration,
+        least: Duration,
+        most: Duration,
+    ) -> Duration {
+        let Some(time) = set else { return default };
+        if time.value.0 < least || time.value.0 > most {
+            self.refuse(name, time.span, time.value, DurationText(least), DurationText(most));
+        }
+        time.value.0.clamp(least, most)
+    }
+
+    fn count(&mut self, name: &str, set: &Set<i64>, most: u64) -> Option<u64> {
+        let count = set.as_ref()?;
+        let in_range = u64::try_from(count.value).ok().filter(|n| (1..=most).contains(n));
+        if in_range.is_none() {
+            self.refuse(name, count.span, count.value, 1, most);
+        }
+        Some(in_range.unwrap_or(1))
+    }
+
+    fn refuse<A: std::fmt::Display, B: std::fmt::Display>(
+        &mut self,
+        name: &str,
+        span: Span,
+        value: A,
+        least: B,
+        most: impl std::fmt::Display,
+    ) {
+        let message = format!("Limits.{name} is {value}");
+        self.out.error(codes::LIMIT_RANGE, span, message).help(format!("it may be {least} to {most}"));
+    }
+}
+
+const FIELDS: [&str; 3] = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
+
+/// Whom to believe, and what to add.
+pub fn forwarded(
+    written: Option<&ForwardedHeadersDocument>,
+    ocelot: bool,
+    out: &mut Diagnostics,
+) -> Forwarded {
+    let nothing = ForwardedHeadersDocument::default();
+    let written = written.unwrap_or(&nothing);
+    let mut ranges = Vec::new();
+    for proxy in items(&written.trusted_proxies) {
+        match IpRange::parse(proxy) {
+            Some(range) => ranges.push(range),
+            None => {
+                let message = format!("\"{}\" is not an address, a range or a network", proxy.value);
+                out.error(codes::BAD_PROXY, proxy.span, message)
+                    .help("write 10.0.0.1, 10.0.0.0/8, ::1 or fd00::/8");
+            }
+        }
+    }
+    let believed = believed(written, out);
+    Forwarded {
+        trusted: ranges.into_iter().collect(),
+        believe_for: believed[0],
+        believe_proto: believed[1],
+        believe_host: believed[2],
+        add_to_request: written.add_to_request.as_ref().map_or(!ocelot, |on| on.value),
+    }
+}
+
+fn believed(written: &ForwardedHeadersDocument, out: &mut Diagnostics) -> [bool; 3] {
+    if written.headers.is_none() {
+        return [true; 3];
+    }
+    let mut believed = [false; 3];
+    for name in items(&written.headers) {
+        match FIELDS.iter().position(|field| field.eq_ignore_ascii_case(name.trim())) {
+            Some(at) => believed[at] = true,
+            None => {
+                let message = format!("the field \"{}\" cannot be believed", name.value);
+                let said = out.error(codes::UNKNOWN_FORWARDED_FIELD, name.span, message);
+                if let Some(meant) = suggest::nearest(name, FIELDS) {
+                    said.help(format!("did you mean \"{meant}\"?"));
+                }
+                said.help(format!("the fields are {}", suggest::list(&FIELDS)));
+            }
+        }
+    }
+    believed
+}

@@ -1,0 +1,383 @@
+//! One route of the document → one route of the blueprint.
+
+use crate::config::document::{AggregateDocument, HostAndPort, RouteDocument, Set};
+use crate::config::{Diagnostics, Span, Spanned, codes};
+use crate::plan::blueprint::*;
+use crate::plan::check::pending::{self, Effective};
+use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
+use crate::plan::check::{Outcome, Scope, Wrong, filled, items, options, template};
+use crate::plan::inherit;
+use std::collections::{HashMap, HashSet};
+
+/// The routes that aggregates call: they get the values of the aggregate's placeholders too.
+pub struct Members<'d>(HashMap<&'d str, Vec<&'d AggregateDocument>>);
+
+impl<'d> Members<'d> {
+    pub fn new(scope: &Scope<'d>) -> Self {
+        let mut members: HashMap<&str, Vec<_>> = HashMap::new();
+        for aggregate in scope.aggregates() {
+            for key in items(&aggregate.route_keys) {
+                members.entry(key.as_str()).or_default().push(&aggregate.value);
+            }
+        }
+        Members(members)
+    }
+
+    fn of(&self, route: &RouteDocument) -> &[&'d AggregateDocument] {
+        route.key.as_ref().and_then(|key| self.0.get(key.as_str())).map_or(&[], |all| all)
+    }
+}
+
+/// Reads one route, its mistakes going to `out`. What is wrong stands in as a default.
+pub fn route(
+    scope: &Scope,
+    members: &Members,
+    index: usize,
+    written: &Spanned<RouteDocument>,
+    out: &mut Diagnostics,
+) -> RouteBlueprint {
+    let mut effective = Effective::new(scope, written);
+    let mut reader = Reader { scope, written, out, broken: None };
+    let paths = reader.paths(members);
+    let backend_method = reader.backend_method();
+    let balancer = reader.balancer(&effective);
+    let scheme = reader.scheme();
+    let endpoints = reader.endpoints(balancer.value);
+    let (http_version, newer) = reader.http_version();
+    effective.newer_http = newer;
+    reader.options(&effective);
+    RouteBlueprint {
+        index,
+        span: written.span,
+        name: String::new(),
+        key: written.key.as_ref().map(|key| key.value.clone()),
+        matches: reader.matches(paths.0),
+        backend_path: paths.1,
+        scheme,
+        state_key: state_key(written, &effective),
+        endpoints,
+        balancer,
+        backend_method,
+        http_version,
+        timeout: reader.timeout(),
+        preserve_host: reader.preserve_host(),
+        request_id_key: reader.request_id_key(),
+        policies: items(&written.policies).iter().map(|name| name.value.clone()).collect(),
+        metadata: metadata(scope, written),
+        broken: reader.broken,
+    }
+}
+
+struct Reader<'s, 'd, 'o> {
+    scope: &'s Scope<'d>,
+    written: &'s Spanned<RouteDocument>,
+    out: &'o mut Diagnostics,
+    broken: Option<Broken>,
+}
+
+impl<'s> Reader<'s, '_, '_> {
+    /// The value, or the report of what is wrong with it; the first status that Ocelot would answer stays.
+    fn sound<T>(&mut self, span: Span, read: Result<T, Wrong>) -> Option<T> {
+        let wrong = match read {
+            Ok(value) => return Some(value),
+            Err(wrong) => wrong,
+        };
+        if let (Outcome::Answers(status), None, true) = (wrong.result, &self.broken, self.scope.ocelot) {
+            self.broken = Some(Broken { status, because: wrong.message.clone() });
+        }
+        wrong.report(self.out, self.scope.ocelot, span);
+        None
+    }
+
+    fn paths(&mut self, members: &Members) -> (Sourced<String>, Sourced<String>) {
+        let (route, ocelot) = (self.written, self.scope.ocelot);
+        let client = template::path(self.out, "UpstreamPathTemplate", &route.client_path, route.span);
+        let backend = template::path(self.out, "DownstreamPathTemplate", &route.backend_path, route.span);
+        if let Some(client) = client {
+            template::braces(self.out, ocelot, "UpstreamPathTemplate", client, true);
+            template::repeated(self.out, ocelot, "UpstreamPathTemplate", client);
+        }
+        if let Some(backend) = backend {
+            let readable = template::braces(self.out, ocelot, "DownstreamPathTemplate", backend, false);
+            template::repeated(self.out, ocelot, "DownstreamPathTemplate", backend);
+            if readable && client.is_some() {
+                template::known(self.out, ocelot, backend, &known_names(route, members));
+            }
+        }
+        (text(&route.client_path), text(&route.backend_path))
+    }
+
+    fn matches(&mut self, client_path: Sourced<String>) -> Match {
+        let written = self.written;
+        Match {
+            client_path,
+            case_sensitive: written.case_sensitive.as_ref().is_some_and(|on| on.value),
+            priority: written.priority.as_ref().map_or(1, |priority| priority.value),
+            methods: self.methods(),
+            host: self.host(),
+            header_templates: self.header_templates(),
+        }
+    }
+
+    fn methods(&mut self) -> Vec<String> {
+        let mut methods = Vec::new();
+        for written in items(&self.written.methods) {
+            match values::method(written.trim()) {
+                Some(method) if methods.contains(&method) => {}
+                Some(method) => methods.push(method),
+                None => {
+                    let message = format!("UpstreamHttpMethod \"{}\" is not a method", written.value);
+                    self.out
+                        .error(codes::BAD_METHOD, written.span, message)
+                        .help("write one word such as \"GET\"");
+                }
+            }
+        }
+        methods
+    }
+
+    fn host(&mut self) -> Option<String> {
+        let host = self.written.host.as_ref().filter(|host| !host.is_empty())?;
+        let sound = host.trim() == host.as_str() && values::host(host).is_ok() && !host.contains(':');
+        if !sound {
+            let message = format!("UpstreamHost \"{}\" can never match", host.value);
+            let wrong =
+                Wrong::new(codes::BAD_HOST_MATCH, Outcome::Does("the route takes no request"), message)
+                    .help("write the host name alone, as it stands in the Host field, without a port");
+            wrong.report(self.out, self.scope.ocelot, host.span);
+        }
+        Some(host.value.clone())
+    }
+
+    fn header_templates(&mut self) -> Vec<(String, String)> {
+        let mut templates = Vec::new();
+        for (name, value) in self.written.header_templates.iter().flat_map(|map| map.iter()) {
+            if !values::is_token(name) {
+                let message = format!("\"{}\" is not the name of a header", name.value);
+                Wrong::new(codes::BAD_HEADER_MATCH, Outcome::Does("the route takes no request"), message)
+                    .report(self.out, self.scope.ocelot, name.span);
+            }
+            let Some(value) = value else {
+                self.out.error(codes::BAD_HEADER_MATCH, name.span, "a header template is a text, not null");
+                continue;
+            };
+            let empty = template::placeholders(value).0.iter().any(|p| header_name(p.name) == Some(""));
+            if empty {
+                let message = format!("the template \"{}\" has a placeholder without a name", value.value);
+                self.out.error(codes::BAD_HEADER_MATCH, value.span, message).help("write {header:name}");
+            }
+            templates.push((name.value.clone(), value.value.clone()));
+        }
+        templates
+    }
+
+    fn scheme(&mut self) -> Scheme {
+        let Some(written) = self.written.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
+            return Scheme::Incoming;
+        };
+        self.sound(written.span, values::scheme(written));
+        Scheme::Http
+    }
+
+    fn endpoints(&mut self, balancer: BalancerKind) -> Vec<Endpoint> {
+        let written = items(&self.written.endpoints);
+        let discovered = self.written.service_name.as_ref().is_some_and(|name| !name.is_empty());
+        if written.is_empty() && !discovered {
+            let place = self.written.endpoints.as_ref().map_or(self.written.span, |list| list.span);
+            self.out.error(codes::NO_ENDPOINTS, place, "the route has no DownstreamHostAndPorts").help(
+                "name the service: \"DownstreamHostAndPorts\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]",
+            );
+        }
+        let mut endpoints = Vec::with_capacity(written.len());
+        for (position, entry) in written.iter().enumerate() {
+            let before = self.broken.clone();
+            endpoints.extend(self.endpoint(entry, discovered));
+            let is_asked = position == 0 || written.len() == 1;
+            if before.is_none() && (!is_asked && balancer == BalancerKind::First) {
+                self.broken = None;
+            }
+        }
+        endpoints
+    }
+
+    fn endpoint(&mut self, entry: &Spanned<HostAndPort>, discovered: bool) -> Option<Endpoint> {
+        let Some(host) = filled(&entry.host) else {
+            if !discovered {
+                let place = entry.host.as_ref().map_or(entry.span, |host| host.span);
+                self.out
+                    .error(codes::NO_HOST, place, "an entry of DownstreamHostAndPorts has no Host")
+                    .help("write a host name or an address");
+            }
+            return None;
+        };
+        let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
+        let read = self.sound(host.span, values::host(host));
+        let port = self.sound(port_span, values::port(entry)).unwrap_or(None);
+        Some(Endpoint { host: read?, port })
+    }
+
+    fn balancer(&mut self, effective: &Effective) -> Sourced<BalancerKind> {
+        let Some(kind) = effective.balancing.as_ref().and_then(|balancing| balancing.kind.as_ref()) else {
+            return Sourced::new(BalancerKind::First, None);
+        };
+        let read = self.sound(kind.span, values::balancer(kind)).flatten();
+        Sourced::new(read.unwrap_or(BalancerKind::First), Some(kind.span))
+    }
+
+    fn backend_method(&mut self) -> Option<String> {
+        let method = self.written.backend_method.as_ref().filter(|method| !method.is_empty())?;
+        self.sound(method.span, values::backend_method(method))
+    }
+
+    /// The version, and whether the route asks for a later one than this gateway speaks.
+    fn http_version(&mut self) -> (Sourced<HttpVersion>, bool) {
+        let policy = self.version_policy();
+        let usual = Sourced::new(HttpVersion::Http11, None);
+        let Some(version) = self.written.http_version.as_ref().filter(|text| !text.is_empty()) else {
+            return (usual, false);
+        };
+        if !values::is_version(version) {
+            let message = format!("DownstreamHttpVersion \"{}\" is not a version", version.value);
+            self.out
+                .error(codes::BAD_HTTP_VERSION, version.span, message)
+                .help("write \"1.1\", \"1.0\" or \"2.0\"");
+            return (usual, false);
+        }
+        match self.sound(version.span, values::spoken(version, policy)) {
+            Some(Spoken::Http1(spoken)) => (Sourced::new(spoken, Some(version.span)), false),
+            Some(Spoken::Newer) => (usual, true),
+            None => (usual, false),
+        }
+    }
+
+    fn version_policy(&mut self) -> &'s str {
+        let Some(policy) = self.written.http_version_policy.as_ref().filter(|text| !text.is_empty()) else {
+            return "";
+        };
+        if !VERSION_POLICIES.contains(&policy.as_str()) {
+            let message = format!("DownstreamHttpVersionPolicy \"{}\" is unknown", policy.value);
+            let said = self.out.error(codes::BAD_VERSION_POLICY, policy.span, message);
+            if let Some(meant) = crate::config::suggest::nearest(policy, VERSION_POLICIES) {
+                said.help(format!("did you mean \"{meant}\"?"));
+            }
+        }
+        policy
+    }
+
+    fn timeout(&mut self) -> Sourced<std::time::Duration> {
+        let (time, written) = inherit::timeout(&self.written.timeout, &self.scope.global.timeout);
+        if let Some(written) = written.filter(|wait| wait.positive().is_none()) {
+            let message = "a Timeout of zero or less";
+            Wrong::new(codes::BAD_TIMEOUT, Outcome::Does("90 seconds are taken instead"), message)
+                .help("write a time greater than zero, or leave it out for 90 seconds")
+                .report(self.out, self.scope.ocelot, written.span);
+        }
+        Sourced::new(time, written.map(|written| written.span))
+    }
+
+    fn preserve_host(&self) -> Sourced<bool> {
+        let written = self.written.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
+        Sourced::new(written.is_some_and(|on| on.value), written.map(|on| on.span))
+    }
+
+    fn request_id_key(&mut self) -> Option<Sourced<String>> {
+        let key = inherit::request_id_key(&self.written.request_id_key, &self.scope.global.request_id_key)?;
+        if values::is_token(key) {
+            return Some(Sourced::new(key.value.clone(), Some(key.span)));
+        }
+        let message = format!("RequestIdKey \"{}\" is not the name of a header", key.value);
+        Wrong::new(codes::BAD_HEADER_NAME, Outcome::Does("no request id is sent"), message).report(
+            self.out,
+            self.scope.ocelot,
+            key.span,
+        );
+        None
+    }
+
+    /// The rules of option objects; nothing of them is in the blueprint yet.
+    fn options(&mut self, effective: &Effective) {
+        let (scope, route) = (self.scope, self.written);
+        if let Some(authentication) = &route.authentication {
+            options::authentication(scope, authentication, self.out);
+        }
+        options::rate_limit(&route.rate_limit, self.out);
+        options::handlers(scope, &route.handlers, self.out);
+        options::address_lists(scope, &route.security, self.out);
+        if let Some(client) = &effective.client {
+            options::http_client(scope, client, self.out);
+            let lifetime = client.connection_lifetime.as_ref().filter(|lifetime| lifetime.value < 0);
+            if let Some(lifetime) = lifetime {
+                let message = format!("PooledConnectionLifetimeSeconds is {}", lifetime.value);
+                let wrong = Wrong::new(codes::BAD_LIFETIME, Outcome::Answers(500), message);
+                self.sound::<()>(lifetime.span, Err(wrong));
+            }
+        }
+        pending::route(scope, effective, self.out);
+    }
+}
+
+fn text(set: &Set<String>) -> Sourced<String> {
+    match set {
+        Some(text) => Sourced::new(text.value.clone(), Some(text.span)),
+        None => Sourced::new(String::new(), None),
+    }
+}
+
+/// `header:name` → `name`.
+fn header_name(placeholder: &str) -> Option<&str> {
+    let (kind, name) = placeholder.split_once(':')?;
+    kind.eq_ignore_ascii_case("header").then_some(name)
+}
+
+/// All names that a placeholder of `DownstreamPathTemplate` may have.
+fn known_names<'a>(route: &'a RouteDocument, members: &Members<'a>) -> HashSet<&'a str> {
+    let mut known = HashSet::new();
+    let client = |path: &'a Set<String>| path.iter().flat_map(|path| template::placeholders(path).0);
+    known.extend(client(&route.client_path).map(|placeholder| placeholder.name));
+    let headers =
+        route.header_templates.iter().flat_map(|map| map.iter()).filter_map(|(_, text)| text.as_ref());
+    known.extend(headers.flat_map(|text| template::placeholders(text).0).filter_map(|p| header_name(p.name)));
+    known.extend(route.path_claims.iter().flat_map(|map| map.iter()).map(|(name, _)| name.as_str()));
+    for aggregate in members.of(route) {
+        known.extend(client(&aggregate.client_path).map(|placeholder| placeholder.name));
+        let calls = items(&aggregate.route_keys_config).iter();
+        known.extend(calls.filter_map(|call| call.parameter.as_ref()).map(|name| name.as_str()));
+    }
+    known
+}
+
+/// Ocelot's LoadBalancerKey: methods, template, host, addresses, namespace, service, balancer and its key.
+fn state_key(route: &RouteDocument, effective: &Effective) -> String {
+    let methods: Vec<&str> = items(&route.methods).iter().map(|method| method.as_str()).collect();
+    let addresses: Vec<String> = items(&route.endpoints).iter().map(|entry| address(entry)).collect();
+    let or = |set: &Set<String>, none: &str| {
+        filled(set).map_or_else(|| none.to_owned(), |text| text.value.clone())
+    };
+    let balancing = effective.balancing.as_ref();
+    let kind = balancing
+        .and_then(|balancing| balancing.kind.as_ref())
+        .map_or("NoLoadBalancer", |kind| kind.as_str());
+    let key = balancing.and_then(|balancing| balancing.key.as_ref()).map_or("no-lb-key", |key| key.as_str());
+    [
+        methods.join(","),
+        route.client_path.as_ref().map_or_else(String::new, |path| path.value.clone()),
+        or(&route.host, "no-host"),
+        if addresses.is_empty() { "no-host-and-port".to_owned() } else { addresses.join(",") },
+        or(&route.service_namespace, "no-svc-ns"),
+        or(&route.service_name, "no-svc-name"),
+        kind.to_owned(),
+        key.to_owned(),
+    ]
+    .join("|")
+}
+
+fn address(entry: &HostAndPort) -> String {
+    let host = entry.host.as_ref().map_or("", |host| host.as_str());
+    format!("{host}:{}", entry.port.as_ref().map_or(0, |port| port.value))
+}
+
+fn metadata(scope: &Scope, route: &RouteDocument) -> Vec<(String, String)> {
+    inherit::union(&route.metadata, &scope.global.metadata)
+        .map(|(key, value)| (key.value.clone(), value.map_or_else(String::new, |value| value.value.clone())))
+        .collect()
+}

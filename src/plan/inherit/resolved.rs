@@ -1,0 +1,200 @@
+//! Option objects after inheritance: old names folded into new ones, defaults filled in.
+
+use crate::config::Spanned;
+use crate::config::document::{
+    AuthenticationOptions, CacheOptions, HttpHandlerOptions, List, LoadBalancerOptions, QosOptions,
+    RateLimitOptions, Set,
+};
+use std::time::Duration;
+
+fn text(set: &Set<String>) -> Option<&Spanned<String>> {
+    set.as_ref().filter(|text| !text.trim().is_empty())
+}
+
+fn texts(list: &List<String>) -> Vec<Spanned<String>> {
+    list.as_ref().map(|list| list.value.clone()).unwrap_or_default()
+}
+
+fn or<T: Copy>(old: &Set<T>, new: &Set<T>) -> Option<Spanned<T>> {
+    old.as_ref().or(new.as_ref()).map(|set| Spanned::new(set.value, set.span))
+}
+
+/// Who may call.
+#[derive(Clone, Debug, Default)]
+pub struct Authentication {
+    pub allow_anonymous: bool,
+    pub scopes: Vec<Spanned<String>>,
+    /// Names of schemes in the order in which they are tried, the old single one first.
+    pub schemes: Vec<Spanned<String>>,
+}
+
+impl Authentication {
+    pub fn of(options: &AuthenticationOptions) -> Self {
+        let mut schemes: Vec<_> = text(&options.authentication_provider_key).cloned().into_iter().collect();
+        schemes.extend(texts(&options.authentication_provider_keys));
+        Authentication {
+            allow_anonymous: options.allow_anonymous.as_ref().is_some_and(|on| on.value),
+            scopes: texts(&options.allowed_scopes),
+            schemes,
+        }
+    }
+
+    /// The first scheme, when callers must prove who they are at all.
+    pub fn asked_for(&self) -> Option<&Spanned<String>> {
+        self.schemes.iter().find(|name| !name.trim().is_empty()).filter(|_| !self.allow_anonymous)
+    }
+}
+
+/// How long answers are kept.
+#[derive(Clone, Debug)]
+pub struct Caching {
+    pub ttl: Option<Spanned<i32>>,
+    pub region: Option<Spanned<String>>,
+    pub header: String,
+    pub hash_body: bool,
+}
+
+impl Caching {
+    pub fn of(options: &CacheOptions) -> Self {
+        Caching {
+            ttl: options.ttl_seconds.as_ref().filter(|ttl| ttl.value > 0).cloned(),
+            region: text(&options.region).cloned(),
+            header: text(&options.header)
+                .map_or_else(|| "OC-Cache-Control".to_owned(), |text| text.value.clone()),
+            hash_body: options.enable_content_hashing.as_ref().is_some_and(|on| on.value),
+        }
+    }
+}
+
+/// How one of several addresses is chosen.
+#[derive(Clone, Debug, Default)]
+pub struct Balancing {
+    /// Absent or blank: always the first.
+    pub kind: Option<Spanned<String>>,
+    pub key: Option<Spanned<String>>,
+    /// Milliseconds.
+    pub expiry: Option<Spanned<i32>>,
+}
+
+impl Balancing {
+    pub fn of(options: &LoadBalancerOptions) -> Self {
+        Balancing {
+            kind: text(&options.kind).cloned(),
+            key: text(&options.key).cloned(),
+            expiry: options.expiry.clone(),
+        }
+    }
+}
+
+/// Circuit breaker and time limit, as written; zero and less mean "not set" for each.
+#[derive(Clone, Debug, Default)]
+pub struct Quality {
+    pub minimum_throughput: Option<Spanned<i32>>,
+    pub break_duration: Option<Spanned<i32>>,
+    pub failure_ratio: Option<Spanned<f64>>,
+    pub sampling_duration: Option<Spanned<i32>>,
+    pub timeout: Option<Spanned<i32>>,
+}
+
+impl Quality {
+    pub fn of(options: &QosOptions) -> Self {
+        Quality {
+            minimum_throughput: or(&options.exceptions_allowed_before_breaking, &options.minimum_throughput),
+            break_duration: or(&options.duration_of_break, &options.break_duration),
+            failure_ratio: options.failure_ratio.clone(),
+            sampling_duration: options.sampling_duration.clone(),
+            timeout: or(&options.timeout_value, &options.timeout),
+        }
+    }
+
+    /// The place of the value that switches it on, if one does.
+    pub fn switched_on_by(&self) -> Option<crate::config::Span> {
+        let positive = |set: &Option<Spanned<i32>>| set.as_ref().filter(|n| n.value > 0).map(|n| n.span);
+        let ratio = self.failure_ratio.as_ref().filter(|ratio| ratio.value > 0.0).map(|ratio| ratio.span);
+        positive(&self.minimum_throughput).or_else(|| positive(&self.timeout)).or(ratio)
+    }
+}
+
+/// How often one client may call.
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    pub client_id_header: String,
+    pub whitelist: Vec<Spanned<String>>,
+    pub headers: bool,
+    pub limit: i64,
+    pub period: String,
+    pub wait: String,
+    pub status: i32,
+    pub message: String,
+    pub key_prefix: String,
+}
+
+impl RateLimit {
+    pub fn of(options: &RateLimitOptions) -> Self {
+        let or_default = |set: &Set<String>, default: &str| match text(set) {
+            Some(text) => text.value.clone(),
+            None => default.to_owned(),
+        };
+        let old_or = |old: &Set<String>, new: &Set<String>, default: &str| match text(old) {
+            Some(text) => text.value.clone(),
+            None => or_default(new, default),
+        };
+        let wait = match &options.period_timespan {
+            Some(seconds) => format!("{}s", seconds.value),
+            None => or_default(&options.wait, "0ms"),
+        };
+        RateLimit {
+            client_id_header: or_default(&options.client_id_header, "Oc-Client"),
+            whitelist: texts(&options.client_whitelist),
+            headers: match &options.disable_rate_limit_headers {
+                Some(disabled) => !disabled.value,
+                None => options.enable_headers.as_ref().is_none_or(|on| on.value),
+            },
+            limit: options.limit.as_ref().map_or(0, |limit| limit.value.saturating_abs()),
+            period: or_default(&options.period, "1s"),
+            wait,
+            status: or(&options.http_status_code, &options.status_code).map_or(429, |status| status.value),
+            message: old_or(
+                &options.quota_exceeded_message,
+                &options.quota_message,
+                "API calls quota exceeded! Maximum admitted {0} per {1}.",
+            ),
+            key_prefix: old_or(
+                &options.rate_limit_counter_prefix,
+                &options.key_prefix,
+                "Ocelot.RateLimiting",
+            ),
+        }
+    }
+}
+
+/// Settings of the client that calls a service.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    pub follow_redirects: Option<Spanned<bool>>,
+    /// None: no limit.
+    pub max_connections: Option<Spanned<i32>>,
+    pub connection_lifetime: Option<Spanned<i32>>,
+    pub cookies: Option<Spanned<bool>>,
+    pub proxy: Option<Spanned<bool>>,
+    pub tracing: Option<Spanned<bool>>,
+}
+
+impl HttpClient {
+    /// Seconds after which a kept connection is not used again, unless the options say otherwise.
+    pub const LIFETIME: Duration = Duration::from_secs(120);
+
+    /// Only what is switched on, or differs from the default, is kept.
+    pub fn of(options: &HttpHandlerOptions) -> Self {
+        let on = |set: &Set<bool>| set.as_ref().filter(|on| on.value).cloned();
+        let connections = options.max_connections_per_server.as_ref();
+        HttpClient {
+            follow_redirects: on(&options.allow_auto_redirect),
+            max_connections: connections.filter(|n| n.value > 0 && n.value < i32::MAX).cloned(),
+            connection_lifetime: options.pooled_connection_lifetime_seconds.clone(),
+            cookies: on(&options.use_cookie_container),
+            proxy: on(&options.use_proxy),
+            tracing: on(&options.use_tracing),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+use super::*;
+use crate::config::document::{Document, GlobalDocument, RouteDocument};
+use crate::config::{Environment, Texts, de, load_texts};
+
+/// The global configuration and the first route of a document with these two members.
+fn read(global: &str, route: &str) -> (GlobalDocument, RouteDocument) {
+    let text = format!(r#"{{ "GlobalConfiguration": {global}, "Routes": [{route}] }}"#);
+    let files = [("gateway.json", text.as_str())];
+    let mut loaded = load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process());
+    let root = loaded.root.as_ref().expect("sound JSON");
+    let document: Document = de::read(root, &mut loaded.diagnostics, Default::default());
+    assert!(loaded.diagnostics.list.is_empty(), "{:?}", loaded.diagnostics.list);
+    let route = document.routes.expect("routes").value.remove(0).value;
+    (document.global_configuration.expect("global").value, route)
+}
+
+fn quality(global: &str, route: &str) -> Option<Quality> {
+    let (global, route) = read(global, route);
+    let group = Group::new(&global.qos);
+    merged(&route.qos, group.as_ref(), route.key.as_ref().map(|key| key.as_str()))
+        .map(|options| Quality::of(&options))
+}
+
+fn number(set: &Option<Spanned<i32>>) -> Option<i32> {
+    set.as_ref().map(|set| set.value)
+}
+
+#[test]
+fn a_route_without_options_takes_the_global_ones() {
+    let quality = quality(r#"{ "QoSOptions": { "Timeout": 500 } }"#, "{}").expect("options");
+    assert_eq!(number(&quality.timeout), Some(500));
+}
+
+#[test]
+fn properties_merge_one_by_one_and_the_route_wins() {
+    let global = r#"{ "QoSOptions": { "Timeout": 500, "BreakDuration": 2000 } }"#;
+    let quality = quality(global, r#"{ "QoSOptions": { "Timeout": 900 } }"#).expect("options");
+    assert_eq!((number(&quality.timeout), number(&quality.break_duration)), (Some(900), Some(2000)));
+}
+
+#[test]
+fn an_old_name_wins_after_the_merge_so_a_global_old_name_beats_a_new_one_on_the_route() {
+    let global = r#"{ "QoSOptions": { "TimeoutValue": 500 } }"#;
+    let quality = quality(global, r#"{ "QoSOptions": { "Timeout": 900 } }"#).expect("options");
+    assert_eq!(number(&quality.timeout), Some(500));
+}
+
+#[test]
+fn a_group_holds_for_the_keys_it_lists_only_and_keys_have_their_case() {
+    let global = r#"{ "QoSOptions": { "Timeout": 500, "RouteKeys": ["A"] } }"#;
+    assert!(quality(global, r#"{ "Key": "A" }"#).is_some());
+    assert!(quality(global, r#"{ "Key": "a" }"#).is_none());
+    assert!(quality(global, "{}").is_none());
+    let own = quality(global, r#"{ "Key": "B", "QoSOptions": { "BreakDuration": 1 } }"#).expect("own");
+    assert_eq!((number(&own.timeout), number(&own.break_duration)), (None, Some(1)));
+}
+
+#[test]
+fn an_empty_list_of_keys_means_every_route() {
+    assert!(quality(r#"{ "QoSOptions": { "Timeout": 500, "RouteKeys": [] } }"#, "{}").is_some());
+}
+
+#[test]
+fn an_empty_object_on_the_route_is_absent() {
+    let quality = quality(r#"{ "QoSOptions": { "Timeout": 500 } }"#, r#"{ "QoSOptions": {} }"#).expect("global");
+    assert_eq!(number(&quality.timeout), Some(500));
+}
+
+#[test]
+fn a_breaker_is_on_when_one_of_three_values_is_above_zero() {
+    for (options, on) in [
+        (r#"{ "MinimumThroughput": 0, "Timeout": 0 }"#, false),
+        (r#"{ "BreakDuration": 1000, "SamplingDuration": 1000 }"#, false),
+        (r#"{ "FailureRatio": 0.5 }"#, true),
+        (r#"{ "ExceptionsAllowedBeforeBreaking": 0, "MinimumThroughput": 3 }"#, false),
+        (r#"{ "TimeoutValue": 1 }"#, true),
+    ] {
+        let quality = quality("{}", &format!(r#"{{ "QoSOptions": {options} }}"#)).expect("options");
+        assert_eq!(quality.switched_on_by().is_some(), on, "{options}");
+    }
+}
+
+fn limited(global: &str, route: &str) -> Option<RateLimit> {
+    let (global, route) = read(global, route);
+    let group = Group::new(&global.rate_limit);
+    rate_limit(&route.rate_limit, group.as_ref(), route.key.as_ref().map(|key| key.as_str()))
+}
+
+#[test]
+fn a_rate_limit_is_off_when_the_route_or_a_group_that_holds_says_so() {
+    let on = r#"{ "RateLimitOptions": { "Limit": 3, "Period": "1s" } }"#;
+    let off = r#"{ "RateLimitOptions": { "EnableRateLimiting": false } }"#;
+    assert!(limited(on, "{}").is_some());
+    assert!(limited(on, off).is_none());
+    assert!(limited(off, on).is_none());
+    let elsewhere = r#"{ "RateLimitOptions": { "EnableRateLimiting": false, "RouteKeys": ["Z"] } }"#;
+    assert!(limited(elsewhere, on).is_some());
+}
+
+#[test]
+fn a_rate_limit_merges_with_blank_texts_and_empty_lists_looked_past() {
+    let global = r#"{ "RateLimitOptions": { "Limit": 3, "Period": "1h", "ClientWhitelist": ["vip"],
+        "QuotaExceededMessage": "old", "HttpStatusCode": 428, "DisableRateLimitHeaders": true } }"#;
+    let route = r#"{ "RateLimitOptions": { "Period": "1m", "ClientIdHeader": " ", "ClientWhitelist": [],
+        "QuotaMessage": "new", "StatusCode": 418, "EnableHeaders": true } }"#;
+    let limit = limited(global, route).expect("on");
+    assert_eq!((limit.limit, limit.period.as_str(), limit.client_id_header.as_str()), (3, "1m", "Oc-Client"));
+    assert_eq!((limit.message.as_str(), limit.status, limit.headers), ("old", 428, false));
+    assert_eq!(limit.whitelist.len(), 1);
+}
+
+#[test]
+fn authentication_tries_the_old_single_key_first_and_can_be_switched_off() {
+    let of = |global: &str, route: &str| {
+        let (global, route) = read(global, route);
+        let group = Group::new(&global.authentication);
+        merged(&route.authentication, group.as_ref(), None).map(|options| Authentication::of(&options))
+    };
+    let both = r#"{ "AuthenticationOptions": { "AuthenticationProviderKey": "A", "AuthenticationProviderKeys": ["B"] } }"#;
+    let read = of(both, "{}").expect("global");
+    assert_eq!(read.schemes.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
+    assert!(read.asked_for().is_some());
+    let anonymous = of(both, r#"{ "AuthenticationOptions": { "AllowAnonymous": true } }"#).expect("merged");
+    assert!(anonymous.asked_for().is_none());
+    let scopes = of("{}", r#"{ "AuthenticationOptions": { "AllowedScopes": ["read"] } }"#).expect("own");
+    assert!(scopes.asked_for().is_none());
+}
+
+#[test]
+fn maps_are_united_by_exact_key_and_the_route_wins() {
+    let (global, route) = read(
+        r#"{ "Metadata": { "a": "1", "b": "2" } }"#,
+        r#"{ "Metadata": { "B": "3", "b": "4" , "c": null } }"#.replace(r#""B": "3", "#, "").as_str(),
+    );
+    let all: Vec<_> = union(&route.metadata, &global.metadata)
+        .map(|(key, value)| (key.as_str(), value.map(|value| value.as_str())))
+        .collect();
+    assert_eq!(all, [("b", Some("4")), ("c", None), ("a", Some("1"))]);
+}
+
+#[test]
+fn a_timeout_comes_from_the_route_then_from_above_then_is_ninety_seconds() {
+    for (global, route, seconds) in [
+        ("{}", "{}", 90.0),
+        (r#"{ "Timeout": 4 }"#, "{}", 4.0),
+        (r#"{ "Timeout": 4 }"#, r#"{ "Timeout": "2" }"#, 2.0),
+        (r#"{ "Timeout": 4 }"#, r#"{ "Timeout": 0 }"#, 90.0),
+        (r#"{ "Timeout": -5 }"#, "{}", 90.0),
+        ("{}", r#"{ "Timeout": "250ms" }"#, 0.25),
+    ] {
+        let (global, route) = read(global, route);
+        assert_eq!(timeout(&route.timeout, &global.timeout).0.as_secs_f64(), seconds, "{route:?}");
+    }
+}
+
+#[test]
+fn address_lists_of_the_route_replace_the_global_ones_as_a_whole() {
+    let (global, route) = read(
+        r#"{ "SecurityOptions": { "IPBlockedList": ["1.1.1.1"], "ExcludeAllowedFromBlocked": true } }"#,
+        r#"{ "SecurityOptions": { "ExcludeAllowedFromBlocked": false } }"#,
+    );
+    let taken = security(&route.security, &global.security).expect("global");
+    assert!(taken.exclude_allowed.as_ref().expect("written").value);
+}
+
+#[test]
+fn an_empty_request_id_key_is_absent() {
+    let (global, route) = read(r#"{ "RequestIdKey": "X-Id" }"#, r#"{ "RequestIdKey": "" }"#);
+    assert_eq!(request_id_key(&route.request_id_key, &global.request_id_key).map(|key| key.as_str()), Some("X-Id"));
+}

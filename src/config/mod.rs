@@ -36,6 +36,7 @@ pub mod parse;
 pub mod placeholders;
 pub mod policies;
 pub mod render;
+pub mod schema;
 pub mod source;
 pub mod span;
 pub mod suggest;

@@ -34,13 +34,20 @@ fn finished<T: schemars::JsonSchema>(title: &str) -> Value {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     let mut schema = schema.to_value();
     walk(&mut schema);
-    if let Value::Object(root) = &mut schema {
-        root.insert("title".to_owned(), title.into());
-        // Understood by the editors that share VS Code's JSON service.
-        root.insert("allowComments".to_owned(), true.into());
-        root.insert("allowTrailingCommas".to_owned(), true.into());
+    // allow...: understood by the editors that share VS Code's JSON service.
+    let mut first = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        "description": schema["description"],
+        "allowComments": true,
+        "allowTrailingCommas": true,
+    });
+    if let (Value::Object(first), Value::Object(rest)) = (&mut first, schema) {
+        for (key, value) in rest {
+            first.entry(key).or_insert(value);
+        }
     }
-    schema
+    first
 }
 
 /// Every schema below a schema, and the schema itself.

@@ -6,8 +6,16 @@ use std::path::PathBuf;
 
 /// margay, an API gateway: one binary, one JSON route table, in front of your services.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed while running, 2 the configuration is not valid, 64 wrong usage.")]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed while running, 2 the configuration is not valid, 64 wrong usage."
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,

@@ -27,9 +27,9 @@ impl Log for Stderr {
 pub fn start(level: Option<&str>) -> Result<(), String> {
     let level = match level.map(str::trim).filter(|level| !level.is_empty()) {
         None => LevelFilter::Warn,
-        Some(level) => level.parse().map_err(|_| {
-            format!("MARGAY_LOG={level} is none of: off, error, warn, info, debug, trace")
-        })?,
+        Some(level) => level
+            .parse()
+            .map_err(|_| format!("MARGAY_LOG={level} is none of: off, error, warn, info, debug, trace"))?,
     };
     if log::set_logger(&Stderr).is_ok() {
         log::set_max_level(level);

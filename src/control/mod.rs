@@ -2,5 +2,8 @@
 //! address.
 
 pub mod admin;
+pub mod candidate;
 mod places;
+pub mod process;
+pub mod reload;
 pub mod watch;

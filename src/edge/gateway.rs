@@ -26,6 +26,8 @@ pub struct Gateway {
     pub log: AccessLog,
     pub drain: Drain,
     pub connections: Arc<Connections>,
+    /// Plans that were replaced, until no request holds them any more.
+    retired: Mutex<Vec<Arc<Plan>>>,
 }
 
 impl Gateway {
@@ -46,6 +48,7 @@ impl Gateway {
             log,
             drain: Drain::default(),
             connections: Arc::default(),
+            retired: Mutex::default(),
         })
     }
 
@@ -54,13 +57,22 @@ impl Gateway {
         Ground { states: &self.states, names: &self.names, metrics: &self.metrics, connections }
     }
 
-    /// Puts a new plan in the place of the old one and gives the old one back: it is to be dropped off the data threads,
-    /// once nobody but the caller holds it.
-    pub fn swap(&self, plan: Plan) -> Arc<Plan> {
+    /// Puts a new plan in the place of the old one, which is let go later, off the data threads.
+    pub fn swap(&self, plan: Plan) {
         self.metrics.plan(&plan.id);
         let plan = Arc::new(plan);
         self.metrics.retire(&plan.labels());
-        self.plan.swap(plan)
+        let old = self.plan.swap(plan);
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
+    }
+
+    /// Lets go of retired plans that no request holds any more.
+    pub fn bury(&self) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let (dead, held) = retired.drain(..).partition::<Vec<_>, _>(|plan| Arc::strong_count(plan) == 1);
+        *retired = held;
+        drop(retired);
+        drop(dead);
     }
 }
 

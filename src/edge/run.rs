@@ -5,7 +5,8 @@ use super::{
     listeners::{Listeners, accept_all, drained},
     worker::Worker,
 };
-use crate::wire::serve::{Job, Task, run as serve};
+pub use crate::wire::serve::Task;
+use crate::wire::serve::{Job, run as serve};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

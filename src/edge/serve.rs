@@ -139,8 +139,7 @@ fn give_up(x: &mut Exchange, plan: &Plan, w: &Worker, cause: Cause) -> Result<An
     if cause.why == Why::ClientGone {
         return Err(());
     }
-    let path = x.req.target().split(|&b| b == b'?').next().unwrap_or_default();
-    Ok(rescue(&cause, path, plan.ocelot))
+    Ok(rescue(&cause, x.req.asked_path(), plan.ocelot))
 }
 
 /// Whether another request may follow on this connection.
@@ -216,7 +215,7 @@ fn note(x: &mut Exchange, plan: &Plan) {
     x.record.wanted = plan.access_log;
     if plan.access_log {
         let Exchange { req, record, .. } = x;
-        record.path.extend_from_slice(req.target().split(|&b| b == b'?').next().unwrap_or_default());
+        record.path.extend_from_slice(req.asked_path());
         record.method.extend_from_slice(req.method());
         record.host.extend_from_slice(req.known(Known::Host).unwrap_or_default());
     }

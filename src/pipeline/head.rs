@@ -78,6 +78,8 @@ pub struct Head {
     first: Piece,
     /// Target of a request.
     second: Piece,
+    /// Target as it was received.
+    asked: Piece,
     pub version: Version,
     /// Status of a response; 0 on a request.
     pub status: u16,
@@ -88,7 +90,7 @@ impl Head {
     pub fn clear(&mut self) {
         self.buf.clear();
         self.fields.clear();
-        (self.first, self.second) = (Piece::default(), Piece::default());
+        (self.first, self.second, self.asked) = Default::default();
         (self.version, self.status) = (Version::default(), 0);
     }
 
@@ -123,6 +125,11 @@ impl Head {
     /// The request target; after routing the normalised one, before the target the rewritten one.
     pub fn target(&self) -> &[u8] {
         self.second.of(&self.buf)
+    }
+
+    /// The path as the client asked for it, whatever the target became since; without the query.
+    pub fn asked_path(&self) -> &[u8] {
+        self.asked.of(&self.buf).split(|&b| b == b'?').next().unwrap_or_default()
     }
 
     pub fn set_method(&mut self, method: &[u8]) {
@@ -248,6 +255,7 @@ impl Head {
     pub fn place_line(&mut self, first: (usize, usize), second: (usize, usize)) {
         self.first = Piece { start: first.0 as u32, end: first.1 as u32 };
         self.second = Piece { start: second.0 as u32, end: second.1 as u32 };
+        self.asked = self.second;
     }
 
     /// Says where a field stands.

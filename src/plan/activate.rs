@@ -16,10 +16,10 @@ use crate::{
     telemetry::Metrics,
     wire::{
         h1::{client::ClientLimits, parse::HeadLimits},
-        names::{Name, Names},
+        names::Names,
     },
 };
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc};
 
 /// What runs, and outlives every plan.
 pub struct Ground<'g> {
@@ -50,16 +50,12 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Ground) -> Result<Pl
 }
 
 impl Plan {
-    /// Waits until every name of the plan has an answer, or until then: a new plan begins with its names known.
-    pub async fn resolved(&self, until: Instant) {
-        let names = self.routes.iter().filter_map(|route| match &route.target {
-            Target::Cluster { cluster, .. } => Some(cluster.endpoints.iter().map(|e| e.state.name.clone())),
-            Target::Fail(..) => None,
-        });
-        let unknown: Vec<Arc<Name>> = names.flatten().filter(|name| name.now().is_none()).collect();
-        for name in unknown {
-            name.addresses(until).await;
-        }
+    /// Whether every name of the plan has an answer.
+    pub fn is_resolved(&self) -> bool {
+        self.routes.iter().all(|route| match &route.target {
+            Target::Cluster { cluster, .. } => cluster.endpoints.iter().all(|e| e.state.name.now().is_some()),
+            Target::Fail(..) => true,
+        })
     }
 
     /// The labels under which the plan counts; all others may be forgotten.

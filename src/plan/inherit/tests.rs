@@ -62,7 +62,8 @@ fn an_empty_list_of_keys_means_every_route() {
 
 #[test]
 fn an_empty_object_on_the_route_is_absent() {
-    let quality = quality(r#"{ "QoSOptions": { "Timeout": 500 } }"#, r#"{ "QoSOptions": {} }"#).expect("global");
+    let quality =
+        quality(r#"{ "QoSOptions": { "Timeout": 500 } }"#, r#"{ "QoSOptions": {} }"#).expect("global");
     assert_eq!(number(&quality.timeout), Some(500));
 }
 
@@ -166,5 +167,8 @@ fn address_lists_of_the_route_replace_the_global_ones_as_a_whole() {
 #[test]
 fn an_empty_request_id_key_is_absent() {
     let (global, route) = read(r#"{ "RequestIdKey": "X-Id" }"#, r#"{ "RequestIdKey": "" }"#);
-    assert_eq!(request_id_key(&route.request_id_key, &global.request_id_key).map(|key| key.as_str()), Some("X-Id"));
+    assert_eq!(
+        request_id_key(&route.request_id_key, &global.request_id_key).map(|key| key.as_str()),
+        Some("X-Id")
+    );
 }

@@ -1,0 +1,222 @@
+//! The process: from a checked configuration to a gateway that serves, follows changes, and goes down in order.
+
+use super::{
+    admin,
+    candidate::Candidate,
+    reload::{Reloading, Take},
+    watch::{self, Watching},
+};
+use crate::{
+    backend::cluster::States,
+    config::{Request, render::Style},
+    edge::{
+        Gateway,
+        listeners::{Listeners, rebind},
+        local, run,
+    },
+    plan::{
+        Ground, Plan, activate,
+        blueprint::{Blueprint, Listener},
+    },
+    telemetry::{AccessLog, Metrics},
+    wire::{listen::bind, names::Names},
+};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch::{Receiver, Sender},
+};
+
+/// How long a new plan waits for the first answers of new names before it serves.
+const NAMES: Duration = Duration::from_secs(2);
+/// How often plans that nobody holds any more are let go.
+const BURIAL: Duration = Duration::from_secs(1);
+/// Descriptors that connections of clients leave to everything else.
+const SPARE: usize = 512;
+
+/// What the command line says beside the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Instead of the configured listeners; empty: those.
+    pub listen: Vec<SocketAddr>,
+    /// Instead of the configured administration address.
+    pub admin: Option<SocketAddr>,
+    pub threads: usize,
+    pub style: Style,
+}
+
+/// Serves until a signal ends it. An error is a sentence for people: what failed, and what to do.
+pub fn serve(
+    request: Request,
+    candidate: &Candidate,
+    blueprint: &Blueprint,
+    settings: Settings,
+) -> Result<(), String> {
+    let metrics = Metrics::new(settings.threads);
+    let log = AccessLog::stdout(settings.threads, metrics.dropped_lines())
+        .map_err(|e| format!("no access log: {e}"))?;
+    let (states, names) = (States::default(), Names::default());
+    let connections = most_connections();
+    let first = settings.applied_to(blueprint);
+    let ground = Ground { states: &states, names: &names, metrics: &metrics, connections };
+    let plan = activate(&first, candidate.id.clone(), &ground)?;
+    let listeners = Sender::new(rebound(&Arc::from([]), &plan)?);
+    let admin = Sender::new(Arc::new(admin_socket(first.administration)?));
+    announce(&listeners.borrow(), &admin.borrow(), blueprint);
+    let gateway = Gateway::new(plan, states, names, metrics.clone(), log);
+    let (threads, admin_sockets) = (settings.threads, admin.subscribe());
+    let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone(), connections);
+    let reloading = Reloading::new(request, settings.style, candidate, take);
+    let follow = blueprint.reload_on_change.then(|| candidate.watch.clone()).unwrap_or_default();
+    let watching = watch::spawn(follow, metrics, reloading.reloader())
+        .map_err(|e| format!("no watch over the files: {e}"))?;
+    let background = background(gateway.clone(), admin_sockets);
+    run::run(gateway, listeners, threads, background, Box::pin(stopped(watching)));
+    Ok(())
+}
+
+impl Settings {
+    /// Flags win over the document.
+    fn applied_to(&self, blueprint: &Blueprint) -> Blueprint {
+        let mut blueprint = blueprint.clone();
+        if !self.listen.is_empty() {
+            let named = |(at, address): (usize, &SocketAddr)| Listener {
+                name: format!("--listen {}", at + 1),
+                address: *address,
+                span: None,
+            };
+            blueprint.listeners = self.listen.iter().enumerate().map(named).collect();
+        }
+        blueprint.administration = self.admin.unwrap_or(blueprint.administration);
+        blueprint
+    }
+}
+
+fn rebound(old: &Listeners, plan: &Plan) -> Result<Listeners, String> {
+    rebind(old, &plan.listeners).map_err(|(listener, error)| {
+        format!(
+            "cannot listen on {} (listener \"{}\"): {error}; free the port, or choose another with --listen, \
+             MARGAY_LISTEN or Listeners in the configuration",
+            listener.address, listener.name
+        )
+    })
+}
+
+fn admin_socket(address: SocketAddr) -> Result<TcpListener, String> {
+    bind(address).map_err(|error| {
+        format!(
+            "cannot listen on {address} for administration: {error}; free the port, or choose another with --admin, \
+             MARGAY_ADMIN or Administration in the configuration"
+        )
+    })
+}
+
+fn announce(listeners: &Listeners, admin: &TcpListener, blueprint: &Blueprint) {
+    for listener in listeners.iter() {
+        eprintln!("margay: serving {} routes on http://{}", blueprint.routes.len(), listener.address());
+    }
+    if let Ok(address) = admin.local_addr() {
+        eprintln!("margay: /live, /ready and /metrics on http://{address}");
+    }
+}
+
+/// What takes a new blueprint into service; called on the watcher's thread, which may wait.
+fn taker(
+    gateway: Arc<Gateway>,
+    listeners: Sender<Listeners>,
+    admin: Sender<Arc<TcpListener>>,
+    settings: Settings,
+    connections: usize,
+) -> Take {
+    Box::new(move |blueprint, id| {
+        let blueprint = settings.applied_to(blueprint);
+        let plan = activate(&blueprint, id.to_owned(), &gateway.ground(connections))?;
+        let bound = rebound(&listeners.borrow().clone(), &plan)?;
+        let moved =
+            admin.borrow().local_addr().ok() != Some(blueprint.administration) && settings.admin.is_none();
+        let desk = moved.then(|| admin_socket(blueprint.administration)).transpose()?;
+        let until = Instant::now() + NAMES;
+        while !plan.is_resolved() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        gateway.swap(plan);
+        listeners.send_replace(bound);
+        if let Some(desk) = desk {
+            admin.send_replace(Arc::new(desk));
+        }
+        Ok(())
+    })
+}
+
+/// What runs beside the workers: the administration address, and letting go of old plans.
+fn background(
+    gateway: Arc<Gateway>,
+    mut sockets: Receiver<Arc<TcpListener>>,
+) -> impl FnOnce() -> run::Task + Send {
+    move || {
+        Box::pin(async move {
+            let asked = gateway.clone();
+            let handler: local::Handler =
+                Arc::new(move |head| admin::answer(head, asked.drain.is_on(), &asked.metrics));
+            let mut burial = tokio::time::interval(BURIAL);
+            let mut desk = open(&mut sockets, &handler);
+            loop {
+                tokio::select! {
+                    _ = burial.tick() => gateway.bury(),
+                    changed = sockets.changed() => {
+                        if changed.is_err() {
+                            return std::future::pending().await;
+                        }
+                        desk.abort();
+                        desk = open(&mut sockets, &handler);
+                    }
+                }
+            }
+        })
+    }
+}
+
+fn open(sockets: &mut Receiver<Arc<TcpListener>>, handler: &local::Handler) -> tokio::task::JoinHandle<()> {
+    let (socket, handler) = (sockets.borrow_and_update().try_clone(), handler.clone());
+    tokio::spawn(async move {
+        let served = match socket {
+            Ok(socket) => local::serve(socket, handler).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            log::error!("the administration address is not served: {error}");
+        }
+    })
+}
+
+/// Until SIGTERM or SIGINT; a second one while draining ends the process at once, as the default action would.
+async fn stopped(watching: Watching) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return log::error!("signals cannot be waited for");
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    eprintln!("margay: no new connections; finishing what is in flight");
+    drop(watching);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(1);
+    });
+}
+
+/// Connections that the process may hold: the descriptor limit, raised as far as it goes, less some for the rest.
+fn most_connections() -> usize {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(SPARE).max(64)
+}

@@ -1,0 +1,158 @@
+//! What a change means: read again, check, hand over. A configuration with errors is reported and the plan that
+//! serves goes on serving.
+
+use super::candidate::Candidate;
+use super::watch::{Attempt, Reloader, Trigger};
+use crate::config::{Request, render::Style};
+use crate::plan::blueprint::Blueprint;
+use crate::telemetry::Reload;
+use std::path::PathBuf;
+
+/// Takes a checked blueprint into service under this id; says in one sentence why it could not.
+pub type Take = Box<dyn FnMut(&Blueprint, &str) -> Result<(), String> + Send>;
+
+/// What is known between two reloads.
+pub struct Reloading {
+    request: Request,
+    style: Style,
+    take: Take,
+    /// What was looked at last, whether it was taken or not.
+    seen: String,
+    serving: String,
+    /// `ReloadOnChange` of the plan that serves.
+    follow: bool,
+}
+
+impl Reloading {
+    /// The candidate is what serves already.
+    pub fn new(request: Request, style: Style, current: &Candidate, take: Take) -> Self {
+        let follow = current.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
+        Reloading { request, style, take, seen: current.id.clone(), serving: current.id.clone(), follow }
+    }
+
+    /// What the watch calls.
+    pub fn reloader(mut self) -> Reloader {
+        Box::new(move |trigger| self.reload(trigger))
+    }
+
+    fn reload(&mut self, trigger: Trigger) -> Attempt {
+        let candidate = Candidate::read(&self.request);
+        let again = std::mem::replace(&mut self.seen, candidate.id.clone()) == candidate.id;
+        let outcome = if candidate.id == self.serving || (again && trigger == Trigger::Files) {
+            Reload::Unchanged
+        } else {
+            self.replace(&candidate)
+        };
+        Attempt { outcome, watch: self.watch(candidate.watch) }
+    }
+
+    fn replace(&mut self, candidate: &Candidate) -> Reload {
+        eprint!("{}", candidate.report(self.style));
+        let Some(blueprint) = &candidate.blueprint else {
+            eprintln!("margay: the new configuration has errors; the old one goes on serving");
+            return Reload::Refused;
+        };
+        match (self.take)(blueprint, &candidate.id) {
+            Ok(()) => {
+                eprintln!("margay: the new configuration serves, {} routes", blueprint.routes.len());
+                self.serving.clone_from(&candidate.id);
+                self.follow = blueprint.reload_on_change;
+                Reload::Applied
+            }
+            Err(why) => {
+                eprintln!("margay: {why}; the old configuration goes on serving");
+                Reload::Refused
+            }
+        }
+    }
+
+    fn watch(&self, paths: Vec<PathBuf>) -> Vec<PathBuf> {
+        if self.follow { paths } else { Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        reloading: Reloading,
+        taken: Arc<Mutex<Vec<usize>>>,
+    }
+
+    fn gateway(routes: usize, more: &str) -> String {
+        let route = |n| {
+            format!(
+                r#"{{ "UpstreamPathTemplate": "/{n}", "DownstreamPathTemplate": "/", "DownstreamScheme": "http",
+                "DownstreamHostAndPorts": [{{ "Host": "localhost", "Port": 1 }}] }},"#
+            )
+        };
+        format!("{{ {more} \"Routes\": [{}] }}", (0..routes).map(route).collect::<String>())
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let folder = tempfile::tempdir().unwrap();
+            let request = Request { home: folder.path().to_path_buf(), ..Request::default() };
+            std::fs::write(folder.path().join("gateway.json"), gateway(1, "")).unwrap();
+            let taken = Arc::<Mutex<Vec<usize>>>::default();
+            let note = taken.clone();
+            let take = move |blueprint: &Blueprint, _: &str| {
+                if blueprint.routes.len() == 9 {
+                    return Err("the port is taken".to_owned());
+                }
+                note.lock().unwrap().push(blueprint.routes.len());
+                Ok(())
+            };
+            let current = Candidate::read(&request);
+            let reloading = Reloading::new(request, Style::default(), &current, Box::new(take));
+            Scene { folder, reloading, taken }
+        }
+
+        fn write(&self, text: &str) {
+            std::fs::write(self.folder.path().join("gateway.json"), text).unwrap();
+        }
+
+        fn files(&mut self) -> Reload {
+            self.reloading.reload(Trigger::Files).outcome
+        }
+    }
+
+    #[test]
+    fn a_changed_file_is_taken_and_the_same_file_is_unchanged() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.files(), Reload::Unchanged);
+        scene.write(&gateway(2, ""));
+        assert_eq!((scene.files(), scene.files()), (Reload::Applied, Reload::Unchanged));
+        assert_eq!(*scene.taken.lock().unwrap(), [2]);
+    }
+
+    #[test]
+    fn a_broken_file_is_refused_once_and_the_way_back_is_unchanged() {
+        let mut scene = Scene::new();
+        scene.write("{ \"Routes\": [ ");
+        assert_eq!((scene.files(), scene.files()), (Reload::Refused, Reload::Unchanged));
+        assert_eq!(scene.reloading.reload(Trigger::Signal).outcome, Reload::Refused, "who asks is answered");
+        scene.write(&gateway(1, ""));
+        assert_eq!(scene.files(), Reload::Unchanged, "it is what serves");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_into_service_is_refused() {
+        let mut scene = Scene::new();
+        scene.write(&gateway(9, ""));
+        assert_eq!(scene.files(), Reload::Refused);
+    }
+
+    #[test]
+    fn reload_on_change_off_ends_the_watch_and_a_signal_turns_it_on_again() {
+        let mut scene = Scene::new();
+        assert!(!scene.reloading.reload(Trigger::Files).watch.is_empty());
+        scene.write(&gateway(1, "\"ReloadOnChange\": false,"));
+        assert!(scene.reloading.reload(Trigger::Files).watch.is_empty());
+        scene.write(&gateway(1, ""));
+        assert!(!scene.reloading.reload(Trigger::Signal).watch.is_empty());
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::{
     blueprint::{self, Blueprint, RouteBlueprint},
-    routing::{HeaderTemplates, RouteSpec, RouteTable, RoutingRules, Template, UrlTemplate},
+    routing::{RoutingRules, UrlTemplate},
     runtime::{Limits, ListenerPlan, Plan, Route, Target},
 };
 use crate::{
@@ -32,9 +32,7 @@ pub struct Ground<'g> {
 
 /// Makes the plan of a blueprint. An error is a template that was not checked before.
 pub fn activate(blueprint: &Blueprint, id: String, ground: &Ground) -> Result<Plan, String> {
-    let rules = if blueprint.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
-    let specs = blueprint.routes.iter().enumerate().map(|(at, route)| spec(at, route, &rules));
-    let table = RouteTable::new(specs.collect::<Result<_, _>>()?, rules);
+    let (table, rules) = (blueprint.table.clone(), blueprint.rules);
     let routes = blueprint.routes.iter().enumerate();
     let routes =
         routes.map(|(at, route)| self::route(route, table.names(at), &rules, blueprint, ground)).collect();
@@ -90,23 +88,6 @@ fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
             .requests_per_connection
             .map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX)),
     }
-}
-
-/// What the table asks of a request for this route.
-fn spec(index: usize, route: &RouteBlueprint, rules: &RoutingRules) -> Result<RouteSpec, String> {
-    let say = |error: String| format!("{}: {error}", route.name);
-    let template = Template::compile(&route.matches.client_path.value, route.matches.case_sensitive, rules)
-        .map_err(|e| say(e.to_string()))?;
-    let headers = HeaderTemplates::compile(&route.matches.header_templates, route.matches.case_sensitive)
-        .map_err(|errors| say(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-    Ok(RouteSpec {
-        index,
-        template,
-        methods: route.matches.methods.clone(),
-        host: route.matches.host.clone(),
-        headers,
-        priority: i64::from(route.matches.priority),
-    })
 }
 
 fn route(

@@ -3,9 +3,11 @@
 //! A blueprint is plain data: the same document always gives the same one. The plan is made from it by resolving
 //! what needs the running process (metric handles, balancer state, descriptor limits).
 
+use super::routing::{RouteTable, RoutingRules};
 use crate::base::ip::IpSet;
 use crate::config::Span;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A whole configuration.
@@ -23,6 +25,9 @@ pub struct Blueprint {
     pub base_url: String,
     /// In the order in which they are tried within one priority.
     pub routes: Vec<RouteBlueprint>,
+    /// Finds the place in `routes` that a request belongs to.
+    pub table: Arc<RouteTable>,
+    pub rules: RoutingRules,
 }
 
 /// An address the gateway accepts requests on.

@@ -24,7 +24,7 @@ pub struct Plan {
     pub limits: Limits,
     pub listeners: Box<[ListenerPlan]>,
     pub access_log: bool,
-    pub table: RouteTable,
+    pub table: Arc<RouteTable>,
     /// In the order of the document; the table answers with places in here.
     pub routes: Box<[Arc<Route>]>,
 }

@@ -68,8 +68,8 @@ fn path_rules(scope: &Scope, aggregate: &Aggregate, out: &mut Diagnostics) {
     let mut found = Diagnostics::default();
     let path = template::path(&mut found, "UpstreamPathTemplate", &aggregate.client_path, aggregate.span);
     if let Some(path) = path {
-        template::braces(&mut found, scope.ocelot, "UpstreamPathTemplate", path, true);
-        template::repeated(&mut found, scope.ocelot, "UpstreamPathTemplate", path);
+        template::braces(&mut found, false, "UpstreamPathTemplate", path);
+        template::repeated(&mut found, false, "UpstreamPathTemplate", path);
     }
     let absent = aggregate.client_path.is_none();
     for mistake in found.list {

@@ -87,38 +87,40 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// A placeholder is closed and has a name without braces and slashes. A brace that is never closed keeps Ocelot from
-/// starting when it stands in the client's template, and is sent literally when it stands in the other.
-pub fn braces(
-    out: &mut Diagnostics,
-    ocelot: bool,
-    setting: &str,
-    template: &Spanned<String>,
-    fatal: bool,
-) -> bool {
+/// A placeholder of the service's template is closed and has a name without braces, slashes and question marks;
+/// Ocelot sends anything else literally. Says whether the placeholders can be looked at.
+pub fn braces(out: &mut Diagnostics, ocelot: bool, setting: &str, template: &Spanned<String>) -> bool {
     let (found, open) = placeholders(template);
     if let Some(rest) = open {
         let message = format!("{setting} \"{}\": the placeholder {rest} is never closed", template.value);
-        let said = out.lenient(ocelot && !fatal, codes::BAD_TEMPLATE, template.span, message);
-        add(said, format!("did you mean \"{}}}\"?", template.value));
+        literally(message).meant(Some(&format!("{}}}", template.value))).report(out, ocelot, template.span);
         return false;
     }
-    let odd = found
-        .iter()
-        .find(|placeholder| placeholder.name.is_empty() || placeholder.name.contains(['{', '/', '?']));
-    if let Some(odd) = odd {
+    let odd = |placeholder: &&Placeholder| {
+        placeholder.name.is_empty() || placeholder.name.contains(['{', '/', '?'])
+    };
+    if let Some(odd) = found.iter().find(odd) {
         let message = format!("{setting} \"{}\": {} is not a placeholder", template.value, odd.text);
-        let wrong = Wrong::new(codes::BAD_TEMPLATE, Outcome::Does("it is taken as it stands"), message);
-        wrong.help("a placeholder is a name in braces, such as {id}").report(out, ocelot, template.span);
-        return ocelot;
+        let wrong = literally(message).help("a placeholder is a name in braces, such as {id}");
+        wrong.report(out, ocelot, template.span);
+        return false;
     }
-    let stray = template.matches('}').count() > found.len();
+    stray(out, ocelot, setting, template)
+}
+
+/// Every closing brace has its opening one.
+pub fn stray(out: &mut Diagnostics, ocelot: bool, setting: &str, template: &Spanned<String>) -> bool {
+    let count = |brace: char| template.matches(brace).count();
+    let stray = count('}') > count('{');
     if stray {
         let message = format!("{setting} \"{}\" has a closing brace without an opening one", template.value);
-        let wrong = Wrong::new(codes::BAD_TEMPLATE, Outcome::Does("it is taken as it stands"), message);
-        wrong.report(out, ocelot, template.span);
+        literally(message).report(out, ocelot, template.span);
     }
     ocelot || !stray
+}
+
+fn literally(message: String) -> Wrong {
+    Wrong::new(codes::BAD_TEMPLATE, Outcome::Does("it is taken as it stands"), message)
 }
 
 /// Every placeholder of the service's template has a value.

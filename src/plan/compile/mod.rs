@@ -1,13 +1,16 @@
 //! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
 
+mod matching;
 mod names;
 mod own;
 mod route;
 
-use super::blueprint::Blueprint;
+use super::blueprint::{Blueprint, RouteBlueprint};
 use super::check::{self, Scope};
+use super::routing::{RouteTable, RoutingRules};
 use crate::config::document::{Document, GlobalDocument};
 use crate::config::{Diagnostics, Loaded, codes, de};
+use std::sync::Arc;
 
 /// Checks what was loaded and compiles it; no blueprint when anything is an error. Warnings do not stand in the way.
 /// What there is to say is added to what loading said.
@@ -27,11 +30,7 @@ fn blueprint(scope: &Scope, out: &mut Diagnostics) -> Blueprint {
     let document = scope.document;
     compatibility(scope, out);
     let (listeners, administration) = own::addresses(document, out);
-    let members = route::Members::new(scope);
-    let routes = scope.routes().iter().enumerate();
-    let mut routes: Vec<_> =
-        routes.map(|(index, route)| route::route(scope, &members, index, route, out)).collect();
-    names::give(&mut routes);
+    let (routes, table, rules) = routes(scope, out);
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
@@ -42,7 +41,23 @@ fn blueprint(scope: &Scope, out: &mut Diagnostics) -> Blueprint {
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: base_url(scope),
         routes,
+        table: Arc::new(table),
+        rules,
     }
+}
+
+fn routes(scope: &Scope, out: &mut Diagnostics) -> (Vec<RouteBlueprint>, RouteTable, RoutingRules) {
+    let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
+    let members = route::Members::new(scope);
+    let mut routes = Vec::with_capacity(scope.routes().len());
+    let mut specs = Vec::with_capacity(scope.routes().len());
+    for (index, written) in scope.routes().iter().enumerate() {
+        let (route, spec) = route::route(scope, &members, &rules, index, written, out);
+        routes.push(route);
+        specs.extend(spec);
+    }
+    names::give(&mut routes);
+    (routes, RouteTable::new(specs, rules), rules)
 }
 
 fn compatibility(scope: &Scope, out: &mut Diagnostics) {

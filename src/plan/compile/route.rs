@@ -7,6 +7,7 @@ use crate::plan::check::pending::{self, Effective};
 use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
 use crate::plan::check::{Outcome, Scope, Wrong, filled, items, options, template};
 use crate::plan::inherit;
+use crate::plan::routing::{RouteSpec, RoutingRules};
 use std::collections::{HashMap, HashSet};
 
 /// The routes that aggregates call: they get the values of the aggregate's placeholders too.
@@ -32,13 +33,16 @@ impl<'d> Members<'d> {
 pub fn route(
     scope: &Scope,
     members: &Members,
+    rules: &RoutingRules,
     index: usize,
     written: &Spanned<RouteDocument>,
     out: &mut Diagnostics,
-) -> RouteBlueprint {
+) -> (RouteBlueprint, Option<RouteSpec>) {
     let mut effective = Effective::new(scope, written);
     let mut reader = Reader { scope, written, out, broken: None };
-    let paths = reader.paths(members);
+    let matches = reader.matches();
+    let spec = reader.spec(index, &matches, rules);
+    let backend_path = reader.backend_path(members, spec.as_ref());
     let backend_method = reader.backend_method();
     let balancer = reader.balancer(&effective);
     let scheme = reader.scheme();
@@ -46,13 +50,13 @@ pub fn route(
     let (http_version, newer) = reader.http_version();
     effective.newer_http = newer;
     reader.options(&effective);
-    RouteBlueprint {
+    let route = RouteBlueprint {
         index,
         span: written.span,
         name: String::new(),
         key: written.key.as_ref().map(|key| key.value.clone()),
-        matches: reader.matches(paths.0),
-        backend_path: paths.1,
+        matches,
+        backend_path,
         scheme,
         state_key: state_key(written, &effective),
         endpoints,
@@ -65,13 +69,15 @@ pub fn route(
         policies: items(&written.policies).iter().map(|name| name.value.clone()).collect(),
         metadata: metadata(scope, written),
         broken: reader.broken,
-    }
+    };
+    (route, spec)
 }
 
-struct Reader<'s, 'd, 'o> {
-    scope: &'s Scope<'d>,
-    written: &'s Spanned<RouteDocument>,
-    out: &'o mut Diagnostics,
+/// Reads the settings of one route.
+pub struct Reader<'s, 'd, 'o> {
+    pub scope: &'s Scope<'d>,
+    pub written: &'s Spanned<RouteDocument>,
+    pub out: &'o mut Diagnostics,
     broken: Option<Broken>,
 }
 
@@ -89,86 +95,17 @@ impl<'s> Reader<'s, '_, '_> {
         None
     }
 
-    fn paths(&mut self, members: &Members) -> (Sourced<String>, Sourced<String>) {
+    fn backend_path(&mut self, members: &Members, spec: Option<&RouteSpec>) -> Sourced<String> {
         let (route, ocelot) = (self.written, self.scope.ocelot);
-        let client = template::path(self.out, "UpstreamPathTemplate", &route.client_path, route.span);
-        let backend = template::path(self.out, "DownstreamPathTemplate", &route.backend_path, route.span);
-        if let Some(client) = client {
-            template::braces(self.out, ocelot, "UpstreamPathTemplate", client, true);
-            template::repeated(self.out, ocelot, "UpstreamPathTemplate", client);
-        }
-        if let Some(backend) = backend {
-            let readable = template::braces(self.out, ocelot, "DownstreamPathTemplate", backend, false);
-            template::repeated(self.out, ocelot, "DownstreamPathTemplate", backend);
-            if readable && client.is_some() {
-                template::known(self.out, ocelot, backend, &known_names(route, members));
+        let path = template::path(self.out, "DownstreamPathTemplate", &route.backend_path, route.span);
+        if let Some(path) = path {
+            let readable = template::braces(self.out, ocelot, "DownstreamPathTemplate", path);
+            template::repeated(self.out, ocelot, "DownstreamPathTemplate", path);
+            if let Some(spec) = spec.filter(|_| readable) {
+                template::known(self.out, ocelot, path, &known_names(route, members, spec));
             }
         }
-        (text(&route.client_path), text(&route.backend_path))
-    }
-
-    fn matches(&mut self, client_path: Sourced<String>) -> Match {
-        let written = self.written;
-        Match {
-            client_path,
-            case_sensitive: written.case_sensitive.as_ref().is_some_and(|on| on.value),
-            priority: written.priority.as_ref().map_or(1, |priority| priority.value),
-            methods: self.methods(),
-            host: self.host(),
-            header_templates: self.header_templates(),
-        }
-    }
-
-    fn methods(&mut self) -> Vec<String> {
-        let mut methods = Vec::new();
-        for written in items(&self.written.methods) {
-            match values::method(written.trim()) {
-                Some(method) if methods.contains(&method) => {}
-                Some(method) => methods.push(method),
-                None => {
-                    let message = format!("UpstreamHttpMethod \"{}\" is not a method", written.value);
-                    self.out
-                        .error(codes::BAD_METHOD, written.span, message)
-                        .help("write one word such as \"GET\"");
-                }
-            }
-        }
-        methods
-    }
-
-    fn host(&mut self) -> Option<String> {
-        let host = self.written.host.as_ref().filter(|host| !host.is_empty())?;
-        let sound = host.trim() == host.as_str() && values::host(host).is_ok() && !host.contains(':');
-        if !sound {
-            let message = format!("UpstreamHost \"{}\" can never match", host.value);
-            let wrong =
-                Wrong::new(codes::BAD_HOST_MATCH, Outcome::Does("the route takes no request"), message)
-                    .help("write the host name alone, as it stands in the Host field, without a port");
-            wrong.report(self.out, self.scope.ocelot, host.span);
-        }
-        Some(host.value.clone())
-    }
-
-    fn header_templates(&mut self) -> Vec<(String, String)> {
-        let mut templates = Vec::new();
-        for (name, value) in self.written.header_templates.iter().flat_map(|map| map.iter()) {
-            if !values::is_token(name) {
-                let message = format!("\"{}\" is not the name of a header", name.value);
-                Wrong::new(codes::BAD_HEADER_MATCH, Outcome::Does("the route takes no request"), message)
-                    .report(self.out, self.scope.ocelot, name.span);
-            }
-            let Some(value) = value else {
-                self.out.error(codes::BAD_HEADER_MATCH, name.span, "a header template is a text, not null");
-                continue;
-            };
-            let empty = template::placeholders(value).0.iter().any(|p| header_name(p.name) == Some(""));
-            if empty {
-                let message = format!("the template \"{}\" has a placeholder without a name", value.value);
-                self.out.error(codes::BAD_HEADER_MATCH, value.span, message).help("write {header:name}");
-            }
-            templates.push((name.value.clone(), value.value.clone()));
-        }
-        templates
+        text(&route.backend_path)
     }
 
     fn scheme(&mut self) -> Scheme {
@@ -316,30 +253,22 @@ impl<'s> Reader<'s, '_, '_> {
     }
 }
 
-fn text(set: &Set<String>) -> Sourced<String> {
+/// A text as written; empty when it is absent.
+pub fn text(set: &Set<String>) -> Sourced<String> {
     match set {
         Some(text) => Sourced::new(text.value.clone(), Some(text.span)),
         None => Sourced::new(String::new(), None),
     }
 }
 
-/// `header:name` → `name`.
-fn header_name(placeholder: &str) -> Option<&str> {
-    let (kind, name) = placeholder.split_once(':')?;
-    kind.eq_ignore_ascii_case("header").then_some(name)
-}
-
 /// All names that a placeholder of `DownstreamPathTemplate` may have.
-fn known_names<'a>(route: &'a RouteDocument, members: &Members<'a>) -> HashSet<&'a str> {
+fn known_names<'a>(route: &'a RouteDocument, members: &Members<'a>, spec: &'a RouteSpec) -> HashSet<&'a str> {
     let mut known = HashSet::new();
-    let client = |path: &'a Set<String>| path.iter().flat_map(|path| template::placeholders(path).0);
-    known.extend(client(&route.client_path).map(|placeholder| placeholder.name));
-    let headers =
-        route.header_templates.iter().flat_map(|map| map.iter()).filter_map(|(_, text)| text.as_ref());
-    known.extend(headers.flat_map(|text| template::placeholders(text).0).filter_map(|p| header_name(p.name)));
+    known.extend(spec.template.names().iter().chain(spec.headers.names()).map(|name| &**name));
     known.extend(route.path_claims.iter().flat_map(|map| map.iter()).map(|(name, _)| name.as_str()));
     for aggregate in members.of(route) {
-        known.extend(client(&aggregate.client_path).map(|placeholder| placeholder.name));
+        let path = aggregate.client_path.iter().flat_map(|path| template::placeholders(path).0);
+        known.extend(path.map(|placeholder| placeholder.name));
         let calls = items(&aggregate.route_keys_config).iter();
         known.extend(calls.filter_map(|call| call.parameter.as_ref()).map(|name| name.as_str()));
     }

@@ -1,0 +1,123 @@
+//! Which requests a route takes: its templates, methods and host.
+
+use super::route::{Reader, text};
+use crate::config::{Spanned, codes};
+use crate::plan::blueprint::Match;
+use crate::plan::check::{Outcome, Wrong, items, template, values};
+use crate::plan::routing::{HeaderTemplates, RouteSpec, RoutingRules, Template, TemplateError};
+
+impl Reader<'_, '_, '_> {
+    /// What the route asks of a request, as written.
+    pub fn matches(&mut self) -> Match {
+        let written = self.written;
+        Match {
+            client_path: text(&written.client_path),
+            case_sensitive: written.case_sensitive.as_ref().is_some_and(|on| on.value),
+            priority: written.priority.as_ref().map_or(1, |priority| priority.value),
+            methods: self.methods(),
+            host: self.host(),
+            header_templates: self.header_templates(),
+        }
+    }
+
+    /// The same as the table wants it; none when a template is no good.
+    pub fn spec(&mut self, index: usize, matches: &Match, rules: &RoutingRules) -> Option<RouteSpec> {
+        let template = self.template(matches.case_sensitive, rules);
+        let headers = self.headers(matches);
+        Some(RouteSpec {
+            index,
+            template: template?,
+            methods: matches.methods.clone(),
+            host: matches.host.clone(),
+            headers: headers?,
+            priority: i64::from(matches.priority),
+        })
+    }
+
+    fn template(&mut self, case_sensitive: bool, rules: &RoutingRules) -> Option<Template> {
+        const SETTING: &str = "UpstreamPathTemplate";
+        let path = template::path(self.out, SETTING, &self.written.client_path, self.written.span)?;
+        let mistake = match Template::compile(path, case_sensitive, rules) {
+            Ok(template) => {
+                return template::stray(self.out, self.scope.ocelot, SETTING, path).then_some(template);
+            }
+            Err(mistake) => mistake,
+        };
+        let code = match mistake {
+            TemplateError::Twice(_) => codes::REPEATED_PLACEHOLDER,
+            TemplateError::NoSlash => codes::PATH_WITHOUT_SLASH,
+            TemplateError::Unclosed(_) | TemplateError::Name(_) => codes::BAD_TEMPLATE,
+        };
+        let help = match mistake {
+            TemplateError::Twice(_) => "give every placeholder a name of its own",
+            _ => "a placeholder is a name in braces, such as {id}",
+        };
+        self.out.error(code, path.span, format!("{SETTING} \"{}\": {mistake}", path.value)).help(help);
+        None
+    }
+
+    fn methods(&mut self) -> Vec<String> {
+        let mut methods = Vec::new();
+        for written in items(&self.written.methods) {
+            match values::method(written.trim()) {
+                Some(method) if methods.contains(&method) => {}
+                Some(method) => methods.push(method),
+                None => {
+                    let message = format!("UpstreamHttpMethod \"{}\" is not a method", written.value);
+                    let said = self.out.error(codes::BAD_METHOD, written.span, message);
+                    said.help("write one word such as \"GET\"");
+                }
+            }
+        }
+        methods
+    }
+
+    fn host(&mut self) -> Option<String> {
+        let host = self.written.host.as_ref().filter(|host| !host.is_empty())?;
+        let sound = values::host(host).is_ok() && !(self.scope.ocelot && host.contains(':'));
+        if !sound {
+            let message = format!("UpstreamHost \"{}\" can never match", host.value);
+            Wrong::new(codes::BAD_HOST_MATCH, Outcome::Does("the route takes no request"), message)
+                .help("write the host name alone, as it stands in the Host field, without a port")
+                .report(self.out, self.scope.ocelot, host.span);
+        }
+        Some(host.value.clone())
+    }
+
+    fn header_templates(&mut self) -> Vec<(String, String)> {
+        let mut templates = Vec::new();
+        for (name, value) in self.written.header_templates.iter().flat_map(|map| map.iter()) {
+            if !values::is_token(name) {
+                let message = format!("\"{}\" is not the name of a header", name.value);
+                Wrong::new(codes::BAD_HEADER_MATCH, Outcome::Does("the route takes no request"), message)
+                    .report(self.out, self.scope.ocelot, name.span);
+            }
+            match value {
+                Some(value) => templates.push((name.value.clone(), value.value.clone())),
+                None => {
+                    let message = "a header template is a text, not null";
+                    self.out.error(codes::BAD_HEADER_MATCH, name.span, message);
+                }
+            }
+        }
+        templates
+    }
+
+    fn headers(&mut self, matches: &Match) -> Option<HeaderTemplates> {
+        let mistakes = match HeaderTemplates::compile(&matches.header_templates, matches.case_sensitive) {
+            Ok(headers) => return Some(headers),
+            Err(mistakes) => mistakes,
+        };
+        for mistake in mistakes {
+            let place = self.header_template(&mistake.header).map_or(self.written.span, |text| text.span);
+            self.out
+                .error(codes::BAD_HEADER_MATCH, place, mistake.to_string())
+                .help("placeholders are written {header:name}; the rest is a regular expression");
+        }
+        None
+    }
+
+    fn header_template(&self, name: &str) -> Option<&Spanned<String>> {
+        self.written.header_templates.as_ref()?.get(name)?.as_ref()
+    }
+}

@@ -1,0 +1,42 @@
+//! `margay check`: everything that is wrong, at once.
+
+use super::args::{Check, Deny};
+use super::{Exit, out, settings};
+use crate::config::{Severity, render};
+use crate::control::candidate::Candidate;
+use serde_json::json;
+
+/// Reads, checks and reports; nothing is started, no name is looked up.
+pub fn run(check: &Check) -> Exit {
+    let mut configuration = check.configuration.clone();
+    configuration.config.extend(check.files.iter().cloned());
+    let candidate = Candidate::read(&settings::request(&configuration));
+    let warned = candidate.loaded.diagnostics.list.iter().any(|d| d.severity == Severity::Warning);
+    let refused = candidate.blueprint.is_none() || (warned && check.deny == Some(Deny::Warnings));
+    if check.json {
+        out::data(&format!("{:#}\n", as_json(&candidate, !refused)));
+    } else {
+        out::talk(&candidate.report(settings::style()));
+        out::talk(&verdict(&candidate));
+    }
+    if refused { Exit::Invalid } else { Exit::Done }
+}
+
+fn as_json(candidate: &Candidate, valid: bool) -> serde_json::Value {
+    json!({
+        "valid": valid,
+        "routes": candidate.blueprint.as_ref().map(|b| b.routes.len()),
+        "diagnostics": render::json(&candidate.loaded.diagnostics, &candidate.loaded.sources),
+    })
+}
+
+fn verdict(candidate: &Candidate) -> String {
+    let files: Vec<_> = candidate.loaded.sources.iter().map(|(_, source)| source.name.as_str()).collect();
+    match &candidate.blueprint {
+        Some(blueprint) => {
+            let (n, s) = (blueprint.routes.len(), if blueprint.routes.len() == 1 { "" } else { "s" });
+            format!("{}: valid, {n} route{s}\n", files.join(", "))
+        }
+        None => String::new(),
+    }
+}

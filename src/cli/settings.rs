@@ -1,0 +1,78 @@
+//! What flags and environment variables come to; flags win.
+
+use super::args::{Configuration, Run, address};
+use crate::config::{Request, render::Style};
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+
+/// What to load.
+pub fn request(of: &Configuration) -> Request {
+    Request {
+        paths: of.config.clone(),
+        policies: of.policies.clone(),
+        ocelot: of.compat.is_some(),
+        ..Request::default()
+    }
+}
+
+/// Colour where somebody looks.
+pub fn style() -> Style {
+    Style::for_output(std::io::stderr().is_terminal(), std::env::var("NO_COLOR").ok().as_deref())
+}
+
+/// Addresses that stand above the configured ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Empty: as configured.
+    pub listen: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+}
+
+/// From the flags, else from `MARGAY_LISTEN` and `MARGAY_ADMIN`; the error is a sentence about the variable.
+pub fn addresses(run: &Run, environment: impl Fn(&str) -> Option<String>) -> Result<Addresses, String> {
+    let read = |name: &str, text: &str| address(text).map_err(|why| format!("{name}={text}: {why}"));
+    let variable = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+    let mut addresses = Addresses { listen: run.listen.clone(), admin: run.admin };
+    if let Some(value) = variable("MARGAY_LISTEN").filter(|_| run.listen.is_empty()) {
+        addresses.listen = value.split(',').map(|one| read("MARGAY_LISTEN", one)).collect::<Result<_, _>>()?;
+    }
+    if let Some(value) = variable("MARGAY_ADMIN").filter(|_| run.admin.is_none()) {
+        addresses.admin = Some(read("MARGAY_ADMIN", &value)?);
+    }
+    Ok(addresses)
+}
+
+/// As asked, else one for each core.
+pub fn threads(run: &Run) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    run.threads.map_or_else(cores, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        match name {
+            "MARGAY_LISTEN" => Some("127.0.0.1:1, [::1]:2".into()),
+            "MARGAY_ADMIN" => Some("localhost:3".into()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn variables_stand_in_for_flags_and_flags_win() {
+        let from_variables = addresses(&Run::default(), environment).unwrap();
+        assert_eq!(from_variables.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+        assert_eq!(from_variables.admin, Some("127.0.0.1:3".parse().unwrap()));
+        let flags = Run { listen: vec!["127.0.0.1:9".parse().unwrap()], ..Run::default() };
+        assert_eq!(addresses(&flags, environment).unwrap().listen, flags.listen);
+    }
+
+    #[test]
+    fn an_empty_variable_is_none_and_a_wrong_one_is_named() {
+        assert_eq!(addresses(&Run::default(), |_| Some(String::new())), Ok(Addresses::default()));
+        let wrong = addresses(&Run::default(), |_| Some("8080".into())).unwrap_err();
+        assert!(wrong.starts_with("MARGAY_LISTEN=8080: write an address"), "{wrong}");
+    }
+}

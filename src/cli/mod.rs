@@ -1,50 +1,78 @@
-//! The commands.
+//! The commands: what can be asked of margay on the command line, and with which code it exits.
 
 pub mod args;
+mod check;
 pub mod demo;
 mod log;
+mod out;
 mod run;
+mod schema;
+pub mod settings;
 
 use args::{Arguments, Command};
 use clap::Parser;
+use clap::error::ErrorKind;
 use std::process::ExitCode;
 
-/// Wrong usage, as in sysexits.h.
-const USAGE: u8 = 64;
+/// How a command ended; the numbers are a promise to scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    /// Something failed while running: a port in use, a signal that cannot be received.
+    Failed,
+    /// The configuration is not valid.
+    Invalid,
+    /// The command line is not one.
+    Usage,
+}
 
-/// Runs the command line.
-pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
-    };
-    if let Err(why) = log::start(std::env::var("MARGAY_LOG").ok().as_deref()) {
-        eprintln!("margay: {why}");
-        return ExitCode::from(USAGE);
+impl Exit {
+    fn usage(why: &str) -> Exit {
+        out::talk(&format!("margay: {why}\n"));
+        Exit::Usage
     }
-    match dispatch(arguments.command) {
-        Ok(code) => code,
-        Err(why) => {
-            eprintln!("margay: {why}");
-            ExitCode::from(USAGE)
-        }
+
+    fn failed(why: &str) -> Exit {
+        out::talk(&format!("margay: {why}\n"));
+        Exit::Failed
     }
 }
 
-fn dispatch(command: Command) -> Result<ExitCode, String> {
-    match command {
-        Command::Run(mut run) => {
-            if run.listen.is_empty() {
-                run.listen = run::addresses("MARGAY_LISTEN")?;
-            }
-            if run.admin.is_none() {
-                run.admin = run::addresses("MARGAY_ADMIN")?.first().copied();
-            }
-            Ok(run::run(&run))
-        }
-        _ => Err("not yet".into()),
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Invalid => 2,
+            Exit::Usage => 64,
+        })
     }
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let exit = match log::start(std::env::var("MARGAY_LOG").ok().as_deref()) {
+        Err(why) => Exit::usage(&why),
+        Ok(()) => match Arguments::try_parse() {
+            Ok(arguments) => command(&arguments.command),
+            Err(error) => explain_usage(&error),
+        },
+    };
+    exit.into()
+}
+
+fn command(command: &Command) -> Exit {
+    match command {
+        Command::Run(run) => run::run(run),
+        Command::Demo(demo) => demo::run(demo),
+        Command::Check(check) => check::run(check),
+        Command::Schema(schema) => schema::run(schema),
+    }
+}
+
+/// Help and version were asked for; anything else is a mistake.
+fn explain_usage(error: &clap::Error) -> Exit {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let _ = error.print();
+    if asked { Exit::Done } else { Exit::Usage }
 }

@@ -34,7 +34,8 @@ pub fn addresses(run: &Run, environment: impl Fn(&str) -> Option<String>) -> Res
     let variable = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
     let mut addresses = Addresses { listen: run.listen.clone(), admin: run.admin };
     if let Some(value) = variable("MARGAY_LISTEN").filter(|_| run.listen.is_empty()) {
-        addresses.listen = value.split(',').map(|one| read("MARGAY_LISTEN", one)).collect::<Result<_, _>>()?;
+        addresses.listen =
+            value.split(',').map(|one| read("MARGAY_LISTEN", one)).collect::<Result<_, _>>()?;
     }
     if let Some(value) = variable("MARGAY_ADMIN").filter(|_| run.admin.is_none()) {
         addresses.admin = Some(read("MARGAY_ADMIN", &value)?);

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -34,7 +35,7 @@ pub struct Attempt {
     pub watch: Vec<PathBuf>,
 }
 
-/// Loads, checks and swaps; called on the watcher's thread, so it may take its time.
+/// Loads, checks and swaps; called on the watcher's thread outside of any runtime, so it may block.
 pub type Reloader = Box<dyn FnMut(Trigger) -> Attempt + Send>;
 
 /// Ends the watch when dropped.
@@ -58,32 +59,14 @@ pub fn spawn(watch: Vec<PathBuf>, metrics: Arc<Metrics>, reloader: Reloader) -> 
     let watching = Watching(stop.clone());
     let mut eyes = Eyes::new();
     eyes.look_at(watch);
-    let run = move || runtime.block_on(run(eyes, hangup, stop, metrics, reloader));
+    let ears = Ears { hangup, stop };
+    let run = move || run(&runtime, eyes, ears, &metrics, reloader);
     std::thread::Builder::new().name("reload".into()).spawn(run)?;
     Ok(watching)
 }
 
-async fn run(
-    mut eyes: Eyes,
-    mut hangup: Signal,
-    stop: Arc<Notify>,
-    metrics: Arc<Metrics>,
-    mut reload: Reloader,
-) {
-    let changed = eyes.changed.clone();
-    loop {
-        let trigger = tokio::select! {
-            biased;
-            () = stop.notified() => return,
-            _ = hangup.recv() => Trigger::Signal,
-            () = settled(&changed) => Trigger::Files,
-            () = sleep(LOOK) => {
-                if !eyes.blinked() {
-                    continue;
-                }
-                Trigger::Files
-            }
-        };
+fn run(runtime: &Runtime, mut eyes: Eyes, mut ears: Ears, metrics: &Metrics, mut reload: Reloader) {
+    while let Some(trigger) = runtime.block_on(ears.next(&eyes)) {
         let before = Stamp::of(&eyes.paths);
         let attempt = reload(trigger);
         metrics.reload(attempt.outcome);
@@ -91,7 +74,28 @@ async fn run(
         eyes.look_at(attempt.watch);
         if !same || eyes.seen != before {
             // Something changed between reading and watching, or may have.
-            changed.notify_one();
+            eyes.changed.notify_one();
+        }
+    }
+}
+
+/// What the watch listens to beside the files.
+struct Ears {
+    hangup: Signal,
+    stop: Arc<Notify>,
+}
+
+impl Ears {
+    /// Waits for the next trigger; none when it is over.
+    async fn next(&mut self, eyes: &Eyes) -> Option<Trigger> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.notified() => return None,
+                _ = self.hangup.recv() => return Some(Trigger::Signal),
+                () = settled(&eyes.changed) => return Some(Trigger::Files),
+                () = sleep(LOOK) => if eyes.blinked() { return Some(Trigger::Files) },
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 mod server;
 mod services;
 
+use super::args::Demo;
+use super::{Exit, out};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -42,6 +44,25 @@ pub enum Failed {
     Taken { name: &'static str, variable: &'static str, port: u16, source: io::Error },
     #[error("the sample services cannot start: {0}")]
     Start(#[from] io::Error),
+}
+
+/// `margay demo`: the services, then the gateway in front of them.
+pub fn run(demo: &Demo) -> Exit {
+    let running = match start(|name| std::env::var(name).ok()) {
+        Ok(running) => running,
+        Err(failed) => return Exit::failed(&failed.to_string()),
+    };
+    for (name, address) in &running.services {
+        out::talk(&format!("margay: sample service {name} on http://{address}\n"));
+    }
+    if demo.services_only { wait() } else { super::run::run(&demo.run) }
+}
+
+/// Until a signal ends the process, as it does by default.
+fn wait() -> Exit {
+    loop {
+        std::thread::park();
+    }
 }
 
 /// The sample services, running on a thread of their own for the rest of the process.

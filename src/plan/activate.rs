@@ -12,9 +12,7 @@ use crate::{
         cluster::{BalancerKind, ClusterSpec, States},
     },
     pipeline::{cause::Why, stage::BoxStage},
-    stages::{
-        ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId, via::Via,
-    },
+    stages::{forwarded::Forwarded, in_order, method::Method, request_id::RequestId, via::Via},
     telemetry::Metrics,
     wire::{
         h1::{client::ClientLimits, parse::HeadLimits},
@@ -126,7 +124,9 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint) -> Box<[BoxStage]> {
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));
     }
-    stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
+    if !blueprint.ocelot {
+        stages.push(Box::new(Via));
+    }
     in_order(stages)
 }
 
@@ -147,7 +147,6 @@ fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Ground) -> Tar
     let terms = Terms {
         timeout: route.timeout.value,
         connect: blueprint.limits.connect,
-        body_idle: blueprint.limits.body_idle,
         preserve_host: route.preserve_host.value,
     };
     Target::Cluster { cluster: ground.states.cluster(&spec, ground.names), terms }

@@ -1,0 +1,143 @@
+//! The black-box cases: what Ocelot is documented, tested and recorded to do, asked of the real binary.
+//!
+//! Every case is run. A case must pass, unless `tests/known-failures.toml` lists it with a reason. A case whose
+//! configuration the gateway refuses only with "not supported yet" is pending under the names of those capabilities.
+//! `CASE=glob` runs some cases only.
+
+mod case;
+mod expect;
+mod known;
+mod run;
+mod tokens;
+mod world;
+
+use crate::support::announce;
+use case::Case;
+use known::Known;
+use run::Outcome;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const FILES: [&str; 2] = ["ocelot.jsonl", "ocelot_recorded.jsonl"];
+
+/// At least so many cases pass; the number only grows. It keeps "not supported yet" from hiding what once worked.
+const HELD: usize = 337;
+
+/// Gateways running at the same time.
+const AT_ONCE: usize = 4;
+
+pub fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+fn load() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for file in FILES {
+        let text = std::fs::read_to_string(data("cases").join(file)).expect("the cases are in tests/cases");
+        cases.extend(text.lines().filter(|l| !l.trim().is_empty()).map(Case::read));
+    }
+    cases
+}
+
+#[test]
+fn every_case_that_needs_nothing_later_passes() {
+    let filter = std::env::var("CASE").ok();
+    let known = Known::load();
+    let cases: Vec<Case> =
+        load().into_iter().filter(|c| filter.as_deref().is_none_or(|f| glob(f, &c.id))).collect();
+    let outcomes = run_all(&cases);
+    let mut tally = Tally::default();
+    for (case, outcome) in cases.iter().zip(outcomes) {
+        tally.add(case, outcome, &known);
+    }
+    if filter.is_none() {
+        tally.strangers(&cases, &known);
+        tally.held();
+    }
+    announce(&tally.summary());
+    assert!(tally.wrong.is_empty(), "{}", tally.failures());
+}
+
+fn run_all(cases: &[Case]) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let done: Vec<Mutex<Option<Outcome>>> = cases.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let index = cases.iter().position(|c| std::ptr::eq(c, case)).expect("in the list");
+                    *done[index].lock().expect("no panic") = Some(run::run(case));
+                }
+            });
+        }
+    });
+    done.into_iter().map(|d| d.into_inner().expect("no panic").expect("every case was run")).collect()
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    skipped: usize,
+    known: usize,
+    pending: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, case: &Case, outcome: Outcome, known: &Known) {
+        match outcome {
+            Outcome::Passed if known.lists(&case.id) => {
+                self.wrong.push(format!("{}: passes, take it out of tests/known-failures.toml", case.id));
+            }
+            Outcome::Passed => self.passed += 1,
+            Outcome::Skipped => self.skipped += 1,
+            Outcome::Pending(name) => *self.pending.entry(name).or_default() += 1,
+            Outcome::Failed(_) if known.lists(&case.id) => self.known += 1,
+            Outcome::Failed(why) => self.wrong.push(format!("{} ({}): {why}", case.id, case.feature)),
+        }
+    }
+
+    /// Listed failures that name no case.
+    fn strangers(&mut self, cases: &[Case], known: &Known) {
+        for id in known.ids().filter(|id| !cases.iter().any(|c| c.id == **id)) {
+            self.wrong.push(format!("{id}: in tests/known-failures.toml, but no such case"));
+        }
+    }
+
+    fn held(&mut self) {
+        if self.passed < HELD && self.wrong.is_empty() {
+            self.wrong.push(format!("{} cases pass, it were {HELD} before", self.passed));
+        }
+    }
+
+    fn summary(&self) -> String {
+        let pending: Vec<String> = self.pending.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        format!(
+            "black-box cases: {} passed, {} failed, {} known failures, {} not for us, {} pending ({})",
+            self.passed,
+            self.wrong.len(),
+            self.known,
+            self.skipped,
+            self.pending.values().sum::<usize>(),
+            pending.join(", ")
+        )
+    }
+
+    fn failures(&self) -> String {
+        let shown = self.wrong.iter().take(25).cloned().collect::<Vec<_>>().join("\n\n");
+        let ids: Vec<&str> = self.wrong.iter().filter_map(|w| w.split([' ', ':']).next()).collect();
+        format!("{} cases fail: {}\n\n{shown}", self.wrong.len(), ids.join(" "))
+    }
+}
+
+/// `*` for any text, the rest literally.
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => text
+            .strip_prefix(start)
+            .is_some_and(|tail| (0..=tail.len()).any(|i| tail.is_char_boundary(i) && glob(rest, &tail[i..]))),
+    }
+}

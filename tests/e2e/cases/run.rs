@@ -1,0 +1,224 @@
+//! Runs one case: start, steps, verdict.
+
+use super::case::Case;
+use super::expect::{self, Made};
+use super::tokens::header_value;
+use super::world::{World, pretty};
+use crate::reasons::{CAPABILITIES, codes_for};
+use crate::support::client::{Body, Client, Request};
+use crate::support::gateway::Gateway;
+use crate::support::origin::next_order;
+use crate::support::process::Ended;
+use crate::support::stub::{pairs, text_of};
+use base64::Engine;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// What became of a case.
+pub enum Outcome {
+    Passed,
+    /// It describes a gateway that was built without something.
+    Skipped,
+    /// It needs this later capability.
+    Pending(String),
+    Failed(String),
+}
+
+const MUST_FAIL_WITHIN: Duration = Duration::from_secs(10);
+
+pub fn run(case: &Case) -> Outcome {
+    if case.is_for_another_build() {
+        return Outcome::Skipped;
+    }
+    if let Some(later) = needs_later(case) {
+        return Outcome::Pending(later.to_owned());
+    }
+    let world = World::new(case);
+    let began = Instant::now();
+    match (world.start(case), case.must_fail()) {
+        (Ok(gateway), false) => steps(case, &world, gateway),
+        (Err(ended), true) if began.elapsed() < MUST_FAIL_WITHIN => refused(case, &ended),
+        (Err(_), true) => Outcome::Failed("the start failed, but not within 10 s".into()),
+        (Ok(_), true) => Outcome::Failed(format!("starts, although Ocelot refuses it: {:?}", case.reasons())),
+        (Err(ended), false) => did_not_start(&ended),
+    }
+}
+
+/// Things the tool box itself cannot do yet.
+fn needs_later(case: &Case) -> Option<&'static str> {
+    let text = case.all.to_string();
+    let has = |needle: &str| text.contains(needle);
+    match () {
+        () if has("\"TLSPORT") => Some("tls to services"),
+        () if has("\"websocket\"") => Some("websockets"),
+        () if has("\"h2\"") || has("\"h2c\"") => Some("http2 to services"),
+        () => None,
+    }
+}
+
+/// The codes of the errors that were printed (`error[MG0101]: …`).
+fn codes(ended: &Ended) -> Vec<String> {
+    let pattern = regex::Regex::new(r"error\[(MG\d{4})\]").expect("a pattern");
+    let text = format!("{}\n{}", ended.stderr, ended.stdout);
+    pattern.captures_iter(&text).map(|c| c[1].to_owned()).collect()
+}
+
+fn is_not_yet(code: &str) -> bool {
+    code.starts_with("MG09")
+}
+
+/// The reason why a start that must work did not.
+fn did_not_start(ended: &Ended) -> Outcome {
+    let codes = codes(ended);
+    if codes.is_empty() || !codes.iter().all(|c| is_not_yet(c)) {
+        return Outcome::Failed(format!(
+            "does not start (exit {:?}):\n{}{}",
+            ended.code, ended.stdout, ended.stderr
+        ));
+    }
+    let name = |code: &String| {
+        CAPABILITIES.iter().find(|(c, _)| c == code).map_or(code.as_str(), |(_, n)| n).to_owned()
+    };
+    let mut names: Vec<String> = codes.iter().map(name).collect();
+    names.sort();
+    names.dedup();
+    Outcome::Pending(names.join(" + "))
+}
+
+/// A start that must fail did; it counts when each of Ocelot's reasons has one of our codes.
+fn refused(case: &Case, ended: &Ended) -> Outcome {
+    let printed = codes(ended);
+    let missing: Vec<String> = case
+        .reasons()
+        .iter()
+        .filter_map(|reason| {
+            let wanted = codes_for(reason);
+            let found = wanted.iter().any(|c| !is_not_yet(c) && printed.iter().any(|p| p == c));
+            (!found).then(|| format!("{reason:?} wants one of {wanted:?}"))
+        })
+        .collect();
+    if missing.is_empty() && ended.code.is_some_and(|c| c != 0) {
+        return Outcome::Passed;
+    }
+    Outcome::Failed(format!(
+        "refused (exit {:?}), but not for Ocelot's reason: {}\nprinted {printed:?}\n{}{}",
+        ended.code,
+        missing.join("; "),
+        ended.stdout,
+        ended.stderr
+    ))
+}
+
+fn steps(case: &Case, world: &World, mut gateway: Gateway) -> Outcome {
+    for (number, step) in case.list("steps").iter().enumerate() {
+        let wrong = one_step(case, world, &gateway, step);
+        std::thread::sleep(Duration::from_millis(step["wait_ms"].as_u64().unwrap_or(0)));
+        if !wrong.is_empty() {
+            let ended = gateway
+                .process
+                .ended()
+                .map(|e| format!("\n  the gateway has ended: {e:?}"))
+                .unwrap_or_default();
+            let stderr = gateway.process.stderr();
+            let tail: Vec<&str> = stderr.lines().rev().take(12).collect();
+            let place = gateway.keep();
+            return Outcome::Failed(format!(
+                "step {number} {}\n  {}{ended}\n  configuration in {}\n  stderr (last lines first): {tail:?}",
+                shortened(&world.ports.fill(&step["request"]).to_string()),
+                wrong.join("\n  "),
+                place.display(),
+            ));
+        }
+    }
+    Outcome::Passed
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(600).collect()
+}
+
+fn one_step(case: &Case, world: &World, gateway: &Gateway, step: &Value) -> Vec<String> {
+    if let Some(config) = step.get("write_config") {
+        gateway.write(&pretty(&world.ports.fill(&case.document(config))));
+    } else if let Some(stub) = step.get("set_stub") {
+        world.set_stub(stub);
+    }
+    if step["reset_calls"] == Value::Bool(true) {
+        world.origins.values().for_each(crate::support::origin::Origin::forget);
+    }
+    if step.get("request").is_none() {
+        return Vec::new();
+    }
+    let patience = Duration::from_millis(step["request"]["retry_until_ms"].as_u64().unwrap_or(0));
+    let start = Instant::now();
+    loop {
+        let before = next_order();
+        let made = make(case, world, gateway, &step["request"]);
+        let wrong = expect::check(world, &step["expect"], &made, before);
+        if wrong.is_empty() || start.elapsed() >= patience {
+            return wrong;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Makes the request(s) of a step.
+fn make(case: &Case, world: &World, gateway: &Gateway, wanted: &Value) -> Made {
+    let wanted = world.ports.fill(wanted);
+    let parallel = wanted["repeat_parallel"].as_u64();
+    let times = parallel.or(wanted["repeat"].as_u64()).unwrap_or(1);
+    let requests: Vec<Request> = (0..times).map(|i| request(case, &wanted, i)).collect();
+    let start = Instant::now();
+    let answers: Vec<expect::Answer> = if parallel.is_some() {
+        std::thread::scope(|scope| {
+            let all: Vec<_> =
+                requests.iter().map(|r| scope.spawn(move || ask(gateway, r, &Value::Null))).collect();
+            all.into_iter().map(|t| t.join().expect("no panic")).collect()
+        })
+    } else {
+        requests.iter().map(|r| ask(gateway, r, &wanted["abort_after_ms"])).collect()
+    };
+    Made { answers: requests.into_iter().zip(answers).collect(), took: start.elapsed() }
+}
+
+fn ask(gateway: &Gateway, request: &Request, abort_after: &Value) -> expect::Answer {
+    let mut client = Client::try_connect(gateway.address).map_err(|e| format!("no connection: {e}"))?;
+    if let Some(after) = abort_after.as_u64() {
+        client.send(request.bytes("localhost"));
+        std::thread::sleep(Duration::from_millis(after));
+        return Err("aborted".into());
+    }
+    client.ask(request).map_err(|fault| format!("{fault:?}"))
+}
+
+fn request(case: &Case, wanted: &Value, index: u64) -> Request {
+    let target = match wanted["path"].as_array() {
+        Some(list) => text_of(&list[usize::try_from(index).expect("fits") % list.len()]),
+        None => text_of(&wanted["path"]),
+    };
+    let mut request = Request::new(wanted["method"].as_str().unwrap_or("GET"), &target);
+    request.headers =
+        pairs(&wanted["headers"]).into_iter().map(|(n, v)| (n, header_value(case, &v))).collect();
+    request.body = body(wanted);
+    request
+}
+
+fn body(wanted: &Value) -> Body {
+    if let Some(chunks) = wanted["chunks"].as_array() {
+        return Body::Chunks(chunks.iter().map(|c| text_of(c).into_bytes()).collect(), Vec::new());
+    }
+    let bytes = if let Some(n) = wanted["generate_body_bytes"].as_u64() {
+        vec![b'x'; usize::try_from(n).expect("fits")]
+    } else if let Some(text) = wanted["body_base64"].as_str() {
+        base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+    } else if wanted["body"].is_null() {
+        return Body::None;
+    } else {
+        text_of(&wanted["body"]).into_bytes()
+    };
+    if wanted["chunked"] == Value::Bool(true) {
+        Body::Chunks(vec![bytes], Vec::new())
+    } else {
+        Body::Whole(bytes)
+    }
+}

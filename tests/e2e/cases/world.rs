@@ -1,0 +1,80 @@
+//! What a case runs in: its services, its ports, the gateway.
+
+use super::case::Case;
+use super::tokens::Ports;
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::{Origin, Seen};
+use crate::support::ports::Closed;
+use crate::support::process::Ended;
+use crate::support::stub::Stub;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The services of one case.
+pub struct World {
+    pub ports: Ports,
+    pub origins: BTreeMap<String, Origin>,
+    _closed: Vec<Closed>,
+}
+
+impl World {
+    pub fn new(case: &Case) -> World {
+        let mut world = World { ports: Ports::default(), origins: BTreeMap::new(), _closed: Vec::new() };
+        for token in Ports::tokens(&case.all.to_string()) {
+            let port = if token.starts_with("CLOSED") {
+                world._closed.push(Closed::reserve());
+                world._closed.last().expect("just pushed").port
+            } else {
+                world.origins.entry(token.clone()).or_insert_with(|| Origin::stubs(Vec::new())).port()
+            };
+            world.ports.0.insert(token, port);
+        }
+        for stub in case.list("downstream") {
+            world.set_stub(stub);
+        }
+        world
+    }
+
+    pub fn set_stub(&self, stub: &Value) {
+        let token = stub["port"].as_str().expect("a stub has a port");
+        self.origins[token].set_stub(Stub::read(&self.ports.fill(stub)));
+    }
+
+    pub fn start(&self, case: &Case) -> Result<Gateway, Ended> {
+        Gateway::try_start(&self.setup(case))
+    }
+
+    fn setup(&self, case: &Case) -> Setup {
+        let Some(files) = case.files() else {
+            return Setup::text(pretty(&self.ports.fill(&case.document(&case.all["config"]))));
+        };
+        let text = |content: &Value| match content {
+            Value::String(raw) => self.raw(raw),
+            json => pretty(&self.ports.fill(json)),
+        };
+        Setup::directory(files.iter().map(|(name, content)| (name.clone(), text(content))).collect())
+    }
+
+    /// A raw file: `"PORT1"` in quotes is the number.
+    fn raw(&self, text: &str) -> String {
+        let quoted =
+            self.ports.0.iter().fold(text.to_owned(), |t, (name, port)| {
+                t.replace(&format!("\"{name}\""), &port.to_string())
+            });
+        self.ports.text(&quoted)
+    }
+
+    /// The calls of the services proper (not of registries) since `before`, in order.
+    pub fn calls_since(&self, before: u64) -> Vec<(u16, Seen)> {
+        let services = self.origins.iter().filter(|(token, _)| token.contains("PORT"));
+        let mut calls: Vec<(u16, Seen)> =
+            services.flat_map(|(_, o)| o.seen().into_iter().map(|s| (o.port(), s))).collect();
+        calls.retain(|(_, s)| s.order >= before);
+        calls.sort_by_key(|(_, s)| s.order);
+        calls
+    }
+}
+
+pub fn pretty(document: &Value) -> String {
+    serde_json::to_string_pretty(document).expect("JSON")
+}

@@ -1,0 +1,132 @@
+//! The life of the process: start, admin address, signals, exit codes.
+
+use super::{document, gateway};
+use crate::support::client::{Client, PATIENCE, Request, once};
+use crate::support::gateway::{Gateway, Setup, binary};
+use crate::support::origin::Origin;
+use crate::support::process::Process;
+use crate::support::stub::Answer;
+use crate::support::{becomes_true, ports};
+use serde_json::json;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[test]
+fn the_admin_address_says_live_ready_and_metrics() {
+    let origin = Origin::hello();
+    let gateway = gateway(origin.port());
+    gateway.get("/");
+    assert_eq!((gateway.admin("/live").status, gateway.admin("/ready").status), (200, 200));
+    let metrics = gateway.admin("/metrics");
+    assert!(
+        metrics.header("content-type").is_some_and(|t| t.starts_with("text/plain")),
+        "{:?}",
+        metrics.head.headers
+    );
+    for name in [
+        "margay_requests_total",
+        "margay_request_duration_seconds",
+        "margay_requests_in_flight",
+        "margay_reloads_total",
+    ] {
+        assert!(metrics.text().contains(name), "{name} is missing in\n{}", metrics.text());
+    }
+    assert_eq!(gateway.admin("/nothing").status, 404);
+}
+
+#[test]
+fn on_sigterm_requests_in_flight_are_finished_and_the_exit_code_is_0() {
+    let origin = Origin::with(|_| Answer::new(200, "finished").after(Duration::from_millis(700)));
+    let mut gateway = gateway(origin.port());
+    let address = gateway.address;
+    let asking = std::thread::spawn(move || once(address, &Request::get("/")));
+    assert!(becomes_true(PATIENCE, || origin.calls() == 1));
+    gateway.process.signal("TERM");
+    let answer = asking.join().expect("no panic").expect("an answer");
+    assert_eq!(answer.text(), "finished");
+    assert!(answer.head.lists("connection", "close"), "{:?}", answer.head.headers);
+    let ended = gateway.process.ends_within(Duration::from_secs(5)).expect("it ends");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn after_sigterm_no_new_connection_is_accepted_and_idle_ones_are_closed() {
+    let origin = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(1)));
+    let gateway = gateway(origin.port());
+    let mut idle = gateway.connect();
+    let (address, mut busy) = (gateway.address, gateway.connect());
+    busy.send(Request::get("/").bytes("gw"));
+    assert!(becomes_true(PATIENCE, || origin.calls() == 1));
+    gateway.process.signal("TERM");
+    assert!(becomes_true(Duration::from_secs(1), || Client::try_connect(address).is_err()), "still accepts");
+    assert!(idle.closes_within(Duration::from_secs(1)));
+    assert_eq!(busy.answer("GET").map(|a| a.status), Ok(200));
+}
+
+#[test]
+fn draining_ends_at_its_deadline() {
+    let origin = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(8)));
+    let mut gateway = super::limited(origin.port(), &json!({ "DrainTimeout": "500ms" }));
+    let mut client = gateway.connect();
+    client.send(Request::get("/").bytes("gw"));
+    assert!(becomes_true(PATIENCE, || origin.calls() == 1));
+    let start = Instant::now();
+    gateway.process.signal("TERM");
+    let ended = gateway.process.ends_within(Duration::from_secs(5)).expect("it ends");
+    assert!(
+        start.elapsed() > Duration::from_millis(400) && start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(ended.code, Some(0));
+}
+
+fn margay(args: &[&str]) -> crate::support::process::Ended {
+    let mut process = Process::start(Command::new(binary()).args(args).env("NO_COLOR", "1"));
+    process.ends_within(Duration::from_secs(10)).unwrap_or_else(|| panic!("margay {args:?} does not end"))
+}
+
+#[test]
+fn a_port_in_use_is_exit_code_1_and_names_the_flag() {
+    let taken = ports::listener();
+    let address = taken.local_addr().expect("an address").to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("gateway.json");
+    std::fs::write(&config, document(1, &json!({}), &json!({})).to_string()).expect("write");
+    let config = config.to_str().expect("UTF-8");
+    let admin = format!("127.0.0.1:{}", ports::free());
+    let ended = margay(&["run", "--config", config, "--listen", &address, "--admin", &admin]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&address) && ended.stderr.contains("--listen"), "{}", ended.stderr);
+    let free = format!("127.0.0.1:{}", ports::free());
+    let ended = margay(&["run", "--config", config, "--listen", &free, "--admin", &address]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--admin"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_invalid_configuration_is_exit_code_2_and_prints_every_mistake() {
+    let text =
+        r#"{ "Routes": [ { "UpstreamPathTemplate": "a", "DownstreamPathTemplate": "b", "Nonsense": 1 } ] }"#;
+    let ended = Gateway::try_start(&Setup::text(text)).err().expect("it does not start");
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.matches("error[MG").count() >= 3, "{}", ended.stderr);
+    assert!(ended.stderr.contains("gateway.json:1:"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_64() {
+    assert_eq!(margay(&["run", "--no-such-flag"]).code, Some(64));
+    assert_eq!(margay(&["no-such-command"]).code, Some(64));
+}
+
+#[test]
+fn values_come_from_the_environment_and_from_files() {
+    let origin = Origin::with(|seen| Answer::new(200, &seen.path));
+    let text = document(1, &json!({ "DownstreamPathTemplate": "/${MARK:-none}/{everything}" }), &json!({}));
+    let text = text.to_string().replace("\"Port\":1", "\"Port\":\"${SERVICE_PORT}\"");
+    let port = origin.port().to_string();
+    let setup = Setup::text(text).env("SERVICE_PORT", &port);
+    assert_eq!(Gateway::start(&setup).get("/x").text(), "/none/x");
+    assert_eq!(Gateway::start(&setup.env("MARK", "here")).get("/x").text(), "/here/x");
+}

@@ -1,0 +1,104 @@
+//! Bodies stream: the gateway does not grow with them. `SOAK=1` takes 2 GiB instead of 256 MiB.
+
+use super::gateway;
+use crate::support::client::Request;
+use crate::support::gateway::Gateway;
+use crate::support::scripted::Scripted;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+fn size() -> u64 {
+    if std::env::var("SOAK").is_ok() { 2 << 30 } else { 256 << 20 }
+}
+
+const PART: usize = 256 * 1024;
+
+/// Runs `transfer` and says by how many KiB the gateway grew at its highest.
+fn growth(gateway: &Gateway, transfer: impl FnOnce() + Send) -> u64 {
+    let before = gateway.process.rss();
+    let highest = AtomicU64::new(before);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(transfer);
+        while !running.is_finished() {
+            highest.fetch_max(gateway.process.rss(), Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running.join().expect("the transfer works");
+    });
+    highest.load(Ordering::SeqCst) - before
+}
+
+const ALLOWED_KIB: u64 = 32 * 1024;
+
+#[test]
+fn a_great_download_does_not_grow_the_gateway() {
+    let origin = Scripted::start(|wire, _| {
+        while wire.head().is_ok() {
+            wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", size()).as_bytes());
+            let part = vec![b'x'; PART];
+            for _ in 0..size() / PART as u64 {
+                if !wire.send(&part) {
+                    return;
+                }
+            }
+        }
+    });
+    let gateway = gateway(origin.port());
+    let grown = growth(&gateway, || {
+        let mut client = gateway.connect();
+        assert_eq!(client.get("/").length, size());
+    });
+    assert!(grown < ALLOWED_KIB, "{grown} KiB");
+}
+
+#[test]
+fn a_great_upload_does_not_grow_the_gateway() {
+    let origin = Scripted::start(|wire, _| {
+        while wire.head().is_ok() {
+            let mut got = 0_u64;
+            if wire.exactly(size(), &mut |part| got += part.len() as u64).is_ok() {
+                wire.send(
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{got}", got.to_string().len())
+                        .as_bytes(),
+                );
+            }
+        }
+    });
+    let gateway = gateway(origin.port());
+    let grown = growth(&gateway, || {
+        let mut client = gateway.connect();
+        client.send(format!("POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: {}\r\n\r\n", size()));
+        let part = vec![b'x'; PART];
+        for _ in 0..size() / PART as u64 {
+            client.wire.stream.write_all(&part).expect("the upload goes on");
+        }
+        assert_eq!(client.answer("POST").map(|a| a.text()), Ok(size().to_string()));
+    });
+    assert!(grown < ALLOWED_KIB, "{grown} KiB");
+}
+
+#[test]
+fn a_client_that_does_not_read_stops_the_service() {
+    let written = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&written);
+    let origin = Scripted::start(move |wire, _| {
+        let _ = wire.head();
+        wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let part = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        while wire.send(part.as_bytes()) {
+            count.fetch_add(0x10000, Ordering::SeqCst);
+        }
+    });
+    let gateway = gateway(origin.port());
+    let mut client = gateway.connect();
+    client.send(Request::get("/").bytes("gw"));
+    std::thread::sleep(Duration::from_millis(700));
+    let first = written.load(Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(500));
+    let second = written.load(Ordering::SeqCst);
+    assert!(first > 0 && first < 64 << 20, "the service could write {first} bytes");
+    assert_eq!(first, second, "the service is held back");
+    drop(client);
+}

@@ -1,0 +1,53 @@
+//! What the engine does on a socket, one sentence a test.
+
+mod balance;
+mod bodies;
+mod connections;
+mod failures;
+mod headers;
+mod interim;
+mod life;
+mod limits;
+mod memory;
+mod mixed;
+mod reload;
+
+use crate::support::gateway::Gateway;
+use serde_json::{Value, json};
+
+/// A route from everything to one service.
+fn to(port: u16) -> Value {
+    json!({
+        "UpstreamPathTemplate": "/{everything}", "DownstreamPathTemplate": "/{everything}",
+        "DownstreamScheme": "http", "DownstreamHostAndPorts": [{ "Host": "127.0.0.1", "Port": port }],
+    })
+}
+
+/// One JSON object over another.
+fn over(mut base: Value, more: &Value) -> Value {
+    let into = base.as_object_mut().expect("an object");
+    for (key, value) in more.as_object().expect("an object") {
+        into.insert(key.clone(), value.clone());
+    }
+    base
+}
+
+/// A document whose only route leads to one service, with more settings of the route and of the document.
+fn document(port: u16, route: &Value, rest: &Value) -> Value {
+    over(json!({ "Routes": [over(to(port), route)] }), rest)
+}
+
+/// A gateway in front of one service.
+fn gateway(port: u16) -> Gateway {
+    Gateway::with(&document(port, &json!({}), &json!({})))
+}
+
+/// The same with `Limits`.
+fn limited(port: u16, limits: &Value) -> Gateway {
+    Gateway::with(&document(port, &json!({}), &json!({ "Limits": limits })))
+}
+
+/// The same under Ocelot's statuses and bodies.
+fn ocelot() -> Value {
+    json!({ "GlobalConfiguration": { "Compatibility": "Ocelot" } })
+}

@@ -1,0 +1,211 @@
+//! Hot reload: whole or not at all, and nobody notices but by the new behaviour. `RELOADS=1000` soaks.
+
+use super::{document, over, to};
+use crate::support::client::{Client, Request};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::Origin;
+use crate::support::stub::Answer;
+use crate::support::{announce, becomes_true, ports};
+use serde_json::{Value, json};
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// A document whose service sees `/{mark}/...`.
+fn marked(port: u16, mark: &str) -> Value {
+    document(port, &json!({ "DownstreamPathTemplate": format!("/{mark}/{{everything}}") }), &json!({}))
+}
+
+fn naming_the_path() -> Origin {
+    Origin::with(|seen| Answer::new(200, &seen.path))
+}
+
+#[test]
+fn a_renamed_file_is_taken_over() {
+    let origin = naming_the_path();
+    let gateway = Gateway::with(&marked(origin.port(), "one"));
+    assert_eq!(gateway.get("/x").text(), "/one/x");
+    gateway.write(&marked(origin.port(), "two").to_string());
+    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+}
+
+#[test]
+fn a_file_written_in_place_is_taken_over() {
+    let origin = naming_the_path();
+    let gateway = Gateway::with(&marked(origin.port(), "one"));
+    std::fs::write(gateway.config(), marked(origin.port(), "two").to_string()).expect("write");
+    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+}
+
+#[test]
+fn a_swapped_symbolic_link_is_taken_over() {
+    let origin = naming_the_path();
+    let home = tempfile::tempdir().expect("a directory");
+    for (name, mark) in [("..one", "one"), ("..two", "two")] {
+        std::fs::create_dir(home.path().join(name)).expect("a directory");
+        std::fs::write(home.path().join(name).join("gateway.json"), marked(origin.port(), mark).to_string())
+            .expect("write");
+    }
+    symlink("..one", home.path().join("..data")).expect("a link");
+    symlink("..data/gateway.json", home.path().join("gateway.json")).expect("a link");
+    let config = home.path().join("gateway.json");
+    let setup = Setup::text(marked(origin.port(), "zero").to_string()).at(&config);
+    let gateway = Gateway::start(&setup);
+    assert_eq!(gateway.get("/x").text(), "/one/x");
+    symlink("..two", home.path().join("..data.new")).expect("a link");
+    std::fs::rename(home.path().join("..data.new"), home.path().join("..data")).expect("a swap");
+    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+}
+
+#[test]
+fn a_broken_file_keeps_the_old_plan_and_says_why() {
+    let origin = naming_the_path();
+    let gateway = Gateway::with(&marked(origin.port(), "one"));
+    gateway.write("{ \"Routes\": [ { \"UpstreamPathTemplate\" \"/\" } ] }");
+    assert!(
+        becomes_true(SOON, || gateway.process.stderr().contains("error[MG")),
+        "{}",
+        gateway.process.stderr()
+    );
+    assert!(gateway.process.stderr().contains("gateway.json:1:"), "{}", gateway.process.stderr());
+    assert_eq!(gateway.get("/x").text(), "/one/x");
+    assert_eq!(gateway.admin("/ready").status, 200);
+    gateway.write(&marked(origin.port(), "two").to_string());
+    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+}
+
+#[test]
+fn sighup_reloads_where_files_are_not_watched() {
+    let origin = naming_the_path();
+    let still = json!({ "ReloadOnChange": false });
+    let gateway = Gateway::with(&over(marked(origin.port(), "one"), &still));
+    gateway.write(&over(marked(origin.port(), "two"), &still).to_string());
+    std::thread::sleep(Duration::from_millis(1200));
+    assert_eq!(gateway.get("/x").text(), "/one/x");
+    gateway.process.signal("HUP");
+    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+}
+
+#[test]
+fn an_edited_policy_changes_its_routes() {
+    let origin = Origin::with(|seen| Answer::new(200, seen.header("host").unwrap_or_default()));
+    let document = document(origin.port(), &json!({ "Policies": ["edge"] }), &json!({}));
+    let policy = |keep: bool| json!({ "PreserveHost": keep }).to_string();
+    let gateway = Gateway::start(&Setup::json(&document).file("policies/edge.json", &policy(true)));
+    let host = || gateway.ask(&Request::get("/").header("Host", "kept.example")).text();
+    assert_eq!(host(), "kept.example");
+    gateway.write_file("policies/edge.json", &policy(false));
+    assert!(becomes_true(SOON, || host() != "kept.example"));
+    gateway.write_file("policies/edge.json", &policy(true));
+    assert!(becomes_true(SOON, || host() == "kept.example"));
+}
+
+#[test]
+fn a_directory_is_watched_for_new_files() {
+    let origin = naming_the_path();
+    let file = |path: &str| {
+        json!({ "Routes": [over(to(origin.port()), &json!({ "UpstreamPathTemplate": path, "DownstreamPathTemplate": path }))] }).to_string()
+    };
+    let gateway = Gateway::start(&Setup::directory(vec![("gateway.a.json".into(), file("/a"))]));
+    assert_eq!((gateway.get("/a").status, gateway.get("/b").status), (200, 404));
+    gateway.write_file("gateway.b.json", &file("/b"));
+    assert!(becomes_true(SOON, || gateway.get("/b").status == 200));
+    assert_eq!(gateway.get("/a").status, 200);
+}
+
+#[test]
+fn listeners_come_and_go() {
+    let origin = naming_the_path();
+    let (one, two) = (ports::free(), ports::free());
+    let on = |list: &[u16]| {
+        let listeners: Vec<Value> =
+            list.iter().map(|p| json!({ "Address": format!("127.0.0.1:{p}") })).collect();
+        over(marked(origin.port(), "one"), &json!({ "Listeners": listeners }))
+    };
+    let gateway = Gateway::start(&Setup::json(&on(&[one])).own_listeners());
+    let serves = |port: u16| {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        Client::try_connect(address)
+            .is_ok_and(|mut c| c.ask(&Request::get("/")).is_ok_and(|a| a.status == 200))
+    };
+    assert!(serves(one) && !serves(two));
+    gateway.write(&on(&[one, two]).to_string());
+    assert!(becomes_true(SOON, || serves(two)) && serves(one));
+    gateway.write(&on(&[two]).to_string());
+    assert!(becomes_true(SOON, || !serves(one)) && serves(two));
+}
+
+#[test]
+fn a_request_keeps_the_plan_it_began_with_and_backend_connections_survive() {
+    let origin = Origin::with(|seen| Answer::new(200, &seen.path).after(Duration::from_millis(800)));
+    let gateway = Gateway::with(&marked(origin.port(), "one"));
+    let mut client = gateway.connect();
+    client.get("/warm");
+    let address = gateway.address;
+    client.send(Request::get("/x").bytes("gw"));
+    std::thread::sleep(Duration::from_millis(100));
+    gateway.write(&over(marked(origin.port(), "one"), &json!({ "AccessLog": false })).to_string());
+    assert_eq!(client.answer("GET").map(|a| a.text()), Ok("/one/x".into()));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(Client::connect(address).get("/y").text(), "/one/y");
+    assert_eq!(origin.connections(), 1, "the pool survives");
+}
+
+fn soak() -> Option<u64> {
+    std::env::var("RELOADS").ok().and_then(|n| n.parse().ok())
+}
+
+/// Three files in turn, two good and one broken, while clients ask without a pause.
+#[test]
+fn reloads_under_load_cost_no_request() {
+    let origin = naming_the_path();
+    let documents = [
+        marked(origin.port(), "one").to_string(),
+        marked(origin.port(), "two").to_string(),
+        "{ broken".to_owned(),
+    ];
+    let gateway = Gateway::start(&Setup::text(documents[0].clone()).threads(2));
+    let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));
+    let rounds = soak().unwrap_or(60);
+    let pause = Duration::from_millis(30);
+    let (mut early, mut late) = (0, 0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| keep_asking(&gateway, &stop, &asked));
+        }
+        for round in 0..rounds {
+            gateway.write(&documents[usize::try_from(round % 3).expect("fits")]);
+            std::thread::sleep(pause);
+            if round == 100 {
+                early = gateway.process.rss();
+            }
+        }
+        late = gateway.process.rss();
+        stop.store(true, Ordering::SeqCst);
+    });
+    origin.forget();
+    announce(&format!("reloads: {rounds} under load, {} requests", asked.load(Ordering::SeqCst)));
+    if rounds > 200 {
+        announce(&format!("reloads: RSS {early} KiB at 100, {late} KiB at the end"));
+        assert!(late < early + 8 * 1024, "grew from {early} to {late} KiB");
+    }
+}
+
+/// Asks on kept and on fresh connections; any failure is a panic.
+fn keep_asking(gateway: &Gateway, stop: &AtomicBool, asked: &AtomicU64) {
+    while !stop.load(Ordering::SeqCst) {
+        let mut client = gateway.connect();
+        for _ in 0..50 {
+            let answer = client.get("/x");
+            assert!(
+                matches!(answer.text().as_str(), "/one/x" | "/two/x"),
+                "{} {}",
+                answer.status,
+                answer.text()
+            );
+            asked.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}

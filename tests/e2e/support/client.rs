@@ -1,0 +1,283 @@
+//! A plain HTTP/1.1 client: it sends what it is told, byte for byte, and says how each answer ended.
+
+use super::wire::{Fault, Head, Result, Wire};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How long an answer may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What travels after the head of a request.
+#[derive(Clone, Debug, Default)]
+pub enum Body {
+    #[default]
+    None,
+    /// With a Content-Length, unless the headers have one.
+    Whole(Vec<u8>),
+    /// Chunked, one chunk each, then trailers.
+    Chunks(Vec<Vec<u8>>, Vec<(String, String)>),
+}
+
+/// A request to send.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+impl Request {
+    pub fn new(method: &str, target: &str) -> Request {
+        Request { method: method.into(), target: target.into(), ..Request::default() }
+    }
+
+    pub fn get(target: &str) -> Request {
+        Request::new("GET", target)
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Request {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn body(mut self, bytes: impl AsRef<[u8]>) -> Request {
+        self.body = Body::Whole(bytes.as_ref().to_vec());
+        self
+    }
+
+    pub fn chunks(mut self, parts: &[&str]) -> Request {
+        self.body = Body::Chunks(parts.iter().map(|p| p.as_bytes().to_vec()).collect(), Vec::new());
+        self
+    }
+
+    pub fn trailer(mut self, name: &str, value: &str) -> Request {
+        if let Body::Chunks(_, trailers) = &mut self.body {
+            trailers.push((name.into(), value.into()));
+        }
+        self
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
+    }
+
+    /// The bytes of the request; `authority` is the Host unless the headers name one.
+    pub fn bytes(&self, authority: &str) -> Vec<u8> {
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        if !self.has("host") {
+            head += &format!("Host: {authority}\r\n");
+        }
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        match &self.body {
+            Body::Whole(bytes) if !self.has("content-length") => {
+                head += &format!("Content-Length: {}\r\n", bytes.len());
+            }
+            Body::Chunks(..) if !self.has("transfer-encoding") => head += "Transfer-Encoding: chunked\r\n",
+            _ => {}
+        }
+        let mut out = (head + "\r\n").into_bytes();
+        match &self.body {
+            Body::None => {}
+            Body::Whole(bytes) => out.extend_from_slice(bytes),
+            Body::Chunks(parts, trailers) => out.extend_from_slice(&chunked(parts, trailers)),
+        }
+        out
+    }
+}
+
+fn chunked(parts: &[Vec<u8>], trailers: &[(String, String)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for part in parts.iter().filter(|p| !p.is_empty()) {
+        out.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+        out.extend_from_slice(part);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// What told the reader that the body was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    NoBody,
+    Length,
+    Chunked,
+    Close,
+}
+
+/// An answer, whole.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub status: u16,
+    pub reason: String,
+    pub head: Head,
+    /// 1xx answers that came before.
+    pub interim: Vec<Head>,
+    pub body: Vec<u8>,
+    pub length: u64,
+    pub trailers: Vec<(String, String)>,
+    pub ending: Ending,
+}
+
+impl Response {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.get(name)
+    }
+
+    /// The body as JSON; null when it is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// Whether the sender keeps the connection.
+    pub fn keeps_alive(&self) -> bool {
+        !self.head.lists("connection", "close") && self.ending != Ending::Close
+    }
+}
+
+/// Bodies above this are counted, not kept.
+const KEPT: usize = 8 << 20;
+
+/// One connection to a server.
+pub struct Client {
+    pub wire: Wire,
+    authority: String,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        Client::try_connect(address).unwrap_or_else(|e| panic!("connect to {address}: {e}"))
+    }
+
+    pub fn try_connect(address: SocketAddr) -> std::io::Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        let wire = Wire::new(stream);
+        wire.read_timeout(PATIENCE);
+        wire.stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Client { wire, authority: format!("localhost:{}", address.port()) })
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.wire.send(bytes.as_ref())
+    }
+
+    /// Sends a request and reads its answer; the upload goes on while an early answer comes in.
+    pub fn ask(&mut self, request: &Request) -> Result<Response> {
+        let bytes = request.bytes(&self.authority);
+        if bytes.len() < 32 * 1024 {
+            self.send(&bytes);
+            return self.answer(&request.method);
+        }
+        let mut writer = self.wire.stream.try_clone().expect("a second handle of the socket");
+        let sending = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &bytes).is_ok());
+        let answer = self.answer(&request.method);
+        if answer.is_ok() && answer.as_ref().is_ok_and(Response::keeps_alive) {
+            let _ = sending.join();
+        }
+        answer
+    }
+
+    /// Asks and wants an answer.
+    pub fn must(&mut self, request: &Request) -> Response {
+        self.ask(request).unwrap_or_else(|f| panic!("{} {}: {f:?}", request.method, request.target))
+    }
+
+    pub fn get(&mut self, target: &str) -> Response {
+        self.must(&Request::get(target))
+    }
+
+    /// Reads the final answer to a request of this method.
+    pub fn answer(&mut self, method: &str) -> Result<Response> {
+        let mut interim = Vec::new();
+        loop {
+            let head = self.wire.head()?;
+            let (status, reason) = status_line(&head.start)?;
+            if (100..200).contains(&status) && status != 101 {
+                interim.push(head);
+                continue;
+            }
+            return self.body_of(method, status, reason, head, interim);
+        }
+    }
+
+    fn body_of(
+        &mut self,
+        method: &str,
+        status: u16,
+        reason: String,
+        head: Head,
+        interim: Vec<Head>,
+    ) -> Result<Response> {
+        let (mut body, mut length, mut trailers) = (Vec::new(), 0, Vec::new());
+        let mut sink = |part: &[u8]| {
+            length += part.len() as u64;
+            if body.len() < KEPT {
+                body.extend_from_slice(part);
+            }
+        };
+        let ending = ending_of(method, status, &head);
+        match ending {
+            Ending::NoBody => {}
+            Ending::Chunked => trailers = self.wire.chunked(&mut sink)?,
+            Ending::Length => {
+                let text = head.get("content-length").unwrap_or_default();
+                let n = text.parse().map_err(|_| Fault::Malformed(format!("Content-Length {text:?}")))?;
+                self.wire.exactly(n, &mut sink)?;
+            }
+            Ending::Close => loop {
+                sink(&self.wire.take());
+                if self.wire.fill()? == 0 {
+                    break;
+                }
+            },
+        }
+        Ok(Response { status, reason, head, interim, body, length, trailers, ending })
+    }
+
+    /// Whether the server closes within this time, without sending anything more.
+    pub fn closes_within(&mut self, limit: Duration) -> bool {
+        let start = Instant::now();
+        self.wire.read_timeout(limit);
+        let closed = matches!(self.wire.fill(), Ok(0));
+        self.wire.read_timeout(PATIENCE);
+        closed && start.elapsed() < limit + Duration::from_secs(1)
+    }
+}
+
+fn ending_of(method: &str, status: u16, head: &Head) -> Ending {
+    if method == "HEAD" || matches!(status, 101 | 204 | 304) {
+        Ending::NoBody
+    } else if head.lists("transfer-encoding", "chunked") {
+        Ending::Chunked
+    } else if head.has("content-length") {
+        Ending::Length
+    } else {
+        Ending::Close
+    }
+}
+
+fn status_line(line: &str) -> Result<(u16, String)> {
+    let bad = || Fault::Malformed(format!("status line {line:?}"));
+    let rest = line.strip_prefix("HTTP/1.1 ").ok_or_else(bad)?;
+    let (code, reason) = rest.split_once(' ').ok_or_else(bad)?;
+    let code = (code.len() == 3).then(|| code.parse().ok()).flatten().ok_or_else(bad)?;
+    Ok((code, reason.to_owned()))
+}
+
+/// One request on a connection of its own.
+pub fn once(address: SocketAddr, request: &Request) -> Result<Response> {
+    let mut client = Client::try_connect(address).map_err(|_| Fault::Closed)?;
+    client.ask(request)
+}

@@ -1,0 +1,206 @@
+//! The gateway: the real binary with a configuration in a directory of its own.
+
+use super::client::{Client, Request, Response, once};
+use super::ports;
+use super::process::{Ended, Process};
+use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const START: Duration = Duration::from_secs(20);
+
+/// What to start the gateway with.
+pub struct Setup {
+    files: Vec<(String, String)>,
+    /// The file (or the directory) given as `--config`, below the directory of the test.
+    config: String,
+    threads: usize,
+    env: Vec<(String, String)>,
+    /// Whether the listeners are those of the file.
+    own_listeners: bool,
+}
+
+impl Setup {
+    fn new(files: Vec<(String, String)>, config: &str) -> Setup {
+        let env = Vec::new();
+        Setup { files, config: config.into(), threads: 1, env, own_listeners: false }
+    }
+
+    /// One file, `gateway.json`.
+    pub fn text(text: impl Into<String>) -> Setup {
+        Setup::new(vec![("gateway.json".to_owned(), text.into())], "gateway.json")
+    }
+
+    pub fn json(document: &Value) -> Setup {
+        Setup::text(document.to_string())
+    }
+
+    /// A directory of files.
+    pub fn directory(files: Vec<(String, String)>) -> Setup {
+        Setup::new(files, ".")
+    }
+
+    pub fn threads(mut self, threads: usize) -> Setup {
+        self.threads = threads;
+        self
+    }
+
+    /// The configuration lies somewhere else.
+    pub fn at(mut self, config: &Path) -> Setup {
+        self.config = config.to_str().expect("UTF-8").into();
+        self
+    }
+
+    /// Without `--listen`: the file names the listeners.
+    pub fn own_listeners(mut self) -> Setup {
+        self.own_listeners = true;
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Setup {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// A further file beside the configuration (a policy, a secret).
+    pub fn file(mut self, name: &str, text: &str) -> Setup {
+        self.files.push((name.into(), text.into()));
+        self
+    }
+}
+
+/// The running gateway.
+pub struct Gateway {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub process: Process,
+    directory: TempDir,
+    config: PathBuf,
+}
+
+impl Gateway {
+    /// Starts it and waits until it serves.
+    pub fn start(setup: &Setup) -> Gateway {
+        Gateway::try_start(setup).unwrap_or_else(|e| {
+            panic!("the gateway ended with {:?} instead of serving:\n{}{}", e.code, e.stdout, e.stderr)
+        })
+    }
+
+    /// Starts it with one document.
+    pub fn with(document: &Value) -> Gateway {
+        Gateway::start(&Setup::json(document))
+    }
+
+    /// Starts it and says how it ended if it did not come up.
+    pub fn try_start(setup: &Setup) -> Result<Gateway, Ended> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for (name, text) in &setup.files {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            std::fs::write(path, text).expect("write the configuration");
+        }
+        let config = directory.path().join(&setup.config);
+        for attempt in 0.. {
+            let (listen, admin) = (loopback(), loopback());
+            let mut process = Process::start(&mut command(setup, &config, listen, admin));
+            match wait_ready(&mut process, admin) {
+                Ok(()) => return Ok(Gateway { address: listen, admin, process, directory, config }),
+                Err(ended) if attempt < 4 && ended.stderr.contains("in use") => {}
+                Err(ended) => return Err(ended),
+            }
+        }
+        unreachable!("the loop returns")
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// One request on a connection of its own.
+    pub fn ask(&self, request: &Request) -> Response {
+        once(self.address, request).unwrap_or_else(|f| panic!("{} {}: {f:?}", request.method, request.target))
+    }
+
+    pub fn get(&self, target: &str) -> Response {
+        self.ask(&Request::get(target))
+    }
+
+    /// Asks the admin address.
+    pub fn admin(&self, target: &str) -> Response {
+        once(self.admin, &Request::get(target)).unwrap_or_else(|f| panic!("admin {target}: {f:?}"))
+    }
+
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Replaces the configuration the way editors do: a new file, renamed over the old one.
+    pub fn write(&self, text: &str) {
+        self.write_file("gateway.json", text);
+    }
+
+    pub fn write_file(&self, name: &str, text: &str) {
+        let path = self.directory.path().join(name);
+        let beside = path.with_extension("json.new~");
+        std::fs::write(&beside, text).expect("write the configuration");
+        std::fs::rename(&beside, &path).expect("rename the configuration");
+    }
+
+    /// Keeps the directory after the end, for those who look for the reason of a failure.
+    pub fn keep(self) -> PathBuf {
+        let Gateway { directory, .. } = self;
+        directory.keep()
+    }
+
+    /// Lines of the access log written so far.
+    pub fn access_log(&self) -> Vec<Value> {
+        self.process.stdout().lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
+    }
+
+    /// Waits for an access log line that fits.
+    pub fn logged(&self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        super::until(Duration::from_secs(5), || self.access_log().into_iter().find(|l| fits(l)))
+    }
+}
+
+/// The binary under test: this build's, or the one that `MARGAY_BIN` names.
+pub fn binary() -> std::ffi::OsString {
+    std::env::var_os("MARGAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_margay").into())
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()))
+}
+
+fn command(setup: &Setup, config: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("run").arg("--config").arg(config);
+    if !setup.own_listeners {
+        command.args(["--listen", &listen.to_string()]);
+    }
+    command.args(["--admin", &admin.to_string()]);
+    command.args(["--threads", &setup.threads.to_string()]);
+    command.env_remove("MARGAY_LISTEN").env_remove("MARGAY_ADMIN").env("NO_COLOR", "1");
+    command.envs(setup.env.iter().map(|(k, v)| (k, v)));
+    command
+}
+
+fn wait_ready(process: &mut Process, admin: SocketAddr) -> Result<(), Ended> {
+    let start = Instant::now();
+    loop {
+        if let Some(ended) = process.ended() {
+            return Err(ended);
+        }
+        if once(admin, &Request::get("/ready")).is_ok_and(|r| r.status == 200) {
+            return Ok(());
+        }
+        if start.elapsed() > START {
+            let (stdout, stderr) = (process.stdout(), process.stderr());
+            return Err(Ended { code: None, stdout, stderr: format!("not ready after {START:?}\n{stderr}") });
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}

@@ -1,0 +1,39 @@
+//! The tool box of the end-to-end tests: std sockets and threads only, so that nothing here can share a mistake
+//! with the gateway.
+
+pub mod client;
+pub mod gateway;
+pub mod origin;
+pub mod ports;
+pub mod process;
+pub mod scripted;
+pub mod stub;
+pub mod wire;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Says something that `cargo test` does not swallow when the test passes: counts belong into every log.
+pub fn announce(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(format!("{text}\n").as_bytes());
+}
+
+/// Asks again and again until `ask` has an answer; `None` when `within` is over.
+pub fn until<T>(within: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if start.elapsed() > within {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether `condition` becomes true within the given time.
+pub fn becomes_true(within: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    until(within, || condition().then_some(())).is_some()
+}

@@ -1,0 +1,303 @@
+//! A service behind the gateway: answers by stubs or by a function, and records every request as it came.
+
+use super::client::PATIENCE;
+use super::ports;
+use super::stub::{Answer, Stub};
+use super::wire::{Fault, Head, Wire};
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// A request as the service saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: String,
+    /// The request target, untouched.
+    pub target: String,
+    /// The path, percent-decoded but for `%2F`.
+    pub path: String,
+    /// With its question mark; empty when there is none.
+    pub query: String,
+    pub head: Head,
+    /// At most the first 8 MiB.
+    pub body: Vec<u8>,
+    pub length: u64,
+    pub trailers: Vec<(String, String)>,
+    /// When it was complete, among all requests of all services.
+    pub order: u64,
+}
+
+static ORDER: AtomicU64 = AtomicU64::new(0);
+
+/// The number that the next request, of whatever service, will get at the earliest.
+pub fn next_order() -> u64 {
+    ORDER.load(Ordering::SeqCst)
+}
+
+impl Seen {
+    pub fn raw_path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.get(name)
+    }
+}
+
+type Handler = dyn Fn(&Seen) -> Answer + Send + Sync;
+
+enum Behaviour {
+    Stubs(Mutex<Vec<Stub>>),
+    Function(Box<Handler>),
+}
+
+struct Shared {
+    behaviour: Behaviour,
+    seen: Mutex<Vec<Seen>>,
+    open: Mutex<HashMap<u64, TcpStream>>,
+    connections: AtomicU64,
+    stopped: AtomicBool,
+}
+
+/// The service; it stops when dropped.
+pub struct Origin {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Origin {
+    /// A service that answers by stubs, 404 where none fits.
+    pub fn stubs(stubs: Vec<Stub>) -> Origin {
+        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::new(stubs)))
+    }
+
+    /// A service that answers what `answer` says.
+    pub fn with(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
+        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)))
+    }
+
+    /// A service that always says `hello`.
+    pub fn hello() -> Origin {
+        Origin::with(|_| Answer::new(200, "hello"))
+    }
+
+    fn start(listener: TcpListener, behaviour: Behaviour) -> Origin {
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared {
+            behaviour,
+            seen: Mutex::default(),
+            open: Mutex::default(),
+            connections: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+        });
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || accept(&listener, &accepting));
+        Origin { address, shared }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Everything seen since the start or the last `forget`.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.records().clone()
+    }
+
+    pub fn calls(&self) -> usize {
+        self.records().len()
+    }
+
+    pub fn last(&self) -> Seen {
+        self.records().last().cloned().expect("the service was called")
+    }
+
+    /// How many connections were ever accepted.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many are open now.
+    pub fn open(&self) -> usize {
+        self.shared.open.lock().expect("no panic").len()
+    }
+
+    pub fn forget(&self) {
+        self.records().clear();
+    }
+
+    /// Replaces the stub with the same condition, or adds one.
+    pub fn set_stub(&self, stub: Stub) {
+        let Behaviour::Stubs(stubs) = &self.shared.behaviour else { panic!("a service without stubs") };
+        let mut stubs = stubs.lock().expect("no panic");
+        match stubs.iter_mut().find(|s| s.when == stub.when) {
+            Some(old) => *old = stub,
+            None => stubs.push(stub),
+        }
+    }
+
+    /// Closes every open connection, as a restarting service does.
+    pub fn hang_up(&self) {
+        for stream in self.shared.open.lock().expect("no panic").values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn records(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.shared.seen.lock().expect("no panic")
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        self.hang_up();
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for stream in listener.incoming() {
+        if shared.stopped.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        let id = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Ok(handle) = stream.try_clone() {
+            shared.open.lock().expect("no panic").insert(id, handle);
+        }
+        let shared = Arc::clone(shared);
+        let serve = move || {
+            let mut wire = Wire::new(stream);
+            while serve(&mut wire, &shared).is_some() {}
+            let _ = wire.stream.shutdown(Shutdown::Both);
+            shared.open.lock().expect("no panic").remove(&id);
+        };
+        std::thread::Builder::new().stack_size(512 * 1024).spawn(serve).expect("a thread");
+    }
+}
+
+/// Serves one request; `None` when the connection is done.
+fn serve(wire: &mut Wire, shared: &Shared) -> Option<()> {
+    let seen = read(wire).ok()?;
+    let answer = match &shared.behaviour {
+        Behaviour::Function(answer) => {
+            shared.seen.lock().expect("no panic").push(seen.clone());
+            answer(&seen)
+        }
+        Behaviour::Stubs(stubs) => {
+            let mut stubs = stubs.lock().expect("no panic");
+            shared.seen.lock().expect("no panic").push(seen.clone());
+            stubs
+                .iter_mut()
+                .find(|s| s.when.matches(&seen))
+                .map_or_else(|| Answer::new(404, ""), |s| s.call(&seen))
+        }
+    };
+    std::thread::sleep(answer.delay);
+    wire.stream.write_all(&answer.bytes(&seen.method)).ok()?;
+    let closing = seen.head.lists("connection", "close") || answer.headers.iter().any(|(n, v)| closes(n, v));
+    (!closing).then_some(())
+}
+
+fn closes(name: &str, value: &str) -> bool {
+    name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
+}
+
+/// Reads one request whole.
+pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
+    let head = wire.head()?;
+    wire.read_timeout(PATIENCE);
+    let parts: Vec<&str> = head.start.split(' ').collect();
+    let [method, target, _version] = parts[..] else {
+        return Err(Fault::Malformed(head.start.clone()));
+    };
+    if head.lists("expect", "100-continue") && wire.unused().is_empty() {
+        wire.send(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    let (mut body, mut length) = (Vec::new(), 0);
+    let mut sink = |part: &[u8]| {
+        length += part.len() as u64;
+        if body.len() < 8 << 20 {
+            body.extend_from_slice(part);
+        }
+    };
+    let mut trailers = Vec::new();
+    if head.lists("transfer-encoding", "chunked") {
+        trailers = wire.chunked(&mut sink)?;
+    } else if let Some(n) = head.get("content-length") {
+        let n = n.parse().map_err(|_| Fault::Malformed(format!("Content-Length {n:?}")))?;
+        wire.exactly(n, &mut sink)?;
+    }
+    wire.stream.set_read_timeout(None).expect("no read timeout");
+    let (path, query) = target.split_once('?').map_or((target, String::new()), |(p, q)| (p, format!("?{q}")));
+    let query = if query == "?" { String::new() } else { query };
+    Ok(Seen {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        path: decoded(path),
+        query,
+        body,
+        length,
+        trailers,
+        order: ORDER.fetch_add(1, Ordering::SeqCst),
+        head,
+    })
+}
+
+/// Percent-decodes a path; `%2F` stays, in capitals.
+pub fn decoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let (mut out, mut i) = (Vec::with_capacity(bytes.len()), 0);
+    while i < bytes.len() {
+        let hex = (bytes[i] == b'%').then(|| path.get(i + 1..i + 3)).flatten();
+        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
+            Some(b'/') => out.extend_from_slice(b"%2F"),
+            Some(byte) => out.push(byte),
+            None => {
+                out.push(bytes[i]);
+                i += 1;
+                continue;
+            }
+        }
+        i += 3;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::{Client, Ending, Request};
+    use super::*;
+
+    #[test]
+    fn the_client_and_the_service_understand_each_other() {
+        let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-Sum", "1")]));
+        let mut client = Client::connect(origin.address);
+        let answer =
+            client.must(&Request::new("POST", "/a%20b%2Fc?x=1").chunks(&["he", "llo"]).trailer("T", "1"));
+        assert_eq!((answer.text().as_str(), answer.ending), ("hello", Ending::Chunked));
+        assert_eq!(answer.trailers, [("X-Sum".to_owned(), "1".to_owned())]);
+        let seen = origin.last();
+        assert_eq!((seen.path.as_str(), seen.query.as_str()), ("/a b%2Fc", "?x=1"));
+        assert_eq!(seen.trailers, [("T".to_owned(), "1".to_owned())]);
+        assert_eq!(client.must(&Request::new("HEAD", "/")).ending, Ending::NoBody);
+        assert_eq!((origin.calls(), origin.connections()), (2, 1));
+    }
+
+    #[test]
+    fn a_stub_answers_in_turn_and_fills_templates() {
+        let stub = serde_json::json!({ "when": { "path": "/a" }, "respond_sequence": [
+            { "status": 200, "body": "{{CALL_COUNT}} {{ECHO_PATH_QUERY}} {{ECHO_HEADER:X-A}}" },
+            { "status": 201, "body": "{{ECHO_BODY}}" },
+        ]});
+        let origin = Origin::stubs(vec![Stub::read(&stub)]);
+        let mut client = Client::connect(origin.address);
+        assert_eq!(client.must(&Request::get("/a?b").header("X-A", "7")).text(), "1 /a?b 7");
+        assert_eq!(client.must(&Request::new("POST", "/a").body("z")).text(), "z");
+        assert_eq!(client.must(&Request::new("POST", "/a").body("y")).status, 201);
+        assert_eq!(client.get("/b").status, 404);
+    }
+}

@@ -1,0 +1,218 @@
+//! HTTP/1.1 messages read off a socket, by the book and without help from the gateway's own codec.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+/// Why a message could not be read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The other side closed (or reset) before the first byte.
+    Closed,
+    /// The other side closed (or reset) in the middle.
+    CutShort(String),
+    /// Nothing came within the read timeout.
+    Timeout,
+    /// Bytes that are no HTTP.
+    Malformed(String),
+}
+
+pub type Result<T> = std::result::Result<T, Fault>;
+
+/// A start line and header lines, as they came.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    pub start: String,
+    pub headers: Vec<(String, String)>,
+    /// The bytes, for those who look closer.
+    pub raw: Vec<u8>,
+}
+
+impl Head {
+    /// The first value of a header.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).into_iter().next()
+    }
+
+    /// Every value of a header, in order.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Whether a comma-separated header holds this element.
+    pub fn lists(&self, name: &str, element: &str) -> bool {
+        self.all(name).iter().any(|v| v.split(',').any(|e| e.trim().eq_ignore_ascii_case(element)))
+    }
+
+    pub fn parse(raw: &[u8]) -> Result<Head> {
+        let text = latin1_or_utf8(raw);
+        let mut lines = text.split("\r\n");
+        let start = lines.next().unwrap_or_default().to_owned();
+        let mut headers = Vec::new();
+        for line in lines.filter(|l| !l.is_empty()) {
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| Fault::Malformed(format!("no colon in {line:?}")))?;
+            headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
+        }
+        Ok(Head { start, headers, raw: raw.to_vec() })
+    }
+}
+
+fn latin1_or_utf8(raw: &[u8]) -> String {
+    match std::str::from_utf8(raw) {
+        Ok(text) => text.to_owned(),
+        Err(_) => raw.iter().map(|b| char::from(*b)).collect(),
+    }
+}
+
+/// A socket, and what was read ahead of it.
+pub struct Wire {
+    pub stream: TcpStream,
+    ahead: Vec<u8>,
+    at: usize,
+}
+
+impl Wire {
+    pub fn new(stream: TcpStream) -> Wire {
+        let _ = stream.set_nodelay(true);
+        Wire { stream, ahead: Vec::new(), at: 0 }
+    }
+
+    pub fn read_timeout(&self, limit: Duration) {
+        self.stream.set_read_timeout(Some(limit)).expect("a read timeout");
+    }
+
+    /// Sends bytes; false when the other side is gone.
+    pub fn send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Ends our direction (FIN).
+    pub fn finish(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// What has been read ahead and not used.
+    pub fn unused(&self) -> &[u8] {
+        &self.ahead[self.at..]
+    }
+
+    /// Takes what has been read ahead.
+    pub fn take(&mut self) -> Vec<u8> {
+        let rest = self.unused().to_vec();
+        self.at = self.ahead.len();
+        rest
+    }
+
+    /// Reads once; 0 is the end of the stream (a reset counts as one).
+    pub fn fill(&mut self) -> Result<usize> {
+        if self.at == self.ahead.len() {
+            self.ahead.clear();
+            self.at = 0;
+        }
+        let mut part = [0_u8; 64 * 1024];
+        match self.stream.read(&mut part) {
+            Ok(n) => {
+                self.ahead.extend_from_slice(&part[..n]);
+                Ok(n)
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Err(Fault::Timeout),
+            Err(e) if e.kind() == ErrorKind::Interrupted => self.fill(),
+            Err(_) => Ok(0),
+        }
+    }
+
+    /// Everything until the other side closes; `None` when it does not within the read timeout.
+    pub fn drain(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.fill() {
+                Ok(0) => return Some(self.take()),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Bytes up to and with the empty line.
+    pub fn head(&mut self) -> Result<Head> {
+        loop {
+            if let Some(end) = find(self.unused(), b"\r\n\r\n") {
+                let head = Head::parse(&self.unused()[..end + 4]);
+                self.at += end + 4;
+                return head;
+            }
+            if self.fill()? == 0 {
+                let rest = String::from_utf8_lossy(self.unused()).into_owned();
+                return Err(if rest.is_empty() { Fault::Closed } else { Fault::CutShort(rest) });
+            }
+        }
+    }
+
+    /// One line without its CRLF.
+    pub fn line(&mut self) -> Result<String> {
+        loop {
+            if let Some(end) = find(self.unused(), b"\r\n") {
+                let line = String::from_utf8_lossy(&self.unused()[..end]).into_owned();
+                self.at += end + 2;
+                return Ok(line);
+            }
+            if self.fill()? == 0 {
+                return Err(Fault::CutShort(String::from_utf8_lossy(self.unused()).into_owned()));
+            }
+        }
+    }
+
+    /// Exactly `n` bytes into `sink`.
+    pub fn exactly(&mut self, mut n: u64, sink: &mut dyn FnMut(&[u8])) -> Result<()> {
+        while n > 0 {
+            if self.unused().is_empty() && self.fill()? == 0 {
+                return Err(Fault::CutShort(format!("{n} bytes of the body missing")));
+            }
+            let here = usize::try_from(n).unwrap_or(usize::MAX).min(self.unused().len());
+            sink(&self.ahead[self.at..self.at + here]);
+            self.at += here;
+            n -= here as u64;
+        }
+        Ok(())
+    }
+
+    /// A chunked body into `sink`; the trailers are the answer.
+    pub fn chunked(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Vec<(String, String)>> {
+        loop {
+            let line = self.line()?;
+            let digits = line.split(';').next().unwrap_or_default().trim();
+            let size = u64::from_str_radix(digits, 16)
+                .map_err(|_| Fault::Malformed(format!("chunk size {line:?}")))?;
+            if size == 0 {
+                return self.trailers();
+            }
+            self.exactly(size, sink)?;
+            let end = self.line()?;
+            if !end.is_empty() {
+                return Err(Fault::Malformed(format!("{end:?} after a chunk")));
+            }
+        }
+    }
+
+    fn trailers(&mut self) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                return Ok(found);
+            }
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| Fault::Malformed(format!("trailer {line:?}")))?;
+            found.push((name.to_owned(), value.trim().to_owned()));
+        }
+    }
+}
+
+/// Where `needle` begins in `hay`.
+pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    memchr::memmem::find(hay, needle)
+}

@@ -105,3 +105,21 @@ fn the_map_in_lib_rs_lists_every_floor_from_the_roof_down() {
     let listed: Vec<_> = lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert_eq!(listed, rules::FLOORS.map(|(name, _)| name));
 }
+#[test]
+fn the_top_level_holds_what_was_planned() {
+    for name in [
+        "Cargo.toml",
+        "gateway.json",
+        "policies",
+        "src",
+        "tests",
+        "benches",
+        "deploy",
+        "docs",
+        "README.md",
+        "ARCHITECTURE.md",
+        "LICENSE",
+    ] {
+        assert!(root().join(name).exists(), "{name} is missing");
+    }
+}

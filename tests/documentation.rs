@@ -1,4 +1,6 @@
 //! What is written down holds: the README's tour happens as written, the reference lists every setting.
 
+#[path = "documentation/readme.rs"]
+mod readme;
 #[path = "documentation/reference.rs"]
 mod reference;

@@ -1,0 +1,218 @@
+//! The README's tour, taken: every line of its `console` blocks that begins with `$` is run in a shell against
+//! `margay demo`, and what the block shows must come out.
+//!
+//! A shown line must be a line of the output, in the order shown; `...` in it stands for anything, and a line of only
+//! `...` for any lines. Everything runs in a copy of the shipped configuration, on ports of its own.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const MARGAY: &str = env!("CARGO_BIN_EXE_margay");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One command of the tour and what the README shows below it.
+#[derive(Debug, PartialEq)]
+struct Step {
+    line: usize,
+    command: String,
+    shown: Vec<String>,
+}
+
+/// All steps of the `console` blocks, in order.
+fn steps(readme: &str) -> Vec<Step> {
+    let (mut steps, mut inside) = (Vec::<Step>::new(), false);
+    for (number, line) in readme.lines().enumerate() {
+        if let Some(fence) = line.strip_prefix("```") {
+            inside = !inside && fence == "console";
+        } else if let Some(command) = line.strip_prefix("$ ").filter(|_| inside) {
+            steps.push(Step { line: number + 1, command: command.to_owned(), shown: Vec::new() });
+        } else if inside && let Some(step) = steps.last_mut() {
+            step.shown.push(line.trim_end().to_owned());
+        }
+    }
+    steps
+}
+
+/// The first shown line that does not come out; none when all do.
+fn missing<'s>(shown: &'s [String], output: &str) -> Option<&'s str> {
+    let mut lines = output.lines().map(str::trim_end);
+    let wanted = shown.iter().map(String::as_str).filter(|line| !line.is_empty() && *line != "...");
+    wanted.into_iter().find(|want| !lines.any(|line| fits(want, line)))
+}
+
+/// Whether a line is as shown, `...` standing for anything. Names of header fields have no case.
+fn fits(shown: &str, line: &str) -> bool {
+    let line = match (shown.split_once(": "), line.split_once(": ")) {
+        (Some((a, _)), Some((b, rest))) if a.eq_ignore_ascii_case(b) => format!("{a}: {rest}"),
+        _ => line.to_owned(),
+    };
+    let mut parts = shown.split("...");
+    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<_> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// `margay demo` in a folder of its own; killed when dropped.
+struct Demo {
+    folder: tempfile::TempDir,
+    process: Child,
+    /// (as the README says it, as it is here).
+    ports: Vec<(&'static str, u16)>,
+}
+
+impl Demo {
+    fn start() -> Demo {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&Path::new(ROOT).join("gateway.json"), &folder.path().join("gateway.json"));
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
+        copy(&Path::new(ROOT).join("policies/edge.json"), &folder.path().join("policies/edge.json"));
+        let names = ["8080", "8081", "9101", "9102", "9103", "9104", "9109"];
+        let ports: Vec<_> = names.into_iter().zip(free_ports(names.len())).collect();
+        let mut demo = Command::new(MARGAY);
+        demo.arg("demo").current_dir(folder.path());
+        demo.env("MARGAY_LISTEN", format!("127.0.0.1:{}", ports[0].1));
+        demo.env("MARGAY_ADMIN", format!("127.0.0.1:{}", ports[1].1));
+        set_services(&mut demo, &ports);
+        let log = std::fs::File::create(folder.path().join("margay.log")).unwrap();
+        let process = demo.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let demo = Demo { folder, process, ports };
+        demo.wait_until_ready();
+        demo
+    }
+
+    fn wait_until_ready(&self) {
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.ports[0].1)).is_err() {
+            assert!(start.elapsed() < PATIENCE, "margay demo does not listen:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("margay.log")).unwrap_or_default()
+    }
+
+    /// Ports as they are here, and a load that lasts a second instead of ten.
+    fn localised(&self, text: &str) -> String {
+        let text = self.ports.iter().fold(text.to_owned(), |text, (said, real)| {
+            text.replace(&format!(":{said}"), &format!(":{real}"))
+        });
+        text.replace("-d10s", "-d1s")
+    }
+
+    /// What a command prints, on both streams.
+    fn run(&self, command: &str) -> String {
+        let mut shell = Command::new("bash");
+        let path =
+            format!("{}:{}", Path::new(MARGAY).parent().unwrap().display(), std::env::var("PATH").unwrap());
+        shell
+            .args(["-c", &format!("exec 2>&1; {command}")])
+            .current_dir(self.folder.path())
+            .env("PATH", path);
+        set_services(&mut shell, &self.ports);
+        let output = shell.stdin(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a step until it shows what it should: a change of a file takes a moment to arrive.
+    fn take(&self, step: &Step) -> Result<(), String> {
+        let command = self.localised(&step.command);
+        let shown: Vec<_> = step.shown.iter().map(|line| self.localised(line)).collect();
+        let changes = ["sed ", "cp ", "wrk ", "echo "].iter().any(|c| command.starts_with(c));
+        let start = Instant::now();
+        loop {
+            let output = self.run(&command);
+            let Some(line) = missing(&shown, &output) else { return Ok(()) };
+            if changes || start.elapsed() > Duration::from_secs(5) {
+                return Err(format!(
+                    "README.md:{}: $ {command}\nno line like: {line}\nin:\n{output}",
+                    step.line
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn set_services(command: &mut Command, ports: &[(&str, u16)]) {
+    let names = ["CATALOG_PORT", "CATALOG2_PORT", "ORDERS_PORT", "ECHO_PORT", "BROKEN_PORT"];
+    for (name, (_, port)) in names.iter().zip(&ports[2..]) {
+        command.env(name, port.to_string());
+    }
+}
+
+fn copy(from: &Path, to: &PathBuf) {
+    std::fs::copy(from, to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
+}
+
+/// Ports that nobody listens on, all asked for before any is given back.
+fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    held.iter().map(|l| l.local_addr().unwrap().port()).collect()
+}
+
+fn readme() -> String {
+    let mut text = String::new();
+    std::fs::File::open(Path::new(ROOT).join("README.md")).unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn the_tour_of_the_readme_happens_as_written() {
+    for tool in ["curl", "wrk"] {
+        let found = Command::new(tool).arg("--version").output().is_ok();
+        assert!(found, "{tool} is not installed; `make test` installs it");
+    }
+    let demo = Demo::start();
+    let steps = steps(&readme());
+    assert!(steps.len() >= 12, "the tour has only {} steps", steps.len());
+    for step in &steps {
+        if let Err(text) = demo.take(step) {
+            panic!("{text}\nmargay said:\n{}", demo.log());
+        }
+    }
+}
+
+#[test]
+fn only_console_blocks_are_steps() {
+    let text = "```sh\n$ no\n```\n```console\n$ one\nout\n$ two\n```\n$ three\n";
+    let step = |line, command: &str, shown: &[&str]| Step {
+        line,
+        command: command.into(),
+        shown: shown.iter().map(|s| (*s).into()).collect(),
+    };
+    assert_eq!(steps(text), [step(5, "one", &["out"]), step(7, "two", &[])]);
+}
+
+#[test]
+fn a_shown_line_must_come_out_in_order() {
+    let shown = |lines: &[&str]| lines.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+    let output = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"hello\":\"ann\"}\n";
+    assert_eq!(
+        missing(
+            &shown(&["HTTP/1.1 200 OK", "Content-Type: application/json", "...", "{\"hello\":\"...\"}"]),
+            output
+        ),
+        None
+    );
+    assert_eq!(missing(&shown(&["{\"hello\":\"ann\"}", "HTTP/1.1 200 OK"]), output), Some("HTTP/1.1 200 OK"));
+    assert_eq!(missing(&shown(&["HTTP/1.1 200"]), output), Some("HTTP/1.1 200"), "the whole line");
+}

@@ -32,6 +32,8 @@ pub struct Terms {
     /// From dispatch to the response head, all attempts included, paused while upload bytes move.
     pub timeout: Duration,
     pub connect: Duration,
+    /// How long an upload may stand still.
+    pub body_idle: Duration,
     /// The client's Host goes to the backend, instead of the endpoint's authority.
     pub preserve_host: bool,
 }
@@ -86,14 +88,14 @@ impl Leg<'_> {
     async fn connect(&self, x: &Exchange, fresh: bool) -> Result<Box<BackendConn>, Cause> {
         let state = &self.endpoint.state;
         if !fresh && self.endpoint.port.is_some() {
-            let idle = poll_fn(|cx| Poll::Ready(pool::take(&state.pool, cx))).await;
+            let idle = poll_fn(|cx| Poll::Ready(pool::take(state.pool.key(), cx))).await;
             if let Some(conn) = idle {
                 return Ok(conn);
             }
         }
         let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
         let goal = Goal { name: &state.name, port, preferred: &state.preferred };
-        let mut conn = dial(&goal, &state.pool, self.terms.connect.min(self.terms.timeout)).await?;
+        let mut conn = dial(&goal, state.pool.key(), self.terms.connect.min(self.terms.timeout)).await?;
         // Without a port of its own an endpoint is many: its connections are not kept.
         conn.once = self.endpoint.port.is_none();
         Ok(conn)
@@ -125,7 +127,8 @@ impl Leg<'_> {
             if conn.sent() != moved {
                 (moved, began) = (conn.sent(), Instant::now());
             }
-            self.patience(cx, caller, uploaded, began)
+            let stalled = !uploaded && !conn.is_choked();
+            self.patience(cx, caller, uploaded, stalled, began)
         })
         .await
     }
@@ -136,12 +139,20 @@ impl Leg<'_> {
         cx: &mut Context,
         caller: &mut dyn Caller,
         uploaded: bool,
+        stalled: bool,
         began: Instant,
     ) -> Poll<Result<(), HeadError>> {
         if uploaded && caller.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(HeadError::Failed(Cause::gone())));
         }
-        if caller.poll_alarm(cx, began + self.terms.timeout).is_ready() {
+        // Until the upload is through it is the client that is waited for, if its patience is the shorter one.
+        let stalled = stalled && self.terms.body_idle < self.terms.timeout;
+        let limit = if stalled { self.terms.body_idle } else { self.terms.timeout };
+        if caller.poll_alarm(cx, began + limit).is_ready() {
+            if stalled {
+                let detail = format!("the request body stood still for {limit:?}");
+                return Poll::Ready(Err(HeadError::Failed(Cause::new(Why::RequestTimeout, detail))));
+            }
             let detail =
                 format!("the backend {} did not answer within {:?}", self.endpoint.label, self.terms.timeout);
             return Poll::Ready(Err(HeadError::Failed(Cause::new(Why::BackendTimeout, detail))));

@@ -5,7 +5,7 @@ use crate::{
     pipeline::cause::{Cause, Why},
     wire::{
         names::{Name, Names},
-        pool::{Key, Slot},
+        pool::Slot,
     },
 };
 use std::{
@@ -21,7 +21,7 @@ use std::{
 pub struct EndpointState {
     pub name: Arc<Name>,
     /// Its place in every worker's pool.
-    pub pool: Key,
+    pub pool: Slot,
     /// Which of its addresses answered last.
     pub preferred: AtomicUsize,
     /// Exchanges under way, where the balancer counts them.

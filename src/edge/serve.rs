@@ -139,7 +139,10 @@ fn give_up(x: &mut Exchange, plan: &Plan, w: &Worker, cause: Cause) -> Result<An
     if cause.why == Why::ClientGone {
         return Err(());
     }
-    Ok(rescue(&cause, x.req.asked_path(), plan.ocelot))
+    let mut answer = rescue(&cause, x.req.asked_path(), plan.ocelot);
+    answer.close = cause.why.breaks_connection();
+    answer.head.append(b"Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+    Ok(answer)
 }
 
 /// Whether another request may follow on this connection.
@@ -171,7 +174,10 @@ async fn deliver(
         if cause.why == Why::ClientGone {
             x.record.status = 499;
         }
-        return After::Drop;
+        // What was received is sent, and then the end comes too early. Where only the end of the connection ends a
+        // body, it must not look like one.
+        let visible = cause.why != Why::ClientGone && framing != Framing::UntilClose;
+        return if visible { After::Linger } else { After::Drop };
     }
     if let Body::Stream(stream) = answer.body {
         stream.finish();

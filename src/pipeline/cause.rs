@@ -35,6 +35,11 @@ macro_rules! whys {
                 match (self, ocelot) { $((Why::$name, false) => $status, (Why::$name, true) => $ocelot),* }
             }
 
+            /// Whether the request itself is broken: nothing that follows on its connection can be trusted.
+            pub fn breaks_connection(self) -> bool {
+                matches!(self, Why::RequestMalformed | Why::RequestBody | Why::RequestTimeout | Why::RequestCoding)
+            }
+
             /// One short sentence for people.
             pub fn title(self) -> &'static str {
                 match self { $(Why::$name => $title),* }

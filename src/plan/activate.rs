@@ -12,7 +12,9 @@ use crate::{
         cluster::{BalancerKind, ClusterSpec, States},
     },
     pipeline::{cause::Why, stage::BoxStage},
-    stages::{forwarded::Forwarded, in_order, method::Method, request_id::RequestId, via::Via},
+    stages::{
+        ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId, via::Via,
+    },
     telemetry::Metrics,
     wire::{
         h1::{client::ClientLimits, parse::HeadLimits},
@@ -124,9 +126,7 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint) -> Box<[BoxStage]> {
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));
     }
-    if !blueprint.ocelot {
-        stages.push(Box::new(Via));
-    }
+    stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
     in_order(stages)
 }
 
@@ -147,6 +147,7 @@ fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Ground) -> Tar
     let terms = Terms {
         timeout: route.timeout.value,
         connect: blueprint.limits.connect,
+        body_idle: blueprint.limits.body_idle,
         preserve_host: route.preserve_host.value,
     };
     Target::Cluster { cluster: ground.states.cluster(&spec, ground.names), terms }

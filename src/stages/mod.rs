@@ -2,6 +2,7 @@
 //!
 //! The place of a key in the document never matters; the place in this table does.
 
+pub mod ascii;
 pub mod forwarded;
 pub mod method;
 pub mod request_id;

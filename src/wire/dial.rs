@@ -26,7 +26,7 @@ impl Goal<'_> {
 }
 
 /// Opens a connection within that time, trying all addresses of the name.
-pub async fn dial(goal: &Goal<'_>, key: &Key, within: Duration) -> Result<Box<BackendConn>, Cause> {
+pub async fn dial(goal: &Goal<'_>, key: Key, within: Duration) -> Result<Box<BackendConn>, Cause> {
     let until = Instant::now() + within;
     let Some(addresses) = goal.name.addresses(until).await else {
         return Err(Cause::new(
@@ -35,7 +35,7 @@ pub async fn dial(goal: &Goal<'_>, key: &Key, within: Duration) -> Result<Box<Ba
         ));
     };
     match tokio::time::timeout_at(until.into(), connect(&addresses, goal)).await {
-        Ok(Ok(io)) => Ok(BackendConn::new(io, key.clone())),
+        Ok(Ok(io)) => Ok(BackendConn::new(io, key)),
         Ok(Err(error)) => {
             let detail = format!("no connection to the backend {}: {error}", goal.label());
             Err(Cause::new(Why::BackendConnect, detail))

@@ -4,7 +4,7 @@ use super::h1::backend::BackendConn;
 use std::{
     cell::RefCell,
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Waker},
@@ -17,13 +17,14 @@ const KEPT: usize = 512;
 /// The place of an endpoint in every worker's pool. While it lives, no other endpoint has the same slot; when it is
 /// dropped its generation ends, and what still lies in the pools under the slot is closed.
 #[derive(Debug)]
-pub struct Slot {
+pub struct Slot(Key);
+
+/// Which endpoint a connection belongs to: the slot, and the generation in which it had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
     index: usize,
     generation: u64,
 }
-
-/// Which endpoint a connection belongs to.
-pub type Key = Arc<Slot>;
 
 struct Slots {
     free: Vec<usize>,
@@ -35,20 +36,25 @@ static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 impl Slot {
     /// A slot for a new endpoint.
-    pub fn claim() -> Key {
+    pub fn claim() -> Slot {
         let mut slots = SLOTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let index = slots.free.pop().unwrap_or_else(|| {
             slots.used += 1;
             slots.used - 1
         });
-        Arc::new(Slot { index, generation: GENERATION.fetch_add(1, Ordering::Relaxed) })
+        Slot(Key { index, generation: GENERATION.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// What connections of the endpoint are known by.
+    pub fn key(&self) -> Key {
+        self.0
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut slots = SLOTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        slots.free.push(self.index);
+        slots.free.push(self.0.index);
     }
 }
 
@@ -67,7 +73,7 @@ thread_local! {
 }
 
 /// An idle connection of that endpoint that still seems alive.
-pub fn take(key: &Key, cx: &mut Context) -> Option<Box<BackendConn>> {
+pub fn take(key: Key, cx: &mut Context) -> Option<Box<BackendConn>> {
     POOL.with_borrow_mut(|pool| {
         let (generation, idle) = pool.get_mut(key.index)?;
         if *generation != key.generation {
@@ -86,7 +92,7 @@ pub fn take(key: &Key, cx: &mut Context) -> Option<Box<BackendConn>> {
 
 /// Puts a connection back after both messages ended cleanly.
 pub fn put(conn: Box<BackendConn>) {
-    let (index, generation) = (conn.key().index, conn.key().generation);
+    let Key { index, generation } = conn.key();
     let since = NOW.with_borrow(|now| *now).unwrap_or_else(Instant::now);
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
@@ -103,16 +109,14 @@ pub fn put(conn: Box<BackendConn>) {
     });
 }
 
-/// Closes what was idle for too long, what the backend closed, and what belongs to no endpoint any more.
+/// Closes what was idle for too long and what the backend closed; what belongs to no endpoint any more grows old there.
 pub fn sweep(now: Instant, longest: Duration) {
     NOW.set(Some(now));
     let mut cx = Context::from_waker(Waker::noop());
     POOL.with_borrow_mut(|pool| {
         for (_, idle) in pool.iter_mut() {
             idle.retain_mut(|Idle { conn, since }| {
-                now.saturating_duration_since(*since) < longest
-                    && Arc::strong_count(conn.key()) > 1
-                    && !conn.is_dead(&mut cx)
+                now.saturating_duration_since(*since) < longest && !conn.is_dead(&mut cx)
             });
         }
     });

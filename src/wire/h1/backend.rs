@@ -61,6 +61,8 @@ pub struct BackendConn {
     pub reused: bool,
     /// It serves one request only.
     pub once: bool,
+    /// The upload waits for the backend, not for the caller.
+    choked: bool,
 }
 
 impl BackendConn {
@@ -77,6 +79,7 @@ impl BackendConn {
             keep: false,
             reused: false,
             once: false,
+            choked: false,
         })
     }
 
@@ -86,8 +89,8 @@ impl BackendConn {
         self.io.poll_read(cx, &mut byte).is_ready()
     }
 
-    pub(in crate::wire) fn key(&self) -> &Key {
-        &self.key
+    pub(in crate::wire) fn key(&self) -> Key {
+        self.key
     }
 
     /// Begins a request: the head is written with the framing of the caller's body and this Host.
@@ -121,6 +124,11 @@ impl BackendConn {
     /// Whether the whole request was sent.
     pub fn is_upload_done(&self) -> bool {
         self.upload != Upload::Sending
+    }
+
+    /// Whether the upload stands still because the backend does not read.
+    pub fn is_choked(&self) -> bool {
+        self.choked
     }
 
     /// Bytes of request body sent.
@@ -258,11 +266,13 @@ impl BodyRead for BackendConn {
                     break;
                 }
                 Poll::Pending => {
+                    self.choked = false;
                     // The backend must not wait for bytes that we hold; a failure shows when the next ones are sent.
                     let _ = self.encoder.poll_flush(cx, &mut self.io);
                     return Poll::Pending;
                 }
             };
+            self.choked = sent.is_pending();
             match ready!(sent) {
                 Ok(n) => from.consume(n),
                 Err(_) => self.upload = Upload::Broken,

@@ -33,6 +33,22 @@ fn round_robin_divides_exactly_across_workers() {
 }
 
 #[test]
+fn least_connection_leaves_the_busy_endpoint_alone() {
+    let busy = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(2)));
+    let free = Origin::hello();
+    let setup = Setup::json(&between(&[&busy, &free], "LeastConnection")).threads(2);
+    let gateway = Gateway::start(&setup);
+    std::thread::scope(|scope| {
+        scope.spawn(|| gateway.get("/"));
+        assert!(crate::support::becomes_true(Duration::from_secs(5), || busy.calls() == 1));
+        for _ in 0..10 {
+            gateway.get("/");
+        }
+    });
+    assert_eq!((busy.calls(), free.calls()), (1, 10));
+}
+
+#[test]
 fn least_connection_divides_waiting_calls_across_workers() {
     let slow = || Origin::with(|_| Answer::new(200, "").after(Duration::from_millis(600)));
     let (one, two) = (slow(), slow());

@@ -3,7 +3,7 @@
 use super::{document, gateway, limited};
 use crate::support::client::{Body, Ending, PATIENCE, Request};
 use crate::support::gateway::Gateway;
-use crate::support::origin::Origin;
+use crate::support::origin::{Origin, read};
 use crate::support::scripted::Scripted;
 use crate::support::stub::Answer;
 use crate::support::wire::Fault;
@@ -198,6 +198,24 @@ fn after_an_early_answer_a_short_rest_of_the_upload_is_drained_and_the_connectio
 }
 
 #[test]
+fn a_truncated_body_is_ended_visibly() {
+    let origin = Scripted::start(|wire, _| {
+        let Ok(head) = wire.head() else { return };
+        let chunked = head.start.contains("/chunked");
+        let framing = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 100" };
+        let body = if chunked { "5\r\nhello\r\n" } else { "hello" };
+        wire.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{body}").as_bytes());
+    });
+    let gateway = gateway(origin.port());
+    for target in ["/counted", "/chunked"] {
+        let answer = gateway.connect().ask(&Request::get(target));
+        let cut =
+            matches!(&answer, Err(Fault::CutShort(_))) || answer.as_ref().is_ok_and(|a| a.status == 502);
+        assert!(cut, "{target}: {answer:?}");
+    }
+}
+
+#[test]
 fn a_service_that_falls_silent_within_a_body_is_given_up() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
@@ -208,6 +226,20 @@ fn a_service_that_falls_silent_within_a_body_is_given_up() {
     let start = Instant::now();
     let answer = gateway.connect().ask(&Request::get("/"));
     assert!(matches!(answer, Err(Fault::CutShort(_))), "{answer:?}");
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_client_that_falls_silent_within_an_upload_is_given_up() {
+    let origin = Scripted::start(|wire, _| {
+        let _ = read(wire);
+    });
+    let gateway = limited(origin.port(), &json!({ "BodyIdleTimeout": "300ms" }));
+    let mut client = gateway.connect();
+    client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 100\r\n\r\nhello");
+    let start = Instant::now();
+    let answer = client.answer("POST").map(|a| a.status);
+    assert!(matches!(answer, Ok(408) | Err(Fault::Closed)), "{answer:?}");
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 

@@ -121,6 +121,16 @@ fn a_wrong_command_line_is_exit_code_64() {
 }
 
 #[test]
+fn check_says_the_same_as_run_without_serving() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let good = directory.path().join("gateway.json");
+    std::fs::write(&good, document(1, &json!({}), &json!({})).to_string()).expect("write");
+    assert_eq!(margay(&["check", "--config", good.to_str().expect("UTF-8")]).code, Some(0));
+    std::fs::write(&good, "{ \"Routes\": [ {} ] }").expect("write");
+    assert_eq!(margay(&["check", "--config", good.to_str().expect("UTF-8")]).code, Some(2));
+}
+
+#[test]
 fn values_come_from_the_environment_and_from_files() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.path));
     let text = document(1, &json!({ "DownstreamPathTemplate": "/${MARK:-none}/{everything}" }), &json!({}));

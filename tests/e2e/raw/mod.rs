@@ -6,6 +6,7 @@
 
 mod checks;
 mod requests;
+mod responses;
 mod strict;
 
 use crate::cases::data;

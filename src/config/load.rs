@@ -12,7 +12,8 @@ use super::placeholders::{Environment, fill};
 use super::policies::{self, Policies, PolicyFile, layers};
 use super::source::Sources;
 use super::span::FileId;
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 /// What the command line asks for.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +37,8 @@ pub struct Loaded {
     pub root: Option<Node>,
     pub policies: Policies,
     pub diagnostics: Diagnostics,
-    /// The files and directories whose change may change the configuration. Some may not exist yet.
+    /// The files and directories whose change may change the configuration, those that placeholders name among
+    /// them. Some may not exist yet.
     pub watched: Vec<PathBuf>,
     /// Ocelot compatibility, asked for by the flag, by the file's name or by `Compatibility`.
     pub ocelot: bool,
@@ -73,7 +75,9 @@ pub fn load(request: &Request, environment: Environment) -> Loaded {
         policies,
         ocelot: request.ocelot,
     };
-    Loaded { watched: found.watched, ..understand(input, environment, diagnostics) }
+    let mut loaded = understand(input, environment, diagnostics);
+    loaded.watched.splice(0..0, found.watched);
+    loaded
 }
 
 /// The same for texts.
@@ -105,7 +109,18 @@ struct Input {
     ocelot: bool,
 }
 
-fn understand(input: Input, environment: Environment, mut diagnostics: Diagnostics) -> Loaded {
+fn understand(input: Input, environment: Environment, diagnostics: Diagnostics) -> Loaded {
+    let named = RefCell::new(Vec::new());
+    let read = |path: &Path, limit| {
+        named.borrow_mut().push(path.to_path_buf());
+        (environment.read)(path, limit)
+    };
+    let mut loaded = assemble(input, Environment { read: &read, ..environment }, diagnostics);
+    loaded.watched = named.into_inner();
+    loaded
+}
+
+fn assemble(input: Input, environment: Environment, mut diagnostics: Diagnostics) -> Loaded {
     let mut sources = Sources::default();
     let mut incomplete = input.incomplete;
     let has_placeholders = input.files.iter().any(|file| file.text.contains("${"));
@@ -146,8 +161,7 @@ fn parse_all(
         ids.push((is_global, sources.add(file.name, file.path, file.text, ours)));
     }
     let (trees, said) = parse_each(&ids, ours, sources);
-    let asked = trees.iter().flatten().find_map(compatibility);
-    let ocelot = flag || asked.unwrap_or(by_name);
+    let ocelot = ours.single_quotes || trees.iter().flatten().any(asks_for_ocelot);
     let (trees, said) = match ocelot && !ours.single_quotes && !said.list.is_empty() {
         true => {
             sources.set_dialect(Dialect { single_quotes: true });
@@ -169,10 +183,10 @@ fn parse_each(
     (ids.iter().map(one).collect(), said)
 }
 
-/// Whether a file asks for Ocelot's ways; none when it does not say.
-fn compatibility(tree: &Node) -> Option<bool> {
-    let word = tree.get_ci("GlobalConfiguration")?.get_ci("Compatibility")?.as_str()?;
-    Some(word.trim().eq_ignore_ascii_case("Ocelot"))
+/// `"Compatibility": "Ocelot"`.
+fn asks_for_ocelot(tree: &Node) -> bool {
+    let word = tree.get_ci("GlobalConfiguration").and_then(|global| global.get_ci("Compatibility"));
+    word.and_then(Node::as_str).is_some_and(|word| word.trim().eq_ignore_ascii_case("Ocelot"))
 }
 
 #[cfg(test)]

@@ -172,12 +172,6 @@ fn single_quotes_are_for_ocelots_files() {
 }
 
 #[test]
-fn an_ocelot_file_may_ask_for_our_ways() {
-    let files = [("ocelot.json", "{ \"GlobalConfiguration\": { \"Compatibility\": \"Margay\" } }")];
-    assert!(!load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process()).ocelot);
-}
-
-#[test]
 fn placeholders_are_filled_in_after_the_merge() {
     let variable = |name: &str| (name == "KEY").then(|| "filled".to_owned());
     let environment = Environment { variable: &variable, ..Environment::of_process() };
@@ -185,6 +179,14 @@ fn placeholders_are_filled_in_after_the_merge() {
     let loaded = load_texts(&Texts { files: &files, ..Texts::default() }, environment);
     assert_eq!(keys(&loaded), ["filled", ""]);
     assert_eq!(codes(&loaded), ["MG0201"]);
+}
+
+#[test]
+fn files_that_placeholders_name_are_watched_even_before_they_exist() {
+    let folder = Folder::with(&[("gateway.json", "{ \"Routes\": [ { \"Key\": \"${file:/gone/key}\" } ] }")]);
+    let loaded = folder.load(&[]);
+    assert_eq!(codes(&loaded), ["MG0202"]);
+    assert!(loaded.watched.contains(&PathBuf::from("/gone/key")), "{:?}", loaded.watched);
 }
 
 #[test]

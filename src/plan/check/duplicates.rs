@@ -27,32 +27,45 @@ fn headers(templates: &Texts) -> Vec<(&str, &str)> {
     all
 }
 
-/// Reports every route that has a method in common with an equal route before it.
+/// Reports every route that has a method in common with an equal one before it.
 pub fn check(scope: &Scope, out: &mut Diagnostics) {
-    let mut groups: HashMap<Sameness, Vec<&Spanned<RouteDocument>>> =
-        HashMap::with_capacity(scope.routes().len());
+    let mut places: HashMap<Sameness, usize> = HashMap::with_capacity(scope.routes().len());
+    let mut groups: Vec<Vec<&Spanned<RouteDocument>>> = Vec::with_capacity(scope.routes().len());
     for route in scope.routes() {
         let path = route.client_path.as_ref().map_or("", |path| path.as_str());
         let host = host(&route.host, scope.ocelot);
-        let same = Sameness { path, host, headers: headers(&route.header_templates) };
-        groups.entry(same).or_default().push(route);
+        let place = *places
+            .entry(Sameness { path, host, headers: headers(&route.header_templates) })
+            .or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+        groups[place].push(route);
     }
-    for group in groups.into_values().filter(|group| group.len() > 1) {
-        clashes(scope, &group, out);
+    for group in groups.iter().filter(|group| group.len() > 1) {
+        clashes(scope, group, out);
     }
 }
 
+/// Reports every route of a group of equal ones that clashes with one before it.
 fn clashes(scope: &Scope, group: &[&Spanned<RouteDocument>], out: &mut Diagnostics) {
     let mut taken: HashMap<String, &Spanned<RouteDocument>> = HashMap::new();
-    let any = group.iter().find(|route| items(&route.methods).is_empty());
+    let mut any: Option<&Spanned<RouteDocument>> = None;
     for (position, route) in group.iter().enumerate() {
+        let methods = methods(route);
         let first = match any {
-            Some(any) if !std::ptr::eq(*any, *route) => Some(if position == 0 { group[1] } else { group[0] }),
-            _ => clash(route, &taken),
+            Some(any) => Some(any),
+            None if methods.is_empty() => group[..position].first().copied(),
+            None => clash(route, &methods, &taken),
         };
-        match first {
-            Some(first) => report(scope, route, first, out),
-            None => taken.extend(methods(route).into_iter().map(|method| (method, *route))),
+        if let Some(first) = first {
+            report(scope, route, first, out);
+        }
+        if methods.is_empty() {
+            any = any.or(Some(route));
+        }
+        for method in methods {
+            taken.entry(method).or_insert(route);
         }
     }
 }
@@ -61,9 +74,9 @@ fn clashes(scope: &Scope, group: &[&Spanned<RouteDocument>], out: &mut Diagnosti
 /// Ocelot refuses only beside an equal route.
 fn clash<'r>(
     route: &'r Spanned<RouteDocument>,
+    methods: &[String],
     taken: &HashMap<String, &'r Spanned<RouteDocument>>,
 ) -> Option<&'r Spanned<RouteDocument>> {
-    let methods = methods(route);
     let twice = methods.iter().enumerate().any(|(at, method)| methods[..at].contains(method));
     methods.iter().find_map(|method| taken.get(method).copied()).or(twice.then_some(route))
 }

@@ -7,8 +7,15 @@ use crate::plan::check::{Outcome, Wrong, items, template, values};
 use crate::plan::routing::{HeaderTemplates, RouteSpec, RoutingRules, Template, TemplateError};
 
 impl Reader<'_, '_, '_> {
-    /// What the route asks of a request, as written.
-    pub fn matches(&mut self) -> Match {
+    /// What the route asks of a request, as written and as the table wants it; not the latter when a template is
+    /// no good.
+    pub fn matching(&mut self, index: usize, rules: &RoutingRules) -> (Match, Option<RouteSpec>) {
+        let matches = self.matches();
+        let spec = self.spec(index, &matches, rules);
+        (matches, spec)
+    }
+
+    fn matches(&mut self) -> Match {
         let written = self.written;
         Match {
             client_path: text(&written.client_path),
@@ -20,8 +27,7 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// The same as the table wants it; none when a template is no good.
-    pub fn spec(&mut self, index: usize, matches: &Match, rules: &RoutingRules) -> Option<RouteSpec> {
+    fn spec(&mut self, index: usize, matches: &Match, rules: &RoutingRules) -> Option<RouteSpec> {
         let template = self.template(matches.case_sensitive, rules);
         let headers = self.headers(matches);
         Some(RouteSpec {

@@ -74,4 +74,4 @@ fn base_url(scope: &Scope) -> String {
 }
 
 #[cfg(test)]
-mod cases;
+mod tests;

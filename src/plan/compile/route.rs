@@ -40,15 +40,13 @@ pub fn route(
 ) -> (RouteBlueprint, Option<RouteSpec>) {
     let mut effective = Effective::new(scope, written);
     let mut reader = Reader { scope, written, out, broken: None };
-    let matches = reader.matches();
-    let spec = reader.spec(index, &matches, rules);
+    let (matches, spec) = reader.matching(index, rules);
     let backend_path = reader.backend_path(members, spec.as_ref());
     let backend_method = reader.backend_method();
     let balancer = reader.balancer(&effective);
     let scheme = reader.scheme();
     let endpoints = reader.endpoints(balancer.value);
-    let (http_version, newer) = reader.http_version();
-    effective.newer_http = newer;
+    let http_version = reader.http_version(&mut effective.newer_http);
     reader.options(&effective);
     let route = RouteBlueprint {
         index,
@@ -166,24 +164,25 @@ impl<'s> Reader<'s, '_, '_> {
         self.sound(method.span, values::backend_method(method))
     }
 
-    /// The version, and whether the route asks for a later one than this gateway speaks.
-    fn http_version(&mut self) -> (Sourced<HttpVersion>, bool) {
+    /// The version; `newer` is set when the route asks for a later one than this gateway speaks.
+    fn http_version(&mut self, newer: &mut bool) -> Sourced<HttpVersion> {
         let policy = self.version_policy();
         let usual = Sourced::new(HttpVersion::Http11, None);
         let Some(version) = self.written.http_version.as_ref().filter(|text| !text.is_empty()) else {
-            return (usual, false);
+            return usual;
         };
         if !values::is_version(version) {
             let message = format!("DownstreamHttpVersion \"{}\" is not a version", version.value);
-            self.out
-                .error(codes::BAD_HTTP_VERSION, version.span, message)
-                .help("write \"1.1\", \"1.0\" or \"2.0\"");
-            return (usual, false);
+            let said = self.out.error(codes::BAD_HTTP_VERSION, version.span, message);
+            said.help("write \"1.1\", \"1.0\" or \"2.0\"");
+            return usual;
         }
         match self.sound(version.span, values::spoken(version, policy)) {
-            Some(Spoken::Http1(spoken)) => (Sourced::new(spoken, Some(version.span)), false),
-            Some(Spoken::Newer) => (usual, true),
-            None => (usual, false),
+            Some(Spoken::Http1(spoken)) => Sourced::new(spoken, Some(version.span)),
+            spoken => {
+                *newer = spoken.is_some();
+                usual
+            }
         }
     }
 

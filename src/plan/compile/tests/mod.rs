@@ -1,0 +1,90 @@
+//! The rules, one by one: what each says, and where.
+
+use super::compile;
+use crate::config::{Environment, Loaded, Severity, Texts, load_texts};
+use crate::plan::blueprint::Blueprint;
+
+mod arbitrary;
+mod cases;
+mod options;
+mod own;
+mod routes;
+mod whole;
+
+fn load(text: &str, ocelot: bool) -> Loaded {
+    let files = [("gateway.json", text)];
+    load_texts(&Texts { files: &files, ocelot, ..Texts::default() }, Environment::of_process())
+}
+
+/// Errors as `MG0301 text` and warnings as `(MG0301) text`, where the text is what stands at the place.
+fn said(text: &str, ocelot: bool) -> Vec<String> {
+    let mut loaded = load(text, ocelot);
+    let blueprint = compile(&mut loaded);
+    assert_eq!(blueprint.is_some(), !loaded.diagnostics.has_errors());
+    let shown = loaded.diagnostics.sorted();
+    let line = |d: &&crate::config::Diagnostic| {
+        let place = d.span.map_or("", |span| &text[span.start as usize..span.end as usize]);
+        match d.severity {
+            Severity::Error => format!("{} {place}", d.code.0),
+            Severity::Warning => format!("({}) {place}", d.code.0),
+        }
+    };
+    shown.iter().map(line).collect()
+}
+
+/// A document with one sound route whose settings are added to or replaced.
+fn with(settings: &str) -> String {
+    document(&route(settings), "{}")
+}
+
+fn route(settings: &str) -> String {
+    let mut all = vec![settings.to_owned()];
+    for (name, value) in [
+        ("UpstreamPathTemplate", r#""/a/{x}""#),
+        ("DownstreamPathTemplate", r#""/b/{x}""#),
+        ("DownstreamScheme", r#""http""#),
+        ("DownstreamHostAndPorts", r#"[{ "Host": "localhost", "Port": 80 }]"#),
+    ] {
+        if !settings.contains(&format!("\"{name}\"")) {
+            all.push(format!("\"{name}\": {value}"));
+        }
+    }
+    all.retain(|setting| !setting.is_empty());
+    format!("{{ {} }}", all.join(", "))
+}
+
+fn document(routes: &str, global: &str) -> String {
+    format!(r#"{{ "Routes": [{routes}], "GlobalConfiguration": {global} }}"#)
+}
+
+fn sound(text: &str, ocelot: bool) -> Blueprint {
+    let mut loaded = load(text, ocelot);
+    compile(&mut loaded).unwrap_or_else(|| panic!("{:?}", loaded.diagnostics.list))
+}
+
+/// What one route says, ours and under Ocelot.
+fn both(settings: &str) -> (Vec<String>, Vec<String>) {
+    let text = with(settings);
+    (said(&text, false), said(&text, true))
+}
+
+/// An error always.
+fn always(settings: &str, expected: &str) {
+    assert_eq!(both(settings), (vec![expected.to_owned()], vec![expected.to_owned()]), "{settings}");
+}
+
+/// An error of ours, a warning under Ocelot.
+fn lenient(settings: &str, expected: &str) {
+    let (code, place) = expected.split_once(' ').expect("code and place");
+    assert_eq!(both(settings), (vec![expected.to_owned()], vec![format!("({code}) {place}")]), "{settings}");
+}
+
+/// Nothing, either way.
+fn quiet(settings: &str) {
+    assert_eq!(both(settings), (vec![], vec![]), "{settings}");
+}
+
+/// What becomes of requests for a route under Ocelot.
+fn status(settings: &str) -> Option<u16> {
+    sound(&with(settings), true).routes[0].broken.as_ref().map(|broken| broken.status)
+}

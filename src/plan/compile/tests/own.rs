@@ -1,0 +1,116 @@
+//! Our own sections.
+
+use crate::config::{Environment, Texts, load_texts};
+use crate::plan::blueprint::Blueprint;
+use crate::plan::compile::own::{DEFAULT_ADMINISTRATION, DEFAULT_LISTENER, parse_address};
+use std::time::Duration;
+
+fn read(text: &str, ocelot: bool) -> (Option<Blueprint>, Vec<String>) {
+    let files = [("gateway.json", text)];
+    let mut loaded =
+        load_texts(&Texts { files: &files, ocelot, ..Texts::default() }, Environment::of_process());
+    let blueprint = super::compile(&mut loaded);
+    let said = loaded.diagnostics.list.iter().filter(|d| d.code.0 != "MG0313");
+    (blueprint, said.map(|d| format!("{}: {}", d.code.0, d.message)).collect())
+}
+
+fn sound(text: &str, ocelot: bool) -> Blueprint {
+    let (blueprint, said) = read(text, ocelot);
+    blueprint.unwrap_or_else(|| panic!("{said:?}"))
+}
+
+#[test]
+fn an_empty_document_has_the_documented_defaults() {
+    let read = sound("{}", false);
+    assert_eq!(read.listeners[0].address, DEFAULT_LISTENER);
+    assert_eq!(read.administration, DEFAULT_ADMINISTRATION);
+    let limits = &read.limits;
+    assert_eq!((limits.request_line, limits.headers_total, limits.header_count), (16384, 65536, 128));
+    assert_eq!((limits.body, limits.connections, limits.requests_per_connection), (None, None, None));
+    let seconds = [
+        limits.headers_timeout,
+        limits.keep_alive,
+        limits.body_idle,
+        limits.connect,
+        limits.backend_idle,
+        limits.drain,
+    ];
+    assert_eq!(seconds.map(|time| time.as_secs()), [10, 75, 60, 5, 55, 30]);
+    assert!(read.forwarded.add_to_request && read.forwarded.trusted.is_empty());
+    assert!(read.reload_on_change && !read.access_log);
+    assert_eq!(read.base_url, "http://localhost:5000");
+}
+
+#[test]
+fn ocelot_limits_bodies_and_adds_no_forwarded_fields() {
+    let read = sound("{}", true);
+    assert_eq!(read.limits.body, Some(30_000_000));
+    assert!(!read.forwarded.add_to_request);
+    let more = sound(
+        r#"{ "Limits": { "MaxRequestBodySize": "1GiB" }, "ForwardedHeaders": { "AddToRequest": true } }"#,
+        true,
+    );
+    assert_eq!(more.limits.body, Some(1 << 30));
+    assert!(more.forwarded.add_to_request);
+}
+
+#[test]
+fn limits_are_read_and_keep_their_range() {
+    let read = sound(
+        r#"{ "Limits": { "MaxRequestBodySize": 100, "ConnectTimeout": "250ms", "MaxConnectionsPerClient": 7 } }"#,
+        false,
+    );
+    assert_eq!(
+        (read.limits.body, read.limits.connect, read.limits.connections_per_client),
+        (Some(100), Duration::from_millis(250), Some(7))
+    );
+    for (limit, said) in [
+        (r#""MaxRequestLineSize": "1B""#, "MG0603: Limits.MaxRequestLineSize is 1B"),
+        (r#""MaxRequestHeaderCount": 0"#, "MG0603: Limits.MaxRequestHeaderCount is 0"),
+        (r#""DrainTimeout": "2h""#, "MG0603: Limits.DrainTimeout is 2h"),
+        (r#""MaxRequestsPerConnection": -1"#, "MG0603: Limits.MaxRequestsPerConnection is -1"),
+    ] {
+        let text = format!(r#"{{ "Limits": {{ {limit} }} }}"#);
+        assert_eq!(read_said(&text), [said], "{limit}");
+    }
+}
+
+fn read_said(text: &str) -> Vec<String> {
+    read(text, false).1
+}
+
+#[test]
+fn addresses_are_addresses_and_used_once() {
+    assert_eq!(parse_address("localhost:80").map(|a| a.to_string()).as_deref(), Some("127.0.0.1:80"));
+    assert_eq!(parse_address("[::]:80").map(|a| a.to_string()).as_deref(), Some("[::]:80"));
+    assert_eq!(parse_address("8080"), None);
+    let two = r#"{ "Listeners": [{ "Name": "a", "Address": "127.0.0.1:80" }, { "Address": "[::1]:80" }] }"#;
+    let names: Vec<String> = sound(two, false).listeners.into_iter().map(|l| l.name).collect();
+    assert_eq!(names, ["a", "[::1]:80"]);
+    let twice = r#"{ "Listeners": [{ "Address": "127.0.0.1:8081" }] }"#;
+    assert_eq!(read_said(twice), ["MG0602: two of the listeners and the administration use 127.0.0.1:8081"]);
+    let bad = r#"{ "Listeners": [{ "Address": "here" }, {}], "Administration": { "Address": ":1" } }"#;
+    assert_eq!(read_said(bad).len(), 3);
+}
+
+#[test]
+fn proxies_are_addresses_and_networks() {
+    let read = sound(
+        r#"{ "ForwardedHeaders": { "Headers": ["x-forwarded-for"], "TrustedProxies": ["10.0.0.0/8", "::1"] } }"#,
+        true,
+    );
+    assert!(read.forwarded.trusted.contains([10, 1, 2, 3].into()));
+    assert!(read.forwarded.believe_for && !read.forwarded.believe_proto && !read.forwarded.believe_host);
+    let bad = r#"{ "ForwardedHeaders": { "Headers": ["X-Forwarded-Fro"], "TrustedProxies": ["proxy"] } }"#;
+    let codes: Vec<String> = read_said(bad).iter().map(|said| said[..6].to_owned()).collect();
+    assert_eq!(codes, ["MG0604", "MG0605"]);
+}
+
+#[test]
+fn only_ocelot_is_a_compatibility() {
+    assert!(sound(r#"{ "GlobalConfiguration": { "Compatibility": "ocelot" } }"#, false).ocelot);
+    assert_eq!(
+        read_said(r#"{ "GlobalConfiguration": { "Compatibility": "YARP" } }"#),
+        ["MG0104: Compatibility \"YARP\" is unknown"]
+    );
+}

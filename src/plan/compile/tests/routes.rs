@@ -1,0 +1,130 @@
+//! Routes: templates, methods, services.
+
+use super::*;
+use crate::plan::blueprint::*;
+
+#[test]
+fn paths_begin_with_a_slash_and_hold_neither_schemes_nor_double_slashes() {
+    always(r#""UpstreamPathTemplate": "a", "DownstreamPathTemplate": "/b""#, r#"MG0302 "a""#);
+    always(r#""DownstreamPathTemplate": "b""#, r#"MG0302 "b""#);
+    always(r#""DownstreamPathTemplate": """#, r#"MG0301 """#);
+    always(r#""DownstreamPathTemplate": "/b//c""#, r#"MG0303 "/b//c""#);
+    let (ours, _) = both(r#""DownstreamPathTemplate": "http://x/y""#);
+    assert_eq!(ours, [r#"MG0302 "http://x/y""#, r#"MG0303 "http://x/y""#, r#"MG0304 "http://x/y""#]);
+    let text =
+        document(r#"{ "DownstreamPathTemplate": "/", "DownstreamHostAndPorts": [{ "Host": "h" }] }"#, "{}");
+    assert!(said(&text, true)[0].starts_with("MG0301 {"));
+}
+
+#[test]
+fn a_placeholder_stands_once_and_has_a_value() {
+    always(r#""UpstreamPathTemplate": "/{x}/{x}""#, r#"MG0305 "/{x}/{x}""#);
+    always(r#""DownstreamPathTemplate": "/{x}/{x}""#, r#"MG0305 "/{x}/{x}""#);
+    always(r#""UpstreamPathTemplate": "/{x""#, r#"MG0306 "/{x""#);
+    lenient(r#""DownstreamPathTemplate": "/{y}""#, r#"MG0307 "/{y}""#);
+    lenient(r#""DownstreamPathTemplate": "/{X}""#, r#"MG0307 "/{X}""#);
+    lenient(r#""DownstreamPathTemplate": "/{x""#, r#"MG0306 "/{x""#);
+    lenient(r#""DownstreamPathTemplate": "/x}""#, r#"MG0306 "/x}""#);
+    quiet(
+        r#""UpstreamHeaderTemplates": { "X-Kind": "v-{header:kind}" }, "DownstreamPathTemplate": "/{x}/{kind}""#,
+    );
+    quiet(r#""UpstreamPathTemplate": "/a?id={id}", "DownstreamPathTemplate": "/b?id={id}""#);
+}
+
+#[test]
+fn equal_routes_may_not_share_a_method() {
+    let two = |first: &str, second: &str| document(&format!("{}, {}", route(first), route(second)), "{}");
+    let count = |first: &str, second: &str| {
+        said(&two(first, second), true).iter().filter(|line| line.starts_with("MG0308")).count()
+    };
+    assert_eq!(count("", ""), 1);
+    assert_eq!(count(r#""UpstreamHttpMethod": ["GET"]"#, r#""UpstreamHttpMethod": ["Post", "get"]"#), 1);
+    assert_eq!(count(r#""UpstreamHttpMethod": ["GET"]"#, r#""UpstreamHttpMethod": []"#), 1);
+    assert_eq!(count("", r#""UpstreamHttpMethod": ["GET"]"#), 1);
+    assert_eq!(count(r#""UpstreamHttpMethod": ["GET", "get"]"#, r#""UpstreamHttpMethod": ["POST"]"#), 1);
+    assert_eq!(count(r#""UpstreamHttpMethod": ["GET"]"#, r#""UpstreamHttpMethod": ["POST"]"#), 0);
+    assert_eq!(count("", r#""UpstreamHost": "h""#), 0);
+    assert_eq!(count("", r#""UpstreamHeaderTemplates": { "a": "b" }"#), 0);
+    assert_eq!(
+        count(
+            r#""UpstreamHeaderTemplates": { "a": "b", "c": "d" }"#,
+            r#""UpstreamHeaderTemplates": { "c": "d", "a": "b" }"#
+        ),
+        1
+    );
+    assert_eq!(count("", r#""UpstreamPathTemplate": "/a/{y}", "DownstreamPathTemplate": "/{y}""#), 0);
+    assert_eq!(count("", r#""UpstreamHost": """#), 0, "to Ocelot an empty host is another text than none");
+    assert_eq!(said(&two("", r#""UpstreamHost": """#), false).len(), 1);
+}
+
+#[test]
+fn a_route_needs_a_service_with_a_host() {
+    always(r#""DownstreamHostAndPorts": []"#, "MG0320 []");
+    always(r#""DownstreamHostAndPorts": [{ "Port": 1 }]"#, r#"MG0321 { "Port": 1 }"#);
+    always(r#""DownstreamHostAndPorts": [{ "Host": " ", "Port": 1 }]"#, r#"MG0321 " ""#);
+    lenient(r#""DownstreamHostAndPorts": [{ "Host": "http://h", "Port": 1 }]"#, r#"MG0322 "http://h""#);
+    lenient(r#""DownstreamHostAndPorts": [{ "Host": "h", "Port": 65536 }]"#, "MG0323 65536");
+    lenient(r#""DownstreamHostAndPorts": [{ "Host": "h", "Port": -1 }]"#, "MG0323 -1");
+    assert_eq!(status(r#""DownstreamHostAndPorts": [{ "Host": "h", "Port": 65536 }]"#), Some(500));
+    assert_eq!(status(r#""DownstreamHostAndPorts": [{ "Host": "h", "Port": -1 }]"#), None);
+    assert_eq!(status(r#""DownstreamHostAndPorts": [{ "Host": "h" }, { "Host": "a/b" }]"#), None);
+    assert_eq!(status(r#""DownstreamHostAndPorts": [{ "Host": "a/b" }, { "Host": "h" }]"#), Some(500));
+}
+
+#[test]
+fn port_zero_and_no_port_keep_that_of_the_request() {
+    let text = with(
+        r#""DownstreamHostAndPorts": [{ "Host": "[::1]" }, { "Host": "h", "Port": 0 }, { "Host": "i", "Port": "8080" }]"#,
+    );
+    let endpoints = &sound(&text, false).routes[0].endpoints;
+    let expected = [("::1", None), ("h", None), ("i", Some(8080))];
+    assert_eq!(endpoints.iter().map(|e| (e.host.as_str(), e.port)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn schemes_are_read_without_regard_to_case_and_an_absent_one_is_that_of_the_request() {
+    for (scheme, read) in
+        [(r#""HTTP""#, Scheme::Http), (r#""""#, Scheme::Incoming), ("null", Scheme::Incoming)]
+    {
+        assert_eq!(sound(&with(&format!(r#""DownstreamScheme": {scheme}"#)), false).routes[0].scheme, read);
+    }
+    lenient(r#""DownstreamScheme": "ftp""#, r#"MG0324 "ftp""#);
+    assert_eq!(status(r#""DownstreamScheme": "ftp""#), Some(500));
+    for scheme in ["https", "ws", "WSS"] {
+        always(&format!(r#""DownstreamScheme": "{scheme}""#), &format!(r#"MG0921 "{scheme}""#));
+    }
+}
+
+#[test]
+fn methods_are_words() {
+    always(r#""UpstreamHttpMethod": ["GET", "a b"]"#, r#"MG0310 "a b""#);
+    lenient(r#""DownstreamHttpMethod": "a b""#, r#"MG0327 "a b""#);
+    assert_eq!(status(r#""DownstreamHttpMethod": "a b", "DownstreamScheme": "ftp""#), Some(404));
+    let read = sound(
+        &with(r#""UpstreamHttpMethod": ["Get", " put ", "PURGE", "get"], "DownstreamHttpMethod": "post""#),
+        true,
+    );
+    assert_eq!(read.routes[0].matches.methods, ["GET", "PUT", "PURGE"]);
+    assert_eq!(read.routes[0].backend_method.as_deref(), Some("POST"));
+    assert_eq!(sound(&with(r#""DownstreamHttpMethod": """#), false).routes[0].backend_method, None);
+}
+
+#[test]
+fn http_versions_have_ocelots_grammar() {
+    always(r#""DownstreamHttpVersion": "10""#, r#"MG0325 "10""#);
+    always(r#""DownstreamHttpVersionPolicy": "requestversionexact""#, r#"MG0326 "requestversionexact""#);
+    lenient(r#""DownstreamHttpVersion": "2""#, r#"MG0325 "2""#);
+    quiet(r#""DownstreamHttpVersion": "", "DownstreamHttpVersionPolicy": """#);
+    quiet(r#""DownstreamHttpVersion": "2.0""#);
+    always(
+        r#""DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact""#,
+        r#"MG0921 "2.0""#,
+    );
+    let read = |version: &str| {
+        sound(&with(&format!(r#""DownstreamHttpVersion": {version}"#)), true).routes[0].http_version.value
+    };
+    assert_eq!(
+        (read(r#""1.0""#), read("1.1"), read(r#""2""#)),
+        (HttpVersion::Http10, HttpVersion::Http11, HttpVersion::Http11)
+    );
+}

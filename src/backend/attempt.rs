@@ -7,7 +7,7 @@ use crate::{
         body::{Body, BodyRead, Caller, Chunk, Framing},
         cause::{Cause, Why},
         exchange::Exchange,
-        head::{Head, Known},
+        head::{Head, Known, Version},
     },
     wire::{
         dial::{Goal, dial},
@@ -36,6 +36,8 @@ pub struct Terms {
     pub body_idle: Duration,
     /// The client's Host goes to the backend, instead of the endpoint's authority.
     pub preserve_host: bool,
+    /// What the backend is spoken to in.
+    pub version: Version,
 }
 
 /// Takes the exchange to the cluster and brings the response back as soon as its head is there.
@@ -46,6 +48,12 @@ pub async fn run(
     x: &mut Exchange,
     caller: &mut dyn Caller,
 ) -> Outcome {
+    if terms.version == Version::Http10 && caller.framing() == Framing::Chunked {
+        return Err(Cause::new(
+            Why::RequestLength,
+            "the service speaks HTTP/1.0, which wants to know the length of a body",
+        ));
+    }
     let (endpoint, lease) = cluster.pick()?;
     x.record.endpoint = Some(endpoint.label.clone());
     let mut leg = Leg { endpoint, terms, hop, began: x.now, head: Head::default() };
@@ -110,7 +118,7 @@ impl Leg<'_> {
     ) -> Result<(), HeadError> {
         let preserved = self.terms.preserve_host.then(|| x.req.known(Known::Host)).flatten();
         let host = preserved.unwrap_or(&self.endpoint.authority);
-        conn.begin(&x.req, host, caller.framing(), self.hop);
+        conn.begin(&x.req, host, caller.framing(), self.hop, self.terms.version);
         let for_head = x.req.method() == b"HEAD";
         let (mut moved, mut began) = (0, self.began);
         poll_fn(|cx| {
@@ -163,7 +171,7 @@ impl Leg<'_> {
     fn answer(self, conn: Box<BackendConn>, lease: Option<Lease>, x: &mut Exchange) -> Outcome {
         x.record.backend = x.record.wanted.then(|| x.now.elapsed());
         let body: Box<dyn BodyRead> = match lease {
-            Some(lease) => Box::new(Leased { conn, _lease: lease }),
+            Some(lease) => Box::new(Leased { conn, lease: Some(lease) }),
             None => conn,
         };
         Ok(Answer { head: self.head, body: Body::Stream(body), close: false })
@@ -181,15 +189,19 @@ fn asked_port(x: &Exchange) -> u16 {
     })
 }
 
-/// A response whose lease ends with its body.
+/// A response whose lease ends with its body: before the last bytes go to the client, whose next request may be fast.
 struct Leased {
     conn: Box<BackendConn>,
-    _lease: Lease,
+    lease: Option<Lease>,
 }
 
 impl BodyRead for Leased {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
-        self.conn.poll_fill(cx)
+        let filled = self.conn.poll_fill(cx);
+        if matches!(filled, Poll::Ready(Ok(Chunk::End))) {
+            self.lease = None;
+        }
+        filled
     }
 
     fn consume(&mut self, n: usize) {

@@ -2,18 +2,16 @@
 
 use super::balance::{Balancer, Lease};
 use crate::{
+    base::keyed::Keyed,
     pipeline::cause::{Cause, Why},
     wire::{
         names::{Name, Names},
         pool::Slot,
     },
 };
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU32, AtomicUsize},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicUsize},
 };
 
 /// What outlives a plan about one endpoint.
@@ -77,8 +75,8 @@ impl Cluster {
 /// The states of all clusters and endpoints in use; unused ones vanish with the last plan that held them.
 #[derive(Debug, Default)]
 pub struct States {
-    endpoints: Mutex<HashMap<(String, u16), Weak<EndpointState>>>,
-    turns: Mutex<HashMap<String, Weak<AtomicUsize>>>,
+    endpoints: Keyed<(String, u16), EndpointState>,
+    turns: Keyed<String, AtomicUsize>,
 }
 
 impl States {
@@ -90,8 +88,7 @@ impl States {
     }
 
     fn endpoint(&self, host: &str, port: u16, names: &Names) -> Endpoint {
-        let mut known = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = shared(&mut known, (host.to_owned(), port), || EndpointState {
+        let state = self.endpoints.get((host.to_owned(), port), || EndpointState {
             name: names.get(host),
             pool: Slot::claim(),
             preferred: AtomicUsize::new(0),
@@ -108,31 +105,13 @@ impl States {
     }
 
     fn turn(&self, key: &str) -> Arc<AtomicUsize> {
-        let mut known = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        shared(&mut known, key.to_owned(), || AtomicUsize::new(0))
+        self.turns.get(key.to_owned(), || AtomicUsize::new(0))
     }
 }
 
 /// An address of IPv6 stands in brackets before a port (RFC 3986 3.2.2).
 fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// The value under the key, made if nobody holds it any more.
-fn shared<K: std::hash::Hash + Eq, V>(
-    known: &mut HashMap<K, Weak<V>>,
-    key: K,
-    make: impl FnOnce() -> V,
-) -> Arc<V> {
-    if let Some(value) = known.get(&key).and_then(Weak::upgrade) {
-        return value;
-    }
-    if known.len() == known.capacity() {
-        known.retain(|_, value| value.strong_count() > 0);
-    }
-    let value = Arc::new(make());
-    known.insert(key, Arc::downgrade(&value));
-    value
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Words everyone uses: bytes of the protocol, units, address sets, secrets, and settings that are written as text.
 
 pub mod bytes;
+pub mod clock;
 pub mod from_text;
 pub mod ip;
+pub mod keyed;
 pub mod path_values;
 pub mod secret;
 pub mod units;

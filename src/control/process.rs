@@ -7,7 +7,6 @@ use super::{
     watch::{self, Watching},
 };
 use crate::{
-    backend::cluster::States,
     config::{Request, render::Style},
     edge::{
         Gateway,
@@ -15,11 +14,11 @@ use crate::{
         local, run,
     },
     plan::{
-        Ground, Plan, activate,
+        Foundation, Plan, activate,
         blueprint::{Blueprint, Listener},
     },
     telemetry::{AccessLog, Metrics},
-    wire::{listen::bind, names::Names},
+    wire::listen::bind,
 };
 use std::{
     net::{SocketAddr, TcpListener},
@@ -59,17 +58,15 @@ pub fn serve(
     let metrics = Metrics::new(settings.threads);
     let log = AccessLog::stdout(settings.threads, metrics.dropped_lines())
         .map_err(|e| format!("no access log: {e}"))?;
-    let (states, names) = (States::default(), Names::default());
-    let connections = most_connections();
     let first = settings.applied_to(blueprint);
-    let ground = Ground { states: &states, names: &names, metrics: &metrics, connections };
-    let plan = activate(&first, candidate.id.clone(), &ground)?;
+    let foundation = Foundation::new(metrics.clone(), most_connections());
+    let plan = activate(&first, candidate.id.clone(), &foundation)?;
     let listeners = Sender::new(rebound(&Arc::from([]), &plan)?);
     let admin = Sender::new(Arc::new(admin_socket(first.administration)?));
     announce(&listeners.borrow(), &admin.borrow(), blueprint);
-    let gateway = Gateway::new(plan, states, names, metrics.clone(), log);
+    let gateway = Gateway::new(plan, foundation, log);
     let (threads, admin_sockets) = (settings.threads, admin.subscribe());
-    let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone(), connections);
+    let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone());
     let reloading = Reloading::new(request, settings.style, candidate, take);
     let follow = blueprint.reload_on_change.then(|| candidate.watch.clone()).unwrap_or_default();
     let watching = watch::spawn(follow, metrics, reloading.reloader())
@@ -130,11 +127,10 @@ fn taker(
     listeners: Sender<Listeners>,
     admin: Sender<Arc<TcpListener>>,
     settings: Settings,
-    connections: usize,
 ) -> Take {
     Box::new(move |blueprint, id| {
         let blueprint = settings.applied_to(blueprint);
-        let plan = activate(&blueprint, id.to_owned(), &gateway.ground(connections))?;
+        let plan = activate(&blueprint, id.to_owned(), &gateway.foundation)?;
         let bound = rebound(&listeners.borrow().clone(), &plan)?;
         let moved =
             admin.borrow().local_addr().ok() != Some(blueprint.administration) && settings.admin.is_none();
@@ -161,7 +157,7 @@ fn background(
         Box::pin(async move {
             let asked = gateway.clone();
             let handler: local::Handler =
-                Arc::new(move |head| admin::answer(head, asked.drain.is_on(), &asked.metrics));
+                Arc::new(move |head| admin::answer(head, asked.drain.is_on(), asked.metrics()));
             let mut burial = tokio::time::interval(BURIAL);
             let mut desk = open(&mut sockets, &handler);
             loop {

@@ -1,10 +1,8 @@
 //! What all workers share: the current plan, counters, the access log, and the word that it is time to go.
 
 use crate::{
-    backend::cluster::States,
-    plan::{Ground, Plan},
+    plan::{Foundation, Plan},
     telemetry::{AccessLog, Metrics},
-    wire::names::Names,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -20,9 +18,8 @@ use tokio::sync::Notify;
 /// The gateway as a whole.
 pub struct Gateway {
     pub plan: ArcSwap<Plan>,
-    pub states: States,
-    pub names: Names,
-    pub metrics: Arc<Metrics>,
+    /// What plans are activated on, and outlives them.
+    pub foundation: Foundation,
     pub log: AccessLog,
     pub drain: Drain,
     pub connections: Arc<Connections>,
@@ -31,20 +28,17 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway that is about to serve its first plan.
-    pub fn new(
-        plan: Plan,
-        states: States,
-        names: Names,
-        metrics: Arc<Metrics>,
-        log: AccessLog,
-    ) -> Arc<Gateway> {
-        metrics.plan(&plan.id);
+    /// Where everything is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.foundation.metrics
+    }
+
+    /// A gateway that is about to serve its first plan, which was activated on this foundation.
+    pub fn new(plan: Plan, foundation: Foundation, log: AccessLog) -> Arc<Gateway> {
+        foundation.metrics.plan(&plan.id);
         Arc::new(Gateway {
             plan: ArcSwap::from_pointee(plan),
-            states,
-            names,
-            metrics,
+            foundation,
             log,
             drain: Drain::default(),
             connections: Arc::default(),
@@ -52,16 +46,11 @@ impl Gateway {
         })
     }
 
-    /// What a new plan is activated on.
-    pub fn ground(&self, connections: usize) -> Ground<'_> {
-        Ground { states: &self.states, names: &self.names, metrics: &self.metrics, connections }
-    }
-
     /// Puts a new plan in the place of the old one, which is let go later, off the data threads.
     pub fn swap(&self, plan: Plan) {
-        self.metrics.plan(&plan.id);
+        self.foundation.metrics.plan(&plan.id);
         let plan = Arc::new(plan);
-        self.metrics.retire(&plan.labels());
+        self.foundation.metrics.retire(&plan.labels());
         let old = self.plan.swap(plan);
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }

@@ -103,9 +103,9 @@ fn welcome(accepted: Accepted, w: &Arc<Worker>) {
     let w = w.clone();
     match seat {
         Ok(seat) => drop(tokio::spawn(async move {
-            w.gateway.metrics.accepted(w.index);
+            w.gateway.metrics().accepted(w.index);
             serve(io, peer, w.clone()).await;
-            w.gateway.metrics.closed(w.index);
+            w.gateway.metrics().closed(w.index);
             drop(seat);
         })),
         Err(too_many) => drop(tokio::spawn(turn_away(ClientConn::new(io, peer), w, too_many))),
@@ -118,8 +118,8 @@ async fn turn_away(mut conn: ClientConn, w: Arc<Worker>, too_many: TooMany) {
         TooMany::InAll => Why::GatewayLimit,
         TooMany::OfClient => Why::ClientLimit,
     };
-    w.gateway.metrics.refused(why.name());
-    let mut answer = rescue(&Cause::new(why, "try again later"), b"", w.plan().ocelot);
+    w.gateway.metrics().refused(why.name());
+    let mut answer = rescue(&Cause::new(why, "try again later"), b"", b"", w.plan().ocelot);
     conn.begin(&answer.head, super::relay::framing(&answer, false, conn.version()), false);
     let sent = super::relay::relay(&mut conn, &mut answer.body, Duration::from_secs(1)).await;
     answer.body = Body::Empty;

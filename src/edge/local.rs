@@ -68,7 +68,7 @@ async fn connection(accepted: Accepted, handler: Handler) {
     while conn.readable(Instant::now(), IDLE, |_| Poll::Pending).await {
         let (mut answer, keep, for_head) = match conn.next_head(&mut head, &LIMITS).await {
             Next::Request => (handler(&head), !hop::strip(&mut head).close, head.method() == b"HEAD"),
-            Next::Bad(cause) => (rescue(&cause, b"", false), false, false),
+            Next::Bad(cause) => (rescue(&cause, b"", b"", false), false, false),
             Next::Closed => return,
         };
         let framing = framing(&answer, for_head, conn.version());

@@ -24,9 +24,9 @@ pub fn run(
 ) {
     let mut jobs: Vec<Job> =
         (0..threads).map(|index| worker(index, &gateway, listeners.subscribe())).collect();
-    let names = gateway.names.clone();
+    let runtime = gateway.foundation.background.clone();
     jobs.push(Job::new("background", move || {
-        names.resolve_on(tokio::runtime::Handle::current());
+        runtime.run_on(tokio::runtime::Handle::current());
         background()
     }));
     serve(

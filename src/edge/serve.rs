@@ -14,7 +14,7 @@ use crate::{
         head::{Known, Version},
         stage::{back, walk},
     },
-    plan::{Plan, Route, Target},
+    plan::{Plan, Route},
     wire::{
         h1::{
             client::{ClientConn, Next},
@@ -85,7 +85,7 @@ async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Work
     let for_head = x.req.method() == b"HEAD";
     let hop = hop::strip(&mut x.req);
     let (route, outcome) = answer(x, plan, hop, conn).await;
-    let metrics = route.map_or(w.gateway.metrics.unrouted(), |route| &route.metrics);
+    let metrics = route.map_or(w.gateway.metrics().unrouted(), |route| &route.metrics);
     let outcome = outcome.or_else(|cause| give_up(x, plan, w, cause));
     let after = match outcome {
         Ok(answer) => {
@@ -124,22 +124,20 @@ async fn answer<'p>(
 /// What the route leads to.
 async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
     route.rewrite(x)?;
-    match &route.target {
-        Target::Cluster { cluster, terms } => attempt::run(cluster, terms, hop, x, caller).await,
-        Target::Fail(why, detail) => Err(Cause::new(*why, detail.clone())),
-    }
+    let (cluster, terms) = route.cluster()?;
+    attempt::run(cluster, terms, hop, x, caller).await
 }
 
 /// A cause becomes the gateway's own answer; there is none for a client that left.
 fn give_up(x: &mut Exchange, plan: &Plan, w: &Worker, cause: Cause) -> Result<Answer, ()> {
     x.record.why = Some(cause.why.name());
-    x.record.status = cause.why.status(plan.ocelot);
-    w.gateway.metrics.refused(cause.why.name());
+    x.record.status = cause.status(plan.ocelot);
+    w.gateway.metrics().refused(cause.why.name());
     log::debug!("{}: {}", cause.why.name(), cause.detail);
     if cause.why == Why::ClientGone {
         return Err(());
     }
-    let mut answer = rescue(&cause, x.req.asked_path(), plan.ocelot);
+    let mut answer = rescue(&cause, x.req.asked_path(), &x.record.id, plan.ocelot);
     answer.close = cause.why.breaks_connection();
     answer.head.append(b"Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
     Ok(answer)
@@ -191,7 +189,7 @@ async fn deliver(
 /// A head that is no acceptable request: the answer says why, and the connection ends, for who knows where the next one begins.
 async fn refuse(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Worker, cause: Cause) -> After {
     x.now = Instant::now();
-    let unrouted = w.gateway.metrics.unrouted();
+    let unrouted = w.gateway.metrics().unrouted();
     unrouted.begin(w.index);
     x.record.wanted = plan.access_log;
     let after = match give_up(x, plan, w, cause) {

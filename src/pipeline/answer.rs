@@ -36,13 +36,27 @@ impl Answer {
     }
 }
 
-/// Turns a cause into an answer: problem+json (RFC 9457), or Ocelot's bodiless status.
-pub fn rescue(cause: &Cause, instance: &[u8], ocelot: bool) -> Answer {
-    let status = cause.why.status(ocelot);
-    if ocelot {
-        return Answer::reply(status, "", Bytes::new());
+/// Turns a cause into an answer: problem+json (RFC 9457), or Ocelot's bodiless status; `instance` is the path asked for,
+/// `id` the request's, where it has one.
+pub fn rescue(cause: &Cause, instance: &[u8], id: &[u8], ocelot: bool) -> Answer {
+    let status = cause.status(ocelot);
+    let extra = cause.extra.as_deref();
+    let mut answer = match extra.and_then(|extra| extra.text.clone()) {
+        Some(text) => Answer::reply(status, "text/plain; charset=utf-8", text),
+        None if ocelot => Answer::reply(status, "", Bytes::new()),
+        None => Answer::reply(status, "application/problem+json", problem(cause, status, instance, id)),
+    };
+    if let Some(reason) = extra.and_then(|extra| extra.reason.as_ref()) {
+        answer.head.set_status(status, reason.as_bytes());
     }
-    let problem = serde_json::json!({
+    for (name, value) in extra.into_iter().flat_map(|extra| &extra.fields) {
+        answer.head.append(name.as_bytes(), value.as_bytes());
+    }
+    answer
+}
+
+fn problem(cause: &Cause, status: u16, instance: &[u8], id: &[u8]) -> String {
+    let mut problem = serde_json::json!({
         "type": format!("urn:margay:problem:{}", cause.why.name()),
         "title": cause.why.title(),
         "status": status,
@@ -50,7 +64,10 @@ pub fn rescue(cause: &Cause, instance: &[u8], ocelot: bool) -> Answer {
         "why": cause.why.name(),
         "instance": String::from_utf8_lossy(instance),
     });
-    Answer::reply(status, "application/problem+json", problem.to_string())
+    if !id.is_empty() {
+        problem["requestId"] = String::from_utf8_lossy(id).into();
+    }
+    problem.to_string()
 }
 
 #[cfg(test)]
@@ -60,13 +77,25 @@ mod tests {
     #[test]
     fn a_cause_becomes_a_problem_and_under_ocelot_an_empty_status() {
         let cause = Cause::new(Why::BackendConnect, "127.0.0.1:9 refused the connection");
-        let ours = rescue(&cause, b"/a", false);
+        let ours = rescue(&cause, b"/a", b"7", false);
         assert_eq!(ours.status(), 502);
         let Body::Bytes(body) = &ours.body else { panic!("a problem has a body") };
         let json: serde_json::Value = serde_json::from_slice(body).unwrap();
         assert_eq!(json["why"], "backend.connect");
-        assert_eq!(json["instance"], "/a");
-        let theirs = rescue(&cause, b"/a", true);
+        assert_eq!((&json["instance"], &json["requestId"]), (&"/a".into(), &"7".into()));
+        let theirs = rescue(&cause, b"/a", b"7", true);
         assert_eq!((theirs.status(), theirs.body.length()), (502, Some(0)));
+    }
+
+    #[test]
+    fn what_a_cause_says_beyond_its_kind_is_said() {
+        let cause = Cause::new(Why::BackendNone, "x").with(|more| {
+            more.status = Some(418);
+            more.fields.push(("Retry-After".into(), "3".into()));
+            more.text = Some("no".into());
+        });
+        let answer = rescue(&cause, b"/", b"", true);
+        assert_eq!((answer.status(), answer.head.get(b"retry-after")), (418, Some(&b"3"[..])));
+        assert_eq!(answer.body.length(), Some(2));
     }
 }

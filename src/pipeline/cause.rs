@@ -54,6 +54,7 @@ whys! {
     RequestVersion = "request.version", Client, 505, 505, "HTTP version not supported";
     RequestMethod = "request.method", Client, 501, 501, "Method not supported";
     RequestCoding = "request.coding", Client, 501, 501, "Transfer coding not supported";
+    RequestLength = "request.length", Client, 411, 411, "Length required";
     RequestLine = "request.line", Client, 414, 414, "Request line too long";
     RequestHeaders = "request.headers", Client, 431, 431, "Request header fields too large";
     RequestTimeout = "request.timeout", Client, 408, 408, "Request not received in time";
@@ -86,11 +87,37 @@ pub struct Cause {
     pub why: Why,
     /// What a person wants to know about this one; never a secret.
     pub detail: Cow<'static, str>,
+    /// What this one says beyond its kind.
+    pub extra: Option<Box<Extra>>,
+}
+
+/// What an answer carries beyond the usual of its kind.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// Instead of the kind's status.
+    pub status: Option<u16>,
+    /// Instead of the status's reason phrase.
+    pub reason: Option<String>,
+    /// Fields of the answer: a challenge, when to come again.
+    pub fields: Vec<(Cow<'static, str>, String)>,
+    /// A plain text instead of a problem, where the configuration asks for one (Ocelot's quota message).
+    pub text: Option<String>,
 }
 
 impl Cause {
     pub fn new(why: Why, detail: impl Into<Cow<'static, str>>) -> Cause {
-        Cause { why, detail: detail.into() }
+        Cause { why, detail: detail.into(), extra: None }
+    }
+
+    /// The same with more to say.
+    pub fn with(mut self, more: impl FnOnce(&mut Extra)) -> Cause {
+        more(self.extra.get_or_insert_default());
+        self
+    }
+
+    /// The status of the answer.
+    pub fn status(&self, ocelot: bool) -> u16 {
+        self.extra.as_ref().and_then(|extra| extra.status).unwrap_or_else(|| self.why.status(ocelot))
     }
 
     /// A request that breaks a rule of the grammar.
@@ -122,6 +149,7 @@ pub fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        411 => "Length Required",
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",

@@ -1,10 +1,11 @@
 //! One request and its response on their way through the gateway.
 
-use super::head::Head;
+use super::{head::Head, identity::Identity};
 use crate::base::path_values::PathValues;
 use std::{
     io::Write,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -76,7 +77,7 @@ pub struct Record {
     pub bytes_in: u64,
     pub bytes_out: u64,
     /// The endpoint that answered, `host:port`.
-    pub endpoint: Option<std::sync::Arc<str>>,
+    pub endpoint: Option<Arc<str>>,
     /// From dispatch to the response head.
     pub backend: Option<Duration>,
 }
@@ -95,6 +96,8 @@ pub struct Exchange {
     pub path_len: usize,
     /// Memory for whoever has to build some bytes.
     pub scratch: Vec<u8>,
+    /// Who asks, once an authentication stage knows.
+    pub user: Option<Arc<Identity>>,
     /// When the request began to be served: stages take the time from here.
     pub now: Instant,
     /// Which worker serves it: the shard of its counters.
@@ -114,6 +117,7 @@ impl Exchange {
             peer,
             values: PathValues::default(),
             path_len: 0,
+            user: None,
             scratch: Vec::new(),
             now,
             worker,
@@ -127,6 +131,7 @@ impl Exchange {
         self.client = self.peer.ip();
         self.secure = self.peer.tls;
         self.values.clear();
+        self.user = None;
         self.now = now;
         let record = std::mem::take(&mut self.record);
         let [id, path, method, host] =

@@ -5,4 +5,5 @@ pub mod body;
 pub mod cause;
 pub mod exchange;
 pub mod head;
+pub mod identity;
 pub mod stage;

@@ -11,12 +11,15 @@ use crate::{
         attempt::Terms,
         cluster::{BalancerKind, ClusterSpec, States},
     },
-    pipeline::{cause::Why, stage::BoxStage},
+    base::clock::Clock,
+    pipeline::{cause::Why, head::Version, stage::BoxStage},
     stages::{
-        ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId, via::Via,
+        Kept, ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId,
+        via::Via,
     },
     telemetry::Metrics,
     wire::{
+        background::Background,
         h1::{client::ClientLimits, parse::HeadLimits},
         names::Names,
     },
@@ -24,16 +27,36 @@ use crate::{
 use std::{collections::HashSet, sync::Arc};
 
 /// What runs, and outlives every plan.
-pub struct Ground<'g> {
-    pub states: &'g States,
-    pub names: &'g Names,
-    pub metrics: &'g Arc<Metrics>,
+#[derive(Debug)]
+pub struct Foundation {
+    pub states: States,
+    pub names: Names,
+    pub background: Background,
+    /// What the stages keep.
+    pub kept: Kept,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
     /// How many connections the process may hold, where the document does not say.
     pub connections: usize,
 }
 
+impl Foundation {
+    pub fn new(metrics: Arc<Metrics>, connections: usize) -> Foundation {
+        let background = Background::default();
+        Foundation {
+            states: States::default(),
+            names: Names::new(background.clone()),
+            background,
+            kept: Kept::default(),
+            clock: Clock::default(),
+            metrics,
+            connections,
+        }
+    }
+}
+
 /// Makes the plan of a blueprint. An error is a template that was not checked before.
-pub fn activate(blueprint: &Blueprint, id: String, ground: &Ground) -> Result<Plan, String> {
+pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Result<Plan, String> {
     let (table, rules) = (blueprint.table.clone(), blueprint.rules);
     let routes = blueprint.routes.iter().enumerate();
     let routes =
@@ -97,7 +120,7 @@ fn route(
     names: &[Box<str>],
     rules: &RoutingRules,
     blueprint: &Blueprint,
-    ground: &Ground,
+    ground: &Foundation,
 ) -> Arc<Route> {
     Arc::new(Route {
         label: route.name.as_str().into(),
@@ -130,7 +153,7 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint) -> Box<[BoxStage]> {
     in_order(stages)
 }
 
-fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Ground) -> Target {
+fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Target {
     if let Some(broken) = &route.broken {
         let why = if broken.status == 404 { Why::RouteUnserved } else { Why::RouteBroken };
         return Target::Fail(why, broken.because.clone());
@@ -149,6 +172,10 @@ fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Ground) -> Tar
         connect: blueprint.limits.connect,
         body_idle: blueprint.limits.body_idle,
         preserve_host: route.preserve_host.value,
+        version: match route.http_version.value {
+            blueprint::HttpVersion::Http10 => Version::Http10,
+            blueprint::HttpVersion::Http11 => Version::Http11,
+        },
     };
-    Target::Cluster { cluster: ground.states.cluster(&spec, ground.names), terms }
+    Target::Cluster { cluster: ground.states.cluster(&spec, &ground.names), terms }
 }

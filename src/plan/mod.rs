@@ -4,10 +4,11 @@ pub mod activate;
 pub mod blueprint;
 pub mod check;
 pub mod compile;
+pub mod explain;
 pub mod inherit;
 pub mod routing;
 pub mod runtime;
 
-pub use activate::{Ground, activate};
+pub use activate::{Foundation, activate};
 pub use compile::compile;
 pub use runtime::{Limits, ListenerPlan, Plan, Route, Target};

@@ -1,6 +1,6 @@
 //! The plan: the checked, compiled, immutable form of one document. A request holds one from start to end.
 
-use super::routing::{HeaderLookup, Query, RouteTable, Target as RequestTarget, UrlTemplate};
+use super::routing::{Considered, HeaderLookup, Query, RouteTable, Target as RequestTarget, UrlTemplate};
 use crate::{
     backend::{Cluster, attempt::Terms},
     pipeline::{
@@ -87,6 +87,15 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The routes that were considered for a request that went through [`Plan::find`], the nearest first; for people.
+    pub fn trace(&self, x: &Exchange, most: usize) -> Vec<Considered> {
+        let target = RequestTarget::from_normal(x.req.target(), x.path_len);
+        let host = x.req.known(Known::Host).unwrap_or_default();
+        self.table.trace(&Query { method: x.req.method(), host, target: &target, headers: &x.req }, most)
+    }
+}
+
 fn no_route(x: &Exchange) -> Cause {
     let (method, path) =
         (String::from_utf8_lossy(x.req.method()), String::from_utf8_lossy(&x.req.target()[..x.path_len]));
@@ -107,6 +116,16 @@ impl Route {
             .map_err(|_| Cause::new(Why::RouteBroken, "the rewritten path is empty"))?;
         req.set_target(scratch);
         Ok(())
+    }
+}
+
+impl Route {
+    /// The cluster that it leads to, or why it leads nowhere.
+    pub fn cluster(&self) -> Result<(&Cluster, &Terms), Cause> {
+        match &self.target {
+            Target::Cluster { cluster, terms } => Ok((cluster, terms)),
+            Target::Fail(why, detail) => Err(Cause::new(*why, detail.clone())),
+        }
     }
 }
 

@@ -40,6 +40,10 @@ pub const TABLE: &[Place] = &[
     Place { name: via::NAME, setting: "Via", why: "last: it writes down that the request passed here" },
 ];
 
+/// What stages keep beyond the life of a plan, each under keys of its own.
+#[derive(Debug, Default)]
+pub struct Kept {}
+
 /// Puts compiled stages into the order of the table.
 pub fn in_order(mut stages: Vec<BoxStage>) -> Box<[BoxStage]> {
     stages.sort_by_key(|stage| TABLE.iter().position(|place| place.name == stage.name()));

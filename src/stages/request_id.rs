@@ -52,7 +52,10 @@ impl Stage for RequestId {
         match x.req.get(&self.header) {
             Some(id) if !id.is_empty() => x.record.id.extend_from_slice(&id[..id.len().min(LONGEST)]),
             _ => {
-                self.make(&mut x.record.id);
+                match x.dry {
+                    true => x.record.id.extend_from_slice(b"<a new id>"),
+                    false => self.make(&mut x.record.id),
+                }
                 x.req.set(&self.header, &x.record.id);
             }
         }

@@ -1,6 +1,7 @@
 //! The only floor that names pingora: HTTP/1.1 codec, listeners, dial, DNS, pools.
 
 pub mod alarm;
+pub mod background;
 pub mod buffer;
 pub mod dial;
 pub mod h1;

@@ -1,13 +1,14 @@
 //! Host names, resolved in the background: the last good answer is always at hand, and no request waits for DNS but the
 //! first to a name that was never resolved.
 
+use super::background::Background;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, sync::watch};
+use tokio::sync::watch;
 
 /// How often a resolved name is asked for again; the system's resolver tells no time to live.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -52,17 +53,13 @@ impl Name {
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     known: Arc<Mutex<HashMap<Box<str>, Weak<Name>>>>,
-    runtime: Arc<OnceLock<Handle>>,
+    background: Background,
 }
 
 impl Names {
-    /// From now on names are resolved, on that runtime.
-    pub fn resolve_on(&self, runtime: Handle) {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in known.values().filter_map(Weak::upgrade).filter(|name| name.now().is_none()) {
-            runtime.spawn(keep(Arc::downgrade(&name)));
-        }
-        let _ = self.runtime.set(runtime);
+    /// Names that are resolved there.
+    pub fn new(background: Background) -> Names {
+        Names { known: Arc::default(), background }
     }
 
     /// The name, resolved from now on for as long as somebody holds it.
@@ -75,8 +72,8 @@ impl Names {
         let fixed = literal(text);
         let name = Arc::new(Name { text: text.into(), known: watch::Sender::new(fixed.clone()) });
         known.insert(text.into(), Arc::downgrade(&name));
-        if let (None, Some(runtime)) = (fixed, self.runtime.get()) {
-            runtime.spawn(keep(Arc::downgrade(&name)));
+        if fixed.is_none() {
+            self.background.spawn(keep(Arc::downgrade(&name)));
         }
         name
     }

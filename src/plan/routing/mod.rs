@@ -1,7 +1,8 @@
 //! Routing: the request target, path templates, the route table, and the URL that is sent on.
 //!
 //! Pure functions over bytes: no sockets, no serde. `path` normalises, `template` and `program` match, `extract` takes
-//! the values, `headers` matches header templates, `table` finds the route, `url` and `query` write what is sent on.
+//! the values, `headers` matches header templates, `table` finds the route,
+//! `trace` says why, `shadow` which can never be found, `url` and `query` write what is sent on.
 
 mod escape;
 mod extract;
@@ -11,8 +12,10 @@ pub mod path;
 mod program;
 mod query;
 mod rules;
+mod shadow;
 pub mod table;
 pub mod template;
+pub mod trace;
 pub mod url;
 
 pub use crate::base::path_values::{PathValues, Value};
@@ -21,6 +24,7 @@ pub use path::{Target, TargetError};
 pub use rules::RoutingRules;
 pub use table::{Query, RouteSpec, RouteTable};
 pub use template::{Template, TemplateError};
+pub use trace::{Considered, Verdict};
 pub use url::{EmptyPath, UrlTemplate};
 
 #[cfg(test)]

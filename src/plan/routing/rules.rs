@@ -15,6 +15,11 @@ impl RoutingRules {
         RoutingRules { ocelot_hosts: true, ocelot_values: true }
     }
 
+    /// Whether two host names are one.
+    pub(super) fn same_host(&self, a: &str, b: &str) -> bool {
+        super::escape::same(a.as_bytes(), b.as_bytes(), !self.ocelot_hosts)
+    }
+
     /// The part of the Host header that `UpstreamHost` is compared with.
     pub fn host<'h>(&self, header: &'h [u8]) -> &'h [u8] {
         let from = match header.iter().position(|b| *b == b']') {

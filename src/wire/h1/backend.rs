@@ -7,17 +7,14 @@ use super::{
         pool::{self, Key},
     },
     decode::{Decoder, Found},
-    encode::{Encoder, put_field, put_request_line},
+    encode::{Encoder, put_request},
     hop::{self, Hop},
     parse::{self, HeadLimits},
 };
-use crate::{
-    base::bytes::put_decimal,
-    pipeline::{
-        body::{BodyRead, Chunk, Framing},
-        cause::{Cause, Why},
-        head::{Head, Known, Version},
-    },
+use crate::pipeline::{
+    body::{BodyRead, Chunk, Framing},
+    cause::{Cause, Why},
+    head::{Head, Known, Version},
 };
 use std::{
     io,
@@ -94,28 +91,8 @@ impl BackendConn {
     }
 
     /// Begins a request: the head is written with the framing of the caller's body and this Host.
-    pub fn begin(&mut self, head: &Head, host: &[u8], framing: Framing, hop: Hop) {
-        let out = self.encoder.begin(framing);
-        put_request_line(out, head, head.target());
-        put_field(out, b"Host", host);
-        for (known, name, value) in head.fields() {
-            if !matches!(known, Known::Host | Known::ContentLength) {
-                put_field(out, name, value);
-            }
-        }
-        match framing {
-            Framing::Length(n) => {
-                out.extend_from_slice(b"Content-Length: ");
-                put_decimal(out, n);
-                out.extend_from_slice(b"\r\n");
-            }
-            Framing::Chunked => put_field(out, b"Transfer-Encoding", b"chunked"),
-            Framing::None | Framing::UntilClose => {}
-        }
-        if hop.te_trailers {
-            out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
+    pub fn begin(&mut self, head: &Head, host: &[u8], framing: Framing, hop: Hop, version: Version) {
+        put_request(self.encoder.begin(framing), head, host, framing, hop, version);
         self.upload = Upload::Sending;
         (self.keep, self.scanned) = (false, 0);
         self.decoder = Decoder::new(Framing::UntilClose, (0, 0));

@@ -1,11 +1,14 @@
 //! The sending side of messages: heads and body framing, small writes put together into one.
 
-use super::super::{buffer::WriteBuffer, io::Io};
+use super::{
+    super::{buffer::WriteBuffer, io::Io},
+    hop::Hop,
+};
 use crate::{
     base::bytes::put_decimal,
     pipeline::{
         body::Framing,
-        head::{Head, Version},
+        head::{Head, Known, Version},
     },
 };
 use std::{
@@ -153,12 +156,44 @@ fn put_hex(out: &mut Vec<u8>, n: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a request line.
-pub fn put_request_line(out: &mut Vec<u8>, head: &Head, target: &[u8]) {
+/// Writes the head of a request as a backend gets it: its own Host, and framing written anew.
+pub fn put_request(
+    out: &mut Vec<u8>,
+    head: &Head,
+    host: &[u8],
+    framing: Framing,
+    hop: Hop,
+    version: Version,
+) {
+    put_request_line(out, head, version);
+    put_field(out, b"Host", host);
+    for (known, name, value) in head.fields() {
+        if !matches!(known, Known::Host | Known::ContentLength) {
+            put_field(out, name, value);
+        }
+    }
+    match framing {
+        Framing::Length(n) => {
+            out.extend_from_slice(b"Content-Length: ");
+            put_decimal(out, n);
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => put_field(out, b"Transfer-Encoding", b"chunked"),
+        Framing::None | Framing::UntilClose => {}
+    }
+    if hop.te_trailers {
+        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn put_request_line(out: &mut Vec<u8>, head: &Head, version: Version) {
     out.extend_from_slice(head.method());
     out.push(b' ');
-    out.extend_from_slice(target);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    out.extend_from_slice(head.target());
+    out.push(b' ');
+    out.extend_from_slice(version.as_str().as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes a status line; we always speak 1.1, whatever the other side said.

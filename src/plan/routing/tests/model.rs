@@ -6,7 +6,7 @@ use regex::Regex;
 
 use crate::plan::routing::{
     HeaderLookup, HeaderTemplates, PathValues, Query, RouteSpec, RouteTable, RoutingRules, Target, Template,
-    UrlTemplate,
+    UrlTemplate, Verdict,
 };
 
 /// Section 6.3, step by step, with the literal text escaped.
@@ -224,6 +224,7 @@ proptest! {
         let rules = RoutingRules::ocelot();
         let specs: Vec<RouteSpec> = routes.iter().enumerate().map(|(i, r)| spec(r, i, &rules)).collect();
         let table = RouteTable::new(specs.clone(), rules);
+        let shadowed = table.shadowed();
         for (url, method, host, header) in &requests {
             let target = target(url);
             let pair = header.as_ref().map(|h| ("x-h", h.as_str()));
@@ -231,6 +232,9 @@ proptest! {
             let query = Query { method: method.as_bytes(), host: host.as_bytes(), target: &target, headers };
             let found = table.find(&query, &mut PathValues::new());
             prop_assert_eq!(found, naive(&specs, &query), "{} {} {}", method, host, url);
+            prop_assert!(!shadowed.iter().any(|(s, _)| Some(*s) == found), "{:?} {} {} {}", shadowed, method, host, url);
+            let first = table.trace(&query, 1).into_iter().next().filter(|c| matches!(c.verdict, Verdict::Matched { .. }));
+            prop_assert_eq!(first.map(|c| c.index), found);
         }
     }
 

@@ -1,0 +1,67 @@
+//! Who asks: what an authentication stage found out.
+
+use std::sync::Arc;
+
+/// One thing said about somebody; a name may be there several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub name: Box<str>,
+    pub value: Box<str>,
+}
+
+/// Somebody who proved who they are. Shared by all requests with the same proof; changed only as a copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The name of the scheme that vouches for it.
+    pub scheme: Arc<str>,
+    claims: Vec<Claim>,
+}
+
+impl Identity {
+    pub fn new(scheme: Arc<str>) -> Identity {
+        Identity { scheme, claims: Vec::new() }
+    }
+
+    /// Adds a claim.
+    pub fn add(&mut self, name: &str, value: &str) {
+        self.claims.push(Claim { name: name.into(), value: value.into() });
+    }
+
+    /// Takes away the first claim of that name and adds this one (spec section 17).
+    pub fn replace(&mut self, name: &str, value: &str) {
+        if let Some(at) = self.claims.iter().position(|claim| &*claim.name == name) {
+            self.claims.remove(at);
+        }
+        self.add(name, value);
+    }
+
+    /// All claims, in the order in which they were said.
+    pub fn claims(&self) -> &[Claim] {
+        &self.claims
+    }
+
+    /// The values of the claims of exactly that name.
+    pub fn all<'i>(&'i self, name: &'i str) -> impl Iterator<Item = &'i str> {
+        self.claims.iter().filter(move |claim| &*claim.name == name).map(|claim| &*claim.value)
+    }
+
+    /// The first of them.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.claims.iter().find(|claim| &*claim.name == name).map(|claim| &*claim.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replacing_takes_away_the_first_of_a_name() {
+        let mut user = Identity::new("jwt".into());
+        user.add("role", "a");
+        user.add("role", "b");
+        user.replace("role", "c");
+        assert_eq!(user.all("role").collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(user.first("Role"), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! Why a request goes where it goes, and what the service would be sent: the matcher and the stages of traffic, walked
+//! by a dry exchange.
+
+use super::{
+    blueprint::{Blueprint, RouteBlueprint, Sourced},
+    routing::{Considered, Verdict},
+    runtime::{Plan, Route},
+};
+use crate::{
+    backend::{Cluster, attempt::Terms},
+    config::{Sources, Span},
+    pipeline::{
+        answer::Outcome,
+        body::Framing,
+        exchange::Exchange,
+        head::{Head, Known},
+        stage::{back, walk},
+    },
+    wire::h1::{encode::put_request, hop},
+};
+use serde::Serialize;
+
+/// How many routes that were not chosen are told of.
+const MISSES: usize = 5;
+
+/// The answer, as data; [`Explanation::text`] is the same for people.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    pub method: String,
+    /// The path and query after normalisation: what is matched.
+    pub target: String,
+    pub route: Option<Chosen>,
+    /// Routes that were considered and not chosen, the nearest first.
+    pub others: Vec<Other>,
+    pub stages: Vec<Step>,
+    pub settings: Vec<Setting>,
+    /// The request that the service would get, line by line; nothing if the gateway would answer itself.
+    pub request: Vec<String>,
+    pub endpoints: Vec<String>,
+    /// What the gateway itself would answer.
+    pub answer: Option<Refusal>,
+}
+
+/// The route that takes the request.
+#[derive(Debug, Serialize)]
+pub struct Chosen {
+    pub name: String,
+    pub place: String,
+    pub template: String,
+    /// Placeholder and value.
+    pub values: Vec<(String, String)>,
+}
+
+/// A route that does not.
+#[derive(Debug, Serialize)]
+pub struct Other {
+    pub name: String,
+    pub place: String,
+    pub template: String,
+    pub why: String,
+}
+
+/// A stage that ran.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    pub name: &'static str,
+    pub does: String,
+}
+
+/// A value that is in force, and where it comes from.
+#[derive(Debug, Serialize)]
+pub struct Setting {
+    pub name: &'static str,
+    pub value: String,
+    pub origin: String,
+}
+
+/// An answer of the gateway's own.
+#[derive(Debug, Serialize)]
+pub struct Refusal {
+    pub status: u16,
+    pub why: String,
+    pub detail: String,
+}
+
+/// What explains: the plan that would serve, and what it was made of.
+pub struct Explainer<'e> {
+    pub plan: &'e Plan,
+    pub blueprint: &'e Blueprint,
+    pub sources: &'e Sources,
+}
+
+impl Explainer<'_> {
+    /// Explains a request. The exchange carries its head and the address it comes from.
+    pub async fn explain(&self, mut x: Exchange) -> Explanation {
+        x.dry = true;
+        let hop = hop::strip(&mut x.req);
+        let found = self.plan.find(&mut x);
+        let mut told = self.found(&x);
+        match found {
+            Ok(route) => self.follow(route, hop, x, &mut told).await,
+            Err(cause) => told.refuse(&Err(cause), self.plan.ocelot),
+        }
+        told
+    }
+
+    fn found(&self, x: &Exchange) -> Explanation {
+        let (chosen, others) = self.considered(x);
+        Explanation {
+            method: text(x.req.method()),
+            target: text(x.req.target()),
+            route: chosen,
+            others,
+            stages: Vec::new(),
+            settings: Vec::new(),
+            request: Vec::new(),
+            endpoints: Vec::new(),
+            answer: None,
+        }
+    }
+
+    fn considered(&self, x: &Exchange) -> (Option<Chosen>, Vec<Other>) {
+        let (mut chosen, mut others) = (None, Vec::new());
+        for Considered { index, verdict } in self.plan.trace(x, MISSES + 1) {
+            let Some(route) = self.blueprint.routes.get(index) else { continue };
+            match verdict {
+                Verdict::Matched { .. } => chosen = Some(self.chosen(index, route, x)),
+                missed => others.push(self.other(route, &missed)),
+            }
+        }
+        others.truncate(MISSES);
+        (chosen, others)
+    }
+
+    fn chosen(&self, index: usize, route: &RouteBlueprint, x: &Exchange) -> Chosen {
+        let names = self.plan.table.names(index);
+        let value = |name: &str| {
+            x.values.by_name(name, names, x.req.target()).map_or(String::new(), |v| text(v.bytes))
+        };
+        Chosen {
+            name: route.name.clone(),
+            place: self.sources.place(route.span),
+            template: route.matches.client_path.value.clone(),
+            values: names.iter().map(|name| (name.to_string(), value(name))).collect(),
+        }
+    }
+
+    fn other(&self, route: &RouteBlueprint, verdict: &Verdict) -> Other {
+        let matches = &route.matches;
+        let name_of = |index: usize| self.blueprint.routes.get(index).map_or("", |r| r.name.as_str());
+        let why = match verdict {
+            Verdict::Matched { .. } => "matches".to_owned(),
+            Verdict::Outranked { by } => format!("matches too, but \"{}\" goes first", name_of(*by)),
+            Verdict::NoHost => format!("only for the host {}", matches.host.as_deref().unwrap_or_default()),
+            Verdict::NoMethod => format!("only for {}", matches.methods.join(", ")),
+            Verdict::NoHeader(header) => format!("the header {header} is missing or different"),
+            Verdict::Path { matched } => format!("the path differs after {matched} bytes"),
+        };
+        let (name, template) = (route.name.clone(), matches.client_path.value.clone());
+        Other { name, place: self.sources.place(route.span), template, why }
+    }
+
+    /// Walks the stages and writes down what the service would be sent.
+    async fn follow(&self, route: &Route, hop: hop::Hop, mut x: Exchange, told: &mut Explanation) {
+        let (ran, early) = walk(&route.stages, &mut x).await;
+        let step =
+            |stage: &crate::pipeline::stage::BoxStage| Step { name: stage.name(), does: stage.describe() };
+        told.stages = route.stages[..ran].iter().map(step).collect();
+        if let Some(blueprint) = self.blueprint.routes.iter().find(|r| r.name == *route.label) {
+            told.settings = self.settings(blueprint);
+        }
+        let mut outcome = match early {
+            Some(outcome) => outcome,
+            None => match route.rewrite(&mut x).and_then(|()| route.cluster()) {
+                Ok((cluster, terms)) => return told.send(cluster, terms, hop, &x),
+                Err(cause) => Err(cause),
+            },
+        };
+        back(&route.stages[..ran], &mut x, &mut outcome);
+        told.refuse(&outcome, self.plan.ocelot);
+    }
+
+    fn settings(&self, route: &RouteBlueprint) -> Vec<Setting> {
+        let mut settings = vec![
+            self.setting("UpstreamPathTemplate", &route.matches.client_path, Clone::clone),
+            self.setting("DownstreamPathTemplate", &route.backend_path, Clone::clone),
+            self.setting("Timeout", &route.timeout, |timeout| format!("{timeout:?}")),
+            self.setting("LoadBalancerOptions.Type", &route.balancer, |kind| format!("{kind:?}")),
+            self.setting("PreserveHost", &route.preserve_host, ToString::to_string),
+        ];
+        settings
+            .extend(route.request_id_key.as_ref().map(|key| self.setting("RequestIdKey", key, Clone::clone)));
+        settings
+    }
+
+    fn setting<T>(&self, name: &'static str, value: &Sourced<T>, show: impl Fn(&T) -> String) -> Setting {
+        let origin = value.from.map_or("default".to_owned(), |span: Span| self.sources.place(span));
+        Setting { name, value: show(&value.value), origin }
+    }
+}
+
+impl Explanation {
+    fn send(&mut self, cluster: &Cluster, terms: &Terms, hop: hop::Hop, x: &Exchange) {
+        self.endpoints = cluster.endpoints.iter().map(|endpoint| endpoint.label.to_string()).collect();
+        let Some(first) = cluster.endpoints.first() else {
+            return self.refuse(
+                &Err(cluster.pick().err().unwrap_or_else(crate::pipeline::cause::Cause::gone)),
+                false,
+            );
+        };
+        let host =
+            terms.preserve_host.then(|| x.req.known(Known::Host)).flatten().unwrap_or(&first.authority);
+        let mut bytes = Vec::new();
+        put_request(&mut bytes, &x.req, host, framing(&x.req), hop, terms.version);
+        self.request = text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    }
+
+    fn refuse(&mut self, outcome: &Outcome, ocelot: bool) {
+        self.answer = Some(match outcome {
+            Ok(answer) => {
+                Refusal { status: answer.status(), why: String::new(), detail: "the gateway answers".into() }
+            }
+            Err(cause) => Refusal {
+                status: cause.status(ocelot),
+                why: cause.why.name().to_owned(),
+                detail: cause.detail.to_string(),
+            },
+        });
+    }
+
+    /// For people: a line a fact, each with its place.
+    pub fn text(&self) -> String {
+        let mut out = format!("request    {} {}\n", self.method, self.target);
+        let line = |out: &mut String, what: &str, rest: &str| {
+            out.push_str(&format!("{what:<10} {rest}"));
+            while out.ends_with(' ') {
+                out.pop();
+            }
+            out.push('\n');
+        };
+        match &self.route {
+            Some(route) => {
+                let values: Vec<_> =
+                    route.values.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+                line(
+                    &mut out,
+                    "route",
+                    &format!("{}  {}  {}", route.place, route.template, values.join(" ")),
+                );
+            }
+            None => line(&mut out, "route", "none"),
+        }
+        for other in &self.others {
+            line(&mut out, "  not", &format!("{}  {}  {}", other.place, other.template, other.why));
+        }
+        for step in &self.stages {
+            line(&mut out, "stage", &format!("{:<14} {}", step.name, step.does));
+        }
+        for setting in &self.settings {
+            line(&mut out, "setting", &format!("{} = {}  ({})", setting.name, setting.value, setting.origin));
+        }
+        if !self.endpoints.is_empty() {
+            line(&mut out, "service", &self.endpoints.join(", "));
+        }
+        for sent in &self.request {
+            line(&mut out, "  sends", sent);
+        }
+        if let Some(answer) = &self.answer {
+            line(&mut out, "answer", &format!("{} {} {}", answer.status, answer.why, answer.detail));
+        }
+        out
+    }
+}
+
+/// A dry request has no body; what it says of one is believed.
+fn framing(head: &Head) -> Framing {
+    match head.known(Known::ContentLength).and_then(crate::base::bytes::decimal) {
+        Some(n) => Framing::Length(n),
+        None => Framing::None,
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

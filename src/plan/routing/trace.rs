@@ -1,0 +1,155 @@
+//! Why a request went where it went: for `explain`, by the very matcher that traffic runs.
+
+use super::headers::HeaderLookup;
+use super::table::{Method, Query, Route, RouteTable};
+use crate::base::path_values::PathValues;
+
+/// What became of one route that was considered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Considered {
+    /// The route's number.
+    pub index: usize,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What became of one route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It serves the request, with these values.
+    Matched {
+        /// In the order of [`RouteTable::names`].
+        values: PathValues,
+    },
+    /// It matches as well, but another one goes first.
+    Outranked {
+        /// The one that serves the request.
+        by: usize,
+    },
+    /// The path matches, the host does not.
+    NoHost,
+    /// Path and host match, the method does not.
+    NoMethod,
+    /// All matches but this header, which is missing or different.
+    NoHeader(String),
+    /// The path does not match.
+    Path {
+        /// How many bytes of it did.
+        matched: usize,
+    },
+}
+
+impl Verdict {
+    /// The nearer the miss, the smaller; paths that got further go first.
+    fn distance(&self) -> (u8, std::cmp::Reverse<usize>) {
+        let (kind, matched) = match self {
+            Verdict::Matched { .. } => (0, 0),
+            Verdict::Outranked { .. } => (1, 0),
+            Verdict::NoHeader(_) => (2, 0),
+            Verdict::NoMethod => (3, 0),
+            Verdict::NoHost => (4, 0),
+            Verdict::Path { matched } => (5, *matched),
+        };
+        (kind, std::cmp::Reverse(matched))
+    }
+}
+
+impl RouteTable {
+    /// The route that serves the request, those that match as well, and the nearest misses; at most `most` of them.
+    ///
+    /// This looks at every route: it is for people who ask, not for traffic.
+    pub fn trace<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>, most: usize) -> Vec<Considered> {
+        let winner = self.find_route(query).map(|route| route.spec.index);
+        let consider = |route: &Route| Considered {
+            index: route.spec.index,
+            verdict: self.verdict(route, query, winner),
+        };
+        let mut all: Vec<Considered> = self.ranked().map(|place| consider(&self.routes[place])).collect();
+        all.sort_by_key(|c| c.verdict.distance());
+        all.truncate(most);
+        all
+    }
+
+    /// Every route once, in the order of rank within its host, routes with a host first.
+    fn ranked(&self) -> impl Iterator<Item = usize> {
+        let own = self.hosts.values().flatten().flat_map(|group| &group.order);
+        own.chain(&self.any_host.order).map(|place| *place as usize)
+    }
+
+    fn verdict<H: HeaderLookup + ?Sized>(
+        &self,
+        route: &Route,
+        query: &Query<'_, H>,
+        winner: Option<usize>,
+    ) -> Verdict {
+        if let Err(matched) = route.spec.template.matches(query.target) {
+            return Verdict::Path { matched };
+        }
+        let own = self.group(query.host).map(|group| &group.host);
+        if !route.host().is_empty() && !own.is_some_and(|host| self.rules.same_host(host, route.host())) {
+            return Verdict::NoHost;
+        }
+        if !route.methods.have(Method::of(query.method)) {
+            return Verdict::NoMethod;
+        }
+        if let Err(header) = route.spec.headers.matches(query.headers) {
+            return Verdict::NoHeader(header.to_owned());
+        }
+        match winner {
+            Some(by) if by != route.spec.index => Verdict::Outranked { by },
+            _ => {
+                let mut values = PathValues::new();
+                route.extract(query, &mut values);
+                Verdict::Matched { values }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::routing::{HeaderTemplates, RouteSpec, RoutingRules, Target, Template};
+
+    fn route(index: usize, template: &str, method: &str, host: &str, header: &str) -> RouteSpec {
+        let pairs: Vec<(String, String)> = match header {
+            "" => Vec::new(),
+            header => vec![(header.to_owned(), "1".to_owned())],
+        };
+        RouteSpec {
+            index,
+            template: Template::compile(template, false, &RoutingRules::default()).unwrap(),
+            methods: vec![method.to_owned()],
+            host: Some(host.to_owned()),
+            headers: HeaderTemplates::compile(&pairs, false).unwrap(),
+            priority: 1,
+        }
+    }
+
+    #[test]
+    fn the_nearest_misses_come_first_with_their_reasons() {
+        let specs = vec![
+            route(0, "/orders/{id}", "POST", "", ""),
+            route(1, "/orders/{id}/lines/{n}", "GET", "", ""),
+            route(2, "/orders/{id}", "GET", "other.example", ""),
+            route(3, "/orders/{id}", "GET", "", "X-Beta"),
+            route(4, "/orders/{id}", "GET", "", ""),
+            route(5, "/{all}", "GET", "", ""),
+            route(6, "/catalog", "GET", "", ""),
+        ];
+        let table = RouteTable::new(specs, RoutingRules::default());
+        let target = Target::normalise(b"/orders/7", false).unwrap();
+        let query = Query { method: b"GET", host: b"a.example", target: &target, headers: &() };
+        let seen = table.trace(&query, 6);
+        let verdict = |index: usize| seen.iter().find(|c| c.index == index).map(|c| c.verdict.clone());
+        let mut values = PathValues::new();
+        values.push_range(8, 9);
+        assert_eq!(seen[0], Considered { index: 4, verdict: Verdict::Matched { values } });
+        assert_eq!(verdict(5), Some(Verdict::Outranked { by: 4 }));
+        assert_eq!(verdict(3), Some(Verdict::NoHeader("X-Beta".to_owned())));
+        assert_eq!(verdict(0), Some(Verdict::NoMethod));
+        assert_eq!(verdict(2), Some(Verdict::NoHost));
+        assert_eq!(seen[5], Considered { index: 1, verdict: Verdict::Path { matched: 9 } });
+        assert_eq!(seen.len(), 6);
+    }
+}

@@ -56,11 +56,11 @@ mod tests {
     async fn tasks_given_too_early_run_when_there_is_a_runtime() {
         let background = Background::default();
         let (tell, told) = tokio::sync::oneshot::channel();
-        background.spawn(async { drop(tell.send(1)) });
+        background.spawn(async { assert_eq!(tell.send(1), Ok(())) });
         background.run_on(Handle::current());
         assert_eq!(told.await, Ok(1));
         let (tell, told) = tokio::sync::oneshot::channel();
-        background.spawn(async { drop(tell.send(2)) });
+        background.spawn(async { assert_eq!(tell.send(2), Ok(())) });
         assert_eq!(told.await, Ok(2));
     }
 }

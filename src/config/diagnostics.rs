@@ -46,6 +46,8 @@ pub struct Diagnostics {
     /// Places whose value could not be read and stands in as a default: what later checks say about that
     /// default is not the user's mistake.
     unreadable: HashSet<Span>,
+    /// Objects with a misspelt setting, and its right name: that the object has none is no second mistake.
+    misspelt: Vec<(Span, &'static str)>,
     /// Takes what is said about an unreadable place.
     muted: Option<Diagnostic>,
 }
@@ -90,6 +92,17 @@ impl Diagnostics {
         self.unreadable.insert(span);
     }
 
+    /// The object there has the setting of that name, but misspelt, and that was reported: nothing is said about
+    /// the object that names the setting.
+    pub fn mute_about(&mut self, object: Span, name: &'static str) {
+        self.misspelt.push((object, name));
+    }
+
+    fn is_muted(&self, span: Span, message: &str) -> bool {
+        let misspelt = |(object, name): &(Span, &str)| *object == span && message.contains(name);
+        self.unreadable.contains(&span) || self.misspelt.iter().any(misspelt)
+    }
+
     /// A place for words that nobody will read.
     pub(super) fn discard(&mut self) -> &mut Diagnostic {
         self.muted.insert(Diagnostic {
@@ -105,6 +118,7 @@ impl Diagnostics {
     pub fn append(&mut self, other: Diagnostics) {
         self.list.extend(other.list);
         self.unreadable.extend(other.unreadable);
+        self.misspelt.extend(other.misspelt);
     }
 
     /// The diagnostics by file and place, each said once: a mistake in a policy is one mistake, however many
@@ -124,7 +138,7 @@ impl Diagnostics {
         message: String,
     ) -> &mut Diagnostic {
         let new = Diagnostic { severity, code, message, span, help: Vec::new() };
-        if span.is_some_and(|span| self.unreadable.contains(&span)) {
+        if span.is_some_and(|span| self.is_muted(span, &new.message)) {
             return self.muted.insert(new);
         }
         self.list.push(new);

@@ -36,6 +36,8 @@ pub(super) struct Members<'de, 'c, 'd> {
     pub members: std::slice::Iter<'de, Member>,
     pub value: Option<&'de Member>,
     pub fields: Option<&'static [&'static str]>,
+    /// The object itself.
+    pub span: Span,
     pub context: &'c Context<'d>,
 }
 
@@ -51,7 +53,7 @@ impl<'de> MapAccess<'de> for Members<'de, '_, '_> {
                 return seed.deserialize((*field).into_deserializer()).map(Some);
             }
             if !is_free(name) {
-                unknown_key(self.context, &member.key, fields);
+                unknown_key(self.context, self.span, &member.key, fields);
             }
         }
         Ok(None)
@@ -77,8 +79,9 @@ pub(crate) fn is_free(name: &str) -> bool {
     x || name.eq_ignore_ascii_case("$schema") || name.starts_with("//")
 }
 
-fn unknown_key(context: &Context, key: &Spanned<Box<str>>, fields: &'static [&'static str]) {
-    let help = match suggest::nearest(&key.value, fields.iter().copied()) {
+fn unknown_key(context: &Context, object: Span, key: &Spanned<Box<str>>, fields: &'static [&'static str]) {
+    let nearest = suggest::nearest(&key.value, fields.iter().copied());
+    let help = match nearest {
         Some(name) => vec![format!("did you mean \"{name}\"?")],
         None if fields.len() <= FEW_SETTINGS => {
             vec![format!("the settings here are {}", suggest::list(fields))]
@@ -86,6 +89,9 @@ fn unknown_key(context: &Context, key: &Spanned<Box<str>>, fields: &'static [&'s
         None => Vec::new(),
     };
     context.lenient(codes::UNKNOWN_KEY, key.span, format!("unknown setting \"{}\"", key.value), &help);
+    if let Some(name) = nearest.filter(|_| !context.options.ocelot) {
+        context.diagnostics.borrow_mut().mute_about(object, name);
+    }
 }
 
 /// File, start, end, and the value itself: what [`Spanned`] asks for.

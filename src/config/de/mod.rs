@@ -159,7 +159,7 @@ impl<'de, 'c, 'd> Reader<'de, 'c, 'd> {
                 &[]
             }
         };
-        Members { members: members.iter(), value: None, fields, context: self.context }
+        Members { members: members.iter(), value: None, fields, span: self.node.span, context: self.context }
     }
 }
 

@@ -7,33 +7,26 @@ use crate::config::suggest;
 use serde::de::Visitor;
 
 impl<'de> Reader<'de, '_, '_> {
-    /// A whole number within bounds, else a diagnostic and the number nearest to zero that is allowed.
+    /// A whole number within bounds, else a diagnostic and 0.
     pub(super) fn whole_number(&self, least: i128, most: i128) -> i128 {
-        let wanted = || format!("a whole number from {least} to {most}");
         let text = match &self.node.value {
             Value::Number(text) => text,
             Value::String(text) => text.trim(),
-            _ => {
-                self.wrong_type(&wanted());
-                return 0;
-            }
+            _ => "",
         };
         match text.parse::<i128>() {
-            Ok(number) if (least..=most).contains(&number) => number,
-            Ok(_) => self.out_of_range(&wanted()),
-            Err(_) if text.parse::<f64>().is_ok_and(|n| n.is_finite()) => self.out_of_range(&wanted()),
-            Err(_) => {
-                self.wrong_type(&wanted());
-                0
-            }
+            Ok(number) if (least..=most).contains(&number) => return number,
+            Ok(_) => self.out_of_range(&format!("a whole number from {least} to {most}")),
+            Err(_) if text.parse::<f64>().is_ok_and(f64::is_finite) => self.out_of_range("a whole number"),
+            Err(_) => self.wrong_type("a whole number"),
         }
+        0
     }
 
-    fn out_of_range(&self, wanted: &str) -> i128 {
+    fn out_of_range(&self, wanted: &str) {
         let message = format!("{} wants {wanted}, not {}", super::subject(self.key), self.found());
         self.context.error(codes::OUT_OF_RANGE, self.node.span, message, &[]);
         self.context.mute(self.node.span);
-        0
     }
 
     pub(super) fn real_number(&self) -> f64 {

@@ -88,13 +88,11 @@ impl fmt::Display for DurationText {
     /// The shortest exact form: "90s", "1500ms", "2m".
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let ms = self.0.as_millis();
-        match ms {
-            0 => f.write_str("0s"),
-            _ if ms % 1000 != 0 => write!(f, "{ms}ms"),
-            _ if ms % 86_400_000 == 0 => write!(f, "{}d", ms / 86_400_000),
-            _ if ms % 3_600_000 == 0 => write!(f, "{}h", ms / 3_600_000),
-            _ if ms % 60_000 == 0 => write!(f, "{}m", ms / 60_000),
-            _ => write!(f, "{}s", ms / 1000),
+        let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+        match units.iter().find(|(_, length)| ms.is_multiple_of(*length)) {
+            _ if ms == 0 => f.write_str("0s"),
+            Some((name, length)) => write!(f, "{}{name}", ms / length),
+            None => write!(f, "{ms}ms"),
         }
     }
 }
@@ -102,7 +100,8 @@ impl fmt::Display for DurationText {
 impl fmt::Display for SizeText {
     /// The largest binary unit that is exact: "64KiB", "30000000B".
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let unit = SIZE_UNITS[..5].iter().rev().find(|(_, bytes)| self.0 >= *bytes && self.0 % bytes == 0);
+        let unit =
+            SIZE_UNITS[..5].iter().rev().find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes));
         let (name, bytes) = unit.unwrap_or(&SIZE_UNITS[0]);
         write!(f, "{}{name}", self.0 / bytes)
     }

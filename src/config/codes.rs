@@ -117,6 +117,56 @@ codes! {
 #[cfg(test)]
 mod tests {
     use super::TABLE;
+    use std::fmt::Write;
+    use std::path::Path;
+
+    const FAMILIES: [(&str, &str); 8] = [
+        ("MG00", "Reading files, syntax"),
+        ("MG01", "Keys and types"),
+        ("MG02", "Placeholders, merge, policies"),
+        ("MG03", "Routes and templates"),
+        ("MG04", "Options"),
+        ("MG05", "Aggregates"),
+        ("MG06", "Listeners and limits"),
+        ("MG09", "Not supported yet"),
+    ];
+
+    const HEAD: &str = "# Diagnostics\n\nWhat `margay check`, a start and a reload say about a configuration, by code. \
+        A code never changes its meaning.\nEvery diagnostic names its place and, where there is one, the cure; \
+        `margay check --json` prints them for programs.\nThis page is generated from `src/config/codes.rs`.\n";
+
+    fn page() -> String {
+        let mut page = HEAD.to_owned();
+        for (family, title) in FAMILIES {
+            let _ = write!(page, "\n## {title}\n\n| code | | |\n|---|---|---|\n");
+            for (code, title, text) in TABLE.iter().filter(|(code, ..)| code.0.starts_with(family)) {
+                let _ = writeln!(
+                    page,
+                    "| {} | {title} | {} |",
+                    code.0,
+                    text.replace('|', "\\|").replace('<', "&lt;")
+                );
+            }
+        }
+        page
+    }
+
+    #[test]
+    fn the_page_about_diagnostics_is_that_of_the_table() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnostics.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, page()).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == page(), "docs/diagnostics.md is behind: run UPDATE=1 cargo test --lib codes");
+    }
+
+    #[test]
+    fn every_code_belongs_to_a_family() {
+        for (code, ..) in TABLE {
+            assert!(FAMILIES.iter().any(|(family, _)| code.0.starts_with(family)), "{}", code.0);
+        }
+    }
 
     #[test]
     fn the_table_is_sorted_and_has_no_doubles() {

@@ -38,7 +38,7 @@ pub fn merge(
     for part in parts {
         match part.tree.value {
             Value::Object(members) => {
-                members.into_iter().for_each(|member| merger.add(member, part.is_global))
+                members.into_iter().for_each(|member| merger.add(member, part.is_global));
             }
             _ => merger.not_an_object(&part.tree),
         }
@@ -58,7 +58,9 @@ impl Merger<'_> {
     fn add(&mut self, member: Member, from_global: bool) {
         let name = &*member.key.value;
         if is_free(name) {
-        } else if LISTS.iter().any(|list| list.eq_ignore_ascii_case(name)) {
+            return; // notes of one file are nobody else's business
+        }
+        if LISTS.iter().any(|list| list.eq_ignore_ascii_case(name)) {
             self.concatenate(member);
         } else if name.eq_ignore_ascii_case(GLOBAL) && self.assembly == Assembly::Directory {
             if from_global { self.members.push(member) } else { self.global_ignored(&member) }
@@ -76,11 +78,12 @@ impl Merger<'_> {
         let known = self.members.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
         match (known, member.value.value) {
             (None, value) => self.members.push(Member { value: Node { value, ..member.value }, ..member }),
-            (Some(known), Value::Array(items)) => match &mut known.value.value {
-                Value::Array(all) => all.extend(items),
-                // Not a list: the reader will say so at its place.
-                _ => {}
-            },
+            // A first one that is no list gets its diagnostic from the reader.
+            (Some(known), Value::Array(items)) => {
+                if let Some(all) = known.value.items_mut() {
+                    all.extend(items);
+                }
+            }
             (Some(_), other) => {
                 let node = Node { value: other, ..member.value };
                 let message = format!("\"{}\" wants a list, not {}", member.key.value, node.kind());

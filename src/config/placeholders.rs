@@ -42,7 +42,7 @@ pub fn fill(node: &mut Node, environment: Environment, diagnostics: &mut Diagnos
         }
         Value::Array(items) => items.iter_mut().for_each(|item| fill(item, environment, diagnostics)),
         Value::Object(members) => {
-            members.iter_mut().for_each(|m| fill(&mut m.value, environment, diagnostics))
+            members.iter_mut().for_each(|m| fill(&mut m.value, environment, diagnostics));
         }
         _ => {}
     }

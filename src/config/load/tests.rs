@@ -221,3 +221,32 @@ fn the_working_directory_is_named_as_the_user_would() {
     let files = crate::config::files::find(&[], Path::new(""), &mut Default::default());
     assert!(files.watched.iter().all(|path| path.components().count() == 1), "{:?}", files.watched);
 }
+
+/// A configuration with a little of everything.
+const SAMPLE: &str = r#"{ "$schema": "s", // note
+  "Listeners": [{ "Name": "a", "Address": "127.0.0.1:8080" }], "Limits": { "MaxRequestBodySize": "4MiB" },
+  "GlobalConfiguration": { "Policies": ["p"], "Timeout": "1s", "Metadata": { "a:b": 1 } },
+  "Routes": [{ "UpstreamPathTemplate": "/a/{b}", "UpstreamHttpMethod": ["GET"], "Priority": "2",
+    "DownstreamHostAndPorts": [{ "Host": "${HOST:-é}", "Port": 80 }], "QoSOptions": { "FailureRatio": 0.5 } }],
+}"#;
+
+proptest::proptest! {
+    #[test]
+    fn no_slip_of_the_keyboard_makes_it_panic(
+        at in 0usize..700, length in 0usize..12, insert in "[\\[\\]{}\",:'/*\\\\a1${é \n-]{0,3}", in_policy: bool,
+    ) {
+        let from = SAMPLE.floor_char_boundary(at.min(SAMPLE.len()));
+        let to = SAMPLE.floor_char_boundary((from + length).min(SAMPLE.len()));
+        let typed = [&SAMPLE[..from], &insert, &SAMPLE[to..]].concat();
+        let (main, policy) = if in_policy { (SAMPLE, typed.as_str()) } else { (typed.as_str(), "{ \"Timeout\": 1 }") };
+        let texts = Texts { files: &[("gateway.json", main)], policies: &[("p", policy)], ocelot: false };
+        let mut loaded = load_texts(&texts, Environment::of_process());
+        let options = loaded.options();
+        if let Some(root) = &loaded.root {
+            let _: crate::config::document::Document = crate::config::de::read(root, &mut loaded.diagnostics, options);
+        }
+        let shown = said(&loaded);
+        proptest::prop_assert!(loaded.root.is_some() || shown.contains("error["), "{}", shown);
+        let _ = render::json(&loaded.diagnostics, &loaded.sources);
+    }
+}

@@ -1,7 +1,7 @@
 //! The command line: what can be asked, in one place. The texts here are the help.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// margay, an API gateway: one binary, one JSON route table, in front of your services.
@@ -32,6 +32,8 @@ pub enum Command {
     Check(Check),
     /// Print the JSON Schema of the configuration, for editors.
     Schema(Schema),
+    /// Say what would happen to a request: which route, why, and what the service would be sent.
+    Explain(Explain),
 }
 
 /// Where the configuration is.
@@ -104,6 +106,25 @@ pub struct Schema {
     /// The schema of policy files instead.
     #[arg(long)]
     pub policy: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Explain {
+    /// The method, such as GET.
+    pub method: String,
+    /// The URL as the client would ask: https://api.example.com/orders/7, or a path.
+    pub url: String,
+    /// A header field of the request.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// The address that the client comes from.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub from: IpAddr,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub configuration: Configuration,
 }
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for every address.

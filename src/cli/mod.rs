@@ -3,6 +3,7 @@
 pub mod args;
 mod check;
 pub mod demo;
+mod explain;
 mod log;
 mod out;
 mod run;
@@ -67,6 +68,7 @@ fn command(command: &Command) -> Exit {
         Command::Demo(demo) => demo::run(demo),
         Command::Check(check) => check::run(check),
         Command::Schema(schema) => schema::run(schema),
+        Command::Explain(asked) => explain::run(asked),
     }
 }
 

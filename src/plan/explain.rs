@@ -2,7 +2,7 @@
 //! by a dry exchange.
 
 use super::{
-    blueprint::{Blueprint, RouteBlueprint, Sourced},
+    blueprint::{BalancerKind, Blueprint, RouteBlueprint, Sourced},
     routing::{Considered, Verdict},
     runtime::{Plan, Route},
 };
@@ -12,6 +12,7 @@ use crate::{
     pipeline::{
         answer::Outcome,
         body::Framing,
+        cause::Why,
         exchange::Exchange,
         head::{Head, Known},
         stage::{back, walk},
@@ -19,6 +20,7 @@ use crate::{
     wire::h1::{encode::put_request, hop},
 };
 use serde::Serialize;
+use std::time::Duration;
 
 /// How many routes that were not chosen are told of.
 const MISSES: usize = 5;
@@ -125,6 +127,8 @@ impl Explainer<'_> {
             let Some(route) = self.blueprint.routes.get(index) else { continue };
             match verdict {
                 Verdict::Matched { .. } => chosen = Some(self.chosen(index, route, x)),
+                // Every path begins with a slash: that is not near.
+                Verdict::Path { matched: 0 | 1 } => {}
                 missed => others.push(self.other(route, &missed)),
             }
         }
@@ -184,8 +188,8 @@ impl Explainer<'_> {
         let mut settings = vec![
             self.setting("UpstreamPathTemplate", &route.matches.client_path, Clone::clone),
             self.setting("DownstreamPathTemplate", &route.backend_path, Clone::clone),
-            self.setting("Timeout", &route.timeout, |timeout| format!("{timeout:?}")),
-            self.setting("LoadBalancerOptions.Type", &route.balancer, |kind| format!("{kind:?}")),
+            self.setting("Timeout", &route.timeout, |timeout| duration(*timeout)),
+            self.setting("LoadBalancerOptions.Type", &route.balancer, |kind| balancer(*kind).to_owned()),
             self.setting("PreserveHost", &route.preserve_host, ToString::to_string),
         ];
         settings
@@ -223,53 +227,68 @@ impl Explanation {
             Err(cause) => Refusal {
                 status: cause.status(ocelot),
                 why: cause.why.name().to_owned(),
-                detail: cause.detail.to_string(),
+                // That no route fits is said by those that do not.
+                detail: if cause.why == Why::RouteNone { String::new() } else { cause.detail.to_string() },
             },
         });
     }
 
-    /// For people: a line a fact, each with its place.
+    /// For people: one topic after the other, its name in the first column.
     pub fn text(&self) -> String {
-        let mut out = format!("request    {} {}\n", self.method, self.target);
-        let line = |out: &mut String, what: &str, rest: &str| {
-            out.push_str(&format!("{what:<10} {rest}"));
-            while out.ends_with(' ') {
-                out.pop();
-            }
-            out.push('\n');
-        };
-        match &self.route {
-            Some(route) => {
-                let values: Vec<_> =
-                    route.values.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-                line(
-                    &mut out,
-                    "route",
-                    &format!("{}  {}  {}", route.place, route.template, values.join(" ")),
-                );
-            }
-            None => line(&mut out, "route", "none"),
-        }
-        for other in &self.others {
-            line(&mut out, "  not", &format!("{}  {}  {}", other.place, other.template, other.why));
-        }
-        for step in &self.stages {
-            line(&mut out, "stage", &format!("{:<14} {}", step.name, step.does));
-        }
-        for setting in &self.settings {
-            line(&mut out, "setting", &format!("{} = {}  ({})", setting.name, setting.value, setting.origin));
-        }
-        if !self.endpoints.is_empty() {
-            line(&mut out, "service", &self.endpoints.join(", "));
-        }
-        for sent in &self.request {
-            line(&mut out, "  sends", sent);
-        }
-        if let Some(answer) = &self.answer {
-            line(&mut out, "answer", &format!("{} {} {}", answer.status, answer.why, answer.detail));
-        }
-        out
+        let mut page = String::new();
+        let none = || vec![vec!["none".to_owned()]];
+        topic(&mut page, "route", self.route.as_ref().map_or_else(none, |route| vec![route.row()]));
+        let other = |o: &Other| [&o.name, &o.place, &o.template, &o.why].map(String::clone).to_vec();
+        topic(&mut page, "not", self.others.iter().map(other).collect());
+        let step = |step: &Step| vec![step.name.to_owned(), step.does.clone()];
+        topic(&mut page, "stages", self.stages.iter().map(step).collect());
+        let setting = |s: &Setting| vec![s.name.to_owned(), s.value.clone(), s.origin.clone()];
+        topic(&mut page, "settings", self.settings.iter().map(setting).collect());
+        let to = (!self.endpoints.is_empty()).then(|| vec![self.endpoints.join(" or ")]);
+        topic(&mut page, "service", to.into_iter().collect());
+        topic(&mut page, "sends", self.request.iter().map(|line| vec![line.clone()]).collect());
+        topic(&mut page, "answer", self.answer.iter().map(Refusal::row).collect());
+        page
     }
+}
+
+impl Chosen {
+    fn row(&self) -> Vec<String> {
+        let mut row = vec![self.name.clone(), self.place.clone(), self.template.clone()];
+        row.extend(self.values.iter().map(|(name, value)| format!("{name} = \"{value}\"")));
+        row
+    }
+}
+
+impl Refusal {
+    fn row(&self) -> Vec<String> {
+        vec![self.status.to_string(), self.why.clone(), self.detail.clone()]
+    }
+}
+
+/// Rows in columns; the topic stands before the first.
+fn topic(page: &mut String, name: &str, rows: Vec<Vec<String>>) {
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..).map_while(width).collect();
+    for (number, row) in rows.iter().enumerate() {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let line = format!("{:<10}{}", if number == 0 { name } else { "" }, cells.join("  "));
+        page.push_str(line.trim_end());
+        page.push('\n');
+    }
+}
+
+/// As it is written.
+fn balancer(kind: BalancerKind) -> &'static str {
+    match kind {
+        BalancerKind::First => "NoLoadBalancer",
+        BalancerKind::RoundRobin => "RoundRobin",
+        BalancerKind::LeastConnection => "LeastConnection",
+    }
+}
+
+fn duration(of: Duration) -> String {
+    if of.subsec_millis() == 0 { format!("{}s", of.as_secs()) } else { format!("{}ms", of.as_millis()) }
 }
 
 /// A dry request has no body; what it says of one is believed.

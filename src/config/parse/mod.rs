@@ -28,8 +28,18 @@ pub struct Dialect {
 /// comma, a doubled one, single quotes) are reported and the tree is given all the same.
 pub fn parse(file: FileId, text: &str, dialect: Dialect, diagnostics: &mut Diagnostics) -> Option<Node> {
     let bytes = text.as_bytes();
-    let mut parser =
-        Parser { file, text, bytes, pos: 0, dialect, diagnostics, open: Vec::new(), errors: 0, sound: true };
+    let mut parser = Parser {
+        file,
+        text,
+        bytes,
+        pos: 0,
+        dialect,
+        diagnostics,
+        open: Vec::new(),
+        errors: 0,
+        sound: true,
+        damaged: false,
+    };
     if bytes.len() > u32::MAX as usize {
         parser.error(codes::FILE_TOO_LARGE, 0, 0, "the file is too large");
         return None;
@@ -58,6 +68,8 @@ struct Parser<'a> {
     errors: usize,
     /// Every mistake so far had one obvious meaning.
     sound: bool,
+    /// The string just read is not what the user meant: checks should not look at it.
+    damaged: bool,
 }
 
 impl Parser<'_> {
@@ -98,7 +110,11 @@ impl Parser<'_> {
             Some(_) => return self.unexpected("a value"),
             None => return self.unclosed(),
         };
-        Ok(Node::new(self.span(start, self.pos), value))
+        let span = self.span(start, self.pos);
+        if std::mem::take(&mut self.damaged) {
+            self.diagnostics.mute(span);
+        }
+        Ok(Node::new(span, value))
     }
 
     fn nested(&mut self, start: usize, read: fn(&mut Self) -> Step<Value>) -> Step<Value> {

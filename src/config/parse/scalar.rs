@@ -105,6 +105,7 @@ impl Parser<'_> {
     }
 
     fn bad_escape(&mut self, start: usize, message: &str) {
+        self.damaged = true;
         let end = (self.pos
             + self.text.get(self.pos..).and_then(|t| t.chars().next()).map_or(0, char::len_utf8))
         .max(start + 1);

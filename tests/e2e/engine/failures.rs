@@ -147,6 +147,16 @@ fn a_service_that_restarts_between_requests_costs_nothing() {
 }
 
 #[test]
+fn an_unused_connection_to_a_service_is_closed_after_its_time() {
+    let origin = Origin::hello();
+    let gateway = super::limited(origin.port(), &json!({ "BackendIdleTimeout": "1s" }));
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(origin.open(), 1);
+    assert!(becomes_true(Duration::from_secs(5), || origin.open() == 0));
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
 fn a_head_that_is_cut_is_a_502() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();

@@ -131,6 +131,36 @@ fn check_says_the_same_as_run_without_serving() {
 }
 
 #[test]
+fn several_files_are_one_configuration() {
+    let origin = Origin::with(|seen| Answer::new(200, &seen.path));
+    let at = |path: &str| {
+        document(
+            origin.port(),
+            &json!({ "UpstreamPathTemplate": path, "DownstreamPathTemplate": path }),
+            &json!({}),
+        )
+    };
+    let gateway = Gateway::start(&Setup::json(&at("/one")).and("other.json", &at("/two").to_string()));
+    assert_eq!(
+        (gateway.get("/one").text(), gateway.get("/two").text()),
+        ("/one".to_owned(), "/two".to_owned())
+    );
+}
+
+#[test]
+fn the_environment_names_the_addresses_where_flags_do_not() {
+    let origin = Origin::hello();
+    let (listen, flag) = (format!("127.0.0.1:{}", ports::free()), format!("127.0.0.1:{}", ports::free()));
+    let setup = Setup::json(&document(origin.port(), &json!({}), &json!({}))).env("MARGAY_LISTEN", &listen);
+    let gateway = Gateway::start(&setup.env("MARGAY_ADMIN", &flag).own_listeners());
+    assert_eq!(
+        once(listen.parse().expect("an address"), &Request::get("/")).map(|a| a.text()),
+        Ok("hello".into())
+    );
+    assert_eq!(gateway.admin("/ready").status, 200, "the flag wins over MARGAY_ADMIN");
+}
+
+#[test]
 fn values_come_from_the_environment_and_from_files() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.path));
     let text = document(1, &json!({ "DownstreamPathTemplate": "/${MARK:-none}/{everything}" }), &json!({}));

@@ -157,19 +157,16 @@ fn soak() -> Option<u64> {
     std::env::var("RELOADS").ok().and_then(|n| n.parse().ok())
 }
 
-/// Three files in turn, two good and one broken, while clients ask without a pause.
+/// Three files in turn, two good and one broken, while clients ask without a pause; each is taken or refused before
+/// the next comes.
 #[test]
 fn reloads_under_load_cost_no_request() {
     let origin = naming_the_path();
-    let documents = [
-        marked(origin.port(), "one").to_string(),
-        marked(origin.port(), "two").to_string(),
-        "{ broken".to_owned(),
-    ];
-    let gateway = Gateway::start(&Setup::text(documents[0].clone()).threads(2));
+    let good = |mark: &str| marked(origin.port(), mark).to_string();
+    let documents = [good("two"), "{ broken".to_owned(), good("one")];
+    let gateway = Gateway::start(&Setup::text(good("one")).threads(2));
     let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));
-    let rounds = soak().unwrap_or(60);
-    let pause = Duration::from_millis(30);
+    let rounds = soak().unwrap_or(30);
     let (mut early, mut late) = (0, 0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -177,7 +174,9 @@ fn reloads_under_load_cost_no_request() {
         }
         for round in 0..rounds {
             gateway.write(&documents[usize::try_from(round % 3).expect("fits")]);
-            std::thread::sleep(pause);
+            let seen =
+                becomes_true(SOON, || reloads(&gateway, "applied") + reloads(&gateway, "refused") > round);
+            assert!(seen, "change {round} was not noticed");
             if round == 100 {
                 early = gateway.process.rss();
             }
@@ -185,12 +184,27 @@ fn reloads_under_load_cost_no_request() {
         late = gateway.process.rss();
         stop.store(true, Ordering::SeqCst);
     });
-    origin.forget();
-    announce(&format!("reloads: {rounds} under load, {} requests", asked.load(Ordering::SeqCst)));
+    announce(&format!(
+        "reloads: {rounds} under load, {} requests, none failed",
+        asked.load(Ordering::SeqCst)
+    ));
+    assert_eq!(reloads(&gateway, "refused"), (rounds + 1) / 3, "broken files are refused");
+    assert_eq!(
+        reloads(&gateway, "applied") + reloads(&gateway, "refused"),
+        rounds,
+        "every change is noticed"
+    );
     if rounds > 200 {
         announce(&format!("reloads: RSS {early} KiB at 100, {late} KiB at the end"));
         assert!(late < early + 8 * 1024, "grew from {early} to {late} KiB");
     }
+}
+
+/// How many reloads had this outcome.
+fn reloads(gateway: &Gateway, outcome: &str) -> u64 {
+    let name = format!("margay_reloads_total{{outcome=\"{outcome}\"}} ");
+    let text = gateway.admin("/metrics").text();
+    text.lines().find_map(|l| l.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
 /// Asks on kept and on fresh connections; any failure is a panic.

@@ -17,6 +17,8 @@ pub struct Setup {
     files: Vec<(String, String)>,
     /// The file (or the directory) given as `--config`, below the directory of the test.
     config: String,
+    /// Further ones.
+    more: Vec<String>,
     threads: usize,
     env: Vec<(String, String)>,
     /// Whether the listeners are those of the file.
@@ -26,7 +28,7 @@ pub struct Setup {
 impl Setup {
     fn new(files: Vec<(String, String)>, config: &str) -> Setup {
         let env = Vec::new();
-        Setup { files, config: config.into(), threads: 1, env, own_listeners: false }
+        Setup { files, config: config.into(), more: Vec::new(), threads: 1, env, own_listeners: false }
     }
 
     /// One file, `gateway.json`.
@@ -46,6 +48,12 @@ impl Setup {
     pub fn threads(mut self, threads: usize) -> Setup {
         self.threads = threads;
         self
+    }
+
+    /// A further file, given as a further `--config`.
+    pub fn and(mut self, name: &str, text: &str) -> Setup {
+        self.more.push(name.into());
+        self.file(name, text)
     }
 
     /// The configuration lies somewhere else.
@@ -105,7 +113,7 @@ impl Gateway {
         let config = directory.path().join(&setup.config);
         for attempt in 0.. {
             let (listen, admin) = (loopback(), loopback());
-            let mut process = Process::start(&mut command(setup, &config, listen, admin));
+            let mut process = Process::start(&mut command(setup, directory.path(), listen, admin));
             match wait_ready(&mut process, admin) {
                 Ok(()) => return Ok(Gateway { address: listen, admin, process, directory, config }),
                 Err(ended) if attempt < 4 && ended.stderr.contains("in use") => {}
@@ -175,9 +183,13 @@ fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()))
 }
 
-fn command(setup: &Setup, config: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
+fn command(setup: &Setup, directory: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
+    let config = directory.join(&setup.config);
     let mut command = Command::new(binary());
     command.arg("run").arg("--config").arg(config);
+    for name in &setup.more {
+        command.arg("--config").arg(directory.join(name));
+    }
     if !setup.own_listeners {
         command.args(["--listen", &listen.to_string()]);
     }

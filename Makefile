@@ -2,7 +2,7 @@
 # Each recipe first makes sure that the tools it needs are there (.ci/need says what it installs).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test soak check bench
 
 help: ## list the recipes
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -14,6 +14,10 @@ demo: ## start margay on gateway.json with its sample services
 test: ## run every test: units, architecture, engine, cases, the README's tour
 	@.ci/need cargo cmake cc curl wrk
 	cargo test --locked --quiet
+
+soak: ## the long runs: 1,000 reloads under load, 2 GiB up and down
+	@.ci/need cargo cmake cc
+	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load memory::
 
 check: ## format, lints, documentation; changes nothing
 	@.ci/need cargo cmake cc

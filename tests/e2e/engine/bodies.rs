@@ -158,7 +158,7 @@ fn an_early_answer_is_relayed_while_the_upload_still_runs() {
     let start = Instant::now();
     let answer = client.answer("POST").expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (403, "no"));
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(1900), "{:?}", start.elapsed());
     // The rest of the upload never comes: the connection cannot be used again.
     assert!(client.closes_within(Duration::from_secs(5)));
 }
@@ -249,14 +249,14 @@ fn a_body_that_keeps_moving_may_take_longer_than_every_timeout() {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");
         for _ in 0..8 {
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(250));
             wire.send(b"x");
         }
     });
     let document = document(
         origin.port(),
         &json!({ "Timeout": 1 }),
-        &json!({ "Limits": { "BodyIdleTimeout": "600ms" } }),
+        &json!({ "Limits": { "BodyIdleTimeout": "1500ms" } }),
     );
     let gateway = Gateway::with(&document);
     assert_eq!(gateway.get("/").text(), "xxxxxxxx");

@@ -152,7 +152,7 @@ fn a_connection_ends_after_its_number_of_requests() {
 
 /// Whether this connection gets a 200 now.
 fn is_served(client: &mut Client) -> bool {
-    client.wire.read_timeout(Duration::from_millis(500));
+    client.wire.read_timeout(Duration::from_secs(5));
     client.ask(&Request::get("/")).is_ok_and(|a| a.status == 200)
 }
 

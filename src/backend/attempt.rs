@@ -1,13 +1,14 @@
 //! One exchange with one endpoint: connection, request out, response head in; and again where that is safe.
 
-use super::{balance::Lease, cluster::Cluster, cluster::Endpoint};
+use super::{cluster::Cluster, cluster::Endpoint};
 use crate::{
     pipeline::{
         answer::{Answer, Outcome},
-        body::{Body, BodyRead, Caller, Chunk, Framing},
+        body::{Body, BodyRead, Caller, Framing},
         cause::{Cause, Why},
         exchange::Exchange,
         head::{Head, Known, Version},
+        lease::Leased,
     },
     wire::{
         dial::{Goal, dial},
@@ -168,10 +169,15 @@ impl Leg<'_> {
         Poll::Pending
     }
 
-    fn answer(self, conn: Box<BackendConn>, lease: Option<Lease>, x: &mut Exchange) -> Outcome {
+    fn answer(
+        self,
+        conn: Box<BackendConn>,
+        lease: Option<super::balance::Lease>,
+        x: &mut Exchange,
+    ) -> Outcome {
         x.record.backend = x.record.wanted.then(|| x.now.elapsed());
         let body: Box<dyn BodyRead> = match lease {
-            Some(lease) => Box::new(Leased { conn, lease: Some(lease) }),
+            Some(lease) => Box::new(Leased::new(conn, lease)),
             None => conn,
         };
         Ok(Answer { head: self.head, body: Body::Stream(body), close: false })
@@ -187,40 +193,4 @@ fn asked_port(x: &Exchange) -> u16 {
     } else {
         x.peer.local.port()
     })
-}
-
-/// A response whose lease ends with its body: before the last bytes go to the client, whose next request may be fast.
-struct Leased {
-    conn: Box<BackendConn>,
-    lease: Option<Lease>,
-}
-
-impl BodyRead for Leased {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
-        let filled = self.conn.poll_fill(cx);
-        if matches!(filled, Poll::Ready(Ok(Chunk::End))) {
-            self.lease = None;
-        }
-        filled
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.conn.consume(n);
-    }
-
-    fn trailers(&mut self) -> Option<&mut Head> {
-        self.conn.trailers()
-    }
-
-    fn framing(&self) -> Framing {
-        self.conn.framing()
-    }
-
-    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
-        self.conn.poll_upload(cx, from)
-    }
-
-    fn finish(self: Box<Self>) {
-        self.conn.finish();
-    }
 }

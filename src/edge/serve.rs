@@ -112,19 +112,34 @@ async fn answer<'p>(
         Err(cause) => return (None, Err(cause)),
     };
     route.metrics.begin(x.worker);
-    let (ran, early) = walk(&route.stages, x).await;
+    let (ran, early) = walk(&route.stages, x, |cx| gone(caller, cx)).await;
     let mut outcome = match early {
         Some(outcome) => outcome,
         None => target(route, x, hop, caller).await,
     };
     back(&route.stages[..ran], x, &mut outcome);
+    hold(x, &mut outcome);
     (Some(route), outcome)
+}
+
+/// Whether the client left; not asked while there is a body to come, for that would have to be read first.
+fn gone(caller: &mut dyn Caller, cx: &mut std::task::Context) -> Poll<()> {
+    if caller.framing() == Framing::None { caller.poll_gone(cx) } else { Poll::Pending }
+}
+
+/// What the stages hold goes with the body of the answer, and is given back at its end.
+fn hold(x: &mut Exchange, outcome: &mut Outcome) {
+    let leases = std::mem::take(&mut x.leases);
+    if let Ok(answer) = outcome {
+        answer.body = std::mem::take(&mut answer.body).holding(leases);
+    }
 }
 
 /// What the route leads to.
 async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
     route.rewrite(x)?;
     let (cluster, terms) = route.cluster()?;
+    caller.limit_body(x.body_limit);
     attempt::run(cluster, terms, hop, x, caller).await
 }
 

@@ -1,7 +1,12 @@
 //! Bodies: polled, lending their buffers, so that no chunk is ever allocated and backpressure is the absence of a poll.
 
-use super::{cause::Cause, head::Head};
+use super::{
+    cause::Cause,
+    head::Head,
+    lease::{Lease, Leased},
+};
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::{
     task::{Context, Poll},
     time::Instant,
@@ -76,6 +81,9 @@ pub trait Caller: BodyRead {
     /// Bytes of body taken so far.
     fn received(&self) -> u64;
 
+    /// Takes no more body than this, however much the connection would; more is refused while it comes in.
+    fn limit_body(&mut self, most: u64);
+
     /// For the calls that take any body.
     fn as_body(&mut self) -> &mut dyn BodyRead;
 }
@@ -90,6 +98,14 @@ pub enum Body {
 }
 
 impl Body {
+    /// The same body, holding these leases until its end; a body that is already here gives them back at once.
+    pub fn holding(self, leases: SmallVec<[Lease; 1]>) -> Body {
+        match self {
+            Body::Stream(body) if !leases.is_empty() => Body::Stream(Box::new(Leased::new(body, leases))),
+            body => body,
+        }
+    }
+
     /// How long the body is, where that is known beforehand.
     pub fn length(&self) -> Option<u64> {
         match self {

@@ -64,6 +64,16 @@ whys! {
     /// What Ocelot answers for configuration that it starts with and cannot serve.
     RouteBroken = "route.broken", Gateway, 500, 500, "The route cannot be served";
     RouteUnserved = "route.unserved", Gateway, 500, 404, "The route cannot be served";
+    /// The client's address is on a list of those kept out, or not on the list of those let in.
+    AccessAddress = "access.address", Client, 403, 403, "Address not admitted";
+    /// A web page of an origin that may not call asks whether it may.
+    AccessOrigin = "access.origin", Client, 403, 403, "Origin not admitted";
+    LimitExceeded = "limit.exceeded", Client, 429, 429, "Too many requests";
+    /// The header by which clients are told apart is missing.
+    LimitClient = "limit.client", Client, 503, 503, "Client not identified";
+    LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many requests at one time";
+    /// A place in the queue, and not served within the time for it.
+    LimitQueue = "limit.queue", Gateway, 503, 503, "Waited too long for a turn";
     ClientGone = "client.gone", Client, 499, 499, "Client closed the connection";
     ClientLimit = "client.limit", Client, 503, 503, "Too many connections from this client";
     GatewayLimit = "gateway.limit", Gateway, 503, 503, "Too many connections";

@@ -1,7 +1,8 @@
 //! One request and its response on their way through the gateway.
 
-use super::{head::Head, identity::Identity};
+use super::{head::Head, identity::Identity, lease::Lease};
 use crate::base::path_values::PathValues;
+use smallvec::SmallVec;
 use std::{
     io::Write,
     net::{IpAddr, SocketAddr},
@@ -82,6 +83,19 @@ pub struct Record {
     pub backend: Option<Duration>,
 }
 
+/// What a limit had left after it let a request pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Which limit of the route.
+    pub limit: u16,
+    /// Requests in all.
+    pub of: u64,
+    /// Requests left.
+    pub left: u64,
+    /// When it begins anew, on the clock of the counters.
+    pub resets: u64,
+}
+
 /// The exchange; a request holds one plan from start to end, and this is what it carries along.
 #[derive(Debug)]
 pub struct Exchange {
@@ -98,6 +112,14 @@ pub struct Exchange {
     pub scratch: Vec<u8>,
     /// Who asks, once an authentication stage knows.
     pub user: Option<Arc<Identity>>,
+    /// What is held until the answer is through, or the exchange is dropped.
+    pub leases: SmallVec<[Lease; 1]>,
+    /// What limits had left for this request, to be told to the client.
+    pub quotas: SmallVec<[Quota; 2]>,
+    /// The origin (of a web page) that may read the answer; empty: none.
+    pub origin: Vec<u8>,
+    /// Bytes of body that the route takes, where that is less than the connection does.
+    pub body_limit: u64,
     /// When the request began to be served: stages take the time from here.
     pub now: Instant,
     /// Which worker serves it: the shard of its counters.
@@ -118,6 +140,10 @@ impl Exchange {
             values: PathValues::default(),
             path_len: 0,
             user: None,
+            leases: SmallVec::new(),
+            quotas: SmallVec::new(),
+            origin: Vec::new(),
+            body_limit: u64::MAX,
             scratch: Vec::new(),
             now,
             worker,
@@ -132,6 +158,10 @@ impl Exchange {
         self.secure = self.peer.tls;
         self.values.clear();
         self.user = None;
+        self.leases.clear();
+        self.quotas.clear();
+        self.origin.clear();
+        self.body_limit = u64::MAX;
         self.now = now;
         let record = std::mem::take(&mut self.record);
         let [id, path, method, host] =

@@ -80,6 +80,8 @@ pub struct Head {
     second: Piece,
     /// Target as it was received.
     asked: Piece,
+    /// Bytes of the buffer that were received; what stands behind them is ours.
+    taken: u32,
     pub version: Version,
     /// Status of a response; 0 on a request.
     pub status: u16,
@@ -91,7 +93,7 @@ impl Head {
         self.buf.clear();
         self.fields.clear();
         (self.first, self.second, self.asked) = Default::default();
-        (self.version, self.status) = (Version::default(), 0);
+        (self.version, self.status, self.taken) = (Version::default(), 0, 0);
     }
 
     /// Bytes of memory this head holds on to.
@@ -153,6 +155,18 @@ impl Head {
     /// Whether there is no live field.
     pub fn is_empty(&self) -> bool {
         !self.fields.iter().any(|f| f.live)
+    }
+
+    /// How many fields were received, and their bytes, whatever was done with them since; of a head that was not
+    /// received, those that it has.
+    pub fn received(&self) -> (usize, usize) {
+        if self.taken == 0 {
+            let size: usize = self.fields().map(|(_, name, value)| name.len() + value.len() + 4).sum();
+            return (self.len(), size);
+        }
+        let first = self.fields.first().map_or(self.taken, |field| field.name.start.min(self.taken));
+        let count = self.fields.iter().take_while(|field| field.name.start < self.taken).count();
+        (count, (self.taken - first) as usize)
     }
 
     /// The live fields, in order.
@@ -244,6 +258,7 @@ impl Head {
     pub fn take(&mut self, bytes: &[u8]) {
         self.clear();
         self.buf.extend_from_slice(bytes);
+        self.taken = bytes.len() as u32;
     }
 
     /// The bytes taken.
@@ -291,6 +306,21 @@ mod tests {
         assert_eq!(head.len(), 1);
         head.set_target(b"/b");
         assert_eq!((head.method(), head.target()), (&b"GET"[..], &b"/b"[..]));
+    }
+
+    #[test]
+    fn what_was_received_is_known_after_edits() {
+        let mut head = Head::default();
+        let bytes = b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n";
+        head.take(bytes);
+        head.place_field((16, 17), (19, 20));
+        head.place_field((22, 23), (25, 26));
+        head.set(b"A", b"long value");
+        head.append(b"C", b"3");
+        assert_eq!(head.received(), (2, bytes.len() - 16));
+        let mut made = Head::request(b"GET", b"/");
+        made.append(b"A", b"1");
+        assert_eq!(made.received(), (1, 6));
     }
 
     #[test]

@@ -6,4 +6,5 @@ pub mod cause;
 pub mod exchange;
 pub mod head;
 pub mod identity;
+pub mod lease;
 pub mod stage;

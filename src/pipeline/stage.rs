@@ -2,10 +2,16 @@
 
 use super::{
     answer::{Answer, Outcome},
-    cause::Cause,
+    cause::{Cause, Fault},
     exchange::Exchange,
 };
-use std::{future::Future, pin::Pin};
+use crate::telemetry::{StageMetrics, StageOutcome};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 /// What a stage says about a request.
 pub enum Step {
@@ -15,9 +21,14 @@ pub enum Step {
     Reply(Answer),
     /// Refused.
     Fail(Cause),
-    /// Cannot be said without waiting; never on the warm path.
-    Wait(Pin<Box<dyn Future<Output = Step> + Send>>),
+    /// Cannot be said without waiting; never on the warm path, never for a dry exchange.
+    Wait(Waiting),
+    /// What was waited for, given to the exchange: a wait itself does not have it in its hands.
+    Resume(Box<dyn FnOnce(&mut Exchange) -> Step + Send>),
 }
+
+/// A stage's answer that is still to come.
+pub type Waiting = Pin<Box<dyn Future<Output = Step> + Send>>;
 
 /// One compiled step of a route. Synchronous and free of allocation on the warm path; no sockets; time from the exchange.
 pub trait Stage: Send + Sync + std::fmt::Debug {
@@ -37,25 +48,65 @@ pub trait Stage: Send + Sync + std::fmt::Debug {
 /// A compiled stage, shared by all requests of its plan.
 pub type BoxStage = Box<dyn Stage>;
 
+/// A stage in its place on a route, and where it is counted.
+#[derive(Debug)]
+pub struct Placed {
+    pub stage: BoxStage,
+    pub metrics: Arc<StageMetrics>,
+}
+
 /// Walks the stages in order; says how many ran, and what the last one answered if it did not say `Next`.
-pub async fn walk(stages: &[BoxStage], x: &mut Exchange) -> (usize, Option<Outcome>) {
-    for (at, stage) in stages.iter().enumerate() {
+/// `gone` is asked while a stage waits: nobody waits on behalf of a client that left.
+pub async fn walk(
+    stages: &[Placed],
+    x: &mut Exchange,
+    mut gone: impl FnMut(&mut Context) -> Poll<()>,
+) -> (usize, Option<Outcome>) {
+    for (at, Placed { stage, metrics }) in stages.iter().enumerate() {
         let mut step = stage.request(x);
-        while let Step::Wait(wait) = step {
-            step = wait.await;
-        }
-        match step {
-            Step::Next | Step::Wait(_) => {}
-            Step::Reply(answer) => return (at + 1, Some(Ok(answer))),
-            Step::Fail(cause) => return (at + 1, Some(Err(cause))),
+        let outcome = loop {
+            step = match step {
+                Step::Next => break None,
+                Step::Reply(answer) => break Some(Ok(answer)),
+                Step::Fail(cause) => break Some(Err(cause)),
+                Step::Resume(resume) => resume(x),
+                Step::Wait(wait) => {
+                    metrics.count(x.worker, StageOutcome::Waited);
+                    patiently(wait, &mut gone).await
+                }
+            };
+        };
+        if outcome.is_some() {
+            count(metrics, x, outcome.as_ref());
+            return (at + 1, outcome);
         }
     }
     (stages.len(), None)
 }
 
+async fn patiently(mut wait: Waiting, gone: &mut impl FnMut(&mut Context) -> Poll<()>) -> Step {
+    poll_fn(|cx| match wait.as_mut().poll(cx) {
+        Poll::Pending if gone(cx).is_ready() => Poll::Ready(Step::Fail(Cause::gone())),
+        step => step,
+    })
+    .await
+}
+
+fn count(metrics: &StageMetrics, x: &Exchange, outcome: Option<&Outcome>) {
+    let what = match outcome {
+        Some(Ok(_)) => StageOutcome::Replied,
+        Some(Err(cause)) if cause.why.fault() == Fault::Client => StageOutcome::Refused,
+        Some(Err(_)) => StageOutcome::Failed,
+        None => return,
+    };
+    if !x.dry {
+        metrics.count(x.worker, what);
+    }
+}
+
 /// Walks back through the stages that ran.
-pub fn back(stages: &[BoxStage], x: &mut Exchange, outcome: &mut Outcome) {
-    for stage in stages.iter().rev() {
+pub fn back(stages: &[Placed], x: &mut Exchange, outcome: &mut Outcome) {
+    for Placed { stage, .. } in stages.iter().rev() {
         stage.outcome(x, outcome);
     }
 }

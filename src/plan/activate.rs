@@ -12,7 +12,11 @@ use crate::{
         cluster::{BalancerKind, ClusterSpec, States},
     },
     base::clock::Clock,
-    pipeline::{cause::Why, head::Version, stage::BoxStage},
+    pipeline::{
+        cause::Why,
+        head::Version,
+        stage::{BoxStage, Placed},
+    },
     stages::{
         Kept, ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId,
         via::Via,
@@ -124,7 +128,7 @@ fn route(
 ) -> Arc<Route> {
     Arc::new(Route {
         label: route.name.as_str().into(),
-        stages: stages(route, blueprint),
+        stages: place(stages(route, blueprint), &ground.metrics),
         url: UrlTemplate::compile(&route.backend_path.value, names, rules),
         target: target(route, blueprint, ground),
         metrics: ground.metrics.route(&route.name),
@@ -151,6 +155,12 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint) -> Box<[BoxStage]> {
     }
     stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
     in_order(stages)
+}
+
+/// Every stage with the counters of its kind.
+fn place(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[Placed]> {
+    let placed = stages.into_iter().map(|stage| Placed { metrics: metrics.stage(stage.name()), stage });
+    placed.collect()
 }
 
 fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Target {

@@ -15,11 +15,12 @@ use crate::{
         cause::Why,
         exchange::Exchange,
         head::{Head, Known},
-        stage::{back, walk},
+        stage::{Placed, back, walk},
     },
     wire::h1::{encode::put_request, hop},
 };
 use serde::Serialize;
+use std::task::Poll;
 use std::time::Duration;
 
 /// How many routes that were not chosen are told of.
@@ -166,9 +167,8 @@ impl Explainer<'_> {
 
     /// Walks the stages and writes down what the service would be sent.
     async fn follow(&self, route: &Route, hop: hop::Hop, mut x: Exchange, told: &mut Explanation) {
-        let (ran, early) = walk(&route.stages, &mut x).await;
-        let step =
-            |stage: &crate::pipeline::stage::BoxStage| Step { name: stage.name(), does: stage.describe() };
+        let (ran, early) = walk(&route.stages, &mut x, |_| Poll::Pending).await;
+        let step = |placed: &Placed| Step { name: placed.stage.name(), does: placed.stage.describe() };
         told.stages = route.stages[..ran].iter().map(step).collect();
         if let Some(blueprint) = self.blueprint.routes.iter().find(|r| r.name == *route.label) {
             told.settings = self.settings(blueprint);

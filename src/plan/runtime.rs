@@ -7,7 +7,7 @@ use crate::{
         cause::{Cause, Why},
         exchange::Exchange,
         head::{Head, Known},
-        stage::BoxStage,
+        stage::Placed,
     },
     telemetry::RouteMetrics,
     wire::h1::client::ClientLimits,
@@ -52,7 +52,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Route {
     pub label: Arc<str>,
-    pub stages: Box<[BoxStage]>,
+    pub stages: Box<[Placed]>,
     /// What the service is asked for.
     pub url: UrlTemplate,
     pub target: Target,

@@ -2,13 +2,14 @@
 
 use super::counters::{BOUNDS, CLASSES, RouteMetrics, Totals};
 use super::metrics::{Metrics, Reload};
+use super::stages::{StageMetrics, StageOutcome};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 /// Name, help, type and label names of everything exported. The reference in `docs/` is checked against it.
-pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 11] = [
+pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 12] = [
     (
         "margay_requests_total",
         "Requests that ended, by route and status class; 499 (the client left) is in 4xx.",
@@ -27,6 +28,12 @@ pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 11] = [
         "Problems the gateway answered with itself, by their `why`.",
         MetricType::COUNTER,
         &["why"],
+    ),
+    (
+        "margay_stage_total",
+        "Requests that a stage did not simply let pass: replied, refused, failed, waited.",
+        MetricType::COUNTER,
+        &["stage", "outcome"],
     ),
     ("margay_connections", "Client connections by state.", MetricType::GAUGE, &["state"]),
     (
@@ -99,6 +106,7 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_refused_total" => {
             m.refusal_totals().iter().map(|(why, n)| counter(*n, &[("why", why)])).collect()
         }
+        "margay_stage_total" => m.all_stages().iter().flat_map(|stage| by_outcome(stage)).collect(),
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
         "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
         "margay_reloads_total" => {
@@ -115,6 +123,11 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
 fn by_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {
     let labels = |class| [("code_class", class), ("route", route.label())];
     totals.classes.iter().zip(CLASSES).map(|(n, class)| counter(*n, &labels(class))).collect()
+}
+
+fn by_outcome(stage: &StageMetrics) -> Vec<Metric> {
+    let labels = |outcome: StageOutcome| [("outcome", outcome.name()), ("stage", stage.name())];
+    StageOutcome::ALL.iter().map(|o| counter(stage.total(*o), &labels(*o))).collect()
 }
 
 fn latency((totals, route): &(Totals, Arc<RouteMetrics>)) -> Metric {

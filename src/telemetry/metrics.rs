@@ -2,6 +2,7 @@
 
 use super::counters::{Connections, RouteMetrics};
 use super::export::Export;
+use super::stages::StageMetrics;
 use prometheus::{Registry, TextEncoder};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -52,6 +53,7 @@ pub struct Metrics {
     workers: usize,
     routes: Mutex<BTreeMap<Box<str>, Arc<RouteMetrics>>>,
     unrouted: Arc<RouteMetrics>,
+    stages: Mutex<BTreeMap<Box<str>, Arc<StageMetrics>>>,
     connections: Box<[Connections]>,
     refusals: Box<[Refusal]>,
     reloads: [AtomicU64; 3],
@@ -75,6 +77,7 @@ impl Metrics {
             workers,
             routes: Mutex::default(),
             unrouted: Arc::new(RouteMetrics::new(NO_ROUTE, workers)),
+            stages: Mutex::default(),
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
             reloads: Default::default(),
@@ -95,6 +98,17 @@ impl Metrics {
         }
         let new = Arc::new(RouteMetrics::new(label, self.workers));
         routes.insert(label.into(), new.clone());
+        new
+    }
+
+    /// The handle of a kind of stage; the same name always gives the same handle.
+    pub fn stage(&self, name: &str) -> Arc<StageMetrics> {
+        let mut stages = lock(&self.stages);
+        if let Some(known) = stages.get(name) {
+            return known.clone();
+        }
+        let new = Arc::new(StageMetrics::new(name, self.workers));
+        stages.insert(name.into(), new.clone());
         new
     }
 
@@ -161,6 +175,10 @@ impl Metrics {
         let mut all = vec![self.unrouted.clone()];
         all.extend(lock(&self.routes).values().cloned());
         all
+    }
+
+    pub(super) fn all_stages(&self) -> Vec<Arc<StageMetrics>> {
+        lock(&self.stages).values().cloned().collect()
     }
 
     /// (accepted since the start, open now).

@@ -6,7 +6,9 @@ pub mod counters;
 mod export;
 mod json;
 pub mod metrics;
+pub mod stages;
 
 pub use access::{AccessLog, Record};
 pub use counters::RouteMetrics;
 pub use metrics::{Metrics, Reload};
+pub use stages::{StageMetrics, StageOutcome};

@@ -353,6 +353,10 @@ impl Caller for ClientConn {
         self.received
     }
 
+    fn limit_body(&mut self, most: u64) {
+        self.body_limit = self.body_limit.min(most);
+    }
+
     fn as_body(&mut self) -> &mut dyn BodyRead {
         self
     }

@@ -1,0 +1,88 @@
+//! What stages did with requests, when it was more than letting them pass.
+
+use super::counters::Own;
+
+/// What a stage did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageOutcome {
+    /// It answered in the place of the service.
+    Replied,
+    /// It refused, and the client is to blame.
+    Refused,
+    /// It refused, and the client is not to blame.
+    Failed,
+    /// It had to wait for something before it could say.
+    Waited,
+}
+
+impl StageOutcome {
+    /// All outcomes, in the order they are exported.
+    pub const ALL: [StageOutcome; 4] =
+        [StageOutcome::Replied, StageOutcome::Refused, StageOutcome::Failed, StageOutcome::Waited];
+
+    /// The label value.
+    pub fn name(self) -> &'static str {
+        match self {
+            StageOutcome::Replied => "replied",
+            StageOutcome::Refused => "refused",
+            StageOutcome::Failed => "failed",
+            StageOutcome::Waited => "waited",
+        }
+    }
+}
+
+/// One worker's part; a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Shard([Own; 4]);
+
+/// The numbers of one kind of stage, over all routes.
+#[derive(Debug)]
+pub struct StageMetrics {
+    name: Box<str>,
+    shards: Box<[Shard]>,
+}
+
+impl StageMetrics {
+    pub(super) fn new(name: &str, workers: usize) -> StageMetrics {
+        StageMetrics { name: name.into(), shards: (0..workers.max(1)).map(|_| Shard::default()).collect() }
+    }
+
+    /// The label these numbers are exported under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts one; an unknown worker counts nowhere.
+    pub fn count(&self, worker: usize, outcome: StageOutcome) {
+        if let Some(Shard(counts)) = self.shards.get(worker) {
+            counts[outcome as usize].add(1);
+        }
+    }
+
+    /// How many there were, over all workers.
+    pub fn total(&self, outcome: StageOutcome) -> u64 {
+        self.shards.iter().map(|Shard(counts)| counts[outcome as usize].get()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Metrics, *};
+
+    #[test]
+    fn a_scrape_shows_what_a_stage_did_over_all_workers() {
+        let metrics = Metrics::new(2);
+        let stage = metrics.stage("rate-limit");
+        stage.count(0, StageOutcome::Refused);
+        metrics.stage("rate-limit").count(1, StageOutcome::Refused);
+        stage.count(7, StageOutcome::Failed);
+        let text = metrics.render();
+        for line in [
+            "margay_stage_total{outcome=\"refused\",stage=\"rate-limit\"} 2",
+            "margay_stage_total{outcome=\"failed\",stage=\"rate-limit\"} 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+    }
+}

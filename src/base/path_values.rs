@@ -54,6 +54,11 @@ impl PathValues {
         self.slots.is_empty()
     }
 
+    /// Keeps the first `len` values of the route.
+    pub fn truncate(&mut self, len: usize) {
+        self.slots.truncate(len);
+    }
+
     /// Appends the value that stands at `start..end` of the request's text.
     pub fn push_range(&mut self, start: usize, end: usize) {
         debug_assert!(start <= end);

@@ -6,6 +6,8 @@ pub(super) const PATH: u8 = 1;
 pub(super) const ENCODER: u8 = 2;
 /// Bytes that stand in a query byte for byte; the rest would not be a request line any more.
 pub(super) const QUERY: u8 = 4;
+/// Bytes of [`PATH`] that need no second look: all but `/`.
+pub(super) const PLAIN: u8 = 8;
 
 /// The classes of each byte.
 static CLASSES: [u8; 256] = classes();
@@ -17,7 +19,7 @@ const fn classes() -> [u8; 256] {
         let alphanumeric = (b as u8).is_ascii_alphanumeric();
         let mut class = 0;
         if alphanumeric || among(b as u8, b"-._~!$&'()*+,;=:@/") {
-            class |= PATH;
+            class |= PATH | if b == b'/' as usize { 0 } else { PLAIN };
         }
         if alphanumeric || among(b as u8, b"!$()*,-.;@_~") {
             class |= ENCODER;
@@ -96,30 +98,36 @@ pub(super) fn push_path_text(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// True when two texts are equal but for the case of ASCII letters.
+/// True when two texts are equal, with `any_case` but for the case of ASCII letters.
 pub(super) fn same(a: &[u8], b: &[u8], any_case: bool) -> bool {
-    match any_case {
-        true => a.eq_ignore_ascii_case(b),
-        false => a == b,
-    }
+    a == b || any_case && a.eq_ignore_ascii_case(b)
 }
 
-/// A hash that is equal for texts that differ only in the case of ASCII letters. Eight bytes at a time.
+/// A hash that is equal for texts that differ only in the case of ASCII letters. Eight bytes at a time, the last eight
+/// may overlap those before.
 pub(super) fn folded_hash(text: &[u8]) -> u32 {
+    let mut hash = mixed(0x9e37_79b9, text.len() as u64);
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        hash = mixed(hash, u64::from_le_bytes(*first));
+        for chunk in text[8..].chunks_exact(8) {
+            hash = mixed(hash, u64::from_le_bytes(chunk.try_into().unwrap_or_default()));
+        }
+        hash = mixed(hash, u64::from_le_bytes(*last));
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        hash = mixed(hash, u64::from(first) << 32 | u64::from(last));
+    } else if let (Some(first), Some(last)) = (text.first(), text.last()) {
+        let middle = text[text.len() / 2];
+        hash = mixed(hash, u64::from(*first) << 16 | u64::from(middle) << 8 | u64::from(*last));
+    }
+    (hash >> 32) as u32
+}
+
+/// One step of the hash. The bit that tells upper case from lower is set in every byte.
+fn mixed(hash: u64, word: u64) -> u64 {
     const FOLD: u64 = 0x2020_2020_2020_2020;
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = (text.len() as u64).wrapping_mul(MIX);
-    let mut chunks = text.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        hash = (hash.rotate_left(23) ^ (word | FOLD)).wrapping_mul(MIX);
-    }
-    let mut word = 0u64;
-    for byte in chunks.remainder() {
-        word = word << 8 | u64::from(*byte | 0x20);
-    }
-    hash = (hash.rotate_left(23) ^ word).wrapping_mul(MIX);
-    (hash >> 32) as u32
+    (hash.rotate_left(23) ^ (word | FOLD)).wrapping_mul(MIX)
 }
 
 #[cfg(test)]
@@ -151,6 +159,25 @@ mod tests {
         assert_eq!(folded_hash(b"Catalog-Items/1"), folded_hash(b"cATALOG-ITEMS/1"));
         assert_ne!(folded_hash(b"catalog"), folded_hash(b"catalof"));
         assert_ne!(folded_hash(b""), folded_hash(b" "));
+        let texts = [
+            "",
+            "a",
+            "b",
+            "ab",
+            "ba",
+            "abc",
+            "abcd",
+            "abdc",
+            "abcdefg",
+            "abcdefgh",
+            "abcdefghi",
+            "items-10",
+            "items-01",
+        ];
+        let mut hashes: Vec<u32> = texts.iter().map(|t| folded_hash(t.as_bytes())).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), texts.len());
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) struct Pack {
     holes: SmallVec<[Hole; 4]>,
     /// The last text stands at the end of the subject.
     anchored: bool,
+    /// Every hole ends at the first byte it stops at: the common case, for which one pass suffices.
+    plain: bool,
 }
 
 /// Where a hole may lie: from, to at most, and exactly to when the next text leaves no choice.
@@ -68,19 +70,50 @@ impl Pack {
             (false, _) if query => SLASH | QUESTION,
             (false, _) => SLASH,
         };
-        let holes = (0..count).map(|i| Hole { stops: hole(i), least: 0 }).collect();
-        Pack { texts: texts.into_iter().map(Vec::into_boxed_slice).collect(), holes, anchored: false }
+        Pack::new(texts, (0..count).map(|i| Hole { stops: hole(i), least: 0 }).collect(), false)
+    }
+
+    fn new(texts: Vec<Vec<u8>>, holes: SmallVec<[Hole; 4]>, anchored: bool) -> Pack {
+        let stops = |(hole, next): (&Hole, &Vec<u8>)| match next.first() {
+            Some(byte) => stop_class(*byte) & hole.stops != 0,
+            None => !anchored,
+        };
+        let plain = holes.iter().zip(&texts[1..]).all(stops)
+            && texts[1..].iter().rev().skip(1).all(|text| !text.is_empty())
+            && holes.iter().all(|hole| hole.least == 0);
+        Pack { texts: texts.into_iter().map(Vec::into_boxed_slice).collect(), holes, anchored, plain }
     }
 
     /// Takes the values out of `bytes`, with `slash` as if one `/` more stood at its end. False: it does not fit.
     pub(super) fn solve(&self, bytes: &[u8], slash: bool, values: &mut PathValues) -> bool {
         let subject = Subject { bytes, slash };
+        if self.plain {
+            return self.solve_plain(&subject, values);
+        }
         let Some(rooms) = self.rooms(&subject) else { return false };
         let Some(ends) = self.ends(&subject, &rooms) else { return false };
         let mut start = self.texts[0].len();
         for (i, end) in ends.iter().enumerate() {
             values.push_range(start.min(bytes.len()), (*end).min(bytes.len()));
             start = end + self.texts[i + 1].len();
+        }
+        true
+    }
+
+    fn solve_plain(&self, subject: &Subject<'_>, values: &mut PathValues) -> bool {
+        if !subject.has(0, &self.texts[0]) {
+            return false;
+        }
+        let (before, most) = (values.len(), subject.bytes.len());
+        let mut pos = self.texts[0].len();
+        for (hole, next) in self.holes.iter().zip(&self.texts[1..]) {
+            let end = subject.run_end(pos, hole.stops);
+            if !subject.has(end, next) {
+                values.truncate(before);
+                return false;
+            }
+            values.push_range(pos.min(most), end.min(most));
+            pos = end + next.len();
         }
         true
     }
@@ -150,11 +183,21 @@ impl Subject<'_> {
     /// The first byte from `at` that a hole with these stops cannot take.
     fn run_end(&self, at: usize, stops: u8) -> usize {
         let rest = self.bytes.get(at..).unwrap_or_default();
-        match rest.iter().position(|b| stop_class(*b) & stops != 0) {
+        match first_stop(rest, stops) {
             Some(n) => at + n,
             None if self.slash && stops & SLASH != 0 => self.bytes.len().max(at),
             None => self.len().max(at),
         }
+    }
+}
+
+/// Where the first byte of these classes stands.
+fn first_stop(text: &[u8], stops: u8) -> Option<usize> {
+    match stops {
+        0 => None,
+        SLASH => memchr::memchr(b'/', text),
+        AMPERSAND => memchr::memchr(b'&', text),
+        _ => text.iter().position(|b| stop_class(*b) & stops != 0),
     }
 }
 
@@ -204,5 +247,5 @@ fn written(ops: &[Op], mark: &[u8], tail: bool) -> Option<Pack> {
             }
         }
     }
-    Some(Pack { texts: texts.into_iter().map(Vec::into_boxed_slice).collect(), holes, anchored: true })
+    Some(Pack::new(texts, holes, true))
 }

@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::escape::folded_hash;
+use super::escape::{folded_hash, same};
 use super::path::Target;
 use super::program::{Op, Program};
 
@@ -68,7 +68,7 @@ impl Hashed {
             if node == FREE {
                 return None;
             }
-            if slot_hash == hash && nodes[node as usize].key.eq_ignore_ascii_case(text) {
+            if slot_hash == hash && same(&nodes[node as usize].key, text, true) {
                 return Some(node);
             }
             at = (at + 1) & mask;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::escape::{PATH, decoded, is, push_path_text};
+use super::escape::{PATH, PLAIN, decoded, is, push_path_text};
 
 /// A request target whose path is in normal form: one text, the path followed by the raw query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +86,8 @@ fn scan(raw: &[u8]) -> Result<(usize, bool), TargetError> {
     let mut i = 0;
     while i < raw.len() {
         match raw[i] {
+            b if is(b, PLAIN) => {}
             b'/' => normal &= raw.get(i + 1) != Some(&b'.') || !dot_segment_at(&raw[i + 1..]),
-            b if is(b, PATH) => {}
             b'?' => break,
             b'%' => normal &= escape_is_normal(&raw[i..])?,
             b if b <= b' ' || b == 0x7f => return Err(TargetError::Byte),

@@ -4,6 +4,7 @@
 //! order: routes of this very host before routes of any host, then priority descending, then the order in the file.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::escape::folded_hash;
 use super::headers::{HeaderLookup, HeaderTemplates};
@@ -48,8 +49,26 @@ pub struct RouteTable {
     pub(super) routes: Vec<Route>,
     pub(super) rules: RoutingRules,
     /// Routes of one host, by the folded hash of its name.
-    pub(super) hosts: HashMap<u32, Vec<Group>>,
+    pub(super) hosts: HashMap<u32, Vec<Group>, BuildHasherDefault<Hashed>>,
     pub(super) any_host: Group,
+}
+
+/// Keys that are hashes already are spread by one multiplication.
+#[derive(Debug, Default)]
+pub(super) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = u64::from(folded_hash(bytes));
+    }
+
+    fn write_u32(&mut self, hash: u32) {
+        self.0 = u64::from(hash);
+    }
 }
 
 /// One route in the table.
@@ -78,7 +97,7 @@ impl RouteTable {
             by_host.entry(route.host()).or_default().push(place as u32);
         }
         let any_host = Group::new("", by_host.remove("").unwrap_or_default(), &routes);
-        let mut hosts: HashMap<u32, Vec<Group>> = HashMap::new();
+        let mut hosts: HashMap<u32, Vec<Group>, _> = HashMap::default();
         for (host, places) in fold_hosts(by_host, &rules) {
             hosts.entry(folded_hash(host.as_bytes())).or_default().push(Group::new(&host, places, &routes));
         }

@@ -93,7 +93,7 @@ fn target(url: &str) -> Target<'_> {
 }
 
 proptest! {
-    #![proptest_config(config(4000))]
+    #![proptest_config(config(2000))]
 
     #[test]
     fn a_template_matches_what_its_regular_expression_matches(
@@ -208,7 +208,7 @@ fn naive<H: HeaderLookup + ?Sized>(specs: &[RouteSpec], query: &Query<'_, H>) ->
 }
 
 proptest! {
-    #![proptest_config(config(1500))]
+    #![proptest_config(config(500))]
 
     #[test]
     fn the_table_finds_what_a_scan_over_all_routes_finds(

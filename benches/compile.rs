@@ -1,0 +1,55 @@
+//! How long a configuration of 1, 100 and 10,000 routes takes from text to blueprint, and of that the checks and the
+//! compilation alone. The whole of 10,000 routes has to stay under 100 ms.
+
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use margay::config::{Environment, Loaded, Texts, load_texts};
+use margay::plan::compile;
+use std::fmt::Write;
+
+/// Routes as people write them: a key, a prefix of their own, two endpoints, a balancer, metadata.
+fn document(routes: usize) -> String {
+    let mut text = String::from("{\n  \"Routes\": [");
+    for n in 0..routes {
+        let comma = if n == 0 { "" } else { "," };
+        let _ = write!(
+            text,
+            r#"{comma}
+    {{
+      "Key": "service-{n}",
+      "UpstreamPathTemplate": "/api/v1/service-{n}/{{id}}/{{everything}}",
+      "UpstreamHttpMethod": ["GET", "POST"],
+      "DownstreamPathTemplate": "/{{id}}/{{everything}}",
+      "DownstreamScheme": "http",
+      "DownstreamHostAndPorts": [{{ "Host": "127.0.0.1", "Port": 9101 }}, {{ "Host": "127.0.0.1", "Port": 9102 }}],
+      "LoadBalancerOptions": {{ "Type": "RoundRobin" }},
+      "Metadata": {{ "owner": "team-{n}" }}
+    }}"#
+        );
+    }
+    text.push_str("\n  ],\n  \"GlobalConfiguration\": { \"RequestIdKey\": \"X-Request-Id\", \"Timeout\": \"30s\" }\n}\n");
+    text
+}
+
+fn load(text: &str) -> Loaded {
+    let files = [("gateway.json", text)];
+    load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process())
+}
+
+fn benchmark(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("config");
+    group.sample_size(20);
+    for routes in [1, 100, 10_000] {
+        let text = document(routes);
+        let sound = |mut loaded: Loaded| compile(&mut loaded).expect("a sound document");
+        group.bench_with_input(BenchmarkId::new("text to blueprint", routes), &text, |bencher, text| {
+            bencher.iter(|| sound(load(text)));
+        });
+        group.bench_with_input(BenchmarkId::new("check and compile", routes), &text, |bencher, text| {
+            bencher.iter_batched(|| load(text), sound, BatchSize::PerIteration);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, benchmark);
+criterion_main!(benches);

@@ -86,7 +86,6 @@ codes! {
     BAD_CLAIM_SOURCE = "MG0409", "A malformed claim expression", "It is Claims[type] > value, or Claims[type] > value[index] > delimiter. Ocelot ignores others.";
     NEVER_SUPPORTED = "MG0410", "A setting that this gateway does not have", "Following redirects, keeping cookies for all clients together, the system's proxy and Butterfly tracing are not done here. A warning under Ocelot compatibility.";
     BAD_LIFETIME = "MG0411", "A negative lifetime of connections", "PooledConnectionLifetimeSeconds is zero or more. Ocelot answers 500.";
-    USELESS_ROUTE_KEYS = "MG0412", "RouteKeys without an effect", "RouteKeys groups global options; on a route it means nothing.";
     ROUTE_AND_AGGREGATE = "MG0501", "An aggregate and a route on the same path", "A GET route and an aggregate have the same UpstreamPathTemplate and UpstreamHost.";
     DUPLICATE_AGGREGATE = "MG0502", "A duplicate aggregate", "Two aggregates have the same UpstreamPathTemplate and UpstreamHost.";
     AGGREGATE_MEMBERS = "MG0503", "An aggregate whose routes do not exist", "Every entry of RouteKeys is the Key of one route.";

@@ -9,7 +9,8 @@ use super::blueprint::{Blueprint, RouteBlueprint};
 use super::check::{self, Scope};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::document::{Document, GlobalDocument};
-use crate::config::{Diagnostics, Loaded, codes, de};
+use crate::config::{Diagnostics, Loaded, Span, codes, de};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Checks what was loaded and compiles it; no blueprint when anything is an error. Warnings do not stand in the way.
@@ -57,7 +58,27 @@ fn routes(scope: &Scope, out: &mut Diagnostics) -> (Vec<RouteBlueprint>, RouteTa
         specs.extend(spec);
     }
     names::give(&mut routes);
-    (routes, RouteTable::new(specs, rules), rules)
+    let table = RouteTable::new(specs, rules);
+    shadows(&table, &routes, scope, out);
+    (routes, table, rules)
+}
+
+/// Warns of routes that can never be found; a duplicate was told already.
+fn shadows(table: &RouteTable, routes: &[RouteBlueprint], scope: &Scope, out: &mut Diagnostics) {
+    let duplicates: HashSet<Span> =
+        out.list.iter().filter(|d| d.code == codes::DUPLICATE_ROUTE).filter_map(|d| d.span).collect();
+    for (hidden, by) in table.shadowed() {
+        let (Some(hidden), Some(by)) = (routes.get(hidden), routes.get(by)) else { continue };
+        let place = |route: &RouteBlueprint| route.matches.client_path.from.unwrap_or(route.span);
+        if duplicates.contains(&place(hidden)) {
+            continue;
+        }
+        let message = format!("route {} can never match", hidden.matches.client_path.value);
+        let said = out.warning(codes::SHADOWED_ROUTE, place(hidden), message);
+        let other = scope.sources.place(place(by));
+        said.help(format!("all its requests go to {}, at {other}", by.matches.client_path.value));
+        said.help("give it a higher Priority, or let it stand before the other");
+    }
 }
 
 fn compatibility(scope: &Scope, out: &mut Diagnostics) {

@@ -128,3 +128,15 @@ fn http_versions_have_ocelots_grammar() {
         (HttpVersion::Http10, HttpVersion::Http11, HttpVersion::Http11)
     );
 }
+
+#[test]
+fn a_route_that_can_never_match_is_a_warning() {
+    let routes = |first: &str, second: &str| document(&format!("{}, {}", route(first), route(second)), "{}");
+    let below = r#""UpstreamPathTemplate": "/a/b/{x}""#;
+    assert_eq!(said(&routes("", below), false), [r#"(MG0309) "/a/b/{x}""#]);
+    assert_eq!(said(&routes(below, ""), false), [] as [&str; 0]);
+    assert_eq!(said(&routes("", ""), false), [r#"MG0308 "/a/{x}""#], "a duplicate is told once");
+    let mut loaded = load(&routes("", below), false);
+    compile(&mut loaded);
+    assert_eq!(loaded.diagnostics.list[0].help[0], "all its requests go to /a/{x}, at gateway.json:1:40");
+}

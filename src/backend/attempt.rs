@@ -114,7 +114,7 @@ impl Leg<'_> {
     async fn converse(
         &mut self,
         conn: &mut BackendConn,
-        x: &mut Exchange,
+        x: &Exchange,
         caller: &mut dyn Caller,
     ) -> Result<(), HeadError> {
         let preserved = self.terms.preserve_host.then(|| x.req.known(Known::Host)).flatten();

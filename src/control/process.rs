@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch::{Receiver, Sender},
 };
 
@@ -68,7 +68,7 @@ pub fn serve(
     let (threads, admin_sockets) = (settings.threads, admin.subscribe());
     let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone());
     let reloading = Reloading::new(request, settings.style, candidate, take);
-    let follow = blueprint.reload_on_change.then(|| candidate.watch.clone()).unwrap_or_default();
+    let follow = if blueprint.reload_on_change { candidate.watch.clone() } else { Vec::new() };
     let watching = watch::spawn(follow, metrics, reloading.reloader())
         .map_err(|e| format!("no watch over the files: {e}"))?;
     let background = background(gateway.clone(), admin_sockets);
@@ -189,26 +189,24 @@ fn open(sockets: &mut Receiver<Arc<TcpListener>>, handler: &local::Handler) -> t
     })
 }
 
-/// Until SIGTERM or SIGINT; a second one while draining ends the process at once, as the default action would.
-async fn stopped(watching: Watching) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return log::error!("signals cannot be waited for");
+/// Until SIGTERM or SIGINT; gives back what waits for a second one, which ends the process without more patience.
+async fn stopped(watching: Watching) -> run::Task {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        log::error!("signals cannot be waited for");
+        return Box::pin(std::future::ready(()));
     };
+    next(&mut terminate, &mut interrupt).await;
+    eprintln!("margay: no new connections; finishing what is in flight");
+    drop(watching);
+    Box::pin(async move { next(&mut terminate, &mut interrupt).await })
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    eprintln!("margay: no new connections; finishing what is in flight");
-    drop(watching);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        std::process::exit(1);
-    });
 }
 
 /// Connections that the process may hold: the descriptor limit, raised as far as it goes, less some for the rest.

@@ -8,19 +8,20 @@ use super::{
 pub use crate::wire::serve::Task;
 use crate::wire::serve::{Job, run as serve};
 use std::{
+    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
-/// Runs the gateway until `stop` is ready and everything in flight is finished, or the drain time is over.
+/// Runs the gateway until `stop` is ready and everything in flight is finished, or the drain time is over, or whatever `stop` gave back is ready.
 /// `background` is started on a runtime of its own, where nothing it does can delay a request.
 pub fn run(
     gateway: Arc<Gateway>,
     listeners: watch::Sender<Listeners>,
     threads: usize,
     background: impl FnOnce() -> Task + Send + 'static,
-    stop: Task,
+    stop: impl Future<Output = Task> + Send + 'static,
 ) {
     let mut jobs: Vec<Job> =
         (0..threads).map(|index| worker(index, &gateway, listeners.subscribe())).collect();
@@ -32,8 +33,8 @@ pub fn run(
     serve(
         jobs,
         Box::pin(async move {
-            stop.await;
-            drain(&gateway, &listeners).await;
+            let hurry = stop.await;
+            drain(&gateway, &listeners, hurry).await;
         }),
     );
 }
@@ -49,11 +50,15 @@ fn worker(index: usize, gateway: &Arc<Gateway>, listeners: watch::Receiver<Liste
 }
 
 /// Stops accepting, lets what is in flight end, writes the last lines of the access log.
-async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>) {
+async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: Task) {
     listeners.send_replace(Arc::from([]));
     gateway.drain.begin();
     let until = Instant::now() + gateway.plan.load().limits.drain;
-    if !drained(gateway, until).await {
+    let finished = tokio::select! {
+        finished = drained(gateway, until) => finished,
+        () = hurry => false,
+    };
+    if !finished {
         log::warn!("{} connections were still open when the drain time was over", gateway.connections.open());
     }
     gateway.log.flush(Duration::from_secs(1));

@@ -28,6 +28,7 @@ pub struct Worker {
 thread_local! {
     /// The plan behind a count of this worker's own: cloning it does not touch the other workers' memory.
     static PLAN: RefCell<Option<Held>> = const { RefCell::new(None) };
+    #[expect(clippy::vec_box, reason = "exchanges are lent and taken back as boxes, never moved")]
     static EXCHANGES: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -64,7 +65,7 @@ impl Worker {
         if x.req.capacity() <= LARGEST {
             EXCHANGES.with_borrow_mut(|kept| {
                 if kept.len() < KEPT {
-                    kept.push(x)
+                    kept.push(x);
                 }
             });
         }

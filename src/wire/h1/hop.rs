@@ -22,10 +22,9 @@ pub fn strip(head: &mut Head) -> Hop {
     for name in named {
         head.remove(&name);
     }
-    head.remove_if(|known, _| match known {
-        Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te => true,
-        Known::TransferEncoding | Known::Upgrade | Known::Http2Settings => true,
-        _ => false,
+    head.remove_if(|known, _| {
+        matches!(known, Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te)
+            || matches!(known, Known::TransferEncoding | Known::Upgrade | Known::Http2Settings)
     });
     hop
 }

@@ -337,7 +337,7 @@ fn response_framing(head: &mut Head, for_head: bool) -> Result<Framing, Cause> {
     }
 }
 
-fn response_length(head: &mut Head) -> Result<Option<u64>, Cause> {
+fn response_length(head: &Head) -> Result<Option<u64>, Cause> {
     let mut lengths = head.all_known(Known::ContentLength);
     let Some(first) = lengths.next() else { return Ok(None) };
     let n = decimal(first).ok_or(Cause::backend_malformed("Content-Length is not a number"))?;

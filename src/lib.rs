@@ -6,25 +6,25 @@
 // A stranger's bytes must not stop the process; standard output belongs to data and the access log.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-/// 9: the commands: run, demo, check, explain, schema.
+// 9: the commands: run, demo, check, explain, schema.
 pub mod cli;
-/// 8: who may change the plan: the file watch, signals, the administration address.
+// 8: who may change the plan: the file watch, signals, the administration address.
 pub mod control;
-/// 7: workers, accept, the exchange loop, relay.
+// 7: workers, accept, the exchange loop, relay.
 pub mod edge;
-/// 6: document → plan: cross checks, route table, routes, the current plan, explain.
+// 6: document → plan: cross checks, route table, routes, the current plan, explain.
 pub mod plan;
-/// 5: one file a stage; `mod.rs` is the table of stages.
+// 5: one file a stage; `mod.rs` is the table of stages.
 pub mod stages;
-/// 4: clusters, endpoints, balancing, attempts.
+// 4: clusters, endpoints, balancing, attempts.
 pub mod backend;
-/// 3: the only floor that names pingora: HTTP/1.1 codec, listeners, dial, DNS, pools.
+// 3: the only floor that names pingora: HTTP/1.1 codec, listeners, dial, DNS, pools.
 pub mod wire;
-/// 2: head, exchange, stage contract, outcome, rescue; no sockets.
+// 2: head, exchange, stage contract, outcome, rescue; no sockets.
 pub mod pipeline;
-/// 1: metric handles and the access record.
+// 1: metric handles and the access record.
 pub mod telemetry;
-/// 1: text → document and diagnostics; merge, placeholders, policies, JSON Schema.
+// 1: text → document and diagnostics; merge, placeholders, policies, JSON Schema.
 pub mod config;
-/// 0: words everyone uses: units, host names, byte tables.
+// 0: words everyone uses: units, host names, byte tables.
 pub mod base;

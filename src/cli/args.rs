@@ -112,7 +112,7 @@ pub struct Schema {
 pub struct Explain {
     /// The method, such as GET.
     pub method: String,
-    /// The URL as the client would ask: https://api.example.com/orders/7, or a path.
+    /// The URL as the client would ask for it, or just a path.
     pub url: String,
     /// A header field of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]

@@ -295,7 +295,7 @@ pub fn response(
     response_framing(head, for_head)
 }
 
-/// RFC 9112 4: HTTP-version SP 3DIGIT SP [reason]; a missing reason with its space is forgiven.
+/// RFC 9112 4: HTTP-version SP 3DIGIT SP reason; a missing reason with its space is forgiven.
 fn status_line(text: &[u8], head: &mut Head) -> Result<(), Cause> {
     let bad = || Cause::backend_malformed("the status line is malformed");
     let version = match text.get(..9).ok_or_else(bad)? {

@@ -5,6 +5,7 @@
 //! desynchronised connection and a bad Host at the service are errors at every level.
 
 mod checks;
+mod mutations;
 mod requests;
 mod responses;
 mod strict;

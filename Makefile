@@ -32,4 +32,4 @@ bench: ## margay beside nginx and HAProxy under wrk, and the criterion benches
 	@.ci/need cargo cmake cc curl wrk nginx haproxy taskset
 	cargo build --release --locked
 	benches/proxy/run.sh
-	cargo bench --locked --quiet
+	cargo bench --locked --quiet --bench '*'

@@ -81,7 +81,7 @@ fn others(c: &mut Criterion) {
     let plain = table(10_000, |i| format!("/service-{i}/items/{{id}}"), |_| None);
     let mut values = PathValues::new();
     c.bench_function("miss/10000", |b| {
-        b.iter(|| look_up(&plain, black_box("/service-x/items/42"), "a", &mut values))
+        b.iter(|| look_up(&plain, black_box("/service-x/items/42"), "a", &mut values));
     });
     let urls: Vec<String> = (0..10_000).map(|i| format!("/service-{}/items/42", i * 7919 % 10_000)).collect();
     let mut at = 0;

@@ -125,7 +125,7 @@ beside() { # threads
         at=$((at + 1))
     done
     compare "A plain route, 1 KiB, $connections connections, $threads proxy thread(s); medians of $rounds rounds of ${each} s:" "${names[@]}"
-    if [[ " ${names[*]} " == *" margay "*" nginx "* ]]; then echo "  CPU per request, margay : nginx = $(ratio margay nginx)"; fi
+    if [[ " ${names[*]} " == *" margay "* && " ${names[*]} " == *" nginx "* ]]; then echo "  CPU per request, margay : nginx = $(ratio margay nginx)"; fi
     stop
 }
 

@@ -54,6 +54,14 @@ pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 12] = [
     ("margay_build_info", "1; the label names the version.", MetricType::GAUGE, &["version"]),
 ];
 
+/// Everything exported, as documentation writes it: `name{label,label}`.
+pub fn names() -> impl Iterator<Item = String> {
+    FAMILIES.iter().map(|(name, _, _, labels)| match labels {
+        [] => (*name).to_owned(),
+        labels => format!("{name}{{{}}}", labels.join(",")),
+    })
+}
+
 /// The one collector of the registry.
 pub(super) struct Export {
     metrics: Weak<Metrics>,

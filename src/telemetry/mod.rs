@@ -3,7 +3,7 @@
 
 pub mod access;
 pub mod counters;
-mod export;
+pub mod export;
 mod json;
 pub mod metrics;
 pub mod stages;

@@ -1,0 +1,78 @@
+//! What a request passes between its head and its service: hop-by-hop fields, the match, the stages, the rewrite.
+//! No socket; what remains of a request's cost is the codec and the system's.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use margay::config::{Environment, Texts, load_texts};
+use margay::pipeline::exchange::{Exchange, Peer};
+use margay::pipeline::head::Head;
+use margay::pipeline::stage::walk;
+use margay::plan::activate::{Foundation, activate};
+use margay::plan::{Plan, compile};
+use margay::telemetry::Metrics;
+use margay::wire::h1::hop;
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// `global` switches stages on.
+fn plan(global: &str, foundation: &Foundation) -> Plan {
+    let text = format!(
+        r#"{{ "GlobalConfiguration": {{ {global} }}, "Routes": [{{
+            "UpstreamPathTemplate": "/hello/{{name}}", "DownstreamPathTemplate": "/greet/{{name}}",
+            "DownstreamScheme": "http", "DownstreamHostAndPorts": [{{ "Host": "127.0.0.1", "Port": 9104 }}] }}] }}"#
+    );
+    let mut loaded = load_texts(
+        &Texts { files: &[("gateway.json", &text)], ..Texts::default() },
+        Environment::of_process(),
+    );
+    let blueprint = compile(&mut loaded).expect("a sound document");
+    activate(&blueprint, "bench".to_owned(), foundation).expect("a plan")
+}
+
+fn request() -> Head {
+    let mut head = Head::request(b"GET", b"/hello/ann?verbose=1");
+    let fields = [("Host", "localhost:8080"), ("User-Agent", "curl/7.88.1"), ("Accept", "*/*")];
+    fields.iter().for_each(|(name, value)| head.append(name.as_bytes(), value.as_bytes()));
+    head.append(b"Connection", b"keep-alive");
+    head
+}
+
+/// One request, until it would be sent.
+fn pass(plan: &Plan, x: &mut Exchange, now: Instant) -> usize {
+    x.renew(now);
+    hop::strip(&mut x.req);
+    let route = plan.find(x).expect("the route");
+    let walked = {
+        let mut walk = pin!(walk(&route.stages, x, |_| Poll::Pending));
+        walk.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    };
+    let Poll::Ready((ran, None)) = walked else { unreachable!("no stage of these waits or answers") };
+    route.rewrite(x).expect("a path");
+    ran
+}
+
+fn bench_plan(c: &mut Criterion, name: &str, global: &str) {
+    let foundation = Foundation::new(Metrics::new(1), usize::MAX);
+    let plan = plan(global, &foundation);
+    let address = "127.0.0.1:40000".parse().expect("an address");
+    let mut x = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+    let now = Instant::now();
+    c.bench_function(name, |b| {
+        b.iter(|| {
+            x.req = request();
+            pass(black_box(&plan), &mut x, now)
+        });
+    });
+}
+
+fn benchmark(c: &mut Criterion) {
+    c.bench_function("walk/the head alone", |b| b.iter(request));
+    bench_plan(c, "walk/as shipped", "");
+    bench_plan(c, "walk/with a request id", r#""RequestIdKey": "X-Request-Id""#);
+    bench_plan(c, "walk/ocelot, no stages", r#""Compatibility": "Ocelot""#);
+}
+
+criterion_group!(benches, benchmark);
+criterion_main!(benches);

@@ -120,6 +120,9 @@ impl Decoder {
                 Ok(Found::More)
             };
         };
+        if end > LONGEST_SIZE_LINE {
+            return Err("a chunk size line is too long");
+        }
         if end == 0 || bytes[end - 1] != b'\r' {
             return Err("a chunk size line ends without CR LF");
         }

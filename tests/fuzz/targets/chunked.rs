@@ -1,0 +1,30 @@
+//! A chunked body: decoded in one piece and byte by byte, it must come to the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use margay::{
+    pipeline::body::Framing,
+    wire::h1::decode::{Decoder, Found},
+};
+
+fn decode(text: &[u8], step: usize) -> Option<Vec<u8>> {
+    let mut decoder = Decoder::new(Framing::Chunked, (64 * 1024, 128));
+    let (mut body, mut at, mut seen) = (Vec::new(), 0, 0);
+    loop {
+        match decoder.look(&text[at..seen]).ok()? {
+            Found::Data(n) => {
+                body.extend_from_slice(&text[at..at + n]);
+                decoder.used(n);
+                at += n;
+            }
+            Found::Skip(n) => at += n,
+            Found::More if seen == text.len() => return None,
+            Found::More => seen = (seen + step).min(text.len()),
+            Found::End => return Some(body),
+        }
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    assert_eq!(decode(bytes, usize::MAX >> 1), decode(bytes, 1));
+});

@@ -1,0 +1,16 @@
+//! A response head.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use margay::{
+    pipeline::head::Head,
+    wire::h1::parse::{HeadLimits, head_end, response},
+};
+
+const LIMITS: HeadLimits = HeadLimits { line: 16 * 1024, fields: 64 * 1024, count: 128 };
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Some(end) = head_end(bytes, &mut 0) {
+        let _ = response(&bytes[..end], &mut Head::default(), &LIMITS, false);
+    }
+});

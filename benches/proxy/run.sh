@@ -9,7 +9,12 @@ export PATH="$PATH:/usr/sbin:/sbin"
 
 rounds=${ROUNDS:-5} each=${SECONDS_EACH:-4} proxies=${PROXIES:-margay nginx haproxy}
 margay=${MARGAY:-target/release/margay} connections=${CONNECTIONS:-64}
-here=benches/proxy dir=$(mktemp -d) origin=18100
+here=benches/proxy dir=$(mktemp -d)
+
+# A range of ports that nobody listens on: two of these may run side by side.
+base=18100
+while ss -Hltn | grep -qE ":$((base / 10))[0-9] "; do base=$((base + 10)); done
+origin=$base
 export ORIGIN_PORT=$origin
 pids=()
 
@@ -64,7 +69,7 @@ start() { # name, kind, port, configuration of margay
     local name=$1 kind=$2
     port[$name]=$3
     case "$kind" in
-        margay) spawn "$name" "${on_proxy[@]}" "$margay" run --config "$4" --listen "127.0.0.1:$3" --admin "127.0.0.1:$((${3} + 50))" --threads "$threads" ;;
+        margay) spawn "$name" "${on_proxy[@]}" "$margay" run --config "$4" --listen "127.0.0.1:$3" --admin "127.0.0.1:$((${3} + 4))" --threads "$threads" ;;
         nginx) fill nginx.conf "$3" "$dir/nginx.conf"; spawn "$name" "${on_proxy[@]}" nginx -p "$dir" -c "$dir/nginx.conf" ;;
         haproxy) fill haproxy.cfg "$3" "$dir/haproxy.cfg"; spawn "$name" "${on_proxy[@]}" haproxy -f "$dir/haproxy.cfg" ;;
     esac
@@ -74,7 +79,10 @@ start() { # name, kind, port, configuration of margay
 
 # A process and its children (nginx has a worker below its master).
 family() { echo "$1"; cat "/proc/$1/task/$1/children" 2>/dev/null; }
-ticks() { for p in $(family "$1"); do sed 's/.*) //' "/proc/$p/stat"; done | awk '{t += $12 + $13} END {print t}'; }
+ticks() {
+    [ -d "/proc/$1" ] || { echo "process $1 is gone" >&2; cat "$dir"/*.out "$dir"/*.log >&2; exit 1; }
+    for p in $(family "$1"); do sed 's/.*) //' "/proc/$p/stat"; done | awk '{t += $12 + $13} END {print t}'
+}
 rss() { for p in $(family "$1"); do awk '/^VmRSS/ {print $2}' "/proc/$p/status"; done | awk '{t += $1} END {print t}'; }
 
 measure() { # name: appends "rps cpu_us p50 p99 rss_kib" to its file
@@ -105,7 +113,11 @@ table() { # title, names ...
     done
 }
 
-ratio() { awk -v a="$(median "$1" 2)" -v b="$(median "$2" 2)" 'BEGIN {printf "%.2f", a / b}'; }
+# The median of the rounds' ratios: two proxies measured within seconds of each other saw the same machine.
+ratio() {
+    paste -d' ' "$dir/$1.rounds" "$dir/$2.rounds" | awk '{print $2 / $7}' | sort -n |
+        awk '{v[NR] = $1} END {printf "%.2f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'
+}
 
 compare() { # title, names ...: all of them are started; rounds are interleaved so that noise hits all alike
     local title=$1
@@ -118,7 +130,7 @@ compare() { # title, names ...: all of them are started; rounds are interleaved 
 beside() { # threads
     threads=$1
     start_origin
-    local at=18101 names=()
+    local at=$((base + 1)) names=()
     for kind in $proxies; do
         start "$kind" "$kind" "$at" "$here/margay.json"
         names+=("$kind")
@@ -144,8 +156,8 @@ many_routes() {
     start_origin
     routes 1 >"$dir/1.json"
     routes 10000 >"$dir/10000.json"
-    start routes-1 margay 18101 "$dir/1.json"
-    start routes-10000 margay 18102 "$dir/10000.json"
+    start routes-1 margay $((base + 1)) "$dir/1.json"
+    start routes-10000 margay $((base + 2)) "$dir/10000.json"
     compare "margay with 1 and with 10,000 routes:" routes-1 routes-10000
     echo "  CPU per request, 10,000 : 1 = $(ratio routes-10000 routes-1)"
     stop

@@ -1,7 +1,7 @@
 //! Text → document and diagnostics: parse, merge, placeholders, policies, JSON Schema. Keys keep Ocelot's words here.
 //!
 //! The way of a configuration:
-//! 1. [`load`] (or [`load_texts`]) finds the files, parses each into a [`Node`] tree whose every key and value has a
+//! 1. [`load()`] (or [`load_texts`]) finds the files, parses each into a [`Node`] tree whose every key and value has a
 //!    [`Span`], merges them, fills in placeholders and puts the policies under the routes: [`Loaded`].
 //! 2. [`de::read`] reads `Loaded::root` into [`document::Document`] with `Loaded::options()`. It never stops at a
 //!    mistake: a value that cannot be read becomes a default and its place is muted, so checks may go on and

@@ -84,18 +84,18 @@ impl<'a> Target<'a> {
 fn scan(raw: &[u8]) -> Result<(usize, bool), TargetError> {
     let mut normal = true;
     let mut i = 0;
-    while i < raw.len() {
+    while let Some(plain) = raw[i..].iter().position(|b| !is(*b, PLAIN)) {
+        i += plain;
         match raw[i] {
-            b if is(b, PLAIN) => {}
             b'/' => normal &= raw.get(i + 1) != Some(&b'.') || !dot_segment_at(&raw[i + 1..]),
-            b'?' => break,
+            b'?' => return Ok((i, normal)),
             b'%' => normal &= escape_is_normal(&raw[i..])?,
             b if b <= b' ' || b == 0x7f => return Err(TargetError::Byte),
             _ => normal = false,
         }
         i += 1;
     }
-    Ok((i, normal))
+    Ok((raw.len(), normal))
 }
 
 /// True when `text` begins with a segment `.` or `..`.

@@ -66,6 +66,11 @@ impl Program {
             if matches!((step, self.ops.get(op + 1)), (Op::Multi, None | Some(Op::End))) {
                 return Ok(());
             }
+            if matches!(step, Op::Single) && self.segment_ends_before(op + 1) {
+                let width = segment_width(&text[pos..]).ok_or(far.max(pos))?;
+                (op, pos, hole) = (op + 1, pos + width, None);
+                continue;
+            }
             match self.step(step, text, pos) {
                 Next::Done => return Ok(()),
                 Next::At(next) => {
@@ -106,6 +111,15 @@ impl Program {
         }
     }
 
+    /// True when this step can only pass at the end of a segment: a placeholder before it has no choice then.
+    fn segment_ends_before(&self, op: usize) -> bool {
+        match self.ops.get(op) {
+            Some(Op::Text(text)) => text.first() == Some(&b'/'),
+            Some(Op::MaybeSlash) => true,
+            _ => false,
+        }
+    }
+
     /// How many bytes of a text that failed do agree: for `explain`.
     fn common(&self, op: &Op, text: &[u8], pos: usize) -> usize {
         let Op::Text(want) = op else { return 0 };
@@ -121,6 +135,12 @@ impl Hole {
         self.end += usize::from(may);
         may
     }
+}
+
+/// The width of the segment at the start of `rest`; `None` for an empty one.
+fn segment_width(rest: &[u8]) -> Option<usize> {
+    let width = rest.iter().position(|b| *b == b'/').unwrap_or(rest.len());
+    (width > 0).then_some(width)
 }
 
 /// The width of `(/$|/\?|\?|$)` at the start of `rest`.

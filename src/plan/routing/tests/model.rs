@@ -70,7 +70,7 @@ fn url() -> impl Strategy<Value = String> {
 }
 
 /// A template with a URL made from it, so that most match; the last characters are left to chance.
-fn fitting() -> impl Strategy<Value = (String, String)> {
+pub(super) fn fitting() -> impl Strategy<Value = (String, String)> {
     let fills = prop::collection::vec("[abB&./-]{0,3}", 10);
     (template(), fills, "([/ab]|\\?[xy=&/?]{0,5})?").prop_map(|(template, fills, end)| {
         let mut url = String::new();
@@ -84,7 +84,7 @@ fn fitting() -> impl Strategy<Value = (String, String)> {
     })
 }
 
-fn config(cases: u32) -> ProptestConfig {
+pub(super) fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

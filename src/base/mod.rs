@@ -6,5 +6,6 @@ pub mod from_text;
 pub mod ip;
 pub mod keyed;
 pub mod path_values;
+pub mod percent;
 pub mod secret;
 pub mod units;

@@ -5,6 +5,7 @@
 //! needs bytes of its own.
 
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Where the bytes of one value are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Value<'v> {
 pub struct PathValues {
     slots: SmallVec<[Slot; 6]>,
     own: Vec<u8>,
-    named: Vec<(Box<str>, Slot)>,
+    named: Vec<(Arc<str>, Slot)>,
 }
 
 impl PathValues {
@@ -72,9 +73,9 @@ impl PathValues {
     }
 
     /// Gives the name `name` this value from now on, whatever the route took for it.
-    pub fn set(&mut self, name: &str, bytes: &[u8]) {
+    pub fn set<N: AsRef<str> + Into<Arc<str>>>(&mut self, name: N, bytes: &[u8]) {
         let slot = self.own(bytes);
-        match self.named.iter_mut().find(|(n, _)| &**n == name) {
+        match self.named.iter_mut().find(|(n, _)| **n == *name.as_ref()) {
             Some((_, old)) => *old = slot,
             None => self.named.push((name.into(), slot)),
         }

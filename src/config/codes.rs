@@ -86,6 +86,10 @@ codes! {
     BAD_CLAIM_SOURCE = "MG0409", "A malformed claim expression", "It is Claims[type] > value, or Claims[type] > value[index] > delimiter. Ocelot ignores others.";
     NEVER_SUPPORTED = "MG0410", "A setting that this gateway does not have", "Following redirects, keeping cookies for all clients together, the system's proxy and Butterfly tracing are not done here. A warning under Ocelot compatibility.";
     BAD_LIFETIME = "MG0411", "A negative lifetime of connections", "PooledConnectionLifetimeSeconds is zero or more. Ocelot answers 500.";
+    BAD_HEADER_CHANGE = "MG0420", "A malformed header transform", "It is a value, find,replace, null, or an object with one of Set, Append, Default, or Find with Replace. Headers that frame messages are the gateway's own.";
+    BAD_CLAIM_EXPRESSION = "MG0421", "A malformed claim rule", "RouteClaimsExpression is a CEL expression over claims, claim_values, scopes, path, method, headers and client; RouteClaimsRequirement names placeholders of the route.";
+    NOBODY_TO_JUDGE = "MG0422", "Claims of nobody", "The route judges or passes on claims and does not say how callers prove who they are: every request is refused.";
+    BAD_PATH_CLAIM = "MG0423", "ChangeDownstreamPathTemplate without a placeholder", "Its keys are placeholders of DownstreamPathTemplate. Ocelot answers 404.";
     ROUTE_AND_AGGREGATE = "MG0501", "An aggregate and a route on the same path", "A GET route and an aggregate have the same UpstreamPathTemplate and UpstreamHost.";
     DUPLICATE_AGGREGATE = "MG0502", "A duplicate aggregate", "Two aggregates have the same UpstreamPathTemplate and UpstreamHost.";
     AGGREGATE_MEMBERS = "MG0503", "An aggregate whose routes do not exist", "Every entry of RouteKeys is the Key of one route.";
@@ -99,9 +103,6 @@ codes! {
     BAD_PROXY = "MG0604", "A malformed proxy address", "TrustedProxies holds addresses, ranges and networks.";
     UNKNOWN_FORWARDED_FIELD = "MG0605", "A field that cannot be believed", "ForwardedHeaders.Headers may hold X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.";
     PENDING_AUTHENTICATION = "MG0910", "Not supported yet: authentication", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_AUTHORIZATION = "MG0911", "Not supported yet: authorization by claims", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_CLAIMS = "MG0912", "Not supported yet: claims transformation", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_HEADERS = "MG0913", "Not supported yet: header transformation", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_RATE_LIMIT = "MG0914", "Not supported yet: rate limiting", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_ADDRESSES = "MG0915", "Not supported yet: address lists", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";

@@ -74,6 +74,12 @@ whys! {
     LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many requests at one time";
     /// A place in the queue, and not served within the time for it.
     LimitQueue = "limit.queue", Gateway, 503, 503, "Waited too long for a turn";
+    /// The caller has none of the scopes that the route asks for.
+    AccessScope = "access.scope", Client, 403, 403, "Scope missing";
+    /// A claim is missing, or has another value than the one that the route asks for.
+    AccessClaim = "access.claim", Client, 403, 403, "Claim missing or different";
+    /// The condition of the route does not hold, or cannot be decided.
+    AccessExpression = "access.expression", Client, 403, 403, "Condition not met";
     ClientGone = "client.gone", Client, 499, 499, "Client closed the connection";
     ClientLimit = "client.limit", Client, 503, 503, "Too many connections from this client";
     GatewayLimit = "gateway.limit", Gateway, 503, 503, "Too many connections";

@@ -108,6 +108,8 @@ pub struct Exchange {
     pub values: PathValues,
     /// How much of the normalised target is its path; what `values` point into.
     pub path_len: usize,
+    /// The query that is sent on instead of the one that came, with its `?`; empty: the one that came.
+    pub query: Vec<u8>,
     /// Memory for whoever has to build some bytes.
     pub scratch: Vec<u8>,
     /// Who asks, once an authentication stage knows.
@@ -139,6 +141,7 @@ impl Exchange {
             peer,
             values: PathValues::default(),
             path_len: 0,
+            query: Vec::new(),
             user: None,
             leases: SmallVec::new(),
             quotas: SmallVec::new(),
@@ -157,6 +160,7 @@ impl Exchange {
         self.client = self.peer.ip();
         self.secure = self.peer.tls;
         self.values.clear();
+        self.query.clear();
         self.user = None;
         self.leases.clear();
         self.quotas.clear();

@@ -82,6 +82,8 @@ pub struct Head {
     asked: Piece,
     /// Bytes of the buffer that were received; what stands behind them is ours.
     taken: u32,
+    /// Target as it was matched, once another one is sent.
+    matched: Option<Piece>,
     pub version: Version,
     /// Status of a response; 0 on a request.
     pub status: u16,
@@ -92,7 +94,7 @@ impl Head {
     pub fn clear(&mut self) {
         self.buf.clear();
         self.fields.clear();
-        (self.first, self.second, self.asked) = Default::default();
+        (self.first, self.second, self.asked, self.matched) = Default::default();
         (self.version, self.status, self.taken) = (Version::default(), 0, 0);
     }
 
@@ -129,6 +131,11 @@ impl Head {
         self.second.of(&self.buf)
     }
 
+    /// The target as the route matched it, whatever is sent to the service: path values point into it.
+    pub fn matched(&self) -> &[u8] {
+        self.matched.unwrap_or(self.second).of(&self.buf)
+    }
+
     /// The path as the client asked for it, whatever the target became since; without the query.
     pub fn asked_path(&self) -> &[u8] {
         self.asked.of(&self.buf).split(|&b| b == b'?').next().unwrap_or_default()
@@ -139,6 +146,12 @@ impl Head {
     }
 
     pub fn set_target(&mut self, target: &[u8]) {
+        self.second = self.put(target);
+    }
+
+    /// The target that the service gets; the matched one is kept beside it.
+    pub fn rewrite_target(&mut self, target: &[u8]) {
+        self.matched.get_or_insert(self.second);
         self.second = self.put(target);
     }
 
@@ -224,6 +237,24 @@ impl Head {
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(name);
         self.append(name, value);
+    }
+
+    /// Gives the lines of that name the values that `change` appends to `out`; false leaves a line as it is.
+    pub fn edit(
+        &mut self,
+        name: &[u8],
+        out: &mut Vec<u8>,
+        mut change: impl FnMut(&[u8], &mut Vec<u8>) -> bool,
+    ) {
+        let end = out.len();
+        for at in 0..self.fields.len() {
+            let field = self.fields[at];
+            let named = field.live && field.name.of(&self.buf).eq_ignore_ascii_case(name);
+            if named && change(field.value.of(&self.buf), out) {
+                self.fields[at].value = self.put(&out[end..]);
+            }
+            out.truncate(end);
+        }
     }
 
     /// Takes away every line of that name; says whether there was one.

@@ -18,7 +18,7 @@ use crate::{
         stage::{BoxStage, Placed},
     },
     stages::{
-        Kept, ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId,
+        Kept, ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId, trace_context::TraceContext,
         via::Via,
     },
     telemetry::Metrics,
@@ -150,6 +150,10 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint) -> Box<[BoxStage]> {
     if let Some(key) = &route.request_id_key {
         stages.push(Box::new(RequestId::new(&key.value)));
     }
+    if let Some(mode) = blueprint.trace_context {
+        stages.push(Box::new(TraceContext::new(mode)));
+    }
+    stages.extend(route.shaping.stages(&route.backend_path.value, blueprint.ocelot));
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));
     }

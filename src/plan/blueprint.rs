@@ -3,9 +3,12 @@
 //! A blueprint is plain data: the same document always gives the same one. The plan is made from it by resolving
 //! what needs the running process (metric handles, balancer state, descriptor limits).
 
+pub mod shaping;
+
 use super::routing::{RouteTable, RoutingRules};
 use crate::base::ip::IpSet;
 use crate::config::Span;
+pub use crate::stages::trace_context::Mode as TraceMode;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,8 @@ pub struct Blueprint {
     pub limits: Limits,
     pub forwarded: Forwarded,
     pub access_log: bool,
+    /// What is done with the client's trace; none: it is passed on as it is.
+    pub trace_context: Option<TraceMode>,
     pub reload_on_change: bool,
     /// The gateway's own public address.
     pub base_url: String,
@@ -170,6 +175,8 @@ pub struct RouteBlueprint {
     pub preserve_host: Sourced<bool>,
     /// The header that carries the request id.
     pub request_id_key: Option<Sourced<String>>,
+    /// Authorisation and transformation.
+    pub shaping: shaping::Shaping,
     /// The policies it names, weakest first.
     pub policies: Vec<String>,
     /// The route's and the global ones, the route's first.

@@ -108,13 +108,13 @@ fn no_route(x: &Exchange) -> Cause {
 impl Route {
     /// Writes the target that the service is asked for over the one that the client asked for.
     pub fn rewrite(&self, x: &mut Exchange) -> Result<(), Cause> {
-        let Exchange { req, values, scratch, path_len, .. } = x;
+        let Exchange { req, values, scratch, path_len, query, .. } = x;
         scratch.clear();
         let target = RequestTarget::from_normal(req.target(), *path_len);
         self.url
-            .build(values, &target, scratch)
+            .build_with(values, &target, if query.is_empty() { target.query() } else { query }, scratch)
             .map_err(|_| Cause::new(Why::RouteBroken, "the rewritten path is empty"))?;
-        req.set_target(scratch);
+        req.rewrite_target(scratch);
         Ok(())
     }
 }

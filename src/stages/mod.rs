@@ -3,9 +3,13 @@
 //! The place of a key in the document never matters; the place in this table does.
 
 pub mod ascii;
+pub mod authorization;
+pub mod claims;
 pub mod forwarded;
+pub mod headers;
 pub mod method;
 pub mod request_id;
+pub mod trace_context;
 pub mod via;
 
 use crate::pipeline::stage::BoxStage;
@@ -31,6 +35,41 @@ pub const TABLE: &[Place] = &[
         name: request_id::NAME,
         setting: "RequestIdKey",
         why: "before anything may refuse: a refusal has an id too",
+    },
+    Place {
+        name: trace_context::NAME,
+        setting: "TraceContext",
+        why: "as early as the request id, whose place it takes where there is none; {TraceId} is read from it",
+    },
+    Place {
+        name: headers::NAME,
+        setting: "UpstreamHeaderTransform, DownstreamHeaderTransform",
+        why: "before anything reads headers: limits and authentication see what was set (Ocelot's step 9)",
+    },
+    Place {
+        name: claims::ADD_CLAIMS,
+        setting: "AddClaimsToRequest",
+        why: "before authorization: what is added counts there (Ocelot's step 15)",
+    },
+    Place {
+        name: authorization::NAME,
+        setting: "AllowedScopes, RouteClaimsRequirement, RouteClaimsExpression",
+        why: "once it is known who calls, before anything of the request is changed by it (Ocelot's step 17)",
+    },
+    Place {
+        name: claims::ADD_HEADERS,
+        setting: "AddHeadersToRequest",
+        why: "behind the header transforms: nothing overwrites what is known of the caller (Ocelot's step 18)",
+    },
+    Place {
+        name: claims::ADD_QUERIES,
+        setting: "AddQueriesToRequest",
+        why: "before the service's URL is built out of the query (Ocelot's step 20)",
+    },
+    Place {
+        name: claims::CHANGE_PATH,
+        setting: "ChangeDownstreamPathTemplate",
+        why: "before the service's URL is built out of the path values (Ocelot's step 20)",
     },
     Place {
         name: method::NAME,

@@ -24,6 +24,9 @@ use std::fmt;
 /// The name under which a type asks for a list of one where no list was written.
 pub(crate) const ONE_OR_MANY: &str = "$margay::OneOrMany";
 
+/// The name under which a type asks for a text or an object.
+pub(crate) const TEXT_OR_OBJECT: &str = "$margay::TextOrObject";
+
 /// How to read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -260,6 +263,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_, '_> {
         match name {
             SPANNED => visitor.visit_seq(PlaceAccess::new(self.node.span, self)),
             ONE_OR_MANY => visitor.visit_seq(self.items_or_one()),
+            TEXT_OR_OBJECT if !matches!(self.node.value, Value::Object(_)) => self.deserialize_str(visitor),
             CHECKED => visitor.visit_seq(CheckedAccess::new(self)),
             _ => visitor.visit_newtype_struct(self),
         }

@@ -1,5 +1,6 @@
 //! `GlobalConfiguration`.
 
+use super::headers::HeaderEdits;
 use super::options::*;
 use super::values::{List, Set, Texts, Wait};
 use crate::base::secret::Secret;
@@ -42,11 +43,11 @@ pub struct GlobalDocument {
     /// Header name → what is set, or found and replaced, on the way to the service. Default: `{}`.
     /// Source: Ocelot, Headers Transformation (since 24.1).
     #[serde(rename = "UpstreamHeaderTransform")]
-    pub request_headers: Texts,
+    pub request_headers: HeaderEdits,
     /// Header name → what is added, or found and replaced, on the way to the client. Default: `{}`.
     /// Source: Ocelot, Headers Transformation (since 24.1).
     #[serde(rename = "DownstreamHeaderTransform")]
-    pub response_headers: Texts,
+    pub response_headers: HeaderEdits,
     /// Client addresses that are let in or kept out, for routes without lists of their own. Default: all are let in.
     /// Source: Ocelot, Security (since 23.4.1).
     #[serde(rename = "SecurityOptions")]

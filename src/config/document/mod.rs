@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod global;
+mod headers;
 mod options;
 mod own;
 mod policy;
@@ -13,11 +14,12 @@ mod values;
 
 pub use aggregate::{AggregateDocument, MemberCall};
 pub use global::{DiscoveryDocument, GlobalDocument, MetadataOptions};
+pub use headers::{HeaderEdit, HeaderEdits, HeaderForm};
 pub use options::*;
 pub use own::*;
 pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
-pub use values::{List, OneOrMany, Set, Texts, Wait};
+pub use values::{List, Lists, OneOrMany, Set, Texts, Wait};
 
 use super::{Map, Spanned};
 use schemars::JsonSchema;
@@ -53,6 +55,11 @@ pub struct Document {
     pub reload_on_change: Set<bool>,
     /// Whether one JSON line per request is written to standard output. Default: false.
     pub access_log: Set<bool>,
+    /// The trace that a request belongs to (W3C Trace Context): `"Continue"` goes on with the client's `traceparent`, with
+    /// a span of the gateway's own, and starts a trace where there is none; `"Start"` always starts one; `"Off"` passes
+    /// the field on as it is. Without a `RequestIdKey` the trace id is the id of the request in logs and errors.
+    /// Default: `"Continue"`; `"Off"` under `"Compatibility": "Ocelot"`. Source: W3C Trace Context.
+    pub trace_context: Set<TraceContextMode>,
     /// How callers prove who they are: name → scheme; routes name them in `AuthenticationOptions`.
     pub authentication_schemes: Set<Map<Spanned<AuthenticationSchemeDocument>>>,
     /// Where the configuration itself is kept, `"Consul"` for Consul's KV store. Default: these files.

@@ -16,6 +16,15 @@ pub struct ListenerDocument {
     pub address: Set<String>,
 }
 
+/// What is done with the trace that a request belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum TraceContextMode {
+    #[default]
+    Continue,
+    Start,
+    Off,
+}
+
 /// Where the operator asks.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]

@@ -1,7 +1,8 @@
 //! A policy file: the part of a route that can be taken over by name.
 
+use super::headers::HeaderEdits;
 use super::options::*;
-use super::values::{List, Set, Texts, Wait};
+use super::values::{List, Lists, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -19,9 +20,12 @@ pub struct PolicyDocument {
     /// Who may call.
     #[serde(rename = "AuthenticationOptions")]
     pub authentication: Set<AuthenticationOptions>,
-    /// Claim type → value that the caller must carry, all of them.
+    /// Claim type → value, or list of values of which one is enough, that the caller must carry; all of them.
     #[serde(rename = "RouteClaimsRequirement")]
-    pub claims_required: Texts,
+    pub claims_required: Lists,
+    /// A condition in CEL that must hold for the caller.
+    #[serde(rename = "RouteClaimsExpression")]
+    pub claims_expression: Set<String>,
     /// Claim type → where its value comes from.
     #[serde(rename = "AddClaimsToRequest")]
     pub add_claims: Texts,
@@ -33,10 +37,10 @@ pub struct PolicyDocument {
     pub add_queries: Texts,
     /// Header name → what is set, or found and replaced, on the way to the service.
     #[serde(rename = "UpstreamHeaderTransform")]
-    pub request_headers: Texts,
+    pub request_headers: HeaderEdits,
     /// Header name → what is added, or found and replaced, on the way to the client.
     #[serde(rename = "DownstreamHeaderTransform")]
-    pub response_headers: Texts,
+    pub response_headers: HeaderEdits,
     /// How long answers are kept.
     #[serde(rename = "CacheOptions")]
     pub cache: Set<CacheOptions>,

@@ -1,7 +1,8 @@
 //! `Routes[]` and `DynamicRoutes[]`.
 
+use super::headers::HeaderEdits;
 use super::options::*;
-use super::values::{List, Set, Texts, Wait};
+use super::values::{List, Lists, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -66,9 +67,16 @@ pub struct RouteDocument {
     /// Who may call. Default: everyone. Source: Ocelot, Authentication.
     #[serde(rename = "AuthenticationOptions")]
     pub authentication: Set<AuthenticationOptions>,
-    /// Claim type → value that the caller must carry, all of them. Default: `{}`. Source: Ocelot, Authorization.
+    /// Claim type → value that the caller must carry, or a list of values of which one is enough; all claims are asked
+    /// for. `"{name}"` is the value of the placeholder. Default: `{}`. Source: Ocelot, Authorization.
     #[serde(rename = "RouteClaimsRequirement")]
-    pub claims_required: Texts,
+    pub claims_required: Lists,
+    /// A condition in CEL (Common Expression Language) that must hold for the caller; 403 if it does not, or cannot be
+    /// decided. It may speak of `claims` (claim type → first value), `claim_values` (→ list), `scopes` (list), `path`
+    /// (placeholder → value), `method`, `headers` (name in small letters → value) and `client` (address). At most 4096
+    /// bytes. Default: none.
+    #[serde(rename = "RouteClaimsExpression")]
+    pub claims_expression: Set<String>,
     /// Claim type → where its value comes from. Default: `{}`. Source: Ocelot, Claims Transformation.
     #[serde(rename = "AddClaimsToRequest")]
     pub add_claims: Texts,
@@ -82,14 +90,16 @@ pub struct RouteDocument {
     /// Source: Ocelot, Claims Transformation.
     #[serde(rename = "ChangeDownstreamPathTemplate")]
     pub path_claims: Texts,
-    /// Header name → what is set, or found and replaced, on the way to the service. Default: `{}`.
+    /// Header name → what is done with it on the way to the service: `value` sets it, `find,replace` edits it, `null`
+    /// removes it, an object says it at length. `{placeholders}` of the route may be used. Default: `{}`.
     /// Source: Ocelot, Headers Transformation.
     #[serde(rename = "UpstreamHeaderTransform")]
-    pub request_headers: Texts,
-    /// Header name → what is added, or found and replaced, on the way to the client. Default: `{}`.
-    /// Source: Ocelot, Headers Transformation.
+    pub request_headers: HeaderEdits,
+    /// Header name → what is done with it on the way to the client: `value` adds it where the service did not send it
+    /// (and sets `Content-...` headers), `find,replace` edits it, `null` removes it, an object says it at length.
+    /// The gateway's own errors are left alone. Default: `{}`. Source: Ocelot, Headers Transformation.
     #[serde(rename = "DownstreamHeaderTransform")]
-    pub response_headers: Texts,
+    pub response_headers: HeaderEdits,
     /// How long answers are kept. Default: not at all. Source: Ocelot, Caching.
     #[serde(rename = "CacheOptions")]
     pub cache: Set<CacheOptions>,

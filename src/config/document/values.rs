@@ -14,6 +14,9 @@ pub type List<T> = Option<Spanned<Vec<Spanned<T>>>>;
 /// Free keys, every value a text; `null` is kept, because it means "remove" for header transforms.
 pub type Texts = Option<Spanned<Map<Option<Spanned<String>>>>>;
 
+/// Free keys, every value a text or a list of texts.
+pub type Lists = Option<Spanned<Map<Option<Spanned<OneOrMany>>>>>;
+
 /// A waiting time as Ocelot writes it (whole seconds) or as we do (`"1s"`, `"250ms"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {

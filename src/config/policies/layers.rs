@@ -27,11 +27,24 @@ const MAPS: [&str; 9] = [
 
 /// The strong object with everything of the weak one that it does not set itself.
 pub fn layer(weak: &Node, strong: Node) -> Node {
-    merged(weak, strong, false)
+    merged(weak, strong, Place::Setting)
 }
 
-fn merged(weak: &Node, mut strong: Node, in_map: bool) -> Node {
-    if strong.is_null() && !in_map {
+/// Where a value stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Setting,
+    /// The value of a setting that is a map.
+    Map,
+    /// A value under a key of the user's own: taken whole, null included.
+    Entry,
+}
+
+fn merged(weak: &Node, mut strong: Node, place: Place) -> Node {
+    if place == Place::Entry {
+        return strong;
+    }
+    if strong.is_null() && place == Place::Setting {
         return weak.clone();
     }
     let (Value::Object(below), Value::Object(above)) = (&weak.value, &mut strong.value) else {
@@ -42,7 +55,12 @@ fn merged(weak: &Node, mut strong: Node, in_map: bool) -> Node {
         match above.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(name)) {
             Some(own) => {
                 let value = std::mem::replace(&mut own.value, Node::new(own.key.span, Value::Null));
-                own.value = merged(&member.value, value, in_map || is_map(name));
+                let inside = match place {
+                    Place::Setting if is_map(name) => Place::Map,
+                    Place::Setting => Place::Setting,
+                    Place::Map | Place::Entry => Place::Entry,
+                };
+                own.value = merged(&member.value, value, inside);
             }
             None => above.push(member.clone()),
         }

@@ -2,7 +2,7 @@
 //! never ignored; when the thing is built, its line goes.
 
 use super::values::STICKY;
-use super::{Scope, add, claims, filled, items};
+use super::{Scope, add, filled, items};
 use crate::config::document::*;
 use crate::config::{Code, Diagnostics, Span, codes};
 use crate::plan::inherit::{self, Authentication, Balancing, Caching, HttpClient, Quality, merged};
@@ -15,8 +15,6 @@ pub struct Effective<'d> {
     pub quality: Option<Quality>,
     pub balancing: Option<Balancing>,
     pub client: Option<HttpClient>,
-    pub request_headers: Option<Span>,
-    pub response_headers: Option<Span>,
     /// The place of the options that limit the rate.
     pub rate_limit: Option<Span>,
     /// The first address of a list that lets in or keeps out.
@@ -30,7 +28,6 @@ impl<'d> Effective<'d> {
         let (groups, global) = (&scope.groups, scope.global);
         let key = route.key.as_ref().map(|key| key.as_str());
         let cache = if route.old_cache.is_some() { &route.old_cache } else { &route.cache };
-        let first = |own, all| inherit::union(own, all).next().map(|(key, _)| key.span);
         Effective {
             route,
             authentication: merged(&route.authentication, groups.authentication.as_ref(), key)
@@ -41,8 +38,6 @@ impl<'d> Effective<'d> {
                 .map(|options| Balancing::of(&options)),
             client: merged(&route.http_handler, groups.http_handler.as_ref(), key)
                 .map(|options| HttpClient::of(&options)),
-            request_headers: first(&route.request_headers, &global.request_headers),
-            response_headers: first(&route.response_headers, &global.response_headers),
             rate_limit: rate_limit(scope, route, key),
             security: security(&route.security, &global.security),
             newer_http: false,
@@ -67,9 +62,6 @@ fn security(own: &Set<SecurityOptions>, global: &Set<SecurityOptions>) -> Option
 type Capability = (Code, &'static str);
 
 const AUTHENTICATION: Capability = (codes::PENDING_AUTHENTICATION, "authentication");
-const AUTHORIZATION: Capability = (codes::PENDING_AUTHORIZATION, "authorization by claims");
-const CLAIMS: Capability = (codes::PENDING_CLAIMS, "claims transformation");
-const HEADERS: Capability = (codes::PENDING_HEADERS, "header transformation");
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
 const RATE_LIMIT: Capability = (codes::PENDING_RATE_LIMIT, "rate limiting");
 const QOS: Capability = (codes::PENDING_QOS, "a circuit breaker or time limit");
@@ -89,9 +81,6 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 #[rustfmt::skip]
 const ROUTE: &[Row] = &[
     ("AuthenticationOptions", AUTHENTICATION, |r| Some(r.authentication.as_ref()?.asked_for()?.span), "leave it out, or set \"AllowAnonymous\": true"),
-    ("RouteClaimsRequirement", AUTHORIZATION, |r| first(&r.route.claims_required), "leave it out"),
-    ("UpstreamHeaderTransform", HEADERS, |r| r.request_headers, "leave it out"),
-    ("DownstreamHeaderTransform", HEADERS, |r| r.response_headers, "leave it out"),
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
     ("RateLimitOptions", RATE_LIMIT, |r| r.rate_limit, "set \"EnableRateLimiting\": false"),
     ("QoSOptions", QOS, |r| r.quality.as_ref()?.switched_on_by(), "set it to 0"),
@@ -103,26 +92,12 @@ const ROUTE: &[Row] = &[
     ("HttpHandlerOptions.MaxConnectionsPerServer", CONNECTIONS, |r| Some(r.client.as_ref()?.max_connections.as_ref()?.span), "leave it out"),
 ];
 
-/// Claims transformation: the setting and its map.
-type ClaimMap = (&'static str, fn(&RouteDocument) -> &Texts);
-
-const CLAIM_MAPS: &[ClaimMap] = &[
-    ("AddClaimsToRequest", |route| &route.add_claims),
-    ("AddHeadersToRequest", |route| &route.add_headers),
-    ("AddQueriesToRequest", |route| &route.add_queries),
-    ("ChangeDownstreamPathTemplate", |route| &route.path_claims),
-];
-
 fn service_name(route: &RouteDocument) -> Option<Span> {
     route.service_name.as_ref().filter(|name| !name.is_empty()).map(|name| name.span)
 }
 
 fn newer_http(route: &Effective) -> Option<Span> {
     route.route.http_version.as_ref().filter(|_| route.newer_http).map(|version| version.span)
-}
-
-fn first(map: &Texts) -> Option<Span> {
-    map.as_ref()?.iter().next().map(|(key, _)| key.span)
 }
 
 fn other_scheme(scheme: &Set<String>) -> Option<Span> {
@@ -139,11 +114,6 @@ pub fn route(scope: &Scope, route: &Effective, out: &mut Diagnostics) {
     for (setting, capability, asked, instead) in ROUTE {
         if let Some(span) = asked(route) {
             refuse(out, span, setting, *capability, instead);
-        }
-    }
-    for (setting, map) in CLAIM_MAPS {
-        if let Some(key) = claims::check(out, scope.ocelot, setting, map(route.route)) {
-            refuse(out, key.span, setting, CLAIMS, "leave it out");
         }
     }
     lifetime(scope, route, out);

@@ -1,14 +1,16 @@
 //! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
 
+mod headers;
 mod matching;
 mod names;
 mod own;
 mod route;
+mod shaping;
 
-use super::blueprint::{Blueprint, RouteBlueprint};
+use super::blueprint::{Blueprint, RouteBlueprint, TraceMode};
 use super::check::{self, Scope};
 use super::routing::{RouteTable, RoutingRules};
-use crate::config::document::{Document, GlobalDocument};
+use crate::config::document::{Document, GlobalDocument, TraceContextMode};
 use crate::config::{Diagnostics, Loaded, Span, codes, de};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ fn blueprint(scope: &Scope, out: &mut Diagnostics) -> Blueprint {
         administration,
         limits: own::limits(document.limits.as_ref().map(|limits| &limits.value), scope.ocelot, out),
         forwarded: own::forwarded(document.forwarded_headers.as_ref().map(|f| &f.value), scope.ocelot, out),
+        trace_context: trace_context(document.trace_context.as_ref().map(|mode| mode.value), scope.ocelot),
         access_log: document.access_log.as_ref().is_some_and(|on| on.value),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: base_url(scope),
@@ -86,6 +89,16 @@ fn compatibility(scope: &Scope, out: &mut Diagnostics) {
     if let Some(word) = written.filter(|word| !word.eq_ignore_ascii_case("Ocelot")) {
         let message = format!("Compatibility \"{}\" is unknown", word.value);
         out.error(codes::UNKNOWN_CHOICE, word.span, message).help("write \"Ocelot\", or leave it out");
+    }
+}
+
+/// Ocelot adds nothing that is not asked for.
+fn trace_context(written: Option<TraceContextMode>, ocelot: bool) -> Option<TraceMode> {
+    match written {
+        Some(TraceContextMode::Off) => None,
+        None if ocelot => None,
+        Some(TraceContextMode::Start) => Some(TraceMode::Start),
+        Some(TraceContextMode::Continue) | None => Some(TraceMode::Continue),
     }
 }
 

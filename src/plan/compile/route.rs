@@ -1,5 +1,6 @@
 //! One route of the document → one route of the blueprint.
 
+use super::shaping;
 use crate::config::document::{AggregateDocument, HostAndPort, RouteDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::blueprint::*;
@@ -64,6 +65,7 @@ pub fn route(
         timeout: reader.timeout(),
         preserve_host: reader.preserve_host(),
         request_id_key: reader.request_id_key(),
+        shaping: shaping::shaping(scope, written, effective.authentication.as_ref(), spec.as_ref(), reader.out),
         policies: items(&written.policies).iter().map(|name| name.value.clone()).collect(),
         metadata: metadata(scope, written),
         broken: reader.broken,

@@ -9,7 +9,8 @@ mod resolved;
 pub use resolved::{Authentication, Balancing, Caching, HttpClient, Quality, RateLimit};
 
 use crate::config::Spanned;
-use crate::config::document::{GlobalOptions, List, Options, SecurityOptions, Set, Texts, Wait};
+use crate::config::Map;
+use crate::config::document::{GlobalOptions, List, Options, SecurityOptions, Set, Wait};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -92,10 +93,10 @@ pub fn security<'a>(
 
 /// The entries of the route, then those of `GlobalConfiguration` whose key the route does not have; keys are compared
 /// with regard to case. Used by both header transforms and by `Metadata`.
-pub fn union<'a>(
-    own: &'a Texts,
-    global: &'a Texts,
-) -> impl Iterator<Item = (&'a Spanned<String>, Option<&'a Spanned<String>>)> {
+pub fn union<'a, T>(
+    own: &'a Set<Map<Option<Spanned<T>>>>,
+    global: &'a Set<Map<Option<Spanned<T>>>>,
+) -> impl Iterator<Item = (&'a Spanned<String>, Option<&'a Spanned<T>>)> {
     let mine = own.iter().flat_map(|map| map.iter());
     let theirs = global.iter().flat_map(|map| map.iter());
     let hidden = move |key: &str| own.as_ref().is_some_and(|map| map.get(key).is_some());

@@ -67,6 +67,17 @@ impl UrlTemplate {
         target: &Target<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), EmptyPath> {
+        self.build_with(values, target, target.query(), out)
+    }
+
+    /// The same with another query, with its `?`, than the one that came.
+    pub fn build_with(
+        &self,
+        values: &PathValues,
+        target: &Target<'_>,
+        query: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EmptyPath> {
         let start = out.len();
         self.push_path(values, target, out);
         let no_slash = !target.path().ends_with(b"/");
@@ -75,7 +86,7 @@ impl UrlTemplate {
                 return Err(EmptyPath);
             }
             finish_path(no_slash, start, out);
-            self.push_incoming(target.query(), out);
+            self.push_incoming(query, out);
             return Ok(());
         };
         finish_path(false, start, out);
@@ -84,7 +95,7 @@ impl UrlTemplate {
         if no_slash && self.ocelot {
             trim_slashes(0, &mut own);
         }
-        match target.query().split_first() {
+        match query.split_first() {
             None => push_raw(&own, out),
             Some((_, raw)) => push_merged(&own, raw, &self.names, out),
         }

@@ -1,0 +1,285 @@
+//! Header transforms as written → changes of header fields.
+
+use crate::config::document::{HeaderEdit, HeaderEdits, HeaderForm, Set};
+use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::check::{Outcome, Wrong, values};
+use crate::plan::inherit;
+use crate::stages::headers::{Action, Change, First, Piece, Text};
+
+/// Headers of the body: Ocelot keeps them apart.
+const CONTENT: [&str; 11] = [
+    "Allow",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-Location",
+    "Content-MD5",
+    "Content-Range",
+    "Content-Type",
+    "Expires",
+    "Last-Modified",
+];
+
+/// Headers that frame messages or belong to one connection: they are the gateway's own.
+const FRAMING: [&str; 9] = [
+    "Connection",
+    "Content-Length",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "HTTP2-Settings",
+];
+
+/// The placeholders that are no values of the route.
+const PLACEHOLDERS: [&str; 5] =
+    ["BaseUrl", "RemoteIpAddress", "UpstreamHost", "TraceId", "DownstreamBaseUrl"];
+
+/// The way a header travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Request,
+    Response,
+}
+
+/// Reads header transforms; what is wrong is said and left out.
+pub struct HeaderReader<'r, 'o> {
+    pub way: Way,
+    pub ocelot: bool,
+    pub base_url: &'r str,
+    /// The names of the route's values.
+    pub names: &'r [Box<str>],
+    pub out: &'o mut Diagnostics,
+    /// The entry that is read.
+    pub span: Span,
+}
+
+const IGNORED: Outcome = Outcome::Does("the entry is ignored");
+
+impl HeaderReader<'_, '_> {
+    /// The changes of a route: its own entries, and the global ones whose key it does not have.
+    pub fn read(&mut self, own: &HeaderEdits, global: &HeaderEdits) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (name, edit) in inherit::union(own, global) {
+            self.span = edit.map_or(name.span, |edit| edit.span);
+            let action = self.is_ours_to_change(name).then(|| self.action(name, edit)).flatten();
+            changes.extend(action.map(|action| Change { name: name.value.as_str().into(), action }));
+        }
+        changes
+    }
+
+    fn say(&mut self, result: Outcome, message: String, help: &str) {
+        let wrong = Wrong::new(codes::BAD_HEADER_CHANGE, result, message).help(help);
+        wrong.report(self.out, self.ocelot, self.span);
+    }
+
+    fn is_ours_to_change(&mut self, name: &str) -> bool {
+        if !values::is_token(name) {
+            self.say(IGNORED, format!("\"{name}\" is not the name of a header"), "take a name such as X-Name");
+            return false;
+        }
+        let framing = is_framing(name);
+        if framing {
+            let message = format!("{name} frames messages, or belongs to one connection: the gateway writes it");
+            self.say(IGNORED, message, "leave it out");
+        }
+        !framing
+    }
+
+    fn action(&mut self, name: &str, edit: Option<&Spanned<HeaderEdit>>) -> Option<Action> {
+        match edit.map(|edit| &edit.value) {
+            None => Some(Action::Remove),
+            Some(HeaderEdit::Form(form)) => self.form(form),
+            Some(HeaderEdit::Text(text)) => match text.split_once(',') {
+                Some((find, rest)) => self.find(name, find, rest),
+                None => self.add(name, text.trim()),
+            },
+        }
+    }
+
+    /// The text without a comma: set on a request; added to an answer, where a header of the service stays, unless it
+    /// is one of the body.
+    fn add(&mut self, name: &str, text: &str) -> Option<Action> {
+        if text.is_empty() && !self.ocelot {
+            self.say(IGNORED, format!("{name} would be empty"), "write null to remove the header");
+        }
+        let value = if self.ocelot { self.whole(text) } else { Some(self.text(text)) };
+        match value {
+            None => (self.way == Way::Request).then_some(Action::Remove),
+            Some(value) if self.way == Way::Request || among(&CONTENT, name) => Some(Action::Set(value)),
+            Some(value) => Some(Action::Default(value)),
+        }
+    }
+
+    /// Ocelot knows a placeholder only where it is the whole value. None: there is no value.
+    fn whole(&mut self, text: &str) -> Option<Text> {
+        let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
+            return (!text.is_empty()).then(|| Text(vec![self.plain(text)]));
+        };
+        let piece = self.placeholder(name);
+        let piece = piece.filter(|piece| !matches!(piece, Piece::Value { .. } | Piece::BackendUrl));
+        if piece.is_none() {
+            self.unknown(name);
+        }
+        piece.map(|piece| Text(vec![piece]))
+    }
+
+    /// The text with a comma: what is looked for, and what stands in its place.
+    fn find(&mut self, name: &str, find: &str, rest: &str) -> Option<Action> {
+        if find.is_empty() {
+            let message = format!("the transform of {name} looks for nothing");
+            self.out.error(codes::BAD_HEADER_CHANGE, self.span, message).help("write find,replace");
+            return None;
+        }
+        if rest.contains(',') {
+            let message = format!("the transform of {name} has more than one comma");
+            let at_length = "say it at length: { \"Set\": \"a, b, c\" } or { \"Find\": \"a\", \"Replace\": \"b, c\" }";
+            self.say(Outcome::Does("what stands behind the second comma is lost"), message, at_length);
+        }
+        let with = rest.split(',').next().unwrap_or_default().trim_start();
+        if self.ocelot { self.ocelots_find(name, find, with) } else { Some(self.replace(find, with)) }
+    }
+
+    fn ocelots_find(&mut self, name: &str, find: &str, with: &str) -> Option<Action> {
+        if self.way == Way::Response && among(&CONTENT, name) {
+            let message = format!("{name} is a header of the body");
+            self.say(Outcome::Does("it is not edited"), message, "set it to a value without a comma");
+            return None;
+        }
+        let Some(mut with) = self.filled_once(with) else {
+            let message = format!("the placeholder in the transform of {name} has no value when Ocelot fills it in");
+            self.say(IGNORED, message, "only {BaseUrl} has one");
+            return None;
+        };
+        let backend = self.way == Way::Response && find == "{DownstreamBaseUrl}";
+        if backend && !with.ends_with('/') {
+            with.push('/');
+        }
+        let find = if backend { Piece::BackendUrl } else { self.plain(find) };
+        let with = Text(vec![self.plain(&with)]);
+        let first = Some(if self.way == Way::Request { First::AnyCase } else { First::ExactName });
+        Some(Action::Replace { find: Text(vec![find]), with, first })
+    }
+
+    /// Ocelot fills the first placeholder of the replacement before there is a request: only `{BaseUrl}` has a value.
+    fn filled_once(&self, with: &str) -> Option<String> {
+        let inner = with.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        match inner {
+            None => Some(with.to_owned()),
+            Some(("BaseUrl", _)) => Some(with.replace("{BaseUrl}", self.base_url)),
+            Some(_) => None,
+        }
+    }
+
+    fn replace(&mut self, find: &str, with: &str) -> Action {
+        let (find, mut with) = (self.text(find), self.text(with));
+        let ends_with_slash = match with.0.last() {
+            Some(Piece::Text(text)) => text.ends_with('/'),
+            last => last == Some(&Piece::BackendUrl),
+        };
+        if find.0 == [Piece::BackendUrl] && !ends_with_slash {
+            with.0.push(Piece::Text("/".into()));
+        }
+        Action::Replace { find, with, first: None }
+    }
+
+    /// The form at length.
+    fn form(&mut self, form: &HeaderForm) -> Option<Action> {
+        let text = |set: &Set<String>| set.as_ref().map(|set| set.value.clone());
+        match [&form.set, &form.append, &form.otherwise, &form.find, &form.replace].map(text) {
+            [Some(value), None, None, None, None] => Some(Action::Set(self.text(value.trim()))),
+            [None, Some(value), None, None, None] => Some(Action::Append(self.text(value.trim()))),
+            [None, None, Some(value), None, None] => Some(Action::Default(self.text(value.trim()))),
+            [None, None, None, Some(find), Some(with)] if !find.is_empty() => Some(self.replace(&find, &with)),
+            _ => {
+                let message = "a transform is one of Set, Append, Default, or Find with Replace".to_owned();
+                self.say(IGNORED, message, "write null to remove the header");
+                None
+            }
+        }
+    }
+
+    /// Text with placeholders anywhere; braces around anything but a name are braces.
+    fn text(&mut self, text: &str) -> Text {
+        let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
+        while let Some((before, inner)) = rest.split_once('{') {
+            plain.push_str(before);
+            let Some((name, after)) = inner.split_once('}').filter(|(name, _)| is_name(name)) else {
+                plain.push('{');
+                rest = inner;
+                continue;
+            };
+            if !plain.is_empty() {
+                pieces.push(self.plain(&std::mem::take(&mut plain)));
+            }
+            match self.placeholder(name) {
+                Some(piece) => pieces.push(piece),
+                None => self.unknown(name),
+            }
+            rest = after;
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            pieces.push(self.plain(&plain));
+        }
+        Text(pieces)
+    }
+
+    /// Text that may stand in a header.
+    fn plain(&mut self, text: &str) -> Piece {
+        if !text.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
+            let message = format!("{} cannot stand in a header", text.escape_debug());
+            let said = self.out.error(codes::BAD_HEADER_CHANGE, self.span, message);
+            said.help("take printable ASCII characters only");
+        }
+        Piece::Text(text.into())
+    }
+
+    fn placeholder(&self, name: &str) -> Option<Piece> {
+        Some(match name {
+            "BaseUrl" => Piece::Text(self.base_url.into()),
+            "RemoteIpAddress" => Piece::ClientAddress,
+            "UpstreamHost" => Piece::Host,
+            "TraceId" => Piece::TraceId,
+            "DownstreamBaseUrl" if self.way == Way::Response => Piece::BackendUrl,
+            _ => {
+                let index = self.names.iter().position(|known| **known == *name)?;
+                Piece::Value { index, name: name.into() }
+            }
+        })
+    }
+
+    fn unknown(&mut self, name: &str) {
+        let result = match self.way {
+            Way::Request => Outcome::Does("the header of the client is removed and none is sent"),
+            Way::Response => IGNORED,
+        };
+        let known = PLACEHOLDERS.into_iter().chain(self.names.iter().map(|name| &**name));
+        let meant = suggest::nearest(name, known).map(|name| format!("{{{name}}}"));
+        Wrong::new(
+            codes::BAD_HEADER_CHANGE,
+            result,
+            format!("nothing gives the placeholder {{{name}}} a value"),
+        )
+        .meant(meant.as_deref())
+        .help("there are {BaseUrl}, {RemoteIpAddress}, {UpstreamHost}, {TraceId}, on answers {DownstreamBaseUrl}, and the placeholders of the route")
+        .report(self.out, self.ocelot, self.span);
+    }
+}
+
+/// Whether a header frames messages or belongs to one connection.
+pub fn is_framing(name: &str) -> bool {
+    among(&FRAMING, name)
+}
+
+fn among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
+/// What may stand between the braces of a placeholder.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
+}

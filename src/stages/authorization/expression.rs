@@ -1,0 +1,162 @@
+//! `RouteClaimsExpression`: a condition in CEL, the Common Expression Language, compiled with the plan.
+
+use crate::{
+    base::percent::percent_decoded,
+    pipeline::{
+        cause::{Cause, Why},
+        exchange::Exchange,
+        identity::Identity,
+    },
+};
+use cel::{Context, Program, Value};
+use std::{collections::HashMap, fmt, sync::Arc};
+
+/// What an expression may speak of.
+pub const VARIABLES: [&str; 7] = ["claims", "claim_values", "scopes", "path", "method", "headers", "client"];
+
+/// The longest expression, in bytes: some of it is walked as deep as it is long.
+pub const LONGEST: usize = 4096;
+
+/// A condition, compiled.
+#[derive(Clone)]
+pub struct Expression {
+    source: Arc<str>,
+    program: Arc<Program>,
+    /// Which of [`VARIABLES`] it speaks of: only those are made.
+    uses: [bool; VARIABLES.len()],
+    /// The names of the route's values.
+    names: Arc<[Box<str>]>,
+}
+
+/// Why an expression cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadExpression {
+    pub message: String,
+    /// A variable that there is not.
+    pub unknown: Option<String>,
+}
+
+impl Expression {
+    /// Compiles a condition of a route whose values have these names.
+    pub fn compile(source: &str, names: &[Box<str>]) -> Result<Expression, BadExpression> {
+        let bad = |message: String| BadExpression { message, unknown: None };
+        if source.len() > LONGEST {
+            return Err(bad(format!("it has more than {LONGEST} bytes")));
+        }
+        let program = Program::compile(source).map_err(|errors| bad(first_line(&errors.to_string())))?;
+        let references = program.references();
+        let mut unknown: Vec<&str> = references.variables();
+        unknown.retain(|name| !VARIABLES.contains(name) && !name.starts_with('@'));
+        unknown.sort_unstable();
+        if let Some(name) = unknown.first() {
+            return Err(BadExpression {
+                message: format!("there is no variable {name}"),
+                unknown: Some((*name).to_owned()),
+            });
+        }
+        let uses = VARIABLES.map(|name| references.has_variable(name));
+        Ok(Expression { source: source.into(), program: Arc::new(program), uses, names: names.into() })
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether the condition holds. A condition that cannot be decided does not.
+    pub fn judge(&self, x: &Exchange) -> Result<(), Cause> {
+        let mut context = Context::default();
+        for (name, used) in VARIABLES.iter().zip(self.uses) {
+            if used {
+                context.add_variable_from_value(*name, self.variable(name, x));
+            }
+        }
+        let detail = match self.program.execute(&context) {
+            Ok(Value::Bool(true)) => return Ok(()),
+            Ok(Value::Bool(false)) => "the condition of the route does not hold for the caller".to_owned(),
+            Ok(_) => "the condition of the route is neither true nor false".to_owned(),
+            Err(error) => {
+                log::debug!("RouteClaimsExpression: {error}");
+                "the condition of the route cannot be decided for the caller".to_owned()
+            }
+        };
+        Err(Cause::new(Why::AccessExpression, detail))
+    }
+
+    fn variable(&self, name: &str, x: &Exchange) -> Value {
+        let user = x.user.as_deref();
+        match name {
+            "claims" => first_values(user),
+            "claim_values" => all_values(user),
+            "scopes" => scopes(user),
+            "path" => self.path(x),
+            "method" => text(x.req.method()),
+            "headers" => headers(x),
+            _ => Value::from(x.client.to_string()),
+        }
+    }
+
+    /// The values of the route, decoded.
+    fn path(&self, x: &Exchange) -> Value {
+        let value = |index: usize| {
+            let value = x.values.get(index, x.req.matched())?;
+            let in_query = value.at.is_some_and(|at| at >= x.path_len);
+            let decoded = value.at.is_some().then(|| percent_decoded(value.bytes, in_query));
+            Some(text(decoded.as_deref().unwrap_or(value.bytes)))
+        };
+        let named = self.names.iter().enumerate().filter_map(|(at, name)| Some((name.to_string(), value(at)?)));
+        Value::from(named.collect::<HashMap<String, Value>>())
+    }
+}
+
+fn text(bytes: &[u8]) -> Value {
+    Value::from(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// Claim type → its first value.
+fn first_values(user: Option<&Identity>) -> Value {
+    let mut map: HashMap<String, Value> = HashMap::new();
+    for claim in user.into_iter().flat_map(Identity::claims) {
+        map.entry(claim.name.to_string()).or_insert_with(|| Value::from(&*claim.value));
+    }
+    Value::from(map)
+}
+
+/// Claim type → all its values.
+fn all_values(user: Option<&Identity>) -> Value {
+    let mut map: HashMap<String, Vec<Value>> = HashMap::new();
+    for claim in user.into_iter().flat_map(Identity::claims) {
+        map.entry(claim.name.to_string()).or_default().push(Value::from(&*claim.value));
+    }
+    let map: HashMap<String, Value> =
+        map.into_iter().map(|(name, values)| (name, Value::List(Arc::new(values)))).collect();
+    Value::from(map)
+}
+
+fn scopes(user: Option<&Identity>) -> Value {
+    let all = user.into_iter().flat_map(|user| user.all("scope").chain(user.all("scp")));
+    let each = all.flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty());
+    Value::List(Arc::new(each.map(Value::from).collect()))
+}
+
+/// Name in small letters → its lines, joined.
+fn headers(x: &Exchange) -> Value {
+    let mut map: HashMap<String, String> = HashMap::new();
+    for (_, name, value) in x.req.fields() {
+        let value = String::from_utf8_lossy(value);
+        map.entry(String::from_utf8_lossy(name).to_ascii_lowercase())
+            .and_modify(|all| *all = format!("{all}, {value}"))
+            .or_insert_with(|| value.clone().into_owned());
+    }
+    Value::from(map)
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it is no expression").trim().to_owned()
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.source).finish()
+    }
+}

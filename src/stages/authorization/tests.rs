@@ -1,0 +1,183 @@
+use super::*;
+use crate::pipeline::{exchange::Peer, head::Head};
+use proptest::prelude::*;
+use std::{sync::Arc, time::Instant};
+
+/// A request for `/t/a%20b?q=1+2` on `/t/{tenant}?q={q}` by somebody with these claims.
+fn exchange(claims: &[(&str, &str)]) -> Exchange {
+    let here = ([127, 0, 0, 1], 1).into();
+    let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
+    x.req = Head::request(b"GET", b"/t/a%20b?q=1+2");
+    x.req.append(b"X-Two", b"a");
+    x.req.append(b"x-two", b"b");
+    x.path_len = 8;
+    x.values.push_range(3, 8);
+    x.values.push_range(11, 14);
+    let mut user = Identity::new("jwt".into());
+    claims.iter().for_each(|(name, value)| user.add(name, value));
+    x.user = Some(Arc::new(user));
+    x
+}
+
+fn names() -> [Box<str>; 2] {
+    ["tenant".into(), "q".into()]
+}
+
+fn refused(rules: Rules, x: &mut Exchange) -> Option<Why> {
+    match Authorization::new(rules).request(x) {
+        Step::Fail(cause) => Some(cause.why),
+        _ => None,
+    }
+}
+
+fn scopes(ocelot: bool, claims: &[(&str, &str)]) -> Option<Why> {
+    let scopes = vec!["read".into(), "write".into()];
+    refused(Rules { scopes, ocelot, ..Rules::default() }, &mut exchange(claims))
+}
+
+#[test]
+fn one_allowed_scope_is_enough_and_a_single_claim_is_split() {
+    for ocelot in [true, false] {
+        assert_eq!(scopes(ocelot, &[("scope", "read")]), None);
+        assert_eq!(scopes(ocelot, &[("scope", "other write")]), None);
+        assert_eq!(scopes(ocelot, &[("scope", "a"), ("scope", "write")]), None);
+        for missing in ["", "readx", "READ", "a b", "read,write"] {
+            assert_eq!(scopes(ocelot, &[("scope", missing)]), Some(Why::AccessScope), "{missing}");
+        }
+        assert_eq!(scopes(ocelot, &[]), Some(Why::AccessScope));
+    }
+}
+
+#[test]
+fn ocelot_knows_no_scp_and_splits_no_claim_that_comes_twice() {
+    assert_eq!(scopes(false, &[("scp", "read write")]), None);
+    assert_eq!(scopes(true, &[("scp", "read")]), Some(Why::AccessScope));
+    let twice = [("scope", "a read"), ("scope", "b")];
+    assert_eq!((scopes(false, &twice), scopes(true, &twice)), (None, Some(Why::AccessScope)));
+}
+
+fn claim(claim: &str, wanted: &[&str]) -> Rules {
+    let wanted = wanted.iter().map(|text| Wanted::Text((*text).into())).collect();
+    Rules { claims: vec![(claim.into(), wanted)], ..Rules::default() }
+}
+
+#[test]
+fn a_claim_has_exactly_one_of_the_values_asked_for() {
+    let claims = [("role", "admin"), ("role", "dev"), ("a:b/c", "x")];
+    let asked = |rules| refused(rules, &mut exchange(&claims));
+    assert_eq!(asked(claim("role", &["dev"])), None);
+    assert_eq!(asked(claim("role", &["owner", "admin"])), None);
+    assert_eq!(asked(claim("a:b/c", &["x"])), None);
+    for rules in [claim("role", &["Admin"]), claim("Role", &["admin"]), claim("none", &[""]), claim("role", &[])] {
+        assert_eq!(asked(rules), Some(Why::AccessClaim));
+    }
+    let mut nobody = exchange(&[]);
+    nobody.user = None;
+    assert_eq!(refused(claim("role", &["admin"]), &mut nobody), Some(Why::AccessClaim));
+}
+
+#[test]
+fn every_claim_is_asked_for() {
+    let mut rules = claim("role", &["admin"]);
+    rules.claims.extend(claim("tenant", &["t1"]).claims);
+    assert_eq!(refused(rules.clone(), &mut exchange(&[("role", "admin"), ("tenant", "t1")])), None);
+    assert_eq!(refused(rules, &mut exchange(&[("role", "admin")])), Some(Why::AccessClaim));
+}
+
+#[test]
+fn a_placeholder_is_compared_with_the_value_in_the_path() {
+    let wanted = |index, ocelot| {
+        let wanted = Wanted::Value { index, name: "tenant".into() };
+        Rules { claims: vec![("tenant".into(), vec![wanted])], ocelot, ..Rules::default() }
+    };
+    assert_eq!(refused(wanted(Some(0), false), &mut exchange(&[("tenant", "a b")])), None);
+    assert_eq!(refused(wanted(Some(1), false), &mut exchange(&[("tenant", "1 2")])), None);
+    assert_eq!(refused(wanted(Some(0), true), &mut exchange(&[("tenant", "a%20b")])), None);
+    assert_eq!(refused(wanted(None, true), &mut exchange(&[("tenant", "")])), Some(Why::AccessClaim));
+}
+
+#[test]
+fn a_preflight_passes() {
+    let mut x = exchange(&[]);
+    x.req.set_method(b"OPTIONS");
+    assert_eq!(refused(claim("role", &["admin"]), &mut x), None);
+}
+
+fn condition(source: &str, x: &mut Exchange) -> Option<Why> {
+    let expression = Expression::compile(source, &names()).unwrap_or_else(|e| panic!("{source}: {}", e.message));
+    refused(Rules { expression: Some(expression), ..Rules::default() }, x)
+}
+
+#[test]
+fn a_condition_speaks_of_the_caller_and_the_request() {
+    let claims = [("role", "dev"), ("role", "admin"), ("sub", "u1"), ("scope", "read write"), ("level", "7")];
+    for holds in [
+        "claims.sub == 'u1'",
+        "claims['role'] == 'dev' && 'admin' in claim_values.role",
+        "'write' in scopes",
+        "path.tenant == 'a b' && path.q == '1 2'",
+        "method == 'GET' && client == '127.0.0.1'",
+        "headers['x-two'] == 'a, b'",
+        "has(claims.sub) && !has(claims.missing)",
+        "int(claims.level) > 5 || method == 'POST'",
+        "claim_values.role.exists(r, r.startsWith('adm'))",
+        "claims.sub.matches('^u[0-9]+$')",
+    ] {
+        assert_eq!(condition(holds, &mut exchange(&claims)), None, "{holds}");
+    }
+}
+
+#[test]
+fn a_condition_that_does_not_hold_or_cannot_be_decided_refuses() {
+    for fails in ["claims.sub == 'u2'", "claims.missing == 'x'", "claims.sub", "1 / 0 == 1", "int(claims.sub) > 1"] {
+        let why = condition(fails, &mut exchange(&[("sub", "u1")]));
+        assert_eq!(why, Some(Why::AccessExpression), "{fails}");
+    }
+}
+
+#[test]
+fn a_bad_condition_is_told_before_it_is_asked() {
+    let bad = |source: &str| Expression::compile(source, &[]).err().unwrap_or_else(|| panic!("{source}"));
+    assert_eq!(bad("claim.sub == 'x'").unknown.as_deref(), Some("claim"));
+    for source in ["", "claims.", "claims.sub = 'x'", "(", "'", "a b"] {
+        assert!(!bad(source).message.is_empty(), "{source}");
+    }
+    assert!(bad(&"x".repeat(5000)).message.contains("4096"));
+}
+
+#[test]
+fn the_longest_conditions_fit_into_a_small_stack() {
+    let chains = [
+        format!("{}1 == 1", "1 + ".repeat(1000)),
+        format!("{}true", "true && ".repeat(500)),
+        format!("{}true", "!".repeat(4000)),
+        format!("{}1 == 1", "-".repeat(4000)),
+        format!("{}true{}", "(".repeat(2000), ")".repeat(2000)),
+        format!("{}true", "true ? true : ".repeat(280)),
+        format!("claims{}", ".a".repeat(2000)),
+        format!("claims{}", "[0]".repeat(1300)),
+    ];
+    let asked = move || {
+        for chain in chains {
+            if let Ok(expression) = Expression::compile(&chain, &[]) {
+                let _ = expression.judge(&exchange(&[("a", "b")]));
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(asked).unwrap();
+    thread.join().unwrap();
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_compiled_or_refused(source in "[a-z0-9 .()\\[\\]{}'\"!=<>&|?:+*/%,-]{0,40}") {
+        if let Ok(expression) = Expression::compile(&source, &names()) {
+            let _ = expression.judge(&exchange(&[("a", "b")]));
+        }
+    }
+
+    #[test]
+    fn any_text_at_all_is_compiled_or_refused(source in "\\PC{0,30}") {
+        let _ = Expression::compile(&source, &names());
+    }
+}

@@ -1,0 +1,99 @@
+//! `AddQueriesToRequest`: query parameters out of claims.
+//!
+//! What came is kept as it is spelled; a value of ours is escaped, so that it can neither end nor begin a parameter.
+
+use super::{Entry, describe, sorted};
+use crate::{
+    base::percent::{is_unsplit, percent_decoded, put_percent},
+    pipeline::{
+        cause::Cause,
+        exchange::Exchange,
+        stage::{Stage, Step},
+    },
+};
+
+pub const NAME: &str = "claims-to-queries";
+
+/// Sets parameters: in their place where the request has them, else behind the others.
+#[derive(Debug)]
+pub struct AddQueries {
+    entries: Box<[Entry]>,
+    /// Ocelot's letter: `flag` becomes `flag=`.
+    ocelot: bool,
+}
+
+impl AddQueries {
+    pub fn new(entries: Vec<Entry>, ocelot: bool) -> AddQueries {
+        AddQueries { entries: sorted(entries), ocelot }
+    }
+
+    /// Writes the new query, with its `?`, to `out`.
+    fn write(&self, x: &Exchange, out: &mut Vec<u8>) -> Result<(), Cause> {
+        let query = x.req.target().get(x.path_len + 1..).unwrap_or_default();
+        let mut seen = vec![false; self.entries.len()];
+        for param in query.split(|b| *b == b'&').filter(|param| !param.is_empty()) {
+            let name = param.split(|b| *b == b'=').next().unwrap_or_default();
+            let name = percent_decoded(name, true);
+            match self.entries.iter().position(|(entry, _)| entry.as_bytes() == &*name) {
+                None => self.keep(param, out),
+                Some(at) if !std::mem::replace(&mut seen[at], true) => put(&self.entries[at], x, out)?,
+                Some(_) => {}
+            }
+        }
+        for (entry, _) in self.entries.iter().zip(seen).filter(|(_, seen)| !seen) {
+            put(entry, x, out)?;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, param: &[u8], out: &mut Vec<u8>) {
+        out.push(separator(out));
+        out.extend_from_slice(param);
+        if self.ocelot && !param.contains(&b'=') {
+            out.push(b'=');
+        }
+    }
+}
+
+fn separator(out: &[u8]) -> u8 {
+    if out.is_empty() { b'?' } else { b'&' }
+}
+
+fn put((name, source): &Entry, x: &Exchange, out: &mut Vec<u8>) -> Result<(), Cause> {
+    let mut value = Vec::new();
+    source.write(x.user.as_deref(), &mut value)?;
+    out.push(separator(out));
+    for (text, is_name) in [(name.as_bytes(), true), (&value, false)] {
+        for byte in text {
+            match is_unsplit(*byte) && !(is_name && *byte == b'=') {
+                true => out.push(*byte),
+                false => put_percent(*byte, out),
+            }
+        }
+        if is_name {
+            out.push(b'=');
+        }
+    }
+    Ok(())
+}
+
+impl Stage for AddQueries {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn request(&self, x: &mut Exchange) -> Step {
+        let mut query = std::mem::take(&mut x.query);
+        query.clear();
+        let written = self.write(x, &mut query);
+        x.query = query;
+        match written {
+            Ok(()) => Step::Next,
+            Err(cause) => Step::Fail(cause),
+        }
+    }
+
+    fn describe(&self) -> String {
+        describe(&self.entries)
+    }
+}

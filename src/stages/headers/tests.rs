@@ -1,0 +1,119 @@
+use super::*;
+use crate::pipeline::{
+    answer::Answer,
+    cause::{Cause, Why},
+    exchange::Peer,
+};
+use proptest::prelude::*;
+use std::time::Instant;
+
+fn change(name: &str, action: Action) -> Change {
+    Change { name: name.into(), action }
+}
+
+fn replace(find: &str, with: &str, first: Option<First>) -> Action {
+    Action::Replace { find: Text::fixed(find), with: Text::fixed(with), first }
+}
+
+fn exchange(fields: &[(&str, &str)]) -> Exchange {
+    let here = ([127, 0, 0, 1], 1).into();
+    let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
+    x.req = Head::request(b"GET", b"/a/42?x=1");
+    x.path_len = 5;
+    x.values.push_range(3, 5);
+    fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+    x
+}
+
+fn lines(head: &Head) -> Vec<String> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    head.fields().map(|(_, name, value)| format!("{}: {}", text(name), text(value))).collect()
+}
+
+fn sent(changes: Vec<Change>, fields: &[(&str, &str)]) -> Vec<String> {
+    let mut x = exchange(fields);
+    let stage = Headers::new(Changes { request: changes, response: Vec::new() });
+    assert!(matches!(stage.request(&mut x), Step::Next));
+    lines(&x.req)
+}
+
+fn answered(changes: Vec<Change>, fields: &[(&str, &str)]) -> Vec<String> {
+    let mut x = exchange(&[("Host", "gw.test")]);
+    x.record.endpoint = Some("10.0.0.1:80".into());
+    x.req.rewrite_target(b"/rewritten");
+    let mut head = Head::response(200, b"OK");
+    fields.iter().for_each(|(name, value)| head.append(name.as_bytes(), value.as_bytes()));
+    let mut outcome = Ok(Answer { head, ..Answer::default() });
+    Headers::new(Changes { request: Vec::new(), response: changes }).outcome(&mut x, &mut outcome);
+    lines(&outcome.unwrap().head)
+}
+
+#[test]
+fn a_request_header_is_set_added_to_edited_and_removed() {
+    let fields = [("X-A", "1"), ("x-a", "2"), ("X-B", "aba")];
+    assert_eq!(sent(vec![change("x-A", Action::Set(Text::fixed("3")))], &fields), ["X-B: aba", "x-A: 3"]);
+    assert_eq!(sent(vec![change("X-A", Action::Remove)], &fields), ["X-B: aba"]);
+    let appended = sent(vec![change("X-B", Action::Append(Text::fixed("c, d")))], &fields);
+    assert_eq!(appended, ["X-A: 1", "x-a: 2", "X-B: aba", "X-B: c, d"]);
+    let kept = sent(vec![change("X-B", Action::Default(Text::fixed("c")))], &fields);
+    assert_eq!(kept.len(), 3);
+    assert_eq!(sent(vec![change("X-B", replace("a", "A", None))], &fields)[2], "X-B: AbA");
+}
+
+#[test]
+fn ocelot_edits_the_first_line_and_drops_the_others() {
+    let fields = [("X-A", "one"), ("x-a", "two")];
+    let any = change("x-A", replace("o", "0", Some(First::AnyCase)));
+    assert_eq!(sent(vec![any], &fields), ["x-A: 0ne"]);
+    let exact = change("x-a", replace("o", "0", Some(First::ExactName)));
+    assert_eq!(answered(vec![exact.clone()], &fields), ["x-a: tw0"]);
+    assert_eq!(answered(vec![exact], &[("X-A", "one")]), ["X-A: one"]);
+}
+
+#[test]
+fn placeholders_tell_of_the_exchange() {
+    let text = Text(vec![
+        Piece::ClientAddress,
+        Piece::Text(" ".into()),
+        Piece::Host,
+        Piece::Text("/".into()),
+        Piece::Value { index: 0, name: "id".into() },
+    ]);
+    let made = answered(vec![change("X", Action::Set(text))], &[]);
+    assert_eq!(made, ["X: 127.0.0.1 gw.test/42"]);
+    let backend = Action::Replace {
+        find: Text(vec![Piece::BackendUrl]),
+        with: Text::fixed("https://public.example/"),
+        first: None,
+    };
+    let moved = answered(vec![change("Location", backend)], &[("Location", "http://10.0.0.1/a")]);
+    assert_eq!(moved, ["Location: https://public.example/a"]);
+}
+
+#[test]
+fn what_has_no_value_is_not_sent_and_what_the_client_sent_in_its_place_neither() {
+    let unknown = Text(vec![Piece::Text("a".into()), Piece::TraceId]);
+    assert_eq!(sent(vec![change("X", Action::Set(unknown.clone()))], &[("X", "1")]), [""; 0]);
+    assert_eq!(answered(vec![change("X", Action::Default(unknown))], &[]), [""; 0]);
+}
+
+#[test]
+fn errors_of_the_gateway_are_left_alone() {
+    let mut x = exchange(&[]);
+    let mut outcome = Err(Cause::new(Why::BackendNone, "x"));
+    let response = vec![change("X", Action::Set(Text::fixed("1")))];
+    Headers::new(Changes { request: Vec::new(), response }).outcome(&mut x, &mut outcome);
+    assert!(outcome.is_err_and(|cause| cause.extra.is_none()));
+}
+
+proptest! {
+    #[test]
+    fn replacing_does_what_replacing_in_a_string_does(
+        value in "[abc]{0,12}", find in "[ab]{1,3}", with in "[abcd]{0,3}"
+    ) {
+        let expected = format!("X: {}", value.replace(&find, &with));
+        prop_assert_eq!(sent(vec![change("X", replace(&find, &with, None))], &[("X", &value)]), [expected.clone()]);
+        let first = Some(First::AnyCase);
+        prop_assert_eq!(sent(vec![change("X", replace(&find, &with, first))], &[("X", &value)]), [expected]);
+    }
+}

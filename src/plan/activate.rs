@@ -18,8 +18,8 @@ use crate::{
         stage::{BoxStage, Placed},
     },
     stages::{
-        Kept, ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId, trace_context::TraceContext,
-        via::Via,
+        Kept, ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId,
+        trace_context::TraceContext, via::Via,
     },
     telemetry::Metrics,
     wire::{

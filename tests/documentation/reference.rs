@@ -10,9 +10,10 @@ use std::path::Path;
 const MARKER: &str = "<!-- From here on generated from the types in src/config/document. -->\n";
 
 /// What each type is called in the file, in the order of the page.
-const SECTIONS: [(&str, &str); 18] = [
+const SECTIONS: [(&str, &str); 19] = [
     ("RouteDocument", "Routes[]"),
     ("HostAndPort", "DownstreamHostAndPorts[]"),
+    ("HeaderForm", "UpstreamHeaderTransform.NAME and DownstreamHeaderTransform.NAME"),
     ("LoadBalancerOptions", "LoadBalancerOptions"),
     ("HttpHandlerOptions", "HttpHandlerOptions"),
     ("QosOptions", "QoSOptions"),

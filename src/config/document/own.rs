@@ -18,6 +18,7 @@ pub struct ListenerDocument {
 
 /// What is done with the trace that a request belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub enum TraceContextMode {
     #[default]
     Continue,

@@ -78,12 +78,17 @@ impl HeaderReader<'_, '_> {
 
     fn is_ours_to_change(&mut self, name: &str) -> bool {
         if !values::is_token(name) {
-            self.say(IGNORED, format!("\"{name}\" is not the name of a header"), "take a name such as X-Name");
+            self.say(
+                IGNORED,
+                format!("\"{name}\" is not the name of a header"),
+                "take a name such as X-Name",
+            );
             return false;
         }
         let framing = is_framing(name);
         if framing {
-            let message = format!("{name} frames messages, or belongs to one connection: the gateway writes it");
+            let message =
+                format!("{name} frames messages, or belongs to one connection: the gateway writes it");
             self.say(IGNORED, message, "leave it out");
         }
         !framing
@@ -136,7 +141,8 @@ impl HeaderReader<'_, '_> {
         }
         if rest.contains(',') {
             let message = format!("the transform of {name} has more than one comma");
-            let at_length = "say it at length: { \"Set\": \"a, b, c\" } or { \"Find\": \"a\", \"Replace\": \"b, c\" }";
+            let at_length =
+                "say it at length: { \"Set\": \"a, b, c\" } or { \"Find\": \"a\", \"Replace\": \"b, c\" }";
             self.say(Outcome::Does("what stands behind the second comma is lost"), message, at_length);
         }
         let with = rest.split(',').next().unwrap_or_default().trim_start();
@@ -150,7 +156,8 @@ impl HeaderReader<'_, '_> {
             return None;
         }
         let Some(mut with) = self.filled_once(with) else {
-            let message = format!("the placeholder in the transform of {name} has no value when Ocelot fills it in");
+            let message =
+                format!("the placeholder in the transform of {name} has no value when Ocelot fills it in");
             self.say(IGNORED, message, "only {BaseUrl} has one");
             return None;
         };
@@ -193,7 +200,9 @@ impl HeaderReader<'_, '_> {
             [Some(value), None, None, None, None] => Some(Action::Set(self.text(value.trim()))),
             [None, Some(value), None, None, None] => Some(Action::Append(self.text(value.trim()))),
             [None, None, Some(value), None, None] => Some(Action::Default(self.text(value.trim()))),
-            [None, None, None, Some(find), Some(with)] if !find.is_empty() => Some(self.replace(&find, &with)),
+            [None, None, None, Some(find), Some(with)] if !find.is_empty() => {
+                Some(self.replace(&find, &with))
+            }
             _ => {
                 let message = "a transform is one of Set, Append, Default, or Find with Replace".to_owned();
                 self.say(IGNORED, message, "write null to remove the header");

@@ -104,7 +104,8 @@ impl Reader<'_, '_> {
         let route = self.route;
         let scopes = authentication.map_or(&[][..], |authentication| &authentication.scopes);
         let required = route.claims_required.iter().flat_map(|map| map.iter());
-        let claims = required.map(|(claim, wanted)| (claim.as_str().into(), self.wanted(claim, wanted.as_ref())));
+        let claims =
+            required.map(|(claim, wanted)| (claim.as_str().into(), self.wanted(claim, wanted.as_ref())));
         Rules {
             claims: claims.collect(),
             scopes: scopes.iter().map(|scope| scope.as_str().into()).collect(),
@@ -118,9 +119,13 @@ impl Reader<'_, '_> {
         if values.is_empty() {
             let span = wanted.map_or(claim.span, |wanted| wanted.span);
             let message = format!("RouteClaimsRequirement: no value of {} is good enough", claim.value);
-            Wrong::new(codes::BAD_CLAIM_EXPRESSION, Outcome::Does("every request is refused with 403"), message)
-                .help("name a value, or leave the claim out")
-                .report(self.out, self.scope.ocelot, span);
+            Wrong::new(
+                codes::BAD_CLAIM_EXPRESSION,
+                Outcome::Does("every request is refused with 403"),
+                message,
+            )
+            .help("name a value, or leave the claim out")
+            .report(self.out, self.scope.ocelot, span);
         }
         values.iter().map(|value| self.one_wanted(value)).collect()
     }
@@ -136,10 +141,14 @@ impl Reader<'_, '_> {
             let known = self.names.iter().map(|name| &**name);
             let meant = suggest::nearest(name, known).map(|name| format!("{{{name}}}"));
             let message = format!("nothing gives the placeholder {} a value", value.value);
-            Wrong::new(codes::BAD_CLAIM_EXPRESSION, Outcome::Does("every request is refused with 403"), message)
-                .meant(meant.as_deref())
-                .help("placeholders come from UpstreamPathTemplate and UpstreamHeaderTemplates")
-                .report(self.out, self.scope.ocelot, value.span);
+            Wrong::new(
+                codes::BAD_CLAIM_EXPRESSION,
+                Outcome::Does("every request is refused with 403"),
+                message,
+            )
+            .meant(meant.as_deref())
+            .help("placeholders come from UpstreamPathTemplate and UpstreamHeaderTemplates")
+            .report(self.out, self.scope.ocelot, value.span);
         }
         Wanted::Value { index, name: name.into() }
     }
@@ -167,9 +176,10 @@ impl Reader<'_, '_> {
         let first = maps.iter().filter_map(|map| map.as_ref()?.iter().next()).map(|(key, _)| key.span);
         let required = route.claims_required.iter().flat_map(|map| map.iter()).map(|(key, _)| key.span);
         let Some(place) = first.chain(required).next() else { return };
-        let message = "the route asks for claims, and not who the caller is: every request is refused with 403";
-        self.out
-            .warning(codes::NOBODY_TO_JUDGE, place, message)
-            .help("name the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }");
+        let message =
+            "the route asks for claims, and not who the caller is: every request is refused with 403";
+        self.out.warning(codes::NOBODY_TO_JUDGE, place, message).help(
+            "name the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }",
+        );
     }
 }

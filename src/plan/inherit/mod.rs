@@ -8,8 +8,8 @@ mod resolved;
 
 pub use resolved::{Authentication, Balancing, Caching, HttpClient, Quality, RateLimit};
 
-use crate::config::Spanned;
 use crate::config::Map;
+use crate::config::Spanned;
 use crate::config::document::{GlobalOptions, List, Options, SecurityOptions, Set, Wait};
 use std::borrow::Cow;
 use std::collections::HashSet;

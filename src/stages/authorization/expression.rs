@@ -1,5 +1,6 @@
 //! `RouteClaimsExpression`: a condition in CEL, the Common Expression Language, compiled with the plan.
 
+use super::variables;
 use crate::{
     base::percent::percent_decoded,
     pipeline::{
@@ -44,17 +45,12 @@ impl Expression {
             return Err(bad(format!("it has more than {LONGEST} bytes")));
         }
         let program = Program::compile(source).map_err(|errors| bad(first_line(&errors.to_string())))?;
-        let references = program.references();
-        let mut unknown: Vec<&str> = references.variables();
-        unknown.retain(|name| !VARIABLES.contains(name) && !name.starts_with('@'));
-        unknown.sort_unstable();
-        if let Some(name) = unknown.first() {
-            return Err(BadExpression {
-                message: format!("there is no variable {name}"),
-                unknown: Some((*name).to_owned()),
-            });
+        let free = variables::free(program.expression());
+        if let Some(name) = free.iter().find(|name| !VARIABLES.contains(name)) {
+            let (message, unknown) = (format!("there is no variable {name}"), Some((*name).to_owned()));
+            return Err(BadExpression { message, unknown });
         }
-        let uses = VARIABLES.map(|name| references.has_variable(name));
+        let uses = VARIABLES.map(|name| free.contains(&name));
         Ok(Expression { source: source.into(), program: Arc::new(program), uses, names: names.into() })
     }
 
@@ -104,7 +100,8 @@ impl Expression {
             let decoded = value.at.is_some().then(|| percent_decoded(value.bytes, in_query));
             Some(text(decoded.as_deref().unwrap_or(value.bytes)))
         };
-        let named = self.names.iter().enumerate().filter_map(|(at, name)| Some((name.to_string(), value(at)?)));
+        let named =
+            self.names.iter().enumerate().filter_map(|(at, name)| Some((name.to_string(), value(at)?)));
         Value::from(named.collect::<HashMap<String, Value>>())
     }
 }

@@ -3,6 +3,7 @@
 //! Who calls was settled before: what is missing here is a right, and the answer 403.
 
 mod expression;
+mod variables;
 
 pub use expression::{Expression, VARIABLES};
 

@@ -68,7 +68,9 @@ fn a_claim_has_exactly_one_of_the_values_asked_for() {
     assert_eq!(asked(claim("role", &["dev"])), None);
     assert_eq!(asked(claim("role", &["owner", "admin"])), None);
     assert_eq!(asked(claim("a:b/c", &["x"])), None);
-    for rules in [claim("role", &["Admin"]), claim("Role", &["admin"]), claim("none", &[""]), claim("role", &[])] {
+    for rules in
+        [claim("role", &["Admin"]), claim("Role", &["admin"]), claim("none", &[""]), claim("role", &[])]
+    {
         assert_eq!(asked(rules), Some(Why::AccessClaim));
     }
     let mut nobody = exchange(&[]);
@@ -104,7 +106,8 @@ fn a_preflight_passes() {
 }
 
 fn condition(source: &str, x: &mut Exchange) -> Option<Why> {
-    let expression = Expression::compile(source, &names()).unwrap_or_else(|e| panic!("{source}: {}", e.message));
+    let expression =
+        Expression::compile(source, &names()).unwrap_or_else(|e| panic!("{source}: {}", e.message));
     refused(Rules { expression: Some(expression), ..Rules::default() }, x)
 }
 
@@ -129,7 +132,9 @@ fn a_condition_speaks_of_the_caller_and_the_request() {
 
 #[test]
 fn a_condition_that_does_not_hold_or_cannot_be_decided_refuses() {
-    for fails in ["claims.sub == 'u2'", "claims.missing == 'x'", "claims.sub", "1 / 0 == 1", "int(claims.sub) > 1"] {
+    for fails in
+        ["claims.sub == 'u2'", "claims.missing == 'x'", "claims.sub", "1 / 0 == 1", "int(claims.sub) > 1"]
+    {
         let why = condition(fails, &mut exchange(&[("sub", "u1")]));
         assert_eq!(why, Some(Why::AccessExpression), "{fails}");
     }

@@ -33,9 +33,10 @@ impl ClaimSource {
         let indexed = second.find("value[").is_some_and(|at| second[at..].contains(']'));
         let part = match steps.next().filter(|_| indexed) {
             None => None,
-            Some(delimiters) => {
-                Some(Part { index: between_brackets(second)?.trim().parse().ok()?, delimiters: delimiters.trim().into() })
-            }
+            Some(delimiters) => Some(Part {
+                index: between_brackets(second)?.trim().parse().ok()?,
+                delimiters: delimiters.trim().into(),
+            }),
         };
         let part = part.filter(|part| !part.delimiters.is_empty());
         Some(ClaimSource { claim: claim.into(), part })

@@ -50,9 +50,15 @@ fn expressions_are_read_as_ocelot_reads_them() {
     ] {
         assert_eq!(ClaimSource::parse(text), read, "{text}");
     }
-    for text in
-        ["", "nonsense", "Claims[sub]", "claims[sub] > value", "Claims[role] > value[a] > |", "Claims] > value", "> >"]
-    {
+    for text in [
+        "",
+        "nonsense",
+        "Claims[sub]",
+        "claims[sub] > value",
+        "Claims[role] > value[a] > |",
+        "Claims] > value",
+        "> >",
+    ] {
         assert_eq!(ClaimSource::parse(text), None, "{text}");
     }
 }

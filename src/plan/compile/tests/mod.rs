@@ -9,6 +9,7 @@ mod cases;
 mod options;
 mod own;
 mod routes;
+mod shaping;
 mod whole;
 
 fn load(text: &str, ocelot: bool) -> Loaded {

@@ -42,11 +42,10 @@ pub fn route(
     let mut effective = Effective::new(scope, written);
     let mut reader = Reader { scope, written, out, broken: None };
     let (matches, spec) = reader.matching(index, rules);
-    let backend_path = reader.backend_path(members, spec.as_ref());
-    let backend_method = reader.backend_method();
+    let (backend_path, backend_method) =
+        (reader.backend_path(members, spec.as_ref()), reader.backend_method());
     let balancer = reader.balancer(&effective);
-    let scheme = reader.scheme();
-    let endpoints = reader.endpoints(balancer.value);
+    let (scheme, endpoints) = (reader.scheme(), reader.endpoints(balancer.value));
     let http_version = reader.http_version(&mut effective.newer_http);
     reader.options(&effective);
     let route = RouteBlueprint {
@@ -65,13 +64,7 @@ pub fn route(
         timeout: reader.timeout(),
         preserve_host: reader.preserve_host(),
         request_id_key: reader.request_id_key(),
-        shaping: shaping::shaping(
-            scope,
-            written,
-            effective.authentication.as_ref(),
-            spec.as_ref(),
-            reader.out,
-        ),
+        shaping: shaping::shaping(scope, &effective, spec.as_ref(), reader.out),
         policies: items(&written.policies).iter().map(|name| name.value.clone()).collect(),
         metadata: metadata(scope, written),
         broken: reader.broken,

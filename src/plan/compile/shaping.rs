@@ -4,6 +4,7 @@ use super::headers::{HeaderReader, Way};
 use crate::config::document::{OneOrMany, RouteDocument, Texts};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::shaping::Shaping;
+use crate::plan::check::pending::Effective;
 use crate::plan::check::{Outcome, Scope, Wrong, claims, filled, template, values};
 use crate::plan::inherit::Authentication;
 use crate::plan::routing::RouteSpec;
@@ -14,11 +15,11 @@ use crate::stages::headers::Changes;
 /// Reads what concerns authorisation and transformation; `spec` knows the route's values.
 pub fn shaping(
     scope: &Scope,
-    route: &RouteDocument,
-    authentication: Option<&Authentication>,
+    effective: &Effective,
     spec: Option<&RouteSpec>,
     out: &mut Diagnostics,
 ) -> Shaping {
+    let (route, authentication) = (effective.route, effective.authentication.as_ref());
     let authentication = authentication.filter(|authentication| authentication.asked_for().is_some());
     let mut reader = Reader { scope, route, names: spec.map(names).unwrap_or_default(), out };
     let shaping = Shaping {

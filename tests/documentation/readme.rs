@@ -216,3 +216,23 @@ fn a_shown_line_must_come_out_in_order() {
     assert_eq!(missing(&shown(&["{\"hello\":\"ann\"}", "HTTP/1.1 200 OK"]), output), Some("HTTP/1.1 200 OK"));
     assert_eq!(missing(&shown(&["HTTP/1.1 200"]), output), Some("HTTP/1.1 200"), "the whole line");
 }
+
+#[test]
+fn every_path_that_a_page_names_exists() {
+    let tops = ["docs/", "src/", "tests/", "benches/", "deploy/", "policies/", "fuzz/", ".ci/"];
+    let mut lost = Vec::new();
+    for page in
+        ["README.md", "ARCHITECTURE.md", "benches/README.md", "docs/configuration.md", "docs/operation.md"]
+    {
+        let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let named =
+                tops.iter().any(|top| quoted.starts_with(top)) && !quoted.contains([' ', '{', '*', '\n']);
+            // NAME stands for any name.
+            if named && !quoted.contains("NAME") && !Path::new(ROOT).join(quoted).exists() {
+                lost.push(format!("{page}: {quoted}"));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:?}");
+}

@@ -71,6 +71,11 @@ fn benchmark(c: &mut Criterion) {
     c.bench_function("walk/the head alone", |b| b.iter(request));
     bench_plan(c, "walk/as shipped", "");
     bench_plan(c, "walk/with a request id", r#""RequestIdKey": "X-Request-Id""#);
+    bench_plan(
+        c,
+        "walk/three header transforms",
+        r#""UpstreamHeaderTransform": { "X-Real-IP": "{RemoteIpAddress}", "X-Old": null, "Accept": "*,any" }"#,
+    );
     bench_plan(c, "walk/ocelot, no stages", r#""Compatibility": "Ocelot""#);
 }
 

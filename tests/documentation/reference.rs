@@ -13,7 +13,7 @@ const MARKER: &str = "<!-- From here on generated from the types in src/config/d
 const SECTIONS: [(&str, &str); 19] = [
     ("RouteDocument", "Routes[]"),
     ("HostAndPort", "DownstreamHostAndPorts[]"),
-    ("HeaderForm", "UpstreamHeaderTransform.NAME and DownstreamHeaderTransform.NAME"),
+    ("HeaderForm", "Header transforms"),
     ("LoadBalancerOptions", "LoadBalancerOptions"),
     ("HttpHandlerOptions", "HttpHandlerOptions"),
     ("QosOptions", "QoSOptions"),

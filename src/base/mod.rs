@@ -9,3 +9,4 @@ pub mod path_values;
 pub mod percent;
 pub mod secret;
 pub mod units;
+pub mod url;

@@ -8,5 +8,6 @@ pub mod h1;
 pub mod io;
 pub mod listen;
 pub mod names;
+pub mod outbound;
 pub mod pool;
 pub mod serve;

@@ -1,0 +1,125 @@
+//! Absolute http and https addresses, as settings name them.
+
+/// An address that can be asked: `http://host:port/path?query`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpUrl {
+    pub tls: bool,
+    /// A name or an address, IPv6 without brackets.
+    pub host: String,
+    pub port: u16,
+    /// Path and query, never empty.
+    pub target: String,
+}
+
+impl HttpUrl {
+    /// Reads an address; an error says in a few words what is wrong with it.
+    pub fn parse(text: &str) -> Result<HttpUrl, &'static str> {
+        let (scheme, rest) = text.split_once("://").ok_or("it has no scheme")?;
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return Err("its scheme is neither http nor https"),
+        };
+        if text.bytes().any(|b| b <= b' ' || b >= 0x7f) {
+            return Err("it holds blanks or other characters that must be escaped");
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let target = target.split('#').next().unwrap_or_default();
+        let (host, port) = authority_parts(authority, if tls { 443 } else { 80 })?;
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Ok(HttpUrl { tls, host, port, target: format!("{slash}{target}") })
+    }
+
+    /// The same place with a path below its own; a query is dropped.
+    pub fn below(&self, path: &str) -> HttpUrl {
+        let own = self.target.split('?').next().unwrap_or_default().trim_end_matches('/');
+        HttpUrl { target: format!("{own}/{path}"), ..self.clone() }
+    }
+
+    /// Whether it leads to this machine.
+    pub fn is_loopback(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        self.host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    }
+
+    /// The value of the Host field.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
+impl std::fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.target)
+    }
+}
+
+fn authority_parts(text: &str, usual: u16) -> Result<(String, u16), &'static str> {
+    if text.contains('@') {
+        return Err("it holds a user name");
+    }
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or("its address is never closed with ]")?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| "its host is no IPv6 address")?;
+            (host, port)
+        }
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    if host.is_empty() {
+        return Err("it has no host");
+    }
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => usual,
+        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("its port is not a port")?,
+        None => return Err("its host is malformed"),
+    };
+    Ok((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_written() {
+        for (text, written) in [
+            ("http://localhost:9105/jwks.json", "http://localhost:9105/jwks.json"),
+            ("HTTPS://id.example", "https://id.example/"),
+            ("https://id.example:443/a?b=c#d", "https://id.example/a?b=c"),
+            ("http://[::1]:80?x", "http://[::1]/?x"),
+        ] {
+            assert_eq!(HttpUrl::parse(text).map(|url| url.to_string()).as_deref(), Ok(written), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            "id.example",
+            "ftp://a/",
+            "http://",
+            "http://a:b/",
+            "http://a:0/",
+            "http://u@a/",
+            "http://a b/",
+        ] {
+            assert!(HttpUrl::parse(text).is_err(), "{text}");
+        }
+        assert!(HttpUrl::parse("http://[::1").is_err());
+    }
+
+    #[test]
+    fn a_path_below_keeps_the_path_above() {
+        let url = HttpUrl::parse("https://id.example/realms/a/").unwrap();
+        assert_eq!(url.below(".well-known/x").target, "/realms/a/.well-known/x");
+        assert!(!url.is_loopback() && HttpUrl::parse("http://127.0.0.1/").unwrap().is_loopback());
+    }
+}

@@ -97,6 +97,18 @@ impl PathValues {
         self.overridden(name).or_else(|| self.get(names.iter().position(|n| &**n == name)?, text))
     }
 
+    /// The bytes `start..end` of the request's text are gone: what stood behind them has moved.
+    pub fn cut(&mut self, start: usize, end: usize) {
+        let moved = |at: u32| match at as usize {
+            at if at <= start => at as u32,
+            at if at >= end => (at - (end - start)) as u32,
+            _ => start as u32,
+        };
+        for slot in self.slots.iter_mut().filter(|slot| !slot.owned) {
+            (slot.start, slot.end) = (moved(slot.start), moved(slot.end));
+        }
+    }
+
     fn own(&mut self, bytes: &[u8]) -> Slot {
         let start = self.own.len() as u32;
         self.own.extend_from_slice(bytes);
@@ -136,6 +148,18 @@ mod tests {
         values.set("id", b"8");
         assert_eq!(values.by_name("id", &names, b"/42").unwrap().bytes, b"8");
         assert_eq!(values.by_name("other", &names, b"/42"), None);
+    }
+
+    #[test]
+    fn values_behind_a_cut_move_and_those_around_it_shrink() {
+        let mut values = PathValues::new();
+        values.push_range(0, 2);
+        values.push_range(1, 6);
+        values.push_range(6, 8);
+        values.cut(3, 5);
+        let text = b"012567";
+        let read: Vec<_> = (0..3).map(|at| values.get(at, text).unwrap().bytes).collect();
+        assert_eq!(read, [&b"01"[..], b"125", b"67"]);
     }
 
     #[test]

@@ -80,6 +80,23 @@ whys! {
     AccessClaim = "access.claim", Client, 403, 403, "Claim missing or different";
     /// The condition of the route does not hold, or cannot be decided.
     AccessExpression = "access.expression", Client, 403, 403, "Condition not met";
+    /// The request carries nothing that a scheme of the route reads.
+    IdentityMissing = "identity.missing", Client, 401, 401, "No credentials";
+    IdentityMalformed = "identity.malformed", Client, 401, 401, "Malformed credentials";
+    IdentityAlgorithm = "identity.algorithm", Client, 401, 401, "Algorithm not allowed";
+    IdentityCritical = "identity.critical", Client, 401, 401, "Unknown extension demanded";
+    IdentityType = "identity.type", Client, 401, 401, "Token of another type";
+    IdentityKey = "identity.key", Client, 401, 401, "Unknown key";
+    IdentitySignature = "identity.signature", Client, 401, 401, "Signature not valid";
+    IdentityExpired = "identity.expired", Client, 401, 401, "Token expired";
+    IdentityEarly = "identity.early", Client, 401, 401, "Token not valid yet";
+    IdentityIssuer = "identity.issuer", Client, 401, 401, "Token of another issuer";
+    IdentityAudience = "identity.audience", Client, 401, 401, "Token for another audience";
+    /// No such API key, or a wrong name or password.
+    IdentityUnknown = "identity.unknown", Client, 401, 401, "Unknown credentials";
+    /// The keys of an issuer cannot be had, so nothing can be said about its tokens.
+    IdentityProvider = "identity.provider", Gateway, 503, 401, "Identity provider not reachable";
+    IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many passwords to check";
     ClientGone = "client.gone", Client, 499, 499, "Client closed the connection";
     ClientLimit = "client.limit", Client, 503, 503, "Too many connections from this client";
     GatewayLimit = "gateway.limit", Gateway, 503, 503, "Too many connections";

@@ -3,6 +3,7 @@
 //! The place of a key in the document never matters; the place in this table does.
 
 pub mod ascii;
+pub mod authentication;
 pub mod authorization;
 pub mod claims;
 pub mod forwarded;
@@ -47,6 +48,11 @@ pub const TABLE: &[Place] = &[
         why: "before anything reads headers: limits and authentication see what was set (Ocelot's step 9)",
     },
     Place {
+        name: authentication::NAME,
+        setting: "AuthenticationOptions",
+        why: "before everything that wants to know who calls (Ocelot's step 14)",
+    },
+    Place {
         name: claims::ADD_CLAIMS,
         setting: "AddClaimsToRequest",
         why: "before authorization: what is added counts there (Ocelot's step 15)",
@@ -81,7 +87,9 @@ pub const TABLE: &[Place] = &[
 
 /// What stages keep beyond the life of a plan, each under keys of its own.
 #[derive(Debug, Default)]
-pub struct Kept {}
+pub struct Kept {
+    pub identity: authentication::Kept,
+}
 
 /// Puts compiled stages into the order of the table.
 pub fn in_order(mut stages: Vec<BoxStage>) -> Box<[BoxStage]> {

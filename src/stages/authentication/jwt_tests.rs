@@ -1,0 +1,393 @@
+//! What attackers send, and what must go on working; every refusal for the right reason.
+
+use super::super::keys::KeyData;
+use super::super::settings::Places;
+use super::super::testing::{exchange, why};
+use super::*;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{EncodingKey, crypto};
+use p256::pkcs8::EncodePrivateKey as _;
+use rsa::pkcs8::{EncodePublicKey as _, LineEnding};
+use serde_json::json;
+use std::sync::LazyLock;
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+struct Pair {
+    private: EncodingKey,
+    public: String,
+}
+
+static RSA: LazyLock<Pair> = LazyLock::new(|| {
+    let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+    Pair {
+        private: EncodingKey::from_rsa_der(
+            rsa::pkcs1::EncodeRsaPrivateKey::to_pkcs1_der(&key).unwrap().as_bytes(),
+        ),
+        public: key.to_public_key().to_public_key_pem(LineEnding::LF).unwrap(),
+    }
+});
+
+static EC: LazyLock<Pair> = LazyLock::new(|| {
+    let key = p256::SecretKey::from_slice(&[7; 32]).unwrap();
+    Pair {
+        private: EncodingKey::from_ec_der(key.to_pkcs8_der().unwrap().as_bytes()),
+        public: key.public_key().to_public_key_pem(LineEnding::LF).unwrap(),
+    }
+});
+
+fn hmac() -> EncodingKey {
+    EncodingKey::from_secret(SECRET)
+}
+
+/// The Ed25519 key of 32 sevens.
+fn edwards() -> EncodingKey {
+    let mut der =
+        vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    der.extend([7; 32]);
+    EncodingKey::from_ed_der(&der)
+}
+
+fn part(json: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(json.to_string())
+}
+
+/// A token with any header that is really signed with that key by that algorithm.
+fn signed(header: &Value, claims: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
+    let message = format!("{}.{}", part(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();
+    format!("{message}.{signature}")
+}
+
+struct Scene {
+    jwt: Arc<Jwt>,
+    clock: Clock,
+}
+
+fn settings(algorithms: &[Algorithm]) -> JwtSettings {
+    JwtSettings {
+        places: Places { header: "Authorization".into(), query: None, cookie: None },
+        keys: super::super::settings::KeySource::Fixed(Vec::new()),
+        algorithms: algorithms.to_vec(),
+        issuer: Some("https://issuer".into()),
+        audiences: vec!["api".into()],
+        skew: Duration::from_secs(60),
+        types: Vec::new(),
+    }
+}
+
+impl Scene {
+    fn of(settings: JwtSettings, keys: &[KeyData]) -> Scene {
+        let clock = Clock::manual();
+        let keys = Keys::Fixed(Arc::new(KeySet::new(keys, None, 0)));
+        Scene { jwt: Arc::new(Jwt::new("jwt", settings, keys, clock.clone())), clock }
+    }
+
+    fn hmac() -> Scene {
+        Scene::of(settings(&[Algorithm::HS256]), &[KeyData::secret(SECRET).unwrap()])
+    }
+
+    fn pem(pem: &str, algorithms: &[Algorithm]) -> Scene {
+        Scene::of(settings(algorithms), &KeyData::pem(pem.as_bytes()).unwrap())
+    }
+
+    fn judge(&self, token: &str) -> Judged {
+        let mut x = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
+        x.now = self.clock.now();
+        self.jwt.judge(&x)
+    }
+
+    fn why(&self, token: &str) -> &'static str {
+        why(self.judge(token))
+    }
+
+    fn claims(&self) -> Value {
+        let now = self.clock.wall().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        json!({ "iss": "https://issuer", "aud": "api", "sub": "u", "exp": now + 3600 })
+    }
+
+    /// A good token but for what is put over header and claims; `null` takes away.
+    fn token(&self, header: Value, claims: Value) -> String {
+        let mut all = (json!({ "alg": "HS256", "typ": "JWT" }), self.claims());
+        for (own, over) in [(&mut all.0, header), (&mut all.1, claims)] {
+            for (name, value) in over.as_object().unwrap() {
+                match value.is_null() {
+                    true => drop(own.as_object_mut().unwrap().remove(name)),
+                    false => own[name] = value.clone(),
+                }
+            }
+        }
+        signed(&all.0, &all.1.to_string(), &hmac(), Algorithm::HS256)
+    }
+
+    fn refuses(&self, header: Value, claims: Value) -> &'static str {
+        self.why(&self.token(header, claims))
+    }
+}
+
+#[test]
+fn good_tokens_of_every_family_are_good() {
+    let hs = Scene::hmac();
+    assert_eq!(hs.refuses(json!({}), json!({})), "good");
+    for (scene, key, algorithm, name) in [
+        (
+            Scene::pem(&RSA.public, &[Algorithm::RS256, Algorithm::PS256]),
+            &RSA.private,
+            Algorithm::RS256,
+            "RS256",
+        ),
+        (
+            Scene::pem(&RSA.public, &[Algorithm::RS256, Algorithm::PS256]),
+            &RSA.private,
+            Algorithm::PS256,
+            "PS256",
+        ),
+        (Scene::pem(&EC.public, &[Algorithm::ES256]), &EC.private, Algorithm::ES256, "ES256"),
+    ] {
+        let token = signed(&json!({ "alg": name }), &scene.claims().to_string(), key, algorithm);
+        assert_eq!(scene.why(&token), "good", "{name}");
+    }
+    let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&edwards(), Algorithm::EdDSA).unwrap();
+    let (keys, bad) = KeyData::set(json!({ "keys": [jwk] }).to_string().as_bytes(), false).unwrap();
+    assert!(bad.is_empty(), "{bad:?}");
+    let scene = Scene::of(settings(&[Algorithm::EdDSA]), &keys);
+    let token = signed(&json!({ "alg": "EdDSA" }), &scene.claims().to_string(), &edwards(), Algorithm::EdDSA);
+    assert_eq!(scene.why(&token), "good");
+}
+
+#[test]
+fn no_algorithm_in_any_spelling_is_refused() {
+    let scene = Scene::hmac();
+    for name in ["none", "None", "NONE", "nOnE", "", "HS256 ", "hs256", "HS1", "unknown"] {
+        let unsigned = format!("{}.{}.", part(&json!({ "alg": name })), part(&scene.claims()));
+        assert_eq!(scene.why(&unsigned), "identity.algorithm", "{name}");
+        assert_eq!(scene.refuses(json!({ "alg": name }), json!({})), "identity.algorithm", "{name}");
+    }
+    assert_eq!(scene.refuses(json!({ "alg": null }), json!({})), "identity.malformed");
+    assert_eq!(scene.refuses(json!({ "alg": ["HS256"] }), json!({})), "identity.malformed");
+    let stripped = scene.token(json!({}), json!({}));
+    let stripped = &stripped[..=stripped.rfind('.').unwrap()];
+    assert_eq!(scene.why(stripped), "identity.signature");
+}
+
+#[test]
+fn the_public_key_is_no_secret() {
+    let every = [Algorithm::RS256, Algorithm::HS256];
+    for (scene, wanted) in [
+        (Scene::pem(&RSA.public, &every[..1]), "identity.algorithm"),
+        // Even a list that lets it through does not help: the key is not for it.
+        (Scene::pem(&RSA.public, &every), "identity.algorithm"),
+        (Scene::pem(&EC.public, &every), "identity.algorithm"),
+    ] {
+        for secret in [RSA.public.as_bytes(), RSA.public.trim().as_bytes(), EC.public.as_bytes()] {
+            let key = EncodingKey::from_secret(secret);
+            let token =
+                signed(&json!({ "alg": "HS256" }), &scene.claims().to_string(), &key, Algorithm::HS256);
+            assert_eq!(scene.why(&token), wanted);
+        }
+    }
+    let scene = Scene::hmac();
+    let token =
+        signed(&json!({ "alg": "RS256" }), &scene.claims().to_string(), &RSA.private, Algorithm::RS256);
+    assert_eq!(scene.why(&token), "identity.algorithm");
+}
+
+#[test]
+fn a_key_that_the_token_brings_along_is_not_used() {
+    let scene = Scene::pem(&RSA.public, &[Algorithm::RS256]);
+    let jwk = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(SECRET) });
+    for own in [json!({ "jwk": jwk }), json!({ "jku": "http://evil/" }), json!({ "x5u": "http://evil/" })] {
+        let mut header = json!({ "alg": "RS256" });
+        header.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let token = signed(&header, &scene.claims().to_string(), &RSA.private, Algorithm::RS256);
+        assert_eq!(scene.why(&token), "identity.key", "{own}");
+    }
+}
+
+#[test]
+fn a_key_id_is_compared_and_nothing_else() {
+    let set = json!({ "keys": [{ "kty": "oct", "kid": "one", "k": URL_SAFE_NO_PAD.encode(SECRET) }] });
+    let (keys, _) = KeyData::set(set.to_string().as_bytes(), true).unwrap();
+    let scene = Scene::of(settings(&[Algorithm::HS256]), &keys);
+    assert_eq!(scene.refuses(json!({ "kid": "one" }), json!({})), "good");
+    assert_eq!(scene.refuses(json!({}), json!({})), "good");
+    for id in ["../../etc/passwd", "one' OR '1'='1", "/dev/null", "", "ONE", "one\0", "http://evil/"] {
+        assert_eq!(scene.refuses(json!({ "kid": id }), json!({})), "identity.key", "{id}");
+    }
+    assert_eq!(scene.refuses(json!({ "kid": 1 }), json!({})), "identity.malformed");
+}
+
+#[test]
+fn types_are_absent_jwt_and_at_jwt_or_those_configured() {
+    let scene = Scene::hmac();
+    for kind in [json!(null), json!("JWT"), json!("jwt"), json!("at+jwt"), json!("application/at+jwt")] {
+        assert_eq!(scene.refuses(json!({ "typ": kind }), json!({})), "good", "{kind}");
+    }
+    for kind in ["", "JWE", "id+jwt", "dpop+jwt", "logout+jwt", "application/", "application/json"] {
+        assert_eq!(scene.refuses(json!({ "typ": kind }), json!({})), "identity.type", "{kind}");
+    }
+    let only = JwtSettings { types: vec!["at+jwt".into()], ..settings(&[Algorithm::HS256]) };
+    let scene = Scene::of(only, &[KeyData::secret(SECRET).unwrap()]);
+    assert_eq!(scene.refuses(json!({ "typ": "AT+JWT" }), json!({})), "good");
+    assert_eq!(scene.refuses(json!({ "typ": "JWT" }), json!({})), "identity.type");
+    assert_eq!(scene.refuses(json!({ "typ": null }), json!({})), "identity.type");
+}
+
+#[test]
+fn what_must_be_understood_and_is_not_is_refused() {
+    let scene = Scene::hmac();
+    for crit in [json!(["b64"]), json!(["exp"]), json!([]), json!("x")] {
+        assert_eq!(
+            scene.refuses(json!({ "crit": crit, "b64": false }), json!({})),
+            "identity.critical",
+            "{crit}"
+        );
+    }
+}
+
+#[test]
+fn times_are_numbers_of_seconds_that_are_dates() {
+    let scene = Scene::hmac();
+    let now = scene.claims()["exp"].as_u64().unwrap() - 3600;
+    for (claims, wanted) in [
+        (json!({ "exp": now - 30 }), "good"),
+        (json!({ "exp": now as f64 + 0.5 }), "good"),
+        (json!({ "exp": now - 61 }), "identity.expired"),
+        (json!({ "exp": 1000 }), "identity.expired"),
+        (json!({ "exp": -5 }), "identity.expired"),
+        (json!({ "exp": null }), "identity.malformed"),
+        (json!({ "exp": "never" }), "identity.malformed"),
+        (json!({ "exp": (now + 60).to_string() }), "identity.malformed"),
+        (json!({ "exp": [now + 60] }), "identity.malformed"),
+        (json!({ "exp": u64::MAX }), "identity.malformed"),
+        (json!({ "exp": 1e300 }), "identity.malformed"),
+        (json!({ "nbf": now + 30 }), "good"),
+        (json!({ "nbf": now + 120 }), "identity.early"),
+        (json!({ "nbf": "later" }), "identity.malformed"),
+    ] {
+        assert_eq!(scene.refuses(json!({}), claims.clone()), wanted, "{claims}");
+    }
+    let overflow = scene.claims().to_string().replace(&(now + 3600).to_string(), "1e999");
+    assert_eq!(
+        scene.why(&signed(&json!({ "alg": "HS256" }), &overflow, &hmac(), Algorithm::HS256)),
+        "identity.malformed"
+    );
+}
+
+#[test]
+fn a_remembered_token_expires_all_the_same() {
+    let scene = Scene::hmac();
+    let token = scene.token(json!({}), json!({}));
+    assert_eq!((scene.why(&token), scene.jwt.known.get(token.as_bytes()).is_some()), ("good", true));
+    scene.clock.advance(Duration::from_secs(3600 + 30));
+    assert_eq!(scene.why(&token), "good");
+    scene.clock.advance(Duration::from_secs(60));
+    assert_eq!(scene.why(&token), "identity.expired");
+}
+
+#[test]
+fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
+    let scene = Scene::hmac();
+    for (claims, wanted) in [
+        (json!({ "iss": "https://issuer/" }), "identity.issuer"),
+        (json!({ "iss": null }), "identity.issuer"),
+        (json!({ "iss": ["https://issuer"] }), "identity.issuer"),
+        (json!({ "aud": ["other", "api"] }), "good"),
+        (json!({ "aud": "other" }), "identity.audience"),
+        (json!({ "aud": "API" }), "identity.audience"),
+        (json!({ "aud": [] }), "identity.audience"),
+        (json!({ "aud": null }), "identity.audience"),
+        (json!({ "aud": { "api": true } }), "identity.audience"),
+    ] {
+        assert_eq!(scene.refuses(json!({}), claims.clone()), wanted, "{claims}");
+    }
+}
+
+#[test]
+fn what_is_cut_short_blown_up_or_said_twice_is_refused() {
+    let scene = Scene::hmac();
+    let token = scene.token(json!({}), json!({}));
+    for length in [1, 10, token.find('.').unwrap(), token.rfind('.').unwrap()] {
+        assert_eq!(scene.why(&token[..length]), "identity.malformed", "{length}");
+    }
+    assert_eq!(scene.why(&token[..token.len() - 1]), "identity.signature");
+    assert_eq!(scene.why(&format!("{token}.x")), "identity.malformed");
+    assert_eq!(scene.why(&"a".repeat(1 << 20)), "identity.malformed");
+    let mebibyte = scene.token(json!({}), json!({ "filler": "x".repeat(1 << 20) }));
+    assert_eq!(scene.why(&mebibyte), "identity.malformed");
+    let claims = scene.claims().to_string();
+    for doubled in [claims.replacen('{', "{\"sub\":\"admin\",", 1), claims.replacen('{', "{\"exp\":1,", 1)] {
+        let token = signed(&json!({ "alg": "HS256" }), &doubled, &hmac(), Algorithm::HS256);
+        assert_eq!(scene.why(&token), "identity.malformed", "{doubled}");
+    }
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+    let token = signed(&json!({ "alg": "HS256" }), &deep, &hmac(), Algorithm::HS256);
+    assert_eq!(scene.why(&token), "identity.malformed");
+}
+
+#[test]
+fn a_changed_token_or_a_signature_of_zeros_is_refused() {
+    let scene = Scene::hmac();
+    let token = scene.token(json!({}), json!({}));
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let (header, _) = message.split_once('.').unwrap();
+    let mut claims = scene.claims();
+    claims["sub"] = json!("admin");
+    assert_eq!(scene.why(&format!("{header}.{}.{signature}", part(&claims))), "identity.signature");
+    assert_eq!(scene.why(&format!("{message}.{}", "A".repeat(43))), "identity.signature");
+    let scene = Scene::pem(&EC.public, &[Algorithm::ES256]);
+    for signature in [[0; 64].to_vec(), [[0; 32], [1; 32]].concat(), [255; 64].to_vec(), Vec::new()] {
+        let message = format!("{}.{}", part(&json!({ "alg": "ES256" })), part(&scene.claims()));
+        let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+        assert_eq!(scene.why(&token), "identity.signature");
+    }
+    let good = signed(&json!({ "alg": "ES256" }), &scene.claims().to_string(), &EC.private, Algorithm::ES256);
+    assert_eq!(scene.why(&good), "good");
+}
+
+#[test]
+fn claims_keep_their_names_and_become_text() {
+    let scene = Scene::hmac();
+    let claims = json!({
+        "role": ["a", "b"], "num": 7.5, "flag": true, "at": { "x": [1] }, "urn:x/y": "z", "big": 12345678901234567890u64, "list": []
+    });
+    let Judged::Good(user) = scene.judge(&scene.token(json!({}), claims)) else { panic!("refused") };
+    assert_eq!(user.all("role").collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(
+        (user.first("num"), user.first("flag"), user.first("list")),
+        (Some("7.5"), Some("true"), None)
+    );
+    assert_eq!((user.first("at"), user.first("urn:x/y")), (Some("{\"x\":[1]}"), Some("z")));
+    assert_eq!((user.first("big"), &*user.scheme), (Some("12345678901234567890"), "jwt"));
+}
+
+#[test]
+fn weak_and_wrong_keys_do_not_become_keys() {
+    assert!(KeyData::secret(&SECRET[1..]).is_err());
+    for (pem, says) in [
+        ("nonsense", "not PEM"),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "private key"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "neither"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA", "never closed"),
+    ] {
+        let said = KeyData::pem(pem.as_bytes()).unwrap_err();
+        assert!(said.contains(says), "{said}");
+    }
+    let two = format!("{}\n{}", RSA.public, EC.public);
+    assert_eq!(KeyData::pem(two.as_bytes()).unwrap().len(), 2);
+    let short = URL_SAFE_NO_PAD.encode([255; 128]);
+    for key in [
+        json!({ "kty": "RSA", "n": short, "e": "AQAB" }),
+        json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(SECRET) }),
+        json!({ "kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ" }),
+        json!({ "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode([1; 32]), "y": URL_SAFE_NO_PAD.encode([1; 32]) }),
+        json!({ "kty": "OKP", "crv": "Ed25519", "x": "AQ" }),
+        json!({ "kty": "AKP" }),
+        json!({ "kty": "RSA", "use": "enc" }),
+        json!(7),
+    ] {
+        let (good, bad) = KeyData::set(json!({ "keys": [key] }).to_string().as_bytes(), false).unwrap();
+        assert_eq!((good.len(), bad.len()), (0, 1), "{key}");
+    }
+}

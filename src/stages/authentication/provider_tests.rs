@@ -1,0 +1,274 @@
+//! Keys change and providers go away; nobody with a good token may notice. Time is tokio's, paused.
+
+use super::super::{
+    Judged,
+    jwt::{Jwt, Keys},
+    settings::{JwtSettings, KeySource, Places},
+    testing::{exchange, why},
+};
+use super::*;
+use crate::base::clock::Clock;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
+use serde_json::{Value, json};
+use std::{sync::Mutex, time::UNIX_EPOCH};
+
+/// A provider whose answers a test chooses.
+#[derive(Debug, Default)]
+struct Pretended {
+    answers: Mutex<Vec<(String, Result<Value, String>)>>,
+    asked: AtomicUsize,
+}
+
+impl Pretended {
+    fn says(&self, path: &str, answer: Result<Value, &str>) {
+        let mut answers = self.answers.lock().unwrap();
+        answers.retain(|(known, _)| known != path);
+        answers.push((path.to_owned(), answer.map_err(str::to_owned)));
+    }
+
+    fn publishes(&self, keys: &[u8]) {
+        self.says("/jwks", Ok(json!({ "keys": keys.iter().map(|key| public(*key)).collect::<Vec<_>>() })));
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Fetch for Pretended {
+    fn get(&self, url: HttpUrl, _: Trust) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let answers = self.answers.lock().unwrap();
+        let found = answers.iter().find(|(path, _)| *path == url.target);
+        let answer = found.map_or(Err("404".to_owned()), |(_, answer)| answer.clone());
+        Box::pin(async move {
+            sleep(Duration::from_millis(20)).await;
+            answer.map(|json| json.to_string().into_bytes())
+        })
+    }
+}
+
+fn private(key: u8) -> EncodingKey {
+    let mut der = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    der.extend([key; 32]);
+    EncodingKey::from_ed_der(&der)
+}
+
+fn public(key: u8) -> Value {
+    let mut jwk = json!(Jwk::from_encoding_key(&private(key), Algorithm::EdDSA).unwrap());
+    jwk["kid"] = json!(key.to_string());
+    jwk
+}
+
+struct Scene {
+    provider: Arc<Provider>,
+    pretended: Arc<Pretended>,
+    jwt: Arc<Jwt>,
+    clock: Clock,
+}
+
+impl Scene {
+    fn new(pretended: Pretended, url: &str, discover: bool) -> Scene {
+        let pretended = Arc::new(pretended);
+        let remote = RemoteKeys {
+            url: HttpUrl::parse(url).unwrap(),
+            discover,
+            trust: Trust::System,
+            refresh: Duration::from_secs(300),
+            pause: Duration::from_secs(2),
+        };
+        let background = Background::default();
+        background.run_on(tokio::runtime::Handle::current());
+        let provider = Arc::new(Provider::new(remote.clone()));
+        let fetch: Arc<dyn Fetch> = pretended.clone();
+        Provider::start(&provider, &background, &fetch);
+        let settings = JwtSettings {
+            places: Places { header: "Authorization".into(), query: None, cookie: None },
+            keys: KeySource::Remote(remote),
+            algorithms: vec![Algorithm::EdDSA],
+            issuer: None,
+            audiences: Vec::new(),
+            skew: Duration::ZERO,
+            types: Vec::new(),
+        };
+        let clock = Clock::manual();
+        let jwt = Arc::new(Jwt::new("jwt", settings, Keys::Remote(provider.clone()), clock.clone()));
+        Scene { provider, pretended, jwt, clock }
+    }
+
+    fn with_keys(keys: &[u8]) -> Scene {
+        let pretended = Pretended::default();
+        pretended.publishes(keys);
+        Scene::new(pretended, "http://id.test/jwks", false)
+    }
+
+    fn token(&self, key: u8, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(key.to_string());
+        let now = self.clock.wall().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut all = json!({ "sub": "u", "exp": now + 86_400 });
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        jsonwebtoken::encode(&header, &all, &private(key)).unwrap()
+    }
+
+    async fn why(&self, token: &str) -> &'static str {
+        let mut x = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
+        x.now = self.clock.now();
+        why(match self.jwt.judge(&x) {
+            Judged::Later(wait) => wait.await.map_or_else(Judged::Bad, Judged::Good),
+            judged => judged,
+        })
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        sleep(time).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_request_waits_for_the_first_keys() {
+    let scene = Scene::with_keys(&[1]);
+    let token = scene.token(1, &json!({}));
+    assert_eq!(scene.why(&token).await, "good");
+    assert_eq!(scene.why(&token).await, "good");
+    assert_eq!(scene.pretended.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_change_under_load_refuse_nobody() {
+    let scene = Scene::with_keys(&[1]);
+    for round in 1..40_u8 {
+        scene.pretended.publishes(&[round, round + 1]);
+        let tokens: Vec<_> = (0..20).map(|n| scene.token(round + n % 2, &json!({ "jti": n }))).collect();
+        let asked = tokens.iter().map(|token| scene.why(token));
+        for (token, why) in tokens.iter().zip(join(asked).await) {
+            assert_eq!(why, "good", "round {round}: {token}");
+        }
+        scene.pass(Duration::from_millis(u64::from(round) * 97)).await;
+    }
+    assert!(scene.pretended.asked() <= 80, "{} fetches", scene.pretended.asked());
+}
+
+/// All of them at the same time.
+async fn join<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = all.map(Box::pin).collect();
+    let mut done: Vec<Option<F::Output>> = all.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (wait, done) in all.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
+            if let std::task::Poll::Ready(out) = wait.as_mut().poll(cx) {
+                *done = Some(out);
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_down_for_an_hour_refuses_nobody() {
+    let scene = Scene::with_keys(&[1]);
+    let old = scene.token(1, &json!({}));
+    assert_eq!(scene.why(&old).await, "good");
+    scene.pretended.says("/jwks", Err("connection refused"));
+    for minute in 0..60 {
+        scene.pass(Duration::from_secs(60)).await;
+        assert_eq!(scene.why(&old).await, "good", "minute {minute}");
+        let new = scene.token(1, &json!({ "jti": minute }));
+        assert_eq!(scene.why(&new).await, "good", "minute {minute}");
+    }
+    assert!(scene.pretended.asked() < 80, "{} fetches in an hour", scene.pretended.asked());
+    assert_eq!(scene.why(&scene.token(2, &json!({}))).await, "identity.provider", "nobody can say");
+    scene.pretended.publishes(&[2]);
+    assert_eq!(scene.why(&scene.token(2, &json!({}))).await, "good", "it is back");
+    assert_eq!(scene.why(&old).await, "identity.key", "a key that is withdrawn is withdrawn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_keys_ask_the_provider_no_more_than_once_in_a_pause() {
+    let scene = Scene::with_keys(&[1]);
+    assert_eq!(scene.why(&scene.token(1, &json!({}))).await, "good");
+    let began = tokio::time::Instant::now();
+    for n in 0..30 {
+        let forged: Vec<_> = (0..50).map(|m| scene.token(2, &json!({ "jti": [n, m] }))).collect();
+        for why in join(forged.iter().map(|token| scene.why(token))).await {
+            assert_eq!(why, "identity.key");
+        }
+    }
+    let most = 2 + began.elapsed().as_secs() as usize / 2;
+    assert!(scene.pretended.asked() <= most, "{} fetches in {:?}", scene.pretended.asked(), began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_keys_nobody_is_judged_and_nobody_waits_for_long() {
+    let scene = Scene::new(Pretended::default(), "http://id.test/jwks", false);
+    let token = scene.token(1, &json!({}));
+    assert_eq!(scene.why(&token).await, "identity.provider");
+    let began = tokio::time::Instant::now();
+    assert_eq!(scene.why(&token).await, "identity.provider");
+    assert!(began.elapsed() < Duration::from_millis(1));
+    scene.pretended.publishes(&[1]);
+    scene.pass(Duration::from_secs(3)).await;
+    assert_eq!(scene.why(&token).await, "good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_answer_leaves_the_keys_as_they_were() {
+    let scene = Scene::with_keys(&[1]);
+    let token = |n: u8| scene.token(1, &json!({ "jti": n }));
+    assert_eq!(scene.why(&token(0)).await, "good");
+    let secret = URL_SAFE_NO_PAD.encode([7; 32]);
+    for (n, answer) in [
+        json!({ "keys": [] }),
+        json!({}),
+        json!("nonsense"),
+        json!({ "keys": [{ "kty": "oct", "kid": "1", "k": secret }] }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        scene.pretended.says("/jwks", Ok(answer));
+        assert_eq!(scene.why(&scene.token(9, &json!({}))).await, "identity.provider");
+        assert_eq!(scene.why(&token(n as u8 + 1)).await, "good");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn discovery_says_where_the_keys_are_and_who_the_issuer_is() {
+    let pretended = Pretended::default();
+    pretended.publishes(&[1]);
+    let document = json!({ "issuer": "https://id.test/a", "jwks_uri": "https://id.test/jwks" });
+    pretended.says("/a/.well-known/openid-configuration", Ok(document));
+    let scene = Scene::new(pretended, "https://id.test/a", true);
+    assert_eq!(scene.why(&scene.token(1, &json!({ "iss": "https://id.test/a" }))).await, "good");
+    assert_eq!(scene.why(&scene.token(1, &json!({ "iss": "https://id.test" }))).await, "identity.issuer");
+    for wrong in [
+        json!({ "issuer": "https://evil.test/a", "jwks_uri": "https://id.test/jwks" }),
+        json!({ "issuer": "https://id.test/a", "jwks_uri": "http://id.test/jwks" }),
+        json!({ "issuer": "https://id.test/a" }),
+    ] {
+        let pretended = Pretended::default();
+        pretended.publishes(&[1]);
+        pretended.says("/a/.well-known/openid-configuration", Ok(wrong));
+        let scene = Scene::new(pretended, "https://id.test/a", true);
+        assert_eq!(
+            scene.why(&scene.token(1, &json!({ "iss": "https://id.test/a" }))).await,
+            "identity.provider"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fetching_ends_with_the_last_who_wants_the_keys() {
+    let scene = Scene::with_keys(&[1]);
+    assert_eq!(scene.why(&scene.token(1, &json!({}))).await, "good");
+    let (pretended, wanted) = (scene.pretended.clone(), Arc::downgrade(&scene.provider.wanted));
+    drop(scene);
+    sleep(Duration::from_secs(3)).await;
+    assert!(wanted.upgrade().is_none(), "the task is gone");
+    let asked = pretended.asked();
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(pretended.asked(), asked);
+}

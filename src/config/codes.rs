@@ -90,6 +90,15 @@ codes! {
     BAD_CLAIM_EXPRESSION = "MG0421", "A malformed claim rule", "RouteClaimsExpression is a CEL expression over claims, claim_values, scopes, path, method, headers and client; RouteClaimsRequirement names placeholders of the route.";
     NOBODY_TO_JUDGE = "MG0422", "Claims of nobody", "The route judges or passes on claims and does not say how callers prove who they are: every request is refused.";
     BAD_PATH_CLAIM = "MG0423", "ChangeDownstreamPathTemplate without a placeholder", "Its keys are placeholders of DownstreamPathTemplate. Ocelot answers 404.";
+    SCHEME_TYPE = "MG0440", "A scheme of no known type", "The Type of an authentication scheme is JwtBearer, ApiKey or Basic.";
+    SCHEME_KEYS = "MG0441", "A scheme without keys, or with several sources of them", "JwtBearer has exactly one of SigningKey, PublicKeyFile, JwksFile, JwksUri and Authority; ApiKey has a KeysFile, Basic a UsersFile.";
+    SCHEME_FILE = "MG0442", "An unusable file of keys or passwords", "A file that a scheme names cannot be read, or holds something else than it should.";
+    WEAK_KEY = "MG0443", "A weak signing key", "A SigningKey has at least as many bytes as the hash of its algorithm: 32 for HS256, 48 for HS384, 64 for HS512.";
+    BAD_ALGORITHM = "MG0444", "An algorithm that does not fit", "The kind of the key decides which algorithms are possible; the list can only take some away.";
+    BAD_URL = "MG0445", "A malformed address of a provider", "JwksUri and Authority are absolute http or https addresses.";
+    SCHEME_SETTING = "MG0446", "A setting that the scheme does not read", "Each Type reads settings of its own; the reference says which.";
+    INSECURE_PROVIDER = "MG0447", "Keys over plain http", "Who can change the answer on its way can sign tokens.";
+    ANY_AUDIENCE = "MG0448", "Tokens for any audience", "A provider signs tokens for many services; without Audience a token for any of them is taken here.";
     ROUTE_AND_AGGREGATE = "MG0501", "An aggregate and a route on the same path", "A GET route and an aggregate have the same UpstreamPathTemplate and UpstreamHost.";
     DUPLICATE_AGGREGATE = "MG0502", "A duplicate aggregate", "Two aggregates have the same UpstreamPathTemplate and UpstreamHost.";
     AGGREGATE_MEMBERS = "MG0503", "An aggregate whose routes do not exist", "Every entry of RouteKeys is the Key of one route.";
@@ -102,7 +111,6 @@ codes! {
     LIMIT_RANGE = "MG0603", "A limit out of range", "The reference names the least and the greatest value of each limit.";
     BAD_PROXY = "MG0604", "A malformed proxy address", "TrustedProxies holds addresses, ranges and networks.";
     UNKNOWN_FORWARDED_FIELD = "MG0605", "A field that cannot be believed", "ForwardedHeaders.Headers may hold X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.";
-    PENDING_AUTHENTICATION = "MG0910", "Not supported yet: authentication", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_RATE_LIMIT = "MG0914", "Not supported yet: rate limiting", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_ADDRESSES = "MG0915", "Not supported yet: address lists", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";

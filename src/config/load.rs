@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what the settings mean; [`super::de::read`] makes the typed document out of the tree.
 
+use super::attached::Attached;
 use super::de::Options;
 use super::diagnostics::Diagnostics;
 use super::files::{self, Assembly, File};
@@ -40,6 +41,8 @@ pub struct Loaded {
     /// The files and directories whose change may change the configuration, those that placeholders name among
     /// them. Some may not exist yet.
     pub watched: Vec<PathBuf>,
+    /// The files that settings name beside the configuration.
+    pub attached: Attached,
     /// Ocelot compatibility, asked for by the flag, by the file's name or by `Compatibility`.
     pub ocelot: bool,
 }
@@ -139,7 +142,8 @@ fn assemble(input: Input, environment: Environment, mut diagnostics: Diagnostics
         layers::apply(&mut root, &policies, &mut diagnostics);
         root
     });
-    Loaded { sources, root, policies, diagnostics, watched: Vec::new(), ocelot }
+    let attached = root.as_ref().map(|root| Attached::read(root, &sources, environment)).unwrap_or_default();
+    Loaded { sources, root, policies, diagnostics, watched: Vec::new(), attached, ocelot }
 }
 
 /// Each file's tree, and whether it is the global one.

@@ -23,6 +23,7 @@
 //! assert!(said.contains("did you mean \"Priority\"?"));
 //! ```
 
+pub mod attached;
 pub mod codes;
 pub mod de;
 pub mod diagnostics;
@@ -41,6 +42,7 @@ pub mod source;
 pub mod span;
 pub mod suggest;
 
+pub use attached::Attached;
 pub use diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 pub use load::{Loaded, Request, Texts, load, load_texts};
 pub use map::Map;

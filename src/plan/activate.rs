@@ -18,8 +18,8 @@ use crate::{
         stage::{BoxStage, Placed},
     },
     stages::{
-        Kept, ascii::AsciiHeaders, forwarded::Forwarded, in_order, method::Method, request_id::RequestId,
-        trace_context::TraceContext, via::Via,
+        Kept, ascii::AsciiHeaders, authentication::Authentication, forwarded::Forwarded, in_order,
+        method::Method, request_id::RequestId, trace_context::TraceContext, via::Via,
     },
     telemetry::Metrics,
     wire::{
@@ -128,14 +128,14 @@ fn route(
 ) -> Arc<Route> {
     Arc::new(Route {
         label: route.name.as_str().into(),
-        stages: place(stages(route, blueprint), &ground.metrics),
+        stages: place(stages(route, blueprint, ground), &ground.metrics),
         url: UrlTemplate::compile(&route.backend_path.value, names, rules),
         target: target(route, blueprint, ground),
         metrics: ground.metrics.route(&route.name),
     })
 }
 
-fn stages(route: &RouteBlueprint, blueprint: &Blueprint) -> Box<[BoxStage]> {
+fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Box<[BoxStage]> {
     let mut stages: Vec<BoxStage> = Vec::new();
     let forwarded = &blueprint.forwarded;
     if forwarded.add_to_request || !forwarded.trusted.is_empty() {
@@ -149,6 +149,10 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint) -> Box<[BoxStage]> {
     }
     if let Some(key) = &route.request_id_key {
         stages.push(Box::new(RequestId::new(&key.value)));
+    }
+    if let Some(wanted) = &route.authentication {
+        let (kept, background) = (&ground.kept.identity, &ground.background);
+        stages.push(Box::new(Authentication::new(wanted, kept, background, &ground.clock)));
     }
     if let Some(mode) = blueprint.trace_context {
         stages.push(Box::new(TraceContext::new(mode)));

@@ -8,6 +8,7 @@ pub mod shaping;
 use super::routing::{RouteTable, RoutingRules};
 use crate::base::ip::IpSet;
 use crate::config::Span;
+use crate::stages::authentication::settings::AuthenticationSettings;
 pub use crate::stages::trace_context::Mode as TraceMode;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -177,6 +178,8 @@ pub struct RouteBlueprint {
     pub request_id_key: Option<Sourced<String>>,
     /// Authorisation and transformation.
     pub shaping: shaping::Shaping,
+    /// What callers must prove; none: nothing.
+    pub authentication: Option<AuthenticationSettings>,
     /// The policies it names, weakest first.
     pub policies: Vec<String>,
     /// The route's and the global ones, the route's first.

@@ -26,7 +26,6 @@ pub const REASONS: &[(&str, &[&str])] = &[
 
 /// A "not supported yet" code → the capability whose issue brings it.
 pub const CAPABILITIES: &[(&str, &str)] = &[
-    ("MG0910", "authentication"),
     ("MG0914", "rate-limiting"),
     ("MG0915", "security"),
     ("MG0916", "caching"),

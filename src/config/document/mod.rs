@@ -10,6 +10,7 @@ mod options;
 mod own;
 mod policy;
 mod route;
+mod scheme;
 mod values;
 
 pub use aggregate::{AggregateDocument, MemberCall};
@@ -19,6 +20,7 @@ pub use options::*;
 pub use own::*;
 pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
+pub use scheme::AuthenticationSchemeDocument;
 pub use values::{List, Lists, OneOrMany, Set, Texts, Wait};
 
 use super::{Map, Spanned};

@@ -1,7 +1,6 @@
-//! The sections that are ours: listeners, administration, limits, forwarded fields, authentication schemes.
+//! The sections that are ours: listeners, administration, limits, forwarded fields.
 
-use super::values::{List, OneOrMany, Set};
-use crate::base::secret::Secret;
+use super::values::{List, Set};
 use crate::base::units::{DurationText, SizeText};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -80,21 +79,4 @@ pub struct ForwardedHeadersDocument {
     /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent to services. Default: true; false under
     /// `"Compatibility": "Ocelot"`.
     pub add_to_request: Set<bool>,
-}
-
-/// A way for callers to prove who they are.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct AuthenticationSchemeDocument {
-    /// `JwtBearer`. Required.
-    #[serde(rename = "Type")]
-    pub kind: Set<String>,
-    /// The `iss` that a token must carry. Default: any.
-    pub issuer: Set<String>,
-    /// The `aud` of which a token must carry one: a text or a list. Default: any.
-    pub audience: Set<OneOrMany>,
-    /// The secret with which tokens are signed (HS256, HS384, HS512). Write it as `${NAME}` or `${file:/path}`.
-    pub signing_key: Set<Secret>,
-    /// The header that carries the token. Default: `Authorization`.
-    pub header: Set<String>,
 }

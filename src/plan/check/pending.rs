@@ -61,7 +61,6 @@ fn security(own: &Set<SecurityOptions>, global: &Set<SecurityOptions>) -> Option
 /// One thing that this version cannot do: its code and its name.
 type Capability = (Code, &'static str);
 
-const AUTHENTICATION: Capability = (codes::PENDING_AUTHENTICATION, "authentication");
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
 const RATE_LIMIT: Capability = (codes::PENDING_RATE_LIMIT, "rate limiting");
 const QOS: Capability = (codes::PENDING_QOS, "a circuit breaker or time limit");
@@ -80,7 +79,6 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 
 #[rustfmt::skip]
 const ROUTE: &[Row] = &[
-    ("AuthenticationOptions", AUTHENTICATION, |r| Some(r.authentication.as_ref()?.asked_for()?.span), "leave it out, or set \"AllowAnonymous\": true"),
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
     ("RateLimitOptions", RATE_LIMIT, |r| r.rate_limit, "set \"EnableRateLimiting\": false"),
     ("QoSOptions", QOS, |r| r.quality.as_ref()?.switched_on_by(), "set it to 0"),
@@ -144,12 +142,6 @@ pub fn document(scope: &Scope, out: &mut Diagnostics) {
     }
     if let Some(store) = filled(&document.configuration_store) {
         refuse(out, store.span, "ConfigurationStore", STORE, "leave it out");
-    }
-    for (_, scheme) in document.authentication_schemes.iter().flat_map(|map| map.iter()) {
-        let other = filled(&scheme.kind).filter(|kind| !kind.eq_ignore_ascii_case("JwtBearer"));
-        if let Some(kind) = other {
-            refuse(out, kind.span, "Type", AUTHENTICATION, "use \"JwtBearer\"");
-        }
     }
     if let Some(span) = discovery(scope) {
         refuse(out, span, "ServiceDiscoveryProvider", DISCOVERY, "leave it out");

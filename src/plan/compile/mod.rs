@@ -6,12 +6,14 @@ mod names;
 mod own;
 mod route;
 mod shaping;
+mod schemes;
 
 use super::blueprint::{Blueprint, RouteBlueprint, TraceMode};
 use super::check::{self, Scope};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::document::{Document, GlobalDocument, TraceContextMode};
 use crate::config::{Diagnostics, Loaded, Span, codes, de};
+use schemes::Schemes;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -25,15 +27,16 @@ pub fn compile(loaded: &mut Loaded) -> Option<Blueprint> {
     let scope = Scope::new(&document, &nothing, &loaded.sources, loaded.ocelot);
     let out = &mut loaded.diagnostics;
     check::document(&scope, out);
-    let blueprint = blueprint(&scope, out);
+    let schemes = Schemes::read(&document, scope.ocelot, &loaded.attached, out);
+    let blueprint = blueprint(&scope, &schemes, out);
     (!out.has_errors()).then_some(blueprint)
 }
 
-fn blueprint(scope: &Scope, out: &mut Diagnostics) -> Blueprint {
+fn blueprint(scope: &Scope, schemes: &Schemes, out: &mut Diagnostics) -> Blueprint {
     let document = scope.document;
     compatibility(scope, out);
     let (listeners, administration) = own::addresses(document, out);
-    let (routes, table, rules) = routes(scope, out);
+    let (routes, table, rules) = routes(scope, schemes, out);
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
@@ -50,13 +53,18 @@ fn blueprint(scope: &Scope, out: &mut Diagnostics) -> Blueprint {
     }
 }
 
-fn routes(scope: &Scope, out: &mut Diagnostics) -> (Vec<RouteBlueprint>, RouteTable, RoutingRules) {
+fn routes(
+    scope: &Scope,
+    schemes: &Schemes,
+    out: &mut Diagnostics,
+) -> (Vec<RouteBlueprint>, RouteTable, RoutingRules) {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let members = route::Members::new(scope);
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, written) in scope.routes().iter().enumerate() {
-        let (route, spec) = route::route(scope, &members, &rules, index, written, out);
+        let (mut route, spec) = route::route(scope, &members, &rules, index, written, out);
+        route.authentication = schemes.of(scope, written);
         routes.push(route);
         specs.extend(spec);
     }

@@ -65,6 +65,7 @@ pub fn route(
         preserve_host: reader.preserve_host(),
         request_id_key: reader.request_id_key(),
         shaping: shaping::shaping(scope, &effective, spec.as_ref(), reader.out),
+        authentication: None,
         policies: items(&written.policies).iter().map(|name| name.value.clone()).collect(),
         metadata: metadata(scope, written),
         broken: reader.broken,

@@ -10,6 +10,7 @@ mod options;
 mod own;
 mod routes;
 mod shaping;
+mod schemes;
 mod whole;
 
 fn load(text: &str, ocelot: bool) -> Loaded {

@@ -47,7 +47,7 @@ fn every_mistake_is_told_at_once_and_pending_ones_hide_no_other() {
     let codes: Vec<String> = said(&text, true).iter().map(|line| line[..6].to_owned()).collect();
     let mut sorted = codes.clone();
     sorted.sort();
-    assert_eq!(sorted, ["MG0302", "MG0320", "MG0325", "MG0401", "MG0910", "MG0916"]);
+    assert_eq!(sorted, ["MG0302", "MG0320", "MG0325", "MG0401", "MG0916"]);
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! Files that settings name beside the configuration: keys of callers, certificates, passwords. They are read while the
+//! configuration is loaded, through the same reader as everything else, so that compiling stays pure and a change of
+//! one of them is noticed.
+
+use super::files::why;
+use super::node::Node;
+use super::placeholders::Environment;
+use super::source::Sources;
+use super::span::Span;
+use std::path::{Path, PathBuf};
+
+/// The settings of `AuthenticationSchemes.NAME` that name files.
+const SETTINGS: [&str; 5] = ["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"];
+/// The largest such file.
+pub const MAX_ATTACHED: u64 = 4 << 20;
+
+/// What the files hold, or why they cannot be read, by the place of the setting that names it.
+#[derive(Debug, Default)]
+pub struct Attached(Vec<(Span, Result<Vec<u8>, String>)>);
+
+impl Attached {
+    /// Reads every file that is named; a relative name is one beside the configuration file that holds it.
+    pub fn read(root: &Node, sources: &Sources, environment: Environment) -> Attached {
+        let schemes = root.get_ci("AuthenticationSchemes").into_iter().flat_map(Node::members);
+        let settings =
+            schemes.flat_map(|scheme| SETTINGS.iter().filter_map(|name| scheme.value.get_ci(name)));
+        let one = |setting: &Node| {
+            let name = setting.as_str().filter(|name| !name.trim().is_empty())?;
+            let path = beside(sources.get(setting.span.file).and_then(|source| source.path.as_deref()), name);
+            let read = (environment.read)(&path, MAX_ATTACHED);
+            Some((setting.span, read.map_err(|error| why(&error))))
+        };
+        Attached(settings.filter_map(one).collect())
+    }
+
+    /// What the file holds that is named there.
+    pub fn get(&self, setting: Span) -> Result<&[u8], &str> {
+        let found = self.0.iter().find(|(place, _)| *place == setting);
+        found.map_or(Err("it was not read"), |(_, read)| read.as_deref().map_err(String::as_str))
+    }
+}
+
+fn beside(configuration: Option<&Path>, name: &str) -> PathBuf {
+    configuration.and_then(Path::parent).map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::load::{Texts, load_texts};
+    use crate::config::placeholders::Environment;
+    use std::path::Path;
+
+    #[test]
+    fn files_that_schemes_name_are_read_and_watched() {
+        let text = r#"{ "AuthenticationSchemes": { "a": { "PublicKeyFile": "/k.pem" }, "b": { "usersfile": "${N}" },
+            "c": { "CaFile": "/gone" }, "d": { "Issuer": "/not-a-file" } } }"#;
+        let read = |path: &Path, _| match path.to_str() {
+            Some("/gone") => Err(std::io::ErrorKind::NotFound.into()),
+            _ => Ok(path.display().to_string().into_bytes()),
+        };
+        let environment = Environment { variable: &|_| Some("/users".into()), read: &read };
+        let loaded = load_texts(&Texts { files: &[("gateway.json", text)], ..Texts::default() }, environment);
+        let read: Vec<_> = loaded.attached.0.iter().map(|(_, read)| read.as_deref()).collect();
+        let gone = "it does not exist".to_owned();
+        assert_eq!(read, [Ok(&b"/k.pem"[..]), Ok(&b"/users"[..]), Err(&gone)]);
+        assert_eq!(loaded.watched.len(), 3);
+    }
+}

@@ -1,0 +1,236 @@
+//! `JwtBearer`: which keys, which algorithms, which tokens.
+
+use super::Reader;
+use crate::base::url::HttpUrl;
+use crate::config::{Code, Span, Spanned, codes, suggest};
+use crate::plan::check::{filled, items};
+use crate::stages::authentication::keys::{KeyData, Material};
+use crate::stages::authentication::settings::{JwtSettings, KeySource, RemoteKeys};
+use crate::wire::outbound::{Trust, certificates};
+use jsonwebtoken::Algorithm;
+use std::time::Duration;
+
+/// Every algorithm by its name, the secret's first.
+const ALGORITHMS: [(&str, Algorithm); 12] = [
+    ("HS256", Algorithm::HS256),
+    ("HS384", Algorithm::HS384),
+    ("HS512", Algorithm::HS512),
+    ("RS256", Algorithm::RS256),
+    ("RS384", Algorithm::RS384),
+    ("RS512", Algorithm::RS512),
+    ("PS256", Algorithm::PS256),
+    ("PS384", Algorithm::PS384),
+    ("PS512", Algorithm::PS512),
+    ("ES256", Algorithm::ES256),
+    ("ES384", Algorithm::ES384),
+    ("EdDSA", Algorithm::EdDSA),
+];
+
+/// The settings of which one says where the keys are.
+const SOURCES: &str = "SigningKey, PublicKeyFile, JwksFile, JwksUri or Authority";
+
+impl Reader<'_, '_> {
+    pub(super) fn jwt(&mut self) -> Option<JwtSettings> {
+        let places = self.places("Authorization");
+        let usual = Duration::from_secs(if self.ocelot { 300 } else { 60 });
+        let skew = self.time("ClockSkew", &self.written.clock_skew, usual, [0, 3600]);
+        let keys = self.keys();
+        let audiences: Vec<String> =
+            self.written.audience.iter().flat_map(|list| &list.0).map(|one| one.value.clone()).collect();
+        if let (Some(KeySource::Remote(_)), true) = (&keys, audiences.is_empty()) {
+            let message = format!("the scheme \"{}\" takes tokens for any audience", self.name.value);
+            self.out
+                .warning(codes::ANY_AUDIENCE, self.name.span, message)
+                .help("name this API as the provider does: \"Audience\": \"orders-api\"");
+        }
+        let keys = keys?;
+        Some(JwtSettings {
+            places,
+            algorithms: self.algorithms(&keys),
+            keys,
+            issuer: filled(&self.written.issuer).map(|issuer| issuer.value.clone()),
+            audiences,
+            skew,
+            types: items(&self.written.token_types).iter().map(|kind| kind.value.clone()).collect(),
+        })
+    }
+
+    /// Exactly one of the five sources.
+    fn keys(&mut self) -> Option<KeySource> {
+        let w = self.written;
+        let secret = w.signing_key.as_ref().filter(|key| !key.reveal().is_empty()).map(|key| key.span);
+        let at = |name: Option<&Spanned<String>>| name.map(|name| name.span);
+        let all = [
+            ("SigningKey", secret),
+            ("PublicKeyFile", at(filled(&w.public_key_file))),
+            ("JwksFile", at(filled(&w.jwks_file))),
+            ("JwksUri", at(filled(&w.jwks_uri))),
+            ("Authority", at(filled(&w.authority))),
+        ];
+        let mut written = all.into_iter().filter_map(|(name, span)| Some((name, span?)));
+        let Some((source, span)) = written.next() else {
+            let message = format!("the scheme \"{}\" has no keys", self.name.value);
+            self.out.error(codes::SCHEME_KEYS, w.span, message).help(format!("write one of {SOURCES}"));
+            return None;
+        };
+        let mut alone = true;
+        for (other, span) in written {
+            let message = format!("the scheme \"{}\" has a {source} and a {other}", self.name.value);
+            self.out
+                .error(codes::SCHEME_KEYS, span, message)
+                .help("keep one of them, or write a scheme for each");
+            alone = false;
+        }
+        let remote = matches!(source, "JwksUri" | "Authority");
+        self.remote_only(remote);
+        match source {
+            "SigningKey" => self.secret(span),
+            "PublicKeyFile" => self.file(source, |text| KeyData::pem(text).map(|keys| (keys, Vec::new()))),
+            "JwksFile" => self.file(source, |text| KeyData::set(text, true)),
+            _ => self.remote(source == "Authority"),
+        }
+        .filter(|_| alone)
+    }
+
+    /// Settings of fetching say nothing about keys that are at hand.
+    fn remote_only(&mut self, remote: bool) {
+        let w = self.written;
+        let times = [
+            ("RefreshInterval", &w.refresh_interval),
+            ("MinimumRefreshInterval", &w.minimum_refresh_interval),
+        ];
+        let times = times.into_iter().map(|(name, set)| (name, set.as_ref().map(|set| set.span)));
+        let all = times.chain([("CaFile", filled(&w.ca_file).map(|file| file.span))]);
+        for (name, span) in all.filter_map(|(name, span)| Some((name, span.filter(|_| !remote)?))) {
+            let message = format!("\"{name}\" is about keys that are fetched, and these are not");
+            self.out.error(codes::SCHEME_SETTING, span, message).help("leave it out");
+        }
+    }
+
+    fn secret(&mut self, span: Span) -> Option<KeySource> {
+        let secret = self.written.signing_key.as_ref()?.reveal().as_bytes();
+        match KeyData::secret(secret) {
+            Ok(key) => Some(KeySource::Fixed(vec![key])),
+            Err(_) => {
+                let message = format!("SigningKey has {} bytes; HS256 needs 32 at least", secret.len());
+                self.out
+                    .error(codes::WEAK_KEY, span, message)
+                    .help("openssl rand -base64 48 makes a good one");
+                None
+            }
+        }
+    }
+
+    /// Keys of a file; those that cannot be used are told, and no error while one can.
+    fn file(
+        &mut self,
+        setting: &str,
+        read: impl FnOnce(&[u8]) -> Result<(Vec<KeyData>, Vec<String>), String>,
+    ) -> Option<KeySource> {
+        let set = if setting == "JwksFile" { &self.written.jwks_file } else { &self.written.public_key_file };
+        let (span, text) = self.required(setting, set)?;
+        let read = read(text);
+        let (keys, unusable) = self.sound(codes::SCHEME_FILE, span, setting, read)?;
+        for why in unusable {
+            self.out.warning(codes::SCHEME_FILE, span, format!("{setting}: {why}"));
+        }
+        if keys.is_empty() {
+            self.out.error(codes::SCHEME_FILE, span, format!("{setting} holds no key that can be used"));
+            return None;
+        }
+        Some(KeySource::Fixed(keys))
+    }
+
+    fn remote(&mut self, discover: bool) -> Option<KeySource> {
+        let w = self.written;
+        let (setting, set) = if discover { ("Authority", &w.authority) } else { ("JwksUri", &w.jwks_uri) };
+        let address = filled(set)?;
+        let refresh =
+            self.time("RefreshInterval", &w.refresh_interval, Duration::from_secs(300), [10, 86_400]);
+        let pause = self.time(
+            "MinimumRefreshInterval",
+            &w.minimum_refresh_interval,
+            Duration::from_secs(2),
+            [1, 600],
+        );
+        let trust = self.trust();
+        let url = HttpUrl::parse(address.trim()).map_err(str::to_owned);
+        let url = self.sound(codes::BAD_URL, address.span, setting, url)?;
+        if !url.tls && !url.is_loopback() {
+            self.insecure(setting, address.span);
+        }
+        Some(KeySource::Remote(RemoteKeys {
+            url,
+            discover,
+            trust: trust?,
+            refresh: refresh.max(pause),
+            pause,
+        }))
+    }
+
+    fn insecure(&mut self, setting: &str, span: Span) {
+        let message =
+            format!("{setting} is plain http: who can change the answer on its way can sign tokens");
+        self.out.warning(codes::INSECURE_PROVIDER, span, message).help("use https");
+    }
+
+    fn trust(&mut self) -> Option<Trust> {
+        if filled(&self.written.ca_file).is_none() {
+            return Some(Trust::System);
+        }
+        let (span, text) = self.required("CaFile", &self.written.ca_file)?;
+        let read = certificates(text).map(|_| text.into()).map_err(str::to_owned);
+        self.sound(codes::SCHEME_FILE, span, "CaFile", read).map(Trust::Only)
+    }
+
+    /// What signatures may be made with: what the keys allow, or of that what the list names.
+    fn algorithms(&mut self, keys: &KeySource) -> Vec<Algorithm> {
+        let possible = |algorithm: &Algorithm| match keys {
+            KeySource::Fixed(keys) => keys.iter().any(|key| allows(key, *algorithm)),
+            KeySource::Remote(_) => ALGORITHMS[3..].iter().any(|(_, one)| one == algorithm),
+        };
+        let list = items(&self.written.algorithms);
+        if list.is_empty() {
+            return ALGORITHMS.iter().map(|(_, one)| *one).filter(possible).collect();
+        }
+        let mut all = Vec::with_capacity(list.len());
+        for name in list {
+            match ALGORITHMS.iter().find(|(known, _)| *known == name.as_str()) {
+                Some((_, algorithm)) if possible(algorithm) => all.push(*algorithm),
+                Some(_) => self.unfit(name, keys),
+                None => self.no_algorithm(name),
+            }
+        }
+        all
+    }
+
+    fn unfit(&mut self, name: &Spanned<String>, keys: &KeySource) {
+        let (code, why): (Code, String) = match keys {
+            KeySource::Remote(_) => {
+                (codes::BAD_ALGORITHM, "keys that everybody can fetch are no secrets".to_owned())
+            }
+            KeySource::Fixed(keys) => match keys.first().map(|key| &key.material) {
+                Some(Material::Secret(secret)) if name.starts_with("HS") => {
+                    (codes::WEAK_KEY, format!("the SigningKey of {} bytes is too short for it", secret.len()))
+                }
+                Some(material) => (codes::BAD_ALGORITHM, format!("the key is {}", material.name())),
+                None => return,
+            },
+        };
+        self.out.error(code, name.span, format!("the algorithm {} is not possible: {why}", name.value));
+    }
+
+    fn no_algorithm(&mut self, name: &Spanned<String>) {
+        let message = format!("there is no algorithm \"{}\"", name.value);
+        let names = ALGORITHMS.map(|(name, _)| name);
+        let said = self.out.error(codes::BAD_ALGORITHM, name.span, message);
+        if let Some(meant) = suggest::nearest(name, names) {
+            said.help(format!("did you mean \"{meant}\"?"));
+        }
+        said.help(format!("the algorithms are {}", suggest::list(&names)));
+    }
+}
+
+fn allows(key: &KeyData, algorithm: Algorithm) -> bool {
+    key.material.algorithms().contains(&algorithm) && key.only.is_none_or(|only| only == algorithm)
+}

@@ -1,0 +1,210 @@
+//! `AuthenticationSchemes` → the settings of schemes, every mistake reported, and which of them a route asks for.
+
+mod files;
+mod jwt;
+
+use crate::base::units::DurationText;
+use crate::config::document::{AuthenticationSchemeDocument, Document, RouteDocument, Set};
+use crate::config::{Attached, Code, Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::check::values::is_token;
+use crate::plan::check::{Scope, filled};
+use crate::plan::inherit::{self, merged};
+use crate::stages::authentication::settings::{
+    ApiKeySettings, AuthenticationSettings, BasicSettings, Places, SchemeKind, SchemeSettings,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TYPES: [&str; 3] = ["JwtBearer", "ApiKey", "Basic"];
+
+/// The schemes of a document by name; those with mistakes are missing.
+pub struct Schemes<'d> {
+    by_name: HashMap<&'d str, Arc<SchemeSettings>>,
+    ocelot: bool,
+}
+
+impl<'d> Schemes<'d> {
+    /// Reads all of them.
+    pub fn read(document: &'d Document, ocelot: bool, attached: &Attached, out: &mut Diagnostics) -> Self {
+        let mut by_name = HashMap::new();
+        for (name, written) in document.authentication_schemes.iter().flat_map(|map| map.iter()) {
+            let mut reader = Reader { name, written, attached, ocelot, out };
+            if let Some(kind) = reader.kind() {
+                let settings = SchemeSettings { name: name.value.clone(), kind };
+                by_name.insert(name.as_str(), Arc::new(settings));
+            }
+        }
+        Schemes { by_name, ocelot }
+    }
+
+    /// What a route asks of its callers; none when everyone may call.
+    pub fn of(&self, scope: &Scope, route: &RouteDocument) -> Option<AuthenticationSettings> {
+        let key = route.key.as_ref().map(|key| key.as_str());
+        let options = merged(&route.authentication, scope.groups.authentication.as_ref(), key)?;
+        let options = inherit::Authentication::of(&options);
+        options.asked_for()?;
+        // A name that nobody has was reported, but where Ocelot does not look either; there it never succeeds.
+        let known = options.schemes.iter().filter_map(|name| self.by_name.get(name.as_str()));
+        Some(AuthenticationSettings { schemes: known.cloned().collect(), ocelot: self.ocelot })
+    }
+}
+
+/// Reads one scheme.
+struct Reader<'r, 'o> {
+    name: &'r Spanned<String>,
+    written: &'r Spanned<AuthenticationSchemeDocument>,
+    attached: &'r Attached,
+    ocelot: bool,
+    out: &'o mut Diagnostics,
+}
+
+impl<'r> Reader<'r, '_> {
+    fn kind(&mut self) -> Option<SchemeKind> {
+        let Some(kind) = filled(&self.written.kind) else {
+            let message = format!("the scheme \"{}\" has no Type", self.name.value);
+            let place = self.written.kind.as_ref().map_or(self.written.span, |kind| kind.span);
+            self.out
+                .error(codes::SCHEME_TYPE, place, message)
+                .help("write \"JwtBearer\", \"ApiKey\" or \"Basic\"");
+            return None;
+        };
+        let known = TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
+        self.foreign(known.copied());
+        match known {
+            Some(&"JwtBearer") => self.jwt().map(SchemeKind::Jwt),
+            Some(&"ApiKey") => self.api_key().map(SchemeKind::ApiKey),
+            Some(_) => self.basic().map(SchemeKind::Basic),
+            None => {
+                self.unknown(kind);
+                None
+            }
+        }
+    }
+
+    fn unknown(&mut self, kind: &Spanned<String>) {
+        let message = format!("there is no Type \"{}\" of authentication schemes", kind.value);
+        let said = self.out.error(codes::SCHEME_TYPE, kind.span, message);
+        if let Some(meant) = suggest::nearest(kind, TYPES) {
+            said.help(format!("did you mean \"{meant}\"?"));
+        }
+        said.help("the types are JwtBearer, ApiKey and Basic");
+    }
+
+    /// Settings that a scheme of this type does not read would be ignored in silence.
+    fn foreign(&mut self, kind: Option<&str>) {
+        let Some(kind) = kind else { return };
+        for (setting, span, types) in settings(self.written) {
+            if let Some(span) = span.filter(|_| !types.contains(&kind)) {
+                let message = format!("a scheme of Type \"{kind}\" does not read \"{setting}\"");
+                let help = format!("leave it out; it belongs to {}", types.join(" and "));
+                self.out.error(codes::SCHEME_SETTING, span, message).help(help);
+            }
+        }
+    }
+
+    fn api_key(&mut self) -> Option<ApiKeySettings> {
+        let (file, places) = (self.required("KeysFile", &self.written.keys_file), self.places("X-Api-Key"));
+        let (span, text) = file?;
+        let keys = self.sound(codes::SCHEME_FILE, span, "KeysFile", files::api_keys(text))?;
+        self.nobody(keys.is_empty(), span, "KeysFile");
+        Some(ApiKeySettings { places, keys })
+    }
+
+    fn basic(&mut self) -> Option<BasicSettings> {
+        let (span, text) = self.required("UsersFile", &self.written.users_file)?;
+        let users = self.sound(codes::SCHEME_FILE, span, "UsersFile", files::users(text))?;
+        self.nobody(users.is_empty(), span, "UsersFile");
+        Some(BasicSettings { users })
+    }
+
+    fn nobody(&mut self, is_empty: bool, span: Span, setting: &str) {
+        if is_empty {
+            let message = format!("{setting} holds nobody: every caller is refused");
+            self.out.warning(codes::SCHEME_FILE, span, message);
+        }
+    }
+
+    /// The content of the file that a scheme of this type must have.
+    fn required(&mut self, setting: &str, set: &Set<String>) -> Option<(Span, &'r [u8])> {
+        let Some(name) = filled(set) else {
+            let message = format!("the scheme \"{}\" has no {setting}", self.name.value);
+            self.out.error(codes::SCHEME_KEYS, self.written.span, message);
+            return None;
+        };
+        let read = self.attached.get(name.span).map_err(|why| format!("cannot be read: {why}"));
+        match read {
+            Ok(text) => Some((name.span, text)),
+            Err(why) => {
+                self.out.error(codes::SCHEME_FILE, name.span, format!("{setting} {why}"));
+                None
+            }
+        }
+    }
+
+    /// The value, or the report of what is wrong with it.
+    fn sound<T>(&mut self, code: Code, span: Span, setting: &str, read: Result<T, String>) -> Option<T> {
+        read.map_err(|why| self.out.error(code, span, format!("{setting}: {why}"))).ok()
+    }
+
+    /// Where the credentials stand.
+    fn places(&mut self, usual: &str) -> Places {
+        let header = filled(&self.written.header);
+        let (query, cookie) = (filled(&self.written.query_parameter), filled(&self.written.cookie));
+        for (setting, name) in [("Header", header), ("QueryParameter", query), ("Cookie", cookie)] {
+            if let Some(name) = name.filter(|name| !is_token(name)) {
+                let message = format!("{setting} \"{}\" is not a name", name.value);
+                self.out.error(codes::BAD_HEADER_NAME, name.span, message);
+            }
+        }
+        let text = |name: Option<&Spanned<String>>| name.map(|name| name.value.clone());
+        Places {
+            header: text(header).unwrap_or_else(|| usual.to_owned()),
+            query: text(query),
+            cookie: text(cookie),
+        }
+    }
+
+    /// A time within its range.
+    fn time(&mut self, setting: &str, set: &Set<DurationText>, usual: Duration, range: [u64; 2]) -> Duration {
+        let Some(time) = set else { return usual };
+        let [least, most] = range.map(Duration::from_secs);
+        if time.value.0 < least || time.value.0 > most {
+            let message = format!("{setting} is {}", time.value);
+            let help = format!("it may be {} to {}", DurationText(least), DurationText(most));
+            self.out.error(codes::LIMIT_RANGE, time.span, message).help(help);
+        }
+        time.value.0.clamp(least, most)
+    }
+}
+
+/// A setting, its place where it is written, and the types that read it.
+type Row = (&'static str, Option<Span>, &'static [&'static str]);
+
+fn settings(w: &AuthenticationSchemeDocument) -> [Row; 18] {
+    fn at<T>(set: &Set<T>) -> Option<Span> {
+        set.as_ref().map(|set| set.span)
+    }
+    const JWT: &[&str] = &["JwtBearer"];
+    const BOTH: &[&str] = &["JwtBearer", "ApiKey"];
+    [
+        ("SigningKey", at(&w.signing_key), JWT),
+        ("PublicKeyFile", at(&w.public_key_file), JWT),
+        ("JwksFile", at(&w.jwks_file), JWT),
+        ("JwksUri", at(&w.jwks_uri), JWT),
+        ("Authority", at(&w.authority), JWT),
+        ("CaFile", at(&w.ca_file), JWT),
+        ("RefreshInterval", at(&w.refresh_interval), JWT),
+        ("MinimumRefreshInterval", at(&w.minimum_refresh_interval), JWT),
+        ("Algorithms", at(&w.algorithms), JWT),
+        ("Issuer", at(&w.issuer), JWT),
+        ("Audience", at(&w.audience), JWT),
+        ("ClockSkew", at(&w.clock_skew), JWT),
+        ("TokenTypes", at(&w.token_types), JWT),
+        ("Cookie", at(&w.cookie), JWT),
+        ("Header", at(&w.header), BOTH),
+        ("QueryParameter", at(&w.query_parameter), BOTH),
+        ("KeysFile", at(&w.keys_file), &["ApiKey"]),
+        ("UsersFile", at(&w.users_file), &["Basic"]),
+    ]
+}

@@ -104,7 +104,7 @@ fn every_mistake_of_a_scheme_has_its_code() {
         (r#""Type": "JwtBearer""#, vec!["MG0441"]),
         (
             r#""Type": "JwtBearer", "SigningKey": "0123456789abcdef0123456789abcdef", "JwksFile": "x""#,
-            vec!["MG0441", "MG0442"],
+            vec!["MG0441"],
         ),
         (r#""Type": "JwtBearer", "PublicKeyFile": "gone""#, vec!["MG0442"]),
         (r#""Type": "JwtBearer", "PublicKeyFile": "nonsense""#, vec!["MG0442"]),

@@ -66,7 +66,7 @@ pub fn serve(
     announce(&listeners.borrow(), &admin.borrow(), blueprint);
     let gateway = Gateway::new(plan, foundation, log);
     let (threads, admin_sockets) = (settings.threads, admin.subscribe());
-    let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone());
+    let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone(), first.administration);
     let reloading = Reloading::new(request, settings.style, candidate, take);
     let follow = if blueprint.reload_on_change { candidate.watch.clone() } else { Vec::new() };
     let watching = watch::spawn(follow, metrics, reloading.reloader())
@@ -127,13 +127,14 @@ fn taker(
     listeners: Sender<Listeners>,
     admin: Sender<Arc<TcpListener>>,
     settings: Settings,
+    mut administration: SocketAddr,
 ) -> Take {
     Box::new(move |blueprint, id| {
         let blueprint = settings.applied_to(blueprint);
         let plan = activate(&blueprint, id.to_owned(), &gateway.foundation)?;
         let bound = rebound(&listeners.borrow().clone(), &plan)?;
-        let moved =
-            admin.borrow().local_addr().ok() != Some(blueprint.administration) && settings.admin.is_none();
+        // As written, not as bound: port 0 stays where it was given.
+        let moved = blueprint.administration != administration;
         let desk = moved.then(|| admin_socket(blueprint.administration)).transpose()?;
         let until = Instant::now() + NAMES;
         while !plan.is_resolved() && Instant::now() < until {
@@ -143,6 +144,7 @@ fn taker(
         listeners.send_replace(bound);
         if let Some(desk) = desk {
             admin.send_replace(Arc::new(desk));
+            administration = blueprint.administration;
         }
         Ok(())
     })

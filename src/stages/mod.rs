@@ -78,6 +78,11 @@ pub const TABLE: &[Place] = &[
         why: "before the service's URL is built out of the path values (Ocelot's step 20)",
     },
     Place {
+        name: ascii::NAME,
+        setting: "Compatibility",
+        why: "behind all that writes headers: Ocelot notices when it sends them",
+    },
+    Place {
         name: method::NAME,
         setting: "DownstreamHttpMethod",
         why: "after all that judges by the client's method",

@@ -18,7 +18,7 @@ pub const NAME: &str = "claims-to-queries";
 #[derive(Debug)]
 pub struct AddQueries {
     entries: Box<[Entry]>,
-    /// Ocelot's letter: `flag` becomes `flag=`.
+    /// Ocelot's letter: what came is decoded and written anew, `flag` becomes `flag=`.
     ocelot: bool,
 }
 
@@ -48,10 +48,13 @@ impl AddQueries {
 
     fn keep(&self, param: &[u8], out: &mut Vec<u8>) {
         out.push(separator(out));
-        out.extend_from_slice(param);
-        if self.ocelot && !param.contains(&b'=') {
-            out.push(b'=');
+        if !self.ocelot {
+            return out.extend_from_slice(param);
         }
+        let mut sides = param.splitn(2, |b| *b == b'=');
+        put_text(&percent_decoded(sides.next().unwrap_or_default(), true), true, out);
+        out.push(b'=');
+        put_text(&percent_decoded(sides.next().unwrap_or_default(), true), false, out);
     }
 }
 
@@ -63,18 +66,20 @@ fn put((name, source): &Entry, x: &Exchange, out: &mut Vec<u8>) -> Result<(), Ca
     let mut value = Vec::new();
     source.write(x.user.as_deref(), &mut value)?;
     out.push(separator(out));
-    for (text, is_name) in [(name.as_bytes(), true), (&value, false)] {
-        for byte in text {
-            match is_unsplit(*byte) && !(is_name && *byte == b'=') {
-                true => out.push(*byte),
-                false => put_percent(*byte, out),
-            }
-        }
-        if is_name {
-            out.push(b'=');
+    put_text(name.as_bytes(), true, out);
+    out.push(b'=');
+    put_text(&value, false, out);
+    Ok(())
+}
+
+/// Writes a name or a value so that it stays one.
+fn put_text(text: &[u8], is_name: bool, out: &mut Vec<u8>) {
+    for byte in text {
+        match is_unsplit(*byte) && !(is_name && *byte == b'=') {
+            true => out.push(*byte),
+            false => put_percent(*byte, out),
         }
     }
-    Ok(())
 }
 
 impl Stage for AddQueries {

@@ -18,7 +18,7 @@ pub type Entry = (Box<str>, ClaimSource);
 
 /// The entries in the order of their names, as .NET reads them.
 pub fn sorted(mut entries: Vec<Entry>) -> Box<[Entry]> {
-    entries.sort_by_cached_key(|(name, _)| name.to_lowercase());
+    entries.sort_by_cached_key(|(name, _)| name.to_uppercase());
     entries.into()
 }
 

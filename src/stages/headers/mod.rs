@@ -7,6 +7,7 @@ mod text;
 
 pub use text::{Piece, Text};
 
+use crate::base::bytes::list;
 use crate::pipeline::{
     answer::Outcome,
     exchange::Exchange,
@@ -48,6 +49,9 @@ pub enum First {
     /// The name is compared with regard to case.
     ExactName,
 }
+
+/// Headers of answers that .NET reads as lists of words.
+const LISTS: [&[u8]; 3] = [b"Accept-Ranges", b"Pragma", b"Vary"];
 
 /// What a route does with header fields; plain data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,6 +160,12 @@ impl Change {
 }
 
 impl First {
+    /// .NET takes these headers of an answer apart, and Ocelot edits the first item.
+    fn first_item<'v>(self, name: &[u8], value: &'v [u8]) -> &'v [u8] {
+        let is_list = self == First::ExactName && LISTS.iter().any(|list| name.eq_ignore_ascii_case(list));
+        list(value).next().filter(|_| is_list).unwrap_or(value)
+    }
+
     /// The first line is the only one afterwards, edited or not.
     fn replace(self, head: &mut Head, name: &[u8], split: usize, out: &mut Vec<u8>) {
         let line = head.fields().find(|(_, n, _)| match self {
@@ -163,6 +173,7 @@ impl First {
             First::ExactName => *n == name,
         });
         let (Some((_, _, value)), end) = (line, out.len()) else { return };
+        let value = self.first_item(name, value);
         if !put_replaced(value, split, end, out) {
             out.extend_from_slice(value);
         }

@@ -68,6 +68,8 @@ fn ocelot_edits_the_first_line_and_drops_the_others() {
     let exact = change("x-a", replace("o", "0", Some(First::ExactName)));
     assert_eq!(answered(vec![exact.clone()], &fields), ["x-a: tw0"]);
     assert_eq!(answered(vec![exact], &[("X-A", "one")]), ["X-A: one"]);
+    let vary = change("Vary", replace("c", "k", Some(First::ExactName)));
+    assert_eq!(answered(vec![vary], &[("Vary", "Accept, Origin")]), ["Vary: Akkept"]);
 }
 
 #[test]

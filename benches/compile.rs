@@ -6,6 +6,10 @@ use margay::config::{Environment, Loaded, Texts, load_texts};
 use margay::plan::compile;
 use std::fmt::Write;
 
+/// As the gateway itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Routes as people write them: a key, a prefix of their own, two endpoints, a balancer, metadata.
 fn document(routes: usize) -> String {
     let mut text = String::from("{\n  \"Routes\": [");

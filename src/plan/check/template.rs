@@ -4,7 +4,7 @@ use super::{Outcome, Wrong, add};
 use crate::config::codes;
 use crate::config::document::Set;
 use crate::config::{Code, Diagnostics, Span, Spanned, suggest};
-use std::collections::HashSet;
+use smallvec::SmallVec;
 
 /// A placeholder of a template: its name and the whole text with its braces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct Placeholder<'t> {
 }
 
 /// The placeholders of a template in order; what follows a brace that is never closed is the rest.
-pub fn placeholders(template: &str) -> (Vec<Placeholder<'_>>, Option<&str>) {
-    let mut found = Vec::new();
+pub fn placeholders(template: &str) -> (SmallVec<[Placeholder<'_>; 4]>, Option<&str>) {
+    let mut found = SmallVec::new();
     let mut rest = template;
     while let Some(open) = memchr::memchr(b'{', rest.as_bytes()) {
         let Some(close) = memchr::memchr(b'}', &rest.as_bytes()[open..]) else {
@@ -69,18 +69,13 @@ fn without_authority(path: &str) -> &str {
 
 /// No placeholder of word characters stands twice, as Ocelot wants it; others are our own concern.
 pub fn repeated(out: &mut Diagnostics, ocelot: bool, setting: &str, template: &Spanned<String>) {
-    let mut seen = HashSet::new();
-    for placeholder in placeholders(template).0 {
-        if seen.insert(placeholder.name) {
-            continue;
-        }
-        let message =
-            format!("{setting} \"{}\" has the placeholder {} twice", template.value, placeholder.text);
-        let word = !placeholder.name.is_empty() && placeholder.name.chars().all(is_word);
-        let said = out.lenient(ocelot && !word, codes::REPEATED_PLACEHOLDER, template.span, message);
-        add(said, "give every placeholder a name of its own".to_owned());
-        return;
-    }
+    let (found, _) = placeholders(template);
+    let twice = found.iter().enumerate().find(|(at, placeholder)| found[..*at].contains(placeholder));
+    let Some((_, placeholder)) = twice else { return };
+    let message = format!("{setting} \"{}\" has the placeholder {} twice", template.value, placeholder.text);
+    let word = !placeholder.name.is_empty() && placeholder.name.chars().all(is_word);
+    let said = out.lenient(ocelot && !word, codes::REPEATED_PLACEHOLDER, template.span, message);
+    add(said, "give every placeholder a name of its own".to_owned());
 }
 
 fn is_word(c: char) -> bool {
@@ -123,23 +118,20 @@ fn literally(message: String) -> Wrong {
     Wrong::new(codes::BAD_TEMPLATE, Outcome::Does("it is taken as it stands"), message)
 }
 
-/// Every placeholder of the service's template has a value.
-pub fn known(out: &mut Diagnostics, ocelot: bool, template: &Spanned<String>, known: &HashSet<&str>) {
-    for placeholder in placeholders(template).0 {
-        if known.contains(placeholder.name) {
-            continue;
-        }
-        let message = format!("nothing gives the placeholder {} a value", placeholder.text);
-        let meant = suggest::nearest(placeholder.name, known.iter().copied());
-        Wrong::new(
-            codes::UNKNOWN_PLACEHOLDER,
-            Outcome::Does("the service gets the placeholder itself"),
-            message,
-        )
+/// Reports a placeholder that nothing gives a value; `known` are the names that have one.
+pub fn unknown(
+    out: &mut Diagnostics,
+    ocelot: bool,
+    template: &Spanned<String>,
+    placeholder: Placeholder,
+    known: &[&str],
+) {
+    let message = format!("nothing gives the placeholder {} a value", placeholder.text);
+    let meant = suggest::nearest(placeholder.name, known.iter().copied());
+    Wrong::new(codes::UNKNOWN_PLACEHOLDER, Outcome::Does("the service gets the placeholder itself"), message)
         .meant(meant.map(|name| format!("{{{name}}}")).as_deref())
         .help("placeholders come from UpstreamPathTemplate and UpstreamHeaderTemplates")
         .report(out, ocelot, template.span);
-    }
 }
 
 #[cfg(test)]

@@ -1,35 +1,42 @@
 //! Names of routes for logs and metrics.
 
 use crate::plan::blueprint::RouteBlueprint;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Gives every route a name of its own: its `Key`, else its template; where that is taken, the methods stand before
 /// it, and where that is taken too, its place in the file behind it.
 pub fn give(routes: &mut [RouteBlueprint]) {
-    let mut taken: HashSet<String> = HashSet::with_capacity(routes.len());
-    for route in routes {
+    let mut taken: HashSet<Cow<str>> = HashSet::with_capacity(routes.len());
+    let mut names = Vec::with_capacity(routes.len());
+    for route in &*routes {
         let plain = match &route.key {
-            Some(key) if !key.trim().is_empty() => key.clone(),
-            _ => route.matches.client_path.value.clone(),
+            Some(key) if !key.trim().is_empty() => key,
+            _ => &route.matches.client_path.value,
         };
-        route.name = free(&taken, plain, route);
-        taken.insert(route.name.clone());
+        let name = free(&taken, plain, route);
+        names.push(name.clone().into_owned());
+        taken.insert(name);
+    }
+    drop(taken);
+    for (route, name) in routes.iter_mut().zip(names) {
+        route.name = name;
     }
 }
 
-fn free(taken: &HashSet<String>, plain: String, route: &RouteBlueprint) -> String {
-    if !taken.contains(&plain) {
-        return plain;
+fn free<'r>(taken: &HashSet<Cow<str>>, plain: &'r str, route: &RouteBlueprint) -> Cow<'r, str> {
+    if !taken.contains(plain) {
+        return Cow::Borrowed(plain);
     }
     if !route.matches.methods.is_empty() {
         let with_methods = format!("{} {plain}", route.matches.methods.join(","));
-        if !taken.contains(&with_methods) {
-            return with_methods;
+        if !taken.contains(with_methods.as_str()) {
+            return Cow::Owned(with_methods);
         }
     }
     let mut name = format!("{plain} #{}", route.index);
-    while taken.contains(&name) {
+    while taken.contains(name.as_str()) {
         name.push('\'');
     }
-    name
+    Cow::Owned(name)
 }

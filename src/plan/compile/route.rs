@@ -9,7 +9,8 @@ use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
 use crate::plan::check::{Outcome, Scope, Wrong, filled, items, options, template};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::fmt::Write;
 
 /// The routes that aggregates call: they get the values of the aggregate's placeholders too.
 pub struct Members<'d>(HashMap<&'d str, Vec<&'d AggregateDocument>>);
@@ -102,7 +103,7 @@ impl<'s> Reader<'s, '_, '_> {
             let readable = template::braces(self.out, ocelot, "DownstreamPathTemplate", path);
             template::repeated(self.out, ocelot, "DownstreamPathTemplate", path);
             if let Some(spec) = spec.filter(|_| readable) {
-                template::known(self.out, ocelot, path, &known_names(route, members, spec));
+                self.known_placeholders(path, members, spec);
             }
         }
         text(&route.backend_path)
@@ -159,6 +160,21 @@ impl<'s> Reader<'s, '_, '_> {
         };
         let read = self.sound(kind.span, values::balancer(kind)).flatten();
         Sourced::new(read.unwrap_or(BalancerKind::First), Some(kind.span))
+    }
+
+    /// Every placeholder of the service's template has a value.
+    fn known_placeholders(&mut self, path: &Spanned<String>, members: &Members, spec: &RouteSpec) {
+        let has = |name: &str| {
+            spec.template.names().iter().chain(spec.headers.names()).any(|known| **known == *name)
+        };
+        let (found, _) = template::placeholders(path);
+        if found.iter().all(|placeholder| has(placeholder.name)) {
+            return;
+        }
+        let known = known_names(self.written, members, spec);
+        for placeholder in found.into_iter().filter(|placeholder| !known.contains(&placeholder.name)) {
+            template::unknown(self.out, self.scope.ocelot, path, placeholder, &known);
+        }
     }
 
     fn backend_method(&mut self) -> Option<String> {
@@ -263,9 +279,9 @@ pub fn text(set: &Set<String>) -> Sourced<String> {
 }
 
 /// All names that a placeholder of `DownstreamPathTemplate` may have.
-fn known_names<'a>(route: &'a RouteDocument, members: &Members<'a>, spec: &'a RouteSpec) -> HashSet<&'a str> {
-    let mut known = HashSet::new();
-    known.extend(spec.template.names().iter().chain(spec.headers.names()).map(|name| &**name));
+fn known_names<'a>(route: &'a RouteDocument, members: &Members<'a>, spec: &'a RouteSpec) -> Vec<&'a str> {
+    let mut known: Vec<&str> =
+        spec.template.names().iter().chain(spec.headers.names()).map(|name| &**name).collect();
     known.extend(route.path_claims.iter().flat_map(|map| map.iter()).map(|(name, _)| name.as_str()));
     for aggregate in members.of(route) {
         let path = aggregate.client_path.iter().flat_map(|path| template::placeholders(path).0);
@@ -278,32 +294,41 @@ fn known_names<'a>(route: &'a RouteDocument, members: &Members<'a>, spec: &'a Ro
 
 /// Ocelot's LoadBalancerKey: methods, template, host, addresses, namespace, service, balancer and its key.
 fn state_key(route: &RouteDocument, effective: &Effective) -> String {
-    let methods: Vec<&str> = items(&route.methods).iter().map(|method| method.as_str()).collect();
-    let addresses: Vec<String> = items(&route.endpoints).iter().map(|entry| address(entry)).collect();
-    let or = |set: &Set<String>, none: &str| {
-        filled(set).map_or_else(|| none.to_owned(), |text| text.value.clone())
-    };
+    fn or<'t>(set: Option<&'t Spanned<String>>, none: &'t str) -> &'t str {
+        set.map_or(none, |text| text.as_str())
+    }
+    let mut key = String::with_capacity(160);
+    for (at, method) in items(&route.methods).iter().enumerate() {
+        key.push_str(if at == 0 { "" } else { "," });
+        key.push_str(method);
+    }
+    for part in [or(route.client_path.as_ref(), ""), or(filled(&route.host), "no-host"), ""] {
+        key.push('|');
+        key.push_str(part);
+    }
+    addresses(items(&route.endpoints), &mut key);
     let balancing = effective.balancing.as_ref();
-    let kind = balancing
-        .and_then(|balancing| balancing.kind.as_ref())
-        .map_or("NoLoadBalancer", |kind| kind.as_str());
-    let key = balancing.and_then(|balancing| balancing.key.as_ref()).map_or("no-lb-key", |key| key.as_str());
-    [
-        methods.join(","),
-        route.client_path.as_ref().map_or_else(String::new, |path| path.value.clone()),
-        or(&route.host, "no-host"),
-        if addresses.is_empty() { "no-host-and-port".to_owned() } else { addresses.join(",") },
-        or(&route.service_namespace, "no-svc-ns"),
-        or(&route.service_name, "no-svc-name"),
-        kind.to_owned(),
-        key.to_owned(),
-    ]
-    .join("|")
+    for part in [
+        or(filled(&route.service_namespace), "no-svc-ns"),
+        or(filled(&route.service_name), "no-svc-name"),
+        or(balancing.and_then(|balancing| balancing.kind.as_ref()), "NoLoadBalancer"),
+        or(balancing.and_then(|balancing| balancing.key.as_ref()), "no-lb-key"),
+    ] {
+        key.push('|');
+        key.push_str(part);
+    }
+    key
 }
 
-fn address(entry: &HostAndPort) -> String {
-    let host = entry.host.as_ref().map_or("", |host| host.as_str());
-    format!("{host}:{}", entry.port.as_ref().map_or(0, |port| port.value))
+fn addresses(entries: &[Spanned<HostAndPort>], key: &mut String) {
+    if entries.is_empty() {
+        key.push_str("no-host-and-port");
+    }
+    for (at, entry) in entries.iter().enumerate() {
+        let host = entry.host.as_ref().map_or("", |host| host.as_str());
+        let port = entry.port.as_ref().map_or(0, |port| port.value);
+        let _ = write!(key, "{}{host}:{port}", if at == 0 { "" } else { "," });
+    }
 }
 
 fn metadata(scope: &Scope, route: &RouteDocument) -> Vec<(String, String)> {

@@ -2,7 +2,7 @@
 
 use super::headers::HeaderEdits;
 use super::options::*;
-use super::values::{List, Set, Texts, Wait};
+use super::values::{Apart, List, Set, Texts, Wait};
 use crate::base::secret::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -51,7 +51,7 @@ pub struct GlobalDocument {
     /// Client addresses that are let in or kept out, for routes without lists of their own. Default: all are let in.
     /// Source: Ocelot, Security (since 23.4.1).
     #[serde(rename = "SecurityOptions")]
-    pub security: Set<SecurityOptions>,
+    pub security: Apart<SecurityOptions>,
     /// Free texts that every route has, unless it has one of the same key. Default: `{}`. Source: Ocelot, Metadata.
     pub metadata: Texts,
     /// How the texts of `Metadata` are read. Source: Ocelot, Metadata.

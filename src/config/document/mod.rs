@@ -21,7 +21,7 @@ pub use own::*;
 pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use scheme::AuthenticationSchemeDocument;
-pub use values::{List, Lists, OneOrMany, Set, Texts, Wait};
+pub use values::{Apart, List, Lists, OneOrMany, Set, Texts, Wait};
 
 use super::{Map, Spanned};
 use schemars::JsonSchema;
@@ -75,6 +75,12 @@ mod tests {
     fn keys(schema: &serde_json::Value, name: &str) -> Vec<String> {
         let object = if name == "Document" { schema } else { &schema["$defs"][name] };
         object["properties"].as_object().map(|p| p.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_route_is_small_because_there_may_be_ten_thousand() {
+        let size = size_of::<RouteDocument>();
+        assert!(size <= 1600, "{size} bytes");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::headers::HeaderEdits;
 use super::options::*;
-use super::values::{List, Lists, Set, Texts, Wait};
+use super::values::{Apart, List, Lists, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,10 +16,10 @@ pub struct PolicyDocument {
     pub schema: Set<String>,
     /// How one of several addresses is chosen.
     #[serde(rename = "LoadBalancerOptions")]
-    pub load_balancer: Set<LoadBalancerOptions>,
+    pub load_balancer: Apart<LoadBalancerOptions>,
     /// Who may call.
     #[serde(rename = "AuthenticationOptions")]
-    pub authentication: Set<AuthenticationOptions>,
+    pub authentication: Apart<AuthenticationOptions>,
     /// Claim type → value, or list of values of which one is enough, that the caller must carry; all of them.
     #[serde(rename = "RouteClaimsRequirement")]
     pub claims_required: Lists,
@@ -43,18 +43,18 @@ pub struct PolicyDocument {
     pub response_headers: HeaderEdits,
     /// How long answers are kept.
     #[serde(rename = "CacheOptions")]
-    pub cache: Set<CacheOptions>,
+    pub cache: Apart<CacheOptions>,
     /// How often one client may call.
     #[serde(rename = "RateLimitOptions")]
-    pub rate_limit: Set<RateLimitOptions>,
+    pub rate_limit: Apart<RateLimitOptions>,
     /// Circuit breaker and time limit.
     #[serde(rename = "QoSOptions")]
-    pub qos: Set<QosOptions>,
+    pub qos: Apart<QosOptions>,
     /// How long the service may take to begin its answer: whole seconds, or a duration such as `"1s"`.
     pub timeout: Set<Wait>,
     /// Settings of the client that calls the service.
     #[serde(rename = "HttpHandlerOptions")]
-    pub http_handler: Set<HttpHandlerOptions>,
+    pub http_handler: Apart<HttpHandlerOptions>,
     /// Whether any certificate of the service is accepted.
     #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
     pub accept_any_certificate: Set<bool>,
@@ -65,7 +65,7 @@ pub struct PolicyDocument {
     pub request_id_key: Set<String>,
     /// Client addresses that are let in or kept out.
     #[serde(rename = "SecurityOptions")]
-    pub security: Set<SecurityOptions>,
+    pub security: Apart<SecurityOptions>,
     /// Free texts about the route.
     pub metadata: Texts,
     /// Whether the service sees the Host field of the client.

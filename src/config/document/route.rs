@@ -2,7 +2,7 @@
 
 use super::headers::HeaderEdits;
 use super::options::*;
-use super::values::{List, Lists, Set, Texts, Wait};
+use super::values::{Apart, List, Lists, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -63,10 +63,10 @@ pub struct RouteDocument {
     pub service_namespace: Set<String>,
     /// How one of several addresses is chosen. Default: always the first. Source: Ocelot, Load Balancer.
     #[serde(rename = "LoadBalancerOptions")]
-    pub load_balancer: Set<LoadBalancerOptions>,
+    pub load_balancer: Apart<LoadBalancerOptions>,
     /// Who may call. Default: everyone. Source: Ocelot, Authentication.
     #[serde(rename = "AuthenticationOptions")]
-    pub authentication: Set<AuthenticationOptions>,
+    pub authentication: Apart<AuthenticationOptions>,
     /// Claim type → value that the caller must carry, or a list of values of which one is enough; all claims are asked
     /// for. `"{name}"` is the value of the placeholder. Default: `{}`. Source: Ocelot, Authorization.
     #[serde(rename = "RouteClaimsRequirement")]
@@ -102,22 +102,22 @@ pub struct RouteDocument {
     pub response_headers: HeaderEdits,
     /// How long answers are kept. Default: not at all. Source: Ocelot, Caching.
     #[serde(rename = "CacheOptions")]
-    pub cache: Set<CacheOptions>,
+    pub cache: Apart<CacheOptions>,
     /// The old name of `CacheOptions`; wins when both are present. Source: Ocelot, Caching.
     #[serde(rename = "FileCacheOptions")]
-    pub old_cache: Set<CacheOptions>,
+    pub old_cache: Apart<CacheOptions>,
     /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitOptions")]
-    pub rate_limit: Set<RateLimitOptions>,
+    pub rate_limit: Apart<RateLimitOptions>,
     /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
     #[serde(rename = "QoSOptions")]
-    pub qos: Set<QosOptions>,
+    pub qos: Apart<QosOptions>,
     /// How long the service may take to begin its answer, all attempts included: whole seconds, or a duration such
     /// as `"1s"`. Default: the global one, else 90 seconds. Source: Ocelot, Configuration (since 24.1).
     pub timeout: Set<Wait>,
     /// Settings of the client that calls the service. Source: Ocelot, Configuration.
     #[serde(rename = "HttpHandlerOptions")]
-    pub http_handler: Set<HttpHandlerOptions>,
+    pub http_handler: Apart<HttpHandlerOptions>,
     /// Whether any certificate of the service is accepted. Default: false. Source: Ocelot, Configuration.
     #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
     pub accept_any_certificate: Set<bool>,
@@ -128,7 +128,7 @@ pub struct RouteDocument {
     pub request_id_key: Set<String>,
     /// Client addresses that are let in or kept out. Default: all are let in. Source: Ocelot, Security.
     #[serde(rename = "SecurityOptions")]
-    pub security: Set<SecurityOptions>,
+    pub security: Apart<SecurityOptions>,
     /// Free texts about the route, for your own stages. Default: `{}`. Source: Ocelot, Metadata (since 23.3).
     pub metadata: Texts,
     /// Names of policy files whose options the route takes over, the later the stronger; the route itself is
@@ -170,25 +170,25 @@ pub struct DynamicRouteDocument {
     pub http_version_policy: Set<String>,
     /// Who may call. Source: Ocelot, Authentication.
     #[serde(rename = "AuthenticationOptions")]
-    pub authentication: Set<AuthenticationOptions>,
+    pub authentication: Apart<AuthenticationOptions>,
     /// How long answers are kept. Source: Ocelot, Caching.
     #[serde(rename = "CacheOptions")]
-    pub cache: Set<CacheOptions>,
+    pub cache: Apart<CacheOptions>,
     /// Settings of the client that calls the service. Source: Ocelot, Configuration.
     #[serde(rename = "HttpHandlerOptions")]
-    pub http_handler: Set<HttpHandlerOptions>,
+    pub http_handler: Apart<HttpHandlerOptions>,
     /// How one of several instances is chosen. Source: Ocelot, Load Balancer.
     #[serde(rename = "LoadBalancerOptions")]
-    pub load_balancer: Set<LoadBalancerOptions>,
+    pub load_balancer: Apart<LoadBalancerOptions>,
     /// Circuit breaker and time limit. Source: Ocelot, Quality of Service.
     #[serde(rename = "QoSOptions")]
-    pub qos: Set<QosOptions>,
+    pub qos: Apart<QosOptions>,
     /// How often one client may call. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitOptions")]
-    pub rate_limit: Set<RateLimitOptions>,
+    pub rate_limit: Apart<RateLimitOptions>,
     /// The old name of `RateLimitOptions`; wins when both are present. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitRule")]
-    pub old_rate_limit: Set<RateLimitOptions>,
+    pub old_rate_limit: Apart<RateLimitOptions>,
     /// How long the service may take to begin its answer: whole seconds, or a duration. Default: the global one.
     pub timeout: Set<Wait>,
     /// Free texts about the route. Default: `{}`. Source: Ocelot, Metadata.

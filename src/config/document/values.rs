@@ -9,6 +9,8 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 /// A setting that may be absent (or `null`) and knows its place.
 pub type Set<T> = Option<Spanned<T>>;
+/// A group of settings that most routes do not have: kept apart, so that routes stay small.
+pub type Apart<T> = Option<Spanned<Box<T>>>;
 /// A list, every item with its place.
 pub type List<T> = Option<Spanned<Vec<Spanned<T>>>>;
 /// Free keys, every value a text; `null` is kept, because it means "remove" for header transforms.

@@ -73,7 +73,7 @@ fn scheme(scope: &Scope, name: &Spanned<String>, out: &mut Diagnostics) {
 }
 
 /// The rules of a route's own `RateLimitOptions`, before anything is inherited; `{}` is absent.
-pub fn rate_limit(options: &Set<RateLimitOptions>, out: &mut Diagnostics) {
+pub fn rate_limit(options: &Apart<RateLimitOptions>, out: &mut Diagnostics) {
     let Some(written) = options.as_ref().filter(|options| !options.is_empty()) else { return };
     if written.enable_rate_limiting.as_ref().is_some_and(|on| !on.value) {
         return;
@@ -127,7 +127,7 @@ pub fn handlers(scope: &Scope, names: &List<String>, out: &mut Diagnostics) {
 }
 
 /// Entries of address lists that are no addresses.
-pub fn address_lists(scope: &Scope, security: &Set<SecurityOptions>, out: &mut Diagnostics) {
+pub fn address_lists(scope: &Scope, security: &Apart<SecurityOptions>, out: &mut Diagnostics) {
     let Some(security) = security else { return };
     for entry in items(&security.allowed).iter().chain(items(&security.blocked)) {
         if IpRange::parse(entry).is_some() {

@@ -52,7 +52,7 @@ fn rate_limit(scope: &Scope, route: &RouteDocument, key: Option<&str>) -> Option
 }
 
 /// Entries that are no addresses switch nothing on.
-fn security(own: &Set<SecurityOptions>, global: &Set<SecurityOptions>) -> Option<Span> {
+fn security(own: &Apart<SecurityOptions>, global: &Apart<SecurityOptions>) -> Option<Span> {
     let options = inherit::security(own, global)?;
     let mut entries = items(&options.allowed).iter().chain(items(&options.blocked));
     entries.find(|entry| crate::base::ip::IpRange::parse(entry).is_some()).map(|entry| entry.span)

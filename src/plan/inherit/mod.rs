@@ -10,7 +10,9 @@ pub use resolved::{Authentication, Balancing, Caching, HttpClient, Quality, Rate
 
 use crate::config::Map;
 use crate::config::Spanned;
-use crate::config::document::{GlobalOptions, List, Options, SecurityOptions, Set, Wait};
+use crate::config::document::{
+    Apart, GlobalOptions, List, Options, RateLimitOptions, SecurityOptions, Set, Wait,
+};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -49,11 +51,11 @@ fn keys(list: &List<String>) -> Option<HashSet<&str>> {
 
 /// The options of a route: its own over the group's; none when neither says anything. `{}` on the route is absent.
 pub fn merged<'a, T: Options>(
-    own: &'a Set<T>,
+    own: &'a Apart<T>,
     group: Option<&'a Group<'_, T>>,
     key: Option<&str>,
 ) -> Option<Cow<'a, T>> {
-    let own = own.as_ref().map(|own| &own.value).filter(|own| !own.is_empty());
+    let own = own.as_ref().map(|own| &*own.value).filter(|own| !own.is_empty());
     match (own, group.filter(|group| group.covers(key))) {
         (None, None) => None,
         (None, Some(group)) => Some(Cow::Borrowed(&group.options)),
@@ -65,8 +67,8 @@ pub fn merged<'a, T: Options>(
 /// Rate limiting has a rule of its own: `EnableRateLimiting: false` on the route, or in a group that holds for it,
 /// ends the matter.
 pub fn rate_limit<'a>(
-    own: &'a Set<crate::config::document::RateLimitOptions>,
-    group: Option<&'a Group<'_, crate::config::document::RateLimitOptions>>,
+    own: &'a Apart<RateLimitOptions>,
+    group: Option<&'a Group<'_, RateLimitOptions>>,
     key: Option<&str>,
 ) -> Option<RateLimit> {
     let off = |enabled: &Set<bool>| enabled.as_ref().is_some_and(|enabled| !enabled.value);
@@ -81,13 +83,13 @@ pub fn rate_limit<'a>(
 
 /// The object that holds: the route's when either of its lists has an entry, else the whole global one.
 pub fn security<'a>(
-    own: &'a Set<SecurityOptions>,
-    global: &'a Set<SecurityOptions>,
-) -> Option<&'a Spanned<SecurityOptions>> {
+    own: &'a Apart<SecurityOptions>,
+    global: &'a Apart<SecurityOptions>,
+) -> Option<&'a SecurityOptions> {
     let filled = |list: &List<String>| list.as_ref().is_some_and(|list| !list.is_empty());
     match own {
-        Some(own) if filled(&own.allowed) || filled(&own.blocked) => Some(own),
-        _ => global.as_ref(),
+        Some(own) if filled(&own.allowed) || filled(&own.blocked) => Some(&own.value),
+        _ => global.as_ref().map(|global| &*global.value),
     }
 }
 

@@ -11,6 +11,7 @@ mod limits;
 mod memory;
 mod mixed;
 mod reload;
+mod shaping;
 
 use crate::support::gateway::Gateway;
 use serde_json::{Value, json};

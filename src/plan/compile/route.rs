@@ -43,11 +43,7 @@ pub fn route(
     let mut effective = Effective::new(scope, written);
     let mut reader = Reader { scope, written, out, broken: None };
     let (matches, spec) = reader.matching(index, rules);
-    let (backend_path, backend_method) =
-        (reader.backend_path(members, spec.as_ref()), reader.backend_method());
-    let balancer = reader.balancer(&effective);
-    let (scheme, endpoints) = (reader.scheme(), reader.endpoints(balancer.value));
-    let http_version = reader.http_version(&mut effective.newer_http);
+    let backend = reader.backend(members, spec.as_ref(), &mut effective);
     reader.options(&effective);
     let route = RouteBlueprint {
         index,
@@ -55,13 +51,13 @@ pub fn route(
         name: String::new(),
         key: written.key.as_ref().map(|key| key.value.clone()),
         matches,
-        backend_path,
-        scheme,
+        backend_path: backend.path,
+        scheme: backend.scheme,
         state_key: state_key(written, &effective),
-        endpoints,
-        balancer,
-        backend_method,
-        http_version,
+        endpoints: backend.endpoints,
+        balancer: backend.balancer,
+        backend_method: backend.method,
+        http_version: backend.version,
         timeout: reader.timeout(),
         preserve_host: reader.preserve_host(),
         request_id_key: reader.request_id_key(),
@@ -72,6 +68,16 @@ pub fn route(
         broken: reader.broken,
     };
     (route, spec)
+}
+
+/// What the service is asked for, where it is, and how it is spoken with.
+struct Backend {
+    path: Sourced<String>,
+    method: Option<String>,
+    scheme: Scheme,
+    balancer: Sourced<BalancerKind>,
+    endpoints: Vec<Endpoint>,
+    version: Sourced<HttpVersion>,
 }
 
 /// Reads the settings of one route.
@@ -94,6 +100,17 @@ impl<'s> Reader<'s, '_, '_> {
         }
         wrong.report(self.out, self.scope.ocelot, span);
         None
+    }
+
+    /// In the order in which Ocelot would fail.
+    fn backend(&mut self, members: &Members, spec: Option<&RouteSpec>, effective: &mut Effective) -> Backend {
+        let path = self.backend_path(members, spec);
+        let method = self.backend_method();
+        let balancer = self.balancer(effective);
+        let scheme = self.scheme();
+        let endpoints = self.endpoints(balancer.value);
+        let version = self.http_version(&mut effective.newer_http);
+        Backend { path, method, scheme, balancer, endpoints, version }
     }
 
     fn backend_path(&mut self, members: &Members, spec: Option<&RouteSpec>) -> Sourced<String> {

@@ -1,5 +1,6 @@
 //! The sample services that `margay demo` puts behind the gateway, on loopback ports that `gateway.json` names too.
 
+mod identity;
 mod server;
 mod services;
 
@@ -15,24 +16,37 @@ struct Sample {
     name: &'static str,
     variable: &'static str,
     port: u16,
-    service: fn() -> server::Service,
+    service: fn() -> io::Result<server::Service>,
 }
 
-const SAMPLES: [Sample; 4] = [
+const SAMPLES: [Sample; 5] = [
     Sample {
         name: "catalog-1",
         variable: "CATALOG_PORT",
         port: 9101,
-        service: || Arc::new(|r| services::catalog(1, r)),
+        service: || Ok(Arc::new(|r| services::catalog(1, r))),
     },
     Sample {
         name: "catalog-2",
         variable: "CATALOG2_PORT",
         port: 9102,
-        service: || Arc::new(|r| services::catalog(2, r)),
+        service: || Ok(Arc::new(|r| services::catalog(2, r))),
     },
-    Sample { name: "orders", variable: "ORDERS_PORT", port: 9103, service: || Arc::new(services::orders) },
-    Sample { name: "echo", variable: "ECHO_PORT", port: 9104, service: || Arc::new(services::echo) },
+    Sample {
+        name: "orders",
+        variable: "ORDERS_PORT",
+        port: 9103,
+        service: || Ok(Arc::new(services::orders)),
+    },
+    Sample { name: "echo", variable: "ECHO_PORT", port: 9104, service: || Ok(Arc::new(services::echo)) },
+    Sample {
+        name: "identity",
+        variable: "IDENTITY_PORT",
+        port: 9105,
+        service: || {
+            identity::Identity::new().map(|one| -> server::Service { Arc::new(move |r| one.answer(r)) })
+        },
+    },
 ];
 
 /// Why the services do not run; each a sentence with its cure.
@@ -72,13 +86,16 @@ pub struct Running {
     pub services: Vec<(&'static str, String)>,
 }
 
+/// A service and its socket.
+type Bound = (&'static Sample, TcpListener, server::Service);
+
 /// Binds every port first, so that either all services run or none.
 pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, Failed> {
     let mut bound = Vec::new();
     for sample in &SAMPLES {
-        bound.push((sample, bind(sample, &environment)?));
+        bound.push((sample, bind(sample, &environment)?, (sample.service)()?));
     }
-    let address = |(s, l): &(&Sample, TcpListener)| Ok((s.name, l.local_addr()?.to_string()));
+    let address = |(s, l, _): &Bound| Ok((s.name, l.local_addr()?.to_string()));
     let services = bound.iter().map(address).collect::<io::Result<_>>()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
@@ -102,10 +119,10 @@ fn bind(
     Ok(listener)
 }
 
-async fn serve(bound: Vec<(&'static Sample, TcpListener)>) {
-    for (sample, listener) in bound {
+async fn serve(bound: Vec<Bound>) {
+    for (sample, listener, service) in bound {
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => drop(tokio::spawn(server::serve(listener, (sample.service)()))),
+            Ok(listener) => drop(tokio::spawn(server::serve(listener, service))),
             Err(error) => eprintln!("margay: the sample service {} cannot start: {error}", sample.name),
         }
     }
@@ -122,7 +139,7 @@ mod tests {
         let running = start(|_| Some("0".into())).unwrap();
         assert_eq!(
             running.services.iter().map(|s| s.0).collect::<Vec<_>>(),
-            ["catalog-1", "catalog-2", "orders", "echo"]
+            ["catalog-1", "catalog-2", "orders", "echo", "identity"]
         );
         let mut stream = std::net::TcpStream::connect(&running.services[1].1).unwrap();
         stream.write_all(b"GET /items HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();

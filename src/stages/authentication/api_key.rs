@@ -14,19 +14,22 @@ use std::{
 };
 use subtle::ConstantTimeEq;
 
+/// The hash of a key, and whose it is.
+type Owner = ([u8; 32], Arc<Identity>);
+
 /// The scheme at work.
 #[derive(Debug)]
 pub struct ApiKeys {
     settings: ApiKeySettings,
     /// Where to look is secret too: the time that a look-up takes says nothing about the hashes.
     places: RandomState,
-    owners: HashMap<u64, Vec<([u8; 32], Arc<Identity>)>>,
+    owners: HashMap<u64, Vec<Owner>>,
 }
 
 impl ApiKeys {
     pub fn new(name: &str, settings: ApiKeySettings) -> ApiKeys {
         let (scheme, places): (Arc<str>, _) = (name.into(), RandomState::new());
-        let mut owners: HashMap<u64, Vec<_>> = HashMap::with_capacity(settings.keys.len());
+        let mut owners: HashMap<u64, Vec<Owner>> = HashMap::with_capacity(settings.keys.len());
         for key in &settings.keys {
             let mut user = Identity::new(scheme.clone());
             if !key.claims.iter().any(|(name, _)| name == "sub") {

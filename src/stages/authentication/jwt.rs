@@ -59,7 +59,7 @@ impl Jwt {
     pub fn new(name: &str, settings: JwtSettings, keys: Keys, clock: Clock) -> Jwt {
         let known = Cache::builder()
             .max_capacity(REMEMBERED)
-            .weigher(weight)
+            .weigher(|token, known| weight(token, known))
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Jwt { name: name.into(), settings, keys, clock, known }
@@ -286,7 +286,7 @@ fn add(user: &mut Identity, name: &str, value: &Value) {
     }
 }
 
-fn weight(token: &Box<[u8]>, known: &Known) -> u32 {
+fn weight(token: &[u8], known: &Known) -> u32 {
     let claims: usize = known.user.claims().iter().map(|c| c.name.len() + c.value.len() + 64).sum();
     u32::try_from(token.len() + claims + 256).unwrap_or(u32::MAX)
 }

@@ -59,7 +59,7 @@ impl Jwt {
     pub fn new(name: &str, settings: JwtSettings, keys: Keys, clock: Clock) -> Jwt {
         let known = Cache::builder()
             .max_capacity(REMEMBERED)
-            .weigher(|token, known| weight(token, known))
+            .weigher(|token: &Box<[u8]>, known| weight(token, known))
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Jwt { name: name.into(), settings, keys, clock, known }

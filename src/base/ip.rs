@@ -11,9 +11,17 @@ pub struct IpRange {
 
 impl IpRange {
     /// Reads `10.0.0.1`, `10.0.0.1-10.0.0.9`, `10.0.0.1-9`, `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, and the same with
-    /// IPv6 addresses, but for the short range. None when it is none of these.
+    /// IPv6 addresses, but for the short range. IPv4 addresses in IPv6 clothes are IPv4 addresses. None when it is none
+    /// of these.
     pub fn parse(text: &str) -> Option<IpRange> {
-        let text = text.trim();
+        let range = Self::parse_as_written(text.trim())?;
+        match (range.first.to_canonical(), range.last.to_canonical()) {
+            (first @ IpAddr::V4(_), last @ IpAddr::V4(_)) => Some(IpRange { first, last }),
+            _ => Some(range),
+        }
+    }
+
+    fn parse_as_written(text: &str) -> Option<IpRange> {
         if let Some((address, mask)) = text.split_once('/') {
             return network(address.trim().parse().ok()?, mask.trim());
         }
@@ -82,6 +90,11 @@ pub struct IpSet {
 impl IpSet {
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
+    }
+
+    /// How many ranges there are that do not touch.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
     }
 
     /// Whether the address is in the set; an IPv4 address in IPv6 clothes counts as IPv4.

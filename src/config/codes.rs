@@ -90,6 +90,15 @@ codes! {
     BAD_CLAIM_EXPRESSION = "MG0421", "A malformed claim rule", "RouteClaimsExpression is a CEL expression over claims, claim_values, scopes, path, method, headers and client; RouteClaimsRequirement names placeholders of the route.";
     NOBODY_TO_JUDGE = "MG0422", "Claims of nobody", "The route judges or passes on claims and does not say how callers prove who they are: every request is refused.";
     BAD_PATH_CLAIM = "MG0423", "ChangeDownstreamPathTemplate without a placeholder", "Its keys are placeholders of DownstreamPathTemplate. Ocelot answers 404.";
+    BAD_PARTITION = "MG0430", "An unknown part of a partition", "PartitionBy holds ClientId (rate limits only), IP, Claim:TYPE, Header:NAME and Route.";
+    BAD_COUNT = "MG0431", "A limit that lets nothing through", "Limit and Burst are whole numbers greater than zero, QueueLimit is zero or more.";
+    LIMIT_MISSING = "MG0432", "A limit without a number", "ConcurrencyLimitOptions and every entry of Limits have a Limit, and entries of RateLimitOptions.Limits a Period too.";
+    USELESS_IN_ALGORITHM = "MG0433", "A setting that the algorithm does not have", "Wait belongs to FixedWindow, Burst to TokenBucket.";
+    BAD_STATUS = "MG0434", "A status out of range", "A refusal has a status of 400 to 599. Ocelot sends what is written.";
+    BAD_ORIGIN = "MG0435", "A malformed origin", "An origin is scheme, host and perhaps port: https://app.example, https://*.example.com, or * for all.";
+    ANY_ORIGIN_WITH_CREDENTIALS = "MG0436", "Credentials for every page", "AllowCredentials together with the origin * or the exposed header * would let every page on the web act in the name of its reader; browsers refuse it.";
+    LARGER_THAN_LIMITS = "MG0437", "A route that wants to take more than its connection", "RequestSizeOptions can only be smaller than Limits, which hold before the route is known.";
+    BAD_MAX_TIME = "MG0438", "A time out of range", "QueueTimeout is 1ms to 10m, MaxAge 0s to 1d.";
     SCHEME_TYPE = "MG0440", "A scheme of no known type", "The Type of an authentication scheme is JwtBearer, ApiKey or Basic.";
     SCHEME_KEYS = "MG0441", "A scheme without keys, or with several sources of them", "JwtBearer has exactly one of SigningKey, PublicKeyFile, JwksFile, JwksUri and Authority; ApiKey has a KeysFile, Basic a UsersFile.";
     SCHEME_FILE = "MG0442", "An unusable file of keys or passwords", "A file that a scheme names cannot be read, or holds something else than it should.";
@@ -111,8 +120,6 @@ codes! {
     LIMIT_RANGE = "MG0603", "A limit out of range", "The reference names the least and the greatest value of each limit.";
     BAD_PROXY = "MG0604", "A malformed proxy address", "TrustedProxies holds addresses, ranges and networks.";
     UNKNOWN_FORWARDED_FIELD = "MG0605", "A field that cannot be believed", "ForwardedHeaders.Headers may hold X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.";
-    PENDING_RATE_LIMIT = "MG0914", "Not supported yet: rate limiting", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_ADDRESSES = "MG0915", "Not supported yet: address lists", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_QOS = "MG0917", "Not supported yet: circuit breaker and time limit", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_BALANCING = "MG0918", "Not supported yet: sticky sessions and limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";

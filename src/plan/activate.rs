@@ -19,7 +19,8 @@ use crate::{
     },
     stages::{
         Kept, ascii::AsciiHeaders, authentication::Authentication, forwarded::Forwarded, in_order,
-        method::Method, request_id::RequestId, trace_context::TraceContext, via::Via,
+        method::Method, rate_limit::counters::sweeping, request_id::RequestId, trace_context::TraceContext,
+        via::Via,
     },
     telemetry::Metrics,
     wire::{
@@ -46,13 +47,14 @@ pub struct Foundation {
 
 impl Foundation {
     pub fn new(metrics: Arc<Metrics>, connections: usize) -> Foundation {
-        let background = Background::default();
+        let (background, kept, clock) = (Background::default(), Kept::default(), Clock::default());
+        background.spawn(sweeping(Arc::downgrade(&kept.counters), clock.clone()));
         Foundation {
             states: States::default(),
             names: Names::new(background.clone()),
             background,
-            kept: Kept::default(),
-            clock: Clock::default(),
+            kept,
+            clock,
             metrics,
             connections,
         }
@@ -71,6 +73,7 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
         limits: limits(&blueprint.limits, ground.connections),
         listeners: blueprint.listeners.iter().map(listener).collect(),
         access_log: blueprint.access_log,
+        cors: blueprint.routes.iter().any(|route| route.admission.cors.is_some()),
         table,
         routes,
     })
@@ -131,6 +134,7 @@ fn route(
         stages: place(stages(route, blueprint, ground), &ground.metrics),
         url: UrlTemplate::compile(&route.backend_path.value, names, rules),
         target: target(route, blueprint, ground),
+        cors: route.admission.cors.is_some(),
         metrics: ground.metrics.route(&route.name),
     })
 }
@@ -158,6 +162,7 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
         stages.push(Box::new(TraceContext::new(mode)));
     }
     stages.extend(route.shaping.stages(&route.backend_path.value, blueprint.ocelot));
+    route.admission.stages(&ground.kept, &mut stages);
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));
     }

@@ -184,6 +184,8 @@ pub struct RouteBlueprint {
     pub policies: Vec<String>,
     /// The route's and the global ones, the route's first.
     pub metadata: Vec<(String, String)>,
+    /// Who is let in, how often, how many at one time.
+    pub admission: super::admission::Admission,
     /// Set only under Ocelot compatibility.
     pub broken: Option<Broken>,
 }

@@ -1,6 +1,7 @@
 //! Document → plan: cross checks, inheritance, route table, routes, the current plan, explain.
 
 pub mod activate;
+pub mod admission;
 pub mod blueprint;
 pub mod check;
 pub mod compile;

@@ -3,12 +3,14 @@
 use super::routing::{Considered, HeaderLookup, Query, RouteTable, Target as RequestTarget, UrlTemplate};
 use crate::{
     backend::{Cluster, attempt::Terms},
+    base::path_values::PathValues,
     pipeline::{
         cause::{Cause, Why},
         exchange::Exchange,
         head::{Head, Known},
         stage::Placed,
     },
+    stages::cors::preflight,
     telemetry::RouteMetrics,
     wire::h1::client::ClientLimits,
 };
@@ -24,6 +26,8 @@ pub struct Plan {
     pub limits: Limits,
     pub listeners: Box<[ListenerPlan]>,
     pub access_log: bool,
+    /// Whether any route says which web pages may read its answers.
+    pub cors: bool,
     pub table: Arc<RouteTable>,
     /// In the order of the document; the table answers with places in here.
     pub routes: Box<[Arc<Route>]>,
@@ -53,6 +57,8 @@ pub struct Limits {
 pub struct Route {
     pub label: Arc<str>,
     pub stages: Box<[Placed]>,
+    /// Whether it answers preflights.
+    pub cors: bool,
     /// What the service is asked for.
     pub url: UrlTemplate,
     pub target: Target,
@@ -77,7 +83,7 @@ impl Plan {
         let target = RequestTarget::normalise(req.target(), req.method() == b"OPTIONS")
             .map_err(|error| Cause::new(Why::RequestMalformed, error.to_string()))?;
         let host = req.known(Known::Host).unwrap_or_default();
-        let query = Query { method: req.method(), host, target: &target, headers: &*req };
+        let query = Query { method: self.method(req, host, &target), host, target: &target, headers: &*req };
         let found = self.table.find(&query, values);
         x.path_len = target.path_len();
         if let Some(text) = target.was_changed().then(|| target.text().to_vec()) {
@@ -92,7 +98,18 @@ impl Plan {
     pub fn trace(&self, x: &Exchange, most: usize) -> Vec<Considered> {
         let target = RequestTarget::from_normal(x.req.target(), x.path_len);
         let host = x.req.known(Known::Host).unwrap_or_default();
-        self.table.trace(&Query { method: x.req.method(), host, target: &target, headers: &x.req }, most)
+        let method = self.method(&x.req, host, &target);
+        self.table.trace(&Query { method, host, target: &target, headers: &x.req }, most)
+    }
+
+    /// The method that a request is routed by. A preflight is routed by the one it asks for, if the route of that one
+    /// answers preflights; if not, it is a request with the method OPTIONS like any other.
+    fn method<'r>(&self, req: &'r Head, host: &'r [u8], target: &RequestTarget) -> &'r [u8] {
+        let asked = if self.cors { preflight(req) } else { None };
+        let Some(method) = asked else { return req.method() };
+        let found = self.table.find(&Query { method, host, target, headers: req }, &mut PathValues::new());
+        let answers = found.and_then(|at| self.routes.get(at)).is_some_and(|route| route.cors);
+        if answers { method } else { req.method() }
     }
 }
 

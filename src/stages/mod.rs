@@ -2,18 +2,25 @@
 //!
 //! The place of a key in the document never matters; the place in this table does.
 
+pub mod address;
 pub mod ascii;
 pub mod authentication;
 pub mod authorization;
 pub mod claims;
+pub mod concurrency;
+pub mod cors;
 pub mod forwarded;
 pub mod headers;
 pub mod method;
+pub mod partition;
+pub mod rate_limit;
 pub mod request_id;
 pub mod trace_context;
+pub mod size;
 pub mod via;
 
 use crate::pipeline::stage::BoxStage;
+use std::sync::Arc;
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +50,34 @@ pub const TABLE: &[Place] = &[
         why: "as early as the request id, whose place it takes where there is none; {TraceId} is read from it",
     },
     Place {
+        name: cors::NAME,
+        setting: "CorsOptions",
+        why: "outside all that may refuse: a page must be able to read why",
+    },
+    Place {
+        name: address::NAME,
+        setting: "SecurityOptions",
+        why: "who is kept out costs nothing more than this (Ocelot's step 7)",
+    },
+    Place {
+        name: cors::NAME_PREFLIGHT,
+        setting: "CorsOptions",
+        why: "browsers ask without credentials and as often as they like: before authentication and limits",
+    },
+    Place {
+        name: size::NAME,
+        setting: "RequestSizeOptions",
+        why: "what is too large is refused before it is counted, and before the service hears of it",
+    },
+    Place {
         name: headers::NAME,
         setting: "UpstreamHeaderTransform, DownstreamHeaderTransform",
         why: "before anything reads headers: limits and authentication see what was set (Ocelot's step 9)",
+    },
+    Place {
+        name: rate_limit::NAME,
+        setting: "RateLimitOptions",
+        why: "after the headers were set, before authentication: attempts count too (Ocelot's step 11)",
     },
     Place {
         name: authentication::NAME,
@@ -61,6 +93,16 @@ pub const TABLE: &[Place] = &[
         name: authorization::NAME,
         setting: "AllowedScopes, RouteClaimsRequirement, RouteClaimsExpression",
         why: "once it is known who calls, before anything of the request is changed by it (Ocelot's step 17)",
+    },
+    Place {
+        name: rate_limit::NAME_BY_CLAIM,
+        setting: "RateLimitOptions.PartitionBy",
+        why: "a claim is known only now, and who may not call uses up nobody's share",
+    },
+    Place {
+        name: concurrency::NAME,
+        setting: "ConcurrencyLimitOptions",
+        why: "a place is taken only by who may have it, and held until the answer is through",
     },
     Place {
         name: claims::ADD_HEADERS,
@@ -94,6 +136,8 @@ pub const TABLE: &[Place] = &[
 #[derive(Debug, Default)]
 pub struct Kept {
     pub identity: authentication::Kept,
+    pub counters: Arc<rate_limit::counters::Counters>,
+    pub gates: concurrency::Gates,
 }
 
 /// Puts compiled stages into the order of the table.

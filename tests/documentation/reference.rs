@@ -10,7 +10,7 @@ use std::path::Path;
 const MARKER: &str = "<!-- From here on generated from the types in src/config/document. -->\n";
 
 /// What each type is called in the file, in the order of the page.
-const SECTIONS: [(&str, &str); 19] = [
+const SECTIONS: [(&str, &str); 24] = [
     ("RouteDocument", "Routes[]"),
     ("HostAndPort", "DownstreamHostAndPorts[]"),
     ("HeaderForm", "Header transforms"),
@@ -19,6 +19,11 @@ const SECTIONS: [(&str, &str); 19] = [
     ("QosOptions", "QoSOptions"),
     ("AuthenticationOptions", "AuthenticationOptions"),
     ("RateLimitOptions", "RateLimitOptions"),
+    ("RateLimitDocument", "RateLimitOptions.Limits[]"),
+    ("ConcurrencyLimitOptions", "ConcurrencyLimitOptions"),
+    ("ConcurrencyLimitDocument", "ConcurrencyLimitOptions.Limits[]"),
+    ("CorsOptions", "CorsOptions"),
+    ("RequestSizeOptions", "RequestSizeOptions"),
     ("CacheOptions", "CacheOptions"),
     ("SecurityOptions", "SecurityOptions"),
     ("GlobalDocument", "GlobalConfiguration"),

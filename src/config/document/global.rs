@@ -37,6 +37,15 @@ pub struct GlobalDocument {
     /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitOptions")]
     pub rate_limit: Set<GlobalRateLimitOptions>,
+    /// How many requests are under way at one time. Default: as many as come.
+    #[serde(rename = "ConcurrencyLimitOptions")]
+    pub concurrency: Set<GlobalConcurrencyLimitOptions>,
+    /// Which web pages may read the answers. Default: the service says.
+    #[serde(rename = "CorsOptions")]
+    pub cors: Set<GlobalCorsOptions>,
+    /// The sizes of a request that a route takes. Default: those of `Limits`.
+    #[serde(rename = "RequestSizeOptions")]
+    pub request_size: Set<GlobalRequestSizeOptions>,
     /// How long a service may take to begin its answer: whole seconds, or a duration such as `"1s"`.
     /// Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
     pub timeout: Set<Wait>,

@@ -2,6 +2,7 @@
 //! `GlobalConfiguration`.
 
 use super::values::{List, Set};
+use crate::base::units::{DurationText, SizeText};
 use crate::config::Spanned;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,6 +18,8 @@ impl Blank for bool {}
 impl Blank for i32 {}
 impl Blank for i64 {}
 impl Blank for f64 {}
+impl Blank for DurationText {}
+impl Blank for SizeText {}
 impl Blank for String {
     fn is_blank(&self) -> bool {
         self.trim().is_empty()
@@ -188,6 +191,66 @@ option_objects! {
         key_prefix: Set<String>,
         /// The old name of `KeyPrefix`; wins when both are present. Source: Ocelot, Rate Limiting.
         rate_limit_counter_prefix: Set<String>,
+        /// `FixedWindow`: so many calls in a period, and `Wait`; or `TokenBucket`: calls are refilled evenly over the
+        /// period, `Burst` of them may come at once. Default: `FixedWindow`.
+        algorithm: Set<String>,
+        /// Calls that a `TokenBucket` lets come at once. Default: `Limit`.
+        burst: Set<i64>,
+        /// What is counted apart: any of `ClientId`, `IP` (IPv6 by its first 64 bits), `Claim:TYPE`, `Header:NAME` and
+        /// `Route`. Without `Route` all routes with the same limit count together; with a claim the limit is asked after
+        /// authentication. Default: `["ClientId", "Route"]`.
+        partition_by: List<String>,
+        /// Several limits, all of which must let a call pass; each takes from its surroundings what it does not say
+        /// itself. With `Limit` beside it that is one of them. Default: `[]`.
+        limits: List<RateLimitDocument>,
+    }
+
+    /// How many requests are under way at one time; beyond it 503 with `limit.concurrency`, or a place in a queue.
+    ConcurrencyLimitOptions, GlobalConcurrencyLimitOptions {
+        /// Whether the limit is on. Default: true once any option is set.
+        enable_concurrency_limit: Set<bool>,
+        /// Requests at one time, from their head to the last byte of the answer. 1 and more. Required, unless `Limits`
+        /// has entries.
+        limit: Set<i64>,
+        /// Requests that may wait beside them. Default: 0.
+        queue_limit: Set<i64>,
+        /// How long they wait; then 503 with `limit.queue`. 1ms to 10m. Default: `1s`.
+        queue_timeout: Set<DurationText>,
+        /// What is counted apart: any of `IP`, `Claim:TYPE`, `Header:NAME` and `Route`. Without `Route` all routes with
+        /// the same limit count together. Default: `["Route"]`.
+        partition_by: List<String>,
+        /// Several limits, such as one for the route and one for each client; each takes from its surroundings what it
+        /// does not say itself. With `Limit` beside it that is one of them. Default: `[]`.
+        limits: List<ConcurrencyLimitDocument>,
+    }
+
+    /// Which web pages may read the answers. Preflights are answered by the gateway, before authentication and limits,
+    /// and routed by the method they ask for.
+    CorsOptions, GlobalCorsOptions {
+        /// Whether it is on. Default: true once any option is set.
+        enable_cors: Set<bool>,
+        /// Origins such as `https://app.example`, `https://*.example.com` for every host below, or `*` for all. Required.
+        allowed_origins: List<String>,
+        /// Methods that pages may use, `*` for all. Default: the methods of the route.
+        allowed_methods: List<String>,
+        /// Header fields that pages may send beside the usual ones, `*` for all. Default: `[]`.
+        allowed_headers: List<String>,
+        /// Fields of the answer that pages may read beside the usual ones. Default: `[]`.
+        exposed_headers: List<String>,
+        /// Whether pages may send cookies and `Authorization`; not together with the origin `*`. Default: false.
+        allow_credentials: Set<bool>,
+        /// How long browsers keep what a preflight said. Default: not said, which means 5 seconds to them.
+        max_age: Set<DurationText>,
+    }
+
+    /// The sizes of a request that a route takes; it can take less than `Limits` let in, never more.
+    RequestSizeOptions, GlobalRequestSizeOptions {
+        /// The longest body; beyond it 413. Default: that of `Limits`.
+        max_request_body_size: Set<SizeText>,
+        /// All header fields together; beyond it 431. Default: that of `Limits`.
+        max_request_headers_total_size: Set<SizeText>,
+        /// The number of header fields; beyond it 431. 1 and more. Default: that of `Limits`.
+        max_request_header_count: Set<i64>,
     }
 
     /// Settings of the client that calls a service.
@@ -205,6 +268,40 @@ option_objects! {
         /// Whether calls are traced. Default: false. Source: Ocelot, Tracing.
         use_tracing: Set<bool>,
     }
+}
+
+/// One of several limits of how often one client may call.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RateLimitDocument {
+    /// What the client is told it is called. Default: limit and period, `10/1s`.
+    pub name: Set<String>,
+    /// Calls in one period. 1 and more. Required.
+    pub limit: Set<i64>,
+    /// The period: a number and `ms`, `s`, `m`, `h` or `d`. Required.
+    pub period: Set<String>,
+    /// How long a client waits once it went beyond the limit. Default: the surrounding one.
+    pub wait: Set<String>,
+    /// `FixedWindow` or `TokenBucket`. Default: the surrounding one.
+    pub algorithm: Set<String>,
+    /// Calls that a `TokenBucket` lets come at once. Default: `Limit`.
+    pub burst: Set<i64>,
+    /// What is counted apart. Default: the surrounding one.
+    pub partition_by: List<String>,
+}
+
+/// One of several limits of requests under way at one time.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ConcurrencyLimitDocument {
+    /// Requests at one time. 1 and more. Required.
+    pub limit: Set<i64>,
+    /// Requests that may wait beside them. Default: the surrounding one.
+    pub queue_limit: Set<i64>,
+    /// How long they wait. Default: the surrounding one.
+    pub queue_timeout: Set<DurationText>,
+    /// What is counted apart. Default: the surrounding one.
+    pub partition_by: List<String>,
 }
 
 /// Client addresses that are let in or kept out: addresses, ranges (`10.0.0.1-9`), or networks (`10.0.0.0/8`).

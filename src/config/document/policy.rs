@@ -47,6 +47,15 @@ pub struct PolicyDocument {
     /// How often one client may call.
     #[serde(rename = "RateLimitOptions")]
     pub rate_limit: Apart<RateLimitOptions>,
+    /// How many requests are under way at one time.
+    #[serde(rename = "ConcurrencyLimitOptions")]
+    pub concurrency: Apart<ConcurrencyLimitOptions>,
+    /// Which web pages may read the answers.
+    #[serde(rename = "CorsOptions")]
+    pub cors: Apart<CorsOptions>,
+    /// The sizes of a request that the route takes.
+    #[serde(rename = "RequestSizeOptions")]
+    pub request_size: Apart<RequestSizeOptions>,
     /// Circuit breaker and time limit.
     #[serde(rename = "QoSOptions")]
     pub qos: Apart<QosOptions>,

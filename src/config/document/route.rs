@@ -109,6 +109,15 @@ pub struct RouteDocument {
     /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitOptions")]
     pub rate_limit: Apart<RateLimitOptions>,
+    /// How many requests are under way at one time. Default: as many as come.
+    #[serde(rename = "ConcurrencyLimitOptions")]
+    pub concurrency: Apart<ConcurrencyLimitOptions>,
+    /// Which web pages may read the answers. Default: the service says.
+    #[serde(rename = "CorsOptions")]
+    pub cors: Apart<CorsOptions>,
+    /// The sizes of a request that the route takes. Default: those of `Limits`.
+    #[serde(rename = "RequestSizeOptions")]
+    pub request_size: Apart<RequestSizeOptions>,
     /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
     #[serde(rename = "QoSOptions")]
     pub qos: Apart<QosOptions>,

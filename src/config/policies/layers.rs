@@ -200,9 +200,15 @@ struct Guard {
     off: bool,
 }
 
-const GUARDS: [Guard; 2] = [
+const GUARDS: [Guard; 3] = [
     Guard { what: "authentication", section: "AuthenticationOptions", switch: "AllowAnonymous", off: true },
     Guard { what: "rate limit", section: "RateLimitOptions", switch: "EnableRateLimiting", off: false },
+    Guard {
+        what: "concurrency limit",
+        section: "ConcurrencyLimitOptions",
+        switch: "EnableConcurrencyLimit",
+        off: false,
+    },
 ];
 
 impl Guard {

@@ -36,6 +36,9 @@ pub struct Groups<'d> {
     pub load_balancer: Option<Group<'d, LoadBalancerOptions>>,
     pub qos: Option<Group<'d, QosOptions>>,
     pub rate_limit: Option<Group<'d, RateLimitOptions>>,
+    pub concurrency: Option<Group<'d, ConcurrencyLimitOptions>>,
+    pub cors: Option<Group<'d, CorsOptions>>,
+    pub request_size: Option<Group<'d, RequestSizeOptions>>,
 }
 
 impl<'d> Groups<'d> {
@@ -47,6 +50,9 @@ impl<'d> Groups<'d> {
             load_balancer: Group::new(&global.load_balancer),
             qos: Group::new(&global.qos),
             rate_limit: Group::new(&global.rate_limit),
+            concurrency: Group::new(&global.concurrency),
+            cors: Group::new(&global.cors),
+            request_size: Group::new(&global.request_size),
         }
     }
 }

@@ -23,6 +23,9 @@ pub fn global(scope: &Scope, out: &mut Diagnostics) {
     group(&global.load_balancer, &keys, out);
     group(&global.qos, &keys, out);
     group(&global.rate_limit, &keys, out);
+    group(&global.concurrency, &keys, out);
+    group(&global.cors, &keys, out);
+    group(&global.request_size, &keys, out);
     address_lists(scope, &global.security, out);
 }
 
@@ -85,7 +88,9 @@ pub fn rate_limit(options: &Apart<RateLimitOptions>, out: &mut Diagnostics) {
             "to switch the limit off, set \"EnableRateLimiting\": false".to_owned(),
         );
     }
+    let several = !items(&written.limits).is_empty() && written.limit.is_none();
     match filled(&written.period) {
+        None if several => {}
         None => {
             let place = written.period.as_ref().map_or(written.span, |period| period.span);
             let said = out.error(codes::RATE_LIMIT_WITHOUT_PERIOD, place, "RateLimitOptions has no Period");

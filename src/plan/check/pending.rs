@@ -5,7 +5,7 @@ use super::values::STICKY;
 use super::{Scope, add, filled, items};
 use crate::config::document::*;
 use crate::config::{Code, Diagnostics, Span, codes};
-use crate::plan::inherit::{self, Authentication, Balancing, Caching, HttpClient, Quality, merged};
+use crate::plan::inherit::{Authentication, Balancing, Caching, HttpClient, Quality, merged};
 
 /// A route with its options inherited.
 pub struct Effective<'d> {
@@ -15,17 +15,13 @@ pub struct Effective<'d> {
     pub quality: Option<Quality>,
     pub balancing: Option<Balancing>,
     pub client: Option<HttpClient>,
-    /// The place of the options that limit the rate.
-    pub rate_limit: Option<Span>,
-    /// The first address of a list that lets in or keeps out.
-    pub security: Option<Span>,
     /// Set while the route is compiled: the version it speaks is HTTP/2 or later.
     pub newer_http: bool,
 }
 
 impl<'d> Effective<'d> {
     pub fn new(scope: &'d Scope<'d>, route: &'d RouteDocument) -> Self {
-        let (groups, global) = (&scope.groups, scope.global);
+        let groups = &scope.groups;
         let key = route.key.as_ref().map(|key| key.as_str());
         let cache = if route.old_cache.is_some() { &route.old_cache } else { &route.cache };
         Effective {
@@ -38,33 +34,16 @@ impl<'d> Effective<'d> {
                 .map(|options| Balancing::of(&options)),
             client: merged(&route.http_handler, groups.http_handler.as_ref(), key)
                 .map(|options| HttpClient::of(&options)),
-            rate_limit: rate_limit(scope, route, key),
-            security: security(&route.security, &global.security),
             newer_http: false,
         }
     }
-}
-
-fn rate_limit(scope: &Scope, route: &RouteDocument, key: Option<&str>) -> Option<Span> {
-    inherit::rate_limit(&route.rate_limit, scope.groups.rate_limit.as_ref(), key)?;
-    let own = route.rate_limit.as_ref().filter(|own| !own.is_empty()).map(|own| own.span);
-    own.or_else(|| scope.global.rate_limit.as_ref().map(|global| global.span))
-}
-
-/// Entries that are no addresses switch nothing on.
-fn security(own: &Apart<SecurityOptions>, global: &Apart<SecurityOptions>) -> Option<Span> {
-    let options = inherit::security(own, global)?;
-    let mut entries = items(&options.allowed).iter().chain(items(&options.blocked));
-    entries.find(|entry| crate::base::ip::IpRange::parse(entry).is_some()).map(|entry| entry.span)
 }
 
 /// One thing that this version cannot do: its code and its name.
 type Capability = (Code, &'static str);
 
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
-const RATE_LIMIT: Capability = (codes::PENDING_RATE_LIMIT, "rate limiting");
 const QOS: Capability = (codes::PENDING_QOS, "a circuit breaker or time limit");
-const ADDRESSES: Capability = (codes::PENDING_ADDRESSES, "address lists");
 const DISCOVERY: Capability = (codes::PENDING_DISCOVERY, "service discovery");
 const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
 const SCHEMES: Capability = (codes::PENDING_PROTOCOLS, "another scheme than http");
@@ -80,9 +59,7 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 #[rustfmt::skip]
 const ROUTE: &[Row] = &[
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
-    ("RateLimitOptions", RATE_LIMIT, |r| r.rate_limit, "set \"EnableRateLimiting\": false"),
     ("QoSOptions", QOS, |r| r.quality.as_ref()?.switched_on_by(), "set it to 0"),
-    ("SecurityOptions", ADDRESSES, |r| r.security, "leave the lists empty"),
     ("ServiceName", DISCOVERY, |r| service_name(r.route), "name the service's addresses in DownstreamHostAndPorts"),
     ("DownstreamScheme", SCHEMES, |r| other_scheme(&r.route.scheme), "use \"http\""),
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),

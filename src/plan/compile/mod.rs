@@ -1,5 +1,6 @@
 //! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
 
+mod admission;
 mod headers;
 mod matching;
 mod names;

@@ -3,6 +3,7 @@
 use super::shaping;
 use crate::config::document::{AggregateDocument, HostAndPort, RouteDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes};
+use crate::plan::admission::Admission;
 use crate::plan::blueprint::*;
 use crate::plan::check::pending::{self, Effective};
 use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
@@ -44,7 +45,7 @@ pub fn route(
     let mut reader = Reader { scope, written, out, broken: None };
     let (matches, spec) = reader.matching(index, rules);
     let backend = reader.backend(members, spec.as_ref(), &mut effective);
-    reader.options(&effective);
+    let admission = reader.options(&effective);
     let route = RouteBlueprint {
         index,
         span: written.span,
@@ -63,8 +64,9 @@ pub fn route(
         request_id_key: reader.request_id_key(),
         shaping: shaping::shaping(scope, &effective, spec.as_ref(), reader.out),
         authentication: None,
-        policies: items(&written.policies).iter().map(|name| name.value.clone()).collect(),
+        policies: texts(&written.policies),
         metadata: metadata(scope, written),
+        admission,
         broken: reader.broken,
     };
     (route, spec)
@@ -90,7 +92,7 @@ pub struct Reader<'s, 'd, 'o> {
 
 impl<'s> Reader<'s, '_, '_> {
     /// The value, or the report of what is wrong with it; the first status that Ocelot would answer stays.
-    fn sound<T>(&mut self, span: Span, read: Result<T, Wrong>) -> Option<T> {
+    pub(super) fn sound<T>(&mut self, span: Span, read: Result<T, Wrong>) -> Option<T> {
         let wrong = match read {
             Ok(value) => return Some(value),
             Err(wrong) => wrong,
@@ -265,8 +267,8 @@ impl<'s> Reader<'s, '_, '_> {
         None
     }
 
-    /// The rules of option objects; nothing of them is in the blueprint yet.
-    fn options(&mut self, effective: &Effective) {
+    /// The rules of option objects, and what those say that admit requests.
+    fn options(&mut self, effective: &Effective) -> Admission {
         let (scope, route) = (self.scope, self.written);
         if let Some(authentication) = &route.authentication {
             options::authentication(scope, authentication, self.out);
@@ -284,7 +286,13 @@ impl<'s> Reader<'s, '_, '_> {
             }
         }
         pending::route(scope, effective, self.out);
+        self.admission(&state_key(route, effective))
     }
+}
+
+/// The texts of a list.
+fn texts(list: &crate::config::document::List<String>) -> Vec<String> {
+    items(list).iter().map(|text| text.value.clone()).collect()
 }
 
 /// A text as written; empty when it is absent.

@@ -1,10 +1,10 @@
 //! Option objects after inheritance: old names folded into new ones, defaults filled in.
 
-use crate::config::Spanned;
 use crate::config::document::{
     AuthenticationOptions, CacheOptions, HttpHandlerOptions, List, LoadBalancerOptions, QosOptions,
-    RateLimitOptions, Set,
+    RateLimitDocument, RateLimitOptions, Set,
 };
+use crate::config::{Span, Spanned};
 use std::time::Duration;
 
 fn text(set: &Set<String>) -> Option<&Spanned<String>> {
@@ -127,23 +127,30 @@ pub struct RateLimit {
     pub status: i32,
     pub message: String,
     pub key_prefix: String,
+    /// Where limit, period, wait and status are written; none: the default.
+    pub places: [Option<Span>; 4],
+    pub algorithm: Option<Spanned<String>>,
+    pub burst: Option<Spanned<i64>>,
+    /// None: Ocelot's.
+    pub partition: Option<Vec<Spanned<String>>>,
+    /// Limits beside the one above.
+    pub others: Vec<Spanned<RateLimitDocument>>,
 }
 
 impl RateLimit {
     pub fn of(options: &RateLimitOptions) -> Self {
-        let or_default = |set: &Set<String>, default: &str| match text(set) {
-            Some(text) => text.value.clone(),
-            None => default.to_owned(),
-        };
-        let old_or = |old: &Set<String>, new: &Set<String>, default: &str| match text(old) {
-            Some(text) => text.value.clone(),
-            None => or_default(new, default),
-        };
+        let status = or(&options.http_status_code, &options.status_code);
         let wait = match &options.period_timespan {
             Some(seconds) => format!("{}s", seconds.value),
             None => or_default(&options.wait, "0ms"),
         };
+        let partition = texts(&options.partition_by);
         RateLimit {
+            places: places(options),
+            algorithm: text(&options.algorithm).cloned(),
+            burst: options.burst.clone(),
+            partition: Some(partition).filter(|parts| !parts.is_empty()),
+            others: options.limits.as_ref().map(|list| list.value.clone()).unwrap_or_default(),
             client_id_header: or_default(&options.client_id_header, "Oc-Client"),
             whitelist: texts(&options.client_whitelist),
             headers: match &options.disable_rate_limit_headers {
@@ -153,12 +160,8 @@ impl RateLimit {
             limit: options.limit.as_ref().map_or(0, |limit| limit.value.saturating_abs()),
             period: or_default(&options.period, "1s"),
             wait,
-            status: or(&options.http_status_code, &options.status_code).map_or(429, |status| status.value),
-            message: old_or(
-                &options.quota_exceeded_message,
-                &options.quota_message,
-                "API calls quota exceeded! Maximum admitted {0} per {1}.",
-            ),
+            status: status.map_or(429, |status| status.value),
+            message: old_or(&options.quota_exceeded_message, &options.quota_message, QUOTA_MESSAGE),
             key_prefix: old_or(
                 &options.rate_limit_counter_prefix,
                 &options.key_prefix,
@@ -166,6 +169,28 @@ impl RateLimit {
             ),
         }
     }
+}
+
+/// What a client is told that called too often, unless the options say otherwise.
+const QUOTA_MESSAGE: &str = "API calls quota exceeded! Maximum admitted {0} per {1}.";
+
+/// Where limit, period, wait and status are written.
+fn places(options: &RateLimitOptions) -> [Option<Span>; 4] {
+    let wait = options.period_timespan.as_ref().map(|set| set.span);
+    [
+        options.limit.as_ref().map(|set| set.span),
+        options.period.as_ref().map(|set| set.span),
+        wait.or(options.wait.as_ref().map(|set| set.span)),
+        or(&options.http_status_code, &options.status_code).map(|set| set.span),
+    ]
+}
+
+fn or_default(set: &Set<String>, default: &str) -> String {
+    text(set).map_or_else(|| default.to_owned(), |text| text.value.clone())
+}
+
+fn old_or(old: &Set<String>, new: &Set<String>, default: &str) -> String {
+    text(old).map_or_else(|| or_default(new, default), |text| text.value.clone())
 }
 
 /// Settings of the client that calls a service.

@@ -36,10 +36,8 @@ fn timeouts_of_zero_and_less_are_ninety_seconds_under_ocelot() {
 
 #[test]
 fn a_rate_limit_of_a_route_has_a_limit_and_a_period_of_its_own() {
-    let limit = |options: &str| -> Vec<String> {
-        let lines = said(&with(&format!(r#""RateLimitOptions": {options}"#)), true);
-        lines.into_iter().filter(|line| !line.starts_with("MG0914")).collect()
-    };
+    let limit =
+        |options: &str| -> Vec<String> { said(&with(&format!(r#""RateLimitOptions": {options}"#)), true) };
     assert_eq!(limit(r#"{ "Limit": 0, "Period": "1s" }"#), ["MG0402 0"]);
     assert_eq!(limit(r#"{ "Limit": -1, "Period": "1s" }"#), ["MG0402 -1"]);
     assert_eq!(limit(r#"{ "Limit": 1 }"#), [r#"MG0403 { "Limit": 1 }"#]);
@@ -48,7 +46,7 @@ fn a_rate_limit_of_a_route_has_a_limit_and_a_period_of_its_own() {
     assert_eq!(limit("{}"), [] as [&str; 0]);
     assert_eq!(
         said(&document(&route(""), r#"{ "RateLimitOptions": { "Limit": 0 } }"#), true),
-        [r#"MG0914 { "Limit": 0 }"#]
+        ["(MG0402) 0"]
     );
 }
 
@@ -106,7 +104,6 @@ fn what_switches_nothing_on_is_accepted() {
 #[test]
 fn what_this_version_cannot_do_is_refused_wherever_it_is_switched_on() {
     for (settings, expected) in [
-        (r#""SecurityOptions": { "IPBlockedList": ["1.2.3.4"] }"#, r#"MG0915 "1.2.3.4""#),
         (r#""CacheOptions": { "TtlSeconds": 1 }"#, "MG0916 1"),
         (r#""FileCacheOptions": { "TtlSeconds": 2 }, "CacheOptions": { "TtlSeconds": 1 }"#, "MG0916 2"),
         (r#""QoSOptions": { "Timeout": 1 }"#, "MG0917 1"),

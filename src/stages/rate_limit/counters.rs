@@ -1,0 +1,277 @@
+//! The counts of all limits: one store for the process, bounded, exact across workers, emptied of what is over.
+//!
+//! A count is 48 bytes whatever its key was. The store is cut into many shards, each behind a lock of its own that is
+//! held for some nanoseconds and never over anything that waits: what a window must decide (restart, count, first
+//! excess) is more than fits into one atomic number. Keys say which rule they belong to, so counts outlive plans.
+
+use super::super::partition::{Key, Keys};
+use crate::base::clock::Clock;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasherDefault, Hash, Hasher},
+    sync::{
+        Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// How the store is cut; enough for a shard to stay small and for workers to rarely meet.
+const SHARDS: usize = 256;
+/// Counts in one shard at most: two millions in all, about 200 MiB.
+const MOST: usize = 8192;
+/// Counts that are looked at when a full shard has to give one up.
+const LOOKED_AT: usize = 16;
+/// A shard is swept every so many rounds; a round is one call of [`Counters::sweep`].
+pub const ROUNDS: usize = 16;
+
+/// One count. What the numbers mean is the algorithm's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    pub began: u64,
+    pub exceeded: u64,
+    pub total: u64,
+    /// From then on the count says nothing any more: a new one would say the same.
+    pub ends: u64,
+}
+
+/// Keys are hashes already.
+#[derive(Default)]
+pub struct Ready(u64);
+
+impl Hasher for Ready {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place(Key);
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.0[1]);
+    }
+}
+
+type Shard = HashMap<Place, Cell, BuildHasherDefault<Ready>>;
+
+/// All counts of the process.
+#[derive(Debug)]
+pub struct Counters {
+    /// Times are nanoseconds since then.
+    epoch: Instant,
+    /// That moment as Unix time in nanoseconds, corrected now and then.
+    wall: AtomicU64,
+    pub keys: Keys,
+    shards: Box<[Mutex<Shard>]>,
+    most: usize,
+    round: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters::new(MOST)
+    }
+}
+
+impl Counters {
+    fn new(most: usize) -> Counters {
+        let counters = Counters {
+            epoch: Instant::now(),
+            wall: AtomicU64::new(0),
+            keys: Keys::default(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            most,
+            round: AtomicU64::new(0),
+        };
+        counters.correct(counters.epoch, SystemTime::now());
+        counters
+    }
+
+    /// A moment on the clock of the counters.
+    pub fn at(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// A moment as Unix time in nanoseconds.
+    pub fn unix(&self, at: u64) -> u64 {
+        self.wall.load(Relaxed).saturating_add(at)
+    }
+
+    /// Says what time it is for others: clocks are set now and then.
+    pub fn correct(&self, now: Instant, wall: SystemTime) {
+        let unix = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        self.wall.store(unix.saturating_sub(self.at(now)), Relaxed);
+    }
+
+    /// Replaces the count under the key by what is made of it, at one stroke; `keep` false only looks.
+    pub fn count<T>(
+        &self,
+        key: Key,
+        now: u64,
+        keep: bool,
+        count: impl FnOnce(Option<Cell>) -> (Cell, T),
+    ) -> T {
+        let mut shard = self.shard(key);
+        if !keep {
+            return count(shard.get(&Place(key)).copied()).1;
+        }
+        if shard.len() >= self.most && !shard.contains_key(&Place(key)) {
+            make_room(&mut shard, now);
+        }
+        match shard.entry(Place(key)) {
+            Entry::Occupied(mut place) => {
+                let (cell, said) = count(Some(*place.get()));
+                place.insert(cell);
+                said
+            }
+            Entry::Vacant(place) => {
+                let (cell, said) = count(None);
+                place.insert(cell);
+                said
+            }
+        }
+    }
+
+    /// Changes a count that is there.
+    pub fn change(&self, key: Key, change: impl FnOnce(Cell) -> Cell) {
+        if let Some(cell) = self.shard(key).get_mut(&Place(key)) {
+            *cell = change(*cell);
+        }
+    }
+
+    /// Forgets what is over in one part of the store, and gives back memory; after [`ROUNDS`] calls all was looked at.
+    pub fn sweep(&self, now: u64) {
+        let round = self.round.fetch_add(1, Relaxed) as usize % ROUNDS;
+        for shard in self.shards.iter().skip(round).step_by(ROUNDS) {
+            let mut shard = lock(shard);
+            shard.retain(|_, cell| cell.ends > now);
+            if shard.capacity() > 64 && shard.len() < shard.capacity() / 4 {
+                let room = shard.len() * 2;
+                shard.shrink_to(room);
+            }
+        }
+    }
+
+    /// How many counts there are.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[key.0[0] as usize % SHARDS])
+    }
+}
+
+/// Sweeps for as long as somebody holds the counters: every part of the store once in [`ROUNDS`] seconds.
+pub async fn sweeping(counters: Weak<Counters>, clock: Clock) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Some(counters) = counters.upgrade() else { return };
+        let now = clock.now();
+        counters.sweep(counters.at(now));
+        counters.correct(now, clock.wall());
+    }
+}
+
+/// Takes out what is over; where nothing is, the one of a few that will be over first: it had the least to say.
+fn make_room(shard: &mut Shard, now: u64) {
+    let before = shard.len();
+    // Only a few at a time, so that a flood of strangers does not make every request walk through a whole shard.
+    let few = shard.iter().take(LOOKED_AT).map(|(place, cell)| (*place, cell.ends));
+    let few: smallvec::SmallVec<[(Place, u64); LOOKED_AT]> = few.collect();
+    for (place, _) in few.iter().filter(|(_, ends)| *ends <= now) {
+        shard.remove(place);
+    }
+    if shard.len() == before
+        && let Some((place, _)) = few.iter().min_by_key(|(_, ends)| *ends)
+    {
+        shard.remove(place);
+    }
+}
+
+/// A panic elsewhere must not take the counts away.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::rate_limit::window::Window;
+    use std::hash::{BuildHasher, RandomState};
+
+    const S: u64 = 1_000_000_000;
+
+    fn key(state: &RandomState, n: u64) -> Key {
+        Key([state.hash_one(n), state.hash_one(!n)])
+    }
+
+    fn hit(counters: &Counters, key: Key, window: &Window, now: u64) -> bool {
+        counters.count(key, now, true, |cell| window.count(cell, now)).admitted
+    }
+
+    #[test]
+    fn a_key_hammered_by_many_threads_is_admitted_exactly_as_often_as_the_limit_says_in_every_window() {
+        let counters = Counters::default();
+        let window = Window { limit: 1000, period: 10 * S, wait: 0 };
+        let key = Key([1, 2]);
+        for round in 0..3 {
+            let hammer = || (0..500).filter(|_| hit(&counters, key, &window, round * 10 * S)).count();
+            let admitted: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..64).map(|_| scope.spawn(hammer)).collect();
+                threads.into_iter().map(|thread| thread.join().expect("a thread")).sum()
+            });
+            assert_eq!(admitted, 1000, "window {round}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_swept_away_and_what_is_not_stays() {
+        let counters = Counters::default();
+        let state = RandomState::new();
+        let short = Window { limit: 1, period: S, wait: 0 };
+        let long = Window { limit: 1, period: 100 * S, wait: 0 };
+        assert!((0..1000).all(|n| hit(&counters, key(&state, n), &short, 0)));
+        assert!((1000..1010).all(|n| hit(&counters, key(&state, n), &long, 0)));
+        (0..ROUNDS).for_each(|_| counters.sweep(S));
+        assert_eq!(counters.len(), 10);
+        assert!(!hit(&counters, key(&state, 1000), &long, 2 * S), "still counted");
+    }
+
+    #[test]
+    fn a_full_store_gives_up_what_ends_first_and_stays_bounded() {
+        let counters = Counters::new(8);
+        let state = RandomState::new();
+        let window = Window { limit: 1, period: S, wait: 0 };
+        assert!((0..100_000).all(|n| hit(&counters, key(&state, n), &window, n)));
+        assert!(counters.len() <= 8 * SHARDS, "{}", counters.len());
+    }
+
+    #[test]
+    fn looking_changes_nothing() {
+        let counters = Counters::default();
+        let window = Window { limit: 1, period: S, wait: 0 };
+        let look = |now| counters.count(Key([3, 4]), now, false, |cell| window.count(cell, now)).admitted;
+        assert!(look(0) && look(0));
+        assert!(counters.is_empty());
+    }
+
+    #[test]
+    fn a_moment_is_told_in_the_time_of_the_wall_and_clocks_may_be_set() {
+        let counters = Counters::default();
+        let later = counters.epoch + Duration::from_secs(5);
+        counters.correct(later, UNIX_EPOCH + Duration::from_secs(1_000_000));
+        assert_eq!(counters.unix(7 * S), 1_000_002 * S);
+        assert_eq!(counters.at(later), 5 * S);
+    }
+}

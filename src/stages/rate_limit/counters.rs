@@ -257,6 +257,30 @@ mod tests {
         assert!(counters.len() <= 8 * SHARDS, "{}", counters.len());
     }
 
+    /// Resident memory of the process in bytes.
+    fn resident() -> u64 {
+        let pages = std::fs::read_to_string("/proc/self/statm").expect("statm");
+        let pages: u64 = pages.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("pages");
+        pages * 4096
+    }
+
+    #[test]
+    fn a_million_keys_take_less_than_256_mib_and_idle_ones_are_forgotten() {
+        let counters = Counters::default();
+        let state = RandomState::new();
+        let window = Window { limit: 1, period: 60 * S, wait: 0 };
+        let before = resident();
+        assert!((0..1_000_000).all(|n| hit(&counters, key(&state, n), &window, n)));
+        let grown = resident().saturating_sub(before);
+        assert_eq!(counters.len(), 1_000_000);
+        assert!(grown <= 256 << 20, "{} MiB", grown >> 20);
+        assert!((0..1000).all(|n| !hit(&counters, key(&state, n), &window, S)), "none was given up");
+        (0..ROUNDS).for_each(|_| counters.sweep(61 * S));
+        assert_eq!(counters.len(), 0);
+        let room: usize = counters.shards.iter().map(|shard| lock(shard).capacity()).sum();
+        assert!(room < 64 * SHARDS, "{room}");
+    }
+
     #[test]
     fn looking_changes_nothing() {
         let counters = Counters::default();

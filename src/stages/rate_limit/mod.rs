@@ -262,3 +262,6 @@ impl RateLimit {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What the engine does on a socket, one sentence a test.
 
+mod admission;
 mod balance;
 mod bodies;
 mod connections;

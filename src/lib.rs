@@ -28,3 +28,5 @@ pub mod telemetry;
 pub mod config;
 // 0: words everyone uses: units, host names, byte tables.
 pub mod base;
+
+pub use cli::{Builder, Gateway};

@@ -4,13 +4,14 @@ use super::args::{Check, Deny};
 use super::{Exit, out, settings};
 use crate::config::{Severity, render};
 use crate::control::candidate::Candidate;
+use crate::stages::custom::Catalogue;
 use serde_json::json;
 
 /// Reads, checks and reports; nothing is started, no name is looked up.
-pub fn run(check: &Check) -> Exit {
+pub fn run(check: &Check, stages: &Catalogue) -> Exit {
     let mut configuration = check.configuration.clone();
     configuration.config.extend(check.files.iter().cloned());
-    let candidate = Candidate::read(&settings::request(&configuration));
+    let candidate = Candidate::read(&settings::request(&configuration), stages);
     let warned = candidate.loaded.diagnostics.list.iter().any(|d| d.severity == Severity::Warning);
     let refused = candidate.blueprint.is_none() || (warned && check.deny == Some(Deny::Warnings));
     if check.json {

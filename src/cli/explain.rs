@@ -7,17 +7,18 @@ use crate::pipeline::exchange::{Exchange, Peer};
 use crate::pipeline::head::Head;
 use crate::plan::activate::{Foundation, activate};
 use crate::plan::explain::{Explainer, Explanation};
+use crate::stages::custom::Catalogue;
 use crate::telemetry::Metrics;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Loads the configuration, asks its plan, and tells.
-pub fn run(asked: &Explain) -> Exit {
+pub fn run(asked: &Explain, stages: &Catalogue) -> Exit {
     let request = match request(asked) {
         Ok(request) => request,
         Err(wrong) => return Exit::usage(&wrong),
     };
-    let candidate = Candidate::read(&settings::request(&asked.configuration));
+    let candidate = Candidate::read(&settings::request(&asked.configuration), stages);
     if candidate.blueprint.is_none() {
         out::talk(&candidate.report(settings::style()));
         return Exit::Invalid;
@@ -108,7 +109,7 @@ mod tests {
             panic!("explain")
         };
         asked.configuration.config = vec![folder.join("gateway.json")];
-        let candidate = Candidate::read(&settings::request(&asked.configuration));
+        let candidate = Candidate::read(&settings::request(&asked.configuration), &Catalogue::default());
         let explanation = ask(&candidate, request(&asked).unwrap()).unwrap();
         let text = explanation.text().replace(&format!("{}/", folder.display()), "");
         // A request id is another one each time.

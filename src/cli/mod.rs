@@ -1,6 +1,7 @@
 //! The commands: what can be asked of margay on the command line, and with which code it exits.
 
 pub mod args;
+mod builder;
 mod check;
 pub mod demo;
 mod explain;
@@ -10,6 +11,9 @@ mod run;
 mod schema;
 pub mod settings;
 
+pub use builder::{Builder, Gateway};
+
+use crate::stages::custom::Catalogue;
 use args::{Arguments, Command};
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -52,23 +56,28 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    Gateway::builder().main()
+}
+
+/// The same for a program with stages of its own.
+fn main_with(stages: &Catalogue) -> ExitCode {
     let exit = match log::start(std::env::var("MARGAY_LOG").ok().as_deref()) {
         Err(why) => Exit::usage(&why),
         Ok(()) => match Arguments::try_parse() {
-            Ok(arguments) => command(&arguments.command),
+            Ok(arguments) => command(&arguments.command, stages),
             Err(error) => explain_usage(&error),
         },
     };
     exit.into()
 }
 
-fn command(command: &Command) -> Exit {
+fn command(command: &Command, stages: &Catalogue) -> Exit {
     match command {
-        Command::Run(run) => run::run(run),
-        Command::Demo(demo) => demo::run(demo),
-        Command::Check(check) => check::run(check),
+        Command::Run(run) => run::run(run, stages),
+        Command::Demo(demo) => demo::run(demo, stages),
+        Command::Check(check) => check::run(check, stages),
         Command::Schema(schema) => schema::run(schema),
-        Command::Explain(asked) => explain::run(asked),
+        Command::Explain(asked) => explain::run(asked, stages),
     }
 }
 

@@ -86,6 +86,7 @@ codes! {
     BAD_CLAIM_SOURCE = "MG0409", "A malformed claim expression", "It is Claims[type] > value, or Claims[type] > value[index] > delimiter. Ocelot ignores others.";
     NEVER_SUPPORTED = "MG0410", "A setting that this gateway does not have", "Following redirects, keeping cookies for all clients together, the system's proxy and Butterfly tracing are not done here. A warning under Ocelot compatibility.";
     BAD_LIFETIME = "MG0411", "A negative lifetime of connections", "PooledConnectionLifetimeSeconds is zero or more. Ocelot answers 500.";
+    BAD_HANDLER_SETTINGS = "MG0419", "Settings that a stage does not take", "HandlerSettings holds an object for each stage that DelegatingHandlers names, with the settings that the stage knows.";
     BAD_HEADER_CHANGE = "MG0420", "A malformed header transform", "It is a value, find,replace, null, or an object with one of Set, Append, Default, or Find with Replace. Headers that frame messages are the gateway's own.";
     BAD_CLAIM_EXPRESSION = "MG0421", "A malformed claim rule", "RouteClaimsExpression is a CEL expression over claims, claim_values, scopes, path, method, headers and client; RouteClaimsRequirement names placeholders of the route.";
     NOBODY_TO_JUDGE = "MG0422", "Claims of nobody", "The route judges or passes on claims and does not say how callers prove who they are: every request is refused.";

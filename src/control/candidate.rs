@@ -4,7 +4,8 @@
 use crate::config::render::{self, Style};
 use crate::config::{Environment, Loaded, Request, files, load};
 use crate::plan::blueprint::Blueprint;
-use crate::plan::compile;
+use crate::plan::compile_with;
+use crate::stages::custom::Catalogue;
 use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -26,7 +27,8 @@ pub struct Candidate {
 
 impl Candidate {
     /// Reads and checks what the request names.
-    pub fn read(request: &Request) -> Candidate {
+    /// `stages` are those that the program itself adds.
+    pub fn read(request: &Request, stages: &Catalogue) -> Candidate {
         let world = World::default();
         let variable = |name: &str| world.variable(name);
         let read = |path: &Path, limit| world.read(path, limit);
@@ -36,7 +38,7 @@ impl Candidate {
         watch.sort();
         watch.dedup();
         let id = format!("{:016x}", world.hash(&loaded));
-        let blueprint = compile(&mut loaded);
+        let blueprint = compile_with(&mut loaded, stages);
         Candidate { loaded, blueprint, id, watch }
     }
 
@@ -104,17 +106,17 @@ mod tests {
     #[test]
     fn the_same_content_has_the_same_id_and_a_changed_secret_another() {
         let (folder, request) = folder();
-        let before = Candidate::read(&request);
+        let before = Candidate::read(&request, &Catalogue::default());
         assert!(before.blueprint.is_some(), "{}", before.report(Style::default()));
-        assert_eq!(before.id, Candidate::read(&request).id);
+        assert_eq!(before.id, Candidate::read(&request, &Catalogue::default()).id);
         std::fs::write(folder.path().join("secret"), "two").unwrap();
-        assert_ne!(before.id, Candidate::read(&request).id);
+        assert_ne!(before.id, Candidate::read(&request, &Catalogue::default()).id);
     }
 
     #[test]
     fn the_files_of_placeholders_are_watched_beside_the_main_file() {
         let (folder, request) = folder();
-        let watch = Candidate::read(&request).watch;
+        let watch = Candidate::read(&request, &Catalogue::default()).watch;
         for name in ["gateway.json", "secret", "policies"] {
             assert!(watch.contains(&folder.path().join(name)), "{name} is not in {watch:?}");
         }
@@ -124,7 +126,7 @@ mod tests {
     fn a_configuration_with_errors_has_no_blueprint_and_says_why() {
         let (folder, request) = folder();
         std::fs::write(folder.path().join("gateway.json"), "{ \"Routes\": [ }").unwrap();
-        let candidate = Candidate::read(&request);
+        let candidate = Candidate::read(&request, &Catalogue::default());
         assert!(candidate.blueprint.is_none());
         assert!(candidate.report(Style::default()).contains("gateway.json:1:15"));
     }

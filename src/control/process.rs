@@ -17,6 +17,7 @@ use crate::{
         Foundation, Plan, activate,
         blueprint::{Blueprint, Listener},
     },
+    stages::custom::Catalogue,
     telemetry::{AccessLog, Metrics},
     wire::listen::bind,
 };
@@ -45,6 +46,8 @@ pub struct Settings {
     /// Instead of the configured administration address.
     pub admin: Option<SocketAddr>,
     pub threads: usize,
+    /// The stages that the program itself adds.
+    pub stages: Catalogue,
     pub style: Style,
 }
 
@@ -67,7 +70,7 @@ pub fn serve(
     let gateway = Gateway::new(plan, foundation, log);
     let (threads, admin_sockets) = (settings.threads, admin.subscribe());
     let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone(), first.administration);
-    let reloading = Reloading::new(request, settings.style, candidate, take);
+    let reloading = Reloading::new(request, settings.stages.clone(), settings.style, candidate, take);
     let follow = if blueprint.reload_on_change { candidate.watch.clone() } else { Vec::new() };
     let watching = watch::spawn(follow, metrics, reloading.reloader())
         .map_err(|e| format!("no watch over the files: {e}"))?;

@@ -5,6 +5,7 @@ use super::candidate::Candidate;
 use super::watch::{Attempt, Reloader, Trigger};
 use crate::config::{Request, render::Style};
 use crate::plan::blueprint::Blueprint;
+use crate::stages::custom::Catalogue;
 use crate::telemetry::Reload;
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub type Take = Box<dyn FnMut(&Blueprint, &str) -> Result<(), String> + Send>;
 /// What is known between two reloads.
 pub struct Reloading {
     request: Request,
+    stages: Catalogue,
     style: Style,
     take: Take,
     /// What was looked at last, whether it was taken or not.
@@ -25,9 +27,17 @@ pub struct Reloading {
 
 impl Reloading {
     /// The candidate is what serves already.
-    pub fn new(request: Request, style: Style, current: &Candidate, take: Take) -> Self {
+    pub fn new(request: Request, stages: Catalogue, style: Style, current: &Candidate, take: Take) -> Self {
         let follow = current.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
-        Reloading { request, style, take, seen: current.id.clone(), serving: current.id.clone(), follow }
+        Reloading {
+            request,
+            stages,
+            style,
+            take,
+            seen: current.id.clone(),
+            serving: current.id.clone(),
+            follow,
+        }
     }
 
     /// What the watch calls.
@@ -36,7 +46,7 @@ impl Reloading {
     }
 
     fn reload(&mut self, trigger: Trigger) -> Attempt {
-        let candidate = Candidate::read(&self.request);
+        let candidate = Candidate::read(&self.request, &self.stages);
         let again = std::mem::replace(&mut self.seen, candidate.id.clone()) == candidate.id;
         let outcome = if candidate.id == self.serving || (again && trigger == Trigger::Files) {
             Reload::Unchanged
@@ -106,8 +116,9 @@ mod tests {
                 note.lock().unwrap().push(blueprint.routes.len());
                 Ok(())
             };
-            let current = Candidate::read(&request);
-            let reloading = Reloading::new(request, Style::default(), &current, Box::new(take));
+            let current = Candidate::read(&request, &Catalogue::default());
+            let reloading =
+                Reloading::new(request, Catalogue::default(), Style::default(), &current, Box::new(take));
             Scene { folder, reloading, taken }
         }
 

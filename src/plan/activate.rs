@@ -163,6 +163,7 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
     }
     stages.extend(route.shaping.stages(&route.backend_path.value, blueprint.ocelot));
     route.admission.stages(&ground.kept, &mut stages);
+    stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));
     }

@@ -9,6 +9,7 @@ use super::routing::{RouteTable, RoutingRules};
 use crate::base::ip::IpSet;
 use crate::config::Span;
 use crate::stages::authentication::settings::AuthenticationSettings;
+use crate::stages::custom::Handler;
 pub use crate::stages::trace_context::Mode as TraceMode;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -160,6 +161,8 @@ pub struct RouteBlueprint {
     /// A name for logs and metrics, unique within the blueprint.
     pub name: String,
     pub key: Option<String>,
+    /// Stages of the user's own, in the order in which they are named.
+    pub handlers: Vec<Handler>,
     /// Which requests it takes.
     pub matches: Match,
     /// `DownstreamPathTemplate` as written.

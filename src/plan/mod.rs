@@ -11,5 +11,5 @@ pub mod routing;
 pub mod runtime;
 
 pub use activate::{Foundation, activate};
-pub use compile::compile;
+pub use compile::{compile, compile_with};
 pub use runtime::{Limits, ListenerPlan, Plan, Route, Target};

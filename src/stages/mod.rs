@@ -9,6 +9,7 @@ pub mod authorization;
 pub mod claims;
 pub mod concurrency;
 pub mod cors;
+pub mod custom;
 pub mod forwarded;
 pub mod headers;
 pub mod method;
@@ -129,6 +130,11 @@ pub const TABLE: &[Place] = &[
         setting: "DownstreamHttpMethod",
         why: "after all that judges by the client's method",
     },
+    Place {
+        name: custom::NAME,
+        setting: "DelegatingHandlers",
+        why: "innermost, as in Ocelot: next to the service, in the order in which the route names them",
+    },
     Place { name: via::NAME, setting: "Via", why: "last: it writes down that the request passed here" },
 ];
 
@@ -142,6 +148,7 @@ pub struct Kept {
 
 /// Puts compiled stages into the order of the table.
 pub fn in_order(mut stages: Vec<BoxStage>) -> Box<[BoxStage]> {
+    debug_assert!(stages.iter().all(|stage| TABLE.iter().any(|place| place.name == stage.name())));
     stages.sort_by_key(|stage| TABLE.iter().position(|place| place.name == stage.name()));
     stages.into()
 }

@@ -6,6 +6,7 @@ mod services;
 
 use super::args::Demo;
 use super::{Exit, out};
+use crate::stages::custom::Catalogue;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -61,7 +62,7 @@ pub enum Failed {
 }
 
 /// `margay demo`: the services, then the gateway in front of them.
-pub fn run(demo: &Demo) -> Exit {
+pub fn run(demo: &Demo, stages: &Catalogue) -> Exit {
     let running = match start(|name| std::env::var(name).ok()) {
         Ok(running) => running,
         Err(failed) => return Exit::failed(&failed.to_string()),
@@ -69,7 +70,7 @@ pub fn run(demo: &Demo) -> Exit {
     for (name, address) in &running.services {
         out::talk(&format!("margay: sample service {name} on http://{address}\n"));
     }
-    if demo.services_only { wait() } else { super::run::run(&demo.run) }
+    if demo.services_only { wait() } else { super::run::run(&demo.run, stages) }
 }
 
 /// Until a signal ends the process, as it does by default.

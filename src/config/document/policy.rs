@@ -2,7 +2,7 @@
 
 use super::headers::HeaderEdits;
 use super::options::*;
-use super::values::{Apart, List, Lists, Set, Texts, Wait};
+use super::values::{Anything, Apart, List, Lists, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -70,6 +70,8 @@ pub struct PolicyDocument {
     /// Names of stages of your own.
     #[serde(rename = "DelegatingHandlers")]
     pub handlers: List<String>,
+    /// Settings of the stages of your own.
+    pub handler_settings: Set<Anything>,
     /// The header that carries the request id.
     pub request_id_key: Set<String>,
     /// Client addresses that are let in or kept out.

@@ -2,7 +2,7 @@
 
 use super::headers::HeaderEdits;
 use super::options::*;
-use super::values::{Apart, List, Lists, Set, Texts, Wait};
+use super::values::{Anything, Apart, List, Lists, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -133,6 +133,9 @@ pub struct RouteDocument {
     /// Names of stages of your own that this route runs. Default: `[]`. Source: Ocelot, Delegating Handlers.
     #[serde(rename = "DelegatingHandlers")]
     pub handlers: List<String>,
+    /// Settings of the stages that `DelegatingHandlers` names: an object for each. Default: `{}`, each stage's own
+    /// defaults. Source: margay, docs/custom-stages.md.
+    pub handler_settings: Set<Anything>,
     /// The header that carries the request id. Default: the global one, else none. Source: Ocelot, Logging.
     pub request_id_key: Set<String>,
     /// Client addresses that are let in or kept out. Default: all are let in. Source: Ocelot, Security.

@@ -113,3 +113,27 @@ impl schemars::JsonSchema for OneOrMany {
         schemars::json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
     }
 }
+
+/// An object that somebody else reads: settings of a stage of the user's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Anything;
+
+impl<'de> serde::Deserialize<'de> for Anything {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Anything)
+    }
+}
+
+impl schemars::JsonSchema for Anything {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Anything".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "object", "additionalProperties": { "type": "object" } })
+    }
+}

@@ -14,7 +14,8 @@ pub mod values;
 
 use super::inherit::Group;
 use crate::config::document::*;
-use crate::config::{Code, Diagnostic, Diagnostics, Sources, Span, Spanned};
+use crate::config::{Code, Diagnostic, Diagnostics, Node, Sources, Span, Spanned};
+use crate::stages::custom::Catalogue;
 use std::collections::HashSet;
 
 /// What every rule may look at.
@@ -26,6 +27,8 @@ pub struct Scope<'d> {
     pub schemes: HashSet<&'d str>,
     pub sources: &'d Sources,
     pub ocelot: bool,
+    /// The stages of the user's own, and the tree in which their settings stand.
+    pub handlers: Option<(&'d Catalogue, &'d Node)>,
 }
 
 /// The groups of global options.
@@ -74,6 +77,7 @@ impl<'d> Scope<'d> {
             schemes: schemes.map(|(name, _)| name.as_str()).collect(),
             sources,
             ocelot,
+            handlers: None,
         }
     }
 

@@ -4,7 +4,8 @@ use super::aggregates::json;
 use super::{Outcome, Scope, Wrong, add, filled, items};
 use crate::base::ip::IpRange;
 use crate::config::document::*;
-use crate::config::{Diagnostics, Spanned, codes, suggest};
+use crate::config::{Diagnostics, Node, Spanned, codes, de, suggest};
+use crate::stages::custom::{Catalogue, Handler, Order};
 use std::collections::HashSet;
 
 /// The rules that hold for `GlobalConfiguration`.
@@ -120,14 +121,48 @@ fn begins_like_a_period(text: &str) -> bool {
     whole > 0 && rest.starts_with(['m', 's', 'h', 'd'])
 }
 
-/// Names of stages of the user's own; this gateway has none.
-pub fn handlers(scope: &Scope, names: &List<String>, out: &mut Diagnostics) {
-    for name in items(names) {
-        let message =
-            format!("there is no stage \"{}\": handlers written in C# are not part of the file", name.value);
-        Wrong::new(codes::UNKNOWN_HANDLER, Outcome::Does("the name is ignored"), message)
-            .help("say what it did in settings of the route, and leave the name out:\n\"DelegatingHandlers\": []")
-            .report(out, scope.ocelot, name.span);
+/// The stages of the user's own that a route names, made with their settings; unknown names are told.
+pub fn handlers(scope: &Scope, route: &RouteDocument, index: usize, out: &mut Diagnostics) -> Vec<Handler> {
+    let Some((stages, root)) = scope.handlers else { return Vec::new() };
+    let settings = root
+        .get_ci("Routes")
+        .and_then(|routes| routes.items().get(index))
+        .and_then(|route| route.get_ci("HandlerSettings"));
+    let names = items(&route.handlers);
+    unused_settings(settings, names, out);
+    let options = de::Options { ocelot: scope.ocelot };
+    let make = |name: &Spanned<String>| {
+        if !stages.has(name) {
+            unknown_handler(scope, stages, name, out);
+            return None;
+        }
+        let settings = settings.and_then(|settings| settings.get_ci(name));
+        stages.make(name, &Order { settings, named: name.span, options }, out)
+    };
+    names.iter().filter_map(make).collect()
+}
+
+fn unknown_handler(scope: &Scope, stages: &Catalogue, name: &Spanned<String>, out: &mut Diagnostics) {
+    let known: Vec<&str> = stages.names().collect();
+    let message = match known.is_empty() {
+        true => {
+            format!("there is no stage \"{}\": handlers written in C# are not part of the file", name.value)
+        }
+        false => format!("there is no stage \"{}\"; there are {}", name.value, known.join(", ")),
+    };
+    Wrong::new(codes::UNKNOWN_HANDLER, Outcome::Does("the name is ignored"), message)
+        .help("add a stage of that name in Rust (docs/custom-stages.md), or say what it did in settings of the route and leave the name out:\n\"DelegatingHandlers\": []")
+        .report(out, scope.ocelot, name.span);
+}
+
+/// Settings of a stage that the route does not name would be ignored.
+fn unused_settings(settings: Option<&Node>, names: &[Spanned<String>], out: &mut Diagnostics) {
+    for member in settings.into_iter().flat_map(Node::members) {
+        if !names.iter().any(|name| name.eq_ignore_ascii_case(&member.key)) {
+            let message = format!("settings of \"{}\", which the route does not name", &*member.key.value);
+            out.error(codes::BAD_HANDLER_SETTINGS, member.key.span, message)
+                .help("name the stage in DelegatingHandlers, or leave its settings out");
+        }
     }
 }
 

@@ -15,17 +15,26 @@ use super::routing::{RouteTable, RoutingRules};
 use crate::config::document::{Document, GlobalDocument, TraceContextMode};
 use crate::config::{Diagnostics, Loaded, Span, codes, de};
 use schemes::Schemes;
+use crate::stages::custom::Catalogue;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Checks what was loaded and compiles it; no blueprint when anything is an error. Warnings do not stand in the way.
 /// What there is to say is added to what loading said.
 pub fn compile(loaded: &mut Loaded) -> Option<Blueprint> {
+    compile_with(loaded, &Catalogue::default())
+}
+
+/// The same for a program with stages of its own.
+pub fn compile_with(loaded: &mut Loaded, stages: &Catalogue) -> Option<Blueprint> {
     let root = loaded.root.as_ref()?;
     let options = loaded.options();
     let document: Document = de::read(root, &mut loaded.diagnostics, options);
     let nothing = GlobalDocument::default();
-    let scope = Scope::new(&document, &nothing, &loaded.sources, loaded.ocelot);
+    let scope = Scope {
+        handlers: Some((stages, root)),
+        ..Scope::new(&document, &nothing, &loaded.sources, loaded.ocelot)
+    };
     let out = &mut loaded.diagnostics;
     check::document(&scope, out);
     let schemes = Schemes::read(&document, scope.ocelot, &loaded.attached, out);

@@ -46,10 +46,12 @@ pub fn route(
     let (matches, spec) = reader.matching(index, rules);
     let backend = reader.backend(members, spec.as_ref(), &mut effective);
     let admission = reader.options(&effective);
+    let handlers = options::handlers(scope, written, index, reader.out);
     let route = RouteBlueprint {
         index,
         span: written.span,
         name: String::new(),
+        handlers,
         key: written.key.as_ref().map(|key| key.value.clone()),
         matches,
         backend_path: backend.path,
@@ -274,7 +276,6 @@ impl<'s> Reader<'s, '_, '_> {
             options::authentication(scope, authentication, self.out);
         }
         options::rate_limit(&route.rate_limit, self.out);
-        options::handlers(scope, &route.handlers, self.out);
         options::address_lists(scope, &route.security, self.out);
         if let Some(client) = &effective.client {
             options::http_client(scope, client, self.out);

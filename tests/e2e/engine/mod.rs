@@ -4,6 +4,7 @@ mod admission;
 mod balance;
 mod bodies;
 mod connections;
+mod custom;
 mod failures;
 mod headers;
 mod interim;

@@ -23,12 +23,22 @@ pub struct Setup {
     env: Vec<(String, String)>,
     /// Whether the listeners are those of the file.
     own_listeners: bool,
+    /// A program that has margay as a library, instead of margay.
+    program: Option<PathBuf>,
 }
 
 impl Setup {
     fn new(files: Vec<(String, String)>, config: &str) -> Setup {
         let env = Vec::new();
-        Setup { files, config: config.into(), more: Vec::new(), threads: 1, env, own_listeners: false }
+        Setup {
+            files,
+            config: config.into(),
+            more: Vec::new(),
+            threads: 1,
+            env,
+            own_listeners: false,
+            program: None,
+        }
     }
 
     /// One file, `gateway.json`.
@@ -65,6 +75,14 @@ impl Setup {
     /// Without `--listen`: the file names the listeners.
     pub fn own_listeners(mut self) -> Setup {
         self.own_listeners = true;
+        self
+    }
+
+    /// Starts one of the examples instead, a gateway with stages of its own.
+    pub fn example(mut self, name: &str) -> Setup {
+        let built = Path::new(env!("CARGO_BIN_EXE_margay")).with_file_name("examples").join(name);
+        assert!(built.exists(), "the example {name} is not built: cargo build --examples");
+        self.program = Some(built);
         self
     }
 
@@ -185,7 +203,7 @@ fn loopback() -> SocketAddr {
 
 fn command(setup: &Setup, directory: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
     let config = directory.join(&setup.config);
-    let mut command = Command::new(binary());
+    let mut command = Command::new(setup.program.clone().map_or_else(binary, PathBuf::into_os_string));
     command.arg("run").arg("--config").arg(config);
     for name in &setup.more {
         command.arg("--config").arg(directory.join(name));

@@ -1,0 +1,77 @@
+//! A gateway with a stage of its own: `Tenant` tells the service whose request it is, from the first label of the host.
+
+use margay::{
+    Gateway,
+    pipeline::{
+        answer::Answer,
+        exchange::Exchange,
+        head::Known,
+        stage::{Stage, Step},
+    },
+};
+use serde::Deserialize;
+use std::process::ExitCode;
+
+/// What stands in the route's `HandlerSettings` under `Tenant`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+struct Settings {
+    /// The header that tells the service.
+    header: String,
+    /// What follows the tenant in the host name.
+    domain: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { header: "X-Tenant".into(), domain: ".example.com".into() }
+    }
+}
+
+/// The compiled stage: made once for each route, shared by all its requests.
+#[derive(Debug)]
+struct Tenant {
+    header: Box<[u8]>,
+    domain: Box<[u8]>,
+}
+
+impl Tenant {
+    fn new(settings: Settings) -> Result<Tenant, String> {
+        if !settings.domain.starts_with('.') {
+            return Err(format!("Domain \"{}\" does not begin with a dot", settings.domain));
+        }
+        Ok(Tenant {
+            header: settings.header.into_bytes().into(),
+            domain: settings.domain.into_bytes().into(),
+        })
+    }
+}
+
+impl Stage for Tenant {
+    fn name(&self) -> &'static str {
+        "Tenant"
+    }
+
+    /// Runs for every request of the route, on the thread that serves it: no waiting, no locks.
+    fn request(&self, x: &mut Exchange) -> Step {
+        let host = x.req.known(Known::Host).unwrap_or_default();
+        let name = host.split(|b| *b == b':').next().unwrap_or_default();
+        match name.strip_suffix(&*self.domain).filter(|tenant| !tenant.is_empty()) {
+            Some(tenant) => {
+                let tenant = tenant.to_vec();
+                x.req.set(&self.header, &tenant);
+                Step::Next
+            }
+            None => Step::Reply(Answer::reply(421, "text/plain", "no tenant has this host name\n")),
+        }
+    }
+
+    /// What `margay explain` says.
+    fn describe(&self) -> String {
+        format!("sets {} from the host", String::from_utf8_lossy(&self.header))
+    }
+}
+
+fn main() -> ExitCode {
+    Gateway::builder().stage("Tenant", Tenant::new).main()
+}

@@ -51,7 +51,7 @@ pub fn route(
         index,
         span: written.span,
         name: String::new(),
-        handlers,
+        handlers: options::handlers(scope, written, index, reader.out),
         key: written.key.as_ref().map(|key| key.value.clone()),
         matches,
         backend_path: backend.path,

@@ -14,8 +14,8 @@ use super::check::{self, Scope};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::document::{Document, GlobalDocument, TraceContextMode};
 use crate::config::{Diagnostics, Loaded, Span, codes, de};
-use schemes::Schemes;
 use crate::stages::custom::Catalogue;
+use schemes::Schemes;
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -46,7 +46,6 @@ pub fn route(
     let (matches, spec) = reader.matching(index, rules);
     let backend = reader.backend(members, spec.as_ref(), &mut effective);
     let admission = reader.options(&effective);
-    let handlers = options::handlers(scope, written, index, reader.out);
     let route = RouteBlueprint {
         index,
         span: written.span,

@@ -246,6 +246,41 @@ mod tests {
         assert!(long.await.unwrap_err().contains("longer than 64"));
     }
 
+    #[tokio::test]
+    async fn https_is_asked_only_of_those_whose_authority_is_believed() {
+        use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, rustls::pki_types::PrivateKeyDer};
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let (acceptor, listener) =
+            (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        let url = |host: &str| HttpUrl::parse(&format!("https://{host}:{port}/")).unwrap();
+        let patient = Bounds { time: Duration::from_secs(10), ..BOUNDS };
+        let only = Trust::Only(own.cert.pem().into_bytes().into());
+        assert_eq!(get(&url("localhost"), &only, patient).await.as_deref(), Ok(&b"{}"[..]));
+        assert!(
+            get(&url("127.0.0.1"), &only, patient).await.is_err(),
+            "the name is not that of the certificate"
+        );
+        assert!(get(&url("localhost"), &Trust::System, patient).await.is_err(), "nobody else vouches for it");
+        server.abort();
+    }
+
     #[test]
     fn a_text_without_certificates_is_no_authority() {
         assert!(certificates(b"nonsense").is_err());

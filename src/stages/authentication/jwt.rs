@@ -57,9 +57,9 @@ struct Known {
 
 impl Jwt {
     pub fn new(name: &str, settings: JwtSettings, keys: Keys, clock: Clock) -> Jwt {
-        let known = Cache::builder()
+        let known = Cache::<Box<[u8]>, Known>::builder()
             .max_capacity(REMEMBERED)
-            .weigher(|token: &Box<[u8]>, known| weight(token, known))
+            .weigher(|token, known| weight(token, known))
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Jwt { name: name.into(), settings, keys, clock, known }

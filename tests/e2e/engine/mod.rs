@@ -7,6 +7,7 @@ mod connections;
 mod custom;
 mod failures;
 mod headers;
+mod identity;
 mod interim;
 mod life;
 mod limits;

@@ -1,0 +1,206 @@
+//! Who may call, on a socket: keys of a provider that comes, goes and changes them, keys of callers that are rotated.
+
+use super::{document, over, to};
+use crate::support::client::{Request, Response};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::Origin;
+use crate::support::stub::Answer;
+use crate::support::{becomes_true, ports};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const SOON: Duration = Duration::from_secs(5);
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn private(key: u8) -> EncodingKey {
+    let mut der = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    der.extend([key; 32]);
+    EncodingKey::from_ed_der(&der)
+}
+
+fn public(keys: &[u8]) -> String {
+    let one = |key: &u8| {
+        let mut jwk = json!(Jwk::from_encoding_key(&private(*key), Algorithm::EdDSA).expect("a key"));
+        jwk["kid"] = json!(key.to_string());
+        jwk
+    };
+    json!({ "keys": keys.iter().map(one).collect::<Vec<_>>() }).to_string()
+}
+
+fn token(key: u8, sub: &str) -> String {
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.kid = Some(key.to_string());
+    jsonwebtoken::encode(&header, &claims(sub), &private(key)).expect("a token")
+}
+
+fn claims(sub: &str) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    json!({ "sub": sub, "aud": "api", "exp": now + 600 })
+}
+
+fn with(gateway: &Gateway, target: &str, header: &str, value: &str) -> Response {
+    gateway.ask(&Request::get(target).header(header, value))
+}
+
+fn bearer(gateway: &Gateway, token: &str) -> Response {
+    with(gateway, "/", "Authorization", &format!("Bearer {token}"))
+}
+
+/// A document whose only route asks for the scheme "S".
+fn asking(port: u16, scheme: &Value) -> Value {
+    let route = json!({ "AuthenticationOptions": { "AuthenticationProviderKeys": ["S"] } });
+    document(port, &route, &json!({ "AuthenticationSchemes": { "S": scheme } }))
+}
+
+fn remote(port: u16) -> Value {
+    json!({ "Type": "JwtBearer", "JwksUri": format!("http://127.0.0.1:{port}/jwks"), "Audience": "api",
+        "MinimumRefreshInterval": "1s" })
+}
+
+/// A provider whose keys a test changes.
+fn provider(keys: &[u8]) -> (Origin, Arc<Mutex<Vec<u8>>>) {
+    let keys = Arc::new(Mutex::new(keys.to_vec()));
+    let published = keys.clone();
+    (Origin::with(move |_| Answer::new(200, public(&published.lock().expect("keys")))), keys)
+}
+
+#[test]
+fn a_401_says_why_to_machines_and_to_people() {
+    let origin = Origin::hello();
+    let scheme = json!({ "Type": "JwtBearer", "SigningKey": SECRET });
+    let gateway = Gateway::with(&asking(origin.port(), &scheme));
+    let nothing = gateway.get("/");
+    assert_eq!((nothing.status, nothing.json()["why"].as_str()), (401, Some("identity.missing")));
+    assert_eq!(nothing.header("www-authenticate"), Some("Bearer realm=\"S\""));
+    let bad = bearer(&gateway, "a.b.c");
+    assert_eq!((bad.status, bad.json()["why"].as_str()), (401, Some("identity.malformed")));
+    let challenge = bad.header("www-authenticate").expect("a challenge").to_owned();
+    assert!(
+        challenge.starts_with("Bearer realm=\"S\", error=\"invalid_token\", error_description=\""),
+        "{challenge}"
+    );
+    assert_eq!(origin.calls(), 0);
+}
+
+#[test]
+fn a_token_in_the_query_is_not_seen_by_the_service_and_the_header_is() {
+    let origin = Origin::hello();
+    let scheme = json!({ "Type": "JwtBearer", "SigningKey": SECRET, "QueryParameter": "access_token" });
+    let gateway = Gateway::with(&asking(origin.port(), &scheme));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&Header::default(), &claims("u"), &key).expect("a token");
+    assert_eq!(gateway.get(&format!("/a?x=1&access_token={token}&y=2")).status, 200);
+    assert_eq!(origin.last().target, "/a?x=1&y=2");
+    assert_eq!(bearer(&gateway, &token).status, 200);
+    assert_eq!(origin.last().header("authorization"), Some(format!("Bearer {token}").as_str()));
+}
+
+#[test]
+fn keys_that_change_under_load_refuse_nobody() {
+    let (origin, (provider, keys)) = (Origin::hello(), provider(&[1]));
+    let gateway = Gateway::with(&asking(origin.port(), &remote(provider.port())));
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..4)
+            .map(|caller| {
+                let (keys, gateway) = (keys.clone(), &gateway);
+                scope.spawn(move || {
+                    for n in 0..60 {
+                        let key = *keys.lock().expect("keys").last().expect("a key");
+                        let answer = bearer(gateway, &token(key, &format!("{caller}-{n}")));
+                        assert_eq!(answer.status, 200, "key {key}: {}", answer.text());
+                    }
+                })
+            })
+            .collect();
+        for key in 2..6 {
+            std::thread::sleep(Duration::from_millis(300));
+            // The old key stays for those who are on their way with it, as providers do it.
+            *keys.lock().expect("keys") = vec![key - 1, key];
+        }
+        callers.into_iter().for_each(|caller| caller.join().expect("nobody is refused"));
+    });
+    assert!(provider.calls() < 20, "{} fetches", provider.calls());
+}
+
+#[test]
+fn a_gateway_starts_without_its_provider_and_goes_on_without_it() {
+    let origin = Origin::hello();
+    let place = ports::Closed::reserve();
+    let gateway = Gateway::with(&asking(origin.port(), &remote(place.port)));
+    let early = bearer(&gateway, &token(1, "early"));
+    assert_eq!((early.status, early.json()["why"].as_str()), (503, Some("identity.provider")));
+    assert_eq!(early.header("retry-after"), Some("2"));
+    let (provider, _) = provider(&[1]);
+    gateway.write(&asking(origin.port(), &remote(provider.port())).to_string());
+    assert!(becomes_true(SOON, || bearer(&gateway, &token(1, "here")).status == 200));
+    drop(provider);
+    for n in 0..5 {
+        assert_eq!(bearer(&gateway, &token(1, &n.to_string())).status, 200, "it is away");
+    }
+}
+
+#[test]
+fn a_reload_keeps_the_keys_of_a_provider_that_is_away() {
+    let (origin, (provider, _)) = (Origin::hello(), provider(&[1]));
+    let scheme = remote(provider.port());
+    let gateway = Gateway::with(&asking(origin.port(), &scheme));
+    assert_eq!(bearer(&gateway, &token(1, "before")).status, 200);
+    drop(provider);
+    let other = over(scheme, &json!({ "Audience": ["api", "other"] }));
+    let route = over(
+        to(origin.port()),
+        &json!({ "AuthenticationOptions": { "AuthenticationProviderKeys": ["S"] },
+        "UpstreamPathTemplate": "/new/{everything}" }),
+    );
+    gateway.write(&json!({ "Routes": [route], "AuthenticationSchemes": { "S": other } }).to_string());
+    assert!(becomes_true(SOON, || gateway.get("/").status == 404));
+    let answer = with(&gateway, "/new/x", "Authorization", &format!("Bearer {}", token(1, "after")));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn an_edited_file_of_keys_rotates_them() {
+    let origin = Origin::hello();
+    let hash = |key: &str| {
+        let bytes: [u8; 32] = Sha256::digest(key).into();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let (old, new) = (&*hash("old"), &*hash("new"));
+    let file = |hashes: &[&str]| {
+        let key = |hash: &&str| json!({ "Sha256": hash, "Owner": "anna" });
+        json!({ "Keys": hashes.iter().map(key).collect::<Vec<_>>() }).to_string()
+    };
+    let scheme = json!({ "Type": "ApiKey", "KeysFile": "keys.json" });
+    let setup = Setup::json(&asking(origin.port(), &scheme)).file("keys.json", &file(&[old]));
+    let gateway = Gateway::start(&setup);
+    let status = |key: &str| with(&gateway, "/", "X-Api-Key", key).status;
+    assert_eq!(status("new"), 401);
+    gateway.write_file("keys.json", &file(&[old, new]));
+    assert!(becomes_true(SOON, || status("new") == 200));
+    gateway.write_file("keys.json", &file(&[new]));
+    assert!(becomes_true(SOON, || status("old") == 401));
+    assert_eq!(status("new"), 200);
+}
+
+#[test]
+fn slow_password_hashes_hold_up_nobody_else() {
+    let origin = Origin::hello();
+    let users = format!("ann:{}\n", bcrypt::hash("secret", 12).expect("a hash"));
+    let mut document = asking(origin.port(), &json!({ "Type": "Basic", "UsersFile": "users" }));
+    let open =
+        over(to(origin.port()), &json!({ "UpstreamPathTemplate": "/open", "DownstreamPathTemplate": "/" }));
+    document["Routes"].as_array_mut().expect("routes").insert(0, open);
+    let gateway = Gateway::start(&Setup::json(&document).threads(1).file("users", &users));
+    std::thread::scope(|scope| {
+        let wrong = scope.spawn(|| with(&gateway, "/", "Authorization", "Basic YW5uOndyb25n"));
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(gateway.get("/open").status, 200);
+        assert!(!wrong.is_finished(), "the only worker was busy with a password");
+        let refused = wrong.join().expect("an answer");
+        assert_eq!((refused.status, refused.json()["why"].as_str()), (401, Some("identity.unknown")));
+    });
+    assert_eq!(with(&gateway, "/", "Authorization", "Basic YW5uOnNlY3JldA==").status, 200);
+}

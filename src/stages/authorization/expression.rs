@@ -9,7 +9,7 @@ use crate::{
         identity::Identity,
     },
 };
-use cel::{Context, Program, Value};
+use cel::{Context, ParseErrors, Program, Value};
 use std::{collections::HashMap, fmt, sync::Arc};
 
 /// What an expression may speak of.
@@ -44,7 +44,7 @@ impl Expression {
         if source.len() > LONGEST {
             return Err(bad(format!("it has more than {LONGEST} bytes")));
         }
-        let program = Program::compile(source).map_err(|errors| bad(first_line(&errors.to_string())))?;
+        let program = Program::compile(source).map_err(|errors| bad(first(&errors)))?;
         let free = variables::free(program.expression());
         if let Some(name) = free.iter().find(|name| !VARIABLES.contains(name)) {
             let (message, unknown) = (format!("there is no variable {name}"), Some((*name).to_owned()));
@@ -148,8 +148,14 @@ fn headers(x: &Exchange) -> Value {
     Value::from(map)
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it is no expression").trim().to_owned()
+/// The first mistake and its place in the expression.
+fn first(errors: &ParseErrors) -> String {
+    let Some(error) = errors.errors.first() else { return "it is no expression".to_owned() };
+    let said = error.msg.lines().next().unwrap_or_default();
+    let said = said.split(" expecting {").next().unwrap_or(said);
+    let (line, column) = (error.pos.0, error.pos.1 + 1);
+    let place = if line > 1 { format!("line {line}, column {column}") } else { format!("column {column}") };
+    format!("{place}: {}", said.strip_prefix("Syntax error: ").unwrap_or(said))
 }
 
 impl fmt::Debug for Expression {

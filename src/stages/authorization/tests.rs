@@ -144,6 +144,7 @@ fn a_condition_that_does_not_hold_or_cannot_be_decided_refuses() {
 fn a_bad_condition_is_told_before_it_is_asked() {
     let bad = |source: &str| Expression::compile(source, &[]).err().unwrap_or_else(|| panic!("{source}"));
     assert_eq!(bad("claim.sub == 'x'").unknown.as_deref(), Some("claim"));
+    assert_eq!(bad("claims.a == 'x' && 1 =").message, "column 23: token recognition error at: '='");
     for source in ["", "claims.", "claims.sub = 'x'", "(", "'", "a b"] {
         assert!(!bad(source).message.is_empty(), "{source}");
     }
@@ -173,11 +174,90 @@ fn the_longest_conditions_fit_into_a_small_stack() {
     thread.join().unwrap();
 }
 
+/// Pieces of conditions, sound and not.
+const WORDS: &[&str] = &[
+    "claims",
+    "claim_values",
+    "scopes",
+    "path",
+    "method",
+    "headers",
+    ".a",
+    ".q",
+    "['a']",
+    "[0]",
+    "[-1]",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "&&",
+    "||",
+    "!",
+    "in",
+    "?",
+    ":",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "'a'",
+    "7",
+    "7.5",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1u",
+    "b'x'",
+    "true",
+    "null",
+    "has(claims.a)",
+    "size(",
+    "int(",
+    "uint(",
+    "double(",
+    "string(",
+    "bytes(",
+    "type(",
+    ".matches('(')",
+    ".matches('a+')",
+    ".startsWith('b')",
+    ".contains('')",
+    ".size()",
+    ".exists(x, x == 'b')",
+    ".all(x, x)",
+    ".map(x, x + x)",
+    ".filter(x, true)",
+    "{'a': 1}",
+    "{'a': 1, 'a': 2}",
+    "[1, 'a']",
+    "optional",
+    "dyn(",
+    "cel",
+    "a{b: 1}",
+    ".exists_one(x, x)",
+];
+
 proptest! {
     #[test]
     fn any_text_is_compiled_or_refused(source in "[a-z0-9 .()\\[\\]{}'\"!=<>&|?:+*/%,-]{0,40}") {
         if let Ok(expression) = Expression::compile(&source, &names()) {
             let _ = expression.judge(&exchange(&[("a", "b")]));
+        }
+    }
+
+    #[test]
+    fn any_words_of_the_language_are_compiled_or_refused(words in proptest::collection::vec(0..WORDS.len(), 0..14)) {
+        let source: String = words.into_iter().map(|at| WORDS[at]).collect::<Vec<_>>().join(" ");
+        if let Ok(expression) = Expression::compile(&source, &names()) {
+            let _ = expression.judge(&exchange(&[("a", "b"), ("a", "7")]));
         }
     }
 

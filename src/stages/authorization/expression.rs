@@ -9,14 +9,21 @@ use crate::{
         identity::Identity,
     },
 };
-use cel::{Context, ParseErrors, Program, Value};
-use std::{collections::HashMap, fmt, sync::Arc};
+use cel::{Context, Env, ParseErrors, Program, Value};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 /// What an expression may speak of.
 pub const VARIABLES: [&str; 7] = ["claims", "claim_values", "scopes", "path", "method", "headers", "client"];
 
 /// The longest expression, in bytes: some of it is walked as deep as it is long.
 pub const LONGEST: usize = 4096;
+
+/// The functions of the language: put together once, not once for a request.
+static LANGUAGE: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A condition, compiled.
 #[derive(Clone)]
@@ -44,7 +51,7 @@ impl Expression {
         if source.len() > LONGEST {
             return Err(bad(format!("it has more than {LONGEST} bytes")));
         }
-        let program = Program::compile(source).map_err(|errors| bad(first(&errors)))?;
+        let program = LANGUAGE.compile(source).map_err(|errors| bad(first(&errors)))?;
         let free = variables::free(program.expression());
         if let Some(name) = free.iter().find(|name| !VARIABLES.contains(name)) {
             let (message, unknown) = (format!("there is no variable {name}"), Some((*name).to_owned()));
@@ -61,7 +68,7 @@ impl Expression {
 
     /// Whether the condition holds. A condition that cannot be decided does not.
     pub fn judge(&self, x: &Exchange) -> Result<(), Cause> {
-        let mut context = Context::default();
+        let mut context = Context::with_env(LANGUAGE.clone());
         for (name, used) in VARIABLES.iter().zip(self.uses) {
             if used {
                 context.add_variable_from_value(*name, self.variable(name, x));

@@ -12,6 +12,8 @@ use crate::{
     },
 };
 
+use smallvec::SmallVec;
+
 pub const NAME: &str = "claims-to-queries";
 
 /// Sets parameters: in their place where the request has them, else behind the others.
@@ -27,21 +29,21 @@ impl AddQueries {
         AddQueries { entries: sorted(entries), ocelot }
     }
 
-    /// Writes the new query, with its `?`, to `out`.
-    fn write(&self, x: &Exchange, out: &mut Vec<u8>) -> Result<(), Cause> {
+    /// Writes the new query, with its `?`, to `out`; `value` is memory.
+    fn write(&self, x: &Exchange, value: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Cause> {
         let query = x.req.target().get(x.path_len + 1..).unwrap_or_default();
-        let mut seen = vec![false; self.entries.len()];
+        let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.entries.len());
         for param in query.split(|b| *b == b'&').filter(|param| !param.is_empty()) {
             let name = param.split(|b| *b == b'=').next().unwrap_or_default();
             let name = percent_decoded(name, true);
             match self.entries.iter().position(|(entry, _)| entry.as_bytes() == &*name) {
                 None => self.keep(param, out),
-                Some(at) if !std::mem::replace(&mut seen[at], true) => put(&self.entries[at], x, out)?,
+                Some(at) if !std::mem::replace(&mut seen[at], true) => put(&self.entries[at], x, value, out)?,
                 Some(_) => {}
             }
         }
         for (entry, _) in self.entries.iter().zip(seen).filter(|(_, seen)| !seen) {
-            put(entry, x, out)?;
+            put(entry, x, value, out)?;
         }
         Ok(())
     }
@@ -62,13 +64,13 @@ fn separator(out: &[u8]) -> u8 {
     if out.is_empty() { b'?' } else { b'&' }
 }
 
-fn put((name, source): &Entry, x: &Exchange, out: &mut Vec<u8>) -> Result<(), Cause> {
-    let mut value = Vec::new();
-    source.write(x.user.as_deref(), &mut value)?;
+fn put((name, source): &Entry, x: &Exchange, value: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Cause> {
+    value.clear();
+    source.write(x.user.as_deref(), value)?;
     out.push(separator(out));
     put_text(name.as_bytes(), true, out);
     out.push(b'=');
-    put_text(&value, false, out);
+    put_text(value, false, out);
     Ok(())
 }
 
@@ -88,10 +90,10 @@ impl Stage for AddQueries {
     }
 
     fn request(&self, x: &mut Exchange) -> Step {
-        let mut query = std::mem::take(&mut x.query);
+        let (mut query, mut value) = (std::mem::take(&mut x.query), std::mem::take(&mut x.scratch));
         query.clear();
-        let written = self.write(x, &mut query);
-        x.query = query;
+        let written = self.write(x, &mut value, &mut query);
+        (x.query, x.scratch) = (query, value);
         match written {
             Ok(()) => Step::Next,
             Err(cause) => Step::Fail(cause),

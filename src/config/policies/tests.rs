@@ -77,6 +77,16 @@ fn objects_merge_per_property_maps_by_key_and_lists_are_replaced() {
 }
 
 #[test]
+fn an_entry_of_a_map_is_taken_whole() {
+    let main =
+        r#"{ "Routes": [{ "Policies": ["a"], "UpstreamHeaderTransform": { "X-A": { "Append": "1" } } }] }"#;
+    let policy = r#"{ "UpstreamHeaderTransform": { "x-a": { "Set": "2" }, "X-B": { "Set": "3" } } }"#;
+    let (route, _) = effective(main, &[("a", policy)]);
+    let expected = serde_json::json!({ "X-A": { "Append": "1" }, "X-B": { "Set": "3" } });
+    assert_eq!(route["UpstreamHeaderTransform"], expected);
+}
+
+#[test]
 fn every_value_keeps_the_place_it_came_from() {
     let main = r#"{ "Routes": [{ "Policies": ["a"], "QoSOptions": { "Timeout": 1 } }] }"#;
     let (_, loaded) = effective(main, &[("a", r#"{ "QoSOptions": { "BreakDuration": 5 } }"#)]);

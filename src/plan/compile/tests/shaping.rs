@@ -4,6 +4,7 @@ use super::*;
 use crate::plan::blueprint::TraceMode;
 use crate::stages::headers::{Action, Change};
 use crate::stages::trace_context::Mode;
+use proptest::prelude::*;
 
 fn changes(setting: &str, ocelot: bool) -> Vec<Change> {
     let text = with(setting);
@@ -186,4 +187,19 @@ fn traces_are_continued_unless_the_document_says_otherwise_or_asks_for_ocelot() 
     assert_eq!((mode("", false), mode("", true)), (Some(Mode::Continue), None));
     assert_eq!(mode(r#""TraceContext": "start","#, true), Some(Mode::Start));
     assert_eq!(mode(r#""TraceContext": "Off","#, false), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_text_is_a_header_transform_or_refused(text in "[ -#%-~é{}x,]{0,24}", way in 0usize..2, ocelot: bool) {
+        let way = ["Upstream", "Downstream"][way];
+        let value = serde_json::Value::from(text.clone());
+        let setting = format!(r#""{way}HeaderTransform": {{ "X-A": {value}, "Content-Type": {{ "Set": {value} }} }}"#);
+        let lines = said(&with(&setting), ocelot);
+        prop_assert!(lines.iter().all(|line| line.contains("MG0420")), "{:?}", lines);
+        if text.is_ascii() && !text.is_empty() && !text.contains(['{', ',']) && text.trim() == text {
+            prop_assert_eq!(action(way, "X-B", &format!(r#"{{ "Set": {value} }}"#), ocelot), Some(format!("set \"{text}\"")));
+        }
+    }
 }

@@ -2,7 +2,6 @@
 //! (draft-ietf-httpapi-ratelimit-headers).
 
 use crate::base::bytes::put_decimal;
-use std::io::Write;
 
 const S: u64 = 1_000_000_000;
 
@@ -12,8 +11,24 @@ pub fn round_trip(out: &mut Vec<u8>, unix: u64) {
     let (year, month, day) = date(days);
     let (seconds, ticks) = (rest / S, rest % S / 100);
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    // Writing into a vector does not fail.
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ticks:07}Z");
+    let parts = [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (h, 2, b':'),
+        (m, 2, b':'),
+        (s, 2, b'.'),
+        (ticks, 7, b'Z'),
+    ];
+    for (n, width, after) in parts {
+        digits(out, n, width);
+        out.push(after);
+    }
+}
+
+/// A number with leading zeros.
+fn digits(out: &mut Vec<u8>, n: u64, width: u32) {
+    out.extend((0..width).rev().map(|at| b'0' + (n / 10_u64.pow(at) % 10) as u8));
 }
 
 /// Days since 1970 as a date of the Gregorian calendar (H. Hinnant, chrono-compatible low-level date algorithms).

@@ -13,7 +13,7 @@ use crate::config::document::{
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::admission::Admission;
 use crate::plan::check::items;
-use crate::plan::inherit::{self, merged};
+use crate::plan::inherit::{self, Authentication, merged};
 use crate::stages::address::Addresses;
 use crate::stages::concurrency;
 use crate::stages::partition::{self, Part};
@@ -103,7 +103,10 @@ impl Reader<'_, '_, '_> {
         for text in written {
             let part = Part::parse(text, client_id_header.unwrap_or_default());
             match part.filter(|part| client_id_header.is_some() || !matches!(part, Part::ClientId(_))) {
-                Some(part) if !parts.contains(&part) => parts.push(part),
+                Some(part) if !parts.contains(&part) => {
+                    self.nobody(&part, text.span);
+                    parts.push(part);
+                }
                 Some(_) => {}
                 None => {
                     let client_id = if client_id_header.is_some() { "ClientId, " } else { "" };
@@ -118,6 +121,23 @@ impl Reader<'_, '_, '_> {
             }
         }
         parts
+    }
+}
+
+/// What is wrong.
+impl Reader<'_, '_, '_> {
+    /// Callers who never say who they are have no claims: all of them count as one.
+    fn nobody(&mut self, part: &Part, place: Span) {
+        let group = self.scope.groups.authentication.as_ref();
+        let options = merged(&self.written.authentication, group, self.key());
+        let asked = options.is_some_and(|options| Authentication::of(&options).asked_for().is_some());
+        if part.is_claim() && !asked {
+            let message =
+                "callers are told apart by a claim, and not asked who they are: all of them count as one";
+            self.out.warning(codes::NOBODY_TO_JUDGE, place, message).help(
+                "name the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }",
+            );
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::compile;
 use crate::config::{Environment, Loaded, Severity, Texts, load_texts};
 use crate::plan::blueprint::Blueprint;
 
+mod admission;
 mod arbitrary;
 mod cases;
 mod options;

@@ -1,0 +1,196 @@
+//! Who is let in, how often, how many at one time: what is refused, and what is inherited.
+
+use super::*;
+use crate::plan::admission::Admission;
+use crate::stages::cors::Names;
+use crate::stages::partition::list;
+use crate::stages::rate_limit::{Fields, Measure};
+
+fn admission(routes: &str, global: &str) -> Vec<Admission> {
+    sound(&document(routes, global), false).routes.into_iter().map(|route| route.admission).collect()
+}
+
+/// The limits of the only route: rule, parts, under which they are counted.
+fn limits(options: &str) -> Vec<(String, String)> {
+    let all = admission(&route(&format!(r#""RateLimitOptions": {options}"#)), "{}");
+    let rates = all[0].rates.clone().expect("limits");
+    rates.limits.into_iter().map(|limit| (limit.rule, list(&limit.parts))).collect()
+}
+
+fn rule(rule: &str, parts: &str) -> (String, String) {
+    (rule.to_owned(), parts.to_owned())
+}
+
+#[test]
+fn a_limit_is_ocelots_unless_it_says_otherwise() {
+    assert_eq!(limits(r#"{ "Limit": 3, "Period": "1s" }"#), [rule("3/1s/w0ms", "ClientId, Route")]);
+    let bucket =
+        r#"{ "Limit": 10, "Period": "1m", "Algorithm": "tokenbucket", "Burst": 4, "PartitionBy": ["ip"] }"#;
+    assert_eq!(limits(bucket), [rule("10/1m/b4", "IP")]);
+}
+
+#[test]
+fn limits_of_a_list_take_from_their_surroundings_what_they_do_not_say() {
+    let options = r#"{ "Wait": "2s", "PartitionBy": ["IP"], "Limits": [
+        { "Limit": 1, "Period": "1s" }, { "Limit": 5, "Period": "1m", "Wait": "9s", "PartitionBy": ["Header:X"] } ] }"#;
+    assert_eq!(limits(options), [rule("1/1s/w2s", "IP"), rule("5/1m/w9s", "Header:X")]);
+    let both = r#"{ "Limit": 7, "Period": "1h", "Limits": [{ "Limit": 1, "Period": "1s" }] }"#;
+    assert_eq!(limits(both).len(), 2);
+}
+
+#[test]
+fn limits_count_together_over_routes_unless_the_route_is_a_part() {
+    let two = [
+        route(r#""UpstreamPathTemplate": "/one", "DownstreamPathTemplate": "/""#),
+        route(r#""UpstreamPathTemplate": "/two", "DownstreamPathTemplate": "/""#),
+    ];
+    let counters = |partition: &str| {
+        let global = format!(r#"{{ "RateLimitOptions": {{ "Limit": 3, "Period": "1s"{partition} }} }}"#);
+        let all = admission(&two.join(", "), &global);
+        let counter = |at: usize| all[at].rates.clone().expect("limits").limits[0].counter.clone();
+        counter(0) == counter(1)
+    };
+    assert!(counters(r#", "PartitionBy": ["IP"]"#));
+    assert!(!counters(r#", "PartitionBy": ["IP", "Route"]"#));
+    assert!(!counters(""));
+}
+
+#[test]
+fn fields_are_ocelots_alone_under_ocelot_and_none_where_they_are_switched_off() {
+    let fields = |settings: &str, ocelot: bool| {
+        let text = with(&format!(r#""RateLimitOptions": {{ "Limit": 1, "Period": "1s"{settings} }}"#));
+        sound(&text, ocelot).routes[0].admission.rates.clone().expect("limits").fields
+    };
+    assert_eq!((fields("", true), fields("", false)), (Fields::Ocelot, Fields::Both));
+    assert_eq!(fields(r#", "EnableHeaders": false"#, true), Fields::None);
+    assert_eq!(fields(r#", "EnableHeaders": true, "DisableRateLimitHeaders": true"#, true), Fields::None);
+}
+
+#[test]
+fn old_names_are_read_and_win() {
+    let options = r#"{ "Limit": 1, "Period": "1s", "Wait": "9s", "PeriodTimespan": 1.5, "HttpStatusCode": 418,
+        "StatusCode": 429, "QuotaExceededMessage": "{0} per {1}", "QuotaMessage": "new" }"#;
+    let all = admission(&route(&format!(r#""RateLimitOptions": {options}"#)), "{}");
+    let limit = all[0].rates.clone().expect("limits").limits.remove(0);
+    assert_eq!((limit.rule.as_str(), limit.status, limit.message.as_str()), ("1/1s/w1.5s", 418, "1 per 1s"));
+    let Measure::Window(window) = limit.measure else { panic!("a window") };
+    assert_eq!(window.wait, 1_500_000_000);
+}
+
+#[test]
+fn what_cannot_be_counted_is_said() {
+    let rates = |options: &str| format!(r#""RateLimitOptions": {{ "Period": "1s", {options} }}"#);
+    for (options, expected) in [
+        (r#""Limit": 1, "PartitionBy": ["Claim"]"#, r#"MG0430 "Claim""#),
+        (r#""Limit": 1, "Algorithm": "Leaky""#, r#"MG0104 "Leaky""#),
+        (r#""Limit": 1, "Burst": 2"#, "MG0433 2"),
+        (r#""Limit": 1, "Algorithm": "TokenBucket", "Wait": "1s""#, r#"MG0433 "1s""#),
+        (r#""Limit": 1, "Algorithm": "TokenBucket", "Burst": 0"#, "MG0431 0"),
+        (r#""Limits": [{ "Limit": 1 }]"#, r#"MG0432 { "Limit": 1 }"#),
+        (r#""Limits": [{ "Limit": 0, "Period": "1s" }]"#, "MG0431 0"),
+    ] {
+        always(&rates(options), expected);
+    }
+    lenient(&rates(r#""Limit": 1, "Wait": "soon""#), r#"MG0404 "soon""#);
+    assert_eq!(status(&rates(r#""Limit": 1, "Wait": "soon""#)), Some(500));
+    lenient(&rates(r#""Limit": 1, "StatusCode": 302"#), "MG0434 302");
+    let claim = said(&with(&rates(r#""Limit": 1, "PartitionBy": ["Claim:sub"]"#)), false);
+    assert_eq!(claim, [r#"(MG0422) "Claim:sub""#]);
+}
+
+#[test]
+fn a_limit_of_nothing_under_global_configuration_is_a_mistake_that_ocelot_makes() {
+    let global = r#"{ "RateLimitOptions": { "Limit": 0 } }"#;
+    assert_eq!(said(&document(&route(""), global), false), ["MG0402 0"]);
+    assert_eq!(said(&document(&route(""), global), true), ["(MG0402) 0"]);
+}
+
+#[test]
+fn concurrency_is_limited_for_the_route_and_for_each_key() {
+    let options =
+        r#"{ "Limit": 100, "QueueLimit": 9, "Limits": [{ "Limit": 2, "PartitionBy": ["IP", "Route"] }] }"#;
+    let all = admission(&route(&format!(r#""ConcurrencyLimitOptions": {options}"#)), "{}");
+    let shown: Vec<_> = all[0].concurrency.iter().map(|l| (l.limit, l.queue, list(&l.parts))).collect();
+    assert_eq!(shown, [(100, 9, "Route".to_owned()), (2, 9, "IP, Route".to_owned())]);
+    for (options, expected) in [
+        (r#"{ "QueueLimit": 1 }"#, r#"MG0432 { "QueueLimit": 1 }"#),
+        (r#"{ "Limit": 0 }"#, "MG0431 0"),
+        (r#"{ "Limit": 1, "QueueLimit": -1 }"#, "MG0431 -1"),
+        (r#"{ "Limit": 1, "QueueTimeout": "1h" }"#, r#"MG0438 "1h""#),
+        (r#"{ "Limit": 1, "PartitionBy": ["ClientId"] }"#, r#"MG0430 "ClientId""#),
+    ] {
+        always(&format!(r#""ConcurrencyLimitOptions": {options}"#), expected);
+    }
+}
+
+#[test]
+fn groups_hold_for_the_routes_they_name_and_an_empty_object_says_nothing() {
+    let routes = [
+        route(
+            r#""Key": "A", "UpstreamPathTemplate": "/a", "DownstreamPathTemplate": "/", "CorsOptions": {}"#,
+        ),
+        route(
+            r#""Key": "B", "UpstreamPathTemplate": "/b", "DownstreamPathTemplate": "/", "ConcurrencyLimitOptions": { "Limit": 1 }"#,
+        ),
+        route(
+            r#""Key": "C", "UpstreamPathTemplate": "/c", "DownstreamPathTemplate": "/", "CorsOptions": { "EnableCors": false }"#,
+        ),
+    ];
+    let global = r#"{ "CorsOptions": { "AllowedOrigins": ["*"], "RouteKeys": ["A", "C"] },
+        "ConcurrencyLimitOptions": { "Limit": 50, "QueueLimit": 3 },
+        "RequestSizeOptions": { "MaxRequestBodySize": "1KiB", "RouteKeys": ["B"] } }"#;
+    let all = admission(&routes.join(", "), global);
+    let shown: Vec<_> = all
+        .iter()
+        .map(|a| (a.cors.is_some(), a.concurrency[0].limit, a.concurrency[0].queue, a.size.is_some()))
+        .collect();
+    assert_eq!(shown, [(true, 50, 3, false), (false, 1, 3, true), (false, 50, 3, false)]);
+}
+
+#[test]
+fn pages_are_named_and_never_all_of_them_with_credentials() {
+    let cors = |options: &str| format!(r#""CorsOptions": {options}"#);
+    for (options, expected) in [
+        (r#"{ "MaxAge": "1m" }"#, r#"MG0435 { "MaxAge": "1m" }"#),
+        (r#"{ "AllowedOrigins": ["https://a.example/"] }"#, r#"MG0435 "https://a.example/""#),
+        (r#"{ "AllowedOrigins": ["null"] }"#, r#"MG0435 "null""#),
+        (r#"{ "AllowedOrigins": ["*"], "AllowCredentials": true }"#, r#"MG0436 "*""#),
+        (r#"{ "AllowedOrigins": ["*"], "AllowedHeaders": ["X A"] }"#, r#"MG0329 "X A""#),
+        (r#"{ "AllowedOrigins": ["*"], "MaxAge": "2d" }"#, r#"MG0438 "2d""#),
+    ] {
+        always(&cors(options), expected);
+    }
+    let methods = |settings: &str| {
+        let text = format!(r#"{settings} "CorsOptions": {{ "AllowedOrigins": ["*"] }}"#);
+        admission(&route(&text), "{}").remove(0).cors.expect("settings").methods
+    };
+    assert_eq!(
+        methods(r#""UpstreamHttpMethod": ["get", "PUT"],"#),
+        Names::These(vec!["GET".into(), "PUT".into()])
+    );
+    assert_eq!(methods(""), Names::Any);
+}
+
+#[test]
+fn a_route_cannot_take_more_than_its_connection() {
+    let text = |limits: &str, size: &str| {
+        let route = route(&format!(r#""RequestSizeOptions": {size}"#));
+        format!(r#"{{ "Limits": {limits}, "Routes": [{route}] }}"#)
+    };
+    assert_eq!(
+        said(&text(r#"{ "MaxRequestBodySize": "1KiB" }"#, r#"{ "MaxRequestBodySize": "2KiB" }"#), false),
+        [r#"MG0437 "2KiB""#]
+    );
+    assert_eq!(said(&text("{}", r#"{ "MaxRequestHeaderCount": 129 }"#), false), ["MG0437 129"]);
+    assert_eq!(said(&text("{}", r#"{ "MaxRequestHeaderCount": 0 }"#), false), ["MG0431 0"]);
+    let read = sound(&text("{}", r#"{ "MaxRequestBodySize": "2KiB", "MaxRequestHeaderCount": 9 }"#), false);
+    let size = read.routes[0].admission.size.clone().expect("sizes");
+    assert_eq!((size.body, size.headers, size.count), (Some(2048), None, Some(9)));
+}
+
+#[test]
+fn entries_that_are_no_addresses_are_passed_over_under_ocelot() {
+    let text = with(r#""SecurityOptions": { "IPAllowedList": ["nonsense"], "IPBlockedList": ["10.0.0.1"] }"#);
+    let lists = sound(&text, true).routes[0].admission.addresses.clone().expect("lists");
+    assert!(lists.allowed.is_empty() && !lists.blocked.is_empty());
+}

@@ -34,6 +34,8 @@ pub enum Command {
     Schema(Schema),
     /// Say what would happen to a request: which route, why, and what the service would be sent.
     Explain(Explain),
+    /// Explain a word of margay's own: `margay help why identity.expired`.
+    Help(Help),
 }
 
 /// Where the configuration is.
@@ -125,6 +127,22 @@ pub struct Explain {
     pub json: bool,
     #[command(flatten)]
     pub configuration: Configuration,
+}
+
+/// What is asked about.
+#[derive(Args, Clone, Debug)]
+pub struct Help {
+    #[command(subcommand)]
+    pub topic: Topic,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Topic {
+    /// Why the gateway answered itself: one page, or the list of all.
+    Why {
+        /// The `why` of a problem or of the access log.
+        name: Option<String>,
+    },
 }
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for every address.

@@ -10,11 +10,12 @@ mod out;
 mod run;
 mod schema;
 pub mod settings;
+mod why;
 
 pub use builder::{Builder, Gateway};
 
 use crate::stages::custom::Catalogue;
-use args::{Arguments, Command};
+use args::{Arguments, Command, Topic};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
@@ -77,6 +78,9 @@ fn command(command: &Command, stages: &Catalogue) -> Exit {
         Command::Demo(demo) => demo::run(demo, stages),
         Command::Check(check) => check::run(check, stages),
         Command::Schema(schema) => schema::run(schema),
+        Command::Help(asked) => match &asked.topic {
+            Topic::Why { name } => why::run(name.as_deref()),
+        },
         Command::Explain(asked) => explain::run(asked, stages),
     }
 }

@@ -1,0 +1,147 @@
+//! `margay help why`: a page for every `why` of the vocabulary: what it means, and what to do.
+
+use super::{Exit, out};
+use crate::{
+    config::suggest,
+    pipeline::cause::{Fault, Why},
+};
+
+/// Prints one page, or the list of all.
+pub fn run(name: Option<&str>) -> Exit {
+    let Some(name) = name else {
+        out::data(&list());
+        return Exit::Done;
+    };
+    match Why::ALL.iter().find(|why| why.name() == name) {
+        Some(why) => {
+            out::data(&page(*why));
+            Exit::Done
+        }
+        None => Exit::usage(&unknown(name)),
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let near = suggest::nearest(name, Why::ALL.iter().map(|why| why.name()));
+    let hint =
+        near.map_or("`margay help why` lists all".to_owned(), |near| format!("did you mean \"{near}\"?"));
+    format!("there is no why \"{name}\"; {hint}")
+}
+
+fn list() -> String {
+    let line = |why: &Why| format!("{:<26} {}  {}\n", why.name(), why.status(false), why.title());
+    Why::ALL.iter().map(line).collect()
+}
+
+fn page(why: Why) -> String {
+    let (meaning, cure) = words(why);
+    let (ours, theirs) = (why.status(false), why.status(true));
+    let status = if ours == theirs { ours.to_string() } else { format!("{ours} ({theirs} under Ocelot)") };
+    let fault = match why.fault() {
+        Fault::Client => "the client's",
+        Fault::Backend => "the service's",
+        Fault::Gateway => "the gateway's",
+    };
+    format!("{}: {}\n\nstatus  {status}\nfault   {fault}\n\n{meaning}\n\n{cure}\n", why.name(), why.title())
+}
+
+/// What it means, and what to do about it; a test finds out when one is missing.
+fn words(why: Why) -> (&'static str, &'static str) {
+    PAGES.iter().find(|(of, ..)| *of == why).map_or(("", ""), |(_, meaning, cure)| (meaning, cure))
+}
+
+#[rustfmt::skip]
+static PAGES: &[(Why, &str, &str)] = &[
+    (Why::RequestMalformed, "The bytes break a rule of HTTP/1.1 that could be read in two ways, so they are not forwarded. The detail names the rule.", "Mend the client. The connection is closed, because nobody can say where its next request begins."),
+    (Why::RequestVersion, "The request line names a protocol version other than HTTP/1.0 or HTTP/1.1.", "Let the client speak HTTP/1.1."),
+    (Why::RequestMethod, "The method is one that a gateway does not serve: CONNECT, or TRACE that ends here.", "Ask the service directly if you must."),
+    (Why::RequestCoding, "The body has a transfer coding besides chunked.", "Send the body plain or chunked; compress it with Content-Encoding."),
+    (Why::RequestLength, "The service speaks HTTP/1.0, which has to know the length of a body, and the client sent it chunked.", "Send Content-Length, or set DownstreamHttpVersion to 1.1."),
+    (Why::RequestLine, "The request line is longer than Limits.MaxRequestLineSize.", "Put long values into the body, or raise the limit."),
+    (Why::RequestHeaders, "There are more header fields, or more bytes of them, than Limits or the route's RequestSizeOptions allow.", "Look for cookies that grow, or raise the limit."),
+    (Why::RequestTimeout, "The head was not complete within Limits.RequestHeadersTimeout, or the body stood still for Limits.BodyIdleTimeout.", "Look at the client's network; a slow attack looks the same."),
+    (Why::RequestBody, "The body is larger than Limits.MaxRequestBodySize or the route's own limit.", "Send less, or raise the limit of the route."),
+    (Why::RouteNone, "No route takes this method, host, path and headers.", "`margay explain METHOD URL` shows which routes came near and why they did not match."),
+    (Why::RouteBroken, "The route cannot be served as it is configured; Ocelot starts with such a file and answers 500.", "`margay check` says what is wrong with the route."),
+    (Why::RouteUnserved, "The route cannot be served as it is configured; Ocelot starts with such a file and answers 404.", "`margay check` says what is wrong with the route."),
+    (Why::AccessAddress, "The client's address is on IPBlockedList, or not on IPAllowedList.", "Behind a proxy name it in ForwardedHeaders.TrustedProxies, so that the client's own address counts; then look at SecurityOptions."),
+    (Why::AccessOrigin, "A web page asks from an origin that CorsOptions does not name.", "Add the origin to CorsOptions, scheme and port included."),
+    (Why::LimitExceeded, "The caller made more requests than RateLimitOptions admits.", "Come again after Retry-After, or raise the limit. PartitionBy says whose requests are counted together."),
+    (Why::LimitClient, "RateLimitOptions tells clients apart by a header that the request does not have.", "Send the header that ClientIdHeader names, or partition by something else."),
+    (Why::LimitConcurrency, "As many requests as ConcurrencyLimitOptions allows are under way, and the queue is full.", "Look why the service is slow, or raise the limit."),
+    (Why::LimitQueue, "The request waited in the queue of ConcurrencyLimitOptions for as long as it may.", "Look why the service is slow, or raise the limit."),
+    (Why::AccessScope, "The token is valid and has none of the AllowedScopes of the route.", "Ask the identity provider for the scope; the detail names those that the route accepts."),
+    (Why::AccessClaim, "A claim that RouteClaimsRequirement asks for, or that a transformation reads, is missing or different.", "Look at the claims of the token; names and values are compared exactly."),
+    (Why::AccessExpression, "RouteClaimsExpression is false for this caller, or could not be decided, for example because a claim is missing.", "`margay explain` with the same headers shows the condition."),
+    (Why::IdentityMissing, "The route wants to know who calls, and the request carries nothing that one of its schemes reads.", "Send what the WWW-Authenticate field of the answer asks for."),
+    (Why::IdentityMalformed, "What the request carries cannot be read as a token, a key or a password.", "Send it as it was issued: nothing cut off, nothing encoded twice."),
+    (Why::IdentityAlgorithm, "The token names an algorithm that the scheme does not allow. The key decides what is allowed, never the token.", "Set Algorithms of the scheme, if the issuer really uses that one."),
+    (Why::IdentityCritical, "The token demands an extension (crit) that nobody here understands.", "Ask the issuer for tokens without it."),
+    (Why::IdentityType, "The token's typ is not one that the scheme takes: it may be an identity token in the place of an access token.", "Send the access token, or set the types of the scheme."),
+    (Why::IdentityKey, "No key of the scheme fits the token's kid, also after the keys were fetched again.", "Look whether the token comes from the issuer whose keys are configured."),
+    (Why::IdentitySignature, "The signature does not fit: the token was changed, or signed with another key.", "Look whether the token comes from the issuer whose keys are configured."),
+    (Why::IdentityExpired, "The token's time is over, ClockSkew included.", "Get a new one; if it is new, compare the clocks."),
+    (Why::IdentityEarly, "The token's time has not begun, ClockSkew included.", "Compare the clocks of issuer and gateway."),
+    (Why::IdentityIssuer, "The token's iss is not the Issuer of the scheme.", "They are compared exactly; a slash at the end counts."),
+    (Why::IdentityAudience, "The token's aud does not contain the Audience of the scheme: it was issued for somebody else.", "Ask the issuer for a token for this audience."),
+    (Why::IdentityUnknown, "There is no such API key, or no such name and password.", "Look whether the key was withdrawn, and in which header or parameter the scheme reads it."),
+    (Why::IdentityProvider, "The keys of the issuer could never be fetched, so nothing can be said about its tokens.", "Look at JwksUri or Authority and at the log; margay goes on trying. Once it had keys, it goes on with them."),
+    (Why::IdentityBusy, "More passwords wait to be checked than can be, and checking is slow on purpose.", "Come again; if it goes on, somebody is guessing passwords."),
+    (Why::ClientGone, "The client closed its connection before the answer was complete. Nobody sees this answer; it stands in the access log.", "Look at the client's own time limits, and at ms_backend in the access log."),
+    (Why::ClientLimit, "One address holds more connections than Limits.MaxConnectionsPerClient.", "Let the client keep connections open and use them again, or raise the limit."),
+    (Why::GatewayLimit, "The process holds as many connections as Limits.MaxConcurrentConnections or its descriptor limit allows.", "Raise the descriptor limit of the process, or add an instance."),
+    (Why::BackendNone, "The cluster of the route has no endpoint.", "Look at DownstreamHostAndPorts."),
+    (Why::BackendName, "The host name of the service has no address.", "Look at the name and at the resolver of this machine; the detail names it."),
+    (Why::BackendConnect, "No connection to the service: refused or unreachable. The detail names the address.", "Look whether the service runs and listens there."),
+    (Why::BackendConnectTimeout, "The service did not accept a connection within Limits.ConnectTimeout.", "Look for a firewall that drops packets, or a service that is overwhelmed."),
+    (Why::BackendReset, "The service closed the connection before it answered. A request that may be repeated was repeated once.", "Look at the service's log for that moment; a crash looks like this."),
+    (Why::BackendTimeout, "The head of the answer did not come within the Timeout of the route.", "Look why the service is slow, or raise Timeout of the route."),
+    (Why::BackendMalformed, "The service's answer breaks a rule of HTTP/1.1. The detail names the rule.", "Mend the service; what could be read in two ways is not passed on."),
+    (Why::BackendSwitch, "The service answered 101 to a request that asked for no other protocol.", "Mend the service."),
+    (Why::BackendBody, "The head of the answer was passed on and its body ended early or stood still. The client sees a broken body.", "Look at the service's log for that moment."),
+    (Why::GatewayDraining, "The gateway is shutting down.", "Ask another instance; /ready answers 503 meanwhile."),
+    (Why::GatewayFault, "Something went wrong inside of the gateway.", "This is a mistake of margay's: please report it with the log of that moment."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `UPDATE=1 cargo test --lib why` writes the page anew.
+    #[test]
+    fn the_page_of_all_whys_is_up_to_date() {
+        let mut text = "# Why the gateway answered itself\n\nThe `why` of a problem, of the access log and of `margay_refused_total`; `margay help why NAME` prints one of these.\n".to_owned();
+        for why in Why::ALL {
+            let (meaning, cure) = words(*why);
+            text += &format!(
+                "\n## {}\n\n{} ({}). {meaning} {cure}\n",
+                why.name(),
+                why.title(),
+                why.status(false)
+            );
+        }
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/why.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(file, &text).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(file).unwrap() == text,
+            "docs/why.md is behind: UPDATE=1 cargo test --lib why"
+        );
+    }
+
+    #[test]
+    fn a_page_says_status_fault_meaning_and_cure() {
+        let page = page(Why::BackendTimeout);
+        assert!(
+            page.contains("504 (503 under Ocelot)")
+                && page.contains("the service's")
+                && page.contains("Timeout")
+        );
+        assert_eq!(list().lines().count(), Why::ALL.len());
+        for why in Why::ALL {
+            assert!(!words(*why).0.is_empty() && !words(*why).1.is_empty(), "{} has no page", why.name());
+        }
+        assert!(unknown("identity.expird").contains("did you mean \"identity.expired\"?"));
+    }
+}

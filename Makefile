@@ -29,7 +29,7 @@ check: ## format, lints, documentation; changes nothing
 	cargo test --locked --quiet --test architecture
 
 bench: ## margay beside nginx and HAProxy under wrk, and the criterion benches
-	@.ci/need cargo cmake cc curl wrk nginx haproxy taskset ss
+	@.ci/need cargo cmake cc curl wrk nginx haproxy taskset openssl ss
 	cargo build --release --locked
 	benches/proxy/run.sh
 	cargo bench --locked --quiet --bench '*'

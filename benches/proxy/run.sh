@@ -41,7 +41,7 @@ fill() { # template, port, target
 
 ready() { # port, what
     for _ in $(seq 100); do
-        curl -sf -o /dev/null "http://127.0.0.1:$1${path:-/}" && return
+        curl -sf -o /dev/null ${bearer:+-H "Authorization: Bearer $bearer"} "http://127.0.0.1:$1${path:-/}" && return
         sleep 0.1
     done
     echo "$2 does not answer on port $1" >&2
@@ -64,7 +64,7 @@ start_origin() {
     path=/ ready "$origin" "the origin"
 }
 
-declare -A port pid
+declare -A port pid token
 start() { # name, kind, port, configuration of margay
     local name=$1 kind=$2
     port[$name]=$3
@@ -74,7 +74,7 @@ start() { # name, kind, port, configuration of margay
         haproxy) fill haproxy.cfg "$3" "$dir/haproxy.cfg"; spawn "$name" "${on_proxy[@]}" haproxy -f "$dir/haproxy.cfg" ;;
     esac
     pid[$name]=$last
-    ready "$3" "$name"
+    bearer=${token[$name]:-} ready "$3" "$name"
 }
 
 # A process and its children (nginx has a worker below its master).
@@ -89,6 +89,7 @@ measure() { # name: appends "rps cpu_us p50 p99 rss_kib" to its file
     local name=$1 before after line
     before=$(ticks "${pid[$name]}")
     line=$("${on_load[@]}" wrk -t1 "-c$connections" "-d${each}s" --latency -s "$here/report.lua" \
+        ${token[$name]:+-H "Authorization: Bearer ${token[$name]}"} \
         "http://127.0.0.1:${port[$name]}${path:-/}" | grep '^RESULT') || { echo "wrk failed on $name" >&2; exit 1; }
     after=$(ticks "${pid[$name]}")
     read -r _ requests seconds p50 p99 errors <<<"$line"
@@ -122,7 +123,7 @@ ratio() {
 compare() { # title, names ...: all of them are started; rounds are interleaved so that noise hits all alike
     local title=$1
     shift
-    for name in "$@"; do rm -f "$dir/$name.rounds"; "${on_load[@]}" wrk -t1 "-c$connections" -d1s "http://127.0.0.1:${port[$name]}${path:-/}" >/dev/null; done
+    for name in "$@"; do rm -f "$dir/$name.rounds"; "${on_load[@]}" wrk -t1 "-c$connections" -d1s ${token[$name]:+-H "Authorization: Bearer ${token[$name]}"} "http://127.0.0.1:${port[$name]}${path:-/}" >/dev/null; done
     for _ in $(seq "$rounds"); do for name in "$@"; do measure "$name"; done; done
     table "$title" "$@"
 }
@@ -164,8 +165,43 @@ many_routes() {
     path=/
 }
 
+url64() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
+
+jwt() { # algorithm, openssl dgst arguments ...
+    local signed
+    signed=$(printf '{"alg":"%s","typ":"JWT"}' "$1" | url64).$(printf '{"sub":"bench","scope":"bench","iss":"bench","aud":"bench","exp":4102444800}' | url64)
+    shift
+    echo "$signed.$(printf %s "$signed" | openssl dgst -sha256 -binary "$@" | url64)"
+}
+
+# What a guarded route costs over a plain one: a token, a limit, three header transforms, a request id.
+full() {
+    threads=1
+    start_origin
+    openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$dir/key.pem" 2>/dev/null
+    openssl pkey -in "$dir/key.pem" -pubout -out "$dir/public.pem"
+    export BENCH_SECRET=a-secret-of-the-bench-with-forty-bytes-00 BENCH_PUBLIC_KEY=$dir/public.pem
+    token[hs256]=$(jwt HS256 -hmac "$BENCH_SECRET")
+    token[rs256]=$(jwt RS256 -sign "$dir/key.pem")
+    start plain margay $((base + 1)) "$here/margay.json"
+    sed 's/@SCHEME@/hs256/' "$here/full.json" >"$dir/hs256.json"
+    sed 's/@SCHEME@/rs256/' "$here/full.json" >"$dir/rs256.json"
+    start hs256 margay $((base + 2)) "$dir/hs256.json"
+    start rs256 margay $((base + 3)) "$dir/rs256.json"
+    compare "A plain route, and one with JWT + rate limit + three header transforms + request id:" plain hs256 rs256
+    for name in hs256 rs256; do
+        paste -d' ' "$dir/$name.rounds" "$dir/plain.rounds" | awk '{print $2 - $7}' | sort -n |
+            awk -v n="$name" '{v[NR] = $1} END {printf "  CPU per request over plain, %s: %.2f us\n", n, (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'
+    done
+    stop
+    token=()
+}
+
 echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 path=/
 beside 1
 beside 2
-if [[ " $proxies " == *" margay "* ]]; then many_routes; fi
+if [[ " $proxies " == *" margay "* ]]; then
+    many_routes
+    full
+fi

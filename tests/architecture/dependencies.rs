@@ -14,7 +14,7 @@ const GIVEN: [(&str, Option<&str>); 9] = [
     ("notify", None),
     ("prometheus", None),
     ("jsonwebtoken", Some("authentication")),
-    ("governor", Some("rate limiting")),
+    ("governor", None),
     ("moka", Some("the response cache")),
 ];
 

@@ -16,10 +16,13 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
 /// `global` switches stages on.
 fn plan(global: &str, foundation: &Foundation) -> Plan {
     let text = format!(
-        r#"{{ "GlobalConfiguration": {{ {global} }}, "Routes": [{{
+        r#"{{ "GlobalConfiguration": {{ {global} }},
+            "AuthenticationSchemes": {{ "S": {{ "Type": "JwtBearer", "SigningKey": "{SECRET}" }} }}, "Routes": [{{
             "UpstreamPathTemplate": "/hello/{{name}}", "DownstreamPathTemplate": "/greet/{{name}}",
             "DownstreamScheme": "http", "DownstreamHostAndPorts": [{{ "Host": "127.0.0.1", "Port": 9104 }}] }}] }}"#
     );
@@ -67,6 +70,35 @@ fn bench_plan(c: &mut Criterion, name: &str, global: &str) {
     });
 }
 
+/// A token that was checked before: what every request but the first costs.
+fn bench_token(c: &mut Criterion) {
+    let foundation = Foundation::new(Metrics::new(1), usize::MAX);
+    let plan = plan(r#""AuthenticationOptions": { "AuthenticationProviderKeys": ["S"] }"#, &foundation);
+    let claims = serde_json::json!({
+        "iss": "https://issuer.example/realms/main", "sub": "4c1f6a0e-6a51-4a0f-9f0c-0d0b6f0a7b1e", "aud": "orders",
+        "exp": 4_000_000_000_u64, "scope": "openid profile orders.read orders.write", "roles": ["a", "b", "c"],
+        "name": "x".repeat(400),
+    });
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token");
+    let line = format!("Bearer {token}");
+    let address = "127.0.0.1:40000".parse().expect("an address");
+    let mut x = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+    let now = Instant::now();
+    let mut run = |name: &str, line: &str, plan: &Plan| {
+        c.bench_function(name, |b| {
+            b.iter(|| {
+                x.req = request();
+                x.req.append(b"Authorization", line.as_bytes());
+                pass(black_box(plan), &mut x, now)
+            });
+        });
+    };
+    let without = self::plan("", &foundation);
+    run(&format!("walk/a token of {} bytes, not asked for", token.len()), &line, &without);
+    run("walk/the same token, warm", &line, &plan);
+}
+
 fn benchmark(c: &mut Criterion) {
     c.bench_function("walk/the head alone", |b| b.iter(request));
     bench_plan(c, "walk/as shipped", "");
@@ -76,6 +108,7 @@ fn benchmark(c: &mut Criterion) {
         "walk/three header transforms",
         r#""UpstreamHeaderTransform": { "X-Real-IP": "{RemoteIpAddress}", "X-Old": null, "Accept": "*,any" }"#,
     );
+    bench_token(c);
     bench_plan(c, "walk/ocelot, no stages", r#""Compatibility": "Ocelot""#);
 }
 

@@ -1,6 +1,11 @@
 //! Buffers lent by the worker: an idle connection holds none.
 
-use std::cell::RefCell;
+use super::io::Io;
+use std::{
+    cell::RefCell,
+    io,
+    task::{Context, Poll, ready},
+};
 
 /// The usual size: a head and a small body fit.
 const USUAL: usize = 16 * 1024;
@@ -60,6 +65,17 @@ impl ReadBuffer {
             self.mem.resize(larger, 0);
         }
         &mut self.mem[self.end..]
+    }
+
+    /// Reads once, so that at most `most` bytes are held; 0 is the end of the other side's sending.
+    pub fn poll_read(&mut self, cx: &mut Context, io: &mut Io, most: usize) -> Poll<io::Result<usize>> {
+        let space = self.space(most);
+        if space.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
+        let n = ready!(io.poll_read(cx, space))?;
+        self.filled(n);
+        Poll::Ready(Ok(n))
     }
 
     /// So many bytes were read into the space.

@@ -173,12 +173,7 @@ impl BackendConn {
     }
 
     fn poll_more(&mut self, cx: &mut Context, most: usize) -> Poll<io::Result<usize>> {
-        let space = self.input.space(most);
-        if space.is_empty() {
-            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
-        }
-        let n = ready!(self.io.poll_read(cx, space))?;
-        self.input.filled(n);
+        let n = ready!(self.input.poll_read(cx, &mut self.io, most))?;
         self.keep &= n > 0;
         Poll::Ready(Ok(n))
     }

@@ -3,17 +3,14 @@
 use super::{
     super::{alarm::Alarm, buffer::ReadBuffer, io::Io},
     decode::{Decoder, Found},
-    encode::{Encoder, put_field, put_fields, put_status_line},
+    encode::{Encoder, put_field, put_fields, put_framing, put_status_line},
     parse::{self, HeadLimits},
 };
-use crate::{
-    base::bytes::put_decimal,
-    pipeline::{
-        body::{BodyRead, Caller, Chunk, Framing},
-        cause::{Cause, Why},
-        exchange::Peer,
-        head::{Head, Known, Version},
-    },
+use crate::pipeline::{
+    body::{BodyRead, Caller, Chunk, Framing},
+    cause::{Cause, Why},
+    exchange::Peer,
+    head::{Head, Known, Version},
 };
 use std::{
     future::poll_fn,
@@ -157,13 +154,7 @@ impl ClientConn {
 
     /// Reads once; 0 is the end.
     fn poll_more(&mut self, cx: &mut Context, most: usize) -> Poll<io::Result<usize>> {
-        let space = self.input.space(most);
-        if space.is_empty() {
-            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
-        }
-        let n = ready!(self.io.poll_read(cx, space))?;
-        self.input.filled(n);
-        Poll::Ready(Ok(n))
+        self.input.poll_read(cx, &mut self.io, most)
     }
 
     /// The version that the client spoke last.
@@ -186,15 +177,7 @@ impl ClientConn {
                 put_field(out, name, value);
             }
         }
-        match framing {
-            Framing::Length(n) => {
-                out.extend_from_slice(b"Content-Length: ");
-                put_decimal(out, n);
-                out.extend_from_slice(b"\r\n");
-            }
-            Framing::Chunked => put_field(out, b"Transfer-Encoding", b"chunked"),
-            Framing::None | Framing::UntilClose => {}
-        }
+        put_framing(out, framing);
         match (keep, self.version) {
             (false, _) => put_field(out, b"Connection", b"close"),
             (true, Version::Http10) => put_field(out, b"Connection", b"keep-alive"),

@@ -172,6 +172,15 @@ pub fn put_request(
             put_field(out, name, value);
         }
     }
+    put_framing(out, framing);
+    if hop.te_trailers {
+        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the field that says how the body is delimited.
+pub fn put_framing(out: &mut Vec<u8>, framing: Framing) {
     match framing {
         Framing::Length(n) => {
             out.extend_from_slice(b"Content-Length: ");
@@ -181,10 +190,6 @@ pub fn put_request(
         Framing::Chunked => put_field(out, b"Transfer-Encoding", b"chunked"),
         Framing::None | Framing::UntilClose => {}
     }
-    if hop.te_trailers {
-        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
 }
 
 fn put_request_line(out: &mut Vec<u8>, head: &Head, version: Version) {

@@ -209,7 +209,8 @@ fn slow_password_hashes_hold_up_nobody_else() {
 fn a_token_of_a_mebibyte_is_431_by_default_and_401_where_the_limit_lets_it_in() {
     let origin = Origin::hello();
     let huge = "x".repeat(1 << 20);
-    let document = asking(origin.port(), &json!({ "Type": "JwtBearer", "SigningKey": SECRET, "Audience": "api" }));
+    let document =
+        asking(origin.port(), &json!({ "Type": "JwtBearer", "SigningKey": SECRET, "Audience": "api" }));
     let gateway = Gateway::with(&document);
     assert_eq!(bearer(&gateway, &huge).status, 431);
     let raised = json!({ "Limits": { "MaxRequestHeadersTotalSize": "2MiB" } });

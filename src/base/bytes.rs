@@ -31,7 +31,8 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-const fn is_in(byte: u8, set: &[u8]) -> bool {
+/// Whether a byte is among those; for tables that are made at compile time.
+pub const fn is_in(byte: u8, set: &[u8]) -> bool {
     let mut i = 0;
     while i < set.len() {
         if set[i] == byte {
@@ -102,6 +103,12 @@ pub fn put_decimal(out: &mut Vec<u8>, mut n: u64) {
         }
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+/// Writes a number in lower-case hexadecimal digits, at least so many.
+pub fn put_hex(out: &mut Vec<u8>, n: u64, least: u32) {
+    let digits = least.max((u64::BITS - n.leading_zeros()).div_ceil(4));
+    out.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(n >> (at * 4) & 15) as usize]));
 }
 
 #[cfg(test)]

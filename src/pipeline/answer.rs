@@ -10,6 +10,17 @@ use bytes::Bytes;
 /// The way back of an exchange.
 pub type Outcome = Result<Answer, Cause>;
 
+/// Adds a field to whatever the client will get: the answer, or the one that the cause becomes.
+pub fn add_field(outcome: &mut Outcome, name: &'static str, value: &[u8]) {
+    match outcome {
+        Ok(answer) => answer.head.append(name.as_bytes(), value),
+        Err(cause) => {
+            let value = String::from_utf8_lossy(value).into_owned();
+            cause.extra.get_or_insert_default().fields.push((name.into(), value));
+        }
+    }
+}
+
 /// A response on its way to the client.
 #[derive(Debug, Default)]
 pub struct Answer {

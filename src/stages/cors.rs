@@ -6,7 +6,7 @@
 use crate::{
     base::bytes::list,
     pipeline::{
-        answer::{Answer, Outcome},
+        answer::{Answer, Outcome, add_field},
         cause::{Cause, Why},
         exchange::Exchange,
         head::Head,
@@ -122,17 +122,17 @@ impl Stage for Cors {
         }
         let anyone = self.settings.origins.any && !self.settings.credentials;
         if !anyone {
-            add(outcome, "Vary", b"Origin");
+            add_field(outcome, "Vary", b"Origin");
         }
         if x.origin.is_empty() {
             return;
         }
-        add(outcome, "Access-Control-Allow-Origin", if anyone { b"*" } else { &x.origin });
+        add_field(outcome, "Access-Control-Allow-Origin", if anyone { b"*" } else { &x.origin });
         if self.settings.credentials {
-            add(outcome, "Access-Control-Allow-Credentials", b"true");
+            add_field(outcome, "Access-Control-Allow-Credentials", b"true");
         }
         if !preflight && !self.exposed.is_empty() {
-            add(outcome, "Access-Control-Expose-Headers", self.exposed.as_bytes());
+            add_field(outcome, "Access-Control-Expose-Headers", self.exposed.as_bytes());
         }
     }
 
@@ -148,16 +148,6 @@ impl Stage for Cors {
 fn is_access_control(name: &[u8]) -> bool {
     const START: &[u8] = b"access-control-";
     name.len() > START.len() && name[..START.len()].eq_ignore_ascii_case(START)
-}
-
-fn add(outcome: &mut Outcome, name: &'static str, value: &[u8]) {
-    match outcome {
-        Ok(answer) => answer.head.append(name.as_bytes(), value),
-        Err(cause) => {
-            let value = String::from_utf8_lossy(value).into_owned();
-            cause.extra.get_or_insert_default().fields.push((name.into(), value));
-        }
-    }
 }
 
 /// Answers a preflight in the place of the service.

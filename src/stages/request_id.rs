@@ -1,8 +1,11 @@
 //! `RequestIdKey`: every request carries an id, the client's or one of ours (spec section 24).
 
-use crate::pipeline::{
-    exchange::Exchange,
-    stage::{Stage, Step},
+use crate::{
+    base::bytes::put_hex,
+    pipeline::{
+        exchange::Exchange,
+        stage::{Stage, Step},
+    },
 };
 use std::{
     hash::{BuildHasher, RandomState},
@@ -32,15 +35,10 @@ impl RequestId {
     /// `16 hex digits : 8 hex digits`, never the same twice.
     fn make(&self, id: &mut Vec<u8>) {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
-        hex(id, self.prefix, 16);
+        put_hex(id, self.prefix, 16);
         id.push(b':');
-        hex(id, n, 8);
+        put_hex(id, n, 8);
     }
-}
-
-fn hex(out: &mut Vec<u8>, n: u64, digits: u32) {
-    let digits = digits.max((u64::BITS - n.leading_zeros()).div_ceil(4));
-    out.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(n >> (at * 4) & 15) as usize]));
 }
 
 impl Stage for RequestId {
@@ -80,7 +78,7 @@ mod tests {
         assert_eq!(one.len(), 25);
         assert_ne!(one, two);
         let mut long = Vec::new();
-        hex(&mut long, 1 << 36, 8);
+        put_hex(&mut long, 1 << 36, 8);
         assert_eq!(long, b"1000000000");
     }
 }

@@ -1,9 +1,12 @@
 //! `TraceContext`: the trace that a request belongs to, as W3C Trace Context writes it (`traceparent`, `tracestate`).
 
-use crate::pipeline::{
-    exchange::Exchange,
-    head::Head,
-    stage::{Stage, Step},
+use crate::{
+    base::bytes::put_hex,
+    pipeline::{
+        exchange::Exchange,
+        head::Head,
+        stage::{Stage, Step},
+    },
 };
 use std::{
     hash::{BuildHasher, RandomState},
@@ -73,10 +76,6 @@ fn valid(head: &Head) -> Option<&[u8]> {
     (sound && named(&parent[3..35]) && named(&parent[36..52])).then_some(parent)
 }
 
-fn put_hex(n: u64, out: &mut Vec<u8>) {
-    out.extend((0..16).rev().map(|at| b"0123456789abcdef"[(n >> (at * 4) & 15) as usize]));
-}
-
 /// Our own span in the trace of `parent`, or in a new one. A new trace is marked as sampled: the services' own samplers
 /// would drop what their parent does not sample.
 fn put_parent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], out: &mut Vec<u8>) {
@@ -84,12 +83,12 @@ fn put_parent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], out: &mut Vec<
     match parent {
         Some(parent) => out.extend_from_slice(&parent[3..35]),
         None => {
-            put_hex(high, out);
-            put_hex(low, out);
+            put_hex(out, high, 16);
+            put_hex(out, low, 16);
         }
     }
     out.push(b'-');
-    put_hex(span, out);
+    put_hex(out, span, 16);
     out.push(b'-');
     out.extend_from_slice(parent.map_or(b"01", |parent| &parent[53..LENGTH]));
 }

@@ -1,5 +1,7 @@
 //! Byte tables and percent-encoding: which bytes stay, and how the others are written.
 
+use crate::base::bytes::is_in;
+
 /// Bytes that stand in a path as they are (spec section 6.2): letters, digits and `-._~!$&'()*+,;=:@/`.
 pub(super) const PATH: u8 = 1;
 /// Bytes that .NET's `UrlEncoder.Default` leaves alone (spec section 7.4).
@@ -18,30 +20,19 @@ const fn classes() -> [u8; 256] {
     while b < 0x7f {
         let alphanumeric = (b as u8).is_ascii_alphanumeric();
         let mut class = 0;
-        if alphanumeric || among(b as u8, b"-._~!$&'()*+,;=:@/") {
+        if alphanumeric || is_in(b as u8, b"-._~!$&'()*+,;=:@/") {
             class |= PATH | if b == b'/' as usize { 0 } else { PLAIN };
         }
-        if alphanumeric || among(b as u8, b"!$()*,-.;@_~") {
+        if alphanumeric || is_in(b as u8, b"!$()*,-.;@_~") {
             class |= ENCODER;
         }
-        if !among(b as u8, b"\"#<>\\^`{|}") {
+        if !is_in(b as u8, b"\"#<>\\^`{|}") {
             class |= QUERY;
         }
         table[b] = class;
         b += 1;
     }
     table
-}
-
-const fn among(byte: u8, set: &[u8]) -> bool {
-    let mut i = 0;
-    while i < set.len() {
-        if set[i] == byte {
-            return true;
-        }
-        i += 1;
-    }
-    false
 }
 
 /// True when `byte` belongs to the class.

@@ -3,7 +3,7 @@
 
 use super::{Fields, RateLimit, fields};
 use crate::pipeline::{
-    answer::Outcome,
+    answer::{Outcome, add_field},
     exchange::{Exchange, Quota},
 };
 
@@ -43,10 +43,10 @@ impl RateLimit {
     fn tell_draft(&self, quotas: &[Quota], now: u64, scratch: &mut Vec<u8>, outcome: &mut Outcome) {
         for quota in quotas {
             let Some(rule) = self.rules.iter().find(|rule| rule.at == quota.limit) else { continue };
-            add(outcome, "RateLimit-Policy", rule.policy.as_bytes());
+            add_field(outcome, "RateLimit-Policy", rule.policy.as_bytes());
             scratch.clear();
             fields::left(scratch, &rule.name, quota.left, quota.resets.saturating_sub(now));
-            add(outcome, "RateLimit", scratch);
+            add_field(outcome, "RateLimit", scratch);
         }
     }
 }
@@ -54,16 +54,6 @@ impl RateLimit {
 fn put(outcome: &mut Outcome, name: &'static str, value: &[u8]) {
     match outcome {
         Ok(answer) => answer.head.set(name.as_bytes(), value),
-        Err(_) => add(outcome, name, value),
-    }
-}
-
-fn add(outcome: &mut Outcome, name: &'static str, value: &[u8]) {
-    match outcome {
-        Ok(answer) => answer.head.append(name.as_bytes(), value),
-        Err(cause) => {
-            let value = String::from_utf8_lossy(value).into_owned();
-            cause.extra.get_or_insert_default().fields.push((name.into(), value));
-        }
+        Err(_) => add_field(outcome, name, value),
     }
 }

@@ -5,7 +5,7 @@ use super::{
     hop::Hop,
 };
 use crate::{
-    base::bytes::put_decimal,
+    base::bytes::{put_decimal, put_hex},
     pipeline::{
         body::Framing,
         head::{Head, Known, Version},
@@ -81,7 +81,7 @@ impl Encoder {
     fn put(&mut self, data: &[u8]) {
         let out = self.out.tail();
         if self.framing == Framing::Chunked {
-            put_hex(out, data.len());
+            put_size(out, data.len());
             out.extend_from_slice(data);
             out.extend_from_slice(b"\r\n");
         } else {
@@ -94,7 +94,7 @@ impl Encoder {
     fn poll_direct(&mut self, cx: &mut Context, io: &mut Io, data: &[u8]) -> Poll<io::Result<usize>> {
         let chunked = self.framing == Framing::Chunked;
         if chunked && self.chunk == 0 {
-            put_hex(self.out.tail(), data.len());
+            put_size(self.out.tail(), data.len());
             self.chunk = data.len();
         }
         let data = if chunked { &data[..self.chunk.min(data.len())] } else { data };
@@ -147,12 +147,9 @@ impl Encoder {
     }
 }
 
-fn put_hex(out: &mut Vec<u8>, n: usize) {
-    let mut shift = (usize::BITS - n.leading_zeros()).div_ceil(4).max(1);
-    while shift > 0 {
-        shift -= 1;
-        out.push(b"0123456789abcdef"[(n >> (shift * 4)) & 15]);
-    }
+/// RFC 9112 7.1: the size of a chunk, on a line of its own.
+fn put_size(out: &mut Vec<u8>, n: usize) {
+    put_hex(out, n as u64, 1);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -234,7 +231,7 @@ mod tests {
     fn chunk_sizes_are_hexadecimal_without_leading_zeros() {
         for (n, text) in [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (65_536, "10000\r\n")] {
             let mut out = Vec::new();
-            put_hex(&mut out, n);
+            put_size(&mut out, n);
             assert_eq!(out, text.as_bytes());
         }
     }

@@ -1,0 +1,122 @@
+//! One request and its answer on one connection.
+
+use super::{Request, odd};
+use crate::{
+    pipeline::head::Head,
+    wire::h1::{
+        decode::{Decoder, Found},
+        parse::{self, HeadLimits},
+    },
+};
+use std::{io, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+
+/// The largest head of an answer.
+const HEAD: HeadLimits = HeadLimits { line: 8 << 10, fields: 32 << 10, count: 100 };
+/// A connection on which nothing moves is probed after so long: a watch must notice that the other side is gone.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A connection on which a request was sent; its progress is kept here, so that waiting may be given up and taken up.
+pub(super) struct Conversation {
+    stream: Box<dyn Stream>,
+    read: Vec<u8>,
+    /// Bytes of `read` that were used.
+    used: usize,
+    decoder: Decoder,
+}
+
+impl Conversation {
+    /// Connects, sends the request and reads the head of the final answer.
+    pub(super) async fn open(
+        request: &Request<'_>,
+        tls: Option<TlsConnector>,
+    ) -> io::Result<(Head, Conversation)> {
+        let text = request.head()?;
+        let mut stream = connect(request, tls).await?;
+        stream.write_all(&text).await?;
+        stream.write_all(request.body.unwrap_or_default()).await?;
+        stream.flush().await?;
+        let mut read = Vec::with_capacity(8 << 10);
+        let (head, decoder) = head(&mut stream, &mut read, request.method == "HEAD").await?;
+        Ok((head, Conversation { stream, read, used: 0, decoder }))
+    }
+
+    /// Appends the next bytes of the body; false at its end.
+    pub(super) async fn part(&mut self, whole: &mut Vec<u8>) -> io::Result<bool> {
+        loop {
+            match self.decoder.look(&self.read[self.used..]).map_err(odd)? {
+                Found::End => return Ok(false),
+                Found::Skip(n) => self.used += n,
+                Found::Data(n) => {
+                    whole.extend_from_slice(&self.read[self.used..self.used + n]);
+                    self.decoder.used(n);
+                    self.used += n;
+                    return Ok(true);
+                }
+                Found::More => {
+                    self.read.drain(..self.used);
+                    self.used = 0;
+                    match more(&mut self.stream, &mut self.read).await {
+                        Ok(()) => {}
+                        Err(_) if self.decoder.ends_with_close() => return Ok(false),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn connect(request: &Request<'_>, tls: Option<TlsConnector>) -> io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect((request.url.host.as_str(), request.url.port)).await?;
+    stream.set_nodelay(true)?;
+    let probes = socket2::TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_AFTER / 3);
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&probes)?;
+    let Some(connector) = tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(request.url.host.clone())
+        .map_err(|_| odd("the host is no name of a certificate"))?;
+    Ok(Box::new(connector.connect(name, stream).await?))
+}
+
+/// Reads up to the end of the final head; what follows it stays in `read`.
+async fn head(
+    stream: &mut (impl AsyncRead + Unpin),
+    read: &mut Vec<u8>,
+    for_head: bool,
+) -> io::Result<(Head, Decoder)> {
+    loop {
+        let mut scanned = 0;
+        let end = loop {
+            if let Some(end) = parse::head_end(read, &mut scanned) {
+                break end;
+            }
+            if read.len() > HEAD.fields {
+                return Err(odd("the head of the answer is too long"));
+            }
+            more(stream, read).await?;
+        };
+        let mut head = Head::default();
+        let framing =
+            parse::response(&read[..end], &mut head, &HEAD, for_head).map_err(|cause| odd(&cause.detail))?;
+        read.drain(..end);
+        match head.status {
+            101 => return Err(odd("the answer changes the protocol, which nobody asked for")),
+            100..=199 => {}
+            _ => return Ok((head, Decoder::new(framing, (HEAD.fields, HEAD.count)))),
+        }
+    }
+}
+
+async fn more(stream: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>) -> io::Result<()> {
+    match stream.read_buf(read).await? {
+        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer ended early")),
+        _ => Ok(()),
+    }
+}

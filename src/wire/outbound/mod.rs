@@ -1,0 +1,185 @@
+//! The gateway's own requests over HTTP/1.1, with or without TLS, bounded in time and size.
+//!
+//! For keys, registries and probes, always in the background: a connection serves one request and is closed. Redirects
+//! are not followed: what an operator configured is what is asked.
+
+mod conversation;
+mod lines;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use lines::Lines;
+pub use tls::{Trust, certificates};
+
+use crate::{
+    base::{
+        bytes::{is_field_value, is_token},
+        url::HttpUrl,
+    },
+    pipeline::head::Head,
+};
+use conversation::Conversation;
+use std::{fmt::Write, io, sync::OnceLock, time::Duration};
+use tokio_rustls::TlsConnector;
+
+/// What an answer may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// From the look-up of the name to the last byte; of lines, to the head of the answer.
+    pub time: Duration,
+    /// Bytes of the body; of lines, of each line.
+    pub size: usize,
+}
+
+/// A request of the gateway's own.
+pub struct Request<'a> {
+    method: &'static str,
+    url: &'a HttpUrl,
+    fields: Vec<(&'a str, &'a str)>,
+    body: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// A request without a body.
+    pub fn new(method: &'static str, url: &'a HttpUrl) -> Request<'a> {
+        Request { method, url, fields: Vec::new(), body: None }
+    }
+
+    /// A GET.
+    pub fn get(url: &'a HttpUrl) -> Request<'a> {
+        Request::new("GET", url)
+    }
+
+    /// With one more header field. Values are not shown in errors: they may be secrets.
+    #[must_use]
+    pub fn field(mut self, name: &'a str, value: &'a str) -> Request<'a> {
+        self.fields.push((name, value));
+        self
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(mut self, body: &'a [u8]) -> Request<'a> {
+        self.body = Some(body);
+        self
+    }
+
+    /// Everything before the body.
+    fn head(&self) -> io::Result<Vec<u8>> {
+        let mut text =
+            format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.url.target, self.url.authority());
+        for (name, value) in &self.fields {
+            if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
+                return Err(odd(&format!("the value of the header {name:?} cannot be sent")));
+            }
+            text += &format!("{name}: {value}\r\n");
+        }
+        if !self.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("Accept")) {
+            text += "Accept: application/json, */*;q=0.5\r\n";
+        }
+        if let Some(body) = self.body {
+            let _ = write!(text, "Content-Length: {}\r\n", body.len());
+        }
+        text += "User-Agent: margay\r\nConnection: close\r\n\r\n";
+        Ok(text.into_bytes())
+    }
+}
+
+/// A whole answer, whatever its status.
+#[derive(Debug)]
+pub struct Reply {
+    pub head: Head,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    /// The first header field of that name, if it is text.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.head.get(name.as_bytes())?).ok()
+    }
+
+    /// The body of a 200; every other status is an error.
+    pub fn good(self) -> Result<Vec<u8>, String> {
+        match self.head.status {
+            200 => Ok(self.body),
+            status => Err(format!("the answer is {status}")),
+        }
+    }
+}
+
+/// What asks, and whom it believes. The system's certificates are read once, when the first https address is asked.
+#[derive(Default)]
+pub struct Client {
+    trust: Trust,
+    tls: OnceLock<TlsConnector>,
+}
+
+impl Client {
+    pub fn new(trust: Trust) -> Client {
+        Client { trust, tls: OnceLock::new() }
+    }
+
+    /// The answer to a request, whole; an error says what happened instead of one, and where.
+    pub async fn send(&self, request: &Request<'_>, bounds: Bounds) -> Result<Reply, String> {
+        let url = request.url;
+        match tokio::time::timeout(bounds.time, self.whole(request, bounds.size)).await {
+            Ok(answer) => answer.map_err(|error| format!("{url}: {error}")),
+            Err(_) => Err(format!("{url}: no complete answer within {:?}", bounds.time)),
+        }
+    }
+
+    /// The answer to a request line by line, as it comes; the time is that until the head.
+    pub async fn lines(&self, request: &Request<'_>, bounds: Bounds) -> Result<Lines, String> {
+        let url = request.url;
+        match tokio::time::timeout(bounds.time, self.open(request)).await {
+            Ok(Ok((head, conversation))) => Ok(Lines::new(url, head, conversation, bounds.size)),
+            Ok(Err(error)) => Err(format!("{url}: {error}")),
+            Err(_) => Err(format!("{url}: no answer within {:?}", bounds.time)),
+        }
+    }
+
+    async fn whole(&self, request: &Request<'_>, most: usize) -> io::Result<Reply> {
+        let (head, mut conversation) = self.open(request).await?;
+        let mut body = Vec::new();
+        while conversation.part(&mut body).await? {
+            if body.len() > most {
+                return Err(odd(&format!("the answer is longer than {most} bytes")));
+            }
+        }
+        Ok(Reply { head, body })
+    }
+
+    async fn open(&self, request: &Request<'_>) -> io::Result<(Head, Conversation)> {
+        let tls = if request.url.tls { Some(self.connector()?) } else { None };
+        Conversation::open(request, tls).await
+    }
+
+    fn connector(&self) -> io::Result<TlsConnector> {
+        if let Some(connector) = self.tls.get() {
+            return Ok(connector.clone());
+        }
+        let made = tls::connector(&self.trust)?;
+        Ok(self.tls.get_or_init(|| made).clone())
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Client").field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+/// The body of a 200 answer; everything else is an error that says what happened.
+pub async fn get(url: &HttpUrl, trust: &Trust, bounds: Bounds) -> Result<Vec<u8>, String> {
+    let reply = Client::new(trust.clone()).send(&Request::get(url), bounds).await?;
+    reply.good().map_err(|error| format!("{url}: {error}"))
+}
+
+fn odd(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

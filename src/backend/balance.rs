@@ -1,6 +1,9 @@
 //! Balancers: shared atomics, so that the count is exact across workers, and no lock.
 
-use super::cluster::{BalancerKind, Endpoint, EndpointState};
+use super::{
+    cluster::{BalancerKind, Picked},
+    endpoint::{Endpoint, EndpointState},
+};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -38,11 +41,12 @@ impl Balancer {
     }
 
     /// Chooses one of the endpoints.
-    pub fn pick<'e>(&self, endpoints: &'e [Arc<Endpoint>]) -> Option<(&'e Arc<Endpoint>, Option<Lease>)> {
+    pub fn pick(&self, endpoints: &[Arc<Endpoint>]) -> Option<Picked> {
+        let free = |endpoint: &Arc<Endpoint>| Picked { endpoint: endpoint.clone(), lease: None };
         match self {
-            Balancer::First => endpoints.first().map(|e| (e, None)),
+            Balancer::First => endpoints.first().map(free),
             Balancer::RoundRobin(turn) if !endpoints.is_empty() => {
-                Some((&endpoints[turn.fetch_add(1, Ordering::Relaxed) % endpoints.len()], None))
+                Some(free(&endpoints[turn.fetch_add(1, Ordering::Relaxed) % endpoints.len()]))
             }
             Balancer::RoundRobin(_) => None,
             Balancer::LeastConnection => least(endpoints),
@@ -51,7 +55,7 @@ impl Balancer {
 }
 
 /// Takes the minimum and counts it in one step: if another worker was faster, looks again.
-fn least(endpoints: &[Arc<Endpoint>]) -> Option<(&Arc<Endpoint>, Option<Lease>)> {
+fn least(endpoints: &[Arc<Endpoint>]) -> Option<Picked> {
     loop {
         let best = endpoints.iter().min_by_key(|e| e.state.leases.load(Ordering::Relaxed))?;
         let seen = best.state.leases.load(Ordering::Relaxed);
@@ -59,34 +63,35 @@ fn least(endpoints: &[Arc<Endpoint>]) -> Option<(&Arc<Endpoint>, Option<Lease>)>
         let counted =
             || best.state.leases.compare_exchange(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed);
         if fewest && counted().is_ok() {
-            return Some((best, Some(Lease(best.state.clone()))));
+            return Some(Picked { endpoint: best.clone(), lease: Some(Lease(best.state.clone())) });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::cluster::{ClusterSpec, States},
-        *,
+    use super::*;
+    use crate::{
+        backend::endpoint::{Endpoints, Instance},
+        wire::names::Names,
     };
-    use crate::{backend::Cluster, wire::names::Names};
 
-    fn cluster(balancer: BalancerKind) -> Cluster {
-        let endpoints = vec![("127.0.0.1".into(), 1), ("127.0.0.1".into(), 2)];
-        States::default().cluster(&ClusterSpec { key: "k".into(), endpoints, balancer }, &Names::default())
+    fn two() -> [Arc<Endpoint>; 2] {
+        let endpoints = Endpoints::new(Names::default());
+        [1, 2].map(|port| endpoints.get("k", &Instance::new("127.0.0.1", port)))
     }
 
-    fn label(cluster: &Cluster) -> String {
-        cluster.pick().unwrap().0.label.to_string()
+    fn port(picked: &Picked) -> u16 {
+        picked.endpoint.port.unwrap()
     }
 
     #[test]
     fn round_robin_begins_with_the_first_and_is_exact_across_threads() {
-        let cluster = cluster(BalancerKind::RoundRobin);
-        assert!(label(&cluster).ends_with(":1"));
+        let (two, balancer) = (two(), Balancer::new(BalancerKind::RoundRobin, Arc::default));
+        let next = || port(&balancer.pick(&two).unwrap());
+        assert_eq!(next(), 1);
         let firsts: usize = std::thread::scope(|scope| {
-            let run = || (0..49).filter(|_| label(&cluster).ends_with(":1")).count();
+            let run = || (0..49).filter(|_| next() == 1).count();
             let threads: Vec<_> = (0..2).map(|_| scope.spawn(run)).collect();
             threads.into_iter().map(|t| t.join().unwrap()).sum()
         });
@@ -95,13 +100,13 @@ mod tests {
 
     #[test]
     fn least_connection_takes_the_idlest_and_the_first_of_equals() {
-        let cluster = cluster(BalancerKind::LeastConnection);
-        let one = cluster.pick().unwrap();
-        let two = cluster.pick().unwrap();
-        assert!(one.0.label.ends_with(":1") && two.0.label.ends_with(":2"));
+        let (endpoints, balancer) = (two(), Balancer::LeastConnection);
+        let one = balancer.pick(&endpoints).unwrap();
+        let two = balancer.pick(&endpoints).unwrap();
+        assert_eq!((port(&one), port(&two)), (1, 2));
         drop(two);
-        assert!(label(&cluster).ends_with(":2"));
+        assert_eq!(port(&balancer.pick(&endpoints).unwrap()), 2);
         drop(one);
-        assert!(label(&cluster).ends_with(":1"));
+        assert_eq!(port(&balancer.pick(&endpoints).unwrap()), 1);
     }
 }

@@ -1,57 +1,53 @@
 //! A cluster is a set of endpoints with a balancer. Settings live in the plan; what is counted outlives it, by key.
 
-use super::balance::{Balancer, Lease};
+use super::{
+    balance::{Balancer, Lease},
+    endpoint::{Endpoint, Endpoints, Instance},
+};
 use crate::{
     base::keyed::Keyed,
-    pipeline::cause::{Cause, Why},
-    wire::{
-        names::{Name, Names},
-        pool::Slot,
+    pipeline::{
+        cause::{Cause, Why},
+        exchange::Exchange,
     },
+    wire::names::Names,
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicUsize},
-};
+use arc_swap::ArcSwap;
+use std::sync::{Arc, atomic::AtomicUsize};
 
-/// What outlives a plan about one endpoint.
-#[derive(Debug)]
-pub struct EndpointState {
-    pub name: Arc<Name>,
-    /// Its place in every worker's pool.
-    pub pool: Slot,
-    /// Which of its addresses answered last.
-    pub preferred: AtomicUsize,
-    /// Exchanges under way, where the balancer counts them.
-    pub leases: AtomicU32,
-}
-
-/// One address of a cluster.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// `None`: the port that the client asked (Ocelot's port 0).
-    pub port: Option<u16>,
-    /// What the backend gets as Host.
-    pub authority: Box<[u8]>,
-    /// The same for people and for the access log.
-    pub label: Arc<str>,
-    pub state: Arc<EndpointState>,
-}
-
-/// A set of endpoints with a balancer.
+/// A set of endpoints with a balancer. The set may change while it is in use: a registry speaks, a probe fails.
 #[derive(Debug)]
 pub struct Cluster {
-    pub endpoints: Box<[Arc<Endpoint>]>,
-    pub balancer: Balancer,
+    /// Under this key its state goes on when the plan changes.
+    pub key: Arc<str>,
+    members: ArcSwap<Members>,
+    balancer: Balancer,
+    states: Arc<States>,
+}
+
+/// The endpoints that a cluster has at one time.
+#[derive(Debug, Default)]
+pub struct Members {
+    pub list: Box<[Arc<Endpoint>]>,
+    /// Whether anybody has said yet which they are: a registry may not have answered so far.
+    pub known: bool,
+}
+
+/// The endpoint that was chosen for an attempt.
+#[derive(Debug)]
+pub struct Picked {
+    pub endpoint: Arc<Endpoint>,
+    /// Counted while it is held.
+    pub lease: Option<Lease>,
 }
 
 /// What a plan says about a cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterSpec {
-    /// Under this key its balancer goes on counting when the plan changes.
+    /// Under this key its state goes on when the plan changes; clusters with one key share it.
     pub key: String,
-    /// Host and port; port 0 is the port that the client asked.
-    pub endpoints: Vec<(String, u16)>,
+    /// Where its instances are; none: somebody will say, see [`Cluster::set`].
+    pub instances: Option<Vec<Instance>>,
     pub balancer: BalancerKind,
 }
 
@@ -64,89 +60,102 @@ pub enum BalancerKind {
 }
 
 impl Cluster {
-    /// Chooses an endpoint.
-    pub fn pick(&self) -> Result<(&Arc<Endpoint>, Option<Lease>), Cause> {
-        self.balancer
-            .pick(&self.endpoints)
-            .ok_or(Cause::new(Why::BackendNone, "the cluster of this route has no endpoint"))
+    /// The endpoints of this moment; for a look, not to be held.
+    pub fn members(&self) -> Arc<Members> {
+        self.members.load_full()
+    }
+
+    /// From now on these are its instances; what is known of those that stay is kept.
+    pub fn set(&self, instances: &[Instance]) {
+        let list = instances.iter().map(|i| self.states.endpoints.get(&self.key, i)).collect();
+        self.members.store(Arc::new(Members { list, known: true }));
+    }
+
+    /// Chooses an endpoint for an attempt, none of the `tried` ones where there is another.
+    pub fn pick(&self, _x: &Exchange, _tried: &[Arc<Endpoint>]) -> Result<Picked, Cause> {
+        let members = self.members.load();
+        self.balancer.pick(&members.list).ok_or_else(|| members.none())
     }
 }
 
-/// The states of all clusters and endpoints in use; unused ones vanish with the last plan that held them.
-#[derive(Debug, Default)]
+impl Members {
+    /// Why there is no endpoint to choose.
+    #[cold]
+    pub fn none(&self) -> Cause {
+        let detail = match self.known {
+            true => "the cluster of this route has no endpoint",
+            false => "it is not known yet where the service of this route is: its registry has not answered",
+        };
+        Cause::new(Why::BackendNone, detail)
+    }
+}
+
+/// What clusters keep beyond the life of a plan; unused state vanishes with the last plan that held it.
+#[derive(Debug)]
 pub struct States {
-    endpoints: Keyed<(String, u16), EndpointState>,
+    endpoints: Endpoints,
     turns: Keyed<String, AtomicUsize>,
 }
 
 impl States {
+    /// The states of a process, its names resolved there.
+    pub fn new(names: Names) -> Arc<States> {
+        Arc::new(States { endpoints: Endpoints::new(names), turns: Keyed::default() })
+    }
+
     /// Builds a cluster, taking over what is known of its endpoints and of its balancer.
-    pub fn cluster(&self, spec: &ClusterSpec, names: &Names) -> Cluster {
-        let endpoints =
-            spec.endpoints.iter().map(|(host, port)| Arc::new(self.endpoint(host, *port, names))).collect();
-        Cluster { endpoints, balancer: Balancer::new(spec.balancer, || self.turn(&spec.key)) }
-    }
-
-    fn endpoint(&self, host: &str, port: u16, names: &Names) -> Endpoint {
-        let state = self.endpoints.get((host.to_owned(), port), || EndpointState {
-            name: names.get(host),
-            pool: Slot::claim(),
-            preferred: AtomicUsize::new(0),
-            leases: AtomicU32::new(0),
-        });
-        let label = format!("{}:{port}", bracketed(host));
-        let authority = if port == 80 || port == 0 { bracketed(host) } else { label.clone() };
-        Endpoint {
-            port: (port != 0).then_some(port),
-            authority: authority.into_bytes().into(),
-            label: label.into(),
-            state,
+    pub fn cluster(self: &Arc<Self>, spec: &ClusterSpec) -> Arc<Cluster> {
+        let cluster = Cluster {
+            key: spec.key.as_str().into(),
+            members: ArcSwap::default(),
+            balancer: Balancer::new(spec.balancer, || {
+                self.turns.get(spec.key.clone(), || AtomicUsize::new(0))
+            }),
+            states: self.clone(),
+        };
+        if let Some(instances) = &spec.instances {
+            cluster.set(instances);
         }
+        Arc::new(cluster)
     }
-
-    fn turn(&self, key: &str) -> Arc<AtomicUsize> {
-        self.turns.get(key.to_owned(), || AtomicUsize::new(0))
-    }
-}
-
-/// An address of IPv6 stands in brackets before a port (RFC 3986 3.2.2).
-fn bracketed(host: &str) -> String {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::exchange::Peer;
+    use std::time::Instant;
 
     fn spec(balancer: BalancerKind) -> ClusterSpec {
-        ClusterSpec {
-            key: "k".into(),
-            endpoints: vec![("127.0.0.1".into(), 1), ("::1".into(), 80)],
-            balancer,
-        }
+        let instances = Some(vec![Instance::new("127.0.0.1", 1), Instance::new("::1", 80)]);
+        ClusterSpec { key: "k".into(), instances, balancer }
+    }
+
+    fn label(cluster: &Cluster) -> String {
+        let nobody = "127.0.0.1:0".parse().unwrap();
+        let x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
+        cluster.pick(&x, &[]).map_or_else(|cause| cause.why.name().into(), |p| p.endpoint.label.to_string())
     }
 
     #[test]
     fn a_new_plan_goes_on_where_the_old_one_was() {
-        let (states, names) = (States::default(), Names::default());
-        let old = states.cluster(&spec(BalancerKind::RoundRobin), &names);
-        let first = old.pick().unwrap().0.label.clone();
-        let new = states.cluster(&spec(BalancerKind::RoundRobin), &names);
-        assert_ne!(new.pick().unwrap().0.label, first);
-        assert!(Arc::ptr_eq(&old.endpoints[0].state, &new.endpoints[0].state));
+        let states = States::new(Names::default());
+        let old = states.cluster(&spec(BalancerKind::RoundRobin));
+        let first = label(&old);
+        let new = states.cluster(&spec(BalancerKind::RoundRobin));
+        assert_ne!(label(&new), first);
+        assert!(Arc::ptr_eq(&old.members().list[0].state, &new.members().list[0].state));
     }
 
     #[test]
-    fn authorities_leave_the_usual_port_out_and_bracket_ipv6() {
-        let cluster = States::default().cluster(&spec(BalancerKind::First), &Names::default());
-        assert_eq!(&*cluster.endpoints[0].authority, b"127.0.0.1:1");
-        assert_eq!(&*cluster.endpoints[1].authority, b"[::1]");
-    }
-
-    #[test]
-    fn a_cluster_without_endpoints_has_none_to_give() {
-        let empty = ClusterSpec { endpoints: Vec::new(), ..spec(BalancerKind::LeastConnection) };
-        let cluster = States::default().cluster(&empty, &Names::default());
-        assert_eq!(cluster.pick().unwrap_err().why, Why::BackendNone);
+    fn a_cluster_without_endpoints_has_none_to_give_until_somebody_names_one() {
+        let states = States::new(Names::default());
+        let cluster = states.cluster(&ClusterSpec { instances: None, ..spec(BalancerKind::LeastConnection) });
+        assert!(!cluster.members().known);
+        assert_eq!(label(&cluster), "backend.none");
+        cluster.set(&[Instance::new("127.0.0.1", 7)]);
+        assert_eq!(label(&cluster), "127.0.0.1:7");
+        cluster.set(&[]);
+        assert_eq!(label(&cluster), "backend.none");
     }
 }

@@ -1,7 +1,9 @@
-//! Clusters, endpoints, balancing, and the attempt that takes an exchange to one of them.
+//! Clusters, endpoints, balancing, discovery, and the attempt that takes an exchange to an endpoint.
 
 pub mod attempt;
 pub mod balance;
 pub mod cluster;
+pub mod discovery;
+pub mod endpoint;
 
-pub use cluster::{Cluster, Endpoint};
+pub use cluster::Cluster;

@@ -10,6 +10,7 @@ use crate::{
     backend::{
         attempt::Terms,
         cluster::{BalancerKind, ClusterSpec, States},
+        endpoint::Instance,
     },
     base::clock::Clock,
     pipeline::{
@@ -34,8 +35,7 @@ use std::{collections::HashSet, sync::Arc};
 /// What runs, and outlives every plan.
 #[derive(Debug)]
 pub struct Foundation {
-    pub states: States,
-    pub names: Names,
+    pub states: Arc<States>,
     pub background: Background,
     /// What the stages keep.
     pub kept: Kept,
@@ -50,8 +50,7 @@ impl Foundation {
         let (background, kept, clock) = (Background::default(), Kept::default(), Clock::default());
         background.spawn(sweeping(Arc::downgrade(&kept.counters), clock.clone()));
         Foundation {
-            states: States::default(),
-            names: Names::new(background.clone()),
+            states: States::new(Names::new(background.clone())),
             background,
             kept,
             clock,
@@ -83,7 +82,9 @@ impl Plan {
     /// Whether every name of the plan has an answer.
     pub fn is_resolved(&self) -> bool {
         self.routes.iter().all(|route| match &route.target {
-            Target::Cluster { cluster, .. } => cluster.endpoints.iter().all(|e| e.state.name.now().is_some()),
+            Target::Cluster { cluster, .. } => {
+                cluster.members().list.iter().all(|e| e.transport.name.now().is_some())
+            }
             Target::Fail(..) => true,
         })
     }
@@ -184,7 +185,7 @@ fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
     }
     let spec = ClusterSpec {
         key: route.state_key.clone(),
-        endpoints: route.endpoints.iter().map(|e| (e.host.clone(), e.port.unwrap_or(0))).collect(),
+        instances: Some(route.endpoints.iter().map(instance).collect()),
         balancer: match route.balancer.value {
             blueprint::BalancerKind::First => BalancerKind::First,
             blueprint::BalancerKind::RoundRobin => BalancerKind::RoundRobin,
@@ -201,5 +202,9 @@ fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
             blueprint::HttpVersion::Http11 => Version::Http11,
         },
     };
-    Target::Cluster { cluster: ground.states.cluster(&spec, &ground.names), terms }
+    Target::Cluster { cluster: ground.states.cluster(&spec), terms }
+}
+
+fn instance(endpoint: &blueprint::Endpoint) -> Instance {
+    Instance::new(endpoint.host.as_str(), endpoint.port.unwrap_or(0))
 }

@@ -205,12 +205,10 @@ impl Explainer<'_> {
 
 impl Explanation {
     fn send(&mut self, cluster: &Cluster, terms: &Terms, hop: hop::Hop, x: &Exchange) {
-        self.endpoints = cluster.endpoints.iter().map(|endpoint| endpoint.label.to_string()).collect();
-        let Some(first) = cluster.endpoints.first() else {
-            return self.refuse(
-                &Err(cluster.pick().err().unwrap_or_else(crate::pipeline::cause::Cause::gone)),
-                false,
-            );
+        let members = cluster.members();
+        self.endpoints = members.list.iter().map(|endpoint| endpoint.label.to_string()).collect();
+        let Some(first) = members.list.first() else {
+            return self.refuse(&Err(members.none()), false);
         };
         let host =
             terms.preserve_host.then(|| x.req.known(Known::Host)).flatten().unwrap_or(&first.authority);

@@ -69,7 +69,7 @@ pub struct Route {
 #[derive(Debug)]
 pub enum Target {
     Cluster {
-        cluster: Cluster,
+        cluster: Arc<Cluster>,
         terms: Terms,
     },
     /// What Ocelot starts with and cannot serve.
@@ -138,7 +138,7 @@ impl Route {
 
 impl Route {
     /// The cluster that it leads to, or why it leads nowhere.
-    pub fn cluster(&self) -> Result<(&Cluster, &Terms), Cause> {
+    pub fn cluster(&self) -> Result<(&Arc<Cluster>, &Terms), Cause> {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(why, detail) => Err(Cause::new(*why, detail.clone())),

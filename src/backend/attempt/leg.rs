@@ -1,13 +1,16 @@
-//! One exchange with one endpoint: connection, request out, response head in; and again where that is safe.
+//! One attempt: a connection, the request out, the response head in.
 
-use super::{cluster::Cluster, cluster::Endpoint};
+use super::{
+    super::{balance::Lease, endpoint::Endpoint},
+    Terms,
+};
 use crate::{
     pipeline::{
         answer::{Answer, Outcome},
-        body::{Body, BodyRead, Caller, Framing},
+        body::{Body, BodyRead, Caller},
         cause::{Cause, Why},
         exchange::Exchange,
-        head::{Head, Known, Version},
+        head::{Head, Known},
         lease::Leased,
     },
     wire::{
@@ -24,66 +27,11 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-/// What a route says about its attempts.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// From dispatch to the response head, all attempts included, paused while upload bytes move.
-    pub timeout: Duration,
-    pub connect: Duration,
-    /// How long an upload may stand still.
-    pub body_idle: Duration,
-    /// The client's Host goes to the backend, instead of the endpoint's authority.
-    pub preserve_host: bool,
-    /// What the backend is spoken to in.
-    pub version: Version,
-}
-
-/// Takes the exchange to the cluster and brings the response back as soon as its head is there.
-pub async fn run(
-    cluster: &Cluster,
-    terms: &Terms,
-    hop: Hop,
-    x: &mut Exchange,
-    caller: &mut dyn Caller,
-) -> Outcome {
-    if terms.version == Version::Http10 && caller.framing() == Framing::Chunked {
-        return Err(Cause::new(
-            Why::RequestLength,
-            "the service speaks HTTP/1.0, which wants to know the length of a body",
-        ));
-    }
-    let (endpoint, lease) = cluster.pick()?;
-    x.record.endpoint = Some(endpoint.label.clone());
-    let mut leg = Leg { endpoint, terms, hop, began: x.now, head: Head::default() };
-    let mut fresh = false;
-    loop {
-        x.record.attempts += 1;
-        let mut conn = leg.connect(x, fresh).await?;
-        match leg.converse(&mut conn, x, caller).await {
-            Ok(()) => return leg.answer(conn, lease, x),
-            Err(HeadError::Failed(cause)) => return Err(cause),
-            Err(HeadError::Silent(_)) if conn.reused && !fresh && may_repeat(x, caller) => fresh = true,
-            Err(HeadError::Silent(error)) => {
-                let detail = format!(
-                    "the backend {} closed the connection without an answer: {error}",
-                    endpoint.label
-                );
-                return Err(Cause::new(Why::BackendReset, detail));
-            }
-        }
-    }
-}
-
-/// Without being configured, only what is harmless is repeated: idempotent (RFC 9110 9.2.2), and no byte of body gone.
-fn may_repeat(x: &Exchange, caller: &dyn Caller) -> bool {
-    let idempotent = matches!(x.req.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE");
-    idempotent && caller.received() == 0
-}
-
-struct Leg<'a> {
+/// One attempt with one endpoint.
+pub struct Leg<'a> {
     endpoint: &'a Arc<Endpoint>,
     terms: &'a Terms,
     hop: Hop,
@@ -92,26 +40,30 @@ struct Leg<'a> {
     head: Head,
 }
 
-impl Leg<'_> {
+impl<'a> Leg<'a> {
+    pub fn new(endpoint: &'a Arc<Endpoint>, terms: &'a Terms, hop: Hop, began: Instant) -> Leg<'a> {
+        Leg { endpoint, terms, hop, began, head: Head::default() }
+    }
+
     /// A connection: an idle one, or a new one.
-    async fn connect(&self, x: &Exchange, fresh: bool) -> Result<Box<BackendConn>, Cause> {
-        let state = &self.endpoint.state;
+    pub async fn connect(&self, x: &Exchange, fresh: bool) -> Result<Box<BackendConn>, Cause> {
+        let transport = &self.endpoint.transport;
         if !fresh && self.endpoint.port.is_some() {
-            let idle = poll_fn(|cx| Poll::Ready(pool::take(state.pool.key(), cx))).await;
+            let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), cx))).await;
             if let Some(conn) = idle {
                 return Ok(conn);
             }
         }
         let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
-        let goal = Goal { name: &state.name, port, preferred: &state.preferred };
-        let mut conn = dial(&goal, state.pool.key(), self.terms.connect.min(self.terms.timeout)).await?;
+        let goal = Goal { name: &transport.name, port, preferred: &transport.preferred };
+        let mut conn = dial(&goal, transport.pool.key(), self.terms.connect.min(self.terms.timeout)).await?;
         // Without a port of its own an endpoint is many: its connections are not kept.
         conn.once = self.endpoint.port.is_none();
         Ok(conn)
     }
 
     /// Sends the request and waits for the head of the response; an upload may go on behind it.
-    async fn converse(
+    pub async fn converse(
         &mut self,
         conn: &mut BackendConn,
         x: &Exchange,
@@ -169,12 +121,8 @@ impl Leg<'_> {
         Poll::Pending
     }
 
-    fn answer(
-        self,
-        conn: Box<BackendConn>,
-        lease: Option<super::balance::Lease>,
-        x: &mut Exchange,
-    ) -> Outcome {
+    /// The answer, its body still on the connection.
+    pub fn answer(self, conn: Box<BackendConn>, lease: Option<Lease>, x: &mut Exchange) -> Outcome {
         x.record.backend = x.record.wanted.then(|| x.now.elapsed());
         let body: Box<dyn BodyRead> = match lease {
             Some(lease) => Box::new(Leased::new(conn, lease)),

@@ -1,8 +1,10 @@
 //! Workers, accept, the exchange loop, relay: where requests enter and answers leave.
 
+pub mod answer;
 pub mod gateway;
 pub mod listeners;
 pub mod local;
+pub mod part;
 pub mod relay;
 pub mod run;
 pub mod serve;

@@ -1,20 +1,19 @@
 //! The straight line: a connection's requests, one after the other, from head to the last byte of the answer.
 
 use super::{
+    answer::answer,
     relay::{framing, relay},
     worker::{Held, Worker},
 };
 use crate::{
-    backend::attempt,
     pipeline::{
-        answer::{Answer, Outcome, rescue},
+        answer::{Answer, rescue},
         body::{Body, Caller, Framing},
         cause::{Cause, Why},
         exchange::{Exchange, Peer},
         head::{Known, Version},
-        stage::{back, walk},
     },
-    plan::{Plan, Route},
+    plan::Plan,
     wire::{
         h1::{
             client::{ClientConn, Next},
@@ -84,6 +83,7 @@ async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Work
     note(x, plan);
     let for_head = x.req.method() == b"HEAD";
     let hop = hop::strip(&mut x.req);
+    x.services = Some(plan.clone());
     let (route, outcome) = answer(x, plan, hop, conn).await;
     let metrics = route.map_or(w.gateway.metrics().unrouted(), |route| &route.metrics);
     let outcome = outcome.or_else(|cause| give_up(x, plan, w, cause));
@@ -98,49 +98,6 @@ async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Work
     metrics.end(w.index, x.record.status, now - x.now);
     log(conn, x, plan, w, route.map_or("", |r| &r.label), now);
     if let After::Next(_) = after { After::Next(now) } else { after }
-}
-
-/// From the head to the answer; knows no client connection, so that parts of an aggregate can come here too.
-async fn answer<'p>(
-    x: &mut Exchange,
-    plan: &'p Plan,
-    hop: Hop,
-    caller: &mut dyn Caller,
-) -> (Option<&'p Arc<Route>>, Outcome) {
-    let route = match plan.find(x) {
-        Ok(route) => route,
-        Err(cause) => return (None, Err(cause)),
-    };
-    route.metrics.begin(x.worker);
-    let (ran, early) = walk(&route.stages, x, |cx| gone(caller, cx)).await;
-    let mut outcome = match early {
-        Some(outcome) => outcome,
-        None => target(route, x, hop, caller).await,
-    };
-    back(&route.stages[..ran], x, &mut outcome);
-    hold(x, &mut outcome);
-    (Some(route), outcome)
-}
-
-/// Whether the client left; not asked while there is a body to come, for that would have to be read first.
-fn gone(caller: &mut dyn Caller, cx: &mut std::task::Context) -> Poll<()> {
-    if caller.framing() == Framing::None { caller.poll_gone(cx) } else { Poll::Pending }
-}
-
-/// What the stages hold goes with the body of the answer, and is given back at its end.
-fn hold(x: &mut Exchange, outcome: &mut Outcome) {
-    let leases = std::mem::take(&mut x.leases);
-    if let Ok(answer) = outcome {
-        answer.body = std::mem::take(&mut answer.body).holding(leases);
-    }
-}
-
-/// What the route leads to.
-async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
-    route.rewrite(x)?;
-    let (cluster, terms) = route.cluster()?;
-    caller.limit_body(x.body_limit);
-    attempt::run(cluster, terms, hop, x, caller).await
 }
 
 /// A cause becomes the gateway's own answer; there is none for a client that left.

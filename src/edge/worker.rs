@@ -1,16 +1,24 @@
 //! A worker: one thread, one runtime; a connection lives and dies on the worker that accepted it.
 
-use super::gateway::Gateway;
+use super::{answer::through, gateway::Gateway, part::Part};
 use crate::{
-    pipeline::exchange::{Exchange, Peer},
+    pipeline::{
+        answer::Outcome,
+        cause::{Cause, Why},
+        exchange::{Exchange, Peer},
+        services::{Services, Task},
+    },
     plan::Plan,
-    wire::pool,
+    wire::{h1::hop::Hop, pool},
 };
+use bytes::Bytes;
 use std::{
     cell::RefCell,
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::runtime::Handle;
 
 /// How often a worker looks after its pools and its plan.
 const TICK: Duration = Duration::from_secs(1);
@@ -32,8 +40,39 @@ thread_local! {
     static EXCHANGES: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The plan as one worker holds it.
-pub type Held = Arc<Arc<Plan>>;
+/// The plan as one worker holds it, and what stages may ask of that worker.
+#[derive(Debug)]
+pub struct Pinned(Arc<Plan>);
+
+/// Cloning it touches the memory of this worker only.
+pub type Held = Arc<Pinned>;
+
+impl Deref for Pinned {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.0
+    }
+}
+
+impl Services for Pinned {
+    fn spawn(&self, task: Task) {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(task);
+        }
+    }
+
+    fn inner(self: Arc<Self>, mut x: Box<Exchange>, body: Bytes) -> Task<Outcome> {
+        Box::pin(async move {
+            let Some(route) = self.routes.get(x.route) else {
+                return Err(Cause::new(Why::GatewayFault, "an exchange without a route was taken on"));
+            };
+            let mut part = Part::new(body);
+            let outcome = through(route, &mut x, Hop::default(), &mut part).await;
+            outcome.map(|answer| part.attend(answer))
+        })
+    }
+}
 
 impl Worker {
     /// The current plan; a request asks once.
@@ -41,8 +80,8 @@ impl Worker {
         PLAN.with_borrow_mut(|held| {
             let current = self.gateway.plan.load();
             match held {
-                Some(held) if Arc::ptr_eq(&**held, &current) => held.clone(),
-                _ => held.insert(Arc::new(Arc::clone(&current))).clone(),
+                Some(held) if Arc::ptr_eq(&held.0, &current) => held.clone(),
+                _ => held.insert(Arc::new(Pinned(Arc::clone(&current)))).clone(),
             }
         })
     }
@@ -61,7 +100,8 @@ impl Worker {
     }
 
     /// Takes an exchange back when its connection goes idle.
-    pub fn take_back(&self, x: Box<Exchange>) {
+    pub fn take_back(&self, mut x: Box<Exchange>) {
+        x.services = None;
         if x.req.capacity() <= LARGEST {
             EXCHANGES.with_borrow_mut(|kept| {
                 if kept.len() < KEPT {

@@ -1,6 +1,6 @@
 //! One request and its response on their way through the gateway.
 
-use super::{head::Head, identity::Identity, lease::Lease};
+use super::{head::Head, identity::Identity, lease::Lease, services::Services};
 use crate::base::path_values::PathValues;
 use smallvec::SmallVec;
 use std::{
@@ -126,6 +126,12 @@ pub struct Exchange {
     pub now: Instant,
     /// Which worker serves it: the shard of its counters.
     pub worker: usize,
+    /// The place of its route in the plan, once it is found.
+    pub route: usize,
+    /// How many of the route's stages lie behind it, the one that runs included.
+    pub depth: usize,
+    /// What stages may ask for; none where nothing may happen, or before the route is known.
+    pub services: Option<Arc<dyn Services>>,
     pub record: Record,
     /// An exchange that only asks what would happen: reads state, never writes, never waits.
     pub dry: bool,
@@ -150,9 +156,34 @@ impl Exchange {
             scratch: Vec::new(),
             now,
             worker,
+            route: 0,
+            depth: 0,
+            services: None,
             record: Record::default(),
             dry: false,
         }
+    }
+
+    /// Another exchange with the same request, as it is now, at the same place of the same route. What is held and what is
+    /// written down stays with this one.
+    pub fn fork(&self, now: Instant) -> Box<Exchange> {
+        Box::new(Exchange {
+            req: self.req.clone(),
+            client: self.client,
+            secure: self.secure,
+            values: self.values.clone(),
+            path_len: self.path_len,
+            query: self.query.clone(),
+            user: self.user.clone(),
+            origin: self.origin.clone(),
+            body_limit: self.body_limit,
+            route: self.route,
+            depth: self.depth,
+            services: self.services.clone(),
+            record: Record { id: self.record.id.clone(), ..Record::default() },
+            dry: self.dry,
+            ..Exchange::new(self.peer, self.worker, now)
+        })
     }
 
     /// Makes it ready for the next request of the same connection; memory is kept.
@@ -167,6 +198,8 @@ impl Exchange {
         self.origin.clear();
         self.body_limit = u64::MAX;
         self.now = now;
+        (self.route, self.depth) = (0, 0);
+        self.services = None;
         let record = std::mem::take(&mut self.record);
         let [id, path, method, host] =
             [record.id, record.path, record.method, record.host].map(|mut bytes| {

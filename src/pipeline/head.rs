@@ -70,7 +70,7 @@ pub struct Field {
 }
 
 /// The head of a request or of a response.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Head {
     buf: Vec<u8>,
     fields: Vec<Field>,

@@ -7,4 +7,5 @@ pub mod exchange;
 pub mod head;
 pub mod identity;
 pub mod lease;
+pub mod services;
 pub mod stage;

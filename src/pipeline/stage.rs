@@ -55,14 +55,16 @@ pub struct Placed {
     pub metrics: Arc<StageMetrics>,
 }
 
-/// Walks the stages in order; says how many ran, and what the last one answered if it did not say `Next`.
+/// Walks the stages that the exchange has not behind it yet, in order; says how many lie behind it then, and what the last
+/// one answered if it did not say `Next`.
 /// `gone` is asked while a stage waits: nobody waits on behalf of a client that left.
 pub async fn walk(
     stages: &[Placed],
     x: &mut Exchange,
     mut gone: impl FnMut(&mut Context) -> Poll<()>,
 ) -> (usize, Option<Outcome>) {
-    for (at, Placed { stage, metrics }) in stages.iter().enumerate() {
+    for (at, Placed { stage, metrics }) in stages.iter().enumerate().skip(x.depth) {
+        x.depth = at + 1;
         let mut step = stage.request(x);
         let outcome = loop {
             step = match step {
@@ -108,5 +110,45 @@ fn count(metrics: &StageMetrics, x: &Exchange, outcome: Option<&Outcome>) {
 pub fn back(stages: &[Placed], x: &mut Exchange, outcome: &mut Outcome) {
     for Placed { stage, .. } in stages.iter().rev() {
         stage.outcome(x, outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{pipeline::exchange::Peer, telemetry::Metrics};
+    use std::time::Instant;
+
+    /// Writes its name down.
+    #[derive(Debug)]
+    struct Named(&'static str);
+
+    impl Stage for Named {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn request(&self, x: &mut Exchange) -> Step {
+            x.scratch.extend_from_slice(self.0.as_bytes());
+            Step::Next
+        }
+
+        fn describe(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_exchange_forked_in_a_stage_goes_on_behind_it() {
+        let metrics = Metrics::new(1);
+        let placed = |name| Placed { stage: Box::new(Named(name)), metrics: metrics.stage("via") };
+        let stages = [placed("a"), placed("b"), placed("c")];
+        let nobody = "127.0.0.1:0".parse().unwrap();
+        let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
+        let (ran, early) = walk(&stages[..2], &mut x, |_| Poll::Pending).await;
+        assert!(early.is_none() && ran == 2 && x.depth == 2);
+        let mut fork = x.fork(x.now);
+        walk(&stages, &mut fork, |_| Poll::Pending).await;
+        assert_eq!((&x.scratch[..], &fork.scratch[..]), (&b"ab"[..], &b"c"[..]));
     }
 }

@@ -89,7 +89,8 @@ impl Plan {
         if let Some(text) = target.was_changed().then(|| target.text().to_vec()) {
             x.req.set_target(&text);
         }
-        found.and_then(|at| self.routes.get(at)).ok_or_else(|| no_route(x))
+        x.route = found.unwrap_or(usize::MAX);
+        self.routes.get(x.route).ok_or_else(|| no_route(x))
     }
 }
 

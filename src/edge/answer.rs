@@ -1,0 +1,68 @@
+//! From the head to the answer: the route, its stages, its target, and back. Knows no client connection, so that parts of
+//! an aggregate and exchanges of the gateway's own come here too.
+
+use crate::{
+    backend::attempt,
+    pipeline::{
+        answer::Outcome,
+        body::{Caller, Framing},
+        exchange::Exchange,
+        stage::{back, walk},
+    },
+    plan::{Plan, Route},
+    wire::h1::hop::Hop,
+};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// Finds the route and takes the exchange through it; says which route it was, if there was one.
+pub async fn answer<'p>(
+    x: &mut Exchange,
+    plan: &'p Plan,
+    hop: Hop,
+    caller: &mut dyn Caller,
+) -> (Option<&'p Arc<Route>>, Outcome) {
+    let route = match plan.find(x) {
+        Ok(route) => route,
+        Err(cause) => return (None, Err(cause)),
+    };
+    route.metrics.begin(x.worker);
+    let outcome = through(route, x, hop, caller).await;
+    (Some(route), outcome)
+}
+
+/// The stages that the exchange has not behind it yet, the target, and back through those stages.
+pub async fn through(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
+    let first = x.depth;
+    let (ran, early) = walk(&route.stages, x, |cx| gone(caller, cx)).await;
+    let mut outcome = match early {
+        Some(outcome) => outcome,
+        None => target(route, x, hop, caller).await,
+    };
+    back(&route.stages[first..ran], x, &mut outcome);
+    hold(x, &mut outcome);
+    outcome
+}
+
+/// Whether the client left; not asked while there is a body to come, for that would have to be read first.
+fn gone(caller: &mut dyn Caller, cx: &mut Context) -> Poll<()> {
+    if caller.framing() == Framing::None { caller.poll_gone(cx) } else { Poll::Pending }
+}
+
+/// What the stages hold goes with the body of the answer, and is given back at its end.
+fn hold(x: &mut Exchange, outcome: &mut Outcome) {
+    let leases = std::mem::take(&mut x.leases);
+    if let Ok(answer) = outcome {
+        answer.body = std::mem::take(&mut answer.body).holding(leases);
+    }
+}
+
+/// What the route leads to.
+async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
+    route.rewrite(x)?;
+    let (cluster, terms) = route.cluster()?;
+    caller.limit_body(x.body_limit);
+    attempt::run(cluster, terms, hop, x, caller).await
+}

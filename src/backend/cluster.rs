@@ -2,7 +2,7 @@
 
 use super::{
     balance::{Balancer, Lease},
-    endpoint::{Endpoint, Endpoints, Instance},
+    endpoint::{Endpoint, Endpoints, Instance, Speech},
 };
 use crate::{
     base::keyed::Keyed,
@@ -21,6 +21,7 @@ pub struct Cluster {
     /// Under this key its state goes on when the plan changes.
     pub key: Arc<str>,
     members: ArcSwap<Members>,
+    speech: Speech,
     balancer: Balancer,
     states: Arc<States>,
 }
@@ -48,6 +49,7 @@ pub struct ClusterSpec {
     pub key: String,
     /// Where its instances are; none: somebody will say, see [`Cluster::set`].
     pub instances: Option<Vec<Instance>>,
+    pub speech: Speech,
     pub balancer: BalancerKind,
 }
 
@@ -67,7 +69,7 @@ impl Cluster {
 
     /// From now on these are its instances; what is known of those that stay is kept.
     pub fn set(&self, instances: &[Instance]) {
-        let list = instances.iter().map(|i| self.states.endpoints.get(&self.key, i)).collect();
+        let list = instances.iter().map(|i| self.states.endpoints.get(&self.key, i, &self.speech)).collect();
         self.members.store(Arc::new(Members { list, known: true }));
     }
 
@@ -108,6 +110,7 @@ impl States {
         let cluster = Cluster {
             key: spec.key.as_str().into(),
             members: ArcSwap::default(),
+            speech: spec.speech.clone(),
             balancer: Balancer::new(spec.balancer, || {
                 self.turns.get(spec.key.clone(), || AtomicUsize::new(0))
             }),
@@ -128,7 +131,7 @@ mod tests {
 
     fn spec(balancer: BalancerKind) -> ClusterSpec {
         let instances = Some(vec![Instance::new("127.0.0.1", 1), Instance::new("::1", 80)]);
-        ClusterSpec { key: "k".into(), instances, balancer }
+        ClusterSpec { key: "k".into(), instances, speech: Speech::Plain, balancer }
     }
 
     fn label(cluster: &Cluster) -> String {

@@ -2,9 +2,12 @@
 
 use crate::{
     base::keyed::Keyed,
+    pipeline::exchange::Exchange,
     wire::{
+        dial::Goal,
         names::{Name, Names},
         pool::Slot,
+        tls::client::{ClientTls, Compiled, SecureHost},
     },
 };
 use std::sync::{
@@ -30,6 +33,16 @@ impl Instance {
     }
 }
 
+/// Whether instances are spoken to over TLS, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Speech {
+    #[default]
+    Plain,
+    Secure(ClientTls),
+    /// As the client speaks to us.
+    AsAsked(ClientTls),
+}
+
 /// How an address is dialled, and the connections to it: the same for every cluster that names it.
 #[derive(Debug)]
 pub struct Transport {
@@ -38,6 +51,22 @@ pub struct Transport {
     pub pool: Slot,
     /// Which of its addresses answered last.
     pub preferred: AtomicUsize,
+    /// None: plain.
+    pub tls: Option<SecureHost>,
+}
+
+impl Transport {
+    /// Where to dial.
+    pub fn goal(&self, port: u16) -> Goal<'_> {
+        Goal { name: &self.name, port, preferred: &self.preferred, tls: self.tls.as_ref() }
+    }
+}
+
+/// A transport, and what the backend gets as Host over it.
+#[derive(Debug)]
+pub struct Way {
+    pub transport: Arc<Transport>,
+    pub authority: Box<[u8]>,
 }
 
 /// What outlives a plan about one endpoint of one cluster.
@@ -52,48 +81,77 @@ pub struct EndpointState {
 pub struct Endpoint {
     /// `None`: the port that the client asked (Ocelot's port 0).
     pub port: Option<u16>,
-    /// What the backend gets as Host.
-    pub authority: Box<[u8]>,
-    /// The same for people and for the access log.
+    /// Host and port, for people and for the access log.
     pub label: Arc<str>,
     pub weight: u32,
-    pub transport: Arc<Transport>,
+    pub way: Way,
+    /// Instead of the other way for clients that came over TLS, where that decides.
+    pub secure: Option<Way>,
     pub state: Arc<EndpointState>,
+}
+
+impl Endpoint {
+    /// How it is spoken to in this exchange.
+    pub fn way(&self, x: &Exchange) -> &Way {
+        match &self.secure {
+            Some(secure) if x.secure => secure,
+            _ => &self.way,
+        }
+    }
 }
 
 /// The states of all endpoints in use; unused ones vanish with the last plan that held them.
 #[derive(Debug)]
 pub struct Endpoints {
     names: Names,
-    transports: Keyed<(String, u16), Transport>,
+    transports: Keyed<(String, u16, Option<ClientTls>), Transport>,
+    compiled: Compiled,
     states: Keyed<(String, String, u16), EndpointState>,
 }
 
 impl Endpoints {
     /// Endpoints whose names are resolved there.
     pub fn new(names: Names) -> Endpoints {
-        Endpoints { names, transports: Keyed::default(), states: Keyed::default() }
+        Endpoints {
+            names,
+            transports: Keyed::default(),
+            compiled: Compiled::default(),
+            states: Keyed::default(),
+        }
     }
 
     /// The endpoint of a cluster at that place, with all that is known of it.
-    pub fn get(&self, cluster: &str, instance: &Instance) -> Arc<Endpoint> {
+    pub fn get(&self, cluster: &str, instance: &Instance, speech: &Speech) -> Arc<Endpoint> {
         let Instance { host, port, weight } = instance;
-        let transport = self.transports.get((host.clone(), *port), || Transport {
+        let (way, secure) = match speech {
+            Speech::Plain => (self.way(host, *port, None), None),
+            Speech::Secure(tls) => (self.way(host, *port, Some(tls)), None),
+            Speech::AsAsked(tls) => (self.way(host, *port, None), Some(self.way(host, *port, Some(tls)))),
+        };
+        Arc::new(Endpoint {
+            port: (*port != 0).then_some(*port),
+            label: format!("{}:{port}", bracketed(host)).into(),
+            weight: *weight,
+            way,
+            secure,
+            state: self.states.get((cluster.to_owned(), host.clone(), *port), EndpointState::default),
+        })
+    }
+
+    fn way(&self, host: &str, port: u16, tls: Option<&ClientTls>) -> Way {
+        let transport = self.transports.get((host.to_owned(), port, tls.cloned()), || Transport {
             name: self.names.get(host),
             pool: Slot::claim(),
             preferred: AtomicUsize::new(0),
+            tls: tls.map(|tls| self.compiled.host(tls, host)),
         });
-        let state = self.states.get((cluster.to_owned(), host.clone(), *port), EndpointState::default);
-        let label = format!("{}:{port}", bracketed(host));
-        let authority = if *port == 80 || *port == 0 { bracketed(host) } else { label.clone() };
-        Arc::new(Endpoint {
-            port: (*port != 0).then_some(*port),
-            authority: authority.into_bytes().into(),
-            label: label.into(),
-            weight: *weight,
-            transport,
-            state,
-        })
+        let usual = if tls.is_some() { 443 } else { 80 };
+        let authority = match port {
+            0 => bracketed(host),
+            port if port == usual => bracketed(host),
+            port => format!("{}:{port}", bracketed(host)),
+        };
+        Way { transport, authority: authority.into_bytes().into() }
     }
 }
 
@@ -105,20 +163,45 @@ fn bracketed(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::tls::trust::Trust;
+
+    fn authority(port: u16, speech: &Speech) -> String {
+        let endpoint = Endpoints::new(Names::default()).get("c", &Instance::new("::1", port), speech);
+        String::from_utf8_lossy(&endpoint.way.authority).into_owned()
+    }
 
     #[test]
     fn authorities_leave_the_usual_port_out_and_bracket_ipv6() {
-        let endpoints = Endpoints::new(Names::default());
-        assert_eq!(&*endpoints.get("c", &Instance::new("127.0.0.1", 1)).authority, b"127.0.0.1:1");
-        assert_eq!(&*endpoints.get("c", &Instance::new("::1", 80)).authority, b"[::1]");
+        let secure = Speech::Secure(ClientTls::default());
+        let seen = [(1, &Speech::Plain), (80, &Speech::Plain), (443, &Speech::Plain), (443, &secure), (80, &secure)]
+            .map(|(port, speech)| authority(port, speech));
+        assert_eq!(seen, ["[::1]:1", "[::1]", "[::1]:443", "[::1]", "[::1]:80"]);
     }
 
     #[test]
     fn clusters_share_connections_to_an_address_and_nothing_else() {
         let endpoints = Endpoints::new(Names::default());
-        let one = endpoints.get("one", &Instance::new("127.0.0.1", 1));
-        let two = endpoints.get("two", &Instance::new("127.0.0.1", 1));
-        assert!(Arc::ptr_eq(&one.transport, &two.transport));
+        let one = endpoints.get("one", &Instance::new("127.0.0.1", 1), &Speech::Plain);
+        let two = endpoints.get("two", &Instance::new("127.0.0.1", 1), &Speech::Plain);
+        assert!(Arc::ptr_eq(&one.way.transport, &two.way.transport));
         assert!(!Arc::ptr_eq(&one.state, &two.state));
+    }
+
+    #[test]
+    fn connections_of_different_tls_are_never_mixed() {
+        let endpoints = Endpoints::new(Names::default());
+        let get = |speech: &Speech| endpoints.get("c", &Instance::new("127.0.0.1", 1), speech);
+        let verified = ClientTls::default();
+        let any = ClientTls { trust: Trust::Anyone };
+        let all = [Speech::Plain, Speech::Secure(verified.clone()), Speech::Secure(any)].map(|speech| get(&speech));
+        for (at, endpoint) in all.iter().enumerate() {
+            let same = all.iter().filter(|other| other.way.transport.pool.key() == endpoint.way.transport.pool.key());
+            assert_eq!(same.count(), 1, "{at}");
+        }
+        let asked = get(&Speech::AsAsked(verified));
+        assert!(Arc::ptr_eq(&asked.way.transport, &all[0].way.transport));
+        let secure = asked.secure.as_ref().map(|way| &way.transport);
+        assert!(secure.is_some_and(|transport| Arc::ptr_eq(transport, &all[1].way.transport)));
+        assert!(all.iter().all(|endpoint| Arc::ptr_eq(&endpoint.state, &asked.state)), "the endpoint is one");
     }
 }

@@ -104,6 +104,9 @@ whys! {
     BackendName = "backend.name", Backend, 502, 502, "Backend name not resolved";
     BackendConnect = "backend.connect", Backend, 502, 502, "Backend not reachable";
     BackendConnectTimeout = "backend.connect.timeout", Backend, 504, 503, "Backend did not accept in time";
+    /// The backend's certificate is not believed, or is that of another host.
+    BackendCertificate = "backend.certificate", Backend, 502, 502, "Backend certificate not valid";
+    BackendTls = "backend.tls", Backend, 502, 502, "No TLS with the backend";
     BackendReset = "backend.reset", Backend, 502, 502, "Backend closed the connection";
     BackendTimeout = "backend.timeout", Backend, 504, 503, "Backend did not answer in time";
     BackendMalformed = "backend.malformed", Backend, 502, 502, "Backend answer not understood";

@@ -79,6 +79,8 @@ pub struct Record {
     pub bytes_out: u64,
     /// The endpoint that answered, `host:port`.
     pub endpoint: Option<Arc<str>>,
+    /// Whether it was spoken to over TLS.
+    pub endpoint_secure: bool,
     /// From dispatch to the response head.
     pub backend: Option<Duration>,
 }

@@ -1,7 +1,8 @@
 //! Opening connections to backends.
 
-use super::{h1::backend::BackendConn, io::Io, names::Name, pool::Key};
+use super::{h1::backend::BackendConn, io::Io, names::Name, pool::Key, tls::client::SecureHost};
 use crate::pipeline::cause::{Cause, Why};
+use pingora::protocols::l4::stream::Stream;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -16,6 +17,8 @@ pub struct Goal<'a> {
     pub name: &'a Name,
     pub port: u16,
     pub preferred: &'a AtomicUsize,
+    /// None: plain.
+    pub tls: Option<&'a SecureHost>,
 }
 
 impl Goal<'_> {
@@ -34,22 +37,27 @@ pub async fn dial(goal: &Goal<'_>, key: Key, within: Duration) -> Result<Box<Bac
             format!("the name of the backend {} was not resolved", goal.label()),
         ));
     };
-    match tokio::time::timeout_at(until.into(), connect(&addresses, goal)).await {
-        Ok(Ok(io)) => Ok(BackendConn::new(io, key)),
+    let connected = match tokio::time::timeout_at(until.into(), connect(&addresses, goal)).await {
+        Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             let detail = format!("no connection to the backend {}: {error}", goal.label());
-            Err(Cause::new(Why::BackendConnect, detail))
+            return Err(Cause::new(Why::BackendConnect, detail));
         }
-        Err(_) => {
-            let detail =
-                format!("the backend {} did not accept a connection within {within:?}", goal.label());
-            Err(Cause::new(Why::BackendConnectTimeout, detail))
-        }
+        Err(_) => return Err(late(goal, "did not accept a connection", within)),
+    };
+    let Some(tls) = goal.tls else { return Ok(BackendConn::new(Io::new(connected), key)) };
+    match tokio::time::timeout_at(until.into(), tls.connect(connected, &goal.label())).await {
+        Ok(secured) => Ok(BackendConn::new(secured?, key)),
+        Err(_) => Err(late(goal, "accepted a connection, but finished no TLS handshake", within)),
     }
 }
 
+fn late(goal: &Goal, what: &str, within: Duration) -> Cause {
+    Cause::new(Why::BackendConnectTimeout, format!("the backend {} {what} within {within:?}", goal.label()))
+}
+
 /// One address after the other, the one that answered last first.
-async fn connect(addresses: &[IpAddr], goal: &Goal<'_>) -> io::Result<Io> {
+async fn connect(addresses: &[IpAddr], goal: &Goal<'_>) -> io::Result<Stream> {
     let first = goal.preferred.load(Ordering::Relaxed) % addresses.len().max(1);
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for at in (first..addresses.len()).chain(0..first) {
@@ -57,7 +65,7 @@ async fn connect(addresses: &[IpAddr], goal: &Goal<'_>) -> io::Result<Io> {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 goal.preferred.store(at, Ordering::Relaxed);
-                return Ok(Io::new(stream.into()));
+                return Ok(stream.into());
             }
             Err(error) => last = error,
         }

@@ -1,4 +1,4 @@
-//! The only floor that names pingora: HTTP/1.1 codec, listeners, dial, DNS, pools.
+//! The only floor that names pingora: HTTP/1.1 codec, TLS, listeners, dial, DNS, pools.
 
 pub mod alarm;
 pub mod background;
@@ -11,3 +11,4 @@ pub mod names;
 pub mod outbound;
 pub mod pool;
 pub mod serve;
+pub mod tls;

@@ -14,7 +14,7 @@ use crate::{
         lease::Leased,
     },
     wire::{
-        dial::{Goal, dial},
+        dial::dial,
         h1::{
             backend::{BackendConn, HeadError},
             hop::Hop,
@@ -47,7 +47,7 @@ impl<'a> Leg<'a> {
 
     /// A connection: an idle one, or a new one.
     pub async fn connect(&self, x: &Exchange, fresh: bool) -> Result<Box<BackendConn>, Cause> {
-        let transport = &self.endpoint.transport;
+        let transport = &self.endpoint.way(x).transport;
         if !fresh && self.endpoint.port.is_some() {
             let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), cx))).await;
             if let Some(conn) = idle {
@@ -55,8 +55,7 @@ impl<'a> Leg<'a> {
             }
         }
         let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
-        let goal = Goal { name: &transport.name, port, preferred: &transport.preferred };
-        let mut conn = dial(&goal, transport.pool.key(), self.terms.connect.min(self.terms.timeout)).await?;
+        let mut conn = dial(&transport.goal(port), transport.pool.key(), self.terms.connect.min(self.terms.timeout)).await?;
         // Without a port of its own an endpoint is many: its connections are not kept.
         conn.once = self.endpoint.port.is_none();
         Ok(conn)
@@ -70,7 +69,7 @@ impl<'a> Leg<'a> {
         caller: &mut dyn Caller,
     ) -> Result<(), HeadError> {
         let preserved = self.terms.preserve_host.then(|| x.req.known(Known::Host)).flatten();
-        let host = preserved.unwrap_or(&self.endpoint.authority);
+        let host = preserved.unwrap_or(&self.endpoint.way(x).authority);
         conn.begin(&x.req, host, caller.framing(), self.hop, self.terms.version);
         let for_head = x.req.method() == b"HEAD";
         let (mut moved, mut began) = (0, self.began);

@@ -46,6 +46,7 @@ pub async fn run(
     }
     let Picked { endpoint, lease } = cluster.pick(x, &[])?;
     x.record.endpoint = Some(endpoint.label.clone());
+    x.record.endpoint_secure = endpoint.way(x).transport.tls.is_some();
     let mut leg = Leg::new(&endpoint, terms, hop, x.now);
     let mut fresh = false;
     loop {

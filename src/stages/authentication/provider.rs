@@ -9,7 +9,8 @@ use crate::{
     base::url::HttpUrl,
     wire::{
         background::Background,
-        outbound::{self, Bounds, Trust},
+        outbound::{self, Bounds},
+        tls::trust::Trust,
     },
 };
 use arc_swap::ArcSwapOption;

@@ -1,7 +1,7 @@
 //! Authentication schemes, resolved: plain data. Equal settings share keys and caches, also from plan to plan.
 
 use super::keys::KeyData;
-use crate::{base::url::HttpUrl, wire::outbound::Trust};
+use crate::{base::url::HttpUrl, wire::tls::trust::Trust};
 use jsonwebtoken::Algorithm;
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -20,7 +20,7 @@ pub enum Piece {
     Host,
     /// `{TraceId}`: the trace id of `traceparent`.
     TraceId,
-    /// `{DownstreamBaseUrl}`: `http://host:port/` of the service that answered.
+    /// `{DownstreamBaseUrl}`: `scheme://host:port/` of the service that answered.
     BackendUrl,
     /// A value of the route: its place and name.
     Value {
@@ -74,8 +74,9 @@ fn write_address(x: &Exchange, out: &mut Vec<u8>) -> bool {
 
 fn write_backend(x: &Exchange, out: &mut Vec<u8>) -> bool {
     let Some(endpoint) = &x.record.endpoint else { return false };
-    out.extend_from_slice(b"http://");
-    out.extend_from_slice(endpoint.strip_suffix(":80").unwrap_or(endpoint).as_bytes());
+    let (scheme, usual) = if x.record.endpoint_secure { ("https://", ":443") } else { ("http://", ":80") };
+    out.extend_from_slice(scheme.as_bytes());
+    out.extend_from_slice(endpoint.strip_suffix(usual).unwrap_or(endpoint).as_bytes());
     out.push(b'/');
     true
 }

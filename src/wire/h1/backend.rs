@@ -186,6 +186,7 @@ impl BackendConn {
             && self.decoder.is_end()
             && self.input.is_empty()
             && self.encoder.is_flushed()
+            && self.io.is_flushed()
     }
 }
 

@@ -143,7 +143,7 @@ impl Encoder {
             let n = ready!(io.poll_write(cx, self.out.bytes()))?;
             self.out.written(n);
         }
-        Poll::Ready(Ok(()))
+        io.poll_flush(cx)
     }
 }
 

@@ -7,11 +7,10 @@ mod conversation;
 mod lines;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 pub use lines::Lines;
-pub use tls::{Trust, certificates};
 
+use super::tls::trust::{Trust, believing};
 use crate::{
     base::{
         bytes::{is_field_value, is_token},
@@ -20,7 +19,12 @@ use crate::{
     pipeline::head::Head,
 };
 use conversation::Conversation;
-use std::{fmt::Write, io, sync::OnceLock, time::Duration};
+use std::{
+    fmt::Write,
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio_rustls::TlsConnector;
 
 /// What an answer may cost.
@@ -163,7 +167,8 @@ impl Client {
         if let Some(connector) = self.tls.get() {
             return Ok(connector.clone());
         }
-        let made = tls::connector(&self.trust)?;
+        let config = believing(&self.trust).map_err(|error| odd(&error))?.with_no_client_auth();
+        let made = TlsConnector::from(Arc::new(config));
         Ok(self.tls.get_or_init(|| made).clone())
     }
 }

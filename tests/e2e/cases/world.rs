@@ -7,6 +7,7 @@ use crate::support::origin::{Origin, Seen};
 use crate::support::ports::Closed;
 use crate::support::process::Ended;
 use crate::support::stub::Stub;
+use crate::support::tls::self_signed;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ impl World {
                 world._closed.push(Closed::reserve());
                 world._closed.last().expect("just pushed").port
             } else {
-                world.origins.entry(token.clone()).or_insert_with(|| Origin::stubs(Vec::new())).port()
+                world.origins.entry(token.clone()).or_insert_with(|| service(case, &token)).port()
             };
             world.ports.0.insert(token, port);
         }
@@ -73,6 +74,16 @@ impl World {
         calls.sort_by_key(|(_, s)| s.order);
         calls
     }
+}
+
+/// A service behind a port token; behind a TLS one with a certificate that only it vouches for.
+fn service(case: &Case, token: &str) -> Origin {
+    if !token.starts_with("TLS") {
+        return Origin::stubs(Vec::new());
+    }
+    let newer = case.list("downstream").iter().any(|stub| stub["protocols"][0] == "h2");
+    let protocol = if newer { "h2" } else { "http/1.1" };
+    Origin::secure_stubs(self_signed("localhost").server(&[protocol], None))
 }
 
 pub fn pretty(document: &Value) -> String {

@@ -2,7 +2,10 @@
 
 use super::wire::{Fault, Head, Result, Wire};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 /// How long an answer may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(15);
@@ -168,6 +171,16 @@ impl Client {
         Ok(Client { wire, authority: format!("localhost:{}", address.port()) })
     }
 
+    /// Over TLS, asking for the certificate of that name.
+    pub fn secure(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> std::io::Result<Client> {
+        let mut client = Client::try_connect(address)?;
+        client.authority = format!("{name}:{}", address.port());
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let tls = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
+        client.wire.encrypt(tls.into())?;
+        Ok(client)
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.wire.send(bytes.as_ref())
@@ -176,7 +189,7 @@ impl Client {
     /// Sends a request and reads its answer; the upload goes on while an early answer comes in.
     pub fn ask(&mut self, request: &Request) -> Result<Response> {
         let bytes = request.bytes(&self.authority);
-        if bytes.len() < 32 * 1024 {
+        if bytes.len() < 32 * 1024 || self.wire.tls.is_some() {
             self.send(&bytes);
             return self.answer(&request.method);
         }

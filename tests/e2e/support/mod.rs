@@ -8,6 +8,7 @@ pub mod ports;
 pub mod process;
 pub mod scripted;
 pub mod stub;
+pub mod tls;
 pub mod wire;
 
 use std::io::Write;

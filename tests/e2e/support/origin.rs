@@ -5,10 +5,10 @@ use super::ports;
 use super::stub::{Answer, Stub};
 use super::wire::{Fault, Head, Wire};
 use std::collections::HashMap;
-use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use tokio_rustls::rustls::{Connection, ServerConfig, ServerConnection};
 
 /// A request as the service saw it.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ pub struct Seen {
     pub body: Vec<u8>,
     pub length: u64,
     pub trailers: Vec<(String, String)>,
+    /// The name that TLS was asked for.
+    pub server_name: Option<String>,
+    /// Whether the client showed a certificate.
+    pub certified: bool,
     /// When it was complete, among all requests of all services.
     pub order: u64,
 }
@@ -55,6 +59,8 @@ enum Behaviour {
 
 struct Shared {
     behaviour: Behaviour,
+    tls: Option<Arc<ServerConfig>>,
+    resumed: AtomicU64,
     seen: Mutex<Vec<Seen>>,
     open: Mutex<HashMap<u64, TcpStream>>,
     connections: AtomicU64,
@@ -70,12 +76,23 @@ pub struct Origin {
 impl Origin {
     /// A service that answers by stubs, 404 where none fits.
     pub fn stubs(stubs: Vec<Stub>) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::new(stubs)))
+        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::new(stubs)), None)
+    }
+
+    /// The same over TLS.
+    pub fn secure_stubs(tls: Arc<ServerConfig>) -> Origin {
+        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::default()), Some(tls))
+    }
+
+    /// A service that always says `hello`, over TLS.
+    pub fn secure(tls: Arc<ServerConfig>) -> Origin {
+        let hello = |_: &Seen| Answer::new(200, "hello");
+        Origin::start(ports::listener(), Behaviour::Function(Box::new(hello)), Some(tls))
     }
 
     /// A service that answers what `answer` says.
     pub fn with(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)))
+        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), None)
     }
 
     /// A service that always says `hello`.
@@ -83,10 +100,12 @@ impl Origin {
         Origin::with(|_| Answer::new(200, "hello"))
     }
 
-    fn start(listener: TcpListener, behaviour: Behaviour) -> Origin {
+    fn start(listener: TcpListener, behaviour: Behaviour, tls: Option<Arc<ServerConfig>>) -> Origin {
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             behaviour,
+            tls,
+            resumed: AtomicU64::new(0),
             seen: Mutex::default(),
             open: Mutex::default(),
             connections: AtomicU64::new(0),
@@ -117,6 +136,11 @@ impl Origin {
     /// How many connections were ever accepted.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many of them resumed a TLS session.
+    pub fn resumed(&self) -> u64 {
+        self.shared.resumed.load(Ordering::SeqCst)
     }
 
     /// How many are open now.
@@ -171,12 +195,24 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         let serve = move || {
             let mut wire = Wire::new(stream);
-            while serve(&mut wire, &shared).is_some() {}
+            let ready = encrypted(&mut wire, &shared);
+            while ready && serve(&mut wire, &shared).is_some() {}
             let _ = wire.stream.shutdown(Shutdown::Both);
             shared.open.lock().expect("no panic").remove(&id);
         };
         std::thread::Builder::new().stack_size(512 * 1024).spawn(serve).expect("a thread");
     }
+}
+
+/// Whether requests can be read: at once, or after a handshake.
+fn encrypted(wire: &mut Wire, shared: &Shared) -> bool {
+    let Some(tls) = &shared.tls else { return true };
+    let Ok(tls) = ServerConnection::new(tls.clone()) else { return false };
+    wire.read_timeout(PATIENCE);
+    let ready = wire.encrypt(tls.into()).is_ok();
+    let _ = wire.stream.set_read_timeout(None);
+    shared.resumed.fetch_add(u64::from(wire.is_resumed()), Ordering::SeqCst);
+    ready
 }
 
 /// Serves one request; `None` when the connection is done.
@@ -197,7 +233,7 @@ fn serve(wire: &mut Wire, shared: &Shared) -> Option<()> {
         }
     };
     std::thread::sleep(answer.delay);
-    wire.stream.write_all(&answer.bytes(&seen.method)).ok()?;
+    wire.send(&answer.bytes(&seen.method)).then_some(())?;
     let closing = seen.head.lists("connection", "close") || answer.headers.iter().any(|(n, v)| closes(n, v));
     (!closing).then_some(())
 }
@@ -234,7 +270,15 @@ pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
     wire.stream.set_read_timeout(None).expect("no read timeout");
     let (path, query) = target.split_once('?').map_or((target, String::new()), |(p, q)| (p, format!("?{q}")));
     let query = if query == "?" { String::new() } else { query };
+    let (server_name, certified) = match wire.tls.as_deref() {
+        Some(Connection::Server(tls)) => {
+            (tls.server_name().map(str::to_owned), tls.peer_certificates().is_some())
+        }
+        _ => (None, false),
+    };
     Ok(Seen {
+        server_name,
+        certified,
         method: method.to_owned(),
         target: target.to_owned(),
         path: decoded(path),

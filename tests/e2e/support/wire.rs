@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
+use tokio_rustls::rustls::{Connection, HandshakeKind, Stream};
 
 /// Why a message could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ fn latin1_or_utf8(raw: &[u8]) -> String {
 /// A socket, and what was read ahead of it.
 pub struct Wire {
     pub stream: TcpStream,
+    /// What encrypts, where something does.
+    pub tls: Option<Box<Connection>>,
     ahead: Vec<u8>,
     at: usize,
 }
@@ -79,7 +82,21 @@ pub struct Wire {
 impl Wire {
     pub fn new(stream: TcpStream) -> Wire {
         let _ = stream.set_nodelay(true);
-        Wire { stream, ahead: Vec::new(), at: 0 }
+        Wire { stream, tls: None, ahead: Vec::new(), at: 0 }
+    }
+
+    /// Encrypted from now on; whether the handshake succeeds.
+    pub fn encrypt(&mut self, tls: Connection) -> std::io::Result<()> {
+        let tls = self.tls.insert(Box::new(tls));
+        while tls.is_handshaking() || tls.wants_write() {
+            tls.complete_io(&mut self.stream)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the session was resumed.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
     pub fn read_timeout(&self, limit: Duration) {
@@ -88,7 +105,10 @@ impl Wire {
 
     /// Sends bytes; false when the other side is gone.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        match &mut self.tls {
+            None => self.stream.write_all(bytes).is_ok(),
+            Some(tls) => Stream::new(&mut **tls, &mut self.stream).write_all(bytes).is_ok(),
+        }
     }
 
     /// Ends our direction (FIN).
@@ -115,7 +135,11 @@ impl Wire {
             self.at = 0;
         }
         let mut part = [0_u8; 64 * 1024];
-        match self.stream.read(&mut part) {
+        let read = match &mut self.tls {
+            None => self.stream.read(&mut part),
+            Some(tls) => Stream::new(&mut **tls, &mut self.stream).read(&mut part),
+        };
+        match read {
             Ok(n) => {
                 self.ahead.extend_from_slice(&part[..n]);
                 Ok(n)

@@ -6,7 +6,7 @@ use crate::config::{Code, Span, Spanned, codes, suggest};
 use crate::plan::check::{filled, items};
 use crate::stages::authentication::keys::{KeyData, Material};
 use crate::stages::authentication::settings::{JwtSettings, KeySource, RemoteKeys};
-use crate::wire::outbound::{Trust, certificates};
+use crate::wire::tls::trust::{Trust, certificates};
 use jsonwebtoken::Algorithm;
 use std::time::Duration;
 

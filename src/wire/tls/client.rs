@@ -1,0 +1,92 @@
+//! Backends over TLS: a configuration is compiled once for each setting and shared; sessions are resumed by endpoint.
+
+use super::{
+    super::io::Io,
+    trust::{Trust, believing},
+};
+use crate::{
+    base::keyed::Keyed,
+    pipeline::cause::{Cause, Why},
+};
+use pingora::protocols::l4::stream::Stream;
+use std::{fmt, io, sync::Arc};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, Error, client::Resumption, pki_types::ServerName},
+};
+
+/// Sessions that an endpoint keeps to be resumed; TLS 1.3 uses each once.
+const SESSIONS: usize = 8;
+
+/// How backends are spoken to over TLS. Connections made under different settings are never mixed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClientTls {
+    pub trust: Trust,
+}
+
+/// Settings, compiled, for as long as an endpoint uses them.
+#[derive(Debug, Default)]
+pub struct Compiled(Keyed<ClientTls, Result<ClientConfig, String>>);
+
+impl Compiled {
+    /// What speaks TLS with that host. Reads files: not for those who serve requests.
+    pub fn host(&self, setting: &ClientTls, host: &str) -> SecureHost {
+        let compiled = self.0.get(setting.clone(), || setting.compile());
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let made = (*compiled).clone().and_then(|mut config| {
+            let name = ServerName::try_from(bare.to_owned())
+                .map_err(|_| format!("\"{bare}\" is no name of a certificate"))?;
+            config.resumption = Resumption::in_memory_sessions(SESSIONS);
+            Ok((TlsConnector::from(Arc::new(config)), name))
+        });
+        SecureHost { made, _compiled: compiled }
+    }
+}
+
+impl ClientTls {
+    fn compile(&self) -> Result<ClientConfig, String> {
+        let mut config = believing(&self.trust)?.with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// One host, spoken to over TLS under one setting.
+pub struct SecureHost {
+    made: Result<(TlsConnector, ServerName<'static>), String>,
+    /// Held so that others find it.
+    _compiled: Arc<Result<ClientConfig, String>>,
+}
+
+impl fmt::Debug for SecureHost {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "SecureHost({:?})", self.made.as_ref().map(|(_, name)| name))
+    }
+}
+
+impl SecureHost {
+    /// The handshake on a fresh connection; `label` names the backend to people.
+    pub(in crate::wire) async fn connect(&self, stream: Stream, label: &str) -> Result<Io, Cause> {
+        let (connector, name) = match &self.made {
+            Ok(made) => made,
+            Err(why) => return Err(Cause::new(Why::BackendTls, format!("no TLS with the backend {label}: {why}"))),
+        };
+        match connector.connect(name.clone(), stream).await {
+            Ok(stream) => Ok(Io::secure(stream.into())),
+            Err(error) => Err(failed(&error, label)),
+        }
+    }
+}
+
+/// A certificate that is not believed is one thing, everything else that goes wrong another.
+fn failed(error: &io::Error, label: &str) -> Cause {
+    let why = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => Why::BackendCertificate,
+        _ => Why::BackendTls,
+    };
+    let what = match why {
+        Why::BackendCertificate => "the certificate of the backend",
+        _ => "no TLS with the backend",
+    };
+    Cause::new(why, format!("{what} {label}: {error}"))
+}

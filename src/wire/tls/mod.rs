@@ -1,0 +1,14 @@
+//! TLS: whom we believe, how backends are spoken to.
+
+pub mod client;
+pub mod trust;
+
+use std::sync::{Arc, LazyLock};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
+
+/// The cryptography of every connection.
+pub(in crate::wire) fn provider() -> Arc<CryptoProvider> {
+    PROVIDER.clone()
+}

@@ -72,13 +72,13 @@ fn least(endpoints: &[Arc<Endpoint>]) -> Option<Picked> {
 mod tests {
     use super::*;
     use crate::{
-        backend::endpoint::{Endpoints, Instance},
+        backend::endpoint::{Endpoints, Instance, Speech},
         wire::names::Names,
     };
 
     fn two() -> [Arc<Endpoint>; 2] {
         let endpoints = Endpoints::new(Names::default());
-        [1, 2].map(|port| endpoints.get("k", &Instance::new("127.0.0.1", port)))
+        [1, 2].map(|port| endpoints.get("k", &Instance::new("127.0.0.1", port), &Speech::Plain))
     }
 
     fn port(picked: &Picked) -> u16 {

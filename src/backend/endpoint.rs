@@ -173,8 +173,9 @@ mod tests {
     #[test]
     fn authorities_leave_the_usual_port_out_and_bracket_ipv6() {
         let secure = Speech::Secure(ClientTls::default());
-        let seen = [(1, &Speech::Plain), (80, &Speech::Plain), (443, &Speech::Plain), (443, &secure), (80, &secure)]
-            .map(|(port, speech)| authority(port, speech));
+        let seen =
+            [(1, &Speech::Plain), (80, &Speech::Plain), (443, &Speech::Plain), (443, &secure), (80, &secure)]
+                .map(|(port, speech)| authority(port, speech));
         assert_eq!(seen, ["[::1]:1", "[::1]", "[::1]:443", "[::1]", "[::1]:80"]);
     }
 
@@ -193,9 +194,12 @@ mod tests {
         let get = |speech: &Speech| endpoints.get("c", &Instance::new("127.0.0.1", 1), speech);
         let verified = ClientTls::default();
         let any = ClientTls { trust: Trust::Anyone };
-        let all = [Speech::Plain, Speech::Secure(verified.clone()), Speech::Secure(any)].map(|speech| get(&speech));
+        let all =
+            [Speech::Plain, Speech::Secure(verified.clone()), Speech::Secure(any)].map(|speech| get(&speech));
         for (at, endpoint) in all.iter().enumerate() {
-            let same = all.iter().filter(|other| other.way.transport.pool.key() == endpoint.way.transport.pool.key());
+            let same = all
+                .iter()
+                .filter(|other| other.way.transport.pool.key() == endpoint.way.transport.pool.key());
             assert_eq!(same.count(), 1, "{at}");
         }
         let asked = get(&Speech::AsAsked(verified));

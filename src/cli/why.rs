@@ -94,6 +94,8 @@ static PAGES: &[(Why, &str, &str)] = &[
     (Why::BackendName, "The host name of the service has no address.", "Look at the name and at the resolver of this machine; the detail names it."),
     (Why::BackendConnect, "No connection to the service: refused or unreachable. The detail names the address.", "Look whether the service runs and listens there."),
     (Why::BackendConnectTimeout, "The service did not accept a connection within Limits.ConnectTimeout.", "Look for a firewall that drops packets, or a service that is overwhelmed."),
+    (Why::BackendCertificate, "The certificate of the service is expired, is for another name, or is signed by somebody who is not trusted. The detail says which. Nothing was sent to it.", "Renew the certificate, or name its authority to the system. DangerousAcceptAnyServerCertificateValidator is for trying things out only."),
+    (Why::BackendTls, "The service was reached, and no TLS connection came about: it speaks none, or no version or cipher that is safe, or it refused. The detail says which.", "Look whether DownstreamScheme and the port fit the service, and at its log."),
     (Why::BackendReset, "The service closed the connection before it answered. A request that may be repeated was repeated once.", "Look at the service's log for that moment; a crash looks like this."),
     (Why::BackendTimeout, "The head of the answer did not come within the Timeout of the route.", "Look why the service is slow, or raise Timeout of the route."),
     (Why::BackendMalformed, "The service's answer breaks a rule of HTTP/1.1. The detail names the rule.", "Mend the service; what could be read in two ways is not passed on."),

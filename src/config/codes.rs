@@ -109,6 +109,7 @@ codes! {
     SCHEME_SETTING = "MG0446", "A setting that the scheme does not read", "Each Type reads settings of its own; the reference says which.";
     INSECURE_PROVIDER = "MG0447", "Keys over plain http", "Who can change the answer on its way can sign tokens.";
     ANY_AUDIENCE = "MG0448", "Tokens for any audience", "A provider signs tokens for many services; without Audience a token for any of them is taken here.";
+    ANY_CERTIFICATE = "MG0460", "Any certificate is accepted", "DangerousAcceptAnyServerCertificateValidator lets whoever stands between the gateway and the service read and change what is sent. It is for trying things out.";
     ROUTE_AND_AGGREGATE = "MG0501", "An aggregate and a route on the same path", "A GET route and an aggregate have the same UpstreamPathTemplate and UpstreamHost.";
     DUPLICATE_AGGREGATE = "MG0502", "A duplicate aggregate", "Two aggregates have the same UpstreamPathTemplate and UpstreamHost.";
     AGGREGATE_MEMBERS = "MG0503", "An aggregate whose routes do not exist", "Every entry of RouteKeys is the Key of one route.";
@@ -126,7 +127,7 @@ codes! {
     PENDING_BALANCING = "MG0918", "Not supported yet: sticky sessions and limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_DISCOVERY = "MG0919", "Not supported yet: service discovery and dynamic routing", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_AGGREGATION = "MG0920", "Not supported yet: aggregation", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_PROTOCOLS = "MG0921", "Not supported yet: TLS, WebSockets and HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";
+    PENDING_PROTOCOLS = "MG0921", "Not supported yet: WebSockets and HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_STORE = "MG0922", "Not supported yet: configuration kept elsewhere", "This version does not have it; the setting is refused rather than ignored.";
 }
 

@@ -2,7 +2,7 @@
 //! unchanged routes go on as they were.
 
 use super::{
-    blueprint::{self, Blueprint, RouteBlueprint},
+    blueprint::{self, Blueprint, RouteBlueprint, Scheme},
     routing::{RoutingRules, UrlTemplate},
     runtime::{Limits, ListenerPlan, Plan, Route, Target},
 };
@@ -10,7 +10,7 @@ use crate::{
     backend::{
         attempt::Terms,
         cluster::{BalancerKind, ClusterSpec, States},
-        endpoint::Instance,
+        endpoint::{Instance, Speech},
     },
     base::clock::Clock,
     pipeline::{
@@ -28,6 +28,7 @@ use crate::{
         background::Background,
         h1::{client::ClientLimits, parse::HeadLimits},
         names::Names,
+        tls::trust::Trust,
     },
 };
 use std::{collections::HashSet, sync::Arc};
@@ -83,7 +84,7 @@ impl Plan {
     pub fn is_resolved(&self) -> bool {
         self.routes.iter().all(|route| match &route.target {
             Target::Cluster { cluster, .. } => {
-                cluster.members().list.iter().all(|e| e.transport.name.now().is_some())
+                cluster.members().list.iter().all(|e| e.way.transport.name.now().is_some())
             }
             Target::Fail(..) => true,
         })
@@ -185,6 +186,7 @@ fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
     }
     let spec = ClusterSpec {
         key: route.state_key.clone(),
+        speech: speech(route, blueprint),
         instances: Some(route.endpoints.iter().map(instance).collect()),
         balancer: match route.balancer.value {
             blueprint::BalancerKind::First => BalancerKind::First,
@@ -203,6 +205,23 @@ fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
         },
     };
     Target::Cluster { cluster: ground.states.cluster(&spec), terms }
+}
+
+/// Whether the service is spoken to over TLS. Where the client decides, that is prepared only if one can come over TLS.
+fn speech(route: &RouteBlueprint, blueprint: &Blueprint) -> Speech {
+    if route.scheme != Scheme::Http && route.tls.trust == Trust::Anyone {
+        log::warn!(
+            "the route {} accepts any certificate of its service: what is sent is not protected",
+            route.name
+        );
+    }
+    let forwarded = &blueprint.forwarded;
+    let told = forwarded.believe_proto && !forwarded.trusted.is_empty();
+    match route.scheme {
+        Scheme::Https => Speech::Secure(route.tls.clone()),
+        Scheme::Incoming if told => Speech::AsAsked(route.tls.clone()),
+        Scheme::Incoming | Scheme::Http => Speech::Plain,
+    }
 }
 
 fn instance(endpoint: &blueprint::Endpoint) -> Instance {

@@ -11,6 +11,7 @@ use crate::config::Span;
 use crate::stages::authentication::settings::AuthenticationSettings;
 use crate::stages::custom::Handler;
 pub use crate::stages::trace_context::Mode as TraceMode;
+use crate::wire::tls::client::ClientTls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +103,7 @@ pub enum Scheme {
     /// That of the incoming request.
     Incoming,
     Http,
+    Https,
 }
 
 /// The HTTP version spoken with a service.
@@ -168,6 +170,8 @@ pub struct RouteBlueprint {
     /// `DownstreamPathTemplate` as written.
     pub backend_path: Sourced<String>,
     pub scheme: Scheme,
+    /// How the service is spoken to where that is over TLS.
+    pub tls: ClientTls,
     pub endpoints: Vec<Endpoint>,
     pub balancer: Sourced<BalancerKind>,
     /// What identifies the route's balancer and counters across plans: Ocelot's LoadBalancerKey.

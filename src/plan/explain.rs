@@ -7,7 +7,7 @@ use super::{
     runtime::{Plan, Route},
 };
 use crate::{
-    backend::{Cluster, attempt::Terms},
+    backend::{Cluster, attempt::Terms, endpoint::Endpoint},
     config::{Sources, Span},
     pipeline::{
         answer::Outcome,
@@ -206,12 +206,15 @@ impl Explainer<'_> {
 impl Explanation {
     fn send(&mut self, cluster: &Cluster, terms: &Terms, hop: hop::Hop, x: &Exchange) {
         let members = cluster.members();
-        self.endpoints = members.list.iter().map(|endpoint| endpoint.label.to_string()).collect();
+        self.endpoints = members.list.iter().map(|endpoint| shown(endpoint, x)).collect();
         let Some(first) = members.list.first() else {
             return self.refuse(&Err(members.none()), false);
         };
-        let host =
-            terms.preserve_host.then(|| x.req.known(Known::Host)).flatten().unwrap_or(&first.authority);
+        let host = terms
+            .preserve_host
+            .then(|| x.req.known(Known::Host))
+            .flatten()
+            .unwrap_or(&first.way(x).authority);
         let mut bytes = Vec::new();
         put_request(&mut bytes, &x.req, host, framing(&x.req), hop, terms.version);
         self.request = text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
@@ -283,6 +286,12 @@ fn balancer(kind: BalancerKind) -> &'static str {
         BalancerKind::RoundRobin => "RoundRobin",
         BalancerKind::LeastConnection => "LeastConnection",
     }
+}
+
+/// Where the service is, and how it is spoken to where that is not plain.
+fn shown(endpoint: &Endpoint, x: &Exchange) -> String {
+    let scheme = if endpoint.way(x).transport.tls.is_some() { "https://" } else { "" };
+    format!("{scheme}{}", endpoint.label)
 }
 
 fn duration(of: Duration) -> String {

@@ -15,6 +15,7 @@ pub struct Io(Kind);
 
 /// A branch, not a call through a table: most connections are plain.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the usual one is not put behind a pointer")]
 enum Kind {
     Plain(Stream),
     Secure(Box<TlsStream<Stream>>),

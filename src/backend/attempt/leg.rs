@@ -55,7 +55,9 @@ impl<'a> Leg<'a> {
             }
         }
         let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
-        let mut conn = dial(&transport.goal(port), transport.pool.key(), self.terms.connect.min(self.terms.timeout)).await?;
+        let mut conn =
+            dial(&transport.goal(port), transport.pool.key(), self.terms.connect.min(self.terms.timeout))
+                .await?;
         // Without a port of its own an endpoint is many: its connections are not kept.
         conn.once = self.endpoint.port.is_none();
         Ok(conn)

@@ -46,7 +46,7 @@ const CACHE: Capability = (codes::PENDING_CACHE, "caching");
 const QOS: Capability = (codes::PENDING_QOS, "a circuit breaker or time limit");
 const DISCOVERY: Capability = (codes::PENDING_DISCOVERY, "service discovery");
 const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
-const SCHEMES: Capability = (codes::PENDING_PROTOCOLS, "another scheme than http");
+const WEBSOCKETS: Capability = (codes::PENDING_PROTOCOLS, "WebSockets");
 const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
 const STICKY_SESSIONS: Capability = (codes::PENDING_BALANCING, "sticky sessions");
 const CONNECTIONS: Capability = (codes::PENDING_BALANCING, "a limit of connections to one service");
@@ -61,7 +61,7 @@ const ROUTE: &[Row] = &[
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
     ("QoSOptions", QOS, |r| r.quality.as_ref()?.switched_on_by(), "set it to 0"),
     ("ServiceName", DISCOVERY, |r| service_name(r.route), "name the service's addresses in DownstreamHostAndPorts"),
-    ("DownstreamScheme", SCHEMES, |r| other_scheme(&r.route.scheme), "use \"http\""),
+    ("DownstreamScheme", WEBSOCKETS, |r| other_scheme(&r.route.scheme), "use \"http\" or \"https\""),
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),
     ("LoadBalancerOptions.Type", STICKY_SESSIONS, |r| sticky(r.balancing.as_ref()?), "use \"RoundRobin\" or \"LeastConnection\""),
     ("HttpHandlerOptions.MaxConnectionsPerServer", CONNECTIONS, |r| Some(r.client.as_ref()?.max_connections.as_ref()?.span), "leave it out"),
@@ -77,7 +77,7 @@ fn newer_http(route: &Effective) -> Option<Span> {
 
 fn other_scheme(scheme: &Set<String>) -> Option<Span> {
     let scheme = scheme.as_ref()?;
-    ["https", "ws", "wss"].iter().any(|other| other.eq_ignore_ascii_case(scheme)).then_some(scheme.span)
+    ["ws", "wss"].iter().any(|other| other.eq_ignore_ascii_case(scheme)).then_some(scheme.span)
 }
 
 fn sticky(balancing: &Balancing) -> Option<Span> {

@@ -10,6 +10,7 @@ use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
 use crate::plan::check::{Outcome, Scope, Wrong, filled, items, options, template};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
+use crate::wire::tls::{client::ClientTls, trust::Trust};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -55,6 +56,7 @@ pub fn route(
         matches,
         backend_path: backend.path,
         scheme: backend.scheme,
+        tls: reader.tls(backend.scheme),
         state_key: state_key(written, &effective),
         endpoints: backend.endpoints,
         balancer: backend.balancer,
@@ -133,8 +135,22 @@ impl<'s> Reader<'s, '_, '_> {
         let Some(written) = self.written.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
             return Scheme::Incoming;
         };
-        self.sound(written.span, values::scheme(written));
-        Scheme::Http
+        match self.sound(written.span, values::scheme(written)) {
+            Some("https" | "wss") => Scheme::Https,
+            _ => Scheme::Http,
+        }
+    }
+
+    /// How the service is spoken to over TLS, if it is.
+    fn tls(&mut self, scheme: Scheme) -> ClientTls {
+        let any = self.written.accept_any_certificate.as_ref().filter(|any| any.value);
+        let Some(any) = any.filter(|_| scheme != Scheme::Http) else { return ClientTls::default() };
+        let message = "any certificate of the service is accepted: whoever stands in between can read and change \
+                       everything that is sent";
+        self.out
+            .warning(codes::ANY_CERTIFICATE, Some(any.span), message)
+            .help("leave it out, and give the service a certificate that the system trusts");
+        ClientTls { trust: Trust::Anyone }
     }
 
     fn endpoints(&mut self, balancer: BalancerKind) -> Vec<Endpoint> {

@@ -69,7 +69,9 @@ impl SecureHost {
     pub(in crate::wire) async fn connect(&self, stream: Stream, label: &str) -> Result<Io, Cause> {
         let (connector, name) = match &self.made {
             Ok(made) => made,
-            Err(why) => return Err(Cause::new(Why::BackendTls, format!("no TLS with the backend {label}: {why}"))),
+            Err(why) => {
+                return Err(Cause::new(Why::BackendTls, format!("no TLS with the backend {label}: {why}")));
+            }
         };
         match connector.connect(name.clone(), stream).await {
             Ok(stream) => Ok(Io::secure(stream.into())),

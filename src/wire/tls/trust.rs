@@ -31,7 +31,9 @@ static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
         Err(error) => log::error!("the certificates that the system trusts cannot be read: {error}"),
     }
     if store.is_empty() {
-        log::warn!("the system trusts no certificates: no certificate will be believed without an authority of its own");
+        log::warn!(
+            "the system trusts no certificates: no certificate will be believed without an authority of its own"
+        );
     }
     Arc::new(store)
 });
@@ -64,7 +66,9 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static
 }
 
 /// The beginning of a client's configuration that believes those.
-pub(in crate::wire) fn believing(trust: &Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
+pub(in crate::wire) fn believing(
+    trust: &Trust,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;

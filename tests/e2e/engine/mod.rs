@@ -14,6 +14,7 @@ mod limits;
 mod memory;
 mod mixed;
 mod reload;
+mod secure_backends;
 mod shaping;
 
 use crate::support::gateway::Gateway;

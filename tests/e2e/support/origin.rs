@@ -27,8 +27,6 @@ pub struct Seen {
     pub trailers: Vec<(String, String)>,
     /// The name that TLS was asked for.
     pub server_name: Option<String>,
-    /// Whether the client showed a certificate.
-    pub certified: bool,
     /// When it was complete, among all requests of all services.
     pub order: u64,
 }
@@ -86,8 +84,15 @@ impl Origin {
 
     /// A service that always says `hello`, over TLS.
     pub fn secure(tls: Arc<ServerConfig>) -> Origin {
-        let hello = |_: &Seen| Answer::new(200, "hello");
-        Origin::start(ports::listener(), Behaviour::Function(Box::new(hello)), Some(tls))
+        Origin::secure_with(tls, |_| Answer::new(200, "hello"))
+    }
+
+    /// A service that answers what `answer` says, over TLS.
+    pub fn secure_with(
+        tls: Arc<ServerConfig>,
+        answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+    ) -> Origin {
+        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), Some(tls))
     }
 
     /// A service that answers what `answer` says.
@@ -270,15 +275,8 @@ pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
     wire.stream.set_read_timeout(None).expect("no read timeout");
     let (path, query) = target.split_once('?').map_or((target, String::new()), |(p, q)| (p, format!("?{q}")));
     let query = if query == "?" { String::new() } else { query };
-    let (server_name, certified) = match wire.tls.as_deref() {
-        Some(Connection::Server(tls)) => {
-            (tls.server_name().map(str::to_owned), tls.peer_certificates().is_some())
-        }
-        _ => (None, false),
-    };
     Ok(Seen {
-        server_name,
-        certified,
+        server_name: server_name(wire),
         method: method.to_owned(),
         target: target.to_owned(),
         path: decoded(path),
@@ -289,6 +287,13 @@ pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
         order: ORDER.fetch_add(1, Ordering::SeqCst),
         head,
     })
+}
+
+fn server_name(wire: &Wire) -> Option<String> {
+    match wire.tls.as_deref() {
+        Some(Connection::Server(tls)) => tls.server_name().map(str::to_owned),
+        _ => None,
+    }
 }
 
 /// Percent-decodes a path; `%2F` stays, in capitals.

@@ -1,11 +1,13 @@
 //! Certificates of our own making, and both ends of TLS for the tests.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+};
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// Somebody who signs certificates.
 pub struct Authority {
@@ -55,20 +57,6 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("an authority");
         roots
-    }
-
-    /// A client that believes this authority, and shows a certificate if it has one.
-    pub fn client(&self, own: Option<&Issued>) -> Arc<ClientConfig> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(self.roots());
-        let mut config = match own {
-            Some(own) => builder.with_client_auth_cert(own.certificates(), own.private_key()).expect("a key"),
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Arc::new(config)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
-use tokio_rustls::rustls::{Connection, HandshakeKind, Stream};
+use tokio_rustls::rustls::{Connection, HandshakeKind};
 
 /// Why a message could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Wire {
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         match &mut self.tls {
             None => self.stream.write_all(bytes).is_ok(),
-            Some(tls) => Stream::new(&mut **tls, &mut self.stream).write_all(bytes).is_ok(),
+            Some(tls) => write(tls, &mut self.stream, bytes).is_ok(),
         }
     }
 
@@ -137,7 +137,7 @@ impl Wire {
         let mut part = [0_u8; 64 * 1024];
         let read = match &mut self.tls {
             None => self.stream.read(&mut part),
-            Some(tls) => Stream::new(&mut **tls, &mut self.stream).read(&mut part),
+            Some(tls) => read(tls, &mut self.stream, &mut part),
         };
         match read {
             Ok(n) => {
@@ -234,6 +234,36 @@ impl Wire {
             found.push((name.to_owned(), value.trim().to_owned()));
         }
     }
+}
+
+/// Reads once through TLS; 0 is the end.
+fn read(tls: &mut Connection, stream: &mut TcpStream, part: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match tls.reader().read(part) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+        if tls.read_tls(stream)? == 0 {
+            return Ok(0);
+        }
+        let processed = tls.process_new_packets().map_err(std::io::Error::other);
+        while tls.wants_write() {
+            tls.write_tls(stream)?;
+        }
+        processed?;
+    }
+}
+
+/// Writes everything through TLS.
+fn write(tls: &mut Connection, stream: &mut TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let n = tls.writer().write(bytes)?;
+        bytes = &bytes[n..];
+        while tls.wants_write() {
+            tls.write_tls(stream)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where `needle` begins in `hay`.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::blueprint::*;
+use crate::wire::tls::trust::Trust;
 
 #[test]
 fn paths_begin_with_a_slash_and_hold_neither_schemes_nor_double_slashes() {
@@ -83,15 +84,30 @@ fn port_zero_and_no_port_keep_that_of_the_request() {
 
 #[test]
 fn schemes_are_read_without_regard_to_case_and_an_absent_one_is_that_of_the_request() {
-    for (scheme, read) in
-        [(r#""HTTP""#, Scheme::Http), (r#""""#, Scheme::Incoming), ("null", Scheme::Incoming)]
-    {
+    for (scheme, read) in [
+        (r#""HTTP""#, Scheme::Http),
+        (r#""Https""#, Scheme::Https),
+        (r#""""#, Scheme::Incoming),
+        ("null", Scheme::Incoming),
+    ] {
         assert_eq!(sound(&with(&format!(r#""DownstreamScheme": {scheme}"#)), false).routes[0].scheme, read);
     }
     lenient(r#""DownstreamScheme": "ftp""#, r#"MG0324 "ftp""#);
     assert_eq!(status(r#""DownstreamScheme": "ftp""#), Some(500));
-    for scheme in ["https", "ws", "WSS"] {
+    for scheme in ["ws", "WSS"] {
         always(&format!(r#""DownstreamScheme": "{scheme}""#), &format!(r#"MG0921 "{scheme}""#));
+    }
+}
+
+#[test]
+fn accepting_any_certificate_is_warned_of_where_there_could_be_one() {
+    let any = r#""DangerousAcceptAnyServerCertificateValidator": true"#;
+    quiet(any);
+    for scheme in [r#""https""#, "null"] {
+        let written = format!(r#""DownstreamScheme": {scheme}, {any}"#);
+        let warned = vec!["(MG0460) true".to_owned()];
+        assert_eq!(both(&written), (warned.clone(), warned));
+        assert_eq!(sound(&with(&written), false).routes[0].tls.trust, Trust::Anyone);
     }
 }
 

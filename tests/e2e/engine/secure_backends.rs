@@ -1,0 +1,146 @@
+//! Services over TLS: whom the gateway believes, what it says when it does not, and what it keeps.
+
+use super::{document, over};
+use crate::support::client::Request;
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::{Origin, Seen};
+use crate::support::ports;
+use crate::support::scripted::Scripted;
+use crate::support::stub::Answer;
+use crate::support::tls::{Authority, self_signed};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+fn https(more: &Value) -> Value {
+    let endpoint = json!({ "DownstreamScheme": "https" });
+    over(endpoint, more)
+}
+
+/// One route to `localhost`, over TLS.
+fn to_localhost(port: u16, more: &Value) -> Value {
+    let host = json!({ "DownstreamHostAndPorts": [{ "Host": "localhost", "Port": port }] });
+    document(port, &https(&over(host, more)), &json!({}))
+}
+
+/// A gateway on a system that trusts this authority.
+fn trusting(authority: &Authority, document: &Value) -> Gateway {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, authority.pem()).expect("a file");
+    let setup = Setup::json(document).env("SSL_CERT_FILE", file.to_str().expect("UTF-8"));
+    Gateway::start(&setup)
+}
+
+/// A service that says of a request how long its body was, with a trailer and a long answer.
+fn echo(authority: &Authority, names: &[&str]) -> Origin {
+    let answer = |seen: &Seen| match seen.method.as_str() {
+        "POST" => Answer::new(200, seen.length.to_string()).chunked(&[("X-End", "1")]),
+        _ => Answer::new(200, vec![b'x'; 3 << 20]),
+    };
+    Origin::secure_with(authority.issue(names).server(&["http/1.1"], None), answer)
+}
+
+#[test]
+fn a_service_is_verified_asked_by_its_name_and_its_connection_kept() {
+    let authority = Authority::new("ours");
+    let origin = echo(&authority, &["localhost"]);
+    let gateway = trusting(&authority, &to_localhost(origin.port(), &json!({})));
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get("/").length, 3 << 20);
+        let upload = client.must(&Request::new("POST", "/").body(vec![b'y'; 2 << 20]));
+        assert_eq!((upload.text(), upload.trailers.len()), ((2 << 20).to_string(), 1));
+    }
+    assert_eq!(origin.connections(), 1);
+    let seen = origin.last();
+    assert_eq!(seen.server_name.as_deref(), Some("localhost"));
+    assert_eq!(seen.header("host"), Some(format!("localhost:{}", origin.port()).as_str()));
+}
+
+#[test]
+fn a_certificate_that_is_not_believed_is_a_502_of_its_own() {
+    let authority = Authority::new("ours");
+    for (service, says) in [
+        (self_signed("localhost").server(&["http/1.1"], None), "UnknownIssuer"),
+        (authority.issue(&["elsewhere"]).server(&["http/1.1"], None), "not valid for name"),
+    ] {
+        let origin = Origin::secure(service);
+        let gateway = trusting(&authority, &to_localhost(origin.port(), &json!({})));
+        let answer = gateway.get("/");
+        let problem = answer.json();
+        assert_eq!((answer.status, problem["why"].as_str()), (502, Some("backend.certificate")));
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{problem}");
+        assert_eq!(origin.calls(), 0, "nothing was sent");
+    }
+}
+
+#[test]
+fn any_certificate_is_accepted_only_when_asked_for_and_loudly() {
+    let origin = Origin::secure(self_signed("nobody.example").server(&["http/1.1"], None));
+    let any = json!({ "DangerousAcceptAnyServerCertificateValidator": true });
+    let gateway = Gateway::with(&to_localhost(origin.port(), &any));
+    assert_eq!(gateway.get("/").text(), "hello");
+    let said = gateway.process.stderr();
+    assert!(said.contains("warning[MG0460]") && said.contains("accepts any certificate"), "{said}");
+}
+
+#[test]
+fn a_session_is_resumed_when_a_connection_could_not_be_kept() {
+    let authority = Authority::new("ours");
+    let tls = authority.issue(&["localhost"]).server(&["http/1.1"], None);
+    let origin = Origin::secure_with(tls, |_| Answer::new(200, "bye").header("Connection", "close"));
+    let gateway = trusting(&authority, &to_localhost(origin.port(), &json!({})));
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/").text(), "bye");
+    }
+    assert_eq!((origin.connections(), origin.resumed()), (4, 3));
+}
+
+#[test]
+fn who_speaks_no_tls_is_another_502_and_who_says_nothing_is_late() {
+    let plain = Scripted::start(|wire, _| {
+        let _ = wire.fill();
+        wire.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    });
+    let gateway = Gateway::with(&to_localhost(plain.port(), &json!({})));
+    let answer = gateway.get("/");
+    assert_eq!((answer.status, answer.json()["why"].as_str()), (502, Some("backend.tls")));
+    let silent = ports::listener();
+    let port = silent.local_addr().expect("an address").port();
+    let limits = json!({ "Limits": { "ConnectTimeout": "200ms" } });
+    let gateway = Gateway::with(&document(port, &https(&json!({})), &limits));
+    let began = Instant::now();
+    let answer = gateway.get("/");
+    assert_eq!((answer.status, answer.json()["why"].as_str()), (504, Some("backend.connect.timeout")));
+    assert!(began.elapsed() < Duration::from_secs(2), "the handshake counts into the time to connect");
+}
+
+#[test]
+fn without_a_scheme_the_service_is_spoken_to_as_the_client_speaks() {
+    let (plain, secure) = (Origin::hello(), Origin::secure(self_signed("x").server(&["http/1.1"], None)));
+    let rest = json!({ "ForwardedHeaders": { "TrustedProxies": ["127.0.0.1"] },
+        "Limits": { "ConnectTimeout": "500ms" } });
+    let asked = |port: u16| {
+        let any = json!({ "DownstreamScheme": null, "DangerousAcceptAnyServerCertificateValidator": true });
+        Gateway::with(&document(port, &any, &rest))
+    };
+    let over_tls = Request::get("/").header("X-Forwarded-Proto", "https");
+    let gateway = asked(secure.port());
+    assert_eq!(gateway.ask(&over_tls).text(), "hello");
+    assert_eq!(gateway.get("/").json()["why"], "backend.reset", "plain: the service expects TLS");
+    let gateway = asked(plain.port());
+    assert_eq!(gateway.get("/").text(), "hello");
+    assert_eq!(gateway.ask(&over_tls).json()["why"], "backend.connect.timeout", "it waits for a request");
+}
+
+#[test]
+fn the_service_that_a_header_speaks_of_has_its_scheme() {
+    let origin = Origin::secure_with(self_signed("x").server(&["http/1.1"], None), |_| {
+        Answer::new(302, "").header("Location", "https://localhost/next")
+    });
+    let route = json!({ "DangerousAcceptAnyServerCertificateValidator": true,
+        "DownstreamHeaderTransform": { "X-Service": "{DownstreamBaseUrl}" } });
+    let gateway = Gateway::with(&to_localhost(origin.port(), &route));
+    let expected = format!("https://localhost:{}/", origin.port());
+    assert_eq!(gateway.get("/").header("x-service"), Some(expected.as_str()));
+}

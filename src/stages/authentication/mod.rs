@@ -91,7 +91,7 @@ impl Kept {
                     KeySource::Fixed(keys) => Keys::Fixed(Arc::new(KeySet::new(keys, None, 0))),
                     KeySource::Remote(remote) => Keys::Remote(self.provider(remote, background)),
                 };
-                Scheme::Jwt(Arc::new(Jwt::new(&settings.name, jwt.clone(), keys, clock.clone())))
+                Scheme::Jwt(Arc::new(Jwt::new(&settings.name, (**jwt).clone(), keys, clock.clone())))
             }
             SchemeKind::ApiKey(keys) => Scheme::ApiKey(ApiKeys::new(&settings.name, keys.clone())),
             SchemeKind::Basic(basic) => {

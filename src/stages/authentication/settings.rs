@@ -24,7 +24,7 @@ pub struct SchemeSettings {
 /// What callers show.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SchemeKind {
-    Jwt(JwtSettings),
+    Jwt(Box<JwtSettings>),
     ApiKey(ApiKeySettings),
     Basic(BasicSettings),
 }

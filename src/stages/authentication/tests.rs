@@ -27,7 +27,7 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeSettings> {
         skew: Duration::ZERO,
         types: Vec::new(),
     };
-    Arc::new(SchemeSettings { name: name.into(), kind: SchemeKind::Jwt(jwt) })
+    Arc::new(SchemeSettings { name: name.into(), kind: SchemeKind::Jwt(Box::new(jwt)) })
 }
 
 fn api_key() -> Arc<SchemeSettings> {

@@ -72,7 +72,7 @@ impl<'r> Reader<'r, '_> {
         let known = TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
         self.foreign(known.copied());
         match known {
-            Some(&"JwtBearer") => self.jwt().map(SchemeKind::Jwt),
+            Some(&"JwtBearer") => self.jwt().map(|jwt| SchemeKind::Jwt(Box::new(jwt))),
             Some(&"ApiKey") => self.api_key().map(SchemeKind::ApiKey),
             Some(_) => self.basic().map(SchemeKind::Basic),
             None => {

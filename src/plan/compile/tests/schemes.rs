@@ -44,7 +44,7 @@ fn read(settings: &str, ocelot: bool) -> (Vec<(&'static str, String)>, Option<Sc
 
 fn jwt(settings: &str, ocelot: bool) -> JwtSettings {
     match read(&format!(r#""Type": "JwtBearer", {settings}"#), ocelot) {
-        (_, Some(SchemeKind::Jwt(jwt))) => jwt,
+        (_, Some(SchemeKind::Jwt(jwt))) => *jwt,
         (said, _) => panic!("{settings}: {said:?}"),
     }
 }

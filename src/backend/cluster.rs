@@ -2,6 +2,7 @@
 
 use super::{
     balance::{Balancer, Lease},
+    discovery::Source,
     endpoint::{Endpoint, Endpoints, Instance, Speech},
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     wire::names::Names,
 };
 use arc_swap::ArcSwap;
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::{Arc, OnceLock, atomic::AtomicUsize};
 
 /// A set of endpoints with a balancer. The set may change while it is in use: a registry speaks, a probe fails.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Cluster {
     speech: Speech,
     balancer: Balancer,
     states: Arc<States>,
+    /// What says where its instances are, if that is a registry.
+    pub source: OnceLock<Arc<Source>>,
 }
 
 /// The endpoints that a cluster has at one time.
@@ -76,19 +79,16 @@ impl Cluster {
     /// Chooses an endpoint for an attempt, none of the `tried` ones where there is another.
     pub fn pick(&self, _x: &Exchange, _tried: &[Arc<Endpoint>]) -> Result<Picked, Cause> {
         let members = self.members.load();
-        self.balancer.pick(&members.list).ok_or_else(|| members.none())
+        self.balancer.pick(&members.list).ok_or_else(|| self.none())
     }
-}
 
-impl Members {
     /// Why there is no endpoint to choose.
     #[cold]
     pub fn none(&self) -> Cause {
-        let detail = match self.known {
-            true => "the cluster of this route has no endpoint",
-            false => "it is not known yet where the service of this route is: its registry has not answered",
-        };
-        Cause::new(Why::BackendNone, detail)
+        match self.source.get() {
+            Some(source) => Cause::new(Why::BackendNone, source.why_nobody()),
+            None => Cause::new(Why::BackendNone, "the cluster of this route has no endpoint"),
+        }
     }
 }
 
@@ -115,6 +115,7 @@ impl States {
                 self.turns.get(spec.key.clone(), || AtomicUsize::new(0))
             }),
             states: self.clone(),
+            source: OnceLock::new(),
         };
         if let Some(instances) = &spec.instances {
             cluster.set(instances);

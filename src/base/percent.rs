@@ -34,6 +34,18 @@ pub fn put_percent(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }
 
+/// A text as one segment of a path or one value of a query: everything but unreserved characters is encoded.
+pub fn encoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte),
+            _ => put_percent(byte, &mut out),
+        }
+    }
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// A byte that stands in the value of a query parameter as it is (RFC 3986 3.4), and neither splits nor means another.
 pub fn is_unsplit(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$'()*,;:@/?=".contains(&byte)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, fmt};
 
 /// A secret of the configuration: it prints as dots.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {

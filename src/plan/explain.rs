@@ -208,7 +208,7 @@ impl Explanation {
         let members = cluster.members();
         self.endpoints = members.list.iter().map(|endpoint| shown(endpoint, x)).collect();
         let Some(first) = members.list.first() else {
-            return self.refuse(&Err(members.none()), false);
+            return self.refuse(&Err(cluster.none()), false);
         };
         let host = terms
             .preserve_host

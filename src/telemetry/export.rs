@@ -1,6 +1,7 @@
 //! Hands the numbers to the `prometheus` crate: shards are summed here, once a scrape.
 
 use super::counters::{BOUNDS, CLASSES, RouteMetrics, Totals};
+use super::discovery::DiscoveryRow;
 use super::metrics::{Metrics, Reload};
 use super::stages::{StageMetrics, StageOutcome};
 use prometheus::core::{Collector, Desc};
@@ -9,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 /// Name, help, type and label names of everything exported. The reference in `docs/` is checked against it.
-pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 12] = [
+pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 16] = [
     (
         "margay_requests_total",
         "Requests that ended, by route and status class; 499 (the client left) is in 4xx.",
@@ -50,6 +51,30 @@ pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 12] = [
         "Access log lines dropped because the reader was too slow.",
         MetricType::COUNTER,
         &[],
+    ),
+    (
+        "margay_discovery_up",
+        "1 while a registry tells where a service is, 0 while it cannot be followed or has not answered.",
+        MetricType::GAUGE,
+        &["registry", "service"],
+    ),
+    (
+        "margay_discovery_instances",
+        "Instances that a registry named last, also while it cannot be followed.",
+        MetricType::GAUGE,
+        &["registry", "service"],
+    ),
+    (
+        "margay_discovery_heard_seconds",
+        "Unix time at which a registry was last heard about a service; 0 if never.",
+        MetricType::GAUGE,
+        &["registry", "service"],
+    ),
+    (
+        "margay_discovery_errors_total",
+        "How often a registry could not be asked or followed.",
+        MetricType::COUNTER,
+        &["registry"],
     ),
     ("margay_build_info", "1; the label names the version.", MetricType::GAUGE, &["version"]),
 ];
@@ -123,9 +148,21 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_plan_since_seconds" => vec![gauge(m.current_plan().since, &[])],
         "margay_plan_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
+        "margay_discovery_up" => discovered(m, |row| u64::from(row.up)),
+        "margay_discovery_instances" => discovered(m, |row| row.instances),
+        "margay_discovery_heard_seconds" => discovered(m, |row| row.heard),
+        "margay_discovery_errors_total" => {
+            m.discovery.errors().iter().map(|(registry, n)| counter(*n, &[("registry", registry)])).collect()
+        }
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         _ => Vec::new(),
     }
+}
+
+fn discovered(m: &Metrics, number: impl Fn(&DiscoveryRow) -> u64) -> Vec<Metric> {
+    let one =
+        |row: &DiscoveryRow| gauge(number(row), &[("registry", &row.registry), ("service", &row.service)]);
+    m.discovery.rows().iter().map(one).collect()
 }
 
 fn by_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {

@@ -1,6 +1,7 @@
 //! All numbers of the process, and the handles through which the other floors count.
 
 use super::counters::{Connections, RouteMetrics};
+use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::export::Export;
 use super::stages::StageMetrics;
 use prometheus::{Registry, TextEncoder};
@@ -57,6 +58,7 @@ pub struct Metrics {
     connections: Box<[Connections]>,
     refusals: Box<[Refusal]>,
     reloads: [AtomicU64; 3],
+    pub(super) discovery: DiscoveryTable,
     plan: Mutex<Plan>,
     dropped_lines: Arc<AtomicU64>,
     registry: Registry,
@@ -81,6 +83,7 @@ impl Metrics {
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
             reloads: Default::default(),
+            discovery: DiscoveryTable::default(),
             plan: Mutex::default(),
             dropped_lines: Arc::default(),
             registry: Registry::new(),
@@ -110,6 +113,11 @@ impl Metrics {
         let new = Arc::new(StageMetrics::new(name, self.workers));
         stages.insert(name.into(), new.clone());
         new
+    }
+
+    /// The handle of a service in a registry; without a name only the errors are shown, as those of the registry.
+    pub fn discovery(&self, registry: &str, service: Option<&str>) -> Arc<DiscoveryMetrics> {
+        self.discovery.handle(registry, service)
     }
 
     /// The handle of requests that found no route or were refused before one was looked for.

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod counters;
+pub mod discovery;
 pub mod export;
 mod json;
 pub mod metrics;
@@ -10,5 +11,6 @@ pub mod stages;
 
 pub use access::{AccessLog, Record};
 pub use counters::RouteMetrics;
+pub use discovery::DiscoveryMetrics;
 pub use metrics::{Metrics, Reload};
 pub use stages::{StageMetrics, StageOutcome};

@@ -1,9 +1,22 @@
 //! Discovery: registries say where the instances of a service are, each in a background task that delays no request.
+//!
+//! A [`Provider`] follows one service; a [`Source`] is a service that is followed, by one task for all the clusters it
+//! feeds, for as long as there is one of them; [`Registries`] finds sources again from plan to plan.
 
-use super::endpoint::Instance;
+mod board;
+mod consul;
+pub mod kinds;
+mod registries;
+pub mod settings;
+mod source;
+pub mod valid;
+
+pub use board::Told;
+pub use registries::Registries;
+pub use settings::Settings;
+pub use source::Source;
+
 use async_trait::async_trait;
-use std::sync::Arc;
-use tokio::sync::watch;
 
 /// A service as registries know it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,29 +28,17 @@ pub struct Service {
     pub scheme: String,
 }
 
-/// Whom a provider tells where the instances are.
-#[derive(Debug)]
-pub struct Told(watch::Sender<Option<Arc<[Instance]>>>);
-
-impl Told {
-    /// These are all the instances that there are now.
-    pub fn tell(&self, instances: Vec<Instance>) {
-        let new: Arc<[Instance]> = instances.into();
-        self.0.send_if_modified(|known| {
-            let changed = known.as_deref() != Some(&*new);
-            if changed {
-                *known = Some(new);
-            }
-            changed
-        });
-    }
-}
-
 /// One way of finding instances.
 #[async_trait]
 pub trait Provider: Send + Sync + std::fmt::Debug {
     /// For people and metrics; never a secret.
     fn label(&self) -> &str;
+
+    /// Whether the registry is asked only once somebody wants the service, and again for every request for as long as it
+    /// cannot tell of changes by itself: what Ocelot's `Consul` does.
+    fn is_asked_by_requests(&self) -> bool {
+        false
+    }
 
     /// Follows one service, telling every change, for as long as it can. It returns with what went wrong, in a sentence
     /// for the log; what was told last stays, and after a while it is asked to begin again.

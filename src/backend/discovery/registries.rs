@@ -1,0 +1,56 @@
+//! All registries and the services that are followed in them, found again from plan to plan.
+
+use super::{Provider, Service, Settings, Source};
+use crate::{base::keyed::Keyed, telemetry::Metrics, wire::background::Background};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Finds sources by registry and service; what nobody holds any more ends.
+pub struct Registries {
+    providers: Mutex<Vec<(Arc<Settings>, Arc<dyn Provider>)>>,
+    sources: Keyed<(Arc<Settings>, Service), Source>,
+    background: Background,
+    metrics: Arc<Metrics>,
+}
+
+impl Registries {
+    /// Registries that are asked on this background.
+    pub fn new(background: Background, metrics: Arc<Metrics>) -> Registries {
+        Registries { providers: Mutex::default(), sources: Keyed::default(), background, metrics }
+    }
+
+    /// The service in that registry, followed from now on for as long as somebody holds it.
+    pub fn follow(&self, settings: &Arc<Settings>, service: &Service) -> Arc<Source> {
+        self.source(settings, service, Some(&service.name))
+    }
+
+    /// The same for a service that a request named: its name is no label of metrics, for there may be any number.
+    pub fn follow_unnamed(&self, settings: &Arc<Settings>, service: &Service) -> Arc<Source> {
+        self.source(settings, service, None)
+    }
+
+    fn source(&self, settings: &Arc<Settings>, service: &Service, label: Option<&str>) -> Arc<Source> {
+        self.sources.get((settings.clone(), service.clone()), || {
+            let provider = self.provider(settings);
+            let metrics = self.metrics.discovery(provider.label(), label);
+            Source::new(provider, service.clone(), metrics, self.background.clone())
+        })
+    }
+
+    /// One provider for all services of a registry; it is kept while a service is followed with it.
+    fn provider(&self, settings: &Arc<Settings>) -> Arc<dyn Provider> {
+        let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, provider)) = providers.iter().find(|(known, _)| known == settings) {
+            return provider.clone();
+        }
+        providers.retain(|(_, provider)| Arc::strong_count(provider) > 1);
+        let provider = (settings.kind.provider)(settings);
+        providers.push((settings.clone(), provider.clone()));
+        provider
+    }
+}
+
+impl std::fmt::Debug for Registries {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("Registries")
+    }
+}

@@ -1,0 +1,65 @@
+//! What the configuration says about a registry, resolved; plain data.
+
+use super::kinds::{self, Kind};
+use crate::base::secret::Secret;
+use std::time::Duration;
+
+/// One registry, and how it is asked. Equal settings are one registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    pub kind: &'static Kind,
+    pub tls: bool,
+    /// Without brackets.
+    pub host: String,
+    /// 0: the usual one of the type.
+    pub port: u16,
+    pub token: Option<Secret>,
+    /// Between two looks, where the registry does not tell of changes by itself; none: the usual time.
+    pub interval: Option<Duration>,
+    /// Empty: that of the service, or the usual one.
+    pub namespace: String,
+    /// What only Consul knows.
+    pub consul: Consul,
+    /// Exactly what Ocelot does, where that differs.
+    pub ocelot: bool,
+}
+
+/// What only Consul knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Consul {
+    /// Empty: that of the agent.
+    pub datacenter: String,
+    /// Only instances that have all of these.
+    pub tags: Vec<String>,
+    /// Only instances whose service metadata has all of these.
+    pub metadata: Vec<(String, String)>,
+    /// The name of the node is the host, where there is one, as in Ocelot.
+    pub node_name: bool,
+    /// Any server may answer, not only the leader.
+    pub stale: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            kind: &kinds::KINDS[0],
+            tls: false,
+            host: "localhost".into(),
+            port: 0,
+            token: None,
+            interval: None,
+            namespace: String::new(),
+            consul: Consul::default(),
+            ocelot: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Where the registry is, for people: never a secret.
+    pub fn address(&self, usual_port: u16) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("{scheme}://{host}:{}", if self.port == 0 { usual_port } else { self.port })
+    }
+}

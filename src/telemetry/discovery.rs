@@ -1,0 +1,106 @@
+//! What registries said: instances of each service, when they were last heard, and how often they could not be followed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The numbers of one service in one registry; shown for as long as somebody holds them.
+#[derive(Debug)]
+pub struct DiscoveryMetrics {
+    instances: AtomicU64,
+    /// Unix seconds; 0: never.
+    heard: AtomicU64,
+    up: AtomicBool,
+    /// Shared by all services of the registry.
+    errors: Arc<AtomicU64>,
+}
+
+impl DiscoveryMetrics {
+    /// The registry was heard: so many instances there are.
+    pub fn told(&self, instances: usize) {
+        self.instances.store(instances as u64, Relaxed);
+        self.heard.store(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()), Relaxed);
+        self.up.store(true, Relaxed);
+    }
+
+    /// It could not be followed.
+    pub fn failed(&self) {
+        self.up.store(false, Relaxed);
+        self.errors.fetch_add(1, Relaxed);
+    }
+}
+
+/// What a scrape shows of one service.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DiscoveryRow {
+    pub registry: Box<str>,
+    pub service: Box<str>,
+    pub instances: u64,
+    pub heard: u64,
+    pub up: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct DiscoveryTable(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    services: BTreeMap<(Box<str>, Box<str>), Weak<DiscoveryMetrics>>,
+    errors: BTreeMap<Box<str>, Arc<AtomicU64>>,
+}
+
+impl DiscoveryTable {
+    pub fn handle(&self, registry: &str, service: Option<&str>) -> Arc<DiscoveryMetrics> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors = table.errors.entry(registry.into()).or_default().clone();
+        let new = DiscoveryMetrics {
+            instances: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
+            up: AtomicBool::new(false),
+            errors,
+        };
+        let new = Arc::new(new);
+        if let Some(service) = service {
+            table.services.retain(|_, handle| handle.strong_count() > 0);
+            table.services.insert((registry.into(), service.into()), Arc::downgrade(&new));
+        }
+        new
+    }
+
+    pub fn rows(&self) -> Vec<DiscoveryRow> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = |((registry, service), handle): (&(Box<str>, Box<str>), &Weak<DiscoveryMetrics>)| {
+            let of = handle.upgrade()?;
+            let (registry, service) = (registry.clone(), service.clone());
+            let (instances, heard) = (of.instances.load(Relaxed), of.heard.load(Relaxed));
+            Some(DiscoveryRow { registry, service, instances, heard, up: of.up.load(Relaxed) })
+        };
+        table.services.iter().filter_map(row).collect()
+    }
+
+    pub fn errors(&self) -> Vec<(Box<str>, u64)> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.errors.iter().map(|(registry, n)| (registry.clone(), n.load(Relaxed))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_shown_while_it_is_followed_and_the_errors_of_its_registry_stay() {
+        let table = DiscoveryTable::default();
+        let (one, _unnamed) = (table.handle("consul", Some("orders")), table.handle("consul", None));
+        one.told(3);
+        let rows = table.rows();
+        assert!(rows.len() == 1 && rows[0].instances == 3 && rows[0].up && rows[0].heard > 0, "{rows:?}");
+        one.failed();
+        assert!(!table.rows()[0].up, "and the instances stay");
+        drop(one);
+        assert!(table.rows().is_empty());
+        assert_eq!(table.errors(), [("consul".into(), 1)]);
+    }
+}

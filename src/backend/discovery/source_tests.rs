@@ -5,7 +5,7 @@ use crate::{
     backend::{
         cluster::{BalancerKind, ClusterSpec, States},
         discovery::{Registries, Settings, kinds::Kind},
-        endpoint::Instance,
+        endpoint::{Instance, Speech},
     },
     telemetry::Metrics,
     wire::names::Names,
@@ -87,7 +87,12 @@ impl Scene {
     }
 
     fn cluster(&self) -> Arc<Cluster> {
-        let spec = ClusterSpec { key: "k".into(), instances: None, balancer: BalancerKind::First };
+        let spec = ClusterSpec {
+            key: "k".into(),
+            instances: None,
+            balancer: BalancerKind::First,
+            speech: Speech::Plain,
+        };
         let cluster = self.states.cluster(&spec);
         self.source().feed(&cluster);
         cluster

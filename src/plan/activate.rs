@@ -37,6 +37,7 @@ use std::{collections::HashSet, sync::Arc};
 #[derive(Debug)]
 pub struct Foundation {
     pub states: Arc<States>,
+    pub names: Names,
     pub background: Background,
     /// What the stages keep.
     pub kept: Kept,
@@ -50,8 +51,10 @@ impl Foundation {
     pub fn new(metrics: Arc<Metrics>, connections: usize) -> Foundation {
         let (background, kept, clock) = (Background::default(), Kept::default(), Clock::default());
         background.spawn(sweeping(Arc::downgrade(&kept.counters), clock.clone()));
+        let names = Names::new(background.clone());
         Foundation {
-            states: States::new(Names::new(background.clone())),
+            states: States::new(names.clone()),
+            names,
             background,
             kept,
             clock,
@@ -63,6 +66,7 @@ impl Foundation {
 
 /// Makes the plan of a blueprint. An error is a template that was not checked before.
 pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Result<Plan, String> {
+    ground.names.dns().configure(&blueprint.dns);
     let (table, rules) = (blueprint.table.clone(), blueprint.rules);
     let routes = blueprint.routes.iter().enumerate();
     let routes =

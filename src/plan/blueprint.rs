@@ -11,6 +11,7 @@ use crate::config::Span;
 use crate::stages::authentication::settings::AuthenticationSettings;
 use crate::stages::custom::Handler;
 pub use crate::stages::trace_context::Mode as TraceMode;
+use crate::wire::dns::DnsSettings;
 use crate::wire::tls::client::ClientTls;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Blueprint {
     pub ocelot: bool,
     pub listeners: Vec<Listener>,
     pub administration: SocketAddr,
+    /// How names are resolved.
+    pub dns: DnsSettings,
     pub limits: Limits,
     pub forwarded: Forwarded,
     pub access_log: bool,

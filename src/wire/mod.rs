@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod background;
 pub mod buffer;
 pub mod dial;
+pub mod dns;
 pub mod h1;
 pub mod io;
 pub mod listen;

@@ -1,19 +1,25 @@
 //! Host names, resolved in the background: the last good answer is always at hand, and no request waits for DNS but the
 //! first to a name that was never resolved.
 
-use super::background::Background;
+use super::{
+    background::Background,
+    dns::{Dns, DnsSettings},
+};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
-/// How often a resolved name is asked for again; the system's resolver tells no time to live.
-const REFRESH: Duration = Duration::from_secs(30);
-/// How soon a name that has no answer yet is asked for again.
+/// How soon a name is asked for again after a failure; twice as long after each further one.
 const RETRY: Duration = Duration::from_secs(1);
+/// The longest pause between two failures.
+const LONGEST_RETRY: Duration = Duration::from_secs(16);
 
 type Addresses = Option<Arc<[IpAddr]>>;
 
@@ -22,6 +28,15 @@ type Addresses = Option<Arc<[IpAddr]>>;
 pub struct Name {
     text: Box<str>,
     known: watch::Sender<Addresses>,
+    /// Counts the changes, so that a connection knows cheaply that its address is still one of this name.
+    changes: AtomicU64,
+}
+
+/// Where a connection leads, and after which change of the name that was known to be one of its addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    pub address: IpAddr,
+    pub change: u64,
 }
 
 impl Name {
@@ -33,6 +48,21 @@ impl Name {
     /// The addresses known now.
     pub fn now(&self) -> Addresses {
         self.known.borrow().clone()
+    }
+
+    /// How often the addresses changed; to be read before they are.
+    pub fn change(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Whether that is still an address of this name.
+    pub fn still_leads_to(&self, origin: &mut Origin) -> bool {
+        let change = self.change();
+        if origin.change == change {
+            return true;
+        }
+        origin.change = change;
+        self.known.borrow().as_ref().is_some_and(|known| known.contains(&origin.address))
     }
 
     /// The addresses, waiting for a first answer until then.
@@ -47,6 +77,15 @@ impl Name {
             _ => None,
         }
     }
+
+    fn publish(&self, mut found: Vec<IpAddr>) {
+        found.sort_unstable();
+        found.dedup();
+        if !found.is_empty() && self.now().as_deref() != Some(&found[..]) {
+            self.known.send_replace(Some(found.into()));
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+    }
 }
 
 /// All names in use; the background task that resolves them ends with this.
@@ -54,12 +93,18 @@ impl Name {
 pub struct Names {
     known: Arc<Mutex<HashMap<Box<str>, Weak<Name>>>>,
     background: Background,
+    dns: Dns,
 }
 
 impl Names {
     /// Names that are resolved there.
     pub fn new(background: Background) -> Names {
-        Names { known: Arc::default(), background }
+        Names { known: Arc::default(), background, dns: Dns::default() }
+    }
+
+    /// Who is asked for them.
+    pub fn dns(&self) -> &Dns {
+        &self.dns
     }
 
     /// The name, resolved from now on for as long as somebody holds it.
@@ -70,47 +115,62 @@ impl Names {
         }
         known.retain(|_, name| name.strong_count() > 0);
         let fixed = literal(text);
-        let name = Arc::new(Name { text: text.into(), known: watch::Sender::new(fixed.clone()) });
+        let name = Arc::new(Name {
+            text: text.into(),
+            known: watch::Sender::new(fixed.clone()),
+            changes: AtomicU64::new(0),
+        });
         known.insert(text.into(), Arc::downgrade(&name));
         if fixed.is_none() {
-            self.background.spawn(keep(Arc::downgrade(&name)));
+            self.background.spawn(keep(Arc::downgrade(&name), self.dns.clone()));
         }
         name
     }
 }
 
-/// Addresses that need no resolver: `localhost` is both loopback addresses (RFC 6761 6.3).
+/// Addresses that need no resolver: `localhost` and what is below it are both loopback addresses (RFC 6761 6.3).
 fn literal(text: &str) -> Addresses {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Some(Arc::from([address]));
     }
-    text.eq_ignore_ascii_case("localhost")
+    let last = bare.trim_end_matches('.').rsplit('.').next();
+    last.is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
         .then(|| Arc::from([IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)]))
 }
 
 /// Keeps one name resolved until nobody wants it any more; failures keep the last good answer.
-async fn keep(name: Weak<Name>) {
+async fn keep(name: Weak<Name>, dns: Dns) {
+    let mut settings = dns.settings();
+    let mut failures = 0;
     loop {
         let Some(text) = name.upgrade().map(|name| name.text.to_string()) else { return };
-        let found = tokio::net::lookup_host((text.as_str(), 0)).await;
+        let now: DnsSettings = settings.borrow_and_update().clone();
+        let found = dns.addresses(&text).await;
         let Some(name) = name.upgrade() else { return };
-        match found {
-            Ok(found) => publish(&name, found.map(|a| a.ip()).collect()),
-            Err(error) => log::warn!("the name {text} was not resolved: {error}"),
-        }
-        let wait = if name.now().is_some() { REFRESH } else { RETRY };
+        let pause = match found {
+            Ok(found) => {
+                failures = 0;
+                name.publish(found.all);
+                now.refresh(found.holds)
+            }
+            Err(error) => {
+                failures += 1;
+                let kept = if name.now().is_some() { "; its last addresses are kept" } else { "" };
+                log::warn!("the name {text} was not resolved: {error}{kept}");
+                retry(failures)
+            }
+        };
         drop(name);
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            changed = settings.changed() => if changed.is_err() { return },
+        }
     }
 }
 
-fn publish(name: &Name, mut found: Vec<IpAddr>) {
-    found.sort_unstable();
-    found.dedup();
-    if !found.is_empty() && name.now().as_deref() != Some(&found[..]) {
-        name.known.send_replace(Some(found.into()));
-    }
+fn retry(failures: u32) -> Duration {
+    RETRY.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_RETRY)
 }
 
 #[cfg(test)]
@@ -122,6 +182,8 @@ mod tests {
         assert_eq!(literal("127.0.0.1").as_deref(), Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST)][..]));
         assert_eq!(literal("[::1]").as_deref(), Some(&[IpAddr::V6(Ipv6Addr::LOCALHOST)][..]));
         assert_eq!(literal("LocalHost").map(|a| a.len()), Some(2));
+        assert_eq!(literal("app.localhost.").map(|a| a.len()), Some(2));
+        assert!(literal("localhost.example").is_none());
         assert!(literal("service").is_none());
     }
 
@@ -138,5 +200,24 @@ mod tests {
         assert!(name.addresses(Instant::now() + Duration::from_secs(1)).await.is_none());
         name.known.send_replace(Some(Arc::from([IpAddr::V4(Ipv4Addr::LOCALHOST)])));
         assert!(name.addresses(Instant::now()).await.is_some());
+    }
+
+    #[test]
+    fn a_connection_to_an_address_that_is_gone_is_noticed() {
+        let name = Names::default().get("shop.example");
+        let [one, two, three] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|a| a.parse::<IpAddr>().unwrap());
+        name.publish(vec![two, one]);
+        let [mut to_one, mut to_two] = [one, two].map(|address| Origin { address, change: name.change() });
+        assert!(name.still_leads_to(&mut to_one) && name.still_leads_to(&mut to_two));
+        name.publish(vec![two, three, two]);
+        assert!(!name.still_leads_to(&mut to_one) && name.still_leads_to(&mut to_two));
+        assert_eq!(to_two.change, name.change(), "the next look is a cheap one");
+        name.publish(Vec::new());
+        assert_eq!(name.now().as_deref(), Some(&[two, three][..]), "no answer is no change");
+    }
+
+    #[test]
+    fn pauses_between_failures_grow_up_to_a_limit() {
+        assert_eq!([1, 2, 3, 5, 60].map(|n| retry(n).as_secs()), [1, 2, 4, 16, 16]);
     }
 }

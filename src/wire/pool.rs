@@ -1,6 +1,6 @@
 //! Idle connections to backends, kept by the worker that opened them: no lock, no map, the last one used first.
 
-use super::h1::backend::BackendConn;
+use super::{h1::backend::BackendConn, names::Name};
 use std::{
     cell::RefCell,
     sync::{
@@ -72,8 +72,8 @@ thread_local! {
     static NOW: RefCell<Option<Instant>> = const { RefCell::new(None) };
 }
 
-/// An idle connection of that endpoint that still seems alive.
-pub fn take(key: Key, cx: &mut Context) -> Option<Box<BackendConn>> {
+/// An idle connection of that endpoint that still seems alive, and leads to where its name leads now.
+pub fn take(key: Key, name: &Name, cx: &mut Context) -> Option<Box<BackendConn>> {
     POOL.with_borrow_mut(|pool| {
         let (generation, idle) = pool.get_mut(key.index)?;
         if *generation != key.generation {
@@ -81,7 +81,7 @@ pub fn take(key: Key, cx: &mut Context) -> Option<Box<BackendConn>> {
             return None;
         }
         while let Some(Idle { mut conn, .. }) = idle.pop() {
-            if !conn.is_dead(cx) {
+            if conn.leads_to(name) && !conn.is_dead(cx) {
                 conn.reused = true;
                 return Some(conn);
             }

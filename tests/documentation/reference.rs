@@ -10,7 +10,7 @@ use std::path::Path;
 const MARKER: &str = "<!-- From here on generated from the types in src/config/document. -->\n";
 
 /// What each type is called in the file, in the order of the page.
-const SECTIONS: [(&str, &str); 24] = [
+const SECTIONS: [(&str, &str); 25] = [
     ("RouteDocument", "Routes[]"),
     ("HostAndPort", "DownstreamHostAndPorts[]"),
     ("HeaderForm", "Header transforms"),
@@ -30,6 +30,7 @@ const SECTIONS: [(&str, &str); 24] = [
     ("ListenerDocument", "Listeners[]"),
     ("AdministrationDocument", "Administration"),
     ("LimitsDocument", "Limits"),
+    ("DnsDocument", "Dns"),
     ("ForwardedHeadersDocument", "ForwardedHeaders"),
     ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),
     ("AggregateDocument", "Aggregates[]"),

@@ -49,7 +49,7 @@ impl<'a> Leg<'a> {
     pub async fn connect(&self, x: &Exchange, fresh: bool) -> Result<Box<BackendConn>, Cause> {
         let transport = &self.endpoint.way(x).transport;
         if !fresh && self.endpoint.port.is_some() {
-            let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), cx))).await;
+            let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), &transport.name, cx))).await;
             if let Some(conn) = idle {
                 return Ok(conn);
             }

@@ -51,6 +51,8 @@ pub struct Document {
     pub administration: Set<AdministrationDocument>,
     /// Sizes, counts and times beyond which the gateway refuses or closes.
     pub limits: Set<LimitsDocument>,
+    /// How the names of services are resolved.
+    pub dns: Set<DnsDocument>,
     /// What is believed of, and added to, the `X-Forwarded-*` fields.
     pub forwarded_headers: Set<ForwardedHeadersDocument>,
     /// Whether a change of the files is taken over without a restart. Default: true.

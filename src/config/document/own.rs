@@ -67,6 +67,21 @@ pub struct LimitsDocument {
     pub max_requests_per_connection: Set<i64>,
 }
 
+/// How the names of services and registries are resolved. `localhost` and the names in `/etc/hosts` need no server.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DnsDocument {
+    /// The servers that are asked, `address` or `address:port`; with servers of one's own names are taken as they are,
+    /// without a search list. Default: those of `/etc/resolv.conf`, with its search list.
+    pub servers: List<String>,
+    /// An answer holds at least so long, whatever its time to live. 1s to 1h. Default: `1s`.
+    pub min_ttl: Set<DurationText>,
+    /// An answer holds at most so long, whatever its time to live. 1s to 1d. Default: `5m`.
+    pub max_ttl: Set<DurationText>,
+    /// The time one server has for one answer. 100ms to 30s. Default: `2s`.
+    pub timeout: Set<DurationText>,
+}
+
 /// What is believed of the `X-Forwarded-*` fields of a request, and what is added to them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]

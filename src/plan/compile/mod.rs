@@ -1,6 +1,7 @@
 //! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
 
 mod admission;
+mod dns;
 mod headers;
 mod matching;
 mod names;
@@ -51,6 +52,7 @@ fn blueprint(scope: &Scope, schemes: &Schemes, out: &mut Diagnostics) -> Bluepri
         ocelot: scope.ocelot,
         listeners,
         administration,
+        dns: dns::dns(document.dns.as_ref(), out),
         limits: own::limits(document.limits.as_ref().map(|limits| &limits.value), scope.ocelot, out),
         forwarded: own::forwarded(document.forwarded_headers.as_ref().map(|f| &f.value), scope.ocelot, out),
         trace_context: trace_context(document.trace_context.as_ref().map(|mode| mode.value), scope.ocelot),

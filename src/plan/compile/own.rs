@@ -91,7 +91,7 @@ pub fn limits(written: Option<&LimitsDocument>, ocelot: bool, out: &mut Diagnost
     let nothing = LimitsDocument::default();
     let w = written.unwrap_or(&nothing);
     let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
-    let mut read = Ranges { out };
+    let mut read = Ranges { section: "Limits", out };
     Limits {
         request_line: read.size("MaxRequestLineSize", &w.max_request_line_size, 16 << 10, 256, 1 << 20),
         headers_total: read.size(
@@ -125,8 +125,10 @@ pub fn limits(written: Option<&LimitsDocument>, ocelot: bool, out: &mut Diagnost
 /// The greatest count that makes sense for a limit of connections or requests.
 const MANY: u64 = 1_000_000_000;
 
-struct Ranges<'o> {
-    out: &'o mut Diagnostics,
+/// Settings of a section that have a least and a greatest value.
+pub struct Ranges<'o> {
+    pub section: &'static str,
+    pub out: &'o mut Diagnostics,
 }
 
 impl Ranges<'_> {
@@ -138,7 +140,8 @@ impl Ranges<'_> {
         size.value.0.clamp(least, most) as usize
     }
 
-    fn time(
+    /// A duration within its range.
+    pub fn time(
         &mut self,
         name: &str,
         set: &Set<DurationText>,
@@ -170,7 +173,7 @@ impl Ranges<'_> {
         least: B,
         most: impl std::fmt::Display,
     ) {
-        let message = format!("Limits.{name} is {value}");
+        let message = format!("{}.{name} is {value}", self.section);
         self.out.error(codes::LIMIT_RANGE, span, message).help(format!("it may be {least} to {most}"));
     }
 }

@@ -4,6 +4,7 @@ use super::{
     super::{
         buffer::ReadBuffer,
         io::Io,
+        names::{Name, Origin},
         pool::{self, Key},
     },
     decode::{Decoder, Found},
@@ -46,6 +47,7 @@ pub enum HeadError {
 pub struct BackendConn {
     io: Io,
     key: Key,
+    origin: Origin,
     input: ReadBuffer,
     scanned: usize,
     decoder: Decoder,
@@ -63,10 +65,11 @@ pub struct BackendConn {
 }
 
 impl BackendConn {
-    pub fn new(io: Io, key: Key) -> Box<BackendConn> {
+    pub fn new(io: Io, key: Key, origin: Origin) -> Box<BackendConn> {
         Box::new(BackendConn {
             io,
             key,
+            origin,
             input: ReadBuffer::default(),
             scanned: 0,
             decoder: Decoder::new(Framing::None, (0, 0)),
@@ -84,6 +87,11 @@ impl BackendConn {
     pub(in crate::wire) fn is_dead(&mut self, cx: &mut Context) -> bool {
         let mut byte = [0];
         self.io.poll_read(cx, &mut byte).is_ready()
+    }
+
+    /// Whether it leads to where the name leads now.
+    pub(in crate::wire) fn leads_to(&mut self, name: &Name) -> bool {
+        name.still_leads_to(&mut self.origin)
     }
 
     pub(in crate::wire) fn key(&self) -> Key {

@@ -13,6 +13,7 @@ mod life;
 mod limits;
 mod memory;
 mod mixed;
+mod names;
 mod reload;
 mod secure_backends;
 mod shaping;

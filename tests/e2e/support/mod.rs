@@ -2,6 +2,7 @@
 //! with the gateway.
 
 pub mod client;
+pub mod dns;
 pub mod gateway;
 pub mod origin;
 pub mod ports;

@@ -105,6 +105,11 @@ impl Origin {
         Origin::with(|_| Answer::new(200, "hello"))
     }
 
+    /// The same, on a listener of the test's own.
+    pub fn on(listener: TcpListener, answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
+        Origin::start(listener, Behaviour::Function(Box::new(answer)), None)
+    }
+
     fn start(listener: TcpListener, behaviour: Behaviour, tls: Option<Arc<ServerConfig>>) -> Origin {
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {

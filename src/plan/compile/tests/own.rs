@@ -114,3 +114,19 @@ fn only_ocelot_is_a_compatibility() {
         ["MG0104: Compatibility \"YARP\" is unknown"]
     );
 }
+
+#[test]
+fn names_are_asked_of_the_servers_that_are_named_and_hold_within_bounds() {
+    let read = sound(r#"{ "Dns": { "Servers": ["127.0.0.1:5353", "::1"], "MaxTtl": "1h" } }"#, false).dns;
+    assert_eq!(read.servers, ["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()]);
+    assert_eq!([read.least, read.most, read.timeout].map(|time| time.as_secs()), [1, 3600, 2]);
+    for (dns, said) in [
+        (r#""Servers": ["dns.example"]"#, "MG0601: \"dns.example\" is no address of a DNS server"),
+        (r#""MinTtl": "0s""#, "MG0603: Dns.MinTtl is 0s"),
+        (r#""MinTtl": "10m""#, "MG0603: Dns.MinTtl is longer than Dns.MaxTtl"),
+        (r#""Timeout": "1m""#, "MG0603: Dns.Timeout is 1m"),
+    ] {
+        let (blueprint, all) = self::read(&format!(r#"{{ "Dns": {{ {dns} }} }}"#), false);
+        assert!(blueprint.is_none() && all.iter().any(|one| one == said), "{all:?}");
+    }
+}

@@ -1,0 +1,96 @@
+//! Names of services, as the domain name system answers them.
+
+use super::{over, to};
+use crate::support::becomes_true;
+use crate::support::dns::{Mood, NameServer};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::Origin;
+use crate::support::ports;
+use crate::support::stub::Answer;
+use serde_json::json;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+/// Two services on one port of two loopback addresses, saying `one` and `two`.
+fn twins() -> (Origin, Origin) {
+    loop {
+        let one = ports::listener();
+        let port = one.local_addr().expect("an address").port();
+        if let Ok(two) = TcpListener::bind(("127.0.0.2", port)) {
+            return (
+                Origin::on(one, |_| Answer::new(200, "one")),
+                Origin::on(two, |_| Answer::new(200, "two")),
+            );
+        }
+    }
+}
+
+fn gateway(server: &NameServer, port: u16) -> Gateway {
+    let route = json!({ "DownstreamHostAndPorts": [{ "Host": "shop.test", "Port": port }] });
+    Gateway::start(&Setup::json(&json!({
+        "Routes": [over(to(port), &route)],
+        "Dns": { "Servers": [server.address()], "Timeout": "200ms" },
+        "Limits": { "ConnectTimeout": "300ms" },
+    })))
+}
+
+#[test]
+fn a_change_of_dns_moves_the_traffic_within_its_time_to_live_kept_connections_included() {
+    let (server, (one, two)) = (NameServer::start(), twins());
+    server.addresses("shop.test", 1, &["127.0.0.1"]);
+    let gateway = gateway(&server, one.port());
+    assert_eq!(gateway.get("/").text(), "one");
+    assert_eq!(one.open(), 1);
+    server.addresses("shop.test", 1, &["127.0.0.2"]);
+    let changed = Instant::now();
+    while changed.elapsed() < Duration::from_millis(1100) {
+        let said = gateway.get("/");
+        assert_eq!(said.status, 200, "{}", said.text());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(one.open(), 0, "the connection that was kept to the old address is closed");
+    one.forget();
+    assert!((0..20).all(|_| gateway.get("/").text() == "two"));
+    assert_eq!((one.calls(), two.connections()), (0, 1));
+}
+
+#[test]
+fn while_no_server_answers_the_last_addresses_are_used() {
+    let (server, (one, _two)) = (NameServer::start(), twins());
+    server.addresses("shop.test", 1, &["127.0.0.1"]);
+    let gateway = gateway(&server, one.port());
+    assert_eq!(gateway.get("/").text(), "one");
+    for mood in [Mood::Failing, Mood::Silent] {
+        server.mood(mood);
+        let asked = server.asked("shop.test");
+        assert!(becomes_true(Duration::from_secs(10), || server.asked("shop.test") > asked + 2));
+        one.hang_up();
+        assert_eq!(gateway.get("/").text(), "one");
+    }
+    server.mood(Mood::Answering);
+    server.addresses("shop.test", 1, &["127.0.0.2"]);
+    assert!(becomes_true(Duration::from_secs(20), || gateway.get("/").text() == "two"));
+}
+
+#[test]
+fn a_name_that_does_not_exist_yet_recovers_by_itself() {
+    let (server, (one, _two)) = (NameServer::start(), twins());
+    let gateway = gateway(&server, one.port());
+    let refused = gateway.get("/");
+    assert_eq!(refused.status, 502);
+    assert!(refused.text().contains("backend.name"), "{}", refused.text());
+    server.addresses("shop.test", 60, &["127.0.0.1"]);
+    assert!(becomes_true(Duration::from_secs(10), || gateway.get("/").status == 200));
+}
+
+#[test]
+fn other_servers_are_asked_from_the_next_configuration_on() {
+    let (old, new, (one, _two)) = (NameServer::start(), NameServer::start(), twins());
+    old.addresses("shop.test", 3600, &["127.0.0.1"]);
+    new.addresses("shop.test", 3600, &["127.0.0.2"]);
+    let gateway = gateway(&old, one.port());
+    assert_eq!(gateway.get("/").text(), "one");
+    let text = std::fs::read_to_string(gateway.config()).expect("the configuration");
+    gateway.write(&text.replace(&old.address(), &new.address()));
+    assert!(becomes_true(Duration::from_secs(10), || gateway.get("/").text() == "two"));
+}

@@ -1,7 +1,7 @@
 //! A cluster is a set of endpoints with a balancer. Settings live in the plan; what is counted outlives it, by key.
 
 use super::{
-    balance::{Balancer, Lease},
+    balance::{Balancer, BalancerKind, Dice, Lease, Ready},
     discovery::Source,
     endpoint::{Endpoint, Endpoints, Instance, Speech},
 };
@@ -14,7 +14,10 @@ use crate::{
     wire::names::Names,
 };
 use arc_swap::ArcSwap;
-use std::sync::{Arc, OnceLock, atomic::AtomicUsize};
+use std::{
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
+    time::{Duration, Instant},
+};
 
 /// A set of endpoints with a balancer. The set may change while it is in use: a registry speaks, a probe fails.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Cluster {
     members: ArcSwap<Members>,
     speech: Speech,
     balancer: Balancer,
+    /// Whether anybody wants to know what attempts see.
+    wants: bool,
     states: Arc<States>,
     /// What says where its instances are, if that is a registry.
     pub source: OnceLock<Arc<Source>>,
@@ -33,6 +38,8 @@ pub struct Cluster {
 #[derive(Debug, Default)]
 pub struct Members {
     pub list: Box<[Arc<Endpoint>]>,
+    /// Those that may be chosen.
+    ready: Ready,
     /// Whether anybody has said yet which they are: a registry may not have answered so far.
     pub known: bool,
 }
@@ -46,7 +53,7 @@ pub struct Picked {
 }
 
 /// What a plan says about a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ClusterSpec {
     /// Under this key its state goes on when the plan changes; clusters with one key share it.
     pub key: String,
@@ -56,12 +63,15 @@ pub struct ClusterSpec {
     pub balancer: BalancerKind,
 }
 
-/// The balancers there are.
+/// What an attempt saw of its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BalancerKind {
-    First,
-    RoundRobin,
-    LeastConnection,
+pub enum Shown {
+    /// The head of an answer with this status.
+    Answered(u16),
+    /// No answer, and why.
+    Failed(Why),
+    /// The client left before there was an answer: that says little.
+    Abandoned,
 }
 
 impl Cluster {
@@ -72,14 +82,37 @@ impl Cluster {
 
     /// From now on these are its instances; what is known of those that stay is kept.
     pub fn set(&self, instances: &[Instance]) {
-        let list = instances.iter().map(|i| self.states.endpoints.get(&self.key, i, &self.speech)).collect();
-        self.members.store(Arc::new(Members { list, known: true }));
+        let list: Box<[_]> =
+            instances.iter().map(|i| self.states.endpoints.get(&self.key, i, &self.speech)).collect();
+        let ready = self.balancer.prepare(list.clone());
+        self.members.store(Arc::new(Members { list, ready, known: true }));
     }
 
     /// Chooses an endpoint for an attempt, none of the `tried` ones where there is another.
-    pub fn pick(&self, _x: &Exchange, _tried: &[Arc<Endpoint>]) -> Result<Picked, Cause> {
+    pub fn pick(&self, x: &Exchange, tried: &[Arc<Endpoint>]) -> Result<Picked, Cause> {
         let members = self.members.load();
-        self.balancer.pick(&members.list).ok_or_else(|| self.none())
+        self.balancer.pick(&members.ready, x, tried).ok_or_else(|| self.none())
+    }
+
+    /// How one of its endpoints is chosen.
+    pub fn balancer(&self) -> &BalancerKind {
+        self.balancer.kind()
+    }
+
+    /// Takes in what an attempt, begun then, saw of its endpoint; to be told once for every attempt that was made.
+    /// Costs nothing where nobody wants to know.
+    pub fn show(&self, endpoint: &Endpoint, shown: Shown, began: Instant) {
+        if self.wants {
+            let now = Instant::now();
+            self.see(endpoint, shown, now.saturating_duration_since(began), now);
+        }
+    }
+
+    /// The same, with the time given.
+    pub fn see(&self, endpoint: &Endpoint, shown: Shown, took: Duration, now: Instant) {
+        if self.balancer.wants_times() && shown != Shown::Abandoned {
+            endpoint.state.latency.add(took, matches!(shown, Shown::Failed(_)), now);
+        }
     }
 
     /// Why there is no endpoint to choose.
@@ -107,13 +140,14 @@ impl States {
 
     /// Builds a cluster, taking over what is known of its endpoints and of its balancer.
     pub fn cluster(self: &Arc<Self>, spec: &ClusterSpec) -> Arc<Cluster> {
+        let turn = self.turns.get(spec.key.clone(), || AtomicUsize::new(0));
+        let balancer = Balancer::new(spec.balancer.clone(), turn, Dice::default());
         let cluster = Cluster {
             key: spec.key.as_str().into(),
             members: ArcSwap::default(),
             speech: spec.speech.clone(),
-            balancer: Balancer::new(spec.balancer, || {
-                self.turns.get(spec.key.clone(), || AtomicUsize::new(0))
-            }),
+            wants: balancer.wants_times(),
+            balancer,
             states: self.clone(),
             source: OnceLock::new(),
         };
@@ -149,6 +183,20 @@ mod tests {
         let new = states.cluster(&spec(BalancerKind::RoundRobin));
         assert_ne!(label(&new), first);
         assert!(Arc::ptr_eq(&old.members().list[0].state, &new.members().list[0].state));
+    }
+
+    #[test]
+    fn what_attempts_see_moves_requests_where_the_balancer_asks() {
+        let cluster = States::new(Names::default()).cluster(&spec(BalancerKind::PeakEwma));
+        let slow = cluster.members().list[0].clone();
+        cluster.see(&slow, Shown::Failed(Why::BackendReset), Duration::ZERO, Instant::now());
+        cluster.see(
+            &cluster.members().list[1],
+            Shown::Answered(200),
+            Duration::from_millis(1),
+            Instant::now(),
+        );
+        assert!((0..20).all(|_| label(&cluster) == "[::1]:80"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One address of a cluster: how it is dialled, which all who dial it the same way share, and what its cluster knows of it.
 
+use super::balance::Latency;
 use crate::{
     base::keyed::Keyed,
     pipeline::exchange::Exchange,
@@ -74,6 +75,8 @@ pub struct Way {
 pub struct EndpointState {
     /// Exchanges under way, where the balancer counts them.
     pub leases: AtomicU32,
+    /// How long it takes to answer, where the balancer asks.
+    pub latency: Latency,
 }
 
 /// One address of a cluster.

@@ -75,6 +75,10 @@ codes! {
     BAD_BACKEND_METHOD = "MG0327", "A malformed DownstreamHttpMethod", "A method is a word such as GET. Ocelot answers 404.";
     BAD_TIMEOUT = "MG0328", "A timeout of zero or less", "Timeout is a time greater than zero. Ocelot takes 90 seconds instead.";
     BAD_HEADER_NAME = "MG0329", "A malformed header name", "Header names are letters, digits and !#$%&'*+-.^_`|~.";
+    UNKNOWN_CLUSTER = "MG0330", "An unknown cluster", "DownstreamCluster names one of Clusters, with regard to case.";
+    UNUSED_CLUSTER = "MG0331", "An unused cluster", "No route leads to this cluster.";
+    CLUSTER_AND_OWN = "MG0332", "A cluster, and settings that are the cluster's", "A route with a DownstreamCluster has no addresses, and none of the options that a cluster has.";
+    BAD_WEIGHT = "MG0333", "A weight that means nothing", "Weight is 1 to 1000, and means something where one of several addresses is chosen.";
     UNKNOWN_AUTHENTICATION_SCHEME = "MG0401", "An unknown authentication scheme", "AuthenticationOptions name entries of AuthenticationSchemes, with regard to case.";
     RATE_LIMIT_WITHOUT_CALLS = "MG0402", "A rate limit of zero or less", "RateLimitOptions.Limit of a route is greater than zero.";
     RATE_LIMIT_WITHOUT_PERIOD = "MG0403", "A rate limit without a period", "A route that sets any of RateLimitOptions has its own Period, even if there is a global one.";

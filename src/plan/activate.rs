@@ -2,14 +2,15 @@
 //! unchanged routes go on as they were.
 
 use super::{
-    blueprint::{self, Blueprint, RouteBlueprint, Scheme},
-    routing::{RoutingRules, UrlTemplate},
+    blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme},
+    routing::UrlTemplate,
     runtime::{Limits, ListenerPlan, Plan, Route, Target},
 };
 use crate::{
     backend::{
+        Cluster,
         attempt::Terms,
-        cluster::{BalancerKind, ClusterSpec, States},
+        cluster::{ClusterSpec, States},
         endpoint::{Instance, Speech},
     },
     base::clock::Clock,
@@ -31,7 +32,10 @@ use crate::{
         tls::trust::Trust,
     },
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// What runs, and outlives every plan.
 #[derive(Debug)]
@@ -68,9 +72,18 @@ impl Foundation {
 pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Result<Plan, String> {
     ground.names.dns().configure(&blueprint.dns);
     let (table, rules) = (blueprint.table.clone(), blueprint.rules);
-    let routes = blueprint.routes.iter().enumerate();
-    let routes =
-        routes.map(|(at, route)| self::route(route, table.names(at), &rules, blueprint, ground)).collect();
+    let mut clusters = Clusters::default();
+    let routes = blueprint.routes.iter().enumerate().map(|(at, route)| {
+        Arc::new(Route {
+            label: route.name.as_str().into(),
+            stages: place(stages(route, blueprint, ground), &ground.metrics),
+            url: UrlTemplate::compile(&route.backend_path.value, table.names(at), &rules),
+            target: target(route, blueprint, ground, &mut clusters),
+            cors: route.admission.cors.is_some(),
+            metrics: ground.metrics.route(&route.name),
+        })
+    });
+    let routes = routes.collect();
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
@@ -128,23 +141,6 @@ fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
     }
 }
 
-fn route(
-    route: &RouteBlueprint,
-    names: &[Box<str>],
-    rules: &RoutingRules,
-    blueprint: &Blueprint,
-    ground: &Foundation,
-) -> Arc<Route> {
-    Arc::new(Route {
-        label: route.name.as_str().into(),
-        stages: place(stages(route, blueprint, ground), &ground.metrics),
-        url: UrlTemplate::compile(&route.backend_path.value, names, rules),
-        target: target(route, blueprint, ground),
-        cors: route.admission.cors.is_some(),
-        metrics: ground.metrics.route(&route.name),
-    })
-}
-
 fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Box<[BoxStage]> {
     let mut stages: Vec<BoxStage> = Vec::new();
     let forwarded = &blueprint.forwarded;
@@ -183,21 +179,16 @@ fn place(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[Placed]> {
     placed.collect()
 }
 
-fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Target {
+fn target(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    ground: &Foundation,
+    clusters: &mut Clusters,
+) -> Target {
     if let Some(broken) = &route.broken {
         let why = if broken.status == 404 { Why::RouteUnserved } else { Why::RouteBroken };
         return Target::Fail(why, broken.because.clone());
     }
-    let spec = ClusterSpec {
-        key: route.state_key.clone(),
-        speech: speech(route, blueprint),
-        instances: Some(route.endpoints.iter().map(instance).collect()),
-        balancer: match route.balancer.value {
-            blueprint::BalancerKind::First => BalancerKind::First,
-            blueprint::BalancerKind::RoundRobin => BalancerKind::RoundRobin,
-            blueprint::BalancerKind::LeastConnection => BalancerKind::LeastConnection,
-        },
-    };
     let terms = Terms {
         timeout: route.timeout.value,
         connect: blueprint.limits.connect,
@@ -208,26 +199,47 @@ fn target(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
             blueprint::HttpVersion::Http11 => Version::Http11,
         },
     };
-    Target::Cluster { cluster: ground.states.cluster(&spec), terms }
+    Target::Cluster { cluster: clusters.get(route, blueprint, ground), terms }
+}
+
+/// The clusters of a plan: those with a name are made once, however many routes lead to them.
+#[derive(Default)]
+struct Clusters(HashMap<*const ClusterBlueprint, Arc<Cluster>>);
+
+impl Clusters {
+    fn get(&mut self, route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Arc<Cluster> {
+        let cluster = &route.cluster;
+        let name = cluster.name.as_ref().unwrap_or(&route.name);
+        let make = || ground.states.cluster(&spec(cluster, name, &blueprint.forwarded));
+        match cluster.name {
+            Some(_) => self.0.entry(Arc::as_ptr(cluster)).or_insert_with(make).clone(),
+            None => make(),
+        }
+    }
+}
+
+fn spec(cluster: &ClusterBlueprint, name: &str, forwarded: &blueprint::Forwarded) -> ClusterSpec {
+    let instance = |endpoint: &blueprint::Endpoint| Instance {
+        weight: endpoint.weight,
+        ..Instance::new(&endpoint.host, endpoint.port.unwrap_or(0))
+    };
+    ClusterSpec {
+        key: cluster.key.clone(),
+        speech: speech(cluster, name, forwarded),
+        instances: Some(cluster.endpoints.iter().map(instance).collect()),
+        balancer: cluster.balancer.value.clone(),
+    }
 }
 
 /// Whether the service is spoken to over TLS. Where the client decides, that is prepared only if one can come over TLS.
-fn speech(route: &RouteBlueprint, blueprint: &Blueprint) -> Speech {
-    if route.scheme != Scheme::Http && route.tls.trust == Trust::Anyone {
-        log::warn!(
-            "the route {} accepts any certificate of its service: what is sent is not protected",
-            route.name
-        );
+fn speech(cluster: &ClusterBlueprint, name: &str, forwarded: &blueprint::Forwarded) -> Speech {
+    if cluster.scheme != Scheme::Http && cluster.tls.trust == Trust::Anyone {
+        log::warn!("{name} accepts any certificate of its service: what is sent is not protected");
     }
-    let forwarded = &blueprint.forwarded;
     let told = forwarded.believe_proto && !forwarded.trusted.is_empty();
-    match route.scheme {
-        Scheme::Https => Speech::Secure(route.tls.clone()),
-        Scheme::Incoming if told => Speech::AsAsked(route.tls.clone()),
+    match cluster.scheme {
+        Scheme::Https => Speech::Secure(cluster.tls.clone()),
+        Scheme::Incoming if told => Speech::AsAsked(cluster.tls.clone()),
         Scheme::Incoming | Scheme::Http => Speech::Plain,
     }
-}
-
-fn instance(endpoint: &blueprint::Endpoint) -> Instance {
-    Instance::new(endpoint.host.as_str(), endpoint.port.unwrap_or(0))
 }

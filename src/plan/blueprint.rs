@@ -6,6 +6,7 @@
 pub mod shaping;
 
 use super::routing::{RouteTable, RoutingRules};
+pub use crate::backend::balance::BalancerKind;
 use crate::base::ip::IpSet;
 use crate::config::Span;
 use crate::stages::authentication::settings::AuthenticationSettings;
@@ -116,14 +117,6 @@ pub enum HttpVersion {
     Http11,
 }
 
-/// How one of several endpoints is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BalancerKind {
-    First,
-    RoundRobin,
-    LeastConnection,
-}
-
 /// One address of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
@@ -131,6 +124,22 @@ pub struct Endpoint {
     pub host: String,
     /// None: the port of the incoming request.
     pub port: Option<u16>,
+    /// Its share beside the others, 1 and more.
+    pub weight: u32,
+}
+
+/// Where requests go: a service under a name that routes share, or a route's own.
+#[derive(Clone, Debug)]
+pub struct ClusterBlueprint {
+    /// Under this key its state outlives plans.
+    pub key: String,
+    /// As `Clusters` names it; none: a route's own.
+    pub name: Option<String>,
+    pub scheme: Scheme,
+    /// How the service is spoken to where that is over TLS.
+    pub tls: ClientTls,
+    pub endpoints: Vec<Endpoint>,
+    pub balancer: Sourced<BalancerKind>,
 }
 
 /// What Ocelot does with requests for a route that it starts with and cannot serve.
@@ -172,12 +181,9 @@ pub struct RouteBlueprint {
     pub matches: Match,
     /// `DownstreamPathTemplate` as written.
     pub backend_path: Sourced<String>,
-    pub scheme: Scheme,
-    /// How the service is spoken to where that is over TLS.
-    pub tls: ClientTls,
-    pub endpoints: Vec<Endpoint>,
-    pub balancer: Sourced<BalancerKind>,
-    /// What identifies the route's balancer and counters across plans: Ocelot's LoadBalancerKey.
+    /// Where its requests go.
+    pub cluster: Arc<ClusterBlueprint>,
+    /// What identifies the route's counters across plans: Ocelot's LoadBalancerKey.
     pub state_key: String,
     /// None: the method of the request.
     pub backend_method: Option<String>,

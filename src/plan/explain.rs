@@ -2,7 +2,7 @@
 //! by a dry exchange.
 
 use super::{
-    blueprint::{BalancerKind, Blueprint, RouteBlueprint, Sourced},
+    blueprint::{Blueprint, RouteBlueprint, Sourced},
     routing::{Considered, Verdict},
     runtime::{Plan, Route},
 };
@@ -189,7 +189,7 @@ impl Explainer<'_> {
             self.setting("UpstreamPathTemplate", &route.matches.client_path, Clone::clone),
             self.setting("DownstreamPathTemplate", &route.backend_path, Clone::clone),
             self.setting("Timeout", &route.timeout, |timeout| duration(*timeout)),
-            self.setting("LoadBalancerOptions.Type", &route.balancer, |kind| balancer(*kind).to_owned()),
+            self.setting("LoadBalancerOptions.Type", &route.cluster.balancer, |kind| kind.name().to_owned()),
             self.setting("PreserveHost", &route.preserve_host, ToString::to_string),
         ];
         settings
@@ -276,15 +276,6 @@ fn topic(page: &mut String, name: &str, rows: Vec<Vec<String>>) {
         let line = format!("{:<10}{}", if number == 0 { name } else { "" }, cells.join("  "));
         page.push_str(line.trim_end());
         page.push('\n');
-    }
-}
-
-/// As it is written.
-fn balancer(kind: BalancerKind) -> &'static str {
-    match kind {
-        BalancerKind::First => "NoLoadBalancer",
-        BalancerKind::RoundRobin => "RoundRobin",
-        BalancerKind::LeastConnection => "LeastConnection",
     }
 }
 

@@ -10,9 +10,10 @@ use std::path::Path;
 const MARKER: &str = "<!-- From here on generated from the types in src/config/document. -->\n";
 
 /// What each type is called in the file, in the order of the page.
-const SECTIONS: [(&str, &str); 25] = [
+const SECTIONS: &[(&str, &str)] = &[
     ("RouteDocument", "Routes[]"),
-    ("HostAndPort", "DownstreamHostAndPorts[]"),
+    ("HostAndPort", "DownstreamHostAndPorts[], Clusters.NAME.Endpoints[]"),
+    ("ClusterDocument", "Clusters.NAME"),
     ("HeaderForm", "Header transforms"),
     ("LoadBalancerOptions", "LoadBalancerOptions"),
     ("HttpHandlerOptions", "HttpHandlerOptions"),

@@ -2,12 +2,12 @@
 
 mod leg;
 
-use super::cluster::{Cluster, Picked};
+use super::cluster::{Cluster, Picked, Shown};
 use crate::{
     pipeline::{
         answer::Outcome,
         body::{Caller, Framing},
-        cause::{Cause, Why},
+        cause::{Cause, Fault, Why},
         exchange::Exchange,
         head::Version,
     },
@@ -44,9 +44,26 @@ pub async fn run(
             "the service speaks HTTP/1.0, which wants to know the length of a body",
         ));
     }
-    let Picked { endpoint, lease } = cluster.pick(x, &[])?;
+    let picked = cluster.pick(x, &[])?;
+    let endpoint = picked.endpoint.clone();
     x.record.endpoint = Some(endpoint.label.clone());
     x.record.endpoint_secure = endpoint.way(x).transport.tls.is_some();
+    let outcome = with(picked, terms, hop, x, caller).await;
+    cluster.show(&endpoint, shown(&outcome), x.now);
+    outcome
+}
+
+/// What an outcome says about the endpoint.
+fn shown(outcome: &Outcome) -> Shown {
+    match outcome {
+        Ok(answer) => Shown::Answered(answer.status()),
+        Err(cause) if cause.why.fault() == Fault::Client => Shown::Abandoned,
+        Err(cause) => Shown::Failed(cause.why),
+    }
+}
+
+async fn with(picked: Picked, terms: &Terms, hop: Hop, x: &mut Exchange, caller: &mut dyn Caller) -> Outcome {
+    let Picked { endpoint, lease } = picked;
     let mut leg = Leg::new(&endpoint, terms, hop, x.now);
     let mut fresh = false;
     loop {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     backend::{
-        cluster::{BalancerKind, ClusterSpec, States},
+        balance::BalancerKind,
+        cluster::{ClusterSpec, States},
         discovery::{Registries, Settings, kinds::Kind},
         endpoint::{Instance, Speech},
     },

@@ -4,6 +4,7 @@
 //! so that the floors above say client and backend. The doc comments become the descriptions of the JSON Schema.
 
 mod aggregate;
+mod cluster;
 mod global;
 mod headers;
 mod options;
@@ -14,6 +15,7 @@ mod scheme;
 mod values;
 
 pub use aggregate::{AggregateDocument, MemberCall};
+pub use cluster::ClusterDocument;
 pub use global::{DiscoveryDocument, GlobalDocument, MetadataOptions};
 pub use headers::{HeaderEdit, HeaderEdits, HeaderForm};
 pub use options::*;
@@ -41,6 +43,9 @@ pub struct Document {
     pub dynamic_routes: List<DynamicRouteDocument>,
     /// Routes that call several routes and answer with all their bodies in one JSON object. Source: Ocelot, Aggregation.
     pub aggregates: List<AggregateDocument>,
+    /// Services that several routes lead to: name → where it is and how it is called; routes name them in
+    /// `DownstreamCluster`. Connections, balancing and health are those of the cluster, whichever route is used.
+    pub clusters: Set<Map<Spanned<ClusterDocument>>>,
     /// Options that hold for every route, unless the route says otherwise. Source: Ocelot, Configuration.
     pub global_configuration: Set<GlobalDocument>,
     /// The gateway's own public address when `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.

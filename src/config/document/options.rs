@@ -126,7 +126,8 @@ option_objects! {
 
     /// How one of several addresses is chosen.
     LoadBalancerOptions, GlobalLoadBalancerOptions {
-        /// `NoLoadBalancer`, `RoundRobin`, `LeastConnection` or `CookieStickySessions`, with regard to case.
+        /// `NoLoadBalancer`, `RoundRobin`, `LeastConnection` or `CookieStickySessions`, with regard to case; and of our own
+        /// `LeastRequest` (the idler one of two chosen at random), `PeakEwma` (the faster and idler one of two) and `Random`.
         /// Default: `NoLoadBalancer`, always the first. Source: Ocelot, Load Balancer.
         #[serde(rename = "Type")]
         kind: Set<String>,

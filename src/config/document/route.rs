@@ -39,9 +39,14 @@ pub struct RouteDocument {
     /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request. Source: Ocelot, Routing.
     #[serde(rename = "DownstreamScheme")]
     pub scheme: Set<String>,
-    /// The addresses of the service. Required, unless `ServiceName` is set. Source: Ocelot, Routing.
+    /// The addresses of the service. Required, unless `ServiceName` or `DownstreamCluster` is set.
+    /// Source: Ocelot, Routing.
     #[serde(rename = "DownstreamHostAndPorts")]
     pub endpoints: List<HostAndPort>,
+    /// The name of one of `Clusters`, where the requests go: instead of addresses and of options of its own about them.
+    /// Default: none.
+    #[serde(rename = "DownstreamCluster")]
+    pub cluster: Set<String>,
     /// The method that the service is asked with. Default: the method of the request.
     /// Source: Ocelot, Method Transformation.
     #[serde(rename = "DownstreamHttpMethod")]
@@ -159,6 +164,9 @@ pub struct HostAndPort {
     pub host: Set<String>,
     /// The port, 1 to 65535. Default: 0, which keeps the port of the incoming request.
     pub port: Set<i32>,
+    /// Its share beside the other addresses: one with 2 gets twice as much as one with 1. 1 to 1000. Not for
+    /// `NoLoadBalancer`. Default: 1.
+    pub weight: Set<i64>,
 }
 
 /// Options for one service that is found by discovery, without a route of its own.

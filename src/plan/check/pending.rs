@@ -67,6 +67,32 @@ const ROUTE: &[Row] = &[
     ("HttpHandlerOptions.MaxConnectionsPerServer", CONNECTIONS, |r| Some(r.client.as_ref()?.max_connections.as_ref()?.span), "leave it out"),
 ];
 
+/// Refuses what a named cluster asks for and this version cannot do.
+pub fn cluster(
+    scope: &Scope,
+    cluster: &ClusterDocument,
+    client: Option<&HttpClient>,
+    balancing: Option<&Balancing>,
+    out: &mut Diagnostics,
+) {
+    let rows = [
+        ("LoadBalancerOptions.Type", STICKY_SESSIONS, balancing.and_then(sticky), "use \"RoundRobin\""),
+        ("DownstreamScheme", WEBSOCKETS, other_scheme(&cluster.scheme), "use \"http\" or \"https\""),
+        (
+            "HttpHandlerOptions.MaxConnectionsPerServer",
+            CONNECTIONS,
+            client.and_then(|client| Some(client.max_connections.as_ref()?.span)),
+            "leave it out",
+        ),
+    ];
+    for (setting, capability, asked, instead) in rows {
+        if let Some(span) = asked {
+            refuse(out, span, setting, capability, instead);
+        }
+    }
+    lifetime(scope, client, out);
+}
+
 fn service_name(route: &RouteDocument) -> Option<Span> {
     route.service_name.as_ref().filter(|name| !name.is_empty()).map(|name| name.span)
 }
@@ -91,12 +117,12 @@ pub fn route(scope: &Scope, route: &Effective, out: &mut Diagnostics) {
             refuse(out, span, setting, *capability, instead);
         }
     }
-    lifetime(scope, route, out);
+    lifetime(scope, route.client.as_ref(), out);
 }
 
 /// The lifetime of kept connections changes no answer: under Ocelot compatibility a warning is enough.
-fn lifetime(scope: &Scope, route: &Effective, out: &mut Diagnostics) {
-    let written = route.client.as_ref().and_then(|client| client.connection_lifetime.as_ref());
+fn lifetime(scope: &Scope, client: Option<&HttpClient>, out: &mut Diagnostics) {
+    let written = client.and_then(|client| client.connection_lifetime.as_ref());
     let usual = HttpClient::LIFETIME.as_secs() as i64;
     let Some(lifetime) = written.filter(|n| n.value >= 0 && i64::from(n.value) != usual) else { return };
     let message =

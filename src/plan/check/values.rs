@@ -11,7 +11,8 @@ use std::net::Ipv6Addr;
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 
 /// Balancers by their exact names.
-pub const BALANCERS: [&str; 4] = ["NoLoadBalancer", "RoundRobin", "LeastConnection", STICKY];
+pub const BALANCERS: [&str; 7] =
+    ["NoLoadBalancer", "RoundRobin", "LeastConnection", STICKY, "LeastRequest", "PeakEwma", "Random"];
 /// The balancer of a later version.
 pub const STICKY: &str = "CookieStickySessions";
 
@@ -88,6 +89,9 @@ pub fn balancer(text: &str) -> Result<Option<BalancerKind>, Wrong> {
         "NoLoadBalancer" => Ok(Some(BalancerKind::First)),
         "RoundRobin" => Ok(Some(BalancerKind::RoundRobin)),
         "LeastConnection" => Ok(Some(BalancerKind::LeastConnection)),
+        "LeastRequest" => Ok(Some(BalancerKind::LeastRequest)),
+        "PeakEwma" => Ok(Some(BalancerKind::PeakEwma)),
+        "Random" => Ok(Some(BalancerKind::Random)),
         STICKY => Ok(None),
         _ => {
             let message = format!("there is no load balancer \"{text}\"");

@@ -1,6 +1,7 @@
 //! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
 
 mod admission;
+mod cluster;
 mod dns;
 mod headers;
 mod matching;
@@ -71,15 +72,17 @@ fn routes(
     out: &mut Diagnostics,
 ) -> (Vec<RouteBlueprint>, RouteTable, RoutingRules) {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
-    let members = route::Members::new(scope);
+    let clusters = cluster::Clusters::read(scope, out);
+    let around = route::Around { members: route::Members::new(scope), clusters };
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, written) in scope.routes().iter().enumerate() {
-        let (mut route, spec) = route::route(scope, &members, &rules, index, written, out);
+        let (mut route, spec) = route::route(scope, &around, &rules, index, written, out);
         route.authentication = schemes.of(scope, written);
         routes.push(route);
         specs.extend(spec);
     }
+    around.clusters.report_unused(out);
     names::give(&mut routes);
     let table = RouteTable::new(specs, rules);
     shadows(&table, &routes, scope, out);

@@ -1,5 +1,6 @@
 //! One route of the document → one route of the blueprint.
 
+use super::cluster::{self, Clusters};
 use super::shaping;
 use crate::config::document::{AggregateDocument, HostAndPort, RouteDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes};
@@ -10,9 +11,9 @@ use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
 use crate::plan::check::{Outcome, Scope, Wrong, filled, items, options, template};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
-use crate::wire::tls::{client::ClientTls, trust::Trust};
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// The routes that aggregates call: they get the values of the aggregate's placeholders too.
 pub struct Members<'d>(HashMap<&'d str, Vec<&'d AggregateDocument>>);
@@ -33,10 +34,16 @@ impl<'d> Members<'d> {
     }
 }
 
+/// What stands around the routes of a document and concerns each of them.
+pub struct Around<'d> {
+    pub members: Members<'d>,
+    pub clusters: Clusters<'d>,
+}
+
 /// Reads one route, its mistakes going to `out`. What is wrong stands in as a default.
 pub fn route(
     scope: &Scope,
-    members: &Members,
+    around: &Around,
     rules: &RoutingRules,
     index: usize,
     written: &Spanned<RouteDocument>,
@@ -45,7 +52,7 @@ pub fn route(
     let mut effective = Effective::new(scope, written);
     let mut reader = Reader { scope, written, out, broken: None };
     let (matches, spec) = reader.matching(index, rules);
-    let backend = reader.backend(members, spec.as_ref(), &mut effective);
+    let backend = reader.backend(around, spec.as_ref(), &mut effective);
     let admission = reader.options(&effective);
     let route = RouteBlueprint {
         index,
@@ -55,11 +62,8 @@ pub fn route(
         key: written.key.as_ref().map(|key| key.value.clone()),
         matches,
         backend_path: backend.path,
-        scheme: backend.scheme,
-        tls: reader.tls(backend.scheme),
+        cluster: backend.cluster,
         state_key: state_key(written, &effective),
-        endpoints: backend.endpoints,
-        balancer: backend.balancer,
         backend_method: backend.method,
         http_version: backend.version,
         timeout: reader.timeout(),
@@ -79,9 +83,7 @@ pub fn route(
 struct Backend {
     path: Sourced<String>,
     method: Option<String>,
-    scheme: Scheme,
-    balancer: Sourced<BalancerKind>,
-    endpoints: Vec<Endpoint>,
+    cluster: Arc<ClusterBlueprint>,
     version: Sourced<HttpVersion>,
 }
 
@@ -90,7 +92,7 @@ pub struct Reader<'s, 'd, 'o> {
     pub scope: &'s Scope<'d>,
     pub written: &'s Spanned<RouteDocument>,
     pub out: &'o mut Diagnostics,
-    broken: Option<Broken>,
+    pub(super) broken: Option<Broken>,
 }
 
 impl<'s> Reader<'s, '_, '_> {
@@ -108,14 +110,15 @@ impl<'s> Reader<'s, '_, '_> {
     }
 
     /// In the order in which Ocelot would fail.
-    fn backend(&mut self, members: &Members, spec: Option<&RouteSpec>, effective: &mut Effective) -> Backend {
-        let path = self.backend_path(members, spec);
+    fn backend(&mut self, around: &Around, spec: Option<&RouteSpec>, effective: &mut Effective) -> Backend {
+        let path = self.backend_path(&around.members, spec);
         let method = self.backend_method();
-        let balancer = self.balancer(effective);
-        let scheme = self.scheme();
-        let endpoints = self.endpoints(balancer.value);
+        let cluster = match filled(&self.written.cluster) {
+            Some(name) => self.named_cluster(&around.clusters, name),
+            None => self.own_cluster(effective),
+        };
         let version = self.http_version(&mut effective.newer_http);
-        Backend { path, method, scheme, balancer, endpoints, version }
+        Backend { path, method, cluster, version }
     }
 
     fn backend_path(&mut self, members: &Members, spec: Option<&RouteSpec>) -> Sourced<String> {
@@ -129,73 +132,6 @@ impl<'s> Reader<'s, '_, '_> {
             }
         }
         text(&route.backend_path)
-    }
-
-    fn scheme(&mut self) -> Scheme {
-        let Some(written) = self.written.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
-            return Scheme::Incoming;
-        };
-        match self.sound(written.span, values::scheme(written)) {
-            Some("https" | "wss") => Scheme::Https,
-            _ => Scheme::Http,
-        }
-    }
-
-    /// How the service is spoken to over TLS, if it is.
-    fn tls(&mut self, scheme: Scheme) -> ClientTls {
-        let any = self.written.accept_any_certificate.as_ref().filter(|any| any.value);
-        let Some(any) = any.filter(|_| scheme != Scheme::Http) else { return ClientTls::default() };
-        let message = "any certificate of the service is accepted: whoever stands in between can read and change \
-                       everything that is sent";
-        self.out
-            .warning(codes::ANY_CERTIFICATE, Some(any.span), message)
-            .help("leave it out, and give the service a certificate that the system trusts");
-        ClientTls { trust: Trust::Anyone }
-    }
-
-    fn endpoints(&mut self, balancer: BalancerKind) -> Vec<Endpoint> {
-        let written = items(&self.written.endpoints);
-        let discovered = self.written.service_name.as_ref().is_some_and(|name| !name.is_empty());
-        if written.is_empty() && !discovered {
-            let place = self.written.endpoints.as_ref().map_or(self.written.span, |list| list.span);
-            self.out.error(codes::NO_ENDPOINTS, place, "the route has no DownstreamHostAndPorts").help(
-                "name the service: \"DownstreamHostAndPorts\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]",
-            );
-        }
-        let mut endpoints = Vec::with_capacity(written.len());
-        for (position, entry) in written.iter().enumerate() {
-            let before = self.broken.clone();
-            endpoints.extend(self.endpoint(entry, discovered));
-            let is_asked = position == 0 || written.len() == 1;
-            if before.is_none() && (!is_asked && balancer == BalancerKind::First) {
-                self.broken = None;
-            }
-        }
-        endpoints
-    }
-
-    fn endpoint(&mut self, entry: &Spanned<HostAndPort>, discovered: bool) -> Option<Endpoint> {
-        let Some(host) = filled(&entry.host) else {
-            if !discovered {
-                let place = entry.host.as_ref().map_or(entry.span, |host| host.span);
-                self.out
-                    .error(codes::NO_HOST, place, "an entry of DownstreamHostAndPorts has no Host")
-                    .help("write a host name or an address");
-            }
-            return None;
-        };
-        let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
-        let read = self.sound(host.span, values::host(host));
-        let port = self.sound(port_span, values::port(entry)).unwrap_or(None);
-        Some(Endpoint { host: read?, port })
-    }
-
-    fn balancer(&mut self, effective: &Effective) -> Sourced<BalancerKind> {
-        let Some(kind) = effective.balancing.as_ref().and_then(|balancing| balancing.kind.as_ref()) else {
-            return Sourced::new(BalancerKind::First, None);
-        };
-        let read = self.sound(kind.span, values::balancer(kind)).flatten();
-        Sourced::new(read.unwrap_or(BalancerKind::First), Some(kind.span))
     }
 
     /// Every placeholder of the service's template has a value.
@@ -334,7 +270,7 @@ fn known_names<'a>(route: &'a RouteDocument, members: &Members<'a>, spec: &'a Ro
 }
 
 /// Ocelot's LoadBalancerKey: methods, template, host, addresses, namespace, service, balancer and its key.
-fn state_key(route: &RouteDocument, effective: &Effective) -> String {
+pub(super) fn state_key(route: &RouteDocument, effective: &Effective) -> String {
     fn or<'t>(set: Option<&'t Spanned<String>>, none: &'t str) -> &'t str {
         set.map_or(none, |text| text.as_str())
     }
@@ -347,7 +283,10 @@ fn state_key(route: &RouteDocument, effective: &Effective) -> String {
         key.push('|');
         key.push_str(part);
     }
-    addresses(items(&route.endpoints), &mut key);
+    match filled(&route.cluster) {
+        Some(name) => key.push_str(&cluster::key(name)),
+        None => addresses(items(&route.endpoints), &mut key),
+    }
     let balancing = effective.balancing.as_ref();
     for part in [
         or(filled(&route.service_namespace), "no-svc-ns"),

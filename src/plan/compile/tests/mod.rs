@@ -7,6 +7,7 @@ use crate::plan::blueprint::Blueprint;
 mod admission;
 mod arbitrary;
 mod cases;
+mod clusters;
 mod options;
 mod own;
 mod routes;

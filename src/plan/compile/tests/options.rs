@@ -8,8 +8,10 @@ use std::time::Duration;
 fn balancers_are_three_and_others_answer_500_under_ocelot() {
     let kind = |kind: &str| {
         sound(&with(&format!(r#""LoadBalancerOptions": {{ "Type": "{kind}" }}"#)), true).routes[0]
+            .cluster
             .balancer
             .value
+            .clone()
     };
     assert_eq!(kind("RoundRobin"), BalancerKind::RoundRobin);
     assert_eq!(kind("LeastConnection"), BalancerKind::LeastConnection);

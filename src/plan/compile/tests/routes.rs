@@ -77,7 +77,7 @@ fn port_zero_and_no_port_keep_that_of_the_request() {
     let text = with(
         r#""DownstreamHostAndPorts": [{ "Host": "[::1]" }, { "Host": "h", "Port": 0 }, { "Host": "i", "Port": "8080" }]"#,
     );
-    let endpoints = &sound(&text, false).routes[0].endpoints;
+    let endpoints = &sound(&text, false).routes[0].cluster.endpoints;
     let expected = [("::1", None), ("h", None), ("i", Some(8080))];
     assert_eq!(endpoints.iter().map(|e| (e.host.as_str(), e.port)).collect::<Vec<_>>(), expected);
 }
@@ -90,7 +90,8 @@ fn schemes_are_read_without_regard_to_case_and_an_absent_one_is_that_of_the_requ
         (r#""""#, Scheme::Incoming),
         ("null", Scheme::Incoming),
     ] {
-        assert_eq!(sound(&with(&format!(r#""DownstreamScheme": {scheme}"#)), false).routes[0].scheme, read);
+        let text = with(&format!(r#""DownstreamScheme": {scheme}"#));
+        assert_eq!(sound(&text, false).routes[0].cluster.scheme, read);
     }
     lenient(r#""DownstreamScheme": "ftp""#, r#"MG0324 "ftp""#);
     assert_eq!(status(r#""DownstreamScheme": "ftp""#), Some(500));
@@ -107,7 +108,7 @@ fn accepting_any_certificate_is_warned_of_where_there_could_be_one() {
         let written = format!(r#""DownstreamScheme": {scheme}, {any}"#);
         let warned = vec!["(MG0460) true".to_owned()];
         assert_eq!(both(&written), (warned.clone(), warned));
-        assert_eq!(sound(&with(&written), false).routes[0].tls.trust, Trust::Anyone);
+        assert_eq!(sound(&with(&written), false).routes[0].cluster.tls.trust, Trust::Anyone);
     }
 }
 

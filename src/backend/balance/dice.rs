@@ -1,0 +1,79 @@
+//! Chance, shared by all workers without a lock: a counter whose every value is stirred (SplitMix64).
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A source of numbers that nobody outside can foresee, unless it was seeded for a test.
+#[derive(Debug)]
+pub struct Dice(AtomicU64);
+
+impl Default for Dice {
+    fn default() -> Self {
+        Dice::seeded(RandomState::new().hash_one(STEP))
+    }
+}
+
+impl Dice {
+    /// The same seed gives the same numbers.
+    pub fn seeded(seed: u64) -> Dice {
+        Dice(AtomicU64::new(seed))
+    }
+
+    /// A number of 64 bits.
+    pub fn roll(&self) -> u64 {
+        stir(self.0.fetch_add(STEP, Ordering::Relaxed))
+    }
+
+    /// A number below `n`; 0 if that is 0.
+    pub fn below(&self, n: usize) -> usize {
+        ((u128::from(self.roll()) * n as u128) >> 64) as usize
+    }
+
+    /// Two different numbers below `n`; twice the same if there is one only.
+    pub fn two(&self, n: usize) -> (usize, usize) {
+        let one = self.below(n);
+        let two = self.below(n.saturating_sub(1));
+        (one, if two >= one && n > 1 { two + 1 } else { two })
+    }
+}
+
+/// Spreads the bits of a number over the whole of it.
+pub fn stir(n: u64) -> u64 {
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_itself_and_its_numbers_are_spread_evenly() {
+        let (one, two) = (Dice::seeded(7), Dice::seeded(7));
+        let mut counts = [0; 5];
+        for _ in 0..10_000 {
+            let n = one.below(5);
+            assert_eq!(n, two.below(5));
+            counts[n] += 1;
+        }
+        assert!(counts.iter().all(|n| (1_800..2_200).contains(n)), "{counts:?}");
+        assert_eq!(Dice::default().below(0), 0);
+    }
+
+    #[test]
+    fn two_are_different_wherever_that_is_possible() {
+        let dice = Dice::seeded(1);
+        for n in 2..6 {
+            for _ in 0..200 {
+                let (one, two) = dice.two(n);
+                assert!(one != two && one < n && two < n, "{one} {two} of {n}");
+            }
+        }
+        assert_eq!(dice.two(1), (0, 0));
+    }
+}

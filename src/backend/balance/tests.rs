@@ -1,0 +1,206 @@
+//! Who gets how much, with fixed seeds.
+
+use super::*;
+use crate::{
+    backend::endpoint::{Endpoints, Instance, Speech},
+    pipeline::exchange::Peer,
+    wire::names::Names,
+};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Endpoints on ports 1, 2, ... with these weights.
+fn weighted(weights: &[u32]) -> Box<[Arc<Endpoint>]> {
+    let endpoints = Endpoints::new(Names::default());
+    let instance = |(at, weight): (usize, &u32)| Instance {
+        weight: *weight,
+        ..Instance::new("127.0.0.1", at as u16 + 1)
+    };
+    weights.iter().enumerate().map(|one| endpoints.get("k", &instance(one), &Speech::Plain)).collect()
+}
+
+struct Picks {
+    balancer: Balancer,
+    ready: Ready,
+    x: Exchange,
+}
+
+impl Picks {
+    fn new(kind: BalancerKind, weights: &[u32]) -> Picks {
+        let balancer = Balancer::new(kind, Arc::default(), Dice::seeded(42));
+        let ready = balancer.prepare(weighted(weights));
+        Picks { balancer, ready, x: exchange() }
+    }
+
+    fn pick(&self) -> Picked {
+        self.balancer.pick(&self.ready, &self.x, &[]).unwrap()
+    }
+
+    fn ports(&self, times: usize) -> Vec<u16> {
+        (0..times).map(|_| port(&self.pick())).collect()
+    }
+
+    /// How often each port was chosen, each exchange being over before the next.
+    fn counts(&self, times: usize) -> BTreeMap<u16, usize> {
+        let mut counts = BTreeMap::new();
+        self.ports(times).into_iter().for_each(|port| *counts.entry(port).or_default() += 1);
+        counts
+    }
+}
+
+fn exchange() -> Exchange {
+    let nobody = "127.0.0.1:0".parse().unwrap();
+    Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now())
+}
+
+fn port(picked: &Picked) -> u16 {
+    picked.endpoint.port.unwrap()
+}
+
+const KINDS: [BalancerKind; 6] = [
+    BalancerKind::First,
+    BalancerKind::RoundRobin,
+    BalancerKind::LeastConnection,
+    BalancerKind::LeastRequest,
+    BalancerKind::PeakEwma,
+    BalancerKind::Random,
+];
+
+#[test]
+fn round_robin_begins_with_the_first_and_is_exact_across_threads() {
+    let picks = Picks::new(BalancerKind::RoundRobin, &[1, 1]);
+    assert_eq!(port(&picks.pick()), 1);
+    let firsts: usize = std::thread::scope(|scope| {
+        let run = || picks.ports(49).into_iter().filter(|port| *port == 1).count();
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).sum()
+    });
+    assert_eq!(firsts, 49);
+}
+
+#[test]
+fn heavy_ones_have_more_turns_and_those_are_spread() {
+    assert_eq!(Picks::new(BalancerKind::RoundRobin, &[2, 1]).ports(6), [1, 2, 1, 1, 2, 1]);
+    assert_eq!(Picks::new(BalancerKind::RoundRobin, &[300, 100]).ports(4), [1, 1, 2, 1]);
+    let ports = Picks::new(BalancerKind::RoundRobin, &[5, 1, 1]).ports(7);
+    assert!(!ports.windows(4).any(|four| four == [1; 4]), "{ports:?}");
+}
+
+#[test]
+fn chance_follows_the_weights() {
+    for kind in [BalancerKind::Random, BalancerKind::LeastRequest] {
+        let counts = Picks::new(kind.clone(), &[1, 1, 2]).counts(8_000);
+        assert!((1_800..2_200).contains(&counts[&1]), "{kind:?} {counts:?}");
+        assert!((3_700..4_300).contains(&counts[&3]), "{kind:?} {counts:?}");
+    }
+}
+
+#[test]
+fn the_weights_of_registries_may_be_any_number() {
+    let picks = Picks::new(BalancerKind::RoundRobin, &[u32::MAX, 1, 0]);
+    let counts = picks.counts(70_000);
+    assert!(counts[&1] > 69_000 && counts[&2] >= 1 && counts[&3] >= 1, "{counts:?}");
+}
+
+#[test]
+fn least_connection_takes_the_idlest_and_the_first_of_equals() {
+    let picks = Picks::new(BalancerKind::LeastConnection, &[1, 1]);
+    let (one, two) = (picks.pick(), picks.pick());
+    assert_eq!((port(&one), port(&two)), (1, 2));
+    drop(two);
+    assert_eq!(port(&picks.pick()), 2);
+    drop(one);
+    assert_eq!(port(&picks.pick()), 1);
+}
+
+#[test]
+fn least_connection_fills_by_weight() {
+    let picks = Picks::new(BalancerKind::LeastConnection, &[1, 3]);
+    let held: Vec<Picked> = (0..8).map(|_| picks.pick()).collect();
+    assert_eq!(held.iter().filter(|picked| port(picked) == 2).count(), 6);
+}
+
+#[test]
+fn of_two_the_idler_one_is_taken() {
+    let picks = Picks::new(BalancerKind::LeastRequest, &[1, 1, 1, 1]);
+    // The first never ends an exchange: it is left alone as soon as it has more than the others.
+    let mut stuck = Vec::new();
+    let mut counts = [0; 5];
+    for _ in 0..1_000 {
+        let picked = picks.pick();
+        counts[usize::from(port(&picked))] += 1;
+        if port(&picked) == 1 {
+            stuck.push(picked);
+        }
+    }
+    assert_eq!(counts[1], 1, "{counts:?}");
+    assert!(counts[2..].iter().all(|n| *n > 250), "{counts:?}");
+}
+
+#[test]
+fn peak_ewma_sends_least_to_a_slow_endpoint() {
+    let mut picks = Picks::new(BalancerKind::PeakEwma, &[1, 1, 1]);
+    let start = Instant::now();
+    let mut counts = [0; 4];
+    for n in 0..3_000 {
+        picks.x.now = start + Duration::from_millis(n);
+        let picked = picks.pick();
+        counts[usize::from(port(&picked))] += 1;
+        let took = Duration::from_millis(if port(&picked) == 1 { 100 } else { 5 });
+        picked.endpoint.state.latency.add(took, false, picks.x.now);
+    }
+    assert!(counts[1] < 30 && counts[2] > 1_000 && counts[3] > 1_000, "{counts:?}");
+}
+
+#[test]
+fn peak_ewma_tries_a_slow_endpoint_again_in_time() {
+    let mut picks = Picks::new(BalancerKind::PeakEwma, &[1, 1]);
+    let start = picks.x.now;
+    let took = |port: usize, ms| {
+        picks.ready.endpoints[port - 1].state.latency.add(Duration::from_millis(ms), false, start);
+    };
+    took(1, 500);
+    took(2, 5);
+    assert_eq!(port(&picks.pick()), 2);
+    picks.x.now = start + Duration::from_secs(60);
+    picks.ready.endpoints[1].state.latency.add(Duration::from_millis(5), false, picks.x.now);
+    assert_eq!(port(&picks.pick()), 1);
+}
+
+#[test]
+fn what_was_tried_is_not_chosen_again_while_there_is_another() {
+    for kind in KINDS {
+        let picks = Picks::new(kind.clone(), &[3, 1, 2]);
+        for _ in 0..20 {
+            let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+            for _ in 0..3 {
+                let picked = picks.balancer.pick(&picks.ready, &picks.x, &tried).unwrap();
+                assert!(untried(&picked.endpoint, &tried), "{kind:?}");
+                tried.push(picked.endpoint);
+            }
+            assert!(picks.balancer.pick(&picks.ready, &picks.x, &tried).is_some(), "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn nobody_is_chosen_of_nobody_and_one_of_one() {
+    for kind in KINDS {
+        let none = Picks::new(kind.clone(), &[]);
+        assert!(none.balancer.pick(&none.ready, &none.x, &[]).is_none(), "{kind:?}");
+        assert_eq!(Picks::new(kind.clone(), &[7]).ports(3), [1, 1, 1], "{kind:?}");
+    }
+}
+
+#[test]
+fn leases_end_with_what_holds_them() {
+    for kind in [BalancerKind::LeastConnection, BalancerKind::LeastRequest, BalancerKind::PeakEwma] {
+        let picks = Picks::new(kind, &[1]);
+        let held = [picks.pick(), picks.pick()];
+        assert_eq!(picks.ready.endpoints[0].state.leases.load(Ordering::Relaxed), 2);
+        drop(held);
+        assert_eq!(picks.ready.endpoints[0].state.leases.load(Ordering::Relaxed), 0);
+    }
+}

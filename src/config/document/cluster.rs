@@ -1,0 +1,28 @@
+//! `Clusters`: services that several routes lead to.
+
+use super::options::{HttpHandlerOptions, LoadBalancerOptions};
+use super::route::HostAndPort;
+use super::values::{Apart, List, Set};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A service under a name: its addresses, and the options about them that a route would have otherwise. Options of
+/// `GlobalConfiguration` hold for it too, unless they are for certain `RouteKeys`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ClusterDocument {
+    /// The addresses of the service. Required.
+    pub endpoints: List<HostAndPort>,
+    /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request.
+    #[serde(rename = "DownstreamScheme")]
+    pub scheme: Set<String>,
+    /// How one of several addresses is chosen. Default: always the first.
+    #[serde(rename = "LoadBalancerOptions")]
+    pub load_balancer: Apart<LoadBalancerOptions>,
+    /// Settings of the client that calls the service.
+    #[serde(rename = "HttpHandlerOptions")]
+    pub http_handler: Apart<HttpHandlerOptions>,
+    /// Whether any certificate of the service is accepted. Default: false.
+    #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
+    pub accept_any_certificate: Set<bool>,
+}

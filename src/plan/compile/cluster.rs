@@ -1,0 +1,300 @@
+//! Where requests go: addresses and how one is chosen, a route's own or under a name in `Clusters`.
+
+use super::route::{Reader, state_key};
+use crate::config::document::{ClusterDocument, HostAndPort, RouteDocument, Set};
+use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::blueprint::*;
+use crate::plan::check::pending::{self, Effective};
+use crate::plan::check::{Scope, Wrong, filled, items, options, values};
+use crate::plan::inherit::{Balancing, HttpClient, merged};
+use crate::wire::tls::{client::ClientTls, trust::Trust};
+use std::cell::Cell;
+use std::sync::Arc;
+
+/// What identifies the state of a named cluster across plans.
+pub fn key(name: &str) -> String {
+    format!("cluster {name}")
+}
+
+/// The clusters that have names.
+pub struct Clusters<'d>(Vec<Named<'d>>);
+
+struct Named<'d> {
+    name: &'d Spanned<String>,
+    cluster: Arc<ClusterBlueprint>,
+    used: Cell<bool>,
+}
+
+impl<'d> Clusters<'d> {
+    /// Reads `Clusters`, its mistakes going to `out`.
+    pub fn read(scope: &Scope<'d>, out: &mut Diagnostics) -> Self {
+        let written = scope.document.clusters.iter().flat_map(|map| map.iter());
+        let read = |(name, document): (&'d Spanned<String>, &'d Spanned<ClusterDocument>)| Named {
+            name,
+            cluster: Arc::new(cluster(scope, name, document, out)),
+            used: Cell::new(false),
+        };
+        Clusters(written.map(read).collect())
+    }
+
+    fn named(&self, name: &str) -> Option<&Arc<ClusterBlueprint>> {
+        let found = self.0.iter().find(|known| known.name.value == name)?;
+        found.used.set(true);
+        Some(&found.cluster)
+    }
+
+    /// A cluster that nothing leads to is most likely a mistake.
+    pub fn report_unused(&self, out: &mut Diagnostics) {
+        for unused in self.0.iter().filter(|named| !named.used.get()) {
+            let message = format!("no route leads to the cluster \"{}\"", unused.name.value);
+            let said = out.warning(codes::UNUSED_CLUSTER, unused.name.span, message);
+            said.help("name it in the DownstreamCluster of a route, or leave it out");
+        }
+    }
+}
+
+fn cluster(
+    scope: &Scope,
+    name: &Spanned<String>,
+    written: &Spanned<ClusterDocument>,
+    out: &mut Diagnostics,
+) -> ClusterBlueprint {
+    let groups = &scope.groups;
+    let balancing = merged(&written.load_balancer, groups.load_balancer.as_ref(), None);
+    let balancing = balancing.map(|options| Balancing::of(&options));
+    let client = merged(&written.http_handler, groups.http_handler.as_ref(), None);
+    let client = client.map(|options| HttpClient::of(&options));
+    if let Some(client) = &client {
+        options::http_client(scope, client, out);
+    }
+    pending::cluster(scope, written, client.as_ref(), balancing.as_ref(), out);
+    let mut reader = ClusterReader { out };
+    let balancer = reader.balancer(balancing.as_ref());
+    let endpoints = reader.endpoints(written);
+    weights(&items(&written.endpoints).iter().collect::<Vec<_>>(), &balancer, reader.out);
+    let scheme = reader.scheme(written);
+    ClusterBlueprint {
+        key: key(name),
+        name: Some(name.value.clone()),
+        scheme,
+        tls: tls(&written.accept_any_certificate, scheme, out),
+        endpoints,
+        balancer,
+    }
+}
+
+/// Reads the settings of one named cluster: Ocelot has none, so nothing is let pass for its sake.
+struct ClusterReader<'o> {
+    out: &'o mut Diagnostics,
+}
+
+impl ClusterReader<'_> {
+    fn sound<T>(&mut self, span: Span, read: Result<T, Wrong>) -> Option<T> {
+        read.map_err(|wrong| wrong.report(self.out, false, span)).ok()
+    }
+
+    fn balancer(&mut self, balancing: Option<&Balancing>) -> Sourced<BalancerKind> {
+        let Some(kind) = balancing.and_then(|balancing| balancing.kind.as_ref()) else {
+            return Sourced::new(BalancerKind::First, None);
+        };
+        let read = self.sound(kind.span, values::balancer(kind)).flatten();
+        Sourced::new(read.unwrap_or_default(), Some(kind.span))
+    }
+
+    fn scheme(&mut self, written: &ClusterDocument) -> Scheme {
+        let Some(written) = written.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
+            return Scheme::Incoming;
+        };
+        spoken(self.sound(written.span, values::scheme(written)))
+    }
+
+    fn endpoints(&mut self, written: &Spanned<ClusterDocument>) -> Vec<Endpoint> {
+        if items(&written.endpoints).is_empty() {
+            let place = written.endpoints.as_ref().map_or(written.span, |list| list.span);
+            self.out
+                .error(codes::NO_ENDPOINTS, place, "the cluster has no Endpoints")
+                .help("name the service: \"Endpoints\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]");
+        }
+        items(&written.endpoints).iter().filter_map(|entry| self.endpoint(entry)).collect()
+    }
+
+    fn endpoint(&mut self, entry: &Spanned<HostAndPort>) -> Option<Endpoint> {
+        let Some(host) = filled(&entry.host) else {
+            no_host(entry, "Endpoints", self.out);
+            return None;
+        };
+        let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
+        let read = self.sound(host.span, values::host(host));
+        let port = self.sound(port_span, values::port(entry)).unwrap_or(None);
+        Some(Endpoint { host: read?, port, weight: weight(entry, self.out) })
+    }
+}
+
+impl Reader<'_, '_, '_> {
+    /// The cluster that the route names. It has addresses and options of its own; those of a route would contradict it.
+    pub(super) fn named_cluster(
+        &mut self,
+        clusters: &Clusters,
+        name: &Spanned<String>,
+    ) -> Arc<ClusterBlueprint> {
+        contradictions(self.written, self.out);
+        if let Some(found) = clusters.named(name) {
+            return found.clone();
+        }
+        let message = format!("there is no cluster \"{}\"", name.value);
+        let said = self.out.error(codes::UNKNOWN_CLUSTER, name.span, message);
+        if let Some(meant) = suggest::nearest(name, clusters.0.iter().map(|known| known.name.as_str())) {
+            said.help(format!("did you mean \"{meant}\"?"));
+        }
+        said.help(format!(
+            "clusters stand at the top level, beside Routes:\n\"Clusters\": {{ \"{}\": {{ \"Endpoints\": \
+             [{{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }}] }} }}",
+            name.value
+        ));
+        Arc::new(ClusterBlueprint {
+            key: key(name),
+            name: Some(name.value.clone()),
+            scheme: Scheme::Http,
+            tls: ClientTls::default(),
+            endpoints: Vec::new(),
+            balancer: Sourced::new(BalancerKind::First, None),
+        })
+    }
+
+    /// The addresses of the route itself, read in the order in which Ocelot would fail.
+    pub(super) fn own_cluster(&mut self, effective: &Effective) -> Arc<ClusterBlueprint> {
+        let balancer = self.balancer(effective);
+        let scheme = self.scheme();
+        let endpoints = self.endpoints(&balancer.value);
+        weights(&items(&self.written.endpoints).iter().collect::<Vec<_>>(), &balancer, self.out);
+        let key = state_key(self.written, effective);
+        let tls = tls(&self.written.accept_any_certificate, scheme, self.out);
+        Arc::new(ClusterBlueprint { key, name: None, scheme, tls, endpoints, balancer })
+    }
+
+    fn scheme(&mut self) -> Scheme {
+        let Some(written) = self.written.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
+            return Scheme::Incoming;
+        };
+        spoken(self.sound(written.span, values::scheme(written)))
+    }
+
+    fn endpoints(&mut self, balancer: &BalancerKind) -> Vec<Endpoint> {
+        let written = items(&self.written.endpoints);
+        let discovered = self.written.service_name.as_ref().is_some_and(|name| !name.is_empty());
+        if written.is_empty() && !discovered {
+            let place = self.written.endpoints.as_ref().map_or(self.written.span, |list| list.span);
+            self.out.error(codes::NO_ENDPOINTS, place, "the route has no DownstreamHostAndPorts").help(
+                "name the service: \"DownstreamHostAndPorts\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]",
+            );
+        }
+        let mut endpoints = Vec::with_capacity(written.len());
+        for (position, entry) in written.iter().enumerate() {
+            let before = self.broken.clone();
+            endpoints.extend(self.endpoint(entry, discovered));
+            let is_asked = position == 0 || written.len() == 1;
+            if before.is_none() && (!is_asked && *balancer == BalancerKind::First) {
+                self.broken = None;
+            }
+        }
+        endpoints
+    }
+
+    fn endpoint(&mut self, entry: &Spanned<HostAndPort>, discovered: bool) -> Option<Endpoint> {
+        let Some(host) = filled(&entry.host) else {
+            if !discovered {
+                no_host(entry, "DownstreamHostAndPorts", self.out);
+            }
+            return None;
+        };
+        let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
+        let read = self.sound(host.span, values::host(host));
+        let port = self.sound(port_span, values::port(entry)).unwrap_or(None);
+        Some(Endpoint { host: read?, port, weight: weight(entry, self.out) })
+    }
+
+    fn balancer(&mut self, effective: &Effective) -> Sourced<BalancerKind> {
+        let Some(kind) = effective.balancing.as_ref().and_then(|balancing| balancing.kind.as_ref()) else {
+            return Sourced::new(BalancerKind::First, None);
+        };
+        let read = self.sound(kind.span, values::balancer(kind)).flatten();
+        Sourced::new(read.unwrap_or_default(), Some(kind.span))
+    }
+}
+
+fn spoken(scheme: Option<&str>) -> Scheme {
+    match scheme {
+        Some("https" | "wss") => Scheme::Https,
+        _ => Scheme::Http,
+    }
+}
+
+/// How the service is spoken to over TLS, if it is.
+fn tls(any: &Set<bool>, scheme: Scheme, out: &mut Diagnostics) -> ClientTls {
+    let any = any.as_ref().filter(|any| any.value && scheme != Scheme::Http);
+    let Some(any) = any else { return ClientTls::default() };
+    let message = "any certificate of the service is accepted: whoever stands in between can read and change \
+                   everything that is sent";
+    out.warning(codes::ANY_CERTIFICATE, Some(any.span), message)
+        .help("leave it out, and give the service a certificate that the system trusts");
+    ClientTls { trust: Trust::Anyone }
+}
+
+fn no_host(entry: &Spanned<HostAndPort>, list: &str, out: &mut Diagnostics) {
+    let place = entry.host.as_ref().map_or(entry.span, |host| host.span);
+    out.error(codes::NO_HOST, place, format!("an entry of {list} has no Host"))
+        .help("write a host name or an address");
+}
+
+/// The heaviest that an address can be.
+const HEAVIEST: u32 = 1000;
+
+fn weight(entry: &HostAndPort, out: &mut Diagnostics) -> u32 {
+    let Some(written) = &entry.weight else { return 1 };
+    match u32::try_from(written.value).ok().filter(|weight| (1..=HEAVIEST).contains(weight)) {
+        Some(weight) => weight,
+        None => {
+            let message = format!("Weight is {}", written.value);
+            out.error(codes::BAD_WEIGHT, written.span, message)
+                .help(format!("it may be 1 to {HEAVIEST}; an address that shall get nothing is left out"));
+            1
+        }
+    }
+}
+
+/// Weights are shares of several; where always the first is asked there are none.
+fn weights(entries: &[&Spanned<HostAndPort>], balancer: &Sourced<BalancerKind>, out: &mut Diagnostics) {
+    if balancer.value != BalancerKind::First {
+        return;
+    }
+    for weight in entries.iter().filter_map(|entry| entry.weight.as_ref()) {
+        out.error(
+            codes::BAD_WEIGHT,
+            weight.span,
+            "Weight means nothing where always the first address is asked",
+        )
+        .help("choose a balancer: \"LoadBalancerOptions\": { \"Type\": \"RoundRobin\" }");
+    }
+}
+
+/// A route that leads to a cluster says nothing of what the cluster says.
+fn contradictions(route: &RouteDocument, out: &mut Diagnostics) {
+    let written = [
+        ("DownstreamHostAndPorts", route.endpoints.as_ref().filter(|list| !list.is_empty()).map(|s| s.span)),
+        ("ServiceName", filled(&route.service_name).map(|s| s.span)),
+        ("DownstreamScheme", filled(&route.scheme).map(|s| s.span)),
+        ("LoadBalancerOptions", route.load_balancer.as_ref().map(|s| s.span)),
+        ("HttpHandlerOptions", route.http_handler.as_ref().map(|s| s.span)),
+        (
+            "DangerousAcceptAnyServerCertificateValidator",
+            route.accept_any_certificate.as_ref().map(|s| s.span),
+        ),
+    ];
+    for (setting, span) in written {
+        let Some(span) = span else { continue };
+        let message =
+            format!("the route has a DownstreamCluster and {setting}, which is the cluster's to say");
+        out.error(codes::CLUSTER_AND_OWN, span, message)
+            .help(format!("write {setting} in the cluster, or leave DownstreamCluster out"));
+    }
+}

@@ -1,6 +1,9 @@
 //! The types of registries, one line each.
 
-use super::{Provider, Settings, consul::Consul};
+use super::{
+    Provider, Settings, consul::Consul, dns::Domain, eureka::Eureka, file::Listed, kubernetes::Kubernetes,
+};
+use crate::wire::dns::Dns;
 use std::{
     hash::{Hash, Hasher},
     sync::Arc,
@@ -12,13 +15,20 @@ pub struct Kind {
     /// As `Type` names it, compared without regard to case.
     pub name: &'static str,
     /// What follows services in such a registry.
-    pub provider: fn(&Settings) -> Arc<dyn Provider>,
+    pub provider: fn(&Settings, &Dns) -> Arc<dyn Provider>,
 }
 
 /// Every type there is; the first is the usual one.
 pub static KINDS: &[Kind] = &[
-    Kind { name: "Consul", provider: |settings| Arc::new(Consul::watching(settings)) },
-    Kind { name: "PollConsul", provider: |settings| Arc::new(Consul::polling(settings)) },
+    Kind { name: "Consul", provider: |settings, _| Arc::new(Consul::watching(settings)) },
+    Kind { name: "PollConsul", provider: |settings, _| Arc::new(Consul::polling(settings)) },
+    Kind { name: "Kube", provider: |settings, _| Arc::new(Kubernetes::usual(settings)) },
+    Kind { name: "PollKube", provider: |settings, _| Arc::new(Kubernetes::polling(settings)) },
+    Kind { name: "WatchKube", provider: |settings, _| Arc::new(Kubernetes::watching(settings)) },
+    Kind { name: "Eureka", provider: |settings, _| Arc::new(Eureka::new(settings)) },
+    Kind { name: "Dns", provider: |settings, dns| Arc::new(Domain::addresses(settings, dns)) },
+    Kind { name: "DnsSrv", provider: |settings, dns| Arc::new(Domain::services(settings, dns)) },
+    Kind { name: "File", provider: |settings, _| Arc::new(Listed::new(settings)) },
 ];
 
 impl Kind {

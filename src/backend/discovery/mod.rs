@@ -5,7 +5,11 @@
 
 mod board;
 mod consul;
+mod dns;
+mod eureka;
+mod file;
 pub mod kinds;
+mod kubernetes;
 mod registries;
 pub mod settings;
 mod source;

@@ -1,7 +1,11 @@
 //! All registries and the services that are followed in them, found again from plan to plan.
 
 use super::{Provider, Service, Settings, Source};
-use crate::{base::keyed::Keyed, telemetry::Metrics, wire::background::Background};
+use crate::{
+    base::keyed::Keyed,
+    telemetry::Metrics,
+    wire::{background::Background, dns::Dns},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Finds sources by registry and service; what nobody holds any more ends.
@@ -9,13 +13,14 @@ pub struct Registries {
     providers: Mutex<Vec<(Arc<Settings>, Arc<dyn Provider>)>>,
     sources: Keyed<(Arc<Settings>, Service), Source>,
     background: Background,
+    dns: Dns,
     metrics: Arc<Metrics>,
 }
 
 impl Registries {
-    /// Registries that are asked on this background.
-    pub fn new(background: Background, metrics: Arc<Metrics>) -> Registries {
-        Registries { providers: Mutex::default(), sources: Keyed::default(), background, metrics }
+    /// Registries that are asked on this background; what is in the domain name system, there.
+    pub fn new(background: Background, dns: Dns, metrics: Arc<Metrics>) -> Registries {
+        Registries { providers: Mutex::default(), sources: Keyed::default(), background, dns, metrics }
     }
 
     /// The service in that registry, followed from now on for as long as somebody holds it.
@@ -43,7 +48,7 @@ impl Registries {
             return provider.clone();
         }
         providers.retain(|(_, provider)| Arc::strong_count(provider) > 1);
-        let provider = (settings.kind.provider)(settings);
+        let provider = (settings.kind.provider)(settings, &self.dns);
         providers.push((settings.clone(), provider.clone()));
         provider
     }

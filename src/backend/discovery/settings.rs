@@ -1,8 +1,8 @@
 //! What the configuration says about a registry, resolved; plain data.
 
 use super::kinds::{self, Kind};
-use crate::base::secret::Secret;
-use std::time::Duration;
+use crate::{base::secret::Secret, wire::tls::trust::Trust};
+use std::{path::PathBuf, time::Duration};
 
 /// One registry, and how it is asked. Equal settings are one registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,8 +20,25 @@ pub struct Settings {
     pub namespace: String,
     /// What only Consul knows.
     pub consul: Consul,
+    /// What only Kubernetes knows.
+    pub kubernetes: Kubernetes,
+    /// Where the interface of the registry begins, such as `/eureka`; empty: where it usually does.
+    pub path: String,
+    /// Where the registry is a file: that.
+    pub file: PathBuf,
+    /// Whose certificates are believed, where the registry speaks TLS.
+    pub trust: Trust,
     /// Exactly what Ocelot does, where that differs.
     pub ocelot: bool,
+}
+
+/// What only Kubernetes knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kubernetes {
+    /// The account of the pod that the gateway runs in, instead of host, port and token.
+    pub in_pod: bool,
+    /// EndpointSlices instead of Endpoints.
+    pub slices: bool,
 }
 
 /// What only Consul knows.
@@ -50,6 +67,10 @@ impl Default for Settings {
             interval: None,
             namespace: String::new(),
             consul: Consul::default(),
+            kubernetes: Kubernetes::default(),
+            path: String::new(),
+            file: PathBuf::new(),
+            trust: Trust::System,
             ocelot: false,
         }
     }

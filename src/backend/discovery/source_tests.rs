@@ -9,7 +9,7 @@ use crate::{
         endpoint::{Instance, Speech},
     },
     telemetry::Metrics,
-    wire::names::Names,
+    wire::{dns::Dns, names::Names},
 };
 use async_trait::async_trait;
 use std::sync::{Mutex, atomic::AtomicUsize};
@@ -192,7 +192,7 @@ async fn where_requests_ask_every_one_gets_an_answer_that_was_looked_for_after_i
 
 #[tokio::test(start_paused = true)]
 async fn a_source_is_found_again_by_registry_and_service_while_it_is_held() {
-    static KIND: Kind = Kind { name: "Script", provider: |_| made() };
+    static KIND: Kind = Kind { name: "Script", provider: |_, _| made() };
     static MADE: Mutex<usize> = Mutex::new(0);
     fn made() -> Arc<dyn Provider> {
         *MADE.lock().unwrap() += 1;
@@ -200,7 +200,7 @@ async fn a_source_is_found_again_by_registry_and_service_while_it_is_held() {
         let lines = tokio::sync::Mutex::new(lines);
         Arc::new(Script { lines, begun: AtomicUsize::new(0), asked: None })
     }
-    let registries = Registries::new(Background::default(), Metrics::new(1));
+    let registries = Registries::new(Background::default(), Dns::default(), Metrics::new(1));
     let settings = |port| Arc::new(Settings { kind: &KIND, port, ..Settings::default() });
     let one = registries.follow(&settings(1), &service());
     assert!(Arc::ptr_eq(&one, &registries.follow(&settings(1), &service())));

@@ -1,0 +1,90 @@
+//! A Eureka of a few lines, against the provider.
+
+use super::*;
+use std::sync::Arc;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+type Asked = Arc<std::sync::Mutex<Vec<String>>>;
+
+/// Answers each question with the next of these.
+async fn server(answers: Vec<(u16, String)>) -> (Eureka, Asked) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, asked) = (listener.local_addr().unwrap().port(), Asked::default());
+    let heads = asked.clone();
+    tokio::spawn(async move {
+        for (status, body) in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let n = stream.read(&mut head).await.unwrap();
+            heads
+                .lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&head[..n]).split(' ').nth(1).unwrap().to_owned());
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let interval = Some(Duration::ZERO);
+    (Eureka::new(&Settings { host: "127.0.0.1".into(), port, interval, ..Settings::default() }), asked)
+}
+
+fn apps(hash: &str, ports: &[u16]) -> (u16, String) {
+    let one = |port: &u16| {
+        format!(r#"{{"instanceId":"{port}","hostName":"h","status":"UP","port":{{"$":{port}}}}}"#)
+    };
+    let all: Vec<_> = ports.iter().map(one).collect();
+    let body = format!(
+        r#"{{"applications":{{"apps__hashcode":"{hash}","application":[{{"name":"A","instance":[{}]}}]}}}}"#,
+        all.join(",")
+    );
+    (200, body)
+}
+
+async fn ports(eureka: &Eureka) -> Result<Vec<u16>, String> {
+    let service = Service { name: "a".into(), namespace: String::new(), scheme: "http".into() };
+    eureka.instances(&service).await.map(|all| all.iter().map(|instance| instance.port).collect())
+}
+
+#[tokio::test]
+async fn everything_is_read_once_then_changes_until_they_do_not_add_up() {
+    let answers = vec![apps("", &[1]), apps("UP_2_", &[2]), apps("UP_9_", &[3]), apps("", &[7, 8])];
+    let (eureka, asked) = server(answers).await;
+    assert_eq!(ports(&eureka).await, Ok(vec![1]));
+    assert_eq!(ports(&eureka).await, Ok(vec![1, 2]));
+    assert_eq!(ports(&eureka).await, Ok(vec![7, 8]));
+    let all = ["/eureka/apps", "/eureka/apps/delta", "/eureka/apps/delta", "/eureka/apps"];
+    assert_eq!(*asked.lock().unwrap(), all);
+}
+
+#[tokio::test]
+async fn a_server_without_deltas_is_read_whole() {
+    let (eureka, asked) =
+        server(vec![apps("", &[1]), (403, String::new()), apps("", &[2]), apps("", &[3])]).await;
+    for port in 1..=3 {
+        assert_eq!(ports(&eureka).await, Ok(vec![port]));
+    }
+    assert_eq!(asked.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn trouble_is_told_and_forgets_nothing() {
+    let (eureka, asked) =
+        server(vec![apps("", &[1]), (500, String::new()), apps("UP_2_", &[2]), (500, String::new())]).await;
+    assert_eq!(ports(&eureka).await, Ok(vec![1]));
+    assert!(ports(&eureka).await.unwrap_err().contains("/eureka/apps/delta: the answer is 500"));
+    assert_eq!(ports(&eureka).await, Ok(vec![1, 2]));
+    assert_eq!(asked.lock().unwrap()[2], "/eureka/apps/delta");
+}
+
+#[tokio::test]
+async fn one_look_serves_all_services_of_an_interval() {
+    let (eureka, asked) = server(vec![apps("", &[1])]).await;
+    let eureka = Eureka { interval: Duration::from_secs(60), ..eureka };
+    for _ in 0..3 {
+        assert_eq!(ports(&eureka).await, Ok(vec![1]));
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}

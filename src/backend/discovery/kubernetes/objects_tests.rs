@@ -1,0 +1,106 @@
+//! Objects as servers send them.
+
+use super::*;
+use proptest::prelude::*;
+
+const ENDPOINTS: &str = r#"{"kind":"Endpoints","metadata":{"name":"orders","resourceVersion":"7"},"subsets":[
+  {"addresses":[{"ip":"10.0.0.1","hostname":"a","targetRef":null},{"ip":"10.0.0.2"}],"notReadyAddresses":[{"ip":"10.0.0.9"}],
+   "ports":[{"name":"https","port":8443,"protocol":"TCP"},{"name":"http","port":8080}]},
+  {"addresses":[{"ip":"10.0.0.3"}],"ports":[{"name":"dns","port":53,"protocol":"UDP"},{"name":null,"port":9090}]},
+  {"addresses":null,"ports":null}]}"#;
+
+const SLICES: &str = r#"{"kind":"EndpointSliceList","metadata":{"resourceVersion":"41"},"items":[
+  {"metadata":{"name":"orders-x"},"addressType":"IPv4","ports":[{"name":"","port":8080,"protocol":"TCP"}],"endpoints":[
+    {"addresses":["10.0.0.1"],"conditions":{"ready":true}}, {"addresses":["10.0.0.2"],"conditions":{"ready":false}},
+    {"addresses":["10.0.0.3","10.0.0.4"],"conditions":{}}, {"addresses":[]}, {"addresses":["10.0.0.5"]}]},
+  {"metadata":{"name":"orders-y"},"addressType":"IPv6","ports":[{"port":8080}],"endpoints":[{"addresses":["fd00::1"]}]},
+  {"metadata":{"name":"orders-z"},"addressType":"IPv4","ports":[],"endpoints":null}]}"#;
+
+fn shown(objects: &Objects) -> Vec<String> {
+    objects.instances().iter().map(|i| format!("{}:{}", i.host, i.port)).collect()
+}
+
+fn endpoints(scheme: &str) -> Objects {
+    let mut objects = Objects::new(Resource::Endpoints, scheme);
+    objects.only(ENDPOINTS.as_bytes()).unwrap();
+    objects
+}
+
+#[test]
+fn of_endpoints_the_ready_ones_count_with_the_port_named_like_the_scheme_or_the_first() {
+    assert_eq!(shown(&endpoints("http")), ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:9090"]);
+    assert_eq!(shown(&endpoints("https")), ["10.0.0.1:8443", "10.0.0.2:8443", "10.0.0.3:9090"]);
+    assert_eq!(shown(&endpoints("")), ["10.0.0.1:8443", "10.0.0.2:8443", "10.0.0.3:9090"]);
+}
+
+#[test]
+fn of_slices_the_ready_ones_count_and_unknown_is_ready() {
+    let mut objects = Objects::new(Resource::Slices, "http");
+    objects.list(SLICES.as_bytes()).unwrap();
+    assert_eq!(shown(&objects), ["10.0.0.1:8080", "10.0.0.3:8080", "10.0.0.5:8080", "fd00::1:8080"]);
+    assert_eq!(objects.version, "41");
+}
+
+fn event(objects: &mut Objects, kind: &str, name: &str, host: &str) -> Event {
+    let line = format!(
+        r#"{{"type":"{kind}","object":{{"metadata":{{"name":"{name}","resourceVersion":"9"}},"ports":[{{"port":1}}],
+            "endpoints":[{{"addresses":["{host}"]}}]}}}}"#
+    );
+    objects.event(line.as_bytes()).unwrap()
+}
+
+#[test]
+fn events_add_change_and_delete_objects() {
+    let mut objects = Objects::new(Resource::Slices, "http");
+    assert_eq!(event(&mut objects, "ADDED", "a", "10.0.0.1"), Event::Changed);
+    assert_eq!(event(&mut objects, "ADDED", "b", "10.0.0.2"), Event::Changed);
+    assert_eq!(event(&mut objects, "MODIFIED", "a", "10.0.0.3"), Event::Changed);
+    assert_eq!(shown(&objects), ["10.0.0.3:1", "10.0.0.2:1"]);
+    assert_eq!(event(&mut objects, "DELETED", "a", "10.0.0.3"), Event::Changed);
+    let bookmark = br#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"12"}}}"#;
+    assert_eq!(objects.event(bookmark), Ok(Event::Noted));
+    assert_eq!((shown(&objects), &*objects.version), (vec!["10.0.0.2:1".to_owned()], "12"));
+}
+
+#[test]
+fn a_state_that_the_server_forgot_is_no_trouble_and_everything_else_is() {
+    let mut objects = Objects::new(Resource::Endpoints, "http");
+    let error = |code: u16| {
+        format!(r#"{{"type":"ERROR","object":{{"kind":"Status","message":"x\ny","code":{code}}}}}"#)
+    };
+    assert_eq!(objects.event(error(410).as_bytes()), Ok(Event::Stale));
+    assert_eq!(objects.event(error(500).as_bytes()), Err("the watch ended: xy".to_owned()));
+    assert!(objects.event(b"nonsense").is_err() && objects.list(b"[").is_err() && objects.only(b"").is_err());
+}
+
+#[test]
+fn addresses_that_cannot_be_dialled_are_left_out() {
+    let mut objects = Objects::new(Resource::Endpoints, "http");
+    let body = r#"{"metadata":{"name":"a"},"subsets":[{"addresses":[{"ip":"a b"},{"ip":"ok"}],"ports":[{"port":80}]},
+        {"addresses":[{"ip":"b"}],"ports":[{"port":0}]},{"addresses":[{"ip":"c"}],"ports":[{"port":70000}]}]}"#;
+    objects.only(body.as_bytes()).unwrap();
+    assert_eq!(shown(&objects), ["ok:80"]);
+}
+
+#[test]
+fn the_number_of_objects_is_bounded() {
+    let mut objects = Objects::new(Resource::Slices, "http");
+    (0..=MOST).for_each(|n| assert_eq!(event(&mut objects, "ADDED", &n.to_string(), "h"), Event::Changed));
+    assert_eq!(objects.instances().len(), MOST);
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_a_result(junk in proptest::collection::vec(any::<u8>(), 0..100), ip in ".{0,20}", port: i64) {
+        for resource in [Resource::Endpoints, Resource::Slices] {
+            let mut objects = Objects::new(resource, "http");
+            let _ = (objects.list(&junk), objects.only(&junk), objects.event(&junk));
+        }
+        let mut objects = Objects::new(Resource::Endpoints, "http");
+        let body = serde_json::json!({ "subsets": [{ "addresses": [{ "ip": ip }], "ports": [{ "port": port }] }] });
+        objects.only(body.to_string().as_bytes()).unwrap();
+        for instance in objects.instances() {
+            prop_assert!(instance.port > 0 && valid::host(&instance.host).is_some());
+        }
+    }
+}

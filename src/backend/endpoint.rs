@@ -1,6 +1,6 @@
 //! One address of a cluster: how it is dialled, which all who dial it the same way share, and what its cluster knows of it.
 
-use super::balance::Latency;
+use super::{attempt::breaker::Breaker, balance::Latency};
 use crate::{
     base::keyed::Keyed,
     pipeline::exchange::Exchange,
@@ -77,6 +77,8 @@ pub struct EndpointState {
     pub leases: AtomicU32,
     /// How long it takes to answer, where the balancer asks.
     pub latency: Latency,
+    /// Its circuit, for routes that have one before each endpoint.
+    pub breaker: Breaker,
 }
 
 /// One address of a cluster.

@@ -7,6 +7,7 @@ pub mod ip;
 pub mod keyed;
 pub mod path_values;
 pub mod percent;
+pub mod random;
 pub mod secret;
 pub mod units;
 pub mod url;

@@ -113,6 +113,9 @@ codes! {
     SCHEME_SETTING = "MG0446", "A setting that the scheme does not read", "Each Type reads settings of its own; the reference says which.";
     INSECURE_PROVIDER = "MG0447", "Keys over plain http", "Who can change the answer on its way can sign tokens.";
     ANY_AUDIENCE = "MG0448", "Tokens for any audience", "A provider signs tokens for many services; without Audience a token for any of them is taken here.";
+    BAD_QUALITY = "MG0450", "A circuit breaker that cannot be meant", "MinimumThroughput, BreakDuration, SamplingDuration and Timeout of QoSOptions are greater than zero, FailureRatio is at most 1, Scope is Route or Endpoint. Ocelot takes other values instead.";
+    TIMEOUTS_DISAGREE = "MG0451", "A time limit within a shorter one", "The Timeout of QoSOptions and the PerTryTimeout of RetryOptions are less than the Timeout of the route. Ocelot takes twice QoSOptions.Timeout for that of the route.";
+    BAD_RETRY = "MG0452", "A retry that cannot be meant", "Attempts are 1 to 10, On holds Connect, Reset and Timeout, statuses are 400 to 599, gRPC codes are 1 to 16 or their names, times and sizes are within the ranges that the reference names.";
     ANY_CERTIFICATE = "MG0460", "Any certificate is accepted", "DangerousAcceptAnyServerCertificateValidator lets whoever stands between the gateway and the service read and change what is sent. It is for trying things out.";
     ROUTE_AND_AGGREGATE = "MG0501", "An aggregate and a route on the same path", "A GET route and an aggregate have the same UpstreamPathTemplate and UpstreamHost.";
     DUPLICATE_AGGREGATE = "MG0502", "A duplicate aggregate", "Two aggregates have the same UpstreamPathTemplate and UpstreamHost.";
@@ -127,7 +130,6 @@ codes! {
     BAD_PROXY = "MG0604", "A malformed proxy address", "TrustedProxies holds addresses, ranges and networks.";
     UNKNOWN_FORWARDED_FIELD = "MG0605", "A field that cannot be believed", "ForwardedHeaders.Headers may hold X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_QOS = "MG0917", "Not supported yet: circuit breaker and time limit", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_BALANCING = "MG0918", "Not supported yet: sticky sessions and limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_DISCOVERY = "MG0919", "Not supported yet: service discovery and dynamic routing", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_AGGREGATION = "MG0920", "Not supported yet: aggregation", "This version does not have it; the setting is refused rather than ignored.";

@@ -29,7 +29,7 @@ pub fn framing(answer: &Answer, for_head: bool, version: Version) -> Framing {
 
 /// Sends the body of an answer whose head was begun, to its clean end; an error means that the client must see it broken.
 pub async fn relay(conn: &mut ClientConn, body: &mut Body, idle: Duration) -> Result<(), Cause> {
-    let mut relay = Relay { ended: false, uploaded: conn.is_body_done(), moved: 0, since: None, idle };
+    let mut relay = Relay { ended: false, uploaded: false, moved: 0, since: None, idle };
     poll_fn(|cx| relay.poll(cx, conn, body)).await
 }
 

@@ -107,8 +107,11 @@ whys! {
     /// The backend's certificate is not believed, or is that of another host.
     BackendCertificate = "backend.certificate", Backend, 502, 502, "Backend certificate not valid";
     BackendTls = "backend.tls", Backend, 502, 502, "No TLS with the backend";
+    BackendSend = "backend.send", Backend, 502, 502, "Backend closed the connection while it was sent the request";
     BackendReset = "backend.reset", Backend, 502, 502, "Backend closed the connection";
     BackendTimeout = "backend.timeout", Backend, 504, 503, "Backend did not answer in time";
+    /// Nobody is asked for a while, because too much failed.
+    BackendBreaker = "backend.breaker", Backend, 503, 503, "Backend failed too often";
     BackendMalformed = "backend.malformed", Backend, 502, 502, "Backend answer not understood";
     BackendSwitch = "backend.switch", Backend, 502, 502, "Backend switched protocols unasked";
     /// The head was relayed; the rest never came.

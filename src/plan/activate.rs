@@ -9,7 +9,7 @@ use super::{
 use crate::{
     backend::{
         Cluster,
-        attempt::Terms,
+        attempt::{Care, Keeps, Terms},
         cluster::{ClusterSpec, States},
         endpoint::{Instance, Speech},
     },
@@ -42,6 +42,8 @@ use std::{
 pub struct Foundation {
     pub states: Arc<States>,
     pub names: Names,
+    /// Circuits and budgets.
+    pub attempts: Keeps,
     pub background: Background,
     /// What the stages keep.
     pub kept: Kept,
@@ -59,6 +61,7 @@ impl Foundation {
         Foundation {
             states: States::new(names.clone()),
             names,
+            attempts: Keeps::default(),
             background,
             kept,
             clock,
@@ -198,6 +201,7 @@ fn target(
             blueprint::HttpVersion::Http10 => Version::Http10,
             blueprint::HttpVersion::Http11 => Version::Http11,
         },
+        care: care(route, ground),
     };
     Target::Cluster { cluster: clusters.get(route, blueprint, ground), terms }
 }
@@ -242,4 +246,11 @@ fn speech(cluster: &ClusterBlueprint, name: &str, forwarded: &blueprint::Forward
         Scheme::Incoming if told => Speech::AsAsked(cluster.tls.clone()),
         Scheme::Incoming | Scheme::Http => Speech::Plain,
     }
+}
+
+/// What is done about a service that fails; the route's name and its cluster's key lead to what is known of it.
+fn care(route: &RouteBlueprint, ground: &Foundation) -> Option<Arc<Care>> {
+    let wanted = Some(&route.attempts).filter(|wanted| !wanted.is_empty())?;
+    let metrics = ground.metrics.attempts(&route.name);
+    Some(Arc::new(ground.attempts.care(wanted, &route.name, &route.cluster.key, metrics)))
 }

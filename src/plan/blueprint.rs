@@ -189,6 +189,8 @@ pub struct RouteBlueprint {
     pub backend_method: Option<String>,
     pub http_version: Sourced<HttpVersion>,
     pub timeout: Sourced<Duration>,
+    /// What is done about a service that fails.
+    pub attempts: crate::backend::attempt::Settings,
     pub preserve_host: Sourced<bool>,
     /// The header that carries the request id.
     pub request_id_key: Option<Sourced<String>>,

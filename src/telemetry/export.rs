@@ -1,5 +1,6 @@
 //! Hands the numbers to the `prometheus` crate: shards are summed here, once a scrape.
 
+use super::attempts::{AttemptMetrics, Event};
 use super::counters::{BOUNDS, CLASSES, RouteMetrics, Totals};
 use super::discovery::DiscoveryRow;
 use super::metrics::{Metrics, Reload};
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 /// Name, help, type and label names of everything exported. The reference in `docs/` is checked against it.
-pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 16] = [
+pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 20] = [
     (
         "margay_requests_total",
         "Requests that ended, by route and status class; 499 (the client left) is in 4xx.",
@@ -36,6 +37,25 @@ pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 16] = [
         MetricType::COUNTER,
         &["stage", "outcome"],
     ),
+    (
+        "margay_retries_total",
+        "Attempts made again, by what had failed: connect, reset, timeout, status, grpc.",
+        MetricType::COUNTER,
+        &["route", "reason"],
+    ),
+    (
+        "margay_retry_budget_exhausted_total",
+        "Attempts not made again because the budget was used up.",
+        MetricType::COUNTER,
+        &["route"],
+    ),
+    (
+        "margay_breaker_total",
+        "Circuits opened and closed, and requests refused by an open one.",
+        MetricType::COUNTER,
+        &["route", "event"],
+    ),
+    ("margay_fallbacks_total", "Answers that came from a fallback.", MetricType::COUNTER, &["route"]),
     ("margay_connections", "Client connections by state.", MetricType::GAUGE, &["state"]),
     (
         "margay_connections_accepted_total",
@@ -140,6 +160,9 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
             m.refusal_totals().iter().map(|(why, n)| counter(*n, &[("why", why)])).collect()
         }
         "margay_stage_total" => m.all_stages().iter().flat_map(|stage| by_outcome(stage)).collect(),
+        "margay_retries_total" => events(m, name, "reason"),
+        "margay_breaker_total" => events(m, name, "event"),
+        "margay_retry_budget_exhausted_total" | "margay_fallbacks_total" => events(m, name, ""),
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
         "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
         "margay_reloads_total" => {
@@ -168,6 +191,19 @@ fn discovered(m: &Metrics, number: impl Fn(&DiscoveryRow) -> u64) -> Vec<Metric>
 fn by_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {
     let labels = |class| [("code_class", class), ("route", route.label())];
     totals.classes.iter().zip(CLASSES).map(|(n, class)| counter(*n, &labels(class))).collect()
+}
+
+/// Everything of a family that happened to attempts; without a label of its own where `label` is empty.
+fn events(m: &Metrics, family: &str, label: &str) -> Vec<Metric> {
+    let of_route = |route: &Arc<AttemptMetrics>| -> Vec<Metric> {
+        let own = Event::ALL.iter().filter(|event| event.place().0 == family);
+        let one = |event: &Event| match event.place().1 {
+            "" => counter(route.total(*event), &[("route", route.label())]),
+            value => counter(route.total(*event), &[(label, value), ("route", route.label())]),
+        };
+        own.map(one).collect()
+    };
+    m.all_attempts().iter().flat_map(of_route).collect()
 }
 
 fn by_outcome(stage: &StageMetrics) -> Vec<Metric> {

@@ -1,5 +1,6 @@
 //! All numbers of the process, and the handles through which the other floors count.
 
+use super::attempts::AttemptMetrics;
 use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::export::Export;
@@ -55,6 +56,7 @@ pub struct Metrics {
     routes: Mutex<BTreeMap<Box<str>, Arc<RouteMetrics>>>,
     unrouted: Arc<RouteMetrics>,
     stages: Mutex<BTreeMap<Box<str>, Arc<StageMetrics>>>,
+    attempts: Mutex<BTreeMap<Box<str>, Arc<AttemptMetrics>>>,
     connections: Box<[Connections]>,
     refusals: Box<[Refusal]>,
     reloads: [AtomicU64; 3],
@@ -80,6 +82,7 @@ impl Metrics {
             routes: Mutex::default(),
             unrouted: Arc::new(RouteMetrics::new(NO_ROUTE, workers)),
             stages: Mutex::default(),
+            attempts: Mutex::default(),
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
             reloads: Default::default(),
@@ -120,6 +123,17 @@ impl Metrics {
         self.discovery.handle(registry, service)
     }
 
+    /// The handle of a route that does something about failures; the same label always gives the same handle.
+    pub fn attempts(&self, label: &str) -> Arc<AttemptMetrics> {
+        let mut attempts = lock(&self.attempts);
+        if let Some(known) = attempts.get(label) {
+            return known.clone();
+        }
+        let new = Arc::new(AttemptMetrics::new(label));
+        attempts.insert(label.into(), new.clone());
+        new
+    }
+
     /// The handle of requests that found no route or were refused before one was looked for.
     pub fn unrouted(&self) -> &Arc<RouteMetrics> {
         &self.unrouted
@@ -128,6 +142,7 @@ impl Metrics {
     /// Forgets every route whose label is not among these; requests still on their way keep their handle.
     pub fn retire(&self, live: &HashSet<&str>) {
         lock(&self.routes).retain(|label, _| live.contains(&**label));
+        lock(&self.attempts).retain(|label, _| live.contains(&**label));
     }
 
     /// A connection was accepted on this worker; `closed` must follow there.
@@ -187,6 +202,10 @@ impl Metrics {
 
     pub(super) fn all_stages(&self) -> Vec<Arc<StageMetrics>> {
         lock(&self.stages).values().cloned().collect()
+    }
+
+    pub(super) fn all_attempts(&self) -> Vec<Arc<AttemptMetrics>> {
+        lock(&self.attempts).values().cloned().collect()
     }
 
     /// (accepted since the start, open now).

@@ -2,6 +2,7 @@
 //! record. Floor 1: knows nothing of routes or sockets, only labels and numbers.
 
 pub mod access;
+pub mod attempts;
 pub mod counters;
 pub mod discovery;
 pub mod export;
@@ -10,6 +11,7 @@ pub mod metrics;
 pub mod stages;
 
 pub use access::{AccessLog, Record};
+pub use attempts::{AttemptMetrics, Event};
 pub use counters::RouteMetrics;
 pub use discovery::DiscoveryMetrics;
 pub use metrics::{Metrics, Reload};

@@ -18,6 +18,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("LoadBalancerOptions", "LoadBalancerOptions"),
     ("HttpHandlerOptions", "HttpHandlerOptions"),
     ("QosOptions", "QoSOptions"),
+    ("RetryOptions", "RetryOptions"),
     ("AuthenticationOptions", "AuthenticationOptions"),
     ("RateLimitOptions", "RateLimitOptions"),
     ("RateLimitDocument", "RateLimitOptions.Limits[]"),

@@ -2,7 +2,7 @@
 
 use super::{
     super::{balance::Lease, endpoint::Endpoint},
-    Terms,
+    Terms, Time,
 };
 use crate::{
     pipeline::{
@@ -35,18 +35,17 @@ pub struct Leg<'a> {
     endpoint: &'a Arc<Endpoint>,
     terms: &'a Terms,
     hop: Hop,
-    /// When the time of the route began to run.
-    began: Instant,
+    time: &'a mut Time,
     head: Head,
 }
 
 impl<'a> Leg<'a> {
-    pub fn new(endpoint: &'a Arc<Endpoint>, terms: &'a Terms, hop: Hop, began: Instant) -> Leg<'a> {
-        Leg { endpoint, terms, hop, began, head: Head::default() }
+    pub fn new(endpoint: &'a Arc<Endpoint>, terms: &'a Terms, hop: Hop, time: &'a mut Time) -> Leg<'a> {
+        Leg { endpoint, terms, hop, time, head: Head::default() }
     }
 
     /// A connection: an idle one, or a new one.
-    pub async fn connect(&self, x: &Exchange, fresh: bool) -> Result<Box<BackendConn>, Cause> {
+    pub async fn connect(&mut self, x: &Exchange, fresh: bool) -> Result<Box<BackendConn>, Cause> {
         let transport = &self.endpoint.way(x).transport;
         if !fresh && self.endpoint.port.is_some() {
             let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), &transport.name, cx))).await;
@@ -55,9 +54,12 @@ impl<'a> Leg<'a> {
             }
         }
         let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
-        let mut conn =
-            dial(&transport.goal(port), transport.pool.key(), self.terms.connect.min(self.terms.timeout))
-                .await?;
+        let now = Instant::now();
+        let (end, own) = self.time.end(self.terms.timeout);
+        let within = self.terms.connect.min(end.saturating_duration_since(now));
+        let dialled = dial(&transport.goal(port), transport.pool.key(), within).await;
+        self.time.overdue = dialled.is_err() && own && now + within >= end;
+        let mut conn = dialled?;
         // Without a port of its own an endpoint is many: its connections are not kept.
         conn.once = self.endpoint.port.is_none();
         Ok(conn)
@@ -74,7 +76,6 @@ impl<'a> Leg<'a> {
         let host = preserved.unwrap_or(&self.endpoint.way(x).authority);
         conn.begin(&x.req, host, caller.framing(), self.hop, self.terms.version);
         let for_head = x.req.method() == b"HEAD";
-        let (mut moved, mut began) = (0, self.began);
         poll_fn(|cx| {
             let uploaded = match conn.poll_upload(cx, caller.as_body()) {
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(HeadError::Failed(cause))),
@@ -86,40 +87,56 @@ impl<'a> Leg<'a> {
                 }
                 caller.interim(&self.head, cx);
             }
-            if conn.sent() != moved {
-                (moved, began) = (conn.sent(), Instant::now());
+            if conn.sent() > self.time.sent {
+                self.progress(conn.sent());
             }
             let stalled = !uploaded && !conn.is_choked();
-            self.patience(cx, caller, uploaded, stalled, began)
+            self.patience(cx, caller, uploaded, stalled)
         })
         .await
     }
 
+    /// Upload bytes move: the time begins anew.
+    fn progress(&mut self, sent: u64) {
+        self.time.sent = sent;
+        self.time.began = Instant::now();
+        self.time.attempt = self.time.began;
+    }
+
     /// Nothing came: does anybody still wait, and is there time?
     fn patience(
-        &self,
+        &mut self,
         cx: &mut Context,
         caller: &mut dyn Caller,
         uploaded: bool,
         stalled: bool,
-        began: Instant,
     ) -> Poll<Result<(), HeadError>> {
         if uploaded && caller.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(HeadError::Failed(Cause::gone())));
         }
-        // Until the upload is through it is the client that is waited for, if its patience is the shorter one.
-        let stalled = stalled && self.terms.body_idle < self.terms.timeout;
-        let limit = if stalled { self.terms.body_idle } else { self.terms.timeout };
-        if caller.poll_alarm(cx, began + limit).is_ready() {
-            if stalled {
-                let detail = format!("the request body stood still for {limit:?}");
-                return Poll::Ready(Err(HeadError::Failed(Cause::new(Why::RequestTimeout, detail))));
-            }
-            let detail =
-                format!("the backend {} did not answer within {:?}", self.endpoint.label, self.terms.timeout);
-            return Poll::Ready(Err(HeadError::Failed(Cause::new(Why::BackendTimeout, detail))));
+        // Until the upload is through it is the client that is waited for, if its patience is the shorter one; the
+        // service is not to blame then.
+        let Terms { timeout, body_idle, .. } = *self.terms;
+        let (end, own) = match stalled {
+            true => (self.time.began + timeout.min(body_idle), false),
+            false => self.time.end(timeout),
+        };
+        if caller.poll_alarm(cx, end).is_pending() {
+            return Poll::Pending;
         }
-        Poll::Pending
+        self.time.overdue = own;
+        Poll::Ready(Err(HeadError::Failed(self.too_late(stalled && body_idle < timeout))))
+    }
+
+    #[cold]
+    fn too_late(&self, stalled: bool) -> Cause {
+        if stalled {
+            let detail = format!("the request body stood still for {:?}", self.terms.body_idle);
+            return Cause::new(Why::RequestTimeout, detail);
+        }
+        let limit = self.time.limit.filter(|_| self.time.overdue).unwrap_or(self.terms.timeout);
+        let detail = format!("the backend {} did not answer within {limit:?}", self.endpoint.label);
+        Cause::new(Why::BackendTimeout, detail)
     }
 
     /// The answer, its body still on the connection.

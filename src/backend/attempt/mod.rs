@@ -1,6 +1,14 @@
-//! One exchange with one endpoint: connection, request out, response head in; and again where that is safe.
+//! One exchange with a service: connection, request out, response head in; and again where that is safe or asked for.
 
+pub mod breaker;
+mod care;
 mod leg;
+mod replay;
+pub mod retry;
+mod several;
+mod window;
+
+pub use care::{Care, Keeps, Quality, Scope, Settings};
 
 use super::cluster::{Cluster, Picked, Shown};
 use crate::{
@@ -14,10 +22,13 @@ use crate::{
     wire::h1::{backend::HeadError, hop::Hop},
 };
 use leg::Leg;
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What a route says about its attempts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// From dispatch to the response head, all attempts included, paused while upload bytes move.
     pub timeout: Duration,
@@ -28,6 +39,38 @@ pub struct Terms {
     pub preserve_host: bool,
     /// What the backend is spoken to in.
     pub version: Version,
+    /// What is done about services that fail; none: nothing.
+    pub care: Option<Arc<Care>>,
+}
+
+/// How the time of an exchange is running out.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    /// When that of the route began: it begins anew while upload bytes move.
+    pub began: Instant,
+    /// When that of the attempt began.
+    pub attempt: Instant,
+    /// How long the attempt may last.
+    pub limit: Option<Duration>,
+    /// Bytes of body that were sent: sending them again is no progress.
+    pub sent: u64,
+    /// It was the time of the attempt that was over.
+    pub overdue: bool,
+}
+
+impl Time {
+    fn new(began: Instant) -> Time {
+        Time { began, attempt: began, limit: None, sent: 0, overdue: false }
+    }
+
+    /// When the attempt is over at the latest, if so much is allowed in all, and whether that is its own limit.
+    fn end(&self, all: Duration) -> (Instant, bool) {
+        let end = self.began + all;
+        match self.limit {
+            Some(limit) if self.attempt + limit < end => (self.attempt + limit, true),
+            _ => (end, false),
+        }
+    }
 }
 
 /// Takes the exchange to the cluster and brings the response back as soon as its head is there.
@@ -44,12 +87,33 @@ pub async fn run(
             "the service speaks HTTP/1.0, which wants to know the length of a body",
         ));
     }
-    let picked = cluster.pick(x, &[])?;
+    match &terms.care {
+        // Boxed: exchanges without all this need not carry its room around.
+        Some(care) => Box::pin(several::run(cluster, terms, care, hop, x, caller)).await,
+        None => {
+            let picked = cluster.pick(x, &[])?;
+            let mut time = Time::new(x.now);
+            attempt(cluster, picked, terms, hop, &mut time, x, caller).await
+        }
+    }
+}
+
+/// Asks one endpoint, and tells its cluster what was seen.
+async fn attempt(
+    cluster: &Cluster,
+    picked: Picked,
+    terms: &Terms,
+    hop: Hop,
+    time: &mut Time,
+    x: &mut Exchange,
+    caller: &mut dyn Caller,
+) -> Outcome {
     let endpoint = picked.endpoint.clone();
     x.record.endpoint = Some(endpoint.label.clone());
     x.record.endpoint_secure = endpoint.way(x).transport.tls.is_some();
-    let outcome = with(picked, terms, hop, x, caller).await;
-    cluster.show(&endpoint, shown(&outcome), x.now);
+    let began = time.attempt;
+    let outcome = with(picked, terms, hop, time, x, caller).await;
+    cluster.show(&endpoint, shown(&outcome), began);
     outcome
 }
 
@@ -62,9 +126,17 @@ fn shown(outcome: &Outcome) -> Shown {
     }
 }
 
-async fn with(picked: Picked, terms: &Terms, hop: Hop, x: &mut Exchange, caller: &mut dyn Caller) -> Outcome {
+/// Asks once; twice where the first time was on a connection that turned out to be dead.
+async fn with(
+    picked: Picked,
+    terms: &Terms,
+    hop: Hop,
+    time: &mut Time,
+    x: &mut Exchange,
+    caller: &mut dyn Caller,
+) -> Outcome {
     let Picked { endpoint, lease } = picked;
-    let mut leg = Leg::new(&endpoint, terms, hop, x.now);
+    let mut leg = Leg::new(&endpoint, terms, hop, time);
     let mut fresh = false;
     loop {
         x.record.attempts += 1;
@@ -74,18 +146,28 @@ async fn with(picked: Picked, terms: &Terms, hop: Hop, x: &mut Exchange, caller:
             Err(HeadError::Failed(cause)) => return Err(cause),
             Err(HeadError::Silent(_)) if conn.reused && !fresh && may_repeat(x, caller) => fresh = true,
             Err(HeadError::Silent(error)) => {
-                let detail = format!(
-                    "the backend {} closed the connection without an answer: {error}",
-                    endpoint.label
-                );
-                return Err(Cause::new(Why::BackendReset, detail));
+                return Err(silence(conn.is_upload_done(), &endpoint.label, &error));
             }
         }
     }
 }
 
-/// Without being configured, only what is harmless is repeated: idempotent (RFC 9110 9.2.2), and no byte of body gone.
+/// The connection ended without a byte of an answer: while the request was sent, or after.
+#[cold]
+fn silence(sent: bool, label: &str, error: &std::io::Error) -> Cause {
+    let (why, when) = match sent {
+        true => (Why::BackendReset, "without an answer"),
+        false => (Why::BackendSend, "while it was sent the request"),
+    };
+    Cause::new(why, format!("the backend {label} closed the connection {when}: {error}"))
+}
+
+/// Without being configured, only what is harmless is repeated: idempotent, and no byte of body gone.
 fn may_repeat(x: &Exchange, caller: &dyn Caller) -> bool {
-    let idempotent = matches!(x.req.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE");
-    idempotent && caller.received() == 0
+    is_idempotent(x.req.method()) && caller.received() == 0
+}
+
+/// RFC 9110 9.2.2.
+pub fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }

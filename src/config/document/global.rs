@@ -34,6 +34,11 @@ pub struct GlobalDocument {
     /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
     #[serde(rename = "QoSOptions")]
     pub qos: Set<GlobalQosOptions>,
+    /// Which attempts are made again. Default: none, but for one on a kept connection that turned out to be closed.
+    #[serde(rename = "RetryOptions")]
+    pub retry: Set<GlobalRetryOptions>,
+    /// The header in which services learn how many milliseconds are left of `Timeout`. Default: none.
+    pub deadline_header: Set<String>,
     /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitOptions")]
     pub rate_limit: Set<GlobalRateLimitOptions>,

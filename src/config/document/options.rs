@@ -157,6 +157,47 @@ option_objects! {
         timeout: Set<i32>,
         /// The old name of `Timeout`; wins when both are present. Source: Ocelot, Quality of Service.
         timeout_value: Set<i32>,
+        /// What a circuit stands before: the `Route`, or each `Endpoint` of its cluster; one whose circuit is open is not
+        /// chosen. Default: `Route`.
+        scope: Set<String>,
+    }
+
+    /// Which attempts at a service are made again after they failed, each at another address where there is one.
+    RetryOptions, GlobalRetryOptions {
+        /// Whether attempts are made again. Default: true once any option is set.
+        enable_retry: Set<bool>,
+        /// All attempts, the first included. 1 to 10. Default: 3.
+        attempts: Set<i64>,
+        /// What is tried again: any of `Connect` (there was no connection), `Reset` (it was closed before an answer) and
+        /// `Timeout` (no answer within `PerTryTimeout` or the `Timeout` of `QoSOptions`). Default: all three.
+        on: List<String>,
+        /// Statuses of answers that are tried again, 400 to 599. Default: `[502, 503, 504]`.
+        on_status: List<i32>,
+        /// Codes of gRPC that are tried again, by name or number, where the answer says them in its head.
+        /// Default: `[]`. Source: gRPC, Status codes.
+        on_grpc_status: List<String>,
+        /// The methods that may be sent again. Default: the idempotent ones: GET, HEAD, OPTIONS, TRACE, PUT, DELETE.
+        /// Source: RFC 9110, 9.2.2.
+        methods: List<String>,
+        /// How long one attempt may take, connecting included. 1ms to 1h, less than `Timeout`. Default: as long as all.
+        per_try_timeout: Set<DurationText>,
+        /// The pause before the second attempt is anything up to this, up to twice as much before the third, and so on.
+        /// 0s to 1m. Default: `25ms`.
+        min_backoff: Set<DurationText>,
+        /// The longest pause. 0s to 1m. Default: `1s`.
+        max_backoff: Set<DurationText>,
+        /// Whether a pause is at least what the service asks for in `Retry-After`; if that is longer than what is left of
+        /// `Timeout`, its answer is passed on. Default: true. Source: RFC 9110, 10.2.3.
+        honour_retry_after: Set<bool>,
+        /// How much of a request body is kept to be sent again; longer ones are sent once. 0B to 16MiB. Default: `64KiB`.
+        max_replay_size: Set<SizeText>,
+        /// Whether there is a budget: of the requests to one cluster within ten seconds only a part is made again.
+        /// Default: true.
+        enable_budget: Set<bool>,
+        /// That part. 0 to 10. Default: 0.2.
+        budget_ratio: Set<f64>,
+        /// So many within ten seconds are made again in any case. 0 and more. Default: 10.
+        budget_minimum: Set<i64>,
     }
 
     /// How often one client may call.

@@ -59,6 +59,11 @@ pub struct PolicyDocument {
     /// Circuit breaker and time limit.
     #[serde(rename = "QoSOptions")]
     pub qos: Apart<QosOptions>,
+    /// Which attempts are made again.
+    #[serde(rename = "RetryOptions")]
+    pub retry: Apart<RetryOptions>,
+    /// The header in which the service learns how many milliseconds are left of `Timeout`.
+    pub deadline_header: Set<String>,
     /// How long the service may take to begin its answer: whole seconds, or a duration such as `"1s"`.
     pub timeout: Set<Wait>,
     /// Settings of the client that calls the service.

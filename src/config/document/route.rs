@@ -126,6 +126,12 @@ pub struct RouteDocument {
     /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
     #[serde(rename = "QoSOptions")]
     pub qos: Apart<QosOptions>,
+    /// Which attempts are made again. Default: none, but for one on a kept connection that turned out to be closed.
+    #[serde(rename = "RetryOptions")]
+    pub retry: Apart<RetryOptions>,
+    /// The header in which the service learns how many milliseconds are left of `Timeout`; for `grpc-timeout` in the form
+    /// of gRPC. Default: the global one, else none.
+    pub deadline_header: Set<String>,
     /// How long the service may take to begin its answer, all attempts included: whole seconds, or a duration such
     /// as `"1s"`. Default: the global one, else 90 seconds. Source: Ocelot, Configuration (since 24.1).
     pub timeout: Set<Wait>,

@@ -43,7 +43,6 @@ impl<'d> Effective<'d> {
 type Capability = (Code, &'static str);
 
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
-const QOS: Capability = (codes::PENDING_QOS, "a circuit breaker or time limit");
 const DISCOVERY: Capability = (codes::PENDING_DISCOVERY, "service discovery");
 const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
 const WEBSOCKETS: Capability = (codes::PENDING_PROTOCOLS, "WebSockets");
@@ -59,7 +58,6 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 #[rustfmt::skip]
 const ROUTE: &[Row] = &[
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
-    ("QoSOptions", QOS, |r| r.quality.as_ref()?.switched_on_by(), "set it to 0"),
     ("ServiceName", DISCOVERY, |r| service_name(r.route), "name the service's addresses in DownstreamHostAndPorts"),
     ("DownstreamScheme", WEBSOCKETS, |r| other_scheme(&r.route.scheme), "use \"http\" or \"https\""),
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),

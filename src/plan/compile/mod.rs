@@ -1,6 +1,7 @@
 //! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
 
 mod admission;
+mod attempts;
 mod cluster;
 mod dns;
 mod headers;

@@ -54,6 +54,8 @@ pub fn route(
     let (matches, spec) = reader.matching(index, rules);
     let backend = reader.backend(around, spec.as_ref(), &mut effective);
     let admission = reader.options(&effective);
+    let mut timeout = reader.timeout();
+    let attempts = reader.attempts(effective.quality.as_ref(), &mut timeout);
     let route = RouteBlueprint {
         index,
         span: written.span,
@@ -66,7 +68,8 @@ pub fn route(
         state_key: state_key(written, &effective),
         backend_method: backend.method,
         http_version: backend.version,
-        timeout: reader.timeout(),
+        timeout,
+        attempts,
         preserve_host: reader.preserve_host(),
         request_id_key: reader.request_id_key(),
         shaping: shaping::shaping(scope, &effective, spec.as_ref(), reader.out),

@@ -94,6 +94,7 @@ pub struct Quality {
     pub failure_ratio: Option<Spanned<f64>>,
     pub sampling_duration: Option<Spanned<i32>>,
     pub timeout: Option<Spanned<i32>>,
+    pub scope: Option<Spanned<String>>,
 }
 
 impl Quality {
@@ -104,14 +105,15 @@ impl Quality {
             failure_ratio: options.failure_ratio.clone(),
             sampling_duration: options.sampling_duration.clone(),
             timeout: or(&options.timeout_value, &options.timeout),
+            scope: text(&options.scope).cloned(),
         }
     }
 
-    /// The place of the value that switches it on, if one does.
-    pub fn switched_on_by(&self) -> Option<crate::config::Span> {
-        let positive = |set: &Option<Spanned<i32>>| set.as_ref().filter(|n| n.value > 0).map(|n| n.span);
-        let ratio = self.failure_ratio.as_ref().filter(|ratio| ratio.value > 0.0).map(|ratio| ratio.span);
-        positive(&self.minimum_throughput).or_else(|| positive(&self.timeout)).or(ratio)
+    /// Whether any value switches it on.
+    pub fn is_on(&self) -> bool {
+        let positive = |set: &Option<Spanned<i32>>| set.as_ref().is_some_and(|n| n.value > 0);
+        let ratio = self.failure_ratio.as_ref().is_some_and(|ratio| ratio.value > 0.0);
+        positive(&self.minimum_throughput) || positive(&self.timeout) || ratio
     }
 }
 

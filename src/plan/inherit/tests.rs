@@ -77,7 +77,7 @@ fn a_breaker_is_on_when_one_of_three_values_is_above_zero() {
         (r#"{ "TimeoutValue": 1 }"#, true),
     ] {
         let quality = quality("{}", &format!(r#"{{ "QoSOptions": {options} }}"#)).expect("options");
-        assert_eq!(quality.switched_on_by().is_some(), on, "{options}");
+        assert_eq!(quality.is_on(), on, "{options}");
     }
 }
 

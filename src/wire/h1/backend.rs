@@ -108,7 +108,7 @@ impl BackendConn {
 
     /// Whether the whole request was sent.
     pub fn is_upload_done(&self) -> bool {
-        self.upload != Upload::Sending
+        self.upload == Upload::Done && self.encoder.is_flushed()
     }
 
     /// Whether the upload stands still because the backend does not read.

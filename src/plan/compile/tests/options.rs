@@ -108,7 +108,6 @@ fn what_this_version_cannot_do_is_refused_wherever_it_is_switched_on() {
     for (settings, expected) in [
         (r#""CacheOptions": { "TtlSeconds": 1 }"#, "MG0916 1"),
         (r#""FileCacheOptions": { "TtlSeconds": 2 }, "CacheOptions": { "TtlSeconds": 1 }"#, "MG0916 2"),
-        (r#""QoSOptions": { "Timeout": 1 }"#, "MG0917 1"),
         (r#""HttpHandlerOptions": { "MaxConnectionsPerServer": 10 }"#, "MG0918 10"),
         (r#""ServiceName": "s", "DownstreamHostAndPorts": []"#, r#"MG0919 "s""#),
     ] {

@@ -1,0 +1,379 @@
+//! What a route does about services that fail: from option objects to settings.
+
+use super::route::Reader;
+use crate::backend::attempt::{
+    Quality as Settled, Scope, Settings,
+    breaker::{self, Trip},
+    retry,
+};
+use crate::config::document::{List, RetryOptions, Set};
+use crate::config::{Code, Span, Spanned, codes, suggest};
+use crate::plan::blueprint::Sourced;
+use crate::plan::check::{Outcome, Wrong, filled, items, values};
+use crate::plan::inherit::{Quality, merged};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The codes of gRPC that mean a failure, by their numbers from 1.
+const GRPC: [&str; 16] = [
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+impl Reader<'_, '_, '_> {
+    /// Everything that is done about failures; `timeout` is the route's, which QoS may lengthen under Ocelot.
+    pub(super) fn attempts(
+        &mut self,
+        quality: Option<&Quality>,
+        timeout: &mut Sourced<Duration>,
+    ) -> Settings {
+        let settings = Settings {
+            quality: quality
+                .filter(|quality| quality.is_on() || !self.scope.ocelot)
+                .and_then(|q| self.quality(q)),
+            retry: self.retry(),
+            deadline_header: self.deadline_header(),
+        };
+        self.agree(&settings, quality, timeout);
+        settings
+    }
+
+    /// The header is a header.
+    fn deadline_header(&mut self) -> Option<String> {
+        let global = &self.scope.global.deadline_header;
+        let name = filled(&self.written.deadline_header).or(filled(global))?;
+        if !values::is_token(name) || super::headers::is_framing(name) {
+            let message = format!("DeadlineHeader \"{}\" cannot be sent", name.value);
+            self.out
+                .error(codes::BAD_HEADER_NAME, name.span, message)
+                .help("take the name of a header that does not frame messages, such as X-Deadline-Ms");
+        }
+        Some(name.value.clone())
+    }
+
+    fn mistake(&mut self, code: Code, span: Span, message: String, help: &str) {
+        self.out.error(code, span, message).help(help);
+    }
+}
+
+/// Circuit breaker and time limit.
+impl Reader<'_, '_, '_> {
+    fn quality(&mut self, quality: &Quality) -> Option<Settled> {
+        let ocelot = self.scope.ocelot;
+        let scope = self.breaker_scope(quality);
+        let timeout =
+            self.millis("Timeout", &quality.timeout, |ms| (ms <= 10 || ms >= 86_400_000).then_some(30_000));
+        let breaker = self.breaker(quality);
+        let nothing = breaker.is_none() && timeout.is_none();
+        (!nothing).then(|| Settled {
+            breaker,
+            scope,
+            timeout: timeout.map(|ms| ms * MS),
+            ocelot: ocelot
+                .then(|| self.written.client_path.as_ref().map_or("", |path| path.as_str()).to_owned()),
+        })
+    }
+
+    /// Under Ocelot there is a circuit as soon as there is a time limit.
+    fn breaker(&mut self, quality: &Quality) -> Option<breaker::Settings> {
+        let least = self.millis("MinimumThroughput", &quality.minimum_throughput, |n| (n < 2).then_some(100));
+        let pause = self.millis("BreakDuration", &quality.break_duration, |ms| (ms <= 500).then_some(5_000));
+        let within =
+            self.millis("SamplingDuration", &quality.sampling_duration, |ms| (ms <= 500).then_some(10_000));
+        let ratio = self.ratio(quality.failure_ratio.as_ref());
+        if least.is_none() && ratio.is_none() && !self.scope.ocelot {
+            return None;
+        }
+        let least = least.unwrap_or(100);
+        let trip = match ratio {
+            Some(ratio) => Trip::Ratio { least, ratio, within: within.unwrap_or(10_000) * MS },
+            None => Trip::InARow(least),
+        };
+        Some(breaker::Settings { trip, pause: pause.unwrap_or(5_000) * MS, forgiving: self.scope.ocelot })
+    }
+
+    /// A whole number greater than zero; zero counts as absent. Under Ocelot what it takes instead.
+    fn millis(
+        &mut self,
+        name: &str,
+        set: &Option<Spanned<i32>>,
+        instead: fn(i64) -> Option<u32>,
+    ) -> Option<u32> {
+        let set = set.as_ref()?;
+        let value = u32::try_from(set.value).ok().filter(|value| *value > 0);
+        if !self.scope.ocelot {
+            if set.value < 0 {
+                let message = format!("QoSOptions.{name} is {}", set.value);
+                self.mistake(
+                    codes::BAD_QUALITY,
+                    set.span,
+                    message,
+                    "write a number greater than zero, or leave it out",
+                );
+            }
+            return value;
+        }
+        if name == "Timeout" && value.is_none() {
+            return None;
+        }
+        let Some(other) = instead(i64::from(set.value)) else { return value };
+        // Zero is Ocelot's way of saying nothing.
+        if set.value != 0 {
+            let message = format!("QoSOptions.{name} is {}: as in Ocelot, {other} is taken", set.value);
+            self.out.warning(codes::BAD_QUALITY, set.span, message);
+        }
+        Some(other)
+    }
+
+    fn ratio(&mut self, set: Option<&Spanned<f64>>) -> Option<f64> {
+        let set = set.filter(|set| set.value != 0.0)?;
+        if set.value <= 1.0 && set.value > 0.0 {
+            return Some(set.value);
+        }
+        let message = format!("QoSOptions.FailureRatio is {}", set.value);
+        let instead = if set.value > 1.0 { "0.5 is taken" } else { "failures in a row are counted" };
+        Wrong::new(codes::BAD_QUALITY, Outcome::Does(instead), message)
+            .help("write the part of failed calls, such as 0.5")
+            .report(self.out, self.scope.ocelot, set.span);
+        (set.value > 1.0).then_some(0.5)
+    }
+
+    fn breaker_scope(&mut self, quality: &Quality) -> Scope {
+        let Some(word) = &quality.scope else { return Scope::default() };
+        match word.as_str() {
+            "Route" => Scope::Route,
+            "Endpoint" => Scope::Endpoint,
+            _ => {
+                let message = format!("QoSOptions.Scope \"{}\" is unknown", word.value);
+                self.mistake(codes::BAD_QUALITY, word.span, message, "write Route or Endpoint");
+                Scope::default()
+            }
+        }
+    }
+
+    /// A limit within a shorter one never counts.
+    fn agree(&mut self, settings: &Settings, quality: Option<&Quality>, timeout: &mut Sourced<Duration>) {
+        let limit = settings.quality.as_ref().and_then(|quality| quality.timeout);
+        let place = quality.and_then(|quality| Some(quality.timeout.as_ref()?.span));
+        if let (Some(limit), Some(place)) = (limit.filter(|limit| *limit >= timeout.value), place) {
+            let message =
+                format!("QoSOptions.Timeout is {limit:?}, and the Timeout of the route {:?}", timeout.value);
+            Wrong::new(
+                codes::TIMEOUTS_DISAGREE,
+                Outcome::Does("Timeout becomes twice QoSOptions.Timeout"),
+                message,
+            )
+            .help("let QoSOptions.Timeout, the time of one attempt, be less than Timeout, the time of all")
+            .report(self.out, self.scope.ocelot, place);
+            *timeout = Sourced::new(limit * 2, Some(place));
+        }
+        let each = settings.retry.as_ref().and_then(|retry| retry.each);
+        if let Some(each) = each.filter(|each| *each >= timeout.value) {
+            let place = self.retry_place(|options| options.per_try_timeout.as_ref().map(|set| set.span));
+            let message =
+                format!("PerTryTimeout is {each:?}, and the Timeout of the route {:?}", timeout.value);
+            self.mistake(
+                codes::TIMEOUTS_DISAGREE,
+                place,
+                message,
+                "let PerTryTimeout be less than Timeout, the time of all attempts",
+            );
+        }
+    }
+}
+
+/// Attempts that are made again.
+impl Reader<'_, '_, '_> {
+    fn retry_options(&self) -> Option<RetryOptions> {
+        let key = self.written.key.as_ref().map(|key| key.as_str());
+        merged(&self.written.retry, self.scope.groups.retry.as_ref(), key).map(|options| options.into_owned())
+    }
+
+    fn retry_place(&self, of: impl Fn(&RetryOptions) -> Option<Span>) -> Span {
+        self.retry_options().and_then(|options| of(&options)).unwrap_or(self.written.span)
+    }
+
+    fn retry(&mut self) -> Option<retry::Settings> {
+        let options = self.retry_options()?;
+        if options.enable_retry.as_ref().is_some_and(|on| !on.value) {
+            return None;
+        }
+        let on = self.reasons(&options.on);
+        let least = self
+            .span_of_time("MinBackoff", &options.min_backoff, Duration::ZERO, 60 * SECOND)
+            .unwrap_or(25 * MS);
+        let most = self
+            .span_of_time("MaxBackoff", &options.max_backoff, Duration::ZERO, 60 * SECOND)
+            .unwrap_or(least.max(SECOND));
+        if let Some(written) = options.max_backoff.as_ref().filter(|_| most < least) {
+            let message = format!("MaxBackoff is {}, and MinBackoff more", written.value);
+            self.mistake(codes::BAD_RETRY, written.span, message, "let MaxBackoff be at least MinBackoff");
+        }
+        let statuses = self.retried_statuses(&options.on_status);
+        let grpc = self.grpc(&options.on_grpc_status);
+        self.nothing(&on, &statuses, &grpc, &options);
+        Some(retry::Settings {
+            attempts: self.whole("Attempts", &options.attempts, 1, 10, 3) as u32,
+            on_connect: on[0],
+            on_reset: on[1],
+            on_timeout: on[2],
+            statuses,
+            grpc,
+            methods: self.retried_methods(&options.methods),
+            each: self.span_of_time("PerTryTimeout", &options.per_try_timeout, MS, 3600 * SECOND),
+            backoff: (least, most),
+            honour_retry_after: options.honour_retry_after.as_ref().is_none_or(|on| on.value),
+            kept: self.kept(&options),
+            budget: self.budget(&options),
+        })
+    }
+
+    /// Which of the failures count, in the order of the words.
+    fn reasons(&mut self, list: &List<String>) -> [bool; 3] {
+        const WORDS: [&str; 3] = ["Connect", "Reset", "Timeout"];
+        if list.is_none() {
+            return [true; 3];
+        }
+        let mut on = [false; 3];
+        for word in items(list) {
+            match WORDS.iter().position(|known| known.eq_ignore_ascii_case(word.trim())) {
+                Some(at) => on[at] = true,
+                None => {
+                    let message = format!("RetryOptions.On cannot hold \"{}\"", word.value);
+                    self.mistake(codes::BAD_RETRY, word.span, message, "write Connect, Reset or Timeout");
+                }
+            }
+        }
+        on
+    }
+
+    fn retried_statuses(&mut self, list: &List<i32>) -> Vec<u16> {
+        if list.is_none() {
+            return vec![502, 503, 504];
+        }
+        let mut statuses = Vec::new();
+        for status in items(list) {
+            match u16::try_from(status.value).ok().filter(|status| (400..=599).contains(status)) {
+                Some(status) => statuses.push(status),
+                None => {
+                    let message = format!("{} is no status to try again on", status.value);
+                    self.mistake(codes::BAD_RETRY, status.span, message, "write statuses from 400 to 599");
+                }
+            }
+        }
+        statuses
+    }
+
+    fn grpc(&mut self, list: &List<String>) -> Vec<u16> {
+        let mut codes_of = Vec::new();
+        for word in items(list) {
+            let named =
+                GRPC.iter().position(|known| known.eq_ignore_ascii_case(word.trim())).map(|at| at as u16 + 1);
+            let number = word.trim().parse().ok().filter(|code| (1..=16).contains(code));
+            match named.or(number) {
+                Some(code) => codes_of.push(code),
+                None => {
+                    let message = format!("\"{}\" is no gRPC code of a failure", word.value);
+                    let said = self.out.error(codes::BAD_RETRY, word.span, message);
+                    if let Some(meant) = suggest::nearest(word, GRPC) {
+                        said.help(format!("did you mean \"{meant}\"?"));
+                    }
+                    said.help("write a name such as UNAVAILABLE, or a number from 1 to 16");
+                }
+            }
+        }
+        codes_of
+    }
+
+    fn retried_methods(&mut self, list: &List<String>) -> Option<Vec<String>> {
+        let mut methods = Vec::new();
+        for word in items(list) {
+            match values::method(word) {
+                Some(method) => methods.push(method),
+                None => {
+                    let message = format!("\"{}\" is not a method", word.value);
+                    self.mistake(codes::BAD_RETRY, word.span, message, "write one word such as \"POST\"");
+                }
+            }
+        }
+        Some(methods).filter(|methods| !methods.is_empty())
+    }
+
+    /// A retry without a reason would never happen.
+    fn nothing(&mut self, on: &[bool; 3], statuses: &[u16], grpc: &[u16], options: &RetryOptions) {
+        if !on.contains(&true) && statuses.is_empty() && grpc.is_empty() {
+            let place =
+                options.on.as_ref().map(|on| on.span).or(options.on_status.as_ref().map(|on| on.span));
+            let place = place.unwrap_or(self.written.span);
+            let message = "RetryOptions with no reason to try again".to_owned();
+            self.mistake(
+                codes::BAD_RETRY,
+                place,
+                message,
+                "name one in On or OnStatus, or set \"EnableRetry\": false",
+            );
+        }
+    }
+
+    fn kept(&mut self, options: &RetryOptions) -> usize {
+        const MOST: u64 = 16 << 20;
+        let Some(size) = &options.max_replay_size else { return 64 << 10 };
+        if size.value.0 > MOST {
+            let message = format!("MaxReplaySize is {}", size.value);
+            self.mistake(codes::BAD_RETRY, size.span, message, "it may be 0B to 16MiB");
+        }
+        size.value.0.min(MOST) as usize
+    }
+
+    fn budget(&mut self, options: &RetryOptions) -> Option<retry::Allowance> {
+        let least = self.whole("BudgetMinimum", &options.budget_minimum, 0, 1_000_000, 10) as u32;
+        let ratio = options.budget_ratio.as_ref().map_or(0.2, |ratio| ratio.value);
+        if let Some(written) = options.budget_ratio.as_ref().filter(|set| !(0.0..=10.0).contains(&set.value))
+        {
+            let message = format!("BudgetRatio is {}", written.value);
+            self.mistake(codes::BAD_RETRY, written.span, message, "it may be 0 to 10");
+        }
+        let on = options.enable_budget.as_ref().is_none_or(|on| on.value);
+        on.then_some(retry::Allowance { least, ratio })
+    }
+
+    fn whole(&mut self, name: &str, set: &Set<i64>, least: i64, most: i64, usual: i64) -> i64 {
+        let Some(set) = set else { return usual };
+        if !(least..=most).contains(&set.value) {
+            let message = format!("{name} is {}", set.value);
+            self.mistake(codes::BAD_RETRY, set.span, message, &format!("it may be {least} to {most}"));
+        }
+        set.value.clamp(least, most)
+    }
+
+    fn span_of_time(
+        &mut self,
+        name: &str,
+        set: &Set<crate::base::units::DurationText>,
+        least: Duration,
+        most: Duration,
+    ) -> Option<Duration> {
+        let set = set.as_ref()?;
+        if !(least..=most).contains(&set.value.0) {
+            let message = format!("{name} is {}", set.value);
+            self.mistake(codes::BAD_RETRY, set.span, message, &format!("it may be {least:?} to {most:?}"));
+        }
+        Some(set.value.0)
+    }
+}

@@ -1,0 +1,120 @@
+//! Circuits, time limits, retries: what is taken, and what is said of it.
+
+use super::*;
+use crate::backend::attempt::{
+    Scope, Settings,
+    breaker::{self, Trip},
+    retry::Allowance,
+};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn settings(text: &str, ocelot: bool) -> Settings {
+    sound(&with(text), ocelot).routes[0].attempts.clone()
+}
+
+fn circuit(options: &str, ocelot: bool) -> Option<breaker::Settings> {
+    settings(&format!(r#""QoSOptions": {options}"#), ocelot).quality?.breaker
+}
+
+fn in_a_row(least: u32, pause: u32, forgiving: bool) -> Option<breaker::Settings> {
+    Some(breaker::Settings { trip: Trip::InARow(least), pause: pause * MS, forgiving })
+}
+
+#[test]
+fn under_ocelot_odd_values_become_its_own() {
+    assert_eq!(circuit(r#"{ "MinimumThroughput": 3, "BreakDuration": 501 }"#, true), in_a_row(3, 501, true));
+    assert_eq!(
+        circuit(r#"{ "MinimumThroughput": 1, "BreakDuration": 500 }"#, true),
+        in_a_row(100, 5000, true)
+    );
+    assert_eq!(circuit(r#"{ "Timeout": 50 }"#, true), in_a_row(100, 5000, true), "a limit brings a circuit");
+    assert_eq!(circuit(r#"{ "MinimumThroughput": 0, "BreakDuration": 900 }"#, true), None, "off");
+    assert_eq!(
+        circuit(r#"{ "FailureRatio": 7.0, "SamplingDuration": 500 }"#, true).map(|circuit| circuit.trip),
+        Some(Trip::Ratio { least: 100, ratio: 0.5, within: 10_000 * MS })
+    );
+    let limit = |ms: &str| {
+        settings(&format!(r#""QoSOptions": {{ "Timeout": {ms} }}"#), true).quality.and_then(|q| q.timeout)
+    };
+    assert_eq!([limit("11"), limit("10"), limit("1")], [Some(11 * MS), Some(30_000 * MS), Some(30_000 * MS)]);
+    assert_eq!(said(&with(r#""QoSOptions": { "MinimumThroughput": 1 }"#), true), ["(MG0450) 1"]);
+}
+
+#[test]
+fn our_own_values_are_taken_as_they_are_written() {
+    assert_eq!(
+        circuit(r#"{ "MinimumThroughput": 1, "BreakDuration": 100 }"#, false),
+        in_a_row(1, 100, false)
+    );
+    assert_eq!(circuit(r#"{ "Timeout": 50 }"#, false), None, "a limit alone");
+    lenient(r#""QoSOptions": { "FailureRatio": 1.5 }"#, "MG0450 1.5");
+    assert_eq!(said(&with(r#""QoSOptions": { "MinimumThroughput": -1 }"#), false), ["MG0450 -1"]);
+    let scope = |word: &str| format!(r#""QoSOptions": {{ "MinimumThroughput": 2, "Scope": "{word}" }}"#);
+    assert_eq!(settings(&scope("Endpoint"), false).quality.map(|q| q.scope), Some(Scope::Endpoint));
+    always(&scope("Everything"), r#"MG0450 "Everything""#);
+}
+
+#[test]
+fn old_names_win_and_the_global_group_fills_in() {
+    let text = r#""QoSOptions": { "ExceptionsAllowedBeforeBreaking": 2, "MinimumThroughput": 9, "DurationOfBreak": 700 }"#;
+    assert_eq!(
+        sound(&with(text), true).routes[0].attempts.quality.clone().and_then(|q| q.breaker),
+        in_a_row(2, 700, true)
+    );
+    let global = r#"{ "QoSOptions": { "MinimumThroughput": 4 }, "RetryOptions": { "Attempts": 4 } }"#;
+    let both = sound(&document(&route(r#""RetryOptions": { "MaxBackoff": "2s" }"#), global), false);
+    let settings = &both.routes[0].attempts;
+    assert_eq!(settings.quality.clone().and_then(|quality| quality.breaker), in_a_row(4, 5000, false));
+    let retry = settings.retry.as_ref().expect("retries");
+    assert_eq!((retry.attempts, retry.backoff), (4, (25 * MS, 2000 * MS)));
+}
+
+#[test]
+fn a_limit_of_one_attempt_is_less_than_that_of_all() {
+    lenient(r#""Timeout": 1, "QoSOptions": { "Timeout": 1000 }"#, "MG0451 1000");
+    let route = sound(&with(r#""Timeout": 1, "QoSOptions": { "Timeout": 1500 }"#), true);
+    assert_eq!(route.routes[0].timeout.value, 3000 * MS);
+    always(r#""Timeout": "2s", "RetryOptions": { "PerTryTimeout": "2s" }"#, r#"MG0451 "2s""#);
+    quiet(r#""Timeout": "2s", "RetryOptions": { "PerTryTimeout": "600ms" }"#);
+}
+
+#[test]
+fn retries_have_sensible_defaults() {
+    assert_eq!(settings("", false).retry, None);
+    let retry = settings(r#""RetryOptions": { "EnableRetry": true }"#, false).retry.expect("retries");
+    assert!(retry.on_connect && retry.on_reset && retry.on_timeout && retry.honour_retry_after);
+    assert_eq!((retry.attempts, retry.statuses, retry.methods), (3, vec![502, 503, 504], None));
+    assert_eq!((retry.kept, retry.budget), (64 << 10, Some(Allowance { least: 10, ratio: 0.2 })));
+    assert_eq!(settings(r#""RetryOptions": { "EnableRetry": false, "Attempts": 2 }"#, false).retry, None);
+    let off = settings(r#""RetryOptions": { "EnableBudget": false, "On": ["reset"] }"#, false)
+        .retry
+        .expect("retries");
+    assert_eq!((off.budget, off.on_connect, off.on_reset), (None, false, true));
+}
+
+#[test]
+fn what_cannot_be_meant_is_said() {
+    let wrong = |options: &str, place: &str| {
+        always(&format!(r#""RetryOptions": {{ {options} }}"#), &format!("MG0452 {place}"))
+    };
+    wrong(r#""Attempts": 0"#, "0");
+    wrong(r#""Attempts": 11"#, "11");
+    wrong(r#""On": ["Refused"]"#, r#""Refused""#);
+    wrong(r#""OnStatus": [200]"#, "200");
+    wrong(r#""OnGrpcStatus": ["UNAVAILABEL"]"#, r#""UNAVAILABEL""#);
+    wrong(r#""OnGrpcStatus": ["0"]"#, r#""0""#);
+    wrong(r#""Methods": ["G T"]"#, r#""G T""#);
+    wrong(r#""PerTryTimeout": "0s""#, r#""0s""#);
+    wrong(r#""MinBackoff": "2s", "MaxBackoff": "1s""#, r#""1s""#);
+    wrong(r#""MaxReplaySize": "17MiB""#, r#""17MiB""#);
+    wrong(r#""BudgetRatio": -1"#, "-1");
+    wrong(r#""BudgetMinimum": -1"#, "-1");
+    wrong(r#""On": [], "OnStatus": []"#, "[]");
+    always(r#""DeadlineHeader": "Content-Length""#, r#"MG0329 "Content-Length""#);
+    let grpc = settings(r#""RetryOptions": { "OnGrpcStatus": ["unavailable", "8"] }"#, false)
+        .retry
+        .expect("retries");
+    assert_eq!(grpc.grpc, [14, 8]);
+}

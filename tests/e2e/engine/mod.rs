@@ -1,6 +1,7 @@
 //! What the engine does on a socket, one sentence a test.
 
 mod admission;
+mod attempts;
 mod balance;
 mod bodies;
 mod connections;
@@ -15,6 +16,7 @@ mod memory;
 mod mixed;
 mod names;
 mod reload;
+mod resilience;
 mod secure_backends;
 mod shaping;
 

@@ -1,0 +1,196 @@
+//! The kill test: four services, each a process of its own, one killed and restarted, one stalled, one failing, one
+//! healthy; and a client that must notice nothing.
+
+use crate::support::becomes_true;
+use crate::support::client::{Client, Request};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::ports;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+const PER_TRY: Duration = Duration::from_millis(300);
+const BREAK: Duration = Duration::from_secs(1);
+const FAILURES: u64 = 5;
+const CLIENTS: usize = 4;
+
+/// A service in a process of its own: this test binary, run again; killed when dropped.
+struct Service {
+    process: Child,
+    port: u16,
+}
+
+impl Service {
+    fn start(kind: &str, port: u16) -> Service {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", "engine::resilience::the_service_itself", "--nocapture"]);
+        command.env("SERVICE", format!("{kind} {port}")).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn().expect("this program runs");
+        let there = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        assert!(becomes_true(Duration::from_secs(20), there), "the service {kind} listens");
+        Service { process, port }
+    }
+
+    /// SIGKILL: no goodbye.
+    fn kill(&mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// No test: what the processes of the services run, and nothing in any other one.
+#[test]
+fn the_service_itself() {
+    let Ok(what) = std::env::var("SERVICE") else { return };
+    let (kind, port) = what.split_once(' ').expect("kind and port");
+    let port: u16 = port.parse().expect("a port");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
+    let status = match kind {
+        "healthy" => Some("200 OK"),
+        "failing" => Some("500 Internal Server Error"),
+        _ => None,
+    };
+    let mut stalled = Vec::new();
+    for stream in listener.incoming().flatten() {
+        match status {
+            Some(status) => drop(std::thread::spawn(move || serve(stream, status, port))),
+            None => stalled.push(stream),
+        }
+    }
+}
+
+/// Answers every request with 1 KiB that begins with the port.
+fn serve(mut stream: TcpStream, status: &str, port: u16) {
+    let _ = stream.set_nodelay(true);
+    let body = format!("{port:<1024}");
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let (mut read, mut part) = (Vec::new(), [0; 4096]);
+    while let Ok(n @ 1..) = stream.read(&mut part) {
+        read.extend_from_slice(&part[..n]);
+        while let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+            read.drain(..end + 4);
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn document(ports: &[u16]) -> Value {
+    let endpoints: Vec<_> = ports.iter().map(|port| json!({ "Host": "127.0.0.1", "Port": port })).collect();
+    json!({
+        "Routes": [{
+            "Key": "all",
+            "UpstreamPathTemplate": "/{everything}", "DownstreamPathTemplate": "/{everything}",
+            "DownstreamScheme": "http", "DownstreamHostAndPorts": endpoints,
+            "LoadBalancerOptions": { "Type": "RoundRobin" },
+            "Timeout": "5s",
+            "RetryOptions": {
+                "Attempts": 4, "OnStatus": [500], "PerTryTimeout": "300ms", "EnableBudget": false,
+                "MinBackoff": "1ms", "MaxBackoff": "10ms",
+            },
+            "QoSOptions": { "MinimumThroughput": FAILURES, "BreakDuration": 1000, "Scope": "Endpoint" },
+        }],
+    })
+}
+
+/// What a client saw of one request: the port that answered, or what went wrong.
+fn ask(client: &mut Client) -> (Result<u16, String>, Duration) {
+    let start = Instant::now();
+    let answer = client.ask(&Request::get("/x"));
+    let took = start.elapsed();
+    let said = match answer {
+        Ok(answer) if answer.status == 200 && answer.length == 1024 => {
+            answer.text().trim().parse().map_err(|_| "not a port".to_owned())
+        }
+        Ok(answer) => Err(format!("{}: {}", answer.status, answer.text())),
+        Err(fault) => Err(format!("{fault:?}")),
+    };
+    (said, took)
+}
+
+/// One number of the metrics.
+fn number(gateway: &Gateway, name: &str) -> u64 {
+    let page = gateway.admin("/metrics").text();
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_default()
+}
+
+/// Asks until then, again and again; every failure and the longest time are noted, and when each service answered.
+fn load(gateway: &Gateway, until: Instant, seen: &Mutex<Seen>) {
+    let mut client = gateway.connect();
+    while Instant::now() < until {
+        let (said, took) = ask(&mut client);
+        let mut seen = seen.lock().expect("no panic");
+        seen.longest = seen.longest.max(took);
+        match said {
+            Ok(port) => seen.answers.push((port, Instant::now())),
+            Err(wrong) => seen.wrong.push(wrong),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    answers: Vec<(u16, Instant)>,
+    wrong: Vec<String>,
+    longest: Duration,
+}
+
+#[test]
+fn services_may_die_stall_and_fail_and_no_client_notices() {
+    let kinds = ["healthy", "stalled", "failing", "healthy"];
+    let mut services: Vec<_> = kinds.iter().map(|kind| Service::start(kind, ports::free())).collect();
+    let all: Vec<_> = services.iter().map(|service| service.port).collect();
+    let gateway = Gateway::start(&Setup::json(&document(&all)).threads(2));
+    let (start, seen) = (Instant::now(), Mutex::<Seen>::default());
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let restarted = std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| load(&gateway, at(5000), &seen));
+        }
+        std::thread::sleep(at(1000) - Instant::now());
+        services[0].kill();
+        std::thread::sleep(at(2500).saturating_duration_since(Instant::now()));
+        services[0] = Service::start("healthy", all[0]);
+        Instant::now()
+    });
+    let seen = seen.into_inner().expect("no panic");
+    let answers = seen.answers.len();
+    assert!(seen.wrong.is_empty(), "{} of {answers} failed: {:?}", seen.wrong.len(), &seen.wrong[..1]);
+    assert!(answers > 50, "{answers}");
+    // Four attempts and their pauses, and some for a machine that is busy; far less than the deadline.
+    assert!(seen.longest < DEADLINE, "{:?}", seen.longest);
+    circuits(&gateway, start.elapsed());
+    let back = seen.answers.iter().filter(|(port, when)| *port == all[0] && *when > restarted).count();
+    assert!(back > 0, "the restarted service is asked again");
+}
+
+/// Circuits opened before the three bad services, kept them out, and one closed again.
+fn circuits(gateway: &Gateway, ran: Duration) {
+    let event =
+        |what: &str| number(gateway, &format!("margay_breaker_total{{event=\"{what}\",route=\"all\"}}"));
+    assert!(event("opened") >= 3, "{}", event("opened"));
+    assert!(event("closed") >= 1, "{}", event("closed"));
+    // An open circuit lets one request through after each pause; those under way when it opened come on top.
+    let bound = |services: u64| {
+        services * (FAILURES + CLIENTS as u64 + 1 + (ran.as_secs_f64() / BREAK.as_secs_f64()) as u64)
+    };
+    let retried =
+        |why: &str| number(gateway, &format!("margay_retries_total{{reason=\"{why}\",route=\"all\"}}"));
+    let (statuses, timeouts) = (retried("status"), retried("timeout"));
+    assert!(statuses >= FAILURES && statuses <= bound(1), "{statuses} times the failing one was asked");
+    assert!(timeouts >= FAILURES && timeouts <= bound(1), "{timeouts} times the stalled one was asked");
+    assert!(PER_TRY * 4 < DEADLINE);
+}

@@ -11,3 +11,4 @@ pub mod random;
 pub mod secret;
 pub mod units;
 pub mod url;
+pub mod websocket;

@@ -68,6 +68,7 @@ static PAGES: &[(Why, &str, &str)] = &[
     (Why::AccessOrigin, "A web page asks from an origin that CorsOptions does not name.", "Add the origin to CorsOptions, scheme and port included."),
     (Why::LimitExceeded, "The caller made more requests than RateLimitOptions admits.", "Come again after Retry-After, or raise the limit. PartitionBy says whose requests are counted together."),
     (Why::LimitClient, "RateLimitOptions tells clients apart by a header that the request does not have.", "Send the header that ClientIdHeader names, or partition by something else."),
+    (Why::LimitTunnels, "The client address has as many WebSocket connections open as Limits.MaxTunnelsPerClient allows.", "Close some, or raise the limit."),
     (Why::LimitConcurrency, "As many requests as ConcurrencyLimitOptions allows are under way, and the queue is full.", "Look why the service is slow, or raise the limit."),
     (Why::LimitQueue, "The request waited in the queue of ConcurrencyLimitOptions for as long as it may.", "Look why the service is slow, or raise the limit."),
     (Why::AccessScope, "The token is valid and has none of the AllowedScopes of the route.", "Ask the identity provider for the scope; the detail names those that the route accepts."),

@@ -4,7 +4,7 @@
 use crate::{
     backend::attempt,
     pipeline::{
-        answer::Outcome,
+        answer::{Answer, Outcome},
         body::{Caller, Framing},
         exchange::Exchange,
         stage::{back, walk},
@@ -54,8 +54,10 @@ fn gone(caller: &mut dyn Caller, cx: &mut Context) -> Poll<()> {
 /// What the stages hold goes with the body of the answer, and is given back at its end.
 fn hold(x: &mut Exchange, outcome: &mut Outcome) {
     let leases = std::mem::take(&mut x.leases);
-    if let Ok(answer) = outcome {
-        answer.body = std::mem::take(&mut answer.body).holding(leases);
+    match outcome {
+        Ok(Answer { switch: Some(switch), .. }) => switch.leases.extend(leases),
+        Ok(answer) => answer.body = std::mem::take(&mut answer.body).holding(leases),
+        Err(_) => {}
     }
 }
 

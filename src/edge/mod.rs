@@ -8,6 +8,7 @@ pub mod part;
 pub mod relay;
 pub mod run;
 pub mod serve;
+pub mod tunnel;
 pub mod worker;
 
 pub use gateway::Gateway;

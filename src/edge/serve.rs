@@ -3,6 +3,7 @@
 use super::{
     answer::answer,
     relay::{framing, relay},
+    tunnel,
     worker::{Held, Worker},
 };
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         cause::{Cause, Why},
         exchange::{Exchange, Peer},
         head::{Known, Version},
+        switch::Switch,
     },
     plan::Plan,
     wire::{
@@ -56,15 +58,40 @@ pub async fn serve(io: Io, peer: Peer, w: Arc<Worker>) {
             Next::Bad(cause) => refuse(&mut conn, &mut x, &plan, &w, cause).await,
             Next::Closed => After::Drop,
         };
+        if let After::Tunnel(switch, route) = after {
+            let terms = tunnel::Terms {
+                idle: plan.limits.tunnel_idle,
+                counted: w.gateway.metrics().tunnels().clone(),
+            };
+            x.services = None;
+            drop(plan);
+            return Box::pin(tunnel(conn, x, &w, *switch, terms, route)).await;
+        }
         w.take_back(x);
         match after {
             After::Next(now) => since = now,
             After::Linger => {
                 return conn.close_lingering(16 * DRAIN_BYTES, Instant::now() + DRAIN_TIME).await;
             }
-            After::Drop => return,
+            After::Drop | After::Tunnel(..) => return,
         }
     }
+}
+
+/// The rest of a connection that changed its protocol; it holds no plan, so that it may outlive many.
+async fn tunnel(
+    mut conn: ClientConn,
+    mut x: Box<Exchange>,
+    w: &Worker,
+    switch: Switch,
+    terms: tunnel::Terms,
+    route: Arc<str>,
+) {
+    let end = tunnel::carry(&mut conn, switch, terms, &w.gateway.drain).await;
+    x.record.bytes_out = conn.sent();
+    log::debug!("a WebSocket connection ended: {end:?}");
+    log(&conn, &x, w, &route, Instant::now());
+    w.take_back(x);
 }
 
 /// What becomes of the connection after an exchange.
@@ -75,6 +102,8 @@ enum After {
     Linger,
     /// It is closed at once: the client left, or must see that the answer is broken.
     Drop,
+    /// It changed its protocol; the name of the route goes along.
+    Tunnel(Box<Switch>, Arc<str>),
 }
 
 /// One request and its answer.
@@ -83,11 +112,17 @@ async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Work
     note(x, plan);
     let for_head = x.req.method() == b"HEAD";
     let hop = hop::strip(&mut x.req);
+    x.websocket = hop.websocket;
     x.services = Some(plan.clone());
     let (route, outcome) = answer(x, plan, hop, conn).await;
     let metrics = route.map_or(w.gateway.metrics().unrouted(), |route| &route.metrics);
     let outcome = outcome.or_else(|cause| give_up(x, plan, w, cause));
     let after = match outcome {
+        Ok(Answer { head, switch: Some(switch), .. }) if head.status == 101 => {
+            x.record.status = 101;
+            conn.begin_switch(&head);
+            After::Tunnel(Box::new(switch), route.map_or_else(|| "".into(), |r| r.label.clone()))
+        }
         Ok(answer) => {
             let keep = keeps(conn, hop, plan, w) && !answer.close;
             deliver(conn, x, plan, answer, for_head, keep).await
@@ -96,7 +131,10 @@ async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Work
     };
     let now = Instant::now();
     metrics.end(w.index, x.record.status, now - x.now);
-    log(conn, x, plan, w, route.map_or("", |r| &r.label), now);
+    if let After::Tunnel(..) = after {
+        return after;
+    }
+    log(conn, x, w, route.map_or("", |r| &r.label), now);
     if let After::Next(_) = after { After::Next(now) } else { after }
 }
 
@@ -173,7 +211,7 @@ async fn refuse(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Worker
     };
     let now = Instant::now();
     unrouted.end(w.index, x.record.status, now - x.now);
-    log(conn, x, plan, w, "", now);
+    log(conn, x, w, "", now);
     after
 }
 
@@ -198,8 +236,8 @@ fn note(x: &mut Exchange, plan: &Plan) {
 }
 
 /// One access record, always.
-fn log(conn: &ClientConn, x: &Exchange, plan: &Plan, w: &Worker, route: &str, now: Instant) {
-    if !plan.access_log {
+fn log(conn: &ClientConn, x: &Exchange, w: &Worker, route: &str, now: Instant) {
+    if !x.record.wanted {
         return;
     }
     let total = now - x.now;

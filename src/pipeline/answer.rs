@@ -4,6 +4,7 @@ use super::{
     body::Body,
     cause::{Cause, reason},
     head::Head,
+    switch::Switch,
 };
 use bytes::Bytes;
 
@@ -28,6 +29,8 @@ pub struct Answer {
     pub body: Body,
     /// The client connection must not be used again after this answer.
     pub close: bool,
+    /// With status 101: the connection belongs to this from now on.
+    pub switch: Option<Switch>,
 }
 
 impl Answer {
@@ -39,7 +42,8 @@ impl Answer {
             head.append(b"Content-Type", kind.as_bytes());
         }
         head.append_number(b"Content-Length", body.len() as u64);
-        Answer { head, body: if body.is_empty() { Body::Empty } else { Body::Bytes(body) }, close: false }
+        let body = if body.is_empty() { Body::Empty } else { Body::Bytes(body) };
+        Answer { head, body, close: false, switch: None }
     }
 
     pub fn status(&self) -> u16 {

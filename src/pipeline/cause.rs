@@ -71,6 +71,8 @@ whys! {
     LimitExceeded = "limit.exceeded", Client, 429, 429, "Too many requests";
     /// The header by which clients are told apart is missing.
     LimitClient = "limit.client", Client, 503, 503, "Client not identified";
+    /// The client has as many WebSocket connections open as it may.
+    LimitTunnels = "limit.tunnels", Client, 503, 503, "Too many WebSocket connections of this client";
     LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many requests at one time";
     /// A place in the queue, and not served within the time for it.
     LimitQueue = "limit.queue", Gateway, 503, 503, "Waited too long for a turn";

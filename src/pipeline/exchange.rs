@@ -116,6 +116,8 @@ pub struct Exchange {
     pub scratch: Vec<u8>,
     /// Who asks, once an authentication stage knows.
     pub user: Option<Arc<Identity>>,
+    /// The request is the opening of a WebSocket.
+    pub websocket: bool,
     /// What is held until the answer is through, or the exchange is dropped.
     pub leases: SmallVec<[Lease; 1]>,
     /// What limits had left for this request, to be told to the client.
@@ -151,6 +153,7 @@ impl Exchange {
             path_len: 0,
             query: Vec::new(),
             user: None,
+            websocket: false,
             leases: SmallVec::new(),
             quotas: SmallVec::new(),
             origin: Vec::new(),
@@ -195,6 +198,7 @@ impl Exchange {
         self.values.clear();
         self.query.clear();
         self.user = None;
+        self.websocket = false;
         self.leases.clear();
         self.quotas.clear();
         self.origin.clear();

@@ -9,3 +9,4 @@ pub mod identity;
 pub mod lease;
 pub mod services;
 pub mod stage;
+pub mod switch;

@@ -22,7 +22,7 @@ use crate::{
     stages::{
         Kept, ascii::AsciiHeaders, authentication::Authentication, forwarded::Forwarded, in_order,
         method::Method, rate_limit::counters::sweeping, request_id::RequestId, trace_context::TraceContext,
-        via::Via,
+        tunnels::Tunnels, via::Via,
     },
     telemetry::Metrics,
     wire::{
@@ -136,6 +136,7 @@ fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
         body_idle: limits.body_idle,
         backend_idle: limits.backend_idle,
         drain: limits.drain,
+        tunnel_idle: limits.tunnel_idle,
         connections: limits.connections.map_or(connections, |n| count(Some(n))),
         connections_per_client: count(limits.connections_per_client),
         requests_per_connection: limits
@@ -168,6 +169,9 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
     }
     stages.extend(route.shaping.stages(&route.backend_path.value, blueprint.ocelot));
     route.admission.stages(&ground.kept, &mut stages);
+    if let Some(most) = blueprint.limits.tunnels_per_client {
+        stages.push(Box::new(Tunnels::new(most, &ground.kept.tunnels)));
+    }
     stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));

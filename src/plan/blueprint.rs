@@ -72,6 +72,10 @@ pub struct Limits {
     pub connections: Option<u64>,
     /// Connections of one client address at one time; none: no limit.
     pub connections_per_client: Option<u64>,
+    /// The longest silence of a WebSocket connection.
+    pub tunnel_idle: Duration,
+    /// WebSocket connections of one client address at one time; none: no limit.
+    pub tunnels_per_client: Option<u64>,
     /// Requests of one client connection; none: no limit.
     pub requests_per_connection: Option<u64>,
 }

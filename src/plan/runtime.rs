@@ -47,6 +47,7 @@ pub struct Limits {
     pub body_idle: Duration,
     pub backend_idle: Duration,
     pub drain: Duration,
+    pub tunnel_idle: Duration,
     pub connections: usize,
     pub connections_per_client: usize,
     pub requests_per_connection: u32,

@@ -18,6 +18,7 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod trace_context;
 pub mod size;
+pub mod tunnels;
 pub mod via;
 
 use crate::pipeline::stage::BoxStage;
@@ -69,6 +70,11 @@ pub const TABLE: &[Place] = &[
         name: size::NAME,
         setting: "RequestSizeOptions",
         why: "what is too large is refused before it is counted, and before the service hears of it",
+    },
+    Place {
+        name: tunnels::NAME,
+        setting: "Limits.MaxTunnelsPerClient",
+        why: "a connection that would stay is refused before anything is done for it",
     },
     Place {
         name: headers::NAME,
@@ -144,6 +150,7 @@ pub struct Kept {
     pub identity: authentication::Kept,
     pub counters: Arc<rate_limit::counters::Counters>,
     pub gates: concurrency::Gates,
+    pub tunnels: Arc<tunnels::Open>,
 }
 
 /// Puts compiled stages into the order of the table.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 /// Name, help, type and label names of everything exported. The reference in `docs/` is checked against it.
-pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 20] = [
+pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
     (
         "margay_requests_total",
         "Requests that ended, by route and status class; 499 (the client left) is in 4xx.",
@@ -62,6 +62,19 @@ pub(super) const FAMILIES: [(&str, &str, MetricType, &[&str]); 20] = [
         "Client connections accepted since the start.",
         MetricType::COUNTER,
         &[],
+    ),
+    ("margay_tunnels", "WebSocket connections that are open.", MetricType::GAUGE, &[]),
+    (
+        "margay_tunnels_opened_total",
+        "WebSocket connections opened since the start.",
+        MetricType::COUNTER,
+        &[],
+    ),
+    (
+        "margay_tunnel_bytes_total",
+        "Bytes carried over WebSocket connections, by where they went.",
+        MetricType::COUNTER,
+        &["to"],
     ),
     ("margay_reloads_total", "Reloads by outcome.", MetricType::COUNTER, &["outcome"]),
     ("margay_plan_since_seconds", "Unix time at which the current plan took over.", MetricType::GAUGE, &[]),
@@ -165,6 +178,12 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_retry_budget_exhausted_total" | "margay_fallbacks_total" => events(m, name, ""),
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
         "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
+        "margay_tunnels" => vec![gauge(m.tunnels().totals().1, &[])],
+        "margay_tunnels_opened_total" => vec![counter(m.tunnels().totals().0, &[])],
+        "margay_tunnel_bytes_total" => {
+            let [service, client] = m.tunnels().bytes();
+            vec![counter(service, &[("to", "service")]), counter(client, &[("to", "client")])]
+        }
         "margay_reloads_total" => {
             Reload::ALL.iter().map(|o| counter(m.reload_total(*o), &[("outcome", o.name())])).collect()
         }

@@ -5,6 +5,7 @@ use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::export::Export;
 use super::stages::StageMetrics;
+use super::tunnels::Tunnels;
 use prometheus::{Registry, TextEncoder};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -59,6 +60,7 @@ pub struct Metrics {
     attempts: Mutex<BTreeMap<Box<str>, Arc<AttemptMetrics>>>,
     connections: Box<[Connections]>,
     refusals: Box<[Refusal]>,
+    tunnels: Arc<Tunnels>,
     reloads: [AtomicU64; 3],
     pub(super) discovery: DiscoveryTable,
     plan: Mutex<Plan>,
@@ -85,6 +87,7 @@ impl Metrics {
             attempts: Mutex::default(),
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
+            tunnels: Arc::default(),
             reloads: Default::default(),
             discovery: DiscoveryTable::default(),
             plan: Mutex::default(),
@@ -137,6 +140,11 @@ impl Metrics {
     /// The handle of requests that found no route or were refused before one was looked for.
     pub fn unrouted(&self) -> &Arc<RouteMetrics> {
         &self.unrouted
+    }
+
+    /// Where switched connections are counted.
+    pub fn tunnels(&self) -> &Arc<Tunnels> {
+        &self.tunnels
     }
 
     /// Forgets every route whose label is not among these; requests still on their way keep their handle.

@@ -9,6 +9,7 @@ pub mod export;
 mod json;
 pub mod metrics;
 pub mod stages;
+pub mod tunnels;
 
 pub use access::{AccessLog, Record};
 pub use attempts::{AttemptMetrics, Event};
@@ -16,3 +17,4 @@ pub use counters::RouteMetrics;
 pub use discovery::DiscoveryMetrics;
 pub use metrics::{Metrics, Reload};
 pub use stages::{StageMetrics, StageOutcome};
+pub use tunnels::{Tunnels, Way};

@@ -1,7 +1,7 @@
 //! One attempt: a connection, the request out, the response head in.
 
 use super::{
-    super::{balance::Lease, endpoint::Endpoint},
+    super::{balance::Lease as Counted, endpoint::Endpoint},
     Terms, Time,
 };
 use crate::{
@@ -11,7 +11,8 @@ use crate::{
         cause::{Cause, Why},
         exchange::Exchange,
         head::{Head, Known},
-        lease::Leased,
+        lease::{Lease, Leased},
+        switch::Switch,
     },
     wire::{
         dial::dial,
@@ -82,7 +83,7 @@ impl<'a> Leg<'a> {
                 ready => ready.is_ready(),
             };
             while let Poll::Ready(head) = conn.poll_head(cx, &mut self.head, for_head) {
-                if head.is_err() || self.head.status >= 200 {
+                if head.is_err() || self.head.status >= 200 || self.head.status == 101 {
                     return Poll::Ready(head);
                 }
                 caller.interim(&self.head, cx);
@@ -140,13 +141,18 @@ impl<'a> Leg<'a> {
     }
 
     /// The answer, its body still on the connection.
-    pub fn answer(self, conn: Box<BackendConn>, lease: Option<Lease>, x: &mut Exchange) -> Outcome {
+    pub fn answer(self, conn: Box<BackendConn>, lease: Option<Counted>, x: &mut Exchange) -> Outcome {
         x.record.backend = x.record.wanted.then(|| x.now.elapsed());
+        if self.head.status == 101 {
+            let leases = lease.map(Lease::new).into_iter().collect();
+            let switch = Some(Switch { far: conn, leases });
+            return Ok(Answer { head: self.head, switch, ..Answer::default() });
+        }
         let body: Box<dyn BodyRead> = match lease {
             Some(lease) => Box::new(Leased::new(conn, lease)),
             None => conn,
         };
-        Ok(Answer { head: self.head, body: Body::Stream(body), close: false })
+        Ok(Answer { head: self.head, body: Body::Stream(body), ..Answer::default() })
     }
 }
 

@@ -63,6 +63,12 @@ pub struct LimitsDocument {
     pub max_concurrent_connections: Set<i64>,
     /// Connections of one client address at one time. 1 and more. Default: no limit.
     pub max_connections_per_client: Set<i64>,
+    /// The longest silence on a WebSocket connection, in both directions; then it is closed. 1s to 30d.
+    /// Default: `1h`.
+    pub tunnel_idle_timeout: Set<DurationText>,
+    /// WebSocket connections of one client address at one time; beyond it 503 with `limit.tunnels`. 1 and more.
+    /// Default: no limit.
+    pub max_tunnels_per_client: Set<i64>,
     /// Requests after which a client connection is closed. 1 and more. Default: no limit.
     pub max_requests_per_connection: Set<i64>,
 }

@@ -45,8 +45,6 @@ type Capability = (Code, &'static str);
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
 const DISCOVERY: Capability = (codes::PENDING_DISCOVERY, "service discovery");
 const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
-const WEBSOCKETS: Capability = (codes::PENDING_PROTOCOLS, "WebSockets");
-const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
 const STICKY_SESSIONS: Capability = (codes::PENDING_BALANCING, "sticky sessions");
 const CONNECTIONS: Capability = (codes::PENDING_BALANCING, "a limit of connections to one service");
 const STORE: Capability = (codes::PENDING_STORE, "configuration kept elsewhere");
@@ -59,7 +57,6 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 const ROUTE: &[Row] = &[
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
     ("ServiceName", DISCOVERY, |r| service_name(r.route), "name the service's addresses in DownstreamHostAndPorts"),
-    ("DownstreamScheme", WEBSOCKETS, |r| other_scheme(&r.route.scheme), "use \"http\" or \"https\""),
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),
     ("LoadBalancerOptions.Type", STICKY_SESSIONS, |r| sticky(r.balancing.as_ref()?), "use \"RoundRobin\" or \"LeastConnection\""),
     ("HttpHandlerOptions.MaxConnectionsPerServer", CONNECTIONS, |r| Some(r.client.as_ref()?.max_connections.as_ref()?.span), "leave it out"),
@@ -97,11 +94,6 @@ fn service_name(route: &RouteDocument) -> Option<Span> {
 
 fn newer_http(route: &Effective) -> Option<Span> {
     route.route.http_version.as_ref().filter(|_| route.newer_http).map(|version| version.span)
-}
-
-fn other_scheme(scheme: &Set<String>) -> Option<Span> {
-    let scheme = scheme.as_ref()?;
-    ["ws", "wss"].iter().any(|other| other.eq_ignore_ascii_case(scheme)).then_some(scheme.span)
 }
 
 fn sticky(balancing: &Balancing) -> Option<Span> {

@@ -116,6 +116,8 @@ pub fn limits(written: Option<&LimitsDocument>, ocelot: bool, out: &mut Diagnost
         connect: read.time("ConnectTimeout", &w.connect_timeout, 5 * second, ms, 600 * second),
         backend_idle: read.time("BackendIdleTimeout", &w.backend_idle_timeout, 55 * second, second, DAY),
         drain: read.time("DrainTimeout", &w.drain_timeout, 30 * second, Duration::ZERO, HOUR),
+        tunnel_idle: read.time("TunnelIdleTimeout", &w.tunnel_idle_timeout, HOUR, second, 30 * DAY),
+        tunnels_per_client: read.count("MaxTunnelsPerClient", &w.max_tunnels_per_client, MANY),
         connections: read.count("MaxConcurrentConnections", &w.max_concurrent_connections, MANY),
         connections_per_client: read.count("MaxConnectionsPerClient", &w.max_connections_per_client, MANY),
         requests_per_connection: read.count("MaxRequestsPerConnection", &w.max_requests_per_connection, MANY),

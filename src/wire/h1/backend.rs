@@ -12,10 +12,12 @@ use super::{
     hop::{self, Hop},
     parse::{self, HeadLimits},
 };
+use crate::base::{bytes::list, websocket::accept};
 use crate::pipeline::{
     body::{BodyRead, Chunk, Framing},
     cause::{Cause, Why},
     head::{Head, Known, Version},
+    switch::Duplex,
 };
 use std::{
     io,
@@ -62,6 +64,8 @@ pub struct BackendConn {
     pub once: bool,
     /// The upload waits for the backend, not for the caller.
     choked: bool,
+    /// What proves that the backend agrees to the change of protocol that it was asked for.
+    proof: Option<String>,
 }
 
 impl BackendConn {
@@ -80,6 +84,7 @@ impl BackendConn {
             reused: false,
             once: false,
             choked: false,
+            proof: None,
         })
     }
 
@@ -101,6 +106,7 @@ impl BackendConn {
     /// Begins a request: the head is written with the framing of the caller's body and this Host.
     pub fn begin(&mut self, head: &Head, host: &[u8], framing: Framing, hop: Hop, version: Version) {
         put_request(self.encoder.begin(framing), head, host, framing, hop, version);
+        self.proof = hop.websocket.then(|| accept(head.get(b"sec-websocket-key").unwrap_or_default()));
         self.upload = Upload::Sending;
         (self.keep, self.scanned) = (false, 0);
         self.decoder = Decoder::new(Framing::UntilClose, (0, 0));
@@ -159,10 +165,7 @@ impl BackendConn {
         self.input.consume(end);
         self.scanned = 0;
         if head.status == 101 {
-            return Err(Cause::new(
-                Why::BackendSwitch,
-                "the backend answered 101 to a request that asked for no switch",
-            ));
+            self.agree(head)?;
         }
         let odd = self.is_odd(head);
         let hop = hop::strip(head);
@@ -171,6 +174,26 @@ impl BackendConn {
             self.decoder = Decoder::new(self.framing, (LIMITS.fields, LIMITS.count));
         }
         Ok(())
+    }
+
+    /// Whether a 101 answers what was asked for.
+    fn agree(&self, head: &Head) -> Result<(), Cause> {
+        let Some(proof) = &self.proof else {
+            let detail = "the backend answered 101 to a request that asked for no switch";
+            return Err(Cause::new(Why::BackendSwitch, detail));
+        };
+        let upgrades = || head.all_known(Known::Upgrade);
+        let agreed = upgrades().count() == 1
+            && upgrades().all(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+            && head.all_known(Known::Connection).flat_map(list).any(|o| o.eq_ignore_ascii_case(b"upgrade"))
+            && head.get(b"sec-websocket-accept") == Some(proof.as_bytes());
+        if agreed {
+            return Ok(());
+        }
+        Err(Cause::new(
+            Why::BackendSwitch,
+            "the backend answered 101 without the proof of a WebSocket handshake",
+        ))
     }
 
     /// Framing that contradicts itself: the message is served, the connection never again.
@@ -270,5 +293,25 @@ impl BodyRead for BackendConn {
             self.input.give_back();
             pool::put(self);
         }
+    }
+}
+
+impl Duplex for BackendConn {
+    fn poll_receive(&mut self, cx: &mut Context) -> Poll<io::Result<&[u8]>> {
+        super::poll_receive(&mut self.input, &mut self.io, cx)
+    }
+
+    fn used(&mut self, n: usize) {
+        self.input.consume(n);
+    }
+
+    fn poll_transmit(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.encoder.poll_flush(cx, &mut self.io))?;
+        self.io.poll_write(cx, bytes)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        ready!(self.encoder.poll_flush(cx, &mut self.io))?;
+        self.io.poll_shutdown(cx)
     }
 }

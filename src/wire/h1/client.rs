@@ -3,7 +3,7 @@
 use super::{
     super::{alarm::Alarm, buffer::ReadBuffer, io::Io},
     decode::{Decoder, Found},
-    encode::{Encoder, put_field, put_fields, put_framing, put_status_line},
+    encode::{Encoder, SWITCH, put_field, put_fields, put_framing, put_status_line},
     parse::{self, HeadLimits},
 };
 use crate::pipeline::{
@@ -11,6 +11,7 @@ use crate::pipeline::{
     cause::{Cause, Why},
     exchange::Peer,
     head::{Head, Known, Version},
+    switch::Duplex,
 };
 use std::{
     future::poll_fn,
@@ -186,6 +187,15 @@ impl ClientConn {
         out.extend_from_slice(b"\r\n");
     }
 
+    /// Agrees to the change of protocol that this head answers.
+    pub fn begin_switch(&mut self, head: &Head) {
+        let out = self.encoder.begin(Framing::None);
+        put_status_line(out, head);
+        put_fields(out, head);
+        out.extend_from_slice(SWITCH);
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Sends some of a response body.
     pub fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
         self.encoder.poll_send(cx, &mut self.io, data)
@@ -342,5 +352,28 @@ impl Caller for ClientConn {
 
     fn as_body(&mut self) -> &mut dyn BodyRead {
         self
+    }
+}
+
+impl Duplex for ClientConn {
+    fn poll_receive(&mut self, cx: &mut Context) -> Poll<io::Result<&[u8]>> {
+        super::poll_receive(&mut self.input, &mut self.io, cx)
+    }
+
+    fn used(&mut self, n: usize) {
+        self.received += n as u64;
+        self.input.consume(n);
+    }
+
+    fn poll_transmit(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_flush(cx))?;
+        let n = ready!(self.io.poll_write(cx, bytes))?;
+        self.encoder.sent += n as u64;
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx))?;
+        self.io.poll_shutdown(cx)
     }
 }

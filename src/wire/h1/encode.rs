@@ -170,11 +170,16 @@ pub fn put_request(
         }
     }
     put_framing(out, framing);
-    if hop.te_trailers {
+    if hop.websocket {
+        out.extend_from_slice(SWITCH);
+    } else if hop.te_trailers {
         out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
+
+/// Asks for, and agrees to, a change of protocol.
+pub const SWITCH: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
 /// Writes the field that says how the body is delimited.
 pub fn put_framing(out: &mut Vec<u8>, framing: Framing) {

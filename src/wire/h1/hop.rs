@@ -1,8 +1,8 @@
 //! Hop-by-hop fields (RFC 9110 7.6.1): what concerns one connection only never travels on.
 
 use crate::{
-    base::bytes::list,
-    pipeline::head::{Head, Known},
+    base::{bytes::list, websocket::is_key},
+    pipeline::head::{Head, Known, Version},
 };
 
 /// What a message says about its connection.
@@ -11,6 +11,8 @@ pub struct Hop {
     pub close: bool,
     pub keep_alive: bool,
     pub te_trailers: bool,
+    /// The client wants to go on with WebSocket (RFC 6455 4.1).
+    pub websocket: bool,
 }
 
 /// Reads the connection options and takes every hop-by-hop field out of the head. Framing fields go too: they are written anew.
@@ -18,6 +20,7 @@ pub struct Hop {
 pub fn strip(head: &mut Head) -> Hop {
     let mut hop = Hop::default();
     let named = options(head, &mut hop);
+    hop.websocket = is_websocket(head);
     hop.te_trailers = head.all_known(Known::Te).flat_map(list).any(|v| v.eq_ignore_ascii_case(b"trailers"));
     for name in named {
         head.remove(&name);
@@ -27,6 +30,28 @@ pub fn strip(head: &mut Head) -> Hop {
             || matches!(known, Known::TransferEncoding | Known::Upgrade | Known::Http2Settings)
     });
     hop
+}
+
+/// Whether a request is the whole opening of a WebSocket; one that is not is served without its upgrade.
+fn is_websocket(head: &Head) -> bool {
+    let one = |name: &[u8]| {
+        let mut lines =
+            head.fields().filter(|(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, value)| value);
+        lines.next().filter(|_| lines.next().is_none())
+    };
+    // Nearly all requests end here.
+    let Some(upgrade) = head.known(Known::Upgrade) else { return false };
+    upgrade.eq_ignore_ascii_case(b"websocket")
+        && head.all_known(Known::Upgrade).count() == 1
+        && head
+            .all_known(Known::Connection)
+            .flat_map(list)
+            .any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+        && (head.method(), head.version) == (b"GET", Version::Http11)
+        && head.known(Known::TransferEncoding).is_none()
+        && head.known(Known::ContentLength).is_none_or(|length| length == b"0")
+        && one(b"sec-websocket-key").is_some_and(is_key)
+        && one(b"sec-websocket-version").is_some_and(|version| version == b"13")
 }
 
 /// The names that `Connection` lists, those of end-to-end fields that must stay left out.

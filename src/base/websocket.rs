@@ -1,0 +1,176 @@
+//! What the gateway must know of WebSocket (RFC 6455) to carry it: the proof of a handshake, and where frames end.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sha1::{Digest, Sha1};
+
+/// What a client's key is joined with before it is hashed (RFC 6455 1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Whether this is 16 bytes in base64 (RFC 6455 4.1).
+pub fn is_key(key: &[u8]) -> bool {
+    key.len() == 24 && STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+/// What proves that the other side read this key (RFC 6455 4.2.2).
+pub fn accept(key: &[u8]) -> String {
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+}
+
+/// `Going away` (RFC 6455 7.4.1) as the server says it: unmasked.
+pub const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
+
+/// `Going away` as a client says it: masked with these four bytes.
+pub fn going_away_masked(mask: [u8; 4]) -> [u8; 8] {
+    let [a, b, c, d] = mask;
+    [0x88, 0x82, a, b, c, d, 0x03 ^ a, 0xe9 ^ b]
+}
+
+/// The opcode of a close frame.
+const CLOSE: u8 = 8;
+
+/// Follows a stream of frames without looking at what they carry.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Frames {
+    /// Bytes of payload that the current frame still has.
+    payload: u64,
+    /// The header of the current frame as far as it was seen.
+    header: [u8; 14],
+    seen: u8,
+    closed: bool,
+}
+
+impl Frames {
+    /// These bytes passed.
+    pub fn pass(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let n = self.step(bytes);
+            bytes = &bytes[n..];
+        }
+    }
+
+    /// How many of these bytes belong to the frame that has begun; 0 between two frames.
+    pub fn rest(&self, bytes: &[u8]) -> usize {
+        let (mut ahead, mut left) = (*self, bytes);
+        while !left.is_empty() && !ahead.is_between() {
+            let n = ahead.step(left);
+            left = &left[n..];
+        }
+        bytes.len() - left.len()
+    }
+
+    /// Whether nothing of a frame is outstanding.
+    pub fn is_between(&self) -> bool {
+        self.payload == 0 && self.seen == 0
+    }
+
+    /// Whether a close frame passed: no frame follows it.
+    pub fn is_closed(&self) -> bool {
+        self.closed && self.is_between()
+    }
+
+    /// Takes payload, or one byte of a header.
+    fn step(&mut self, bytes: &[u8]) -> usize {
+        if self.payload > 0 {
+            let n = self.payload.min(bytes.len() as u64);
+            self.payload -= n;
+            return n as usize;
+        }
+        self.header[usize::from(self.seen)] = bytes[0];
+        self.seen += 1;
+        if usize::from(self.seen) == self.header_len() {
+            self.closed |= self.header[0] & 0x0f == CLOSE;
+            self.payload = self.payload_len();
+            self.seen = 0;
+        }
+        1
+    }
+
+    /// How long the header is, as far as it can be told.
+    fn header_len(&self) -> usize {
+        if self.seen < 2 {
+            return 2;
+        }
+        let mask = if self.header[1] & 0x80 != 0 { 4 } else { 0 };
+        mask + match self.header[1] & 0x7f {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        }
+    }
+
+    fn payload_len(&self) -> u64 {
+        let h = &self.header;
+        match h[1] & 0x7f {
+            126 => u64::from(u16::from_be_bytes([h[2], h[3]])),
+            127 => u64::from_be_bytes([h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9]]),
+            short => u64::from(short),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_proof_is_that_of_the_rfc() {
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(is_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
+        assert!(!is_key(b"dGhlIHNhbXBsZSBub25jZQ=") && !is_key(b"") && !is_key(b"dGhlIHNhbXBsZSBub25j0000"));
+    }
+
+    /// A frame of that opcode with a payload of that many bytes.
+    fn frame(opcode: u8, masked: bool, len: usize) -> Vec<u8> {
+        let mask = if masked { 0x80 } else { 0 };
+        let mut frame = vec![0x80 | opcode];
+        match len {
+            0..126 => frame.push(mask | len as u8),
+            126..65_536 => {
+                frame.push(mask | 126);
+                frame.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            _ => {
+                frame.push(mask | 127);
+                frame.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(if masked { &[1, 2, 3, 4] } else { &[] });
+        frame.resize(frame.len() + len, 0x88);
+        frame
+    }
+
+    proptest! {
+        #[test]
+        fn the_end_of_a_frame_is_found_however_its_bytes_arrive(
+            len in prop_oneof![0_usize..300, 65_000_usize..70_000],
+            masked: bool,
+            cut in 0.0..1.0,
+        ) {
+            let frame = frame(2, masked, len);
+            let cut = (frame.len() as f64 * cut) as usize;
+            let mut frames = Frames::default();
+            frames.pass(&frame[..cut]);
+            prop_assert_eq!(frames.is_between(), cut == 0);
+            let more = [&frame[cut..], &[0x82, 0x00]].concat();
+            prop_assert_eq!(frames.rest(&more), if cut == 0 { 0 } else { frame.len() - cut });
+            frames.pass(&frame[cut..]);
+            prop_assert!(frames.is_between() && !frames.is_closed());
+        }
+    }
+
+    #[test]
+    fn a_close_frame_is_noticed_once_it_is_through_and_nothing_like_it_within_a_payload() {
+        let mut frames = Frames::default();
+        frames.pass(&frame(1, false, 5));
+        assert!(!frames.is_closed());
+        let close = going_away_masked([9, 8, 7, 6]);
+        frames.pass(&close[..7]);
+        assert!(!frames.is_closed());
+        frames.pass(&close[7..]);
+        assert!(frames.is_closed());
+        let mut frames = Frames::default();
+        frames.pass(&GOING_AWAY);
+        assert!(frames.is_closed());
+    }
+}

@@ -93,8 +93,14 @@ impl<'t> Tunnel<'t> {
         match (out, back) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(End::Lost),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(End::Closed),
+            // Both have said goodbye, and one has gone: the other may go too (RFC 6455 7.1.1).
+            (out, back) if (out.is_ready() || back.is_ready()) && self.is_over() => Poll::Ready(End::Closed),
             (out, back) => self.patience(cx, conn, out.is_ready() || back.is_ready()),
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.out.frames.is_closed() && self.back.frames.is_closed()
     }
 
     fn patience(&mut self, cx: &mut Context, conn: &mut ClientConn, half: bool) -> Poll<End> {
@@ -147,7 +153,12 @@ impl OneWay {
             if let Some(word) = &mut self.word {
                 ready!(word.poll_say(cx, to))?;
             }
-            let bytes = ready!(from.poll_receive(cx))?;
+            let Poll::Ready(received) = from.poll_receive(cx) else {
+                // Nothing more to put together with it: what waits is sent.
+                ready!(to.poll_push(cx))?;
+                return Poll::Pending;
+            };
+            let bytes = received?;
             if bytes.is_empty() {
                 ready!(to.poll_close(cx))?;
                 self.ended = true;

@@ -20,6 +20,9 @@ pub trait Duplex: Send + Debug {
     /// Writes some of the bytes, behind all that was written before.
     fn poll_transmit(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
+    /// Sends what was taken to be written and is still held here.
+    fn poll_push(&mut self, cx: &mut Context) -> Poll<io::Result<()>>;
+
     /// Tells the other side that nothing more will be sent.
     fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>>;
 }

@@ -45,6 +45,7 @@ type Capability = (Code, &'static str);
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
 const DISCOVERY: Capability = (codes::PENDING_DISCOVERY, "service discovery");
 const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
+const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
 const STICKY_SESSIONS: Capability = (codes::PENDING_BALANCING, "sticky sessions");
 const CONNECTIONS: Capability = (codes::PENDING_BALANCING, "a limit of connections to one service");
 const STORE: Capability = (codes::PENDING_STORE, "configuration kept elsewhere");

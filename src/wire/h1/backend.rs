@@ -310,8 +310,12 @@ impl Duplex for BackendConn {
         self.io.poll_write(cx, bytes)
     }
 
+    fn poll_push(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.encoder.poll_flush(cx, &mut self.io)
+    }
+
     fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
-        ready!(self.encoder.poll_flush(cx, &mut self.io))?;
+        ready!(self.poll_push(cx))?;
         self.io.poll_shutdown(cx)
     }
 }

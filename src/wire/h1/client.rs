@@ -372,6 +372,10 @@ impl Duplex for ClientConn {
         Poll::Ready(Ok(n))
     }
 
+    fn poll_push(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+
     fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
         self.io.poll_shutdown(cx)

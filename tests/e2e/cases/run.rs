@@ -10,9 +10,12 @@ use crate::support::gateway::Gateway;
 use crate::support::origin::next_order;
 use crate::support::process::Ended;
 use crate::support::stub::{pairs, text_of};
+use crate::support::websocket::{open, opening};
 use base64::Engine;
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use tungstenite::Message;
+use tungstenite::protocol::CloseFrame;
 
 /// What became of a case.
 pub enum Outcome {
@@ -49,7 +52,6 @@ fn needs_later(case: &Case) -> Option<&'static str> {
     let text = case.all.to_string();
     let has = |needle: &str| text.contains(needle);
     match () {
-        () if has("\"websocket\"") => Some("websockets"),
         // Who asks for 1.1 only must fail there, and can do so already.
         () if has("\"h2\"") && has("\"DownstreamHttpVersion\":\"1.1\"") => None,
         () if has("\"h2\"") || has("\"h2c\"") => Some("http2 to services"),
@@ -147,6 +149,9 @@ fn one_step(case: &Case, world: &World, gateway: &Gateway, step: &Value) -> Vec<
     if step["reset_calls"] == Value::Bool(true) {
         world.origins.values().for_each(crate::support::origin::Origin::forget);
     }
+    if let Some(wanted) = step.get("websocket") {
+        return websocket(&world.ports.fill(wanted), gateway, &step["expect"]);
+    }
     if step.get("request").is_none() {
         return Vec::new();
     }
@@ -161,6 +166,44 @@ fn one_step(case: &Case, world: &World, gateway: &Gateway, step: &Value) -> Vec<
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Opens a WebSocket, says what is to be said, and compares.
+fn websocket(wanted: &Value, gateway: &Gateway, expected: &Value) -> Vec<String> {
+    let mut request = opening(wanted["path"].as_str().unwrap_or("/"));
+    request.headers.extend(pairs(&wanted["headers"]));
+    let (head, socket) = open(gateway.address, &request);
+    let mut wrong = Vec::new();
+    let status = expected["status"].as_u64().unwrap_or(101);
+    if !head.start.contains(&format!(" {status} ")) {
+        wrong.push(format!("status {status} wanted, got {}", head.start));
+    }
+    let Some(mut socket) = socket else { return wrong };
+    let list = |key: &str| wanted[key].as_array().cloned().unwrap_or_default();
+    for said in list("send") {
+        let _ = socket.send(Message::text(text_of(&said)));
+    }
+    for want in list("expect") {
+        let want = Message::text(text_of(&want));
+        match socket.read() {
+            Ok(got) if got == want => {}
+            other => wrong.push(format!("{want:?} wanted, got {other:?}")),
+        }
+    }
+    let Some([code, reason]) = wanted["close"].as_array().map(Vec::as_slice) else { return wrong };
+    let code = u16::try_from(code.as_u64().unwrap_or(1000)).expect("a close code");
+    let _ = socket.close(Some(CloseFrame { code: code.into(), reason: text_of(reason).into() }));
+    let answered = loop {
+        match socket.read() {
+            Ok(Message::Close(frame)) => break frame.map(|frame| u64::from(u16::from(frame.code))),
+            Ok(_) => {}
+            Err(_) => break None,
+        }
+    };
+    if answered != expected["close_code"].as_u64() {
+        wrong.push(format!("close code {} wanted, got {answered:?}", expected["close_code"]));
+    }
+    wrong
 }
 
 /// Makes the request(s) of a step.

@@ -19,6 +19,7 @@ mod reload;
 mod resilience;
 mod secure_backends;
 mod shaping;
+mod websocket;
 
 use crate::support::gateway::Gateway;
 use serde_json::{Value, json};

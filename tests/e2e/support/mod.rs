@@ -10,6 +10,7 @@ pub mod process;
 pub mod scripted;
 pub mod stub;
 pub mod tls;
+pub mod websocket;
 pub mod wire;
 
 use std::io::Write;

@@ -243,6 +243,10 @@ fn serve(wire: &mut Wire, shared: &Shared) -> Option<()> {
         }
     };
     std::thread::sleep(answer.delay);
+    if answer.echo {
+        super::websocket::echo(wire, &seen.head);
+        return None;
+    }
     wire.send(&answer.bytes(&seen.method)).then_some(())?;
     let closing = seen.head.lists("connection", "close") || answer.headers.iter().any(|(n, v)| closes(n, v));
     (!closing).then_some(())

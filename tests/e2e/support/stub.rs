@@ -1,6 +1,7 @@
 //! Stubs: which requests a service answers, and how; read from the cases or written in a test.
 
 use super::origin::Seen;
+use super::websocket::is_opening;
 use base64::Engine;
 use serde_json::Value;
 use std::time::Duration;
@@ -13,6 +14,8 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub delay: Duration,
+    /// It opens a WebSocket that says back what is said.
+    pub echo: bool,
     /// With Transfer-Encoding instead of Content-Length, then these trailers.
     pub chunked: Option<Vec<(String, String)>>,
 }
@@ -129,7 +132,8 @@ impl When {
     pub fn matches(&self, seen: &Seen) -> bool {
         let is = |key: &str, found: &str| self.0[key].as_str().is_none_or(|want| want == found);
         let query_is = |want: &str| want.trim_start_matches('?') == seen.query.trim_start_matches('?');
-        is("method", &seen.method)
+        (self.0["websocket"].is_null() || is_opening(&seen.head))
+            && is("method", &seen.method)
             && is("path", &seen.path)
             && self.0["query"].as_str().is_none_or(query_is)
             && pairs(&self.0["headers"]).iter().all(|(n, v)| seen.head.all(n).contains(&v.as_str()))
@@ -147,11 +151,16 @@ pub struct Stub {
 impl Stub {
     /// Reads an entry of `downstream` (or a `set_stub`).
     pub fn read(value: &Value) -> Stub {
+        let mut when = value["when"].clone();
         let answers = match value["respond_sequence"].as_array() {
             Some(list) => list.iter().map(Answer::read).collect(),
+            None if value["websocket"] == "echo" => {
+                when["websocket"] = true.into();
+                vec![Answer { echo: true, ..Answer::default() }]
+            }
             None => vec![Answer::read(&value["respond"])],
         };
-        Stub { when: When(value["when"].clone()), answers, calls: 0 }
+        Stub { when: When(when), answers, calls: 0 }
     }
 
     /// The answer to this call, templates filled in.

@@ -133,7 +133,7 @@ codes! {
     PENDING_BALANCING = "MG0918", "Not supported yet: sticky sessions and limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_DISCOVERY = "MG0919", "Not supported yet: service discovery and dynamic routing", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_AGGREGATION = "MG0920", "Not supported yet: aggregation", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_PROTOCOLS = "MG0921", "Not supported yet: WebSockets and HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";
+    PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_STORE = "MG0922", "Not supported yet: configuration kept elsewhere", "This version does not have it; the setting is refused rather than ignored.";
 }
 

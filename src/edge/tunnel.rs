@@ -147,8 +147,7 @@ impl OneWay {
     ) -> Poll<io::Result<()>> {
         while !self.ended {
             if leaving && self.word.is_none() && self.frames.is_between() {
-                self.word =
-                    Some(if self.frames.is_closed() { Word::nothing() } else { Word::farewell(self.way) });
+                self.word = Some(Word::last(self.frames.is_closed(), self.way));
             }
             if let Some(word) = &mut self.word {
                 ready!(word.poll_say(cx, to))?;
@@ -164,13 +163,11 @@ impl OneWay {
                 self.ended = true;
                 break;
             }
-            let n = match (&self.word, leaving) {
-                // Behind a close frame nothing follows (RFC 6455 5.5.1); what still comes is read away.
-                (Some(_), _) => bytes.len(),
-                (None, true) => ready!(to.poll_transmit(cx, &bytes[..self.frames.rest(bytes)]))?,
-                (None, false) => ready!(to.poll_transmit(cx, bytes))?,
-            };
+            // Behind a close frame nothing follows (RFC 6455 5.5.1); what still comes is read away.
+            let mut n = bytes.len();
             if self.word.is_none() {
+                let most = if leaving { self.frames.rest(bytes) } else { n };
+                n = ready!(to.poll_transmit(cx, &bytes[..most]))?;
                 self.frames.pass(&bytes[..n]);
             }
             from.used(n);
@@ -182,14 +179,12 @@ impl OneWay {
 }
 
 impl Word {
-    fn nothing() -> Word {
-        Word { bytes: [0; 8], from: 0, to: 0 }
-    }
-
-    /// What a server says without a mask, and a client with one that nobody can foresee (RFC 6455 5.3).
-    fn farewell(way: Way) -> Word {
+    /// Nothing behind a close frame; else what a server says without a mask, and a client with one that nobody can
+    /// foresee (RFC 6455 5.3).
+    fn last(said: bool, way: Way) -> Word {
         let mut bytes = [0; 8];
         match way {
+            _ if said => Word { bytes, from: 0, to: 0 },
             Way::ToClient => {
                 bytes[..4].copy_from_slice(&GOING_AWAY);
                 Word { bytes, from: 0, to: 4 }

@@ -73,7 +73,6 @@ pub fn cluster(
 ) {
     let rows = [
         ("LoadBalancerOptions.Type", STICKY_SESSIONS, balancing.and_then(sticky), "use \"RoundRobin\""),
-        ("DownstreamScheme", WEBSOCKETS, other_scheme(&cluster.scheme), "use \"http\" or \"https\""),
         (
             "HttpHandlerOptions.MaxConnectionsPerServer",
             CONNECTIONS,

@@ -66,7 +66,6 @@ const ROUTE: &[Row] = &[
 /// Refuses what a named cluster asks for and this version cannot do.
 pub fn cluster(
     scope: &Scope,
-    cluster: &ClusterDocument,
     client: Option<&HttpClient>,
     balancing: Option<&Balancing>,
     out: &mut Diagnostics,

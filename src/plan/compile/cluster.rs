@@ -67,7 +67,7 @@ fn cluster(
     if let Some(client) = &client {
         options::http_client(scope, client, out);
     }
-    pending::cluster(scope, written, client.as_ref(), balancing.as_ref(), out);
+    pending::cluster(scope, client.as_ref(), balancing.as_ref(), out);
     let mut reader = ClusterReader { out };
     let balancer = reader.balancer(balancing.as_ref());
     let endpoints = reader.endpoints(written);

@@ -9,8 +9,12 @@ use super::source::Sources;
 use super::span::Span;
 use std::path::{Path, PathBuf};
 
-/// The settings of `AuthenticationSchemes.NAME` that name files.
-const SETTINGS: [&str; 5] = ["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"];
+/// The settings that name files, and where they stand: the keys on the way down, `*` for every member or item.
+const SETTINGS: [(&[&str], &[&str]); 3] = [
+    (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
+    (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
+];
 /// The largest such file.
 pub const MAX_ATTACHED: u64 = 4 << 20;
 
@@ -21,22 +25,41 @@ pub struct Attached(Vec<(Span, Result<Vec<u8>, String>)>);
 impl Attached {
     /// Reads every file that is named; a relative name is one beside the configuration file that holds it.
     pub fn read(root: &Node, sources: &Sources, environment: Environment) -> Attached {
-        let schemes = root.get_ci("AuthenticationSchemes").into_iter().flat_map(Node::members);
-        let settings =
-            schemes.flat_map(|scheme| SETTINGS.iter().filter_map(|name| scheme.value.get_ci(name)));
+        let mut settings = Vec::new();
+        for (way, names) in SETTINGS {
+            let mut owners = Vec::new();
+            descend(root, way, &mut owners);
+            settings.extend(owners.iter().flat_map(|owner| names.iter().filter_map(|name| owner.get_ci(name))));
+        }
         let one = |setting: &Node| {
             let name = setting.as_str().filter(|name| !name.trim().is_empty())?;
             let path = beside(sources.get(setting.span.file).and_then(|source| source.path.as_deref()), name);
             let read = (environment.read)(&path, MAX_ATTACHED);
             Some((setting.span, read.map_err(|error| why(&error))))
         };
-        Attached(settings.filter_map(one).collect())
+        Attached(settings.into_iter().filter_map(one).collect())
     }
 
     /// What the file holds that is named there.
     pub fn get(&self, setting: Span) -> Result<&[u8], &str> {
         let found = self.0.iter().find(|(place, _)| *place == setting);
         found.map_or(Err("it was not read"), |(_, read)| read.as_deref().map_err(String::as_str))
+    }
+}
+
+/// All nodes at the end of the way.
+fn descend<'n>(node: &'n Node, way: &[&str], found: &mut Vec<&'n Node>) {
+    match way {
+        [] => found.push(node),
+        ["*", rest @ ..] => {
+            node.members().iter().for_each(|member| descend(&member.value, rest, found));
+            node.items().iter().for_each(|item| descend(item, rest, found));
+        }
+        [key, rest @ ..] => {
+            if let Some(inner) = node.get_ci(key) {
+                descend(inner, rest, found);
+            }
+        }
     }
 }
 

@@ -129,6 +129,14 @@ codes! {
     LIMIT_RANGE = "MG0603", "A limit out of range", "The reference names the least and the greatest value of each limit.";
     BAD_PROXY = "MG0604", "A malformed proxy address", "TrustedProxies holds addresses, ranges and networks.";
     UNKNOWN_FORWARDED_FIELD = "MG0605", "A field that cannot be believed", "ForwardedHeaders.Headers may hold X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.";
+    BAD_CERTIFICATE = "MG0620", "An unusable certificate, key or authority", "A file of certificates or keys cannot be read, holds something else than it should, or certificate and key do not belong together.";
+    NO_CERTIFICATES = "MG0621", "TLS without certificates", "A listener with Tls has at least one entry of Certificates.";
+    BAD_CERTIFICATE_HOST = "MG0622", "A malformed host of a certificate", "Hosts holds host names, or *. and a host name.";
+    HOST_TWICE = "MG0623", "Two certificates for one name", "A name has one certificate, or one for each kind of key.";
+    BAD_TLS_VERSION = "MG0624", "A version of TLS that is not spoken", "MinVersion is 1.2 or 1.3.";
+    BAD_PROTOCOL = "MG0625", "A protocol that cannot be offered", "Alpn holds the protocols that this gateway speaks.";
+    REDIRECT_WITH_TLS = "MG0626", "A redirect to https on https", "RedirectToHttps belongs to a listener without Tls.";
+    USELESS_PRELOAD = "MG0627", "A preload that no list would take", "Preload wants IncludeSubDomains and a MaxAge of at least a year.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_BALANCING = "MG0918", "Not supported yet: sticky sessions and limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_DISCOVERY = "MG0919", "Not supported yet: service discovery and dynamic routing", "This version does not have it; the setting is refused rather than ignored.";

@@ -84,10 +84,8 @@ impl Settings {
     fn applied_to(&self, blueprint: &Blueprint) -> Blueprint {
         let mut blueprint = blueprint.clone();
         if !self.listen.is_empty() {
-            let named = |(at, address): (usize, &SocketAddr)| Listener {
-                name: format!("--listen {}", at + 1),
-                address: *address,
-                span: None,
+            let named = |(at, address): (usize, &SocketAddr)| {
+                Listener::plain(format!("--listen {}", at + 1), *address, None)
             };
             blueprint.listeners = self.listen.iter().enumerate().map(named).collect();
         }

@@ -14,6 +14,7 @@ use crate::stages::custom::Handler;
 pub use crate::stages::trace_context::Mode as TraceMode;
 use crate::wire::dns::DnsSettings;
 use crate::wire::tls::client::ClientTls;
+use crate::wire::tls::{client::ClientTls, server::ServerTls};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,27 @@ pub struct Listener {
     pub address: SocketAddr,
     /// None: the listener that is there when none is written.
     pub span: Option<Span>,
+    /// None: plain http.
+    pub tls: Option<ListenerTls>,
+    /// The https port to which every request is sent on.
+    pub redirect: Option<u16>,
+}
+
+impl Listener {
+    /// One that speaks plain http and serves.
+    pub fn plain(name: String, address: SocketAddr, span: Option<Span>) -> Listener {
+        Listener { name, address, span, tls: None, redirect: None }
+    }
+}
+
+/// The TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    pub server: Arc<ServerTls>,
+    /// Services are told of the certificates of clients.
+    pub forward: bool,
+    /// What answers say in `Strict-Transport-Security`.
+    pub strict: Option<String>,
 }
 
 /// Sizes, counts and times beyond which the gateway refuses or closes.

@@ -9,6 +9,7 @@ pub mod export;
 mod json;
 pub mod metrics;
 pub mod stages;
+pub mod tls;
 pub mod tunnels;
 
 pub use access::{AccessLog, Record};
@@ -17,4 +18,5 @@ pub use counters::RouteMetrics;
 pub use discovery::DiscoveryMetrics;
 pub use metrics::{Metrics, Reload};
 pub use stages::{StageMetrics, StageOutcome};
+pub use tls::{Expiry, Handshake, TlsMetrics};
 pub use tunnels::{Tunnels, Way};

@@ -47,6 +47,22 @@ impl Io {
         Io(Kind::Secure(Box::new(stream)))
     }
 
+    /// The plain stream; none when it is encrypted already.
+    pub(in crate::wire) fn into_plain(self) -> Option<Stream> {
+        match self.0 {
+            Kind::Plain(stream) => Some(stream),
+            Kind::Secure(_) => None,
+        }
+    }
+
+    /// The protocol that both sides agreed upon (ALPN); none where nothing was said.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Plain(_) => None,
+            Kind::Secure(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
     /// Reads into the space given; 0 is the end of the other side's sending.
     pub fn poll_read(&mut self, cx: &mut Context, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(space);

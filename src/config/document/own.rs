@@ -1,19 +1,9 @@
-//! The sections that are ours: listeners, administration, limits, forwarded fields.
+//! The sections that are ours: administration, limits, forwarded fields.
 
 use super::values::{List, Set};
 use crate::base::units::{DurationText, SizeText};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// An address the gateway accepts requests on.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ListenerDocument {
-    /// A name for logs and metrics. Default: the address.
-    pub name: Set<String>,
-    /// Address and port, such as `0.0.0.0:80` or `[::]:8080`; port 0 lets the system choose. Required.
-    pub address: Set<String>,
-}
 
 /// What is done with the trace that a request belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]

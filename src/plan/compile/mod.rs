@@ -5,6 +5,7 @@ mod attempts;
 mod cluster;
 mod dns;
 mod headers;
+mod listeners;
 mod matching;
 mod names;
 mod own;
@@ -16,7 +17,7 @@ use super::blueprint::{Blueprint, RouteBlueprint, TraceMode};
 use super::check::{self, Scope};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::document::{Document, GlobalDocument, TraceContextMode};
-use crate::config::{Diagnostics, Loaded, Span, codes, de};
+use crate::config::{Attached, Diagnostics, Loaded, Span, codes, de};
 use crate::stages::custom::Catalogue;
 use schemes::Schemes;
 use std::collections::HashSet;
@@ -41,14 +42,14 @@ pub fn compile_with(loaded: &mut Loaded, stages: &Catalogue) -> Option<Blueprint
     let out = &mut loaded.diagnostics;
     check::document(&scope, out);
     let schemes = Schemes::read(&document, scope.ocelot, &loaded.attached, out);
-    let blueprint = blueprint(&scope, &schemes, out);
+    let blueprint = blueprint(&scope, &schemes, &loaded.attached, out);
     (!out.has_errors()).then_some(blueprint)
 }
 
-fn blueprint(scope: &Scope, schemes: &Schemes, out: &mut Diagnostics) -> Blueprint {
+fn blueprint(scope: &Scope, schemes: &Schemes, attached: &Attached, out: &mut Diagnostics) -> Blueprint {
     let document = scope.document;
     compatibility(scope, out);
-    let (listeners, administration) = own::addresses(document, out);
+    let (listeners, administration) = listeners::listeners(document, attached, out);
     let (routes, table, rules) = routes(scope, schemes, out);
     Blueprint {
         ocelot: scope.ocelot,

@@ -2,50 +2,13 @@
 
 use crate::base::ip::IpRange;
 use crate::base::units::{DurationText, SizeText};
-use crate::config::document::{Document, ForwardedHeadersDocument, LimitsDocument, ListenerDocument, Set};
+use crate::config::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
-use crate::plan::blueprint::{Forwarded, Limits, Listener};
+use crate::plan::blueprint::{Forwarded, Limits};
 use crate::plan::check::{filled, items};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-
-/// Where requests are accepted, unless the document says otherwise.
-pub const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-/// Where the operator asks, unless the document says otherwise.
-pub const DEFAULT_ADMINISTRATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
-
-/// The listeners and the address of the administration.
-pub fn addresses(document: &Document, out: &mut Diagnostics) -> (Vec<Listener>, SocketAddr) {
-    let mut listeners: Vec<Listener> =
-        items(&document.listeners).iter().filter_map(|written| listener(written, out)).collect();
-    if items(&document.listeners).is_empty() {
-        listeners.push(Listener {
-            name: DEFAULT_LISTENER.to_string(),
-            address: DEFAULT_LISTENER,
-            span: None,
-        });
-    }
-    let written = document.administration.as_ref().and_then(|admin| admin.address.as_ref());
-    let administration = written.and_then(|text| address(text, out));
-    let admin_span = written.map(|text| text.span);
-    let admin = administration.unwrap_or(DEFAULT_ADMINISTRATION);
-    let all = listeners.iter().map(|listener| (listener.address, listener.span));
-    twice(all.chain([(admin, admin_span)]), out);
-    names_twice(items(&document.listeners), out);
-    (listeners, admin)
-}
-
-fn listener(written: &Spanned<ListenerDocument>, out: &mut Diagnostics) -> Option<Listener> {
-    let Some(text) = &written.address else {
-        out.error(codes::BAD_ADDRESS, written.span, "the listener has no Address")
-            .help("such as \"Address\": \"127.0.0.1:8080\"");
-        return None;
-    };
-    let address = address(text, out)?;
-    let name = filled(&written.name).map_or_else(|| address.to_string(), |name| name.value.clone());
-    Some(Listener { name, address, span: Some(text.span) })
-}
 
 /// An IP address and a port; `localhost` is 127.0.0.1.
 pub fn parse_address(text: &str) -> Option<SocketAddr> {
@@ -53,7 +16,7 @@ pub fn parse_address(text: &str) -> Option<SocketAddr> {
     local.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|| text.parse().ok())
 }
 
-fn address(text: &Spanned<String>, out: &mut Diagnostics) -> Option<SocketAddr> {
+pub(super) fn address(text: &Spanned<String>, out: &mut Diagnostics) -> Option<SocketAddr> {
     let parsed = parse_address(text.trim());
     if parsed.is_none() {
         out.error(codes::BAD_ADDRESS, text.span, format!("\"{}\" is not an address and a port", text.value))
@@ -62,7 +25,7 @@ fn address(text: &Spanned<String>, out: &mut Diagnostics) -> Option<SocketAddr> 
     parsed
 }
 
-fn twice(all: impl Iterator<Item = (SocketAddr, Option<Span>)>, out: &mut Diagnostics) {
+pub(super) fn twice(all: impl Iterator<Item = (SocketAddr, Option<Span>)>, out: &mut Diagnostics) {
     let mut seen = HashMap::new();
     for (address, span) in all.filter(|(address, _)| address.port() != 0) {
         if let Some(first) = seen.insert(address, span) {
@@ -72,7 +35,7 @@ fn twice(all: impl Iterator<Item = (SocketAddr, Option<Span>)>, out: &mut Diagno
     }
 }
 
-fn names_twice(listeners: &[Spanned<ListenerDocument>], out: &mut Diagnostics) {
+pub(super) fn names_twice(listeners: &[Spanned<ListenerDocument>], out: &mut Diagnostics) {
     let mut seen = HashMap::new();
     for name in listeners.iter().filter_map(|listener| filled(&listener.name)) {
         if seen.insert(name.as_str(), ()).is_some() {

@@ -1,6 +1,9 @@
-//! TLS: whom we believe, how backends are spoken to.
+//! TLS on both sides: certificates, whom we believe, listeners, backends.
 
+pub mod certificate;
 pub mod client;
+pub mod names;
+pub mod server;
 pub mod trust;
 
 use std::sync::{Arc, LazyLock};

@@ -1,0 +1,79 @@
+//! `Listeners[]`: where the gateway accepts, and the TLS it speaks there.
+
+use super::values::{Apart, List, Set};
+use crate::base::units::DurationText;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// An address the gateway accepts requests on.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ListenerDocument {
+    /// A name for logs and metrics. Default: the address.
+    pub name: Set<String>,
+    /// Address and port, such as `0.0.0.0:80` or `[::]:8080`; port 0 lets the system choose. Required.
+    pub address: Set<String>,
+    /// TLS on this address. Default: none, plain http.
+    pub tls: Apart<ListenerTlsDocument>,
+    /// The https port to which every request is sent on (308), in the place of routes: 443 as a rule. 1 to 65535. Not
+    /// together with `Tls`. Default: none, requests are served.
+    pub redirect_to_https: Set<i32>,
+}
+
+/// The TLS of a listener. Names of files are relative to the configuration file; the files are watched as it is, and
+/// what they hold serves the next handshake.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ListenerTlsDocument {
+    /// The certificates, chosen by the name that the client asks for (SNI). The first one serves clients that ask for no
+    /// name or for one that nobody has. At least one. Required.
+    pub certificates: List<ListenerCertificateDocument>,
+    /// The oldest version: `"1.2"` or `"1.3"`. Default: `"1.2"`. Source: RFC 5246, RFC 8446.
+    pub min_version: Set<String>,
+    /// Whether clients show certificates of their own. Default: they are not asked.
+    pub client_certificates: Set<ClientCertificatesDocument>,
+    /// What is offered by ALPN, the dearest first: `http/1.1`. Default: `["http/1.1"]`. Source: RFC 7301.
+    pub alpn: List<String>,
+    /// The time for a handshake. 100ms to 10m. Default: `10s`.
+    pub handshake_timeout: Set<DurationText>,
+    /// What browsers are told to remember: to ask for https only. Default: nothing. Source: RFC 6797.
+    pub strict_transport_security: Set<StrictTransportSecurityDocument>,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ListenerCertificateDocument {
+    /// A PEM file with the certificate and behind it those of the authorities in between. Required.
+    pub certificate_file: Set<String>,
+    /// A PEM file with the private key: PKCS#8, SEC1 or PKCS#1. Required.
+    pub key_file: Set<String>,
+    /// The names it is shown for, `*.example.com` for all names one level below. Default: those in the certificate.
+    pub hosts: List<String>,
+}
+
+/// Certificates that clients show.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ClientCertificatesDocument {
+    /// `Required`: without a good certificate there is no connection. `Optional`: without one there is, with a bad one
+    /// there is not. Default: `Required`.
+    pub mode: Set<String>,
+    /// PEM certificates of the authorities whose certificates are good. Required.
+    pub ca_file: Set<String>,
+    /// Whether services are told of the certificate in `X-Client-Certificate` (a byte sequence as in RFC 9440). What
+    /// clients send in that field is removed always. Default: false.
+    pub forward: Set<bool>,
+}
+
+/// `Strict-Transport-Security`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct StrictTransportSecurityDocument {
+    /// How long it is remembered, in whole seconds; `0s` makes browsers forget. 0s to 3650d. Default: `365d`.
+    pub max_age: Set<DurationText>,
+    /// Whether it holds for all names below too. Default: false.
+    pub include_sub_domains: Set<bool>,
+    /// Whether the name may be built into browsers; wants `IncludeSubDomains` and a year. Default: false.
+    pub preload: Set<bool>,
+}

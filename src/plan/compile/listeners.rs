@@ -1,0 +1,240 @@
+//! `Listeners` → addresses, and the TLS spoken there: certificates with their keys and names, what clients must show.
+
+use super::own::{address, names_twice, twice};
+use crate::base::units::DurationText;
+use crate::config::document::*;
+use crate::config::{Attached, Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::blueprint::{Listener, ListenerTls};
+use crate::plan::check::{filled, items};
+use crate::wire::tls::certificate::{BadPair, Pair, facts};
+use crate::wire::tls::names::is_pattern;
+use crate::wire::tls::server::{ClientAuth, ServerTls, Shown};
+use crate::wire::tls::trust::{authorities, certificates};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where requests are accepted, unless the document says otherwise.
+pub const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Where the operator asks, unless the document says otherwise.
+pub const DEFAULT_ADMINISTRATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+
+/// The protocols that can be offered.
+const PROTOCOLS: [&str; 1] = ["http/1.1"];
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// The listeners and the address of the administration.
+pub fn listeners(document: &Document, attached: &Attached, out: &mut Diagnostics) -> (Vec<Listener>, SocketAddr) {
+    let written = items(&document.listeners);
+    let mut listeners: Vec<Listener> =
+        written.iter().filter_map(|written| Reader { written, attached, out }.listener()).collect();
+    if written.is_empty() {
+        listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER, None));
+    }
+    let desk = document.administration.as_ref().and_then(|admin| admin.address.as_ref());
+    let administration = desk.and_then(|text| address(text, out));
+    let admin_span = desk.map(|text| text.span);
+    let admin = administration.unwrap_or(DEFAULT_ADMINISTRATION);
+    let all = listeners.iter().map(|listener| (listener.address, listener.span));
+    twice(all.chain([(admin, admin_span)]), out);
+    names_twice(written, out);
+    (listeners, admin)
+}
+
+/// Reads one listener.
+struct Reader<'r, 'o> {
+    written: &'r Spanned<ListenerDocument>,
+    attached: &'r Attached,
+    out: &'o mut Diagnostics,
+}
+
+impl<'r> Reader<'r, '_> {
+    fn listener(&mut self) -> Option<Listener> {
+        let written = self.written;
+        let Some(text) = &written.address else {
+            self.out
+                .error(codes::BAD_ADDRESS, written.span, "the listener has no Address")
+                .help("such as \"Address\": \"127.0.0.1:8080\"");
+            return None;
+        };
+        let (tls, redirect) = (self.tls(), self.redirect());
+        let address = address(text, self.out)?;
+        let name = filled(&written.name).map_or_else(|| address.to_string(), |name| name.value.clone());
+        Some(Listener { tls, redirect, ..Listener::plain(name, address, Some(text.span)) })
+    }
+
+    /// The port that requests are sent on to.
+    fn redirect(&mut self) -> Option<u16> {
+        let port = self.written.redirect_to_https.as_ref()?;
+        if self.written.tls.is_some() {
+            let message = "RedirectToHttps and Tls on one listener: clients are there already";
+            self.out.error(codes::REDIRECT_WITH_TLS, port.span, message).help("leave one of them out");
+        }
+        let read = u16::try_from(port.value).ok().filter(|port| *port > 0);
+        if read.is_none() {
+            let message = format!("RedirectToHttps {} is no port", port.value);
+            self.out.error(codes::BAD_PORT, port.span, message).help("ports are 1 to 65535; https has 443");
+        }
+        read
+    }
+
+    fn tls(&mut self) -> Option<ListenerTls> {
+        let written = self.written.tls.as_ref()?;
+        let certificates = self.certificates(written);
+        let only_13 = self.only_13(written);
+        let clients = written.client_certificates.as_ref();
+        let tls = ServerTls {
+            certificates,
+            only_13,
+            clients: clients.and_then(|clients| self.clients(clients)),
+            alpn: self.protocols(written),
+            handshake: self.time("HandshakeTimeout", &written.handshake_timeout, 10, [100, 600_000]),
+        };
+        Some(ListenerTls {
+            server: Arc::new(tls),
+            forward: clients.and_then(|clients| clients.forward.as_ref()).is_some_and(|forward| forward.value),
+            strict: written.strict_transport_security.as_ref().map(|strict| self.strict(strict)),
+        })
+    }
+
+    fn certificates(&mut self, tls: &'r Spanned<Box<ListenerTlsDocument>>) -> Vec<Shown> {
+        let written = items(&tls.certificates);
+        if written.is_empty() {
+            let place = tls.certificates.as_ref().map_or(tls.span, |list| list.span);
+            self.out.error(codes::NO_CERTIFICATES, place, "Tls has no Certificates").help(
+                "such as \"Certificates\": [{ \"CertificateFile\": \"site.pem\", \"KeyFile\": \"site.key\" }]",
+            );
+        }
+        let mut seen = HashMap::new();
+        let mut shown = Vec::with_capacity(written.len());
+        for certificate in written {
+            let Some((read, kind)) = self.certificate(certificate) else { continue };
+            for host in &read.hosts {
+                if let Some(first) = seen.insert((host.clone(), kind.clone()), read.label.clone()) {
+                    let message = format!("\"{}\" and \"{first}\" are both for {host}", read.label);
+                    self.out
+                        .error(codes::HOST_TWICE, certificate.span, message)
+                        .help("write Hosts, or leave one out; two of one name have keys of different kinds");
+                }
+            }
+            shown.push(read);
+        }
+        shown
+    }
+
+    /// A certificate, and the kind of its key.
+    fn certificate(&mut self, written: &'r Spanned<ListenerCertificateDocument>) -> Option<(Shown, String)> {
+        let chain = self.file("CertificateFile", written.span, &written.certificate_file);
+        let key = self.file("KeyFile", written.span, &written.key_file);
+        let ((chain_span, chain), (key_span, key)) = (chain?, key?);
+        let pair = Pair { chain: chain.into(), key: key.into() };
+        let read = match pair.read() {
+            Ok(read) => read,
+            Err(BadPair::Chain(why)) => return self.unusable(chain_span, "CertificateFile", &why),
+            Err(BadPair::Key(why)) => return self.unusable(key_span, "KeyFile", &why),
+        };
+        let named = certificates(&pair.chain).ok().and_then(|all| facts(all.first()?));
+        let hosts = match items(&written.hosts) {
+            [] => named.map(|facts| facts.dns).unwrap_or_default(),
+            hosts => self.hosts(hosts),
+        };
+        let label = filled(&written.certificate_file).map_or_else(String::new, |name| name.value.clone());
+        Some((Shown { label, pair, hosts }, format!("{:?}", read.key.algorithm())))
+    }
+
+    fn hosts(&mut self, hosts: &[Spanned<String>]) -> Vec<String> {
+        for host in hosts.iter().filter(|host| !is_pattern(host)) {
+            let message = format!("\"{}\" is not a host that a certificate can be shown for", host.value);
+            self.out
+                .error(codes::BAD_CERTIFICATE_HOST, host.span, message)
+                .help("write a host name, or *. and a host name for all names one level below");
+        }
+        hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
+    }
+
+    fn unusable<T>(&mut self, span: Span, setting: &str, why: &str) -> Option<T> {
+        self.out.error(codes::BAD_CERTIFICATE, span, format!("{setting}: {why}"));
+        None
+    }
+
+    /// What a file holds that must be named.
+    fn file(&mut self, setting: &str, owner: Span, set: &Set<String>) -> Option<(Span, &'r [u8])> {
+        let Some(name) = filled(set) else {
+            self.out.error(codes::BAD_CERTIFICATE, owner, format!("{setting} is missing"));
+            return None;
+        };
+        match self.attached.get(name.span) {
+            Ok(content) => Some((name.span, content)),
+            Err(why) => self.unusable(name.span, setting, &format!("\"{}\" cannot be read: {why}", name.value)),
+        }
+    }
+
+    fn only_13(&mut self, tls: &ListenerTlsDocument) -> bool {
+        let Some(version) = filled(&tls.min_version) else { return false };
+        if !["1.2", "1.3"].contains(&version.trim()) {
+            let message = format!("MinVersion \"{}\" is not spoken", version.value);
+            self.out.error(codes::BAD_TLS_VERSION, version.span, message).help("write \"1.2\" or \"1.3\"");
+        }
+        version.trim() == "1.3"
+    }
+
+    fn clients(&mut self, written: &'r Spanned<ClientCertificatesDocument>) -> Option<ClientAuth> {
+        const MODES: [&str; 2] = ["Required", "Optional"];
+        let mode = filled(&written.mode);
+        if let Some(mode) = mode.filter(|mode| !MODES.iter().any(|known| known.eq_ignore_ascii_case(mode.trim()))) {
+            let message = format!("there is no Mode \"{}\" of ClientCertificates", mode.value);
+            let said = self.out.error(codes::UNKNOWN_CHOICE, mode.span, message);
+            if let Some(meant) = suggest::nearest(mode, MODES) {
+                said.help(format!("did you mean \"{meant}\"?"));
+            }
+        }
+        let (span, pem) = self.file("CaFile", written.span, &written.ca_file)?;
+        if let Err(why) = authorities(pem) {
+            return self.unusable(span, "CaFile", &why);
+        }
+        let required = !mode.is_some_and(|mode| mode.trim().eq_ignore_ascii_case("Optional"));
+        Some(ClientAuth { authorities: pem.into(), required })
+    }
+
+    fn protocols(&mut self, tls: &ListenerTlsDocument) -> Vec<String> {
+        let written = items(&tls.alpn);
+        for name in written.iter().filter(|name| !PROTOCOLS.contains(&name.as_str())) {
+            let message = format!("\"{}\" cannot be offered", name.value);
+            let known = format!("what can be is {}", suggest::list(&PROTOCOLS));
+            self.out.error(codes::BAD_PROTOCOL, name.span, message).help(known);
+        }
+        match (written, &tls.alpn) {
+            ([], None) => PROTOCOLS.map(str::to_owned).to_vec(),
+            (names, _) => names.iter().map(|name| name.value.clone()).collect(),
+        }
+    }
+
+    /// A time within its range of milliseconds.
+    fn time(&mut self, setting: &str, set: &Set<DurationText>, usual: u64, range: [u64; 2]) -> Duration {
+        let Some(time) = set else { return Duration::from_secs(usual) };
+        let [least, most] = range.map(Duration::from_millis);
+        if time.value.0 < least || time.value.0 > most {
+            let message = format!("{setting} is {}", time.value);
+            let help = format!("it may be {} to {}", DurationText(least), DurationText(most));
+            self.out.error(codes::LIMIT_RANGE, time.span, message).help(help);
+        }
+        time.value.0.clamp(least, most)
+    }
+
+    /// The value of `Strict-Transport-Security` (RFC 6797 6.1).
+    fn strict(&mut self, written: &Spanned<StrictTransportSecurityDocument>) -> String {
+        let on = |set: &Set<bool>| set.as_ref().is_some_and(|on| on.value);
+        let age = self.time("MaxAge", &written.max_age, YEAR.as_secs(), [0, 3650 * 86_400_000]);
+        let (below, preload) = (on(&written.include_sub_domains), on(&written.preload));
+        if preload && (!below || age < YEAR) {
+            let place = written.preload.as_ref().map_or(written.span, |preload| preload.span);
+            let message = "Preload without IncludeSubDomains and a MaxAge of a year: no list would take the name";
+            self.out.error(codes::USELESS_PRELOAD, place, message);
+        }
+        let mut value = format!("max-age={}", age.as_secs());
+        let _ = write!(value, "{}{}", if below { "; includeSubDomains" } else { "" }, if preload { "; preload" } else { "" });
+        value
+    }
+}

@@ -61,6 +61,7 @@ static PAGES: &[(Why, &str, &str)] = &[
     (Why::RequestHeaders, "There are more header fields, or more bytes of them, than Limits or the route's RequestSizeOptions allow.", "Look for cookies that grow, or raise the limit."),
     (Why::RequestTimeout, "The head was not complete within Limits.RequestHeadersTimeout, or the body stood still for Limits.BodyIdleTimeout.", "Look at the client's network; a slow attack looks the same."),
     (Why::RequestBody, "The body is larger than Limits.MaxRequestBodySize or the route's own limit.", "Send less, or raise the limit of the route."),
+    (Why::RequestMisdirected, "The name that the client asked for when TLS began (SNI) and the Host of the request have different certificates.", "Clients open another connection for that host, as browsers do by themselves. A client that sets Host by hand must set the name of the connection too."),
     (Why::RouteNone, "No route takes this method, host, path and headers.", "`margay explain METHOD URL` shows which routes came near and why they did not match."),
     (Why::RouteBroken, "The route cannot be served as it is configured; Ocelot starts with such a file and answers 500.", "`margay check` says what is wrong with the route."),
     (Why::RouteUnserved, "The route cannot be served as it is configured; Ocelot starts with such a file and answers 404.", "`margay check` says what is wrong with the route."),

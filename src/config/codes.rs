@@ -104,7 +104,7 @@ codes! {
     ANY_ORIGIN_WITH_CREDENTIALS = "MG0436", "Credentials for every page", "AllowCredentials together with the origin * or the exposed header * would let every page on the web act in the name of its reader; browsers refuse it.";
     LARGER_THAN_LIMITS = "MG0437", "A route that wants to take more than its connection", "RequestSizeOptions can only be smaller than Limits, which hold before the route is known.";
     BAD_MAX_TIME = "MG0438", "A time out of range", "QueueTimeout is 1ms to 10m, MaxAge 0s to 1d.";
-    SCHEME_TYPE = "MG0440", "A scheme of no known type", "The Type of an authentication scheme is JwtBearer, ApiKey or Basic.";
+    SCHEME_TYPE = "MG0440", "A scheme of no known type", "The Type of an authentication scheme is JwtBearer, ApiKey, Basic or ClientCertificate.";
     SCHEME_KEYS = "MG0441", "A scheme without keys, or with several sources of them", "JwtBearer has exactly one of SigningKey, PublicKeyFile, JwksFile, JwksUri and Authority; ApiKey has a KeysFile, Basic a UsersFile.";
     SCHEME_FILE = "MG0442", "An unusable file of keys or passwords", "A file that a scheme names cannot be read, or holds something else than it should.";
     WEAK_KEY = "MG0443", "A weak signing key", "A SigningKey has at least as many bytes as the hash of its algorithm: 32 for HS256, 48 for HS384, 64 for HS512.";
@@ -113,6 +113,7 @@ codes! {
     SCHEME_SETTING = "MG0446", "A setting that the scheme does not read", "Each Type reads settings of its own; the reference says which.";
     INSECURE_PROVIDER = "MG0447", "Keys over plain http", "Who can change the answer on its way can sign tokens.";
     ANY_AUDIENCE = "MG0448", "Tokens for any audience", "A provider signs tokens for many services; without Audience a token for any of them is taken here.";
+    CERTIFICATES_NOT_ASKED = "MG0449", "Certificates that nobody asks for", "The scheme ClientCertificate reads the certificate of the connection; a listener with Tls.ClientCertificates asks for it and verifies it.";
     BAD_QUALITY = "MG0450", "A circuit breaker that cannot be meant", "MinimumThroughput, BreakDuration, SamplingDuration and Timeout of QoSOptions are greater than zero, FailureRatio is at most 1, Scope is Route or Endpoint. Ocelot takes other values instead.";
     TIMEOUTS_DISAGREE = "MG0451", "A time limit within a shorter one", "The Timeout of QoSOptions and the PerTryTimeout of RetryOptions are less than the Timeout of the route. Ocelot takes twice QoSOptions.Timeout for that of the route.";
     BAD_RETRY = "MG0452", "A retry that cannot be meant", "Attempts are 1 to 10, On holds Connect, Reset and Timeout, statuses are 400 to 599, gRPC codes are 1 to 16 or their names, times and sizes are within the ranges that the reference names.";

@@ -115,7 +115,8 @@ fn admin_socket(address: SocketAddr) -> Result<TcpListener, String> {
 
 fn announce(listeners: &Listeners, admin: &TcpListener, blueprint: &Blueprint) {
     for listener in listeners.iter() {
-        eprintln!("margay: serving {} routes on http://{}", blueprint.routes.len(), listener.address());
+        let scheme = if listener.plan().tls.is_some() { "https" } else { "http" };
+        eprintln!("margay: serving {} routes on {scheme}://{}", blueprint.routes.len(), listener.address());
     }
     if let Ok(address) = admin.local_addr() {
         eprintln!("margay: /live, /ready and /metrics on http://{address}");

@@ -1,6 +1,7 @@
 //! What all workers share: the current plan, counters, the access log, and the word that it is time to go.
 
 use crate::{
+    pipeline::cause::Why,
     plan::{Foundation, Plan},
     telemetry::{AccessLog, Metrics},
 };
@@ -36,6 +37,7 @@ impl Gateway {
     /// A gateway that is about to serve its first plan, which was activated on this foundation.
     pub fn new(plan: Plan, foundation: Foundation, log: AccessLog) -> Arc<Gateway> {
         foundation.metrics.plan(&plan.id);
+        foundation.metrics.tls.certificates(plan.expiries.clone());
         Arc::new(Gateway {
             plan: ArcSwap::from_pointee(plan),
             foundation,
@@ -49,6 +51,7 @@ impl Gateway {
     /// Puts a new plan in the place of the old one, which is let go later, off the data threads.
     pub fn swap(&self, plan: Plan) {
         self.foundation.metrics.plan(&plan.id);
+        self.foundation.metrics.tls.certificates(plan.expiries.clone());
         let plan = Arc::new(plan);
         self.foundation.metrics.retire(&plan.labels());
         let old = self.plan.swap(plan);
@@ -102,6 +105,16 @@ pub struct Connections {
 pub enum TooMany {
     InAll,
     OfClient,
+}
+
+impl TooMany {
+    /// The name of it.
+    pub fn why(self) -> Why {
+        match self {
+            TooMany::InAll => Why::GatewayLimit,
+            TooMany::OfClient => Why::ClientLimit,
+        }
+    }
 }
 
 impl Connections {

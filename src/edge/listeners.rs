@@ -1,6 +1,7 @@
 //! The listening sockets in use, and every worker's share in accepting from them.
 
 use super::{
+    door::Guest,
     gateway::{Gateway, TooMany},
     serve::serve,
     worker::Worker,
@@ -9,7 +10,7 @@ use crate::{
     pipeline::{
         answer::rescue,
         body::Body,
-        cause::{Cause, Why},
+        cause::Cause,
         exchange::Peer,
     },
     plan::ListenerPlan,
@@ -18,6 +19,7 @@ use crate::{
         listen::{Accepted, Acceptor, bind},
     },
 };
+use arc_swap::ArcSwap;
 use std::{
     collections::HashMap,
     io,
@@ -30,14 +32,19 @@ use tokio::{sync::watch, task::JoinHandle};
 /// A bound listening socket.
 #[derive(Debug)]
 pub struct Bound {
-    pub plan: ListenerPlan,
     pub socket: TcpListener,
+    plan: ArcSwap<ListenerPlan>,
 }
 
 impl Bound {
     /// The address it is bound to, with the port that the kernel picked.
     pub fn address(&self) -> SocketAddr {
-        self.socket.local_addr().unwrap_or(self.plan.address)
+        self.socket.local_addr().unwrap_or(self.plan.load().address)
+    }
+
+    /// What it serves now.
+    pub fn plan(&self) -> Arc<ListenerPlan> {
+        self.plan.load_full()
     }
 }
 
@@ -46,13 +53,17 @@ pub type Listeners = Arc<[Arc<Bound>]>;
 
 /// Binds what is new and keeps what stays; nothing changes if one cannot be bound.
 pub fn rebind(old: &[Arc<Bound>], wanted: &[ListenerPlan]) -> Result<Listeners, (ListenerPlan, io::Error)> {
-    let one = |plan: &ListenerPlan| match old.iter().find(|bound| bound.plan.address == plan.address) {
+    let one = |plan: &ListenerPlan| match old.iter().find(|bound| bound.plan.load().address == plan.address) {
         Some(bound) => Ok(bound.clone()),
         None => bind(plan.address)
-            .map(|socket| Arc::new(Bound { plan: plan.clone(), socket }))
+            .map(|socket| Arc::new(Bound { plan: ArcSwap::from_pointee(plan.clone()), socket }))
             .map_err(|error| (plan.clone(), error)),
     };
-    wanted.iter().map(one).collect()
+    let bound: Listeners = wanted.iter().map(one).collect::<Result<_, _>>()?;
+    for (bound, plan) in bound.iter().zip(wanted) {
+        bound.plan.store(Arc::new(plan.clone()));
+    }
+    Ok(bound)
 }
 
 /// A worker's accepting: follows the set of listeners until the gateway drains.
@@ -84,7 +95,7 @@ async fn accept(bound: Arc<Bound>, w: Arc<Worker>) {
     };
     loop {
         match acceptor.accept().await {
-            Ok(accepted) => welcome(accepted, &w),
+            Ok(accepted) => welcome(accepted, bound.plan(), &w),
             // Out of descriptors, most likely: others must close first.
             Err(error) => {
                 log::warn!("a connection on {} was not accepted: {error}", bound.address());
@@ -95,29 +106,30 @@ async fn accept(bound: Arc<Bound>, w: Arc<Worker>) {
 }
 
 /// Counts the connection in and serves it, or says that there are too many.
-fn welcome(accepted: Accepted, w: &Arc<Worker>) {
+fn welcome(accepted: Accepted, door: Arc<ListenerPlan>, w: &Arc<Worker>) {
     let Accepted { io, peer, local } = accepted;
-    let peer = Peer::new(peer, local, false);
+    let peer = Peer::new(peer, local, door.tls.is_some());
     let limits = w.plan().limits;
     let seat = w.gateway.connections.enter(peer.ip(), limits.connections, limits.connections_per_client);
     let w = w.clone();
     match seat {
         Ok(seat) => drop(tokio::spawn(async move {
             w.gateway.metrics().accepted(w.index);
-            serve(io, peer, w.clone()).await;
+            if let Some((io, guest)) = Guest::welcome(io, peer, door).await {
+                serve(io, guest, w.clone()).await;
+            }
             w.gateway.metrics().closed(w.index);
             drop(seat);
         })),
+        // There is no time for a handshake only to say no.
+        Err(too_many) if door.tls.is_some() => w.gateway.metrics().refused(too_many.why().name()),
         Err(too_many) => drop(tokio::spawn(turn_away(ClientConn::new(io, peer), w, too_many))),
     }
 }
 
 /// Answers 503 before a request was read; briefly, for this is when there is no room.
 async fn turn_away(mut conn: ClientConn, w: Arc<Worker>, too_many: TooMany) {
-    let why = match too_many {
-        TooMany::InAll => Why::GatewayLimit,
-        TooMany::OfClient => Why::ClientLimit,
-    };
+    let why = too_many.why();
     w.gateway.metrics().refused(why.name());
     let mut answer = rescue(&Cause::new(why, "try again later"), b"", b"", w.plan().ocelot);
     conn.begin(&answer.head, super::relay::framing(&answer, false, conn.version()), false);

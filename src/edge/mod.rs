@@ -1,6 +1,7 @@
 //! Workers, accept, the exchange loop, relay: where requests enter and answers leave.
 
 pub mod answer;
+pub mod door;
 pub mod gateway;
 pub mod listeners;
 pub mod local;

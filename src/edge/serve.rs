@@ -2,6 +2,7 @@
 
 use super::{
     answer::answer,
+    door::Guest,
     relay::{framing, relay},
     tunnel,
     worker::{Held, Worker},
@@ -11,7 +12,7 @@ use crate::{
         answer::{Answer, rescue},
         body::{Body, Caller, Framing},
         cause::{Cause, Why},
-        exchange::{Exchange, Peer},
+        exchange::Exchange,
         head::{Known, Version},
         switch::Switch,
     },
@@ -37,8 +38,8 @@ const DRAIN_BYTES: u64 = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Serves one client connection until it ends.
-pub async fn serve(io: Io, peer: Peer, w: Arc<Worker>) {
-    let mut conn = ClientConn::new(io, peer);
+pub async fn serve(io: Io, guest: Guest, w: Arc<Worker>) {
+    let mut conn = ClientConn::new(io, guest.peer);
     let told = w.gateway.drain.told();
     let mut told = pin!(told.notified());
     let mut since = Instant::now();
@@ -51,10 +52,11 @@ pub async fn serve(io: Io, peer: Peer, w: Arc<Worker>) {
         if !conn.readable(since, idle, stop).await {
             return;
         }
-        let mut x = w.lend(peer, since);
+        let mut x = w.lend(guest.peer, since);
+        guest.introduce(&mut x);
         let plan = w.plan();
         let after = match conn.next_head(&mut x.req, &plan.limits.client).await {
-            Next::Request => exchange(&mut conn, &mut x, &plan, &w).await,
+            Next::Request => exchange(&mut conn, &guest, &mut x, &plan, &w).await,
             Next::Bad(cause) => refuse(&mut conn, &mut x, &plan, &w, cause).await,
             Next::Closed => After::Drop,
         };
@@ -107,14 +109,23 @@ enum After {
 }
 
 /// One request and its answer.
-async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Worker) -> After {
+async fn exchange(
+    conn: &mut ClientConn,
+    guest: &Guest,
+    x: &mut Exchange,
+    plan: &Held,
+    w: &Worker,
+) -> After {
     x.now = Instant::now();
     note(x, plan);
     let for_head = x.req.method() == b"HEAD";
     let hop = hop::strip(&mut x.req);
     x.websocket = hop.websocket;
     x.services = Some(plan.clone());
-    let (route, outcome) = answer(x, plan, hop, conn).await;
+    let (route, outcome) = match guest.at_the_door(x) {
+        Some(outcome) => (None, outcome),
+        None => answer(x, plan, hop, conn).await,
+    };
     let metrics = route.map_or(w.gateway.metrics().unrouted(), |route| &route.metrics);
     let outcome = outcome.or_else(|cause| give_up(x, plan, w, cause));
     let after = match outcome {
@@ -123,7 +134,8 @@ async fn exchange(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Work
             conn.begin_switch(&head);
             After::Tunnel(Box::new(switch), route.map_or_else(|| "".into(), |r| r.label.clone()))
         }
-        Ok(answer) => {
+        Ok(mut answer) => {
+            guest.strict(&mut answer);
             let keep = keeps(conn, hop, plan, w) && !answer.close;
             deliver(conn, x, plan, answer, for_head, keep).await
         }

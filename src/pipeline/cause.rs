@@ -58,6 +58,8 @@ whys! {
     RequestLine = "request.line", Client, 414, 414, "Request line too long";
     RequestHeaders = "request.headers", Client, 431, 431, "Request header fields too large";
     RequestTimeout = "request.timeout", Client, 408, 408, "Request not received in time";
+    /// The connection was made for another host, with another certificate.
+    RequestMisdirected = "request.misdirected", Client, 421, 421, "Request for another host than the connection";
     RequestBody = "request.body", Client, 413, 413, "Request body too large";
     /// The path names nothing that we route.
     RouteNone = "route.none", Client, 404, 404, "No route";

@@ -27,7 +27,7 @@ pub struct ClientCertificate {
     facts: Facts,
     /// SHA-256 of the certificate, base64url (`x5t#S256`, RFC 8705).
     thumbprint: String,
-    /// The certificate as a header field carries it (RFC 9440 2.2).
+    /// The certificate as a header field carries it (RFC 9440 2.2); empty: services are not told.
     field: String,
     /// Who that is, once somebody asked: the same for all requests of the connection.
     identity: OnceLock<Arc<Identity>>,
@@ -38,7 +38,7 @@ impl ClientCertificate {
         ClientCertificate { facts, thumbprint, field, identity: OnceLock::new() }
     }
 
-    /// The certificate as a header field carries it.
+    /// The certificate as a header field carries it; empty: services are not told.
     pub fn field(&self) -> &str {
         &self.field
     }

@@ -1,6 +1,6 @@
 //! One request and its response on their way through the gateway.
 
-use super::{head::Head, identity::Identity, lease::Lease, services::Services};
+use super::{certificate::ClientCertificate, head::Head, identity::Identity, lease::Lease, services::Services};
 use crate::base::path_values::PathValues;
 use smallvec::SmallVec;
 use std::{
@@ -114,6 +114,8 @@ pub struct Exchange {
     pub query: Vec<u8>,
     /// Memory for whoever has to build some bytes.
     pub scratch: Vec<u8>,
+    /// What the client proved when its connection began, where the listener wanted it to.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// Who asks, once an authentication stage knows.
     pub user: Option<Arc<Identity>>,
     /// The request is the opening of a WebSocket.
@@ -152,6 +154,7 @@ impl Exchange {
             values: PathValues::default(),
             path_len: 0,
             query: Vec::new(),
+            certificate: None,
             user: None,
             websocket: false,
             leases: SmallVec::new(),
@@ -179,6 +182,7 @@ impl Exchange {
             values: self.values.clone(),
             path_len: self.path_len,
             query: self.query.clone(),
+            certificate: self.certificate.clone(),
             user: self.user.clone(),
             origin: self.origin.clone(),
             body_limit: self.body_limit,
@@ -197,6 +201,7 @@ impl Exchange {
         self.secure = self.peer.tls;
         self.values.clear();
         self.query.clear();
+        self.certificate = None;
         self.user = None;
         self.websocket = false;
         self.leases.clear();

@@ -3,8 +3,9 @@
 
 use super::{
     blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme},
+    doors,
     routing::UrlTemplate,
-    runtime::{Limits, ListenerPlan, Plan, Route, Target},
+    runtime::{Limits, Plan, Route, Target},
 };
 use crate::{
     backend::{
@@ -13,14 +14,14 @@ use crate::{
         cluster::{ClusterSpec, States},
         endpoint::{Instance, Speech},
     },
-    base::clock::Clock,
+    base::{clock::Clock, keyed::Keyed},
     pipeline::{
         cause::Why,
         head::Version,
         stage::{BoxStage, Placed},
     },
     stages::{
-        Kept, ascii::AsciiHeaders, authentication::Authentication, forwarded::Forwarded, in_order,
+        Kept, ascii::AsciiHeaders, authentication::Authentication, client_certificate::CertificateField, forwarded::Forwarded, in_order,
         method::Method, rate_limit::counters::sweeping, request_id::RequestId, trace_context::TraceContext,
         tunnels::Tunnels, via::Via,
     },
@@ -29,11 +30,15 @@ use crate::{
         background::Background,
         h1::{client::ClientLimits, parse::HeadLimits},
         names::Names,
-        tls::trust::Trust,
+        tls::{
+            server::{ClientAuth, Tickets},
+            trust::Trust,
+        },
     },
 };
 use std::{
     collections::{HashMap, HashSet},
+    net::SocketAddr,
     sync::Arc,
 };
 
@@ -48,6 +53,8 @@ pub struct Foundation {
     /// What the stages keep.
     pub kept: Kept,
     pub clock: Clock,
+    /// What makes TLS sessions resumable, by the address of the listener and what it asks of clients.
+    pub tickets: Keyed<(SocketAddr, Option<ClientAuth>), Tickets>,
     pub metrics: Arc<Metrics>,
     /// How many connections the process may hold, where the document does not say.
     pub connections: usize,
@@ -65,6 +72,7 @@ impl Foundation {
             background,
             kept,
             clock,
+            tickets: Keyed::default(),
             metrics,
             connections,
         }
@@ -91,7 +99,8 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
         id,
         ocelot: blueprint.ocelot,
         limits: limits(&blueprint.limits, ground.connections),
-        listeners: blueprint.listeners.iter().map(listener).collect(),
+        listeners: doors::listeners(blueprint, ground)?,
+        expiries: doors::expiries(blueprint),
         access_log: blueprint.access_log,
         cors: blueprint.routes.iter().any(|route| route.admission.cors.is_some()),
         table,
@@ -114,10 +123,6 @@ impl Plan {
     pub fn labels(&self) -> HashSet<&str> {
         self.routes.iter().map(|route| &*route.label).collect()
     }
-}
-
-fn listener(listener: &blueprint::Listener) -> ListenerPlan {
-    ListenerPlan { name: listener.name.clone(), address: listener.address }
 }
 
 fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
@@ -157,6 +162,9 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
             add: forwarded.add_to_request,
         }));
     }
+    if asks_clients(blueprint) {
+        stages.push(Box::new(CertificateField));
+    }
     if let Some(key) = &route.request_id_key {
         stages.push(Box::new(RequestId::new(&key.value)));
     }
@@ -178,6 +186,12 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
     }
     stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
     in_order(stages)
+}
+
+/// Whether any listener wants clients to show certificates: only then there is something to tell of them, and to forge.
+fn asks_clients(blueprint: &Blueprint) -> bool {
+    let asks = |tls: &blueprint::ListenerTls| tls.server.clients.is_some();
+    blueprint.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(asks))
 }
 
 /// Every stage with the counters of its kind.
@@ -218,7 +232,7 @@ impl Clusters {
     fn get(&mut self, route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Arc<Cluster> {
         let cluster = &route.cluster;
         let name = cluster.name.as_ref().unwrap_or(&route.name);
-        let make = || ground.states.cluster(&spec(cluster, name, &blueprint.forwarded));
+        let make = || ground.states.cluster(&spec(cluster, name, blueprint));
         match cluster.name {
             Some(_) => self.0.entry(Arc::as_ptr(cluster)).or_insert_with(make).clone(),
             None => make(),
@@ -226,25 +240,27 @@ impl Clusters {
     }
 }
 
-fn spec(cluster: &ClusterBlueprint, name: &str, forwarded: &blueprint::Forwarded) -> ClusterSpec {
+fn spec(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> ClusterSpec {
     let instance = |endpoint: &blueprint::Endpoint| Instance {
         weight: endpoint.weight,
         ..Instance::new(&endpoint.host, endpoint.port.unwrap_or(0))
     };
     ClusterSpec {
         key: cluster.key.clone(),
-        speech: speech(cluster, name, forwarded),
+        speech: speech(cluster, name, blueprint),
         instances: Some(cluster.endpoints.iter().map(instance).collect()),
         balancer: cluster.balancer.value.clone(),
     }
 }
 
 /// Whether the service is spoken to over TLS. Where the client decides, that is prepared only if one can come over TLS.
-fn speech(cluster: &ClusterBlueprint, name: &str, forwarded: &blueprint::Forwarded) -> Speech {
+fn speech(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Speech {
     if cluster.scheme != Scheme::Http && cluster.tls.trust == Trust::Anyone {
         log::warn!("{name} accepts any certificate of its service: what is sent is not protected");
     }
+    let forwarded = &blueprint.forwarded;
     let told = forwarded.believe_proto && !forwarded.trusted.is_empty();
+    let told = told || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
     match cluster.scheme {
         Scheme::Https => Speech::Secure(cluster.tls.clone()),
         Scheme::Incoming if told => Speech::AsAsked(cluster.tls.clone()),

@@ -13,7 +13,6 @@ use crate::stages::authentication::settings::AuthenticationSettings;
 use crate::stages::custom::Handler;
 pub use crate::stages::trace_context::Mode as TraceMode;
 use crate::wire::dns::DnsSettings;
-use crate::wire::tls::client::ClientTls;
 use crate::wire::tls::{client::ClientTls, server::ServerTls};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,8 +66,6 @@ impl Listener {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTls {
     pub server: Arc<ServerTls>,
-    /// Services are told of the certificates of clients.
-    pub forward: bool,
     /// What answers say in `Strict-Transport-Security`.
     pub strict: Option<String>,
 }

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod blueprint;
 pub mod check;
 pub mod compile;
+mod doors;
 pub mod explain;
 pub mod inherit;
 pub mod routing;
@@ -12,4 +13,4 @@ pub mod runtime;
 
 pub use activate::{Foundation, activate};
 pub use compile::{compile, compile_with};
-pub use runtime::{Limits, ListenerPlan, Plan, Route, Target};
+pub use runtime::{Limits, ListenerPlan, ListenerTls, Plan, Route, Target};

@@ -11,8 +11,8 @@ use crate::{
         stage::Placed,
     },
     stages::cors::preflight,
-    telemetry::RouteMetrics,
-    wire::h1::client::ClientLimits,
+    telemetry::{Expiry, RouteMetrics, TlsMetrics},
+    wire::{h1::client::ClientLimits, tls::server::Handshakes},
 };
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,6 +25,8 @@ pub struct Plan {
     pub ocelot: bool,
     pub limits: Limits,
     pub listeners: Box<[ListenerPlan]>,
+    /// When certificates of listeners end.
+    pub expiries: Vec<Expiry>,
     pub access_log: bool,
     /// Whether any route says which web pages may read its answers.
     pub cors: bool,
@@ -34,10 +36,23 @@ pub struct Plan {
 }
 
 /// Where the gateway accepts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct ListenerPlan {
     pub name: String,
     pub address: SocketAddr,
+    /// None: plain http.
+    pub tls: Option<ListenerTls>,
+    /// The https port to which every request is sent on.
+    pub redirect: Option<u16>,
+}
+
+/// TLS on a listener.
+#[derive(Clone, Debug)]
+pub struct ListenerTls {
+    pub handshakes: Arc<Handshakes>,
+    pub metrics: Arc<TlsMetrics>,
+    /// What answers say in `Strict-Transport-Security`.
+    pub strict: Option<Box<str>>,
 }
 
 /// What a stranger may do, and how long we wait.

@@ -7,6 +7,7 @@ pub mod ascii;
 pub mod authentication;
 pub mod authorization;
 pub mod claims;
+pub mod client_certificate;
 pub mod concurrency;
 pub mod cors;
 pub mod custom;
@@ -40,6 +41,11 @@ pub const TABLE: &[Place] = &[
         name: forwarded::NAME,
         setting: "ForwardedHeaders",
         why: "first: every later stage wants to know who asks, and through whom",
+    },
+    Place {
+        name: client_certificate::NAME,
+        setting: "Listeners.Tls.ClientCertificates",
+        why: "beside the other fields that clients could forge",
     },
     Place {
         name: request_id::NAME,

@@ -5,6 +5,7 @@ use super::counters::{BOUNDS, CLASSES, RouteMetrics, Totals};
 use super::discovery::DiscoveryRow;
 use super::metrics::{Metrics, Reload};
 use super::stages::{StageMetrics, StageOutcome};
+use super::tls::{Expiry, Handshake, TlsMetrics};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::HashMap;
@@ -109,6 +110,18 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::COUNTER,
         &["registry"],
     ),
+    (
+        "margay_tls_handshakes_total",
+        "TLS handshakes of clients by what became of them.",
+        MetricType::COUNTER,
+        &["listener", "outcome"],
+    ),
+    (
+        "margay_tls_certificate_not_after_seconds",
+        "Unix time at which a certificate of a listener ends.",
+        MetricType::GAUGE,
+        &["listener", "certificate"],
+    ),
     ("margay_build_info", "1; the label names the version.", MetricType::GAUGE, &["version"]),
 ];
 
@@ -196,6 +209,8 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_discovery_errors_total" => {
             m.discovery.errors().iter().map(|(registry, n)| counter(*n, &[("registry", registry)])).collect()
         }
+        "margay_tls_handshakes_total" => m.tls.handshakes().iter().flat_map(handshakes).collect(),
+        "margay_tls_certificate_not_after_seconds" => m.tls.expiries().iter().map(expiry).collect(),
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         _ => Vec::new(),
     }
@@ -205,6 +220,16 @@ fn discovered(m: &Metrics, number: impl Fn(&DiscoveryRow) -> u64) -> Vec<Metric>
     let one =
         |row: &DiscoveryRow| gauge(number(row), &[("registry", &row.registry), ("service", &row.service)]);
     m.discovery.rows().iter().map(one).collect()
+}
+
+fn handshakes((listener, of): &(Box<str>, Arc<TlsMetrics>)) -> Vec<Metric> {
+    let labels = |outcome: Handshake| [("listener", &**listener), ("outcome", outcome.name())];
+    Handshake::ALL.iter().map(|o| counter(of.total(*o), &labels(*o))).collect()
+}
+
+fn expiry(of: &Expiry) -> Metric {
+    let labels = [("certificate", of.certificate.as_str()), ("listener", of.listener.as_str())];
+    gauge(u64::try_from(of.not_after).unwrap_or(0), &labels)
 }
 
 fn by_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {

@@ -5,6 +5,7 @@ use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::export::Export;
 use super::stages::StageMetrics;
+use super::tls::TlsTable;
 use super::tunnels::Tunnels;
 use prometheus::{Registry, TextEncoder};
 use std::collections::{BTreeMap, HashSet};
@@ -63,6 +64,7 @@ pub struct Metrics {
     tunnels: Arc<Tunnels>,
     reloads: [AtomicU64; 3],
     pub(super) discovery: DiscoveryTable,
+    pub tls: TlsTable,
     plan: Mutex<Plan>,
     dropped_lines: Arc<AtomicU64>,
     registry: Registry,
@@ -90,6 +92,7 @@ impl Metrics {
             tunnels: Arc::default(),
             reloads: Default::default(),
             discovery: DiscoveryTable::default(),
+            tls: TlsTable::default(),
             plan: Mutex::default(),
             dropped_lines: Arc::default(),
             registry: Registry::new(),

@@ -11,7 +11,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AuthenticationSchemeDocument {
-    /// `JwtBearer`: signed tokens (RFC 7519); `ApiKey`: long random keys; `Basic`: name and password (RFC 7617).
+    /// `JwtBearer`: signed tokens (RFC 7519); `ApiKey`: long random keys; `Basic`: name and password (RFC 7617);
+    /// `ClientCertificate`: the certificate of the connection, which a listener verified; no other setting.
     /// Required.
     #[serde(rename = "Type")]
     pub kind: Set<String>,

@@ -84,17 +84,15 @@ impl<'r> Reader<'r, '_> {
         let written = self.written.tls.as_ref()?;
         let certificates = self.certificates(written);
         let only_13 = self.only_13(written);
-        let clients = written.client_certificates.as_ref();
         let tls = ServerTls {
             certificates,
             only_13,
-            clients: clients.and_then(|clients| self.clients(clients)),
+            clients: written.client_certificates.as_ref().and_then(|clients| self.clients(clients)),
             alpn: self.protocols(written),
             handshake: self.time("HandshakeTimeout", &written.handshake_timeout, 10, [100, 600_000]),
         };
         Some(ListenerTls {
             server: Arc::new(tls),
-            forward: clients.and_then(|clients| clients.forward.as_ref()).is_some_and(|forward| forward.value),
             strict: written.strict_transport_security.as_ref().map(|strict| self.strict(strict)),
         })
     }
@@ -195,7 +193,8 @@ impl<'r> Reader<'r, '_> {
             return self.unusable(span, "CaFile", &why);
         }
         let required = !mode.is_some_and(|mode| mode.trim().eq_ignore_ascii_case("Optional"));
-        Some(ClientAuth { authorities: pem.into(), required })
+        let forward = written.forward.as_ref().is_some_and(|forward| forward.value);
+        Some(ClientAuth { authorities: pem.into(), required, forward })
     }
 
     fn protocols(&mut self, tls: &ListenerTlsDocument) -> Vec<String> {

@@ -51,6 +51,8 @@ enum Scheme {
     Jwt(Arc<Jwt>),
     ApiKey(ApiKeys),
     Basic(Arc<Basic>),
+    /// Its name.
+    Certificate(Arc<str>),
 }
 
 impl Scheme {
@@ -59,6 +61,10 @@ impl Scheme {
             Scheme::Jwt(jwt) => jwt.judge(x),
             Scheme::ApiKey(keys) => keys.judge(x),
             Scheme::Basic(basic) => basic.judge(x),
+            Scheme::Certificate(name) => match &x.certificate {
+                Some(certificate) => Judged::Good(certificate.identity(name)),
+                None => Judged::Absent,
+            },
         }
     }
 }
@@ -97,6 +103,7 @@ impl Kept {
             SchemeKind::Basic(basic) => {
                 Scheme::Basic(Arc::new(Basic::new(&settings.name, basic.clone(), background.clone())))
             }
+            SchemeKind::Certificate => Scheme::Certificate(settings.name.as_str().into()),
         })
     }
 
@@ -141,7 +148,7 @@ impl Authentication {
         let strip = all().filter_map(|scheme| match &scheme.kind {
             SchemeKind::Jwt(jwt) => jwt.places.query.as_deref(),
             SchemeKind::ApiKey(keys) => keys.places.query.as_deref(),
-            SchemeKind::Basic(_) => None,
+            SchemeKind::Basic(_) | SchemeKind::Certificate => None,
         });
         Authentication(Arc::new(Schemes {
             schemes: all().map(|scheme| kept.scheme(scheme, background, clock)).collect(),
@@ -234,6 +241,7 @@ fn challenge(scheme: &SchemeSettings) -> Challenge {
         SchemeKind::Jwt(_) => (format!("Bearer realm=\"{realm}\""), true),
         SchemeKind::ApiKey(_) => (format!("ApiKey realm=\"{realm}\""), false),
         SchemeKind::Basic(_) => (format!("Basic realm=\"{realm}\", charset=\"UTF-8\""), false),
+        SchemeKind::Certificate => (format!("ClientCertificate realm=\"{realm}\""), false),
     };
     Challenge { text, bearer }
 }

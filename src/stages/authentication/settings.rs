@@ -27,6 +27,8 @@ pub enum SchemeKind {
     Jwt(Box<JwtSettings>),
     ApiKey(ApiKeySettings),
     Basic(BasicSettings),
+    /// The certificate of the connection, which the listener verified.
+    Certificate,
 }
 
 /// Where credentials stand in a request.

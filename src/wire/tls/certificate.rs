@@ -76,10 +76,13 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
     Some(facts)
 }
 
-/// The certificate that a client showed, read once for its connection.
-pub(super) fn of_client(der: &[u8]) -> ClientCertificate {
+/// The certificate that a client showed, read once for its connection; `forward`: services are told of it.
+pub(super) fn of_client(der: &[u8], forward: bool) -> ClientCertificate {
     let thumbprint = general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(der));
-    let field = format!(":{}:", general_purpose::STANDARD.encode(der));
+    let field = match forward {
+        true => format!(":{}:", general_purpose::STANDARD.encode(der)),
+        false => String::new(),
+    };
     ClientCertificate::new(facts(der).unwrap_or_default(), thumbprint, field)
 }
 
@@ -110,7 +113,7 @@ mod tests {
         assert_eq!((read.uris, read.emails), (vec!["spiffe://c/robot".into()], vec!["r@c.example".into()]));
         assert_eq!((read.common_name.as_deref(), read.not_after), (Some("robot"), 1_927_843_200));
         assert!(facts(b"nonsense").is_none());
-        let client = of_client(certificate.der());
+        let client = of_client(certificate.der(), true);
         assert!(client.field().starts_with(":MII") && client.field().ends_with(':'));
     }
 

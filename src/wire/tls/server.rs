@@ -52,6 +52,8 @@ pub struct ClientAuth {
     pub authorities: Arc<[u8]>,
     /// Without a certificate there is no connection.
     pub required: bool,
+    /// Services are told of the certificate.
+    pub forward: bool,
 }
 
 /// What makes and reads session tickets: kept from plan to plan, so that sessions are resumed across reloads and, being
@@ -77,6 +79,7 @@ pub struct Handshakes {
     acceptor: TlsAcceptor,
     shelf: Arc<Shelf>,
     limit: Duration,
+    forward: bool,
     _tickets: Arc<Tickets>,
 }
 
@@ -135,7 +138,8 @@ impl ServerTls {
             config.ticketer = ticketer.clone();
         }
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Handshakes { acceptor, shelf, limit: self.handshake, _tickets: tickets })
+        let forward = self.clients.as_ref().is_some_and(|clients| clients.forward);
+        Ok(Handshakes { acceptor, shelf, limit: self.handshake, forward, _tickets: tickets })
     }
 
     fn shelf(&self) -> Result<Shelf, String> {
@@ -166,10 +170,11 @@ impl Handshakes {
             Err(_) => return Err(NoSession::Late),
         };
         let tls = stream.get_ref().1;
+        let shown = tls.peer_certificates().and_then(<[_]>::first);
         let session = Session {
             server_name: tls.server_name().map(Into::into),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
-            certificate: tls.peer_certificates().and_then(<[_]>::first).map(|der| Arc::new(of_client(der))),
+            certificate: shown.map(|der| Arc::new(of_client(der, self.forward))),
         };
         Ok((Io::secure(stream.into()), session))
     }

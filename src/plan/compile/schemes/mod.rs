@@ -7,7 +7,7 @@ use crate::base::units::DurationText;
 use crate::config::document::{AuthenticationSchemeDocument, Document, RouteDocument, Set};
 use crate::config::{Attached, Code, Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::check::values::is_token;
-use crate::plan::check::{Scope, filled};
+use crate::plan::check::{Scope, filled, items};
 use crate::plan::inherit::{self, merged};
 use crate::stages::authentication::settings::{
     ApiKeySettings, AuthenticationSettings, BasicSettings, Places, SchemeKind, SchemeSettings,
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-const TYPES: [&str; 3] = ["JwtBearer", "ApiKey", "Basic"];
+const TYPES: [&str; 4] = ["JwtBearer", "ApiKey", "Basic", "ClientCertificate"];
 
 /// The schemes of a document by name; those with mistakes are missing.
 pub struct Schemes<'d> {
@@ -28,8 +28,10 @@ impl<'d> Schemes<'d> {
     /// Reads all of them.
     pub fn read(document: &'d Document, ocelot: bool, attached: &Attached, out: &mut Diagnostics) -> Self {
         let mut by_name = HashMap::new();
+        let tls = items(&document.listeners).iter().filter_map(|listener| listener.tls.as_ref());
+        let certificates_asked = tls.into_iter().any(|tls| tls.client_certificates.is_some());
         for (name, written) in document.authentication_schemes.iter().flat_map(|map| map.iter()) {
-            let mut reader = Reader { name, written, attached, ocelot, out };
+            let mut reader = Reader { name, written, attached, ocelot, certificates_asked, out };
             if let Some(kind) = reader.kind() {
                 let settings = SchemeSettings { name: name.value.clone(), kind };
                 by_name.insert(name.as_str(), Arc::new(settings));
@@ -56,6 +58,7 @@ struct Reader<'r, 'o> {
     written: &'r Spanned<AuthenticationSchemeDocument>,
     attached: &'r Attached,
     ocelot: bool,
+    certificates_asked: bool,
     out: &'o mut Diagnostics,
 }
 
@@ -66,7 +69,7 @@ impl<'r> Reader<'r, '_> {
             let place = self.written.kind.as_ref().map_or(self.written.span, |kind| kind.span);
             self.out
                 .error(codes::SCHEME_TYPE, place, message)
-                .help("write \"JwtBearer\", \"ApiKey\" or \"Basic\"");
+                .help("write \"JwtBearer\", \"ApiKey\", \"Basic\" or \"ClientCertificate\"");
             return None;
         };
         let known = TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
@@ -74,7 +77,8 @@ impl<'r> Reader<'r, '_> {
         match known {
             Some(&"JwtBearer") => self.jwt().map(|jwt| SchemeKind::Jwt(Box::new(jwt))),
             Some(&"ApiKey") => self.api_key().map(SchemeKind::ApiKey),
-            Some(_) => self.basic().map(SchemeKind::Basic),
+            Some(&"Basic") => self.basic().map(SchemeKind::Basic),
+            Some(_) => Some(self.certificate(kind.span)),
             None => {
                 self.unknown(kind);
                 None
@@ -88,7 +92,7 @@ impl<'r> Reader<'r, '_> {
         if let Some(meant) = suggest::nearest(kind, TYPES) {
             said.help(format!("did you mean \"{meant}\"?"));
         }
-        said.help("the types are JwtBearer, ApiKey and Basic");
+        said.help("the types are JwtBearer, ApiKey, Basic and ClientCertificate");
     }
 
     /// Settings that a scheme of this type does not read would be ignored in silence.
@@ -101,6 +105,17 @@ impl<'r> Reader<'r, '_> {
                 self.out.error(codes::SCHEME_SETTING, span, message).help(help);
             }
         }
+    }
+
+    /// Listeners verify certificates; without one that asks for them nobody can show any.
+    fn certificate(&mut self, span: Span) -> SchemeKind {
+        if !self.certificates_asked {
+            let message = "no listener asks clients for certificates: this scheme lets nobody in";
+            self.out
+                .warning(codes::CERTIFICATES_NOT_ASKED, span, message)
+                .help("give a listener Tls with ClientCertificates");
+        }
+        SchemeKind::Certificate
     }
 
     fn api_key(&mut self) -> Option<ApiKeySettings> {

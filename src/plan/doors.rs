@@ -1,0 +1,63 @@
+//! Listeners of a blueprint → listeners that can be served: TLS put to work, with what is kept of it from plan to plan.
+
+use super::{
+    activate::Foundation,
+    blueprint::{self, Blueprint, Listener},
+    runtime::{ListenerPlan, ListenerTls},
+};
+use crate::{
+    telemetry::Expiry,
+    wire::tls::{certificate::facts, server::Shown, trust::certificates},
+};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// All listeners; an error is a certificate that was not checked before.
+pub fn listeners(blueprint: &Blueprint, ground: &Foundation) -> Result<Box<[ListenerPlan]>, String> {
+    blueprint.listeners.iter().map(|listener| self::listener(listener, ground)).collect()
+}
+
+fn listener(listener: &Listener, ground: &Foundation) -> Result<ListenerPlan, String> {
+    let tls = listener.tls.as_ref().map(|tls| secure(listener, tls, ground)).transpose()?;
+    let (name, address) = (listener.name.clone(), listener.address);
+    Ok(ListenerPlan { name, address, tls, redirect: listener.redirect })
+}
+
+fn secure(
+    listener: &Listener,
+    tls: &blueprint::ListenerTls,
+    ground: &Foundation,
+) -> Result<ListenerTls, String> {
+    let tickets = ground.tickets.get((listener.address, tls.server.clients.clone()), Default::default);
+    Ok(ListenerTls {
+        handshakes: Arc::new(tls.server.compile(tickets)?),
+        metrics: ground.metrics.tls.handle(&listener.name),
+        strict: tls.strict.as_deref().map(Into::into),
+    })
+}
+
+/// When the certificates of the listeners end. Those whose time is not now are told of.
+pub fn expiries(blueprint: &Blueprint) -> Vec<Expiry> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    let shown = |listener: &Listener| {
+        let all = listener.tls.as_ref().map_or(&[][..], |tls| &tls.server.certificates);
+        all.iter().filter_map(|shown| expiry(listener, shown, now)).collect::<Vec<_>>()
+    };
+    blueprint.listeners.iter().flat_map(shown).collect()
+}
+
+fn expiry(listener: &Listener, shown: &Shown, now: i64) -> Option<Expiry> {
+    let facts = facts(certificates(&shown.pair.chain).ok()?.first()?)?;
+    let wrong = match now {
+        now if now > facts.not_after => Some("has expired"),
+        now if now < facts.not_before => Some("is not valid yet"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        log::warn!("the certificate {} of the listener {} {wrong}", shown.label, listener.name);
+    }
+    let (listener, certificate) = (listener.name.clone(), shown.label.clone());
+    Some(Expiry { listener, certificate, not_after: facts.not_after })
+}

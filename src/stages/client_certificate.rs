@@ -1,0 +1,60 @@
+//! `ClientCertificates.Forward`: services are told which certificate a client showed, and believe that only of us.
+
+use crate::pipeline::{
+    exchange::Exchange,
+    stage::{Stage, Step},
+};
+
+pub const NAME: &str = "client-certificate";
+
+/// The field that carries it, as a byte sequence (RFC 9440 2.2).
+const FIELD: &[u8] = b"X-Client-Certificate";
+
+/// Takes away what a client says of itself, and writes what its connection proved.
+#[derive(Debug)]
+pub struct CertificateField;
+
+impl Stage for CertificateField {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn request(&self, x: &mut Exchange) -> Step {
+        x.req.remove(FIELD);
+        if let Some(certificate) = x.certificate.as_ref().filter(|certificate| !certificate.field().is_empty()) {
+            x.req.append(FIELD, certificate.field().as_bytes());
+        }
+        Step::Next
+    }
+
+    fn describe(&self) -> String {
+        "X-Client-Certificate is the gateway's own".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{
+        certificate::{ClientCertificate, Facts},
+        exchange::Peer,
+    };
+    use std::{sync::Arc, time::Instant};
+
+    fn seen(certificate: Option<&str>) -> Option<Vec<u8>> {
+        let nobody = "127.0.0.1:0".parse().unwrap();
+        let mut x = Exchange::new(Peer::new(nobody, nobody, true), 0, Instant::now());
+        x.req.append(b"x-client-certificate", b":forged:");
+        let made = |field: &str| ClientCertificate::new(Facts::default(), String::new(), field.into());
+        x.certificate = certificate.map(|field| Arc::new(made(field)));
+        assert!(matches!(CertificateField.request(&mut x), Step::Next));
+        x.req.get(FIELD).map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn a_client_cannot_say_itself_which_certificate_it_has() {
+        assert_eq!(seen(Some(":AA==:")).as_deref(), Some(&b":AA==:"[..]));
+        assert_eq!(seen(Some("")), None, "the listener does not tell");
+        assert_eq!(seen(None), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Handshakes of listeners by what became of them, and when certificates end.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// What became of a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// All of it.
+    Full,
+    /// A session went on.
+    Resumed,
+    Failed,
+    /// It was not finished in time.
+    Late,
+}
+
+impl Handshake {
+    /// All outcomes, in the order they are exported.
+    pub const ALL: [Handshake; 4] = [Handshake::Full, Handshake::Resumed, Handshake::Failed, Handshake::Late];
+
+    /// The label value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Handshake::Full => "full",
+            Handshake::Resumed => "resumed",
+            Handshake::Failed => "failed",
+            Handshake::Late => "late",
+        }
+    }
+}
+
+/// The handshakes of one listener. A handshake costs far more than an atomic addition.
+#[derive(Debug, Default)]
+pub struct TlsMetrics([AtomicU64; 4]);
+
+impl TlsMetrics {
+    pub fn count(&self, outcome: Handshake) {
+        self.0[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn total(&self, outcome: Handshake) -> u64 {
+        self.0[outcome as usize].load(Relaxed)
+    }
+}
+
+/// When a certificate of a listener ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    pub listener: String,
+    /// The file it is in, as configured.
+    pub certificate: String,
+    /// Unix time.
+    pub not_after: i64,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct TlsTable {
+    listeners: Mutex<BTreeMap<Box<str>, Weak<TlsMetrics>>>,
+    certificates: Mutex<Vec<Expiry>>,
+}
+
+impl TlsTable {
+    /// The handle of a listener, shown for as long as somebody holds it.
+    pub fn handle(&self, listener: &str) -> Arc<TlsMetrics> {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = listeners.get(listener).and_then(Weak::upgrade) {
+            return known;
+        }
+        listeners.retain(|_, handle| handle.strong_count() > 0);
+        let new = Arc::new(TlsMetrics::default());
+        listeners.insert(listener.into(), Arc::downgrade(&new));
+        new
+    }
+
+    /// From now on these are the certificates in use.
+    pub fn certificates(&self, all: Vec<Expiry>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    pub(super) fn handshakes(&self) -> Vec<(Box<str>, Arc<TlsMetrics>)> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().filter_map(|(name, handle)| Some((name.clone(), handle.upgrade()?))).collect()
+    }
+
+    pub(super) fn expiries(&self) -> Vec<Expiry> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_keeps_its_numbers_from_plan_to_plan_and_is_forgotten_with_the_last() {
+        let table = TlsTable::default();
+        let old = table.handle("public");
+        old.count(Handshake::Resumed);
+        let new = table.handle("public");
+        drop(old);
+        assert_eq!(new.total(Handshake::Resumed), 1);
+        assert_eq!(table.handshakes().len(), 1);
+        drop(new);
+        assert!(table.handshakes().is_empty());
+    }
+}

@@ -29,7 +29,8 @@ impl Attached {
         for (way, names) in SETTINGS {
             let mut owners = Vec::new();
             descend(root, way, &mut owners);
-            settings.extend(owners.iter().flat_map(|owner| names.iter().filter_map(|name| owner.get_ci(name))));
+            settings
+                .extend(owners.iter().flat_map(|owner| names.iter().filter_map(|name| owner.get_ci(name))));
         }
         let one = |setting: &Node| {
             let name = setting.as_str().filter(|name| !name.trim().is_empty())?;

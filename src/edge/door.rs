@@ -37,7 +37,11 @@ impl Guest {
                 Some((io, Guest { peer, door, session: Some(session) }))
             }
             Err(no) => {
-                tls.metrics.count(if matches!(no, NoSession::Late) { Handshake::Late } else { Handshake::Failed });
+                tls.metrics.count(if matches!(no, NoSession::Late) {
+                    Handshake::Late
+                } else {
+                    Handshake::Failed
+                });
                 log::debug!("no TLS with {} on {}: {no:?}", peer.address, door.name);
                 None
             }

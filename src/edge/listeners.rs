@@ -7,12 +7,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    pipeline::{
-        answer::rescue,
-        body::Body,
-        cause::Cause,
-        exchange::Peer,
-    },
+    pipeline::{answer::rescue, body::Body, cause::Cause, exchange::Peer},
     plan::ListenerPlan,
     wire::{
         h1::client::ClientConn,

@@ -109,13 +109,7 @@ enum After {
 }
 
 /// One request and its answer.
-async fn exchange(
-    conn: &mut ClientConn,
-    guest: &Guest,
-    x: &mut Exchange,
-    plan: &Held,
-    w: &Worker,
-) -> After {
+async fn exchange(conn: &mut ClientConn, guest: &Guest, x: &mut Exchange, plan: &Held, w: &Worker) -> After {
     x.now = Instant::now();
     note(x, plan);
     let for_head = x.req.method() == b"HEAD";

@@ -1,6 +1,8 @@
 //! One request and its response on their way through the gateway.
 
-use super::{certificate::ClientCertificate, head::Head, identity::Identity, lease::Lease, services::Services};
+use super::{
+    certificate::ClientCertificate, head::Head, identity::Identity, lease::Lease, services::Services,
+};
 use crate::base::path_values::PathValues;
 use smallvec::SmallVec;
 use std::{

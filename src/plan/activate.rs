@@ -21,9 +21,9 @@ use crate::{
         stage::{BoxStage, Placed},
     },
     stages::{
-        Kept, ascii::AsciiHeaders, authentication::Authentication, client_certificate::CertificateField, forwarded::Forwarded, in_order,
-        method::Method, rate_limit::counters::sweeping, request_id::RequestId, trace_context::TraceContext,
-        tunnels::Tunnels, via::Via,
+        Kept, ascii::AsciiHeaders, authentication::Authentication, client_certificate::CertificateField,
+        forwarded::Forwarded, in_order, method::Method, rate_limit::counters::sweeping,
+        request_id::RequestId, trace_context::TraceContext, tunnels::Tunnels, via::Via,
     },
     telemetry::Metrics,
     wire::{

@@ -21,7 +21,9 @@ impl Stage for CertificateField {
 
     fn request(&self, x: &mut Exchange) -> Step {
         x.req.remove(FIELD);
-        if let Some(certificate) = x.certificate.as_ref().filter(|certificate| !certificate.field().is_empty()) {
+        if let Some(certificate) =
+            x.certificate.as_ref().filter(|certificate| !certificate.field().is_empty())
+        {
             x.req.append(FIELD, certificate.field().as_bytes());
         }
         Step::Next

@@ -26,7 +26,11 @@ const PROTOCOLS: [&str; 1] = ["http/1.1"];
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// The listeners and the address of the administration.
-pub fn listeners(document: &Document, attached: &Attached, out: &mut Diagnostics) -> (Vec<Listener>, SocketAddr) {
+pub fn listeners(
+    document: &Document,
+    attached: &Attached,
+    out: &mut Diagnostics,
+) -> (Vec<Listener>, SocketAddr) {
     let written = items(&document.listeners);
     let mut listeners: Vec<Listener> =
         written.iter().filter_map(|written| Reader { written, attached, out }.listener()).collect();
@@ -165,7 +169,9 @@ impl<'r> Reader<'r, '_> {
         };
         match self.attached.get(name.span) {
             Ok(content) => Some((name.span, content)),
-            Err(why) => self.unusable(name.span, setting, &format!("\"{}\" cannot be read: {why}", name.value)),
+            Err(why) => {
+                self.unusable(name.span, setting, &format!("\"{}\" cannot be read: {why}", name.value))
+            }
         }
     }
 
@@ -181,7 +187,9 @@ impl<'r> Reader<'r, '_> {
     fn clients(&mut self, written: &'r Spanned<ClientCertificatesDocument>) -> Option<ClientAuth> {
         const MODES: [&str; 2] = ["Required", "Optional"];
         let mode = filled(&written.mode);
-        if let Some(mode) = mode.filter(|mode| !MODES.iter().any(|known| known.eq_ignore_ascii_case(mode.trim()))) {
+        if let Some(mode) =
+            mode.filter(|mode| !MODES.iter().any(|known| known.eq_ignore_ascii_case(mode.trim())))
+        {
             let message = format!("there is no Mode \"{}\" of ClientCertificates", mode.value);
             let said = self.out.error(codes::UNKNOWN_CHOICE, mode.span, message);
             if let Some(meant) = suggest::nearest(mode, MODES) {
@@ -229,11 +237,17 @@ impl<'r> Reader<'r, '_> {
         let (below, preload) = (on(&written.include_sub_domains), on(&written.preload));
         if preload && (!below || age < YEAR) {
             let place = written.preload.as_ref().map_or(written.span, |preload| preload.span);
-            let message = "Preload without IncludeSubDomains and a MaxAge of a year: no list would take the name";
+            let message =
+                "Preload without IncludeSubDomains and a MaxAge of a year: no list would take the name";
             self.out.error(codes::USELESS_PRELOAD, place, message);
         }
         let mut value = format!("max-age={}", age.as_secs());
-        let _ = write!(value, "{}{}", if below { "; includeSubDomains" } else { "" }, if preload { "; preload" } else { "" });
+        let _ = write!(
+            value,
+            "{}{}",
+            if below { "; includeSubDomains" } else { "" },
+            if preload { "; preload" } else { "" }
+        );
         value
     }
 }

@@ -10,11 +10,7 @@ use tokio_rustls::rustls::{
     pki_types::{PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::GeneralName,
-    prelude::FromDer,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 /// A certificate and its key, as the files hold them.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -42,11 +38,14 @@ impl Pair {
     /// Reads both, and sees that they belong together.
     pub fn read(&self) -> Result<CertifiedKey, BadPair> {
         let chain = certificates(&self.chain).map_err(|why| BadPair::Chain(why.to_owned()))?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_| BadPair::Key("it holds no private key in PEM (PKCS#8, SEC1 or PKCS#1)".to_owned()))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| {
+            BadPair::Key("it holds no private key in PEM (PKCS#8, SEC1 or PKCS#1)".to_owned())
+        })?;
         CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             Error::InconsistentKeys(_) => BadPair::Key("it is not the key of the certificate".to_owned()),
-            Error::InvalidCertificate(why) => BadPair::Chain(format!("the certificate is not valid: {why:?}")),
+            Error::InvalidCertificate(why) => {
+                BadPair::Chain(format!("the certificate is not valid: {why:?}"))
+            }
             other => BadPair::Key(other.to_string()),
         })
     }
@@ -57,7 +56,12 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
     let (_, read) = X509Certificate::from_der(der).ok()?;
     let mut facts = Facts {
         subject: read.subject().to_string(),
-        common_name: read.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(str::to_owned),
+        common_name: read
+            .subject()
+            .iter_common_name()
+            .next()
+            .and_then(|name| name.as_str().ok())
+            .map(str::to_owned),
         issuer: read.issuer().to_string(),
         serial: read.raw_serial_as_string(),
         not_before: read.validity().not_before.timestamp(),
@@ -127,7 +131,9 @@ mod tests {
             wrong(pair(&certificate.pem(), &other)),
             BadPair::Key("it is not the key of the certificate".into())
         );
-        assert!(matches!(wrong(pair(&certificate.pem(), "x")), BadPair::Key(why) if why.contains("no private key")));
+        assert!(
+            matches!(wrong(pair(&certificate.pem(), "x")), BadPair::Key(why) if why.contains("no private key"))
+        );
         assert!(matches!(wrong(pair("x", &other)), BadPair::Chain(_)));
         assert!(!format!("{:?}", pair("x", "secret")).contains("secret"));
     }

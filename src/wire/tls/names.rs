@@ -67,7 +67,9 @@ impl Names {
 pub fn is_pattern(name: &str) -> bool {
     let host = name.strip_prefix("*.").unwrap_or(name);
     let label = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
     };
     host.len() <= 253 && host.split('.').all(label) && (host.len() == name.len() || host.contains('.'))
 }
@@ -77,7 +79,8 @@ mod tests {
     use super::*;
 
     fn names(all: &[&[&str]]) -> Names {
-        let owned: Vec<Vec<String>> = all.iter().map(|names| names.iter().map(|n| (*n).to_owned()).collect()).collect();
+        let owned: Vec<Vec<String>> =
+            all.iter().map(|names| names.iter().map(|n| (*n).to_owned()).collect()).collect();
         Names::new(owned.iter().map(Vec::as_slice))
     }
 

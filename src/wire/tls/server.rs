@@ -163,7 +163,9 @@ impl ServerTls {
 impl Handshakes {
     /// The handshake on a connection just accepted, within its time.
     pub async fn accept(&self, io: Io) -> Result<(Io, Session), NoSession> {
-        let Some(stream) = io.into_plain() else { return Err(NoSession::Failed(io::ErrorKind::InvalidInput.into())) };
+        let Some(stream) = io.into_plain() else {
+            return Err(NoSession::Failed(io::ErrorKind::InvalidInput.into()));
+        };
         let stream = match tokio::time::timeout(self.limit, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(NoSession::Failed(error)),

@@ -18,6 +18,7 @@ mod names;
 mod reload;
 mod resilience;
 mod secure_backends;
+mod secure_listeners;
 mod shaping;
 mod websocket;
 

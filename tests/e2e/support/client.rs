@@ -2,7 +2,10 @@
 
 use super::wire::{Fault, Head, Result, Wire};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 /// How long an answer may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(15);
@@ -166,6 +169,16 @@ impl Client {
         wire.read_timeout(PATIENCE);
         wire.stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Client { wire, authority: format!("localhost:{}", address.port()) })
+    }
+
+    /// Over TLS, asking for the certificate of that name.
+    pub fn secure(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> std::io::Result<Client> {
+        let mut client = Client::try_connect(address)?;
+        client.authority = format!("{name}:{}", address.port());
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let tls = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
+        client.wire.encrypt(tls.into())?;
+        Ok(client)
     }
 
     /// Sends bytes as they are.

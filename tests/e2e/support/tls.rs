@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// Somebody who signs certificates.
 pub struct Authority {
@@ -57,6 +57,20 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("an authority");
         roots
+    }
+
+    /// A client that believes this authority, and shows a certificate if it has one.
+    pub fn client(&self, own: Option<&Issued>) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(self.roots());
+        let mut config = match own {
+            Some(own) => builder.with_client_auth_cert(own.certificates(), own.private_key()).expect("a key"),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
     }
 }
 

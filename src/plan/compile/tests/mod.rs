@@ -9,6 +9,7 @@ mod arbitrary;
 mod attempts;
 mod cases;
 mod clusters;
+mod listeners;
 mod options;
 mod own;
 mod routes;

@@ -2,7 +2,8 @@
 
 use crate::config::{Environment, Texts, load_texts};
 use crate::plan::blueprint::Blueprint;
-use crate::plan::compile::own::{DEFAULT_ADMINISTRATION, DEFAULT_LISTENER, parse_address};
+use crate::plan::compile::listeners::{DEFAULT_ADMINISTRATION, DEFAULT_LISTENER};
+use crate::plan::compile::own::parse_address;
 use std::time::Duration;
 
 fn read(text: &str, ocelot: bool) -> (Option<Blueprint>, Vec<String>) {

@@ -41,7 +41,7 @@ fill() { # template, port, target
 
 ready() { # port, what
     for _ in $(seq 100); do
-        curl -sf -o /dev/null ${bearer:+-H "Authorization: Bearer $bearer"} "http://127.0.0.1:$1${path:-/}" && return
+        curl -skf -o /dev/null ${bearer:+-H "Authorization: Bearer $bearer"} "${scheme:-http}://127.0.0.1:$1${path:-/}" && return
         sleep 0.1
     done
     echo "$2 does not answer on port $1" >&2
@@ -70,6 +70,8 @@ start() { # name, kind, port, configuration of margay
     port[$name]=$3
     case "$kind" in
         margay) spawn "$name" "${on_proxy[@]}" "$margay" run --config "$4" --listen "127.0.0.1:$3" --admin "127.0.0.1:$((${3} + 4))" --threads "$threads" ;;
+        margay-tls) fill margay-tls.json "$3" "$dir/margay-tls.json"; spawn "$name" "${on_proxy[@]}" "$margay" run --config "$dir/margay-tls.json" --admin "127.0.0.1:$((${3} + 4))" --threads "$threads" ;;
+        nginx-tls) fill nginx-tls.conf "$3" "$dir/nginx-tls.conf"; spawn "$name" "${on_proxy[@]}" nginx -p "$dir" -c "$dir/nginx-tls.conf" ;;
         nginx) fill nginx.conf "$3" "$dir/nginx.conf"; spawn "$name" "${on_proxy[@]}" nginx -p "$dir" -c "$dir/nginx.conf" ;;
         haproxy) fill haproxy.cfg "$3" "$dir/haproxy.cfg"; spawn "$name" "${on_proxy[@]}" haproxy -f "$dir/haproxy.cfg" ;;
     esac
@@ -90,7 +92,7 @@ measure() { # name: appends "rps cpu_us p50 p99 rss_kib" to its file
     before=$(ticks "${pid[$name]}")
     line=$("${on_load[@]}" wrk -t1 "-c$connections" "-d${each}s" --latency -s "$here/report.lua" \
         ${token[$name]:+-H "Authorization: Bearer ${token[$name]}"} \
-        "http://127.0.0.1:${port[$name]}${path:-/}" | grep '^RESULT') || { echo "wrk failed on $name" >&2; exit 1; }
+        "${scheme:-http}://127.0.0.1:${port[$name]}${path:-/}" | grep '^RESULT') || { echo "wrk failed on $name" >&2; exit 1; }
     after=$(ticks "${pid[$name]}")
     read -r _ requests seconds p50 p99 errors <<<"$line"
     [ "$errors" -eq 0 ] || { echo "$name: $errors failed requests" >&2; exit 1; }
@@ -123,7 +125,7 @@ ratio() {
 compare() { # title, names ...: all of them are started; rounds are interleaved so that noise hits all alike
     local title=$1
     shift
-    for name in "$@"; do rm -f "$dir/$name.rounds"; "${on_load[@]}" wrk -t1 "-c$connections" -d1s ${token[$name]:+-H "Authorization: Bearer ${token[$name]}"} "http://127.0.0.1:${port[$name]}${path:-/}" >/dev/null; done
+    for name in "$@"; do rm -f "$dir/$name.rounds"; "${on_load[@]}" wrk -t1 "-c$connections" -d1s ${token[$name]:+-H "Authorization: Bearer ${token[$name]}"} "${scheme:-http}://127.0.0.1:${port[$name]}${path:-/}" >/dev/null; done
     for _ in $(seq "$rounds"); do for name in "$@"; do measure "$name"; done; done
     table "$title" "$@"
 }
@@ -197,6 +199,55 @@ full() {
     token=()
 }
 
+# Handshakes that a second of the proxy's CPU makes: whoever connects may be slower than the proxy. TLS 1.3 sends its
+# tickets behind the handshake, so they are read together with the answer to a request, as clients do.
+shake() { # name, label, s_time arguments ...: appends "handshakes_per_cpu_second 0" to its file
+    local name=$1 label=$2 before after count
+    shift 2
+    before=$(ticks "${pid[$name]}")
+    count=$("${on_load[@]}" openssl s_time -connect "127.0.0.1:${port[$name]}" -time "$each" "$@" 2>/dev/null |
+        awk '/connections in .* real seconds/ {print $1}')
+    after=$(ticks "${pid[$name]}")
+    [ "${count:-0}" -gt 0 ] || { echo "no handshakes with $name" >&2; exit 1; }
+    awk -v n="$count" -v t="$((after - before))" -v hz="$(getconf CLK_TCK)" 'BEGIN {printf "%.0f %.6f\n", n / (t / hz), (t / hz) / n}' \
+        >>"$dir/$name-$label.rounds"
+}
+
+secure() {
+    threads=1 scheme=https
+    start_origin_plain
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/site.key" -out "$dir/site.pem" \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -days 30 2>/dev/null
+    start margay-tls margay-tls $((base + 1))
+    start nginx-tls nginx-tls $((base + 2))
+    compare "https, ECDSA P-256, 1 KiB, $connections connections kept, 1 proxy thread; medians of $rounds rounds of ${each} s:" margay-tls nginx-tls
+    echo "  CPU per request, margay : nginx = $(ratio margay-tls nginx-tls)"
+    for _ in $(seq "$rounds"); do
+        for name in margay-tls nginx-tls; do
+            shake "$name" full-1.2 -new -tls1_2
+            shake "$name" resumed-1.2 -reuse -tls1_2
+            shake "$name" full-1.3 -new -tls1_3 -www /
+            shake "$name" resumed-1.3 -reuse -tls1_3 -www /
+        done
+    done
+    echo
+    echo "Handshakes for a second of CPU (TLS 1.3: with one request each), ECDSA P-256:"
+    printf '  %-16s %10s %10s %16s\n' '' margay nginx 'margay : nginx'
+    for label in full-1.2 resumed-1.2 full-1.3 resumed-1.3; do
+        printf '  %-16s %10.0f %10.0f %16s\n' "$label" "$(median margay-tls-"$label" 1)" "$(median nginx-tls-"$label" 1)" "$(rates "$label")"
+    done
+    stop
+    scheme=http
+}
+
+# The origin speaks http whatever the proxies speak.
+start_origin_plain() { local scheme=http; start_origin; }
+
+rates() { # label: the median of the rounds' ratios
+    paste -d' ' "$dir/margay-tls-$1.rounds" "$dir/nginx-tls-$1.rounds" | awk '{print $1 / $3}' | sort -n |
+        awk '{v[NR] = $1} END {printf "%.2f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'
+}
+
 echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 path=/
 beside 1
@@ -204,4 +255,5 @@ beside 2
 if [[ " $proxies " == *" margay "* ]]; then
     many_routes
     full
+    if [[ " $proxies " == *" nginx "* ]]; then secure; fi
 fi

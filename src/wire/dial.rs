@@ -44,13 +44,15 @@ pub async fn dial(goal: &Goal<'_>, key: Key, within: Duration) -> Result<Box<Bac
             format!("the name of the backend {} was not resolved", goal.label()),
         ));
     };
-    let (connected, address) = match tokio::time::timeout_at(until.into(), connect(&addresses, goal)).await {
-        Ok(Ok(connected)) => connected,
-        Ok(Err(error)) => {
+    let (connected, address) = match connect(&addresses, goal, until).await {
+        Ok(connected) => connected,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            return Err(late(goal, "did not accept a connection", within));
+        }
+        Err(error) => {
             let detail = format!("no connection to the backend {}: {error}", goal.label());
             return Err(Cause::new(Why::BackendConnect, detail));
         }
-        Err(_) => return Err(late(goal, "did not accept a connection", within)),
     };
     let origin = Origin { address, change };
     let Some(tls) = goal.tls else { return Ok(BackendConn::new(Io::new(connected), key, origin)) };
@@ -64,19 +66,63 @@ fn late(goal: &Goal, what: &str, within: Duration) -> Cause {
     Cause::new(Why::BackendConnectTimeout, format!("the backend {} {what} within {within:?}", goal.label()))
 }
 
-/// One address after the other, the one that answered last first.
-async fn connect(addresses: &[IpAddr], goal: &Goal<'_>) -> io::Result<(Stream, IpAddr)> {
+/// One address after the other, the one that answered last first; each has its share of the time that is left, so that
+/// one that swallows everything does not keep the others from being tried.
+async fn connect(addresses: &[IpAddr], goal: &Goal<'_>, until: Instant) -> io::Result<(Stream, IpAddr)> {
     let first = goal.preferred.load(Ordering::Relaxed) % addresses.len().max(1);
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for at in (first..addresses.len()).chain(0..first) {
-        match TcpStream::connect(SocketAddr::new(addresses[at], goal.port)).await {
-            Ok(stream) => {
+    for (tried, at) in (first..addresses.len()).chain(0..first).enumerate() {
+        let share = until.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
+        let connecting = TcpStream::connect(SocketAddr::new(addresses[at], goal.port));
+        match tokio::time::timeout(share, connecting).await {
+            Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 goal.preferred.store(at, Ordering::Relaxed);
                 return Ok((stream.into(), addresses[at]));
             }
-            Err(error) => last = error,
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{names::Names, pool::Slot};
+    use socket2::{Domain, Socket, Type};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const TWO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+    /// A socket that lets nobody in any more, and those who stand in its door.
+    fn full() -> (Socket, Vec<std::net::TcpStream>) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(ONE, 0).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let knock = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok();
+        let inside = std::iter::from_fn(knock).take(64).collect();
+        (socket, inside)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
+        let (_socket, _inside) = full();
+        let port = _socket.local_addr().unwrap().as_socket().unwrap().port();
+        let name = Names::default().get("two.addresses");
+        name.publish(vec![ONE, TWO]);
+        let (preferred, slot) = (AtomicUsize::new(0), Slot::claim());
+        let goal = Goal { name: &name, port, preferred: &preferred, tls: None };
+        let dialled =
+            async || dial(&goal, slot.key(), Duration::from_millis(400)).await.map(drop).map_err(|c| c.why);
+        assert_eq!(dialled().await, Err(Why::BackendConnect), "nobody listens at the other one");
+        let _second = TcpListener::bind((TWO, port)).unwrap();
+        assert_eq!(dialled().await, Ok(()));
+        assert_eq!(preferred.load(Ordering::Relaxed), 1, "which is tried first from now on");
+        name.publish(vec![ONE]);
+        assert_eq!(dialled().await, Err(Why::BackendConnectTimeout));
+    }
 }

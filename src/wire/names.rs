@@ -78,7 +78,8 @@ impl Name {
         }
     }
 
-    fn publish(&self, mut found: Vec<IpAddr>) {
+    /// From now on these are its addresses; none is no news.
+    pub(super) fn publish(&self, mut found: Vec<IpAddr>) {
         found.sort_unstable();
         found.dedup();
         if !found.is_empty() && self.now().as_deref() != Some(&found[..]) {
@@ -113,7 +114,9 @@ impl Names {
         if let Some(name) = known.get(text).and_then(Weak::upgrade) {
             return name;
         }
-        known.retain(|_, name| name.strong_count() > 0);
+        if known.len() == known.capacity() {
+            known.retain(|_, name| name.strong_count() > 0);
+        }
         let fixed = literal(text);
         let name = Arc::new(Name {
             text: text.into(),

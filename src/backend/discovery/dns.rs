@@ -15,6 +15,8 @@ pub struct Domain {
     dns: Dns,
     /// None: by SRV records.
     ports: Option<Ports>,
+    /// The domain of services that name none.
+    domain: String,
     /// Answers are asked for again at least so often.
     interval: Option<Duration>,
 }
@@ -29,13 +31,22 @@ struct Ports {
 impl Domain {
     /// `Dns`: every address of the name is an instance.
     pub fn addresses(settings: &Settings, dns: &Dns) -> Domain {
-        let ports = Some(Ports { configured: settings.port });
-        Domain { label: settings.kind.name, dns: dns.clone(), ports, interval: settings.interval }
+        Domain { ports: Some(Ports { configured: settings.port }), ..Domain::services(settings, dns) }
     }
 
     /// `DnsSrv`: host and port are in the records.
     pub fn services(settings: &Settings, dns: &Dns) -> Domain {
-        Domain { label: settings.kind.name, dns: dns.clone(), ports: None, interval: settings.interval }
+        let (dns, domain) = (dns.clone(), settings.namespace.clone());
+        Domain { label: settings.kind.name, dns, ports: None, domain, interval: settings.interval }
+    }
+
+    /// A namespace is the domain that the service is in.
+    fn name(&self, service: &Service) -> String {
+        let own = service.namespace.trim_matches('.');
+        match if own.is_empty() { self.domain.trim_matches('.') } else { own } {
+            "" => service.name.clone(),
+            domain => format!("{}.{domain}", service.name.trim_end_matches('.')),
+        }
     }
 
     async fn look(&self, name: &str, service: &Service) -> Result<Found<Instance>, String> {
@@ -67,7 +78,7 @@ impl Provider for Domain {
 
     async fn follow(&self, service: &Service, told: &Told) -> String {
         let mut settings = self.dns.settings();
-        let name = name(service);
+        let name = self.name(service);
         loop {
             let now = settings.borrow_and_update().clone();
             let found = match self.look(&name, service).await {
@@ -81,14 +92,6 @@ impl Provider for Domain {
                 changed = settings.changed() => if changed.is_err() { return "nobody resolves names any more".to_owned() },
             }
         }
-    }
-}
-
-/// A namespace is the domain that the service is in.
-fn name(service: &Service) -> String {
-    match service.namespace.trim_matches('.') {
-        "" => service.name.clone(),
-        domain => format!("{}.{domain}", service.name.trim_end_matches('.')),
     }
 }
 
@@ -150,17 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_is_the_domain() {
-        let named = |name: &str, namespace: &str| {
-            name_of(Service { name: name.into(), namespace: namespace.into(), scheme: String::new() })
+    fn the_namespace_is_the_domain_else_that_of_the_registry() {
+        let named = |name: &str, namespace: &str, domain: &str| {
+            let service = Service { name: name.into(), namespace: namespace.into(), scheme: String::new() };
+            let settings = Settings { namespace: domain.into(), ..Settings::default() };
+            Domain::services(&settings, &Dns::default()).name(&service)
         };
-        assert_eq!(
-            [named("a", ""), named("a", "b.c."), named("_http._tcp.a", "b")],
-            ["a", "a.b.c", "_http._tcp.a.b"]
-        );
-    }
-
-    fn name_of(service: Service) -> String {
-        super::name(&service)
+        let names = [named("a", "", ""), named("a", "b.c.", "d"), named("_http._tcp.a", "", "b")];
+        assert_eq!(names, ["a", "a.b.c", "_http._tcp.a.b"]);
     }
 }

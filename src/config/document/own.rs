@@ -63,7 +63,8 @@ pub struct LimitsDocument {
     pub max_requests_per_connection: Set<i64>,
 }
 
-/// How the names of services and registries are resolved. `localhost` and the names in `/etc/hosts` need no server.
+/// How the names of services are resolved; those of registries and of servers of keys are left to the system.
+/// `localhost` and the names in `/etc/hosts` need no server.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DnsDocument {

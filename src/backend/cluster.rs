@@ -1,21 +1,25 @@
 //! A cluster is a set of endpoints with a balancer. Settings live in the plan; what is counted outlives it, by key.
 
 use super::{
-    balance::{Balancer, BalancerKind, Dice, Lease, Ready},
+    balance::{Balancer, BalancerKind, Dice, EXPIRY, Keeps, Lease, Ready, Sessions, Sticky},
     discovery::Source,
     endpoint::{Endpoint, Endpoints, Instance, Speech},
+    health::{HealthSpec, keeper},
+    shared::Shared,
 };
 use crate::{
     base::keyed::Keyed,
     pipeline::{
+        answer::Outcome,
         cause::{Cause, Why},
         exchange::Exchange,
     },
-    wire::names::Names,
+    telemetry::Metrics,
+    wire::{background::Background, names::Names},
 };
 use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, OnceLock, atomic::AtomicUsize},
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
@@ -24,11 +28,17 @@ use std::{
 pub struct Cluster {
     /// Under this key its state goes on when the plan changes.
     pub key: Arc<str>,
+    /// What it is called.
+    pub label: Arc<str>,
     members: ArcSwap<Members>,
+    /// Held by whoever changes the members.
+    changing: Mutex<()>,
     speech: Speech,
     balancer: Balancer,
+    health: HealthSpec,
     /// Whether anybody wants to know what attempts see.
     wants: bool,
+    shared: Arc<Shared>,
     states: Arc<States>,
     /// What says where its instances are, if that is a registry.
     pub source: OnceLock<Arc<Source>>,
@@ -39,7 +49,9 @@ pub struct Cluster {
 pub struct Members {
     pub list: Box<[Arc<Endpoint>]>,
     /// Those that may be chosen.
-    ready: Ready,
+    pub(super) ready: Ready,
+    /// Whether so few are well that all may be chosen.
+    pub panic: bool,
     /// Whether anybody has said yet which they are: a registry may not have answered so far.
     pub known: bool,
 }
@@ -57,10 +69,13 @@ pub struct Picked {
 pub struct ClusterSpec {
     /// Under this key its state goes on when the plan changes; clusters with one key share it.
     pub key: String,
+    /// What it is called by people and in metrics.
+    pub label: String,
     /// Where its instances are; none: somebody will say, see [`Cluster::set`].
     pub instances: Option<Vec<Instance>>,
     pub speech: Speech,
     pub balancer: BalancerKind,
+    pub health: HealthSpec,
 }
 
 /// What an attempt saw of its endpoint.
@@ -84,19 +99,67 @@ impl Cluster {
     pub fn set(&self, instances: &[Instance]) {
         let list: Box<[_]> =
             instances.iter().map(|i| self.states.endpoints.get(&self.key, i, &self.speech)).collect();
-        let ready = self.balancer.prepare(list.clone());
-        self.members.store(Arc::new(Members { list, ready, known: true }));
+        if let Some(metrics) = self.states.metrics.as_ref().filter(|_| !self.health.is_off()) {
+            list.iter().for_each(|e| e.state.health.count(|| metrics.endpoint(&self.label, &e.label)));
+        }
+        self.change(|_| (list, true));
+    }
+
+    /// Works out anew which endpoints may be chosen.
+    pub fn refresh(&self) {
+        self.change(|members| (members.list.clone(), members.known));
+    }
+
+    fn change(&self, new: impl FnOnce(&Members) -> (Box<[Arc<Endpoint>]>, bool)) {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.members.load_full();
+        let (list, known) = new(&old);
+        let usable: Box<[_]> = list.iter().filter(|e| self.health.admits(&e.state.health)).cloned().collect();
+        let panic = usable.len() < list.len() && self.health.is_panic(usable.len(), list.len());
+        let ready = self.balancer.prepare(if panic { list.clone() } else { usable }, &old.ready);
+        self.members.store(Arc::new(Members { list, ready, panic, known }));
     }
 
     /// Chooses an endpoint for an attempt, none of the `tried` ones where there is another.
     pub fn pick(&self, x: &Exchange, tried: &[Arc<Endpoint>]) -> Result<Picked, Cause> {
         let members = self.members.load();
-        self.balancer.pick(&members.ready, x, tried).ok_or_else(|| self.none())
+        let mut picked = self.balancer.pick(&members.ready, x, tried).ok_or_else(|| self.none())?;
+        if picked.lease.is_none() && !self.health.is_off() {
+            picked.lease = Some(Lease::new(&picked.endpoint));
+        }
+        Ok(picked)
+    }
+
+    /// Whether exchanges under way are counted.
+    pub fn counts(&self) -> bool {
+        self.balancer.counts() || !self.health.is_off()
     }
 
     /// How one of its endpoints is chosen.
     pub fn balancer(&self) -> &BalancerKind {
         self.balancer.kind()
+    }
+
+    /// What is said about the health of its endpoints.
+    pub fn health(&self) -> &HealthSpec {
+        &self.health
+    }
+
+    /// How its endpoints are spoken to.
+    pub fn speech(&self) -> &Speech {
+        &self.speech
+    }
+
+    /// A number by chance.
+    pub fn chance(&self) -> u64 {
+        self.balancer.chance()
+    }
+
+    /// Tells the client where its session is at home, where it is the client who keeps that.
+    pub fn mark(&self, x: &Exchange, outcome: &mut Outcome) {
+        if let BalancerKind::Sticky(sticky) = self.balancer.kind() {
+            sticky.mark(&self.members.load().list, x, outcome);
+        }
     }
 
     /// Takes in what an attempt, begun then, saw of its endpoint; to be told once for every attempt that was made.
@@ -113,15 +176,56 @@ impl Cluster {
         if self.balancer.wants_times() && shown != Shown::Abandoned {
             endpoint.state.latency.add(took, matches!(shown, Shown::Failed(_)), now);
         }
+        let Some(passive) = &self.health.passive else { return };
+        if let Some(why) = passive.sees(&endpoint.state.health, shown, now) {
+            self.eject(endpoint, why, now);
+        }
+    }
+
+    #[cold]
+    fn eject(&self, endpoint: &Endpoint, why: String, now: Instant) {
+        let told = why.clone();
+        let Some(until) = self.shared.eject(self, endpoint, why, now) else { return };
+        log::warn!("{}: {} gets no requests for {:?}: {told}", self.label, endpoint.label, until - now);
+        self.shared.refresh();
+        let (shared, state) = (Arc::downgrade(&self.shared), Arc::downgrade(&endpoint.state));
+        self.states.background.spawn(keeper::readmission(shared, state, until));
+    }
+
+    /// Takes in what a probe found.
+    pub fn probed(&self, endpoint: &Endpoint, found: Result<(), String>) {
+        let Some(probing) = &self.health.active else { return };
+        let told = found.as_ref().err().cloned();
+        if endpoint.state.health.probed(found, probing) {
+            match told {
+                Some(why) => log::warn!("{}: {} is not well: {why}", self.label, endpoint.label),
+                None => log::info!("{}: {} is well again", self.label, endpoint.label),
+            }
+            self.shared.refresh();
+        }
     }
 
     /// Why there is no endpoint to choose.
     #[cold]
     pub fn none(&self) -> Cause {
         match self.source.get() {
-            Some(source) => Cause::new(Why::BackendNone, source.why_nobody()),
-            None => Cause::new(Why::BackendNone, "the cluster of this route has no endpoint"),
+            Some(source) if self.members.load().list.is_empty() => {
+                Cause::new(Why::BackendNone, source.why_nobody())
+            }
+            _ if !self.members.load().list.is_empty() => Cause::new(Why::BackendNone, self.all_out()),
+            _ => Cause::new(Why::BackendNone, "the cluster of this route has no endpoint"),
         }
+    }
+
+    fn all_out(&self) -> String {
+        let members = self.members.load();
+        let first = members
+            .list
+            .first()
+            .map(|e| (e.label.clone(), self.health.told(&e.state.health, Instant::now())));
+        let first =
+            first.map_or_else(String::new, |(label, (word, why, _))| format!("; {label} is {word}: {why}"));
+        format!("none of the {} endpoints of {} is well{first}", members.list.len(), self.label)
     }
 }
 
@@ -129,32 +233,74 @@ impl Cluster {
 #[derive(Debug)]
 pub struct States {
     endpoints: Endpoints,
+    shared: Keyed<String, Shared>,
+    /// Turns and sessions that clusters share which use a cookie of one name, as Ocelot does.
     turns: Keyed<String, AtomicUsize>,
+    sessions: Keyed<(String, Duration), Sessions>,
+    background: Background,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl States {
     /// The states of a process, its names resolved there.
     pub fn new(names: Names) -> Arc<States> {
-        Arc::new(States { endpoints: Endpoints::new(names), turns: Keyed::default() })
+        States::with(names, Background::default(), None)
+    }
+
+    /// The same; tasks run there, and what is found out is counted there.
+    pub fn with(names: Names, background: Background, metrics: Option<Arc<Metrics>>) -> Arc<States> {
+        Arc::new(States {
+            endpoints: Endpoints::new(names),
+            shared: Keyed::default(),
+            turns: Keyed::default(),
+            sessions: Keyed::default(),
+            background,
+            metrics,
+        })
     }
 
     /// Builds a cluster, taking over what is known of its endpoints and of its balancer.
     pub fn cluster(self: &Arc<Self>, spec: &ClusterSpec) -> Arc<Cluster> {
-        let turn = self.turns.get(spec.key.clone(), || AtomicUsize::new(0));
-        let balancer = Balancer::new(spec.balancer.clone(), turn, Dice::default());
-        let cluster = Cluster {
+        let shared = self.shared.get(spec.key.clone(), Shared::default);
+        let balancer = self.balancer(spec, &shared);
+        let cluster = Arc::new(Cluster {
             key: spec.key.as_str().into(),
+            label: spec.label.as_str().into(),
             members: ArcSwap::default(),
+            changing: Mutex::default(),
             speech: spec.speech.clone(),
-            wants: balancer.wants_times(),
+            wants: balancer.wants_times() || spec.health.passive.is_some(),
             balancer,
+            health: spec.health.clone(),
+            shared,
             states: self.clone(),
             source: OnceLock::new(),
-        };
+        });
         if let Some(instances) = &spec.instances {
             cluster.set(instances);
         }
-        Arc::new(cluster)
+        if !cluster.health.is_off() {
+            cluster.shared.join(&cluster, &self.background);
+        }
+        cluster
+    }
+
+    fn balancer(&self, spec: &ClusterSpec, shared: &Shared) -> Balancer {
+        let (mut turn, mut sessions) = (shared.turn.clone(), None);
+        if let BalancerKind::Sticky(Sticky { cookie, expiry, keeps }) = &spec.balancer {
+            let expiry = expiry.unwrap_or(EXPIRY);
+            let key = match keeps {
+                Keeps::Ocelot => format!("CookieStickySessions:{cookie}"),
+                Keeps::Sessions | Keeps::Cookie => spec.key.clone(),
+            };
+            if *keeps == Keeps::Ocelot {
+                turn = self.turns.get(key.clone(), || AtomicUsize::new(0));
+            }
+            if *keeps != Keeps::Cookie {
+                sessions = Some(self.sessions.get((key, expiry), || Sessions::new(expiry)));
+            }
+        }
+        Balancer::new(spec.balancer.clone(), turn, sessions, Dice::default())
     }
 }
 
@@ -166,7 +312,7 @@ mod tests {
 
     fn spec(balancer: BalancerKind) -> ClusterSpec {
         let instances = Some(vec![Instance::new("127.0.0.1", 1), Instance::new("::1", 80)]);
-        ClusterSpec { key: "k".into(), instances, speech: Speech::Plain, balancer }
+        ClusterSpec { key: "k".into(), label: "k".into(), instances, balancer, ..ClusterSpec::default() }
     }
 
     fn label(cluster: &Cluster) -> String {

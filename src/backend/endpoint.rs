@@ -1,6 +1,6 @@
 //! One address of a cluster: how it is dialled, which all who dial it the same way share, and what its cluster knows of it.
 
-use super::{attempt::breaker::Breaker, balance::Latency};
+use super::{attempt::breaker::Breaker, balance::Latency, health::Health};
 use crate::{
     base::keyed::Keyed,
     pipeline::exchange::Exchange,
@@ -79,6 +79,8 @@ pub struct EndpointState {
     pub latency: Latency,
     /// Its circuit, for routes that have one before each endpoint.
     pub breaker: Breaker,
+    /// Whether it is well.
+    pub health: Health,
 }
 
 /// One address of a cluster.

@@ -5,5 +5,8 @@ pub mod balance;
 pub mod cluster;
 pub mod discovery;
 pub mod endpoint;
+pub mod health;
+mod report;
+pub mod shared;
 
 pub use cluster::Cluster;

@@ -9,6 +9,8 @@ pub mod path_values;
 pub mod percent;
 pub mod random;
 pub mod secret;
+pub mod spread;
+pub mod statuses;
 pub mod units;
 pub mod url;
 pub mod websocket;

@@ -79,6 +79,10 @@ codes! {
     UNUSED_CLUSTER = "MG0331", "An unused cluster", "No route leads to this cluster.";
     CLUSTER_AND_OWN = "MG0332", "A cluster, and settings that are the cluster's", "A route with a DownstreamCluster has no addresses, and none of the options that a cluster has.";
     BAD_WEIGHT = "MG0333", "A weight that means nothing", "Weight is 1 to 1000, and means something where one of several addresses is chosen.";
+    BALANCER_SETTING = "MG0334", "A setting that the balancer does not have", "SetCookie is for CookieStickySessions, HashOn for ConsistentHash.";
+    BAD_SESSION = "MG0335", "Sessions that cannot be kept", "Key is the name of a cookie, Expiry is greater than zero.";
+    BAD_HASH_KEY = "MG0336", "An unknown key to hash", "HashOn is IP, Header:NAME, Cookie:NAME or Path:PLACEHOLDER, a placeholder of every route that leads there.";
+    BAD_HEALTH_CHECK = "MG0337", "A health check that cannot be made", "The reference names the least and the greatest value of each setting.";
     UNKNOWN_AUTHENTICATION_SCHEME = "MG0401", "An unknown authentication scheme", "AuthenticationOptions name entries of AuthenticationSchemes, with regard to case.";
     RATE_LIMIT_WITHOUT_CALLS = "MG0402", "A rate limit of zero or less", "RateLimitOptions.Limit of a route is greater than zero.";
     RATE_LIMIT_WITHOUT_PERIOD = "MG0403", "A rate limit without a period", "A route that sets any of RateLimitOptions has its own Period, even if there is a global one.";
@@ -139,7 +143,7 @@ codes! {
     REDIRECT_WITH_TLS = "MG0626", "A redirect to https on https", "RedirectToHttps belongs to a listener without Tls.";
     USELESS_PRELOAD = "MG0627", "A preload that no list would take", "Preload wants IncludeSubDomains and a MaxAge of at least a year.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_BALANCING = "MG0918", "Not supported yet: sticky sessions and limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";
+    PENDING_BALANCING = "MG0918", "Not supported yet: limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_DISCOVERY = "MG0919", "Not supported yet: service discovery and dynamic routing", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_AGGREGATION = "MG0920", "Not supported yet: aggregation", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";

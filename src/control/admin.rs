@@ -1,8 +1,10 @@
-//! The administration address: is it alive, is it ready, what are the numbers. A pure function from request to answer;
+//! The administration address: is it alive, is it ready, what are the numbers, how are the services. A pure function from request to answer;
 //! nothing here changes anything, so it needs no secret, and it binds loopback unless told otherwise.
 
 use crate::pipeline::{answer::Answer, head::Head};
+use crate::plan::Plan;
 use crate::telemetry::Metrics;
+use std::time::Instant;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -10,20 +12,30 @@ const PROBLEM: &str = "application/problem+json";
 
 /// Answers one request; the query does not matter. The address is served as soon as a plan is, so the process is
 /// ready unless it drains.
-pub fn answer(request: &Head, draining: bool, metrics: &Metrics) -> Answer {
+pub fn answer(request: &Head, draining: bool, metrics: &Metrics, plan: &Plan) -> Answer {
     let path = request.target().split(|b| *b == b'?').next().unwrap_or_default();
-    let kind: fn(bool, &Metrics) -> Answer = match path {
-        b"/live" => |_, _| Answer::reply(200, TEXT, "live\n"),
-        b"/ready" => |draining, _| ready(draining),
-        b"/metrics" => |_, metrics| Answer::reply(200, METRICS, metrics.render()),
-        _ => return problem(404, "admin.none", "Not Found", "here are /live, /ready and /metrics"),
+    let kind: fn(bool, &Metrics, &Plan) -> Answer = match path {
+        b"/live" => |_, _, _| Answer::reply(200, TEXT, "live\n"),
+        b"/ready" => |draining, _, _| ready(draining),
+        b"/metrics" => |_, metrics, _| Answer::reply(200, METRICS, metrics.render()),
+        b"/clusters" => |_, _, plan| clusters(plan),
+        _ => {
+            return problem(404, "admin.none", "Not Found", "here are /live, /ready, /metrics and /clusters");
+        }
     };
     if matches!(request.method(), b"GET" | b"HEAD") {
-        return kind(draining, metrics);
+        return kind(draining, metrics, plan);
     }
     let mut refused = problem(405, "admin.method", "Method Not Allowed", "this can only be read");
     refused.head.append(b"Allow", b"GET, HEAD");
     refused
+}
+
+/// The clusters that the plan leads to, with what is known of their endpoints.
+fn clusters(plan: &Plan) -> Answer {
+    let now = Instant::now();
+    let all: Vec<_> = plan.clusters.iter().map(|cluster| cluster.report(now)).collect();
+    Answer::reply(200, "application/json", format!("{}\n", serde_json::json!({ "clusters": all })))
 }
 
 fn ready(draining: bool) -> Answer {
@@ -44,11 +56,30 @@ fn problem(status: u16, why: &str, title: &str, detail: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::body::Body;
+    use crate::{
+        config::{Environment, Texts, load_texts},
+        pipeline::body::Body,
+        plan::{Foundation, activate, compile},
+    };
+
+    /// Two addresses in a cluster, one of them probed in vain.
+    fn plan() -> Plan {
+        let text = r#"{ "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "shop" }],
+            "Clusters": { "shop": { "DownstreamScheme": "http",
+                "Endpoints": [{ "Host": "127.0.0.1", "Port": 1 }, { "Host": "127.0.0.1", "Port": 2, "Weight": 3 }],
+                "LoadBalancerOptions": { "Type": "LeastConnection" }, "HealthCheckOptions": { "Active": {} } } } }"#;
+        let files = [("gateway.json", text)];
+        let mut loaded = load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process());
+        let blueprint = compile(&mut loaded).expect("sound");
+        let plan = activate(&blueprint, "id".into(), &Foundation::new(Metrics::new(1), 64)).expect("a plan");
+        let cluster = &plan.clusters[0];
+        cluster.probed(&cluster.members().list[0], Err("no answer".into()));
+        plan
+    }
 
     fn ask(method: &[u8], target: &[u8], draining: bool) -> (Answer, String) {
         let request = Head::request(method, target);
-        let answer = answer(&request, draining, &Metrics::new(1));
+        let answer = answer(&request, draining, &Metrics::new(1), &plan());
         let Body::Bytes(body) = &answer.body else { panic!("a body") };
         let body = String::from_utf8(body.to_vec()).unwrap();
         (answer, body)
@@ -71,6 +102,22 @@ mod tests {
         let (answer, body) = ask(b"GET", b"/metrics", false);
         assert_eq!(answer.head.get(b"content-type"), Some(METRICS.as_bytes()));
         assert!(body.contains("# TYPE margay_reloads_total counter"));
+    }
+
+    #[test]
+    fn clusters_tell_how_their_endpoints_are() {
+        let (answer, body) = ask(b"GET", b"/clusters", false);
+        assert_eq!(answer.head.get(b"content-type"), Some(&b"application/json"[..]));
+        let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let shop = &told["clusters"][0];
+        assert_eq!((&shop["cluster"], &shop["balancer"]), (&"shop".into(), &"LeastConnection".into()));
+        let first = serde_json::json!({ "endpoint": "127.0.0.1:1", "weight": 1, "health": "unhealthy", "used": false,
+            "why": "no answer", "inFlight": 0 });
+        assert_eq!(shop["endpoints"][0], first);
+        assert_eq!(
+            (&shop["endpoints"][1]["health"], &shop["endpoints"][1]["weight"]),
+            (&"unknown".into(), &3.into())
+        );
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn announce(listeners: &Listeners, admin: &TcpListener, blueprint: &Blueprint) {
         eprintln!("margay: serving {} routes on {scheme}://{}", blueprint.routes.len(), listener.address());
     }
     if let Ok(address) = admin.local_addr() {
-        eprintln!("margay: /live, /ready and /metrics on http://{address}");
+        eprintln!("margay: /live, /ready, /metrics and /clusters on http://{address}");
     }
 }
 
@@ -160,8 +160,9 @@ fn background(
     move || {
         Box::pin(async move {
             let asked = gateway.clone();
-            let handler: local::Handler =
-                Arc::new(move |head| admin::answer(head, asked.drain.is_on(), asked.metrics()));
+            let handler: local::Handler = Arc::new(move |head| {
+                admin::answer(head, asked.drain.is_on(), asked.metrics(), &asked.plan.load())
+            });
             let mut burial = tokio::time::interval(BURIAL);
             let mut desk = open(&mut sockets, &handler);
             loop {

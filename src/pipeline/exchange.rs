@@ -122,6 +122,8 @@ pub struct Exchange {
     pub user: Option<Arc<Identity>>,
     /// The request is the opening of a WebSocket.
     pub websocket: bool,
+    /// What of the path says to which endpoint it belongs, where the balancer goes by that.
+    pub affinity: Option<u64>,
     /// What is held until the answer is through, or the exchange is dropped.
     pub leases: SmallVec<[Lease; 1]>,
     /// What limits had left for this request, to be told to the client.
@@ -159,6 +161,7 @@ impl Exchange {
             certificate: None,
             user: None,
             websocket: false,
+            affinity: None,
             leases: SmallVec::new(),
             quotas: SmallVec::new(),
             origin: Vec::new(),
@@ -206,6 +209,7 @@ impl Exchange {
         self.certificate = None;
         self.user = None;
         self.websocket = false;
+        self.affinity = None;
         self.leases.clear();
         self.quotas.clear();
         self.origin.clear();

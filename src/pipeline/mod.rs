@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod body;
 pub mod cause;
+pub mod cookies;
 pub mod certificate;
 pub mod exchange;
 pub mod head;

@@ -5,12 +5,13 @@ use super::{
     blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme},
     doors,
     routing::UrlTemplate,
-    runtime::{Limits, Plan, Route, Target},
+    runtime::{Affinity, Limits, Plan, Route, Target},
 };
 use crate::{
     backend::{
         Cluster,
         attempt::{Care, Keeps, Terms},
+        balance::{BalancerKind, HashOn},
         cluster::{ClusterSpec, States},
         endpoint::{Instance, Speech},
     },
@@ -66,7 +67,7 @@ impl Foundation {
         background.spawn(sweeping(Arc::downgrade(&kept.counters), clock.clone()));
         let names = Names::new(background.clone());
         Foundation {
-            states: States::new(names.clone()),
+            states: States::with(names.clone(), background.clone(), Some(metrics.clone())),
             names,
             attempts: Keeps::default(),
             background,
@@ -89,12 +90,13 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
             label: route.name.as_str().into(),
             stages: place(stages(route, blueprint, ground), &ground.metrics),
             url: UrlTemplate::compile(&route.backend_path.value, table.names(at), &rules),
+            affinity: affinity(&route.cluster, table.names(at)),
             target: target(route, blueprint, ground, &mut clusters),
             cors: route.admission.cors.is_some(),
             metrics: ground.metrics.route(&route.name),
         })
     });
-    let routes = routes.collect();
+    let routes: Box<[Arc<Route>]> = routes.collect();
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
@@ -104,6 +106,7 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
         access_log: blueprint.access_log,
         cors: blueprint.routes.iter().any(|route| route.admission.cors.is_some()),
         table,
+        clusters: leading(&routes),
         routes,
     })
 }
@@ -194,6 +197,12 @@ fn asks_clients(blueprint: &Blueprint) -> bool {
     blueprint.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(asks))
 }
 
+/// The value of the path by which the balancer goes, if it does.
+fn affinity(cluster: &ClusterBlueprint, names: &[Box<str>]) -> Option<Affinity> {
+    let BalancerKind::ConsistentHash(HashOn::Path(name)) = &cluster.balancer.value else { return None };
+    Some(Affinity { index: names.iter().position(|known| known == name), name: name.clone() })
+}
+
 /// Every stage with the counters of its kind.
 fn place(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[Placed]> {
     let placed = stages.into_iter().map(|stage| Placed { metrics: metrics.stage(stage.name()), stage });
@@ -224,6 +233,13 @@ fn target(
     Target::Cluster { cluster: clusters.get(route, blueprint, ground), terms }
 }
 
+/// Where routes lead, each once.
+fn leading(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
+    let mut seen = HashSet::new();
+    let clusters = routes.iter().filter_map(|route| route.cluster().ok()).map(|(cluster, _)| cluster);
+    clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
+}
+
 /// The clusters of a plan: those with a name are made once, however many routes lead to them.
 #[derive(Default)]
 struct Clusters(HashMap<*const ClusterBlueprint, Arc<Cluster>>);
@@ -247,6 +263,8 @@ fn spec(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Cluste
     };
     ClusterSpec {
         key: cluster.key.clone(),
+        label: name.to_owned(),
+        health: cluster.health.value.clone(),
         speech: speech(cluster, name, blueprint),
         instances: Some(cluster.endpoints.iter().map(instance).collect()),
         balancer: cluster.balancer.value.clone(),

@@ -6,7 +6,7 @@
 pub mod shaping;
 
 use super::routing::{RouteTable, RoutingRules};
-pub use crate::backend::balance::BalancerKind;
+pub use crate::backend::{balance::BalancerKind, health::HealthSpec};
 use crate::base::ip::IpSet;
 use crate::config::Span;
 use crate::stages::authentication::settings::AuthenticationSettings;
@@ -163,6 +163,7 @@ pub struct ClusterBlueprint {
     pub tls: ClientTls,
     pub endpoints: Vec<Endpoint>,
     pub balancer: Sourced<BalancerKind>,
+    pub health: Sourced<HealthSpec>,
 }
 
 /// What Ocelot does with requests for a route that it starts with and cannot serve.

@@ -7,7 +7,12 @@ use super::{
     runtime::{Plan, Route},
 };
 use crate::{
-    backend::{Cluster, attempt::Terms, endpoint::Endpoint},
+    backend::{
+        Cluster,
+        attempt::Terms,
+        endpoint::Endpoint,
+        health::{HealthSpec, ProbeKind},
+    },
     config::{Sources, Span},
     pipeline::{
         answer::Outcome,
@@ -21,7 +26,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many routes that were not chosen are told of.
 const MISSES: usize = 5;
@@ -190,8 +195,10 @@ impl Explainer<'_> {
             self.setting("DownstreamPathTemplate", &route.backend_path, Clone::clone),
             self.setting("Timeout", &route.timeout, |timeout| duration(*timeout)),
             self.setting("LoadBalancerOptions.Type", &route.cluster.balancer, |kind| kind.name().to_owned()),
+            self.setting("HealthCheckOptions", &route.cluster.health, watched),
             self.setting("PreserveHost", &route.preserve_host, ToString::to_string),
         ];
+        settings.retain(|setting| !setting.value.is_empty() || setting.name != "HealthCheckOptions");
         settings
             .extend(route.request_id_key.as_ref().map(|key| self.setting("RequestIdKey", key, Clone::clone)));
         settings
@@ -206,7 +213,8 @@ impl Explainer<'_> {
 impl Explanation {
     fn send(&mut self, cluster: &Cluster, terms: &Terms, hop: hop::Hop, x: &Exchange) {
         let members = cluster.members();
-        self.endpoints = members.list.iter().map(|endpoint| shown(endpoint, x)).collect();
+        let health = cluster.health();
+        self.endpoints = members.list.iter().map(|endpoint| shown(endpoint, health, x)).collect();
         let Some(first) = members.list.first() else {
             return self.refuse(&Err(cluster.none()), false);
         };
@@ -280,9 +288,36 @@ fn topic(page: &mut String, name: &str, rows: Vec<Vec<String>>) {
 }
 
 /// Where the service is, and how it is spoken to where that is not plain.
-fn shown(endpoint: &Endpoint, x: &Exchange) -> String {
+fn shown(endpoint: &Endpoint, health: &HealthSpec, x: &Exchange) -> String {
     let scheme = if endpoint.way(x).transport.tls.is_some() { "https://" } else { "" };
-    format!("{scheme}{}", endpoint.label)
+    format!("{scheme}{}{}", endpoint.label, well(health, endpoint))
+}
+
+/// What an endpoint is, where that is not well.
+fn well(health: &HealthSpec, endpoint: &Endpoint) -> String {
+    match health.told(&endpoint.state.health, Instant::now()) {
+        ("healthy" | "unknown" | "unchecked", ..) => String::new(),
+        (word, why, _) => format!(" ({word}: {why})"),
+    }
+}
+
+/// What is done about the health of a cluster, in a few words.
+fn watched(health: &HealthSpec) -> String {
+    let mut all = Vec::new();
+    if let Some(active) = &health.active {
+        let what = match &active.kind {
+            ProbeKind::Tcp => "connects".to_owned(),
+            ProbeKind::Http { target, .. } => format!("GET {target}"),
+        };
+        all.push(format!("{what} every {}", duration(active.interval)));
+    }
+    if let Some(passive) = &health.passive {
+        let row = passive.consecutive.map(|n| format!("{n} failures in a row"));
+        let ratio = passive.ratio.map(|ratio| format!("{}% failures", ratio * 100.0));
+        let when: Vec<String> = row.into_iter().chain(ratio).collect();
+        all.push(format!("left alone after {}", when.join(" or ")));
+    }
+    all.join("; ")
 }
 
 fn duration(of: Duration) -> String {

@@ -3,7 +3,7 @@
 use super::routing::{Considered, HeaderLookup, Query, RouteTable, Target as RequestTarget, UrlTemplate};
 use crate::{
     backend::{Cluster, attempt::Terms},
-    base::path_values::PathValues,
+    base::{path_values::PathValues, spread::spread},
     pipeline::{
         cause::{Cause, Why},
         exchange::Exchange,
@@ -28,6 +28,8 @@ pub struct Plan {
     /// When certificates of listeners end.
     pub expiries: Vec<Expiry>,
     pub access_log: bool,
+    /// Where routes lead, each once.
+    pub clusters: Box<[Arc<Cluster>]>,
     /// Whether any route says which web pages may read its answers.
     pub cors: bool,
     pub table: Arc<RouteTable>,
@@ -77,8 +79,18 @@ pub struct Route {
     pub cors: bool,
     /// What the service is asked for.
     pub url: UrlTemplate,
+    /// What of its path says which endpoint is asked; none: nothing.
+    pub affinity: Option<Affinity>,
     pub target: Target,
     pub metrics: Arc<RouteMetrics>,
+}
+
+/// A value of the path that requests to one endpoint have in common.
+#[derive(Debug)]
+pub struct Affinity {
+    pub name: Box<str>,
+    /// Its place among the values that the route takes.
+    pub index: Option<usize>,
 }
 
 /// What a route leads to.
@@ -142,6 +154,9 @@ fn no_route(x: &Exchange) -> Cause {
 impl Route {
     /// Writes the target that the service is asked for over the one that the client asked for.
     pub fn rewrite(&self, x: &mut Exchange) -> Result<(), Cause> {
+        if let Some(affinity) = &self.affinity {
+            x.affinity = affinity.of(x);
+        }
         let Exchange { req, values, scratch, path_len, query, .. } = x;
         scratch.clear();
         let target = RequestTarget::from_normal(req.target(), *path_len);
@@ -150,6 +165,15 @@ impl Route {
             .map_err(|_| Cause::new(Why::RouteBroken, "the rewritten path is empty"))?;
         req.rewrite_target(scratch);
         Ok(())
+    }
+}
+
+impl Affinity {
+    /// What the value comes to, before the path is written over.
+    fn of(&self, x: &Exchange) -> Option<u64> {
+        let own = x.values.overridden(&self.name);
+        let value = own.or_else(|| x.values.get(self.index?, x.req.target()))?;
+        (!value.bytes.is_empty()).then(|| spread(value.bytes))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::attempts::{AttemptMetrics, Event};
 use super::counters::{BOUNDS, CLASSES, RouteMetrics, Totals};
 use super::discovery::DiscoveryRow;
+use super::endpoints::EndpointRow;
 use super::metrics::{Metrics, Reload};
 use super::stages::{StageMetrics, StageOutcome};
 use super::tls::{Expiry, Handshake, TlsMetrics};
@@ -122,6 +123,24 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::GAUGE,
         &["listener", "certificate"],
     ),
+    (
+        "margay_endpoint_up",
+        "1 if the endpoint is well; where its health is watched over.",
+        MetricType::GAUGE,
+        &["cluster", "endpoint"],
+    ),
+    (
+        "margay_endpoint_ejections_total",
+        "Times that the endpoint was left alone for a while.",
+        MetricType::COUNTER,
+        &["cluster", "endpoint"],
+    ),
+    (
+        "margay_endpoint_probes_total",
+        "Probes of the endpoint by outcome: good or bad.",
+        MetricType::COUNTER,
+        &["cluster", "endpoint", "outcome"],
+    ),
     ("margay_build_info", "1; the label names the version.", MetricType::GAUGE, &["version"]),
 ];
 
@@ -211,9 +230,20 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         }
         "margay_tls_handshakes_total" => m.tls.handshakes().iter().flat_map(handshakes).collect(),
         "margay_tls_certificate_not_after_seconds" => m.tls.expiries().iter().map(expiry).collect(),
+        "margay_endpoint_up" => watched(m, |row, labels| vec![gauge(u64::from(row.up), labels)]),
+        "margay_endpoint_ejections_total" => watched(m, |row, labels| vec![counter(row.ejections, labels)]),
+        "margay_endpoint_probes_total" => watched(m, |row, labels| {
+            let probes = |outcome, n| counter(n, &[labels[0], labels[1], ("outcome", outcome)]);
+            vec![probes("good", row.good), probes("bad", row.bad)]
+        }),
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         _ => Vec::new(),
     }
+}
+
+fn watched(m: &Metrics, show: impl Fn(&EndpointRow, &[(&str, &str); 2]) -> Vec<Metric>) -> Vec<Metric> {
+    let one = |row: &EndpointRow| show(row, &[("cluster", &row.cluster), ("endpoint", &row.endpoint)]);
+    m.endpoints.rows().iter().flat_map(one).collect()
 }
 
 fn discovered(m: &Metrics, number: impl Fn(&DiscoveryRow) -> u64) -> Vec<Metric> {

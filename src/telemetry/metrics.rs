@@ -3,6 +3,7 @@
 use super::attempts::AttemptMetrics;
 use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
+use super::endpoints::{EndpointMetrics, EndpointTable};
 use super::export::Export;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
@@ -64,6 +65,7 @@ pub struct Metrics {
     tunnels: Arc<Tunnels>,
     reloads: [AtomicU64; 3],
     pub(super) discovery: DiscoveryTable,
+    pub(super) endpoints: EndpointTable,
     pub tls: TlsTable,
     plan: Mutex<Plan>,
     dropped_lines: Arc<AtomicU64>,
@@ -92,6 +94,7 @@ impl Metrics {
             tunnels: Arc::default(),
             reloads: Default::default(),
             discovery: DiscoveryTable::default(),
+            endpoints: EndpointTable::default(),
             tls: TlsTable::default(),
             plan: Mutex::default(),
             dropped_lines: Arc::default(),
@@ -122,6 +125,11 @@ impl Metrics {
         let new = Arc::new(StageMetrics::new(name, self.workers));
         stages.insert(name.into(), new.clone());
         new
+    }
+
+    /// The handle of an endpoint whose health is watched over.
+    pub fn endpoint(&self, cluster: &str, endpoint: &str) -> Arc<EndpointMetrics> {
+        self.endpoints.handle(cluster, endpoint)
     }
 
     /// The handle of a service in a registry; without a name only the errors are shown, as those of the registry.

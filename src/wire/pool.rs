@@ -4,7 +4,7 @@ use super::{h1::backend::BackendConn, names::Name};
 use std::{
     cell::RefCell,
     sync::{
-        Mutex,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Waker},
@@ -28,21 +28,28 @@ pub struct Key {
 
 struct Slots {
     free: Vec<usize>,
-    used: usize,
+    /// The generation of each slot; 0: nobody has it.
+    used: Vec<u64>,
 }
 
-static SLOTS: Mutex<Slots> = Mutex::new(Slots { free: Vec::new(), used: 0 });
+static SLOTS: Mutex<Slots> = Mutex::new(Slots { free: Vec::new(), used: Vec::new() });
 static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+fn slots() -> MutexGuard<'static, Slots> {
+    SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Slot {
     /// A slot for a new endpoint.
     pub fn claim() -> Slot {
-        let mut slots = SLOTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let index = slots.free.pop().unwrap_or_else(|| {
-            slots.used += 1;
-            slots.used - 1
-        });
-        Slot(Key { index, generation: GENERATION.fetch_add(1, Ordering::Relaxed) })
+        let mut slots = slots();
+        let index = slots.free.pop().unwrap_or(slots.used.len());
+        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+        match slots.used.get_mut(index) {
+            Some(used) => *used = generation,
+            None => slots.used.push(generation),
+        }
+        Slot(Key { index, generation })
     }
 
     /// What connections of the endpoint are known by.
@@ -53,8 +60,11 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut slots = SLOTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut slots = slots();
         slots.free.push(self.0.index);
+        if let Some(used) = slots.used.get_mut(self.0.index) {
+            *used = 0;
+        }
     }
 }
 
@@ -109,17 +119,29 @@ pub fn put(conn: Box<BackendConn>) {
     });
 }
 
-/// Closes what was idle for too long and what the backend closed; what belongs to no endpoint any more grows old there.
+/// Closes what was idle for too long, what the backend closed, and what belongs to no endpoint any more.
 pub fn sweep(now: Instant, longest: Duration) {
     NOW.set(Some(now));
     let mut cx = Context::from_waker(Waker::noop());
     POOL.with_borrow_mut(|pool| {
+        let gone = close_orphans(pool);
+        drop(gone);
         for (_, idle) in pool.iter_mut() {
             idle.retain_mut(|Idle { conn, since }| {
                 now.saturating_duration_since(*since) < longest && !conn.is_dead(&mut cx)
             });
         }
     });
+}
+
+/// Takes out the connections of endpoints that are gone; they are closed when the lock is not held any more.
+fn close_orphans(pool: &mut Shelf) -> Vec<Idle> {
+    let slots = slots();
+    let orphans = pool
+        .iter_mut()
+        .enumerate()
+        .filter(|(index, (generation, idle))| !idle.is_empty() && slots.used.get(*index) != Some(generation));
+    orphans.flat_map(|(_, (_, idle))| idle.drain(..)).collect()
 }
 
 /// How many idle connections this worker holds.

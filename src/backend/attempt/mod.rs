@@ -87,7 +87,7 @@ pub async fn run(
             "the service speaks HTTP/1.0, which wants to know the length of a body",
         ));
     }
-    match &terms.care {
+    let mut outcome = match &terms.care {
         // Boxed: exchanges without all this need not carry its room around.
         Some(care) => Box::pin(several::run(cluster, terms, care, hop, x, caller)).await,
         None => {
@@ -95,7 +95,9 @@ pub async fn run(
             let mut time = Time::new(x.now);
             attempt(cluster, picked, terms, hop, &mut time, x, caller).await
         }
-    }
+    };
+    cluster.mark(x, &mut outcome);
+    outcome
 }
 
 /// Asks one endpoint, and tells its cluster what was seen.

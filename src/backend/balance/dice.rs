@@ -1,5 +1,6 @@
 //! Chance, shared by all workers without a lock: a counter whose every value is stirred (SplitMix64).
 
+use crate::base::spread::stir;
 use std::{
     hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
@@ -39,13 +40,6 @@ impl Dice {
         let two = self.below(n.saturating_sub(1));
         (one, if two >= one && n > 1 { two + 1 } else { two })
     }
-}
-
-/// Spreads the bits of a number over the whole of it.
-pub fn stir(n: u64) -> u64 {
-    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
 }
 
 #[cfg(test)]

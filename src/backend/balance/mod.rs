@@ -2,20 +2,25 @@
 //! is worked out when the set changes.
 
 mod dice;
+mod hash;
 mod latency;
 mod least;
+mod sticky;
 mod turns;
 #[cfg(test)]
 mod tests;
 
 pub use dice::Dice;
+pub use hash::HashOn;
 pub use latency::Latency;
+pub use sticky::{EXPIRY, Keeps, Sessions, Sticky};
 
 use super::{
     cluster::Picked,
     endpoint::{Endpoint, EndpointState},
 };
 use crate::pipeline::exchange::Exchange;
+use hash::Slots;
 use smallvec::SmallVec;
 use std::sync::{
     Arc,
@@ -39,6 +44,10 @@ pub enum BalancerKind {
     PeakEwma,
     /// Any.
     Random,
+    /// Always the same for the same key.
+    ConsistentHash(HashOn),
+    /// Always the same for the same session.
+    Sticky(Sticky),
 }
 
 impl BalancerKind {
@@ -51,6 +60,8 @@ impl BalancerKind {
             BalancerKind::LeastRequest => "LeastRequest",
             BalancerKind::PeakEwma => "PeakEwma",
             BalancerKind::Random => "Random",
+            BalancerKind::ConsistentHash(_) => "ConsistentHash",
+            BalancerKind::Sticky(_) => "CookieStickySessions",
         }
     }
 }
@@ -62,6 +73,8 @@ pub struct Balancer {
     /// Whose turn it is; shared by everybody with the same key.
     turn: Arc<AtomicUsize>,
     dice: Dice,
+    /// Where the gateway remembers sessions.
+    sessions: Option<Arc<Sessions>>,
 }
 
 /// The endpoints that may be chosen at one time, and what the balancer has worked out about them.
@@ -69,11 +82,20 @@ pub struct Balancer {
 pub struct Ready {
     pub endpoints: Box<[Arc<Endpoint>]>,
     turns: Turns,
+    slots: Slots,
 }
 
 /// An exchange under way, counted until it is dropped.
 #[derive(Debug)]
 pub struct Lease(Arc<EndpointState>);
+
+impl Lease {
+    /// Counts one exchange with the endpoint.
+    pub fn new(endpoint: &Endpoint) -> Lease {
+        endpoint.state.leases.fetch_add(1, Ordering::Relaxed);
+        Lease(endpoint.state.clone())
+    }
+}
 
 impl Drop for Lease {
     fn drop(&mut self) {
@@ -82,9 +104,19 @@ impl Drop for Lease {
 }
 
 impl Balancer {
-    /// A balancer of that kind; what it counts outlives it in `turn`.
-    pub fn new(kind: BalancerKind, turn: Arc<AtomicUsize>, dice: Dice) -> Balancer {
-        Balancer { kind, turn, dice }
+    /// A balancer of that kind; what it counts outlives it in `turn`, what it remembers in `sessions`.
+    pub fn new(
+        kind: BalancerKind,
+        turn: Arc<AtomicUsize>,
+        sessions: Option<Arc<Sessions>>,
+        dice: Dice,
+    ) -> Balancer {
+        Balancer { kind, turn, dice, sessions }
+    }
+
+    /// Whose turn it is.
+    fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The kind that it is.
@@ -97,16 +129,28 @@ impl Balancer {
         self.kind == BalancerKind::PeakEwma
     }
 
-    /// Works out what there is to know about these endpoints.
-    pub fn prepare(&self, endpoints: Box<[Arc<Endpoint>]>) -> Ready {
-        let turns = match self.kind {
-            BalancerKind::RoundRobin
-            | BalancerKind::Random
-            | BalancerKind::LeastRequest
-            | BalancerKind::PeakEwma => Turns::of(&endpoints),
-            BalancerKind::First | BalancerKind::LeastConnection => Turns::default(),
-        };
-        Ready { endpoints, turns }
+    /// Whether it counts exchanges under way.
+    pub fn counts(&self) -> bool {
+        matches!(
+            self.kind,
+            BalancerKind::LeastConnection | BalancerKind::LeastRequest | BalancerKind::PeakEwma
+        )
+    }
+
+    /// A number by chance.
+    pub fn chance(&self) -> u64 {
+        self.dice.roll()
+    }
+
+    /// Works out what there is to know about these endpoints; what was known before makes it quick.
+    pub fn prepare(&self, endpoints: Box<[Arc<Endpoint>]>, before: &Ready) -> Ready {
+        let (mut turns, mut slots) = Default::default();
+        match self.kind {
+            BalancerKind::First | BalancerKind::LeastConnection => {}
+            BalancerKind::ConsistentHash(_) => slots = Slots::of(&endpoints, &before.slots),
+            _ => turns = Turns::of(&endpoints),
+        }
+        Ready { endpoints, turns, slots }
     }
 
     /// Chooses one of the endpoints, none of the `tried` ones where there is another.
@@ -116,9 +160,11 @@ impl Balancer {
             return None;
         }
         let free = |endpoint: &Arc<Endpoint>| Some(Picked { endpoint: endpoint.clone(), lease: None });
-        match self.kind {
+        match &self.kind {
             BalancerKind::First => free(all.iter().find(|e| untried(e, tried)).unwrap_or(&all[0])),
-            BalancerKind::RoundRobin => free(ready.from(self.turn.fetch_add(1, Ordering::Relaxed), tried)),
+            BalancerKind::RoundRobin => free(ready.from(self.turn(), tried)),
+            BalancerKind::ConsistentHash(on) => free(ready.slots.pick(on, all, x, tried)),
+            BalancerKind::Sticky(sticky) => free(&sticky.pick(self, ready, x, tried)),
             BalancerKind::Random => free(ready.from(self.dice.below(ready.turns.len(all.len())), tried)),
             BalancerKind::LeastConnection => match tried {
                 [] => least::first(all.iter()),
@@ -179,6 +225,5 @@ fn others<'e>(all: &'e [Arc<Endpoint>], tried: &[Arc<Endpoint>]) -> SmallVec<[&'
 
 /// Chosen, and counted as such.
 fn counted(endpoint: &Arc<Endpoint>) -> Picked {
-    endpoint.state.leases.fetch_add(1, Ordering::Relaxed);
-    Picked { endpoint: endpoint.clone(), lease: Some(Lease(endpoint.state.clone())) }
+    Picked { endpoint: endpoint.clone(), lease: Some(Lease::new(endpoint)) }
 }

@@ -12,13 +12,13 @@ use std::{
 };
 
 /// Endpoints on ports 1, 2, ... with these weights.
-fn weighted(weights: &[u32]) -> Box<[Arc<Endpoint>]> {
-    let endpoints = Endpoints::new(Names::default());
+pub(super) fn endpoints(weights: &[u32]) -> Box<[Arc<Endpoint>]> {
+    let all = Endpoints::new(Names::default());
     let instance = |(at, weight): (usize, &u32)| Instance {
         weight: *weight,
         ..Instance::new("127.0.0.1", at as u16 + 1)
     };
-    weights.iter().enumerate().map(|one| endpoints.get("k", &instance(one), &Speech::Plain)).collect()
+    weights.iter().enumerate().map(|one| all.get("k", &instance(one), &Speech::Plain)).collect()
 }
 
 struct Picks {
@@ -29,8 +29,9 @@ struct Picks {
 
 impl Picks {
     fn new(kind: BalancerKind, weights: &[u32]) -> Picks {
-        let balancer = Balancer::new(kind, Arc::default(), Dice::seeded(42));
-        let ready = balancer.prepare(weighted(weights));
+        let sessions = matches!(kind, BalancerKind::Sticky(_)).then(|| Arc::new(Sessions::new(EXPIRY)));
+        let balancer = Balancer::new(kind, Arc::default(), sessions, Dice::seeded(42));
+        let ready = balancer.prepare(endpoints(weights), &Ready::default());
         Picks { balancer, ready, x: exchange() }
     }
 
@@ -50,7 +51,7 @@ impl Picks {
     }
 }
 
-fn exchange() -> Exchange {
+pub(super) fn exchange() -> Exchange {
     let nobody = "127.0.0.1:0".parse().unwrap();
     Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now())
 }
@@ -59,14 +60,24 @@ fn port(picked: &Picked) -> u16 {
     picked.endpoint.port.unwrap()
 }
 
-const KINDS: [BalancerKind; 6] = [
-    BalancerKind::First,
-    BalancerKind::RoundRobin,
-    BalancerKind::LeastConnection,
-    BalancerKind::LeastRequest,
-    BalancerKind::PeakEwma,
-    BalancerKind::Random,
-];
+fn sticky(keeps: Keeps) -> BalancerKind {
+    BalancerKind::Sticky(Sticky { cookie: "sid".into(), expiry: None, keeps })
+}
+
+fn kinds() -> [BalancerKind; 10] {
+    [
+        BalancerKind::First,
+        BalancerKind::RoundRobin,
+        BalancerKind::LeastConnection,
+        BalancerKind::LeastRequest,
+        BalancerKind::PeakEwma,
+        BalancerKind::Random,
+        BalancerKind::ConsistentHash(HashOn::Address),
+        sticky(Keeps::Ocelot),
+        sticky(Keeps::Sessions),
+        sticky(Keeps::Cookie),
+    ]
+}
 
 #[test]
 fn round_robin_begins_with_the_first_and_is_exact_across_threads() {
@@ -171,7 +182,7 @@ fn peak_ewma_tries_a_slow_endpoint_again_in_time() {
 
 #[test]
 fn what_was_tried_is_not_chosen_again_while_there_is_another() {
-    for kind in KINDS {
+    for kind in kinds() {
         let picks = Picks::new(kind.clone(), &[3, 1, 2]);
         for _ in 0..20 {
             let mut tried: Vec<Arc<Endpoint>> = Vec::new();
@@ -187,7 +198,7 @@ fn what_was_tried_is_not_chosen_again_while_there_is_another() {
 
 #[test]
 fn nobody_is_chosen_of_nobody_and_one_of_one() {
-    for kind in KINDS {
+    for kind in kinds() {
         let none = Picks::new(kind.clone(), &[]);
         assert!(none.balancer.pick(&none.ready, &none.x, &[]).is_none(), "{kind:?}");
         assert_eq!(Picks::new(kind.clone(), &[7]).ports(3), [1, 1, 1], "{kind:?}");
@@ -203,4 +214,142 @@ fn leases_end_with_what_holds_them() {
         drop(held);
         assert_eq!(picks.ready.endpoints[0].state.leases.load(Ordering::Relaxed), 0);
     }
+}
+
+/// A request with this cookie.
+fn with_cookie(value: &str) -> Exchange {
+    let mut x = exchange();
+    x.req = crate::pipeline::head::Head::request(b"GET", b"/");
+    x.req.append(b"Cookie", format!("sid={value}").as_bytes());
+    x
+}
+
+impl Picks {
+    fn port_for(&self, x: &Exchange) -> u16 {
+        port(&self.balancer.pick(&self.ready, x, &[]).unwrap())
+    }
+
+    /// From now on there are only those of the endpoints.
+    fn keep(&mut self, keep: impl Fn(u16) -> bool) {
+        let kept = self.ready.endpoints.iter().filter(|e| keep(e.port.unwrap())).cloned().collect();
+        self.ready = self.balancer.prepare(kept, &self.ready);
+    }
+}
+
+#[test]
+fn a_session_stays_and_new_ones_take_turns() {
+    for keeps in [Keeps::Ocelot, Keeps::Sessions] {
+        let picks = Picks::new(sticky(keeps), &[1, 1, 1]);
+        let homes: Vec<u16> = ["a", "b", "c"].map(|who| picks.port_for(&with_cookie(who))).into();
+        assert_eq!(homes, [1, 2, 3]);
+        for _ in 0..3 {
+            assert_eq!(["c", "a", "b"].map(|who| picks.port_for(&with_cookie(who))), [3, 1, 2]);
+        }
+    }
+}
+
+#[test]
+fn without_a_cookie_all_are_one_session_in_ocelot_and_none_outside() {
+    let nobody = |keeps| {
+        let picks = Picks::new(sticky(keeps), &[1, 1]);
+        [0; 4].map(|_| picks.port_for(&exchange()))
+    };
+    assert_eq!(nobody(Keeps::Ocelot), [1, 1, 1, 1]);
+    assert_eq!(nobody(Keeps::Sessions), [1, 2, 1, 2]);
+    assert_eq!(nobody(Keeps::Cookie), [1, 2, 1, 2]);
+}
+
+#[test]
+fn a_session_whose_endpoint_is_gone_moves_but_not_in_ocelot() {
+    let after = |keeps| {
+        let mut picks = Picks::new(sticky(keeps), &[1, 1, 1]);
+        let (one, two) = (with_cookie("a"), with_cookie("b"));
+        assert_eq!((picks.port_for(&one), picks.port_for(&two)), (1, 2));
+        picks.keep(|port| port != 1);
+        let moved = picks.port_for(&one);
+        assert_eq!((picks.port_for(&one), picks.port_for(&two)), (moved, 2));
+        moved
+    };
+    assert_eq!(after(Keeps::Ocelot), 1);
+    assert!(after(Keeps::Sessions) > 1);
+}
+
+#[test]
+fn of_many_requests_of_a_new_session_all_go_to_one_endpoint() {
+    let picks = Picks::new(sticky(Keeps::Sessions), &[1, 1, 1]);
+    let ports: Vec<u16> = std::thread::scope(|scope| {
+        let run = || (0..50).map(|_| picks.port_for(&with_cookie("new"))).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
+    });
+    assert!(ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+}
+
+/// Where each of many keys goes.
+fn homes(picks: &Picks) -> Vec<u16> {
+    let key = |n: u32| {
+        let mut x = exchange();
+        x.affinity = Some(crate::base::spread::spread(format!("/items/{n}").as_bytes()));
+        picks.port_for(&x)
+    };
+    (0..20_000).map(key).collect()
+}
+
+fn hashing(weights: &[u32]) -> Picks {
+    Picks::new(BalancerKind::ConsistentHash(HashOn::Path("id".into())), weights)
+}
+
+#[test]
+fn when_an_endpoint_goes_only_its_keys_move_and_those_are_its_share() {
+    for n in [2, 3, 10] {
+        let mut picks = hashing(&vec![1; n]);
+        let before = homes(&picks);
+        picks.keep(|port| port != 2);
+        let after = homes(&picks);
+        let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count();
+        assert!(moved as f64 / 20_000.0 <= 1.0 / n as f64 + 0.05, "{moved} of {n}");
+        assert!(before.iter().zip(&after).all(|(a, b)| a == b || *a == 2));
+    }
+}
+
+#[test]
+fn slots_that_were_worked_out_step_by_step_are_those_worked_out_at_once() {
+    let mut picks = hashing(&[1, 1, 1, 1]);
+    let all = picks.ready.endpoints.clone();
+    picks.keep(|port| port > 1);
+    picks.ready = picks.balancer.prepare(all, &picks.ready);
+    assert_eq!(homes(&picks), homes(&hashing(&[1, 1, 1, 1])));
+}
+
+#[test]
+fn keys_are_shared_out_by_weight() {
+    let homes = homes(&hashing(&[1, 3]));
+    let first = homes.iter().filter(|port| **port == 1).count();
+    assert!((4_500..5_500).contains(&first), "{first}");
+}
+
+#[test]
+fn a_key_is_what_it_is_said_to_be_and_else_the_address() {
+    let request = |from: &str, fields: &[(&str, &str)]| {
+        let from = from.parse().unwrap();
+        let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
+        x.req = crate::pipeline::head::Head::request(b"GET", b"/");
+        fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+        x
+    };
+    let spread_over = |on: &str, make: &dyn Fn(u32) -> Exchange| {
+        let picks = Picks::new(BalancerKind::ConsistentHash(HashOn::parse(on).unwrap()), &[1; 8]);
+        let ports: std::collections::BTreeSet<u16> = (0..200).map(|n| picks.port_for(&make(n))).collect();
+        ports.len()
+    };
+    let by = |n: u32| n.to_string();
+    assert_eq!(spread_over("Header:X-User", &|n| request("10.0.0.1:1", &[("x-user", &by(n))])), 8);
+    assert_eq!(
+        spread_over("Header:X-User", &|n| request("10.0.0.1:1", &[("x-user", "a"), ("x", &by(n))])),
+        1
+    );
+    assert_eq!(spread_over("cookie:sid", &|n| with_cookie(&by(n))), 8);
+    assert_eq!(spread_over("IP", &|n| request(&format!("10.0.0.{n}:1"), &[])), 8);
+    assert_eq!(spread_over("Cookie:none", &|n| request(&format!("10.0.0.{n}:1"), &[])), 8);
+    assert_eq!(spread_over("IP", &|n| request("10.0.0.1:1", &[("X-User", &by(n))])), 1);
 }

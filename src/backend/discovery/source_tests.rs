@@ -93,6 +93,7 @@ impl Scene {
             instances: None,
             balancer: BalancerKind::First,
             speech: Speech::Plain,
+            ..ClusterSpec::default()
         };
         let cluster = self.states.cluster(&spec);
         self.source().feed(&cluster);

@@ -1,6 +1,6 @@
 //! `Clusters`: services that several routes lead to.
 
-use super::options::{HttpHandlerOptions, LoadBalancerOptions};
+use super::options::{HealthCheckOptions, HttpHandlerOptions, LoadBalancerOptions};
 use super::route::HostAndPort;
 use super::values::{Apart, List, Set};
 use schemars::JsonSchema;
@@ -19,6 +19,9 @@ pub struct ClusterDocument {
     /// How one of several addresses is chosen. Default: always the first.
     #[serde(rename = "LoadBalancerOptions")]
     pub load_balancer: Apart<LoadBalancerOptions>,
+    /// Which of several addresses are well enough to be asked. Default: all are.
+    #[serde(rename = "HealthCheckOptions")]
+    pub health: Apart<HealthCheckOptions>,
     /// Settings of the client that calls the service.
     #[serde(rename = "HttpHandlerOptions")]
     pub http_handler: Apart<HttpHandlerOptions>,

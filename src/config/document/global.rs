@@ -31,6 +31,9 @@ pub struct GlobalDocument {
     /// How one of several addresses is chosen. Default: always the first. Source: Ocelot, Load Balancer.
     #[serde(rename = "LoadBalancerOptions")]
     pub load_balancer: Set<GlobalLoadBalancerOptions>,
+    /// Which of several addresses are well enough to be asked. Default: all are.
+    #[serde(rename = "HealthCheckOptions")]
+    pub health: Set<GlobalHealthCheckOptions>,
     /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
     #[serde(rename = "QoSOptions")]
     pub qos: Set<GlobalQosOptions>,

@@ -1,6 +1,7 @@
 //! The option objects of section 2 of Ocelot's vocabulary, each as it stands on a route and, with `RouteKeys`, under
 //! `GlobalConfiguration`.
 
+use super::health::{ActiveHealthDocument, PassiveHealthDocument};
 use super::values::{List, Set};
 use crate::base::units::{DurationText, SizeText};
 use crate::config::Spanned;
@@ -20,6 +21,8 @@ impl Blank for i64 {}
 impl Blank for f64 {}
 impl Blank for DurationText {}
 impl Blank for SizeText {}
+impl Blank for ActiveHealthDocument {}
+impl Blank for PassiveHealthDocument {}
 impl Blank for String {
     fn is_blank(&self) -> bool {
         self.trim().is_empty()
@@ -127,14 +130,33 @@ option_objects! {
     /// How one of several addresses is chosen.
     LoadBalancerOptions, GlobalLoadBalancerOptions {
         /// `NoLoadBalancer`, `RoundRobin`, `LeastConnection` or `CookieStickySessions`, with regard to case; and of our own
-        /// `LeastRequest` (the idler one of two chosen at random), `PeakEwma` (the faster and idler one of two) and `Random`.
-        /// Default: `NoLoadBalancer`, always the first. Source: Ocelot, Load Balancer.
+        /// `LeastRequest` (the idler one of two chosen at random), `PeakEwma` (the faster and idler one of two), `Random` and
+        /// `ConsistentHash`. Default: `NoLoadBalancer`, always the first. Source: Ocelot, Load Balancer.
         #[serde(rename = "Type")]
         kind: Set<String>,
-        /// The cookie of sticky sessions. Default: `.AspNetCore.Session`. Source: Ocelot, Load Balancer.
+        /// The cookie of sticky sessions. Default: `.AspNetCore.Session`; with `SetCookie` `MargayEndpoint`.
+        /// Source: Ocelot, Load Balancer.
         key: Set<String>,
-        /// Milliseconds for which a sticky session lasts unused. Default: 1200000. Source: Ocelot, Load Balancer.
+        /// Milliseconds for which a sticky session lasts unused. Default: 1200000. With `SetCookie` the time for which
+        /// browsers keep the cookie; default: until they are closed. Source: Ocelot, Load Balancer.
         expiry: Set<i32>,
+        /// CookieStickySessions. Whether the gateway itself sets the cookie, which then names the endpoint: nothing is
+        /// remembered here, and every gateway with the same addresses understands it. Default: false.
+        set_cookie: Set<bool>,
+        /// ConsistentHash. What requests must have in common to go to one endpoint: `IP`, `Header:NAME`, `Cookie:NAME` or
+        /// `Path:PLACEHOLDER`. A request without it goes by its client's address. Default: `IP`.
+        hash_on: Set<String>,
+    }
+
+    /// Which of several addresses are well enough to be asked. Default: all are.
+    HealthCheckOptions, GlobalHealthCheckOptions {
+        /// Asks each address again and again. Default: not done.
+        active: Set<ActiveHealthDocument>,
+        /// Leaves an address alone for a while when requests to it fail. Default: not done.
+        passive: Set<PassiveHealthDocument>,
+        /// When less than so many percent of the addresses are well, all are asked. 0 to 100. Default: 0, never; without an
+        /// address that is well the answer is 503 with `backend.none`.
+        panic_threshold: Set<i32>,
     }
 
     /// Circuit breaker and time limit.

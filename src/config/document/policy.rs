@@ -17,6 +17,9 @@ pub struct PolicyDocument {
     /// How one of several addresses is chosen.
     #[serde(rename = "LoadBalancerOptions")]
     pub load_balancer: Apart<LoadBalancerOptions>,
+    /// Which of several addresses are well enough to be asked.
+    #[serde(rename = "HealthCheckOptions")]
+    pub health: Apart<HealthCheckOptions>,
     /// Who may call.
     #[serde(rename = "AuthenticationOptions")]
     pub authentication: Apart<AuthenticationOptions>,

@@ -69,6 +69,9 @@ pub struct RouteDocument {
     /// How one of several addresses is chosen. Default: always the first. Source: Ocelot, Load Balancer.
     #[serde(rename = "LoadBalancerOptions")]
     pub load_balancer: Apart<LoadBalancerOptions>,
+    /// Which of several addresses are well enough to be asked. Default: all are.
+    #[serde(rename = "HealthCheckOptions")]
+    pub health: Apart<HealthCheckOptions>,
     /// Who may call. Default: everyone. Source: Ocelot, Authentication.
     #[serde(rename = "AuthenticationOptions")]
     pub authentication: Apart<AuthenticationOptions>,

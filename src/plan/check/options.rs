@@ -22,6 +22,7 @@ pub fn global(scope: &Scope, out: &mut Diagnostics) {
     group(&global.cache, &keys, out);
     group(&global.http_handler, &keys, out);
     group(&global.load_balancer, &keys, out);
+    group(&global.health, &keys, out);
     group(&global.qos, &keys, out);
     group(&global.retry, &keys, out);
     group(&global.rate_limit, &keys, out);

@@ -1,7 +1,6 @@
 //! What this version cannot do yet: the one table of it. A setting that would switch such a thing on is refused,
 //! never ignored; when the thing is built, its line goes.
 
-use super::values::STICKY;
 use super::{Scope, add, filled, items};
 use crate::config::document::*;
 use crate::config::{Code, Diagnostics, Span, codes};
@@ -46,7 +45,6 @@ const CACHE: Capability = (codes::PENDING_CACHE, "caching");
 const DISCOVERY: Capability = (codes::PENDING_DISCOVERY, "service discovery");
 const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
 const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
-const STICKY_SESSIONS: Capability = (codes::PENDING_BALANCING, "sticky sessions");
 const CONNECTIONS: Capability = (codes::PENDING_BALANCING, "a limit of connections to one service");
 const STORE: Capability = (codes::PENDING_STORE, "configuration kept elsewhere");
 
@@ -59,26 +57,17 @@ const ROUTE: &[Row] = &[
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
     ("ServiceName", DISCOVERY, |r| service_name(r.route), "name the service's addresses in DownstreamHostAndPorts"),
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),
-    ("LoadBalancerOptions.Type", STICKY_SESSIONS, |r| sticky(r.balancing.as_ref()?), "use \"RoundRobin\" or \"LeastConnection\""),
     ("HttpHandlerOptions.MaxConnectionsPerServer", CONNECTIONS, |r| Some(r.client.as_ref()?.max_connections.as_ref()?.span), "leave it out"),
 ];
 
 /// Refuses what a named cluster asks for and this version cannot do.
-pub fn cluster(
-    scope: &Scope,
-    client: Option<&HttpClient>,
-    balancing: Option<&Balancing>,
-    out: &mut Diagnostics,
-) {
-    let rows = [
-        ("LoadBalancerOptions.Type", STICKY_SESSIONS, balancing.and_then(sticky), "use \"RoundRobin\""),
-        (
-            "HttpHandlerOptions.MaxConnectionsPerServer",
-            CONNECTIONS,
-            client.and_then(|client| Some(client.max_connections.as_ref()?.span)),
-            "leave it out",
-        ),
-    ];
+pub fn cluster(scope: &Scope, client: Option<&HttpClient>, out: &mut Diagnostics) {
+    let rows = [(
+        "HttpHandlerOptions.MaxConnectionsPerServer",
+        CONNECTIONS,
+        client.and_then(|client| Some(client.max_connections.as_ref()?.span)),
+        "leave it out",
+    )];
     for (setting, capability, asked, instead) in rows {
         if let Some(span) = asked {
             refuse(out, span, setting, capability, instead);
@@ -93,10 +82,6 @@ fn service_name(route: &RouteDocument) -> Option<Span> {
 
 fn newer_http(route: &Effective) -> Option<Span> {
     route.route.http_version.as_ref().filter(|_| route.newer_http).map(|version| version.span)
-}
-
-fn sticky(balancing: &Balancing) -> Option<Span> {
-    balancing.kind.as_ref().filter(|kind| kind.value == STICKY).map(|kind| kind.span)
 }
 
 /// Refuses what a route asks for and this version cannot do.

@@ -4,17 +4,11 @@
 use super::{Outcome, Wrong};
 use crate::config::document::HostAndPort;
 use crate::config::{codes, suggest};
-use crate::plan::blueprint::{BalancerKind, HttpVersion};
+use crate::plan::blueprint::HttpVersion;
 use std::net::Ipv6Addr;
 
 /// The methods that everybody knows; they are sent in capitals.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
-
-/// Balancers by their exact names.
-pub const BALANCERS: [&str; 7] =
-    ["NoLoadBalancer", "RoundRobin", "LeastConnection", STICKY, "LeastRequest", "PeakEwma", "Random"];
-/// The balancer of a later version.
-pub const STICKY: &str = "CookieStickySessions";
 
 /// The policies of HTTP versions, by their exact names.
 pub const VERSION_POLICIES: [&str; 3] =
@@ -81,25 +75,6 @@ pub fn port(entry: &HostAndPort) -> Result<Option<u16>, Wrong> {
         let message = format!("Port {} is out of range", port.value);
         Wrong::new(codes::BAD_PORT, result, message).help("ports are 1 to 65535")
     })
-}
-
-/// How an endpoint is chosen; none for sticky sessions, which this version does not have.
-pub fn balancer(text: &str) -> Result<Option<BalancerKind>, Wrong> {
-    match text {
-        "NoLoadBalancer" => Ok(Some(BalancerKind::First)),
-        "RoundRobin" => Ok(Some(BalancerKind::RoundRobin)),
-        "LeastConnection" => Ok(Some(BalancerKind::LeastConnection)),
-        "LeastRequest" => Ok(Some(BalancerKind::LeastRequest)),
-        "PeakEwma" => Ok(Some(BalancerKind::PeakEwma)),
-        "Random" => Ok(Some(BalancerKind::Random)),
-        STICKY => Ok(None),
-        _ => {
-            let message = format!("there is no load balancer \"{text}\"");
-            let wrong = Wrong::new(codes::UNKNOWN_BALANCER, Outcome::Answers(500), message);
-            let known = format!("the load balancers are {}", suggest::list(&BALANCERS));
-            Err(wrong.meant(suggest::nearest(text, BALANCERS)).help(known))
-        }
-    }
 }
 
 /// `DownstreamHttpVersion`: a digit, and perhaps a point or comma and another digit. Ocelot does not start otherwise.
@@ -183,15 +158,5 @@ mod tests {
         assert_eq!(host("10.0.0.1").ok().as_deref(), Some("10.0.0.1"));
         let wrong = host("http://catalog:8080/x").expect_err("a url");
         assert_eq!(wrong.help[0], "did you mean \"catalog\"?");
-    }
-
-    #[test]
-    fn balancers_are_compared_with_regard_to_case() {
-        assert_eq!(balancer("RoundRobin").ok(), Some(Some(BalancerKind::RoundRobin)));
-        let wrong = balancer("leastconnection").expect_err("wrong case");
-        assert_eq!(
-            (wrong.result, wrong.help[0].as_str()),
-            (Outcome::Answers(500), "did you mean \"LeastConnection\"?")
-        );
     }
 }

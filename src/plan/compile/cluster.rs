@@ -1,12 +1,15 @@
 //! Where requests go: addresses and how one is chosen, a route's own or under a name in `Clusters`.
 
 use super::route::{Reader, state_key};
+use super::{balancing, health};
+use crate::backend::balance::HashOn;
 use crate::config::document::{ClusterDocument, HostAndPort, RouteDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::*;
 use crate::plan::check::pending::{self, Effective};
 use crate::plan::check::{Scope, Wrong, filled, items, options, values};
 use crate::plan::inherit::{Balancing, HttpClient, merged};
+use crate::plan::routing::RouteSpec;
 use crate::wire::tls::{client::ClientTls, trust::Trust};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -67,11 +70,14 @@ fn cluster(
     if let Some(client) = &client {
         options::http_client(scope, client, out);
     }
-    pending::cluster(scope, client.as_ref(), balancing.as_ref(), out);
+    pending::cluster(scope, client.as_ref(), out);
     let mut reader = ClusterReader { out };
     let balancer = reader.balancer(balancing.as_ref());
+    let health = merged(&written.health, groups.health.as_ref(), None);
+    let health = health::health(written.health.as_ref().map(|set| set.span), health.as_deref(), reader.out);
     let endpoints = reader.endpoints(written);
-    weights(&items(&written.endpoints).iter().collect::<Vec<_>>(), &balancer, reader.out);
+    weights(items(&written.endpoints), &balancer, reader.out);
+    health::ports(&health, &endpoints, reader.out);
     let scheme = reader.scheme(written);
     ClusterBlueprint {
         key: key(name),
@@ -80,6 +86,7 @@ fn cluster(
         tls: tls(&written.accept_any_certificate, scheme, out),
         endpoints,
         balancer,
+        health,
     }
 }
 
@@ -94,11 +101,10 @@ impl ClusterReader<'_> {
     }
 
     fn balancer(&mut self, balancing: Option<&Balancing>) -> Sourced<BalancerKind> {
-        let Some(kind) = balancing.and_then(|balancing| balancing.kind.as_ref()) else {
-            return Sourced::new(BalancerKind::First, None);
-        };
-        let read = self.sound(kind.span, values::balancer(kind)).flatten();
-        Sourced::new(read.unwrap_or_default(), Some(kind.span))
+        let Some(balancing) = balancing else { return Sourced::new(BalancerKind::First, None) };
+        let read = balancing::balancer(balancing, false, self.out);
+        let (span, read) = read.map_or((None, None), |(span, read)| (Some(span), self.sound(span, read)));
+        Sourced::new(read.unwrap_or_default(), span)
     }
 
     fn scheme(&mut self, written: &ClusterDocument) -> Scheme {
@@ -158,6 +164,7 @@ impl Reader<'_, '_, '_> {
             tls: ClientTls::default(),
             endpoints: Vec::new(),
             balancer: Sourced::new(BalancerKind::First, None),
+            health: Sourced::new(HealthSpec::default(), None),
         })
     }
 
@@ -166,10 +173,31 @@ impl Reader<'_, '_, '_> {
         let balancer = self.balancer(effective);
         let scheme = self.scheme();
         let endpoints = self.endpoints(&balancer.value);
-        weights(&items(&self.written.endpoints).iter().collect::<Vec<_>>(), &balancer, self.out);
+        weights(items(&self.written.endpoints), &balancer, self.out);
+        let health = self.health();
+        health::ports(&health, &endpoints, self.out);
         let key = state_key(self.written, effective);
         let tls = tls(&self.written.accept_any_certificate, scheme, self.out);
-        Arc::new(ClusterBlueprint { key, name: None, scheme, tls, endpoints, balancer })
+        Arc::new(ClusterBlueprint { key, name: None, scheme, tls, endpoints, balancer, health })
+    }
+
+    /// What the balancer hashes is a value that the route takes from the path.
+    pub(super) fn known_key(&mut self, cluster: &ClusterBlueprint, spec: Option<&RouteSpec>) {
+        let (BalancerKind::ConsistentHash(HashOn::Path(name)), Some(spec)) = (&cluster.balancer.value, spec)
+        else {
+            return;
+        };
+        let names = || spec.template.names().iter().map(|known| &**known);
+        if names().any(|known| known == &**name) {
+            return;
+        }
+        let place = cluster.name.as_ref().and(self.written.cluster.as_ref()).map(|set| set.span);
+        let message =
+            format!("the path of the route has no placeholder \"{name}\", by which an address is chosen");
+        let said = self.out.error(codes::BAD_HASH_KEY, place.or(cluster.balancer.from), message);
+        if let Some(meant) = suggest::nearest(name, names()) {
+            said.help(format!("did you mean \"{meant}\"?"));
+        }
     }
 
     fn scheme(&mut self) -> Scheme {
@@ -214,11 +242,16 @@ impl Reader<'_, '_, '_> {
     }
 
     fn balancer(&mut self, effective: &Effective) -> Sourced<BalancerKind> {
-        let Some(kind) = effective.balancing.as_ref().and_then(|balancing| balancing.kind.as_ref()) else {
-            return Sourced::new(BalancerKind::First, None);
-        };
-        let read = self.sound(kind.span, values::balancer(kind)).flatten();
-        Sourced::new(read.unwrap_or_default(), Some(kind.span))
+        let Some(balancing) = &effective.balancing else { return Sourced::new(BalancerKind::First, None) };
+        let read = balancing::balancer(balancing, self.scope.ocelot, self.out);
+        let (span, read) = read.map_or((None, None), |(span, read)| (Some(span), self.sound(span, read)));
+        Sourced::new(read.unwrap_or_default(), span)
+    }
+
+    fn health(&mut self) -> Sourced<HealthSpec> {
+        let key = self.written.key.as_ref().map(|key| key.as_str());
+        let options = merged(&self.written.health, self.scope.groups.health.as_ref(), key);
+        health::health(self.written.health.as_ref().map(|set| set.span), options.as_deref(), self.out)
     }
 }
 
@@ -263,7 +296,7 @@ fn weight(entry: &HostAndPort, out: &mut Diagnostics) -> u32 {
 }
 
 /// Weights are shares of several; where always the first is asked there are none.
-fn weights(entries: &[&Spanned<HostAndPort>], balancer: &Sourced<BalancerKind>, out: &mut Diagnostics) {
+fn weights(entries: &[Spanned<HostAndPort>], balancer: &Sourced<BalancerKind>, out: &mut Diagnostics) {
     if balancer.value != BalancerKind::First {
         return;
     }
@@ -284,6 +317,7 @@ fn contradictions(route: &RouteDocument, out: &mut Diagnostics) {
         ("ServiceName", filled(&route.service_name).map(|s| s.span)),
         ("DownstreamScheme", filled(&route.scheme).map(|s| s.span)),
         ("LoadBalancerOptions", route.load_balancer.as_ref().map(|s| s.span)),
+        ("HealthCheckOptions", route.health.as_ref().map(|s| s.span)),
         ("HttpHandlerOptions", route.http_handler.as_ref().map(|s| s.span)),
         (
             "DangerousAcceptAnyServerCertificateValidator",

@@ -2,9 +2,11 @@
 
 mod admission;
 mod attempts;
+mod balancing;
 mod cluster;
 mod dns;
 mod headers;
+mod health;
 mod listeners;
 mod matching;
 mod names;

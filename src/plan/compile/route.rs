@@ -120,6 +120,7 @@ impl<'s> Reader<'s, '_, '_> {
             Some(name) => self.named_cluster(&around.clusters, name),
             None => self.own_cluster(effective),
         };
+        self.known_key(&cluster, spec);
         let version = self.http_version(&mut effective.newer_http);
         Backend { path, method, cluster, version }
     }

@@ -74,6 +74,8 @@ pub struct Balancing {
     pub key: Option<Spanned<String>>,
     /// Milliseconds.
     pub expiry: Option<Spanned<i32>>,
+    pub set_cookie: Option<Spanned<bool>>,
+    pub hash_on: Option<Spanned<String>>,
 }
 
 impl Balancing {
@@ -82,6 +84,8 @@ impl Balancing {
             kind: text(&options.kind).cloned(),
             key: text(&options.key).cloned(),
             expiry: options.expiry.clone(),
+            set_cookie: options.set_cookie.clone(),
+            hash_on: text(&options.hash_on).cloned(),
         }
     }
 }

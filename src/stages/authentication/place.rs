@@ -1,7 +1,7 @@
 //! Where credentials stand in a request, and taking them out of it.
 
 use super::settings::Places;
-use crate::pipeline::exchange::Exchange;
+use crate::pipeline::{cookies::cookie, exchange::Exchange};
 use memchr::memmem;
 
 /// What was found.
@@ -31,7 +31,7 @@ impl Places {
             }
         }
         let query = self.query.as_ref().and_then(|name| in_query(x, name));
-        match query.or_else(|| self.cookie.as_ref().and_then(|name| in_cookies(x, name))) {
+        match query.or_else(|| self.cookie.as_ref().and_then(|name| cookie(&x.req, name))) {
             Some(text) if !text.is_empty() => Found::Text(text),
             _ => Found::Nothing,
         }
@@ -49,12 +49,6 @@ fn after_scheme<'l>(line: &'l [u8], scheme: &str) -> Option<&'l [u8]> {
 fn in_query<'x>(x: &'x Exchange, name: &str) -> Option<&'x [u8]> {
     let query = x.req.target().get(x.path_len + 1..)?;
     query.split(|b| *b == b'&').find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-}
-
-fn in_cookies<'x>(x: &'x Exchange, name: &str) -> Option<&'x [u8]> {
-    let pairs = x.req.all(b"cookie").flat_map(|line| line.split(|b| *b == b';')).map(<[u8]>::trim_ascii);
-    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-    values.next().map(|value| value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value))
 }
 
 /// Takes a parameter out of the query, so that neither services nor anybody's log gets to see it.

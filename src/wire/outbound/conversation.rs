@@ -75,7 +75,10 @@ impl Conversation {
 }
 
 async fn connect(request: &Request<'_>, tls: Option<TlsConnector>) -> io::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect((request.url.host.as_str(), request.url.port)).await?;
+    let stream = match request.address {
+        Some(address) => TcpStream::connect((address, request.url.port)).await?,
+        None => TcpStream::connect((request.url.host.as_str(), request.url.port)).await?,
+    };
     stream.set_nodelay(true)?;
     let probes = socket2::TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_AFTER / 3);
     socket2::SockRef::from(&stream).set_tcp_keepalive(&probes)?;

@@ -22,9 +22,11 @@ use conversation::Conversation;
 use std::{
     fmt::Write,
     io,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// What an answer may cost.
@@ -42,12 +44,14 @@ pub struct Request<'a> {
     url: &'a HttpUrl,
     fields: Vec<(&'a str, &'a str)>,
     body: Option<&'a [u8]>,
+    /// Where to connect to, instead of asking where the name leads.
+    address: Option<IpAddr>,
 }
 
 impl<'a> Request<'a> {
     /// A request without a body.
     pub fn new(method: &'static str, url: &'a HttpUrl) -> Request<'a> {
-        Request { method, url, fields: Vec::new(), body: None }
+        Request { method, url, fields: Vec::new(), body: None, address: None }
     }
 
     /// A GET.
@@ -59,6 +63,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn field(mut self, name: &'a str, value: &'a str) -> Request<'a> {
         self.fields.push((name, value));
+        self
+    }
+
+    /// To this address, wherever the name leads.
+    #[must_use]
+    pub fn at(mut self, address: IpAddr) -> Request<'a> {
+        self.address = Some(address);
         self
     }
 
@@ -183,6 +194,15 @@ impl std::fmt::Debug for Client {
 pub async fn get(url: &HttpUrl, trust: &Trust, bounds: Bounds) -> Result<Vec<u8>, String> {
     let reply = Client::new(trust.clone()).send(&Request::get(url), bounds).await?;
     reply.good().map_err(|error| format!("{url}: {error}"))
+}
+
+/// Whether a connection is accepted within that time; an error says why not.
+pub async fn knock(address: SocketAddr, within: Duration) -> Result<(), String> {
+    match tokio::time::timeout(within, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("{address}: {error}")),
+        Err(_) => Err(format!("{address}: no connection within {within:?}")),
+    }
 }
 
 fn odd(what: &str) -> io::Error {

@@ -89,3 +89,84 @@ fn requests_are_counted_exactly_across_workers() {
         counted()
     );
 }
+
+/// Two routes to one cluster.
+fn shared(origins: &[&Origin], options: &Value) -> Value {
+    let endpoints: Vec<Value> =
+        origins.iter().map(|o| json!({ "Host": "127.0.0.1", "Port": o.port() })).collect();
+    let route = |path: &str| json!({ "UpstreamPathTemplate": format!("{path}/{{id}}"), "DownstreamPathTemplate": "/{id}", "DownstreamCluster": "c" });
+    let cluster = over(json!({ "DownstreamScheme": "http", "Endpoints": endpoints }), options);
+    json!({ "Routes": [route("/a"), route("/b")], "Clusters": { "c": cluster } })
+}
+
+#[test]
+fn heavy_endpoints_get_their_share_exactly_across_workers() {
+    let (one, two) = (Origin::hello(), Origin::hello());
+    let mut document = between(&[&one, &two], "RoundRobin");
+    document["Routes"][0]["DownstreamHostAndPorts"][0]["Weight"] = 3.into();
+    let gateway = Gateway::start(&Setup::json(&document).threads(2));
+    call_in_parallel(&gateway, 80);
+    assert_eq!((one.calls(), two.calls()), (60, 20));
+}
+
+#[test]
+fn routes_to_one_cluster_take_turns_together() {
+    let (one, two) = (Origin::hello(), Origin::hello());
+    let options = json!({ "LoadBalancerOptions": { "Type": "RoundRobin" } });
+    let gateway = Gateway::with(&shared(&[&one, &two], &options));
+    for _ in 0..5 {
+        gateway.get("/a/1");
+        gateway.get("/b/1");
+    }
+    assert!(one.seen().len() == 5 && two.seen().len() == 5);
+    assert_eq!((one.connections(), two.connections()), (1, 1));
+}
+
+#[test]
+fn a_key_of_the_path_goes_to_one_endpoint_whichever_the_route() {
+    let (one, two) = (Origin::hello(), Origin::hello());
+    let options = json!({ "LoadBalancerOptions": { "Type": "ConsistentHash", "HashOn": "Path:id" } });
+    let gateway = Gateway::with(&shared(&[&one, &two], &options));
+    for id in 0..40 {
+        gateway.get(&format!("/a/{id}"));
+        gateway.get(&format!("/b/{id}"));
+    }
+    assert!(one.calls() > 10 && two.calls() > 10 && one.calls() + two.calls() == 80);
+    let paths: std::collections::BTreeSet<String> = one.seen().into_iter().map(|seen| seen.path).collect();
+    assert!(two.seen().iter().all(|seen| !paths.contains(&seen.path)));
+}
+
+#[test]
+fn the_cookie_of_the_gateway_keeps_a_client_where_it_was() {
+    let (one, two) = (Origin::with(|_| Answer::new(200, "1")), Origin::with(|_| Answer::new(200, "2")));
+    let mut document = between(&[&one, &two], "CookieStickySessions");
+    document["Routes"][0]["LoadBalancerOptions"]["SetCookie"] = true.into();
+    let gateway = Gateway::start(&Setup::json(&document).threads(2));
+    let first = gateway.get("/");
+    let set = first.header("set-cookie").expect("a cookie").to_owned();
+    assert!(set.starts_with("MargayEndpoint=") && set.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{set}");
+    let cookie = set.split(';').next().expect("a value");
+    for _ in 0..5 {
+        let again = gateway.ask(&Request::get("/").header("Cookie", cookie));
+        assert_eq!((again.text(), again.header("set-cookie")), (first.text(), None));
+    }
+}
+
+#[test]
+fn sessions_survive_a_reload_and_leave_an_endpoint_that_is_removed() {
+    let (one, two) = (Origin::with(|_| Answer::new(200, "1")), Origin::with(|_| Answer::new(200, "2")));
+    let document = |more: &Value, origins: &[&Origin]| {
+        let options = json!({ "LoadBalancerOptions": { "Type": "CookieStickySessions", "Key": "sid" } });
+        over(shared(origins, &options), more)
+    };
+    let gateway = Gateway::with(&document(&json!({}), &[&one, &two]));
+    let ask = |who: &str| gateway.ask(&Request::get("/a/1").header("Cookie", &format!("sid={who}"))).text();
+    assert_eq!([ask("a"), ask("b"), ask("a"), ask("b")], ["1", "2", "1", "2"]);
+    gateway.write(&document(&json!({ "AccessLog": true }), &[&one, &two]).to_string());
+    assert!(crate::support::becomes_true(Duration::from_secs(10), || {
+        assert_eq!([ask("b"), ask("a")], ["2", "1"]);
+        !gateway.access_log().is_empty()
+    }));
+    gateway.write(&document(&json!({}), &[&two]).to_string());
+    assert!(crate::support::becomes_true(Duration::from_secs(10), || ask("a") == "2"));
+}

@@ -8,6 +8,7 @@ mod connections;
 mod custom;
 mod failures;
 mod headers;
+mod health;
 mod identity;
 mod interim;
 mod life;

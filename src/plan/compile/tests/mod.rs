@@ -6,6 +6,7 @@ use crate::plan::blueprint::Blueprint;
 
 mod admission;
 mod arbitrary;
+mod balancing;
 mod attempts;
 mod cases;
 mod clusters;

@@ -1,0 +1,175 @@
+//! Sticky sessions: who carries the same cookie goes to the same endpoint.
+
+use super::{Arc, Balancer, Endpoint, Ready, untried};
+use crate::{
+    base::spread::spread,
+    pipeline::{answer::Outcome, cookies::cookie, exchange::Exchange},
+};
+use moka::{policy::EvictionPolicy, sync::Cache};
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+/// Sessions kept at most for one cookie; beyond it the one that was not used for the longest time is forgotten.
+const MOST: u64 = 100_000;
+
+/// How sessions are told apart and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    pub cookie: Box<str>,
+    /// How long a session lasts unused; of the gateway's own cookie, how long browsers keep it, if that is said.
+    pub expiry: Option<Duration>,
+    pub keeps: Keeps,
+}
+
+/// Who remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// The gateway, as Ocelot does: one memory for all that use a cookie of that name, no cookie being a session too,
+    /// and an endpoint that is gone staying what it was.
+    Ocelot,
+    /// The gateway, for each cluster; what cannot be used is replaced.
+    Sessions,
+    /// The client: the gateway sets the cookie, which names the endpoint.
+    Cookie,
+}
+
+/// How long a session lasts unused, unless the configuration says otherwise (Ocelot's).
+pub const EXPIRY: Duration = Duration::from_secs(20 * 60);
+
+/// The sessions of one cookie.
+pub struct Sessions {
+    known: Cache<[u64; 2], Arc<Endpoint>>,
+    keys: [RandomState; 2],
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Sessions({})", self.known.entry_count())
+    }
+}
+
+impl Sessions {
+    pub fn new(expiry: Duration) -> Sessions {
+        Sessions::bounded(expiry, MOST)
+    }
+
+    fn bounded(expiry: Duration, most: u64) -> Sessions {
+        let known = Cache::builder().max_capacity(most).time_to_idle(expiry);
+        Sessions { known: known.eviction_policy(EvictionPolicy::lru()).build(), keys: Default::default() }
+    }
+
+    /// The endpoint of a session; a new one, or one whose endpoint cannot be used, gets the `next`.
+    fn endpoint(
+        &self,
+        cookie: &[u8],
+        usable: impl Fn(&Arc<Endpoint>) -> Option<Arc<Endpoint>> + Send + Sync,
+        next: impl FnOnce() -> Arc<Endpoint>,
+    ) -> Arc<Endpoint> {
+        // As short for long cookies, and not to be foreseen.
+        let key = [self.keys[0].hash_one(cookie), self.keys[1].hash_one(cookie)];
+        if let Some(found) = self.known.get(&key).and_then(|endpoint| usable(&endpoint)) {
+            return found;
+        }
+        // Of several requests of one session that come at one time, one decides.
+        let entry = self.known.entry(key).or_insert_with_if(next, |old| usable(old).is_none());
+        let endpoint = entry.into_value();
+        usable(&endpoint).unwrap_or(endpoint)
+    }
+}
+
+impl Sticky {
+    /// The endpoint of the session that a request belongs to; there is one at least.
+    pub(super) fn pick(
+        &self,
+        balancer: &Balancer,
+        ready: &Ready,
+        x: &Exchange,
+        tried: &[Arc<Endpoint>],
+    ) -> Arc<Endpoint> {
+        let cookie = cookie(&x.req, &self.cookie);
+        let next = || ready.from(balancer.turn(), tried).clone();
+        let now = |old: &Arc<Endpoint>| ready.endpoints.iter().find(|e| Arc::ptr_eq(&e.state, &old.state));
+        let fresh = |old: &Arc<Endpoint>| now(old).filter(|e| untried(e, tried)).cloned();
+        match (self.keeps, &balancer.sessions, cookie) {
+            (Keeps::Ocelot, Some(sessions), cookie) => {
+                let usable =
+                    |old: &Arc<Endpoint>| untried(old, tried).then(|| now(old).unwrap_or(old).clone());
+                sessions.endpoint(cookie.unwrap_or_default(), usable, next)
+            }
+            (Keeps::Sessions, Some(sessions), Some(cookie)) if !cookie.is_empty() => {
+                sessions.endpoint(cookie, fresh, next)
+            }
+            (Keeps::Cookie, _, Some(cookie)) => {
+                let named = ready.endpoints.iter().find(|e| id(e).as_bytes() == cookie);
+                named.filter(|e| untried(e, tried)).cloned().unwrap_or_else(next)
+            }
+            _ => next(),
+        }
+    }
+
+    /// Sets the cookie that names the endpoint which answered, unless the client has it already.
+    pub fn mark(&self, members: &[Arc<Endpoint>], x: &Exchange, outcome: &mut Outcome) {
+        let (Keeps::Cookie, Ok(answer), Some(label)) = (self.keeps, outcome, &x.record.endpoint) else {
+            return;
+        };
+        let Some(id) = members.iter().find(|e| e.label == *label).map(|e| id(e)) else { return };
+        if cookie(&x.req, &self.cookie) == Some(id.as_bytes()) {
+            return;
+        }
+        let mut text = format!("{}={id}; Path=/; HttpOnly; SameSite=Lax", self.cookie);
+        if let Some(expiry) = self.expiry {
+            text += &format!("; Max-Age={}", expiry.as_secs());
+        }
+        if x.secure {
+            text += "; Secure";
+        }
+        answer.head.append(b"Set-Cookie", text.as_bytes());
+    }
+}
+
+/// What stands for an endpoint in a cookie: the same in every gateway, and no address.
+fn id(endpoint: &Endpoint) -> String {
+    format!("{:016x}", spread(endpoint.label.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{endpoints, exchange};
+    use super::*;
+
+    #[test]
+    fn sessions_beyond_the_most_are_forgotten_and_the_oldest_first() {
+        let (all, sessions) = (endpoints(&[1, 1]), Sessions::bounded(EXPIRY, 10));
+        let at = |cookie: String, endpoint: usize| {
+            let next = || all[endpoint].clone();
+            sessions.endpoint(cookie.as_bytes(), |old| Some(old.clone()), next).label.clone()
+        };
+        (0..100).for_each(|n| {
+            at(n.to_string(), 0);
+        });
+        sessions.known.run_pending_tasks();
+        assert!(sessions.known.entry_count() <= 10);
+        assert_eq!((&*at("99".into(), 1), &*at("0".into(), 1)), ("127.0.0.1:1", "127.0.0.1:2"));
+    }
+
+    #[test]
+    fn the_cookie_of_the_gateway_names_the_endpoint_and_is_set_once() {
+        let sticky =
+            Sticky { cookie: "at".into(), expiry: Some(Duration::from_secs(60)), keeps: Keeps::Cookie };
+        let (all, mut x) = (endpoints(&[1, 1]), exchange());
+        x.record.endpoint = Some(all[1].label.clone());
+        let mark = |x: &Exchange| {
+            let mut outcome = Ok(crate::pipeline::answer::Answer::reply(200, "", "ok"));
+            sticky.mark(&all, x, &mut outcome);
+            outcome.unwrap().head.get(b"set-cookie").map(|text| String::from_utf8_lossy(text).into_owned())
+        };
+        let set = mark(&x).unwrap();
+        assert_eq!(set, format!("at={}; Path=/; HttpOnly; SameSite=Lax; Max-Age=60", id(&all[1])));
+        x.req.append(b"Cookie", set.split(';').next().unwrap().as_bytes());
+        assert_eq!(mark(&x), None);
+        x.record.endpoint = Some(all[0].label.clone());
+        assert!(mark(&x).is_some(), "the endpoint moved");
+    }
+}

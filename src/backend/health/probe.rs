@@ -1,0 +1,85 @@
+//! Probes: asking an endpoint whether it is well.
+
+use crate::{
+    backend::endpoint::{Endpoint, Speech},
+    base::{statuses::Statuses, url::HttpUrl},
+    wire::outbound::{Bounds, Client, Request, knock},
+};
+use memchr::memmem;
+use std::{net::IpAddr, time::Duration};
+
+/// Bytes of an answer that are read.
+const MOST: usize = 64 << 10;
+
+/// How endpoints are probed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Probing {
+    pub kind: ProbeKind,
+    /// Instead of that of the endpoint.
+    pub port: Option<u16>,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Up to so many percent of the interval a probe is late, so that not all come at one time.
+    pub jitter: u32,
+    /// Good probes in a row after which an endpoint is used again.
+    pub healthy: u32,
+    /// Bad probes in a row after which it is used no more.
+    pub unhealthy: u32,
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ProbeKind {
+    /// Whether a connection is accepted.
+    Tcp,
+    /// Whether a GET is answered as expected.
+    Http { target: String, statuses: Statuses, body: Option<Box<str>> },
+}
+
+impl Probing {
+    /// Asks once; an error says what was wrong.
+    pub async fn ask(&self, endpoint: &Endpoint, speech: &Speech, client: &Client) -> Result<(), String> {
+        let port = self.port.or(endpoint.port).ok_or("it has no port of its own to be probed on")?;
+        let name = &endpoint.way.transport.name;
+        let known = name.now().filter(|addresses| !addresses.is_empty());
+        let addresses = known.ok_or_else(|| format!("the name {} was not resolved", name.text()))?;
+        let preferred = endpoint.way.transport.preferred.load(std::sync::atomic::Ordering::Relaxed);
+        // The address that answers clients is asked; the others, if it does not.
+        let mut last = String::new();
+        for at in 0..addresses.len() {
+            let address = addresses[(preferred + at) % addresses.len()];
+            match self.ask_at(address, port, name.text(), speech, client).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask_at(
+        &self,
+        address: IpAddr,
+        port: u16,
+        host: &str,
+        speech: &Speech,
+        client: &Client,
+    ) -> Result<(), String> {
+        match &self.kind {
+            ProbeKind::Tcp => knock((address, port).into(), self.timeout).await,
+            ProbeKind::Http { target, statuses, body } => {
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let url =
+                    HttpUrl { tls: matches!(speech, Speech::Secure(_)), host, port, target: target.clone() };
+                let bounds = Bounds { time: self.timeout, size: MOST };
+                let reply = client.send(&Request::get(&url).at(address), bounds).await?;
+                if !statuses.has(reply.status()) {
+                    return Err(format!("{url}: the answer is {}", reply.status()));
+                }
+                match body.as_ref().filter(|body| memmem::find(&reply.body, body.as_bytes()).is_none()) {
+                    Some(body) => Err(format!("{url}: the answer does not hold \"{body}\"")),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}

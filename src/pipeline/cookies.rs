@@ -1,0 +1,25 @@
+//! Cookies of a request (RFC 6265 5.4).
+
+use super::head::Head;
+
+/// The value of the first cookie of that name, without quotes around it.
+pub fn cookie<'h>(head: &'h Head, name: &str) -> Option<&'h [u8]> {
+    let pairs = head.all(b"cookie").flat_map(|line| line.split(|b| *b == b';')).map(<[u8]>::trim_ascii);
+    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    values.next().map(|value| value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_in_any_line_and_only_by_its_whole_name() {
+        let mut head = Head::request(b"GET", b"/");
+        head.append(b"Cookie", b"a=1; sid2=no;sid=\"x=y\"");
+        head.append(b"Cookie", b"b=");
+        assert_eq!(cookie(&head, "sid"), Some(&b"x=y"[..]));
+        assert_eq!((cookie(&head, "a"), cookie(&head, "b")), (Some(&b"1"[..]), Some(&b""[..])));
+        assert_eq!(cookie(&head, "si"), None);
+    }
+}

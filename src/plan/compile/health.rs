@@ -1,0 +1,202 @@
+//! `HealthCheckOptions` → how health is watched over.
+
+use crate::backend::health::{HealthSpec, Passive, ProbeKind, Probing};
+use crate::base::{statuses::Statuses, units::DurationText};
+use crate::config::document::{ActiveHealthDocument, HealthCheckOptions, List, PassiveHealthDocument, Set};
+use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::blueprint::{Endpoint, Sourced};
+use crate::plan::check::{filled, items};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What the options say; `own` is where they are written.
+pub fn health(
+    own: Option<Span>,
+    options: Option<&HealthCheckOptions>,
+    out: &mut Diagnostics,
+) -> Sourced<HealthSpec> {
+    let Some(options) = options else { return Sourced::new(HealthSpec::default(), None) };
+    let mut read = Ranges { out };
+    let spec = HealthSpec {
+        active: options.active.as_ref().map(|active| Arc::new(read.active(active))),
+        passive: options.passive.as_ref().map(|passive| read.passive(passive)),
+        panic: read.number("PanicThreshold", &options.panic_threshold, 0, 0, 100),
+    };
+    let place = options.active.as_ref().map(|set| set.span).or(options.passive.as_ref().map(|set| set.span));
+    if let Some(panic) = options.panic_threshold.as_ref().filter(|_| spec.is_off()) {
+        read.out
+            .error(codes::BAD_HEALTH_CHECK, panic.span, "PanicThreshold without a health check")
+            .help("say what is checked: \"Active\": {} or \"Passive\": {}");
+    }
+    Sourced::new(spec, own.or(place))
+}
+
+/// A probe needs a port to ask.
+pub fn ports(health: &Sourced<HealthSpec>, endpoints: &[Endpoint], out: &mut Diagnostics) {
+    let probed = health.value.active.as_ref().is_some_and(|active| active.port.is_none());
+    if let Some(endpoint) = endpoints.iter().find(|endpoint| probed && endpoint.port.is_none()) {
+        let message =
+            format!("{} has the port of each request, so there is none to be probed", endpoint.host);
+        out.error(codes::BAD_HEALTH_CHECK, health.from, message)
+            .help("give the address a Port, or the probe one of its own: \"Active\": { \"Port\": 8080 }");
+    }
+}
+
+struct Ranges<'o> {
+    out: &'o mut Diagnostics,
+}
+
+impl Ranges<'_> {
+    fn active(&mut self, w: &Spanned<ActiveHealthDocument>) -> Probing {
+        let interval = self.time("Interval", &w.interval, 10 * SECOND, 100 * MS, DAY);
+        let timeout = self.time("Timeout", &w.timeout, interval.min(2 * SECOND), 10 * MS, 600 * SECOND);
+        if let Some(written) = w.timeout.as_ref().filter(|_| timeout > interval) {
+            self.out
+                .error(
+                    codes::BAD_HEALTH_CHECK,
+                    written.span,
+                    "a probe would last longer than until the next one",
+                )
+                .help(format!("write a Timeout of at most {}, or a longer Interval", DurationText(interval)));
+        }
+        let port = w.port.as_ref().map(|_| self.number("Port", &w.port, 1, 1, 65_535) as u16);
+        Probing {
+            kind: self.kind(w),
+            port,
+            interval,
+            timeout,
+            jitter: self.number("Jitter", &w.jitter, 10, 0, 100),
+            healthy: self.number("HealthyThreshold", &w.healthy_threshold, 2, 1, 1000),
+            unhealthy: self.number("UnhealthyThreshold", &w.unhealthy_threshold, 3, 1, 1000),
+        }
+    }
+
+    fn kind(&mut self, w: &ActiveHealthDocument) -> ProbeKind {
+        let tcp = match filled(&w.kind).map(|kind| (kind, kind.to_ascii_lowercase())) {
+            None => false,
+            Some((_, kind)) if kind == "tcp" || kind == "http" => kind == "tcp",
+            Some((kind, _)) => {
+                let said =
+                    self.refuse(kind.span, format!("there is no probe of the Type \"{}\"", kind.value));
+                if let Some(meant) = suggest::nearest(kind, ["Http", "Tcp"]) {
+                    said.help(format!("did you mean \"{meant}\"?"));
+                }
+                said.help("the types are \"Http\" and \"Tcp\"");
+                false
+            }
+        };
+        if tcp {
+            self.only_http(w);
+            return ProbeKind::Tcp;
+        }
+        let statuses = self.statuses(&w.expected_status, (200, 299));
+        let body = w.expected_body.as_ref().filter(|body| !body.is_empty()).map(|body| body.as_str().into());
+        ProbeKind::Http { target: self.target(&w.path), statuses, body }
+    }
+
+    /// Whether a connection is accepted has nothing to do with paths and answers.
+    fn only_http(&mut self, w: &ActiveHealthDocument) {
+        let settings = [
+            ("Path", w.path.as_ref().map(|set| set.span)),
+            ("ExpectedStatus", w.expected_status.as_ref().map(|set| set.span)),
+            ("ExpectedBody", w.expected_body.as_ref().map(|set| set.span)),
+        ];
+        for (setting, span) in settings {
+            if let Some(span) = span {
+                self.refuse(span, format!("{setting} is a setting of the Type \"Http\""));
+            }
+        }
+    }
+
+    fn target(&mut self, path: &Set<String>) -> String {
+        let Some(path) = filled(path) else { return "/".to_owned() };
+        if !path.starts_with('/') || path.bytes().any(|b| b <= b' ' || b >= 0x7f || b == b'#') {
+            self.refuse(path.span, format!("Path \"{}\" is not a path", path.value))
+                .help("begin with a slash, and escape what is not ASCII");
+        }
+        path.value.clone()
+    }
+
+    fn passive(&mut self, w: &Spanned<PassiveHealthDocument>) -> Passive {
+        let ratio = w.failure_ratio.as_ref().map(|ratio| {
+            if !(ratio.value > 0.0 && ratio.value <= 1.0) {
+                self.refuse(ratio.span, format!("FailureRatio is {}", ratio.value))
+                    .help("write a part of all requests, more than 0 and at most 1");
+            }
+            ratio.value.clamp(f64::MIN_POSITIVE, 1.0)
+        });
+        let row = self.number("ConsecutiveFailures", &w.consecutive_failures, 5, 1, 100_000);
+        let ejection = self.time("EjectionTime", &w.ejection_time, 30 * SECOND, 100 * MS, DAY);
+        let longest =
+            self.time("MaxEjectionTime", &w.max_ejection_time, ejection.max(300 * SECOND), 100 * MS, DAY);
+        if let Some(written) = w.max_ejection_time.as_ref().filter(|_| longest < ejection) {
+            self.refuse(written.span, "MaxEjectionTime is shorter than EjectionTime".to_owned());
+        }
+        Passive {
+            consecutive: (w.consecutive_failures.is_some() || ratio.is_none()).then_some(row),
+            ratio,
+            minimum: self.number("MinimumRequests", &w.minimum_requests, 20, 1, 1_000_000),
+            window: self.time("Window", &w.window, 10 * SECOND, SECOND, HOUR),
+            ejection,
+            longest,
+            most: self.number("MaxEjectedPercent", &w.max_ejected_percent, 50, 1, 100),
+            statuses: self.statuses(&w.failure_statuses, (500, 599)),
+        }
+    }
+
+    fn statuses(&mut self, written: &List<String>, (first, last): (u16, u16)) -> Statuses {
+        let mut statuses = Statuses::default();
+        for text in items(written) {
+            if !statuses.add(text) {
+                self.refuse(text.span, format!("\"{}\" names no statuses", text.value))
+                    .help("write 200, 200-299 or 2xx");
+            }
+        }
+        if statuses.is_empty() { Statuses::range(first, last) } else { statuses }
+    }
+
+    fn number(&mut self, name: &str, set: &Set<i32>, default: u32, least: u32, most: u32) -> u32 {
+        let Some(number) = set else { return default };
+        let fits = u32::try_from(number.value).ok().filter(|n| (least..=most).contains(n));
+        if fits.is_none() {
+            self.range(name, number.span, number.value, least, most);
+        }
+        fits.unwrap_or(default)
+    }
+
+    fn time(
+        &mut self,
+        name: &str,
+        set: &Set<DurationText>,
+        default: Duration,
+        least: Duration,
+        most: Duration,
+    ) -> Duration {
+        let Some(time) = set else { return default };
+        if time.value.0 < least || time.value.0 > most {
+            self.range(name, time.span, time.value, DurationText(least), DurationText(most));
+        }
+        time.value.0.clamp(least, most)
+    }
+
+    fn range(
+        &mut self,
+        name: &str,
+        span: Span,
+        value: impl Display,
+        least: impl Display,
+        most: impl Display,
+    ) {
+        self.refuse(span, format!("{name} is {value}")).help(format!("it may be {least} to {most}"));
+    }
+
+    fn refuse(&mut self, span: Span, message: String) -> &mut crate::config::Diagnostic {
+        self.out.error(codes::BAD_HEALTH_CHECK, span, message)
+    }
+}

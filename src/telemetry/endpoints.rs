@@ -1,0 +1,101 @@
+//! The health of endpoints: shown for as long as somebody watches over it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Endpoints that are shown at most; the health of others is watched over all the same.
+const MOST: usize = 2000;
+
+/// What is known of one endpoint of one cluster.
+#[derive(Debug, Default)]
+pub struct EndpointMetrics {
+    down: AtomicBool,
+    ejections: AtomicU64,
+    good: AtomicU64,
+    bad: AtomicU64,
+}
+
+impl EndpointMetrics {
+    /// Whether it may be chosen, as far as its health goes.
+    pub fn set_up(&self, up: bool) {
+        self.down.store(!up, Relaxed);
+    }
+
+    /// It was left alone for a while.
+    pub fn ejected(&self) {
+        self.ejections.fetch_add(1, Relaxed);
+    }
+
+    /// A probe came back.
+    pub fn probed(&self, good: bool) {
+        let count = if good { &self.good } else { &self.bad };
+        count.fetch_add(1, Relaxed);
+    }
+}
+
+/// What a scrape shows of one endpoint.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct EndpointRow {
+    pub cluster: Box<str>,
+    pub endpoint: Box<str>,
+    pub up: bool,
+    pub ejections: u64,
+    pub good: u64,
+    pub bad: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct EndpointTable(Mutex<BTreeMap<(Box<str>, Box<str>), Weak<EndpointMetrics>>>);
+
+impl EndpointTable {
+    pub fn handle(&self, cluster: &str, endpoint: &str) -> Arc<EndpointMetrics> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (Box::from(cluster), Box::from(endpoint));
+        if let Some(known) = table.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        let new = Arc::default();
+        if table.len() >= MOST {
+            table.retain(|_, handle| handle.strong_count() > 0);
+        }
+        if table.len() < MOST {
+            table.insert(key, Arc::downgrade(&new));
+        }
+        new
+    }
+
+    pub fn rows(&self) -> Vec<EndpointRow> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = |((cluster, endpoint), handle): (&(Box<str>, Box<str>), &Weak<EndpointMetrics>)| {
+            let of = handle.upgrade()?;
+            let (cluster, endpoint) = (cluster.clone(), endpoint.clone());
+            let (ejections, good, bad) =
+                (of.ejections.load(Relaxed), of.good.load(Relaxed), of.bad.load(Relaxed));
+            Some(EndpointRow { cluster, endpoint, up: !of.down.load(Relaxed), ejections, good, bad })
+        };
+        table.iter().filter_map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_shown_while_it_is_watched_and_there_is_an_end_to_them() {
+        let table = EndpointTable::default();
+        let one = table.handle("shop", "a:1");
+        assert!(Arc::ptr_eq(&one, &table.handle("shop", "a:1")));
+        one.set_up(false);
+        one.ejected();
+        one.probed(true);
+        let rows = table.rows();
+        assert_eq!((rows[0].up, rows[0].ejections, rows[0].good, rows[0].bad), (false, 1, 1, 0));
+        let many: Vec<_> = (0..2 * MOST).map(|n| table.handle("shop", &format!("b:{n}"))).collect();
+        assert_eq!(table.rows().len(), MOST);
+        drop((one, many));
+        assert!(table.rows().is_empty());
+    }
+}

@@ -1,0 +1,144 @@
+//! Endpoints that are not well: probes, ejection, and what becomes of those that are removed.
+
+use super::over;
+use crate::support::becomes_true;
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::{Origin, Seen};
+use crate::support::stub::Answer;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// A route in turn to these services, with more settings.
+fn between(origins: &[&Origin], more: &Value) -> Value {
+    let endpoints: Vec<Value> =
+        origins.iter().map(|o| json!({ "Host": "127.0.0.1", "Port": o.port() })).collect();
+    let route = json!({ "Key": "shop", "DownstreamHostAndPorts": endpoints, "LoadBalancerOptions": { "Type": "RoundRobin" } });
+    json!({ "Routes": [over(over(super::to(1), &route), more)] })
+}
+
+/// Requests that were no probes.
+fn calls(origin: &Origin) -> usize {
+    origin.seen().iter().filter(|seen| seen.path != "/health").count()
+}
+
+/// What the administration says of the first endpoint.
+fn first(gateway: &Gateway) -> Value {
+    gateway.admin("/clusters").json()["clusters"][0]["endpoints"][0].clone()
+}
+
+/// Answers probes with a status that can be changed, and everything else with 200.
+fn probed() -> (Origin, Arc<AtomicU64>) {
+    let status = Arc::new(AtomicU64::new(200));
+    let known = status.clone();
+    let answer = move |seen: &Seen| match seen.path.as_str() {
+        "/health" => Answer::new(u16::try_from(known.load(Relaxed)).expect("a status"), "fine"),
+        _ => Answer::new(200, "hello"),
+    };
+    (Origin::with(answer), status)
+}
+
+#[test]
+fn an_endpoint_whose_probes_fail_gets_no_requests_until_they_succeed() {
+    let ((one, status), (two, _)) = (probed(), probed());
+    let active = json!({ "Path": "/health", "Interval": "100ms", "Jitter": 0, "ExpectedBody": "fine",
+        "UnhealthyThreshold": 2, "HealthyThreshold": 2 });
+    let document = between(&[&one, &two], &json!({ "HealthCheckOptions": { "Active": active } }));
+    let gateway = Gateway::start(&Setup::json(&document).threads(2));
+    assert!(becomes_true(SOON, || first(&gateway)["health"] == "healthy"));
+    status.store(503, Relaxed);
+    assert!(becomes_true(SOON, || first(&gateway)["health"] == "unhealthy"));
+    let why = first(&gateway)["why"].as_str().expect("a reason").to_owned();
+    assert!(why.ends_with("/health: the answer is 503"), "{why}");
+    let before = calls(&one);
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/").status, 200);
+    }
+    assert_eq!((calls(&one) - before, calls(&two) >= 10), (0, true));
+    status.store(200, Relaxed);
+    assert!(becomes_true(SOON, || first(&gateway)["health"] == "healthy"));
+    for _ in 0..4 {
+        gateway.get("/");
+    }
+    assert_eq!(calls(&one) - before, 2);
+    let metrics = gateway.admin("/metrics").text();
+    let label = format!("cluster=\"shop\",endpoint=\"127.0.0.1:{}\"", one.port());
+    assert!(metrics.contains(&format!("margay_endpoint_up{{{label}}} 1")), "{metrics}");
+}
+
+#[test]
+fn when_nobody_is_well_the_answer_says_so() {
+    let (one, status) = probed();
+    status.store(500, Relaxed);
+    let active = json!({ "Path": "/health", "Interval": "100ms" });
+    let gateway = Gateway::with(&between(&[&one], &json!({ "HealthCheckOptions": { "Active": active } })));
+    assert!(becomes_true(SOON, || gateway.get("/").status == 503));
+    let problem = gateway.get("/").json();
+    assert_eq!(problem["why"], "backend.none");
+    let detail = problem["detail"].as_str().expect("a detail").to_owned();
+    assert!(
+        detail.starts_with("none of the 1 endpoints of shop is well") && detail.contains("500"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn an_endpoint_that_fails_is_left_alone_also_after_a_reload() {
+    let bad = Origin::with(|_| Answer::new(500, "no"));
+    let good = Origin::hello();
+    let passive = json!({ "ConsecutiveFailures": 3, "EjectionTime": "1h", "MaxEjectionTime": "1h" });
+    let more = json!({ "HealthCheckOptions": { "Passive": passive } });
+    let gateway = Gateway::start(&Setup::json(&between(&[&bad, &good], &more)).threads(2));
+    let statuses: Vec<u16> = (0..20).map(|_| gateway.get("/").status).collect();
+    assert_eq!((bad.calls(), good.calls()), (3, 17), "{statuses:?}");
+    assert_eq!((&first(&gateway)["health"], &first(&gateway)["used"]), (&json!("ejected"), &json!(false)));
+    let document = over(between(&[&bad, &good], &more), &json!({ "AccessLog": true }));
+    gateway.write(&document.to_string());
+    assert!(becomes_true(SOON, || {
+        assert_eq!(gateway.get("/").status, 200);
+        !gateway.access_log().is_empty()
+    }));
+    assert_eq!((bad.calls(), first(&gateway)["health"].clone()), (3, json!("ejected")));
+    // Without the setting nothing is held against anybody.
+    gateway.write(&between(&[&bad, &good], &json!({})).to_string());
+    assert!(becomes_true(SOON, || gateway.get("/").status == 500));
+}
+
+#[test]
+fn an_ejected_endpoint_comes_back_when_its_time_is_over() {
+    let bad = Origin::with(|_| Answer::new(503, "no"));
+    let passive = json!({ "ConsecutiveFailures": 1, "EjectionTime": "200ms" });
+    let more = json!({ "HealthCheckOptions": { "Passive": passive } });
+    let gateway = Gateway::with(&between(&[&bad, &Origin::hello()], &more));
+    assert!(becomes_true(SOON, || gateway.get("/").status == 503));
+    assert!(becomes_true(SOON, || {
+        gateway.get("/");
+        bad.calls() >= 3
+    }));
+}
+
+#[test]
+fn idle_connections_to_an_endpoint_that_was_removed_are_closed_and_busy_ones_finish() {
+    let slow = |seen: &Seen| {
+        Answer::new(200, "done").after(Duration::from_millis(if seen.path == "/slow" { 1500 } else { 0 }))
+    };
+    let (one, two) = (Origin::with(slow), Origin::hello());
+    let gateway = Gateway::with(&between(&[&one, &two], &json!({})));
+    for _ in 0..4 {
+        gateway.get("/");
+    }
+    assert_eq!(one.open(), 1);
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(|| {
+            let mut answers = (0..2).map(|_| gateway.get("/slow").text());
+            answers.any(|text| text == "done")
+        });
+        assert!(becomes_true(SOON, || one.seen().iter().any(|seen| seen.path == "/slow")));
+        gateway.write(&between(&[&two], &json!({})).to_string());
+        assert!(busy.join().expect("the requests end"));
+    });
+    assert!(becomes_true(SOON, || one.open() == 0), "{} are open", one.open());
+}

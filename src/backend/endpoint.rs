@@ -200,7 +200,7 @@ mod tests {
         let endpoints = Endpoints::new(Names::default());
         let get = |speech: &Speech| endpoints.get("c", &Instance::new("127.0.0.1", 1), speech);
         let verified = ClientTls::default();
-        let any = ClientTls { trust: Trust::Anyone };
+        let any = ClientTls { trust: Trust::Anyone, ..ClientTls::default() };
         let all =
             [Speech::Plain, Speech::Secure(verified.clone()), Speech::Secure(any)].map(|speech| get(&speech));
         for (at, endpoint) in all.iter().enumerate() {

@@ -122,6 +122,9 @@ codes! {
     TIMEOUTS_DISAGREE = "MG0451", "A time limit within a shorter one", "The Timeout of QoSOptions and the PerTryTimeout of RetryOptions are less than the Timeout of the route. Ocelot takes twice QoSOptions.Timeout for that of the route.";
     BAD_RETRY = "MG0452", "A retry that cannot be meant", "Attempts are 1 to 10, On holds Connect, Reset and Timeout, statuses are 400 to 599, gRPC codes are 1 to 16 or their names, times and sizes are within the ranges that the reference names.";
     ANY_CERTIFICATE = "MG0460", "Any certificate is accepted", "DangerousAcceptAnyServerCertificateValidator lets whoever stands between the gateway and the service read and change what is sent. It is for trying things out.";
+    TLS_CONTRADICTION = "MG0461", "TLS settings that contradict each other", "CaFile says whom to believe and DangerousAcceptAnyServerCertificateValidator to believe everybody; CertificateFile and KeyFile belong together.";
+    BAD_SERVER_NAME = "MG0462", "A malformed server name", "ServerName is a host name or an address, without scheme and port.";
+    USELESS_TLS = "MG0463", "TLS settings over plain http", "TlsOptions mean nothing where DownstreamScheme is http.";
     ROUTE_AND_AGGREGATE = "MG0501", "An aggregate and a route on the same path", "A GET route and an aggregate have the same UpstreamPathTemplate and UpstreamHost.";
     DUPLICATE_AGGREGATE = "MG0502", "A duplicate aggregate", "Two aggregates have the same UpstreamPathTemplate and UpstreamHost.";
     AGGREGATE_MEMBERS = "MG0503", "An aggregate whose routes do not exist", "Every entry of RouteKeys is the Key of one route.";

@@ -20,6 +20,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ActiveHealthDocument", "HealthCheckOptions.Active"),
     ("PassiveHealthDocument", "HealthCheckOptions.Passive"),
     ("HttpHandlerOptions", "HttpHandlerOptions"),
+    ("TlsOptions", "TlsOptions"),
     ("QosOptions", "QoSOptions"),
     ("RetryOptions", "RetryOptions"),
     ("AuthenticationOptions", "AuthenticationOptions"),

@@ -1,6 +1,6 @@
 //! `Clusters`: services that several routes lead to.
 
-use super::options::{HealthCheckOptions, HttpHandlerOptions, LoadBalancerOptions};
+use super::options::{HealthCheckOptions, HttpHandlerOptions, LoadBalancerOptions, TlsOptions};
 use super::route::HostAndPort;
 use super::values::{Apart, List, Set};
 use schemars::JsonSchema;
@@ -25,6 +25,9 @@ pub struct ClusterDocument {
     /// Settings of the client that calls the service.
     #[serde(rename = "HttpHandlerOptions")]
     pub http_handler: Apart<HttpHandlerOptions>,
+    /// How the service is spoken to over TLS. Default: as the system trusts.
+    #[serde(rename = "TlsOptions")]
+    pub tls: Apart<TlsOptions>,
     /// Whether any certificate of the service is accepted. Default: false.
     #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
     pub accept_any_certificate: Set<bool>,

@@ -28,6 +28,9 @@ pub struct GlobalDocument {
     /// Settings of the clients that call services. Source: Ocelot, Configuration.
     #[serde(rename = "HttpHandlerOptions")]
     pub http_handler: Set<GlobalHttpHandlerOptions>,
+    /// How services are spoken to over TLS. Default: as the system trusts.
+    #[serde(rename = "TlsOptions")]
+    pub tls: Set<GlobalTlsOptions>,
     /// How one of several addresses is chosen. Default: always the first. Source: Ocelot, Load Balancer.
     #[serde(rename = "LoadBalancerOptions")]
     pub load_balancer: Set<GlobalLoadBalancerOptions>,

@@ -317,6 +317,20 @@ option_objects! {
         max_request_header_count: Set<i64>,
     }
 
+    /// How services are spoken to over TLS. Names of files are relative to the file that holds them; the files are
+    /// watched as it is.
+    TlsOptions, GlobalTlsOptions {
+        /// A PEM file with the authorities whose certificates are believed. Default: those of the system.
+        ca_file: Set<String>,
+        /// A PEM file with the certificate that the gateway shows, and behind it those of the authorities in between;
+        /// together with `KeyFile`. Default: none.
+        certificate_file: Set<String>,
+        /// A PEM file with the private key of it: PKCS#8, SEC1 or PKCS#1.
+        key_file: Set<String>,
+        /// The name that is asked for (SNI) and that the certificate of the service must have. Default: the host.
+        server_name: Set<String>,
+    }
+
     /// Settings of the client that calls a service.
     HttpHandlerOptions, GlobalHttpHandlerOptions {
         /// Whether redirects are followed. Default: false. Source: Ocelot, Configuration.

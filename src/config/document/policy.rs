@@ -72,6 +72,9 @@ pub struct PolicyDocument {
     /// Settings of the client that calls the service.
     #[serde(rename = "HttpHandlerOptions")]
     pub http_handler: Apart<HttpHandlerOptions>,
+    /// How the service is spoken to over TLS.
+    #[serde(rename = "TlsOptions")]
+    pub tls: Apart<TlsOptions>,
     /// Whether any certificate of the service is accepted.
     #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
     pub accept_any_certificate: Set<bool>,

@@ -141,6 +141,9 @@ pub struct RouteDocument {
     /// Settings of the client that calls the service. Source: Ocelot, Configuration.
     #[serde(rename = "HttpHandlerOptions")]
     pub http_handler: Apart<HttpHandlerOptions>,
+    /// How the service is spoken to over TLS. Default: as the system trusts.
+    #[serde(rename = "TlsOptions")]
+    pub tls: Apart<TlsOptions>,
     /// Whether any certificate of the service is accepted. Default: false. Source: Ocelot, Configuration.
     #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
     pub accept_any_certificate: Set<bool>,

@@ -14,7 +14,7 @@ pub mod values;
 
 use super::inherit::Group;
 use crate::config::document::*;
-use crate::config::{Code, Diagnostic, Diagnostics, Node, Sources, Span, Spanned};
+use crate::config::{Attached, Code, Diagnostic, Diagnostics, Node, Sources, Span, Spanned};
 use crate::stages::custom::Catalogue;
 use std::collections::HashSet;
 
@@ -29,6 +29,8 @@ pub struct Scope<'d> {
     pub ocelot: bool,
     /// The stages of the user's own, and the tree in which their settings stand.
     pub handlers: Option<(&'d Catalogue, &'d Node)>,
+    /// What the files hold that settings name.
+    pub attached: Option<&'d Attached>,
 }
 
 /// The groups of global options.
@@ -39,6 +41,7 @@ pub struct Groups<'d> {
     pub load_balancer: Option<Group<'d, LoadBalancerOptions>>,
     pub health: Option<Group<'d, HealthCheckOptions>>,
     pub qos: Option<Group<'d, QosOptions>>,
+    pub tls: Option<Group<'d, TlsOptions>>,
     pub retry: Option<Group<'d, RetryOptions>>,
     pub rate_limit: Option<Group<'d, RateLimitOptions>>,
     pub concurrency: Option<Group<'d, ConcurrencyLimitOptions>>,
@@ -55,6 +58,7 @@ impl<'d> Groups<'d> {
             load_balancer: Group::new(&global.load_balancer),
             health: Group::new(&global.health),
             qos: Group::new(&global.qos),
+            tls: Group::new(&global.tls),
             retry: Group::new(&global.retry),
             rate_limit: Group::new(&global.rate_limit),
             concurrency: Group::new(&global.concurrency),
@@ -82,6 +86,7 @@ impl<'d> Scope<'d> {
             sources,
             ocelot,
             handlers: None,
+            attached: None,
         }
     }
 

@@ -1,16 +1,17 @@
 //! Where requests go: addresses and how one is chosen, a route's own or under a name in `Clusters`.
 
 use super::route::{Reader, state_key};
+use super::tls::Written as Tls;
 use super::{balancing, health};
 use crate::backend::balance::HashOn;
-use crate::config::document::{ClusterDocument, HostAndPort, RouteDocument, Set};
+use crate::config::document::{ClusterDocument, HostAndPort, RouteDocument};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::*;
 use crate::plan::check::pending::{self, Effective};
 use crate::plan::check::{Scope, Wrong, filled, items, options, values};
 use crate::plan::inherit::{Balancing, HttpClient, merged};
 use crate::plan::routing::RouteSpec;
-use crate::wire::tls::{client::ClientTls, trust::Trust};
+use crate::wire::tls::client::ClientTls;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -83,7 +84,8 @@ fn cluster(
         key: key(name),
         name: Some(name.value.clone()),
         scheme,
-        tls: tls(&written.accept_any_certificate, scheme, out),
+        tls: Tls { options: &written.tls, any: &written.accept_any_certificate, key: None, scheme }
+            .read(scope, out),
         endpoints,
         balancer,
         health,
@@ -177,7 +179,14 @@ impl Reader<'_, '_, '_> {
         let health = self.health();
         health::ports(&health, &endpoints, self.out);
         let key = state_key(self.written, effective);
-        let tls = tls(&self.written.accept_any_certificate, scheme, self.out);
+        let route = self.written;
+        let tls = Tls {
+            options: &route.tls,
+            any: &route.accept_any_certificate,
+            key: route.key.as_ref().map(|key| key.as_str()),
+            scheme,
+        };
+        let tls = tls.read(self.scope, self.out);
         Arc::new(ClusterBlueprint { key, name: None, scheme, tls, endpoints, balancer, health })
     }
 
@@ -262,17 +271,6 @@ fn spoken(scheme: Option<&str>) -> Scheme {
     }
 }
 
-/// How the service is spoken to over TLS, if it is.
-fn tls(any: &Set<bool>, scheme: Scheme, out: &mut Diagnostics) -> ClientTls {
-    let any = any.as_ref().filter(|any| any.value && scheme != Scheme::Http);
-    let Some(any) = any else { return ClientTls::default() };
-    let message = "any certificate of the service is accepted: whoever stands in between can read and change \
-                   everything that is sent";
-    out.warning(codes::ANY_CERTIFICATE, Some(any.span), message)
-        .help("leave it out, and give the service a certificate that the system trusts");
-    ClientTls { trust: Trust::Anyone }
-}
-
 fn no_host(entry: &Spanned<HostAndPort>, list: &str, out: &mut Diagnostics) {
     let place = entry.host.as_ref().map_or(entry.span, |host| host.span);
     out.error(codes::NO_HOST, place, format!("an entry of {list} has no Host"))
@@ -319,6 +317,7 @@ fn contradictions(route: &RouteDocument, out: &mut Diagnostics) {
         ("LoadBalancerOptions", route.load_balancer.as_ref().map(|s| s.span)),
         ("HealthCheckOptions", route.health.as_ref().map(|s| s.span)),
         ("HttpHandlerOptions", route.http_handler.as_ref().map(|s| s.span)),
+        ("TlsOptions", route.tls.as_ref().map(|s| s.span)),
         (
             "DangerousAcceptAnyServerCertificateValidator",
             route.accept_any_certificate.as_ref().map(|s| s.span),

@@ -14,6 +14,7 @@ mod own;
 mod route;
 mod shaping;
 mod schemes;
+mod tls;
 
 use super::blueprint::{Blueprint, RouteBlueprint, TraceMode};
 use super::check::{self, Scope};
@@ -39,6 +40,7 @@ pub fn compile_with(loaded: &mut Loaded, stages: &Catalogue) -> Option<Blueprint
     let nothing = GlobalDocument::default();
     let scope = Scope {
         handlers: Some((stages, root)),
+        attached: Some(&loaded.attached),
         ..Scope::new(&document, &nothing, &loaded.sources, loaded.ocelot)
     };
     let out = &mut loaded.diagnostics;

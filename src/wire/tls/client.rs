@@ -2,6 +2,7 @@
 
 use super::{
     super::io::Io,
+    certificate::{BadPair, Pair},
     trust::{Trust, believing},
 };
 use crate::{
@@ -12,7 +13,7 @@ use pingora::protocols::l4::stream::Stream;
 use std::{fmt, io, sync::Arc};
 use tokio_rustls::{
     TlsConnector,
-    rustls::{ClientConfig, Error, client::Resumption, pki_types::ServerName},
+    rustls::{ClientConfig, Error, client::Resumption, pki_types::ServerName, sign::SingleCertAndKey},
 };
 
 /// Sessions that an endpoint keeps to be resumed; TLS 1.3 uses each once.
@@ -22,6 +23,15 @@ const SESSIONS: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTls {
     pub trust: Trust,
+    /// What the backend is shown.
+    pub identity: Option<Pair>,
+    /// What it is asked for and verified as; none: its host.
+    pub name: Option<String>,
+}
+
+/// Whether a certificate can be for that name.
+pub fn is_server_name(name: &str) -> bool {
+    ServerName::try_from(name).is_ok()
 }
 
 /// Settings, compiled, for as long as an endpoint uses them.
@@ -32,6 +42,7 @@ impl Compiled {
     /// What speaks TLS with that host. Reads files: not for those who serve requests.
     pub fn host(&self, setting: &ClientTls, host: &str) -> SecureHost {
         let compiled = self.0.get(setting.clone(), || setting.compile());
+        let host = setting.name.as_deref().unwrap_or(host);
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let made = (*compiled).clone().and_then(|mut config| {
             let name = ServerName::try_from(bare.to_owned())
@@ -45,7 +56,14 @@ impl Compiled {
 
 impl ClientTls {
     fn compile(&self) -> Result<ClientConfig, String> {
-        let mut config = believing(&self.trust)?.with_no_client_auth();
+        let builder = believing(&self.trust)?;
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(pair) => {
+                let shown = pair.read().map_err(|(BadPair::Chain(why) | BadPair::Key(why))| why)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
+            }
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }

@@ -144,3 +144,27 @@ fn the_service_that_a_header_speaks_of_has_its_scheme() {
     let expected = format!("https://localhost:{}/", origin.port());
     assert_eq!(gateway.get("/").header("x-service"), Some(expected.as_str()));
 }
+
+#[test]
+fn a_service_may_have_its_own_authority_another_name_and_want_a_certificate_of_the_gateway() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let origin = Origin::secure(theirs.issue(&["orders.internal"]).server(&["http/1.1"], Some(&ours)));
+    let own = ours.issue(&["gateway.internal"]);
+    let start = |options: Value| {
+        let route = json!({ "DownstreamScheme": "https", "TlsOptions": options });
+        let setup = Setup::json(&document(origin.port(), &route, &json!({})))
+            .file("ca.pem", &theirs.pem())
+            .file("own.pem", &own.chain)
+            .file("own.key", &own.key);
+        Gateway::start(&setup)
+    };
+    let named = json!({ "CaFile": "ca.pem", "ServerName": "orders.internal" });
+    let why = |gateway: &Gateway| gateway.get("/").json()["why"].as_str().map(str::to_owned);
+    assert_eq!(why(&start(json!({ "CaFile": "ca.pem" }))).as_deref(), Some("backend.certificate"));
+    assert_ne!(why(&start(named.clone())), None, "it wants a certificate");
+    assert_eq!(origin.calls(), 0);
+    let gateway = start(over(named, &json!({ "CertificateFile": "own.pem", "KeyFile": "own.key" })));
+    assert_eq!(gateway.get("/").text(), "hello");
+    let seen = origin.last();
+    assert_eq!((seen.server_name.as_deref(), seen.certified), (Some("orders.internal"), true));
+}

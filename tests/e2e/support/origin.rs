@@ -27,6 +27,8 @@ pub struct Seen {
     pub trailers: Vec<(String, String)>,
     /// The name that TLS was asked for.
     pub server_name: Option<String>,
+    /// Whether the client showed a certificate.
+    pub certified: bool,
     /// When it was complete, among all requests of all services.
     pub order: u64,
 }
@@ -286,6 +288,7 @@ pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
     let query = if query == "?" { String::new() } else { query };
     Ok(Seen {
         server_name: server_name(wire),
+        certified: wire.tls.as_ref().is_some_and(|tls| tls.peer_certificates().is_some()),
         method: method.to_owned(),
         target: target.to_owned(),
         path: decoded(path),

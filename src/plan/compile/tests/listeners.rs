@@ -1,10 +1,12 @@
-//! `Listeners` with TLS: what is said of each mistake, and what sound ones come to.
+//! TLS on listeners and to services: what is said of each mistake, and what sound ones come to.
 
 use super::route;
 use crate::config::{Environment, Texts, load_texts};
-use crate::plan::blueprint::Listener;
+use crate::plan::blueprint::{Blueprint, Listener};
 use crate::plan::compile;
+use crate::wire::tls::client::ClientTls;
 use crate::wire::tls::server::ServerTls;
+use crate::wire::tls::trust::Trust;
 use rcgen::KeyPair;
 use std::collections::HashMap;
 use std::path::Path;
@@ -32,7 +34,13 @@ fn read(listener: &str) -> (Vec<String>, Option<Listener>) {
         r#"{{ "Listeners": [{{ "Address": "127.0.0.1:443", {listener} }}], "Routes": [{}] }}"#,
         route("")
     );
-    let texts = Texts { files: &[("gateway.json", text.as_str())], ..Texts::default() };
+    let (said, blueprint) = compiled(&text);
+    (said, blueprint.map(|plan| plan.listeners[0].clone()))
+}
+
+/// `code message` of all that is said, and the blueprint of a sound document.
+fn compiled(text: &str) -> (Vec<String>, Option<Blueprint>) {
+    let texts = Texts { files: &[("gateway.json", text)], ..Texts::default() };
     let read = |path: &Path, _| {
         let found = path.to_str().and_then(|name| FILES.get(name));
         found.map(|text| text.clone().into_bytes()).ok_or(std::io::ErrorKind::NotFound.into())
@@ -41,7 +49,7 @@ fn read(listener: &str) -> (Vec<String>, Option<Listener>) {
     let blueprint = compile(&mut loaded);
     let said =
         loaded.diagnostics.sorted().into_iter().map(|d| format!("{} {}", d.code.0, d.message)).collect();
-    (said, blueprint.map(|plan| plan.listeners[0].clone()))
+    (said, blueprint)
 }
 
 fn tls(certificates: &[(&str, &str)], more: &str) -> String {
@@ -144,4 +152,45 @@ fn a_redirect_has_a_port_and_no_tls() {
     assert_eq!(wrong(r#""RedirectToHttps": 0"#), "MG0323 RedirectToHttps 0 is no port");
     let both = format!(r#"{}, "RedirectToHttps": 443"#, tls(&[("a.pem", "a.key")], ""));
     assert!(wrong(&both).starts_with("MG0626"));
+}
+
+/// `code message` of all that is said of a route to https with these options, and what it comes to.
+fn backend(options: &str) -> (Vec<String>, Option<ClientTls>) {
+    let written = format!(r#""DownstreamScheme": "https", "TlsOptions": {options}"#);
+    let text = format!(
+        r#"{{ "Routes": [{}], "GlobalConfiguration": {{ "TlsOptions": {{ "CaFile": "a.pem" }} }} }}"#,
+        route(&written)
+    );
+    let (said, blueprint) = compiled(&text);
+    (said, blueprint.map(|plan| plan.routes[0].cluster.tls.clone()))
+}
+
+#[test]
+fn services_have_their_own_authorities_and_names_and_are_shown_certificates() {
+    let (said, tls) =
+        backend(r#"{ "CertificateFile": "b.pem", "KeyFile": "b.key", "ServerName": "orders" }"#);
+    let tls = tls.unwrap_or_else(|| panic!("{said:?}"));
+    assert!(matches!(&tls.trust, Trust::Only(pem) if **pem == *FILES["a.pem"].as_bytes()), "inherited");
+    assert_eq!((tls.identity.is_some(), tls.name.as_deref()), (true, Some("orders")));
+    for (options, says) in [
+        (r#"{ "CaFile": "nonsense" }"#, "MG0620 CaFile: it holds no certificate"),
+        (
+            r#"{ "KeyFile": "b.key" }"#,
+            "MG0461 CertificateFile and KeyFile belong together, and one of them is missing",
+        ),
+        (
+            r#"{ "CertificateFile": "a.pem", "KeyFile": "b.key" }"#,
+            "MG0620 KeyFile: it is not the key of the certificate",
+        ),
+        (r#"{ "ServerName": "https://x" }"#, r#"MG0462 ServerName "https://x" is no name of a certificate"#),
+    ] {
+        assert_eq!(backend(options).0, [says]);
+    }
+    let any = r#"{ "CaFile": "b.pem" }, "DangerousAcceptAnyServerCertificateValidator": true"#;
+    assert!(backend(any).0.iter().any(|said| said.starts_with("MG0461")));
+    let plain = format!(
+        r#"{{ "Routes": [{}] }}"#,
+        route(r#""DownstreamScheme": "http", "TlsOptions": { "ServerName": "x" }"#)
+    );
+    assert!(compiled(&plain).0[0].starts_with("MG0463"));
 }

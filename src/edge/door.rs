@@ -1,5 +1,6 @@
 //! What a listener knows of a client before there is a request, and what it says before there is a route.
 
+use super::worker::Worker;
 use crate::{
     pipeline::{
         answer::{Answer, Outcome},
@@ -15,7 +16,7 @@ use crate::{
         tls::server::{NoSession, Session},
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// A client that came through a listener.
 #[derive(Debug)]
@@ -48,11 +49,13 @@ impl Guest {
         }
     }
 
-    /// Tells the exchange what the connection proved.
-    pub fn introduce(&self, x: &mut Exchange) {
+    /// An exchange for a request, which knows what the connection proved.
+    pub fn lend(&self, w: &Worker, since: Instant) -> Box<Exchange> {
+        let mut x = w.lend(self.peer, since);
         if let Some(session) = &self.session {
             x.certificate.clone_from(&session.certificate);
         }
+        x
     }
 
     /// What is answered without looking for a route.
@@ -107,7 +110,6 @@ fn redirect(x: &Exchange, port: u16) -> Outcome {
 mod tests {
     use super::*;
     use crate::pipeline::head::Head;
-    use std::time::Instant;
 
     fn location(host: &str, target: &str, port: u16) -> String {
         let nobody = "127.0.0.1:0".parse().unwrap();

@@ -52,8 +52,7 @@ pub async fn serve(io: Io, guest: Guest, w: Arc<Worker>) {
         if !conn.readable(since, idle, stop).await {
             return;
         }
-        let mut x = w.lend(guest.peer, since);
-        guest.introduce(&mut x);
+        let mut x = guest.lend(&w, since);
         let plan = w.plan();
         let after = match conn.next_head(&mut x.req, &plan.limits.client).await {
             Next::Request => exchange(&mut conn, &guest, &mut x, &plan, &w).await,

@@ -222,6 +222,14 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_plan_since_seconds" => vec![gauge(m.current_plan().since, &[])],
         "margay_plan_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
+        "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
+        name => around(name, m),
+    }
+}
+
+/// The numbers of what is around the requests: registries, certificates, endpoints.
+fn around(name: &str, m: &Metrics) -> Vec<Metric> {
+    match name {
         "margay_discovery_up" => discovered(m, |row| u64::from(row.up)),
         "margay_discovery_instances" => discovered(m, |row| row.instances),
         "margay_discovery_heard_seconds" => discovered(m, |row| row.heard),
@@ -236,7 +244,6 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
             let probes = |outcome, n| counter(n, &[labels[0], labels[1], ("outcome", outcome)]);
             vec![probes("good", row.good), probes("bad", row.bad)]
         }),
-        "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         _ => Vec::new(),
     }
 }

@@ -205,10 +205,16 @@ impl Cluster {
         }
     }
 
+    /// The registry that a request has to wait for before it chooses, where there is one.
+    pub fn awaited(&self) -> Option<&Source> {
+        self.source.get().map(|source| &**source).filter(|source| source.is_awaited())
+    }
+
     /// Why there is no endpoint to choose.
     #[cold]
     pub fn none(&self) -> Cause {
         match self.source.get() {
+            Some(source) if source.is_stranger() => Cause::new(Why::RouteNone, source.why_nobody()),
             Some(source) if self.members.load().list.is_empty() => {
                 Cause::new(Why::BackendNone, source.why_nobody())
             }

@@ -4,6 +4,7 @@ use super::args::Run;
 use super::{Exit, out, settings};
 use crate::control::candidate::Candidate;
 use crate::control::process::{Settings, serve};
+use crate::control::store;
 use crate::stages::custom::Catalogue;
 
 /// Serves until a signal ends it.
@@ -12,9 +13,10 @@ pub fn run(run: &Run, stages: &Catalogue) -> Exit {
         Ok(addresses) => addresses,
         Err(wrong) => return Exit::usage(&wrong),
     };
-    let (request, style) = (settings::request(&run.configuration), settings::style());
+    let (mut request, style) = (settings::request(&run.configuration), settings::style());
     let candidate = Candidate::read(&request, stages);
     out::talk(&candidate.report(style));
+    let candidate = store::opened(&mut request, candidate, stages, style);
     let Some(blueprint) = &candidate.blueprint else { return Exit::Invalid };
     let settings = Settings {
         listen: addresses.listen,

@@ -1,7 +1,7 @@
 //! The one table of all diagnostic codes. A code never changes its meaning and is never given twice.
 //!
 //! Families: MG00 reading files and syntax, MG01 keys and types, MG02 placeholders, merge and policies,
-//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG09 not supported yet.
+//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG09 not supported yet.
 //! Keep the table sorted.
 
 use super::diagnostics::Code;
@@ -145,12 +145,20 @@ codes! {
     BAD_PROTOCOL = "MG0625", "A protocol that cannot be offered", "Alpn holds the protocols that this gateway speaks.";
     REDIRECT_WITH_TLS = "MG0626", "A redirect to https on https", "RedirectToHttps belongs to a listener without Tls.";
     USELESS_PRELOAD = "MG0627", "A preload that no list would take", "Preload wants IncludeSubDomains and a MaxAge of at least a year.";
+    UNKNOWN_REGISTRY = "MG0701", "An unknown type of registry", "The Type of a ServiceDiscoveryProvider is one of those that the reference names, without regard to case.";
+    NO_REGISTRY = "MG0702", "A service that no registry is asked for", "ServiceName wants a ServiceDiscoveryProvider under GlobalConfiguration, or a Discovery in the cluster.";
+    USELESS_IN_REGISTRY = "MG0703", "A setting that the registry does not read", "Each Type of ServiceDiscoveryProvider reads settings of its own; the reference says which.";
+    BAD_REGISTRY = "MG0704", "A registry that cannot be asked", "Scheme is http or https, Host a name or an address, Port 1 to 65535 or 0 for the usual one, PollingInterval 10 to 3600000 milliseconds or 0 for the usual one.";
+    PLAIN_TOKEN = "MG0705", "A token over plain http", "Who can read on the way to the registry can use the token.";
+    SERVICE_AND_ADDRESSES = "MG0706", "A service name and addresses", "With ServiceName the registry says where the service is; the addresses are not used. A warning under Ocelot compatibility.";
+    USELESS_DYNAMIC = "MG0707", "Dynamic routes that nothing leads to", "DynamicRoutes hold where there are neither Routes nor Aggregates, and a ServiceDiscoveryProvider. Ocelot ignores others.";
+    BAD_DYNAMIC = "MG0708", "A dynamic route without a service, or twice", "Each entry of DynamicRoutes has a ServiceName, and no two have the same name and namespace.";
+    BAD_SERVICE_NAME = "MG0709", "A malformed service name", "A name holds letters, digits and ._-, 1 to 253; with ServiceFabric also / and placeholders.";
+    UNKNOWN_STORE = "MG0710", "An unknown store", "ConfigurationStore is Consul, or left out.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_BALANCING = "MG0918", "Not supported yet: limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_DISCOVERY = "MG0919", "Not supported yet: service discovery and dynamic routing", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_AGGREGATION = "MG0920", "Not supported yet: aggregation", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_STORE = "MG0922", "Not supported yet: configuration kept elsewhere", "This version does not have it; the setting is refused rather than ignored.";
 }
 
 #[cfg(test)]
@@ -159,7 +167,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 8] = [
+    const FAMILIES: [(&str, &str); 9] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -167,6 +175,7 @@ mod tests {
         ("MG04", "Options"),
         ("MG05", "Aggregates"),
         ("MG06", "Listeners and limits"),
+        ("MG07", "Service discovery"),
         ("MG09", "Not supported yet"),
     ];
 

@@ -13,6 +13,7 @@ use super::placeholders::{Environment, fill};
 use super::policies::{self, Policies, PolicyFile, layers};
 use super::source::Sources;
 use super::span::FileId;
+use super::stored::{self, Stored};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ pub struct Request {
     pub ocelot: bool,
     /// Where the usual files are looked for; empty: the working directory.
     pub home: PathBuf,
+    /// What the store of the configuration holds, where there is one and it was read.
+    pub stored: Option<Stored>,
 }
 
 /// A configuration as far as it can be understood without knowing its words.
@@ -45,6 +48,8 @@ pub struct Loaded {
     pub attached: Attached,
     /// Ocelot compatibility, asked for by the flag, by the file's name or by `Compatibility`.
     pub ocelot: bool,
+    /// What an empty store is given, where the files name a store.
+    pub seed: Option<String>,
 }
 
 impl Loaded {
@@ -63,6 +68,8 @@ pub struct Texts<'t> {
     pub policies: &'t [(&'t str, &'t str)],
     /// As with `--compat ocelot`.
     pub ocelot: bool,
+    /// What a store holds.
+    pub stored: Option<&'t Stored>,
 }
 
 /// Reads everything the request names.
@@ -77,6 +84,7 @@ pub fn load(request: &Request, environment: Environment) -> Loaded {
         incomplete: found.incomplete,
         policies,
         ocelot: request.ocelot,
+        stored: request.stored.clone(),
     };
     let mut loaded = understand(input, environment, diagnostics);
     loaded.watched.splice(0..0, found.watched);
@@ -99,6 +107,7 @@ pub fn load_texts(texts: &Texts, environment: Environment) -> Loaded {
         incomplete: texts.files.is_empty(),
         policies: texts.policies.iter().map(policy).collect(),
         ocelot: texts.ocelot,
+        stored: texts.stored.cloned(),
     };
     understand(input, environment, Diagnostics::default())
 }
@@ -110,6 +119,7 @@ struct Input {
     incomplete: bool,
     policies: Vec<PolicyFile>,
     ocelot: bool,
+    stored: Option<Stored>,
 }
 
 fn understand(input: Input, environment: Environment, diagnostics: Diagnostics) -> Loaded {
@@ -126,13 +136,25 @@ fn understand(input: Input, environment: Environment, diagnostics: Diagnostics) 
 fn assemble(input: Input, environment: Environment, mut diagnostics: Diagnostics) -> Loaded {
     let mut sources = Sources::default();
     let mut incomplete = input.incomplete;
-    let has_placeholders = input.files.iter().any(|file| file.text.contains("${"));
+    let texts =
+        input.files.iter().map(|file| &*file.text).chain(input.stored.iter().map(|stored| &*stored.text));
+    let has_placeholders = texts.into_iter().any(|text| text.contains("${"));
     let by_name = input.files.iter().any(File::is_ocelots);
-    let (trees, ocelot) = parse_all(input.files, input.ocelot, by_name, &mut sources, &mut diagnostics);
+    let (trees, mut ocelot) = parse_all(input.files, input.ocelot, by_name, &mut sources, &mut diagnostics);
     incomplete |= trees.iter().any(|(_, tree)| tree.is_none());
     let parts =
         trees.into_iter().filter_map(|(is_global, tree)| Some(Part { tree: tree?, is_global })).collect();
     let mut root = merge(parts, input.assembly, ocelot, &sources, &mut diagnostics);
+    let seed = root.as_ref().and_then(stored::seed);
+    if let (Some(root), Some(kept)) = (&mut root, input.stored) {
+        match parse_stored(kept, ocelot, &mut sources, &mut diagnostics) {
+            Some(tree) => {
+                ocelot |= asks_for_ocelot(&tree);
+                stored::overlay(root, tree, &mut diagnostics);
+            }
+            None => incomplete = true,
+        }
+    }
     if let Some(root) = root.as_mut().filter(|_| has_placeholders) {
         fill(root, environment, &mut diagnostics);
     }
@@ -143,7 +165,18 @@ fn assemble(input: Input, environment: Environment, mut diagnostics: Diagnostics
         root
     });
     let attached = root.as_ref().map(|root| Attached::read(root, &sources, environment)).unwrap_or_default();
-    Loaded { sources, root, policies, diagnostics, watched: Vec::new(), attached, ocelot }
+    Loaded { sources, root, policies, diagnostics, watched: Vec::new(), attached, ocelot, seed }
+}
+
+fn parse_stored(
+    stored: Stored,
+    ocelot: bool,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Node> {
+    let dialect = Dialect { single_quotes: ocelot };
+    let id = sources.add(stored.name, None, stored.text.as_ref().to_owned(), dialect);
+    parse(id, &sources.get(id)?.text, dialect, diagnostics)
 }
 
 /// Each file's tree, and whether it is the global one.

@@ -40,6 +40,7 @@ pub mod render;
 pub mod schema;
 pub mod source;
 pub mod span;
+pub mod stored;
 pub mod suggest;
 
 pub use attached::Attached;
@@ -50,3 +51,4 @@ pub use node::{Member, Node, Value};
 pub use placeholders::Environment;
 pub use source::{Place, Sources};
 pub use span::{FileId, Span, Spanned};
+pub use stored::Stored;

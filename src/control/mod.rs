@@ -1,4 +1,4 @@
-//! Who may change the plan, and who may ask how the gateway is: the file watch, the signal, the administration
+//! Who may change the plan, and who may ask how the gateway is: the file watch, the store, the signal, the administration
 //! address.
 
 pub mod admin;
@@ -6,4 +6,5 @@ pub mod candidate;
 mod places;
 pub mod process;
 pub mod reload;
+pub mod store;
 pub mod watch;

@@ -4,6 +4,7 @@ use super::{
     admin,
     candidate::Candidate,
     reload::{Reloading, Take},
+    store::{self, Slot},
     watch::{self, Watching},
 };
 use crate::{
@@ -70,9 +71,15 @@ pub fn serve(
     let gateway = Gateway::new(plan, foundation, log);
     let (threads, admin_sockets) = (settings.threads, admin.subscribe());
     let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone(), first.administration);
-    let reloading = Reloading::new(request, settings.stages.clone(), settings.style, candidate, take);
+    let store = Slot::new(request.stored.clone());
+    if let Some(kv) = store::of(blueprint) {
+        let (slot, seed) = (store.clone(), candidate.loaded.seed.clone());
+        gateway.foundation.background.spawn(store::follow(kv, slot, seed, metrics.clone()));
+    }
+    let (stages, style) = (settings.stages.clone(), settings.style);
+    let reloading = Reloading::new(request, store.clone(), stages, style, candidate, take);
     let follow = if blueprint.reload_on_change { candidate.watch.clone() } else { Vec::new() };
-    let watching = watch::spawn(follow, metrics, reloading.reloader())
+    let watching = watch::spawn(follow, store, metrics, reloading.reloader())
         .map_err(|e| format!("no watch over the files: {e}"))?;
     let background = background(gateway.clone(), admin_sockets);
     run::run(gateway, listeners, threads, background, Box::pin(stopped(watching)));

@@ -2,12 +2,14 @@
 //! serves goes on serving.
 
 use super::candidate::Candidate;
+use super::store::Slot;
 use super::watch::{Attempt, Reloader, Trigger};
 use crate::config::{Request, render::Style};
 use crate::plan::blueprint::Blueprint;
 use crate::stages::custom::Catalogue;
 use crate::telemetry::Reload;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Takes a checked blueprint into service under this id; says in one sentence why it could not.
 pub type Take = Box<dyn FnMut(&Blueprint, &str) -> Result<(), String> + Send>;
@@ -15,6 +17,8 @@ pub type Take = Box<dyn FnMut(&Blueprint, &str) -> Result<(), String> + Send>;
 /// What is known between two reloads.
 pub struct Reloading {
     request: Request,
+    /// What the store holds.
+    store: Arc<Slot>,
     stages: Catalogue,
     style: Style,
     take: Take,
@@ -27,10 +31,18 @@ pub struct Reloading {
 
 impl Reloading {
     /// The candidate is what serves already.
-    pub fn new(request: Request, stages: Catalogue, style: Style, current: &Candidate, take: Take) -> Self {
+    pub fn new(
+        request: Request,
+        store: Arc<Slot>,
+        stages: Catalogue,
+        style: Style,
+        current: &Candidate,
+        take: Take,
+    ) -> Self {
         let follow = current.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
         Reloading {
             request,
+            store,
             stages,
             style,
             take,
@@ -46,9 +58,10 @@ impl Reloading {
     }
 
     fn reload(&mut self, trigger: Trigger) -> Attempt {
+        self.request.stored = self.store.get();
         let candidate = Candidate::read(&self.request, &self.stages);
         let again = std::mem::replace(&mut self.seen, candidate.id.clone()) == candidate.id;
-        let outcome = if candidate.id == self.serving || (again && trigger == Trigger::Files) {
+        let outcome = if candidate.id == self.serving || (again && trigger != Trigger::Signal) {
             Reload::Unchanged
         } else {
             self.replace(&candidate)
@@ -84,7 +97,7 @@ impl Reloading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     struct Scene {
         folder: tempfile::TempDir,
@@ -117,8 +130,14 @@ mod tests {
                 Ok(())
             };
             let current = Candidate::read(&request, &Catalogue::default());
-            let reloading =
-                Reloading::new(request, Catalogue::default(), Style::default(), &current, Box::new(take));
+            let reloading = Reloading::new(
+                request,
+                Slot::new(None),
+                Catalogue::default(),
+                Style::default(),
+                &current,
+                Box::new(take),
+            );
             Scene { folder, reloading, taken }
         }
 

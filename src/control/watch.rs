@@ -2,6 +2,7 @@
 //! own. What a change means is not decided here: the reloader is called, one call at a time.
 
 use super::places::{self, Place, Stamp};
+use super::store::Slot;
 use crate::telemetry::{Metrics, Reload};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event};
 use std::collections::BTreeSet;
@@ -25,6 +26,8 @@ const LOOK: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     Files,
+    /// What the store holds.
+    Store,
     Signal,
 }
 
@@ -49,7 +52,12 @@ impl Drop for Watching {
 }
 
 /// Starts watching. `SIGHUP` is taken over at once, so it never ends the process.
-pub fn spawn(watch: Vec<PathBuf>, metrics: Arc<Metrics>, reloader: Reloader) -> io::Result<Watching> {
+pub fn spawn(
+    watch: Vec<PathBuf>,
+    store: Arc<Slot>,
+    metrics: Arc<Metrics>,
+    reloader: Reloader,
+) -> io::Result<Watching> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let hangup = {
         let _inside = runtime.enter();
@@ -59,7 +67,7 @@ pub fn spawn(watch: Vec<PathBuf>, metrics: Arc<Metrics>, reloader: Reloader) -> 
     let watching = Watching(stop.clone());
     let mut eyes = Eyes::new();
     eyes.look_at(watch);
-    let ears = Ears { hangup, stop };
+    let ears = Ears { hangup, store, stop };
     let run = move || run(&runtime, eyes, ears, &metrics, reloader);
     std::thread::Builder::new().name("reload".into()).spawn(run)?;
     Ok(watching)
@@ -82,6 +90,7 @@ fn run(runtime: &Runtime, mut eyes: Eyes, mut ears: Ears, metrics: &Metrics, mut
 /// What the watch listens to beside the files.
 struct Ears {
     hangup: Signal,
+    store: Arc<Slot>,
     stop: Arc<Notify>,
 }
 
@@ -93,6 +102,7 @@ impl Ears {
                 biased;
                 () = self.stop.notified() => return None,
                 _ = self.hangup.recv() => return Some(Trigger::Signal),
+                () = self.store.changed.notified() => return Some(Trigger::Store),
                 () = settled(&eyes.changed) => return Some(Trigger::Files),
                 () = sleep(LOOK) => if eyes.blinked() { return Some(Trigger::Files) },
             }

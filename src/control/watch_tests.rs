@@ -10,6 +10,7 @@ const SOON: Duration = Duration::from_secs(4);
 /// A folder with `gateway.json`, watched; the receiver hears of every reload.
 struct Scene {
     folder: TempDir,
+    store: Arc<Slot>,
     reloads: Receiver<Trigger>,
     metrics: Arc<Metrics>,
     _watching: Watching,
@@ -20,6 +21,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
         let watch: Vec<_> = watch.iter().map(|p| folder.path().join(p)).collect();
+        let store = Slot::new(None);
         let (heard, reloads) = channel();
         let metrics = Metrics::new(1);
         let again = watch.clone();
@@ -27,8 +29,8 @@ impl Scene {
             let _ = heard.send(trigger);
             Attempt { outcome: Reload::Applied, watch: again.clone() }
         };
-        let watching = spawn(watch, metrics.clone(), Box::new(reloader)).unwrap();
-        Scene { folder, reloads, metrics, _watching: watching }
+        let watching = spawn(watch, store.clone(), metrics.clone(), Box::new(reloader)).unwrap();
+        Scene { folder, store, reloads, metrics, _watching: watching }
     }
 
     #[track_caller]
@@ -51,6 +53,16 @@ impl Scene {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+#[test]
+fn a_store_that_holds_something_else_is_told_once() {
+    let scene = Scene::new(one_file, &["gateway.json"]);
+    let stored = |text: &str| crate::config::Stored { name: "consul:key".into(), text: text.into() };
+    scene.store.put(stored("{}"));
+    assert!(scene.wait(Trigger::Store, SOON));
+    scene.store.put(stored("{}"));
+    assert!(!scene.wait(Trigger::Store, QUIET * 4), "the same again");
 }
 
 fn one_file(folder: &Path) {

@@ -2,20 +2,26 @@
 //! an aggregate and exchanges of the gateway's own come here too.
 
 use crate::{
-    backend::attempt,
+    backend::{attempt, discovery::Source},
     pipeline::{
         answer::{Answer, Outcome},
         body::{Caller, Framing},
+        cause::Cause,
         exchange::Exchange,
         stage::{back, walk},
     },
-    plan::{Plan, Route},
+    plan::{Found, Plan, Route},
     wire::h1::hop::Hop,
 };
 use std::{
-    sync::Arc,
+    future::{Future, poll_fn},
+    pin::pin,
     task::{Context, Poll},
+    time::Duration,
 };
+
+/// How long a request waits for a registry, where it has to.
+const REGISTRY: Duration = Duration::from_secs(5);
 
 /// Finds the route and takes the exchange through it; says which route it was, if there was one.
 pub async fn answer<'p>(
@@ -23,13 +29,13 @@ pub async fn answer<'p>(
     plan: &'p Plan,
     hop: Hop,
     caller: &mut dyn Caller,
-) -> (Option<&'p Arc<Route>>, Outcome) {
+) -> (Option<Found<'p>>, Outcome) {
     let route = match plan.find(x) {
         Ok(route) => route,
         Err(cause) => return (None, Err(cause)),
     };
     route.metrics.begin(x.worker);
-    let outcome = through(route, x, hop, caller).await;
+    let outcome = through(&route, x, hop, caller).await;
     (Some(route), outcome)
 }
 
@@ -61,10 +67,24 @@ fn hold(x: &mut Exchange, outcome: &mut Outcome) {
     }
 }
 
+/// Waits until a registry has said where the service is, where that cannot be known before the request.
+#[cold]
+async fn found(source: &Source, x: &Exchange, caller: &mut dyn Caller) -> Result<(), Cause> {
+    let mut ready = pin!(source.ready(x.now + REGISTRY));
+    poll_fn(|cx| match ready.as_mut().poll(cx) {
+        Poll::Pending => gone(caller, cx).map(|()| Err(Cause::gone())),
+        Poll::Ready(()) => Poll::Ready(Ok(())),
+    })
+    .await
+}
+
 /// What the route leads to.
 async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
     route.rewrite(x)?;
     let (cluster, terms) = route.cluster()?;
+    if let Some(source) = cluster.awaited() {
+        found(source, x, caller).await?;
+    }
     caller.limit_body(x.body_limit);
     attempt::run(cluster, terms, hop, x, caller).await
 }

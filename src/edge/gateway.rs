@@ -13,6 +13,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 use tokio::sync::Notify;
 
@@ -58,8 +59,11 @@ impl Gateway {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }
 
-    /// Lets go of retired plans that no request holds any more.
+    /// Lets go of what nobody wants any more: retired plans that no request holds, services that nobody asks for.
     pub fn bury(&self) {
+        if let Some(dynamic) = &self.plan.load().dynamic {
+            dynamic.tidy(Instant::now());
+        }
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         let (dead, held) = retired.drain(..).partition::<Vec<_>, _>(|plan| Arc::strong_count(plan) == 1);
         *retired = held;

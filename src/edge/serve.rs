@@ -119,13 +119,13 @@ async fn exchange(conn: &mut ClientConn, guest: &Guest, x: &mut Exchange, plan: 
         Some(outcome) => (None, outcome),
         None => answer(x, plan, hop, conn).await,
     };
-    let metrics = route.map_or(w.gateway.metrics().unrouted(), |route| &route.metrics);
+    let metrics = route.as_ref().map_or(w.gateway.metrics().unrouted(), |route| &route.metrics);
     let outcome = outcome.or_else(|cause| give_up(x, plan, w, cause));
     let after = match outcome {
         Ok(Answer { head, switch: Some(switch), .. }) if head.status == 101 => {
             x.record.status = 101;
             conn.begin_switch(&head);
-            After::Tunnel(Box::new(switch), route.map_or_else(|| "".into(), |r| r.label.clone()))
+            After::Tunnel(Box::new(switch), route.as_ref().map_or_else(|| "".into(), |r| r.label.clone()))
         }
         Ok(mut answer) => {
             guest.strict(&mut answer);
@@ -139,7 +139,7 @@ async fn exchange(conn: &mut ClientConn, guest: &Guest, x: &mut Exchange, plan: 
     if let After::Tunnel(..) = after {
         return after;
     }
-    log(conn, x, w, route.map_or("", |r| &r.label), now);
+    log(conn, x, w, route.as_ref().map_or("", |r| &r.label), now);
     if let After::Next(_) = after { After::Next(now) } else { after }
 }
 

@@ -4,7 +4,6 @@ use super::{answer::through, gateway::Gateway, part::Part};
 use crate::{
     pipeline::{
         answer::Outcome,
-        cause::{Cause, Why},
         exchange::{Exchange, Peer},
         services::{Services, Task},
     },
@@ -64,11 +63,9 @@ impl Services for Pinned {
 
     fn inner(self: Arc<Self>, mut x: Box<Exchange>, body: Bytes) -> Task<Outcome> {
         Box::pin(async move {
-            let Some(route) = self.routes.get(x.route) else {
-                return Err(Cause::new(Why::GatewayFault, "an exchange without a route was taken on"));
-            };
+            let route = self.route_of(&x)?;
             let mut part = Part::new(body);
-            let outcome = through(route, &mut x, Hop::default(), &mut part).await;
+            let outcome = through(&route, &mut x, Hop::default(), &mut part).await;
             outcome.map(|answer| part.attend(answer))
         })
     }

@@ -2,8 +2,9 @@
 //! unchanged routes go on as they were.
 
 use super::{
-    blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme},
+    blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme, discovery::Found},
     doors,
+    dynamic::Dynamic,
     routing::UrlTemplate,
     runtime::{Affinity, Limits, Plan, Route, Target},
 };
@@ -13,6 +14,7 @@ use crate::{
         attempt::{Care, Keeps, Terms},
         balance::{BalancerKind, HashOn},
         cluster::{ClusterSpec, States},
+        discovery::Registries,
         endpoint::{Instance, Speech},
     },
     base::{clock::Clock, keyed::Keyed},
@@ -44,18 +46,20 @@ use std::{
 };
 
 /// What runs, and outlives every plan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Foundation {
     pub states: Arc<States>,
     pub names: Names,
     /// Circuits and budgets.
-    pub attempts: Keeps,
+    pub attempts: Arc<Keeps>,
     pub background: Background,
     /// What the stages keep.
-    pub kept: Kept,
+    pub kept: Arc<Kept>,
+    /// Who says where services are.
+    pub registries: Arc<Registries>,
     pub clock: Clock,
     /// What makes TLS sessions resumable, by the address of the listener and what it asks of clients.
-    pub tickets: Keyed<(SocketAddr, Option<ClientAuth>), Tickets>,
+    pub tickets: Arc<Keyed<(SocketAddr, Option<ClientAuth>), Tickets>>,
     pub metrics: Arc<Metrics>,
     /// How many connections the process may hold, where the document does not say.
     pub connections: usize,
@@ -63,17 +67,18 @@ pub struct Foundation {
 
 impl Foundation {
     pub fn new(metrics: Arc<Metrics>, connections: usize) -> Foundation {
-        let (background, kept, clock) = (Background::default(), Kept::default(), Clock::default());
+        let (background, kept, clock) = (Background::default(), Arc::<Kept>::default(), Clock::default());
         background.spawn(sweeping(Arc::downgrade(&kept.counters), clock.clone()));
         let names = Names::new(background.clone());
         Foundation {
             states: States::with(names.clone(), background.clone(), Some(metrics.clone())),
+            registries: Arc::new(Registries::new(background.clone(), names.dns().clone(), metrics.clone())),
             names,
-            attempts: Keeps::default(),
+            attempts: Arc::default(),
             background,
             kept,
             clock,
-            tickets: Keyed::default(),
+            tickets: Arc::default(),
             metrics,
             connections,
         }
@@ -86,15 +91,12 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
     let (table, rules) = (blueprint.table.clone(), blueprint.rules);
     let mut clusters = Clusters::default();
     let routes = blueprint.routes.iter().enumerate().map(|(at, route)| {
-        Arc::new(Route {
-            label: route.name.as_str().into(),
-            stages: place(stages(route, blueprint, ground), &ground.metrics),
-            url: UrlTemplate::compile(&route.backend_path.value, table.names(at), &rules),
-            affinity: affinity(&route.cluster, table.names(at)),
-            target: target(route, blueprint, ground, &mut clusters),
-            cors: route.admission.cors.is_some(),
-            metrics: ground.metrics.route(&route.name),
-        })
+        let (path, names) = (&route.backend_path.value, table.names(at));
+        let url = match &route.fabric {
+            Some(service) => UrlTemplate::behind(&service.value, path, names, &rules),
+            None => UrlTemplate::compile(path, names, &rules),
+        };
+        self::route(route, url, names, blueprint, ground, &mut clusters)
     });
     let routes: Box<[Arc<Route>]> = routes.collect();
     Ok(Plan {
@@ -108,15 +110,46 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
         table,
         clusters: leading(&routes),
         routes,
+        dynamic: blueprint.dynamic.as_ref().map(|options| Dynamic::new(blueprint, options, ground)),
+    })
+}
+
+/// The route of a service that a request named.
+pub(super) fn service_route(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    ground: &Foundation,
+) -> Arc<Route> {
+    let url = UrlTemplate::beyond_first(&blueprint.rules);
+    self::route(route, url, &[], blueprint, ground, &mut Clusters::default())
+}
+
+fn route(
+    route: &RouteBlueprint,
+    url: UrlTemplate,
+    names: &[Box<str>],
+    blueprint: &Blueprint,
+    ground: &Foundation,
+    clusters: &mut Clusters,
+) -> Arc<Route> {
+    Arc::new(Route {
+        label: route.name.as_str().into(),
+        stages: place(stages(route, blueprint, ground), &ground.metrics),
+        url,
+        affinity: affinity(&route.cluster, names),
+        target: target(route, blueprint, ground, clusters),
+        cors: route.admission.cors.is_some(),
+        metrics: ground.metrics.route(&route.name),
     })
 }
 
 impl Plan {
-    /// Whether every name of the plan has an answer.
+    /// Whether every name of the plan has an answer, and every registry has said where its services are.
     pub fn is_resolved(&self) -> bool {
         self.routes.iter().all(|route| match &route.target {
             Target::Cluster { cluster, .. } => {
-                cluster.members().list.iter().all(|e| e.way.transport.name.now().is_some())
+                cluster.source.get().is_none_or(|source| source.is_settled())
+                    && cluster.members().list.iter().all(|e| e.way.transport.name.now().is_some())
             }
             Target::Fail(..) => true,
         })
@@ -124,7 +157,8 @@ impl Plan {
 
     /// The labels under which the plan counts; all others may be forgotten.
     pub fn labels(&self) -> HashSet<&str> {
-        self.routes.iter().map(|route| &*route.label).collect()
+        let dynamic = self.dynamic.iter().flat_map(Dynamic::labels);
+        self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
     }
 }
 
@@ -248,7 +282,14 @@ impl Clusters {
     fn get(&mut self, route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Arc<Cluster> {
         let cluster = &route.cluster;
         let name = cluster.name.as_ref().unwrap_or(&route.name);
-        let make = || ground.states.cluster(&spec(cluster, name, blueprint));
+        let make = || {
+            let made = ground.states.cluster(&spec(cluster, name, blueprint));
+            if let Some(found) = &cluster.found {
+                let Found { registry, service, is_unnamed } = found;
+                ground.registries.follow(registry, service, *is_unnamed).feed(&made);
+            }
+            made
+        };
         match cluster.name {
             Some(_) => self.0.entry(Arc::as_ptr(cluster)).or_insert_with(make).clone(),
             None => make(),
@@ -266,7 +307,7 @@ fn spec(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Cluste
         label: name.to_owned(),
         health: cluster.health.value.clone(),
         speech: speech(cluster, name, blueprint),
-        instances: Some(cluster.endpoints.iter().map(instance).collect()),
+        instances: cluster.found.is_none().then(|| cluster.endpoints.iter().map(instance).collect()),
         balancer: cluster.balancer.value.clone(),
     }
 }
@@ -290,5 +331,7 @@ fn speech(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Spee
 fn care(route: &RouteBlueprint, ground: &Foundation) -> Option<Arc<Care>> {
     let wanted = Some(&route.attempts).filter(|wanted| !wanted.is_empty())?;
     let metrics = ground.metrics.attempts(&route.name);
-    Some(Arc::new(ground.attempts.care(wanted, &route.name, &route.cluster.key, metrics)))
+    // Routes of services without entries of their own share a name, and nothing else.
+    let key = if route.index == usize::MAX { &route.state_key } else { &route.name };
+    Some(Arc::new(ground.attempts.care(wanted, key, &route.cluster.key, metrics)))
 }

@@ -3,6 +3,7 @@
 //! A blueprint is plain data: the same document always gives the same one. The plan is made from it by resolving
 //! what needs the running process (metric handles, balancer state, descriptor limits).
 
+pub mod discovery;
 pub mod shaping;
 
 use super::routing::{RouteTable, RoutingRules};
@@ -40,6 +41,10 @@ pub struct Blueprint {
     /// Finds the place in `routes` that a request belongs to.
     pub table: Arc<RouteTable>,
     pub rules: RoutingRules,
+    /// What the path names is looked up in a registry.
+    pub dynamic: Option<discovery::DynamicBlueprint>,
+    /// Where the configuration itself is kept, if not in files.
+    pub store: Option<discovery::StoreBlueprint>,
 }
 
 /// An address the gateway accepts requests on.
@@ -164,6 +169,8 @@ pub struct ClusterBlueprint {
     pub endpoints: Vec<Endpoint>,
     pub balancer: Sourced<BalancerKind>,
     pub health: Sourced<HealthSpec>,
+    /// Its addresses are found, not written down.
+    pub found: Option<discovery::Found>,
 }
 
 /// What Ocelot does with requests for a route that it starts with and cannot serve.
@@ -207,6 +214,8 @@ pub struct RouteBlueprint {
     pub backend_path: Sourced<String>,
     /// Where its requests go.
     pub cluster: Arc<ClusterBlueprint>,
+    /// The name under which the reverse proxy of Service Fabric knows the service; stands before the path.
+    pub fabric: Option<Sourced<String>>,
     /// What identifies the route's counters across plans: Ocelot's LoadBalancerKey.
     pub state_key: String,
     /// None: the method of the request.

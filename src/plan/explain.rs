@@ -106,7 +106,7 @@ impl Explainer<'_> {
         let found = self.plan.find(&mut x);
         let mut told = self.found(&x);
         match found {
-            Ok(route) => self.follow(route, hop, x, &mut told).await,
+            Ok(route) => self.follow(&route, hop, x, &mut told).await,
             Err(cause) => told.refuse(&Err(cause), self.plan.ocelot),
         }
         told

@@ -6,6 +6,7 @@ pub mod blueprint;
 pub mod check;
 pub mod compile;
 mod doors;
+mod dynamic;
 pub mod explain;
 pub mod inherit;
 pub mod routing;
@@ -13,4 +14,4 @@ pub mod runtime;
 
 pub use activate::{Foundation, activate};
 pub use compile::{compile, compile_with};
-pub use runtime::{Limits, ListenerPlan, ListenerTls, Plan, Route, Target};
+pub use runtime::{Found, Limits, ListenerPlan, ListenerTls, Plan, Route, Target};

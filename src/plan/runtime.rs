@@ -1,5 +1,6 @@
 //! The plan: the checked, compiled, immutable form of one document. A request holds one from start to end.
 
+use super::dynamic::Dynamic;
 use super::routing::{Considered, HeaderLookup, Query, RouteTable, Target as RequestTarget, UrlTemplate};
 use crate::{
     backend::{Cluster, attempt::Terms},
@@ -14,7 +15,7 @@ use crate::{
     telemetry::{Expiry, RouteMetrics, TlsMetrics},
     wire::{h1::client::ClientLimits, tls::server::Handshakes},
 };
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 
 /// Everything that a request may need to know, resolved.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Plan {
     pub table: Arc<RouteTable>,
     /// In the order of the document; the table answers with places in here.
     pub routes: Box<[Arc<Route>]>,
+    /// Routes that are made when a request names their service.
+    pub dynamic: Option<Dynamic>,
 }
 
 /// Where the gateway accepts.
@@ -93,6 +96,24 @@ pub struct Affinity {
     pub index: Option<usize>,
 }
 
+/// The route of a request: one that the document writes, or one that was made for the service the path names.
+#[derive(Debug)]
+pub enum Found<'p> {
+    Written(&'p Arc<Route>),
+    Made(Arc<Route>),
+}
+
+impl Deref for Found<'_> {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        match self {
+            Found::Written(route) => route,
+            Found::Made(route) => route,
+        }
+    }
+}
+
 /// What a route leads to.
 #[derive(Debug)]
 pub enum Target {
@@ -106,7 +127,7 @@ pub enum Target {
 
 impl Plan {
     /// The route of a request. The target is normalised once, here: what is matched is what is forwarded.
-    pub fn find(&self, x: &mut Exchange) -> Result<&Arc<Route>, Cause> {
+    pub fn find(&self, x: &mut Exchange) -> Result<Found<'_>, Cause> {
         let Exchange { req, values, .. } = x;
         let target = RequestTarget::normalise(req.target(), req.method() == b"OPTIONS")
             .map_err(|error| Cause::new(Why::RequestMalformed, error.to_string()))?;
@@ -118,7 +139,16 @@ impl Plan {
             x.req.set_target(&text);
         }
         x.route = found.unwrap_or(usize::MAX);
-        self.routes.get(x.route).ok_or_else(|| no_route(x))
+        self.route_of(x)
+    }
+
+    /// The route of an exchange that went through [`Plan::find`].
+    pub fn route_of(&self, x: &Exchange) -> Result<Found<'_>, Cause> {
+        match (self.routes.get(x.route), &self.dynamic) {
+            (Some(route), _) => Ok(Found::Written(route)),
+            (None, Some(dynamic)) => dynamic.find(&x.req.target()[..x.path_len], x.now).map(Found::Made),
+            (None, None) => Err(no_route(x)),
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Board {
     bell: Notify,
     /// The registry is looked at when a request wants it, instead of telling of changes by itself.
     on_request: AtomicBool,
+    /// There was an instance, once.
+    met: AtomicBool,
     /// The wishes that the look under way will fulfil.
     under_way: AtomicU64,
     pub metrics: Arc<DiscoveryMetrics>,
@@ -51,6 +53,7 @@ impl Board {
             wishes: AtomicU64::new(0),
             bell: Notify::new(),
             on_request: AtomicBool::new(false),
+            met: AtomicBool::new(false),
             under_way: AtomicU64::new(0),
             metrics,
         }
@@ -75,10 +78,17 @@ impl Board {
         })
     }
 
+    pub fn has_been_met(&self) -> bool {
+        self.met.load(Relaxed)
+    }
+
     /// The clusters first, then those who wait: whoever sees the news finds it in the clusters too.
     fn spread(&self, new: Arc<[Instance]>) {
         let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = self.standing.borrow().instances.as_deref() != Some(&*new);
+        if !new.is_empty() {
+            self.met.store(true, Relaxed);
+        }
         if changed {
             clusters.iter().filter_map(Weak::upgrade).for_each(|cluster| cluster.set(&new));
         }

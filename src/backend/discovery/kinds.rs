@@ -14,21 +14,26 @@ use std::{
 pub struct Kind {
     /// As `Type` names it, compared without regard to case.
     pub name: &'static str,
+    /// The settings that it reads beside those that all do.
+    pub reads: &'static [&'static str],
     /// What follows services in such a registry.
     pub provider: fn(&Settings, &Dns) -> Arc<dyn Provider>,
 }
 
+const KUBE: &[&str] = &["EndpointSlices"];
+const CONSUL: &[&str] = &["Datacenter", "Tags", "ServiceMetadata", "UseNodeName", "Stale"];
+
 /// Every type there is; the first is the usual one.
 pub static KINDS: &[Kind] = &[
-    Kind { name: "Consul", provider: |settings, _| Arc::new(Consul::watching(settings)) },
-    Kind { name: "PollConsul", provider: |settings, _| Arc::new(Consul::polling(settings)) },
-    Kind { name: "Kube", provider: |settings, _| Arc::new(Kubernetes::usual(settings)) },
-    Kind { name: "PollKube", provider: |settings, _| Arc::new(Kubernetes::polling(settings)) },
-    Kind { name: "WatchKube", provider: |settings, _| Arc::new(Kubernetes::watching(settings)) },
-    Kind { name: "Eureka", provider: |settings, _| Arc::new(Eureka::new(settings)) },
-    Kind { name: "Dns", provider: |settings, dns| Arc::new(Domain::addresses(settings, dns)) },
-    Kind { name: "DnsSrv", provider: |settings, dns| Arc::new(Domain::services(settings, dns)) },
-    Kind { name: "File", provider: |settings, _| Arc::new(Listed::new(settings)) },
+    Kind { name: "Consul", reads: CONSUL, provider: |settings, _| Arc::new(Consul::watching(settings)) },
+    Kind { name: "PollConsul", reads: CONSUL, provider: |settings, _| Arc::new(Consul::polling(settings)) },
+    Kind { name: "Kube", reads: KUBE, provider: |settings, _| Arc::new(Kubernetes::usual(settings)) },
+    Kind { name: "PollKube", reads: KUBE, provider: |settings, _| Arc::new(Kubernetes::polling(settings)) },
+    Kind { name: "WatchKube", reads: KUBE, provider: |settings, _| Arc::new(Kubernetes::watching(settings)) },
+    Kind { name: "Eureka", reads: &["Path"], provider: |settings, _| Arc::new(Eureka::new(settings)) },
+    Kind { name: "Dns", reads: &[], provider: |settings, dns| Arc::new(Domain::addresses(settings, dns)) },
+    Kind { name: "DnsSrv", reads: &[], provider: |settings, dns| Arc::new(Domain::services(settings, dns)) },
+    Kind { name: "File", reads: &["File"], provider: |settings, _| Arc::new(Listed::new(settings)) },
 ];
 
 impl Kind {

@@ -4,7 +4,7 @@
 //! feeds, for as long as there is one of them; [`Registries`] finds sources again from plan to plan.
 
 mod board;
-mod consul;
+pub mod consul;
 mod dns;
 mod eureka;
 mod file;

@@ -8,10 +8,13 @@ use crate::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// A registry, and what asks it.
+type Asked = (Arc<Settings>, Arc<dyn Provider>);
+
 /// Finds sources by registry and service; what nobody holds any more ends.
 pub struct Registries {
-    providers: Mutex<Vec<(Arc<Settings>, Arc<dyn Provider>)>>,
-    sources: Keyed<(Arc<Settings>, Service), Source>,
+    providers: Mutex<Vec<Asked>>,
+    sources: Keyed<(Arc<Settings>, Service, bool), Source>,
     background: Background,
     dns: Dns,
     metrics: Arc<Metrics>,
@@ -24,20 +27,14 @@ impl Registries {
     }
 
     /// The service in that registry, followed from now on for as long as somebody holds it.
-    pub fn follow(&self, settings: &Arc<Settings>, service: &Service) -> Arc<Source> {
-        self.source(settings, service, Some(&service.name))
-    }
-
-    /// The same for a service that a request named: its name is no label of metrics, for there may be any number.
-    pub fn follow_unnamed(&self, settings: &Arc<Settings>, service: &Service) -> Arc<Source> {
-        self.source(settings, service, None)
-    }
-
-    fn source(&self, settings: &Arc<Settings>, service: &Service, label: Option<&str>) -> Arc<Source> {
-        self.sources.get((settings.clone(), service.clone()), || {
+    ///
+    /// One that a request named, not the configuration, is no label of metrics, for there may be any number.
+    pub fn follow(&self, settings: &Arc<Settings>, service: &Service, is_unnamed: bool) -> Arc<Source> {
+        self.sources.get((settings.clone(), service.clone(), is_unnamed), || {
             let provider = self.provider(settings);
+            let label = (!is_unnamed).then_some(service.name.as_str());
             let metrics = self.metrics.discovery(provider.label(), label);
-            Source::new(provider, service.clone(), metrics, self.background.clone())
+            Source::new(provider, service.clone(), metrics, self.background.clone(), is_unnamed)
         })
     }
 

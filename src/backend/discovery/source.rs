@@ -22,6 +22,10 @@ use tokio::sync::watch;
 /// How soon a registry in trouble is asked again, at first and at last.
 const SOONEST: Duration = Duration::from_millis(250);
 const LATEST: Duration = Duration::from_secs(15);
+/// How long a request waits for a fresh look where there was one before.
+const FRESH: Duration = Duration::from_secs(1);
+/// So long after the start requests wait for the first answer of a registry instead of being refused.
+const FIRST: Duration = Duration::from_secs(2);
 
 /// A service that is followed for as long as somebody holds this.
 #[derive(Debug)]
@@ -31,6 +35,9 @@ pub struct Source {
     board: Arc<Board>,
     background: Background,
     started: AtomicBool,
+    born: Instant,
+    /// A request named it, not the configuration.
+    is_unnamed: bool,
     /// The task ends when this is gone.
     held: watch::Receiver<Standing>,
 }
@@ -41,10 +48,13 @@ impl Source {
         service: Service,
         metrics: Arc<DiscoveryMetrics>,
         background: Background,
+        is_unnamed: bool,
     ) -> Source {
         let board = Arc::new(Board::new(format!("{}: {}", provider.label(), service.name), metrics));
         let held = board.standing.subscribe();
-        let source = Source { service, provider, board, background, started: AtomicBool::new(false), held };
+        let started = AtomicBool::new(false);
+        let source =
+            Source { service, provider, board, background, started, born: Instant::now(), is_unnamed, held };
         if !source.provider.is_asked_by_requests() {
             source.start();
         }
@@ -72,6 +82,7 @@ impl Source {
     /// while it is known to be in trouble, and never longer than until then.
     pub async fn ready(&self, until: Instant) {
         self.start();
+        let until = until.min(self.patience());
         let wish = self.board.wish();
         if wish.is_none() && self.is_known() {
             return;
@@ -82,9 +93,29 @@ impl Source {
         let _ = tokio::time::timeout_at(until.into(), told).await;
     }
 
+    /// Until when a request that comes now waits: not long where something is known already.
+    fn patience(&self) -> Instant {
+        match (self.is_known(), self.is_unnamed || self.provider.is_asked_by_requests()) {
+            (true, _) => Instant::now() + FRESH,
+            (false, true) => Instant::now() + LATEST,
+            (false, false) => self.born + FIRST,
+        }
+    }
+
     /// Whether a request has to call [`Source::ready`] before it looks at the cluster.
-    pub fn wants_requests(&self) -> bool {
+    pub fn is_awaited(&self) -> bool {
         self.provider.is_asked_by_requests()
+            || !self.is_known() && (self.is_unnamed || self.born.elapsed() < FIRST)
+    }
+
+    /// Whether it has, or had, instances.
+    pub fn has_been_met(&self) -> bool {
+        self.board.has_been_met()
+    }
+
+    /// Whether a request named it, and its registry knows of no such service.
+    pub fn is_stranger(&self) -> bool {
+        self.is_unnamed && self.is_known() && !self.has_been_met()
     }
 
     /// What the registry is called.
@@ -120,6 +151,14 @@ impl Source {
             let (board, provider) = (self.board.clone(), self.provider.clone());
             self.background.spawn(drive(board, provider, self.service.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+impl Source {
+    /// As if the registry had said so.
+    pub fn pretend(&self, instances: Vec<Instance>) {
+        Told(self.board.clone()).tell(instances);
     }
 }
 

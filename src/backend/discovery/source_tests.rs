@@ -79,7 +79,7 @@ impl Scene {
         background.run_on(tokio::runtime::Handle::current());
         let metrics = Metrics::new(1);
         let numbers = metrics.discovery("script", Some("orders"));
-        let source = Some(Arc::new(Source::new(script.clone(), service(), numbers, background)));
+        let source = Some(Arc::new(Source::new(script.clone(), service(), numbers, background, false)));
         Scene { script, say, source, states: States::new(Names::default()), metrics }
     }
 
@@ -193,7 +193,7 @@ async fn where_requests_ask_every_one_gets_an_answer_that_was_looked_for_after_i
 
 #[tokio::test(start_paused = true)]
 async fn a_source_is_found_again_by_registry_and_service_while_it_is_held() {
-    static KIND: Kind = Kind { name: "Script", provider: |_, _| made() };
+    static KIND: Kind = Kind { name: "Script", reads: &[], provider: |_, _| made() };
     static MADE: Mutex<usize> = Mutex::new(0);
     fn made() -> Arc<dyn Provider> {
         *MADE.lock().unwrap() += 1;
@@ -203,10 +203,10 @@ async fn a_source_is_found_again_by_registry_and_service_while_it_is_held() {
     }
     let registries = Registries::new(Background::default(), Dns::default(), Metrics::new(1));
     let settings = |port| Arc::new(Settings { kind: &KIND, port, ..Settings::default() });
-    let one = registries.follow(&settings(1), &service());
-    assert!(Arc::ptr_eq(&one, &registries.follow(&settings(1), &service())));
+    let one = registries.follow(&settings(1), &service(), false);
+    assert!(Arc::ptr_eq(&one, &registries.follow(&settings(1), &service(), false)));
     let other = Service { name: "stock".into(), ..service() };
-    assert!(!Arc::ptr_eq(&one, &registries.follow(&settings(1), &other)));
-    assert!(!Arc::ptr_eq(&one, &registries.follow(&settings(2), &service())));
+    assert!(!Arc::ptr_eq(&one, &registries.follow(&settings(1), &other, false)));
+    assert!(!Arc::ptr_eq(&one, &registries.follow(&settings(2), &service(), false)));
     assert_eq!(*MADE.lock().unwrap(), 2, "one provider for a registry");
 }

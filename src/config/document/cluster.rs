@@ -1,5 +1,6 @@
 //! `Clusters`: services that several routes lead to.
 
+use super::discovery::DiscoveryDocument;
 use super::options::{HealthCheckOptions, HttpHandlerOptions, LoadBalancerOptions, TlsOptions};
 use super::route::HostAndPort;
 use super::values::{Apart, List, Set};
@@ -11,8 +12,14 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ClusterDocument {
-    /// The addresses of the service. Required.
+    /// The addresses of the service. Required, unless `ServiceName` is set.
     pub endpoints: List<HostAndPort>,
+    /// The name under which a registry knows the service; replaces `Endpoints`. Default: none.
+    pub service_name: Set<String>,
+    /// The namespace of the service. Default: that of the registry.
+    pub service_namespace: Set<String>,
+    /// The registry that is asked about it. Default: `ServiceDiscoveryProvider` of `GlobalConfiguration`.
+    pub discovery: Set<DiscoveryDocument>,
     /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request.
     #[serde(rename = "DownstreamScheme")]
     pub scheme: Set<String>,

@@ -1,9 +1,9 @@
 //! `GlobalConfiguration`.
 
+use super::discovery::DiscoveryDocument;
 use super::headers::HeaderEdits;
 use super::options::*;
 use super::values::{Apart, List, Set, Texts, Wait};
-use crate::base::secret::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -94,29 +94,6 @@ pub struct GlobalDocument {
     pub policies: List<String>,
     /// Whether services see the Host field of the client instead of their own address. Default: false.
     pub preserve_host: Set<bool>,
-}
-
-/// The registry in which services are looked up.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct DiscoveryDocument {
-    /// `Consul`, `PollConsul`, `Eureka`, `Kube`, `PollKube`, `WatchKube` or `ServiceFabric`.
-    #[serde(rename = "Type")]
-    pub kind: Set<String>,
-    /// The scheme of the registry. Default: `http`.
-    pub scheme: Set<String>,
-    /// The host of the registry. Default: `localhost`.
-    pub host: Set<String>,
-    /// The port of the registry. Default: 0.
-    pub port: Set<i32>,
-    /// The token that the registry asks for. Default: none.
-    pub token: Set<Secret>,
-    /// The key of the configuration in Consul's KV store. Default: `InternalConfiguration`.
-    pub configuration_key: Set<String>,
-    /// Milliseconds between two look-ups. Default: 0.
-    pub polling_interval: Set<i32>,
-    /// The namespace in Kubernetes. Default: none.
-    pub namespace: Set<String>,
 }
 
 /// How the texts of `Metadata` are read.

@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod cluster;
+mod discovery;
 mod global;
 mod headers;
 mod health;
@@ -18,7 +19,8 @@ mod values;
 
 pub use aggregate::{AggregateDocument, MemberCall};
 pub use cluster::ClusterDocument;
-pub use global::{DiscoveryDocument, GlobalDocument, MetadataOptions};
+pub use discovery::DiscoveryDocument;
+pub use global::{GlobalDocument, MetadataOptions};
 pub use headers::{HeaderEdit, HeaderEdits, HeaderForm};
 pub use health::{ActiveHealthDocument, PassiveHealthDocument};
 pub use listener::*;

@@ -239,7 +239,7 @@ proptest::proptest! {
         let to = SAMPLE.floor_char_boundary((from + length).min(SAMPLE.len()));
         let typed = [&SAMPLE[..from], &insert, &SAMPLE[to..]].concat();
         let (main, policy) = if in_policy { (SAMPLE, typed.as_str()) } else { (typed.as_str(), "{ \"Timeout\": 1 }") };
-        let texts = Texts { files: &[("gateway.json", main)], policies: &[("p", policy)], ocelot: false };
+        let texts = Texts { files: &[("gateway.json", main)], policies: &[("p", policy)], ..Texts::default() };
         let mut loaded = load_texts(&texts, Environment::of_process());
         let options = loaded.options();
         if let Some(root) = &loaded.root {

@@ -4,7 +4,7 @@ use std::fs;
 
 fn loaded(main: &str, policies: &[(&str, &str)]) -> Loaded {
     load_texts(
-        &Texts { files: &[("gateway.json", main)], policies, ocelot: false },
+        &Texts { files: &[("gateway.json", main)], policies, ..Texts::default() },
         Environment::of_process(),
     )
 }

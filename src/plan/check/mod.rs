@@ -50,7 +50,7 @@ pub struct Groups<'d> {
 }
 
 impl<'d> Groups<'d> {
-    fn new(global: &'d GlobalDocument) -> Self {
+    pub fn new(global: &'d GlobalDocument) -> Self {
         Groups {
             authentication: Group::new(&global.authentication),
             cache: Group::new(&global.cache),
@@ -166,7 +166,8 @@ fn add(said: &mut Diagnostic, text: String) {
 pub fn document(scope: &Scope, out: &mut Diagnostics) {
     if scope.routes().is_empty()
         && scope.aggregates().is_empty()
-        && items(&scope.document.dynamic_routes).is_empty()
+        && scope.global.discovery.is_none()
+        && filled(&scope.document.configuration_store).is_none()
     {
         let place = scope.document.routes.as_ref().map(|routes| routes.span);
         out.warning(

@@ -1,7 +1,7 @@
 //! What this version cannot do yet: the one table of it. A setting that would switch such a thing on is refused,
 //! never ignored; when the thing is built, its line goes.
 
-use super::{Scope, add, filled, items};
+use super::{Scope, add};
 use crate::config::document::*;
 use crate::config::{Code, Diagnostics, Span, codes};
 use crate::plan::inherit::{Authentication, Balancing, Caching, HttpClient, Quality, merged};
@@ -42,11 +42,9 @@ impl<'d> Effective<'d> {
 type Capability = (Code, &'static str);
 
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
-const DISCOVERY: Capability = (codes::PENDING_DISCOVERY, "service discovery");
 const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
 const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
 const CONNECTIONS: Capability = (codes::PENDING_BALANCING, "a limit of connections to one service");
-const STORE: Capability = (codes::PENDING_STORE, "configuration kept elsewhere");
 
 /// What a route may ask for: the setting, what it would switch on, the place that asks for it, and what to write
 /// instead.
@@ -55,7 +53,6 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 #[rustfmt::skip]
 const ROUTE: &[Row] = &[
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
-    ("ServiceName", DISCOVERY, |r| service_name(r.route), "name the service's addresses in DownstreamHostAndPorts"),
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),
     ("HttpHandlerOptions.MaxConnectionsPerServer", CONNECTIONS, |r| Some(r.client.as_ref()?.max_connections.as_ref()?.span), "leave it out"),
 ];
@@ -74,10 +71,6 @@ pub fn cluster(scope: &Scope, client: Option<&HttpClient>, out: &mut Diagnostics
         }
     }
     lifetime(scope, client, out);
-}
-
-fn service_name(route: &RouteDocument) -> Option<Span> {
-    route.service_name.as_ref().filter(|name| !name.is_empty()).map(|name| name.span)
 }
 
 fn newer_http(route: &Effective) -> Option<Span> {
@@ -110,27 +103,9 @@ fn lifetime(scope: &Scope, client: Option<&HttpClient>, out: &mut Diagnostics) {
 
 /// Refuses what the document as a whole asks for.
 pub fn document(scope: &Scope, out: &mut Diagnostics) {
-    let document = scope.document;
-    for dynamic in items(&document.dynamic_routes) {
-        refuse(out, dynamic.span, "DynamicRoutes", DISCOVERY, "write a route for the service");
-    }
     for aggregate in scope.aggregates() {
         refuse(out, aggregate.span, "Aggregates", AGGREGATION, "let clients call the routes one by one");
     }
-    if let Some(store) = filled(&document.configuration_store) {
-        refuse(out, store.span, "ConfigurationStore", STORE, "leave it out");
-    }
-    if let Some(span) = discovery(scope) {
-        refuse(out, span, "ServiceDiscoveryProvider", DISCOVERY, "leave it out");
-    }
-}
-
-/// A provider is asked when it has a type, or a port and there is no route of its own.
-fn discovery(scope: &Scope) -> Option<Span> {
-    let provider = scope.global.discovery.as_ref()?;
-    let kind = filled(&provider.kind).map(|kind| kind.span);
-    let port = provider.port.as_ref().filter(|port| port.value > 0 && scope.routes().is_empty());
-    kind.or(port.map(|port| port.span))
 }
 
 fn refuse(out: &mut Diagnostics, span: Span, setting: &str, capability: Capability, instead: &str) {

@@ -1,11 +1,13 @@
 //! Where requests go: addresses and how one is chosen, a route's own or under a name in `Clusters`.
 
+use super::discovery;
 use super::route::{Reader, state_key};
 use super::tls::Written as Tls;
 use super::{balancing, health};
 use crate::backend::balance::HashOn;
 use crate::config::document::{ClusterDocument, HostAndPort, RouteDocument};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::blueprint::discovery::{Found, Registry};
 use crate::plan::blueprint::*;
 use crate::plan::check::pending::{self, Effective};
 use crate::plan::check::{Scope, Wrong, filled, items, options, values};
@@ -31,11 +33,11 @@ struct Named<'d> {
 
 impl<'d> Clusters<'d> {
     /// Reads `Clusters`, its mistakes going to `out`.
-    pub fn read(scope: &Scope<'d>, out: &mut Diagnostics) -> Self {
+    pub fn read(scope: &Scope<'d>, registry: Option<&Registry>, out: &mut Diagnostics) -> Self {
         let written = scope.document.clusters.iter().flat_map(|map| map.iter());
         let read = |(name, document): (&'d Spanned<String>, &'d Spanned<ClusterDocument>)| Named {
             name,
-            cluster: Arc::new(cluster(scope, name, document, out)),
+            cluster: Arc::new(cluster(scope, registry, name, document, out)),
             used: Cell::new(false),
         };
         Clusters(written.map(read).collect())
@@ -59,6 +61,7 @@ impl<'d> Clusters<'d> {
 
 fn cluster(
     scope: &Scope,
+    registry: Option<&Registry>,
     name: &Spanned<String>,
     written: &Spanned<ClusterDocument>,
     out: &mut Diagnostics,
@@ -80,6 +83,7 @@ fn cluster(
     weights(items(&written.endpoints), &balancer, reader.out);
     health::ports(&health, &endpoints, reader.out);
     let scheme = reader.scheme(written);
+    let found = reader.found(scope, registry, written);
     ClusterBlueprint {
         key: key(name),
         name: Some(name.value.clone()),
@@ -89,6 +93,7 @@ fn cluster(
         endpoints,
         balancer,
         health,
+        found,
     }
 }
 
@@ -116,8 +121,35 @@ impl ClusterReader<'_> {
         spoken(self.sound(written.span, values::scheme(written)))
     }
 
+    /// Who says where the service is, if it has a name.
+    fn found(
+        &mut self,
+        scope: &Scope,
+        registry: Option<&Registry>,
+        written: &Spanned<ClusterDocument>,
+    ) -> Option<Found> {
+        let own = written.discovery.as_ref().map(|own| discovery::registry(scope, own, self.out));
+        let Some(name) = filled(&written.service_name) else {
+            if let Some(own) = &written.discovery {
+                let message = "the cluster has a Discovery and no ServiceName to look up";
+                self.out
+                    .error(codes::NO_REGISTRY, own.span, message)
+                    .help("name the service, or leave it out");
+            }
+            return None;
+        };
+        let (namespace, scheme) = (&written.service_namespace, &written.scheme);
+        discovery::addresses_too(false, "Endpoints", &written.endpoints, self.out);
+        let service = discovery::service(false, name, namespace, scheme, self.out);
+        let registry = match own {
+            Some(own) => Some(own?),
+            None => registry.cloned(),
+        };
+        discovery::found(name.span, registry.as_ref(), scope, service, self.out)
+    }
+
     fn endpoints(&mut self, written: &Spanned<ClusterDocument>) -> Vec<Endpoint> {
-        if items(&written.endpoints).is_empty() {
+        if items(&written.endpoints).is_empty() && filled(&written.service_name).is_none() {
             let place = written.endpoints.as_ref().map_or(written.span, |list| list.span);
             self.out
                 .error(codes::NO_ENDPOINTS, place, "the cluster has no Endpoints")
@@ -167,15 +199,21 @@ impl Reader<'_, '_, '_> {
             endpoints: Vec::new(),
             balancer: Sourced::new(BalancerKind::First, None),
             health: Sourced::new(HealthSpec::default(), None),
+            found: None,
         })
     }
 
     /// The addresses of the route itself, read in the order in which Ocelot would fail.
-    pub(super) fn own_cluster(&mut self, effective: &Effective) -> Arc<ClusterBlueprint> {
+    pub(super) fn own_cluster(
+        &mut self,
+        effective: &Effective,
+        registry: Option<&Registry>,
+    ) -> Arc<ClusterBlueprint> {
         let balancer = self.balancer(effective);
         let scheme = self.scheme();
-        let endpoints = self.endpoints(&balancer.value);
+        let mut endpoints = self.endpoints(&balancer.value);
         weights(items(&self.written.endpoints), &balancer, self.out);
+        let found = self.found(registry, &mut endpoints);
         let health = self.health();
         health::ports(&health, &endpoints, self.out);
         let key = state_key(self.written, effective);
@@ -187,7 +225,7 @@ impl Reader<'_, '_, '_> {
             scheme,
         };
         let tls = tls.read(self.scope, self.out);
-        Arc::new(ClusterBlueprint { key, name: None, scheme, tls, endpoints, balancer, health })
+        Arc::new(ClusterBlueprint { key, name: None, scheme, tls, endpoints, balancer, health, found })
     }
 
     /// What the balancer hashes is a value that the route takes from the path.
@@ -207,6 +245,20 @@ impl Reader<'_, '_, '_> {
         if let Some(meant) = suggest::nearest(name, names()) {
             said.help(format!("did you mean \"{meant}\"?"));
         }
+    }
+
+    /// Who says where the service is, if it has a name. The reverse proxy of Service Fabric stands in its place.
+    fn found(&mut self, registry: Option<&Registry>, endpoints: &mut Vec<Endpoint>) -> Option<Found> {
+        let (scope, route) = (self.scope, self.written);
+        let name = filled(&route.service_name)?;
+        if let Some(Registry::Fabric(proxy)) = registry {
+            *endpoints = vec![proxy.clone()];
+            return None;
+        }
+        discovery::addresses_too(scope.ocelot, "DownstreamHostAndPorts", &route.endpoints, self.out);
+        let service =
+            discovery::service(scope.ocelot, name, &route.service_namespace, &route.scheme, self.out);
+        discovery::found(name.span, registry, scope, service, self.out)
     }
 
     fn scheme(&mut self) -> Scheme {

@@ -4,7 +4,9 @@ mod admission;
 mod attempts;
 mod balancing;
 mod cluster;
+mod discovery;
 mod dns;
+mod dynamic;
 mod headers;
 mod health;
 mod listeners;
@@ -16,7 +18,10 @@ mod shaping;
 mod schemes;
 mod tls;
 
-use super::blueprint::{Blueprint, RouteBlueprint, TraceMode};
+use super::blueprint::{
+    Blueprint, RouteBlueprint, TraceMode,
+    discovery::{DynamicBlueprint, Registry},
+};
 use super::check::{self, Scope};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::document::{Document, GlobalDocument, TraceContextMode};
@@ -54,7 +59,10 @@ fn blueprint(scope: &Scope, schemes: &Schemes, attached: &Attached, out: &mut Di
     let document = scope.document;
     compatibility(scope, out);
     let (listeners, administration) = listeners::listeners(document, attached, out);
-    let (routes, table, rules) = routes(scope, schemes, out);
+    let written = scope.global.discovery.as_ref();
+    let registry = written.and_then(|written| discovery::registry(scope, written, out));
+    let store = discovery::store(scope, registry.as_ref(), out);
+    let Routes { routes, table, rules, dynamic } = routes(scope, registry, schemes, out);
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
@@ -69,17 +77,23 @@ fn blueprint(scope: &Scope, schemes: &Schemes, attached: &Attached, out: &mut Di
         routes,
         table: Arc::new(table),
         rules,
+        dynamic,
+        store,
     }
 }
 
-fn routes(
-    scope: &Scope,
-    schemes: &Schemes,
-    out: &mut Diagnostics,
-) -> (Vec<RouteBlueprint>, RouteTable, RoutingRules) {
+/// All routes, and how they are found.
+struct Routes {
+    routes: Vec<RouteBlueprint>,
+    table: RouteTable,
+    rules: RoutingRules,
+    dynamic: Option<DynamicBlueprint>,
+}
+
+fn routes(scope: &Scope, registry: Option<Registry>, schemes: &Schemes, out: &mut Diagnostics) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
-    let clusters = cluster::Clusters::read(scope, out);
-    let around = route::Around { members: route::Members::new(scope), clusters };
+    let clusters = cluster::Clusters::read(scope, registry.as_ref(), out);
+    let around = route::Around { registry, members: route::Members::new(scope), clusters };
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, written) in scope.routes().iter().enumerate() {
@@ -92,7 +106,8 @@ fn routes(
     names::give(&mut routes);
     let table = RouteTable::new(specs, rules);
     shadows(&table, &routes, scope, out);
-    (routes, table, rules)
+    let dynamic = dynamic::read(scope, &around, schemes, &rules, out);
+    Routes { routes, table, rules, dynamic }
 }
 
 /// Warns of routes that can never be found; a duplicate was told already.

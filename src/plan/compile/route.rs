@@ -1,10 +1,12 @@
 //! One route of the document → one route of the blueprint.
 
 use super::cluster::{self, Clusters};
+use super::discovery;
 use super::shaping;
 use crate::config::document::{AggregateDocument, HostAndPort, RouteDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::admission::Admission;
+use crate::plan::blueprint::discovery::Registry;
 use crate::plan::blueprint::*;
 use crate::plan::check::pending::{self, Effective};
 use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
@@ -36,6 +38,8 @@ impl<'d> Members<'d> {
 
 /// What stands around the routes of a document and concerns each of them.
 pub struct Around<'d> {
+    /// The registry of the document.
+    pub registry: Option<Registry>,
     pub members: Members<'d>,
     pub clusters: Clusters<'d>,
 }
@@ -53,7 +57,6 @@ pub fn route(
     let mut reader = Reader { scope, written, out, broken: None };
     let (matches, spec) = reader.matching(index, rules);
     let backend = reader.backend(around, spec.as_ref(), &mut effective);
-    let admission = reader.options(&effective);
     let mut timeout = reader.timeout();
     let attempts = reader.attempts(effective.quality.as_ref(), &mut timeout);
     let route = RouteBlueprint {
@@ -65,6 +68,7 @@ pub fn route(
         matches,
         backend_path: backend.path,
         cluster: backend.cluster,
+        fabric: backend.fabric,
         state_key: state_key(written, &effective),
         backend_method: backend.method,
         http_version: backend.version,
@@ -76,7 +80,7 @@ pub fn route(
         authentication: None,
         policies: texts(&written.policies),
         metadata: metadata(scope, written),
-        admission,
+        admission: reader.options(&effective),
         broken: reader.broken,
     };
     (route, spec)
@@ -87,6 +91,7 @@ struct Backend {
     path: Sourced<String>,
     method: Option<String>,
     cluster: Arc<ClusterBlueprint>,
+    fabric: Option<Sourced<String>>,
     version: Sourced<HttpVersion>,
 }
 
@@ -118,11 +123,32 @@ impl<'s> Reader<'s, '_, '_> {
         let method = self.backend_method();
         let cluster = match filled(&self.written.cluster) {
             Some(name) => self.named_cluster(&around.clusters, name),
-            None => self.own_cluster(effective),
+            None => self.own_cluster(effective, around.registry.as_ref()),
         };
         self.known_key(&cluster, spec);
+        let fabric = self.fabric(around, spec);
         let version = self.http_version(&mut effective.newer_http);
-        Backend { path, method, cluster, version }
+        Backend { path, method, cluster, fabric, version }
+    }
+
+    /// The name that stands before the path where Service Fabric's reverse proxy is asked; it may hold placeholders.
+    fn fabric(&mut self, around: &Around, spec: Option<&RouteSpec>) -> Option<Sourced<String>> {
+        let (route, ocelot) = (self.written, self.scope.ocelot);
+        let name = filled(&route.service_name).filter(|_| filled(&route.cluster).is_none())?;
+        let Some(Registry::Fabric(_)) = &around.registry else { return None };
+        let plain = |byte: u8| discovery::is_plain(byte) || matches!(byte, b'/' | b'{' | b'}');
+        let bare = name.trim_matches('/');
+        if bare.is_empty() || bare.contains("//") || bare.contains("..") || !bare.bytes().all(plain) {
+            let message = format!("\"{}\" is no name of a service of Service Fabric", name.value);
+            self.out
+                .error(codes::BAD_SERVICE_NAME, name.span, message)
+                .help("write Application/Service; placeholders of the route may be used");
+        } else if template::braces(self.out, ocelot, "ServiceName", name)
+            && let Some(spec) = spec
+        {
+            self.known_placeholders(name, &around.members, spec);
+        }
+        Some(Sourced::new(bare.to_owned(), Some(name.span)))
     }
 
     fn backend_path(&mut self, members: &Members, spec: Option<&RouteSpec>) -> Sourced<String> {

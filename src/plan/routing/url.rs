@@ -27,6 +27,8 @@ pub struct UrlTemplate {
 #[derive(Clone, Debug)]
 enum Part {
     Text(Box<[u8]>),
+    /// The path of the request without its first segment.
+    Rest,
     /// A placeholder: its place among the route's values, if the route has one of this name. `unknown` is what is sent
     /// when nothing gives it a value.
     Slot {
@@ -49,6 +51,18 @@ impl UrlTemplate {
             names: names.to_vec(),
             ocelot: rules.ocelot_values,
         }
+    }
+
+    /// What comes after the first segment of the path, which names the service, and the query as it came.
+    pub fn beyond_first(rules: &RoutingRules) -> UrlTemplate {
+        let path = vec![Part::Rest];
+        UrlTemplate { path, query: None, names: Vec::new(), ocelot: rules.ocelot_values }
+    }
+
+    /// With something before the path, and the query as it came: placeholders of the path are no parameters.
+    pub fn behind(prefix: &str, template: &str, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
+        let whole = UrlTemplate::compile(&format!("/{prefix}{template}"), names, rules);
+        UrlTemplate { names: Vec::new(), ..whole }
     }
 
     /// The names of placeholders that no value of the route fills: they are sent as they are written, escaped, unless
@@ -82,7 +96,7 @@ impl UrlTemplate {
         self.push_path(values, target, out);
         let no_slash = !target.path().ends_with(b"/");
         let Some(parts) = &self.query else {
-            if out.len() == start {
+            if out.len() == start && !matches!(self.path[..], [Part::Rest]) {
                 return Err(EmptyPath);
             }
             finish_path(no_slash, start, out);
@@ -115,6 +129,7 @@ impl UrlTemplate {
         for part in &self.path {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
+                Part::Rest => out.extend_from_slice(beyond_first(target.path())),
                 Part::Slot { index, name, unknown } => match value(values, *index, name, target.text()) {
                     None => out.extend_from_slice(unknown),
                     Some(Value { bytes, at: Some(at) }) if at + bytes.len() <= target.path_len() => {
@@ -130,6 +145,7 @@ impl UrlTemplate {
         for part in parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
+                Part::Rest => {}
                 Part::Slot { index, name, unknown } => match value(values, *index, name, target.text()) {
                     None => out.extend_from_slice(unknown),
                     Some(Value { bytes, at: Some(at) }) if at >= target.path_len() => {
@@ -156,6 +172,12 @@ impl UrlTemplate {
             }
         }
     }
+}
+
+/// `/service/rest` without `/service`.
+fn beyond_first(path: &[u8]) -> &[u8] {
+    let second = path.get(1..).and_then(|rest| memchr::memchr(b'/', rest));
+    second.map_or(&[], |at| &path[at + 1..])
 }
 
 fn value<'v>(values: &'v PathValues, index: Option<usize>, name: &str, text: &'v [u8]) -> Option<Value<'v>> {
@@ -288,6 +310,40 @@ mod tests {
         assert_eq!(ocelot("/a?p={p}", "/b/{p}", "/a?p=x?y%23"), "/b/x%3Fy%23");
         assert_eq!(ocelot("/{p}/a", "/b?p={p}&q=1", "/x&q=2/a"), "/b?p=x%26q=2&q=1");
         assert_eq!(ocelot("/x{p}", "/.{p}", "/x."), "/");
+    }
+
+    #[test]
+    fn the_first_segment_names_a_service_and_the_rest_is_the_path() {
+        let rest = |url: &str| {
+            let target = Target::normalise(url.as_bytes(), false).unwrap();
+            let (template, mut out) = (UrlTemplate::beyond_first(&RoutingRules::default()), Vec::new());
+            template.build(&PathValues::new(), &target, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for (url, sent) in [
+            ("/product/a/b?c=d&c=+", "/a/b?c=d&c=+"),
+            ("/product/", "/"),
+            ("/product", "/"),
+            ("/product?x", "/?x"),
+            ("/product/a%2Fb/", "/a%2Fb/"),
+            ("/product/../stock/x", "/x"),
+        ] {
+            assert_eq!(rest(url), sent, "{url}");
+        }
+    }
+
+    #[test]
+    fn before_the_path_of_service_fabric_stands_the_service_and_the_query_stays_as_it_came() {
+        let rules = RoutingRules::ocelot();
+        let template = Template::compile("/api/{version}/values", false, &rules).unwrap();
+        let target = Target::normalise(b"/api/1.0/values?version=2&PartitionKey=+", false).unwrap();
+        let mut values = PathValues::new();
+        template.matches(&target).expect("the template matches");
+        template.extract(&target, &mut values);
+        let url = UrlTemplate::behind("App_{version}/Api", "/values", template.names(), &rules);
+        let mut out = Vec::new();
+        url.build(&values, &target, &mut out).unwrap();
+        assert_eq!(out, b"/App_1.0/Api/values?version=2&PartitionKey=+");
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn one(entry: Entry, nodes: &[Node], rules: Rules) -> Result<Option<Instance>, S
         return Ok(None);
     }
     let address = service.address.as_deref().unwrap_or_default();
-    let host = if rules.consul.node_name || rules.ocelot {
+    let host = if rules.consul.node_name {
         if rules.ocelot {
             ocelots(address, service.port, &service)?;
         }

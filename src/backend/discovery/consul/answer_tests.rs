@@ -35,7 +35,7 @@ fn the_address_of_the_service_counts_and_that_of_its_node_where_it_has_none() {
 fn by_option_and_under_ocelot_the_name_of_the_node_is_the_host() {
     let by_name = settings::Consul { node_name: true, ..PLAIN };
     assert_eq!(hosts(&found(TWO, &by_name, false)), ["n1:8000*10", "n2:8001*1"]);
-    let ocelot = found(TWO, &PLAIN, true);
+    let ocelot = found(TWO, &by_name, true);
     assert_eq!(hosts(&ocelot), ["n2:8001*1"], "Ocelot drops a service without an address");
     assert!(ocelot.warnings[0].contains("\"a\" at \":8000\""), "{ocelot:?}");
 }

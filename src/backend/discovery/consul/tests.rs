@@ -1,7 +1,10 @@
 //! A Consul of a few lines, against the provider.
 
 use super::*;
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -56,6 +59,13 @@ fn service(name: &str) -> Service {
 
 fn settings(port: u16) -> Settings {
     Settings { host: "127.0.0.1".into(), port, ..Settings::default() }
+}
+
+/// As under Ocelot compatibility.
+fn ocelot(port: u16) -> Settings {
+    let mut settings = Settings { ocelot: true, ..settings(port) };
+    settings.consul.node_name = true;
+    settings
 }
 
 /// Follows until the provider stands still or gives up.
@@ -126,7 +136,7 @@ async fn under_ocelot_the_nodes_are_asked_for_with_every_look_and_looks_are_made
     let server = Server::default();
     let nodes = r#"[{"Node":"127.0.0.9","Address":"127.0.0.1"}]"#;
     let port = server.start(vec![answer(None, &one(80)), answer(None, nodes)]).await;
-    let (consul, told) = (Consul::watching(&Settings { ocelot: true, ..settings(port) }), Told::nobody());
+    let (consul, told) = (Consul::watching(&ocelot(port)), Told::nobody());
     assert!(consul.is_asked_by_requests());
     assert_eq!(followed(&consul, &told).await, None, "it waits for a request");
     assert_eq!(server.targets()[1], "/v1/catalog/nodes");

@@ -10,6 +10,7 @@ mod balancing;
 mod attempts;
 mod cases;
 mod clusters;
+mod discovery;
 mod listeners;
 mod options;
 mod own;

@@ -105,7 +105,6 @@ fn what_this_version_cannot_do_is_refused_wherever_it_is_switched_on() {
         (r#""CacheOptions": { "TtlSeconds": 1 }"#, "MG0916 1"),
         (r#""FileCacheOptions": { "TtlSeconds": 2 }, "CacheOptions": { "TtlSeconds": 1 }"#, "MG0916 2"),
         (r#""HttpHandlerOptions": { "MaxConnectionsPerServer": 10 }"#, "MG0918 10"),
-        (r#""ServiceName": "s", "DownstreamHostAndPorts": []"#, r#"MG0919 "s""#),
     ] {
         always(settings, expected);
     }
@@ -115,7 +114,6 @@ fn what_this_version_cannot_do_is_refused_wherever_it_is_switched_on() {
         global(r#"{ "CacheOptions": { "TtlSeconds": 60, "RouteKeys": ["B"] } }"#),
         [r#"(MG0407) "B""#]
     );
-    assert_eq!(global(r#"{ "ServiceDiscoveryProvider": { "Type": "Consul" } }"#), [r#"MG0919 "Consul""#]);
     let off = document(
         &route(r#""CacheOptions": { "TtlSeconds": 0 }"#),
         r#"{ "CacheOptions": { "TtlSeconds": 60 } }"#,

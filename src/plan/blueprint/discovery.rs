@@ -1,0 +1,65 @@
+//! Services that are found instead of written down.
+
+use super::{Endpoint, RouteBlueprint};
+use crate::backend::discovery::{Service, Settings};
+use std::sync::Arc;
+
+/// What is asked where services are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registry {
+    /// A registry that is followed.
+    Followed(Arc<Settings>),
+    /// The reverse proxy of Service Fabric, which knows itself where they are.
+    Fabric(Endpoint),
+}
+
+impl Registry {
+    /// Whether it is a Consul, which keeps more than services.
+    pub fn is_consul(&self) -> bool {
+        matches!(self, Registry::Followed(settings) if settings.kind.name.ends_with("Consul"))
+    }
+}
+
+/// A service, and who says where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub registry: Arc<Settings>,
+    pub service: Service,
+    /// A request named it, not the configuration.
+    pub is_unnamed: bool,
+}
+
+/// Where the configuration itself is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreBlueprint {
+    pub registry: Arc<Settings>,
+    pub key: String,
+}
+
+/// Services that have no routes: the first segment of the path names them.
+#[derive(Clone, Debug)]
+pub struct DynamicBlueprint {
+    pub registry: Arc<Settings>,
+    /// For services without an entry of their own.
+    pub general: RouteBlueprint,
+    pub entries: Vec<DynamicEntry>,
+}
+
+/// The options of one service.
+#[derive(Clone, Debug)]
+pub struct DynamicEntry {
+    pub service: String,
+    /// Empty: it has none.
+    pub namespace: String,
+    pub route: RouteBlueprint,
+}
+
+impl DynamicBlueprint {
+    /// The options of a service: its name is compared with regard to case, its namespace only if the request has one.
+    pub fn of(&self, namespace: &str, service: &str) -> Option<&DynamicEntry> {
+        let fits = |entry: &&DynamicEntry| {
+            entry.service == service && (namespace.is_empty() || entry.namespace == namespace)
+        };
+        self.entries.iter().find(fits)
+    }
+}

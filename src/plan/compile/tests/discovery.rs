@@ -1,0 +1,128 @@
+//! Services that are found: what is read, and what is refused.
+
+use super::{always, document, route, said, sound};
+use crate::plan::blueprint::Blueprint;
+
+/// The blueprint of a sound document.
+fn compiled(text: &str) -> Blueprint {
+    sound(text, false)
+}
+
+fn with(settings: &str, provider: &str) -> String {
+    let route = route(settings).replace("\"DownstreamHostAndPorts\"", "\"x-addresses\"");
+    document(&route, &format!("{{ \"ServiceDiscoveryProvider\": {provider} }}"))
+}
+
+#[test]
+fn a_service_name_wants_a_registry_and_no_addresses() {
+    always(r#""ServiceName": "s", "DownstreamHostAndPorts": []"#, r#"MG0702 "s""#);
+    let sound = with(r#""ServiceName": "s""#, r#"{ "Type": "pollconsul", "Port": 8500 }"#);
+    assert_eq!(said(&sound, false), [] as [&str; 0]);
+    let both =
+        document(&route(r#""ServiceName": "s""#), r#"{ "ServiceDiscoveryProvider": { "Type": "Consul" } }"#);
+    assert!(said(&both, false)[0].starts_with("MG0706"), "{:?}", said(&both, false));
+    assert!(said(&both, true)[0].starts_with("(MG0706)"), "{:?}", said(&both, true));
+}
+
+#[test]
+fn every_mistake_of_a_provider_is_told_at_once() {
+    let text = with(
+        r#""ServiceName": "a b""#,
+        r#"{ "Type": "Kube", "Scheme": "ftp", "Host": "a/b", "Port": 70000, "PollingInterval": 5, "Tags": ["x"] }"#,
+    );
+    let said = said(&text, false);
+    for code in ["MG0703", "MG0704 \"ftp\"", "MG0704 \"a/b\"", "MG0704 70000", "MG0704 5", "MG0709 \"a b\""] {
+        assert!(said.iter().any(|one| one.starts_with(code)), "{code}: {said:?}");
+    }
+}
+
+#[test]
+fn an_unknown_type_is_told_the_nearest_one() {
+    let text = with(r#""ServiceName": "s""#, r#"{ "Type": "Konsul" }"#);
+    assert_eq!(said(&text, true), [r#"MG0701 "Konsul""#]);
+}
+
+#[test]
+fn the_settings_of_a_registry_are_resolved() {
+    let blueprint = compiled(&with(
+        r#""ServiceName": "s", "ServiceNamespace": "n", "DownstreamScheme": "HTTP""#,
+        r#"{ "Type": "CONSUL", "Host": "10.0.0.1", "Token": "t", "PollingInterval": 250, "Datacenter": "dc", "Tags": ["a"],
+            "ServiceMetadata": { "k": "v" }, "UseNodeName": true, "Stale": true, "Scheme": "https" }"#,
+    ));
+    let found = blueprint.routes[0].cluster.found.as_ref().unwrap();
+    let registry = &found.registry;
+    assert_eq!(
+        (registry.kind.name, registry.tls, registry.interval.unwrap().as_millis()),
+        ("Consul", true, 250)
+    );
+    assert_eq!(registry.consul.metadata, [("k".to_owned(), "v".to_owned())]);
+    assert!(registry.consul.node_name && registry.consul.stale && !registry.ocelot);
+    assert_eq!((&*found.service.name, &*found.service.namespace, &*found.service.scheme), ("s", "n", "http"));
+}
+
+#[test]
+fn a_cluster_may_have_a_registry_of_its_own() {
+    let text = r#"{ "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "c" }],
+        "Clusters": { "c": { "ServiceName": "s", "Discovery": { "Type": "File", "File": "f.json" } } } }"#;
+    let blueprint = compiled(text);
+    let found = blueprint.routes[0].cluster.found.as_ref().unwrap();
+    assert_eq!((found.registry.kind.name, found.registry.file.to_str()), ("File", Some("f.json")));
+    let without = text.replace("\"ServiceName\": \"s\", ", "");
+    let said = said(&without, false);
+    assert!(said.iter().any(|one| one.starts_with("MG0702")), "{said:?}");
+}
+
+#[test]
+fn dynamic_routing_is_on_without_routes_and_its_options_are_checked() {
+    const PROVIDER: &str = r#""GlobalConfiguration": { "DownstreamScheme": "https", "RequestIdKey": "Id",
+        "ServiceDiscoveryProvider": { "Type": "Consul", "Port": 8500 } }"#;
+    let dynamic = |entries: &str| format!("{{ \"DynamicRoutes\": [{entries}], {PROVIDER} }}");
+    let blueprint = compiled(&dynamic(
+        r#"{ "ServiceName": "a", "Timeout": 3 }, { "ServiceName": "a", "ServiceNamespace": "n" }"#,
+    ));
+    let read = blueprint.dynamic.as_ref().unwrap();
+    assert_eq!(read.of("", "a").unwrap().route.timeout.value.as_secs(), 3);
+    assert_eq!(read.of("n", "a").unwrap().namespace, "n");
+    assert!(read.of("m", "a").is_none() && read.general.request_id_key.is_some());
+    assert_eq!(format!("{:?}", read.general.cluster.scheme), "Https");
+    let twice = dynamic(r#"{ "ServiceName": "a" }, { "ServiceName": "a" }, {}"#);
+    assert_eq!(said(&twice, false).iter().filter(|one| one.starts_with("MG0708")).count(), 2);
+    let beside = format!(
+        "{{ \"Routes\": [{}], \"DynamicRoutes\": [{{ \"ServiceName\": \"a\" }}], {PROVIDER} }}",
+        route("")
+    );
+    assert!(said(&beside, false)[0].starts_with("MG0707") && said(&beside, true)[0].starts_with("(MG0707)"));
+    let loaded =
+        compiled(&dynamic("").replace("\"RequestIdKey\"", "\"Compatibility\": \"Ocelot\", \"RequestIdKey\""));
+    assert!(loaded.dynamic.unwrap().general.request_id_key.is_none(), "Ocelot has none there");
+}
+
+#[test]
+fn service_fabric_takes_the_name_into_the_path() {
+    let provider = r#"{ "Type": "ServiceFabric" }"#;
+    let blueprint = compiled(&with(r#""ServiceName": "/App/Service""#, provider));
+    let route = &blueprint.routes[0];
+    assert_eq!(route.fabric.as_ref().unwrap().value, "App/Service");
+    assert_eq!((route.cluster.endpoints[0].port, route.cluster.found.is_none()), (Some(19081), true));
+    for (name, code) in [("a//b", "MG0709"), ("a/../b", "MG0709"), ("a?b", "MG0709"), ("a{nobody}", "MG0307")]
+    {
+        let said = said(&with(&format!("\"ServiceName\": \"{name}\""), provider), false);
+        assert!(said.iter().any(|one| one.starts_with(code)), "{name}: {said:?}");
+    }
+}
+
+#[test]
+fn a_store_is_a_consul_with_an_address() {
+    let store = |name: &str, provider: &str| {
+        format!("{{ \"ConfigurationStore\": \"{name}\", \"GlobalConfiguration\": {{ {provider} }} }}")
+    };
+    let consul = r#""ServiceDiscoveryProvider": { "Port": 8500, "ConfigurationKey": "/a/b/" }"#;
+    let blueprint = compiled(&store("consul", consul));
+    assert_eq!(blueprint.store.as_ref().unwrap().key, "a/b");
+    assert_eq!(said(&store("etcd", consul), false), [r#"MG0710 "etcd""#]);
+    assert_eq!(said(&store("Consul", ""), false), [r#"MG0702 "Consul""#]);
+    let kube = r#""ServiceDiscoveryProvider": { "Type": "Kube" }"#;
+    assert_eq!(said(&store("Consul", kube), false), [r#"MG0702 "Consul""#]);
+    let alone = store("", consul);
+    assert!(said(&alone, false)[0].starts_with("MG0703") && said(&alone, true)[0].starts_with("(MG0703)"));
+}

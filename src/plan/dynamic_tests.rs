@@ -1,0 +1,97 @@
+//! Names that requests bring, without a registry that answers.
+
+use super::*;
+use crate::{
+    backend::endpoint::Instance,
+    config::{Environment, Texts, load_texts},
+    plan::{Plan, activate, compile},
+    telemetry::Metrics,
+};
+
+const TEXT: &str = r#"{ "DynamicRoutes": [{ "ServiceName": "orders", "Timeout": 7 },
+        { "ServiceName": "stock", "ServiceNamespace": "eu", "Timeout": 8 }],
+    "GlobalConfiguration": { "ServiceDiscoveryProvider": { "Type": "Consul", "Port": 1 }, "Timeout": 9 } }"#;
+
+fn plan() -> Plan {
+    let none = |_: &str| None;
+    let environment = Environment { variable: &none, read: &|_, _| Err(std::io::ErrorKind::NotFound.into()) };
+    let texts = Texts { files: &[("gateway.json", TEXT)], ..Texts::default() };
+    let mut loaded = load_texts(&texts, environment);
+    let blueprint = compile(&mut loaded).unwrap_or_else(|| panic!("{:?}", loaded.diagnostics.list));
+    activate(&blueprint, "id".into(), &Foundation::new(Metrics::new(1), 100)).unwrap()
+}
+
+fn seconds(route: &Route) -> u64 {
+    route.cluster().unwrap().1.timeout.as_secs()
+}
+
+fn source(route: &Route) -> &Arc<crate::backend::discovery::Source> {
+    route.cluster().unwrap().0.source.get().unwrap()
+}
+
+#[test]
+fn a_service_has_the_options_of_its_entry_or_the_general_ones() {
+    let plan = plan();
+    let dynamic = plan.dynamic.as_ref().unwrap();
+    let now = Instant::now();
+    for (path, timeout, service, namespace) in [
+        ("/orders/1", 7, "orders", ""),
+        ("/team.orders/1", 9, "orders", "team"),
+        ("/stock", 8, "stock", "eu"),
+        ("/eu.stock/", 8, "stock", "eu"),
+        ("/us.stock/", 9, "stock", "us"),
+        ("/Orders/", 9, "Orders", ""),
+    ] {
+        let route = dynamic.find(path.as_bytes(), now).unwrap();
+        let asked = &source(&route).service;
+        assert_eq!(
+            (seconds(&route), &*asked.name, &*asked.namespace),
+            (timeout, service, namespace),
+            "{path}"
+        );
+        assert!(Arc::ptr_eq(&route, &dynamic.find(path.as_bytes(), now).unwrap()), "made once");
+    }
+    assert_eq!(dynamic.labels().collect::<Vec<_>>(), ["orders", "eu.stock", "dynamic"]);
+}
+
+#[test]
+fn what_is_no_name_is_no_route() {
+    let plan = plan();
+    let long = format!("/{}", "a".repeat(254));
+    for path in ["/", "//a", "/a%20b/c", "/.", "/a.", "/..", "/a..b", "/a:b", "/a*", long.as_str()] {
+        let found = plan.dynamic.as_ref().unwrap().find(path.as_bytes(), Instant::now());
+        assert_eq!(found.map(|_| ()).map_err(|cause| cause.why), Err(Why::RouteNone), "{path}");
+    }
+}
+
+#[test]
+fn strangers_are_few_and_soon_forgotten_and_written_services_are_none() {
+    let plan = plan();
+    let dynamic = plan.dynamic.as_ref().unwrap();
+    let now = Instant::now();
+    let ask = |n: usize, now| dynamic.find(format!("/x{n}/").as_bytes(), now).map(|_| ()).map_err(|c| c.why);
+    assert!((0..MOST_STRANGERS).all(|n| ask(n, now).is_ok()));
+    assert_eq!(ask(MOST_STRANGERS, now), Err(Why::BackendNone));
+    assert!(dynamic.find(b"/orders/", now).is_ok(), "the configuration names it");
+    assert_eq!(ask(0, now), Ok(()), "it is known to be asked for");
+    let later = now + STRANGE;
+    assert_eq!(ask(MOST_STRANGERS, later), Ok(()));
+    dynamic.tidy(later + STRANGE);
+    assert_eq!(dynamic.strangers.lock().unwrap().len(), 0);
+}
+
+#[test]
+fn a_service_with_instances_stays_until_nobody_asks_for_it() {
+    let plan = plan();
+    let dynamic = plan.dynamic.as_ref().unwrap();
+    let now = Instant::now();
+    let route = dynamic.find(b"/shop/a", now).unwrap();
+    source(&route).pretend(vec![Instance::new("127.0.0.1", 1)]);
+    dynamic.tidy(now + STRANGE * 2);
+    let later = now + STRANGE * 3;
+    assert!(Arc::ptr_eq(&route, &dynamic.find(b"/shop/b", later).unwrap()));
+    dynamic.tidy(later + IDLE - Duration::from_secs(2));
+    assert_eq!(dynamic.services.load().len(), 1);
+    dynamic.tidy(later + IDLE + Duration::from_secs(1));
+    assert_eq!(dynamic.services.load().len(), 0);
+}

@@ -12,6 +12,7 @@ use crate::{
     wire::{
         h1::client::ClientConn,
         listen::{Accepted, Acceptor, bind},
+        side::ClientSide,
     },
 };
 use arc_swap::ArcSwap;

@@ -15,6 +15,7 @@ use crate::{
             parse::HeadLimits,
         },
         listen::{Accepted, Acceptor},
+        side::ClientSide,
     },
 };
 use std::{
@@ -69,7 +70,7 @@ async fn connection(accepted: Accepted, handler: Handler) {
         let (mut answer, keep, for_head) = match conn.next_head(&mut head, &LIMITS).await {
             Next::Request => (handler(&head), !hop::strip(&mut head).close, head.method() == b"HEAD"),
             Next::Bad(cause) => (rescue(&cause, b"", b"", false), false, false),
-            Next::Closed => return,
+            Next::Closed | Next::Http2 | Next::Foreign(_) => return,
         };
         let framing = framing(&answer, for_head, conn.version());
         conn.begin(&answer.head, framing, keep);

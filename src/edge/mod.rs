@@ -9,6 +9,7 @@ pub mod part;
 pub mod relay;
 pub mod run;
 pub mod serve;
+pub mod streams;
 pub mod tunnel;
 pub mod worker;
 

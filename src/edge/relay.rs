@@ -3,11 +3,11 @@
 use crate::{
     pipeline::{
         answer::Answer,
-        body::{Body, BodyRead, Caller, Chunk, Framing},
+        body::{Body, BodyRead, Chunk, Framing},
         cause::{Cause, Why},
         head::Version,
     },
-    wire::h1::client::ClientConn,
+    wire::side::ClientSide,
 };
 use std::{
     future::poll_fn,
@@ -22,13 +22,13 @@ pub fn framing(answer: &Answer, for_head: bool, version: Version) -> Framing {
     }
     match (answer.body.length(), version) {
         (Some(n), _) => Framing::Length(n),
-        (None, Version::Http11) => Framing::Chunked,
+        (None, Version::Http11 | Version::Http2) => Framing::Chunked,
         (None, Version::Http10) => Framing::UntilClose,
     }
 }
 
 /// Sends the body of an answer whose head was begun, to its clean end; an error means that the client must see it broken.
-pub async fn relay(conn: &mut ClientConn, body: &mut Body, idle: Duration) -> Result<(), Cause> {
+pub async fn relay<C: ClientSide>(conn: &mut C, body: &mut Body, idle: Duration) -> Result<(), Cause> {
     let mut relay = Relay { ended: false, uploaded: false, moved: 0, since: None, idle };
     poll_fn(|cx| relay.poll(cx, conn, body)).await
 }
@@ -44,7 +44,12 @@ struct Relay {
 }
 
 impl Relay {
-    fn poll(&mut self, cx: &mut Context, conn: &mut ClientConn, body: &mut Body) -> Poll<Result<(), Cause>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context,
+        conn: &mut impl ClientSide,
+        body: &mut Body,
+    ) -> Poll<Result<(), Cause>> {
         let done = match body {
             Body::Empty => self.end(conn, None),
             Body::Bytes(bytes) => {
@@ -69,7 +74,7 @@ impl Relay {
     fn poll_bytes(
         &mut self,
         cx: &mut Context,
-        conn: &mut ClientConn,
+        conn: &mut impl ClientSide,
         bytes: &mut bytes::Bytes,
     ) -> Poll<Result<(), Cause>> {
         while !bytes.is_empty() {
@@ -82,7 +87,7 @@ impl Relay {
     fn poll_stream(
         &mut self,
         cx: &mut Context,
-        conn: &mut ClientConn,
+        conn: &mut impl ClientSide,
         stream: &mut dyn BodyRead,
     ) -> Poll<Result<(), Cause>> {
         while !self.ended {
@@ -99,7 +104,7 @@ impl Relay {
 
     fn end(
         &mut self,
-        conn: &mut ClientConn,
+        conn: &mut impl ClientSide,
         trailers: Option<&mut crate::pipeline::head::Head>,
     ) -> Poll<Result<(), Cause>> {
         if !self.ended && !conn.end(trailers.as_deref()) {
@@ -116,7 +121,7 @@ impl Relay {
     fn poll_other_way(
         &mut self,
         cx: &mut Context,
-        conn: &mut ClientConn,
+        conn: &mut impl ClientSide,
         stream: &mut dyn BodyRead,
     ) -> Result<(), Cause> {
         if !self.uploaded && !self.ended {
@@ -135,7 +140,7 @@ impl Relay {
     }
 
     /// Only idleness ends a body, on whichever side.
-    fn patience(&mut self, cx: &mut Context, conn: &mut ClientConn) -> Poll<Result<(), Cause>> {
+    fn patience(&mut self, cx: &mut Context, conn: &mut impl ClientSide) -> Poll<Result<(), Cause>> {
         let moved = conn.sent() + conn.received();
         let since = match self.since {
             Some(since) if moved == self.moved => since,

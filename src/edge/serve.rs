@@ -1,16 +1,17 @@
-//! The straight line: a connection's requests, one after the other, from head to the last byte of the answer.
+//! The straight line from a request head to the last byte of the answer: spelled once, for the requests of an HTTP/1.1
+//! connection, one after the other, and for the streams of an HTTP/2 one, many at a time.
 
 use super::{
     answer::answer,
     door::Guest,
     relay::{framing, relay},
-    tunnel,
+    streams, tunnel,
     worker::{Held, Worker},
 };
 use crate::{
     pipeline::{
         answer::{Answer, rescue},
-        body::{Body, Caller, Framing},
+        body::{Body, Framing},
         cause::{Cause, Why},
         exchange::Exchange,
         head::{Known, Version},
@@ -18,11 +19,13 @@ use crate::{
     },
     plan::Plan,
     wire::{
+        buffer::ReadBuffer,
         h1::{
             client::{ClientConn, Next},
             hop::{self, Hop},
         },
         io::Io,
+        side::ClientSide,
     },
 };
 use std::{
@@ -37,8 +40,11 @@ use std::{
 const DRAIN_BYTES: u64 = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// Serves one client connection until it ends.
+/// Serves one client connection until it ends; what TLS agreed upon, or the first bytes tell what the client speaks.
 pub async fn serve(io: Io, guest: Guest, w: Arc<Worker>) {
+    if io.protocol() == Some(b"h2") {
+        return Box::pin(streams::serve(io, ReadBuffer::default(), guest, w)).await;
+    }
     let mut conn = ClientConn::new(io, guest.peer);
     let told = w.gateway.drain.told();
     let mut told = pin!(told.notified());
@@ -58,24 +64,39 @@ pub async fn serve(io: Io, guest: Guest, w: Arc<Worker>) {
             Next::Request => exchange(&mut conn, &guest, &mut x, &plan, &w).await,
             Next::Bad(cause) => refuse(&mut conn, &mut x, &plan, &w, cause).await,
             Next::Closed => After::Drop,
+            Next::Foreign(cause) => give_up(&mut x, &plan, &w, cause).map_or(After::Drop, |_| After::Linger),
+            Next::Http2 => {
+                w.take_back(x);
+                let (io, input) = conn.into_parts();
+                // Boxed: connections of HTTP/1.1 need not carry its room around.
+                return Box::pin(streams::serve(io, input, guest, w)).await;
+            }
         };
         if let After::Tunnel(switch, route) = after {
-            let terms = tunnel::Terms {
-                idle: plan.limits.tunnel_idle,
-                counted: w.gateway.metrics().tunnels().clone(),
-            };
-            x.services = None;
-            drop(plan);
-            return Box::pin(tunnel(conn, x, &w, *switch, terms, route)).await;
+            return Box::pin(tunnel(conn, x, plan, w, *switch, route)).await;
         }
         w.take_back(x);
-        match after {
-            After::Next(now) => since = now,
-            After::Linger => {
-                return conn.close_lingering(16 * DRAIN_BYTES, Instant::now() + DRAIN_TIME).await;
-            }
+        since = match rest(&mut conn, after).await {
+            After::Next(now) => now,
+            After::Linger => return linger(conn).await,
             After::Drop | After::Tunnel(..) => return,
-        }
+        };
+    }
+}
+
+/// Closes so that the client can still read the answer.
+async fn linger(conn: ClientConn) {
+    conn.close_lingering(16 * DRAIN_BYTES, Instant::now() + DRAIN_TIME).await;
+}
+
+/// Before the next request the rest of the last one is passed over, if it is little.
+async fn rest(conn: &mut ClientConn, after: After) -> After {
+    match after {
+        After::Next(now) if !conn.is_body_done() => match conn.drain(DRAIN_BYTES, now + DRAIN_TIME).await {
+            true => After::Next(Instant::now()),
+            false => After::Linger,
+        },
+        after => after,
     }
 }
 
@@ -83,20 +104,24 @@ pub async fn serve(io: Io, guest: Guest, w: Arc<Worker>) {
 async fn tunnel(
     mut conn: ClientConn,
     mut x: Box<Exchange>,
-    w: &Worker,
+    plan: Held,
+    w: Arc<Worker>,
     switch: Switch,
-    terms: tunnel::Terms,
     route: Arc<str>,
 ) {
+    let terms =
+        tunnel::Terms { idle: plan.limits.tunnel_idle, counted: w.gateway.metrics().tunnels().clone() };
+    x.services = None;
+    drop(plan);
     let end = tunnel::carry(&mut conn, switch, terms, &w.gateway.drain).await;
     x.record.bytes_out = conn.sent();
     log::debug!("a WebSocket connection ended: {end:?}");
-    log(&conn, &x, w, &route, Instant::now());
+    log(&conn, &x, &w, &route, Instant::now());
     w.take_back(x);
 }
 
 /// What becomes of the connection after an exchange.
-enum After {
+pub enum After {
     /// It is idle since then.
     Next(Instant),
     /// It is closed so that the client can still read the answer.
@@ -108,7 +133,13 @@ enum After {
 }
 
 /// One request and its answer.
-async fn exchange(conn: &mut ClientConn, guest: &Guest, x: &mut Exchange, plan: &Held, w: &Worker) -> After {
+pub async fn exchange<C: ClientSide>(
+    conn: &mut C,
+    guest: &Guest,
+    x: &mut Exchange,
+    plan: &Held,
+    w: &Worker,
+) -> After {
     x.now = Instant::now();
     note(x, plan);
     let for_head = x.req.method() == b"HEAD";
@@ -159,14 +190,14 @@ fn give_up(x: &mut Exchange, plan: &Plan, w: &Worker, cause: Cause) -> Result<An
 }
 
 /// Whether another request may follow on this connection.
-fn keeps(conn: &ClientConn, hop: Hop, plan: &Plan, w: &Worker) -> bool {
-    let asked = !hop.close && (conn.version() == Version::Http11 || hop.keep_alive);
-    asked && conn.served < plan.limits.requests_per_connection && !w.gateway.drain.is_on()
+fn keeps(conn: &impl ClientSide, hop: Hop, plan: &Plan, w: &Worker) -> bool {
+    let asked = !hop.close && (conn.version() >= Version::Http11 || hop.keep_alive);
+    asked && conn.served() < plan.limits.requests_per_connection && !w.gateway.drain.is_on()
 }
 
-/// Head and body of the answer, and what is left of the request.
-async fn deliver(
-    conn: &mut ClientConn,
+/// Head and body of the answer.
+async fn deliver<C: ClientSide>(
+    conn: &mut C,
     x: &mut Exchange,
     plan: &Plan,
     mut answer: Answer,
@@ -195,14 +226,17 @@ async fn deliver(
     if let Body::Stream(stream) = answer.body {
         stream.finish();
     }
-    if !conn.is_body_done() && !conn.drain(DRAIN_BYTES, Instant::now() + DRAIN_TIME).await {
-        return After::Linger;
-    }
     if keep { After::Next(x.now) } else { After::Linger }
 }
 
 /// A head that is no acceptable request: the answer says why, and the connection ends, for who knows where the next one begins.
-async fn refuse(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Worker, cause: Cause) -> After {
+pub async fn refuse<C: ClientSide>(
+    conn: &mut C,
+    x: &mut Exchange,
+    plan: &Held,
+    w: &Worker,
+    cause: Cause,
+) -> After {
     x.now = Instant::now();
     let unrouted = w.gateway.metrics().unrouted();
     unrouted.begin(w.index);
@@ -221,7 +255,12 @@ async fn refuse(conn: &mut ClientConn, x: &mut Exchange, plan: &Held, w: &Worker
 }
 
 /// The last answer on a connection: nothing of the request is read any more.
-async fn deliver_last(conn: &mut ClientConn, x: &mut Exchange, plan: &Plan, mut answer: Answer) -> After {
+async fn deliver_last<C: ClientSide>(
+    conn: &mut C,
+    x: &mut Exchange,
+    plan: &Plan,
+    mut answer: Answer,
+) -> After {
     x.record.status = answer.status();
     conn.begin(&answer.head, framing(&answer, false, Version::Http11), false);
     let relayed = relay(conn, &mut answer.body, plan.limits.body_idle).await;
@@ -241,7 +280,7 @@ fn note(x: &mut Exchange, plan: &Plan) {
 }
 
 /// One access record, always.
-fn log(conn: &ClientConn, x: &Exchange, w: &Worker, route: &str, now: Instant) {
+fn log(conn: &impl ClientSide, x: &Exchange, w: &Worker, route: &str, now: Instant) {
     if !x.record.wanted {
         return;
     }

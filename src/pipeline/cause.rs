@@ -61,6 +61,10 @@ whys! {
     /// The connection was made for another host, with another certificate.
     RequestMisdirected = "request.misdirected", Client, 421, 421, "Request for another host than the connection";
     RequestBody = "request.body", Client, 413, 413, "Request body too large";
+    /// Frames of HTTP/2 that break its rules; the connection is ended.
+    RequestFrame = "request.frame", Client, 400, 400, "Malformed frame";
+    /// Frames of HTTP/2 that carry nothing, faster than any use of them; the connection is ended.
+    RequestFlood = "request.flood", Client, 429, 429, "Too many frames";
     /// The path names nothing that we route.
     RouteNone = "route.none", Client, 404, 404, "No route";
     /// What Ocelot answers for configuration that it starts with and cannot serve.

@@ -17,12 +17,13 @@ impl Piece {
     }
 }
 
-/// HTTP/1.0 or 1.1: what the sender says it speaks.
+/// What the sender says it speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     Http10,
     #[default]
     Http11,
+    Http2,
 }
 
 impl Version {
@@ -31,6 +32,7 @@ impl Version {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
         }
     }
 }
@@ -290,6 +292,19 @@ impl Head {
         self.clear();
         self.buf.extend_from_slice(bytes);
         self.taken = bytes.len() as u32;
+    }
+
+    /// Begins a head that is received in pieces; [`Head::seal`] ends it.
+    pub fn receive(&mut self, method: &[u8], target: &[u8]) {
+        self.clear();
+        self.set_method(method);
+        self.set_target(target);
+        self.asked = self.second;
+    }
+
+    /// What stands in the head now was received; what comes after is ours.
+    pub fn seal(&mut self) {
+        self.taken = self.buf.len() as u32;
     }
 
     /// The bytes taken.

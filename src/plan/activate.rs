@@ -32,6 +32,7 @@ use crate::{
     wire::{
         background::Background,
         h1::{client::ClientLimits, parse::HeadLimits},
+        h2,
         names::Names,
         tls::{
             server::{ClientAuth, Tickets},
@@ -164,7 +165,9 @@ impl Plan {
 
 fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
     let count = |n: Option<u64>| n.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let requests = limits.requests_per_connection.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
     Limits {
+        http2: http2(limits.http2, requests),
         client: ClientLimits {
             head: HeadLimits {
                 line: limits.request_line,
@@ -181,10 +184,13 @@ fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
         tunnel_idle: limits.tunnel_idle,
         connections: limits.connections.map_or(connections, |n| count(Some(n))),
         connections_per_client: count(limits.connections_per_client),
-        requests_per_connection: limits
-            .requests_per_connection
-            .map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        requests_per_connection: requests,
     }
+}
+
+fn http2(limits: blueprint::Http2Limits, requests: u32) -> h2::Limits {
+    let blueprint::Http2Limits { streams, window, resets, control } = limits;
+    h2::Limits { streams, window, pace: h2::Pace { resets, control }, requests }
 }
 
 fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Box<[BoxStage]> {

@@ -102,6 +102,20 @@ pub struct Limits {
     pub tunnels_per_client: Option<u64>,
     /// Requests of one client connection; none: no limit.
     pub requests_per_connection: Option<u64>,
+    pub http2: Http2Limits,
+}
+
+/// The same for what only HTTP/2 makes possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Requests of one client connection at one time.
+    pub streams: u32,
+    /// Bytes of a request body that may be on their way.
+    pub window: u32,
+    /// Requests given up in one second.
+    pub resets: u32,
+    /// Frames that carry nothing in one second.
+    pub control: u32,
 }
 
 /// What is believed of the `X-Forwarded-*` fields, and what is added.

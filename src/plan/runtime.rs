@@ -13,7 +13,7 @@ use crate::{
     },
     stages::cors::preflight,
     telemetry::{Expiry, RouteMetrics, TlsMetrics},
-    wire::{h1::client::ClientLimits, tls::server::Handshakes},
+    wire::{h1::client::ClientLimits, h2, tls::server::Handshakes},
 };
 use std::{borrow::Cow, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 
@@ -64,6 +64,7 @@ pub struct ListenerTls {
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub client: ClientLimits,
+    pub http2: h2::Limits,
     pub body_idle: Duration,
     pub backend_idle: Duration,
     pub drain: Duration,

@@ -35,7 +35,11 @@ impl Stage for Via {
                 None => {}
             }
         }
-        let line: &[u8] = if x.req.version == Version::Http10 { b"1.0 margay" } else { b"1.1 margay" };
+        let line: &[u8] = match x.req.version {
+            Version::Http10 => b"1.0 margay",
+            Version::Http11 => b"1.1 margay",
+            Version::Http2 => b"2 margay",
+        };
         x.req.append(b"Via", line);
         Step::Next
     }

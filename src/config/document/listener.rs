@@ -32,7 +32,7 @@ pub struct ListenerTlsDocument {
     pub min_version: Set<String>,
     /// Whether clients show certificates of their own. Default: they are not asked.
     pub client_certificates: Set<ClientCertificatesDocument>,
-    /// What is offered by ALPN, the dearest first: `http/1.1`. Default: `["http/1.1"]`. Source: RFC 7301.
+    /// What is offered by ALPN, the dearest first: `h2`, `http/1.1`. Default: `["h2", "http/1.1"]`. Source: RFC 7301.
     pub alpn: List<String>,
     /// The time for a handshake. 100ms to 10m. Default: `10s`.
     pub handshake_timeout: Set<DurationText>,

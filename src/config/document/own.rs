@@ -61,6 +61,17 @@ pub struct LimitsDocument {
     pub max_tunnels_per_client: Set<i64>,
     /// Requests after which a client connection is closed. 1 and more. Default: no limit.
     pub max_requests_per_connection: Set<i64>,
+    /// HTTP/2: requests of one client connection at one time; more are refused. 1 to 100000. Default: 100.
+    pub max_concurrent_streams: Set<i64>,
+    /// HTTP/2: what a client may send of one request body before the service takes it. 64 KiB less one byte to 16 MiB.
+    /// Default: 64 KiB less one byte.
+    pub stream_window_size: Set<SizeText>,
+    /// HTTP/2: requests that a client may give up in one second on one connection; beyond it the connection is closed.
+    /// 1 and more. Default: 200.
+    pub max_stream_resets_per_second: Set<i64>,
+    /// HTTP/2: frames that carry nothing of a request in one second on one connection; beyond it the connection is
+    /// closed. 1 and more. Default: 1000.
+    pub max_control_frames_per_second: Set<i64>,
 }
 
 /// How the names of services are resolved; those of registries and of servers of keys are left to the system.

@@ -4,7 +4,7 @@ use crate::base::ip::IpRange;
 use crate::base::units::{DurationText, SizeText};
 use crate::config::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
-use crate::plan::blueprint::{Forwarded, Limits};
+use crate::plan::blueprint::{Forwarded, Http2Limits, Limits};
 use crate::plan::check::{filled, items};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -84,6 +84,18 @@ pub fn limits(written: Option<&LimitsDocument>, ocelot: bool, out: &mut Diagnost
         connections: read.count("MaxConcurrentConnections", &w.max_concurrent_connections, MANY),
         connections_per_client: read.count("MaxConnectionsPerClient", &w.max_connections_per_client, MANY),
         requests_per_connection: read.count("MaxRequestsPerConnection", &w.max_requests_per_connection, MANY),
+        http2: http2(w, &mut read),
+    }
+}
+
+/// What HTTP/2 makes possible beside.
+fn http2(w: &LimitsDocument, read: &mut Ranges) -> Http2Limits {
+    let mut count = |name, set, most, usual| read.count(name, set, most).map_or(usual, |n| n as u32);
+    Http2Limits {
+        streams: count("MaxConcurrentStreams", &w.max_concurrent_streams, 100_000, 100),
+        resets: count("MaxStreamResetsPerSecond", &w.max_stream_resets_per_second, MANY, 200),
+        control: count("MaxControlFramesPerSecond", &w.max_control_frames_per_second, MANY, 1000),
+        window: read.size("StreamWindowSize", &w.stream_window_size, 65_535, 65_535, 16 << 20) as u32,
     }
 }
 

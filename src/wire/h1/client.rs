@@ -1,9 +1,10 @@
 //! The connection from a client: requests in, responses out, one after the other.
 
 use super::{
-    super::{alarm::Alarm, buffer::ReadBuffer, io::Io},
+    super::{alarm::Alarm, buffer::ReadBuffer, io::Io, side::ClientSide},
     decode::{Decoder, Found},
     encode::{Encoder, SWITCH, put_field, put_fields, put_framing, put_status_line},
+    first,
     parse::{self, HeadLimits},
 };
 use crate::pipeline::{
@@ -38,6 +39,10 @@ pub enum Next {
     Closed,
     /// Something that is no acceptable request.
     Bad(Cause),
+    /// The client speaks HTTP/2: the connection is to be given up for one of that kind.
+    Http2,
+    /// The client speaks something that is not HTTP: it would not understand an answer.
+    Foreign(Cause),
 }
 
 /// One client connection.
@@ -109,9 +114,15 @@ impl ClientConn {
         let mut began = None;
         poll_fn(|cx| {
             loop {
+                if self.served == 0 && !self.peer.tls && first::is_preface(self.input.bytes()) {
+                    return Poll::Ready(Next::Http2);
+                }
                 match self.parse(head, limits) {
                     Ok(true) => return Poll::Ready(Next::Request),
                     Ok(false) => {}
+                    Err(cause) if self.served == 0 && first::is_foreign(self.input.bytes()) => {
+                        return Poll::Ready(Next::Foreign(cause));
+                    }
                     Err(cause) => return Poll::Ready(Next::Bad(cause)),
                 }
                 match self.poll_more(cx, self.most) {
@@ -128,6 +139,11 @@ impl ClientConn {
             )))
         })
         .await
+    }
+
+    /// The stream, and what was read of it.
+    pub fn into_parts(self) -> (Io, ReadBuffer) {
+        (self.io, self.input)
     }
 
     /// Parses the head if it is complete.
@@ -156,68 +172,6 @@ impl ClientConn {
     /// Reads once; 0 is the end.
     fn poll_more(&mut self, cx: &mut Context, most: usize) -> Poll<io::Result<usize>> {
         self.input.poll_read(cx, &mut self.io, most)
-    }
-
-    /// The version that the client spoke last.
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// Whether the request body was received completely.
-    pub fn is_body_done(&self) -> bool {
-        self.decoder.is_end()
-    }
-
-    /// Begins a response: what follows the head is framed like that; `keep` says whether another request may follow.
-    pub fn begin(&mut self, head: &Head, framing: Framing, keep: bool) {
-        let out = self.encoder.begin(framing);
-        put_status_line(out, head);
-        for (known, name, value) in head.fields() {
-            // Where no body follows, the length is that of the body that a GET would bring (RFC 9110 8.6).
-            if known != Known::ContentLength || framing == Framing::None && head.status != 204 {
-                put_field(out, name, value);
-            }
-        }
-        put_framing(out, framing);
-        match (keep, self.version) {
-            (false, _) => put_field(out, b"Connection", b"close"),
-            (true, Version::Http10) => put_field(out, b"Connection", b"keep-alive"),
-            (true, Version::Http11) => {}
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Agrees to the change of protocol that this head answers.
-    pub fn begin_switch(&mut self, head: &Head) {
-        let out = self.encoder.begin(Framing::None);
-        put_status_line(out, head);
-        put_fields(out, head);
-        out.extend_from_slice(SWITCH);
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Sends some of a response body.
-    pub fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.encoder.poll_send(cx, &mut self.io, data)
-    }
-
-    /// Ends the response cleanly; false if it is shorter than promised.
-    pub fn end(&mut self, trailers: Option<&Head>) -> bool {
-        let may = self.encoder.may_end();
-        if may {
-            self.encoder.end(trailers);
-        }
-        may
-    }
-
-    /// Writes what is waiting to be written.
-    pub fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
-        self.encoder.poll_flush(cx, &mut self.io)
-    }
-
-    /// Bytes of response body sent.
-    pub fn sent(&self) -> u64 {
-        self.encoder.sent
     }
 
     /// Takes the rest of the request body off the connection, so much and so long at most; says whether it is all gone.
@@ -264,6 +218,66 @@ impl ClientConn {
             self.alarm.poll(cx, until)
         })
         .await;
+    }
+}
+
+impl ClientSide for ClientConn {
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn served(&self) -> u32 {
+        self.served
+    }
+
+    fn is_body_done(&self) -> bool {
+        self.decoder.is_end()
+    }
+
+    fn begin(&mut self, head: &Head, framing: Framing, keep: bool) {
+        let out = self.encoder.begin(framing);
+        put_status_line(out, head);
+        for (known, name, value) in head.fields() {
+            // Where no body follows, the length is that of the body that a GET would bring (RFC 9110 8.6).
+            if known != Known::ContentLength || framing == Framing::None && head.status != 204 {
+                put_field(out, name, value);
+            }
+        }
+        put_framing(out, framing);
+        match (keep, self.version) {
+            (false, _) => put_field(out, b"Connection", b"close"),
+            (true, Version::Http10) => put_field(out, b"Connection", b"keep-alive"),
+            (true, _) => {}
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn begin_switch(&mut self, head: &Head) {
+        let out = self.encoder.begin(Framing::None);
+        put_status_line(out, head);
+        put_fields(out, head);
+        out.extend_from_slice(SWITCH);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.encoder.poll_send(cx, &mut self.io, data)
+    }
+
+    fn end(&mut self, trailers: Option<&Head>) -> bool {
+        let may = self.encoder.may_end();
+        if may {
+            self.encoder.end(trailers);
+        }
+        may
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.encoder.poll_flush(cx, &mut self.io)
+    }
+
+    fn sent(&self) -> u64 {
+        self.encoder.sent
     }
 }
 

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod client;
 pub mod decode;
 pub mod encode;
+mod first;
 pub mod hop;
 pub mod host;
 pub mod parse;

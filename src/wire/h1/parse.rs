@@ -360,7 +360,7 @@ pub fn trailers(bytes: &[u8], most: usize) -> Result<Head, &'static str> {
 }
 
 /// RFC 9110 6.5.1: framing, routing, authentication, request modifiers and content fields mean nothing, or harm, in a trailer.
-fn may_trail(name: &[u8]) -> bool {
+pub(in crate::wire) fn may_trail(name: &[u8]) -> bool {
     const NEVER: [&[u8]; 16] = [
         b"authorization",
         b"cookie",

@@ -7,6 +7,8 @@ mod bodies;
 mod connections;
 mod custom;
 mod failures;
+mod h2;
+mod h2_hostile;
 mod headers;
 mod health;
 mod identity;

@@ -309,8 +309,10 @@ fn only_tls_13_is_spoken_where_only_that_is_wanted_and_curl_agrees() {
         command.args(["--resolve", &format!("localhost:{port}:127.0.0.1")]);
         command.arg(format!("https://localhost:{port}/")).output().expect("curl")
     };
-    let good = curl(&[]);
-    assert_eq!(String::from_utf8_lossy(&good.stdout), "hello", "{good:?}");
+    for (more, version) in [(&[][..], "2"), (&["--http1.1"], "1.1")] {
+        let good = curl(&[&["-w", " %{http_version}"], more].concat());
+        assert_eq!(String::from_utf8_lossy(&good.stdout), format!("hello {version}"), "{good:?}");
+    }
     assert!(!curl(&["--tls-max", "1.2"]).status.success());
 }
 

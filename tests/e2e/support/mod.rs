@@ -4,6 +4,7 @@
 pub mod client;
 pub mod dns;
 pub mod gateway;
+pub mod h2;
 pub mod origin;
 pub mod ports;
 pub mod process;

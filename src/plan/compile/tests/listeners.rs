@@ -78,7 +78,7 @@ fn certificates_serve_the_names_in_them_or_those_that_are_written() {
     assert_eq!(read.certificates[0].hosts, ["a.test", "*.a.test"]);
     assert_eq!(
         (read.only_13, read.alpn, read.handshake),
-        (false, vec!["http/1.1".into()], Duration::from_secs(10))
+        (false, vec!["h2".into(), "http/1.1".into()], Duration::from_secs(10))
     );
     let hosts = r#""Tls": { "MinVersion": "1.3", "Alpn": [], "HandshakeTimeout": "2s", "Certificates": [{ "Hosts": ["X.test"],
         "CertificateFile": "a.pem", "KeyFile": "a.key" }] }"#;

@@ -1,0 +1,189 @@
+//! Heads as HTTP/2 carries them (RFC 9113 8.2 and 8.3), in and out. What the `h2` crate lets pass and the rules do not is
+//! refused here; what means something on one connection only is never sent.
+
+use crate::{
+    base::bytes::{decimal, is_target},
+    pipeline::{
+        body::Framing,
+        cause::{Cause, Why},
+        head::{Head, Known, Version},
+    },
+    wire::h1::{
+        host,
+        parse::{HeadLimits, may_trail},
+    },
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
+    header::{CONTENT_LENGTH, COOKIE, HOST},
+    uri::PathAndQuery,
+};
+
+/// Takes a request head over; `ended` says that no body follows. Says how the body is delimited.
+pub fn request<B>(
+    from: &Request<B>,
+    ended: bool,
+    head: &mut Head,
+    limits: &HeadLimits,
+) -> Result<Framing, Cause> {
+    let (method, target) = (from.method().as_str(), target(from.uri()));
+    head.receive(method.as_bytes(), target.as_bytes());
+    head.version = Version::Http2;
+    let authority = self::authority(from)?;
+    head.append(b"Host", authority);
+    put_fields(from.headers(), head)?;
+    head.seal();
+    checked(head, limits)?;
+    framing(head, ended)
+}
+
+/// The path; empty if there was none, which the `http` crate shows as a slash.
+fn target(uri: &Uri) -> &str {
+    const SLASH: PathAndQuery = PathAndQuery::from_static("/");
+    match uri.path_and_query() {
+        Some(path) if path.as_str() != "/" || *path == SLASH => path.as_str(),
+        _ => "",
+    }
+}
+
+/// RFC 9113 8.3.1: `:authority`, or Host where there is none; where there are both they say the same.
+fn authority<B>(from: &Request<B>) -> Result<&[u8], Cause> {
+    let mut hosts = from.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let named = from.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let authority = match (named, hosts.next()) {
+        (Some(named), Some(host)) if !named.eq_ignore_ascii_case(host) => {
+            return Err(Cause::malformed("Host is not the same as :authority"));
+        }
+        (Some(named), _) => named,
+        (None, Some(host)) => host,
+        (None, None) => return Err(Cause::malformed("neither :authority nor Host")),
+    };
+    if hosts.next().is_some() {
+        return Err(Cause::malformed("more than one Host"));
+    }
+    if host::is_authority(authority) { Ok(authority) } else { Err(Cause::malformed("Host is malformed")) }
+}
+
+/// All fields but Host; the crumbs of a cookie become one again (RFC 9113 8.2.3).
+fn put_fields(from: &HeaderMap, head: &mut Head) -> Result<(), Cause> {
+    for (name, value) in from {
+        let value = value.as_bytes();
+        if matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']) {
+            return Err(Cause::malformed("white space around a field value"));
+        }
+        match *name {
+            HOST => {}
+            COOKIE if head.get(b"cookie").is_some() => {}
+            COOKIE => {
+                let crumbs: Vec<&[u8]> = from.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+                head.append(b"cookie", &crumbs.join(&b"; "[..]));
+            }
+            _ => head.append(name.as_str().as_bytes(), value),
+        }
+    }
+    Ok(())
+}
+
+/// What HTTP/1.1 heads are held to as well.
+fn checked(head: &Head, limits: &HeadLimits) -> Result<(), Cause> {
+    let (method, target) = (head.method(), head.target());
+    if target.len() + method.len() > limits.line {
+        let detail = format!("the path is longer than {} bytes", limits.line);
+        return Err(Cause::new(Why::RequestLine, detail));
+    }
+    if method == b"CONNECT" {
+        return Err(Cause::new(Why::RequestMethod, "this gateway is no tunnel"));
+    }
+    let known = matches!(target, [b'/', ..]) || target == b"*" && method == b"OPTIONS";
+    if !known || !is_target(target) {
+        return Err(Cause::malformed(":path is not a path"));
+    }
+    let (count, size) = head.received();
+    if count > limits.count {
+        return Err(Cause::new(Why::RequestHeaders, format!("more than {} header fields", limits.count)));
+    }
+    if size > limits.fields {
+        let detail = format!("the header fields are larger than {} bytes", limits.fields);
+        return Err(Cause::new(Why::RequestHeaders, detail));
+    }
+    Ok(())
+}
+
+fn framing(head: &Head, ended: bool) -> Result<Framing, Cause> {
+    let mut lengths = head.all_known(Known::ContentLength);
+    let length = match (lengths.next(), lengths.next()) {
+        (_, Some(_)) => return Err(Cause::malformed("more than one Content-Length")),
+        (Some(text), None) => Some(decimal(text).ok_or(Cause::malformed("Content-Length is not a number"))?),
+        (None, None) => None,
+    };
+    match (length, ended) {
+        (Some(1..), true) => Err(Cause::malformed("Content-Length promises a body that does not come")),
+        (Some(n), _) => Ok(Framing::Length(n)),
+        // RFC 9110 8.6: these usually have a body, so that its absence is said.
+        (None, true) if matches!(head.method(), b"POST" | b"PUT" | b"PATCH") => Ok(Framing::Length(0)),
+        (None, true) => Ok(Framing::None),
+        (None, false) => Ok(Framing::Chunked),
+    }
+}
+
+/// Takes a trailer section over; fields that may not be trailers are left out.
+pub fn trailers(from: &HeaderMap) -> Head {
+    let mut head = Head::default();
+    for (name, value) in from {
+        if Known::of(name.as_str().as_bytes()) == Known::Other && may_trail(name.as_str().as_bytes()) {
+            head.append(name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    head
+}
+
+/// A response head as it is sent.
+pub fn put_response(head: &Head, framing: Framing) -> Response<()> {
+    let mut response = Response::new(());
+    // An HTTP/1.1 service may answer 600 to 999, which this crate knows as well.
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    // Where no body follows, the length is that of the body that a GET would bring (RFC 9110 8.6).
+    let length = framing == Framing::None && head.status != 204;
+    *response.headers_mut() = fields(head, |known| known == Known::ContentLength && !length);
+    // The end of the stream tells of an empty body: nothing is said that the service did not say.
+    if framing != Framing::Length(0) || head.known(Known::ContentLength).is_some() {
+        put_length(framing, response.headers_mut());
+    }
+    response
+}
+
+/// Trailers as they are sent.
+pub fn put_trailers(head: &Head) -> HeaderMap {
+    fields(head, |_| false)
+}
+
+fn put_length(framing: Framing, fields: &mut HeaderMap) {
+    if let Framing::Length(n) = framing {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(n));
+    }
+}
+
+/// The live fields, but for those left out and those that HTTP/2 does not know (RFC 9113 8.2.2). Their values lie in one
+/// piece of memory.
+fn fields(head: &Head, left_out: impl Fn(Known) -> bool) -> HeaderMap {
+    let all = Bytes::copy_from_slice(head.bytes());
+    let base = head.bytes().as_ptr() as usize;
+    let mut map = HeaderMap::with_capacity(head.len() + 1);
+    for (known, name, value) in head.fields() {
+        if left_out(known) || is_of_connection(known) {
+            continue;
+        }
+        let start = value.as_ptr() as usize - base;
+        let value = HeaderValue::from_maybe_shared(all.slice(start..start + value.len()));
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
+fn is_of_connection(known: Known) -> bool {
+    matches!(known, Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te)
+        || matches!(known, Known::TransferEncoding | Known::Upgrade | Known::Http2Settings)
+}

@@ -1,0 +1,149 @@
+//! A byte stream as the `h2` crate wants it, with an eye on what passes: bytes that move, and frames that must not be.
+
+use super::walker::{Fault, Walker};
+use crate::wire::{buffer::ReadBuffer, io::Io};
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The most that is read at once.
+const MOST: usize = 64 * 1024;
+
+/// What a connection's task wants to know of its stream, which the `h2` crate has in its hands.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Bytes received and sent.
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// A header block was begun and is not complete.
+    open_block: AtomicBool,
+    /// Why nothing more is read: an error code, and one.
+    fault: AtomicU32,
+}
+
+impl Watch {
+    /// Bytes sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Whether a header block is incomplete.
+    pub fn is_block_open(&self) -> bool {
+        self.open_block.load(Relaxed)
+    }
+
+    /// The error that the other side made, if it made one.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault.load(Relaxed).checked_sub(1).map(Fault)
+    }
+}
+
+/// One connection's bytes.
+#[derive(Debug)]
+pub struct Transport {
+    io: Io,
+    /// Received and not passed on; what a plain listener read before it knew the protocol stands here first.
+    input: ReadBuffer,
+    watch: Arc<Watch>,
+    /// None where the other side is a service of ours.
+    walker: Option<Walker>,
+}
+
+impl Transport {
+    /// A stream of which `input` was read already.
+    pub fn new(io: Io, input: ReadBuffer, walker: Option<Walker>) -> (Transport, Arc<Watch>) {
+        let watch = Arc::new(Watch::default());
+        (Transport { io, input, watch: watch.clone(), walker }, watch)
+    }
+
+    fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(n)) = written {
+            self.watch.sent.fetch_add(n as u64, Relaxed);
+        }
+        written
+    }
+
+    /// How many of the bytes at hand may be passed on: all, but for those from a forbidden frame on.
+    fn allowed(&mut self, most: usize) -> usize {
+        let bytes = self.input.bytes();
+        let bytes = &bytes[..bytes.len().min(most)];
+        let Some(walker) = &mut self.walker else { return bytes.len() };
+        match walker.walk(bytes, self.watch.sent.load(Relaxed)) {
+            Ok(()) => {
+                self.watch.open_block.store(walker.is_block_open(), Relaxed);
+                bytes.len()
+            }
+            Err((sound, fault)) => {
+                self.watch.fault.store(fault.0.saturating_add(1), Relaxed);
+                sound
+            }
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.watch.fault().is_some() {
+            // The connection's task sees to its end.
+            return Poll::Pending;
+        }
+        if this.input.is_empty() {
+            match this.input.poll_read(cx, &mut this.io, MOST) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(n)) => drop(this.watch.received.fetch_add(n as u64, Relaxed)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    this.input.give_back();
+                    return Poll::Pending;
+                }
+            }
+        }
+        let n = this.allowed(buf.remaining());
+        if n == 0 {
+            return Poll::Pending;
+        }
+        buf.put_slice(&this.input.bytes()[..n]);
+        this.input.consume(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.io.poll_write(cx, bytes);
+        self.sent(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.io.poll_write_vectored(cx, pieces);
+        self.sent(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,285 @@
+//! Walks over the frames that a client sends, looking at their nine bytes only: errors of framing get the code that RFC
+//! 9113 wants, and floods of frames that carry nothing end the connection before they cost more than their bytes.
+
+use std::time::{Duration, Instant};
+
+/// An error code of RFC 9113 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault(pub u32);
+
+impl Fault {
+    pub const PROTOCOL: Fault = Fault(0x1);
+    pub const FRAME_SIZE: Fault = Fault(0x6);
+    pub const CALM: Fault = Fault(0xb);
+}
+
+/// How many frames of a kind a client may send in a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// RST_STREAM.
+    pub resets: u32,
+    /// Frames that carry nothing of a request: SETTINGS, PING, PRIORITY, unknown ones, empty DATA, and WINDOW_UPDATE
+    /// beyond what our own bytes explain.
+    pub control: u32,
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+/// The largest payload that we take: the usual, never raised.
+const LARGEST: u32 = 16_384;
+/// One WINDOW_UPDATE for so many bytes that we sent is no flood.
+const PER_UPDATE: u64 = 1024;
+
+/// The head of a frame.
+struct Frame {
+    length: u32,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+/// Where in the frames the bytes are.
+#[derive(Debug)]
+pub struct Walker {
+    head: [u8; 9],
+    have: usize,
+    /// Bytes to pass over: the preface, then payloads.
+    skip: usize,
+    /// The stream whose header block is incomplete.
+    block: Option<u32>,
+    /// SETTINGS came, which is first.
+    settled: bool,
+    pace: Pace,
+    since: Option<Instant>,
+    resets: u32,
+    control: u32,
+    /// Bytes that we had sent when the second began.
+    sent: u64,
+}
+
+impl Walker {
+    pub fn new(pace: Pace) -> Walker {
+        Walker {
+            head: [0; 9],
+            have: 0,
+            skip: super::PREFACE.len(),
+            block: None,
+            settled: false,
+            pace,
+            since: None,
+            resets: 0,
+            control: 0,
+            sent: 0,
+        }
+    }
+
+    /// Whether a header block was begun and not ended.
+    pub fn is_block_open(&self) -> bool {
+        self.block.is_some()
+    }
+
+    /// Walks on over these bytes; `sent` is how many we have sent. A fault says how many of them stand before it.
+    pub fn walk(&mut self, bytes: &[u8], sent: u64) -> Result<(), (usize, Fault)> {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.skip > 0 {
+                let n = self.skip.min(bytes.len() - at);
+                self.skip -= n;
+                at += n;
+                continue;
+            }
+            let n = (self.head.len() - self.have).min(bytes.len() - at);
+            self.head[self.have..self.have + n].copy_from_slice(&bytes[at..at + n]);
+            self.have += n;
+            at += n;
+            if self.have == self.head.len() {
+                self.have = 0;
+                let frame = self.frame();
+                self.check(&frame, sent).map_err(|fault| (at - n, fault))?;
+                self.skip = frame.length as usize;
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&self) -> Frame {
+        let [a, b, c, kind, flags, s @ ..] = self.head;
+        Frame {
+            length: u32::from_be_bytes([0, a, b, c]),
+            kind,
+            flags,
+            stream: u32::from_be_bytes(s) & 0x7fff_ffff,
+        }
+    }
+
+    fn check(&mut self, frame: &Frame, sent: u64) -> Result<(), Fault> {
+        if !self.settled {
+            if frame.kind != SETTINGS || frame.flags & ACK != 0 {
+                return Err(Fault::PROTOCOL);
+            }
+            self.settled = true;
+        }
+        if frame.length > LARGEST {
+            return Err(Fault::FRAME_SIZE);
+        }
+        self.block(frame)?;
+        size(frame)?;
+        place(frame)?;
+        self.count(frame, sent)
+    }
+
+    /// RFC 9113 6.10: nothing may stand within a header block.
+    fn block(&mut self, frame: &Frame) -> Result<(), Fault> {
+        match (self.block, frame.kind) {
+            (Some(stream), CONTINUATION) if stream == frame.stream => {}
+            (Some(_), _) | (None, CONTINUATION) => return Err(Fault::PROTOCOL),
+            (None, _) => {}
+        }
+        if matches!(frame.kind, HEADERS | CONTINUATION) {
+            self.block = (frame.flags & END_HEADERS == 0).then_some(frame.stream);
+        }
+        Ok(())
+    }
+
+    /// Counts what carries nothing; the clock is asked for such frames only.
+    fn count(&mut self, frame: &Frame, sent: u64) -> Result<(), Fault> {
+        let empty = frame.length == 0;
+        let reset = frame.kind == RST_STREAM;
+        let control = match frame.kind {
+            DATA => empty && frame.flags & END_STREAM == 0,
+            HEADERS | RST_STREAM => false,
+            CONTINUATION => empty,
+            SETTINGS => frame.flags & ACK == 0,
+            _ => true,
+        };
+        if !reset && !control {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if self.since.is_none_or(|since| now - since >= Duration::from_secs(1)) {
+            (self.since, self.resets, self.control, self.sent) = (Some(now), 0, 0, sent);
+        }
+        self.resets += u32::from(reset);
+        self.control += u32::from(control);
+        let explained = u32::try_from((sent - self.sent) / PER_UPDATE).unwrap_or(u32::MAX);
+        let most = self.pace.control.saturating_add(explained);
+        if self.resets > self.pace.resets || self.control > most { Err(Fault::CALM) } else { Ok(()) }
+    }
+}
+
+/// The lengths that RFC 9113 6 wants.
+fn size(frame: &Frame) -> Result<(), Fault> {
+    let n = frame.length;
+    let fits = match frame.kind {
+        PRIORITY => n == 5,
+        RST_STREAM | WINDOW_UPDATE => n == 4,
+        SETTINGS => n.is_multiple_of(6) && (n == 0 || frame.flags & ACK == 0),
+        PING => n == 8,
+        GOAWAY => n >= 8,
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err(Fault::FRAME_SIZE) }
+}
+
+/// Which frames belong to streams and which to the connection; clients promise nothing.
+fn place(frame: &Frame) -> Result<(), Fault> {
+    let fits = match frame.kind {
+        DATA | HEADERS | PRIORITY | RST_STREAM | CONTINUATION => frame.stream != 0,
+        SETTINGS | PING | GOAWAY => frame.stream == 0,
+        PUSH_PROMISE => false,
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err(Fault::PROTOCOL) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        out.extend([kind, flags]);
+        out.extend(stream.to_be_bytes());
+        out.extend(payload);
+        out
+    }
+
+    /// A walker past preface and SETTINGS.
+    fn walker(pace: Pace) -> Walker {
+        let mut walker = Walker::new(pace);
+        let mut bytes = super::super::PREFACE.to_vec();
+        bytes.extend(frame(SETTINGS, 0, 0, &[]));
+        assert_eq!(walker.walk(&bytes, 0), Ok(()));
+        walker
+    }
+
+    const PACE: Pace = Pace { resets: 2, control: 10 };
+
+    #[test]
+    fn frames_are_found_however_they_are_cut() {
+        let bytes =
+            [frame(HEADERS, 0, 1, b"abc"), frame(CONTINUATION, 0, 1, b""), frame(PING, 0, 0, &[0; 8])]
+                .concat();
+        for size in 1..bytes.len() {
+            let mut walker = walker(PACE);
+            let (mut end, mut open) = (Ok(()), false);
+            for piece in bytes.chunks(size) {
+                end = end.and_then(|()| walker.walk(piece, 0));
+                open |= walker.is_block_open();
+            }
+            assert!(open || size > 12, "{size}");
+            assert_eq!(end.map_err(|(_, fault)| fault), Err(Fault::PROTOCOL), "{size}: PING within a block");
+        }
+    }
+
+    #[test]
+    fn what_stands_before_a_fault_is_sound() {
+        let good = frame(DATA, 0, 1, b"abc");
+        let bytes = [good.clone(), frame(PING, 0, 0, &[0; 7])].concat();
+        assert_eq!(walker(PACE).walk(&bytes, 0), Err((good.len(), Fault::FRAME_SIZE)));
+    }
+
+    #[test]
+    fn settings_come_first() {
+        let mut walker = Walker::new(PACE);
+        let bytes = [super::super::PREFACE, &frame(PING, 0, 0, &[0; 8])].concat();
+        assert_eq!(walker.walk(&bytes, 0), Err((super::super::PREFACE.len(), Fault::PROTOCOL)));
+    }
+
+    #[test]
+    fn resets_and_empty_frames_have_their_pace() {
+        let reset = frame(RST_STREAM, 0, 1, &[0; 4]);
+        let mut slow = walker(PACE);
+        assert_eq!(slow.walk(&reset.repeat(2), 0), Ok(()));
+        assert_eq!(slow.walk(&reset, 0), Err((0, Fault::CALM)));
+        for empty in [frame(DATA, 0, 1, &[]), frame(0xee, 0, 0, &[]), frame(PRIORITY, 0, 1, &[0; 5])] {
+            let mut slow = walker(PACE);
+            // SETTINGS was the first of ten.
+            assert_eq!(slow.walk(&empty.repeat(9), 0), Ok(()));
+            assert!(slow.walk(&empty, 0).is_err());
+        }
+        let full = frame(DATA, 0, 1, b"x");
+        assert_eq!(walker(PACE).walk(&full.repeat(1000), 0), Ok(()), "bytes of a body are no flood");
+    }
+
+    #[test]
+    fn window_updates_that_our_bytes_explain_are_no_flood() {
+        let update = frame(WINDOW_UPDATE, 0, 1, &[0, 0, 4, 0]);
+        let mut fast = walker(PACE);
+        assert_eq!(fast.walk(&update.repeat(1000), 2 << 20), Ok(()));
+        assert!(walker(PACE).walk(&update.repeat(1000), 1024).is_err());
+    }
+}

@@ -1,0 +1,254 @@
+//! HTTP/2 from clients: what a well-meaning one gets.
+
+use super::{document, gateway, limited};
+use crate::support::becomes_true;
+use crate::support::client::PATIENCE;
+use crate::support::gateway::Gateway;
+use crate::support::h2::{Client, request, run, until, whole};
+use crate::support::origin::Origin;
+use crate::support::scripted::Scripted;
+use crate::support::stub::Answer;
+use bytes::Bytes;
+use serde_json::json;
+use std::process::Command;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+fn echo() -> Origin {
+    Origin::with(|seen| Answer::new(200, &seen.body).header("X-Method", &seen.method))
+}
+
+#[test]
+fn a_request_reaches_a_service_that_speaks_http_1() {
+    let origin = echo();
+    let gateway = gateway(origin.port());
+    let answer = run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let asked =
+            request("POST", "/a?b=c", &[("content-length", "5"), ("cookie", "a=1"), ("cookie", "b=2")]);
+        let (answer, mut body) = client.begin(asked, false).await;
+        body.send_data(Bytes::from_static(b"hello"), true).expect("sent");
+        whole(answer.await.expect("an answer")).await.expect("a body")
+    });
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "hello"));
+    assert_eq!((answer.header("x-method"), answer.header("content-length")), (Some("POST"), Some("5")));
+    let seen = origin.last();
+    assert_eq!((seen.target.as_str(), seen.header("content-length")), ("/a?b=c", Some("5")));
+    assert_eq!((seen.header("cookie"), seen.head.has("connection")), (Some("a=1; b=2"), false));
+    assert_eq!(seen.header("via"), Some("2 margay"));
+}
+
+#[test]
+fn a_body_of_unknown_length_is_chunked_and_its_trailers_travel_both_ways() {
+    let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-Sum", "42")]));
+    let gateway = gateway(origin.port());
+    let answer = run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let (answer, mut body) = client.begin(request("POST", "/", &[("te", "trailers")]), false).await;
+        body.send_data(Bytes::from_static(b"he"), false).expect("sent");
+        body.send_data(Bytes::from_static(b"llo"), false).expect("sent");
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-check", "7".parse().expect("a value"));
+        body.send_trailers(trailers).expect("sent");
+        whole(answer.await.expect("an answer")).await.expect("a body")
+    });
+    assert_eq!((answer.text().as_str(), answer.trailer("x-sum")), ("hello", Some("42")));
+    let seen = origin.last();
+    assert!(seen.head.lists("transfer-encoding", "chunked") && seen.head.lists("te", "trailers"));
+    assert_eq!(seen.trailers, [("x-check".to_owned(), "7".to_owned())]);
+}
+
+#[test]
+fn streams_of_one_connection_are_served_at_the_same_time() {
+    let all = Arc::new(Barrier::new(20));
+    let meet = all.clone();
+    let origin = Origin::with(move |_| {
+        meet.wait();
+        Answer::new(200, "met")
+    });
+    let gateway = gateway(origin.port());
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let mut waiting = Vec::new();
+        for n in 0..20 {
+            waiting.push(client.begin(request("GET", &format!("/{n}"), &[]), true).await.0);
+        }
+        for answer in waiting {
+            assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").text(), "met");
+        }
+    });
+}
+
+#[test]
+fn head_has_the_length_and_no_body_and_empty_answers_end_with_their_head() {
+    let origin = Origin::with(|seen| {
+        let status = if seen.path == "/204" { 204 } else { 200 };
+        Answer::new(status, if status == 204 { "" } else { "hello" })
+    });
+    let gateway = gateway(origin.port());
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let head = client.ask(request("HEAD", "/", &[])).await.expect("an answer");
+        assert_eq!((head.header("content-length"), head.body.len()), (Some("5"), 0));
+        let empty = client.get("/204").await.expect("an answer");
+        assert_eq!((empty.status(), empty.header("content-length")), (204, None));
+    });
+}
+
+#[test]
+fn large_bodies_go_both_ways_at_the_pace_of_the_slower_side() {
+    let origin = echo();
+    let gateway = gateway(origin.port());
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 7) as u8).collect();
+    let body = sent.clone();
+    let answer = run(async move {
+        let mut client = Client::connect(gateway.address).await;
+        let (answer, mut stream) = client.begin(request("PUT", "/", &[]), false).await;
+        let mut rest = Bytes::from(body);
+        while !rest.is_empty() {
+            stream.reserve_capacity(rest.len());
+            let room =
+                std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.expect("open").expect("room");
+            stream.send_data(rest.split_to(room), rest.is_empty()).expect("sent");
+        }
+        whole(answer.await.expect("an answer")).await.expect("a body")
+    });
+    assert!(answer.body == sent, "{} bytes came back", answer.body.len());
+}
+
+#[test]
+fn interim_answers_arrive_before_the_final_one() {
+    let origin = Scripted::start(|wire, _| {
+        let _ = wire.head();
+        wire.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        let _ = wire.drain();
+    });
+    let gateway = gateway(origin.port());
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let (mut answer, _) = client.begin(request("GET", "/", &[]), true).await;
+        let hint = std::future::poll_fn(|cx| answer.poll_informational(cx)).await;
+        let hint = hint.expect("an interim answer").expect("sound");
+        assert_eq!((hint.status().as_u16(), hint.headers()["link"].as_bytes()), (103, &b"</a.css>"[..]));
+        assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").text(), "ok");
+    });
+}
+
+#[test]
+fn a_stream_that_the_client_gives_up_cancels_the_call_and_no_other() {
+    let origin = Origin::with(|seen| match seen.path.as_str() {
+        "/slow" => Answer::new(200, "late").after(Duration::from_secs(10)),
+        _ => Answer::new(200, "ok"),
+    });
+    let gateway = gateway(origin.port());
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let (answer, mut stream) = client.begin(request("GET", "/slow", &[]), true).await;
+        until(|| origin.calls() == 1).await;
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(answer);
+        until(|| gateway.admin("/metrics").text().contains(r#"why="client.gone"} 1"#)).await;
+        assert_eq!(client.get("/").await.expect("an answer").text(), "ok");
+    });
+}
+
+#[test]
+fn an_answer_that_breaks_off_ends_with_a_reset() {
+    let origin = Scripted::start(|wire, _| {
+        let _ = wire.head();
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+    });
+    let gateway = gateway(origin.port());
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let error = client.get("/").await.expect_err("it is cut off");
+        assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
+    });
+}
+
+#[test]
+fn more_streams_than_allowed_are_refused_and_limits_of_requests_hold() {
+    let origin = Origin::with(|seen| Answer::new(200, &seen.body).after(Duration::from_millis(300)));
+    let gateway = limited(origin.port(), &json!({ "MaxConcurrentStreams": 2, "MaxRequestBodySize": "10B" }));
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        // The crate keeps to the limit once it knows it: the third waits for its turn.
+        assert_eq!(client.get("/").await.expect("an answer").status(), 200);
+        let (answer, mut body) = client.begin(request("POST", "/", &[]), false).await;
+        body.send_data(Bytes::from_static(b"more than ten bytes"), true).expect("sent");
+        assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").status(), 413);
+        let long = request("GET", "/", &[("x-long", &"x".repeat(70_000))]);
+        assert_eq!(client.ask(long).await.expect("an answer").status(), 431);
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_so_is_one_that_served_enough() {
+    let origin = echo();
+    let gateway =
+        limited(origin.port(), &json!({ "KeepAliveTimeout": "300ms", "MaxRequestsPerConnection": 3 }));
+    let mut idle = crate::support::h2::Raw::connect(gateway.address);
+    assert_eq!(idle.wait_for(crate::support::h2::GOAWAY).map(|frame| frame.code()), Some(0));
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        for _ in 0..3 {
+            assert_eq!(client.get("/").await.expect("an answer").status(), 200);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let more = tokio::time::timeout(Duration::from_secs(5), client.try_get("/")).await;
+        assert!(more.expect("no wait").is_err(), "a fourth request was served");
+    });
+}
+
+#[test]
+fn a_drain_finishes_what_was_begun() {
+    let origin = Origin::with(|_| Answer::new(200, "done").after(Duration::from_millis(500)));
+    let mut gateway = gateway(origin.port());
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let (answer, _) = client.begin(request("GET", "/", &[]), true).await;
+        until(|| origin.calls() == 1).await;
+        gateway.process.signal("TERM");
+        assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").text(), "done");
+    });
+    assert_eq!(gateway.process.ends_within(Duration::from_secs(8)).map(|e| e.code), Some(Some(0)));
+}
+
+#[test]
+fn the_access_log_names_the_protocol() {
+    let origin = echo();
+    let gateway = Gateway::with(&document(origin.port(), &json!({}), &json!({ "AccessLog": true })));
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        client.get("/logged").await.expect("an answer");
+    });
+    let line = gateway.logged(|line| line["path"] == "/logged").expect("a line");
+    assert_eq!((&line["protocol"], &line["host"]), (&json!("HTTP/2"), &json!("gw.test")));
+}
+
+/// Runs a client that other people wrote; says what it printed.
+fn tool(name: &str, args: &[&str]) -> String {
+    let ran = Command::new(name).args(args).output().unwrap_or_else(|e| panic!("{name}: {e}"));
+    assert!(ran.status.success(), "{name} {args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+#[test]
+fn curl_and_nghttp_are_served() {
+    let origin = Origin::with(|seen| Answer::new(200, format!("{} {}", seen.path, seen.body.len())));
+    let gateway = gateway(origin.port());
+    let url = format!("http://{}/a", gateway.address);
+    let said = tool("curl", &["-sS", "--http2-prior-knowledge", "-w", " %{http_version}", "-d", "xyz", &url]);
+    assert_eq!(said, "/a 3 2");
+    assert_eq!(tool("nghttp", &[&url]), "/a 0");
+}
+
+#[test]
+fn h2load_loses_no_request() {
+    let origin = Origin::with(|_| Answer::new(200, "x".repeat(1000)));
+    let gateway = gateway(origin.port());
+    let url = format!("http://{}/", gateway.address);
+    let said = tool("h2load", &["-n", "3000", "-c", "6", "-m", "30", &url]);
+    assert!(said.contains("3000 succeeded, 0 failed, 0 errored"), "{said}");
+    assert!(becomes_true(PATIENCE, || origin.calls() == 3000));
+}

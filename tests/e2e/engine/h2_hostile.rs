@@ -1,0 +1,226 @@
+//! HTTP/2 from clients that mean no good: what breaks a rule reaches no service, what floods is cut off, and everybody
+//! else is served on.
+
+use super::{gateway, limited};
+use crate::support::gateway::Gateway;
+use crate::support::h2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS,
+    block, get_with,
+};
+use crate::support::origin::Origin;
+use crate::support::stub::Answer;
+use serde_json::json;
+use std::time::Duration;
+
+const PROTOCOL_ERROR: u32 = 1;
+const FRAME_SIZE_ERROR: u32 = 6;
+const ENHANCE_YOUR_CALM: u32 = 11;
+const WHOLE: u8 = END_HEADERS | END_STREAM;
+
+fn hello() -> (Origin, Gateway) {
+    let origin = Origin::hello();
+    let gateway = gateway(origin.port());
+    (origin, gateway)
+}
+
+/// The service was not asked, and others are.
+fn unharmed(origin: &Origin, gateway: &Gateway) {
+    assert_eq!(origin.calls(), 0, "{:?}", origin.seen());
+    assert_eq!(gateway.get("/").text(), "hello");
+    origin.forget();
+}
+
+#[test]
+fn malformed_heads_reach_no_service() {
+    let (origin, gateway) = hello();
+    let (method, scheme, path, host) =
+        ((":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "gw.test"));
+    let bad: Vec<(&str, Vec<u8>)> = vec![
+        ("an upper-case name", get_with(&[("X-Upper", "1")])),
+        ("an empty name", get_with(&[("", "1")])),
+        ("a name with a space", get_with(&[("a b", "1")])),
+        ("a name with a colon", get_with(&[("a:b", "1")])),
+        ("connection", get_with(&[("connection", "close")])),
+        ("keep-alive", get_with(&[("keep-alive", "5")])),
+        ("proxy-connection", get_with(&[("proxy-connection", "close")])),
+        ("transfer-encoding", get_with(&[("transfer-encoding", "chunked")])),
+        ("upgrade", get_with(&[("upgrade", "h2c")])),
+        ("te that is more than trailers", get_with(&[("te", "trailers, deflate")])),
+        ("a line feed in a value", get_with(&[("a", "b\nc: d")])),
+        ("a carriage return in a value", get_with(&[("a", "b\rc")])),
+        ("a zero byte in a value", get_with(&[("a", "b\0c")])),
+        ("white space before a value", get_with(&[("a", " b")])),
+        ("white space after a value", get_with(&[("a", "b\t")])),
+        ("a pseudo field after a field", get_with(&[("a", "b"), (":path", "/x")])),
+        ("an unknown pseudo field", get_with(&[(":unknown", "1")])),
+        ("a pseudo field of answers", get_with(&[(":status", "200")])),
+        ("two paths", get_with(&[(":path", "/b")])),
+        ("no method", block(&[scheme, path, host])),
+        ("no scheme", block(&[method, path, host])),
+        ("no path", block(&[method, scheme, host])),
+        ("no path, with a Host", block(&[method, scheme, ("host", "gw.test")])),
+        ("an empty path", block(&[method, scheme, (":path", ""), host])),
+        ("a path without a slash", block(&[method, scheme, (":path", "a"), host])),
+        ("a path with a space", block(&[method, scheme, (":path", "/a b"), host])),
+        ("an absolute path", block(&[method, scheme, (":path", "http://x/"), host])),
+        ("a star that is not for OPTIONS", block(&[method, scheme, (":path", "*"), host])),
+        ("an empty method", block(&[(":method", ""), scheme, path, host])),
+        ("a method with a space", block(&[(":method", "GE T"), scheme, path, host])),
+        ("neither authority nor Host", block(&[method, scheme, path])),
+        ("a Host that is another one", get_with(&[("host", "other.test")])),
+        ("two Hosts", get_with(&[("host", "gw.test"), ("host", "gw.test")])),
+        ("user information", block(&[method, scheme, path, (":authority", "u@gw.test")])),
+        ("an authority with a path", block(&[method, scheme, path, (":authority", "gw.test/x")])),
+        ("CONNECT", block(&[(":method", "CONNECT"), host])),
+        ("CONNECT with a protocol", get_with(&[(":protocol", "websocket")])),
+        ("a length that is no number", get_with(&[("content-length", "1a")])),
+        ("a length with a sign", get_with(&[("content-length", "+0")])),
+        ("two lengths", get_with(&[("content-length", "0"), ("content-length", "0")])),
+        ("a length without a body", get_with(&[("content-length", "3")])),
+    ];
+    for (what, fields) in bad {
+        let mut raw = Raw::connect(gateway.address);
+        raw.send(HEADERS, WHOLE, 1, &fields);
+        let end = raw.ended(1).unwrap_or_else(|| panic!("{what}: no end"));
+        // A reset, the end of the connection, or an answer of ours.
+        assert!(matches!(end.kind, RST_STREAM | GOAWAY | DATA), "{what}: {end:?}");
+        assert_eq!(origin.calls(), 0, "{what} reached the service: {:?}", origin.seen());
+    }
+    unharmed(&origin, &gateway);
+}
+
+#[test]
+fn bodies_that_are_not_as_long_as_promised_are_never_whole() {
+    let (origin, gateway) = hello();
+    let post = |length| {
+        let fields = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "gw.test")];
+        block(&[&fields[..], &[("content-length", length)]].concat())
+    };
+    for (length, body) in [("4", "hello"), ("6", "hello"), ("0", "x")] {
+        let mut raw = Raw::connect(gateway.address);
+        raw.send(HEADERS, END_HEADERS, 1, &post(length));
+        raw.send(DATA, END_STREAM, 1, body.as_bytes());
+        let end = raw.ended(1).expect("an end");
+        assert!(matches!(end.kind, RST_STREAM | GOAWAY), "{length}: {end:?}");
+    }
+    unharmed(&origin, &gateway);
+}
+
+#[test]
+fn frames_that_break_the_framing_end_the_connection_with_their_code() {
+    let (origin, gateway) = hello();
+    let get = get_with(&[]);
+    let block_of = |kind: u8, flags: u8, stream: u32, payload: &[u8]| (kind, flags, stream, payload.to_vec());
+    let bad = vec![
+        ("PING of seven bytes", vec![block_of(PING, 0, 0, &[0; 7])], FRAME_SIZE_ERROR),
+        ("SETTINGS of five bytes", vec![block_of(SETTINGS, 0, 0, &[0; 5])], FRAME_SIZE_ERROR),
+        ("SETTINGS on a stream", vec![block_of(SETTINGS, 0, 1, &[])], PROTOCOL_ERROR),
+        ("an acknowledgement with a payload", vec![block_of(SETTINGS, 1, 0, &[0; 6])], FRAME_SIZE_ERROR),
+        ("DATA on no stream", vec![block_of(DATA, 0, 0, b"x")], PROTOCOL_ERROR),
+        ("a frame that is too large", vec![block_of(DATA, 0, 1, &[0; 16_385])], FRAME_SIZE_ERROR),
+        ("PUSH_PROMISE", vec![block_of(5, END_HEADERS, 1, &[0, 0, 0, 2])], PROTOCOL_ERROR),
+        ("CONTINUATION of nothing", vec![block_of(CONTINUATION, END_HEADERS, 1, &get)], PROTOCOL_ERROR),
+        (
+            "a PING within a header block",
+            vec![block_of(HEADERS, END_STREAM, 1, &get), block_of(PING, 0, 0, &[0; 8])],
+            PROTOCOL_ERROR,
+        ),
+        ("a stream of the server's", vec![block_of(HEADERS, WHOLE, 2, &get)], PROTOCOL_ERROR),
+    ];
+    for (what, frames, code) in bad {
+        let mut raw = Raw::connect(gateway.address);
+        for (kind, flags, stream, payload) in &frames {
+            raw.send(*kind, *flags, *stream, payload);
+        }
+        assert_eq!(raw.wait_for(GOAWAY).map(|frame| frame.code()), Some(code), "{what}");
+    }
+    unharmed(&origin, &gateway);
+    assert!(gateway.admin("/metrics").text().contains(r#"why="request.frame""#));
+}
+
+/// Writes until the gateway says that it is enough; the error code.
+fn flood(gateway: &Gateway, mut more: impl FnMut(&mut Raw, u32) -> bool) -> Option<u32> {
+    let mut raw = Raw::connect(gateway.address);
+    for n in 0..20_000 {
+        if !more(&mut raw, n) {
+            break;
+        }
+    }
+    raw.wait_for(GOAWAY).map(|frame| frame.code())
+}
+
+#[test]
+fn floods_end_the_connection_and_nothing_else() {
+    let (origin, gateway) = hello();
+    let floods: [(&str, fn(&mut Raw, u32) -> bool); 5] = [
+        ("PING", |raw, _| raw.send(PING, 0, 0, &[0; 8])),
+        ("SETTINGS", |raw, _| raw.send(SETTINGS, 0, 0, &[])),
+        ("PRIORITY", |raw, n| raw.send(PRIORITY, 0, 2 * n + 1, &[0, 0, 0, 0, 1])),
+        ("unknown frames", |raw, _| raw.send(0xbe, 0, 0, b"")),
+        ("WINDOW_UPDATE", |raw, _| raw.send(8, 0, 0, &[0, 0, 0, 1])),
+    ];
+    for (what, more) in floods {
+        assert_eq!(flood(&gateway, more), Some(ENHANCE_YOUR_CALM), "{what}");
+        unharmed(&origin, &gateway);
+    }
+    assert!(gateway.admin("/metrics").text().contains(r#"why="request.flood""#));
+}
+
+#[test]
+fn rapid_resets_end_the_connection() {
+    let origin = Origin::with(|_| Answer::new(200, "late").after(Duration::from_millis(200)));
+    let gateway = limited(origin.port(), &json!({ "MaxStreamResetsPerSecond": 50 }));
+    let get = get_with(&[]);
+    let code = flood(&gateway, |raw, n| {
+        raw.send(HEADERS, WHOLE, 2 * n + 1, &get) && raw.send(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])
+    });
+    assert_eq!(code, Some(ENHANCE_YOUR_CALM));
+    assert!(origin.calls() <= 60, "{} requests got through", origin.calls());
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
+fn endless_header_blocks_end_the_connection() {
+    let (origin, gateway) = hello();
+    let part = block(&[("x-bomb", &"x".repeat(4000))]);
+    let code = flood(&gateway, |raw, n| match n {
+        0 => raw.send(HEADERS, END_STREAM, 1, &get_with(&[])),
+        _ => raw.send(CONTINUATION, 0, 1, &part),
+    });
+    assert!(matches!(code, Some(ENHANCE_YOUR_CALM | PROTOCOL_ERROR)), "{code:?}");
+    unharmed(&origin, &gateway);
+}
+
+#[test]
+fn a_header_bomb_of_one_indexed_field_is_too_large() {
+    let (origin, gateway) = hello();
+    let mut raw = Raw::connect(gateway.address);
+    // A field of 3 kB that is remembered, then named a thousand times with one byte each.
+    let mut bomb = get_with(&[]);
+    let field = block(&[("x-bomb", &"x".repeat(3000))]);
+    bomb.push(0x40);
+    bomb.extend(&field[1..]);
+    bomb.extend([0xbe; 1000]);
+    raw.send(HEADERS, WHOLE, 1, &bomb);
+    assert!(raw.ended(1).is_some());
+    unharmed(&origin, &gateway);
+}
+
+#[test]
+fn a_header_block_that_never_ends_has_its_time() {
+    let origin = Origin::hello();
+    let gateway = limited(origin.port(), &json!({ "RequestHeadersTimeout": "300ms" }));
+    let mut raw = Raw::connect(gateway.address);
+    raw.send(HEADERS, END_STREAM, 1, &get_with(&[]));
+    while raw.frame().is_some() {}
+    unharmed(&origin, &gateway);
+}
+
+#[test]
+fn what_is_no_http_at_all_is_hung_up_on() {
+    let (origin, gateway) = hello();
+    let mut client = gateway.connect();
+    client.send(b"INVALID CONNECTION PREFACE\r\n\r\n");
+    assert!(client.closes_within(Duration::from_secs(5)));
+    unharmed(&origin, &gateway);
+}

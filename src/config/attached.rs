@@ -10,13 +10,15 @@ use super::span::Span;
 use std::path::{Path, PathBuf};
 
 /// The settings that name files, and where they stand: the keys on the way down, `*` for every member or item.
-const SETTINGS: [(&[&str], &[&str]); 6] = [
+const SETTINGS: [(&[&str], &[&str]); 8] = [
     (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Routes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["Clusters", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),
+    (&["Clusters", "*", "Discovery"], &["CaFile"]),
 ];
 /// The largest such file.
 pub const MAX_ATTACHED: u64 = 4 << 20;

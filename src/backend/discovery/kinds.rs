@@ -14,14 +14,24 @@ use std::{
 pub struct Kind {
     /// As `Type` names it, compared without regard to case.
     pub name: &'static str,
-    /// The settings that it reads beside those that all do.
+    /// The settings that it reads.
     pub reads: &'static [&'static str],
     /// What follows services in such a registry.
     pub provider: fn(&Settings, &Dns) -> Arc<dyn Provider>,
 }
 
-const KUBE: &[&str] = &["EndpointSlices"];
-const CONSUL: &[&str] = &["Datacenter", "Tags", "ServiceMetadata", "UseNodeName", "Stale"];
+#[rustfmt::skip]
+const CONSUL: &[&str] = &[
+    "Scheme", "Host", "Port", "CaFile", "Token", "PollingInterval", "Namespace",
+    "Datacenter", "Tags", "ServiceMetadata", "UseNodeName", "Stale",
+];
+#[rustfmt::skip]
+const KUBE: &[&str] =
+    &["Scheme", "Host", "Port", "CaFile", "Token", "PollingInterval", "Namespace", "EndpointSlices"];
+const EUREKA: &[&str] = &["Scheme", "Host", "Port", "CaFile", "Token", "PollingInterval", "Path"];
+const DNS: &[&str] = &["Port", "PollingInterval", "Namespace"];
+const SRV: &[&str] = &["PollingInterval", "Namespace"];
+const FILE: &[&str] = &["PollingInterval", "File"];
 
 /// Every type there is; the first is the usual one.
 pub static KINDS: &[Kind] = &[
@@ -30,10 +40,10 @@ pub static KINDS: &[Kind] = &[
     Kind { name: "Kube", reads: KUBE, provider: |settings, _| Arc::new(Kubernetes::usual(settings)) },
     Kind { name: "PollKube", reads: KUBE, provider: |settings, _| Arc::new(Kubernetes::polling(settings)) },
     Kind { name: "WatchKube", reads: KUBE, provider: |settings, _| Arc::new(Kubernetes::watching(settings)) },
-    Kind { name: "Eureka", reads: &["Path"], provider: |settings, _| Arc::new(Eureka::new(settings)) },
-    Kind { name: "Dns", reads: &[], provider: |settings, dns| Arc::new(Domain::addresses(settings, dns)) },
-    Kind { name: "DnsSrv", reads: &[], provider: |settings, dns| Arc::new(Domain::services(settings, dns)) },
-    Kind { name: "File", reads: &["File"], provider: |settings, _| Arc::new(Listed::new(settings)) },
+    Kind { name: "Eureka", reads: EUREKA, provider: |settings, _| Arc::new(Eureka::new(settings)) },
+    Kind { name: "Dns", reads: DNS, provider: |settings, dns| Arc::new(Domain::addresses(settings, dns)) },
+    Kind { name: "DnsSrv", reads: SRV, provider: |settings, dns| Arc::new(Domain::services(settings, dns)) },
+    Kind { name: "File", reads: FILE, provider: |settings, _| Arc::new(Listed::new(settings)) },
 ];
 
 impl Kind {

@@ -22,6 +22,9 @@ pub struct DiscoveryDocument {
     /// The port of the registry, 1 to 65535. Default: 0, the usual one of the type: 8500 for Consul, 8761
     /// for Eureka, 443 for Kubernetes, 19081 for ServiceFabric; for Dns that of instances, 80 or 443.
     pub port: Set<i32>,
+    /// PEM text with the authorities that are believed where the scheme is `https`, a file beside the configuration.
+    /// Default: those that the system believes.
+    pub ca_file: Set<String>,
     /// The token that the registry asks for; never written to a log. Default: none.
     pub token: Set<Secret>,
     /// The key of the configuration in Consul's KV store, for `"ConfigurationStore": "Consul"`.

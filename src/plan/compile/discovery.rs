@@ -1,5 +1,6 @@
 //! `ServiceDiscoveryProvider`, and the same in a cluster: which registry is asked, and how.
 
+use super::registry;
 use crate::backend::discovery::{
     Service, Settings,
     kinds::{KINDS, Kind},
@@ -12,8 +13,6 @@ use crate::plan::blueprint::{
     discovery::{Found, Registry, StoreBlueprint},
 };
 use crate::plan::check::{Scope, filled, items, values};
-use crate::wire::tls::trust::Trust;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,9 +27,6 @@ const INTERVALS: std::ops::RangeInclusive<i32> = 10..=3_600_000;
 /// The longest name of a service.
 const LONGEST_NAME: usize = 253;
 
-/// What settings the reverse proxy of Service Fabric reads.
-const FABRIC_READS: &[&str] = &[];
-
 /// Reads the description of a registry. What is wrong with it goes to `out`; the rest stands in as a default.
 pub fn registry(
     scope: &Scope,
@@ -39,38 +35,45 @@ pub fn registry(
 ) -> Option<Registry> {
     let mut reader = Reader { written, out };
     let kind = reader.kind()?;
-    reader.useless(kind.map_or((FABRIC, FABRIC_READS), |kind| (kind.name, kind.reads)));
+    let (name, reads) = kind.map_or((FABRIC, registry::FABRIC_READS), |kind| (kind.name, kind.reads));
+    registry::useless(scope, written, name, reads, reader.out);
     let (tls, host, port) = (reader.tls(), reader.host(), reader.port());
     let Some(kind) = kind else {
         let port = Some(if port == 0 { FABRIC_PORT } else { port });
         return Some(Registry::Fabric(Endpoint { host, port, weight: 1 }));
     };
+    let token = written.token.as_ref().map(|token| token.value.clone()).filter(|t| !t.reveal().is_empty());
     let settings = Settings {
         kind,
         tls,
         host,
         port,
-        token: written.token.as_ref().map(|token| token.value.clone()).filter(|t| !t.reveal().is_empty()),
         interval: reader.interval(),
         namespace: text(&written.namespace),
-        consul: Consul {
-            datacenter: text(&written.datacenter),
-            tags: items(&written.tags).iter().map(|tag| tag.value.clone()).collect(),
-            metadata: pairs(&written.service_metadata),
-            node_name: written.use_node_name.as_ref().map_or(scope.ocelot, |on| on.value),
-            stale: written.stale.as_ref().is_some_and(|on| on.value),
-        },
+        consul: consul(scope, written),
         kubernetes: Kubernetes {
-            in_pod: filled(&written.host).is_none() && port == 0 && written.token.is_none(),
+            in_pod: filled(&written.host).is_none() && port == 0 && token.is_none(),
             slices: written.endpoint_slices.as_ref().is_some_and(|on| on.value),
         },
-        path: text(&written.path),
-        file: reader.file(scope),
-        trust: Trust::System,
+        token,
+        path: registry::path(written, reader.out),
+        file: registry::file(scope, written, kind, written.span, reader.out),
+        trust: registry::trust(scope, written, tls, reader.out),
         ocelot: scope.ocelot,
     };
     reader.plain_token(&settings);
     Some(Registry::Followed(Arc::new(settings)))
+}
+
+/// What only Consul knows.
+fn consul(scope: &Scope, written: &DiscoveryDocument) -> Consul {
+    Consul {
+        datacenter: text(&written.datacenter),
+        tags: items(&written.tags).iter().map(|tag| tag.value.clone()).collect(),
+        metadata: pairs(&written.service_metadata),
+        node_name: written.use_node_name.as_ref().map_or(scope.ocelot, |on| on.value),
+        stale: written.stale.as_ref().is_some_and(|on| on.value),
+    }
 }
 
 /// The name under which a registry knows a service.
@@ -187,26 +190,6 @@ impl Reader<'_, '_> {
         None
     }
 
-    /// Settings that only some types read.
-    fn useless(&mut self, (kind, reads): (&str, &[&str])) {
-        let w = &self.written.value;
-        let special = [
-            ("Datacenter", w.datacenter.as_ref().map(|set| set.span)),
-            ("Tags", w.tags.as_ref().map(|set| set.span)),
-            ("ServiceMetadata", w.service_metadata.as_ref().map(|set| set.span)),
-            ("UseNodeName", w.use_node_name.as_ref().map(|set| set.span)),
-            ("Stale", w.stale.as_ref().map(|set| set.span)),
-            ("EndpointSlices", w.endpoint_slices.as_ref().map(|set| set.span)),
-            ("Path", w.path.as_ref().map(|set| set.span)),
-            ("File", w.file.as_ref().map(|set| set.span)),
-        ];
-        for (setting, span) in special {
-            let Some(span) = span.filter(|_| !reads.contains(&setting)) else { continue };
-            let message = format!("a {kind} provider does not read {setting}");
-            self.out.error(codes::USELESS_IN_REGISTRY, span, message).help("leave it out");
-        }
-    }
-
     fn bad(&mut self, span: Span, message: String, help: &str) {
         self.out.error(codes::BAD_REGISTRY, span, message).help(help);
     }
@@ -251,19 +234,6 @@ impl Reader<'_, '_> {
             self.bad(interval.span, message, &help);
         }
         u64::try_from(interval.value).ok().map(Duration::from_millis)
-    }
-
-    /// A path beside the configuration.
-    fn file(&mut self, scope: &Scope) -> PathBuf {
-        let Some(name) = filled(&self.written.file) else {
-            if filled(&self.written.kind).is_some_and(|kind| kind.trim().eq_ignore_ascii_case("File")) {
-                let message = "a File provider has no File".to_owned();
-                self.bad(self.written.span, message, "name the file that lists services and their instances");
-            }
-            return PathBuf::new();
-        };
-        let beside = scope.sources.get(name.span.file).and_then(|source| source.path.as_ref()?.parent());
-        beside.map_or_else(|| PathBuf::from(name.as_str()), |folder| folder.join(name.as_str()))
     }
 
     fn plain_token(&mut self, settings: &Settings) {

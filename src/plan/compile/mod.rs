@@ -13,6 +13,7 @@ mod listeners;
 mod matching;
 mod names;
 mod own;
+mod registry;
 mod route;
 mod shaping;
 mod schemes;

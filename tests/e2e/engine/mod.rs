@@ -18,6 +18,7 @@ mod limits;
 mod memory;
 mod mixed;
 mod names;
+mod registries;
 mod reload;
 mod resilience;
 mod secure_backends;

@@ -38,7 +38,7 @@ impl Agent {
             label: format!("{} {}", settings.kind.name, settings.address(super::PORT)),
             settings: settings.clone(),
             root,
-            client: Client::default(),
+            client: Client::new(settings.trust.clone()),
         }
     }
 

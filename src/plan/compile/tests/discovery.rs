@@ -126,3 +126,44 @@ fn a_store_is_a_consul_with_an_address() {
     let alone = store("", consul);
     assert!(said(&alone, false)[0].starts_with("MG0703") && said(&alone, true)[0].starts_with("(MG0703)"));
 }
+
+#[test]
+fn a_type_refuses_the_settings_that_only_others_read() {
+    let said = |provider: &str, ocelot| said(&with(r#""ServiceName": "s""#, provider), ocelot);
+    let file = r#"{ "Type": "File", "File": "a.json", "Host": "h", "Port": 1, "Path": "/x" }"#;
+    assert_eq!(said(file, false), [r#"MG0703 "h""#, "MG0703 1", r#"MG0703 "/x""#]);
+    assert_eq!(said(file, true), [r#"(MG0703) "h""#, "(MG0703) 1", r#"MG0703 "/x""#]);
+    assert_eq!(said(r#"{ "Type": "DnsSrv", "Namespace": "b.example", "Port": 0 }"#, false), [] as [&str; 0]);
+    assert_eq!(said(r#"{ "Type": "Eureka", "Path": "x" }"#, false), [r#"MG0704 "x""#]);
+    assert!(said(r#"{ "Type": "File" }"#, false)[0].starts_with("MG0704 {"));
+}
+
+#[test]
+fn authorities_of_a_registry_are_read_and_want_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = rcgen::generate_simple_self_signed(["consul".to_owned()]).unwrap();
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, own.cert.pem()).unwrap();
+    let provider = |scheme: &str, path: &str| {
+        with(
+            r#""ServiceName": "s""#,
+            &format!(r#"{{ "Type": "Consul", "Scheme": "{scheme}", "CaFile": "{path}" }}"#),
+        )
+    };
+    let path = path.to_str().unwrap();
+    let blueprint = compiled(&provider("https", path));
+    let trust = &blueprint.routes[0].cluster.found.as_ref().unwrap().registry.trust;
+    assert_eq!(*trust, crate::wire::tls::trust::Trust::Only(own.cert.pem().into_bytes().into()));
+    assert_eq!(said(&provider("http", path), false), [format!("MG0703 \"{path}\"")]);
+    assert_eq!(said(&provider("https", "/nowhere"), false), [r#"MG0704 "/nowhere""#]);
+}
+
+#[test]
+fn a_kubernetes_without_a_place_is_that_of_the_pod() {
+    let in_pod = |provider: &str| {
+        let blueprint = compiled(&with(r#""ServiceName": "s""#, provider));
+        blueprint.routes[0].cluster.found.as_ref().unwrap().registry.kubernetes.in_pod
+    };
+    assert!(in_pod(r#"{ "Type": "Kube", "Namespace": "a" }"#));
+    assert!(!in_pod(r#"{ "Type": "WatchKube", "Host": "k", "Scheme": "https", "Token": "t" }"#));
+}

@@ -85,7 +85,7 @@ pub enum Shown {
     Answered(u16),
     /// No answer, and why.
     Failed(Why),
-    /// The client left before there was an answer: that says little.
+    /// The client left before there was an answer, or the gateway gave up: that says nothing.
     Abandoned,
 }
 

@@ -66,7 +66,7 @@ pub struct Run {
     /// Listen here instead of on the configured listeners; MARGAY_LISTEN says the same, separated by commas.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub listen: Vec<SocketAddr>,
-    /// Serve /live, /ready and /metrics here; MARGAY_ADMIN says the same.
+    /// Serve /live, /ready, /metrics and /clusters here; MARGAY_ADMIN says the same.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub admin: Option<SocketAddr>,
     /// Worker threads. Without: one for each core.

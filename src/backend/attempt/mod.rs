@@ -123,8 +123,8 @@ async fn attempt(
 fn shown(outcome: &Outcome) -> Shown {
     match outcome {
         Ok(answer) => Shown::Answered(answer.status()),
-        Err(cause) if cause.why.fault() == Fault::Client => Shown::Abandoned,
-        Err(cause) => Shown::Failed(cause.why),
+        Err(cause) if cause.why.fault() == Fault::Backend => Shown::Failed(cause.why),
+        Err(_) => Shown::Abandoned,
     }
 }
 

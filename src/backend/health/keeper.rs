@@ -7,7 +7,7 @@ use crate::{
         endpoint::{EndpointState, Speech},
         shared::Shared,
     },
-    wire::{outbound::Client, tls::trust::Trust},
+    wire::{outbound::Client, tls::client::ClientTls},
 };
 use std::{
     sync::{Arc, Weak},
@@ -20,14 +20,14 @@ const AT_ONCE: usize = 64;
 
 /// Probes for as long as a plan has a cluster of that state that wants it.
 pub async fn probing(shared: Weak<Shared>) {
-    let mut asks: Option<(Trust, Arc<Client>)> = None;
+    let mut asks: Option<(ClientTls, Arc<Client>)> = None;
     while let Some(cluster) = shared.upgrade().and_then(|shared| shared.probed()) {
         let Some(probing) = cluster.health().active.clone() else { return };
         let next = Instant::now() + probing.interval;
-        let trust = trust(cluster.speech());
+        let tls = tls(cluster.speech());
         let client = match &asks {
-            Some((known, client)) if *known == trust => client.clone(),
-            _ => asks.insert((trust.clone(), Arc::new(Client::new(trust)))).1.clone(),
+            Some((known, client)) if *known == tls => client.clone(),
+            _ => asks.insert((tls.clone(), Arc::new(Client::with(tls)))).1.clone(),
         };
         round(&cluster, &probing, &client).await;
         drop(cluster);
@@ -35,10 +35,10 @@ pub async fn probing(shared: Weak<Shared>) {
     }
 }
 
-fn trust(speech: &Speech) -> Trust {
+fn tls(speech: &Speech) -> ClientTls {
     match speech {
-        Speech::Plain => Trust::default(),
-        Speech::Secure(tls) | Speech::AsAsked(tls) => tls.trust.clone(),
+        Speech::Plain => ClientTls::default(),
+        Speech::Secure(tls) | Speech::AsAsked(tls) => tls.clone(),
     }
 }
 

@@ -6,7 +6,10 @@ use crate::{
     wire::outbound::{Bounds, Client, Request, knock},
 };
 use memchr::memmem;
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 /// Bytes of an answer that are read.
 const MOST: usize = 64 << 10;
@@ -41,7 +44,8 @@ impl Probing {
     pub async fn ask(&self, endpoint: &Endpoint, speech: &Speech, client: &Client) -> Result<(), String> {
         let port = self.port.or(endpoint.port).ok_or("it has no port of its own to be probed on")?;
         let name = &endpoint.way.transport.name;
-        let known = name.now().filter(|addresses| !addresses.is_empty());
+        let known = name.addresses(Instant::now() + self.timeout).await;
+        let known = known.filter(|addresses| !addresses.is_empty());
         let addresses = known.ok_or_else(|| format!("the name {} was not resolved", name.text()))?;
         let preferred = endpoint.way.transport.preferred.load(std::sync::atomic::Ordering::Relaxed);
         // The address that answers clients is asked; the others, if it does not.

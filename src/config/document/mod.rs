@@ -58,7 +58,7 @@ pub struct Document {
     pub base_url: Set<String>,
     /// The addresses the gateway accepts requests on. Default: one, `127.0.0.1:8080`.
     pub listeners: List<ListenerDocument>,
-    /// Where `/live`, `/ready` and `/metrics` are served. Default: `127.0.0.1:8081`.
+    /// Where `/live`, `/ready`, `/metrics` and `/clusters` are served. Default: `127.0.0.1:8081`.
     pub administration: Set<AdministrationDocument>,
     /// Sizes, counts and times beyond which the gateway refuses or closes.
     pub limits: Set<LimitsDocument>,

@@ -19,7 +19,7 @@ pub enum TraceContextMode {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AdministrationDocument {
-    /// Address and port of `/live`, `/ready` and `/metrics`. Default: `127.0.0.1:8081`.
+    /// Address and port of `/live`, `/ready`, `/metrics` and `/clusters`. Default: `127.0.0.1:8081`.
     pub address: Set<String>,
 }
 

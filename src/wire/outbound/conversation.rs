@@ -36,7 +36,7 @@ impl Conversation {
     /// Connects, sends the request and reads the head of the final answer.
     pub(super) async fn open(
         request: &Request<'_>,
-        tls: Option<TlsConnector>,
+        tls: Option<(TlsConnector, &str)>,
     ) -> io::Result<(Head, Conversation)> {
         let text = request.head()?;
         let mut stream = connect(request, tls).await?;
@@ -74,7 +74,7 @@ impl Conversation {
     }
 }
 
-async fn connect(request: &Request<'_>, tls: Option<TlsConnector>) -> io::Result<Box<dyn Stream>> {
+async fn connect(request: &Request<'_>, tls: Option<(TlsConnector, &str)>) -> io::Result<Box<dyn Stream>> {
     let stream = match request.address {
         Some(address) => TcpStream::connect((address, request.url.port)).await?,
         None => TcpStream::connect((request.url.host.as_str(), request.url.port)).await?,
@@ -82,9 +82,9 @@ async fn connect(request: &Request<'_>, tls: Option<TlsConnector>) -> io::Result
     stream.set_nodelay(true)?;
     let probes = socket2::TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_AFTER / 3);
     socket2::SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-    let Some(connector) = tls else { return Ok(Box::new(stream)) };
-    let name = ServerName::try_from(request.url.host.clone())
-        .map_err(|_| odd("the host is no name of a certificate"))?;
+    let Some((connector, name)) = tls else { return Ok(Box::new(stream)) };
+    let name =
+        ServerName::try_from(name.to_owned()).map_err(|_| odd("the host is no name of a certificate"))?;
     Ok(Box::new(connector.connect(name, stream).await?))
 }
 

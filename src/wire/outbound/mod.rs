@@ -10,7 +10,7 @@ mod tests;
 
 pub use lines::Lines;
 
-use super::tls::trust::{Trust, believing};
+use super::tls::{client::ClientTls, trust::Trust};
 use crate::{
     base::{
         bytes::{is_field_value, is_token},
@@ -127,16 +127,21 @@ impl Reply {
     }
 }
 
-/// What asks, and whom it believes. The system's certificates are read once, when the first https address is asked.
+/// What asks, and how it speaks TLS. The system's certificates are read once, when the first https address is asked.
 #[derive(Default)]
 pub struct Client {
-    trust: Trust,
+    setting: ClientTls,
     tls: OnceLock<TlsConnector>,
 }
 
 impl Client {
     pub fn new(trust: Trust) -> Client {
-        Client { trust, tls: OnceLock::new() }
+        Client::with(ClientTls { trust, ..ClientTls::default() })
+    }
+
+    /// One that speaks TLS like this.
+    pub fn with(setting: ClientTls) -> Client {
+        Client { setting, tls: OnceLock::new() }
     }
 
     /// The answer to a request, whole; an error says what happened instead of one, and where.
@@ -170,7 +175,8 @@ impl Client {
     }
 
     async fn open(&self, request: &Request<'_>) -> io::Result<(Head, Conversation)> {
-        let tls = if request.url.tls { Some(self.connector()?) } else { None };
+        let name = self.setting.name.as_deref().unwrap_or(&request.url.host);
+        let tls = if request.url.tls { Some((self.connector()?, name)) } else { None };
         Conversation::open(request, tls).await
     }
 
@@ -178,7 +184,9 @@ impl Client {
         if let Some(connector) = self.tls.get() {
             return Ok(connector.clone());
         }
-        let config = believing(&self.trust).map_err(|error| odd(&error))?.with_no_client_auth();
+        let mut config = self.setting.compile().map_err(|error| odd(&error))?;
+        // Without a choice of protocols there is but one.
+        config.alpn_protocols.clear();
         let made = TlsConnector::from(Arc::new(config));
         Ok(self.tls.get_or_init(|| made).clone())
     }
@@ -186,7 +194,7 @@ impl Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.debug_struct("Client").field("trust", &self.trust).finish_non_exhaustive()
+        f.debug_struct("Client").field("trust", &self.setting.trust).finish_non_exhaustive()
     }
 }
 

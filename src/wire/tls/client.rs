@@ -55,7 +55,8 @@ impl Compiled {
 }
 
 impl ClientTls {
-    fn compile(&self) -> Result<ClientConfig, String> {
+    /// Reads what files held: not for those who serve requests.
+    pub(in crate::wire) fn compile(&self) -> Result<ClientConfig, String> {
         let builder = believing(&self.trust)?;
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),

@@ -5,6 +5,7 @@ use crate::support::becomes_true;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen};
 use crate::support::stub::Answer;
+use crate::support::tls::Authority;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -141,4 +142,28 @@ fn idle_connections_to_an_endpoint_that_was_removed_are_closed_and_busy_ones_fin
         assert!(busy.join().expect("the requests end"));
     });
     assert!(becomes_true(SOON, || one.open() == 0), "{} are open", one.open());
+}
+
+#[test]
+fn a_service_over_tls_is_probed_over_tls_and_believed_no_further() {
+    let authority = Authority::new("ours");
+    let secure = |names: &[&str]| {
+        Origin::secure_with(authority.issue(names).server(&["http/1.1"], None), |_| Answer::new(200, "hello"))
+    };
+    let (good, other) = (secure(&["localhost"]), secure(&["somebody.else"]));
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, authority.pem()).expect("a file");
+    let hosts = [&other, &good].map(|o| json!({ "Host": "localhost", "Port": o.port() }));
+    let more = json!({ "DownstreamScheme": "https", "DownstreamHostAndPorts": hosts,
+        "HealthCheckOptions": { "Active": { "Interval": "100ms" } } });
+    let document = between(&[], &more);
+    let gateway = Gateway::start(&Setup::json(&document).env("SSL_CERT_FILE", file.to_str().expect("UTF-8")));
+    assert!(becomes_true(SOON, || first(&gateway)["health"] == "unhealthy"));
+    let why = first(&gateway)["why"].to_string();
+    assert!(why.contains("certificate"), "{why}");
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/x").status, 200);
+    }
+    assert!(good.calls() > 4 && other.calls() == 0);
 }

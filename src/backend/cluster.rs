@@ -206,8 +206,9 @@ impl Cluster {
     }
 
     /// The registry that a request has to wait for before it chooses, where there is one.
-    pub fn awaited(&self) -> Option<&Source> {
-        self.source.get().map(|source| &**source).filter(|source| source.is_awaited())
+    pub fn awaited(&self, x: &Exchange) -> Option<&Source> {
+        let source = self.source.get().filter(|source| source.is_awaited())?;
+        (!self.balancer.knows(x)).then_some(source)
     }
 
     /// Why there is no endpoint to choose.

@@ -82,7 +82,7 @@ async fn found(source: &Source, x: &Exchange, caller: &mut dyn Caller) -> Result
 async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
     route.rewrite(x)?;
     let (cluster, terms) = route.cluster()?;
-    if let Some(source) = cluster.awaited() {
+    if let Some(source) = cluster.awaited(x) {
         found(source, x, caller).await?;
     }
     caller.limit_body(x.body_limit);

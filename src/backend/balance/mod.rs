@@ -129,6 +129,14 @@ impl Balancer {
         self.kind == BalancerKind::PeakEwma
     }
 
+    /// Whether it knows where a request goes whatever a registry may say.
+    pub fn knows(&self, x: &Exchange) -> bool {
+        match (&self.kind, &self.sessions) {
+            (BalancerKind::Sticky(sticky), Some(sessions)) => sticky.knows(sessions, x),
+            _ => false,
+        }
+    }
+
     /// Whether it counts exchanges under way.
     pub fn counts(&self) -> bool {
         matches!(

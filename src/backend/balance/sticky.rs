@@ -60,6 +60,11 @@ impl Sessions {
         Sessions { known: known.eviction_policy(EvictionPolicy::lru()).build(), keys: Default::default() }
     }
 
+    /// As short for long cookies, and not to be foreseen.
+    fn key(&self, cookie: &[u8]) -> [u64; 2] {
+        [self.keys[0].hash_one(cookie), self.keys[1].hash_one(cookie)]
+    }
+
     /// The endpoint of a session; a new one, or one whose endpoint cannot be used, gets the `next`.
     fn endpoint(
         &self,
@@ -67,8 +72,7 @@ impl Sessions {
         usable: impl Fn(&Arc<Endpoint>) -> Option<Arc<Endpoint>> + Send + Sync,
         next: impl FnOnce() -> Arc<Endpoint>,
     ) -> Arc<Endpoint> {
-        // As short for long cookies, and not to be foreseen.
-        let key = [self.keys[0].hash_one(cookie), self.keys[1].hash_one(cookie)];
+        let key = self.key(cookie);
         if let Some(found) = self.known.get(&key).and_then(|endpoint| usable(&endpoint)) {
             return found;
         }
@@ -107,6 +111,12 @@ impl Sticky {
             }
             _ => next(),
         }
+    }
+
+    /// Whether the session of a request goes on where it is, even if that is gone.
+    pub(super) fn knows(&self, sessions: &Sessions, x: &Exchange) -> bool {
+        let key = || sessions.key(cookie(&x.req, &self.cookie).unwrap_or_default());
+        self.keeps == Keeps::Ocelot && sessions.known.contains_key(&key())
     }
 
     /// Sets the cookie that names the endpoint which answered, unless the client has it already.

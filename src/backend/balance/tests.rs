@@ -275,6 +275,17 @@ fn a_session_whose_endpoint_is_gone_moves_but_not_in_ocelot() {
 }
 
 #[test]
+fn only_ocelots_sessions_need_no_news_of_the_endpoints() {
+    for keeps in [Keeps::Ocelot, Keeps::Sessions, Keeps::Cookie] {
+        let (picks, x) = (Picks::new(sticky(keeps), &[1, 1]), with_cookie("a"));
+        assert!(!picks.balancer.knows(&x));
+        picks.port_for(&x);
+        assert_eq!(picks.balancer.knows(&x), keeps == Keeps::Ocelot);
+        assert!(!picks.balancer.knows(&with_cookie("b")));
+    }
+}
+
+#[test]
 fn of_many_requests_of_a_new_session_all_go_to_one_endpoint() {
     let picks = Picks::new(sticky(Keeps::Sessions), &[1, 1, 1]);
     let ports: Vec<u16> = std::thread::scope(|scope| {

@@ -40,7 +40,10 @@ fn ask(candidate: &Candidate, x: Exchange) -> Result<Explanation, String> {
     let foundation = Foundation::new(Metrics::new(1), usize::MAX);
     let plan = activate(blueprint, candidate.id.clone(), &foundation)?;
     let explainer = Explainer { plan: &plan, blueprint, sources: &candidate.loaded.sources };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| e.to_string())?;
+    // A registry is asked where a service is; nothing else has the time to begin.
+    foundation.background.run_on(runtime.handle().clone());
     Ok(runtime.block_on(explainer.explain(x)))
 }
 

@@ -2,9 +2,10 @@
 //! by a dry exchange.
 
 use super::{
-    blueprint::{Blueprint, RouteBlueprint, Sourced},
+    blueprint::{Blueprint, RouteBlueprint, Sourced, discovery::DynamicBlueprint},
     routing::{Considered, Verdict},
-    runtime::{Plan, Route},
+    runtime::{Found, Plan, Route},
+    sought::Sought,
 };
 use crate::{
     backend::{
@@ -45,6 +46,8 @@ pub struct Explanation {
     /// The request that the service would get, line by line; nothing if the gateway would answer itself.
     pub request: Vec<String>,
     pub endpoints: Vec<String>,
+    /// Who says where the service is, if that is not written down.
+    pub registry: Option<Sought>,
     /// What the gateway itself would answer.
     pub answer: Option<Refusal>,
 }
@@ -106,7 +109,12 @@ impl Explainer<'_> {
         let found = self.plan.find(&mut x);
         let mut told = self.found(&x);
         match found {
-            Ok(route) => self.follow(&route, hop, x, &mut told).await,
+            Ok(route) => {
+                if let (Found::Made(_), Some(dynamic)) = (&route, &self.blueprint.dynamic) {
+                    told.route = Some(self.made(&route, dynamic));
+                }
+                self.follow(&route, hop, x, &mut told).await;
+            }
             Err(cause) => told.refuse(&Err(cause), self.plan.ocelot),
         }
         told
@@ -123,6 +131,7 @@ impl Explainer<'_> {
             settings: Vec::new(),
             request: Vec::new(),
             endpoints: Vec::new(),
+            registry: None,
             answer: None,
         }
     }
@@ -175,18 +184,35 @@ impl Explainer<'_> {
         let (ran, early) = walk(&route.stages, &mut x, |_| Poll::Pending).await;
         let step = |placed: &Placed| Step { name: placed.stage.name(), does: placed.stage.describe() };
         told.stages = route.stages[..ran].iter().map(step).collect();
-        if let Some(blueprint) = self.blueprint.routes.iter().find(|r| r.name == *route.label) {
+        if let Some(blueprint) = self.written(route) {
             told.settings = self.settings(blueprint);
         }
         let mut outcome = match early {
             Some(outcome) => outcome,
             None => match route.rewrite(&mut x).and_then(|()| route.cluster()) {
-                Ok((cluster, terms)) => return told.send(cluster, terms, hop, &x),
+                Ok((cluster, terms)) => {
+                    told.registry = Sought::of(cluster).await;
+                    return told.send(cluster, terms, hop, &x);
+                }
                 Err(cause) => Err(cause),
             },
         };
         back(&route.stages[..ran], &mut x, &mut outcome);
         told.refuse(&outcome, self.plan.ocelot);
+    }
+
+    /// What the route was made of.
+    fn written(&self, route: &Route) -> Option<&RouteBlueprint> {
+        let dynamic = self.blueprint.dynamic.iter();
+        let dynamic = dynamic.flat_map(|all| all.entries.iter().map(|e| &e.route).chain([&all.general]));
+        self.blueprint.routes.iter().chain(dynamic).find(|r| r.name == *route.label)
+    }
+
+    /// A route that was made for the service that the path names.
+    fn made(&self, route: &Route, dynamic: &DynamicBlueprint) -> Chosen {
+        let span = self.written(route).map_or(dynamic.general.span, |written| written.span);
+        let (name, place) = (route.label.to_string(), self.sources.place(span));
+        Chosen { name, place, template: "/{service}/...".to_owned(), values: Vec::new() }
     }
 
     fn settings(&self, route: &RouteBlueprint) -> Vec<Setting> {
@@ -237,7 +263,11 @@ impl Explanation {
                 status: cause.status(ocelot),
                 why: cause.why.name().to_owned(),
                 // That no route fits is said by those that do not.
-                detail: if cause.why == Why::RouteNone { String::new() } else { cause.detail.to_string() },
+                detail: if cause.why == Why::RouteNone && self.route.is_none() {
+                    String::new()
+                } else {
+                    cause.detail.to_string()
+                },
             },
         });
     }
@@ -255,6 +285,7 @@ impl Explanation {
         topic(&mut page, "settings", self.settings.iter().map(setting).collect());
         let to = (!self.endpoints.is_empty()).then(|| vec![self.endpoints.join(" or ")]);
         topic(&mut page, "service", to.into_iter().collect());
+        topic(&mut page, "found", self.registry.iter().map(Sought::row).collect());
         topic(&mut page, "sends", self.request.iter().map(|line| vec![line.clone()]).collect());
         topic(&mut page, "answer", self.answer.iter().map(Refusal::row).collect());
         page

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod inherit;
 pub mod routing;
 pub mod runtime;
+pub mod sought;
 
 pub use activate::{Foundation, activate};
 pub use compile::{compile, compile_with};

@@ -133,6 +133,9 @@ impl Source {
         let (name, registry) = (&self.service.name, self.registry());
         let standing = self.held.borrow();
         match (&standing.trouble, &standing.instances) {
+            (None, Some(_)) if self.is_unnamed && !self.has_been_met() => {
+                format!("{registry} knows no service {name}")
+            }
             (None, Some(_)) => format!("the service {name} has no instance ({registry})"),
             (Some(trouble), Some(_)) => {
                 format!("the service {name} had no instance when {registry} was last heard: {trouble}")

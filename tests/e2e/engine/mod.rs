@@ -6,6 +6,7 @@ mod balance;
 mod bodies;
 mod connections;
 mod custom;
+mod discovery;
 mod failures;
 mod h2;
 mod h2_hostile;
@@ -24,6 +25,7 @@ mod resilience;
 mod secure_backends;
 mod secure_listeners;
 mod shaping;
+mod store;
 mod websocket;
 
 use crate::support::gateway::Gateway;

@@ -2,6 +2,7 @@
 //! with the gateway.
 
 pub mod client;
+pub mod consul;
 pub mod dns;
 pub mod gateway;
 pub mod h2;

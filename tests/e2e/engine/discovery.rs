@@ -1,0 +1,219 @@
+//! Services that a registry knows: changes within one turn of the watch, a registry that is away, names in the path.
+
+use super::{ocelot, over, to};
+use crate::support::client::Request;
+use crate::support::consul::Consul;
+use crate::support::gateway::{Gateway, binary};
+use crate::support::origin::Origin;
+use crate::support::stub::Answer;
+use crate::support::{becomes_true, ports};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn provider(port: u16) -> Value {
+    json!({ "Type": "Consul", "Host": "127.0.0.1", "Port": port, "Token": "s3cret-t0ken" })
+}
+
+/// A route to the service `shop` of that registry.
+fn document(port: u16, rest: &Value) -> Value {
+    let mut route = to(1);
+    let into = route.as_object_mut().expect("an object");
+    into.remove("DownstreamHostAndPorts");
+    into.insert("ServiceName".into(), json!("shop"));
+    into.insert("LoadBalancerOptions".into(), json!({ "Type": "RoundRobin" }));
+    over(
+        json!({ "Routes": [route], "GlobalConfiguration": { "ServiceDiscoveryProvider": provider(port) } }),
+        rest,
+    )
+}
+
+/// Services are routed to by the first segment of the path.
+fn dynamic(port: u16, rest: &Value) -> Value {
+    over(
+        json!({ "GlobalConfiguration": { "DownstreamScheme": "http", "ServiceDiscoveryProvider": provider(port) } }),
+        rest,
+    )
+}
+
+fn named(name: &'static str) -> Origin {
+    Origin::with(move |seen| Answer::new(200, format!("{name} {}{}", seen.raw_path(), seen.query)))
+}
+
+#[test]
+fn a_change_in_the_registry_is_seen_within_one_turn_of_the_watch() {
+    let (consul, one, two) = (Consul::start(), named("one"), named("two"));
+    consul.set("shop", &[one.port(), two.port()]);
+    let gateway = Gateway::with(&document(consul.port(), &json!({})));
+    let first = gateway.get("/a?b=1").text();
+    let second = gateway.get("/a?b=1").text();
+    assert!(first == "one /a?b=1" && second == "two /a?b=1", "{first}, {second}");
+    let turns = consul.asked("/v1/health/service/shop");
+    consul.set("shop", &[two.port()]);
+    let since = Instant::now();
+    assert!(becomes_true(SOON, || (0..4).all(|_| gateway.get("/").text() == "two /")));
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    assert!(consul.asked("/v1/health/service/shop") <= turns + 2, "the question was held, not repeated");
+    consul.set("shop", &[]);
+    assert!(becomes_true(SOON, || gateway.get("/").status == 503));
+    let refused = gateway.get("/");
+    assert!(refused.text().contains("backend.none") && refused.text().contains("shop"), "{}", refused.text());
+}
+
+#[test]
+fn a_registry_that_is_away_keeps_what_was_known_and_comes_back_by_itself() {
+    let (consul, one, two) = (Consul::start(), named("one"), named("two"));
+    consul.set("shop", &[one.port()]);
+    let gateway = Gateway::with(&document(consul.port(), &json!({})));
+    assert_eq!(gateway.get("/").text(), "one /");
+    consul.break_down(Some(500));
+    let up = |up: u8| {
+        let line = format!("service=\"shop\"}} {up}");
+        becomes_true(SOON, || {
+            let text = gateway.admin("/metrics").text();
+            text.lines().any(|l| l.starts_with("margay_discovery_up") && l.ends_with(&line))
+        })
+    };
+    assert!(up(0));
+    assert_eq!(gateway.get("/").text(), "one /");
+    consul.set("shop", &[two.port()]);
+    consul.break_down(None);
+    assert!(becomes_true(SOON, || gateway.get("/").text() == "two /"));
+    assert!(up(1));
+    let said = gateway.process.stderr();
+    assert!(said.contains("cannot be followed") && !said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn a_registry_that_is_down_at_the_start_is_a_503_with_a_reason_until_it_answers() {
+    let one = named("one");
+    let port = ports::free();
+    let gateway = Gateway::with(&document(port, &json!({})));
+    let refused = gateway.get("/");
+    assert_eq!(refused.status, 503);
+    assert!(
+        refused.text().contains("backend.none") && refused.text().contains("Consul"),
+        "{}",
+        refused.text()
+    );
+    assert!(!refused.text().contains("s3cret"), "{}", refused.text());
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port");
+    let service = one.port();
+    let _consul = Origin::on(listener, move |_| {
+        let entry = json!([{ "Service": { "Address": "127.0.0.1", "Port": service } }]);
+        Answer::new(200, entry.to_string())
+    });
+    assert!(becomes_true(SOON, || gateway.get("/").text() == "one /"));
+}
+
+#[test]
+fn under_ocelot_a_service_without_instances_is_a_404_without_a_body() {
+    let consul = Consul::start();
+    let rest = over(ocelot(), &json!({}));
+    let mut document = document(consul.port(), &json!({}));
+    document["GlobalConfiguration"]["Compatibility"] = rest["GlobalConfiguration"]["Compatibility"].clone();
+    let gateway = Gateway::with(&document);
+    let answer = gateway.get("/");
+    assert_eq!((answer.status, answer.text().as_str()), (404, ""));
+}
+
+#[test]
+fn a_reload_goes_on_with_what_is_known_and_a_cluster_may_have_a_registry_of_its_own() {
+    let (consul, one) = (Consul::start(), named("one"));
+    consul.set("shop", &[one.port()]);
+    let gateway = Gateway::with(&document(consul.port(), &json!({})));
+    assert_eq!(gateway.get("/").text(), "one /");
+    let asked = consul.asked("/v1/health/");
+    let mut changed = document(consul.port(), &json!({}));
+    changed["Routes"][0]["DownstreamPathTemplate"] = json!("/changed/{everything}");
+    gateway.write(&changed.to_string());
+    assert!(becomes_true(SOON, || gateway.get("/x").text() == "one /changed/x"));
+    assert!(consul.asked("/v1/health/") <= asked + 1, "the same question goes on");
+    let clusters = json!({
+        "Routes": [{ "UpstreamPathTemplate": "/c", "DownstreamPathTemplate": "/own", "DownstreamCluster": "own" }],
+        "Clusters": { "own": { "ServiceName": "shop", "DownstreamScheme": "http", "Discovery": provider(consul.port()) } },
+    });
+    gateway.write(&clusters.to_string());
+    assert!(becomes_true(SOON, || gateway.get("/c").text() == "one /own"));
+}
+
+#[test]
+fn the_path_names_the_service_and_every_request_has_its_own_rest() {
+    let (consul, one, two) = (Consul::start(), named("one"), named("two"));
+    consul.set("shop", &[one.port()]);
+    consul.set("stock", &[two.port()]);
+    let gateway = Gateway::with(&dynamic(consul.port(), &json!({})));
+    assert_eq!(gateway.get("/shop/a?b=%20&b").text(), "one /a?b=%20&b");
+    assert_eq!(gateway.get("/shop/other").text(), "one /other");
+    assert_eq!(gateway.get("/stock").text(), "two /");
+    consul.set("stock", &[one.port()]);
+    assert!(becomes_true(SOON, || gateway.get("/stock/x").text() == "one /x"));
+    consul.set("stock", &[]);
+    assert!(
+        becomes_true(SOON, || gateway.get("/stock/x").status == 503),
+        "it was there, and has no instance now"
+    );
+}
+
+#[test]
+fn services_that_nobody_knows_are_a_404_and_cost_little() {
+    let (consul, one) = (Consul::start(), named("one"));
+    consul.set("shop", &[one.port()]);
+    let gateway = Gateway::with(&dynamic(consul.port(), &json!({})));
+    assert_eq!(gateway.get("/shop/").text(), "one /");
+    let unknown = gateway.get("/nobody/x");
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text().contains("route.none") && unknown.text().contains("nobody"), "{}", unknown.text());
+    let mut statuses = std::collections::HashMap::<u16, usize>::new();
+    for n in 0..200 {
+        *statuses.entry(gateway.get(&format!("/x{n}/")).status).or_default() += 1;
+    }
+    assert_eq!(
+        statuses.get(&404).copied().unwrap_or(0) + statuses.get(&503).copied().unwrap_or(0),
+        200,
+        "{statuses:?}"
+    );
+    assert!(consul.asked("/v1/health/service/x") <= 80 * 2, "at most so many names at one time");
+    assert_eq!(gateway.get("/shop/").text(), "one /", "those that are known are served on");
+    for odd in ["/", "/a%2Fb/", "/%00/", "/a:b/"] {
+        let status = gateway.ask(&Request::get(odd)).status;
+        assert!(matches!(status, 400 | 404), "{odd}: {status}");
+    }
+    let metrics = gateway.admin("/metrics").text();
+    assert!(!metrics.contains("nobody") && !metrics.contains("x17"), "a stranger's names are no labels");
+}
+
+#[test]
+fn the_options_of_a_service_are_its_own() {
+    let (consul, one) = (Consul::start(), named("one"));
+    consul.set("shop", &[one.port()]);
+    consul.set("stock", &[one.port()]);
+    let limited = json!({ "ServiceName": "shop", "RateLimitOptions": { "Limit": 1, "Period": "1h" } });
+    let gateway = Gateway::with(&dynamic(consul.port(), &json!({ "DynamicRoutes": [limited] })));
+    let ask = |path: &str| gateway.ask(&Request::get(path).header("Oc-Client", "somebody")).status;
+    assert_eq!((ask("/shop/"), ask("/shop/")), (200, 429));
+    assert_eq!((ask("/stock/"), ask("/stock/")), (200, 200));
+}
+
+#[test]
+fn explain_says_who_was_asked_and_what_was_found() {
+    let consul = Consul::start();
+    consul.set("shop", &[9101, 9102]);
+    let home = tempfile::tempdir().expect("a directory");
+    let explain = |document: &Value, path: &str| {
+        let file = home.path().join("gateway.json");
+        std::fs::write(&file, document.to_string()).expect("write");
+        let mut command = std::process::Command::new(binary());
+        let output = command.arg("explain").arg("--config").arg(&file).args(["GET", path]).output();
+        String::from_utf8_lossy(&output.expect("it runs").stdout).into_owned()
+    };
+    let registry = format!("Consul http://127.0.0.1:{}", consul.port());
+    let written = explain(&document(consul.port(), &json!({})), "/a");
+    assert!(written.contains(&format!("found     shop  {registry}  2 instances")), "{written}");
+    assert!(written.contains("127.0.0.1:9101 or 127.0.0.1:9102") && !written.contains("s3cret"), "{written}");
+    let named = explain(&dynamic(consul.port(), &json!({})), "/shop/a?b");
+    assert!(named.contains("route     dynamic") && named.contains("GET /a?b HTTP/1.1"), "{named}");
+    let unknown = explain(&dynamic(consul.port(), &json!({})), "/nobody/a");
+    assert!(unknown.contains("404  route.none") && unknown.contains("knows no service nobody"), "{unknown}");
+}

@@ -15,7 +15,7 @@ use crate::{
         exchange::Exchange,
     },
     telemetry::Metrics,
-    wire::{background::Background, names::Names},
+    wire::{background::Background, gate::Pooling, names::Names},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -34,6 +34,7 @@ pub struct Cluster {
     /// Held by whoever changes the members.
     changing: Mutex<()>,
     speech: Speech,
+    pooling: Pooling,
     balancer: Balancer,
     health: HealthSpec,
     /// Whether anybody wants to know what attempts see.
@@ -74,6 +75,8 @@ pub struct ClusterSpec {
     /// Where its instances are; none: somebody will say, see [`Cluster::set`].
     pub instances: Option<Vec<Instance>>,
     pub speech: Speech,
+    /// How connections are kept.
+    pub pooling: Pooling,
     pub balancer: BalancerKind,
     pub health: HealthSpec,
 }
@@ -97,8 +100,10 @@ impl Cluster {
 
     /// From now on these are its instances; what is known of those that stay is kept.
     pub fn set(&self, instances: &[Instance]) {
-        let list: Box<[_]> =
-            instances.iter().map(|i| self.states.endpoints.get(&self.key, i, &self.speech)).collect();
+        let list: Box<[_]> = instances
+            .iter()
+            .map(|i| self.states.endpoints.get(&self.key, i, &self.speech, self.pooling))
+            .collect();
         if let Some(metrics) = self.states.metrics.as_ref().filter(|_| !self.health.is_off()) {
             list.iter().for_each(|e| e.state.health.count(|| metrics.endpoint(&self.label, &e.label)));
         }
@@ -276,6 +281,7 @@ impl States {
             members: ArcSwap::default(),
             changing: Mutex::default(),
             speech: spec.speech.clone(),
+            pooling: spec.pooling,
             wants: balancer.wants_times() || spec.health.passive.is_some(),
             balancer,
             health: spec.health.clone(),

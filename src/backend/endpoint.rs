@@ -6,14 +6,18 @@ use crate::{
     pipeline::exchange::Exchange,
     wire::{
         dial::Goal,
+        gate::{Gate, Pooling},
         names::{Name, Names},
         pool::Slot,
         tls::client::{ClientTls, Compiled, SecureHost},
     },
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicUsize},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize},
+    },
+    time::Duration,
 };
 
 /// Where an instance of a service is, as the configuration or a registry says.
@@ -54,6 +58,10 @@ pub struct Transport {
     pub preferred: AtomicUsize,
     /// None: plain.
     pub tls: Option<SecureHost>,
+    /// None: as many connections as are needed.
+    pub gate: Option<Arc<Gate>>,
+    /// How long a connection is kept at most.
+    pub lifetime: Option<Duration>,
 }
 
 impl Transport {
@@ -107,11 +115,18 @@ impl Endpoint {
     }
 }
 
+/// How connections are kept, and, where their number is limited, whose limit that is: it is not shared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Kept {
+    pooling: Pooling,
+    of: Option<String>,
+}
+
 /// The states of all endpoints in use; unused ones vanish with the last plan that held them.
 #[derive(Debug)]
 pub struct Endpoints {
     names: Names,
-    transports: Keyed<(String, u16, Option<ClientTls>), Transport>,
+    transports: Keyed<(String, u16, Option<ClientTls>, Kept), Transport>,
     compiled: Compiled,
     states: Keyed<(String, String, u16), EndpointState>,
 }
@@ -128,12 +143,20 @@ impl Endpoints {
     }
 
     /// The endpoint of a cluster at that place, with all that is known of it.
-    pub fn get(&self, cluster: &str, instance: &Instance, speech: &Speech) -> Arc<Endpoint> {
+    pub fn get(
+        &self,
+        cluster: &str,
+        instance: &Instance,
+        speech: &Speech,
+        pooling: Pooling,
+    ) -> Arc<Endpoint> {
         let Instance { host, port, weight } = instance;
+        let kept = Kept { pooling, of: pooling.limit.map(|_| cluster.to_owned()) };
+        let way = |tls: Option<&ClientTls>| self.way(host, *port, tls, &kept);
         let (way, secure) = match speech {
-            Speech::Plain => (self.way(host, *port, None), None),
-            Speech::Secure(tls) => (self.way(host, *port, Some(tls)), None),
-            Speech::AsAsked(tls) => (self.way(host, *port, None), Some(self.way(host, *port, Some(tls)))),
+            Speech::Plain => (way(None), None),
+            Speech::Secure(tls) => (way(Some(tls)), None),
+            Speech::AsAsked(tls) => (way(None), Some(way(Some(tls)))),
         };
         Arc::new(Endpoint {
             port: (*port != 0).then_some(*port),
@@ -145,8 +168,11 @@ impl Endpoints {
         })
     }
 
-    fn way(&self, host: &str, port: u16, tls: Option<&ClientTls>) -> Way {
-        let transport = self.transports.get((host.to_owned(), port, tls.cloned()), || Transport {
+    fn way(&self, host: &str, port: u16, tls: Option<&ClientTls>, kept: &Kept) -> Way {
+        let key = (host.to_owned(), port, tls.cloned(), kept.clone());
+        let transport = self.transports.get(key, || Transport {
+            gate: kept.pooling.limit.map(Gate::new),
+            lifetime: kept.pooling.lifetime,
             name: self.names.get(host),
             pool: Slot::claim(),
             preferred: AtomicUsize::new(0),
@@ -173,7 +199,12 @@ mod tests {
     use crate::wire::tls::trust::Trust;
 
     fn authority(port: u16, speech: &Speech) -> String {
-        let endpoint = Endpoints::new(Names::default()).get("c", &Instance::new("::1", port), speech);
+        let endpoint = Endpoints::new(Names::default()).get(
+            "c",
+            &Instance::new("::1", port),
+            speech,
+            Pooling::default(),
+        );
         String::from_utf8_lossy(&endpoint.way.authority).into_owned()
     }
 
@@ -189,16 +220,34 @@ mod tests {
     #[test]
     fn clusters_share_connections_to_an_address_and_nothing_else() {
         let endpoints = Endpoints::new(Names::default());
-        let one = endpoints.get("one", &Instance::new("127.0.0.1", 1), &Speech::Plain);
-        let two = endpoints.get("two", &Instance::new("127.0.0.1", 1), &Speech::Plain);
+        let one = endpoints.get("one", &Instance::new("127.0.0.1", 1), &Speech::Plain, Pooling::default());
+        let two = endpoints.get("two", &Instance::new("127.0.0.1", 1), &Speech::Plain, Pooling::default());
         assert!(Arc::ptr_eq(&one.way.transport, &two.way.transport));
         assert!(!Arc::ptr_eq(&one.state, &two.state));
     }
 
     #[test]
+    fn a_limit_of_connections_is_one_clusters_own() {
+        let endpoints = Endpoints::new(Names::default());
+        let limit = crate::wire::gate::Limit { connections: 2, queue: 0, wait: None };
+        let pooling = Pooling { limit: Some(limit), lifetime: None };
+        let get = |cluster: &str| {
+            endpoints
+                .get(cluster, &Instance::new("127.0.0.1", 1), &Speech::Plain, pooling)
+                .way
+                .transport
+                .clone()
+        };
+        let (one, two) = (get("one"), get("two"));
+        assert!(Arc::ptr_eq(&one, &get("one")) && !Arc::ptr_eq(&one, &two));
+        assert_eq!(one.gate.as_ref().map(|gate| gate.limit()), Some(limit));
+    }
+
+    #[test]
     fn connections_of_different_tls_are_never_mixed() {
         let endpoints = Endpoints::new(Names::default());
-        let get = |speech: &Speech| endpoints.get("c", &Instance::new("127.0.0.1", 1), speech);
+        let get =
+            |speech: &Speech| endpoints.get("c", &Instance::new("127.0.0.1", 1), speech, Pooling::default());
         let verified = ClientTls::default();
         let any = ClientTls { trust: Trust::Anyone, ..ClientTls::default() };
         let all =

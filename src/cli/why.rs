@@ -104,6 +104,7 @@ static PAGES: &[(Why, &str, &str)] = &[
     (Why::BackendReset, "The service closed the connection before it answered. A request that may be repeated was repeated once.", "Look at the service's log for that moment; a crash looks like this."),
     (Why::BackendTimeout, "The head of the answer did not come within the Timeout of the route.", "Look why the service is slow, or raise Timeout of the route."),
     (Why::BackendBreaker, "The service failed as often as QoSOptions allows; until the time in Retry-After is over nobody is asked, then one request tries.", "Look why the service fails; margay_breaker_total counts circuits that open and close."),
+    (Why::BackendBusy, "As many connections to the service as MaxConnectionsPerServer allows are in use; the queue for them is full, or the request waited in it for as long as it may.", "Look why the service is slow, or raise MaxConnectionsPerServer or ConnectionQueueLimit of HttpHandlerOptions."),
     (Why::BackendMalformed, "The service's answer breaks a rule of HTTP/1.1. The detail names the rule.", "Mend the service; what could be read in two ways is not passed on."),
     (Why::BackendSwitch, "The service answered 101 to a request that asked for no other protocol.", "Mend the service."),
     (Why::BackendBody, "The head of the answer was passed on and its body ended early or stood still. The client sees a broken body.", "Look at the service's log for that moment."),

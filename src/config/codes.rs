@@ -121,6 +121,8 @@ codes! {
     BAD_QUALITY = "MG0450", "A circuit breaker that cannot be meant", "MinimumThroughput, BreakDuration, SamplingDuration and Timeout of QoSOptions are greater than zero, FailureRatio is at most 1, Scope is Route or Endpoint. Ocelot takes other values instead.";
     TIMEOUTS_DISAGREE = "MG0451", "A time limit within a shorter one", "The Timeout of QoSOptions and the PerTryTimeout of RetryOptions are less than the Timeout of the route. Ocelot takes twice QoSOptions.Timeout for that of the route.";
     BAD_RETRY = "MG0452", "A retry that cannot be meant", "Attempts are 1 to 10, On holds Connect, Reset and Timeout, statuses are 400 to 599, gRPC codes are 1 to 16 or their names, times and sizes are within the ranges that the reference names.";
+    BAD_FALLBACK = "MG0453", "A fallback that cannot be meant", "FallbackOptions have a Cluster or a Reply; On holds the words that the reference names, statuses to stand in for are 400 to 599, that of a Reply is 200 to 599, its headers do not frame messages.";
+    BAD_CONNECTION_QUEUE = "MG0454", "A queue for connections that cannot be meant", "ConnectionQueueLimit is zero or more, ConnectionQueueTimeout 1ms to 10m, and both belong to a MaxConnectionsPerServer.";
     ANY_CERTIFICATE = "MG0460", "Any certificate is accepted", "DangerousAcceptAnyServerCertificateValidator lets whoever stands between the gateway and the service read and change what is sent. It is for trying things out.";
     TLS_CONTRADICTION = "MG0461", "TLS settings that contradict each other", "CaFile says whom to believe and DangerousAcceptAnyServerCertificateValidator to believe everybody; CertificateFile and KeyFile belong together.";
     BAD_SERVER_NAME = "MG0462", "A malformed server name", "ServerName is a host name or an address, without scheme and port.";
@@ -156,7 +158,6 @@ codes! {
     BAD_SERVICE_NAME = "MG0709", "A malformed service name", "A name holds letters, digits and ._-, 1 to 253; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "An unknown store", "ConfigurationStore is Consul, or left out.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_BALANCING = "MG0918", "Not supported yet: limits of connections to services", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_AGGREGATION = "MG0920", "Not supported yet: aggregation", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";
 }

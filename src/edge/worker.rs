@@ -113,8 +113,12 @@ impl Worker {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let now = tick.tick().await.into_std();
-            pool::sweep(now, self.plan().limits.backend_idle);
+            let wanted = pool::wanted();
+            pool::give_up();
+            tokio::select! {
+                now = tick.tick() => pool::sweep(now.into_std(), self.plan().limits.backend_idle),
+                () = wanted => {}
+            }
         }
     }
 }

@@ -120,6 +120,8 @@ whys! {
     BackendTimeout = "backend.timeout", Backend, 504, 503, "Backend did not answer in time";
     /// Nobody is asked for a while, because too much failed.
     BackendBreaker = "backend.breaker", Backend, 503, 503, "Backend failed too often";
+    /// All connections are in use, and nobody gave one back in time.
+    BackendBusy = "backend.busy", Gateway, 503, 503, "All connections to the backend are in use";
     BackendMalformed = "backend.malformed", Backend, 502, 502, "Backend answer not understood";
     BackendSwitch = "backend.switch", Backend, 502, 502, "Backend switched protocols unasked";
     /// The head was relayed; the rest never came.

@@ -268,15 +268,16 @@ fn target(
             blueprint::HttpVersion::Http10 => Version::Http10,
             blueprint::HttpVersion::Http11 => Version::Http11,
         },
-        care: care(route, ground),
+        care: care(route, blueprint, ground, clusters),
     };
-    Target::Cluster { cluster: clusters.get(route, blueprint, ground), terms }
+    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, ground), terms }
 }
 
 /// Where routes lead, each once.
 fn leading(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
     let mut seen = HashSet::new();
-    let clusters = routes.iter().filter_map(|route| route.cluster().ok()).map(|(cluster, _)| cluster);
+    let targets = routes.iter().filter_map(|route| route.cluster().ok());
+    let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
     clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
 }
 
@@ -285,9 +286,14 @@ fn leading(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
 struct Clusters(HashMap<*const ClusterBlueprint, Arc<Cluster>>);
 
 impl Clusters {
-    fn get(&mut self, route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Arc<Cluster> {
-        let cluster = &route.cluster;
-        let name = cluster.name.as_ref().unwrap_or(&route.name);
+    fn get(
+        &mut self,
+        cluster: &Arc<ClusterBlueprint>,
+        route: &str,
+        blueprint: &Blueprint,
+        ground: &Foundation,
+    ) -> Arc<Cluster> {
+        let name = cluster.name.as_deref().unwrap_or(route);
         let make = || {
             let made = ground.states.cluster(&spec(cluster, name, blueprint));
             if let Some(found) = &cluster.found {
@@ -313,6 +319,7 @@ fn spec(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Cluste
         label: name.to_owned(),
         health: cluster.health.value.clone(),
         speech: speech(cluster, name, blueprint),
+        pooling: cluster.pooling,
         instances: cluster.found.is_none().then(|| cluster.endpoints.iter().map(instance).collect()),
         balancer: cluster.balancer.value.clone(),
     }
@@ -334,10 +341,17 @@ fn speech(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Spee
 }
 
 /// What is done about a service that fails; the route's name and its cluster's key lead to what is known of it.
-fn care(route: &RouteBlueprint, ground: &Foundation) -> Option<Arc<Care>> {
+fn care(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    ground: &Foundation,
+    clusters: &mut Clusters,
+) -> Option<Arc<Care>> {
     let wanted = Some(&route.attempts).filter(|wanted| !wanted.is_empty())?;
     let metrics = ground.metrics.attempts(&route.name);
+    let other = route.fallback.as_ref().map(|other| clusters.get(other, &route.name, blueprint, ground));
     // Routes of services without entries of their own share a name, and nothing else.
-    let key = if route.index == usize::MAX { &route.state_key } else { &route.name };
-    Some(Arc::new(ground.attempts.care(wanted, key, &route.cluster.key, metrics)))
+    let name = if route.index == usize::MAX { &route.state_key } else { &route.name };
+    let keys = (name.as_str(), route.cluster.key.as_str());
+    Some(Arc::new(ground.attempts.care(wanted, keys, other, metrics)))
 }

@@ -14,6 +14,7 @@ use crate::stages::authentication::settings::AuthenticationSettings;
 use crate::stages::custom::Handler;
 pub use crate::stages::trace_context::Mode as TraceMode;
 use crate::wire::dns::DnsSettings;
+use crate::wire::gate::Pooling;
 use crate::wire::tls::{client::ClientTls, server::ServerTls};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -180,6 +181,8 @@ pub struct ClusterBlueprint {
     pub scheme: Scheme,
     /// How the service is spoken to where that is over TLS.
     pub tls: ClientTls,
+    /// How connections are kept, and how many there may be.
+    pub pooling: Pooling,
     pub endpoints: Vec<Endpoint>,
     pub balancer: Sourced<BalancerKind>,
     pub health: Sourced<HealthSpec>,
@@ -238,6 +241,8 @@ pub struct RouteBlueprint {
     pub timeout: Sourced<Duration>,
     /// What is done about a service that fails.
     pub attempts: crate::backend::attempt::Settings,
+    /// The cluster that is asked when all attempts failed.
+    pub fallback: Option<Arc<ClusterBlueprint>>,
     pub preserve_host: Sourced<bool>,
     /// The header that carries the request id.
     pub request_id_key: Option<Sourced<String>>,

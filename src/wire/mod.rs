@@ -5,6 +5,7 @@ pub mod background;
 pub mod buffer;
 pub mod dial;
 pub mod dns;
+pub mod gate;
 pub mod h1;
 pub mod h2;
 pub mod io;

@@ -3,6 +3,7 @@
 use super::{h1::backend::BackendConn, names::Name};
 use std::{
     cell::RefCell,
+    collections::{HashMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
     task::{Context, Waker},
     time::{Duration, Instant},
 };
+use tokio::sync::{Notify, futures::Notified, oneshot};
 
 /// The most idle connections to one endpoint that a worker keeps.
 const KEPT: usize = 512;
@@ -20,7 +22,7 @@ const KEPT: usize = 512;
 pub struct Slot(Key);
 
 /// Which endpoint a connection belongs to: the slot, and the generation in which it had it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     index: usize,
     generation: u64,
@@ -76,7 +78,14 @@ struct Idle {
     since: Instant,
 }
 
+/// Somebody found no connection free.
+static WANTED: Notify = Notify::const_new();
+
+type Waiters = HashMap<Key, VecDeque<oneshot::Sender<Box<BackendConn>>>>;
+
 thread_local! {
+    /// Requests of this worker that wait for a connection under a limit.
+    static WAITERS: RefCell<Waiters> = RefCell::new(HashMap::new());
     static POOL: RefCell<Shelf> = const { RefCell::new(Vec::new()) };
     /// The time of the last sweep: exact enough for idle times, and free.
     static NOW: RefCell<Option<Instant>> = const { RefCell::new(None) };
@@ -104,6 +113,12 @@ pub fn take(key: Key, name: &Name, cx: &mut Context) -> Option<Box<BackendConn>>
 pub fn put(conn: Box<BackendConn>) {
     let Key { index, generation } = conn.key();
     let since = NOW.with_borrow(|now| *now).unwrap_or_else(Instant::now);
+    if conn.is_retired(since) {
+        return;
+    }
+    if conn.gate().is_some_and(|gate| gate.waiting() > 0) {
+        return hand_over(conn);
+    }
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
         if pool.len() <= index {
@@ -128,7 +143,8 @@ pub fn sweep(now: Instant, longest: Duration) {
         drop(gone);
         for (_, idle) in pool.iter_mut() {
             idle.retain_mut(|Idle { conn, since }| {
-                now.saturating_duration_since(*since) < longest && !conn.is_dead(&mut cx)
+                let young = now.saturating_duration_since(*since) < longest && !conn.is_retired(now);
+                young && !conn.is_dead(&mut cx)
             });
         }
     });
@@ -142,6 +158,58 @@ fn close_orphans(pool: &mut Shelf) -> Vec<Idle> {
         .enumerate()
         .filter(|(index, (generation, idle))| !idle.is_empty() && slots.used.get(*index) != Some(generation));
     orphans.flat_map(|(_, (_, idle))| idle.drain(..)).collect()
+}
+
+/// Gives a connection to a request of this worker that waits for one; closes it if none does, or if it is time that
+/// another worker gets its permit.
+fn hand_over(mut conn: Box<BackendConn>) {
+    let (key, mut given) = (conn.key(), None);
+    conn.reused = true;
+    let _ = WAITERS.try_with(|waiters| {
+        let mut waiters = waiters.borrow_mut();
+        let here = waiters.get(&key).map_or(0, VecDeque::len);
+        if conn.gate().is_some_and(|gate| gate.passes_on(here)) {
+            return;
+        }
+        given = Some(conn);
+        while let Some(conn) = given.take() {
+            let Some(waiter) = waiters.get_mut(&key).and_then(VecDeque::pop_front) else { break };
+            given = waiter.send(conn).err();
+        }
+        waiters.retain(|_, queue| !queue.is_empty());
+    });
+}
+
+/// A connection of that endpoint, as soon as a request of this worker is done with one.
+pub fn wait_for(key: Key) -> oneshot::Receiver<Box<BackendConn>> {
+    let (give, handed) = oneshot::channel();
+    WAITERS.with_borrow_mut(|waiters| {
+        let queue = waiters.entry(key).or_default();
+        queue.retain(|waiter| !waiter.is_closed());
+        queue.push_back(give);
+    });
+    handed
+}
+
+/// Tells all workers that somebody waits for a connection that may lie idle in their pools.
+pub fn call_for_idle() {
+    WANTED.notify_waiters();
+}
+
+/// Ready when somebody waits; to be made before [`give_up`] is called, so that no call is missed.
+pub fn wanted() -> Notified<'static> {
+    WANTED.notified()
+}
+
+/// Closes idle connections under limits where somebody waits: their permits go to those.
+pub fn give_up() {
+    POOL.with_borrow_mut(|pool| {
+        for (_, idle) in pool.iter_mut() {
+            let gate = idle.first().and_then(|Idle { conn, .. }| conn.gate());
+            let waiting = gate.map_or(0, super::gate::Gate::waiting).min(idle.len());
+            idle.drain(..waiting);
+        }
+    });
 }
 
 /// How many idle connections this worker holds.

@@ -76,11 +76,11 @@ impl Demo {
         let folder = tempfile::tempdir().unwrap();
         copy(&Path::new(ROOT).join("gateway.json"), &folder.path().join("gateway.json"));
         std::fs::create_dir(folder.path().join("policies")).unwrap();
-        for policy in ["edge", "partner"] {
+        for policy in ["edge", "partner", "resilient"] {
             let name = format!("policies/{policy}.json");
             copy(&Path::new(ROOT).join(&name), &folder.path().join(&name));
         }
-        let names = ["8080", "8081", "9101", "9102", "9103", "9104", "9109", "9105"];
+        let names = ["8080", "8081", "9101", "9102", "9103", "9104", "9109", "9105", "9106"];
         let ports: Vec<_> = names.into_iter().zip(free_ports(names.len())).collect();
         let mut demo = Command::new(MARGAY);
         demo.arg("demo").current_dir(folder.path());
@@ -156,7 +156,15 @@ impl Drop for Demo {
 }
 
 fn set_services(command: &mut Command, ports: &[(&str, u16)]) {
-    let names = ["CATALOG_PORT", "CATALOG2_PORT", "ORDERS_PORT", "ECHO_PORT", "BROKEN_PORT", "IDENTITY_PORT"];
+    let names = [
+        "CATALOG_PORT",
+        "CATALOG2_PORT",
+        "ORDERS_PORT",
+        "ECHO_PORT",
+        "BROKEN_PORT",
+        "IDENTITY_PORT",
+        "FLAKY_PORT",
+    ];
     for (name, (_, port)) in names.iter().zip(&ports[2..]) {
         command.env(name, port.to_string());
     }

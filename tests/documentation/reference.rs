@@ -23,6 +23,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("TlsOptions", "TlsOptions"),
     ("QosOptions", "QoSOptions"),
     ("RetryOptions", "RetryOptions"),
+    ("FallbackOptions", "FallbackOptions"),
+    ("ReplyDocument", "FallbackOptions.Reply"),
     ("AuthenticationOptions", "AuthenticationOptions"),
     ("RateLimitOptions", "RateLimitOptions"),
     ("RateLimitDocument", "RateLimitOptions.Limits[]"),

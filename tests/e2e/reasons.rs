@@ -29,7 +29,6 @@ pub const CAPABILITIES: &[(&str, &str)] = &[
     ("MG0914", "rate-limiting"),
     ("MG0915", "security"),
     ("MG0916", "caching"),
-    ("MG0918", "sticky-sessions"),
     ("MG0919", "service-discovery"),
     ("MG0920", "aggregation"),
     ("MG0921", "protocols"),

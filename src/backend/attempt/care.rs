@@ -2,9 +2,11 @@
 
 use super::{
     breaker::{self, Breaker, Pass},
+    fallback::{self, Fallback},
     retry::{self, Budget, Retry},
 };
 use crate::{
+    backend::cluster::Cluster,
     base::keyed::Keyed,
     pipeline::cause::{Cause, Why},
     telemetry::{AttemptMetrics, Event},
@@ -19,6 +21,7 @@ use std::{
 pub struct Settings {
     pub quality: Option<Quality>,
     pub retry: Option<retry::Settings>,
+    pub fallback: Option<fallback::Settings>,
     /// The header in which the service learns how many milliseconds are left.
     pub deadline_header: Option<String>,
 }
@@ -65,17 +68,18 @@ pub struct Care {
     /// The circuit of the route; none where the endpoints have theirs.
     circuit: Option<Arc<Breaker>>,
     pub(super) retry: Option<Retry>,
+    pub(super) fallback: Option<Fallback>,
     pub(super) deadline_header: Option<Box<str>>,
     pub(super) metrics: Arc<AttemptMetrics>,
 }
 
 impl Keeps {
-    /// Attaches state to settings: `route` names the route, `cluster` the cluster.
+    /// Attaches state to settings: `route` names the route, `cluster` the cluster; `other` is the one to fall back to.
     pub fn care(
         &self,
         settings: &Settings,
-        route: &str,
-        cluster: &str,
+        (route, cluster): (&str, &str),
+        other: Option<Arc<Cluster>>,
         metrics: Arc<AttemptMetrics>,
     ) -> Care {
         let quality = settings.quality.clone();
@@ -85,6 +89,7 @@ impl Keeps {
             circuit: own.then(|| self.breakers.get(route.to_owned(), Breaker::default)),
             quality,
             retry: settings.retry.clone().map(|retry| Retry::new(retry, budget())),
+            fallback: settings.fallback.clone().map(|settings| Fallback { settings, cluster: other }),
             deadline_header: settings.deadline_header.as_deref().map(Into::into),
             metrics,
         }

@@ -1,13 +1,16 @@
 //! One attempt: a connection, the request out, the response head in.
 
 use super::{
-    super::{balance::Lease as Counted, endpoint::Endpoint},
+    super::{
+        balance::Lease as Counted,
+        endpoint::{Endpoint, Transport},
+    },
     Terms, Time,
 };
 use crate::{
     pipeline::{
         answer::{Answer, Outcome},
-        body::{Body, BodyRead, Caller},
+        body::{Body, BodyRead, Caller, Framing},
         cause::{Cause, Why},
         exchange::Exchange,
         head::{Head, Known},
@@ -16,6 +19,7 @@ use crate::{
     },
     wire::{
         dial::dial,
+        gate::{Entered, Gate, Limit, Refused},
         h1::{
             backend::{BackendConn, HeadError},
             hop::Hop,
@@ -46,7 +50,12 @@ impl<'a> Leg<'a> {
     }
 
     /// A connection: an idle one, or a new one.
-    pub async fn connect(&mut self, x: &Exchange, fresh: bool) -> Result<Box<BackendConn>, Cause> {
+    pub async fn connect(
+        &mut self,
+        x: &Exchange,
+        fresh: bool,
+        caller: &mut dyn Caller,
+    ) -> Result<Box<BackendConn>, Cause> {
         let transport = &self.endpoint.way(x).transport;
         if !fresh && self.endpoint.port.is_some() {
             let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), &transport.name, cx))).await;
@@ -54,6 +63,14 @@ impl<'a> Leg<'a> {
                 return Ok(conn);
             }
         }
+        let permit = match &transport.gate {
+            None => None,
+            // Boxed: few have a limit, and others need not carry its room around.
+            Some(gate) => match Box::pin(self.enter(gate, transport, caller)).await? {
+                Entered::Take(conn) => return Ok(conn),
+                Entered::Dial(permit) => Some(permit),
+            },
+        };
         let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
         let now = Instant::now();
         let (end, own) = self.time.end(self.terms.timeout);
@@ -63,7 +80,41 @@ impl<'a> Leg<'a> {
         let mut conn = dialled?;
         // Without a port of its own an endpoint is many: its connections are not kept.
         conn.once = self.endpoint.port.is_none();
+        conn.admit(permit, transport.lifetime);
         Ok(conn)
+    }
+
+    /// A permit for a connection, or a connection that somebody is done with.
+    async fn enter(
+        &mut self,
+        gate: &Arc<Gate>,
+        transport: &Transport,
+        caller: &mut dyn Caller,
+    ) -> Result<Entered, Cause> {
+        let (end, own) = self.time.end(self.terms.timeout);
+        let asks = caller.framing() == Framing::None;
+        let gone = |cx: &mut Context| if asks { caller.poll_gone(cx) } else { Poll::Pending };
+        gate.enter(transport.pool.key(), end, gone).await.map_err(|refused| match refused {
+            Refused::Gone => Cause::gone(),
+            Refused::Overdue => {
+                self.time.overdue = own;
+                self.too_late(false)
+            }
+            Refused::Full | Refused::Late => self.busy(gate, refused),
+        })
+    }
+
+    #[cold]
+    fn busy(&self, gate: &Gate, refused: Refused) -> Cause {
+        let Limit { connections, queue, .. } = gate.limit();
+        let then = match refused {
+            Refused::Full => format!("{queue} requests wait already"),
+            _ => "none was given back in time".to_owned(),
+        };
+        let detail =
+            format!("all {connections} connections to {} are in use, and {then}", self.endpoint.label);
+        Cause::new(Why::BackendBusy, detail)
+            .with(|more| more.fields.push(("Retry-After".into(), "1".to_owned())))
     }
 
     /// Sends the request and waits for the head of the response; an upload may go on behind it.

@@ -2,6 +2,7 @@
 
 pub mod breaker;
 mod care;
+pub mod fallback;
 mod leg;
 mod replay;
 pub mod retry;
@@ -41,6 +42,13 @@ pub struct Terms {
     pub version: Version,
     /// What is done about services that fail; none: nothing.
     pub care: Option<Arc<Care>>,
+}
+
+impl Terms {
+    /// The cluster that is asked when all attempts failed.
+    pub fn fallback(&self) -> Option<&Arc<Cluster>> {
+        self.care.as_ref()?.fallback.as_ref()?.cluster.as_ref()
+    }
 }
 
 /// How the time of an exchange is running out.
@@ -142,7 +150,7 @@ async fn with(
     let mut fresh = false;
     loop {
         x.record.attempts += 1;
-        let mut conn = leg.connect(x, fresh).await?;
+        let mut conn = leg.connect(x, fresh, caller).await?;
         match leg.converse(&mut conn, x, caller).await {
             Ok(()) => return leg.answer(conn, lease, x),
             Err(HeadError::Failed(cause)) => return Err(cause),

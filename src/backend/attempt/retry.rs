@@ -101,9 +101,11 @@ impl Retry {
         let Settings { on_connect, on_reset, on_timeout, statuses, grpc, .. } = &self.settings;
         let (wanted, event) = match outcome {
             Err(cause) => match cause.why {
-                Why::BackendName | Why::BackendConnect | Why::BackendConnectTimeout => {
-                    (*on_connect, Event::RetriedConnect)
-                }
+                Why::BackendName
+                | Why::BackendConnect
+                | Why::BackendConnectTimeout
+                | Why::BackendCertificate
+                | Why::BackendTls => (*on_connect, Event::RetriedConnect),
                 Why::BackendReset | Why::BackendSend => (*on_reset, Event::RetriedReset),
                 Why::BackendTimeout => (*on_timeout, Event::RetriedTimeout),
                 _ => return None,

@@ -4,6 +4,7 @@ use super::{
     Terms, Time, attempt,
     breaker::{Pass, Settings as BreakerSettings},
     care::Care,
+    fallback::Fallback,
     replay::Replay,
 };
 use crate::{
@@ -31,6 +32,9 @@ use std::{
 /// What is read of an answer that nobody wants, so that its connection can be used again.
 const DISCARDED: usize = 64 * 1024;
 
+/// What is kept of a request body for the other cluster, whatever is kept for retries.
+const KEPT: usize = 64 * 1024;
+
 /// Endpoints, few of them.
 type Some4 = SmallVec<[Arc<Endpoint>; 4]>;
 
@@ -44,13 +48,19 @@ pub async fn run(
     caller: &mut dyn Caller,
 ) -> Outcome {
     let retry = care.retry.as_ref().filter(|retry| retry.takes(x.req.method()));
-    let mut caller = Replay::new(caller, retry.map_or(0, |retry| retry.settings.kept));
+    let other = care.fallback.as_ref().is_some_and(|fallback| fallback.cluster.is_some());
+    let kept = retry.map_or(0, |retry| retry.settings.kept).max(if other { KEPT } else { 0 });
+    let mut caller = Replay::new(caller, kept);
     let mut tries = Tries { cluster, terms, care, hop, time: Time::new(x.now), tried: Some4::new(), made: 0 };
     if let Some(retry) = retry.filter(|retry| retry.settings.budget.is_some()) {
         retry.budget.deposit(Instant::now());
     }
-    let outcome = tries.all(x, &mut caller).await;
+    let mut outcome = tries.all(x, &mut caller).await;
     let overdue = tries.time.overdue;
+    if let Some(fallback) = care.fallback.as_ref().filter(|fallback| fallback.takes(&outcome)) {
+        care.metrics.count(Event::Fallback);
+        outcome = tries.instead(fallback, outcome, x, &mut caller).await;
+    }
     let outcome = outcome.map(|answer| Answer { body: caller.with_rest(answer.body), ..answer });
     as_ocelot(care, overdue, x, outcome)
 }
@@ -100,6 +110,34 @@ impl<'a> Tries<'a> {
         }
         self.tried.push(endpoint.clone());
         outcome
+    }
+
+    /// The answer of the other cluster; if there is none, or it fails too, the fixed one.
+    async fn instead(
+        &mut self,
+        fallback: &Fallback,
+        first: Outcome,
+        x: &mut Exchange,
+        caller: &mut Replay<'_>,
+    ) -> Outcome {
+        x.record.why = first.as_ref().err().map(|cause| cause.why.name());
+        let mut outcome = first;
+        if let Some(cluster) = fallback.cluster.as_ref().filter(|_| caller.rewind()) {
+            outcome = self.other(cluster, x, caller).await;
+        }
+        match &fallback.settings.reply {
+            Some(reply) if fallback.cluster.is_none() || fallback.takes(&outcome) => Ok(reply.answer()),
+            _ => outcome,
+        }
+    }
+
+    /// One attempt with another cluster, in what is left of the time.
+    async fn other(&mut self, cluster: &Cluster, x: &mut Exchange, caller: &mut Replay<'_>) -> Outcome {
+        let now = Instant::now();
+        let picked = cluster.pick(x, &[])?;
+        (self.time.attempt, self.time.limit, self.time.overdue) = (now, self.care.limit(), false);
+        self.tell_deadline(x, now);
+        attempt(cluster, picked, self.terms, self.hop, &mut self.time, x, caller).await
     }
 
     /// An endpoint that was not tried yet and whose circuit is not open, if there is one; else one that was tried.

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     backend::endpoint::{Endpoints, Instance, Speech},
     pipeline::exchange::Peer,
-    wire::names::Names,
+    wire::{gate::Pooling, names::Names},
 };
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,11 @@ pub(super) fn endpoints(weights: &[u32]) -> Box<[Arc<Endpoint>]> {
         weight: *weight,
         ..Instance::new("127.0.0.1", at as u16 + 1)
     };
-    weights.iter().enumerate().map(|one| all.get("k", &instance(one), &Speech::Plain)).collect()
+    weights
+        .iter()
+        .enumerate()
+        .map(|one| all.get("k", &instance(one), &Speech::Plain, Pooling::default()))
+        .collect()
 }
 
 struct Picks {

@@ -10,6 +10,7 @@ use crate::stages::custom::Catalogue;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One service: its name, the variable that names its port, and the port without it. The defaults stand in
 /// `gateway.json` as `${CATALOG_PORT:-9101}` and so on.
@@ -20,7 +21,7 @@ struct Sample {
     service: fn() -> io::Result<server::Service>,
 }
 
-const SAMPLES: [Sample; 5] = [
+const SAMPLES: [Sample; 6] = [
     Sample {
         name: "catalog-1",
         variable: "CATALOG_PORT",
@@ -46,6 +47,15 @@ const SAMPLES: [Sample; 5] = [
         port: 9105,
         service: || {
             identity::Identity::new().map(|one| -> server::Service { Arc::new(move |r| one.answer(r)) })
+        },
+    },
+    Sample {
+        name: "flaky",
+        variable: "FLAKY_PORT",
+        port: 9106,
+        service: || {
+            let calls = AtomicU64::new(0);
+            Ok(Arc::new(move |_| services::flaky(calls.fetch_add(1, Ordering::Relaxed) + 1)))
         },
     },
 ];
@@ -140,7 +150,7 @@ mod tests {
         let running = start(|_| Some("0".into())).unwrap();
         assert_eq!(
             running.services.iter().map(|s| s.0).collect::<Vec<_>>(),
-            ["catalog-1", "catalog-2", "orders", "echo", "identity"]
+            ["catalog-1", "catalog-2", "orders", "echo", "identity", "flaky"]
         );
         let mut stream = std::net::TcpStream::connect(&running.services[1].1).unwrap();
         stream.write_all(b"GET /items HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();

@@ -97,6 +97,7 @@ fn phrase(status: u16) -> &'static str {
         201 => "Created",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        503 => "Service Unavailable",
         _ => "Status",
     }
 }

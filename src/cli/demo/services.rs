@@ -1,4 +1,4 @@
-//! The sample services: catalog (two instances), orders, echo. Pure functions from request to response.
+//! The sample services: catalog (two instances), orders, echo, one that fails. Pure functions from request to response.
 
 use super::server::{Request, Response};
 use serde_json::{Value, json};
@@ -34,6 +34,14 @@ pub fn orders(request: &Request) -> Response {
         }
         (_, ["orders", ..]) => reply(405, json!({ "error": format!("no {} here", request.method) })),
         _ => missing(request),
+    }
+}
+
+/// Fails every second call; says which call it was.
+pub fn flaky(call: u64) -> Response {
+    match call % 2 {
+        0 => ok(json!({ "call": call })),
+        _ => reply(503, json!({ "error": "every second call fails", "call": call })),
     }
 }
 
@@ -112,6 +120,11 @@ mod tests {
         assert_eq!((one.status, json(&one)["name"].as_str()), (200, Some("desk")));
         assert_eq!(one.fields, [("X-Instance", "catalog-2".to_owned())]);
         assert_eq!(catalog(1, &ask("GET", "/items/4", b"")).status, 404);
+    }
+
+    #[test]
+    fn every_second_call_of_the_flaky_service_fails() {
+        assert_eq!([1, 2, 3, 4].map(|call| flaky(call).status), [503, 200, 503, 200]);
     }
 
     #[test]

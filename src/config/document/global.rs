@@ -3,6 +3,7 @@
 use super::discovery::DiscoveryDocument;
 use super::headers::HeaderEdits;
 use super::options::*;
+use super::parts::SecurityOptions;
 use super::values::{Apart, List, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -45,6 +46,9 @@ pub struct GlobalDocument {
     pub retry: Set<GlobalRetryOptions>,
     /// The header in which services learn how many milliseconds are left of `Timeout`. Default: none.
     pub deadline_header: Set<String>,
+    /// What is answered when all attempts failed. Default: what went wrong.
+    #[serde(rename = "FallbackOptions")]
+    pub fallback: Set<GlobalFallbackOptions>,
     /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitOptions")]
     pub rate_limit: Set<GlobalRateLimitOptions>,

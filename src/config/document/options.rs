@@ -2,6 +2,7 @@
 //! `GlobalConfiguration`.
 
 use super::health::{ActiveHealthDocument, PassiveHealthDocument};
+use super::parts::{ConcurrencyLimitDocument, RateLimitDocument, ReplyDocument};
 use super::values::{List, Set};
 use crate::base::units::{DurationText, SizeText};
 use crate::config::Spanned;
@@ -222,6 +223,21 @@ option_objects! {
         budget_minimum: Set<i64>,
     }
 
+    /// What is answered when all attempts at a service failed: the answer of another cluster, or a fixed one.
+    FallbackOptions, GlobalFallbackOptions {
+        /// Whether there is a fallback. Default: true once any option is set.
+        enable_fallback: Set<bool>,
+        /// The failures that it stands in for: any of `Connect`, `Reset`, `Timeout`, `Malformed` (the answer was no HTTP),
+        /// `Breaker` (the circuit is open), `NoEndpoint` and `Busy` (no connection was free). Default: all of them.
+        on: List<String>,
+        /// Statuses of answers that it stands in for, 400 to 599. Default: `[]`.
+        on_status: List<i32>,
+        /// One of `Clusters`, asked once in what is left of `Timeout`. Needs a body that can be sent again.
+        cluster: Set<String>,
+        /// A fixed answer; with `Cluster` beside it for the case that this one fails too.
+        reply: Set<ReplyDocument>,
+    }
+
     /// How often one client may call.
     RateLimitOptions, GlobalRateLimitOptions {
         /// Whether the limit is on. Default: true once any option is set. Source: Ocelot, Rate Limiting.
@@ -335,9 +351,16 @@ option_objects! {
     HttpHandlerOptions, GlobalHttpHandlerOptions {
         /// Whether redirects are followed. Default: false. Source: Ocelot, Configuration.
         allow_auto_redirect: Set<bool>,
-        /// Connections to one address at a time. Default: no limit, which 0 and less mean too. Source: Ocelot, Configuration.
+        /// Connections to one address at a time, over all workers; those kept unused count. More requests wait. Default: no
+        /// limit, which 0 and less mean too. Source: Ocelot, Configuration.
         max_connections_per_server: Set<i32>,
-        /// Seconds after which a kept connection is not used again. Default: 120. Source: Ocelot, Configuration.
+        /// Requests that may wait for one of these connections; beyond it 503 with `backend.busy`. 0 and more.
+        /// Default: 1024.
+        connection_queue_limit: Set<i64>,
+        /// How long they wait; then 503 with `backend.busy`. 1ms to 10m. Default: as long as `Timeout` allows.
+        connection_queue_timeout: Set<DurationText>,
+        /// Seconds after which a connection is not used for another request; 0: each serves one. Default: 120.
+        /// Source: Ocelot, Configuration.
         pooled_connection_lifetime_seconds: Set<i32>,
         /// Whether cookies of the service are kept, for all clients together. Default: false. Source: Ocelot, Configuration.
         use_cookie_container: Set<bool>,
@@ -346,53 +369,4 @@ option_objects! {
         /// Whether calls are traced. Default: false. Source: Ocelot, Tracing.
         use_tracing: Set<bool>,
     }
-}
-
-/// One of several limits of how often one client may call.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct RateLimitDocument {
-    /// What the client is told it is called. Default: limit and period, `10/1s`.
-    pub name: Set<String>,
-    /// Calls in one period. 1 and more. Required.
-    pub limit: Set<i64>,
-    /// The period: a number and `ms`, `s`, `m`, `h` or `d`. Required.
-    pub period: Set<String>,
-    /// How long a client waits once it went beyond the limit. Default: the surrounding one.
-    pub wait: Set<String>,
-    /// `FixedWindow` or `TokenBucket`. Default: the surrounding one.
-    pub algorithm: Set<String>,
-    /// Calls that a `TokenBucket` lets come at once. Default: `Limit`.
-    pub burst: Set<i64>,
-    /// What is counted apart. Default: the surrounding one.
-    pub partition_by: List<String>,
-}
-
-/// One of several limits of requests under way at one time.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ConcurrencyLimitDocument {
-    /// Requests at one time. 1 and more. Required.
-    pub limit: Set<i64>,
-    /// Requests that may wait beside them. Default: the surrounding one.
-    pub queue_limit: Set<i64>,
-    /// How long they wait. Default: the surrounding one.
-    pub queue_timeout: Set<DurationText>,
-    /// What is counted apart. Default: the surrounding one.
-    pub partition_by: List<String>,
-}
-
-/// Client addresses that are let in or kept out: addresses, ranges (`10.0.0.1-9`), or networks (`10.0.0.0/8`).
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct SecurityOptions {
-    /// Only these are let in. Default: `[]`, all. Source: Ocelot, Security.
-    #[serde(rename = "IPAllowedList")]
-    pub allowed: List<String>,
-    /// These are kept out. Default: `[]`, none. Source: Ocelot, Security.
-    #[serde(rename = "IPBlockedList")]
-    pub blocked: List<String>,
-    /// Whether the allowed ones are taken out of the blocked ones. Default: false. Source: Ocelot, Security.
-    #[serde(rename = "ExcludeAllowedFromBlocked")]
-    pub exclude_allowed: Set<bool>,
 }

@@ -2,6 +2,7 @@
 
 use super::headers::HeaderEdits;
 use super::options::*;
+use super::parts::SecurityOptions;
 use super::values::{Anything, Apart, List, Lists, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -67,6 +68,9 @@ pub struct PolicyDocument {
     pub retry: Apart<RetryOptions>,
     /// The header in which the service learns how many milliseconds are left of `Timeout`.
     pub deadline_header: Set<String>,
+    /// What is answered when all attempts failed. Default: what went wrong.
+    #[serde(rename = "FallbackOptions")]
+    pub fallback: Apart<FallbackOptions>,
     /// How long the service may take to begin its answer: whole seconds, or a duration such as `"1s"`.
     pub timeout: Set<Wait>,
     /// Settings of the client that calls the service.

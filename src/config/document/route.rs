@@ -2,6 +2,7 @@
 
 use super::headers::HeaderEdits;
 use super::options::*;
+use super::parts::SecurityOptions;
 use super::values::{Anything, Apart, List, Lists, Set, Texts, Wait};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -135,6 +136,9 @@ pub struct RouteDocument {
     /// The header in which the service learns how many milliseconds are left of `Timeout`; for `grpc-timeout` in the form
     /// of gRPC. Default: the global one, else none.
     pub deadline_header: Set<String>,
+    /// What is answered when all attempts failed. Default: what went wrong.
+    #[serde(rename = "FallbackOptions")]
+    pub fallback: Apart<FallbackOptions>,
     /// How long the service may take to begin its answer, all attempts included: whole seconds, or a duration such
     /// as `"1s"`. Default: the global one, else 90 seconds. Source: Ocelot, Configuration (since 24.1).
     pub timeout: Set<Wait>,

@@ -25,6 +25,7 @@ pub fn global(scope: &Scope, out: &mut Diagnostics) {
     group(&global.health, &keys, out);
     group(&global.qos, &keys, out);
     group(&global.retry, &keys, out);
+    group(&global.fallback, &keys, out);
     group(&global.rate_limit, &keys, out);
     group(&global.concurrency, &keys, out);
     group(&global.cors, &keys, out);
@@ -195,6 +196,30 @@ pub fn http_client(scope: &Scope, client: &crate::plan::inherit::HttpClient, out
         let message = format!("\"{name}\": true has no effect: this gateway does not {what}");
         let said = out.lenient(scope.ocelot, codes::NEVER_SUPPORTED, set.span, message);
         add(said, format!("leave it out, or write \"{name}\": false"));
+    }
+}
+
+/// A route that leads to a cluster says nothing of what the cluster says.
+pub fn contradictions(route: &RouteDocument, out: &mut Diagnostics) {
+    let written = [
+        ("DownstreamHostAndPorts", route.endpoints.as_ref().filter(|list| !list.is_empty()).map(|s| s.span)),
+        ("ServiceName", filled(&route.service_name).map(|s| s.span)),
+        ("DownstreamScheme", filled(&route.scheme).map(|s| s.span)),
+        ("LoadBalancerOptions", route.load_balancer.as_ref().map(|s| s.span)),
+        ("HealthCheckOptions", route.health.as_ref().map(|s| s.span)),
+        ("HttpHandlerOptions", route.http_handler.as_ref().map(|s| s.span)),
+        ("TlsOptions", route.tls.as_ref().map(|s| s.span)),
+        (
+            "DangerousAcceptAnyServerCertificateValidator",
+            route.accept_any_certificate.as_ref().map(|s| s.span),
+        ),
+    ];
+    for (setting, span) in written {
+        let Some(span) = span else { continue };
+        let message =
+            format!("the route has a DownstreamCluster and {setting}, which is the cluster's to say");
+        out.error(codes::CLUSTER_AND_OWN, span, message)
+            .help(format!("write {setting} in the cluster, or leave DownstreamCluster out"));
     }
 }
 

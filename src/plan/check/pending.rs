@@ -44,7 +44,6 @@ type Capability = (Code, &'static str);
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
 const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
 const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
-const CONNECTIONS: Capability = (codes::PENDING_BALANCING, "a limit of connections to one service");
 
 /// What a route may ask for: the setting, what it would switch on, the place that asks for it, and what to write
 /// instead.
@@ -54,51 +53,19 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 const ROUTE: &[Row] = &[
     ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),
-    ("HttpHandlerOptions.MaxConnectionsPerServer", CONNECTIONS, |r| Some(r.client.as_ref()?.max_connections.as_ref()?.span), "leave it out"),
 ];
-
-/// Refuses what a named cluster asks for and this version cannot do.
-pub fn cluster(scope: &Scope, client: Option<&HttpClient>, out: &mut Diagnostics) {
-    let rows = [(
-        "HttpHandlerOptions.MaxConnectionsPerServer",
-        CONNECTIONS,
-        client.and_then(|client| Some(client.max_connections.as_ref()?.span)),
-        "leave it out",
-    )];
-    for (setting, capability, asked, instead) in rows {
-        if let Some(span) = asked {
-            refuse(out, span, setting, capability, instead);
-        }
-    }
-    lifetime(scope, client, out);
-}
 
 fn newer_http(route: &Effective) -> Option<Span> {
     route.route.http_version.as_ref().filter(|_| route.newer_http).map(|version| version.span)
 }
 
 /// Refuses what a route asks for and this version cannot do.
-pub fn route(scope: &Scope, route: &Effective, out: &mut Diagnostics) {
+pub fn route(route: &Effective, out: &mut Diagnostics) {
     for (setting, capability, asked, instead) in ROUTE {
         if let Some(span) = asked(route) {
             refuse(out, span, setting, *capability, instead);
         }
     }
-    lifetime(scope, route.client.as_ref(), out);
-}
-
-/// The lifetime of kept connections changes no answer: under Ocelot compatibility a warning is enough.
-fn lifetime(scope: &Scope, client: Option<&HttpClient>, out: &mut Diagnostics) {
-    let written = client.and_then(|client| client.connection_lifetime.as_ref());
-    let usual = HttpClient::LIFETIME.as_secs() as i64;
-    let Some(lifetime) = written.filter(|n| n.value >= 0 && i64::from(n.value) != usual) else { return };
-    let message =
-        "not supported yet: \"PooledConnectionLifetimeSeconds\" would limit the age of kept connections";
-    let said = out.lenient(scope.ocelot, codes::PENDING_BALANCING, lifetime.span, message);
-    add(
-        said,
-        "leave it out; Limits.BackendIdleTimeout says how long an unused connection is kept".to_owned(),
-    );
 }
 
 /// Refuses what the document as a whole asks for.

@@ -77,6 +77,12 @@ pub fn port(entry: &HostAndPort) -> Result<Option<u16>, Wrong> {
     })
 }
 
+/// Seconds for which a connection is kept.
+pub fn lifetime(seconds: i32) -> Result<(), Wrong> {
+    let message = format!("PooledConnectionLifetimeSeconds is {seconds}");
+    if seconds < 0 { Err(Wrong::new(codes::BAD_LIFETIME, Outcome::Answers(500), message)) } else { Ok(()) }
+}
+
 /// `DownstreamHttpVersion`: a digit, and perhaps a point or comma and another digit. Ocelot does not start otherwise.
 pub fn is_version(text: &str) -> bool {
     match text.as_bytes() {

@@ -1,5 +1,6 @@
 //! What a route does about services that fail: from option objects to settings.
 
+use super::cluster::Clusters;
 use super::route::Reader;
 use crate::backend::attempt::{
     Quality as Settled, Scope, Settings,
@@ -8,9 +9,10 @@ use crate::backend::attempt::{
 };
 use crate::config::document::{List, RetryOptions, Set};
 use crate::config::{Code, Span, Spanned, codes, suggest};
-use crate::plan::blueprint::Sourced;
+use crate::plan::blueprint::{ClusterBlueprint, Sourced};
 use crate::plan::check::{Outcome, Wrong, filled, items, values};
 use crate::plan::inherit::{Quality, merged};
+use std::sync::Arc;
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -36,22 +38,27 @@ const GRPC: [&str; 16] = [
     "UNAUTHENTICATED",
 ];
 
+/// What a route says about the time of its service, and about its failures.
+pub(super) struct Tried {
+    pub timeout: Sourced<Duration>,
+    pub attempts: Settings,
+    pub fallback: Option<Arc<ClusterBlueprint>>,
+}
+
 impl Reader<'_, '_, '_> {
-    /// Everything that is done about failures; `timeout` is the route's, which QoS may lengthen under Ocelot.
-    pub(super) fn attempts(
-        &mut self,
-        quality: Option<&Quality>,
-        timeout: &mut Sourced<Duration>,
-    ) -> Settings {
-        let settings = Settings {
-            quality: quality
-                .filter(|quality| quality.is_on() || !self.scope.ocelot)
-                .and_then(|q| self.quality(q)),
+    /// Everything that is done about failures.
+    pub(super) fn attempts(&mut self, quality: Option<&Quality>, clusters: &Clusters) -> Tried {
+        let mut timeout = self.timeout();
+        let asked = quality.filter(|quality| quality.is_on() || !self.scope.ocelot);
+        let mut attempts = Settings {
+            quality: asked.and_then(|quality| self.quality(quality)),
             retry: self.retry(),
+            fallback: None,
             deadline_header: self.deadline_header(),
         };
-        self.agree(&settings, quality, timeout);
-        settings
+        self.agree(&attempts, quality, &mut timeout);
+        let fallback = self.fallback(clusters, &mut attempts.fallback);
+        Tried { timeout, attempts, fallback }
     }
 
     /// The header is a header.
@@ -67,7 +74,7 @@ impl Reader<'_, '_, '_> {
         Some(name.value.clone())
     }
 
-    fn mistake(&mut self, code: Code, span: Span, message: String, help: &str) {
+    pub(super) fn mistake(&mut self, code: Code, span: Span, message: String, help: &str) {
         self.out.error(code, span, message).help(help);
     }
 }
@@ -264,16 +271,21 @@ impl Reader<'_, '_, '_> {
     }
 
     fn retried_statuses(&mut self, list: &List<i32>) -> Vec<u16> {
-        if list.is_none() {
-            return vec![502, 503, 504];
+        match list {
+            None => vec![502, 503, 504],
+            list => self.failing_statuses(list, codes::BAD_RETRY),
         }
+    }
+
+    /// Statuses of answers that count as failures.
+    pub(super) fn failing_statuses(&mut self, list: &List<i32>, code: Code) -> Vec<u16> {
         let mut statuses = Vec::new();
         for status in items(list) {
             match u16::try_from(status.value).ok().filter(|status| (400..=599).contains(status)) {
                 Some(status) => statuses.push(status),
                 None => {
-                    let message = format!("{} is no status to try again on", status.value);
-                    self.mistake(codes::BAD_RETRY, status.span, message, "write statuses from 400 to 599");
+                    let message = format!("{} is no status of a failure", status.value);
+                    self.mistake(code, status.span, message, "write statuses from 400 to 599");
                 }
             }
         }

@@ -1,18 +1,20 @@
 //! Where requests go: addresses and how one is chosen, a route's own or under a name in `Clusters`.
 
 use super::discovery;
+use super::pooling::{of_cluster, pooling};
 use super::route::{Reader, state_key};
 use super::tls::Written as Tls;
 use super::{balancing, health};
 use crate::backend::balance::HashOn;
-use crate::config::document::{ClusterDocument, HostAndPort, RouteDocument};
+use crate::config::document::{ClusterDocument, HostAndPort};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::discovery::{Found, Registry};
 use crate::plan::blueprint::*;
-use crate::plan::check::pending::{self, Effective};
+use crate::plan::check::pending::Effective;
 use crate::plan::check::{Scope, Wrong, filled, items, options, values};
 use crate::plan::inherit::{Balancing, HttpClient, merged};
 use crate::plan::routing::RouteSpec;
+use crate::wire::gate::Pooling;
 use crate::wire::tls::client::ClientTls;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -43,10 +45,24 @@ impl<'d> Clusters<'d> {
         Clusters(written.map(read).collect())
     }
 
-    fn named(&self, name: &str) -> Option<&Arc<ClusterBlueprint>> {
+    pub(super) fn named(&self, name: &str) -> Option<&Arc<ClusterBlueprint>> {
         let found = self.0.iter().find(|known| known.name.value == name)?;
         found.used.set(true);
         Some(&found.cluster)
+    }
+
+    /// Says that there is no cluster of that name.
+    pub(super) fn unknown(&self, name: &Spanned<String>, out: &mut Diagnostics) {
+        let message = format!("there is no cluster \"{}\"", name.value);
+        let said = out.error(codes::UNKNOWN_CLUSTER, name.span, message);
+        if let Some(meant) = suggest::nearest(name, self.0.iter().map(|known| known.name.as_str())) {
+            said.help(format!("did you mean \"{meant}\"?"));
+        }
+        said.help(format!(
+            "clusters stand at the top level, beside Routes:\n\"Clusters\": {{ \"{}\": {{ \"Endpoints\": \
+             [{{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }}] }} }}",
+            name.value
+        ));
     }
 
     /// A cluster that nothing leads to is most likely a mistake.
@@ -74,7 +90,7 @@ fn cluster(
     if let Some(client) = &client {
         options::http_client(scope, client, out);
     }
-    pending::cluster(scope, client.as_ref(), out);
+    let pooling = of_cluster(client.as_ref(), out);
     let mut reader = ClusterReader { out };
     let balancer = reader.balancer(balancing.as_ref());
     let health = merged(&written.health, groups.health.as_ref(), None);
@@ -90,6 +106,7 @@ fn cluster(
         scheme,
         tls: Tls { options: &written.tls, any: &written.accept_any_certificate, key: None, scheme }
             .read(scope, out),
+        pooling,
         endpoints,
         balancer,
         health,
@@ -177,25 +194,17 @@ impl Reader<'_, '_, '_> {
         clusters: &Clusters,
         name: &Spanned<String>,
     ) -> Arc<ClusterBlueprint> {
-        contradictions(self.written, self.out);
+        options::contradictions(self.written, self.out);
         if let Some(found) = clusters.named(name) {
             return found.clone();
         }
-        let message = format!("there is no cluster \"{}\"", name.value);
-        let said = self.out.error(codes::UNKNOWN_CLUSTER, name.span, message);
-        if let Some(meant) = suggest::nearest(name, clusters.0.iter().map(|known| known.name.as_str())) {
-            said.help(format!("did you mean \"{meant}\"?"));
-        }
-        said.help(format!(
-            "clusters stand at the top level, beside Routes:\n\"Clusters\": {{ \"{}\": {{ \"Endpoints\": \
-             [{{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }}] }} }}",
-            name.value
-        ));
+        clusters.unknown(name, self.out);
         Arc::new(ClusterBlueprint {
             key: key(name),
             name: Some(name.value.clone()),
             scheme: Scheme::Http,
             tls: ClientTls::default(),
+            pooling: Pooling::default(),
             endpoints: Vec::new(),
             balancer: Sourced::new(BalancerKind::First, None),
             health: Sourced::new(HealthSpec::default(), None),
@@ -225,7 +234,18 @@ impl Reader<'_, '_, '_> {
             scheme,
         };
         let tls = tls.read(self.scope, self.out);
-        Arc::new(ClusterBlueprint { key, name: None, scheme, tls, endpoints, balancer, health, found })
+        let pooling = pooling(effective.client.as_ref(), self.out);
+        Arc::new(ClusterBlueprint {
+            key,
+            name: None,
+            scheme,
+            tls,
+            pooling,
+            endpoints,
+            balancer,
+            health,
+            found,
+        })
     }
 
     /// What the balancer hashes is a value that the route takes from the path.
@@ -357,29 +377,5 @@ fn weights(entries: &[Spanned<HostAndPort>], balancer: &Sourced<BalancerKind>, o
             "Weight means nothing where always the first address is asked",
         )
         .help("choose a balancer: \"LoadBalancerOptions\": { \"Type\": \"RoundRobin\" }");
-    }
-}
-
-/// A route that leads to a cluster says nothing of what the cluster says.
-fn contradictions(route: &RouteDocument, out: &mut Diagnostics) {
-    let written = [
-        ("DownstreamHostAndPorts", route.endpoints.as_ref().filter(|list| !list.is_empty()).map(|s| s.span)),
-        ("ServiceName", filled(&route.service_name).map(|s| s.span)),
-        ("DownstreamScheme", filled(&route.scheme).map(|s| s.span)),
-        ("LoadBalancerOptions", route.load_balancer.as_ref().map(|s| s.span)),
-        ("HealthCheckOptions", route.health.as_ref().map(|s| s.span)),
-        ("HttpHandlerOptions", route.http_handler.as_ref().map(|s| s.span)),
-        ("TlsOptions", route.tls.as_ref().map(|s| s.span)),
-        (
-            "DangerousAcceptAnyServerCertificateValidator",
-            route.accept_any_certificate.as_ref().map(|s| s.span),
-        ),
-    ];
-    for (setting, span) in written {
-        let Some(span) = span else { continue };
-        let message =
-            format!("the route has a DownstreamCluster and {setting}, which is the cluster's to say");
-        out.error(codes::CLUSTER_AND_OWN, span, message)
-            .help(format!("write {setting} in the cluster, or leave DownstreamCluster out"));
     }
 }

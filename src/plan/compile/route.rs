@@ -57,8 +57,7 @@ pub fn route(
     let mut reader = Reader { scope, written, out, broken: None };
     let (matches, spec) = reader.matching(index, rules);
     let backend = reader.backend(around, spec.as_ref(), &mut effective);
-    let mut timeout = reader.timeout();
-    let attempts = reader.attempts(effective.quality.as_ref(), &mut timeout);
+    let tried = reader.attempts(effective.quality.as_ref(), &around.clusters);
     let route = RouteBlueprint {
         index,
         span: written.span,
@@ -72,8 +71,9 @@ pub fn route(
         state_key: state_key(written, &effective),
         backend_method: backend.method,
         http_version: backend.version,
-        timeout,
-        attempts,
+        timeout: tried.timeout,
+        attempts: tried.attempts,
+        fallback: tried.fallback,
         preserve_host: reader.preserve_host(),
         request_id_key: reader.request_id_key(),
         shaping: shaping::shaping(scope, &effective, spec.as_ref(), reader.out),
@@ -220,7 +220,7 @@ impl<'s> Reader<'s, '_, '_> {
         policy
     }
 
-    fn timeout(&mut self) -> Sourced<std::time::Duration> {
+    pub(super) fn timeout(&mut self) -> Sourced<std::time::Duration> {
         let (time, written) = inherit::timeout(&self.written.timeout, &self.scope.global.timeout);
         if let Some(written) = written.filter(|wait| wait.positive().is_none()) {
             let message = "a Timeout of zero or less";
@@ -260,14 +260,11 @@ impl<'s> Reader<'s, '_, '_> {
         options::address_lists(scope, &route.security, self.out);
         if let Some(client) = &effective.client {
             options::http_client(scope, client, self.out);
-            let lifetime = client.connection_lifetime.as_ref().filter(|lifetime| lifetime.value < 0);
-            if let Some(lifetime) = lifetime {
-                let message = format!("PooledConnectionLifetimeSeconds is {}", lifetime.value);
-                let wrong = Wrong::new(codes::BAD_LIFETIME, Outcome::Answers(500), message);
-                self.sound::<()>(lifetime.span, Err(wrong));
+            if let Some(lifetime) = &client.connection_lifetime {
+                self.sound(lifetime.span, values::lifetime(lifetime.value));
             }
         }
-        pending::route(scope, effective, self.out);
+        pending::route(effective, self.out);
         self.admission(&state_key(route, effective))
     }
 }

@@ -1,5 +1,6 @@
 //! Option objects after inheritance: old names folded into new ones, defaults filled in.
 
+use crate::base::units::DurationText;
 use crate::config::document::{
     AuthenticationOptions, CacheOptions, HttpHandlerOptions, List, LoadBalancerOptions, QosOptions,
     RateLimitDocument, RateLimitOptions, Set,
@@ -205,6 +206,8 @@ pub struct HttpClient {
     pub follow_redirects: Option<Spanned<bool>>,
     /// None: no limit.
     pub max_connections: Option<Spanned<i32>>,
+    pub queue: Option<Spanned<i64>>,
+    pub queue_time: Option<Spanned<DurationText>>,
     pub connection_lifetime: Option<Spanned<i32>>,
     pub cookies: Option<Spanned<bool>>,
     pub proxy: Option<Spanned<bool>>,
@@ -222,6 +225,8 @@ impl HttpClient {
         HttpClient {
             follow_redirects: on(&options.allow_auto_redirect),
             max_connections: connections.filter(|n| n.value > 0 && n.value < i32::MAX).cloned(),
+            queue: options.connection_queue_limit.clone(),
+            queue_time: options.connection_queue_timeout.clone(),
             connection_lifetime: options.pooled_connection_lifetime_seconds.clone(),
             cookies: on(&options.use_cookie_container),
             proxy: on(&options.use_proxy),

@@ -3,6 +3,7 @@
 use super::{
     super::{
         buffer::ReadBuffer,
+        gate::{Gate, Permit},
         io::Io,
         names::{Name, Origin},
         pool::{self, Key},
@@ -22,6 +23,7 @@ use crate::pipeline::{
 use std::{
     io,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 /// How large a response head may be; backends are ours, but not beyond doubt.
@@ -66,6 +68,10 @@ pub struct BackendConn {
     choked: bool,
     /// What proves that the backend agrees to the change of protocol that it was asked for.
     proof: Option<String>,
+    /// When it is too old to serve once more.
+    retires: Option<Instant>,
+    /// Its place under a limit of connections.
+    permit: Option<Permit>,
 }
 
 impl BackendConn {
@@ -85,7 +91,26 @@ impl BackendConn {
             once: false,
             choked: false,
             proof: None,
+            retires: None,
+            permit: None,
         })
+    }
+
+    /// From now on it counts under a limit, if there is a permit; after that time it does not serve once more.
+    pub fn admit(&mut self, permit: Option<Permit>, lifetime: Option<Duration>) {
+        self.permit = permit;
+        self.retires = lifetime.map(|lifetime| Instant::now() + lifetime);
+        self.once |= lifetime.is_some_and(|lifetime| lifetime.is_zero());
+    }
+
+    /// Whether it is too old to serve once more.
+    pub(in crate::wire) fn is_retired(&self, now: Instant) -> bool {
+        self.retires.is_some_and(|then| then <= now)
+    }
+
+    /// The limit that it counts under.
+    pub(in crate::wire) fn gate(&self) -> Option<&Gate> {
+        self.permit.as_ref().map(Permit::gate)
     }
 
     /// Whether the backend closed an idle connection, or sent what nobody asked for.

@@ -8,6 +8,7 @@ mod connections;
 mod custom;
 mod discovery;
 mod failures;
+mod fallback;
 mod h2;
 mod h2_hostile;
 mod headers;

@@ -11,6 +11,7 @@ mod attempts;
 mod cases;
 mod clusters;
 mod discovery;
+mod fallback;
 mod listeners;
 mod options;
 mod own;

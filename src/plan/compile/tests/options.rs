@@ -104,7 +104,6 @@ fn what_this_version_cannot_do_is_refused_wherever_it_is_switched_on() {
     for (settings, expected) in [
         (r#""CacheOptions": { "TtlSeconds": 1 }"#, "MG0916 1"),
         (r#""FileCacheOptions": { "TtlSeconds": 2 }, "CacheOptions": { "TtlSeconds": 1 }"#, "MG0916 2"),
-        (r#""HttpHandlerOptions": { "MaxConnectionsPerServer": 10 }"#, "MG0918 10"),
     ] {
         always(settings, expected);
     }
@@ -126,7 +125,6 @@ fn what_ocelot_ignores_is_a_warning_under_ocelot() {
     lenient(r#""DelegatingHandlers": ["Missing"]"#, r#"MG0406 "Missing""#);
     lenient(r#""SecurityOptions": { "IPBlockedList": ["1.2.3.4/99"] }"#, r#"MG0408 "1.2.3.4/99""#);
     lenient(r#""HttpHandlerOptions": { "AllowAutoRedirect": true }"#, "MG0410 true");
-    lenient(r#""HttpHandlerOptions": { "PooledConnectionLifetimeSeconds": 0 }"#, "MG0918 0");
     lenient(r#""HttpHandlerOptions": { "PooledConnectionLifetimeSeconds": -1 }"#, "MG0411 -1");
     lenient(r#""RequestIdKey": "a b""#, r#"MG0329 "a b""#);
     lenient(r#""UpstreamHost": "http://h""#, r#"MG0311 "http://h""#);

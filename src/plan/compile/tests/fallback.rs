@@ -1,0 +1,69 @@
+//! What is answered when all attempts failed, and how many connections there may be.
+
+use super::*;
+use crate::backend::attempt::fallback::{Failure, Reply};
+use crate::wire::gate::{Limit, Pooling};
+use std::time::Duration;
+
+#[test]
+fn a_fallback_stands_in_for_every_failure_unless_some_are_named() {
+    let of = |options: &str| {
+        let text = with(&format!(r#""FallbackOptions": {options}"#));
+        sound(&text, false).routes[0].attempts.fallback.clone()
+    };
+    let all = of(r#"{ "Reply": { "Body": "later", "Headers": { "X-A": "b" } } }"#).expect("a fallback");
+    let fields = vec![("X-A".to_owned(), "b".to_owned())];
+    assert_eq!(all.reply, Some(Reply { status: 503, fields, body: "later".into() }));
+    assert_eq!((all.on.len(), all.statuses.len()), (Failure::ALL.len(), 0));
+    let some = of(r#"{ "On": ["breaker"], "OnStatus": [500], "Reply": {} }"#).expect("a fallback");
+    assert_eq!((some.on, some.statuses), (vec![Failure::Breaker], vec![500]));
+    assert_eq!(of(r#"{ "EnableFallback": false, "Reply": {} }"#), None);
+}
+
+#[test]
+fn a_fallback_leads_somewhere_that_exists() {
+    let text = |cluster: &str| {
+        let route = route(&format!(r#""FallbackOptions": {{ "Cluster": "{cluster}" }}"#));
+        format!(
+            r#"{{ "Routes": [{route}], "Clusters": {{ "spare": {{ "DownstreamScheme": "http", "Endpoints": [{{ "Host": "h", "Port": 1 }}] }} }} }}"#
+        )
+    };
+    let other = sound(&text("spare"), false).routes[0].fallback.clone().expect("a cluster");
+    assert_eq!(other.name.as_deref(), Some("spare"));
+    assert!(said(&text("spar"), false).contains(&r#"MG0330 "spar""#.to_owned()));
+}
+
+#[test]
+fn what_cannot_be_meant_is_said() {
+    let wrong = |options: &str, place: &str| {
+        always(&format!(r#""FallbackOptions": {options}"#), &format!("MG0453 {place}"));
+    };
+    wrong(r#"{ "On": ["Timeout"] }"#, r#"{ "On": ["Timeout"] }"#);
+    wrong(r#"{ "On": ["Anything"], "Reply": {} }"#, r#""Anything""#);
+    wrong(r#"{ "OnStatus": [200], "Reply": {} }"#, "200");
+    wrong(r#"{ "Reply": { "Status": 100 } }"#, "100");
+    wrong(r#"{ "Reply": { "Headers": { "Content-Length": "1" } } }"#, r#""Content-Length""#);
+    let handler =
+        |options: &str, expected: &str| always(&format!(r#""HttpHandlerOptions": {options}"#), expected);
+    handler(r#"{ "ConnectionQueueLimit": 5 }"#, "MG0454 5");
+    handler(r#"{ "MaxConnectionsPerServer": 1, "ConnectionQueueLimit": -1 }"#, "MG0454 -1");
+    handler(r#"{ "MaxConnectionsPerServer": 1, "ConnectionQueueTimeout": "0s" }"#, r#"MG0454 "0s""#);
+}
+
+#[test]
+fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
+    let of = |options: &str| {
+        sound(&with(&format!(r#""HttpHandlerOptions": {options}"#)), false).routes[0].cluster.pooling
+    };
+    let seconds = |n| Some(Duration::from_secs(n));
+    assert_eq!(of("{}"), Pooling { limit: None, lifetime: seconds(120) });
+    assert_eq!(
+        of(r#"{ "MaxConnectionsPerServer": 0, "PooledConnectionLifetimeSeconds": 7 }"#).lifetime,
+        seconds(7)
+    );
+    let limit = Limit { connections: 4, queue: 1024, wait: None };
+    assert_eq!(of(r#"{ "MaxConnectionsPerServer": 4 }"#).limit, Some(limit));
+    let queue =
+        r#"{ "MaxConnectionsPerServer": 4, "ConnectionQueueLimit": 0, "ConnectionQueueTimeout": "1s" }"#;
+    assert_eq!(of(queue).limit, Some(Limit { queue: 0, wait: seconds(1), ..limit }));
+}

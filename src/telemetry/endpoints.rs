@@ -47,7 +47,10 @@ pub(super) struct EndpointRow {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct EndpointTable(Mutex<BTreeMap<(Box<str>, Box<str>), Weak<EndpointMetrics>>>);
+pub(super) struct EndpointTable(Mutex<Handles>);
+
+/// By cluster and endpoint.
+type Handles = BTreeMap<(Box<str>, Box<str>), Weak<EndpointMetrics>>;
 
 impl EndpointTable {
     pub fn handle(&self, cluster: &str, endpoint: &str) -> Arc<EndpointMetrics> {

@@ -83,6 +83,8 @@ pub struct Ready {
     pub endpoints: Box<[Arc<Endpoint>]>,
     turns: Turns,
     slots: Slots,
+    /// What stands for each of them in a cookie.
+    ids: Box<[u64]>,
 }
 
 /// An exchange under way, counted until it is dropped.
@@ -152,13 +154,16 @@ impl Balancer {
 
     /// Works out what there is to know about these endpoints; what was known before makes it quick.
     pub fn prepare(&self, endpoints: Box<[Arc<Endpoint>]>, before: &Ready) -> Ready {
-        let (mut turns, mut slots) = Default::default();
-        match self.kind {
+        let (mut turns, mut slots, mut ids) = Default::default();
+        match &self.kind {
             BalancerKind::First | BalancerKind::LeastConnection => {}
             BalancerKind::ConsistentHash(_) => slots = Slots::of(&endpoints, &before.slots),
+            BalancerKind::Sticky(sticky) => {
+                (turns, ids) = (Turns::of(&endpoints), sticky.ids(&endpoints));
+            }
             _ => turns = Turns::of(&endpoints),
         }
-        Ready { endpoints, turns, slots }
+        Ready { endpoints, turns, slots, ids }
     }
 
     /// Chooses one of the endpoints, none of the `tried` ones where there is another.

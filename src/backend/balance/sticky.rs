@@ -106,7 +106,9 @@ impl Sticky {
                 sessions.endpoint(cookie, fresh, next)
             }
             (Keeps::Cookie, _, Some(cookie)) => {
-                let named = ready.endpoints.iter().find(|e| id(e).as_bytes() == cookie);
+                let id = read(cookie);
+                let named = id.and_then(|id| ready.ids.iter().position(|known| *known == id));
+                let named = named.and_then(|at| ready.endpoints.get(at));
                 named.filter(|e| untried(e, tried)).cloned().unwrap_or_else(next)
             }
             _ => next(),
@@ -117,6 +119,12 @@ impl Sticky {
     pub(super) fn knows(&self, sessions: &Sessions, x: &Exchange) -> bool {
         let key = || sessions.key(cookie(&x.req, &self.cookie).unwrap_or_default());
         self.keeps == Keeps::Ocelot && sessions.known.contains_key(&key())
+    }
+
+    /// What stands for these endpoints in the cookie, where there is one.
+    pub(super) fn ids(&self, endpoints: &[Arc<Endpoint>]) -> Box<[u64]> {
+        let endpoints = endpoints.iter().filter(|_| self.keeps == Keeps::Cookie);
+        endpoints.map(|endpoint| spread(endpoint.label.as_bytes())).collect()
     }
 
     /// Sets the cookie that names the endpoint which answered, unless the client has it already.
@@ -142,6 +150,12 @@ impl Sticky {
 /// What stands for an endpoint in a cookie: the same in every gateway, and no address.
 fn id(endpoint: &Endpoint) -> String {
     format!("{:016x}", spread(endpoint.label.as_bytes()))
+}
+
+/// The number in a cookie that we set.
+fn read(cookie: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(cookie).ok().filter(|text| text.len() == 16)?;
+    u64::from_str_radix(text, 16).ok()
 }
 
 #[cfg(test)]
@@ -181,5 +195,7 @@ mod tests {
         assert_eq!(mark(&x), None);
         x.record.endpoint = Some(all[0].label.clone());
         assert!(mark(&x).is_some(), "the endpoint moved");
+        assert_eq!(read(id(&all[1]).as_bytes()), Some(sticky.ids(&all)[1]));
+        assert_eq!((read(b"x"), read(b"00000000000000zz"), read(b"0")), (None, None, None));
     }
 }

@@ -34,7 +34,7 @@ pub fn answer(request: &Head, draining: bool, metrics: &Metrics, plan: &Plan) ->
 /// The clusters that the plan leads to, with what is known of their endpoints.
 fn clusters(plan: &Plan) -> Answer {
     let now = Instant::now();
-    let all: Vec<_> = plan.clusters.iter().map(|cluster| cluster.report(now)).collect();
+    let all: Vec<_> = plan.all_clusters().map(|cluster| cluster.report(now)).collect();
     Answer::reply(200, "application/json", format!("{}\n", serde_json::json!({ "clusters": all })))
 }
 

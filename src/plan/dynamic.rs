@@ -10,7 +10,7 @@ use super::{
     runtime::Route,
 };
 use crate::{
-    backend::discovery::Service,
+    backend::{Cluster, discovery::Service},
     pipeline::cause::{Cause, Why},
 };
 use arc_swap::ArcSwap;
@@ -89,6 +89,13 @@ impl Dynamic {
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         let entries = self.options.entries.iter().map(|entry| entry.route.name.as_str());
         entries.chain([self.options.general.name.as_str()])
+    }
+
+    /// Where the services are that requests go to.
+    pub fn clusters(&self) -> Vec<Arc<Cluster>> {
+        let services = self.services.load();
+        let leading = services.values().filter_map(|met| met.route.cluster().ok());
+        leading.map(|(cluster, _)| cluster.clone()).collect()
     }
 
     /// Lets go of what nobody wants any more; to be called now and then.

@@ -87,7 +87,9 @@ fn a_service_with_instances_stays_until_nobody_asks_for_it() {
     let now = Instant::now();
     let route = dynamic.find(b"/shop/a", now).unwrap();
     source(&route).pretend(vec![Instance::new("127.0.0.1", 1)]);
+    assert_eq!(plan.all_clusters().count(), 0, "nobody knows yet whether it is one");
     dynamic.tidy(now + STRANGE * 2);
+    assert_eq!(plan.all_clusters().next().unwrap().report(now)["service"], "shop");
     let later = now + STRANGE * 3;
     assert!(Arc::ptr_eq(&route, &dynamic.find(b"/shop/b", later).unwrap()));
     dynamic.tidy(later + IDLE - Duration::from_secs(2));

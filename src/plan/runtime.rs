@@ -154,6 +154,14 @@ impl Plan {
 }
 
 impl Plan {
+    /// Where routes lead, those too that are made for services as requests name them.
+    pub fn all_clusters(&self) -> impl Iterator<Item = Arc<Cluster>> {
+        let dynamic = self.dynamic.iter().flat_map(Dynamic::clusters);
+        self.clusters.iter().cloned().chain(dynamic)
+    }
+}
+
+impl Plan {
     /// The routes that were considered for a request that went through [`Plan::find`], the nearest first; for people.
     pub fn trace(&self, x: &Exchange, most: usize) -> Vec<Considered> {
         let target = RequestTarget::from_normal(x.req.target(), x.path_len);

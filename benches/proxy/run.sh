@@ -2,7 +2,8 @@
 # `make bench`: wrk at 64 connections against a 1 KiB origin, through margay, nginx and HAProxy, in interleaved
 # rounds. Prints requests per second, CPU of the proxy per request, latency, memory, and margay : nginx.
 #
-#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" MARGAY=target/release/margay benches/proxy/run.sh
+#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full secure" MARGAY=target/release/margay \
+#       benches/proxy/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -250,10 +251,12 @@ rates() { # label: the median of the rounds' ratios
 
 echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 path=/
-beside 1
-beside 2
-if [[ " $proxies " == *" margay "* ]]; then
-    many_routes
-    full
-    if [[ " $proxies " == *" nginx "* ]]; then secure; fi
-fi
+for row in ${ROWS:-plain routes full secure}; do
+    case "$row" in
+        plain) beside 1; beside 2 ;;
+        routes) if [[ " $proxies " == *" margay "* ]]; then many_routes; fi ;;
+        full) if [[ " $proxies " == *" margay "* ]]; then full; fi ;;
+        secure) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then secure; fi ;;
+        *) echo "there is no row $row: plain, routes, full, secure" >&2; exit 64 ;;
+    esac
+done

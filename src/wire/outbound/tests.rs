@@ -97,6 +97,10 @@ async fn https_is_asked_only_of_those_whose_authority_is_believed() {
     assert_eq!(get(&url("localhost"), &only, patient).await.as_deref(), Ok(&b"{}"[..]));
     assert!(get(&url("127.0.0.1"), &only, patient).await.is_err(), "the name is not that of the certificate");
     assert!(get(&url("localhost"), &Trust::System, patient).await.is_err(), "nobody else vouches for it");
+    let named =
+        Client::with(ClientTls { trust: only, name: Some("localhost".into()), ..ClientTls::default() });
+    let answer = named.send(&Request::get(&url("127.0.0.1")), patient).await;
+    assert_eq!(answer.and_then(Reply::good).as_deref(), Ok(&b"{}"[..]), "it is asked by another name");
     server.abort();
 }
 

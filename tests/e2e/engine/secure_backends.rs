@@ -151,7 +151,8 @@ fn a_service_may_have_its_own_authority_another_name_and_want_a_certificate_of_t
     let origin = Origin::secure(theirs.issue(&["orders.internal"]).server(&["http/1.1"], Some(&ours)));
     let own = ours.issue(&["gateway.internal"]);
     let start = |options: Value| {
-        let route = json!({ "DownstreamScheme": "https", "TlsOptions": options });
+        let route = json!({ "DownstreamScheme": "https", "TlsOptions": options, "PreserveHost": true,
+            "UpstreamHeaderTransform": { "Host": "shown.internal" } });
         let setup = Setup::json(&document(origin.port(), &route, &json!({})))
             .file("ca.pem", &theirs.pem())
             .file("own.pem", &own.chain)
@@ -167,4 +168,5 @@ fn a_service_may_have_its_own_authority_another_name_and_want_a_certificate_of_t
     assert_eq!(gateway.get("/").text(), "hello");
     let seen = origin.last();
     assert_eq!((seen.server_name.as_deref(), seen.certified), (Some("orders.internal"), true));
+    assert_eq!(seen.header("host"), Some("shown.internal"));
 }

@@ -64,6 +64,17 @@ fn what_is_no_name_is_no_route() {
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn whatever_stands_in_a_path_is_a_plain_name_or_no_route(path in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        if let Ok((namespace, service)) = named(&path) {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            proptest::prop_assert!(!service.is_empty() && service.bytes().chain(namespace.bytes()).all(plain));
+            proptest::prop_assert!(!service.starts_with('.') && namespace.len() + service.len() <= LONGEST);
+        }
+    }
+}
+
 #[test]
 fn strangers_are_few_and_soon_forgotten_and_written_services_are_none() {
     let plan = plan();

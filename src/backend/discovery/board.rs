@@ -37,6 +37,8 @@ pub(super) struct Board {
     bell: Notify,
     /// The registry is looked at when a request wants it, instead of telling of changes by itself.
     on_request: AtomicBool,
+    /// The registry has answered.
+    known: AtomicBool,
     /// There was an instance, once.
     met: AtomicBool,
     /// The wishes that the look under way will fulfil.
@@ -53,6 +55,7 @@ impl Board {
             wishes: AtomicU64::new(0),
             bell: Notify::new(),
             on_request: AtomicBool::new(false),
+            known: AtomicBool::new(false),
             met: AtomicBool::new(false),
             under_way: AtomicU64::new(0),
             metrics,
@@ -76,6 +79,11 @@ impl Board {
             self.bell.notify_one();
             wish
         })
+    }
+
+    /// Asked with every request: no lock.
+    pub fn is_known(&self) -> bool {
+        self.known.load(Relaxed)
     }
 
     pub fn has_been_met(&self) -> bool {
@@ -103,6 +111,7 @@ impl Board {
             standing.looked = looked;
             standing.trouble = None;
         });
+        self.known.store(true, Relaxed);
     }
 
     /// The registry cannot be followed; what is known stays.

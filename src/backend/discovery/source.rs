@@ -75,7 +75,7 @@ impl Source {
 
     /// Whether the registry has ever answered.
     pub fn is_known(&self) -> bool {
-        self.held.borrow().instances.is_some()
+        self.board.is_known()
     }
 
     /// Waits until the registry has answered for the first time, or answers afresh where it is asked by requests; not
@@ -150,7 +150,7 @@ impl Source {
     }
 
     fn start(&self) {
-        if !self.started.swap(true, Relaxed) {
+        if !self.started.load(Relaxed) && !self.started.swap(true, Relaxed) {
             let (board, provider) = (self.board.clone(), self.provider.clone());
             self.background.spawn(drive(board, provider, self.service.clone()));
         }

@@ -50,16 +50,14 @@ pub async fn serve(io: Io, guest: Guest, w: Arc<Worker>) {
     let mut told = pin!(told.notified());
     let mut since = Instant::now();
     loop {
-        let idle = w.plan().limits.client.idle_time;
-        let drain = &w.gateway.drain;
+        let (idle, drain) = (w.plan().limits.client.idle_time, &w.gateway.drain);
         let stop = |cx: &mut std::task::Context| {
             if drain.is_on() { Poll::Ready(()) } else { told.as_mut().poll(cx) }
         };
         if !conn.readable(since, idle, stop).await {
             return;
         }
-        let mut x = guest.lend(&w, since);
-        let plan = w.plan();
+        let (mut x, plan) = (guest.lend(&w, since), w.plan());
         let after = match conn.next_head(&mut x.req, &plan.limits.client).await {
             Next::Request => exchange(&mut conn, &guest, &mut x, &plan, &w).await,
             Next::Bad(cause) => refuse(&mut conn, &mut x, &plan, &w, cause).await,

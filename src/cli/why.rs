@@ -108,6 +108,10 @@ static PAGES: &[(Why, &str, &str)] = &[
     (Why::BackendMalformed, "The service's answer breaks a rule of HTTP/1.1. The detail names the rule.", "Mend the service; what could be read in two ways is not passed on."),
     (Why::BackendSwitch, "The service answered 101 to a request that asked for no other protocol.", "Mend the service."),
     (Why::BackendBody, "The head of the answer was passed on and its body ended early or stood still. The client sees a broken body.", "Look at the service's log for that moment."),
+    (Why::AggregatePart, "A part of an aggregate that is not optional answered with an error status, with something that is not JSON, or with more than it may; or its values led to more calls than it may make. The detail names the part. A status of 400 to 499 is passed on as the status of the whole answer.", "Ask the route of the part alone; or write \"Optional\": true for the part in RouteKeysConfig."),
+    (Why::AggregateSize, "The parts of an aggregate together are longer than its MaxSize.", "Ask for less, or raise MaxSize of the aggregate."),
+    (Why::AggregateTemplate, "The template of the aggregate asked for more work than it may, or wrote something that is not JSON. The detail names the line.", "Try the template on the answers of the parts; a value is written as JSON already, quotes included."),
+    (Why::RequestAccept, "The client's Accept takes none of the media types that the aggregate can answer with.", "Ask for application/json, or add the media type to Formats of the aggregate."),
     (Why::GatewayDraining, "The gateway is shutting down.", "Ask another instance; /ready answers 503 meanwhile."),
     (Why::GatewayFault, "Something went wrong inside of the gateway.", "This is a mistake of margay's: please report it with the log of that moment."),
 ];

@@ -133,7 +133,10 @@ codes! {
     AGGREGATE_REQUEST_ID = "MG0504", "An aggregate's route with a RequestIdKey", "Routes that an aggregate calls may not have a RequestIdKey of their own.";
     AGGREGATE_KEYS = "MG0505", "An aggregate without routes, or with one twice", "RouteKeys names at least one route, each once.";
     AGGREGATE_PATH = "MG0506", "An aggregate with a malformed path", "UpstreamPathTemplate of an aggregate follows the rules of routes.";
-    UNKNOWN_AGGREGATOR = "MG0507", "An unknown aggregator", "Aggregator names an aggregator of your own; this gateway has none of that name. Ocelot answers 404.";
+    UNKNOWN_AGGREGATOR = "MG0507", "An unknown aggregator", "Aggregator is a template; Ocelot has the name of a class here, which this gateway cannot load. Ocelot answers 404.";
+    AGGREGATE_CALL = "MG0508", "A malformed entry of RouteKeysConfig", "An entry names one of RouteKeys, each once; JsonPath and Parameter belong together, and never to the first route, whose answer they are taken from.";
+    BAD_JSON_PATH = "MG0509", "A malformed JSONPath", "JsonPath is an expression such as $[*].id or $.items[?(@.price > 5)].id. Ocelot answers 500.";
+    BAD_AGGREGATE_TEMPLATE = "MG0510", "A malformed template of an aggregate", "Aggregator and Formats hold Jinja templates, Formats under media types.";
     BAD_ADDRESS = "MG0601", "A malformed address", "An address is an IP address and a port: 127.0.0.1:8080, [::]:80.";
     ADDRESS_TWICE = "MG0602", "An address used twice", "Every listener, and the administration, has an address of its own.";
     LIMIT_RANGE = "MG0603", "A limit out of range", "The reference names the least and the greatest value of each limit.";
@@ -158,7 +161,6 @@ codes! {
     BAD_SERVICE_NAME = "MG0709", "A malformed service name", "A name holds letters, digits and ._-, 1 to 253; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "An unknown store", "ConfigurationStore is Consul, or left out.";
     PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";
-    PENDING_AGGREGATION = "MG0920", "Not supported yet: aggregation", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";
 }
 

@@ -1,6 +1,7 @@
 //! From the head to the answer: the route, its stages, its target, and back. Knows no client connection, so that parts of
 //! an aggregate and exchanges of the gateway's own come here too.
 
+use super::aggregate;
 use crate::{
     backend::{attempt, discovery::Source},
     pipeline::{
@@ -10,7 +11,7 @@ use crate::{
         exchange::Exchange,
         stage::{back, walk},
     },
-    plan::{Found, Plan, Route},
+    plan::{Found, Plan, Route, Target},
     wire::h1::hop::Hop,
 };
 use std::{
@@ -80,6 +81,9 @@ async fn found(source: &Source, x: &Exchange, caller: &mut dyn Caller) -> Result
 
 /// What the route leads to.
 async fn target(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
+    if let Target::Aggregate(several) = &route.target {
+        return aggregate::run(several, x, hop, caller).await;
+    }
     route.rewrite(x)?;
     let (cluster, terms) = route.cluster()?;
     if let Some(source) = cluster.awaited(x) {

@@ -1,5 +1,6 @@
 //! Workers, accept, the exchange loop, relay: where requests enter and answers leave.
 
+pub mod aggregate;
 pub mod answer;
 pub mod door;
 pub mod gateway;

@@ -126,6 +126,12 @@ whys! {
     BackendSwitch = "backend.switch", Backend, 502, 502, "Backend switched protocols unasked";
     /// The head was relayed; the rest never came.
     BackendBody = "backend.body", Backend, 502, 502, "Backend answer ended early";
+    /// A part of an aggregate answered with something that cannot stand in an answer.
+    AggregatePart = "aggregate.part", Backend, 502, 500, "Part of the answer failed";
+    AggregateSize = "aggregate.size", Backend, 502, 502, "Answer too large";
+    AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Answer could not be written";
+    /// The client takes none of the forms that there are.
+    RequestAccept = "request.accept", Client, 406, 406, "Not acceptable";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayFault = "gateway.fault", Gateway, 500, 500, "Internal error";
 }
@@ -197,6 +203,7 @@ pub fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
         411 => "Length Required",
         413 => "Content Too Large",

@@ -2,7 +2,8 @@
 //! unchanged routes go on as they were.
 
 use super::{
-    blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme, discovery::Found},
+    aggregate,
+    blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme, TraceMode, discovery::Found},
     doors,
     dynamic::Dynamic,
     routing::UrlTemplate,
@@ -89,17 +90,7 @@ impl Foundation {
 /// Makes the plan of a blueprint. An error is a template that was not checked before.
 pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Result<Plan, String> {
     ground.names.dns().configure(&blueprint.dns);
-    let (table, rules) = (blueprint.table.clone(), blueprint.rules);
-    let mut clusters = Clusters::default();
-    let routes = blueprint.routes.iter().enumerate().map(|(at, route)| {
-        let (path, names) = (&route.backend_path.value, table.names(at));
-        let url = match &route.fabric {
-            Some(service) => UrlTemplate::behind(&service.value, path, names, &rules),
-            None => UrlTemplate::compile(path, names, &rules),
-        };
-        self::route(route, url, names, blueprint, ground, &mut clusters)
-    });
-    let routes: Box<[Arc<Route>]> = routes.collect();
+    let routes = routes(blueprint, ground);
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
@@ -108,11 +99,41 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
         expiries: doors::expiries(blueprint),
         access_log: blueprint.access_log,
         cors: blueprint.routes.iter().any(|route| route.admission.cors.is_some()),
-        table,
+        table: blueprint.table.clone(),
         clusters: leading(&routes),
         routes,
         dynamic: blueprint.dynamic.as_ref().map(|options| Dynamic::new(blueprint, options, ground)),
     })
+}
+
+/// The routes, and behind them the parts of aggregates.
+fn routes(blueprint: &Blueprint, ground: &Foundation) -> Box<[Arc<Route>]> {
+    let (mut routes, mut parts, mut clusters) = (Vec::new(), Vec::new(), Clusters::default());
+    for (at, route) in blueprint.routes.iter().enumerate() {
+        let (role, target) = match &route.aggregate {
+            None => (Role::Whole, target(route, blueprint, ground, &mut clusters)),
+            Some(several) => (
+                Role::Aggregate,
+                aggregate::activate::target(several, &routes, &mut parts, blueprint, ground),
+            ),
+        };
+        let names = blueprint.table.names(at);
+        let url = route.url(names, &blueprint.rules);
+        routes.push(self::route(route, role, url, names, target, blueprint, ground));
+    }
+    routes.append(&mut parts);
+    routes.into()
+}
+
+/// What a route is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Requests come to it and leave from it.
+    Whole,
+    /// Requests come to it, and its parts go on from there.
+    Aggregate,
+    /// Requests leave from it, which came to an aggregate.
+    Part,
 }
 
 /// The route of a service that a request named.
@@ -122,23 +143,25 @@ pub(super) fn service_route(
     ground: &Foundation,
 ) -> Arc<Route> {
     let url = UrlTemplate::beyond_first(&blueprint.rules);
-    self::route(route, url, &[], blueprint, ground, &mut Clusters::default())
+    let target = target(route, blueprint, ground, &mut Clusters::default());
+    self::route(route, Role::Whole, url, &[], target, blueprint, ground)
 }
 
-fn route(
+pub(super) fn route(
     route: &RouteBlueprint,
+    role: Role,
     url: UrlTemplate,
     names: &[Box<str>],
+    target: Target,
     blueprint: &Blueprint,
     ground: &Foundation,
-    clusters: &mut Clusters,
 ) -> Arc<Route> {
     Arc::new(Route {
         label: route.name.as_str().into(),
-        stages: place(stages(route, blueprint, ground), &ground.metrics),
+        stages: place(stages(route, role, blueprint, ground), &ground.metrics),
         url,
         affinity: affinity(&route.cluster, names),
-        target: target(route, blueprint, ground, clusters),
+        target,
         cors: route.admission.cors.is_some(),
         metrics: ground.metrics.route(&route.name),
     })
@@ -152,7 +175,8 @@ impl Plan {
                 cluster.source.get().is_none_or(|source| source.is_settled())
                     && cluster.members().list.iter().all(|e| e.way.transport.name.now().is_some())
             }
-            Target::Fail(..) => true,
+            // The routes of its parts are among the routes.
+            Target::Aggregate(_) | Target::Fail(..) => true,
         })
     }
 
@@ -193,18 +217,9 @@ fn http2(limits: blueprint::Http2Limits, requests: u32) -> h2::Limits {
     h2::Limits { streams, window, pace: h2::Pace { resets, control }, requests }
 }
 
-fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Box<[BoxStage]> {
+fn stages(route: &RouteBlueprint, role: Role, blueprint: &Blueprint, ground: &Foundation) -> Box<[BoxStage]> {
     let mut stages: Vec<BoxStage> = Vec::new();
-    let forwarded = &blueprint.forwarded;
-    if forwarded.add_to_request || !forwarded.trusted.is_empty() {
-        stages.push(Box::new(Forwarded {
-            trusted: forwarded.trusted.clone(),
-            believe_for: forwarded.believe_for,
-            believe_proto: forwarded.believe_proto,
-            believe_host: forwarded.believe_host,
-            add: forwarded.add_to_request,
-        }));
-    }
+    stages.extend(forwarded(role, blueprint));
     if asks_clients(blueprint) {
         stages.push(Box::new(CertificateField));
     }
@@ -216,6 +231,8 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
         stages.push(Box::new(Authentication::new(wanted, kept, background, &ground.clock)));
     }
     if let Some(mode) = blueprint.trace_context {
+        // The parts go on with the trace of their aggregate.
+        let mode = if role == Role::Part { TraceMode::Continue } else { mode };
         stages.push(Box::new(TraceContext::new(mode)));
     }
     stages.extend(route.shaping.stages(&route.backend_path.value, blueprint.ocelot));
@@ -227,8 +244,26 @@ fn stages(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) ->
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));
     }
-    stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
+    if role != Role::Aggregate {
+        stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
+    }
     in_order(stages)
+}
+
+/// An aggregate knows its client; what is told about it is told by its parts.
+fn forwarded(role: Role, blueprint: &Blueprint) -> Option<BoxStage> {
+    let forwarded = &blueprint.forwarded;
+    let add = forwarded.add_to_request && role != Role::Aggregate;
+    let wanted = add || !forwarded.trusted.is_empty();
+    wanted.then(|| -> BoxStage {
+        Box::new(Forwarded {
+            trusted: forwarded.trusted.clone(),
+            believe_for: forwarded.believe_for,
+            believe_proto: forwarded.believe_proto,
+            believe_host: forwarded.believe_host,
+            add,
+        })
+    })
 }
 
 /// Whether any listener wants clients to show certificates: only then there is something to tell of them, and to forge.

@@ -6,7 +6,8 @@
 pub mod discovery;
 pub mod shaping;
 
-use super::routing::{RouteTable, RoutingRules};
+use super::aggregate::AggregateBlueprint;
+use super::routing::{RouteTable, RoutingRules, UrlTemplate};
 pub use crate::backend::{balance::BalancerKind, health::HealthSpec};
 use crate::base::ip::IpSet;
 use crate::config::Span;
@@ -37,7 +38,7 @@ pub struct Blueprint {
     pub reload_on_change: bool,
     /// The gateway's own public address.
     pub base_url: String,
-    /// In the order in which they are tried within one priority.
+    /// In the order in which they are tried within one priority; aggregates stand behind the routes.
     pub routes: Vec<RouteBlueprint>,
     /// Finds the place in `routes` that a request belongs to.
     pub table: Arc<RouteTable>,
@@ -190,6 +191,23 @@ pub struct ClusterBlueprint {
     pub found: Option<discovery::Found>,
 }
 
+impl ClusterBlueprint {
+    /// That of an aggregate, which has parts instead.
+    pub fn none() -> Self {
+        ClusterBlueprint {
+            key: String::new(),
+            name: None,
+            scheme: Scheme::Incoming,
+            tls: ClientTls::default(),
+            endpoints: Vec::new(),
+            balancer: Sourced::new(BalancerKind::default(), None),
+            health: Sourced::new(HealthSpec::default(), None),
+            pooling: Pooling::default(),
+            found: None,
+        }
+    }
+}
+
 /// What Ocelot does with requests for a route that it starts with and cannot serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
@@ -216,7 +234,7 @@ pub struct Match {
 /// One route, everything resolved.
 #[derive(Clone, Debug)]
 pub struct RouteBlueprint {
-    /// Its place among `Routes`, from 0.
+    /// Its place among `Routes` or `Aggregates`, from 0.
     pub index: usize,
     /// Where the route is written.
     pub span: Span,
@@ -258,4 +276,16 @@ pub struct RouteBlueprint {
     pub admission: super::admission::Admission,
     /// Set only under Ocelot compatibility.
     pub broken: Option<Broken>,
+    /// An aggregate has parts and no service of its own.
+    pub aggregate: Option<Box<AggregateBlueprint>>,
+}
+
+impl RouteBlueprint {
+    /// What the service is asked for; `names` are those of the route's values.
+    pub fn url(&self, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
+        match &self.fabric {
+            Some(service) => UrlTemplate::behind(&service.value, &self.backend_path.value, names, rules),
+            None => UrlTemplate::compile(&self.backend_path.value, names, rules),
+        }
+    }
 }

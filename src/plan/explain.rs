@@ -2,9 +2,10 @@
 //! by a dry exchange.
 
 use super::{
+    aggregate::explain::{Told, parts},
     blueprint::{Blueprint, RouteBlueprint, Sourced, discovery::DynamicBlueprint},
     routing::{Considered, Verdict},
-    runtime::{Found, Plan, Route},
+    runtime::{Found, Plan, Route, Target},
     sought::Sought,
 };
 use crate::{
@@ -33,7 +34,7 @@ use std::time::{Duration, Instant};
 const MISSES: usize = 5;
 
 /// The answer, as data; [`Explanation::text`] is the same for people.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Explanation {
     pub method: String,
     /// The path and query after normalisation: what is matched.
@@ -48,6 +49,9 @@ pub struct Explanation {
     pub endpoints: Vec<String>,
     /// Who says where the service is, if that is not written down.
     pub registry: Option<Sought>,
+    /// What an aggregate would ask; empty for any other route.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Told>,
     /// What the gateway itself would answer.
     pub answer: Option<Refusal>,
 }
@@ -127,12 +131,7 @@ impl Explainer<'_> {
             target: text(x.req.target()),
             route: chosen,
             others,
-            stages: Vec::new(),
-            settings: Vec::new(),
-            request: Vec::new(),
-            endpoints: Vec::new(),
-            registry: None,
-            answer: None,
+            ..Explanation::default()
         }
     }
 
@@ -180,12 +179,16 @@ impl Explainer<'_> {
     }
 
     /// Walks the stages and writes down what the service would be sent.
-    async fn follow(&self, route: &Route, hop: hop::Hop, mut x: Exchange, told: &mut Explanation) {
+    pub async fn follow(&self, route: &Route, hop: hop::Hop, mut x: Exchange, told: &mut Explanation) {
         let (ran, early) = walk(&route.stages, &mut x, |_| Poll::Pending).await;
         let step = |placed: &Placed| Step { name: placed.stage.name(), does: placed.stage.describe() };
         told.stages = route.stages[..ran].iter().map(step).collect();
         if let Some(blueprint) = self.written(route) {
             told.settings = self.settings(blueprint);
+        }
+        if let (None, Target::Aggregate(aggregate)) = (&early, &route.target) {
+            told.parts = parts(self, aggregate, &x).await;
+            return;
         }
         let mut outcome = match early {
             Some(outcome) => outcome,
@@ -216,6 +219,9 @@ impl Explainer<'_> {
     }
 
     fn settings(&self, route: &RouteBlueprint) -> Vec<Setting> {
+        if route.aggregate.is_some() {
+            return vec![self.setting("UpstreamPathTemplate", &route.matches.client_path, Clone::clone)];
+        }
         let mut settings = vec![
             self.setting("UpstreamPathTemplate", &route.matches.client_path, Clone::clone),
             self.setting("DownstreamPathTemplate", &route.backend_path, Clone::clone),
@@ -287,6 +293,7 @@ impl Explanation {
         topic(&mut page, "service", to.into_iter().collect());
         topic(&mut page, "found", self.registry.iter().map(Sought::row).collect());
         topic(&mut page, "sends", self.request.iter().map(|line| vec![line.clone()]).collect());
+        topic(&mut page, "parts", self.parts.iter().map(Told::row).collect());
         topic(&mut page, "answer", self.answer.iter().map(Refusal::row).collect());
         page
     }
@@ -301,7 +308,7 @@ impl Chosen {
 }
 
 impl Refusal {
-    fn row(&self) -> Vec<String> {
+    pub fn row(&self) -> Vec<String> {
         vec![self.status.to_string(), self.why.clone(), self.detail.clone()]
     }
 }

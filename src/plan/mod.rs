@@ -2,6 +2,7 @@
 
 pub mod activate;
 pub mod admission;
+pub mod aggregate;
 pub mod blueprint;
 pub mod check;
 pub mod compile;
@@ -15,4 +16,4 @@ pub mod sought;
 
 pub use activate::{Foundation, activate};
 pub use compile::{compile, compile_with};
-pub use runtime::{Found, Limits, ListenerPlan, ListenerTls, Plan, Route, Target};
+pub use runtime::{Aggregate, Found, Limits, ListenerPlan, ListenerTls, Part, Plan, Route, Target};

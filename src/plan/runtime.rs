@@ -1,5 +1,6 @@
 //! The plan: the checked, compiled, immutable form of one document. A request holds one from start to end.
 
+use super::aggregate::{PartTerms, Shape};
 use super::dynamic::Dynamic;
 use super::routing::{Considered, HeaderLookup, Query, RouteTable, Target as RequestTarget, UrlTemplate};
 use crate::{
@@ -34,7 +35,8 @@ pub struct Plan {
     /// Whether any route says which web pages may read its answers.
     pub cors: bool,
     pub table: Arc<RouteTable>,
-    /// In the order of the document; the table answers with places in here.
+    /// In the order of the document, aggregates behind the routes: the table answers with places in here. Behind them stand
+    /// the routes as parts of aggregates, which the table knows nothing of.
     pub routes: Box<[Arc<Route>]>,
     /// Routes that are made when a request names their service.
     pub dynamic: Option<Dynamic>,
@@ -122,8 +124,46 @@ pub enum Target {
         cluster: Arc<Cluster>,
         terms: Terms,
     },
+    /// Several routes, whose answers become one.
+    Aggregate(Box<Aggregate>),
     /// What Ocelot starts with and cannot serve.
     Fail(Why, String),
+}
+
+impl Target {
+    /// The same target for another route.
+    pub fn again(&self) -> Target {
+        match self {
+            Target::Cluster { cluster, terms } => {
+                Target::Cluster { cluster: cluster.clone(), terms: terms.clone() }
+            }
+            Target::Fail(why, detail) => Target::Fail(*why, detail.clone()),
+            Target::Aggregate(_) => {
+                Target::Fail(Why::GatewayFault, "an aggregate is no part of another one".into())
+            }
+        }
+    }
+}
+
+/// An aggregate, ready to be asked.
+#[derive(Debug)]
+pub struct Aggregate {
+    /// In the order of the answer.
+    pub parts: Box<[Part]>,
+    pub shape: Shape,
+    /// How long a body may stand still.
+    pub body_idle: Duration,
+}
+
+/// A part of an aggregate.
+#[derive(Debug)]
+pub struct Part {
+    pub route: Arc<Route>,
+    /// Where the plan has that route.
+    pub place: usize,
+    /// The names of its values: those of the aggregate, and the parameter if there is one.
+    pub names: Box<[Box<str>]>,
+    pub terms: PartTerms,
 }
 
 impl Plan {
@@ -222,6 +262,9 @@ impl Route {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(why, detail) => Err(Cause::new(*why, detail.clone())),
+            Target::Aggregate(_) => {
+                Err(Cause::new(Why::GatewayFault, "an aggregate has no service of its own"))
+            }
         }
     }
 }

@@ -30,7 +30,6 @@ pub const CAPABILITIES: &[(&str, &str)] = &[
     ("MG0915", "security"),
     ("MG0916", "caching"),
     ("MG0919", "service-discovery"),
-    ("MG0920", "aggregation"),
     ("MG0921", "protocols"),
     ("MG0922", "consul-kv"),
 ];

@@ -131,9 +131,14 @@ fn missing(
     }
 }
 
-/// Aggregators live in C#; the cure is the aggregate without one.
+/// Whether `Aggregator` is a template, and not the name of a class.
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
+/// Ocelot's aggregators live in C#; the cure is the aggregate without one, or a template.
 fn aggregator(scope: &Scope, aggregate: &Aggregate, out: &mut Diagnostics) {
-    let Some(name) = filled(&aggregate.aggregator) else { return };
+    let Some(name) = filled(&aggregate.aggregator).filter(|name| !is_template(name)) else { return };
     let keys: Vec<String> = items(&aggregate.route_keys).iter().map(|key| json(key)).collect();
     let path = aggregate.client_path.as_ref().map_or("/", |path| path.as_str());
     let paste =
@@ -144,6 +149,9 @@ fn aggregator(scope: &Scope, aggregate: &Aggregate, out: &mut Diagnostics) {
     );
     Wrong::new(codes::UNKNOWN_AGGREGATOR, Outcome::Answers(404), message)
         .help(format!("without it the answers are put together by key:\n{paste}"))
+        .help(
+            "a template writes any other answer: \"Aggregator\": \"{ \\\"name\\\": {{ parts.user.name }} }\"",
+        )
         .report(out, scope.ocelot, name.span);
 }
 

@@ -92,6 +92,23 @@ impl<'d> Scope<'d> {
         }
     }
 
+    /// The same without global options: those are for routes, not for aggregates (spec section 2.4).
+    pub fn without_global<'n>(&self, nothing: &'n GlobalDocument) -> Scope<'n>
+    where
+        'd: 'n,
+    {
+        Scope {
+            document: self.document,
+            global: nothing,
+            groups: Groups::new(nothing),
+            schemes: self.schemes.clone(),
+            sources: self.sources,
+            ocelot: self.ocelot,
+            handlers: None,
+            attached: self.attached,
+        }
+    }
+
     pub fn routes(&self) -> &'d [Spanned<RouteDocument>] {
         items(&self.document.routes)
     }
@@ -181,5 +198,4 @@ pub fn document(scope: &Scope, out: &mut Diagnostics) {
     duplicates::check(scope, out);
     aggregates::check(scope, out);
     options::global(scope, out);
-    pending::document(scope, out);
 }

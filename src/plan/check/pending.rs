@@ -42,7 +42,6 @@ impl<'d> Effective<'d> {
 type Capability = (Code, &'static str);
 
 const CACHE: Capability = (codes::PENDING_CACHE, "caching");
-const AGGREGATION: Capability = (codes::PENDING_AGGREGATION, "aggregation");
 const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
 
 /// What a route may ask for: the setting, what it would switch on, the place that asks for it, and what to write
@@ -65,13 +64,6 @@ pub fn route(route: &Effective, out: &mut Diagnostics) {
         if let Some(span) = asked(route) {
             refuse(out, span, setting, *capability, instead);
         }
-    }
-}
-
-/// Refuses what the document as a whole asks for.
-pub fn document(scope: &Scope, out: &mut Diagnostics) {
-    for aggregate in scope.aggregates() {
-        refuse(out, aggregate.span, "Aggregates", AGGREGATION, "let clients call the routes one by one");
     }
 }
 

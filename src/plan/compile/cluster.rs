@@ -13,7 +13,6 @@ use crate::plan::blueprint::*;
 use crate::plan::check::pending::Effective;
 use crate::plan::check::{Scope, Wrong, filled, items, options, values};
 use crate::plan::inherit::{Balancing, HttpClient, merged};
-use crate::plan::routing::RouteSpec;
 use crate::wire::gate::Pooling;
 use crate::wire::tls::client::ClientTls;
 use std::cell::Cell;
@@ -249,20 +248,20 @@ impl Reader<'_, '_, '_> {
     }
 
     /// What the balancer hashes is a value that the route takes from the path.
-    pub(super) fn known_key(&mut self, cluster: &ClusterBlueprint, spec: Option<&RouteSpec>) {
-        let (BalancerKind::ConsistentHash(HashOn::Path(name)), Some(spec)) = (&cluster.balancer.value, spec)
+    pub(super) fn known_key(&mut self, cluster: &ClusterBlueprint, names: Option<&[Box<str>]>) {
+        let (BalancerKind::ConsistentHash(HashOn::Path(name)), Some(names)) =
+            (&cluster.balancer.value, names)
         else {
             return;
         };
-        let names = || spec.template.names().iter().map(|known| &**known);
-        if names().any(|known| known == &**name) {
+        if names.iter().any(|known| **known == **name) {
             return;
         }
         let place = cluster.name.as_ref().and(self.written.cluster.as_ref()).map(|set| set.span);
         let message =
             format!("the path of the route has no placeholder \"{name}\", by which an address is chosen");
         let said = self.out.error(codes::BAD_HASH_KEY, place.or(cluster.balancer.from), message);
-        if let Some(meant) = suggest::nearest(name, names()) {
+        if let Some(meant) = suggest::nearest(name, names.iter().map(|known| &**known)) {
             said.help(format!("did you mean \"{meant}\"?"));
         }
     }

@@ -226,7 +226,11 @@ impl HeaderReader<'_, '_> {
             }
             match self.placeholder(name) {
                 Some(piece) => pieces.push(piece),
-                None => self.unknown(name),
+                None => {
+                    self.unknown(name);
+                    // It never has a value: the header is not sent.
+                    pieces.push(Piece::Value { index: usize::MAX, name: name.into() });
+                }
             }
             rest = after;
         }

@@ -15,7 +15,8 @@ impl Reader<'_, '_, '_> {
         (matches, spec)
     }
 
-    fn matches(&mut self) -> Match {
+    /// As written.
+    pub fn matches(&mut self) -> Match {
         let written = self.written;
         Match {
             client_path: text(&written.client_path),

@@ -1,6 +1,7 @@
 //! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
 
 mod admission;
+mod aggregate;
 mod attempts;
 mod balancing;
 mod cluster;
@@ -12,6 +13,7 @@ mod headers;
 mod health;
 mod listeners;
 mod matching;
+mod members;
 mod names;
 mod own;
 mod pooling;
@@ -96,7 +98,7 @@ struct Routes {
 fn routes(scope: &Scope, registry: Option<Registry>, schemes: &Schemes, out: &mut Diagnostics) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let clusters = cluster::Clusters::read(scope, registry.as_ref(), out);
-    let around = route::Around { registry, members: route::Members::new(scope), clusters };
+    let around = route::Around { registry, members: members::Members::new(scope), clusters };
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, written) in scope.routes().iter().enumerate() {
@@ -106,6 +108,10 @@ fn routes(scope: &Scope, registry: Option<Registry>, schemes: &Schemes, out: &mu
         specs.extend(spec);
     }
     around.clusters.report_unused(out);
+    for (route, spec) in aggregate::aggregates(scope, &around, schemes, &rules, &routes, out) {
+        routes.push(route);
+        specs.extend(spec);
+    }
     names::give(&mut routes);
     let table = RouteTable::new(specs, rules);
     shadows(&table, &routes, scope, out);
@@ -115,12 +121,14 @@ fn routes(scope: &Scope, registry: Option<Registry>, schemes: &Schemes, out: &mu
 
 /// Warns of routes that can never be found; a duplicate was told already.
 fn shadows(table: &RouteTable, routes: &[RouteBlueprint], scope: &Scope, out: &mut Diagnostics) {
+    let told = [codes::DUPLICATE_ROUTE, codes::DUPLICATE_AGGREGATE, codes::ROUTE_AND_AGGREGATE];
     let duplicates: HashSet<Span> =
-        out.list.iter().filter(|d| d.code == codes::DUPLICATE_ROUTE).filter_map(|d| d.span).collect();
+        out.list.iter().filter(|d| told.contains(&d.code)).filter_map(|d| d.span).collect();
     for (hidden, by) in table.shadowed() {
         let (Some(hidden), Some(by)) = (routes.get(hidden), routes.get(by)) else { continue };
         let place = |route: &RouteBlueprint| route.matches.client_path.from.unwrap_or(route.span);
-        if duplicates.contains(&place(hidden)) {
+        let beside_aggregate = hidden.aggregate.is_some() && duplicates.contains(&place(by));
+        if duplicates.contains(&place(hidden)) || beside_aggregate {
             continue;
         }
         let message = format!("route {} can never match", hidden.matches.client_path.value);

@@ -4,7 +4,7 @@ use crate::plan::blueprint::RouteBlueprint;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Gives every route a name of its own: its `Key`, else its template; where that is taken, the methods stand before
+/// Gives every route a name of its own, which it has as a part of an aggregate too: its `Key`, else its template; where that is taken, the methods stand before
 /// it, and where that is taken too, its place in the file behind it.
 pub fn give(routes: &mut [RouteBlueprint]) {
     let mut taken: HashSet<Cow<str>> = HashSet::with_capacity(routes.len());
@@ -19,6 +19,11 @@ pub fn give(routes: &mut [RouteBlueprint]) {
         taken.insert(name);
     }
     drop(taken);
+    for route in &mut *routes {
+        for part in route.aggregate.iter_mut().flat_map(|aggregate| &mut aggregate.parts) {
+            part.route.name.clone_from(&names[part.route.index]);
+        }
+    }
     for (route, name) in routes.iter_mut().zip(names) {
         route.name = name;
     }

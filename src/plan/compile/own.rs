@@ -45,7 +45,7 @@ pub(super) fn names_twice(listeners: &[Spanned<ListenerDocument>], out: &mut Dia
 }
 
 /// Ocelot's limit of a request body, which is Kestrel's.
-const OCELOT_BODY: u64 = 30_000_000;
+pub(super) const OCELOT_BODY: u64 = 30_000_000;
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -109,7 +109,7 @@ pub struct Ranges<'o> {
 }
 
 impl Ranges<'_> {
-    fn size(&mut self, name: &str, set: &Set<SizeText>, default: u64, least: u64, most: u64) -> usize {
+    pub fn size(&mut self, name: &str, set: &Set<SizeText>, default: u64, least: u64, most: u64) -> usize {
         let Some(size) = set else { return default as usize };
         if size.value.0 < least || size.value.0 > most {
             self.refuse(name, size.span, size.value, SizeText(least), SizeText(most));
@@ -133,7 +133,7 @@ impl Ranges<'_> {
         time.value.0.clamp(least, most)
     }
 
-    fn count(&mut self, name: &str, set: &Set<i64>, most: u64) -> Option<u64> {
+    pub fn count(&mut self, name: &str, set: &Set<i64>, most: u64) -> Option<u64> {
         let count = set.as_ref()?;
         let in_range = u64::try_from(count.value).ok().filter(|n| (1..=most).contains(n));
         if in_range.is_none() {

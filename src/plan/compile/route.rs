@@ -2,8 +2,9 @@
 
 use super::cluster::{self, Clusters};
 use super::discovery;
+use super::members::Members;
 use super::shaping;
-use crate::config::document::{AggregateDocument, HostAndPort, RouteDocument, Set};
+use crate::config::document::{HostAndPort, RouteDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::admission::Admission;
 use crate::plan::blueprint::discovery::Registry;
@@ -13,28 +14,8 @@ use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
 use crate::plan::check::{Outcome, Scope, Wrong, filled, items, options, template};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// The routes that aggregates call: they get the values of the aggregate's placeholders too.
-pub struct Members<'d>(HashMap<&'d str, Vec<&'d AggregateDocument>>);
-
-impl<'d> Members<'d> {
-    pub fn new(scope: &Scope<'d>) -> Self {
-        let mut members: HashMap<&str, Vec<_>> = HashMap::new();
-        for aggregate in scope.aggregates() {
-            for key in items(&aggregate.route_keys) {
-                members.entry(key.as_str()).or_default().push(&aggregate.value);
-            }
-        }
-        Members(members)
-    }
-
-    fn of(&self, route: &RouteDocument) -> &[&'d AggregateDocument] {
-        route.key.as_ref().and_then(|key| self.0.get(key.as_str())).map_or(&[], |all| all)
-    }
-}
 
 /// What stands around the routes of a document and concerns each of them.
 pub struct Around<'d> {
@@ -53,37 +34,44 @@ pub fn route(
     written: &Spanned<RouteDocument>,
     out: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
-    let mut effective = Effective::new(scope, written);
     let mut reader = Reader { scope, written, out, broken: None };
     let (matches, spec) = reader.matching(index, rules);
-    let backend = reader.backend(around, spec.as_ref(), &mut effective);
-    let tried = reader.attempts(effective.quality.as_ref(), &around.clusters);
-    let route = RouteBlueprint {
-        index,
-        span: written.span,
-        name: String::new(),
-        handlers: options::handlers(scope, written, index, reader.out),
-        key: written.key.as_ref().map(|key| key.value.clone()),
-        matches,
-        backend_path: backend.path,
-        cluster: backend.cluster,
-        fabric: backend.fabric,
-        state_key: state_key(written, &effective),
-        backend_method: backend.method,
-        http_version: backend.version,
-        timeout: tried.timeout,
-        attempts: tried.attempts,
-        fallback: tried.fallback,
-        preserve_host: reader.preserve_host(),
-        request_id_key: reader.request_id_key(),
-        shaping: shaping::shaping(scope, &effective, spec.as_ref(), reader.out),
-        authentication: None,
-        policies: texts(&written.policies),
-        metadata: metadata(scope, written),
-        admission: reader.options(&effective),
-        broken: reader.broken,
-    };
-    (route, spec)
+    let names = spec.as_ref().map(|spec| around.members.names(written, spec));
+    let mut effective = Effective::new(scope, written);
+    let backend = reader.backend(around, names.as_deref(), &mut effective);
+    (reader.rest(around, index, matches, names.as_deref(), backend, &effective), spec)
+}
+
+/// Reads a route as a part of an aggregate, whose values have these names.
+pub fn part(
+    scope: &Scope,
+    around: &Around,
+    names: &[Box<str>],
+    index: usize,
+    written: &Spanned<RouteDocument>,
+    out: &mut Diagnostics,
+) -> RouteBlueprint {
+    let mut reader = Reader { scope, written, out, broken: None };
+    let matches = reader.matches();
+    let mut effective = Effective::new(scope, written);
+    let backend = reader.backend(around, Some(names), &mut effective);
+    reader.rest(around, index, matches, Some(names), backend, &effective)
+}
+
+/// Reads what an aggregate has in common with routes: all but a service.
+pub fn without_service(
+    scope: &Scope,
+    around: &Around,
+    rules: &RoutingRules,
+    (index, place): (usize, usize),
+    written: &Spanned<RouteDocument>,
+    out: &mut Diagnostics,
+) -> (RouteBlueprint, Option<RouteSpec>) {
+    let mut reader = Reader { scope, written, out, broken: None };
+    let (matches, spec) = reader.matching(place, rules);
+    let names = spec.as_ref().map(|spec| Members::default().names(written, spec));
+    let effective = Effective::new(scope, written);
+    (reader.rest(around, index, matches, names.as_deref(), Backend::none(), &effective), spec)
 }
 
 /// What the service is asked for, where it is, and how it is spoken with.
@@ -93,6 +81,18 @@ struct Backend {
     cluster: Arc<ClusterBlueprint>,
     fabric: Option<Sourced<String>>,
     version: Sourced<HttpVersion>,
+}
+
+impl Backend {
+    fn none() -> Backend {
+        Backend {
+            path: Sourced::new(String::new(), None),
+            method: None,
+            cluster: Arc::new(ClusterBlueprint::none()),
+            fabric: None,
+            version: Sourced::new(HttpVersion::Http11, None),
+        }
+    }
 }
 
 /// Reads the settings of one route.
@@ -117,22 +117,63 @@ impl<'s> Reader<'s, '_, '_> {
         None
     }
 
+    /// All that is not said yet; `names` are those that placeholders may have.
+    fn rest(
+        mut self,
+        around: &Around,
+        index: usize,
+        matches: Match,
+        names: Option<&[Box<str>]>,
+        backend: Backend,
+        effective: &Effective,
+    ) -> RouteBlueprint {
+        let (scope, written) = (self.scope, self.written);
+        let admission = self.options(effective);
+        let tried = self.attempts(effective.quality.as_ref(), &around.clusters);
+        RouteBlueprint {
+            index,
+            span: written.span,
+            name: String::new(),
+            handlers: options::handlers(scope, written, index, self.out),
+            key: written.key.as_ref().map(|key| key.value.clone()),
+            matches,
+            backend_path: backend.path,
+            cluster: backend.cluster,
+            fabric: backend.fabric,
+            state_key: state_key(written, effective),
+            backend_method: backend.method,
+            http_version: backend.version,
+            timeout: tried.timeout,
+            attempts: tried.attempts,
+            fallback: tried.fallback,
+            preserve_host: self.preserve_host(),
+            request_id_key: self.request_id_key(),
+            shaping: shaping::shaping(scope, effective, names.unwrap_or_default(), self.out),
+            authentication: None,
+            policies: texts(&written.policies),
+            metadata: metadata(scope, written),
+            admission,
+            broken: self.broken,
+            aggregate: None,
+        }
+    }
+
     /// In the order in which Ocelot would fail.
-    fn backend(&mut self, around: &Around, spec: Option<&RouteSpec>, effective: &mut Effective) -> Backend {
-        let path = self.backend_path(&around.members, spec);
+    fn backend(&mut self, around: &Around, names: Option<&[Box<str>]>, effective: &mut Effective) -> Backend {
+        let path = self.backend_path(names);
         let method = self.backend_method();
         let cluster = match filled(&self.written.cluster) {
             Some(name) => self.named_cluster(&around.clusters, name),
             None => self.own_cluster(effective, around.registry.as_ref()),
         };
-        self.known_key(&cluster, spec);
-        let fabric = self.fabric(around, spec);
+        self.known_key(&cluster, names);
+        let fabric = self.fabric(around, names);
         let version = self.http_version(&mut effective.newer_http);
         Backend { path, method, cluster, fabric, version }
     }
 
     /// The name that stands before the path where Service Fabric's reverse proxy is asked; it may hold placeholders.
-    fn fabric(&mut self, around: &Around, spec: Option<&RouteSpec>) -> Option<Sourced<String>> {
+    fn fabric(&mut self, around: &Around, names: Option<&[Box<str>]>) -> Option<Sourced<String>> {
         let (route, ocelot) = (self.written, self.scope.ocelot);
         let name = filled(&route.service_name).filter(|_| filled(&route.cluster).is_none())?;
         let Some(Registry::Fabric(_)) = &around.registry else { return None };
@@ -144,36 +185,35 @@ impl<'s> Reader<'s, '_, '_> {
                 .error(codes::BAD_SERVICE_NAME, name.span, message)
                 .help("write Application/Service; placeholders of the route may be used");
         } else if template::braces(self.out, ocelot, "ServiceName", name)
-            && let Some(spec) = spec
+            && let Some(names) = names
         {
-            self.known_placeholders(name, &around.members, spec);
+            self.known_placeholders(name, names);
         }
         Some(Sourced::new(bare.to_owned(), Some(name.span)))
     }
 
-    fn backend_path(&mut self, members: &Members, spec: Option<&RouteSpec>) -> Sourced<String> {
+    fn backend_path(&mut self, names: Option<&[Box<str>]>) -> Sourced<String> {
         let (route, ocelot) = (self.written, self.scope.ocelot);
         let path = template::path(self.out, "DownstreamPathTemplate", &route.backend_path, route.span);
         if let Some(path) = path {
             let readable = template::braces(self.out, ocelot, "DownstreamPathTemplate", path);
             template::repeated(self.out, ocelot, "DownstreamPathTemplate", path);
-            if let Some(spec) = spec.filter(|_| readable) {
-                self.known_placeholders(path, members, spec);
+            if let Some(names) = names.filter(|_| readable) {
+                self.known_placeholders(path, names);
             }
         }
         text(&route.backend_path)
     }
 
     /// Every placeholder of the service's template has a value.
-    fn known_placeholders(&mut self, path: &Spanned<String>, members: &Members, spec: &RouteSpec) {
-        let has = |name: &str| {
-            spec.template.names().iter().chain(spec.headers.names()).any(|known| **known == *name)
-        };
+    fn known_placeholders(&mut self, path: &Spanned<String>, names: &[Box<str>]) {
         let (found, _) = template::placeholders(path);
-        if found.iter().all(|placeholder| has(placeholder.name)) {
+        if found.iter().all(|placeholder| names.iter().any(|known| **known == *placeholder.name)) {
             return;
         }
-        let known = known_names(self.written, members, spec);
+        let claims =
+            self.written.path_claims.iter().flat_map(|map| map.iter()).map(|(name, _)| name.as_str());
+        let known: Vec<&str> = names.iter().map(|name| &**name).chain(claims).collect();
         for placeholder in found.into_iter().filter(|placeholder| !known.contains(&placeholder.name)) {
             template::unknown(self.out, self.scope.ocelot, path, placeholder, &known);
         }
@@ -280,20 +320,6 @@ pub fn text(set: &Set<String>) -> Sourced<String> {
         Some(text) => Sourced::new(text.value.clone(), Some(text.span)),
         None => Sourced::new(String::new(), None),
     }
-}
-
-/// All names that a placeholder of `DownstreamPathTemplate` may have.
-fn known_names<'a>(route: &'a RouteDocument, members: &Members<'a>, spec: &'a RouteSpec) -> Vec<&'a str> {
-    let mut known: Vec<&str> =
-        spec.template.names().iter().chain(spec.headers.names()).map(|name| &**name).collect();
-    known.extend(route.path_claims.iter().flat_map(|map| map.iter()).map(|(name, _)| name.as_str()));
-    for aggregate in members.of(route) {
-        let path = aggregate.client_path.iter().flat_map(|path| template::placeholders(path).0);
-        known.extend(path.map(|placeholder| placeholder.name));
-        let calls = items(&aggregate.route_keys_config).iter();
-        known.extend(calls.filter_map(|call| call.parameter.as_ref()).map(|name| name.as_str()));
-    }
-    known
 }
 
 /// Ocelot's LoadBalancerKey: methods, template, host, addresses, namespace, service, balancer and its key.

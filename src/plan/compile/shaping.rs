@@ -7,21 +7,15 @@ use crate::plan::blueprint::shaping::Shaping;
 use crate::plan::check::pending::Effective;
 use crate::plan::check::{Outcome, Scope, Wrong, claims, filled, template, values};
 use crate::plan::inherit::Authentication;
-use crate::plan::routing::RouteSpec;
 use crate::stages::authorization::{Expression, Rules, VARIABLES, Wanted};
 use crate::stages::claims::Entry;
 use crate::stages::headers::Changes;
 
-/// Reads what concerns authorisation and transformation; `spec` knows the route's values.
-pub fn shaping(
-    scope: &Scope,
-    effective: &Effective,
-    spec: Option<&RouteSpec>,
-    out: &mut Diagnostics,
-) -> Shaping {
+/// Reads what concerns authorisation and transformation; `names` are those of the route's values, in their order.
+pub fn shaping(scope: &Scope, effective: &Effective, names: &[Box<str>], out: &mut Diagnostics) -> Shaping {
     let (route, authentication) = (effective.route, effective.authentication.as_ref());
     let authentication = authentication.filter(|authentication| authentication.asked_for().is_some());
-    let mut reader = Reader { scope, route, names: spec.map(names).unwrap_or_default(), out };
+    let mut reader = Reader { scope, route, names, out };
     let shaping = Shaping {
         headers: reader.headers(),
         access: reader.access(authentication),
@@ -36,15 +30,10 @@ pub fn shaping(
     shaping
 }
 
-/// The names of the route's values, in the order of [`crate::plan::routing::RouteTable::names`].
-fn names(spec: &RouteSpec) -> Vec<Box<str>> {
-    spec.template.names().iter().chain(spec.headers.names()).cloned().collect()
-}
-
 struct Reader<'r, 'd> {
     scope: &'r Scope<'d>,
     route: &'r RouteDocument,
-    names: Vec<Box<str>>,
+    names: &'r [Box<str>],
     out: &'r mut Diagnostics,
 }
 
@@ -55,7 +44,7 @@ impl Reader<'_, '_> {
             way: Way::Request,
             ocelot: self.scope.ocelot,
             base_url: &super::base_url(self.scope),
-            names: &self.names,
+            names: self.names,
             out: self.out,
             span: Span::default(),
         };
@@ -157,7 +146,7 @@ impl Reader<'_, '_> {
     /// Ours, and so strict everywhere.
     fn expression(&mut self) -> Option<Expression> {
         let source = filled(&self.route.claims_expression)?;
-        let wrong = match Expression::compile(source, &self.names) {
+        let wrong = match Expression::compile(source, self.names) {
             Ok(expression) => return Some(expression),
             Err(wrong) => wrong,
         };

@@ -1,6 +1,7 @@
 //! What the engine does on a socket, one sentence a test.
 
 mod admission;
+mod aggregate;
 mod attempts;
 mod balance;
 mod bodies;

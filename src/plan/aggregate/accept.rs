@@ -1,0 +1,97 @@
+//! Which form of an answer a client wants (RFC 9110 12.5.1).
+
+use crate::base::bytes::list;
+
+/// The place of the form that the Accept fields prefer; the first one of those that are equal, and without a field.
+/// None: none of them is acceptable.
+pub fn choose<'a>(fields: impl Iterator<Item = &'a [u8]>, forms: &[&str]) -> Option<usize> {
+    let ranges: Vec<Range> = fields.flat_map(list).filter_map(Range::of).collect();
+    if ranges.is_empty() {
+        return (!forms.is_empty()).then_some(0);
+    }
+    let quality = |form: &&str| {
+        let media = media(form);
+        let fits = ranges.iter().filter_map(|range| Some((range.fits(media)?, range.quality)));
+        fits.max_by_key(|(exact, _)| *exact).map_or(0, |(_, quality)| quality)
+    };
+    let mut best = None;
+    for (at, quality) in forms.iter().map(quality).enumerate().filter(|(_, quality)| *quality > 0) {
+        if best.is_none_or(|(_, most)| quality > most) {
+            best = Some((at, quality));
+        }
+    }
+    best.map(|(at, _)| at)
+}
+
+/// The media type without its parameters.
+fn media(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// One entry of Accept.
+struct Range<'a> {
+    kind: &'a str,
+    of: &'a str,
+    /// In thousandths.
+    quality: u32,
+}
+
+impl<'a> Range<'a> {
+    /// An entry that is none is passed over.
+    fn of(entry: &'a [u8]) -> Option<Range<'a>> {
+        let entry = std::str::from_utf8(entry).ok()?;
+        let (kind, of) = media(entry).split_once('/')?;
+        let weight = entry.split(';').skip(1).find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+        });
+        Some(Range { kind, of, quality: weight.map_or(Some(1000), thousandths)? })
+    }
+
+    /// How exactly it fits: the most exact range decides.
+    fn fits(&self, media: &str) -> Option<u8> {
+        let (kind, of) = media.split_once('/')?;
+        let same = |range: &str, mine: &str| range.eq_ignore_ascii_case(mine);
+        match (self.kind, self.of) {
+            ("*", "*") => Some(0),
+            (range, "*") if same(range, kind) => Some(1),
+            (range, rest) if same(range, kind) && same(rest, of) => Some(2),
+            _ => None,
+        }
+    }
+}
+
+/// A weight: 0 to 1 with three digits at most.
+fn thousandths(text: &str) -> Option<u32> {
+    let weight: f32 = text.parse().ok()?;
+    (0.0..=1.0).contains(&weight).then_some((weight * 1000.0).round() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMS: [&str; 3] = ["application/json", "text/html; charset=utf-8", "text/plain"];
+
+    fn chosen(accept: &str) -> Option<usize> {
+        choose(std::iter::once(accept.as_bytes()), &FORMS)
+    }
+
+    #[test]
+    fn without_a_wish_it_is_the_first() {
+        assert_eq!(choose(std::iter::empty(), &FORMS), Some(0));
+        assert_eq!(chosen(""), Some(0));
+        assert_eq!(chosen("*/*"), Some(0));
+    }
+
+    #[test]
+    fn the_best_that_is_acceptable_is_chosen() {
+        assert_eq!(chosen("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Some(1));
+        assert_eq!(chosen("Text/*;q=0.5, application/json;q=0.4"), Some(1));
+        assert_eq!(chosen("text/*, text/html;q=0.1"), Some(2));
+        assert_eq!(chosen("*/*, application/json;q=0"), Some(1));
+        assert_eq!(chosen("image/png"), None);
+        assert_eq!(chosen("application/json;q=0"), None);
+        assert_eq!(chosen("nonsense, text/plain;q=2, text/html"), Some(1));
+    }
+}

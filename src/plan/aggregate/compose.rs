@@ -1,0 +1,276 @@
+//! One answer out of several bodies. Pure: bodies in, a body out.
+
+use super::template::{Failed, Template};
+use crate::pipeline::cause::{Cause, Why};
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+/// What became of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// It was not called: there is no value to call it for.
+    Absent,
+    One(Bytes),
+    /// One for each value.
+    Many(Vec<Bytes>),
+    /// It failed, and the answer may do without it.
+    Missing,
+}
+
+/// A part and what became of it.
+#[derive(Clone, Debug)]
+pub struct Part<'p> {
+    pub key: &'p str,
+    pub body: Body,
+}
+
+/// A form that the answer may take.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// The media type, as it is sent.
+    pub media: Box<str>,
+    /// None: one object of all parts.
+    pub template: Option<Template>,
+}
+
+impl Form {
+    /// One object of all parts.
+    pub fn object() -> Form {
+        Form { media: "application/json".into(), template: None }
+    }
+}
+
+/// Ocelot's: every body as it came, in an object with Ocelot's commas (spec section 20.2).
+pub fn ocelots(parts: &[Part]) -> Vec<u8> {
+    let there: Vec<&Part> = parts.iter().filter(|part| part.body != Body::Absent).collect();
+    let mut out = vec![b'{'];
+    for (at, part) in there.iter().enumerate() {
+        out.extend_from_slice(if at > 0 { b",\"" } else { b"\"" });
+        out.extend_from_slice(part.key.as_bytes());
+        out.extend_from_slice(b"\":");
+        match &part.body {
+            Body::One(body) => out.extend_from_slice(body),
+            Body::Many(bodies) => ocelots_list(bodies, &mut out),
+            Body::Missing | Body::Absent => out.extend_from_slice(b"null"),
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+/// Blank bodies are passed over, but a comma before the last of them stays.
+fn ocelots_list(bodies: &[Bytes], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (at, body) in bodies.iter().enumerate().filter(|(_, body)| !is_blank(body)) {
+        out.extend_from_slice(body);
+        if at + 1 < bodies.len() {
+            out.push(b',');
+        }
+    }
+    out.push(b']');
+}
+
+/// Whether there is nothing but white space.
+pub fn is_blank(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).trim().is_empty()
+}
+
+/// Whether it is one JSON value and nothing else, so that it can stand in another one.
+pub fn is_json(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+/// Ours: one JSON object, or what a template makes of it. The bodies are JSON; `values` are the placeholders of the
+/// aggregate.
+pub fn ours(form: &Form, parts: &[Part], values: &[(String, String)], most: usize) -> Result<Vec<u8>, Cause> {
+    match &form.template {
+        None => object(parts, most),
+        Some(template) => written(template, &form.media, parts, values, most),
+    }
+}
+
+fn object(parts: &[Part], most: usize) -> Result<Vec<u8>, Cause> {
+    let mut out = vec![b'{'];
+    for part in parts {
+        out.extend_from_slice(if out.len() > 1 { b"," } else { b"" });
+        out.extend_from_slice(Value::from(part.key).to_string().as_bytes());
+        out.push(b':');
+        put(&part.body, &mut out);
+        if out.len() >= most {
+            return Err(too_long(most));
+        }
+    }
+    out.push(b'}');
+    Ok(out)
+}
+
+fn put(body: &Body, out: &mut Vec<u8>) {
+    match body {
+        Body::One(body) => out.extend_from_slice(body.trim_ascii()),
+        Body::Absent | Body::Missing => out.extend_from_slice(b"null"),
+        Body::Many(bodies) => {
+            out.push(b'[');
+            for (at, body) in bodies.iter().enumerate() {
+                out.extend_from_slice(if at > 0 { b"," } else { b"" });
+                out.extend_from_slice(body.trim_ascii());
+            }
+            out.push(b']');
+        }
+    }
+}
+
+fn written(
+    template: &Template,
+    media: &str,
+    parts: &[Part],
+    values: &[(String, String)],
+    most: usize,
+) -> Result<Vec<u8>, Cause> {
+    let mut read = serde_json::Map::new();
+    for part in parts {
+        read.insert(part.key.to_owned(), parsed(part)?);
+    }
+    let missing: Vec<String> = missing(parts).map(str::to_owned).collect();
+    let context = minijinja::context! {
+        parts => minijinja::value::Serde(&read),
+        missing => missing,
+        values => minijinja::Value::from_pairs(values.iter().cloned()),
+    };
+    let text = template.render(context, most).map_err(|failed| match failed {
+        Failed::TooLong => too_long(most),
+        Failed::Template(mistake) => {
+            Cause::new(Why::AggregateTemplate, format!("the template of the aggregate: {mistake}"))
+        }
+    })?;
+    if super::template::Escaping::of(media) == super::template::Escaping::Json && !is_json(&text) {
+        return Err(Cause::new(Why::AggregateTemplate, "what the template wrote is not JSON"));
+    }
+    Ok(text)
+}
+
+fn parsed(part: &Part) -> Result<Value, Cause> {
+    let one = |body: &Bytes| {
+        serde_json::from_slice::<Value>(body).map_err(|_| failed(part.key, "is nested too deep to be read"))
+    };
+    match &part.body {
+        Body::Absent | Body::Missing => Ok(Value::Null),
+        Body::One(body) => one(body),
+        Body::Many(bodies) => bodies.iter().map(one).collect::<Result<_, _>>().map(Value::Array),
+    }
+}
+
+/// The parts that the answer does without.
+pub fn missing<'p>(parts: &[Part<'p>]) -> impl Iterator<Item = &'p str> {
+    parts.iter().filter(|part| part.body == Body::Missing).map(|part| part.key)
+}
+
+/// A part is no good.
+pub fn failed(key: &str, what: impl std::fmt::Display) -> Cause {
+    Cause::new(Why::AggregatePart, format!("the part \"{key}\" {what}"))
+}
+
+fn too_long(most: usize) -> Cause {
+    Cause::new(Why::AggregateSize, format!("the answer would be longer than {most} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::template::Escaping;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn one(body: &str) -> Body {
+        Body::One(Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn many(bodies: &[&str]) -> Body {
+        Body::Many(bodies.iter().map(|body| Bytes::copy_from_slice(body.as_bytes())).collect())
+    }
+
+    fn parts(bodies: Vec<Body>) -> Vec<Part<'static>> {
+        ["a", "b\"", "c"].into_iter().zip(bodies).map(|(key, body)| Part { key, body }).collect()
+    }
+
+    fn ocelot(bodies: Vec<Body>) -> String {
+        String::from_utf8(ocelots(&parts(bodies))).unwrap()
+    }
+
+    fn made(template: Option<(&str, &str)>, bodies: Vec<Body>) -> Result<String, Why> {
+        let form = template.map_or_else(Form::object, |(media, source)| Form {
+            media: media.into(),
+            template: Some(Template::compile(source, Escaping::of(media)).unwrap()),
+        });
+        let values = [("id".to_owned(), "7".to_owned())];
+        let made = ours(&form, &parts(bodies), &values, 100).map_err(|cause| cause.why);
+        made.map(|text| String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn ocelot_puts_bodies_in_as_they_come() {
+        assert_eq!(ocelot(vec![one("some_data"), one("")]), r#"{"a":some_data,"b"":}"#);
+        assert_eq!(ocelot(vec![one(" {} "), Body::Absent, many(&["1", "2"])]), r#"{"a": {} ,"c":[1,2]}"#);
+        assert_eq!(ocelot(vec![many(&["", " "]), many(&["1", ""])]), r#"{"a":[],"b"":[1,]}"#);
+    }
+
+    #[test]
+    fn ours_is_json_in_the_order_of_the_parts() {
+        let made = made(None, vec![one(" {} \n"), Body::Missing, many(&["1", " 2"])]);
+        assert_eq!(made.unwrap(), r#"{"a":{},"b\"":null,"c":[1,2]}"#);
+    }
+
+    #[test]
+    fn an_answer_has_a_greatest_length() {
+        assert_eq!(made(None, vec![one(&format!("\"{}\"", "x".repeat(100)))]), Err(Why::AggregateSize));
+        let long = made(Some(("text/plain", "{{ parts.a * 60 }}")), vec![one("\"xx\"")]);
+        assert_eq!(long, Err(Why::AggregateSize));
+    }
+
+    #[test]
+    fn a_template_sees_parts_values_and_what_is_missing() {
+        let source = r#"{"id": {{ values.id }}, "n": {{ parts.c|length }}, "a": {{ parts.a.x }}, "no": {{ missing }}}"#;
+        let bodies = vec![one(r#"{"x":[1]}"#), Body::Missing, many(&["1", "2"])];
+        let made = made(Some(("application/json", source)), bodies);
+        assert_eq!(made.unwrap(), r#"{"id": "7", "n": 2, "a": [1], "no": ["b\""]}"#);
+    }
+
+    #[test]
+    fn what_a_template_calls_json_is_json() {
+        let made = made(Some(("application/json", "{{ parts.a }},")), vec![one("1")]);
+        assert_eq!(made, Err(Why::AggregateTemplate));
+    }
+
+    #[test]
+    fn one_value_and_nothing_else_is_json() {
+        assert!(is_json(b" {\"a\": [1, null]} ") && is_json(b"\"\xc3\xbc\""));
+        assert!(!is_json(b"") && !is_json(b"{} {}") && !is_json(b"\"\xff\"") && !is_json(b"plain"));
+    }
+
+    fn json() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[1-9][0-9]{0,2}",
+            "\"[a-z\\]},]{0,5}\"",
+            Just("{\"x\": [1, {}]}".to_owned()),
+            Just(" null ".to_owned())
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_of_json_is_json_and_holds_every_part(
+            single in json(), list in proptest::collection::vec(json(), 0..4)
+        ) {
+            let bodies = vec![one(&single), many(&list.iter().map(String::as_str).collect::<Vec<_>>()), Body::Missing];
+            let text = object(&parts(bodies), 1000).unwrap();
+            let read: Value = serde_json::from_slice(&text).unwrap();
+            prop_assert_eq!(&read["a"], &serde_json::from_str::<Value>(&single).unwrap());
+            prop_assert_eq!(read["b\""].as_array().map(Vec::len), Some(list.len()));
+            prop_assert_eq!(&read["c"], &Value::Null);
+        }
+
+        #[test]
+        fn any_bytes_are_json_exactly_when_they_can_be_read(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
+            prop_assert_eq!(is_json(&bytes), serde_json::from_slice::<Value>(&bytes).is_ok());
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! JSONPath: where the values stand that further calls are made for.
+//!
+//! The dialect is that of Newtonsoft's Json.NET, which Ocelot users write: `$` may be left out, `[*]` are the items of a
+//! list and `.*` the values of an object, `..name` is looked for at every depth in the order of the document, `==`
+//! takes `5` and `'5'` for the same. Indexes and slices may count from the end.
+
+mod filter;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use filter::Test;
+pub use parse::Mistake;
+
+use serde_json::Value;
+use std::fmt;
+
+/// Nodes that one evaluation may visit: a short expression can ask for very much work.
+const VISITS: usize = 1_000_000;
+
+/// A compiled expression.
+#[derive(Clone, Debug)]
+pub struct JsonPath {
+    text: Box<str>,
+    steps: Vec<Step>,
+}
+
+/// One step: from every value found so far, or from those and everything within them.
+#[derive(Clone, Debug)]
+struct Step {
+    scan: bool,
+    selectors: Vec<Selector>,
+}
+
+/// What a step takes out of one value.
+#[derive(Clone, Debug)]
+enum Selector {
+    Name(Box<str>),
+    /// `.*`: the values of an object.
+    Members,
+    /// `[*]`: the items of a list.
+    Items,
+    /// From the end if negative.
+    Index(i64),
+    Slice {
+        start: Option<i64>,
+        end: Option<i64>,
+        step: i64,
+    },
+    /// Items and values for which it holds.
+    Where(Test),
+}
+
+/// The document is too large for the expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {VISITS} values would have to be looked at")]
+pub struct TooMuch;
+
+/// How many values may still be looked at.
+struct Budget(usize);
+
+impl Budget {
+    fn visit(&mut self) -> Result<(), TooMuch> {
+        self.0 = self.0.checked_sub(1).ok_or(TooMuch)?;
+        Ok(())
+    }
+}
+
+impl JsonPath {
+    /// Reads an expression.
+    pub fn parse(text: &str) -> Result<JsonPath, Mistake> {
+        Ok(JsonPath { text: text.into(), steps: parse::path(text)? })
+    }
+
+    /// Whether it can find one value at most, whatever the document.
+    pub fn is_singular(&self) -> bool {
+        let one = |selectors: &[Selector]| matches!(selectors, [Selector::Name(_) | Selector::Index(_)]);
+        self.steps.iter().all(|step| !step.scan && one(&step.selectors))
+    }
+
+    /// The values it finds, in the order of the document.
+    pub fn find<'v>(&self, root: &'v Value) -> Result<Vec<&'v Value>, TooMuch> {
+        walk(&self.steps, root, root, &mut Budget(VISITS))
+    }
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn walk<'v>(
+    steps: &[Step],
+    root: &'v Value,
+    from: &'v Value,
+    budget: &mut Budget,
+) -> Result<Vec<&'v Value>, TooMuch> {
+    let mut found = vec![from];
+    for step in steps {
+        let mut next = Vec::new();
+        for value in found {
+            step.take(root, value, &mut next, budget)?;
+        }
+        found = next;
+    }
+    Ok(found)
+}
+
+impl Step {
+    fn take<'v>(
+        &self,
+        root: &'v Value,
+        value: &'v Value,
+        out: &mut Vec<&'v Value>,
+        budget: &mut Budget,
+    ) -> Result<(), TooMuch> {
+        budget.visit()?;
+        match &self.selectors[..] {
+            [Selector::Name(name)] if self.scan => named(name, value, out, budget),
+            [Selector::Members] if self.scan => everything(value, out, budget),
+            selectors if self.scan => {
+                let mut all = vec![value];
+                everything(value, &mut all, budget)?;
+                all.into_iter().try_for_each(|value| select(selectors, root, value, out, budget))
+            }
+            selectors => select(selectors, root, value, out, budget),
+        }
+    }
+}
+
+fn select<'v>(
+    selectors: &[Selector],
+    root: &'v Value,
+    value: &'v Value,
+    out: &mut Vec<&'v Value>,
+    budget: &mut Budget,
+) -> Result<(), TooMuch> {
+    selectors.iter().try_for_each(|selector| selector.take(root, value, out, budget))
+}
+
+/// Every member of that name, a member before what is within it.
+fn named<'v>(
+    name: &str,
+    value: &'v Value,
+    out: &mut Vec<&'v Value>,
+    budget: &mut Budget,
+) -> Result<(), TooMuch> {
+    let mut waiting = vec![(None, value)];
+    while let Some((key, value)) = waiting.pop() {
+        budget.visit()?;
+        if key == Some(name) {
+            out.push(value);
+        }
+        push_children(value, &mut waiting);
+    }
+    Ok(())
+}
+
+/// Everything within a value, outer values first.
+fn everything<'v>(value: &'v Value, out: &mut Vec<&'v Value>, budget: &mut Budget) -> Result<(), TooMuch> {
+    let mut waiting = Vec::new();
+    push_children(value, &mut waiting);
+    while let Some((_, value)) = waiting.pop() {
+        budget.visit()?;
+        out.push(value);
+        push_children(value, &mut waiting);
+    }
+    Ok(())
+}
+
+/// A stack of what is still to be visited: the last one pushed is the next.
+fn push_children<'v>(value: &'v Value, waiting: &mut Vec<(Option<&'v str>, &'v Value)>) {
+    let start = waiting.len();
+    match value {
+        Value::Array(items) => waiting.extend(items.iter().map(|item| (None, item))),
+        Value::Object(members) => {
+            waiting.extend(members.iter().map(|(key, value)| (Some(key.as_str()), value)));
+        }
+        _ => {}
+    }
+    waiting[start..].reverse();
+}
+
+impl Selector {
+    fn take<'v>(
+        &self,
+        root: &'v Value,
+        value: &'v Value,
+        out: &mut Vec<&'v Value>,
+        budget: &mut Budget,
+    ) -> Result<(), TooMuch> {
+        match (self, value) {
+            (Selector::Name(name), Value::Object(members)) => out.extend(members.get(&**name)),
+            (Selector::Members, Value::Object(members)) => {
+                for member in members.values() {
+                    budget.visit()?;
+                    out.push(member);
+                }
+            }
+            (Selector::Items, Value::Array(items)) => {
+                for item in items {
+                    budget.visit()?;
+                    out.push(item);
+                }
+            }
+            (Selector::Index(index), Value::Array(items)) => {
+                out.extend(place(*index, items.len()).and_then(|at| items.get(at)));
+            }
+            (Selector::Slice { start, end, step }, Value::Array(items)) => {
+                for at in slice(*start, *end, *step, items.len()) {
+                    budget.visit()?;
+                    out.extend(items.get(at));
+                }
+            }
+            (Selector::Where(test), Value::Array(items)) => {
+                return test.filter(root, items.iter(), out, budget);
+            }
+            (Selector::Where(test), Value::Object(members)) => {
+                return test.filter(root, members.values(), out, budget);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The place an index means, from the end if it is negative.
+fn place(index: i64, len: usize) -> Option<usize> {
+    let len = i64::try_from(len).ok()?;
+    let at = if index < 0 { len.checked_add(index)? } else { index };
+    usize::try_from(at).ok()
+}
+
+/// The places a slice means (as in Python, and RFC 9535 2.3.4).
+fn slice(start: Option<i64>, end: Option<i64>, step: i64, len: usize) -> Vec<usize> {
+    let len = i64::try_from(len).unwrap_or(i64::MAX);
+    let bound = |at: i64, least: i64, most: i64| {
+        let at = if at < 0 { len.saturating_add(at) } else { at };
+        at.clamp(least, most)
+    };
+    let mut places = Vec::new();
+    if step > 0 {
+        let end = end.map_or(len, |end| bound(end, 0, len));
+        let mut at = start.map_or(0, |start| bound(start, 0, len));
+        while at < end {
+            places.extend(usize::try_from(at));
+            at = at.saturating_add(step);
+        }
+    } else if step < 0 {
+        let end = end.map_or(-1, |end| bound(end, -1, len - 1));
+        let mut at = start.map_or(len - 1, |start| bound(start, -1, len - 1));
+        while at > end {
+            places.extend(usize::try_from(at));
+            at = at.saturating_add(step);
+        }
+    }
+    places
+}

@@ -1,0 +1,337 @@
+//! Text → steps.
+
+use super::filter::{Operand, Operator, Steps, Test};
+use super::{Selector, Step};
+use serde_json::Value;
+
+/// How deep conditions may be nested.
+const DEPTH: usize = 16;
+
+/// What is wrong, and at which character (from 1).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at character {column}: {what}")]
+pub struct Mistake {
+    pub column: usize,
+    pub what: String,
+}
+
+/// The steps of a whole expression.
+pub(super) fn path(text: &str) -> Result<Vec<Step>, Mistake> {
+    let mut reader = Reader { text, at: 0, depth: 0 };
+    reader.space();
+    if reader.rest().is_empty() {
+        return Err(reader.wrong("the expression is empty"));
+    }
+    let steps = match reader.eat("$") {
+        true => reader.steps()?,
+        false => reader.bare()?,
+    };
+    reader.space();
+    if reader.rest().is_empty() { Ok(steps) } else { Err(reader.unexpected()) }
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+    depth: usize,
+}
+
+/// What a name without quotes may not hold.
+const ENDS_NAME: &[char] = &['.', '[', ']', '(', ')', '\'', '"', '=', '<', '>', '!', '&', '|', '~', ',', '?'];
+
+impl<'t> Reader<'t> {
+    fn rest(&self) -> &'t str {
+        &self.text[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn space(&mut self) {
+        self.at = self.text.len() - self.rest().trim_start().len();
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        let found = self.rest().starts_with(token);
+        self.at += if found { token.len() } else { 0 };
+        found
+    }
+
+    fn wrong(&self, what: impl Into<String>) -> Mistake {
+        Mistake { column: self.text[..self.at].chars().count() + 1, what: what.into() }
+    }
+
+    fn unexpected(&self) -> Mistake {
+        match self.peek() {
+            Some(c) => self.wrong(format!("'{c}' is not expected here")),
+            None => self.wrong("the expression ends too early"),
+        }
+    }
+
+    fn want(&mut self, token: &str) -> Result<(), Mistake> {
+        self.space();
+        if self.eat(token) { Ok(()) } else { Err(self.wrong(format!("a {token} is missing"))) }
+    }
+
+    /// An expression without `$`: its first name has no point before it.
+    fn bare(&mut self) -> Result<Vec<Step>, Mistake> {
+        let mut steps = Vec::new();
+        if !matches!(self.peek(), Some('.' | '[')) {
+            steps.push(Step { scan: false, selectors: vec![self.dotted()?] });
+        }
+        steps.extend(self.steps()?);
+        Ok(steps)
+    }
+
+    fn steps(&mut self) -> Result<Vec<Step>, Mistake> {
+        let mut steps = Vec::new();
+        loop {
+            let scan = self.eat("..");
+            let point = scan || self.eat(".");
+            let selectors = match self.peek() {
+                Some('[') => self.brackets()?,
+                _ if point => vec![self.dotted()?],
+                _ => return Ok(steps),
+            };
+            steps.push(Step { scan, selectors });
+        }
+    }
+
+    /// What stands behind a point.
+    fn dotted(&mut self) -> Result<Selector, Mistake> {
+        if self.eat("*") {
+            return Ok(Selector::Members);
+        }
+        let rest = self.rest();
+        let end = rest.find(|c: char| c.is_whitespace() || ENDS_NAME.contains(&c)).unwrap_or(rest.len());
+        if end == 0 {
+            return Err(self.wrong("a name is missing"));
+        }
+        self.at += end;
+        Ok(Selector::Name(rest[..end].into()))
+    }
+
+    fn brackets(&mut self) -> Result<Vec<Selector>, Mistake> {
+        self.want("[")?;
+        let mut selectors = Vec::new();
+        loop {
+            self.space();
+            selectors.push(self.selector()?);
+            self.space();
+            if !self.eat(",") {
+                break;
+            }
+        }
+        self.want("]")?;
+        Ok(selectors)
+    }
+
+    fn selector(&mut self) -> Result<Selector, Mistake> {
+        match self.peek() {
+            Some('\'' | '"') => Ok(Selector::Name(self.quoted()?.into())),
+            Some('*') => {
+                self.at += 1;
+                Ok(Selector::Items)
+            }
+            Some('?') => {
+                self.at += 1;
+                Ok(Selector::Where(self.any()?))
+            }
+            Some('0'..='9' | '-' | ':') => self.index_or_slice(),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    fn index_or_slice(&mut self) -> Result<Selector, Mistake> {
+        let start = self.integer()?;
+        if !self.eat(":") {
+            return start.map(Selector::Index).ok_or_else(|| self.unexpected());
+        }
+        let end = self.integer()?;
+        let step = if self.eat(":") { self.integer()? } else { None };
+        match step.unwrap_or(1) {
+            0 => Err(self.wrong("a slice cannot have the step 0")),
+            step => Ok(Selector::Slice { start, end, step }),
+        }
+    }
+
+    fn integer(&mut self) -> Result<Option<i64>, Mistake> {
+        self.space();
+        let rest = self.rest();
+        let digits = rest.strip_prefix('-').unwrap_or(rest);
+        let len = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        let end = rest.len() - digits.len() + len;
+        if end == 0 {
+            return Ok(None);
+        }
+        let number = rest[..end].parse().map_err(|_| self.wrong("this is not a whole number"))?;
+        self.at += end;
+        self.space();
+        Ok(Some(number))
+    }
+
+    /// A text in either kind of quotes.
+    fn quoted(&mut self) -> Result<String, Mistake> {
+        let begin = self.at;
+        let mut chars = self.rest().char_indices();
+        let quote = chars.next().map(|(_, quote)| quote);
+        let mut text = String::new();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                c if Some(c) == quote => {
+                    self.at = begin + at + c.len_utf8();
+                    return Ok(text);
+                }
+                '\\' => {
+                    let escaped = unescape(&mut chars);
+                    self.at = begin + at;
+                    text.push(escaped.ok_or_else(|| self.wrong("this is not an escape"))?);
+                }
+                c => text.push(c),
+            }
+        }
+        self.at = begin;
+        Err(self.wrong("a closing quote is missing"))
+    }
+}
+
+/// What stands behind a backslash.
+fn unescape(chars: &mut std::str::CharIndices) -> Option<char> {
+    Some(match chars.next()?.1 {
+        c @ ('\'' | '"' | '\\' | '/') => c,
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => {
+            let mut hex = || chars.next()?.1.to_digit(16);
+            let code = (hex()? << 12) | (hex()? << 8) | (hex()? << 4) | hex()?;
+            char::from_u32(code)?
+        }
+        _ => return None,
+    })
+}
+
+/// Conditions.
+impl Reader<'_> {
+    fn any(&mut self) -> Result<Test, Mistake> {
+        let mut tests = vec![self.all()?];
+        while self.operator("||") {
+            tests.push(self.all()?);
+        }
+        Ok(if tests.len() == 1 { tests.remove(0) } else { Test::Any(tests) })
+    }
+
+    fn all(&mut self) -> Result<Test, Mistake> {
+        let mut tests = vec![self.one()?];
+        while self.operator("&&") {
+            tests.push(self.one()?);
+        }
+        Ok(if tests.len() == 1 { tests.remove(0) } else { Test::All(tests) })
+    }
+
+    fn operator(&mut self, token: &str) -> bool {
+        self.space();
+        self.eat(token)
+    }
+
+    fn one(&mut self) -> Result<Test, Mistake> {
+        self.space();
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(self.wrong(format!("conditions may be nested {DEPTH} deep")));
+        }
+        let test = if self.eat("!") {
+            Test::Not(Box::new(self.one()?))
+        } else if self.eat("(") {
+            let test = self.any()?;
+            self.want(")")?;
+            test
+        } else {
+            self.comparison()?
+        };
+        self.depth -= 1;
+        Ok(test)
+    }
+
+    fn comparison(&mut self) -> Result<Test, Mistake> {
+        let left = self.operand()?;
+        self.space();
+        if self.eat("=~") {
+            self.space();
+            return Ok(Test::Matches(left, self.regex()?));
+        }
+        const OPERATORS: [(&str, Operator); 8] = [
+            ("===", Operator::Same),
+            ("!==", Operator::NotSame),
+            ("==", Operator::Equal),
+            ("!=", Operator::NotEqual),
+            ("<=", Operator::LessOrEqual),
+            (">=", Operator::GreaterOrEqual),
+            ("<", Operator::Less),
+            (">", Operator::Greater),
+        ];
+        let operator = OPERATORS.iter().find(|(token, _)| self.eat(token)).map(|(_, operator)| *operator);
+        match operator {
+            Some(operator) => Ok(Test::Compare(left, operator, self.operand()?)),
+            None if matches!(left, Operand::Path { .. }) => Ok(Test::Exists(left)),
+            None => Err(self.unexpected()),
+        }
+    }
+
+    fn operand(&mut self) -> Result<Operand, Mistake> {
+        self.space();
+        let root = self.peek() == Some('$');
+        if root || self.peek() == Some('@') {
+            self.at += 1;
+            return Ok(Operand::Path { root, steps: Steps(self.steps()?) });
+        }
+        if matches!(self.peek(), Some('\'' | '"')) {
+            return Ok(Operand::Literal(Value::String(self.quoted()?)));
+        }
+        let rest = self.rest();
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).unwrap_or(rest.len());
+        let literal = serde_json::from_str(&rest[..end]).map_err(|_| self.unexpected())?;
+        self.at += end;
+        Ok(Operand::Literal(literal))
+    }
+
+    /// `/pattern/i`; the flags are those of .NET.
+    fn regex(&mut self) -> Result<regex::Regex, Mistake> {
+        let begin = self.at;
+        self.want("/")?;
+        let rest = self.rest();
+        let Some(end) = closing_slash(rest) else { return Err(self.wrong("a closing slash is missing")) };
+        let pattern = rest[..end].replace("\\/", "/");
+        self.at += end + 1;
+        let mut builder = regex::RegexBuilder::new(&pattern);
+        builder.size_limit(1 << 20);
+        while let Some(flag) = self.peek().filter(char::is_ascii_alphabetic) {
+            match flag {
+                'i' => builder.case_insensitive(true),
+                'm' => builder.multi_line(true),
+                's' => builder.dot_matches_new_line(true),
+                'x' => builder.ignore_whitespace(true),
+                _ => return Err(self.unexpected()),
+            };
+            self.at += 1;
+        }
+        let built = builder.build();
+        built.map_err(|_| {
+            self.at = begin;
+            self.wrong("this is not a regular expression that runs in linear time")
+        })
+    }
+}
+
+/// The first slash without a backslash before it.
+fn closing_slash(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.char_indices().find_map(|(at, c)| {
+        let closes = c == '/' && !escaped;
+        escaped = c == '\\' && !escaped;
+        closes.then_some(at)
+    })
+}

@@ -1,0 +1,191 @@
+//! `Aggregator` and `Formats`: an answer written by a template.
+
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use std::{fmt, io, sync::Arc};
+
+/// Bytes of a template.
+pub const LONGEST: usize = 64 * 1024;
+/// Instructions of one rendering: a template over a long list needs a few for each item.
+const FUEL: u64 = 500_000;
+const NAME: &str = "template";
+
+/// A compiled template.
+#[derive(Clone)]
+pub struct Template {
+    environment: Arc<Environment<'static>>,
+}
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escaping {
+    Json,
+    Html,
+    None,
+}
+
+impl Escaping {
+    /// What a media type asks for.
+    pub fn of(media: &str) -> Escaping {
+        let kind = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if kind == "application/json" || kind.ends_with("+json") {
+            Escaping::Json
+        } else if kind == "text/html" || kind.ends_with("/xml") || kind.ends_with("+xml") {
+            Escaping::Html
+        } else {
+            Escaping::None
+        }
+    }
+}
+
+/// What is wrong with a template, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct Mistake {
+    pub line: usize,
+    pub what: String,
+}
+
+impl Mistake {
+    fn of(error: &minijinja::Error) -> Mistake {
+        let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        Mistake { line: error.line().unwrap_or(1), what }
+    }
+}
+
+impl Template {
+    /// Reads a template.
+    pub fn compile(source: &str, escaping: Escaping) -> Result<Template, Mistake> {
+        if source.len() > LONGEST {
+            let what = format!("a template may hold {LONGEST} bytes");
+            return Err(Mistake { line: 1, what });
+        }
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(move |_| match escaping {
+            Escaping::Json => AutoEscape::Json,
+            Escaping::Html => AutoEscape::Html,
+            Escaping::None => AutoEscape::None,
+        });
+        let added = environment.add_template_owned(NAME, source.to_owned());
+        added.map_err(|error| Mistake::of(&error))?;
+        let template = Template { environment: Arc::new(environment) };
+        template.knows_what_it_calls()?;
+        Ok(template)
+    }
+
+    /// Filters and functions are looked for only when they are used: so it is rendered once, over nothing.
+    fn knows_what_it_calls(&self) -> Result<(), Mistake> {
+        let unknown = [
+            ErrorKind::UnknownFilter,
+            ErrorKind::UnknownFunction,
+            ErrorKind::UnknownTest,
+            ErrorKind::TemplateNotFound,
+        ];
+        match self.environment.get_template(NAME).and_then(|template| template.render(Value::from(()))) {
+            Err(error) if unknown.contains(&error.kind()) => Err(Mistake::of(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Renders it; the error is one of the template, or says that the result is too long.
+    pub fn render(&self, context: Value, most: usize) -> Result<Vec<u8>, Failed> {
+        let template =
+            self.environment.get_template(NAME).map_err(|error| Failed::Template(Mistake::of(&error)))?;
+        let mut out = Bounded { bytes: Vec::new(), most, full: false };
+        match template.render_captured_to(context, &mut out) {
+            Ok(_) => Ok(out.bytes),
+            Err(_) if out.full => Err(Failed::TooLong),
+            Err(error) => Err(Failed::Template(Mistake::of(&error))),
+        }
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Template")
+    }
+}
+
+/// Why there is no text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failed {
+    #[error("{0}")]
+    Template(Mistake),
+    #[error("the text is too long")]
+    TooLong,
+}
+
+/// Takes no more than so many bytes.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+    full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.full = part.len() > self.most - self.bytes.len();
+        if self.full {
+            return Err(io::Error::other("too long"));
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn rendered(source: &str, escaping: Escaping) -> Result<String, Failed> {
+        let parts = json!({"user": {"name": "A\"<b>", "tags": ["x", "y"]}, "reviews": null});
+        let context = minijinja::context! { parts => minijinja::value::Serde(&parts) };
+        let template =
+            Template::compile(source, escaping).unwrap_or_else(|wrong| panic!("{source}: {wrong}"));
+        template.render(context, 200).map(|text| String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn values_are_written_as_the_media_type_wants_them() {
+        let name = "{{ parts.user.name }}";
+        assert_eq!(rendered(name, Escaping::of("application/json")).unwrap(), r#""A\"<b>""#);
+        assert_eq!(rendered(name, Escaping::of("text/html; charset=utf-8")).unwrap(), "A&quot;&lt;b&gt;");
+        assert_eq!(rendered(name, Escaping::of("text/plain")).unwrap(), "A\"<b>");
+        assert_eq!(Escaping::of("application/hal+JSON"), Escaping::Json);
+        assert_eq!(
+            rendered(r#"{"t": {{ parts.user.tags }}}"#, Escaping::Json).unwrap(),
+            r#"{"t": ["x","y"]}"#
+        );
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_null_however_deep_it_is_asked() {
+        assert_eq!(rendered("{{ parts.reviews.summary.average }}", Escaping::Json).unwrap(), "null");
+        assert_eq!(
+            rendered("[{% for r in parts.reviews.all %}{{ r }}{% endfor %}]", Escaping::Json).unwrap(),
+            "[]"
+        );
+    }
+
+    #[test]
+    fn mistakes_are_found_before_the_first_request() {
+        let wrong = |source: &str| Template::compile(source, Escaping::Json).unwrap_err();
+        assert_eq!(wrong("{\n{% if %}").line, 2);
+        assert!(wrong("{{ parts|nonsense }}").what.contains("nonsense"));
+        assert!(wrong("{% include 'other' %}").what.contains("other"));
+        assert!(wrong(&"x".repeat(LONGEST + 1)).what.contains("65536"));
+    }
+
+    #[test]
+    fn neither_time_nor_space_is_without_end() {
+        let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+        assert!(matches!(rendered(loops, Escaping::None), Err(Failed::Template(_))));
+        assert_eq!(rendered("{% for a in range(99) %}xxx{% endfor %}", Escaping::None), Err(Failed::TooLong));
+    }
+}

@@ -1,0 +1,92 @@
+//! The values that further calls are made for.
+
+use super::json_path::{JsonPath, TooMuch};
+use crate::base::percent::put_percent;
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// Why there are no calls.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoValues {
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
+    #[error("there are more than {0} different values")]
+    TooMany(usize),
+}
+
+/// The different values that a document has at a path, in its order, as they stand for a placeholder. Texts, numbers
+/// and truth values are values; to Ocelot everything is one.
+pub fn found(path: &JsonPath, document: &Value, ocelot: bool, most: usize) -> Result<Vec<Vec<u8>>, NoValues> {
+    let as_text = if ocelot { ocelots } else { ours };
+    let (mut seen, mut values) = (HashSet::new(), Vec::new());
+    for text in path.find(document)?.into_iter().filter_map(as_text) {
+        if seen.insert(text.clone()) {
+            if values.len() == most {
+                return Err(NoValues::TooMany(most));
+            }
+            values.push(text);
+        }
+    }
+    Ok(values)
+}
+
+/// Spelled as in a URL, so that a value is one segment, or one parameter, whatever it holds.
+fn ours(value: &Value) -> Option<Vec<u8>> {
+    let text = match value {
+        Value::String(text) if !text.is_empty() => text.clone(),
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        _ => return None,
+    };
+    let mut spelled = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            true => spelled.push(byte),
+            false => put_percent(byte, &mut spelled),
+        }
+    }
+    Some(spelled)
+}
+
+/// What .NET makes of it.
+fn ocelots(value: &Value) -> Option<Vec<u8>> {
+    Some(match value {
+        Value::Null => Vec::new(),
+        Value::Bool(true) => b"True".to_vec(),
+        Value::Bool(false) => b"False".to_vec(),
+        Value::String(text) => text.as_bytes().to_vec(),
+        Value::Number(_) => value.to_string().into_bytes(),
+        Value::Array(_) | Value::Object(_) => serde_json::to_vec_pretty(value).unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn texts(document: &Value, ocelot: bool, most: usize) -> Result<Vec<String>, NoValues> {
+        let path = JsonPath::parse("$[*]").unwrap();
+        let found = found(&path, document, ocelot, most)?;
+        Ok(found.into_iter().map(|text| String::from_utf8(text).unwrap()).collect())
+    }
+
+    #[test]
+    fn values_are_different_ones_in_the_order_of_the_document() {
+        let list = json!([2, "1", 1, 2, true, "a/b?c%"]);
+        assert_eq!(texts(&list, false, 9).unwrap(), ["2", "1", "true", "a%2Fb%3Fc%25"]);
+        assert_eq!(texts(&list, true, 9).unwrap(), ["2", "1", "True", "a/b?c%"]);
+    }
+
+    #[test]
+    fn what_is_no_value_is_passed_over_and_to_ocelot_it_is_one() {
+        let list = json!([null, "", [], {"a": 1}]);
+        assert_eq!(texts(&list, false, 9).unwrap(), [""; 0]);
+        assert_eq!(texts(&list, true, 9).unwrap(), ["", "[]", "{\n  \"a\": 1\n}"]);
+    }
+
+    #[test]
+    fn there_are_only_so_many() {
+        assert_eq!(texts(&json!([1, 2, 2]), false, 2).unwrap().len(), 2);
+        assert_eq!(texts(&json!([1, 2, 3]), false, 2), Err(NoValues::TooMany(2)));
+    }
+}

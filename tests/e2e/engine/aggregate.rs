@@ -1,0 +1,327 @@
+//! Aggregates: several services asked at one time, and one answer.
+
+use super::over;
+use crate::support::becomes_true;
+use crate::support::client::{Request, Response};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::{Origin, Seen};
+use crate::support::stub::Answer;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// A document with a route for each service, of which the keys are `a`, `b`, `c` ..., and one aggregate of all at `/all/{id}`.
+fn document(services: &[&Origin], aggregate: &Value) -> Value {
+    let keys: Vec<String> = ('a'..).take(services.len()).map(String::from).collect();
+    let routes: Vec<Value> =
+        keys.iter().zip(services).map(|(key, origin)| route(key, origin.port())).collect();
+    let whole = json!({ "UpstreamPathTemplate": "/all/{id}", "RouteKeys": keys });
+    json!({ "Routes": routes, "Aggregates": [over(whole, aggregate)] })
+}
+
+fn route(key: &str, port: u16) -> Value {
+    json!({
+        "Key": key, "UpstreamPathTemplate": format!("/{key}/{{id}}"), "DownstreamPathTemplate": format!("/{key}/{{id}}"),
+        "DownstreamScheme": "http", "DownstreamHostAndPorts": [{ "Host": "127.0.0.1", "Port": port }],
+    })
+}
+
+fn serving(services: &[&Origin], aggregate: &Value) -> Gateway {
+    Gateway::with(&document(services, aggregate))
+}
+
+/// A service that tells the path that it was asked for.
+fn echo() -> Origin {
+    Origin::with(|seen| Answer::new(200, format!("\"{}\"", seen.raw_path())))
+}
+
+fn says(body: &'static str) -> Origin {
+    Origin::with(move |_| Answer::new(200, body))
+}
+
+fn failing(status: u16) -> Origin {
+    Origin::with(move |_| Answer::new(status, "{}").header("Retry-After", "7"))
+}
+
+/// What the metrics say of a line that begins like this.
+fn metric(gateway: &Gateway, line: &str) -> String {
+    let text = gateway.admin("/metrics").text();
+    let found = text.lines().find(|l| l.starts_with(line));
+    found.and_then(|l| l.rsplit(' ').next()).unwrap_or("none").to_owned()
+}
+
+fn why(response: &Response) -> (u16, String) {
+    (response.status, response.json()["why"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn all_parts_are_asked_before_any_has_answered() {
+    let all = Arc::new(Barrier::new(3));
+    let patient = |name: &'static str| {
+        let all = Arc::clone(&all);
+        Origin::with(move |_| {
+            all.wait();
+            Answer::new(200, format!("\"{name}\""))
+        })
+    };
+    let (a, b, c) = (patient("one"), patient("two"), patient("three"));
+    let gateway = serving(&[&a, &b, &c], &json!({}));
+    let answer = gateway.get("/all/7");
+    assert_eq!(answer.text(), r#"{"a":"one","b":"two","c":"three"}"#);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn parts_have_the_placeholders_and_the_body_of_the_aggregate_and_their_own_transforms() {
+    let (a, b) = (echo(), echo());
+    let mut document =
+        document(&[&a, &b], &json!({ "UpstreamHttpMethod": ["POST"], "MaxRequestBodySize": 4 }));
+    document["Routes"][1]["UpstreamPathTemplate"] = json!("/other");
+    document["Routes"][1]["UpstreamHeaderTransform"] = json!({ "X-Id": "no {id}" });
+    let gateway = Gateway::with(&document);
+    let request = Request::new("POST", "/all/a%20b?x=1")
+        .header("Accept", "application/*")
+        .header("If-None-Match", "\"1\"");
+    let answer = gateway.ask(&request.body("body"));
+    assert_eq!(answer.text(), r#"{"a":"/a/a%20b","b":"/b/a%20b"}"#);
+    for seen in [a.last(), b.last()] {
+        assert_eq!(
+            (seen.method.as_str(), seen.query.trim_start_matches('?'), &seen.body[..]),
+            ("POST", "x=1", &b"body"[..])
+        );
+        assert_eq!(seen.head.all("accept"), ["application/json"]);
+        assert_eq!(seen.head.all("accept-encoding"), ["identity"]);
+        assert!(!seen.head.has("if-none-match"));
+        assert_eq!(seen.head.all("x-forwarded-for"), ["127.0.0.1"]);
+    }
+    assert_eq!((a.last().header("x-id"), b.last().header("x-id")), (None, Some("no a%20b")));
+    assert_eq!(a.last().header("traceparent").unwrap()[..36], b.last().header("traceparent").unwrap()[..36]);
+    assert_eq!(gateway.ask(&Request::new("POST", "/all/1").chunks(&["bo", "dy"])).status, 200);
+    assert_eq!((a.last().body, b.last().body), (b"body".to_vec(), b"body".to_vec()));
+    assert_eq!(
+        why(&gateway.ask(&Request::new("POST", "/all/1").body("longer"))),
+        (413, "request.body".into())
+    );
+    assert_eq!(
+        why(&gateway.ask(&Request::new("POST", "/all/1").chunks(&["lon", "ger"]))),
+        (413, "request.body".into())
+    );
+    gateway.ask(&Request::new("POST", "/other").body(""));
+    assert_eq!(b.last().header("x-id"), None);
+}
+
+#[test]
+fn an_optional_part_that_fails_is_null_and_named_in_a_header() {
+    let (a, b) = (says("1"), failing(500));
+    let calls = json!([{ "RouteKey": "b", "Optional": true }]);
+    let gateway = serving(&[&a, &b], &json!({ "RouteKeysConfig": calls }));
+    let answer = gateway.get("/all/7");
+    assert_eq!((answer.status, answer.text()), (200, r#"{"a":1,"b":null}"#.to_owned()));
+    assert_eq!(answer.header("x-partial"), Some("b"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let counted = |class: &str, route: &str| {
+        let line = format!("margay_requests_total{{code_class=\"{class}\",route=\"{route}\"}}");
+        becomes_true(Duration::from_secs(5), || metric(&gateway, &line) == "1")
+    };
+    assert!(counted("2xx", "a") && counted("5xx", "b") && counted("2xx", "/all/{id}"));
+    let whole = serving(&[&a, &says("2")], &json!({ "RouteKeysConfig": calls })).get("/all/7");
+    assert_eq!((whole.text(), whole.head.has("x-partial")), (r#"{"a":1,"b":2}"#.to_owned(), false));
+}
+
+#[test]
+fn a_part_that_fails_fails_the_answer_and_the_clients_mistakes_stay_its_own() {
+    let one = says("1");
+    let ask = |b: &Origin| serving(&[&one, b], &json!({})).get("/all/7");
+    assert_eq!(why(&ask(&failing(500))), (502, "aggregate.part".into()));
+    let missing = ask(&failing(404));
+    assert_eq!((why(&missing), missing.header("retry-after")), ((404, "aggregate.part".into()), Some("7")));
+    assert!(missing.json()["detail"].as_str().unwrap().contains("\"b\" answered 404"));
+    assert_eq!(why(&ask(&says("no json"))), (502, "aggregate.part".into()));
+    assert_eq!(why(&ask(&says("1, \"c\": 2"))), (502, "aggregate.part".into()));
+    let coded = Origin::with(|_| Answer::new(200, "1").header("Content-Encoding", "gzip"));
+    assert_eq!(why(&ask(&coded)), (502, "aggregate.part".into()));
+    let nothing = ask(&Origin::with(|_| Answer::new(204, "")));
+    assert_eq!((nothing.status, nothing.text()), (200, r#"{"a":1,"b":null}"#.to_owned()));
+    let mut closed = document(&[&one, &one], &json!({}));
+    closed["Routes"][1]["DownstreamHostAndPorts"][0]["Port"] = json!(9);
+    let refused = Gateway::with(&closed).get("/all/7");
+    assert_eq!(why(&refused), (502, "backend.connect".into()));
+    assert!(refused.json()["detail"].as_str().unwrap().starts_with("the part \"b\": "));
+}
+
+#[test]
+fn parts_and_aggregates_have_times_and_sizes() {
+    let (fast, slow) = (says("1"), Origin::with(|_| Answer::new(200, "2").after(Duration::from_secs(20))));
+    let began = Instant::now();
+    let calls = json!([{ "RouteKey": "b", "Optional": true, "Timeout": "100ms" }]);
+    let partial = serving(&[&fast, &slow], &json!({ "RouteKeysConfig": calls })).get("/all/7");
+    assert_eq!((partial.text(), partial.header("x-partial")), (r#"{"a":1,"b":null}"#.to_owned(), Some("b")));
+    let late = serving(&[&fast, &slow], &json!({ "Timeout": "100ms" })).get("/all/7");
+    assert_eq!(why(&late), (504, "backend.timeout".into()));
+    assert!(began.elapsed() < Duration::from_secs(15));
+    let long = Origin::with(|_| Answer::new(200, format!("\"{}\"", "x".repeat(100))).chunked(&[]));
+    let limited = |limits: Value| serving(&[&fast, &long], &limits).get("/all/7");
+    assert_eq!(limited(json!({ "MaxPartSize": 102, "MaxSize": 115 })).status, 200);
+    assert_eq!(why(&limited(json!({ "MaxPartSize": 101 }))), (502, "aggregate.part".into()));
+    assert_eq!(why(&limited(json!({ "MaxSize": 80 }))), (502, "aggregate.size".into()));
+    let own = json!([{ "RouteKey": "b", "MaxSize": 50 }]);
+    assert_eq!(why(&limited(json!({ "RouteKeysConfig": own }))), (502, "aggregate.part".into()));
+}
+
+/// How many calls are under way, and how many were at most.
+#[derive(Default)]
+struct Crowd(Mutex<(usize, usize)>, Condvar);
+
+impl Crowd {
+    /// Answers once so many are there together.
+    fn together(&self, wanted: usize, seen: &Seen) -> Answer {
+        let mut now = self.0.lock().unwrap();
+        now.0 += 1;
+        now.1 = now.1.max(now.0);
+        self.1.notify_all();
+        let (mut now, _) =
+            self.1.wait_timeout_while(now, Duration::from_secs(5), |now| now.1 < wanted).unwrap();
+        now.0 -= 1;
+        Answer::new(200, format!("\"{}\"", seen.raw_path()))
+    }
+}
+
+#[test]
+fn a_list_of_values_leads_to_a_call_each_so_many_at_one_time() {
+    let main = says(
+        r#"{"items": [{"id": 3}, {"id": "x/y"}, {"id": 3}, {"id": null}, {"id": 5}, {"id": 6}, {"id": 7}]}"#,
+    );
+    let crowd = Arc::new(Crowd::default());
+    let theirs = Arc::clone(&crowd);
+    let each = Origin::with(move |seen| theirs.together(3, seen));
+    let call =
+        json!({ "RouteKey": "b", "JsonPath": "$.items[*].id", "Parameter": "item", "MaxConcurrency": 3 });
+    let serving = |call: &Value| {
+        let mut document = document(&[&main, &each], &json!({ "RouteKeysConfig": [call] }));
+        document["Routes"][1]["DownstreamPathTemplate"] = json!("/b/{id}/{item}");
+        Gateway::with(&document)
+    };
+    let gateway = serving(&call);
+    let answer = gateway.get("/all/7");
+    let b = answer.json()["b"].clone();
+    assert_eq!(b, json!(["/b/7/3", "/b/7/x%2Fy", "/b/7/5", "/b/7/6", "/b/7/7"]));
+    assert_eq!(crowd.0.lock().unwrap().1, 3);
+    assert_eq!(metric(&gateway, "margay_requests_total{code_class=\"2xx\",route=\"b\"}"), "5");
+    let few = serving(&over(call, &json!({ "MaxCalls": 4 }))).get("/all/7");
+    assert_eq!(why(&few), (502, "aggregate.part".into()));
+}
+
+#[test]
+fn a_path_to_one_value_gives_one_body_and_one_to_many_a_list() {
+    let each = echo();
+    let ask = |main: &'static str, path: &str| {
+        let call = json!({ "RouteKey": "b", "JsonPath": path, "Parameter": "item" });
+        let main = says(main);
+        let mut document = document(&[&main, &each], &json!({ "RouteKeysConfig": [call] }));
+        document["Routes"][1]["DownstreamPathTemplate"] = json!("/{item}");
+        Gateway::with(&document).get("/all/7").json()["b"].clone()
+    };
+    assert_eq!(ask(r#"{"id": 1}"#, "$.id"), json!("/1"));
+    assert_eq!(ask(r#"{"id": null}"#, "$.id"), json!(null));
+    assert_eq!(ask(r#"[{"id": 1}]"#, "$[*].id"), json!(["/1"]));
+    assert_eq!(ask("[]", "$[*].id"), json!([]));
+}
+
+#[test]
+fn parts_that_depend_on_an_optional_one_that_failed_are_missing_too() {
+    let (main, each) = (failing(503), echo());
+    let calls = |optional: bool| {
+        json!({ "RouteKeysConfig": [
+            { "RouteKey": "a", "Optional": true },
+            { "RouteKey": "b", "JsonPath": "$[*].id", "Parameter": "item", "Optional": optional },
+        ] })
+    };
+    let partial = serving(&[&main, &each], &calls(true)).get("/all/7");
+    assert_eq!(
+        (partial.text(), partial.header("x-partial")),
+        (r#"{"a":null,"b":null}"#.to_owned(), Some("a, b"))
+    );
+    assert_eq!(why(&serving(&[&main, &each], &calls(false)).get("/all/7")), (502, "aggregate.part".into()));
+    assert_eq!(each.calls(), 0);
+}
+
+#[test]
+fn templates_write_the_form_that_the_client_asks_for() {
+    let (user, orders) = (says(r#"{"name": "Ann <3", "tags": []}"#), says("[1, 2]"));
+    let aggregate = json!({
+        "Aggregator": r#"{"id": {{ values.id }}, "name": {{ parts.a.name }}, "orders": {{ parts.b | length }}}"#,
+        "Formats": { "text/html; charset=utf-8": "<h1>{{ parts.a.name }}</h1>", "text/csv": "{{ parts.b | join(';') }}" },
+    });
+    let gateway = serving(&[&user, &orders], &aggregate);
+    let ask = |accept: &str| gateway.ask(&Request::get("/all/a%20b").header("Accept", accept));
+    let json = gateway.get("/all/a%20b");
+    assert_eq!(json.text(), r#"{"id": "a b", "name": "Ann <3", "orders": 2}"#);
+    assert_eq!(
+        (json.header("content-type"), json.header("vary")),
+        (Some("application/json"), Some("Accept"))
+    );
+    let html = ask("text/html,application/xhtml+xml,*/*;q=0.8");
+    assert_eq!(html.text(), "<h1>Ann &lt;3</h1>");
+    assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(ask("text/csv, application/json;q=0.1").text(), "1;2");
+    assert_eq!(why(&ask("image/png")), (406, "request.accept".into()));
+    assert_eq!(user.calls(), 3, "nobody is asked for an answer that cannot be given");
+}
+
+#[test]
+fn a_client_that_leaves_takes_all_parts_with_it() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let slow = || {
+        let asked = Arc::clone(&asked);
+        Origin::with(move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            Answer::new(200, "1").after(Duration::from_secs(20))
+        })
+    };
+    let (a, b) = (slow(), slow());
+    let limit = json!({ "Limit": 1 });
+    let mut document = document(&[&a, &b], &json!({}));
+    document["Routes"][1]["ConcurrencyLimitOptions"] = limit;
+    let gateway = Gateway::start(&Setup::json(&over(document, &json!({ "AccessLog": true }))));
+    let mut client = gateway.connect();
+    client.send(Request::get("/all/7").bytes("gw.test"));
+    assert!(becomes_true(Duration::from_secs(5), || asked.load(Ordering::SeqCst) == 2));
+    drop(client);
+    let idle =
+        |route: &str| metric(&gateway, &format!("margay_requests_in_flight{{route=\"{route}\"}}")) == "0";
+    assert!(becomes_true(Duration::from_secs(5), || ["a", "b", "/all/{id}"].into_iter().all(idle)));
+    let counted = |route: &str| {
+        metric(&gateway, &format!("margay_requests_total{{code_class=\"4xx\",route=\"{route}\"}}"))
+    };
+    assert_eq!(["a", "b", "/all/{id}"].map(counted), ["1", "1", "1"]);
+    let mut again = gateway.connect();
+    again.send(Request::get("/b/1").bytes("gw.test"));
+    assert!(
+        becomes_true(Duration::from_secs(5), || asked.load(Ordering::SeqCst) == 3),
+        "the place was given back"
+    );
+    let logged =
+        || gateway.access_log().into_iter().filter(|line| line["path"] == "/all/7").collect::<Vec<_>>();
+    assert!(becomes_true(Duration::from_secs(5), || !logged().is_empty()));
+    assert_eq!(logged().iter().map(|line| &line["status"]).collect::<Vec<_>>(), [499]);
+}
+
+#[test]
+fn an_aggregate_lets_in_whom_it_wants_beside_what_its_routes_want() {
+    let (a, b) = (says("1"), says("2"));
+    let cors = json!({ "AllowedOrigins": ["https://app.example"] });
+    let options = json!({
+        "CorsOptions": cors, "RateLimitOptions": { "Limit": 1, "Period": "1h", "PartitionBy": ["IP"] },
+        "DownstreamHeaderTransform": { "X-From": "the aggregate of {id}" }, "Key": "home",
+    });
+    let gateway = serving(&[&a, &b], &options);
+    let first = gateway.ask(&Request::get("/all/7").header("Origin", "https://app.example"));
+    assert_eq!((first.status, first.header("x-from")), (200, Some("the aggregate of 7")));
+    assert_eq!(first.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(why(&gateway.get("/all/7")), (429, "limit.exceeded".into()));
+    assert_eq!((gateway.get("/a/1").status, a.calls(), b.calls()), (200, 2, 1));
+    let preflight = Request::new("OPTIONS", "/all/7").header("Origin", "https://app.example");
+    let preflight = gateway.ask(&preflight.header("Access-Control-Request-Method", "GET"));
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("https://app.example"));
+}

@@ -3,6 +3,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use margay::config::{Environment, Texts, load_texts};
+use margay::pipeline::body::Nobody;
 use margay::pipeline::exchange::{Exchange, Peer};
 use margay::pipeline::head::Head;
 use margay::pipeline::stage::walk;
@@ -48,7 +49,8 @@ fn pass(plan: &Plan, x: &mut Exchange, now: Instant) -> usize {
     hop::strip(&mut x.req);
     let route = plan.find(x).expect("the route");
     let walked = {
-        let mut walk = pin!(walk(&route.stages, x, |_| Poll::Pending));
+        let mut nobody = Nobody;
+        let mut walk = pin!(walk(&route.stages, x, &mut nobody));
         walk.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     };
     let Poll::Ready((ran, None)) = walked else { unreachable!("no stage of these waits or answers") };

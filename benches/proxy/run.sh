@@ -2,7 +2,7 @@
 # `make bench`: wrk at 64 connections against a 1 KiB origin, through margay, nginx and HAProxy, in interleaved
 # rounds. Prints requests per second, CPU of the proxy per request, latency, memory, and margay : nginx.
 #
-#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full secure" MARGAY=target/release/margay \
+#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full secure hits" MARGAY=target/release/margay \
 #       benches/proxy/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -74,6 +74,7 @@ start() { # name, kind, port, configuration of margay
         margay-tls) fill margay-tls.json "$3" "$dir/margay-tls.json"; spawn "$name" "${on_proxy[@]}" "$margay" run --config "$dir/margay-tls.json" --admin "127.0.0.1:$((${3} + 4))" --threads "$threads" ;;
         nginx-tls) fill nginx-tls.conf "$3" "$dir/nginx-tls.conf"; spawn "$name" "${on_proxy[@]}" nginx -p "$dir" -c "$dir/nginx-tls.conf" ;;
         nginx) fill nginx.conf "$3" "$dir/nginx.conf"; spawn "$name" "${on_proxy[@]}" nginx -p "$dir" -c "$dir/nginx.conf" ;;
+        nginx-cache) fill nginx-cache.conf "$3" "$dir/nginx-cache.conf"; spawn "$name" "${on_proxy[@]}" nginx -p "$dir" -c "$dir/nginx-cache.conf" ;;
         haproxy) fill haproxy.cfg "$3" "$dir/haproxy.cfg"; spawn "$name" "${on_proxy[@]}" haproxy -f "$dir/haproxy.cfg" ;;
     esac
     pid[$name]=$last
@@ -249,14 +250,34 @@ rates() { # label: the median of the rounds' ratios
         awk '{v[NR] = $1} END {printf "%.2f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'
 }
 
+# A stored answer, beside nginx with proxy_cache: the backend is asked once.
+hits() {
+    threads=1
+    mkdir -p "$dir/kept"
+    printf 'x%.0s' $(seq 1024) >"$dir/kept/1k"
+    for _ in $(seq 64); do cat "$dir/kept/1k"; done >"$dir/kept/64k"
+    chmod -R a+rX "$dir"
+    start_origin
+    path=/kept/1k
+    start margay-hit margay $((base + 1)) "$here/cached.json"
+    start nginx-hit nginx-cache $((base + 2))
+    for path in /kept/1k /kept/64k; do
+        compare "Hits of ${path#/kept/}iB, margay beside nginx proxy_cache:" margay-hit nginx-hit
+        echo "  CPU per hit, margay : nginx = $(ratio margay-hit nginx-hit)"
+    done
+    stop
+    path=/
+}
+
 echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 path=/
-for row in ${ROWS:-plain routes full secure}; do
+for row in ${ROWS:-plain routes full secure hits}; do
     case "$row" in
         plain) beside 1; beside 2 ;;
         routes) if [[ " $proxies " == *" margay "* ]]; then many_routes; fi ;;
         full) if [[ " $proxies " == *" margay "* ]]; then full; fi ;;
         secure) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then secure; fi ;;
-        *) echo "there is no row $row: plain, routes, full, secure" >&2; exit 64 ;;
+        hits) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then hits; fi ;;
+        *) echo "there is no row $row: plain, routes, full, secure, hits" >&2; exit 64 ;;
     esac
 done

@@ -91,6 +91,7 @@ static PAGES: &[(Why, &str, &str)] = &[
     (Why::IdentityUnknown, "There is no such API key, or no such name and password.", "Look whether the key was withdrawn, and in which header or parameter the scheme reads it."),
     (Why::IdentityProvider, "The keys of the issuer could never be fetched, so nothing can be said about its tokens.", "Look at JwksUri or Authority and at the log; margay goes on trying. Once it had keys, it goes on with them."),
     (Why::IdentityBusy, "More passwords wait to be checked than can be, and checking is slow on purpose.", "Come again; if it goes on, somebody is guessing passwords."),
+    (Why::CacheOnly, "The request says Cache-Control: only-if-cached, and nothing is stored that may be given without asking the service.", "Ask without that directive."),
     (Why::ClientGone, "The client closed its connection before the answer was complete. Nobody sees this answer; it stands in the access log.", "Look at the client's own time limits, and at ms_backend in the access log."),
     (Why::ClientLimit, "One address holds more connections than Limits.MaxConnectionsPerClient.", "Let the client keep connections open and use them again, or raise the limit."),
     (Why::GatewayLimit, "The process holds as many connections as Limits.MaxConcurrentConnections or its descriptor limit allows.", "Raise the descriptor limit of the process, or add an instance."),

@@ -127,6 +127,14 @@ codes! {
     TLS_CONTRADICTION = "MG0461", "TLS settings that contradict each other", "CaFile says whom to believe and DangerousAcceptAnyServerCertificateValidator to believe everybody; CertificateFile and KeyFile belong together.";
     BAD_SERVER_NAME = "MG0462", "A malformed server name", "ServerName is a host name or an address, without scheme and port.";
     USELESS_TLS = "MG0463", "TLS settings over plain http", "TlsOptions mean nothing where DownstreamScheme is http.";
+    CACHE_MODE = "MG0470", "An unknown cache mode", "CacheOptions.Mode is Ocelot, Http or Off.";
+    CACHE_SETTING = "MG0471", "A setting that the cache mode does not have", "StaleWhileRevalidate, StaleIfError and NegativeTtl belong to the mode Http, EnableContentHashing to the mode Ocelot.";
+    CACHE_METHOD = "MG0472", "A method whose answers are not kept", "Methods are words such as GET; the mode Http keeps answers to GET, HEAD and POST.";
+    CACHE_STATUS = "MG0473", "A status whose answers are not kept", "StatusCodes are 200 to 599; parts (206) and 304 are never kept.";
+    CACHE_SHARED = "MG0474", "Answers that callers share", "The route asks who calls and gives everybody the same stored answers.";
+    CACHE_KEY = "MG0475", "A part of a cache key that is none", "VaryByQuery names parameters or is *, VaryByHeader names header fields, VaryByClaim claims.";
+    CACHE_SIZE = "MG0476", "Cache memory that does not fit", "MaxSize is 1MiB to 1TiB, regions with their own MaxSize fit into it together, MaxObjectSize is a quarter of the smallest at most.";
+    CACHE_TIME = "MG0477", "A time of the cache out of range", "StaleWhileRevalidate, StaleIfError and NegativeTtl are 0s to 365d.";
     ROUTE_AND_AGGREGATE = "MG0501", "An aggregate and a route on the same path", "A GET route and an aggregate have the same UpstreamPathTemplate and UpstreamHost.";
     DUPLICATE_AGGREGATE = "MG0502", "A duplicate aggregate", "Two aggregates have the same UpstreamPathTemplate and UpstreamHost.";
     AGGREGATE_MEMBERS = "MG0503", "An aggregate whose routes do not exist", "Every entry of RouteKeys is the Key of one route.";
@@ -160,7 +168,6 @@ codes! {
     BAD_DYNAMIC = "MG0708", "A dynamic route without a service, or twice", "Each entry of DynamicRoutes has a ServiceName, and no two have the same name and namespace.";
     BAD_SERVICE_NAME = "MG0709", "A malformed service name", "A name holds letters, digits and ._-, 1 to 253; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "An unknown store", "ConfigurationStore is Consul, or left out.";
-    PENDING_CACHE = "MG0916", "Not supported yet: caching", "This version does not have it; the setting is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/2 to services", "This version does not have it; the setting is refused rather than ignored.";
 }
 

@@ -1,34 +1,55 @@
-//! The administration address: is it alive, is it ready, what are the numbers, how are the services. A pure function from request to answer;
-//! nothing here changes anything, so it needs no secret, and it binds loopback unless told otherwise.
+//! The administration address: is it alive, is it ready, what are the numbers. A function from request to answer. What
+//! tells of the insides, or changes anything (`desk`), is there on an address of this machine only, for nobody is asked who
+//! they are.
 
+use super::desk;
 use crate::pipeline::{answer::Answer, head::Head};
 use crate::plan::Plan;
+use crate::stages::cache::Kept;
 use crate::telemetry::Metrics;
 use std::time::Instant;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PROBLEM: &str = "application/problem+json";
 
-/// Answers one request; the query does not matter. The address is served as soon as a plan is, so the process is
-/// ready unless it drains.
-pub fn answer(request: &Head, draining: bool, metrics: &Metrics, plan: &Plan) -> Answer {
-    let path = request.target().split(|b| *b == b'?').next().unwrap_or_default();
-    let kind: fn(bool, &Metrics, &Plan) -> Answer = match path {
-        b"/live" => |_, _, _| Answer::reply(200, TEXT, "live\n"),
-        b"/ready" => |draining, _, _| ready(draining),
-        b"/metrics" => |_, metrics, _| Answer::reply(200, METRICS, metrics.render()),
-        b"/clusters" => |_, _, plan| clusters(plan),
-        _ => {
-            return problem(404, "admin.none", "Not Found", "here are /live, /ready, /metrics and /clusters");
-        }
-    };
-    if matches!(request.method(), b"GET" | b"HEAD") {
-        return kind(draining, metrics, plan);
+/// What the address speaks of.
+pub struct Desk<'d> {
+    pub draining: bool,
+    pub metrics: &'d Metrics,
+    /// What only an address of this machine speaks of.
+    pub inside: Option<(&'d Plan, &'d Kept)>,
+}
+
+/// Answers one request. The address is served as soon as a plan is, so the process is ready unless it drains.
+pub fn answer(request: &Head, of: &Desk) -> Answer {
+    let mut parts = request.target().splitn(2, |b| *b == b'?');
+    let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if let Some(answer) = of.inside.and_then(|(_, cache)| desk::answer(request, path, query, cache)) {
+        return answer;
     }
-    let mut refused = problem(405, "admin.method", "Method Not Allowed", "this can only be read");
-    refused.head.append(b"Allow", b"GET, HEAD");
-    refused
+    let kind: fn(&Desk) -> Option<Answer> = match path {
+        b"/live" => |_| Some(Answer::reply(200, TEXT, "live\n")),
+        b"/ready" => |of| Some(ready(of.draining)),
+        b"/metrics" => |of| Some(Answer::reply(200, METRICS, of.metrics.render())),
+        b"/clusters" => |of| of.inside.map(|(plan, _)| clusters(plan)),
+        _ => return none(of),
+    };
+    if !matches!(request.method(), b"GET" | b"HEAD") {
+        let mut refused = problem(405, "admin.method", "Method Not Allowed", "this can only be read");
+        refused.head.append(b"Allow", b"GET, HEAD");
+        return refused;
+    }
+    kind(of).unwrap_or_else(|| none(of))
+}
+
+/// What is here, in words.
+fn none(of: &Desk) -> Answer {
+    let detail = match of.inside {
+        Some(_) => "here are /live, /ready, /metrics, /clusters, /cache and /cache/purge",
+        None => "here are /live, /ready and /metrics; an address of this machine tells more",
+    };
+    problem(404, "admin.none", "Not Found", detail)
 }
 
 /// The clusters that the plan leads to, with what is known of their endpoints.
@@ -46,7 +67,7 @@ fn ready(draining: bool) -> Answer {
 }
 
 /// RFC 9457.
-fn problem(status: u16, why: &str, title: &str, detail: &str) -> Answer {
+pub(super) fn problem(status: u16, why: &str, title: &str, detail: &str) -> Answer {
     let body = serde_json::json!({
         "type": format!("urn:margay:problem:{why}"), "title": title, "status": status, "detail": detail, "why": why,
     });
@@ -78,8 +99,14 @@ mod tests {
     }
 
     fn ask(method: &[u8], target: &[u8], draining: bool) -> (Answer, String) {
+        ask_at(method, target, draining, true)
+    }
+
+    fn ask_at(method: &[u8], target: &[u8], draining: bool, inside: bool) -> (Answer, String) {
         let request = Head::request(method, target);
-        let answer = answer(&request, draining, &Metrics::new(1), &plan());
+        let (metrics, plan, kept) = (Metrics::new(1), plan(), Kept::default());
+        let of = Desk { draining, metrics: &metrics, inside: inside.then_some((&plan, &kept)) };
+        let answer = answer(&request, &of);
         let Body::Bytes(body) = &answer.body else { panic!("a body") };
         let body = String::from_utf8(body.to_vec()).unwrap();
         (answer, body)
@@ -122,10 +149,20 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_a_404_problem_whatever_the_method() {
-        for target in ["/", "/metrics/", "/LIVE", "*"] {
-            let (answer, body) = ask(b"POST", target.as_bytes(), false);
+        for target in ["/", "/metrics/", "/LIVE", "*", "/cache", "/cache/purge?all"] {
+            let (answer, body) = ask_at(b"POST", target.as_bytes(), false, false);
             assert_eq!((answer.status(), answer.head.get(b"content-type")), (404, Some(PROBLEM.as_bytes())));
             assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok());
+        }
+    }
+
+    #[test]
+    fn on_another_address_nothing_is_told_of_the_insides() {
+        for target in ["/clusters", "/cache", "/cache?all"] {
+            assert_eq!(ask_at(b"GET", target.as_bytes(), false, false).0.status(), 404, "{target}");
+        }
+        for target in ["/live", "/ready", "/metrics"] {
+            assert_eq!(ask_at(b"GET", target.as_bytes(), false, false).0.status(), 200, "{target}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod candidate;
+pub mod desk;
 mod places;
 pub mod process;
 pub mod reload;

@@ -1,7 +1,7 @@
 //! The process: from a checked configuration to a gateway that serves, follows changes, and goes down in order.
 
 use super::{
-    admin,
+    admin::{self, Desk},
     candidate::Candidate,
     reload::{Reloading, Take},
     store::{self, Slot},
@@ -166,12 +166,8 @@ fn background(
 ) -> impl FnOnce() -> run::Task + Send {
     move || {
         Box::pin(async move {
-            let asked = gateway.clone();
-            let handler: local::Handler = Arc::new(move |head| {
-                admin::answer(head, asked.drain.is_on(), asked.metrics(), &asked.plan.load())
-            });
             let mut burial = tokio::time::interval(BURIAL);
-            let mut desk = open(&mut sockets, &handler);
+            let mut desk = open(&mut sockets, &gateway);
             loop {
                 tokio::select! {
                     _ = burial.tick() => gateway.bury(),
@@ -180,7 +176,7 @@ fn background(
                             return std::future::pending().await;
                         }
                         desk.abort();
-                        desk = open(&mut sockets, &handler);
+                        desk = open(&mut sockets, &gateway);
                     }
                 }
             }
@@ -188,8 +184,16 @@ fn background(
     }
 }
 
-fn open(sockets: &mut Receiver<Arc<TcpListener>>, handler: &local::Handler) -> tokio::task::JoinHandle<()> {
-    let (socket, handler) = (sockets.borrow_and_update().try_clone(), handler.clone());
+fn open(sockets: &mut Receiver<Arc<TcpListener>>, gateway: &Arc<Gateway>) -> tokio::task::JoinHandle<()> {
+    let socket = sockets.borrow_and_update().try_clone();
+    let address = socket.as_ref().ok().and_then(|socket| socket.local_addr().ok());
+    let (here, gateway) = (address.is_some_and(|address| address.ip().is_loopback()), gateway.clone());
+    let handler: local::Handler = Arc::new(move |head| {
+        let (plan, cache) = (gateway.plan.load(), &*gateway.foundation.kept.cache);
+        let inside = here.then_some((&**plan, cache));
+        let of = Desk { draining: gateway.drain.is_on(), metrics: gateway.metrics(), inside };
+        admin::answer(head, &of)
+    });
     tokio::spawn(async move {
         let served = match socket {
             Ok(socket) => local::serve(socket, handler).await,

@@ -1,15 +1,15 @@
 //! From the head to the answer: the route, its stages, its target, and back. Knows no client connection, so that parts of
 //! an aggregate and exchanges of the gateway's own come here too.
 
-use super::aggregate;
+use super::{aggregate, part::Whole};
 use crate::{
     backend::{attempt, discovery::Source},
     pipeline::{
         answer::{Answer, Outcome},
-        body::{Caller, Framing},
+        body::Caller,
         cause::Cause,
         exchange::Exchange,
-        stage::{back, walk},
+        stage::{back, gone, walk},
     },
     plan::{Found, Plan, Route, Target},
     wire::h1::hop::Hop,
@@ -17,7 +17,7 @@ use crate::{
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
 };
 
@@ -43,19 +43,20 @@ pub async fn answer<'p>(
 /// The stages that the exchange has not behind it yet, the target, and back through those stages.
 pub async fn through(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn Caller) -> Outcome {
     let first = x.depth;
-    let (ran, early) = walk(&route.stages, x, |cx| gone(caller, cx)).await;
-    let mut outcome = match early {
-        Some(outcome) => outcome,
-        None => target(route, x, hop, caller).await,
+    x.framing = caller.framing();
+    let (ran, early) = walk(&route.stages, x, caller).await;
+    let mut outcome = match (early, x.body.clone()) {
+        (Some(outcome), _) => outcome,
+        (None, Some(body)) => {
+            let mut whole = Whole::new(body, caller);
+            let outcome = target(route, x, hop, &mut whole).await;
+            outcome.map(|answer| whole.attend(answer))
+        }
+        (None, None) => target(route, x, hop, caller).await,
     };
     back(&route.stages[first..ran], x, &mut outcome);
     hold(x, &mut outcome);
     outcome
-}
-
-/// Whether the client left; not asked while there is a body to come, for that would have to be read first.
-fn gone(caller: &mut dyn Caller, cx: &mut Context) -> Poll<()> {
-    if caller.framing() == Framing::None { caller.poll_gone(cx) } else { Poll::Pending }
 }
 
 /// What the stages hold goes with the body of the answer, and is given back at its end.

@@ -76,6 +76,63 @@ impl Caller for Part {
     }
 }
 
+/// A caller whose body is here already, because a stage wanted to see it whole.
+pub struct Whole<'c> {
+    part: Part,
+    framing: Framing,
+    caller: &'c mut dyn Caller,
+}
+
+impl<'c> Whole<'c> {
+    pub fn new(body: Bytes, caller: &'c mut dyn Caller) -> Whole<'c> {
+        Whole { part: Part::new(body), framing: caller.framing(), caller }
+    }
+
+    /// Stays with a body that may still want the rest of the request.
+    pub fn attend(self, answer: Answer) -> Answer {
+        self.part.attend(answer)
+    }
+}
+
+impl BodyRead for Whole<'_> {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+        self.part.poll_fill(cx)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.part.consume(n);
+    }
+
+    fn framing(&self) -> Framing {
+        self.framing
+    }
+}
+
+impl Caller for Whole<'_> {
+    fn poll_gone(&mut self, cx: &mut Context) -> Poll<()> {
+        self.caller.poll_gone(cx)
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
+        self.caller.poll_alarm(cx, at)
+    }
+
+    fn interim(&mut self, head: &Head, cx: &mut Context) {
+        self.caller.interim(head, cx);
+    }
+
+    fn received(&self) -> u64 {
+        self.part.received()
+    }
+
+    /// The body was let in already.
+    fn limit_body(&mut self, _most: u64) {}
+
+    fn as_body(&mut self) -> &mut dyn BodyRead {
+        self
+    }
+}
+
 /// An answer that came before the request was through.
 struct Attended {
     inner: Box<dyn BodyRead>,

@@ -98,7 +98,7 @@ impl Worker {
 
     /// Takes an exchange back when its connection goes idle.
     pub fn take_back(&self, mut x: Box<Exchange>) {
-        x.services = None;
+        (x.ticket, x.services) = (None, None);
         if x.req.capacity() <= LARGEST {
             EXCHANGES.with_borrow_mut(|kept| {
                 if kept.len() < KEPT {

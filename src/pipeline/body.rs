@@ -88,6 +88,44 @@ pub trait Caller: BodyRead {
     fn as_body(&mut self) -> &mut dyn BodyRead;
 }
 
+/// A caller that sends no body, never leaves and hears no clock: for exchanges that only ask what would happen.
+#[derive(Debug)]
+pub struct Nobody;
+
+impl BodyRead for Nobody {
+    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+        Poll::Ready(Ok(Chunk::End))
+    }
+
+    fn consume(&mut self, _n: usize) {}
+
+    fn framing(&self) -> Framing {
+        Framing::None
+    }
+}
+
+impl Caller for Nobody {
+    fn poll_gone(&mut self, _cx: &mut Context) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn poll_alarm(&mut self, _cx: &mut Context, _at: Instant) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn interim(&mut self, _head: &Head, _cx: &mut Context) {}
+
+    fn received(&self) -> u64 {
+        0
+    }
+
+    fn limit_body(&mut self, _most: u64) {}
+
+    fn as_body(&mut self) -> &mut dyn BodyRead {
+        self
+    }
+}
+
 /// The body of an answer.
 #[derive(Default)]
 pub enum Body {

@@ -105,6 +105,8 @@ whys! {
     /// The keys of an issuer cannot be had, so nothing can be said about its tokens.
     IdentityProvider = "identity.provider", Gateway, 503, 401, "Identity provider not reachable";
     IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many passwords to check";
+    /// The client wants nothing but what is stored.
+    CacheOnly = "cache.only", Client, 504, 504, "Not in the cache";
     ClientGone = "client.gone", Client, 499, 499, "Client closed the connection";
     ClientLimit = "client.limit", Client, 503, 503, "Too many connections from this client";
     GatewayLimit = "gateway.limit", Gateway, 503, 503, "Too many connections";

@@ -1,11 +1,14 @@
 //! One request and its response on their way through the gateway.
 
 use super::{
-    certificate::ClientCertificate, head::Head, identity::Identity, lease::Lease, services::Services,
+    body::Framing, certificate::ClientCertificate, head::Head, identity::Identity, lease::Lease,
+    services::Services,
 };
 use crate::base::path_values::PathValues;
+use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{
+    any::Any,
     io::Write,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -130,6 +133,10 @@ pub struct Exchange {
     pub quotas: SmallVec<[Quota; 2]>,
     /// The origin (of a web page) that may read the answer; empty: none.
     pub origin: Vec<u8>,
+    /// How the request's body is delimited.
+    pub framing: Framing,
+    /// The request's body, once a stage wanted to see it whole.
+    pub body: Option<Bytes>,
     /// Bytes of body that the route takes, where that is less than the connection does.
     pub body_limit: u64,
     /// When the request began to be served: stages take the time from here.
@@ -140,6 +147,8 @@ pub struct Exchange {
     pub route: usize,
     /// How many of the route's stages lie behind it, the one that runs included.
     pub depth: usize,
+    /// What the cache wants to find again on the way back.
+    pub ticket: Option<Box<dyn Any + Send + Sync>>,
     /// What stages may ask for; none where nothing may happen, or before the route is known.
     pub services: Option<Arc<dyn Services>>,
     pub record: Record,
@@ -165,12 +174,15 @@ impl Exchange {
             leases: SmallVec::new(),
             quotas: SmallVec::new(),
             origin: Vec::new(),
+            framing: Framing::None,
+            body: None,
             body_limit: u64::MAX,
             scratch: Vec::new(),
             now,
             worker,
             route: 0,
             depth: 0,
+            ticket: None,
             services: None,
             record: Record::default(),
             dry: false,
@@ -213,10 +225,11 @@ impl Exchange {
         self.leases.clear();
         self.quotas.clear();
         self.origin.clear();
+        (self.framing, self.body) = (Framing::None, None);
         self.body_limit = u64::MAX;
         self.now = now;
         (self.route, self.depth) = (0, 0);
-        self.services = None;
+        (self.ticket, self.services) = (None, None);
         let record = std::mem::take(&mut self.record);
         let [id, path, method, host] =
             [record.id, record.path, record.method, record.host].map(|mut bytes| {

@@ -105,6 +105,34 @@ impl Head {
         self.buf.capacity() + self.fields.capacity() * size_of::<Field>()
     }
 
+    /// The same with room for so many bytes more.
+    pub fn copy(&self, more: usize) -> Head {
+        let mut head = Head {
+            buf: Vec::with_capacity(self.buf.len() + more),
+            fields: Vec::with_capacity(self.fields.len() + 4),
+            ..Head::default()
+        };
+        head.buf.extend_from_slice(&self.buf);
+        head.fields.extend_from_slice(&self.fields);
+        (head.first, head.second, head.asked, head.matched) =
+            (self.first, self.second, self.asked, self.matched);
+        (head.version, head.status, head.taken) = (self.version, self.status, self.taken);
+        head
+    }
+
+    /// A response head with the same status and live fields, and nothing else; for keeping.
+    pub fn compact(&self) -> Head {
+        let bytes: usize = self.fields().map(|(_, name, value)| name.len() + value.len()).sum();
+        let mut head = Head {
+            buf: Vec::with_capacity(bytes + self.reason().len()),
+            fields: Vec::with_capacity(self.len()),
+            ..Head::default()
+        };
+        head.set_status(self.status, self.reason());
+        self.fields().for_each(|(_, name, value)| head.append(name, value));
+        head
+    }
+
     /// A fresh response head.
     pub fn response(status: u16, reason: &[u8]) -> Head {
         let mut head = Head::default();
@@ -138,9 +166,14 @@ impl Head {
         self.matched.unwrap_or(self.second).of(&self.buf)
     }
 
+    /// The target as the client asked for it, whatever it became since.
+    pub fn asked(&self) -> &[u8] {
+        self.asked.of(&self.buf)
+    }
+
     /// The path as the client asked for it, whatever the target became since; without the query.
     pub fn asked_path(&self) -> &[u8] {
-        self.asked.of(&self.buf).split(|&b| b == b'?').next().unwrap_or_default()
+        self.asked().split(|&b| b == b'?').next().unwrap_or_default()
     }
 
     pub fn set_method(&mut self, method: &[u8]) {
@@ -336,42 +369,5 @@ impl Head {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edits_replace_without_moving_anything() {
-        let mut head = Head::request(b"GET", b"/a");
-        head.append(b"X-A", b"1");
-        head.append(b"x-a", b"2");
-        head.append(b"Host", b"h");
-        head.set(b"X-a", b"3");
-        assert_eq!(head.all(b"x-A").collect::<Vec<_>>(), [b"3"]);
-        assert_eq!(head.known(Known::Host), Some(&b"h"[..]));
-        assert!(head.remove_known(Known::Host));
-        assert_eq!(head.len(), 1);
-        head.set_target(b"/b");
-        assert_eq!((head.method(), head.target()), (&b"GET"[..], &b"/b"[..]));
-    }
-
-    #[test]
-    fn what_was_received_is_known_after_edits() {
-        let mut head = Head::default();
-        let bytes = b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n";
-        head.take(bytes);
-        head.place_field((16, 17), (19, 20));
-        head.place_field((22, 23), (25, 26));
-        head.set(b"A", b"long value");
-        head.append(b"C", b"3");
-        assert_eq!(head.received(), (2, bytes.len() - 16));
-        let mut made = Head::request(b"GET", b"/");
-        made.append(b"A", b"1");
-        assert_eq!(made.received(), (1, 6));
-    }
-
-    #[test]
-    fn names_are_known_in_any_case() {
-        assert_eq!(Known::of(b"tRANSFER-encoding"), Known::TransferEncoding);
-        assert_eq!(Known::of(b"x-unknown"), Known::Other);
-    }
-}
+#[path = "head_tests.rs"]
+mod tests;

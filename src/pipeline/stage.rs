@@ -2,15 +2,18 @@
 
 use super::{
     answer::{Answer, Outcome},
-    cause::{Cause, Fault},
+    body::{Caller, Chunk, Framing},
+    cause::{Cause, Fault, Why},
     exchange::Exchange,
 };
 use crate::telemetry::{StageMetrics, StageOutcome};
+use bytes::Bytes;
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 /// What a stage says about a request.
@@ -23,6 +26,8 @@ pub enum Step {
     Fail(Cause),
     /// Cannot be said without waiting; never on the warm path, never for a dry exchange.
     Wait(Waiting),
+    /// The stage wants to see the request's body whole, at most so many bytes of it, and is then asked again.
+    Body(usize),
     /// What was waited for, given to the exchange: a wait itself does not have it in its hands.
     Resume(Box<dyn FnOnce(&mut Exchange) -> Step + Send>),
 }
@@ -56,13 +61,8 @@ pub struct Placed {
 }
 
 /// Walks the stages that the exchange has not behind it yet, in order; says how many lie behind it then, and what the last
-/// one answered if it did not say `Next`.
-/// `gone` is asked while a stage waits: nobody waits on behalf of a client that left.
-pub async fn walk(
-    stages: &[Placed],
-    x: &mut Exchange,
-    mut gone: impl FnMut(&mut Context) -> Poll<()>,
-) -> (usize, Option<Outcome>) {
+/// one answered if it did not say `Next`. While a stage waits the caller is watched: nobody waits for one that left.
+pub async fn walk(stages: &[Placed], x: &mut Exchange, caller: &mut dyn Caller) -> (usize, Option<Outcome>) {
     for (at, Placed { stage, metrics }) in stages.iter().enumerate().skip(x.depth) {
         x.depth = at + 1;
         let mut step = stage.request(x);
@@ -74,8 +74,15 @@ pub async fn walk(
                 Step::Resume(resume) => resume(x),
                 Step::Wait(wait) => {
                     metrics.count(x.worker, StageOutcome::Waited);
-                    patiently(wait, &mut gone).await
+                    patiently(wait, caller).await
                 }
+                Step::Body(most) => match whole(caller, most.min(usize_of(x.body_limit))).await {
+                    Ok(body) => {
+                        x.body = Some(body);
+                        stage.request(x)
+                    }
+                    Err(cause) => Step::Fail(cause),
+                },
             };
         };
         if outcome.is_some() {
@@ -86,12 +93,50 @@ pub async fn walk(
     (stages.len(), None)
 }
 
-async fn patiently(mut wait: Waiting, gone: &mut impl FnMut(&mut Context) -> Poll<()>) -> Step {
+async fn patiently(mut wait: Waiting, caller: &mut dyn Caller) -> Step {
     poll_fn(|cx| match wait.as_mut().poll(cx) {
-        Poll::Pending if gone(cx).is_ready() => Poll::Ready(Step::Fail(Cause::gone())),
+        Poll::Pending if gone(caller, cx).is_ready() => Poll::Ready(Step::Fail(Cause::gone())),
         step => step,
     })
     .await
+}
+
+/// Whether the client left; not asked while there is a body to come, for that would have to be read first.
+pub fn gone(caller: &mut dyn Caller, cx: &mut Context) -> Poll<()> {
+    if caller.framing() == Framing::None { caller.poll_gone(cx) } else { Poll::Pending }
+}
+
+/// How long a body may stand still that a stage wants to see whole.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// The request's body, if it is not longer than that.
+async fn whole(caller: &mut dyn Caller, most: usize) -> Result<Bytes, Cause> {
+    let (mut body, mut since) = (Vec::new(), Instant::now());
+    poll_fn(|cx| {
+        loop {
+            let data = match caller.poll_fill(cx)? {
+                Poll::Ready(Chunk::Data(data)) => data,
+                Poll::Ready(Chunk::End) => return Poll::Ready(Ok(Bytes::from(std::mem::take(&mut body)))),
+                Poll::Pending => break,
+            };
+            if body.len() + data.len() > most {
+                let detail = format!("the request body is larger than {most} bytes");
+                return Poll::Ready(Err(Cause::new(Why::RequestBody, detail)));
+            }
+            body.extend_from_slice(data);
+            let n = data.len();
+            caller.consume(n);
+            since = Instant::now();
+        }
+        caller.poll_alarm(cx, since + SILENCE).map(|()| {
+            Err(Cause::new(Why::RequestTimeout, format!("the request body stood still for {SILENCE:?}")))
+        })
+    })
+    .await
+}
+
+fn usize_of(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 fn count(metrics: &StageMetrics, x: &Exchange, outcome: Option<&Outcome>) {
@@ -116,7 +161,10 @@ pub fn back(stages: &[Placed], x: &mut Exchange, outcome: &mut Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{pipeline::exchange::Peer, telemetry::Metrics};
+    use crate::{
+        pipeline::{body::Nobody, exchange::Peer},
+        telemetry::Metrics,
+    };
     use std::time::Instant;
 
     /// Writes its name down.
@@ -145,10 +193,10 @@ mod tests {
         let stages = [placed("a"), placed("b"), placed("c")];
         let nobody = "127.0.0.1:0".parse().unwrap();
         let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
-        let (ran, early) = walk(&stages[..2], &mut x, |_| Poll::Pending).await;
+        let (ran, early) = walk(&stages[..2], &mut x, &mut Nobody).await;
         assert!(early.is_none() && ran == 2 && x.depth == 2);
         let mut fork = x.fork(x.now);
-        walk(&stages, &mut fork, |_| Poll::Pending).await;
+        walk(&stages, &mut fork, &mut Nobody).await;
         assert_eq!((&x.scratch[..], &fork.scratch[..]), (&b"ab"[..], &b"c"[..]));
     }
 }

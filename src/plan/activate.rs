@@ -25,9 +25,19 @@ use crate::{
         stage::{BoxStage, Placed},
     },
     stages::{
-        Kept, ascii::AsciiHeaders, authentication::Authentication, client_certificate::CertificateField,
-        forwarded::Forwarded, in_order, method::Method, rate_limit::counters::sweeping,
-        request_id::RequestId, trace_context::TraceContext, tunnels::Tunnels, via::Via,
+        Kept,
+        ascii::AsciiHeaders,
+        authentication::Authentication,
+        cache::{self, Caching, Invalidator, sweeping},
+        client_certificate::CertificateField,
+        forwarded::Forwarded,
+        in_order,
+        method::Method,
+        rate_limit::counters::sweeping as sweeping_counters,
+        request_id::RequestId,
+        trace_context::TraceContext,
+        tunnels::Tunnels,
+        via::Via,
     },
     telemetry::Metrics,
     wire::{
@@ -70,7 +80,8 @@ pub struct Foundation {
 impl Foundation {
     pub fn new(metrics: Arc<Metrics>, connections: usize) -> Foundation {
         let (background, kept, clock) = (Background::default(), Arc::<Kept>::default(), Clock::default());
-        background.spawn(sweeping(Arc::downgrade(&kept.counters), clock.clone()));
+        background.spawn(sweeping_counters(Arc::downgrade(&kept.counters), clock.clone()));
+        background.spawn(sweeping(Arc::downgrade(&kept.cache)));
         let names = Names::new(background.clone());
         Foundation {
             states: States::with(names.clone(), background.clone(), Some(metrics.clone())),
@@ -240,6 +251,7 @@ fn stages(route: &RouteBlueprint, role: Role, blueprint: &Blueprint, ground: &Fo
     if let Some(most) = blueprint.limits.tunnels_per_client {
         stages.push(Box::new(Tunnels::new(most, &ground.kept.tunnels)));
     }
+    stages.extend(cache(route, blueprint, ground));
     stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));
@@ -276,6 +288,18 @@ fn asks_clients(blueprint: &Blueprint) -> bool {
 fn affinity(cluster: &ClusterBlueprint, names: &[Box<str>]) -> Option<Affinity> {
     let BalancerKind::ConsistentHash(HashOn::Path(name)) = &cluster.balancer.value else { return None };
     Some(Affinity { index: names.iter().position(|known| known == name), name: name.clone() })
+}
+
+/// The cache of the route; or, where others have one that listens to it, what tells them of changes.
+fn cache(route: &RouteBlueprint, blueprint: &Blueprint, ground: &Foundation) -> Option<BoxStage> {
+    let kept = &*ground.kept.cache;
+    if let Some(settings) = &route.cache {
+        let caching = Caching::new(settings, &blueprint.cache, kept, &ground.metrics, &route.name);
+        return Some(Box::new(caching));
+    }
+    let http = |settings: &cache::Settings| settings.mode == cache::Mode::Http;
+    let listened = blueprint.routes.iter().any(|route| route.cache.as_ref().is_some_and(http));
+    listened.then(|| Box::new(Invalidator::new(kept)) as BoxStage)
 }
 
 /// Every stage with the counters of its kind.

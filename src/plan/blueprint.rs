@@ -33,6 +33,8 @@ pub struct Blueprint {
     pub limits: Limits,
     pub forwarded: Forwarded,
     pub access_log: bool,
+    /// The memory in which answers are kept.
+    pub cache: crate::stages::cache::Memory,
     /// What is done with the client's trace; none: it is passed on as it is.
     pub trace_context: Option<TraceMode>,
     pub reload_on_change: bool,
@@ -274,6 +276,8 @@ pub struct RouteBlueprint {
     pub metadata: Vec<(String, String)>,
     /// Who is let in, how often, how many at one time.
     pub admission: super::admission::Admission,
+    /// How its answers are kept; none: not at all.
+    pub cache: Option<crate::stages::cache::Settings>,
     /// Set only under Ocelot compatibility.
     pub broken: Option<Broken>,
     /// An aggregate has parts and no service of its own.

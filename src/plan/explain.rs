@@ -18,7 +18,7 @@ use crate::{
     config::{Sources, Span},
     pipeline::{
         answer::Outcome,
-        body::Framing,
+        body::{Framing, Nobody},
         cause::Why,
         exchange::Exchange,
         head::{Head, Known},
@@ -27,7 +27,6 @@ use crate::{
     wire::h1::{encode::put_request, hop},
 };
 use serde::Serialize;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// How many routes that were not chosen are told of.
@@ -180,7 +179,7 @@ impl Explainer<'_> {
 
     /// Walks the stages and writes down what the service would be sent.
     pub async fn follow(&self, route: &Route, hop: hop::Hop, mut x: Exchange, told: &mut Explanation) {
-        let (ran, early) = walk(&route.stages, &mut x, |_| Poll::Pending).await;
+        let (ran, early) = walk(&route.stages, &mut x, &mut Nobody).await;
         let step = |placed: &Placed| Step { name: placed.stage.name(), does: placed.stage.describe() };
         told.stages = route.stages[..ran].iter().map(step).collect();
         if let Some(blueprint) = self.written(route) {

@@ -212,7 +212,7 @@ mod tests {
                 Step::Fail(cause) => return Some(cause.why),
                 Step::Wait(wait) => wait.await,
                 Step::Resume(resume) => resume(x),
-                Step::Reply(_) => panic!("no reply expected"),
+                Step::Reply(_) | Step::Body(_) => panic!("no reply expected"),
             }
         }
     }

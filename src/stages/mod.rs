@@ -6,6 +6,7 @@ pub mod address;
 pub mod ascii;
 pub mod authentication;
 pub mod authorization;
+pub mod cache;
 pub mod claims;
 pub mod client_certificate;
 pub mod concurrency;
@@ -143,6 +144,17 @@ pub const TABLE: &[Place] = &[
         why: "after all that judges by the client's method",
     },
     Place {
+        name: cache::NAME,
+        setting: "CacheOptions",
+        why: "behind all that judges, counts and rewrites: a hit is counted and shaped as if the service had answered \
+              (Ocelot's step 22)",
+    },
+    Place {
+        name: cache::NAME_INVALIDATE,
+        setting: "CacheOptions.Mode",
+        why: "in the same place on routes without a cache: what they change, others may keep",
+    },
+    Place {
         name: custom::NAME,
         setting: "DelegatingHandlers",
         why: "innermost, as in Ocelot: next to the service, in the order in which the route names them",
@@ -157,6 +169,7 @@ pub struct Kept {
     pub counters: Arc<rate_limit::counters::Counters>,
     pub gates: concurrency::Gates,
     pub tunnels: Arc<tunnels::Open>,
+    pub cache: Arc<cache::Kept>,
 }
 
 /// Puts compiled stages into the order of the table.

@@ -74,9 +74,14 @@ pub struct Keys([RandomState; 2]);
 impl Keys {
     /// Makes the keys of one limit; equal names (and parts) give equal keys.
     pub fn of(&self, name: &str, parts: &[Part]) -> Keyer {
-        let mut seed = Digest([self.0[0].build_hasher(), self.0[1].build_hasher()]);
+        let mut seed = self.digest();
         seed.add(name.as_bytes());
         Keyer { seed, parts: parts.iter().filter(|part| **part != Part::Route).cloned().collect() }
+    }
+
+    /// The beginning of a key of whatever is added to it.
+    pub(super) fn digest(&self) -> Digest {
+        Digest([self.0[0].build_hasher(), self.0[1].build_hasher()])
     }
 }
 
@@ -89,18 +94,18 @@ pub struct Keyer {
 
 /// Two keyed hashes on their way.
 #[derive(Clone, Debug)]
-struct Digest([DefaultHasher; 2]);
+pub(super) struct Digest([DefaultHasher; 2]);
 
 impl Digest {
     /// Its length goes first, so that `ab, c` and `a, bc` differ.
-    fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         for hasher in &mut self.0 {
             hasher.write_usize(bytes.len());
             hasher.write(bytes);
         }
     }
 
-    fn finish(&self) -> Key {
+    pub(super) fn finish(&self) -> Key {
         Key([self.0[0].finish(), self.0[1].finish()])
     }
 }
@@ -135,7 +140,7 @@ impl Keyer {
 
 impl Digest {
     /// What no text can be mistaken for: a length that none has.
-    fn add_nothing(&mut self) {
+    pub(super) fn add_nothing(&mut self) {
         for hasher in &mut self.0 {
             hasher.write_usize(usize::MAX);
         }

@@ -1,6 +1,7 @@
 //! Hands the numbers to the `prometheus` crate: shards are summed here, once a scrape.
 
 use super::attempts::{AttemptMetrics, Event};
+use super::caches::{CacheMetrics, CacheOutcome};
 use super::counters::{BOUNDS, CLASSES, RouteMetrics, Totals};
 use super::discovery::DiscoveryRow;
 use super::endpoints::EndpointRow;
@@ -58,6 +59,18 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         &["route", "event"],
     ),
     ("margay_fallbacks_total", "Answers that came from a fallback.", MetricType::COUNTER, &["route"]),
+    (
+        "margay_cache_total",
+        "Requests of routes with a cache: hit, stale, validated, miss, collapsed, bypass.",
+        MetricType::COUNTER,
+        &["route", "outcome"],
+    ),
+    (
+        "margay_cache_bytes",
+        "Memory that stored answers take, by region; those without a size of their own are one.",
+        MetricType::GAUGE,
+        &["region"],
+    ),
     ("margay_connections", "Client connections by state.", MetricType::GAUGE, &["state"]),
     (
         "margay_connections_accepted_total",
@@ -208,6 +221,7 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_retries_total" => events(m, name, "reason"),
         "margay_breaker_total" => events(m, name, "event"),
         "margay_retry_budget_exhausted_total" | "margay_fallbacks_total" => events(m, name, ""),
+        "margay_cache_total" | "margay_cache_bytes" => caches(m, name),
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
         "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
         "margay_tunnels" => vec![gauge(m.tunnels().totals().1, &[])],
@@ -290,6 +304,18 @@ fn events(m: &Metrics, family: &str, label: &str) -> Vec<Metric> {
 fn by_outcome(stage: &StageMetrics) -> Vec<Metric> {
     let labels = |outcome: StageOutcome| [("outcome", outcome.name()), ("stage", stage.name())];
     StageOutcome::ALL.iter().map(|o| counter(stage.total(*o), &labels(*o))).collect()
+}
+
+fn caches(m: &Metrics, name: &str) -> Vec<Metric> {
+    if name == "margay_cache_total" {
+        return m.caches().all().iter().flat_map(|cache| by_cache_outcome(cache)).collect();
+    }
+    m.caches().memories().iter().map(|(region, held)| gauge(*held, &[("region", region)])).collect()
+}
+
+fn by_cache_outcome(cache: &CacheMetrics) -> Vec<Metric> {
+    let labels = |outcome: CacheOutcome| [("outcome", outcome.name()), ("route", cache.label())];
+    CacheOutcome::ALL.iter().map(|o| counter(cache.total(*o), &labels(*o))).collect()
 }
 
 fn latency((totals, route): &(Totals, Arc<RouteMetrics>)) -> Metric {

@@ -1,6 +1,7 @@
 //! All numbers of the process, and the handles through which the other floors count.
 
 use super::attempts::AttemptMetrics;
+use super::caches::CacheTable;
 use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{EndpointMetrics, EndpointTable};
@@ -60,6 +61,7 @@ pub struct Metrics {
     unrouted: Arc<RouteMetrics>,
     stages: Mutex<BTreeMap<Box<str>, Arc<StageMetrics>>>,
     attempts: Mutex<BTreeMap<Box<str>, Arc<AttemptMetrics>>>,
+    caches: CacheTable,
     connections: Box<[Connections]>,
     refusals: Box<[Refusal]>,
     tunnels: Arc<Tunnels>,
@@ -89,6 +91,7 @@ impl Metrics {
             unrouted: Arc::new(RouteMetrics::new(NO_ROUTE, workers)),
             stages: Mutex::default(),
             attempts: Mutex::default(),
+            caches: CacheTable::new(workers),
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
             tunnels: Arc::default(),
@@ -148,6 +151,11 @@ impl Metrics {
         new
     }
 
+    /// Where caches count.
+    pub fn caches(&self) -> &CacheTable {
+        &self.caches
+    }
+
     /// The handle of requests that found no route or were refused before one was looked for.
     pub fn unrouted(&self) -> &Arc<RouteMetrics> {
         &self.unrouted
@@ -162,6 +170,7 @@ impl Metrics {
     pub fn retire(&self, live: &HashSet<&str>) {
         lock(&self.routes).retain(|label, _| live.contains(&**label));
         lock(&self.attempts).retain(|label, _| live.contains(&**label));
+        self.caches.retire(live);
     }
 
     /// A connection was accepted on this worker; `closed` must follow there.

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod attempts;
+pub mod caches;
 pub mod counters;
 pub mod discovery;
 pub mod endpoints;
@@ -15,6 +16,7 @@ pub mod tunnels;
 
 pub use access::{AccessLog, Record};
 pub use attempts::{AttemptMetrics, Event};
+pub use caches::{CacheMemory, CacheMetrics, CacheOutcome, CacheTable};
 pub use counters::RouteMetrics;
 pub use discovery::DiscoveryMetrics;
 pub use endpoints::EndpointMetrics;

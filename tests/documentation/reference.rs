@@ -42,6 +42,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("StrictTransportSecurityDocument", "Listeners[].Tls.StrictTransportSecurity"),
     ("AdministrationDocument", "Administration"),
     ("LimitsDocument", "Limits"),
+    ("CacheDocument", "Cache"),
+    ("CacheRegionDocument", "Cache.Regions.NAME"),
     ("DnsDocument", "Dns"),
     ("ForwardedHeadersDocument", "ForwardedHeaders"),
     ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),

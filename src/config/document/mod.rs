@@ -66,6 +66,8 @@ pub struct Document {
     pub limits: Set<LimitsDocument>,
     /// How the names of services are resolved.
     pub dns: Set<DnsDocument>,
+    /// The memory in which answers are kept.
+    pub cache: Set<CacheDocument>,
     /// What is believed of, and added to, the `X-Forwarded-*` fields.
     pub forwarded_headers: Set<ForwardedHeadersDocument>,
     /// Whether a change of the files is taken over without a restart. Default: true.

@@ -118,14 +118,42 @@ option_objects! {
 
     /// How long answers are kept.
     CacheOptions, GlobalCacheOptions {
-        /// Seconds for which an answer is kept. Default: 0, not at all. Source: Ocelot, Caching.
+        /// Seconds for which an answer is kept; with `Mode` `Http`, an answer that does not say itself. Default: 0, not at
+        /// all; with `Http` a tenth of the age of the content, a day at most. Source: Ocelot, Caching.
         ttl_seconds: Set<i32>,
         /// A name under which answers can be removed together. Default: one of its own for each route. Source: Ocelot, Caching.
         region: Set<String>,
-        /// The request header whose value is part of the key. Default: `OC-Cache-Control`. Source: Ocelot, Caching.
+        /// The request header whose value is part of the key. Default: `OC-Cache-Control`; none with `Mode` `Http`.
+        /// Source: Ocelot, Caching.
         header: Set<String>,
         /// Whether the body of the request is part of the key. Default: false. Source: Ocelot, Caching (since 23.3).
         enable_content_hashing: Set<bool>,
+        /// `Ocelot`: answers are kept for `TtlSeconds`, whatever they say; `Http`: as long as they say, by RFC 9111; `Off`:
+        /// not at all. Default: `Ocelot`.
+        mode: Set<String>,
+        /// Methods whose answers are kept. Default: `["GET", "HEAD"]`; all under `"Compatibility": "Ocelot"`.
+        methods: List<String>,
+        /// Statuses of answers that are kept, 200 to 599. Default: those that RFC 9111 lets be kept with `Http`, else 200
+        /// to 299; every status under `"Compatibility": "Ocelot"`.
+        status_codes: List<i32>,
+        /// Parameters of the query that are part of the key; `*` for the whole query. Default: `["*"]`.
+        vary_by_query: List<String>,
+        /// Header fields of the request that are part of the key. Default: `[]`.
+        vary_by_header: List<String>,
+        /// Claims of the caller that are part of the key, instead of all that is known of the caller. Default: `[]`.
+        vary_by_claim: List<String>,
+        /// Whether every caller has answers of their own. Default: true, unless `VaryByClaim` is set or under Ocelot.
+        vary_by_identity: Set<bool>,
+        /// With `Http`: how long a stale answer is given while it is renewed. 0s to 365d. Default: `0s`. Source: RFC 5861.
+        stale_while_revalidate: Set<DurationText>,
+        /// With `Http`: how long a stale one is given instead of an error. 0s to 365d. Default: `0s`. Source: RFC 5861.
+        stale_if_error: Set<DurationText>,
+        /// With `Http`: how long 404, 405, 410, 414 and 501 are kept that do not say. 0s to 365d. Default: not at all.
+        negative_ttl: Set<DurationText>,
+        /// Whether requests for the same wait for one call. Default: true; false under `"Compatibility": "Ocelot"`.
+        collapse: Set<bool>,
+        /// Whether `Set-Cookie` is kept, for everybody. Default: false; true under `"Compatibility": "Ocelot"`.
+        store_cookies: Set<bool>,
     }
 
     /// How one of several addresses is chosen.

@@ -2,6 +2,7 @@
 
 use super::values::{List, Set};
 use crate::base::units::{DurationText, SizeText};
+use crate::config::{Map, Spanned};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -102,4 +103,26 @@ pub struct ForwardedHeadersDocument {
     /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent to services. Default: true; false under
     /// `"Compatibility": "Ocelot"`.
     pub add_to_request: Set<bool>,
+}
+
+/// The memory in which answers are kept, for all routes with `CacheOptions`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CacheDocument {
+    /// The memory of all stored answers together, their heads and what it takes to find them included. 1 MiB to 1 TiB.
+    /// Default: `256MiB`.
+    pub max_size: Set<SizeText>,
+    /// The longest body that is kept; longer ones pass. 1 byte to a quarter of `MaxSize`. Default: `16MiB`, or that quarter.
+    pub max_object_size: Set<SizeText>,
+    /// Region → memory of its own, which is taken from `MaxSize`, so that no other region can push its answers out.
+    /// Default: `{}`.
+    pub regions: Set<Map<Spanned<CacheRegionDocument>>>,
+}
+
+/// The memory of one region.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CacheRegionDocument {
+    /// The memory of its answers. 1 MiB and more. Required.
+    pub max_size: Set<SizeText>,
 }

@@ -4,13 +4,12 @@
 use super::{Scope, add};
 use crate::config::document::*;
 use crate::config::{Code, Diagnostics, Span, codes};
-use crate::plan::inherit::{Authentication, Balancing, Caching, HttpClient, Quality, merged};
+use crate::plan::inherit::{Authentication, Balancing, HttpClient, Quality, merged};
 
 /// A route with its options inherited.
 pub struct Effective<'d> {
     pub route: &'d RouteDocument,
     pub authentication: Option<Authentication>,
-    pub caching: Option<Caching>,
     pub quality: Option<Quality>,
     pub balancing: Option<Balancing>,
     pub client: Option<HttpClient>,
@@ -22,12 +21,10 @@ impl<'d> Effective<'d> {
     pub fn new(scope: &'d Scope<'d>, route: &'d RouteDocument) -> Self {
         let groups = &scope.groups;
         let key = route.key.as_ref().map(|key| key.as_str());
-        let cache = if route.old_cache.is_some() { &route.old_cache } else { &route.cache };
         Effective {
             route,
             authentication: merged(&route.authentication, groups.authentication.as_ref(), key)
                 .map(|options| Authentication::of(&options)),
-            caching: merged(cache, groups.cache.as_ref(), key).map(|options| Caching::of(&options)),
             quality: merged(&route.qos, groups.qos.as_ref(), key).map(|options| Quality::of(&options)),
             balancing: merged(&route.load_balancer, groups.load_balancer.as_ref(), key)
                 .map(|options| Balancing::of(&options)),
@@ -41,7 +38,6 @@ impl<'d> Effective<'d> {
 /// One thing that this version cannot do: its code and its name.
 type Capability = (Code, &'static str);
 
-const CACHE: Capability = (codes::PENDING_CACHE, "caching");
 const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/2 or later");
 
 /// What a route may ask for: the setting, what it would switch on, the place that asks for it, and what to write
@@ -50,7 +46,6 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 
 #[rustfmt::skip]
 const ROUTE: &[Row] = &[
-    ("CacheOptions.TtlSeconds", CACHE, |r| Some(r.caching.as_ref()?.ttl.as_ref()?.span), "set it to 0"),
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"1.1\", or the policy \"RequestVersionOrLower\""),
 ];
 

@@ -1,6 +1,6 @@
 //! Dynamic routing: `DynamicRoutes` and the global options become routes without a template of their own.
 
-use super::{discovery, names, route, schemes::Schemes};
+use super::{caching, discovery, names, route, schemes::Schemes};
 use crate::config::document::{Apart, DynamicRouteDocument, GlobalDocument, RouteDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::blueprint::{
@@ -35,6 +35,7 @@ pub fn read(
     let read = |written: &Spanned<RouteDocument>, out: &mut Diagnostics| -> RouteBlueprint {
         let (mut route, _) = route::route(&scope, around, rules, usize::MAX, written, out);
         route.authentication = schemes.of(&scope, written);
+        route.cache = caching::of(&scope, written, &route, out);
         route
     };
     let general = Spanned::new(document(&scope, None), span);

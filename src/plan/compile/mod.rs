@@ -4,6 +4,7 @@ mod admission;
 mod aggregate;
 mod attempts;
 mod balancing;
+mod caching;
 mod cluster;
 mod discovery;
 mod dns;
@@ -76,6 +77,7 @@ fn blueprint(scope: &Scope, schemes: &Schemes, attached: &Attached, out: &mut Di
         limits: own::limits(document.limits.as_ref().map(|limits| &limits.value), scope.ocelot, out),
         forwarded: own::forwarded(document.forwarded_headers.as_ref().map(|f| &f.value), scope.ocelot, out),
         trace_context: trace_context(document.trace_context.as_ref().map(|mode| mode.value), scope.ocelot),
+        cache: caching::memory(document.cache.as_ref().map(|cache| &cache.value), out),
         access_log: document.access_log.as_ref().is_some_and(|on| on.value),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: base_url(scope),
@@ -104,6 +106,7 @@ fn routes(scope: &Scope, registry: Option<Registry>, schemes: &Schemes, out: &mu
     for (index, written) in scope.routes().iter().enumerate() {
         let (mut route, spec) = route::route(scope, &around, &rules, index, written, out);
         route.authentication = schemes.of(scope, written);
+        route.cache = caching::of(scope, written, &route, out);
         routes.push(route);
         specs.extend(spec);
     }

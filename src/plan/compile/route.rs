@@ -153,6 +153,7 @@ impl<'s> Reader<'s, '_, '_> {
             policies: texts(&written.policies),
             metadata: metadata(scope, written),
             admission,
+            cache: None,
             broken: self.broken,
             aggregate: None,
         }

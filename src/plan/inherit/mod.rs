@@ -6,7 +6,7 @@
 
 mod resolved;
 
-pub use resolved::{Authentication, Balancing, Caching, HttpClient, Quality, RateLimit};
+pub use resolved::{Authentication, Balancing, HttpClient, Quality, RateLimit};
 
 use crate::config::Map;
 use crate::config::Spanned;

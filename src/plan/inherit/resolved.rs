@@ -2,8 +2,8 @@
 
 use crate::base::units::DurationText;
 use crate::config::document::{
-    AuthenticationOptions, CacheOptions, HttpHandlerOptions, List, LoadBalancerOptions, QosOptions,
-    RateLimitDocument, RateLimitOptions, Set,
+    AuthenticationOptions, HttpHandlerOptions, List, LoadBalancerOptions, QosOptions, RateLimitDocument,
+    RateLimitOptions, Set,
 };
 use crate::config::{Span, Spanned};
 use std::time::Duration;
@@ -43,27 +43,6 @@ impl Authentication {
     /// The first scheme, when callers must prove who they are at all.
     pub fn asked_for(&self) -> Option<&Spanned<String>> {
         self.schemes.iter().find(|name| !name.trim().is_empty()).filter(|_| !self.allow_anonymous)
-    }
-}
-
-/// How long answers are kept.
-#[derive(Clone, Debug)]
-pub struct Caching {
-    pub ttl: Option<Spanned<i32>>,
-    pub region: Option<Spanned<String>>,
-    pub header: String,
-    pub hash_body: bool,
-}
-
-impl Caching {
-    pub fn of(options: &CacheOptions) -> Self {
-        Caching {
-            ttl: options.ttl_seconds.as_ref().filter(|ttl| ttl.value > 0).cloned(),
-            region: text(&options.region).cloned(),
-            header: text(&options.header)
-                .map_or_else(|| "OC-Cache-Control".to_owned(), |text| text.value.clone()),
-            hash_body: options.enable_content_hashing.as_ref().is_some_and(|on| on.value),
-        }
     }
 }
 

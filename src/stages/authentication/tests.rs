@@ -70,7 +70,7 @@ async fn asked(stage: &Authentication, x: &mut Exchange) -> Result<String, (&'st
                 let fields = cause.extra.map(|extra| extra.fields).unwrap_or_default();
                 return Err((cause.why.name(), fields.into_iter().map(|(_, value)| value).collect()));
             }
-            Step::Reply(_) => panic!("a stage that only judges"),
+            Step::Reply(_) | Step::Body(_) => panic!("a stage that only judges"),
         }
     }
 }

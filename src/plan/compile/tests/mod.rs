@@ -8,6 +8,7 @@ mod admission;
 mod arbitrary;
 mod balancing;
 mod attempts;
+mod caching;
 mod cases;
 mod clusters;
 mod discovery;

@@ -1,0 +1,180 @@
+//! Nobody gets what was made for somebody else, whatever a stranger writes into a request.
+
+use super::{document, over, to};
+use crate::support::client::Request;
+use crate::support::gateway::Gateway;
+use crate::support::origin::Origin;
+use crate::support::stub::Answer;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+const KEY: &str = "a key that only these tests know, 1234";
+
+/// A service that writes a field of the request into an answer that everybody may keep.
+fn reflecting(field: &'static str, fields: &'static [(&'static str, &'static str)]) -> Origin {
+    Origin::with(move |seen| {
+        let answer = Answer::new(200, seen.header(field).unwrap_or("nothing"));
+        fields.iter().fold(answer, |answer, (name, value)| answer.header(name, value))
+    })
+}
+
+const FRESH: &[(&str, &str)] = &[("Cache-Control", "public, max-age=60")];
+
+fn http(port: u16) -> Gateway {
+    Gateway::with(&document(port, &json!({ "CacheOptions": { "Mode": "Http" } }), &json!({})))
+}
+
+#[test]
+fn fields_by_which_services_make_addresses_do_not_cross() {
+    for field in [
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Scheme",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Host",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-HTTP-Method-Override",
+        "Forwarded",
+        "Front-End-Https",
+    ] {
+        let origin = reflecting(field, FRESH);
+        let gateway = http(origin.port());
+        let plain = Request::get("/").header("Host", "shop.test");
+        gateway.ask(&plain.clone().header(field, "evil.test"));
+        assert!(!gateway.ask(&plain).text().contains("evil"), "{field}");
+    }
+}
+
+#[test]
+fn hosts_are_kept_apart_however_they_are_written() {
+    let origin = reflecting("x-forwarded-host", FRESH);
+    let gateway = http(origin.port());
+    let ask = |host: &str| gateway.ask(&Request::get("/").header("Host", host)).text();
+    assert_eq!((ask("evil.test").as_str(), ask("shop.test").as_str()), ("evil.test", "shop.test"));
+    assert_eq!((ask("shop.test:81").as_str(), ask("shop.test").as_str()), ("shop.test:81", "shop.test"));
+}
+
+#[test]
+fn what_varies_by_everything_is_for_nobody_else() {
+    let origin = reflecting("x-me", &[("Cache-Control", "max-age=60"), ("Vary", "*")]);
+    let gateway = http(origin.port());
+    gateway.ask(&Request::get("/").header("X-Me", "a"));
+    assert_eq!(gateway.get("/").text(), "nothing");
+}
+
+#[test]
+fn cookies_that_are_set_for_one_reach_nobody_else() {
+    let origin = reflecting("x-me", &[("Cache-Control", "max-age=60"), ("Set-Cookie", "session=1")]);
+    for options in [json!({ "Mode": "Http" }), json!({ "TtlSeconds": 60 })] {
+        let gateway =
+            Gateway::with(&document(origin.port(), &json!({ "CacheOptions": options }), &json!({})));
+        assert_eq!(gateway.get("/").header("set-cookie"), Some("session=1"));
+        let again = gateway.get("/");
+        assert_eq!(again.header("set-cookie"), None);
+    }
+}
+
+#[test]
+fn a_part_is_never_taken_for_the_whole_nor_a_head_for_a_body() {
+    let origin = Origin::with(|seen| {
+        match seen.header("range") {
+            Some(_) => Answer::new(206, "ab").header("Content-Range", "bytes 0-1/6"),
+            None => Answer::new(200, "abcdef"),
+        }
+        .header("Cache-Control", "max-age=60")
+    });
+    for options in [json!({ "Mode": "Http" }), json!({ "TtlSeconds": 60 })] {
+        let gateway =
+            Gateway::with(&document(origin.port(), &json!({ "CacheOptions": options }), &json!({})));
+        assert_eq!(gateway.ask(&Request::new("HEAD", "/")).status, 200);
+        assert_eq!(gateway.ask(&Request::get("/").header("Range", "bytes=0-1")).status, 206);
+        let whole = gateway.get("/");
+        assert_eq!((whole.status, whole.text().as_str()), (200, "abcdef"));
+        let part = gateway.ask(&Request::get("/").header("Range", "bytes=4-5"));
+        assert_eq!((part.status, part.text().as_str()), (206, "ef"));
+    }
+}
+
+#[test]
+fn a_body_of_a_get_makes_nothing_that_others_get() {
+    let origin = Origin::with(|seen| {
+        Answer::new(200, if seen.body.is_empty() { "plain" } else { "evil" })
+            .header("Cache-Control", "max-age=60")
+    });
+    let gateway = http(origin.port());
+    assert_eq!(gateway.ask(&Request::get("/").body("evil")).text(), "evil");
+    assert_eq!(gateway.get("/").text(), "plain");
+    assert_eq!(gateway.ask(&Request::get("/").chunks(&["evil"])).text(), "evil");
+}
+
+#[test]
+fn requests_with_different_credentials_do_not_share_what_they_wait_for() {
+    let origin = Origin::with(|seen| {
+        Answer::new(200, seen.header("authorization").unwrap_or("nobody"))
+            .header("Cache-Control", "max-age=60")
+            .after(Duration::from_millis(300))
+    });
+    let gateway = Arc::new(http(origin.port()));
+    let asking: Vec<_> = (0..8)
+        .map(|n| {
+            let gateway = gateway.clone();
+            std::thread::spawn(move || {
+                let me = format!("Basic {n}");
+                gateway.ask(&Request::get("/").header("Authorization", &me)).text() == me
+            })
+        })
+        .collect();
+    assert!(asking.into_iter().all(|asked| asked.join().is_ok_and(|own| own)));
+}
+
+fn token(sub: &str) -> String {
+    let claims = json!({ "iss": "i", "aud": "a", "exp": 4_102_444_800_u64, "sub": sub, "role": "reader" });
+    let key = EncodingKey::from_secret(KEY.as_bytes());
+    format!("Bearer {}", encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token"))
+}
+
+fn guarded(port: u16, options: &Value, rest: &Value) -> Gateway {
+    let scheme = json!({ "Type": "JwtBearer", "Issuer": "i", "Audience": "a", "SigningKey": KEY });
+    let route = json!({
+        "AuthenticationOptions": { "AuthenticationProviderKeys": ["Bearer"] }, "CacheOptions": options,
+        "AddHeadersToRequest": { "X-User": "Claims[sub] > value" },
+    });
+    let document =
+        json!({ "AuthenticationSchemes": { "Bearer": scheme }, "Routes": [over(to(port), &route)] });
+    Gateway::with(&over(document, rest))
+}
+
+#[test]
+fn callers_have_answers_of_their_own_unless_the_configuration_shares_them() {
+    let origin = reflecting("x-user", FRESH);
+    let nothing = json!({});
+    let ask = |gateway: &Gateway, sub: &str| {
+        gateway.ask(&Request::get("/").header("Authorization", &token(sub))).text()
+    };
+    for options in [json!({ "Mode": "Http" }), json!({ "TtlSeconds": 60 })] {
+        let gateway = guarded(origin.port(), &options, &nothing);
+        assert_eq!((ask(&gateway, "a").as_str(), ask(&gateway, "b").as_str()), ("a", "b"), "{options}");
+        origin.forget();
+        assert_eq!((ask(&gateway, "a").as_str(), origin.calls()), ("a", 0), "{options}");
+        for more in [json!({ "VaryByClaim": ["role"] }), json!({ "VaryByIdentity": false })] {
+            let shared = guarded(origin.port(), &over(options.clone(), &more), &nothing);
+            assert_eq!((ask(&shared, "a").as_str(), ask(&shared, "b").as_str()), ("a", "a"), "{more}");
+        }
+    }
+    let ocelot = guarded(origin.port(), &json!({ "TtlSeconds": 60 }), &super::ocelot());
+    assert_eq!((ask(&ocelot, "a").as_str(), ask(&ocelot, "b").as_str()), ("a", "a"));
+}
+
+#[test]
+fn credentials_that_only_the_service_reads_keep_callers_apart() {
+    let origin = reflecting("authorization", &[]);
+    let route = json!({ "CacheOptions": { "TtlSeconds": 60 } });
+    let gateway = Gateway::with(&document(origin.port(), &route, &json!({})));
+    let ask = |me: &str| gateway.ask(&Request::get("/").header("Authorization", me)).text();
+    assert_eq!((ask("Basic a").as_str(), ask("Basic b").as_str()), ("Basic a", "Basic b"));
+    assert_eq!(gateway.get("/").text(), "nothing");
+}

@@ -4,6 +4,7 @@
 use super::{
     aggregate::explain::{Told, parts},
     blueprint::{Blueprint, RouteBlueprint, Sourced, discovery::DynamicBlueprint},
+    failures,
     routing::{Considered, Verdict},
     runtime::{Found, Plan, Route, Target},
     sought::Sought,
@@ -232,6 +233,8 @@ impl Explainer<'_> {
         settings.retain(|setting| !setting.value.is_empty() || setting.name != "HealthCheckOptions");
         settings
             .extend(route.request_id_key.as_ref().map(|key| self.setting("RequestIdKey", key, Clone::clone)));
+        let plain = |(name, value)| Setting { name, value, origin: String::new() };
+        settings.extend(failures::told(route).into_iter().map(plain));
         settings
     }
 

@@ -9,6 +9,7 @@ pub mod compile;
 mod doors;
 mod dynamic;
 pub mod explain;
+mod failures;
 pub mod inherit;
 pub mod routing;
 pub mod runtime;

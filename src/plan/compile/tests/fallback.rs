@@ -67,3 +67,25 @@ fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
         r#"{ "MaxConnectionsPerServer": 4, "ConnectionQueueLimit": 0, "ConnectionQueueTimeout": "1s" }"#;
     assert_eq!(of(queue).limit, Some(Limit { queue: 0, wait: seconds(1), ..limit }));
 }
+
+#[test]
+fn explain_tells_what_is_done_about_failures_in_words() {
+    let text = with(
+        r#""QoSOptions": { "MinimumThroughput": 5, "BreakDuration": 1000, "Timeout": 700, "Scope": "Endpoint" },
+           "RetryOptions": { "Attempts": 4, "PerTryTimeout": "500ms", "On": ["Reset"], "OnStatus": [503] },
+           "FallbackOptions": { "Reply": { "Status": 200 } },
+           "HttpHandlerOptions": { "MaxConnectionsPerServer": 9, "ConnectionQueueLimit": 2 }"#,
+    );
+    let told = crate::plan::failures::told(&sound(&text, false).routes[0]);
+    let told: Vec<_> = told.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    assert_eq!(
+        told,
+        [
+            "QoSOptions: a circuit before each address: 5 failures in a row open it for 1s; 700ms for an attempt",
+            "RetryOptions: 4 attempts, 500ms each, again on reset, 503",
+            "FallbackOptions: a fixed 200",
+            "HttpHandlerOptions.MaxConnectionsPerServer: 9, and 2 may wait",
+        ]
+    );
+    assert!(crate::plan::failures::told(&sound(&with(""), false).routes[0]).is_empty());
+}

@@ -2,7 +2,7 @@
 # `make bench`: wrk at 64 connections against a 1 KiB origin, through margay, nginx and HAProxy, in interleaved
 # rounds. Prints requests per second, CPU of the proxy per request, latency, memory, and margay : nginx.
 #
-#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full secure hits" MARGAY=target/release/margay \
+#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full failing secure hits" MARGAY=target/release/margay \
 #       benches/proxy/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -201,6 +201,19 @@ full() {
     token=()
 }
 
+# What retries and circuits cost where nothing fails, and what clients feel when every second address refuses.
+failing() {
+    threads=1
+    start_origin
+    sed -e 's/@SECOND@//' -e 's/@BUDGET@/true/' "$here/resilient.json" >"$dir/sound.json"
+    sed -e 's/@SECOND@/, { "Host": "127.0.0.1", "Port": 1 }/' -e 's/@BUDGET@/false/' "$here/resilient.json" >"$dir/half.json"
+    start plain margay $((base + 1)) "$here/margay.json"
+    start sound margay $((base + 2)) "$dir/sound.json"
+    start half-refuses margay $((base + 3)) "$dir/half.json"
+    compare "A plain route, one with retries and circuits, and the same with one of two addresses refusing:" plain sound half-refuses
+    stop
+}
+
 # Handshakes that a second of the proxy's CPU makes: whoever connects may be slower than the proxy. TLS 1.3 sends its
 # tickets behind the handshake, so they are read together with the answer to a request, as clients do.
 shake() { # name, label, s_time arguments ...: appends "handshakes_per_cpu_second 0" to its file
@@ -271,13 +284,14 @@ hits() {
 
 echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 path=/
-for row in ${ROWS:-plain routes full secure hits}; do
+for row in ${ROWS:-plain routes full failing secure hits}; do
     case "$row" in
         plain) beside 1; beside 2 ;;
         routes) if [[ " $proxies " == *" margay "* ]]; then many_routes; fi ;;
         full) if [[ " $proxies " == *" margay "* ]]; then full; fi ;;
+        failing) if [[ " $proxies " == *" margay "* ]]; then failing; fi ;;
         secure) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then secure; fi ;;
         hits) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then hits; fi ;;
-        *) echo "there is no row $row: plain, routes, full, secure, hits" >&2; exit 64 ;;
+        *) echo "there is no row $row: plain, routes, full, failing, secure, hits" >&2; exit 64 ;;
     esac
 done

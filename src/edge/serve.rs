@@ -14,6 +14,7 @@ use crate::{
         body::{Body, Framing},
         cause::{Cause, Why},
         exchange::Exchange,
+        grpc,
         head::{Known, Version},
         switch::Switch,
     },
@@ -181,7 +182,10 @@ fn give_up(x: &mut Exchange, plan: &Plan, w: &Worker, cause: Cause) -> Result<An
     if cause.why == Why::ClientGone {
         return Err(());
     }
-    let mut answer = rescue(&cause, x.req.asked_path(), &x.record.id, plan.ocelot);
+    let mut answer = match grpc::is_call(&x.req) {
+        true => grpc::rescue(&cause),
+        false => rescue(&cause, x.req.asked_path(), &x.record.id, plan.ocelot),
+    };
     answer.close = cause.why.breaks_connection();
     answer.head.append(b"Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
     Ok(answer)

@@ -8,7 +8,7 @@ use crate::{
         services::{Services, Task},
     },
     plan::Plan,
-    wire::{h1::hop::Hop, pool},
+    wire::{h1::hop::Hop, h2, pool},
 };
 use bytes::Bytes;
 use std::{
@@ -116,7 +116,11 @@ impl Worker {
             let wanted = pool::wanted();
             pool::give_up();
             tokio::select! {
-                now = tick.tick() => pool::sweep(now.into_std(), self.plan().limits.backend_idle),
+                now = tick.tick() => {
+                    let longest = self.plan().limits.backend_idle;
+                    pool::sweep(now.into_std(), longest);
+                    h2::pool::sweep(now.into_std(), longest);
+                }
                 () = wanted => {}
             }
         }

@@ -6,6 +6,7 @@ pub mod cause;
 pub mod cookies;
 pub mod certificate;
 pub mod exchange;
+pub mod grpc;
 pub mod head;
 pub mod identity;
 pub mod lease;

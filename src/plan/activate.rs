@@ -3,7 +3,9 @@
 
 use super::{
     aggregate,
-    blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme, TraceMode, discovery::Found},
+    blueprint::{
+        self, Blueprint, ClusterBlueprint, HttpVersion, RouteBlueprint, Scheme, TraceMode, discovery::Found,
+    },
     doors,
     dynamic::Dynamic,
     routing::UrlTemplate,
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     backend::{
         Cluster,
-        attempt::{Care, Keeps, Terms},
+        attempt::{Care, Http2, Keeps, Terms},
         balance::{BalancerKind, HashOn},
         cluster::{ClusterSpec, States},
         discovery::Registries,
@@ -324,8 +326,13 @@ fn target(
         body_idle: blueprint.limits.body_idle,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {
-            blueprint::HttpVersion::Http10 => Version::Http10,
-            blueprint::HttpVersion::Http11 => Version::Http11,
+            HttpVersion::Http10 => Version::Http10,
+            _ => Version::Http11,
+        },
+        http2: match route.http_version.value {
+            HttpVersion::Http10 | HttpVersion::Http11 => Http2::Never,
+            HttpVersion::Http2OverTls => Http2::OverTls,
+            HttpVersion::Http2 => Http2::Always,
         },
         care: care(route, blueprint, ground, clusters),
     };

@@ -161,6 +161,22 @@ pub enum Scheme {
 pub enum HttpVersion {
     Http10,
     Http11,
+    /// HTTP/2 over TLS if the service agrees; else 1.1.
+    Http2OverTls,
+    /// Nothing but HTTP/2; without TLS it is begun without asking.
+    Http2,
+}
+
+impl HttpVersion {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            HttpVersion::Http10 => "1.0",
+            HttpVersion::Http11 => "1.1",
+            HttpVersion::Http2OverTls => "2 over https if the service agrees, else 1.1",
+            HttpVersion::Http2 => "2",
+        }
+    }
 }
 
 /// One address of a service.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     backend::{
         Cluster,
-        attempt::Terms,
+        attempt::{Http2, Terms},
         endpoint::Endpoint,
         health::{HealthSpec, ProbeKind},
     },
@@ -22,7 +22,7 @@ use crate::{
         body::{Framing, Nobody},
         cause::Why,
         exchange::Exchange,
-        head::{Head, Known},
+        head::{Head, Known, Version},
         stage::{Placed, back, walk},
     },
     wire::h1::{encode::put_request, hop},
@@ -225,6 +225,7 @@ impl Explainer<'_> {
         let mut settings = vec![
             self.setting("UpstreamPathTemplate", &route.matches.client_path, Clone::clone),
             self.setting("DownstreamPathTemplate", &route.backend_path, Clone::clone),
+            self.setting("DownstreamHttpVersion", &route.http_version, |version| version.name().to_owned()),
             self.setting("Timeout", &route.timeout, |timeout| duration(*timeout)),
             self.setting("LoadBalancerOptions.Type", &route.cluster.balancer, |kind| kind.name().to_owned()),
             self.setting("HealthCheckOptions", &route.cluster.health, watched),
@@ -258,7 +259,8 @@ impl Explanation {
             .flatten()
             .unwrap_or(&first.way(x).authority);
         let mut bytes = Vec::new();
-        put_request(&mut bytes, &x.req, host, framing(&x.req), hop, terms.version);
+        let version = if terms.http2 == Http2::Always { Version::Http2 } else { terms.version };
+        put_request(&mut bytes, &x.req, host, framing(&x.req), hop, version);
         self.request = text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
     }
 

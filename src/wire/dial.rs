@@ -29,13 +29,32 @@ pub struct Goal<'a> {
 
 impl Goal<'_> {
     /// For people: `host:port`.
-    fn label(&self) -> String {
+    pub(in crate::wire) fn label(&self) -> String {
         format!("{}:{}", self.name.text(), self.port)
     }
 }
 
-/// Opens a connection within that time, trying all addresses of the name.
+/// What is offered to a backend over TLS; without TLS both sides know beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    Http1,
+    Http2,
+    /// HTTP/2 rather than HTTP/1.1.
+    Either,
+}
+
+/// Opens a connection of HTTP/1.1.
 pub async fn dial(goal: &Goal<'_>, key: Key, within: Duration) -> Result<Box<BackendConn>, Cause> {
+    let (io, origin) = stream(goal, Offer::Http1, within).await?;
+    Ok(BackendConn::new(io, key, origin))
+}
+
+/// Opens a connection within that time, trying all addresses of the name.
+pub(in crate::wire) async fn stream(
+    goal: &Goal<'_>,
+    offer: Offer,
+    within: Duration,
+) -> Result<(Io, Origin), Cause> {
     let until = Instant::now() + within;
     let change = goal.name.change();
     let Some(addresses) = goal.name.addresses(until).await else {
@@ -55,14 +74,14 @@ pub async fn dial(goal: &Goal<'_>, key: Key, within: Duration) -> Result<Box<Bac
         }
     };
     let origin = Origin { address, change };
-    let Some(tls) = goal.tls else { return Ok(BackendConn::new(Io::new(connected), key, origin)) };
-    match tokio::time::timeout_at(until.into(), tls.connect(connected, &goal.label())).await {
-        Ok(secured) => Ok(BackendConn::new(secured?, key, origin)),
+    let Some(tls) = goal.tls else { return Ok((Io::new(connected), origin)) };
+    match tokio::time::timeout_at(until.into(), tls.connect(connected, &goal.label(), offer)).await {
+        Ok(secured) => Ok((secured?, origin)),
         Err(_) => Err(late(goal, "accepted a connection, but finished no TLS handshake", within)),
     }
 }
 
-fn late(goal: &Goal, what: &str, within: Duration) -> Cause {
+pub(in crate::wire) fn late(goal: &Goal, what: &str, within: Duration) -> Cause {
     Cause::new(Why::BackendConnectTimeout, format!("the backend {} {what} within {within:?}", goal.label()))
 }
 

@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod background;
 pub mod buffer;
+pub mod call;
 pub mod dial;
 pub mod dns;
 pub mod gate;

@@ -41,6 +41,16 @@ fn slots() -> MutexGuard<'static, Slots> {
     SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Key {
+    pub(in crate::wire) fn index(self) -> usize {
+        self.index
+    }
+
+    pub(in crate::wire) fn generation(self) -> u64 {
+        self.generation
+    }
+}
+
 impl Slot {
     /// A slot for a new endpoint.
     pub fn claim() -> Slot {

@@ -5,7 +5,7 @@ use super::{
         balance::Lease as Counted,
         endpoint::{Endpoint, Transport},
     },
-    Terms, Time,
+    Http2, Terms, Time,
 };
 use crate::{
     pipeline::{
@@ -18,13 +18,11 @@ use crate::{
         switch::Switch,
     },
     wire::{
-        dial::dial,
+        call::Call,
+        dial::{Offer, dial},
         gate::{Entered, Gate, Limit, Refused},
-        h1::{
-            backend::{BackendConn, HeadError},
-            hop::Hop,
-            host,
-        },
+        h1::{backend::HeadError, hop::Hop, host},
+        h2::pool::{self as shared, Opening},
         pool,
     },
 };
@@ -32,7 +30,7 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// One attempt with one endpoint.
@@ -49,25 +47,26 @@ impl<'a> Leg<'a> {
         Leg { endpoint, terms, hop, time, head: Head::default() }
     }
 
-    /// A connection: an idle one, or a new one.
+    /// A connection: one that is there, or a new one.
     pub async fn connect(
         &mut self,
         x: &Exchange,
         fresh: bool,
         caller: &mut dyn Caller,
-    ) -> Result<Box<BackendConn>, Cause> {
+    ) -> Result<Call, Cause> {
         let transport = &self.endpoint.way(x).transport;
-        if !fresh && self.endpoint.port.is_some() {
+        let offer = self.offer(transport);
+        if !fresh && self.endpoint.port.is_some() && offer != Offer::Http2 {
             let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), &transport.name, cx))).await;
             if let Some(conn) = idle {
-                return Ok(conn);
+                return Ok(Call::H1(conn));
             }
         }
         let permit = match &transport.gate {
             None => None,
             // Boxed: few have a limit, and others need not carry its room around.
             Some(gate) => match Box::pin(self.enter(gate, transport, caller)).await? {
-                Entered::Take(conn) => return Ok(conn),
+                Entered::Take(conn) => return Ok(Call::H1(conn)),
                 Entered::Dial(permit) => Some(permit),
             },
         };
@@ -75,13 +74,45 @@ impl<'a> Leg<'a> {
         let now = Instant::now();
         let (end, own) = self.time.end(self.terms.timeout);
         let within = self.terms.connect.min(end.saturating_duration_since(now));
-        let dialled = dial(&transport.goal(port), transport.pool.key(), within).await;
+        let dialled = self.dial(transport, port, offer, within).await;
         self.time.overdue = dialled.is_err() && own && now + within >= end;
-        let mut conn = dialled?;
-        // Without a port of its own an endpoint is many: its connections are not kept.
-        conn.once = self.endpoint.port.is_none();
-        conn.admit(permit, transport.lifetime);
-        Ok(conn)
+        let mut call = dialled?;
+        if let Call::H1(conn) = &mut call {
+            // Without a port of its own an endpoint is many: its connections are not kept.
+            conn.once = self.endpoint.port.is_none();
+            conn.admit(permit, transport.lifetime);
+        }
+        Ok(call)
+    }
+
+    /// What is asked of the backend: a WebSocket begins on a connection of HTTP/1.1, whatever else is spoken, and where
+    /// connections are counted it is those of HTTP/1.1.
+    fn offer(&self, transport: &Transport) -> Offer {
+        match self.terms.http2 {
+            _ if self.hop.websocket => Offer::Http1,
+            Http2::Always => Offer::Http2,
+            Http2::OverTls if transport.tls.is_some() && transport.gate.is_none() => Offer::Either,
+            Http2::OverTls | Http2::Never => Offer::Http1,
+        }
+    }
+
+    async fn dial(
+        &self,
+        transport: &Transport,
+        port: u16,
+        offer: Offer,
+        within: Duration,
+    ) -> Result<Call, Cause> {
+        let (goal, key) = (transport.goal(port), transport.pool.key());
+        if offer == Offer::Http1 {
+            return dial(&goal, key, within).await.map(Call::H1);
+        }
+        let opening = Opening { goal: &goal, key, offer, lifetime: transport.lifetime };
+        // Boxed: few speak it, and others need not carry its room around.
+        match self.endpoint.port {
+            Some(_) => Box::pin(shared::open(&opening, within)).await,
+            None => Box::pin(shared::alone(&opening, within)).await,
+        }
     }
 
     /// A permit for a connection, or a connection that somebody is done with.
@@ -120,7 +151,7 @@ impl<'a> Leg<'a> {
     /// Sends the request and waits for the head of the response; an upload may go on behind it.
     pub async fn converse(
         &mut self,
-        conn: &mut BackendConn,
+        conn: &mut Call,
         x: &Exchange,
         caller: &mut dyn Caller,
     ) -> Result<(), HeadError> {
@@ -192,16 +223,19 @@ impl<'a> Leg<'a> {
     }
 
     /// The answer, its body still on the connection.
-    pub fn answer(self, conn: Box<BackendConn>, lease: Option<Counted>, x: &mut Exchange) -> Outcome {
+    pub fn answer(self, call: Call, lease: Option<Counted>, x: &mut Exchange) -> Outcome {
         x.record.backend = x.record.wanted.then(|| x.now.elapsed());
-        if self.head.status == 101 {
-            let leases = lease.map(Lease::new).into_iter().collect();
-            let switch = Some(Switch { far: conn, leases });
-            return Ok(Answer { head: self.head, switch, ..Answer::default() });
-        }
+        let body = match call {
+            Call::H1(conn) if self.head.status == 101 => {
+                let leases = lease.map(Lease::new).into_iter().collect();
+                let switch = Some(Switch { far: conn, leases });
+                return Ok(Answer { head: self.head, switch, ..Answer::default() });
+            }
+            call => call.into_body(),
+        };
         let body: Box<dyn BodyRead> = match lease {
-            Some(lease) => Box::new(Leased::new(conn, lease)),
-            None => conn,
+            Some(lease) => Box::new(Leased::new(body, lease)),
+            None => body,
         };
         Ok(Answer { head: self.head, body: Body::Stream(body), ..Answer::default() })
     }

@@ -28,6 +28,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// When a backend is spoken to in HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    Never,
+    /// Over TLS, if the backend agrees.
+    OverTls,
+    /// Always; without TLS it is begun without asking.
+    Always,
+}
+
 /// What a route says about its attempts.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -38,8 +48,9 @@ pub struct Terms {
     pub body_idle: Duration,
     /// The client's Host goes to the backend, instead of the endpoint's authority.
     pub preserve_host: bool,
-    /// What the backend is spoken to in.
+    /// What the backend is spoken to in, where it is not HTTP/2.
     pub version: Version,
+    pub http2: Http2,
     /// What is done about services that fail; none: nothing.
     pub care: Option<Arc<Care>>,
 }
@@ -154,7 +165,13 @@ async fn with(
         match leg.converse(&mut conn, x, caller).await {
             Ok(()) => return leg.answer(conn, lease, x),
             Err(HeadError::Failed(cause)) => return Err(cause),
-            Err(HeadError::Silent(_)) if conn.reused && !fresh && may_repeat(x, caller) => fresh = true,
+            Err(HeadError::Silent(_)) if conn.is_reused() && !fresh && may_repeat(x, caller) => fresh = true,
+            // What was not begun can be begun elsewhere, whatever it is.
+            Err(HeadError::Refused(_)) if !fresh && caller.received() == 0 => fresh = true,
+            Err(HeadError::Refused(error)) => {
+                let detail = format!("the backend {} refused the request: {error}", endpoint.label);
+                return Err(Cause::new(Why::BackendReset, detail));
+            }
             Err(HeadError::Silent(error)) => {
                 return Err(silence(conn.is_upload_done(), &endpoint.label, &error));
             }

@@ -95,24 +95,25 @@ pub fn is_version(text: &str) -> bool {
 /// What a version asks for, given how binding it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoken {
-    Http1(HttpVersion),
-    /// HTTP/2 or 3, which this version does not speak.
+    Known(HttpVersion),
+    /// HTTP/3 and nothing else, which this version does not speak.
     Newer,
 }
 
-/// The version spoken over plain http; there HTTP/2 is spoken only when nothing lower will do.
+/// What is spoken (spec section 27): without TLS HTTP/2 only when nothing lower will do, over TLS also when it may be.
 pub fn spoken(version: &str, policy: &str) -> Result<Spoken, Wrong> {
-    let or_lower = policy != "RequestVersionExact" && policy != "RequestVersionOrHigher";
+    let (exact, higher) = (policy == "RequestVersionExact", policy == "RequestVersionOrHigher");
     match version.as_bytes() {
-        b"1.0" => Ok(Spoken::Http1(HttpVersion::Http10)),
-        [b'1', b'.', _] => Ok(Spoken::Http1(HttpVersion::Http11)),
-        [b'2'..=b'9', b'.', _] if !or_lower => Ok(Spoken::Newer),
-        [b'2'..=b'9', b'.', _] => Ok(Spoken::Http1(HttpVersion::Http11)),
+        b"1.0" => Ok(Spoken::Known(HttpVersion::Http10)),
+        [b'1', b'.', _] if higher => Ok(Spoken::Known(HttpVersion::Http2OverTls)),
+        [b'1', b'.', _] => Ok(Spoken::Known(HttpVersion::Http11)),
+        [b'2', b'.', _] if exact || higher => Ok(Spoken::Known(HttpVersion::Http2)),
+        [b'3'..=b'9', b'.', _] if exact || higher => Ok(Spoken::Newer),
+        [b'2'..=b'9', b'.', _] => Ok(Spoken::Known(HttpVersion::Http2OverTls)),
         [b'0', b'.', _] => {
             let message = format!("DownstreamHttpVersion \"{version}\" does not exist");
             Err(Wrong::new(codes::BAD_HTTP_VERSION, Outcome::Answers(500), message).meant(Some("1.1")))
         }
-        [b'1'] => Err(short_version(version)),
         _ => Err(short_version(version)),
     }
 }
@@ -147,9 +148,17 @@ mod tests {
                 && !is_version("1.")
                 && !is_version("a")
         );
-        assert_eq!(spoken("1.0", "").ok(), Some(Spoken::Http1(HttpVersion::Http10)));
-        assert_eq!(spoken("2.0", "").ok(), Some(Spoken::Http1(HttpVersion::Http11)));
-        assert_eq!(spoken("2.0", "RequestVersionExact").ok(), Some(Spoken::Newer));
+        let (exact, higher, lower) =
+            ("RequestVersionExact", "RequestVersionOrHigher", "RequestVersionOrLower");
+        let known = |version, policy| spoken(version, policy).ok();
+        assert_eq!(known("1.0", higher), Some(Spoken::Known(HttpVersion::Http10)));
+        assert_eq!(known("1.1", exact), Some(Spoken::Known(HttpVersion::Http11)));
+        assert_eq!(known("1.1", higher), Some(Spoken::Known(HttpVersion::Http2OverTls)));
+        assert_eq!(known("2.0", ""), Some(Spoken::Known(HttpVersion::Http2OverTls)));
+        assert_eq!(known("2.0", exact), Some(Spoken::Known(HttpVersion::Http2)));
+        assert_eq!(known("2.0", higher), Some(Spoken::Known(HttpVersion::Http2)));
+        assert_eq!(known("3.0", lower), Some(Spoken::Known(HttpVersion::Http2OverTls)));
+        assert_eq!(known("3.0", exact), Some(Spoken::Newer));
         let wrong = spoken("2", "RequestVersionExact").expect_err("no point");
         assert_eq!(
             (wrong.result, wrong.help),

@@ -170,6 +170,7 @@ impl<'s> Reader<'s, '_, '_> {
         self.known_key(&cluster, names);
         let fabric = self.fabric(around, names);
         let version = self.http_version(&mut effective.newer_http);
+        effective.only_http2 = version.value == HttpVersion::Http2;
         Backend { path, method, cluster, fabric, version }
     }
 
@@ -239,7 +240,7 @@ impl<'s> Reader<'s, '_, '_> {
             return usual;
         }
         match self.sound(version.span, values::spoken(version, policy)) {
-            Some(Spoken::Http1(spoken)) => Sourced::new(spoken, Some(version.span)),
+            Some(Spoken::Known(spoken)) => Sourced::new(spoken, Some(version.span)),
             spoken => {
                 *newer = spoken.is_some();
                 usual

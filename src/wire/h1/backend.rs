@@ -43,6 +43,8 @@ enum Upload {
 pub enum HeadError {
     /// The connection ended before the first byte of a response.
     Silent(io::Error),
+    /// The backend says, or it is certain otherwise, that it has not begun with the request.
+    Refused(String),
     Failed(Cause),
 }
 

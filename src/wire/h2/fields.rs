@@ -9,15 +9,16 @@ use crate::{
         head::{Head, Known, Version},
     },
     wire::h1::{
+        hop::Hop,
         host,
         parse::{HeadLimits, may_trail},
     },
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
-    header::{CONTENT_LENGTH, COOKIE, HOST},
-    uri::PathAndQuery,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{CONTENT_LENGTH, COOKIE, HOST, TE},
+    uri::{Authority, PathAndQuery, Scheme},
 };
 
 /// Takes a request head over; `ended` says that no body follows. Says how the body is delimited.
@@ -127,6 +128,34 @@ fn framing(head: &Head, ended: bool) -> Result<Framing, Cause> {
     }
 }
 
+/// Takes a response head over. Says how the body is delimited.
+pub fn response<B>(
+    from: &Response<B>,
+    ended: bool,
+    head: &mut Head,
+    for_head: bool,
+) -> Result<Framing, Cause> {
+    let status = from.status();
+    if status.as_u16() == 101 {
+        return Err(Cause::backend_malformed("101 does not exist in HTTP/2"));
+    }
+    head.clear();
+    head.set_status(status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
+    head.version = Version::Http2;
+    for (name, value) in from.headers() {
+        head.append(name.as_str().as_bytes(), value.as_bytes());
+    }
+    let mut lengths = head.all_known(Known::ContentLength);
+    let length = lengths.next().map(decimal);
+    if matches!(length, Some(None)) || lengths.next().is_some() {
+        return Err(Cause::backend_malformed("Content-Length is not one number"));
+    }
+    if for_head || ended || matches!(head.status, 100..=199 | 204 | 304) {
+        return Ok(Framing::None);
+    }
+    Ok(length.flatten().map_or(Framing::Chunked, Framing::Length))
+}
+
 /// Takes a trailer section over; fields that may not be trailers are left out.
 pub fn trailers(from: &HeaderMap) -> Head {
     let mut head = Head::default();
@@ -151,6 +180,30 @@ pub fn put_response(head: &Head, framing: Framing) -> Response<()> {
         put_length(framing, response.headers_mut());
     }
     response
+}
+
+/// A request head as it is sent to a service, with this Host; none if it cannot be said.
+pub fn put_request(
+    head: &Head,
+    host: &[u8],
+    secure: bool,
+    framing: Framing,
+    hop: Hop,
+) -> Option<Request<()>> {
+    let mut request = Request::new(());
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.method_mut() = Method::from_bytes(head.method()).ok()?;
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = Some(Authority::try_from(host).ok()?);
+    parts.path_and_query = Some(PathAndQuery::try_from(head.target()).ok()?);
+    *request.uri_mut() = Uri::from_parts(parts).ok()?;
+    *request.headers_mut() = fields(head, |known| matches!(known, Known::Host | Known::ContentLength));
+    put_length(framing, request.headers_mut());
+    if hop.te_trailers {
+        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    }
+    Some(request)
 }
 
 /// Trailers as they are sent.

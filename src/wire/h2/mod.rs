@@ -1,13 +1,16 @@
 //! HTTP/2 (RFC 9113): the frames are the `h2` crate's, on pingora's streams; what a stranger may do with them is ours.
 
+mod backend;
 pub mod client;
 mod fields;
+pub mod pool;
 mod receiver;
 mod sender;
 mod stream;
 mod transport;
 mod walker;
 
+pub use backend::BackendStream;
 pub use client::{Connection, Limits};
 pub use stream::ClientStream;
 pub use walker::Pace;

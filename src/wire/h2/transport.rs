@@ -29,6 +29,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Bytes received so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
     /// Bytes sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)

@@ -1,7 +1,7 @@
 //! Backends over TLS: a configuration is compiled once for each setting and shared; sessions are resumed by endpoint.
 
 use super::{
-    super::io::Io,
+    super::{dial::Offer, io::Io},
     certificate::{BadPair, Pair},
     trust::{Trust, believing},
 };
@@ -48,7 +48,7 @@ impl Compiled {
             let name = ServerName::try_from(bare.to_owned())
                 .map_err(|_| format!("\"{bare}\" is no name of a certificate"))?;
             config.resumption = Resumption::in_memory_sessions(SESSIONS);
-            Ok((TlsConnector::from(Arc::new(config)), name))
+            Ok((offering(&config), name))
         });
         SecureHost { made, _compiled: compiled }
     }
@@ -58,21 +58,32 @@ impl ClientTls {
     /// Reads what files held: not for those who serve requests.
     pub(in crate::wire) fn compile(&self) -> Result<ClientConfig, String> {
         let builder = believing(&self.trust)?;
-        let mut config = match &self.identity {
+        let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(pair) => {
                 let shown = pair.read().map_err(|(BadPair::Chain(why) | BadPair::Key(why))| why)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
             }
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 }
 
+/// One connector for each [`Offer`], in its order.
+type Connectors = [TlsConnector; 3];
+
+fn offering(config: &ClientConfig) -> Connectors {
+    let (one, two) = (b"http/1.1".to_vec(), b"h2".to_vec());
+    [vec![one.clone()], vec![two.clone()], vec![two, one]].map(|protocols| {
+        let mut config = config.clone();
+        config.alpn_protocols = protocols;
+        TlsConnector::from(Arc::new(config))
+    })
+}
+
 /// One host, spoken to over TLS under one setting.
 pub struct SecureHost {
-    made: Result<(TlsConnector, ServerName<'static>), String>,
+    made: Result<(Connectors, ServerName<'static>), String>,
     /// Held so that others find it.
     _compiled: Arc<Result<ClientConfig, String>>,
 }
@@ -85,14 +96,19 @@ impl fmt::Debug for SecureHost {
 
 impl SecureHost {
     /// The handshake on a fresh connection; `label` names the backend to people.
-    pub(in crate::wire) async fn connect(&self, stream: Stream, label: &str) -> Result<Io, Cause> {
-        let (connector, name) = match &self.made {
+    pub(in crate::wire) async fn connect(
+        &self,
+        stream: Stream,
+        label: &str,
+        offer: Offer,
+    ) -> Result<Io, Cause> {
+        let (connectors, name) = match &self.made {
             Ok(made) => made,
             Err(why) => {
                 return Err(Cause::new(Why::BackendTls, format!("no TLS with the backend {label}: {why}")));
             }
         };
-        match connector.connect(name.clone(), stream).await {
+        match connectors[offer as usize].connect(name.clone(), stream).await {
             Ok(stream) => Ok(Io::secure(stream.into())),
             Err(error) => Err(failed(&error, label)),
         }

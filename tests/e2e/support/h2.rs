@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response};
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 pub const DATA: u8 = 0;
@@ -218,6 +219,35 @@ pub async fn drain(body: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>)
         body.flow_control().release_capacity(data.len())?;
     }
     Ok((bytes, body.trailers().await?))
+}
+
+/// What answers a request of HTTP/2.
+pub type Respond = h2::server::SendResponse<Bytes>;
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A service that speaks HTTP/2 without TLS, as long as the runtime lives.
+pub async fn origin<F>(
+    answer: impl Fn(Request<RecvStream>, Respond) -> F + Send + Sync + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let answer: std::sync::Arc<dyn Fn(Request<RecvStream>, Respond) -> Task + Send + Sync> =
+        std::sync::Arc::new(move |request, respond| Box::pin(answer(request, respond)));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    tokio::spawn(answer(request, respond));
+                }
+            });
+        }
+    });
+    address
 }
 
 /// Waits until that is true.

@@ -133,8 +133,8 @@ fn http_versions_have_ocelots_grammar() {
     quiet(r#""DownstreamHttpVersion": "", "DownstreamHttpVersionPolicy": """#);
     quiet(r#""DownstreamHttpVersion": "2.0""#);
     always(
-        r#""DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact""#,
-        r#"MG0921 "2.0""#,
+        r#""DownstreamHttpVersion": "3.0", "DownstreamHttpVersionPolicy": "RequestVersionExact""#,
+        r#"MG0921 "3.0""#,
     );
     let read = |version: &str| {
         sound(&with(&format!(r#""DownstreamHttpVersion": {version}"#)), true).routes[0].http_version.value

@@ -1,0 +1,103 @@
+//! gRPC: the gateway's own errors as its clients read them. A status of HTTP tells a gRPC client little; a trailers-only
+//! answer with `grpc-status` and `grpc-message` tells it what happened (gRPC over HTTP/2, "Responses").
+
+use super::{
+    answer::Answer,
+    cause::{Cause, Why},
+    head::Head,
+};
+use std::fmt::Write;
+
+/// Whether a request is a call of gRPC: `application/grpc`, with or without the name of an encoding. gRPC-Web is not.
+pub fn is_call(head: &Head) -> bool {
+    const KIND: &[u8] = b"application/grpc";
+    let Some(kind) = head.get(b"content-type") else { return false };
+    let named = kind.len() >= KIND.len() && kind[..KIND.len()].eq_ignore_ascii_case(KIND);
+    named && matches!(kind.get(KIND.len()), None | Some(b'+' | b';' | b' '))
+}
+
+/// The status code of a cause.
+fn code(cause: &Cause) -> u64 {
+    const CANCELLED: u64 = 1;
+    const UNKNOWN: u64 = 2;
+    const DEADLINE_EXCEEDED: u64 = 4;
+    const PERMISSION_DENIED: u64 = 7;
+    const RESOURCE_EXHAUSTED: u64 = 8;
+    const UNIMPLEMENTED: u64 = 12;
+    const INTERNAL: u64 = 13;
+    const UNAVAILABLE: u64 = 14;
+    const UNAUTHENTICATED: u64 = 16;
+    match (cause.why, cause.status(false)) {
+        (Why::BackendTimeout | Why::RequestTimeout, _) => DEADLINE_EXCEEDED,
+        (_, 401) => UNAUTHENTICATED,
+        (_, 403) => PERMISSION_DENIED,
+        (_, 404 | 405 | 501) => UNIMPLEMENTED,
+        (_, 413 | 414 | 429 | 431) => RESOURCE_EXHAUSTED,
+        (_, 499) => CANCELLED,
+        (_, 502..=504) => UNAVAILABLE,
+        (_, 400 | 500) => INTERNAL,
+        _ => UNKNOWN,
+    }
+}
+
+/// Turns a cause into a trailers-only answer.
+pub fn rescue(cause: &Cause) -> Answer {
+    let mut head = Head::response(200, b"OK");
+    head.append(b"content-type", b"application/grpc");
+    head.append_number(b"grpc-status", code(cause));
+    head.append(b"grpc-message", encoded(&cause.detail).as_bytes());
+    for (name, value) in cause.extra.iter().flat_map(|extra| &extra.fields) {
+        head.append(name.as_bytes(), value.as_bytes());
+    }
+    Answer { head, ..Answer::default() }
+}
+
+/// Percent-encoded: everything but printable ASCII, and the percent sign itself.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'%' | ..=0x1f | 0x7f.. => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+            _ => out.push(char::from(byte)),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_told_by_their_content_type() {
+        let mut head = Head::request(b"POST", b"/a.B/C");
+        assert!(!is_call(&head));
+        for (kind, is) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("Application/GRPC; a=b", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            head.set(b"Content-Type", kind.as_bytes());
+            assert_eq!(is_call(&head), is, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_cause_has_its_code_its_message_and_its_fields() {
+        let cause = Cause::new(Why::LimitExceeded, "100% gone\u{e9}")
+            .with(|more| more.fields.push(("Retry-After".into(), "3".into())));
+        let answer = rescue(&cause);
+        let field =
+            |name: &str| answer.head.get(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned());
+        assert_eq!((answer.status(), field("grpc-status").as_deref()), (200, Some("8")));
+        assert_eq!(field("grpc-message").as_deref(), Some("100%25 gone%C3%A9"));
+        assert_eq!(field("retry-after").as_deref(), Some("3"));
+        let of = |why| code(&Cause::new(why, ""));
+        assert_eq!([Why::RouteNone, Why::IdentityMissing, Why::AccessScope].map(of), [12, 16, 7]);
+        assert_eq!([Why::BackendConnect, Why::BackendTimeout, Why::GatewayFault].map(of), [14, 4, 13]);
+    }
+}

@@ -1,0 +1,93 @@
+//! One request to a backend, whatever it is spoken in: a connection of HTTP/1.1, or a stream of HTTP/2.
+
+use super::{
+    h1::{
+        backend::{BackendConn, HeadError},
+        hop::Hop,
+    },
+    h2::BackendStream,
+};
+use crate::pipeline::{
+    body::{BodyRead, Framing},
+    cause::Cause,
+    head::{Head, Version},
+};
+use std::task::{Context, Poll};
+
+/// The way to a backend and back.
+pub enum Call {
+    H1(Box<BackendConn>),
+    H2(Box<BackendStream>),
+}
+
+impl Call {
+    /// Whether the connection was in use before: the backend may have closed it meanwhile.
+    pub fn is_reused(&self) -> bool {
+        match self {
+            Call::H1(conn) => conn.reused,
+            Call::H2(stream) => stream.reused,
+        }
+    }
+
+    /// Begins a request: the head is written with the framing of the caller's body and this Host.
+    pub fn begin(&mut self, head: &Head, host: &[u8], framing: Framing, hop: Hop, version: Version) {
+        match self {
+            // Where TLS may bring HTTP/2 and did not, it is HTTP/1.1.
+            Call::H1(conn) => conn.begin(head, host, framing, hop, version.min(Version::Http11)),
+            Call::H2(stream) => stream.begin(head, host, framing, hop),
+        }
+    }
+
+    /// Takes the request body further; ready when nothing is left to send.
+    pub fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
+        match self {
+            Call::H1(conn) => conn.poll_upload(cx, from),
+            Call::H2(stream) => stream.poll_upload(cx, from),
+        }
+    }
+
+    /// Waits for a response head, interim ones included.
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context,
+        head: &mut Head,
+        for_head: bool,
+    ) -> Poll<Result<(), HeadError>> {
+        match self {
+            Call::H1(conn) => conn.poll_head(cx, head, for_head),
+            Call::H2(stream) => stream.poll_head(cx, head, for_head),
+        }
+    }
+
+    /// Whether the whole request was sent.
+    pub fn is_upload_done(&self) -> bool {
+        match self {
+            Call::H1(conn) => conn.is_upload_done(),
+            Call::H2(stream) => stream.is_upload_done(),
+        }
+    }
+
+    /// Bytes of request body sent.
+    pub fn sent(&self) -> u64 {
+        match self {
+            Call::H1(conn) => conn.sent(),
+            Call::H2(stream) => stream.sent(),
+        }
+    }
+
+    /// Whether the upload stands still because the backend does not read.
+    pub fn is_choked(&self) -> bool {
+        match self {
+            Call::H1(conn) => conn.is_choked(),
+            Call::H2(stream) => stream.is_choked(),
+        }
+    }
+
+    /// The response body.
+    pub fn into_body(self) -> Box<dyn BodyRead> {
+        match self {
+            Call::H1(conn) => conn,
+            Call::H2(stream) => stream,
+        }
+    }
+}

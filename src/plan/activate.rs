@@ -8,8 +8,9 @@ use super::{
     },
     doors,
     dynamic::Dynamic,
+    limits,
     routing::UrlTemplate,
-    runtime::{Affinity, Limits, Plan, Route, Target},
+    runtime::{Affinity, Plan, Route, Target},
 };
 use crate::{
     backend::{
@@ -44,8 +45,6 @@ use crate::{
     telemetry::Metrics,
     wire::{
         background::Background,
-        h1::{client::ClientLimits, parse::HeadLimits},
-        h2,
         names::Names,
         tls::{
             server::{ClientAuth, Tickets},
@@ -107,7 +106,7 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
-        limits: limits(&blueprint.limits, ground.connections),
+        limits: limits::running(&blueprint.limits, ground.connections),
         listeners: doors::listeners(blueprint, ground)?,
         expiries: doors::expiries(blueprint),
         access_log: blueprint.access_log,
@@ -198,36 +197,6 @@ impl Plan {
         let dynamic = self.dynamic.iter().flat_map(Dynamic::labels);
         self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
     }
-}
-
-fn limits(limits: &blueprint::Limits, connections: usize) -> Limits {
-    let count = |n: Option<u64>| n.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let requests = limits.requests_per_connection.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
-    Limits {
-        http2: http2(limits.http2, requests),
-        client: ClientLimits {
-            head: HeadLimits {
-                line: limits.request_line,
-                fields: limits.headers_total,
-                count: limits.header_count,
-            },
-            body: limits.body.unwrap_or(u64::MAX),
-            head_time: limits.headers_timeout,
-            idle_time: limits.keep_alive,
-        },
-        body_idle: limits.body_idle,
-        backend_idle: limits.backend_idle,
-        drain: limits.drain,
-        tunnel_idle: limits.tunnel_idle,
-        connections: limits.connections.map_or(connections, |n| count(Some(n))),
-        connections_per_client: count(limits.connections_per_client),
-        requests_per_connection: requests,
-    }
-}
-
-fn http2(limits: blueprint::Http2Limits, requests: u32) -> h2::Limits {
-    let blueprint::Http2Limits { streams, window, resets, control } = limits;
-    h2::Limits { streams, window, pace: h2::Pace { resets, control }, requests }
 }
 
 fn stages(route: &RouteBlueprint, role: Role, blueprint: &Blueprint, ground: &Foundation) -> Box<[BoxStage]> {

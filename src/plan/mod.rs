@@ -11,6 +11,7 @@ mod dynamic;
 pub mod explain;
 mod failures;
 pub mod inherit;
+mod limits;
 pub mod routing;
 pub mod runtime;
 pub mod sought;

@@ -77,8 +77,7 @@ impl Cache {
             return None;
         }
         let understood = directives.must_understand && is_understood(head.status);
-        let forbidden = directives.no_store && !understood
-            || directives.must_understand && !understood
+        let forbidden = !understood && (directives.no_store || directives.must_understand)
             || directives.private
             || ticket.authorized && !allows_authorized(&directives);
         if forbidden {

@@ -48,7 +48,7 @@ pub struct Ticket {
 
 impl Cache {
     /// The way back of a request that came with a client.
-    pub(super) fn back(&self, x: &mut Exchange, ticket: Ticket, outcome: &mut Outcome) {
+    pub(super) fn back(&self, x: &Exchange, ticket: Ticket, outcome: &mut Outcome) {
         if let Ok(answer) = outcome
             && self.is_http()
             && !is_safe(x.req.method())

@@ -13,7 +13,7 @@ const BOUND: u64 = 16 << 20;
 const READERS: u64 = 4;
 
 fn keys() -> u64 {
-    if std::env::var("SOAK").is_ok() { 1_000_000 } else { 20_000 }
+    if std::env::var("SOAK").is_ok() { 1_000_000 } else { 8_000 }
 }
 
 /// Bytes that the gateway says it holds.

@@ -31,6 +31,7 @@ fn unharmed(origin: &Origin, gateway: &Gateway) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of heads")]
 fn malformed_heads_reach_no_service() {
     let (origin, gateway) = hello();
     let (method, scheme, path, host) =
@@ -152,7 +153,8 @@ fn flood(gateway: &Gateway, mut more: impl FnMut(&mut Raw, u32) -> bool) -> Opti
 #[test]
 fn floods_end_the_connection_and_nothing_else() {
     let (origin, gateway) = hello();
-    let floods: [(&str, fn(&mut Raw, u32) -> bool); 5] = [
+    type Flood = fn(&mut Raw, u32) -> bool;
+    let floods: [(&str, Flood); 5] = [
         ("PING", |raw, _| raw.send(PING, 0, 0, &[0; 8])),
         ("SETTINGS", |raw, _| raw.send(SETTINGS, 0, 0, &[])),
         ("PRIORITY", |raw, n| raw.send(PRIORITY, 0, 2 * n + 1, &[0, 0, 0, 0, 1])),

@@ -179,7 +179,7 @@ fn kubernetes_is_watched_and_an_account_that_may_not_look_is_told_of() {
     let may = allowed.clone();
     let server = Origin::with(move |seen| match seen.query.contains("watch=1") {
         _ if !may.load(Ordering::Relaxed) => Answer::new(403, ""),
-        true => Answer::new(200, &format!("{event}\n")).after(Duration::from_millis(500)),
+        true => Answer::new(200, format!("{event}\n")).after(Duration::from_millis(500)),
         false => Answer::new(200, &list),
     });
     let registry = json!({ "Type": "WatchKube", "Host": "127.0.0.1", "Port": server.port(), "Token": "t",

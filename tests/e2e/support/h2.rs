@@ -1,6 +1,8 @@
 //! HTTP/2 from both ends: frames written by hand for what no client would send, and a client and a service on the `h2`
 //! crate for what they do.
 
+#![allow(clippy::needless_pass_by_ref_mut, reason = "one request after the other is what the tests mean")]
+
 use super::client::PATIENCE;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};

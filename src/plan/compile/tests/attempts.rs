@@ -97,7 +97,7 @@ fn retries_have_sensible_defaults() {
 #[test]
 fn what_cannot_be_meant_is_said() {
     let wrong = |options: &str, place: &str| {
-        always(&format!(r#""RetryOptions": {{ {options} }}"#), &format!("MG0452 {place}"))
+        always(&format!(r#""RetryOptions": {{ {options} }}"#), &format!("MG0452 {place}"));
     };
     wrong(r#""Attempts": 0"#, "0");
     wrong(r#""Attempts": 11"#, "11");

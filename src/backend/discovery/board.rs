@@ -6,7 +6,10 @@ use crate::{
 };
 use std::sync::{
     Arc, Mutex, PoisonError, Weak,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 use tokio::sync::{Notify, watch};
 
@@ -83,7 +86,7 @@ impl Board {
 
     /// Asked with every request: no lock.
     pub fn is_known(&self) -> bool {
-        self.known.load(Relaxed)
+        self.known.load(Acquire)
     }
 
     pub fn has_been_met(&self) -> bool {
@@ -104,6 +107,8 @@ impl Board {
         if self.standing.borrow().trouble.is_some() {
             log::info!("{}: heard again", self.name);
         }
+        // Before anybody is woken: who waits asks next whether it is known.
+        self.known.store(true, Release);
         self.standing.send_modify(|standing| {
             if changed {
                 standing.instances = Some(new);
@@ -111,7 +116,6 @@ impl Board {
             standing.looked = looked;
             standing.trouble = None;
         });
-        self.known.store(true, Relaxed);
     }
 
     /// The registry cannot be followed; what is known stays.

@@ -80,7 +80,7 @@ impl Demo {
             let name = format!("policies/{policy}.json");
             copy(&Path::new(ROOT).join(&name), &folder.path().join(&name));
         }
-        let names = ["8080", "8081", "9101", "9102", "9103", "9104", "9109", "9105", "9106"];
+        let names = ["8080", "8081", "9101", "9102", "9103", "9104", "9109", "9105", "9106", "9107"];
         let ports: Vec<_> = names.into_iter().zip(free_ports(names.len())).collect();
         let mut demo = Command::new(MARGAY);
         demo.arg("demo").current_dir(folder.path());
@@ -164,6 +164,7 @@ fn set_services(command: &mut Command, ports: &[(&str, u16)]) {
         "BROKEN_PORT",
         "IDENTITY_PORT",
         "FLAKY_PORT",
+        "EVENTS_PORT",
     ];
     for (name, (_, port)) in names.iter().zip(&ports[2..]) {
         command.env(name, port.to_string());

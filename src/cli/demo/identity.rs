@@ -84,7 +84,7 @@ mod tests {
 
     fn ask(identity: &Identity, target: &str) -> String {
         let request = Request { method: "GET".into(), target: target.into(), ..Request::default() };
-        String::from_utf8(identity.answer(&request).body).unwrap()
+        identity.answer(&request).text().to_owned()
     }
 
     #[test]

@@ -21,7 +21,7 @@ struct Sample {
     service: fn() -> io::Result<server::Service>,
 }
 
-const SAMPLES: [Sample; 6] = [
+const SAMPLES: [Sample; 7] = [
     Sample {
         name: "catalog-1",
         variable: "CATALOG_PORT",
@@ -57,6 +57,12 @@ const SAMPLES: [Sample; 6] = [
             let calls = AtomicU64::new(0);
             Ok(Arc::new(move |_| services::flaky(calls.fetch_add(1, Ordering::Relaxed) + 1)))
         },
+    },
+    Sample {
+        name: "events",
+        variable: "EVENTS_PORT",
+        port: 9107,
+        service: || Ok(Arc::new(services::events)),
     },
 ];
 
@@ -150,7 +156,7 @@ mod tests {
         let running = start(|_| Some("0".into())).unwrap();
         assert_eq!(
             running.services.iter().map(|s| s.0).collect::<Vec<_>>(),
-            ["catalog-1", "catalog-2", "orders", "echo", "identity", "flaky"]
+            ["catalog-1", "catalog-2", "orders", "echo", "identity", "flaky", "events"]
         );
         let mut stream = std::net::TcpStream::connect(&running.services[1].1).unwrap();
         stream.write_all(b"GET /items HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();

@@ -1,10 +1,14 @@
-//! A small HTTP/1.1 server for the sample services: keep-alive, fixed and chunked bodies, nothing more. It listens on
-//! loopback only and is not what the gateway itself is built from.
+//! A small HTTP/1.1 server for the sample services: keep-alive, fixed and chunked bodies, streams of events and WebSocket
+//! echoes, nothing more. It listens on loopback only and is not what the gateway itself is built from.
 
+use crate::base::websocket;
+use futures_util::{SinkExt, StreamExt};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 
 /// Longest head and longest body a sample service takes.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -37,6 +41,12 @@ impl Request {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
+    /// The proof for the key of a WebSocket opening (RFC 6455 4.2.2), if this is one.
+    pub fn websocket(&self) -> Option<String> {
+        let key = self.field("sec-websocket-key").filter(|key| websocket::is_key(key.as_bytes()))?;
+        self.asks("upgrade", "websocket").then(|| websocket::accept(key.as_bytes()))
+    }
+
     fn asks(&self, name: &str, token: &str) -> bool {
         self.field(name).is_some_and(|value| value.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
     }
@@ -48,7 +58,23 @@ pub struct Response {
     pub status: u16,
     pub kind: &'static str,
     pub fields: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+    pub body: Body,
+}
+
+/// What follows the head of an answer.
+#[derive(Debug)]
+pub enum Body {
+    Whole(Vec<u8>),
+    /// One event after the other, made from its number, with a pause between two; it ends when the client leaves.
+    Events(fn(u64) -> String, Duration),
+    /// A WebSocket on which everything is said back.
+    Echo,
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Body {
+        Body::Whole(text.into())
+    }
 }
 
 /// A service: a pure function.
@@ -68,9 +94,13 @@ async fn connection(mut stream: TcpStream, service: Service) -> io::Result<()> {
     let mut read = Vec::with_capacity(4096);
     while let Some(request) = next(&mut stream, &mut read).await? {
         let last = request.asks("connection", "close");
-        stream.write_all(&render(&service(&request), &request.method, last)).await?;
-        if last {
-            break;
+        let response = service(&request);
+        stream.write_all(&render(&response, &request.method, last)).await?;
+        match response.body {
+            Body::Whole(_) if last => break,
+            Body::Whole(_) => {}
+            Body::Events(event, pause) => return events(stream, event, pause).await,
+            Body::Echo => return Ok(echo(stream, read).await),
         }
     }
     stream.shutdown().await
@@ -78,25 +108,57 @@ async fn connection(mut stream: TcpStream, service: Service) -> io::Result<()> {
 
 fn render(response: &Response, method: &str, last: bool) -> Vec<u8> {
     let Response { status, kind, fields, body } = response;
-    let mut head = format!("HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\n", phrase(*status));
+    let mut head = format!("HTTP/1.1 {status} {}\r\n", phrase(*status));
     for (name, value) in fields {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     let close = if last { "Connection: close\r\n" } else { "" };
-    head.push_str(&format!("Content-Length: {}\r\n{close}\r\n", body.len()));
-    let mut out = head.into_bytes();
-    if method != "HEAD" {
+    let rest = match body {
+        Body::Whole(body) => format!("Content-Type: {kind}\r\nContent-Length: {}\r\n{close}", body.len()),
+        Body::Events(..) => {
+            format!("Content-Type: {kind}\r\nCache-Control: no-store\r\nConnection: close\r\n")
+        }
+        Body::Echo => "Connection: Upgrade\r\nUpgrade: websocket\r\n".into(),
+    };
+    let mut out = (head + &rest + "\r\n").into_bytes();
+    if let (Body::Whole(body), true) = (body, method != "HEAD") {
         out.extend_from_slice(body);
     }
     out
 }
 
+/// Sends events until the client leaves.
+async fn events(mut stream: TcpStream, event: fn(u64) -> String, pause: Duration) -> io::Result<()> {
+    let mut left = [0; 1];
+    for number in 1.. {
+        stream.write_all(event(number).as_bytes()).await?;
+        tokio::select! {
+            _ = stream.read(&mut left) => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Says back what is said, until the close; `read` is what came behind the opening.
+async fn echo(stream: TcpStream, read: Vec<u8>) {
+    let mut socket = WebSocketStream::from_partially_read(stream, read, Role::Server, None).await;
+    while let Some(Ok(message)) = socket.next().await {
+        let said = message.is_text() || message.is_binary();
+        if said && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
 fn phrase(status: u16) -> &'static str {
     match status {
+        101 => "Switching Protocols",
         200 => "OK",
         201 => "Created",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        426 => "Upgrade Required",
         503 => "Service Unavailable",
         _ => "Status",
     }
@@ -197,6 +259,17 @@ fn odd(what: &'static str) -> io::Error {
 }
 
 #[cfg(test)]
+impl Response {
+    /// The body of an answer that is there as a whole.
+    pub fn text(&self) -> &str {
+        match &self.body {
+            Body::Whole(body) => std::str::from_utf8(body).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -204,8 +277,12 @@ mod tests {
     async fn exchange(bytes: &[u8]) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let echo =
-            |r: &Request| Response { status: 200, kind: "text/plain", fields: vec![], body: r.body.clone() };
+        let echo = |r: &Request| Response {
+            status: 200,
+            kind: "text/plain",
+            fields: vec![],
+            body: Body::Whole(r.body.clone()),
+        };
         let server = tokio::spawn(serve(listener, Arc::new(echo)));
         stream.write_all(bytes).await.unwrap();
         let mut answer = String::new();
@@ -227,6 +304,42 @@ mod tests {
     async fn a_chunked_body_arrives_whole() {
         let chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\none\r\n2;x=y\r\n++\r\n0\r\nA: b\r\n\r\n";
         assert!(exchange(chunked).await.ends_with("\r\n\r\none++"));
+    }
+
+    /// A service, and a connection to it.
+    async fn connected(service: fn(&Request) -> Response) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(serve(listener, Arc::new(service)));
+        stream
+    }
+
+    #[tokio::test]
+    async fn events_come_one_by_one() {
+        let mut stream = connected(|_| Response {
+            status: 200,
+            kind: "text/event-stream",
+            fields: vec![],
+            body: Body::Events(|number| format!("data: {number}\n\n"), Duration::from_millis(1)),
+        })
+        .await;
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"data: 3\n\n") {
+            assert!(stream.read_buf(&mut read).await.unwrap() > 0);
+        }
+        let text = String::from_utf8(read).unwrap();
+        assert!(text.contains("close\r\n\r\ndata: 1\n\ndata: 2\n\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_is_said_on_a_websocket_is_said_back() {
+        let stream = connected(super::super::services::echo).await;
+        let (mut socket, _) = tokio_tungstenite::client_async("ws://gw/ws", stream).await.unwrap();
+        socket.send("hello".into()).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap(), "hello");
+        socket.close(None).await.unwrap();
+        assert!(socket.next().await.unwrap().unwrap().is_close());
     }
 
     #[tokio::test]

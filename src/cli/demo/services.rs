@@ -1,7 +1,9 @@
-//! The sample services: catalog (two instances), orders, echo, one that fails. Pure functions from request to response.
+//! The sample services: catalog (two instances), orders, echo, one that fails, one that tells what happens. Pure
+//! functions from request to response.
 
-use super::server::{Request, Response};
+use super::server::{Body, Request, Response};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const ITEMS: [(u32, &str, u32); 3] = [(1, "lamp", 4900), (2, "chair", 12900), (3, "desk", 25900)];
 const ORDERS: [(u32, u32, &str); 3] = [(7, 1, "shipped"), (8, 3, "paid"), (9, 2, "open")];
@@ -45,13 +47,51 @@ pub fn flaky(call: u64) -> Response {
     }
 }
 
-/// The landing page on `/`, greetings on `/greet/{name}` and `/welcome/{name}`; everything else is told back.
+/// What becomes of the orders, as it happens: server-sent events, two a second, until the client has heard enough.
+pub fn events(request: &Request) -> Response {
+    match parts(request)[..] {
+        ["events"] => Response {
+            status: 200,
+            kind: "text/event-stream",
+            fields: Vec::new(),
+            body: Body::Events(event, Duration::from_millis(500)),
+        },
+        _ => missing(request),
+    }
+}
+
+/// One event in its wire format.
+fn event(number: u64) -> String {
+    let order = 7 + (number - 1) / 3 % 3;
+    let state = ["paid", "packed", "shipped"][((number - 1) % 3) as usize];
+    format!("id: {number}\nevent: order\ndata: {}\n\n", json!({ "id": order, "state": state }))
+}
+
+/// The landing page on `/`, a WebSocket on `/ws`, greetings on `/greet/{name}` and `/welcome/{name}`; everything else is told back.
 pub fn echo(request: &Request) -> Response {
     match parts(request)[..] {
         [] => landing(request),
+        ["ws"] => websocket(request),
         ["greet", name] => ok(json!({ "hello": name })),
         ["welcome", name] => ok(json!({ "welcome": name })),
         _ => told_back(request),
+    }
+}
+
+/// Agrees to a WebSocket, on which everything is said back.
+fn websocket(request: &Request) -> Response {
+    match request.websocket() {
+        Some(proof) => Response {
+            status: 101,
+            kind: "",
+            fields: vec![("Sec-WebSocket-Accept", proof)],
+            body: Body::Echo,
+        },
+        None => {
+            let mut response = reply(426, json!({ "error": "here WebSocket is spoken" }));
+            response.fields.push(("Upgrade", "websocket".into()));
+            response
+        }
     }
 }
 
@@ -73,7 +113,7 @@ fn landing(request: &Request) -> Response {
         true => ("text/html; charset=utf-8", include_str!("landing.html")),
         false => ("text/plain; charset=utf-8", include_str!("landing.txt")),
     };
-    Response { status: 200, kind, fields: Vec::new(), body: page.into() }
+    Response { status: 200, kind, fields: Vec::new(), body: page.to_owned().into() }
 }
 
 /// The segments of the path.
@@ -111,7 +151,7 @@ mod tests {
     }
 
     fn json(response: &Response) -> Value {
-        serde_json::from_slice(&response.body).unwrap()
+        serde_json::from_str(response.text()).unwrap()
     }
 
     #[test]
@@ -144,10 +184,26 @@ mod tests {
     }
 
     #[test]
+    fn an_order_is_paid_packed_and_shipped_before_the_next() {
+        let ids: Vec<_> = [1, 3, 4, 10].map(event).into();
+        assert_eq!(ids[0], "id: 1\nevent: order\ndata: {\"id\":7,\"state\":\"paid\"}\n\n");
+        assert!(
+            ids[1].contains(r#"{"id":7,"state":"shipped"}"#) && ids[2].contains(r#"{"id":8,"state":"paid"}"#)
+        );
+        assert!(ids[3].contains(r#"{"id":7,"state":"paid"}"#));
+    }
+
+    #[test]
+    fn a_request_that_opens_no_websocket_is_told_what_is_spoken_here() {
+        let refused = echo(&ask("GET", "/ws", b""));
+        assert_eq!((refused.status, &refused.fields[0]), (426, &("Upgrade", "websocket".to_owned())));
+    }
+
+    #[test]
     fn a_browser_gets_html_and_a_terminal_text() {
         let mut browser = ask("GET", "/", b"");
         browser.fields.push(("Accept".into(), "text/html,*/*".into()));
-        assert!(echo(&browser).body.starts_with(b"<!doctype html>"));
+        assert!(echo(&browser).text().starts_with("<!doctype html>"));
         assert!(echo(&ask("GET", "/", b"")).kind.starts_with("text/plain"));
     }
 }

@@ -34,6 +34,7 @@ mod secure_backends;
 mod secure_listeners;
 mod shaping;
 mod store;
+mod streams;
 mod websocket;
 
 use crate::support::gateway::Gateway;

@@ -100,7 +100,10 @@ async fn connection(mut stream: TcpStream, service: Service) -> io::Result<()> {
             Body::Whole(_) if last => break,
             Body::Whole(_) => {}
             Body::Events(event, pause) => return events(stream, event, pause).await,
-            Body::Echo => return Ok(echo(stream, read).await),
+            Body::Echo => {
+                echo(stream, read).await;
+                return Ok(());
+            }
         }
     }
     stream.shutdown().await

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const FILES: [&str; 2] = ["ocelot.jsonl", "ocelot_recorded.jsonl"];
 
 /// At least so many cases pass; the number only grows. It keeps "not supported yet" from hiding what once worked.
-const HELD: usize = 622;
+const HELD: usize = 625;
 
 /// Gateways running at the same time.
 const AT_ONCE: usize = 4;

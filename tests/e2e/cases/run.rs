@@ -33,9 +33,6 @@ pub fn run(case: &Case) -> Outcome {
     if case.is_for_another_build() {
         return Outcome::Skipped;
     }
-    if let Some(later) = needs_later(case) {
-        return Outcome::Pending(later.to_owned());
-    }
     let world = World::new(case);
     let began = Instant::now();
     match (world.start(case), case.must_fail()) {
@@ -44,18 +41,6 @@ pub fn run(case: &Case) -> Outcome {
         (Err(_), true) => Outcome::Failed("the start failed, but not within 10 s".into()),
         (Ok(_), true) => Outcome::Failed(format!("starts, although Ocelot refuses it: {:?}", case.reasons())),
         (Err(ended), false) => did_not_start(&ended),
-    }
-}
-
-/// Things the tool box itself cannot do yet.
-fn needs_later(case: &Case) -> Option<&'static str> {
-    let text = case.all.to_string();
-    let has = |needle: &str| text.contains(needle);
-    match () {
-        // Who asks for 1.1 only must fail there, and can do so already.
-        () if has("\"h2\"") && has("\"DownstreamHttpVersion\":\"1.1\"") => None,
-        () if has("\"h2\"") || has("\"h2c\"") => Some("http2 to services"),
-        () => None,
     }
 }
 

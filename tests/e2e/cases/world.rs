@@ -76,14 +76,19 @@ impl World {
     }
 }
 
-/// A service behind a port token; behind a TLS one with a certificate that only it vouches for.
+/// A service behind a port token, in what its stubs say that it speaks; behind a TLS one with a certificate that only it
+/// vouches for.
 fn service(case: &Case, token: &str) -> Origin {
+    let stubs = case.list("downstream").iter().filter(|stub| stub["port"] == token);
+    let speaks: Vec<&str> =
+        stubs.filter_map(|stub| stub["protocols"].as_array()).flatten().filter_map(Value::as_str).collect();
     if !token.starts_with("TLS") {
-        return Origin::stubs(Vec::new());
+        return if speaks.contains(&"h2c") { Origin::newer_stubs() } else { Origin::stubs(Vec::new()) };
     }
-    let newer = case.list("downstream").iter().any(|stub| stub["protocols"][0] == "h2");
-    let protocol = if newer { "h2" } else { "http/1.1" };
-    Origin::secure_stubs(self_signed("localhost").server(&[protocol], None))
+    let named = |name: &&str| if *name == "h2" { "h2" } else { "http/1.1" };
+    let protocols: Vec<&str> =
+        if speaks.is_empty() { vec!["http/1.1"] } else { speaks.iter().map(named).collect() };
+    Origin::secure_stubs(self_signed("localhost").server(&protocols, None))
 }
 
 pub fn pretty(document: &Value) -> String {

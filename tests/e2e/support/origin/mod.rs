@@ -1,5 +1,7 @@
 //! A service behind the gateway: answers by stubs or by a function, and records every request as it came.
 
+mod newer;
+
 use super::client::PATIENCE;
 use super::ports;
 use super::stub::{Answer, Stub};
@@ -60,6 +62,8 @@ enum Behaviour {
 struct Shared {
     behaviour: Behaviour,
     tls: Option<Arc<ServerConfig>>,
+    /// Without TLS it speaks HTTP/2 and nothing else.
+    h2c: bool,
     resumed: AtomicU64,
     seen: Mutex<Vec<Seen>>,
     open: Mutex<HashMap<u64, TcpStream>>,
@@ -76,12 +80,17 @@ pub struct Origin {
 impl Origin {
     /// A service that answers by stubs, 404 where none fits.
     pub fn stubs(stubs: Vec<Stub>) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::new(stubs)), None)
+        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::new(stubs)), None, false)
     }
 
-    /// The same over TLS.
+    /// The same in HTTP/2 without TLS, begun without asking.
+    pub fn newer_stubs() -> Origin {
+        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::default()), None, true)
+    }
+
+    /// The same over TLS, in what ALPN says.
     pub fn secure_stubs(tls: Arc<ServerConfig>) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::default()), Some(tls))
+        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::default()), Some(tls), false)
     }
 
     /// A service that always says `hello`, over TLS.
@@ -94,12 +103,17 @@ impl Origin {
         tls: Arc<ServerConfig>,
         answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
     ) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), Some(tls))
+        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), Some(tls), false)
+    }
+
+    /// A service that answers what `answer` says, in HTTP/2 without TLS.
+    pub fn newer(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
+        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), None, true)
     }
 
     /// A service that answers what `answer` says.
     pub fn with(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), None)
+        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), None, false)
     }
 
     /// A service that always says `hello`.
@@ -109,14 +123,20 @@ impl Origin {
 
     /// The same, on a listener of the test's own.
     pub fn on(listener: TcpListener, answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
-        Origin::start(listener, Behaviour::Function(Box::new(answer)), None)
+        Origin::start(listener, Behaviour::Function(Box::new(answer)), None, false)
     }
 
-    fn start(listener: TcpListener, behaviour: Behaviour, tls: Option<Arc<ServerConfig>>) -> Origin {
+    fn start(
+        listener: TcpListener,
+        behaviour: Behaviour,
+        tls: Option<Arc<ServerConfig>>,
+        h2c: bool,
+    ) -> Origin {
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             behaviour,
             tls,
+            h2c,
             resumed: AtomicU64::new(0),
             seen: Mutex::default(),
             open: Mutex::default(),
@@ -206,10 +226,14 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let shared = Arc::clone(shared);
         let serve = move || {
-            let mut wire = Wire::new(stream);
-            let ready = encrypted(&mut wire, &shared);
-            while ready && serve(&mut wire, &shared).is_some() {}
-            let _ = wire.stream.shutdown(Shutdown::Both);
+            if newer::is_wanted(&stream, &shared) {
+                newer::serve(stream, &shared);
+            } else {
+                let mut wire = Wire::new(stream);
+                let ready = encrypted(&mut wire, &shared);
+                while ready && serve(&mut wire, &shared).is_some() {}
+                let _ = wire.stream.shutdown(Shutdown::Both);
+            }
             shared.open.lock().expect("no panic").remove(&id);
         };
         std::thread::Builder::new().stack_size(512 * 1024).spawn(serve).expect("a thread");
@@ -230,28 +254,33 @@ fn encrypted(wire: &mut Wire, shared: &Shared) -> bool {
 /// Serves one request; `None` when the connection is done.
 fn serve(wire: &mut Wire, shared: &Shared) -> Option<()> {
     let seen = read(wire).ok()?;
-    let answer = match &shared.behaviour {
+    let (method, head) = (seen.method.clone(), seen.head.clone());
+    let answer = answer(shared, seen);
+    std::thread::sleep(answer.delay);
+    if answer.echo {
+        super::websocket::echo(wire, &head);
+        return None;
+    }
+    wire.send(&answer.bytes(&method)).then_some(())?;
+    let closing = head.lists("connection", "close") || answer.headers.iter().any(|(n, v)| closes(n, v));
+    (!closing).then_some(())
+}
+
+/// Records a request and says what is answered.
+fn answer(shared: &Shared, seen: Seen) -> Answer {
+    let record = |seen: Seen| shared.seen.lock().expect("no panic").push(seen);
+    match &shared.behaviour {
         Behaviour::Function(answer) => {
-            shared.seen.lock().expect("no panic").push(seen.clone());
+            record(seen.clone());
             answer(&seen)
         }
         Behaviour::Stubs(stubs) => {
             let mut stubs = stubs.lock().expect("no panic");
-            shared.seen.lock().expect("no panic").push(seen.clone());
-            stubs
-                .iter_mut()
-                .find(|s| s.when.matches(&seen))
-                .map_or_else(|| Answer::new(404, ""), |s| s.call(&seen))
+            record(seen.clone());
+            let stub = stubs.iter_mut().find(|stub| stub.when.matches(&seen));
+            stub.map_or_else(|| Answer::new(404, ""), |stub| stub.call(&seen))
         }
-    };
-    std::thread::sleep(answer.delay);
-    if answer.echo {
-        super::websocket::echo(wire, &seen.head);
-        return None;
     }
-    wire.send(&answer.bytes(&seen.method)).then_some(())?;
-    let closing = seen.head.lists("connection", "close") || answer.headers.iter().any(|(n, v)| closes(n, v));
-    (!closing).then_some(())
 }
 
 fn closes(name: &str, value: &str) -> bool {
@@ -284,8 +313,7 @@ pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
         wire.exactly(n, &mut sink)?;
     }
     wire.stream.set_read_timeout(None).expect("no read timeout");
-    let (path, query) = target.split_once('?').map_or((target, String::new()), |(p, q)| (p, format!("?{q}")));
-    let query = if query == "?" { String::new() } else { query };
+    let (path, query) = split(target);
     Ok(Seen {
         server_name: server_name(wire),
         certified: wire.tls.as_ref().is_some_and(|tls| tls.peer_certificates().is_some()),
@@ -299,6 +327,12 @@ pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
         order: ORDER.fetch_add(1, Ordering::SeqCst),
         head,
     })
+}
+
+/// The path, and the query with its question mark, if there is anything behind it.
+fn split(target: &str) -> (&str, String) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    (path, if query.is_empty() { String::new() } else { format!("?{query}") })
 }
 
 fn server_name(wire: &Wire) -> Option<String> {
@@ -330,7 +364,7 @@ pub fn decoded(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::{Client, Ending, Request};
+    use crate::support::client::{Client, Ending, Request};
     use super::*;
 
     #[test]

@@ -56,7 +56,7 @@ impl<'a> Leg<'a> {
     ) -> Result<Call, Cause> {
         let transport = &self.endpoint.way(x).transport;
         let offer = self.offer(transport);
-        if !fresh && self.endpoint.port.is_some() && offer != Offer::Http2 {
+        if !fresh && may_be_kept(offer, transport) && self.endpoint.port.is_some() {
             let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), &transport.name, cx))).await;
             if let Some(conn) = idle {
                 return Ok(Call::H1(conn));
@@ -238,6 +238,16 @@ impl<'a> Leg<'a> {
             None => body,
         };
         Ok(Answer { head: self.head, body: Body::Stream(body), ..Answer::default() })
+    }
+}
+
+/// Whether a kept connection of HTTP/1.1 will do: one that others use for it is no reason to speak it, as long as the
+/// backend may know better.
+fn may_be_kept(offer: Offer, transport: &Transport) -> bool {
+    match offer {
+        Offer::Http1 => true,
+        Offer::Http2 => false,
+        Offer::Either => shared::is_http1(transport.pool.key()),
     }
 }
 

@@ -147,7 +147,11 @@ fn shown(outcome: &Outcome) -> Shown {
     }
 }
 
-/// Asks once; twice where the first time was on a connection that turned out to be dead.
+/// How often a request is begun anew that the service says it has not begun: one that counts the requests of a connection
+/// sends many at once to the next, and some of them to the one after.
+const REFUSALS: u32 = 3;
+
+/// Asks once; again where the connection turned out to be dead, or to be one that takes no more.
 async fn with(
     picked: Picked,
     terms: &Terms,
@@ -158,7 +162,7 @@ async fn with(
 ) -> Outcome {
     let Picked { endpoint, lease } = picked;
     let mut leg = Leg::new(&endpoint, terms, hop, time);
-    let mut fresh = false;
+    let (mut fresh, mut refused) = (false, 0);
     loop {
         x.record.attempts += 1;
         let mut conn = leg.connect(x, fresh, caller).await?;
@@ -167,7 +171,7 @@ async fn with(
             Err(HeadError::Failed(cause)) => return Err(cause),
             Err(HeadError::Silent(_)) if conn.is_reused() && !fresh && may_repeat(x, caller) => fresh = true,
             // What was not begun can be begun elsewhere, whatever it is.
-            Err(HeadError::Refused(_)) if !fresh && caller.received() == 0 => fresh = true,
+            Err(HeadError::Refused(_)) if refused < REFUSALS && caller.received() == 0 => refused += 1,
             Err(HeadError::Refused(error)) => {
                 let detail = format!("the backend {} refused the request: {error}", endpoint.label);
                 return Err(Cause::new(Why::BackendReset, detail));

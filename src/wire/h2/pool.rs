@@ -171,6 +171,11 @@ async fn begin(io: Io) -> Result<(SendRequest<WriteBuffer>, Arc<AtomicU32>), h2:
     Ok((requests, live))
 }
 
+/// Whether the last connection of this endpoint to which HTTP/2 was offered turned out to be one of HTTP/1.1.
+pub fn is_http1(key: Key) -> bool {
+    shelf(key, |shelf| shelf.http1)
+}
+
 /// The shelf of the endpoint as it is now: what was another one's is let go of.
 fn shelf<T>(key: Key, with: impl FnOnce(&mut Shelf) -> T) -> T {
     POOL.with_borrow_mut(|pool| {

@@ -244,11 +244,23 @@ fn curl_and_nghttp_are_served() {
 }
 
 #[test]
-fn h2load_loses_no_request() {
-    let origin = Origin::with(|_| Answer::new(200, "x".repeat(1000)));
+fn h2load_loses_no_request_with_many_streams_and_more_than_are_allowed() {
+    let origin = Origin::with(|seen| Answer::new(200, format!("{:>1000}", seen.length)));
     let gateway = gateway(origin.port());
     let url = format!("http://{}/", gateway.address);
-    let said = tool("h2load", &["-n", "3000", "-c", "6", "-m", "30", &url]);
-    assert!(said.contains("3000 succeeded, 0 failed, 0 errored"), "{said}");
-    assert!(becomes_true(PATIENCE, || origin.calls() == 3000));
+    let body = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(body.path(), vec![b'x'; 3000]).expect("a file");
+    let body = body.path().to_str().expect("UTF-8");
+    let mut total = 0;
+    for (count, more) in [
+        ("3000", &["-c", "6", "-m", "30"][..]),
+        ("6000", &["-c", "4", "-m", "100"]),
+        ("3000", &["-c", "2", "-m", "400"]),
+        ("2000", &["-c", "20", "-m", "50", "-d", body]),
+    ] {
+        let said = tool("h2load", &[&["-n", count], more, &[&url]].concat());
+        assert!(said.contains(&format!("{count} succeeded, 0 failed, 0 errored")), "{more:?}: {said}");
+        total += count.parse::<usize>().expect("a number");
+        assert!(becomes_true(PATIENCE, || origin.calls() == total), "{more:?}: {}", origin.calls());
+    }
 }

@@ -12,7 +12,11 @@ use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -137,6 +141,7 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// A client on the `h2` crate.
+#[derive(Clone)]
 pub struct Client(SendRequest<Bytes>);
 
 /// An answer, whole.
@@ -169,6 +174,19 @@ impl Client {
     /// A connection without TLS, begun without asking.
     pub async fn connect(address: SocketAddr) -> Client {
         let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        Client(requests)
+    }
+
+    /// A connection over TLS, on which HTTP/2 is agreed on by ALPN.
+    pub async fn secure(address: SocketAddr, name: &str, tls: &ClientConfig) -> Client {
+        let mut tls = tls.clone();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.expect("a handshake");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
         tokio::spawn(connection);
         Client(requests)
@@ -236,8 +254,8 @@ where
 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let answer: std::sync::Arc<dyn Fn(Request<RecvStream>, Respond) -> Task + Send + Sync> =
-        std::sync::Arc::new(move |request, respond| Box::pin(answer(request, respond)));
+    let answer: Arc<dyn Fn(Request<RecvStream>, Respond) -> Task + Send + Sync> =
+        Arc::new(move |request, respond| Box::pin(answer(request, respond)));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let answer = answer.clone();

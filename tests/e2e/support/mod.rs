@@ -12,6 +12,7 @@ pub mod process;
 pub mod scripted;
 pub mod stub;
 pub mod tls;
+pub mod tonic;
 pub mod websocket;
 pub mod wire;
 

@@ -106,11 +106,6 @@ impl Origin {
         Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), Some(tls), false)
     }
 
-    /// A service that answers what `answer` says, in HTTP/2 without TLS.
-    pub fn newer(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), None, true)
-    }
-
     /// A service that answers what `answer` says.
     pub fn with(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
         Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), None, false)
@@ -364,8 +359,8 @@ pub fn decoded(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::support::client::{Client, Ending, Request};
     use super::*;
+    use crate::support::client::{Client, Ending, Request};
 
     #[test]
     fn the_client_and_the_service_understand_each_other() {

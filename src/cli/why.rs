@@ -56,6 +56,7 @@ static PAGES: &[(Why, &str, &str)] = &[
     (Why::RequestVersion, "The request line names a protocol version other than HTTP/1.0 or HTTP/1.1.", "Let the client speak HTTP/1.1."),
     (Why::RequestMethod, "The method is one that a gateway does not serve: CONNECT, or TRACE that ends here.", "Ask the service directly if you must."),
     (Why::RequestCoding, "The body has a transfer coding besides chunked.", "Send the body plain or chunked; compress it with Content-Encoding."),
+    (Why::RequestSwitch, "The client wants to open a WebSocket on a path that several services answer together (Aggregates); there is no one to open it with.", "Open it on the route of the service itself."),
     (Why::RequestFrame, "A client sent frames that break the rules of HTTP/2 (RFC 9113). Its connection was ended with the error code of the rule.", "It is the client that must be mended: the debug log has its address."),
     (Why::RequestFlood, "A client over HTTP/2 reset streams, or sent frames that carry nothing, more often in one second than Limits allow. Its connection was ended.", "If the client means well, raise Limits.MaxStreamResetsPerSecond or Limits.MaxControlFramesPerSecond."),
     (Why::RequestLength, "The service speaks HTTP/1.0, which has to know the length of a body, and the client sent it chunked.", "Send Content-Length, or set DownstreamHttpVersion to 1.1."),

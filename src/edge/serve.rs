@@ -117,6 +117,7 @@ async fn tunnel(
     log::debug!("a WebSocket connection ended: {end:?}");
     log(&conn, &x, &w, &route, Instant::now());
     w.take_back(x);
+    linger(conn).await;
 }
 
 /// What becomes of the connection after an exchange.

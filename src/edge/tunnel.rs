@@ -20,8 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one side may take to end after the other did.
+/// How long one side may be silent after the other ended.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// The same where both had said goodbye before: the other may go too (RFC 6455 7.1.1).
+const SHORT_FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why a tunnel ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,10 +93,9 @@ impl<'t> Tunnel<'t> {
         let out = self.out.poll(cx, conn, far, self.leaving, self.counted);
         let back = self.back.poll(cx, far, conn, self.leaving, self.counted);
         match (out, back) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(End::Lost),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(End::Closed),
-            // Both have said goodbye, and one has gone: the other may go too (RFC 6455 7.1.1).
-            (out, back) if (out.is_ready() || back.is_ready()) && self.is_over() => Poll::Ready(End::Closed),
+            (Poll::Ready(Half::SenderLost), _) | (_, Poll::Ready(Half::SenderLost)) => Poll::Ready(End::Lost),
+            (Poll::Ready(Half::Ended), Poll::Ready(Half::Ended)) => Poll::Ready(End::Closed),
+            (Poll::Ready(_), Poll::Ready(_)) => Poll::Ready(End::Lost),
             (out, back) => self.patience(cx, conn, out.is_ready() || back.is_ready()),
         }
     }
@@ -108,10 +109,25 @@ impl<'t> Tunnel<'t> {
         if moved != self.moved {
             (self.moved, self.since) = (moved, Instant::now());
         }
-        let longest = if half { FAREWELL.min(self.idle) } else { self.idle };
+        let longest = match half {
+            true if self.is_over() => SHORT_FAREWELL,
+            true => FAREWELL.min(self.idle),
+            false => self.idle,
+        };
         ready!(conn.poll_alarm(cx, self.since + longest));
         Poll::Ready(if half { End::Closed } else { End::Idle })
     }
+}
+
+/// How one direction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// The sender ended.
+    Ended,
+    /// The sender was lost.
+    SenderLost,
+    /// The receiver takes no more; what it said before may still be on its way.
+    ReceiverLost,
 }
 
 /// One direction.
@@ -121,7 +137,9 @@ struct OneWay {
     moved: u64,
     /// What is left to be said by the gateway itself, once it goes.
     word: Option<Word>,
-    ended: bool,
+    half: Option<Half>,
+    /// The receiver knows of the end, and has all that was said before.
+    told: bool,
 }
 
 /// A close frame of the gateway's own, and how much of it was sent.
@@ -133,10 +151,10 @@ struct Word {
 
 impl OneWay {
     fn new(way: Way) -> OneWay {
-        OneWay { way, frames: Frames::default(), moved: 0, word: None, ended: false }
+        OneWay { way, frames: Frames::default(), moved: 0, word: None, half: None, told: false }
     }
 
-    /// Ready when this direction has ended.
+    /// Ready when this direction has ended, and the receiver has all that was sent.
     fn poll(
         &mut self,
         cx: &mut Context,
@@ -144,36 +162,58 @@ impl OneWay {
         to: &mut dyn Duplex,
         leaving: bool,
         counted: &Tunnels,
-    ) -> Poll<io::Result<()>> {
-        while !self.ended {
-            if leaving && self.word.is_none() && self.frames.is_between() {
-                self.word = Some(Word::last(self.frames.is_closed(), self.way));
+    ) -> Poll<Half> {
+        loop {
+            match self.half {
+                None => self.half = ready!(self.poll_pass(cx, from, to, leaving, counted)).err(),
+                Some(half) if self.told => return Poll::Ready(half),
+                Some(half) => {
+                    let told = match half {
+                        Half::Ended => ready!(to.poll_close(cx)),
+                        Half::SenderLost => ready!(to.poll_push(cx)),
+                        Half::ReceiverLost => Ok(()),
+                    };
+                    self.told = true;
+                    self.half = Some(told.map_or(Half::ReceiverLost, |()| half));
+                }
             }
-            if let Some(word) = &mut self.word {
-                ready!(word.poll_say(cx, to))?;
-            }
-            let Poll::Ready(received) = from.poll_receive(cx) else {
-                // Nothing more to put together with it: what waits is sent.
-                ready!(to.poll_push(cx))?;
-                return Poll::Pending;
-            };
-            let bytes = received?;
-            if bytes.is_empty() {
-                ready!(to.poll_close(cx))?;
-                self.ended = true;
-                break;
-            }
-            // Behind a close frame nothing follows (RFC 6455 5.5.1); what still comes is read away.
-            let mut n = bytes.len();
-            if self.word.is_none() {
-                let most = if leaving { self.frames.rest(bytes) } else { n };
-                n = ready!(to.poll_transmit(cx, &bytes[..most]))?;
-                self.frames.pass(&bytes[..n]);
-            }
-            from.used(n);
-            self.moved += n as u64;
-            counted.carried(self.way, n as u64);
         }
+    }
+
+    /// Passes on what has come.
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context,
+        from: &mut dyn Duplex,
+        to: &mut dyn Duplex,
+        leaving: bool,
+        counted: &Tunnels,
+    ) -> Poll<Result<(), Half>> {
+        if leaving && self.word.is_none() && self.frames.is_between() {
+            self.word = Some(Word::last(self.frames.is_closed(), self.way));
+        }
+        if let Some(word) = &mut self.word {
+            ready!(word.poll_say(cx, to)).map_err(|_| Half::ReceiverLost)?;
+        }
+        let Poll::Ready(received) = from.poll_receive(cx) else {
+            // Nothing more to put together with it: what waits is sent.
+            ready!(to.poll_push(cx)).map_err(|_| Half::ReceiverLost)?;
+            return Poll::Pending;
+        };
+        let bytes = received.map_err(|_| Half::SenderLost)?;
+        if bytes.is_empty() {
+            return Poll::Ready(Err(Half::Ended));
+        }
+        // Behind a close frame nothing follows (RFC 6455 5.5.1); what still comes is read away.
+        let mut n = bytes.len();
+        if self.word.is_none() {
+            let most = if leaving { self.frames.rest(bytes) } else { n };
+            n = ready!(to.poll_transmit(cx, &bytes[..most])).map_err(|_| Half::ReceiverLost)?;
+            self.frames.pass(&bytes[..n]);
+        }
+        from.used(n);
+        self.moved += n as u64;
+        counted.carried(self.way, n as u64);
         Poll::Ready(Ok(()))
     }
 }

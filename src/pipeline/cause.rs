@@ -54,6 +54,8 @@ whys! {
     RequestVersion = "request.version", Client, 505, 505, "HTTP version not supported";
     RequestMethod = "request.method", Client, 501, 501, "Method not supported";
     RequestCoding = "request.coding", Client, 501, 501, "Transfer coding not supported";
+    /// WebSocket, where only answers are to be had.
+    RequestSwitch = "request.switch", Client, 501, 501, "No WebSocket here";
     RequestLength = "request.length", Client, 411, 411, "Length required";
     RequestLine = "request.line", Client, 414, 414, "Request line too long";
     RequestHeaders = "request.headers", Client, 431, 431, "Request header fields too large";

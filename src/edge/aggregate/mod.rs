@@ -46,6 +46,9 @@ pub async fn run(aggregate: &Aggregate, x: &mut Exchange, hop: Hop, caller: &mut
     {
         return alone(only, x, hop, caller).await;
     }
+    if hop.websocket && !shape.ocelot {
+        return Err(Cause::new(Why::RequestSwitch, "an answer of several services is no WebSocket"));
+    }
     let form = form(aggregate, x)?;
     let body = whole(aggregate, x, caller).await?;
     let asker = Asker::new(aggregate, x, body);

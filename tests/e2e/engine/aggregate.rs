@@ -6,6 +6,7 @@ use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen};
 use crate::support::stub::Answer;
+use crate::support::websocket::opening;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
@@ -324,4 +325,14 @@ fn an_aggregate_lets_in_whom_it_wants_beside_what_its_routes_want() {
     let preflight = Request::new("OPTIONS", "/all/7").header("Origin", "https://app.example");
     let preflight = gateway.ask(&preflight.header("Access-Control-Request-Method", "GET"));
     assert_eq!(preflight.header("access-control-allow-origin"), Some("https://app.example"));
+}
+
+#[test]
+fn a_websocket_is_refused_and_no_part_is_asked() {
+    let (a, b) = (echo(), echo());
+    let gateway = serving(&[&a, &b], &json!({}));
+    let refused = gateway.ask(&opening("/all/1"));
+    assert_eq!(why(&refused), (501, "request.switch".into()));
+    assert_eq!((a.calls(), b.calls()), (0, 0));
+    assert_eq!(gateway.get("/all/1").status, 200);
 }

@@ -37,6 +37,8 @@ mod secure_listeners;
 mod shaping;
 mod store;
 mod streams;
+mod tunnels;
+mod verdicts;
 mod websocket;
 
 use crate::support::gateway::Gateway;

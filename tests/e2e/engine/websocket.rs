@@ -1,16 +1,24 @@
 //! WebSocket through the gateway: opened after all stages, carried as it is, ended in order.
 
-use super::{document, to};
+use super::{document, over, to};
 use crate::support::becomes_true;
 use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
+use crate::support::ports;
 use crate::support::scripted::Scripted;
 use crate::support::stub::{Answer, Stub};
+use crate::support::tls::Authority;
 use crate::support::websocket::*;
+use futures_util::future::join_all;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Error, Message};
 
@@ -229,11 +237,157 @@ fn silence_ends_it_and_so_does_the_loss_of_either_side() {
 
 #[test]
 fn a_thousand_at_one_time_and_none_lost() {
-    let parrot = parrot();
-    let gateway = Gateway::start(&Setup::json(&with(parrot.port(), json!({}))).threads(2));
-    let mut all: Vec<_> = (0..1000).map(|_| must_open(gateway.address, &opening("/"))).collect();
-    for (n, socket) in all.iter_mut().enumerate() {
-        assert!(says_back(socket, &format!("message {n}")), "{n}");
+    let parrots = Parrots::start(None);
+    let gateway = Gateway::start(&Setup::json(&with(parrots.port(), json!({}))).threads(2));
+    let target = |n: usize| format!("ws://{}/{n}", gateway.address);
+    run(async {
+        let open =
+            |n: usize| async move { tokio_tungstenite::connect_async(target(n)).await.expect("101").0 };
+        let mut all = join_all((0..1000).map(open)).await;
+        assert!(gateway.admin("/metrics").text().contains("\nmargay_tunnels 1000\n"));
+        join_all(all.iter_mut().enumerate().map(|(n, socket)| async move {
+            for turn in 0..3 {
+                let said = Message::text(format!("{turn} of {n}"));
+                socket.send(said.clone()).await.expect("sent");
+                assert_eq!(socket.next().await.expect("an answer").expect("no error"), said);
+            }
+            socket.close(None).await.expect("closed");
+            assert!(socket.next().await.expect("an answer").expect("no error").is_close());
+            assert!(socket.next().await.is_none(), "{n}: the end is clean");
+        }))
+        .await;
+    });
+    let over = || gateway.admin("/metrics").text().contains("\nmargay_tunnels 0\n");
+    assert!(becomes_true(Duration::from_secs(10), over));
+    assert!(gateway.admin("/metrics").text().contains("\nmargay_tunnels_opened_total 1000\n"));
+}
+
+#[test]
+fn both_sides_may_be_encrypted() {
+    let authority = Authority::new("ours");
+    let certificate = authority.issue(&["localhost"]);
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let plain = std::net::SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let parrots = (Parrots::start(None), Parrots::start(Some(certificate.server(&["http/1.1"], None))));
+    let route = |path: &str, scheme: &str, port: u16| {
+        let mut route = to(port);
+        route["UpstreamPathTemplate"] = json!(path);
+        route["DownstreamPathTemplate"] = json!("/");
+        route["DownstreamScheme"] = json!(scheme);
+        route["DownstreamHostAndPorts"] = json!([{ "Host": "localhost", "Port": port }]);
+        route
+    };
+    let tls = json!({ "Certificates": [{ "CertificateFile": "own.pem", "KeyFile": "own.key" }] });
+    let document = json!({
+        "Listeners": [{ "Name": "secure", "Address": address.to_string(), "Tls": tls }, { "Name": "plain", "Address": plain.to_string() }],
+        "Routes": [route("/ws", "ws", parrots.0.port()), route("/wss", "wss", parrots.1.port())],
+    });
+    let folder = tempfile::tempdir().expect("a directory");
+    std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("a file");
+    let setup = Setup::json(&document)
+        .own_listeners()
+        .env("SSL_CERT_FILE", folder.path().join("ca.pem").to_str().expect("UTF-8"))
+        .file("own.pem", &certificate.chain)
+        .file("own.key", &certificate.key);
+    let _gateway = Gateway::start(&setup);
+    run(async {
+        for path in ["/ws", "/wss"] {
+            let stream = TcpStream::connect(plain).await.expect("a connection");
+            converse(&format!("ws://localhost{path}"), stream).await;
+            let stream = TcpStream::connect(address).await.expect("a connection");
+            let name = ServerName::try_from("localhost").expect("a name");
+            let stream = TlsConnector::from(authority.client(None)).connect(name, stream).await.expect("TLS");
+            converse(&format!("wss://localhost{path}"), stream).await;
+        }
+    });
+}
+
+/// Small and large messages, a ping, and a close with its code.
+async fn converse(target: &str, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let (mut socket, _) = tokio_tungstenite::client_async(target, stream).await.expect(target);
+    for said in [Message::text("hello"), Message::binary(vec![7; 5 << 20]), Message::text("")] {
+        socket.send(said.clone()).await.expect("sent");
+        assert!(socket.next().await.expect("an answer").expect("no error") == said, "{target}");
     }
-    assert!(gateway.admin("/metrics").text().contains("\nmargay_tunnels 1000\n"));
+    socket.send(Message::Ping("p".into())).await.expect("sent");
+    assert_eq!(socket.next().await.expect("an answer").expect("no error"), Message::Pong("p".into()));
+    let bye = CloseFrame { code: 4001.into(), reason: "enough".into() };
+    socket.close(Some(bye.clone())).await.expect("closed");
+    assert_eq!(socket.next().await.expect("an answer").expect("no error"), Message::Close(Some(bye)));
+    assert!(socket.next().await.is_none(), "{target}: the end is clean");
+}
+
+#[test]
+fn extensions_and_subprotocols_are_agreed_between_the_two_ends() {
+    let service = Scripted::start(|wire, _| {
+        let head = wire.head().unwrap();
+        let asked = head.get("sec-websocket-extensions").unwrap_or_default().to_owned();
+        let own = asked.contains("permessage-deflate; client_max_window_bits, x-own; a=\"b, c\"");
+        let extensions = if own { "permessage-deflate; server_no_context_takeover" } else { "lost" };
+        let more = format!("Sec-WebSocket-Extensions: {extensions}\r\nSec-WebSocket-Protocol: v2.chat\r\n");
+        wire.send(agreement(&head, &more).as_bytes());
+    });
+    let gateway = Gateway::with(&with(service.port(), json!({})));
+    let asked = opening("/")
+        .header("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits, x-own; a=\"b, c\"")
+        .header("Sec-WebSocket-Protocol", "v1.chat, v2.chat");
+    let (head, _) = open(gateway.address, &asked);
+    assert_eq!(head.all("sec-websocket-extensions"), ["permessage-deflate; server_no_context_takeover"]);
+    assert_eq!(head.all("sec-websocket-protocol"), ["v2.chat"]);
+}
+
+/// A service that says its name, and keeps the connection.
+fn named(name: &'static str) -> Scripted {
+    Scripted::start(move |wire, _| {
+        let head = wire.head().unwrap();
+        wire.send(agreement(&head, "").as_bytes());
+        let mut socket = socket(wire, Role::Server);
+        let _ = socket.send(Message::text(name));
+        while socket.read().is_ok() {}
+    })
+}
+
+#[test]
+fn openings_are_balanced_kept_together_and_counted_like_requests() {
+    let services = [named("one"), named("two")];
+    let hosts: Vec<_> = services.iter().map(|s| json!({ "Host": "127.0.0.1", "Port": s.port() })).collect();
+    let route = |path: &str, more: Value| {
+        let mut route = over(to(0), &more);
+        route["UpstreamPathTemplate"] = json!(path);
+        route["DownstreamPathTemplate"] = json!("/");
+        route["DownstreamHostAndPorts"] = json!(hosts);
+        route
+    };
+    let gateway = Gateway::with(&json!({ "Routes": [
+        route("/turns", json!({ "LoadBalancerOptions": { "Type": "RoundRobin" } })),
+        route("/idlest", json!({ "LoadBalancerOptions": { "Type": "LeastConnection" } })),
+        route("/kept", json!({ "LoadBalancerOptions": { "Type": "CookieStickySessions", "Key": "room", "Expiry": 60000 } })),
+        route("/few", json!({ "RateLimitOptions": { "Limit": 2, "Period": "1h", "PartitionBy": ["Route"] } })),
+        route("/one", json!({ "ConcurrencyLimitOptions": { "Limit": 1 } })),
+    ] }));
+    let name = |socket: &mut tungstenite::WebSocket<std::net::TcpStream>| {
+        socket.read().unwrap().into_text().unwrap()
+    };
+    let mut turns: Vec<_> = (0..4).map(|_| must_open(gateway.address, &opening("/turns"))).collect();
+    let mut names: Vec<_> = turns.iter_mut().map(name).collect();
+    names.sort();
+    assert_eq!(names, ["one", "one", "two", "two"]);
+    // The service whose connection is open has more to do, for as long as it is open.
+    let mut first = must_open(gateway.address, &opening("/idlest"));
+    let busy = name(&mut first);
+    let second = name(&mut must_open(gateway.address, &opening("/idlest")));
+    assert_ne!(busy, second);
+    let room = |room: &str| {
+        let mut socket =
+            must_open(gateway.address, &opening("/kept").header("Cookie", &format!("room={room}")));
+        name(&mut socket)
+    };
+    let (a, b) = (room("a"), room("b"));
+    assert!((0..3).all(|_| room("a") == a && room("b") == b));
+    let few: Vec<_> = (0..3).map(|_| open(gateway.address, &opening("/few")).0.start).collect();
+    assert!(few[1].contains(" 101 ") && few[2].contains(" 429 "), "{few:?}");
+    let only = must_open(gateway.address, &opening("/one"));
+    assert!(open(gateway.address, &opening("/one")).0.start.contains(" 503 "));
+    drop(only);
+    assert!(becomes_true(Duration::from_secs(5), || open(gateway.address, &opening("/one")).1.is_some()));
 }

@@ -1,8 +1,17 @@
 //! WebSocket by a library of its own, on both ends.
 
 use super::client::{PATIENCE, Request};
+use super::ports;
 use super::wire::{Head, Wire};
+use futures_util::{SinkExt, StreamExt};
+use std::future::Future;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
@@ -75,4 +84,75 @@ pub fn must_open(address: SocketAddr, request: &Request) -> WebSocket<TcpStream>
 pub fn says_back(socket: &mut WebSocket<TcpStream>, text: &str) -> bool {
     socket.send(Message::text(text)).is_ok()
         && socket.read().is_ok_and(|message| message == Message::text(text))
+}
+
+/// Runs a test on a runtime of its own, not for ever.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(4 * PATIENCE, test).await.expect("it ends in time") })
+}
+
+/// A service that says back what is said, for thousands at one time; it stops when dropped.
+pub struct Parrots {
+    pub address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Parrots {
+    /// Over TLS where there is a configuration.
+    pub fn start(tls: Option<Arc<ServerConfig>>) -> Parrots {
+        let listener = ports::listener();
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                listener.set_nonblocking(true).expect("non-blocking");
+                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+                tokio::select! { () = parrots(listener, tls) => {}, _ = stopped => {} }
+            });
+        });
+        Parrots { address, _stop: stop }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
+
+async fn parrots(listener: tokio::net::TcpListener, tls: Option<Arc<ServerConfig>>) {
+    let acceptor = tls.map(TlsAcceptor::from);
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            match acceptor {
+                None => parrot(stream).await,
+                Some(acceptor) => {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        parrot(stream).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Says back what is said, then lets the client read it to the end.
+async fn parrot(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+    while let Some(Ok(message)) = socket.next().await {
+        let said = message.is_text() || message.is_binary();
+        if said && socket.send(message).await.is_err() {
+            break;
+        }
+    }
+    let stream = socket.get_mut();
+    let _ = stream.shutdown().await;
+    let mut rest = [0; 4096];
+    let _ = tokio::time::timeout(Duration::from_secs(1), async {
+        while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {}
+    })
+    .await;
 }

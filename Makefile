@@ -12,7 +12,7 @@ demo: ## start margay on gateway.json with its sample services
 	cargo run --release --locked -- demo
 
 test: ## run every test: units, architecture, engine, cases, the README's tour
-	@.ci/need cargo cmake cc curl wrk h2load nghttp node npm
+	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm
 	cargo test --locked --quiet
 
 soak: ## the long runs: 1,000 reloads under load, 2 GiB up and down

@@ -1,7 +1,8 @@
 //! The command line: what can be asked, in one place. The texts here are the help.
 
+use crate::wire::{listen::Address, place::Place};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// margay, an API gateway: one binary, one JSON route table, in front of your services.
@@ -64,11 +65,11 @@ pub struct Run {
     #[command(flatten)]
     pub configuration: Configuration,
     /// Listen here instead of on the configured listeners; MARGAY_LISTEN says the same, separated by commas.
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
-    pub listen: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_parser = address)]
+    pub listen: Vec<Address>,
     /// Serve /live, /ready, /metrics and /clusters here; MARGAY_ADMIN says the same.
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
-    pub admin: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_parser = address)]
+    pub admin: Option<Address>,
     /// Worker threads. Without: one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -145,14 +146,18 @@ pub enum Topic {
     },
 }
 
-/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for every address.
-pub fn address(text: &str) -> Result<SocketAddr, String> {
+/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` for every address, or `unix:` and the path of a socket.
+pub fn address(text: &str) -> Result<Address, String> {
+    if let Some(place) = Place::parse(text, None) {
+        return place.map(Address::Unix).map_err(str::to_owned);
+    }
     let spelled = match text.trim().split_once(':') {
         Some(("", port)) => format!("0.0.0.0:{port}"),
         Some(("localhost", port)) => format!("127.0.0.1:{port}"),
         _ => text.trim().to_owned(),
     };
-    spelled.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
+    let wrong = "write an address and a port, such as 127.0.0.1:8080 or [::]:8080, or unix:/run/margay.sock";
+    spelled.parse().map(Address::Tcp).map_err(|_| wrong.to_owned())
 }
 
 #[cfg(test)]
@@ -173,9 +178,10 @@ mod tests {
             (" localhost:8080", "127.0.0.1:8080"),
             (":8080", "0.0.0.0:8080"),
         ] {
-            assert_eq!(address(text), Ok(expected.parse().unwrap()), "{text}");
+            assert_eq!(address(text), Ok(Address::Tcp(expected.parse().unwrap())), "{text}");
         }
-        for text in ["", "8080", "example.com:80", "127.0.0.1", "127.0.0.1:65536"] {
+        assert_eq!(address("unix:a.sock").map(|a| a.to_string()).as_deref(), Ok("unix:a.sock"));
+        for text in ["unix:", "", "8080", "example.com:80", "127.0.0.1", "127.0.0.1:65536"] {
             assert!(address(text).is_err(), "{text}");
         }
     }

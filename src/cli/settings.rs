@@ -2,8 +2,8 @@
 
 use super::args::{Configuration, Run, address};
 use crate::config::{Request, render::Style};
+use crate::wire::listen::Address;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 
 /// What to load.
 pub fn request(of: &Configuration) -> Request {
@@ -24,15 +24,15 @@ pub fn style() -> Style {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// Empty: as configured.
-    pub listen: Vec<SocketAddr>,
-    pub admin: Option<SocketAddr>,
+    pub listen: Vec<Address>,
+    pub admin: Option<Address>,
 }
 
 /// From the flags, else from `MARGAY_LISTEN` and `MARGAY_ADMIN`; the error is a sentence about the variable.
 pub fn addresses(run: &Run, environment: impl Fn(&str) -> Option<String>) -> Result<Addresses, String> {
     let read = |name: &str, text: &str| address(text).map_err(|why| format!("{name}={text}: {why}"));
     let variable = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
-    let mut addresses = Addresses { listen: run.listen.clone(), admin: run.admin };
+    let mut addresses = Addresses { listen: run.listen.clone(), admin: run.admin.clone() };
     if let Some(value) = variable("MARGAY_LISTEN").filter(|_| run.listen.is_empty()) {
         addresses.listen =
             value.split(',').map(|one| read("MARGAY_LISTEN", one)).collect::<Result<_, _>>()?;
@@ -64,9 +64,10 @@ mod tests {
     #[test]
     fn variables_stand_in_for_flags_and_flags_win() {
         let from_variables = addresses(&Run::default(), environment).unwrap();
-        assert_eq!(from_variables.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
-        assert_eq!(from_variables.admin, Some("127.0.0.1:3".parse().unwrap()));
-        let flags = Run { listen: vec!["127.0.0.1:9".parse().unwrap()], ..Run::default() };
+        let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
+        assert_eq!(from_variables.listen, [tcp("127.0.0.1:1"), tcp("[::1]:2")]);
+        assert_eq!(from_variables.admin, Some(tcp("127.0.0.1:3")));
+        let flags = Run { listen: vec![tcp("127.0.0.1:9")], ..Run::default() };
         assert_eq!(addresses(&flags, environment).unwrap().listen, flags.listen);
     }
 

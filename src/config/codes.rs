@@ -145,10 +145,10 @@ codes! {
     AGGREGATE_CALL = "MG0508", "A malformed entry of RouteKeysConfig", "An entry names one of RouteKeys, each once; JsonPath and Parameter belong together, and never to the first route, whose answer they are taken from.";
     BAD_JSON_PATH = "MG0509", "A malformed JSONPath", "JsonPath is an expression such as $[*].id or $.items[?(@.price > 5)].id. Ocelot answers 500.";
     BAD_AGGREGATE_TEMPLATE = "MG0510", "A malformed template of an aggregate", "Aggregator and Formats hold Jinja templates, Formats under media types.";
-    BAD_ADDRESS = "MG0601", "A malformed address", "An address is an IP address and a port: 127.0.0.1:8080, [::]:80.";
+    BAD_ADDRESS = "MG0601", "A malformed address", "An address is an IP address and a port: 127.0.0.1:8080, [::]:80; or a socket of this machine: unix:/run/margay.sock.";
     ADDRESS_TWICE = "MG0602", "An address used twice", "Every listener, and the administration, has an address of its own.";
     LIMIT_RANGE = "MG0603", "A limit out of range", "The reference names the least and the greatest value of each limit.";
-    BAD_PROXY = "MG0604", "A malformed proxy address", "TrustedProxies holds addresses, ranges and networks.";
+    BAD_PROXY = "MG0604", "A malformed proxy address", "TrustedProxies and ProxyProtocol.Trusted hold addresses, ranges and networks.";
     UNKNOWN_FORWARDED_FIELD = "MG0605", "A field that cannot be believed", "ForwardedHeaders.Headers may hold X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.";
     BAD_CERTIFICATE = "MG0620", "An unusable certificate, key or authority", "A file of certificates or keys cannot be read, holds something else than it should, or certificate and key do not belong together.";
     NO_CERTIFICATES = "MG0621", "TLS without certificates", "A listener with Tls has at least one entry of Certificates.";
@@ -158,6 +158,10 @@ codes! {
     BAD_PROTOCOL = "MG0625", "A protocol that cannot be offered", "Alpn holds the protocols that this gateway speaks.";
     REDIRECT_WITH_TLS = "MG0626", "A redirect to https on https", "RedirectToHttps belongs to a listener without Tls.";
     USELESS_PRELOAD = "MG0627", "A preload that no list would take", "Preload wants IncludeSubDomains and a MaxAge of at least a year.";
+    BAD_SOCKET = "MG0630", "A malformed name of a socket", "A socket of this machine is unix: and a path, or unix:@ and a name; the kernel takes 107 bytes.";
+    BAD_UNIX_MODE = "MG0631", "A mode of a socket that cannot be meant", "UnixMode is octal, 000 to 0777, and belongs to a listener that is a file.";
+    NO_TRUSTED = "MG0632", "A PROXY protocol from anybody", "Who is believed without being known could be anybody: ProxyProtocol has at least one entry of Trusted.";
+    USELESS_TRUST = "MG0633", "A trusted proxy that cannot come", "Clients of sockets of this machine have no address: \"unix\" stands for all of them, and for nobody else.";
     UNKNOWN_REGISTRY = "MG0701", "An unknown type of registry", "The Type of a ServiceDiscoveryProvider is one of those that the reference names, without regard to case.";
     NO_REGISTRY = "MG0702", "A service that no registry is asked for", "ServiceName wants a ServiceDiscoveryProvider under GlobalConfiguration, or a Discovery in the cluster.";
     USELESS_IN_REGISTRY = "MG0703", "A setting that the registry does not read", "Each Type of ServiceDiscoveryProvider reads settings of its own; the reference says which.";

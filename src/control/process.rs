@@ -11,7 +11,7 @@ use crate::{
     config::{Request, render::Style},
     edge::{
         Gateway,
-        listeners::{Listeners, rebind},
+        listeners::{Listeners, Unbound, leave, rebind},
         local, run,
     },
     plan::{
@@ -20,10 +20,9 @@ use crate::{
     },
     stages::custom::Catalogue,
     telemetry::{AccessLog, Metrics},
-    wire::listen::bind,
+    wire::listen::{Address, Socket, bind},
 };
 use std::{
-    net::{SocketAddr, TcpListener},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,9 +42,9 @@ const SPARE: usize = 512;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Instead of the configured listeners; empty: those.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Address>,
     /// Instead of the configured administration address.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Address>,
     pub threads: usize,
     /// The stages that the program itself adds.
     pub stages: Catalogue,
@@ -66,11 +65,12 @@ pub fn serve(
     let foundation = Foundation::new(metrics.clone(), most_connections());
     let plan = activate(&first, candidate.id.clone(), &foundation)?;
     let listeners = Sender::new(rebound(&Arc::from([]), &plan)?);
-    let admin = Sender::new(Arc::new(admin_socket(first.administration)?));
+    let admin = Sender::new(Arc::new(admin_socket(&first.administration)?));
     announce(&listeners.borrow(), &admin.borrow(), blueprint);
     let gateway = Gateway::new(plan, foundation, log);
-    let (threads, admin_sockets) = (settings.threads, admin.subscribe());
-    let take = taker(gateway.clone(), listeners.clone(), admin, settings.clone(), first.administration);
+    let (threads, admin_sockets, desk) = (settings.threads, admin.subscribe(), admin.subscribe());
+    let take =
+        taker(gateway.clone(), listeners.clone(), admin, settings.clone(), first.administration.clone());
     let store = Slot::new(request.stored.clone());
     if let Some(kv) = store::of(blueprint) {
         let (slot, seed) = (store.clone(), candidate.loaded.seed.clone());
@@ -83,6 +83,7 @@ pub fn serve(
         .map_err(|e| format!("no watch over the files: {e}"))?;
     let background = background(gateway.clone(), admin_sockets);
     run::run(gateway, listeners, threads, background, Box::pin(stopped(watching)));
+    desk.borrow().remove();
     Ok(())
 }
 
@@ -91,42 +92,43 @@ impl Settings {
     fn applied_to(&self, blueprint: &Blueprint) -> Blueprint {
         let mut blueprint = blueprint.clone();
         if !self.listen.is_empty() {
-            let named = |(at, address): (usize, &SocketAddr)| {
-                Listener::plain(format!("--listen {}", at + 1), *address, None)
+            let named = |(at, address): (usize, &Address)| {
+                Listener::plain(format!("--listen {}", at + 1), address.clone(), None)
             };
             blueprint.listeners = self.listen.iter().enumerate().map(named).collect();
         }
-        blueprint.administration = self.admin.unwrap_or(blueprint.administration);
+        blueprint.administration = self.admin.clone().unwrap_or(blueprint.administration);
         blueprint
     }
 }
 
 fn rebound(old: &Listeners, plan: &Plan) -> Result<Listeners, String> {
-    rebind(old, &plan.listeners).map_err(|(listener, error)| {
+    rebind(old, &plan.listeners).map_err(|Unbound { name, address, error }| {
         format!(
-            "cannot listen on {} (listener \"{}\"): {error}; free the port, or choose another with --listen, \
-             MARGAY_LISTEN or Listeners in the configuration",
-            listener.address, listener.name
+            "cannot listen on {address} (listener \"{name}\"): {error}; {} with --listen, MARGAY_LISTEN or Listeners in \
+             the configuration",
+            address.cure()
         )
     })
 }
 
-fn admin_socket(address: SocketAddr) -> Result<TcpListener, String> {
-    bind(address).map_err(|error| {
+fn admin_socket(address: &Address) -> Result<Socket, String> {
+    bind(address, None).map_err(|error| {
         format!(
-            "cannot listen on {address} for administration: {error}; free the port, or choose another with --admin, \
-             MARGAY_ADMIN or Administration in the configuration"
+            "cannot listen on {address} for administration: {error}; {} with --admin, MARGAY_ADMIN or Administration \
+             in the configuration",
+            address.cure()
         )
     })
 }
 
-fn announce(listeners: &Listeners, admin: &TcpListener, blueprint: &Blueprint) {
+fn announce(listeners: &Listeners, admin: &Socket, blueprint: &Blueprint) {
     for listener in listeners.iter() {
         let scheme = if listener.plan().tls.is_some() { "https" } else { "http" };
-        eprintln!("margay: serving {} routes on {scheme}://{}", blueprint.routes.len(), listener.address());
+        eprintln!("margay: serving {} routes on {}", blueprint.routes.len(), listener.address().url(scheme));
     }
-    if let Ok(address) = admin.local_addr() {
-        eprintln!("margay: /live, /ready, /metrics and /clusters on http://{address}");
+    if let Ok(address) = admin.address() {
+        eprintln!("margay: /live, /ready, /metrics and /clusters on {}", address.url("http"));
     }
 }
 
@@ -134,9 +136,9 @@ fn announce(listeners: &Listeners, admin: &TcpListener, blueprint: &Blueprint) {
 fn taker(
     gateway: Arc<Gateway>,
     listeners: Sender<Listeners>,
-    admin: Sender<Arc<TcpListener>>,
+    admin: Sender<Arc<Socket>>,
     settings: Settings,
-    mut administration: SocketAddr,
+    mut administration: Address,
 ) -> Take {
     Box::new(move |blueprint, id| {
         let blueprint = settings.applied_to(blueprint);
@@ -144,15 +146,15 @@ fn taker(
         let bound = rebound(&listeners.borrow().clone(), &plan)?;
         // As written, not as bound: port 0 stays where it was given.
         let moved = blueprint.administration != administration;
-        let desk = moved.then(|| admin_socket(blueprint.administration)).transpose()?;
+        let desk = moved.then(|| admin_socket(&blueprint.administration)).transpose()?;
         let until = Instant::now() + NAMES;
         while !plan.is_resolved() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
         gateway.swap(plan);
-        listeners.send_replace(bound);
+        leave(&listeners.send_replace(bound.clone()), &bound);
         if let Some(desk) = desk {
-            admin.send_replace(Arc::new(desk));
+            admin.send_replace(Arc::new(desk)).remove();
             administration = blueprint.administration;
         }
         Ok(())
@@ -162,7 +164,7 @@ fn taker(
 /// What runs beside the workers: the administration address, and letting go of old plans.
 fn background(
     gateway: Arc<Gateway>,
-    mut sockets: Receiver<Arc<TcpListener>>,
+    mut sockets: Receiver<Arc<Socket>>,
 ) -> impl FnOnce() -> run::Task + Send {
     move || {
         Box::pin(async move {
@@ -184,10 +186,10 @@ fn background(
     }
 }
 
-fn open(sockets: &mut Receiver<Arc<TcpListener>>, gateway: &Arc<Gateway>) -> tokio::task::JoinHandle<()> {
-    let socket = sockets.borrow_and_update().try_clone();
-    let address = socket.as_ref().ok().and_then(|socket| socket.local_addr().ok());
-    let (here, gateway) = (address.is_some_and(|address| address.ip().is_loopback()), gateway.clone());
+fn open(sockets: &mut Receiver<Arc<Socket>>, gateway: &Arc<Gateway>) -> tokio::task::JoinHandle<()> {
+    let socket = sockets.borrow_and_update().clone();
+    let here = socket.address().is_ok_and(|address| address.is_local());
+    let gateway = gateway.clone();
     let handler: local::Handler = Arc::new(move |head| {
         let (plan, cache) = (gateway.plan.load(), &*gateway.foundation.kept.cache);
         let inside = here.then_some((&**plan, cache));
@@ -195,11 +197,7 @@ fn open(sockets: &mut Receiver<Arc<TcpListener>>, gateway: &Arc<Gateway>) -> tok
         admin::answer(head, &of)
     });
     tokio::spawn(async move {
-        let served = match socket {
-            Ok(socket) => local::serve(socket, handler).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
+        if let Err(error) = local::serve(&socket, handler).await {
             log::error!("the administration address is not served: {error}");
         }
     })

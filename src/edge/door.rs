@@ -116,7 +116,7 @@ mod tests {
         let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
         x.req = Head::request(b"GET", target.as_bytes());
         x.req.append(b"Host", host.as_bytes());
-        let door = ListenerPlan { name: "d".into(), address: nobody, tls: None, redirect: Some(port) };
+        let door = ListenerPlan { redirect: Some(port), ..ListenerPlan::plain("d", nobody) };
         let guest = Guest { peer: x.peer, door: Arc::new(door), session: None };
         let answer = guest.at_the_door(&x).unwrap().unwrap();
         assert_eq!(answer.status(), 308);

@@ -139,16 +139,7 @@ impl Connections {
             return Err(TooMany::InAll);
         }
         let mut seat = Seat { connections: self.clone(), client: None };
-        if most_of_client < usize::MAX {
-            let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = by_client.entry(client).or_insert(0);
-            if *count >= most_of_client {
-                drop(by_client);
-                return Err(TooMany::OfClient);
-            }
-            *count += 1;
-            seat.client = Some(client);
-        }
+        seat.take(client, most_of_client)?;
         Ok(seat)
     }
 }
@@ -158,6 +149,22 @@ impl Connections {
 pub struct Seat {
     connections: Arc<Connections>,
     client: Option<IpAddr>,
+}
+
+impl Seat {
+    /// Counts it to an address too, once it is known whose connection it is.
+    pub fn take(&mut self, client: IpAddr, most_of_client: usize) -> Result<(), TooMany> {
+        if most_of_client < usize::MAX {
+            let mut by_client = self.connections.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = by_client.entry(client).or_insert(0);
+            if *count >= most_of_client {
+                return Err(TooMany::OfClient);
+            }
+            *count += 1;
+            self.client = Some(client);
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Seat {

@@ -11,15 +11,16 @@ use crate::{
     plan::ListenerPlan,
     wire::{
         h1::client::ClientConn,
-        listen::{Accepted, Acceptor, bind},
+        io::Io,
+        listen::{Accepted, Acceptor, Address, Socket, bind},
+        proxy_protocol::{Reception, Refusal},
         side::ClientSide,
     },
 };
 use arc_swap::ArcSwap;
 use std::{
-    collections::HashMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,14 +29,14 @@ use tokio::{sync::watch, task::JoinHandle};
 /// A bound listening socket.
 #[derive(Debug)]
 pub struct Bound {
-    pub socket: TcpListener,
+    pub socket: Socket,
     plan: ArcSwap<ListenerPlan>,
 }
 
 impl Bound {
     /// The address it is bound to, with the port that the kernel picked.
-    pub fn address(&self) -> SocketAddr {
-        self.socket.local_addr().unwrap_or(self.plan.load().address)
+    pub fn address(&self) -> Address {
+        self.socket.address().unwrap_or_else(|_| self.plan.load().address.clone())
     }
 
     /// What it serves now.
@@ -44,39 +45,61 @@ impl Bound {
     }
 }
 
+/// A listener that cannot be had, and why.
+#[derive(Debug)]
+pub struct Unbound {
+    pub name: String,
+    pub address: Address,
+    pub error: io::Error,
+}
+
 /// All listening sockets now.
 pub type Listeners = Arc<[Arc<Bound>]>;
 
 /// Binds what is new and keeps what stays; nothing changes if one cannot be bound.
-pub fn rebind(old: &[Arc<Bound>], wanted: &[ListenerPlan]) -> Result<Listeners, (ListenerPlan, io::Error)> {
+pub fn rebind(old: &[Arc<Bound>], wanted: &[ListenerPlan]) -> Result<Listeners, Unbound> {
     let one = |plan: &ListenerPlan| match old.iter().find(|bound| bound.plan.load().address == plan.address) {
         Some(bound) => Ok(bound.clone()),
-        None => bind(plan.address)
+        None => bind(&plan.address, plan.mode)
             .map(|socket| Arc::new(Bound { plan: ArcSwap::from_pointee(plan.clone()), socket }))
-            .map_err(|error| (plan.clone(), error)),
+            .map_err(|error| Unbound { name: plan.name.clone(), address: plan.address.clone(), error }),
     };
     let bound: Listeners = wanted.iter().map(one).collect::<Result<_, _>>()?;
     for (bound, plan) in bound.iter().zip(wanted) {
-        bound.plan.store(Arc::new(plan.clone()));
+        let before = bound.plan.swap(Arc::new(plan.clone()));
+        if let Some(mode) = plan.mode.filter(|_| before.mode != plan.mode)
+            && let Err(error) = bound.socket.permit(mode)
+        {
+            log::error!("the mode of {} was not changed: {error}", plan.address);
+        }
     }
     Ok(bound)
 }
 
+/// Takes the files away of sockets that are listened on no more, whoever still holds them.
+pub fn leave(old: &[Arc<Bound>], now: &[Arc<Bound>]) {
+    let stays = |bound: &Arc<Bound>| now.iter().any(|other| Arc::ptr_eq(bound, other));
+    old.iter().filter(|bound| !stays(bound)).for_each(|bound| bound.socket.remove());
+}
+
 /// A worker's accepting: follows the set of listeners until the gateway drains.
 pub async fn accept_all(w: Arc<Worker>, mut listeners: watch::Receiver<Listeners>) {
-    let mut tasks: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
+    let mut tasks: Vec<(Arc<Bound>, JoinHandle<()>)> = Vec::new();
     loop {
         let wanted = listeners.borrow_and_update().clone();
-        tasks.retain(|address, task| {
-            let stays = wanted.iter().any(|bound| bound.address() == *address);
+        tasks.retain(|(accepted, task)| {
+            let stays = wanted.iter().any(|bound| Arc::ptr_eq(bound, accepted));
             if !stays {
                 task.abort();
             }
             stays
         });
         for bound in wanted.iter() {
-            tasks.entry(bound.address()).or_insert_with(|| tokio::spawn(accept(bound.clone(), w.clone())));
+            if !tasks.iter().any(|(accepted, _)| Arc::ptr_eq(bound, accepted)) {
+                tasks.push((bound.clone(), tokio::spawn(accept(bound.clone(), w.clone()))));
+            }
         }
+        drop(wanted);
         if listeners.changed().await.is_err() {
             return;
         }
@@ -103,7 +126,10 @@ async fn accept(bound: Arc<Bound>, w: Arc<Worker>) {
 
 /// Counts the connection in and serves it, or says that there are too many.
 fn welcome(accepted: Accepted, door: Arc<ListenerPlan>, w: &Arc<Worker>) {
-    let Accepted { io, peer, local } = accepted;
+    if door.proxy.is_some() {
+        return hear(accepted, door, w);
+    }
+    let Accepted { io, peer, local, .. } = accepted;
     let peer = Peer::new(peer, local, door.tls.is_some());
     let limits = w.plan().limits;
     let seat = w.gateway.connections.enter(peer.ip(), limits.connections, limits.connections_per_client);
@@ -123,6 +149,48 @@ fn welcome(accepted: Accepted, door: Arc<ListenerPlan>, w: &Arc<Worker>) {
     }
 }
 
+/// The same where a proxy may say first for whom it comes: that one is counted, and not the proxy.
+fn hear(accepted: Accepted, door: Arc<ListenerPlan>, w: &Arc<Worker>) {
+    let most = w.plan().limits.connections;
+    let mut seat = match w.gateway.connections.enter(accepted.peer.ip(), most, usize::MAX) {
+        Ok(seat) => seat,
+        // It would not understand an answer before it has said who it is.
+        Err(too_many) => return w.gateway.metrics().refused(too_many.why().name()),
+    };
+    let w = w.clone();
+    drop(tokio::spawn(async move {
+        w.gateway.metrics().accepted(w.index);
+        // Boxed: other listeners need not carry its room around.
+        if let Some((io, peer)) = Box::pin(heard(accepted, &door, &w)).await {
+            match seat.take(peer.ip(), w.plan().limits.connections_per_client) {
+                Ok(()) => {
+                    if let Some((io, guest)) = Guest::welcome(io, peer, door).await {
+                        serve(io, guest, w.clone()).await;
+                    }
+                }
+                Err(too_many) if door.tls.is_some() => w.gateway.metrics().refused(too_many.why().name()),
+                Err(too_many) => turn_away(ClientConn::new(io, peer), w.clone(), too_many).await,
+            }
+        }
+        w.gateway.metrics().closed(w.index);
+        drop(seat);
+    }));
+}
+
+/// A connection, and who is at its other end; none where it was refused.
+async fn heard(accepted: Accepted, door: &ListenerPlan, w: &Worker) -> Option<(Io, Peer)> {
+    let (from, reception): (SocketAddr, &Reception) = (accepted.peer, door.proxy.as_deref()?);
+    match reception.receive(accepted).await {
+        Ok((io, peer, local)) => Some((io, Peer::new(peer, local, door.tls.is_some()))),
+        Err(Refusal::Gone) => None,
+        Err(Refusal::For(cause)) => {
+            w.gateway.metrics().refused(cause.why.name());
+            log::debug!("{} from {from} on {}: {}", cause.why.name(), door.name, cause.detail);
+            None
+        }
+    }
+}
+
 /// Answers 503 before a request was read; briefly, for this is when there is no room.
 async fn turn_away(mut conn: ClientConn, w: Arc<Worker>, too_many: TooMany) {
     let why = too_many.why();
@@ -134,11 +202,6 @@ async fn turn_away(mut conn: ClientConn, w: Arc<Worker>, too_many: TooMany) {
     if sent.is_ok() {
         conn.close_lingering(16 * 1024, Instant::now() + Duration::from_millis(500)).await;
     }
-}
-
-/// The addresses that a gateway listens on.
-pub fn addresses(listeners: &Listeners) -> Vec<SocketAddr> {
-    listeners.iter().map(|bound| bound.address()).collect()
 }
 
 /// Waits until every connection ended, or until then.

@@ -14,13 +14,12 @@ use crate::{
             hop,
             parse::HeadLimits,
         },
-        listen::{Accepted, Acceptor},
+        listen::{Accepted, Acceptor, Socket},
         side::ClientSide,
     },
 };
 use std::{
     io,
-    net::TcpListener,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -41,8 +40,8 @@ const LIMITS: ClientLimits = ClientLimits {
 };
 
 /// Serves for as long as the runtime lives; must be called on it.
-pub async fn serve(socket: TcpListener, handler: Handler) -> io::Result<()> {
-    let acceptor = Acceptor::new(&socket)?;
+pub async fn serve(socket: &Socket, handler: Handler) -> io::Result<()> {
+    let acceptor = Acceptor::new(socket)?;
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(seat) = seats.clone().acquire_owned().await else { return Ok(()) };
@@ -90,14 +89,14 @@ async fn connection(accepted: Accepted, handler: Handler) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::listen::bind;
+    use crate::wire::listen::{Address, bind};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn exchange(bytes: &[u8]) -> String {
-        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = socket.local_addr().unwrap();
+        let socket = bind(&Address::Tcp("127.0.0.1:0".parse().unwrap()), None).unwrap();
+        let Ok(Address::Tcp(address)) = socket.address() else { panic!("it has an address") };
         let handler = |head: &Head| Answer::reply(200, "text/plain", head.target().to_vec());
-        let server = tokio::spawn(serve(socket, Arc::new(handler)));
+        let server = tokio::spawn(async move { serve(&socket, Arc::new(handler)).await });
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let mut answer = String::new();

@@ -2,7 +2,7 @@
 
 use super::{
     gateway::Gateway,
-    listeners::{Listeners, accept_all, drained},
+    listeners::{Listeners, accept_all, drained, leave},
     worker::Worker,
 };
 pub use crate::wire::serve::Task;
@@ -51,7 +51,7 @@ fn worker(index: usize, gateway: &Arc<Gateway>, listeners: watch::Receiver<Liste
 
 /// Stops accepting, lets what is in flight end, writes the last lines of the access log.
 async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: Task) {
-    listeners.send_replace(Arc::from([]));
+    leave(&listeners.send_replace(Arc::from([])), &[]);
     gateway.drain.begin();
     let until = Instant::now() + gateway.plan.load().limits.drain;
     let finished = tokio::select! {

@@ -67,6 +67,12 @@ whys! {
     RequestFrame = "request.frame", Client, 400, 400, "Malformed frame";
     /// Frames of HTTP/2 that carry nothing, faster than any use of them; the connection is ended.
     RequestFlood = "request.flood", Client, 429, 429, "Too many frames";
+    /// On a listener with the PROXY protocol: no such header, or a malformed one. The connection is closed.
+    ProxyHeader = "proxy.header", Client, 400, 400, "No proper PROXY header";
+    /// The header was not complete in time.
+    ProxyLate = "proxy.late", Client, 408, 408, "PROXY header not received in time";
+    /// Somebody came who is none of the proxies that may.
+    ProxyUntrusted = "proxy.untrusted", Client, 403, 403, "Not a trusted proxy";
     /// The path names nothing that we route.
     RouteNone = "route.none", Client, 404, 404, "No route";
     /// What Ocelot answers for configuration that it starts with and cannot serve.

@@ -45,6 +45,7 @@ use crate::{
     telemetry::Metrics,
     wire::{
         background::Background,
+        listen::Address,
         names::Names,
         tls::{
             server::{ClientAuth, Tickets},
@@ -54,7 +55,6 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
     sync::Arc,
 };
 
@@ -72,7 +72,7 @@ pub struct Foundation {
     pub registries: Arc<Registries>,
     pub clock: Clock,
     /// What makes TLS sessions resumable, by the address of the listener and what it asks of clients.
-    pub tickets: Arc<Keyed<(SocketAddr, Option<ClientAuth>), Tickets>>,
+    pub tickets: Arc<Keyed<(Address, Option<ClientAuth>), Tickets>>,
     pub metrics: Arc<Metrics>,
     /// How many connections the process may hold, where the document does not say.
     pub connections: usize,

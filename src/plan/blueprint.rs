@@ -16,8 +16,9 @@ use crate::stages::custom::Handler;
 pub use crate::stages::trace_context::Mode as TraceMode;
 use crate::wire::dns::DnsSettings;
 use crate::wire::gate::Pooling;
+use crate::wire::listen::Address;
+use crate::wire::proxy_protocol::Reception;
 use crate::wire::tls::{client::ClientTls, server::ServerTls};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub struct Blueprint {
     /// Whether the document asks for Ocelot's statuses, bodies and leniency.
     pub ocelot: bool,
     pub listeners: Vec<Listener>,
-    pub administration: SocketAddr,
+    pub administration: Address,
     /// How names are resolved.
     pub dns: DnsSettings,
     pub limits: Limits,
@@ -55,7 +56,11 @@ pub struct Blueprint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     pub name: String,
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Of the file that stands for it; none: as the process makes files.
+    pub mode: Option<u32>,
+    /// Who may say first for whom he comes; none: nobody.
+    pub proxy: Option<Arc<Reception>>,
     /// None: the listener that is there when none is written.
     pub span: Option<Span>,
     /// None: plain http.
@@ -66,8 +71,8 @@ pub struct Listener {
 
 impl Listener {
     /// One that speaks plain http and serves.
-    pub fn plain(name: String, address: SocketAddr, span: Option<Span>) -> Listener {
-        Listener { name, address, span, tls: None, redirect: None }
+    pub fn plain(name: String, address: impl Into<Address>, span: Option<Span>) -> Listener {
+        Listener { name, address: address.into(), mode: None, proxy: None, span, tls: None, redirect: None }
     }
 }
 

@@ -21,8 +21,9 @@ pub fn listeners(blueprint: &Blueprint, ground: &Foundation) -> Result<Box<[List
 
 fn listener(listener: &Listener, ground: &Foundation) -> Result<ListenerPlan, String> {
     let tls = listener.tls.as_ref().map(|tls| secure(listener, tls, ground)).transpose()?;
-    let (name, address) = (listener.name.clone(), listener.address);
-    Ok(ListenerPlan { name, address, tls, redirect: listener.redirect })
+    let (name, address) = (listener.name.clone(), listener.address.clone());
+    let (mode, redirect) = (listener.mode, listener.redirect);
+    Ok(ListenerPlan { name, address, mode, proxy: listener.proxy.clone(), tls, redirect })
 }
 
 fn secure(
@@ -30,7 +31,8 @@ fn secure(
     tls: &blueprint::ListenerTls,
     ground: &Foundation,
 ) -> Result<ListenerTls, String> {
-    let tickets = ground.tickets.get((listener.address, tls.server.clients.clone()), Default::default);
+    let tickets =
+        ground.tickets.get((listener.address.clone(), tls.server.clients.clone()), Default::default);
     Ok(ListenerTls {
         handshakes: Arc::new(tls.server.compile(tickets)?),
         metrics: ground.metrics.tls.handle(&listener.name),

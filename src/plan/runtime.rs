@@ -14,9 +14,11 @@ use crate::{
     },
     stages::cors::preflight,
     telemetry::{Expiry, RouteMetrics, TlsMetrics},
-    wire::{h1::client::ClientLimits, h2, tls::server::Handshakes},
+    wire::{
+        h1::client::ClientLimits, h2, listen::Address, proxy_protocol::Reception, tls::server::Handshakes,
+    },
 };
-use std::{borrow::Cow, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
 
 /// Everything that a request may need to know, resolved.
 #[derive(Debug)]
@@ -46,11 +48,23 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub struct ListenerPlan {
     pub name: String,
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Of the file that stands for it; none: as the process makes files.
+    pub mode: Option<u32>,
+    /// Who may say first for whom he comes; none: nobody.
+    pub proxy: Option<Arc<Reception>>,
     /// None: plain http.
     pub tls: Option<ListenerTls>,
     /// The https port to which every request is sent on.
     pub redirect: Option<u16>,
+}
+
+impl ListenerPlan {
+    /// One that speaks plain http and serves.
+    pub fn plain(name: impl Into<String>, address: impl Into<Address>) -> ListenerPlan {
+        let (name, address) = (name.into(), address.into());
+        ListenerPlan { name, address, mode: None, proxy: None, tls: None, redirect: None }
+    }
 }
 
 /// TLS on a listener.

@@ -36,6 +36,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("SecurityOptions", "SecurityOptions"),
     ("GlobalDocument", "GlobalConfiguration"),
     ("ListenerDocument", "Listeners[]"),
+    ("ProxyProtocolDocument", "Listeners[].ProxyProtocol"),
     ("ListenerTlsDocument", "Listeners[].Tls"),
     ("ListenerCertificateDocument", "Listeners[].Tls.Certificates[]"),
     ("ClientCertificatesDocument", "Listeners[].Tls.ClientCertificates"),

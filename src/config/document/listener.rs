@@ -11,13 +11,35 @@ use serde::Deserialize;
 pub struct ListenerDocument {
     /// A name for logs and metrics. Default: the address.
     pub name: Set<String>,
-    /// Address and port, such as `0.0.0.0:80` or `[::]:8080`; port 0 lets the system choose. Required.
+    /// Address and port, such as `0.0.0.0:80` or `[::]:8080`; port 0 lets the system choose. Or a socket of this machine:
+    /// `unix:/run/margay.sock` (relative: beside the configuration file), `unix:@name` for a name that no file stands for;
+    /// at most 107 bytes. Required.
     pub address: Set<String>,
+    /// Who may connect to a socket that is a file: its mode in octal, `"0660"`. 000 to 0777. Default: what the umask of the
+    /// process leaves.
+    pub unix_mode: Set<String>,
+    /// Proxies in front say for whom they come, before everything else. Default: nobody does.
+    /// Source: HAProxy, PROXY protocol versions 1 and 2.
+    pub proxy_protocol: Set<ProxyProtocolDocument>,
     /// TLS on this address. Default: none, plain http.
     pub tls: Apart<ListenerTlsDocument>,
     /// The https port to which every request is sent on (308), in the place of routes: 443 as a rule. 1 to 65535. Not
     /// together with `Tls`. Default: none, requests are served.
     pub redirect_to_https: Set<i32>,
+}
+
+/// The PROXY protocol in front of connections, version 1 or 2.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ProxyProtocolDocument {
+    /// The proxies whose word counts: addresses, ranges (`10.0.0.1-9`), or networks (`10.0.0.0/8`); `unix` for a listener
+    /// that is a socket of this machine. At least one. Required.
+    pub trusted: List<String>,
+    /// `Required`: who is not trusted, or says nothing, is closed without an answer. `Optional`: both are served as who
+    /// they are. Default: `Required`.
+    pub mode: Set<String>,
+    /// The time for the header. 100ms to 10m. Default: `5s`.
+    pub timeout: Set<DurationText>,
 }
 
 /// The TLS of a listener. Names of files are relative to the configuration file; the files are watched as it is, and

@@ -20,7 +20,8 @@ pub enum TraceContextMode {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AdministrationDocument {
-    /// Address and port of `/live`, `/ready`, `/metrics` and `/clusters`. Default: `127.0.0.1:8081`.
+    /// Address and port of `/live`, `/ready`, `/metrics` and `/clusters`, or a socket of this machine as listeners have
+    /// them (`unix:/run/margay-admin.sock`). Default: `127.0.0.1:8081`.
     pub address: Set<String>,
 }
 

@@ -1,11 +1,14 @@
 //! `Listeners` → addresses, and the TLS spoken there: certificates with their keys and names, what clients must show.
 
-use super::own::{address, names_twice, twice};
+use super::own::{names_twice, twice};
+use super::sockets::{address, mode, reception};
 use crate::base::units::DurationText;
 use crate::config::document::*;
-use crate::config::{Attached, Diagnostics, Span, Spanned, codes, suggest};
+use crate::config::{Attached, Diagnostics, Sources, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{Listener, ListenerTls};
 use crate::plan::check::{filled, items};
+use crate::wire::listen::Address;
+use crate::wire::proxy_protocol::Reception;
 use crate::wire::tls::certificate::{BadPair, Pair, facts};
 use crate::wire::tls::names::is_pattern;
 use crate::wire::tls::server::{ClientAuth, ServerTls, Shown};
@@ -28,21 +31,22 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// The listeners and the address of the administration.
 pub fn listeners(
     document: &Document,
+    sources: &Sources,
     attached: &Attached,
     out: &mut Diagnostics,
-) -> (Vec<Listener>, SocketAddr) {
+) -> (Vec<Listener>, Address) {
     let written = items(&document.listeners);
     let mut listeners: Vec<Listener> =
-        written.iter().filter_map(|written| Reader { written, attached, out }.listener()).collect();
+        written.iter().filter_map(|written| Reader { written, sources, attached, out }.listener()).collect();
     if written.is_empty() {
         listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER, None));
     }
     let desk = document.administration.as_ref().and_then(|admin| admin.address.as_ref());
-    let administration = desk.and_then(|text| address(text, out));
+    let administration = desk.and_then(|text| address(text, sources, out));
     let admin_span = desk.map(|text| text.span);
-    let admin = administration.unwrap_or(DEFAULT_ADMINISTRATION);
-    let all = listeners.iter().map(|listener| (listener.address, listener.span));
-    twice(all.chain([(admin, admin_span)]), out);
+    let admin = administration.unwrap_or(Address::Tcp(DEFAULT_ADMINISTRATION));
+    let all = listeners.iter().map(|listener| (&listener.address, listener.span));
+    twice(all.chain([(&admin, admin_span)]), out);
     names_twice(written, out);
     (listeners, admin)
 }
@@ -50,6 +54,7 @@ pub fn listeners(
 /// Reads one listener.
 struct Reader<'r, 'o> {
     written: &'r Spanned<ListenerDocument>,
+    sources: &'r Sources,
     attached: &'r Attached,
     out: &'o mut Diagnostics,
 }
@@ -64,9 +69,16 @@ impl<'r> Reader<'r, '_> {
             return None;
         };
         let (tls, redirect) = (self.tls(), self.redirect());
-        let address = address(text, self.out)?;
+        let address = address(text, self.sources, self.out)?;
         let name = filled(&written.name).map_or_else(|| address.to_string(), |name| name.value.clone());
-        Some(Listener { tls, redirect, ..Listener::plain(name, address, Some(text.span)) })
+        let (mode, proxy) = (mode(written, &address, self.out), self.proxy(&address));
+        Some(Listener { mode, proxy, tls, redirect, ..Listener::plain(name, address, Some(text.span)) })
+    }
+
+    fn proxy(&mut self, address: &Address) -> Option<Arc<Reception>> {
+        let written = self.written.proxy_protocol.as_ref()?;
+        let limit = self.time("ProxyProtocol.Timeout", &written.timeout, 5, [100, 600_000]);
+        Some(Arc::new(reception(written, address, limit, self.out)))
     }
 
     /// The port that requests are sent on to.

@@ -21,6 +21,7 @@ mod pooling;
 mod registry;
 mod route;
 mod shaping;
+mod sockets;
 mod schemes;
 mod tls;
 
@@ -64,7 +65,7 @@ pub fn compile_with(loaded: &mut Loaded, stages: &Catalogue) -> Option<Blueprint
 fn blueprint(scope: &Scope, schemes: &Schemes, attached: &Attached, out: &mut Diagnostics) -> Blueprint {
     let document = scope.document;
     compatibility(scope, out);
-    let (listeners, administration) = listeners::listeners(document, attached, out);
+    let (listeners, administration) = listeners::listeners(document, scope.sources, attached, out);
     let written = scope.global.discovery.as_ref();
     let registry = written.and_then(|written| discovery::registry(scope, written, out));
     let store = discovery::store(scope, registry.as_ref(), out);

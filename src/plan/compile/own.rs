@@ -6,6 +6,7 @@ use crate::config::document::{ForwardedHeadersDocument, LimitsDocument, Listener
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{Forwarded, Http2Limits, Limits};
 use crate::plan::check::{filled, items};
+use crate::wire::listen::Address;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -20,14 +21,14 @@ pub(super) fn address(text: &Spanned<String>, out: &mut Diagnostics) -> Option<S
     let parsed = parse_address(text.trim());
     if parsed.is_none() {
         out.error(codes::BAD_ADDRESS, text.span, format!("\"{}\" is not an address and a port", text.value))
-            .help("write it like 127.0.0.1:8080, 0.0.0.0:80 or [::]:80");
+            .help("write it like 127.0.0.1:8080, 0.0.0.0:80, [::]:80 or unix:/run/margay.sock");
     }
     parsed
 }
 
-pub(super) fn twice(all: impl Iterator<Item = (SocketAddr, Option<Span>)>, out: &mut Diagnostics) {
+pub(super) fn twice<'a>(all: impl Iterator<Item = (&'a Address, Option<Span>)>, out: &mut Diagnostics) {
     let mut seen = HashMap::new();
-    for (address, span) in all.filter(|(address, _)| address.port() != 0) {
+    for (address, span) in all.filter(|(address, _)| !address.is_open()) {
         if let Some(first) = seen.insert(address, span) {
             let message = format!("two of the listeners and the administration use {address}");
             out.error(codes::ADDRESS_TWICE, span.or(first), message).help("give each an address of its own");

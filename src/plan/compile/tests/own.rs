@@ -23,8 +23,8 @@ fn sound(text: &str, ocelot: bool) -> Blueprint {
 #[test]
 fn an_empty_document_has_the_documented_defaults() {
     let read = sound("{}", false);
-    assert_eq!(read.listeners[0].address, DEFAULT_LISTENER);
-    assert_eq!(read.administration, DEFAULT_ADMINISTRATION);
+    assert_eq!(read.listeners[0].address, DEFAULT_LISTENER.into());
+    assert_eq!(read.administration, DEFAULT_ADMINISTRATION.into());
     let limits = &read.limits;
     assert_eq!((limits.request_line, limits.headers_total, limits.header_count), (16384, 65536, 128));
     assert_eq!((limits.body, limits.connections, limits.requests_per_connection), (None, None, None));

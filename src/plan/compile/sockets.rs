@@ -1,0 +1,114 @@
+//! Addresses of listeners and services that may be sockets of this machine, and who may say on a listener for whom he
+//! comes.
+
+use crate::base::ip::IpRange;
+use crate::config::document::{ListenerDocument, ProxyProtocolDocument, Set};
+use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
+use crate::plan::check::{filled, items};
+use crate::wire::listen::Address;
+use crate::wire::place::Place;
+use crate::wire::proxy_protocol::{Mode, Reception};
+use std::path::Path;
+use std::time::Duration;
+
+/// The word in `Trusted` for everybody who comes through a socket of this machine.
+const UNIX: &str = "unix";
+
+/// The folder of the file in which something is written.
+pub(super) fn folder(sources: &Sources, span: Span) -> Option<&Path> {
+    sources.get(span.file)?.path.as_deref()?.parent()
+}
+
+/// An address and a port, or a socket of this machine.
+pub(super) fn address(text: &Spanned<String>, sources: &Sources, out: &mut Diagnostics) -> Option<Address> {
+    match Place::parse(text, folder(sources, text.span)) {
+        Some(Ok(place)) => Some(Address::Unix(place)),
+        Some(Err(why)) => {
+            out.error(codes::BAD_SOCKET, text.span, format!("\"{}\" is no socket: {why}", text.value))
+                .help("write it like unix:/run/margay.sock, or unix:@margay for a name without a file");
+            None
+        }
+        None => super::own::address(text, out).map(Address::Tcp),
+    }
+}
+
+/// The mode of the file, in octal as chmod has it.
+pub(super) fn mode(written: &ListenerDocument, address: &Address, out: &mut Diagnostics) -> Option<u32> {
+    let text = filled(&written.unix_mode)?;
+    if !matches!(address, Address::Unix(Place::File(_))) {
+        let message = format!("UnixMode means nothing here: no file stands for {address}");
+        out.error(codes::BAD_UNIX_MODE, text.span, message).help("leave it out");
+    }
+    let digits = text.trim();
+    let read = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o777 && digits.len() >= 3);
+    if read.is_none() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        out.error(codes::BAD_UNIX_MODE, text.span, format!("UnixMode \"{}\" is no mode", text.value))
+            .help("write three or four octal digits, such as \"0660\" for owner and group");
+    }
+    read
+}
+
+/// Who may say for whom he comes. The time was read by others.
+pub(super) fn reception(
+    written: &Spanned<ProxyProtocolDocument>,
+    address: &Address,
+    limit: Duration,
+    out: &mut Diagnostics,
+) -> Reception {
+    let (mut ranges, mut unix) = (Vec::new(), false);
+    let is_unix = matches!(address, Address::Unix(_));
+    for entry in items(&written.trusted) {
+        let is_word = entry.trim().eq_ignore_ascii_case(UNIX);
+        match IpRange::parse(entry) {
+            Some(range) => ranges.push(range),
+            None if is_word => unix = true,
+            None => {
+                let message = format!("\"{}\" is not an address, a range or a network", entry.value);
+                let help =
+                    "write 10.0.0.1, 10.0.0.0/8, ::1 or fd00::/8; \"unix\" for a listener that is a socket";
+                out.error(codes::BAD_PROXY, entry.span, message).help(help);
+                continue;
+            }
+        }
+        if is_word != is_unix {
+            useless(entry, address, out);
+        }
+    }
+    if items(&written.trusted).is_empty() {
+        let place = written.trusted.as_ref().map_or(written.span, |list| list.span);
+        out.error(codes::NO_TRUSTED, place, "ProxyProtocol has no Trusted: anybody could say who he is")
+            .help(if is_unix {
+                "write \"Trusted\": [\"unix\"]"
+            } else {
+                "name the proxies in front: \"Trusted\": [\"10.0.0.0/8\"]"
+            });
+    }
+    Reception { trusted: ranges.into_iter().collect(), unix, mode: kind(&written.mode, out), limit }
+}
+
+fn useless(entry: &Spanned<String>, address: &Address, out: &mut Diagnostics) {
+    let (message, help) = match address {
+        Address::Unix(_) => ("clients of a socket have no address to be trusted for", "write \"unix\""),
+        Address::Tcp(_) => {
+            ("\"unix\" is for listeners that are sockets", "name the addresses of the proxies")
+        }
+    };
+    out.error(codes::USELESS_TRUST, entry.span, message).help(help);
+}
+
+fn kind(written: &Set<String>, out: &mut Diagnostics) -> Mode {
+    const MODES: [(&str, Mode); 2] = [("Required", Mode::Required), ("Optional", Mode::Optional)];
+    let Some(word) = filled(written) else { return Mode::default() };
+    match MODES.iter().find(|(known, _)| known.eq_ignore_ascii_case(word.trim())) {
+        Some((_, mode)) => *mode,
+        None => {
+            let message = format!("there is no Mode \"{}\" of ProxyProtocol", word.value);
+            let said = out.error(codes::UNKNOWN_CHOICE, word.span, message);
+            if let Some(meant) = suggest::nearest(word, MODES.map(|(known, _)| known)) {
+                said.help(format!("did you mean \"{meant}\"?"));
+            }
+            said.help("write \"Required\" or \"Optional\"");
+            Mode::default()
+        }
+    }
+}

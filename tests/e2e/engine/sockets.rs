@@ -1,0 +1,154 @@
+//! Sockets of this machine: listeners that are files or names, and services behind such sockets.
+
+use super::{document, over};
+use crate::support::becomes_true;
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::Origin;
+use crate::support::tls::Authority;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A gateway that listens on `s.sock` beside its configuration, and where that is.
+fn listening(origin: &Origin, listener: &Value) -> (Gateway, PathBuf) {
+    let gateway = Gateway::start(&Setup::json(&on(origin, listener)).own_listeners());
+    let path = beside(&gateway, "s.sock");
+    (gateway, path)
+}
+
+fn on(origin: &Origin, listener: &Value) -> Value {
+    let listener = over(json!({ "Address": "unix:s.sock" }), listener);
+    document(origin.port(), &json!({}), &json!({ "Listeners": [listener] }))
+}
+
+fn beside(gateway: &Gateway, name: &str) -> PathBuf {
+    gateway.config().with_file_name(name)
+}
+
+/// What curl is answered through a socket.
+fn curl(args: &[&str]) -> String {
+    let ran = Command::new("curl").args(["-sS", "--max-time", "10"]).args(args).output().expect("curl");
+    assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+fn through(path: &Path, more: &[&str]) -> String {
+    curl(&[&["--unix-socket", path.to_str().expect("UTF-8")], more].concat())
+}
+
+#[test]
+fn a_file_beside_the_configuration_is_listened_on() {
+    let origin = Origin::hello();
+    let (mut gateway, path) = listening(&origin, &json!({ "UnixMode": "0660" }));
+    assert_eq!(std::fs::metadata(&path).expect("a socket").permissions().mode() & 0o7777, 0o660);
+    assert_eq!(through(&path, &["http://gw.test/a", "http://gw.test/b"]), "hellohello");
+    assert_eq!(through(&path, &["--http2-prior-knowledge", "http://gw.test/"]), "hello");
+    let seen = origin.last();
+    assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"), "a client without an address");
+    assert!(gateway.process.stderr().contains("s.sock (http)"), "{}", gateway.process.stderr());
+    gateway.process.signal("TERM");
+    assert_eq!(gateway.process.ends_within(SOON).and_then(|ended| ended.code), Some(0));
+    assert!(!path.exists(), "it went with the gateway");
+}
+
+#[test]
+fn a_name_without_a_file_is_listened_on() {
+    let (origin, name) = (Origin::hello(), format!("margay-e2e-{}", std::process::id()));
+    let (_gateway, _) = listening(&origin, &json!({ "Address": format!("unix:@{name}") }));
+    assert_eq!(curl(&["--abstract-unix-socket", &name, "http://gw.test/"]), "hello");
+}
+
+#[test]
+fn what_a_dead_process_left_is_replaced_and_a_live_one_is_not() {
+    let (origin, home) = (Origin::hello(), tempfile::tempdir().expect("a directory"));
+    let path = home.path().join("x.sock");
+    let setup = Setup::json(&on(&origin, &json!({ "Address": format!("unix:{}", path.display()) })));
+    let setup = setup.own_listeners();
+    drop(UnixListener::bind(&path).expect("a socket"));
+    let first = Gateway::start(&setup);
+    assert_eq!(through(&path, &["http://gw.test/"]), "hello");
+    let Err(ended) = Gateway::try_start(&setup) else { panic!("there are two") };
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("another process listens there; end the process"), "{}", ended.stderr);
+    assert_eq!(through(&path, &["http://gw.test/"]), "hello", "the first one serves on");
+    first.process.signal("KILL");
+    let again = becomes_true(SOON, || UnixStream::connect(&path).is_err());
+    assert!(again && path.exists());
+    let _second = Gateway::start(&setup);
+    assert_eq!(through(&path, &["http://gw.test/"]), "hello");
+}
+
+#[test]
+fn a_reload_adds_and_removes_sockets_and_changes_their_mode() {
+    let origin = Origin::hello();
+    let (gateway, path) = listening(&origin, &json!({}));
+    let moved = on(&origin, &json!({ "Address": "unix:t.sock", "UnixMode": "600" }));
+    gateway.write(&moved.to_string());
+    let other = beside(&gateway, "t.sock");
+    assert!(becomes_true(SOON, || other.exists() && !path.exists()));
+    assert_eq!(through(&other, &["http://gw.test/"]), "hello");
+    gateway.write(&on(&origin, &json!({ "Address": "unix:t.sock", "UnixMode": "666" })).to_string());
+    let mode = || std::fs::metadata(&other).map_or(0, |found| found.permissions().mode() & 0o777);
+    assert!(becomes_true(SOON, || mode() == 0o666));
+    // There and back again at once: the new socket is the one that is accepted from.
+    for _ in 0..5 {
+        gateway.write(&on(&origin, &json!({})).to_string());
+        assert!(becomes_true(SOON, || path.exists() && !other.exists()));
+        gateway.write(&moved.to_string());
+        assert!(becomes_true(SOON, || other.exists() && !path.exists()));
+        assert_eq!(through(&other, &["http://gw.test/"]), "hello");
+    }
+}
+
+#[test]
+fn the_command_line_names_sockets_too_and_administration_may_be_one() {
+    let (origin, home) = (Origin::hello(), tempfile::tempdir().expect("a directory"));
+    let (listen, admin) = (home.path().join("l.sock"), home.path().join("a.sock"));
+    let config = home.path().join("gateway.json");
+    std::fs::write(&config, document(origin.port(), &json!({}), &json!({})).to_string()).expect("write");
+    let mut command = Command::new(crate::support::gateway::binary());
+    command.arg("run").arg("--config").arg(&config).env_remove("MARGAY_ADMIN");
+    command.env("MARGAY_LISTEN", format!("unix:{}", listen.display()));
+    command.arg("--admin").arg(format!("unix:{}", admin.display()));
+    let mut process = crate::support::process::Process::start(&mut command);
+    assert!(becomes_true(SOON, || listen.exists() && admin.exists()), "{}", process.stderr());
+    assert_eq!(through(&listen, &["http://gw.test/"]), "hello");
+    assert!(through(&admin, &["http://localhost/metrics"]).contains("margay_"));
+    assert!(through(&admin, &["http://localhost/clusters"]).contains("127.0.0.1"), "it is a local one");
+    process.signal("TERM");
+    assert!(process.ends_within(SOON).is_some());
+    assert!(!listen.exists() && !admin.exists());
+}
+
+#[test]
+fn tls_and_the_proxy_protocol_work_on_sockets() {
+    let (origin, authority) = (Origin::hello(), Authority::new("ours"));
+    let issued = authority.issue(&["gw.test"]);
+    let tls = json!({ "Certificates": [{ "CertificateFile": "0.pem", "KeyFile": "0.key" }] });
+    let listener = json!({ "Tls": tls, "ProxyProtocol": { "Trusted": ["unix"], "Mode": "Optional" } });
+    let setup = Setup::json(&on(&origin, &listener)).own_listeners();
+    let setup =
+        setup.file("0.pem", &issued.chain).file("0.key", &issued.key).file("ca.pem", &authority.pem());
+    let gateway = Gateway::start(&setup);
+    let (path, ca) = (beside(&gateway, "s.sock"), beside(&gateway, "ca.pem"));
+    let ca = ca.to_str().expect("UTF-8");
+    assert_eq!(through(&path, &["--cacert", ca, "https://gw.test/"]), "hello");
+    assert_eq!(origin.last().header("x-forwarded-proto"), Some("https"));
+    let (gateway, path) = listening(&origin, &json!({ "ProxyProtocol": { "Trusted": ["unix"] } }));
+    let mut stream = UnixStream::connect(&path).expect("a socket");
+    let asked =
+        "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stream.write_all(asked.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && origin.last().header("x-forwarded-for") == Some("192.0.2.7")
+    );
+    drop(gateway);
+}

@@ -67,7 +67,7 @@ pub struct Run {
     /// Listen here instead of on the configured listeners; MARGAY_LISTEN says the same, separated by commas.
     #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_parser = address)]
     pub listen: Vec<Address>,
-    /// Serve /live, /ready, /metrics and /clusters here; MARGAY_ADMIN says the same.
+    /// Serve /live, /ready, /metrics, /clusters and /cache here; MARGAY_ADMIN says the same.
     #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_parser = address)]
     pub admin: Option<Address>,
     /// Worker threads. Without: one for each core.

@@ -43,13 +43,19 @@ pub fn answer(request: &Head, of: &Desk) -> Answer {
     kind(of).unwrap_or_else(|| none(of))
 }
 
+/// What an address has to show; one of this machine has more.
+pub fn pages(inside: bool) -> &'static str {
+    match inside {
+        true => "/live, /ready, /metrics, /clusters, /cache and /cache/purge",
+        false => "/live, /ready and /metrics",
+    }
+}
+
 /// What is here, in words.
 fn none(of: &Desk) -> Answer {
-    let detail = match of.inside {
-        Some(_) => "here are /live, /ready, /metrics, /clusters, /cache and /cache/purge",
-        None => "here are /live, /ready and /metrics; an address of this machine tells more",
-    };
-    problem(404, "admin.none", "Not Found", detail)
+    let inside = of.inside.is_some();
+    let more = if inside { "" } else { "; an address of this machine tells more" };
+    problem(404, "admin.none", "Not Found", &format!("here are {}{more}", pages(inside)))
 }
 
 /// The clusters that the plan leads to, with what is known of their endpoints.
@@ -110,6 +116,17 @@ mod tests {
         let Body::Bytes(body) = &answer.body else { panic!("a body") };
         let body = String::from_utf8(body.to_vec()).unwrap();
         (answer, body)
+    }
+
+    #[test]
+    fn every_page_that_is_named_is_there_and_no_other() {
+        for inside in [true, false] {
+            let named = |page: &str| pages(inside).split([',', ' ']).any(|named| named == page);
+            for page in pages(true).split([',', ' ']).filter(|word| word.starts_with('/')) {
+                let (answer, body) = ask_at(b"GET", page.as_bytes(), false, inside);
+                assert_eq!(answer.head.status == 404, !named(page), "{page}: {body}");
+            }
+        }
     }
 
     #[test]

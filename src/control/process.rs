@@ -128,7 +128,7 @@ fn announce(listeners: &Listeners, admin: &Socket, blueprint: &Blueprint) {
         eprintln!("margay: serving {} routes on {}", blueprint.routes.len(), listener.address().url(scheme));
     }
     if let Ok(address) = admin.address() {
-        eprintln!("margay: /live, /ready, /metrics and /clusters on {}", address.url("http"));
+        eprintln!("margay: {} on {}", admin::pages(address.is_local()), address.url("http"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the head to the answer: the route, its stages, its target, and back. Knows no client connection, so that parts of
 //! an aggregate and exchanges of the gateway's own come here too.
 
-use super::{aggregate, part::Whole};
+use super::aggregate;
 use crate::{
     backend::{attempt, discovery::Source},
     pipeline::{
@@ -9,6 +9,7 @@ use crate::{
         body::Caller,
         cause::Cause,
         exchange::Exchange,
+        replay::Replay,
         stage::{back, gone, walk},
     },
     plan::{Found, Plan, Route, Target},
@@ -48,9 +49,9 @@ pub async fn through(route: &Route, x: &mut Exchange, hop: Hop, caller: &mut dyn
     let mut outcome = match (early, x.body.clone()) {
         (Some(outcome), _) => outcome,
         (None, Some(body)) => {
-            let mut whole = Whole::new(body, caller);
+            let mut whole = Replay::whole(body, caller);
             let outcome = target(route, x, hop, &mut whole).await;
-            outcome.map(|answer| whole.attend(answer))
+            outcome.map(|answer| Answer { body: whole.with_rest(answer.body), ..answer })
         }
         (None, None) => target(route, x, hop, caller).await,
     };

@@ -2,8 +2,7 @@
 
 use crate::{
     pipeline::{
-        answer::Answer,
-        body::{Body, BodyRead, Caller, Chunk, Framing},
+        body::{BodyRead, Caller, Chunk, Framing},
         cause::Cause,
         head::Head,
     },
@@ -20,22 +19,13 @@ use std::{
 pub struct Part {
     body: Bytes,
     length: u64,
+    trailers: Option<Head>,
     alarm: Alarm,
 }
 
 impl Part {
-    pub fn new(body: Bytes) -> Part {
-        Part { length: body.len() as u64, body, alarm: Alarm::default() }
-    }
-
-    /// Stays with a body that may still want the rest of the request.
-    pub fn attend(self, mut answer: Answer) -> Answer {
-        if let (Body::Stream(_), false) = (&answer.body, self.body.is_empty())
-            && let Body::Stream(inner) = std::mem::take(&mut answer.body)
-        {
-            answer.body = Body::Stream(Box::new(Attended { inner, part: self }));
-        }
-        answer
+    pub fn new(body: Bytes, trailers: Option<Head>) -> Part {
+        Part { length: body.len() as u64, body, trailers, alarm: Alarm::default() }
     }
 }
 
@@ -48,8 +38,17 @@ impl BodyRead for Part {
         self.body.advance(n);
     }
 
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.trailers.as_mut()
+    }
+
+    /// Only chunks have room for trailers behind them.
     fn framing(&self) -> Framing {
-        if self.length == 0 { Framing::None } else { Framing::Length(self.length) }
+        match (self.length, &self.trailers) {
+            (_, Some(_)) => Framing::Chunked,
+            (0, None) => Framing::None,
+            (length, None) => Framing::Length(length),
+        }
     }
 }
 
@@ -76,93 +75,6 @@ impl Caller for Part {
     }
 }
 
-/// A caller whose body is here already, because a stage wanted to see it whole.
-pub struct Whole<'c> {
-    part: Part,
-    framing: Framing,
-    caller: &'c mut dyn Caller,
-}
-
-impl<'c> Whole<'c> {
-    pub fn new(body: Bytes, caller: &'c mut dyn Caller) -> Whole<'c> {
-        Whole { part: Part::new(body), framing: caller.framing(), caller }
-    }
-
-    /// Stays with a body that may still want the rest of the request.
-    pub fn attend(self, answer: Answer) -> Answer {
-        self.part.attend(answer)
-    }
-}
-
-impl BodyRead for Whole<'_> {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
-        self.part.poll_fill(cx)
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.part.consume(n);
-    }
-
-    fn framing(&self) -> Framing {
-        self.framing
-    }
-}
-
-impl Caller for Whole<'_> {
-    fn poll_gone(&mut self, cx: &mut Context) -> Poll<()> {
-        self.caller.poll_gone(cx)
-    }
-
-    fn poll_alarm(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
-        self.caller.poll_alarm(cx, at)
-    }
-
-    fn interim(&mut self, head: &Head, cx: &mut Context) {
-        self.caller.interim(head, cx);
-    }
-
-    fn received(&self) -> u64 {
-        self.part.received()
-    }
-
-    /// The body was let in already.
-    fn limit_body(&mut self, _most: u64) {}
-
-    fn as_body(&mut self) -> &mut dyn BodyRead {
-        self
-    }
-}
-
-/// An answer that came before the request was through.
-struct Attended {
-    inner: Box<dyn BodyRead>,
-    part: Part,
-}
-
-impl BodyRead for Attended {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
-        // That the service takes no more of it does not spoil its answer.
-        let _ = self.inner.poll_upload(cx, &mut self.part);
-        self.inner.poll_fill(cx)
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.inner.consume(n);
-    }
-
-    fn trailers(&mut self) -> Option<&mut Head> {
-        self.inner.trailers()
-    }
-
-    fn framing(&self) -> Framing {
-        self.inner.framing()
-    }
-
-    fn finish(self: Box<Self>) {
-        self.inner.finish();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +82,7 @@ mod tests {
 
     #[test]
     fn its_body_is_given_to_the_end_and_counted() {
-        let mut part = Part::new(Bytes::from_static(b"abc"));
+        let mut part = Part::new(Bytes::from_static(b"abc"), None);
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(part.framing(), Framing::Length(3));
         assert!(matches!(part.poll_fill(&mut cx), Poll::Ready(Ok(Chunk::Data(b"abc")))));
@@ -178,6 +90,13 @@ mod tests {
         assert_eq!(part.received(), 2);
         part.consume(1);
         assert!(matches!(part.poll_fill(&mut cx), Poll::Ready(Ok(Chunk::End))));
-        assert_eq!(Part::new(Bytes::new()).framing(), Framing::None);
+        assert_eq!(Part::new(Bytes::new(), None).framing(), Framing::None);
+    }
+
+    #[test]
+    fn trailers_come_behind_chunks() {
+        let mut part = Part::new(Bytes::from_static(b"abc"), Some(Head::default()));
+        assert_eq!(part.framing(), Framing::Chunked);
+        assert!(part.trailers().is_some());
     }
 }

@@ -61,12 +61,10 @@ impl Services for Pinned {
         }
     }
 
-    fn inner(self: Arc<Self>, mut x: Box<Exchange>, body: Bytes) -> Task<Outcome> {
+    fn inner(self: Arc<Self>, mut x: Box<Exchange>) -> Task<Outcome> {
         Box::pin(async move {
             let route = self.route_of(&x)?;
-            let mut part = Part::new(body);
-            let outcome = through(&route, &mut x, Hop::default(), &mut part).await;
-            outcome.map(|answer| part.attend(answer))
+            through(&route, &mut x, Hop::default(), &mut Part::new(Bytes::new(), None)).await
         })
     }
 }

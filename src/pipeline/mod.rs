@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod head;
 pub mod identity;
 pub mod lease;
+pub mod replay;
 pub mod services;
 pub mod stage;
 pub mod switch;

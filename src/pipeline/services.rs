@@ -2,7 +2,6 @@
 //! exchange of their own.
 
 use super::{answer::Outcome, exchange::Exchange};
-use bytes::Bytes;
 use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 
 /// Work that somebody else polls to its end.
@@ -14,6 +13,6 @@ pub trait Services: Send + Sync + Debug {
     fn spawn(&self, task: Task);
 
     /// Takes an exchange on from behind the stage that it was forked in: the stages further in, then the target. It is
-    /// nobody's but the caller's: nothing is logged, and the counters of the route stay as they are.
-    fn inner(self: Arc<Self>, x: Box<Exchange>, body: Bytes) -> Task<Outcome>;
+    /// nobody's but the caller's, and has no body: nothing is logged, and the counters of the route stay as they are.
+    fn inner(self: Arc<Self>, x: Box<Exchange>) -> Task<Outcome>;
 }

@@ -4,7 +4,6 @@ pub mod breaker;
 mod care;
 pub mod fallback;
 mod leg;
-mod replay;
 pub mod retry;
 mod several;
 mod window;

@@ -5,7 +5,6 @@ use super::{
     breaker::{Pass, Settings as BreakerSettings},
     care::Care,
     fallback::Fallback,
-    replay::Replay,
 };
 use crate::{
     backend::{
@@ -17,6 +16,7 @@ use crate::{
         body::{Body, Caller, Chunk, Framing},
         cause::{Cause, Fault, Why},
         exchange::Exchange,
+        replay::Replay,
     },
     telemetry::Event,
     wire::h1::hop::Hop,

@@ -5,13 +5,13 @@ use crate::{
     edge::{answer::through, part},
     pipeline::{
         answer::Answer,
-        body::{Body, Chunk},
+        body::{Body, Caller, Chunk},
         cause::{Cause, Why},
         head::Head,
     },
     plan::{Part, aggregate::compose::failed},
     telemetry::RouteMetrics,
-    wire::{alarm::Alarm, h1::hop::Hop},
+    wire::h1::hop::Hop,
 };
 use bytes::Bytes;
 use std::{
@@ -39,13 +39,13 @@ pub fn call<'f>(
     Box::pin(async move {
         let mut x = part.exchange(asker.x, value, ocelot);
         let mut counted = Counted::begin(&part.route.metrics, x.worker);
-        let mut caller = part::Part::new(asker.body.clone());
+        let mut caller = part::Part::new(asker.body.bytes.clone(), asker.body.trailers.clone());
         let outcome = through(&part.route, &mut x, Hop::default(), &mut caller).await;
         asker.tried(x.record.attempts);
         let outcome = outcome.map_err(|cause| of_part(cause, part, ocelot));
         counted.status = outcome.as_ref().map_or_else(|cause| cause.status(ocelot), Answer::status);
-        let Answer { head, body, .. } = caller.attend(outcome?);
-        let body = whole(body, left, asker.aggregate.body_idle, part).await?;
+        let Answer { head, body, .. } = outcome?;
+        let body = whole(body, &mut caller, left, asker.aggregate.body_idle, part).await?;
         Ok(Reply { head, body })
     })
 }
@@ -58,15 +58,23 @@ fn of_part(mut cause: Cause, part: &Part, ocelot: bool) -> Cause {
     cause
 }
 
-/// The whole body of an answer.
-async fn whole(body: Body, left: &AtomicUsize, idle: Duration, part: &Part) -> Result<Bytes, Cause> {
+/// The whole body of an answer, which may have come before the request was through.
+async fn whole(
+    body: Body,
+    caller: &mut part::Part,
+    left: &AtomicUsize,
+    idle: Duration,
+    part: &Part,
+) -> Result<Bytes, Cause> {
     let mut stream = match body {
         Body::Empty => return Ok(Bytes::new()),
         Body::Bytes(bytes) => return take(left, bytes.len(), part).map(|()| bytes),
         Body::Stream(stream) => stream,
     };
-    let (mut all, mut since, mut alarm) = (Vec::new(), Instant::now(), Alarm::default());
+    let (mut all, mut since) = (Vec::new(), Instant::now());
     poll_fn(|cx| {
+        // That the service takes no more of the request does not spoil its answer.
+        let _ = stream.poll_upload(cx, caller);
         while let Poll::Ready(chunk) = stream.poll_fill(cx) {
             let Chunk::Data(data) = chunk? else { return Poll::Ready(Ok(())) };
             let n = data.len();
@@ -76,7 +84,7 @@ async fn whole(body: Body, left: &AtomicUsize, idle: Duration, part: &Part) -> R
             since = Instant::now();
         }
         let still = || Cause::new(Why::BackendBody, "the body stood still for too long");
-        alarm.poll(cx, since + idle).map(|()| Err(still()))
+        caller.poll_alarm(cx, since + idle).map(|()| Err(still()))
     })
     .await?;
     stream.finish();

@@ -7,6 +7,7 @@ use crate::{
         body::Body as AnswerBody,
         cause::{Cause, Why},
         exchange::Exchange,
+        head::Head,
     },
     plan::{
         Aggregate, Part,
@@ -38,9 +39,16 @@ pub enum Gathered {
 pub struct Asker<'a> {
     pub aggregate: &'a Aggregate,
     pub x: &'a Exchange,
-    /// The request body, for every part.
-    pub body: Bytes,
+    /// For every part.
+    pub body: RequestBody,
     attempts: AtomicU32,
+}
+
+/// A request body that is here as a whole.
+#[derive(Debug, Default)]
+pub struct RequestBody {
+    pub bytes: Bytes,
+    pub trailers: Option<Head>,
 }
 
 /// A part that is being asked, by its place.
@@ -61,7 +69,7 @@ struct Progress<'f> {
 }
 
 impl<'a> Asker<'a> {
-    pub fn new(aggregate: &'a Aggregate, x: &'a Exchange, body: Bytes) -> Asker<'a> {
+    pub fn new(aggregate: &'a Aggregate, x: &'a Exchange, body: RequestBody) -> Asker<'a> {
         Asker { aggregate, x, body, attempts: AtomicU32::new(0) }
     }
 

@@ -28,9 +28,8 @@ use crate::{
     },
     wire::h1::hop::Hop,
 };
-use bytes::Bytes;
 use call::Counted;
-use gather::{Asker, Gathered};
+use gather::{Asker, Gathered, RequestBody};
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -89,12 +88,12 @@ fn form<'a>(aggregate: &'a Aggregate, x: &Exchange) -> Result<&'a Form, Cause> {
 }
 
 /// The request body, which every part gets. Ocelot copies it only if its length is known beforehand.
-async fn whole(aggregate: &Aggregate, x: &Exchange, caller: &mut dyn Caller) -> Result<Bytes, Cause> {
+async fn whole(aggregate: &Aggregate, x: &Exchange, caller: &mut dyn Caller) -> Result<RequestBody, Cause> {
     let most = (aggregate.shape.most_of_request as u64).min(x.body_limit);
     let expects = x.req.known(Known::Expect).is_some();
     match caller.framing() {
-        Framing::None => return Ok(Bytes::new()),
-        Framing::Chunked if aggregate.shape.ocelot => return Ok(Bytes::new()),
+        Framing::None => return Ok(RequestBody::default()),
+        Framing::Chunked if aggregate.shape.ocelot => return Ok(RequestBody::default()),
         Framing::Length(n) if n > most => {
             return Err(Cause::new(
                 Why::RequestBody,
@@ -124,7 +123,7 @@ async fn whole(aggregate: &Aggregate, x: &Exchange, caller: &mut dyn Caller) -> 
         caller.poll_alarm(cx, since + aggregate.body_idle).map(|()| Err(still()))
     })
     .await?;
-    Ok(body.into())
+    Ok(RequestBody { bytes: body.into(), trailers: caller.trailers().cloned() })
 }
 
 /// Waits for as long as the client does, and the aggregate may take.

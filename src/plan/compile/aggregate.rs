@@ -1,6 +1,6 @@
 //! One aggregate of the document → one route of the blueprint that has parts.
 
-use super::own::Ranges;
+use super::ranges::Ranges;
 use super::route::{self, Around};
 use super::schemes::Schemes;
 use crate::config::document::{
@@ -150,7 +150,7 @@ impl Reader<'_, '_> {
         let usual = self.size("MaxPartSize", &self.written.max_part_size, 4 * MIB);
         let values = call.filter(|_| !first).and_then(|call| self.values(call, names));
         let call = call.map_or(&nothing, |call| &call.value);
-        let mut ranges = Ranges { section: "RouteKeysConfig", out: self.out };
+        let mut ranges = Ranges::of("RouteKeysConfig", self.out);
         let calls = ranges.count("MaxCalls", &call.max_calls, 10_000).unwrap_or(100) as usize;
         let at_one_time = ranges.count("MaxConcurrency", &call.max_concurrency, 1_000).unwrap_or(16) as usize;
         PartTerms {
@@ -290,7 +290,7 @@ impl Reader<'_, '_> {
     }
 
     fn size(&mut self, name: &str, set: &Set<crate::base::units::SizeText>, usual: u64) -> usize {
-        Ranges { section: "Aggregates", out: self.out }.size(name, set, usual, 1, MOST)
+        Ranges::of("Aggregates", self.out).size(name, set, usual, 1, MOST)
     }
 
     fn timeout(&mut self, set: &Set<Wait>) -> Option<Duration> {

@@ -1,6 +1,6 @@
 //! How names are resolved.
 
-use super::own::Ranges;
+use super::ranges::Ranges;
 use crate::config::document::DnsDocument;
 use crate::config::{Diagnostics, Spanned, codes};
 use crate::plan::check::items;
@@ -15,7 +15,7 @@ pub fn dns(written: Option<&Spanned<DnsDocument>>, out: &mut Diagnostics) -> Dns
     let usual = DnsSettings::default();
     let Some(written) = written else { return usual };
     let servers = items(&written.servers).iter().filter_map(|server| address(server, out)).collect();
-    let mut read = Ranges { section: "Dns", out };
+    let mut read = Ranges::of("Dns", out);
     let settings = DnsSettings {
         servers,
         least: read.time("MinTtl", &written.min_ttl, usual.least, SECOND, 3_600 * SECOND),

@@ -1,12 +1,12 @@
 //! `HealthCheckOptions` → how health is watched over.
 
+use super::ranges::Ranges;
 use crate::backend::health::{HealthSpec, Passive, ProbeKind, Probing};
 use crate::base::{statuses::Statuses, units::DurationText};
 use crate::config::document::{ActiveHealthDocument, HealthCheckOptions, List, PassiveHealthDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{Endpoint, Sourced};
 use crate::plan::check::{filled, items};
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub fn health(
     out: &mut Diagnostics,
 ) -> Sourced<HealthSpec> {
     let Some(options) = options else { return Sourced::new(HealthSpec::default(), None) };
-    let mut read = Ranges { out };
+    let mut read = Reader { out };
     let spec = HealthSpec {
         active: options.active.as_ref().map(|active| Arc::new(read.active(active))),
         passive: options.passive.as_ref().map(|passive| read.passive(passive)),
@@ -48,14 +48,15 @@ pub fn ports(health: &Sourced<HealthSpec>, endpoints: &[Endpoint], out: &mut Dia
     }
 }
 
-struct Ranges<'o> {
+struct Reader<'o> {
     out: &'o mut Diagnostics,
 }
 
-impl Ranges<'_> {
+impl Reader<'_> {
     fn active(&mut self, w: &Spanned<ActiveHealthDocument>) -> Probing {
-        let interval = self.time("Interval", &w.interval, 10 * SECOND, 100 * MS, DAY);
-        let timeout = self.time("Timeout", &w.timeout, interval.min(2 * SECOND), 10 * MS, 600 * SECOND);
+        let interval = self.ranges().time("Interval", &w.interval, 10 * SECOND, 100 * MS, DAY);
+        let timeout =
+            self.ranges().time("Timeout", &w.timeout, interval.min(2 * SECOND), 10 * MS, 600 * SECOND);
         if let Some(written) = w.timeout.as_ref().filter(|_| timeout > interval) {
             self.out
                 .error(
@@ -132,9 +133,14 @@ impl Ranges<'_> {
             ratio.value.clamp(f64::MIN_POSITIVE, 1.0)
         });
         let row = self.number("ConsecutiveFailures", &w.consecutive_failures, 5, 1, 100_000);
-        let ejection = self.time("EjectionTime", &w.ejection_time, 30 * SECOND, 100 * MS, DAY);
-        let longest =
-            self.time("MaxEjectionTime", &w.max_ejection_time, ejection.max(300 * SECOND), 100 * MS, DAY);
+        let ejection = self.ranges().time("EjectionTime", &w.ejection_time, 30 * SECOND, 100 * MS, DAY);
+        let longest = self.ranges().time(
+            "MaxEjectionTime",
+            &w.max_ejection_time,
+            ejection.max(300 * SECOND),
+            100 * MS,
+            DAY,
+        );
         if let Some(written) = w.max_ejection_time.as_ref().filter(|_| longest < ejection) {
             self.refuse(written.span, "MaxEjectionTime is shorter than EjectionTime".to_owned());
         }
@@ -142,7 +148,7 @@ impl Ranges<'_> {
             consecutive: (w.consecutive_failures.is_some() || ratio.is_none()).then_some(row),
             ratio,
             minimum: self.number("MinimumRequests", &w.minimum_requests, 20, 1, 1_000_000),
-            window: self.time("Window", &w.window, 10 * SECOND, SECOND, HOUR),
+            window: self.ranges().time("Window", &w.window, 10 * SECOND, SECOND, HOUR),
             ejection,
             longest,
             most: self.number("MaxEjectedPercent", &w.max_ejected_percent, 50, 1, 100),
@@ -161,39 +167,12 @@ impl Ranges<'_> {
         if statuses.is_empty() { Statuses::range(first, last) } else { statuses }
     }
 
-    fn number(&mut self, name: &str, set: &Set<i32>, default: u32, least: u32, most: u32) -> u32 {
-        let Some(number) = set else { return default };
-        let fits = u32::try_from(number.value).ok().filter(|n| (least..=most).contains(n));
-        if fits.is_none() {
-            self.range(name, number.span, number.value, least, most);
-        }
-        fits.unwrap_or(default)
+    fn number(&mut self, name: &str, set: &Set<i32>, usual: u32, least: u64, most: u64) -> u32 {
+        self.ranges().number(name, set, least, most).map_or(usual, |n| n as u32)
     }
 
-    fn time(
-        &mut self,
-        name: &str,
-        set: &Set<DurationText>,
-        default: Duration,
-        least: Duration,
-        most: Duration,
-    ) -> Duration {
-        let Some(time) = set else { return default };
-        if time.value.0 < least || time.value.0 > most {
-            self.range(name, time.span, time.value, DurationText(least), DurationText(most));
-        }
-        time.value.0.clamp(least, most)
-    }
-
-    fn range(
-        &mut self,
-        name: &str,
-        span: Span,
-        value: impl Display,
-        least: impl Display,
-        most: impl Display,
-    ) {
-        self.refuse(span, format!("{name} is {value}")).help(format!("it may be {least} to {most}"));
+    fn ranges(&mut self) -> Ranges<'_> {
+        Ranges::with(codes::BAD_HEALTH_CHECK, self.out)
     }
 
     fn refuse(&mut self, span: Span, message: String) -> &mut crate::config::Diagnostic {

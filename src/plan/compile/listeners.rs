@@ -1,6 +1,7 @@
 //! `Listeners` → addresses, and the TLS spoken there: certificates with their keys and names, what clients must show.
 
 use super::own::{names_twice, twice};
+use super::ranges::Ranges;
 use super::sockets::{address, mode, reception};
 use crate::base::units::DurationText;
 use crate::config::document::*;
@@ -232,14 +233,9 @@ impl<'r> Reader<'r, '_> {
 
     /// A time within its range of milliseconds.
     fn time(&mut self, setting: &str, set: &Set<DurationText>, usual: u64, range: [u64; 2]) -> Duration {
-        let Some(time) = set else { return Duration::from_secs(usual) };
         let [least, most] = range.map(Duration::from_millis);
-        if time.value.0 < least || time.value.0 > most {
-            let message = format!("{setting} is {}", time.value);
-            let help = format!("it may be {} to {}", DurationText(least), DurationText(most));
-            self.out.error(codes::LIMIT_RANGE, time.span, message).help(help);
-        }
-        time.value.0.clamp(least, most)
+        let usual = Duration::from_secs(usual);
+        Ranges::with(codes::LIMIT_RANGE, self.out).time(setting, set, usual, least, most)
     }
 
     /// The value of `Strict-Transport-Security` (RFC 6797 6.1).

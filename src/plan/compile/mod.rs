@@ -18,6 +18,7 @@ mod members;
 mod names;
 mod own;
 mod pooling;
+mod ranges;
 mod registry;
 mod route;
 mod shaping;

@@ -1,8 +1,8 @@
 //! The sections of our own: addresses, limits, forwarded fields.
 
+use super::ranges::Ranges;
 use crate::base::ip::IpRange;
-use crate::base::units::{DurationText, SizeText};
-use crate::config::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument, Set};
+use crate::config::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{Forwarded, Http2Limits, Limits};
 use crate::plan::check::{filled, items};
@@ -55,7 +55,7 @@ pub fn limits(written: Option<&LimitsDocument>, ocelot: bool, out: &mut Diagnost
     let nothing = LimitsDocument::default();
     let w = written.unwrap_or(&nothing);
     let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
-    let mut read = Ranges { section: "Limits", out };
+    let mut read = Ranges::of("Limits", out);
     Limits {
         request_line: read.size("MaxRequestLineSize", &w.max_request_line_size, 16 << 10, 256, 1 << 20),
         headers_total: read.size(
@@ -102,59 +102,6 @@ fn http2(w: &LimitsDocument, read: &mut Ranges) -> Http2Limits {
 
 /// The greatest count that makes sense for a limit of connections or requests.
 const MANY: u64 = 1_000_000_000;
-
-/// Settings of a section that have a least and a greatest value.
-pub struct Ranges<'o> {
-    pub section: &'static str,
-    pub out: &'o mut Diagnostics,
-}
-
-impl Ranges<'_> {
-    pub fn size(&mut self, name: &str, set: &Set<SizeText>, default: u64, least: u64, most: u64) -> usize {
-        let Some(size) = set else { return default as usize };
-        if size.value.0 < least || size.value.0 > most {
-            self.refuse(name, size.span, size.value, SizeText(least), SizeText(most));
-        }
-        size.value.0.clamp(least, most) as usize
-    }
-
-    /// A duration within its range.
-    pub fn time(
-        &mut self,
-        name: &str,
-        set: &Set<DurationText>,
-        default: Duration,
-        least: Duration,
-        most: Duration,
-    ) -> Duration {
-        let Some(time) = set else { return default };
-        if time.value.0 < least || time.value.0 > most {
-            self.refuse(name, time.span, time.value, DurationText(least), DurationText(most));
-        }
-        time.value.0.clamp(least, most)
-    }
-
-    pub fn count(&mut self, name: &str, set: &Set<i64>, most: u64) -> Option<u64> {
-        let count = set.as_ref()?;
-        let in_range = u64::try_from(count.value).ok().filter(|n| (1..=most).contains(n));
-        if in_range.is_none() {
-            self.refuse(name, count.span, count.value, 1, most);
-        }
-        Some(in_range.unwrap_or(1))
-    }
-
-    fn refuse<A: std::fmt::Display, B: std::fmt::Display>(
-        &mut self,
-        name: &str,
-        span: Span,
-        value: A,
-        least: B,
-        most: impl std::fmt::Display,
-    ) {
-        let message = format!("{}.{name} is {value}", self.section);
-        self.out.error(codes::LIMIT_RANGE, span, message).help(format!("it may be {least} to {most}"));
-    }
-}
 
 const FIELDS: [&str; 3] = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
 

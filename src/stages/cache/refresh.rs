@@ -9,7 +9,6 @@ use crate::pipeline::{
     body::{Body, BodyRead, Chunk},
     exchange::Exchange,
 };
-use bytes::Bytes;
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 /// How long a service may be silent within an answer that nobody waits for.
@@ -29,7 +28,7 @@ impl Cache {
         let ticket = fork.ticket.take().and_then(|ticket| ticket.downcast::<Ticket>().ok());
         let Some(ticket) = ticket else { return };
         let (cache, request, worker) = (self.clone(), fork.req.clone(), x.worker);
-        let inner = services.clone().inner(fork, Bytes::new());
+        let inner = services.clone().inner(fork);
         services.spawn(Box::pin(async move {
             let mut outcome: Outcome = inner.await;
             cache.land(worker, &request, *ticket, &mut outcome);

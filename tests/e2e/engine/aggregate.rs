@@ -336,3 +336,24 @@ fn a_websocket_is_refused_and_no_part_is_asked() {
     assert_eq!((a.calls(), b.calls()), (0, 0));
     assert_eq!(gateway.get("/all/1").status, 200);
 }
+
+#[test]
+fn trailers_of_a_request_that_was_read_whole_go_to_every_part() {
+    let (a, b) = (echo(), echo());
+    let mut document = document(&[&a, &b], &json!({ "UpstreamHttpMethod": ["POST"] }));
+    document["Routes"][1]["CacheOptions"] = json!({ "TtlSeconds": 30, "EnableContentHashing": true });
+    let gateway = Gateway::with(&document);
+    let asked =
+        Request::new("POST", "/all/1").header("TE", "trailers").chunks(&["he", "llo"]).trailer("X-Sum", "42");
+    for target in ["/all/1", "/b/1"] {
+        let asked = Request { target: target.into(), ..asked.clone() };
+        assert_eq!(gateway.ask(&asked).status, 200, "{target}");
+    }
+    for seen in [a.last(), b.last()] {
+        assert_eq!(
+            (seen.body.as_slice(), seen.trailers),
+            (&b"hello"[..], vec![("X-Sum".to_owned(), "42".to_owned())])
+        );
+    }
+    assert_eq!((a.calls(), b.calls()), (1, 2));
+}

@@ -3,6 +3,7 @@
 mod files;
 mod jwt;
 
+use super::ranges::Ranges;
 use crate::base::units::DurationText;
 use crate::config::document::{AuthenticationSchemeDocument, Document, RouteDocument, Set};
 use crate::config::{Attached, Code, Diagnostics, Span, Spanned, codes, suggest};
@@ -182,14 +183,8 @@ impl<'r> Reader<'r, '_> {
 
     /// A time within its range.
     fn time(&mut self, setting: &str, set: &Set<DurationText>, usual: Duration, range: [u64; 2]) -> Duration {
-        let Some(time) = set else { return usual };
         let [least, most] = range.map(Duration::from_secs);
-        if time.value.0 < least || time.value.0 > most {
-            let message = format!("{setting} is {}", time.value);
-            let help = format!("it may be {} to {}", DurationText(least), DurationText(most));
-            self.out.error(codes::LIMIT_RANGE, time.span, message).help(help);
-        }
-        time.value.0.clamp(least, most)
+        Ranges::with(codes::LIMIT_RANGE, self.out).time(setting, set, usual, least, most)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::config::{Environment, Loaded, Severity, Texts, load_texts};
 use crate::plan::blueprint::Blueprint;
 
 mod admission;
+mod aggregates;
 mod arbitrary;
 mod balancing;
 mod attempts;

@@ -1,19 +1,22 @@
-//! A request body that can be sent again: what was read of it is kept, up to a limit.
+//! A request body of which some is here already: kept while it is read, so that it can be sent again, or read whole before
+//! it is sent at all.
 
-use crate::pipeline::{
+use super::{
     body::{Body, BodyRead, Caller, Chunk, Framing},
     cause::Cause,
     head::Head,
 };
+use bytes::Bytes;
 use std::{
+    ops::Deref,
     task::{Context, Poll, ready},
     time::Instant,
 };
 
-/// A caller whose body is kept while it is read.
+/// A caller whose body is kept.
 pub struct Replay<'c> {
     caller: &'c mut dyn Caller,
-    kept: Vec<u8>,
+    kept: Kept,
     /// How much of what is kept was sent in this attempt.
     at: usize,
     limit: usize,
@@ -21,11 +24,33 @@ pub struct Replay<'c> {
     over: bool,
 }
 
+/// What was read of a body.
+enum Kept {
+    Some(Vec<u8>),
+    All(Bytes),
+}
+
+impl Deref for Kept {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Kept::Some(bytes) => bytes,
+            Kept::All(bytes) => bytes,
+        }
+    }
+}
+
 impl<'c> Replay<'c> {
     /// Keeps up to `limit` bytes; nothing of a body that says it is longer.
     pub fn new(caller: &'c mut dyn Caller, limit: usize) -> Replay<'c> {
         let over = caller.framing().length().is_some_and(|length| length > limit as u64);
-        Replay { caller, kept: Vec::new(), at: 0, limit, over }
+        Replay { caller, kept: Kept::Some(Vec::new()), at: 0, limit, over }
+    }
+
+    /// The body is here already; of the caller only what belongs to it is left: its framing, its trailers.
+    pub fn whole(body: Bytes, caller: &'c mut dyn Caller) -> Replay<'c> {
+        Replay { caller, limit: body.len(), kept: Kept::All(body), at: 0, over: false }
     }
 
     /// Begins the body anew; false if it cannot be sent again.
@@ -46,26 +71,33 @@ impl<'c> Replay<'c> {
     pub fn with_rest(self, body: Body) -> Body {
         match body {
             Body::Stream(body) if self.at < self.kept.len() => {
-                Body::Stream(Box::new(WithRest { body, kept: self.kept, at: self.at }))
+                Body::Stream(Box::new(Early { body, kept: self.kept, at: self.at }))
             }
             body => body,
         }
+    }
+
+    /// Forgets what was kept and sent, of a body that cannot be sent again.
+    fn forget(&mut self) {
+        (self.kept, self.at) = (Kept::Some(Vec::new()), 0);
     }
 }
 
 impl BodyRead for Replay<'_> {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
         if self.at == self.kept.len() && !self.over {
-            match ready!(self.caller.poll_fill(cx))? {
-                Chunk::End => return Poll::Ready(Ok(Chunk::End)),
-                Chunk::Data(data) if self.kept.len() + data.len() <= self.limit => {
+            let Chunk::Data(data) = ready!(self.caller.poll_fill(cx))? else {
+                return Poll::Ready(Ok(Chunk::End));
+            };
+            match &mut self.kept {
+                Kept::Some(kept) if kept.len() + data.len() <= self.limit => {
                     let n = data.len();
-                    self.kept.extend_from_slice(data);
+                    kept.extend_from_slice(data);
                     self.caller.consume(n);
                 }
-                Chunk::Data(_) => {
+                _ => {
                     self.over = true;
-                    (self.kept, self.at) = (Vec::new(), 0);
+                    self.forget();
                 }
             }
         }
@@ -81,7 +113,7 @@ impl BodyRead for Replay<'_> {
         }
         self.at += n;
         if self.over && self.at == self.kept.len() {
-            (self.kept, self.at) = (Vec::new(), 0);
+            self.forget();
         }
     }
 
@@ -107,8 +139,9 @@ impl Caller for Replay<'_> {
         self.caller.interim(head, cx);
     }
 
+    /// Of this attempt, while it is not the only one possible.
     fn received(&self) -> u64 {
-        self.caller.received()
+        if self.over { self.caller.received() } else { self.at as u64 }
     }
 
     fn limit_body(&mut self, most: u64) {
@@ -120,10 +153,10 @@ impl Caller for Replay<'_> {
     }
 }
 
-/// The body of an answer that came before all of the request was sent: what is kept goes on its way first.
-struct WithRest {
+/// The body of an answer that came before the request was through.
+struct Early {
     body: Box<dyn BodyRead>,
-    kept: Vec<u8>,
+    kept: Kept,
     at: usize,
 }
 
@@ -155,7 +188,7 @@ impl BodyRead for First<'_> {
     }
 }
 
-impl BodyRead for WithRest {
+impl BodyRead for Early {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
         self.body.poll_fill(cx)
     }

@@ -125,3 +125,14 @@ fn an_early_answer_does_not_lose_what_was_kept_and_not_sent() {
     let Poll::Ready(Ok(Chunk::Data(sent))) = body.poll_fill(&mut cx) else { panic!("bytes") };
     assert_eq!(sent, b"e two three");
 }
+
+#[test]
+fn a_body_that_is_here_already_is_sent_as_often_as_needed_and_framed_as_it_came() {
+    let mut caller = Pieces { length: Some(13), ..Pieces::new(&[]) };
+    let mut replay = Replay::whole(Bytes::from_static(b"one two three"), &mut caller);
+    assert_eq!((replay.framing(), replay.received()), (Framing::Length(13), 0));
+    assert_eq!(read(&mut replay, 6), "one tw");
+    assert_eq!(replay.received(), 6, "so much of it is gone in this attempt");
+    assert!(replay.rewind() && replay.received() == 0);
+    assert_eq!(read(&mut replay, 99), "one two three");
+}

@@ -1,0 +1,99 @@
+//! Aggregates: what is said of their entries, expressions and templates.
+
+use super::{document, route, said, sound};
+
+/// Two routes and an aggregate of them with these settings: what is said of ours, and under Ocelot.
+fn both(settings: &str) -> (Vec<String>, Vec<String>) {
+    let text = aggregate(settings);
+    (said(&text, false), said(&text, true))
+}
+
+fn aggregate(settings: &str) -> String {
+    let part = |key: &str, name: &str| {
+        route(&format!(
+            r#""Key": "{key}", "UpstreamPathTemplate": "/{key}/{{{name}}}", "DownstreamPathTemplate": "/{key}/{{{name}}}""#
+        ))
+    };
+    let routes = document(&[part("list", "x"), part("item", "id")].join(", "), "{}");
+    let more = if settings.is_empty() { String::new() } else { format!(", {settings}") };
+    let aggregate = format!(
+        r#""Aggregates": [{{ "UpstreamPathTemplate": "/all/{{x}}", "RouteKeys": ["list", "item"]{more} }}]"#
+    );
+    format!("{}, {aggregate} }}", routes.trim_end().strip_suffix('}').expect("an object").trim_end())
+}
+
+/// An aggregate that asks for the items of a list.
+fn with_call(more: &str) -> (Vec<String>, Vec<String>) {
+    both(&format!(
+        r#""RouteKeysConfig": [{{ "RouteKey": "item", "JsonPath": "$[*].id", "Parameter": "id" }}, {more}]"#
+    ))
+}
+
+/// An error of ours, a warning under Ocelot, for the entry after the sound one.
+fn bad_entry(entry: &str, place: &str) {
+    let (ours, ocelots) = with_call(entry);
+    assert_eq!(ours, [format!("MG0508 {place}")], "{entry}");
+    assert_eq!(ocelots, [format!("(MG0508) {place}")], "{entry}");
+}
+
+#[test]
+fn an_entry_names_one_of_the_routes_and_each_once() {
+    let only = r#""RouteKeysConfig": [{ "RouteKey": "item", "JsonPath": "$[*].id", "Parameter": "id" }]"#;
+    assert_eq!(both(only), (vec![], vec![]));
+    bad_entry(r#"{ "Optional": true }"#, r#"{ "Optional": true }"#);
+    bad_entry(r#"{ "RouteKey": "other", "Optional": true }"#, r#""other""#);
+    bad_entry(r#"{ "RouteKey": "item", "Optional": true }"#, r#""item""#);
+    bad_entry(r#"{ "RouteKey": "list", "JsonPath": "$.a", "Parameter": "y" }"#, r#""$.a""#);
+}
+
+#[test]
+fn what_fills_a_parameter_and_what_takes_it_belong_together() {
+    let entry = |more: &str| both(&format!(r#""RouteKeysConfig": [{{ "RouteKey": "item"{more} }}]"#)).0;
+    let of_0508 =
+        |said: Vec<String>| said.into_iter().filter(|line| line.contains("MG0508")).collect::<Vec<_>>();
+    assert_eq!(of_0508(entry(r#", "Parameter": "id""#)), [r#"MG0508 "id""#]);
+    assert_eq!(of_0508(entry(r#", "JsonPath": "$[*].id""#)), [r#"MG0508 "$[*].id""#]);
+    assert_eq!(of_0508(entry(r#", "JsonPath": "$[*].id", "Parameter": "x""#)), [r#"MG0508 "x""#]);
+    assert_eq!(of_0508(entry("")), [r#"MG0508 { "RouteKey": "item" }"#], "it says nothing");
+}
+
+#[test]
+fn an_expression_that_is_none_is_shown() {
+    let path = |path: &str| {
+        both(&format!(
+            r#""RouteKeysConfig": [{{ "RouteKey": "item", "JsonPath": "{path}", "Parameter": "id" }}]"#
+        ))
+    };
+    for wrong in ["$[", "$.a[?(@.b >]", "$..", "$[*"] {
+        let (ours, ocelots) = path(wrong);
+        assert!(ours.contains(&format!("MG0509 \"{wrong}\"")), "{wrong}: {ours:?}");
+        assert!(ocelots.contains(&format!("(MG0509) \"{wrong}\"")), "{wrong}: {ocelots:?}");
+    }
+    for right in ["$[*].id", "$.items[?(@.price > 5)].id", "$..id", "id"] {
+        assert!(!path(right).0.iter().any(|line| line.contains("MG0509")), "{right}");
+    }
+}
+
+#[test]
+fn templates_are_compiled_under_the_media_type_that_they_are_for() {
+    let call = r#""RouteKeysConfig": [{ "RouteKey": "item", "JsonPath": "$[*].id", "Parameter": "id" }]"#;
+    let all = |settings: &str| both(&format!("{call}, {settings}"));
+    let wrong = |settings: &str, place: &str| {
+        let line = format!("MG0510 {place}");
+        assert_eq!(all(settings), (vec![line.clone()], vec![line]), "{settings}");
+    };
+    wrong(r#""Aggregator": "{ {{ parts.list }""#, r#""{ {{ parts.list }""#);
+    wrong(r#""Formats": { "text/html": "{% if %}" }"#, r#""{% if %}""#);
+    wrong(r#""Formats": { "html": "x" }"#, r#""html""#);
+    wrong(r#""Formats": { "*/*": "x" }"#, r#""*/*""#);
+    wrong(r#""Formats": { "application/json": "x" }"#, r#""application/json""#);
+    let sound_ones =
+        r#""Aggregator": "{ \"l\": {{ parts.list }} }", "Formats": { "text/html; charset=utf-8": "<p>" }"#;
+    assert_eq!(all(sound_ones), (vec![], vec![]));
+    let blueprint = sound(&aggregate(&format!("{call}, {sound_ones}")), false);
+    let shape = &blueprint.routes[2].aggregate.as_ref().expect("an aggregate").shape;
+    assert_eq!(
+        shape.forms.iter().map(|form| &*form.media).collect::<Vec<_>>(),
+        ["application/json", "text/html; charset=utf-8"]
+    );
+}

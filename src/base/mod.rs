@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod clock;
+pub mod coding;
 pub mod from_text;
 pub mod ip;
 pub mod keyed;

@@ -135,6 +135,10 @@ codes! {
     CACHE_KEY = "MG0475", "A part of a cache key that is none", "VaryByQuery names parameters or is *, VaryByHeader names header fields, VaryByClaim claims.";
     CACHE_SIZE = "MG0476", "Cache memory that does not fit", "MaxSize is 1MiB to 1TiB, regions with their own MaxSize fit into it together, MaxObjectSize is a quarter of the smallest at most.";
     CACHE_TIME = "MG0477", "A time of the cache out of range", "StaleWhileRevalidate, StaleIfError and NegativeTtl are 0s to 365d.";
+    COMPRESSION_ENCODING = "MG0480", "An encoding that there is not", "Encodings of CompressionOptions holds zstd, br and gzip, each once, and at least one of them.";
+    COMPRESSION_LEVEL = "MG0481", "A level of compression that there is not", "Level is Fastest, Balanced or Smallest; ZstdLevel and GzipLevel are 1 to 9 and BrotliLevel 1 to 6, for encodings that are among Encodings.";
+    COMPRESSION_TYPE = "MG0482", "A media type that cannot be compressed", "ContentTypes holds media types without parameters, such as text/*, application/json or application/*+json, each once; what is compressed already and gRPC never are compressed.";
+    COMPRESSION_SIZE = "MG0483", "A least size out of range", "MinSize of CompressionOptions is 0B to 1GiB.";
     ROUTE_AND_AGGREGATE = "MG0501", "An aggregate and a route on the same path", "A GET route and an aggregate have the same UpstreamPathTemplate and UpstreamHost.";
     DUPLICATE_AGGREGATE = "MG0502", "A duplicate aggregate", "Two aggregates have the same UpstreamPathTemplate and UpstreamHost.";
     AGGREGATE_MEMBERS = "MG0503", "An aggregate whose routes do not exist", "Every entry of RouteKeys is the Key of one route.";

@@ -4,7 +4,7 @@ use super::{
     body::Framing, certificate::ClientCertificate, head::Head, identity::Identity, lease::Lease,
     services::Services,
 };
-use crate::base::path_values::PathValues;
+use crate::base::{coding::Accepted, path_values::PathValues};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{
@@ -133,6 +133,8 @@ pub struct Exchange {
     pub quotas: SmallVec<[Quota; 2]>,
     /// The origin (of a web page) that may read the answer; empty: none.
     pub origin: Vec<u8>,
+    /// How the client wants the answer compressed, where the route does that.
+    pub accepted: Accepted,
     /// How the request's body is delimited.
     pub framing: Framing,
     /// The request's body, once a stage wanted to see it whole.
@@ -174,6 +176,7 @@ impl Exchange {
             leases: SmallVec::new(),
             quotas: SmallVec::new(),
             origin: Vec::new(),
+            accepted: Accepted::default(),
             framing: Framing::None,
             body: None,
             body_limit: u64::MAX,
@@ -225,6 +228,7 @@ impl Exchange {
         self.leases.clear();
         self.quotas.clear();
         self.origin.clear();
+        self.accepted = Accepted::default();
         (self.framing, self.body) = (Framing::None, None);
         self.body_limit = u64::MAX;
         self.now = now;

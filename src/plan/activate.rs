@@ -33,6 +33,7 @@ use crate::{
         authentication::Authentication,
         cache::{self, Caching, Invalidator, sweeping},
         client_certificate::CertificateField,
+        compression::Compression,
         forwarded::Forwarded,
         in_order,
         method::Method,
@@ -223,6 +224,10 @@ fn stages(route: &RouteBlueprint, role: Role, blueprint: &Blueprint, ground: &Fo
         stages.push(Box::new(Tunnels::new(most, &ground.kept.tunnels)));
     }
     stages.extend(cache(route, blueprint, ground));
+    // The parts of an aggregate are put together first.
+    if let (Some(settings), true) = (&route.compression, role != Role::Part) {
+        stages.push(Box::new(Compression::new(settings, ground.metrics.compression())));
+    }
     stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(Method::new(method)));

@@ -299,6 +299,8 @@ pub struct RouteBlueprint {
     pub admission: super::admission::Admission,
     /// How its answers are kept; none: not at all.
     pub cache: Option<crate::stages::cache::Settings>,
+    /// How its answers are compressed; none: not at all.
+    pub compression: Option<crate::stages::compression::Settings>,
     /// Set only under Ocelot compatibility.
     pub broken: Option<Broken>,
     /// An aggregate has parts and no service of its own.

@@ -9,6 +9,7 @@ pub mod authorization;
 pub mod cache;
 pub mod claims;
 pub mod client_certificate;
+pub mod compression;
 pub mod concurrency;
 pub mod cors;
 pub mod custom;
@@ -62,6 +63,12 @@ pub const TABLE: &[Place] = &[
         name: cors::NAME,
         setting: "CorsOptions",
         why: "outside all that may refuse: a page must be able to read why",
+    },
+    Place {
+        name: compression::NAME,
+        setting: "CompressionOptions",
+        why: "outside the header transforms, which may change what the service hears of Accept-Encoding, and outside the \
+              cache, which keeps what the service gave: hits are compressed for each client",
     },
     Place {
         name: address::NAME,

@@ -8,6 +8,7 @@ use super::endpoints::EndpointRow;
 use super::metrics::{Metrics, Reload};
 use super::stages::{StageMetrics, StageOutcome};
 use super::tls::{Expiry, Handshake, TlsMetrics};
+use crate::base::coding::Coding;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::HashMap;
@@ -70,6 +71,18 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         "Memory that stored answers take, by region; those without a size of their own are one.",
         MetricType::GAUGE,
         &["region"],
+    ),
+    (
+        "margay_compression_total",
+        "Answers that were compressed, by encoding.",
+        MetricType::COUNTER,
+        &["encoding"],
+    ),
+    (
+        "margay_compression_bytes_total",
+        "Bytes of compressed answers: in, as the service gave them, and out, as clients got them.",
+        MetricType::COUNTER,
+        &["encoding", "direction"],
     ),
     ("margay_connections", "Client connections by state.", MetricType::GAUGE, &["state"]),
     (
@@ -222,6 +235,7 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_breaker_total" => events(m, name, "event"),
         "margay_retry_budget_exhausted_total" | "margay_fallbacks_total" => events(m, name, ""),
         "margay_cache_total" | "margay_cache_bytes" => caches(m, name),
+        "margay_compression_total" | "margay_compression_bytes_total" => compression(m, name),
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
         "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
         "margay_tunnels" => vec![gauge(m.tunnels().totals().1, &[])],
@@ -311,6 +325,21 @@ fn caches(m: &Metrics, name: &str) -> Vec<Metric> {
         return m.caches().all().iter().flat_map(|cache| by_cache_outcome(cache)).collect();
     }
     m.caches().memories().iter().map(|(region, held)| gauge(*held, &[("region", region)])).collect()
+}
+
+fn compression(m: &Metrics, name: &str) -> Vec<Metric> {
+    let of = |coding: Coding| -> Vec<Metric> {
+        let [answers, bytes_in, bytes_out] = m.compression().totals(coding);
+        let label = ("encoding", coding.name());
+        match name {
+            "margay_compression_total" => vec![counter(answers, &[label])],
+            _ => vec![
+                counter(bytes_in, &[("direction", "in"), label]),
+                counter(bytes_out, &[("direction", "out"), label]),
+            ],
+        }
+    };
+    Coding::ALL.into_iter().flat_map(of).collect()
 }
 
 fn by_cache_outcome(cache: &CacheMetrics) -> Vec<Metric> {

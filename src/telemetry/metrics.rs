@@ -2,6 +2,7 @@
 
 use super::attempts::AttemptMetrics;
 use super::caches::CacheTable;
+use super::compression::CompressionMetrics;
 use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{EndpointMetrics, EndpointTable};
@@ -62,6 +63,7 @@ pub struct Metrics {
     stages: Mutex<BTreeMap<Box<str>, Arc<StageMetrics>>>,
     attempts: Mutex<BTreeMap<Box<str>, Arc<AttemptMetrics>>>,
     caches: CacheTable,
+    compression: Arc<CompressionMetrics>,
     connections: Box<[Connections]>,
     refusals: Box<[Refusal]>,
     tunnels: Arc<Tunnels>,
@@ -92,6 +94,7 @@ impl Metrics {
             stages: Mutex::default(),
             attempts: Mutex::default(),
             caches: CacheTable::new(workers),
+            compression: Arc::new(CompressionMetrics::new(workers)),
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
             tunnels: Arc::default(),
@@ -154,6 +157,11 @@ impl Metrics {
     /// Where caches count.
     pub fn caches(&self) -> &CacheTable {
         &self.caches
+    }
+
+    /// Where compressed answers are counted.
+    pub fn compression(&self) -> &Arc<CompressionMetrics> {
+        &self.compression
     }
 
     /// The handle of requests that found no route or were refused before one was looked for.

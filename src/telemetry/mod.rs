@@ -4,6 +4,7 @@
 pub mod access;
 pub mod attempts;
 pub mod caches;
+pub mod compression;
 pub mod counters;
 pub mod discovery;
 pub mod endpoints;
@@ -17,6 +18,7 @@ pub mod tunnels;
 pub use access::{AccessLog, Record};
 pub use attempts::{AttemptMetrics, Event};
 pub use caches::{CacheMemory, CacheMetrics, CacheOutcome, CacheTable};
+pub use compression::CompressionMetrics;
 pub use counters::RouteMetrics;
 pub use discovery::DiscoveryMetrics;
 pub use endpoints::EndpointMetrics;

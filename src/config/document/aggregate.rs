@@ -65,6 +65,9 @@ pub struct AggregateDocument {
     /// Which web pages may read the answers. Default: none says so.
     #[serde(rename = "CorsOptions")]
     pub cors: Apart<CorsOptions>,
+    /// Which answers are compressed, for clients that take it. Default: none.
+    #[serde(rename = "CompressionOptions")]
+    pub compression: Apart<CompressionOptions>,
     /// Which addresses may call, beside the lists of the routes. Default: all.
     #[serde(rename = "SecurityOptions")]
     pub security: Apart<SecurityOptions>,

@@ -58,6 +58,9 @@ pub struct GlobalDocument {
     /// Which web pages may read the answers. Default: the service says.
     #[serde(rename = "CorsOptions")]
     pub cors: Set<GlobalCorsOptions>,
+    /// Which answers are compressed, for clients that take it. Default: none.
+    #[serde(rename = "CompressionOptions")]
+    pub compression: Set<GlobalCompressionOptions>,
     /// The sizes of a request that a route takes. Default: those of `Limits`.
     #[serde(rename = "RequestSizeOptions")]
     pub request_size: Set<GlobalRequestSizeOptions>,

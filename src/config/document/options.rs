@@ -103,6 +103,10 @@ macro_rules! option_objects {
     )*};
 }
 
+mod answers;
+
+pub use answers::*;
+
 option_objects! {
     /// Who may call.
     AuthenticationOptions, GlobalAuthenticationOptions {
@@ -330,25 +334,6 @@ option_objects! {
         /// Several limits, such as one for the route and one for each client; each takes from its surroundings what it
         /// does not say itself. With `Limit` beside it that is one of them. Default: `[]`.
         limits: List<ConcurrencyLimitDocument>,
-    }
-
-    /// Which web pages may read the answers. Preflights are answered by the gateway, before authentication and limits,
-    /// and routed by the method they ask for.
-    CorsOptions, GlobalCorsOptions {
-        /// Whether it is on. Default: true once any option is set.
-        enable_cors: Set<bool>,
-        /// Origins such as `https://app.example`, `https://*.example.com` for every host below, or `*` for all. Required.
-        allowed_origins: List<String>,
-        /// Methods that pages may use, `*` for all. Default: the methods of the route.
-        allowed_methods: List<String>,
-        /// Header fields that pages may send beside the usual ones, `*` for all. Default: `[]`.
-        allowed_headers: List<String>,
-        /// Fields of the answer that pages may read beside the usual ones. Default: `[]`.
-        exposed_headers: List<String>,
-        /// Whether pages may send cookies and `Authorization`; not together with the origin `*`. Default: false.
-        allow_credentials: Set<bool>,
-        /// How long browsers keep what a preflight said. Default: not said, which means 5 seconds to them.
-        max_age: Set<DurationText>,
     }
 
     /// The sizes of a request that a route takes; it can take less than `Limits` let in, never more.

@@ -57,6 +57,9 @@ pub struct PolicyDocument {
     /// Which web pages may read the answers.
     #[serde(rename = "CorsOptions")]
     pub cors: Apart<CorsOptions>,
+    /// Which answers are compressed, for clients that take it. Default: none.
+    #[serde(rename = "CompressionOptions")]
+    pub compression: Apart<CompressionOptions>,
     /// The sizes of a request that the route takes.
     #[serde(rename = "RequestSizeOptions")]
     pub request_size: Apart<RequestSizeOptions>,

@@ -124,6 +124,9 @@ pub struct RouteDocument {
     /// Which web pages may read the answers. Default: the service says.
     #[serde(rename = "CorsOptions")]
     pub cors: Apart<CorsOptions>,
+    /// Which answers are compressed, for clients that take it. Default: none.
+    #[serde(rename = "CompressionOptions")]
+    pub compression: Apart<CompressionOptions>,
     /// The sizes of a request that the route takes. Default: those of `Limits`.
     #[serde(rename = "RequestSizeOptions")]
     pub request_size: Apart<RequestSizeOptions>,
@@ -210,6 +213,9 @@ pub struct DynamicRouteDocument {
     /// How long answers are kept. Source: Ocelot, Caching.
     #[serde(rename = "CacheOptions")]
     pub cache: Apart<CacheOptions>,
+    /// Which answers are compressed, for clients that take it. Default: none.
+    #[serde(rename = "CompressionOptions")]
+    pub compression: Apart<CompressionOptions>,
     /// Settings of the client that calls the service. Source: Ocelot, Configuration.
     #[serde(rename = "HttpHandlerOptions")]
     pub http_handler: Apart<HttpHandlerOptions>,

@@ -47,6 +47,7 @@ pub struct Groups<'d> {
     pub rate_limit: Option<Group<'d, RateLimitOptions>>,
     pub concurrency: Option<Group<'d, ConcurrencyLimitOptions>>,
     pub cors: Option<Group<'d, CorsOptions>>,
+    pub compression: Option<Group<'d, CompressionOptions>>,
     pub request_size: Option<Group<'d, RequestSizeOptions>>,
 }
 
@@ -65,6 +66,7 @@ impl<'d> Groups<'d> {
             rate_limit: Group::new(&global.rate_limit),
             concurrency: Group::new(&global.concurrency),
             cors: Group::new(&global.cors),
+            compression: Group::new(&global.compression),
             request_size: Group::new(&global.request_size),
         }
     }

@@ -29,6 +29,7 @@ pub fn global(scope: &Scope, out: &mut Diagnostics) {
     group(&global.rate_limit, &keys, out);
     group(&global.concurrency, &keys, out);
     group(&global.cors, &keys, out);
+    group(&global.compression, &keys, out);
     group(&global.request_size, &keys, out);
     address_lists(scope, &global.security, out);
 }

@@ -345,6 +345,7 @@ fn as_route(written: &AggregateDocument, ocelot: bool) -> RouteDocument {
         rate_limit: written.rate_limit.clone(),
         concurrency: written.concurrency.clone(),
         cors: written.cors.clone(),
+        compression: written.compression.clone(),
         security: written.security.clone(),
         response_headers: written.response_headers.clone(),
         ..RouteDocument::default()

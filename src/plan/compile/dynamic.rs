@@ -142,6 +142,7 @@ fn document(scope: &Scope, entry: Option<&DynamicRouteDocument>) -> RouteDocumen
         http_version_policy: text(&entry.http_version_policy, &global.http_version_policy),
         authentication: entry.authentication.clone(),
         cache: entry.cache.clone(),
+        compression: entry.compression.clone(),
         http_handler: entry.http_handler.clone(),
         load_balancer: entry.load_balancer.clone(),
         qos: entry.qos.clone(),

@@ -6,6 +6,7 @@ mod attempts;
 mod balancing;
 mod caching;
 mod cluster;
+mod compression;
 mod discovery;
 mod dns;
 mod dynamic;

@@ -129,6 +129,7 @@ impl<'s> Reader<'s, '_, '_> {
     ) -> RouteBlueprint {
         let (scope, written) = (self.scope, self.written);
         let admission = self.options(effective);
+        let compression = self.compression();
         let tried = self.attempts(effective.quality.as_ref(), &around.clusters);
         RouteBlueprint {
             index,
@@ -154,6 +155,7 @@ impl<'s> Reader<'s, '_, '_> {
             metadata: metadata(scope, written),
             admission,
             cache: None,
+            compression,
             broken: self.broken,
             aggregate: None,
         }

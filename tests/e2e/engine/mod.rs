@@ -9,6 +9,7 @@ mod cache;
 mod cache_poison;
 mod cache_scan;
 mod cache_suite;
+mod compression;
 mod connections;
 mod custom;
 mod discovery;

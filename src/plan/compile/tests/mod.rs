@@ -12,6 +12,7 @@ mod attempts;
 mod caching;
 mod cases;
 mod clusters;
+mod compression;
 mod discovery;
 mod fallback;
 mod listeners;

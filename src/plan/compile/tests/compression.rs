@@ -1,0 +1,65 @@
+//! Compression of routes: what is refused, what is inherited, what is usual.
+
+use super::*;
+use crate::base::coding::Coding::{Brotli, Gzip, Zstd};
+use crate::stages::compression::Settings;
+
+fn compression(settings: &str, global: &str) -> Option<Settings> {
+    sound(&document(&route(settings), global), false).routes.remove(0).compression
+}
+
+fn options(options: &str) -> Option<Settings> {
+    compression(&format!(r#""CompressionOptions": {options}"#), "{}")
+}
+
+#[test]
+fn it_is_off_until_something_is_said_of_it() {
+    assert_eq!(compression("", "{}"), None);
+    assert_eq!(options("{}"), None);
+    assert_eq!(options(r#"{ "EnableCompression": false, "Level": "Fastest" }"#), None);
+    let usual = options(r#"{ "EnableCompression": true }"#).expect("compression");
+    assert_eq!(usual.encodings, [(Zstd, 3), (Brotli, 4), (Gzip, 5)]);
+    assert!(usual.least == 1024 && usual.kinds.has(b"text/html") && !usual.kinds.has(b"image/png"));
+}
+
+#[test]
+fn every_setting_is_heard() {
+    let some = r#"{ "Encodings": ["GZIP", "br"], "MinSize": "200B", "Level": "smallest", "BrotliLevel": 1,
+        "ContentTypes": ["text/csv"] }"#;
+    let some = options(some).expect("compression");
+    assert_eq!((&some.encodings[..], some.least), (&[(Gzip, 9), (Brotli, 1)][..], 200));
+    assert!(some.kinds.has(b"text/csv") && !some.kinds.has(b"text/html"));
+    let fast = options(r#"{ "Level": "Fastest" }"#).expect("compression");
+    assert_eq!(fast.encodings, [(Zstd, 1), (Brotli, 2), (Gzip, 1)]);
+}
+
+#[test]
+fn routes_take_over_what_they_do_not_say() {
+    let global =
+        r#"{ "CompressionOptions": { "Level": "Fastest", "Encodings": ["gzip"], "RouteKeys": ["A"] } }"#;
+    let own = r#""Key": "A", "CompressionOptions": { "MinSize": "1B" }"#;
+    let merged = compression(own, global).expect("compression");
+    assert_eq!((&merged.encodings[..], merged.least), (&[(Gzip, 1)][..], 1));
+    assert_eq!(compression(r#""Key": "B""#, global), None);
+    let off = r#""Key": "A", "CompressionOptions": { "EnableCompression": false }"#;
+    assert_eq!(compression(off, global), None);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let always =
+        |options: &str, expected: &str| always(&format!(r#""CompressionOptions": {options}"#), expected);
+    always(r#"{ "Encodings": ["gzip", "deflate"] }"#, r#"MG0480 "deflate""#);
+    always(r#"{ "Encodings": ["br", "BR"] }"#, r#"MG0480 "BR""#);
+    always(r#"{ "Encodings": [] }"#, "MG0480 []");
+    always(r#"{ "Level": "Best" }"#, r#"MG0481 "Best""#);
+    always(r#"{ "GzipLevel": 10 }"#, "MG0481 10");
+    always(r#"{ "BrotliLevel": 7 }"#, "MG0481 7");
+    always(r#"{ "ZstdLevel": 0 }"#, "MG0481 0");
+    always(r#"{ "ZstdLevel": 3, "Encodings": ["gzip"] }"#, "MG0481 3");
+    always(r#"{ "ContentTypes": ["text"] }"#, r#"MG0482 "text""#);
+    always(r#"{ "ContentTypes": ["text/*", "Text/*"] }"#, r#"MG0482 "Text/*""#);
+    always(r#"{ "ContentTypes": ["image/png"] }"#, r#"MG0482 "image/png""#);
+    always(r#"{ "ContentTypes": [] }"#, "MG0482 []");
+    always(r#"{ "MinSize": "2GiB" }"#, r#"MG0483 "2GiB""#);
+}

@@ -1,0 +1,272 @@
+//! Bodies that are compressed while they pass: nothing lost, nothing held back, nothing hidden.
+
+use super::*;
+use crate::telemetry::Metrics;
+use proptest::prelude::*;
+use std::{
+    collections::VecDeque,
+    io::Read,
+    task::{Wake, Waker},
+};
+
+/// What a service does, in turn.
+#[derive(Clone, Debug)]
+pub enum Act {
+    Send(Vec<u8>),
+    Pause,
+    Break,
+}
+
+struct Script(VecDeque<Act>);
+
+impl BodyRead for Script {
+    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+        while matches!(self.0.front(), Some(Act::Send(bytes)) if bytes.is_empty()) {
+            self.0.pop_front();
+        }
+        if let Some(Act::Pause) = self.0.front() {
+            self.0.pop_front();
+            return Poll::Pending;
+        }
+        Poll::Ready(match self.0.front() {
+            Some(Act::Send(bytes)) => Ok(Chunk::Data(bytes)),
+            Some(_) => Err(Cause::new(Why::BackendBody, "cut off")),
+            None => Ok(Chunk::End),
+        })
+    }
+
+    fn consume(&mut self, n: usize) {
+        if let Some(Act::Send(bytes)) = self.0.front_mut() {
+            bytes.drain(..n);
+        }
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Chunked
+    }
+}
+
+fn means(coding: Coding, level: u8) -> Means {
+    Means { coding, level, metrics: Metrics::new(1).compression().clone(), worker: 0 }
+}
+
+fn compressed(acts: impl IntoIterator<Item = Act>, coding: Coding, level: u8) -> Compressed {
+    Compressed::new(Box::new(Script(acts.into_iter().collect())), means(coding, level))
+}
+
+/// Whatever can be read of it, and whether it ends where it should.
+pub fn decoded(bytes: &[u8], coding: Coding) -> (Vec<u8>, bool) {
+    let mut text = Vec::new();
+    let mut reader: Box<dyn Read + '_> = match coding {
+        Coding::Gzip => Box::new(flate2::read::GzDecoder::new(bytes)),
+        Coding::Brotli => Box::new(brotli::Decompressor::new(bytes, 4096)),
+        Coding::Zstd => match zstd::stream::read::Decoder::new(bytes) {
+            Ok(decoder) => Box::new(decoder),
+            Err(_) => return (text, false),
+        },
+    };
+    let mut piece = [0; 256];
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return (text, true),
+            Ok(n) => text.extend_from_slice(&piece[..n]),
+            Err(_) => return (text, false),
+        }
+    }
+}
+
+/// How often the body had to be asked again.
+struct Woken(std::sync::atomic::AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Takes `most` bytes at one time until the body pauses or ends.
+fn take(body: &mut Compressed, most: usize, into: &mut Vec<u8>) -> Poll<Result<(), Cause>> {
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        let n = match body.poll_fill(&mut cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
+            Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(Ok(())),
+            Poll::Ready(Ok(Chunk::Data(data))) => {
+                assert!(!data.is_empty() && data.len() <= OUT);
+                let n = data.len().min(most);
+                into.extend_from_slice(&data[..n]);
+                n
+            }
+        };
+        body.consume(n);
+    }
+}
+
+fn to_the_end(body: &mut Compressed, most: usize) -> (Vec<u8>, Result<(), Cause>) {
+    let mut all = Vec::new();
+    loop {
+        if let Poll::Ready(end) = take(body, most, &mut all) {
+            return (all, end);
+        }
+    }
+}
+
+/// Bytes that do not become shorter.
+fn noise(n: usize) -> Vec<u8> {
+    let mut x = 0x9e37_79b9_u32;
+    let mut next = || {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        x as u8
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let piece = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..3000).prop_map(Act::Send),
+        (any::<u8>(), 0..200_000usize).prop_map(|(b, n)| Act::Send(vec![b; n])),
+        (0..70_000usize).prop_map(|n| Act::Send(noise(n))),
+        Just(Act::Pause),
+    ];
+    proptest::collection::vec(piece, 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_pieces_and_pauses_the_client_reads_what_the_service_sent(
+        acts in acts(), most in 1..40_000usize, coding in 0..3usize, level in 1..7u8,
+    ) {
+        let coding = Coding::ALL[coding];
+        let sent: Vec<u8> = acts.iter().flat_map(|act| match act {
+            Act::Send(bytes) => bytes.clone(),
+            _ => Vec::new(),
+        }).collect();
+        let (bytes, end) = to_the_end(&mut compressed(acts, coding, level), most);
+        prop_assert!(end.is_ok());
+        prop_assert_eq!(decoded(&bytes, coding), (sent.clone(), true));
+        let at_once = at_once(&sent, &means(coding, level), true).expect("compressed");
+        prop_assert_eq!(decoded(&at_once, coding), (sent, true));
+    }
+}
+
+#[test]
+fn whatever_came_before_a_pause_can_be_read_during_it() {
+    for coding in Coding::ALL {
+        let events = [&b"data: 1\n\n"[..], b"data: 2\n\n", &noise(40_000)];
+        // One is heard when the event is taken in, one once it is out, one by who asks again.
+        let acts =
+            events.iter().flat_map(|event| [Act::Send(event.to_vec()), Act::Pause, Act::Pause, Act::Pause]);
+        let (mut body, mut bytes, mut sent) = (compressed(acts, coding, 4), Vec::new(), Vec::new());
+        for event in events {
+            sent.extend_from_slice(event);
+            assert!(take(&mut body, 1000, &mut bytes).is_pending());
+            assert_eq!(decoded(&bytes, coding).0, sent, "{coding:?}");
+            let before = bytes.len();
+            assert!(take(&mut body, 1000, &mut bytes).is_pending());
+            assert_eq!(bytes.len(), before, "a pause alone costs nothing");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_gives_what_came_and_has_no_end() {
+    for coding in Coding::ALL {
+        let acts = [Act::Send(b"half of ".to_vec()), Act::Send(b"it".to_vec()), Act::Break];
+        let mut body = compressed(acts, coding, 4);
+        let (bytes, end) = to_the_end(&mut body, 7);
+        assert_eq!(end.expect_err("broken").why, Why::BackendBody);
+        let (text, _) = decoded(&bytes, coding);
+        assert_eq!(text, b"half of it", "{coding:?}");
+        assert!(whole_length(&bytes, coding).is_none(), "{coding:?} has an end");
+        assert!(to_the_end(&mut body, 7).1.is_err(), "it stays broken");
+    }
+}
+
+/// How long the text is, if the bytes end as they should.
+fn whole_length(bytes: &[u8], coding: Coding) -> Option<usize> {
+    let mut text = Vec::new();
+    let read = match coding {
+        Coding::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut text),
+        Coding::Brotli => brotli::Decompressor::new(bytes, 4096).read_to_end(&mut text),
+        Coding::Zstd => zstd::stream::read::Decoder::new(bytes).and_then(|mut d| d.read_to_end(&mut text)),
+    };
+    read.ok()
+}
+
+#[test]
+fn while_output_stands_nothing_more_is_taken_in() {
+    let mut body = compressed([Act::Send(noise(1 << 20))], Coding::Gzip, 1);
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Ok(Chunk::Data(first))) = body.poll_fill(&mut cx) else { panic!("some output") };
+    let first = first.len();
+    let taken = body.spent;
+    for _ in 0..10 {
+        let Poll::Ready(Ok(Chunk::Data(again))) = body.poll_fill(&mut cx) else { panic!("the same output") };
+        assert_eq!(again.len(), first);
+    }
+    assert!(body.spent == taken && taken <= 4 * PIECE, "{taken}");
+}
+
+#[test]
+fn a_long_body_lets_others_have_their_turn() {
+    let woken = Arc::new(Woken(0.into()));
+    let waker = Waker::from(woken.clone());
+    let mut body = compressed([Act::Send(vec![7; 2 * TURN])], Coding::Zstd, 1);
+    let mut cx = Context::from_waker(&waker);
+    let mut pauses = 0;
+    loop {
+        let n = match body.poll_fill(&mut cx) {
+            Poll::Pending => {
+                pauses += 1;
+                0
+            }
+            Poll::Ready(Ok(Chunk::Data(data))) => data.len(),
+            Poll::Ready(_) => break,
+        };
+        body.consume(n);
+    }
+    assert_eq!((pauses, woken.0.load(std::sync::atomic::Ordering::Relaxed)), (2, 2));
+}
+
+#[test]
+fn a_body_that_said_nothing_holds_no_encoder_and_an_empty_one_is_whole() {
+    for coding in Coding::ALL {
+        let mut body = compressed([Act::Pause], coding, 4);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(body.poll_fill(&mut cx).is_pending() && body.kit.is_none());
+        let (bytes, end) = to_the_end(&mut body, 100);
+        assert!(end.is_ok() && decoded(&bytes, coding) == (Vec::new(), true), "{coding:?}");
+    }
+}
+
+#[test]
+fn what_does_not_become_shorter_stays_as_it_is() {
+    for coding in Coding::ALL {
+        assert_eq!(at_once(&noise(500), &means(coding, 4), false), None, "{coding:?}");
+        assert!(at_once(&[b'a'; 500], &means(coding, 4), false).is_some_and(|coded| coded.len() < 50));
+    }
+}
+
+#[test]
+fn bytes_in_and_out_are_counted() {
+    let means = means(Coding::Gzip, 5);
+    let script = Script([Act::Send(vec![b'x'; 5000])].into_iter().collect());
+    let (bytes, _) = to_the_end(&mut Compressed::new(Box::new(script), means.clone()), 99);
+    assert_eq!(means.metrics.totals(Coding::Gzip), [0, 5000, bytes.len() as u64]);
+}
+
+#[test]
+fn an_encoder_left_in_the_middle_serves_the_next_body_well() {
+    for coding in Coding::ALL {
+        let mut left = compressed([Act::Send(noise(50_000)), Act::Pause, Act::Pause], coding, 3);
+        assert!(take(&mut left, 10, &mut Vec::new()).is_pending());
+        drop(left);
+        let (bytes, _) = to_the_end(&mut compressed([Act::Send(b"next".to_vec())], coding, 3), 100);
+        assert_eq!(decoded(&bytes, coding), (b"next".to_vec(), true));
+    }
+}

@@ -1,0 +1,327 @@
+//! Answers are compressed for those who take it, and for nobody else; what is stored, streamed or cut off stays what it is.
+
+use super::{document, over, to};
+use crate::support::client::{Client, Request, Response};
+use crate::support::gateway::Gateway;
+use crate::support::h2;
+use crate::support::origin::Origin;
+use crate::support::scripted::Scripted;
+use crate::support::stub::Answer;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::process::Command;
+use std::sync::mpsc;
+
+/// Words of which much becomes little.
+fn text() -> String {
+    (0..400).map(|n| format!("{{\"number\": {n}, \"name\": \"catalog item\"}}\n")).collect()
+}
+
+/// What an answer says once its coding is taken off; a coding that does not end well is an error.
+fn decoded(answer: &Response) -> std::io::Result<String> {
+    decode(answer.header("content-encoding"), &answer.body)
+}
+
+fn decode(coding: Option<&str>, bytes: &[u8]) -> std::io::Result<String> {
+    let mut text = String::new();
+    match coding {
+        Some("gzip") => flate2::read::GzDecoder::new(bytes).read_to_string(&mut text),
+        Some("br") => brotli::Decompressor::new(bytes, 4096).read_to_string(&mut text),
+        Some("zstd") => zstd::stream::read::Decoder::new(bytes)?.read_to_string(&mut text),
+        Some(other) => panic!("an unknown coding {other}"),
+        None => {
+            text.push_str(&String::from_utf8_lossy(bytes));
+            Ok(0)
+        }
+    }?;
+    Ok(text)
+}
+
+fn on() -> Value {
+    json!({ "CompressionOptions": { "EnableCompression": true } })
+}
+
+fn compressing(port: u16) -> Gateway {
+    Gateway::with(&document(port, &on(), &json!({})))
+}
+
+fn serving(fields: &'static [(&str, &str)]) -> Origin {
+    Origin::with(move |seen| {
+        let answer = Answer::new(200, text()).header("Content-Type", "application/json");
+        let answer = answer.header("X-Asked", seen.header("accept-encoding").unwrap_or("nothing"));
+        fields.iter().fold(answer, |answer, (name, value)| answer.header(name, value))
+    })
+}
+
+fn accepting(codings: &str) -> Request {
+    Request::get("/").header("Accept-Encoding", codings)
+}
+
+#[test]
+fn every_coding_is_negotiated_and_comes_to_what_the_service_said() {
+    let origin =
+        serving(&[("ETag", "\"v1\""), ("Accept-Ranges", "bytes"), ("Content-Digest", "sha-256=:x:")]);
+    let gateway = compressing(origin.port());
+    for (asked, given) in [
+        ("gzip", "gzip"),
+        ("gzip, br", "br"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip;q=1, br;q=0.5", "gzip"),
+        ("*", "zstd"),
+    ] {
+        let answer = gateway.ask(&accepting(asked));
+        assert_eq!(answer.header("content-encoding"), Some(given), "{asked}");
+        assert_eq!(decoded(&answer).expect("sound"), text());
+        assert!(answer.length < text().len() as u64 / 4, "{given}: {}", answer.length);
+        assert_eq!(
+            (answer.header("etag"), answer.header("vary")),
+            (Some("W/\"v1\""), Some("Accept-Encoding"))
+        );
+        assert_eq!((answer.header("accept-ranges"), answer.header("content-digest")), (None, None));
+        assert_eq!(answer.header("x-asked"), Some(asked), "the service hears what the client takes");
+        assert!(answer.keeps_alive());
+    }
+    for refused in ["identity", "gzip;q=0", "gzip;q=0, *;q=0", "gzip;q=7"] {
+        let answer = gateway.ask(&accepting(refused));
+        assert_eq!(
+            (answer.header("content-encoding"), answer.header("etag")),
+            (None, Some("\"v1\"")),
+            "{refused}"
+        );
+        assert_eq!((answer.text(), answer.header("vary")), (text(), Some("Accept-Encoding")));
+        assert_eq!(answer.header("content-length"), Some(&*text().len().to_string()));
+    }
+    let page = gateway.admin("/metrics").text();
+    let figure = |line: &str| -> u64 {
+        let line = page.lines().find_map(|l| l.strip_prefix(line)).expect("the metric");
+        line.trim().parse().expect("a number")
+    };
+    assert_eq!(figure("margay_compression_total{encoding=\"gzip\"}"), 2);
+    let into = figure("margay_compression_bytes_total{direction=\"in\",encoding=\"zstd\"}");
+    let out = figure("margay_compression_bytes_total{direction=\"out\",encoding=\"zstd\"}");
+    assert_eq!(into, 2 * text().len() as u64);
+    assert!(out > 0 && out < into / 4, "{out}");
+}
+
+#[test]
+fn without_the_setting_nothing_is_compressed() {
+    let origin = serving(&[]);
+    let answer = super::gateway(origin.port()).ask(&accepting("gzip"));
+    assert_eq!(
+        (answer.header("content-encoding"), answer.header("vary"), answer.text()),
+        (None, None, text())
+    );
+}
+
+#[test]
+fn curl_understands_it_over_both_versions() {
+    let origin = serving(&[]);
+    let gateway = compressing(origin.port());
+    let url = format!("http://{}/", gateway.address);
+    let write = " %{http_version} %{header_json}";
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for coding in ["gzip", "br", "zstd"] {
+            let asked = format!("Accept-Encoding: {coding}");
+            let arguments = ["-sS", "--compressed", version, "-H", &asked, "-w", write, &url];
+            let said = Command::new("curl").args(arguments).output().expect("curl");
+            let said = String::from_utf8(said.stdout).expect("text");
+            assert!(said.starts_with(&text()), "{coding}: {said}");
+            assert!(said.contains(&format!("\"content-encoding\":[\"{coding}\"]")), "{said}");
+        }
+    }
+}
+
+#[test]
+fn http_2_gets_the_same_and_head_the_same_fields() {
+    let origin = serving(&[]);
+    let gateway = compressing(origin.port());
+    h2::run(async {
+        let mut client = h2::Client::connect(gateway.address).await;
+        let answer =
+            client.ask(h2::request("GET", "/", &[("accept-encoding", "br")])).await.expect("an answer");
+        assert_eq!(answer.header("content-encoding"), Some("br"));
+        assert_eq!(decode(Some("br"), &answer.body).expect("sound"), text());
+        let head =
+            client.ask(h2::request("HEAD", "/", &[("accept-encoding", "br")])).await.expect("an answer");
+        assert_eq!((head.header("content-encoding"), head.header("content-length")), (Some("br"), None));
+        assert!(head.body.is_empty());
+    });
+    let head = gateway.ask(&Request::new("HEAD", "/").header("Accept-Encoding", "gzip"));
+    assert_eq!((head.header("content-encoding"), head.header("content-length")), (Some("gzip"), None));
+    assert_eq!(head.header("vary"), Some("Accept-Encoding"));
+}
+
+#[test]
+fn what_must_not_be_touched_passes_as_it_is() {
+    let part = Origin::with(|seen| match seen.raw_path() {
+        "/part" => Answer::new(206, &text()[..2000])
+            .header("Content-Type", "text/plain")
+            .header("Content-Range", "bytes 0-1999/20000"),
+        "/still" => Answer::new(200, text())
+            .header("Content-Type", "text/plain")
+            .header("Cache-Control", "no-transform"),
+        "/picture" => Answer::new(200, text()).header("Content-Type", "image/png"),
+        "/coded" => {
+            Answer::new(200, text()).header("Content-Type", "text/plain").header("Content-Encoding", "x-own")
+        }
+        "/short" => Answer::new(200, "short").header("Content-Type", "text/plain"),
+        _ => Answer::new(204, ""),
+    });
+    let gateway = compressing(part.port());
+    for target in ["/part", "/still", "/picture", "/coded", "/short", "/nothing"] {
+        let answer = gateway.ask(&Request::get(target).header("Accept-Encoding", "gzip"));
+        let known = if target == "/coded" { Some("x-own") } else { None };
+        assert_eq!(answer.header("content-encoding"), known, "{target}");
+        assert!(target == "/nothing" || answer.header("content-length").is_some(), "{target}");
+        assert_eq!(answer.head.has("vary"), target == "/short", "{target}");
+    }
+}
+
+#[test]
+fn one_stored_answer_is_given_to_each_client_as_it_takes_it() {
+    let origin = serving(&[("Cache-Control", "max-age=60"), ("ETag", "\"v1\"")]);
+    let route = over(on(), &json!({ "CacheOptions": { "Mode": "Http" } }));
+    let gateway = Gateway::with(&document(origin.port(), &route, &json!({})));
+    for coding in ["gzip", "identity", "br", "zstd", "gzip", "identity"] {
+        let answer = gateway.ask(&accepting(coding));
+        let given = Some(coding).filter(|coding| *coding != "identity");
+        assert_eq!(answer.header("content-encoding"), given);
+        assert_eq!(decoded(&answer).expect("sound"), text(), "{coding}");
+        assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+        let tag = if given.is_some() { "W/\"v1\"" } else { "\"v1\"" };
+        assert_eq!(answer.header("etag"), Some(tag));
+        let known = gateway.ask(&accepting(coding).header("If-None-Match", tag));
+        assert_eq!(
+            (known.status, known.header("etag"), known.header("vary")),
+            (304, Some(tag), Some("Accept-Encoding"))
+        );
+    }
+    assert_eq!(origin.calls(), 1);
+    let hit = gateway.ask(&accepting("gzip"));
+    let length = hit.header("content-length").expect("a short stored answer has a length");
+    assert_eq!(length, hit.body.len().to_string());
+    let part = gateway.ask(&accepting("gzip").header("Range", "bytes=0-9"));
+    assert_eq!((part.status, part.text()), (206, text()[..10].to_owned()));
+    let whole = gateway.ask(&accepting("gzip").header("Range", "bytes=0-9").header("If-Range", "W/\"v1\""));
+    assert_eq!(
+        (whole.status, decoded(&whole).expect("sound")),
+        (200, text()),
+        "a weak tag is not enough for a part"
+    );
+}
+
+#[test]
+fn an_aggregate_is_compressed_as_a_whole() {
+    let origin = Origin::with(|seen| {
+        let body = format!("\"{} {}\"", seen.raw_path(), "many words ".repeat(200));
+        assert_eq!(seen.header("accept-encoding"), Some("identity"));
+        Answer::new(200, body).header("Content-Type", "application/json")
+    });
+    let part = |key: &str| {
+        let path = format!("/{key}");
+        over(
+            to(origin.port()),
+            &json!({ "Key": key, "UpstreamPathTemplate": path, "DownstreamPathTemplate": path }),
+        )
+    };
+    let whole = over(on(), &json!({ "UpstreamPathTemplate": "/all", "RouteKeys": ["a", "b"] }));
+    let gateway = Gateway::with(&json!({
+        "Routes": [part("a"), part("b")], "Aggregates": [whole],
+        "GlobalConfiguration": { "CompressionOptions": { "EnableCompression": true } },
+    }));
+    let answer = gateway.ask(&Request::get("/all").header("Accept-Encoding", "br"));
+    assert_eq!(answer.header("content-encoding"), Some("br"));
+    let json: Value = serde_json::from_str(&decoded(&answer).expect("sound")).expect("JSON");
+    assert!(json["a"].as_str().is_some_and(|text| text.starts_with("/a many words")), "{json}");
+}
+
+/// A chunk of a service that speaks by hand.
+fn chunk(text: &str) -> Vec<u8> {
+    format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
+}
+
+const EVENTS: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// What can be read of a coding that goes on.
+fn so_far(coding: &str, bytes: &[u8]) -> String {
+    let mut reader: Box<dyn Read + '_> = match coding {
+        "gzip" => Box::new(flate2::read::GzDecoder::new(bytes)),
+        "br" => Box::new(brotli::Decompressor::new(bytes, 4096)),
+        _ => Box::new(zstd::stream::read::Decoder::new(bytes).expect("a decoder")),
+    };
+    let (mut text, mut piece) = (Vec::new(), [0; 512]);
+    while let Ok(n @ 1..) = reader.read(&mut piece) {
+        text.extend_from_slice(&piece[..n]);
+    }
+    String::from_utf8(text).expect("text")
+}
+
+#[test]
+fn each_event_arrives_before_the_next_one_is_sent() {
+    for coding in ["gzip", "br", "zstd"] {
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let service = Scripted::start(move |wire, _| {
+            let _ = wire.head();
+            wire.send(EVENTS);
+            for n in 0..5 {
+                wire.send(&chunk(&format!("data: {n}\n\n")));
+                let _ = wait.lock().expect("the test").recv();
+            }
+            wire.send(b"0\r\nX-Sum: 5\r\n\r\n");
+        });
+        let gateway = compressing(service.port());
+        let mut client = Client::connect(gateway.address);
+        client.send(accepting(coding).header("TE", "trailers").bytes("h"));
+        let head = client.wire.head().expect("a head");
+        assert_eq!(head.get("content-encoding"), Some(coding));
+        let (mut bytes, mut expected) = (Vec::new(), String::new());
+        for n in 0..5 {
+            expected += &format!("data: {n}\n\n");
+            while so_far(coding, &bytes) != expected {
+                let line = client.wire.line().expect("a chunk");
+                let size = u64::from_str_radix(&line, 16).expect("a size");
+                client.wire.exactly(size, &mut |piece| bytes.extend_from_slice(piece)).expect("bytes");
+                client.wire.line().expect("the end of the chunk");
+            }
+            go.send(()).expect("the service");
+        }
+        let trailers = client.wire.chunked(&mut |piece| bytes.extend_from_slice(piece)).expect("the end");
+        assert_eq!(decode(Some(coding), &bytes).expect("a sound end"), expected);
+        assert_eq!(trailers, [("X-Sum".to_owned(), "5".to_owned())]);
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_is_seen_to_break_off() {
+    for coding in ["gzip", "br", "zstd"] {
+        let service = Scripted::start(|wire, _| {
+            let _ = wire.head();
+            wire.send(EVENTS);
+            wire.send(&chunk("data: half\n\n"));
+        });
+        let gateway = compressing(service.port());
+        let mut client = Client::connect(gateway.address);
+        client.send(accepting(coding).bytes("h"));
+        client.wire.head().expect("a head");
+        let mut bytes = Vec::new();
+        let end = client.wire.chunked(&mut |piece| bytes.extend_from_slice(piece));
+        assert!(end.is_err(), "{coding} ends as if nothing had happened");
+        assert_eq!(so_far(coding, &bytes), "data: half\n\n");
+        assert!(decode(Some(coding), &bytes).is_err(), "{coding} has an end");
+    }
+}
+
+#[test]
+fn long_answers_stream_through_whole() {
+    let long = text().repeat(80);
+    let body = long.clone();
+    let origin = Origin::with(move |_| Answer::new(200, &body).header("Content-Type", "text/plain"));
+    let gateway = compressing(origin.port());
+    for coding in ["gzip", "br", "zstd"] {
+        let answer = gateway.ask(&accepting(coding));
+        assert_eq!(answer.header("content-length"), None);
+        assert!(decoded(&answer).expect("sound") == long, "{coding}");
+    }
+}

@@ -1,0 +1,13 @@
+//! `Accept-Encoding`: whatever it says, what is chosen was offered, and saying it in two lines says the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use margay::{base::coding::Coding, stages::compression::accept::accepted};
+
+fuzz_target!(|lines: (&[u8], &[u8])| {
+    let offered = [Coding::Gzip, Coding::Brotli];
+    let two = accepted([lines.0, lines.1].into_iter(), &offered);
+    let one = accepted([&[lines.0, b",", lines.1].concat()[..]].into_iter(), &offered);
+    assert_eq!(one, two);
+    assert!(two.best.is_none_or(|coding| offered.contains(&coding)));
+});

@@ -31,6 +31,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ConcurrencyLimitOptions", "ConcurrencyLimitOptions"),
     ("ConcurrencyLimitDocument", "ConcurrencyLimitOptions.Limits[]"),
     ("CorsOptions", "CorsOptions"),
+    ("CompressionOptions", "CompressionOptions"),
     ("RequestSizeOptions", "RequestSizeOptions"),
     ("CacheOptions", "CacheOptions"),
     ("SecurityOptions", "SecurityOptions"),

@@ -10,7 +10,7 @@ use crate::backend::attempt::{
 use crate::config::document::{List, RetryOptions, Set};
 use crate::config::{Code, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{ClusterBlueprint, Sourced};
-use crate::plan::check::{Outcome, Wrong, filled, items, values};
+use crate::plan::check::{Outcome, Wrong, filled, items, pending::Effective, values};
 use crate::plan::inherit::{Quality, merged};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +47,8 @@ pub(super) struct Tried {
 
 impl Reader<'_, '_, '_> {
     /// Everything that is done about failures.
-    pub(super) fn attempts(&mut self, quality: Option<&Quality>, clusters: &Clusters) -> Tried {
-        let mut timeout = self.timeout();
+    pub(super) fn attempts(&mut self, effective: &Effective, clusters: &Clusters) -> Tried {
+        let (quality, mut timeout) = (effective.quality.as_ref(), self.timeout());
         let asked = quality.filter(|quality| quality.is_on() || !self.scope.ocelot);
         let mut attempts = Settings {
             quality: asked.and_then(|quality| self.quality(quality)),

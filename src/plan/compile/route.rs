@@ -128,9 +128,7 @@ impl<'s> Reader<'s, '_, '_> {
         effective: &Effective,
     ) -> RouteBlueprint {
         let (scope, written) = (self.scope, self.written);
-        let admission = self.options(effective);
-        let compression = self.compression();
-        let tried = self.attempts(effective.quality.as_ref(), &around.clusters);
+        let (admission, tried) = (self.options(effective), self.attempts(effective, &around.clusters));
         RouteBlueprint {
             index,
             span: written.span,
@@ -155,7 +153,7 @@ impl<'s> Reader<'s, '_, '_> {
             metadata: metadata(scope, written),
             admission,
             cache: None,
-            compression,
+            compression: self.compression(),
             broken: self.broken,
             aggregate: None,
         }

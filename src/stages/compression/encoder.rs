@@ -18,6 +18,9 @@ const GZIP_WINDOW: u8 = 15;
 const BROTLI_WINDOW: u32 = 18;
 const ZSTD_WINDOW: u32 = 18;
 
+/// Up to this level zstd's own tables are small.
+const ZSTD_SMALL: u8 = 4;
+
 /// What a step is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -53,6 +56,11 @@ impl Encoder {
             Coding::Zstd => {
                 let mut encoder = Zstd::new(level.into())?;
                 encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW))?;
+                if level > ZSTD_SMALL {
+                    // The tables of hard levels are meant for windows of many MiB.
+                    encoder.set_parameter(CParameter::HashLog(ZSTD_WINDOW))?;
+                    encoder.set_parameter(CParameter::ChainLog(ZSTD_WINDOW))?;
+                }
                 Encoder::Zstd(encoder)
             }
         })

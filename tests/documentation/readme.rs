@@ -16,14 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One command of the tour and what the README shows below it.
 #[derive(Debug, PartialEq)]
-struct Step {
+pub struct Step {
     line: usize,
     command: String,
     shown: Vec<String>,
 }
 
 /// All steps of the `console` blocks, in order.
-fn steps(readme: &str) -> Vec<Step> {
+pub fn steps(readme: &str) -> Vec<Step> {
     let (mut steps, mut inside) = (Vec::<Step>::new(), false);
     for (number, line) in readme.lines().enumerate() {
         if let Some(fence) = line.strip_prefix("```") {
@@ -63,10 +63,10 @@ fn fits(shown: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// `margay demo` in a folder of its own; killed when dropped.
-struct Demo {
+/// `margay demo` in a folder of its own, or its services and a gateway; killed when dropped.
+pub struct Demo {
     folder: tempfile::TempDir,
-    process: Child,
+    processes: Vec<Child>,
     /// (as the README says it, as it is here).
     ports: Vec<(&'static str, u16)>,
 }
@@ -89,7 +89,38 @@ impl Demo {
         set_services(&mut demo, &ports);
         let log = std::fs::File::create(folder.path().join("margay.log")).unwrap();
         let process = demo.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let demo = Demo { folder, process, ports };
+        let demo = Demo { folder, processes: vec![process], ports };
+        demo.wait_until_ready();
+        demo
+    }
+
+    /// The services alone, and the gateway of an example in front of them; the folder is a copy of the example.
+    pub fn example(name: &str, listeners: &[(&'static str, &'static str)]) -> Demo {
+        let folder = tempfile::tempdir().unwrap();
+        copy_all(&Path::new(ROOT).join("deploy/examples").join(name), folder.path());
+        let services = ["9101", "9102", "9103", "9104", "9109", "9105", "9106", "9107"];
+        let names = [listeners[0].1, listeners[1].1].into_iter().chain(services);
+        let names: Vec<_> = names.chain(listeners[2..].iter().map(|(_, port)| *port)).collect();
+        let ports: Vec<_> = names.iter().copied().zip(free_ports(names.len())).collect();
+        let mut demo = Demo { folder, processes: Vec::new(), ports };
+        let real =
+            |said: &str| demo.ports.iter().find(|(port, _)| *port == said).map_or(0, |(_, real)| *real);
+        let mut gateway = Command::new(MARGAY);
+        gateway.args(["run", "--config", "gateway.json"]);
+        for (variable, port) in listeners {
+            gateway.env(variable, format!("127.0.0.1:{}", real(port)));
+        }
+        let mut services = Command::new(MARGAY);
+        services.args(["demo", "--services-only"]);
+        for mut command in [services, gateway] {
+            set_services(&mut command, &demo.ports);
+            let log = std::fs::File::options()
+                .create(true)
+                .append(true)
+                .open(demo.folder.path().join("margay.log"));
+            command.current_dir(demo.folder.path()).stdout(Stdio::null()).stderr(log.unwrap());
+            demo.processes.push(command.spawn().unwrap());
+        }
         demo.wait_until_ready();
         demo
     }
@@ -97,12 +128,21 @@ impl Demo {
     fn wait_until_ready(&self) {
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.ports[0].1)).is_err() {
-            assert!(start.elapsed() < PATIENCE, "margay demo does not listen:\n{}", self.log());
+            assert!(start.elapsed() < PATIENCE, "margay does not listen:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    fn log(&self) -> String {
+    /// Takes all steps of a page.
+    pub fn take_all(&self, page: &str) {
+        for step in &steps(page) {
+            if let Err(text) = self.take(step) {
+                panic!("{text}\nmargay said:\n{}", self.log());
+            }
+        }
+    }
+
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("margay.log")).unwrap_or_default()
     }
 
@@ -138,10 +178,7 @@ impl Demo {
             let output = self.run(&command);
             let Some(line) = missing(&shown, &output) else { return Ok(()) };
             if changes || start.elapsed() > Duration::from_secs(5) {
-                return Err(format!(
-                    "README.md:{}: $ {command}\nno line like: {line}\nin:\n{output}",
-                    step.line
-                ));
+                return Err(format!("line {}: $ {command}\nno line like: {line}\nin:\n{output}", step.line));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -150,8 +187,10 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 
@@ -175,6 +214,18 @@ fn copy(from: &Path, to: &PathBuf) {
     std::fs::copy(from, to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
 }
 
+fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy_all(&entry.path(), &to);
+        } else {
+            copy(&entry.path(), &to);
+        }
+    }
+}
+
 /// Ports that nobody listens on, all asked for before any is given back.
 fn free_ports(count: usize) -> Vec<u16> {
     let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -196,11 +247,7 @@ fn the_tour_of_the_readme_happens_as_written() {
     let demo = Demo::start();
     let steps = steps(&readme());
     assert!(steps.len() >= 12, "the tour has only {} steps", steps.len());
-    for step in &steps {
-        if let Err(text) = demo.take(step) {
-            panic!("{text}\nmargay said:\n{}", demo.log());
-        }
-    }
+    demo.take_all(&readme());
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod admission;
 mod aggregate;
 mod attempts;
 mod balance;
+mod bff;
 mod bodies;
 mod cache;
 mod cache_poison;

@@ -1,0 +1,256 @@
+//! `deploy/examples/bff`: one file for web, mobile and desktop; each kind of client gets what is meant for it, and only that.
+
+use crate::support::client::{Client, Request, Response, once};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::Origin;
+use crate::support::ports;
+use crate::support::stub::Answer;
+use crate::support::tls::{Authority, Issued};
+use rcgen::DnType;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+const ITEMS: [(u64, &str); 3] = [(1, "lamp"), (2, "chair"), (3, "desk")];
+
+/// The gateway of the example, the services behind it, and who vouches for workstations.
+struct Scene {
+    gateway: Gateway,
+    web: SocketAddr,
+    mobile: SocketAddr,
+    desktop: SocketAddr,
+    authority: Authority,
+    ann: Issued,
+    catalog: Origin,
+    orders: Origin,
+    accounts: Origin,
+    _certificates: tempfile::TempDir,
+}
+
+fn found(body: &Value) -> Answer {
+    Answer::new(200, body.to_string()).header("Content-Type", "application/json").header("X-Instance", "1")
+}
+
+fn catalog() -> Origin {
+    let item = |(id, name): (u64, &str)| json!({ "id": id, "name": name, "cents": 4900, "text": "long ".repeat(30) });
+    Origin::with(move |seen| match seen.raw_path().strip_prefix("/items") {
+        Some("") => found(&ITEMS.map(item).into()),
+        Some(id) => found(&ITEMS.into_iter().find(|(n, _)| id == format!("/{n}")).map(item).into()),
+        None => Answer::new(404, ""),
+    })
+}
+
+fn orders() -> Origin {
+    let order = |(id, item, state): (u64, u64, &str)| json!({ "id": id, "item": item, "state": state });
+    let all = [(7, 1, "shipped"), (8, 3, "paid"), (9, 2, "open")].map(order);
+    Origin::with(move |seen| match seen.method.as_str() {
+        "POST" => Answer::new(201, seen.length.to_string()),
+        _ => found(&all.clone().into()),
+    })
+}
+
+fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, ports::free()).into()
+}
+
+impl Scene {
+    fn start() -> Scene {
+        Scene::with(catalog())
+    }
+
+    fn with(catalog: Origin) -> Scene {
+        let (orders, accounts) = (orders(), Origin::with(|seen| Answer::new(200, &seen.body)));
+        let (authority, certificates) =
+            (Authority::new("workstations"), tempfile::tempdir().expect("a directory"));
+        let ann =
+            authority.issue_with(&["ann.test"], |of| of.distinguished_name.push(DnType::CommonName, "ann"));
+        let server = authority.issue(&["localhost"]);
+        let file = |name: &str, text: &str| {
+            let path = certificates.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path.to_str().expect("UTF-8").to_owned()
+        };
+        let [web, mobile, desktop] = [loopback(), loopback(), loopback()];
+        let variables = [
+            ("BFF_WEB", web.to_string()),
+            ("BFF_MOBILE", mobile.to_string()),
+            ("BFF_DESKTOP", desktop.to_string()),
+            ("BFF_CERTIFICATE", file("server.pem", &server.chain)),
+            ("BFF_KEY", file("server.key", &server.key)),
+            ("BFF_CLIENT_CA", file("clients.pem", &authority.pem())),
+            ("CATALOG_PORT", catalog.port().to_string()),
+            ("CATALOG2_PORT", catalog.port().to_string()),
+            ("ORDERS_PORT", orders.port().to_string()),
+            ("ECHO_PORT", accounts.port().to_string()),
+        ];
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/bff/gateway.json");
+        let setup = Setup::text("").at(&example).own_listeners();
+        let setup = variables.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
+        let gateway = Gateway::start(&setup);
+        Scene {
+            gateway,
+            web,
+            mobile,
+            desktop,
+            authority,
+            ann,
+            catalog,
+            orders,
+            accounts,
+            _certificates: certificates,
+        }
+    }
+
+    fn web(&self, request: Request) -> Response {
+        once(self.web, &request.header("Host", "web.shop.localhost")).expect("an answer")
+    }
+
+    fn mobile(&self, request: Request) -> Response {
+        once(self.mobile, &request.header("X-Client", "mobile/3.2")).expect("an answer")
+    }
+
+    fn desktop(&self, request: &Request) -> Response {
+        let config = self.authority.client(Some(&self.ann));
+        Client::secure(self.desktop, "localhost", config).expect("a handshake").must(request)
+    }
+}
+
+/// The body without its encoding, which has to be this one.
+fn unzipped(answer: &Response, coding: &str) -> Value {
+    assert_eq!(answer.header("content-encoding"), Some(coding));
+    let mut text = String::new();
+    let read = match coding {
+        "gzip" => flate2::read::GzDecoder::new(&answer.body[..]).read_to_string(&mut text),
+        _ => brotli::Decompressor::new(&answer.body[..], 4096).read_to_string(&mut text),
+    };
+    read.expect("a sound encoding");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn post(path: &str, kib: usize) -> Request {
+    Request::new("POST", path).body(vec![b'x'; kib << 10])
+}
+
+#[test]
+fn the_web_is_found_by_host_and_gets_everything_compressed_and_guarded() {
+    let scene = Scene::start();
+    let home = scene.web(Request::get("/home").header("Accept-Encoding", "br, gzip;q=0.5"));
+    assert_eq!((home.status, home.header("vary")), (200, Some("Accept-Encoding")));
+    let page = unzipped(&home, "br");
+    assert_eq!(
+        (page["orders"].as_array().map(Vec::len), &page["item"][1]["name"]),
+        (Some(3), &json!("desk"))
+    );
+    assert_eq!(page["item"][0]["cents"], 4900, "whole items");
+    let items = scene.web(Request::get("/items").header("Origin", "https://shop.example"));
+    assert_eq!(items.header("content-security-policy"), Some("default-src 'self'"));
+    assert_eq!(items.header("access-control-allow-origin"), Some("https://shop.example"));
+    assert_eq!((items.header("x-instance"), items.header("content-encoding")), (None, None));
+    let heard = scene.catalog.last();
+    assert_eq!((heard.header("x-channel"), heard.header("x-workstation")), (Some("web"), None));
+    let stranger = once(scene.web, &Request::get("/items")).expect("an answer");
+    assert_eq!((stranger.status, &stranger.json()["why"]), (404, &json!("route.none")));
+    assert_eq!(scene.web(post("/orders", 512)).status, 201);
+    assert_eq!(scene.web(post("/orders", 2048)).status, 413);
+}
+
+#[test]
+fn the_app_is_found_by_a_header_and_gets_less_of_everything() {
+    let scene = Scene::start();
+    let home = scene.mobile(Request::get("/home").header("X-Device", "1"));
+    assert_eq!(home.text(), r#"{"open": 2, "names": ["lamp","desk","chair"]}"#);
+    let whole = scene.web(Request::get("/home"));
+    assert!(home.length * 4 < whole.length, "{} is not much less than {}", home.length, whole.length);
+    let account = scene.mobile(Request::get("/account"));
+    assert_eq!((account.status, account.header("content-security-policy")), (200, None));
+    let heard = scene.accounts.last();
+    assert_eq!((heard.header("x-channel"), heard.header("x-app-version")), (Some("mobile"), Some("3.2")));
+    let items = scene.mobile(Request::get("/items").header("Accept-Encoding", "gzip"));
+    assert_eq!(unzipped(&items, "gzip")[2]["name"], "desk");
+    assert_eq!(
+        (scene.mobile(post("/orders", 32)).status, scene.mobile(post("/orders", 128)).status),
+        (201, 413)
+    );
+    assert_eq!(scene.mobile(Request::get("/orders")).status, 404, "the app has no list of all orders");
+}
+
+#[test]
+fn each_device_has_its_share_and_takes_nothing_from_others_or_from_the_web() {
+    let scene = Scene::start();
+    let ask = |device: &str| scene.mobile(Request::get("/account").header("X-Device", device)).status;
+    let good = (0..20).filter(|_| ask("one") == 200).count();
+    assert_eq!((good, ask("one"), ask("two")), (20, 429, 200));
+    assert_eq!(scene.web(Request::get("/account")).status, 200);
+}
+
+#[test]
+fn a_workstation_is_known_by_its_certificate_and_by_nothing_else() {
+    let scene = Scene::start();
+    let home = scene.desktop(&Request::get("/desktop/home").header("Accept-Encoding", "gzip"));
+    assert_eq!((home.status, home.header("content-encoding")), (200, None));
+    let page = home.json();
+    assert_eq!(
+        (page["desktop-items"].as_array().map(Vec::len), &page["desktop-orders"][0]["id"]),
+        (Some(3), &json!(7))
+    );
+    let account = scene.desktop(&Request::get("/desktop/account").header("X-Workstation", "eve"));
+    assert_eq!(account.status, 200);
+    let heard = scene.accounts.last();
+    assert_eq!((heard.header("x-workstation"), heard.header("x-channel")), (Some("ann"), Some("desktop")));
+    assert_eq!(scene.desktop(&post("/desktop/orders", 2048)).text(), (2048 << 10).to_string());
+    for address in [scene.web, scene.mobile] {
+        for path in ["/desktop/home", "/desktop/account", "/desktop/items"] {
+            let refused = once(address, &Request::get(path)).expect("an answer");
+            assert_eq!((refused.status, &refused.json()["why"]), (401, &json!("identity.missing")), "{path}");
+        }
+    }
+    let config = scene.authority.client(None);
+    let nobody = Client::secure(scene.desktop, "localhost", config);
+    assert!(nobody.map_or(true, |mut client| client.ask(&Request::get("/desktop/home")).is_err()));
+    assert_eq!(scene.orders.last().method, "POST");
+}
+
+#[test]
+fn pages_do_without_the_items_when_the_catalog_is_away() {
+    let scene = Scene::with(Origin::with(|_| Answer::new(503, "away")));
+    let web = scene.web(Request::get("/home"));
+    assert_eq!((web.status, web.header("x-partial"), &web.json()["item"]), (200, Some("item"), &Value::Null));
+    assert_eq!(web.json()["orders"][2]["state"], "open");
+    let mobile = scene.mobile(Request::get("/home"));
+    assert_eq!(
+        (mobile.text().as_str(), mobile.header("x-partial")),
+        (r#"{"open": 2, "names": []}"#, Some("item"))
+    );
+    assert_eq!(
+        scene.desktop(&Request::get("/desktop/home")).status,
+        502,
+        "a workstation wants all or nothing"
+    );
+}
+
+#[test]
+fn graphql_passes_as_any_post() {
+    let scene = Scene::start();
+    let question = r#"{"query":"{ items { name } }"}"#;
+    let ask = || Request::new("POST", "/graphql").header("Content-Type", "application/json").body(question);
+    for answer in [scene.web(ask()), scene.mobile(ask())] {
+        assert_eq!((answer.status, answer.text().as_str()), (200, question));
+        let heard = scene.accounts.last();
+        assert_eq!((heard.raw_path(), heard.header("content-type")), ("/graphql", Some("application/json")));
+    }
+}
+
+#[test]
+fn what_is_kept_is_asked_for_once_and_compressed_for_each() {
+    let scene = Scene::start();
+    for _ in 0..2 {
+        for coding in ["br", "gzip"] {
+            let items = scene.web(Request::get("/items").header("Accept-Encoding", coding));
+            assert_eq!(unzipped(&items, coding)[0]["name"], "lamp");
+        }
+    }
+    assert_eq!(scene.catalog.calls(), 1);
+    let compressed = scene.gateway.admin("/metrics").text();
+    assert!(compressed.contains("margay_compression_total{encoding=\"br\"} 2"), "{compressed}");
+}

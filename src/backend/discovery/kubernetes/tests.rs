@@ -87,7 +87,7 @@ async fn until(provider: &Kubernetes, told: &Told, wanted: &[u16]) -> Option<Str
     tokio::select! {
         ended = provider.follow(&service, told) => Some(ended),
         () = told_so => None,
-        () = tokio::time::sleep(Duration::from_secs(10)) => panic!("{:?} instead of {wanted:?}", ports(told)),
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{:?} instead of {wanted:?}", ports(told)),
     }
 }
 

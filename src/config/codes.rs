@@ -176,7 +176,7 @@ codes! {
     BAD_DYNAMIC = "MG0708", "A dynamic route without a service, or twice", "Each entry of DynamicRoutes has a ServiceName, and no two have the same name and namespace.";
     BAD_SERVICE_NAME = "MG0709", "A malformed service name", "A name holds letters, digits and ._-, 1 to 253; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "An unknown store", "ConfigurationStore is Consul, or left out.";
-    PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3, limits of connections of HTTP/2", "This version does not have it; the setting is refused rather than ignored.";
+    PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not have it; the setting is refused rather than ignored.";
 }
 
 #[cfg(test)]

@@ -113,6 +113,7 @@ impl Worker {
         loop {
             let wanted = pool::wanted();
             pool::give_up();
+            h2::pool::give_up();
             tokio::select! {
                 now = tick.tick() => {
                     let longest = self.plan().limits.backend_idle;

@@ -9,8 +9,9 @@ use super::{
     pool::{self, Key},
 };
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -58,18 +59,20 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub fn gate(&self) -> &Gate {
+    pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 }
 
 /// What a request got.
 #[derive(Debug)]
-pub enum Entered {
+pub enum Entered<T = Infallible> {
     /// It may dial.
     Dial(Permit),
     /// A connection that somebody else is done with.
     Take(Box<BackendConn>),
+    /// Room on a connection that others use as well.
+    Room(T),
 }
 
 /// Why it got nothing.
@@ -106,6 +109,20 @@ impl Gate {
         self.waiting() > here && self.turn.fetch_add(1, Ordering::Relaxed) % 4 == 3
     }
 
+    /// The right to a connection, if one is free and nobody waits for it.
+    pub(in crate::wire) fn try_enter(self: &Arc<Gate>) -> Option<Permit> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        Some(Permit { _permit: permit, gate: self.clone() })
+    }
+
+    /// A place in the queue, if there is one.
+    pub(in crate::wire) fn join(&self) -> Option<Queued<'_>> {
+        let most = self.limit.queue;
+        let grown = |n: usize| (n < most).then_some(n + 1);
+        self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).ok()?;
+        Some(Queued(self))
+    }
+
     /// The right to a connection, or a connection; waits for it in the queue until then, if it must.
     pub async fn enter(
         self: &Arc<Gate>,
@@ -113,36 +130,41 @@ impl Gate {
         until: Instant,
         gone: impl FnMut(&mut Context) -> Poll<()>,
     ) -> Result<Entered, Refused> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(Entered::Dial(Permit { _permit: permit, gate: self.clone() }));
+        if let Some(permit) = self.try_enter() {
+            return Ok(Entered::Dial(permit));
         }
-        let queued = Queued::join(self).ok_or(Refused::Full)?;
-        let entered = self.wait(key, until, gone).await;
+        let queued = self.join().ok_or(Refused::Full)?;
+        let entered = self.wait(Some(key), until, gone, |_| Poll::Pending).await;
         drop(queued);
         entered
     }
 
-    async fn wait(
+    /// Waits, in the queue: for a permit, for a connection of that key that somebody is done with, or for `room`.
+    pub(in crate::wire) async fn wait<T>(
         self: &Arc<Gate>,
-        key: Key,
+        key: Option<Key>,
         until: Instant,
         mut gone: impl FnMut(&mut Context) -> Poll<()>,
-    ) -> Result<Entered, Refused> {
+        mut room: impl FnMut(&mut Context) -> Poll<T>,
+    ) -> Result<Entered<T>, Refused> {
         let (end, late) = match self.limit.wait.map(|wait| Instant::now() + wait) {
             Some(end) if end < until => (end, Refused::Late),
             _ => (until, Refused::Overdue),
         };
-        let mut handed = pin!(pool::wait_for(key));
+        let mut handed = key.map(pool::wait_for);
         let mut permit = pin!(self.permits.clone().acquire_owned());
         let mut alarm = pin!(sleep_until(end.into()));
         pool::call_for_idle();
         poll_fn(|cx| {
-            if let Poll::Ready(Ok(conn)) = handed.as_mut().poll(cx) {
+            if let Some(Poll::Ready(Ok(conn))) = handed.as_mut().map(|handed| Pin::new(handed).poll(cx)) {
                 return Poll::Ready(Ok(Entered::Take(conn)));
             }
             if let Poll::Ready(Ok(permit)) = permit.as_mut().poll(cx) {
                 let permit = Permit { _permit: permit, gate: self.clone() };
                 return Poll::Ready(Ok(Entered::Dial(permit)));
+            }
+            if let Poll::Ready(room) = room(cx) {
+                return Poll::Ready(Ok(Entered::Room(room)));
             }
             if gone(cx).is_ready() {
                 return Poll::Ready(Err(Refused::Gone));
@@ -154,16 +176,8 @@ impl Gate {
 }
 
 /// A place in the queue, given back by being dropped.
-struct Queued<'g>(&'g Gate);
-
-impl Queued<'_> {
-    fn join(gate: &Gate) -> Option<Queued<'_>> {
-        let most = gate.limit.queue;
-        let grown = |n: usize| (n < most).then_some(n + 1);
-        gate.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).ok()?;
-        Some(Queued(gate))
-    }
-}
+#[derive(Debug)]
+pub(in crate::wire) struct Queued<'g>(&'g Gate);
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {

@@ -22,7 +22,7 @@ use crate::{
         dial::{Offer, dial},
         gate::{Entered, Gate, Limit, Refused},
         h1::{backend::HeadError, hop::Hop, host},
-        h2::pool::{self as shared, Opening},
+        h2::pool::{self as shared, Opening, Unopened},
         pool,
     },
 };
@@ -30,7 +30,7 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// One attempt with one endpoint.
@@ -62,56 +62,71 @@ impl<'a> Leg<'a> {
                 return Ok(Call::H1(conn));
             }
         }
+        let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
+        if offer != Offer::Http1 {
+            // Boxed: few speak it, and others need not carry its room around.
+            return Box::pin(self.share(transport, port, offer, caller)).await;
+        }
         let permit = match &transport.gate {
             None => None,
             // Boxed: few have a limit, and others need not carry its room around.
             Some(gate) => match Box::pin(self.enter(gate, transport, caller)).await? {
                 Entered::Take(conn) => return Ok(Call::H1(conn)),
                 Entered::Dial(permit) => Some(permit),
+                Entered::Room(never) => match never {},
             },
         };
-        let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
-        let now = Instant::now();
         let (end, own) = self.time.end(self.terms.timeout);
-        let within = self.terms.connect.min(end.saturating_duration_since(now));
-        let dialled = self.dial(transport, port, offer, within).await;
-        self.time.overdue = dialled.is_err() && own && now + within >= end;
-        let mut call = dialled?;
-        if let Call::H1(conn) = &mut call {
-            // Without a port of its own an endpoint is many: its connections are not kept.
-            conn.once = self.endpoint.port.is_none();
-            conn.admit(permit, transport.lifetime);
-        }
-        Ok(call)
+        let within = self.terms.connect.min(end.saturating_duration_since(Instant::now()));
+        let dialled = dial(&transport.goal(port), transport.pool.key(), within).await;
+        self.time.overdue = dialled.is_err() && own && Instant::now() >= end;
+        let mut conn = dialled?;
+        // Without a port of its own an endpoint is many: its connections are not kept.
+        conn.once = self.endpoint.port.is_none();
+        conn.admit(permit, transport.lifetime);
+        Ok(Call::H1(conn))
     }
 
-    /// What is asked of the backend: a WebSocket begins on a connection of HTTP/1.1, whatever else is spoken, and where
-    /// connections are counted it is those of HTTP/1.1.
+    /// A stream on a connection that others use as well, or what TLS brings instead.
+    async fn share(
+        &mut self,
+        transport: &Transport,
+        port: u16,
+        offer: Offer,
+        caller: &mut dyn Caller,
+    ) -> Result<Call, Cause> {
+        let (end, own) = self.time.end(self.terms.timeout);
+        let opening = Opening {
+            goal: &transport.goal(port),
+            key: transport.pool.key(),
+            offer,
+            lifetime: transport.lifetime,
+            gate: transport.gate.as_ref(),
+            connect: self.terms.connect,
+            end,
+        };
+        let asks = caller.framing() == Framing::None;
+        let gone = |cx: &mut Context| if asks { caller.poll_gone(cx) } else { Poll::Pending };
+        let opened = match self.endpoint.port {
+            Some(_) => shared::open(&opening, gone).await,
+            None => shared::alone(&opening, gone).await,
+        };
+        opened.map_err(|error| match error {
+            Unopened::Refused(refused) => self.refused(transport.gate.as_ref(), refused, own),
+            Unopened::Failed(cause) => {
+                self.time.overdue = own && Instant::now() >= end;
+                cause
+            }
+        })
+    }
+
+    /// What is asked of the backend: a WebSocket begins on a connection of HTTP/1.1, whatever else is spoken.
     fn offer(&self, transport: &Transport) -> Offer {
         match self.terms.http2 {
             _ if self.hop.websocket => Offer::Http1,
             Http2::Always => Offer::Http2,
-            Http2::OverTls if transport.tls.is_some() && transport.gate.is_none() => Offer::Either,
+            Http2::OverTls if transport.tls.is_some() => Offer::Either,
             Http2::OverTls | Http2::Never => Offer::Http1,
-        }
-    }
-
-    async fn dial(
-        &self,
-        transport: &Transport,
-        port: u16,
-        offer: Offer,
-        within: Duration,
-    ) -> Result<Call, Cause> {
-        let (goal, key) = (transport.goal(port), transport.pool.key());
-        if offer == Offer::Http1 {
-            return dial(&goal, key, within).await.map(Call::H1);
-        }
-        let opening = Opening { goal: &goal, key, offer, lifetime: transport.lifetime };
-        // Boxed: few speak it, and others need not carry its room around.
-        match self.endpoint.port {
-            Some(_) => Box::pin(shared::open(&opening, within)).await,
-            None => Box::pin(shared::alone(&opening, within)).await,
         }
     }
 
@@ -125,14 +140,20 @@ impl<'a> Leg<'a> {
         let (end, own) = self.time.end(self.terms.timeout);
         let asks = caller.framing() == Framing::None;
         let gone = |cx: &mut Context| if asks { caller.poll_gone(cx) } else { Poll::Pending };
-        gate.enter(transport.pool.key(), end, gone).await.map_err(|refused| match refused {
-            Refused::Gone => Cause::gone(),
-            Refused::Overdue => {
+        let entered = gate.enter(transport.pool.key(), end, gone).await;
+        entered.map_err(|refused| self.refused(Some(gate), refused, own))
+    }
+
+    #[cold]
+    fn refused(&mut self, gate: Option<&Arc<Gate>>, refused: Refused, own: bool) -> Cause {
+        match (refused, gate) {
+            (Refused::Gone, _) => Cause::gone(),
+            (Refused::Full | Refused::Late, Some(gate)) => self.busy(gate, refused),
+            _ => {
                 self.time.overdue = own;
                 self.too_late(false)
             }
-            Refused::Full | Refused::Late => self.busy(gate, refused),
-        })
+        }
     }
 
     #[cold]

@@ -15,8 +15,6 @@ pub struct Effective<'d> {
     pub client: Option<HttpClient>,
     /// Set while the route is compiled: the version it speaks is HTTP/3 or later.
     pub newer_http: bool,
-    /// The same: it is HTTP/2 and nothing else.
-    pub only_http2: bool,
 }
 
 impl<'d> Effective<'d> {
@@ -33,7 +31,6 @@ impl<'d> Effective<'d> {
             client: merged(&route.http_handler, groups.http_handler.as_ref(), key)
                 .map(|options| HttpClient::of(&options)),
             newer_http: false,
-            only_http2: false,
         }
     }
 }
@@ -42,7 +39,6 @@ impl<'d> Effective<'d> {
 type Capability = (Code, &'static str);
 
 const NEWER_HTTP: Capability = (codes::PENDING_PROTOCOLS, "HTTP/3");
-const GATED: Capability = (codes::PENDING_PROTOCOLS, "a limit of connections of HTTP/2");
 
 /// What a route may ask for: the setting, what it would switch on, the place that asks for it, and what to write
 /// instead.
@@ -51,12 +47,7 @@ type Row = (&'static str, Capability, fn(&Effective) -> Option<Span>, &'static s
 #[rustfmt::skip]
 const ROUTE: &[Row] = &[
     ("DownstreamHttpVersion", NEWER_HTTP, |r| newer_http(r), "use \"2.0\", or the policy \"RequestVersionOrLower\""),
-    ("HttpHandlerOptions.MaxConnectionsPerServer", GATED, |r| gated(r), "leave it out: a worker has one connection that all requests share"),
 ];
-
-fn gated(route: &Effective) -> Option<Span> {
-    Some(route.client.as_ref().filter(|_| route.only_http2)?.max_connections.as_ref()?.span)
-}
 
 fn newer_http(route: &Effective) -> Option<Span> {
     route.route.http_version.as_ref().filter(|_| route.newer_http).map(|version| version.span)

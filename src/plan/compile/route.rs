@@ -170,7 +170,6 @@ impl<'s> Reader<'s, '_, '_> {
         self.known_key(&cluster, names);
         let fabric = self.fabric(around, names);
         let version = self.http_version(&mut effective.newer_http);
-        effective.only_http2 = version.value == HttpVersion::Http2;
         Backend { path, method, cluster, fabric, version }
     }
 

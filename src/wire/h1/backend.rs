@@ -112,7 +112,7 @@ impl BackendConn {
 
     /// The limit that it counts under.
     pub(in crate::wire) fn gate(&self) -> Option<&Gate> {
-        self.permit.as_ref().map(Permit::gate)
+        self.permit.as_ref().map(|permit| &**permit.gate())
     }
 
     /// Whether the backend closed an idle connection, or sent what nobody asked for.

@@ -1,6 +1,6 @@
 //! One request and its answer on a connection of HTTP/2 to a backend, which others use at the same time.
 
-use super::{fields, receiver::Receiver, sender::Sender};
+use super::{fields, places::Place, receiver::Receiver, sender::Sender};
 use crate::{
     pipeline::{
         body::{BodyRead, Chunk, Framing},
@@ -19,10 +19,6 @@ use h2::{
 use std::{
     future::Future,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
     task::{Context, Poll, ready},
 };
 
@@ -43,23 +39,6 @@ pub struct BackendStream {
     /// The upload waits for the backend, not for the caller.
     choked: bool,
     _place: Place,
-}
-
-/// A place among those that use a connection.
-#[derive(Debug)]
-pub struct Place(Arc<AtomicU32>);
-
-impl Place {
-    pub fn take(live: &Arc<AtomicU32>) -> Place {
-        live.fetch_add(1, Relaxed);
-        Place(live.clone())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }
 
 impl BackendStream {

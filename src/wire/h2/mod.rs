@@ -2,7 +2,9 @@
 
 mod backend;
 pub mod client;
+mod driver;
 mod fields;
+mod places;
 pub mod pool;
 mod receiver;
 mod sender;

@@ -2,47 +2,37 @@
 //! all that wait for it.
 
 use super::{
-    backend::{BackendStream, Place},
-    transport::{Transport, Watch},
+    backend::BackendStream,
+    driver,
+    places::{Line, Place, Uses},
 };
 use crate::{
     pipeline::cause::{Cause, Why},
     wire::{
         alarm::Alarm,
-        buffer::{ReadBuffer, WriteBuffer},
+        buffer::WriteBuffer,
         call::Call,
         dial::{self, Goal, Offer},
+        gate::{Entered, Gate, Permit, Refused},
         h1::backend::BackendConn,
-        io::Io,
         names::{Name, Origin},
         pool::Key,
     },
 };
-use h2::client::{self, SendRequest};
+use h2::client::SendRequest;
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-    task::{Context, Poll},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
-/// What a backend may send on one stream before it is taken from us: memory that a slow client can make us hold.
-const WINDOW: u32 = 128 * 1024;
-/// The same of all streams of a connection: no bound of its own.
-const WHOLE_WINDOW: u32 = (1 << 31) - 1;
-/// The most that lies ready to be sent on one stream.
-const READY: usize = 64 * 1024;
-/// Bytes of a response head.
-const HEAD: u32 = 128 * 1024;
-/// A backend that is silent for so long while it owes answers is asked whether it is there, and has so long to say so.
-const SILENCE: Duration = Duration::from_secs(20);
-const PATIENCE: Duration = Duration::from_secs(10);
+/// While others wait who cannot use a connection it takes new requests for so long, and then none for as long, so that it
+/// is unused for once and its permit goes round.
+const TURN: Duration = Duration::from_millis(100);
 
 /// The connections to one endpoint.
 #[derive(Default)]
@@ -53,15 +43,17 @@ struct Shelf {
     opening: Option<watch::Receiver<Option<Cause>>>,
     /// The last that was opened turned out to be one of HTTP/1.1.
     http1: bool,
+    /// Those who wait for room, under a limit.
+    line: Arc<Line>,
 }
 
 /// One connection.
 struct Shared {
     requests: SendRequest<WriteBuffer>,
-    /// Requests that use it.
-    live: Arc<AtomicU32>,
+    uses: Arc<Uses>,
     origin: Origin,
     secure: bool,
+    since: Instant,
     /// When it was last seen in use.
     used: Instant,
     /// When it takes no more requests.
@@ -75,12 +67,12 @@ thread_local! {
 /// What is to be done for a request.
 enum Turn {
     Stream(Box<BackendStream>),
-    /// Open a connection, and tell the others.
-    Open(watch::Sender<Option<Cause>>),
+    /// Open a connection, and tell the others, if there is something to tell: of HTTP/1.1 each gets its own.
+    Open(Option<watch::Sender<Option<Cause>>>),
     /// Somebody else does.
     Wait(watch::Receiver<Option<Cause>>),
-    /// Open one for this request alone: HTTP/1.1 it will be.
-    Alone,
+    /// Others wait already.
+    Queue,
 }
 
 /// What a connection is opened for.
@@ -90,62 +82,164 @@ pub struct Opening<'a> {
     pub offer: Offer,
     /// How long it is used for new requests.
     pub lifetime: Option<Duration>,
+    /// The limit of connections.
+    pub gate: Option<&'a Arc<Gate>>,
+    /// The time to connect, and the end of the request's own.
+    pub connect: Duration,
+    pub end: Instant,
 }
 
-/// A stream to the endpoint, on a connection that is there or on a new one; where TLS says so, one of HTTP/1.1.
-pub async fn open(opening: &Opening<'_>, within: Duration) -> Result<Call, Cause> {
-    let Opening { goal, key, .. } = *opening;
-    let until = Instant::now() + within;
-    loop {
-        match poll_fn(|cx| Poll::Ready(turn(goal.name, key, cx))).await {
-            Turn::Stream(stream) => return Ok(Call::H2(stream)),
-            Turn::Alone => return fresh(opening, within, true).await,
-            Turn::Open(told) => {
-                let opened = fresh(opening, until.saturating_duration_since(Instant::now()), true).await;
-                if let Err(cause) = &opened {
-                    told.send_replace(Some(cause.clone()));
-                }
-                return opened;
-            }
-            Turn::Wait(mut told) => match tokio::time::timeout_at(until.into(), told.changed()).await {
-                Ok(Ok(())) => {
-                    if let Some(cause) = told.borrow().clone() {
-                        return Err(cause);
-                    }
-                }
-                // It is there, or whoever opened it gave up: one looks again.
-                Ok(Err(_)) => {}
-                Err(_) => return Err(dial::late(goal, "did not accept a connection", within)),
-            },
-        }
+impl Opening<'_> {
+    fn within(&self) -> Duration {
+        self.connect.min(self.end.saturating_duration_since(Instant::now()))
     }
 }
 
-/// A stream on a connection that nobody else uses.
-pub async fn alone(opening: &Opening<'_>, within: Duration) -> Result<Call, Cause> {
-    fresh(opening, within, false).await
+/// Why there is no way to the backend.
+#[derive(Debug)]
+pub enum Unopened {
+    Failed(Cause),
+    /// As many connections as are allowed are in use.
+    Refused(Refused),
 }
 
-async fn fresh(opening: &Opening<'_>, within: Duration, keep: bool) -> Result<Call, Cause> {
-    let Opening { goal, key, offer, lifetime } = *opening;
-    let (io, origin) = dial::stream(goal, offer, within).await?;
+impl From<Cause> for Unopened {
+    fn from(cause: Cause) -> Unopened {
+        Unopened::Failed(cause)
+    }
+}
+
+impl From<Refused> for Unopened {
+    fn from(refused: Refused) -> Unopened {
+        Unopened::Refused(refused)
+    }
+}
+
+/// A stream to the endpoint, on a connection that is there or on a new one; where TLS says so, one of HTTP/1.1.
+pub async fn open(
+    opening: &Opening<'_>,
+    gone: impl FnMut(&mut Context) -> Poll<()>,
+) -> Result<Call, Unopened> {
+    loop {
+        let tell = match poll_fn(|cx| Poll::Ready(turn(opening, cx))).await {
+            Turn::Stream(stream) => return Ok(Call::H2(stream)),
+            Turn::Wait(told) => match outcome(opening, told).await? {
+                Some(cause) => return Err(cause.into()),
+                None => continue,
+            },
+            Turn::Open(tell) => Some(tell),
+            Turn::Queue => None,
+        };
+        let Some(gate) = opening.gate else { return Ok(tried(opening, tell.flatten(), None).await?) };
+        if let Some(tell) = tell
+            && let Some(permit) = gate.try_enter()
+        {
+            return Ok(tried(opening, tell, Some(permit)).await?);
+        }
+        return queue(opening, gate, gone).await;
+    }
+}
+
+/// Waits for room on a connection of this worker, or for the right to open one.
+async fn queue(
+    opening: &Opening<'_>,
+    gate: &Arc<Gate>,
+    gone: impl FnMut(&mut Context) -> Poll<()>,
+) -> Result<Call, Unopened> {
+    let line = shelf(opening.key, |shelf| shelf.line.clone());
+    let _places = (gate.join().ok_or(Refused::Full)?, line.stand());
+    let key = (opening.offer == Offer::Either && is_http1(opening.key)).then_some(opening.key);
+    let (mut alarm, mut look) = (Alarm::default(), Instant::now() + TURN);
+    let mut freed = pin!(line.freed.notified());
+    let room = |cx: &mut Context| loop {
+        if let Some(stream) = shelf(opening.key, |shelf| shelf.stream(opening.goal.name, cx)) {
+            return Poll::Ready(stream);
+        }
+        if freed.as_mut().poll(cx).is_ready() {
+            freed.set(line.freed.notified());
+            continue;
+        }
+        ready!(alarm.poll(cx, look));
+        look = Instant::now() + TURN;
+    };
+    match gate.wait(key, opening.end, gone, room).await? {
+        Entered::Room(stream) => Ok(Call::H2(stream)),
+        Entered::Take(conn) => Ok(Call::H1(conn)),
+        Entered::Dial(permit) => Ok(tried(opening, None, Some(permit)).await?),
+    }
+}
+
+/// What became of the connection that somebody else opens: an error, or one looks again.
+async fn outcome(
+    opening: &Opening<'_>,
+    mut told: watch::Receiver<Option<Cause>>,
+) -> Result<Option<Cause>, Cause> {
+    let within = opening.within();
+    match tokio::time::timeout(within, told.changed()).await {
+        Ok(Ok(())) => Ok(told.borrow().clone()),
+        // It is there, or whoever opened it gave up.
+        Ok(Err(_)) => Ok(None),
+        Err(_) => Err(dial::late(opening.goal, "did not accept a connection", within)),
+    }
+}
+
+/// Opens a connection and tells those who wait for it when it failed.
+async fn tried(
+    opening: &Opening<'_>,
+    tell: Option<watch::Sender<Option<Cause>>>,
+    permit: Option<Permit>,
+) -> Result<Call, Cause> {
+    let opened = fresh(opening, permit, true).await;
+    if let (Some(tell), Err(cause)) = (tell, &opened) {
+        tell.send_replace(Some(cause.clone()));
+    }
+    opened
+}
+
+/// A stream on a connection that nobody else uses.
+pub async fn alone(
+    opening: &Opening<'_>,
+    gone: impl FnMut(&mut Context) -> Poll<()>,
+) -> Result<Call, Unopened> {
+    let permit = match opening.gate {
+        None => None,
+        Some(gate) => match gate.enter(opening.key, opening.end, gone).await? {
+            Entered::Dial(permit) => Some(permit),
+            // Connections without a port of their own are not kept, and so not handed on.
+            Entered::Take(conn) => return Ok(Call::H1(conn)),
+            Entered::Room(never) => match never {},
+        },
+    };
+    Ok(fresh(opening, permit, false).await?)
+}
+
+async fn fresh(opening: &Opening<'_>, permit: Option<Permit>, keep: bool) -> Result<Call, Cause> {
+    let Opening { goal, key, offer, lifetime, .. } = *opening;
+    let (io, origin) = dial::stream(goal, offer, opening.within()).await?;
     let secure = goal.tls.is_some();
     if secure && io.protocol() != Some(b"h2") {
         if offer == Offer::Http2 {
             return Err(none(goal, "it does not offer HTTP/2"));
         }
         shelf(key, |shelf| shelf.http1 = true);
-        return Ok(Call::H1(BackendConn::new(io, key, origin)));
+        let mut conn = BackendConn::new(io, key, origin);
+        conn.admit(permit, lifetime);
+        conn.once |= !keep;
+        return Ok(Call::H1(conn));
     }
-    let (requests, live) = begin(io).await.map_err(|error| none(goal, &error.to_string()))?;
-    let place = Place::take(&live);
+    let limit = permit.as_ref().map(|permit| (permit.gate().clone(), shelf(key, |shelf| shelf.line.clone())));
+    let uses = Uses::new(limit);
+    let requests = driver::begin(io, &uses, permit).await.map_err(|error| none(goal, &error.to_string()))?;
+    let place = Place::take(&uses);
     if keep {
-        let used = Instant::now();
-        let until = lifetime.map(|lifetime| used + lifetime);
-        let shared = Shared { requests: requests.clone(), live, origin, secure, used, until };
+        let since = Instant::now();
+        let until = lifetime.map(|lifetime| since + lifetime);
+        let shared = Shared { requests: requests.clone(), uses, origin, secure, since, used: since, until };
         shelf(key, |shelf| {
             shelf.http1 = false;
             shelf.shared.push(shared);
+            // It has room for more than the one who opened it.
+            shelf.line.freed.notify_waiters();
         });
     }
     Ok(Call::H2(BackendStream::new(requests, secure, false, place)))
@@ -153,22 +247,6 @@ async fn fresh(opening: &Opening<'_>, within: Duration, keep: bool) -> Result<Ca
 
 fn none(goal: &Goal, why: &str) -> Cause {
     Cause::new(Why::BackendReset, format!("no HTTP/2 with the backend {}: {why}", goal.label()))
-}
-
-/// Begins to speak HTTP/2; the connection is driven by a task of this worker.
-async fn begin(io: Io) -> Result<(SendRequest<WriteBuffer>, Arc<AtomicU32>), h2::Error> {
-    let (transport, watch) = Transport::new(io, ReadBuffer::default(), None);
-    let mut builder = client::Builder::new();
-    builder
-        .enable_push(false)
-        .initial_window_size(WINDOW)
-        .initial_connection_window_size(WHOLE_WINDOW)
-        .max_header_list_size(HEAD)
-        .max_send_buffer_size(READY);
-    let (requests, connection) = builder.handshake(transport).await?;
-    let live = Arc::new(AtomicU32::new(0));
-    drop(tokio::spawn(drive(connection, watch, live.clone())));
-    Ok((requests, live))
 }
 
 /// Whether the last connection of this endpoint to which HTTP/2 was offered turned out to be one of HTTP/1.1.
@@ -190,20 +268,23 @@ fn shelf<T>(key: Key, with: impl FnOnce(&mut Shelf) -> T) -> T {
     })
 }
 
-fn turn(name: &Name, key: Key, cx: &mut Context) -> Turn {
-    shelf(key, |shelf| {
-        if let Some(stream) = shelf.stream(name, cx) {
+fn turn(opening: &Opening, cx: &mut Context) -> Turn {
+    shelf(opening.key, |shelf| {
+        if opening.gate.is_some() && shelf.line.waiting() > 0 {
+            return Turn::Queue;
+        }
+        if let Some(stream) = shelf.stream(opening.goal.name, cx) {
             return Turn::Stream(stream);
         }
-        if shelf.http1 {
-            return Turn::Alone;
+        if shelf.http1 && opening.offer == Offer::Either {
+            return Turn::Open(None);
         }
         match &shelf.opening {
             Some(told) if told.has_changed().is_ok() => Turn::Wait(told.clone()),
             _ => {
                 let (tell, told) = watch::channel(None);
                 shelf.opening = Some(told);
-                Turn::Open(tell)
+                Turn::Open(Some(tell))
             }
         }
     })
@@ -221,12 +302,15 @@ impl Shelf {
             if !name.still_leads_to(&mut shared.origin) || shared.until.is_some_and(|until| until <= now) {
                 return false;
             }
+            if shared.is_resting(now) {
+                return true;
+            }
             let mut requests = shared.requests.clone();
             match requests.poll_ready(cx) {
                 Poll::Ready(Err(_)) => return false,
                 Poll::Ready(Ok(())) if shared.has_room() => {
                     shared.used = now;
-                    let place = Place::take(&shared.live);
+                    let place = Place::take(&shared.uses);
                     found = Some(BackendStream::new(requests, shared.secure, true, place));
                 }
                 _ => {}
@@ -239,7 +323,12 @@ impl Shelf {
 
 impl Shared {
     fn has_room(&self) -> bool {
-        (self.live.load(Relaxed) as usize) < self.requests.current_max_send_streams()
+        (self.uses.number() as usize) < self.requests.current_max_send_streams()
+    }
+
+    fn is_resting(&self, now: Instant) -> bool {
+        let turns = now.saturating_duration_since(self.since).as_millis() / TURN.as_millis();
+        turns % 2 == 1 && self.uses.is_wanted_elsewhere()
     }
 }
 
@@ -249,7 +338,7 @@ pub fn sweep(now: Instant, longest: Duration) {
     POOL.with_borrow_mut(|pool| {
         for shelf in pool.iter_mut() {
             shelf.shared.retain_mut(|shared| {
-                if shared.live.load(Relaxed) > 0 {
+                if shared.uses.number() > 0 {
                     shared.used = now;
                 }
                 let young = now.saturating_duration_since(shared.used) < longest;
@@ -259,45 +348,11 @@ pub fn sweep(now: Instant, longest: Duration) {
     });
 }
 
-/// Drives a connection until it ends: when the backend ends it, when nobody holds it any more, or when the backend is
-/// silent and does not even answer a PING.
-async fn drive(
-    mut connection: client::Connection<Transport, WriteBuffer>,
-    watch: Arc<Watch>,
-    live: Arc<AtomicU32>,
-) {
-    let mut ping = connection.ping_pong();
-    let mut alarm = Alarm::default();
-    let mut heard = Instant::now();
-    let (mut received, mut asked) = (0, false);
-    poll_fn(|cx| {
-        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
-            if let Err(error) = ended {
-                log::debug!("a connection of HTTP/2 to a backend ended: {error}");
-            }
-            return Poll::Ready(());
+/// Closes unused connections under limits where somebody waits who cannot use them: their permits go to those.
+pub fn give_up() {
+    POOL.with_borrow_mut(|pool| {
+        for shelf in pool.iter_mut() {
+            shelf.shared.retain(|shared| shared.uses.number() > 0 || !shared.uses.is_wanted_elsewhere());
         }
-        loop {
-            let at = heard + if asked { SILENCE + PATIENCE } else { SILENCE };
-            if alarm.poll(cx, at).is_pending() {
-                return Poll::Pending;
-            }
-            let now = watch.received();
-            let silent = now == std::mem::replace(&mut received, now) && live.load(Relaxed) > 0;
-            match &mut ping {
-                Some(ping) if silent && !asked => {
-                    let _ = ping.poll_pong(cx);
-                    asked = ping.send_ping(h2::Ping::opaque()).is_ok();
-                    // The connection must be polled for it to go out.
-                    cx.waker().wake_by_ref();
-                    if !asked {
-                        heard = Instant::now();
-                    }
-                }
-                _ if silent && asked => return Poll::Ready(()),
-                _ => (heard, asked) = (Instant::now(), false),
-            }
-        }
-    })
-    .await;
+    });
 }

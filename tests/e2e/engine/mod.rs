@@ -21,6 +21,7 @@ mod grpc_peers;
 mod h2;
 mod h2_backends;
 mod h2_hostile;
+mod h2_limits;
 mod h2_secure;
 mod headers;
 mod health;

@@ -10,7 +10,7 @@ use crate::{
         cause::Cause,
         exchange::Exchange,
         replay::Replay,
-        stage::{back, gone, walk},
+        stage::{back, walk},
     },
     plan::{Found, Plan, Route, Target},
     wire::h1::hop::Hop,
@@ -75,7 +75,7 @@ fn hold(x: &mut Exchange, outcome: &mut Outcome) {
 async fn found(source: &Source, x: &Exchange, caller: &mut dyn Caller) -> Result<(), Cause> {
     let mut ready = pin!(source.ready(x.now + REGISTRY));
     poll_fn(|cx| match ready.as_mut().poll(cx) {
-        Poll::Pending => gone(caller, cx).map(|()| Err(Cause::gone())),
+        Poll::Pending => caller.poll_gone(cx).map(|()| Err(Cause::gone())),
         Poll::Ready(()) => Poll::Ready(Ok(())),
     })
     .await

@@ -117,7 +117,7 @@ impl Relay {
         Poll::Ready(Ok(()))
     }
 
-    /// The request may still be on its way out; when it is not, the client's silence is watched.
+    /// The request may still be on its way out; whether the client is still there is watched meanwhile.
     fn poll_other_way(
         &mut self,
         cx: &mut Context,
@@ -133,7 +133,7 @@ impl Relay {
                 Poll::Pending => {}
             }
         }
-        if conn.is_body_done() && conn.poll_gone(cx).is_ready() {
+        if conn.poll_gone(cx).is_ready() {
             return Err(Cause::gone());
         }
         Ok(())

@@ -69,7 +69,8 @@ pub trait BodyRead: Send {
 
 /// Whoever wants the answer: a client's connection, or an aggregate for one of its parts. Its body is the request's.
 pub trait Caller: BodyRead {
-    /// Ready when nobody waits for the answer any more; asked only once the body is complete.
+    /// Ready when nobody waits for the answer any more. While body is to come, a connection of HTTP/1.1 knows it only of
+    /// what it has room to read.
     fn poll_gone(&mut self, cx: &mut Context) -> Poll<()>;
 
     /// Ready once that time has come; only the latest time asked for counts.

@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Answer, Outcome},
-    body::{Caller, Chunk, Framing},
+    body::{Caller, Chunk},
     cause::{Cause, Fault, Why},
     exchange::Exchange,
 };
@@ -12,7 +12,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -95,15 +95,10 @@ pub async fn walk(stages: &[Placed], x: &mut Exchange, caller: &mut dyn Caller) 
 
 async fn patiently(mut wait: Waiting, caller: &mut dyn Caller) -> Step {
     poll_fn(|cx| match wait.as_mut().poll(cx) {
-        Poll::Pending if gone(caller, cx).is_ready() => Poll::Ready(Step::Fail(Cause::gone())),
+        Poll::Pending if caller.poll_gone(cx).is_ready() => Poll::Ready(Step::Fail(Cause::gone())),
         step => step,
     })
     .await
-}
-
-/// Whether the client left; not asked while there is a body to come, for that would have to be read first.
-pub fn gone(caller: &mut dyn Caller, cx: &mut Context) -> Poll<()> {
-    if caller.framing() == Framing::None { caller.poll_gone(cx) } else { Poll::Pending }
 }
 
 /// How long a body may stand still that a stage wants to see whole.

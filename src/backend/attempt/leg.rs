@@ -10,7 +10,7 @@ use super::{
 use crate::{
     pipeline::{
         answer::{Answer, Outcome},
-        body::{Body, BodyRead, Caller, Framing},
+        body::{Body, BodyRead, Caller},
         cause::{Cause, Why},
         exchange::Exchange,
         head::{Head, Known},
@@ -105,8 +105,7 @@ impl<'a> Leg<'a> {
             connect: self.terms.connect,
             end,
         };
-        let asks = caller.framing() == Framing::None;
-        let gone = |cx: &mut Context| if asks { caller.poll_gone(cx) } else { Poll::Pending };
+        let gone = |cx: &mut Context| caller.poll_gone(cx);
         let opened = match self.endpoint.port {
             Some(_) => shared::open(&opening, gone).await,
             None => shared::alone(&opening, gone).await,
@@ -138,8 +137,7 @@ impl<'a> Leg<'a> {
         caller: &mut dyn Caller,
     ) -> Result<Entered, Cause> {
         let (end, own) = self.time.end(self.terms.timeout);
-        let asks = caller.framing() == Framing::None;
-        let gone = |cx: &mut Context| if asks { caller.poll_gone(cx) } else { Poll::Pending };
+        let gone = |cx: &mut Context| caller.poll_gone(cx);
         let entered = gate.enter(transport.pool.key(), end, gone).await;
         entered.map_err(|refused| self.refused(Some(gate), refused, own))
     }
@@ -195,7 +193,7 @@ impl<'a> Leg<'a> {
                 self.progress(conn.sent());
             }
             let stalled = !uploaded && !conn.is_choked();
-            self.patience(cx, caller, uploaded, stalled)
+            self.patience(cx, caller, stalled)
         })
         .await
     }
@@ -212,10 +210,9 @@ impl<'a> Leg<'a> {
         &mut self,
         cx: &mut Context,
         caller: &mut dyn Caller,
-        uploaded: bool,
         stalled: bool,
     ) -> Poll<Result<(), HeadError>> {
-        if uploaded && caller.poll_gone(cx).is_ready() {
+        if caller.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(HeadError::Failed(Cause::gone())));
         }
         // Until the upload is through it is the client that is waited for, if its patience is the shorter one; the

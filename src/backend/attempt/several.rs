@@ -13,7 +13,7 @@ use crate::{
     },
     pipeline::{
         answer::{Answer, Outcome},
-        body::{Body, Caller, Chunk, Framing},
+        body::{Body, Caller, Chunk},
         cause::{Cause, Fault, Why},
         exchange::Exchange,
         replay::Replay,
@@ -237,11 +237,10 @@ async fn discard(answer: Answer) {
     }
 }
 
-/// Waits until then; false if the client left meanwhile. While there is body to come it is not asked.
+/// Waits until then; false if the client left meanwhile.
 async fn still_there(caller: &mut dyn Caller, until: Instant) -> bool {
-    let asks = caller.framing() == Framing::None;
     poll_fn(|cx| {
-        if asks && caller.poll_gone(cx).is_ready() {
+        if caller.poll_gone(cx).is_ready() {
             return Poll::Ready(false);
         }
         caller.poll_alarm(cx, until).map(|()| true)

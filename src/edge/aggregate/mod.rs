@@ -135,13 +135,11 @@ async fn patiently<T>(
 ) -> Result<T, Cause> {
     let mut work = pin!(work);
     let shape = &aggregate.shape;
-    // A body that was not read hides what the client does.
-    let unread = caller.framing() == Framing::Chunked && shape.ocelot;
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(done);
         }
-        if !unread && caller.poll_gone(cx).is_ready() {
+        if caller.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Cause::gone()));
         }
         match shape.timeout {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde_json::json;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn echo() -> Origin {
     Origin::with(|seen| Answer::new(200, &seen.body).header("X-Method", &seen.method))
@@ -150,6 +150,47 @@ fn a_stream_that_the_client_gives_up_cancels_the_call_and_no_other() {
         until(|| gateway.admin("/metrics").text().contains(r#"why="client.gone"} 1"#)).await;
         assert_eq!(client.get("/").await.expect("an answer").text(), "ok");
     });
+}
+
+/// Sends of a body whatever there is room for, until there has been none for a while.
+async fn fill(stream: &mut h2::SendStream<Bytes>) {
+    let part = Bytes::from(vec![b'x'; 16 * 1024]);
+    let mut since = Instant::now();
+    while since.elapsed() < Duration::from_millis(300) {
+        stream.reserve_capacity(part.len());
+        match stream.capacity().min(part.len()) {
+            0 => tokio::time::sleep(Duration::from_millis(1)).await,
+            room => {
+                stream.send_data(part.slice(..room), false).expect("sent");
+                since = Instant::now();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reset_is_noticed_while_the_service_does_not_read_what_is_uploaded() {
+    let (go, read) = std::sync::mpsc::channel();
+    let (closed, wait) = std::sync::mpsc::channel();
+    let ways = std::sync::Mutex::new((read, closed));
+    let origin = Scripted::start(move |wire, _| {
+        let _ = wire.head();
+        let (read, closed) = &*ways.lock().expect("no panic");
+        let _ = read.recv_timeout(PATIENCE);
+        let _ = closed.send(wire.drain().is_some());
+    });
+    // The time of the route begins anew with every byte that moves: it is not what ends the exchange.
+    let gateway = gateway(origin.port());
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        let (answer, mut stream) = client.begin(request("POST", "/slow", &[]), false).await;
+        fill(&mut stream).await;
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(answer);
+        until(|| gateway.admin("/metrics").text().contains(r#"why="client.gone"} 1"#)).await;
+    });
+    go.send(()).expect("the service waits");
+    assert_eq!(wait.recv_timeout(PATIENCE), Ok(true), "the service was not let go of");
 }
 
 #[test]

@@ -157,6 +157,40 @@ fn a_client_that_leaves_resets_its_stream_and_no_other() {
 }
 
 #[test]
+fn an_upload_that_is_given_up_is_reset_even_if_the_service_takes_nothing_of_it() {
+    run(async {
+        let (begun, reset) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counts, resets) = (begun.clone(), reset.clone());
+        let service = origin(move |request, mut respond| {
+            let (counts, resets) = (counts.clone(), resets.clone());
+            async move {
+                counts.fetch_add(1, SeqCst);
+                let why = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+                resets.fetch_add(usize::from(why.is_ok()), SeqCst);
+                drop(request);
+            }
+        })
+        .await;
+        let gateway = before(service).await;
+        let mut client = Client::connect(gateway.address).await;
+        for number in 1..=2 {
+            let (answer, mut stream) = client.begin(request("POST", "/", &[]), false).await;
+            stream.send_data(Bytes::from(vec![b'x'; 1 << 20]), false).expect("sent");
+            crate::support::h2::until(|| begun.load(SeqCst) == number).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if number == 1 {
+                stream.send_reset(h2::Reason::CANCEL);
+            } else {
+                // The whole connection is lost.
+                client = Client::connect(gateway.address).await;
+            }
+            drop((answer, stream));
+            crate::support::h2::until(|| reset.load(SeqCst) == number).await;
+        }
+    });
+}
+
+#[test]
 fn large_bodies_pass_both_ways() {
     run(async {
         let gateway = Arc::new(before(origin(echo).await).await);

@@ -4,7 +4,7 @@ use super::route::Reader;
 use crate::base::coding::Coding;
 use crate::base::units::SizeText;
 use crate::config::document::{CompressionOptions, List, Set};
-use crate::config::{Spanned, codes, suggest};
+use crate::config::{Span, Spanned, codes, suggest};
 use crate::plan::check::{filled, items};
 use crate::plan::inherit::merged;
 use crate::stages::compression::{
@@ -106,7 +106,7 @@ impl Reader<'_, '_, '_> {
     fn level(&mut self, options: &CompressionOptions, coding: Coding, codings: &[Coding], word: usize) -> u8 {
         let Range { setting, usual, most } = range(coding);
         let Some(written) = level_of(options, coding) else { return usual[word] };
-        if !codings.contains(&coding) {
+        if !codings.contains(&coding) && self.say_both(&options.encodings, written.span) {
             let message = format!("{setting} is set, and {} is not among the Encodings", coding.name());
             self.out
                 .error(codes::COMPRESSION_LEVEL, written.span, message)
@@ -122,6 +122,13 @@ impl Reader<'_, '_, '_> {
                 usual[word]
             }
         }
+    }
+
+    /// Whether one hand wrote the list and the level: a level that is inherited may be for an encoding that is left out here.
+    fn say_both(&self, list: &List<String>, level: Span) -> bool {
+        let own = self.written.compression.as_ref().map(|own| own.span);
+        let within = |span: Span| own.is_some_and(|own| own.start <= span.start && span.end <= own.end);
+        list.as_ref().is_some_and(|list| list.span.file == level.file && within(list.span) == within(level))
     }
 
     fn least(&mut self, written: &Set<SizeText>) -> u64 {

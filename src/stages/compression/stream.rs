@@ -26,7 +26,7 @@ use std::{
 /// What an encoder takes in at one time.
 const PIECE: usize = 2 * OUT;
 
-/// What one body may have compressed before other connections of the worker have their turn: about a millisecond.
+/// What one body may have compressed before other connections of the worker have their turn: a few milliseconds.
 const TURN: usize = 4 * PIECE;
 
 /// How a body is compressed, and where that is counted.

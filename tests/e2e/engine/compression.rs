@@ -7,10 +7,13 @@ use crate::support::h2;
 use crate::support::origin::Origin;
 use crate::support::scripted::Scripted;
 use crate::support::stub::Answer;
+use crate::support::until;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// Words of which much becomes little.
 fn text() -> String {
@@ -81,16 +84,6 @@ fn every_coding_is_negotiated_and_comes_to_what_the_service_said() {
         assert_eq!(answer.header("x-asked"), Some(asked), "the service hears what the client takes");
         assert!(answer.keeps_alive());
     }
-    for refused in ["identity", "gzip;q=0", "gzip;q=0, *;q=0", "gzip;q=7"] {
-        let answer = gateway.ask(&accepting(refused));
-        assert_eq!(
-            (answer.header("content-encoding"), answer.header("etag")),
-            (None, Some("\"v1\"")),
-            "{refused}"
-        );
-        assert_eq!((answer.text(), answer.header("vary")), (text(), Some("Accept-Encoding")));
-        assert_eq!(answer.header("content-length"), Some(&*text().len().to_string()));
-    }
     let page = gateway.admin("/metrics").text();
     let figure = |line: &str| -> u64 {
         let line = page.lines().find_map(|l| l.strip_prefix(line)).expect("the metric");
@@ -101,6 +94,22 @@ fn every_coding_is_negotiated_and_comes_to_what_the_service_said() {
     let out = figure("margay_compression_bytes_total{direction=\"out\",encoding=\"zstd\"}");
     assert_eq!(into, 2 * text().len() as u64);
     assert!(out > 0 && out < into / 4, "{out}");
+}
+
+#[test]
+fn who_takes_no_coding_gets_the_answer_as_it_is() {
+    let origin = serving(&[("ETag", "\"v1\"")]);
+    let gateway = compressing(origin.port());
+    for refused in ["identity", "gzip;q=0", "gzip;q=0, *;q=0", "gzip;q=7"] {
+        let answer = gateway.ask(&accepting(refused));
+        assert_eq!(
+            (answer.header("content-encoding"), answer.header("etag")),
+            (None, Some("\"v1\"")),
+            "{refused}"
+        );
+        assert_eq!((answer.text(), answer.header("vary")), (text(), Some("Accept-Encoding")));
+        assert_eq!(answer.header("content-length"), Some(&*text().len().to_string()));
+    }
 }
 
 #[test]
@@ -323,5 +332,41 @@ fn long_answers_stream_through_whole() {
         let answer = gateway.ask(&accepting(coding));
         assert_eq!(answer.header("content-length"), None);
         assert!(decoded(&answer).expect("sound") == long, "{coding}");
+    }
+    assert_eq!(origin.connections(), 1, "the connection to the service is used again");
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_the_service() {
+    // Longer than any encoder looks back.
+    let mut x = 1_u32;
+    let noise: Vec<u8> = (0..1 << 20)
+        .map(|_| {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (x >> 24) as u8
+        })
+        .collect();
+    for coding in ["gzip", "br", "zstd"] {
+        let (sent, piece) = (Arc::new(AtomicUsize::new(0)), noise.clone());
+        let count = sent.clone();
+        let service = Scripted::start(move |wire, _| {
+            let _ = wire.head();
+            wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1073741824\r\n\r\n");
+            while wire.send(&piece) {
+                count.fetch_add(piece.len(), Ordering::SeqCst);
+            }
+        });
+        let gateway = compressing(service.port());
+        let mut client = Client::connect(gateway.address);
+        client.send(accepting(coding).bytes("h"));
+        assert_eq!(client.wire.head().expect("a head").get("content-encoding"), Some(coding));
+        let now = || sent.load(Ordering::SeqCst);
+        let still = until(Duration::from_secs(10), || {
+            let before = now();
+            std::thread::sleep(Duration::from_millis(300));
+            (before > 0 && now() == before).then_some(before)
+        });
+        let still = still.expect("the service is held up");
+        assert!(still < 64 << 20, "{coding}: {still} bytes went into sockets and buffers");
     }
 }

@@ -46,6 +46,13 @@ fn routes_take_over_what_they_do_not_say() {
 }
 
 #[test]
+fn an_inherited_level_may_be_for_an_encoding_that_a_route_leaves_out() {
+    let global = r#"{ "CompressionOptions": { "ZstdLevel": 1, "GzipLevel": 2 } }"#;
+    let own = r#""CompressionOptions": { "Encodings": ["gzip"] }"#;
+    assert_eq!(compression(own, global).expect("compression").encodings, [(Gzip, 2)]);
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     let always =
         |options: &str, expected: &str| always(&format!(r#""CompressionOptions": {options}"#), expected);

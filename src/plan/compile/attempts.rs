@@ -1,13 +1,14 @@
 //! What a route does about services that fail: from option objects to settings.
 
 use super::cluster::Clusters;
+use super::ranges::Ranges;
 use super::route::Reader;
 use crate::backend::attempt::{
     Quality as Settled, Scope, Settings,
     breaker::{self, Trip},
     retry,
 };
-use crate::config::document::{List, RetryOptions, Set};
+use crate::config::document::{List, RetryOptions};
 use crate::config::{Code, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{ClusterBlueprint, Sourced};
 use crate::plan::check::{Outcome, Wrong, filled, items, pending::Effective, values};
@@ -222,12 +223,10 @@ impl Reader<'_, '_, '_> {
             return None;
         }
         let on = self.reasons(&options.on);
-        let least = self
-            .span_of_time("MinBackoff", &options.min_backoff, Duration::ZERO, 60 * SECOND)
-            .unwrap_or(25 * MS);
-        let most = self
-            .span_of_time("MaxBackoff", &options.max_backoff, Duration::ZERO, 60 * SECOND)
-            .unwrap_or(least.max(SECOND));
+        let mut read = self.ranges();
+        let least = read.time("MinBackoff", &options.min_backoff, 25 * MS, Duration::ZERO, 60 * SECOND);
+        let usual = least.max(SECOND);
+        let most = read.time("MaxBackoff", &options.max_backoff, usual, Duration::ZERO, 60 * SECOND);
         if let Some(written) = options.max_backoff.as_ref().filter(|_| most < least) {
             let message = format!("MaxBackoff is {}, and MinBackoff more", written.value);
             self.mistake(codes::BAD_RETRY, written.span, message, "let MaxBackoff be at least MinBackoff");
@@ -236,17 +235,19 @@ impl Reader<'_, '_, '_> {
         let grpc = self.grpc(&options.on_grpc_status);
         self.nothing(&on, &statuses, &grpc, &options);
         Some(retry::Settings {
-            attempts: self.whole("Attempts", &options.attempts, 1, 10, 3) as u32,
+            attempts: self.ranges().number("Attempts", &options.attempts, 1, 10).map_or(3, |n| n as u32),
             on_connect: on[0],
             on_reset: on[1],
             on_timeout: on[2],
             statuses,
             grpc,
             methods: self.retried_methods(&options.methods),
-            each: self.span_of_time("PerTryTimeout", &options.per_try_timeout, MS, 3600 * SECOND),
+            each: options.per_try_timeout.is_some().then(|| {
+                self.ranges().time("PerTryTimeout", &options.per_try_timeout, SECOND, MS, 3600 * SECOND)
+            }),
             backoff: (least, most),
             honour_retry_after: options.honour_retry_after.as_ref().is_none_or(|on| on.value),
-            kept: self.kept(&options),
+            kept: self.ranges().size("MaxReplaySize", &options.max_replay_size, 64 << 10, 0, 16 << 20),
             budget: self.budget(&options),
         })
     }
@@ -343,18 +344,13 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    fn kept(&mut self, options: &RetryOptions) -> usize {
-        const MOST: u64 = 16 << 20;
-        let Some(size) = &options.max_replay_size else { return 64 << 10 };
-        if size.value.0 > MOST {
-            let message = format!("MaxReplaySize is {}", size.value);
-            self.mistake(codes::BAD_RETRY, size.span, message, "it may be 0B to 16MiB");
-        }
-        size.value.0.min(MOST) as usize
+    fn ranges(&mut self) -> Ranges<'_> {
+        Ranges::with(codes::BAD_RETRY, self.out)
     }
 
     fn budget(&mut self, options: &RetryOptions) -> Option<retry::Allowance> {
-        let least = self.whole("BudgetMinimum", &options.budget_minimum, 0, 1_000_000, 10) as u32;
+        let least = self.ranges().number("BudgetMinimum", &options.budget_minimum, 0, 1_000_000);
+        let least = least.map_or(10, |least| least as u32);
         let ratio = options.budget_ratio.as_ref().map_or(0.2, |ratio| ratio.value);
         if let Some(written) = options.budget_ratio.as_ref().filter(|set| !(0.0..=10.0).contains(&set.value))
         {
@@ -363,29 +359,5 @@ impl Reader<'_, '_, '_> {
         }
         let on = options.enable_budget.as_ref().is_none_or(|on| on.value);
         on.then_some(retry::Allowance { least, ratio })
-    }
-
-    fn whole(&mut self, name: &str, set: &Set<i64>, least: i64, most: i64, usual: i64) -> i64 {
-        let Some(set) = set else { return usual };
-        if !(least..=most).contains(&set.value) {
-            let message = format!("{name} is {}", set.value);
-            self.mistake(codes::BAD_RETRY, set.span, message, &format!("it may be {least} to {most}"));
-        }
-        set.value.clamp(least, most)
-    }
-
-    fn span_of_time(
-        &mut self,
-        name: &str,
-        set: &Set<crate::base::units::DurationText>,
-        least: Duration,
-        most: Duration,
-    ) -> Option<Duration> {
-        let set = set.as_ref()?;
-        if !(least..=most).contains(&set.value.0) {
-            let message = format!("{name} is {}", set.value);
-            self.mistake(codes::BAD_RETRY, set.span, message, &format!("it may be {least:?} to {most:?}"));
-        }
-        Some(set.value.0)
     }
 }

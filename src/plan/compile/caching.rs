@@ -1,5 +1,6 @@
 //! `CacheOptions` and `Cache`: from what is written to the caches of routes.
 
+use super::ranges::Ranges;
 use crate::base::units::{DurationText, SizeText};
 use crate::config::document::{CacheDocument, CacheOptions, List, RouteDocument, Set};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
@@ -117,12 +118,10 @@ impl Reader<'_, '_, '_> {
     }
 
     fn cache_time(&mut self, set: &Set<DurationText>, name: &str) -> Option<Duration> {
-        let written = set.as_ref()?;
-        if written.value.0 > YEAR {
-            let message = format!("{name} is {}", written.value);
-            self.out.error(codes::CACHE_TIME, written.span, message).help("it may be 0s to 365d");
-        }
-        Some(written.value.0)
+        set.is_some().then(|| {
+            let mut read = Ranges::with(codes::CACHE_TIME, self.out);
+            read.time(name, set, YEAR, Duration::ZERO, YEAR)
+        })
     }
 
     fn cache_methods(&mut self, options: &CacheOptions, mode: Mode) -> Vec<String> {

@@ -5,27 +5,27 @@ use crate::{
     base::keyed::Keyed,
     pipeline::exchange::Exchange,
     wire::{
-        dial::Goal,
+        dial::{Dial, Goal},
         gate::{Gate, Pooling},
-        names::{Name, Names},
+        names::Names,
+        place::Place,
         pool::Slot,
+        proxy_protocol::{Announced, Ends, Version},
         tls::client::{ClientTls, Compiled, SecureHost},
     },
 };
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicUsize},
-    },
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
 /// Where an instance of a service is, as the configuration or a registry says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
-    /// A name or an address; IPv6 with or without brackets.
+    /// A name or an address, IPv6 with or without brackets; or `unix:` and a socket of this machine.
     pub host: String,
-    /// 0: the port that the client asked (Ocelot's port 0).
+    /// 0: the port that the client asked (Ocelot's port 0); of a socket: nothing.
     pub port: u16,
     /// Its share beside the others, 1 and more.
     pub weight: u32,
@@ -51,11 +51,11 @@ pub enum Speech {
 /// How an address is dialled, and the connections to it: the same for every cluster that names it.
 #[derive(Debug)]
 pub struct Transport {
-    pub name: Arc<Name>,
+    pub dial: Dial,
     /// Its place in every worker's pool.
     pub pool: Slot,
-    /// Which of its addresses answered last.
-    pub preferred: AtomicUsize,
+    /// What is said on each connection of whose it is.
+    pub announces: Option<Version>,
     /// None: plain.
     pub tls: Option<SecureHost>,
     /// None: as many connections as are needed.
@@ -65,9 +65,18 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Where to dial.
-    pub fn goal(&self, port: u16) -> Goal<'_> {
-        Goal { name: &self.name, port, preferred: &self.preferred, tls: self.tls.as_ref() }
+    /// Where to dial, and what is said there.
+    pub fn goal(&self, port: u16, said: Option<Announced>) -> Goal<'_> {
+        Goal { dial: &self.dial, port, said, tls: self.tls.as_ref() }
+    }
+
+    /// What is said on a connection for this exchange.
+    pub fn said(&self, x: &Exchange) -> Option<Announced> {
+        let version = self.announces?;
+        // A port is known of those who are at the other end themselves.
+        let near = x.client == x.peer.ip();
+        let from = if near { x.peer.address } else { SocketAddr::new(x.client, 0) };
+        Some(Announced { version, ends: Ends { from, to: x.peer.local } })
     }
 }
 
@@ -94,7 +103,7 @@ pub struct EndpointState {
 /// One address of a cluster.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// `None`: the port that the client asked (Ocelot's port 0).
+    /// `None`: the port that the client asked (Ocelot's port 0); of a socket 0.
     pub port: Option<u16>,
     /// Host and port, for people and for the access log.
     pub label: Arc<str>,
@@ -158,9 +167,10 @@ impl Endpoints {
             Speech::Secure(tls) => (way(Some(tls)), None),
             Speech::AsAsked(tls) => (way(None), Some(way(Some(tls)))),
         };
+        let is_unix = Place::is_meant(host);
         Arc::new(Endpoint {
-            port: (*port != 0).then_some(*port),
-            label: format!("{}:{port}", bracketed(host)).into(),
+            port: (is_unix || *port != 0).then_some(*port),
+            label: if is_unix { host.as_str().into() } else { format!("{}:{port}", bracketed(host)).into() },
             weight: *weight,
             way,
             secure,
@@ -170,19 +180,22 @@ impl Endpoints {
 
     fn way(&self, host: &str, port: u16, tls: Option<&ClientTls>, kept: &Kept) -> Way {
         let key = (host.to_owned(), port, tls.cloned(), kept.clone());
+        // Checked long ago; a name that is none leads nowhere.
+        let place = Place::parse(host, None).and_then(Result::ok);
+        let named = if place.is_some() { "localhost" } else { host };
         let transport = self.transports.get(key, || Transport {
             gate: kept.pooling.limit.map(Gate::new),
             lifetime: kept.pooling.lifetime,
-            name: self.names.get(host),
+            announces: kept.pooling.announces,
+            dial: place.map_or_else(|| Dial::tcp(self.names.get(host)), Dial::Unix),
             pool: Slot::claim(),
-            preferred: AtomicUsize::new(0),
-            tls: tls.map(|tls| self.compiled.host(tls, host)),
+            tls: tls.map(|tls| self.compiled.host(tls, named)),
         });
         let usual = if tls.is_some() { 443 } else { 80 };
         let authority = match port {
-            0 => bracketed(host),
-            port if port == usual => bracketed(host),
-            port => format!("{}:{port}", bracketed(host)),
+            0 => bracketed(named),
+            port if port == usual => bracketed(named),
+            port => format!("{}:{port}", bracketed(named)),
         };
         Way { transport, authority: authority.into_bytes().into() }
     }
@@ -230,7 +243,7 @@ mod tests {
     fn a_limit_of_connections_is_one_clusters_own() {
         let endpoints = Endpoints::new(Names::default());
         let limit = crate::wire::gate::Limit { connections: 2, queue: 0, wait: None };
-        let pooling = Pooling { limit: Some(limit), lifetime: None };
+        let pooling = Pooling { limit: Some(limit), ..Pooling::default() };
         let get = |cluster: &str| {
             endpoints
                 .get(cluster, &Instance::new("127.0.0.1", 1), &Speech::Plain, pooling)

@@ -67,7 +67,7 @@ codes! {
     NO_ROUTES = "MG0313", "No routes", "Without routes every request is answered with 404.";
     NO_ENDPOINTS = "MG0320", "A route without a service", "Without ServiceName a route needs DownstreamHostAndPorts with at least one entry.";
     NO_HOST = "MG0321", "An address without a host", "Every entry of DownstreamHostAndPorts needs a Host.";
-    BAD_HOST = "MG0322", "A malformed host", "Host is a host name or an address, without scheme, port or path.";
+    BAD_HOST = "MG0322", "A malformed host", "Host is a host name or an address, without scheme, port or path; or unix: and a socket of this machine.";
     BAD_PORT = "MG0323", "A port out of range", "Ports are 1 to 65535; 0 keeps the port of the incoming request.";
     BAD_SCHEME = "MG0324", "An unknown scheme", "DownstreamScheme is http, https, ws or wss.";
     BAD_HTTP_VERSION = "MG0325", "A malformed HTTP version", "DownstreamHttpVersion is a version such as 1.1 or 2.0.";
@@ -83,6 +83,7 @@ codes! {
     BAD_SESSION = "MG0335", "Sessions that cannot be kept", "Key is the name of a cookie, Expiry is greater than zero.";
     BAD_HASH_KEY = "MG0336", "An unknown key to hash", "HashOn is IP, Header:NAME, Cookie:NAME or Path:PLACEHOLDER, a placeholder of every route that leads there.";
     BAD_HEALTH_CHECK = "MG0337", "A health check that cannot be made", "The reference names the least and the greatest value of each setting.";
+    SOCKET_PORT = "MG0338", "A socket with a port", "Host names a socket of this machine, which has no port.";
     UNKNOWN_AUTHENTICATION_SCHEME = "MG0401", "An unknown authentication scheme", "AuthenticationOptions name entries of AuthenticationSchemes, with regard to case.";
     RATE_LIMIT_WITHOUT_CALLS = "MG0402", "A rate limit of zero or less", "RateLimitOptions.Limit of a route is greater than zero.";
     RATE_LIMIT_WITHOUT_PERIOD = "MG0403", "A rate limit without a period", "A route that sets any of RateLimitOptions has its own Period, even if there is a global one.";
@@ -127,6 +128,7 @@ codes! {
     TLS_CONTRADICTION = "MG0461", "TLS settings that contradict each other", "CaFile says whom to believe and DangerousAcceptAnyServerCertificateValidator to believe everybody; CertificateFile and KeyFile belong together.";
     BAD_SERVER_NAME = "MG0462", "A malformed server name", "ServerName is a host name or an address, without scheme and port.";
     USELESS_TLS = "MG0463", "TLS settings over plain http", "TlsOptions mean nothing where DownstreamScheme is http.";
+    NO_SERVER_NAME = "MG0464", "A socket spoken to over TLS without a name", "A socket of this machine has no name that its certificate could be for: TlsOptions.ServerName says it.";
     CACHE_MODE = "MG0470", "An unknown cache mode", "CacheOptions.Mode is Ocelot, Http or Off.";
     CACHE_SETTING = "MG0471", "A setting that the cache mode does not have", "StaleWhileRevalidate, StaleIfError and NegativeTtl belong to the mode Http, EnableContentHashing to the mode Ocelot.";
     CACHE_METHOD = "MG0472", "A method whose answers are not kept", "Methods are words such as GET; the mode Http keeps answers to GET, HEAD and POST.";

@@ -186,7 +186,7 @@ impl Plan {
         self.routes.iter().all(|route| match &route.target {
             Target::Cluster { cluster, .. } => {
                 cluster.source.get().is_none_or(|source| source.is_settled())
-                    && cluster.members().list.iter().all(|e| e.way.transport.name.now().is_some())
+                    && cluster.members().list.iter().all(|e| e.way.transport.dial.is_resolved())
             }
             // The routes of its parts are among the routes.
             Target::Aggregate(_) | Target::Fail(..) => true,

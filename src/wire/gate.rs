@@ -7,6 +7,7 @@
 use super::{
     h1::backend::BackendConn,
     pool::{self, Key},
+    proxy_protocol::Version,
 };
 use std::{
     convert::Infallible,
@@ -36,6 +37,8 @@ pub struct Limit {
 /// How connections to an address are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pooling {
+    /// What is said on each, of whose it is: none is shared by clients then.
+    pub announces: Option<Version>,
     pub limit: Option<Limit>,
     /// After this time a connection is not used again; zero: each serves one request. None: for ever.
     pub lifetime: Option<Duration>,
@@ -97,6 +100,11 @@ impl Gate {
     /// How many connections there may be.
     pub fn limit(&self) -> Limit {
         self.limit
+    }
+
+    /// Whether all connections there may be are there.
+    pub fn is_full(&self) -> bool {
+        self.permits.available_permits() == 0
     }
 
     /// How many requests wait.

@@ -1,6 +1,6 @@
 //! Idle connections to backends, kept by the worker that opened them: no lock, no map, the last one used first.
 
-use super::{h1::backend::BackendConn, names::Name};
+use super::{dial::Dial, h1::backend::BackendConn, proxy_protocol::Announced};
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
@@ -101,22 +101,40 @@ thread_local! {
     static NOW: RefCell<Option<Instant>> = const { RefCell::new(None) };
 }
 
-/// An idle connection of that endpoint that still seems alive, and leads to where its name leads now.
-pub fn take(key: Key, name: &Name, cx: &mut Context) -> Option<Box<BackendConn>> {
+/// An idle connection of that endpoint that still seems alive, and leads to where one would dial now; one of which this
+/// was said, where something is said of connections.
+pub fn take(key: Key, dial: &Dial, said: Option<&Announced>, cx: &mut Context) -> Option<Box<BackendConn>> {
     POOL.with_borrow_mut(|pool| {
         let (generation, idle) = pool.get_mut(key.index)?;
         if *generation != key.generation {
             idle.clear();
             return None;
         }
-        while let Some(Idle { mut conn, .. }) = idle.pop() {
-            if conn.leads_to(name) && !conn.is_dead(cx) {
+        while let Some(Idle { mut conn, .. }) = newest(idle, said) {
+            if conn.leads_to(dial) && !conn.is_dead(cx) {
                 conn.reused = true;
                 return Some(conn);
             }
         }
         None
     })
+}
+
+fn newest(idle: &mut Vec<Idle>, said: Option<&Announced>) -> Option<Idle> {
+    if said.is_none() {
+        return idle.pop();
+    }
+    let at = idle.iter().rposition(|one| one.conn.said() == said)?;
+    Some(idle.remove(at))
+}
+
+/// Closes the oldest idle connection of that endpoint: it was said to be another client's, and its permit is wanted.
+pub fn make_room(key: Key) {
+    let gone = POOL.with_borrow_mut(|pool| {
+        let (generation, idle) = pool.get_mut(key.index)?;
+        (*generation == key.generation && !idle.is_empty()).then(|| idle.remove(0))
+    });
+    drop(gone);
 }
 
 /// Puts a connection back after both messages ended cleanly.
@@ -127,7 +145,8 @@ pub fn put(conn: Box<BackendConn>) {
         return;
     }
     if conn.gate().is_some_and(|gate| gate.waiting() > 0) {
-        return hand_over(conn);
+        // Nobody else can use one that was said to be this client's: its permit is given back.
+        return if conn.said().is_some() { drop(conn) } else { hand_over(conn) };
     }
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
@@ -138,9 +157,14 @@ pub fn put(conn: Box<BackendConn>) {
         if shelf.0 != generation {
             *shelf = (generation, Vec::new());
         }
-        if shelf.1.len() < KEPT {
-            shelf.1.push(Idle { conn, since });
+        if shelf.1.len() >= KEPT {
+            // One of a client that is here is worth more than one of a client that may be gone.
+            if conn.said().is_none() {
+                return;
+            }
+            shelf.1.remove(0);
         }
+        shelf.1.push(Idle { conn, since });
     });
 }
 

@@ -19,7 +19,7 @@ use crate::{
     },
     wire::{
         call::Call,
-        dial::{Offer, dial},
+        dial::{Goal, Offer, dial},
         gate::{Entered, Gate, Limit, Refused},
         h1::{backend::HeadError, hop::Hop, host},
         h2::pool::{self as shared, Opening, Unopened},
@@ -55,9 +55,11 @@ impl<'a> Leg<'a> {
         caller: &mut dyn Caller,
     ) -> Result<Call, Cause> {
         let transport = &self.endpoint.way(x).transport;
-        let offer = self.offer(transport);
+        let (offer, said) = (self.offer(transport), transport.said(x));
         if !fresh && may_be_kept(offer, transport) && self.endpoint.port.is_some() {
-            let idle = poll_fn(|cx| Poll::Ready(pool::take(transport.pool.key(), &transport.name, cx))).await;
+            let take =
+                |cx: &mut Context| pool::take(transport.pool.key(), &transport.dial, said.as_ref(), cx);
+            let idle = poll_fn(|cx| Poll::Ready(take(cx))).await;
             if let Some(conn) = idle {
                 return Ok(Call::H1(conn));
             }
@@ -65,7 +67,7 @@ impl<'a> Leg<'a> {
         let port = self.endpoint.port.unwrap_or_else(|| asked_port(x));
         if offer != Offer::Http1 {
             // Boxed: few speak it, and others need not carry its room around.
-            return Box::pin(self.share(transport, port, offer, caller)).await;
+            return Box::pin(self.share(transport, transport.goal(port, said), offer, caller)).await;
         }
         let permit = match &transport.gate {
             None => None,
@@ -78,7 +80,7 @@ impl<'a> Leg<'a> {
         };
         let (end, own) = self.time.end(self.terms.timeout);
         let within = self.terms.connect.min(end.saturating_duration_since(Instant::now()));
-        let dialled = dial(&transport.goal(port), transport.pool.key(), within).await;
+        let dialled = dial(&transport.goal(port, said), transport.pool.key(), within).await;
         self.time.overdue = dialled.is_err() && own && Instant::now() >= end;
         let mut conn = dialled?;
         // Without a port of its own an endpoint is many: its connections are not kept.
@@ -91,13 +93,13 @@ impl<'a> Leg<'a> {
     async fn share(
         &mut self,
         transport: &Transport,
-        port: u16,
+        goal: Goal<'_>,
         offer: Offer,
         caller: &mut dyn Caller,
     ) -> Result<Call, Cause> {
         let (end, own) = self.time.end(self.terms.timeout);
         let opening = Opening {
-            goal: &transport.goal(port),
+            goal: &goal,
             key: transport.pool.key(),
             offer,
             lifetime: transport.lifetime,
@@ -136,6 +138,9 @@ impl<'a> Leg<'a> {
         transport: &Transport,
         caller: &mut dyn Caller,
     ) -> Result<Entered, Cause> {
+        if transport.announces.is_some() && gate.is_full() {
+            pool::make_room(transport.pool.key());
+        }
         let (end, own) = self.time.end(self.terms.timeout);
         let gone = |cx: &mut Context| caller.poll_gone(cx);
         let entered = gate.enter(transport.pool.key(), end, gone).await;

@@ -3,11 +3,15 @@
 use crate::{
     backend::endpoint::{Endpoint, Speech},
     base::{statuses::Statuses, url::HttpUrl},
-    wire::outbound::{Bounds, Client, Request, knock},
+    wire::{
+        dial::Dial,
+        names::Name,
+        outbound::{Bounds, Call, Client, Request, Spot, knock},
+    },
 };
 use memchr::memmem;
 use std::{
-    net::IpAddr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -42,17 +46,33 @@ pub enum ProbeKind {
 impl Probing {
     /// Asks once; an error says what was wrong.
     pub async fn ask(&self, endpoint: &Endpoint, speech: &Speech, client: &Client) -> Result<(), String> {
+        let tls = matches!(speech, Speech::Secure(_));
+        match &endpoint.way.transport.dial {
+            Dial::Unix(place) => {
+                let host = ("localhost", if tls { 443 } else { 80 });
+                self.ask_at(Spot::Unix(place), endpoint, host, tls, client).await
+            }
+            Dial::Tcp { name, preferred } => self.ask_any(name, preferred, endpoint, tls, client).await,
+        }
+    }
+
+    /// The address that answers clients is asked; the others, if it does not.
+    async fn ask_any(
+        &self,
+        name: &Name,
+        preferred: &AtomicUsize,
+        endpoint: &Endpoint,
+        tls: bool,
+        client: &Client,
+    ) -> Result<(), String> {
         let port = self.port.or(endpoint.port).ok_or("it has no port of its own to be probed on")?;
-        let name = &endpoint.way.transport.name;
         let known = name.addresses(Instant::now() + self.timeout).await;
         let known = known.filter(|addresses| !addresses.is_empty());
         let addresses = known.ok_or_else(|| format!("the name {} was not resolved", name.text()))?;
-        let preferred = endpoint.way.transport.preferred.load(std::sync::atomic::Ordering::Relaxed);
-        // The address that answers clients is asked; the others, if it does not.
-        let mut last = String::new();
+        let (preferred, mut last) = (preferred.load(Relaxed), String::new());
         for at in 0..addresses.len() {
-            let address = addresses[(preferred + at) % addresses.len()];
-            match self.ask_at(address, port, name.text(), speech, client).await {
+            let spot = Spot::At((addresses[(preferred + at) % addresses.len()], port).into());
+            match self.ask_at(spot, endpoint, (name.text(), port), tls, client).await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = error,
             }
@@ -62,20 +82,20 @@ impl Probing {
 
     async fn ask_at(
         &self,
-        address: IpAddr,
-        port: u16,
-        host: &str,
-        speech: &Speech,
+        spot: Spot<'_>,
+        endpoint: &Endpoint,
+        (host, port): (&str, u16),
+        tls: bool,
         client: &Client,
     ) -> Result<(), String> {
+        let call = Call { spot, local: endpoint.way.transport.announces };
         match &self.kind {
-            ProbeKind::Tcp => knock((address, port).into(), self.timeout).await,
+            ProbeKind::Tcp => knock(call, self.timeout).await,
             ProbeKind::Http { target, statuses, body } => {
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                let url =
-                    HttpUrl { tls: matches!(speech, Speech::Secure(_)), host, port, target: target.clone() };
+                let url = HttpUrl { tls, host, port, target: target.clone() };
                 let bounds = Bounds { time: self.timeout, size: MOST };
-                let reply = client.send(&Request::get(&url).at(address), bounds).await?;
+                let reply = client.send(&Request::get(&url).at(call), bounds).await?;
                 if !statuses.has(reply.status()) {
                     return Err(format!("{url}: the answer is {}", reply.status()));
                 }

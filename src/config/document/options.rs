@@ -16,14 +16,10 @@ pub trait Blank {
     }
 }
 
-impl Blank for bool {}
-impl Blank for i32 {}
-impl Blank for i64 {}
-impl Blank for f64 {}
-impl Blank for DurationText {}
-impl Blank for SizeText {}
-impl Blank for ActiveHealthDocument {}
-impl Blank for PassiveHealthDocument {}
+macro_rules! never_blank {
+    ($($kind:ty),*) => {$(impl Blank for $kind {})*};
+}
+never_blank!(bool, i32, i64, f64, DurationText, SizeText, ActiveHealthDocument, PassiveHealthDocument);
 impl Blank for String {
     fn is_blank(&self) -> bool {
         self.trim().is_empty()
@@ -375,6 +371,9 @@ option_objects! {
         /// Seconds after which a connection is not used for another request; 0: each serves one. Default: 120.
         /// Source: Ocelot, Configuration.
         pooled_connection_lifetime_seconds: Set<i32>,
+        /// The PROXY protocol in which a service learns whose connection it is: `V1`, `V2` or `None`. A connection serves
+        /// one client then. Default: `None`. Source: HAProxy, PROXY protocol versions 1 and 2.
+        proxy_protocol: Set<String>,
         /// Whether cookies of the service are kept, for all clients together. Default: false. Source: Ocelot, Configuration.
         use_cookie_container: Set<bool>,
         /// Whether the proxy of the system is used. Default: false. Source: Ocelot, Configuration.

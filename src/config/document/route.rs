@@ -179,9 +179,10 @@ pub struct RouteDocument {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HostAndPort {
-    /// A host name or an address, without scheme and port. Required.
+    /// A host name or an address, without scheme and port; or a socket of this machine: `unix:/run/app.sock` (relative:
+    /// beside the configuration file), `unix:@name` for a name that no file stands for. Required.
     pub host: Set<String>,
-    /// The port, 1 to 65535. Default: 0, which keeps the port of the incoming request.
+    /// The port, 1 to 65535; none for a socket. Default: 0, which keeps the port of the incoming request.
     pub port: Set<i32>,
     /// Its share beside the other addresses: one with 2 gets twice as much as one with 1. 1 to 1000. Not for
     /// `NoLoadBalancer`. Default: 1.

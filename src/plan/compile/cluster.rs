@@ -3,11 +3,12 @@
 use super::discovery;
 use super::pooling::{of_cluster, pooling};
 use super::route::{Reader, state_key};
+use super::sockets;
 use super::tls::Written as Tls;
 use super::{balancing, health};
 use crate::backend::balance::HashOn;
 use crate::config::document::{ClusterDocument, HostAndPort};
-use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::discovery::{Found, Registry};
 use crate::plan::blueprint::*;
 use crate::plan::check::pending::Effective;
@@ -90,7 +91,7 @@ fn cluster(
         options::http_client(scope, client, out);
     }
     let pooling = of_cluster(client.as_ref(), out);
-    let mut reader = ClusterReader { out };
+    let mut reader = ClusterReader { sources: scope.sources, out };
     let balancer = reader.balancer(balancing.as_ref());
     let health = merged(&written.health, groups.health.as_ref(), None);
     let health = health::health(written.health.as_ref().map(|set| set.span), health.as_deref(), reader.out);
@@ -99,12 +100,14 @@ fn cluster(
     health::ports(&health, &endpoints, reader.out);
     let scheme = reader.scheme(written);
     let found = reader.found(scope, registry, written);
+    let tls = Tls { options: &written.tls, any: &written.accept_any_certificate, key: None, scheme };
+    let tls = tls.read(scope, out);
+    sockets::over_tls(items(&written.endpoints), scheme, &tls, scope, out);
     ClusterBlueprint {
         key: key(name),
         name: Some(name.value.clone()),
         scheme,
-        tls: Tls { options: &written.tls, any: &written.accept_any_certificate, key: None, scheme }
-            .read(scope, out),
+        tls,
         pooling,
         endpoints,
         balancer,
@@ -115,6 +118,7 @@ fn cluster(
 
 /// Reads the settings of one named cluster: Ocelot has none, so nothing is let pass for its sake.
 struct ClusterReader<'o> {
+    sources: &'o Sources,
     out: &'o mut Diagnostics,
 }
 
@@ -179,6 +183,9 @@ impl ClusterReader<'_> {
             no_host(entry, "Endpoints", self.out);
             return None;
         };
+        if let Some(read) = sockets::service(entry, host, self.sources, self.out) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.out) });
+        }
         let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
         let read = self.sound(host.span, values::host(host));
         let port = self.sound(port_span, values::port(entry)).unwrap_or(None);
@@ -233,6 +240,7 @@ impl Reader<'_, '_, '_> {
             scheme,
         };
         let tls = tls.read(self.scope, self.out);
+        sockets::over_tls(items(&route.endpoints), scheme, &tls, self.scope, self.out);
         let pooling = pooling(effective.client.as_ref(), self.out);
         Arc::new(ClusterBlueprint {
             key,
@@ -315,6 +323,9 @@ impl Reader<'_, '_, '_> {
             }
             return None;
         };
+        if let Some(read) = sockets::service(entry, host, self.scope.sources, self.out) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.out) });
+        }
         let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
         let read = self.sound(host.span, values::host(host));
         let port = self.sound(port_span, values::port(entry)).unwrap_or(None);

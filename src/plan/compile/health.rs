@@ -7,6 +7,7 @@ use crate::config::document::{ActiveHealthDocument, HealthCheckOptions, List, Pa
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{Endpoint, Sourced};
 use crate::plan::check::{filled, items};
+use crate::wire::place::Place;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,15 @@ pub fn health(
 
 /// A probe needs a port to ask.
 pub fn ports(health: &Sourced<HealthSpec>, endpoints: &[Endpoint], out: &mut Diagnostics) {
-    let probed = health.value.active.as_ref().is_some_and(|active| active.port.is_none());
-    if let Some(endpoint) = endpoints.iter().find(|endpoint| probed && endpoint.port.is_none()) {
+    let Some(active) = &health.value.active else { return };
+    let is_socket = |endpoint: &&Endpoint| Place::is_meant(&endpoint.host);
+    if let Some(socket) = endpoints.iter().filter(|_| active.port.is_some()).find(is_socket) {
+        let message = format!("probes have a Port, and {} has none", socket.host);
+        out.error(codes::BAD_HEALTH_CHECK, health.from, message).help("leave the Port of Active out");
+    }
+    let probed = active.port.is_none();
+    let portless = |endpoint: &&Endpoint| endpoint.port.is_none() && !is_socket(endpoint);
+    if let Some(endpoint) = endpoints.iter().filter(|_| probed).find(portless) {
         let message =
             format!("{} has the port of each request, so there is none to be probed", endpoint.host);
         out.error(codes::BAD_HEALTH_CHECK, health.from, message)

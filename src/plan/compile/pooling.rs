@@ -1,9 +1,10 @@
 //! How connections to a service are kept, and how many there may be: from an option object to settings.
 
 use crate::config::{Diagnostics, Span, codes};
-use crate::plan::check::values;
+use crate::plan::check::{filled, values};
 use crate::plan::inherit::HttpClient;
 use crate::wire::gate::{Limit, Pooling};
+use crate::wire::proxy_protocol::Version;
 use std::time::Duration;
 
 /// Requests that wait for a connection, unless the options say otherwise.
@@ -15,7 +16,21 @@ pub fn pooling(client: Option<&HttpClient>, out: &mut Diagnostics) -> Pooling {
     let lifetime = client.and_then(|client| client.connection_lifetime.as_ref());
     let lifetime = lifetime.and_then(|seconds| u64::try_from(seconds.value).ok());
     let lifetime = Some(lifetime.map_or(HttpClient::LIFETIME, Duration::from_secs));
-    Pooling { limit: client.and_then(|client| limit(client, out)), lifetime }
+    let announces = client.and_then(|client| announces(client, out));
+    Pooling { announces, limit: client.and_then(|client| limit(client, out)), lifetime }
+}
+
+/// In which version services are told whose connection it is.
+fn announces(client: &HttpClient, out: &mut Diagnostics) -> Option<Version> {
+    const KNOWN: [(&str, Option<Version>); 3] =
+        [("V1", Some(Version::V1)), ("V2", Some(Version::V2)), ("None", None)];
+    let word = filled(&client.announces)?;
+    let found = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(word.trim()));
+    if found.is_none() {
+        let message = format!("there is no ProxyProtocol \"{}\"", word.value);
+        out.error(codes::UNKNOWN_CHOICE, word.span, message).help("write \"V1\", \"V2\" or \"None\"");
+    }
+    found.and_then(|(_, version)| *version)
 }
 
 /// The same for a cluster with a name: Ocelot has none, so nothing is let pass for its sake.

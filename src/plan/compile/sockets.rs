@@ -2,12 +2,15 @@
 //! comes.
 
 use crate::base::ip::IpRange;
-use crate::config::document::{ListenerDocument, ProxyProtocolDocument, Set};
+use crate::config::document::{HostAndPort, ListenerDocument, ProxyProtocolDocument, Set};
 use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
-use crate::plan::check::{filled, items};
+use crate::plan::blueprint::Scheme;
+use crate::plan::check::{Scope, filled, items};
 use crate::wire::listen::Address;
 use crate::wire::place::Place;
 use crate::wire::proxy_protocol::{Mode, Reception};
+use crate::wire::tls::client::ClientTls;
+use crate::wire::tls::trust::Trust;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,6 +32,63 @@ pub(super) fn address(text: &Spanned<String>, sources: &Sources, out: &mut Diagn
             None
         }
         None => super::own::address(text, out).map(Address::Tcp),
+    }
+}
+
+/// A service behind a socket of this machine: `unix:` and where it is, from the root on. None where it is somewhere else.
+pub(super) fn service(
+    entry: &HostAndPort,
+    host: &Spanned<String>,
+    sources: &Sources,
+    out: &mut Diagnostics,
+) -> Option<Option<String>> {
+    let read = Place::parse(host, folder(sources, host.span))?;
+    if let Some(port) = entry.port.as_ref().filter(|port| port.value != 0) {
+        let message = format!("Port {} means nothing here: Host is a socket of this machine", port.value);
+        out.error(codes::SOCKET_PORT, port.span, message).help("leave it out");
+    }
+    Some(match read {
+        Ok(place) => Some(place.to_string()),
+        Err(why) => {
+            out.error(codes::BAD_SOCKET, host.span, format!("\"{}\" is no socket: {why}", host.value))
+                .help("write it like unix:/run/app.sock, or unix:@app for a name without a file");
+            None
+        }
+    })
+}
+
+/// Where services behind sockets are spoken to over TLS, it is known whose certificate they show.
+pub(super) fn over_tls(
+    entries: &[Spanned<HostAndPort>],
+    scheme: Scheme,
+    tls: &ClientTls,
+    scope: &Scope,
+    out: &mut Diagnostics,
+) {
+    let document = scope.document;
+    let comes = || {
+        let proxies = document.forwarded_headers.as_ref().and_then(|set| set.trusted_proxies.as_ref());
+        let listens = items(&document.listeners).iter().any(|listener| listener.tls.is_some());
+        listens || proxies.is_some_and(|list| !list.is_empty())
+    };
+    let spoken = match scheme {
+        Scheme::Https => true,
+        Scheme::Incoming => comes(),
+        Scheme::Http => false,
+    };
+    if !spoken || tls.name.is_some() || tls.trust == Trust::Anyone {
+        return;
+    }
+    let hosts = entries.iter().filter_map(|entry| filled(&entry.host));
+    for host in hosts.filter(|host| Place::is_meant(host)) {
+        let message = match scheme {
+            Scheme::Incoming => "clients may come over https, and then the socket is spoken to over TLS",
+            _ => "the socket is spoken to over TLS",
+        };
+        let message = format!("{message}, and nothing says for whom its certificate is");
+        out.error(codes::NO_SERVER_NAME, host.span, message).help(
+            "write \"TlsOptions\": { \"ServerName\": \"app.example\" }, or \"DownstreamScheme\": \"http\"",
+        );
     }
 }
 

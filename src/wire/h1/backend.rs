@@ -3,10 +3,12 @@
 use super::{
     super::{
         buffer::ReadBuffer,
+        dial::Dial,
         gate::{Gate, Permit},
         io::Io,
-        names::{Name, Origin},
+        names::Origin,
         pool::{self, Key},
+        proxy_protocol::Announced,
     },
     decode::{Decoder, Found},
     encode::{Encoder, put_request},
@@ -53,7 +55,10 @@ pub enum HeadError {
 pub struct BackendConn {
     io: Io,
     key: Key,
-    origin: Origin,
+    /// None: a socket of this machine.
+    origin: Option<Origin>,
+    /// Whose connection it was said to be: it serves nobody else.
+    said: Option<Box<Announced>>,
     input: ReadBuffer,
     scanned: usize,
     decoder: Decoder,
@@ -77,11 +82,12 @@ pub struct BackendConn {
 }
 
 impl BackendConn {
-    pub fn new(io: Io, key: Key, origin: Origin) -> Box<BackendConn> {
+    pub fn new(io: Io, key: Key, origin: Option<Origin>, said: Option<Announced>) -> Box<BackendConn> {
         Box::new(BackendConn {
             io,
             key,
             origin,
+            said: said.map(Box::new),
             input: ReadBuffer::default(),
             scanned: 0,
             decoder: Decoder::new(Framing::None, (0, 0)),
@@ -121,9 +127,14 @@ impl BackendConn {
         self.io.poll_read(cx, &mut byte).is_ready()
     }
 
-    /// Whether it leads to where the name leads now.
-    pub(in crate::wire) fn leads_to(&mut self, name: &Name) -> bool {
-        name.still_leads_to(&mut self.origin)
+    /// Whether it leads to where one would dial now.
+    pub(in crate::wire) fn leads_to(&mut self, dial: &Dial) -> bool {
+        dial.still_leads_to(&mut self.origin)
+    }
+
+    /// What was said of it.
+    pub(in crate::wire) fn said(&self) -> Option<&Announced> {
+        self.said.as_deref()
     }
 
     pub(in crate::wire) fn key(&self) -> Key {

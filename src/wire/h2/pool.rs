@@ -12,11 +12,12 @@ use crate::{
         alarm::Alarm,
         buffer::WriteBuffer,
         call::Call,
-        dial::{self, Goal, Offer},
+        dial::{self, Dial, Goal, Offer},
         gate::{Entered, Gate, Permit, Refused},
         h1::backend::BackendConn,
-        names::{Name, Origin},
+        names::Origin,
         pool::Key,
+        proxy_protocol::Announced,
     },
 };
 use h2::client::SendRequest;
@@ -33,6 +34,9 @@ use tokio::sync::watch;
 /// While others wait who cannot use a connection it takes new requests for so long, and then none for as long, so that it
 /// is unused for once and its permit goes round.
 const TURN: Duration = Duration::from_millis(100);
+
+/// The most connections to one endpoint of which something was said.
+const KEPT: usize = 512;
 
 /// The connections to one endpoint.
 #[derive(Default)]
@@ -51,7 +55,9 @@ struct Shelf {
 struct Shared {
     requests: SendRequest<WriteBuffer>,
     uses: Arc<Uses>,
-    origin: Origin,
+    origin: Option<Origin>,
+    /// Whose connection it was said to be.
+    said: Option<Announced>,
     secure: bool,
     since: Instant,
     /// When it was last seen in use.
@@ -67,7 +73,8 @@ thread_local! {
 /// What is to be done for a request.
 enum Turn {
     Stream(Box<BackendStream>),
-    /// Open a connection, and tell the others, if there is something to tell: of HTTP/1.1 each gets its own.
+    /// Open a connection, and tell the others, if there is something to tell: of HTTP/1.1, and of those that are one
+    /// client's, each gets its own.
     Open(Option<watch::Sender<Option<Cause>>>),
     /// Somebody else does.
     Wait(watch::Receiver<Option<Cause>>),
@@ -147,12 +154,15 @@ async fn queue(
     gone: impl FnMut(&mut Context) -> Poll<()>,
 ) -> Result<Call, Unopened> {
     let line = shelf(opening.key, |shelf| shelf.line.clone());
-    let _places = (gate.join().ok_or(Refused::Full)?, line.stand());
+    let (dial, said) = (opening.goal.dial, opening.goal.said.as_ref());
+    // What was said to be another client's is of no use here: it had better be closed.
+    let stand = said.is_none().then(|| line.stand());
+    let _places = (gate.join().ok_or(Refused::Full)?, stand);
     let key = (opening.offer == Offer::Either && is_http1(opening.key)).then_some(opening.key);
     let (mut alarm, mut look) = (Alarm::default(), Instant::now() + TURN);
     let mut freed = pin!(line.freed.notified());
     let room = |cx: &mut Context| loop {
-        if let Some(stream) = shelf(opening.key, |shelf| shelf.stream(opening.goal.name, cx)) {
+        if let Some(stream) = shelf(opening.key, |shelf| shelf.stream(dial, said, cx)) {
             return Poll::Ready(stream);
         }
         if freed.as_mut().poll(cx).is_ready() {
@@ -222,7 +232,7 @@ async fn fresh(opening: &Opening<'_>, permit: Option<Permit>, keep: bool) -> Res
             return Err(none(goal, "it does not offer HTTP/2"));
         }
         shelf(key, |shelf| shelf.http1 = true);
-        let mut conn = BackendConn::new(io, key, origin);
+        let mut conn = BackendConn::new(io, key, origin, goal.said);
         conn.admit(permit, lifetime);
         conn.once |= !keep;
         return Ok(Call::H1(conn));
@@ -234,9 +244,13 @@ async fn fresh(opening: &Opening<'_>, permit: Option<Permit>, keep: bool) -> Res
     if keep {
         let since = Instant::now();
         let until = lifetime.map(|lifetime| since + lifetime);
-        let shared = Shared { requests: requests.clone(), uses, origin, secure, since, used: since, until };
+        let (requests, said) = (requests.clone(), goal.said);
+        let shared = Shared { requests, uses, origin, said, secure, since, used: since, until };
         shelf(key, |shelf| {
             shelf.http1 = false;
+            if shared.said.is_some() && shelf.shared.len() >= KEPT {
+                shelf.shared.remove(0);
+            }
             shelf.shared.push(shared);
             // It has room for more than the one who opened it.
             shelf.line.freed.notify_waiters();
@@ -273,10 +287,12 @@ fn turn(opening: &Opening, cx: &mut Context) -> Turn {
         if opening.gate.is_some() && shelf.line.waiting() > 0 {
             return Turn::Queue;
         }
-        if let Some(stream) = shelf.stream(opening.goal.name, cx) {
+        let said = opening.goal.said.as_ref();
+        if let Some(stream) = shelf.stream(opening.goal.dial, said, cx) {
             return Turn::Stream(stream);
         }
-        if shelf.http1 && opening.offer == Offer::Either {
+        // One that is said to be this client's is of no use to others, and theirs are of none to it.
+        if shelf.http1 && opening.offer == Offer::Either || said.is_some() {
             return Turn::Open(None);
         }
         match &shelf.opening {
@@ -292,14 +308,19 @@ fn turn(opening: &Opening, cx: &mut Context) -> Turn {
 
 impl Shelf {
     /// A place on the first connection that has room; those that are over are let go of.
-    fn stream(&mut self, name: &Name, cx: &mut Context) -> Option<Box<BackendStream>> {
+    fn stream(
+        &mut self,
+        dial: &Dial,
+        said: Option<&Announced>,
+        cx: &mut Context,
+    ) -> Option<Box<BackendStream>> {
         let mut found = None;
         self.shared.retain_mut(|shared| {
-            if found.is_some() {
+            if found.is_some() || shared.said.as_ref() != said {
                 return true;
             }
             let now = Instant::now();
-            if !name.still_leads_to(&mut shared.origin) || shared.until.is_some_and(|until| until <= now) {
+            if !dial.still_leads_to(&mut shared.origin) || shared.until.is_some_and(|until| until <= now) {
                 return false;
             }
             if shared.is_resting(now) {

@@ -1,14 +1,21 @@
 //! One request and its answer on one connection.
 
-use super::{Request, odd};
+use super::{Call, Request, Spot, odd};
 use crate::{
     pipeline::head::Head,
-    wire::h1::{
-        decode::{Decoder, Found},
-        parse::{self, HeadLimits},
+    wire::{
+        dial,
+        h1::{
+            decode::{Decoder, Found},
+            parse::{self, HeadLimits},
+        },
+        proxy_protocol::put_local,
     },
 };
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -19,8 +26,11 @@ use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 const HEAD: HeadLimits = HeadLimits { line: 8 << 10, fields: 32 << 10, count: 100 };
 /// A connection on which nothing moves is probed after so long: a watch must notice that the other side is gone.
 const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// The longest wait for room in the queue of a socket.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+/// A connection, whatever it is made of.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A connection on which a request was sent; its progress is kept here, so that waiting may be given up and taken up.
@@ -75,17 +85,35 @@ impl Conversation {
 }
 
 async fn connect(request: &Request<'_>, tls: Option<(TlsConnector, &str)>) -> io::Result<Box<dyn Stream>> {
-    let stream = match request.address {
-        Some(address) => TcpStream::connect((address, request.url.port)).await?,
-        None => TcpStream::connect((request.url.host.as_str(), request.url.port)).await?,
+    let stream = match request.call {
+        Some(call) => reach(call).await?,
+        None => tended(TcpStream::connect((request.url.host.as_str(), request.url.port)).await?)?,
     };
-    stream.set_nodelay(true)?;
-    let probes = socket2::TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_AFTER / 3);
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-    let Some((connector, name)) = tls else { return Ok(Box::new(stream)) };
+    let Some((connector, name)) = tls else { return Ok(stream) };
     let name =
         ServerName::try_from(name.to_owned()).map_err(|_| odd("the host is no name of a certificate"))?;
     Ok(Box::new(connector.connect(name, stream).await?))
+}
+
+/// Connects, and says that it is the gateway itself that does, where that is wanted; the time is others' to watch.
+pub(super) async fn reach(call: Call<'_>) -> io::Result<Box<dyn Stream>> {
+    let mut stream = match call.spot {
+        Spot::At(address) => tended(TcpStream::connect(address).await?)?,
+        Spot::Unix(place) => Box::new(dial::knock(place, Instant::now() + PATIENCE).await?),
+    };
+    if let Some(version) = call.local {
+        let mut header = Vec::new();
+        put_local(&mut header, version);
+        stream.write_all(&header).await?;
+    }
+    Ok(stream)
+}
+
+fn tended(stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+    stream.set_nodelay(true)?;
+    let probes = socket2::TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_AFTER / 3);
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&probes)?;
+    Ok(Box::new(stream))
 }
 
 /// Reads up to the end of the final head; what follows it stays in `read`.

@@ -10,7 +10,11 @@ mod tests;
 
 pub use lines::Lines;
 
-use super::tls::{client::ClientTls, trust::Trust};
+use super::{
+    place::Place,
+    proxy_protocol::Version,
+    tls::{client::ClientTls, trust::Trust},
+};
 use crate::{
     base::{
         bytes::{is_field_value, is_token},
@@ -22,11 +26,10 @@ use conversation::Conversation;
 use std::{
     fmt::Write,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// What an answer may cost.
@@ -38,6 +41,22 @@ pub struct Bounds {
     pub size: usize,
 }
 
+/// Where to connect to.
+#[derive(Clone, Copy, Debug)]
+pub enum Spot<'a> {
+    At(SocketAddr),
+    /// A socket of this machine.
+    Unix(&'a Place),
+}
+
+/// A connection of the gateway's own to a place that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    pub spot: Spot<'a>,
+    /// In which version the PROXY protocol says first that nobody else asks; none: nothing is said.
+    pub local: Option<Version>,
+}
+
 /// A request of the gateway's own.
 pub struct Request<'a> {
     method: &'static str,
@@ -45,13 +64,13 @@ pub struct Request<'a> {
     fields: Vec<(&'a str, &'a str)>,
     body: Option<&'a [u8]>,
     /// Where to connect to, instead of asking where the name leads.
-    address: Option<IpAddr>,
+    call: Option<Call<'a>>,
 }
 
 impl<'a> Request<'a> {
     /// A request without a body.
     pub fn new(method: &'static str, url: &'a HttpUrl) -> Request<'a> {
-        Request { method, url, fields: Vec::new(), body: None, address: None }
+        Request { method, url, fields: Vec::new(), body: None, call: None }
     }
 
     /// A GET.
@@ -66,10 +85,10 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// To this address, wherever the name leads.
+    /// To this place, wherever the name leads.
     #[must_use]
-    pub fn at(mut self, address: IpAddr) -> Request<'a> {
-        self.address = Some(address);
+    pub fn at(mut self, call: Call<'a>) -> Request<'a> {
+        self.call = Some(call);
         self
     }
 
@@ -205,11 +224,20 @@ pub async fn get(url: &HttpUrl, trust: &Trust, bounds: Bounds) -> Result<Vec<u8>
 }
 
 /// Whether a connection is accepted within that time; an error says why not.
-pub async fn knock(address: SocketAddr, within: Duration) -> Result<(), String> {
-    match tokio::time::timeout(within, TcpStream::connect(address)).await {
+pub async fn knock(call: Call<'_>, within: Duration) -> Result<(), String> {
+    match tokio::time::timeout(within, conversation::reach(call)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("{address}: {error}")),
-        Err(_) => Err(format!("{address}: no connection within {within:?}")),
+        Ok(Err(error)) => Err(format!("{}: {error}", call.spot)),
+        Err(_) => Err(format!("{}: no connection within {within:?}", call.spot)),
+    }
+}
+
+impl std::fmt::Display for Spot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Spot::At(address) => address.fmt(f),
+            Spot::Unix(place) => place.fmt(f),
+        }
     }
 }
 

@@ -33,6 +33,7 @@ mod memory;
 mod mixed;
 mod names;
 mod proxy_protocol;
+mod proxy_protocol_out;
 mod registries;
 mod reload;
 mod resilience;

@@ -2,9 +2,13 @@
 
 use super::{document, over};
 use crate::support::becomes_true;
+use crate::support::bridge::Bridge;
+use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
+use crate::support::stub::{Answer, Stub};
 use crate::support::tls::Authority;
+use crate::support::websocket::{must_open, opening, says_back};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -151,4 +155,104 @@ fn tls_and_the_proxy_protocol_work_on_sockets() {
         answer.starts_with("HTTP/1.1 200 ") && origin.last().header("x-forwarded-for") == Some("192.0.2.7")
     );
     drop(gateway);
+}
+
+/// A service behind a socket, and the route to it.
+struct Behind {
+    _home: tempfile::TempDir,
+    bridge: Bridge,
+    path: PathBuf,
+}
+
+impl Behind {
+    fn of(service: &Origin) -> Behind {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("app.sock");
+        Behind { bridge: Bridge::unix(&path, service.address), path, _home: home }
+    }
+
+    fn host(&self) -> Value {
+        json!({ "Host": format!("unix:{}", self.path.display()) })
+    }
+
+    fn document(&self, route: &Value, rest: &Value) -> Value {
+        let host = json!({ "DownstreamHostAndPorts": [self.host()] });
+        document(0, &over(host, route), rest)
+    }
+}
+
+#[test]
+fn a_service_behind_a_socket_is_asked_on_kept_connections() {
+    let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-End", "1")]));
+    let behind = Behind::of(&origin);
+    let gateway = Gateway::with(&behind.document(&json!({}), &json!({ "AccessLog": true })));
+    let body = vec![b'x'; 1 << 20];
+    for _ in 0..3 {
+        let answer = gateway.ask(&Request::new("POST", "/a").body(&body));
+        assert!(answer.status == 200 && answer.body == body && answer.trailers.len() == 1);
+    }
+    assert_eq!(behind.bridge.connections(), 1);
+    assert_eq!(origin.last().header("host"), Some("localhost"));
+    let label = format!("unix:{}", behind.path.display());
+    assert!(gateway.logged(|line| line["endpoint"] == *label).is_some(), "{:?}", gateway.access_log());
+}
+
+#[test]
+fn a_relative_one_lies_beside_the_configuration_and_a_missing_one_is_a_502() {
+    let origin = Origin::hello();
+    let host = json!({ "DownstreamHostAndPorts": [{ "Host": "unix:app.sock", "Port": 0 }] });
+    let gateway = Gateway::with(&document(0, &over(host, &json!({ "PreserveHost": true })), &json!({})));
+    let refused = gateway.get("/");
+    assert_eq!((refused.status, refused.json()["why"].as_str()), (502, Some("backend.connect")));
+    let _bridge = Bridge::unix(&beside(&gateway, "app.sock"), origin.address);
+    let asked = Request::get("/").header("Host", "shop.test");
+    assert_eq!(gateway.ask(&asked).text(), "hello");
+    assert_eq!(origin.last().header("host"), Some("shop.test"));
+}
+
+#[test]
+fn sockets_are_balanced_probed_and_left_out_like_any_other_address() {
+    let (one, two) = (Origin::with(|_| Answer::new(200, "one")), Origin::with(|_| Answer::new(200, "two")));
+    let behind = Behind::of(&one);
+    let clusters = json!({ "Clusters": { "c": {
+        "DownstreamScheme": "http",
+        "Endpoints": [behind.host(), { "Host": "127.0.0.1", "Port": two.port() }, { "Host": "unix:gone.sock" }],
+        "LoadBalancerOptions": { "Type": "RoundRobin" },
+        "HealthCheckOptions": { "Active": { "Type": "Http", "Path": "/health", "Interval": "100ms" } },
+    } } });
+    let mut document = document(0, &json!({ "DownstreamCluster": "c" }), &clusters);
+    for key in ["DownstreamHostAndPorts", "DownstreamScheme"] {
+        document["Routes"][0].as_object_mut().expect("a route").remove(key);
+    }
+    let gateway = Gateway::with(&document);
+    let told = || gateway.admin("/clusters").text();
+    assert!(becomes_true(SOON, || told().contains("unhealthy")), "{}", told());
+    let answers: Vec<String> = (0..4).map(|_| gateway.get("/").text()).collect();
+    for answer in ["one", "two"] {
+        assert_eq!(answers.iter().filter(|said| *said == answer).count(), 2, "{answers:?}");
+    }
+    assert!(one.seen().iter().any(|seen| seen.path == "/health" && seen.header("host") == Some("localhost")));
+}
+
+#[test]
+fn what_else_is_spoken_is_spoken_through_sockets() {
+    let parrot = Origin::stubs(vec![Stub::read(&json!({ "when": {}, "websocket": "echo" }))]);
+    let behind = Behind::of(&parrot);
+    let gateway = Gateway::with(&behind.document(&json!({}), &json!({})));
+    assert!(says_back(&mut must_open(gateway.address, &opening("/")), "hello"));
+    let newer = Origin::newer_stubs();
+    newer.set_stub(Stub::read(&json!({ "when": {}, "respond": { "status": 200, "body": "newer" } })));
+    let behind = Behind::of(&newer);
+    let spoken =
+        json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
+    let gateway = Gateway::with(&behind.document(&spoken, &json!({})));
+    assert_eq!([gateway.get("/").text(), gateway.get("/").text()], ["newer", "newer"]);
+    assert_eq!(behind.bridge.connections(), 1);
+    let authority = Authority::new("ours");
+    let secure = Origin::secure(authority.issue(&["app.test"]).server(&["http/1.1"], None));
+    let behind = Behind::of(&secure);
+    let tls = json!({ "DownstreamScheme": "https", "TlsOptions": { "ServerName": "app.test", "CaFile": "ca.pem" } });
+    let setup = Setup::json(&behind.document(&tls, &json!({}))).file("ca.pem", &authority.pem());
+    assert_eq!(Gateway::start(&setup).get("/").text(), "hello");
+    assert_eq!(secure.last().server_name.as_deref(), Some("app.test"));
 }

@@ -1,6 +1,7 @@
 //! The tool box of the end-to-end tests: std sockets and threads only, so that nothing here can share a mistake
 //! with the gateway.
 
+pub mod bridge;
 pub mod client;
 pub mod consul;
 pub mod dns;

@@ -56,7 +56,7 @@ fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
         sound(&with(&format!(r#""HttpHandlerOptions": {options}"#)), false).routes[0].cluster.pooling
     };
     let seconds = |n| Some(Duration::from_secs(n));
-    assert_eq!(of("{}"), Pooling { limit: None, lifetime: seconds(120) });
+    assert_eq!(of("{}"), Pooling { lifetime: seconds(120), ..Pooling::default() });
     assert_eq!(
         of(r#"{ "MaxConnectionsPerServer": 0, "PooledConnectionLifetimeSeconds": 7 }"#).lifetime,
         seconds(7)

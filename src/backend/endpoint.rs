@@ -209,6 +209,7 @@ fn bracketed(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::exchange::Peer;
     use crate::wire::tls::trust::Trust;
 
     fn authority(port: u16, speech: &Speech) -> String {
@@ -228,6 +229,33 @@ mod tests {
             [(1, &Speech::Plain), (80, &Speech::Plain), (443, &Speech::Plain), (443, &secure), (80, &secure)]
                 .map(|(port, speech)| authority(port, speech));
         assert_eq!(seen, ["[::1]:1", "[::1]", "[::1]:443", "[::1]", "[::1]:80"]);
+    }
+
+    #[test]
+    fn a_socket_has_no_port_and_its_service_is_called_localhost() {
+        let (endpoints, spot) = (Endpoints::new(Names::default()), Instance::new("unix:/run/app.sock", 0));
+        let secure = Speech::Secure(ClientTls::default());
+        for speech in [Speech::Plain, secure] {
+            let endpoint = endpoints.get("c", &spot, &speech, Pooling::default());
+            assert_eq!((&*endpoint.label, endpoint.port), ("unix:/run/app.sock", Some(0)));
+            assert_eq!(&*endpoint.way.authority, b"localhost");
+            assert!(endpoint.way.transport.dial.is_resolved(), "nobody has to be asked for it");
+        }
+    }
+
+    #[test]
+    fn the_client_is_announced_as_routes_see_it() {
+        let pooling = Pooling { announces: Some(Version::V1), ..Pooling::default() };
+        let endpoints = Endpoints::new(Names::default());
+        let get = |pooling| endpoints.get("c", &Instance::new("127.0.0.1", 1), &Speech::Plain, pooling);
+        let [near, to] = ["192.0.2.1:5", "198.51.100.1:80"].map(|text| text.parse::<SocketAddr>().unwrap());
+        let mut x = Exchange::new(Peer::new(near, to, false), 0, std::time::Instant::now());
+        let said =
+            |x: &Exchange| get(pooling).way.transport.said(x).map(|said| (said.ends.from, said.ends.to));
+        assert_eq!(said(&x), Some((near, to)));
+        x.client = "2001:db8::1".parse().unwrap();
+        assert_eq!(said(&x), Some((SocketAddr::new(x.client, 0), to)), "nobody knows its port");
+        assert!(get(Pooling::default()).way.transport.said(&x).is_none());
     }
 
     #[test]

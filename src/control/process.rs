@@ -107,7 +107,7 @@ fn rebound(old: &Listeners, plan: &Plan) -> Result<Listeners, String> {
         format!(
             "cannot listen on {address} (listener \"{name}\"): {error}; {} with --listen, MARGAY_LISTEN or Listeners in \
              the configuration",
-            address.cure()
+            address.cure(&error)
         )
     })
 }
@@ -117,7 +117,7 @@ fn admin_socket(address: &Address) -> Result<Socket, String> {
         format!(
             "cannot listen on {address} for administration: {error}; {} with --admin, MARGAY_ADMIN or Administration \
              in the configuration",
-            address.cure()
+            address.cure(&error)
         )
     })
 }

@@ -1,13 +1,14 @@
-//! What a route does about services that fail, in words for `explain`.
+//! What a route does about services that fail, and how it keeps connections to them, in words for `explain`.
 
 use super::blueprint::RouteBlueprint;
 use crate::backend::attempt::{Quality, Scope, breaker::Trip, retry::Settings as Retry};
 use crate::base::units::DurationText;
+use crate::wire::gate::Pooling;
 
 /// Setting and what it says, for those that are there.
 pub fn told(route: &RouteBlueprint) -> Vec<(&'static str, String)> {
     let settings = &route.attempts;
-    let limit = route.cluster.pooling.limit;
+    let Pooling { announces, limit, .. } = route.cluster.pooling;
     let fallback = settings.fallback.as_ref().map(|fallback| {
         let cluster = route.fallback.as_ref().and_then(|other| other.name.as_ref());
         let cluster = cluster.map(|name| format!("the cluster {name}"));
@@ -22,6 +23,10 @@ pub fn told(route: &RouteBlueprint) -> Vec<(&'static str, String)> {
         (
             "HttpHandlerOptions.MaxConnectionsPerServer",
             limit.map(|limit| format!("{}, and {} may wait", limit.connections, limit.queue)),
+        ),
+        (
+            "HttpHandlerOptions.ProxyProtocol",
+            announces.map(|version| format!("{version:?}, a connection serves one client")),
         ),
     ];
     told.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

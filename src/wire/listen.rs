@@ -54,11 +54,15 @@ impl Address {
         }
     }
 
-    /// What to do when it cannot be had.
-    pub fn cure(&self) -> &'static str {
-        match self {
-            Address::Tcp(_) => "free the port, or choose another",
-            Address::Unix(_) => "end the process that has it, or choose another name",
+    /// What to do when it cannot be had for that reason.
+    pub fn cure(&self, error: &io::Error) -> &'static str {
+        match (self, error.kind()) {
+            (Address::Tcp(_), _) => "free the port, or choose another",
+            (Address::Unix(_), io::ErrorKind::AddrInUse) => {
+                "end the process that has it, or choose another name"
+            }
+            (Address::Unix(_), io::ErrorKind::NotFound) => "make the folder, or choose another name",
+            (Address::Unix(_), _) => "let the gateway write to the folder, or choose another name",
         }
     }
 }

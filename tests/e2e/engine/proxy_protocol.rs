@@ -185,6 +185,20 @@ fn held_back(address: SocketAddr, header: &'static [u8]) -> SocketAddr {
 }
 
 #[test]
+fn a_reload_begins_and_ends_it_on_a_listener_that_stays() {
+    let origin = telling();
+    let (gateway, address) = hearing(&origin, &json!({}), &json!({}));
+    let plain = json!({ "Listeners": [{ "Address": address.to_string() }] });
+    gateway.write(&document(origin.port(), &json!({}), &plain).to_string());
+    assert!(becomes_true(SOON, || ask(address, b"").as_deref() == Some("200 127.0.0.1")));
+    let proxy = json!({ "Trusted": ["127.0.0.1"] });
+    let again = json!({ "Listeners": [{ "Address": address.to_string(), "ProxyProtocol": proxy }] });
+    gateway.write(&document(origin.port(), &json!({}), &again).to_string());
+    assert!(becomes_true(SOON, || ask(address, V1).as_deref() == Some("200 192.0.2.7")));
+    assert_eq!(ask(address, b""), None);
+}
+
+#[test]
 fn curl_says_who_it_is() {
     let origin = telling();
     let (_gateway, address) = hearing(&origin, &json!({}), &json!({}));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::backend::attempt::fallback::{Failure, Reply};
 use crate::wire::gate::{Limit, Pooling};
+use crate::wire::proxy_protocol::Version;
 use std::time::Duration;
 
 #[test]
@@ -46,6 +47,7 @@ fn what_cannot_be_meant_is_said() {
     let handler =
         |options: &str, expected: &str| always(&format!(r#""HttpHandlerOptions": {options}"#), expected);
     handler(r#"{ "ConnectionQueueLimit": 5 }"#, "MG0454 5");
+    handler(r#"{ "ProxyProtocol": "v3" }"#, r#"MG0104 "v3""#);
     handler(r#"{ "MaxConnectionsPerServer": 1, "ConnectionQueueLimit": -1 }"#, "MG0454 -1");
     handler(r#"{ "MaxConnectionsPerServer": 1, "ConnectionQueueTimeout": "0s" }"#, r#"MG0454 "0s""#);
 }
@@ -61,6 +63,18 @@ fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
         of(r#"{ "MaxConnectionsPerServer": 0, "PooledConnectionLifetimeSeconds": 7 }"#).lifetime,
         seconds(7)
     );
+    assert_eq!(of(r#"{ "ProxyProtocol": "v2" }"#).announces, Some(Version::V2));
+    let text = document(
+        &[
+            route(r#""HttpHandlerOptions": { "ProxyProtocol": "None" }"#),
+            route(r#""UpstreamPathTemplate": "/other/{x}""#),
+        ]
+        .join(", "),
+        r#"{ "HttpHandlerOptions": { "ProxyProtocol": "V1" } }"#,
+    );
+    let inherited =
+        sound(&text, false).routes.iter().map(|route| route.cluster.pooling.announces).collect::<Vec<_>>();
+    assert_eq!(inherited, [None, Some(Version::V1)]);
     let limit = Limit { connections: 4, queue: 1024, wait: None };
     assert_eq!(of(r#"{ "MaxConnectionsPerServer": 4 }"#).limit, Some(limit));
     let queue =

@@ -122,6 +122,12 @@ fn connections_of_http2_are_one_clients_too() {
         assert_eq!((first.get("/").text(), second.get("/").text()), ("newer".into(), "newer".into()));
     }
     assert_eq!(bridge.headers(), [own.as_bytes(), other.as_bytes()]);
+    let limit = json!({ "MaxConnectionsPerServer": 1 });
+    let gateway = Gateway::with(&announcing(port, "V1", &spoken, &limit));
+    let ((mut first, _), (mut second, _)) = (client(&gateway), client(&gateway));
+    for _ in 0..3 {
+        assert_eq!((first.get("/").text(), second.get("/").text()), ("newer".into(), "newer".into()));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::support::becomes_true;
 use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen};
+use crate::support::scripted::Scripted;
 use crate::support::stub::Answer;
 use crate::support::websocket::opening;
 use serde_json::{Value, json};
@@ -356,4 +357,37 @@ fn trailers_of_a_request_that_was_read_whole_go_to_every_part() {
         );
     }
     assert_eq!((a.calls(), b.calls()), (1, 2));
+}
+
+#[test]
+fn an_answer_that_begins_before_a_body_read_whole_is_through_gets_the_rest_of_it() {
+    const LENGTH: usize = 8 << 20;
+    // Answers with its head, takes the body, and then says how much came.
+    let early = Scripted::start(|wire, _| {
+        while wire.head().is_ok() {
+            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+            let mut came = 0;
+            let _ = wire.exactly(LENGTH as u64, &mut |part| came += part.len());
+            wire.send(format!("{came:07}").as_bytes());
+        }
+    });
+    let hashed = over(
+        route("a", early.port()),
+        &json!({ "CacheOptions": { "TtlSeconds": 30, "EnableContentHashing": true } }),
+    );
+    let again = over(
+        hashed.clone(),
+        &json!({ "Key": "c", "UpstreamPathTemplate": "/c/{id}",
+        "RetryOptions": { "Attempts": 2, "Methods": ["POST"], "MaxReplaySize": "16MiB" } }),
+    );
+    let gateway = Gateway::with(&json!({
+        "Routes": [hashed, route("b", early.port()), again],
+        "Aggregates": [{ "UpstreamPathTemplate": "/all/{id}", "UpstreamHttpMethod": ["POST"], "RouteKeys": ["a", "b"],
+            "MaxRequestBodySize": "16MiB" }],
+    }));
+    let came = format!("{LENGTH:07}");
+    let asked = |target: &str| Request::new("POST", target).body(vec![b'x'; LENGTH]);
+    assert_eq!(gateway.ask(&asked("/a/1")).text(), came);
+    assert_eq!(gateway.ask(&asked("/c/1")).text(), came);
+    assert_eq!(gateway.ask(&asked("/all/2")).text(), format!(r#"{{"a":{came},"b":{came}}}"#));
 }

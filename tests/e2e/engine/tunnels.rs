@@ -159,7 +159,7 @@ fn any_bytes_pass_unchanged_and_in_order_both_ways_until_each_sides_end() {
     let puppet = Puppet::start();
     let gateway = puppet.gateway();
     let strategy = (side(), side(), 0..3);
-    let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&strategy, |(mut client, mut service, later)| {
         (client.last, service.last) = (later == 1, later == 2);
         let (to_client, to_service) = puppet.meets(&gateway, &client, &service);

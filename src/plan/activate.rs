@@ -33,7 +33,7 @@ use crate::{
         authentication::Authentication,
         cache::{self, Caching, Invalidator, sweeping},
         client_certificate::CertificateField,
-        compression::Compression,
+        compression::{Compression, Memory},
         forwarded::Forwarded,
         in_order,
         method::Method,
@@ -226,7 +226,8 @@ fn stages(route: &RouteBlueprint, role: Role, blueprint: &Blueprint, ground: &Fo
     stages.extend(cache(route, blueprint, ground));
     // The parts of an aggregate are put together first.
     if let (Some(settings), true) = (&route.compression, role != Role::Part) {
-        stages.push(Box::new(Compression::new(settings, ground.metrics.compression())));
+        let memory = Memory::new(&ground.kept.compression, blueprint.limits.compression);
+        stages.push(Box::new(Compression::new(settings, memory, ground.metrics.compression())));
     }
     stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
     if let Some(method) = &route.backend_method {

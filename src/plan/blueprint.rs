@@ -109,6 +109,8 @@ pub struct Limits {
     pub tunnel_idle: Duration,
     /// WebSocket connections of one client address at one time; none: no limit.
     pub tunnels_per_client: Option<u64>,
+    /// Bytes of memory that encoders of streams may take together.
+    pub compression: u64,
     /// Requests of one client connection; none: no limit.
     pub requests_per_connection: Option<u64>,
     pub http2: Http2Limits,

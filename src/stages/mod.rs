@@ -25,7 +25,7 @@ pub mod tunnels;
 pub mod via;
 
 use crate::pipeline::stage::BoxStage;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
@@ -177,6 +177,8 @@ pub struct Kept {
     pub gates: concurrency::Gates,
     pub tunnels: Arc<tunnels::Open>,
     pub cache: Arc<cache::Kept>,
+    /// Bytes of memory that encoders of streams take.
+    pub compression: Arc<AtomicU64>,
 }
 
 /// Puts compiled stages into the order of the table.

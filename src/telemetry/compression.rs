@@ -10,6 +10,7 @@ struct Shard {
     answers: [Own; 3],
     bytes_in: [Own; 3],
     bytes_out: [Own; 3],
+    skipped: Own,
 }
 
 /// The numbers of all routes together.
@@ -26,6 +27,18 @@ impl CompressionMetrics {
         if let Some(shard) = self.0.get(worker) {
             shard.answers[coding as usize].add(1);
         }
+    }
+
+    /// One that could have been compressed goes out as it is, for want of memory.
+    pub fn skip(&self, worker: usize) {
+        if let Some(shard) = self.0.get(worker) {
+            shard.skipped.add(1);
+        }
+    }
+
+    /// How many did.
+    pub fn skipped(&self) -> u64 {
+        self.0.iter().map(|shard| shard.skipped.get()).sum()
     }
 
     /// So many bytes went into an encoder, and so many came out.

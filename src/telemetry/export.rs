@@ -84,6 +84,12 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::COUNTER,
         &["encoding", "direction"],
     ),
+    (
+        "margay_compression_skipped_total",
+        "Answers that went out as they are for want of memory.",
+        MetricType::COUNTER,
+        &[],
+    ),
     ("margay_connections", "Client connections by state.", MetricType::GAUGE, &["state"]),
     (
         "margay_connections_accepted_total",
@@ -236,6 +242,7 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_retry_budget_exhausted_total" | "margay_fallbacks_total" => events(m, name, ""),
         "margay_cache_total" | "margay_cache_bytes" => caches(m, name),
         "margay_compression_total" | "margay_compression_bytes_total" => compression(m, name),
+        "margay_compression_skipped_total" => vec![counter(m.compression().skipped(), &[])],
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
         "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
         "margay_tunnels" => vec![gauge(m.tunnels().totals().1, &[])],

@@ -61,6 +61,9 @@ pub struct LimitsDocument {
     /// WebSocket connections of one client address at one time; beyond it 503 with `limit.tunnels`. 1 and more.
     /// Default: no limit.
     pub max_tunnels_per_client: Set<i64>,
+    /// Memory that answers which are compressed as streams take together; beyond it answers go out as they are. 1MiB to
+    /// 1TiB. Default: `512MiB`.
+    pub max_compression_memory: Set<SizeText>,
     /// Requests after which a client connection is closed. 1 and more. Default: no limit.
     pub max_requests_per_connection: Set<i64>,
     /// HTTP/2: requests of one client connection at one time; more are refused. 1 to 100000. Default: 100.

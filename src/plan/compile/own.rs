@@ -55,6 +55,7 @@ pub fn limits(written: Option<&LimitsDocument>, ocelot: bool, out: &mut Diagnost
     let nothing = LimitsDocument::default();
     let w = written.unwrap_or(&nothing);
     let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
+    let tenth = 100 * ms;
     let mut read = Ranges::of("Limits", out);
     Limits {
         request_line: read.size("MaxRequestLineSize", &w.max_request_line_size, 16 << 10, 256, 1 << 20),
@@ -72,21 +73,27 @@ pub fn limits(written: Option<&LimitsDocument>, ocelot: bool, out: &mut Diagnost
             "RequestHeadersTimeout",
             &w.request_headers_timeout,
             10 * second,
-            100 * ms,
+            tenth,
             HOUR,
         ),
-        keep_alive: read.time("KeepAliveTimeout", &w.keep_alive_timeout, 75 * second, 100 * ms, DAY),
-        body_idle: read.time("BodyIdleTimeout", &w.body_idle_timeout, 60 * second, 100 * ms, DAY),
+        keep_alive: read.time("KeepAliveTimeout", &w.keep_alive_timeout, 75 * second, tenth, DAY),
+        body_idle: read.time("BodyIdleTimeout", &w.body_idle_timeout, 60 * second, tenth, DAY),
         connect: read.time("ConnectTimeout", &w.connect_timeout, 5 * second, ms, 600 * second),
         backend_idle: read.time("BackendIdleTimeout", &w.backend_idle_timeout, 55 * second, second, DAY),
         drain: read.time("DrainTimeout", &w.drain_timeout, 30 * second, Duration::ZERO, HOUR),
         tunnel_idle: read.time("TunnelIdleTimeout", &w.tunnel_idle_timeout, HOUR, second, 30 * DAY),
         tunnels_per_client: read.count("MaxTunnelsPerClient", &w.max_tunnels_per_client, MANY),
+        compression: compression(w, &mut read),
         connections: read.count("MaxConcurrentConnections", &w.max_concurrent_connections, MANY),
         connections_per_client: read.count("MaxConnectionsPerClient", &w.max_connections_per_client, MANY),
         requests_per_connection: read.count("MaxRequestsPerConnection", &w.max_requests_per_connection, MANY),
         http2: http2(w, &mut read),
     }
+}
+
+/// The memory of encoders.
+fn compression(w: &LimitsDocument, read: &mut Ranges) -> u64 {
+    read.size("MaxCompressionMemory", &w.max_compression_memory, 512 << 20, 1 << 20, 1 << 40) as u64
 }
 
 /// What HTTP/2 makes possible beside.

@@ -7,6 +7,7 @@ pub mod accept;
 mod encoder;
 mod fields;
 pub mod kinds;
+mod memory;
 mod shelf;
 mod stream;
 
@@ -18,13 +19,15 @@ use crate::{
     },
     pipeline::{
         answer::{Answer, Outcome},
-        body::Body,
+        body::{Body, BodyRead},
         exchange::Exchange,
         head::Known,
         stage::{Stage, Step},
     },
     telemetry::CompressionMetrics,
 };
+pub use memory::Memory;
+
 use kinds::Kinds;
 use std::{fmt::Write, sync::Arc};
 use stream::{Compressed, Here, Means, at_once};
@@ -49,13 +52,14 @@ pub struct Settings {
 pub struct Compression {
     settings: Settings,
     preference: Box<[Coding]>,
+    memory: Memory,
     metrics: Arc<CompressionMetrics>,
 }
 
 impl Compression {
-    pub fn new(settings: &Settings, metrics: &Arc<CompressionMetrics>) -> Compression {
+    pub fn new(settings: &Settings, memory: Memory, metrics: &Arc<CompressionMetrics>) -> Compression {
         let preference = settings.encodings.iter().map(|(coding, _)| *coding).collect();
-        Compression { settings: settings.clone(), preference, metrics: metrics.clone() }
+        Compression { settings: settings.clone(), preference, memory, metrics: metrics.clone() }
     }
 
     /// How it is compressed, if it is.
@@ -78,10 +82,45 @@ impl Compression {
         match means {
             Some(_) if answer.head.status == 304 => fields::unchanged(&mut answer.head, &x.req, &mut out),
             Some(means) if x.accepted.bodiless => fields::coded(&mut answer.head, means.coding, &mut out),
-            Some(means) => code(answer, means, x.accepted.only_coded, &mut out),
+            Some(means) => self.code(answer, means, x.accepted.only_coded, &mut out),
             None => {}
         }
         x.scratch = out;
+    }
+
+    /// Compresses the body and writes into the head what was done; unless there is no memory for it, or it would not become
+    /// shorter and `must` is not said.
+    fn code(&self, answer: &mut Answer, means: Means, must: bool, out: &mut Vec<u8>) {
+        let (coding, worker) = (means.coding, means.worker);
+        let (body, length) = match std::mem::take(&mut answer.body) {
+            Body::Bytes(bytes) if bytes.len() <= SHORT => match at_once(&bytes, &means, must) {
+                Some(coded) => (Ok(Body::Bytes(coded.clone())), Some(coded.len() as u64)),
+                None => (Err(Body::Bytes(bytes)), None),
+            },
+            Body::Bytes(bytes) => (self.stream(Box::new(Here(bytes)), means), None),
+            Body::Stream(inner) => (self.stream(inner, means), None),
+            Body::Empty => (Err(Body::Empty), None),
+        };
+        answer.body = match body {
+            Ok(body) => body,
+            Err(body) => return answer.body = body,
+        };
+        self.metrics.answer(worker, coding);
+        fields::coded(&mut answer.head, coding, out);
+        if let Some(length) = length {
+            answer.head.append_number(b"Content-Length", length);
+        }
+    }
+
+    /// Compresses a body piece by piece, or gives it back where there is no memory for that.
+    fn stream(&self, inner: Box<dyn BodyRead>, means: Means) -> Result<Body, Body> {
+        match self.memory.share(means.coding, means.level) {
+            Some(share) => Ok(Body::Stream(Box::new(Compressed::new(inner, means, share)))),
+            None => {
+                self.metrics.skip(means.worker);
+                Err(Body::Stream(inner))
+            }
+        }
     }
 }
 
@@ -96,35 +135,6 @@ fn length(x: &Exchange, answer: &Answer) -> Option<Option<u64>> {
         }
         Some(0) => None,
         length => Some(length),
-    }
-}
-
-/// Compresses the body, unless that does not make it shorter and `must` is not said, and writes into the head what was done.
-fn code(answer: &mut Answer, means: Means, must: bool, out: &mut Vec<u8>) {
-    let coding = means.coding;
-    let (metrics, worker) = (means.metrics.clone(), means.worker);
-    let (body, length) = match std::mem::take(&mut answer.body) {
-        Body::Empty => return,
-        Body::Stream(inner) => (Body::Stream(Box::new(Compressed::new(inner, means))), None),
-        Body::Bytes(bytes) if bytes.len() > SHORT => {
-            (Body::Stream(Box::new(Compressed::new(Box::new(Here(bytes)), means))), None)
-        }
-        Body::Bytes(bytes) => match at_once(&bytes, &means, must) {
-            Some(coded) => {
-                let length = coded.len() as u64;
-                (Body::Bytes(coded), Some(length))
-            }
-            None => {
-                answer.body = Body::Bytes(bytes);
-                return;
-            }
-        },
-    };
-    metrics.answer(worker, coding);
-    answer.body = body;
-    fields::coded(&mut answer.head, coding, out);
-    if let Some(length) = length {
-        answer.head.append_number(b"Content-Length", length);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::{
     encoder::Op,
+    memory::Share,
     shelf::{Kit, OUT},
 };
 use crate::{
@@ -68,11 +69,13 @@ pub struct Compressed {
     spent: usize,
     /// Why it breaks off, once all that came before is out.
     cause: Option<Cause>,
+    _share: Share,
 }
 
 impl Compressed {
-    pub fn new(inner: Box<dyn BodyRead>, means: Means) -> Compressed {
-        Compressed { inner, means, kit: None, phase: Phase::Open, dirty: false, spent: 0, cause: None }
+    pub fn new(inner: Box<dyn BodyRead>, means: Means, share: Share) -> Compressed {
+        let phase = Phase::Open;
+        Compressed { inner, means, kit: None, phase, dirty: false, spent: 0, cause: None, _share: share }
     }
 
     /// Takes a piece in, or finds out that there is none.

@@ -1,6 +1,6 @@
 //! Bodies that are compressed while they pass: nothing lost, nothing held back, nothing hidden.
 
-use super::*;
+use super::{super::Memory, *};
 use crate::telemetry::Metrics;
 use proptest::prelude::*;
 use std::{
@@ -51,7 +51,8 @@ fn means(coding: Coding, level: u8) -> Means {
 }
 
 fn compressed(acts: impl IntoIterator<Item = Act>, coding: Coding, level: u8) -> Compressed {
-    Compressed::new(Box::new(Script(acts.into_iter().collect())), means(coding, level))
+    let share = Memory::new(&Arc::default(), u64::MAX).share(coding, level).expect("memory");
+    Compressed::new(Box::new(Script(acts.into_iter().collect())), means(coding, level), share)
 }
 
 /// Whatever can be read of it, and whether it ends where it should.
@@ -255,8 +256,9 @@ fn what_does_not_become_shorter_stays_as_it_is() {
 #[test]
 fn bytes_in_and_out_are_counted() {
     let means = means(Coding::Gzip, 5);
-    let script = Script([Act::Send(vec![b'x'; 5000])].into_iter().collect());
-    let (bytes, _) = to_the_end(&mut Compressed::new(Box::new(script), means.clone()), 99);
+    let mut body = compressed([Act::Send(vec![b'x'; 5000])], Coding::Gzip, 5);
+    body.means = means.clone();
+    let (bytes, _) = to_the_end(&mut body, 99);
     assert_eq!(means.metrics.totals(Coding::Gzip), [0, 5000, bytes.len() as u64]);
 }
 

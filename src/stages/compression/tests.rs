@@ -11,7 +11,7 @@ use std::time::Instant;
 fn stage() -> Compression {
     let encodings = vec![(Coding::Brotli, 4), (Coding::Gzip, 5)];
     let settings = Settings { encodings, least: 100, kinds: Kinds::default() };
-    Compression::new(&settings, Metrics::new(1).compression())
+    Compression::new(&settings, Memory::new(&Arc::default(), 1 << 30), Metrics::new(1).compression())
 }
 
 fn exchange(method: &str, fields: &[(&str, &str)]) -> Exchange {

@@ -303,6 +303,31 @@ fn each_event_arrives_before_the_next_one_is_sent() {
 }
 
 #[test]
+fn when_the_memory_for_it_is_used_up_answers_go_out_as_they_are() {
+    let service = Scripted::start(|wire, _| {
+        let _ = wire.head();
+        wire.send(EVENTS);
+        wire.send(&chunk("data: 1\n\n"));
+        let _ = wire.drain();
+    });
+    let limits = json!({ "Limits": { "MaxCompressionMemory": "1MiB" } });
+    let gateway = Gateway::with(&document(service.port(), &on(), &limits));
+    let open = || {
+        let mut client = Client::connect(gateway.address);
+        client.send(accepting("gzip").bytes("h"));
+        let head = client.wire.head().expect("a head");
+        assert_eq!(head.get("vary"), Some("Accept-Encoding"));
+        (client, head.get("content-encoding").is_some())
+    };
+    let (first, second, third) = (open(), open(), open());
+    assert_eq!((first.1, second.1, third.1), (true, true, false));
+    let page = gateway.admin("/metrics").text();
+    assert!(page.lines().any(|line| line == "margay_compression_skipped_total 1"), "{page}");
+    drop(first);
+    assert!(until(Duration::from_secs(5), || open().1.then_some(())).is_some(), "memory comes back");
+}
+
+#[test]
 fn a_body_that_breaks_off_is_seen_to_break_off() {
     for coding in ["gzip", "br", "zstd"] {
         let service = Scripted::start(|wire, _| {

@@ -58,7 +58,10 @@ pub type Listeners = Arc<[Arc<Bound>]>;
 
 /// Binds what is new and keeps what stays; nothing changes if one cannot be bound.
 pub fn rebind(old: &[Arc<Bound>], wanted: &[ListenerPlan]) -> Result<Listeners, Unbound> {
-    let one = |plan: &ListenerPlan| match old.iter().find(|bound| bound.plan.load().address == plan.address) {
+    let serves = |bound: &&Arc<Bound>, plan: &ListenerPlan| {
+        bound.plan.load().address == plan.address && bound.socket.is_there()
+    };
+    let one = |plan: &ListenerPlan| match old.iter().find(|bound| serves(bound, plan)) {
         Some(bound) => Ok(bound.clone()),
         None => bind(&plan.address, plan.mode)
             .map(|socket| Arc::new(Bound { plan: ArcSwap::from_pointee(plan.clone()), socket }))

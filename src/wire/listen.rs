@@ -192,6 +192,12 @@ impl Socket {
         }
     }
 
+    /// Whether clients find it: nobody took its file away.
+    pub fn is_there(&self) -> bool {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.as_ref().is_none_or(SocketFile::is_there)
+    }
+
     /// From now on the file has this mode.
     pub fn permit(&self, mode: u32) -> io::Result<()> {
         match &*self.file.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -100,6 +100,10 @@ fn a_reload_adds_and_removes_sockets_and_changes_their_mode() {
     gateway.write(&on(&origin, &json!({ "Address": "unix:t.sock", "UnixMode": "666" })).to_string());
     let mode = || std::fs::metadata(&other).map_or(0, |found| found.permissions().mode() & 0o777);
     assert!(becomes_true(SOON, || mode() == 0o666));
+    std::fs::remove_file(&other).expect("somebody cleans up");
+    gateway.write(&on(&origin, &json!({ "Address": "unix:t.sock", "UnixMode": "660" })).to_string());
+    assert!(becomes_true(SOON, || mode() == 0o660), "a reload brings it back");
+    assert_eq!(through(&other, &["http://gw.test/"]), "hello");
     // There and back again at once: the new socket is the one that is accepted from.
     for _ in 0..5 {
         gateway.write(&on(&origin, &json!({})).to_string());

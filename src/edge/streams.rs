@@ -33,9 +33,16 @@ pub async fn serve(io: Io, input: ReadBuffer, guest: Guest, w: Arc<Worker>) {
     let mut stop = |cx: &mut Context| {
         if drain.is_on() { Poll::Ready(()) } else { told.as_mut().poll(cx) }
     };
-    while let Some(stream) = conn.next(&mut stop).await {
+    let counted = w.gateway.metrics().http2();
+    counted.opened(w.index);
+    loop {
+        let stream = conn.next(&mut stop).await;
+        counted.refused(w.index, conn.refused());
+        let Some(stream) = stream else { break };
+        counted.begun(w.index);
         tokio::spawn(one(stream, guest.clone(), w.clone()));
     }
+    counted.closed(w.index);
     if let Some(cause) = conn.cause() {
         w.gateway.metrics().refused(cause.why.name());
         log::debug!("{} from {}: {}", cause.why.name(), guest.peer.address, cause.detail);
@@ -53,5 +60,6 @@ async fn one(mut stream: ClientStream, guest: Arc<Guest>, w: Arc<Worker>) {
     if !stream.is_answered() {
         stream.break_off();
     }
+    w.gateway.metrics().http2().ended(w.index, stream.is_given_up());
     w.take_back(x);
 }

@@ -119,6 +119,8 @@ impl Worker {
                     let longest = self.plan().limits.backend_idle;
                     pool::sweep(now.into_std(), longest);
                     h2::pool::sweep(now.into_std(), longest);
+                    let (connections, streams) = h2::pool::count();
+                    self.gateway.metrics().http2().backends(self.index, connections, streams);
                 }
                 () = wanted => {}
             }

@@ -97,6 +97,21 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::COUNTER,
         &[],
     ),
+    (
+        "margay_http2_connections",
+        "Connections of HTTP/2 that are open, with clients and backends.",
+        MetricType::GAUGE,
+        &["side"],
+    ),
+    ("margay_http2_streams", "Requests that are under way on them.", MetricType::GAUGE, &["side"]),
+    ("margay_http2_streams_total", "Requests that clients began in HTTP/2.", MetricType::COUNTER, &[]),
+    ("margay_http2_resets_total", "Requests of HTTP/2 that their clients gave up.", MetricType::COUNTER, &[]),
+    (
+        "margay_http2_refused_total",
+        "Requests of HTTP/2 refused because too many of their connection were under way.",
+        MetricType::COUNTER,
+        &[],
+    ),
     ("margay_tunnels", "WebSocket connections that are open.", MetricType::GAUGE, &[]),
     (
         "margay_tunnels_opened_total",
@@ -258,7 +273,22 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_plan_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
+        name if name.starts_with("margay_http2_") => http2(name, m),
         name => around(name, m),
+    }
+}
+
+fn http2(name: &str, m: &Metrics) -> Vec<Metric> {
+    let totals = m.http2().totals();
+    let sides = |[client, backend]: [u64; 2]| {
+        vec![gauge(client, &[("side", "client")]), gauge(backend, &[("side", "backend")])]
+    };
+    match name {
+        "margay_http2_connections" => sides(totals.connections),
+        "margay_http2_streams" => sides(totals.streams),
+        "margay_http2_streams_total" => vec![counter(totals.begun, &[])],
+        "margay_http2_resets_total" => vec![counter(totals.resets, &[])],
+        _ => vec![counter(totals.refused, &[])],
     }
 }
 

@@ -7,6 +7,7 @@ use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{EndpointMetrics, EndpointTable};
 use super::export::Export;
+use super::http2::Http2Metrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
 use super::tunnels::Tunnels;
@@ -67,6 +68,7 @@ pub struct Metrics {
     connections: Box<[Connections]>,
     refusals: Box<[Refusal]>,
     tunnels: Arc<Tunnels>,
+    http2: Http2Metrics,
     reloads: [AtomicU64; 3],
     pub(super) discovery: DiscoveryTable,
     pub(super) endpoints: EndpointTable,
@@ -98,6 +100,7 @@ impl Metrics {
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
             tunnels: Arc::default(),
+            http2: Http2Metrics::new(workers),
             reloads: Default::default(),
             discovery: DiscoveryTable::default(),
             endpoints: EndpointTable::default(),
@@ -172,6 +175,11 @@ impl Metrics {
     /// Where switched connections are counted.
     pub fn tunnels(&self) -> &Arc<Tunnels> {
         &self.tunnels
+    }
+
+    /// Where connections and requests of HTTP/2 are counted.
+    pub fn http2(&self) -> &Http2Metrics {
+        &self.http2
     }
 
     /// Forgets every route whose label is not among these; requests still on their way keep their handle.

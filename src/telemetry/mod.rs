@@ -9,6 +9,7 @@ pub mod counters;
 pub mod discovery;
 pub mod endpoints;
 pub mod export;
+pub mod http2;
 mod json;
 pub mod metrics;
 pub mod stages;

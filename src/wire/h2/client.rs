@@ -57,6 +57,8 @@ pub struct Connection {
     /// Streams that are being served: also those that the client gave up, until we are done with them.
     live: Arc<AtomicU32>,
     served: u32,
+    /// Requests refused since somebody asked.
+    refused: u32,
     /// Since when nothing is being served.
     idle: Option<Instant>,
     /// Since when a header block is incomplete.
@@ -98,6 +100,7 @@ impl Connection {
             idle_time: client.idle_time,
             live: Arc::default(),
             served: 0,
+            refused: 0,
             idle: Some(Instant::now()),
             block: None,
             leaving: None,
@@ -147,6 +150,11 @@ impl Connection {
         }
     }
 
+    /// How many requests were refused since this was asked last.
+    pub fn refused(&mut self) -> u32 {
+        std::mem::take(&mut self.refused)
+    }
+
     /// Takes a request on. One that the client gave up is not done before we let go of the service: till then it counts.
     fn admit(
         &mut self,
@@ -155,6 +163,7 @@ impl Connection {
     ) -> Option<ClientStream> {
         if self.live.load(Relaxed) >= self.limits.streams {
             respond.send_reset(Reason::REFUSED_STREAM);
+            self.refused = self.refused.saturating_add(1);
             return None;
         }
         self.served = self.served.saturating_add(1);

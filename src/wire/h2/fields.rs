@@ -2,7 +2,7 @@
 //! refused here; what means something on one connection only is never sent.
 
 use crate::{
-    base::bytes::{decimal, is_target},
+    base::bytes::{decimal, is_target, is_token},
     pipeline::{
         body::Framing,
         cause::{Cause, Why},
@@ -28,6 +28,9 @@ pub fn request<B>(
     head: &mut Head,
     limits: &HeadLimits,
 ) -> Result<Framing, Cause> {
+    if from.uri().scheme_str().is_some_and(|scheme| !is_scheme(scheme.as_bytes())) {
+        return Err(Cause::malformed(":scheme is none"));
+    }
     let (method, target) = (from.method().as_str(), target(from.uri()));
     head.receive(method.as_bytes(), target.as_bytes());
     head.version = Version::Http2;
@@ -46,6 +49,12 @@ fn target(uri: &Uri) -> &str {
         Some(path) if path.as_str() != "/" || *path == SLASH => path.as_str(),
         _ => "",
     }
+}
+
+/// RFC 3986 3.1.
+fn is_scheme(text: &[u8]) -> bool {
+    let rest = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
+    matches!(text, [first, tail @ ..] if first.is_ascii_alphabetic() && tail.iter().all(rest))
 }
 
 /// RFC 9113 8.3.1: `:authority`, or Host where there is none; where there are both they say the same.
@@ -70,6 +79,9 @@ fn authority<B>(from: &Request<B>) -> Result<&[u8], Cause> {
 fn put_fields(from: &HeaderMap, head: &mut Head) -> Result<(), Cause> {
     for (name, value) in from {
         let value = value.as_bytes();
+        if !is_token(name.as_str().as_bytes()) {
+            return Err(Cause::malformed("the name of a field is none"));
+        }
         if matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']) {
             return Err(Cause::malformed("white space around a field value"));
         }
@@ -160,8 +172,9 @@ pub fn response<B>(
 pub fn trailers(from: &HeaderMap) -> Head {
     let mut head = Head::default();
     for (name, value) in from {
-        if Known::of(name.as_str().as_bytes()) == Known::Other && may_trail(name.as_str().as_bytes()) {
-            head.append(name.as_str().as_bytes(), value.as_bytes());
+        let name = name.as_str().as_bytes();
+        if Known::of(name) == Known::Other && may_trail(name) && is_token(name) {
+            head.append(name, value.as_bytes());
         }
     }
     head

@@ -369,6 +369,14 @@ pub fn sweep(now: Instant, longest: Duration) {
     });
 }
 
+/// How many connections this worker has, and how many requests use them.
+pub fn count() -> (u64, u64) {
+    POOL.with_borrow(|pool| {
+        let all = || pool.iter().flat_map(|shelf| &shelf.shared);
+        (all().count() as u64, all().map(|shared| u64::from(shared.uses.number())).sum())
+    })
+}
+
 /// Closes unused connections under limits where somebody waits who cannot use them: their permits go to those.
 pub fn give_up() {
     POOL.with_borrow_mut(|pool| {

@@ -75,6 +75,11 @@ impl ClientStream {
         self.sender.is_ended()
     }
 
+    /// Whether the client gave the request up.
+    pub fn is_given_up(&self) -> bool {
+        self.gone
+    }
+
     /// Ends an answer that cannot be completed so that the client sees it.
     pub fn break_off(&mut self) {
         match self.sender.stream() {

@@ -224,6 +224,34 @@ fn more_streams_than_allowed_are_refused_and_limits_of_requests_hold() {
 }
 
 #[test]
+fn connections_and_streams_are_counted() {
+    let origin = Origin::with(|seen| {
+        let time = if seen.path == "/slow" { Duration::from_secs(5) } else { Duration::ZERO };
+        Answer::new(200, "ok").after(time)
+    });
+    let gateway = gateway(origin.port());
+    let shows = |line: &str| gateway.admin("/metrics").text().lines().any(|shown| shown == line);
+    run(async {
+        let mut client = Client::connect(gateway.address).await;
+        client.get("/").await.expect("an answer");
+        let (answer, mut stream) = client.begin(request("GET", "/slow", &[]), true).await;
+        until(|| shows("margay_http2_streams{side=\"client\"} 1")).await;
+        assert!(shows("margay_http2_connections{side=\"client\"} 1"));
+        assert!(shows("margay_http2_streams_total 2") && shows("margay_http2_resets_total 0"));
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(answer);
+        until(|| shows("margay_http2_resets_total 1")).await;
+        assert!(shows("margay_http2_streams{side=\"client\"} 0"));
+    });
+    until_closed(&shows);
+}
+
+/// The last connection of HTTP/2 is over.
+fn until_closed(shows: &dyn Fn(&str) -> bool) {
+    assert!(becomes_true(PATIENCE, || shows("margay_http2_connections{side=\"client\"} 0")));
+}
+
+#[test]
 fn an_idle_connection_is_closed_and_so_is_one_that_served_enough() {
     let origin = echo();
     let gateway =

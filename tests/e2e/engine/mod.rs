@@ -20,6 +20,7 @@ mod grpc;
 mod grpc_peers;
 mod h2;
 mod h2_backends;
+mod h2_heads;
 mod h2_hostile;
 mod h2_limits;
 mod h2_secure;

@@ -33,7 +33,7 @@ pub struct Http2Totals {
     pub begun: u64,
     /// Those that they gave up.
     pub resets: u64,
-    /// Those that were more than are allowed at one time.
+    /// Those refused because too many that were given up are not done with yet.
     pub refused: u64,
 }
 
@@ -52,7 +52,7 @@ impl Http2Metrics {
         self.add(worker, |shard| &shard.closed, 1);
     }
 
-    /// So many requests were refused because too many of their connection are under way.
+    /// So many requests were refused because too many that were given up are not done with yet.
     pub fn refused(&self, worker: usize, requests: u32) {
         if requests > 0 {
             self.add(worker, |shard| &shard.refused, u64::from(requests));

@@ -9,6 +9,7 @@ pub mod counters;
 pub mod discovery;
 pub mod endpoints;
 pub mod export;
+mod families;
 pub mod http2;
 mod json;
 pub mod metrics;

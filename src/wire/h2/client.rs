@@ -130,6 +130,8 @@ impl Connection {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     log::debug!("a connection of HTTP/2 ended: {error}");
+                    let code = error.reason().filter(|_| error.is_library() && error.is_go_away());
+                    self.fault = code.map(|code| Fault(code.into())).filter(|fault| fault.0 != 0);
                     return Poll::Ready(None);
                 }
                 Poll::Ready(None) => return Poll::Ready(None),

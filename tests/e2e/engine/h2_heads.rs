@@ -4,7 +4,9 @@
 
 use super::gateway;
 use crate::support::gateway::Gateway;
-use crate::support::h2::{CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw};
+use crate::support::h2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, SETTINGS,
+};
 use crate::support::origin::Origin;
 use crate::support::stub::Answer;
 
@@ -22,10 +24,13 @@ const SCHEME: Field = (b":scheme", b"http");
 const PATH: Field = (b":path", b"/bad");
 const HOST: Field = (b":authority", b"gw.test");
 
+/// A frame's kind, flags and payload.
+type Written = (u8, u8, Vec<u8>);
+
 /// A head, and what makes it one that nobody may send.
 struct Bad {
     what: String,
-    frames: Vec<(u8, u8, Vec<u8>)>,
+    frames: Vec<Written>,
     /// The errors of which one must end the connection, where the connection cannot go on.
     codes: &'static [u32],
 }
@@ -386,12 +391,12 @@ fn malformed_heads_reach_no_service_and_the_next_request_is_served() {
 }
 
 #[rustfmt::skip]
-fn sound() -> Vec<(&'static str, Vec<(u8, u8, Vec<u8>)>)> {
+fn sound() -> Vec<(&'static str, Vec<Written>)> {
     let whole = |block: Vec<u8>| vec![(HEADERS, WHOLE, block)];
     let with = |fields: &[Field]| whole(block(&[&[METHOD, SCHEME, PATH, HOST], fields].concat()));
     let bytes = plain();
     let mut pieces = vec![(HEADERS, END_STREAM, bytes[..1].to_vec())];
-    pieces.extend(bytes[1..].iter().map(|byte| (CONTINUATION, 0, vec![*byte])));
+    pieces.extend(bytes[1..].chunks(16).map(|part| (CONTINUATION, 0, part.to_vec())));
     pieces.push((CONTINUATION, END_HEADERS, Vec::new()));
     vec![
         ("a plain GET", with(&[])),
@@ -416,7 +421,7 @@ fn sound() -> Vec<(&'static str, Vec<(u8, u8, Vec<u8>)>)> {
         ("a value in Huffman's code", whole([&plain()[..], &[0x00, 1, b'a', 0x81, 0x1f]].concat())),
         ("padding", vec![(HEADERS, WHOLE | 0x8, [&[3][..], &plain(), &[0; 3]].concat())]),
         ("a priority", vec![(HEADERS, WHOLE | 0x20, [&[0x80, 0, 0, 0, 255][..], &plain()].concat())]),
-        ("a byte in each frame", pieces),
+        ("a block in pieces", pieces),
         ("trailers", vec![
             (HEADERS, END_HEADERS, block(&[(b":method", b"POST"), SCHEME, PATH, HOST])),
             (DATA, 0, b"hello".to_vec()), (HEADERS, WHOLE, block(&[(b"a", b"b")])),
@@ -441,4 +446,29 @@ fn odd_heads_that_break_no_rule_pass() {
         assert_eq!(origin.calls(), 1, "{what}");
         origin.forget();
     }
+}
+
+#[test]
+fn websocket_over_http_2_is_not_offered() {
+    const ENABLE_CONNECT_PROTOCOL: u16 = 8;
+    let gateway = gateway(Origin::hello().port());
+    let settings = Raw::connect(gateway.address).wait_for(SETTINGS).expect("settings");
+    let offered = settings.payload.chunks(6).map(|setting| u16::from_be_bytes([setting[0], setting[1]]));
+    assert!(offered.into_iter().all(|id| id != ENABLE_CONNECT_PROTOCOL), "{:?}", settings.payload);
+}
+
+#[test]
+fn what_the_crate_hides_reaches_no_service() {
+    let origin = Origin::with(|seen| Answer::new(200, &seen.body));
+    let gateway = gateway(origin.port());
+    let mut raw = Raw::connect(gateway.address);
+    raw.send(HEADERS, WHOLE, 1, &block(&[METHOD, SCHEME, (b":path", b"/a#b?c"), HOST]));
+    assert_eq!(came(&mut raw, 1), Came::Answer(200));
+    assert_eq!(origin.last().target, "/a");
+    let post = block(&[(b":method", b"POST"), SCHEME, PATH, HOST]);
+    raw.send(HEADERS, END_HEADERS, 3, &post);
+    raw.send(HEADERS, WHOLE, 3, &block(&[(b":path", b"/other"), (b":status", b"200"), (b"a", b"b")]));
+    assert_eq!(came(&mut raw, 3), Came::Answer(200));
+    let seen = origin.last();
+    assert_eq!((seen.target.as_str(), &seen.trailers[..]), ("/bad", &[("a".to_owned(), "b".to_owned())][..]));
 }

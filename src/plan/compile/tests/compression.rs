@@ -46,6 +46,26 @@ fn routes_take_over_what_they_do_not_say() {
 }
 
 #[test]
+fn services_without_routes_take_over_the_global_options_and_aggregates_have_their_own() {
+    let global = r#""GlobalConfiguration": { "CompressionOptions": { "Encodings": ["br"] },
+        "ServiceDiscoveryProvider": { "Type": "Consul", "Port": 8500 } }"#;
+    let entry = r#"{ "ServiceName": "a", "CompressionOptions": { "EnableCompression": false } }"#;
+    let dynamic =
+        sound(&format!("{{ \"DynamicRoutes\": [{entry}], {global} }}"), false).dynamic.expect("dynamic");
+    assert_eq!(dynamic.general.compression.as_ref().expect("compression").encodings, [(Brotli, 4)]);
+    assert_eq!(dynamic.of("", "a").expect("the entry").route.compression, None);
+    let aggregate = |more: &str| {
+        let keys = r#""UpstreamPathTemplate": "/all", "RouteKeys": ["A"]"#;
+        let route = route(r#""Key": "A", "UpstreamPathTemplate": "/a", "DownstreamPathTemplate": "/a""#);
+        let text = format!("{{ \"Routes\": [{route}], \"Aggregates\": [{{ {keys}{more} }}], {global} }}");
+        sound(&text, false).routes.pop().expect("the aggregate").compression
+    };
+    assert_eq!(aggregate(""), None);
+    let own = aggregate(r#", "CompressionOptions": { "Encodings": ["gzip"] }"#);
+    assert_eq!(own.expect("compression").encodings, [(Gzip, 5)]);
+}
+
+#[test]
 fn an_inherited_level_may_be_for_an_encoding_that_a_route_leaves_out() {
     let global = r#"{ "CompressionOptions": { "ZstdLevel": 1, "GzipLevel": 2 } }"#;
     let own = r#""CompressionOptions": { "Encodings": ["gzip"] }"#;

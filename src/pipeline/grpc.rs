@@ -6,7 +6,8 @@ use super::{
     cause::{Cause, Why},
     head::Head,
 };
-use std::fmt::Write;
+use crate::base::bytes::decimal;
+use std::{fmt::Write, time::Duration};
 
 /// Whether a request is a call of gRPC: `application/grpc`, with or without the name of an encoding. gRPC-Web is not.
 pub fn is_call(head: &Head) -> bool {
@@ -14,6 +15,24 @@ pub fn is_call(head: &Head) -> bool {
     let Some(kind) = head.get(b"content-type") else { return false };
     let named = kind.len() >= KIND.len() && kind[..KIND.len()].eq_ignore_ascii_case(KIND);
     named && matches!(kind.get(KIND.len()), None | Some(b'+' | b';' | b' '))
+}
+
+/// The time that a client gives a call (`grpc-timeout`): at most eight digits and a unit.
+pub fn timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let n = decimal(digits)?;
+    match unit {
+        b'H' => Some(Duration::from_secs(n * 3600)),
+        b'M' => Some(Duration::from_secs(n * 60)),
+        b'S' => Some(Duration::from_secs(n)),
+        b'm' => Some(Duration::from_millis(n)),
+        b'u' => Some(Duration::from_micros(n)),
+        b'n' => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
 }
 
 /// The status code of a cause.
@@ -84,6 +103,16 @@ mod tests {
             head.set(b"Content-Type", kind.as_bytes());
             assert_eq!(is_call(&head), is, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_timeout_is_a_number_of_at_most_eight_digits_and_a_unit() {
+        let millis = |text: &str| timeout(text.as_bytes()).map(|time| time.as_millis());
+        assert_eq!(
+            ["1H", "2M", "3S", "400m", "5000u", "6000000n", "99999999H"].map(millis),
+            [3_600_000, 120_000, 3_000, 400, 5, 6, 359_999_996_400_000].map(Some)
+        );
+        assert_eq!(["", "S", "1", "1s", "-1S", "1.5S", "123456789S"].map(millis), [None; 7]);
     }
 
     #[test]

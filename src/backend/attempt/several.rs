@@ -16,6 +16,7 @@ use crate::{
         body::{Body, Caller, Chunk},
         cause::{Cause, Fault, Why},
         exchange::Exchange,
+        grpc,
         replay::Replay,
     },
     telemetry::Event,
@@ -196,7 +197,11 @@ impl<'a> Tries<'a> {
         let Some(name) = &self.care.deadline_header else { return };
         let left = self.left(now).as_millis().min(99_999_999) as u64;
         if name.eq_ignore_ascii_case("grpc-timeout") {
-            x.req.set(name.as_bytes(), format!("{left}m").as_bytes());
+            let asked = x.req.get(b"grpc-timeout").and_then(grpc::timeout);
+            // A client that has less patience keeps what it said.
+            if asked.is_none_or(|asked| asked > Duration::from_millis(left)) {
+                x.req.set(name.as_bytes(), format!("{left}m").as_bytes());
+            }
         } else {
             x.req.remove(name.as_bytes());
             x.req.append_number(name.as_bytes(), left);

@@ -1,6 +1,11 @@
 //! One request and its answer on a connection of HTTP/2 to a backend, which others use at the same time.
 
-use super::{fields, places::Place, receiver::Receiver, sender::Sender};
+use super::{
+    fields,
+    places::Place,
+    receiver::{Broken, Receiver},
+    sender::Sender,
+};
 use crate::{
     pipeline::{
         body::{BodyRead, Chunk, Framing},
@@ -148,8 +153,12 @@ fn head_error(error: h2::Error) -> HeadError {
 
 impl BodyRead for BackendStream {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
-        self.receiver.poll_fill(cx).map_err(|error| {
-            Cause::new(Why::BackendBody, format!("the backend broke its response body off: {error}"))
+        self.receiver.poll_fill(cx).map_err(|broken| {
+            let what = match broken {
+                Broken::Lost(error) => error.to_string(),
+                Broken::Malformed(what) => what.to_owned(),
+            };
+            Cause::new(Why::BackendBody, format!("the backend broke its response body off: {what}"))
         })
     }
 

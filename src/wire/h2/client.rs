@@ -173,7 +173,7 @@ impl Connection {
             self.leave(Instant::now());
         }
         self.idle = None;
-        Some(ClientStream::new(request, respond, Seat::take(&self.live)))
+        Some(ClientStream::new(request, respond, &self.watch, Seat::take(&self.live)))
     }
 
     /// Whether the client has just made an error: it is told, and nothing more is read.

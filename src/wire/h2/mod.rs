@@ -9,6 +9,7 @@ pub mod pool;
 mod receiver;
 mod sender;
 mod stream;
+mod trailers;
 mod transport;
 mod walker;
 

@@ -1,6 +1,11 @@
 //! One request of a client over HTTP/2, and its answer.
 
-use super::{fields, receiver::Receiver, sender::Sender};
+use super::{
+    fields,
+    receiver::{Broken, Receiver},
+    sender::Sender,
+    transport::Watch,
+};
 use crate::{
     pipeline::{
         body::{BodyRead, Caller, Chunk, Framing},
@@ -41,12 +46,13 @@ impl ClientStream {
     pub(super) fn new(
         request: Request<RecvStream>,
         respond: SendResponse<WriteBuffer>,
+        watch: &Arc<Watch>,
         seat: Seat,
     ) -> ClientStream {
         let (parts, body) = request.into_parts();
         ClientStream {
             request: Some(Request::from_parts(parts, ())),
-            receiver: Receiver::new(body),
+            receiver: Receiver::watched(body, watch.clone()),
             framing: Framing::None,
             respond,
             answer: None,
@@ -64,10 +70,13 @@ impl ClientStream {
         self.body_limit = limits.body;
         let Some(request) = self.request.take() else { return Err(Cause::gone()) };
         self.framing = fields::request(&request, self.receiver.is_end(), head, &limits.head)?;
-        match self.framing {
-            Framing::Length(n) if n > limits.body => Err(self.too_large()),
-            _ => Ok(()),
+        if let Framing::Length(n) = self.framing {
+            if n > limits.body {
+                return Err(self.too_large());
+            }
+            self.receiver.expect(n);
         }
+        Ok(())
     }
 
     /// Whether the whole answer was handed over.
@@ -160,7 +169,8 @@ impl BodyRead for ClientStream {
         let too_large = match ready!(self.receiver.poll_fill(cx)) {
             Ok(Chunk::Data(data)) => data.len() as u64 > left,
             Ok(Chunk::End) => return Poll::Ready(Ok(Chunk::End)),
-            Err(_) => {
+            Err(Broken::Malformed(what)) => return Poll::Ready(Err(Cause::malformed(what))),
+            Err(Broken::Lost(_)) => {
                 self.gone = true;
                 return Poll::Ready(Err(Cause::gone()));
             }

@@ -1,6 +1,9 @@
 //! A byte stream as the `h2` crate wants it, with an eye on what passes: bytes that move, and frames that must not be.
 
-use super::walker::{Fault, Walker};
+use super::{
+    trailers::Counts,
+    walker::{Fault, Walker},
+};
 use crate::wire::{buffer::ReadBuffer, io::Io};
 use std::{
     io::{self, IoSlice},
@@ -26,6 +29,8 @@ pub struct Watch {
     open_block: AtomicBool,
     /// Why nothing more is read: an error code, and one.
     fault: AtomicU32,
+    /// How many fields trailers have.
+    pub trailers: Counts,
 }
 
 impl Watch {
@@ -80,7 +85,9 @@ impl Transport {
         let bytes = self.input.bytes();
         let bytes = &bytes[..bytes.len().min(most)];
         let Some(walker) = &mut self.walker else { return bytes.len() };
-        match walker.walk(bytes, self.watch.sent.load(Relaxed)) {
+        let trailers = &self.watch.trailers;
+        let mut tell = |stream, fields| trailers.put(stream, fields);
+        match walker.walk(bytes, self.watch.sent.load(Relaxed), &mut tell) {
             Ok(()) => {
                 self.watch.open_block.store(walker.is_block_open(), Relaxed);
                 bytes.len()

@@ -1,6 +1,8 @@
 //! Walks over the frames that a client sends, looking at their nine bytes only: errors of framing get the code that RFC
-//! 9113 wants, and floods of frames that carry nothing end the connection before they cost more than their bytes.
+//! 9113 wants, and floods of frames that carry nothing end the connection before they cost more than their bytes. Only
+//! into trailers it looks deeper.
 
+use super::trailers::Blocks;
 use std::time::{Duration, Instant};
 
 /// An error code of RFC 9113 7.
@@ -68,7 +70,11 @@ pub struct Walker {
     control: u32,
     /// Bytes that we had sent when the second began.
     sent: u64,
+    trailers: Blocks,
 }
+
+/// What is told of trailers: their stream, and how many fields they have.
+pub type Tell<'t> = &'t mut dyn FnMut(u32, usize);
 
 impl Walker {
     pub fn new(pace: Pace) -> Walker {
@@ -83,6 +89,7 @@ impl Walker {
             resets: 0,
             control: 0,
             sent: 0,
+            trailers: Blocks::default(),
         }
     }
 
@@ -92,11 +99,12 @@ impl Walker {
     }
 
     /// Walks on over these bytes; `sent` is how many we have sent. A fault says how many of them stand before it.
-    pub fn walk(&mut self, bytes: &[u8], sent: u64) -> Result<(), (usize, Fault)> {
+    pub fn walk(&mut self, bytes: &[u8], sent: u64, tell: Tell) -> Result<(), (usize, Fault)> {
         let mut at = 0;
         while at < bytes.len() {
             if self.skip > 0 {
                 let n = self.skip.min(bytes.len() - at);
+                self.look(&bytes[at..at + n], tell).map_err(|fault| (at, fault))?;
                 self.skip -= n;
                 at += n;
                 continue;
@@ -110,7 +118,20 @@ impl Walker {
                 let frame = self.frame();
                 self.check(&frame, sent).map_err(|fault| (at - n, fault))?;
                 self.skip = frame.length as usize;
+                if self.skip == 0 {
+                    self.look(&[], tell).map_err(|fault| (at - n, fault))?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Bytes of a payload, which are of interest where they are trailers.
+    fn look(&mut self, bytes: &[u8], tell: Tell) -> Result<(), Fault> {
+        if self.trailers.wants()
+            && let Some((stream, fields)) = self.trailers.take(bytes)?
+        {
+            tell(stream, fields);
         }
         Ok(())
     }
@@ -148,9 +169,13 @@ impl Walker {
             (Some(_), _) | (None, CONTINUATION) => return Err(Fault::PROTOCOL),
             (None, _) => {}
         }
-        if matches!(frame.kind, HEADERS | CONTINUATION) {
-            self.block = (frame.flags & END_HEADERS == 0).then_some(frame.stream);
+        let (last, length) = (frame.flags & END_HEADERS != 0, frame.length as usize);
+        match frame.kind {
+            HEADERS => self.trailers.headers(frame.stream, frame.flags, length, last),
+            CONTINUATION => self.trailers.more(length, last),
+            _ => return Ok(()),
         }
+        self.block = (!last).then_some(frame.stream);
         Ok(())
     }
 
@@ -222,7 +247,7 @@ mod tests {
         let mut walker = Walker::new(pace);
         let mut bytes = super::super::PREFACE.to_vec();
         bytes.extend(frame(SETTINGS, 0, 0, &[]));
-        assert_eq!(walker.walk(&bytes, 0), Ok(()));
+        assert_eq!(walker.walk(&bytes, 0, &mut |_, _| {}), Ok(()));
         walker
     }
 
@@ -237,7 +262,7 @@ mod tests {
             let mut walker = walker(PACE);
             let (mut end, mut open) = (Ok(()), false);
             for piece in bytes.chunks(size) {
-                end = end.and_then(|()| walker.walk(piece, 0));
+                end = end.and_then(|()| walker.walk(piece, 0, &mut |_, _| {}));
                 open |= walker.is_block_open();
             }
             assert!(open || size > 12, "{size}");
@@ -249,37 +274,44 @@ mod tests {
     fn what_stands_before_a_fault_is_sound() {
         let good = frame(DATA, 0, 1, b"abc");
         let bytes = [good.clone(), frame(PING, 0, 0, &[0; 7])].concat();
-        assert_eq!(walker(PACE).walk(&bytes, 0), Err((good.len(), Fault::FRAME_SIZE)));
+        assert_eq!(walker(PACE).walk(&bytes, 0, &mut |_, _| {}), Err((good.len(), Fault::FRAME_SIZE)));
     }
 
     #[test]
     fn settings_come_first() {
         let mut walker = Walker::new(PACE);
         let bytes = [super::super::PREFACE, &frame(PING, 0, 0, &[0; 8])].concat();
-        assert_eq!(walker.walk(&bytes, 0), Err((super::super::PREFACE.len(), Fault::PROTOCOL)));
+        assert_eq!(
+            walker.walk(&bytes, 0, &mut |_, _| {}),
+            Err((super::super::PREFACE.len(), Fault::PROTOCOL))
+        );
     }
 
     #[test]
     fn resets_and_empty_frames_have_their_pace() {
         let reset = frame(RST_STREAM, 0, 1, &[0; 4]);
         let mut slow = walker(PACE);
-        assert_eq!(slow.walk(&reset.repeat(2), 0), Ok(()));
-        assert_eq!(slow.walk(&reset, 0), Err((0, Fault::CALM)));
+        assert_eq!(slow.walk(&reset.repeat(2), 0, &mut |_, _| {}), Ok(()));
+        assert_eq!(slow.walk(&reset, 0, &mut |_, _| {}), Err((0, Fault::CALM)));
         for empty in [frame(DATA, 0, 1, &[]), frame(0xee, 0, 0, &[]), frame(PRIORITY, 0, 1, &[0; 5])] {
             let mut slow = walker(PACE);
             // SETTINGS was the first of ten.
-            assert_eq!(slow.walk(&empty.repeat(9), 0), Ok(()));
-            assert!(slow.walk(&empty, 0).is_err());
+            assert_eq!(slow.walk(&empty.repeat(9), 0, &mut |_, _| {}), Ok(()));
+            assert!(slow.walk(&empty, 0, &mut |_, _| {}).is_err());
         }
         let full = frame(DATA, 0, 1, b"x");
-        assert_eq!(walker(PACE).walk(&full.repeat(1000), 0), Ok(()), "bytes of a body are no flood");
+        assert_eq!(
+            walker(PACE).walk(&full.repeat(1000), 0, &mut |_, _| {}),
+            Ok(()),
+            "bytes of a body are no flood"
+        );
     }
 
     #[test]
     fn window_updates_that_our_bytes_explain_are_no_flood() {
         let update = frame(WINDOW_UPDATE, 0, 1, &[0, 0, 4, 0]);
         let mut fast = walker(PACE);
-        assert_eq!(fast.walk(&update.repeat(1000), 2 << 20), Ok(()));
-        assert!(walker(PACE).walk(&update.repeat(1000), 1024).is_err());
+        assert_eq!(fast.walk(&update.repeat(1000), 2 << 20, &mut |_, _| {}), Ok(()));
+        assert!(walker(PACE).walk(&update.repeat(1000), 1024, &mut |_, _| {}).is_err());
     }
 }

@@ -123,6 +123,9 @@ pub struct Explain {
     /// The address that the client comes from.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
+    /// The listener that it comes by. Without: the first.
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
     /// Print the answer as JSON.
     #[arg(long)]
     pub json: bool,

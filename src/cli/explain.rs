@@ -2,6 +2,7 @@
 
 use super::args::Explain;
 use super::{Exit, out, settings};
+use crate::config::suggest;
 use crate::control::candidate::Candidate;
 use crate::pipeline::exchange::{Exchange, Peer};
 use crate::pipeline::head::Head;
@@ -35,8 +36,17 @@ pub fn run(asked: &Explain, stages: &Catalogue) -> Exit {
 }
 
 /// Makes the plan as a start would, without starting anything.
-fn ask(candidate: &Candidate, x: Exchange) -> Result<Explanation, String> {
+fn ask(candidate: &Candidate, mut x: Exchange) -> Result<Explanation, String> {
     let Some(blueprint) = &candidate.blueprint else { return Err("the configuration has errors".to_owned()) };
+    let mut names = blueprint.listeners.iter().map(|listener| listener.name.as_str());
+    match &x.listener {
+        None => x.listener = names.next().map(Into::into),
+        Some(asked) if names.clone().any(|name| name == &**asked) => {}
+        Some(asked) => {
+            let known = suggest::list(&names.collect::<Vec<_>>());
+            return Err(format!("there is no listener \"{asked}\": there are {known}"));
+        }
+    }
     let foundation = Foundation::new(Metrics::new(1), usize::MAX);
     let plan = activate(blueprint, candidate.id.clone(), &foundation)?;
     let explainer = Explainer { plan: &plan, blueprint, sources: &candidate.loaded.sources };
@@ -76,6 +86,7 @@ fn request(asked: &Explain) -> Result<Exchange, String> {
     let local = SocketAddr::from(([127, 0, 0, 1], if tls { 443 } else { 80 }));
     let mut x = Exchange::new(Peer::new(SocketAddr::new(asked.from, 0), local, tls), 0, Instant::now());
     x.req = head;
+    x.listener = asked.listener.as_deref().map(Into::into);
     Ok(x)
 }
 

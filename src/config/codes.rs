@@ -84,6 +84,7 @@ codes! {
     BAD_HASH_KEY = "MG0336", "An unknown key to hash", "HashOn is IP, Header:NAME, Cookie:NAME or Path:PLACEHOLDER, a placeholder of every route that leads there.";
     BAD_HEALTH_CHECK = "MG0337", "A health check that cannot be made", "The reference names the least and the greatest value of each setting.";
     SOCKET_PORT = "MG0338", "A socket with a port", "Host names a socket of this machine, which has no port.";
+    UNKNOWN_LISTENER = "MG0339", "An unknown listener", "Listeners of a route or an aggregate names those of Listeners on which it answers.";
     UNKNOWN_AUTHENTICATION_SCHEME = "MG0401", "An unknown authentication scheme", "AuthenticationOptions name entries of AuthenticationSchemes, with regard to case.";
     RATE_LIMIT_WITHOUT_CALLS = "MG0402", "A rate limit of zero or less", "RateLimitOptions.Limit of a route is greater than zero.";
     RATE_LIMIT_WITHOUT_PERIOD = "MG0403", "A rate limit without a period", "A route that sets any of RateLimitOptions has its own Period, even if there is a global one.";

@@ -61,7 +61,7 @@ pub fn serve(
     let metrics = Metrics::new(settings.threads);
     let log = AccessLog::stdout(settings.threads, metrics.dropped_lines())
         .map_err(|e| format!("no access log: {e}"))?;
-    let first = settings.applied_to(blueprint);
+    let first = settings.applied_to(blueprint)?;
     let foundation = Foundation::new(metrics.clone(), most_connections());
     let plan = activate(&first, candidate.id.clone(), &foundation)?;
     let listeners = Sender::new(rebound(&Arc::from([]), &plan)?);
@@ -89,16 +89,23 @@ pub fn serve(
 
 impl Settings {
     /// Flags win over the document.
-    fn applied_to(&self, blueprint: &Blueprint) -> Blueprint {
+    fn applied_to(&self, blueprint: &Blueprint) -> Result<Blueprint, String> {
         let mut blueprint = blueprint.clone();
         if !self.listen.is_empty() {
+            if blueprint.by_listener() {
+                return Err(
+                    "--listen takes the place of the listeners that routes name in Listeners, so that these \
+                            routes would answer nowhere; leave --listen and MARGAY_LISTEN out"
+                        .to_owned(),
+                );
+            }
             let named = |(at, address): (usize, &Address)| {
                 Listener::plain(format!("--listen {}", at + 1), address.clone(), None)
             };
             blueprint.listeners = self.listen.iter().enumerate().map(named).collect();
         }
         blueprint.administration = self.admin.clone().unwrap_or(blueprint.administration);
-        blueprint
+        Ok(blueprint)
     }
 }
 
@@ -141,7 +148,7 @@ fn taker(
     mut administration: Address,
 ) -> Take {
     Box::new(move |blueprint, id| {
-        let blueprint = settings.applied_to(blueprint);
+        let blueprint = settings.applied_to(blueprint)?;
         let plan = activate(&blueprint, id.to_owned(), &gateway.foundation)?;
         let bound = rebound(&listeners.borrow().clone(), &plan)?;
         // As written, not as bound: port 0 stays where it was given.

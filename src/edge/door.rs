@@ -58,6 +58,11 @@ impl Guest {
         x
     }
 
+    /// The name of the listener it came by.
+    pub fn listener(&self) -> Arc<str> {
+        self.door.name.clone()
+    }
+
     /// What is answered without looking for a route.
     pub fn at_the_door(&self, x: &Exchange) -> Option<Outcome> {
         if let Some(port) = self.door.redirect {

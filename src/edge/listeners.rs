@@ -65,7 +65,7 @@ pub fn rebind(old: &[Arc<Bound>], wanted: &[ListenerPlan]) -> Result<Listeners, 
         Some(bound) => Ok(bound.clone()),
         None => bind(&plan.address, plan.mode)
             .map(|socket| Arc::new(Bound { plan: ArcSwap::from_pointee(plan.clone()), socket }))
-            .map_err(|error| Unbound { name: plan.name.clone(), address: plan.address.clone(), error }),
+            .map_err(|error| Unbound { name: plan.name.to_string(), address: plan.address.clone(), error }),
     };
     let bound: Listeners = wanted.iter().map(one).collect::<Result<_, _>>()?;
     for (bound, plan) in bound.iter().zip(wanted) {

@@ -141,7 +141,7 @@ pub async fn exchange<C: ClientSide>(
     w: &Worker,
 ) -> After {
     x.now = Instant::now();
-    note(x, plan);
+    note(x, plan, guest);
     let for_head = x.req.method() == b"HEAD";
     let hop = hop::strip(&mut x.req);
     x.websocket = hop.websocket;
@@ -271,8 +271,11 @@ async fn deliver_last<C: ClientSide>(
     if relayed.is_ok() { After::Linger } else { After::Drop }
 }
 
-/// Keeps what the access log wants to know of the request before it is changed.
-fn note(x: &mut Exchange, plan: &Plan) {
+/// Keeps what routes ask beside the request, and what the access log wants to know of it before it is changed.
+fn note(x: &mut Exchange, plan: &Plan, guest: &Guest) {
+    if plan.by_listener {
+        x.listener = Some(guest.listener());
+    }
     x.record.wanted = plan.access_log;
     if plan.access_log {
         let Exchange { req, record, .. } = x;

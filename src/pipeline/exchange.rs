@@ -112,6 +112,8 @@ pub struct Exchange {
     pub client: IpAddr,
     /// The scheme as seen through trusted proxies.
     pub secure: bool,
+    /// The name of the listener that it came by, where a route asks for that.
+    pub listener: Option<Arc<str>>,
     pub values: PathValues,
     /// How much of the normalised target is its path; what `values` point into.
     pub path_len: usize,
@@ -165,6 +167,7 @@ impl Exchange {
             req: Head::default(),
             client: peer.ip(),
             secure: peer.tls,
+            listener: None,
             peer,
             values: PathValues::default(),
             path_len: 0,
@@ -219,6 +222,7 @@ impl Exchange {
     pub fn renew(&mut self, now: Instant) {
         self.client = self.peer.ip();
         self.secure = self.peer.tls;
+        self.listener = None;
         self.values.clear();
         self.query.clear();
         self.certificate = None;

@@ -112,6 +112,7 @@ pub fn activate(blueprint: &Blueprint, id: String, ground: &Foundation) -> Resul
         expiries: doors::expiries(blueprint),
         access_log: blueprint.access_log,
         cors: blueprint.routes.iter().any(|route| route.admission.cors.is_some()),
+        by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
         clusters: leading(&routes),
         routes,

@@ -76,6 +76,13 @@ impl Listener {
     }
 }
 
+impl Blueprint {
+    /// Whether any route answers on some listeners only.
+    pub fn by_listener(&self) -> bool {
+        self.routes.iter().any(|route| !route.matches.listeners.is_empty())
+    }
+}
+
 /// The TLS of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTls {
@@ -254,6 +261,8 @@ pub struct Match {
     pub host: Option<String>,
     /// Header name and template as written.
     pub header_templates: Vec<(String, String)>,
+    /// The names of the listeners; empty: all of them.
+    pub listeners: Vec<String>,
 }
 
 /// One route, everything resolved.

@@ -21,7 +21,7 @@ pub fn listeners(blueprint: &Blueprint, ground: &Foundation) -> Result<Box<[List
 
 fn listener(listener: &Listener, ground: &Foundation) -> Result<ListenerPlan, String> {
     let tls = listener.tls.as_ref().map(|tls| secure(listener, tls, ground)).transpose()?;
-    let (name, address) = (listener.name.clone(), listener.address.clone());
+    let (name, address) = (listener.name.as_str().into(), listener.address.clone());
     let (mode, redirect) = (listener.mode, listener.redirect);
     Ok(ListenerPlan { name, address, mode, proxy: listener.proxy.clone(), tls, redirect })
 }

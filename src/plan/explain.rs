@@ -170,6 +170,7 @@ impl Explainer<'_> {
             Verdict::Matched { .. } => "matches".to_owned(),
             Verdict::Outranked { by } => format!("matches too, but \"{}\" goes first", name_of(*by)),
             Verdict::NoHost => format!("only for the host {}", matches.host.as_deref().unwrap_or_default()),
+            Verdict::NoListener => format!("only on the listener {}", matches.listeners.join(", ")),
             Verdict::NoMethod => format!("only for {}", matches.methods.join(", ")),
             Verdict::NoHeader(header) => format!("the header {header} is missing or different"),
             Verdict::Path { matched } => format!("the path differs after {matched} bytes"),

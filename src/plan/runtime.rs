@@ -36,6 +36,8 @@ pub struct Plan {
     pub clusters: Box<[Arc<Cluster>]>,
     /// Whether any route says which web pages may read its answers.
     pub cors: bool,
+    /// Whether any route answers on some listeners only.
+    pub by_listener: bool,
     pub table: Arc<RouteTable>,
     /// In the order of the document, aggregates behind the routes: the table answers with places in here. Behind them stand
     /// the routes as parts of aggregates, which the table knows nothing of.
@@ -47,7 +49,7 @@ pub struct Plan {
 /// Where the gateway accepts.
 #[derive(Clone, Debug)]
 pub struct ListenerPlan {
-    pub name: String,
+    pub name: Arc<str>,
     pub address: Address,
     /// Of the file that stands for it; none: as the process makes files.
     pub mode: Option<u32>,
@@ -61,7 +63,7 @@ pub struct ListenerPlan {
 
 impl ListenerPlan {
     /// One that speaks plain http and serves.
-    pub fn plain(name: impl Into<String>, address: impl Into<Address>) -> ListenerPlan {
+    pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> ListenerPlan {
         let (name, address) = (name.into(), address.into());
         ListenerPlan { name, address, mode: None, proxy: None, tls: None, redirect: None }
     }
@@ -183,11 +185,13 @@ pub struct Part {
 impl Plan {
     /// The route of a request. The target is normalised once, here: what is matched is what is forwarded.
     pub fn find(&self, x: &mut Exchange) -> Result<Found<'_>, Cause> {
-        let Exchange { req, values, .. } = x;
+        let Exchange { req, values, listener, .. } = x;
+        let listener = listener.as_deref().unwrap_or_default();
         let target = RequestTarget::normalise(req.target(), req.method() == b"OPTIONS")
             .map_err(|error| Cause::new(Why::RequestMalformed, error.to_string()))?;
         let host = req.known(Known::Host).unwrap_or_default();
-        let query = Query { method: self.method(req, host, &target), host, target: &target, headers: &*req };
+        let method = self.method(req, host, listener, &target);
+        let query = Query { method, host, target: &target, headers: &*req, listener };
         let found = self.table.find(&query, values);
         x.path_len = target.path_len();
         if let Some(text) = target.was_changed().then(|| target.text().to_vec()) {
@@ -220,16 +224,18 @@ impl Plan {
     pub fn trace(&self, x: &Exchange, most: usize) -> Vec<Considered> {
         let target = RequestTarget::from_normal(x.req.target(), x.path_len);
         let host = x.req.known(Known::Host).unwrap_or_default();
-        let method = self.method(&x.req, host, &target);
-        self.table.trace(&Query { method, host, target: &target, headers: &x.req }, most)
+        let listener = x.listener.as_deref().unwrap_or_default();
+        let method = self.method(&x.req, host, listener, &target);
+        self.table.trace(&Query { method, host, target: &target, headers: &x.req, listener }, most)
     }
 
     /// The method that a request is routed by. A preflight is routed by the one it asks for, if the route of that one
     /// answers preflights; if not, it is a request with the method OPTIONS like any other.
-    fn method<'r>(&self, req: &'r Head, host: &'r [u8], target: &RequestTarget) -> &'r [u8] {
+    fn method<'r>(&self, req: &'r Head, host: &[u8], listener: &str, target: &RequestTarget) -> &'r [u8] {
         let asked = if self.cors { preflight(req) } else { None };
         let Some(method) = asked else { return req.method() };
-        let found = self.table.find(&Query { method, host, target, headers: req }, &mut PathValues::new());
+        let query = Query { method, host, target, headers: req, listener };
+        let found = self.table.find(&query, &mut PathValues::new());
         let answers = found.and_then(|at| self.routes.get(at)).is_some_and(|route| route.cors);
         if answers { method } else { req.method() }
     }

@@ -29,6 +29,8 @@ pub struct AggregateDocument {
     /// Header name → template; all must match. Default: `{}`. Source: Ocelot, Routing.
     #[serde(rename = "UpstreamHeaderTemplates")]
     pub header_templates: Texts,
+    /// The names of the listeners that it answers on; one without a `Name` is called by its address. Default: all.
+    pub listeners: List<String>,
     /// Whether the path is matched with regard to case. Default: false. Source: Ocelot, Routing.
     #[serde(rename = "RouteIsCaseSensitive")]
     pub case_sensitive: Set<bool>,

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_route_is_small_because_there_may_be_ten_thousand() {
         let size = size_of::<RouteDocument>();
-        assert!(size <= 1600, "{size} bytes");
+        assert!(size <= 1640, "{size} bytes");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct RouteDocument {
     /// Source: Ocelot, Routing (since 23.3).
     #[serde(rename = "UpstreamHeaderTemplates")]
     pub header_templates: Texts,
+    /// The names of the listeners that it answers on; one without a `Name` is called by its address. Default: all.
+    pub listeners: List<String>,
     /// Whether the path and the header templates are matched with regard to case. Default: false.
     /// Source: Ocelot, Routing.
     #[serde(rename = "RouteIsCaseSensitive")]

@@ -12,6 +12,7 @@ struct Sameness<'d> {
     path: &'d str,
     host: Option<&'d str>,
     headers: Vec<(&'d str, &'d str)>,
+    listeners: Vec<&'d str>,
 }
 
 /// A host for comparison. To Ocelot an empty one is another text than none; to us it is none.
@@ -27,6 +28,13 @@ fn headers(templates: &Texts) -> Vec<(&str, &str)> {
     all
 }
 
+fn listeners(route: &RouteDocument) -> Vec<&str> {
+    let mut all: Vec<_> = items(&route.listeners).iter().map(|name| name.as_str()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// Reports every route that has a method in common with an equal one before it.
 pub fn check(scope: &Scope, out: &mut Diagnostics) {
     let mut places: HashMap<Sameness, usize> = HashMap::with_capacity(scope.routes().len());
@@ -35,7 +43,12 @@ pub fn check(scope: &Scope, out: &mut Diagnostics) {
         let path = route.client_path.as_ref().map_or("", |path| path.as_str());
         let host = host(&route.host, scope.ocelot);
         let place = *places
-            .entry(Sameness { path, host, headers: headers(&route.header_templates) })
+            .entry(Sameness {
+                path,
+                host,
+                headers: headers(&route.header_templates),
+                listeners: listeners(route),
+            })
             .or_insert_with(|| {
                 groups.push(Vec::new());
                 groups.len() - 1

@@ -338,6 +338,7 @@ fn as_route(written: &AggregateDocument, ocelot: bool) -> RouteDocument {
         methods,
         host: written.host.clone(),
         header_templates: written.header_templates.clone(),
+        listeners: written.listeners.clone(),
         case_sensitive: written.case_sensitive.clone(),
         priority: written.priority.clone(),
         key: written.key.clone(),

@@ -27,8 +27,9 @@ pub fn of(
 
 /// What of a route decides about its answers: a change of it begins with an empty cache, a change of addresses does not.
 fn space(route: &RouteBlueprint) -> String {
-    let Match { client_path, case_sensitive, methods, host, header_templates, .. } = &route.matches;
-    let asked = (&client_path.value, case_sensitive, methods, host, header_templates);
+    let Match { client_path, case_sensitive, methods, host, header_templates, listeners, .. } =
+        &route.matches;
+    let asked = (&client_path.value, case_sensitive, methods, host, header_templates, listeners);
     format!("{asked:?} {:?}", (&route.backend_path.value, &route.backend_method))
 }
 

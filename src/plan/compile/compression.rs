@@ -135,7 +135,7 @@ impl Reader<'_, '_, '_> {
         let Some(Spanned { value: SizeText(least), span }) = written else { return 1024 };
         if *least > MOST {
             self.out
-                .error(codes::COMPRESSION_SIZE, *span, format!("MinSize is {least} bytes"))
+                .error(codes::COMPRESSION_SIZE, *span, format!("MinSize is {}", SizeText(*least)))
                 .help("it may be 0B to 1GiB");
         }
         *least

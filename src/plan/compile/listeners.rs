@@ -52,6 +52,22 @@ pub fn listeners(
     (listeners, admin)
 }
 
+/// What routes may call the listeners.
+pub fn names(document: &Document) -> Vec<String> {
+    let written = items(&document.listeners);
+    if written.is_empty() {
+        return vec![DEFAULT_LISTENER.to_string()];
+    }
+    // Without a name it has that of its address, as it is read and not as it is written.
+    let name = |listener: &Spanned<ListenerDocument>| match filled(&listener.name) {
+        Some(name) => Some(name.value.clone()),
+        None => {
+            listener.address.as_ref()?.trim().parse::<SocketAddr>().ok().map(|address| address.to_string())
+        }
+    };
+    written.iter().filter_map(name).collect()
+}
+
 /// Reads one listener.
 struct Reader<'r, 'o> {
     written: &'r Spanned<ListenerDocument>,

@@ -1,7 +1,8 @@
 //! Which requests a route takes: its templates, methods and host.
 
+use super::listeners;
 use super::route::{Reader, text};
-use crate::config::{Spanned, codes};
+use crate::config::{Spanned, codes, suggest};
 use crate::plan::blueprint::Match;
 use crate::plan::check::{Outcome, Wrong, items, template, values};
 use crate::plan::routing::{HeaderTemplates, RouteSpec, RoutingRules, Template, TemplateError};
@@ -25,6 +26,7 @@ impl Reader<'_, '_, '_> {
             methods: self.methods(),
             host: self.host(),
             header_templates: self.header_templates(),
+            listeners: self.listeners(),
         }
     }
 
@@ -37,6 +39,7 @@ impl Reader<'_, '_, '_> {
             methods: matches.methods.clone(),
             host: matches.host.clone(),
             headers: headers?,
+            listeners: matches.listeners.clone(),
             priority: i64::from(matches.priority),
         })
     }
@@ -89,6 +92,24 @@ impl Reader<'_, '_, '_> {
                 .report(self.out, self.scope.ocelot, host.span);
         }
         Some(host.value.clone())
+    }
+
+    fn listeners(&mut self) -> Vec<String> {
+        let Some(list) = &self.written.listeners else { return Vec::new() };
+        if list.is_empty() {
+            let message = "Listeners is empty: the route would answer nowhere";
+            self.out.error(codes::UNKNOWN_LISTENER, list.span, message).help("leave it out to answer on all");
+        }
+        let known = listeners::names(self.scope.document);
+        for written in list.iter().filter(|written| !known.contains(&written.value)) {
+            let message = format!("there is no listener \"{}\"", written.value);
+            let said = self.out.error(codes::UNKNOWN_LISTENER, written.span, message);
+            match suggest::nearest(written, known.iter().map(String::as_str)) {
+                Some(meant) => said.help(format!("did you mean \"{meant}\"?")),
+                None => said.help(format!("there are {}", known.join(", "))),
+            };
+        }
+        list.iter().map(|written| written.value.clone()).collect()
     }
 
     fn header_templates(&mut self) -> Vec<(String, String)> {

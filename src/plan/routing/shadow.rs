@@ -68,8 +68,18 @@ impl Route {
     /// True when every request of `other` matches this one too. The templates are candidates for it already.
     fn covers(&self, other: &Route) -> bool {
         self.methods.cover(&other.methods)
+            && self.answers_wherever(other)
             && self.spec.headers.ask_no_more_than(&other.spec.headers)
             && program_covers(self.spec.template.program(), other.spec.template.program())
+    }
+}
+
+impl Route {
+    /// Whether it answers on every listener on which the other one does.
+    fn answers_wherever(&self, other: &Route) -> bool {
+        let others = &other.spec.listeners;
+        self.spec.listeners.is_empty()
+            || !others.is_empty() && others.iter().all(|name| self.answers_on(name))
     }
 }
 
@@ -139,6 +149,7 @@ mod tests {
                 "" => HeaderTemplates::default(),
                 value => HeaderTemplates::compile(&[("X".to_owned(), value.to_owned())], false).unwrap(),
             },
+            listeners: Vec::new(),
             priority: route.4,
         };
         RouteTable::new(routes.iter().enumerate().map(spec).collect(), RoutingRules::default()).shadowed()

@@ -27,6 +27,8 @@ pub struct RouteSpec {
     pub host: Option<String>,
     /// The header templates.
     pub headers: HeaderTemplates,
+    /// The names of the listeners it answers on; none means all.
+    pub listeners: Vec<String>,
     /// Higher goes first. A catch-all `/{name}` has 0 whatever is written here.
     pub priority: i64,
 }
@@ -41,6 +43,8 @@ pub struct Query<'q, H: ?Sized> {
     pub target: &'q Target<'q>,
     /// The headers.
     pub headers: &'q H,
+    /// The name of the listener that it came by.
+    pub listener: &'q str,
 }
 
 /// All routes, ready to be searched.
@@ -168,6 +172,7 @@ impl RouteTable {
         let best = group.index.best(query.target, none, &mut |rank| {
             let route = route(rank);
             route.methods.have(method)
+                && route.answers_on(query.listener)
                 && route.spec.template.matches(query.target).is_ok()
                 && route.spec.headers.matches(query.headers).is_ok()
         });
@@ -194,6 +199,11 @@ impl Route {
     /// The host it is for; empty means any.
     pub(super) fn host(&self) -> &str {
         self.spec.host.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it answers what came by this listener.
+    pub(super) fn answers_on(&self, listener: &str) -> bool {
+        self.spec.listeners.is_empty() || self.spec.listeners.iter().any(|name| name == listener)
     }
 
     pub(super) fn priority(&self) -> i64 {

@@ -28,7 +28,9 @@ pub enum Verdict {
     },
     /// The path matches, the host does not.
     NoHost,
-    /// Path and host match, the method does not.
+    /// Path and host match, the listener does not.
+    NoListener,
+    /// Path, host and listener match, the method does not.
     NoMethod,
     /// All matches but this header, which is missing or different.
     NoHeader(String),
@@ -47,8 +49,9 @@ impl Verdict {
             Verdict::Outranked { .. } => (1, 0),
             Verdict::NoHeader(_) => (2, 0),
             Verdict::NoMethod => (3, 0),
-            Verdict::NoHost => (4, 0),
-            Verdict::Path { matched } => (5, *matched),
+            Verdict::NoListener => (4, 0),
+            Verdict::NoHost => (5, 0),
+            Verdict::Path { matched } => (6, *matched),
         };
         (kind, std::cmp::Reverse(matched))
     }
@@ -89,6 +92,9 @@ impl RouteTable {
         if !route.host().is_empty() && !own.is_some_and(|host| self.rules.same_host(host, route.host())) {
             return Verdict::NoHost;
         }
+        if !route.answers_on(query.listener) {
+            return Verdict::NoListener;
+        }
         if !route.methods.have(Method::of(query.method)) {
             return Verdict::NoMethod;
         }
@@ -122,6 +128,7 @@ mod tests {
             methods: vec![method.to_owned()],
             host: Some(host.to_owned()),
             headers: HeaderTemplates::compile(&pairs, false).unwrap(),
+            listeners: if header.is_empty() { Vec::new() } else { vec!["in".to_owned()] },
             priority: 1,
         }
     }
@@ -136,11 +143,13 @@ mod tests {
             route(4, "/orders/{id}", "GET", "", ""),
             route(5, "/{all}", "GET", "", ""),
             route(6, "/catalog", "GET", "", ""),
+            RouteSpec { listeners: vec!["out".to_owned()], ..route(7, "/orders/{id}", "GET", "", "") },
         ];
         let table = RouteTable::new(specs, RoutingRules::default());
         let target = Target::normalise(b"/orders/7", false).unwrap();
-        let query = Query { method: b"GET", host: b"a.example", target: &target, headers: &() };
-        let seen = table.trace(&query, 6);
+        let query =
+            Query { method: b"GET", host: b"a.example", target: &target, headers: &(), listener: "in" };
+        let seen = table.trace(&query, 7);
         let verdict = |index: usize| seen.iter().find(|c| c.index == index).map(|c| c.verdict.clone());
         let mut values = PathValues::new();
         values.push_range(8, 9);
@@ -148,8 +157,9 @@ mod tests {
         assert_eq!(verdict(5), Some(Verdict::Outranked { by: 4 }));
         assert_eq!(verdict(3), Some(Verdict::NoHeader("X-Beta".to_owned())));
         assert_eq!(verdict(0), Some(Verdict::NoMethod));
+        assert_eq!(verdict(7), Some(Verdict::NoListener));
         assert_eq!(verdict(2), Some(Verdict::NoHost));
-        assert_eq!(seen[5], Considered { index: 1, verdict: Verdict::Path { matched: 9 } });
-        assert_eq!(seen.len(), 6);
+        assert_eq!(seen[6], Considered { index: 1, verdict: Verdict::Path { matched: 9 } });
+        assert_eq!(seen.len(), 7);
     }
 }

@@ -202,7 +202,7 @@ fn a_workstation_is_known_by_its_certificate_and_by_nothing_else() {
     for address in [scene.web, scene.mobile] {
         for path in ["/desktop/home", "/desktop/account", "/desktop/items"] {
             let refused = once(address, &Request::get(path)).expect("an answer");
-            assert_eq!((refused.status, &refused.json()["why"]), (401, &json!("identity.missing")), "{path}");
+            assert_eq!((refused.status, &refused.json()["why"]), (404, &json!("route.none")), "{path}");
         }
     }
     let config = scene.authority.client(None);

@@ -30,6 +30,7 @@ mod identity;
 mod interim;
 mod life;
 mod limits;
+mod listeners;
 mod memory;
 mod mixed;
 mod names;

@@ -59,6 +59,23 @@ fn equal_routes_may_not_share_a_method() {
 }
 
 #[test]
+fn a_route_names_listeners_that_there_are() {
+    const DOORS: &str = r#"[{ "Name": "in", "Address": "127.0.0.1:1" }, { "Address": "127.0.0.1:02" }]"#;
+    let document = |routes: &str| format!(r#"{{ "Routes": [{routes}], "Listeners": {DOORS} }}"#);
+    let with = |names: &str| document(&route(&format!(r#""Listeners": {names}"#)));
+    assert_eq!(said(&with(r#"["in", "127.0.0.1:2"]"#), false), [""; 0]);
+    assert_eq!(said(&with(r#"["in", "on"]"#), false), [r#"MG0339 "on""#]);
+    assert_eq!(said(&with("[]"), false), ["MG0339 []"]);
+    assert_eq!(both(r#""Listeners": ["127.0.0.1:8080"]"#).0, [""; 0]);
+    let two = |first: &str, second: &str| document(&format!("{}, {}", route(first), route(second)));
+    let one = r#""Listeners": ["in"]"#;
+    assert_eq!(said(&two(one, r#""Listeners": ["127.0.0.1:2"]"#), false), [""; 0]);
+    assert_eq!(said(&two(one, ""), false), [""; 0], "what is for one listener goes first");
+    assert_eq!(said(&two(one, one), false).len(), 1);
+    assert_eq!(said(&two("", one), false).len(), 1, "it never gets its turn");
+}
+
+#[test]
 fn a_route_needs_a_service_with_a_host() {
     always(r#""DownstreamHostAndPorts": []"#, "MG0320 []");
     always(r#""DownstreamHostAndPorts": [{ "Port": 1 }]"#, r#"MG0321 { "Port": 1 }"#);

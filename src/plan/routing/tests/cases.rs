@@ -62,7 +62,13 @@ impl Gateway {
         let headers = Headers::new(&request["headers"]);
         let host = headers.joined("host").unwrap_or(b"localhost:5000"[..].into()).into_owned();
         let mut values = PathValues::new();
-        let query = Query { method: method.as_bytes(), host: &host, target: &target, headers: &headers };
+        let query = Query {
+            method: method.as_bytes(),
+            host: &host,
+            target: &target,
+            headers: &headers,
+            listener: "",
+        };
         let index = self.table.find(&query, &mut values)?;
         let mut out = Vec::new();
         let built = self.urls[index].build(&values, &target, &mut out);
@@ -87,6 +93,7 @@ fn spec(route: &Json, index: usize, aggregate: bool, rules: &RoutingRules) -> Ro
         methods,
         host: text(route, "UpstreamHost"),
         headers: HeaderTemplates::compile(&pairs, case_sensitive).unwrap(),
+        listeners: Vec::new(),
         priority: property(route, "Priority").and_then(Json::as_i64).unwrap_or(1),
     }
 }

@@ -185,6 +185,7 @@ fn spec(wanted: &Wanted, index: usize, rules: &RoutingRules) -> RouteSpec {
         methods: wanted.methods.clone(),
         host: wanted.host.clone(),
         headers: HeaderTemplates::compile(&pairs, wanted.case_sensitive).unwrap(),
+        listeners: Vec::new(),
         priority: wanted.priority,
     }
 }
@@ -229,7 +230,7 @@ proptest! {
             let target = target(url);
             let pair = header.as_ref().map(|h| ("x-h", h.as_str()));
             let headers: &[(&str, &str)] = pair.as_slice();
-            let query = Query { method: method.as_bytes(), host: host.as_bytes(), target: &target, headers };
+            let query = Query { method: method.as_bytes(), host: host.as_bytes(), target: &target, headers, listener: "" };
             let found = table.find(&query, &mut PathValues::new());
             prop_assert_eq!(found, naive(&specs, &query), "{} {} {}", method, host, url);
             prop_assert!(!shadowed.iter().any(|(s, _)| Some(*s) == found), "{:?} {} {} {}", shadowed, method, host, url);

@@ -1,0 +1,66 @@
+//! Several front doors of one gateway: routes may name those on which they answer.
+
+use super::{over, to};
+use crate::support::becomes_true;
+use crate::support::client::{Client, Request, once};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::Origin;
+use crate::support::ports;
+use crate::support::stub::Answer;
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A route from `/who` to that service.
+fn who_is(port: u16, more: &Value) -> Value {
+    let path = json!({ "UpstreamPathTemplate": "/who", "DownstreamPathTemplate": "/" });
+    over(over(to(port), &path), more)
+}
+
+fn saying(text: &'static str) -> Origin {
+    Origin::with(move |_| Answer::new(200, text))
+}
+
+fn door() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, ports::free()).into()
+}
+
+fn named(doors: &[(&str, SocketAddr)], routes: &[Value]) -> Value {
+    let listener =
+        |(name, address): &(&str, SocketAddr)| json!({ "Name": name, "Address": address.to_string() });
+    json!({ "Listeners": doors.iter().map(listener).collect::<Vec<_>>(), "Routes": routes })
+}
+
+#[test]
+fn a_route_answers_on_the_listeners_that_it_names_and_others_on_all() {
+    let (inner, outer) = (saying("inside"), saying("outside"));
+    let (front, back) = (door(), door());
+    let routes = |names: &[&str]| {
+        [who_is(inner.port(), &json!({ "Listeners": names })), who_is(outer.port(), &json!({}))]
+    };
+    let doors = [("front", front), ("back", back)];
+    let gateway = Gateway::start(&Setup::json(&named(&doors, &routes(&["back"]))).own_listeners());
+    let who = |address: SocketAddr| once(address, &Request::get("/who")).expect("an answer").text();
+    assert_eq!((who(front), who(back)), ("outside".into(), "inside".into()));
+    let mut kept = Client::connect(front);
+    assert_eq!(kept.get("/who").text(), "outside");
+    gateway.write(&named(&doors, &routes(&["back", "front"])).to_string());
+    assert!(
+        becomes_true(SOON, || kept.get("/who").text() == "inside"),
+        "on a connection that was there before too"
+    );
+    gateway.write(&named(&doors, &routes(&["back"])[..1]).to_string());
+    assert!(becomes_true(SOON, || kept.get("/who").status == 404));
+    assert_eq!(kept.get("/who").json()["why"], "route.none");
+    assert_eq!(who(back), "inside");
+}
+
+#[test]
+fn listeners_of_the_command_line_do_not_take_the_place_of_those_that_routes_name() {
+    let route = who_is(1, &json!({ "Listeners": ["front"] }));
+    let document = named(&[("front", door())], &[route]);
+    let ended = Gateway::try_start(&Setup::json(&document)).err().expect("it does not start");
+    assert!(ended.stderr.contains("--listen takes the place"), "{}", ended.stderr);
+}

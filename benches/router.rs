@@ -17,6 +17,7 @@ fn spec(index: usize, template: &str, host: Option<String>) -> RouteSpec {
         methods: vec!["GET".to_owned(), "POST".to_owned()],
         host,
         headers: HeaderTemplates::default(),
+        listeners: Vec::new(),
         priority: 1,
     }
 }
@@ -32,7 +33,7 @@ fn table(
 /// Normalise, find, take the values.
 fn look_up(table: &RouteTable, url: &str, host: &str, values: &mut PathValues) -> Option<usize> {
     let target = Target::normalise(url.as_bytes(), false).ok()?;
-    let query = Query { method: b"GET", host: host.as_bytes(), target: &target, headers: &() };
+    let query = Query { method: b"GET", host: host.as_bytes(), target: &target, headers: &(), listener: "" };
     table.find(&query, values)
 }
 

@@ -1,10 +1,10 @@
 //! `CompressionOptions` after inheritance → settings.
 
+use super::ranges::Ranges;
 use super::route::Reader;
 use crate::base::coding::Coding;
-use crate::base::units::SizeText;
 use crate::config::document::{CompressionOptions, List, Set};
-use crate::config::{Span, Spanned, codes, suggest};
+use crate::config::{Span, codes, suggest};
 use crate::plan::check::{filled, items};
 use crate::plan::inherit::merged;
 use crate::stages::compression::{
@@ -15,7 +15,8 @@ use std::collections::HashSet;
 
 const LEVELS: [&str; 3] = ["Fastest", "Balanced", "Smallest"];
 
-/// The greatest `MinSize`.
+/// `MinSize` where none is written, and the greatest.
+const LEAST: u64 = 1024;
 const MOST: u64 = 1 << 30;
 
 /// What an encoder has for levels: by `Level`, and the hardest.
@@ -55,7 +56,13 @@ impl Reader<'_, '_, '_> {
         let levels = Coding::ALL.map(|coding| self.level(&options, coding, &codings, word));
         Some(Settings {
             encodings: codings.into_iter().map(|coding| (coding, levels[coding as usize])).collect(),
-            least: self.least(&options.min_size),
+            least: Ranges::with(codes::COMPRESSION_SIZE, self.out).size(
+                "MinSize",
+                &options.min_size,
+                LEAST,
+                0,
+                MOST,
+            ) as u64,
             kinds: self.kinds(&options.content_types),
         })
     }
@@ -112,16 +119,9 @@ impl Reader<'_, '_, '_> {
                 .error(codes::COMPRESSION_LEVEL, written.span, message)
                 .help(format!("leave {setting} out, or add \"{}\" to Encodings", coding.name()));
         }
-        match u8::try_from(written.value).ok().filter(|level| (1..=most).contains(level)) {
-            Some(level) => level,
-            None => {
-                let message = format!("{setting} is {}", written.value);
-                self.out
-                    .error(codes::COMPRESSION_LEVEL, written.span, message)
-                    .help(format!("it may be 1 to {most}"));
-                usual[word]
-            }
-        }
+        let mut ranges = Ranges::with(codes::COMPRESSION_LEVEL, self.out);
+        let level = ranges.number(setting, level_of(options, coding), 1, u64::from(most));
+        level.map_or(usual[word], |level| level as u8)
     }
 
     /// Whether one hand wrote the list and the level: a level that is inherited may be for an encoding that is left out here.
@@ -129,16 +129,6 @@ impl Reader<'_, '_, '_> {
         let own = self.written.compression.as_ref().map(|own| own.span);
         let within = |span: Span| own.is_some_and(|own| own.start <= span.start && span.end <= own.end);
         list.as_ref().is_some_and(|list| list.span.file == level.file && within(list.span) == within(level))
-    }
-
-    fn least(&mut self, written: &Set<SizeText>) -> u64 {
-        let Some(Spanned { value: SizeText(least), span }) = written else { return 1024 };
-        if *least > MOST {
-            self.out
-                .error(codes::COMPRESSION_SIZE, *span, format!("MinSize is {}", SizeText(*least)))
-                .help("it may be 0B to 1GiB");
-        }
-        *least
     }
 
     fn kinds(&mut self, written: &List<String>) -> Kinds {

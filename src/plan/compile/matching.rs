@@ -1,7 +1,6 @@
 //! Which requests a route takes: its templates, methods and host.
 
-use super::listeners;
-use super::route::{Reader, text};
+use super::route::{Around, Reader, text};
 use crate::config::{Spanned, codes, suggest};
 use crate::plan::blueprint::Match;
 use crate::plan::check::{Outcome, Wrong, items, template, values};
@@ -10,14 +9,19 @@ use crate::plan::routing::{HeaderTemplates, RouteSpec, RoutingRules, Template, T
 impl Reader<'_, '_, '_> {
     /// What the route asks of a request, as written and as the table wants it; not the latter when a template is
     /// no good.
-    pub fn matching(&mut self, index: usize, rules: &RoutingRules) -> (Match, Option<RouteSpec>) {
-        let matches = self.matches();
+    pub fn matching(
+        &mut self,
+        around: &Around,
+        index: usize,
+        rules: &RoutingRules,
+    ) -> (Match, Option<RouteSpec>) {
+        let matches = self.matches(around);
         let spec = self.spec(index, &matches, rules);
         (matches, spec)
     }
 
     /// As written.
-    pub fn matches(&mut self) -> Match {
+    pub fn matches(&mut self, around: &Around) -> Match {
         let written = self.written;
         Match {
             client_path: text(&written.client_path),
@@ -26,7 +30,7 @@ impl Reader<'_, '_, '_> {
             methods: self.methods(),
             host: self.host(),
             header_templates: self.header_templates(),
-            listeners: self.listeners(),
+            listeners: self.listeners(&around.listeners),
         }
     }
 
@@ -94,13 +98,12 @@ impl Reader<'_, '_, '_> {
         Some(host.value.clone())
     }
 
-    fn listeners(&mut self) -> Vec<String> {
+    fn listeners(&mut self, known: &[String]) -> Vec<String> {
         let Some(list) = &self.written.listeners else { return Vec::new() };
         if list.is_empty() {
             let message = "Listeners is empty: the route would answer nowhere";
             self.out.error(codes::UNKNOWN_LISTENER, list.span, message).help("leave it out to answer on all");
         }
-        let known = listeners::names(self.scope.document);
         for written in list.iter().filter(|written| !known.contains(&written.value)) {
             let message = format!("there is no listener \"{}\"", written.value);
             let said = self.out.error(codes::UNKNOWN_LISTENER, written.span, message);

@@ -103,7 +103,8 @@ struct Routes {
 fn routes(scope: &Scope, registry: Option<Registry>, schemes: &Schemes, out: &mut Diagnostics) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let clusters = cluster::Clusters::read(scope, registry.as_ref(), out);
-    let around = route::Around { registry, members: members::Members::new(scope), clusters };
+    let listeners = listeners::names(scope.document);
+    let around = route::Around { registry, listeners, members: members::Members::new(scope), clusters };
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, written) in scope.routes().iter().enumerate() {

@@ -21,6 +21,8 @@ use std::sync::Arc;
 pub struct Around<'d> {
     /// The registry of the document.
     pub registry: Option<Registry>,
+    /// What the listeners are called.
+    pub listeners: Vec<String>,
     pub members: Members<'d>,
     pub clusters: Clusters<'d>,
 }
@@ -35,7 +37,7 @@ pub fn route(
     out: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
     let mut reader = Reader { scope, written, out, broken: None };
-    let (matches, spec) = reader.matching(index, rules);
+    let (matches, spec) = reader.matching(around, index, rules);
     let names = spec.as_ref().map(|spec| around.members.names(written, spec));
     let mut effective = Effective::new(scope, written);
     let backend = reader.backend(around, names.as_deref(), &mut effective);
@@ -52,7 +54,7 @@ pub fn part(
     out: &mut Diagnostics,
 ) -> RouteBlueprint {
     let mut reader = Reader { scope, written, out, broken: None };
-    let matches = reader.matches();
+    let matches = reader.matches(around);
     let mut effective = Effective::new(scope, written);
     let backend = reader.backend(around, Some(names), &mut effective);
     reader.rest(around, index, matches, Some(names), backend, &effective)
@@ -68,7 +70,7 @@ pub fn without_service(
     out: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
     let mut reader = Reader { scope, written, out, broken: None };
-    let (matches, spec) = reader.matching(place, rules);
+    let (matches, spec) = reader.matching(around, place, rules);
     let names = spec.as_ref().map(|spec| Members::default().names(written, spec));
     let effective = Effective::new(scope, written);
     (reader.rest(around, index, matches, names.as_deref(), Backend::none(), &effective), spec)

@@ -9,7 +9,7 @@ use crate::support::tls::{Authority, Issued};
 use rcgen::DnType;
 use serde_json::{Value, json};
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 const ITEMS: [(u64, &str); 3] = [(1, "lamp"), (2, "chair"), (3, "desk")];
@@ -50,10 +50,6 @@ fn orders() -> Origin {
     })
 }
 
-fn loopback() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, ports::free()).into()
-}
-
 impl Scene {
     fn start() -> Scene {
         Scene::with(catalog())
@@ -71,7 +67,7 @@ impl Scene {
             std::fs::write(&path, text).expect("written");
             path.to_str().expect("UTF-8").to_owned()
         };
-        let [web, mobile, desktop] = [loopback(), loopback(), loopback()];
+        let [web, mobile, desktop] = [ports::free_address(), ports::free_address(), ports::free_address()];
         let variables = [
             ("BFF_WEB", web.to_string()),
             ("BFF_MOBILE", mobile.to_string()),

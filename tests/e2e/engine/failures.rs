@@ -302,7 +302,7 @@ fn a_name_that_nobody_knows_is_a_502_within_the_connect_timeout() {
 #[test]
 fn a_service_that_does_not_accept_is_given_up_after_the_connect_timeout() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], crate::support::ports::free()));
+    let address = crate::support::ports::free_address();
     socket.bind(&address.into()).expect("bind");
     socket.listen(0).expect("listen");
     let filling: Vec<_> =

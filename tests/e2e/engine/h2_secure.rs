@@ -39,7 +39,7 @@ fn exact() -> Value {
 
 /// A gateway that listens over TLS with a certificate for `localhost`.
 pub(super) fn over_tls(authority: &Authority, document: &Value) -> (Gateway, SocketAddr) {
-    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let address = ports::free_address();
     let pair = json!([{ "CertificateFile": "own.pem", "KeyFile": "own.key" }]);
     let listener = json!({ "Address": address.to_string(), "Tls": { "Certificates": pair } });
     let Issued { chain, key } = authority.issue(&["localhost"]);

@@ -8,7 +8,7 @@ use crate::support::origin::Origin;
 use crate::support::ports;
 use crate::support::stub::Answer;
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -23,10 +23,6 @@ fn saying(text: &'static str) -> Origin {
     Origin::with(move |_| Answer::new(200, text))
 }
 
-fn door() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, ports::free()).into()
-}
-
 fn named(doors: &[(&str, SocketAddr)], routes: &[Value]) -> Value {
     let listener =
         |(name, address): &(&str, SocketAddr)| json!({ "Name": name, "Address": address.to_string() });
@@ -36,7 +32,7 @@ fn named(doors: &[(&str, SocketAddr)], routes: &[Value]) -> Value {
 #[test]
 fn a_route_answers_on_the_listeners_that_it_names_and_others_on_all() {
     let (inner, outer) = (saying("inside"), saying("outside"));
-    let (front, back) = (door(), door());
+    let (front, back) = (ports::free_address(), ports::free_address());
     let routes = |names: &[&str]| {
         [who_is(inner.port(), &json!({ "Listeners": names })), who_is(outer.port(), &json!({}))]
     };
@@ -60,7 +56,7 @@ fn a_route_answers_on_the_listeners_that_it_names_and_others_on_all() {
 #[test]
 fn listeners_of_the_command_line_do_not_take_the_place_of_those_that_routes_name() {
     let route = who_is(1, &json!({ "Listeners": ["front"] }));
-    let document = named(&[("front", door())], &[route]);
+    let document = named(&[("front", ports::free_address())], &[route]);
     let ended = Gateway::try_start(&Setup::json(&document)).err().expect("it does not start");
     assert!(ended.stderr.contains("--listen takes the place"), "{}", ended.stderr);
 }

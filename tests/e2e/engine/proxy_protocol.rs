@@ -23,13 +23,9 @@ fn telling() -> Origin {
     Origin::with(|seen| Answer::new(200, seen.header("x-forwarded-for").unwrap_or("nobody")))
 }
 
-fn loopback() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], ports::free()))
-}
-
 /// A gateway whose listener hears the PROXY protocol.
 fn hearing(origin: &Origin, proxy: &Value, rest: &Value) -> (Gateway, SocketAddr) {
-    let address = loopback();
+    let address = ports::free_address();
     let proxy = over(json!({ "Trusted": ["127.0.0.0/8"] }), proxy);
     let listeners = json!({ "Listeners": [{ "Address": address.to_string(), "ProxyProtocol": proxy }] });
     let document = over(document(origin.port(), &json!({}), &listeners), rest);
@@ -127,7 +123,7 @@ fn where_it_is_optional_a_trusted_proxy_may_come_without() {
 #[test]
 fn lists_and_limits_see_the_client_and_not_the_proxy() {
     let origin = telling();
-    let address = loopback();
+    let address = ports::free_address();
     let rest = json!({
         "Listeners": [{ "Address": address.to_string(), "ProxyProtocol": { "Trusted": ["127.0.0.1"] } }],
         "Limits": { "MaxConnectionsPerClient": 1 },
@@ -152,7 +148,7 @@ fn lists_and_limits_see_the_client_and_not_the_proxy() {
 
 #[test]
 fn tls_follows_the_header_even_in_the_same_packet() {
-    let (origin, authority, address) = (telling(), Authority::new("ours"), loopback());
+    let (origin, authority, address) = (telling(), Authority::new("ours"), ports::free_address());
     let issued = authority.issue(&["localhost"]);
     let tls = json!({ "Certificates": [{ "CertificateFile": "0.pem", "KeyFile": "0.key" }] });
     let listener =
@@ -213,7 +209,7 @@ fn haproxy_in_front_passes_its_clients_on_in_both_versions() {
     let (_gateway, address) = hearing(&origin, &json!({}), &json!({}));
     let home = tempfile::tempdir().expect("a directory");
     for send in ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"] {
-        let front = loopback();
+        let front = ports::free_address();
         let text = format!(
             "defaults\n mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
              listen l\n bind {front}\n unique-id-format abc\n server s {address} {send} source 127.0.0.77\n"

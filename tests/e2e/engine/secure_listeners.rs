@@ -43,7 +43,7 @@ impl Plan<'_> {
     }
 
     fn start(self) -> Scene {
-        let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+        let address = ports::free_address();
         let pair =
             |at: usize| json!({ "CertificateFile": format!("{at}.pem"), "KeyFile": format!("{at}.key") });
         let pairs: Vec<Value> = (0..self.certificates.len()).map(pair).collect();
@@ -285,7 +285,7 @@ fn plain_http_is_sent_on_to_https_and_https_is_to_be_remembered() {
     let scene = Plan { tls: strict, ..Plan::of(hello(&origin)) }.start();
     let answer = scene.get("localhost", "/");
     assert_eq!(answer.header("strict-transport-security"), Some("max-age=63072000; includeSubDomains"));
-    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let address = ports::free_address();
     let plain = json!({ "Listeners": [{ "Address": address.to_string(), "RedirectToHttps": 8443 }] });
     let gateway = Gateway::start(&Setup::json(&over(hello(&origin), &plain)).own_listeners());
     let mut client = Client::connect(address);

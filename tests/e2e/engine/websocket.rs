@@ -266,8 +266,8 @@ fn a_thousand_at_one_time_and_none_lost() {
 fn both_sides_may_be_encrypted() {
     let authority = Authority::new("ours");
     let certificate = authority.issue(&["localhost"]);
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], ports::free()));
-    let plain = std::net::SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let address = ports::free_address();
+    let plain = ports::free_address();
     let parrots = (Parrots::start(None), Parrots::start(Some(certificate.server(&["http/1.1"], None))));
     let route = |path: &str, scheme: &str, port: u16| {
         let mut route = to(port);

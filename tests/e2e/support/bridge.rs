@@ -1,9 +1,10 @@
 //! Something in between: takes connections at one place and carries them on to a service at another.
 
 use super::ports;
+use socket2::Socket;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -23,7 +24,7 @@ impl Bridge {
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 seen.connections.fetch_add(1, SeqCst);
-                std::thread::spawn(move || carry_unix(near, service));
+                std::thread::spawn(move || carry(near, service));
             }
         });
         bridge
@@ -76,18 +77,9 @@ fn header(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(header)
 }
 
-fn carry(near: TcpStream, service: SocketAddr) {
-    let Ok(far) = TcpStream::connect(service) else { return };
-    let (near_end, far_end) = (near.try_clone().expect("a handle"), far.try_clone().expect("a handle"));
-    std::thread::spawn(move || {
-        pour(&far, &near_end);
-        let _ = near_end.shutdown(Shutdown::Write);
-    });
-    pour(&near, &far_end);
-    let _ = far_end.shutdown(Shutdown::Write);
-}
-
-fn carry_unix(near: UnixStream, service: SocketAddr) {
+/// Whatever kind of socket it came by.
+fn carry(near: impl Into<Socket>, service: SocketAddr) {
+    let near = near.into();
     let Ok(far) = TcpStream::connect(service) else { return };
     let (near_end, far_end) = (near.try_clone().expect("a handle"), far.try_clone().expect("a handle"));
     std::thread::spawn(move || {

@@ -4,7 +4,7 @@ use super::client::{Client, Request, Response, once};
 use super::ports;
 use super::process::{Ended, Process};
 use serde_json::Value;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -130,7 +130,7 @@ impl Gateway {
         }
         let config = directory.path().join(&setup.config);
         for attempt in 0.. {
-            let (listen, admin) = (loopback(), loopback());
+            let (listen, admin) = (ports::free_address(), ports::free_address());
             let mut process = Process::start(&mut command(setup, directory.path(), listen, admin));
             match wait_ready(&mut process, admin) {
                 Ok(()) => return Ok(Gateway { address: listen, admin, process, directory, config }),
@@ -195,10 +195,6 @@ impl Gateway {
 /// The binary under test: this build's, or the one that `MARGAY_BIN` names.
 pub fn binary() -> std::ffi::OsString {
     std::env::var_os("MARGAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_margay").into())
-}
-
-fn loopback() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()))
 }
 
 fn command(setup: &Setup, directory: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {

@@ -22,6 +22,11 @@ pub fn free() -> u16 {
     }
 }
 
+/// Such a port of 127.0.0.1.
+pub fn free_address() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, free()))
+}
+
 fn next() -> u16 {
     let step = NEXT.fetch_add(1, Ordering::Relaxed);
     let start = std::process::id().wrapping_mul(613);

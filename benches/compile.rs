@@ -2,7 +2,7 @@
 //! compilation alone. The whole of 10,000 routes has to stay under 100 ms.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use margay::config::{Environment, Loaded, Texts, load_texts};
+use margay::config::{Environment, InMemoryFiles, Loaded, load_texts};
 use margay::plan::compile;
 use std::fmt::Write;
 
@@ -36,7 +36,7 @@ fn document(routes: usize) -> String {
 
 fn load(text: &str) -> Loaded {
     let files = [("gateway.json", text)];
-    load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process())
+    load_texts(&InMemoryFiles { files: &files, ..InMemoryFiles::default() }, Environment::of_process())
 }
 
 fn benchmark(criterion: &mut Criterion) {

@@ -5,10 +5,10 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use margay::plan::routing::{
-    HeaderTemplates, PathValues, Query, RouteSpec, RouteTable, RoutingRules, Target, Template, UrlTemplate,
+    HeaderTemplates, PathParams, Query, RouteSpec, RouteTable, RoutingRules, Target, Template, UrlTemplate,
 };
 
-const RULES: RoutingRules = RoutingRules { ocelot_hosts: false, ocelot_values: false };
+const RULES: RoutingRules = RoutingRules { ocelot_host_matching: false, ocelot_value_extraction: false };
 
 fn spec(index: usize, template: &str, host: Option<String>) -> RouteSpec {
     RouteSpec {
@@ -31,14 +31,14 @@ fn table(
 }
 
 /// Normalise, find, take the values.
-fn look_up(table: &RouteTable, url: &str, host: &str, values: &mut PathValues) -> Option<usize> {
+fn look_up(table: &RouteTable, url: &str, host: &str, values: &mut PathParams) -> Option<usize> {
     let target = Target::normalise(url.as_bytes(), false).ok()?;
     let query = Query { method: b"GET", host: host.as_bytes(), target: &target, headers: &(), listener: "" };
     table.find(&query, values)
 }
 
 fn bench_table(c: &mut Criterion, name: &str, table: &RouteTable, url: &str, host: &str) {
-    let mut values = PathValues::new();
+    let mut values = PathParams::new();
     assert!(look_up(table, url, host, &mut values).is_some(), "{name}");
     c.bench_function(name, |b| b.iter(|| look_up(table, black_box(url), black_box(host), &mut values)));
 }
@@ -80,7 +80,7 @@ fn size(c: &mut Criterion) {
 /// A path that no route takes, and all paths of a large table in turn.
 fn others(c: &mut Criterion) {
     let plain = table(10_000, |i| format!("/service-{i}/items/{{id}}"), |_| None);
-    let mut values = PathValues::new();
+    let mut values = PathParams::new();
     c.bench_function("miss/10000", |b| {
         b.iter(|| look_up(&plain, black_box("/service-x/items/42"), "a", &mut values));
     });
@@ -95,7 +95,7 @@ fn others(c: &mut Criterion) {
     c.bench_function("build-table/10000", |b| {
         b.iter(|| table(10_000, |i| format!("/service-{i}/items/{{id}}"), |_| None).len());
     });
-    c.bench_function("shadowed/10000", |b| b.iter(|| plain.shadowed().len()));
+    c.bench_function("shadowed/10000", |b| b.iter(|| plain.unreachable_routes().len()));
 }
 
 fn urls(c: &mut Criterion) {
@@ -109,7 +109,7 @@ fn urls(c: &mut Criterion) {
     ] {
         let template = Template::compile(from, false, &RULES).expect("a good template");
         let target = Target::normalise(url.as_bytes(), false).expect("a good target");
-        let mut values = PathValues::new();
+        let mut values = PathParams::new();
         template.extract(&target, &mut values);
         let to = UrlTemplate::compile(to, template.names(), &RULES);
         let mut out = Vec::with_capacity(256);

@@ -2,15 +2,15 @@
 //! No socket; what remains of a request's cost is the codec and the system's.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use margay::config::{Environment, Texts, load_texts};
-use margay::pipeline::body::Nobody;
+use margay::config::{Environment, InMemoryFiles, load_texts};
+use margay::net::h1::hop_by_hop;
+use margay::pipeline::body::NoClient;
 use margay::pipeline::exchange::{Exchange, Peer};
 use margay::pipeline::head::Head;
-use margay::pipeline::stage::walk;
-use margay::plan::activate::{Foundation, activate};
+use margay::pipeline::stage::run_request;
+use margay::plan::build::{ProcessState, build};
 use margay::plan::{Plan, compile};
 use margay::telemetry::Metrics;
-use margay::wire::h1::hop;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
@@ -20,7 +20,7 @@ use std::time::Instant;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// `global` switches stages on.
-fn plan(global: &str, foundation: &Foundation) -> Plan {
+fn plan(global: &str, foundation: &ProcessState) -> Plan {
     let text = format!(
         r#"{{ "GlobalConfiguration": {{ {global} }},
             "AuthenticationSchemes": {{ "S": {{ "Type": "JwtBearer", "SigningKey": "{SECRET}" }} }}, "Routes": [{{
@@ -28,11 +28,11 @@ fn plan(global: &str, foundation: &Foundation) -> Plan {
             "DownstreamScheme": "http", "DownstreamHostAndPorts": [{{ "Host": "127.0.0.1", "Port": 9104 }}] }}] }}"#
     );
     let mut loaded = load_texts(
-        &Texts { files: &[("gateway.json", &text)], ..Texts::default() },
+        &InMemoryFiles { files: &[("gateway.json", &text)], ..InMemoryFiles::default() },
         Environment::of_process(),
     );
     let blueprint = compile(&mut loaded).expect("a sound document");
-    activate(&blueprint, "bench".to_owned(), foundation).expect("a plan")
+    build(&blueprint, "bench".to_owned(), foundation).expect("a plan")
 }
 
 fn request() -> Head {
@@ -45,12 +45,12 @@ fn request() -> Head {
 
 /// One request, until it would be sent.
 fn pass(plan: &Plan, x: &mut Exchange, now: Instant) -> usize {
-    x.renew(now);
-    hop::strip(&mut x.req);
+    x.reset(now);
+    hop_by_hop::strip(&mut x.req);
     let route = plan.find(x).expect("the route");
     let walked = {
-        let mut nobody = Nobody;
-        let mut walk = pin!(walk(&route.stages, x, &mut nobody));
+        let mut nobody = NoClient;
+        let mut walk = pin!(run_request(&route.stages, x, &mut nobody));
         walk.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     };
     let Poll::Ready((ran, None)) = walked else { unreachable!("no stage of these waits or answers") };
@@ -59,7 +59,7 @@ fn pass(plan: &Plan, x: &mut Exchange, now: Instant) -> usize {
 }
 
 fn bench_plan(c: &mut Criterion, name: &str, global: &str) {
-    let foundation = Foundation::new(Metrics::new(1), usize::MAX);
+    let foundation = ProcessState::new(Metrics::new(1), usize::MAX);
     let plan = plan(global, &foundation);
     let address = "127.0.0.1:40000".parse().expect("an address");
     let mut x = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
@@ -74,7 +74,7 @@ fn bench_plan(c: &mut Criterion, name: &str, global: &str) {
 
 /// A token that was checked before: what every request but the first costs.
 fn bench_token(c: &mut Criterion) {
-    let foundation = Foundation::new(Metrics::new(1), usize::MAX);
+    let foundation = ProcessState::new(Metrics::new(1), usize::MAX);
     let plan = plan(r#""AuthenticationOptions": { "AuthenticationProviderKeys": ["S"] }"#, &foundation);
     let claims = serde_json::json!({
         "iss": "https://issuer.example/realms/main", "sub": "4c1f6a0e-6a51-4a0f-9f0c-0d0b6f0a7b1e", "aud": "orders",

@@ -11,7 +11,7 @@ pub mod cli;
 // 8: who may change the plan: the file watch, signals, the administration address.
 pub mod control;
 // 7: workers, accept, the exchange loop, relay.
-pub mod edge;
+pub mod server;
 // 6: document → plan: cross checks, route table, routes, the current plan, explain.
 pub mod plan;
 // 5: one file a stage; `mod.rs` is the table of stages.
@@ -19,7 +19,7 @@ pub mod stages;
 // 4: clusters, endpoints, balancing, attempts.
 pub mod backend;
 // 3: the only floor that names pingora: HTTP/1.1 codec, listeners, dial, DNS, pools.
-pub mod wire;
+pub mod net;
 // 2: head, exchange, stage contract, outcome, rescue; no sockets.
 pub mod pipeline;
 // 1: metric handles and the access record.

@@ -1,21 +1,24 @@
 //! A cluster is a set of endpoints with a balancer. Settings live in the plan; what is counted outlives it, by key.
 
 use super::{
-    balance::{Balancer, BalancerKind, Dice, EXPIRY, Keeps, Lease, Ready, Sessions, Sticky},
-    discovery::Source,
-    endpoint::{Endpoint, Endpoints, Instance, Speech},
-    health::{HealthSpec, keeper},
-    shared::Shared,
+    balance::{
+        Balancer, BalancerKind, DEFAULT_EXPIRY, EndpointSet, InFlightGuard, SessionStore, Sessions, Sticky,
+        ThreadRng,
+    },
+    cluster_state::ClusterState,
+    discovery::ServiceWatch,
+    endpoint::{Endpoint, EndpointRegistry, Instance, TlsMode},
+    health::{HealthConfig, tasks},
 };
 use crate::{
-    base::keyed::Keyed,
+    base::weak_map::WeakMap,
+    net::{background::BackgroundRuntime, connection_limit::PoolConfig, resolver::Resolver},
     pipeline::{
-        answer::Outcome,
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
+        response::RouteResult,
     },
     telemetry::Metrics,
-    wire::{background::Background, gate::Pooling, names::Names},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -30,39 +33,39 @@ pub struct Cluster {
     pub key: Arc<str>,
     /// What it is called.
     pub label: Arc<str>,
-    members: ArcSwap<Members>,
+    members: ArcSwap<EndpointsSnapshot>,
     /// Held by whoever changes the members.
     changing: Mutex<()>,
-    speech: Speech,
-    pooling: Pooling,
+    tls_mode: TlsMode,
+    pooling: PoolConfig,
     balancer: Balancer,
-    health: HealthSpec,
+    health: HealthConfig,
     /// Whether anybody wants to know what attempts see.
-    wants: bool,
-    shared: Arc<Shared>,
-    states: Arc<States>,
+    observes: bool,
+    shared: Arc<ClusterState>,
+    states: Arc<ClusterStates>,
     /// What says where its instances are, if that is a registry.
-    pub source: OnceLock<Arc<Source>>,
+    pub source: OnceLock<Arc<ServiceWatch>>,
 }
 
 /// The endpoints that a cluster has at one time.
 #[derive(Debug, Default)]
-pub struct Members {
-    pub list: Box<[Arc<Endpoint>]>,
+pub struct EndpointsSnapshot {
+    pub endpoints: Box<[Arc<Endpoint>]>,
     /// Those that may be chosen.
-    pub(super) ready: Ready,
+    pub(super) candidates: EndpointSet,
     /// Whether so few are well that all may be chosen.
     pub panic: bool,
     /// Whether anybody has said yet which they are: a registry may not have answered so far.
-    pub known: bool,
+    pub known_count: bool,
 }
 
 /// The endpoint that was chosen for an attempt.
 #[derive(Debug)]
-pub struct Picked {
+pub struct Selection {
     pub endpoint: Arc<Endpoint>,
     /// Counted while it is held.
-    pub lease: Option<Lease>,
+    pub lease: Option<InFlightGuard>,
 }
 
 /// What a plan says about a cluster.
@@ -74,27 +77,27 @@ pub struct ClusterSpec {
     pub label: String,
     /// Where its instances are; none: somebody will say, see [`Cluster::set`].
     pub instances: Option<Vec<Instance>>,
-    pub speech: Speech,
+    pub tls_mode: TlsMode,
     /// How connections are kept.
-    pub pooling: Pooling,
+    pub pooling: PoolConfig,
     pub balancer: BalancerKind,
-    pub health: HealthSpec,
+    pub health: HealthConfig,
 }
 
 /// What an attempt saw of its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum AttemptReport {
     /// The head of an answer with this status.
     Answered(u16),
     /// No answer, and why.
-    Failed(Why),
+    Failed(ErrorCode),
     /// The client left before there was an answer, or the gateway gave up: that says nothing.
     Abandoned,
 }
 
 impl Cluster {
     /// The endpoints of this moment; for a look, not to be held.
-    pub fn members(&self) -> Arc<Members> {
+    pub fn members(&self) -> Arc<EndpointsSnapshot> {
         self.members.load_full()
     }
 
@@ -102,42 +105,51 @@ impl Cluster {
     pub fn set(&self, instances: &[Instance]) {
         let list: Box<[_]> = instances
             .iter()
-            .map(|i| self.states.endpoints.get(&self.key, i, &self.speech, self.pooling))
+            .map(|i| self.states.endpoints.get(&self.key, i, &self.tls_mode, self.pooling))
             .collect();
-        if let Some(metrics) = self.states.metrics.as_ref().filter(|_| !self.health.is_off()) {
+        if let Some(metrics) = self.states.metrics.as_ref().filter(|_| !self.health.is_disabled()) {
             list.iter().for_each(|e| e.state.health.count(|| metrics.endpoint(&self.label, &e.label)));
         }
-        self.change(|_| (list, true));
+        self.update_endpoints(|_| (list, true));
     }
 
     /// Works out anew which endpoints may be chosen.
     pub fn refresh(&self) {
-        self.change(|members| (members.list.clone(), members.known));
+        self.update_endpoints(|members| (members.endpoints.clone(), members.known_count));
     }
 
-    fn change(&self, new: impl FnOnce(&Members) -> (Box<[Arc<Endpoint>]>, bool)) {
+    fn update_endpoints(&self, new: impl FnOnce(&EndpointsSnapshot) -> (Box<[Arc<Endpoint>]>, bool)) {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.members.load_full();
         let (list, known) = new(&old);
-        let usable: Box<[_]> = list.iter().filter(|e| self.health.admits(&e.state.health)).cloned().collect();
+        let usable: Box<[_]> =
+            list.iter().filter(|e| self.health.is_eligible(&e.state.health)).cloned().collect();
         let panic = usable.len() < list.len() && self.health.is_panic(usable.len(), list.len());
-        let ready = self.balancer.prepare(if panic { list.clone() } else { usable }, &old.ready);
-        self.members.store(Arc::new(Members { list, ready, panic, known }));
+        let ready = self.balancer.build(if panic { list.clone() } else { usable }, &old.candidates);
+        self.members.store(Arc::new(EndpointsSnapshot {
+            endpoints: list,
+            candidates: ready,
+            panic,
+            known_count: known,
+        }));
     }
 
     /// Chooses an endpoint for an attempt, none of the `tried` ones where there is another.
-    pub fn pick(&self, x: &Exchange, tried: &[Arc<Endpoint>]) -> Result<Picked, Cause> {
+    pub fn pick(&self, exchange: &Exchange, tried: &[Arc<Endpoint>]) -> Result<Selection, GatewayError> {
         let members = self.members.load();
-        let mut picked = self.balancer.pick(&members.ready, x, tried).ok_or_else(|| self.none())?;
-        if picked.lease.is_none() && !self.health.is_off() {
-            picked.lease = Some(Lease::new(&picked.endpoint));
+        let mut picked = self
+            .balancer
+            .pick(&members.candidates, exchange, tried)
+            .ok_or_else(|| self.no_endpoint_error())?;
+        if picked.lease.is_none() && !self.health.is_disabled() {
+            picked.lease = Some(InFlightGuard::new(&picked.endpoint));
         }
         Ok(picked)
     }
 
     /// Whether exchanges under way are counted.
     pub fn counts(&self) -> bool {
-        self.balancer.counts() || !self.health.is_off()
+        self.balancer.tracks_in_flight() || !self.health.is_disabled()
     }
 
     /// How one of its endpoints is chosen.
@@ -146,43 +158,43 @@ impl Cluster {
     }
 
     /// What is said about the health of its endpoints.
-    pub fn health(&self) -> &HealthSpec {
+    pub fn health(&self) -> &HealthConfig {
         &self.health
     }
 
     /// How its endpoints are spoken to.
-    pub fn speech(&self) -> &Speech {
-        &self.speech
+    pub fn tls_mode(&self) -> &TlsMode {
+        &self.tls_mode
     }
 
     /// A number by chance.
-    pub fn chance(&self) -> u64 {
-        self.balancer.chance()
+    pub fn random_u64(&self) -> u64 {
+        self.balancer.random_u64()
     }
 
     /// Tells the client where its session is at home, where it is the client who keeps that.
-    pub fn mark(&self, x: &Exchange, outcome: &mut Outcome) {
+    pub fn set_session_cookie(&self, exchange: &Exchange, outcome: &mut RouteResult) {
         if let BalancerKind::Sticky(sticky) = self.balancer.kind() {
-            sticky.mark(&self.members.load().list, x, outcome);
+            sticky.set_session_cookie(&self.members.load().endpoints, exchange, outcome);
         }
     }
 
     /// Takes in what an attempt, begun then, saw of its endpoint; to be told once for every attempt that was made.
     /// Costs nothing where nobody wants to know.
-    pub fn show(&self, endpoint: &Endpoint, shown: Shown, began: Instant) {
-        if self.wants {
+    pub fn record(&self, endpoint: &Endpoint, shown: AttemptReport, began: Instant) {
+        if self.observes {
             let now = Instant::now();
-            self.see(endpoint, shown, now.saturating_duration_since(began), now);
+            self.record_at(endpoint, shown, now.saturating_duration_since(began), now);
         }
     }
 
     /// The same, with the time given.
-    pub fn see(&self, endpoint: &Endpoint, shown: Shown, took: Duration, now: Instant) {
-        if self.balancer.wants_times() && shown != Shown::Abandoned {
-            endpoint.state.latency.add(took, matches!(shown, Shown::Failed(_)), now);
+    pub fn record_at(&self, endpoint: &Endpoint, shown: AttemptReport, took: Duration, now: Instant) {
+        if self.balancer.tracks_latency() && shown != AttemptReport::Abandoned {
+            endpoint.state.latency.add(took, matches!(shown, AttemptReport::Failed(_)), now);
         }
         let Some(passive) = &self.health.passive else { return };
-        if let Some(why) = passive.sees(&endpoint.state.health, shown, now) {
+        if let Some(why) = passive.record(&endpoint.state.health, shown, now) {
             self.eject(endpoint, why, now);
         }
     }
@@ -194,14 +206,14 @@ impl Cluster {
         log::warn!("{}: {} gets no requests for {:?}: {told}", self.label, endpoint.label, until - now);
         self.shared.refresh();
         let (shared, state) = (Arc::downgrade(&self.shared), Arc::downgrade(&endpoint.state));
-        self.states.background.spawn(keeper::readmission(shared, state, until));
+        self.states.background.spawn(tasks::end_ejection(shared, state, until));
     }
 
     /// Takes in what a probe found.
-    pub fn probed(&self, endpoint: &Endpoint, found: Result<(), String>) {
+    pub fn record_probe(&self, endpoint: &Endpoint, found: Result<(), String>) {
         let Some(probing) = &self.health.active else { return };
         let told = found.as_ref().err().cloned();
-        if endpoint.state.health.probed(found, probing) {
+        if endpoint.state.health.record_probe(found, probing) {
             match told {
                 Some(why) => log::warn!("{}: {} is not well: {why}", self.label, endpoint.label),
                 None => log::info!("{}: {} is well again", self.label, endpoint.label),
@@ -211,61 +223,69 @@ impl Cluster {
     }
 
     /// The registry that a request has to wait for before it chooses, where there is one.
-    pub fn awaited(&self, x: &Exchange) -> Option<&Source> {
+    pub fn pending_discovery(&self, exchange: &Exchange) -> Option<&ServiceWatch> {
         let source = self.source.get().filter(|source| source.is_awaited())?;
-        (!self.balancer.knows(x)).then_some(source)
+        (!self.balancer.has_session(exchange)).then_some(source)
     }
 
     /// Why there is no endpoint to choose.
     #[cold]
-    pub fn none(&self) -> Cause {
+    pub fn no_endpoint_error(&self) -> GatewayError {
         match self.source.get() {
-            Some(source) if source.is_stranger() => Cause::new(Why::RouteNone, source.why_nobody()),
-            Some(source) if self.members.load().list.is_empty() => {
-                Cause::new(Why::BackendNone, source.why_nobody())
+            Some(source) if source.is_unknown_service() => {
+                GatewayError::new(ErrorCode::RouteNone, source.no_instance_reason())
             }
-            _ if !self.members.load().list.is_empty() => Cause::new(Why::BackendNone, self.all_out()),
-            _ => Cause::new(Why::BackendNone, "the cluster of this route has no endpoint"),
+            Some(source) if self.members.load().endpoints.is_empty() => {
+                GatewayError::new(ErrorCode::BackendNone, source.no_instance_reason())
+            }
+            _ if !self.members.load().endpoints.is_empty() => {
+                GatewayError::new(ErrorCode::BackendNone, self.all_unhealthy())
+            }
+            _ => GatewayError::new(ErrorCode::BackendNone, "the cluster of this route has no endpoint"),
         }
     }
 
-    fn all_out(&self) -> String {
+    fn all_unhealthy(&self) -> String {
         let members = self.members.load();
         let first = members
-            .list
+            .endpoints
             .first()
-            .map(|e| (e.label.clone(), self.health.told(&e.state.health, Instant::now())));
+            .map(|e| (e.label.clone(), self.health.status_and_reason(&e.state.health, Instant::now())));
         let first =
             first.map_or_else(String::new, |(label, (word, why, _))| format!("; {label} is {word}: {why}"));
-        format!("none of the {} endpoints of {} is well{first}", members.list.len(), self.label)
+        format!("none of the {} endpoints of {} is well{first}", members.endpoints.len(), self.label)
     }
 }
 
 /// What clusters keep beyond the life of a plan; unused state vanishes with the last plan that held it.
 #[derive(Debug)]
-pub struct States {
-    endpoints: Endpoints,
-    shared: Keyed<String, Shared>,
+pub struct ClusterStates {
+    endpoints: EndpointRegistry,
+    shared: WeakMap<String, ClusterState>,
     /// Turns and sessions that clusters share which use a cookie of one name, as Ocelot does.
-    turns: Keyed<String, AtomicUsize>,
-    sessions: Keyed<(String, Duration), Sessions>,
-    background: Background,
+    round_robin_counter: WeakMap<String, AtomicUsize>,
+    sessions: WeakMap<(String, Duration), Sessions>,
+    background: BackgroundRuntime,
     metrics: Option<Arc<Metrics>>,
 }
 
-impl States {
+impl ClusterStates {
     /// The states of a process, its names resolved there.
-    pub fn new(names: Names) -> Arc<States> {
-        States::with(names, Background::default(), None)
+    pub fn new(names: Resolver) -> Arc<ClusterStates> {
+        ClusterStates::with_runtime(names, BackgroundRuntime::default(), None)
     }
 
     /// The same; tasks run there, and what is found out is counted there.
-    pub fn with(names: Names, background: Background, metrics: Option<Arc<Metrics>>) -> Arc<States> {
-        Arc::new(States {
-            endpoints: Endpoints::new(names),
-            shared: Keyed::default(),
-            turns: Keyed::default(),
-            sessions: Keyed::default(),
+    pub fn with_runtime(
+        names: Resolver,
+        background: BackgroundRuntime,
+        metrics: Option<Arc<Metrics>>,
+    ) -> Arc<ClusterStates> {
+        Arc::new(ClusterStates {
+            endpoints: EndpointRegistry::new(names),
+            shared: WeakMap::default(),
+            round_robin_counter: WeakMap::default(),
+            sessions: WeakMap::default(),
             background,
             metrics,
         })
@@ -273,16 +293,16 @@ impl States {
 
     /// Builds a cluster, taking over what is known of its endpoints and of its balancer.
     pub fn cluster(self: &Arc<Self>, spec: &ClusterSpec) -> Arc<Cluster> {
-        let shared = self.shared.get(spec.key.clone(), Shared::default);
+        let shared = self.shared.get_or_insert_with(spec.key.clone(), ClusterState::default);
         let balancer = self.balancer(spec, &shared);
         let cluster = Arc::new(Cluster {
             key: spec.key.as_str().into(),
             label: spec.label.as_str().into(),
             members: ArcSwap::default(),
             changing: Mutex::default(),
-            speech: spec.speech.clone(),
+            tls_mode: spec.tls_mode.clone(),
             pooling: spec.pooling,
-            wants: balancer.wants_times() || spec.health.passive.is_some(),
+            observes: balancer.tracks_latency() || spec.health.passive.is_some(),
             balancer,
             health: spec.health.clone(),
             shared,
@@ -292,28 +312,28 @@ impl States {
         if let Some(instances) = &spec.instances {
             cluster.set(instances);
         }
-        if !cluster.health.is_off() {
-            cluster.shared.join(&cluster, &self.background);
+        if !cluster.health.is_disabled() {
+            cluster.shared.register(&cluster, &self.background);
         }
         cluster
     }
 
-    fn balancer(&self, spec: &ClusterSpec, shared: &Shared) -> Balancer {
-        let (mut turn, mut sessions) = (shared.turn.clone(), None);
+    fn balancer(&self, spec: &ClusterSpec, shared: &ClusterState) -> Balancer {
+        let (mut turn, mut sessions) = (shared.round_robin_counter.clone(), None);
         if let BalancerKind::Sticky(Sticky { cookie, expiry, keeps }) = &spec.balancer {
-            let expiry = expiry.unwrap_or(EXPIRY);
+            let expiry = expiry.unwrap_or(DEFAULT_EXPIRY);
             let key = match keeps {
-                Keeps::Ocelot => format!("CookieStickySessions:{cookie}"),
-                Keeps::Sessions | Keeps::Cookie => spec.key.clone(),
+                SessionStore::Unbounded => format!("CookieStickySessions:{cookie}"),
+                SessionStore::Bounded | SessionStore::Cookie => spec.key.clone(),
             };
-            if *keeps == Keeps::Ocelot {
-                turn = self.turns.get(key.clone(), || AtomicUsize::new(0));
+            if *keeps == SessionStore::Unbounded {
+                turn = self.round_robin_counter.get_or_insert_with(key.clone(), || AtomicUsize::new(0));
             }
-            if *keeps != Keeps::Cookie {
-                sessions = Some(self.sessions.get((key, expiry), || Sessions::new(expiry)));
+            if *keeps != SessionStore::Cookie {
+                sessions = Some(self.sessions.get_or_insert_with((key, expiry), || Sessions::new(expiry)));
             }
         }
-        Balancer::new(spec.balancer.clone(), turn, sessions, Dice::default())
+        Balancer::new(spec.balancer.clone(), turn, sessions, ThreadRng::default())
     }
 }
 
@@ -336,22 +356,27 @@ mod tests {
 
     #[test]
     fn a_new_plan_goes_on_where_the_old_one_was() {
-        let states = States::new(Names::default());
+        let states = ClusterStates::new(Resolver::default());
         let old = states.cluster(&spec(BalancerKind::RoundRobin));
         let first = label(&old);
         let new = states.cluster(&spec(BalancerKind::RoundRobin));
         assert_ne!(label(&new), first);
-        assert!(Arc::ptr_eq(&old.members().list[0].state, &new.members().list[0].state));
+        assert!(Arc::ptr_eq(&old.members().endpoints[0].state, &new.members().endpoints[0].state));
     }
 
     #[test]
     fn what_attempts_see_moves_requests_where_the_balancer_asks() {
-        let cluster = States::new(Names::default()).cluster(&spec(BalancerKind::PeakEwma));
-        let slow = cluster.members().list[0].clone();
-        cluster.see(&slow, Shown::Failed(Why::BackendReset), Duration::ZERO, Instant::now());
-        cluster.see(
-            &cluster.members().list[1],
-            Shown::Answered(200),
+        let cluster = ClusterStates::new(Resolver::default()).cluster(&spec(BalancerKind::PeakEwma));
+        let slow = cluster.members().endpoints[0].clone();
+        cluster.record_at(
+            &slow,
+            AttemptReport::Failed(ErrorCode::BackendReset),
+            Duration::ZERO,
+            Instant::now(),
+        );
+        cluster.record_at(
+            &cluster.members().endpoints[1],
+            AttemptReport::Answered(200),
             Duration::from_millis(1),
             Instant::now(),
         );
@@ -360,9 +385,9 @@ mod tests {
 
     #[test]
     fn a_cluster_without_endpoints_has_none_to_give_until_somebody_names_one() {
-        let states = States::new(Names::default());
+        let states = ClusterStates::new(Resolver::default());
         let cluster = states.cluster(&ClusterSpec { instances: None, ..spec(BalancerKind::LeastConnection) });
-        assert!(!cluster.members().known);
+        assert!(!cluster.members().known_count);
         assert_eq!(label(&cluster), "backend.none");
         cluster.set(&[Instance::new("127.0.0.1", 7)]);
         assert_eq!(label(&cluster), "127.0.0.1:7");

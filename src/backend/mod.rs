@@ -6,7 +6,7 @@ pub mod cluster;
 pub mod discovery;
 pub mod endpoint;
 pub mod health;
-mod report;
-pub mod shared;
+mod status;
+pub mod cluster_state;
 
 pub use cluster::Cluster;

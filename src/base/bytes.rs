@@ -1,13 +1,13 @@
 //! Byte classes of RFC 9110 and 9112, as tables: one look-up a byte.
 
-const TOKEN: u8 = 1;
-const VALUE: u8 = 2;
-const TARGET: u8 = 4;
+const TCHARS: u8 = 1;
+const FIELD_VALUE_BYTES: u8 = 2;
+const TARGET_BYTES: u8 = 4;
 
 /// What each byte may be part of.
-static CLASS: [u8; 256] = classes();
+static CLASS: [u8; 256] = byte_classes();
 
-const fn classes() -> [u8; 256] {
+const fn byte_classes() -> [u8; 256] {
     let mut table = [0u8; 256];
     let mut b = 0usize;
     while b < 256 {
@@ -15,15 +15,15 @@ const fn classes() -> [u8; 256] {
         let mut class = 0;
         // RFC 9110 5.6.2: tchar.
         if byte.is_ascii_alphanumeric() || is_in(byte, b"!#$%&'*+-.^_`|~") {
-            class |= TOKEN;
+            class |= TCHARS;
         }
         // RFC 9110 5.5: field-vchar (VCHAR and obs-text), SP and HTAB; every other control byte is refused.
         if byte == b'\t' || (byte >= 0x20 && byte != 0x7f) {
-            class |= VALUE;
+            class |= FIELD_VALUE_BYTES;
         }
         // RFC 9112 3.2: no white space, no control bytes and no fragment in a request target.
         if byte > 0x20 && byte < 0x7f && byte != b'#' || byte >= 0x80 {
-            class |= TARGET;
+            class |= TARGET_BYTES;
         }
         table[b] = class;
         b += 1;
@@ -45,22 +45,22 @@ pub const fn is_in(byte: u8, set: &[u8]) -> bool {
 
 /// RFC 9110 5.6.2: a token, at least one byte.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&b| CLASS[b as usize] & TOKEN != 0)
+    !text.is_empty() && text.iter().all(|&b| CLASS[b as usize] & TCHARS != 0)
 }
 
 /// A byte of a token.
 pub fn is_tchar(byte: u8) -> bool {
-    CLASS[byte as usize] & TOKEN != 0
+    CLASS[byte as usize] & TCHARS != 0
 }
 
 /// A field value without control bytes (HTAB is fine); may be empty.
 pub fn is_field_value(text: &[u8]) -> bool {
-    text.iter().all(|&b| CLASS[b as usize] & VALUE != 0)
+    text.iter().all(|&b| CLASS[b as usize] & FIELD_VALUE_BYTES != 0)
 }
 
 /// A request target without white space, control bytes or a fragment; raw high bytes are left to the normaliser.
 pub fn is_target(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&b| CLASS[b as usize] & TARGET != 0)
+    !text.is_empty() && text.iter().all(|&b| CLASS[b as usize] & TARGET_BYTES != 0)
 }
 
 /// Takes optional white space (RFC 9110 5.6.3) off both ends.
@@ -75,7 +75,7 @@ pub fn trim_ows(mut text: &[u8]) -> &[u8] {
 }
 
 /// The elements of a comma list (RFC 9110 5.6.1): trimmed, empty ones left out.
-pub fn list(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn comma_list(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&b| b == b',').map(trim_ows).filter(|part| !part.is_empty())
 }
 
@@ -146,6 +146,9 @@ mod tests {
 
     #[test]
     fn lists_drop_empty_elements() {
-        assert_eq!(list(b",, X-Hop ,\t,keep-alive").collect::<Vec<_>>(), [&b"X-Hop"[..], b"keep-alive"]);
+        assert_eq!(
+            comma_list(b",, X-Hop ,\t,keep-alive").collect::<Vec<_>>(),
+            [&b"X-Hop"[..], b"keep-alive"]
+        );
     }
 }

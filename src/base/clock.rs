@@ -11,7 +11,7 @@ pub struct Clock(Option<Arc<Mutex<Duration>>>);
 
 impl Clock {
     /// A clock that can be moved on.
-    pub fn manual() -> Clock {
+    pub fn mock() -> Clock {
         Clock(Some(Arc::default()))
     }
 
@@ -24,15 +24,15 @@ impl Clock {
 
     /// For measuring.
     pub fn now(&self) -> Instant {
-        Instant::now() + self.moved()
+        Instant::now() + self.offset()
     }
 
     /// For comparing with what others wrote down.
-    pub fn wall(&self) -> SystemTime {
-        SystemTime::now() + self.moved()
+    pub fn unix_time(&self) -> SystemTime {
+        SystemTime::now() + self.offset()
     }
 
-    fn moved(&self) -> Duration {
+    fn offset(&self) -> Duration {
         self.0.as_ref().map_or(Duration::ZERO, |moved| *moved.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn a_manual_clock_is_moved_and_the_real_one_is_not() {
-        let (manual, real) = (Clock::manual(), Clock::default());
+        let (manual, real) = (Clock::mock(), Clock::default());
         let hour = Duration::from_secs(3600);
         manual.advance(hour);
         real.advance(hour);
         assert!(manual.now() >= real.now() + hour - Duration::from_secs(60));
-        assert!(real.wall() <= SystemTime::now() + Duration::from_secs(60));
+        assert!(real.unix_time() <= SystemTime::now() + Duration::from_secs(60));
     }
 }

@@ -4,7 +4,7 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use std::{fmt, marker::PhantomData};
 
 /// The name under which a [`FromText`] type asks our own deserializer to report a bad value and go on.
-pub const CHECKED: &str = "$margay::Checked";
+pub const VALIDATED_NEWTYPE: &str = "$margay::Checked";
 
 /// A type that is read from text. The default stands in for a value that was reported as bad, so that reading
 /// goes on to the next mistake.
@@ -15,12 +15,12 @@ pub trait FromText: Sized + Default {
 
 /// What `Deserialize` of a [`FromText`] type calls. With any other deserializer a bad text is an ordinary error.
 pub fn deserialize<'de, T: FromText, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    deserializer.deserialize_newtype_struct(CHECKED, Checked(PhantomData))
+    deserializer.deserialize_newtype_struct(VALIDATED_NEWTYPE, Validated(PhantomData))
 }
 
-struct Checked<T>(PhantomData<T>);
+struct Validated<T>(PhantomData<T>);
 
-impl<'de, T: FromText> Visitor<'de> for Checked<T> {
+impl<'de, T: FromText> Visitor<'de> for Validated<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -2,16 +2,16 @@
 
 pub mod bytes;
 pub mod clock;
-pub mod coding;
+pub mod content_coding;
 pub mod from_text;
-pub mod ip;
-pub mod keyed;
-pub mod path_values;
+pub mod ip_set;
+pub mod weak_map;
+pub mod path_params;
 pub mod percent;
 pub mod random;
 pub mod secret;
-pub mod spread;
-pub mod statuses;
+pub mod hash;
+pub mod status_set;
 pub mod units;
 pub mod url;
 pub mod websocket;

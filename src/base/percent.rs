@@ -11,7 +11,7 @@ pub fn percent_decoded(text: &[u8], in_query: bool) -> Cow<'_, [u8]> {
     let mut rest = text;
     while let [first, tail @ ..] = rest {
         let (byte, left) = match (first, tail) {
-            (b'%', [high, low, left @ ..]) => match (digit(*high), digit(*low)) {
+            (b'%', [high, low, left @ ..]) => match (hex_digit(*high), hex_digit(*low)) {
                 (Some(high), Some(low)) => (high << 4 | low, left),
                 _ => (b'%', tail),
             },
@@ -24,7 +24,7 @@ pub fn percent_decoded(text: &[u8], in_query: bool) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-fn digit(byte: u8) -> Option<u8> {
+fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
 
@@ -35,7 +35,7 @@ pub fn put_percent(byte: u8, out: &mut Vec<u8>) {
 }
 
 /// A text as one segment of a path or one value of a query: everything but unreserved characters is encoded.
-pub fn encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -47,7 +47,7 @@ pub fn encoded(text: &str) -> String {
 }
 
 /// A byte that stands in the value of a query parameter as it is (RFC 3986 3.4), and neither splits nor means another.
-pub fn is_unsplit(byte: u8) -> bool {
+pub fn is_unescaped_query_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$'()*,;:@/?=".contains(&byte)
 }
 
@@ -66,7 +66,7 @@ mod tests {
         #[test]
         fn what_is_escaped_is_decoded_to_itself(text in proptest::collection::vec(any::<u8>(), 0..40)) {
             let mut escaped = Vec::new();
-            text.iter().for_each(|b| if is_unsplit(*b) { escaped.push(*b) } else { put_percent(*b, &mut escaped) });
+            text.iter().for_each(|b| if is_unescaped_query_byte(*b) { escaped.push(*b) } else { put_percent(*b, &mut escaped) });
             prop_assert_eq!(&*percent_decoded(&escaped, true), &text[..]);
         }
     }

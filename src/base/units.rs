@@ -38,8 +38,8 @@ pub struct SizeText(pub u64);
 
 impl FromText for DurationText {
     fn from_text(text: &str) -> Result<Self, String> {
-        let (number, unit) = split(text);
-        let amount = amount(text, number, "duration", DURATION_FORMS)?;
+        let (number, unit) = split_unit(text);
+        let amount = parse_amount(text, number, "duration", DURATION_FORMS)?;
         let Some((_, seconds)) = DURATION_UNITS.iter().find(|(name, _)| *name == unit) else {
             let names = DURATION_UNITS.map(|(name, _)| name);
             return Err(bad_unit(number, unit, &names, DURATION_FORMS));
@@ -53,8 +53,8 @@ impl FromText for DurationText {
 
 impl FromText for SizeText {
     fn from_text(text: &str) -> Result<Self, String> {
-        let (number, unit) = split(text);
-        let amount = amount(text, number, "size", SIZE_FORMS)?;
+        let (number, unit) = split_unit(text);
+        let amount = parse_amount(text, number, "size", SIZE_FORMS)?;
         let unit = if unit.is_empty() { "B" } else { unit };
         let Some((_, bytes)) = SIZE_UNITS.iter().find(|(name, _)| *name == unit) else {
             let names = SIZE_UNITS.map(|(name, _)| name);
@@ -153,14 +153,14 @@ impl JsonSchema for SizeText {
 }
 
 /// The number and the unit, without blanks.
-fn split(text: &str) -> (&str, &str) {
+fn split_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     (number, unit.trim_start())
 }
 
-fn amount(text: &str, number: &str, what: &str, forms: &str) -> Result<f64, String> {
+fn parse_amount(text: &str, number: &str, what: &str, forms: &str) -> Result<f64, String> {
     let dots_inside = !number.starts_with('.') && !number.ends_with('.');
     let amount = number.parse::<f64>().ok().filter(|n| n.is_finite() && dots_inside);
     amount.ok_or_else(|| format!("\"{text}\" is not a {what}\n{forms}"))

@@ -32,7 +32,7 @@ impl HttpUrl {
     }
 
     /// The same place with a path below its own; a query is dropped.
-    pub fn below(&self, path: &str) -> HttpUrl {
+    pub fn join_path(&self, path: &str) -> HttpUrl {
         let own = self.target.split('?').next().unwrap_or_default().trim_end_matches('/');
         HttpUrl { target: format!("{own}/{path}"), ..self.clone() }
     }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_path_below_keeps_the_path_above() {
         let url = HttpUrl::parse("https://id.example/realms/a/").unwrap();
-        assert_eq!(url.below(".well-known/x").target, "/realms/a/.well-known/x");
+        assert_eq!(url.join_path(".well-known/x").target, "/realms/a/.well-known/x");
         assert!(!url.is_loopback() && HttpUrl::parse("http://127.0.0.1/").unwrap().is_loopback());
     }
 }

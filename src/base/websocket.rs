@@ -7,12 +7,12 @@ use sha1::{Digest, Sha1};
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Whether this is 16 bytes in base64 (RFC 6455 4.1).
-pub fn is_key(key: &[u8]) -> bool {
+pub fn is_valid_key(key: &[u8]) -> bool {
     key.len() == 24 && STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }
 
 /// What proves that the other side read this key (RFC 6455 4.2.2).
-pub fn accept(key: &[u8]) -> String {
+pub fn accept_key(key: &[u8]) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
@@ -20,7 +20,7 @@ pub fn accept(key: &[u8]) -> String {
 pub const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
 
 /// `Going away` as a client says it: masked with these four bytes.
-pub fn going_away_masked(mask: [u8; 4]) -> [u8; 8] {
+pub fn masked_going_away_frame(mask: [u8; 4]) -> [u8; 8] {
     let [a, b, c, d] = mask;
     [0x88, 0x82, a, b, c, d, 0x03 ^ a, 0xe9 ^ b]
 }
@@ -30,18 +30,18 @@ const CLOSE: u8 = 8;
 
 /// Follows a stream of frames without looking at what they carry.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Frames {
+pub struct FrameTracker {
     /// Bytes of payload that the current frame still has.
     payload: u64,
     /// The header of the current frame as far as it was seen.
     header: [u8; 14],
-    seen: u8,
+    header_len_seen: u8,
     closed: bool,
 }
 
-impl Frames {
+impl FrameTracker {
     /// These bytes passed.
-    pub fn pass(&mut self, mut bytes: &[u8]) {
+    pub fn observe(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let n = self.step(bytes);
             bytes = &bytes[n..];
@@ -49,9 +49,9 @@ impl Frames {
     }
 
     /// How many of these bytes belong to the frame that has begun; 0 between two frames.
-    pub fn rest(&self, bytes: &[u8]) -> usize {
+    pub fn remaining_in_frame(&self, bytes: &[u8]) -> usize {
         let (mut ahead, mut left) = (*self, bytes);
-        while !left.is_empty() && !ahead.is_between() {
+        while !left.is_empty() && !ahead.is_at_frame_boundary() {
             let n = ahead.step(left);
             left = &left[n..];
         }
@@ -59,13 +59,13 @@ impl Frames {
     }
 
     /// Whether nothing of a frame is outstanding.
-    pub fn is_between(&self) -> bool {
-        self.payload == 0 && self.seen == 0
+    pub fn is_at_frame_boundary(&self) -> bool {
+        self.payload == 0 && self.header_len_seen == 0
     }
 
     /// Whether a close frame passed: no frame follows it.
     pub fn is_closed(&self) -> bool {
-        self.closed && self.is_between()
+        self.closed && self.is_at_frame_boundary()
     }
 
     /// Takes payload, or one byte of a header.
@@ -75,19 +75,19 @@ impl Frames {
             self.payload -= n;
             return n as usize;
         }
-        self.header[usize::from(self.seen)] = bytes[0];
-        self.seen += 1;
-        if usize::from(self.seen) == self.header_len() {
+        self.header[usize::from(self.header_len_seen)] = bytes[0];
+        self.header_len_seen += 1;
+        if usize::from(self.header_len_seen) == self.header_len() {
             self.closed |= self.header[0] & 0x0f == CLOSE;
             self.payload = self.payload_len();
-            self.seen = 0;
+            self.header_len_seen = 0;
         }
         1
     }
 
     /// How long the header is, as far as it can be told.
     fn header_len(&self) -> usize {
-        if self.seen < 2 {
+        if self.header_len_seen < 2 {
             return 2;
         }
         let mask = if self.header[1] & 0x80 != 0 { 4 } else { 0 };
@@ -115,9 +115,13 @@ mod tests {
 
     #[test]
     fn the_proof_is_that_of_the_rfc() {
-        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert!(is_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
-        assert!(!is_key(b"dGhlIHNhbXBsZSBub25jZQ=") && !is_key(b"") && !is_key(b"dGhlIHNhbXBsZSBub25j0000"));
+        assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(is_valid_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
+        assert!(
+            !is_valid_key(b"dGhlIHNhbXBsZSBub25jZQ=")
+                && !is_valid_key(b"")
+                && !is_valid_key(b"dGhlIHNhbXBsZSBub25j0000")
+        );
     }
 
     /// A frame of that opcode with a payload of that many bytes.
@@ -149,28 +153,28 @@ mod tests {
         ) {
             let frame = frame(2, masked, len);
             let cut = (frame.len() as f64 * cut) as usize;
-            let mut frames = Frames::default();
-            frames.pass(&frame[..cut]);
-            prop_assert_eq!(frames.is_between(), cut == 0);
+            let mut frames = FrameTracker::default();
+            frames.observe(&frame[..cut]);
+            prop_assert_eq!(frames.is_at_frame_boundary(), cut == 0);
             let more = [&frame[cut..], &[0x82, 0x00]].concat();
-            prop_assert_eq!(frames.rest(&more), if cut == 0 { 0 } else { frame.len() - cut });
-            frames.pass(&frame[cut..]);
-            prop_assert!(frames.is_between() && !frames.is_closed());
+            prop_assert_eq!(frames.remaining_in_frame(&more), if cut == 0 { 0 } else { frame.len() - cut });
+            frames.observe(&frame[cut..]);
+            prop_assert!(frames.is_at_frame_boundary() && !frames.is_closed());
         }
     }
 
     #[test]
     fn a_close_frame_is_noticed_once_it_is_through_and_nothing_like_it_within_a_payload() {
-        let mut frames = Frames::default();
-        frames.pass(&frame(1, false, 5));
+        let mut frames = FrameTracker::default();
+        frames.observe(&frame(1, false, 5));
         assert!(!frames.is_closed());
-        let close = going_away_masked([9, 8, 7, 6]);
-        frames.pass(&close[..7]);
+        let close = masked_going_away_frame([9, 8, 7, 6]);
+        frames.observe(&close[..7]);
         assert!(!frames.is_closed());
-        frames.pass(&close[7..]);
+        frames.observe(&close[7..]);
         assert!(frames.is_closed());
-        let mut frames = Frames::default();
-        frames.pass(&GOING_AWAY);
+        let mut frames = FrameTracker::default();
+        frames.observe(&GOING_AWAY);
         assert!(frames.is_closed());
     }
 }

@@ -1,6 +1,6 @@
 //! The command line: what can be asked, in one place. The texts here are the help.
 
-use crate::wire::{listen::Address, place::Place};
+use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -143,7 +143,7 @@ pub struct Help {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Topic {
     /// Why the gateway answered itself: one page, or the list of all.
-    Why {
+    ErrorCode {
         /// The `why` of a problem or of the access log.
         name: Option<String>,
     },
@@ -151,7 +151,7 @@ pub enum Topic {
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` for every address, or `unix:` and the path of a socket.
 pub fn address(text: &str) -> Result<Address, String> {
-    if let Some(place) = Place::parse(text, None) {
+    if let Some(place) = UnixAddress::parse(text, None) {
         return place.map(Address::Unix).map_err(str::to_owned);
     }
     let spelled = match text.trim().split_once(':') {

@@ -1,6 +1,6 @@
 //! margay as a library: the same program, with stages of your own in its table.
 
-use crate::{pipeline::stage::Stage, stages::custom::Catalogue};
+use crate::{pipeline::stage::Stage, stages::custom::StageRegistry};
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
 
@@ -49,14 +49,14 @@ impl Gateway {
 /// What is added to the gateway before it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
-    stages: Catalogue,
+    stages: StageRegistry,
 }
 
 impl Builder {
     /// Adds a stage: routes name it in `DelegatingHandlers`, its settings stand in `HandlerSettings`. `make` gets the
     /// settings, or their defaults, and says in a sentence why it does not take them.
     #[must_use]
-    pub fn stage<S, K, F>(mut self, name: impl Into<String>, make: F) -> Self
+    pub fn add_stage<S, K, F>(mut self, name: impl Into<String>, make: F) -> Self
     where
         S: DeserializeOwned + Default,
         K: Stage + 'static,

@@ -1,24 +1,24 @@
 //! `margay check`: everything that is wrong, at once.
 
 use super::args::{Check, Deny};
-use super::{Exit, out, settings};
+use super::{Exit, output, settings};
 use crate::config::{Severity, render};
 use crate::control::candidate::Candidate;
-use crate::stages::custom::Catalogue;
+use crate::stages::custom::StageRegistry;
 use serde_json::json;
 
 /// Reads, checks and reports; nothing is started, no name is looked up.
-pub fn run(check: &Check, stages: &Catalogue) -> Exit {
+pub fn run(check: &Check, stages: &StageRegistry) -> Exit {
     let mut configuration = check.configuration.clone();
     configuration.config.extend(check.files.iter().cloned());
     let candidate = Candidate::read(&settings::request(&configuration), stages);
     let warned = candidate.loaded.diagnostics.list.iter().any(|d| d.severity == Severity::Warning);
     let refused = candidate.blueprint.is_none() || (warned && check.deny == Some(Deny::Warnings));
     if check.json {
-        out::data(&format!("{:#}\n", as_json(&candidate, !refused)));
+        output::write_stdout(&format!("{:#}\n", as_json(&candidate, !refused)));
     } else {
-        out::talk(&candidate.report(settings::style()));
-        out::talk(&verdict(&candidate));
+        output::write_stderr(&candidate.report(settings::color_style()));
+        output::write_stderr(&exit_code(&candidate));
     }
     if refused { Exit::Invalid } else { Exit::Done }
 }
@@ -31,7 +31,7 @@ fn as_json(candidate: &Candidate, valid: bool) -> serde_json::Value {
     })
 }
 
-fn verdict(candidate: &Candidate) -> String {
+fn exit_code(candidate: &Candidate) -> String {
     let files: Vec<_> = candidate.loaded.sources.iter().map(|(_, source)| source.name.as_str()).collect();
     match &candidate.blueprint {
         Some(blueprint) => {

@@ -1,60 +1,60 @@
 //! `margay explain`: what would happen to a request, without one.
 
 use super::args::Explain;
-use super::{Exit, out, settings};
+use super::{Exit, output, settings};
 use crate::config::suggest;
 use crate::control::candidate::Candidate;
 use crate::pipeline::exchange::{Exchange, Peer};
 use crate::pipeline::head::Head;
-use crate::plan::activate::{Foundation, activate};
+use crate::plan::build::{ProcessState, build};
 use crate::plan::explain::{Explainer, Explanation};
-use crate::stages::custom::Catalogue;
+use crate::stages::custom::StageRegistry;
 use crate::telemetry::Metrics;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Loads the configuration, asks its plan, and tells.
-pub fn run(asked: &Explain, stages: &Catalogue) -> Exit {
+pub fn run(asked: &Explain, stages: &StageRegistry) -> Exit {
     let request = match request(asked) {
         Ok(request) => request,
         Err(wrong) => return Exit::usage(&wrong),
     };
     let candidate = Candidate::read(&settings::request(&asked.configuration), stages);
     if candidate.blueprint.is_none() {
-        out::talk(&candidate.report(settings::style()));
+        output::write_stderr(&candidate.report(settings::color_style()));
         return Exit::Invalid;
     }
-    let explanation = match ask(&candidate, request) {
+    let explanation = match build_plan(&candidate, request) {
         Ok(explanation) => explanation,
         Err(why) => return Exit::failed(&why),
     };
     match serde_json::to_string_pretty(&explanation) {
-        Ok(json) if asked.json => out::data(&format!("{json}\n")),
-        _ => out::data(&explanation.text()),
+        Ok(json) if asked.json => output::write_stdout(&format!("{json}\n")),
+        _ => output::write_stdout(&explanation.text()),
     }
     Exit::Done
 }
 
 /// Makes the plan as a start would, without starting anything.
-fn ask(candidate: &Candidate, mut x: Exchange) -> Result<Explanation, String> {
+fn build_plan(candidate: &Candidate, mut exchange: Exchange) -> Result<Explanation, String> {
     let Some(blueprint) = &candidate.blueprint else { return Err("the configuration has errors".to_owned()) };
     let mut names = blueprint.listeners.iter().map(|listener| listener.name.as_str());
-    match &x.listener {
-        None => x.listener = names.next().map(Into::into),
+    match &exchange.listener {
+        None => exchange.listener = names.next().map(Into::into),
         Some(asked) if names.clone().any(|name| name == &**asked) => {}
         Some(asked) => {
             let known = suggest::list(&names.collect::<Vec<_>>());
             return Err(format!("there is no listener \"{asked}\": there are {known}"));
         }
     }
-    let foundation = Foundation::new(Metrics::new(1), usize::MAX);
-    let plan = activate(blueprint, candidate.id.clone(), &foundation)?;
+    let foundation = ProcessState::new(Metrics::new(1), usize::MAX);
+    let plan = build(blueprint, candidate.id.clone(), &foundation)?;
     let explainer = Explainer { plan: &plan, blueprint, sources: &candidate.loaded.sources };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| e.to_string())?;
     // A registry is asked where a service is; nothing else has the time to begin.
-    foundation.background.run_on(runtime.handle().clone());
-    Ok(runtime.block_on(explainer.explain(x)))
+    foundation.background.attach(runtime.handle().clone());
+    Ok(runtime.block_on(explainer.explain(exchange)))
 }
 
 /// The request as it would arrive: the authority of the URL is its Host, unless a header says otherwise.
@@ -123,8 +123,8 @@ mod tests {
             panic!("explain")
         };
         asked.configuration.config = vec![folder.join("gateway.json")];
-        let candidate = Candidate::read(&settings::request(&asked.configuration), &Catalogue::default());
-        let explanation = ask(&candidate, request(&asked).unwrap()).unwrap();
+        let candidate = Candidate::read(&settings::request(&asked.configuration), &StageRegistry::default());
+        let explanation = build_plan(&candidate, request(&asked).unwrap()).unwrap();
         let text = explanation.text().replace(&format!("{}/", folder.display()), "");
         // A request id is another one each time.
         let same =

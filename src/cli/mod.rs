@@ -6,15 +6,15 @@ mod check;
 pub mod demo;
 mod explain;
 mod log;
-mod out;
+mod output;
 mod run;
 mod schema;
 pub mod settings;
-mod why;
+mod error_codes;
 
 pub use builder::{Builder, Gateway};
 
-use crate::stages::custom::Catalogue;
+use crate::stages::custom::StageRegistry;
 use args::{Arguments, Command, Topic};
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -34,12 +34,12 @@ pub enum Exit {
 
 impl Exit {
     fn usage(why: &str) -> Exit {
-        out::talk(&format!("margay: {why}\n"));
+        output::write_stderr(&format!("margay: {why}\n"));
         Exit::Usage
     }
 
     fn failed(why: &str) -> Exit {
-        out::talk(&format!("margay: {why}\n"));
+        output::write_stderr(&format!("margay: {why}\n"));
         Exit::Failed
     }
 }
@@ -61,7 +61,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The same for a program with stages of its own.
-fn main_with(stages: &Catalogue) -> ExitCode {
+fn main_with(stages: &StageRegistry) -> ExitCode {
     let exit = match log::start(std::env::var("MARGAY_LOG").ok().as_deref()) {
         Err(why) => Exit::usage(&why),
         Ok(()) => match Arguments::try_parse() {
@@ -72,14 +72,14 @@ fn main_with(stages: &Catalogue) -> ExitCode {
     exit.into()
 }
 
-fn command(command: &Command, stages: &Catalogue) -> Exit {
+fn command(command: &Command, stages: &StageRegistry) -> Exit {
     match command {
         Command::Run(run) => run::run(run, stages),
         Command::Demo(demo) => demo::run(demo, stages),
         Command::Check(check) => check::run(check, stages),
         Command::Schema(schema) => schema::run(schema),
         Command::Help(asked) => match &asked.topic {
-            Topic::Why { name } => why::run(name.as_deref()),
+            Topic::ErrorCode { name } => error_codes::run(name.as_deref()),
         },
         Command::Explain(asked) => explain::run(asked, stages),
     }

@@ -1,22 +1,22 @@
 //! `margay run`: check, then serve.
 
 use super::args::Run;
-use super::{Exit, out, settings};
+use super::{Exit, output, settings};
 use crate::control::candidate::Candidate;
+use crate::control::config_store;
 use crate::control::process::{Settings, serve};
-use crate::control::store;
-use crate::stages::custom::Catalogue;
+use crate::stages::custom::StageRegistry;
 
 /// Serves until a signal ends it.
-pub fn run(run: &Run, stages: &Catalogue) -> Exit {
+pub fn run(run: &Run, stages: &StageRegistry) -> Exit {
     let addresses = match settings::addresses(run, |name| std::env::var(name).ok()) {
         Ok(addresses) => addresses,
         Err(wrong) => return Exit::usage(&wrong),
     };
-    let (mut request, style) = (settings::request(&run.configuration), settings::style());
+    let (mut request, style) = (settings::request(&run.configuration), settings::color_style());
     let candidate = Candidate::read(&request, stages);
-    out::talk(&candidate.report(style));
-    let candidate = store::opened(&mut request, candidate, stages, style);
+    output::write_stderr(&candidate.report(style));
+    let candidate = config_store::load_initial(&mut request, candidate, stages, style);
     let Some(blueprint) = &candidate.blueprint else { return Exit::Invalid };
     let settings = Settings {
         listen: addresses.listen,

@@ -2,7 +2,7 @@
 
 use super::args::{Configuration, Run, address};
 use crate::config::{Request, render::Style};
-use crate::wire::listen::Address;
+use crate::net::listener::Address;
 use std::io::IsTerminal;
 
 /// What to load.
@@ -16,7 +16,7 @@ pub fn request(of: &Configuration) -> Request {
 }
 
 /// Colour where somebody looks.
-pub fn style() -> Style {
+pub fn color_style() -> Style {
     Style::for_output(std::io::stderr().is_terminal(), std::env::var("NO_COLOR").ok().as_deref())
 }
 

@@ -34,7 +34,7 @@ impl Diagnostic {
         self
     }
 
-    fn order(&self) -> (Option<Span>, std::cmp::Reverse<Severity>, Code, &str) {
+    fn sort_key(&self) -> (Option<Span>, std::cmp::Reverse<Severity>, Code, &str) {
         (self.span, std::cmp::Reverse(self.severity), self.code, &self.message)
     }
 }
@@ -47,9 +47,9 @@ pub struct Diagnostics {
     /// default is not the user's mistake.
     unreadable: HashSet<Span>,
     /// Objects with a misspelt setting, and its right name: that the object has none is no second mistake.
-    misspelt: Vec<(Span, &'static str)>,
+    misspelled: Vec<(Span, &'static str)>,
     /// Takes what is said about an unreadable place.
-    muted: Option<Diagnostic>,
+    suppressed: Option<Diagnostic>,
 }
 
 impl Diagnostics {
@@ -72,7 +72,7 @@ impl Diagnostics {
     }
 
     /// An error, or a warning where the document asks for Ocelot's leniency.
-    pub fn lenient(
+    pub fn error_or_ocelot_warning(
         &mut self,
         ocelot: bool,
         code: Code,
@@ -88,24 +88,24 @@ impl Diagnostics {
     }
 
     /// The value there was reported as unreadable: nothing more is said about exactly that place.
-    pub fn mute(&mut self, span: Span) {
+    pub fn suppress(&mut self, span: Span) {
         self.unreadable.insert(span);
     }
 
     /// The object there has the setting of that name, but misspelt, and that was reported: nothing is said about
     /// the object that names the setting.
-    pub fn mute_about(&mut self, object: Span, name: &'static str) {
-        self.misspelt.push((object, name));
+    pub fn suppress_unknown_key(&mut self, object: Span, name: &'static str) {
+        self.misspelled.push((object, name));
     }
 
     fn is_muted(&self, span: Span, message: &str) -> bool {
         let misspelt = |(object, name): &(Span, &str)| *object == span && message.contains(name);
-        self.unreadable.contains(&span) || self.misspelt.iter().any(misspelt)
+        self.unreadable.contains(&span) || self.misspelled.iter().any(misspelt)
     }
 
     /// A place for words that nobody will read.
-    pub(super) fn discard(&mut self) -> &mut Diagnostic {
-        self.muted.insert(Diagnostic {
+    pub(super) fn sink(&mut self) -> &mut Diagnostic {
+        self.suppressed.insert(Diagnostic {
             severity: Severity::Warning,
             code: Code(""),
             message: String::new(),
@@ -118,15 +118,15 @@ impl Diagnostics {
     pub fn append(&mut self, other: Diagnostics) {
         self.list.extend(other.list);
         self.unreadable.extend(other.unreadable);
-        self.misspelt.extend(other.misspelt);
+        self.misspelled.extend(other.misspelled);
     }
 
     /// The diagnostics by file and place, each said once: a mistake in a policy is one mistake, however many
     /// routes use the policy. Those without a place come first.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut all: Vec<&Diagnostic> = self.list.iter().collect();
-        all.sort_by(|a, b| a.order().cmp(&b.order()));
-        all.dedup_by(|a, b| a.order() == b.order());
+        all.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        all.dedup_by(|a, b| a.sort_key() == b.sort_key());
         all
     }
 
@@ -139,7 +139,7 @@ impl Diagnostics {
     ) -> &mut Diagnostic {
         let new = Diagnostic { severity, code, message, span, help: Vec::new() };
         if span.is_some_and(|span| self.is_muted(span, &new.message)) {
-            return self.muted.insert(new);
+            return self.suppressed.insert(new);
         }
         self.list.push(new);
         let last = self.list.len() - 1;

@@ -13,7 +13,7 @@ const MAX_FILES: usize = 4096;
 
 /// What the files of a configuration have to do with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Assembly {
+pub enum SourceLayout {
     /// One file is everything.
     Single,
     /// The parts of a directory: `GlobalConfiguration` comes from the global file only, as Ocelot merges.
@@ -33,7 +33,7 @@ pub struct File {
 
 impl File {
     /// `ocelot.json`, `ocelot.orders.json`, ...: files that want to be read as Ocelot reads them.
-    pub fn is_ocelots(&self) -> bool {
+    pub fn is_ocelot_file(&self) -> bool {
         let name = base_name(&self.name).to_ascii_lowercase();
         name.starts_with("ocelot") && name.ends_with(".json")
     }
@@ -47,43 +47,49 @@ impl File {
 
 /// The files of a configuration, or as many of them as could be read.
 #[derive(Debug)]
-pub struct Found {
-    pub assembly: Assembly,
+pub struct SourceFiles {
+    pub assembly: SourceLayout,
     pub files: Vec<File>,
     /// Where `policies/` lies unless the user says otherwise.
     pub folder: PathBuf,
     /// Files and directories whose change may change the configuration.
     pub watched: Vec<PathBuf>,
     /// A file could not be read.
-    pub incomplete: bool,
+    pub truncated: bool,
 }
 
 /// Finds and reads the files that the user named; without names `gateway.json`, then `ocelot.json` in `home`.
-pub fn find(paths: &[PathBuf], home: &Path, diagnostics: &mut Diagnostics) -> Found {
-    let mut finder = Finder { files: Vec::new(), watched: Vec::new(), incomplete: false, diagnostics };
+pub fn find(paths: &[PathBuf], home: &Path, diagnostics: &mut Diagnostics) -> SourceFiles {
+    let mut finder = FileFinder { files: Vec::new(), watched: Vec::new(), truncated: false, diagnostics };
     let (assembly, folder) = match paths {
-        [] => (Assembly::Single, finder.usual(home)),
+        [] => (SourceLayout::Single, finder.default_files(home)),
         [path] if path.is_dir() => {
             finder.directory(path);
-            (Assembly::Directory, path.clone())
+            (SourceLayout::Directory, path.clone())
         }
         [path] => {
             finder.file(path);
-            (Assembly::Single, folder_of(path))
+            (SourceLayout::Single, folder_of(path))
         }
         [first, ..] => {
             for path in paths {
                 if path.is_dir() { finder.directory(path) } else { finder.file(path) }
             }
-            (Assembly::Listed, if first.is_dir() { first.clone() } else { folder_of(first) })
+            (SourceLayout::Listed, if first.is_dir() { first.clone() } else { folder_of(first) })
         }
     };
-    let assembly = if assembly == Assembly::Directory && finder.is_primary_alone() {
-        Assembly::Single
+    let assembly = if assembly == SourceLayout::Directory && finder.has_only_primary() {
+        SourceLayout::Single
     } else {
         assembly
     };
-    Found { assembly, files: finder.files, folder, watched: finder.watched, incomplete: finder.incomplete }
+    SourceFiles {
+        assembly,
+        files: finder.files,
+        folder,
+        watched: finder.watched,
+        truncated: finder.truncated,
+    }
 }
 
 /// Reads a whole file, but never more than the limit.
@@ -103,7 +109,7 @@ pub fn read_text(path: &Path, name: &str, diagnostics: &mut Diagnostics) -> Opti
         Err(error) => {
             let too_large = error.kind() == io::ErrorKind::FileTooLarge;
             let code = if too_large { codes::FILE_TOO_LARGE } else { codes::FILE_UNREADABLE };
-            diagnostics.error(code, None, format!("{name} cannot be read: {}", why(&error)));
+            diagnostics.error(code, None, format!("{name} cannot be read: {}", io_error_text(&error)));
             return None;
         }
     };
@@ -125,7 +131,7 @@ pub fn read_text(path: &Path, name: &str, diagnostics: &mut Diagnostics) -> Opti
 }
 
 /// The system's reason without its error number.
-pub fn why(error: &io::Error) -> String {
+pub fn io_error_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "it does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "permission is denied".to_owned(),
@@ -134,28 +140,28 @@ pub fn why(error: &io::Error) -> String {
     }
 }
 
-struct Finder<'d> {
+struct FileFinder<'d> {
     files: Vec<File>,
     watched: Vec<PathBuf>,
-    incomplete: bool,
+    truncated: bool,
     diagnostics: &'d mut Diagnostics,
 }
 
-impl Finder<'_> {
-    fn usual(&mut self, home: &Path) -> PathBuf {
+impl FileFinder<'_> {
+    fn default_files(&mut self, home: &Path) -> PathBuf {
         let candidates = [home.join("gateway.json"), home.join("ocelot.json")];
         match candidates.iter().find(|path| path.exists()) {
             Some(path) => self.file(path),
             None => {
-                self.nothing("neither gateway.json nor ocelot.json is here".to_owned());
+                self.no_configuration("neither gateway.json nor ocelot.json is here".to_owned());
                 self.watched.extend(candidates);
             }
         }
         home.to_path_buf()
     }
 
-    fn nothing(&mut self, message: String) {
-        self.incomplete = true;
+    fn no_configuration(&mut self, message: String) {
+        self.truncated = true;
         self.diagnostics
             .error(codes::NO_CONFIGURATION, None, message)
             .help("name a file or a directory with --config");
@@ -166,7 +172,7 @@ impl Finder<'_> {
         let name = path.display().to_string();
         match read_text(path, &name, self.diagnostics) {
             Some(text) => self.files.push(File { name, path: Some(path.to_path_buf()), text }),
-            None => self.incomplete = true,
+            None => self.truncated = true,
         }
     }
 
@@ -175,13 +181,13 @@ impl Finder<'_> {
         let names = match file_names(path) {
             Ok(names) => names,
             Err(error) => {
-                self.incomplete = true;
-                let message = format!("{} cannot be read: {}", path.display(), why(&error));
+                self.truncated = true;
+                let message = format!("{} cannot be read: {}", path.display(), io_error_text(&error));
                 self.diagnostics.error(codes::FILE_UNREADABLE, None, message);
                 return;
             }
         };
-        let (ours, ocelots) = (Family::of("gateway", &names), Family::of("ocelot", &names));
+        let (ours, ocelots) = (FileSet::of("gateway", &names), FileSet::of("ocelot", &names));
         if !ours.is_empty() && !ocelots.is_empty() {
             let message = format!(
                 "{} holds gateway*.json and ocelot*.json; only gateway*.json is read",
@@ -193,13 +199,15 @@ impl Finder<'_> {
         self.family(path, family);
     }
 
-    fn family(&mut self, path: &Path, family: Family) {
+    fn family(&mut self, path: &Path, family: FileSet) {
         if family.is_empty() {
-            return self
-                .nothing(format!("{} holds no gateway.NAME.json and no ocelot.NAME.json", path.display()));
+            return self.no_configuration(format!(
+                "{} holds no gateway.NAME.json and no ocelot.NAME.json",
+                path.display()
+            ));
         }
         if family.parts.len() > MAX_FILES {
-            self.incomplete = true;
+            self.truncated = true;
             let message = format!("{} holds more than {MAX_FILES} configuration files", path.display());
             self.diagnostics.error(codes::FILE_TOO_LARGE, None, message);
             return;
@@ -221,26 +229,26 @@ impl Finder<'_> {
     }
 
     /// A directory that holds just `gateway.json` is as good as that file.
-    fn is_primary_alone(&self) -> bool {
+    fn has_only_primary(&self) -> bool {
         let [file] = self.files.as_slice() else { return false };
         ["gateway.json", "ocelot.json"].iter().any(|name| base_name(&file.name).eq_ignore_ascii_case(name))
     }
 }
 
 /// The files of one naming: `gateway.json` and `gateway.*.json`, or the same with `ocelot`.
-struct Family<'n> {
+struct FileSet<'n> {
     primary: Option<&'n str>,
     /// Sorted by name without regard to case: the order in which their routes are tried.
     parts: Vec<&'n str>,
 }
 
-impl<'n> Family<'n> {
+impl<'n> FileSet<'n> {
     fn of(family: &str, names: &'n [String]) -> Self {
         let primary = format!("{family}.json");
         let mut parts: Vec<&str> = names.iter().map(String::as_str).filter(|n| is_part(family, n)).collect();
         parts.sort_by_key(|name| (name.to_ascii_lowercase(), *name));
         let primary = names.iter().map(String::as_str).find(|name| name.eq_ignore_ascii_case(&primary));
-        Family { primary, parts }
+        FileSet { primary, parts }
     }
 
     fn is_empty(&self) -> bool {

@@ -2,18 +2,18 @@
 //!
 //! Nothing here knows what the settings mean; [`super::de::read`] makes the typed document out of the tree.
 
-use super::attached::Attached;
 use super::de::Options;
 use super::diagnostics::Diagnostics;
-use super::files::{self, Assembly, File};
-use super::merge::{Part, merge};
+use super::files::{self, File, SourceLayout};
+use super::interpolation::{Environment, interpolate};
+use super::merge::{MergeInput, merge};
 use super::node::Node;
 use super::parse::{Dialect, parse};
-use super::placeholders::{Environment, fill};
-use super::policies::{self, Policies, PolicyFile, layers};
+use super::policies::{self, Policies, PolicyFile, merge};
+use super::referenced_files::ReferencedFiles;
+use super::remote_document::{self, RemoteDocument};
 use super::source::Sources;
 use super::span::FileId;
-use super::stored::{self, Stored};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -27,9 +27,9 @@ pub struct Request {
     /// `--compat ocelot`.
     pub ocelot: bool,
     /// Where the usual files are looked for; empty: the working directory.
-    pub home: PathBuf,
+    pub base_dir: PathBuf,
     /// What the store of the configuration holds, where there is one and it was read.
-    pub stored: Option<Stored>,
+    pub stored: Option<RemoteDocument>,
 }
 
 /// A configuration as far as it can be understood without knowing its words.
@@ -45,11 +45,11 @@ pub struct Loaded {
     /// them. Some may not exist yet.
     pub watched: Vec<PathBuf>,
     /// The files that settings name beside the configuration.
-    pub attached: Attached,
+    pub attached: ReferencedFiles,
     /// Ocelot compatibility, asked for by the flag, by the file's name or by `Compatibility`.
     pub ocelot: bool,
     /// What an empty store is given, where the files name a store.
-    pub seed: Option<String>,
+    pub initial_store_value: Option<String>,
 }
 
 impl Loaded {
@@ -61,7 +61,7 @@ impl Loaded {
 
 /// Files that are given as text: by a test, a bench, or the administration address.
 #[derive(Clone, Debug, Default)]
-pub struct Texts<'t> {
+pub struct InMemoryFiles<'t> {
     /// Name and text; several are merged like listed files.
     pub files: &'t [(&'t str, &'t str)],
     /// Name without `.json`, and text.
@@ -69,107 +69,119 @@ pub struct Texts<'t> {
     /// As with `--compat ocelot`.
     pub ocelot: bool,
     /// What a store holds.
-    pub stored: Option<&'t Stored>,
+    pub stored: Option<&'t RemoteDocument>,
 }
 
 /// Reads everything the request names.
 pub fn load(request: &Request, environment: Environment) -> Loaded {
     let mut diagnostics = Diagnostics::default();
-    let mut found = files::find(&request.paths, &request.home, &mut diagnostics);
+    let mut found = files::find(&request.paths, &request.base_dir, &mut diagnostics);
     let folder = request.policies.clone().unwrap_or_else(|| found.folder.join("policies"));
     let policies = policies::find(&folder, request.policies.is_some(), &mut found.watched, &mut diagnostics);
     let input = Input {
         files: found.files,
         assembly: found.assembly,
-        incomplete: found.incomplete,
+        incomplete: found.truncated,
         policies,
         ocelot: request.ocelot,
         stored: request.stored.clone(),
     };
-    let mut loaded = understand(input, environment, diagnostics);
+    let mut loaded = build_document(input, environment, diagnostics);
     loaded.watched.splice(0..0, found.watched);
     loaded
 }
 
 /// The same for texts.
-pub fn load_texts(texts: &Texts, environment: Environment) -> Loaded {
+pub fn load_texts(texts: &InMemoryFiles, environment: Environment) -> Loaded {
     let file =
         |(name, text): &(&str, &str)| File { name: (*name).to_owned(), path: None, text: (*text).to_owned() };
     let policy = |(name, text): &(&str, &str)| PolicyFile {
         name: (*name).to_owned(),
-        shown_as: format!("policies/{name}.json"),
+        display_path: format!("policies/{name}.json"),
         path: None,
         text: Some((*text).to_owned()),
     };
     let input = Input {
         files: texts.files.iter().map(file).collect(),
-        assembly: if texts.files.len() == 1 { Assembly::Single } else { Assembly::Listed },
+        assembly: if texts.files.len() == 1 { SourceLayout::Single } else { SourceLayout::Listed },
         incomplete: texts.files.is_empty(),
         policies: texts.policies.iter().map(policy).collect(),
         ocelot: texts.ocelot,
         stored: texts.stored.cloned(),
     };
-    understand(input, environment, Diagnostics::default())
+    build_document(input, environment, Diagnostics::default())
 }
 
 /// Everything that was read.
 struct Input {
     files: Vec<File>,
-    assembly: Assembly,
+    assembly: SourceLayout,
     incomplete: bool,
     policies: Vec<PolicyFile>,
     ocelot: bool,
-    stored: Option<Stored>,
+    stored: Option<RemoteDocument>,
 }
 
-fn understand(input: Input, environment: Environment, diagnostics: Diagnostics) -> Loaded {
+fn build_document(input: Input, environment: Environment, diagnostics: Diagnostics) -> Loaded {
     let named = RefCell::new(Vec::new());
     let read = |path: &Path, limit| {
         named.borrow_mut().push(path.to_path_buf());
         (environment.read)(path, limit)
     };
-    let mut loaded = assemble(input, Environment { read: &read, ..environment }, diagnostics);
+    let mut loaded = merge_trees(input, Environment { read: &read, ..environment }, diagnostics);
     loaded.watched = named.into_inner();
     loaded
 }
 
-fn assemble(input: Input, environment: Environment, mut diagnostics: Diagnostics) -> Loaded {
+fn merge_trees(input: Input, environment: Environment, mut diagnostics: Diagnostics) -> Loaded {
     let mut sources = Sources::default();
     let mut incomplete = input.incomplete;
     let texts =
         input.files.iter().map(|file| &*file.text).chain(input.stored.iter().map(|stored| &*stored.text));
     let has_placeholders = texts.into_iter().any(|text| text.contains("${"));
-    let by_name = input.files.iter().any(File::is_ocelots);
+    let by_name = input.files.iter().any(File::is_ocelot_file);
     let (trees, mut ocelot) = parse_all(input.files, input.ocelot, by_name, &mut sources, &mut diagnostics);
     incomplete |= trees.iter().any(|(_, tree)| tree.is_none());
-    let parts =
-        trees.into_iter().filter_map(|(is_global, tree)| Some(Part { tree: tree?, is_global })).collect();
+    let parts = trees
+        .into_iter()
+        .filter_map(|(is_global, tree)| Some(MergeInput { tree: tree?, is_global }))
+        .collect();
     let mut root = merge(parts, input.assembly, ocelot, &sources, &mut diagnostics);
-    let seed = root.as_ref().and_then(stored::seed);
+    let seed = root.as_ref().and_then(remote_document::initial_value);
     if let (Some(root), Some(kept)) = (&mut root, input.stored) {
         match parse_stored(kept, ocelot, &mut sources, &mut diagnostics) {
             Some(tree) => {
-                ocelot |= asks_for_ocelot(&tree);
-                stored::overlay(root, tree, &mut diagnostics);
+                ocelot |= requests_ocelot_mode(&tree);
+                remote_document::overlay(root, tree, &mut diagnostics);
             }
             None => incomplete = true,
         }
     }
     if let Some(root) = root.as_mut().filter(|_| has_placeholders) {
-        fill(root, environment, &mut diagnostics);
+        interpolate(root, environment, &mut diagnostics);
     }
     let options = Options { ocelot };
     let policies = policies::read(input.policies, options, environment, &mut sources, &mut diagnostics);
     let root = root.filter(|_| !incomplete).map(|mut root| {
-        layers::apply(&mut root, &policies, &mut diagnostics);
+        merge::apply(&mut root, &policies, &mut diagnostics);
         root
     });
-    let attached = root.as_ref().map(|root| Attached::read(root, &sources, environment)).unwrap_or_default();
-    Loaded { sources, root, policies, diagnostics, watched: Vec::new(), attached, ocelot, seed }
+    let attached =
+        root.as_ref().map(|root| ReferencedFiles::read(root, &sources, environment)).unwrap_or_default();
+    Loaded {
+        sources,
+        root,
+        policies,
+        diagnostics,
+        watched: Vec::new(),
+        attached,
+        ocelot,
+        initial_store_value: seed,
+    }
 }
 
 fn parse_stored(
-    stored: Stored,
+    stored: RemoteDocument,
     ocelot: bool,
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
@@ -180,7 +192,7 @@ fn parse_stored(
 }
 
 /// Each file's tree, and whether it is the global one.
-type Trees = Vec<(bool, Option<Node>)>;
+type ParsedFiles = Vec<(bool, Option<Node>)>;
 
 /// Parses all files in one dialect. Whether that is Ocelot's may stand in the files themselves, so a file that is
 /// no good in ours is looked at for `Compatibility` before it is refused.
@@ -190,7 +202,7 @@ fn parse_all(
     by_name: bool,
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
-) -> (Trees, bool) {
+) -> (ParsedFiles, bool) {
     let mut ids = Vec::with_capacity(files.len());
     let ours = Dialect { single_quotes: flag || by_name };
     for file in files {
@@ -198,7 +210,7 @@ fn parse_all(
         ids.push((is_global, sources.add(file.name, file.path, file.text, ours)));
     }
     let (trees, said) = parse_each(&ids, ours, sources);
-    let ocelot = ours.single_quotes || trees.iter().flatten().any(asks_for_ocelot);
+    let ocelot = ours.single_quotes || trees.iter().flatten().any(requests_ocelot_mode);
     let (trees, said) = match ocelot && !ours.single_quotes && !said.list.is_empty() {
         true => {
             sources.set_dialect(Dialect { single_quotes: true });
@@ -221,8 +233,10 @@ fn parse_each(
 }
 
 /// `"Compatibility": "Ocelot"`.
-fn asks_for_ocelot(tree: &Node) -> bool {
-    let word = tree.get_ci("GlobalConfiguration").and_then(|global| global.get_ci("Compatibility"));
+fn requests_ocelot_mode(tree: &Node) -> bool {
+    let word = tree
+        .get_ignore_case("GlobalConfiguration")
+        .and_then(|global| global.get_ignore_case("Compatibility"));
     word.and_then(Node::as_str).is_some_and(|word| word.trim().eq_ignore_ascii_case("Ocelot"))
 }
 

@@ -8,11 +8,11 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 ///
 /// The reader refuses a key written twice, in whatever case.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Map<T> {
+pub struct SpannedMap<T> {
     pub entries: Vec<(Spanned<String>, T)>,
 }
 
-impl<T> Map<T> {
+impl<T> SpannedMap<T> {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -31,7 +31,7 @@ impl<T> Map<T> {
     }
 }
 
-impl<T> IntoIterator for Map<T> {
+impl<T> IntoIterator for SpannedMap<T> {
     type Item = (Spanned<String>, T);
     type IntoIter = std::vec::IntoIter<(Spanned<String>, T)>;
     fn into_iter(self) -> Self::IntoIter {
@@ -39,13 +39,13 @@ impl<T> IntoIterator for Map<T> {
     }
 }
 
-impl<T> Default for Map<T> {
+impl<T> Default for SpannedMap<T> {
     fn default() -> Self {
-        Map { entries: Vec::new() }
+        SpannedMap { entries: Vec::new() }
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Map<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for SpannedMap<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Entries(PhantomData))
     }
@@ -54,7 +54,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Map<T> {
 struct Entries<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
-    type Value = Map<T>;
+    type Value = SpannedMap<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an object")
@@ -65,11 +65,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
         while let Some(entry) = map.next_entry()? {
             entries.push(entry);
         }
-        Ok(Map { entries })
+        Ok(SpannedMap { entries })
     }
 }
 
-impl<T: schemars::JsonSchema> schemars::JsonSchema for Map<T> {
+impl<T: schemars::JsonSchema> schemars::JsonSchema for SpannedMap<T> {
     fn inline_schema() -> bool {
         true
     }

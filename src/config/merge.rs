@@ -5,18 +5,18 @@
 //! section may stand in one file. Values keep their places, so a message points into the file they came from.
 
 use super::codes;
-use super::de::{field_names, is_free};
+use super::de::{field_names, is_extension_key};
 use super::diagnostics::Diagnostics;
 use super::document::Document;
-use super::files::Assembly;
+use super::files::SourceLayout;
 use super::node::{Member, Node, Value};
 use super::source::Sources;
 
-const LISTS: [&str; 3] = ["Routes", "DynamicRoutes", "Aggregates"];
-const GLOBAL: &str = "GlobalConfiguration";
+const CONCATENATED_SECTIONS: [&str; 3] = ["Routes", "DynamicRoutes", "Aggregates"];
+const GLOBAL_CONFIGURATION: &str = "GlobalConfiguration";
 
 /// One file's tree.
-pub struct Part {
+pub struct MergeInput {
     pub tree: Node,
     /// It is `gateway.global.json` or `ocelot.global.json`.
     pub is_global: bool,
@@ -24,21 +24,21 @@ pub struct Part {
 
 /// Puts the parts together; none when there are none.
 pub fn merge(
-    parts: Vec<Part>,
-    assembly: Assembly,
+    parts: Vec<MergeInput>,
+    assembly: SourceLayout,
     ocelot: bool,
     sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Node> {
     let span = parts.first()?.tree.span;
-    if assembly == Assembly::Single {
+    if assembly == SourceLayout::Single {
         return parts.into_iter().next().map(|part| part.tree);
     }
     let mut merger = Merger { members: Vec::new(), assembly, ocelot, sources, diagnostics };
     for part in parts {
         match part.tree.value {
             Value::Object(members) => {
-                members.into_iter().for_each(|member| merger.add(member, part.is_global));
+                members.into_iter().for_each(|member| merger.merge_part(member, part.is_global));
             }
             _ => merger.not_an_object(&part.tree),
         }
@@ -48,24 +48,25 @@ pub fn merge(
 
 struct Merger<'a> {
     members: Vec<Member>,
-    assembly: Assembly,
+    assembly: SourceLayout,
     ocelot: bool,
     sources: &'a Sources,
     diagnostics: &'a mut Diagnostics,
 }
 
 impl Merger<'_> {
-    fn add(&mut self, member: Member, from_global: bool) {
+    fn merge_part(&mut self, member: Member, from_global: bool) {
         let name = &*member.key.value;
-        if is_free(name) {
+        if is_extension_key(name) {
             return; // notes of one file are nobody else's business
         }
-        if LISTS.iter().any(|list| list.eq_ignore_ascii_case(name)) {
+        if CONCATENATED_SECTIONS.iter().any(|list| list.eq_ignore_ascii_case(name)) {
             self.concatenate(member);
-        } else if name.eq_ignore_ascii_case(GLOBAL) && self.assembly == Assembly::Directory {
+        } else if name.eq_ignore_ascii_case(GLOBAL_CONFIGURATION) && self.assembly == SourceLayout::Directory
+        {
             if from_global { self.members.push(member) } else { self.global_ignored(&member) }
         } else if field_names::<Document>().iter().any(|field| field.eq_ignore_ascii_case(name)) {
-            self.section(member);
+            self.merge_unique_section(member);
         } else {
             self.members.push(member);
         }
@@ -86,7 +87,7 @@ impl Merger<'_> {
             }
             (Some(_), other) => {
                 let node = Node { value: other, ..member.value };
-                let message = format!("\"{}\" wants a list, not {}", member.key.value, node.kind());
+                let message = format!("\"{}\" wants a list, not {}", member.key.value, node.type_name());
                 self.diagnostics.error(codes::WRONG_TYPE, node.span, message);
             }
         }
@@ -101,21 +102,21 @@ impl Merger<'_> {
     }
 
     /// A section that one file may have.
-    fn section(&mut self, member: Member) {
+    fn merge_unique_section(&mut self, member: Member) {
         let known = self.members.iter().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
         let Some(known) = known else {
             self.members.push(member);
             return;
         };
-        let place = self.sources.place(known.key.span);
+        let place = self.sources.location(known.key.span);
         let message = format!("\"{}\" stands in two files", member.key.value);
         self.diagnostics
-            .lenient(self.ocelot, codes::MERGE_CONFLICT, member.key.span, message)
+            .error_or_ocelot_warning(self.ocelot, codes::MERGE_CONFLICT, member.key.span, message)
             .help(format!("the other one is at {place}; keep one of them"));
     }
 
     fn not_an_object(&mut self, tree: &Node) {
-        let message = format!("a configuration is an object, not {}", tree.kind());
+        let message = format!("a configuration is an object, not {}", tree.type_name());
         self.diagnostics.error(codes::WRONG_TYPE, tree.span, message);
     }
 }

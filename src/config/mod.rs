@@ -23,7 +23,7 @@
 //! assert!(said.contains("did you mean \"Priority\"?"));
 //! ```
 
-pub mod attached;
+pub mod referenced_files;
 pub mod codes;
 pub mod de;
 pub mod diagnostics;
@@ -34,21 +34,21 @@ pub mod map;
 pub mod merge;
 pub mod node;
 pub mod parse;
-pub mod placeholders;
+pub mod interpolation;
 pub mod policies;
 pub mod render;
 pub mod schema;
 pub mod source;
 pub mod span;
-pub mod stored;
+pub mod remote_document;
 pub mod suggest;
 
-pub use attached::Attached;
 pub use diagnostics::{Code, Diagnostic, Diagnostics, Severity};
-pub use load::{Loaded, Request, Texts, load, load_texts};
-pub use map::Map;
+pub use interpolation::Environment;
+pub use load::{InMemoryFiles, Loaded, Request, load, load_texts};
+pub use map::SpannedMap;
 pub use node::{Member, Node, Value};
-pub use placeholders::Environment;
-pub use source::{Place, Sources};
+pub use referenced_files::ReferencedFiles;
+pub use remote_document::RemoteDocument;
+pub use source::{LineColumn, Sources};
 pub use span::{FileId, Span, Spanned};
-pub use stored::Stored;

@@ -7,7 +7,7 @@ use super::span::{Span, Spanned};
 pub struct Node {
     pub span: Span,
     /// The text came out of a placeholder: messages do not repeat it, it may be a secret.
-    pub filled: bool,
+    pub interpolated: bool,
     pub value: Value,
 }
 
@@ -31,7 +31,7 @@ pub struct Member {
 
 impl Node {
     pub fn new(span: Span, value: Value) -> Self {
-        Node { span, filled: false, value }
+        Node { span, interpolated: false, value }
     }
 
     /// An object without members.
@@ -72,23 +72,23 @@ impl Node {
     }
 
     /// The member of that name, whatever its case, as .NET configuration finds it.
-    pub fn member_ci(&self, name: &str) -> Option<&Member> {
+    pub fn member_ignore_case(&self, name: &str) -> Option<&Member> {
         self.members().iter().find(|m| m.key.value.eq_ignore_ascii_case(name))
     }
 
     /// The value of that name, whatever its case.
-    pub fn get_ci(&self, name: &str) -> Option<&Node> {
-        self.member_ci(name).map(|m| &m.value)
+    pub fn get_ignore_case(&self, name: &str) -> Option<&Node> {
+        self.member_ignore_case(name).map(|m| &m.value)
     }
 
     /// The value of that name, to change.
-    pub fn get_ci_mut(&mut self, name: &str) -> Option<&mut Node> {
+    pub fn get_mut_ignore_case(&mut self, name: &str) -> Option<&mut Node> {
         let members = self.members_mut()?;
         members.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(name)).map(|m| &mut m.value)
     }
 
     /// Takes a member out of an object.
-    pub fn take_ci(&mut self, name: &str) -> Option<Member> {
+    pub fn remove_ignore_case(&mut self, name: &str) -> Option<Member> {
         let members = self.members_mut()?;
         let at = members.iter().position(|m| m.key.value.eq_ignore_ascii_case(name))?;
         Some(members.remove(at))
@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// What kind of thing this is, as a message names it.
-    pub fn kind(&self) -> &'static str {
+    pub fn type_name(&self) -> &'static str {
         match &self.value {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -132,7 +132,7 @@ impl Node {
     pub fn pointer_of(&self, span: Span) -> String {
         let mut pointer = String::new();
         let mut here = self;
-        while let Some((step, next)) = here.child_around(span) {
+        while let Some((step, next)) = here.enclosing_child(span) {
             pointer.push('/');
             pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
             here = next;
@@ -140,14 +140,15 @@ impl Node {
         pointer
     }
 
-    fn child_around(&self, span: Span) -> Option<(String, &Node)> {
+    fn enclosing_child(&self, span: Span) -> Option<(String, &Node)> {
         match &self.value {
             Value::Array(items) => {
-                let at = items.iter().position(|item| around(item.span, span))?;
+                let at = items.iter().position(|item| enclosing(item.span, span))?;
                 Some((at.to_string(), &items[at]))
             }
             Value::Object(members) => {
-                let hit = members.iter().find(|m| around(m.key.span, span) || around(m.value.span, span))?;
+                let hit =
+                    members.iter().find(|m| enclosing(m.key.span, span) || enclosing(m.value.span, span))?;
                 Some((hit.key.value.to_string(), &hit.value))
             }
             _ => None,
@@ -155,7 +156,7 @@ impl Node {
     }
 }
 
-fn around(outer: Span, inner: Span) -> bool {
+fn enclosing(outer: Span, inner: Span) -> bool {
     outer.file == inner.file
         && outer.start <= inner.start
         && inner.end <= outer.end

@@ -8,9 +8,9 @@ use super::span::Span;
 use std::fmt::Write;
 
 /// The widest piece of a source line that is shown; longer lines are cut around the caret.
-const WIDEST: usize = 120;
+const MAX_EXCERPT_WIDTH: usize = 120;
 /// Characters shown before the caret of a line that is cut.
-const LEAD: usize = 60;
+const MAX_CONTEXT_BEFORE_CARET: usize = 60;
 const TAB: &str = "    ";
 
 /// How the text looks.
@@ -39,7 +39,7 @@ pub fn text(diagnostics: &Diagnostics, sources: &Sources, style: Style) -> Strin
     let all = diagnostics.sorted();
     let mut out = String::new();
     for diagnostic in &all {
-        one(&mut out, diagnostic, sources, style);
+        write_diagnostic(&mut out, diagnostic, sources, style);
         out.push('\n');
     }
     if !all.is_empty() {
@@ -55,13 +55,13 @@ pub fn summary(diagnostics: &Diagnostics) -> String {
     let errors = all.iter().filter(|d| d.severity == Severity::Error).count();
     let warnings = all.len() - errors;
     match (errors, warnings) {
-        (_, 0) => counted(errors, "error"),
-        (0, _) => counted(warnings, "warning"),
-        _ => format!("{} and {}", counted(errors, "error"), counted(warnings, "warning")),
+        (_, 0) => pluralize(errors, "error"),
+        (0, _) => pluralize(warnings, "warning"),
+        _ => format!("{} and {}", pluralize(errors, "error"), pluralize(warnings, "warning")),
     }
 }
 
-fn counted(number: usize, what: &str) -> String {
+fn pluralize(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
@@ -94,12 +94,12 @@ fn severity(severity: Severity) -> &'static str {
     if severity == Severity::Error { "error" } else { "warning" }
 }
 
-fn one(out: &mut String, diagnostic: &Diagnostic, sources: &Sources, style: Style) {
+fn write_diagnostic(out: &mut String, diagnostic: &Diagnostic, sources: &Sources, style: Style) {
     let word = format!("{}[{}]", severity(diagnostic.severity), diagnostic.code.0);
     let word = style.severity(diagnostic.severity, &word);
     let _ = writeln!(out, "{word}: {}", style.paint("1", &printable(&diagnostic.message)));
     let gutter = match diagnostic.span {
-        Some(span) => place(out, diagnostic.severity, span, sources, style),
+        Some(span) => write_location(out, diagnostic.severity, span, sources, style),
         None => 1,
     };
     for help in &diagnostic.help {
@@ -111,13 +111,19 @@ fn one(out: &mut String, diagnostic: &Diagnostic, sources: &Sources, style: Styl
 }
 
 /// The place and the source line with its caret; returns the width of the gutter.
-fn place(out: &mut String, severity: Severity, span: Span, sources: &Sources, style: Style) -> usize {
+fn write_location(
+    out: &mut String,
+    severity: Severity,
+    span: Span,
+    sources: &Sources,
+    style: Style,
+) -> usize {
     let at = sources.line_column(span);
     let gutter = at.line.to_string().len();
     let pointer = printable(&sources.pointer_of(span));
     let pointer = if pointer.is_empty() { String::new() } else { format!("  ({pointer})") };
     let arrow = style.paint("34", "-->");
-    let _ = writeln!(out, "{:gutter$}{arrow} {}{pointer}", "", printable(&sources.place(span)));
+    let _ = writeln!(out, "{:gutter$}{arrow} {}{pointer}", "", printable(&sources.location(span)));
     let Some(source) = sources.get(span.file) else { return gutter };
     let (shown, carets) = excerpt(source, at.line, span);
     if !shown.trim().is_empty() {
@@ -135,12 +141,12 @@ fn place(out: &mut String, severity: Severity, span: Span, sources: &Sources, st
 /// The piece of the line that is shown, and the line of carets below it.
 fn excerpt(source: &Source, line: usize, span: Span) -> (String, String) {
     let text = source.line(line);
-    let first = source.place(span.start as usize).column - 1;
-    let end = source.place(span.end as usize);
+    let first = source.format_location(span.start as usize).column - 1;
+    let end = source.format_location(span.end as usize);
     let length = text.chars().count();
     let last = if end.line == line { end.column - 1 } else { length };
     let last = last.clamp(first + 1, length.max(first + 1));
-    let (from, to) = window(length, first, last);
+    let (from, to) = visible_columns(length, first, last);
     let (mut shown, mut carets) = (String::new(), String::new());
     if from > 0 {
         shown.push_str("...");
@@ -160,13 +166,13 @@ fn excerpt(source: &Source, line: usize, span: Span) -> (String, String) {
 }
 
 /// Which characters of a line are shown: all of a short one, else those around the caret.
-fn window(length: usize, first: usize, last: usize) -> (usize, usize) {
-    if length <= WIDEST {
+fn visible_columns(length: usize, first: usize, last: usize) -> (usize, usize) {
+    if length <= MAX_EXCERPT_WIDTH {
         return (0, length.max(last));
     }
-    let from = first.saturating_sub(LEAD);
-    let to = (from + WIDEST).min(length.max(first + 1));
-    (from.min(to.saturating_sub(WIDEST)), to)
+    let from = first.saturating_sub(MAX_CONTEXT_BEFORE_CARET);
+    let to = (from + MAX_EXCERPT_WIDTH).min(length.max(first + 1));
+    (from.min(to.saturating_sub(MAX_EXCERPT_WIDTH)), to)
 }
 
 /// Control characters could drive a terminal: none gets through.

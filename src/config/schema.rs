@@ -9,18 +9,18 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 /// Names that every object takes beside its own.
-const FREE: &str = r"^([xX]-|//)|^\$schema$";
+const EXTENSION_KEY_PATTERN: &str = r"^([xX]-|//)|^\$schema$";
 /// A placeholder somewhere in the string: what it becomes is not known to an editor.
 const PLACEHOLDER: &str = r"\$\{";
 
 /// The schema of `gateway.json`.
-pub fn gateway() -> Value {
-    finished::<Document>("margay: gateway.json")
+pub fn gateway_schema() -> Value {
+    finish::<Document>("margay: gateway.json")
 }
 
 /// The schema of `policies/NAME.json`.
-pub fn policy() -> Value {
-    finished::<PolicyDocument>("margay: a policy")
+pub fn policy_schema() -> Value {
+    finish::<PolicyDocument>("margay: a policy")
 }
 
 /// A schema as the text of a file.
@@ -30,7 +30,7 @@ pub fn text(schema: &Value) -> String {
     text
 }
 
-fn finished<T: schemars::JsonSchema>(title: &str) -> Value {
+fn finish<T: schemars::JsonSchema>(title: &str) -> Value {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     let mut schema = schema.to_value();
     walk(&mut schema);
@@ -60,17 +60,17 @@ fn walk(schema: &mut Value) {
             ("items", one) => walk(one),
             ("additionalProperties", one) => {
                 walk(one);
-                text_from_anything(one);
+                scalar_as_string(one);
             }
             _ => {}
         }
     }
     one_line_description(object);
-    scalar_as_text(object);
+    string_or_scalar(object);
     object.shift_remove("format");
     if object.contains_key("properties") {
         object.insert("additionalProperties".to_owned(), false.into());
-        object.insert("patternProperties".to_owned(), json!({ FREE: true }));
+        object.insert("patternProperties".to_owned(), json!({ EXTENSION_KEY_PATTERN: true }));
     }
 }
 
@@ -82,8 +82,8 @@ fn one_line_description(object: &mut Map<String, Value>) {
 }
 
 /// A number or a boolean may be written as a string, which has to look like one or hold a placeholder.
-fn scalar_as_text(object: &mut Map<String, Value>) {
-    let form = match object.get("type").map(types) {
+fn string_or_scalar(object: &mut Map<String, Value>) {
+    let form = match object.get("type").map(type_list) {
         Some(types) if types.iter().any(|t| t == "string") => return,
         Some(types) if types.iter().any(|t| t == "integer") => r"^\s*[+-]?[0-9]+\s*$",
         Some(types) if types.iter().any(|t| t == "number") => r"^\s*[+-]?[0-9.]+([eE][+-]?[0-9]+)?\s*$",
@@ -92,23 +92,23 @@ fn scalar_as_text(object: &mut Map<String, Value>) {
         }
         _ => return,
     };
-    let mut all = object.get("type").map(types).unwrap_or_default();
+    let mut all = object.get("type").map(type_list).unwrap_or_default();
     all.insert(1, "string".to_owned());
     object.insert("type".to_owned(), all.into());
     object.insert("pattern".to_owned(), format!("{form}|{PLACEHOLDER}").into());
 }
 
 /// The values of a map of texts may be numbers and booleans too.
-fn text_from_anything(schema: &mut Value) {
+fn scalar_as_string(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
-    let Some(mut all) = object.get("type").map(types) else { return };
+    let Some(mut all) = object.get("type").map(type_list) else { return };
     if all.first().is_some_and(|first| first == "string") {
         all.extend(["number".to_owned(), "boolean".to_owned()]);
         object.insert("type".to_owned(), all.into());
     }
 }
 
-fn types(value: &Value) -> Vec<String> {
+fn type_list(value: &Value) -> Vec<String> {
     match value {
         Value::String(one) => vec![one.clone()],
         Value::Array(all) => all.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect(),
@@ -140,13 +140,13 @@ mod tests {
 
     #[test]
     fn the_schema_files_are_those_of_the_types() {
-        holds("gateway.schema.json", &gateway());
-        holds("policy.schema.json", &policy());
+        holds("gateway.schema.json", &gateway_schema());
+        holds("policy.schema.json", &policy_schema());
     }
 
     #[test]
     fn unknown_settings_are_refused_and_notes_pass() {
-        let schema = gateway();
+        let schema = gateway_schema();
         assert_eq!(schema["additionalProperties"], false);
         assert_eq!(schema["$defs"]["RouteDocument"]["additionalProperties"], false);
         let free = schema["$defs"]["RouteDocument"]["patternProperties"].as_object().unwrap();
@@ -160,23 +160,23 @@ mod tests {
 
     #[test]
     fn numbers_and_booleans_may_be_strings_that_look_like_them() {
-        let schema = gateway();
+        let schema = gateway_schema();
         let route = &schema["$defs"]["RouteDocument"]["properties"];
         for (setting, good, bad) in [
             ("Priority", ["5", "${PRIORITY}"], ["high", ""]),
             ("RouteIsCaseSensitive", ["True", "${X:-false}"], ["yes", "1"]),
         ] {
-            assert!(types(&route[setting]["type"]).contains(&"string".to_owned()), "{setting}");
+            assert!(type_list(&route[setting]["type"]).contains(&"string".to_owned()), "{setting}");
             let pattern = regex::Regex::new(route[setting]["pattern"].as_str().unwrap()).unwrap();
             assert!(good.iter().all(|text| pattern.is_match(text)), "{setting}");
             assert!(!bad.iter().any(|text| pattern.is_match(text)), "{setting}");
         }
-        let metadata = types(&route["Metadata"]["additionalProperties"]["type"]);
+        let metadata = type_list(&route["Metadata"]["additionalProperties"]["type"]);
         assert_eq!(metadata, ["string", "null", "number", "boolean"]);
     }
 
     #[test]
     fn descriptions_are_paragraphs() {
-        assert!(!text(&gateway()).contains("\\n"));
+        assert!(!text(&gateway_schema()).contains("\\n"));
     }
 }

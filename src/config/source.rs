@@ -29,7 +29,7 @@ pub struct Source {
 
 /// A line and a column, both from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct LineColumn {
     pub line: usize,
     pub column: usize,
 }
@@ -68,13 +68,14 @@ impl Sources {
     }
 
     /// Where a piece of a file begins.
-    pub fn line_column(&self, span: Span) -> Place {
-        self.get(span.file).map_or(Place { line: 1, column: 1 }, |source| source.place(span.start as usize))
+    pub fn line_column(&self, span: Span) -> LineColumn {
+        self.get(span.file)
+            .map_or(LineColumn { line: 1, column: 1 }, |source| source.format_location(span.start as usize))
     }
 
     /// "gateway.json:8:31".
-    pub fn place(&self, span: Span) -> String {
-        let Place { line, column } = self.line_column(span);
+    pub fn location(&self, span: Span) -> String {
+        let LineColumn { line, column } = self.line_column(span);
         format!("{}:{line}:{column}", self.name(span.file))
     }
 
@@ -88,11 +89,11 @@ impl Sources {
 
 impl Source {
     /// Line and column of a byte.
-    pub fn place(&self, at: usize) -> Place {
+    pub fn format_location(&self, at: usize) -> LineColumn {
         let line = self.line_starts().partition_point(|&start| start as usize <= at).max(1);
         let start = self.line_starts()[line - 1] as usize;
         let before = self.text.get(start..at.min(self.text.len())).unwrap_or_default();
-        Place { line, column: before.chars().count() + 1 }
+        LineColumn { line, column: before.chars().count() + 1 }
     }
 
     /// A line without its end; lines count from 1.
@@ -136,16 +137,16 @@ mod tests {
     fn lines_and_columns_count_from_one_and_columns_count_characters() {
         let text = "{\r\n  \"é\": 1,\n  \"ü\": 2 }";
         let sources = one(text);
-        assert_eq!(sources.line_column(span(text, "1")), Place { line: 2, column: 8 });
-        assert_eq!(sources.line_column(span(text, "2")), Place { line: 3, column: 8 });
+        assert_eq!(sources.line_column(span(text, "1")), LineColumn { line: 2, column: 8 });
+        assert_eq!(sources.line_column(span(text, "2")), LineColumn { line: 3, column: 8 });
         assert_eq!(sources.get(FileId(0)).unwrap().line(2), "  \"é\": 1,");
-        assert_eq!(sources.place(span(text, "{")), "gateway.json:1:1");
+        assert_eq!(sources.location(span(text, "{")), "gateway.json:1:1");
     }
 
     #[test]
     fn a_byte_order_mark_takes_no_column() {
         let text = "\u{feff}{ \"a\": 1 }";
-        assert_eq!(one(text).line_column(span(text, "{")), Place { line: 1, column: 1 });
+        assert_eq!(one(text).line_column(span(text, "{")), LineColumn { line: 1, column: 1 });
     }
 
     #[test]
@@ -161,6 +162,6 @@ mod tests {
     #[test]
     fn a_place_beyond_the_file_is_its_end() {
         let place = one("{}").line_column(Span { file: FileId(0), start: 99, end: 100 });
-        assert_eq!(place, Place { line: 1, column: 3 });
+        assert_eq!(place, LineColumn { line: 1, column: 3 });
     }
 }

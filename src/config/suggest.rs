@@ -1,15 +1,15 @@
 //! "Did you mean": the nearest of the known names.
 
 /// How alike two names have to be; "Prioritty" and "Priority" are, "Key" and "Host" are not.
-const ALIKE: f64 = 0.6;
+const SIMILARITY_THRESHOLD: f64 = 0.6;
 
 /// The known name that was most likely meant.
-pub fn nearest<'n>(written: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub fn closest_match<'n>(written: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let written = written.to_lowercase();
     let mut best: Option<(f64, &str)> = None;
     for name in known {
-        let alike = likeness(&written, &name.to_lowercase());
-        if alike >= ALIKE && best.is_none_or(|(before, _)| alike > before) {
+        let alike = similarity(&written, &name.to_lowercase());
+        if alike >= SIMILARITY_THRESHOLD && best.is_none_or(|(before, _)| alike > before) {
             best = Some((alike, name));
         }
     }
@@ -17,24 +17,24 @@ pub fn nearest<'n>(written: &str, known: impl IntoIterator<Item = &'n str>) -> O
 }
 
 /// Typing mistakes count by their number; a name that is contained in the other ("Reroutes") counts as near.
-fn likeness(written: &str, known: &str) -> f64 {
+fn similarity(written: &str, known: &str) -> f64 {
     let typed = strsim::normalized_damerau_levenshtein(written, known);
     let contained =
         known.len() >= 4 && written.len() >= 4 && (written.contains(known) || known.contains(written));
-    if contained { typed.max(ALIKE) } else { typed }
+    if contained { typed.max(SIMILARITY_THRESHOLD) } else { typed }
 }
 
 /// "A, B and C", each in quotes.
 pub fn list(names: &[&str]) -> String {
-    joined(names, "and")
+    join_quoted(names, "and")
 }
 
 /// "\"A\", \"B\" or \"C\"".
 pub fn one_of(names: &[&str]) -> String {
-    joined(names, "or")
+    join_quoted(names, "or")
 }
 
-fn joined(names: &[&str], word: &str) -> String {
+fn join_quoted(names: &[&str], word: &str) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
@@ -51,16 +51,16 @@ mod tests {
 
     #[test]
     fn a_typing_mistake_is_recognised() {
-        assert_eq!(nearest("Prioritty", KNOWN), Some("Priority"));
-        assert_eq!(nearest("upstreamPathTempalte", KNOWN), Some("UpstreamPathTemplate"));
-        assert_eq!(nearest("ReRoutes", KNOWN), Some("Routes"));
-        assert_eq!(nearest("PathTemplate", KNOWN), Some("UpstreamPathTemplate"));
+        assert_eq!(closest_match("Prioritty", KNOWN), Some("Priority"));
+        assert_eq!(closest_match("upstreamPathTempalte", KNOWN), Some("UpstreamPathTemplate"));
+        assert_eq!(closest_match("ReRoutes", KNOWN), Some("Routes"));
+        assert_eq!(closest_match("PathTemplate", KNOWN), Some("UpstreamPathTemplate"));
     }
 
     #[test]
     fn something_else_is_not_forced_into_a_name() {
-        assert_eq!(nearest("Colour", KNOWN), None);
-        assert_eq!(nearest("", KNOWN), None);
+        assert_eq!(closest_match("Colour", KNOWN), None);
+        assert_eq!(closest_match("", KNOWN), None);
     }
 
     #[test]

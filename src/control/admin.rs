@@ -3,9 +3,9 @@
 //! they are.
 
 use super::desk;
-use crate::pipeline::{answer::Answer, head::Head};
+use crate::pipeline::{head::Head, response::Response};
 use crate::plan::Plan;
-use crate::stages::cache::Kept;
+use crate::stages::cache::CacheRegistry;
 use crate::telemetry::Metrics;
 use std::time::Instant;
 
@@ -14,37 +14,37 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PROBLEM: &str = "application/problem+json";
 
 /// What the address speaks of.
-pub struct Desk<'d> {
+pub struct AdminContext<'d> {
     pub draining: bool,
     pub metrics: &'d Metrics,
     /// What only an address of this machine speaks of.
-    pub inside: Option<(&'d Plan, &'d Kept)>,
+    pub is_local: Option<(&'d Plan, &'d CacheRegistry)>,
 }
 
 /// Answers one request. The address is served as soon as a plan is, so the process is ready unless it drains.
-pub fn answer(request: &Head, of: &Desk) -> Answer {
+pub fn handle(request: &Head, of: &AdminContext) -> Response {
     let mut parts = request.target().splitn(2, |b| *b == b'?');
     let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    if let Some(answer) = of.inside.and_then(|(_, cache)| desk::answer(request, path, query, cache)) {
+    if let Some(answer) = of.is_local.and_then(|(_, cache)| desk::handle(request, path, query, cache)) {
         return answer;
     }
-    let kind: fn(&Desk) -> Option<Answer> = match path {
-        b"/live" => |_| Some(Answer::reply(200, TEXT, "live\n")),
+    let kind: fn(&AdminContext) -> Option<Response> = match path {
+        b"/live" => |_| Some(Response::local(200, TEXT, "live\n")),
         b"/ready" => |of| Some(ready(of.draining)),
-        b"/metrics" => |of| Some(Answer::reply(200, METRICS, of.metrics.render())),
-        b"/clusters" => |of| of.inside.map(|(plan, _)| clusters(plan)),
-        _ => return none(of),
+        b"/metrics" => |of| Some(Response::local(200, METRICS, of.metrics.render())),
+        b"/clusters" => |of| of.is_local.map(|(plan, _)| clusters(plan)),
+        _ => return not_found(of),
     };
     if !matches!(request.method(), b"GET" | b"HEAD") {
         let mut refused = problem(405, "admin.method", "Method Not Allowed", "this can only be read");
         refused.head.append(b"Allow", b"GET, HEAD");
         return refused;
     }
-    kind(of).unwrap_or_else(|| none(of))
+    kind(of).unwrap_or_else(|| not_found(of))
 }
 
 /// What an address has to show; one of this machine has more.
-pub fn pages(inside: bool) -> &'static str {
+pub fn endpoint_list(inside: bool) -> &'static str {
     match inside {
         true => "/live, /ready, /metrics, /clusters, /cache and /cache/purge",
         false => "/live, /ready and /metrics",
@@ -52,41 +52,41 @@ pub fn pages(inside: bool) -> &'static str {
 }
 
 /// What is here, in words.
-fn none(of: &Desk) -> Answer {
-    let inside = of.inside.is_some();
+fn not_found(of: &AdminContext) -> Response {
+    let inside = of.is_local.is_some();
     let more = if inside { "" } else { "; an address of this machine tells more" };
-    problem(404, "admin.none", "Not Found", &format!("here are {}{more}", pages(inside)))
+    problem(404, "admin.none", "Not Found", &format!("here are {}{more}", endpoint_list(inside)))
 }
 
 /// The clusters that the plan leads to, with what is known of their endpoints.
-fn clusters(plan: &Plan) -> Answer {
+fn clusters(plan: &Plan) -> Response {
     let now = Instant::now();
-    let all: Vec<_> = plan.all_clusters().map(|cluster| cluster.report(now)).collect();
-    Answer::reply(200, "application/json", format!("{}\n", serde_json::json!({ "clusters": all })))
+    let all: Vec<_> = plan.all_clusters().map(|cluster| cluster.status_json(now)).collect();
+    Response::local(200, "application/json", format!("{}\n", serde_json::json!({ "clusters": all })))
 }
 
-fn ready(draining: bool) -> Answer {
+fn ready(draining: bool) -> Response {
     match draining {
-        false => Answer::reply(200, TEXT, "ready\n"),
+        false => Response::local(200, TEXT, "ready\n"),
         true => problem(503, "admin.draining", "Service Unavailable", "shutting down"),
     }
 }
 
 /// RFC 9457.
-pub(super) fn problem(status: u16, why: &str, title: &str, detail: &str) -> Answer {
+pub(super) fn problem(status: u16, why: &str, title: &str, detail: &str) -> Response {
     let body = serde_json::json!({
         "type": format!("urn:margay:problem:{why}"), "title": title, "status": status, "detail": detail, "why": why,
     });
-    Answer::reply(status, PROBLEM, format!("{body}\n"))
+    Response::local(status, PROBLEM, format!("{body}\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        config::{Environment, Texts, load_texts},
+        config::{Environment, InMemoryFiles, load_texts},
         pipeline::body::Body,
-        plan::{Foundation, activate, compile},
+        plan::{ProcessState, build, compile},
     };
 
     /// Two addresses in a cluster, one of them probed in vain.
@@ -96,23 +96,26 @@ mod tests {
                 "Endpoints": [{ "Host": "127.0.0.1", "Port": 1 }, { "Host": "127.0.0.1", "Port": 2, "Weight": 3 }],
                 "LoadBalancerOptions": { "Type": "LeastConnection" }, "HealthCheckOptions": { "Active": {} } } } }"#;
         let files = [("gateway.json", text)];
-        let mut loaded = load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process());
+        let mut loaded = load_texts(
+            &InMemoryFiles { files: &files, ..InMemoryFiles::default() },
+            Environment::of_process(),
+        );
         let blueprint = compile(&mut loaded).expect("sound");
-        let plan = activate(&blueprint, "id".into(), &Foundation::new(Metrics::new(1), 64)).expect("a plan");
+        let plan = build(&blueprint, "id".into(), &ProcessState::new(Metrics::new(1), 64)).expect("a plan");
         let cluster = &plan.clusters[0];
-        cluster.probed(&cluster.members().list[0], Err("no answer".into()));
+        cluster.record_probe(&cluster.members().endpoints[0], Err("no answer".into()));
         plan
     }
 
-    fn ask(method: &[u8], target: &[u8], draining: bool) -> (Answer, String) {
+    fn ask(method: &[u8], target: &[u8], draining: bool) -> (Response, String) {
         ask_at(method, target, draining, true)
     }
 
-    fn ask_at(method: &[u8], target: &[u8], draining: bool, inside: bool) -> (Answer, String) {
+    fn ask_at(method: &[u8], target: &[u8], draining: bool, inside: bool) -> (Response, String) {
         let request = Head::request(method, target);
-        let (metrics, plan, kept) = (Metrics::new(1), plan(), Kept::default());
-        let of = Desk { draining, metrics: &metrics, inside: inside.then_some((&plan, &kept)) };
-        let answer = answer(&request, &of);
+        let (metrics, plan, kept) = (Metrics::new(1), plan(), CacheRegistry::default());
+        let of = AdminContext { draining, metrics: &metrics, is_local: inside.then_some((&plan, &kept)) };
+        let answer = handle(&request, &of);
         let Body::Bytes(body) = &answer.body else { panic!("a body") };
         let body = String::from_utf8(body.to_vec()).unwrap();
         (answer, body)
@@ -121,8 +124,8 @@ mod tests {
     #[test]
     fn every_page_that_is_named_is_there_and_no_other() {
         for inside in [true, false] {
-            let named = |page: &str| pages(inside).split([',', ' ']).any(|named| named == page);
-            for page in pages(true).split([',', ' ']).filter(|word| word.starts_with('/')) {
+            let named = |page: &str| endpoint_list(inside).split([',', ' ']).any(|named| named == page);
+            for page in endpoint_list(true).split([',', ' ']).filter(|word| word.starts_with('/')) {
                 let (answer, body) = ask_at(b"GET", page.as_bytes(), false, inside);
                 assert_eq!(answer.head.status == 404, !named(page), "{page}: {body}");
             }

@@ -4,8 +4,8 @@
 use crate::config::render::{self, Style};
 use crate::config::{Environment, Loaded, Request, files, load};
 use crate::plan::blueprint::Blueprint;
-use crate::plan::compile_with;
-use crate::stages::custom::Catalogue;
+use crate::plan::compile_with_stages;
+use crate::stages::custom::StageRegistry;
 use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -22,24 +22,24 @@ pub struct Candidate {
     /// Names the content: the same files, variables and secrets give the same one.
     pub id: String,
     /// Files and directories whose change may change the configuration; some may not exist yet.
-    pub watch: Vec<PathBuf>,
+    pub watched_paths: Vec<PathBuf>,
 }
 
 impl Candidate {
     /// Reads and checks what the request names.
     /// `stages` are those that the program itself adds.
-    pub fn read(request: &Request, stages: &Catalogue) -> Candidate {
-        let world = World::default();
+    pub fn read(request: &Request, stages: &StageRegistry) -> Candidate {
+        let world = RecordingEnvironment::default();
         let variable = |name: &str| world.variable(name);
         let read = |path: &Path, limit| world.read(path, limit);
         let mut loaded = load(request, Environment { variable: &variable, read: &read });
-        let mut watch = std::mem::take(&mut loaded.watched);
-        watch.append(&mut world.files.borrow_mut());
-        watch.sort();
-        watch.dedup();
+        let mut watched_paths = std::mem::take(&mut loaded.watched);
+        watched_paths.append(&mut world.files.borrow_mut());
+        watched_paths.sort();
+        watched_paths.dedup();
         let id = format!("{:016x}", world.hash(&loaded));
-        let blueprint = compile_with(&mut loaded, stages);
-        Candidate { loaded, blueprint, id, watch }
+        let blueprint = compile_with_stages(&mut loaded, stages);
+        Candidate { loaded, blueprint, id, watched_paths }
     }
 
     /// Everything there is to say, for people; empty when there is nothing.
@@ -50,27 +50,27 @@ impl Candidate {
 
 /// The variables and files of this process, with a note of what was asked.
 #[derive(Default)]
-struct World {
+struct RecordingEnvironment {
     files: RefCell<Vec<PathBuf>>,
-    answers: RefCell<Vec<(String, Option<Vec<u8>>)>>,
+    variables_read: RefCell<Vec<(String, Option<Vec<u8>>)>>,
 }
 
-impl World {
+impl RecordingEnvironment {
     fn variable(&self, name: &str) -> Option<String> {
         let value = std::env::var(name).ok();
-        self.note(name, value.as_ref().map(|v| v.as_bytes().to_vec()));
+        self.record(name, value.as_ref().map(|v| v.as_bytes().to_vec()));
         value
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         self.files.borrow_mut().push(path.to_path_buf());
         let content = files::read_limited(path, limit);
-        self.note(&path.display().to_string(), content.as_ref().ok().cloned());
+        self.record(&path.display().to_string(), content.as_ref().ok().cloned());
         content
     }
 
-    fn note(&self, asked: &str, answer: Option<Vec<u8>>) {
-        self.answers.borrow_mut().push((asked.to_owned(), answer));
+    fn record(&self, asked: &str, answer: Option<Vec<u8>>) {
+        self.variables_read.borrow_mut().push((asked.to_owned(), answer));
     }
 
     fn hash(&self, loaded: &Loaded) -> u64 {
@@ -78,7 +78,7 @@ impl World {
         for (_, source) in loaded.sources.iter() {
             (&source.name, &source.text).hash(&mut hasher);
         }
-        self.answers.borrow().hash(&mut hasher);
+        self.variables_read.borrow().hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -99,24 +99,24 @@ mod tests {
             GATEWAY.replace("SECRET", secret.to_str().unwrap()),
         )
         .unwrap();
-        let request = Request { home: folder.path().to_path_buf(), ..Request::default() };
+        let request = Request { base_dir: folder.path().to_path_buf(), ..Request::default() };
         (folder, request)
     }
 
     #[test]
     fn the_same_content_has_the_same_id_and_a_changed_secret_another() {
         let (folder, request) = folder();
-        let before = Candidate::read(&request, &Catalogue::default());
+        let before = Candidate::read(&request, &StageRegistry::default());
         assert!(before.blueprint.is_some(), "{}", before.report(Style::default()));
-        assert_eq!(before.id, Candidate::read(&request, &Catalogue::default()).id);
+        assert_eq!(before.id, Candidate::read(&request, &StageRegistry::default()).id);
         std::fs::write(folder.path().join("secret"), "two").unwrap();
-        assert_ne!(before.id, Candidate::read(&request, &Catalogue::default()).id);
+        assert_ne!(before.id, Candidate::read(&request, &StageRegistry::default()).id);
     }
 
     #[test]
     fn the_files_of_placeholders_are_watched_beside_the_main_file() {
         let (folder, request) = folder();
-        let watch = Candidate::read(&request, &Catalogue::default()).watch;
+        let watch = Candidate::read(&request, &StageRegistry::default()).watched_paths;
         for name in ["gateway.json", "secret", "policies"] {
             assert!(watch.contains(&folder.path().join(name)), "{name} is not in {watch:?}");
         }
@@ -126,7 +126,7 @@ mod tests {
     fn a_configuration_with_errors_has_no_blueprint_and_says_why() {
         let (folder, request) = folder();
         std::fs::write(folder.path().join("gateway.json"), "{ \"Routes\": [ }").unwrap();
-        let candidate = Candidate::read(&request, &Catalogue::default());
+        let candidate = Candidate::read(&request, &StageRegistry::default());
         assert!(candidate.blueprint.is_none());
         assert!(candidate.report(Style::default()).contains("gateway.json:1:15"));
     }

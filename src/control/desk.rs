@@ -5,18 +5,18 @@ use super::admin::problem;
 use crate::{
     base::percent::percent_decoded,
     pipeline::{
-        answer::Answer,
-        head::{Head, Known},
+        head::{Head, KnownHeader},
+        response::Response,
     },
-    stages::cache::{Kept, Purge, Stored},
+    stages::cache::{CacheRegistry, EntrySummary, Purge},
 };
 use std::net::IpAddr;
 
 /// Answers shown at one time.
-const SHOWN: usize = 100;
+const MAX_LISTED: usize = 100;
 
 /// Answers a request for `/cache` or `/cache/purge`; none: it is for something else.
-pub fn answer(request: &Head, path: &[u8], query: &[u8], cache: &Kept) -> Option<Answer> {
+pub fn handle(request: &Head, path: &[u8], query: &[u8], cache: &CacheRegistry) -> Option<Response> {
     let purge = match path {
         b"/cache" => false,
         b"/cache/purge" => true,
@@ -29,23 +29,26 @@ pub fn answer(request: &Head, path: &[u8], query: &[u8], cache: &Kept) -> Option
         refused.head.append(b"Allow", if purge { b"POST" } else { b"GET, HEAD" });
         return Some(refused);
     }
-    if !is_meant(request) {
+    if !is_cross_site_safe(request) {
         return Some(problem(403, "admin.origin", "Forbidden", "web pages have no business here"));
     }
-    Some(match (which(query), purge) {
+    Some(match (parse_selector(query), purge) {
         (Err(detail), _) => problem(400, "admin.query", "Bad Request", detail),
-        (Ok(None), true) => problem(400, "admin.query", "Bad Request", ONE),
+        (Ok(None), true) => problem(400, "admin.query", "Bad Request", USAGE_ONE_SELECTOR),
         (Ok(Some(what)), true) => json(&serde_json::json!({ "forgotten": cache.purge(&what) })),
-        (Ok(what), false) => shown(cache, &what.unwrap_or(Purge::All)),
+        (Ok(what), false) => list_entries(cache, &what.unwrap_or(Purge::All)),
     })
 }
 
-const ONE: &str = "say what: exactly one of url=, prefix=, tag=, region= and all";
+const USAGE_ONE_SELECTOR: &str = "say what: exactly one of url=, prefix=, tag=, region= and all";
 
 /// A page in a browser of this machine can send requests here; it cannot hide where it comes from, nor name this
 /// address as its own (RFC 6454; DNS rebinding).
-fn is_meant(request: &Head) -> bool {
-    let host = request.known(Known::Host).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
+fn is_cross_site_safe(request: &Head) -> bool {
+    let host = request
+        .get_known(KnownHeader::Host)
+        .and_then(|host| std::str::from_utf8(host).ok())
+        .unwrap_or_default();
     let bare = host
         .rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
@@ -58,7 +61,7 @@ fn is_meant(request: &Head) -> bool {
 }
 
 /// What the query names.
-fn which(query: &[u8]) -> Result<Option<Purge>, &'static str> {
+fn parse_selector(query: &[u8]) -> Result<Option<Purge>, &'static str> {
     let mut found = None;
     for part in query.split(|b| *b == b'&').filter(|part| !part.is_empty()) {
         let at = part.iter().position(|b| *b == b'=').unwrap_or(part.len());
@@ -69,30 +72,30 @@ fn which(query: &[u8]) -> Result<Option<Purge>, &'static str> {
             (b"tag", false) => Purge::Tag(value),
             (b"region", false) => Purge::Region(value),
             (b"all", true) => Purge::All,
-            _ => return Err(ONE),
+            _ => return Err(USAGE_ONE_SELECTOR),
         };
         if found.replace(what).is_some() {
-            return Err(ONE);
+            return Err(USAGE_ONE_SELECTOR);
         }
     }
     Ok(found)
 }
 
-fn shown(cache: &Kept, what: &Purge) -> Answer {
-    let (shown, count) = cache.inspect(what, SHOWN);
+fn list_entries(cache: &CacheRegistry, what: &Purge) -> Response {
+    let (shown, count) = cache.inspect(what, MAX_LISTED);
     let entries: Vec<_> = shown.iter().map(entry).collect();
     json(&serde_json::json!({ "count": count, "entries": entries }))
 }
 
-fn entry(stored: &Stored) -> serde_json::Value {
+fn entry(stored: &EntrySummary) -> serde_json::Value {
     serde_json::json!({
         "url": stored.url, "region": stored.region, "status": stored.status, "bytes": stored.bytes,
         "age": stored.age, "ttl": stored.ttl, "tags": stored.tags, "vary": stored.vary,
     })
 }
 
-fn json(value: &serde_json::Value) -> Answer {
-    Answer::reply(200, "application/json", format!("{value}\n"))
+fn json(value: &serde_json::Value) -> Response {
+    Response::local(200, "application/json", format!("{value}\n"))
 }
 
 #[cfg(test)]
@@ -104,8 +107,8 @@ mod tests {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut request = Head::request(method, target.as_bytes());
         fields.iter().for_each(|(name, value)| request.append(name.as_bytes(), value.as_bytes()));
-        let answer =
-            answer(&request, path.as_bytes(), query.as_bytes(), &Kept::default()).expect("an answer");
+        let answer = handle(&request, path.as_bytes(), query.as_bytes(), &CacheRegistry::default())
+            .expect("an answer");
         let body = match &answer.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             _ => String::new(),
@@ -143,6 +146,9 @@ mod tests {
 
     #[test]
     fn values_are_decoded() {
-        assert_eq!(which(b"url=http%3A%2F%2Fh%2Fa%3Fb"), Ok(Some(Purge::Url(b"http://h/a?b".to_vec()))));
+        assert_eq!(
+            parse_selector(b"url=http%3A%2F%2Fh%2Fa%3Fb"),
+            Ok(Some(Purge::Url(b"http://h/a?b".to_vec())))
+        );
     }
 }

@@ -4,8 +4,8 @@
 pub mod admin;
 pub mod candidate;
 pub mod desk;
-mod places;
+mod watch_paths;
 pub mod process;
 pub mod reload;
-pub mod store;
+pub mod config_store;
 pub mod watch;

@@ -1,26 +1,27 @@
 //! The process: from a checked configuration to a gateway that serves, follows changes, and goes down in order.
 
 use super::{
-    admin::{self, Desk},
+    admin::{self, AdminContext},
     candidate::Candidate,
-    reload::{Reloading, Take},
-    store::{self, Slot},
-    watch::{self, Watching},
+    config_store::{self, StoredConfig},
+    reload::{ApplyFn, ReloadState},
+    watch::{self, WatchGuard},
 };
 use crate::{
     config::{Request, render::Style},
-    edge::{
-        Gateway,
-        listeners::{Listeners, Unbound, leave, rebind},
-        local, run,
-    },
+    net::listener::{Address, BoundSocket, bind},
     plan::{
-        Foundation, Plan, activate,
+        Plan, ProcessState,
         blueprint::{Blueprint, Listener},
+        build,
     },
-    stages::custom::Catalogue,
+    server::{
+        Gateway, admin_server,
+        listeners::{BindError, Listeners, unlink_sockets, update},
+        run,
+    },
+    stages::custom::StageRegistry,
     telemetry::{AccessLog, Metrics},
-    wire::listen::{Address, Socket, bind},
 };
 use std::{
     sync::Arc,
@@ -32,11 +33,11 @@ use tokio::{
 };
 
 /// How long a new plan waits for the first answers of new names before it serves.
-const NAMES: Duration = Duration::from_secs(2);
+const DNS_WARMUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often plans that nobody holds any more are let go.
-const BURIAL: Duration = Duration::from_secs(1);
+const RETIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors that connections of clients leave to everything else.
-const SPARE: usize = 512;
+const RESERVED_FDS: usize = 512;
 
 /// What the command line says beside the configuration.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub struct Settings {
     pub admin: Option<Address>,
     pub threads: usize,
     /// The stages that the program itself adds.
-    pub stages: Catalogue,
+    pub stages: StageRegistry,
     pub style: Style,
 }
 
@@ -59,37 +60,37 @@ pub fn serve(
     settings: Settings,
 ) -> Result<(), String> {
     let metrics = Metrics::new(settings.threads);
-    let log = AccessLog::stdout(settings.threads, metrics.dropped_lines())
+    let log = AccessLog::stdout(settings.threads, metrics.dropped_log_lines())
         .map_err(|e| format!("no access log: {e}"))?;
-    let first = settings.applied_to(blueprint)?;
-    let foundation = Foundation::new(metrics.clone(), most_connections());
-    let plan = activate(&first, candidate.id.clone(), &foundation)?;
-    let listeners = Sender::new(rebound(&Arc::from([]), &plan)?);
+    let first = settings.override_addresses(blueprint)?;
+    let foundation = ProcessState::new(metrics.clone(), max_connections());
+    let plan = build(&first, candidate.id.clone(), &foundation)?;
+    let listeners = Sender::new(rebind_listeners(&Arc::from([]), &plan)?);
     let admin = Sender::new(Arc::new(admin_socket(&first.administration)?));
-    announce(&listeners.borrow(), &admin.borrow(), blueprint);
+    log_started(&listeners.borrow(), &admin.borrow(), blueprint);
     let gateway = Gateway::new(plan, foundation, log);
     let (threads, admin_sockets, desk) = (settings.threads, admin.subscribe(), admin.subscribe());
     let take =
-        taker(gateway.clone(), listeners.clone(), admin, settings.clone(), first.administration.clone());
-    let store = Slot::new(request.stored.clone());
-    if let Some(kv) = store::of(blueprint) {
-        let (slot, seed) = (store.clone(), candidate.loaded.seed.clone());
-        gateway.foundation.background.spawn(store::follow(kv, slot, seed, metrics.clone()));
+        apply_fn(gateway.clone(), listeners.clone(), admin, settings.clone(), first.administration.clone());
+    let store = StoredConfig::new(request.stored.clone());
+    if let Some(kv) = config_store::of(blueprint) {
+        let (slot, seed) = (store.clone(), candidate.loaded.initial_store_value.clone());
+        gateway.shared_state.background.spawn(config_store::watch(kv, slot, seed, metrics.clone()));
     }
     let (stages, style) = (settings.stages.clone(), settings.style);
-    let reloading = Reloading::new(request, store.clone(), stages, style, candidate, take);
-    let follow = if blueprint.reload_on_change { candidate.watch.clone() } else { Vec::new() };
-    let watching = watch::spawn(follow, store, metrics, reloading.reloader())
+    let reloading = ReloadState::new(request, store.clone(), stages, style, candidate, take);
+    let follow = if blueprint.reload_on_change { candidate.watched_paths.clone() } else { Vec::new() };
+    let watching = watch::spawn(follow, store, metrics, reloading.into_reloader())
         .map_err(|e| format!("no watch over the files: {e}"))?;
     let background = background(gateway.clone(), admin_sockets);
-    run::run(gateway, listeners, threads, background, Box::pin(stopped(watching)));
+    run::run(gateway, listeners, threads, background, Box::pin(shutdown_signal(watching)));
     desk.borrow().remove();
     Ok(())
 }
 
 impl Settings {
     /// Flags win over the document.
-    fn applied_to(&self, blueprint: &Blueprint) -> Result<Blueprint, String> {
+    fn override_addresses(&self, blueprint: &Blueprint) -> Result<Blueprint, String> {
         let mut blueprint = blueprint.clone();
         if !self.listen.is_empty() {
             if blueprint.by_listener() {
@@ -109,57 +110,57 @@ impl Settings {
     }
 }
 
-fn rebound(old: &Listeners, plan: &Plan) -> Result<Listeners, String> {
-    rebind(old, &plan.listeners).map_err(|Unbound { name, address, error }| {
+fn rebind_listeners(old: &Listeners, plan: &Plan) -> Result<Listeners, String> {
+    update(old, &plan.listeners).map_err(|BindError { name, address, error }| {
         format!(
             "cannot listen on {address} (listener \"{name}\"): {error}; {} with --listen, MARGAY_LISTEN or Listeners in \
              the configuration",
-            address.cure(&error)
+            address.help(&error)
         )
     })
 }
 
-fn admin_socket(address: &Address) -> Result<Socket, String> {
+fn admin_socket(address: &Address) -> Result<BoundSocket, String> {
     bind(address, None).map_err(|error| {
         format!(
             "cannot listen on {address} for administration: {error}; {} with --admin, MARGAY_ADMIN or Administration \
              in the configuration",
-            address.cure(&error)
+            address.help(&error)
         )
     })
 }
 
-fn announce(listeners: &Listeners, admin: &Socket, blueprint: &Blueprint) {
+fn log_started(listeners: &Listeners, admin: &BoundSocket, blueprint: &Blueprint) {
     for listener in listeners.iter() {
         let scheme = if listener.plan().tls.is_some() { "https" } else { "http" };
         eprintln!("margay: serving {} routes on {}", blueprint.routes.len(), listener.address().url(scheme));
     }
     if let Ok(address) = admin.address() {
-        eprintln!("margay: {} on {}", admin::pages(address.is_local()), address.url("http"));
+        eprintln!("margay: {} on {}", admin::endpoint_list(address.is_local()), address.url("http"));
     }
 }
 
 /// What takes a new blueprint into service; called on the watcher's thread, which may wait.
-fn taker(
+fn apply_fn(
     gateway: Arc<Gateway>,
     listeners: Sender<Listeners>,
-    admin: Sender<Arc<Socket>>,
+    admin: Sender<Arc<BoundSocket>>,
     settings: Settings,
     mut administration: Address,
-) -> Take {
+) -> ApplyFn {
     Box::new(move |blueprint, id| {
-        let blueprint = settings.applied_to(blueprint)?;
-        let plan = activate(&blueprint, id.to_owned(), &gateway.foundation)?;
-        let bound = rebound(&listeners.borrow().clone(), &plan)?;
+        let blueprint = settings.override_addresses(blueprint)?;
+        let plan = build(&blueprint, id.to_owned(), &gateway.shared_state)?;
+        let bound = rebind_listeners(&listeners.borrow().clone(), &plan)?;
         // As written, not as bound: port 0 stays where it was given.
         let moved = blueprint.administration != administration;
         let desk = moved.then(|| admin_socket(&blueprint.administration)).transpose()?;
-        let until = Instant::now() + NAMES;
+        let until = Instant::now() + DNS_WARMUP_TIMEOUT;
         while !plan.is_resolved() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        gateway.swap(plan);
-        leave(&listeners.send_replace(bound.clone()), &bound);
+        gateway.replace_plan(plan);
+        unlink_sockets(&listeners.send_replace(bound.clone()), &bound);
         if let Some(desk) = desk {
             admin.send_replace(Arc::new(desk)).remove();
             administration = blueprint.administration;
@@ -171,21 +172,21 @@ fn taker(
 /// What runs beside the workers: the administration address, and letting go of old plans.
 fn background(
     gateway: Arc<Gateway>,
-    mut sockets: Receiver<Arc<Socket>>,
+    mut sockets: Receiver<Arc<BoundSocket>>,
 ) -> impl FnOnce() -> run::Task + Send {
     move || {
         Box::pin(async move {
-            let mut burial = tokio::time::interval(BURIAL);
-            let mut desk = open(&mut sockets, &gateway);
+            let mut burial = tokio::time::interval(RETIRE_INTERVAL);
+            let mut desk = bind_listeners(&mut sockets, &gateway);
             loop {
                 tokio::select! {
-                    _ = burial.tick() => gateway.bury(),
+                    _ = burial.tick() => gateway.drop_retired(),
                     changed = sockets.changed() => {
                         if changed.is_err() {
                             return std::future::pending().await;
                         }
                         desk.abort();
-                        desk = open(&mut sockets, &gateway);
+                        desk = bind_listeners(&mut sockets, &gateway);
                     }
                 }
             }
@@ -193,37 +194,41 @@ fn background(
     }
 }
 
-fn open(sockets: &mut Receiver<Arc<Socket>>, gateway: &Arc<Gateway>) -> tokio::task::JoinHandle<()> {
+fn bind_listeners(
+    sockets: &mut Receiver<Arc<BoundSocket>>,
+    gateway: &Arc<Gateway>,
+) -> tokio::task::JoinHandle<()> {
     let socket = sockets.borrow_and_update().clone();
     let here = socket.address().is_ok_and(|address| address.is_local());
     let gateway = gateway.clone();
-    let handler: local::Handler = Arc::new(move |head| {
-        let (plan, cache) = (gateway.plan.load(), &*gateway.foundation.kept.cache);
+    let handler: admin_server::Handler = Arc::new(move |head| {
+        let (plan, cache) = (gateway.plan.load(), &*gateway.shared_state.stage_state.cache);
         let inside = here.then_some((&**plan, cache));
-        let of = Desk { draining: gateway.drain.is_on(), metrics: gateway.metrics(), inside };
-        admin::answer(head, &of)
+        let of =
+            AdminContext { draining: gateway.drain.is_on(), metrics: gateway.metrics(), is_local: inside };
+        admin::handle(head, &of)
     });
     tokio::spawn(async move {
-        if let Err(error) = local::serve(&socket, handler).await {
+        if let Err(error) = admin_server::serve(&socket, handler).await {
             log::error!("the administration address is not served: {error}");
         }
     })
 }
 
 /// Until SIGTERM or SIGINT; gives back what waits for a second one, which ends the process without more patience.
-async fn stopped(watching: Watching) -> run::Task {
+async fn shutdown_signal(watching: WatchGuard) -> run::Task {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         log::error!("signals cannot be waited for");
         return Box::pin(std::future::ready(()));
     };
-    next(&mut terminate, &mut interrupt).await;
+    next_signal(&mut terminate, &mut interrupt).await;
     eprintln!("margay: no new connections; finishing what is in flight");
     drop(watching);
-    Box::pin(async move { next(&mut terminate, &mut interrupt).await })
+    Box::pin(async move { next_signal(&mut terminate, &mut interrupt).await })
 }
 
-async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
+async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -231,7 +236,7 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
 }
 
 /// Connections that the process may hold: the descriptor limit, raised as far as it goes, less some for the rest.
-fn most_connections() -> usize {
+fn max_connections() -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(SPARE).max(64)
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(RESERVED_FDS).max(64)
 }

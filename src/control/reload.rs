@@ -2,95 +2,95 @@
 //! serves goes on serving.
 
 use super::candidate::Candidate;
-use super::store::Slot;
-use super::watch::{Attempt, Reloader, Trigger};
+use super::config_store::StoredConfig;
+use super::watch::{ReloadAttempt, Reloader, Trigger};
 use crate::config::{Request, render::Style};
 use crate::plan::blueprint::Blueprint;
-use crate::stages::custom::Catalogue;
+use crate::stages::custom::StageRegistry;
 use crate::telemetry::Reload;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Takes a checked blueprint into service under this id; says in one sentence why it could not.
-pub type Take = Box<dyn FnMut(&Blueprint, &str) -> Result<(), String> + Send>;
+pub type ApplyFn = Box<dyn FnMut(&Blueprint, &str) -> Result<(), String> + Send>;
 
 /// What is known between two reloads.
-pub struct Reloading {
+pub struct ReloadState {
     request: Request,
     /// What the store holds.
-    store: Arc<Slot>,
-    stages: Catalogue,
+    store: Arc<StoredConfig>,
+    stages: StageRegistry,
     style: Style,
-    take: Take,
+    apply: ApplyFn,
     /// What was looked at last, whether it was taken or not.
-    seen: String,
-    serving: String,
+    last_seen_id: String,
+    active_id: String,
     /// `ReloadOnChange` of the plan that serves.
-    follow: bool,
+    store_watch: bool,
 }
 
-impl Reloading {
+impl ReloadState {
     /// The candidate is what serves already.
     pub fn new(
         request: Request,
-        store: Arc<Slot>,
-        stages: Catalogue,
+        store: Arc<StoredConfig>,
+        stages: StageRegistry,
         style: Style,
         current: &Candidate,
-        take: Take,
+        apply: ApplyFn,
     ) -> Self {
-        let follow = current.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
-        Reloading {
+        let store_watch = current.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
+        ReloadState {
             request,
             store,
             stages,
             style,
-            take,
-            seen: current.id.clone(),
-            serving: current.id.clone(),
-            follow,
+            apply,
+            last_seen_id: current.id.clone(),
+            active_id: current.id.clone(),
+            store_watch,
         }
     }
 
     /// What the watch calls.
-    pub fn reloader(mut self) -> Reloader {
+    pub fn into_reloader(mut self) -> Reloader {
         Box::new(move |trigger| self.reload(trigger))
     }
 
-    fn reload(&mut self, trigger: Trigger) -> Attempt {
+    fn reload(&mut self, trigger: Trigger) -> ReloadAttempt {
         self.request.stored = self.store.get();
         let candidate = Candidate::read(&self.request, &self.stages);
-        let again = std::mem::replace(&mut self.seen, candidate.id.clone()) == candidate.id;
-        let outcome = if candidate.id == self.serving || (again && trigger != Trigger::Signal) {
+        let again = std::mem::replace(&mut self.last_seen_id, candidate.id.clone()) == candidate.id;
+        let outcome = if candidate.id == self.active_id || (again && trigger != Trigger::Signal) {
             Reload::Unchanged
         } else {
             self.replace(&candidate)
         };
-        Attempt { outcome, watch: self.watch(candidate.watch) }
+        ReloadAttempt { outcome, watch: self.watch(candidate.watched_paths) }
     }
 
     fn replace(&mut self, candidate: &Candidate) -> Reload {
         eprint!("{}", candidate.report(self.style));
         let Some(blueprint) = &candidate.blueprint else {
             eprintln!("margay: the new configuration has errors; the old one goes on serving");
-            return Reload::Refused;
+            return Reload::Rejected;
         };
-        match (self.take)(blueprint, &candidate.id) {
+        match (self.apply)(blueprint, &candidate.id) {
             Ok(()) => {
                 eprintln!("margay: the new configuration serves, {} routes", blueprint.routes.len());
-                self.serving.clone_from(&candidate.id);
-                self.follow = blueprint.reload_on_change;
+                self.active_id.clone_from(&candidate.id);
+                self.store_watch = blueprint.reload_on_change;
                 Reload::Applied
             }
             Err(why) => {
                 eprintln!("margay: {why}; the old configuration goes on serving");
-                Reload::Refused
+                Reload::Rejected
             }
         }
     }
 
     fn watch(&self, paths: Vec<PathBuf>) -> Vec<PathBuf> {
-        if self.follow { paths } else { Vec::new() }
+        if self.store_watch { paths } else { Vec::new() }
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
 
     struct Scene {
         folder: tempfile::TempDir,
-        reloading: Reloading,
+        reloading: ReloadState,
         taken: Arc<Mutex<Vec<usize>>>,
     }
 
@@ -118,7 +118,7 @@ mod tests {
     impl Scene {
         fn new() -> Scene {
             let folder = tempfile::tempdir().unwrap();
-            let request = Request { home: folder.path().to_path_buf(), ..Request::default() };
+            let request = Request { base_dir: folder.path().to_path_buf(), ..Request::default() };
             std::fs::write(folder.path().join("gateway.json"), gateway(1, "")).unwrap();
             let taken = Arc::<Mutex<Vec<usize>>>::default();
             let note = taken.clone();
@@ -129,11 +129,11 @@ mod tests {
                 note.lock().unwrap().push(blueprint.routes.len());
                 Ok(())
             };
-            let current = Candidate::read(&request, &Catalogue::default());
-            let reloading = Reloading::new(
+            let current = Candidate::read(&request, &StageRegistry::default());
+            let reloading = ReloadState::new(
                 request,
-                Slot::new(None),
-                Catalogue::default(),
+                StoredConfig::new(None),
+                StageRegistry::default(),
                 Style::default(),
                 &current,
                 Box::new(take),
@@ -163,8 +163,8 @@ mod tests {
     fn a_broken_file_is_refused_once_and_the_way_back_is_unchanged() {
         let mut scene = Scene::new();
         scene.write("{ \"Routes\": [ ");
-        assert_eq!((scene.files(), scene.files()), (Reload::Refused, Reload::Unchanged));
-        assert_eq!(scene.reloading.reload(Trigger::Signal).outcome, Reload::Refused, "who asks is answered");
+        assert_eq!((scene.files(), scene.files()), (Reload::Rejected, Reload::Unchanged));
+        assert_eq!(scene.reloading.reload(Trigger::Signal).outcome, Reload::Rejected, "who asks is answered");
         scene.write(&gateway(1, ""));
         assert_eq!(scene.files(), Reload::Unchanged, "it is what serves");
     }
@@ -173,7 +173,7 @@ mod tests {
     fn what_cannot_be_taken_into_service_is_refused() {
         let mut scene = Scene::new();
         scene.write(&gateway(9, ""));
-        assert_eq!(scene.files(), Reload::Refused);
+        assert_eq!(scene.files(), Reload::Rejected);
     }
 
     #[test]

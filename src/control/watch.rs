@@ -1,8 +1,8 @@
 //! Notices that the configuration may have changed: files (any way they are replaced) and SIGHUP, on a thread of its
 //! own. What a change means is not decided here: the reloader is called, one call at a time.
 
-use super::places::{self, Place, Stamp};
-use super::store::Slot;
+use super::config_store::StoredConfig;
+use super::watch_paths::{self, FileFingerprint, WatchPath};
 use crate::telemetry::{Metrics, Reload};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event};
 use std::collections::BTreeSet;
@@ -16,11 +16,11 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 /// A change counts when it has been quiet for so long, but waits no longer than the second.
-const QUIET: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(1);
+const DEBOUNCE: Duration = Duration::from_millis(100);
+const MAX_DEBOUNCE: Duration = Duration::from_secs(1);
 
 /// Files are also looked at this often, for file systems and directories that send no events.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What asks for a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +33,19 @@ pub enum Trigger {
 
 /// What a reload came to, and what to watch from now on: files and directories, empty for none.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct ReloadAttempt {
     pub outcome: Reload,
     pub watch: Vec<PathBuf>,
 }
 
 /// Loads, checks and swaps; called on the watcher's thread outside of any runtime, so it may block.
-pub type Reloader = Box<dyn FnMut(Trigger) -> Attempt + Send>;
+pub type Reloader = Box<dyn FnMut(Trigger) -> ReloadAttempt + Send>;
 
 /// Ends the watch when dropped.
 #[derive(Debug)]
-pub struct Watching(Arc<Notify>);
+pub struct WatchGuard(Arc<Notify>);
 
-impl Drop for Watching {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         self.0.notify_one();
     }
@@ -54,33 +54,39 @@ impl Drop for Watching {
 /// Starts watching. `SIGHUP` is taken over at once, so it never ends the process.
 pub fn spawn(
     watch: Vec<PathBuf>,
-    store: Arc<Slot>,
+    store: Arc<StoredConfig>,
     metrics: Arc<Metrics>,
     reloader: Reloader,
-) -> io::Result<Watching> {
+) -> io::Result<WatchGuard> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let hangup = {
         let _inside = runtime.enter();
         signal(SignalKind::hangup())?
     };
     let stop = Arc::new(Notify::new());
-    let watching = Watching(stop.clone());
-    let mut eyes = Eyes::new();
-    eyes.look_at(watch);
-    let ears = Ears { hangup, store, stop };
+    let watching = WatchGuard(stop.clone());
+    let mut eyes = FileWatcher::new();
+    eyes.watch_paths(watch);
+    let ears = Triggers { sighup: hangup, store, stop };
     let run = move || run(&runtime, eyes, ears, &metrics, reloader);
     std::thread::Builder::new().name("reload".into()).spawn(run)?;
     Ok(watching)
 }
 
-fn run(runtime: &Runtime, mut eyes: Eyes, mut ears: Ears, metrics: &Metrics, mut reload: Reloader) {
+fn run(
+    runtime: &Runtime,
+    mut eyes: FileWatcher,
+    mut ears: Triggers,
+    metrics: &Metrics,
+    mut reload: Reloader,
+) {
     while let Some(trigger) = runtime.block_on(ears.next(&eyes)) {
-        let before = Stamp::of(&eyes.paths);
+        let before = FileFingerprint::for_paths(&eyes.paths);
         let attempt = reload(trigger);
         metrics.reload(attempt.outcome);
         let same = attempt.watch == eyes.paths;
-        eyes.look_at(attempt.watch);
-        if !same || eyes.seen != before {
+        eyes.watch_paths(attempt.watch);
+        if !same || eyes.fingerprint != before {
             // Something changed between reading and watching, or may have.
             eyes.changed.notify_one();
         }
@@ -88,64 +94,71 @@ fn run(runtime: &Runtime, mut eyes: Eyes, mut ears: Ears, metrics: &Metrics, mut
 }
 
 /// What the watch listens to beside the files.
-struct Ears {
-    hangup: Signal,
-    store: Arc<Slot>,
+struct Triggers {
+    sighup: Signal,
+    store: Arc<StoredConfig>,
     stop: Arc<Notify>,
 }
 
-impl Ears {
+impl Triggers {
     /// Waits for the next trigger; none when it is over.
-    async fn next(&mut self, eyes: &Eyes) -> Option<Trigger> {
+    async fn next(&mut self, eyes: &FileWatcher) -> Option<Trigger> {
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.notified() => return None,
-                _ = self.hangup.recv() => return Some(Trigger::Signal),
+                _ = self.sighup.recv() => return Some(Trigger::Signal),
                 () = self.store.changed.notified() => return Some(Trigger::Store),
-                () = settled(&eyes.changed) => return Some(Trigger::Files),
-                () = sleep(LOOK) => if eyes.blinked() { return Some(Trigger::Files) },
+                () = wait_debounced(&eyes.changed) => return Some(Trigger::Files),
+                () = sleep(POLL_INTERVAL) => if eyes.poll_changed() { return Some(Trigger::Files) },
             }
         }
     }
 }
 
 /// Waits for a change and then until changes stop.
-async fn settled(changed: &Notify) {
+async fn wait_debounced(changed: &Notify) {
     changed.notified().await;
     let since = Instant::now();
-    while since.elapsed() < LONGEST && timeout(QUIET, changed.notified()).await.is_ok() {}
+    while since.elapsed() < MAX_DEBOUNCE && timeout(DEBOUNCE, changed.notified()).await.is_ok() {}
 }
 
 /// What is watched, and how.
-struct Eyes {
+struct FileWatcher {
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
     paths: Vec<PathBuf>,
-    places: Arc<Mutex<BTreeSet<Place>>>,
-    seen: Stamp,
+    places: Arc<Mutex<BTreeSet<WatchPath>>>,
+    fingerprint: FileFingerprint,
 }
 
-impl Eyes {
-    fn new() -> Eyes {
-        let (changed, places) = (Arc::new(Notify::new()), Arc::<Mutex<BTreeSet<Place>>>::default());
+impl FileWatcher {
+    fn new() -> FileWatcher {
+        let (changed, places) = (Arc::new(Notify::new()), Arc::<Mutex<BTreeSet<WatchPath>>>::default());
         let (tell, of) = (changed.clone(), places.clone());
         let on_event = move |event: notify::Result<notify::Event>| {
             let matters =
-                event.map_or(true, |e| matters(&e, &of.lock().unwrap_or_else(PoisonError::into_inner)));
+                event.map_or(true, |e| is_relevant(&e, &of.lock().unwrap_or_else(PoisonError::into_inner)));
             if matters {
                 tell.notify_one();
             }
         };
         let watcher = notify::recommended_watcher(on_event);
-        let watcher =
-            watcher.inspect_err(|e| eprintln!("margay: files are only looked at every {LOOK:?}: {e}")).ok();
-        Eyes { changed, watcher, paths: Vec::new(), places, seen: Stamp::of(&[]) }
+        let watcher = watcher
+            .inspect_err(|e| eprintln!("margay: files are only looked at every {POLL_INTERVAL:?}: {e}"))
+            .ok();
+        FileWatcher {
+            changed,
+            watcher,
+            paths: Vec::new(),
+            places,
+            fingerprint: FileFingerprint::for_paths(&[]),
+        }
     }
 
     /// From now on these; directories are watched anew each time, because one may have been replaced.
-    fn look_at(&mut self, paths: Vec<PathBuf>) {
-        let new = places::of(&paths);
+    fn watch_paths(&mut self, paths: Vec<PathBuf>) {
+        let new = watch_paths::for_paths(&paths);
         let old =
             std::mem::replace(&mut *self.places.lock().unwrap_or_else(PoisonError::into_inner), new.clone());
         if let Some(watcher) = &mut self.watcher {
@@ -157,27 +170,27 @@ impl Eyes {
                 let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
             }
         }
-        self.seen = Stamp::of(&paths);
+        self.fingerprint = FileFingerprint::for_paths(&paths);
         self.paths = paths;
     }
 
     /// Whether something changed that no event told of.
-    fn blinked(&self) -> bool {
-        self.seen != Stamp::of(&self.paths)
+    fn poll_changed(&self) -> bool {
+        self.fingerprint != FileFingerprint::for_paths(&self.paths)
     }
 }
 
-fn directories(places: &BTreeSet<Place>) -> BTreeSet<&Path> {
+fn directories(places: &BTreeSet<WatchPath>) -> BTreeSet<&Path> {
     places.iter().map(|p| p.directory.as_path()).collect()
 }
 
 /// Reading a file is an event too, and a directory holds files that are not ours.
-fn matters(event: &notify::Event, places: &BTreeSet<Place>) -> bool {
+fn is_relevant(event: &notify::Event, places: &BTreeSet<WatchPath>) -> bool {
     use event::{AccessKind, AccessMode};
     let read = matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
     let ours = |path: &PathBuf| {
         let (directory, name) = (path.parent(), path.file_name().map(Path::new));
-        let here = |p: &Place| {
+        let here = |p: &WatchPath| {
             Some(p.directory.as_path()) == directory && (p.name.is_none() || p.name.as_deref() == name)
         };
         places.iter().any(|p| here(p) || p.directory == *path)

@@ -10,10 +10,10 @@ const SOON: Duration = Duration::from_secs(4);
 /// A folder with `gateway.json`, watched; the receiver hears of every reload.
 struct Scene {
     folder: TempDir,
-    store: Arc<Slot>,
+    store: Arc<StoredConfig>,
     reloads: Receiver<Trigger>,
     metrics: Arc<Metrics>,
-    _watching: Watching,
+    _watching: WatchGuard,
 }
 
 impl Scene {
@@ -21,13 +21,13 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
         let watch: Vec<_> = watch.iter().map(|p| folder.path().join(p)).collect();
-        let store = Slot::new(None);
+        let store = StoredConfig::new(None);
         let (heard, reloads) = channel();
         let metrics = Metrics::new(1);
         let again = watch.clone();
         let reloader = move |trigger| {
             let _ = heard.send(trigger);
-            Attempt { outcome: Reload::Applied, watch: again.clone() }
+            ReloadAttempt { outcome: Reload::Applied, watch: again.clone() }
         };
         let watching = spawn(watch, store.clone(), metrics.clone(), Box::new(reloader)).unwrap();
         Scene { folder, store, reloads, metrics, _watching: watching }
@@ -40,7 +40,7 @@ impl Scene {
 
     #[track_caller]
     fn silent(&self) {
-        assert!(!self.wait(Trigger::Files, QUIET * 4), "a reload that nobody asked for");
+        assert!(!self.wait(Trigger::Files, DEBOUNCE * 4), "a reload that nobody asked for");
     }
 
     /// The signal of one test reaches the watchers of all: each waits for its own trigger.
@@ -58,11 +58,11 @@ impl Scene {
 #[test]
 fn a_store_that_holds_something_else_is_told_once() {
     let scene = Scene::new(one_file, &["gateway.json"]);
-    let stored = |text: &str| crate::config::Stored { name: "consul:key".into(), text: text.into() };
+    let stored = |text: &str| crate::config::RemoteDocument { name: "consul:key".into(), text: text.into() };
     scene.store.put(stored("{}"));
     assert!(scene.wait(Trigger::Store, SOON));
     scene.store.put(stored("{}"));
-    assert!(!scene.wait(Trigger::Store, QUIET * 4), "the same again");
+    assert!(!scene.wait(Trigger::Store, DEBOUNCE * 4), "the same again");
 }
 
 fn one_file(folder: &Path) {

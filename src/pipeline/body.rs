@@ -1,9 +1,9 @@
 //! Bodies: polled, lending their buffers, so that no chunk is ever allocated and backpressure is the absence of a poll.
 
 use super::{
-    cause::Cause,
+    error::GatewayError,
+    guard::{GuardedBody, ResponseGuard},
     head::Head,
-    lease::{Lease, Leased},
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -45,7 +45,7 @@ pub enum Chunk<'a> {
 /// A body that is being received.
 pub trait BodyRead: Send {
     /// The bytes that stand ready; reads more when there are none.
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>>;
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>>;
 
     /// Frees bytes that were used: this is what lets the sender send more.
     fn consume(&mut self, n: usize);
@@ -59,7 +59,7 @@ pub trait BodyRead: Send {
     fn framing(&self) -> Framing;
 
     /// Takes the request body further while the answer is on its way; ready when nothing is left to send.
-    fn poll_upload(&mut self, _cx: &mut Context, _from: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
+    fn poll_upload(&mut self, _cx: &mut Context, _from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -68,19 +68,19 @@ pub trait BodyRead: Send {
 }
 
 /// Whoever wants the answer: a client's connection, or an aggregate for one of its parts. Its body is the request's.
-pub trait Caller: BodyRead {
+pub trait ClientBody: BodyRead {
     /// Ready when nobody waits for the answer any more. While body is to come, a connection of HTTP/1.1 knows it only of
     /// what it has room to read.
-    fn poll_gone(&mut self, cx: &mut Context) -> Poll<()>;
+    fn poll_closed(&mut self, cx: &mut Context) -> Poll<()>;
 
     /// Ready once that time has come; only the latest time asked for counts.
-    fn poll_alarm(&mut self, cx: &mut Context, at: Instant) -> Poll<()>;
+    fn poll_deadline(&mut self, cx: &mut Context, at: Instant) -> Poll<()>;
 
     /// Passes on a 1xx response.
-    fn interim(&mut self, head: &Head, cx: &mut Context);
+    fn send_informational(&mut self, head: &Head, cx: &mut Context);
 
     /// Bytes of body taken so far.
-    fn received(&self) -> u64;
+    fn bytes_received(&self) -> u64;
 
     /// Takes no more body than this, however much the connection would; more is refused while it comes in.
     fn limit_body(&mut self, most: u64);
@@ -91,10 +91,10 @@ pub trait Caller: BodyRead {
 
 /// A caller that sends no body, never leaves and hears no clock: for exchanges that only ask what would happen.
 #[derive(Debug)]
-pub struct Nobody;
+pub struct NoClient;
 
-impl BodyRead for Nobody {
-    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+impl BodyRead for NoClient {
+    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         Poll::Ready(Ok(Chunk::End))
     }
 
@@ -105,18 +105,18 @@ impl BodyRead for Nobody {
     }
 }
 
-impl Caller for Nobody {
-    fn poll_gone(&mut self, _cx: &mut Context) -> Poll<()> {
+impl ClientBody for NoClient {
+    fn poll_closed(&mut self, _cx: &mut Context) -> Poll<()> {
         Poll::Pending
     }
 
-    fn poll_alarm(&mut self, _cx: &mut Context, _at: Instant) -> Poll<()> {
+    fn poll_deadline(&mut self, _cx: &mut Context, _at: Instant) -> Poll<()> {
         Poll::Pending
     }
 
-    fn interim(&mut self, _head: &Head, _cx: &mut Context) {}
+    fn send_informational(&mut self, _head: &Head, _cx: &mut Context) {}
 
-    fn received(&self) -> u64 {
+    fn bytes_received(&self) -> u64 {
         0
     }
 
@@ -138,9 +138,11 @@ pub enum Body {
 
 impl Body {
     /// The same body, holding these leases until its end; a body that is already here gives them back at once.
-    pub fn holding(self, leases: SmallVec<[Lease; 1]>) -> Body {
+    pub fn with_guards(self, leases: SmallVec<[ResponseGuard; 1]>) -> Body {
         match self {
-            Body::Stream(body) if !leases.is_empty() => Body::Stream(Box::new(Leased::new(body, leases))),
+            Body::Stream(body) if !leases.is_empty() => {
+                Body::Stream(Box::new(GuardedBody::new(body, leases)))
+            }
             body => body,
         }
     }

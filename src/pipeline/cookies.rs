@@ -3,8 +3,8 @@
 use super::head::Head;
 
 /// The value of the first cookie of that name, without quotes around it.
-pub fn cookie<'h>(head: &'h Head, name: &str) -> Option<&'h [u8]> {
-    let pairs = head.all(b"cookie").flat_map(|line| line.split(|b| *b == b';')).map(<[u8]>::trim_ascii);
+pub fn cookie_value<'h>(head: &'h Head, name: &str) -> Option<&'h [u8]> {
+    let pairs = head.get_all(b"cookie").flat_map(|line| line.split(|b| *b == b';')).map(<[u8]>::trim_ascii);
     let mut values = pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
     values.next().map(|value| value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value))
 }
@@ -18,8 +18,8 @@ mod tests {
         let mut head = Head::request(b"GET", b"/");
         head.append(b"Cookie", b"a=1; sid2=no;sid=\"x=y\"");
         head.append(b"Cookie", b"b=");
-        assert_eq!(cookie(&head, "sid"), Some(&b"x=y"[..]));
-        assert_eq!((cookie(&head, "a"), cookie(&head, "b")), (Some(&b"1"[..]), Some(&b""[..])));
-        assert_eq!(cookie(&head, "si"), None);
+        assert_eq!(cookie_value(&head, "sid"), Some(&b"x=y"[..]));
+        assert_eq!((cookie_value(&head, "a"), cookie_value(&head, "b")), (Some(&b"1"[..]), Some(&b""[..])));
+        assert_eq!(cookie_value(&head, "si"), None);
     }
 }

@@ -1,10 +1,10 @@
 //! One request and its response on their way through the gateway.
 
 use super::{
-    body::Framing, certificate::ClientCertificate, head::Head, identity::Identity, lease::Lease,
-    services::Services,
+    body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
+    identity::Identity, runtime::Runtime,
 };
-use crate::base::{coding::Accepted, path_values::PathValues};
+use crate::base::{content_coding::AcceptedCoding, path_params::PathParams};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{
@@ -21,7 +21,7 @@ pub struct Peer {
     /// The address that the connection comes from.
     pub address: SocketAddr,
     /// The address that it came to.
-    pub local: SocketAddr,
+    pub local_address: SocketAddr,
     pub tls: bool,
     text: AddressText,
 }
@@ -34,7 +34,7 @@ struct AddressText {
 }
 
 impl AddressText {
-    fn of(address: IpAddr) -> AddressText {
+    fn limit_name(address: IpAddr) -> AddressText {
         let mut bytes = [0; 46];
         let all = bytes.len();
         let mut rest = &mut bytes[..];
@@ -46,8 +46,8 @@ impl AddressText {
 }
 
 impl Peer {
-    pub fn new(address: SocketAddr, local: SocketAddr, tls: bool) -> Peer {
-        Peer { address, local, tls, text: AddressText::of(address.ip().to_canonical()) }
+    pub fn new(address: SocketAddr, local_address: SocketAddr, tls: bool) -> Peer {
+        Peer { address, local_address, tls, text: AddressText::limit_name(address.ip().to_canonical()) }
     }
 
     /// The address of the other end, IPv4 where it is one (no `::ffff:`), without brackets.
@@ -68,9 +68,9 @@ impl Peer {
 
 /// What is written down about an exchange, whatever became of it.
 #[derive(Debug, Default)]
-pub struct Record {
+pub struct AccessRecord {
     /// Somebody wants to read it: what costs time to know is known only then.
-    pub wanted: bool,
+    pub enabled: bool,
     /// The request id, where there is one.
     pub id: Vec<u8>,
     /// Path as the client sent it, without the query; kept only where an access log wants it.
@@ -78,7 +78,7 @@ pub struct Record {
     pub method: Vec<u8>,
     pub host: Vec<u8>,
     pub status: u16,
-    pub why: Option<&'static str>,
+    pub error_code: Option<&'static str>,
     pub attempts: u32,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -92,15 +92,15 @@ pub struct Record {
 
 /// What a limit had left after it let a request pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
+pub struct RateLimitStatus {
     /// Which limit of the route.
     pub limit: u16,
     /// Requests in all.
-    pub of: u64,
+    pub limit_name: u64,
     /// Requests left.
-    pub left: u64,
+    pub remaining: u64,
     /// When it begins anew, on the clock of the counters.
-    pub resets: u64,
+    pub reset_after: u64,
 }
 
 /// The exchange; a request holds one plan from start to end, and this is what it carries along.
@@ -111,10 +111,10 @@ pub struct Exchange {
     /// The client as seen through trusted proxies.
     pub client: IpAddr,
     /// The scheme as seen through trusted proxies.
-    pub secure: bool,
+    pub is_tls: bool,
     /// The name of the listener that it came by, where a route asks for that.
     pub listener: Option<Arc<str>>,
-    pub values: PathValues,
+    pub values: PathParams,
     /// How much of the normalised target is its path; what `values` point into.
     pub path_len: usize,
     /// The query that is sent on instead of the one that came, with its `?`; empty: the one that came.
@@ -126,17 +126,17 @@ pub struct Exchange {
     /// Who asks, once an authentication stage knows.
     pub user: Option<Arc<Identity>>,
     /// The request is the opening of a WebSocket.
-    pub websocket: bool,
+    pub is_websocket: bool,
     /// What of the path says to which endpoint it belongs, where the balancer goes by that.
-    pub affinity: Option<u64>,
+    pub balancer_key: Option<u64>,
     /// What is held until the answer is through, or the exchange is dropped.
-    pub leases: SmallVec<[Lease; 1]>,
+    pub guards: SmallVec<[ResponseGuard; 1]>,
     /// What limits had left for this request, to be told to the client.
-    pub quotas: SmallVec<[Quota; 2]>,
+    pub rate_limits: SmallVec<[RateLimitStatus; 2]>,
     /// The origin (of a web page) that may read the answer; empty: none.
     pub origin: Vec<u8>,
     /// How the client wants the answer compressed, where the route does that.
-    pub accepted: Accepted,
+    pub accepts_content_coding: AcceptedCoding,
     /// How the request's body is delimited.
     pub framing: Framing,
     /// The request's body, once a stage wanted to see it whole.
@@ -150,14 +150,14 @@ pub struct Exchange {
     /// The place of its route in the plan, once it is found.
     pub route: usize,
     /// How many of the route's stages lie behind it, the one that runs included.
-    pub depth: usize,
+    pub stage_index: usize,
     /// What the cache wants to find again on the way back.
-    pub ticket: Option<Box<dyn Any + Send + Sync>>,
+    pub cache_context: Option<Box<dyn Any + Send + Sync>>,
     /// What stages may ask for; none where nothing may happen, or before the route is known.
-    pub services: Option<Arc<dyn Services>>,
-    pub record: Record,
+    pub runtime: Option<Arc<dyn Runtime>>,
+    pub record: AccessRecord,
     /// An exchange that only asks what would happen: reads state, never writes, never waits.
-    pub dry: bool,
+    pub is_dry_run: bool,
 }
 
 impl Exchange {
@@ -166,20 +166,20 @@ impl Exchange {
         Exchange {
             req: Head::default(),
             client: peer.ip(),
-            secure: peer.tls,
+            is_tls: peer.tls,
             listener: None,
             peer,
-            values: PathValues::default(),
+            values: PathParams::default(),
             path_len: 0,
             query: Vec::new(),
             certificate: None,
             user: None,
-            websocket: false,
-            affinity: None,
-            leases: SmallVec::new(),
-            quotas: SmallVec::new(),
+            is_websocket: false,
+            balancer_key: None,
+            guards: SmallVec::new(),
+            rate_limits: SmallVec::new(),
             origin: Vec::new(),
-            accepted: Accepted::default(),
+            accepts_content_coding: AcceptedCoding::default(),
             framing: Framing::None,
             body: None,
             body_limit: u64::MAX,
@@ -187,11 +187,11 @@ impl Exchange {
             now,
             worker,
             route: 0,
-            depth: 0,
-            ticket: None,
-            services: None,
-            record: Record::default(),
-            dry: false,
+            stage_index: 0,
+            cache_context: None,
+            runtime: None,
+            record: AccessRecord::default(),
+            is_dry_run: false,
         }
     }
 
@@ -201,7 +201,7 @@ impl Exchange {
         Box::new(Exchange {
             req: self.req.clone(),
             client: self.client,
-            secure: self.secure,
+            is_tls: self.is_tls,
             values: self.values.clone(),
             path_len: self.path_len,
             query: self.query.clone(),
@@ -210,40 +210,40 @@ impl Exchange {
             origin: self.origin.clone(),
             body_limit: self.body_limit,
             route: self.route,
-            depth: self.depth,
-            services: self.services.clone(),
-            record: Record { id: self.record.id.clone(), ..Record::default() },
-            dry: self.dry,
+            stage_index: self.stage_index,
+            runtime: self.runtime.clone(),
+            record: AccessRecord { id: self.record.id.clone(), ..AccessRecord::default() },
+            is_dry_run: self.is_dry_run,
             ..Exchange::new(self.peer, self.worker, now)
         })
     }
 
     /// Makes it ready for the next request of the same connection; memory is kept.
-    pub fn renew(&mut self, now: Instant) {
+    pub fn reset(&mut self, now: Instant) {
         self.client = self.peer.ip();
-        self.secure = self.peer.tls;
+        self.is_tls = self.peer.tls;
         self.listener = None;
         self.values.clear();
         self.query.clear();
         self.certificate = None;
         self.user = None;
-        self.websocket = false;
-        self.affinity = None;
-        self.leases.clear();
-        self.quotas.clear();
+        self.is_websocket = false;
+        self.balancer_key = None;
+        self.guards.clear();
+        self.rate_limits.clear();
         self.origin.clear();
-        self.accepted = Accepted::default();
+        self.accepts_content_coding = AcceptedCoding::default();
         (self.framing, self.body) = (Framing::None, None);
         self.body_limit = u64::MAX;
         self.now = now;
-        (self.route, self.depth) = (0, 0);
-        (self.ticket, self.services) = (None, None);
+        (self.route, self.stage_index) = (0, 0);
+        (self.cache_context, self.runtime) = (None, None);
         let record = std::mem::take(&mut self.record);
         let [id, path, method, host] =
             [record.id, record.path, record.method, record.host].map(|mut bytes| {
                 bytes.clear();
                 bytes
             });
-        self.record = Record { id, path, method, host, ..Record::default() };
+        self.record = AccessRecord { id, path, method, host, ..AccessRecord::default() };
     }
 }

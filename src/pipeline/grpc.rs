@@ -2,19 +2,20 @@
 //! answer with `grpc-status` and `grpc-message` tells it what happened (gRPC over HTTP/2, "Responses").
 
 use super::{
-    answer::Answer,
-    cause::{Cause, Why},
+    error::{ErrorCode, GatewayError},
     head::Head,
+    response::Response,
 };
 use crate::base::bytes::decimal;
 use std::{fmt::Write, time::Duration};
 
 /// Whether a request is a call of gRPC: `application/grpc`, with or without the name of an encoding. gRPC-Web is not.
-pub fn is_call(head: &Head) -> bool {
-    const KIND: &[u8] = b"application/grpc";
+pub fn is_grpc(head: &Head) -> bool {
+    const CONTENT_TYPE: &[u8] = b"application/grpc";
     let Some(kind) = head.get(b"content-type") else { return false };
-    let named = kind.len() >= KIND.len() && kind[..KIND.len()].eq_ignore_ascii_case(KIND);
-    named && matches!(kind.get(KIND.len()), None | Some(b'+' | b';' | b' '))
+    let named =
+        kind.len() >= CONTENT_TYPE.len() && kind[..CONTENT_TYPE.len()].eq_ignore_ascii_case(CONTENT_TYPE);
+    named && matches!(kind.get(CONTENT_TYPE.len()), None | Some(b'+' | b';' | b' '))
 }
 
 /// The time that a client gives a call (`grpc-timeout`): at most eight digits and a unit.
@@ -36,7 +37,7 @@ pub fn timeout(value: &[u8]) -> Option<Duration> {
 }
 
 /// The status code of a cause.
-fn code(cause: &Cause) -> u64 {
+fn status_for_error(cause: &GatewayError) -> u64 {
     const CANCELLED: u64 = 1;
     const UNKNOWN: u64 = 2;
     const DEADLINE_EXCEEDED: u64 = 4;
@@ -47,7 +48,7 @@ fn code(cause: &Cause) -> u64 {
     const UNAVAILABLE: u64 = 14;
     const UNAUTHENTICATED: u64 = 16;
     match (cause.why, cause.status(false)) {
-        (Why::BackendTimeout | Why::RequestTimeout, _) => DEADLINE_EXCEEDED,
+        (ErrorCode::BackendTimeout | ErrorCode::RequestTimeout, _) => DEADLINE_EXCEEDED,
         (_, 401) => UNAUTHENTICATED,
         (_, 403) => PERMISSION_DENIED,
         (_, 404 | 405 | 501) => UNIMPLEMENTED,
@@ -60,19 +61,19 @@ fn code(cause: &Cause) -> u64 {
 }
 
 /// Turns a cause into a trailers-only answer.
-pub fn rescue(cause: &Cause) -> Answer {
+pub fn error_response(cause: &GatewayError) -> Response {
     let mut head = Head::response(200, b"OK");
     head.append(b"content-type", b"application/grpc");
-    head.append_number(b"grpc-status", code(cause));
-    head.append(b"grpc-message", encoded(&cause.detail).as_bytes());
-    for (name, value) in cause.extra.iter().flat_map(|extra| &extra.fields) {
+    head.append_number(b"grpc-status", status_for_error(cause));
+    head.append(b"grpc-message", percent_encode_message(&cause.detail).as_bytes());
+    for (name, value) in cause.extra.iter().flat_map(|extra| &extra.headers) {
         head.append(name.as_bytes(), value.as_bytes());
     }
-    Answer { head, ..Answer::default() }
+    Response { head, ..Response::default() }
 }
 
 /// Percent-encoded: everything but printable ASCII, and the percent sign itself.
-fn encoded(text: &str) -> String {
+fn percent_encode_message(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn calls_are_told_by_their_content_type() {
         let mut head = Head::request(b"POST", b"/a.B/C");
-        assert!(!is_call(&head));
+        assert!(!is_grpc(&head));
         for (kind, is) in [
             ("application/grpc", true),
             ("application/grpc+proto", true),
@@ -101,7 +102,7 @@ mod tests {
             ("application/json", false),
         ] {
             head.set(b"Content-Type", kind.as_bytes());
-            assert_eq!(is_call(&head), is, "{kind}");
+            assert_eq!(is_grpc(&head), is, "{kind}");
         }
     }
 
@@ -117,16 +118,22 @@ mod tests {
 
     #[test]
     fn a_cause_has_its_code_its_message_and_its_fields() {
-        let cause = Cause::new(Why::LimitExceeded, "100% gone\u{e9}")
-            .with(|more| more.fields.push(("Retry-After".into(), "3".into())));
-        let answer = rescue(&cause);
+        let cause = GatewayError::new(ErrorCode::LimitExceeded, "100% gone\u{e9}")
+            .with_details(|more| more.headers.push(("Retry-After".into(), "3".into())));
+        let answer = error_response(&cause);
         let field =
             |name: &str| answer.head.get(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned());
         assert_eq!((answer.status(), field("grpc-status").as_deref()), (200, Some("8")));
         assert_eq!(field("grpc-message").as_deref(), Some("100%25 gone%C3%A9"));
         assert_eq!(field("retry-after").as_deref(), Some("3"));
-        let of = |why| code(&Cause::new(why, ""));
-        assert_eq!([Why::RouteNone, Why::IdentityMissing, Why::AccessScope].map(of), [12, 16, 7]);
-        assert_eq!([Why::BackendConnect, Why::BackendTimeout, Why::GatewayFault].map(of), [14, 4, 13]);
+        let of = |why| status_for_error(&GatewayError::new(why, ""));
+        assert_eq!(
+            [ErrorCode::RouteNone, ErrorCode::IdentityMissing, ErrorCode::AccessScope].map(of),
+            [12, 16, 7]
+        );
+        assert_eq!(
+            [ErrorCode::BackendConnect, ErrorCode::BackendTimeout, ErrorCode::GatewayFault].map(of),
+            [14, 4, 13]
+        );
     }
 }

@@ -6,13 +6,13 @@ use crate::base::bytes::put_decimal;
 
 /// A piece of the head's buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Piece {
+pub struct ByteRange {
     start: u32,
     end: u32,
 }
 
-impl Piece {
-    fn of(self, buf: &[u8]) -> &[u8] {
+impl ByteRange {
+    fn from_name(self, buf: &[u8]) -> &[u8] {
         &buf[self.start as usize..self.end as usize]
     }
 }
@@ -37,23 +37,23 @@ impl Version {
     }
 }
 
-macro_rules! known {
+macro_rules! get_known {
     ($($name:ident = $text:literal),* $(,)?) => {
         /// The fields that the gateway itself has to do with; every other one is `Other`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Known { Other, $($name),* }
+        pub enum KnownHeader { Other, $($name),* }
 
-        impl Known {
+        impl KnownHeader {
             /// Which field a name is; `Other` for all that need no care of ours.
-            pub fn of(name: &[u8]) -> Known {
-                $(if name.len() == $text.len() && name.eq_ignore_ascii_case($text) { return Known::$name; })*
-                Known::Other
+            pub fn of(name: &[u8]) -> KnownHeader {
+                $(if name.len() == $text.len() && name.eq_ignore_ascii_case($text) { return KnownHeader::$name; })*
+                KnownHeader::Other
             }
         }
     };
 }
 
-known! {
+get_known! {
     Host = b"host", Connection = b"connection", ContentLength = b"content-length",
     TransferEncoding = b"transfer-encoding", Te = b"te", Trailer = b"trailer", Upgrade = b"upgrade",
     Expect = b"expect", KeepAlive = b"keep-alive", ProxyConnection = b"proxy-connection",
@@ -65,10 +65,10 @@ known! {
 /// One field line; a dead one was removed or replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    pub known: Known,
-    live: bool,
-    name: Piece,
-    value: Piece,
+    pub get_known: KnownHeader,
+    is_active: bool,
+    name: ByteRange,
+    value: ByteRange,
 }
 
 /// The head of a request or of a response.
@@ -77,15 +77,15 @@ pub struct Head {
     buf: Vec<u8>,
     fields: Vec<Field>,
     /// Method of a request, reason phrase of a response.
-    first: Piece,
+    first: ByteRange,
     /// Target of a request.
-    second: Piece,
+    target_range: ByteRange,
     /// Target as it was received.
-    asked: Piece,
+    original_target: ByteRange,
     /// Bytes of the buffer that were received; what stands behind them is ours.
-    taken: u32,
+    received_len: u32,
     /// Target as it was matched, once another one is sent.
-    matched: Option<Piece>,
+    routed_target: Option<ByteRange>,
     pub version: Version,
     /// Status of a response; 0 on a request.
     pub status: u16,
@@ -96,8 +96,8 @@ impl Head {
     pub fn clear(&mut self) {
         self.buf.clear();
         self.fields.clear();
-        (self.first, self.second, self.asked, self.matched) = Default::default();
-        (self.version, self.status, self.taken) = (Version::default(), 0, 0);
+        (self.first, self.target_range, self.original_target, self.routed_target) = Default::default();
+        (self.version, self.status, self.received_len) = (Version::default(), 0, 0);
     }
 
     /// Bytes of memory this head holds on to.
@@ -114,14 +114,14 @@ impl Head {
         };
         head.buf.extend_from_slice(&self.buf);
         head.fields.extend_from_slice(&self.fields);
-        (head.first, head.second, head.asked, head.matched) =
-            (self.first, self.second, self.asked, self.matched);
-        (head.version, head.status, head.taken) = (self.version, self.status, self.taken);
+        (head.first, head.target_range, head.original_target, head.routed_target) =
+            (self.first, self.target_range, self.original_target, self.routed_target);
+        (head.version, head.status, head.received_len) = (self.version, self.status, self.received_len);
         head
     }
 
     /// A response head with the same status and live fields, and nothing else; for keeping.
-    pub fn compact(&self) -> Head {
+    pub fn to_stored(&self) -> Head {
         let bytes: usize = self.fields().map(|(_, name, value)| name.len() + value.len()).sum();
         let mut head = Head {
             buf: Vec::with_capacity(bytes + self.reason().len()),
@@ -149,77 +149,81 @@ impl Head {
     }
 
     pub fn method(&self) -> &[u8] {
-        self.first.of(&self.buf)
+        self.first.from_name(&self.buf)
     }
 
     pub fn reason(&self) -> &[u8] {
-        self.first.of(&self.buf)
+        self.first.from_name(&self.buf)
     }
 
     /// The request target; after routing the normalised one, before the target the rewritten one.
     pub fn target(&self) -> &[u8] {
-        self.second.of(&self.buf)
+        self.target_range.from_name(&self.buf)
     }
 
     /// The target as the route matched it, whatever is sent to the service: path values point into it.
-    pub fn matched(&self) -> &[u8] {
-        self.matched.unwrap_or(self.second).of(&self.buf)
+    pub fn routed_target(&self) -> &[u8] {
+        self.routed_target.unwrap_or(self.target_range).from_name(&self.buf)
     }
 
     /// The target as the client asked for it, whatever it became since.
-    pub fn asked(&self) -> &[u8] {
-        self.asked.of(&self.buf)
+    pub fn original_target(&self) -> &[u8] {
+        self.original_target.from_name(&self.buf)
     }
 
     /// The path as the client asked for it, whatever the target became since; without the query.
-    pub fn asked_path(&self) -> &[u8] {
-        self.asked().split(|&b| b == b'?').next().unwrap_or_default()
+    pub fn original_path(&self) -> &[u8] {
+        self.original_target().split(|&b| b == b'?').next().unwrap_or_default()
     }
 
     pub fn set_method(&mut self, method: &[u8]) {
-        self.first = self.put(method);
+        self.first = self.push_bytes(method);
     }
 
     pub fn set_target(&mut self, target: &[u8]) {
-        self.second = self.put(target);
+        self.target_range = self.push_bytes(target);
     }
 
     /// The target that the service gets; the matched one is kept beside it.
     pub fn rewrite_target(&mut self, target: &[u8]) {
-        self.matched.get_or_insert(self.second);
-        self.second = self.put(target);
+        self.routed_target.get_or_insert(self.target_range);
+        self.target_range = self.push_bytes(target);
     }
 
     pub fn set_status(&mut self, status: u16, reason: &[u8]) {
         self.status = status;
-        self.first = self.put(reason);
+        self.first = self.push_bytes(reason);
     }
 
     /// How many live fields there are.
     pub fn len(&self) -> usize {
-        self.fields.iter().filter(|f| f.live).count()
+        self.fields.iter().filter(|f| f.is_active).count()
     }
 
     /// Whether there is no live field.
     pub fn is_empty(&self) -> bool {
-        !self.fields.iter().any(|f| f.live)
+        !self.fields.iter().any(|f| f.is_active)
     }
 
     /// How many fields were received, and their bytes, whatever was done with them since; of a head that was not
     /// received, those that it has.
     pub fn received(&self) -> (usize, usize) {
-        if self.taken == 0 {
+        if self.received_len == 0 {
             let size: usize = self.fields().map(|(_, name, value)| name.len() + value.len() + 4).sum();
             return (self.len(), size);
         }
-        let first = self.fields.first().map_or(self.taken, |field| field.name.start.min(self.taken));
-        let count = self.fields.iter().take_while(|field| field.name.start < self.taken).count();
-        (count, (self.taken - first) as usize)
+        let first =
+            self.fields.first().map_or(self.received_len, |field| field.name.start.min(self.received_len));
+        let count = self.fields.iter().take_while(|field| field.name.start < self.received_len).count();
+        (count, (self.received_len - first) as usize)
     }
 
     /// The live fields, in order.
-    pub fn fields(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
-        self.fields.iter().filter(|f| f.live).map(|f| (f.known, f.name.of(&self.buf), f.value.of(&self.buf)))
+    pub fn fields(&self) -> impl Iterator<Item = (KnownHeader, &[u8], &[u8])> {
+        self.fields
+            .iter()
+            .filter(|f| f.is_active)
+            .map(|f| (f.get_known, f.name.from_name(&self.buf), f.value.from_name(&self.buf)))
     }
 
     /// The first live field of that name.
@@ -228,43 +232,47 @@ impl Head {
     }
 
     /// All live lines of that name.
-    pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn get_all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, v)| v)
     }
 
     /// The first live line of a known field.
-    pub fn known(&self, known: Known) -> Option<&[u8]> {
-        self.all_known(known).next()
+    pub fn get_known(&self, known: KnownHeader) -> Option<&[u8]> {
+        self.get_all_known(known).next()
     }
 
     /// All live lines of a known field.
-    pub fn all_known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.fields.iter().filter(move |f| f.live && f.known == known).map(|f| f.value.of(&self.buf))
+    pub fn get_all_known(&self, known: KnownHeader) -> impl Iterator<Item = &[u8]> {
+        self.fields
+            .iter()
+            .filter(move |f| f.is_active && f.get_known == known)
+            .map(|f| f.value.from_name(&self.buf))
     }
 
     /// Adds a line at the end.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
-        let (name, value) = (self.put(name), self.put(value));
-        let known = Known::of(name.of(&self.buf));
-        self.fields.push(Field { known, live: true, name, value });
+        let (name, value) = (self.push_bytes(name), self.push_bytes(value));
+        let known = KnownHeader::of(name.from_name(&self.buf));
+        self.fields.push(Field { get_known: known, is_active: true, name, value });
     }
 
     /// Adds a line whose value is a number.
     pub fn append_number(&mut self, name: &[u8], n: u64) {
-        let name = self.put(name);
+        let name = self.push_bytes(name);
         let start = self.buf.len() as u32;
         put_decimal(&mut self.buf, n);
-        let value = Piece { start, end: self.buf.len() as u32 };
-        let known = Known::of(name.of(&self.buf));
-        self.fields.push(Field { known, live: true, name, value });
+        let value = ByteRange { start, end: self.buf.len() as u32 };
+        let known = KnownHeader::of(name.from_name(&self.buf));
+        self.fields.push(Field { get_known: known, is_active: true, name, value });
     }
 
     /// Adds a line with the value of a known field, if there is such a field; the bytes are shared, not copied.
-    pub fn append_value_of(&mut self, name: &[u8], known: Known) {
-        if let Some(value) = self.fields.iter().find(|f| f.live && f.known == known).map(|f| f.value) {
-            let name = self.put(name);
-            let known = Known::of(name.of(&self.buf));
-            self.fields.push(Field { known, live: true, name, value });
+    pub fn append_copy(&mut self, name: &[u8], known: KnownHeader) {
+        if let Some(value) = self.fields.iter().find(|f| f.is_active && f.get_known == known).map(|f| f.value)
+        {
+            let name = self.push_bytes(name);
+            let known = KnownHeader::of(name.from_name(&self.buf));
+            self.fields.push(Field { get_known: known, is_active: true, name, value });
         }
     }
 
@@ -284,9 +292,9 @@ impl Head {
         let end = out.len();
         for at in 0..self.fields.len() {
             let field = self.fields[at];
-            let named = field.live && field.name.of(&self.buf).eq_ignore_ascii_case(name);
-            if named && change(field.value.of(&self.buf), out) {
-                self.fields[at].value = self.put(&out[end..]);
+            let named = field.is_active && field.name.from_name(&self.buf).eq_ignore_ascii_case(name);
+            if named && change(field.value.from_name(&self.buf), out) {
+                self.fields[at].value = self.push_bytes(&out[end..]);
             }
             out.truncate(end);
         }
@@ -295,25 +303,25 @@ impl Head {
     /// Takes away every line of that name; says whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let buf = &self.buf;
-        Self::kill(&mut self.fields, |f| f.name.of(buf).eq_ignore_ascii_case(name))
+        Self::deactivate(&mut self.fields, |f| f.name.from_name(buf).eq_ignore_ascii_case(name))
     }
 
     /// Takes away every line of a known field.
-    pub fn remove_known(&mut self, known: Known) -> bool {
-        Self::kill(&mut self.fields, |f| f.known == known)
+    pub fn remove_known(&mut self, known: KnownHeader) -> bool {
+        Self::deactivate(&mut self.fields, |f| f.get_known == known)
     }
 
     /// Takes away every line for which the question is answered yes.
-    pub fn remove_if(&mut self, mut question: impl FnMut(Known, &[u8]) -> bool) {
+    pub fn remove_if(&mut self, mut question: impl FnMut(KnownHeader, &[u8]) -> bool) {
         let buf = &self.buf;
-        Self::kill(&mut self.fields, |f| question(f.known, f.name.of(buf)));
+        Self::deactivate(&mut self.fields, |f| question(f.get_known, f.name.from_name(buf)));
     }
 
-    fn kill(fields: &mut [Field], mut question: impl FnMut(&Field) -> bool) -> bool {
+    fn deactivate(fields: &mut [Field], mut question: impl FnMut(&Field) -> bool) -> bool {
         let mut any = false;
-        for field in fields.iter_mut().filter(|f| f.live) {
+        for field in fields.iter_mut().filter(|f| f.is_active) {
             if question(field) {
-                field.live = false;
+                field.is_active = false;
                 any = true;
             }
         }
@@ -321,23 +329,23 @@ impl Head {
     }
 
     /// Takes the bytes of a received head; the parser then says with the functions below where things stand in them.
-    pub fn take(&mut self, bytes: &[u8]) {
+    pub fn load(&mut self, bytes: &[u8]) {
         self.clear();
         self.buf.extend_from_slice(bytes);
-        self.taken = bytes.len() as u32;
+        self.received_len = bytes.len() as u32;
     }
 
     /// Begins a head that is received in pieces; [`Head::seal`] ends it.
-    pub fn receive(&mut self, method: &[u8], target: &[u8]) {
+    pub fn begin(&mut self, method: &[u8], target: &[u8]) {
         self.clear();
         self.set_method(method);
         self.set_target(target);
-        self.asked = self.second;
+        self.original_target = self.target_range;
     }
 
     /// What stands in the head now was received; what comes after is ours.
-    pub fn seal(&mut self) {
-        self.taken = self.buf.len() as u32;
+    pub fn finish(&mut self) {
+        self.received_len = self.buf.len() as u32;
     }
 
     /// The bytes taken.
@@ -346,25 +354,25 @@ impl Head {
     }
 
     /// Says where method and target (or reason phrase and nothing) stand.
-    pub fn place_line(&mut self, first: (usize, usize), second: (usize, usize)) {
-        self.first = Piece { start: first.0 as u32, end: first.1 as u32 };
-        self.second = Piece { start: second.0 as u32, end: second.1 as u32 };
-        self.asked = self.second;
+    pub fn set_start_line(&mut self, first: (usize, usize), second: (usize, usize)) {
+        self.first = ByteRange { start: first.0 as u32, end: first.1 as u32 };
+        self.target_range = ByteRange { start: second.0 as u32, end: second.1 as u32 };
+        self.original_target = self.target_range;
     }
 
     /// Says where a field stands.
-    pub fn place_field(&mut self, name: (usize, usize), value: (usize, usize)) -> Known {
-        let name = Piece { start: name.0 as u32, end: name.1 as u32 };
-        let value = Piece { start: value.0 as u32, end: value.1 as u32 };
-        let known = Known::of(name.of(&self.buf));
-        self.fields.push(Field { known, live: true, name, value });
+    pub fn push_field(&mut self, name: (usize, usize), value: (usize, usize)) -> KnownHeader {
+        let name = ByteRange { start: name.0 as u32, end: name.1 as u32 };
+        let value = ByteRange { start: value.0 as u32, end: value.1 as u32 };
+        let known = KnownHeader::of(name.from_name(&self.buf));
+        self.fields.push(Field { get_known: known, is_active: true, name, value });
         known
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Piece {
+    fn push_bytes(&mut self, bytes: &[u8]) -> ByteRange {
         let start = self.buf.len() as u32;
         self.buf.extend_from_slice(bytes);
-        Piece { start, end: self.buf.len() as u32 }
+        ByteRange { start, end: self.buf.len() as u32 }
     }
 }
 

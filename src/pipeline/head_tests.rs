@@ -9,9 +9,9 @@ fn edits_replace_without_moving_anything() {
     head.append(b"x-a", b"2");
     head.append(b"Host", b"h");
     head.set(b"X-a", b"3");
-    assert_eq!(head.all(b"x-A").collect::<Vec<_>>(), [b"3"]);
-    assert_eq!(head.known(Known::Host), Some(&b"h"[..]));
-    assert!(head.remove_known(Known::Host));
+    assert_eq!(head.get_all(b"x-A").collect::<Vec<_>>(), [b"3"]);
+    assert_eq!(head.get_known(KnownHeader::Host), Some(&b"h"[..]));
+    assert!(head.remove_known(KnownHeader::Host));
     assert_eq!(head.len(), 1);
     head.set_target(b"/b");
     assert_eq!((head.method(), head.target()), (&b"GET"[..], &b"/b"[..]));
@@ -21,9 +21,9 @@ fn edits_replace_without_moving_anything() {
 fn what_was_received_is_known_after_edits() {
     let mut head = Head::default();
     let bytes = b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n";
-    head.take(bytes);
-    head.place_field((16, 17), (19, 20));
-    head.place_field((22, 23), (25, 26));
+    head.load(bytes);
+    head.push_field((16, 17), (19, 20));
+    head.push_field((22, 23), (25, 26));
     head.set(b"A", b"long value");
     head.append(b"C", b"3");
     assert_eq!(head.received(), (2, bytes.len() - 16));
@@ -34,6 +34,6 @@ fn what_was_received_is_known_after_edits() {
 
 #[test]
 fn names_are_known_in_any_case() {
-    assert_eq!(Known::of(b"tRANSFER-encoding"), Known::TransferEncoding);
-    assert_eq!(Known::of(b"x-unknown"), Known::Other);
+    assert_eq!(KnownHeader::of(b"tRANSFER-encoding"), KnownHeader::TransferEncoding);
+    assert_eq!(KnownHeader::of(b"x-unknown"), KnownHeader::Other);
 }

@@ -41,12 +41,12 @@ impl Identity {
     }
 
     /// The values of the claims of exactly that name.
-    pub fn all<'i>(&'i self, name: &'i str) -> impl Iterator<Item = &'i str> {
+    pub fn claim_values<'i>(&'i self, name: &'i str) -> impl Iterator<Item = &'i str> {
         self.claims.iter().filter(move |claim| &*claim.name == name).map(|claim| &*claim.value)
     }
 
     /// The first of them.
-    pub fn first(&self, name: &str) -> Option<&str> {
+    pub fn claim_value(&self, name: &str) -> Option<&str> {
         self.claims.iter().find(|claim| &*claim.name == name).map(|claim| &*claim.value)
     }
 }
@@ -61,7 +61,7 @@ mod tests {
         user.add("role", "a");
         user.add("role", "b");
         user.replace("role", "c");
-        assert_eq!(user.all("role").collect::<Vec<_>>(), ["b", "c"]);
-        assert_eq!(user.first("Role"), None);
+        assert_eq!(user.claim_values("role").collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(user.claim_value("Role"), None);
     }
 }

@@ -1,16 +1,16 @@
 //! Head, exchange, stage contract, outcome, rescue: what a request is, without a socket in sight.
 
-pub mod answer;
+pub mod response;
 pub mod body;
-pub mod cause;
+pub mod error;
 pub mod cookies;
-pub mod certificate;
+pub mod client_certificate;
 pub mod exchange;
 pub mod grpc;
 pub mod head;
 pub mod identity;
-pub mod lease;
+pub mod guard;
 pub mod replay;
-pub mod services;
+pub mod runtime;
 pub mod stage;
-pub mod switch;
+pub mod upgrade;

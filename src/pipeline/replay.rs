@@ -2,8 +2,8 @@
 //! it is sent at all.
 
 use super::{
-    body::{Body, BodyRead, Caller, Chunk, Framing},
-    cause::Cause,
+    body::{Body, BodyRead, Chunk, ClientBody, Framing},
+    error::GatewayError,
     head::Head,
 };
 use bytes::Bytes;
@@ -14,48 +14,48 @@ use std::{
 };
 
 /// A caller whose body is kept.
-pub struct Replay<'c> {
-    caller: &'c mut dyn Caller,
-    kept: Kept,
+pub struct ReplayBody<'c> {
+    caller: &'c mut dyn ClientBody,
+    buffer: Buffered,
     /// How much of what is kept was sent in this attempt.
     at: usize,
     limit: usize,
     /// There was more than may be kept: it cannot be sent again.
-    over: bool,
+    overflowed: bool,
 }
 
 /// What was read of a body.
-enum Kept {
+enum Buffered {
     Some(Vec<u8>),
     All(Bytes),
 }
 
-impl Deref for Kept {
+impl Deref for Buffered {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         match self {
-            Kept::Some(bytes) => bytes,
-            Kept::All(bytes) => bytes,
+            Buffered::Some(bytes) => bytes,
+            Buffered::All(bytes) => bytes,
         }
     }
 }
 
-impl<'c> Replay<'c> {
+impl<'c> ReplayBody<'c> {
     /// Keeps up to `limit` bytes; nothing of a body that says it is longer.
-    pub fn new(caller: &'c mut dyn Caller, limit: usize) -> Replay<'c> {
-        let over = caller.framing().length().is_some_and(|length| length > limit as u64);
-        Replay { caller, kept: Kept::Some(Vec::new()), at: 0, limit, over }
+    pub fn new(caller: &'c mut dyn ClientBody, limit: usize) -> ReplayBody<'c> {
+        let overflowed = caller.framing().length().is_some_and(|length| length > limit as u64);
+        ReplayBody { caller, buffer: Buffered::Some(Vec::new()), at: 0, limit, overflowed }
     }
 
     /// The body is here already; of the caller only what belongs to it is left: its framing, its trailers.
-    pub fn whole(body: Bytes, caller: &'c mut dyn Caller) -> Replay<'c> {
-        Replay { caller, limit: body.len(), kept: Kept::All(body), at: 0, over: false }
+    pub fn from_buffered(body: Bytes, caller: &'c mut dyn ClientBody) -> ReplayBody<'c> {
+        ReplayBody { caller, limit: body.len(), buffer: Buffered::All(body), at: 0, overflowed: false }
     }
 
     /// Begins the body anew; false if it cannot be sent again.
     pub fn rewind(&mut self) -> bool {
-        let can = self.may_rewind();
+        let can = self.is_replayable();
         if can {
             self.at = 0;
         }
@@ -63,57 +63,57 @@ impl<'c> Replay<'c> {
     }
 
     /// Whether all that was read of the body is still here.
-    pub fn may_rewind(&self) -> bool {
-        !self.over || self.caller.received() == 0
+    pub fn is_replayable(&self) -> bool {
+        !self.overflowed || self.caller.bytes_received() == 0
     }
 
     /// The body of the answer to come, with what was read of the request and not sent yet.
-    pub fn with_rest(self, body: Body) -> Body {
+    pub fn with_remaining_upload(self, body: Body) -> Body {
         match body {
-            Body::Stream(body) if self.at < self.kept.len() => {
-                Body::Stream(Box::new(Early { body, kept: self.kept, at: self.at }))
+            Body::Stream(body) if self.at < self.buffer.len() => {
+                Body::Stream(Box::new(EarlyResponseBody { body, buffer: self.buffer, at: self.at }))
             }
             body => body,
         }
     }
 
     /// Forgets what was kept and sent, of a body that cannot be sent again.
-    fn forget(&mut self) {
-        (self.kept, self.at) = (Kept::Some(Vec::new()), 0);
+    fn discard_buffer(&mut self) {
+        (self.buffer, self.at) = (Buffered::Some(Vec::new()), 0);
     }
 }
 
-impl BodyRead for Replay<'_> {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
-        if self.at == self.kept.len() && !self.over {
+impl BodyRead for ReplayBody<'_> {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        if self.at == self.buffer.len() && !self.overflowed {
             let Chunk::Data(data) = ready!(self.caller.poll_fill(cx))? else {
                 return Poll::Ready(Ok(Chunk::End));
             };
-            match &mut self.kept {
-                Kept::Some(kept) if kept.len() + data.len() <= self.limit => {
+            match &mut self.buffer {
+                Buffered::Some(kept) if kept.len() + data.len() <= self.limit => {
                     let n = data.len();
                     kept.extend_from_slice(data);
                     self.caller.consume(n);
                 }
                 _ => {
-                    self.over = true;
-                    self.forget();
+                    self.overflowed = true;
+                    self.discard_buffer();
                 }
             }
         }
-        if self.at < self.kept.len() {
-            return Poll::Ready(Ok(Chunk::Data(&self.kept[self.at..])));
+        if self.at < self.buffer.len() {
+            return Poll::Ready(Ok(Chunk::Data(&self.buffer[self.at..])));
         }
         self.caller.poll_fill(cx)
     }
 
     fn consume(&mut self, n: usize) {
-        if self.at == self.kept.len() {
+        if self.at == self.buffer.len() {
             return self.caller.consume(n);
         }
         self.at += n;
-        if self.over && self.at == self.kept.len() {
-            self.forget();
+        if self.overflowed && self.at == self.buffer.len() {
+            self.discard_buffer();
         }
     }
 
@@ -126,22 +126,22 @@ impl BodyRead for Replay<'_> {
     }
 }
 
-impl Caller for Replay<'_> {
-    fn poll_gone(&mut self, cx: &mut Context) -> Poll<()> {
-        self.caller.poll_gone(cx)
+impl ClientBody for ReplayBody<'_> {
+    fn poll_closed(&mut self, cx: &mut Context) -> Poll<()> {
+        self.caller.poll_closed(cx)
     }
 
-    fn poll_alarm(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
-        self.caller.poll_alarm(cx, at)
+    fn poll_deadline(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
+        self.caller.poll_deadline(cx, at)
     }
 
-    fn interim(&mut self, head: &Head, cx: &mut Context) {
-        self.caller.interim(head, cx);
+    fn send_informational(&mut self, head: &Head, cx: &mut Context) {
+        self.caller.send_informational(head, cx);
     }
 
     /// Of this attempt, while it is not the only one possible.
-    fn received(&self) -> u64 {
-        if self.over { self.caller.received() } else { self.at as u64 }
+    fn bytes_received(&self) -> u64 {
+        if self.overflowed { self.caller.bytes_received() } else { self.at as u64 }
     }
 
     fn limit_body(&mut self, most: u64) {
@@ -154,42 +154,42 @@ impl Caller for Replay<'_> {
 }
 
 /// The body of an answer that came before the request was through.
-struct Early {
+struct EarlyResponseBody {
     body: Box<dyn BodyRead>,
-    kept: Kept,
+    buffer: Buffered,
     at: usize,
 }
 
 /// What is kept, and then the rest from the caller.
-struct First<'a> {
-    kept: &'a [u8],
+struct PrefixedBody<'a> {
+    buffer: &'a [u8],
     at: &'a mut usize,
-    then: &'a mut dyn BodyRead,
+    rest: &'a mut dyn BodyRead,
 }
 
-impl BodyRead for First<'_> {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
-        if *self.at < self.kept.len() {
-            return Poll::Ready(Ok(Chunk::Data(&self.kept[*self.at..])));
+impl BodyRead for PrefixedBody<'_> {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        if *self.at < self.buffer.len() {
+            return Poll::Ready(Ok(Chunk::Data(&self.buffer[*self.at..])));
         }
-        self.then.poll_fill(cx)
+        self.rest.poll_fill(cx)
     }
 
     fn consume(&mut self, n: usize) {
-        if *self.at < self.kept.len() { *self.at += n } else { self.then.consume(n) }
+        if *self.at < self.buffer.len() { *self.at += n } else { self.rest.consume(n) }
     }
 
     fn trailers(&mut self) -> Option<&mut Head> {
-        self.then.trailers()
+        self.rest.trailers()
     }
 
     fn framing(&self) -> Framing {
-        self.then.framing()
+        self.rest.framing()
     }
 }
 
-impl BodyRead for Early {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+impl BodyRead for EarlyResponseBody {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         self.body.poll_fill(cx)
     }
 
@@ -205,8 +205,8 @@ impl BodyRead for Early {
         self.body.framing()
     }
 
-    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
-        let mut from = First { kept: &self.kept, at: &mut self.at, then: from };
+    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
+        let mut from = PrefixedBody { buffer: &self.buffer, at: &mut self.at, rest: from };
         self.body.poll_upload(cx, &mut from)
     }
 

@@ -15,7 +15,7 @@ impl Pieces {
 }
 
 impl BodyRead for Pieces {
-    fn poll_fill(&mut self, _: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+    fn poll_fill(&mut self, _: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         Poll::Ready(Ok(self.pieces.first().map_or(Chunk::End, |piece| Chunk::Data(piece))))
     }
 
@@ -30,15 +30,15 @@ impl BodyRead for Pieces {
     }
 }
 
-impl Caller for Pieces {
-    fn poll_gone(&mut self, _: &mut Context) -> Poll<()> {
+impl ClientBody for Pieces {
+    fn poll_closed(&mut self, _: &mut Context) -> Poll<()> {
         Poll::Pending
     }
-    fn poll_alarm(&mut self, _: &mut Context, _: Instant) -> Poll<()> {
+    fn poll_deadline(&mut self, _: &mut Context, _: Instant) -> Poll<()> {
         Poll::Pending
     }
-    fn interim(&mut self, _: &Head, _: &mut Context) {}
-    fn received(&self) -> u64 {
+    fn send_informational(&mut self, _: &Head, _: &mut Context) {}
+    fn bytes_received(&self) -> u64 {
         self.received
     }
     fn limit_body(&mut self, _: u64) {}
@@ -62,7 +62,7 @@ fn read(body: &mut dyn BodyRead, most: usize) -> String {
 #[test]
 fn a_body_is_read_again_from_the_beginning_and_on() {
     let mut caller = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = Replay::new(&mut caller, 100);
+    let mut replay = ReplayBody::new(&mut caller, 100);
     assert_eq!(read(&mut replay, 6), "one tw");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 2), "on");
@@ -75,7 +75,7 @@ fn a_body_is_read_again_from_the_beginning_and_on() {
 #[test]
 fn beyond_the_limit_it_goes_through_whole_and_once() {
     let mut caller = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = Replay::new(&mut caller, 8);
+    let mut replay = ReplayBody::new(&mut caller, 8);
     assert_eq!(read(&mut replay, 8), "one two ");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 10), "one two th");
@@ -86,10 +86,10 @@ fn beyond_the_limit_it_goes_through_whole_and_once() {
 #[test]
 fn a_length_beyond_the_limit_is_not_kept_at_all() {
     let mut caller = Pieces { length: Some(13), ..Pieces::new(&[b"one ", b"two ", b"three"]) };
-    let mut replay = Replay::new(&mut caller, 12);
+    let mut replay = ReplayBody::new(&mut caller, 12);
     assert!(replay.rewind(), "nothing was read yet");
     assert_eq!(read(&mut replay, 1), "o");
-    assert!(!replay.rewind() && replay.kept.is_empty());
+    assert!(!replay.rewind() && replay.buffer.is_empty());
     assert_eq!(read(&mut replay, 99), "ne two three");
 }
 
@@ -97,14 +97,14 @@ fn a_length_beyond_the_limit_is_not_kept_at_all() {
 struct Taker(Vec<u8>);
 
 impl BodyRead for Taker {
-    fn poll_fill(&mut self, _: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+    fn poll_fill(&mut self, _: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         Poll::Ready(Ok(Chunk::Data(&self.0)))
     }
     fn consume(&mut self, _: usize) {}
     fn framing(&self) -> Framing {
         Framing::Chunked
     }
-    fn poll_upload(&mut self, _: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
+    fn poll_upload(&mut self, _: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         self.0.extend(read(from, 99).into_bytes());
         Poll::Ready(Ok(()))
     }
@@ -113,11 +113,12 @@ impl BodyRead for Taker {
 #[test]
 fn an_early_answer_does_not_lose_what_was_kept_and_not_sent() {
     let mut caller = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = Replay::new(&mut caller, 100);
+    let mut replay = ReplayBody::new(&mut caller, 100);
     assert_eq!(read(&mut replay, 8), "one two ");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 2), "on");
-    let Body::Stream(mut body) = replay.with_rest(Body::Stream(Box::new(Taker(Vec::new())))) else {
+    let Body::Stream(mut body) = replay.with_remaining_upload(Body::Stream(Box::new(Taker(Vec::new()))))
+    else {
         panic!("a stream stays one")
     };
     let mut cx = Context::from_waker(Waker::noop());
@@ -129,10 +130,10 @@ fn an_early_answer_does_not_lose_what_was_kept_and_not_sent() {
 #[test]
 fn a_body_that_is_here_already_is_sent_as_often_as_needed_and_framed_as_it_came() {
     let mut caller = Pieces { length: Some(13), ..Pieces::new(&[]) };
-    let mut replay = Replay::whole(Bytes::from_static(b"one two three"), &mut caller);
-    assert_eq!((replay.framing(), replay.received()), (Framing::Length(13), 0));
+    let mut replay = ReplayBody::from_buffered(Bytes::from_static(b"one two three"), &mut caller);
+    assert_eq!((replay.framing(), replay.bytes_received()), (Framing::Length(13), 0));
     assert_eq!(read(&mut replay, 6), "one tw");
-    assert_eq!(replay.received(), 6, "so much of it is gone in this attempt");
-    assert!(replay.rewind() && replay.received() == 0);
+    assert_eq!(replay.bytes_received(), 6, "so much of it is gone in this attempt");
+    assert!(replay.rewind() && replay.bytes_received() == 0);
     assert_eq!(read(&mut replay, 99), "one two three");
 }

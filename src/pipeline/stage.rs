@@ -1,10 +1,10 @@
 //! The contract of a stage, and the walk through a route's stages.
 
 use super::{
-    answer::{Answer, Outcome},
-    body::{Caller, Chunk},
-    cause::{Cause, Fault, Why},
+    body::{Chunk, ClientBody},
+    error::{ErrorCode, Fault, GatewayError},
     exchange::Exchange,
+    response::{Response, RouteResult},
 };
 use crate::telemetry::{StageMetrics, StageOutcome};
 use bytes::Bytes;
@@ -21,19 +21,19 @@ pub enum Step {
     /// Go on with the next stage.
     Next,
     /// The gateway answers; the service is not asked.
-    Reply(Answer),
+    Respond(Response),
     /// Refused.
-    Fail(Cause),
+    Fail(GatewayError),
     /// Cannot be said without waiting; never on the warm path, never for a dry exchange.
-    Wait(Waiting),
+    Suspend(StageFuture),
     /// The stage wants to see the request's body whole, at most so many bytes of it, and is then asked again.
-    Body(usize),
+    ReadBody(usize),
     /// What was waited for, given to the exchange: a wait itself does not have it in its hands.
-    Resume(Box<dyn FnOnce(&mut Exchange) -> Step + Send>),
+    ResumeAt(Box<dyn FnOnce(&mut Exchange) -> Step + Send>),
 }
 
 /// A stage's answer that is still to come.
-pub type Waiting = Pin<Box<dyn Future<Output = Step> + Send>>;
+pub type StageFuture = Pin<Box<dyn Future<Output = Step> + Send>>;
 
 /// One compiled step of a route. Synchronous and free of allocation on the warm path; no sockets; time from the exchange.
 pub trait Stage: Send + Sync + std::fmt::Debug {
@@ -41,10 +41,10 @@ pub trait Stage: Send + Sync + std::fmt::Debug {
     fn name(&self) -> &'static str;
 
     /// The way in: may read and edit the request.
-    fn request(&self, x: &mut Exchange) -> Step;
+    fn on_request(&self, exchange: &mut Exchange) -> Step;
 
     /// The way back, in reverse order, for every stage that ran: may edit the answer or take its place.
-    fn outcome(&self, _x: &mut Exchange, _outcome: &mut Outcome) {}
+    fn on_response(&self, _x: &mut Exchange, _outcome: &mut RouteResult) {}
 
     /// What it does, in a few words, for `explain`.
     fn describe(&self) -> String;
@@ -55,57 +55,65 @@ pub type BoxStage = Box<dyn Stage>;
 
 /// A stage in its place on a route, and where it is counted.
 #[derive(Debug)]
-pub struct Placed {
+pub struct StageEntry {
     pub stage: BoxStage,
     pub metrics: Arc<StageMetrics>,
 }
 
 /// Walks the stages that the exchange has not behind it yet, in order; says how many lie behind it then, and what the last
 /// one answered if it did not say `Next`. While a stage waits the caller is watched: nobody waits for one that left.
-pub async fn walk(stages: &[Placed], x: &mut Exchange, caller: &mut dyn Caller) -> (usize, Option<Outcome>) {
-    for (at, Placed { stage, metrics }) in stages.iter().enumerate().skip(x.depth) {
-        x.depth = at + 1;
-        let mut step = stage.request(x);
+pub async fn run_request(
+    stages: &[StageEntry],
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+) -> (usize, Option<RouteResult>) {
+    for (at, StageEntry { stage, metrics }) in stages.iter().enumerate().skip(exchange.stage_index) {
+        exchange.stage_index = at + 1;
+        let mut step = stage.on_request(exchange);
         let outcome = loop {
             step = match step {
                 Step::Next => break None,
-                Step::Reply(answer) => break Some(Ok(answer)),
+                Step::Respond(answer) => break Some(Ok(answer)),
                 Step::Fail(cause) => break Some(Err(cause)),
-                Step::Resume(resume) => resume(x),
-                Step::Wait(wait) => {
-                    metrics.count(x.worker, StageOutcome::Waited);
-                    patiently(wait, caller).await
+                Step::ResumeAt(resume) => resume(exchange),
+                Step::Suspend(wait) => {
+                    metrics.count(exchange.worker, StageOutcome::Suspended);
+                    until_client_closes(wait, caller).await
                 }
-                Step::Body(most) => match whole(caller, most.min(usize_of(x.body_limit))).await {
-                    Ok(body) => {
-                        x.body = Some(body);
-                        stage.request(x)
+                Step::ReadBody(most) => {
+                    match collect_body(caller, most.min(saturating_usize(exchange.body_limit))).await {
+                        Ok(body) => {
+                            exchange.body = Some(body);
+                            stage.on_request(exchange)
+                        }
+                        Err(cause) => Step::Fail(cause),
                     }
-                    Err(cause) => Step::Fail(cause),
-                },
+                }
             };
         };
         if outcome.is_some() {
-            count(metrics, x, outcome.as_ref());
+            count(metrics, exchange, outcome.as_ref());
             return (at + 1, outcome);
         }
     }
     (stages.len(), None)
 }
 
-async fn patiently(mut wait: Waiting, caller: &mut dyn Caller) -> Step {
+async fn until_client_closes(mut wait: StageFuture, caller: &mut dyn ClientBody) -> Step {
     poll_fn(|cx| match wait.as_mut().poll(cx) {
-        Poll::Pending if caller.poll_gone(cx).is_ready() => Poll::Ready(Step::Fail(Cause::gone())),
+        Poll::Pending if caller.poll_closed(cx).is_ready() => {
+            Poll::Ready(Step::Fail(GatewayError::client_closed()))
+        }
         step => step,
     })
     .await
 }
 
 /// How long a body may stand still that a stage wants to see whole.
-const SILENCE: Duration = Duration::from_secs(60);
+const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The request's body, if it is not longer than that.
-async fn whole(caller: &mut dyn Caller, most: usize) -> Result<Bytes, Cause> {
+async fn collect_body(caller: &mut dyn ClientBody, most: usize) -> Result<Bytes, GatewayError> {
     let (mut body, mut since) = (Vec::new(), Instant::now());
     poll_fn(|cx| {
         loop {
@@ -116,40 +124,43 @@ async fn whole(caller: &mut dyn Caller, most: usize) -> Result<Bytes, Cause> {
             };
             if body.len() + data.len() > most {
                 let detail = format!("the request body is larger than {most} bytes");
-                return Poll::Ready(Err(Cause::new(Why::RequestBody, detail)));
+                return Poll::Ready(Err(GatewayError::new(ErrorCode::RequestBody, detail)));
             }
             body.extend_from_slice(data);
             let n = data.len();
             caller.consume(n);
             since = Instant::now();
         }
-        caller.poll_alarm(cx, since + SILENCE).map(|()| {
-            Err(Cause::new(Why::RequestTimeout, format!("the request body stood still for {SILENCE:?}")))
+        caller.poll_deadline(cx, since + BODY_IDLE_TIMEOUT).map(|()| {
+            Err(GatewayError::new(
+                ErrorCode::RequestTimeout,
+                format!("the request body stood still for {BODY_IDLE_TIMEOUT:?}"),
+            ))
         })
     })
     .await
 }
 
-fn usize_of(n: u64) -> usize {
+fn saturating_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-fn count(metrics: &StageMetrics, x: &Exchange, outcome: Option<&Outcome>) {
+fn count(metrics: &StageMetrics, exchange: &Exchange, outcome: Option<&RouteResult>) {
     let what = match outcome {
-        Some(Ok(_)) => StageOutcome::Replied,
-        Some(Err(cause)) if cause.why.fault() == Fault::Client => StageOutcome::Refused,
+        Some(Ok(_)) => StageOutcome::Responded,
+        Some(Err(cause)) if cause.why.fault() == Fault::Client => StageOutcome::Rejected,
         Some(Err(_)) => StageOutcome::Failed,
         None => return,
     };
-    if !x.dry {
-        metrics.count(x.worker, what);
+    if !exchange.is_dry_run {
+        metrics.count(exchange.worker, what);
     }
 }
 
 /// Walks back through the stages that ran.
-pub fn back(stages: &[Placed], x: &mut Exchange, outcome: &mut Outcome) {
-    for Placed { stage, .. } in stages.iter().rev() {
-        stage.outcome(x, outcome);
+pub fn run_response(stages: &[StageEntry], exchange: &mut Exchange, outcome: &mut RouteResult) {
+    for StageEntry { stage, .. } in stages.iter().rev() {
+        stage.on_response(exchange, outcome);
     }
 }
 
@@ -157,7 +168,7 @@ pub fn back(stages: &[Placed], x: &mut Exchange, outcome: &mut Outcome) {
 mod tests {
     use super::*;
     use crate::{
-        pipeline::{body::Nobody, exchange::Peer},
+        pipeline::{body::NoClient, exchange::Peer},
         telemetry::Metrics,
     };
     use std::time::Instant;
@@ -171,8 +182,8 @@ mod tests {
             self.0
         }
 
-        fn request(&self, x: &mut Exchange) -> Step {
-            x.scratch.extend_from_slice(self.0.as_bytes());
+        fn on_request(&self, exchange: &mut Exchange) -> Step {
+            exchange.scratch.extend_from_slice(self.0.as_bytes());
             Step::Next
         }
 
@@ -184,14 +195,14 @@ mod tests {
     #[tokio::test]
     async fn an_exchange_forked_in_a_stage_goes_on_behind_it() {
         let metrics = Metrics::new(1);
-        let placed = |name| Placed { stage: Box::new(Named(name)), metrics: metrics.stage("via") };
+        let placed = |name| StageEntry { stage: Box::new(Named(name)), metrics: metrics.stage("via") };
         let stages = [placed("a"), placed("b"), placed("c")];
         let nobody = "127.0.0.1:0".parse().unwrap();
         let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
-        let (ran, early) = walk(&stages[..2], &mut x, &mut Nobody).await;
-        assert!(early.is_none() && ran == 2 && x.depth == 2);
+        let (ran, early) = run_request(&stages[..2], &mut x, &mut NoClient).await;
+        assert!(early.is_none() && ran == 2 && x.stage_index == 2);
         let mut fork = x.fork(x.now);
-        walk(&stages, &mut fork, &mut Nobody).await;
+        run_request(&stages, &mut fork, &mut NoClient).await;
         assert_eq!((&x.scratch[..], &fork.scratch[..]), (&b"ab"[..], &b"c"[..]));
     }
 }

@@ -4,21 +4,21 @@
 //! what needs the running process (metric handles, balancer state, descriptor limits).
 
 pub mod discovery;
-pub mod shaping;
+pub mod transforms;
 
 use super::aggregate::AggregateBlueprint;
 use super::routing::{RouteTable, RoutingRules, UrlTemplate};
-pub use crate::backend::{balance::BalancerKind, health::HealthSpec};
-use crate::base::ip::IpSet;
+pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
+use crate::base::ip_set::IpSet;
 use crate::config::Span;
+use crate::net::connection_limit::PoolConfig;
+use crate::net::dns::DnsSettings;
+use crate::net::listener::Address;
+use crate::net::proxy_protocol::ProxyProtocolConfig;
+use crate::net::tls::{client::ClientTls, server::ServerTls};
 use crate::stages::authentication::settings::AuthenticationSettings;
-use crate::stages::custom::Handler;
+use crate::stages::custom::CustomStage;
 pub use crate::stages::trace_context::Mode as TraceMode;
-use crate::wire::dns::DnsSettings;
-use crate::wire::gate::Pooling;
-use crate::wire::listen::Address;
-use crate::wire::proxy_protocol::Reception;
-use crate::wire::tls::{client::ClientTls, server::ServerTls};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub struct Blueprint {
     pub forwarded: Forwarded,
     pub access_log: bool,
     /// The memory in which answers are kept.
-    pub cache: crate::stages::cache::Memory,
+    pub cache: crate::stages::cache::MemoryConfig,
     /// What is done with the client's trace; none: it is passed on as it is.
     pub trace_context: Option<TraceMode>,
     pub reload_on_change: bool,
@@ -60,7 +60,7 @@ pub struct Listener {
     /// Of the file that stands for it; none: as the process makes files.
     pub mode: Option<u32>,
     /// Who may say first for whom he comes; none: nobody.
-    pub proxy: Option<Arc<Reception>>,
+    pub proxy: Option<Arc<ProxyProtocolConfig>>,
     /// None: the listener that is there when none is written.
     pub span: Option<Span>,
     /// None: plain http.
@@ -79,7 +79,7 @@ impl Listener {
 impl Blueprint {
     /// Whether any route answers on some listeners only.
     pub fn by_listener(&self) -> bool {
-        self.routes.iter().any(|route| !route.matches.listeners.is_empty())
+        self.routes.iter().any(|route| !route.matcher.listeners.is_empty())
     }
 }
 
@@ -88,7 +88,7 @@ impl Blueprint {
 pub struct ListenerTls {
     pub server: Arc<ServerTls>,
     /// What answers say in `Strict-Transport-Security`.
-    pub strict: Option<String>,
+    pub hsts: Option<String>,
 }
 
 /// Sizes, counts and times beyond which the gateway refuses or closes.
@@ -103,19 +103,19 @@ pub struct Limits {
     /// Bytes of a request body; none: no limit.
     pub body: Option<u64>,
     pub headers_timeout: Duration,
-    pub keep_alive: Duration,
-    pub body_idle: Duration,
-    pub connect: Duration,
-    pub backend_idle: Duration,
-    pub drain: Duration,
+    pub keep_alive_timeout: Duration,
+    pub body_idle_timeout: Duration,
+    pub connect_timeout: Duration,
+    pub backend_idle_timeout: Duration,
+    pub drain_timeout: Duration,
     /// Client connections at one time; none: the descriptor limit less 512.
-    pub connections: Option<u64>,
+    pub max_connections: Option<u64>,
     /// Connections of one client address at one time; none: no limit.
     pub connections_per_client: Option<u64>,
     /// The longest silence of a WebSocket connection.
-    pub tunnel_idle: Duration,
+    pub websocket_idle_timeout: Duration,
     /// WebSocket connections of one client address at one time; none: no limit.
-    pub tunnels_per_client: Option<u64>,
+    pub max_websockets_per_client: Option<u64>,
     /// Bytes of memory that encoders of streams may take together.
     pub compression: u64,
     /// Requests of one client connection; none: no limit.
@@ -131,9 +131,9 @@ pub struct Http2Limits {
     /// Bytes of a request body that may be on their way.
     pub window: u32,
     /// Requests given up in one second.
-    pub resets: u32,
+    pub stream_resets_per_second: u32,
     /// Frames that carry nothing in one second.
-    pub control: u32,
+    pub control_frames_per_second: u32,
 }
 
 /// What is believed of the `X-Forwarded-*` fields, and what is added.
@@ -152,12 +152,12 @@ pub struct Forwarded {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sourced<T> {
     pub value: T,
-    pub from: Option<Span>,
+    pub origin: Option<Span>,
 }
 
 impl<T> Sourced<T> {
-    pub fn new(value: T, from: Option<Span>) -> Self {
-        Sourced { value, from }
+    pub fn new(value: T, origin: Option<Span>) -> Self {
+        Sourced { value, origin }
     }
 }
 
@@ -165,7 +165,7 @@ impl<T> Sourced<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// That of the incoming request.
-    Incoming,
+    SameAsClient,
     Http,
     Https,
 }
@@ -215,12 +215,12 @@ pub struct ClusterBlueprint {
     /// How the service is spoken to where that is over TLS.
     pub tls: ClientTls,
     /// How connections are kept, and how many there may be.
-    pub pooling: Pooling,
+    pub pooling: PoolConfig,
     pub endpoints: Vec<Endpoint>,
     pub balancer: Sourced<BalancerKind>,
-    pub health: Sourced<HealthSpec>,
+    pub health: Sourced<HealthConfig>,
     /// Its addresses are found, not written down.
-    pub found: Option<discovery::Found>,
+    pub discovery: Option<discovery::DiscoveredService>,
 }
 
 impl ClusterBlueprint {
@@ -229,24 +229,24 @@ impl ClusterBlueprint {
         ClusterBlueprint {
             key: String::new(),
             name: None,
-            scheme: Scheme::Incoming,
+            scheme: Scheme::SameAsClient,
             tls: ClientTls::default(),
             endpoints: Vec::new(),
             balancer: Sourced::new(BalancerKind::default(), None),
-            health: Sourced::new(HealthSpec::default(), None),
-            pooling: Pooling::default(),
-            found: None,
+            health: Sourced::new(HealthConfig::default(), None),
+            pooling: PoolConfig::default(),
+            discovery: None,
         }
     }
 }
 
 /// What Ocelot does with requests for a route that it starts with and cannot serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
+pub struct UnservableRoute {
     /// The status of every answer: 404 or 500.
     pub status: u16,
-    /// Why, in one sentence without a full stop.
-    pub because: String,
+    /// ErrorCode, in one sentence without a full stop.
+    pub reason: String,
 }
 
 /// Which requests a route takes.
@@ -256,7 +256,7 @@ pub struct Match {
     pub client_path: Sourced<String>,
     pub case_sensitive: bool,
     pub priority: i32,
-    /// Known methods in capitals; empty: every method.
+    /// KnownHeader methods in capitals; empty: every method.
     pub methods: Vec<String>,
     pub host: Option<String>,
     /// Header name and template as written.
@@ -276,15 +276,15 @@ pub struct RouteBlueprint {
     pub name: String,
     pub key: Option<String>,
     /// Stages of the user's own, in the order in which they are named.
-    pub handlers: Vec<Handler>,
+    pub handlers: Vec<CustomStage>,
     /// Which requests it takes.
-    pub matches: Match,
+    pub matcher: Match,
     /// `DownstreamPathTemplate` as written.
     pub backend_path: Sourced<String>,
     /// Where its requests go.
     pub cluster: Arc<ClusterBlueprint>,
     /// The name under which the reverse proxy of Service Fabric knows the service; stands before the path.
-    pub fabric: Option<Sourced<String>>,
+    pub service_fabric_path: Option<Sourced<String>>,
     /// What identifies the route's counters across plans: Ocelot's LoadBalancerKey.
     pub state_key: String,
     /// None: the method of the request.
@@ -292,14 +292,14 @@ pub struct RouteBlueprint {
     pub http_version: Sourced<HttpVersion>,
     pub timeout: Sourced<Duration>,
     /// What is done about a service that fails.
-    pub attempts: crate::backend::attempt::Settings,
+    pub attempts: crate::backend::attempt::ResilienceConfig,
     /// The cluster that is asked when all attempts failed.
     pub fallback: Option<Arc<ClusterBlueprint>>,
     pub preserve_host: Sourced<bool>,
     /// The header that carries the request id.
     pub request_id_key: Option<Sourced<String>>,
     /// Authorisation and transformation.
-    pub shaping: shaping::Shaping,
+    pub transforms: transforms::Transforms,
     /// What callers must prove; none: nothing.
     pub authentication: Option<AuthenticationSettings>,
     /// The policies it names, weakest first.
@@ -313,7 +313,7 @@ pub struct RouteBlueprint {
     /// How its answers are compressed; none: not at all.
     pub compression: Option<crate::stages::compression::Settings>,
     /// Set only under Ocelot compatibility.
-    pub broken: Option<Broken>,
+    pub broken: Option<UnservableRoute>,
     /// An aggregate has parts and no service of its own.
     pub aggregate: Option<Box<AggregateBlueprint>>,
 }
@@ -321,8 +321,8 @@ pub struct RouteBlueprint {
 impl RouteBlueprint {
     /// What the service is asked for; `names` are those of the route's values.
     pub fn url(&self, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
-        match &self.fabric {
-            Some(service) => UrlTemplate::behind(&service.value, &self.backend_path.value, names, rules),
+        match &self.service_fabric_path {
+            Some(service) => UrlTemplate::with_prefix(&service.value, &self.backend_path.value, names, rules),
             None => UrlTemplate::compile(&self.backend_path.value, names, rules),
         }
     }

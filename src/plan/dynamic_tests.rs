@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     backend::endpoint::Instance,
-    config::{Environment, Texts, load_texts},
-    plan::{Plan, activate, compile},
+    config::{Environment, InMemoryFiles, load_texts},
+    plan::{Plan, build, compile},
     telemetry::Metrics,
 };
 
@@ -15,17 +15,17 @@ const TEXT: &str = r#"{ "DynamicRoutes": [{ "ServiceName": "orders", "Timeout": 
 fn plan() -> Plan {
     let none = |_: &str| None;
     let environment = Environment { variable: &none, read: &|_, _| Err(std::io::ErrorKind::NotFound.into()) };
-    let texts = Texts { files: &[("gateway.json", TEXT)], ..Texts::default() };
+    let texts = InMemoryFiles { files: &[("gateway.json", TEXT)], ..InMemoryFiles::default() };
     let mut loaded = load_texts(&texts, environment);
     let blueprint = compile(&mut loaded).unwrap_or_else(|| panic!("{:?}", loaded.diagnostics.list));
-    activate(&blueprint, "id".into(), &Foundation::new(Metrics::new(1), 100)).unwrap()
+    build(&blueprint, "id".into(), &ProcessState::new(Metrics::new(1), 100)).unwrap()
 }
 
 fn seconds(route: &Route) -> u64 {
     route.cluster().unwrap().1.timeout.as_secs()
 }
 
-fn source(route: &Route) -> &Arc<crate::backend::discovery::Source> {
+fn source(route: &Route) -> &Arc<crate::backend::discovery::ServiceWatch> {
     route.cluster().unwrap().0.source.get().unwrap()
 }
 
@@ -60,17 +60,17 @@ fn what_is_no_name_is_no_route() {
     let long = format!("/{}", "a".repeat(254));
     for path in ["/", "//a", "/a%20b/c", "/.", "/a.", "/..", "/a..b", "/a:b", "/a*", long.as_str()] {
         let found = plan.dynamic.as_ref().unwrap().find(path.as_bytes(), Instant::now());
-        assert_eq!(found.map(|_| ()).map_err(|cause| cause.why), Err(Why::RouteNone), "{path}");
+        assert_eq!(found.map(|_| ()).map_err(|cause| cause.why), Err(ErrorCode::RouteNone), "{path}");
     }
 }
 
 proptest::proptest! {
     #[test]
     fn whatever_stands_in_a_path_is_a_plain_name_or_no_route(path in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
-        if let Ok((namespace, service)) = named(&path) {
+        if let Ok((namespace, service)) = display_name(&path) {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
             proptest::prop_assert!(!service.is_empty() && service.bytes().chain(namespace.bytes()).all(plain));
-            proptest::prop_assert!(!service.starts_with('.') && namespace.len() + service.len() <= LONGEST);
+            proptest::prop_assert!(!service.starts_with('.') && namespace.len() + service.len() <= MAX_NAME);
         }
     }
 }
@@ -81,14 +81,14 @@ fn strangers_are_few_and_soon_forgotten_and_written_services_are_none() {
     let dynamic = plan.dynamic.as_ref().unwrap();
     let now = Instant::now();
     let ask = |n: usize, now| dynamic.find(format!("/x{n}/").as_bytes(), now).map(|_| ()).map_err(|c| c.why);
-    assert!((0..MOST_STRANGERS).all(|n| ask(n, now).is_ok()));
-    assert_eq!(ask(MOST_STRANGERS, now), Err(Why::BackendNone));
+    assert!((0..MAX_PENDING).all(|n| ask(n, now).is_ok()));
+    assert_eq!(ask(MAX_PENDING, now), Err(ErrorCode::BackendNone));
     assert!(dynamic.find(b"/orders/", now).is_ok(), "the configuration names it");
     assert_eq!(ask(0, now), Ok(()), "it is known to be asked for");
-    let later = now + STRANGE;
-    assert_eq!(ask(MOST_STRANGERS, later), Ok(()));
-    dynamic.tidy(later + STRANGE);
-    assert_eq!(dynamic.strangers.lock().unwrap().len(), 0);
+    let later = now + PENDING_TIMEOUT;
+    assert_eq!(ask(MAX_PENDING, later), Ok(()));
+    dynamic.evict_idle(later + PENDING_TIMEOUT);
+    assert_eq!(dynamic.pending.lock().unwrap().len(), 0);
 }
 
 #[test]
@@ -97,14 +97,14 @@ fn a_service_with_instances_stays_until_nobody_asks_for_it() {
     let dynamic = plan.dynamic.as_ref().unwrap();
     let now = Instant::now();
     let route = dynamic.find(b"/shop/a", now).unwrap();
-    source(&route).pretend(vec![Instance::new("127.0.0.1", 1)]);
+    source(&route).set_for_test(vec![Instance::new("127.0.0.1", 1)]);
     assert_eq!(plan.all_clusters().count(), 0, "nobody knows yet whether it is one");
-    dynamic.tidy(now + STRANGE * 2);
-    assert_eq!(plan.all_clusters().next().unwrap().report(now)["service"], "shop");
-    let later = now + STRANGE * 3;
+    dynamic.evict_idle(now + PENDING_TIMEOUT * 2);
+    assert_eq!(plan.all_clusters().next().unwrap().status_json(now)["service"], "shop");
+    let later = now + PENDING_TIMEOUT * 3;
     assert!(Arc::ptr_eq(&route, &dynamic.find(b"/shop/b", later).unwrap()));
-    dynamic.tidy(later + IDLE - Duration::from_secs(2));
+    dynamic.evict_idle(later + IDLE_TIMEOUT - Duration::from_secs(2));
     assert_eq!(dynamic.services.load().len(), 1);
-    dynamic.tidy(later + IDLE + Duration::from_secs(1));
+    dynamic.evict_idle(later + IDLE_TIMEOUT + Duration::from_secs(1));
     assert_eq!(dynamic.services.load().len(), 0);
 }

@@ -5,11 +5,11 @@ use serde::Serialize;
 use std::time::{Duration, Instant};
 
 /// How long a registry is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A service that was looked up.
 #[derive(Debug, Serialize)]
-pub struct Sought {
+pub struct DiscoveryLookup {
     pub service: String,
     /// Empty: that of the registry.
     pub namespace: String,
@@ -18,15 +18,15 @@ pub struct Sought {
     pub instances: Option<usize>,
 }
 
-impl Sought {
+impl DiscoveryLookup {
     /// Asks the registry of the cluster, if it has one.
-    pub async fn of(cluster: &Cluster) -> Option<Sought> {
+    pub async fn query(cluster: &Cluster) -> Option<DiscoveryLookup> {
         let source = cluster.source.get()?;
-        source.ready(Instant::now() + PATIENCE).await;
-        Some(Sought {
+        source.wait_ready(Instant::now() + LOOKUP_TIMEOUT).await;
+        Some(DiscoveryLookup {
             service: source.service.name.clone(),
             namespace: source.service.namespace.clone(),
-            registry: source.registry().to_owned(),
+            registry: source.provider_label().to_owned(),
             instances: source.instances().map(|instances| instances.len()),
         })
     }

@@ -12,19 +12,19 @@ const FIELD: &[u8] = b"X-Client-Certificate";
 
 /// Takes away what a client says of itself, and writes what its connection proved.
 #[derive(Debug)]
-pub struct CertificateField;
+pub struct ForwardClientCertificate;
 
-impl Stage for CertificateField {
+impl Stage for ForwardClientCertificate {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        x.req.remove(FIELD);
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        exchange.req.remove(FIELD);
         if let Some(certificate) =
-            x.certificate.as_ref().filter(|certificate| !certificate.field().is_empty())
+            exchange.certificate.as_ref().filter(|certificate| !certificate.header_value().is_empty())
         {
-            x.req.append(FIELD, certificate.field().as_bytes());
+            exchange.req.append(FIELD, certificate.header_value().as_bytes());
         }
         Step::Next
     }
@@ -38,7 +38,7 @@ impl Stage for CertificateField {
 mod tests {
     use super::*;
     use crate::pipeline::{
-        certificate::{ClientCertificate, Facts},
+        client_certificate::{CertificateInfo, ClientCertificate},
         exchange::Peer,
     };
     use std::{sync::Arc, time::Instant};
@@ -47,9 +47,10 @@ mod tests {
         let nobody = "127.0.0.1:0".parse().unwrap();
         let mut x = Exchange::new(Peer::new(nobody, nobody, true), 0, Instant::now());
         x.req.append(b"x-client-certificate", b":forged:");
-        let made = |field: &str| ClientCertificate::new(Facts::default(), String::new(), field.into());
+        let made =
+            |field: &str| ClientCertificate::new(CertificateInfo::default(), String::new(), field.into());
         x.certificate = certificate.map(|field| Arc::new(made(field)));
-        assert!(matches!(CertificateField.request(&mut x), Step::Next));
+        assert!(matches!(ForwardClientCertificate.on_request(&mut x), Step::Next));
         x.req.get(FIELD).map(<[u8]>::to_vec)
     }
 

@@ -4,12 +4,12 @@
 //! browsers ask beforehand, after the address lists and before authentication and limits.
 
 use crate::{
-    base::bytes::list,
+    base::bytes::comma_list,
     pipeline::{
-        answer::{Answer, Outcome, add_field},
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
         head::Head,
+        response::{Response, RouteResult, append_header},
         stage::{Stage, Step},
     },
 };
@@ -39,22 +39,23 @@ pub struct Origins {
     /// As browsers write them: `https://app.example`.
     pub exact: Vec<String>,
     /// `https://` and `.example`, for every host below it.
-    pub below: Vec<(String, String)>,
+    pub wildcard_suffixes: Vec<(String, String)>,
 }
 
 impl Origins {
     /// Whether it is one of them; hosts and schemes are compared without regard to case.
-    pub fn has(&self, origin: &[u8]) -> bool {
+    pub fn contains(&self, origin: &[u8]) -> bool {
         if self.any {
             return true;
         }
         let exact = |known: &String| known.as_bytes().eq_ignore_ascii_case(origin);
-        self.exact.iter().any(exact) || self.below.iter().any(|(start, end)| is_below(origin, start, end))
+        self.exact.iter().any(exact)
+            || self.wildcard_suffixes.iter().any(|(start, end)| matches_wildcard(origin, start, end))
     }
 }
 
 /// `https://` + one or more labels + `.example`; nothing between may be more than a host.
-fn is_below(origin: &[u8], start: &str, end: &str) -> bool {
+fn matches_wildcard(origin: &[u8], start: &str, end: &str) -> bool {
     let (start, end) = (start.as_bytes(), end.as_bytes());
     let Some(labels) = origin.len().checked_sub(start.len() + end.len()).filter(|n| *n > 0) else {
         return false;
@@ -70,7 +71,7 @@ fn is_below(origin: &[u8], start: &str, end: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Names {
     Any,
-    These(Vec<String>),
+    List(Vec<String>),
 }
 
 /// What the route says about pages of other origins.
@@ -80,7 +81,7 @@ pub struct Settings {
     pub methods: Names,
     pub headers: Names,
     /// Fields of the answer that pages may read beside the usual ones.
-    pub exposed: Vec<String>,
+    pub expose_header: Vec<String>,
     pub credentials: bool,
     /// How long a browser keeps what a preflight said.
     pub max_age: Option<Duration>,
@@ -89,15 +90,15 @@ pub struct Settings {
 /// The stages of a route.
 pub fn stages(settings: &Settings) -> (Cors, Preflight) {
     let settings = Arc::new(settings.clone());
-    let exposed = settings.exposed.join(", ");
-    (Cors { settings: settings.clone(), exposed }, Preflight::new(settings))
+    let exposed = settings.expose_header.join(", ");
+    (Cors { settings: settings.clone(), expose_header: exposed }, Preflight::new(settings))
 }
 
 /// Says on every answer who may read it.
 #[derive(Debug)]
 pub struct Cors {
     settings: Arc<Settings>,
-    exposed: String,
+    expose_header: String,
 }
 
 impl Stage for Cors {
@@ -106,38 +107,38 @@ impl Stage for Cors {
     }
 
     /// The origin is remembered: later stages may change the request.
-    fn request(&self, x: &mut Exchange) -> Step {
-        let Exchange { req, origin, .. } = x;
-        if let Some(asking) = req.get(ORIGIN).filter(|asking| self.settings.origins.has(asking)) {
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        let Exchange { req, origin, .. } = exchange;
+        if let Some(asking) = req.get(ORIGIN).filter(|asking| self.settings.origins.contains(asking)) {
             origin.extend_from_slice(asking);
         }
         Step::Next
     }
 
-    fn outcome(&self, x: &mut Exchange, outcome: &mut Outcome) {
-        let preflight = preflight(&x.req).is_some();
+    fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
+        let preflight = preflight(&exchange.req).is_some();
         if let (Ok(answer), false) = (&mut *outcome, preflight) {
             // What the service says about pages is not what the gateway says about them.
-            answer.head.remove_if(|_, name| is_access_control(name));
+            answer.head.remove_if(|_, name| is_cors_header(name));
         }
         let anyone = self.settings.origins.any && !self.settings.credentials;
         if !anyone {
-            add_field(outcome, "Vary", b"Origin");
+            append_header(outcome, "Vary", b"Origin");
         }
-        if x.origin.is_empty() {
+        if exchange.origin.is_empty() {
             return;
         }
-        add_field(outcome, "Access-Control-Allow-Origin", if anyone { b"*" } else { &x.origin });
+        append_header(outcome, "Access-Control-Allow-Origin", if anyone { b"*" } else { &exchange.origin });
         if self.settings.credentials {
-            add_field(outcome, "Access-Control-Allow-Credentials", b"true");
+            append_header(outcome, "Access-Control-Allow-Credentials", b"true");
         }
-        if !preflight && !self.exposed.is_empty() {
-            add_field(outcome, "Access-Control-Expose-Headers", self.exposed.as_bytes());
+        if !preflight && !self.expose_header.is_empty() {
+            append_header(outcome, "Access-Control-Expose-Headers", self.expose_header.as_bytes());
         }
     }
 
     fn describe(&self) -> String {
-        let Origins { any, exact, below } = &self.settings.origins;
+        let Origins { any, exact, wildcard_suffixes: below } = &self.settings.origins;
         let below = below.iter().map(|(start, end)| format!("{start}*{end}"));
         let origins: Vec<String> = exact.iter().cloned().chain(below).collect();
         let origins = if *any { "any origin".to_owned() } else { origins.join(", ") };
@@ -145,9 +146,9 @@ impl Stage for Cors {
     }
 }
 
-fn is_access_control(name: &[u8]) -> bool {
-    const START: &[u8] = b"access-control-";
-    name.len() > START.len() && name[..START.len()].eq_ignore_ascii_case(START)
+fn is_cors_header(name: &[u8]) -> bool {
+    const SIMPLE_HEADERS: &[u8] = b"access-control-";
+    name.len() > SIMPLE_HEADERS.len() && name[..SIMPLE_HEADERS.len()].eq_ignore_ascii_case(SIMPLE_HEADERS)
 }
 
 /// Answers a preflight in the place of the service.
@@ -163,13 +164,13 @@ impl Preflight {
     fn new(settings: Arc<Settings>) -> Preflight {
         let joined = |names: &Names| match names {
             Names::Any => None,
-            Names::These(names) => Some(names.join(", ")),
+            Names::List(names) => Some(names.join(", ")),
         };
         Preflight { methods: joined(&settings.methods), headers: joined(&settings.headers), settings }
     }
 
-    fn answer(&self, head: &Head) -> Answer {
-        let mut answer = Answer::reply(204, "", Bytes::new());
+    fn preflight_response(&self, head: &Head) -> Response {
+        let mut answer = Response::local(204, "", Bytes::new());
         let allowed = |list: &Option<String>, asked: &[u8]| match list {
             Some(list) => list.as_bytes().to_vec(),
             None => names(asked),
@@ -192,7 +193,7 @@ impl Preflight {
 fn names(asked: &[u8]) -> Vec<u8> {
     let is_name =
         |name: &&[u8]| name.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b));
-    list(asked).filter(is_name).collect::<Vec<_>>().join(&b", "[..])
+    comma_list(asked).filter(is_name).collect::<Vec<_>>().join(&b", "[..])
 }
 
 impl Stage for Preflight {
@@ -200,14 +201,17 @@ impl Stage for Preflight {
         NAME_PREFLIGHT
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        if preflight(&x.req).is_none() {
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        if preflight(&exchange.req).is_none() {
             return Step::Next;
         }
-        if x.origin.is_empty() {
-            return Step::Fail(Cause::new(Why::AccessOrigin, "pages of this origin may not call the route"));
+        if exchange.origin.is_empty() {
+            return Step::Fail(GatewayError::new(
+                ErrorCode::AccessOrigin,
+                "pages of this origin may not call the route",
+            ));
         }
-        Step::Reply(self.answer(&x.req))
+        Step::Respond(self.preflight_response(&exchange.req))
     }
 
     fn describe(&self) -> String {
@@ -224,9 +228,9 @@ mod tests {
     fn settings(origins: Origins, credentials: bool) -> Settings {
         Settings {
             origins,
-            methods: Names::These(vec!["GET".into(), "PUT".into()]),
+            methods: Names::List(vec!["GET".into(), "PUT".into()]),
             headers: Names::Any,
-            exposed: vec!["X-Total".into()],
+            expose_header: vec!["X-Total".into()],
             credentials,
             max_age: Some(Duration::from_secs(600)),
         }
@@ -245,29 +249,31 @@ mod tests {
     }
 
     /// Both stages, there and back; the service answers with fields of its own.
-    fn through(settings: &Settings, x: &mut Exchange) -> Outcome {
+    fn through(settings: &Settings, exchange: &mut Exchange) -> RouteResult {
         let (cors, preflight) = stages(settings);
-        assert!(matches!(cors.request(x), Step::Next));
-        let mut outcome = match preflight.request(x) {
-            Step::Reply(answer) => Ok(answer),
+        assert!(matches!(cors.on_request(exchange), Step::Next));
+        let mut outcome = match preflight.on_request(exchange) {
+            Step::Respond(answer) => Ok(answer),
             Step::Fail(cause) => Err(cause),
             _ => {
-                let mut answer = Answer::reply(200, "", Bytes::new());
+                let mut answer = Response::local(200, "", Bytes::new());
                 answer.head.append(b"Access-Control-Allow-Origin", b"https://evil.example");
                 Ok(answer)
             }
         };
-        cors.outcome(x, &mut outcome);
+        cors.on_response(exchange, &mut outcome);
         outcome
     }
 
-    fn fields(outcome: &Outcome, name: &str) -> Vec<String> {
+    fn fields(outcome: &RouteResult, name: &str) -> Vec<String> {
         match outcome {
-            Ok(answer) => {
-                answer.head.all(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned()).collect()
-            }
+            Ok(answer) => answer
+                .head
+                .get_all(name.as_bytes())
+                .map(|v| String::from_utf8_lossy(v).into_owned())
+                .collect(),
             Err(cause) => {
-                let all = cause.extra.iter().flat_map(|extra| &extra.fields);
+                let all = cause.extra.iter().flat_map(|extra| &extra.headers);
                 all.filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect()
             }
         }
@@ -313,7 +319,7 @@ mod tests {
             ],
         );
         let answer = through(&settings(exact("https://app.example"), false), &mut x);
-        assert_eq!(answer.as_ref().map(Answer::status).ok(), Some(204));
+        assert_eq!(answer.as_ref().map(Response::status).ok(), Some(204));
         assert_eq!(fields(&answer, ALLOW), ["https://app.example"]);
         assert_eq!(fields(&answer, "Access-Control-Allow-Methods"), ["GET, PUT"]);
         assert_eq!(fields(&answer, "Access-Control-Allow-Headers"), ["x-a, x-b"]);
@@ -328,7 +334,7 @@ mod tests {
             &[("Origin", "https://evil.example"), ("Access-Control-Request-Method", "PUT")],
         );
         let refused = through(&settings(exact("https://app.example"), false), &mut x);
-        assert_eq!(refused.as_ref().err().map(|cause| cause.why), Some(Why::AccessOrigin));
+        assert_eq!(refused.as_ref().err().map(|cause| cause.why), Some(ErrorCode::AccessOrigin));
         assert!(fields(&refused, ALLOW).is_empty());
     }
 
@@ -343,9 +349,9 @@ mod tests {
     #[test]
     fn hosts_below_a_domain_are_hosts_and_nothing_else() {
         let below = vec![("https://".to_owned(), ".example.com".to_owned())];
-        let origins = Origins { below, ..Origins::default() };
+        let origins = Origins { wildcard_suffixes: below, ..Origins::default() };
         for origin in ["https://a.example.com", "https://a.b.EXAMPLE.com"] {
-            assert!(origins.has(origin.as_bytes()), "{origin}");
+            assert!(origins.contains(origin.as_bytes()), "{origin}");
         }
         for origin in [
             "https://example.com",
@@ -357,7 +363,7 @@ mod tests {
             "https://aexample.com",
             "null",
         ] {
-            assert!(!origins.has(origin.as_bytes()), "{origin}");
+            assert!(!origins.contains(origin.as_bytes()), "{origin}");
         }
     }
 }

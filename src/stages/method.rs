@@ -7,27 +7,28 @@ use crate::pipeline::{
 
 pub const NAME: &str = "method";
 
-const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+const STANDARD_METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 
 /// Replaces the method; body and headers stay.
 #[derive(Debug)]
-pub struct Method(Box<[u8]>);
+pub struct MethodOverride(Box<[u8]>);
 
-impl Method {
-    /// Known methods are sent in capitals, others as written.
-    pub fn new(method: &str) -> Method {
-        let known = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(method));
-        Method(known.copied().unwrap_or(method).as_bytes().into())
+impl MethodOverride {
+    /// KnownHeader methods are sent in capitals, others as written.
+    pub fn new(method: &str) -> MethodOverride {
+        let known = STANDARD_METHODS.iter().find(|known| known.eq_ignore_ascii_case(method));
+        MethodOverride(known.copied().unwrap_or(method).as_bytes().into())
     }
 }
 
-impl Stage for Method {
+impl Stage for MethodOverride {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        x.req.set_method(&self.0);
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        exchange.req.set_method(&self.0);
         Step::Next
     }
 
@@ -42,7 +43,7 @@ mod tests {
 
     #[test]
     fn known_methods_are_sent_in_capitals() {
-        assert_eq!(&*Method::new("get").0, b"GET");
-        assert_eq!(&*Method::new("Frob").0, b"Frob");
+        assert_eq!(&*MethodOverride::new("get").0, b"GET");
+        assert_eq!(&*MethodOverride::new("Frob").0, b"Frob");
     }
 }

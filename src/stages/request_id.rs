@@ -15,7 +15,7 @@ use std::{
 pub const NAME: &str = "request-id";
 
 /// The longest id that is taken over into the access log.
-const LONGEST: usize = 128;
+const MAX_LEN: usize = 128;
 
 /// Takes the id of the request from a header, or makes one and sends it under that header.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl RequestId {
     }
 
     /// `16 hex digits : 8 hex digits`, never the same twice.
-    fn make(&self, id: &mut Vec<u8>) {
+    fn generate(&self, id: &mut Vec<u8>) {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
         put_hex(id, self.prefix, 16);
         id.push(b':');
@@ -46,15 +46,15 @@ impl Stage for RequestId {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        match x.req.get(&self.header) {
-            Some(id) if !id.is_empty() => x.record.id.extend_from_slice(&id[..id.len().min(LONGEST)]),
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        match exchange.req.get(&self.header) {
+            Some(id) if !id.is_empty() => exchange.record.id.extend_from_slice(&id[..id.len().min(MAX_LEN)]),
             _ => {
-                match x.dry {
-                    true => x.record.id.extend_from_slice(b"<a new id>"),
-                    false => self.make(&mut x.record.id),
+                match exchange.is_dry_run {
+                    true => exchange.record.id.extend_from_slice(b"<a new id>"),
+                    false => self.generate(&mut exchange.record.id),
                 }
-                x.req.set(&self.header, &x.record.id);
+                exchange.req.set(&self.header, &exchange.record.id);
             }
         }
         Step::Next
@@ -73,8 +73,8 @@ mod tests {
     fn made_ids_never_repeat_and_grow_beyond_eight_digits() {
         let stage = RequestId::new("X-Id");
         let (mut one, mut two) = (Vec::new(), Vec::new());
-        stage.make(&mut one);
-        stage.make(&mut two);
+        stage.generate(&mut one);
+        stage.generate(&mut two);
         assert_eq!(one.len(), 25);
         assert_ne!(one, two);
         let mut long = Vec::new();

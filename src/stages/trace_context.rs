@@ -19,7 +19,7 @@ const PARENT: &[u8] = b"traceparent";
 const STATE: &[u8] = b"tracestate";
 
 /// `00-` trace id `-` span id `-` flags.
-const LENGTH: usize = 55;
+const TRACEPARENT_LEN: usize = 55;
 
 /// What is done with the client's trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +46,14 @@ impl TraceContext {
     }
 
     /// Numbers that never come again: two for a trace id, one for a span id; none of them zero.
-    fn numbers(&self) -> [u64; 3] {
+    fn random_ids(&self) -> [u64; 3] {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
-        self.seed.map(|seed| mixed(seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).max(1))
+        self.seed.map(|seed| mix64(seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).max(1))
     }
 }
 
 /// The finisher of splitmix64: one to one, and every bit depends on every bit.
-fn mixed(mut n: u64) -> u64 {
+fn mix64(mut n: u64) -> u64 {
     n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     n ^ (n >> 31)
@@ -61,24 +61,25 @@ fn mixed(mut n: u64) -> u64 {
 
 /// The trace id of a head with a valid `traceparent`.
 pub fn trace_id(head: &Head) -> Option<&[u8]> {
-    valid(head).map(|parent| &parent[3..35])
+    parse_traceparent(head).map(|parent| &parent[3..35])
 }
 
 /// The one `traceparent`, if it is what it should be (Trace Context 3.2.2). Of a later version only the beginning counts.
-fn valid(head: &Head) -> Option<&[u8]> {
-    let mut lines = head.all(PARENT);
+fn parse_traceparent(head: &Head) -> Option<&[u8]> {
+    let mut lines = head.get_all(PARENT);
     let parent = lines.next().filter(|_| lines.next().is_none())?;
-    let known = parent.len() == LENGTH || parent.get(..2) != Some(b"00") && parent.get(LENGTH) == Some(&b'-');
+    let known = parent.len() == TRACEPARENT_LEN
+        || parent.get(..2) != Some(b"00") && parent.get(TRACEPARENT_LEN) == Some(&b'-');
     let dashes = known && [2, 35, 52].iter().all(|at| parent[*at] == b'-');
     let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let named = |part: &[u8]| hex(part) && part.iter().any(|b| *b != b'0');
-    let sound = dashes && hex(&parent[..2]) && &parent[..2] != b"ff" && hex(&parent[53..LENGTH]);
+    let sound = dashes && hex(&parent[..2]) && &parent[..2] != b"ff" && hex(&parent[53..TRACEPARENT_LEN]);
     (sound && named(&parent[3..35]) && named(&parent[36..52])).then_some(parent)
 }
 
 /// Our own span in the trace of `parent`, or in a new one. A new trace is marked as sampled: the services' own samplers
 /// would drop what their parent does not sample.
-fn put_parent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], out: &mut Vec<u8>) {
+fn write_traceparent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], out: &mut Vec<u8>) {
     out.extend_from_slice(b"00-");
     match parent {
         Some(parent) => out.extend_from_slice(&parent[3..35]),
@@ -90,7 +91,7 @@ fn put_parent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], out: &mut Vec<
     out.push(b'-');
     put_hex(out, span, 16);
     out.push(b'-');
-    out.extend_from_slice(parent.map_or(b"01", |parent| &parent[53..LENGTH]));
+    out.extend_from_slice(parent.map_or(b"01", |parent| &parent[53..TRACEPARENT_LEN]));
 }
 
 impl Stage for TraceContext {
@@ -98,13 +99,13 @@ impl Stage for TraceContext {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        let numbers = if x.dry { [0, 1, 1] } else { self.numbers() };
-        let Exchange { req, scratch, record, .. } = x;
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        let numbers = if exchange.is_dry_run { [0, 1, 1] } else { self.random_ids() };
+        let Exchange { req, scratch, record, .. } = exchange;
         scratch.clear();
-        let parent = valid(req).filter(|_| self.mode == Mode::Continue);
+        let parent = parse_traceparent(req).filter(|_| self.mode == Mode::Continue);
         let continued = parent.is_some();
-        put_parent(parent, numbers, scratch);
+        write_traceparent(parent, numbers, scratch);
         if !continued {
             req.remove(STATE);
         }
@@ -136,12 +137,12 @@ mod tests {
         let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
         x.req = Head::request(b"GET", b"/");
         fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
-        TraceContext::new(mode).request(&mut x);
+        TraceContext::new(mode).on_request(&mut x);
         x
     }
 
-    fn parent(x: &Exchange) -> String {
-        String::from_utf8_lossy(x.req.get(PARENT).unwrap()).into_owned()
+    fn parent(exchange: &Exchange) -> String {
+        String::from_utf8_lossy(exchange.req.get(PARENT).unwrap()).into_owned()
     }
 
     #[test]
@@ -166,7 +167,7 @@ mod tests {
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
             let x = sent(Mode::Continue, &[("traceparent", bad), ("tracestate", "a=1")]);
-            assert!(valid(&x.req).is_some(), "{}", parent(&x));
+            assert!(parse_traceparent(&x.req).is_some(), "{}", parent(&x));
             assert!(!parent(&x).contains("4bf92f"), "{bad}");
             assert_eq!(x.req.get(STATE), None);
         }
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn numbers_never_come_again() {
         let stage = TraceContext::new(Mode::Start);
-        let all: std::collections::HashSet<_> = (0..1000).map(|_| stage.numbers()).collect();
+        let all: std::collections::HashSet<_> = (0..1000).map(|_| stage.random_ids()).collect();
         assert_eq!(all.len(), 1000);
     }
 }

@@ -3,10 +3,10 @@
 use crate::{
     base::bytes::{decimal, put_decimal},
     pipeline::{
-        answer::Answer,
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
-        head::{Known, Version},
+        head::{KnownHeader, Version},
+        response::Response,
         stage::{Stage, Step},
     },
 };
@@ -22,25 +22,27 @@ impl Stage for Via {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        if matches!(x.req.method(), b"OPTIONS" | b"TRACE") {
-            match x.req.known(Known::MaxForwards).map(decimal) {
-                Some(Some(0)) => return last_stop(x),
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        if matches!(exchange.req.method(), b"OPTIONS" | b"TRACE") {
+            match exchange.req.get_known(KnownHeader::MaxForwards).map(decimal) {
+                Some(Some(0)) => return max_forwards_exhausted(exchange),
                 Some(Some(n)) => {
                     let mut left = Vec::with_capacity(20);
                     put_decimal(&mut left, n - 1);
-                    x.req.set(b"Max-Forwards", &left);
+                    exchange.req.set(b"Max-Forwards", &left);
                 }
-                Some(None) => return Step::Fail(Cause::malformed("Max-Forwards is not a number")),
+                Some(None) => {
+                    return Step::Fail(GatewayError::malformed_request("Max-Forwards is not a number"));
+                }
                 None => {}
             }
         }
-        let line: &[u8] = match x.req.version {
+        let line: &[u8] = match exchange.req.version {
             Version::Http10 => b"1.0 margay",
             Version::Http11 => b"1.1 margay",
             Version::Http2 => b"2 margay",
         };
-        x.req.append(b"Via", line);
+        exchange.req.append(b"Via", line);
         Step::Next
     }
 
@@ -50,10 +52,10 @@ impl Stage for Via {
 }
 
 /// The request ends here: OPTIONS is answered; TRACE is not, for its answer would show the client what proxies added.
-fn last_stop(x: &Exchange) -> Step {
-    match x.req.method() {
-        b"OPTIONS" => Step::Reply(Answer::reply(200, "", "")),
-        _ => Step::Fail(Cause::new(Why::RequestMethod, "TRACE is not answered here")),
+fn max_forwards_exhausted(exchange: &Exchange) -> Step {
+    match exchange.req.method() {
+        b"OPTIONS" => Step::Respond(Response::local(200, "", "")),
+        _ => Step::Fail(GatewayError::new(ErrorCode::RequestMethod, "TRACE is not answered here")),
     }
 }
 
@@ -75,18 +77,18 @@ mod tests {
     #[test]
     fn our_line_stands_behind_those_of_earlier_proxies() {
         let mut x = exchange("GET", "5");
-        assert!(matches!(Via.request(&mut x), Step::Next));
-        assert_eq!(x.req.all(b"via").collect::<Vec<_>>(), [&b"1.1 first"[..], b"1.1 margay"]);
+        assert!(matches!(Via.on_request(&mut x), Step::Next));
+        assert_eq!(x.req.get_all(b"via").collect::<Vec<_>>(), [&b"1.1 first"[..], b"1.1 margay"]);
         assert_eq!(x.req.get(b"max-forwards"), Some(&b"5"[..]));
     }
 
     #[test]
     fn max_forwards_counts_down_and_ends_here_at_zero() {
         let mut x = exchange("TRACE", "5");
-        assert!(matches!(Via.request(&mut x), Step::Next));
+        assert!(matches!(Via.on_request(&mut x), Step::Next));
         assert_eq!(x.req.get(b"max-forwards"), Some(&b"4"[..]));
-        assert!(matches!(Via.request(&mut exchange("OPTIONS", "0")), Step::Reply(_)));
-        assert!(matches!(Via.request(&mut exchange("TRACE", "0")), Step::Fail(_)));
-        assert!(matches!(Via.request(&mut exchange("TRACE", "x")), Step::Fail(_)));
+        assert!(matches!(Via.on_request(&mut exchange("OPTIONS", "0")), Step::Respond(_)));
+        assert!(matches!(Via.on_request(&mut exchange("TRACE", "0")), Step::Fail(_)));
+        assert!(matches!(Via.on_request(&mut exchange("TRACE", "x")), Step::Fail(_)));
     }
 }

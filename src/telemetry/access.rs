@@ -3,7 +3,7 @@
 //! Each worker appends to its own buffer under a lock that only the writer thread contends for, a few times a
 //! second; a reader that is too slow costs lines (they are counted), never a request.
 
-use super::json::Line;
+use super::json::JsonLineWriter;
 use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub const QUEUE_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long the writer gathers lines after it woke up, so that a busy gateway wakes it seldom.
-const GATHER: Duration = Duration::from_millis(10);
+const BATCH_DELAY: Duration = Duration::from_millis(10);
 
 /// What is written down about one request.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub struct Record<'a> {
     /// What the client got; 499 when it left before.
     pub status: u16,
     /// Why the gateway answered itself; empty when the backend answered.
-    pub why: &'a str,
+    pub error_code: &'a str,
     /// The backend address of the last attempt; empty when there was none.
     pub endpoint: &'a str,
     pub attempts: u32,
@@ -44,9 +44,9 @@ pub struct Record<'a> {
     pub bytes_in: u64,
     pub bytes_out: u64,
     /// From the head to the last byte.
-    pub total: Duration,
+    pub duration: Duration,
     /// From dispatch to the backend's response head; none when no backend answered.
-    pub backend: Option<Duration>,
+    pub backend_duration: Option<Duration>,
     /// `HTTP/1.1`, `HTTP/2`.
     pub protocol: &'a str,
 }
@@ -54,10 +54,10 @@ pub struct Record<'a> {
 impl Record<'_> {
     /// Appends the record as one line of JSON.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let mut line = Line::begin(out);
-        line.plain("time", format_args!("{}", Timestamp(self.time)))
+        let mut line = JsonLineWriter::begin(out);
+        line.string_unescaped("time", format_args!("{}", Timestamp(self.time)))
             .text("id", self.id)
-            .plain("client", format_args!("{}", self.client))
+            .string_unescaped("client", format_args!("{}", self.client))
             .text("method", self.method)
             .text("host", self.host)
             .text("path", self.path)
@@ -67,16 +67,16 @@ impl Record<'_> {
         line.number("attempts", u64::from(self.attempts))
             .number("bytes_in", self.bytes_in)
             .number("bytes_out", self.bytes_out)
-            .value("ms_total", format_args!("{}", Millis(self.total)));
-        if let Some(backend) = self.backend {
-            line.value("ms_backend", format_args!("{}", Millis(backend)));
+            .raw_value("ms_total", format_args!("{}", Millis(self.duration)));
+        if let Some(backend) = self.backend_duration {
+            line.raw_value("ms_backend", format_args!("{}", Millis(backend)));
         }
         line.text("protocol", self.protocol.as_bytes());
         line.end();
     }
 
-    fn write_optional(&self, line: &mut Line) {
-        for (name, value) in [("why", self.why), ("endpoint", self.endpoint)] {
+    fn write_optional(&self, line: &mut JsonLineWriter) {
+        for (name, value) in [("why", self.error_code), ("endpoint", self.endpoint)] {
             if !value.is_empty() {
                 line.text(name, value.as_bytes());
             }
@@ -124,8 +124,8 @@ struct Shared {
     queues: Box<[Queue]>,
     dropped: Arc<AtomicU64>,
     /// The writer found nothing and waits to be woken.
-    asleep: AtomicBool,
-    rounds: Mutex<Rounds>,
+    writer_idle: AtomicBool,
+    rounds: Mutex<FlushState>,
     wake: Condvar,
     done: Condvar,
 }
@@ -135,11 +135,11 @@ struct Shared {
 struct Queue(Mutex<Vec<u8>>);
 
 #[derive(Default)]
-struct Rounds {
-    woken: bool,
+struct FlushState {
+    wake_requested: bool,
     /// Flushes asked for, and the last one after which everything was written.
-    asked: u64,
-    answered: u64,
+    flush_requested: u64,
+    flush_completed: u64,
     stop: bool,
     stopped: bool,
 }
@@ -160,7 +160,7 @@ impl AccessLog {
         let shared = Arc::new(Shared {
             queues: (0..workers.max(1)).map(|_| Queue::default()).collect(),
             dropped,
-            asleep: AtomicBool::new(false),
+            writer_idle: AtomicBool::new(false),
             rounds: Mutex::default(),
             wake: Condvar::new(),
             done: Condvar::new(),
@@ -176,8 +176,8 @@ impl AccessLog {
         if !push(&mut lock(&queue.0), self.capacity, record) {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        if self.shared.asleep.swap(false, Ordering::AcqRel) {
-            lock(&self.shared.rounds).woken = true;
+        if self.shared.writer_idle.swap(false, Ordering::AcqRel) {
+            lock(&self.shared.rounds).wake_requested = true;
             self.shared.wake.notify_one();
         }
     }
@@ -185,12 +185,12 @@ impl AccessLog {
     /// Waits until everything queued so far is written, at most this long; says whether it was.
     pub fn flush(&self, at_most: Duration) -> bool {
         let mut rounds = lock(&self.shared.rounds);
-        rounds.asked += 1;
-        let mine = rounds.asked;
+        rounds.flush_requested += 1;
+        let mine = rounds.flush_requested;
         self.shared.wake.notify_one();
-        let waiting = |r: &mut Rounds| r.answered < mine && !r.stopped;
+        let waiting = |r: &mut FlushState| r.flush_completed < mine && !r.stopped;
         let waited = self.shared.done.wait_timeout_while(rounds, at_most, waiting);
-        waited.unwrap_or_else(PoisonError::into_inner).0.answered >= mine
+        waited.unwrap_or_else(PoisonError::into_inner).0.flush_completed >= mine
     }
 }
 
@@ -221,7 +221,7 @@ fn write_all(shared: &Shared, mut to: impl Write) {
             write_queue(shared, queue, &mut batch, &mut to);
         }
         let mut rounds = lock(&shared.rounds);
-        rounds.answered = asked;
+        rounds.flush_completed = asked;
         rounds.stopped = stop;
         shared.done.notify_all();
         if stop {
@@ -245,21 +245,22 @@ fn write_queue(shared: &Shared, queue: &Queue, batch: &mut Vec<u8>, to: &mut imp
 
 /// Until there is something to write; (the flush that this round answers, whether it is the last).
 fn wait(shared: &Shared) -> (u64, bool) {
-    shared.asleep.store(true, Ordering::SeqCst);
+    shared.writer_idle.store(true, Ordering::SeqCst);
     let idle = shared.queues.iter().all(|q| lock(&q.0).is_empty());
     let mut rounds = lock(&shared.rounds);
     if idle {
-        let nothing = |r: &mut Rounds| !r.woken && !r.stop && r.asked == r.answered;
+        let nothing =
+            |r: &mut FlushState| !r.wake_requested && !r.stop && r.flush_requested == r.flush_completed;
         rounds = shared.wake.wait_while(rounds, nothing).unwrap_or_else(PoisonError::into_inner);
     }
-    shared.asleep.store(false, Ordering::SeqCst);
-    rounds.woken = false;
-    if !rounds.stop && rounds.asked == rounds.answered {
+    shared.writer_idle.store(false, Ordering::SeqCst);
+    rounds.wake_requested = false;
+    if !rounds.stop && rounds.flush_requested == rounds.flush_completed {
         drop(rounds);
-        std::thread::sleep(GATHER);
+        std::thread::sleep(BATCH_DELAY);
         rounds = lock(&shared.rounds);
     }
-    (rounds.asked, rounds.stop)
+    (rounds.flush_requested, rounds.stop)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -38,13 +38,13 @@ fn record() -> Record<'static> {
         path: b"/orders/7",
         route: "orders",
         status: 200,
-        why: "",
+        error_code: "",
         endpoint: "127.0.0.1:9103",
         attempts: 1,
         bytes_in: 0,
         bytes_out: 12,
-        total: Duration::from_micros(1_234),
-        backend: Some(Duration::from_micros(987)),
+        duration: Duration::from_micros(1_234),
+        backend_duration: Some(Duration::from_micros(987)),
         protocol: "HTTP/1.1",
     }
 }
@@ -65,7 +65,7 @@ fn a_record_is_one_line_of_json() {
 #[test]
 fn what_a_stranger_sends_cannot_break_the_line() {
     let mut out = Vec::new();
-    Record { path: b"/a\"\n\x00\xff\\", host: b"\r\n{", why: "request.malformed", ..record() }
+    Record { path: b"/a\"\n\x00\xff\\", host: b"\r\n{", error_code: "request.malformed", ..record() }
         .write(&mut out);
     let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(read["path"], "/a\"\n\u{0}\u{fffd}\\");

@@ -1,6 +1,6 @@
 //! What the caches of routes did, and what they hold.
 
-use super::counters::Own;
+use super::counters::LocalCounter;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -19,7 +19,7 @@ pub enum CacheOutcome {
     /// The service answered anew.
     Miss,
     /// Another request for the same was waited for.
-    Collapsed,
+    Coalesced,
     /// The request was none for the cache.
     Bypass,
 }
@@ -31,7 +31,7 @@ impl CacheOutcome {
         CacheOutcome::Stale,
         CacheOutcome::Validated,
         CacheOutcome::Miss,
-        CacheOutcome::Collapsed,
+        CacheOutcome::Coalesced,
         CacheOutcome::Bypass,
     ];
 
@@ -42,7 +42,7 @@ impl CacheOutcome {
             CacheOutcome::Stale => "stale",
             CacheOutcome::Validated => "validated",
             CacheOutcome::Miss => "miss",
-            CacheOutcome::Collapsed => "collapsed",
+            CacheOutcome::Coalesced => "collapsed",
             CacheOutcome::Bypass => "bypass",
         }
     }
@@ -51,7 +51,7 @@ impl CacheOutcome {
 /// One worker's part; a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Shard([Own; 6]);
+struct Shard([LocalCounter; 6]);
 
 /// The numbers of one route's cache.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl CacheTable {
     }
 
     /// Forgets every route whose label is not among these.
-    pub(super) fn retire(&self, live: &HashSet<&str>) {
+    pub(super) fn remove_absent(&self, live: &HashSet<&str>) {
         lock(&self.routes).retain(|label, _| live.contains(&**label));
     }
 

@@ -1,16 +1,16 @@
 //! What was compressed, by coding.
 
-use super::counters::Own;
-use crate::base::coding::Coding;
+use super::counters::LocalCounter;
+use crate::base::content_coding::ContentCoding;
 
 /// One worker's part: answers, bytes in and bytes out of each coding.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Shard {
-    answers: [Own; 3],
-    bytes_in: [Own; 3],
-    bytes_out: [Own; 3],
-    skipped: Own,
+    responses: [LocalCounter; 3],
+    bytes_in: [LocalCounter; 3],
+    bytes_out: [LocalCounter; 3],
+    skipped: LocalCounter,
 }
 
 /// The numbers of all routes together.
@@ -23,14 +23,14 @@ impl CompressionMetrics {
     }
 
     /// One more answer is compressed; an unknown worker counts nowhere.
-    pub fn answer(&self, worker: usize, coding: Coding) {
+    pub fn record_response(&self, worker: usize, coding: ContentCoding) {
         if let Some(shard) = self.0.get(worker) {
-            shard.answers[coding as usize].add(1);
+            shard.responses[coding as usize].add(1);
         }
     }
 
     /// One that could have been compressed goes out as it is, for want of memory.
-    pub fn skip(&self, worker: usize) {
+    pub fn record_skipped(&self, worker: usize) {
         if let Some(shard) = self.0.get(worker) {
             shard.skipped.add(1);
         }
@@ -42,7 +42,7 @@ impl CompressionMetrics {
     }
 
     /// So many bytes went into an encoder, and so many came out.
-    pub fn bytes(&self, worker: usize, coding: Coding, bytes_in: u64, bytes_out: u64) {
+    pub fn record_bytes(&self, worker: usize, coding: ContentCoding, bytes_in: u64, bytes_out: u64) {
         if let Some(shard) = self.0.get(worker) {
             shard.bytes_in[coding as usize].add(bytes_in);
             shard.bytes_out[coding as usize].add(bytes_out);
@@ -50,10 +50,10 @@ impl CompressionMetrics {
     }
 
     /// Answers, bytes in and bytes out, over all workers.
-    pub fn totals(&self, coding: Coding) -> [u64; 3] {
+    pub fn totals(&self, coding: ContentCoding) -> [u64; 3] {
         let at = coding as usize;
-        let sum = |of: fn(&Shard) -> &[Own; 3]| self.0.iter().map(|shard| of(shard)[at].get()).sum();
-        [sum(|shard| &shard.answers), sum(|shard| &shard.bytes_in), sum(|shard| &shard.bytes_out)]
+        let sum = |of: fn(&Shard) -> &[LocalCounter; 3]| self.0.iter().map(|shard| of(shard)[at].get()).sum();
+        [sum(|shard| &shard.responses), sum(|shard| &shard.bytes_in), sum(|shard| &shard.bytes_out)]
     }
 }
 
@@ -64,9 +64,9 @@ mod tests {
     #[test]
     fn a_scrape_shows_what_went_in_and_what_came_out_of_each_coding() {
         let metrics = Metrics::new(2);
-        metrics.compression().answer(1, Coding::Brotli);
-        metrics.compression().bytes(1, Coding::Brotli, 10, 3);
-        metrics.compression().bytes(0, Coding::Brotli, 1, 1);
+        metrics.compression().record_response(1, ContentCoding::Brotli);
+        metrics.compression().record_bytes(1, ContentCoding::Brotli, 10, 3);
+        metrics.compression().record_bytes(0, ContentCoding::Brotli, 1, 1);
         let text = metrics.render();
         for line in [
             "margay_compression_total{encoding=\"br\"} 1",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Upper bounds of the latency buckets, in seconds; what is slower falls into `+Inf`.
-pub const BOUNDS: [f64; 15] =
+pub const BUCKET_BOUNDS: [f64; 15] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
 /// The same bounds in microseconds, which is what a request is compared with.
@@ -17,13 +17,13 @@ const BOUNDS_US: [u64; 15] = [
 ];
 
 /// The status classes a request can end in.
-pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+pub const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// A number that only one worker writes and anybody reads.
 #[derive(Debug, Default)]
-pub(super) struct Own(AtomicU64);
+pub(super) struct LocalCounter(AtomicU64);
 
-impl Own {
+impl LocalCounter {
     pub(super) fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
@@ -37,11 +37,11 @@ impl Own {
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Shard {
-    begun: Own,
-    classes: [Own; 5],
-    sum_ns: Own,
-    slow: Own,
-    buckets: [Own; 15],
+    started: LocalCounter,
+    classes: [LocalCounter; 5],
+    sum_ns: LocalCounter,
+    over_last_bucket: LocalCounter,
+    buckets: [LocalCounter; 15],
 }
 
 /// The numbers of one route, kept across reloads as long as its label lives.
@@ -64,14 +64,14 @@ impl RouteMetrics {
     /// A request entered; `end` must follow on the same worker. An unknown worker counts nowhere.
     pub fn begin(&self, worker: usize) {
         if let Some(shard) = self.shards.get(worker) {
-            shard.begun.add(1);
+            shard.started.add(1);
         }
     }
 
     /// The request is over, with the status the client got (499 when it left) and the time it took.
     pub fn end(&self, worker: usize, status: u16, elapsed: Duration) {
         let Some(shard) = self.shards.get(worker) else { return };
-        shard.classes[class(status)].add(1);
+        shard.classes[status_class(status)].add(1);
         shard.sum_ns.add(elapsed.as_nanos() as u64);
         bucket(shard, elapsed.as_micros() as u64).add(1);
     }
@@ -80,11 +80,11 @@ impl RouteMetrics {
     pub fn totals(&self) -> Totals {
         let mut t = Totals::default();
         for s in &self.shards {
-            let ended: u64 = add_up(&mut t.classes, &s.classes);
-            add_up(&mut t.buckets, &s.buckets);
-            t.slow += s.slow.get();
+            let ended: u64 = merge(&mut t.classes, &s.classes);
+            merge(&mut t.buckets, &s.buckets);
+            t.over_last_bucket += s.over_last_bucket.get();
             t.sum_ns += s.sum_ns.get();
-            t.in_flight += s.begun.get().saturating_sub(ended);
+            t.in_flight += s.started.get().saturating_sub(ended);
         }
         t
     }
@@ -98,7 +98,7 @@ pub struct Totals {
     /// Requests by latency, in the order of [`BOUNDS`], not cumulative.
     pub buckets: [u64; 15],
     /// Requests slower than the last bound.
-    pub slow: u64,
+    pub over_last_bucket: u64,
     /// Time of all requests together.
     pub sum_ns: u64,
     /// Begun and not ended.
@@ -112,7 +112,7 @@ impl Totals {
     }
 }
 
-fn add_up<const N: usize>(to: &mut [u64; N], from: &[Own; N]) -> u64 {
+fn merge<const N: usize>(to: &mut [u64; N], from: &[LocalCounter; N]) -> u64 {
     let mut sum = 0;
     for (to, from) in to.iter_mut().zip(from) {
         *to += from.get();
@@ -122,7 +122,7 @@ fn add_up<const N: usize>(to: &mut [u64; N], from: &[Own; N]) -> u64 {
 }
 
 /// 100–199 is 0 … 500 and above is 4; a number outside HTTP counts as our own fault.
-fn class(status: u16) -> usize {
+fn status_class(status: u16) -> usize {
     match status {
         100..=199 => 0,
         200..=299 => 1,
@@ -133,10 +133,10 @@ fn class(status: u16) -> usize {
 }
 
 /// Walks up from the fastest bucket, because that is where most requests end.
-fn bucket(shard: &Shard, us: u64) -> &Own {
+fn bucket(shard: &Shard, us: u64) -> &LocalCounter {
     match BOUNDS_US.iter().position(|bound| us <= *bound) {
         Some(i) => &shard.buckets[i],
-        None => &shard.slow,
+        None => &shard.over_last_bucket,
     }
 }
 
@@ -144,8 +144,8 @@ fn bucket(shard: &Shard, us: u64) -> &Own {
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(super) struct Connections {
-    pub(super) accepted: Own,
-    pub(super) closed: Own,
+    pub(super) accepted: LocalCounter,
+    pub(super) closed: LocalCounter,
 }
 
 #[cfg(test)]
@@ -161,7 +161,11 @@ mod tests {
         m.end(1, 499, Duration::from_secs(61));
         let t = m.totals();
         assert_eq!((t.classes, t.in_flight, t.ended()), ([0, 1, 0, 1, 0], 0, 2));
-        assert_eq!((t.buckets[0], t.slow), (1, 1), "a bound belongs to its bucket; 61 s is beyond all");
+        assert_eq!(
+            (t.buckets[0], t.over_last_bucket),
+            (1, 1),
+            "a bound belongs to its bucket; 61 s is beyond all"
+        );
         assert_eq!(t.sum_ns, 61_000_500_000);
     }
 
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn seconds_and_microseconds_name_the_same_bounds() {
-        for (s, us) in BOUNDS.iter().zip(BOUNDS_US) {
+        for (s, us) in BUCKET_BOUNDS.iter().zip(BOUNDS_US) {
             assert_eq!((s * 1e6).round() as u64, us);
         }
     }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct DiscoveryMetrics {
     instances: AtomicU64,
     /// Unix seconds; 0: never.
-    heard: AtomicU64,
+    last_update: AtomicU64,
     up: AtomicBool,
     /// Shared by all services of the registry.
     errors: Arc<AtomicU64>,
@@ -18,14 +18,15 @@ pub struct DiscoveryMetrics {
 
 impl DiscoveryMetrics {
     /// The registry was heard: so many instances there are.
-    pub fn told(&self, instances: usize) {
+    pub fn record_update(&self, instances: usize) {
         self.instances.store(instances as u64, Relaxed);
-        self.heard.store(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()), Relaxed);
+        self.last_update
+            .store(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()), Relaxed);
         self.up.store(true, Relaxed);
     }
 
     /// It could not be followed.
-    pub fn failed(&self) {
+    pub fn record_error(&self) {
         self.up.store(false, Relaxed);
         self.errors.fetch_add(1, Relaxed);
     }
@@ -37,7 +38,7 @@ pub(super) struct DiscoveryRow {
     pub registry: Box<str>,
     pub service: Box<str>,
     pub instances: u64,
-    pub heard: u64,
+    pub last_update: u64,
     pub up: bool,
 }
 
@@ -57,7 +58,7 @@ impl DiscoveryTable {
         let errors = table.errors.entry(registry.into()).or_default().clone();
         let new = DiscoveryMetrics {
             instances: AtomicU64::new(0),
-            heard: AtomicU64::new(0),
+            last_update: AtomicU64::new(0),
             up: AtomicBool::new(false),
             errors,
         };
@@ -74,8 +75,8 @@ impl DiscoveryTable {
         let row = |((registry, service), handle): (&(Box<str>, Box<str>), &Weak<DiscoveryMetrics>)| {
             let of = handle.upgrade()?;
             let (registry, service) = (registry.clone(), service.clone());
-            let (instances, heard) = (of.instances.load(Relaxed), of.heard.load(Relaxed));
-            Some(DiscoveryRow { registry, service, instances, heard, up: of.up.load(Relaxed) })
+            let (instances, heard) = (of.instances.load(Relaxed), of.last_update.load(Relaxed));
+            Some(DiscoveryRow { registry, service, instances, last_update: heard, up: of.up.load(Relaxed) })
         };
         table.services.iter().filter_map(row).collect()
     }
@@ -94,10 +95,13 @@ mod tests {
     fn a_service_is_shown_while_it_is_followed_and_the_errors_of_its_registry_stay() {
         let table = DiscoveryTable::default();
         let (one, _unnamed) = (table.handle("consul", Some("orders")), table.handle("consul", None));
-        one.told(3);
+        one.record_update(3);
         let rows = table.rows();
-        assert!(rows.len() == 1 && rows[0].instances == 3 && rows[0].up && rows[0].heard > 0, "{rows:?}");
-        one.failed();
+        assert!(
+            rows.len() == 1 && rows[0].instances == 3 && rows[0].up && rows[0].last_update > 0,
+            "{rows:?}"
+        );
+        one.record_error();
         assert!(!table.rows()[0].up, "and the instances stay");
         drop(one);
         assert!(table.rows().is_empty());

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Endpoints that are shown at most; the health of others is watched over all the same.
-const MOST: usize = 2000;
+const MAX_ROWS: usize = 2000;
 
 /// What is known of one endpoint of one cluster.
 #[derive(Debug, Default)]
 pub struct EndpointMetrics {
     down: AtomicBool,
     ejections: AtomicU64,
-    good: AtomicU64,
-    bad: AtomicU64,
+    successes: AtomicU64,
+    failures: AtomicU64,
 }
 
 impl EndpointMetrics {
@@ -29,7 +29,7 @@ impl EndpointMetrics {
 
     /// A probe came back.
     pub fn probed(&self, good: bool) {
-        let count = if good { &self.good } else { &self.bad };
+        let count = if good { &self.successes } else { &self.failures };
         count.fetch_add(1, Relaxed);
     }
 }
@@ -41,8 +41,8 @@ pub(super) struct EndpointRow {
     pub endpoint: Box<str>,
     pub up: bool,
     pub ejections: u64,
-    pub good: u64,
-    pub bad: u64,
+    pub successes: u64,
+    pub failures: u64,
 }
 
 /// All of them.
@@ -60,10 +60,10 @@ impl EndpointTable {
             return known;
         }
         let new = Arc::default();
-        if table.len() >= MOST {
+        if table.len() >= MAX_ROWS {
             table.retain(|_, handle| handle.strong_count() > 0);
         }
-        if table.len() < MOST {
+        if table.len() < MAX_ROWS {
             table.insert(key, Arc::downgrade(&new));
         }
         new
@@ -75,8 +75,15 @@ impl EndpointTable {
             let of = handle.upgrade()?;
             let (cluster, endpoint) = (cluster.clone(), endpoint.clone());
             let (ejections, good, bad) =
-                (of.ejections.load(Relaxed), of.good.load(Relaxed), of.bad.load(Relaxed));
-            Some(EndpointRow { cluster, endpoint, up: !of.down.load(Relaxed), ejections, good, bad })
+                (of.ejections.load(Relaxed), of.successes.load(Relaxed), of.failures.load(Relaxed));
+            Some(EndpointRow {
+                cluster,
+                endpoint,
+                up: !of.down.load(Relaxed),
+                ejections,
+                successes: good,
+                failures: bad,
+            })
         };
         table.iter().filter_map(row).collect()
     }
@@ -95,9 +102,9 @@ mod tests {
         one.ejected();
         one.probed(true);
         let rows = table.rows();
-        assert_eq!((rows[0].up, rows[0].ejections, rows[0].good, rows[0].bad), (false, 1, 1, 0));
-        let many: Vec<_> = (0..2 * MOST).map(|n| table.handle("shop", &format!("b:{n}"))).collect();
-        assert_eq!(table.rows().len(), MOST);
+        assert_eq!((rows[0].up, rows[0].ejections, rows[0].successes, rows[0].failures), (false, 1, 1, 0));
+        let many: Vec<_> = (0..2 * MAX_ROWS).map(|n| table.handle("shop", &format!("b:{n}"))).collect();
+        assert_eq!(table.rows().len(), MAX_ROWS);
         drop((one, many));
         assert!(table.rows().is_empty());
     }

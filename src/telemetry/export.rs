@@ -1,15 +1,15 @@
 //! Hands the numbers to the `prometheus` crate: shards are summed here, once a scrape.
 
-use super::attempts::{AttemptMetrics, Event};
 use super::caches::{CacheMetrics, CacheOutcome};
-use super::counters::{BOUNDS, CLASSES, RouteMetrics, Totals};
+use super::counters::{BUCKET_BOUNDS, RouteMetrics, STATUS_CLASSES, Totals};
 use super::discovery::DiscoveryRow;
 use super::endpoints::EndpointRow;
 use super::families::FAMILIES;
 use super::metrics::{Metrics, Reload};
+use super::resilience::{Event, ResilienceMetrics};
 use super::stages::{StageMetrics, StageOutcome};
-use super::tls::{Expiry, Handshake, TlsMetrics};
-use crate::base::coding::Coding;
+use super::tls::{CertificateExpiry, Handshake, TlsMetrics};
+use crate::base::content_coding::ContentCoding;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::HashMap;
@@ -24,22 +24,25 @@ pub fn names() -> impl Iterator<Item = String> {
 }
 
 /// The one collector of the registry.
-pub(super) struct Export {
+pub(super) struct PrometheusCollector {
     metrics: Weak<Metrics>,
     descs: Vec<Desc>,
 }
 
-impl Export {
-    pub(super) fn of(metrics: &Arc<Metrics>) -> Self {
+impl PrometheusCollector {
+    pub(super) fn family(metrics: &Arc<Metrics>) -> Self {
         let desc = |(name, help, _, labels): &(&str, &str, MetricType, &[&str])| {
             let labels = labels.iter().map(|l| (*l).to_owned()).collect();
             Desc::new((*name).to_owned(), (*help).to_owned(), labels, HashMap::new()).ok()
         };
-        Export { metrics: Arc::downgrade(metrics), descs: FAMILIES.iter().filter_map(desc).collect() }
+        PrometheusCollector {
+            metrics: Arc::downgrade(metrics),
+            descs: FAMILIES.iter().filter_map(desc).collect(),
+        }
     }
 }
 
-impl Collector for Export {
+impl Collector for PrometheusCollector {
     fn desc(&self) -> Vec<&Desc> {
         self.descs.iter().collect()
     }
@@ -65,7 +68,7 @@ type Routes = [(Totals, Arc<RouteMetrics>)];
 
 fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
     match name {
-        "margay_requests_total" => routes.iter().flat_map(by_class).collect(),
+        "margay_requests_total" => routes.iter().flat_map(by_status_class).collect(),
         "margay_request_duration_seconds" => {
             routes.iter().filter(|(t, _)| t.ended() > 0).map(latency).collect()
         }
@@ -93,12 +96,12 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_reloads_total" => {
             Reload::ALL.iter().map(|o| counter(m.reload_total(*o), &[("outcome", o.name())])).collect()
         }
-        "margay_plan_since_seconds" => vec![gauge(m.current_plan().since, &[])],
+        "margay_plan_since_seconds" => vec![gauge(m.current_plan().applied_at, &[])],
         "margay_plan_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
-        name => around(name, m),
+        name => environment_samples(name, m),
     }
 }
 
@@ -110,39 +113,46 @@ fn http2(name: &str, m: &Metrics) -> Vec<Metric> {
     match name {
         "margay_http2_connections" => sides(totals.connections),
         "margay_http2_streams" => sides(totals.streams),
-        "margay_http2_streams_total" => vec![counter(totals.begun, &[])],
+        "margay_http2_streams_total" => vec![counter(totals.streams_started, &[])],
         "margay_http2_resets_total" => vec![counter(totals.resets, &[])],
-        _ => vec![counter(totals.refused, &[])],
+        _ => vec![counter(totals.streams_refused, &[])],
     }
 }
 
 /// The numbers of what is around the requests: registries, certificates, endpoints.
-fn around(name: &str, m: &Metrics) -> Vec<Metric> {
+fn environment_samples(name: &str, m: &Metrics) -> Vec<Metric> {
     match name {
-        "margay_discovery_up" => discovered(m, |row| u64::from(row.up)),
-        "margay_discovery_instances" => discovered(m, |row| row.instances),
-        "margay_discovery_heard_seconds" => discovered(m, |row| row.heard),
+        "margay_discovery_up" => discovery_samples(m, |row| u64::from(row.up)),
+        "margay_discovery_instances" => discovery_samples(m, |row| row.instances),
+        "margay_discovery_heard_seconds" => discovery_samples(m, |row| row.last_update),
         "margay_discovery_errors_total" => {
             m.discovery.errors().iter().map(|(registry, n)| counter(*n, &[("registry", registry)])).collect()
         }
         "margay_tls_handshakes_total" => m.tls.handshakes().iter().flat_map(handshakes).collect(),
-        "margay_tls_certificate_not_after_seconds" => m.tls.expiries().iter().map(expiry).collect(),
-        "margay_endpoint_up" => watched(m, |row, labels| vec![gauge(u64::from(row.up), labels)]),
-        "margay_endpoint_ejections_total" => watched(m, |row, labels| vec![counter(row.ejections, labels)]),
-        "margay_endpoint_probes_total" => watched(m, |row, labels| {
+        "margay_tls_certificate_not_after_seconds" => {
+            m.tls.certificate_expiries().iter().map(expiry).collect()
+        }
+        "margay_endpoint_up" => endpoint_samples(m, |row, labels| vec![gauge(u64::from(row.up), labels)]),
+        "margay_endpoint_ejections_total" => {
+            endpoint_samples(m, |row, labels| vec![counter(row.ejections, labels)])
+        }
+        "margay_endpoint_probes_total" => endpoint_samples(m, |row, labels| {
             let probes = |outcome, n| counter(n, &[labels[0], labels[1], ("outcome", outcome)]);
-            vec![probes("good", row.good), probes("bad", row.bad)]
+            vec![probes("good", row.successes), probes("bad", row.failures)]
         }),
         _ => Vec::new(),
     }
 }
 
-fn watched(m: &Metrics, show: impl Fn(&EndpointRow, &[(&str, &str); 2]) -> Vec<Metric>) -> Vec<Metric> {
+fn endpoint_samples(
+    m: &Metrics,
+    show: impl Fn(&EndpointRow, &[(&str, &str); 2]) -> Vec<Metric>,
+) -> Vec<Metric> {
     let one = |row: &EndpointRow| show(row, &[("cluster", &row.cluster), ("endpoint", &row.endpoint)]);
     m.endpoints.rows().iter().flat_map(one).collect()
 }
 
-fn discovered(m: &Metrics, number: impl Fn(&DiscoveryRow) -> u64) -> Vec<Metric> {
+fn discovery_samples(m: &Metrics, number: impl Fn(&DiscoveryRow) -> u64) -> Vec<Metric> {
     let one =
         |row: &DiscoveryRow| gauge(number(row), &[("registry", &row.registry), ("service", &row.service)]);
     m.discovery.rows().iter().map(one).collect()
@@ -153,19 +163,19 @@ fn handshakes((listener, of): &(Box<str>, Arc<TlsMetrics>)) -> Vec<Metric> {
     Handshake::ALL.iter().map(|o| counter(of.total(*o), &labels(*o))).collect()
 }
 
-fn expiry(of: &Expiry) -> Metric {
+fn expiry(of: &CertificateExpiry) -> Metric {
     let labels = [("certificate", of.certificate.as_str()), ("listener", of.listener.as_str())];
     gauge(u64::try_from(of.not_after).unwrap_or(0), &labels)
 }
 
-fn by_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {
+fn by_status_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {
     let labels = |class| [("code_class", class), ("route", route.label())];
-    totals.classes.iter().zip(CLASSES).map(|(n, class)| counter(*n, &labels(class))).collect()
+    totals.classes.iter().zip(STATUS_CLASSES).map(|(n, class)| counter(*n, &labels(class))).collect()
 }
 
 /// Everything of a family that happened to attempts; without a label of its own where `label` is empty.
 fn events(m: &Metrics, family: &str, label: &str) -> Vec<Metric> {
-    let of_route = |route: &Arc<AttemptMetrics>| -> Vec<Metric> {
+    let of_route = |route: &Arc<ResilienceMetrics>| -> Vec<Metric> {
         let own = Event::ALL.iter().filter(|event| event.place().0 == family);
         let one = |event: &Event| match event.place().1 {
             "" => counter(route.total(*event), &[("route", route.label())]),
@@ -189,7 +199,7 @@ fn caches(m: &Metrics, name: &str) -> Vec<Metric> {
 }
 
 fn compression(m: &Metrics, name: &str) -> Vec<Metric> {
-    let of = |coding: Coding| -> Vec<Metric> {
+    let of = |coding: ContentCoding| -> Vec<Metric> {
         let [answers, bytes_in, bytes_out] = m.compression().totals(coding);
         let label = ("encoding", coding.name());
         match name {
@@ -200,7 +210,7 @@ fn compression(m: &Metrics, name: &str) -> Vec<Metric> {
             ],
         }
     };
-    Coding::ALL.into_iter().flat_map(of).collect()
+    ContentCoding::ALL.into_iter().flat_map(of).collect()
 }
 
 fn by_cache_outcome(cache: &CacheMetrics) -> Vec<Metric> {
@@ -210,7 +220,7 @@ fn by_cache_outcome(cache: &CacheMetrics) -> Vec<Metric> {
 
 fn latency((totals, route): &(Totals, Arc<RouteMetrics>)) -> Metric {
     let mut below = 0;
-    let buckets = totals.buckets.iter().zip(BOUNDS).map(|(n, bound)| {
+    let buckets = totals.buckets.iter().zip(BUCKET_BOUNDS).map(|(n, bound)| {
         below += n;
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(bound);
@@ -219,7 +229,7 @@ fn latency((totals, route): &(Totals, Arc<RouteMetrics>)) -> Metric {
     });
     let mut histogram = Histogram::default();
     histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(below + totals.slow);
+    histogram.set_sample_count(below + totals.over_last_bucket);
     histogram.set_sample_sum(totals.sum_ns as f64 / 1e9);
     let mut metric = labelled(&[("route", route.label())]);
     metric.set_histogram(histogram);

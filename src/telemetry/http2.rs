@@ -1,18 +1,18 @@
 //! Connections and requests of HTTP/2, counted by each worker for itself.
 
-use super::counters::Own;
+use super::counters::LocalCounter;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One worker's part.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Shard {
-    opened: Own,
-    closed: Own,
-    begun: Own,
-    ended: Own,
-    resets: Own,
-    refused: Own,
+    opened: LocalCounter,
+    closed: LocalCounter,
+    streams_started: LocalCounter,
+    streams_ended: LocalCounter,
+    resets: LocalCounter,
+    streams_refused: LocalCounter,
     /// Connections to backends and requests on them, as they were lately.
     connections: AtomicU64,
     streams: AtomicU64,
@@ -30,11 +30,11 @@ pub struct Http2Totals {
     /// Requests that are under way on them.
     pub streams: [u64; 2],
     /// Requests that clients began.
-    pub begun: u64,
+    pub streams_started: u64,
     /// Those that they gave up.
     pub resets: u64,
     /// Those refused because too many that were given up are not done with yet.
-    pub refused: u64,
+    pub streams_refused: u64,
 }
 
 impl Http2Metrics {
@@ -53,20 +53,20 @@ impl Http2Metrics {
     }
 
     /// So many requests were refused because too many that were given up are not done with yet.
-    pub fn refused(&self, worker: usize, requests: u32) {
+    pub fn streams_refused(&self, worker: usize, requests: u32) {
         if requests > 0 {
-            self.add(worker, |shard| &shard.refused, u64::from(requests));
+            self.add(worker, |shard| &shard.streams_refused, u64::from(requests));
         }
     }
 
     /// A request begins; `ended` must follow on the same worker.
-    pub fn begun(&self, worker: usize) {
-        self.add(worker, |shard| &shard.begun, 1);
+    pub fn streams_started(&self, worker: usize) {
+        self.add(worker, |shard| &shard.streams_started, 1);
     }
 
     /// It is over, or was given up by its client.
-    pub fn ended(&self, worker: usize, given_up: bool) {
-        self.add(worker, |shard| &shard.ended, 1);
+    pub fn streams_ended(&self, worker: usize, given_up: bool) {
+        self.add(worker, |shard| &shard.streams_ended, 1);
         self.add(worker, |shard| &shard.resets, u64::from(given_up));
     }
 
@@ -78,7 +78,7 @@ impl Http2Metrics {
         }
     }
 
-    fn add(&self, worker: usize, which: impl Fn(&Shard) -> &Own, n: u64) {
+    fn add(&self, worker: usize, which: impl Fn(&Shard) -> &LocalCounter, n: u64) {
         if let Some(shard) = self.0.get(worker) {
             which(shard).add(n);
         }
@@ -88,15 +88,15 @@ impl Http2Metrics {
     pub fn totals(&self) -> Http2Totals {
         let mut totals = Http2Totals::default();
         for shard in &self.0 {
-            let (closed, ended) = (shard.closed.get(), shard.ended.get());
-            let begun = shard.begun.get();
+            let (closed, ended) = (shard.closed.get(), shard.streams_ended.get());
+            let begun = shard.streams_started.get();
             totals.connections[0] += shard.opened.get().saturating_sub(closed);
             totals.streams[0] += begun.saturating_sub(ended);
             totals.connections[1] += shard.connections.load(Relaxed);
             totals.streams[1] += shard.streams.load(Relaxed);
-            totals.begun += begun;
+            totals.streams_started += begun;
             totals.resets += shard.resets.get();
-            totals.refused += shard.refused.get();
+            totals.streams_refused += shard.streams_refused.get();
         }
         totals
     }
@@ -112,14 +112,20 @@ mod tests {
         metrics.opened(0);
         metrics.opened(1);
         metrics.closed(1);
-        metrics.refused(1, 3);
-        metrics.begun(0);
-        metrics.begun(0);
-        metrics.ended(0, true);
+        metrics.streams_refused(1, 3);
+        metrics.streams_started(0);
+        metrics.streams_started(0);
+        metrics.streams_ended(0, true);
         metrics.backends(0, 2, 9);
         metrics.backends(1, 1, 1);
-        metrics.begun(7);
-        let wanted = Http2Totals { connections: [1, 3], streams: [1, 10], begun: 2, resets: 1, refused: 3 };
+        metrics.streams_started(7);
+        let wanted = Http2Totals {
+            connections: [1, 3],
+            streams: [1, 10],
+            streams_started: 2,
+            resets: 1,
+            streams_refused: 3,
+        };
         assert_eq!(metrics.totals(), wanted, "a worker that does not exist counts nowhere");
     }
 }

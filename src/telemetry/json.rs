@@ -3,37 +3,37 @@
 use std::io::Write;
 
 /// The object being written.
-pub(super) struct Line<'b> {
+pub(super) struct JsonLineWriter<'b> {
     out: &'b mut Vec<u8>,
     first: bool,
 }
 
-impl<'b> Line<'b> {
+impl<'b> JsonLineWriter<'b> {
     pub(super) fn begin(out: &'b mut Vec<u8>) -> Self {
         out.push(b'{');
-        Line { out, first: true }
+        JsonLineWriter { out, first: true }
     }
 
     /// A string; bytes that are not UTF-8 become U+FFFD.
     pub(super) fn text(&mut self, name: &str, value: &[u8]) -> &mut Self {
         self.name(name);
         self.out.push(b'"');
-        escape(self.out, value);
+        write_escaped(self.out, value);
         self.out.push(b'"');
         self
     }
 
     pub(super) fn number(&mut self, name: &str, value: u64) -> &mut Self {
-        self.value(name, format_args!("{value}"))
+        self.raw_value(name, format_args!("{value}"))
     }
 
     /// Something that prints without quotes, backslashes and control characters, as a string.
-    pub(super) fn plain(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
-        self.value(name, format_args!("\"{value}\""))
+    pub(super) fn string_unescaped(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
+        self.raw_value(name, format_args!("\"{value}\""))
     }
 
     /// Something that prints as JSON.
-    pub(super) fn value(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
+    pub(super) fn raw_value(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
         self.name(name);
         let written = self.out.write_fmt(value);
         debug_assert!(written.is_ok(), "a Vec takes everything");
@@ -54,7 +54,7 @@ impl<'b> Line<'b> {
     }
 }
 
-fn escape(out: &mut Vec<u8>, value: &[u8]) {
+fn write_escaped(out: &mut Vec<u8>, value: &[u8]) {
     for chunk in value.utf8_chunks() {
         escape_str(out, chunk.valid());
         if !chunk.invalid().is_empty() {
@@ -89,7 +89,7 @@ mod tests {
 
     fn line(value: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut line = Line::begin(&mut out);
+        let mut line = JsonLineWriter::begin(&mut out);
         line.text("v", value).number("n", 7);
         line.end();
         out

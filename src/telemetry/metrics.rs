@@ -1,16 +1,16 @@
 //! All numbers of the process, and the handles through which the other floors count.
 
-use super::attempts::AttemptMetrics;
 use super::caches::CacheTable;
 use super::compression::CompressionMetrics;
 use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{EndpointMetrics, EndpointTable};
-use super::export::Export;
+use super::export::PrometheusCollector;
 use super::http2::Http2Metrics;
+use super::resilience::ResilienceMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
-use super::tunnels::Tunnels;
+use super::websockets::WebSocketMetrics;
 use prometheus::{Registry, TextEncoder};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The label of requests that never found a route.
-pub const NO_ROUTE: &str = "(none)";
+pub const UNROUTED_LABEL: &str = "(none)";
 
 /// How many kinds of refusal are told apart; the vocabulary is ours and shorter than this.
-const REFUSALS: usize = 128;
+const ERROR_CODES: usize = 128;
 
 /// What became of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,26 +31,26 @@ pub enum Reload {
     /// The files say what they said before.
     Unchanged,
     /// The document has errors; the old plan stays.
-    Refused,
+    Rejected,
 }
 
 impl Reload {
     /// All outcomes, in the order they are exported.
-    pub const ALL: [Reload; 3] = [Reload::Applied, Reload::Unchanged, Reload::Refused];
+    pub const ALL: [Reload; 3] = [Reload::Applied, Reload::Unchanged, Reload::Rejected];
 
     /// The label value.
     pub fn name(self) -> &'static str {
         match self {
             Reload::Applied => "applied",
             Reload::Unchanged => "unchanged",
-            Reload::Refused => "refused",
+            Reload::Rejected => "refused",
         }
     }
 }
 
 /// One slot of the table of refusals: claimed by the first request refused for this reason.
 #[derive(Debug, Default)]
-struct Refusal {
+struct ErrorCount {
     why: OnceLock<&'static str>,
     count: AtomicU64,
 }
@@ -62,27 +62,27 @@ pub struct Metrics {
     routes: Mutex<BTreeMap<Box<str>, Arc<RouteMetrics>>>,
     unrouted: Arc<RouteMetrics>,
     stages: Mutex<BTreeMap<Box<str>, Arc<StageMetrics>>>,
-    attempts: Mutex<BTreeMap<Box<str>, Arc<AttemptMetrics>>>,
+    attempts: Mutex<BTreeMap<Box<str>, Arc<ResilienceMetrics>>>,
     caches: CacheTable,
     compression: Arc<CompressionMetrics>,
     connections: Box<[Connections]>,
-    refusals: Box<[Refusal]>,
-    tunnels: Arc<Tunnels>,
+    refusals: Box<[ErrorCount]>,
+    tunnels: Arc<WebSocketMetrics>,
     http2: Http2Metrics,
     reloads: [AtomicU64; 3],
     pub(super) discovery: DiscoveryTable,
     pub(super) endpoints: EndpointTable,
     pub tls: TlsTable,
-    plan: Mutex<Plan>,
-    dropped_lines: Arc<AtomicU64>,
+    plan: Mutex<PlanInfo>,
+    dropped_log_lines: Arc<AtomicU64>,
     registry: Registry,
 }
 
 /// What is known of the plan that serves.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct PlanInfo {
     pub(super) id: String,
-    pub(super) since: u64,
+    pub(super) applied_at: u64,
 }
 
 impl Metrics {
@@ -92,13 +92,13 @@ impl Metrics {
         let metrics = Arc::new(Metrics {
             workers,
             routes: Mutex::default(),
-            unrouted: Arc::new(RouteMetrics::new(NO_ROUTE, workers)),
+            unrouted: Arc::new(RouteMetrics::new(UNROUTED_LABEL, workers)),
             stages: Mutex::default(),
             attempts: Mutex::default(),
             caches: CacheTable::new(workers),
             compression: Arc::new(CompressionMetrics::new(workers)),
             connections: (0..workers).map(|_| Connections::default()).collect(),
-            refusals: (0..REFUSALS).map(|_| Refusal::default()).collect(),
+            refusals: (0..ERROR_CODES).map(|_| ErrorCount::default()).collect(),
             tunnels: Arc::default(),
             http2: Http2Metrics::new(workers),
             reloads: Default::default(),
@@ -106,10 +106,10 @@ impl Metrics {
             endpoints: EndpointTable::default(),
             tls: TlsTable::default(),
             plan: Mutex::default(),
-            dropped_lines: Arc::default(),
+            dropped_log_lines: Arc::default(),
             registry: Registry::new(),
         });
-        let registered = metrics.registry.register(Box::new(Export::of(&metrics)));
+        let registered = metrics.registry.register(Box::new(PrometheusCollector::family(&metrics)));
         debug_assert!(registered.is_ok(), "a new registry takes its only collector: {registered:?}");
         metrics
     }
@@ -147,12 +147,12 @@ impl Metrics {
     }
 
     /// The handle of a route that does something about failures; the same label always gives the same handle.
-    pub fn attempts(&self, label: &str) -> Arc<AttemptMetrics> {
+    pub fn attempts(&self, label: &str) -> Arc<ResilienceMetrics> {
         let mut attempts = lock(&self.attempts);
         if let Some(known) = attempts.get(label) {
             return known.clone();
         }
-        let new = Arc::new(AttemptMetrics::new(label));
+        let new = Arc::new(ResilienceMetrics::new(label));
         attempts.insert(label.into(), new.clone());
         new
     }
@@ -173,7 +173,7 @@ impl Metrics {
     }
 
     /// Where switched connections are counted.
-    pub fn tunnels(&self) -> &Arc<Tunnels> {
+    pub fn tunnels(&self) -> &Arc<WebSocketMetrics> {
         &self.tunnels
     }
 
@@ -183,10 +183,10 @@ impl Metrics {
     }
 
     /// Forgets every route whose label is not among these; requests still on their way keep their handle.
-    pub fn retire(&self, live: &HashSet<&str>) {
+    pub fn remove_absent(&self, live: &HashSet<&str>) {
         lock(&self.routes).retain(|label, _| live.contains(&**label));
         lock(&self.attempts).retain(|label, _| live.contains(&**label));
-        self.caches.retire(live);
+        self.caches.remove_absent(live);
     }
 
     /// A connection was accepted on this worker; `closed` must follow there.
@@ -204,7 +204,7 @@ impl Metrics {
     }
 
     /// The gateway itself answered with a problem, for this reason (the `why` of the problem).
-    pub fn refused(&self, why: &'static str) {
+    pub fn record_error(&self, why: &'static str) {
         if let Some(slot) = self.refusals.iter().find(|slot| *slot.why.get_or_init(|| why) == why) {
             slot.count.fetch_add(1, Relaxed);
         }
@@ -218,12 +218,12 @@ impl Metrics {
     /// A plan took over; `id` names its content.
     pub fn plan(&self, id: &str) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        *lock(&self.plan) = Plan { id: id.to_owned(), since };
+        *lock(&self.plan) = PlanInfo { id: id.to_owned(), applied_at: since };
     }
 
     /// Where the access log counts lines it had to drop.
-    pub fn dropped_lines(&self) -> Arc<AtomicU64> {
-        self.dropped_lines.clone()
+    pub fn dropped_log_lines(&self) -> Arc<AtomicU64> {
+        self.dropped_log_lines.clone()
     }
 
     /// All numbers in Prometheus' text format (`text/plain; version=0.0.4`).
@@ -248,7 +248,7 @@ impl Metrics {
         lock(&self.stages).values().cloned().collect()
     }
 
-    pub(super) fn all_attempts(&self) -> Vec<Arc<AttemptMetrics>> {
+    pub(super) fn all_attempts(&self) -> Vec<Arc<ResilienceMetrics>> {
         lock(&self.attempts).values().cloned().collect()
     }
 
@@ -269,12 +269,12 @@ impl Metrics {
         self.reloads[outcome as usize].load(Relaxed)
     }
 
-    pub(super) fn current_plan(&self) -> Plan {
+    pub(super) fn current_plan(&self) -> PlanInfo {
         lock(&self.plan).clone()
     }
 
     pub(super) fn dropped_total(&self) -> u64 {
-        self.dropped_lines.load(Relaxed)
+        self.dropped_log_lines.load(Relaxed)
     }
 }
 
@@ -293,7 +293,7 @@ mod tests {
         let m = Metrics::new(1);
         let first = m.route("orders");
         assert!(Arc::ptr_eq(&first, &m.route("orders")));
-        m.retire(&HashSet::from(["catalog"]));
+        m.remove_absent(&HashSet::from(["catalog"]));
         assert!(!Arc::ptr_eq(&first, &m.route("orders")));
     }
 
@@ -325,10 +325,10 @@ mod tests {
         m.accepted(0);
         m.accepted(0);
         m.closed(0);
-        m.refused("route.none");
-        m.refused("route.none");
-        m.refused("request.malformed");
-        m.reload(Reload::Refused);
+        m.record_error("route.none");
+        m.record_error("route.none");
+        m.record_error("request.malformed");
+        m.reload(Reload::Rejected);
         m.plan("5f3a");
         let text = m.render();
         for line in [

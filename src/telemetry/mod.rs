@@ -2,7 +2,7 @@
 //! record. Floor 1: knows nothing of routes or sockets, only labels and numbers.
 
 pub mod access;
-pub mod attempts;
+pub mod resilience;
 pub mod caches;
 pub mod compression;
 pub mod counters;
@@ -15,16 +15,16 @@ mod json;
 pub mod metrics;
 pub mod stages;
 pub mod tls;
-pub mod tunnels;
+pub mod websockets;
 
 pub use access::{AccessLog, Record};
-pub use attempts::{AttemptMetrics, Event};
 pub use caches::{CacheMemory, CacheMetrics, CacheOutcome, CacheTable};
 pub use compression::CompressionMetrics;
 pub use counters::RouteMetrics;
 pub use discovery::DiscoveryMetrics;
 pub use endpoints::EndpointMetrics;
 pub use metrics::{Metrics, Reload};
+pub use resilience::{Event, ResilienceMetrics};
 pub use stages::{StageMetrics, StageOutcome};
-pub use tls::{Expiry, Handshake, TlsMetrics};
-pub use tunnels::{Tunnels, Way};
+pub use tls::{CertificateExpiry, Handshake, TlsMetrics};
+pub use websockets::{Direction, WebSocketMetrics};

@@ -1,32 +1,32 @@
 //! What stages did with requests, when it was more than letting them pass.
 
-use super::counters::Own;
+use super::counters::LocalCounter;
 
 /// What a stage did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageOutcome {
     /// It answered in the place of the service.
-    Replied,
+    Responded,
     /// It refused, and the client is to blame.
-    Refused,
+    Rejected,
     /// It refused, and the client is not to blame.
     Failed,
     /// It had to wait for something before it could say.
-    Waited,
+    Suspended,
 }
 
 impl StageOutcome {
     /// All outcomes, in the order they are exported.
     pub const ALL: [StageOutcome; 4] =
-        [StageOutcome::Replied, StageOutcome::Refused, StageOutcome::Failed, StageOutcome::Waited];
+        [StageOutcome::Responded, StageOutcome::Rejected, StageOutcome::Failed, StageOutcome::Suspended];
 
     /// The label value.
     pub fn name(self) -> &'static str {
         match self {
-            StageOutcome::Replied => "replied",
-            StageOutcome::Refused => "refused",
+            StageOutcome::Responded => "replied",
+            StageOutcome::Rejected => "refused",
             StageOutcome::Failed => "failed",
-            StageOutcome::Waited => "waited",
+            StageOutcome::Suspended => "waited",
         }
     }
 }
@@ -34,7 +34,7 @@ impl StageOutcome {
 /// One worker's part; a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Shard([Own; 4]);
+struct Shard([LocalCounter; 4]);
 
 /// The numbers of one kind of stage, over all routes.
 #[derive(Debug)]
@@ -74,8 +74,8 @@ mod tests {
     fn a_scrape_shows_what_a_stage_did_over_all_workers() {
         let metrics = Metrics::new(2);
         let stage = metrics.stage("rate-limit");
-        stage.count(0, StageOutcome::Refused);
-        metrics.stage("rate-limit").count(1, StageOutcome::Refused);
+        stage.count(0, StageOutcome::Rejected);
+        metrics.stage("rate-limit").count(1, StageOutcome::Rejected);
         stage.count(7, StageOutcome::Failed);
         let text = metrics.render();
         for line in [

@@ -13,12 +13,13 @@ pub enum Handshake {
     Resumed,
     Failed,
     /// It was not finished in time.
-    Late,
+    TimedOut,
 }
 
 impl Handshake {
     /// All outcomes, in the order they are exported.
-    pub const ALL: [Handshake; 4] = [Handshake::Full, Handshake::Resumed, Handshake::Failed, Handshake::Late];
+    pub const ALL: [Handshake; 4] =
+        [Handshake::Full, Handshake::Resumed, Handshake::Failed, Handshake::TimedOut];
 
     /// The label value.
     pub fn name(self) -> &'static str {
@@ -26,7 +27,7 @@ impl Handshake {
             Handshake::Full => "full",
             Handshake::Resumed => "resumed",
             Handshake::Failed => "failed",
-            Handshake::Late => "late",
+            Handshake::TimedOut => "late",
         }
     }
 }
@@ -47,7 +48,7 @@ impl TlsMetrics {
 
 /// When a certificate of a listener ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expiry {
+pub struct CertificateExpiry {
     pub listener: String,
     /// The file it is in, as configured.
     pub certificate: String,
@@ -59,7 +60,7 @@ pub struct Expiry {
 #[derive(Debug, Default)]
 pub struct TlsTable {
     listeners: Mutex<BTreeMap<Box<str>, Weak<TlsMetrics>>>,
-    certificates: Mutex<Vec<Expiry>>,
+    certificates: Mutex<Vec<CertificateExpiry>>,
 }
 
 impl TlsTable {
@@ -76,7 +77,7 @@ impl TlsTable {
     }
 
     /// From now on these are the certificates in use.
-    pub fn certificates(&self, all: Vec<Expiry>) {
+    pub fn certificates(&self, all: Vec<CertificateExpiry>) {
         *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
@@ -85,7 +86,7 @@ impl TlsTable {
         listeners.iter().filter_map(|(name, handle)| Some((name.clone(), handle.upgrade()?))).collect()
     }
 
-    pub(super) fn expiries(&self) -> Vec<Expiry> {
+    pub(super) fn certificate_expiries(&self) -> Vec<CertificateExpiry> {
         self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

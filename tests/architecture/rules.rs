@@ -6,11 +6,11 @@ use super::lexer::{Kind, Token, tokens};
 pub const FLOORS: [(&str, u8); 11] = [
     ("cli", 9),
     ("control", 8),
-    ("edge", 7),
+    ("server", 7),
     ("plan", 6),
     ("stages", 5),
     ("backend", 4),
-    ("wire", 3),
+    ("net", 3),
     ("pipeline", 2),
     ("telemetry", 1),
     ("config", 1),
@@ -66,16 +66,16 @@ impl<'s> File<'s> {
         faults
     }
 
-    /// Only `wire` speaks to pingora.
+    /// Only `net` speaks to pingora.
     fn pingora(&self) -> Vec<(usize, String)> {
-        if self.floor() == Some("wire") {
+        if self.floor() == Some("net") {
             return Vec::new();
         }
         let named = |t: &Token| t.name().is_some_and(|n| n == "pingora" || n.starts_with("pingora_"));
         self.tokens
             .iter()
             .filter(|t| named(t))
-            .map(|t| (t.line, "pingora is named outside wire/".into()))
+            .map(|t| (t.line, "pingora is named outside net/".into()))
             .collect()
     }
 

@@ -16,28 +16,28 @@ fn one_fault(path: &str, text: &str, says: &str) {
 #[test]
 fn an_arrow_that_points_up_is_found_however_it_is_written() {
     for text in [
-        "use crate::edge::Worker;",
-        "use crate::{base::x, edge::{Worker, y}};",
-        "use crate::{\n    base,\n    edge,\n};",
-        "fn f() { crate::edge::run() }",
-        "use super::super::edge::Worker;",
-        "use super::super::{base, edge::Worker};",
-        "mod tests { use super::super::super::edge::Worker; }",
-        "pub(in crate::edge) fn f() {}",
-        "fn f() { margay::edge::run() }",
+        "use crate::server::Worker;",
+        "use crate::{base::x, server::{Worker, y}};",
+        "use crate::{\n    base,\n    server,\n};",
+        "fn f() { crate::server::run() }",
+        "use super::super::server::Worker;",
+        "use super::super::{base, server::Worker};",
+        "mod tests { use super::super::super::server::Worker; }",
+        "pub(in crate::server) fn f() {}",
+        "fn f() { margay::server::run() }",
     ] {
-        one_fault("wire/dial.rs", text, "`wire` names `edge`, which is above it");
+        one_fault("net/dial.rs", text, "`net` names `server`, which is above it");
     }
 }
 
 #[test]
 fn a_module_file_needs_one_super_less() {
-    one_fault("wire/mod.rs", "use super::edge::Worker;", "above it");
+    one_fault("net/mod.rs", "use super::server::Worker;", "above it");
     assert!(
-        faults("wire/mod.rs", "use super::super::edge::Worker;").is_empty(),
+        faults("net/mod.rs", "use super::super::server::Worker;").is_empty(),
         "does not compile, not ours to say"
     );
-    assert!(faults("wire/dial.rs", "use super::edge::Worker;").is_empty(), "wire::edge, a room of its own");
+    assert!(faults("net/dial.rs", "use super::server::Worker;").is_empty(), "net::server, a room of its own");
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn siblings_do_not_name_each_other() {
 
 #[test]
 fn arrows_down_and_within_a_floor_are_fine() {
-    let text = "use crate::wire::dial; use crate::{base::units, pipeline::Head, backend::x};";
+    let text = "use crate::net::dial; use crate::{base::units, pipeline::Head, backend::x};";
     assert!(faults("backend/pool.rs", text).is_empty());
     assert!(faults("main.rs", "fn main() { margay::cli::main() }").is_empty());
 }
@@ -59,11 +59,11 @@ fn a_folder_that_is_no_floor_is_found() {
 }
 
 #[test]
-fn pingora_is_named_only_in_wire() {
-    one_fault("edge/accept.rs", "use pingora::server::Server;", "outside wire/");
-    one_fault("edge/accept.rs", "use pingora_core::x;", "outside wire/");
-    assert!(faults("wire/accept.rs", "use pingora::server::Server;").is_empty());
-    assert!(faults("edge/accept.rs", "// pingora accepts\nconst WHO: &str = \"pingora\";").is_empty());
+fn pingora_is_named_only_in_net() {
+    one_fault("server/accept.rs", "use pingora::server::Server;", "outside net/");
+    one_fault("server/accept.rs", "use pingora_core::x;", "outside net/");
+    assert!(faults("net/accept.rs", "use pingora::server::Server;").is_empty());
+    assert!(faults("server/accept.rs", "// pingora accepts\nconst WHO: &str = \"pingora\";").is_empty());
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use margay::{
     Gateway,
     pipeline::{
-        answer::Answer,
         exchange::Exchange,
-        head::Known,
+        head::KnownHeader,
+        response::Response,
         stage::{Stage, Step},
     },
 };
@@ -53,8 +53,8 @@ impl Stage for Tenant {
     }
 
     /// Runs for every request of the route, on the thread that serves it: no waiting, no locks.
-    fn request(&self, x: &mut Exchange) -> Step {
-        let host = x.req.known(Known::Host).unwrap_or_default();
+    fn on_request(&self, x: &mut Exchange) -> Step {
+        let host = x.req.get_known(KnownHeader::Host).unwrap_or_default();
         let name = host.split(|b| *b == b':').next().unwrap_or_default();
         match name.strip_suffix(&*self.domain).filter(|tenant| !tenant.is_empty()) {
             Some(tenant) => {
@@ -62,7 +62,7 @@ impl Stage for Tenant {
                 x.req.set(&self.header, &tenant);
                 Step::Next
             }
-            None => Step::Reply(Answer::reply(421, "text/plain", "no tenant has this host name\n")),
+            None => Step::Respond(Response::local(421, "text/plain", "no tenant has this host name\n")),
         }
     }
 
@@ -73,5 +73,5 @@ impl Stage for Tenant {
 }
 
 fn main() -> ExitCode {
-    Gateway::builder().stage("Tenant", Tenant::new).main()
+    Gateway::builder().add_stage("Tenant", Tenant::new).main()
 }

@@ -3,18 +3,18 @@
 use crate::{
     backend::cluster::Cluster,
     pipeline::{
-        answer::{Answer, Outcome},
-        cause::{Fault, Why},
+        error::{ErrorCode, Fault},
+        response::{Response, RouteResult},
     },
 };
 use std::sync::Arc;
 
 /// What a route says about it; plain data. The other cluster is named beside it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
-    pub on: Vec<Failure>,
+pub struct FallbackConfig {
+    pub on_failures: Vec<Failure>,
     pub statuses: Vec<u16>,
-    pub reply: Option<Reply>,
+    pub reply: Option<StaticResponse>,
 }
 
 /// Ways in which all attempts may have failed.
@@ -26,7 +26,7 @@ pub enum Failure {
     Malformed,
     Breaker,
     NoEndpoint,
-    Busy,
+    ConnectionLimit,
 }
 
 impl Failure {
@@ -38,18 +38,18 @@ impl Failure {
         ("Malformed", Failure::Malformed),
         ("Breaker", Failure::Breaker),
         ("NoEndpoint", Failure::NoEndpoint),
-        ("Busy", Failure::Busy),
+        ("Busy", Failure::ConnectionLimit),
     ];
 
     /// Which one a cause is; none if it is not the service's.
-    fn of(why: Why) -> Option<Failure> {
+    fn classify(why: ErrorCode) -> Option<Failure> {
         Some(match why {
-            Why::BackendSend | Why::BackendReset => Failure::Reset,
-            Why::BackendTimeout | Why::BackendConnectTimeout => Failure::Timeout,
-            Why::BackendMalformed | Why::BackendSwitch => Failure::Malformed,
-            Why::BackendBreaker => Failure::Breaker,
-            Why::BackendNone => Failure::NoEndpoint,
-            Why::BackendBusy => Failure::Busy,
+            ErrorCode::BackendSend | ErrorCode::BackendReset => Failure::Reset,
+            ErrorCode::BackendTimeout | ErrorCode::BackendConnectTimeout => Failure::Timeout,
+            ErrorCode::BackendMalformed | ErrorCode::BackendSwitch => Failure::Malformed,
+            ErrorCode::BackendBreaker => Failure::Breaker,
+            ErrorCode::BackendNone => Failure::NoEndpoint,
+            ErrorCode::BackendBusy => Failure::ConnectionLimit,
             why if why.fault() == Fault::Backend => Failure::Connect,
             _ => return None,
         })
@@ -58,16 +58,16 @@ impl Failure {
 
 /// A fixed answer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reply {
+pub struct StaticResponse {
     pub status: u16,
     pub fields: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Reply {
+impl StaticResponse {
     /// The answer; its type is that of a text, unless it says another one.
-    pub fn answer(&self) -> Answer {
-        let mut answer = Answer::reply(self.status, "text/plain; charset=utf-8", self.body.clone());
+    pub fn static_response(&self) -> Response {
+        let mut answer = Response::local(self.status, "text/plain; charset=utf-8", self.body.clone());
         for (name, value) in &self.fields {
             answer.head.set(name.as_bytes(), value.as_bytes());
         }
@@ -78,16 +78,17 @@ impl Reply {
 /// The settings, with the other cluster.
 #[derive(Debug)]
 pub struct Fallback {
-    pub settings: Settings,
+    pub settings: FallbackConfig,
     pub cluster: Option<Arc<Cluster>>,
 }
 
 impl Fallback {
     /// Whether it takes the place of this outcome.
-    pub fn takes(&self, outcome: &Outcome) -> bool {
+    pub fn applies_to(&self, outcome: &RouteResult) -> bool {
         match outcome {
             Ok(answer) => self.settings.statuses.contains(&answer.status()),
-            Err(cause) => Failure::of(cause.why).is_some_and(|failure| self.settings.on.contains(&failure)),
+            Err(cause) => Failure::classify(cause.why)
+                .is_some_and(|failure| self.settings.on_failures.contains(&failure)),
         }
     }
 }
@@ -95,25 +96,28 @@ impl Fallback {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::cause::Cause;
+    use crate::pipeline::error::GatewayError;
 
     #[test]
     fn it_stands_in_for_the_failures_and_statuses_that_are_named() {
-        let settings =
-            Settings { on: vec![Failure::Connect, Failure::Breaker], statuses: vec![500], reply: None };
+        let settings = FallbackConfig {
+            on_failures: vec![Failure::Connect, Failure::Breaker],
+            statuses: vec![500],
+            reply: None,
+        };
         let fallback = Fallback { settings, cluster: None };
-        let of = |why| fallback.takes(&Err(Cause::new(why, "x")));
-        assert!(of(Why::BackendConnect) && of(Why::BackendName) && of(Why::BackendBreaker));
-        assert!(!of(Why::BackendTimeout) && !of(Why::ClientGone) && !of(Why::RequestBody));
-        assert!(fallback.takes(&Ok(Answer::reply(500, "", ""))));
-        assert!(!fallback.takes(&Ok(Answer::reply(503, "", ""))));
+        let of = |why| fallback.applies_to(&Err(GatewayError::new(why, "x")));
+        assert!(of(ErrorCode::BackendConnect) && of(ErrorCode::BackendName) && of(ErrorCode::BackendBreaker));
+        assert!(!of(ErrorCode::BackendTimeout) && !of(ErrorCode::ClientGone) && !of(ErrorCode::RequestBody));
+        assert!(fallback.applies_to(&Ok(Response::local(500, "", ""))));
+        assert!(!fallback.applies_to(&Ok(Response::local(503, "", ""))));
     }
 
     #[test]
     fn a_reply_has_the_type_it_says() {
         let fields = vec![("Content-Type".to_owned(), "application/json".to_owned())];
-        let answer = Reply { status: 200, fields, body: "[]".into() }.answer();
-        assert_eq!(answer.head.all(b"content-type").collect::<Vec<_>>(), [b"application/json"]);
+        let answer = StaticResponse { status: 200, fields, body: "[]".into() }.static_response();
+        assert_eq!(answer.head.get_all(b"content-type").collect::<Vec<_>>(), [b"application/json"]);
         assert_eq!((answer.status(), answer.body.length()), (200, Some(2)));
     }
 }

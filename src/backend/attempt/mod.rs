@@ -1,27 +1,27 @@
 //! One exchange with a service: connection, request out, response head in; and again where that is safe or asked for.
 
 pub mod breaker;
-mod care;
+mod resilience;
 pub mod fallback;
-mod leg;
+mod endpoint_call;
 pub mod retry;
-mod several;
-mod window;
+mod retry_loop;
+mod sliding_window;
 
-pub use care::{Care, Keeps, Quality, Scope, Settings};
+pub use resilience::{QosConfig, Resilience, ResilienceConfig, ResilienceState, Scope};
 
-use super::cluster::{Cluster, Picked, Shown};
+use super::cluster::{AttemptReport, Cluster, Selection};
 use crate::{
+    net::h1::{backend::HeadError, hop_by_hop::HopByHop},
     pipeline::{
-        answer::Outcome,
-        body::{Caller, Framing},
-        cause::{Cause, Fault, Why},
+        body::{ClientBody, Framing},
+        error::{ErrorCode, Fault, GatewayError},
         exchange::Exchange,
         head::Version,
+        response::RouteResult,
     },
-    wire::h1::{backend::HeadError, hop::Hop},
 };
-use leg::Leg;
+use endpoint_call::EndpointCall;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -32,14 +32,14 @@ use std::{
 pub enum Http2 {
     Never,
     /// Over TLS, if the backend agrees.
-    OverTls,
+    IfNegotiated,
     /// Always; without TLS it is begun without asking.
     Always,
 }
 
 /// What a route says about its attempts.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct AttemptConfig {
     /// From dispatch to the response head, all attempts included, paused while upload bytes move.
     pub timeout: Duration,
     pub connect: Duration,
@@ -51,10 +51,10 @@ pub struct Terms {
     pub version: Version,
     pub http2: Http2,
     /// What is done about services that fail; none: nothing.
-    pub care: Option<Arc<Care>>,
+    pub care: Option<Arc<Resilience>>,
 }
 
-impl Terms {
+impl AttemptConfig {
     /// The cluster that is asked when all attempts failed.
     pub fn fallback(&self) -> Option<&Arc<Cluster>> {
         self.care.as_ref()?.fallback.as_ref()?.cluster.as_ref()
@@ -63,29 +63,35 @@ impl Terms {
 
 /// How the time of an exchange is running out.
 #[derive(Clone, Copy, Debug)]
-pub struct Time {
+pub struct Deadlines {
     /// When that of the route began: it begins anew while upload bytes move.
-    pub began: Instant,
+    pub started_at: Instant,
     /// When that of the attempt began.
-    pub attempt: Instant,
+    pub per_try_deadline: Instant,
     /// How long the attempt may last.
-    pub limit: Option<Duration>,
+    pub total_timeout: Option<Duration>,
     /// Bytes of body that were sent: sending them again is no progress.
     pub sent: u64,
     /// It was the time of the attempt that was over.
-    pub overdue: bool,
+    pub is_per_try_timeout: bool,
 }
 
-impl Time {
-    fn new(began: Instant) -> Time {
-        Time { began, attempt: began, limit: None, sent: 0, overdue: false }
+impl Deadlines {
+    fn new(started_at: Instant) -> Deadlines {
+        Deadlines {
+            started_at,
+            per_try_deadline: started_at,
+            total_timeout: None,
+            sent: 0,
+            is_per_try_timeout: false,
+        }
     }
 
     /// When the attempt is over at the latest, if so much is allowed in all, and whether that is its own limit.
     fn end(&self, all: Duration) -> (Instant, bool) {
-        let end = self.began + all;
-        match self.limit {
-            Some(limit) if self.attempt + limit < end => (self.attempt + limit, true),
+        let end = self.started_at + all;
+        match self.total_timeout {
+            Some(limit) if self.per_try_deadline + limit < end => (self.per_try_deadline + limit, true),
             _ => (end, false),
         }
     }
@@ -94,89 +100,95 @@ impl Time {
 /// Takes the exchange to the cluster and brings the response back as soon as its head is there.
 pub async fn run(
     cluster: &Cluster,
-    terms: &Terms,
-    hop: Hop,
-    x: &mut Exchange,
-    caller: &mut dyn Caller,
-) -> Outcome {
+    terms: &AttemptConfig,
+    hop: HopByHop,
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+) -> RouteResult {
     if terms.version == Version::Http10 && caller.framing() == Framing::Chunked {
-        return Err(Cause::new(
-            Why::RequestLength,
+        return Err(GatewayError::new(
+            ErrorCode::RequestLength,
             "the service speaks HTTP/1.0, which wants to know the length of a body",
         ));
     }
     let mut outcome = match &terms.care {
         // Boxed: exchanges without all this need not carry its room around.
-        Some(care) => Box::pin(several::run(cluster, terms, care, hop, x, caller)).await,
+        Some(care) => Box::pin(retry_loop::run(cluster, terms, care, hop, exchange, caller)).await,
         None => {
-            let picked = cluster.pick(x, &[])?;
-            let mut time = Time::new(x.now);
-            attempt(cluster, picked, terms, hop, &mut time, x, caller).await
+            let picked = cluster.pick(exchange, &[])?;
+            let mut time = Deadlines::new(exchange.now);
+            call_endpoint(cluster, picked, terms, hop, &mut time, exchange, caller).await
         }
     };
-    cluster.mark(x, &mut outcome);
+    cluster.set_session_cookie(exchange, &mut outcome);
     outcome
 }
 
 /// Asks one endpoint, and tells its cluster what was seen.
-async fn attempt(
+async fn call_endpoint(
     cluster: &Cluster,
-    picked: Picked,
-    terms: &Terms,
-    hop: Hop,
-    time: &mut Time,
-    x: &mut Exchange,
-    caller: &mut dyn Caller,
-) -> Outcome {
+    picked: Selection,
+    terms: &AttemptConfig,
+    hop: HopByHop,
+    time: &mut Deadlines,
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+) -> RouteResult {
     let endpoint = picked.endpoint.clone();
-    x.record.endpoint = Some(endpoint.label.clone());
-    x.record.endpoint_secure = endpoint.way(x).transport.tls.is_some();
-    let began = time.attempt;
-    let outcome = with(picked, terms, hop, time, x, caller).await;
-    cluster.show(&endpoint, shown(&outcome), began);
+    exchange.record.endpoint = Some(endpoint.label.clone());
+    exchange.record.endpoint_secure = endpoint.transport_for(exchange).transport.tls.is_some();
+    let began = time.per_try_deadline;
+    let outcome = send_with_reconnect(picked, terms, hop, time, exchange, caller).await;
+    cluster.record(&endpoint, classify_for_health(&outcome), began);
     outcome
 }
 
 /// What an outcome says about the endpoint.
-fn shown(outcome: &Outcome) -> Shown {
+fn classify_for_health(outcome: &RouteResult) -> AttemptReport {
     match outcome {
-        Ok(answer) => Shown::Answered(answer.status()),
-        Err(cause) if cause.why.fault() == Fault::Backend => Shown::Failed(cause.why),
-        Err(_) => Shown::Abandoned,
+        Ok(answer) => AttemptReport::Answered(answer.status()),
+        Err(cause) if cause.why.fault() == Fault::Backend => AttemptReport::Failed(cause.why),
+        Err(_) => AttemptReport::Abandoned,
     }
 }
 
 /// How often a request is begun anew that the service says it has not begun: one that counts the requests of a connection
 /// sends many at once to the next, and some of them to the one after.
-const REFUSALS: u32 = 3;
+const MAX_UNPROCESSED_RETRIES: u32 = 3;
 
 /// Asks once; again where the connection turned out to be dead, or to be one that takes no more.
-async fn with(
-    picked: Picked,
-    terms: &Terms,
-    hop: Hop,
-    time: &mut Time,
-    x: &mut Exchange,
-    caller: &mut dyn Caller,
-) -> Outcome {
-    let Picked { endpoint, lease } = picked;
-    let mut leg = Leg::new(&endpoint, terms, hop, time);
+async fn send_with_reconnect(
+    picked: Selection,
+    terms: &AttemptConfig,
+    hop: HopByHop,
+    time: &mut Deadlines,
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+) -> RouteResult {
+    let Selection { endpoint, lease } = picked;
+    let mut leg = EndpointCall::new(&endpoint, terms, hop, time);
     let (mut fresh, mut refused) = (false, 0);
     loop {
-        x.record.attempts += 1;
-        let mut conn = leg.connect(x, fresh, caller).await?;
-        match leg.converse(&mut conn, x, caller).await {
-            Ok(()) => return leg.answer(conn, lease, x),
+        exchange.record.attempts += 1;
+        let mut conn = leg.connect(exchange, fresh, caller).await?;
+        match leg.send(&mut conn, exchange, caller).await {
+            Ok(()) => return leg.response(conn, lease, exchange),
             Err(HeadError::Failed(cause)) => return Err(cause),
-            Err(HeadError::Silent(_)) if conn.is_reused() && !fresh && may_repeat(x, caller) => fresh = true,
-            // What was not begun can be begun elsewhere, whatever it is.
-            Err(HeadError::Refused(_)) if refused < REFUSALS && caller.received() == 0 => refused += 1,
-            Err(HeadError::Refused(error)) => {
-                let detail = format!("the backend {} refused the request: {error}", endpoint.label);
-                return Err(Cause::new(Why::BackendReset, detail));
+            Err(HeadError::Closed(_)) if conn.is_reused() && !fresh && is_replayable(exchange, caller) => {
+                fresh = true
             }
-            Err(HeadError::Silent(error)) => {
-                return Err(silence(conn.is_upload_done(), &endpoint.label, &error));
+            // What was not begun can be begun elsewhere, whatever it is.
+            Err(HeadError::NotStarted(_))
+                if refused < MAX_UNPROCESSED_RETRIES && caller.bytes_received() == 0 =>
+            {
+                refused += 1
+            }
+            Err(HeadError::NotStarted(error)) => {
+                let detail = format!("the backend {} refused the request: {error}", endpoint.label);
+                return Err(GatewayError::new(ErrorCode::BackendReset, detail));
+            }
+            Err(HeadError::Closed(error)) => {
+                return Err(closed_error(conn.is_upload_done(), &endpoint.label, &error));
             }
         }
     }
@@ -184,17 +196,17 @@ async fn with(
 
 /// The connection ended without a byte of an answer: while the request was sent, or after.
 #[cold]
-fn silence(sent: bool, label: &str, error: &std::io::Error) -> Cause {
+fn closed_error(sent: bool, label: &str, error: &std::io::Error) -> GatewayError {
     let (why, when) = match sent {
-        true => (Why::BackendReset, "without an answer"),
-        false => (Why::BackendSend, "while it was sent the request"),
+        true => (ErrorCode::BackendReset, "without an answer"),
+        false => (ErrorCode::BackendSend, "while it was sent the request"),
     };
-    Cause::new(why, format!("the backend {label} closed the connection {when}: {error}"))
+    GatewayError::new(why, format!("the backend {label} closed the connection {when}: {error}"))
 }
 
 /// Without being configured, only what is harmless is repeated: idempotent, and no byte of body gone.
-fn may_repeat(x: &Exchange, caller: &dyn Caller) -> bool {
-    is_idempotent(x.req.method()) && caller.received() == 0
+fn is_replayable(exchange: &Exchange, caller: &dyn ClientBody) -> bool {
+    is_idempotent(exchange.req.method()) && caller.bytes_received() == 0
 }
 
 /// RFC 9110 9.2.2.

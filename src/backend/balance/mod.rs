@@ -1,39 +1,39 @@
 //! Balancers: shared atomics, so that the count is exact across workers, and no lock. What depends on the set of endpoints
 //! is worked out when the set changes.
 
-mod dice;
-mod hash;
-mod latency;
-mod least;
+mod random;
+mod consistent_hash;
+mod peak_ewma;
+mod least_request;
 mod sticky;
-mod turns;
+mod round_robin;
 #[cfg(test)]
 mod tests;
 
-pub use dice::Dice;
-pub use hash::HashOn;
-pub use latency::Latency;
-pub use sticky::{EXPIRY, Keeps, Sessions, Sticky};
+pub use consistent_hash::HashPolicy;
+pub use peak_ewma::PeakEwma;
+pub use random::ThreadRng;
+pub use sticky::{DEFAULT_EXPIRY, SessionStore, Sessions, Sticky};
 
 use super::{
-    cluster::Picked,
+    cluster::Selection,
     endpoint::{Endpoint, EndpointState},
 };
 use crate::pipeline::exchange::Exchange;
-use hash::Slots;
+use consistent_hash::LookupTable;
+use round_robin::WeightedSchedule;
 use smallvec::SmallVec;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
-use turns::Turns;
 
 /// The balancers there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BalancerKind {
     /// Ocelot's `NoLoadBalancer`: always the first.
     #[default]
-    First,
+    NoLoadBalancer,
     /// One after the other, beginning with the first.
     RoundRobin,
     /// The one with the fewest exchanges under way; of equals the first.
@@ -45,7 +45,7 @@ pub enum BalancerKind {
     /// Any.
     Random,
     /// Always the same for the same key.
-    ConsistentHash(HashOn),
+    ConsistentHash(HashPolicy),
     /// Always the same for the same session.
     Sticky(Sticky),
 }
@@ -54,7 +54,7 @@ impl BalancerKind {
     /// As it is written in a document.
     pub fn name(&self) -> &'static str {
         match self {
-            BalancerKind::First => "NoLoadBalancer",
+            BalancerKind::NoLoadBalancer => "NoLoadBalancer",
             BalancerKind::RoundRobin => "RoundRobin",
             BalancerKind::LeastConnection => "LeastConnection",
             BalancerKind::LeastRequest => "LeastRequest",
@@ -71,37 +71,37 @@ impl BalancerKind {
 pub struct Balancer {
     kind: BalancerKind,
     /// Whose turn it is; shared by everybody with the same key.
-    turn: Arc<AtomicUsize>,
-    dice: Dice,
+    counter: Arc<AtomicUsize>,
+    rng: ThreadRng,
     /// Where the gateway remembers sessions.
     sessions: Option<Arc<Sessions>>,
 }
 
 /// The endpoints that may be chosen at one time, and what the balancer has worked out about them.
 #[derive(Debug, Default)]
-pub struct Ready {
+pub struct EndpointSet {
     pub endpoints: Box<[Arc<Endpoint>]>,
-    turns: Turns,
-    slots: Slots,
+    schedule: WeightedSchedule,
+    hash_table: LookupTable,
     /// What stands for each of them in a cookie.
-    ids: Box<[u64]>,
+    session_ids: Box<[u64]>,
 }
 
 /// An exchange under way, counted until it is dropped.
 #[derive(Debug)]
-pub struct Lease(Arc<EndpointState>);
+pub struct InFlightGuard(Arc<EndpointState>);
 
-impl Lease {
+impl InFlightGuard {
     /// Counts one exchange with the endpoint.
-    pub fn new(endpoint: &Endpoint) -> Lease {
-        endpoint.state.leases.fetch_add(1, Ordering::Relaxed);
-        Lease(endpoint.state.clone())
+    pub fn new(endpoint: &Endpoint) -> InFlightGuard {
+        endpoint.state.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlightGuard(endpoint.state.clone())
     }
 }
 
-impl Drop for Lease {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.leases.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -109,16 +109,16 @@ impl Balancer {
     /// A balancer of that kind; what it counts outlives it in `turn`, what it remembers in `sessions`.
     pub fn new(
         kind: BalancerKind,
-        turn: Arc<AtomicUsize>,
+        counter: Arc<AtomicUsize>,
         sessions: Option<Arc<Sessions>>,
-        dice: Dice,
+        rng: ThreadRng,
     ) -> Balancer {
-        Balancer { kind, turn, dice, sessions }
+        Balancer { kind, counter, rng, sessions }
     }
 
     /// Whose turn it is.
-    fn turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+    fn next_index(&self) -> usize {
+        self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The kind that it is.
@@ -127,20 +127,20 @@ impl Balancer {
     }
 
     /// Whether it wants to know how long answers take.
-    pub fn wants_times(&self) -> bool {
+    pub fn tracks_latency(&self) -> bool {
         self.kind == BalancerKind::PeakEwma
     }
 
     /// Whether it knows where a request goes whatever a registry may say.
-    pub fn knows(&self, x: &Exchange) -> bool {
+    pub fn has_session(&self, exchange: &Exchange) -> bool {
         match (&self.kind, &self.sessions) {
-            (BalancerKind::Sticky(sticky), Some(sessions)) => sticky.knows(sessions, x),
+            (BalancerKind::Sticky(sticky), Some(sessions)) => sticky.has_session(sessions, exchange),
             _ => false,
         }
     }
 
     /// Whether it counts exchanges under way.
-    pub fn counts(&self) -> bool {
+    pub fn tracks_in_flight(&self) -> bool {
         matches!(
             self.kind,
             BalancerKind::LeastConnection | BalancerKind::LeastRequest | BalancerKind::PeakEwma
@@ -148,95 +148,108 @@ impl Balancer {
     }
 
     /// A number by chance.
-    pub fn chance(&self) -> u64 {
-        self.dice.roll()
+    pub fn random_u64(&self) -> u64 {
+        self.rng.next_u64()
     }
 
     /// Works out what there is to know about these endpoints; what was known before makes it quick.
-    pub fn prepare(&self, endpoints: Box<[Arc<Endpoint>]>, before: &Ready) -> Ready {
+    pub fn build(&self, endpoints: Box<[Arc<Endpoint>]>, before: &EndpointSet) -> EndpointSet {
         let (mut turns, mut slots, mut ids) = Default::default();
         match &self.kind {
-            BalancerKind::First | BalancerKind::LeastConnection => {}
-            BalancerKind::ConsistentHash(_) => slots = Slots::of(&endpoints, &before.slots),
+            BalancerKind::NoLoadBalancer | BalancerKind::LeastConnection => {}
+            BalancerKind::ConsistentHash(_) => slots = LookupTable::build(&endpoints, &before.hash_table),
             BalancerKind::Sticky(sticky) => {
-                (turns, ids) = (Turns::of(&endpoints), sticky.ids(&endpoints));
+                (turns, ids) = (WeightedSchedule::build(&endpoints), sticky.endpoint_ids(&endpoints));
             }
-            _ => turns = Turns::of(&endpoints),
+            _ => turns = WeightedSchedule::build(&endpoints),
         }
-        Ready { endpoints, turns, slots, ids }
+        EndpointSet { endpoints, schedule: turns, hash_table: slots, session_ids: ids }
     }
 
     /// Chooses one of the endpoints, none of the `tried` ones where there is another.
-    pub fn pick(&self, ready: &Ready, x: &Exchange, tried: &[Arc<Endpoint>]) -> Option<Picked> {
+    pub fn pick(
+        &self,
+        ready: &EndpointSet,
+        exchange: &Exchange,
+        tried: &[Arc<Endpoint>],
+    ) -> Option<Selection> {
         let all = &*ready.endpoints;
         if all.is_empty() {
             return None;
         }
-        let free = |endpoint: &Arc<Endpoint>| Some(Picked { endpoint: endpoint.clone(), lease: None });
+        let free = |endpoint: &Arc<Endpoint>| Some(Selection { endpoint: endpoint.clone(), lease: None });
         match &self.kind {
-            BalancerKind::First => free(all.iter().find(|e| untried(e, tried)).unwrap_or(&all[0])),
-            BalancerKind::RoundRobin => free(ready.from(self.turn(), tried)),
-            BalancerKind::ConsistentHash(on) => free(ready.slots.pick(on, all, x, tried)),
-            BalancerKind::Sticky(sticky) => free(&sticky.pick(self, ready, x, tried)),
-            BalancerKind::Random => free(ready.from(self.dice.below(ready.turns.len(all.len())), tried)),
+            BalancerKind::NoLoadBalancer => {
+                free(all.iter().find(|e| exclude_tried(e, tried)).unwrap_or(&all[0]))
+            }
+            BalancerKind::RoundRobin => free(ready.pick_from(self.next_index(), tried)),
+            BalancerKind::ConsistentHash(on) => free(ready.hash_table.pick(on, all, exchange, tried)),
+            BalancerKind::Sticky(sticky) => free(&sticky.pick_session(self, ready, exchange, tried)),
+            BalancerKind::Random => {
+                free(ready.pick_from(self.rng.below(ready.schedule.len(all.len())), tried))
+            }
             BalancerKind::LeastConnection => match tried {
-                [] => least::first(all.iter()),
-                _ => least::first(others(all, tried).into_iter()),
+                [] => least_request::take_least_loaded(all.iter()),
+                _ => least_request::take_least_loaded(candidates(all, tried).into_iter()),
             },
             BalancerKind::LeastRequest => {
-                let (one, two) = self.two(ready, tried);
-                Some(counted(least::idler(one, two)))
+                let (one, two) = self.two_choices(ready, tried);
+                Some(with_guard(least_request::less_loaded(one, two)))
             }
             BalancerKind::PeakEwma => {
-                let (one, two) = self.two(ready, tried);
-                Some(counted(latency::faster(one, two, x.now)))
+                let (one, two) = self.two_choices(ready, tried);
+                Some(with_guard(peak_ewma::lower_cost(one, two, exchange.now)))
             }
         }
     }
 
     /// Two different endpoints by chance, where there are two; heavy ones come more often.
-    fn two<'r>(&self, ready: &'r Ready, tried: &[Arc<Endpoint>]) -> (&'r Arc<Endpoint>, &'r Arc<Endpoint>) {
+    fn two_choices<'r>(
+        &self,
+        ready: &'r EndpointSet,
+        tried: &[Arc<Endpoint>],
+    ) -> (&'r Arc<Endpoint>, &'r Arc<Endpoint>) {
         let all = &*ready.endpoints;
         if !tried.is_empty() {
-            let others = others(all, tried);
-            let (one, two) = self.dice.two(others.len());
+            let others = candidates(all, tried);
+            let (one, two) = self.rng.distinct_pair(others.len());
             return (others[one], others[two]);
         }
-        if ready.turns.is_even() {
-            let (one, two) = self.dice.two(all.len());
+        if ready.schedule.is_unweighted() {
+            let (one, two) = self.rng.distinct_pair(all.len());
             return (&all[one], &all[two]);
         }
-        let one = ready.turns.at(self.dice.below(ready.turns.len(all.len())), all.len());
-        let two = ready.turns.at(self.dice.below(ready.turns.len(all.len())), all.len());
-        let two = if one == two { (one + 1 + self.dice.below(all.len() - 1)) % all.len() } else { two };
+        let one = ready.schedule.endpoint_at(self.rng.below(ready.schedule.len(all.len())), all.len());
+        let two = ready.schedule.endpoint_at(self.rng.below(ready.schedule.len(all.len())), all.len());
+        let two = if one == two { (one + 1 + self.rng.below(all.len() - 1)) % all.len() } else { two };
         (&all[one], &all[two])
     }
 }
 
-impl Ready {
+impl EndpointSet {
     /// The endpoint whose turn it is, or the next one that was not tried; there is one.
-    fn from(&self, turn: usize, tried: &[Arc<Endpoint>]) -> &Arc<Endpoint> {
+    fn pick_from(&self, turn: usize, tried: &[Arc<Endpoint>]) -> &Arc<Endpoint> {
         let all = &*self.endpoints;
-        let at = |turn: usize| &all[self.turns.at(turn, all.len())];
+        let at = |turn: usize| &all[self.schedule.endpoint_at(turn, all.len())];
         if tried.is_empty() {
             return at(turn);
         }
-        let later = (0..self.turns.len(all.len())).map(|n| at(turn.wrapping_add(n)));
-        later.into_iter().find(|e| untried(e, tried)).unwrap_or_else(|| at(turn))
+        let later = (0..self.schedule.len(all.len())).map(|n| at(turn.wrapping_add(n)));
+        later.into_iter().find(|e| exclude_tried(e, tried)).unwrap_or_else(|| at(turn))
     }
 }
 
-fn untried(endpoint: &Arc<Endpoint>, tried: &[Arc<Endpoint>]) -> bool {
+fn exclude_tried(endpoint: &Arc<Endpoint>, tried: &[Arc<Endpoint>]) -> bool {
     !tried.iter().any(|other| Arc::ptr_eq(&other.state, &endpoint.state))
 }
 
 /// Those that were not tried; all, if all were.
-fn others<'e>(all: &'e [Arc<Endpoint>], tried: &[Arc<Endpoint>]) -> SmallVec<[&'e Arc<Endpoint>; 16]> {
-    let others: SmallVec<_> = all.iter().filter(|e| untried(e, tried)).collect();
+fn candidates<'e>(all: &'e [Arc<Endpoint>], tried: &[Arc<Endpoint>]) -> SmallVec<[&'e Arc<Endpoint>; 16]> {
+    let others: SmallVec<_> = all.iter().filter(|e| exclude_tried(e, tried)).collect();
     if others.is_empty() { all.iter().collect() } else { others }
 }
 
 /// Chosen, and counted as such.
-fn counted(endpoint: &Arc<Endpoint>) -> Picked {
-    Picked { endpoint: endpoint.clone(), lease: Some(Lease::new(endpoint)) }
+fn with_guard(endpoint: &Arc<Endpoint>) -> Selection {
+    Selection { endpoint: endpoint.clone(), lease: Some(InFlightGuard::new(endpoint)) }
 }

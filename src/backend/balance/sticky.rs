@@ -1,9 +1,9 @@
 //! Sticky sessions: who carries the same cookie goes to the same endpoint.
 
-use super::{Arc, Balancer, Endpoint, Ready, untried};
+use super::{Arc, Balancer, Endpoint, EndpointSet, exclude_tried};
 use crate::{
-    base::spread::spread,
-    pipeline::{answer::Outcome, cookies::cookie, exchange::Exchange},
+    base::hash::stable_hash,
+    pipeline::{cookies::cookie_value, exchange::Exchange, response::RouteResult},
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Sessions kept at most for one cookie; beyond it the one that was not used for the longest time is forgotten.
-const MOST: u64 = 100_000;
+const MAX_SESSIONS: u64 = 100_000;
 
 /// How sessions are told apart and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,23 +20,23 @@ pub struct Sticky {
     pub cookie: Box<str>,
     /// How long a session lasts unused; of the gateway's own cookie, how long browsers keep it, if that is said.
     pub expiry: Option<Duration>,
-    pub keeps: Keeps,
+    pub keeps: SessionStore,
 }
 
 /// Who remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeps {
+pub enum SessionStore {
     /// The gateway, as Ocelot does: one memory for all that use a cookie of that name, no cookie being a session too,
     /// and an endpoint that is gone staying what it was.
-    Ocelot,
+    Unbounded,
     /// The gateway, for each cluster; what cannot be used is replaced.
-    Sessions,
+    Bounded,
     /// The client: the gateway sets the cookie, which names the endpoint.
     Cookie,
 }
 
 /// How long a session lasts unused, unless the configuration says otherwise (Ocelot's).
-pub const EXPIRY: Duration = Duration::from_secs(20 * 60);
+pub const DEFAULT_EXPIRY: Duration = Duration::from_secs(20 * 60);
 
 /// The sessions of one cookie.
 pub struct Sessions {
@@ -52,10 +52,10 @@ impl std::fmt::Debug for Sessions {
 
 impl Sessions {
     pub fn new(expiry: Duration) -> Sessions {
-        Sessions::bounded(expiry, MOST)
+        Sessions::with_capacity(expiry, MAX_SESSIONS)
     }
 
-    fn bounded(expiry: Duration, most: u64) -> Sessions {
+    fn with_capacity(expiry: Duration, most: u64) -> Sessions {
         let known = Cache::builder().max_capacity(most).time_to_idle(expiry);
         Sessions { known: known.eviction_policy(EvictionPolicy::lru()).build(), keys: Default::default() }
     }
@@ -85,62 +85,69 @@ impl Sessions {
 
 impl Sticky {
     /// The endpoint of the session that a request belongs to; there is one at least.
-    pub(super) fn pick(
+    pub(super) fn pick_session(
         &self,
         balancer: &Balancer,
-        ready: &Ready,
-        x: &Exchange,
+        ready: &EndpointSet,
+        exchange: &Exchange,
         tried: &[Arc<Endpoint>],
     ) -> Arc<Endpoint> {
-        let cookie = cookie(&x.req, &self.cookie);
-        let next = || ready.from(balancer.turn(), tried).clone();
+        let cookie = cookie_value(&exchange.req, &self.cookie);
+        let next = || ready.pick_from(balancer.next_index(), tried).clone();
         let now = |old: &Arc<Endpoint>| ready.endpoints.iter().find(|e| Arc::ptr_eq(&e.state, &old.state));
-        let fresh = |old: &Arc<Endpoint>| now(old).filter(|e| untried(e, tried)).cloned();
+        let fresh = |old: &Arc<Endpoint>| now(old).filter(|e| exclude_tried(e, tried)).cloned();
         match (self.keeps, &balancer.sessions, cookie) {
-            (Keeps::Ocelot, Some(sessions), cookie) => {
+            (SessionStore::Unbounded, Some(sessions), cookie) => {
                 let usable =
-                    |old: &Arc<Endpoint>| untried(old, tried).then(|| now(old).unwrap_or(old).clone());
+                    |old: &Arc<Endpoint>| exclude_tried(old, tried).then(|| now(old).unwrap_or(old).clone());
                 sessions.endpoint(cookie.unwrap_or_default(), usable, next)
             }
-            (Keeps::Sessions, Some(sessions), Some(cookie)) if !cookie.is_empty() => {
+            (SessionStore::Bounded, Some(sessions), Some(cookie)) if !cookie.is_empty() => {
                 sessions.endpoint(cookie, fresh, next)
             }
-            (Keeps::Cookie, _, Some(cookie)) => {
-                let id = read(cookie);
-                let named = id.and_then(|id| ready.ids.iter().position(|known| *known == id));
+            (SessionStore::Cookie, _, Some(cookie)) => {
+                let id = session_id(cookie);
+                let named = id.and_then(|id| ready.session_ids.iter().position(|known| *known == id));
                 let named = named.and_then(|at| ready.endpoints.get(at));
-                named.filter(|e| untried(e, tried)).cloned().unwrap_or_else(next)
+                named.filter(|e| exclude_tried(e, tried)).cloned().unwrap_or_else(next)
             }
             _ => next(),
         }
     }
 
     /// Whether the session of a request goes on where it is, even if that is gone.
-    pub(super) fn knows(&self, sessions: &Sessions, x: &Exchange) -> bool {
-        let key = || sessions.key(cookie(&x.req, &self.cookie).unwrap_or_default());
-        self.keeps == Keeps::Ocelot && sessions.known.contains_key(&key())
+    pub(super) fn has_session(&self, sessions: &Sessions, exchange: &Exchange) -> bool {
+        let key = || sessions.key(cookie_value(&exchange.req, &self.cookie).unwrap_or_default());
+        self.keeps == SessionStore::Unbounded && sessions.known.contains_key(&key())
     }
 
     /// What stands for these endpoints in the cookie, where there is one.
-    pub(super) fn ids(&self, endpoints: &[Arc<Endpoint>]) -> Box<[u64]> {
-        let endpoints = endpoints.iter().filter(|_| self.keeps == Keeps::Cookie);
-        endpoints.map(|endpoint| spread(endpoint.label.as_bytes())).collect()
+    pub(super) fn endpoint_ids(&self, endpoints: &[Arc<Endpoint>]) -> Box<[u64]> {
+        let endpoints = endpoints.iter().filter(|_| self.keeps == SessionStore::Cookie);
+        endpoints.map(|endpoint| stable_hash(endpoint.label.as_bytes())).collect()
     }
 
     /// Sets the cookie that names the endpoint which answered, unless the client has it already.
-    pub fn mark(&self, members: &[Arc<Endpoint>], x: &Exchange, outcome: &mut Outcome) {
-        let (Keeps::Cookie, Ok(answer), Some(label)) = (self.keeps, outcome, &x.record.endpoint) else {
+    pub fn set_session_cookie(
+        &self,
+        members: &[Arc<Endpoint>],
+        exchange: &Exchange,
+        outcome: &mut RouteResult,
+    ) {
+        let (SessionStore::Cookie, Ok(answer), Some(label)) =
+            (self.keeps, outcome, &exchange.record.endpoint)
+        else {
             return;
         };
-        let Some(id) = members.iter().find(|e| e.label == *label).map(|e| id(e)) else { return };
-        if cookie(&x.req, &self.cookie) == Some(id.as_bytes()) {
+        let Some(id) = members.iter().find(|e| e.label == *label).map(|e| endpoint_id(e)) else { return };
+        if cookie_value(&exchange.req, &self.cookie) == Some(id.as_bytes()) {
             return;
         }
         let mut text = format!("{}={id}; Path=/; HttpOnly; SameSite=Lax", self.cookie);
         if let Some(expiry) = self.expiry {
             text += &format!("; Max-Age={}", expiry.as_secs());
         }
-        if x.secure {
+        if exchange.is_tls {
             text += "; Secure";
         }
         answer.head.append(b"Set-Cookie", text.as_bytes());
@@ -148,12 +155,12 @@ impl Sticky {
 }
 
 /// What stands for an endpoint in a cookie: the same in every gateway, and no address.
-fn id(endpoint: &Endpoint) -> String {
-    format!("{:016x}", spread(endpoint.label.as_bytes()))
+fn endpoint_id(endpoint: &Endpoint) -> String {
+    format!("{:016x}", stable_hash(endpoint.label.as_bytes()))
 }
 
 /// The number in a cookie that we set.
-fn read(cookie: &[u8]) -> Option<u64> {
+fn session_id(cookie: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(cookie).ok().filter(|text| text.len() == 16)?;
     u64::from_str_radix(text, 16).ok()
 }
@@ -165,7 +172,7 @@ mod tests {
 
     #[test]
     fn sessions_beyond_the_most_are_forgotten_and_the_oldest_first() {
-        let (all, sessions) = (endpoints(&[1, 1]), Sessions::bounded(EXPIRY, 10));
+        let (all, sessions) = (endpoints(&[1, 1]), Sessions::with_capacity(DEFAULT_EXPIRY, 10));
         let at = |cookie: String, endpoint: usize| {
             let next = || all[endpoint].clone();
             sessions.endpoint(cookie.as_bytes(), |old| Some(old.clone()), next).label.clone()
@@ -180,22 +187,25 @@ mod tests {
 
     #[test]
     fn the_cookie_of_the_gateway_names_the_endpoint_and_is_set_once() {
-        let sticky =
-            Sticky { cookie: "at".into(), expiry: Some(Duration::from_secs(60)), keeps: Keeps::Cookie };
+        let sticky = Sticky {
+            cookie: "at".into(),
+            expiry: Some(Duration::from_secs(60)),
+            keeps: SessionStore::Cookie,
+        };
         let (all, mut x) = (endpoints(&[1, 1]), exchange());
         x.record.endpoint = Some(all[1].label.clone());
-        let mark = |x: &Exchange| {
-            let mut outcome = Ok(crate::pipeline::answer::Answer::reply(200, "", "ok"));
-            sticky.mark(&all, x, &mut outcome);
+        let mark = |exchange: &Exchange| {
+            let mut outcome = Ok(crate::pipeline::response::Response::local(200, "", "ok"));
+            sticky.set_session_cookie(&all, exchange, &mut outcome);
             outcome.unwrap().head.get(b"set-cookie").map(|text| String::from_utf8_lossy(text).into_owned())
         };
         let set = mark(&x).unwrap();
-        assert_eq!(set, format!("at={}; Path=/; HttpOnly; SameSite=Lax; Max-Age=60", id(&all[1])));
+        assert_eq!(set, format!("at={}; Path=/; HttpOnly; SameSite=Lax; Max-Age=60", endpoint_id(&all[1])));
         x.req.append(b"Cookie", set.split(';').next().unwrap().as_bytes());
         assert_eq!(mark(&x), None);
         x.record.endpoint = Some(all[0].label.clone());
         assert!(mark(&x).is_some(), "the endpoint moved");
-        assert_eq!(read(id(&all[1]).as_bytes()), Some(sticky.ids(&all)[1]));
-        assert_eq!((read(b"x"), read(b"00000000000000zz"), read(b"0")), (None, None, None));
+        assert_eq!(session_id(endpoint_id(&all[1]).as_bytes()), Some(sticky.endpoint_ids(&all)[1]));
+        assert_eq!((session_id(b"x"), session_id(b"00000000000000zz"), session_id(b"0")), (None, None, None));
     }
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    backend::endpoint::{Endpoints, Instance, Speech},
+    backend::endpoint::{EndpointRegistry, Instance, TlsMode},
+    net::{connection_limit::PoolConfig, resolver::Resolver},
     pipeline::exchange::Peer,
-    wire::{gate::Pooling, names::Names},
 };
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use std::{
 
 /// Endpoints on ports 1, 2, ... with these weights.
 pub(super) fn endpoints(weights: &[u32]) -> Box<[Arc<Endpoint>]> {
-    let all = Endpoints::new(Names::default());
+    let all = EndpointRegistry::new(Resolver::default());
     let instance = |(at, weight): (usize, &u32)| Instance {
         weight: *weight,
         ..Instance::new("127.0.0.1", at as u16 + 1)
@@ -21,26 +21,27 @@ pub(super) fn endpoints(weights: &[u32]) -> Box<[Arc<Endpoint>]> {
     weights
         .iter()
         .enumerate()
-        .map(|one| all.get("k", &instance(one), &Speech::Plain, Pooling::default()))
+        .map(|one| all.get("k", &instance(one), &TlsMode::Plain, PoolConfig::default()))
         .collect()
 }
 
 struct Picks {
     balancer: Balancer,
-    ready: Ready,
-    x: Exchange,
+    ready: EndpointSet,
+    exchange: Exchange,
 }
 
 impl Picks {
     fn new(kind: BalancerKind, weights: &[u32]) -> Picks {
-        let sessions = matches!(kind, BalancerKind::Sticky(_)).then(|| Arc::new(Sessions::new(EXPIRY)));
-        let balancer = Balancer::new(kind, Arc::default(), sessions, Dice::seeded(42));
-        let ready = balancer.prepare(endpoints(weights), &Ready::default());
-        Picks { balancer, ready, x: exchange() }
+        let sessions =
+            matches!(kind, BalancerKind::Sticky(_)).then(|| Arc::new(Sessions::new(DEFAULT_EXPIRY)));
+        let balancer = Balancer::new(kind, Arc::default(), sessions, ThreadRng::seeded(42));
+        let ready = balancer.build(endpoints(weights), &EndpointSet::default());
+        Picks { balancer, ready, exchange: exchange() }
     }
 
-    fn pick(&self) -> Picked {
-        self.balancer.pick(&self.ready, &self.x, &[]).unwrap()
+    fn pick(&self) -> Selection {
+        self.balancer.pick(&self.ready, &self.exchange, &[]).unwrap()
     }
 
     fn ports(&self, times: usize) -> Vec<u16> {
@@ -60,26 +61,26 @@ pub(super) fn exchange() -> Exchange {
     Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now())
 }
 
-fn port(picked: &Picked) -> u16 {
+fn port(picked: &Selection) -> u16 {
     picked.endpoint.port.unwrap()
 }
 
-fn sticky(keeps: Keeps) -> BalancerKind {
+fn sticky(keeps: SessionStore) -> BalancerKind {
     BalancerKind::Sticky(Sticky { cookie: "sid".into(), expiry: None, keeps })
 }
 
 fn kinds() -> [BalancerKind; 10] {
     [
-        BalancerKind::First,
+        BalancerKind::NoLoadBalancer,
         BalancerKind::RoundRobin,
         BalancerKind::LeastConnection,
         BalancerKind::LeastRequest,
         BalancerKind::PeakEwma,
         BalancerKind::Random,
-        BalancerKind::ConsistentHash(HashOn::Address),
-        sticky(Keeps::Ocelot),
-        sticky(Keeps::Sessions),
-        sticky(Keeps::Cookie),
+        BalancerKind::ConsistentHash(HashPolicy::Address),
+        sticky(SessionStore::Unbounded),
+        sticky(SessionStore::Bounded),
+        sticky(SessionStore::Cookie),
     ]
 }
 
@@ -133,7 +134,7 @@ fn least_connection_takes_the_idlest_and_the_first_of_equals() {
 #[test]
 fn least_connection_fills_by_weight() {
     let picks = Picks::new(BalancerKind::LeastConnection, &[1, 3]);
-    let held: Vec<Picked> = (0..8).map(|_| picks.pick()).collect();
+    let held: Vec<Selection> = (0..8).map(|_| picks.pick()).collect();
     assert_eq!(held.iter().filter(|picked| port(picked) == 2).count(), 6);
 }
 
@@ -160,11 +161,11 @@ fn peak_ewma_sends_least_to_a_slow_endpoint() {
     let start = Instant::now();
     let mut counts = [0; 4];
     for n in 0..3_000 {
-        picks.x.now = start + Duration::from_millis(n);
+        picks.exchange.now = start + Duration::from_millis(n);
         let picked = picks.pick();
         counts[usize::from(port(&picked))] += 1;
         let took = Duration::from_millis(if port(&picked) == 1 { 100 } else { 5 });
-        picked.endpoint.state.latency.add(took, false, picks.x.now);
+        picked.endpoint.state.latency.add(took, false, picks.exchange.now);
     }
     assert!(counts[1] < 30 && counts[2] > 1_000 && counts[3] > 1_000, "{counts:?}");
 }
@@ -172,15 +173,15 @@ fn peak_ewma_sends_least_to_a_slow_endpoint() {
 #[test]
 fn peak_ewma_tries_a_slow_endpoint_again_in_time() {
     let mut picks = Picks::new(BalancerKind::PeakEwma, &[1, 1]);
-    let start = picks.x.now;
+    let start = picks.exchange.now;
     let took = |port: usize, ms| {
         picks.ready.endpoints[port - 1].state.latency.add(Duration::from_millis(ms), false, start);
     };
     took(1, 500);
     took(2, 5);
     assert_eq!(port(&picks.pick()), 2);
-    picks.x.now = start + Duration::from_secs(60);
-    picks.ready.endpoints[1].state.latency.add(Duration::from_millis(5), false, picks.x.now);
+    picks.exchange.now = start + Duration::from_secs(60);
+    picks.ready.endpoints[1].state.latency.add(Duration::from_millis(5), false, picks.exchange.now);
     assert_eq!(port(&picks.pick()), 1);
 }
 
@@ -191,11 +192,11 @@ fn what_was_tried_is_not_chosen_again_while_there_is_another() {
         for _ in 0..20 {
             let mut tried: Vec<Arc<Endpoint>> = Vec::new();
             for _ in 0..3 {
-                let picked = picks.balancer.pick(&picks.ready, &picks.x, &tried).unwrap();
-                assert!(untried(&picked.endpoint, &tried), "{kind:?}");
+                let picked = picks.balancer.pick(&picks.ready, &picks.exchange, &tried).unwrap();
+                assert!(exclude_tried(&picked.endpoint, &tried), "{kind:?}");
                 tried.push(picked.endpoint);
             }
-            assert!(picks.balancer.pick(&picks.ready, &picks.x, &tried).is_some(), "{kind:?}");
+            assert!(picks.balancer.pick(&picks.ready, &picks.exchange, &tried).is_some(), "{kind:?}");
         }
     }
 }
@@ -204,7 +205,7 @@ fn what_was_tried_is_not_chosen_again_while_there_is_another() {
 fn nobody_is_chosen_of_nobody_and_one_of_one() {
     for kind in kinds() {
         let none = Picks::new(kind.clone(), &[]);
-        assert!(none.balancer.pick(&none.ready, &none.x, &[]).is_none(), "{kind:?}");
+        assert!(none.balancer.pick(&none.ready, &none.exchange, &[]).is_none(), "{kind:?}");
         assert_eq!(Picks::new(kind.clone(), &[7]).ports(3), [1, 1, 1], "{kind:?}");
     }
 }
@@ -214,9 +215,9 @@ fn leases_end_with_what_holds_them() {
     for kind in [BalancerKind::LeastConnection, BalancerKind::LeastRequest, BalancerKind::PeakEwma] {
         let picks = Picks::new(kind, &[1]);
         let held = [picks.pick(), picks.pick()];
-        assert_eq!(picks.ready.endpoints[0].state.leases.load(Ordering::Relaxed), 2);
+        assert_eq!(picks.ready.endpoints[0].state.in_flight.load(Ordering::Relaxed), 2);
         drop(held);
-        assert_eq!(picks.ready.endpoints[0].state.leases.load(Ordering::Relaxed), 0);
+        assert_eq!(picks.ready.endpoints[0].state.in_flight.load(Ordering::Relaxed), 0);
     }
 }
 
@@ -229,20 +230,20 @@ fn with_cookie(value: &str) -> Exchange {
 }
 
 impl Picks {
-    fn port_for(&self, x: &Exchange) -> u16 {
-        port(&self.balancer.pick(&self.ready, x, &[]).unwrap())
+    fn port_for(&self, exchange: &Exchange) -> u16 {
+        port(&self.balancer.pick(&self.ready, exchange, &[]).unwrap())
     }
 
     /// From now on there are only those of the endpoints.
     fn keep(&mut self, keep: impl Fn(u16) -> bool) {
         let kept = self.ready.endpoints.iter().filter(|e| keep(e.port.unwrap())).cloned().collect();
-        self.ready = self.balancer.prepare(kept, &self.ready);
+        self.ready = self.balancer.build(kept, &self.ready);
     }
 }
 
 #[test]
 fn a_session_stays_and_new_ones_take_turns() {
-    for keeps in [Keeps::Ocelot, Keeps::Sessions] {
+    for keeps in [SessionStore::Unbounded, SessionStore::Bounded] {
         let picks = Picks::new(sticky(keeps), &[1, 1, 1]);
         let homes: Vec<u16> = ["a", "b", "c"].map(|who| picks.port_for(&with_cookie(who))).into();
         assert_eq!(homes, [1, 2, 3]);
@@ -258,9 +259,9 @@ fn without_a_cookie_all_are_one_session_in_ocelot_and_none_outside() {
         let picks = Picks::new(sticky(keeps), &[1, 1]);
         [0; 4].map(|_| picks.port_for(&exchange()))
     };
-    assert_eq!(nobody(Keeps::Ocelot), [1, 1, 1, 1]);
-    assert_eq!(nobody(Keeps::Sessions), [1, 2, 1, 2]);
-    assert_eq!(nobody(Keeps::Cookie), [1, 2, 1, 2]);
+    assert_eq!(nobody(SessionStore::Unbounded), [1, 1, 1, 1]);
+    assert_eq!(nobody(SessionStore::Bounded), [1, 2, 1, 2]);
+    assert_eq!(nobody(SessionStore::Cookie), [1, 2, 1, 2]);
 }
 
 #[test]
@@ -274,24 +275,24 @@ fn a_session_whose_endpoint_is_gone_moves_but_not_in_ocelot() {
         assert_eq!((picks.port_for(&one), picks.port_for(&two)), (moved, 2));
         moved
     };
-    assert_eq!(after(Keeps::Ocelot), 1);
-    assert!(after(Keeps::Sessions) > 1);
+    assert_eq!(after(SessionStore::Unbounded), 1);
+    assert!(after(SessionStore::Bounded) > 1);
 }
 
 #[test]
 fn only_ocelots_sessions_need_no_news_of_the_endpoints() {
-    for keeps in [Keeps::Ocelot, Keeps::Sessions, Keeps::Cookie] {
+    for keeps in [SessionStore::Unbounded, SessionStore::Bounded, SessionStore::Cookie] {
         let (picks, x) = (Picks::new(sticky(keeps), &[1, 1]), with_cookie("a"));
-        assert!(!picks.balancer.knows(&x));
+        assert!(!picks.balancer.has_session(&x));
         picks.port_for(&x);
-        assert_eq!(picks.balancer.knows(&x), keeps == Keeps::Ocelot);
-        assert!(!picks.balancer.knows(&with_cookie("b")));
+        assert_eq!(picks.balancer.has_session(&x), keeps == SessionStore::Unbounded);
+        assert!(!picks.balancer.has_session(&with_cookie("b")));
     }
 }
 
 #[test]
 fn of_many_requests_of_a_new_session_all_go_to_one_endpoint() {
-    let picks = Picks::new(sticky(Keeps::Sessions), &[1, 1, 1]);
+    let picks = Picks::new(sticky(SessionStore::Bounded), &[1, 1, 1]);
     let ports: Vec<u16> = std::thread::scope(|scope| {
         let run = || (0..50).map(|_| picks.port_for(&with_cookie("new"))).collect::<Vec<_>>();
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
@@ -304,14 +305,14 @@ fn of_many_requests_of_a_new_session_all_go_to_one_endpoint() {
 fn homes(picks: &Picks) -> Vec<u16> {
     let key = |n: u32| {
         let mut x = exchange();
-        x.affinity = Some(crate::base::spread::spread(format!("/items/{n}").as_bytes()));
+        x.balancer_key = Some(crate::base::hash::stable_hash(format!("/items/{n}").as_bytes()));
         picks.port_for(&x)
     };
     (0..20_000).map(key).collect()
 }
 
 fn hashing(weights: &[u32]) -> Picks {
-    Picks::new(BalancerKind::ConsistentHash(HashOn::Path("id".into())), weights)
+    Picks::new(BalancerKind::ConsistentHash(HashPolicy::Path("id".into())), weights)
 }
 
 #[test]
@@ -332,7 +333,7 @@ fn slots_that_were_worked_out_step_by_step_are_those_worked_out_at_once() {
     let mut picks = hashing(&[1, 1, 1, 1]);
     let all = picks.ready.endpoints.clone();
     picks.keep(|port| port > 1);
-    picks.ready = picks.balancer.prepare(all, &picks.ready);
+    picks.ready = picks.balancer.build(all, &picks.ready);
     assert_eq!(homes(&picks), homes(&hashing(&[1, 1, 1, 1])));
 }
 
@@ -353,7 +354,7 @@ fn a_key_is_what_it_is_said_to_be_and_else_the_address() {
         x
     };
     let spread_over = |on: &str, make: &dyn Fn(u32) -> Exchange| {
-        let picks = Picks::new(BalancerKind::ConsistentHash(HashOn::parse(on).unwrap()), &[1; 8]);
+        let picks = Picks::new(BalancerKind::ConsistentHash(HashPolicy::parse(on).unwrap()), &[1; 8]);
         let ports: std::collections::BTreeSet<u16> = (0..200).map(|n| picks.port_for(&make(n))).collect();
         ports.len()
     };

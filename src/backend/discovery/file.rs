@@ -3,7 +3,7 @@
 //! `{ "orders": [ "10.0.0.1:8080", { "Host": "10.0.0.2", "Port": 8080, "Weight": 2 } ] }`. The file is looked at every
 //! so often, through links and on every file system, and read when it changed, once for all services in it.
 
-use super::{Provider, Service, Settings, Told, valid};
+use super::{InstanceSink, Provider, ProviderSettings, Service, validate};
 use crate::backend::endpoint::Instance;
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -21,41 +21,41 @@ use std::{
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// The largest file.
-const LARGEST: u64 = 16 << 20;
+const MAX_FILE: u64 = 16 << 20;
 /// Two changes within so long may leave the same times behind: until then the content counts.
-const SETTLED: Duration = Duration::from_secs(2);
+const MTIME_GRANULARITY: Duration = Duration::from_secs(2);
 
 /// Services by name.
 type Services = HashMap<String, Vec<Instance>>;
 
 /// A file of instances.
 #[derive(Debug)]
-pub struct Listed {
+pub struct FileProvider {
     label: String,
     path: PathBuf,
     interval: Duration,
-    known: Arc<Mutex<Option<Known>>>,
+    known: Arc<Mutex<Option<CachedFile>>>,
 }
 
 /// The file as it was read last.
 #[derive(Debug)]
-struct Known {
-    stamp: Stamp,
+struct CachedFile {
+    stamp: FileFingerprint,
     text: Vec<u8>,
     services: Result<Arc<Services>, String>,
 }
 
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileFingerprint {
     file: (u64, u64),
     size: u64,
     times: [(i64, i64); 2],
 }
 
-impl Listed {
-    pub fn new(settings: &Settings) -> Listed {
-        Listed {
+impl FileProvider {
+    pub fn new(settings: &ProviderSettings) -> FileProvider {
+        FileProvider {
             label: format!("File {}", settings.file.display()),
             path: settings.file.clone(),
             interval: settings.interval.unwrap_or(INTERVAL),
@@ -68,7 +68,7 @@ impl Listed {
         let (path, known) = (self.path.clone(), self.known.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            look(&path, &mut known).map_err(|error| error.to_string())?
+            reload_if_changed(&path, &mut known).map_err(|error| error.to_string())?
         });
         read.await
             .map_err(|error| error.to_string())?
@@ -77,19 +77,19 @@ impl Listed {
 }
 
 #[async_trait]
-impl Provider for Listed {
+impl Provider for FileProvider {
     fn label(&self) -> &str {
         &self.label
     }
 
-    async fn follow(&self, service: &Service, told: &Told) -> String {
+    async fn watch(&self, service: &Service, told: &InstanceSink) -> String {
         let mut last: Option<Arc<Services>> = None;
         loop {
             match self.services().await {
                 Err(trouble) => return trouble,
                 Ok(now) => {
                     if !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &now)) {
-                        told.tell(now.get(&service.name).cloned().unwrap_or_default());
+                        told.publish(now.get(&service.name).cloned().unwrap_or_default());
                         last = Some(now);
                     }
                 }
@@ -100,36 +100,39 @@ impl Provider for Listed {
 }
 
 /// Reads the file if it changed since it was known.
-fn look(path: &Path, known: &mut Option<Known>) -> io::Result<Result<Arc<Services>, String>> {
+fn reload_if_changed(
+    path: &Path,
+    known: &mut Option<CachedFile>,
+) -> io::Result<Result<Arc<Services>, String>> {
     let file = File::open(path)?;
     let about = file.metadata()?;
-    let stamp = Stamp {
+    let stamp = FileFingerprint {
         file: (about.dev(), about.ino()),
         size: about.size(),
         times: [(about.mtime(), about.mtime_nsec()), (about.ctime(), about.ctime_nsec())],
     };
-    let settled = |at: SystemTime| at.elapsed().is_ok_and(|age| age > SETTLED);
+    let settled = |at: SystemTime| at.elapsed().is_ok_and(|age| age > MTIME_GRANULARITY);
     let before = known.as_ref().filter(|known| known.stamp == stamp);
     if let Some(known) = before.filter(|_| about.modified().is_ok_and(settled)) {
         return Ok(known.services.clone());
     }
     let mut text = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut text)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut text)?;
     if let Some(same) = known.as_mut().filter(|known| known.text == text) {
         same.stamp = stamp;
         return Ok(same.services.clone());
     }
-    let services = match text.len() as u64 > LARGEST {
-        true => Err(format!("the file is larger than {LARGEST} bytes")),
+    let services = match text.len() as u64 > MAX_FILE {
+        true => Err(format!("the file is larger than {MAX_FILE} bytes")),
         false => read(&text).map(Arc::new),
     };
-    Ok(known.insert(Known { stamp, text, services }).services.clone())
+    Ok(known.insert(CachedFile { stamp, text, services }).services.clone())
 }
 
 /// An instance as the file has it.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum InstanceEntry {
     Text(String),
     Object(Object),
 }
@@ -152,25 +155,26 @@ fn read(text: &[u8]) -> Result<Services, String> {
 
 fn instances(service: &str, list: Value) -> Result<Vec<Instance>, String> {
     let Value::Array(list) = list else { return Err(format!("{service:?} is no list of instances")) };
-    let one =
-        |(at, value)| instance(value).ok_or_else(|| format!("{service:?}[{at}] is no instance: {FORM}"));
+    let one = |(at, value)| {
+        instance(value).ok_or_else(|| format!("{service:?}[{at}] is no instance: {FORMAT_HELP}"))
+    };
     list.into_iter().enumerate().map(one).collect()
 }
 
-const FORM: &str =
+const FORMAT_HELP: &str =
     "it is written \"10.0.0.1:8080\" or { \"Host\": \"10.0.0.1\", \"Port\": 8080, \"Weight\": 1 }";
 
 fn instance(value: Value) -> Option<Instance> {
     match serde_json::from_value(value).ok()? {
-        Written::Text(text) => {
+        InstanceEntry::Text(text) => {
             let (host, port) = text.rsplit_once(':')?;
             let bare_ipv6 = host.contains(':') && !host.starts_with('[');
-            valid::instance(host, port.parse().ok()?).filter(|_| !bare_ipv6)
+            validate::to_instance(host, port.parse().ok()?).filter(|_| !bare_ipv6)
         }
-        Written::Object(Object { host, port, weight }) => {
+        InstanceEntry::Object(Object { host, port, weight }) => {
             let weight =
                 u32::try_from(weight.unwrap_or(1)).ok().filter(|weight| (1..=65_535).contains(weight))?;
-            Some(Instance { weight, ..valid::instance(&host, port)? })
+            Some(Instance { weight, ..validate::to_instance(&host, port)? })
         }
     }
 }
@@ -217,7 +221,7 @@ mod tests {
         let mut port = |text: &str| {
             std::fs::write(&path, text).unwrap();
             File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now()).unwrap();
-            look(&path, &mut known).unwrap().map(|services| services["s"][0].port)
+            reload_if_changed(&path, &mut known).unwrap().map(|services| services["s"][0].port)
         };
         assert_eq!([port(r#"{"s":["a:1"]}"#), port(r#"{"s":["a:2"]}"#)], [Ok(1), Ok(2)]);
         assert!(port("{").is_err());
@@ -228,27 +232,30 @@ mod tests {
     async fn a_file_that_comes_changes_and_goes_is_followed() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("instances.json");
-        let settings =
-            Settings { file: file.clone(), interval: Some(Duration::from_millis(5)), ..Settings::default() };
-        let (listed, told) = (Listed::new(&settings), Told::nobody());
+        let settings = ProviderSettings {
+            file: file.clone(),
+            interval: Some(Duration::from_millis(5)),
+            ..ProviderSettings::default()
+        };
+        let (listed, told) = (FileProvider::new(&settings), InstanceSink::detached());
         let service = Service { name: "orders".into(), namespace: String::new(), scheme: "http".into() };
-        assert!(listed.follow(&service, &told).await.contains("No such file"));
-        assert!(told.last().is_none());
+        assert!(listed.watch(&service, &told).await.contains("No such file"));
+        assert!(told.last_published().is_none());
         std::fs::write(&file, GOOD).unwrap();
         let change = async {
-            while told.last().is_none_or(|all| all.len() != 3) {
+            while told.last_published().is_none_or(|all| all.len() != 3) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             std::fs::write(directory.path().join("new"), r#"{"orders": ["c:1"]}"#).unwrap();
             std::fs::rename(directory.path().join("new"), &file).unwrap();
-            while told.last().is_none_or(|all| all.len() != 1) {
+            while told.last_published().is_none_or(|all| all.len() != 1) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             std::fs::remove_file(&file).unwrap();
         };
-        let (trouble, ()) = tokio::join!(listed.follow(&service, &told), change);
+        let (trouble, ()) = tokio::join!(listed.watch(&service, &told), change);
         assert!(trouble.contains("No such file"), "{trouble}");
-        assert_eq!(told.last().unwrap().len(), 1, "the last good ones are kept");
+        assert_eq!(told.last_published().unwrap().len(), 1, "the last good ones are kept");
     }
 
     proptest! {

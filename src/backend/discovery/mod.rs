@@ -3,22 +3,22 @@
 //! A [`Provider`] follows one service; a [`Source`] is a service that is followed, by one task for all the clusters it
 //! feeds, for as long as there is one of them; [`Registries`] finds sources again from plan to plan.
 
-mod board;
+mod service_state;
 pub mod consul;
 mod dns;
 mod eureka;
 mod file;
-pub mod kinds;
+pub mod providers;
 mod kubernetes;
 mod registries;
 pub mod settings;
-mod source;
-pub mod valid;
+mod service_watch;
+pub mod validate;
 
-pub use board::Told;
 pub use registries::Registries;
-pub use settings::Settings;
-pub use source::Source;
+pub use service_state::InstanceSink;
+pub use service_watch::ServiceWatch;
+pub use settings::ProviderSettings;
 
 use async_trait::async_trait;
 
@@ -40,11 +40,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// Whether the registry is asked only once somebody wants the service, and again for every request for as long as it
     /// cannot tell of changes by itself: what Ocelot's `Consul` does.
-    fn is_asked_by_requests(&self) -> bool {
+    fn is_on_demand(&self) -> bool {
         false
     }
 
     /// Follows one service, telling every change, for as long as it can. It returns with what went wrong, in a sentence
     /// for the log; what was told last stays, and after a while it is asked to begin again.
-    async fn follow(&self, service: &Service, told: &Told) -> String;
+    async fn watch(&self, service: &Service, told: &InstanceSink) -> String;
 }

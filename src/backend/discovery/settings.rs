@@ -1,13 +1,13 @@
 //! What the configuration says about a registry, resolved; plain data.
 
-use super::kinds::{self, Kind};
-use crate::{base::secret::Secret, wire::tls::trust::Trust};
+use super::providers::{self, ProviderKind};
+use crate::{base::secret::Secret, net::tls::trust::TrustAnchors};
 use std::{path::PathBuf, time::Duration};
 
 /// One registry, and how it is asked. Equal settings are one registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Settings {
-    pub kind: &'static Kind,
+pub struct ProviderSettings {
+    pub kind: &'static ProviderKind,
     pub tls: bool,
     /// Without brackets.
     pub host: String,
@@ -27,7 +27,7 @@ pub struct Settings {
     /// Where the registry is a file: that.
     pub file: PathBuf,
     /// Whose certificates are believed, where the registry speaks TLS.
-    pub trust: Trust,
+    pub trust: TrustAnchors,
     /// Exactly what Ocelot does, where that differs.
     pub ocelot: bool,
 }
@@ -36,9 +36,9 @@ pub struct Settings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kubernetes {
     /// The account of the pod that the gateway runs in, instead of host, port and token.
-    pub in_pod: bool,
+    pub use_service_account: bool,
     /// EndpointSlices instead of Endpoints.
-    pub slices: bool,
+    pub endpoint_slices: bool,
 }
 
 /// What only Consul knows.
@@ -53,13 +53,13 @@ pub struct Consul {
     /// The name of the node is the host, where there is one, as in Ocelot.
     pub node_name: bool,
     /// Any server may answer, not only the leader.
-    pub stale: bool,
+    pub allow_stale: bool,
 }
 
-impl Default for Settings {
+impl Default for ProviderSettings {
     fn default() -> Self {
-        Settings {
-            kind: &kinds::KINDS[0],
+        ProviderSettings {
+            kind: &providers::PROVIDERS[0],
             tls: false,
             host: "localhost".into(),
             port: 0,
@@ -70,13 +70,13 @@ impl Default for Settings {
             kubernetes: Kubernetes::default(),
             path: String::new(),
             file: PathBuf::new(),
-            trust: Trust::System,
+            trust: TrustAnchors::System,
             ocelot: false,
         }
     }
 }
 
-impl Settings {
+impl ProviderSettings {
     /// Where the registry is, for people: never a secret.
     pub fn address(&self, usual_port: u16) -> String {
         let scheme = if self.tls { "https" } else { "http" };

@@ -4,12 +4,12 @@ use super::*;
 use crate::{
     backend::{
         balance::BalancerKind,
-        cluster::{ClusterSpec, States},
-        discovery::{Registries, Settings, kinds::Kind},
-        endpoint::{Instance, Speech},
+        cluster::{ClusterSpec, ClusterStates},
+        discovery::{ProviderSettings, Registries, providers::ProviderKind},
+        endpoint::{Instance, TlsMode},
     },
+    net::{dns::Dns, resolver::Resolver},
     telemetry::Metrics,
-    wire::{dns::Dns, names::Names},
 };
 use async_trait::async_trait;
 use std::sync::{Mutex, atomic::AtomicUsize};
@@ -30,24 +30,24 @@ impl Provider for Script {
         "script"
     }
 
-    fn is_asked_by_requests(&self) -> bool {
+    fn is_on_demand(&self) -> bool {
         self.asked.is_some()
     }
 
-    async fn follow(&self, _: &Service, told: &Told) -> String {
+    async fn watch(&self, _: &Service, told: &InstanceSink) -> String {
         self.begun.fetch_add(1, Relaxed);
         if let Some(asked) = &self.asked {
-            told.on_request(true);
+            told.set_on_demand(true);
             loop {
-                told.look();
+                told.begin_refresh();
                 let n = asked.fetch_add(1, Relaxed) as u16 + 1;
-                told.tell(vec![Instance::new("127.0.0.1", n)]);
-                told.wished().await;
+                told.publish(vec![Instance::new("127.0.0.1", n)]);
+                told.refresh_requested().await;
             }
         }
         loop {
             match self.lines.lock().await.recv().await {
-                Some(Ok(n)) => told.tell((1..=n).map(|port| Instance::new("127.0.0.1", port)).collect()),
+                Some(Ok(n)) => told.publish((1..=n).map(|port| Instance::new("127.0.0.1", port)).collect()),
                 Some(Err(trouble)) => return trouble,
                 None => return std::future::pending().await,
             }
@@ -58,8 +58,8 @@ impl Provider for Script {
 struct Scene {
     script: Arc<Script>,
     say: mpsc::UnboundedSender<Result<u16, String>>,
-    source: Option<Arc<Source>>,
-    states: Arc<States>,
+    source: Option<Arc<ServiceWatch>>,
+    states: Arc<ClusterStates>,
     metrics: Arc<Metrics>,
 }
 
@@ -75,15 +75,15 @@ impl Scene {
             begun: AtomicUsize::new(0),
             asked: on_request.then(|| AtomicUsize::new(0)),
         });
-        let background = Background::default();
-        background.run_on(tokio::runtime::Handle::current());
+        let background = BackgroundRuntime::default();
+        background.attach(tokio::runtime::Handle::current());
         let metrics = Metrics::new(1);
         let numbers = metrics.discovery("script", Some("orders"));
-        let source = Some(Arc::new(Source::new(script.clone(), service(), numbers, background, false)));
-        Scene { script, say, source, states: States::new(Names::default()), metrics }
+        let source = Some(Arc::new(ServiceWatch::new(script.clone(), service(), numbers, background, false)));
+        Scene { script, say, source, states: ClusterStates::new(Resolver::default()), metrics }
     }
 
-    fn source(&self) -> &Arc<Source> {
+    fn source(&self) -> &Arc<ServiceWatch> {
         self.source.as_ref().unwrap()
     }
 
@@ -91,8 +91,8 @@ impl Scene {
         let spec = ClusterSpec {
             key: "k".into(),
             instances: None,
-            balancer: BalancerKind::First,
-            speech: Speech::Plain,
+            balancer: BalancerKind::NoLoadBalancer,
+            tls_mode: TlsMode::Plain,
             ..ClusterSpec::default()
         };
         let cluster = self.states.cluster(&spec);
@@ -107,14 +107,14 @@ impl Scene {
 }
 
 fn size(cluster: &Cluster) -> usize {
-    cluster.members().list.len()
+    cluster.members().endpoints.len()
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_cluster_of_a_service_is_fed_by_one_task() {
     let scene = Scene::new(false);
     let one = scene.cluster();
-    assert!(!one.members().known && !scene.source().is_settled());
+    assert!(!one.members().known_count && !scene.source().has_answered());
     scene.say.send(Ok(2)).unwrap();
     scene.settle().await;
     let two = scene.cluster();
@@ -122,7 +122,11 @@ async fn every_cluster_of_a_service_is_fed_by_one_task() {
     scene.say.send(Ok(0)).unwrap();
     scene.settle().await;
     assert_eq!((size(&one), size(&two)), (0, 0));
-    assert!(one.none().detail.contains("orders has no instance (script)"), "{:?}", one.none());
+    assert!(
+        one.no_endpoint_error().detail.contains("orders has no instance (script)"),
+        "{:?}",
+        one.no_endpoint_error()
+    );
     assert_eq!(scene.script.begun.load(Relaxed), 1);
 }
 
@@ -139,7 +143,7 @@ async fn trouble_keeps_what_was_told_last_and_is_asked_again_with_growing_patien
     let begun = scene.script.begun.load(Relaxed);
     assert!((4..=6).contains(&begun), "{begun} times in four seconds");
     scene.say.send(Ok(1)).unwrap();
-    tokio::time::sleep(LATEST).await;
+    tokio::time::sleep(MAX_BACKOFF).await;
     assert_eq!(size(&cluster), 1, "it recovers by itself");
     let text = scene.metrics.render();
     let line = "margay_discovery_instances{registry=\"script\",service=\"orders\"} 1";
@@ -151,13 +155,21 @@ async fn trouble_keeps_what_was_told_last_and_is_asked_again_with_growing_patien
 async fn a_registry_that_never_answered_is_named_to_those_who_ask_and_nobody_waits_for_it() {
     let scene = Scene::new(false);
     let cluster = scene.cluster();
-    assert!(cluster.none().detail.contains("no answer from script"), "{:?}", cluster.none());
+    assert!(
+        cluster.no_endpoint_error().detail.contains("no answer from script"),
+        "{:?}",
+        cluster.no_endpoint_error()
+    );
     scene.say.send(Err("connection refused".into())).unwrap();
     scene.settle().await;
     let before = Instant::now();
-    scene.source().ready(Instant::now() + Duration::from_secs(9)).await;
+    scene.source().wait_ready(Instant::now() + Duration::from_secs(9)).await;
     assert!(before.elapsed() < Duration::from_secs(1));
-    assert!(cluster.none().detail.contains("connection refused"), "{:?}", cluster.none());
+    assert!(
+        cluster.no_endpoint_error().detail.contains("connection refused"),
+        "{:?}",
+        cluster.no_endpoint_error()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,20 +192,20 @@ async fn where_requests_ask_every_one_gets_an_answer_that_was_looked_for_after_i
     let scene = Scene::new(true);
     let cluster = scene.cluster();
     scene.settle().await;
-    assert!(scene.source().is_settled() && scene.script.begun.load(Relaxed) == 0, "nobody asked");
-    let port = |cluster: &Cluster| cluster.members().list[0].port;
+    assert!(scene.source().has_answered() && scene.script.begun.load(Relaxed) == 0, "nobody asked");
+    let port = |cluster: &Cluster| cluster.members().endpoints[0].port;
     let until = Instant::now() + Duration::from_secs(1);
-    scene.source().ready(until).await;
+    scene.source().wait_ready(until).await;
     assert_eq!(port(&cluster), Some(1));
     for n in 2..5 {
-        scene.source().ready(until).await;
+        scene.source().wait_ready(until).await;
         assert_eq!(port(&cluster), Some(n));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_source_is_found_again_by_registry_and_service_while_it_is_held() {
-    static KIND: Kind = Kind { name: "Script", reads: &[], provider: |_, _| made() };
+    static KIND: ProviderKind = ProviderKind { name: "Script", settings: &[], provider: |_, _| made() };
     static MADE: Mutex<usize> = Mutex::new(0);
     fn made() -> Arc<dyn Provider> {
         *MADE.lock().unwrap() += 1;
@@ -201,12 +213,12 @@ async fn a_source_is_found_again_by_registry_and_service_while_it_is_held() {
         let lines = tokio::sync::Mutex::new(lines);
         Arc::new(Script { lines, begun: AtomicUsize::new(0), asked: None })
     }
-    let registries = Registries::new(Background::default(), Dns::default(), Metrics::new(1));
-    let settings = |port| Arc::new(Settings { kind: &KIND, port, ..Settings::default() });
-    let one = registries.follow(&settings(1), &service(), false);
-    assert!(Arc::ptr_eq(&one, &registries.follow(&settings(1), &service(), false)));
+    let registries = Registries::new(BackgroundRuntime::default(), Dns::default(), Metrics::new(1));
+    let settings = |port| Arc::new(ProviderSettings { kind: &KIND, port, ..ProviderSettings::default() });
+    let one = registries.watch(&settings(1), &service(), false);
+    assert!(Arc::ptr_eq(&one, &registries.watch(&settings(1), &service(), false)));
     let other = Service { name: "stock".into(), ..service() };
-    assert!(!Arc::ptr_eq(&one, &registries.follow(&settings(1), &other, false)));
-    assert!(!Arc::ptr_eq(&one, &registries.follow(&settings(2), &service(), false)));
+    assert!(!Arc::ptr_eq(&one, &registries.watch(&settings(1), &other, false)));
+    assert!(!Arc::ptr_eq(&one, &registries.watch(&settings(2), &service(), false)));
     assert_eq!(*MADE.lock().unwrap(), 2, "one provider for a registry");
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const ISSUER: &str = "margay-demo";
 const AUDIENCE: &str = "orders";
 /// Seconds for which a token is good.
-const LIFE: u64 = 3600;
+const TOKEN_LIFETIME: u64 = 3600;
 
 /// What stands before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410 section 7).
 const PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -36,7 +36,7 @@ impl Identity {
     }
 
     /// `/token?sub=&scope=` and `/jwks.json`.
-    pub fn answer(&self, request: &Request) -> Response {
+    pub fn handle(&self, request: &Request) -> Response {
         match request.path() {
             "/jwks.json" => reply(200, "application/json", format!("{}\n", json!({ "keys": [self.public] }))),
             "/token" => match self.token(request.query()) {
@@ -54,10 +54,10 @@ impl Identity {
     fn token(&self, query: &str) -> jsonwebtoken::errors::Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = json!({
-            "iss": ISSUER, "aud": AUDIENCE, "sub": value(query, "sub").unwrap_or_else(|| "ann".into()),
-            "iat": now, "exp": now + LIFE,
+            "iss": ISSUER, "aud": AUDIENCE, "sub": query_value(query, "sub").unwrap_or_else(|| "ann".into()),
+            "iat": now, "exp": now + TOKEN_LIFETIME,
         });
-        if let Some(scope) = value(query, "scope") {
+        if let Some(scope) = query_value(query, "scope") {
             claims["scope"] = json!(scope);
         }
         let mut header = Header::new(Algorithm::EdDSA);
@@ -67,11 +67,11 @@ impl Identity {
 }
 
 fn reply(status: u16, kind: &'static str, body: String) -> Response {
-    Response { status, kind, fields: Vec::new(), body: body.into() }
+    Response { status, content_type: kind, fields: Vec::new(), body: body.into() }
 }
 
 /// A parameter of the query, `+` and `%20` read as blanks; nothing else needs escapes here.
-fn value(query: &str, name: &str) -> Option<String> {
+fn query_value(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let found = pairs.filter(|(own, _)| *own == name).map(|(_, value)| value).next()?;
     Some(found.replace('+', " ").replace("%20", " ")).filter(|value| !value.is_empty())
@@ -84,7 +84,7 @@ mod tests {
 
     fn ask(identity: &Identity, target: &str) -> String {
         let request = Request { method: "GET".into(), target: target.into(), ..Request::default() };
-        identity.answer(&request).text().to_owned()
+        identity.handle(&request).text().to_owned()
     }
 
     #[test]

@@ -5,8 +5,8 @@ mod server;
 mod services;
 
 use super::args::Demo;
-use super::{Exit, out};
-use crate::stages::custom::Catalogue;
+use super::{Exit, output};
+use crate::stages::custom::StageRegistry;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -14,42 +14,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One service: its name, the variable that names its port, and the port without it. The defaults stand in
 /// `gateway.json` as `${CATALOG_PORT:-9101}` and so on.
-struct Sample {
+struct DemoService {
     name: &'static str,
     variable: &'static str,
     port: u16,
     service: fn() -> io::Result<server::Service>,
 }
 
-const SAMPLES: [Sample; 7] = [
-    Sample {
+const SERVICES: [DemoService; 7] = [
+    DemoService {
         name: "catalog-1",
         variable: "CATALOG_PORT",
         port: 9101,
         service: || Ok(Arc::new(|r| services::catalog(1, r))),
     },
-    Sample {
+    DemoService {
         name: "catalog-2",
         variable: "CATALOG2_PORT",
         port: 9102,
         service: || Ok(Arc::new(|r| services::catalog(2, r))),
     },
-    Sample {
+    DemoService {
         name: "orders",
         variable: "ORDERS_PORT",
         port: 9103,
         service: || Ok(Arc::new(services::orders)),
     },
-    Sample { name: "echo", variable: "ECHO_PORT", port: 9104, service: || Ok(Arc::new(services::echo)) },
-    Sample {
+    DemoService { name: "echo", variable: "ECHO_PORT", port: 9104, service: || Ok(Arc::new(services::echo)) },
+    DemoService {
         name: "identity",
         variable: "IDENTITY_PORT",
         port: 9105,
         service: || {
-            identity::Identity::new().map(|one| -> server::Service { Arc::new(move |r| one.answer(r)) })
+            identity::Identity::new().map(|one| -> server::Service { Arc::new(move |r| one.handle(r)) })
         },
     },
-    Sample {
+    DemoService {
         name: "flaky",
         variable: "FLAKY_PORT",
         port: 9106,
@@ -58,7 +58,7 @@ const SAMPLES: [Sample; 7] = [
             Ok(Arc::new(move |_| services::flaky(calls.fetch_add(1, Ordering::Relaxed) + 1)))
         },
     },
-    Sample {
+    DemoService {
         name: "events",
         variable: "EVENTS_PORT",
         port: 9107,
@@ -68,23 +68,23 @@ const SAMPLES: [Sample; 7] = [
 
 /// Why the services do not run; each a sentence with its cure.
 #[derive(Debug, thiserror::Error)]
-pub enum Failed {
+pub enum StartError {
     #[error("{variable}={value} is not a port: set it to a number from 1 to 65535")]
     NotAPort { variable: &'static str, value: String },
     #[error("port {port} for the sample service {name} is taken ({source}): set {variable} to another one")]
-    Taken { name: &'static str, variable: &'static str, port: u16, source: io::Error },
+    PortInUse { name: &'static str, variable: &'static str, port: u16, source: io::Error },
     #[error("the sample services cannot start: {0}")]
     Start(#[from] io::Error),
 }
 
 /// `margay demo`: the services, then the gateway in front of them.
-pub fn run(demo: &Demo, stages: &Catalogue) -> Exit {
+pub fn run(demo: &Demo, stages: &StageRegistry) -> Exit {
     let running = match start(|name| std::env::var(name).ok()) {
         Ok(running) => running,
         Err(failed) => return Exit::failed(&failed.to_string()),
     };
     for (name, address) in &running.services {
-        out::talk(&format!("margay: sample service {name} on http://{address}\n"));
+        output::write_stderr(&format!("margay: sample service {name} on http://{address}\n"));
     }
     if demo.services_only { wait() } else { super::run::run(&demo.run, stages) }
 }
@@ -104,12 +104,12 @@ pub struct Running {
 }
 
 /// A service and its socket.
-type Bound = (&'static Sample, TcpListener, server::Service);
+type Bound = (&'static DemoService, TcpListener, server::Service);
 
 /// Binds every port first, so that either all services run or none.
-pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, Failed> {
+pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, StartError> {
     let mut bound = Vec::new();
-    for sample in &SAMPLES {
+    for sample in &SERVICES {
         bound.push((sample, bind(sample, &environment)?, (sample.service)()?));
     }
     let address = |(s, l, _): &Bound| Ok((s.name, l.local_addr()?.to_string()));
@@ -122,15 +122,15 @@ pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, Fa
 }
 
 fn bind(
-    sample: &'static Sample,
+    sample: &'static DemoService,
     environment: &impl Fn(&str) -> Option<String>,
-) -> Result<TcpListener, Failed> {
-    let Sample { name, variable, .. } = *sample;
+) -> Result<TcpListener, StartError> {
+    let DemoService { name, variable, .. } = *sample;
     let port = match environment(variable).filter(|value| !value.is_empty()) {
         None => sample.port,
-        Some(value) => value.parse().map_err(|_| Failed::NotAPort { variable, value })?,
+        Some(value) => value.parse().map_err(|_| StartError::NotAPort { variable, value })?,
     };
-    let taken = |source| Failed::Taken { name, variable, port, source };
+    let taken = |source| StartError::PortInUse { name, variable, port, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?;
     listener.set_nonblocking(true)?;
     Ok(listener)

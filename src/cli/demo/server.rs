@@ -43,11 +43,11 @@ impl Request {
 
     /// The proof for the key of a WebSocket opening (RFC 6455 4.2.2), if this is one.
     pub fn websocket(&self) -> Option<String> {
-        let key = self.field("sec-websocket-key").filter(|key| websocket::is_key(key.as_bytes()))?;
-        self.asks("upgrade", "websocket").then(|| websocket::accept(key.as_bytes()))
+        let key = self.field("sec-websocket-key").filter(|key| websocket::is_valid_key(key.as_bytes()))?;
+        self.websocket_key("upgrade", "websocket").then(|| websocket::accept_key(key.as_bytes()))
     }
 
-    fn asks(&self, name: &str, token: &str) -> bool {
+    fn websocket_key(&self, name: &str, token: &str) -> bool {
         self.field(name).is_some_and(|value| value.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
     }
 }
@@ -56,7 +56,7 @@ impl Request {
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
-    pub kind: &'static str,
+    pub content_type: &'static str,
     pub fields: Vec<(&'static str, String)>,
     pub body: Body,
 }
@@ -64,7 +64,7 @@ pub struct Response {
 /// What follows the head of an answer.
 #[derive(Debug)]
 pub enum Body {
-    Whole(Vec<u8>),
+    Full(Vec<u8>),
     /// One event after the other, made from its number, with a pause between two; it ends when the client leaves.
     Events(fn(u64) -> String, Duration),
     /// A WebSocket on which everything is said back.
@@ -73,7 +73,7 @@ pub enum Body {
 
 impl From<String> for Body {
     fn from(text: String) -> Body {
-        Body::Whole(text.into())
+        Body::Full(text.into())
     }
 }
 
@@ -93,12 +93,12 @@ async fn connection(mut stream: TcpStream, service: Service) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut read = Vec::with_capacity(4096);
     while let Some(request) = next(&mut stream, &mut read).await? {
-        let last = request.asks("connection", "close");
+        let last = request.websocket_key("connection", "close");
         let response = service(&request);
-        stream.write_all(&render(&response, &request.method, last)).await?;
+        stream.write_all(&encode(&response, &request.method, last)).await?;
         match response.body {
-            Body::Whole(_) if last => break,
-            Body::Whole(_) => {}
+            Body::Full(_) if last => break,
+            Body::Full(_) => {}
             Body::Events(event, pause) => return events(stream, event, pause).await,
             Body::Echo => {
                 echo(stream, read).await;
@@ -109,22 +109,22 @@ async fn connection(mut stream: TcpStream, service: Service) -> io::Result<()> {
     stream.shutdown().await
 }
 
-fn render(response: &Response, method: &str, last: bool) -> Vec<u8> {
-    let Response { status, kind, fields, body } = response;
-    let mut head = format!("HTTP/1.1 {status} {}\r\n", phrase(*status));
+fn encode(response: &Response, method: &str, last: bool) -> Vec<u8> {
+    let Response { status, content_type: kind, fields, body } = response;
+    let mut head = format!("HTTP/1.1 {status} {}\r\n", reason_phrase(*status));
     for (name, value) in fields {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     let close = if last { "Connection: close\r\n" } else { "" };
     let rest = match body {
-        Body::Whole(body) => format!("Content-Type: {kind}\r\nContent-Length: {}\r\n{close}", body.len()),
+        Body::Full(body) => format!("Content-Type: {kind}\r\nContent-Length: {}\r\n{close}", body.len()),
         Body::Events(..) => {
             format!("Content-Type: {kind}\r\nCache-Control: no-store\r\nConnection: close\r\n")
         }
         Body::Echo => "Connection: Upgrade\r\nUpgrade: websocket\r\n".into(),
     };
     let mut out = (head + &rest + "\r\n").into_bytes();
-    if let (Body::Whole(body), true) = (body, method != "HEAD") {
+    if let (Body::Full(body), true) = (body, method != "HEAD") {
         out.extend_from_slice(body);
     }
     out
@@ -154,7 +154,7 @@ async fn echo(stream: TcpStream, read: Vec<u8>) {
     }
 }
 
-fn phrase(status: u16) -> &'static str {
+fn reason_phrase(status: u16) -> &'static str {
     match status {
         101 => "Switching Protocols",
         200 => "OK",
@@ -174,15 +174,15 @@ async fn next(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Option<R
             break at + 4;
         }
         if read.len() > HEAD_BYTES {
-            return Err(odd("a head this long is not for a sample service"));
+            return Err(invalid_data("a head this long is not for a sample service"));
         }
         if stream.read_buf(read).await? == 0 {
-            return if read.is_empty() { Ok(None) } else { Err(odd("the head ended early")) };
+            return if read.is_empty() { Ok(None) } else { Err(invalid_data("the head ended early")) };
         }
     };
-    let mut request = head(&read[..end]).ok_or_else(|| odd("not a request"))?;
+    let mut request = head(&read[..end]).ok_or_else(|| invalid_data("not a request"))?;
     read.drain(..end);
-    if request.asks("expect", "100-continue") {
+    if request.websocket_key("expect", "100-continue") {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
     }
     request.body = body(&request, stream, read).await?;
@@ -199,39 +199,41 @@ fn head(bytes: &[u8]) -> Option<Request> {
 }
 
 async fn body(request: &Request, stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Vec<u8>> {
-    if request.asks("transfer-encoding", "chunked") {
+    if request.websocket_key("transfer-encoding", "chunked") {
         return chunked(stream, read).await;
     }
-    let length =
-        request.field("content-length").map_or(Ok(0), str::parse).map_err(|_| odd("not a length"))?;
-    take(stream, read, length).await
+    let length = request
+        .field("content-length")
+        .map_or(Ok(0), str::parse)
+        .map_err(|_| invalid_data("not a length"))?;
+    read_exact_bytes(stream, read, length).await
 }
 
 async fn chunked(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Vec<u8>> {
     let mut whole = Vec::new();
     loop {
-        let line = line(stream, read).await?;
+        let line = read_line(stream, read).await?;
         let size = line.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(size, 16).map_err(|_| odd("not a chunk"))?;
+        let size = usize::from_str_radix(size, 16).map_err(|_| invalid_data("not a chunk"))?;
         if size == 0 {
             break;
         }
-        whole.extend(take(stream, read, size).await?);
-        line_end(&self::line(stream, read).await?)?;
+        whole.extend(read_exact_bytes(stream, read, size).await?);
+        line_end(&self::read_line(stream, read).await?)?;
         if whole.len() > BODY_BYTES {
-            return Err(odd("a body this long is not for a sample service"));
+            return Err(invalid_data("a body this long is not for a sample service"));
         }
     }
-    while !line(stream, read).await?.is_empty() {}
+    while !read_line(stream, read).await?.is_empty() {}
     Ok(whole)
 }
 
 fn line_end(line: &str) -> io::Result<()> {
-    if line.is_empty() { Ok(()) } else { Err(odd("a chunk is longer than it says")) }
+    if line.is_empty() { Ok(()) } else { Err(invalid_data("a chunk is longer than it says")) }
 }
 
 /// A line without its end.
-async fn line(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<String> {
+async fn read_line(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<String> {
     loop {
         if let Some(at) = read.windows(2).position(|w| w == b"\r\n") {
             let line = String::from_utf8_lossy(&read[..at]).into_owned();
@@ -239,25 +241,25 @@ async fn line(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<String> 
             return Ok(line);
         }
         if read.len() > HEAD_BYTES || stream.read_buf(read).await? == 0 {
-            return Err(odd("the body ended early"));
+            return Err(invalid_data("the body ended early"));
         }
     }
 }
 
 /// Exactly so many bytes.
-async fn take(stream: &mut TcpStream, read: &mut Vec<u8>, length: usize) -> io::Result<Vec<u8>> {
+async fn read_exact_bytes(stream: &mut TcpStream, read: &mut Vec<u8>, length: usize) -> io::Result<Vec<u8>> {
     if length > BODY_BYTES {
-        return Err(odd("a body this long is not for a sample service"));
+        return Err(invalid_data("a body this long is not for a sample service"));
     }
     while read.len() < length {
         if stream.read_buf(read).await? == 0 {
-            return Err(odd("the body ended early"));
+            return Err(invalid_data("the body ended early"));
         }
     }
     Ok(read.drain(..length).collect())
 }
 
-fn odd(what: &'static str) -> io::Error {
+fn invalid_data(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
@@ -266,7 +268,7 @@ impl Response {
     /// The body of an answer that is there as a whole.
     pub fn text(&self) -> &str {
         match &self.body {
-            Body::Whole(body) => std::str::from_utf8(body).unwrap(),
+            Body::Full(body) => std::str::from_utf8(body).unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -282,9 +284,9 @@ mod tests {
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let echo = |r: &Request| Response {
             status: 200,
-            kind: "text/plain",
+            content_type: "text/plain",
             fields: vec![],
-            body: Body::Whole(r.body.clone()),
+            body: Body::Full(r.body.clone()),
         };
         let server = tokio::spawn(serve(listener, Arc::new(echo)));
         stream.write_all(bytes).await.unwrap();
@@ -321,7 +323,7 @@ mod tests {
     async fn events_come_one_by_one() {
         let mut stream = connected(|_| Response {
             status: 200,
-            kind: "text/event-stream",
+            content_type: "text/event-stream",
             fields: vec![],
             body: Body::Events(|number| format!("data: {number}\n\n"), Duration::from_millis(1)),
         })

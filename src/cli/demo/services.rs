@@ -11,10 +11,10 @@ const ORDERS: [(u32, u32, &str); 3] = [(7, 1, "shipped"), (8, 3, "paid"), (9, 2,
 /// Things to sell; `X-Instance` says which of the two instances answered.
 pub fn catalog(instance: u8, request: &Request) -> Response {
     let item = |(id, name, cents): &(u32, &str, u32)| json!({ "id": id, "name": name, "cents": cents });
-    let mut response = match parts(request)[..] {
-        ["items"] => ok(ITEMS.iter().map(item).collect()),
+    let mut response = match path_segments(request)[..] {
+        ["items"] => ok_json(ITEMS.iter().map(item).collect()),
         ["items", id] => found(ITEMS.iter().find(|i| i.0.to_string() == id).map(item), "item", id),
-        _ => missing(request),
+        _ => not_found(request),
     };
     response.fields.push(("X-Instance", format!("catalog-{instance}")));
     response
@@ -23,40 +23,40 @@ pub fn catalog(instance: u8, request: &Request) -> Response {
 /// Who bought what; a POST is answered 201 with what was sent.
 pub fn orders(request: &Request) -> Response {
     let order = |(id, item, state): &(u32, u32, &str)| json!({ "id": id, "item": item, "state": state });
-    match (request.method.as_str(), &parts(request)[..]) {
+    match (request.method.as_str(), &path_segments(request)[..]) {
         ("POST", ["orders"]) => {
             let sent = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
             let mut response = reply(201, json!({ "id": 10, "state": "open", "order": sent }));
             response.fields.push(("Location", "/orders/10".into()));
             response
         }
-        ("GET" | "HEAD", ["orders"]) => ok(ORDERS.iter().map(order).collect()),
+        ("GET" | "HEAD", ["orders"]) => ok_json(ORDERS.iter().map(order).collect()),
         ("GET" | "HEAD", ["orders", id]) => {
             found(ORDERS.iter().find(|o| o.0.to_string() == *id).map(order), "order", id)
         }
         (_, ["orders", ..]) => reply(405, json!({ "error": format!("no {} here", request.method) })),
-        _ => missing(request),
+        _ => not_found(request),
     }
 }
 
 /// Fails every second call; says which call it was.
 pub fn flaky(call: u64) -> Response {
     match call % 2 {
-        0 => ok(json!({ "call": call })),
+        0 => ok_json(json!({ "call": call })),
         _ => reply(503, json!({ "error": "every second call fails", "call": call })),
     }
 }
 
 /// What becomes of the orders, as it happens: server-sent events, two a second, until the client has heard enough.
 pub fn events(request: &Request) -> Response {
-    match parts(request)[..] {
+    match path_segments(request)[..] {
         ["events"] => Response {
             status: 200,
-            kind: "text/event-stream",
+            content_type: "text/event-stream",
             fields: Vec::new(),
             body: Body::Events(event, Duration::from_millis(500)),
         },
-        _ => missing(request),
+        _ => not_found(request),
     }
 }
 
@@ -69,12 +69,12 @@ fn event(number: u64) -> String {
 
 /// The landing page on `/`, a WebSocket on `/ws`, greetings on `/greet/{name}` and `/welcome/{name}`; everything else is told back.
 pub fn echo(request: &Request) -> Response {
-    match parts(request)[..] {
-        [] => landing(request),
+    match path_segments(request)[..] {
+        [] => landing_page(request),
         ["ws"] => websocket(request),
-        ["greet", name] => ok(json!({ "hello": name })),
-        ["welcome", name] => ok(json!({ "welcome": name })),
-        _ => told_back(request),
+        ["greet", name] => ok_json(json!({ "hello": name })),
+        ["welcome", name] => ok_json(json!({ "welcome": name })),
+        _ => echoed_headers(request),
     }
 }
 
@@ -83,7 +83,7 @@ fn websocket(request: &Request) -> Response {
     match request.websocket() {
         Some(proof) => Response {
             status: 101,
-            kind: "",
+            content_type: "",
             fields: vec![("Sec-WebSocket-Accept", proof)],
             body: Body::Echo,
         },
@@ -95,9 +95,9 @@ fn websocket(request: &Request) -> Response {
     }
 }
 
-fn told_back(request: &Request) -> Response {
+fn echoed_headers(request: &Request) -> Response {
     let fields = request.fields.iter().map(|(n, v)| (n.to_ascii_lowercase(), json!(v)));
-    ok(json!({
+    ok_json(json!({
         "method": request.method,
         "path": request.path(),
         "query": request.query(),
@@ -107,33 +107,38 @@ fn told_back(request: &Request) -> Response {
 }
 
 /// HTML for browsers, text for terminals.
-fn landing(request: &Request) -> Response {
+fn landing_page(request: &Request) -> Response {
     let html = request.field("accept").is_some_and(|accept| accept.contains("text/html"));
     let (kind, page) = match html {
         true => ("text/html; charset=utf-8", include_str!("landing.html")),
         false => ("text/plain; charset=utf-8", include_str!("landing.txt")),
     };
-    Response { status: 200, kind, fields: Vec::new(), body: page.to_owned().into() }
+    Response { status: 200, content_type: kind, fields: Vec::new(), body: page.to_owned().into() }
 }
 
 /// The segments of the path.
-fn parts(request: &Request) -> Vec<&str> {
+fn path_segments(request: &Request) -> Vec<&str> {
     request.path().split('/').filter(|part| !part.is_empty()).collect()
 }
 
-fn ok(body: Value) -> Response {
+fn ok_json(body: Value) -> Response {
     reply(200, body)
 }
 
 fn reply(status: u16, body: Value) -> Response {
-    Response { status, kind: "application/json", fields: Vec::new(), body: format!("{body}\n").into() }
+    Response {
+        status,
+        content_type: "application/json",
+        fields: Vec::new(),
+        body: format!("{body}\n").into(),
+    }
 }
 
 fn found(one: Option<Value>, kind: &str, id: &str) -> Response {
-    one.map_or_else(|| reply(404, json!({ "error": format!("no {kind} {id}") })), ok)
+    one.map_or_else(|| reply(404, json!({ "error": format!("no {kind} {id}") })), ok_json)
 }
 
-fn missing(request: &Request) -> Response {
+fn not_found(request: &Request) -> Response {
     reply(404, json!({ "error": format!("nothing at {}", request.path()) }))
 }
 
@@ -204,6 +209,6 @@ mod tests {
         let mut browser = ask("GET", "/", b"");
         browser.fields.push(("Accept".into(), "text/html,*/*".into()));
         assert!(echo(&browser).text().starts_with("<!doctype html>"));
-        assert!(echo(&ask("GET", "/", b"")).kind.starts_with("text/plain"));
+        assert!(echo(&ask("GET", "/", b"")).content_type.starts_with("text/plain"));
     }
 }

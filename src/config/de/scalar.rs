@@ -1,14 +1,14 @@
 //! Numbers, text and words out of whichever kind of value they were written as.
 
-use super::{Failure, Reader};
+use super::{DeserializeError, NodeDeserializer};
 use crate::config::codes;
 use crate::config::node::Value;
 use crate::config::suggest;
 use serde::de::Visitor;
 
-impl<'de> Reader<'de, '_, '_> {
+impl<'de> NodeDeserializer<'de, '_, '_> {
     /// A whole number within bounds, else a diagnostic and 0.
-    pub(super) fn whole_number(&self, least: i128, most: i128) -> i128 {
+    pub(super) fn parse_integer(&self, least: i128, most: i128) -> i128 {
         let text = match &self.node.value {
             Value::Number(text) => text,
             Value::String(text) => text.trim(),
@@ -24,12 +24,13 @@ impl<'de> Reader<'de, '_, '_> {
     }
 
     fn out_of_range(&self, wanted: &str) {
-        let message = format!("{} wants {wanted}, not {}", super::subject(self.key), self.found());
+        let message =
+            format!("{} wants {wanted}, not {}", super::setting_name(self.key), self.describe_value());
         self.context.error(codes::OUT_OF_RANGE, self.node.span, message, &[]);
-        self.context.mute(self.node.span);
+        self.context.suppress(self.node.span);
     }
 
-    pub(super) fn real_number(&self) -> f64 {
+    pub(super) fn parse_float(&self) -> f64 {
         let number = match &self.node.value {
             Value::Number(text) => text.parse::<f64>().ok(),
             Value::String(text) if text.bytes().any(|b| b.is_ascii_digit()) => {
@@ -44,7 +45,7 @@ impl<'de> Reader<'de, '_, '_> {
     }
 
     /// Text; numbers and booleans are text too, as every value of .NET configuration is.
-    pub(super) fn text(&self) -> &'de str {
+    pub(super) fn parse_string(&self) -> &'de str {
         match &self.node.value {
             Value::String(text) | Value::Number(text) => text,
             Value::Bool(value) => match (value, self.context.options.ocelot) {
@@ -61,7 +62,7 @@ impl<'de> Reader<'de, '_, '_> {
     }
 
     /// One of a few words, whatever its case; else a diagnostic and the first of them.
-    pub(super) fn choice(&self, variants: &'static [&'static str]) -> &'static str {
+    pub(super) fn parse_enum(&self, variants: &'static [&'static str]) -> &'static str {
         let fallback = variants.first().copied().unwrap_or_default();
         let Some(text) = self.node.as_str() else {
             self.wrong_type(&suggest::one_of(variants));
@@ -77,17 +78,21 @@ impl<'de> Reader<'de, '_, '_> {
 
     fn unknown_choice(&self, text: &str, variants: &[&str]) {
         let mut help = Vec::new();
-        if let Some(name) = suggest::nearest(text, variants.iter().copied()) {
+        if let Some(name) = suggest::closest_match(text, variants.iter().copied()) {
             help.push(format!("did you mean \"{name}\"?"));
         }
-        let message =
-            format!("{} wants {}, not {}", super::subject(self.key), suggest::one_of(variants), self.found());
+        let message = format!(
+            "{} wants {}, not {}",
+            super::setting_name(self.key),
+            suggest::one_of(variants),
+            self.describe_value()
+        );
         self.context.error(codes::UNKNOWN_CHOICE, self.node.span, message, &help);
-        self.context.mute(self.node.span);
+        self.context.suppress(self.node.span);
     }
 
     /// A number for a type that takes anything.
-    pub(super) fn any_number<V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Failure> {
+    pub(super) fn number_as_any<V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, DeserializeError> {
         let Value::Number(text) = &self.node.value else { return visitor.visit_unit() };
         if let Ok(number) = text.parse::<u64>() {
             return visitor.visit_u64(number);

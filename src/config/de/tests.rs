@@ -1,7 +1,7 @@
 use super::{Options, field_names, read};
 use crate::base::units::{DurationText, SizeText};
 use crate::config::parse::{Dialect, parse};
-use crate::config::{Diagnostics, FileId, Map, Node, Severity, Spanned};
+use crate::config::{Diagnostics, FileId, Node, Severity, Spanned, SpannedMap};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ struct Thing {
     wait: Option<Spanned<DurationText>>,
     size: Option<Spanned<SizeText>>,
     tags: Option<Spanned<Vec<Spanned<String>>>>,
-    headers: Option<Spanned<Map<Spanned<String>>>>,
+    headers: Option<Spanned<SpannedMap<Spanned<String>>>>,
     inner: Option<Spanned<Inner>>,
     things: Option<Spanned<Vec<Spanned<Inner>>>>,
     raw: Option<serde_json::Value>,
@@ -198,7 +198,7 @@ fn units_words_and_anything_are_read() {
 fn text_from_a_placeholder_is_not_repeated_in_messages() {
     let mut tree = node(r#"{ "Port": "hunter2", "Wait": "hunter2" }"#);
     for member in tree.members_mut().unwrap() {
-        member.value.filled = true;
+        member.value.interpolated = true;
     }
     let mut diagnostics = Diagnostics::default();
     let _: Thing = read(&tree, &mut diagnostics, Options::default());

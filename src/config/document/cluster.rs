@@ -3,7 +3,7 @@
 use super::discovery::DiscoveryDocument;
 use super::options::{HealthCheckOptions, HttpHandlerOptions, LoadBalancerOptions, TlsOptions};
 use super::route::HostAndPort;
-use super::values::{Apart, List, Set};
+use super::values::{BoxedSetting, List, Setting};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -15,27 +15,27 @@ pub struct ClusterDocument {
     /// The addresses of the service. Required, unless `ServiceName` is set.
     pub endpoints: List<HostAndPort>,
     /// The name under which a registry knows the service; replaces `Endpoints`. Default: none.
-    pub service_name: Set<String>,
+    pub service_name: Setting<String>,
     /// The namespace of the service. Default: that of the registry.
-    pub service_namespace: Set<String>,
+    pub service_namespace: Setting<String>,
     /// The registry that is asked about it. Default: `ServiceDiscoveryProvider` of `GlobalConfiguration`.
-    pub discovery: Set<DiscoveryDocument>,
+    pub discovery: Setting<DiscoveryDocument>,
     /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request.
     #[serde(rename = "DownstreamScheme")]
-    pub scheme: Set<String>,
+    pub scheme: Setting<String>,
     /// How one of several addresses is chosen. Default: always the first.
     #[serde(rename = "LoadBalancerOptions")]
-    pub load_balancer: Apart<LoadBalancerOptions>,
+    pub load_balancer: BoxedSetting<LoadBalancerOptions>,
     /// Which of several addresses are well enough to be asked. Default: all are.
     #[serde(rename = "HealthCheckOptions")]
-    pub health: Apart<HealthCheckOptions>,
+    pub health: BoxedSetting<HealthCheckOptions>,
     /// Settings of the client that calls the service.
     #[serde(rename = "HttpHandlerOptions")]
-    pub http_handler: Apart<HttpHandlerOptions>,
+    pub http_handler: BoxedSetting<HttpHandlerOptions>,
     /// How the service is spoken to over TLS. Default: as the system trusts.
     #[serde(rename = "TlsOptions")]
-    pub tls: Apart<TlsOptions>,
+    pub tls: BoxedSetting<TlsOptions>,
     /// Whether any certificate of the service is accepted. Default: false.
     #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
-    pub accept_any_certificate: Set<bool>,
+    pub accept_any_certificate: Setting<bool>,
 }

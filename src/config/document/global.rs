@@ -2,9 +2,9 @@
 
 use super::discovery::DiscoveryDocument;
 use super::headers::HeaderEdits;
+use super::nested::SecurityOptions;
 use super::options::*;
-use super::parts::SecurityOptions;
-use super::values::{Apart, List, Set, Texts, Wait};
+use super::values::{BoxedSetting, DurationSetting, List, Setting, StringList};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -15,58 +15,58 @@ use serde::Deserialize;
 pub struct GlobalDocument {
     /// The public address of the gateway, for `{BaseUrl}`. Default: `http://localhost:5000`.
     /// Source: Ocelot, Configuration.
-    pub base_url: Set<String>,
+    pub base_url: Setting<String>,
     /// `"Ocelot"`: statuses, error bodies and leniency exactly as Ocelot 25. Default: margay's own.
-    pub compatibility: Set<String>,
+    pub compatibility: Setting<String>,
     /// The header that carries the request id. Default: none. Source: Ocelot, Logging.
-    pub request_id_key: Set<String>,
+    pub request_id_key: Setting<String>,
     /// Who may call. Default: everyone. Source: Ocelot, Authentication.
     #[serde(rename = "AuthenticationOptions")]
-    pub authentication: Set<GlobalAuthenticationOptions>,
+    pub authentication: Setting<GlobalAuthenticationOptions>,
     /// How long answers are kept. Default: not at all. Source: Ocelot, Caching.
     #[serde(rename = "CacheOptions")]
-    pub cache: Set<GlobalCacheOptions>,
+    pub cache: Setting<GlobalCacheOptions>,
     /// Settings of the clients that call services. Source: Ocelot, Configuration.
     #[serde(rename = "HttpHandlerOptions")]
-    pub http_handler: Set<GlobalHttpHandlerOptions>,
+    pub http_handler: Setting<GlobalHttpHandlerOptions>,
     /// How services are spoken to over TLS. Default: as the system trusts.
     #[serde(rename = "TlsOptions")]
-    pub tls: Set<GlobalTlsOptions>,
+    pub tls: Setting<GlobalTlsOptions>,
     /// How one of several addresses is chosen. Default: always the first. Source: Ocelot, Load Balancer.
     #[serde(rename = "LoadBalancerOptions")]
-    pub load_balancer: Set<GlobalLoadBalancerOptions>,
+    pub load_balancer: Setting<GlobalLoadBalancerOptions>,
     /// Which of several addresses are well enough to be asked. Default: all are.
     #[serde(rename = "HealthCheckOptions")]
-    pub health: Set<GlobalHealthCheckOptions>,
+    pub health: Setting<GlobalHealthCheckOptions>,
     /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
     #[serde(rename = "QoSOptions")]
-    pub qos: Set<GlobalQosOptions>,
+    pub qos: Setting<GlobalQosOptions>,
     /// Which attempts are made again. Default: none, but for one on a kept connection that turned out to be closed.
     #[serde(rename = "RetryOptions")]
-    pub retry: Set<GlobalRetryOptions>,
+    pub retry: Setting<GlobalRetryOptions>,
     /// The header in which services learn how many milliseconds are left of `Timeout`. Default: none.
-    pub deadline_header: Set<String>,
+    pub deadline_header: Setting<String>,
     /// What is answered when all attempts failed. Default: what went wrong.
     #[serde(rename = "FallbackOptions")]
-    pub fallback: Set<GlobalFallbackOptions>,
+    pub fallback: Setting<GlobalFallbackOptions>,
     /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitOptions")]
-    pub rate_limit: Set<GlobalRateLimitOptions>,
+    pub rate_limit: Setting<GlobalRateLimitOptions>,
     /// How many requests are under way at one time. Default: as many as come.
     #[serde(rename = "ConcurrencyLimitOptions")]
-    pub concurrency: Set<GlobalConcurrencyLimitOptions>,
+    pub concurrency: Setting<GlobalConcurrencyLimitOptions>,
     /// Which web pages may read the answers. Default: the service says.
     #[serde(rename = "CorsOptions")]
-    pub cors: Set<GlobalCorsOptions>,
+    pub cors: Setting<GlobalCorsOptions>,
     /// Which answers are compressed, for clients that take it. Default: none.
     #[serde(rename = "CompressionOptions")]
-    pub compression: Set<GlobalCompressionOptions>,
+    pub compression: Setting<GlobalCompressionOptions>,
     /// The sizes of a request that a route takes. Default: those of `Limits`.
     #[serde(rename = "RequestSizeOptions")]
-    pub request_size: Set<GlobalRequestSizeOptions>,
+    pub request_size: Setting<GlobalRequestSizeOptions>,
     /// How long a service may take to begin its answer: whole seconds, or a duration such as `"1s"`.
     /// Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
-    pub timeout: Set<Wait>,
+    pub timeout: Setting<DurationSetting>,
     /// Header name → what is set, or found and replaced, on the way to the service. Default: `{}`.
     /// Source: Ocelot, Headers Transformation (since 24.1).
     #[serde(rename = "UpstreamHeaderTransform")]
@@ -78,29 +78,29 @@ pub struct GlobalDocument {
     /// Client addresses that are let in or kept out, for routes without lists of their own. Default: all are let in.
     /// Source: Ocelot, Security (since 23.4.1).
     #[serde(rename = "SecurityOptions")]
-    pub security: Apart<SecurityOptions>,
+    pub security: BoxedSetting<SecurityOptions>,
     /// Free texts that every route has, unless it has one of the same key. Default: `{}`. Source: Ocelot, Metadata.
-    pub metadata: Texts,
+    pub metadata: StringList,
     /// How the texts of `Metadata` are read. Source: Ocelot, Metadata.
-    pub metadata_options: Set<MetadataOptions>,
+    pub metadata_options: Setting<MetadataOptions>,
     /// The scheme for services found by discovery without a route; routes do not take it over.
     /// Source: Ocelot, Service Discovery.
     #[serde(rename = "DownstreamScheme")]
-    pub scheme: Set<String>,
+    pub scheme: Setting<String>,
     /// The HTTP version for services found by discovery without a route. Source: Ocelot, Service Discovery.
     #[serde(rename = "DownstreamHttpVersion")]
-    pub http_version: Set<String>,
+    pub http_version: Setting<String>,
     /// How binding that version is. Source: Ocelot, Service Discovery.
     #[serde(rename = "DownstreamHttpVersionPolicy")]
-    pub http_version_policy: Set<String>,
+    pub http_version_policy: Setting<String>,
     /// Where services are looked up. Default: nowhere. Source: Ocelot, Service Discovery.
     #[serde(rename = "ServiceDiscoveryProvider")]
-    pub discovery: Set<DiscoveryDocument>,
+    pub discovery: Setting<DiscoveryDocument>,
     /// Names of policy files whose options every route takes over; the policies of the route are stronger.
     /// Default: `[]`.
     pub policies: List<String>,
     /// Whether services see the Host field of the client instead of their own address. Default: false.
-    pub preserve_host: Set<bool>,
+    pub preserve_host: Setting<bool>,
 }
 
 /// How the texts of `Metadata` are read.
@@ -108,13 +108,13 @@ pub struct GlobalDocument {
 #[serde(rename_all = "PascalCase", default)]
 pub struct MetadataOptions {
     /// The culture in which numbers are read. Default: that of the process.
-    pub current_culture: Set<String>,
+    pub current_culture: Setting<String>,
     /// The .NET `NumberStyles` in which numbers are read. Default: `Any`.
-    pub number_style: Set<String>,
+    pub number_style: Setting<String>,
     /// What separates the items of a list. Default: `[","]`.
     pub separators: List<String>,
     /// The .NET `StringSplitOptions`. Default: `None`.
-    pub string_split_option: Set<String>,
+    pub string_split_option: Setting<String>,
     /// The characters taken off both ends of an item. Default: `[" "]`.
     pub trim_chars: List<String>,
 }

@@ -11,29 +11,29 @@ mod headers;
 mod health;
 mod listener;
 mod options;
-mod own;
-mod parts;
+mod extensions;
+mod nested;
 mod policy;
 mod route;
 mod scheme;
 mod values;
 
-pub use aggregate::{AggregateDocument, MemberCall};
+pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
 pub use cluster::ClusterDocument;
 pub use discovery::DiscoveryDocument;
+pub use extensions::*;
 pub use global::{GlobalDocument, MetadataOptions};
-pub use headers::{HeaderEdit, HeaderEdits, HeaderForm};
+pub use headers::{HeaderEditDocument, HeaderEdits, HeaderForm};
 pub use health::{ActiveHealthDocument, PassiveHealthDocument};
 pub use listener::*;
+pub use nested::*;
 pub use options::*;
-pub use own::*;
-pub use parts::*;
 pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use scheme::AuthenticationSchemeDocument;
-pub use values::{Apart, List, Lists, OneOrMany, Set, Texts, Wait};
+pub use values::{BoxedSetting, DurationSetting, List, ListMap, OneOrMany, Setting, StringList};
 
-use super::{Map, Spanned};
+use super::{Spanned, SpannedMap};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -44,7 +44,7 @@ use serde::Deserialize;
 pub struct Document {
     /// The JSON Schema this file follows; only editors read it.
     #[serde(rename = "$schema")]
-    pub schema: Set<String>,
+    pub schema: Setting<String>,
     /// The routes, in the order in which they are tried within one priority. Source: Ocelot, Routing.
     pub routes: List<RouteDocument>,
     /// Options for services that are found by discovery instead of by a route. Source: Ocelot, Service Discovery.
@@ -53,36 +53,36 @@ pub struct Document {
     pub aggregates: List<AggregateDocument>,
     /// Services that several routes lead to: name → where it is and how it is called; routes name them in
     /// `DownstreamCluster`. Connections, balancing and health are those of the cluster, whichever route is used.
-    pub clusters: Set<Map<Spanned<ClusterDocument>>>,
+    pub clusters: Setting<SpannedMap<Spanned<ClusterDocument>>>,
     /// Options that hold for every route, unless the route says otherwise. Source: Ocelot, Configuration.
-    pub global_configuration: Set<GlobalDocument>,
+    pub global_configuration: Setting<GlobalDocument>,
     /// The gateway's own public address when `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
-    pub base_url: Set<String>,
+    pub base_url: Setting<String>,
     /// The addresses the gateway accepts requests on. Default: one, `127.0.0.1:8080`.
     pub listeners: List<ListenerDocument>,
     /// Where `/live`, `/ready`, `/metrics` and `/clusters` are served. Default: `127.0.0.1:8081`.
-    pub administration: Set<AdministrationDocument>,
+    pub administration: Setting<AdministrationDocument>,
     /// Sizes, counts and times beyond which the gateway refuses or closes.
-    pub limits: Set<LimitsDocument>,
+    pub limits: Setting<LimitsDocument>,
     /// How the names of services are resolved.
-    pub dns: Set<DnsDocument>,
+    pub dns: Setting<DnsDocument>,
     /// The memory in which answers are kept.
-    pub cache: Set<CacheDocument>,
+    pub cache: Setting<CacheDocument>,
     /// What is believed of, and added to, the `X-Forwarded-*` fields.
-    pub forwarded_headers: Set<ForwardedHeadersDocument>,
+    pub forwarded_headers: Setting<ForwardedHeadersDocument>,
     /// Whether a change of the files is taken over without a restart. Default: true.
-    pub reload_on_change: Set<bool>,
+    pub reload_on_change: Setting<bool>,
     /// Whether one JSON line per request is written to standard output. Default: false.
-    pub access_log: Set<bool>,
+    pub access_log: Setting<bool>,
     /// The trace that a request belongs to (W3C Trace Context): `"Continue"` goes on with the client's `traceparent`, with
     /// a span of the gateway's own, and starts a trace where there is none; `"Start"` always starts one; `"Off"` passes
     /// the field on as it is. Without a `RequestIdKey` the trace id is the id of the request in logs and errors.
     /// Default: `"Continue"`; `"Off"` under `"Compatibility": "Ocelot"`. Source: W3C Trace Context.
-    pub trace_context: Set<TraceContextMode>,
+    pub trace_context: Setting<TraceContextMode>,
     /// How callers prove who they are: name → scheme; routes name them in `AuthenticationOptions`.
-    pub authentication_schemes: Set<Map<Spanned<AuthenticationSchemeDocument>>>,
+    pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
     /// Where the configuration itself is kept, `"Consul"` for Consul's KV store. Default: these files.
-    pub configuration_store: Set<String>,
+    pub configuration_store: Setting<String>,
 }
 
 #[cfg(test)]

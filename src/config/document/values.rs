@@ -2,66 +2,66 @@
 
 use crate::base::from_text::{self, FromText};
 use crate::base::units::DurationText;
-use crate::config::de::ONE_OR_MANY;
-use crate::config::{Map, Spanned};
+use crate::config::de::ONE_OR_MANY_NEWTYPE;
+use crate::config::{Spanned, SpannedMap};
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use std::{borrow::Cow, fmt, time::Duration};
 
 /// A setting that may be absent (or `null`) and knows its place.
-pub type Set<T> = Option<Spanned<T>>;
+pub type Setting<T> = Option<Spanned<T>>;
 /// A group of settings that most routes do not have: kept apart, so that routes stay small.
-pub type Apart<T> = Option<Spanned<Box<T>>>;
+pub type BoxedSetting<T> = Option<Spanned<Box<T>>>;
 /// A list, every item with its place.
 pub type List<T> = Option<Spanned<Vec<Spanned<T>>>>;
 /// Free keys, every value a text; `null` is kept, because it means "remove" for header transforms.
-pub type Texts = Option<Spanned<Map<Option<Spanned<String>>>>>;
+pub type StringList = Option<Spanned<SpannedMap<Option<Spanned<String>>>>>;
 
 /// Free keys, every value a text or a list of texts.
-pub type Lists = Option<Spanned<Map<Option<Spanned<OneOrMany>>>>>;
+pub type ListMap = Option<Spanned<SpannedMap<Option<Spanned<OneOrMany>>>>>;
 
 /// A waiting time as Ocelot writes it (whole seconds) or as we do (`"1s"`, `"250ms"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
+pub enum DurationSetting {
     /// A bare number: seconds; kept signed, because Ocelot starts with negative ones.
     Seconds(i32),
     /// A text with a unit.
     Text(Duration),
 }
 
-impl Wait {
+impl DurationSetting {
     /// The time itself; none when it is zero or negative.
-    pub fn positive(self) -> Option<Duration> {
+    pub fn non_zero(self) -> Option<Duration> {
         match self {
-            Wait::Seconds(n) => u64::try_from(n).ok().filter(|n| *n > 0).map(Duration::from_secs),
-            Wait::Text(time) => Some(time).filter(|time| !time.is_zero()),
+            DurationSetting::Seconds(n) => u64::try_from(n).ok().filter(|n| *n > 0).map(Duration::from_secs),
+            DurationSetting::Text(time) => Some(time).filter(|time| !time.is_zero()),
         }
     }
 }
 
-impl Default for Wait {
+impl Default for DurationSetting {
     fn default() -> Self {
-        Wait::Seconds(0)
+        DurationSetting::Seconds(0)
     }
 }
 
-impl FromText for Wait {
+impl FromText for DurationSetting {
     fn from_text(text: &str) -> Result<Self, String> {
         match text.trim().parse::<i64>() {
             Ok(seconds) => i32::try_from(seconds)
-                .map(Wait::Seconds)
+                .map(DurationSetting::Seconds)
                 .map_err(|_| format!("{seconds} seconds are more than 2147483647")),
-            Err(_) => DurationText::from_text(text).map(|time| Wait::Text(time.0)),
+            Err(_) => DurationText::from_text(text).map(|time| DurationSetting::Text(time.0)),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Wait {
+impl<'de> Deserialize<'de> for DurationSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         from_text::deserialize(deserializer)
     }
 }
 
-impl schemars::JsonSchema for Wait {
+impl schemars::JsonSchema for DurationSetting {
     fn inline_schema() -> bool {
         true
     }
@@ -79,7 +79,7 @@ pub struct OneOrMany(pub Vec<Spanned<String>>);
 
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(ONE_OR_MANY, OneOrManyVisitor)
+        deserializer.deserialize_newtype_struct(ONE_OR_MANY_NEWTYPE, OneOrManyVisitor)
     }
 }
 
@@ -116,15 +116,15 @@ impl schemars::JsonSchema for OneOrMany {
 
 /// An object that somebody else reads: settings of a stage of the user's own.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Anything;
+pub struct ScalarText;
 
-impl<'de> serde::Deserialize<'de> for Anything {
+impl<'de> serde::Deserialize<'de> for ScalarText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Anything)
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| ScalarText)
     }
 }
 
-impl schemars::JsonSchema for Anything {
+impl schemars::JsonSchema for ScalarText {
     fn inline_schema() -> bool {
         true
     }

@@ -1,4 +1,4 @@
-use super::{Loaded, Request, Texts, load, load_texts};
+use super::{InMemoryFiles, Loaded, Request, load, load_texts};
 use crate::config::{Environment, Node, render};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,10 @@ impl Folder {
 
     fn load(&self, names: &[&str]) -> Loaded {
         let paths = names.iter().map(|name| self.path().join(name)).collect();
-        load(&Request { paths, home: self.path().into(), ..Request::default() }, Environment::of_process())
+        load(
+            &Request { paths, base_dir: self.path().into(), ..Request::default() },
+            Environment::of_process(),
+        )
     }
 }
 
@@ -41,8 +44,17 @@ fn codes(loaded: &Loaded) -> Vec<&'static str> {
 
 /// The `Key` of every route, in order.
 fn keys(loaded: &Loaded) -> Vec<String> {
-    let key = |route: &Node| route.get_ci("Key").and_then(Node::as_str).unwrap_or_default().to_owned();
-    loaded.root.as_ref().unwrap().get_ci("Routes").map_or(&[][..], Node::items).iter().map(key).collect()
+    let key =
+        |route: &Node| route.get_ignore_case("Key").and_then(Node::as_str).unwrap_or_default().to_owned();
+    loaded
+        .root
+        .as_ref()
+        .unwrap()
+        .get_ignore_case("Routes")
+        .map_or(&[][..], Node::items)
+        .iter()
+        .map(key)
+        .collect()
 }
 
 fn route(key: &str) -> String {
@@ -106,7 +118,14 @@ fn of_a_directory_only_the_global_file_is_asked_for_global_configuration() {
     assert_eq!(codes(&loaded), ["MG0211"]);
     assert!(!loaded.diagnostics.has_errors());
     assert_eq!(keys(&loaded), ["g", "o"]);
-    let url = loaded.root.as_ref().unwrap().get_ci("GlobalConfiguration").unwrap().get_ci("baseurl").unwrap();
+    let url = loaded
+        .root
+        .as_ref()
+        .unwrap()
+        .get_ignore_case("GlobalConfiguration")
+        .unwrap()
+        .get_ignore_case("baseurl")
+        .unwrap();
     assert_eq!(url.as_str(), Some("http://a"));
     assert!(loaded.sources.name(url.span.file).ends_with("gateway.global.json"));
 }
@@ -115,7 +134,7 @@ fn of_a_directory_only_the_global_file_is_asked_for_global_configuration() {
 fn a_directory_with_just_the_main_file_is_that_file() {
     let main = "{ \"GlobalConfiguration\": { \"BaseUrl\": \"http://a\" } }";
     let loaded = clean(Folder::with(&[("gateway.json", main)]).load(&["."]));
-    assert!(loaded.root.unwrap().get_ci("GlobalConfiguration").is_some());
+    assert!(loaded.root.unwrap().get_ignore_case("GlobalConfiguration").is_some());
 }
 
 #[test]
@@ -140,7 +159,7 @@ fn a_section_may_stand_in_one_file_only() {
         ("a.json", "{ \"Limits\": {}, \"GlobalConfiguration\": {} }"),
         ("b.json", "{ \"limits\": {}, \"GlobalConfiguration\": {}, \"x-a\": 1 }"),
     ];
-    let texts = Texts { files: &files, ..Texts::default() };
+    let texts = InMemoryFiles { files: &files, ..InMemoryFiles::default() };
     let loaded = load_texts(&texts, Environment::of_process());
     assert_eq!(codes(&loaded), ["MG0210", "MG0210"]);
     assert!(said(&loaded).contains("the other one is at a.json:1:3; keep one of them"), "{}", said(&loaded));
@@ -159,7 +178,10 @@ fn single_quotes_are_for_ocelots_files() {
     let text = "{ 'Routes': [ { Key: 'a' } ] }";
     let of = |name: &str, text: &str, ocelot| {
         let files = [(name, text)];
-        load_texts(&Texts { files: &files, ocelot, ..Texts::default() }, Environment::of_process())
+        load_texts(
+            &InMemoryFiles { files: &files, ocelot, ..InMemoryFiles::default() },
+            Environment::of_process(),
+        )
     };
     assert_eq!(keys(&clean(of("ocelot.json", text, false))), ["a"]);
     assert_eq!(keys(&clean(of("conf.json", text, true))), ["a"]);
@@ -167,7 +189,7 @@ fn single_quotes_are_for_ocelots_files() {
     let asks = "{ 'GlobalConfiguration': { 'compatibility': 'OCELOT' }, \"Routes\": [ { Key: 'a' } ] }";
     let loaded = clean(of("conf.json", asks, false));
     assert!(loaded.ocelot);
-    let span = loaded.root.as_ref().unwrap().get_ci("Routes").unwrap().span;
+    let span = loaded.root.as_ref().unwrap().get_ignore_case("Routes").unwrap().span;
     assert_eq!(loaded.sources.pointer_of(span), "/Routes");
 }
 
@@ -176,7 +198,7 @@ fn placeholders_are_filled_in_after_the_merge() {
     let variable = |name: &str| (name == "KEY").then(|| "filled".to_owned());
     let environment = Environment { variable: &variable, ..Environment::of_process() };
     let files = [("a.json", "{ \"Routes\": [ { \"Key\": \"${KEY}\" }, { \"Key\": \"${NONE}\" } ] }")];
-    let loaded = load_texts(&Texts { files: &files, ..Texts::default() }, environment);
+    let loaded = load_texts(&InMemoryFiles { files: &files, ..InMemoryFiles::default() }, environment);
     assert_eq!(keys(&loaded), ["filled", ""]);
     assert_eq!(codes(&loaded), ["MG0201"]);
 }
@@ -202,7 +224,10 @@ fn policies_lie_beside_the_main_file_or_where_the_user_says() {
         let loaded =
             clean(load(&Request { paths, policies, ..Request::default() }, Environment::of_process()));
         let routes = loaded.root.unwrap();
-        format!("{:?}", routes.get_ci("Routes").unwrap().items()[0].get_ci("Timeout").unwrap().value)
+        format!(
+            "{:?}",
+            routes.get_ignore_case("Routes").unwrap().items()[0].get_ignore_case("Timeout").unwrap().value
+        )
     };
     assert_eq!(timeout(None), "Number(\"1\")");
     assert_eq!(timeout(Some(folder.path().join("elsewhere"))), "Number(\"2\")");
@@ -212,7 +237,7 @@ fn policies_lie_beside_the_main_file_or_where_the_user_says() {
 fn a_policies_directory_that_the_user_named_must_exist() {
     let folder = Folder::with(&[("gateway.json", "{}")]);
     let policies = Some(folder.path().join("gone"));
-    let request = Request { home: folder.path().into(), policies, ..Request::default() };
+    let request = Request { base_dir: folder.path().into(), policies, ..Request::default() };
     assert_eq!(codes(&load(&request, Environment::of_process())), ["MG0001"]);
 }
 
@@ -239,7 +264,7 @@ proptest::proptest! {
         let to = SAMPLE.floor_char_boundary((from + length).min(SAMPLE.len()));
         let typed = [&SAMPLE[..from], &insert, &SAMPLE[to..]].concat();
         let (main, policy) = if in_policy { (SAMPLE, typed.as_str()) } else { (typed.as_str(), "{ \"Timeout\": 1 }") };
-        let texts = Texts { files: &[("gateway.json", main)], policies: &[("p", policy)], ..Texts::default() };
+        let texts = InMemoryFiles { files: &[("gateway.json", main)], policies: &[("p", policy)], ..InMemoryFiles::default() };
         let mut loaded = load_texts(&texts, Environment::of_process());
         let options = loaded.options();
         if let Some(root) = &loaded.root {

@@ -37,8 +37,8 @@ pub fn parse(file: FileId, text: &str, dialect: Dialect, diagnostics: &mut Diagn
         diagnostics,
         open: Vec::new(),
         errors: 0,
-        sound: true,
-        damaged: false,
+        recoverable: true,
+        corrupt: false,
     };
     if bytes.len() > u32::MAX as usize {
         parser.error(codes::FILE_TOO_LARGE, 0, 0, "the file is too large");
@@ -48,13 +48,13 @@ pub fn parse(file: FileId, text: &str, dialect: Dialect, diagnostics: &mut Diagn
         parser.pos = 3;
     }
     let root = parser.document();
-    root.filter(|_| parser.sound)
+    root.filter(|_| parser.recoverable)
 }
 
 /// Stops the reading: it was reported, and nothing sensible can follow.
-struct Stop;
+struct ParseAborted;
 
-type Step<T> = Result<T, Stop>;
+type Step<T> = Result<T, ParseAborted>;
 
 struct Parser<'a> {
     file: FileId,
@@ -67,27 +67,27 @@ struct Parser<'a> {
     open: Vec<usize>,
     errors: usize,
     /// Every mistake so far had one obvious meaning.
-    sound: bool,
+    recoverable: bool,
     /// The string just read is not what the user meant: checks should not look at it.
-    damaged: bool,
+    corrupt: bool,
 }
 
 impl Parser<'_> {
     fn document(&mut self) -> Option<Node> {
-        self.trivia().ok()?;
+        self.skip_trivia().ok()?;
         if self.pos >= self.bytes.len() {
             self.error(codes::EMPTY_FILE, 0, 0, "the file holds no JSON value")
                 .help("an empty configuration is written {}");
             return None;
         }
         let root = self.value().ok()?;
-        self.trivia().ok()?;
+        self.skip_trivia().ok()?;
         if self.pos < self.bytes.len() {
             let at = self.pos;
             self.error(
                 codes::TRAILING_TEXT,
                 at,
-                self.token_end(at),
+                self.end_of_token(at),
                 "text follows the end of the JSON value",
             )
             .help(
@@ -101,8 +101,8 @@ impl Parser<'_> {
     fn value(&mut self) -> Step<Node> {
         let start = self.pos;
         let value = match self.peek() {
-            Some(b'{') => self.nested(start, Self::object)?,
-            Some(b'[') => self.nested(start, Self::array)?,
+            Some(b'{') => self.parse_nested(start, Self::object)?,
+            Some(b'[') => self.parse_nested(start, Self::array)?,
             Some(b'"') => Value::String(self.string(b'"')?),
             Some(b'\'') => Value::String(self.single_quoted()?),
             Some(b'-' | b'+' | b'.' | b'0'..=b'9') => self.number()?,
@@ -111,13 +111,13 @@ impl Parser<'_> {
             None => return self.unclosed(),
         };
         let span = self.span(start, self.pos);
-        if std::mem::take(&mut self.damaged) {
-            self.diagnostics.mute(span);
+        if std::mem::take(&mut self.corrupt) {
+            self.diagnostics.suppress(span);
         }
         Ok(Node::new(span, value))
     }
 
-    fn nested(&mut self, start: usize, read: fn(&mut Self) -> Step<Value>) -> Step<Value> {
+    fn parse_nested(&mut self, start: usize, read: fn(&mut Self) -> Step<Value>) -> Step<Value> {
         if self.open.len() >= MAX_DEPTH {
             self.fatal(
                 codes::TOO_DEEP,
@@ -125,7 +125,7 @@ impl Parser<'_> {
                 start + 1,
                 format!("more than {MAX_DEPTH} objects and lists within each other"),
             );
-            return Err(Stop);
+            return Err(ParseAborted);
         }
         self.open.push(start);
         self.pos += 1;
@@ -137,7 +137,7 @@ impl Parser<'_> {
     fn array(&mut self) -> Step<Value> {
         let mut items = Vec::new();
         loop {
-            self.trivia()?;
+            self.skip_trivia()?;
             match self.peek() {
                 Some(b']') => break,
                 Some(b',') => self.stray_comma()?,
@@ -149,7 +149,7 @@ impl Parser<'_> {
                 _ => {
                     match self.value() {
                         Ok(item) => items.push(item),
-                        Err(Stop) => self.resume()?,
+                        Err(ParseAborted) => self.synchronize()?,
                     }
                     self.separator(b']')?;
                 }
@@ -162,27 +162,27 @@ impl Parser<'_> {
     fn object(&mut self) -> Step<Value> {
         let mut members = Vec::new();
         loop {
-            self.trivia()?;
+            self.skip_trivia()?;
             match self.peek() {
                 Some(b'}') => break,
                 Some(b',') => self.stray_comma()?,
                 Some(b']') => {
                     if self.wrong_closer(b']')? {
-                        self.refuse_doubles(&mut members);
+                        self.reject_duplicate_keys(&mut members);
                         return Ok(Value::Object(members));
                     }
                 }
                 _ => {
                     match self.member() {
                         Ok(member) => members.push(member),
-                        Err(Stop) => self.resume()?,
+                        Err(ParseAborted) => self.synchronize()?,
                     }
                     self.separator(b'}')?;
                 }
             }
         }
         self.pos += 1;
-        self.refuse_doubles(&mut members);
+        self.reject_duplicate_keys(&mut members);
         Ok(Value::Object(members))
     }
 
@@ -191,14 +191,14 @@ impl Parser<'_> {
         let name = match self.peek() {
             Some(b'"') => self.string(b'"')?,
             Some(b'\'') => self.single_quoted()?,
-            Some(c) if is_word(c) => self.bare_name(),
+            Some(c) if is_word(c) => self.unquoted_key(),
             Some(_) => return self.unexpected("a name in quotes"),
             None => return self.unclosed(),
         };
         let key = Spanned::new(name, self.span(start, self.pos));
-        self.trivia()?;
+        self.skip_trivia()?;
         self.colon(&key)?;
-        self.trivia()?;
+        self.skip_trivia()?;
         Ok(Member { key, value: self.value()? })
     }
 
@@ -216,12 +216,12 @@ impl Parser<'_> {
                 self.pos += 1;
             }
             Some(b'}' | b']' | b',') => {
-                self.fatal_here(
+                self.fatal_at_cursor(
                     codes::MISSING_COLON,
                     key.span,
                     format!("the name \"{}\" has no value", key.value),
                 );
-                return Err(Stop);
+                return Err(ParseAborted);
             }
             Some(_) => {
                 let end = key.span.end as usize;
@@ -240,17 +240,17 @@ impl Parser<'_> {
     /// After an item or a member: a comma, the closer (left for the caller), or a forgotten comma.
     fn separator(&mut self, closer: u8) -> Step<()> {
         let end = self.pos;
-        self.trivia()?;
+        self.skip_trivia()?;
         match self.peek() {
             Some(b',') => self.pos += 1,
             Some(c) if c == closer || matches!(c, b'}' | b']') => {}
             None => return self.unclosed(),
             Some(b':') if closer == b']' => {
-                let opened = self.opened();
+                let opened = self.opening_delimiter();
                 self.fatal(codes::SYNTAX, self.pos, self.pos + 1, "a list has values without names").help(
                     format!("the list was opened {opened}; members with names stand between {{ and }}"),
                 );
-                return self.resume();
+                return self.synchronize();
             }
             Some(c)
                 if c == b'"'
@@ -266,7 +266,7 @@ impl Parser<'_> {
             }
             Some(_) => {
                 let _: Step<()> = self.unexpected("a comma or a closing brace");
-                return self.resume();
+                return self.synchronize();
             }
         }
         self.check_errors()
@@ -281,7 +281,7 @@ impl Parser<'_> {
     }
 
     /// The end of the word or of the single character at a place.
-    fn token_end(&self, at: usize) -> usize {
+    fn end_of_token(&self, at: usize) -> usize {
         let rest = self.text.get(at..).unwrap_or_default();
         let word = rest.bytes().take_while(|&b| is_word(b)).take(40).count();
         at + if word > 0 { word } else { rest.chars().next().map_or(0, char::len_utf8) }

@@ -1,6 +1,6 @@
 //! What happens at a mistake: how it is said, and where reading goes on.
 
-use super::{Parser, Step, Stop};
+use super::{ParseAborted, Parser, Step};
 use crate::config::codes;
 use crate::config::diagnostics::{Code, Diagnostic};
 use crate::config::node::Member;
@@ -9,7 +9,7 @@ use crate::config::span::{Span, Spanned};
 /// After so many syntax errors the rest is noise.
 pub(super) const MAX_ERRORS: usize = 30;
 /// Up to so many members, doubles are found by comparing each with each.
-const FEW_MEMBERS: usize = 32;
+const LINEAR_SCAN_LIMIT: usize = 32;
 
 impl Parser<'_> {
     pub(super) fn stray_comma(&mut self) -> Step<()> {
@@ -22,7 +22,7 @@ impl Parser<'_> {
     /// A `}` where `]` is due, or the other way round. True when it most likely closes something further out,
     /// so that this one ends here without a closer.
     pub(super) fn wrong_closer(&mut self, found: u8) -> Step<bool> {
-        let opened = self.opened();
+        let opened = self.opening_delimiter();
         let outer = self.open.iter().rev().skip(1).any(|&at| closer_of(self.bytes[at]) == found);
         let here = *self.open.last().unwrap_or(&0);
         let due = closer_of(*self.bytes.get(here).unwrap_or(&b'{')) as char;
@@ -40,7 +40,7 @@ impl Parser<'_> {
     pub(super) fn unclosed<T>(&mut self) -> Step<T> {
         let Some(&at) = self.open.last() else {
             self.fatal(codes::SYNTAX, self.pos, self.pos, "the file ends where a value is due");
-            return Err(Stop);
+            return Err(ParseAborted);
         };
         if self.errors != usize::MAX {
             let opener = self.bytes[at] as char;
@@ -49,19 +49,19 @@ impl Parser<'_> {
                 .help(format!("the file ends without its '{closer}'"));
         }
         self.errors = usize::MAX;
-        Err(Stop)
+        Err(ParseAborted)
     }
 
     pub(super) fn unexpected<T>(&mut self, wanted: &str) -> Step<T> {
         let at = self.pos;
-        let end = self.token_end(at);
+        let end = self.end_of_token(at);
         let found = self.text.get(at..end).unwrap_or("?").to_owned();
         self.fatal(codes::SYNTAX, at, end, format!("{wanted} is due here, not {found}"));
-        Err(Stop)
+        Err(ParseAborted)
     }
 
     /// After a mistake without an obvious meaning: goes on at the next comma or closer of this level.
-    pub(super) fn resume(&mut self) -> Step<()> {
+    pub(super) fn synchronize(&mut self) -> Step<()> {
         self.check_errors()?;
         let mut depth = 0usize;
         while let Some(c) = self.peek() {
@@ -79,27 +79,27 @@ impl Parser<'_> {
     }
 
     pub(super) fn check_errors(&self) -> Step<()> {
-        if self.errors < MAX_ERRORS { Ok(()) } else { Err(Stop) }
+        if self.errors < MAX_ERRORS { Ok(()) } else { Err(ParseAborted) }
     }
 
-    pub(super) fn refuse_doubles(&mut self, members: &mut Vec<Member>) {
+    pub(super) fn reject_duplicate_keys(&mut self, members: &mut Vec<Member>) {
         let mut at = 1;
-        if members.len() > FEW_MEMBERS {
-            return self.refuse_doubles_of_many(members);
+        if members.len() > LINEAR_SCAN_LIMIT {
+            return self.reject_duplicate_keys_hashed(members);
         }
         while at < members.len() {
             let name = &members[at].key.value;
             match members[..at].iter().position(|m| m.key.value.eq_ignore_ascii_case(name)) {
                 Some(first) if &**name != "//" => {
                     let (first, second) = (members[first].key.span, members.remove(at).key);
-                    self.double(first, &second);
+                    self.report_duplicate_key(first, &second);
                 }
                 _ => at += 1,
             }
         }
     }
 
-    pub(super) fn refuse_doubles_of_many(&mut self, members: &mut Vec<Member>) {
+    pub(super) fn reject_duplicate_keys_hashed(&mut self, members: &mut Vec<Member>) {
         let mut seen = std::collections::HashMap::with_capacity(members.len());
         members.retain(|member| match seen.entry(member.key.value.to_ascii_lowercase()) {
             _ if &*member.key.value == "//" => true,
@@ -108,13 +108,13 @@ impl Parser<'_> {
                 true
             }
             std::collections::hash_map::Entry::Occupied(taken) => {
-                self.double(*taken.get(), &member.key);
+                self.report_duplicate_key(*taken.get(), &member.key);
                 false
             }
         });
     }
 
-    pub(super) fn double(&mut self, first: Span, second: &Spanned<Box<str>>) {
+    pub(super) fn report_duplicate_key(&mut self, first: Span, second: &Spanned<Box<str>>) {
         let place = self.place(first.start as usize);
         self.diagnostics
             .error(
@@ -135,7 +135,7 @@ impl Parser<'_> {
     ) -> &mut Diagnostic {
         self.errors = self.errors.saturating_add(1);
         if self.errors > MAX_ERRORS {
-            return self.diagnostics.discard();
+            return self.diagnostics.sink();
         }
         self.diagnostics.error(code, self.span(start, end), message)
     }
@@ -148,15 +148,15 @@ impl Parser<'_> {
         end: usize,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
-        self.sound = false;
+        self.recoverable = false;
         self.error(code, start, end, message)
     }
 
-    pub(super) fn fatal_here(&mut self, code: Code, span: Span, message: String) {
+    pub(super) fn fatal_at_cursor(&mut self, code: Code, span: Span, message: String) {
         self.fatal(code, span.start as usize, span.end as usize, message);
     }
 
-    pub(super) fn opened(&self) -> String {
+    pub(super) fn opening_delimiter(&self) -> String {
         self.place(*self.open.last().unwrap_or(&0))
     }
 

@@ -1,6 +1,6 @@
 //! Strings, numbers and words.
 
-use super::{Parser, Step, Stop, is_word};
+use super::{ParseAborted, Parser, Step, is_word};
 use crate::config::codes;
 use crate::config::node::Value;
 
@@ -38,7 +38,7 @@ impl Parser<'_> {
     }
 
     /// A name without quotes: right in Ocelot's dialect, a plain mistake in ours.
-    pub(super) fn bare_name(&mut self) -> Box<str> {
+    pub(super) fn unquoted_key(&mut self) -> Box<str> {
         let start = self.pos;
         while self.peek().is_some_and(|c| is_word(c) || c == b'-') {
             self.pos += 1;
@@ -62,12 +62,12 @@ impl Parser<'_> {
                 }
                 Some(b'\\') => self.escape(&mut out),
                 Some(b'\n' | b'\r') | None => return self.unclosed_string(start),
-                Some(_) => self.plain_run(quote, &mut out),
+                Some(_) => self.unescaped_run(quote, &mut out),
             }
         }
     }
 
-    fn plain_run(&mut self, quote: u8, out: &mut String) {
+    fn unescaped_run(&mut self, quote: u8, out: &mut String) {
         let from = self.pos;
         while let Some(c) = self.peek() {
             match c {
@@ -105,7 +105,7 @@ impl Parser<'_> {
     }
 
     fn bad_escape(&mut self, start: usize, message: &str) {
-        self.damaged = true;
+        self.corrupt = true;
         let end = (self.pos
             + self.text.get(self.pos..).and_then(|t| t.chars().next()).map_or(0, char::len_utf8))
         .max(start + 1);
@@ -122,7 +122,7 @@ impl Parser<'_> {
             return char::REPLACEMENT_CHARACTER;
         };
         let code = match first {
-            0xD800..=0xDBFF => self.second_half(first),
+            0xD800..=0xDBFF => self.low_surrogate(first),
             other => Some(u32::from(other)),
         };
         code.and_then(char::from_u32).unwrap_or_else(|| {
@@ -131,7 +131,7 @@ impl Parser<'_> {
         })
     }
 
-    fn second_half(&mut self, first: u16) -> Option<u32> {
+    fn low_surrogate(&mut self, first: u16) -> Option<u32> {
         let before = self.pos;
         if self.bytes.get(self.pos..self.pos + 2) == Some(b"\\u") {
             self.pos += 2;
@@ -177,7 +177,7 @@ impl Parser<'_> {
     fn unclosed_string<T>(&mut self, start: usize) -> Step<T> {
         self.fatal(codes::UNCLOSED_STRING, start, self.pos, "the closing quote of this string is missing")
             .help("a string ends on the line where it began; a line end inside it is written \\n");
-        Err(Stop)
+        Err(ParseAborted)
     }
 
     /// Passes over a string while looking for a place to go on.
@@ -208,9 +208,9 @@ impl Parser<'_> {
         }
         let text = text.to_owned();
         let error = self.error(codes::BAD_NUMBER, start, self.pos, format!("{text} is not a number in JSON"));
-        error.help(number_cure(&text));
+        error.help(number_suggestion(&text));
         let span = self.span(start, self.pos);
-        self.diagnostics.mute(span);
+        self.diagnostics.suppress(span);
         Ok(Value::Number("0".into()))
     }
 
@@ -224,11 +224,11 @@ impl Parser<'_> {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
             "null" => Value::Null,
-            _ => self.odd_word(start, word.to_owned()),
+            _ => self.unexpected_word(start, word.to_owned()),
         })
     }
 
-    fn odd_word(&mut self, start: usize, word: String) -> Value {
+    fn unexpected_word(&mut self, start: usize, word: String) -> Value {
         let (cure, value) = match word.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => ("write true".to_owned(), Value::Bool(true)),
             "false" | "no" | "off" => ("write false".to_owned(), Value::Bool(false)),
@@ -269,7 +269,7 @@ fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|b| b.is_ascii_digit()).count()
 }
 
-fn number_cure(text: &str) -> String {
+fn number_suggestion(text: &str) -> String {
     if text.bytes().any(|b| b.is_ascii_alphabetic()) && !text.starts_with("0x") {
         return format!("a value with a unit is a string: \"{text}\"");
     }

@@ -1,17 +1,17 @@
 //! What may stand between two tokens: blanks, line ends, comments.
 
-use super::{Parser, Step, Stop};
+use super::{ParseAborted, Parser, Step};
 use crate::config::codes;
 
 impl Parser<'_> {
     /// Skips blanks and comments.
-    pub(super) fn trivia(&mut self) -> Step<()> {
+    pub(super) fn skip_trivia(&mut self) -> Step<()> {
         while let Some(c) = self.peek() {
             match c {
                 b' ' | b'\n' | b'\r' | b'\t' => self.pos += 1,
                 b'/' => self.comment()?,
                 b'#' => self.hash_comment(),
-                0xC2 | 0xE3 | 0xEF | 0xE2 if self.odd_blank() => {}
+                0xC2 | 0xE3 | 0xEF | 0xE2 if self.non_json_whitespace() => {}
                 _ => break,
             }
         }
@@ -28,7 +28,7 @@ impl Parser<'_> {
                     self.fatal(codes::UNCLOSED_BRACE, start, start + 2, "this comment is never closed")
                         .help("a comment that begins with /* ends with */");
                     self.errors = usize::MAX;
-                    return Err(Stop);
+                    return Err(ParseAborted);
                 }
             },
             _ => {
@@ -53,7 +53,7 @@ impl Parser<'_> {
     }
 
     /// Blanks that look like blanks but are none in JSON, often pasted from a web page.
-    fn odd_blank(&mut self) -> bool {
+    fn non_json_whitespace(&mut self) -> bool {
         let rest = self.text.get(self.pos..).unwrap_or_default();
         let Some(c) =
             rest.chars().next().filter(|c| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))

@@ -2,16 +2,16 @@
 //!
 //! Here the files are found, read and checked; [`layers`] puts them under the routes.
 
-pub mod layers;
+pub mod merge;
 
 use super::codes;
 use super::de::{self, Options, field_names};
 use super::diagnostics::Diagnostics;
 use super::document::{DynamicRouteDocument, GlobalDocument, PolicyDocument, RouteDocument};
-use super::files::{read_text, why};
+use super::files::{io_error_text, read_text};
+use super::interpolation::{Environment, interpolate};
 use super::node::Node;
 use super::parse::{Dialect, parse};
-use super::placeholders::{Environment, fill};
 use super::source::Sources;
 use super::span::FileId;
 use std::fs;
@@ -42,7 +42,7 @@ pub struct Policies {
 #[derive(Clone, Debug)]
 pub struct PolicyFile {
     pub name: String,
-    pub shown_as: String,
+    pub display_path: String,
     pub path: Option<PathBuf>,
     /// None when it could not be read.
     pub text: Option<String>,
@@ -70,18 +70,21 @@ pub fn find(
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named_by_user => return Vec::new(),
         Err(error) => {
-            let message =
-                format!("the policies directory {} cannot be read: {}", folder.display(), why(&error));
+            let message = format!(
+                "the policies directory {} cannot be read: {}",
+                folder.display(),
+                io_error_text(&error)
+            );
             diagnostics.error(codes::FILE_UNREADABLE, None, message);
             return Vec::new();
         }
     };
     let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
     names.sort();
-    names.into_iter().filter_map(|name| find_one(folder, &name, watched, diagnostics)).collect()
+    names.into_iter().filter_map(|name| read_policy_file(folder, &name, watched, diagnostics)).collect()
 }
 
-fn find_one(
+fn read_policy_file(
     folder: &Path,
     file_name: &str,
     watched: &mut Vec<PathBuf>,
@@ -89,7 +92,7 @@ fn find_one(
 ) -> Option<PolicyFile> {
     let path = folder.join(file_name);
     let is_directory = path.is_dir();
-    let stem = stem(file_name);
+    let stem = file_stem(file_name);
     if file_name.starts_with('.') || (stem.is_none() && !is_directory) {
         return None;
     }
@@ -112,11 +115,11 @@ fn find_one(
     }
     watched.push(path.clone());
     let text = read_text(&path, &shown_as, diagnostics);
-    Some(PolicyFile { name: name.to_owned(), shown_as, path: Some(path), text })
+    Some(PolicyFile { name: name.to_owned(), display_path: shown_as, path: Some(path), text })
 }
 
 /// "edge" of "edge.json".
-fn stem(file_name: &str) -> Option<&str> {
+fn file_stem(file_name: &str) -> Option<&str> {
     let at = file_name.len().checked_sub(5)?;
     let (stem, end) = (file_name.get(..at)?, file_name.get(at..)?);
     (end.eq_ignore_ascii_case(".json") && !stem.is_empty()).then_some(stem)
@@ -132,7 +135,7 @@ pub fn read(
 ) -> Policies {
     let dialect = Dialect { single_quotes: options.ocelot };
     let mut all: Vec<Policy> = Vec::with_capacity(files.len());
-    for PolicyFile { name, shown_as, path, text } in files {
+    for PolicyFile { name, display_path: shown_as, path, text } in files {
         let Some(text) = text else {
             all.push(Policy { name, file: None, tree: None });
             continue;
@@ -140,7 +143,7 @@ pub fn read(
         let file = sources.add(shown_as, path, text, dialect);
         let text = sources.get(file).map_or("", |source| source.text.as_str());
         let tree = parse(file, text, dialect, diagnostics);
-        let tree = tree.and_then(|tree| checked(tree, options, environment, diagnostics));
+        let tree = tree.and_then(|tree| validated(tree, options, environment, diagnostics));
         all.push(Policy { name, file: Some(file), tree });
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -148,7 +151,7 @@ pub fn read(
 }
 
 /// The policy with only those settings that a policy may have.
-fn checked(
+fn validated(
     mut tree: Node,
     options: Options,
     environment: Environment,
@@ -157,7 +160,7 @@ fn checked(
     if is_reserved_form(&tree, diagnostics) {
         return None;
     }
-    fill(&mut tree, environment, diagnostics);
+    interpolate(&mut tree, environment, diagnostics);
     if let Some(members) = tree.members_mut() {
         members.retain(|member| !is_forbidden(member, diagnostics));
     }
@@ -165,7 +168,7 @@ fn checked(
     let known = field_names::<PolicyDocument>();
     tree.members_mut()?.retain(|member| {
         let name = &*member.key.value;
-        !de::is_free(name) && known.iter().any(|field| field.eq_ignore_ascii_case(name))
+        !de::is_extension_key(name) && known.iter().any(|field| field.eq_ignore_ascii_case(name))
     });
     Some(tree)
 }
@@ -193,11 +196,11 @@ fn is_forbidden(member: &super::node::Member, diagnostics: &mut Diagnostics) -> 
     }
     diagnostics
         .error(codes::FORBIDDEN_IN_POLICY, member.key.span, format!("\"{name}\" may not stand in a policy"))
-        .help(cure(name));
+        .help(help(name));
     true
 }
 
-fn cure(name: &str) -> &'static str {
+fn help(name: &str) -> &'static str {
     match name.to_ascii_lowercase().as_str() {
         "policies" => "policies do not name each other; name both where they are used, the stronger one last",
         "compatibility" | "servicediscoveryprovider" | "baseurl" | "metadataoptions" => {

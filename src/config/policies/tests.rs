@@ -1,10 +1,10 @@
 use super::find;
-use crate::config::{Diagnostics, Environment, Loaded, Node, Texts, Value, load_texts, render};
+use crate::config::{Diagnostics, Environment, InMemoryFiles, Loaded, Node, Value, load_texts, render};
 use std::fs;
 
 fn loaded(main: &str, policies: &[(&str, &str)]) -> Loaded {
     load_texts(
-        &Texts { files: &[("gateway.json", main)], policies, ..Texts::default() },
+        &InMemoryFiles { files: &[("gateway.json", main)], policies, ..InMemoryFiles::default() },
         Environment::of_process(),
     )
 }
@@ -33,7 +33,8 @@ fn plain(node: &Node) -> serde_json::Value {
 /// The only route, with its policies under it.
 fn effective(main: &str, policies: &[(&str, &str)]) -> (serde_json::Value, Loaded) {
     let loaded = loaded(main, policies);
-    let route = loaded.root.as_ref().and_then(|root| root.get_ci("Routes")).map(|routes| &routes.items()[0]);
+    let route =
+        loaded.root.as_ref().and_then(|root| root.get_ignore_case("Routes")).map(|routes| &routes.items()[0]);
     (route.map(plain).unwrap_or_default(), loaded)
 }
 
@@ -90,10 +91,11 @@ fn an_entry_of_a_map_is_taken_whole() {
 fn every_value_keeps_the_place_it_came_from() {
     let main = r#"{ "Routes": [{ "Policies": ["a"], "QoSOptions": { "Timeout": 1 } }] }"#;
     let (_, loaded) = effective(main, &[("a", r#"{ "QoSOptions": { "BreakDuration": 5 } }"#)]);
-    let qos =
-        loaded.root.as_ref().unwrap().get_ci("Routes").unwrap().items()[0].get_ci("QoSOptions").unwrap();
-    assert_eq!(loaded.sources.name(qos.get_ci("Timeout").unwrap().span.file), "gateway.json");
-    let place = loaded.sources.place(qos.get_ci("BreakDuration").unwrap().span);
+    let qos = loaded.root.as_ref().unwrap().get_ignore_case("Routes").unwrap().items()[0]
+        .get_ignore_case("QoSOptions")
+        .unwrap();
+    assert_eq!(loaded.sources.name(qos.get_ignore_case("Timeout").unwrap().span.file), "gateway.json");
+    let place = loaded.sources.location(qos.get_ignore_case("BreakDuration").unwrap().span);
     assert_eq!(place, "policies/a.json:1:36");
 }
 
@@ -194,7 +196,10 @@ fn dynamic_routes_refuse_what_they_do_not_have_unless_it_comes_from_everywhere()
     let global = loaded(global, &policy);
     assert!(global.diagnostics.list.is_empty(), "{}", said(&global));
     let root = global.root.unwrap();
-    assert_eq!(plain(&root.get_ci("DynamicRoutes").unwrap().items()[0]), serde_json::json!({ "Timeout": 3 }));
+    assert_eq!(
+        plain(&root.get_ignore_case("DynamicRoutes").unwrap().items()[0]),
+        serde_json::json!({ "Timeout": 3 })
+    );
     let route = serde_json::json!({ "RequestIdKey": "x", "Timeout": 3 });
-    assert_eq!(plain(&root.get_ci("Routes").unwrap().items()[0]), route);
+    assert_eq!(plain(&root.get_ignore_case("Routes").unwrap().items()[0]), route);
 }

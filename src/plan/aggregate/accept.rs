@@ -1,17 +1,17 @@
 //! Which form of an answer a client wants (RFC 9110 12.5.1).
 
-use crate::base::bytes::list;
+use crate::base::bytes::comma_list;
 
 /// The place of the form that the Accept fields prefer; the first one of those that are equal, and without a field.
 /// None: none of them is acceptable.
-pub fn choose<'a>(fields: impl Iterator<Item = &'a [u8]>, forms: &[&str]) -> Option<usize> {
-    let ranges: Vec<Range> = fields.flat_map(list).filter_map(Range::of).collect();
+pub fn negotiate<'a>(fields: impl Iterator<Item = &'a [u8]>, forms: &[&str]) -> Option<usize> {
+    let ranges: Vec<Range> = fields.flat_map(comma_list).filter_map(Range::of).collect();
     if ranges.is_empty() {
         return (!forms.is_empty()).then_some(0);
     }
     let quality = |form: &&str| {
-        let media = media(form);
-        let fits = ranges.iter().filter_map(|range| Some((range.fits(media)?, range.quality)));
+        let media = media_type(form);
+        let fits = ranges.iter().filter_map(|range| Some((range.specificity(media)?, range.quality)));
         fits.max_by_key(|(exact, _)| *exact).map_or(0, |(_, quality)| quality)
     };
     let mut best = None;
@@ -24,13 +24,13 @@ pub fn choose<'a>(fields: impl Iterator<Item = &'a [u8]>, forms: &[&str]) -> Opt
 }
 
 /// The media type without its parameters.
-fn media(text: &str) -> &str {
+fn media_type(text: &str) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
 
 /// One entry of Accept.
 struct Range<'a> {
-    kind: &'a str,
+    type_: &'a str,
     of: &'a str,
     /// In thousandths.
     quality: u32,
@@ -40,19 +40,19 @@ impl<'a> Range<'a> {
     /// An entry that is none is passed over.
     fn of(entry: &'a [u8]) -> Option<Range<'a>> {
         let entry = std::str::from_utf8(entry).ok()?;
-        let (kind, of) = media(entry).split_once('/')?;
+        let (kind, of) = media_type(entry).split_once('/')?;
         let weight = entry.split(';').skip(1).find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
         });
-        Some(Range { kind, of, quality: weight.map_or(Some(1000), thousandths)? })
+        Some(Range { type_: kind, of, quality: weight.map_or(Some(1000), parse_weight)? })
     }
 
     /// How exactly it fits: the most exact range decides.
-    fn fits(&self, media: &str) -> Option<u8> {
+    fn specificity(&self, media: &str) -> Option<u8> {
         let (kind, of) = media.split_once('/')?;
         let same = |range: &str, mine: &str| range.eq_ignore_ascii_case(mine);
-        match (self.kind, self.of) {
+        match (self.type_, self.of) {
             ("*", "*") => Some(0),
             (range, "*") if same(range, kind) => Some(1),
             (range, rest) if same(range, kind) && same(rest, of) => Some(2),
@@ -62,7 +62,7 @@ impl<'a> Range<'a> {
 }
 
 /// A weight: 0 to 1 with three digits at most.
-fn thousandths(text: &str) -> Option<u32> {
+fn parse_weight(text: &str) -> Option<u32> {
     let weight: f32 = text.parse().ok()?;
     (0.0..=1.0).contains(&weight).then_some((weight * 1000.0).round() as u32)
 }
@@ -74,12 +74,12 @@ mod tests {
     const FORMS: [&str; 3] = ["application/json", "text/html; charset=utf-8", "text/plain"];
 
     fn chosen(accept: &str) -> Option<usize> {
-        choose(std::iter::once(accept.as_bytes()), &FORMS)
+        negotiate(std::iter::once(accept.as_bytes()), &FORMS)
     }
 
     #[test]
     fn without_a_wish_it_is_the_first() {
-        assert_eq!(choose(std::iter::empty(), &FORMS), Some(0));
+        assert_eq!(negotiate(std::iter::empty(), &FORMS), Some(0));
         assert_eq!(chosen(""), Some(0));
         assert_eq!(chosen("*/*"), Some(0));
     }

@@ -1,7 +1,7 @@
 //! One answer out of several bodies. Pure: bodies in, a body out.
 
-use super::template::{Failed, Template};
-use crate::pipeline::cause::{Cause, Why};
+use super::template::{RenderError, Template};
+use crate::pipeline::error::{ErrorCode, GatewayError};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -11,9 +11,9 @@ use serde_json::Value;
 pub enum Body {
     /// It was not called: there is no value to call it for.
     Absent,
-    One(Bytes),
+    Single(Bytes),
     /// One for each value.
-    Many(Vec<Bytes>),
+    List(Vec<Bytes>),
     /// It failed, and the answer may do without it.
     Missing,
 }
@@ -27,22 +27,22 @@ pub struct Part<'p> {
 
 /// A form that the answer may take.
 #[derive(Clone, Debug)]
-pub struct Form {
+pub struct Representation {
     /// The media type, as it is sent.
     pub media: Box<str>,
     /// None: one object of all parts.
     pub template: Option<Template>,
 }
 
-impl Form {
+impl Representation {
     /// One object of all parts.
-    pub fn object() -> Form {
-        Form { media: "application/json".into(), template: None }
+    pub fn compose_object() -> Representation {
+        Representation { media: "application/json".into(), template: None }
     }
 }
 
 /// Ocelot's: every body as it came, in an object with Ocelot's commas (spec section 20.2).
-pub fn ocelots(parts: &[Part]) -> Vec<u8> {
+pub fn compose_ocelot(parts: &[Part]) -> Vec<u8> {
     let there: Vec<&Part> = parts.iter().filter(|part| part.body != Body::Absent).collect();
     let mut out = vec![b'{'];
     for (at, part) in there.iter().enumerate() {
@@ -50,8 +50,8 @@ pub fn ocelots(parts: &[Part]) -> Vec<u8> {
         out.extend_from_slice(part.key.as_bytes());
         out.extend_from_slice(b"\":");
         match &part.body {
-            Body::One(body) => out.extend_from_slice(body),
-            Body::Many(bodies) => ocelots_list(bodies, &mut out),
+            Body::Single(body) => out.extend_from_slice(body),
+            Body::List(bodies) => compose_ocelot_list(bodies, &mut out),
             Body::Missing | Body::Absent => out.extend_from_slice(b"null"),
         }
     }
@@ -60,9 +60,9 @@ pub fn ocelots(parts: &[Part]) -> Vec<u8> {
 }
 
 /// Blank bodies are passed over, but a comma before the last of them stays.
-fn ocelots_list(bodies: &[Bytes], out: &mut Vec<u8>) {
+fn compose_ocelot_list(bodies: &[Bytes], out: &mut Vec<u8>) {
     out.push(b'[');
-    for (at, body) in bodies.iter().enumerate().filter(|(_, body)| !is_blank(body)) {
+    for (at, body) in bodies.iter().enumerate().filter(|(_, body)| !is_blank_body(body)) {
         out.extend_from_slice(body);
         if at + 1 < bodies.len() {
             out.push(b',');
@@ -72,7 +72,7 @@ fn ocelots_list(bodies: &[Bytes], out: &mut Vec<u8>) {
 }
 
 /// Whether there is nothing but white space.
-pub fn is_blank(body: &[u8]) -> bool {
+pub fn is_blank_body(body: &[u8]) -> bool {
     String::from_utf8_lossy(body).trim().is_empty()
 }
 
@@ -83,20 +83,25 @@ pub fn is_json(body: &[u8]) -> bool {
 
 /// Ours: one JSON object, or what a template makes of it. The bodies are JSON; `values` are the placeholders of the
 /// aggregate.
-pub fn ours(form: &Form, parts: &[Part], values: &[(String, String)], most: usize) -> Result<Vec<u8>, Cause> {
+pub fn compose(
+    form: &Representation,
+    parts: &[Part],
+    values: &[(String, String)],
+    most: usize,
+) -> Result<Vec<u8>, GatewayError> {
     match &form.template {
-        None => object(parts, most),
-        Some(template) => written(template, &form.media, parts, values, most),
+        None => compose_object(parts, most),
+        Some(template) => serialized(template, &form.media, parts, values, most),
     }
 }
 
-fn object(parts: &[Part], most: usize) -> Result<Vec<u8>, Cause> {
+fn compose_object(parts: &[Part], most: usize) -> Result<Vec<u8>, GatewayError> {
     let mut out = vec![b'{'];
     for part in parts {
         out.extend_from_slice(if out.len() > 1 { b"," } else { b"" });
         out.extend_from_slice(Value::from(part.key).to_string().as_bytes());
         out.push(b':');
-        put(&part.body, &mut out);
+        push_raw(&part.body, &mut out);
         if out.len() >= most {
             return Err(too_long(most));
         }
@@ -105,11 +110,11 @@ fn object(parts: &[Part], most: usize) -> Result<Vec<u8>, Cause> {
     Ok(out)
 }
 
-fn put(body: &Body, out: &mut Vec<u8>) {
+fn push_raw(body: &Body, out: &mut Vec<u8>) {
     match body {
-        Body::One(body) => out.extend_from_slice(body.trim_ascii()),
+        Body::Single(body) => out.extend_from_slice(body.trim_ascii()),
         Body::Absent | Body::Missing => out.extend_from_slice(b"null"),
-        Body::Many(bodies) => {
+        Body::List(bodies) => {
             out.push(b'[');
             for (at, body) in bodies.iter().enumerate() {
                 out.extend_from_slice(if at > 0 { b"," } else { b"" });
@@ -120,58 +125,59 @@ fn put(body: &Body, out: &mut Vec<u8>) {
     }
 }
 
-fn written(
+fn serialized(
     template: &Template,
     media: &str,
     parts: &[Part],
     values: &[(String, String)],
     most: usize,
-) -> Result<Vec<u8>, Cause> {
+) -> Result<Vec<u8>, GatewayError> {
     let mut read = serde_json::Map::new();
     for part in parts {
-        read.insert(part.key.to_owned(), parsed(part)?);
+        read.insert(part.key.to_owned(), parse_part(part)?);
     }
-    let missing: Vec<String> = missing(parts).map(str::to_owned).collect();
+    let missing: Vec<String> = missing_parts(parts).map(str::to_owned).collect();
     let context = minijinja::context! {
         parts => minijinja::value::Serde(&read),
         missing => missing,
         values => minijinja::Value::from_pairs(values.iter().cloned()),
     };
     let text = template.render(context, most).map_err(|failed| match failed {
-        Failed::TooLong => too_long(most),
-        Failed::Template(mistake) => {
-            Cause::new(Why::AggregateTemplate, format!("the template of the aggregate: {mistake}"))
-        }
+        RenderError::TooLong => too_long(most),
+        RenderError::Template(mistake) => GatewayError::new(
+            ErrorCode::AggregateTemplate,
+            format!("the template of the aggregate: {mistake}"),
+        ),
     })?;
-    if super::template::Escaping::of(media) == super::template::Escaping::Json && !is_json(&text) {
-        return Err(Cause::new(Why::AggregateTemplate, "what the template wrote is not JSON"));
+    if super::template::Escaping::escaping_for(media) == super::template::Escaping::Json && !is_json(&text) {
+        return Err(GatewayError::new(ErrorCode::AggregateTemplate, "what the template wrote is not JSON"));
     }
     Ok(text)
 }
 
-fn parsed(part: &Part) -> Result<Value, Cause> {
+fn parse_part(part: &Part) -> Result<Value, GatewayError> {
     let one = |body: &Bytes| {
         serde_json::from_slice::<Value>(body).map_err(|_| failed(part.key, "is nested too deep to be read"))
     };
     match &part.body {
         Body::Absent | Body::Missing => Ok(Value::Null),
-        Body::One(body) => one(body),
-        Body::Many(bodies) => bodies.iter().map(one).collect::<Result<_, _>>().map(Value::Array),
+        Body::Single(body) => one(body),
+        Body::List(bodies) => bodies.iter().map(one).collect::<Result<_, _>>().map(Value::Array),
     }
 }
 
 /// The parts that the answer does without.
-pub fn missing<'p>(parts: &[Part<'p>]) -> impl Iterator<Item = &'p str> {
+pub fn missing_parts<'p>(parts: &[Part<'p>]) -> impl Iterator<Item = &'p str> {
     parts.iter().filter(|part| part.body == Body::Missing).map(|part| part.key)
 }
 
 /// A part is no good.
-pub fn failed(key: &str, what: impl std::fmt::Display) -> Cause {
-    Cause::new(Why::AggregatePart, format!("the part \"{key}\" {what}"))
+pub fn failed(key: &str, what: impl std::fmt::Display) -> GatewayError {
+    GatewayError::new(ErrorCode::AggregatePart, format!("the part \"{key}\" {what}"))
 }
 
-fn too_long(most: usize) -> Cause {
-    Cause::new(Why::AggregateSize, format!("the answer would be longer than {most} bytes"))
+fn too_long(most: usize) -> GatewayError {
+    GatewayError::new(ErrorCode::AggregateSize, format!("the answer would be longer than {most} bytes"))
 }
 
 #[cfg(test)]
@@ -181,11 +187,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn one(body: &str) -> Body {
-        Body::One(Bytes::copy_from_slice(body.as_bytes()))
+        Body::Single(Bytes::copy_from_slice(body.as_bytes()))
     }
 
     fn many(bodies: &[&str]) -> Body {
-        Body::Many(bodies.iter().map(|body| Bytes::copy_from_slice(body.as_bytes())).collect())
+        Body::List(bodies.iter().map(|body| Bytes::copy_from_slice(body.as_bytes())).collect())
     }
 
     fn parts(bodies: Vec<Body>) -> Vec<Part<'static>> {
@@ -193,16 +199,16 @@ mod tests {
     }
 
     fn ocelot(bodies: Vec<Body>) -> String {
-        String::from_utf8(ocelots(&parts(bodies))).unwrap()
+        String::from_utf8(compose_ocelot(&parts(bodies))).unwrap()
     }
 
-    fn made(template: Option<(&str, &str)>, bodies: Vec<Body>) -> Result<String, Why> {
-        let form = template.map_or_else(Form::object, |(media, source)| Form {
+    fn made(template: Option<(&str, &str)>, bodies: Vec<Body>) -> Result<String, ErrorCode> {
+        let form = template.map_or_else(Representation::compose_object, |(media, source)| Representation {
             media: media.into(),
-            template: Some(Template::compile(source, Escaping::of(media)).unwrap()),
+            template: Some(Template::compile(source, Escaping::escaping_for(media)).unwrap()),
         });
         let values = [("id".to_owned(), "7".to_owned())];
-        let made = ours(&form, &parts(bodies), &values, 100).map_err(|cause| cause.why);
+        let made = compose(&form, &parts(bodies), &values, 100).map_err(|cause| cause.why);
         made.map(|text| String::from_utf8(text).unwrap())
     }
 
@@ -221,9 +227,9 @@ mod tests {
 
     #[test]
     fn an_answer_has_a_greatest_length() {
-        assert_eq!(made(None, vec![one(&format!("\"{}\"", "x".repeat(100)))]), Err(Why::AggregateSize));
+        assert_eq!(made(None, vec![one(&format!("\"{}\"", "x".repeat(100)))]), Err(ErrorCode::AggregateSize));
         let long = made(Some(("text/plain", "{{ parts.a * 60 }}")), vec![one("\"xx\"")]);
-        assert_eq!(long, Err(Why::AggregateSize));
+        assert_eq!(long, Err(ErrorCode::AggregateSize));
     }
 
     #[test]
@@ -237,7 +243,7 @@ mod tests {
     #[test]
     fn what_a_template_calls_json_is_json() {
         let made = made(Some(("application/json", "{{ parts.a }},")), vec![one("1")]);
-        assert_eq!(made, Err(Why::AggregateTemplate));
+        assert_eq!(made, Err(ErrorCode::AggregateTemplate));
     }
 
     #[test]
@@ -261,7 +267,7 @@ mod tests {
             single in json(), list in proptest::collection::vec(json(), 0..4)
         ) {
             let bodies = vec![one(&single), many(&list.iter().map(String::as_str).collect::<Vec<_>>()), Body::Missing];
-            let text = object(&parts(bodies), 1000).unwrap();
+            let text = compose_object(&parts(bodies), 1000).unwrap();
             let read: Value = serde_json::from_slice(&text).unwrap();
             prop_assert_eq!(&read["a"], &serde_json::from_str::<Value>(&single).unwrap());
             prop_assert_eq!(read["b\""].as_array().map(Vec::len), Some(list.len()));

@@ -1,18 +1,18 @@
 //! What an aggregate would ask its parts, for `explain`.
 
 use crate::{
+    net::h1::hop_by_hop::HopByHop,
     pipeline::exchange::Exchange,
     plan::{
-        explain::{Explainer, Explanation, Refusal},
-        runtime::{Aggregate, Part},
+        compiled::{Aggregate, Part},
+        explain::{Explainer, Explanation, Rejection},
     },
-    wire::h1::hop::Hop,
 };
 use serde::Serialize;
 
 /// A part, as it would be asked.
 #[derive(Debug, Serialize)]
-pub struct Told {
+pub struct PartExplanation {
     pub name: String,
     /// When, and how often.
     pub when: String,
@@ -21,24 +21,34 @@ pub struct Told {
     /// The request that its service would get, line by line.
     pub request: Vec<String>,
     /// What the gateway itself would answer for it.
-    pub answer: Option<Refusal>,
+    pub answer: Option<Rejection>,
 }
 
 /// All parts.
-pub async fn parts(explainer: &Explainer<'_>, aggregate: &Aggregate, x: &Exchange) -> Vec<Told> {
+pub async fn parts(
+    explainer: &Explainer<'_>,
+    aggregate: &Aggregate,
+    exchange: &Exchange,
+) -> Vec<PartExplanation> {
     let mut told = Vec::with_capacity(aggregate.parts.len());
     for part in &aggregate.parts {
-        told.push(one(explainer, aggregate, part, x).await);
+        told.push(explain_part(explainer, aggregate, part, exchange).await);
     }
     told
 }
 
-async fn one(explainer: &Explainer<'_>, aggregate: &Aggregate, part: &Part, x: &Exchange) -> Told {
+async fn explain_part(
+    explainer: &Explainer<'_>,
+    aggregate: &Aggregate,
+    part: &Part,
+    exchange: &Exchange,
+) -> PartExplanation {
     let terms = &part.terms;
     let parameter = terms.values.as_ref().and(part.names.last()).map(|name| format!("{{{name}}}"));
-    let inner = part.exchange(x, parameter.as_ref().map(String::as_bytes), aggregate.shape.ocelot);
+    let inner =
+        part.fork_for_part(exchange, parameter.as_ref().map(String::as_bytes), aggregate.shape.ocelot);
     let mut told = Explanation::default();
-    Box::pin(explainer.follow(&part.route, Hop::default(), *inner, &mut told)).await;
+    Box::pin(explainer.dry_run(&part.route, HopByHop::default(), *inner, &mut told)).await;
     let main = aggregate.parts.first().map_or("", |main| &main.terms.key);
     let when = match (&terms.values, &parameter) {
         (Some(path), Some(parameter)) => format!("for each {path} of \"{main}\" as {parameter}"),
@@ -50,7 +60,7 @@ async fn one(explainer: &Explainer<'_>, aggregate: &Aggregate, part: &Part, x: &
         (Some(escaped), Some(parameter)) => line.replace(escaped, parameter),
         _ => line,
     };
-    Told {
+    PartExplanation {
         name: terms.key.to_string(),
         when: if terms.optional { format!("{when}, optional") } else { when },
         optional: terms.optional,
@@ -60,7 +70,7 @@ async fn one(explainer: &Explainer<'_>, aggregate: &Aggregate, part: &Part, x: &
     }
 }
 
-impl Told {
+impl PartExplanation {
     /// A row of a table.
     pub fn row(&self) -> Vec<String> {
         let mut row = vec![self.name.clone(), self.when.clone(), self.endpoints.join(" or ")];

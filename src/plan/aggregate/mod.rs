@@ -3,45 +3,45 @@
 //! Nothing here asks a service: `edge` makes the calls, this says which, and puts together what came of them.
 
 pub mod accept;
-pub(super) mod activate;
+pub(super) mod build;
 pub mod compose;
 pub mod explain;
 pub mod json_path;
-mod part;
+mod part_exchange;
 pub mod template;
 pub mod values;
 
 use super::blueprint::RouteBlueprint;
-use compose::Form;
+use compose::Representation;
 use json_path::JsonPath;
 use std::time::Duration;
 
 /// The field of an answer that names the optional parts that are missing.
-pub const PARTIAL: &str = "X-Partial";
+pub const PARTIAL_HEADER: &str = "X-Partial";
 
 /// An aggregate, everything resolved; plain data.
 #[derive(Clone, Debug)]
 pub struct AggregateBlueprint {
     /// In the order of `RouteKeys`, which is that of the answer.
     pub parts: Vec<PartBlueprint>,
-    pub shape: Shape,
+    pub shape: AggregateConfig,
 }
 
 /// How an answer is made of the parts.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct AggregateConfig {
     /// Ocelot's letter: bodies are put in as they come, whatever they are.
     pub ocelot: bool,
     /// What the client may choose from; the first one is what it gets that does not choose.
-    pub forms: Vec<Form>,
+    pub representations: Vec<Representation>,
     /// Ocelot's answer where `Aggregator` names a class.
-    pub unserved: Option<String>,
+    pub unsupported_aggregator: Option<String>,
     /// For the whole answer; none: as long as the parts take.
     pub timeout: Option<Duration>,
     /// Bytes of the whole answer.
-    pub most: usize,
+    pub max_response_bytes: usize,
     /// Bytes of a request body.
-    pub most_of_request: usize,
+    pub max_request_bytes: usize,
 }
 
 /// A part of an aggregate: a route, and what the aggregate says about calling it.
@@ -50,7 +50,7 @@ pub struct PartBlueprint {
     /// The route as it is within the aggregate: its placeholders are those of the aggregate.
     pub route: Box<RouteBlueprint>,
     /// The names of the values that it is given: the aggregate's, then its parameter.
-    pub names: Vec<Box<str>>,
+    pub placeholder_names: Vec<Box<str>>,
     pub terms: PartTerms,
 }
 
@@ -64,7 +64,7 @@ pub struct PartTerms {
     /// For all its calls; none: as long as the route takes.
     pub timeout: Option<Duration>,
     /// Bytes of all its answers.
-    pub most: usize,
-    pub calls: usize,
-    pub at_one_time: usize,
+    pub max_response_bytes: usize,
+    pub max_calls: usize,
+    pub max_concurrency: usize,
 }

@@ -4,9 +4,9 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use std::{fmt, io, sync::Arc};
 
 /// Bytes of a template.
-pub const LONGEST: usize = 64 * 1024;
+pub const MAX_TEMPLATE: usize = 64 * 1024;
 /// Instructions of one rendering: a template over a long list needs a few for each item.
-const FUEL: u64 = 500_000;
+const MAX_INSTRUCTIONS: u64 = 500_000;
 const NAME: &str = "template";
 
 /// A compiled template.
@@ -25,7 +25,7 @@ pub enum Escaping {
 
 impl Escaping {
     /// What a media type asks for.
-    pub fn of(media: &str) -> Escaping {
+    pub fn escaping_for(media: &str) -> Escaping {
         let kind = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if kind == "application/json" || kind.ends_with("+json") {
             Escaping::Json
@@ -39,43 +39,43 @@ impl Escaping {
 
 /// What is wrong with a template, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {what}")]
-pub struct Mistake {
+#[error("line {line}: {message}")]
+pub struct TemplateError {
     pub line: usize,
-    pub what: String,
+    pub message: String,
 }
 
-impl Mistake {
-    fn of(error: &minijinja::Error) -> Mistake {
-        let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-        Mistake { line: error.line().unwrap_or(1), what }
+impl TemplateError {
+    fn escaping_for(error: &minijinja::Error) -> TemplateError {
+        let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        TemplateError { line: error.line().unwrap_or(1), message }
     }
 }
 
 impl Template {
     /// Reads a template.
-    pub fn compile(source: &str, escaping: Escaping) -> Result<Template, Mistake> {
-        if source.len() > LONGEST {
-            let what = format!("a template may hold {LONGEST} bytes");
-            return Err(Mistake { line: 1, what });
+    pub fn compile(source: &str, escaping: Escaping) -> Result<Template, TemplateError> {
+        if source.len() > MAX_TEMPLATE {
+            let what = format!("a template may hold {MAX_TEMPLATE} bytes");
+            return Err(TemplateError { line: 1, message: what });
         }
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-        environment.set_fuel(Some(FUEL));
+        environment.set_fuel(Some(MAX_INSTRUCTIONS));
         environment.set_auto_escape_callback(move |_| match escaping {
             Escaping::Json => AutoEscape::Json,
             Escaping::Html => AutoEscape::Html,
             Escaping::None => AutoEscape::None,
         });
         let added = environment.add_template_owned(NAME, source.to_owned());
-        added.map_err(|error| Mistake::of(&error))?;
+        added.map_err(|error| TemplateError::escaping_for(&error))?;
         let template = Template { environment: Arc::new(environment) };
-        template.knows_what_it_calls()?;
+        template.validate_calls()?;
         Ok(template)
     }
 
     /// Filters and functions are looked for only when they are used: so it is rendered once, over nothing.
-    fn knows_what_it_calls(&self) -> Result<(), Mistake> {
+    fn validate_calls(&self) -> Result<(), TemplateError> {
         let unknown = [
             ErrorKind::UnknownFilter,
             ErrorKind::UnknownFunction,
@@ -83,20 +83,22 @@ impl Template {
             ErrorKind::TemplateNotFound,
         ];
         match self.environment.get_template(NAME).and_then(|template| template.render(Value::from(()))) {
-            Err(error) if unknown.contains(&error.kind()) => Err(Mistake::of(&error)),
+            Err(error) if unknown.contains(&error.kind()) => Err(TemplateError::escaping_for(&error)),
             _ => Ok(()),
         }
     }
 
     /// Renders it; the error is one of the template, or says that the result is too long.
-    pub fn render(&self, context: Value, most: usize) -> Result<Vec<u8>, Failed> {
-        let template =
-            self.environment.get_template(NAME).map_err(|error| Failed::Template(Mistake::of(&error)))?;
-        let mut out = Bounded { bytes: Vec::new(), most, full: false };
+    pub fn render(&self, context: Value, most: usize) -> Result<Vec<u8>, RenderError> {
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|error| RenderError::Template(TemplateError::escaping_for(&error)))?;
+        let mut out = BoundedWriter { bytes: Vec::new(), max_bytes: most, full: false };
         match template.render_captured_to(context, &mut out) {
             Ok(_) => Ok(out.bytes),
-            Err(_) if out.full => Err(Failed::TooLong),
-            Err(error) => Err(Failed::Template(Mistake::of(&error))),
+            Err(_) if out.full => Err(RenderError::TooLong),
+            Err(error) => Err(RenderError::Template(TemplateError::escaping_for(&error))),
         }
     }
 }
@@ -109,23 +111,23 @@ impl fmt::Debug for Template {
 
 /// Why there is no text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failed {
+pub enum RenderError {
     #[error("{0}")]
-    Template(Mistake),
+    Template(TemplateError),
     #[error("the text is too long")]
     TooLong,
 }
 
 /// Takes no more than so many bytes.
-struct Bounded {
+struct BoundedWriter {
     bytes: Vec<u8>,
-    most: usize,
+    max_bytes: usize,
     full: bool,
 }
 
-impl io::Write for Bounded {
+impl io::Write for BoundedWriter {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-        self.full = part.len() > self.most - self.bytes.len();
+        self.full = part.len() > self.max_bytes - self.bytes.len();
         if self.full {
             return Err(io::Error::other("too long"));
         }
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn rendered(source: &str, escaping: Escaping) -> Result<String, Failed> {
+    fn rendered(source: &str, escaping: Escaping) -> Result<String, RenderError> {
         let parts = json!({"user": {"name": "A\"<b>", "tags": ["x", "y"]}, "reviews": null});
         let context = minijinja::context! { parts => minijinja::value::Serde(&parts) };
         let template =
@@ -154,10 +156,13 @@ mod tests {
     #[test]
     fn values_are_written_as_the_media_type_wants_them() {
         let name = "{{ parts.user.name }}";
-        assert_eq!(rendered(name, Escaping::of("application/json")).unwrap(), r#""A\"<b>""#);
-        assert_eq!(rendered(name, Escaping::of("text/html; charset=utf-8")).unwrap(), "A&quot;&lt;b&gt;");
-        assert_eq!(rendered(name, Escaping::of("text/plain")).unwrap(), "A\"<b>");
-        assert_eq!(Escaping::of("application/hal+JSON"), Escaping::Json);
+        assert_eq!(rendered(name, Escaping::escaping_for("application/json")).unwrap(), r#""A\"<b>""#);
+        assert_eq!(
+            rendered(name, Escaping::escaping_for("text/html; charset=utf-8")).unwrap(),
+            "A&quot;&lt;b&gt;"
+        );
+        assert_eq!(rendered(name, Escaping::escaping_for("text/plain")).unwrap(), "A\"<b>");
+        assert_eq!(Escaping::escaping_for("application/hal+JSON"), Escaping::Json);
         assert_eq!(
             rendered(r#"{"t": {{ parts.user.tags }}}"#, Escaping::Json).unwrap(),
             r#"{"t": ["x","y"]}"#
@@ -177,15 +182,18 @@ mod tests {
     fn mistakes_are_found_before_the_first_request() {
         let wrong = |source: &str| Template::compile(source, Escaping::Json).unwrap_err();
         assert_eq!(wrong("{\n{% if %}").line, 2);
-        assert!(wrong("{{ parts|nonsense }}").what.contains("nonsense"));
-        assert!(wrong("{% include 'other' %}").what.contains("other"));
-        assert!(wrong(&"x".repeat(LONGEST + 1)).what.contains("65536"));
+        assert!(wrong("{{ parts|nonsense }}").message.contains("nonsense"));
+        assert!(wrong("{% include 'other' %}").message.contains("other"));
+        assert!(wrong(&"x".repeat(MAX_TEMPLATE + 1)).message.contains("65536"));
     }
 
     #[test]
     fn neither_time_nor_space_is_without_end() {
         let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
-        assert!(matches!(rendered(loops, Escaping::None), Err(Failed::Template(_))));
-        assert_eq!(rendered("{% for a in range(99) %}xxx{% endfor %}", Escaping::None), Err(Failed::TooLong));
+        assert!(matches!(rendered(loops, Escaping::None), Err(RenderError::Template(_))));
+        assert_eq!(
+            rendered("{% for a in range(99) %}xxx{% endfor %}", Escaping::None),
+            Err(RenderError::TooLong)
+        );
     }
 }

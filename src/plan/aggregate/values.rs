@@ -1,28 +1,33 @@
 //! The values that further calls are made for.
 
-use super::json_path::{JsonPath, TooMuch};
+use super::json_path::{BudgetExceeded, JsonPath};
 use crate::base::percent::put_percent;
 use serde_json::Value;
 use std::collections::HashSet;
 
 /// Why there are no calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoValues {
+pub enum ValueError {
     #[error(transparent)]
-    TooMuch(#[from] TooMuch),
+    TooMuch(#[from] BudgetExceeded),
     #[error("there are more than {0} different values")]
     TooMany(usize),
 }
 
 /// The different values that a document has at a path, in its order, as they stand for a placeholder. Texts, numbers
 /// and truth values are values; to Ocelot everything is one.
-pub fn found(path: &JsonPath, document: &Value, ocelot: bool, most: usize) -> Result<Vec<Vec<u8>>, NoValues> {
-    let as_text = if ocelot { ocelots } else { ours };
+pub fn extract(
+    path: &JsonPath,
+    document: &Value,
+    ocelot: bool,
+    most: usize,
+) -> Result<Vec<Vec<u8>>, ValueError> {
+    let as_text = if ocelot { dotnet_string } else { url_encoded };
     let (mut seen, mut values) = (HashSet::new(), Vec::new());
     for text in path.find(document)?.into_iter().filter_map(as_text) {
         if seen.insert(text.clone()) {
             if values.len() == most {
-                return Err(NoValues::TooMany(most));
+                return Err(ValueError::TooMany(most));
             }
             values.push(text);
         }
@@ -31,7 +36,7 @@ pub fn found(path: &JsonPath, document: &Value, ocelot: bool, most: usize) -> Re
 }
 
 /// Spelled as in a URL, so that a value is one segment, or one parameter, whatever it holds.
-fn ours(value: &Value) -> Option<Vec<u8>> {
+fn url_encoded(value: &Value) -> Option<Vec<u8>> {
     let text = match value {
         Value::String(text) if !text.is_empty() => text.clone(),
         Value::Number(_) | Value::Bool(_) => value.to_string(),
@@ -48,7 +53,7 @@ fn ours(value: &Value) -> Option<Vec<u8>> {
 }
 
 /// What .NET makes of it.
-fn ocelots(value: &Value) -> Option<Vec<u8>> {
+fn dotnet_string(value: &Value) -> Option<Vec<u8>> {
     Some(match value {
         Value::Null => Vec::new(),
         Value::Bool(true) => b"True".to_vec(),
@@ -64,9 +69,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn texts(document: &Value, ocelot: bool, most: usize) -> Result<Vec<String>, NoValues> {
+    fn texts(document: &Value, ocelot: bool, most: usize) -> Result<Vec<String>, ValueError> {
         let path = JsonPath::parse("$[*]").unwrap();
-        let found = found(&path, document, ocelot, most)?;
+        let found = extract(&path, document, ocelot, most)?;
         Ok(found.into_iter().map(|text| String::from_utf8(text).unwrap()).collect())
     }
 
@@ -87,6 +92,6 @@ mod tests {
     #[test]
     fn there_are_only_so_many() {
         assert_eq!(texts(&json!([1, 2, 2]), false, 2).unwrap().len(), 2);
-        assert_eq!(texts(&json!([1, 2, 3]), false, 2), Err(NoValues::TooMany(2)));
+        assert_eq!(texts(&json!([1, 2, 3]), false, 2), Err(ValueError::TooMany(2)));
     }
 }

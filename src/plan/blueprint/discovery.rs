@@ -1,29 +1,29 @@
 //! Services that are found instead of written down.
 
 use super::{Endpoint, RouteBlueprint};
-use crate::backend::discovery::{Service, Settings};
+use crate::backend::discovery::{ProviderSettings, Service};
 use std::sync::Arc;
 
 /// What is asked where services are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registry {
     /// A registry that is followed.
-    Followed(Arc<Settings>),
+    Provider(Arc<ProviderSettings>),
     /// The reverse proxy of Service Fabric, which knows itself where they are.
-    Fabric(Endpoint),
+    ServiceFabric(Endpoint),
 }
 
 impl Registry {
     /// Whether it is a Consul, which keeps more than services.
     pub fn is_consul(&self) -> bool {
-        matches!(self, Registry::Followed(settings) if settings.kind.name.ends_with("Consul"))
+        matches!(self, Registry::Provider(settings) if settings.kind.name.ends_with("Consul"))
     }
 }
 
 /// A service, and who says where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub registry: Arc<Settings>,
+pub struct DiscoveredService {
+    pub registry: Arc<ProviderSettings>,
     pub service: Service,
     /// A request named it, not the configuration.
     pub is_unnamed: bool,
@@ -32,16 +32,16 @@ pub struct Found {
 /// Where the configuration itself is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreBlueprint {
-    pub registry: Arc<Settings>,
+    pub registry: Arc<ProviderSettings>,
     pub key: String,
 }
 
 /// Services that have no routes: the first segment of the path names them.
 #[derive(Clone, Debug)]
 pub struct DynamicBlueprint {
-    pub registry: Arc<Settings>,
+    pub registry: Arc<ProviderSettings>,
     /// For services without an entry of their own.
-    pub general: RouteBlueprint,
+    pub defaults: RouteBlueprint,
     pub entries: Vec<DynamicEntry>,
 }
 

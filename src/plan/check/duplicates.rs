@@ -1,14 +1,14 @@
 //! No two routes take the same request as far as their texts tell.
 
-use super::{Scope, add, items};
+use super::{CheckContext, add, items};
 use crate::config::codes;
-use crate::config::document::{RouteDocument, Set, Texts};
+use crate::config::document::{RouteDocument, Setting, StringList};
 use crate::config::{Diagnostics, Span, Spanned};
 use std::collections::HashMap;
 
 /// What makes two routes the same but for their methods. Compared as texts: `/a/{x}` and `/a/{y}` differ.
 #[derive(PartialEq, Eq, Hash)]
-struct Sameness<'d> {
+struct RouteIdentity<'d> {
     path: &'d str,
     host: Option<&'d str>,
     headers: Vec<(&'d str, &'d str)>,
@@ -16,11 +16,11 @@ struct Sameness<'d> {
 }
 
 /// A host for comparison. To Ocelot an empty one is another text than none; to us it is none.
-pub fn host(host: &Set<String>, ocelot: bool) -> Option<&str> {
+pub fn host(host: &Setting<String>, ocelot: bool) -> Option<&str> {
     host.as_ref().map(|host| host.as_str()).filter(|host| ocelot || !host.is_empty())
 }
 
-fn headers(templates: &Texts) -> Vec<(&str, &str)> {
+fn headers(templates: &StringList) -> Vec<(&str, &str)> {
     let entries = templates.iter().flat_map(|map| map.iter());
     let mut all: Vec<_> =
         entries.map(|(name, text)| (name.as_str(), text.as_ref().map_or("", |text| text.as_str()))).collect();
@@ -36,14 +36,14 @@ fn listeners(route: &RouteDocument) -> Vec<&str> {
 }
 
 /// Reports every route that has a method in common with an equal one before it.
-pub fn check(scope: &Scope, out: &mut Diagnostics) {
-    let mut places: HashMap<Sameness, usize> = HashMap::with_capacity(scope.routes().len());
+pub fn check(scope: &CheckContext, diagnostics: &mut Diagnostics) {
+    let mut places: HashMap<RouteIdentity, usize> = HashMap::with_capacity(scope.routes().len());
     let mut groups: Vec<Vec<&Spanned<RouteDocument>>> = Vec::with_capacity(scope.routes().len());
     for route in scope.routes() {
         let path = route.client_path.as_ref().map_or("", |path| path.as_str());
         let host = host(&route.host, scope.ocelot);
         let place = *places
-            .entry(Sameness {
+            .entry(RouteIdentity {
                 path,
                 host,
                 headers: headers(&route.header_templates),
@@ -56,12 +56,12 @@ pub fn check(scope: &Scope, out: &mut Diagnostics) {
         groups[place].push(route);
     }
     for group in groups.iter().filter(|group| group.len() > 1) {
-        clashes(scope, group, out);
+        report_conflicts(scope, group, diagnostics);
     }
 }
 
 /// Reports every route of a group of equal ones that clashes with one before it.
-fn clashes(scope: &Scope, group: &[&Spanned<RouteDocument>], out: &mut Diagnostics) {
+fn report_conflicts(scope: &CheckContext, group: &[&Spanned<RouteDocument>], diagnostics: &mut Diagnostics) {
     let mut taken: HashMap<String, &Spanned<RouteDocument>> = HashMap::new();
     let mut any: Option<&Spanned<RouteDocument>> = None;
     for (position, route) in group.iter().enumerate() {
@@ -69,10 +69,10 @@ fn clashes(scope: &Scope, group: &[&Spanned<RouteDocument>], out: &mut Diagnosti
         let first = match any {
             Some(any) => Some(any),
             None if methods.is_empty() => group[..position].first().copied(),
-            None => clash(route, &methods, &taken),
+            None => find_conflict(route, &methods, &taken),
         };
         if let Some(first) = first {
-            report(scope, route, first, out);
+            report(scope, route, first, diagnostics);
         }
         if methods.is_empty() {
             any = any.or(Some(route));
@@ -85,7 +85,7 @@ fn clashes(scope: &Scope, group: &[&Spanned<RouteDocument>], out: &mut Diagnosti
 
 /// The route before it that takes one of its methods; itself when it names one method in two spellings, which
 /// Ocelot refuses only beside an equal route.
-fn clash<'r>(
+fn find_conflict<'r>(
     route: &'r Spanned<RouteDocument>,
     methods: &[String],
     taken: &HashMap<String, &'r Spanned<RouteDocument>>,
@@ -106,10 +106,10 @@ fn methods(route: &RouteDocument) -> Vec<String> {
 }
 
 fn report(
-    scope: &Scope,
+    scope: &CheckContext,
     route: &Spanned<RouteDocument>,
     first: &Spanned<RouteDocument>,
-    out: &mut Diagnostics,
+    diagnostics: &mut Diagnostics,
 ) {
     let (place, path) = place(route);
     let message = match std::ptr::eq(route, first) {
@@ -118,9 +118,9 @@ fn report(
         }
         false => format!("route {path} has a duplicate"),
     };
-    let said = out.error(codes::DUPLICATE_ROUTE, place, message);
+    let said = diagnostics.error(codes::DUPLICATE_ROUTE, place, message);
     if !std::ptr::eq(route, first) {
-        let other = scope.sources.place(self::place(first).0);
+        let other = scope.sources.location(self::place(first).0);
         add(said, format!("the same path, host and headers, and a method in common, stand at {other}"));
     }
     add(said, "tell them apart by UpstreamHttpMethod, UpstreamHost or UpstreamHeaderTemplates".to_owned());

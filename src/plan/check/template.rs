@@ -1,8 +1,8 @@
 //! The rules of path templates.
 
-use super::{Outcome, Wrong, add};
+use super::{OcelotBehavior, OcelotTolerated, add};
 use crate::config::codes;
-use crate::config::document::Set;
+use crate::config::document::Setting;
 use crate::config::{Code, Diagnostics, Span, Spanned, suggest};
 use smallvec::SmallVec;
 
@@ -30,25 +30,25 @@ pub fn placeholders(template: &str) -> (SmallVec<[Placeholder<'_>; 4]>, Option<&
 
 /// The four rules that both templates of a route obey. Gives the text when it may be used.
 pub fn path<'d>(
-    out: &mut Diagnostics,
+    diagnostics: &mut Diagnostics,
     setting: &str,
-    path: &'d Set<String>,
+    path: &'d Setting<String>,
     owner: Span,
 ) -> Option<&'d Spanned<String>> {
     let Some(path) = path.as_ref().filter(|path| !path.is_empty()) else {
         let place = path.as_ref().map_or(owner, |path| path.span);
-        out.error(codes::PATH_MISSING, place, format!("{setting} is missing or empty"));
+        diagnostics.error(codes::PATH_MISSING, place, format!("{setting} is missing or empty"));
         return None;
     };
-    let before = out.list.len();
+    let before = diagnostics.list.len();
     if path.trim().is_empty() {
-        out.error(codes::PATH_MISSING, path.span, format!("{setting} is blank"));
+        diagnostics.error(codes::PATH_MISSING, path.span, format!("{setting} is blank"));
     }
     let mut broken = |code: Code, what: &str, help: String| {
-        out.error(code, path.span, format!("{setting} \"{}\" {what}", path.value)).help(help);
+        diagnostics.error(code, path.span, format!("{setting} \"{}\" {what}", path.value)).help(help);
     };
     if !path.starts_with('/') {
-        let meant = format!("did you mean \"/{}\"?", without_authority(path));
+        let meant = format!("did you mean \"/{}\"?", path_of_url(path));
         broken(codes::PATH_WITHOUT_SLASH, "does not begin with a slash", meant);
     }
     if path.contains("//") {
@@ -58,23 +58,33 @@ pub fn path<'d>(
         let help = "scheme, host and port belong into DownstreamScheme and DownstreamHostAndPorts";
         broken(codes::PATH_WITH_SCHEME, "holds a scheme", help.to_owned());
     }
-    (out.list.len() == before).then_some(path)
+    (diagnostics.list.len() == before).then_some(path)
 }
 
 /// `https://x/y` without what does not belong into a path: `y`.
-fn without_authority(path: &str) -> &str {
+fn path_of_url(path: &str) -> &str {
     let Some((_, rest)) = path.split_once("://") else { return path.trim() };
     rest.split_once('/').map_or("", |(_, path)| path)
 }
 
 /// No placeholder of word characters stands twice, as Ocelot wants it; others are our own concern.
-pub fn repeated(out: &mut Diagnostics, ocelot: bool, setting: &str, template: &Spanned<String>) {
+pub fn check_repeated(
+    diagnostics: &mut Diagnostics,
+    ocelot: bool,
+    setting: &str,
+    template: &Spanned<String>,
+) {
     let (found, _) = placeholders(template);
     let twice = found.iter().enumerate().find(|(at, placeholder)| found[..*at].contains(placeholder));
     let Some((_, placeholder)) = twice else { return };
     let message = format!("{setting} \"{}\" has the placeholder {} twice", template.value, placeholder.text);
     let word = !placeholder.name.is_empty() && placeholder.name.chars().all(is_word);
-    let said = out.lenient(ocelot && !word, codes::REPEATED_PLACEHOLDER, template.span, message);
+    let said = diagnostics.error_or_ocelot_warning(
+        ocelot && !word,
+        codes::REPEATED_PLACEHOLDER,
+        template.span,
+        message,
+    );
     add(said, "give every placeholder a name of its own".to_owned());
 }
 
@@ -84,11 +94,20 @@ fn is_word(c: char) -> bool {
 
 /// A placeholder of the service's template is closed and has a name without braces, slashes and question marks;
 /// Ocelot sends anything else literally. Says whether the placeholders can be looked at.
-pub fn braces(out: &mut Diagnostics, ocelot: bool, setting: &str, template: &Spanned<String>) -> bool {
+pub fn check_braces(
+    diagnostics: &mut Diagnostics,
+    ocelot: bool,
+    setting: &str,
+    template: &Spanned<String>,
+) -> bool {
     let (found, open) = placeholders(template);
     if let Some(rest) = open {
         let message = format!("{setting} \"{}\": the placeholder {rest} is never closed", template.value);
-        literally(message).meant(Some(&format!("{}}}", template.value))).report(out, ocelot, template.span);
+        sent_literally(message).did_you_mean(Some(&format!("{}}}", template.value))).report(
+            diagnostics,
+            ocelot,
+            template.span,
+        );
         return false;
     }
     let odd = |placeholder: &&Placeholder| {
@@ -96,42 +115,51 @@ pub fn braces(out: &mut Diagnostics, ocelot: bool, setting: &str, template: &Spa
     };
     if let Some(odd) = found.iter().find(odd) {
         let message = format!("{setting} \"{}\": {} is not a placeholder", template.value, odd.text);
-        let wrong = literally(message).help("a placeholder is a name in braces, such as {id}");
-        wrong.report(out, ocelot, template.span);
+        let wrong = sent_literally(message).help("a placeholder is a name in braces, such as {id}");
+        wrong.report(diagnostics, ocelot, template.span);
         return false;
     }
-    stray(out, ocelot, setting, template)
+    stray_closing_brace(diagnostics, ocelot, setting, template)
 }
 
 /// Every closing brace has its opening one.
-pub fn stray(out: &mut Diagnostics, ocelot: bool, setting: &str, template: &Spanned<String>) -> bool {
+pub fn stray_closing_brace(
+    diagnostics: &mut Diagnostics,
+    ocelot: bool,
+    setting: &str,
+    template: &Spanned<String>,
+) -> bool {
     let count = |brace: char| template.matches(brace).count();
     let stray = count('}') > count('{');
     if stray {
         let message = format!("{setting} \"{}\" has a closing brace without an opening one", template.value);
-        literally(message).report(out, ocelot, template.span);
+        sent_literally(message).report(diagnostics, ocelot, template.span);
     }
     ocelot || !stray
 }
 
-fn literally(message: String) -> Wrong {
-    Wrong::new(codes::BAD_TEMPLATE, Outcome::Does("it is taken as it stands"), message)
+fn sent_literally(message: String) -> OcelotTolerated {
+    OcelotTolerated::new(codes::BAD_TEMPLATE, OcelotBehavior::Effect("it is taken as it stands"), message)
 }
 
 /// Reports a placeholder that nothing gives a value; `known` are the names that have one.
-pub fn unknown(
-    out: &mut Diagnostics,
+pub fn unknown_placeholder(
+    diagnostics: &mut Diagnostics,
     ocelot: bool,
     template: &Spanned<String>,
     placeholder: Placeholder,
     known: &[&str],
 ) {
     let message = format!("nothing gives the placeholder {} a value", placeholder.text);
-    let meant = suggest::nearest(placeholder.name, known.iter().copied());
-    Wrong::new(codes::UNKNOWN_PLACEHOLDER, Outcome::Does("the service gets the placeholder itself"), message)
-        .meant(meant.map(|name| format!("{{{name}}}")).as_deref())
-        .help("placeholders come from UpstreamPathTemplate and UpstreamHeaderTemplates")
-        .report(out, ocelot, template.span);
+    let meant = suggest::closest_match(placeholder.name, known.iter().copied());
+    OcelotTolerated::new(
+        codes::UNKNOWN_PLACEHOLDER,
+        OcelotBehavior::Effect("the service gets the placeholder itself"),
+        message,
+    )
+    .did_you_mean(meant.map(|name| format!("{{{name}}}")).as_deref())
+    .help("placeholders come from UpstreamPathTemplate and UpstreamHeaderTemplates")
+    .report(diagnostics, ocelot, template.span);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Single values that Ocelot starts with whatever they are: each is read here, or said to be wrong with what Ocelot
 //! does then.
 
-use super::{Outcome, Wrong};
+use super::{OcelotBehavior, OcelotTolerated};
 use crate::config::document::HostAndPort;
 use crate::config::{codes, suggest};
 use crate::plan::blueprint::HttpVersion;
@@ -30,57 +30,65 @@ pub fn method(text: &str) -> Option<String> {
 }
 
 /// The method that the service is asked with.
-pub fn backend_method(text: &str) -> Result<String, Wrong> {
+pub fn backend_method(text: &str) -> Result<String, OcelotTolerated> {
     method(text).ok_or_else(|| {
         let message = format!("DownstreamHttpMethod \"{text}\" is not a method");
-        Wrong::new(codes::BAD_BACKEND_METHOD, Outcome::Answers(404), message)
+        OcelotTolerated::new(codes::BAD_BACKEND_METHOD, OcelotBehavior::Status(404), message)
             .help("write one word such as \"GET\"")
     })
 }
 
 /// A scheme in small letters; which of the four are served is another question.
-pub fn scheme(text: &str) -> Result<&'static str, Wrong> {
+pub fn scheme(text: &str) -> Result<&'static str, OcelotTolerated> {
     let known = ["http", "https", "ws", "wss"];
     let found = known.into_iter().find(|known| known.eq_ignore_ascii_case(text));
     found.ok_or_else(|| {
         let message = format!("DownstreamScheme \"{text}\" is unknown");
-        Wrong::new(codes::BAD_SCHEME, Outcome::Answers(500), message)
-            .meant(suggest::nearest(text, known))
+        OcelotTolerated::new(codes::BAD_SCHEME, OcelotBehavior::Status(500), message)
+            .did_you_mean(suggest::closest_match(text, known))
             .help("the schemes are http, https, ws and wss")
     })
 }
 
 /// Host name, IPv4 or IPv6 address (its brackets taken off).
-pub fn host(text: &str) -> Result<String, Wrong> {
+pub fn host(text: &str) -> Result<String, OcelotTolerated> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
     if bare.parse::<Ipv6Addr>().is_ok() || (!text.is_empty() && text.chars().all(name)) {
         return Ok(bare.to_owned());
     }
-    let wrong = Wrong::new(codes::BAD_HOST, Outcome::Answers(500), format!("Host \"{text}\" is not a host"));
+    let wrong = OcelotTolerated::new(
+        codes::BAD_HOST,
+        OcelotBehavior::Status(500),
+        format!("Host \"{text}\" is not a host"),
+    );
     let host = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = host.split(['/', ':', '?', '#']).next().unwrap_or_default().trim();
     let meant = Some(host).filter(|host| !host.is_empty() && *host != text && host.chars().all(name));
-    Err(wrong.meant(meant).help("write the name or address alone; the port has a setting of its own"))
+    Err(wrong.did_you_mean(meant).help("write the name or address alone; the port has a setting of its own"))
 }
 
 /// The port, none for that of the incoming request.
-pub fn port(entry: &HostAndPort) -> Result<Option<u16>, Wrong> {
+pub fn port(entry: &HostAndPort) -> Result<Option<u16>, OcelotTolerated> {
     let Some(port) = entry.port.as_ref().filter(|port| port.value != 0) else { return Ok(None) };
     u16::try_from(port.value).map(Some).map_err(|_| {
         let result = match port.value {
-            ..0 => Outcome::Does("the port of the incoming request is kept"),
-            _ => Outcome::Answers(500),
+            ..0 => OcelotBehavior::Effect("the port of the incoming request is kept"),
+            _ => OcelotBehavior::Status(500),
         };
         let message = format!("Port {} is out of range", port.value);
-        Wrong::new(codes::BAD_PORT, result, message).help("ports are 1 to 65535")
+        OcelotTolerated::new(codes::BAD_PORT, result, message).help("ports are 1 to 65535")
     })
 }
 
 /// Seconds for which a connection is kept.
-pub fn lifetime(seconds: i32) -> Result<(), Wrong> {
+pub fn connection_lifetime(seconds: i32) -> Result<(), OcelotTolerated> {
     let message = format!("PooledConnectionLifetimeSeconds is {seconds}");
-    if seconds < 0 { Err(Wrong::new(codes::BAD_LIFETIME, Outcome::Answers(500), message)) } else { Ok(()) }
+    if seconds < 0 {
+        Err(OcelotTolerated::new(codes::BAD_LIFETIME, OcelotBehavior::Status(500), message))
+    } else {
+        Ok(())
+    }
 }
 
 /// `DownstreamHttpVersion`: a digit, and perhaps a point or comma and another digit. Ocelot does not start otherwise.
@@ -94,36 +102,38 @@ pub fn is_version(text: &str) -> bool {
 
 /// What a version asks for, given how binding it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoken {
+pub enum VersionChoice {
     Known(HttpVersion),
     /// HTTP/3 and nothing else, which this version does not speak.
-    Newer,
+    Unsupported,
 }
 
 /// What is spoken (spec section 27): without TLS HTTP/2 only when nothing lower will do, over TLS also when it may be.
-pub fn spoken(version: &str, policy: &str) -> Result<Spoken, Wrong> {
+pub fn choose_version(version: &str, policy: &str) -> Result<VersionChoice, OcelotTolerated> {
     let (exact, higher) = (policy == "RequestVersionExact", policy == "RequestVersionOrHigher");
     match version.as_bytes() {
-        b"1.0" => Ok(Spoken::Known(HttpVersion::Http10)),
-        [b'1', b'.', _] if higher => Ok(Spoken::Known(HttpVersion::Http2OverTls)),
-        [b'1', b'.', _] => Ok(Spoken::Known(HttpVersion::Http11)),
-        [b'2', b'.', _] if exact || higher => Ok(Spoken::Known(HttpVersion::Http2)),
-        [b'3'..=b'9', b'.', _] if exact || higher => Ok(Spoken::Newer),
-        [b'2'..=b'9', b'.', _] => Ok(Spoken::Known(HttpVersion::Http2OverTls)),
+        b"1.0" => Ok(VersionChoice::Known(HttpVersion::Http10)),
+        [b'1', b'.', _] if higher => Ok(VersionChoice::Known(HttpVersion::Http2OverTls)),
+        [b'1', b'.', _] => Ok(VersionChoice::Known(HttpVersion::Http11)),
+        [b'2', b'.', _] if exact || higher => Ok(VersionChoice::Known(HttpVersion::Http2)),
+        [b'3'..=b'9', b'.', _] if exact || higher => Ok(VersionChoice::Unsupported),
+        [b'2'..=b'9', b'.', _] => Ok(VersionChoice::Known(HttpVersion::Http2OverTls)),
         [b'0', b'.', _] => {
             let message = format!("DownstreamHttpVersion \"{version}\" does not exist");
-            Err(Wrong::new(codes::BAD_HTTP_VERSION, Outcome::Answers(500), message).meant(Some("1.1")))
+            Err(OcelotTolerated::new(codes::BAD_HTTP_VERSION, OcelotBehavior::Status(500), message)
+                .did_you_mean(Some("1.1")))
         }
-        _ => Err(short_version(version)),
+        _ => Err(is_short_version(version)),
     }
 }
 
 /// `2` and `2,0` pass Ocelot's validation and are then not understood.
-fn short_version(version: &str) -> Wrong {
+fn is_short_version(version: &str) -> OcelotTolerated {
     let message = format!("DownstreamHttpVersion \"{version}\" is not a version with a point");
     let meant = format!("{}.{}", &version[..1], version.get(2..).unwrap_or("0"));
     let meant = if version.len() == 1 && version == "1" { "1.1".to_owned() } else { meant };
-    Wrong::new(codes::BAD_HTTP_VERSION, Outcome::Does("1.1 is spoken"), message).meant(Some(&meant))
+    OcelotTolerated::new(codes::BAD_HTTP_VERSION, OcelotBehavior::Effect("1.1 is spoken"), message)
+        .did_you_mean(Some(&meant))
 }
 
 #[cfg(test)]
@@ -150,19 +160,19 @@ mod tests {
         );
         let (exact, higher, lower) =
             ("RequestVersionExact", "RequestVersionOrHigher", "RequestVersionOrLower");
-        let known = |version, policy| spoken(version, policy).ok();
-        assert_eq!(known("1.0", higher), Some(Spoken::Known(HttpVersion::Http10)));
-        assert_eq!(known("1.1", exact), Some(Spoken::Known(HttpVersion::Http11)));
-        assert_eq!(known("1.1", higher), Some(Spoken::Known(HttpVersion::Http2OverTls)));
-        assert_eq!(known("2.0", ""), Some(Spoken::Known(HttpVersion::Http2OverTls)));
-        assert_eq!(known("2.0", exact), Some(Spoken::Known(HttpVersion::Http2)));
-        assert_eq!(known("2.0", higher), Some(Spoken::Known(HttpVersion::Http2)));
-        assert_eq!(known("3.0", lower), Some(Spoken::Known(HttpVersion::Http2OverTls)));
-        assert_eq!(known("3.0", exact), Some(Spoken::Newer));
-        let wrong = spoken("2", "RequestVersionExact").expect_err("no point");
+        let known = |version, policy| choose_version(version, policy).ok();
+        assert_eq!(known("1.0", higher), Some(VersionChoice::Known(HttpVersion::Http10)));
+        assert_eq!(known("1.1", exact), Some(VersionChoice::Known(HttpVersion::Http11)));
+        assert_eq!(known("1.1", higher), Some(VersionChoice::Known(HttpVersion::Http2OverTls)));
+        assert_eq!(known("2.0", ""), Some(VersionChoice::Known(HttpVersion::Http2OverTls)));
+        assert_eq!(known("2.0", exact), Some(VersionChoice::Known(HttpVersion::Http2)));
+        assert_eq!(known("2.0", higher), Some(VersionChoice::Known(HttpVersion::Http2)));
+        assert_eq!(known("3.0", lower), Some(VersionChoice::Known(HttpVersion::Http2OverTls)));
+        assert_eq!(known("3.0", exact), Some(VersionChoice::Unsupported));
+        let wrong = choose_version("2", "RequestVersionExact").expect_err("no point");
         assert_eq!(
             (wrong.result, wrong.help),
-            (Outcome::Does("1.1 is spoken"), vec!["did you mean \"2.0\"?".into()])
+            (OcelotBehavior::Effect("1.1 is spoken"), vec!["did you mean \"2.0\"?".into()])
         );
     }
 

@@ -1,21 +1,21 @@
 //! Where requests go: addresses and how one is chosen, a route's own or under a name in `Clusters`.
 
+use super::connection_pool::{cluster_pool_config, pool_config};
 use super::discovery;
-use super::pooling::{of_cluster, pooling};
-use super::route::{Reader, state_key};
-use super::sockets;
-use super::tls::Written as Tls;
-use super::{balancing, health};
-use crate::backend::balance::HashOn;
+use super::route::{RouteCompiler, state_key};
+use super::tls::TlsDocument as Tls;
+use super::unix_sockets;
+use super::{health, load_balancer};
+use crate::backend::balance::HashPolicy;
 use crate::config::document::{ClusterDocument, HostAndPort};
 use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
-use crate::plan::blueprint::discovery::{Found, Registry};
+use crate::net::connection_limit::PoolConfig;
+use crate::net::tls::client::ClientTls;
+use crate::plan::blueprint::discovery::{DiscoveredService, Registry};
 use crate::plan::blueprint::*;
-use crate::plan::check::pending::Effective;
-use crate::plan::check::{Scope, Wrong, filled, items, options, values};
-use crate::plan::inherit::{Balancing, HttpClient, merged};
-use crate::wire::gate::Pooling;
-use crate::wire::tls::client::ClientTls;
+use crate::plan::check::unsupported::EffectiveOptions;
+use crate::plan::check::{CheckContext, OcelotTolerated, items, non_blank, options, values};
+use crate::plan::inherit::{ResolvedHttpHandler, ResolvedLoadBalancer, merge};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -25,37 +25,41 @@ pub fn key(name: &str) -> String {
 }
 
 /// The clusters that have names.
-pub struct Clusters<'d>(Vec<Named<'d>>);
+pub struct Clusters<'d>(Vec<NamedCluster<'d>>);
 
-struct Named<'d> {
+struct NamedCluster<'d> {
     name: &'d Spanned<String>,
     cluster: Arc<ClusterBlueprint>,
-    used: Cell<bool>,
+    is_used: Cell<bool>,
 }
 
 impl<'d> Clusters<'d> {
     /// Reads `Clusters`, its mistakes going to `out`.
-    pub fn read(scope: &Scope<'d>, registry: Option<&Registry>, out: &mut Diagnostics) -> Self {
-        let written = scope.document.clusters.iter().flat_map(|map| map.iter());
-        let read = |(name, document): (&'d Spanned<String>, &'d Spanned<ClusterDocument>)| Named {
+    pub fn read(
+        scope: &CheckContext<'d>,
+        registry: Option<&Registry>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let written = scope.check_document.clusters.iter().flat_map(|map| map.iter());
+        let read = |(name, document): (&'d Spanned<String>, &'d Spanned<ClusterDocument>)| NamedCluster {
             name,
-            cluster: Arc::new(cluster(scope, registry, name, document, out)),
-            used: Cell::new(false),
+            cluster: Arc::new(cluster(scope, registry, name, document, diagnostics)),
+            is_used: Cell::new(false),
         };
         Clusters(written.map(read).collect())
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&Arc<ClusterBlueprint>> {
         let found = self.0.iter().find(|known| known.name.value == name)?;
-        found.used.set(true);
+        found.is_used.set(true);
         Some(&found.cluster)
     }
 
     /// Says that there is no cluster of that name.
-    pub(super) fn unknown(&self, name: &Spanned<String>, out: &mut Diagnostics) {
+    pub(super) fn unknown(&self, name: &Spanned<String>, diagnostics: &mut Diagnostics) {
         let message = format!("there is no cluster \"{}\"", name.value);
-        let said = out.error(codes::UNKNOWN_CLUSTER, name.span, message);
-        if let Some(meant) = suggest::nearest(name, self.0.iter().map(|known| known.name.as_str())) {
+        let said = diagnostics.error(codes::UNKNOWN_CLUSTER, name.span, message);
+        if let Some(meant) = suggest::closest_match(name, self.0.iter().map(|known| known.name.as_str())) {
             said.help(format!("did you mean \"{meant}\"?"));
         }
         said.help(format!(
@@ -66,43 +70,44 @@ impl<'d> Clusters<'d> {
     }
 
     /// A cluster that nothing leads to is most likely a mistake.
-    pub fn report_unused(&self, out: &mut Diagnostics) {
-        for unused in self.0.iter().filter(|named| !named.used.get()) {
+    pub fn report_unused(&self, diagnostics: &mut Diagnostics) {
+        for unused in self.0.iter().filter(|named| !named.is_used.get()) {
             let message = format!("no route leads to the cluster \"{}\"", unused.name.value);
-            let said = out.warning(codes::UNUSED_CLUSTER, unused.name.span, message);
+            let said = diagnostics.warning(codes::UNUSED_CLUSTER, unused.name.span, message);
             said.help("name it in the DownstreamCluster of a route, or leave it out");
         }
     }
 }
 
 fn cluster(
-    scope: &Scope,
+    scope: &CheckContext,
     registry: Option<&Registry>,
     name: &Spanned<String>,
-    written: &Spanned<ClusterDocument>,
-    out: &mut Diagnostics,
+    document: &Spanned<ClusterDocument>,
+    diagnostics: &mut Diagnostics,
 ) -> ClusterBlueprint {
     let groups = &scope.groups;
-    let balancing = merged(&written.load_balancer, groups.load_balancer.as_ref(), None);
-    let balancing = balancing.map(|options| Balancing::of(&options));
-    let client = merged(&written.http_handler, groups.http_handler.as_ref(), None);
-    let client = client.map(|options| HttpClient::of(&options));
+    let balancing = merge(&document.load_balancer, groups.load_balancer.as_ref(), None);
+    let balancing = balancing.map(|options| ResolvedLoadBalancer::resolve(&options));
+    let client = merge(&document.http_handler, groups.http_handler.as_ref(), None);
+    let client = client.map(|options| ResolvedHttpHandler::resolve(&options));
     if let Some(client) = &client {
-        options::http_client(scope, client, out);
+        options::check_http_handler(scope, client, diagnostics);
     }
-    let pooling = of_cluster(client.as_ref(), out);
-    let mut reader = ClusterReader { sources: scope.sources, out };
+    let pooling = cluster_pool_config(client.as_ref(), diagnostics);
+    let mut reader = ClusterReader { sources: scope.sources, diagnostics: diagnostics };
     let balancer = reader.balancer(balancing.as_ref());
-    let health = merged(&written.health, groups.health.as_ref(), None);
-    let health = health::health(written.health.as_ref().map(|set| set.span), health.as_deref(), reader.out);
-    let endpoints = reader.endpoints(written);
-    weights(items(&written.endpoints), &balancer, reader.out);
-    health::ports(&health, &endpoints, reader.out);
-    let scheme = reader.scheme(written);
-    let found = reader.found(scope, registry, written);
-    let tls = Tls { options: &written.tls, any: &written.accept_any_certificate, key: None, scheme };
-    let tls = tls.read(scope, out);
-    sockets::over_tls(items(&written.endpoints), scheme, &tls, scope, out);
+    let health = merge(&document.health, groups.health.as_ref(), None);
+    let health =
+        health::health(document.health.as_ref().map(|set| set.span), health.as_deref(), reader.diagnostics);
+    let endpoints = reader.endpoints(document);
+    weights(items(&document.endpoints), &balancer, reader.diagnostics);
+    health::check_ports(&health, &endpoints, reader.diagnostics);
+    let scheme = reader.scheme(document);
+    let found = reader.discovery(scope, registry, document);
+    let tls = Tls { options: &document.tls, accept_any: &document.accept_any_certificate, key: None, scheme };
+    let tls = tls.read(scope, diagnostics);
+    unix_sockets::check_server_name(items(&document.endpoints), scheme, &tls, scope, diagnostics);
     ClusterBlueprint {
         key: key(name),
         name: Some(name.value.clone()),
@@ -112,136 +117,136 @@ fn cluster(
         endpoints,
         balancer,
         health,
-        found,
+        discovery: found,
     }
 }
 
 /// Reads the settings of one named cluster: Ocelot has none, so nothing is let pass for its sake.
 struct ClusterReader<'o> {
     sources: &'o Sources,
-    out: &'o mut Diagnostics,
+    diagnostics: &'o mut Diagnostics,
 }
 
 impl ClusterReader<'_> {
-    fn sound<T>(&mut self, span: Span, read: Result<T, Wrong>) -> Option<T> {
-        read.map_err(|wrong| wrong.report(self.out, false, span)).ok()
+    fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
+        read.map_err(|wrong| wrong.report(self.diagnostics, false, span)).ok()
     }
 
-    fn balancer(&mut self, balancing: Option<&Balancing>) -> Sourced<BalancerKind> {
-        let Some(balancing) = balancing else { return Sourced::new(BalancerKind::First, None) };
-        let read = balancing::balancer(balancing, false, self.out);
-        let (span, read) = read.map_or((None, None), |(span, read)| (Some(span), self.sound(span, read)));
+    fn balancer(&mut self, balancing: Option<&ResolvedLoadBalancer>) -> Sourced<BalancerKind> {
+        let Some(balancing) = balancing else { return Sourced::new(BalancerKind::NoLoadBalancer, None) };
+        let read = load_balancer::balancer(balancing, false, self.diagnostics);
+        let (span, read) = read.map_or((None, None), |(span, read)| (Some(span), self.accept(span, read)));
         Sourced::new(read.unwrap_or_default(), span)
     }
 
-    fn scheme(&mut self, written: &ClusterDocument) -> Scheme {
-        let Some(written) = written.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
-            return Scheme::Incoming;
+    fn scheme(&mut self, document: &ClusterDocument) -> Scheme {
+        let Some(written) = document.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
+            return Scheme::SameAsClient;
         };
-        spoken(self.sound(written.span, values::scheme(written)))
+        tls_mode(self.accept(written.span, values::scheme(written)))
     }
 
     /// Who says where the service is, if it has a name.
-    fn found(
+    fn discovery(
         &mut self,
-        scope: &Scope,
+        scope: &CheckContext,
         registry: Option<&Registry>,
-        written: &Spanned<ClusterDocument>,
-    ) -> Option<Found> {
-        let own = written.discovery.as_ref().map(|own| discovery::registry(scope, own, self.out));
-        let Some(name) = filled(&written.service_name) else {
-            if let Some(own) = &written.discovery {
+        document: &Spanned<ClusterDocument>,
+    ) -> Option<DiscoveredService> {
+        let own = document.discovery.as_ref().map(|own| discovery::registry(scope, own, self.diagnostics));
+        let Some(name) = non_blank(&document.service_name) else {
+            if let Some(own) = &document.discovery {
                 let message = "the cluster has a Discovery and no ServiceName to look up";
-                self.out
+                self.diagnostics
                     .error(codes::NO_REGISTRY, own.span, message)
                     .help("name the service, or leave it out");
             }
             return None;
         };
-        let (namespace, scheme) = (&written.service_namespace, &written.scheme);
-        discovery::addresses_too(false, "Endpoints", &written.endpoints, self.out);
-        let service = discovery::service(false, name, namespace, scheme, self.out);
+        let (namespace, scheme) = (&document.service_namespace, &document.scheme);
+        discovery::report_unused_addresses(false, "Endpoints", &document.endpoints, self.diagnostics);
+        let service = discovery::service(false, name, namespace, scheme, self.diagnostics);
         let registry = match own {
             Some(own) => Some(own?),
             None => registry.cloned(),
         };
-        discovery::found(name.span, registry.as_ref(), scope, service, self.out)
+        discovery::discovery(name.span, registry.as_ref(), scope, service, self.diagnostics)
     }
 
-    fn endpoints(&mut self, written: &Spanned<ClusterDocument>) -> Vec<Endpoint> {
-        if items(&written.endpoints).is_empty() && filled(&written.service_name).is_none() {
-            let place = written.endpoints.as_ref().map_or(written.span, |list| list.span);
-            self.out
+    fn endpoints(&mut self, document: &Spanned<ClusterDocument>) -> Vec<Endpoint> {
+        if items(&document.endpoints).is_empty() && non_blank(&document.service_name).is_none() {
+            let place = document.endpoints.as_ref().map_or(document.span, |list| list.span);
+            self.diagnostics
                 .error(codes::NO_ENDPOINTS, place, "the cluster has no Endpoints")
                 .help("name the service: \"Endpoints\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]");
         }
-        items(&written.endpoints).iter().filter_map(|entry| self.endpoint(entry)).collect()
+        items(&document.endpoints).iter().filter_map(|entry| self.endpoint(entry)).collect()
     }
 
     fn endpoint(&mut self, entry: &Spanned<HostAndPort>) -> Option<Endpoint> {
-        let Some(host) = filled(&entry.host) else {
-            no_host(entry, "Endpoints", self.out);
+        let Some(host) = non_blank(&entry.host) else {
+            report_missing_host(entry, "Endpoints", self.diagnostics);
             return None;
         };
-        if let Some(read) = sockets::service(entry, host, self.sources, self.out) {
-            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.out) });
+        if let Some(read) = unix_sockets::backend_socket(entry, host, self.sources, self.diagnostics) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
         }
         let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
-        let read = self.sound(host.span, values::host(host));
-        let port = self.sound(port_span, values::port(entry)).unwrap_or(None);
-        Some(Endpoint { host: read?, port, weight: weight(entry, self.out) })
+        let read = self.accept(host.span, values::host(host));
+        let port = self.accept(port_span, values::port(entry)).unwrap_or(None);
+        Some(Endpoint { host: read?, port, weight: weight(entry, self.diagnostics) })
     }
 }
 
-impl Reader<'_, '_, '_> {
+impl RouteCompiler<'_, '_, '_> {
     /// The cluster that the route names. It has addresses and options of its own; those of a route would contradict it.
     pub(super) fn named_cluster(
         &mut self,
         clusters: &Clusters,
         name: &Spanned<String>,
     ) -> Arc<ClusterBlueprint> {
-        options::contradictions(self.written, self.out);
+        options::check_cluster_conflicts(self.document, self.diagnostics);
         if let Some(found) = clusters.named(name) {
             return found.clone();
         }
-        clusters.unknown(name, self.out);
+        clusters.unknown(name, self.diagnostics);
         Arc::new(ClusterBlueprint {
             key: key(name),
             name: Some(name.value.clone()),
             scheme: Scheme::Http,
             tls: ClientTls::default(),
-            pooling: Pooling::default(),
+            pooling: PoolConfig::default(),
             endpoints: Vec::new(),
-            balancer: Sourced::new(BalancerKind::First, None),
-            health: Sourced::new(HealthSpec::default(), None),
-            found: None,
+            balancer: Sourced::new(BalancerKind::NoLoadBalancer, None),
+            health: Sourced::new(HealthConfig::default(), None),
+            discovery: None,
         })
     }
 
     /// The addresses of the route itself, read in the order in which Ocelot would fail.
     pub(super) fn own_cluster(
         &mut self,
-        effective: &Effective,
+        effective: &EffectiveOptions,
         registry: Option<&Registry>,
     ) -> Arc<ClusterBlueprint> {
         let balancer = self.balancer(effective);
         let scheme = self.scheme();
         let mut endpoints = self.endpoints(&balancer.value);
-        weights(items(&self.written.endpoints), &balancer, self.out);
-        let found = self.found(registry, &mut endpoints);
+        weights(items(&self.document.endpoints), &balancer, self.diagnostics);
+        let found = self.discovery(registry, &mut endpoints);
         let health = self.health();
-        health::ports(&health, &endpoints, self.out);
-        let key = state_key(self.written, effective);
-        let route = self.written;
+        health::check_ports(&health, &endpoints, self.diagnostics);
+        let key = state_key(self.document, effective);
+        let route = self.document;
         let tls = Tls {
             options: &route.tls,
-            any: &route.accept_any_certificate,
+            accept_any: &route.accept_any_certificate,
             key: route.key.as_ref().map(|key| key.as_str()),
             scheme,
         };
-        let tls = tls.read(self.scope, self.out);
-        sockets::over_tls(items(&route.endpoints), scheme, &tls, self.scope, self.out);
-        let pooling = pooling(effective.client.as_ref(), self.out);
+        let tls = tls.read(self.scope, self.diagnostics);
+        unix_sockets::check_server_name(items(&route.endpoints), scheme, &tls, self.scope, self.diagnostics);
+        let pooling = pool_config(effective.http_handler.as_ref(), self.diagnostics);
         Arc::new(ClusterBlueprint {
             key,
             name: None,
@@ -251,13 +256,13 @@ impl Reader<'_, '_, '_> {
             endpoints,
             balancer,
             health,
-            found,
+            discovery: found,
         })
     }
 
     /// What the balancer hashes is a value that the route takes from the path.
     pub(super) fn known_key(&mut self, cluster: &ClusterBlueprint, names: Option<&[Box<str>]>) {
-        let (BalancerKind::ConsistentHash(HashOn::Path(name)), Some(names)) =
+        let (BalancerKind::ConsistentHash(HashPolicy::Path(name)), Some(names)) =
             (&cluster.balancer.value, names)
         else {
             return;
@@ -265,127 +270,149 @@ impl Reader<'_, '_, '_> {
         if names.iter().any(|known| **known == **name) {
             return;
         }
-        let place = cluster.name.as_ref().and(self.written.cluster.as_ref()).map(|set| set.span);
+        let place = cluster.name.as_ref().and(self.document.cluster.as_ref()).map(|set| set.span);
         let message =
             format!("the path of the route has no placeholder \"{name}\", by which an address is chosen");
-        let said = self.out.error(codes::BAD_HASH_KEY, place.or(cluster.balancer.from), message);
-        if let Some(meant) = suggest::nearest(name, names.iter().map(|known| &**known)) {
+        let said = self.diagnostics.error(codes::BAD_HASH_KEY, place.or(cluster.balancer.origin), message);
+        if let Some(meant) = suggest::closest_match(name, names.iter().map(|known| &**known)) {
             said.help(format!("did you mean \"{meant}\"?"));
         }
     }
 
     /// Who says where the service is, if it has a name. The reverse proxy of Service Fabric stands in its place.
-    fn found(&mut self, registry: Option<&Registry>, endpoints: &mut Vec<Endpoint>) -> Option<Found> {
-        let (scope, route) = (self.scope, self.written);
-        let name = filled(&route.service_name)?;
-        if let Some(Registry::Fabric(proxy)) = registry {
+    fn discovery(
+        &mut self,
+        registry: Option<&Registry>,
+        endpoints: &mut Vec<Endpoint>,
+    ) -> Option<DiscoveredService> {
+        let (scope, route) = (self.scope, self.document);
+        let name = non_blank(&route.service_name)?;
+        if let Some(Registry::ServiceFabric(proxy)) = registry {
             *endpoints = vec![proxy.clone()];
             return None;
         }
-        discovery::addresses_too(scope.ocelot, "DownstreamHostAndPorts", &route.endpoints, self.out);
+        discovery::report_unused_addresses(
+            scope.ocelot,
+            "DownstreamHostAndPorts",
+            &route.endpoints,
+            self.diagnostics,
+        );
         let service =
-            discovery::service(scope.ocelot, name, &route.service_namespace, &route.scheme, self.out);
-        discovery::found(name.span, registry, scope, service, self.out)
+            discovery::service(scope.ocelot, name, &route.service_namespace, &route.scheme, self.diagnostics);
+        discovery::discovery(name.span, registry, scope, service, self.diagnostics)
     }
 
     fn scheme(&mut self) -> Scheme {
-        let Some(written) = self.written.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
-            return Scheme::Incoming;
+        let Some(written) = self.document.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
+            return Scheme::SameAsClient;
         };
-        spoken(self.sound(written.span, values::scheme(written)))
+        tls_mode(self.accept(written.span, values::scheme(written)))
     }
 
     fn endpoints(&mut self, balancer: &BalancerKind) -> Vec<Endpoint> {
-        let written = items(&self.written.endpoints);
-        let discovered = self.written.service_name.as_ref().is_some_and(|name| !name.is_empty());
+        let written = items(&self.document.endpoints);
+        let discovered = self.document.service_name.as_ref().is_some_and(|name| !name.is_empty());
         if written.is_empty() && !discovered {
-            let place = self.written.endpoints.as_ref().map_or(self.written.span, |list| list.span);
-            self.out.error(codes::NO_ENDPOINTS, place, "the route has no DownstreamHostAndPorts").help(
+            let place = self.document.endpoints.as_ref().map_or(self.document.span, |list| list.span);
+            self.diagnostics.error(codes::NO_ENDPOINTS, place, "the route has no DownstreamHostAndPorts").help(
                 "name the service: \"DownstreamHostAndPorts\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]",
             );
         }
         let mut endpoints = Vec::with_capacity(written.len());
         for (position, entry) in written.iter().enumerate() {
-            let before = self.broken.clone();
+            let before = self.unservable.clone();
             endpoints.extend(self.endpoint(entry, discovered));
             let is_asked = position == 0 || written.len() == 1;
-            if before.is_none() && (!is_asked && *balancer == BalancerKind::First) {
-                self.broken = None;
+            if before.is_none() && (!is_asked && *balancer == BalancerKind::NoLoadBalancer) {
+                self.unservable = None;
             }
         }
         endpoints
     }
 
     fn endpoint(&mut self, entry: &Spanned<HostAndPort>, discovered: bool) -> Option<Endpoint> {
-        let Some(host) = filled(&entry.host) else {
+        let Some(host) = non_blank(&entry.host) else {
             if !discovered {
-                no_host(entry, "DownstreamHostAndPorts", self.out);
+                report_missing_host(entry, "DownstreamHostAndPorts", self.diagnostics);
             }
             return None;
         };
-        if let Some(read) = sockets::service(entry, host, self.scope.sources, self.out) {
-            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.out) });
+        if let Some(read) = unix_sockets::backend_socket(entry, host, self.scope.sources, self.diagnostics) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
         }
         let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
-        let read = self.sound(host.span, values::host(host));
-        let port = self.sound(port_span, values::port(entry)).unwrap_or(None);
-        Some(Endpoint { host: read?, port, weight: weight(entry, self.out) })
+        let read = self.accept(host.span, values::host(host));
+        let port = self.accept(port_span, values::port(entry)).unwrap_or(None);
+        Some(Endpoint { host: read?, port, weight: weight(entry, self.diagnostics) })
     }
 
-    fn balancer(&mut self, effective: &Effective) -> Sourced<BalancerKind> {
-        let Some(balancing) = &effective.balancing else { return Sourced::new(BalancerKind::First, None) };
-        let read = balancing::balancer(balancing, self.scope.ocelot, self.out);
-        let (span, read) = read.map_or((None, None), |(span, read)| (Some(span), self.sound(span, read)));
+    fn balancer(&mut self, effective: &EffectiveOptions) -> Sourced<BalancerKind> {
+        let Some(balancing) = &effective.balancing else {
+            return Sourced::new(BalancerKind::NoLoadBalancer, None);
+        };
+        let read = load_balancer::balancer(balancing, self.scope.ocelot, self.diagnostics);
+        let (span, read) = read.map_or((None, None), |(span, read)| (Some(span), self.accept(span, read)));
         Sourced::new(read.unwrap_or_default(), span)
     }
 
-    fn health(&mut self) -> Sourced<HealthSpec> {
-        let key = self.written.key.as_ref().map(|key| key.as_str());
-        let options = merged(&self.written.health, self.scope.groups.health.as_ref(), key);
-        health::health(self.written.health.as_ref().map(|set| set.span), options.as_deref(), self.out)
+    fn health(&mut self) -> Sourced<HealthConfig> {
+        let key = self.document.key.as_ref().map(|key| key.as_str());
+        let options = merge(&self.document.health, self.scope.groups.health.as_ref(), key);
+        health::health(
+            self.document.health.as_ref().map(|set| set.span),
+            options.as_deref(),
+            self.diagnostics,
+        )
     }
 }
 
-fn spoken(scheme: Option<&str>) -> Scheme {
+fn tls_mode(scheme: Option<&str>) -> Scheme {
     match scheme {
         Some("https" | "wss") => Scheme::Https,
         _ => Scheme::Http,
     }
 }
 
-fn no_host(entry: &Spanned<HostAndPort>, list: &str, out: &mut Diagnostics) {
+fn report_missing_host(entry: &Spanned<HostAndPort>, list: &str, diagnostics: &mut Diagnostics) {
     let place = entry.host.as_ref().map_or(entry.span, |host| host.span);
-    out.error(codes::NO_HOST, place, format!("an entry of {list} has no Host"))
+    diagnostics
+        .error(codes::NO_HOST, place, format!("an entry of {list} has no Host"))
         .help("write a host name or an address");
 }
 
 /// The heaviest that an address can be.
-const HEAVIEST: u32 = 1000;
+const MAX_WEIGHT: u32 = 1000;
 
-fn weight(entry: &HostAndPort, out: &mut Diagnostics) -> u32 {
+fn weight(entry: &HostAndPort, diagnostics: &mut Diagnostics) -> u32 {
     let Some(written) = &entry.weight else { return 1 };
-    match u32::try_from(written.value).ok().filter(|weight| (1..=HEAVIEST).contains(weight)) {
+    match u32::try_from(written.value).ok().filter(|weight| (1..=MAX_WEIGHT).contains(weight)) {
         Some(weight) => weight,
         None => {
             let message = format!("Weight is {}", written.value);
-            out.error(codes::BAD_WEIGHT, written.span, message)
-                .help(format!("it may be 1 to {HEAVIEST}; an address that shall get nothing is left out"));
+            diagnostics
+                .error(codes::BAD_WEIGHT, written.span, message)
+                .help(format!("it may be 1 to {MAX_WEIGHT}; an address that shall get nothing is left out"));
             1
         }
     }
 }
 
 /// Weights are shares of several; where always the first is asked there are none.
-fn weights(entries: &[Spanned<HostAndPort>], balancer: &Sourced<BalancerKind>, out: &mut Diagnostics) {
-    if balancer.value != BalancerKind::First {
+fn weights(
+    entries: &[Spanned<HostAndPort>],
+    balancer: &Sourced<BalancerKind>,
+    diagnostics: &mut Diagnostics,
+) {
+    if balancer.value != BalancerKind::NoLoadBalancer {
         return;
     }
     for weight in entries.iter().filter_map(|entry| entry.weight.as_ref()) {
-        out.error(
-            codes::BAD_WEIGHT,
-            weight.span,
-            "Weight means nothing where always the first address is asked",
-        )
-        .help("choose a balancer: \"LoadBalancerOptions\": { \"Type\": \"RoundRobin\" }");
+        diagnostics
+            .error(
+                codes::BAD_WEIGHT,
+                weight.span,
+                "Weight means nothing where always the first address is asked",
+            )
+            .help("choose a balancer: \"ResolvedLoadBalancer\": { \"Type\": \"RoundRobin\" }");
     }
 }

@@ -1,19 +1,19 @@
 //! `Listeners` → addresses, and the TLS spoken there: certificates with their keys and names, what clients must show.
 
-use super::own::{names_twice, twice};
-use super::ranges::Ranges;
-use super::sockets::{address, mode, reception};
+use super::limits::{report_duplicate_address, report_duplicate_name};
+use super::ranges::RangeChecker;
+use super::unix_sockets::{address, parse_mode, proxy_protocol};
 use crate::base::units::DurationText;
 use crate::config::document::*;
-use crate::config::{Attached, Diagnostics, Sources, Span, Spanned, codes, suggest};
+use crate::config::{Diagnostics, ReferencedFiles, Sources, Span, Spanned, codes, suggest};
+use crate::net::listener::Address;
+use crate::net::proxy_protocol::ProxyProtocolConfig;
+use crate::net::tls::certificate::{CertifiedKeyPem, KeyPairError, certificate_info};
+use crate::net::tls::server::{ClientAuth, ListenerCertificate, ServerTls};
+use crate::net::tls::sni::is_wildcard;
+use crate::net::tls::trust::{certificates, parse_authorities};
 use crate::plan::blueprint::{Listener, ListenerTls};
-use crate::plan::check::{filled, items};
-use crate::wire::listen::Address;
-use crate::wire::proxy_protocol::Reception;
-use crate::wire::tls::certificate::{BadPair, Pair, facts};
-use crate::wire::tls::names::is_pattern;
-use crate::wire::tls::server::{ClientAuth, ServerTls, Shown};
-use crate::wire::tls::trust::{authorities, certificates};
+use crate::plan::check::{items, non_blank};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,22 +33,26 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 pub fn listeners(
     document: &Document,
     sources: &Sources,
-    attached: &Attached,
-    out: &mut Diagnostics,
+    attached: &ReferencedFiles,
+    diagnostics: &mut Diagnostics,
 ) -> (Vec<Listener>, Address) {
     let written = items(&document.listeners);
-    let mut listeners: Vec<Listener> =
-        written.iter().filter_map(|written| Reader { written, sources, attached, out }.listener()).collect();
+    let mut listeners: Vec<Listener> = written
+        .iter()
+        .filter_map(|written| {
+            ListenerCompiler { document: written, sources, attached, diagnostics: diagnostics }.listener()
+        })
+        .collect();
     if written.is_empty() {
         listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER, None));
     }
     let desk = document.administration.as_ref().and_then(|admin| admin.address.as_ref());
-    let administration = desk.and_then(|text| address(text, sources, out));
+    let administration = desk.and_then(|text| address(text, sources, diagnostics));
     let admin_span = desk.map(|text| text.span);
     let admin = administration.unwrap_or(Address::Tcp(DEFAULT_ADMINISTRATION));
     let all = listeners.iter().map(|listener| (&listener.address, listener.span));
-    twice(all.chain([(&admin, admin_span)]), out);
-    names_twice(written, out);
+    report_duplicate_address(all.chain([(&admin, admin_span)]), diagnostics);
+    report_duplicate_name(written, diagnostics);
     (listeners, admin)
 }
 
@@ -59,7 +63,7 @@ pub fn names(document: &Document) -> Vec<String> {
         return vec![DEFAULT_LISTENER.to_string()];
     }
     // Without a name it has that of its address, as it is read and not as it is written.
-    let name = |listener: &Spanned<ListenerDocument>| match filled(&listener.name) {
+    let name = |listener: &Spanned<ListenerDocument>| match non_blank(&listener.name) {
         Some(name) => Some(name.value.clone()),
         None => {
             listener.address.as_ref()?.trim().parse::<SocketAddr>().ok().map(|address| address.to_string())
@@ -69,72 +73,84 @@ pub fn names(document: &Document) -> Vec<String> {
 }
 
 /// Reads one listener.
-struct Reader<'r, 'o> {
-    written: &'r Spanned<ListenerDocument>,
+struct ListenerCompiler<'r, 'o> {
+    document: &'r Spanned<ListenerDocument>,
     sources: &'r Sources,
-    attached: &'r Attached,
-    out: &'o mut Diagnostics,
+    attached: &'r ReferencedFiles,
+    diagnostics: &'o mut Diagnostics,
 }
 
-impl<'r> Reader<'r, '_> {
+impl<'r> ListenerCompiler<'r, '_> {
     fn listener(&mut self) -> Option<Listener> {
-        let written = self.written;
+        let written = self.document;
         let Some(text) = &written.address else {
-            self.out
+            self.diagnostics
                 .error(codes::BAD_ADDRESS, written.span, "the listener has no Address")
                 .help("such as \"Address\": \"127.0.0.1:8080\"");
             return None;
         };
-        let (tls, redirect) = (self.tls(), self.redirect());
-        let address = address(text, self.sources, self.out)?;
-        let name = filled(&written.name).map_or_else(|| address.to_string(), |name| name.value.clone());
-        let (mode, proxy) = (mode(written, &address, self.out), self.proxy(&address));
+        let (tls, redirect) = (self.tls(), self.https_redirect());
+        let address = address(text, self.sources, self.diagnostics)?;
+        let name = non_blank(&written.name).map_or_else(|| address.to_string(), |name| name.value.clone());
+        let (mode, proxy) = (parse_mode(written, &address, self.diagnostics), self.proxy(&address));
         Some(Listener { mode, proxy, tls, redirect, ..Listener::plain(name, address, Some(text.span)) })
     }
 
-    fn proxy(&mut self, address: &Address) -> Option<Arc<Reception>> {
-        let written = self.written.proxy_protocol.as_ref()?;
-        let limit = self.time("ProxyProtocol.Timeout", &written.timeout, 5, [100, 600_000]);
-        Some(Arc::new(reception(written, address, limit, self.out)))
+    fn proxy(&mut self, address: &Address) -> Option<Arc<ProxyProtocolConfig>> {
+        let written = self.document.proxy_protocol.as_ref()?;
+        let limit = self.duration_in_range("ProxyProtocol.Timeout", &written.timeout, 5, [100, 600_000]);
+        Some(Arc::new(proxy_protocol(written, address, limit, self.diagnostics)))
     }
 
     /// The port that requests are sent on to.
-    fn redirect(&mut self) -> Option<u16> {
-        let port = self.written.redirect_to_https.as_ref()?;
-        if self.written.tls.is_some() {
+    fn https_redirect(&mut self) -> Option<u16> {
+        let port = self.document.redirect_to_https.as_ref()?;
+        if self.document.tls.is_some() {
             let message = "RedirectToHttps and Tls on one listener: clients are there already";
-            self.out.error(codes::REDIRECT_WITH_TLS, port.span, message).help("leave one of them out");
+            self.diagnostics
+                .error(codes::REDIRECT_WITH_TLS, port.span, message)
+                .help("leave one of them out");
         }
         let read = u16::try_from(port.value).ok().filter(|port| *port > 0);
         if read.is_none() {
             let message = format!("RedirectToHttps {} is no port", port.value);
-            self.out.error(codes::BAD_PORT, port.span, message).help("ports are 1 to 65535; https has 443");
+            self.diagnostics
+                .error(codes::BAD_PORT, port.span, message)
+                .help("ports are 1 to 65535; https has 443");
         }
         read
     }
 
     fn tls(&mut self) -> Option<ListenerTls> {
-        let written = self.written.tls.as_ref()?;
+        let written = self.document.tls.as_ref()?;
         let certificates = self.certificates(written);
-        let only_13 = self.only_13(written);
+        let only_13 = self.is_tls13_only(written);
         let tls = ServerTls {
             certificates,
-            only_13,
-            clients: written.client_certificates.as_ref().and_then(|clients| self.clients(clients)),
+            tls13_only: only_13,
+            client_auth: written
+                .client_certificates
+                .as_ref()
+                .and_then(|clients| self.client_certificates(clients)),
             alpn: self.protocols(written),
-            handshake: self.time("HandshakeTimeout", &written.handshake_timeout, 10, [100, 600_000]),
+            handshake: self.duration_in_range(
+                "HandshakeTimeout",
+                &written.handshake_timeout,
+                10,
+                [100, 600_000],
+            ),
         };
         Some(ListenerTls {
             server: Arc::new(tls),
-            strict: written.strict_transport_security.as_ref().map(|strict| self.strict(strict)),
+            hsts: written.strict_transport_security.as_ref().map(|strict| self.hsts(strict)),
         })
     }
 
-    fn certificates(&mut self, tls: &'r Spanned<Box<ListenerTlsDocument>>) -> Vec<Shown> {
+    fn certificates(&mut self, tls: &'r Spanned<Box<ListenerTlsDocument>>) -> Vec<ListenerCertificate> {
         let written = items(&tls.certificates);
         if written.is_empty() {
             let place = tls.certificates.as_ref().map_or(tls.span, |list| list.span);
-            self.out.error(codes::NO_CERTIFICATES, place, "Tls has no Certificates").help(
+            self.diagnostics.error(codes::NO_CERTIFICATES, place, "Tls has no Certificates").help(
                 "such as \"Certificates\": [{ \"CertificateFile\": \"site.pem\", \"KeyFile\": \"site.key\" }]",
             );
         }
@@ -142,10 +158,10 @@ impl<'r> Reader<'r, '_> {
         let mut shown = Vec::with_capacity(written.len());
         for certificate in written {
             let Some((read, kind)) = self.certificate(certificate) else { continue };
-            for host in &read.hosts {
+            for host in &read.server_names {
                 if let Some(first) = seen.insert((host.clone(), kind.clone()), read.label.clone()) {
                     let message = format!("\"{}\" and \"{first}\" are both for {host}", read.label);
-                    self.out
+                    self.diagnostics
                         .error(codes::HOST_TWICE, certificate.span, message)
                         .help("write Hosts, or leave one out; two of one name have keys of different kinds");
                 }
@@ -156,82 +172,97 @@ impl<'r> Reader<'r, '_> {
     }
 
     /// A certificate, and the kind of its key.
-    fn certificate(&mut self, written: &'r Spanned<ListenerCertificateDocument>) -> Option<(Shown, String)> {
-        let chain = self.file("CertificateFile", written.span, &written.certificate_file);
-        let key = self.file("KeyFile", written.span, &written.key_file);
+    fn certificate(
+        &mut self,
+        document: &'r Spanned<ListenerCertificateDocument>,
+    ) -> Option<(ListenerCertificate, String)> {
+        let chain = self.file("CertificateFile", document.span, &document.certificate_file);
+        let key = self.file("KeyFile", document.span, &document.key_file);
         let ((chain_span, chain), (key_span, key)) = (chain?, key?);
-        let pair = Pair { chain: chain.into(), key: key.into() };
+        let pair = CertifiedKeyPem { chain: chain.into(), key: key.into() };
         let read = match pair.read() {
             Ok(read) => read,
-            Err(BadPair::Chain(why)) => return self.unusable(chain_span, "CertificateFile", &why),
-            Err(BadPair::Key(why)) => return self.unusable(key_span, "KeyFile", &why),
+            Err(KeyPairError::Chain(why)) => {
+                return self.report_unusable_file(chain_span, "CertificateFile", &why);
+            }
+            Err(KeyPairError::Key(why)) => return self.report_unusable_file(key_span, "KeyFile", &why),
         };
-        let named = certificates(&pair.chain).ok().and_then(|all| facts(all.first()?));
-        let hosts = match items(&written.hosts) {
+        let named = certificates(&pair.chain).ok().and_then(|all| certificate_info(all.first()?));
+        let hosts = match items(&document.hosts) {
             [] => named.map(|facts| facts.dns).unwrap_or_default(),
             hosts => self.hosts(hosts),
         };
-        let label = filled(&written.certificate_file).map_or_else(String::new, |name| name.value.clone());
-        Some((Shown { label, pair, hosts }, format!("{:?}", read.key.algorithm())))
+        let label = non_blank(&document.certificate_file).map_or_else(String::new, |name| name.value.clone());
+        Some((
+            ListenerCertificate { label, certified_key: pair, server_names: hosts },
+            format!("{:?}", read.key.algorithm()),
+        ))
     }
 
     fn hosts(&mut self, hosts: &[Spanned<String>]) -> Vec<String> {
-        for host in hosts.iter().filter(|host| !is_pattern(host)) {
+        for host in hosts.iter().filter(|host| !is_wildcard(host)) {
             let message = format!("\"{}\" is not a host that a certificate can be shown for", host.value);
-            self.out
+            self.diagnostics
                 .error(codes::BAD_CERTIFICATE_HOST, host.span, message)
                 .help("write a host name, or *. and a host name for all names one level below");
         }
         hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
     }
 
-    fn unusable<T>(&mut self, span: Span, setting: &str, why: &str) -> Option<T> {
-        self.out.error(codes::BAD_CERTIFICATE, span, format!("{setting}: {why}"));
+    fn report_unusable_file<T>(&mut self, span: Span, setting: &str, why: &str) -> Option<T> {
+        self.diagnostics.error(codes::BAD_CERTIFICATE, span, format!("{setting}: {why}"));
         None
     }
 
     /// What a file holds that must be named.
-    fn file(&mut self, setting: &str, owner: Span, set: &Set<String>) -> Option<(Span, &'r [u8])> {
-        let Some(name) = filled(set) else {
-            self.out.error(codes::BAD_CERTIFICATE, owner, format!("{setting} is missing"));
+    fn file(&mut self, setting: &str, owner: Span, set: &Setting<String>) -> Option<(Span, &'r [u8])> {
+        let Some(name) = non_blank(set) else {
+            self.diagnostics.error(codes::BAD_CERTIFICATE, owner, format!("{setting} is missing"));
             return None;
         };
         match self.attached.get(name.span) {
             Ok(content) => Some((name.span, content)),
-            Err(why) => {
-                self.unusable(name.span, setting, &format!("\"{}\" cannot be read: {why}", name.value))
-            }
+            Err(why) => self.report_unusable_file(
+                name.span,
+                setting,
+                &format!("\"{}\" cannot be read: {why}", name.value),
+            ),
         }
     }
 
-    fn only_13(&mut self, tls: &ListenerTlsDocument) -> bool {
-        let Some(version) = filled(&tls.min_version) else { return false };
+    fn is_tls13_only(&mut self, tls: &ListenerTlsDocument) -> bool {
+        let Some(version) = non_blank(&tls.min_version) else { return false };
         if !["1.2", "1.3"].contains(&version.trim()) {
             let message = format!("MinVersion \"{}\" is not spoken", version.value);
-            self.out.error(codes::BAD_TLS_VERSION, version.span, message).help("write \"1.2\" or \"1.3\"");
+            self.diagnostics
+                .error(codes::BAD_TLS_VERSION, version.span, message)
+                .help("write \"1.2\" or \"1.3\"");
         }
         version.trim() == "1.3"
     }
 
-    fn clients(&mut self, written: &'r Spanned<ClientCertificatesDocument>) -> Option<ClientAuth> {
-        const MODES: [&str; 2] = ["Required", "Optional"];
-        let mode = filled(&written.mode);
+    fn client_certificates(
+        &mut self,
+        document: &'r Spanned<ClientCertificatesDocument>,
+    ) -> Option<ClientAuth> {
+        const UNIX_MODES: [&str; 2] = ["Required", "Optional"];
+        let mode = non_blank(&document.mode);
         if let Some(mode) =
-            mode.filter(|mode| !MODES.iter().any(|known| known.eq_ignore_ascii_case(mode.trim())))
+            mode.filter(|mode| !UNIX_MODES.iter().any(|known| known.eq_ignore_ascii_case(mode.trim())))
         {
             let message = format!("there is no Mode \"{}\" of ClientCertificates", mode.value);
-            let said = self.out.error(codes::UNKNOWN_CHOICE, mode.span, message);
-            if let Some(meant) = suggest::nearest(mode, MODES) {
+            let said = self.diagnostics.error(codes::UNKNOWN_CHOICE, mode.span, message);
+            if let Some(meant) = suggest::closest_match(mode, UNIX_MODES) {
                 said.help(format!("did you mean \"{meant}\"?"));
             }
         }
-        let (span, pem) = self.file("CaFile", written.span, &written.ca_file)?;
-        if let Err(why) = authorities(pem) {
-            return self.unusable(span, "CaFile", &why);
+        let (span, pem) = self.file("CaFile", document.span, &document.ca_file)?;
+        if let Err(why) = parse_authorities(pem) {
+            return self.report_unusable_file(span, "CaFile", &why);
         }
         let required = !mode.is_some_and(|mode| mode.trim().eq_ignore_ascii_case("Optional"));
-        let forward = written.forward.as_ref().is_some_and(|forward| forward.value);
-        Some(ClientAuth { authorities: pem.into(), required, forward })
+        let forward = document.forward.as_ref().is_some_and(|forward| forward.value);
+        Some(ClientAuth { authorities: pem.into(), required, forward_certificate: forward })
     }
 
     fn protocols(&mut self, tls: &ListenerTlsDocument) -> Vec<String> {
@@ -239,7 +270,7 @@ impl<'r> Reader<'r, '_> {
         for name in written.iter().filter(|name| !PROTOCOLS.contains(&name.as_str())) {
             let message = format!("\"{}\" cannot be offered", name.value);
             let known = format!("what can be is {}", suggest::list(&PROTOCOLS));
-            self.out.error(codes::BAD_PROTOCOL, name.span, message).help(known);
+            self.diagnostics.error(codes::BAD_PROTOCOL, name.span, message).help(known);
         }
         match (written, &tls.alpn) {
             ([], None) => PROTOCOLS.map(str::to_owned).to_vec(),
@@ -248,22 +279,28 @@ impl<'r> Reader<'r, '_> {
     }
 
     /// A time within its range of milliseconds.
-    fn time(&mut self, setting: &str, set: &Set<DurationText>, usual: u64, range: [u64; 2]) -> Duration {
+    fn duration_in_range(
+        &mut self,
+        setting: &str,
+        set: &Setting<DurationText>,
+        usual: u64,
+        range: [u64; 2],
+    ) -> Duration {
         let [least, most] = range.map(Duration::from_millis);
         let usual = Duration::from_secs(usual);
-        Ranges::with(codes::LIMIT_RANGE, self.out).time(setting, set, usual, least, most)
+        RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics).time(setting, set, usual, least, most)
     }
 
     /// The value of `Strict-Transport-Security` (RFC 6797 6.1).
-    fn strict(&mut self, written: &Spanned<StrictTransportSecurityDocument>) -> String {
-        let on = |set: &Set<bool>| set.as_ref().is_some_and(|on| on.value);
-        let age = self.time("MaxAge", &written.max_age, YEAR.as_secs(), [0, 3650 * 86_400_000]);
-        let (below, preload) = (on(&written.include_sub_domains), on(&written.preload));
+    fn hsts(&mut self, document: &Spanned<StrictTransportSecurityDocument>) -> String {
+        let on = |set: &Setting<bool>| set.as_ref().is_some_and(|on| on.value);
+        let age = self.duration_in_range("MaxAge", &document.max_age, YEAR.as_secs(), [0, 3650 * 86_400_000]);
+        let (below, preload) = (on(&document.include_sub_domains), on(&document.preload));
         if preload && (!below || age < YEAR) {
-            let place = written.preload.as_ref().map_or(written.span, |preload| preload.span);
+            let place = document.preload.as_ref().map_or(document.span, |preload| preload.span);
             let message =
                 "Preload without IncludeSubDomains and a MaxAge of a year: no list would take the name";
-            self.out.error(codes::USELESS_PRELOAD, place, message);
+            self.diagnostics.error(codes::USELESS_PRELOAD, place, message);
         }
         let mut value = format!("max-age={}", age.as_secs());
         let _ = write!(

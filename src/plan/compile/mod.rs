@@ -2,28 +2,28 @@
 
 mod admission;
 mod aggregate;
-mod attempts;
-mod balancing;
-mod caching;
+mod resilience;
+mod load_balancer;
+mod cache;
 mod cluster;
 mod compression;
 mod discovery;
 mod dns;
-mod dynamic;
+mod dynamic_routes;
 mod fallback;
-mod headers;
+mod header_transforms;
 mod health;
 mod listeners;
-mod matching;
-mod members;
-mod names;
-mod own;
-mod pooling;
+mod matcher;
+mod aggregate_members;
+mod route_names;
+mod limits;
+mod connection_pool;
 mod ranges;
-mod registry;
+mod provider_settings;
 mod route;
-mod shaping;
-mod sockets;
+mod transforms;
+mod unix_sockets;
 mod schemes;
 mod tls;
 
@@ -31,11 +31,11 @@ use super::blueprint::{
     Blueprint, RouteBlueprint, TraceMode,
     discovery::{DynamicBlueprint, Registry},
 };
-use super::check::{self, Scope};
+use super::check::{self, CheckContext};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::document::{Document, GlobalDocument, TraceContextMode};
-use crate::config::{Attached, Diagnostics, Loaded, Span, codes, de};
-use crate::stages::custom::Catalogue;
+use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes, de};
+use crate::stages::custom::StageRegistry;
 use schemes::Schemes;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -43,44 +43,57 @@ use std::sync::Arc;
 /// Checks what was loaded and compiles it; no blueprint when anything is an error. Warnings do not stand in the way.
 /// What there is to say is added to what loading said.
 pub fn compile(loaded: &mut Loaded) -> Option<Blueprint> {
-    compile_with(loaded, &Catalogue::default())
+    compile_with_stages(loaded, &StageRegistry::default())
 }
 
 /// The same for a program with stages of its own.
-pub fn compile_with(loaded: &mut Loaded, stages: &Catalogue) -> Option<Blueprint> {
+pub fn compile_with_stages(loaded: &mut Loaded, stages: &StageRegistry) -> Option<Blueprint> {
     let root = loaded.root.as_ref()?;
     let options = loaded.options();
     let document: Document = de::read(root, &mut loaded.diagnostics, options);
     let nothing = GlobalDocument::default();
-    let scope = Scope {
+    let scope = CheckContext {
         handlers: Some((stages, root)),
         attached: Some(&loaded.attached),
-        ..Scope::new(&document, &nothing, &loaded.sources, loaded.ocelot)
+        ..CheckContext::new(&document, &nothing, &loaded.sources, loaded.ocelot)
     };
     let out = &mut loaded.diagnostics;
-    check::document(&scope, out);
+    check::check_document(&scope, out);
     let schemes = Schemes::read(&document, scope.ocelot, &loaded.attached, out);
     let blueprint = blueprint(&scope, &schemes, &loaded.attached, out);
     (!out.has_errors()).then_some(blueprint)
 }
 
-fn blueprint(scope: &Scope, schemes: &Schemes, attached: &Attached, out: &mut Diagnostics) -> Blueprint {
-    let document = scope.document;
-    compatibility(scope, out);
-    let (listeners, administration) = listeners::listeners(document, scope.sources, attached, out);
+fn blueprint(
+    scope: &CheckContext,
+    schemes: &Schemes,
+    attached: &ReferencedFiles,
+    diagnostics: &mut Diagnostics,
+) -> Blueprint {
+    let document = scope.check_document;
+    compatibility(scope, diagnostics);
+    let (listeners, administration) = listeners::listeners(document, scope.sources, attached, diagnostics);
     let written = scope.global.discovery.as_ref();
-    let registry = written.and_then(|written| discovery::registry(scope, written, out));
-    let store = discovery::store(scope, registry.as_ref(), out);
-    let Routes { routes, table, rules, dynamic } = routes(scope, registry, schemes, out);
+    let registry = written.and_then(|written| discovery::registry(scope, written, diagnostics));
+    let store = discovery::store(scope, registry.as_ref(), diagnostics);
+    let Routes { routes, table, rules, dynamic } = routes(scope, registry, schemes, diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
         administration,
-        dns: dns::dns(document.dns.as_ref(), out),
-        limits: own::limits(document.limits.as_ref().map(|limits| &limits.value), scope.ocelot, out),
-        forwarded: own::forwarded(document.forwarded_headers.as_ref().map(|f| &f.value), scope.ocelot, out),
+        dns: dns::dns(document.dns.as_ref(), diagnostics),
+        limits: limits::limits(
+            document.limits.as_ref().map(|limits| &limits.value),
+            scope.ocelot,
+            diagnostics,
+        ),
+        forwarded: limits::forwarded(
+            document.forwarded_headers.as_ref().map(|f| &f.value),
+            scope.ocelot,
+            diagnostics,
+        ),
         trace_context: trace_context(document.trace_context.as_ref().map(|mode| mode.value), scope.ocelot),
-        cache: caching::memory(document.cache.as_ref().map(|cache| &cache.value), out),
+        cache: cache::memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
         access_log: document.access_log.as_ref().is_some_and(|on| on.value),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: base_url(scope),
@@ -100,57 +113,74 @@ struct Routes {
     dynamic: Option<DynamicBlueprint>,
 }
 
-fn routes(scope: &Scope, registry: Option<Registry>, schemes: &Schemes, out: &mut Diagnostics) -> Routes {
+fn routes(
+    scope: &CheckContext,
+    registry: Option<Registry>,
+    schemes: &Schemes,
+    diagnostics: &mut Diagnostics,
+) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
-    let clusters = cluster::Clusters::read(scope, registry.as_ref(), out);
-    let listeners = listeners::names(scope.document);
-    let around = route::Around { registry, listeners, members: members::Members::new(scope), clusters };
+    let clusters = cluster::Clusters::read(scope, registry.as_ref(), diagnostics);
+    let listeners = listeners::names(scope.check_document);
+    let around = route::CompileContext {
+        registry,
+        listeners,
+        members: aggregate_members::AggregateMembers::new(scope),
+        clusters,
+    };
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, written) in scope.routes().iter().enumerate() {
-        let (mut route, spec) = route::route(scope, &around, &rules, index, written, out);
+        let (mut route, spec) = route::route(scope, &around, &rules, index, written, diagnostics);
         route.authentication = schemes.of(scope, written);
-        route.cache = caching::of(scope, written, &route, out);
+        route.cache = cache::of(scope, written, &route, diagnostics);
         routes.push(route);
         specs.extend(spec);
     }
-    around.clusters.report_unused(out);
-    for (route, spec) in aggregate::aggregates(scope, &around, schemes, &rules, &routes, out) {
+    around.clusters.report_unused(diagnostics);
+    for (route, spec) in aggregate::aggregates(scope, &around, schemes, &rules, &routes, diagnostics) {
         routes.push(route);
         specs.extend(spec);
     }
-    names::give(&mut routes);
+    route_names::assign_names(&mut routes);
     let table = RouteTable::new(specs, rules);
-    shadows(&table, &routes, scope, out);
-    let dynamic = dynamic::read(scope, &around, schemes, &rules, out);
+    warn_unreachable_routes(&table, &routes, scope, diagnostics);
+    let dynamic = dynamic_routes::read(scope, &around, schemes, &rules, diagnostics);
     Routes { routes, table, rules, dynamic }
 }
 
 /// Warns of routes that can never be found; a duplicate was told already.
-fn shadows(table: &RouteTable, routes: &[RouteBlueprint], scope: &Scope, out: &mut Diagnostics) {
+fn warn_unreachable_routes(
+    table: &RouteTable,
+    routes: &[RouteBlueprint],
+    scope: &CheckContext,
+    diagnostics: &mut Diagnostics,
+) {
     let told = [codes::DUPLICATE_ROUTE, codes::DUPLICATE_AGGREGATE, codes::ROUTE_AND_AGGREGATE];
     let duplicates: HashSet<Span> =
-        out.list.iter().filter(|d| told.contains(&d.code)).filter_map(|d| d.span).collect();
-    for (hidden, by) in table.shadowed() {
+        diagnostics.list.iter().filter(|d| told.contains(&d.code)).filter_map(|d| d.span).collect();
+    for (hidden, by) in table.unreachable_routes() {
         let (Some(hidden), Some(by)) = (routes.get(hidden), routes.get(by)) else { continue };
-        let place = |route: &RouteBlueprint| route.matches.client_path.from.unwrap_or(route.span);
+        let place = |route: &RouteBlueprint| route.matcher.client_path.origin.unwrap_or(route.span);
         let beside_aggregate = hidden.aggregate.is_some() && duplicates.contains(&place(by));
         if duplicates.contains(&place(hidden)) || beside_aggregate {
             continue;
         }
-        let message = format!("route {} can never match", hidden.matches.client_path.value);
-        let said = out.warning(codes::SHADOWED_ROUTE, place(hidden), message);
-        let other = scope.sources.place(place(by));
-        said.help(format!("all its requests go to {}, at {other}", by.matches.client_path.value));
+        let message = format!("route {} can never match", hidden.matcher.client_path.value);
+        let said = diagnostics.warning(codes::SHADOWED_ROUTE, place(hidden), message);
+        let other = scope.sources.location(place(by));
+        said.help(format!("all its requests go to {}, at {other}", by.matcher.client_path.value));
         said.help("give it a higher Priority, or let it stand before the other");
     }
 }
 
-fn compatibility(scope: &Scope, out: &mut Diagnostics) {
-    let written = check::filled(&scope.global.compatibility);
+fn compatibility(scope: &CheckContext, diagnostics: &mut Diagnostics) {
+    let written = check::non_blank(&scope.global.compatibility);
     if let Some(word) = written.filter(|word| !word.eq_ignore_ascii_case("Ocelot")) {
         let message = format!("Compatibility \"{}\" is unknown", word.value);
-        out.error(codes::UNKNOWN_CHOICE, word.span, message).help("write \"Ocelot\", or leave it out");
+        diagnostics
+            .error(codes::UNKNOWN_CHOICE, word.span, message)
+            .help("write \"Ocelot\", or leave it out");
     }
 }
 
@@ -164,8 +194,9 @@ fn trace_context(written: Option<TraceContextMode>, ocelot: bool) -> Option<Trac
     }
 }
 
-fn base_url(scope: &Scope) -> String {
-    let written = check::filled(&scope.global.base_url).or(check::filled(&scope.document.base_url));
+fn base_url(scope: &CheckContext) -> String {
+    let written =
+        check::non_blank(&scope.global.base_url).or(check::non_blank(&scope.check_document.base_url));
     written.map_or_else(|| "http://localhost:5000".to_owned(), |url| url.value.clone())
 }
 

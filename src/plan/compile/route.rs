@@ -1,79 +1,81 @@
 //! One route of the document → one route of the blueprint.
 
+use super::aggregate_members::AggregateMembers;
 use super::cluster::{self, Clusters};
 use super::discovery;
-use super::members::Members;
-use super::shaping;
-use crate::config::document::{HostAndPort, RouteDocument, Set};
+use super::transforms;
+use crate::config::document::{HostAndPort, RouteDocument, Setting};
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::admission::Admission;
 use crate::plan::blueprint::discovery::Registry;
 use crate::plan::blueprint::*;
-use crate::plan::check::pending::{self, Effective};
-use crate::plan::check::values::{self, Spoken, VERSION_POLICIES};
-use crate::plan::check::{Outcome, Scope, Wrong, filled, items, options, template};
+use crate::plan::check::unsupported::{self, EffectiveOptions};
+use crate::plan::check::values::{self, VERSION_POLICIES, VersionChoice};
+use crate::plan::check::{
+    CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, options, template,
+};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
 use std::fmt::Write;
 use std::sync::Arc;
 
 /// What stands around the routes of a document and concerns each of them.
-pub struct Around<'d> {
+pub struct CompileContext<'d> {
     /// The registry of the document.
     pub registry: Option<Registry>,
     /// What the listeners are called.
     pub listeners: Vec<String>,
-    pub members: Members<'d>,
+    pub members: AggregateMembers<'d>,
     pub clusters: Clusters<'d>,
 }
 
 /// Reads one route, its mistakes going to `out`. What is wrong stands in as a default.
 pub fn route(
-    scope: &Scope,
-    around: &Around,
+    scope: &CheckContext,
+    around: &CompileContext,
     rules: &RoutingRules,
     index: usize,
-    written: &Spanned<RouteDocument>,
-    out: &mut Diagnostics,
+    document: &Spanned<RouteDocument>,
+    diagnostics: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
-    let mut reader = Reader { scope, written, out, broken: None };
-    let (matches, spec) = reader.matching(around, index, rules);
-    let names = spec.as_ref().map(|spec| around.members.names(written, spec));
-    let mut effective = Effective::new(scope, written);
+    let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
+    let (matches, spec) = reader.compile_matcher(around, index, rules);
+    let names = spec.as_ref().map(|spec| around.members.names(document, spec));
+    let mut effective = EffectiveOptions::new(scope, document);
     let backend = reader.backend(around, names.as_deref(), &mut effective);
-    (reader.rest(around, index, matches, names.as_deref(), backend, &effective), spec)
+    (reader.finish(around, index, matches, names.as_deref(), backend, &effective), spec)
 }
 
 /// Reads a route as a part of an aggregate, whose values have these names.
-pub fn part(
-    scope: &Scope,
-    around: &Around,
+pub fn compile_part(
+    scope: &CheckContext,
+    around: &CompileContext,
     names: &[Box<str>],
     index: usize,
-    written: &Spanned<RouteDocument>,
-    out: &mut Diagnostics,
+    document: &Spanned<RouteDocument>,
+    diagnostics: &mut Diagnostics,
 ) -> RouteBlueprint {
-    let mut reader = Reader { scope, written, out, broken: None };
-    let matches = reader.matches(around);
-    let mut effective = Effective::new(scope, written);
+    let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
+    let matches = reader.matcher_document(around);
+    let mut effective = EffectiveOptions::new(scope, document);
     let backend = reader.backend(around, Some(names), &mut effective);
-    reader.rest(around, index, matches, Some(names), backend, &effective)
+    reader.finish(around, index, matches, Some(names), backend, &effective)
 }
 
 /// Reads what an aggregate has in common with routes: all but a service.
-pub fn without_service(
-    scope: &Scope,
-    around: &Around,
+pub fn compile_without_backend(
+    scope: &CheckContext,
+    around: &CompileContext,
     rules: &RoutingRules,
     (index, place): (usize, usize),
-    written: &Spanned<RouteDocument>,
-    out: &mut Diagnostics,
+    document: &Spanned<RouteDocument>,
+    diagnostics: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
-    let mut reader = Reader { scope, written, out, broken: None };
-    let (matches, spec) = reader.matching(around, place, rules);
-    let names = spec.as_ref().map(|spec| Members::default().names(written, spec));
-    let effective = Effective::new(scope, written);
-    (reader.rest(around, index, matches, names.as_deref(), Backend::none(), &effective), spec)
+    let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
+    let (matches, spec) = reader.compile_matcher(around, place, rules);
+    let names = spec.as_ref().map(|spec| AggregateMembers::default().names(document, spec));
+    let effective = EffectiveOptions::new(scope, document);
+    (reader.finish(around, index, matches, names.as_deref(), Backend::no_backend(), &effective), spec)
 }
 
 /// What the service is asked for, where it is, and how it is spoken with.
@@ -81,66 +83,68 @@ struct Backend {
     path: Sourced<String>,
     method: Option<String>,
     cluster: Arc<ClusterBlueprint>,
-    fabric: Option<Sourced<String>>,
+    service_fabric_path: Option<Sourced<String>>,
     version: Sourced<HttpVersion>,
 }
 
 impl Backend {
-    fn none() -> Backend {
+    fn no_backend() -> Backend {
         Backend {
             path: Sourced::new(String::new(), None),
             method: None,
             cluster: Arc::new(ClusterBlueprint::none()),
-            fabric: None,
+            service_fabric_path: None,
             version: Sourced::new(HttpVersion::Http11, None),
         }
     }
 }
 
 /// Reads the settings of one route.
-pub struct Reader<'s, 'd, 'o> {
-    pub scope: &'s Scope<'d>,
-    pub written: &'s Spanned<RouteDocument>,
-    pub out: &'o mut Diagnostics,
-    pub(super) broken: Option<Broken>,
+pub struct RouteCompiler<'s, 'd, 'o> {
+    pub scope: &'s CheckContext<'d>,
+    pub document: &'s Spanned<RouteDocument>,
+    pub diagnostics: &'o mut Diagnostics,
+    pub(super) unservable: Option<UnservableRoute>,
 }
 
-impl<'s> Reader<'s, '_, '_> {
+impl<'s> RouteCompiler<'s, '_, '_> {
     /// The value, or the report of what is wrong with it; the first status that Ocelot would answer stays.
-    pub(super) fn sound<T>(&mut self, span: Span, read: Result<T, Wrong>) -> Option<T> {
+    pub(super) fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
         let wrong = match read {
             Ok(value) => return Some(value),
             Err(wrong) => wrong,
         };
-        if let (Outcome::Answers(status), None, true) = (wrong.result, &self.broken, self.scope.ocelot) {
-            self.broken = Some(Broken { status, because: wrong.message.clone() });
+        if let (OcelotBehavior::Status(status), None, true) =
+            (wrong.result, &self.unservable, self.scope.ocelot)
+        {
+            self.unservable = Some(UnservableRoute { status, reason: wrong.message.clone() });
         }
-        wrong.report(self.out, self.scope.ocelot, span);
+        wrong.report(self.diagnostics, self.scope.ocelot, span);
         None
     }
 
     /// All that is not said yet; `names` are those that placeholders may have.
-    fn rest(
+    fn finish(
         mut self,
-        around: &Around,
+        around: &CompileContext,
         index: usize,
         matches: Match,
         names: Option<&[Box<str>]>,
         backend: Backend,
-        effective: &Effective,
+        effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        let (scope, written) = (self.scope, self.written);
+        let (scope, written) = (self.scope, self.document);
         let (admission, tried) = (self.options(effective), self.attempts(effective, &around.clusters));
         RouteBlueprint {
             index,
             span: written.span,
             name: String::new(),
-            handlers: options::handlers(scope, written, index, self.out),
+            handlers: options::handlers(scope, written, index, self.diagnostics),
             key: written.key.as_ref().map(|key| key.value.clone()),
-            matches,
+            matcher: matches,
             backend_path: backend.path,
             cluster: backend.cluster,
-            fabric: backend.fabric,
+            service_fabric_path: backend.service_fabric_path,
             state_key: state_key(written, effective),
             backend_method: backend.method,
             http_version: backend.version,
@@ -149,45 +153,54 @@ impl<'s> Reader<'s, '_, '_> {
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),
             request_id_key: self.request_id_key(),
-            shaping: shaping::shaping(scope, effective, names.unwrap_or_default(), self.out),
+            transforms: transforms::transforms(scope, effective, names.unwrap_or_default(), self.diagnostics),
             authentication: None,
             policies: texts(&written.policies),
             metadata: metadata(scope, written),
             admission,
             cache: None,
             compression: self.compression(),
-            broken: self.broken,
+            broken: self.unservable,
             aggregate: None,
         }
     }
 
     /// In the order in which Ocelot would fail.
-    fn backend(&mut self, around: &Around, names: Option<&[Box<str>]>, effective: &mut Effective) -> Backend {
+    fn backend(
+        &mut self,
+        around: &CompileContext,
+        names: Option<&[Box<str>]>,
+        effective: &mut EffectiveOptions,
+    ) -> Backend {
         let path = self.backend_path(names);
         let method = self.backend_method();
-        let cluster = match filled(&self.written.cluster) {
+        let cluster = match non_blank(&self.document.cluster) {
             Some(name) => self.named_cluster(&around.clusters, name),
             None => self.own_cluster(effective, around.registry.as_ref()),
         };
         self.known_key(&cluster, names);
-        let fabric = self.fabric(around, names);
+        let fabric = self.service_fabric_path(around, names);
         let version = self.http_version(&mut effective.newer_http);
-        Backend { path, method, cluster, fabric, version }
+        Backend { path, method, cluster, service_fabric_path: fabric, version }
     }
 
     /// The name that stands before the path where Service Fabric's reverse proxy is asked; it may hold placeholders.
-    fn fabric(&mut self, around: &Around, names: Option<&[Box<str>]>) -> Option<Sourced<String>> {
-        let (route, ocelot) = (self.written, self.scope.ocelot);
-        let name = filled(&route.service_name).filter(|_| filled(&route.cluster).is_none())?;
-        let Some(Registry::Fabric(_)) = &around.registry else { return None };
-        let plain = |byte: u8| discovery::is_plain(byte) || matches!(byte, b'/' | b'{' | b'}');
+    fn service_fabric_path(
+        &mut self,
+        around: &CompileContext,
+        names: Option<&[Box<str>]>,
+    ) -> Option<Sourced<String>> {
+        let (route, ocelot) = (self.document, self.scope.ocelot);
+        let name = non_blank(&route.service_name).filter(|_| non_blank(&route.cluster).is_none())?;
+        let Some(Registry::ServiceFabric(_)) = &around.registry else { return None };
+        let plain = |byte: u8| discovery::is_plain_http(byte) || matches!(byte, b'/' | b'{' | b'}');
         let bare = name.trim_matches('/');
         if bare.is_empty() || bare.contains("//") || bare.contains("..") || !bare.bytes().all(plain) {
             let message = format!("\"{}\" is no name of a service of Service Fabric", name.value);
-            self.out
+            self.diagnostics
                 .error(codes::BAD_SERVICE_NAME, name.span, message)
                 .help("write Application/Service; placeholders of the route may be used");
-        } else if template::braces(self.out, ocelot, "ServiceName", name)
+        } else if template::check_braces(self.diagnostics, ocelot, "ServiceName", name)
             && let Some(names) = names
         {
             self.known_placeholders(name, names);
@@ -196,11 +209,12 @@ impl<'s> Reader<'s, '_, '_> {
     }
 
     fn backend_path(&mut self, names: Option<&[Box<str>]>) -> Sourced<String> {
-        let (route, ocelot) = (self.written, self.scope.ocelot);
-        let path = template::path(self.out, "DownstreamPathTemplate", &route.backend_path, route.span);
+        let (route, ocelot) = (self.document, self.scope.ocelot);
+        let path =
+            template::path(self.diagnostics, "DownstreamPathTemplate", &route.backend_path, route.span);
         if let Some(path) = path {
-            let readable = template::braces(self.out, ocelot, "DownstreamPathTemplate", path);
-            template::repeated(self.out, ocelot, "DownstreamPathTemplate", path);
+            let readable = template::check_braces(self.diagnostics, ocelot, "DownstreamPathTemplate", path);
+            template::check_repeated(self.diagnostics, ocelot, "DownstreamPathTemplate", path);
             if let Some(names) = names.filter(|_| readable) {
                 self.known_placeholders(path, names);
             }
@@ -215,33 +229,33 @@ impl<'s> Reader<'s, '_, '_> {
             return;
         }
         let claims =
-            self.written.path_claims.iter().flat_map(|map| map.iter()).map(|(name, _)| name.as_str());
+            self.document.path_claims.iter().flat_map(|map| map.iter()).map(|(name, _)| name.as_str());
         let known: Vec<&str> = names.iter().map(|name| &**name).chain(claims).collect();
         for placeholder in found.into_iter().filter(|placeholder| !known.contains(&placeholder.name)) {
-            template::unknown(self.out, self.scope.ocelot, path, placeholder, &known);
+            template::unknown_placeholder(self.diagnostics, self.scope.ocelot, path, placeholder, &known);
         }
     }
 
     fn backend_method(&mut self) -> Option<String> {
-        let method = self.written.backend_method.as_ref().filter(|method| !method.is_empty())?;
-        self.sound(method.span, values::backend_method(method))
+        let method = self.document.backend_method.as_ref().filter(|method| !method.is_empty())?;
+        self.accept(method.span, values::backend_method(method))
     }
 
     /// The version; `newer` is set when the route asks for a later one than this gateway speaks.
     fn http_version(&mut self, newer: &mut bool) -> Sourced<HttpVersion> {
         let policy = self.version_policy();
         let usual = Sourced::new(HttpVersion::Http11, None);
-        let Some(version) = self.written.http_version.as_ref().filter(|text| !text.is_empty()) else {
+        let Some(version) = self.document.http_version.as_ref().filter(|text| !text.is_empty()) else {
             return usual;
         };
         if !values::is_version(version) {
             let message = format!("DownstreamHttpVersion \"{}\" is not a version", version.value);
-            let said = self.out.error(codes::BAD_HTTP_VERSION, version.span, message);
+            let said = self.diagnostics.error(codes::BAD_HTTP_VERSION, version.span, message);
             said.help("write \"1.1\", \"1.0\" or \"2.0\"");
             return usual;
         }
-        match self.sound(version.span, values::spoken(version, policy)) {
-            Some(Spoken::Known(spoken)) => Sourced::new(spoken, Some(version.span)),
+        match self.accept(version.span, values::choose_version(version, policy)) {
+            Some(VersionChoice::Known(spoken)) => Sourced::new(spoken, Some(version.span)),
             spoken => {
                 *newer = spoken.is_some();
                 usual
@@ -250,13 +264,13 @@ impl<'s> Reader<'s, '_, '_> {
     }
 
     fn version_policy(&mut self) -> &'s str {
-        let Some(policy) = self.written.http_version_policy.as_ref().filter(|text| !text.is_empty()) else {
+        let Some(policy) = self.document.http_version_policy.as_ref().filter(|text| !text.is_empty()) else {
             return "";
         };
         if !VERSION_POLICIES.contains(&policy.as_str()) {
             let message = format!("DownstreamHttpVersionPolicy \"{}\" is unknown", policy.value);
-            let said = self.out.error(codes::BAD_VERSION_POLICY, policy.span, message);
-            if let Some(meant) = crate::config::suggest::nearest(policy, VERSION_POLICIES) {
+            let said = self.diagnostics.error(codes::BAD_VERSION_POLICY, policy.span, message);
+            if let Some(meant) = crate::config::suggest::closest_match(policy, VERSION_POLICIES) {
                 said.help(format!("did you mean \"{meant}\"?"));
             }
         }
@@ -264,50 +278,55 @@ impl<'s> Reader<'s, '_, '_> {
     }
 
     pub(super) fn timeout(&mut self) -> Sourced<std::time::Duration> {
-        let (time, written) = inherit::timeout(&self.written.timeout, &self.scope.global.timeout);
-        if let Some(written) = written.filter(|wait| wait.positive().is_none()) {
+        let (time, written) = inherit::timeout(&self.document.timeout, &self.scope.global.timeout);
+        if let Some(written) = written.filter(|wait| wait.non_zero().is_none()) {
             let message = "a Timeout of zero or less";
-            Wrong::new(codes::BAD_TIMEOUT, Outcome::Does("90 seconds are taken instead"), message)
-                .help("write a time greater than zero, or leave it out for 90 seconds")
-                .report(self.out, self.scope.ocelot, written.span);
+            OcelotTolerated::new(
+                codes::BAD_TIMEOUT,
+                OcelotBehavior::Effect("90 seconds are taken instead"),
+                message,
+            )
+            .help("write a time greater than zero, or leave it out for 90 seconds")
+            .report(self.diagnostics, self.scope.ocelot, written.span);
         }
         Sourced::new(time, written.map(|written| written.span))
     }
 
     fn preserve_host(&self) -> Sourced<bool> {
-        let written = self.written.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
+        let written = self.document.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
         Sourced::new(written.is_some_and(|on| on.value), written.map(|on| on.span))
     }
 
     fn request_id_key(&mut self) -> Option<Sourced<String>> {
-        let key = inherit::request_id_key(&self.written.request_id_key, &self.scope.global.request_id_key)?;
+        let key = inherit::request_id_key(&self.document.request_id_key, &self.scope.global.request_id_key)?;
         if values::is_token(key) {
             return Some(Sourced::new(key.value.clone(), Some(key.span)));
         }
         let message = format!("RequestIdKey \"{}\" is not the name of a header", key.value);
-        Wrong::new(codes::BAD_HEADER_NAME, Outcome::Does("no request id is sent"), message).report(
-            self.out,
-            self.scope.ocelot,
-            key.span,
-        );
+        OcelotTolerated::new(
+            codes::BAD_HEADER_NAME,
+            OcelotBehavior::Effect("no request id is sent"),
+            message,
+        )
+        .report(self.diagnostics, self.scope.ocelot, key.span);
         None
     }
 
     /// The rules of option objects, and what those say that admit requests.
-    fn options(&mut self, effective: &Effective) -> Admission {
-        let (scope, route) = (self.scope, self.written);
+    fn options(&mut self, effective: &EffectiveOptions) -> Admission {
+        let (scope, route) = (self.scope, self.document);
         if let Some(authentication) = &route.authentication {
-            options::authentication(scope, authentication, self.out);
+            options::authentication(scope, authentication, self.diagnostics);
         }
-        options::rate_limit(&route.rate_limit, self.out);
-        options::address_lists(scope, &route.security, self.out);
-        if let Some(client) = &effective.client {
-            options::http_client(scope, client, self.out);
+        options::rate_limit(&route.rate_limit, self.diagnostics);
+        options::address_lists(scope, &route.security, self.diagnostics);
+        if let Some(client) = &effective.http_handler {
+            options::check_http_handler(scope, client, self.diagnostics);
             if let Some(lifetime) = &client.connection_lifetime {
-                self.sound(lifetime.span, values::lifetime(lifetime.value));
+                self.accept(lifetime.span, values::connection_lifetime(lifetime.value));
             }
         }
-        pending::route(effective, self.out);
+        unsupported::route(effective, self.diagnostics);
         self.admission(&state_key(route, effective))
     }
 }
@@ -318,7 +337,7 @@ fn texts(list: &crate::config::document::List<String>) -> Vec<String> {
 }
 
 /// A text as written; empty when it is absent.
-pub fn text(set: &Set<String>) -> Sourced<String> {
+pub fn text(set: &Setting<String>) -> Sourced<String> {
     match set {
         Some(text) => Sourced::new(text.value.clone(), Some(text.span)),
         None => Sourced::new(String::new(), None),
@@ -326,8 +345,8 @@ pub fn text(set: &Set<String>) -> Sourced<String> {
 }
 
 /// Ocelot's LoadBalancerKey: methods, template, host, addresses, namespace, service, balancer and its key.
-pub(super) fn state_key(route: &RouteDocument, effective: &Effective) -> String {
-    fn or<'t>(set: Option<&'t Spanned<String>>, none: &'t str) -> &'t str {
+pub(super) fn state_key(route: &RouteDocument, effective: &EffectiveOptions) -> String {
+    fn or_inherit<'t>(set: Option<&'t Spanned<String>>, none: &'t str) -> &'t str {
         set.map_or(none, |text| text.as_str())
     }
     let mut key = String::with_capacity(160);
@@ -335,20 +354,22 @@ pub(super) fn state_key(route: &RouteDocument, effective: &Effective) -> String 
         key.push_str(if at == 0 { "" } else { "," });
         key.push_str(method);
     }
-    for part in [or(route.client_path.as_ref(), ""), or(filled(&route.host), "no-host"), ""] {
+    for part in
+        [or_inherit(route.client_path.as_ref(), ""), or_inherit(non_blank(&route.host), "no-host"), ""]
+    {
         key.push('|');
         key.push_str(part);
     }
-    match filled(&route.cluster) {
+    match non_blank(&route.cluster) {
         Some(name) => key.push_str(&cluster::key(name)),
         None => addresses(items(&route.endpoints), &mut key),
     }
     let balancing = effective.balancing.as_ref();
     for part in [
-        or(filled(&route.service_namespace), "no-svc-ns"),
-        or(filled(&route.service_name), "no-svc-name"),
-        or(balancing.and_then(|balancing| balancing.kind.as_ref()), "NoLoadBalancer"),
-        or(balancing.and_then(|balancing| balancing.key.as_ref()), "no-lb-key"),
+        or_inherit(non_blank(&route.service_namespace), "no-svc-ns"),
+        or_inherit(non_blank(&route.service_name), "no-svc-name"),
+        or_inherit(balancing.and_then(|balancing| balancing.kind.as_ref()), "NoLoadBalancer"),
+        or_inherit(balancing.and_then(|balancing| balancing.key.as_ref()), "no-lb-key"),
     ] {
         key.push('|');
         key.push_str(part);
@@ -367,8 +388,8 @@ fn addresses(entries: &[Spanned<HostAndPort>], key: &mut String) {
     }
 }
 
-fn metadata(scope: &Scope, route: &RouteDocument) -> Vec<(String, String)> {
-    inherit::union(&route.metadata, &scope.global.metadata)
+fn metadata(scope: &CheckContext, route: &RouteDocument) -> Vec<(String, String)> {
+    inherit::merge_maps(&route.metadata, &scope.global.metadata)
         .map(|(key, value)| (key.value.clone(), value.map_or_else(String::new, |value| value.value.clone())))
         .collect()
 }

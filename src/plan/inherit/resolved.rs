@@ -3,12 +3,12 @@
 use crate::base::units::DurationText;
 use crate::config::document::{
     AuthenticationOptions, HttpHandlerOptions, List, LoadBalancerOptions, QosOptions, RateLimitDocument,
-    RateLimitOptions, Set,
+    RateLimitOptions, Setting,
 };
 use crate::config::{Span, Spanned};
 use std::time::Duration;
 
-fn text(set: &Set<String>) -> Option<&Spanned<String>> {
+fn text(set: &Setting<String>) -> Option<&Spanned<String>> {
     set.as_ref().filter(|text| !text.trim().is_empty())
 }
 
@@ -16,7 +16,7 @@ fn texts(list: &List<String>) -> Vec<Spanned<String>> {
     list.as_ref().map(|list| list.value.clone()).unwrap_or_default()
 }
 
-fn or<T: Copy>(old: &Set<T>, new: &Set<T>) -> Option<Spanned<T>> {
+fn or<T: Copy>(old: &Setting<T>, new: &Setting<T>) -> Option<Spanned<T>> {
     old.as_ref().or(new.as_ref()).map(|set| Spanned::new(set.value, set.span))
 }
 
@@ -30,7 +30,7 @@ pub struct Authentication {
 }
 
 impl Authentication {
-    pub fn of(options: &AuthenticationOptions) -> Self {
+    pub fn resolve(options: &AuthenticationOptions) -> Self {
         let mut schemes: Vec<_> = text(&options.authentication_provider_key).cloned().into_iter().collect();
         schemes.extend(texts(&options.authentication_provider_keys));
         Authentication {
@@ -41,14 +41,14 @@ impl Authentication {
     }
 
     /// The first scheme, when callers must prove who they are at all.
-    pub fn asked_for(&self) -> Option<&Spanned<String>> {
+    pub fn is_requested(&self) -> Option<&Spanned<String>> {
         self.schemes.iter().find(|name| !name.trim().is_empty()).filter(|_| !self.allow_anonymous)
     }
 }
 
 /// How one of several addresses is chosen.
 #[derive(Clone, Debug, Default)]
-pub struct Balancing {
+pub struct ResolvedLoadBalancer {
     /// Absent or blank: always the first.
     pub kind: Option<Spanned<String>>,
     pub key: Option<Spanned<String>>,
@@ -58,9 +58,9 @@ pub struct Balancing {
     pub hash_on: Option<Spanned<String>>,
 }
 
-impl Balancing {
-    pub fn of(options: &LoadBalancerOptions) -> Self {
-        Balancing {
+impl ResolvedLoadBalancer {
+    pub fn resolve(options: &LoadBalancerOptions) -> Self {
+        ResolvedLoadBalancer {
             kind: text(&options.kind).cloned(),
             key: text(&options.key).cloned(),
             expiry: options.expiry.clone(),
@@ -72,7 +72,7 @@ impl Balancing {
 
 /// Circuit breaker and time limit, as written; zero and less mean "not set" for each.
 #[derive(Clone, Debug, Default)]
-pub struct Quality {
+pub struct ResolvedQos {
     pub minimum_throughput: Option<Spanned<i32>>,
     pub break_duration: Option<Spanned<i32>>,
     pub failure_ratio: Option<Spanned<f64>>,
@@ -81,9 +81,9 @@ pub struct Quality {
     pub scope: Option<Spanned<String>>,
 }
 
-impl Quality {
-    pub fn of(options: &QosOptions) -> Self {
-        Quality {
+impl ResolvedQos {
+    pub fn resolve(options: &QosOptions) -> Self {
+        ResolvedQos {
             minimum_throughput: or(&options.exceptions_allowed_before_breaking, &options.minimum_throughput),
             break_duration: or(&options.duration_of_break, &options.break_duration),
             failure_ratio: options.failure_ratio.clone(),
@@ -120,15 +120,15 @@ pub struct RateLimit {
     /// None: Ocelot's.
     pub partition: Option<Vec<Spanned<String>>>,
     /// Limits beside the one above.
-    pub others: Vec<Spanned<RateLimitDocument>>,
+    pub nested_limits: Vec<Spanned<RateLimitDocument>>,
 }
 
 impl RateLimit {
-    pub fn of(options: &RateLimitOptions) -> Self {
+    pub fn resolve(options: &RateLimitOptions) -> Self {
         let status = or(&options.http_status_code, &options.status_code);
         let wait = match &options.period_timespan {
             Some(seconds) => format!("{}s", seconds.value),
-            None => or_default(&options.wait, "0ms"),
+            None => with_default(&options.wait, "0ms"),
         };
         let partition = texts(&options.partition_by);
         RateLimit {
@@ -136,19 +136,19 @@ impl RateLimit {
             algorithm: text(&options.algorithm).cloned(),
             burst: options.burst.clone(),
             partition: Some(partition).filter(|parts| !parts.is_empty()),
-            others: options.limits.as_ref().map(|list| list.value.clone()).unwrap_or_default(),
-            client_id_header: or_default(&options.client_id_header, "Oc-Client"),
+            nested_limits: options.limits.as_ref().map(|list| list.value.clone()).unwrap_or_default(),
+            client_id_header: with_default(&options.client_id_header, "Oc-Client"),
             whitelist: texts(&options.client_whitelist),
             headers: match &options.disable_rate_limit_headers {
                 Some(disabled) => !disabled.value,
                 None => options.enable_headers.as_ref().is_none_or(|on| on.value),
             },
             limit: options.limit.as_ref().map_or(0, |limit| limit.value.saturating_abs()),
-            period: or_default(&options.period, "1s"),
+            period: with_default(&options.period, "1s"),
             wait,
             status: status.map_or(429, |status| status.value),
-            message: old_or(&options.quota_exceeded_message, &options.quota_message, QUOTA_MESSAGE),
-            key_prefix: old_or(
+            message: prefer_legacy(&options.quota_exceeded_message, &options.quota_message, QUOTA_MESSAGE),
+            key_prefix: prefer_legacy(
                 &options.rate_limit_counter_prefix,
                 &options.key_prefix,
                 "Ocelot.RateLimiting",
@@ -171,44 +171,44 @@ fn places(options: &RateLimitOptions) -> [Option<Span>; 4] {
     ]
 }
 
-fn or_default(set: &Set<String>, default: &str) -> String {
+fn with_default(set: &Setting<String>, default: &str) -> String {
     text(set).map_or_else(|| default.to_owned(), |text| text.value.clone())
 }
 
-fn old_or(old: &Set<String>, new: &Set<String>, default: &str) -> String {
-    text(old).map_or_else(|| or_default(new, default), |text| text.value.clone())
+fn prefer_legacy(old: &Setting<String>, new: &Setting<String>, default: &str) -> String {
+    text(old).map_or_else(|| with_default(new, default), |text| text.value.clone())
 }
 
 /// Settings of the client that calls a service.
 #[derive(Clone, Debug)]
-pub struct HttpClient {
+pub struct ResolvedHttpHandler {
     pub follow_redirects: Option<Spanned<bool>>,
     /// None: no limit.
     pub max_connections: Option<Spanned<i32>>,
-    pub queue: Option<Spanned<i64>>,
-    pub queue_time: Option<Spanned<DurationText>>,
+    pub queue_limit: Option<Spanned<i64>>,
+    pub queue_timeout: Option<Spanned<DurationText>>,
     pub connection_lifetime: Option<Spanned<i32>>,
-    pub announces: Option<Spanned<String>>,
+    pub proxy_protocol: Option<Spanned<String>>,
     pub cookies: Option<Spanned<bool>>,
     pub proxy: Option<Spanned<bool>>,
     pub tracing: Option<Spanned<bool>>,
 }
 
-impl HttpClient {
+impl ResolvedHttpHandler {
     /// Seconds after which a kept connection is not used again, unless the options say otherwise.
-    pub const LIFETIME: Duration = Duration::from_secs(120);
+    pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(120);
 
     /// Only what is switched on, or differs from the default, is kept.
-    pub fn of(options: &HttpHandlerOptions) -> Self {
-        let on = |set: &Set<bool>| set.as_ref().filter(|on| on.value).cloned();
+    pub fn resolve(options: &HttpHandlerOptions) -> Self {
+        let on = |set: &Setting<bool>| set.as_ref().filter(|on| on.value).cloned();
         let connections = options.max_connections_per_server.as_ref();
-        HttpClient {
+        ResolvedHttpHandler {
             follow_redirects: on(&options.allow_auto_redirect),
             max_connections: connections.filter(|n| n.value > 0 && n.value < i32::MAX).cloned(),
-            queue: options.connection_queue_limit.clone(),
-            queue_time: options.connection_queue_timeout.clone(),
+            queue_limit: options.connection_queue_limit.clone(),
+            queue_timeout: options.connection_queue_timeout.clone(),
             connection_lifetime: options.pooled_connection_lifetime_seconds.clone(),
-            announces: options.proxy_protocol.clone(),
+            proxy_protocol: options.proxy_protocol.clone(),
             cookies: on(&options.use_cookie_container),
             proxy: on(&options.use_proxy),
             tracing: on(&options.use_tracing),

@@ -1,12 +1,13 @@
 use super::*;
 use crate::config::document::{Document, GlobalDocument, RouteDocument};
-use crate::config::{Environment, Texts, de, load_texts};
+use crate::config::{Environment, InMemoryFiles, de, load_texts};
 
 /// The global configuration and the first route of a document with these two members.
 fn read(global: &str, route: &str) -> (GlobalDocument, RouteDocument) {
     let text = format!(r#"{{ "GlobalConfiguration": {global}, "Routes": [{route}] }}"#);
     let files = [("gateway.json", text.as_str())];
-    let mut loaded = load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process());
+    let mut loaded =
+        load_texts(&InMemoryFiles { files: &files, ..InMemoryFiles::default() }, Environment::of_process());
     let root = loaded.root.as_ref().expect("sound JSON");
     let document: Document = de::read(root, &mut loaded.diagnostics, Default::default());
     assert!(loaded.diagnostics.list.is_empty(), "{:?}", loaded.diagnostics.list);
@@ -14,11 +15,11 @@ fn read(global: &str, route: &str) -> (GlobalDocument, RouteDocument) {
     (document.global_configuration.expect("global").value, route)
 }
 
-fn quality(global: &str, route: &str) -> Option<Quality> {
+fn quality(global: &str, route: &str) -> Option<ResolvedQos> {
     let (global, route) = read(global, route);
-    let group = Group::new(&global.qos);
-    merged(&route.qos, group.as_ref(), route.key.as_ref().map(|key| key.as_str()))
-        .map(|options| Quality::of(&options))
+    let group = GlobalGroup::new(&global.qos);
+    merge(&route.qos, group.as_ref(), route.key.as_ref().map(|key| key.as_str()))
+        .map(|options| ResolvedQos::resolve(&options))
 }
 
 fn number(set: &Option<Spanned<i32>>) -> Option<i32> {
@@ -83,7 +84,7 @@ fn a_breaker_is_on_when_one_of_three_values_is_above_zero() {
 
 fn limited(global: &str, route: &str) -> Option<RateLimit> {
     let (global, route) = read(global, route);
-    let group = Group::new(&global.rate_limit);
+    let group = GlobalGroup::new(&global.rate_limit);
     rate_limit(&route.rate_limit, group.as_ref(), route.key.as_ref().map(|key| key.as_str()))
 }
 
@@ -114,17 +115,17 @@ fn a_rate_limit_merges_with_blank_texts_and_empty_lists_looked_past() {
 fn authentication_tries_the_old_single_key_first_and_can_be_switched_off() {
     let of = |global: &str, route: &str| {
         let (global, route) = read(global, route);
-        let group = Group::new(&global.authentication);
-        merged(&route.authentication, group.as_ref(), None).map(|options| Authentication::of(&options))
+        let group = GlobalGroup::new(&global.authentication);
+        merge(&route.authentication, group.as_ref(), None).map(|options| Authentication::resolve(&options))
     };
     let both = r#"{ "AuthenticationOptions": { "AuthenticationProviderKey": "A", "AuthenticationProviderKeys": ["B"] } }"#;
     let read = of(both, "{}").expect("global");
     assert_eq!(read.schemes.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
-    assert!(read.asked_for().is_some());
+    assert!(read.is_requested().is_some());
     let anonymous = of(both, r#"{ "AuthenticationOptions": { "AllowAnonymous": true } }"#).expect("merged");
-    assert!(anonymous.asked_for().is_none());
+    assert!(anonymous.is_requested().is_none());
     let scopes = of("{}", r#"{ "AuthenticationOptions": { "AllowedScopes": ["read"] } }"#).expect("own");
-    assert!(scopes.asked_for().is_none());
+    assert!(scopes.is_requested().is_none());
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn maps_are_united_by_exact_key_and_the_route_wins() {
         r#"{ "Metadata": { "a": "1", "b": "2" } }"#,
         r#"{ "Metadata": { "B": "3", "b": "4" , "c": null } }"#.replace(r#""B": "3", "#, "").as_str(),
     );
-    let all: Vec<_> = union(&route.metadata, &global.metadata)
+    let all: Vec<_> = merge_maps(&route.metadata, &global.metadata)
         .map(|(key, value)| (key.as_str(), value.map(|value| value.as_str())))
         .collect();
     assert_eq!(all, [("b", Some("4")), ("c", None), ("a", Some("1"))]);

@@ -12,7 +12,7 @@ pub(super) const QUERY: u8 = 4;
 pub(super) const PLAIN: u8 = 8;
 
 /// The classes of each byte.
-static CLASSES: [u8; 256] = classes();
+static BYTE_CLASSES: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
     let mut table = [0u8; 256];
@@ -36,8 +36,8 @@ const fn classes() -> [u8; 256] {
 }
 
 /// True when `byte` belongs to the class.
-pub(super) fn is(byte: u8, class: u8) -> bool {
-    CLASSES[byte as usize] & class != 0
+pub(super) fn contains(byte: u8, class: u8) -> bool {
+    BYTE_CLASSES[byte as usize] & class != 0
 }
 
 /// The value of one hexadecimal digit.
@@ -62,7 +62,7 @@ pub(super) fn push_encoded(byte: u8, out: &mut Vec<u8>) {
 /// Writes `text`; bytes outside `class` become `%XX`, a valid `%XX` stays as it is spelled.
 pub(super) fn push_escaped(text: &[u8], class: u8, out: &mut Vec<u8>) {
     for (i, byte) in text.iter().enumerate() {
-        let stays = is(*byte, class) && *byte != b'%' || *byte == b'%' && decoded(&text[i..]).is_some();
+        let stays = contains(*byte, class) && *byte != b'%' || *byte == b'%' && decoded(&text[i..]).is_some();
         match stays {
             true => out.push(*byte),
             false => push_encoded(*byte, out),
@@ -82,7 +82,7 @@ pub(super) fn push_path_text(text: &[u8], out: &mut Vec<u8>) {
         };
         match (byte, width) {
             (b'/' | b'%', 3) => out.extend_from_slice(&text[i..i + 3]),
-            (b, _) if is(b, PATH) => out.push(b),
+            (b, _) if contains(b, PATH) => out.push(b),
             (b, _) => push_encoded(b, out),
         }
         i += width;
@@ -90,32 +90,32 @@ pub(super) fn push_path_text(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// True when two texts are equal, with `any_case` but for the case of ASCII letters.
-pub(super) fn same(a: &[u8], b: &[u8], any_case: bool) -> bool {
+pub(super) fn eq_maybe_ignore_case(a: &[u8], b: &[u8], any_case: bool) -> bool {
     a == b || any_case && a.eq_ignore_ascii_case(b)
 }
 
 /// A hash that is equal for texts that differ only in the case of ASCII letters. Eight bytes at a time, the last eight
 /// may overlap those before.
 pub(super) fn folded_hash(text: &[u8]) -> u32 {
-    let mut hash = mixed(0x9e37_79b9, text.len() as u64);
+    let mut hash = fold_multiply(0x9e37_79b9, text.len() as u64);
     if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        hash = mixed(hash, u64::from_le_bytes(*first));
+        hash = fold_multiply(hash, u64::from_le_bytes(*first));
         for chunk in text[8..].chunks_exact(8) {
-            hash = mixed(hash, u64::from_le_bytes(chunk.try_into().unwrap_or_default()));
+            hash = fold_multiply(hash, u64::from_le_bytes(chunk.try_into().unwrap_or_default()));
         }
-        hash = mixed(hash, u64::from_le_bytes(*last));
+        hash = fold_multiply(hash, u64::from_le_bytes(*last));
     } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
         let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-        hash = mixed(hash, u64::from(first) << 32 | u64::from(last));
+        hash = fold_multiply(hash, u64::from(first) << 32 | u64::from(last));
     } else if let (Some(first), Some(last)) = (text.first(), text.last()) {
         let middle = text[text.len() / 2];
-        hash = mixed(hash, u64::from(*first) << 16 | u64::from(middle) << 8 | u64::from(*last));
+        hash = fold_multiply(hash, u64::from(*first) << 16 | u64::from(middle) << 8 | u64::from(*last));
     }
     hash as u32
 }
 
 /// One step of the hash: both halves of a wide product. The bit that tells upper case from lower is set in every byte.
-fn mixed(hash: u64, word: u64) -> u64 {
+fn fold_multiply(hash: u64, word: u64) -> u64 {
     const FOLD: u64 = 0x2020_2020_2020_2020;
     const MIX: u128 = 0x9e37_79b9_7f4a_7c15;
     let product = u128::from(hash ^ (word | FOLD)) * MIX;

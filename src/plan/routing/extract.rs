@@ -3,10 +3,10 @@
 
 use smallvec::SmallVec;
 
-use super::escape::same;
+use super::escape::eq_maybe_ignore_case;
 use super::program::Op;
 use super::rules::RoutingRules;
-use crate::base::path_values::PathValues;
+use crate::base::path_params::PathParams;
 
 /// Bytes at which a hole ends.
 const SLASH: u8 = 1;
@@ -26,16 +26,16 @@ fn stop_class(byte: u8) -> u8 {
 
 /// One hole: where it stops, and how short it may be.
 #[derive(Clone, Copy, Debug)]
-struct Hole {
-    stops: u8,
-    least: usize,
+struct CapturePattern {
+    terminators: u8,
+    min_len: usize,
 }
 
 /// Literal texts with a hole between each two of them.
 #[derive(Clone, Debug)]
-pub(super) struct Pack {
+pub(super) struct LiteralPattern {
     texts: Vec<Box<[u8]>>,
-    holes: SmallVec<[Hole; 4]>,
+    captures: SmallVec<[CapturePattern; 4]>,
     /// The last text stands at the end of the subject.
     anchored: bool,
     /// Every hole ends at the first byte it stops at: the common case, for which one pass suffices.
@@ -44,7 +44,7 @@ pub(super) struct Pack {
 
 /// Where a hole may lie: from, to at most, and exactly to when the next text leaves no choice.
 #[derive(Clone, Copy, Default)]
-struct Room {
+struct CaptureRange {
     from: usize,
     to: usize,
     fixed: Option<usize>,
@@ -52,17 +52,22 @@ struct Room {
 
 /// A text with or without one more `/` behind it.
 #[derive(Clone, Copy)]
-struct Subject<'t> {
+struct MatchInput<'t> {
     bytes: &'t [u8],
     slash: bool,
 }
 
-impl Pack {
+impl LiteralPattern {
     /// The pattern that values are taken with: `[^/|&]*`, the last hole `[^&]*`, not anchored at the end. Ours lets
     /// `&` and `|` stand in path values, where they mean nothing.
-    pub(super) fn taking(texts: Vec<Vec<u8>>, path_holes: usize, query: bool, rules: &RoutingRules) -> Pack {
+    pub(super) fn extraction_pattern(
+        texts: Vec<Vec<u8>>,
+        path_holes: usize,
+        query: bool,
+        rules: &RoutingRules,
+    ) -> LiteralPattern {
         let count = texts.len() - 1;
-        let hole = |i: usize| match (rules.ocelot_values, i + 1 == count) {
+        let hole = |i: usize| match (rules.ocelot_value_extraction, i + 1 == count) {
             (true, true) => AMPERSAND,
             (true, false) => SLASH | BAR | AMPERSAND,
             (false, _) if i >= path_holes => AMPERSAND,
@@ -70,28 +75,37 @@ impl Pack {
             (false, _) if query => SLASH | QUESTION,
             (false, _) => SLASH,
         };
-        Pack::new(texts, (0..count).map(|i| Hole { stops: hole(i), least: 0 }).collect(), false)
+        LiteralPattern::new(
+            texts,
+            (0..count).map(|i| CapturePattern { terminators: hole(i), min_len: 0 }).collect(),
+            false,
+        )
     }
 
-    fn new(texts: Vec<Vec<u8>>, holes: SmallVec<[Hole; 4]>, anchored: bool) -> Pack {
-        let stops = |(hole, next): (&Hole, &Vec<u8>)| match next.first() {
-            Some(byte) => stop_class(*byte) & hole.stops != 0,
+    fn new(texts: Vec<Vec<u8>>, captures: SmallVec<[CapturePattern; 4]>, anchored: bool) -> LiteralPattern {
+        let stops = |(hole, next): (&CapturePattern, &Vec<u8>)| match next.first() {
+            Some(byte) => stop_class(*byte) & hole.terminators != 0,
             None => !anchored,
         };
-        let plain = holes.iter().zip(&texts[1..]).all(stops)
+        let plain = captures.iter().zip(&texts[1..]).all(stops)
             && texts[1..].iter().rev().skip(1).all(|text| !text.is_empty())
-            && holes.iter().all(|hole| hole.least == 0);
-        Pack { texts: texts.into_iter().map(Vec::into_boxed_slice).collect(), holes, anchored, plain }
+            && captures.iter().all(|hole| hole.min_len == 0);
+        LiteralPattern {
+            texts: texts.into_iter().map(Vec::into_boxed_slice).collect(),
+            captures,
+            anchored,
+            plain,
+        }
     }
 
     /// Takes the values out of `bytes`, with `slash` as if one `/` more stood at its end. False: it does not fit.
-    pub(super) fn solve(&self, bytes: &[u8], slash: bool, values: &mut PathValues) -> bool {
-        let subject = Subject { bytes, slash };
+    pub(super) fn solve(&self, bytes: &[u8], slash: bool, values: &mut PathParams) -> bool {
+        let subject = MatchInput { bytes, slash };
         if self.plain {
             return self.solve_plain(&subject, values);
         }
-        let Some(rooms) = self.rooms(&subject) else { return false };
-        let Some(ends) = self.ends(&subject, &rooms) else { return false };
+        let Some(rooms) = self.candidate_ranges(&subject) else { return false };
+        let Some(ends) = self.latest_ends(&subject, &rooms) else { return false };
         let mut start = self.texts[0].len();
         for (i, end) in ends.iter().enumerate() {
             values.push_range(start.min(bytes.len()), (*end).min(bytes.len()));
@@ -100,15 +114,15 @@ impl Pack {
         true
     }
 
-    fn solve_plain(&self, subject: &Subject<'_>, values: &mut PathValues) -> bool {
-        if !subject.has(0, &self.texts[0]) {
+    fn solve_plain(&self, subject: &MatchInput<'_>, values: &mut PathParams) -> bool {
+        if !subject.matches_at(0, &self.texts[0]) {
             return false;
         }
         let (before, most) = (values.len(), subject.bytes.len());
         let mut pos = self.texts[0].len();
-        for (hole, next) in self.holes.iter().zip(&self.texts[1..]) {
-            let end = subject.run_end(pos, hole.stops);
-            if !subject.has(end, next) {
+        for (hole, next) in self.captures.iter().zip(&self.texts[1..]) {
+            let end = subject.run_end(pos, hole.terminators);
+            if !subject.matches_at(end, next) {
                 values.truncate(before);
                 return false;
             }
@@ -119,21 +133,21 @@ impl Pack {
     }
 
     /// Left to right: where each hole may lie. A text that holds a byte the hole stops at leaves it no choice.
-    fn rooms(&self, subject: &Subject<'_>) -> Option<SmallVec<[Room; 4]>> {
-        let mut pos = subject.has(0, &self.texts[0]).then_some(self.texts[0].len())?;
+    fn candidate_ranges(&self, subject: &MatchInput<'_>) -> Option<SmallVec<[CaptureRange; 4]>> {
+        let mut pos = subject.matches_at(0, &self.texts[0]).then_some(self.texts[0].len())?;
         let mut rooms = SmallVec::new();
-        for (i, hole) in self.holes.iter().enumerate() {
+        for (i, hole) in self.captures.iter().enumerate() {
             let next = &self.texts[i + 1];
-            let to = subject.run_end(pos, hole.stops);
-            let last = i + 1 == self.holes.len();
+            let to = subject.run_end(pos, hole.terminators);
+            let last = i + 1 == self.captures.len();
             let mut fixed =
-                next.iter().position(|b| stop_class(*b) & hole.stops != 0).map(|at| to.checked_sub(at));
+                next.iter().position(|b| stop_class(*b) & hole.terminators != 0).map(|at| to.checked_sub(at));
             if fixed.is_none() && last && self.anchored {
                 fixed = Some(subject.len().checked_sub(next.len()).filter(|at| *at <= to));
             }
-            let room = Room { from: pos, to, fixed: fixed.map_or(Some(None), |at| at.map(Some))? };
+            let room = CaptureRange { from: pos, to, fixed: fixed.map_or(Some(None), |at| at.map(Some))? };
             if let Some(at) = room.fixed {
-                (at >= pos + hole.least && subject.has(at, next)).then_some(())?;
+                (at >= pos + hole.min_len && subject.matches_at(at, next)).then_some(())?;
                 pos = at + next.len();
             }
             rooms.push(room);
@@ -142,38 +156,38 @@ impl Pack {
     }
 
     /// Right to left: the last place where each hole can end.
-    fn ends(&self, subject: &Subject<'_>, rooms: &[Room]) -> Option<SmallVec<[usize; 4]>> {
+    fn latest_ends(&self, subject: &MatchInput<'_>, rooms: &[CaptureRange]) -> Option<SmallVec<[usize; 4]>> {
         let mut ends: SmallVec<[usize; 4]> = SmallVec::from_elem(0, rooms.len());
         let mut limit = usize::MAX;
         for (i, room) in rooms.iter().enumerate().rev() {
-            let (hole, next) = (&self.holes[i], &self.texts[i + 1]);
+            let (hole, next) = (&self.captures[i], &self.texts[i + 1]);
             let end = match room.fixed {
                 Some(at) => at,
                 None => {
                     let most = room.to.min(limit.checked_sub(next.len())?);
-                    let least = room.from + hole.least;
-                    (least..=most).rev().find(|at| subject.has(*at, next))?
+                    let least = room.from + hole.min_len;
+                    (least..=most).rev().find(|at| subject.matches_at(*at, next))?
                 }
             };
             ends[i] = end;
-            limit = end.checked_sub(hole.least)?;
+            limit = end.checked_sub(hole.min_len)?;
         }
         Some(ends)
     }
 }
 
-impl Subject<'_> {
+impl MatchInput<'_> {
     fn len(&self) -> usize {
         self.bytes.len() + usize::from(self.slash)
     }
 
     /// Whether `want` stands at `at`; values are taken in any case.
-    fn has(&self, at: usize, want: &[u8]) -> bool {
+    fn matches_at(&self, at: usize, want: &[u8]) -> bool {
         match self.bytes.get(at..at + want.len()) {
-            Some(have) => same(have, want, true),
+            Some(have) => eq_maybe_ignore_case(have, want, true),
             None => match want.split_last() {
                 Some((b'/', front)) if self.slash && at + want.len() == self.len() => {
-                    self.bytes.get(at..).is_some_and(|have| same(have, front, true))
+                    self.bytes.get(at..).is_some_and(|have| eq_maybe_ignore_case(have, front, true))
                 }
                 _ => want.is_empty() && at <= self.len(),
             },
@@ -203,11 +217,12 @@ fn first_stop(text: &[u8], stops: u8) -> Option<usize> {
 
 /// The values as the route itself matched, where the simpler pattern of section 6.4 does not fit: each way to write the
 /// optional parts is tried until one fits.
-pub(super) fn as_matched(ops: &[Op], names: usize, text: &[u8], values: &mut PathValues) {
+pub(super) fn as_matched(ops: &[Op], names: usize, text: &[u8], values: &mut PathParams) {
     let before = values.len();
     for (slash, tail) in [(false, true), (true, true), (false, false)] {
         for mark in [&b"/?"[..], b"?", b"/", b""] {
-            let fits = written(ops, mark, tail).is_some_and(|pack| pack.solve(text, slash, values));
+            let fits =
+                to_texts_and_captures(ops, mark, tail).is_some_and(|pack| pack.solve(text, slash, values));
             if fits || values.len() > before {
                 while values.len() < before + names {
                     values.push_range(text.len(), text.len());
@@ -222,7 +237,7 @@ pub(super) fn as_matched(ops: &[Op], names: usize, text: &[u8], values: &mut Pat
 
 /// The program as texts and holes, with `mark` for the `?`. A mark without `?` is only possible when nothing but holes
 /// follows it; then they are left out.
-fn written(ops: &[Op], mark: &[u8], tail: bool) -> Option<Pack> {
+fn to_texts_and_captures(ops: &[Op], mark: &[u8], tail: bool) -> Option<LiteralPattern> {
     let mut texts = vec![Vec::new()];
     let mut holes = SmallVec::new();
     for (i, op) in ops.iter().enumerate() {
@@ -232,20 +247,23 @@ fn written(ops: &[Op], mark: &[u8], tail: bool) -> Option<Pack> {
             Op::Query { .. } => {
                 last.extend_from_slice(mark);
                 if !mark.ends_with(b"?") {
-                    let mut rest = ops[i + 1..].iter().take_while(|op| !matches!(op, Op::MaybeTail));
-                    rest.all(|op| matches!(op, Op::Multi | Op::MaybeSlash | Op::End)).then_some(())?;
+                    let mut rest = ops[i + 1..].iter().take_while(|op| !matches!(op, Op::OptionalTail));
+                    rest.all(|op| matches!(op, Op::CatchAll | Op::OptionalSlash | Op::End)).then_some(())?;
                     break;
                 }
             }
-            Op::MaybeTail if !tail => break,
-            Op::MaybeSlash => last.push(b'/'),
-            Op::MaybeTail | Op::End => {}
-            Op::Single | Op::Multi => {
-                let stops = if matches!(op, Op::Single) { SLASH } else { 0 };
-                holes.push(Hole { stops, least: usize::from(matches!(op, Op::Single)) });
+            Op::OptionalTail if !tail => break,
+            Op::OptionalSlash => last.push(b'/'),
+            Op::OptionalTail | Op::End => {}
+            Op::Segment | Op::CatchAll => {
+                let stops = if matches!(op, Op::Segment) { SLASH } else { 0 };
+                holes.push(CapturePattern {
+                    terminators: stops,
+                    min_len: usize::from(matches!(op, Op::Segment)),
+                });
                 texts.push(Vec::new());
             }
         }
     }
-    Some(Pack::new(texts, holes, true))
+    Some(LiteralPattern::new(texts, holes, true))
 }

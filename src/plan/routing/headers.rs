@@ -8,24 +8,24 @@ use std::collections::HashMap;
 
 use regex::bytes::{Captures, Regex};
 
-use crate::base::path_values::PathValues;
+use crate::base::path_params::PathParams;
 
 /// Looks a request header up: all its lines joined with `,`; `None` when it is absent.
 pub trait HeaderLookup {
     /// The joined value of the header with this name (in any case).
-    fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+    fn join_header_lines(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 }
 
 /// A request without headers.
 impl HeaderLookup for () {
-    fn joined(&self, _: &str) -> Option<Cow<'_, [u8]>> {
+    fn join_header_lines(&self, _: &str) -> Option<Cow<'_, [u8]>> {
         None
     }
 }
 
 /// Pairs of name and value, in order.
 impl HeaderLookup for [(&str, &str)] {
-    fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+    fn join_header_lines(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let lines = self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| *v);
         let lines: Vec<&str> = lines.collect();
         (!lines.is_empty()).then(|| Cow::Owned(lines.join(",").into_bytes()))
@@ -90,14 +90,15 @@ impl HeaderTemplates {
 
     /// `Err` names the first header that is missing or does not match.
     pub fn matches<H: HeaderLookup + ?Sized>(&self, headers: &H) -> Result<(), &str> {
-        let fails = |t: &&HeaderTemplate| !headers.joined(&t.header).is_some_and(|v| t.regex.is_match(&v));
+        let fails =
+            |t: &&HeaderTemplate| !headers.join_header_lines(&t.header).is_some_and(|v| t.regex.is_match(&v));
         self.templates.iter().find(fails).map_or(Ok(()), |t| Err(&t.header))
     }
 
     /// Appends the captured values.
-    pub fn extract<H: HeaderLookup + ?Sized>(&self, headers: &H, values: &mut PathValues) {
+    pub fn extract<H: HeaderLookup + ?Sized>(&self, headers: &H, values: &mut PathParams) {
         for template in &self.templates {
-            let value = headers.joined(&template.header).unwrap_or_default();
+            let value = headers.join_header_lines(&template.header).unwrap_or_default();
             let captures = template.regex.captures(&value);
             for group in &template.groups {
                 let bytes =
@@ -108,7 +109,7 @@ impl HeaderTemplates {
     }
 
     /// True when every header `self` asks for is asked for by `other` in the same words.
-    pub(super) fn ask_no_more_than(&self, other: &HeaderTemplates) -> bool {
+    pub(super) fn is_implied_by(&self, other: &HeaderTemplates) -> bool {
         let alike = |a: &HeaderTemplate, b: &HeaderTemplate| {
             a.header.eq_ignore_ascii_case(&b.header)
                 && a.source == b.source
@@ -221,7 +222,7 @@ mod tests {
         let templates = compile(template, false);
         let headers: &[(&str, &str)] = &[("x-kind", value)];
         templates.matches(headers).ok()?;
-        let mut values = PathValues::new();
+        let mut values = PathParams::new();
         templates.extract(headers, &mut values);
         let read = |i: usize| String::from_utf8(values.get(i, b"").unwrap().bytes.to_vec()).unwrap();
         Some(templates.names().iter().enumerate().map(|(i, n)| (n.to_string(), read(i))).collect())

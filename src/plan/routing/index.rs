@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::escape::{folded_hash, same};
+use super::escape::{eq_maybe_ignore_case, folded_hash};
 use super::path::Target;
 use super::program::{Op, Program};
 
@@ -18,31 +18,31 @@ const MAX_DEPTH: usize = 24;
 struct Node {
     key: Box<[u8]>,
     /// The best rank in the subtree.
-    best: u32,
+    best_match: u32,
     literals: Hashed,
     /// Children for segments with a placeholder, by the length of the text before it.
     prefixed: SmallVec<[(u32, Hashed); 1]>,
     /// Routes that may match when the path ends here.
-    here: Vec<u32>,
+    exact: Vec<u32>,
     /// Routes that may match when at least one segment follows.
-    deeper: Vec<u32>,
+    descendants: Vec<u32>,
     /// Routes that may match whatever follows the text before the placeholder.
-    rest: Vec<u32>,
+    prefix: Vec<u32>,
     /// Query templates whose placeholder here may reach into the query, where more of the template follows.
-    spill: Vec<u32>,
+    query_boundary: Vec<u32>,
 }
 
 impl Node {
     fn new(key: &[u8]) -> Node {
         Node {
             key: key.into(),
-            best: u32::MAX,
+            best_match: u32::MAX,
             literals: Hashed::default(),
             prefixed: SmallVec::new(),
-            here: Vec::new(),
-            deeper: Vec::new(),
-            rest: Vec::new(),
-            spill: Vec::new(),
+            exact: Vec::new(),
+            descendants: Vec::new(),
+            prefix: Vec::new(),
+            query_boundary: Vec::new(),
         }
     }
 }
@@ -55,7 +55,7 @@ struct Hashed {
 }
 
 /// Marks a free slot; no tree has as many nodes.
-const FREE: u32 = u32::MAX;
+const EMPTY_SLOT: u32 = u32::MAX;
 
 impl Hashed {
     /// The child with this text.
@@ -65,10 +65,10 @@ impl Hashed {
         let mut at = hash as usize & mask;
         loop {
             let (slot_hash, node) = self.slots[at];
-            if node == FREE {
+            if node == EMPTY_SLOT {
                 return None;
             }
-            if slot_hash == hash && same(&nodes[node as usize].key, text, true) {
+            if slot_hash == hash && eq_maybe_ignore_case(&nodes[node as usize].key, text, true) {
                 return Some(node);
             }
             at = (at + 1) & mask;
@@ -77,18 +77,20 @@ impl Hashed {
 
     fn insert(&mut self, text: &[u8], node: u32) {
         if (self.used + 1) * 2 > self.slots.len() {
-            let wider = vec![(0, FREE); (self.slots.len() * 2).max(2)].into_boxed_slice();
+            let wider = vec![(0, EMPTY_SLOT); (self.slots.len() * 2).max(2)].into_boxed_slice();
             let old = std::mem::replace(&mut self.slots, wider);
-            old.iter().filter(|(_, node)| *node != FREE).for_each(|(hash, node)| self.place(*hash, *node));
+            old.iter()
+                .filter(|(_, node)| *node != EMPTY_SLOT)
+                .for_each(|(hash, node)| self.insert_at(*hash, *node));
         }
-        self.place(folded_hash(text), node);
+        self.insert_at(folded_hash(text), node);
         self.used += 1;
     }
 
-    fn place(&mut self, hash: u32, node: u32) {
+    fn insert_at(&mut self, hash: u32, node: u32) {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
-        while self.slots[at].1 != FREE {
+        while self.slots[at].1 != EMPTY_SLOT {
             at = (at + 1) & mask;
         }
         self.slots[at] = (hash, node);
@@ -123,9 +125,9 @@ enum Tail {
     /// There, or with one `/` more.
     Slash,
     /// There, or with anything after a `/`.
-    Open,
+    OpenSegment,
     /// With anything after a segment that begins with this text.
-    Rest(Vec<u8>),
+    CatchAll(Vec<u8>),
 }
 
 impl Index {
@@ -138,7 +140,7 @@ impl Index {
         let (segments, tail) = shape(program);
         let mut node = 0;
         for (depth, segment) in segments.iter().enumerate() {
-            self.touch(node, rank);
+            self.node_for(node, rank);
             if depth == MAX_DEPTH {
                 self.list(node, List::Here, rank);
                 return self.list(node, List::Deeper, rank);
@@ -151,10 +153,10 @@ impl Index {
                 self.list(node, List::Spill, rank);
             }
         }
-        self.finish(node, tail, rank);
+        self.freeze(node, tail, rank);
     }
 
-    fn finish(&mut self, node: u32, tail: Tail, rank: u32) {
+    fn freeze(&mut self, node: u32, tail: Tail, rank: u32) {
         match tail {
             Tail::Exact => self.list(node, List::Here, rank),
             Tail::Slash => {
@@ -162,31 +164,31 @@ impl Index {
                 let slash = self.child(node, b"", false);
                 self.list(slash, List::Here, rank);
             }
-            Tail::Open => {
+            Tail::OpenSegment => {
                 self.list(node, List::Here, rank);
                 self.list(node, List::Deeper, rank);
             }
-            Tail::Rest(text) => {
-                self.touch(node, rank);
+            Tail::CatchAll(text) => {
+                self.node_for(node, rank);
                 let node = self.child(node, &text, true);
                 self.list(node, List::Rest, rank);
             }
         }
     }
 
-    fn touch(&mut self, node: u32, rank: u32) {
-        let best = &mut self.nodes[node as usize].best;
+    fn node_for(&mut self, node: u32, rank: u32) {
+        let best = &mut self.nodes[node as usize].best_match;
         *best = (*best).min(rank);
     }
 
     fn list(&mut self, node: u32, list: List, rank: u32) {
-        self.touch(node, rank);
+        self.node_for(node, rank);
         let node = &mut self.nodes[node as usize];
         match list {
-            List::Here => node.here.push(rank),
-            List::Deeper => node.deeper.push(rank),
-            List::Rest => node.rest.push(rank),
-            List::Spill => node.spill.push(rank),
+            List::Here => node.exact.push(rank),
+            List::Deeper => node.descendants.push(rank),
+            List::Rest => node.prefix.push(rank),
+            List::Spill => node.query_boundary.push(rank),
         }
     }
 
@@ -217,17 +219,22 @@ impl Index {
     }
 
     /// The best rank below `limit` among the routes that `accept`.
-    pub(super) fn best(&self, target: &Target<'_>, limit: u32, accept: &mut dyn FnMut(u32) -> bool) -> u32 {
+    pub(super) fn best_match(
+        &self,
+        target: &Target<'_>,
+        limit: u32,
+        accept: &mut dyn FnMut(u32) -> bool,
+    ) -> u32 {
         let query = target.query();
         let mut walk = Walk {
             nodes: &self.nodes,
             path: target.path(),
             spills: !query.is_empty() && memchr::memchr(b'/', query).is_some(),
-            best: limit,
+            best_match: limit,
             accept,
         };
         walk.visit(0, 0);
-        walk.best
+        walk.best_match
     }
 }
 
@@ -236,7 +243,7 @@ struct Walk<'w> {
     nodes: &'w [Node],
     path: &'w [u8],
     spills: bool,
-    best: u32,
+    best_match: u32,
     accept: &'w mut dyn FnMut(u32) -> bool,
 }
 
@@ -245,13 +252,13 @@ impl Walk<'_> {
     fn visit(&mut self, node: u32, pos: usize) {
         let nodes = self.nodes;
         let node = &nodes[node as usize];
-        if node.best >= self.best {
+        if node.best_match >= self.best_match {
             return;
         }
         if pos == self.path.len() {
-            return self.try_list(&node.here);
+            return self.try_list(&node.exact);
         }
-        self.try_list(&node.deeper);
+        self.try_list(&node.descendants);
         let start = pos + 1;
         let end = memchr::memchr(b'/', &self.path[start..]).map_or(self.path.len(), |n| start + n);
         let segment = &self.path[start..end];
@@ -268,23 +275,23 @@ impl Walk<'_> {
     /// A child reached by a segment with a placeholder, which ends at `end`.
     fn prefixed(&mut self, child: u32, end: usize) {
         let node = &self.nodes[child as usize];
-        if node.best >= self.best {
+        if node.best_match >= self.best_match {
             return;
         }
-        self.try_list(&node.rest);
+        self.try_list(&node.prefix);
         if self.spills && end == self.path.len() {
-            self.try_list(&node.spill);
+            self.try_list(&node.query_boundary);
         }
         self.visit(child, end);
     }
 
     fn try_list(&mut self, ranks: &[u32]) {
         for rank in ranks {
-            if *rank >= self.best {
+            if *rank >= self.best_match {
                 return;
             }
             if (self.accept)(*rank) {
-                self.best = *rank;
+                self.best_match = *rank;
                 return;
             }
         }
@@ -293,17 +300,17 @@ impl Walk<'_> {
 
 /// The path part of a program as segments.
 fn shape(program: &Program) -> (Vec<Segment>, Tail) {
-    let mut shape = Shape::default();
+    let mut shape = PathShape::default();
     if program.catch_all {
-        return (Vec::new(), Tail::Open);
+        return (Vec::new(), Tail::OpenSegment);
     }
     for op in &program.ops {
         match op {
             Op::Text(text) => text.iter().for_each(|b| shape.byte(*b)),
-            Op::Single => shape.hole = true,
-            Op::Multi => return (shape.segments, Tail::Rest(shape.text)),
-            Op::MaybeTail => return (shape.finished(), Tail::Open),
-            Op::Query { .. } | Op::MaybeSlash => return (shape.finished(), Tail::Slash),
+            Op::Segment => shape.capture = true,
+            Op::CatchAll => return (shape.segments, Tail::CatchAll(shape.text)),
+            Op::OptionalTail => return (shape.finished(), Tail::OpenSegment),
+            Op::Query { .. } | Op::OptionalSlash => return (shape.finished(), Tail::Slash),
             Op::End => return (shape.finished(), Tail::Exact),
         }
     }
@@ -311,21 +318,21 @@ fn shape(program: &Program) -> (Vec<Segment>, Tail) {
 }
 
 #[derive(Default)]
-struct Shape {
+struct PathShape {
     segments: Vec<Segment>,
     text: Vec<u8>,
     open: bool,
-    hole: bool,
+    capture: bool,
 }
 
-impl Shape {
+impl PathShape {
     fn byte(&mut self, byte: u8) {
         match byte {
             b'/' => {
                 self.close();
                 self.open = true;
             }
-            _ if !self.hole => self.text.push(byte),
+            _ if !self.capture => self.text.push(byte),
             _ => {}
         }
     }
@@ -333,9 +340,9 @@ impl Shape {
     fn close(&mut self) {
         if self.open {
             let text = std::mem::take(&mut self.text);
-            self.segments.push(if self.hole { Segment::Prefixed(text) } else { Segment::Literal(text) });
+            self.segments.push(if self.capture { Segment::Prefixed(text) } else { Segment::Literal(text) });
         }
-        (self.open, self.hole) = (false, false);
+        (self.open, self.capture) = (false, false);
     }
 
     fn finished(mut self) -> Vec<Segment> {

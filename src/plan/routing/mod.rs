@@ -12,19 +12,19 @@ pub mod path;
 mod program;
 mod query;
 mod rules;
-mod shadow;
+mod unreachable;
 pub mod table;
 pub mod template;
 pub mod trace;
 pub mod url;
 
-pub use crate::base::path_values::{PathValues, Value};
+pub use crate::base::path_params::{Param, PathParams};
 pub use headers::{HeaderLookup, HeaderTemplateError, HeaderTemplates};
 pub use path::{Target, TargetError};
 pub use rules::RoutingRules;
 pub use table::{Query, RouteSpec, RouteTable};
 pub use template::{Template, TemplateError};
-pub use trace::{Considered, Verdict};
+pub use trace::{MatchOutcome, RouteTrace};
 pub use url::{EmptyPath, UrlTemplate};
 
 #[cfg(test)]

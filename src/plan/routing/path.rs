@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::escape::{PATH, PLAIN, decoded, is, push_path_text};
+use super::escape::{PATH, PLAIN, contains, decoded, push_path_text};
 
 /// A request target whose path is in normal form: one text, the path followed by the raw query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl<'a> Target<'a> {
     }
 
     /// A target that was normalised before: `text` is its whole text, the first `path_len` bytes are the path.
-    pub fn from_normal(text: &'a [u8], path_len: usize) -> Target<'a> {
+    pub fn from_normalized(text: &'a [u8], path_len: usize) -> Target<'a> {
         Target { text: Cow::Borrowed(text), path_len: path_len.min(text.len()) }
     }
 
@@ -70,7 +70,7 @@ impl<'a> Target<'a> {
     }
 
     /// True when the text had to be written anew.
-    pub fn was_changed(&self) -> bool {
+    pub fn is_rewritten(&self) -> bool {
         matches!(self.text, Cow::Owned(_))
     }
 
@@ -84,7 +84,7 @@ impl<'a> Target<'a> {
 fn scan(raw: &[u8]) -> Result<(usize, bool), TargetError> {
     let mut normal = true;
     let mut i = 0;
-    while let Some(plain) = raw[i..].iter().position(|b| !is(*b, PLAIN)) {
+    while let Some(plain) = raw[i..].iter().position(|b| !contains(*b, PLAIN)) {
         i += plain;
         match raw[i] {
             b'/' => normal &= raw.get(i + 1) != Some(&b'.') || !dot_segment_at(&raw[i + 1..]),
@@ -110,7 +110,7 @@ fn escape_is_normal(text: &[u8]) -> Result<bool, TargetError> {
         None => Ok(false),
         Some(0) => Err(TargetError::Byte),
         Some(b'/' | b'%') => Ok(true),
-        Some(b) => Ok(!is(b, PATH) && !text[1].is_ascii_lowercase() && !text[2].is_ascii_lowercase()),
+        Some(b) => Ok(!contains(b, PATH) && !text[1].is_ascii_lowercase() && !text[2].is_ascii_lowercase()),
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) fn remove_dot_segments(text: &mut Vec<u8>, start: usize) {
         let end =
             text[read + slash..].iter().position(|b| *b == b'/').map_or(text.len(), |n| read + slash + n);
         let last = end == text.len();
-        match dots(&text[read + slash..end]) {
+        match dot_segment_len(&text[read + slash..end]) {
             0 => {
                 text.copy_within(read..end, write);
                 write += end - read;
@@ -156,7 +156,7 @@ pub(super) fn remove_dot_segments(text: &mut Vec<u8>, start: usize) {
 }
 
 /// 1 for a segment `.`, 2 for `..`, 0 for every other segment.
-fn dots(segment: &[u8]) -> usize {
+fn dot_segment_len(segment: &[u8]) -> usize {
     let mut rest = segment;
     let mut count = 0;
     while !rest.is_empty() {
@@ -183,7 +183,7 @@ mod tests {
     fn a_normal_target_is_borrowed() {
         for raw in ["/", "/a/b.c/~x", "/a%20b%C3%A9/%2f%2F%25", "/a?b=..&c=%41", "/a//b/", "/..a/.b/a./..."] {
             let target = Target::normalise(raw.as_bytes(), false).unwrap();
-            assert!(!target.was_changed(), "{raw}");
+            assert!(!target.is_rewritten(), "{raw}");
             assert_eq!(target.text(), raw.as_bytes());
         }
     }

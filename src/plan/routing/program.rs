@@ -4,7 +4,7 @@
 //! last one can take as well, because a placeholder that stops at `/` fixes where its segment ends, and one that spans
 //! segments takes everything. So a match costs at most (bytes of the path) × (bytes of the template).
 
-use super::escape::same;
+use super::escape::eq_maybe_ignore_case;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,18 +12,18 @@ pub(super) enum Op {
     /// This text.
     Text(Box<[u8]>),
     /// `[^/]+`
-    Single,
+    Segment,
     /// `.*`
-    Multi,
+    CatchAll,
     /// `(/$|/\?|\?|$)`; `slash`: it was written `/?`.
     Query {
         /// Written `/?` in the template.
         slash: bool,
     },
     /// `(?:|` ... `)$`: the end, or the rest of the program.
-    MaybeTail,
+    OptionalTail,
     /// `(/|)`
-    MaybeSlash,
+    OptionalSlash,
     /// `$`
     End,
 }
@@ -43,7 +43,7 @@ pub(super) struct Program {
 /// What one step leads to.
 enum Next {
     /// On with the next step, from here.
-    At(usize),
+    Continue(usize),
     /// It matches.
     Done,
     /// Not here.
@@ -51,7 +51,7 @@ enum Next {
 }
 
 /// The last placeholder passed: the step after it, where it ends for now, whether it may pass a `/`.
-struct Hole {
+struct CaptureState {
     op: usize,
     end: usize,
     spans: bool,
@@ -61,29 +61,29 @@ impl Program {
     /// Whether the whole text matches; if not, how far the best try came.
     pub(super) fn run(&self, text: &[u8]) -> Result<(), usize> {
         let (mut op, mut pos, mut far) = (0, 0, 0);
-        let mut hole: Option<Hole> = None;
+        let mut hole: Option<CaptureState> = None;
         while let Some(step) = self.ops.get(op) {
-            if matches!((step, self.ops.get(op + 1)), (Op::Multi, None | Some(Op::End))) {
+            if matches!((step, self.ops.get(op + 1)), (Op::CatchAll, None | Some(Op::End))) {
                 return Ok(());
             }
-            if matches!(step, Op::Single) && self.segment_ends_before(op + 1) {
+            if matches!(step, Op::Segment) && self.segment_ends_before(op + 1) {
                 let width = segment_width(&text[pos..]).ok_or(far.max(pos))?;
                 (op, pos, hole) = (op + 1, pos + width, None);
                 continue;
             }
             match self.step(step, text, pos) {
                 Next::Done => return Ok(()),
-                Next::At(next) => {
+                Next::Continue(next) => {
                     pos = next;
                     op += 1;
-                    if matches!(step, Op::Single | Op::Multi) {
-                        hole = Some(Hole { op, end: pos, spans: matches!(step, Op::Multi) });
+                    if matches!(step, Op::Segment | Op::CatchAll) {
+                        hole = Some(CaptureState { op, end: pos, spans: matches!(step, Op::CatchAll) });
                     }
                 }
                 Next::Fail => {
-                    far = far.max(pos + self.common(step, text, pos));
+                    far = far.max(pos + self.matched_prefix_len(step, text, pos));
                     let last = hole.as_mut().ok_or(far)?;
-                    if !last.widen(text) {
+                    if !last.extend_capture(text) {
                         return Err(far);
                     }
                     (op, pos) = (last.op, last.end);
@@ -97,17 +97,19 @@ impl Program {
         let rest = &text[pos..];
         match op {
             Op::Text(want) => match rest.get(..want.len()) {
-                Some(have) if same(have, want, self.any_case) => Next::At(pos + want.len()),
+                Some(have) if eq_maybe_ignore_case(have, want, self.any_case) => {
+                    Next::Continue(pos + want.len())
+                }
                 _ => Next::Fail,
             },
-            Op::Single if rest.first().is_some_and(|b| *b != b'/') => Next::At(pos + 1),
-            Op::Multi => Next::At(pos),
-            Op::Query { .. } => query_mark(rest).map_or(Next::Fail, |width| Next::At(pos + width)),
-            Op::MaybeTail if rest.is_empty() => Next::Done,
-            Op::MaybeTail => Next::At(pos),
-            Op::MaybeSlash | Op::End if rest.is_empty() => Next::Done,
-            Op::MaybeSlash if rest == b"/" => Next::Done,
-            Op::Single | Op::MaybeSlash | Op::End => Next::Fail,
+            Op::Segment if rest.first().is_some_and(|b| *b != b'/') => Next::Continue(pos + 1),
+            Op::CatchAll => Next::Continue(pos),
+            Op::Query { .. } => query_mark(rest).map_or(Next::Fail, |width| Next::Continue(pos + width)),
+            Op::OptionalTail if rest.is_empty() => Next::Done,
+            Op::OptionalTail => Next::Continue(pos),
+            Op::OptionalSlash | Op::End if rest.is_empty() => Next::Done,
+            Op::OptionalSlash if rest == b"/" => Next::Done,
+            Op::Segment | Op::OptionalSlash | Op::End => Next::Fail,
         }
     }
 
@@ -115,22 +117,22 @@ impl Program {
     fn segment_ends_before(&self, op: usize) -> bool {
         match self.ops.get(op) {
             Some(Op::Text(text)) => text.first() == Some(&b'/'),
-            Some(Op::MaybeSlash) => true,
+            Some(Op::OptionalSlash) => true,
             _ => false,
         }
     }
 
     /// How many bytes of a text that failed do agree: for `explain`.
-    fn common(&self, op: &Op, text: &[u8], pos: usize) -> usize {
+    fn matched_prefix_len(&self, op: &Op, text: &[u8], pos: usize) -> usize {
         let Op::Text(want) = op else { return 0 };
         let pairs = want.iter().zip(&text[pos..]);
-        pairs.take_while(|(a, b)| same(&[**a], &[**b], self.any_case)).count()
+        pairs.take_while(|(a, b)| eq_maybe_ignore_case(&[**a], &[**b], self.any_case)).count()
     }
 }
 
-impl Hole {
+impl CaptureState {
     /// Takes one byte more, if it may.
-    fn widen(&mut self, text: &[u8]) -> bool {
+    fn extend_capture(&mut self, text: &[u8]) -> bool {
         let may = text.get(self.end).is_some_and(|b| self.spans || *b != b'/');
         self.end += usize::from(may);
         may

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::escape::{ENCODER, QUERY, decoded, is, push_encoded, push_escaped};
+use super::escape::{ENCODER, QUERY, contains, decoded, push_encoded, push_escaped};
 
 /// Up to so many parameters are checked one against each other without a table.
-const FEW: usize = 16;
+const LINEAR_SCAN_LIMIT: usize = 16;
 
 /// One parameter, as it was written. `value` is `None` for a name without `=`.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub(super) fn push_raw(raw: &[u8], out: &mut Vec<u8>) {
         return;
     }
     out.push(b'?');
-    match raw.iter().all(|b| is(*b, QUERY)) {
+    match raw.iter().all(|b| contains(*b, QUERY)) {
         true => out.extend_from_slice(raw),
         false => push_escaped(raw, QUERY, out),
     }
@@ -38,13 +38,16 @@ pub(super) fn push_raw(raw: &[u8], out: &mut Vec<u8>) {
 
 /// The query without the parameters named like a placeholder (in any case), written anew: `flag` becomes `flag=`, equal
 /// names stand together under the first spelling. `raw` is without `?`.
-pub(super) fn push_rebuilt(raw: &[u8], placeholders: &[Box<str>], out: &mut Vec<u8>) {
-    if is_as_rebuilt(raw, placeholders) {
+pub(super) fn push_reencoded_query(raw: &[u8], placeholders: &[Box<str>], out: &mut Vec<u8>) {
+    if is_normal_form(raw, placeholders) {
         return push_raw(raw, out);
     }
     let mut first = true;
     for group in grouped(params(raw)) {
-        if placeholders.iter().any(|p| folded(p.as_bytes()) == folded(&group.name)) {
+        if placeholders
+            .iter()
+            .any(|p| ordinal_ignore_case_key(p.as_bytes()) == ordinal_ignore_case_key(&group.name))
+        {
             continue;
         }
         for value in &group.values {
@@ -55,8 +58,8 @@ pub(super) fn push_rebuilt(raw: &[u8], placeholders: &[Box<str>], out: &mut Vec<
 
 /// The query of the template, then what else came. Equal names become one, their values joined with commas; names
 /// without `=` and blank names are dropped. Both are without `?`.
-pub(super) fn push_merged(template: &[u8], raw: &[u8], placeholders: &[Box<str>], out: &mut Vec<u8>) {
-    let counts = |p: &Param<'_>| p.value.is_some() && !blank(&plain(p.name));
+pub(super) fn push_merged_query(template: &[u8], raw: &[u8], placeholders: &[Box<str>], out: &mut Vec<u8>) {
+    let counts = |p: &Param<'_>| p.value.is_some() && !is_blank_param(&decode_component(p.name));
     let base = grouped(params(template).filter(counts));
     let mut first = true;
     for group in &base {
@@ -81,8 +84,8 @@ fn grouped<'q>(params: impl Iterator<Item = Param<'q>>) -> Vec<Group<'q>> {
     let mut groups: Vec<Group<'q>> = Vec::new();
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
     for param in params {
-        let name = plain(param.name);
-        let place = *places.entry(folded(&name)).or_insert(groups.len());
+        let name = decode_component(param.name);
+        let place = *places.entry(ordinal_ignore_case_key(&name)).or_insert(groups.len());
         if place == groups.len() {
             groups.push(Group { name, raw_name: param.name, values: SmallVec::new() });
         }
@@ -115,14 +118,14 @@ fn plain_bytes(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-fn plain(text: &[u8]) -> Vec<u8> {
+fn decode_component(text: &[u8]) -> Vec<u8> {
     plain_bytes(text).collect()
 }
 
 /// Decodes, then encodes as .NET's `UrlEncoder.Default` does.
 fn push_reencoded(text: &[u8], out: &mut Vec<u8>) {
     for byte in plain_bytes(text) {
-        match is(byte, ENCODER) {
+        match contains(byte, ENCODER) {
             true => out.push(byte),
             false => push_encoded(byte, out),
         }
@@ -130,7 +133,7 @@ fn push_reencoded(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A key that is equal for names that differ in case only (each character on its own, as .NET's ordinal comparison).
-fn folded(name: &[u8]) -> Vec<u8> {
+fn ordinal_ignore_case_key(name: &[u8]) -> Vec<u8> {
     if name.is_ascii() {
         return name.to_ascii_uppercase();
     }
@@ -142,20 +145,20 @@ fn folded(name: &[u8]) -> Vec<u8> {
     text.chars().map(upper).collect::<String>().into_bytes()
 }
 
-fn blank(name: &[u8]) -> bool {
+fn is_blank_param(name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|n| n.trim().is_empty())
 }
 
 /// True when rebuilding would change nothing: the common case, which then costs no allocation.
-fn is_as_rebuilt(raw: &[u8], placeholders: &[Box<str>]) -> bool {
-    let mut names: SmallVec<[&[u8]; FEW]> = SmallVec::new();
+fn is_normal_form(raw: &[u8], placeholders: &[Box<str>]) -> bool {
+    let mut names: SmallVec<[&[u8]; LINEAR_SCAN_LIMIT]> = SmallVec::new();
     for part in raw.split(|b| *b == b'&') {
         let Some(at) = memchr::memchr(b'=', part) else { return false };
         let (name, value) = (&part[..at], &part[at + 1..]);
-        let plain = name.iter().all(|b| is(*b, ENCODER)) && is_as_encoded(value);
+        let plain = name.iter().all(|b| contains(*b, ENCODER)) && is_reencoded_form(value);
         let used = placeholders.iter().any(|p| p.as_bytes().eq_ignore_ascii_case(name));
         let again = names.iter().any(|n| n.eq_ignore_ascii_case(name));
-        if !plain || used || again || names.len() == FEW {
+        if !plain || used || again || names.len() == LINEAR_SCAN_LIMIT {
             return false;
         }
         names.push(name);
@@ -164,16 +167,16 @@ fn is_as_rebuilt(raw: &[u8], placeholders: &[Box<str>]) -> bool {
 }
 
 /// True when encoding the text anew would change nothing.
-fn is_as_encoded(text: &[u8]) -> bool {
+fn is_reencoded_form(text: &[u8]) -> bool {
     let mut at = 0;
     while at < text.len() {
-        if is(text[at], ENCODER) {
+        if contains(text[at], ENCODER) {
             at += 1;
             continue;
         }
         match (decoded(&text[at..]), &text[at..]) {
             (Some(byte), [_, high, low, ..])
-                if !is(byte, ENCODER) && !high.is_ascii_lowercase() && !low.is_ascii_lowercase() =>
+                if !contains(byte, ENCODER) && !high.is_ascii_lowercase() && !low.is_ascii_lowercase() =>
             {
                 at += 3;
             }
@@ -193,13 +196,13 @@ mod tests {
 
     fn rebuilt(raw: &str, placeholders: &[&str]) -> String {
         let mut out = Vec::new();
-        push_rebuilt(raw.as_bytes(), &names(placeholders), &mut out);
+        push_reencoded_query(raw.as_bytes(), &names(placeholders), &mut out);
         String::from_utf8(out).unwrap()
     }
 
     fn merged(template: &str, raw: &str, placeholders: &[&str]) -> String {
         let mut out = Vec::new();
-        push_merged(template.as_bytes(), raw.as_bytes(), &names(placeholders), &mut out);
+        push_merged_query(template.as_bytes(), raw.as_bytes(), &names(placeholders), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -247,7 +250,7 @@ mod tests {
             ("id=1", false),
             ("", false),
         ] {
-            assert_eq!(is_as_rebuilt(raw.as_bytes(), &names(&["ID"])), yes, "{raw}");
+            assert_eq!(is_normal_form(raw.as_bytes(), &names(&["ID"])), yes, "{raw}");
         }
     }
 }

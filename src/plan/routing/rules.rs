@@ -4,26 +4,26 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoutingRules {
     /// `UpstreamHost` is compared case-sensitively, with the Host header up to its first `:` (so no IPv6 literals).
-    pub ocelot_hosts: bool,
+    pub ocelot_host_matching: bool,
     /// A path value ends at an `&` (spec section 6.4); ours keeps it, `&` means nothing in a path.
-    pub ocelot_values: bool,
+    pub ocelot_value_extraction: bool,
 }
 
 impl RoutingRules {
     /// Everything as Ocelot does it.
     pub fn ocelot() -> RoutingRules {
-        RoutingRules { ocelot_hosts: true, ocelot_values: true }
+        RoutingRules { ocelot_host_matching: true, ocelot_value_extraction: true }
     }
 
     /// Whether two host names are one.
     pub(super) fn same_host(&self, a: &str, b: &str) -> bool {
-        super::escape::same(a.as_bytes(), b.as_bytes(), !self.ocelot_hosts)
+        super::escape::eq_maybe_ignore_case(a.as_bytes(), b.as_bytes(), !self.ocelot_host_matching)
     }
 
     /// The part of the Host header that `UpstreamHost` is compared with.
     pub fn host<'h>(&self, header: &'h [u8]) -> &'h [u8] {
         let from = match header.iter().position(|b| *b == b']') {
-            Some(bracket) if !self.ocelot_hosts && header.starts_with(b"[") => bracket,
+            Some(bracket) if !self.ocelot_host_matching && header.starts_with(b"[") => bracket,
             _ => 0,
         };
         let colon = header[from..].iter().position(|b| *b == b':');

@@ -12,7 +12,7 @@ use super::index::Index;
 use super::path::Target;
 use super::rules::RoutingRules;
 use super::template::Template;
-use crate::base::path_values::PathValues;
+use crate::base::path_params::PathParams;
 
 /// What one route asks of a request. `index` is the caller's own number for it.
 #[derive(Clone, Debug)]
@@ -53,15 +53,15 @@ pub struct RouteTable {
     pub(super) routes: Vec<Route>,
     pub(super) rules: RoutingRules,
     /// Routes of one host, by the folded hash of its name.
-    pub(super) hosts: HashMap<u32, Vec<Group>, BuildHasherDefault<Hashed>>,
+    pub(super) hosts: HashMap<u32, Vec<Group>, BuildHasherDefault<IdentityHasher>>,
     pub(super) any_host: Group,
 }
 
 /// Keys that are hashes already are spread by one multiplication.
 #[derive(Debug, Default)]
-pub(super) struct Hashed(u64);
+pub(super) struct IdentityHasher(u64);
 
-impl Hasher for Hashed {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
@@ -102,7 +102,7 @@ impl RouteTable {
         }
         let any_host = Group::new("", by_host.remove("").unwrap_or_default(), &routes);
         let mut hosts: HashMap<u32, Vec<Group>, _> = HashMap::default();
-        for (host, places) in fold_hosts(by_host, &rules) {
+        for (host, places) in merge_hosts_ignoring_case(by_host, &rules) {
             hosts.entry(folded_hash(host.as_bytes())).or_default().push(Group::new(&host, places, &routes));
         }
         RouteTable { routes, rules, hosts, any_host }
@@ -112,7 +112,7 @@ impl RouteTable {
     pub fn find<H: HeaderLookup + ?Sized>(
         &self,
         query: &Query<'_, H>,
-        values: &mut PathValues,
+        values: &mut PathParams,
     ) -> Option<usize> {
         let route = self.find_route(query)?;
         values.clear();
@@ -143,7 +143,7 @@ impl RouteTable {
         if query.target.path().first() != Some(&b'/') {
             return None;
         }
-        let method = Method::of(query.method);
+        let method = Method::from_name(query.method);
         let own = self.group(query.host).and_then(|group| self.search(group, query, method));
         own.or_else(|| self.search(&self.any_host, query, method))
     }
@@ -154,7 +154,7 @@ impl RouteTable {
             return None;
         }
         let host = self.rules.host(header);
-        let same = |group: &&Group| match self.rules.ocelot_hosts {
+        let same = |group: &&Group| match self.rules.ocelot_host_matching {
             true => group.host.as_bytes() == host,
             false => group.host.as_bytes().eq_ignore_ascii_case(host),
         };
@@ -169,10 +169,10 @@ impl RouteTable {
     ) -> Option<&Route> {
         let route = |rank: u32| &self.routes[group.order[rank as usize] as usize];
         let none = group.order.len() as u32;
-        let best = group.index.best(query.target, none, &mut |rank| {
+        let best = group.index.best_match(query.target, none, &mut |rank| {
             let route = route(rank);
-            route.methods.have(method)
-                && route.answers_on(query.listener)
+            route.methods.contains(method)
+                && route.accepts_listener(query.listener)
                 && route.spec.template.matches(query.target).is_ok()
                 && route.spec.headers.matches(query.headers).is_ok()
         });
@@ -181,10 +181,13 @@ impl RouteTable {
 }
 
 /// Hosts that differ only in case are one host, unless Ocelot's letter counts.
-fn fold_hosts(by_host: HashMap<&str, Vec<u32>>, rules: &RoutingRules) -> HashMap<String, Vec<u32>> {
+fn merge_hosts_ignoring_case(
+    by_host: HashMap<&str, Vec<u32>>,
+    rules: &RoutingRules,
+) -> HashMap<String, Vec<u32>> {
     let mut folded: HashMap<String, Vec<u32>> = HashMap::new();
     for (host, places) in by_host {
-        let name = if rules.ocelot_hosts { host.to_owned() } else { host.to_ascii_lowercase() };
+        let name = if rules.ocelot_host_matching { host.to_owned() } else { host.to_ascii_lowercase() };
         folded.entry(name).or_default().extend(places);
     }
     folded
@@ -202,7 +205,7 @@ impl Route {
     }
 
     /// Whether it answers what came by this listener.
-    pub(super) fn answers_on(&self, listener: &str) -> bool {
+    pub(super) fn accepts_listener(&self, listener: &str) -> bool {
         self.spec.listeners.is_empty() || self.spec.listeners.iter().any(|name| name == listener)
     }
 
@@ -210,7 +213,7 @@ impl Route {
         if self.spec.template.is_catch_all() { 0 } else { self.spec.priority }
     }
 
-    pub(super) fn extract<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>, values: &mut PathValues) {
+    pub(super) fn extract<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>, values: &mut PathParams) {
         self.spec.template.extract(query.target, values);
         self.spec.headers.extract(query.headers, values);
     }
@@ -231,7 +234,7 @@ impl Group {
 #[derive(Debug)]
 pub(super) struct Methods {
     bits: u16,
-    others: Vec<Box<[u8]>>,
+    custom: Vec<Box<[u8]>>,
 }
 
 /// The method of one request.
@@ -241,12 +244,12 @@ pub(super) enum Method<'m> {
     Other(&'m [u8]),
 }
 
-const KNOWN: [&[u8]; 9] =
+const STANDARD_METHODS: [&[u8]; 9] =
     [b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"TRACE", b"CONNECT"];
 
 impl<'m> Method<'m> {
-    pub(super) fn of(method: &'m [u8]) -> Method<'m> {
-        match KNOWN.iter().position(|known| known.eq_ignore_ascii_case(method)) {
+    pub(super) fn from_name(method: &'m [u8]) -> Method<'m> {
+        match STANDARD_METHODS.iter().position(|known| known.eq_ignore_ascii_case(method)) {
             Some(bit) => Method::Known(1 << bit),
             None => Method::Other(method),
         }
@@ -255,30 +258,30 @@ impl<'m> Method<'m> {
 
 impl Methods {
     fn new(methods: &[String]) -> Methods {
-        let mut made = Methods { bits: if methods.is_empty() { u16::MAX } else { 0 }, others: Vec::new() };
+        let mut made = Methods { bits: if methods.is_empty() { u16::MAX } else { 0 }, custom: Vec::new() };
         for method in methods {
-            match Method::of(method.trim().as_bytes()) {
+            match Method::from_name(method.trim().as_bytes()) {
                 Method::Known(bit) => made.bits |= bit,
-                Method::Other(other) => made.others.push(other.into()),
+                Method::Other(other) => made.custom.push(other.into()),
             }
         }
         made
     }
 
     /// True when a request with this method may pass.
-    pub(super) fn have(&self, method: Method<'_>) -> bool {
+    pub(super) fn contains(&self, method: Method<'_>) -> bool {
         match method {
             Method::Known(bit) => self.bits & bit != 0,
-            Method::Other(m) => self.any() || self.others.iter().any(|o| o.eq_ignore_ascii_case(m)),
+            Method::Other(m) => self.any() || self.custom.iter().any(|o| o.eq_ignore_ascii_case(m)),
         }
     }
 
     /// True when every method of `other` is one of these.
-    pub(super) fn cover(&self, other: &Methods) -> bool {
+    pub(super) fn is_superset(&self, other: &Methods) -> bool {
         self.any()
             || !other.any()
                 && other.bits & !self.bits == 0
-                && other.others.iter().all(|o| self.have(Method::Other(o)))
+                && other.custom.iter().all(|o| self.contains(Method::Other(o)))
     }
 
     fn any(&self) -> bool {

@@ -4,11 +4,11 @@
 //! form; characters that mean something in a regular expression are plain text here.
 
 use super::escape::{push_encoded, push_path_text};
-use super::extract::Pack;
+use super::extract::LiteralPattern;
 use super::path::Target;
 use super::program::{Op, Program};
 use super::rules::RoutingRules;
-use crate::base::path_values::PathValues;
+use crate::base::path_params::PathParams;
 
 /// Why a path template cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ enum Values {
     /// There are none, or there is one and it is the whole query (`/c?{rest}`): always empty.
     Empty,
     /// By the second, simpler pattern; `retry`: once more with a `/` at the end of the path.
-    Packed { pack: Pack, retry: bool },
+    Extracted { pack: LiteralPattern, retry: bool },
 }
 
 impl Template {
@@ -56,7 +56,7 @@ impl Template {
         }
         let mut parsed = Parsed::default();
         parsed.read(text)?;
-        let catch_all = matches!(&parsed.pieces[..], [Piece::Text(t), Piece::Hole] if t == b"/");
+        let catch_all = matches!(&parsed.pieces[..], [Piece::Text(t), Piece::Capture] if t == b"/");
         let values = parsed.values(catch_all, rules);
         let names = std::mem::take(&mut parsed.names);
         let ops = if catch_all { catch_all_ops() } else { parsed.ops() };
@@ -85,19 +85,19 @@ impl Template {
 
     /// Whether the target matches; if not, how many bytes of it did.
     pub fn matches(&self, target: &Target<'_>) -> Result<(), usize> {
-        self.program.run(self.subject(target))
+        self.program.run(self.match_input(target))
     }
 
     /// Takes the values out of a target that matches.
-    pub fn extract(&self, target: &Target<'_>, values: &mut PathValues) {
-        let text = self.subject(target);
+    pub fn extract(&self, target: &Target<'_>, values: &mut PathParams) {
+        let text = self.match_input(target);
         match &self.values {
             Values::Empty => {
                 for _ in &self.names {
                     values.push_range(text.len(), text.len());
                 }
             }
-            Values::Packed { pack, retry } => {
+            Values::Extracted { pack, retry } => {
                 let found = pack.solve(text, false, values) || *retry && pack.solve(text, true, values);
                 if !found {
                     super::extract::as_matched(&self.program.ops, self.names.len(), text, values);
@@ -106,20 +106,20 @@ impl Template {
         }
     }
 
-    fn subject<'t>(&self, target: &'t Target<'_>) -> &'t [u8] {
+    fn match_input<'t>(&self, target: &'t Target<'_>) -> &'t [u8] {
         if self.program.query { target.text() } else { target.path() }
     }
 }
 
 fn catch_all_ops() -> Vec<Op> {
-    vec![Op::Text(Box::from(&b"/"[..])), Op::Multi]
+    vec![Op::Text(Box::from(&b"/"[..])), Op::CatchAll]
 }
 
 /// A stretch of the template.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
     Text(Vec<u8>),
-    Hole,
+    Capture,
     /// The `?` (or `/?`, with `slash`) that parts path and query.
     Query {
         slash: bool,
@@ -132,7 +132,7 @@ struct Parsed {
     names: Vec<Box<str>>,
     query: bool,
     /// How many holes stand before the `?`.
-    path_holes: usize,
+    path_captures: usize,
     /// Where in `pieces` the last `/` of the path part stands.
     last_slash: usize,
 }
@@ -146,7 +146,7 @@ impl Parsed {
             rest = &rest[plain..];
             if rest.starts_with('{') {
                 let end = rest.find('}').ok_or(TemplateError::Unclosed(text.len() - rest.len() + 1))?;
-                self.hole(&rest[1..end])?;
+                self.capture(&rest[1..end])?;
                 rest = &rest[end + 1..];
             } else if !rest.is_empty() {
                 self.question_mark();
@@ -178,7 +178,7 @@ impl Parsed {
         }
     }
 
-    fn hole(&mut self, name: &str) -> Result<(), TemplateError> {
+    fn capture(&mut self, name: &str) -> Result<(), TemplateError> {
         if name.contains(['/', '?', '{']) {
             return Err(TemplateError::Name(name.to_owned()));
         }
@@ -186,8 +186,8 @@ impl Parsed {
             return Err(TemplateError::Twice(name.to_owned()));
         }
         self.names.push(name.into());
-        self.pieces.push(Piece::Hole);
-        self.path_holes += usize::from(!self.query);
+        self.pieces.push(Piece::Capture);
+        self.path_captures += usize::from(!self.query);
         Ok(())
     }
 
@@ -209,20 +209,20 @@ impl Parsed {
 
     /// A placeholder spans segments when no `/` follows it (the group that stands for `?` holds one), or after the `?`.
     fn spans_segments(&self, piece: usize, hole: usize) -> bool {
-        hole >= self.path_holes || !self.query && piece > self.last_slash
+        hole >= self.path_captures || !self.query && piece > self.last_slash
     }
 
     /// The program: pieces in order, the optional tail, the optional last `/`.
     fn ops(&self) -> Vec<Op> {
         let mut ops = Vec::with_capacity(self.pieces.len() + 2);
-        let tail = self.tail();
+        let tail = self.optional_tail();
         let mut holes = 0;
         for (i, piece) in self.pieces.iter().enumerate() {
             match piece {
                 Piece::Text(text) => push_text(text, tail == Some(i), &mut ops),
                 Piece::Query { slash } => ops.push(Op::Query { slash: *slash }),
-                Piece::Hole => {
-                    ops.push(if self.spans_segments(i, holes) { Op::Multi } else { Op::Single });
+                Piece::Capture => {
+                    ops.push(if self.spans_segments(i, holes) { Op::CatchAll } else { Op::Segment });
                     holes += 1;
                 }
             }
@@ -232,7 +232,7 @@ impl Parsed {
                 let text = std::mem::take(text);
                 ops.pop();
                 push_text(&text[..text.len() - 1], false, &mut ops);
-                ops.push(Op::MaybeSlash);
+                ops.push(Op::OptionalSlash);
             }
             _ => {}
         }
@@ -241,25 +241,25 @@ impl Parsed {
     }
 
     /// The piece whose last byte is the last `/` of the template, when a hole that spans segments follows it.
-    fn tail(&self) -> Option<usize> {
+    fn optional_tail(&self) -> Option<usize> {
         let slash = self.pieces.iter().rposition(|p| match p {
             Piece::Text(text) => text.contains(&b'/'),
             Piece::Query { .. } => true,
-            Piece::Hole => false,
+            Piece::Capture => false,
         })?;
         let directly = matches!(&self.pieces[slash], Piece::Text(text) if ends_in_slash(text));
-        (directly && matches!(self.pieces.get(slash + 1), Some(Piece::Hole))).then_some(slash)
+        (directly && matches!(self.pieces.get(slash + 1), Some(Piece::Capture))).then_some(slash)
     }
 
     fn values(&self, catch_all: bool, rules: &RoutingRules) -> Values {
-        let rest_of_query = matches!(&self.pieces[..], [.., Piece::Query { .. }, Piece::Hole]);
+        let rest_of_query = matches!(&self.pieces[..], [.., Piece::Query { .. }, Piece::Capture]);
         if self.names.is_empty() || rest_of_query && self.names.len() == 1 {
             return Values::Empty;
         }
         let retry = !self.query
             && match &self.pieces[..] {
-                [.., Piece::Hole] => true,
-                [.., Piece::Hole, Piece::Text(text)] => text == b"/",
+                [.., Piece::Capture] => true,
+                [.., Piece::Capture, Piece::Text(text)] => text == b"/",
                 _ => false,
             };
         debug_assert!(!catch_all || retry);
@@ -273,7 +273,10 @@ impl Parsed {
                 _ => texts.push(Vec::new()),
             }
         }
-        Values::Packed { pack: Pack::taking(texts, self.path_holes, self.query, rules), retry }
+        Values::Extracted {
+            pack: LiteralPattern::extraction_pattern(texts, self.path_captures, self.query, rules),
+            retry,
+        }
     }
 }
 
@@ -284,7 +287,7 @@ fn push_text(text: &[u8], tail: bool, ops: &mut Vec<Op>) {
         ops.push(Op::Text(text.into()));
     }
     if tail {
-        ops.push(Op::MaybeTail);
+        ops.push(Op::OptionalTail);
         ops.push(Op::Text(slash.into()));
     }
 }

@@ -2,27 +2,27 @@
 
 use super::headers::HeaderLookup;
 use super::table::{Method, Query, Route, RouteTable};
-use crate::base::path_values::PathValues;
+use crate::base::path_params::PathParams;
 
 /// What became of one route that was considered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Considered {
+pub struct RouteTrace {
     /// The route's number.
     pub index: usize,
     /// What became of it.
-    pub verdict: Verdict,
+    pub verdict: MatchOutcome,
 }
 
 /// What became of one route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum MatchOutcome {
     /// It serves the request, with these values.
     Matched {
         /// In the order of [`RouteTable::names`].
-        values: PathValues,
+        values: PathParams,
     },
     /// It matches as well, but another one goes first.
-    Outranked {
+    LowerPriority {
         /// The one that serves the request.
         by: usize,
     },
@@ -41,17 +41,17 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl MatchOutcome {
     /// The nearer the miss, the smaller; paths that got further go first.
-    fn distance(&self) -> (u8, std::cmp::Reverse<usize>) {
+    fn miss_distance(&self) -> (u8, std::cmp::Reverse<usize>) {
         let (kind, matched) = match self {
-            Verdict::Matched { .. } => (0, 0),
-            Verdict::Outranked { .. } => (1, 0),
-            Verdict::NoHeader(_) => (2, 0),
-            Verdict::NoMethod => (3, 0),
-            Verdict::NoListener => (4, 0),
-            Verdict::NoHost => (5, 0),
-            Verdict::Path { matched } => (6, *matched),
+            MatchOutcome::Matched { .. } => (0, 0),
+            MatchOutcome::LowerPriority { .. } => (1, 0),
+            MatchOutcome::NoHeader(_) => (2, 0),
+            MatchOutcome::NoMethod => (3, 0),
+            MatchOutcome::NoListener => (4, 0),
+            MatchOutcome::NoHost => (5, 0),
+            MatchOutcome::Path { matched } => (6, *matched),
         };
         (kind, std::cmp::Reverse(matched))
     }
@@ -61,14 +61,14 @@ impl RouteTable {
     /// The route that serves the request, those that match as well, and the nearest misses; at most `most` of them.
     ///
     /// This looks at every route: it is for people who ask, not for traffic.
-    pub fn trace<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>, most: usize) -> Vec<Considered> {
+    pub fn trace<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>, most: usize) -> Vec<RouteTrace> {
         let winner = self.find_route(query).map(|route| route.spec.index);
-        let consider = |route: &Route| Considered {
+        let consider = |route: &Route| RouteTrace {
             index: route.spec.index,
             verdict: self.verdict(route, query, winner),
         };
-        let mut all: Vec<Considered> = self.ranked().map(|place| consider(&self.routes[place])).collect();
-        all.sort_by_key(|c| c.verdict.distance());
+        let mut all: Vec<RouteTrace> = self.ranked().map(|place| consider(&self.routes[place])).collect();
+        all.sort_by_key(|c| c.verdict.miss_distance());
         all.truncate(most);
         all
     }
@@ -84,29 +84,29 @@ impl RouteTable {
         route: &Route,
         query: &Query<'_, H>,
         winner: Option<usize>,
-    ) -> Verdict {
+    ) -> MatchOutcome {
         if let Err(matched) = route.spec.template.matches(query.target) {
-            return Verdict::Path { matched };
+            return MatchOutcome::Path { matched };
         }
         let own = self.group(query.host).map(|group| &group.host);
         if !route.host().is_empty() && !own.is_some_and(|host| self.rules.same_host(host, route.host())) {
-            return Verdict::NoHost;
+            return MatchOutcome::NoHost;
         }
-        if !route.answers_on(query.listener) {
-            return Verdict::NoListener;
+        if !route.accepts_listener(query.listener) {
+            return MatchOutcome::NoListener;
         }
-        if !route.methods.have(Method::of(query.method)) {
-            return Verdict::NoMethod;
+        if !route.methods.contains(Method::from_name(query.method)) {
+            return MatchOutcome::NoMethod;
         }
         if let Err(header) = route.spec.headers.matches(query.headers) {
-            return Verdict::NoHeader(header.to_owned());
+            return MatchOutcome::NoHeader(header.to_owned());
         }
         match winner {
-            Some(by) if by != route.spec.index => Verdict::Outranked { by },
+            Some(by) if by != route.spec.index => MatchOutcome::LowerPriority { by },
             _ => {
-                let mut values = PathValues::new();
+                let mut values = PathParams::new();
                 route.extract(query, &mut values);
-                Verdict::Matched { values }
+                MatchOutcome::Matched { values }
             }
         }
     }
@@ -151,15 +151,15 @@ mod tests {
             Query { method: b"GET", host: b"a.example", target: &target, headers: &(), listener: "in" };
         let seen = table.trace(&query, 7);
         let verdict = |index: usize| seen.iter().find(|c| c.index == index).map(|c| c.verdict.clone());
-        let mut values = PathValues::new();
+        let mut values = PathParams::new();
         values.push_range(8, 9);
-        assert_eq!(seen[0], Considered { index: 4, verdict: Verdict::Matched { values } });
-        assert_eq!(verdict(5), Some(Verdict::Outranked { by: 4 }));
-        assert_eq!(verdict(3), Some(Verdict::NoHeader("X-Beta".to_owned())));
-        assert_eq!(verdict(0), Some(Verdict::NoMethod));
-        assert_eq!(verdict(7), Some(Verdict::NoListener));
-        assert_eq!(verdict(2), Some(Verdict::NoHost));
-        assert_eq!(seen[6], Considered { index: 1, verdict: Verdict::Path { matched: 9 } });
+        assert_eq!(seen[0], RouteTrace { index: 4, verdict: MatchOutcome::Matched { values } });
+        assert_eq!(verdict(5), Some(MatchOutcome::LowerPriority { by: 4 }));
+        assert_eq!(verdict(3), Some(MatchOutcome::NoHeader("X-Beta".to_owned())));
+        assert_eq!(verdict(0), Some(MatchOutcome::NoMethod));
+        assert_eq!(verdict(7), Some(MatchOutcome::NoListener));
+        assert_eq!(verdict(2), Some(MatchOutcome::NoHost));
+        assert_eq!(seen[6], RouteTrace { index: 1, verdict: MatchOutcome::Path { matched: 9 } });
         assert_eq!(seen.len(), 7);
     }
 }

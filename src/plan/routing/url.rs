@@ -1,10 +1,10 @@
 //! The request target that is sent on: `DownstreamPathTemplate` with its values, and the query (spec section 7).
 
-use super::escape::{PATH, QUERY, decoded, is, push_encoded, push_escaped};
+use super::escape::{PATH, QUERY, contains, decoded, push_encoded, push_escaped};
 use super::path::{Target, remove_dot_segments};
-use super::query::{push_merged, push_raw, push_rebuilt};
+use super::query::{push_merged_query, push_raw, push_reencoded_query};
 use super::rules::RoutingRules;
-use crate::base::path_values::{PathValues, Value};
+use crate::base::path_params::{Param, PathParams};
 
 /// A template and its values gave an empty path: a mistake of the configuration, answered with 500.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,10 +28,10 @@ pub struct UrlTemplate {
 enum Part {
     Text(Box<[u8]>),
     /// The path of the request without its first segment.
-    Rest,
+    Remainder,
     /// A placeholder: its place among the route's values, if the route has one of this name. `unknown` is what is sent
     /// when nothing gives it a value.
-    Slot {
+    Placeholder {
         index: Option<usize>,
         name: Box<str>,
         unknown: Box<[u8]>,
@@ -49,27 +49,32 @@ impl UrlTemplate {
             path: parts(path, names, PATH),
             query: query.map(|q| parts(q, names, QUERY)),
             names: names.to_vec(),
-            ocelot: rules.ocelot_values,
+            ocelot: rules.ocelot_value_extraction,
         }
     }
 
     /// What comes after the first segment of the path, which names the service, and the query as it came.
-    pub fn beyond_first(rules: &RoutingRules) -> UrlTemplate {
-        let path = vec![Part::Rest];
-        UrlTemplate { path, query: None, names: Vec::new(), ocelot: rules.ocelot_values }
+    pub fn after_first_segment(rules: &RoutingRules) -> UrlTemplate {
+        let path = vec![Part::Remainder];
+        UrlTemplate { path, query: None, names: Vec::new(), ocelot: rules.ocelot_value_extraction }
     }
 
     /// With something before the path, and the query as it came: placeholders of the path are no parameters.
-    pub fn behind(prefix: &str, template: &str, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
+    pub fn with_prefix(
+        prefix: &str,
+        template: &str,
+        names: &[Box<str>],
+        rules: &RoutingRules,
+    ) -> UrlTemplate {
         let whole = UrlTemplate::compile(&format!("/{prefix}{template}"), names, rules);
         UrlTemplate { names: Vec::new(), ..whole }
     }
 
     /// The names of placeholders that no value of the route fills: they are sent as they are written, escaped, unless
     /// [`PathValues::set`] gives them a value.
-    pub fn unfilled(&self) -> impl Iterator<Item = &str> {
+    pub fn unresolved_names(&self) -> impl Iterator<Item = &str> {
         self.path.iter().chain(self.query.iter().flatten()).filter_map(|part| match part {
-            Part::Slot { index: None, name, .. } => Some(&**name),
+            Part::Placeholder { index: None, name, .. } => Some(&**name),
             _ => None,
         })
     }
@@ -77,7 +82,7 @@ impl UrlTemplate {
     /// Appends path and query of the request to be sent to `out`.
     pub fn build(
         &self,
-        values: &PathValues,
+        values: &PathParams,
         target: &Target<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), EmptyPath> {
@@ -87,7 +92,7 @@ impl UrlTemplate {
     /// The same with another query, with its `?`, than the one that came.
     pub fn build_with(
         &self,
-        values: &PathValues,
+        values: &PathParams,
         target: &Target<'_>,
         query: &[u8],
         out: &mut Vec<u8>,
@@ -96,14 +101,14 @@ impl UrlTemplate {
         self.push_path(values, target, out);
         let no_slash = !target.path().ends_with(b"/");
         let Some(parts) = &self.query else {
-            if out.len() == start && !matches!(self.path[..], [Part::Rest]) {
+            if out.len() == start && !matches!(self.path[..], [Part::Remainder]) {
                 return Err(EmptyPath);
             }
-            finish_path(no_slash, start, out);
+            normalize_path_tail(no_slash, start, out);
             self.push_incoming(query, out);
             return Ok(());
         };
-        finish_path(false, start, out);
+        normalize_path_tail(false, start, out);
         let mut own = Vec::new();
         self.push_query(parts, values, target, &mut own);
         if no_slash && self.ocelot {
@@ -111,7 +116,7 @@ impl UrlTemplate {
         }
         match query.split_first() {
             None => push_raw(&own, out),
-            Some((_, raw)) => push_merged(&own, raw, &self.names, out),
+            Some((_, raw)) => push_merged_query(&own, raw, &self.names, out),
         }
         Ok(())
     }
@@ -121,38 +126,42 @@ impl UrlTemplate {
         let raw = query.get(1..).unwrap_or_default();
         match self.names.is_empty() || raw.is_empty() {
             true => push_raw(raw, out),
-            false => push_rebuilt(raw, &self.names, out),
+            false => push_reencoded_query(raw, &self.names, out),
         }
     }
 
-    fn push_path(&self, values: &PathValues, target: &Target<'_>, out: &mut Vec<u8>) {
+    fn push_path(&self, values: &PathParams, target: &Target<'_>, out: &mut Vec<u8>) {
         for part in &self.path {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
-                Part::Rest => out.extend_from_slice(beyond_first(target.path())),
-                Part::Slot { index, name, unknown } => match value(values, *index, name, target.text()) {
-                    None => out.extend_from_slice(unknown),
-                    Some(Value { bytes, at: Some(at) }) if at + bytes.len() <= target.path_len() => {
-                        out.extend_from_slice(bytes);
+                Part::Remainder => out.extend_from_slice(after_first_segment(target.path())),
+                Part::Placeholder { index, name, unknown } => {
+                    match value(values, *index, name, target.text()) {
+                        None => out.extend_from_slice(unknown),
+                        Some(Param { bytes, at: Some(at) }) if at + bytes.len() <= target.path_len() => {
+                            out.extend_from_slice(bytes);
+                        }
+                        Some(Param { bytes, .. }) => push_untrusted(bytes, out),
                     }
-                    Some(Value { bytes, .. }) => push_foreign(bytes, out),
-                },
+                }
             }
         }
     }
 
-    fn push_query(&self, parts: &[Part], values: &PathValues, target: &Target<'_>, out: &mut Vec<u8>) {
+    fn push_query(&self, parts: &[Part], values: &PathParams, target: &Target<'_>, out: &mut Vec<u8>) {
         for part in parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
-                Part::Rest => {}
-                Part::Slot { index, name, unknown } => match value(values, *index, name, target.text()) {
-                    None => out.extend_from_slice(unknown),
-                    Some(Value { bytes, at: Some(at) }) if at >= target.path_len() => {
-                        push_escaped(bytes, QUERY, out);
+                Part::Remainder => {}
+                Part::Placeholder { index, name, unknown } => {
+                    match value(values, *index, name, target.text()) {
+                        None => out.extend_from_slice(unknown),
+                        Some(Param { bytes, at: Some(at) }) if at >= target.path_len() => {
+                            push_escaped(bytes, QUERY, out);
+                        }
+                        Some(Param { bytes, .. }) => self.push_as_parameter(bytes, out),
                     }
-                    Some(Value { bytes, .. }) => self.push_as_parameter(bytes, out),
-                },
+                }
             }
         }
     }
@@ -164,7 +173,7 @@ impl UrlTemplate {
                 b'&' => false,
                 b'+' => self.ocelot,
                 b'%' => decoded(&bytes[i..]).is_some(),
-                b => is(*b, QUERY),
+                b => contains(*b, QUERY),
             };
             match stays {
                 true => out.push(*byte),
@@ -175,13 +184,13 @@ impl UrlTemplate {
 }
 
 /// `/service/rest` without `/service`.
-fn beyond_first(path: &[u8]) -> &[u8] {
+fn after_first_segment(path: &[u8]) -> &[u8] {
     let second = path.get(1..).and_then(|rest| memchr::memchr(b'/', rest));
     second.map_or(&[], |at| &path[at + 1..])
 }
 
-fn value<'v>(values: &'v PathValues, index: Option<usize>, name: &str, text: &'v [u8]) -> Option<Value<'v>> {
-    values.overridden(name).or_else(|| values.get(index?, text))
+fn value<'v>(values: &'v PathParams, index: Option<usize>, name: &str, text: &'v [u8]) -> Option<Param<'v>> {
+    values.get_override(name).or_else(|| values.get(index?, text))
 }
 
 /// Splits template text at its placeholders; the text between them is escaped once and for all.
@@ -194,7 +203,7 @@ fn parts(text: &str, names: &[Box<str>], class: u8) -> Vec<Part> {
         let name = &rest[open + 1..close];
         let index = names.iter().position(|n| &**n == name);
         let unknown = escaped(&rest[open..=close], class);
-        parts.push(Part::Slot { index, name: name.into(), unknown });
+        parts.push(Part::Placeholder { index, name: name.into(), unknown });
         rest = &rest[close + 1..];
     }
     push_part(rest, class, &mut parts);
@@ -215,7 +224,7 @@ fn escaped(text: &str, class: u8) -> Box<[u8]> {
 
 /// A value from a query, a header or an override, written into the path: escaped, and its dot segments removed, so that
 /// it cannot climb out of its place.
-fn push_foreign(bytes: &[u8], out: &mut Vec<u8>) {
+fn push_untrusted(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     push_escaped(bytes, PATH, out);
     if has_dot_segment(b'/', &out[start..]) {
@@ -229,7 +238,7 @@ fn push_foreign(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// The last touches to a path that begins at `start`: its last slashes, when the request had none; dot segments; never
 /// empty.
-fn finish_path(no_slash: bool, start: usize, out: &mut Vec<u8>) {
+fn normalize_path_tail(no_slash: bool, start: usize, out: &mut Vec<u8>) {
     if no_slash {
         trim_slashes(start, out);
     }
@@ -262,7 +271,7 @@ mod tests {
         let template = Template::compile(from, false, &rules).unwrap();
         let target = Target::normalise(url.as_bytes(), false).unwrap();
         template.matches(&target).expect("the template matches");
-        let mut values = PathValues::new();
+        let mut values = PathParams::new();
         template.extract(&target, &mut values);
         let mut out = Vec::new();
         UrlTemplate::compile(to, template.names(), &rules).build(&values, &target, &mut out).unwrap();
@@ -316,8 +325,9 @@ mod tests {
     fn the_first_segment_names_a_service_and_the_rest_is_the_path() {
         let rest = |url: &str| {
             let target = Target::normalise(url.as_bytes(), false).unwrap();
-            let (template, mut out) = (UrlTemplate::beyond_first(&RoutingRules::default()), Vec::new());
-            template.build(&PathValues::new(), &target, &mut out).unwrap();
+            let (template, mut out) =
+                (UrlTemplate::after_first_segment(&RoutingRules::default()), Vec::new());
+            template.build(&PathParams::new(), &target, &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
         for (url, sent) in [
@@ -337,10 +347,10 @@ mod tests {
         let rules = RoutingRules::ocelot();
         let template = Template::compile("/api/{version}/values", false, &rules).unwrap();
         let target = Target::normalise(b"/api/1.0/values?version=2&PartitionKey=+", false).unwrap();
-        let mut values = PathValues::new();
+        let mut values = PathParams::new();
         template.matches(&target).expect("the template matches");
         template.extract(&target, &mut values);
-        let url = UrlTemplate::behind("App_{version}/Api", "/values", template.names(), &rules);
+        let url = UrlTemplate::with_prefix("App_{version}/Api", "/values", template.names(), &rules);
         let mut out = Vec::new();
         url.build(&values, &target, &mut out).unwrap();
         assert_eq!(out, b"/App_1.0/Api/values?version=2&PartitionKey=+");
@@ -349,9 +359,9 @@ mod tests {
     #[test]
     fn an_override_by_name_goes_first_and_fills_unknown_names() {
         let template = UrlTemplate::compile("/b/{x}?n={n}", &["x".into()], &RoutingRules::default());
-        assert_eq!(template.unfilled().collect::<Vec<_>>(), ["n"]);
-        let target = Target::from_normal(b"/a/1", 4);
-        let mut values = PathValues::new();
+        assert_eq!(template.unresolved_names().collect::<Vec<_>>(), ["n"]);
+        let target = Target::from_normalized(b"/a/1", 4);
+        let mut values = PathParams::new();
         values.push_range(3, 4);
         values.set("x", b"2 3");
         values.set("n", b"a&b+c");
@@ -363,7 +373,7 @@ mod tests {
     #[test]
     fn an_empty_template_is_an_error() {
         let template = UrlTemplate::compile("", &[], &RoutingRules::default());
-        let target = Target::from_normal(b"/", 1);
-        assert_eq!(template.build(&PathValues::new(), &target, &mut Vec::new()), Err(EmptyPath));
+        let target = Target::from_normalized(b"/", 1);
+        assert_eq!(template.build(&PathParams::new(), &target, &mut Vec::new()), Err(EmptyPath));
     }
 }

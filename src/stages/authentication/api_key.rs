@@ -1,8 +1,8 @@
 //! `ApiKey`: a long random text that one caller got from the operator. The gateway knows its SHA-256 only.
 
-use super::{Judged, place::Found, settings::ApiKeySettings};
+use super::{AuthOutcome, credential_location::Credential, settings::ApiKeySettings};
 use crate::pipeline::{
-    cause::{Cause, Why},
+    error::{ErrorCode, GatewayError},
     exchange::Exchange,
     identity::Identity,
 };
@@ -15,57 +15,59 @@ use std::{
 use subtle::ConstantTimeEq;
 
 /// The hash of a key, and whose it is.
-type Owner = ([u8; 32], Arc<Identity>);
+type KeyOwner = ([u8; 32], Arc<Identity>);
 
 /// The scheme at work.
 #[derive(Debug)]
 pub struct ApiKeys {
     settings: ApiKeySettings,
     /// Where to look is secret too: the time that a look-up takes says nothing about the hashes.
-    places: RandomState,
-    owners: HashMap<u64, Vec<Owner>>,
+    locations: RandomState,
+    owners: HashMap<u64, Vec<KeyOwner>>,
 }
 
 impl ApiKeys {
     pub fn new(name: &str, settings: ApiKeySettings) -> ApiKeys {
-        let (scheme, places): (Arc<str>, _) = (name.into(), RandomState::new());
-        let mut owners: HashMap<u64, Vec<Owner>> = HashMap::with_capacity(settings.keys.len());
+        let (scheme, locations): (Arc<str>, _) = (name.into(), RandomState::new());
+        let mut owners: HashMap<u64, Vec<KeyOwner>> = HashMap::with_capacity(settings.keys.len());
         for key in &settings.keys {
             let mut user = Identity::new(scheme.clone());
             if !key.claims.iter().any(|(name, _)| name == "sub") {
                 user.add("sub", &key.owner);
             }
             key.claims.iter().for_each(|(name, value)| user.add(name, value));
-            owners.entry(places.hash_one(key.sha256)).or_default().push((key.sha256, Arc::new(user)));
+            owners.entry(locations.hash_one(key.sha256)).or_default().push((key.sha256, Arc::new(user)));
         }
-        ApiKeys { settings, places, owners }
+        ApiKeys { settings, locations, owners }
     }
 
     /// Judges the key of a request.
-    pub fn judge(&self, x: &Exchange) -> Judged {
-        let key = match self.settings.places.find(x, "ApiKey") {
-            Found::Nothing => return Judged::Absent,
-            Found::Several => {
-                return Judged::Bad(Cause::new(
-                    Why::IdentityMalformed,
+    pub fn authenticate(&self, exchange: &Exchange) -> AuthOutcome {
+        let key = match self.settings.places.find(exchange, "ApiKey") {
+            Credential::None => return AuthOutcome::NoCredentials,
+            Credential::Ambiguous => {
+                return AuthOutcome::Rejected(GatewayError::new(
+                    ErrorCode::IdentityMalformed,
                     "the header of the key is there twice",
                 ));
             }
-            Found::Text(key) => key,
+            Credential::Value(key) => key,
         };
         let hash: [u8; 32] = Sha256::digest(key).into();
-        let here = self.owners.get(&self.places.hash_one(hash)).into_iter().flatten();
+        let here = self.owners.get(&self.locations.hash_one(hash)).into_iter().flatten();
         let mut found = here.filter(|(own, _)| bool::from(own.ct_eq(&hash)));
         match found.next() {
-            Some((_, user)) => Judged::Good(user.clone()),
-            None => Judged::Bad(Cause::new(Why::IdentityUnknown, "nobody has this key")),
+            Some((_, user)) => AuthOutcome::Authenticated(user.clone()),
+            None => {
+                AuthOutcome::Rejected(GatewayError::new(ErrorCode::IdentityUnknown, "nobody has this key"))
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::{ApiKey, Places};
+    use super::super::settings::{ApiKey, CredentialLocations};
     use super::super::testing::{exchange, why};
     use super::*;
 
@@ -75,13 +77,14 @@ mod tests {
     }
 
     fn keys(keys: Vec<ApiKey>) -> ApiKeys {
-        let places = Places { header: "X-Api-Key".into(), query: Some("key".into()), cookie: None };
+        let places =
+            CredentialLocations { header: "X-Api-Key".into(), query: Some("key".into()), cookie: None };
         ApiKeys::new("partners", ApiKeySettings { places, keys })
     }
 
     fn owner(keys: &ApiKeys, key: &str) -> Option<String> {
-        match keys.judge(&exchange("/", &[("x-api-key", key)])) {
-            Judged::Good(user) => user.first("sub").map(str::to_owned),
+        match keys.authenticate(&exchange("/", &[("x-api-key", key)])) {
+            AuthOutcome::Authenticated(user) => user.claim_value("sub").map(str::to_owned),
             _ => None,
         }
     }
@@ -100,11 +103,13 @@ mod tests {
     #[test]
     fn a_key_in_the_query_is_as_good_and_an_unknown_one_is_refused() {
         let keys = keys(vec![key("k", "anna", &[("sub", "a-1")])]);
-        let Judged::Good(user) = keys.judge(&exchange("/?key=k", &[])) else { panic!("refused") };
-        assert_eq!((user.first("sub"), &*user.scheme), (Some("a-1"), "partners"));
-        assert!(matches!(keys.judge(&exchange("/", &[])), Judged::Absent));
-        assert_eq!(why(keys.judge(&exchange("/", &[("X-Api-Key", "K")]))), "identity.unknown");
+        let AuthOutcome::Authenticated(user) = keys.authenticate(&exchange("/?key=k", &[])) else {
+            panic!("refused")
+        };
+        assert_eq!((user.claim_value("sub"), &*user.scheme), (Some("a-1"), "partners"));
+        assert!(matches!(keys.authenticate(&exchange("/", &[])), AuthOutcome::NoCredentials));
+        assert_eq!(why(keys.authenticate(&exchange("/", &[("X-Api-Key", "K")]))), "identity.unknown");
         let twice = [("X-Api-Key", "k"), ("X-Api-Key", "k")];
-        assert_eq!(why(keys.judge(&exchange("/", &twice))), "identity.malformed");
+        assert_eq!(why(keys.authenticate(&exchange("/", &twice))), "identity.malformed");
     }
 }

@@ -2,17 +2,17 @@
 //! workers, a few at a time, and what was good is remembered.
 
 use super::{
-    Judged,
-    place::Found,
-    settings::{BasicSettings, Places, User},
+    AuthOutcome,
+    credential_location::Credential,
+    settings::{BasicSettings, CredentialLocations, User},
 };
 use crate::{
+    net::background::BackgroundRuntime,
     pipeline::{
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
         identity::Identity,
     },
-    wire::background::Background,
 };
 use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use base64::{
@@ -30,10 +30,10 @@ use std::{
 use tokio::sync::{Semaphore, oneshot};
 
 /// Good pairs that one scheme remembers.
-const REMEMBERED: u64 = 10_000;
+const CACHE_TTL: u64 = 10_000;
 /// Hashes that are checked at one time, and requests that wait for one.
-const AT_ONCE: usize = 2;
-const MOST_WAITING: usize = 64;
+const MAX_PARALLEL_HASHES: usize = 2;
+const MAX_QUEUED: usize = 64;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -43,59 +43,67 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The scheme at work.
 #[derive(Debug)]
 pub struct Basic {
-    places: Places,
+    places: CredentialLocations,
     scheme: Arc<str>,
     users: HashMap<String, User>,
     /// Its hash is checked for names that nobody has, so that the time does not tell.
-    stand_in: Option<User>,
+    dummy_hash: Option<User>,
     /// By a hash of the whole pair that only this process can make: no password is kept.
-    known: Cache<[u8; 32], Arc<Identity>>,
+    verified_cache: Cache<[u8; 32], Arc<Identity>>,
     salt: [u64; 4],
-    slots: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-    background: Background,
+    hash_permits: Arc<Semaphore>,
+    queued: Arc<Semaphore>,
+    background: BackgroundRuntime,
 }
 
 impl Basic {
-    pub fn new(name: &str, settings: BasicSettings, background: Background) -> Basic {
-        let stand_in = settings.users.first().cloned();
+    pub fn new(name: &str, settings: BasicSettings, background: BackgroundRuntime) -> Basic {
+        let dummy_hash = settings.users.first().cloned();
         let random = RandomState::new();
         Basic {
-            places: Places { header: "Authorization".into(), query: None, cookie: None },
+            places: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
             scheme: name.into(),
             users: settings.users.into_iter().map(|user| (user.name.clone(), user)).collect(),
-            stand_in,
-            known: Cache::builder().max_capacity(REMEMBERED).eviction_policy(EvictionPolicy::lru()).build(),
+            dummy_hash,
+            verified_cache: Cache::builder()
+                .max_capacity(CACHE_TTL)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             salt: [1, 2, 3, 4].map(|n: u64| random.hash_one(n)),
-            slots: Arc::new(Semaphore::new(AT_ONCE)),
-            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+            hash_permits: Arc::new(Semaphore::new(MAX_PARALLEL_HASHES)),
+            queued: Arc::new(Semaphore::new(MAX_QUEUED)),
             background,
         }
     }
 
     /// Judges the pair of a request.
-    pub fn judge(self: &Arc<Self>, x: &Exchange) -> Judged {
-        let pair = match self.places.find(x, "Basic") {
-            Found::Nothing => return Judged::Absent,
-            Found::Several => {
-                return Judged::Bad(Cause::new(
-                    Why::IdentityMalformed,
+    pub fn authenticate(self: &Arc<Self>, exchange: &Exchange) -> AuthOutcome {
+        let pair = match self.places.find(exchange, "Basic") {
+            Credential::None => return AuthOutcome::NoCredentials,
+            Credential::Ambiguous => {
+                return AuthOutcome::Rejected(GatewayError::new(
+                    ErrorCode::IdentityMalformed,
                     "the header of the password is there twice",
                 ));
             }
-            Found::Text(pair) => pair,
+            Credential::Value(pair) => pair,
         };
         let key = self.key(pair);
-        if let Some(user) = self.known.get(&key) {
-            return Judged::Good(user);
+        if let Some(user) = self.verified_cache.get(&key) {
+            return AuthOutcome::Authenticated(user);
         }
         let Some((name, password)) = decode(pair) else {
-            return Judged::Bad(Cause::new(Why::IdentityMalformed, "name and password cannot be read"));
+            return AuthOutcome::Rejected(GatewayError::new(
+                ErrorCode::IdentityMalformed,
+                "name and password cannot be read",
+            ));
         };
-        if x.dry {
-            return self.check(&name, &password).map_or_else(Judged::Bad, Judged::Good);
+        if exchange.is_dry_run {
+            return self
+                .verify(&name, &password)
+                .map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated);
         }
-        Judged::Later(Box::pin(self.clone().later(key, name, password)))
+        AuthOutcome::Pending(Box::pin(self.clone().verify_in_background(key, name, password)))
     }
 
     fn key(&self, pair: &[u8]) -> [u8; 32] {
@@ -106,40 +114,46 @@ impl Basic {
     }
 
     /// Checks beside the workers, unless too many wait for that already.
-    async fn later(
+    async fn verify_in_background(
         self: Arc<Self>,
         key: [u8; 32],
         name: String,
         password: Vec<u8>,
-    ) -> Result<Arc<Identity>, Cause> {
-        let Ok(waits) = self.waiting.clone().try_acquire_owned() else { return Err(busy()) };
+    ) -> Result<Arc<Identity>, GatewayError> {
+        let Ok(waits) = self.queued.clone().try_acquire_owned() else { return Err(too_many_checks()) };
         let (tell, told) = oneshot::channel();
         let basic = self.clone();
         self.background.spawn(async move {
             let _waits = waits;
-            let Ok(_slot) = basic.slots.clone().acquire_owned().await else { return };
-            let checked = tokio::task::spawn_blocking(move || basic.check_once(key, &name, &password)).await;
-            let _ = tell.send(checked.unwrap_or_else(|_| Err(busy())));
+            let Ok(_slot) = basic.hash_permits.clone().acquire_owned().await else { return };
+            let checked =
+                tokio::task::spawn_blocking(move || basic.verify_unless_cached(key, &name, &password)).await;
+            let _ = tell.send(checked.unwrap_or_else(|_| Err(too_many_checks())));
         });
-        told.await.unwrap_or_else(|_| Err(busy()))
+        told.await.unwrap_or_else(|_| Err(too_many_checks()))
     }
 
     /// Somebody with the same pair may have been before in the queue.
-    fn check_once(&self, key: [u8; 32], name: &str, password: &[u8]) -> Result<Arc<Identity>, Cause> {
-        if let Some(user) = self.known.get(&key) {
+    fn verify_unless_cached(
+        &self,
+        key: [u8; 32],
+        name: &str,
+        password: &[u8],
+    ) -> Result<Arc<Identity>, GatewayError> {
+        if let Some(user) = self.verified_cache.get(&key) {
             return Ok(user);
         }
-        let user = self.check(name, password)?;
-        self.known.insert(key, user.clone());
+        let user = self.verify(name, password)?;
+        self.verified_cache.insert(key, user.clone());
         Ok(user)
     }
 
-    fn check(&self, name: &str, password: &[u8]) -> Result<Arc<Identity>, Cause> {
+    fn verify(&self, name: &str, password: &[u8]) -> Result<Arc<Identity>, GatewayError> {
         let found = self.users.get(name);
-        let good = found.or(self.stand_in.as_ref()).is_some_and(|user| matches(&user.hash, password));
+        let good = found.or(self.dummy_hash.as_ref()).is_some_and(|user| verify_hash(&user.hash, password));
         match found.filter(|_| good) {
             Some(user) => Ok(Arc::new(self.identity(user))),
-            None => Err(Cause::new(Why::IdentityUnknown, "the name or the password is wrong")),
+            None => Err(GatewayError::new(ErrorCode::IdentityUnknown, "the name or the password is wrong")),
         }
     }
 
@@ -153,9 +167,9 @@ impl Basic {
     }
 }
 
-fn busy() -> Cause {
-    Cause::new(Why::IdentityBusy, "too many passwords are being checked")
-        .with(|more| more.fields.push(("Retry-After".into(), "1".to_owned())))
+fn too_many_checks() -> GatewayError {
+    GatewayError::new(ErrorCode::IdentityBusy, "too many passwords are being checked")
+        .with_details(|more| more.headers.push(("Retry-After".into(), "1".to_owned())))
 }
 
 fn decode(pair: &[u8]) -> Option<(String, Vec<u8>)> {
@@ -166,7 +180,7 @@ fn decode(pair: &[u8]) -> Option<(String, Vec<u8>)> {
 }
 
 /// Whether the hash is that of the password.
-fn matches(hash: &str, password: &[u8]) -> bool {
+fn verify_hash(hash: &str, password: &[u8]) -> bool {
     match hash.starts_with("$argon2") {
         true => PasswordHash::new(hash)
             .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok()),
@@ -215,15 +229,17 @@ mod tests {
         };
         let users = vec![user("ann", bcrypt::hash("secret", 4).unwrap()), user("ben", argon)];
         users.iter().for_each(|user| assert_eq!(check_hash(&user.hash), Ok(())));
-        let background = Background::default();
-        background.run_on(tokio::runtime::Handle::current());
+        let background = BackgroundRuntime::default();
+        background.attach(tokio::runtime::Handle::current());
         Arc::new(Basic::new("staff", BasicSettings { users }, background))
     }
 
-    async fn judged(basic: &Arc<Basic>, pair: &str) -> Judged {
+    async fn judged(basic: &Arc<Basic>, pair: &str) -> AuthOutcome {
         let line = format!("Basic {}", BASE64.encode(pair));
-        match basic.judge(&exchange("/", &[("Authorization", &line)])) {
-            Judged::Later(later) => later.await.map_or_else(Judged::Bad, Judged::Good),
+        match basic.authenticate(&exchange("/", &[("Authorization", &line)])) {
+            AuthOutcome::Pending(later) => {
+                later.await.map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
+            }
             judged => judged,
         }
     }
@@ -232,11 +248,13 @@ mod tests {
     async fn both_kinds_of_hashes_are_understood_and_remembered() {
         let basic = basic();
         for (pair, name) in [("ann:secret", "ann"), ("ben:open:sesame", "ben")] {
-            let Judged::Good(user) = judged(&basic, pair).await else { panic!("{pair} is refused") };
-            assert_eq!((user.first("sub"), user.first("role")), (Some(name), Some("r")));
+            let AuthOutcome::Authenticated(user) = judged(&basic, pair).await else {
+                panic!("{pair} is refused")
+            };
+            assert_eq!((user.claim_value("sub"), user.claim_value("role")), (Some(name), Some("r")));
             let line = format!("Basic {}", BASE64.encode(pair));
-            let again = basic.judge(&exchange("/", &[("Authorization", &line)]));
-            assert!(matches!(again, Judged::Good(_)), "the second time needs no waiting");
+            let again = basic.authenticate(&exchange("/", &[("Authorization", &line)]));
+            assert!(matches!(again, AuthOutcome::Authenticated(_)), "the second time needs no waiting");
         }
     }
 
@@ -247,7 +265,7 @@ mod tests {
         assert_eq!(why(judged(&basic, "eve:secret").await), "identity.unknown");
         assert_eq!(why(judged(&basic, "ann").await), "identity.malformed");
         let odd = exchange("/", &[("Authorization", "Basic ???")]);
-        assert_eq!(why(basic.judge(&odd)), "identity.malformed");
+        assert_eq!(why(basic.authenticate(&odd)), "identity.malformed");
     }
 
     #[tokio::test]
@@ -259,7 +277,7 @@ mod tests {
         let line = format!("Basic {}", BASE64.encode("old:x"));
         let x = exchange("/", &[("Authorization", &line)]);
         let began = Instant::now();
-        let Judged::Later(later) = slow.judge(&x) else { panic!("nothing is remembered yet") };
+        let AuthOutcome::Pending(later) = slow.authenticate(&x) else { panic!("nothing is remembered yet") };
         let asked = began.elapsed();
         assert!(later.await.is_ok());
         assert!(asked * 4 < began.elapsed(), "{asked:?} of {:?} on the hot thread", began.elapsed());
@@ -268,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn when_too_many_wait_the_next_is_told_to_come_again() {
         let basic = basic();
-        let _all = basic.waiting.clone().acquire_many_owned(MOST_WAITING as u32).await.unwrap();
+        let _all = basic.queued.clone().acquire_many_owned(MAX_QUEUED as u32).await.unwrap();
         assert_eq!(why(judged(&basic, "ann:secret").await), "identity.busy");
     }
 

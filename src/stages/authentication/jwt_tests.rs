@@ -1,7 +1,7 @@
 //! What attackers send, and what must go on working; every refusal for the right reason.
 
 use super::super::keys::KeyData;
-use super::super::settings::Places;
+use super::super::settings::CredentialLocations;
 use super::super::testing::{exchange, why};
 use super::*;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -66,19 +66,19 @@ struct Scene {
 
 fn settings(algorithms: &[Algorithm]) -> JwtSettings {
     JwtSettings {
-        places: Places { header: "Authorization".into(), query: None, cookie: None },
+        places: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
         keys: super::super::settings::KeySource::Fixed(Vec::new()),
         algorithms: algorithms.to_vec(),
         issuer: Some("https://issuer".into()),
         audiences: vec!["api".into()],
-        skew: Duration::from_secs(60),
-        types: Vec::new(),
+        clock_skew: Duration::from_secs(60),
+        token_types: Vec::new(),
     }
 }
 
 impl Scene {
     fn of(settings: JwtSettings, keys: &[KeyData]) -> Scene {
-        let clock = Clock::manual();
+        let clock = Clock::mock();
         let keys = Keys::Fixed(Arc::new(KeySet::new(keys, None, 0)));
         Scene { jwt: Arc::new(Jwt::new("jwt", settings, keys, clock.clone())), clock }
     }
@@ -91,10 +91,10 @@ impl Scene {
         Scene::of(settings(algorithms), &KeyData::pem(pem.as_bytes()).unwrap())
     }
 
-    fn judge(&self, token: &str) -> Judged {
+    fn judge(&self, token: &str) -> AuthOutcome {
         let mut x = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
         x.now = self.clock.now();
-        self.jwt.judge(&x)
+        self.jwt.authenticate(&x)
     }
 
     fn why(&self, token: &str) -> &'static str {
@@ -102,7 +102,7 @@ impl Scene {
     }
 
     fn claims(&self) -> Value {
-        let now = self.clock.wall().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = self.clock.unix_time().duration_since(UNIX_EPOCH).unwrap().as_secs();
         json!({ "iss": "https://issuer", "aud": "api", "sub": "u", "exp": now + 3600 })
     }
 
@@ -226,7 +226,7 @@ fn types_are_absent_jwt_and_at_jwt_or_those_configured() {
     for kind in ["", "JWE", "id+jwt", "dpop+jwt", "logout+jwt", "application/", "application/json"] {
         assert_eq!(scene.refuses(json!({ "typ": kind }), json!({})), "identity.type", "{kind}");
     }
-    let only = JwtSettings { types: vec!["at+jwt".into()], ..settings(&[Algorithm::HS256]) };
+    let only = JwtSettings { token_types: vec!["at+jwt".into()], ..settings(&[Algorithm::HS256]) };
     let scene = Scene::of(only, &[KeyData::secret(SECRET).unwrap()]);
     assert_eq!(scene.refuses(json!({ "typ": "AT+JWT" }), json!({})), "good");
     assert_eq!(scene.refuses(json!({ "typ": "JWT" }), json!({})), "identity.type");
@@ -278,7 +278,7 @@ fn times_are_numbers_of_seconds_that_are_dates() {
 fn a_remembered_token_expires_all_the_same() {
     let scene = Scene::hmac();
     let token = scene.token(json!({}), json!({}));
-    assert_eq!((scene.why(&token), scene.jwt.known.get(token.as_bytes()).is_some()), ("good", true));
+    assert_eq!((scene.why(&token), scene.jwt.token_cache.get(token.as_bytes()).is_some()), ("good", true));
     scene.clock.advance(Duration::from_secs(3600 + 30));
     assert_eq!(scene.why(&token), "good");
     scene.clock.advance(Duration::from_secs(60));
@@ -351,14 +351,16 @@ fn claims_keep_their_names_and_become_text() {
     let claims = json!({
         "role": ["a", "b"], "num": 7.5, "flag": true, "at": { "x": [1] }, "urn:x/y": "z", "big": 12345678901234567890u64, "list": []
     });
-    let Judged::Good(user) = scene.judge(&scene.token(json!({}), claims)) else { panic!("refused") };
-    assert_eq!(user.all("role").collect::<Vec<_>>(), ["a", "b"]);
+    let AuthOutcome::Authenticated(user) = scene.judge(&scene.token(json!({}), claims)) else {
+        panic!("refused")
+    };
+    assert_eq!(user.claim_values("role").collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(
-        (user.first("num"), user.first("flag"), user.first("list")),
+        (user.claim_value("num"), user.claim_value("flag"), user.claim_value("list")),
         (Some("7.5"), Some("true"), None)
     );
-    assert_eq!((user.first("at"), user.first("urn:x/y")), (Some("{\"x\":[1]}"), Some("z")));
-    assert_eq!((user.first("big"), &*user.scheme), (Some("12345678901234567890"), "jwt"));
+    assert_eq!((user.claim_value("at"), user.claim_value("urn:x/y")), (Some("{\"x\":[1]}"), Some("z")));
+    assert_eq!((user.claim_value("big"), &*user.scheme), (Some("12345678901234567890"), "jwt"));
 }
 
 #[test]

@@ -17,16 +17,16 @@ const RSA: [Algorithm; 6] = [
 ];
 
 /// The most keys of one set: a token without a key id is tried with each.
-pub const MOST_KEYS: usize = 64;
+pub const MAX_KEYS: usize = 64;
 
 /// One key as data.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyData {
     /// Its name in a key set.
-    pub id: Option<String>,
+    pub kid: Option<String>,
     pub material: Material,
     /// The key is for this algorithm only.
-    pub only: Option<Algorithm>,
+    pub key_use: Option<Algorithm>,
 }
 
 /// What a key is made of.
@@ -117,14 +117,14 @@ impl Material {
 impl KeyData {
     /// The secret of HS256, HS384 and HS512.
     pub fn secret(secret: &[u8]) -> Result<KeyData, &'static str> {
-        Ok(KeyData { id: None, material: Material::Secret(secret.to_vec()).check()?, only: None })
+        Ok(KeyData { kid: None, material: Material::Secret(secret.to_vec()).check()?, key_use: None })
     }
 
     /// All public keys of a PEM text.
     pub fn pem(text: &[u8]) -> Result<Vec<KeyData>, String> {
         let text = std::str::from_utf8(text).map_err(|_| "it is not PEM".to_owned())?;
         let blocks = text.match_indices("-----BEGIN ").map(|(at, _)| &text[at..]);
-        let all: Vec<_> = blocks.take(MOST_KEYS).map(pem_block).collect::<Result<_, _>>()?;
+        let all: Vec<_> = blocks.take(MAX_KEYS).map(pem_block).collect::<Result<_, _>>()?;
         if all.is_empty() {
             Err("it is not PEM: nothing begins with -----BEGIN PUBLIC KEY-----".to_owned())
         } else {
@@ -138,7 +138,7 @@ impl KeyData {
         let set: Value = serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
         let keys = set["keys"].as_array().ok_or("it is no key set: there is no list \"keys\"")?;
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for (at, key) in keys.iter().take(MOST_KEYS).enumerate() {
+        for (at, key) in keys.iter().take(MAX_KEYS).enumerate() {
             match jwk(key, secrets) {
                 Ok(key) => good.push(key),
                 Err(why) => bad.push(format!("key {} of the set: {why}", at + 1)),
@@ -169,7 +169,7 @@ fn pem_block(block: &str) -> Result<KeyData, String> {
     let unknown = || "its key is neither RSA, EC on P-256 or P-384, nor Ed25519".to_owned();
     let material = pem_material(block).ok_or_else(unknown)?;
     let material = material.check().map_err(|why| format!("it holds {why}"))?;
-    Ok(KeyData { id: None, material, only: None })
+    Ok(KeyData { kid: None, material, key_use: None })
 }
 
 fn pem_material(block: &[u8]) -> Option<Material> {
@@ -211,7 +211,7 @@ fn jwk(key: &Value, secrets: bool) -> Result<KeyData, &'static str> {
     if only.is_some_and(|only| !material.algorithms().contains(&only)) {
         return Err("its algorithm is not one of its kind");
     }
-    Ok(KeyData { id: text("kid").map(str::to_owned), material, only })
+    Ok(KeyData { kid: text("kid").map(str::to_owned), material, key_use: only })
 }
 
 fn jwk_material(key: &Value, secrets: bool) -> Result<Material, &'static str> {
@@ -237,7 +237,7 @@ fn jwk_material(key: &Value, secrets: bool) -> Result<Material, &'static str> {
 /// A key, ready for use.
 #[derive(Debug)]
 pub struct Key {
-    id: Option<Box<str>>,
+    kid: Option<Box<str>>,
     algorithms: Box<[Algorithm]>,
     decoding: DecodingKey,
 }
@@ -246,8 +246,8 @@ impl Key {
     fn new(data: &KeyData) -> Key {
         let algorithms = data.material.algorithms().iter().copied();
         Key {
-            id: data.id.as_deref().map(Into::into),
-            algorithms: algorithms.filter(|one| data.only.is_none_or(|only| only == *one)).collect(),
+            kid: data.kid.as_deref().map(Into::into),
+            algorithms: algorithms.filter(|one| data.key_use.is_none_or(|only| only == *one)).collect(),
             decoding: data.material.decoding(),
         }
     }
@@ -269,10 +269,10 @@ pub struct KeySet {
 
 /// What came of checking a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signed {
-    Good,
+pub enum SignatureCheck {
+    Valid,
     /// A key is there, but did not make this.
-    Bad,
+    Invalid,
     /// No key has that name.
     Unknown,
     /// The keys that come into question are not for this algorithm.
@@ -285,16 +285,26 @@ impl KeySet {
     }
 
     /// Checks the signature with the key of that name; without a name, or where keys have none, with all of them.
-    pub fn check(&self, id: Option<&str>, algorithm: Algorithm, message: &[u8], signature: &str) -> Signed {
-        let meant = |key: &&Key| id.is_none() || key.id.is_none() || key.id.as_deref() == id;
+    pub fn check(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &str,
+    ) -> SignatureCheck {
+        let meant = |key: &&Key| id.is_none() || key.kid.is_none() || key.kid.as_deref() == id;
         let mut meant = self.keys.iter().filter(meant).peekable();
         if meant.peek().is_none() {
-            return Signed::Unknown;
+            return SignatureCheck::Unknown;
         }
         let mut able = meant.filter(|key| key.algorithms.contains(&algorithm)).peekable();
         if able.peek().is_none() {
-            return Signed::Algorithm;
+            return SignatureCheck::Algorithm;
         }
-        if able.any(|key| key.verifies(algorithm, message, signature)) { Signed::Good } else { Signed::Bad }
+        if able.any(|key| key.verifies(algorithm, message, signature)) {
+            SignatureCheck::Valid
+        } else {
+            SignatureCheck::Invalid
+        }
     }
 }

@@ -5,44 +5,44 @@ mod api_key;
 mod basic;
 pub mod jwt;
 pub mod keys;
-mod place;
-mod provider;
+mod credential_location;
+mod jwks;
 pub mod settings;
 #[cfg(test)]
 mod testing;
 mod token;
 
 pub use basic::check_hash;
-pub use provider::{Fetch, Network};
+pub use jwks::{Fetch, HttpFetch};
 
 use crate::{
-    base::{clock::Clock, keyed::Keyed},
+    base::{clock::Clock, weak_map::WeakMap},
+    net::background::BackgroundRuntime,
     pipeline::{
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
         identity::Identity,
         stage::{Stage, Step},
     },
-    wire::background::Background,
 };
 use api_key::ApiKeys;
 use basic::Basic;
+use jwks::JwksCache;
 use jwt::{Jwt, Keys};
 use keys::KeySet;
-use provider::Provider;
 use settings::{AuthenticationSettings, KeySource, RemoteKeys, SchemeKind, SchemeSettings};
 use std::{future::Future, pin::Pin, sync::Arc};
 
 pub const NAME: &str = "authentication";
 
 /// What a scheme says about a request.
-pub enum Judged {
+pub enum AuthOutcome {
     /// There is nothing in the request that this scheme reads.
-    Absent,
-    Good(Arc<Identity>),
-    Bad(Cause),
+    NoCredentials,
+    Authenticated(Arc<Identity>),
+    Rejected(GatewayError),
     /// It cannot be said without waiting.
-    Later(Pin<Box<dyn Future<Output = Result<Arc<Identity>, Cause>> + Send>>),
+    Pending(Pin<Box<dyn Future<Output = Result<Arc<Identity>, GatewayError>> + Send>>),
 }
 
 /// A scheme at work.
@@ -56,14 +56,14 @@ enum Scheme {
 }
 
 impl Scheme {
-    fn judge(&self, x: &Exchange) -> Judged {
+    fn authenticate(&self, exchange: &Exchange) -> AuthOutcome {
         match self {
-            Scheme::Jwt(jwt) => jwt.judge(x),
-            Scheme::ApiKey(keys) => keys.judge(x),
-            Scheme::Basic(basic) => basic.judge(x),
-            Scheme::Certificate(name) => match &x.certificate {
-                Some(certificate) => Judged::Good(certificate.identity(name)),
-                None => Judged::Absent,
+            Scheme::Jwt(jwt) => jwt.authenticate(exchange),
+            Scheme::ApiKey(keys) => keys.authenticate(exchange),
+            Scheme::Basic(basic) => basic.authenticate(exchange),
+            Scheme::Certificate(name) => match &exchange.certificate {
+                Some(certificate) => AuthOutcome::Authenticated(certificate.identity(name)),
+                None => AuthOutcome::NoCredentials,
             },
         }
     }
@@ -72,26 +72,31 @@ impl Scheme {
 /// What outlives a plan: schemes with their caches for as long as their settings stay the same, and providers with
 /// their keys for as long as somebody names them.
 #[derive(Debug)]
-pub struct Kept {
-    schemes: Keyed<Arc<SchemeSettings>, Scheme>,
-    providers: Keyed<RemoteKeys, Provider>,
+pub struct AuthState {
+    schemes: WeakMap<Arc<SchemeSettings>, Scheme>,
+    providers: WeakMap<RemoteKeys, JwksCache>,
     fetch: Arc<dyn Fetch>,
 }
 
-impl Default for Kept {
+impl Default for AuthState {
     fn default() -> Self {
-        Kept::new(Arc::new(Network))
+        AuthState::new(Arc::new(HttpFetch))
     }
 }
 
-impl Kept {
+impl AuthState {
     /// Providers are asked that way.
-    pub fn new(fetch: Arc<dyn Fetch>) -> Kept {
-        Kept { schemes: Keyed::default(), providers: Keyed::default(), fetch }
+    pub fn new(fetch: Arc<dyn Fetch>) -> AuthState {
+        AuthState { schemes: WeakMap::default(), providers: WeakMap::default(), fetch }
     }
 
-    fn scheme(&self, settings: &Arc<SchemeSettings>, background: &Background, clock: &Clock) -> Arc<Scheme> {
-        self.schemes.get(settings.clone(), || match &settings.kind {
+    fn scheme(
+        &self,
+        settings: &Arc<SchemeSettings>,
+        background: &BackgroundRuntime,
+        clock: &Clock,
+    ) -> Arc<Scheme> {
+        self.schemes.get_or_insert_with(settings.clone(), || match &settings.kind {
             SchemeKind::Jwt(jwt) => {
                 let keys = match &jwt.keys {
                     KeySource::Fixed(keys) => Keys::Fixed(Arc::new(KeySet::new(keys, None, 0))),
@@ -107,9 +112,9 @@ impl Kept {
         })
     }
 
-    fn provider(&self, remote: &RemoteKeys, background: &Background) -> Arc<Provider> {
-        let provider = self.providers.get(remote.clone(), || Provider::new(remote.clone()));
-        Provider::start(&provider, background, &self.fetch);
+    fn provider(&self, remote: &RemoteKeys, background: &BackgroundRuntime) -> Arc<JwksCache> {
+        let provider = self.providers.get_or_insert_with(remote.clone(), || JwksCache::new(remote.clone()));
+        JwksCache::start(&provider, background, &self.fetch);
         provider
     }
 }
@@ -125,7 +130,7 @@ struct Schemes {
     /// What a 401 asks for, scheme by scheme; empty under Ocelot.
     challenges: Box<[Challenge]>,
     /// Parameters that are taken out of the query.
-    strip: Box<[Box<str>]>,
+    strip_credentials: Box<[Box<str>]>,
 }
 
 /// The offer of one scheme (RFC 9110 11.6.1).
@@ -139,8 +144,8 @@ struct Challenge {
 impl Authentication {
     pub fn new(
         settings: &AuthenticationSettings,
-        kept: &Kept,
-        background: &Background,
+        kept: &AuthState,
+        background: &BackgroundRuntime,
         clock: &Clock,
     ) -> Authentication {
         let all = || settings.schemes.iter();
@@ -154,7 +159,7 @@ impl Authentication {
             schemes: all().map(|scheme| kept.scheme(scheme, background, clock)).collect(),
             names: all().map(|scheme| scheme.name.as_str().into()).collect(),
             challenges,
-            strip: strip.map(Into::into).collect(),
+            strip_credentials: strip.map(Into::into).collect(),
         }))
     }
 }
@@ -164,32 +169,32 @@ impl Stage for Authentication {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
         // Ocelot #633: the preflight of a browser carries no credentials.
-        if x.req.method() == b"OPTIONS" {
-            return self.0.pass(x, None);
+        if exchange.req.method() == b"OPTIONS" {
+            return self.0.accept(exchange, None);
         }
         let (mut bad, mut later) = (None, Vec::new());
         for (at, scheme) in self.0.schemes.iter().enumerate() {
-            match scheme.judge(x) {
-                Judged::Good(user) => return self.0.pass(x, Some(user)),
-                Judged::Bad(cause) => bad = bad.or(Some((at, cause))),
-                Judged::Later(wait) => later.push((at, wait)),
-                Judged::Absent => {}
+            match scheme.authenticate(exchange) {
+                AuthOutcome::Authenticated(user) => return self.0.accept(exchange, Some(user)),
+                AuthOutcome::Rejected(cause) => bad = bad.or(Some((at, cause))),
+                AuthOutcome::Pending(wait) => later.push((at, wait)),
+                AuthOutcome::NoCredentials => {}
             }
         }
         if later.is_empty() {
-            return self.0.refuse(bad);
+            return self.0.reject(bad);
         }
         let schemes = self.0.clone();
-        Step::Wait(Box::pin(async move {
+        Step::Suspend(Box::pin(async move {
             for (at, wait) in later {
                 match wait.await {
-                    Ok(user) => return Step::Resume(Box::new(move |x| schemes.pass(x, Some(user)))),
+                    Ok(user) => return Step::ResumeAt(Box::new(move |x| schemes.accept(x, Some(user)))),
                     Err(cause) => bad = bad.or(Some((at, cause))),
                 }
             }
-            schemes.refuse(bad)
+            schemes.reject(bad)
         }))
     }
 
@@ -199,34 +204,34 @@ impl Stage for Authentication {
 }
 
 impl Schemes {
-    fn pass(&self, x: &mut Exchange, user: Option<Arc<Identity>>) -> Step {
-        self.strip.iter().for_each(|name| place::strip(x, name));
-        x.user = user;
+    fn accept(&self, exchange: &mut Exchange, user: Option<Arc<Identity>>) -> Step {
+        self.strip_credentials.iter().for_each(|name| credential_location::strip(exchange, name));
+        exchange.user = user;
         Step::Next
     }
 
     /// The first scheme that found something says why; else nothing was there.
-    fn refuse(&self, bad: Option<(usize, Cause)>) -> Step {
+    fn reject(&self, bad: Option<(usize, GatewayError)>) -> Step {
         let (at, cause) = match bad {
             Some((at, cause)) => (Some(at), cause),
-            None => (None, Cause::new(Why::IdentityMissing, self.missing())),
+            None => (None, GatewayError::new(ErrorCode::IdentityMissing, self.no_credentials())),
         };
         if self.challenges.is_empty() || cause.status(false) != 401 {
             return Step::Fail(cause);
         }
         let detail = cause.detail.clone();
-        Step::Fail(cause.with(|more| {
+        Step::Fail(cause.with_details(|more| {
             for (own, challenge) in self.challenges.iter().enumerate() {
                 let told = challenge.bearer && at == Some(own);
                 let error =
                     told.then(|| format!(", error=\"invalid_token\", error_description=\"{detail}\""));
                 let line = format!("{}{}", challenge.text, error.unwrap_or_default());
-                more.fields.push(("WWW-Authenticate".into(), line));
+                more.headers.push(("WWW-Authenticate".into(), line));
             }
         }))
     }
 
-    fn missing(&self) -> String {
+    fn no_credentials(&self) -> String {
         format!("the request carries no credentials for {}", self.names.join(" or "))
     }
 }

@@ -1,9 +1,9 @@
 //! Keys change and providers go away; nobody with a good token may notice. Time is tokio's, paused.
 
 use super::super::{
-    Judged,
+    AuthOutcome,
     jwt::{Jwt, Keys},
-    settings::{JwtSettings, KeySource, Places},
+    settings::{CredentialLocations, JwtSettings, KeySource},
     testing::{exchange, why},
 };
 use super::*;
@@ -37,7 +37,11 @@ impl Pretended {
 }
 
 impl Fetch for Pretended {
-    fn get(&self, url: HttpUrl, _: Trust) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>> {
+    fn get(
+        &self,
+        url: HttpUrl,
+        _: TrustAnchors,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let answers = self.answers.lock().unwrap();
         let found = answers.iter().find(|(path, _)| *path == url.target);
@@ -62,7 +66,7 @@ fn public(key: u8) -> Value {
 }
 
 struct Scene {
-    provider: Arc<Provider>,
+    provider: Arc<JwksCache>,
     pretended: Arc<Pretended>,
     jwt: Arc<Jwt>,
     clock: Clock,
@@ -73,26 +77,26 @@ impl Scene {
         let pretended = Arc::new(pretended);
         let remote = RemoteKeys {
             url: HttpUrl::parse(url).unwrap(),
-            discover,
-            trust: Trust::System,
+            use_discovery: discover,
+            trust: TrustAnchors::System,
             refresh: Duration::from_secs(300),
-            pause: Duration::from_secs(2),
+            min_refresh_interval: Duration::from_secs(2),
         };
-        let background = Background::default();
-        background.run_on(tokio::runtime::Handle::current());
-        let provider = Arc::new(Provider::new(remote.clone()));
+        let background = BackgroundRuntime::default();
+        background.attach(tokio::runtime::Handle::current());
+        let provider = Arc::new(JwksCache::new(remote.clone()));
         let fetch: Arc<dyn Fetch> = pretended.clone();
-        Provider::start(&provider, &background, &fetch);
+        JwksCache::start(&provider, &background, &fetch);
         let settings = JwtSettings {
-            places: Places { header: "Authorization".into(), query: None, cookie: None },
+            places: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
             keys: KeySource::Remote(remote),
             algorithms: vec![Algorithm::EdDSA],
             issuer: None,
             audiences: Vec::new(),
-            skew: Duration::ZERO,
-            types: Vec::new(),
+            clock_skew: Duration::ZERO,
+            token_types: Vec::new(),
         };
-        let clock = Clock::manual();
+        let clock = Clock::mock();
         let jwt = Arc::new(Jwt::new("jwt", settings, Keys::Remote(provider.clone()), clock.clone()));
         Scene { provider, pretended, jwt, clock }
     }
@@ -106,7 +110,7 @@ impl Scene {
     fn token(&self, key: u8, claims: &Value) -> String {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(key.to_string());
-        let now = self.clock.wall().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = self.clock.unix_time().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut all = json!({ "sub": "u", "exp": now + 86_400 });
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
         jsonwebtoken::encode(&header, &all, &private(key)).unwrap()
@@ -115,8 +119,10 @@ impl Scene {
     async fn why(&self, token: &str) -> &'static str {
         let mut x = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
         x.now = self.clock.now();
-        why(match self.jwt.judge(&x) {
-            Judged::Later(wait) => wait.await.map_or_else(Judged::Bad, Judged::Good),
+        why(match self.jwt.authenticate(&x) {
+            AuthOutcome::Pending(wait) => {
+                wait.await.map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
+            }
             judged => judged,
         })
     }
@@ -264,7 +270,7 @@ async fn discovery_says_where_the_keys_are_and_who_the_issuer_is() {
 async fn the_fetching_ends_with_the_last_who_wants_the_keys() {
     let scene = Scene::with_keys(&[1]);
     assert_eq!(scene.why(&scene.token(1, &json!({}))).await, "good");
-    let (pretended, wanted) = (scene.pretended.clone(), Arc::downgrade(&scene.provider.wanted));
+    let (pretended, wanted) = (scene.pretended.clone(), Arc::downgrade(&scene.provider.refresh_notify));
     drop(scene);
     sleep(Duration::from_secs(3)).await;
     assert!(wanted.upgrade().is_none(), "the task is gone");

@@ -1,7 +1,7 @@
 //! Authentication schemes, resolved: plain data. Equal settings share keys and caches, also from plan to plan.
 
 use super::keys::KeyData;
-use crate::{base::url::HttpUrl, wire::tls::trust::Trust};
+use crate::{base::url::HttpUrl, net::tls::trust::TrustAnchors};
 use jsonwebtoken::Algorithm;
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ pub enum SchemeKind {
 
 /// Where credentials stand in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Places {
+pub struct CredentialLocations {
     pub header: String,
     pub query: Option<String>,
     pub cookie: Option<String>,
@@ -42,7 +42,7 @@ pub struct Places {
 /// Signed tokens (RFC 7519).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JwtSettings {
-    pub places: Places,
+    pub places: CredentialLocations,
     pub keys: KeySource,
     /// What a signature may be made with; a key decides which of these are its own.
     pub algorithms: Vec<Algorithm>,
@@ -50,9 +50,9 @@ pub struct JwtSettings {
     pub issuer: Option<String>,
     /// Empty: any.
     pub audiences: Vec<String>,
-    pub skew: Duration,
+    pub clock_skew: Duration,
     /// Empty: absent, `JWT` and `at+jwt`.
-    pub types: Vec<String>,
+    pub token_types: Vec<String>,
 }
 
 /// Where the keys of tokens come from.
@@ -68,18 +68,18 @@ pub enum KeySource {
 pub struct RemoteKeys {
     pub url: HttpUrl,
     /// The address is an OIDC authority, which says where its keys are.
-    pub discover: bool,
-    pub trust: Trust,
+    pub use_discovery: bool,
+    pub trust: TrustAnchors,
     /// How often the keys are fetched anew.
     pub refresh: Duration,
     /// The shortest time from one fetch to the next, whatever callers send.
-    pub pause: Duration,
+    pub min_refresh_interval: Duration,
 }
 
 /// Keys of callers, known by their hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ApiKeySettings {
-    pub places: Places,
+    pub places: CredentialLocations,
     pub keys: Vec<ApiKey>,
 }
 

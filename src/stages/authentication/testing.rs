@@ -1,6 +1,6 @@
 //! What the tests of the schemes share.
 
-use super::Judged;
+use super::AuthOutcome;
 use crate::pipeline::{
     exchange::{Exchange, Peer},
     head::Head,
@@ -18,11 +18,11 @@ pub fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
 }
 
 /// The name of the reason why, or what it is instead.
-pub fn why(judged: Judged) -> &'static str {
+pub fn why(judged: AuthOutcome) -> &'static str {
     match judged {
-        Judged::Bad(cause) => cause.why.name(),
-        Judged::Absent => "absent",
-        Judged::Good(_) => "good",
-        Judged::Later(_) => "later",
+        AuthOutcome::Rejected(cause) => cause.why.name(),
+        AuthOutcome::NoCredentials => "absent",
+        AuthOutcome::Authenticated(_) => "good",
+        AuthOutcome::Pending(_) => "later",
     }
 }

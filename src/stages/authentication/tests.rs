@@ -2,7 +2,7 @@
 
 use super::{
     keys::KeyData,
-    settings::{ApiKey, ApiKeySettings, BasicSettings, JwtSettings, Places, User},
+    settings::{ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, User},
     testing::exchange,
     *,
 };
@@ -13,8 +13,8 @@ use std::time::Duration;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-fn places(header: &str, query: &str) -> Places {
-    Places { header: header.into(), query: Some(query.into()), cookie: None }
+fn places(header: &str, query: &str) -> CredentialLocations {
+    CredentialLocations { header: header.into(), query: Some(query.into()), cookie: None }
 }
 
 fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeSettings> {
@@ -24,8 +24,8 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeSettings> {
         algorithms: vec![Algorithm::HS256],
         issuer: None,
         audiences: Vec::new(),
-        skew: Duration::ZERO,
-        types: Vec::new(),
+        clock_skew: Duration::ZERO,
+        token_types: Vec::new(),
     };
     Arc::new(SchemeSettings { name: name.into(), kind: SchemeKind::Jwt(Box::new(jwt)) })
 }
@@ -50,27 +50,32 @@ fn token(secret: &[u8]) -> String {
 }
 
 fn stage(schemes: Vec<Arc<SchemeSettings>>, ocelot: bool) -> Authentication {
-    let background = Background::default();
+    let background = BackgroundRuntime::default();
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        background.run_on(runtime);
+        background.attach(runtime);
     }
     let settings = AuthenticationSettings { schemes, ocelot };
-    Authentication::new(&settings, &Kept::default(), &background, &Clock::default())
+    Authentication::new(&settings, &AuthState::default(), &background, &Clock::default())
 }
 
 /// The scheme that vouches, or why nobody does with the challenges.
-async fn asked(stage: &Authentication, x: &mut Exchange) -> Result<String, (&'static str, Vec<String>)> {
-    let mut step = stage.request(x);
+async fn asked(
+    stage: &Authentication,
+    exchange: &mut Exchange,
+) -> Result<String, (&'static str, Vec<String>)> {
+    let mut step = stage.on_request(exchange);
     loop {
         step = match step {
-            Step::Next => return Ok(x.user.as_ref().map_or(String::new(), |user| user.scheme.to_string())),
-            Step::Wait(wait) => wait.await,
-            Step::Resume(go_on) => go_on(x),
+            Step::Next => {
+                return Ok(exchange.user.as_ref().map_or(String::new(), |user| user.scheme.to_string()));
+            }
+            Step::Suspend(wait) => wait.await,
+            Step::ResumeAt(go_on) => go_on(exchange),
             Step::Fail(cause) => {
-                let fields = cause.extra.map(|extra| extra.fields).unwrap_or_default();
+                let fields = cause.extra.map(|extra| extra.headers).unwrap_or_default();
                 return Err((cause.why.name(), fields.into_iter().map(|(_, value)| value).collect()));
             }
-            Step::Reply(_) | Step::Body(_) => panic!("a stage that only judges"),
+            Step::Respond(_) | Step::ReadBody(_) => panic!("a stage that only judges"),
         }
     }
 }
@@ -126,7 +131,7 @@ async fn credentials_in_the_query_go_no_further() {
 
 #[tokio::test]
 async fn equal_settings_share_what_they_remember_and_changed_ones_do_not() {
-    let (kept, background, clock) = (Kept::default(), Background::default(), Clock::default());
+    let (kept, background, clock) = (AuthState::default(), BackgroundRuntime::default(), Clock::default());
     let scheme = |settings: &Arc<SchemeSettings>| kept.scheme(settings, &background, &clock);
     let first = scheme(&jwt("one", SECRET));
     assert!(Arc::ptr_eq(&first, &scheme(&jwt("one", SECRET))));

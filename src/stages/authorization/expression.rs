@@ -4,7 +4,7 @@ use super::variables;
 use crate::{
     base::percent::percent_decoded,
     pipeline::{
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
         identity::Identity,
     },
@@ -20,18 +20,18 @@ use std::{
 pub const VARIABLES: [&str; 7] = ["claims", "claim_values", "scopes", "path", "method", "headers", "client"];
 
 /// The longest expression, in bytes: some of it is walked as deep as it is long.
-pub const LONGEST: usize = 4096;
+pub const MAX_LEN: usize = 4096;
 
 /// The functions of the language: put together once, not once for a request.
-static LANGUAGE: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+static CEL_VARIABLE_NAMES: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A condition, compiled.
 #[derive(Clone)]
 pub struct Expression {
-    source: Arc<str>,
+    text: Arc<str>,
     program: Arc<Program>,
     /// Which of [`VARIABLES`] it speaks of: only those are made.
-    uses: [bool; VARIABLES.len()],
+    used_variables: [bool; VARIABLES.len()],
     /// The names of the route's values.
     names: Arc<[Box<str>]>,
 }
@@ -48,30 +48,35 @@ impl Expression {
     /// Compiles a condition of a route whose values have these names.
     pub fn compile(source: &str, names: &[Box<str>]) -> Result<Expression, BadExpression> {
         let bad = |message: String| BadExpression { message, unknown: None };
-        if source.len() > LONGEST {
-            return Err(bad(format!("it has more than {LONGEST} bytes")));
+        if source.len() > MAX_LEN {
+            return Err(bad(format!("it has more than {MAX_LEN} bytes")));
         }
-        let program = LANGUAGE.compile(source).map_err(|errors| bad(first(&errors)))?;
-        let free = variables::free(program.expression());
+        let program = CEL_VARIABLE_NAMES.compile(source).map_err(|errors| bad(first_error(&errors)))?;
+        let free = variables::free_variables(program.expression());
         if let Some(name) = free.iter().find(|name| !VARIABLES.contains(name)) {
             let (message, unknown) = (format!("there is no variable {name}"), Some((*name).to_owned()));
             return Err(BadExpression { message, unknown });
         }
         let uses = VARIABLES.map(|name| free.contains(&name));
-        Ok(Expression { source: source.into(), program: Arc::new(program), uses, names: names.into() })
+        Ok(Expression {
+            text: source.into(),
+            program: Arc::new(program),
+            used_variables: uses,
+            names: names.into(),
+        })
     }
 
     /// As it was written.
-    pub fn source(&self) -> &str {
-        &self.source
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether the condition holds. A condition that cannot be decided does not.
-    pub fn judge(&self, x: &Exchange) -> Result<(), Cause> {
-        let mut context = Context::with_env(LANGUAGE.clone());
-        for (name, used) in VARIABLES.iter().zip(self.uses) {
+    pub fn evaluate(&self, exchange: &Exchange) -> Result<(), GatewayError> {
+        let mut context = Context::with_env(CEL_VARIABLE_NAMES.clone());
+        for (name, used) in VARIABLES.iter().zip(self.used_variables) {
             if used {
-                context.add_variable_from_value(*name, self.variable(name, x));
+                context.add_variable_from_value(*name, self.variable(name, exchange));
             }
         }
         let detail = match self.program.execute(&context) {
@@ -83,27 +88,27 @@ impl Expression {
                 "the condition of the route cannot be decided for the caller".to_owned()
             }
         };
-        Err(Cause::new(Why::AccessExpression, detail))
+        Err(GatewayError::new(ErrorCode::AccessExpression, detail))
     }
 
-    fn variable(&self, name: &str, x: &Exchange) -> Value {
-        let user = x.user.as_deref();
+    fn variable(&self, name: &str, exchange: &Exchange) -> Value {
+        let user = exchange.user.as_deref();
         match name {
             "claims" => first_values(user),
             "claim_values" => all_values(user),
             "scopes" => scopes(user),
-            "path" => self.path(x),
-            "method" => text(x.req.method()),
-            "headers" => headers(x),
-            _ => Value::from(x.client.to_string()),
+            "path" => self.path(exchange),
+            "method" => text(exchange.req.method()),
+            "headers" => headers(exchange),
+            _ => Value::from(exchange.client.to_string()),
         }
     }
 
     /// The values of the route, decoded.
-    fn path(&self, x: &Exchange) -> Value {
+    fn path(&self, exchange: &Exchange) -> Value {
         let value = |index: usize| {
-            let value = x.values.get(index, x.req.matched())?;
-            let in_query = value.at.is_some_and(|at| at >= x.path_len);
+            let value = exchange.values.get(index, exchange.req.routed_target())?;
+            let in_query = value.at.is_some_and(|at| at >= exchange.path_len);
             let decoded = value.at.is_some().then(|| percent_decoded(value.bytes, in_query));
             Some(text(decoded.as_deref().unwrap_or(value.bytes)))
         };
@@ -138,15 +143,15 @@ fn all_values(user: Option<&Identity>) -> Value {
 }
 
 fn scopes(user: Option<&Identity>) -> Value {
-    let all = user.into_iter().flat_map(|user| user.all("scope").chain(user.all("scp")));
+    let all = user.into_iter().flat_map(|user| user.claim_values("scope").chain(user.claim_values("scp")));
     let each = all.flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty());
     Value::List(Arc::new(each.map(Value::from).collect()))
 }
 
 /// Name in small letters → its lines, joined.
-fn headers(x: &Exchange) -> Value {
+fn headers(exchange: &Exchange) -> Value {
     let mut map: HashMap<String, String> = HashMap::new();
-    for (_, name, value) in x.req.fields() {
+    for (_, name, value) in exchange.req.fields() {
         let value = String::from_utf8_lossy(value);
         map.entry(String::from_utf8_lossy(name).to_ascii_lowercase())
             .and_modify(|all| *all = format!("{all}, {value}"))
@@ -156,7 +161,7 @@ fn headers(x: &Exchange) -> Value {
 }
 
 /// The first mistake and its place in the expression.
-fn first(errors: &ParseErrors) -> String {
+fn first_error(errors: &ParseErrors) -> String {
     let Some(error) = errors.errors.first() else { return "it is no expression".to_owned() };
     let said = error.msg.lines().next().unwrap_or_default();
     let said = said.split(" expecting {").next().unwrap_or(said);
@@ -167,6 +172,6 @@ fn first(errors: &ParseErrors) -> String {
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_tuple("Expression").field(&self.source).finish()
+        f.debug_tuple("Expression").field(&self.text).finish()
     }
 }

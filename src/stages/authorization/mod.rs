@@ -10,7 +10,7 @@ pub use expression::{Expression, VARIABLES};
 use crate::{
     base::percent::percent_decoded,
     pipeline::{
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
         identity::Identity,
         stage::{Stage, Step},
@@ -21,11 +21,11 @@ pub const NAME: &str = "authorization";
 
 /// What a route asks of its callers; plain data.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub struct AuthorizationRules {
     /// One of these; empty: none is asked for.
     pub scopes: Vec<Box<str>>,
     /// Claim and the values of which the caller needs one: all of these claims.
-    pub claims: Vec<(Box<str>, Vec<Wanted>)>,
+    pub claims: Vec<(Box<str>, Vec<ClaimValue>)>,
     pub expression: Option<Expression>,
     /// Ocelot's letter: only the claim `scope`, path values as they are spelled.
     pub ocelot: bool,
@@ -33,7 +33,7 @@ pub struct Rules {
 
 /// A value that a claim must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum ClaimValue {
     Text(Box<str>),
     /// A value of the route; one that the route does not have is nobody's.
     Value {
@@ -42,7 +42,7 @@ pub enum Wanted {
     },
 }
 
-impl Rules {
+impl AuthorizationRules {
     pub fn is_empty(&self) -> bool {
         self.scopes.is_empty() && self.claims.is_empty() && self.expression.is_none()
     }
@@ -50,10 +50,10 @@ impl Rules {
 
 /// Lets those pass who may.
 #[derive(Debug)]
-pub struct Authorization(Rules);
+pub struct Authorization(AuthorizationRules);
 
 impl Authorization {
-    pub fn new(rules: Rules) -> Authorization {
+    pub fn new(rules: AuthorizationRules) -> Authorization {
         Authorization(rules)
     }
 }
@@ -64,13 +64,16 @@ impl Stage for Authorization {
     }
 
     /// A preflight carries no proof of who asks: it passes.
-    fn request(&self, x: &mut Exchange) -> Step {
-        if x.req.method() == b"OPTIONS" {
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        if exchange.req.method() == b"OPTIONS" {
             return Step::Next;
         }
-        let judged = self.0.scope(x.user.as_deref());
-        let judged = judged.and_then(|()| self.0.claims.iter().try_for_each(|rule| self.0.claim(rule, x)));
-        match judged.and_then(|()| self.0.expression.as_ref().map_or(Ok(()), |wanted| wanted.judge(x))) {
+        let judged = self.0.scope(exchange.user.as_deref());
+        let judged =
+            judged.and_then(|()| self.0.claims.iter().try_for_each(|rule| self.0.claim(rule, exchange)));
+        match judged
+            .and_then(|()| self.0.expression.as_ref().map_or(Ok(()), |wanted| wanted.evaluate(exchange)))
+        {
             Ok(()) => Step::Next,
             Err(cause) => Step::Fail(cause),
         }
@@ -83,60 +86,66 @@ impl Stage for Authorization {
             parts.push(format!("one of the scopes {}", rules.scopes.join(", ")));
         }
         parts.extend(rules.claims.iter().map(|(claim, wanted)| {
-            let wanted: Vec<_> = wanted.iter().map(Wanted::describe).collect();
+            let wanted: Vec<_> = wanted.iter().map(ClaimValue::describe).collect();
             format!("the claim {claim} is {}", wanted.join(" or "))
         }));
-        parts.extend(rules.expression.as_ref().map(|expression| expression.source().to_owned()));
+        parts.extend(rules.expression.as_ref().map(|expression| expression.text().to_owned()));
         format!("asks that {}", parts.join(", and "))
     }
 }
 
-impl Rules {
-    fn scope(&self, user: Option<&Identity>) -> Result<(), Cause> {
+impl AuthorizationRules {
+    fn scope(&self, user: Option<&Identity>) -> Result<(), GatewayError> {
         if self.scopes.is_empty() || user.is_some_and(|user| self.has_scope(user)) {
             return Ok(());
         }
         let detail = format!("the caller has none of the scopes {}", self.scopes.join(", "));
-        Err(Cause::new(Why::AccessScope, detail))
+        Err(GatewayError::new(ErrorCode::AccessScope, detail))
     }
 
     /// Ocelot splits a single claim only.
     fn has_scope(&self, user: &Identity) -> bool {
         let allowed = |scope: &str| self.scopes.iter().any(|one| **one == *scope);
-        if self.ocelot && user.all("scope").nth(1).is_some() {
-            return user.all("scope").any(allowed);
+        if self.ocelot && user.claim_values("scope").nth(1).is_some() {
+            return user.claim_values("scope").any(allowed);
         }
         let own = if self.ocelot { "scope" } else { "scp" };
-        let listed = |name: &str| user.all(name).flat_map(|value| value.split(' ')).any(allowed);
+        let listed = |name: &str| user.claim_values(name).flat_map(|value| value.split(' ')).any(allowed);
         listed("scope") || listed(own)
     }
 
-    fn claim(&self, (claim, wanted): &(Box<str>, Vec<Wanted>), x: &Exchange) -> Result<(), Cause> {
-        let has = |wanted: &Wanted| x.user.iter().any(|user| wanted.is_among(user, claim, x, self.ocelot));
+    fn claim(
+        &self,
+        (claim, wanted): &(Box<str>, Vec<ClaimValue>),
+        exchange: &Exchange,
+    ) -> Result<(), GatewayError> {
+        let has = |wanted: &ClaimValue| {
+            exchange.user.iter().any(|user| wanted.contains(user, claim, exchange, self.ocelot))
+        };
         if wanted.iter().any(has) {
             return Ok(());
         }
-        let detail = match &x.user {
+        let detail = match &exchange.user {
             None => format!("nobody is known who could have the claim {claim}"),
-            Some(user) if user.first(claim).is_none() => format!("the caller has no claim {claim}"),
+            Some(user) if user.claim_value(claim).is_none() => format!("the caller has no claim {claim}"),
             Some(_) => format!("the caller's claim {claim} has another value than the one asked for"),
         };
-        Err(Cause::new(Why::AccessClaim, detail))
+        Err(GatewayError::new(ErrorCode::AccessClaim, detail))
     }
 }
 
-impl Wanted {
-    fn is_among(&self, user: &Identity, claim: &str, x: &Exchange, ocelot: bool) -> bool {
+impl ClaimValue {
+    fn contains(&self, user: &Identity, claim: &str, exchange: &Exchange, ocelot: bool) -> bool {
         match self {
-            Wanted::Text(text) => user.all(claim).any(|value| *value == **text),
-            Wanted::Value { index, .. } => {
-                let value = index.and_then(|index| x.values.get(index, x.req.matched()));
-                let in_query = value.is_some_and(|value| value.at.is_some_and(|at| at >= x.path_len));
+            ClaimValue::Text(text) => user.claim_values(claim).any(|value| *value == **text),
+            ClaimValue::Value { index, .. } => {
+                let value = index.and_then(|index| exchange.values.get(index, exchange.req.routed_target()));
+                let in_query = value.is_some_and(|value| value.at.is_some_and(|at| at >= exchange.path_len));
                 value.is_some_and(|wanted| match ocelot || wanted.at.is_none() {
-                    true => user.all(claim).any(|value| value.as_bytes() == wanted.bytes),
+                    true => user.claim_values(claim).any(|value| value.as_bytes() == wanted.bytes),
                     false => {
                         let wanted = percent_decoded(wanted.bytes, in_query);
-                        user.all(claim).any(|value| value.as_bytes() == &*wanted)
+                        user.claim_values(claim).any(|value| value.as_bytes() == &*wanted)
                     }
                 })
             }
@@ -145,8 +154,8 @@ impl Wanted {
 
     fn describe(&self) -> String {
         match self {
-            Wanted::Text(text) => format!("\"{text}\""),
-            Wanted::Value { name, .. } => format!("{{{name}}}"),
+            ClaimValue::Text(text) => format!("\"{text}\""),
+            ClaimValue::Value { name, .. } => format!("{{{name}}}"),
         }
     }
 }

@@ -23,16 +23,16 @@ fn names() -> [Box<str>; 2] {
     ["tenant".into(), "q".into()]
 }
 
-fn refused(rules: Rules, x: &mut Exchange) -> Option<Why> {
-    match Authorization::new(rules).request(x) {
+fn refused(rules: AuthorizationRules, exchange: &mut Exchange) -> Option<ErrorCode> {
+    match Authorization::new(rules).on_request(exchange) {
         Step::Fail(cause) => Some(cause.why),
         _ => None,
     }
 }
 
-fn scopes(ocelot: bool, claims: &[(&str, &str)]) -> Option<Why> {
+fn scopes(ocelot: bool, claims: &[(&str, &str)]) -> Option<ErrorCode> {
     let scopes = vec!["read".into(), "write".into()];
-    refused(Rules { scopes, ocelot, ..Rules::default() }, &mut exchange(claims))
+    refused(AuthorizationRules { scopes, ocelot, ..AuthorizationRules::default() }, &mut exchange(claims))
 }
 
 #[test]
@@ -42,23 +42,23 @@ fn one_allowed_scope_is_enough_and_a_single_claim_is_split() {
         assert_eq!(scopes(ocelot, &[("scope", "other write")]), None);
         assert_eq!(scopes(ocelot, &[("scope", "a"), ("scope", "write")]), None);
         for missing in ["", "readx", "READ", "a b", "read,write"] {
-            assert_eq!(scopes(ocelot, &[("scope", missing)]), Some(Why::AccessScope), "{missing}");
+            assert_eq!(scopes(ocelot, &[("scope", missing)]), Some(ErrorCode::AccessScope), "{missing}");
         }
-        assert_eq!(scopes(ocelot, &[]), Some(Why::AccessScope));
+        assert_eq!(scopes(ocelot, &[]), Some(ErrorCode::AccessScope));
     }
 }
 
 #[test]
 fn ocelot_knows_no_scp_and_splits_no_claim_that_comes_twice() {
     assert_eq!(scopes(false, &[("scp", "read write")]), None);
-    assert_eq!(scopes(true, &[("scp", "read")]), Some(Why::AccessScope));
+    assert_eq!(scopes(true, &[("scp", "read")]), Some(ErrorCode::AccessScope));
     let twice = [("scope", "a read"), ("scope", "b")];
-    assert_eq!((scopes(false, &twice), scopes(true, &twice)), (None, Some(Why::AccessScope)));
+    assert_eq!((scopes(false, &twice), scopes(true, &twice)), (None, Some(ErrorCode::AccessScope)));
 }
 
-fn claim(claim: &str, wanted: &[&str]) -> Rules {
-    let wanted = wanted.iter().map(|text| Wanted::Text((*text).into())).collect();
-    Rules { claims: vec![(claim.into(), wanted)], ..Rules::default() }
+fn claim(claim: &str, wanted: &[&str]) -> AuthorizationRules {
+    let wanted = wanted.iter().map(|text| ClaimValue::Text((*text).into())).collect();
+    AuthorizationRules { claims: vec![(claim.into(), wanted)], ..AuthorizationRules::default() }
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn a_claim_has_exactly_one_of_the_values_asked_for() {
     for rules in
         [claim("role", &["Admin"]), claim("Role", &["admin"]), claim("none", &[""]), claim("role", &[])]
     {
-        assert_eq!(asked(rules), Some(Why::AccessClaim));
+        assert_eq!(asked(rules), Some(ErrorCode::AccessClaim));
     }
     let mut nobody = exchange(&[]);
     nobody.user = None;
-    assert_eq!(refused(claim("role", &["admin"]), &mut nobody), Some(Why::AccessClaim));
+    assert_eq!(refused(claim("role", &["admin"]), &mut nobody), Some(ErrorCode::AccessClaim));
 }
 
 #[test]
@@ -83,19 +83,23 @@ fn every_claim_is_asked_for() {
     let mut rules = claim("role", &["admin"]);
     rules.claims.extend(claim("tenant", &["t1"]).claims);
     assert_eq!(refused(rules.clone(), &mut exchange(&[("role", "admin"), ("tenant", "t1")])), None);
-    assert_eq!(refused(rules, &mut exchange(&[("role", "admin")])), Some(Why::AccessClaim));
+    assert_eq!(refused(rules, &mut exchange(&[("role", "admin")])), Some(ErrorCode::AccessClaim));
 }
 
 #[test]
 fn a_placeholder_is_compared_with_the_value_in_the_path() {
     let wanted = |index, ocelot| {
-        let wanted = Wanted::Value { index, name: "tenant".into() };
-        Rules { claims: vec![("tenant".into(), vec![wanted])], ocelot, ..Rules::default() }
+        let wanted = ClaimValue::Value { index, name: "tenant".into() };
+        AuthorizationRules {
+            claims: vec![("tenant".into(), vec![wanted])],
+            ocelot,
+            ..AuthorizationRules::default()
+        }
     };
     assert_eq!(refused(wanted(Some(0), false), &mut exchange(&[("tenant", "a b")])), None);
     assert_eq!(refused(wanted(Some(1), false), &mut exchange(&[("tenant", "1 2")])), None);
     assert_eq!(refused(wanted(Some(0), true), &mut exchange(&[("tenant", "a%20b")])), None);
-    assert_eq!(refused(wanted(None, true), &mut exchange(&[("tenant", "")])), Some(Why::AccessClaim));
+    assert_eq!(refused(wanted(None, true), &mut exchange(&[("tenant", "")])), Some(ErrorCode::AccessClaim));
 }
 
 #[test]
@@ -105,10 +109,10 @@ fn a_preflight_passes() {
     assert_eq!(refused(claim("role", &["admin"]), &mut x), None);
 }
 
-fn condition(source: &str, x: &mut Exchange) -> Option<Why> {
+fn condition(source: &str, exchange: &mut Exchange) -> Option<ErrorCode> {
     let expression =
         Expression::compile(source, &names()).unwrap_or_else(|e| panic!("{source}: {}", e.message));
-    refused(Rules { expression: Some(expression), ..Rules::default() }, x)
+    refused(AuthorizationRules { expression: Some(expression), ..AuthorizationRules::default() }, exchange)
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn a_condition_that_does_not_hold_or_cannot_be_decided_refuses() {
         ["claims.sub == 'u2'", "claims.missing == 'x'", "claims.sub", "1 / 0 == 1", "int(claims.sub) > 1"]
     {
         let why = condition(fails, &mut exchange(&[("sub", "u1")]));
-        assert_eq!(why, Some(Why::AccessExpression), "{fails}");
+        assert_eq!(why, Some(ErrorCode::AccessExpression), "{fails}");
     }
 }
 
@@ -166,7 +170,7 @@ fn the_longest_conditions_fit_into_a_small_stack() {
     let asked = move || {
         for chain in chains {
             if let Ok(expression) = Expression::compile(&chain, &[]) {
-                let _ = expression.judge(&exchange(&[("a", "b")]));
+                let _ = expression.evaluate(&exchange(&[("a", "b")]));
             }
         }
     };
@@ -249,7 +253,7 @@ proptest! {
     #[test]
     fn any_text_is_compiled_or_refused(source in "[a-z0-9 .()\\[\\]{}'\"!=<>&|?:+*/%,-]{0,40}") {
         if let Ok(expression) = Expression::compile(&source, &names()) {
-            let _ = expression.judge(&exchange(&[("a", "b")]));
+            let _ = expression.evaluate(&exchange(&[("a", "b")]));
         }
     }
 
@@ -257,7 +261,7 @@ proptest! {
     fn any_words_of_the_language_are_compiled_or_refused(words in proptest::collection::vec(0..WORDS.len(), 0..14)) {
         let source: String = words.into_iter().map(|at| WORDS[at]).collect::<Vec<_>>().join(" ");
         if let Ok(expression) = Expression::compile(&source, &names()) {
-            let _ = expression.judge(&exchange(&[("a", "b"), ("a", "7")]));
+            let _ = expression.evaluate(&exchange(&[("a", "b"), ("a", "7")]));
         }
     }
 

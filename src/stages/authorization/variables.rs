@@ -3,26 +3,26 @@
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr};
 
 /// The variables that must come from outside, each once.
-pub(super) fn free(expression: &IdedExpr) -> Vec<&str> {
-    let mut walk = Walk::default();
+pub(super) fn free_variables(expression: &IdedExpr) -> Vec<&str> {
+    let mut walk = FreeVariables::default();
     walk.expression(expression);
-    walk.free.sort_unstable();
-    walk.free.dedup();
-    walk.free
+    walk.free_variables.sort_unstable();
+    walk.free_variables.dedup();
+    walk.free_variables
 }
 
 #[derive(Default)]
-struct Walk<'e> {
+struct FreeVariables<'e> {
     bound: Vec<&'e str>,
-    free: Vec<&'e str>,
+    free_variables: Vec<&'e str>,
 }
 
-impl<'e> Walk<'e> {
+impl<'e> FreeVariables<'e> {
     fn expression(&mut self, expression: &'e IdedExpr) {
         match &expression.expr {
             Expr::Unspecified | Expr::Literal(_) => {}
             Expr::Ident(name) if self.bound.contains(&name.as_str()) => {}
-            Expr::Ident(name) => self.free.push(name),
+            Expr::Ident(name) => self.free_variables.push(name),
             Expr::Select(select) => self.expression(&select.operand),
             Expr::List(list) => list.elements.iter().for_each(|element| self.expression(element)),
             Expr::Map(map) => self.entries(&map.entries),

@@ -16,14 +16,14 @@ const NAMES: [&[u8]; 4] = [b"if-none-match", b"if-modified-since", b"range", b"i
 
 impl Conditions {
     /// What the request says.
-    pub fn of(request: &Head) -> Conditions {
-        let [none_match, modified_since, range, if_range] = NAMES.map(|name| joined(request, name));
+    pub fn from_request(request: &Head) -> Conditions {
+        let [none_match, modified_since, range, if_range] = NAMES.map(|name| join_lines(request, name));
         Conditions { none_match, modified_since, range, if_range }
     }
 
     /// Takes them out of the request.
-    pub fn take(request: &mut Head) -> Conditions {
-        let taken = Conditions::of(request);
+    pub fn take_from_request(request: &mut Head) -> Conditions {
+        let taken = Conditions::from_request(request);
         request.remove_if(|_, name| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)));
         taken
     }
@@ -39,7 +39,7 @@ impl Conditions {
         }
         match (&self.none_match, &self.modified_since) {
             (Some(tags), _) => matches_any(tags, stored.get(b"etag")),
-            (None, Some(date)) => !is_newer(stored, date, wall),
+            (None, Some(date)) => !is_modified(stored, date, wall),
             (None, None) => false,
         }
     }
@@ -56,8 +56,8 @@ impl Conditions {
     }
 }
 
-fn joined(request: &Head, name: &[u8]) -> Option<Vec<u8>> {
-    let mut lines = request.all(name);
+fn join_lines(request: &Head, name: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = request.get_all(name);
     let first = lines.next()?.to_vec();
     Some(lines.fold(first, |mut all, line| {
         all.extend_from_slice(b", ");
@@ -69,11 +69,11 @@ fn joined(request: &Head, name: &[u8]) -> Option<Vec<u8>> {
 /// Weak comparison (RFC 9110 8.8.3.2) with each tag of the list.
 fn matches_any(tags: &[u8], stored: Option<&[u8]>) -> bool {
     let tags = trim_ows(tags);
-    let Some(stored) = stored.map(|tag| opaque(trim_ows(tag))) else { return tags == b"*" };
-    tags == b"*" || elements(tags).any(|tag| opaque(tag) == stored)
+    let Some(stored) = stored.map(|tag| opaque_tag(trim_ows(tag))) else { return tags == b"*" };
+    tags == b"*" || elements(tags).any(|tag| opaque_tag(tag) == stored)
 }
 
-fn opaque(tag: &[u8]) -> &[u8] {
+fn opaque_tag(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
@@ -89,7 +89,7 @@ fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Without `Last-Modified`, the date of the answer stands in for it (RFC 9111 4.3.2).
-fn is_newer(stored: &Head, date: &[u8], wall: i64) -> bool {
+fn is_modified(stored: &Head, date: &[u8], wall: i64) -> bool {
     let Some(since) = dates::parse(date, wall) else { return true };
     let known = stored.get(b"last-modified").or_else(|| stored.get(b"date"));
     known.and_then(|text| dates::parse(text, wall)).is_none_or(|modified| modified > since)
@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn not_modified(asked: &[(&str, &str)], stored: &[(&str, &str)]) -> bool {
-        Conditions::of(&head(asked)).is_not_modified(&head(stored), WALL)
+        Conditions::from_request(&head(asked)).is_not_modified(&head(stored), WALL)
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_part_is_given_only_of_what_the_client_has_the_rest_of() {
         let allows = |text, stored: &[(&str, &str)]| {
-            Conditions::of(&head(&[("If-Range", text)])).allows_range(&head(stored), WALL)
+            Conditions::from_request(&head(&[("If-Range", text)])).allows_range(&head(stored), WALL)
         };
         assert!(allows("\"a\"", &[("ETag", "\"a\"")]));
         assert!(!allows("\"a\"", &[("ETag", "W/\"a\"")]) && !allows("W/\"a\"", &[("ETag", "W/\"a\"")]));
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn what_is_taken_is_gone() {
         let mut asked = head(&[("If-None-Match", "\"a\""), ("Range", "bytes=0-1"), ("X", "1")]);
-        let taken = Conditions::take(&mut asked);
+        let taken = Conditions::take_from_request(&mut asked);
         assert_eq!((taken.none_match.as_deref(), asked.len()), (Some(&b"\"a\""[..]), 1));
-        assert!(Conditions::of(&asked).is_empty());
+        assert!(Conditions::from_request(&asked).is_empty());
     }
 }

@@ -13,7 +13,7 @@ fn fixdate(text: &[u8]) -> Option<i64> {
         return None;
     }
     weekday(&text[..3], 3)?;
-    let time = zoned(&text[17..])?;
+    let time = time_with_gmt(&text[17..])?;
     seconds(number(&text[12..16])?, month(&text[8..11])?, number(&text[5..7])?, time)
 }
 
@@ -25,7 +25,7 @@ fn rfc850(text: &[u8], now: i64) -> Option<i64> {
     if comma < 6 || rest.len() != 22 || rest[2] != b'-' || rest[6] != b'-' || rest[9] != b' ' {
         return None;
     }
-    let time = zoned(&rest[10..])?;
+    let time = time_with_gmt(&rest[10..])?;
     let (day, month, year) = (number(&rest[..2])?, month(&rest[3..6])?, number(&rest[7..9])?);
     let this_year = 1970 + now / 31_556_952;
     let mut year = this_year - this_year % 100 + year;
@@ -42,17 +42,17 @@ fn asctime(text: &[u8]) -> Option<i64> {
     }
     weekday(&text[..3], 3)?;
     let day = if text[8] == b' ' { number(&text[9..10])? } else { number(&text[8..10])? };
-    seconds(number(&text[20..])?, month(&text[4..7])?, day, clock(&text[11..19])?)
+    seconds(number(&text[20..])?, month(&text[4..7])?, day, time_of_day(&text[11..19])?)
 }
 
 /// `08:49:37 GMT`.
-fn zoned(text: &[u8]) -> Option<i64> {
+fn time_with_gmt(text: &[u8]) -> Option<i64> {
     let zone = text.get(8..)?;
-    if zone.eq_ignore_ascii_case(b" GMT") { clock(&text[..8]) } else { None }
+    if zone.eq_ignore_ascii_case(b" GMT") { time_of_day(&text[..8]) } else { None }
 }
 
 /// `08:49:37`, as seconds of the day; a leap second counts as the one before it.
-fn clock(text: &[u8]) -> Option<i64> {
+fn time_of_day(text: &[u8]) -> Option<i64> {
     if text.len() != 8 || text[2] != b':' || text[5] != b':' {
         return None;
     }

@@ -9,7 +9,7 @@ use crate::{
 use smallvec::SmallVec;
 
 /// Longer times mean nothing more (RFC 9111 1.2.2).
-pub const FOREVER: u32 = 1 << 31;
+pub const MAX_DELTA_SECONDS: u32 = 1 << 31;
 
 /// What a sender says about keeping an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,30 +32,30 @@ pub struct Directives {
     pub stale_while_revalidate: Option<u32>,
     pub stale_if_error: Option<u32>,
     /// Fields that `no-cache` or `private` name: the rest may be kept without them.
-    pub left_out: SmallVec<[Box<[u8]>; 1]>,
+    pub no_store_fields: SmallVec<[Box<[u8]>; 1]>,
 }
 
 impl Directives {
     /// Reads all `Cache-Control` lines. Where one is said twice, the first counts.
-    pub fn of_lines<'l>(lines: impl Iterator<Item = &'l [u8]>) -> Directives {
+    pub fn from_lines<'l>(lines: impl Iterator<Item = &'l [u8]>) -> Directives {
         let mut all = Directives::default();
         for line in lines {
-            each(line, |name, value| all.add(name, value));
+            for_each_directive(line, |name, value| all.add(name, value));
         }
         all
     }
 
     /// What holds for a shared cache: the targeted field if it is one, else `Cache-Control`; and whether it is targeted.
-    pub fn of_answer(head: &Head) -> (Directives, bool) {
+    pub fn for_shared_cache(head: &Head) -> (Directives, bool) {
         match Self::targeted(head) {
             Some(directives) => (directives, true),
-            None => (Self::of_lines(head.all(b"cache-control")), false),
+            None => (Self::from_lines(head.get_all(b"cache-control")), false),
         }
     }
 
     /// RFC 9213 2.2: a field that is empty or malformed is as if it were not there.
     fn targeted(head: &Head) -> Option<Directives> {
-        let mut lines = head.all(b"cdn-cache-control").peekable();
+        let mut lines = head.get_all(b"cdn-cache-control").peekable();
         lines.peek()?;
         let members = structured::dictionary(&lines.collect::<Vec<_>>().join(&b","[..]))?;
         let mut all = Directives::default();
@@ -89,10 +89,10 @@ impl Directives {
 
     /// With fields named, only those are meant.
     fn add_named(&mut self, value: Option<&[u8]>, flag: fn(&mut Directives) -> &mut bool) {
-        let before = self.left_out.len();
-        let named = value.into_iter().flat_map(crate::base::bytes::list);
-        self.left_out.extend(named.map(|name| name.to_ascii_lowercase().into_boxed_slice()));
-        if self.left_out.len() == before {
+        let before = self.no_store_fields.len();
+        let named = value.into_iter().flat_map(crate::base::bytes::comma_list);
+        self.no_store_fields.extend(named.map(|name| name.to_ascii_lowercase().into_boxed_slice()));
+        if self.no_store_fields.len() == before {
             *flag(self) = true;
         }
     }
@@ -106,7 +106,7 @@ impl Directives {
             8 if is("s-maxage") => &mut self.s_maxage,
             9 if is("min-fresh") => &mut self.min_fresh,
             9 if is("max-stale") => {
-                self.max_stale.get_or_insert(if value.is_none() { FOREVER } else { time });
+                self.max_stale.get_or_insert(if value.is_none() { MAX_DELTA_SECONDS } else { time });
                 return;
             }
             14 if is("stale-if-error") => &mut self.stale_if_error,
@@ -124,14 +124,14 @@ fn is_time(name: &[u8]) -> bool {
 /// Digits only; what does not fit is as much as can be.
 pub fn seconds(text: &[u8]) -> Option<u32> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    digits.then(|| decimal(text).map_or(FOREVER, |n| n.min(u64::from(FOREVER)) as u32))
+    digits.then(|| decimal(text).map_or(MAX_DELTA_SECONDS, |n| n.min(u64::from(MAX_DELTA_SECONDS)) as u32))
 }
 
 /// Calls `take` for every directive: its name, and its value without quotes.
-fn each<'l>(line: &'l [u8], mut take: impl FnMut(&'l [u8], Option<&[u8]>)) {
+fn for_each_directive<'l>(line: &'l [u8], mut take: impl FnMut(&'l [u8], Option<&[u8]>)) {
     let mut rest = line;
     while !rest.is_empty() {
-        let end = element_end(rest);
+        let end = end_of_element(rest);
         let element = trim_ows(&rest[..end]);
         rest = rest.get(end + 1..).unwrap_or_default();
         let Some(equals) = element.iter().position(|b| *b == b'=') else {
@@ -148,7 +148,7 @@ fn each<'l>(line: &'l [u8], mut take: impl FnMut(&'l [u8], Option<&[u8]>)) {
 }
 
 /// Where the element ends: at a comma outside of quotes.
-fn element_end(text: &[u8]) -> usize {
+fn end_of_element(text: &[u8]) -> usize {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in text.iter().enumerate() {
         match byte {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn read(lines: &[&str]) -> Directives {
-        Directives::of_lines(lines.iter().map(|line| line.as_bytes()))
+        Directives::from_lines(lines.iter().map(|line| line.as_bytes()))
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         for (text, time) in [
             ("max-age=003600", Some(3600)),
             ("max-age=\"3600\"", Some(3600)),
-            ("max-age=99999999999999999999999", Some(FOREVER)),
+            ("max-age=99999999999999999999999", Some(MAX_DELTA_SECONDS)),
             ("max-age='3600'", Some(0)),
             ("max-age=-1", Some(0)),
             ("max-age=3600.0", Some(0)),
@@ -212,20 +212,20 @@ mod tests {
     fn named_fields_are_left_out_and_the_rest_may_be_kept() {
         let all = read(&["no-cache=\"A, b\", private=c, max-age=1"]);
         assert!(!all.no_cache && !all.private);
-        assert_eq!(all.left_out.iter().map(|name| &**name).collect::<Vec<_>>(), [b"a", b"b", b"c"]);
+        assert_eq!(all.no_store_fields.iter().map(|name| &**name).collect::<Vec<_>>(), [b"a", b"b", b"c"]);
         assert!(read(&["private=\"\""]).private);
     }
 
     #[test]
     fn stale_times_of_a_request_may_be_without_end() {
-        assert_eq!(read(&["max-stale"]).max_stale, Some(FOREVER));
+        assert_eq!(read(&["max-stale"]).max_stale, Some(MAX_DELTA_SECONDS));
         assert_eq!(read(&["max-stale=3, min-fresh=2"]).max_stale, Some(3));
     }
 
     fn answer(fields: &[(&str, &str)]) -> (Directives, bool) {
         let mut head = Head::response(200, b"OK");
         fields.iter().for_each(|(name, value)| head.append(name.as_bytes(), value.as_bytes()));
-        Directives::of_answer(&head)
+        Directives::for_shared_cache(&head)
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Bodies on their way into the store.
 
-use super::{super::entry::Budget, *};
+use super::{super::entry::MemoryBudget, *};
 
 /// A body in these parts; then it ends, or breaks.
 struct Parts(Vec<&'static [u8]>, bool);
 
 impl BodyRead for Parts {
-    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         Poll::Ready(match (self.0.first(), self.1) {
             (Some(part), _) => Ok(Chunk::Data(part)),
-            (None, true) => Err(Cause::gone()),
+            (None, true) => Err(GatewayError::client_closed()),
             (None, false) => Ok(Chunk::End),
         })
     }
@@ -28,24 +28,24 @@ impl BodyRead for Parts {
 
 type Landed = Arc<Mutex<Option<Option<Pieces>>>>;
 
-struct Into(Landed, Arc<Budget>);
+struct Into(Landed, Arc<MemoryBudget>);
 
-impl Sink for Into {
-    fn open(&self, _incoming: Arc<Incoming>) {}
+impl FillSink for Into {
+    fn open(&self, _incoming: Arc<StreamingEntry>) {}
 
-    fn room(&self, bytes: usize) -> Option<Hold> {
-        self.1.take(bytes)
+    fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard> {
+        self.1.try_reserve(bytes)
     }
 
-    fn end(&self, body: Option<Pieces>) {
+    fn commit(&self, body: Option<Pieces>) {
         *self.0.lock().unwrap() = Some(body);
     }
 }
 
-fn filling(bound: u64) -> (Arc<Filling>, Landed) {
+fn filling(bound: u64) -> (Arc<StreamingFill>, Landed) {
     let landed = Landed::default();
-    let budget = Arc::new(Budget { bound, held: Arc::default() });
-    (Filling::new(Box::new(Into(landed.clone(), budget)), Some(6)), landed)
+    let budget = Arc::new(MemoryBudget { limit: bound, used: Arc::default() });
+    (StreamingFill::new(Box::new(Into(landed.clone(), budget)), Some(6)), landed)
 }
 
 /// Reads to the end, a few bytes at a time.
@@ -73,7 +73,7 @@ fn stored(landed: &Landed) -> Option<Vec<u8>> {
 #[test]
 fn what_is_read_is_kept_in_one_piece() {
     let (filling, landed) = filling(100);
-    let mut tee = Tee::new(Box::new(Parts(vec![b"abc", b"def"], false)), filling.clone());
+    let mut tee = TeeBody::new(Box::new(Parts(vec![b"abc", b"def"], false)), filling.clone());
     assert_eq!(read(&mut tee), Ok(b"abcdef".to_vec()));
     assert_eq!(stored(&landed), Some(b"abcdef".to_vec()));
     assert_eq!(read(&mut filling.follow()), Ok(b"abcdef".to_vec()));
@@ -82,7 +82,7 @@ fn what_is_read_is_kept_in_one_piece() {
 #[tokio::test]
 async fn with_another_reader_the_body_goes_its_own_way() {
     let (filling, landed) = filling(100);
-    let mut tee = Tee::new(Box::new(Parts(vec![b"abc", b"def"], false)), filling.clone());
+    let mut tee = TeeBody::new(Box::new(Parts(vec![b"abc", b"def"], false)), filling.clone());
     let mut cx = Context::from_waker(Waker::noop());
     assert!(matches!(tee.poll_fill(&mut cx), Poll::Ready(Ok(Chunk::Data(b"abc")))));
     tee.consume(1);
@@ -97,10 +97,10 @@ async fn with_another_reader_the_body_goes_its_own_way() {
 #[tokio::test]
 async fn a_client_that_leaves_takes_the_body_with_it_only_when_nobody_else_reads() {
     let (alone, nothing) = filling(100);
-    drop(Tee::new(Box::new(Parts(vec![b"abcdef"], false)), alone));
+    drop(TeeBody::new(Box::new(Parts(vec![b"abcdef"], false)), alone));
     assert_eq!(stored(&nothing), None);
     let (shared, landed) = filling(100);
-    let tee = Tee::new(Box::new(Parts(vec![b"abcdef"], false)), shared.clone());
+    let tee = TeeBody::new(Box::new(Parts(vec![b"abcdef"], false)), shared.clone());
     let _follow = shared.follow();
     drop(tee);
     while landed.lock().unwrap().is_none() {
@@ -117,7 +117,7 @@ fn a_broken_or_short_body_and_one_without_room_are_not_kept() {
         (vec![b"abc", b"def"], false, 4, true),
     ] {
         let (filling, landed) = filling(bound);
-        let mut tee = Tee::new(Box::new(Parts(parts, broken)), filling);
+        let mut tee = TeeBody::new(Box::new(Parts(parts, broken)), filling);
         assert_eq!(read(&mut tee).is_ok(), read_well);
         assert_eq!(stored(&landed), None);
     }

@@ -1,14 +1,14 @@
 //! Routes without a cache of their own change what others keep (RFC 9111 4.4).
 
 use super::{
-    asked::is_safe,
-    kept::Common,
-    kept::Kept,
-    key::{CacheKeyer, KeyRules},
+    key::{CacheKeyBuilder, KeyRules},
+    registry::CacheRegistry,
+    registry::CacheShared,
+    request::is_safe,
 };
 use crate::pipeline::{
-    answer::Outcome,
     exchange::Exchange,
+    response::RouteResult,
     stage::{Stage, Step},
 };
 use std::sync::Arc;
@@ -18,14 +18,14 @@ pub const NAME_INVALIDATE: &str = "cache-invalidate";
 /// Says that what an address names has changed, when a request changed it.
 #[derive(Debug)]
 pub struct Invalidator {
-    keyer: CacheKeyer,
-    common: Arc<Common>,
+    keyer: CacheKeyBuilder,
+    shared: Arc<CacheShared>,
 }
 
 impl Invalidator {
-    pub fn new(kept: &Kept) -> Invalidator {
-        let common = kept.common();
-        Invalidator { keyer: CacheKeyer::new(&common.keys, "", KeyRules::default()), common }
+    pub fn new(kept: &CacheRegistry) -> Invalidator {
+        let shared = kept.shared();
+        Invalidator { keyer: CacheKeyBuilder::new(&shared.keys, "", KeyRules::default()), shared }
     }
 }
 
@@ -34,19 +34,20 @@ impl Stage for Invalidator {
         NAME_INVALIDATE
     }
 
-    fn request(&self, _x: &mut Exchange) -> Step {
+    fn on_request(&self, _x: &mut Exchange) -> Step {
         Step::Next
     }
 
-    fn outcome(&self, x: &mut Exchange, outcome: &mut Outcome) {
+    fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
         let Ok(answer) = outcome else { return };
-        if is_safe(x.req.method()) || !(200..400).contains(&answer.status()) || x.dry {
+        if is_safe(exchange.req.method()) || !(200..400).contains(&answer.status()) || exchange.is_dry_run {
             return;
         }
-        self.common.marks.set(self.keyer.find(x, b"GET", None).address);
+        self.shared.invalidation.invalidate(self.keyer.compute(exchange, b"GET", None).resource);
         for name in [&b"location"[..], b"content-location"] {
-            let elsewhere = answer.head.get(name).and_then(|location| self.keyer.elsewhere(x, location));
-            elsewhere.into_iter().for_each(|hash| self.common.marks.set(hash));
+            let elsewhere =
+                answer.head.get(name).and_then(|location| self.keyer.location_key(exchange, location));
+            elsewhere.into_iter().for_each(|hash| self.shared.invalidation.invalidate(hash));
         }
     }
 

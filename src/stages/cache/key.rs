@@ -2,14 +2,14 @@
 //!
 //! Keys are 128 bits of keyed hashes, as for limits: nobody outside can make two requests meet under one key.
 
-pub use crate::stages::partition::Key;
+pub use crate::stages::partition_key::Key;
 use crate::{
     pipeline::{
         exchange::Exchange,
-        head::{Head, Known},
+        head::{Head, KnownHeader},
         identity::Identity,
     },
-    stages::partition::{Digest, Keys},
+    stages::partition_key::{KeyHasher, PartitionKeys},
 };
 use smallvec::SmallVec;
 
@@ -23,36 +23,36 @@ pub struct KeyRules {
     /// All that is known of the caller, but for what changes with every token.
     pub identity: bool,
     /// Fields by which services make addresses.
-    pub careful: bool,
+    pub per_identity: bool,
     /// Credentials that nobody looked at here: the service may.
     pub credentials: bool,
     /// What the client literally sent counts: Ocelot's key.
-    pub literal: bool,
+    pub ocelot_literal: bool,
 }
 
 /// Makes the keys of one route.
 #[derive(Debug)]
-pub struct CacheKeyer {
+pub struct CacheKeyBuilder {
     rules: KeyRules,
     /// For addresses, the same on all routes.
-    address: Digest,
+    resource: KeyHasher,
     /// For everything else, another one on each route.
-    space: Digest,
+    namespace: KeyHasher,
 }
 
 /// What a request is found under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ComputedKey {
     pub key: Key,
     /// The hash of the address alone.
-    pub address: u64,
+    pub resource: u64,
 }
 
 /// Claims that say when and for how long a token was made, and nothing about its bearer.
-const PASSING: [&str; 5] = ["exp", "iat", "nbf", "jti", "auth_time"];
+const EXCLUDED_HEADERS: [&str; 5] = ["exp", "iat", "nbf", "jti", "auth_time"];
 
 /// Fields out of which services make addresses and choose what they do, though they are no part of the address.
-const TRICKS: [&[u8]; 13] = [
+const SUSPICIOUS_HEADERS: [&[u8]; 13] = [
     b"x-forwarded-port",
     b"x-forwarded-prefix",
     b"x-forwarded-scheme",
@@ -68,59 +68,59 @@ const TRICKS: [&[u8]; 13] = [
     b"front-end-https",
 ];
 
-impl CacheKeyer {
+impl CacheKeyBuilder {
     /// Equal names make equal keys for equal requests.
-    pub fn new(keys: &Keys, name: &str, rules: KeyRules) -> CacheKeyer {
-        let mut space = keys.digest();
-        space.add(name.as_bytes());
-        CacheKeyer { rules, address: keys.digest(), space }
+    pub fn new(keys: &PartitionKeys, name: &str, rules: KeyRules) -> CacheKeyBuilder {
+        let mut namespace = keys.digest();
+        namespace.add(name.as_bytes());
+        CacheKeyBuilder { rules, resource: keys.digest(), namespace }
     }
 
     /// The key of a request that is answered like one with this method.
-    pub fn find(&self, x: &Exchange, method: &[u8], body: Option<&[u8]>) -> Found {
-        let address = self.address(x).finish();
-        let mut digest = self.space.clone();
+    pub fn compute(&self, exchange: &Exchange, method: &[u8], body: Option<&[u8]>) -> ComputedKey {
+        let address = self.resource(exchange).finish();
+        let mut digest = self.namespace.clone();
         address.0.iter().for_each(|half| digest.add(&half.to_ne_bytes()));
         digest.add(method);
         for name in &self.rules.headers {
-            x.req.all(name.as_bytes()).for_each(|line| digest.add(line));
-            digest.add_nothing();
+            exchange.req.get_all(name.as_bytes()).for_each(|line| digest.add(line));
+            digest.write_absent();
         }
-        self.who(x, &mut digest);
-        if self.rules.careful {
-            tricks(&x.req, &mut digest);
+        self.add_identity(exchange, &mut digest);
+        if self.rules.per_identity {
+            suspicious_headers(&exchange.req, &mut digest);
         }
-        if self.rules.credentials && x.user.is_none() {
-            x.req.all(b"authorization").for_each(|line| digest.add(line));
-            digest.add_nothing();
+        if self.rules.credentials && exchange.user.is_none() {
+            exchange.req.get_all(b"authorization").for_each(|line| digest.add(line));
+            digest.write_absent();
         }
         if let Some(body) = body {
             digest.add(body);
         }
-        Found { key: digest.finish(), address: address.0[0] }
+        ComputedKey { key: digest.finish(), resource: address.0[0] }
     }
 
-    fn address(&self, x: &Exchange) -> Digest {
-        let mut digest = self.address.clone();
-        digest.add(if x.secure { b"https" } else { b"http" });
-        let host = x.req.known(Known::Host).unwrap_or_default();
-        if self.rules.literal {
+    fn resource(&self, exchange: &Exchange) -> KeyHasher {
+        let mut digest = self.resource.clone();
+        digest.add(if exchange.is_tls { b"https" } else { b"http" });
+        let host = exchange.req.get_known(KnownHeader::Host).unwrap_or_default();
+        if self.rules.ocelot_literal {
             digest.add(host);
-            digest.add(x.req.asked());
+            digest.add(exchange.req.original_target());
         } else {
-            digest.add(&plain_host(host, x.secure));
-            let (path, query) = target(x);
+            digest.add(&normalized_host(host, exchange.is_tls));
+            let (path, query) = routed_target(exchange);
             digest.add(path);
             add_query(query, self.rules.query.as_deref(), &mut digest);
         }
         digest
     }
 
-    fn who(&self, x: &Exchange, digest: &mut Digest) {
-        let Some(user) = x.user.as_deref() else { return digest.add_nothing() };
+    fn add_identity(&self, exchange: &Exchange, digest: &mut KeyHasher) {
+        let Some(user) = exchange.user.as_deref() else { return digest.write_absent() };
         for name in &self.rules.claims {
-            user.all(name).for_each(|value| digest.add(value.as_bytes()));
-            digest.add_nothing();
+            user.claim_values(name).for_each(|value| digest.add(value.as_bytes()));
+            digest.write_absent();
         }
         if self.rules.identity {
             all_of(user, digest);
@@ -129,19 +129,19 @@ impl CacheKeyer {
 }
 
 /// Path and query as they were matched.
-fn target(x: &Exchange) -> (&[u8], &[u8]) {
-    let target = x.req.matched();
-    target.split_at(x.path_len.min(target.len()))
+fn routed_target(exchange: &Exchange) -> (&[u8], &[u8]) {
+    let target = exchange.req.routed_target();
+    target.split_at(exchange.path_len.min(target.len()))
 }
 
 /// The host in small letters, without the port that goes without saying.
-fn plain_host(host: &[u8], secure: bool) -> SmallVec<[u8; 64]> {
+fn normalized_host(host: &[u8], secure: bool) -> SmallVec<[u8; 64]> {
     let usual: &[u8] = if secure { b":443" } else { b":80" };
     host.strip_suffix(usual).unwrap_or(host).iter().map(u8::to_ascii_lowercase).collect()
 }
 
 /// The whole query, or those parameters of it, in the order of the query.
-fn add_query(query: &[u8], names: Option<&[Box<str>]>, digest: &mut Digest) {
+fn add_query(query: &[u8], names: Option<&[Box<str>]>, digest: &mut KeyHasher) {
     let query = query.strip_prefix(b"?").unwrap_or(query);
     let Some(names) = names else { return digest.add(query) };
     for part in query.split(|b| *b == b'&') {
@@ -153,19 +153,19 @@ fn add_query(query: &[u8], names: Option<&[Box<str>]>, digest: &mut Digest) {
     }
 }
 
-fn all_of(user: &Identity, digest: &mut Digest) {
+fn all_of(user: &Identity, digest: &mut KeyHasher) {
     digest.add(user.scheme.as_bytes());
-    for claim in user.claims().iter().filter(|claim| !PASSING.contains(&&*claim.name)) {
+    for claim in user.claims().iter().filter(|claim| !EXCLUDED_HEADERS.contains(&&*claim.name)) {
         digest.add(claim.name.as_bytes());
         digest.add(claim.value.as_bytes());
     }
 }
 
-fn tricks(request: &Head, digest: &mut Digest) {
+fn suspicious_headers(request: &Head, digest: &mut KeyHasher) {
     for (which, name, value) in request.fields() {
         let trick = match which {
-            Known::XForwardedHost | Known::XForwardedProto | Known::Forwarded => true,
-            Known::Other => is_trick(name),
+            KnownHeader::XForwardedHost | KnownHeader::XForwardedProto | KnownHeader::Forwarded => true,
+            KnownHeader::Other => is_suspicious(name),
             _ => false,
         };
         if trick {
@@ -175,39 +175,41 @@ fn tricks(request: &Head, digest: &mut Digest) {
     }
 }
 
-fn is_trick(name: &[u8]) -> bool {
+fn is_suspicious(name: &[u8]) -> bool {
     matches!(name.first(), Some(b'x' | b'X' | b'f' | b'F'))
-        && TRICKS.iter().any(|trick| name.eq_ignore_ascii_case(trick))
+        && SUSPICIOUS_HEADERS.iter().any(|trick| name.eq_ignore_ascii_case(trick))
 }
 
 /// The address as a text: scheme, host, path and query.
-pub fn url(x: &Exchange) -> Box<[u8]> {
-    let (path, query) = target(x);
-    let host = plain_host(x.req.known(Known::Host).unwrap_or_default(), x.secure);
-    let scheme: &[u8] = if x.secure { b"https://" } else { b"http://" };
+pub fn url(exchange: &Exchange) -> Box<[u8]> {
+    let (path, query) = routed_target(exchange);
+    let host =
+        normalized_host(exchange.req.get_known(KnownHeader::Host).unwrap_or_default(), exchange.is_tls);
+    let scheme: &[u8] = if exchange.is_tls { b"https://" } else { b"http://" };
     [scheme, &host, path, query].concat().into()
 }
 
-impl CacheKeyer {
+impl CacheKeyBuilder {
     /// The hash of another address on the same host, as a `Location` names it; none: it is on another host, or none.
-    pub fn elsewhere(&self, x: &Exchange, location: &[u8]) -> Option<u64> {
-        let host = plain_host(x.req.known(Known::Host).unwrap_or_default(), x.secure);
-        let scheme: &[u8] = if x.secure { b"https://" } else { b"http://" };
+    pub fn location_key(&self, exchange: &Exchange, location: &[u8]) -> Option<u64> {
+        let host =
+            normalized_host(exchange.req.get_known(KnownHeader::Host).unwrap_or_default(), exchange.is_tls);
+        let scheme: &[u8] = if exchange.is_tls { b"https://" } else { b"http://" };
         let location = location.split(|b| *b == b'#').next().unwrap_or_default();
         let absolute = match location.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)) {
             Some(_) => {
                 let rest = &location[scheme.len()..];
                 let end = rest.iter().position(|b| b"/?".contains(b)).unwrap_or(rest.len());
-                (plain_host(&rest[..end], x.secure) == host).then(|| rest[end..].to_vec())?
+                (normalized_host(&rest[..end], exchange.is_tls) == host).then(|| rest[end..].to_vec())?
             }
             None if location.windows(3).any(|part| part == b"://") || location.starts_with(b"//") => {
                 return None;
             }
-            None => relative(target(x).0, location),
+            None => relative(routed_target(exchange).0, location),
         };
         let end = absolute.iter().position(|b| *b == b'?').unwrap_or(absolute.len());
-        let mut digest = self.address.clone();
-        digest.add(if x.secure { b"https" } else { b"http" });
+        let mut digest = self.resource.clone();
+        digest.add(if exchange.is_tls { b"https" } else { b"http" });
         digest.add(&host);
         digest.add(if end == 0 { b"/" } else { &absolute[..end] });
         add_query(&absolute[end..], self.rules.query.as_deref(), &mut digest);
@@ -215,8 +217,8 @@ impl CacheKeyer {
     }
 
     /// Whether that is the address of the request itself.
-    pub fn is_itself(&self, x: &Exchange, location: &[u8]) -> bool {
-        self.elsewhere(x, location) == Some(self.address(x).finish().0[0])
+    pub fn is_same_resource(&self, exchange: &Exchange, location: &[u8]) -> bool {
+        self.location_key(exchange, location) == Some(self.resource(exchange).finish().0[0])
     }
 }
 
@@ -249,8 +251,8 @@ mod tests {
     }
 
     fn same(rules: &KeyRules, one: &Exchange, two: &Exchange) -> bool {
-        let keyer = CacheKeyer::new(&Keys::default(), "route", rules.clone());
-        keyer.find(one, b"GET", None) == keyer.find(two, b"GET", None)
+        let keyer = CacheKeyBuilder::new(&PartitionKeys::default(), "route", rules.clone());
+        keyer.compute(one, b"GET", None) == keyer.compute(two, b"GET", None)
     }
 
     #[test]
@@ -299,7 +301,7 @@ mod tests {
 
     #[test]
     fn fields_that_make_addresses_never_meet_under_one_key() {
-        let rules = KeyRules { careful: true, credentials: true, ..KeyRules::default() };
+        let rules = KeyRules { per_identity: true, credentials: true, ..KeyRules::default() };
         let plain = exchange("/a", &[]);
         for name in
             ["X-Forwarded-Host", "X-Original-URL", "Forwarded", "X-HTTP-Method-Override", "Authorization"]
@@ -311,9 +313,9 @@ mod tests {
 
     #[test]
     fn a_location_on_the_same_host_is_found_and_others_are_not() {
-        let keyer = CacheKeyer::new(&Keys::default(), "route", KeyRules::default());
+        let keyer = CacheKeyBuilder::new(&PartitionKeys::default(), "route", KeyRules::default());
         let at = |target| exchange(target, &[("Host", "h.test")]);
-        let address = |target| keyer.find(&at(target), b"GET", None).address;
+        let address = |target| keyer.compute(&at(target), b"GET", None).resource;
         let post = at("/a/b?x=1");
         for (location, target) in [
             ("c", "/a/c"),
@@ -323,11 +325,11 @@ mod tests {
             ("?z", "/a/b?z"),
             ("/f#part", "/f"),
         ] {
-            assert_eq!(keyer.elsewhere(&post, location.as_bytes()), Some(address(target)), "{location}");
+            assert_eq!(keyer.location_key(&post, location.as_bytes()), Some(address(target)), "{location}");
         }
         for location in ["http://other.test/e", "//other.test/e", "https://h.test/e"] {
-            assert_eq!(keyer.elsewhere(&post, location.as_bytes()), None, "{location}");
+            assert_eq!(keyer.location_key(&post, location.as_bytes()), None, "{location}");
         }
-        assert!(keyer.is_itself(&post, b"/a/b?x=1") && !keyer.is_itself(&post, b"/a/b"));
+        assert!(keyer.is_same_resource(&post, b"/a/b?x=1") && !keyer.is_same_resource(&post, b"/a/b"));
     }
 }

@@ -2,24 +2,24 @@
 
 use super::{
     Cache,
-    asked::{Asked, Plan},
+    coalescing::{InFlightRequest, Leader, Role, State},
     conditions::Conditions,
     directives::Directives,
-    entry::{About, Entry},
-    flights::{Flight, Joined, Lead, State},
-    freshness::Life,
-    key::{Found, url},
-    landing::Ticket,
-    serve::{self, Source, Wanted},
+    entry::{Entry, EntryMetadata},
+    freshness::Freshness,
+    key::{ComputedKey, url},
+    request::{CacheRequest, Lookup},
+    serve::{self, ServeRequest, Source},
     settings::Mode,
-    status::{Forward, Said},
+    status::{CacheStatus, Forward},
+    store_response::CacheContext,
 };
 use crate::{
     pipeline::{
-        answer::Answer,
         body::Framing,
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
+        response::Response,
         stage::Step,
     },
     telemetry::CacheOutcome,
@@ -27,238 +27,293 @@ use crate::{
 use std::{sync::Arc, time::Instant};
 
 /// Bodies of requests that are part of a key.
-const LARGEST_REQUEST: usize = 32 << 20;
+const MAX_KEY_BODY: usize = 32 << 20;
 
 /// What may be done with a stored answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
+enum Disposition {
     Fresh,
     /// Stale, and the client does not mind.
     Stale,
     /// Stale, and good enough while another one is asked for.
-    Meanwhile,
-    No,
+    StaleWhileRevalidate,
+    Unusable,
 }
 
 /// RFC 9111 4.2 and 5.2.1.
-fn use_of(life: &Life, asked: &Directives, now: Instant) -> Use {
+fn disposition(life: &Freshness, asked: &Directives, now: Instant) -> Disposition {
     let too_old = asked.max_age.is_some_and(|most| life.age(now).as_secs() > u64::from(most));
     if asked.no_cache || too_old {
-        return Use::No;
+        return Disposition::Unusable;
     }
-    if let Some(left) = life.left(now) {
+    if let Some(left) = life.remaining(now) {
         let enough = asked.min_fresh.is_none_or(|least| left.as_secs() >= u64::from(least));
-        return if enough { Use::Fresh } else { Use::No };
+        return if enough { Disposition::Fresh } else { Disposition::Unusable };
     }
     let staleness = life.staleness(now).as_secs();
-    if !life.strict && asked.max_stale.is_some_and(|most| staleness <= u64::from(most)) {
-        return Use::Stale;
+    if !life.must_revalidate && asked.max_stale.is_some_and(|most| staleness <= u64::from(most)) {
+        return Disposition::Stale;
     }
-    if life.serves_while_revalidating(now) { Use::Meanwhile } else { Use::No }
+    if life.may_serve_while_revalidating(now) {
+        Disposition::StaleWhileRevalidate
+    } else {
+        Disposition::Unusable
+    }
 }
 
 impl Cache {
-    pub(super) fn look(self: &Arc<Self>, x: &mut Exchange) -> Step {
+    pub(super) fn lookup(self: &Arc<Self>, exchange: &mut Exchange) -> Step {
         let plan = match self.settings.mode {
-            Mode::Http => Plan::http(&self.settings, x),
-            Mode::Ocelot => Plan::ocelot(&self.settings, x),
+            Mode::Http => Lookup::http(&self.settings, exchange),
+            Mode::Ocelot => Lookup::ocelot(&self.settings, exchange),
         };
         match plan {
-            Plan::Look(asked) => {
-                let found = self.find(x);
-                self.answer(x, asked, found, true)
+            Lookup::Lookup(asked) => {
+                let found = self.find(exchange);
+                self.answer(exchange, asked, found, true)
             }
-            Plan::Body if x.dry => Step::Next,
-            Plan::Body => Step::Body(LARGEST_REQUEST),
-            Plan::Pass(forward) => self.pass(x, forward),
+            Lookup::Body if exchange.is_dry_run => Step::Next,
+            Lookup::Body => Step::ReadBody(MAX_KEY_BODY),
+            Lookup::Bypass(forward) => self.bypass(exchange, forward),
         }
     }
 
-    fn find(&self, x: &Exchange) -> Found {
-        let body = x.body.as_deref().filter(|_| self.settings.hash_body && x.framing != Framing::None);
+    fn find(&self, exchange: &Exchange) -> ComputedKey {
+        let body =
+            exchange.body.as_deref().filter(|_| self.settings.hash_body && exchange.framing != Framing::None);
         match self.settings.mode {
             // HEAD is answered out of what GET brought.
-            Mode::Http => self.keyer.find(x, b"GET", None),
-            Mode::Ocelot => self.keyer.find(x, x.req.method(), body),
+            Mode::Http => self.keyer.compute(exchange, b"GET", None),
+            Mode::Ocelot => self.keyer.compute(exchange, exchange.req.method(), body),
         }
     }
 
     /// What is stored for the request, unless something was said against it.
-    fn stored(&self, x: &Exchange, found: Found) -> (Option<Arc<Entry>>, Forward) {
+    fn stored(&self, exchange: &Exchange, found: ComputedKey) -> (Option<Arc<Entry>>, Forward) {
         let Some(resource) = self.store.get(found.key) else { return (None, Forward::UriMiss) };
-        let entry = resource.find(&x.req);
-        let entry = entry.filter(|entry| entry.about.is_allowed(&self.common.marks));
+        let entry = resource.find(&exchange.req);
+        let entry = entry.filter(|entry| entry.metadata.is_valid(&self.shared.invalidation));
         (entry.cloned(), if resource.variants.is_empty() { Forward::UriMiss } else { Forward::VaryMiss })
     }
 
-    fn answer(self: &Arc<Self>, x: &mut Exchange, asked: Asked, found: Found, wait: bool) -> Step {
-        let (entry, missed) = self.stored(x, found);
+    fn answer(
+        self: &Arc<Self>,
+        exchange: &mut Exchange,
+        asked: CacheRequest,
+        found: ComputedKey,
+        wait: bool,
+    ) -> Step {
+        let (entry, missed) = self.stored(exchange, found);
         let forward = if entry.is_some() { Forward::Stale } else { missed };
         if let Some(entry) = &entry {
-            match use_of(&entry.about.life, &asked.directives, x.now) {
-                Use::Fresh => return Step::Reply(self.hit(x, entry, &asked, CacheOutcome::Hit)),
-                Use::Stale => return Step::Reply(self.hit(x, entry, &asked, CacheOutcome::Stale)),
-                Use::Meanwhile => {
-                    self.refresh(x, &asked, found, entry);
-                    return Step::Reply(self.hit(x, entry, &asked, CacheOutcome::Stale));
+            match disposition(&entry.metadata.freshness, &asked.directives, exchange.now) {
+                Disposition::Fresh => {
+                    return Step::Respond(self.serve_hit(exchange, entry, &asked, CacheOutcome::Hit));
                 }
-                Use::No => {}
+                Disposition::Stale => {
+                    return Step::Respond(self.serve_hit(exchange, entry, &asked, CacheOutcome::Stale));
+                }
+                Disposition::StaleWhileRevalidate => {
+                    self.refresh(exchange, &asked, found, entry);
+                    return Step::Respond(self.serve_hit(exchange, entry, &asked, CacheOutcome::Stale));
+                }
+                Disposition::Unusable => {}
             }
         }
         if asked.directives.only_if_cached {
-            return Step::Fail(Cause::new(
-                Why::CacheOnly,
+            return Step::Fail(GatewayError::new(
+                ErrorCode::CacheOnly,
                 "nothing fresh is stored, and nothing else was wanted",
             ));
         }
-        if x.dry {
+        if exchange.is_dry_run {
             return Step::Next;
         }
-        self.ask(x, asked, found, entry, forward, wait)
+        self.join_or_lead(exchange, asked, found, entry, forward, wait)
     }
 
     /// Another request for the same is joined, or this one goes on.
-    fn ask(
+    fn join_or_lead(
         self: &Arc<Self>,
-        x: &mut Exchange,
-        asked: Asked,
-        found: Found,
+        exchange: &mut Exchange,
+        asked: CacheRequest,
+        found: ComputedKey,
         entry: Option<Arc<Entry>>,
         forward: Forward,
         wait: bool,
     ) -> Step {
         let alone =
-            !wait || !self.settings.collapse || asked.head_only || !self.may_share(&asked, entry.as_ref());
-        if alone || self.common.passes.passes(found.key, x.now) {
-            self.go_on(x, &asked, Some(found), entry, forward, None);
+            !wait || !self.settings.coalesce || asked.head_only || !self.can_lead(&asked, entry.as_ref());
+        if alone || self.shared.uncacheable.should_bypass(found.key, exchange.now) {
+            self.forward(exchange, &asked, Some(found), entry, forward, None);
             return Step::Next;
         }
-        match self.common.flights.join(found.key) {
-            Joined::Follow(flight) => self.wait(flight, asked, found),
-            Joined::Lead(lead) => {
+        match self.shared.coalescer.join(found.key) {
+            Role::Follower(flight) => self.wait_for_leader(flight, asked, found),
+            Role::Leader(lead) => {
                 // Somebody else may have stored an answer just now.
-                let (now_stored, _) = self.stored(x, found);
+                let (now_stored, _) = self.stored(exchange, found);
                 if let Some(stored) = now_stored
-                    && use_of(&stored.about.life, &asked.directives, x.now) == Use::Fresh
+                    && disposition(&stored.metadata.freshness, &asked.directives, exchange.now)
+                        == Disposition::Fresh
                 {
                     lead.end(Some(stored.clone()));
-                    return Step::Reply(self.hit(x, &stored, &asked, CacheOutcome::Hit));
+                    return Step::Respond(self.serve_hit(exchange, &stored, &asked, CacheOutcome::Hit));
                 }
-                self.go_on(x, &asked, Some(found), entry, forward, Some(lead));
+                self.forward(exchange, &asked, Some(found), entry, forward, Some(lead));
                 Step::Next
             }
         }
     }
 
     /// The answer to a request that others wait for must be a whole one: its conditions must be ours to decide.
-    fn may_share(&self, asked: &Asked, entry: Option<&Arc<Entry>>) -> bool {
-        !asked.conditional || entry.is_some_and(|entry| entry.about.validates())
+    fn can_lead(&self, asked: &CacheRequest, entry: Option<&Arc<Entry>>) -> bool {
+        !asked.conditional || entry.is_some_and(|entry| entry.metadata.validates())
     }
 
-    fn wait(self: &Arc<Self>, flight: Arc<Flight>, asked: Asked, found: Found) -> Step {
+    fn wait_for_leader(
+        self: &Arc<Self>,
+        flight: Arc<InFlightRequest>,
+        asked: CacheRequest,
+        found: ComputedKey,
+    ) -> Step {
         let cache = self.clone();
-        Step::Wait(Box::pin(async move {
-            let state = flight.landed().await;
-            Step::Resume(Box::new(move |x| cache.landed(x, state, asked, found)))
+        Step::Suspend(Box::pin(async move {
+            let state = flight.wait_finished().await;
+            Step::ResumeAt(Box::new(move |x| cache.use_stored(x, state, asked, found)))
         }))
     }
 
     /// What another request brought, if it is for this one too.
-    fn landed(self: &Arc<Self>, x: &mut Exchange, state: State, asked: Asked, found: Found) -> Step {
+    fn use_stored(
+        self: &Arc<Self>,
+        exchange: &mut Exchange,
+        state: State,
+        asked: CacheRequest,
+        found: ComputedKey,
+    ) -> Step {
         // The clock stood still for this exchange while it waited.
         let now = Instant::now();
         match state {
-            State::Open(incoming) if incoming.about.varies.suits(&x.req) && incoming.filling.is_open() => {
+            State::Open(incoming)
+                if incoming.about.vary_key.matches(&exchange.req) && incoming.filling.is_open() =>
+            {
                 let length = incoming.filling.length();
-                let source = Source::Open(incoming.filling.follow(), length);
-                Step::Reply(self.reply(x, &incoming.about, source, &asked, now, CacheOutcome::Collapsed))
+                let source = Source::Streaming(incoming.filling.follow(), length);
+                Step::Respond(self.respond(
+                    exchange,
+                    &incoming.about,
+                    source,
+                    &asked,
+                    now,
+                    CacheOutcome::Coalesced,
+                ))
             }
-            State::Landed(entry) if entry.about.varies.suits(&x.req) => {
+            State::Stored(entry) if entry.metadata.vary_key.matches(&exchange.req) => {
                 let source = Source::Stored(&entry);
-                Step::Reply(self.reply(x, &entry.about, source, &asked, now, CacheOutcome::Collapsed))
+                Step::Respond(self.respond(
+                    exchange,
+                    &entry.metadata,
+                    source,
+                    &asked,
+                    now,
+                    CacheOutcome::Coalesced,
+                ))
             }
-            State::Abandoned => self.answer(x, asked, found, true),
-            _ => self.answer(x, asked, found, false),
+            State::Abandoned => self.answer(exchange, asked, found, true),
+            _ => self.answer(exchange, asked, found, false),
         }
     }
 
-    fn hit(&self, x: &Exchange, entry: &Entry, asked: &Asked, outcome: CacheOutcome) -> Answer {
-        self.reply(x, &entry.about, Source::Stored(entry), asked, x.now, outcome)
+    fn serve_hit(
+        &self,
+        exchange: &Exchange,
+        entry: &Entry,
+        asked: &CacheRequest,
+        outcome: CacheOutcome,
+    ) -> Response {
+        self.respond(exchange, &entry.metadata, Source::Stored(entry), asked, exchange.now, outcome)
     }
 
-    fn reply(
+    fn respond(
         &self,
-        x: &Exchange,
-        about: &About,
+        exchange: &Exchange,
+        about: &EntryMetadata,
         source: Source,
-        asked: &Asked,
+        asked: &CacheRequest,
         now: Instant,
         outcome: CacheOutcome,
-    ) -> Answer {
-        if !x.dry {
-            self.metrics.count(x.worker, outcome);
+    ) -> Response {
+        if !exchange.is_dry_run {
+            self.metrics.count(exchange.worker, outcome);
         }
-        let conditions = asked.conditional.then(|| Conditions::of(&x.req));
-        let collapsed = outcome == CacheOutcome::Collapsed;
-        let said = Said { hit: true, ttl: Some(ttl(&about.life, now)), collapsed, ..Said::default() };
-        let wanted = Wanted {
+        let conditions = asked.conditional.then(|| Conditions::from_request(&exchange.req));
+        let collapsed = outcome == CacheOutcome::Coalesced;
+        let said = CacheStatus {
+            hit: true,
+            ttl: Some(ttl(&about.freshness, now)),
+            collapsed,
+            ..CacheStatus::default()
+        };
+        let wanted = ServeRequest {
             head_only: asked.head_only,
             conditions: conditions.as_ref(),
             now,
-            said: self.says().then_some(said),
+            cache_status: self.adds_age().then_some(said),
         };
-        serve::answer(about, source, &wanted)
+        serve::response(about, source, &wanted)
     }
 
     /// The request goes on, with all that is needed when it comes back.
-    pub(super) fn go_on(
+    pub(super) fn forward(
         &self,
-        x: &mut Exchange,
-        asked: &Asked,
-        found: Option<Found>,
+        exchange: &mut Exchange,
+        asked: &CacheRequest,
+        found: Option<ComputedKey>,
         entry: Option<Arc<Entry>>,
         forward: Forward,
-        lead: Option<Lead>,
+        lead: Option<Leader>,
     ) {
-        let validating = !asked.head_only && entry.as_ref().is_some_and(|entry| entry.about.validates());
-        let conditions = if validating { Conditions::take(&mut x.req) } else { Conditions::default() };
+        let validating = !asked.head_only && entry.as_ref().is_some_and(|entry| entry.metadata.validates());
+        let conditions =
+            if validating { Conditions::take_from_request(&mut exchange.req) } else { Conditions::default() };
         if let Some(entry) = entry.as_ref().filter(|_| validating) {
-            let stored = &entry.about.head;
+            let stored = &entry.metadata.head;
             for (name, field) in
                 [(&b"If-None-Match"[..], &b"etag"[..]), (b"If-Modified-Since", b"last-modified")]
             {
                 if let Some(value) = stored.get(field) {
-                    x.req.append(name, value);
+                    exchange.req.append(name, value);
                 }
             }
         }
-        let ticket = Ticket {
+        let ticket = CacheContext {
             // What comes back to a HEAD is no answer to anything else.
-            found: found.filter(|_| !asked.head_only || self.settings.mode == Mode::Ocelot),
-            url: url(x),
-            stamp: self.common.marks.now(),
-            asked: x.now,
-            forward,
+            key: found.filter(|_| !asked.head_only || self.settings.mode == Mode::Ocelot),
+            url: url(exchange),
+            stamp: self.shared.invalidation.current(),
+            request: exchange.now,
+            forward_reason: forward,
             entry,
             validating,
             conditions,
             stale_if_error: asked.directives.stale_if_error,
             authorized: asked.authorized,
-            lead,
+            leader: lead,
         };
-        x.ticket = Some(Box::new(ticket));
+        exchange.cache_context = Some(Box::new(ticket));
     }
 
-    fn pass(&self, x: &mut Exchange, forward: Forward) -> Step {
-        if !x.dry {
-            self.go_on(x, &Asked::default(), None, None, forward, None);
+    fn bypass(&self, exchange: &mut Exchange, forward: Forward) -> Step {
+        if !exchange.is_dry_run {
+            self.forward(exchange, &CacheRequest::default(), None, None, forward, None);
         }
         Step::Next
     }
 }
 
 /// Seconds of freshness left; fewer than none for what is stale.
-pub fn ttl(life: &Life, now: Instant) -> i64 {
+pub fn ttl(life: &Freshness, now: Instant) -> i64 {
     let secs = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     secs(life.lifetime).saturating_sub(secs(life.age(now)))
 }

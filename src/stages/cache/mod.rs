@@ -3,49 +3,49 @@
 //! `lookup` is the way in, `landing` the way back with `judge`, which decides what is kept; the rest is arithmetic
 //! (`directives`, `freshness`, `conditions`, `ranges`, `vary`) and memory (`store`, `entry`, `fill`).
 
-mod asked;
+mod request;
 mod conditions;
 mod dates;
 mod directives;
 mod entry;
-mod fill;
-mod flights;
+mod streaming_fill;
+mod coalescing;
 pub mod freshness;
 mod invalidate;
-mod judge;
-mod kept;
+mod storability;
+mod registry;
 pub mod key;
-mod landing;
+mod store_response;
 mod lookup;
-mod marks;
-mod pieces;
+mod invalidation_epochs;
+mod segmented_body;
 mod ranges;
 mod refresh;
 mod serve;
 pub mod settings;
-mod sink;
+mod store_writer;
 mod status;
 mod store;
 mod structured;
 mod vary;
 
 pub use invalidate::{Invalidator, NAME_INVALIDATE};
-pub use kept::{Kept, Purge, Stored, sweeping};
-pub use settings::{Memory, Mode, Settings, Statuses};
+pub use registry::{CacheRegistry, EntrySummary, Purge, sweep_task};
+pub use settings::{MemoryConfig, Mode, Settings, Statuses};
 
 use crate::{
     pipeline::{
-        answer::Outcome,
         exchange::Exchange,
+        response::RouteResult,
         stage::{Stage, Step},
     },
     telemetry::{CacheMetrics, Metrics},
 };
-use kept::Common;
-use key::CacheKeyer;
-use landing::Ticket;
+use key::CacheKeyBuilder;
+use registry::CacheShared;
 use std::{fmt, sync::Arc};
 use store::Store;
+use store_response::CacheContext;
 
 pub const NAME: &str = "cache";
 
@@ -53,18 +53,18 @@ pub const NAME: &str = "cache";
 #[derive(Debug)]
 pub struct Cache {
     settings: Settings,
-    keyer: CacheKeyer,
+    keyer: CacheKeyBuilder,
     store: Arc<dyn Store>,
-    common: Arc<Common>,
+    shared: Arc<CacheShared>,
     region: Arc<str>,
-    region_mark: u64,
-    largest: u64,
+    region_epoch: u64,
+    max_object_size: u64,
     metrics: Arc<CacheMetrics>,
 }
 
 impl Cache {
     /// Only what HTTP knows says how old it is.
-    fn says(&self) -> bool {
+    fn adds_age(&self) -> bool {
         self.is_http()
     }
 
@@ -74,45 +74,51 @@ impl Cache {
 }
 
 /// The stage of a route's cache.
-pub struct Caching(Arc<Cache>);
+pub struct CacheStage(Arc<Cache>);
 
-impl fmt::Debug for Caching {
+impl fmt::Debug for CacheStage {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.0.settings.fmt(f)
     }
 }
 
-impl Caching {
+impl CacheStage {
     /// The cache of the route with that label; what it keeps lies in `kept` and outlives the plan.
-    pub fn new(settings: &Settings, memory: &Memory, kept: &Kept, metrics: &Metrics, label: &str) -> Caching {
-        let common = kept.common();
-        let (name, size) = memory.of(&settings.region);
-        Caching(Arc::new(Cache {
-            keyer: CacheKeyer::new(&common.keys, &settings.fingerprint(), settings.key.clone()),
+    pub fn new(
+        settings: &Settings,
+        memory: &MemoryConfig,
+        kept: &CacheRegistry,
+        metrics: &Metrics,
+        label: &str,
+    ) -> CacheStage {
+        let common = kept.shared();
+        let (name, size) = memory.region_memory(&settings.region);
+        CacheStage(Arc::new(Cache {
+            keyer: CacheKeyBuilder::new(&common.keys, &settings.fingerprint(), settings.key.clone()),
             store: kept.store(name, size, metrics),
             region: settings.region.as_str().into(),
-            region_mark: common.region(settings.region.as_bytes()),
-            common,
-            largest: memory.largest,
+            region_epoch: common.region(settings.region.as_bytes()),
+            shared: common,
+            max_object_size: memory.max_object_size,
             metrics: metrics.caches().route(label),
             settings: settings.clone(),
         }))
     }
 }
 
-impl Stage for Caching {
+impl Stage for CacheStage {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        self.0.look(x)
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        self.0.lookup(exchange)
     }
 
-    fn outcome(&self, x: &mut Exchange, outcome: &mut Outcome) {
-        let ticket = x.ticket.take().and_then(|ticket| ticket.downcast::<Ticket>().ok());
+    fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
+        let ticket = exchange.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
         if let Some(ticket) = ticket {
-            self.0.back(x, *ticket, outcome);
+            self.0.on_response(exchange, *ticket, outcome);
         }
     }
 

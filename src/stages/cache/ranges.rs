@@ -1,45 +1,45 @@
 //! Parts of a stored whole (RFC 9110 14): which ones are asked for, and how they are answered.
 
-use crate::base::bytes::{decimal, list, put_decimal};
+use crate::base::bytes::{comma_list, decimal, put_decimal};
 use bytes::Bytes;
 
 /// More parts than these are a way to make work, not to read: the whole is given instead.
-const MOST: usize = 16;
+const MAX_RANGES: usize = 16;
 
 /// What a `Range` asks of a body of some length.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RangeRequest {
     /// Nothing that could be given in parts.
     Whole,
     /// First byte, and the one behind the last, of each.
-    Parts(Vec<(u64, u64)>),
+    Ranges(Vec<(u64, u64)>),
     /// Nothing that the body has: 416.
-    Beyond,
+    Unsatisfiable,
 }
 
 /// Reads a `Range` for a body of that length.
-pub fn read(range: &[u8], length: u64) -> Asked {
-    let Some((unit, set)) = split(range, b'=') else { return Asked::Whole };
+pub fn read(range: &[u8], length: u64) -> RangeRequest {
+    let Some((unit, set)) = split(range, b'=') else { return RangeRequest::Whole };
     if !unit.eq_ignore_ascii_case(b"bytes") {
-        return Asked::Whole;
+        return RangeRequest::Whole;
     }
     let mut parts = Vec::new();
     let mut asked = 0;
-    for spec in list(set) {
+    for spec in comma_list(set) {
         asked += 1;
-        match one(spec, length) {
-            _ if asked > MOST => return Asked::Whole,
-            None => return Asked::Whole,
+        match parse_range_spec(spec, length) {
+            _ if asked > MAX_RANGES => return RangeRequest::Whole,
+            None => return RangeRequest::Whole,
             Some((from, to)) if from < to => parts.push((from, to)),
             Some(_) => {}
         }
     }
     match parts.len() {
-        _ if asked == 0 => Asked::Whole,
-        0 => Asked::Beyond,
+        _ if asked == 0 => RangeRequest::Whole,
+        0 => RangeRequest::Unsatisfiable,
         // Parts that overlap, or are more than the whole, are answered with the whole (RFC 9110 14.2).
-        2.. if overlap(&parts) => Asked::Whole,
-        _ => Asked::Parts(parts),
+        2.. if overlap(&parts) => RangeRequest::Whole,
+        _ => RangeRequest::Ranges(parts),
     }
 }
 
@@ -49,7 +49,7 @@ fn split(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// `first-last`, `first-` or `-count`; an empty part lies beyond the end, none is no part.
-fn one(spec: &[u8], length: u64) -> Option<(u64, u64)> {
+fn parse_range_spec(spec: &[u8], length: u64) -> Option<(u64, u64)> {
     let (first, last) = split(spec, b'-')?;
     if first.is_empty() {
         let count = decimal(last)?;
@@ -81,14 +81,14 @@ pub fn content_range((from, to): (u64, u64), length: u64) -> Vec<u8> {
 }
 
 /// The value of `Content-Range` where there is no such part.
-pub fn beyond(length: u64) -> Vec<u8> {
+pub fn unsatisfied_range(length: u64) -> Vec<u8> {
     let mut text = b"bytes */".to_vec();
     put_decimal(&mut text, length);
     text
 }
 
 /// Those bytes of a body in pieces, without copying any.
-pub fn cut(pieces: &[Bytes], (from, to): (u64, u64), out: &mut Vec<Bytes>) {
+pub fn slice(pieces: &[Bytes], (from, to): (u64, u64), out: &mut Vec<Bytes>) {
     let mut at = 0u64;
     for piece in pieces {
         let end = at + piece.len() as u64;
@@ -121,7 +121,7 @@ pub fn multipart(
         head.extend_from_slice(&content_range(*part, length));
         head.extend_from_slice(b"\r\n\r\n");
         body.push(Bytes::from(head));
-        cut(pieces, *part, &mut body);
+        slice(pieces, *part, &mut body);
     }
     body.push(Bytes::from(format!("\r\n--{boundary}--\r\n")));
     (body, format!("multipart/byteranges; boundary={boundary}"))
@@ -131,7 +131,7 @@ pub fn multipart(
 mod tests {
     use super::*;
 
-    fn parts(range: &str) -> Asked {
+    fn parts(range: &str) -> RangeRequest {
         read(range.as_bytes(), 10)
     }
 
@@ -145,9 +145,9 @@ mod tests {
             ("bytes=-99", (0, 10)),
             ("bytes=20-30, 1-1", (1, 2)),
         ] {
-            assert_eq!(parts(text), Asked::Parts(vec![part]), "{text}");
+            assert_eq!(parts(text), RangeRequest::Ranges(vec![part]), "{text}");
         }
-        assert_eq!(parts("bytes=0-1,4-5"), Asked::Parts(vec![(0, 2), (4, 6)]));
+        assert_eq!(parts("bytes=0-1,4-5"), RangeRequest::Ranges(vec![(0, 2), (4, 6)]));
     }
 
     #[test]
@@ -155,22 +155,25 @@ mod tests {
         let many = format!("bytes={}", ["0-0"; 17].join(","));
         for text in ["lines=0-1", "bytes", "bytes=", "bytes=a-b", "bytes=3-1", "bytes=0-5,3-7", many.as_str()]
         {
-            assert_eq!(parts(text), Asked::Whole, "{text}");
+            assert_eq!(parts(text), RangeRequest::Whole, "{text}");
         }
     }
 
     #[test]
     fn what_lies_beyond_the_end_is_not_there() {
-        assert_eq!((parts("bytes=10-"), parts("bytes=-0")), (Asked::Beyond, Asked::Beyond));
-        assert_eq!(beyond(10), b"bytes */10");
-        assert_eq!(read(b"bytes=0-", 0), Asked::Beyond);
+        assert_eq!(
+            (parts("bytes=10-"), parts("bytes=-0")),
+            (RangeRequest::Unsatisfiable, RangeRequest::Unsatisfiable)
+        );
+        assert_eq!(unsatisfied_range(10), b"bytes */10");
+        assert_eq!(read(b"bytes=0-", 0), RangeRequest::Unsatisfiable);
     }
 
     #[test]
     fn parts_are_cut_out_of_pieces() {
         let pieces = [Bytes::from_static(b"0123"), Bytes::from_static(b"45"), Bytes::from_static(b"6789")];
         let mut out = Vec::new();
-        cut(&pieces, (3, 7), &mut out);
+        slice(&pieces, (3, 7), &mut out);
         assert_eq!(out, [&b"3"[..], b"45", b"6"]);
         let (body, kind) = multipart(&pieces, &[(0, 2), (8, 10)], Some(b"a/b"), 7);
         assert_eq!(kind, "multipart/byteranges; boundary=margay-0000000000000007");

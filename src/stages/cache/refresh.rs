@@ -1,48 +1,54 @@
 //! Answers that are asked for anew while nobody waits (RFC 5861 3).
 
 use super::{
-    Cache, asked::Asked, conditions::Conditions, entry::Entry, flights::Joined, key::Found, landing::Ticket,
-    status::Forward,
+    Cache, coalescing::Role, conditions::Conditions, entry::Entry, key::ComputedKey, request::CacheRequest,
+    status::Forward, store_response::CacheContext,
 };
 use crate::pipeline::{
-    answer::Outcome,
     body::{Body, BodyRead, Chunk},
     exchange::Exchange,
+    response::RouteResult,
 };
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 /// How long a service may be silent within an answer that nobody waits for.
-const SILENCE: Duration = Duration::from_secs(60);
+const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Cache {
     /// Asks for the same in the background, unless somebody does already.
-    pub(super) fn refresh(self: &Arc<Self>, x: &Exchange, asked: &Asked, found: Found, entry: &Arc<Entry>) {
-        let Some(services) = x.services.clone().filter(|_| !x.dry) else { return };
-        let Joined::Lead(lead) = self.common.flights.join(found.key) else { return };
-        let mut fork = x.fork(x.now);
+    pub(super) fn refresh(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        asked: &CacheRequest,
+        found: ComputedKey,
+        entry: &Arc<Entry>,
+    ) {
+        let Some(services) = exchange.runtime.clone().filter(|_| !exchange.is_dry_run) else { return };
+        let Role::Leader(lead) = self.shared.coalescer.join(found.key) else { return };
+        let mut fork = exchange.fork(exchange.now);
         fork.req.set_method(b"GET");
-        Conditions::take(&mut fork.req);
+        Conditions::take_from_request(&mut fork.req);
         fork.req.remove(b"cache-control");
-        let asked = Asked { authorized: asked.authorized, ..Asked::default() };
-        self.go_on(&mut fork, &asked, Some(found), Some(entry.clone()), Forward::Stale, Some(lead));
-        let ticket = fork.ticket.take().and_then(|ticket| ticket.downcast::<Ticket>().ok());
+        let asked = CacheRequest { authorized: asked.authorized, ..CacheRequest::default() };
+        self.forward(&mut fork, &asked, Some(found), Some(entry.clone()), Forward::Stale, Some(lead));
+        let ticket = fork.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
         let Some(ticket) = ticket else { return };
-        let (cache, request, worker) = (self.clone(), fork.req.clone(), x.worker);
-        let inner = services.clone().inner(fork);
+        let (cache, request, worker) = (self.clone(), fork.req.clone(), exchange.worker);
+        let inner = services.clone().run_remaining(fork);
         services.spawn(Box::pin(async move {
-            let mut outcome: Outcome = inner.await;
-            cache.land(worker, &request, *ticket, &mut outcome);
+            let mut outcome: RouteResult = inner.await;
+            cache.handle_response(worker, &request, *ticket, &mut outcome);
             if let Ok(answer) = outcome
                 && let Body::Stream(body) = answer.body
             {
-                read_away(body).await;
+                drain_body(body).await;
             }
         }));
     }
 }
 
 /// Takes a body in to its end.
-async fn read_away(mut body: Box<dyn BodyRead>) {
+async fn drain_body(mut body: Box<dyn BodyRead>) {
     loop {
         let step = poll_fn(|cx| {
             body.poll_fill(cx).map(|filled| match filled {
@@ -51,7 +57,7 @@ async fn read_away(mut body: Box<dyn BodyRead>) {
                 Err(cause) => Err(cause),
             })
         });
-        match tokio::time::timeout(SILENCE, step).await {
+        match tokio::time::timeout(BODY_IDLE_TIMEOUT, step).await {
             Ok(Ok(Some(n))) => body.consume(n),
             Ok(Ok(None)) => return body.finish(),
             _ => return,

@@ -24,7 +24,7 @@ pub enum Statuses {
 }
 
 impl Statuses {
-    pub fn holds(&self, status: u16) -> bool {
+    pub fn contains(&self, status: u16) -> bool {
         match self {
             Statuses::All | Statuses::Standard => true,
             Statuses::Successful => (200..300).contains(&status),
@@ -38,7 +38,7 @@ impl Statuses {
 pub struct Settings {
     pub mode: Mode,
     /// Exactly as Ocelot, with all that it keeps and shows to everybody.
-    pub exact: bool,
+    pub ocelot_exact: bool,
     pub defaults: Defaults,
     /// Empty: every method.
     pub methods: Vec<String>,
@@ -48,11 +48,11 @@ pub struct Settings {
     /// The body of the request is part of the key.
     pub hash_body: bool,
     /// Requests for the same wait for each other.
-    pub collapse: bool,
+    pub coalesce: bool,
     /// Answers are kept with their cookies.
     pub cookies: bool,
     /// Under which name keys are made: what of the route decides about its answers.
-    pub space: String,
+    pub namespace: String,
 }
 
 impl Settings {
@@ -69,24 +69,24 @@ impl Settings {
 
 /// The memory for stored answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct MemoryConfig {
     /// Bytes in all.
     pub size: u64,
     /// Bytes of the largest body that is kept.
-    pub largest: u64,
+    pub max_object_size: u64,
     /// Regions with bytes of their own, which are taken from those in all.
     pub regions: Vec<(String, u64)>,
 }
 
-impl Default for Memory {
+impl Default for MemoryConfig {
     fn default() -> Self {
-        Memory { size: 256 << 20, largest: 16 << 20, regions: Vec::new() }
+        MemoryConfig { size: 256 << 20, max_object_size: 16 << 20, regions: Vec::new() }
     }
 }
 
-impl Memory {
+impl MemoryConfig {
     /// The name and the bytes of the memory of a region; `""` is that of all regions without their own.
-    pub fn of(&self, region: &str) -> (&str, u64) {
+    pub fn region_memory(&self, region: &str) -> (&str, u64) {
         match self.regions.iter().find(|(name, _)| name == region) {
             Some((name, size)) => (name, *size),
             None => ("", self.size.saturating_sub(self.regions.iter().map(|(_, size)| size).sum())),

@@ -32,7 +32,7 @@ impl Forward {
 
 /// What is said about an answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Said<'s> {
+pub struct CacheStatus<'s> {
     pub hit: bool,
     pub forward: Option<Forward>,
     /// The status of the service, where the client gets another one.
@@ -44,9 +44,9 @@ pub struct Said<'s> {
     pub detail: Option<&'s str>,
 }
 
-impl Said<'_> {
+impl CacheStatus<'_> {
     /// Adds the field, behind what caches nearer to the service said.
-    pub fn add_to(&self, head: &mut Head) {
+    pub fn append_to(&self, head: &mut Head) {
         head.append(b"Cache-Status", &self.text());
     }
 
@@ -61,10 +61,10 @@ impl Said<'_> {
             out.extend_from_slice(forward.name());
         }
         if let Some(status) = self.forward_status {
-            put(&mut out, b"; fwd-status=", i64::from(status));
+            push_param(&mut out, b"; fwd-status=", i64::from(status));
         }
         if let Some(ttl) = self.ttl {
-            put(&mut out, b"; ttl=", ttl);
+            push_param(&mut out, b"; ttl=", ttl);
         }
         if self.stored {
             out.extend_from_slice(b"; stored");
@@ -80,7 +80,7 @@ impl Said<'_> {
     }
 }
 
-fn put(out: &mut SmallVec<[u8; 96]>, name: &[u8], n: i64) {
+fn push_param(out: &mut SmallVec<[u8; 96]>, name: &[u8], n: i64) {
     out.extend_from_slice(name);
     if n < 0 {
         out.push(b'-');
@@ -100,17 +100,23 @@ mod tests {
 
     #[test]
     fn a_hit_says_how_long_it_is_fresh_and_a_miss_why() {
-        let text = |said: Said| String::from_utf8(said.text().to_vec()).unwrap();
-        assert_eq!(text(Said { hit: true, ttl: Some(30), ..Said::default() }), "margay; hit; ttl=30");
-        assert_eq!(text(Said { hit: true, ttl: Some(-4), ..Said::default() }), "margay; hit; ttl=-4");
-        let miss = Said {
+        let text = |said: CacheStatus| String::from_utf8(said.text().to_vec()).unwrap();
+        assert_eq!(
+            text(CacheStatus { hit: true, ttl: Some(30), ..CacheStatus::default() }),
+            "margay; hit; ttl=30"
+        );
+        assert_eq!(
+            text(CacheStatus { hit: true, ttl: Some(-4), ..CacheStatus::default() }),
+            "margay; hit; ttl=-4"
+        );
+        let miss = CacheStatus {
             forward: Some(Forward::Stale),
             forward_status: Some(304),
             ttl: Some(0),
             stored: true,
             collapsed: true,
             detail: Some("x"),
-            ..Said::default()
+            ..CacheStatus::default()
         };
         assert_eq!(text(miss), "margay; fwd=stale; fwd-status=304; ttl=0; stored; collapsed; detail=x");
     }

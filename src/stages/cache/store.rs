@@ -2,7 +2,7 @@
 //! in bytes. What is kept and what makes room is moka's to decide (TinyLFU): a scan does not push out what is in use.
 
 use super::{
-    entry::{Budget, Entry, Hold, Resource},
+    entry::{Entry, MemoryBudget, MemoryGuard, VariantSet},
     key::Key,
 };
 use moka::{ops::compute::Op, sync::Cache};
@@ -15,15 +15,15 @@ use std::{
 /// A place for stored answers. Shared by all workers; nothing here waits for long.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// What is stored under a key.
-    fn get(&self, key: Key) -> Option<Arc<Resource>>;
+    fn get(&self, key: Key) -> Option<Arc<VariantSet>>;
     /// Adds an answer under a key.
     fn put(&self, key: Key, entry: Arc<Entry>, now: Instant);
     /// Goes through all that is stored, and lets go of what `keep` does not want; says how many answers went.
     fn retain(&self, keep: &mut dyn FnMut(&Entry) -> bool) -> usize;
     /// Room for so many bytes, if it can be had.
-    fn room(&self, bytes: usize) -> Option<Hold>;
+    fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard>;
     /// Bytes in use.
-    fn held(&self) -> u64;
+    fn used_bytes(&self) -> u64;
     /// Answers stored, nearly.
     fn count(&self) -> u64;
 }
@@ -31,30 +31,30 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 /// Answers in memory.
 #[derive(Debug)]
 pub struct Memory {
-    cache: Cache<Key, Arc<Resource>, BuildHasherDefault<KeyHasher>>,
-    budget: Arc<Budget>,
+    cache: Cache<Key, Arc<VariantSet>, BuildHasherDefault<KeyHasher>>,
+    budget: Arc<MemoryBudget>,
 }
 
 impl Memory {
     /// A store of at most so many bytes. A part of them is left for answers on their way in and out.
-    pub fn new(budget: Budget) -> Memory {
+    pub fn new(budget: MemoryBudget) -> Memory {
         let cache = Cache::builder()
-            .max_capacity(budget.bound - budget.bound / 8)
-            .weigher(|_, resource: &Arc<Resource>| resource.weight())
+            .max_capacity(budget.limit - budget.limit / 8)
+            .weigher(|_, resource: &Arc<VariantSet>| resource.total_bytes())
             .build_with_hasher(BuildHasherDefault::default());
         Memory { cache, budget: Arc::new(budget) }
     }
 }
 
 impl Store for Memory {
-    fn get(&self, key: Key) -> Option<Arc<Resource>> {
+    fn get(&self, key: Key) -> Option<Arc<VariantSet>> {
         self.cache.get(&key)
     }
 
     fn put(&self, key: Key, entry: Arc<Entry>, now: Instant) {
         let _ = self.cache.entry(key).and_compute_with(|old| {
             let old = old.map(moka::Entry::into_value);
-            Op::Put(Arc::new(Resource::with(old.as_deref(), entry, now)))
+            Op::Put(Arc::new(VariantSet::with_variant(old.as_deref(), entry, now)))
         });
     }
 
@@ -70,22 +70,22 @@ impl Store for Memory {
             if left.is_empty() {
                 self.cache.invalidate(&*key);
             } else {
-                self.cache.insert(*key, Arc::new(Resource { variants: left }));
+                self.cache.insert(*key, Arc::new(VariantSet { variants: left }));
             }
         }
         self.cache.run_pending_tasks();
         gone
     }
 
-    fn room(&self, bytes: usize) -> Option<Hold> {
-        self.budget.take(bytes).or_else(|| {
+    fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard> {
+        self.budget.try_reserve(bytes).or_else(|| {
             self.cache.run_pending_tasks();
-            self.budget.take(bytes)
+            self.budget.try_reserve(bytes)
         })
     }
 
-    fn held(&self) -> u64 {
-        self.budget.held.load(std::sync::atomic::Ordering::Relaxed)
+    fn used_bytes(&self) -> u64 {
+        self.budget.used.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     fn count(&self) -> u64 {

@@ -18,7 +18,7 @@ pub fn dictionary(text: &[u8]) -> Option<Vec<(Vec<u8>, Value)>> {
     let mut members: Vec<(Vec<u8>, Value)> = Vec::new();
     while !rest.0.is_empty() {
         let name = rest.key()?.to_vec();
-        let value = if rest.eat(b'=') { rest.item_or_list()? } else { Value::True };
+        let value = if rest.consume_if(b'=') { rest.item_or_list()? } else { Value::True };
         rest.parameters()?;
         members.retain(|(known, _)| *known != name);
         members.push((name, value));
@@ -26,7 +26,7 @@ pub fn dictionary(text: &[u8]) -> Option<Vec<(Vec<u8>, Value)>> {
         if rest.0.is_empty() {
             break;
         }
-        if !rest.eat(b',') {
+        if !rest.consume_if(b',') {
             return None;
         }
         rest.0 = trim_ows(rest.0);
@@ -41,7 +41,7 @@ pub fn dictionary(text: &[u8]) -> Option<Vec<(Vec<u8>, Value)>> {
 struct Text<'t>(&'t [u8]);
 
 impl<'t> Text<'t> {
-    fn eat(&mut self, byte: u8) -> bool {
+    fn consume_if(&mut self, byte: u8) -> bool {
         let found = self.0.first() == Some(&byte);
         if found {
             self.0 = &self.0[1..];
@@ -49,7 +49,7 @@ impl<'t> Text<'t> {
         found
     }
 
-    fn take(&mut self, wanted: impl Fn(u8) -> bool) -> &'t [u8] {
+    fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'t [u8] {
         let end = self.0.iter().position(|b| !wanted(*b)).unwrap_or(self.0.len());
         let (taken, rest) = self.0.split_at(end);
         self.0 = rest;
@@ -61,16 +61,16 @@ impl<'t> Text<'t> {
         if !first.is_ascii_lowercase() && *first != b'*' {
             return None;
         }
-        Some(self.take(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b)))
+        Some(self.take_while(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b)))
     }
 
     fn item_or_list(&mut self) -> Option<Value> {
-        if !self.eat(b'(') {
+        if !self.consume_if(b'(') {
             return self.item();
         }
         loop {
-            self.take(|b| b == b' ');
-            if self.eat(b')') {
+            self.take_while(|b| b == b' ');
+            if self.consume_if(b')') {
                 return Some(Value::Other);
             }
             self.item()?;
@@ -85,18 +85,18 @@ impl<'t> Text<'t> {
         match self.0.first()? {
             b'"' => self.text(),
             b'?' => {
-                self.eat(b'?');
-                let set = self.eat(b'1');
-                (set || self.eat(b'0')).then_some(if set { Value::True } else { Value::Other })
+                self.consume_if(b'?');
+                let set = self.consume_if(b'1');
+                (set || self.consume_if(b'0')).then_some(if set { Value::True } else { Value::Other })
             }
             b':' => {
-                self.eat(b':');
-                self.take(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
-                self.eat(b':').then_some(Value::Other)
+                self.consume_if(b':');
+                self.take_while(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
+                self.consume_if(b':').then_some(Value::Other)
             }
             b'-' | b'0'..=b'9' => self.number(),
             b'*' | b'a'..=b'z' | b'A'..=b'Z' => {
-                self.take(|b| crate::base::bytes::is_tchar(b) || b":/".contains(&b));
+                self.take_while(|b| crate::base::bytes::is_tchar(b) || b":/".contains(&b));
                 Some(Value::Other)
             }
             _ => None,
@@ -104,7 +104,7 @@ impl<'t> Text<'t> {
     }
 
     fn text(&mut self) -> Option<Value> {
-        self.eat(b'"');
+        self.consume_if(b'"');
         let mut text = Vec::new();
         loop {
             let (first, rest) = self.0.split_first()?;
@@ -123,10 +123,10 @@ impl<'t> Text<'t> {
     }
 
     fn number(&mut self) -> Option<Value> {
-        let negative = self.eat(b'-');
-        let digits = self.take(|b| b.is_ascii_digit());
-        if self.eat(b'.') {
-            let fraction = self.take(|b| b.is_ascii_digit());
+        let negative = self.consume_if(b'-');
+        let digits = self.take_while(|b| b.is_ascii_digit());
+        if self.consume_if(b'.') {
+            let fraction = self.take_while(|b| b.is_ascii_digit());
             let fits = (1..=12).contains(&digits.len()) && (1..=3).contains(&fraction.len());
             return fits.then_some(Value::Other);
         }
@@ -138,10 +138,10 @@ impl<'t> Text<'t> {
     }
 
     fn parameters(&mut self) -> Option<()> {
-        while self.eat(b';') {
-            self.take(|b| b == b' ');
+        while self.consume_if(b';') {
+            self.take_while(|b| b == b' ');
             self.key()?;
-            if self.eat(b'=') {
+            if self.consume_if(b'=') {
                 self.item()?;
             }
         }

@@ -1,6 +1,6 @@
 //! `AddClaimsToRequest`: claims out of claims, before anybody is judged by them.
 
-use super::{Entry, describe, sorted};
+use super::{ClaimMapping, describe, in_dotnet_order};
 use crate::pipeline::{
     exchange::Exchange,
     stage::{Stage, Step},
@@ -11,11 +11,11 @@ pub const NAME: &str = "claims-to-claims";
 
 /// Gives the caller claims; the first claim of the same type goes.
 #[derive(Debug)]
-pub struct AddClaims(Box<[Entry]>);
+pub struct AddClaims(Box<[ClaimMapping]>);
 
 impl AddClaims {
-    pub fn new(entries: Vec<Entry>) -> AddClaims {
-        AddClaims(sorted(entries))
+    pub fn new(entries: Vec<ClaimMapping>) -> AddClaims {
+        AddClaims(in_dotnet_order(entries))
     }
 }
 
@@ -25,14 +25,14 @@ impl Stage for AddClaims {
     }
 
     /// The identity is shared with other requests of the same token: this one gets a copy.
-    fn request(&self, x: &mut Exchange) -> Step {
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
         for (name, source) in &self.0 {
-            x.scratch.clear();
-            if let Err(cause) = source.write(x.user.as_deref(), &mut x.scratch) {
+            exchange.scratch.clear();
+            if let Err(cause) = source.write(exchange.user.as_deref(), &mut exchange.scratch) {
                 return Step::Fail(cause);
             }
-            if let Some(user) = &mut x.user {
-                Arc::make_mut(user).replace(name, &String::from_utf8_lossy(&x.scratch));
+            if let Some(user) = &mut exchange.user {
+                Arc::make_mut(user).replace(name, &String::from_utf8_lossy(&exchange.scratch));
             }
         }
         Step::Next

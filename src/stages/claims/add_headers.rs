@@ -1,10 +1,10 @@
 //! `AddHeadersToRequest`: headers out of claims.
 
-use super::{Entry, describe, sorted};
+use super::{ClaimMapping, describe, in_dotnet_order};
 use crate::{
     base::bytes::{is_field_value, trim_ows},
     pipeline::{
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
         stage::{Stage, Step},
     },
@@ -14,11 +14,11 @@ pub const NAME: &str = "claims-to-headers";
 
 /// Sets headers; whatever the client said in their place is gone.
 #[derive(Debug)]
-pub struct AddHeaders(Box<[Entry]>);
+pub struct AddHeaders(Box<[ClaimMapping]>);
 
 impl AddHeaders {
-    pub fn new(entries: Vec<Entry>) -> AddHeaders {
-        AddHeaders(sorted(entries))
+    pub fn new(entries: Vec<ClaimMapping>) -> AddHeaders {
+        AddHeaders(in_dotnet_order(entries))
     }
 }
 
@@ -27,8 +27,8 @@ impl Stage for AddHeaders {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        let Exchange { req, user, scratch, .. } = x;
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        let Exchange { req, user, scratch, .. } = exchange;
         for (name, source) in &self.0 {
             scratch.clear();
             if let Err(cause) = source.write(user.as_deref(), scratch) {
@@ -37,7 +37,7 @@ impl Stage for AddHeaders {
             let value = trim_ows(scratch);
             if !is_field_value(value) {
                 let detail = format!("the claim {} cannot stand in the header {name}", source.claim);
-                return Step::Fail(Cause::new(Why::AccessClaim, detail));
+                return Step::Fail(GatewayError::new(ErrorCode::AccessClaim, detail));
             }
             req.set(name.as_bytes(), value);
         }

@@ -2,11 +2,11 @@
 //!
 //! What came is kept as it is spelled; a value of ours is escaped, so that it can neither end nor begin a parameter.
 
-use super::{Entry, describe, sorted};
+use super::{ClaimMapping, describe, in_dotnet_order};
 use crate::{
-    base::percent::{is_unsplit, percent_decoded, put_percent},
+    base::percent::{is_unescaped_query_byte, percent_decoded, put_percent},
     pipeline::{
-        cause::Cause,
+        error::GatewayError,
         exchange::Exchange,
         stage::{Stage, Step},
     },
@@ -19,44 +19,46 @@ pub const NAME: &str = "claims-to-queries";
 /// Sets parameters: in their place where the request has them, else behind the others.
 #[derive(Debug)]
 pub struct AddQueries {
-    entries: Box<[Entry]>,
+    entries: Box<[ClaimMapping]>,
     /// Ocelot's letter: what came is decoded and written anew, `flag` becomes `flag=`.
     ocelot: bool,
 }
 
 impl AddQueries {
-    pub fn new(entries: Vec<Entry>, ocelot: bool) -> AddQueries {
-        AddQueries { entries: sorted(entries), ocelot }
+    pub fn new(entries: Vec<ClaimMapping>, ocelot: bool) -> AddQueries {
+        AddQueries { entries: in_dotnet_order(entries), ocelot }
     }
 
     /// Writes the new query, with its `?`, to `out`; `value` is memory.
-    fn write(&self, x: &Exchange, value: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Cause> {
-        let query = x.req.target().get(x.path_len + 1..).unwrap_or_default();
+    fn write(&self, exchange: &Exchange, value: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), GatewayError> {
+        let query = exchange.req.target().get(exchange.path_len + 1..).unwrap_or_default();
         let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.entries.len());
         for param in query.split(|b| *b == b'&').filter(|param| !param.is_empty()) {
             let name = param.split(|b| *b == b'=').next().unwrap_or_default();
             let name = percent_decoded(name, true);
             match self.entries.iter().position(|(entry, _)| entry.as_bytes() == &*name) {
-                None => self.keep(param, out),
-                Some(at) if !std::mem::replace(&mut seen[at], true) => put(&self.entries[at], x, value, out)?,
+                None => self.push_existing(param, out),
+                Some(at) if !std::mem::replace(&mut seen[at], true) => {
+                    push_param(&self.entries[at], exchange, value, out)?
+                }
                 Some(_) => {}
             }
         }
         for (entry, _) in self.entries.iter().zip(seen).filter(|(_, seen)| !seen) {
-            put(entry, x, value, out)?;
+            push_param(entry, exchange, value, out)?;
         }
         Ok(())
     }
 
-    fn keep(&self, param: &[u8], out: &mut Vec<u8>) {
+    fn push_existing(&self, param: &[u8], out: &mut Vec<u8>) {
         out.push(separator(out));
         if !self.ocelot {
             return out.extend_from_slice(param);
         }
         let mut sides = param.splitn(2, |b| *b == b'=');
-        put_text(&percent_decoded(sides.next().unwrap_or_default(), true), true, out);
+        push_encoded(&percent_decoded(sides.next().unwrap_or_default(), true), true, out);
         out.push(b'=');
-        put_text(&percent_decoded(sides.next().unwrap_or_default(), true), false, out);
+        push_encoded(&percent_decoded(sides.next().unwrap_or_default(), true), false, out);
     }
 }
 
@@ -64,20 +66,25 @@ fn separator(out: &[u8]) -> u8 {
     if out.is_empty() { b'?' } else { b'&' }
 }
 
-fn put((name, source): &Entry, x: &Exchange, value: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Cause> {
+fn push_param(
+    (name, source): &ClaimMapping,
+    exchange: &Exchange,
+    value: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), GatewayError> {
     value.clear();
-    source.write(x.user.as_deref(), value)?;
+    source.write(exchange.user.as_deref(), value)?;
     out.push(separator(out));
-    put_text(name.as_bytes(), true, out);
+    push_encoded(name.as_bytes(), true, out);
     out.push(b'=');
-    put_text(value, false, out);
+    push_encoded(value, false, out);
     Ok(())
 }
 
 /// Writes a name or a value so that it stays one.
-fn put_text(text: &[u8], is_name: bool, out: &mut Vec<u8>) {
+fn push_encoded(text: &[u8], is_name: bool, out: &mut Vec<u8>) {
     for byte in text {
-        match is_unsplit(*byte) && !(is_name && *byte == b'=') {
+        match is_unescaped_query_byte(*byte) && !(is_name && *byte == b'=') {
             true => out.push(*byte),
             false => put_percent(*byte, out),
         }
@@ -89,11 +96,12 @@ impl Stage for AddQueries {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        let (mut query, mut value) = (std::mem::take(&mut x.query), std::mem::take(&mut x.scratch));
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        let (mut query, mut value) =
+            (std::mem::take(&mut exchange.query), std::mem::take(&mut exchange.scratch));
         query.clear();
-        let written = self.write(x, &mut value, &mut query);
-        (x.query, x.scratch) = (query, value);
+        let written = self.write(exchange, &mut value, &mut query);
+        (exchange.query, exchange.scratch) = (query, value);
         match written {
             Ok(()) => Step::Next,
             Err(cause) => Step::Fail(cause),

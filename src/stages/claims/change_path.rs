@@ -1,8 +1,8 @@
 //! `ChangeDownstreamPathTemplate`: placeholders of the service's path out of claims.
 
-use super::{ClaimSource, Entry, describe};
+use super::{ClaimMapping, ClaimSource, describe};
 use crate::pipeline::{
-    cause::{Cause, Why},
+    error::{ErrorCode, GatewayError},
     exchange::Exchange,
     stage::{Stage, Step},
 };
@@ -16,8 +16,8 @@ pub struct ChangePath(Box<[(Arc<str>, ClaimSource, bool)]>);
 
 impl ChangePath {
     /// `template` is `DownstreamPathTemplate`: a placeholder that it does not have is a 404 under Ocelot.
-    pub fn new(entries: Vec<Entry>, template: &str) -> ChangePath {
-        let entries = super::sorted(entries).into_iter().map(|(name, source)| {
+    pub fn new(entries: Vec<ClaimMapping>, template: &str) -> ChangePath {
+        let entries = super::in_dotnet_order(entries).into_iter().map(|(name, source)| {
             let there = template.contains(&format!("{{{name}}}"));
             (Arc::from(name), source, there)
         });
@@ -30,23 +30,23 @@ impl Stage for ChangePath {
         NAME
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
         for (name, source, there) in &self.0 {
-            x.scratch.clear();
-            if let Err(cause) = source.write(x.user.as_deref(), &mut x.scratch) {
+            exchange.scratch.clear();
+            if let Err(cause) = source.write(exchange.user.as_deref(), &mut exchange.scratch) {
                 return Step::Fail(cause);
             }
             if !there {
                 let detail = format!("DownstreamPathTemplate has no placeholder {{{name}}}");
-                return Step::Fail(Cause::new(Why::RouteUnserved, detail));
+                return Step::Fail(GatewayError::new(ErrorCode::RouteUnserved, detail));
             }
-            x.values.set(name.clone(), &x.scratch);
+            exchange.values.set(name.clone(), &exchange.scratch);
         }
         Step::Next
     }
 
     fn describe(&self) -> String {
-        let entries: Vec<Entry> =
+        let entries: Vec<ClaimMapping> =
             self.0.iter().map(|(name, source, _)| ((&**name).into(), source.clone())).collect();
         describe(&entries)
     }

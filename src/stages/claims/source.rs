@@ -1,7 +1,7 @@
 //! The language of claims transformation: `Claims[type] > value` and `Claims[type] > value[index] > delimiter`.
 
 use crate::pipeline::{
-    cause::{Cause, Why},
+    error::{ErrorCode, GatewayError},
     identity::Identity,
 };
 use std::fmt;
@@ -12,12 +12,12 @@ pub struct ClaimSource {
     /// The claim's type.
     pub claim: Box<str>,
     /// None: the whole value.
-    pub part: Option<Part>,
+    pub part: Option<ClaimPart>,
 }
 
 /// A part of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct ClaimPart {
     pub index: i32,
     /// Each of these characters separates parts.
     pub delimiters: Box<str>,
@@ -29,12 +29,12 @@ impl ClaimSource {
         let mut steps = text.split('>');
         let (first, second) = (steps.next()?, steps.next()?);
         let named = first.find("Claims[").is_some_and(|at| first[at..].contains(']'));
-        let claim = between_brackets(first).filter(|_| named)?;
+        let claim = bracket_index(first).filter(|_| named)?;
         let indexed = second.find("value[").is_some_and(|at| second[at..].contains(']'));
         let part = match steps.next().filter(|_| indexed) {
             None => None,
-            Some(delimiters) => Some(Part {
-                index: between_brackets(second)?.trim().parse().ok()?,
+            Some(delimiters) => Some(ClaimPart {
+                index: bracket_index(second)?.trim().parse().ok()?,
                 delimiters: delimiters.trim().into(),
             }),
         };
@@ -43,37 +43,37 @@ impl ClaimSource {
     }
 
     /// Appends the value to `out`: all claims of the type joined with commas, or a part of that.
-    pub fn write(&self, user: Option<&Identity>, out: &mut Vec<u8>) -> Result<(), Cause> {
+    pub fn write(&self, user: Option<&Identity>, out: &mut Vec<u8>) -> Result<(), GatewayError> {
         let start = out.len();
         let mut any = false;
-        for value in user.into_iter().flat_map(|user| user.all(&self.claim)) {
+        for value in user.into_iter().flat_map(|user| user.claim_values(&self.claim)) {
             if std::mem::replace(&mut any, true) {
                 out.push(b',');
             }
             out.extend_from_slice(value.as_bytes());
         }
         match &self.part {
-            _ if !any => Err(self.missing(user)),
+            _ if !any => Err(self.missing_claim(user)),
             None => Ok(()),
-            Some(part) => part.keep(start, out).ok_or_else(|| self.missing(user)),
+            Some(part) => part.retain_part(start, out).ok_or_else(|| self.missing_claim(user)),
         }
     }
 
-    fn missing(&self, user: Option<&Identity>) -> Cause {
+    fn missing_claim(&self, user: Option<&Identity>) -> GatewayError {
         let detail = match (user, &self.part) {
             (None, _) => format!("nobody is known who could have the claim {}", self.claim),
-            (Some(user), Some(part)) if user.first(&self.claim).is_some() => {
+            (Some(user), Some(part)) if user.claim_value(&self.claim).is_some() => {
                 format!("the caller's claim {} has no part {}", self.claim, part.index)
             }
             _ => format!("the caller has no claim {}", self.claim),
         };
-        Cause::new(Why::AccessClaim, detail)
+        GatewayError::new(ErrorCode::AccessClaim, detail)
     }
 }
 
-impl Part {
+impl ClaimPart {
     /// Leaves only this part of what stands behind `start`; none if there is no such part.
-    fn keep(&self, start: usize, out: &mut Vec<u8>) -> Option<()> {
+    fn retain_part(&self, start: usize, out: &mut Vec<u8>) -> Option<()> {
         let text = std::str::from_utf8(&out[start..]).ok()?;
         let part = text.split(|c| self.delimiters.contains(c)).nth(usize::try_from(self.index).ok()?)?;
         let from = start + (part.as_ptr() as usize - text.as_ptr() as usize);
@@ -85,7 +85,7 @@ impl Part {
 }
 
 /// What stands between the first `[` and the first `]`.
-fn between_brackets(text: &str) -> Option<&str> {
+fn bracket_index(text: &str) -> Option<&str> {
     let (open, close) = (text.find('[')?, text.find(']')?);
     text.get(open + 1..close)
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::pipeline::{
-    cause::Why,
+    error::ErrorCode,
     exchange::{Exchange, Peer},
     head::Head,
     identity::Identity,
@@ -20,12 +20,12 @@ fn exchange(target: &str, claims: &[(&str, &str)]) -> Exchange {
     x
 }
 
-fn entries(list: &[(&str, &str)]) -> Vec<Entry> {
+fn entries(list: &[(&str, &str)]) -> Vec<ClaimMapping> {
     list.iter().map(|(name, text)| ((*name).into(), ClaimSource::parse(text).unwrap())).collect()
 }
 
-fn failed(stage: &dyn Stage, x: &mut Exchange) -> Option<Why> {
-    match stage.request(x) {
+fn failed(stage: &dyn Stage, exchange: &mut Exchange) -> Option<ErrorCode> {
+    match stage.on_request(exchange) {
         Step::Next => None,
         Step::Fail(cause) => Some(cause.why),
         _ => panic!("neither passed nor failed"),
@@ -35,7 +35,10 @@ fn failed(stage: &dyn Stage, x: &mut Exchange) -> Option<Why> {
 #[test]
 fn expressions_are_read_as_ocelot_reads_them() {
     let part = |claim: &str, index, delimiters: &str| {
-        Some(ClaimSource { claim: claim.into(), part: Some(Part { index, delimiters: delimiters.into() }) })
+        Some(ClaimSource {
+            claim: claim.into(),
+            part: Some(ClaimPart { index, delimiters: delimiters.into() }),
+        })
     };
     let whole = |claim: &str| Some(ClaimSource { claim: claim.into(), part: None });
     for (text, read) in [
@@ -93,8 +96,8 @@ fn claims_are_added_to_a_copy_one_after_the_other() {
     let list = [("role", "Claims[sub] > value[0] > |"), ("copy", "Claims[role] > value")];
     assert_eq!(failed(&AddClaims::new(entries(&list)), &mut x), None);
     let user = x.user.unwrap();
-    assert_eq!((user.first("role"), user.first("copy")), (Some("u"), Some("user")));
-    assert_eq!(before.first("copy"), None);
+    assert_eq!((user.claim_value("role"), user.claim_value("copy")), (Some("u"), Some("user")));
+    assert_eq!(before.claim_value("copy"), None);
 }
 
 #[test]
@@ -103,9 +106,9 @@ fn headers_take_the_place_of_the_clients() {
     x.req.append(b"x-user", b"forged");
     x.req.append(b"X-User", b"forged");
     assert_eq!(failed(&AddHeaders::new(entries(&[("X-User", "Claims[sub] > value")])), &mut x), None);
-    assert_eq!(x.req.all(b"x-user").collect::<Vec<_>>(), [b"u1"]);
+    assert_eq!(x.req.get_all(b"x-user").collect::<Vec<_>>(), [b"u1"]);
     let bad = AddHeaders::new(entries(&[("X-Bad", "Claims[bad] > value")]));
-    assert_eq!(failed(&bad, &mut x), Some(Why::AccessClaim));
+    assert_eq!(failed(&bad, &mut x), Some(ErrorCode::AccessClaim));
 }
 
 fn query(target: &str, ocelot: bool, list: &[(&str, &str)]) -> String {
@@ -129,10 +132,10 @@ fn path_values_are_overridden_and_a_placeholder_that_is_not_there_is_a_404() {
     let mut x = exchange("/t/1", &[("sub", "u/1")]);
     let list = entries(&[("who", "Claims[sub] > value")]);
     assert_eq!(failed(&ChangePath::new(list.clone(), "/d/{who}"), &mut x), None);
-    assert_eq!(x.values.overridden("who").unwrap().bytes, b"u/1");
-    assert_eq!(failed(&ChangePath::new(list, "/d"), &mut x), Some(Why::RouteUnserved));
+    assert_eq!(x.values.get_override("who").unwrap().bytes, b"u/1");
+    assert_eq!(failed(&ChangePath::new(list, "/d"), &mut x), Some(ErrorCode::RouteUnserved));
     let missing = entries(&[("who", "Claims[none] > value")]);
-    assert_eq!(failed(&ChangePath::new(missing, "/d"), &mut x), Some(Why::AccessClaim));
+    assert_eq!(failed(&ChangePath::new(missing, "/d"), &mut x), Some(ErrorCode::AccessClaim));
 }
 
 #[test]
@@ -147,7 +150,7 @@ fn nobody_has_no_claims() {
     for stage in stages {
         let mut x = exchange("/", &[("sub", "u1")]);
         x.user = None;
-        assert_eq!(failed(&*stage, &mut x), Some(Why::AccessClaim));
+        assert_eq!(failed(&*stage, &mut x), Some(ErrorCode::AccessClaim));
     }
 }
 

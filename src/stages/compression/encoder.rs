@@ -1,6 +1,6 @@
 //! The three encoders behind one step: so much in, so much out, never more than there is room for.
 
-use crate::base::coding::Coding;
+use crate::base::content_coding::ContentCoding;
 use brotli::enc::{
     StandardAlloc,
     encode::{
@@ -14,7 +14,7 @@ use std::io;
 use zstd::stream::raw::{CParameter, Encoder as Zstd, InBuffer, Operation, OutBuffer};
 
 /// How far back encoders look, as a power of two: what a stream costs in memory, here and at the client.
-const GZIP_WINDOW: u8 = 15;
+const GZIP_WINDOW_BITS: u8 = 15;
 const BROTLI_WINDOW: u32 = 18;
 const ZSTD_WINDOW: u32 = 18;
 
@@ -25,7 +25,7 @@ const ZSTD_SMALL: u8 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Take more in.
-    Take,
+    Write,
     /// Give out everything that was taken in, so that it can be read.
     Flush,
     /// Give out everything, and the end.
@@ -34,8 +34,8 @@ pub enum Op {
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
-    pub taken: usize,
+pub struct Progress {
+    pub consumed: usize,
     pub written: usize,
     /// Nothing stands any more of what was to be flushed or finished.
     pub complete: bool,
@@ -49,11 +49,13 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    pub fn new(coding: Coding, level: u8) -> io::Result<Encoder> {
+    pub fn new(coding: ContentCoding, level: u8) -> io::Result<Encoder> {
         Ok(match coding {
-            Coding::Gzip => Encoder::Gzip(Compress::new_gzip(Compression::new(level.into()), GZIP_WINDOW)),
-            Coding::Brotli => Encoder::Brotli(Box::new(Brotli::new(level))),
-            Coding::Zstd => {
+            ContentCoding::Gzip => {
+                Encoder::Gzip(Compress::new_gzip(Compression::new(level.into()), GZIP_WINDOW_BITS))
+            }
+            ContentCoding::Brotli => Encoder::Brotli(Box::new(Brotli::new(level))),
+            ContentCoding::Zstd => {
                 let mut encoder = Zstd::new(level.into())?;
                 encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW))?;
                 if level > ZSTD_SMALL {
@@ -67,7 +69,7 @@ impl Encoder {
     }
 
     /// Takes of the input what there is room for in `out`.
-    pub fn step(&mut self, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Done> {
+    pub fn step(&mut self, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Progress> {
         match self {
             Encoder::Gzip(encoder) => gzip(encoder, input, op, out),
             Encoder::Brotli(encoder) => encoder.step(input, op, out),
@@ -76,7 +78,7 @@ impl Encoder {
     }
 
     /// Makes it ready for another body; false if it cannot be.
-    pub fn renew(&mut self) -> bool {
+    pub fn reset(&mut self) -> bool {
         match self {
             Encoder::Gzip(encoder) => {
                 encoder.reset();
@@ -88,9 +90,9 @@ impl Encoder {
     }
 }
 
-fn gzip(encoder: &mut Compress, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Done> {
+fn gzip(encoder: &mut Compress, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Progress> {
     let flush = match op {
-        Op::Take => FlushCompress::None,
+        Op::Write => FlushCompress::None,
         Op::Flush => FlushCompress::Sync,
         Op::Finish => FlushCompress::Finish,
     };
@@ -102,17 +104,17 @@ fn gzip(encoder: &mut Compress, input: &[u8], op: Op, out: &mut [u8]) -> io::Res
         // What fills all the room may go on beyond it.
         _ => written < out.len(),
     };
-    Ok(Done { taken: (encoder.total_in() - taken) as usize, written, complete })
+    Ok(Progress { consumed: (encoder.total_in() - taken) as usize, written, complete })
 }
 
-fn zstd(encoder: &mut Zstd, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Done> {
+fn zstd(encoder: &mut Zstd, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Progress> {
     let (mut input, mut out) = (InBuffer::around(input), OutBuffer::around(out));
     let left = match op {
-        Op::Take => encoder.run(&mut input, &mut out).map(|_| 0)?,
+        Op::Write => encoder.run(&mut input, &mut out).map(|_| 0)?,
         Op::Flush => encoder.flush(&mut out)?,
         Op::Finish => encoder.finish(&mut out, true)?,
     };
-    Ok(Done { taken: input.pos(), written: out.pos(), complete: left == 0 })
+    Ok(Progress { consumed: input.pos(), written: out.pos(), complete: left == 0 })
 }
 
 /// Brotli; an encoder serves one body.
@@ -127,9 +129,9 @@ impl Brotli {
         Brotli(state)
     }
 
-    fn step(&mut self, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Done> {
+    fn step(&mut self, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Progress> {
         let operation = match op {
-            Op::Take => BrotliEncoderOperation::BROTLI_OPERATION_PROCESS,
+            Op::Write => BrotliEncoderOperation::BROTLI_OPERATION_PROCESS,
             Op::Flush => BrotliEncoderOperation::BROTLI_OPERATION_FLUSH,
             Op::Finish => BrotliEncoderOperation::BROTLI_OPERATION_FINISH,
         };
@@ -154,7 +156,7 @@ impl Brotli {
             Op::Finish => BrotliEncoderIsFinished(&self.0) != 0,
             _ => !more,
         };
-        Ok(Done { taken, written, complete })
+        Ok(Progress { consumed: taken, written, complete })
     }
 }
 

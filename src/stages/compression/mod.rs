@@ -3,121 +3,129 @@
 //! The stage stands outside the cache, which keeps what the service gave, and outside the header transforms, which may
 //! change what the service hears of the client's wishes and what is known of the answer.
 
-pub mod accept;
+pub mod accept_encoding;
 mod encoder;
-mod fields;
-pub mod kinds;
-mod memory;
-mod shelf;
+mod headers;
+pub mod media_types;
+mod memory_limit;
+mod encoder_pool;
 mod stream;
 
 use crate::{
     base::{
         bytes::decimal,
-        coding::{Accepted, Coding},
+        content_coding::{AcceptedCoding, ContentCoding},
         units::SizeText,
     },
     pipeline::{
-        answer::{Answer, Outcome},
         body::{Body, BodyRead},
         exchange::Exchange,
-        head::Known,
+        head::KnownHeader,
+        response::{Response, RouteResult},
         stage::{Stage, Step},
     },
     telemetry::CompressionMetrics,
 };
-pub use memory::Memory;
+pub use memory_limit::MemoryLimit;
 
-use kinds::Kinds;
+use media_types::MediaTypes;
 use std::{fmt::Write, sync::Arc};
-use stream::{Compressed, Here, Means, at_once};
+use stream::{BufferedBody, CompressedBody, EncodingPlan, compress_buffered};
 
 pub const NAME: &str = "compression";
 
 /// Bodies that are here already are compressed in one go up to this size; longer ones piece by piece.
-const SHORT: usize = 64 * 1024;
+const BUFFERED_BODY_MAX: usize = 64 * 1024;
 
 /// What a route says about compression; plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Those that are offered, and how hard each tries; the first is liked best.
-    pub encodings: Vec<(Coding, u8)>,
+    pub encodings: Vec<(ContentCoding, u8)>,
     /// Shorter answers stay as they are.
-    pub least: u64,
-    pub kinds: Kinds,
+    pub min_size: u64,
+    pub media_types: MediaTypes,
 }
 
 /// Compresses answers.
 #[derive(Debug)]
 pub struct Compression {
     settings: Settings,
-    preference: Box<[Coding]>,
-    memory: Memory,
+    preference: Box<[ContentCoding]>,
+    memory: MemoryLimit,
     metrics: Arc<CompressionMetrics>,
 }
 
 impl Compression {
-    pub fn new(settings: &Settings, memory: Memory, metrics: &Arc<CompressionMetrics>) -> Compression {
+    pub fn new(settings: &Settings, memory: MemoryLimit, metrics: &Arc<CompressionMetrics>) -> Compression {
         let preference = settings.encodings.iter().map(|(coding, _)| *coding).collect();
         Compression { settings: settings.clone(), preference, memory, metrics: metrics.clone() }
     }
 
     /// How it is compressed, if it is.
-    fn means(&self, x: &Exchange, length: Option<u64>) -> Option<Means> {
-        let Accepted { best, only_coded, .. } = x.accepted;
-        let coding = best.filter(|_| only_coded || length.is_none_or(|n| n >= self.settings.least))?;
+    fn plan_encoding(&self, exchange: &Exchange, length: Option<u64>) -> Option<EncodingPlan> {
+        let AcceptedCoding { best, identity_forbidden: only_coded, .. } = exchange.accepts_content_coding;
+        let coding = best.filter(|_| only_coded || length.is_none_or(|n| n >= self.settings.min_size))?;
         let (_, level) = self.settings.encodings.iter().find(|(known, _)| *known == coding)?;
-        Some(Means { coding, level: *level, metrics: self.metrics.clone(), worker: x.worker })
+        Some(EncodingPlan { coding, level: *level, metrics: self.metrics.clone(), worker: exchange.worker })
     }
 
-    fn answer(&self, x: &mut Exchange, answer: &mut Answer) {
-        let Some(length) = length(x, answer) else { return };
-        if answer.switch.is_some() || !fields::may(&answer.head, &self.settings.kinds) {
+    fn answer(&self, exchange: &mut Exchange, answer: &mut Response) {
+        let Some(length) = length(exchange, answer) else { return };
+        if answer.upgrade.is_some() || !headers::is_compressible(&answer.head, &self.settings.media_types) {
             return;
         }
-        fields::vary(&mut answer.head);
-        let means = self.means(x, length);
-        let mut out = std::mem::take(&mut x.scratch);
+        headers::add_vary(&mut answer.head);
+        let means = self.plan_encoding(exchange, length);
+        let mut out = std::mem::take(&mut exchange.scratch);
         out.clear();
         match means {
-            Some(_) if answer.head.status == 304 => fields::unchanged(&mut answer.head, &x.req, &mut out),
-            Some(means) if x.accepted.bodiless => fields::coded(&mut answer.head, means.coding, &mut out),
-            Some(means) => self.code(answer, means, x.accepted.only_coded, &mut out),
+            Some(_) if answer.head.status == 304 => {
+                headers::rewrite_not_modified(&mut answer.head, &exchange.req, &mut out)
+            }
+            Some(means) if exchange.accepts_content_coding.head_only => {
+                headers::rewrite_headers(&mut answer.head, means.coding, &mut out)
+            }
+            Some(means) => {
+                self.compress(answer, means, exchange.accepts_content_coding.identity_forbidden, &mut out)
+            }
             None => {}
         }
-        x.scratch = out;
+        exchange.scratch = out;
     }
 
     /// Compresses the body and writes into the head what was done; unless there is no memory for it, or it would not become
     /// shorter and `must` is not said.
-    fn code(&self, answer: &mut Answer, means: Means, must: bool, out: &mut Vec<u8>) {
+    fn compress(&self, answer: &mut Response, means: EncodingPlan, must: bool, out: &mut Vec<u8>) {
         let (coding, worker) = (means.coding, means.worker);
         let (body, length) = match std::mem::take(&mut answer.body) {
-            Body::Bytes(bytes) if bytes.len() <= SHORT => match at_once(&bytes, &means, must) {
-                Some(coded) => (Ok(Body::Bytes(coded.clone())), Some(coded.len() as u64)),
-                None => (Err(Body::Bytes(bytes)), None),
-            },
-            Body::Bytes(bytes) => (self.stream(Box::new(Here(bytes)), means), None),
-            Body::Stream(inner) => (self.stream(inner, means), None),
+            Body::Bytes(bytes) if bytes.len() <= BUFFERED_BODY_MAX => {
+                match compress_buffered(&bytes, &means, must) {
+                    Some(coded) => (Ok(Body::Bytes(coded.clone())), Some(coded.len() as u64)),
+                    None => (Err(Body::Bytes(bytes)), None),
+                }
+            }
+            Body::Bytes(bytes) => (self.compress_stream(Box::new(BufferedBody(bytes)), means), None),
+            Body::Stream(inner) => (self.compress_stream(inner, means), None),
             Body::Empty => (Err(Body::Empty), None),
         };
         answer.body = match body {
             Ok(body) => body,
             Err(body) => return answer.body = body,
         };
-        self.metrics.answer(worker, coding);
-        fields::coded(&mut answer.head, coding, out);
+        self.metrics.record_response(worker, coding);
+        headers::rewrite_headers(&mut answer.head, coding, out);
         if let Some(length) = length {
             answer.head.append_number(b"Content-Length", length);
         }
     }
 
     /// Compresses a body piece by piece, or gives it back where there is no memory for that.
-    fn stream(&self, inner: Box<dyn BodyRead>, means: Means) -> Result<Body, Body> {
-        match self.memory.share(means.coding, means.level) {
-            Some(share) => Ok(Body::Stream(Box::new(Compressed::new(inner, means, share)))),
+    fn compress_stream(&self, inner: Box<dyn BodyRead>, means: EncodingPlan) -> Result<Body, Body> {
+        match self.memory.try_reserve(means.coding, means.level) {
+            Some(share) => Ok(Body::Stream(Box::new(CompressedBody::new(inner, means, share)))),
             None => {
-                self.metrics.skip(means.worker);
+                self.metrics.record_skipped(means.worker);
                 Err(Body::Stream(inner))
             }
         }
@@ -125,12 +133,12 @@ impl Compression {
 }
 
 /// How long the body is or would be, where that is known; none at all where there is no body.
-fn length(x: &Exchange, answer: &Answer) -> Option<Option<u64>> {
+fn length(exchange: &Exchange, answer: &Response) -> Option<Option<u64>> {
     match answer.body.length() {
         _ if answer.head.status == 304 => Some(None),
         // To HEAD the length is said that a GET would bring.
-        Some(0) if x.accepted.bodiless => {
-            let said = answer.head.known(Known::ContentLength).and_then(decimal);
+        Some(0) if exchange.accepts_content_coding.head_only => {
+            let said = answer.head.get_known(KnownHeader::ContentLength).and_then(decimal);
             (said != Some(0)).then_some(said)
         }
         Some(0) => None,
@@ -144,18 +152,19 @@ impl Stage for Compression {
     }
 
     /// What the client takes is noticed before header transforms change what the service hears of it.
-    fn request(&self, x: &mut Exchange) -> Step {
-        x.accepted = accept::accepted(x.req.all(b"accept-encoding"), &self.preference);
-        x.accepted.bodiless = x.req.method() == b"HEAD";
-        if fields::has(&x.req, b"cache-control", b"no-transform") {
-            x.accepted.best = None;
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        exchange.accepts_content_coding =
+            accept_encoding::negotiate(exchange.req.get_all(b"accept-encoding"), &self.preference);
+        exchange.accepts_content_coding.head_only = exchange.req.method() == b"HEAD";
+        if headers::list_contains(&exchange.req, b"cache-control", b"no-transform") {
+            exchange.accepts_content_coding.best = None;
         }
         Step::Next
     }
 
-    fn outcome(&self, x: &mut Exchange, outcome: &mut Outcome) {
+    fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
         if let Ok(answer) = outcome {
-            self.answer(x, answer);
+            self.answer(exchange, answer);
         }
     }
 
@@ -166,7 +175,7 @@ impl Stage for Compression {
             // Writing to a string cannot fail.
             let _ = write!(text, "{comma}{} {level}", coding.name());
         }
-        format!("{text}; from {}", SizeText(self.settings.least))
+        format!("{text}; from {}", SizeText(self.settings.min_size))
     }
 }
 

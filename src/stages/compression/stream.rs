@@ -5,14 +5,14 @@
 
 use super::{
     encoder::Op,
-    memory::Share,
-    shelf::{Kit, OUT},
+    encoder_pool::{OUTPUT_CHUNK, PooledEncoder},
+    memory_limit::MemoryGuard,
 };
 use crate::{
-    base::coding::Coding,
+    base::content_coding::ContentCoding,
     pipeline::{
         body::{BodyRead, Chunk, Framing},
-        cause::{Cause, Why},
+        error::{ErrorCode, GatewayError},
         head::Head,
     },
     telemetry::CompressionMetrics,
@@ -25,23 +25,23 @@ use std::{
 };
 
 /// What an encoder takes in at one time.
-const PIECE: usize = 2 * OUT;
+const INPUT_CHUNK: usize = 2 * OUTPUT_CHUNK;
 
 /// What one body may have compressed before other connections of the worker have their turn: a few milliseconds.
-const TURN: usize = 4 * PIECE;
+const YIELD_BUDGET: usize = 4 * INPUT_CHUNK;
 
 /// How a body is compressed, and where that is counted.
 #[derive(Clone, Debug)]
-pub struct Means {
-    pub coding: Coding,
+pub struct EncodingPlan {
+    pub coding: ContentCoding,
     pub level: u8,
     pub metrics: Arc<CompressionMetrics>,
     pub worker: usize,
 }
 
-impl Means {
+impl EncodingPlan {
     fn count(&self, bytes_in: usize, bytes_out: usize) {
-        self.metrics.bytes(self.worker, self.coding, bytes_in as u64, bytes_out as u64);
+        self.metrics.record_bytes(self.worker, self.coding, bytes_in as u64, bytes_out as u64);
     }
 }
 
@@ -57,41 +57,50 @@ enum Phase {
 }
 
 /// A body that is compressed while it passes.
-pub struct Compressed {
+pub struct CompressedBody {
     inner: Box<dyn BodyRead>,
-    means: Means,
+    means: EncodingPlan,
     /// From the first byte on: a body that says nothing holds nothing.
-    kit: Option<Kit>,
+    encoder: Option<PooledEncoder>,
     phase: Phase,
     /// There is something in the encoder that the client cannot read yet.
-    dirty: bool,
+    needs_flush: bool,
     /// Bytes taken in since other connections had their turn.
-    spent: usize,
+    polled_bytes: usize,
     /// Why it breaks off, once all that came before is out.
-    cause: Option<Cause>,
-    _share: Share,
+    cause: Option<GatewayError>,
+    _share: MemoryGuard,
 }
 
-impl Compressed {
-    pub fn new(inner: Box<dyn BodyRead>, means: Means, share: Share) -> Compressed {
+impl CompressedBody {
+    pub fn new(inner: Box<dyn BodyRead>, means: EncodingPlan, share: MemoryGuard) -> CompressedBody {
         let phase = Phase::Open;
-        Compressed { inner, means, kit: None, phase, dirty: false, spent: 0, cause: None, _share: share }
+        CompressedBody {
+            inner,
+            means,
+            encoder: None,
+            phase,
+            needs_flush: false,
+            polled_bytes: 0,
+            cause: None,
+            _share: share,
+        }
     }
 
     /// Takes a piece in, or finds out that there is none.
-    fn poll_take(&mut self, cx: &mut Context) -> Poll<()> {
-        if self.spent >= TURN {
-            self.spent = 0;
+    fn poll_input(&mut self, cx: &mut Context) -> Poll<()> {
+        if self.polled_bytes >= YIELD_BUDGET {
+            self.polled_bytes = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let data = match self.inner.poll_fill(cx) {
-            Poll::Pending if self.dirty => {
+            Poll::Pending if self.needs_flush => {
                 self.phase = Phase::Flushing;
                 return Poll::Ready(());
             }
             Poll::Pending => {
-                self.spent = 0;
+                self.polled_bytes = 0;
                 return Poll::Pending;
             }
             Poll::Ready(Ok(Chunk::Data(data))) => data,
@@ -101,77 +110,80 @@ impl Compressed {
             }
             Poll::Ready(Err(cause)) => {
                 self.cause = Some(cause);
-                self.phase = if self.dirty { Phase::Flushing } else { Phase::Broken };
+                self.phase = if self.needs_flush { Phase::Flushing } else { Phase::Broken };
                 return Poll::Ready(());
             }
         };
-        let piece = &data[..data.len().min(PIECE)];
-        match kit(&mut self.kit, &self.means).and_then(|kit| kit.step(piece, Op::Take)) {
+        let piece = &data[..data.len().min(INPUT_CHUNK)];
+        match encoder(&mut self.encoder, &self.means).and_then(|kit| kit.step(piece, Op::Write)) {
             Ok(done) => {
-                self.inner.consume(done.taken);
-                self.means.count(done.taken, done.written);
-                self.spent += done.taken;
-                self.dirty = true;
+                self.inner.consume(done.consumed);
+                self.means.count(done.consumed, done.written);
+                self.polled_bytes += done.consumed;
+                self.needs_flush = true;
             }
-            Err(error) => self.give_up(&error),
+            Err(error) => self.release(&error),
         }
         Poll::Ready(())
     }
 
     /// Flushes or finishes as far as there is room.
-    fn put_out(&mut self, op: Op, then: Phase) {
-        match kit(&mut self.kit, &self.means).and_then(|kit| kit.step(&[], op)) {
+    fn drain_encoder(&mut self, op: Op, then: Phase) {
+        match encoder(&mut self.encoder, &self.means).and_then(|kit| kit.step(&[], op)) {
             Ok(done) => {
                 self.means.count(0, done.written);
                 if done.complete {
-                    self.dirty = false;
+                    self.needs_flush = false;
                     self.phase = then;
                 }
             }
-            Err(error) => self.give_up(&error),
+            Err(error) => self.release(&error),
         }
     }
 
-    fn give_up(&mut self, error: &io::Error) {
-        self.cause = Some(broken(error));
+    fn release(&mut self, error: &io::Error) {
+        self.cause = Some(encoding_error(error));
         self.phase = Phase::Broken;
     }
 }
 
-fn kit<'k>(kit: &'k mut Option<Kit>, means: &Means) -> io::Result<&'k mut Kit> {
+fn encoder<'k>(
+    kit: &'k mut Option<PooledEncoder>,
+    means: &EncodingPlan,
+) -> io::Result<&'k mut PooledEncoder> {
     match kit {
         Some(kit) => Ok(kit),
-        None => Ok(kit.insert(Kit::take(means.coding, means.level)?)),
+        None => Ok(kit.insert(PooledEncoder::take(means.coding, means.level)?)),
     }
 }
 
-fn broken(error: &io::Error) -> Cause {
-    Cause::new(Why::GatewayFault, format!("the answer cannot be compressed: {error}"))
+fn encoding_error(error: &io::Error) -> GatewayError {
+    GatewayError::new(ErrorCode::GatewayFault, format!("the answer cannot be compressed: {error}"))
 }
 
-impl BodyRead for Compressed {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
-        while self.kit.as_ref().is_none_or(|kit| kit.standing().is_empty()) {
+impl BodyRead for CompressedBody {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        while self.encoder.as_ref().is_none_or(|kit| kit.pending_output().is_empty()) {
             match self.phase {
-                Phase::Open => ready!(self.poll_take(cx)),
+                Phase::Open => ready!(self.poll_input(cx)),
                 Phase::Flushing => {
                     let then = if self.cause.is_some() { Phase::Broken } else { Phase::Open };
-                    self.put_out(Op::Flush, then);
+                    self.drain_encoder(Op::Flush, then);
                 }
-                Phase::Finishing => self.put_out(Op::Finish, Phase::Ended),
+                Phase::Finishing => self.drain_encoder(Op::Finish, Phase::Ended),
                 Phase::Ended => return Poll::Ready(Ok(Chunk::End)),
                 Phase::Broken => {
                     let cause = self.cause.take();
-                    let again = || Cause::new(Why::BackendBody, "the body broke off");
+                    let again = || GatewayError::new(ErrorCode::BackendBody, "the body broke off");
                     return Poll::Ready(Err(cause.unwrap_or_else(again)));
                 }
             }
         }
-        Poll::Ready(Ok(Chunk::Data(self.kit.as_ref().map_or(&[], Kit::standing))))
+        Poll::Ready(Ok(Chunk::Data(self.encoder.as_ref().map_or(&[], PooledEncoder::pending_output))))
     }
 
     fn consume(&mut self, n: usize) {
-        if let Some(kit) = &mut self.kit {
+        if let Some(kit) = &mut self.encoder {
             kit.consume(n);
         }
     }
@@ -184,7 +196,7 @@ impl BodyRead for Compressed {
         Framing::Chunked
     }
 
-    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), Cause>> {
+    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         self.inner.poll_upload(cx, from)
     }
 
@@ -194,10 +206,10 @@ impl BodyRead for Compressed {
 }
 
 /// A body that is here already.
-pub struct Here(pub Bytes);
+pub struct BufferedBody(pub Bytes);
 
-impl BodyRead for Here {
-    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+impl BodyRead for BufferedBody {
+    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         Poll::Ready(Ok(if self.0.is_empty() { Chunk::End } else { Chunk::Data(&self.0) }))
     }
 
@@ -211,8 +223,8 @@ impl BodyRead for Here {
 }
 
 /// A short body in one go; none if that does not make it shorter and need not be.
-pub fn at_once(body: &[u8], means: &Means, must: bool) -> Option<Bytes> {
-    let whole = encoded(body, means).ok()?;
+pub fn compress_buffered(body: &[u8], means: &EncodingPlan, must: bool) -> Option<Bytes> {
+    let whole = compressed_response(body, means).ok()?;
     if whole.len() >= body.len() && !must {
         return None;
     }
@@ -220,13 +232,13 @@ pub fn at_once(body: &[u8], means: &Means, must: bool) -> Option<Bytes> {
     Some(whole.into())
 }
 
-fn encoded(mut body: &[u8], means: &Means) -> io::Result<Vec<u8>> {
-    let (mut kit, mut whole) = (Kit::take(means.coding, means.level)?, Vec::new());
+fn compressed_response(mut body: &[u8], means: &EncodingPlan) -> io::Result<Vec<u8>> {
+    let (mut kit, mut whole) = (PooledEncoder::take(means.coding, means.level)?, Vec::new());
     loop {
-        let op = if body.is_empty() { Op::Finish } else { Op::Take };
+        let op = if body.is_empty() { Op::Finish } else { Op::Write };
         let done = kit.step(body, op)?;
-        whole.extend_from_slice(kit.standing());
-        body = &body[done.taken..];
+        whole.extend_from_slice(kit.pending_output());
+        body = &body[done.consumed..];
         if op == Op::Finish && done.complete {
             return Ok(whole);
         }

@@ -1,6 +1,6 @@
 //! Bodies that are compressed while they pass: nothing lost, nothing held back, nothing hidden.
 
-use super::{super::Memory, *};
+use super::{super::MemoryLimit, *};
 use crate::telemetry::Metrics;
 use proptest::prelude::*;
 use std::{
@@ -20,7 +20,7 @@ pub enum Act {
 struct Script(VecDeque<Act>);
 
 impl BodyRead for Script {
-    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, Cause>> {
+    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         while matches!(self.0.front(), Some(Act::Send(bytes)) if bytes.is_empty()) {
             self.0.pop_front();
         }
@@ -30,7 +30,7 @@ impl BodyRead for Script {
         }
         Poll::Ready(match self.0.front() {
             Some(Act::Send(bytes)) => Ok(Chunk::Data(bytes)),
-            Some(_) => Err(Cause::new(Why::BackendBody, "cut off")),
+            Some(_) => Err(GatewayError::new(ErrorCode::BackendBody, "cut off")),
             None => Ok(Chunk::End),
         })
     }
@@ -46,22 +46,22 @@ impl BodyRead for Script {
     }
 }
 
-fn means(coding: Coding, level: u8) -> Means {
-    Means { coding, level, metrics: Metrics::new(1).compression().clone(), worker: 0 }
+fn means(coding: ContentCoding, level: u8) -> EncodingPlan {
+    EncodingPlan { coding, level, metrics: Metrics::new(1).compression().clone(), worker: 0 }
 }
 
-fn compressed(acts: impl IntoIterator<Item = Act>, coding: Coding, level: u8) -> Compressed {
-    let share = Memory::new(&Arc::default(), u64::MAX).share(coding, level).expect("memory");
-    Compressed::new(Box::new(Script(acts.into_iter().collect())), means(coding, level), share)
+fn compressed(acts: impl IntoIterator<Item = Act>, coding: ContentCoding, level: u8) -> CompressedBody {
+    let share = MemoryLimit::new(&Arc::default(), u64::MAX).try_reserve(coding, level).expect("memory");
+    CompressedBody::new(Box::new(Script(acts.into_iter().collect())), means(coding, level), share)
 }
 
 /// Whatever can be read of it, and whether it ends where it should.
-pub fn decoded(bytes: &[u8], coding: Coding) -> (Vec<u8>, bool) {
+pub fn decoded(bytes: &[u8], coding: ContentCoding) -> (Vec<u8>, bool) {
     let mut text = Vec::new();
     let mut reader: Box<dyn Read + '_> = match coding {
-        Coding::Gzip => Box::new(flate2::read::GzDecoder::new(bytes)),
-        Coding::Brotli => Box::new(brotli::Decompressor::new(bytes, 4096)),
-        Coding::Zstd => match zstd::stream::read::Decoder::new(bytes) {
+        ContentCoding::Gzip => Box::new(flate2::read::GzDecoder::new(bytes)),
+        ContentCoding::Brotli => Box::new(brotli::Decompressor::new(bytes, 4096)),
+        ContentCoding::Zstd => match zstd::stream::read::Decoder::new(bytes) {
             Ok(decoder) => Box::new(decoder),
             Err(_) => return (text, false),
         },
@@ -86,7 +86,7 @@ impl Wake for Woken {
 }
 
 /// Takes `most` bytes at one time until the body pauses or ends.
-fn take(body: &mut Compressed, most: usize, into: &mut Vec<u8>) -> Poll<Result<(), Cause>> {
+fn take(body: &mut CompressedBody, most: usize, into: &mut Vec<u8>) -> Poll<Result<(), GatewayError>> {
     let mut cx = Context::from_waker(Waker::noop());
     loop {
         let n = match body.poll_fill(&mut cx) {
@@ -94,7 +94,7 @@ fn take(body: &mut Compressed, most: usize, into: &mut Vec<u8>) -> Poll<Result<(
             Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
             Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(Ok(())),
             Poll::Ready(Ok(Chunk::Data(data))) => {
-                assert!(!data.is_empty() && data.len() <= OUT);
+                assert!(!data.is_empty() && data.len() <= OUTPUT_CHUNK);
                 let n = data.len().min(most);
                 into.extend_from_slice(&data[..n]);
                 n
@@ -104,7 +104,7 @@ fn take(body: &mut Compressed, most: usize, into: &mut Vec<u8>) -> Poll<Result<(
     }
 }
 
-fn to_the_end(body: &mut Compressed, most: usize) -> (Vec<u8>, Result<(), Cause>) {
+fn to_the_end(body: &mut CompressedBody, most: usize) -> (Vec<u8>, Result<(), GatewayError>) {
     let mut all = Vec::new();
     loop {
         if let Poll::Ready(end) = take(body, most, &mut all) {
@@ -142,7 +142,7 @@ proptest! {
     fn whatever_the_pieces_and_pauses_the_client_reads_what_the_service_sent(
         acts in acts(), most in 1..40_000usize, coding in 0..3usize, level in 1..7u8,
     ) {
-        let coding = Coding::ALL[coding];
+        let coding = ContentCoding::ALL[coding];
         let sent: Vec<u8> = acts.iter().flat_map(|act| match act {
             Act::Send(bytes) => bytes.clone(),
             _ => Vec::new(),
@@ -150,14 +150,14 @@ proptest! {
         let (bytes, end) = to_the_end(&mut compressed(acts, coding, level), most);
         prop_assert!(end.is_ok());
         prop_assert_eq!(decoded(&bytes, coding), (sent.clone(), true));
-        let at_once = at_once(&sent, &means(coding, level), true).expect("compressed");
+        let at_once = compress_buffered(&sent, &means(coding, level), true).expect("compressed");
         prop_assert_eq!(decoded(&at_once, coding), (sent, true));
     }
 }
 
 #[test]
 fn whatever_came_before_a_pause_can_be_read_during_it() {
-    for coding in Coding::ALL {
+    for coding in ContentCoding::ALL {
         let events = [&b"data: 1\n\n"[..], b"data: 2\n\n", &noise(40_000)];
         // One is heard when the event is taken in, one once it is out, one by who asks again.
         let acts =
@@ -176,11 +176,11 @@ fn whatever_came_before_a_pause_can_be_read_during_it() {
 
 #[test]
 fn a_body_that_breaks_off_gives_what_came_and_has_no_end() {
-    for coding in Coding::ALL {
+    for coding in ContentCoding::ALL {
         let acts = [Act::Send(b"half of ".to_vec()), Act::Send(b"it".to_vec()), Act::Break];
         let mut body = compressed(acts, coding, 4);
         let (bytes, end) = to_the_end(&mut body, 7);
-        assert_eq!(end.expect_err("broken").why, Why::BackendBody);
+        assert_eq!(end.expect_err("broken").why, ErrorCode::BackendBody);
         let (text, _) = decoded(&bytes, coding);
         assert_eq!(text, b"half of it", "{coding:?}");
         assert!(whole_length(&bytes, coding).is_none(), "{coding:?} has an end");
@@ -189,35 +189,37 @@ fn a_body_that_breaks_off_gives_what_came_and_has_no_end() {
 }
 
 /// How long the text is, if the bytes end as they should.
-fn whole_length(bytes: &[u8], coding: Coding) -> Option<usize> {
+fn whole_length(bytes: &[u8], coding: ContentCoding) -> Option<usize> {
     let mut text = Vec::new();
     let read = match coding {
-        Coding::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut text),
-        Coding::Brotli => brotli::Decompressor::new(bytes, 4096).read_to_end(&mut text),
-        Coding::Zstd => zstd::stream::read::Decoder::new(bytes).and_then(|mut d| d.read_to_end(&mut text)),
+        ContentCoding::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut text),
+        ContentCoding::Brotli => brotli::Decompressor::new(bytes, 4096).read_to_end(&mut text),
+        ContentCoding::Zstd => {
+            zstd::stream::read::Decoder::new(bytes).and_then(|mut d| d.read_to_end(&mut text))
+        }
     };
     read.ok()
 }
 
 #[test]
 fn while_output_stands_nothing_more_is_taken_in() {
-    let mut body = compressed([Act::Send(noise(1 << 20))], Coding::Gzip, 1);
+    let mut body = compressed([Act::Send(noise(1 << 20))], ContentCoding::Gzip, 1);
     let mut cx = Context::from_waker(Waker::noop());
     let Poll::Ready(Ok(Chunk::Data(first))) = body.poll_fill(&mut cx) else { panic!("some output") };
     let first = first.len();
-    let taken = body.spent;
+    let taken = body.polled_bytes;
     for _ in 0..10 {
         let Poll::Ready(Ok(Chunk::Data(again))) = body.poll_fill(&mut cx) else { panic!("the same output") };
         assert_eq!(again.len(), first);
     }
-    assert!(body.spent == taken && taken <= 4 * PIECE, "{taken}");
+    assert!(body.polled_bytes == taken && taken <= 4 * INPUT_CHUNK, "{taken}");
 }
 
 #[test]
 fn a_long_body_lets_others_have_their_turn() {
     let woken = Arc::new(Woken(0.into()));
     let waker = Waker::from(woken.clone());
-    let mut body = compressed([Act::Send(vec![7; 2 * TURN])], Coding::Zstd, 1);
+    let mut body = compressed([Act::Send(vec![7; 2 * YIELD_BUDGET])], ContentCoding::Zstd, 1);
     let mut cx = Context::from_waker(&waker);
     let mut pauses = 0;
     loop {
@@ -236,10 +238,10 @@ fn a_long_body_lets_others_have_their_turn() {
 
 #[test]
 fn a_body_that_said_nothing_holds_no_encoder_and_an_empty_one_is_whole() {
-    for coding in Coding::ALL {
+    for coding in ContentCoding::ALL {
         let mut body = compressed([Act::Pause], coding, 4);
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(body.poll_fill(&mut cx).is_pending() && body.kit.is_none());
+        assert!(body.poll_fill(&mut cx).is_pending() && body.encoder.is_none());
         let (bytes, end) = to_the_end(&mut body, 100);
         assert!(end.is_ok() && decoded(&bytes, coding) == (Vec::new(), true), "{coding:?}");
     }
@@ -247,24 +249,26 @@ fn a_body_that_said_nothing_holds_no_encoder_and_an_empty_one_is_whole() {
 
 #[test]
 fn what_does_not_become_shorter_stays_as_it_is() {
-    for coding in Coding::ALL {
-        assert_eq!(at_once(&noise(500), &means(coding, 4), false), None, "{coding:?}");
-        assert!(at_once(&[b'a'; 500], &means(coding, 4), false).is_some_and(|coded| coded.len() < 50));
+    for coding in ContentCoding::ALL {
+        assert_eq!(compress_buffered(&noise(500), &means(coding, 4), false), None, "{coding:?}");
+        assert!(
+            compress_buffered(&[b'a'; 500], &means(coding, 4), false).is_some_and(|coded| coded.len() < 50)
+        );
     }
 }
 
 #[test]
 fn bytes_in_and_out_are_counted() {
-    let means = means(Coding::Gzip, 5);
-    let mut body = compressed([Act::Send(vec![b'x'; 5000])], Coding::Gzip, 5);
+    let means = means(ContentCoding::Gzip, 5);
+    let mut body = compressed([Act::Send(vec![b'x'; 5000])], ContentCoding::Gzip, 5);
     body.means = means.clone();
     let (bytes, _) = to_the_end(&mut body, 99);
-    assert_eq!(means.metrics.totals(Coding::Gzip), [0, 5000, bytes.len() as u64]);
+    assert_eq!(means.metrics.totals(ContentCoding::Gzip), [0, 5000, bytes.len() as u64]);
 }
 
 #[test]
 fn an_encoder_left_in_the_middle_serves_the_next_body_well() {
-    for coding in Coding::ALL {
+    for coding in ContentCoding::ALL {
         let mut left = compressed([Act::Send(noise(50_000)), Act::Pause, Act::Pause], coding, 3);
         assert!(take(&mut left, 10, &mut Vec::new()).is_pending());
         drop(left);

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use std::time::Instant;
 
 fn stage() -> Compression {
-    let encodings = vec![(Coding::Brotli, 4), (Coding::Gzip, 5)];
-    let settings = Settings { encodings, least: 100, kinds: Kinds::default() };
-    Compression::new(&settings, Memory::new(&Arc::default(), 1 << 30), Metrics::new(1).compression())
+    let encodings = vec![(ContentCoding::Brotli, 4), (ContentCoding::Gzip, 5)];
+    let settings = Settings { encodings, min_size: 100, media_types: MediaTypes::default() };
+    Compression::new(&settings, MemoryLimit::new(&Arc::default(), 1 << 30), Metrics::new(1).compression())
 }
 
 fn exchange(method: &str, fields: &[(&str, &str)]) -> Exchange {
@@ -23,8 +23,8 @@ fn exchange(method: &str, fields: &[(&str, &str)]) -> Exchange {
 }
 
 /// An answer with a body of that many bytes.
-fn reply(status: u16, n: usize, fields: &[(&str, &str)]) -> Answer {
-    let mut answer = Answer::reply(status, "text/plain", Bytes::from(vec![b'a'; n]));
+fn reply(status: u16, n: usize, fields: &[(&str, &str)]) -> Response {
+    let mut answer = Response::local(status, "text/plain", Bytes::from(vec![b'a'; n]));
     for (name, value) in fields {
         answer.head.set(name.as_bytes(), value.as_bytes());
     }
@@ -32,15 +32,15 @@ fn reply(status: u16, n: usize, fields: &[(&str, &str)]) -> Answer {
 }
 
 /// What becomes of the answer for that request.
-fn through(method: &str, asked: &[(&str, &str)], answer: Answer) -> Answer {
+fn through(method: &str, asked: &[(&str, &str)], answer: Response) -> Response {
     let (stage, mut x) = (stage(), exchange(method, asked));
-    assert!(matches!(stage.request(&mut x), Step::Next));
+    assert!(matches!(stage.on_request(&mut x), Step::Next));
     let mut outcome = Ok(answer);
-    stage.outcome(&mut x, &mut outcome);
+    stage.on_response(&mut x, &mut outcome);
     outcome.expect("an answer")
 }
 
-fn field<'a>(answer: &'a Answer, name: &str) -> &'a str {
+fn field<'a>(answer: &'a Response, name: &str) -> &'a str {
     answer.head.get(name.as_bytes()).map_or("-", |value| std::str::from_utf8(value).expect("text"))
 }
 
@@ -57,10 +57,10 @@ fn an_answer_is_compressed_and_its_fields_say_so() {
         assert_eq!(field(&answer, name), "-", "{name}");
     }
     assert_eq!(field(&answer, "accept-ranges"), "-");
-    assert_eq!(answer.head.all(b"vary").collect::<Vec<_>>(), [&b"Origin"[..], b"Accept-Encoding"]);
+    assert_eq!(answer.head.get_all(b"vary").collect::<Vec<_>>(), [&b"Origin"[..], b"Accept-Encoding"]);
     let Body::Bytes(bytes) = &answer.body else { panic!("a short body has a length") };
     assert_eq!(field(&answer, "content-length"), bytes.len().to_string());
-    assert_eq!(stream::tests::decoded(bytes, Coding::Brotli), (vec![b'a'; 500], true));
+    assert_eq!(stream::tests::decoded(bytes, ContentCoding::Brotli), (vec![b'a'; 500], true));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn who_does_not_ask_gets_it_as_it_is_and_caches_are_told_that_others_may_not() {
     }
     for vary in ["*", "accept-encoding, Origin"] {
         let answer = through("GET", ASKED, reply(200, 500, &[("Vary", vary)]));
-        assert_eq!(answer.head.all(b"vary").count(), 1, "{vary}");
+        assert_eq!(answer.head.get_all(b"vary").count(), 1, "{vary}");
     }
 }
 
@@ -91,7 +91,7 @@ fn some_answers_are_never_touched() {
         (101, &[]),
     ] {
         let before = reply(status, 500, fields);
-        let lines = |answer: &Answer| -> Vec<String> {
+        let lines = |answer: &Response| -> Vec<String> {
             let line = |(_, name, value): (_, &[u8], &[u8])| {
                 format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
             };
@@ -167,7 +167,7 @@ fn that_nothing_changed_is_said_of_the_tag_that_the_client_has() {
 
 #[test]
 fn long_bodies_go_piece_by_piece() {
-    let answer = through("GET", ASKED, reply(200, SHORT + 1, &[]));
+    let answer = through("GET", ASKED, reply(200, BUFFERED_BODY_MAX + 1, &[]));
     assert_eq!((field(&answer, "content-length"), answer.body.length()), ("-", None));
     assert!(matches!(answer.body, Body::Stream(_)));
 }
@@ -175,10 +175,10 @@ fn long_bodies_go_piece_by_piece() {
 #[test]
 fn the_wishes_of_the_client_are_heard_before_transforms_change_the_request() {
     let (stage, mut x) = (stage(), exchange("GET", ASKED));
-    stage.request(&mut x);
+    stage.on_request(&mut x);
     x.req.remove(b"accept-encoding");
     let mut outcome = Ok(reply(200, 500, &[]));
-    stage.outcome(&mut x, &mut outcome);
+    stage.on_response(&mut x, &mut outcome);
     assert_eq!(field(outcome.as_ref().expect("an answer"), "content-encoding"), "br");
     assert_eq!(stage.describe(), "br 4, gzip 5; from 100B");
 }

@@ -1,24 +1,24 @@
 //! `RateLimitOptions`: how often one client may call (spec section 13), and ours beside it: token buckets, other
 //! partitions than the client's id, several limits at once.
 
-pub mod bucket;
-pub mod counters;
-pub mod fields;
-mod told;
-pub mod window;
+pub mod token_bucket;
+pub mod store;
+pub mod format;
+mod response_headers;
+pub mod fixed_window;
 
-use super::partition::{Key, Keyer, Part, client_id, list};
+use super::partition_key::{Key, KeyBuilder, KeyPart, client_id, format_list};
 use crate::pipeline::{
-    answer::Outcome,
-    cause::{Cause, Why},
-    exchange::{Exchange, Quota},
+    error::{ErrorCode, GatewayError},
+    exchange::{Exchange, RateLimitStatus},
+    response::RouteResult,
     stage::{Stage, Step},
 };
-use bucket::Bucket;
-use counters::{Cell, Counters};
+use fixed_window::{Decision, FixedWindow};
 use smallvec::SmallVec;
 use std::{collections::HashSet, sync::Arc};
-use window::{Standing, Window};
+use store::{Counter, CounterStore};
+use token_bucket::TokenBucket;
 
 /// Limits that need to know nothing but the request.
 pub const NAME: &str = "rate-limit";
@@ -27,32 +27,32 @@ pub const NAME_BY_CLAIM: &str = "rate-limit-by-claim";
 
 /// How requests are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
-    Window(Window),
-    Bucket(Bucket),
+pub enum Algorithm {
+    Window(FixedWindow),
+    Bucket(TokenBucket),
 }
 
-impl Measure {
-    fn count(&self, cell: Option<Cell>, now: u64) -> (Cell, (Standing, u64)) {
+impl Algorithm {
+    fn count(&self, cell: Option<Counter>, now: u64) -> (Counter, (Decision, u64)) {
         let (cell, standing) = match self {
-            Measure::Window(window) => window.count(cell, now),
-            Measure::Bucket(bucket) => bucket.count(cell, now),
+            Algorithm::Window(window) => window.try_acquire(cell, now),
+            Algorithm::Bucket(bucket) => bucket.try_acquire(cell, now),
         };
-        (cell, (standing, cell.began))
+        (cell, (standing, cell.window_start))
     }
 
-    fn uncount(&self, cell: Cell, began: u64) -> Cell {
+    fn refund(&self, cell: Counter, began: u64) -> Counter {
         match self {
-            Measure::Window(_) => Window::uncount(cell, began),
-            Measure::Bucket(bucket) => bucket.uncount(cell),
+            Algorithm::Window(_) => FixedWindow::refund(cell, began),
+            Algorithm::Bucket(bucket) => bucket.refund(cell),
         }
     }
 
     /// Requests that pass at once.
-    fn most(&self) -> u64 {
+    fn capacity(&self) -> u64 {
         match self {
-            Measure::Window(window) => window.limit,
-            Measure::Bucket(bucket) => bucket.burst(),
+            Algorithm::Window(window) => window.limit,
+            Algorithm::Bucket(bucket) => bucket.burst(),
         }
     }
 }
@@ -66,17 +66,17 @@ pub struct Limit {
     pub rule: String,
     /// Under which counts are kept; equal names share them.
     pub counter: String,
-    pub measure: Measure,
+    pub algorithm: Algorithm,
     /// Requests in a period, and the period in seconds; told to the client.
     pub policy: (u64, u64),
-    pub parts: Vec<Part>,
+    pub parts: Vec<KeyPart>,
     /// Client ids without a limit.
-    pub whitelist: Vec<String>,
+    pub exempt_clients: Vec<String>,
     pub status: u16,
     /// What a client is told that called too often.
     pub message: String,
     /// What a client is told that did not say who it is.
-    pub unknown: String,
+    pub on_missing_client_id: String,
 }
 
 /// Which fields a client is told its limits in.
@@ -99,13 +99,14 @@ pub struct Settings {
 }
 
 /// The stages of a route: the limits that need no claim, and those that do.
-pub fn stages(settings: &Settings, counters: &Arc<Counters>) -> Vec<RateLimit> {
+pub fn stages(settings: &Settings, counters: &Arc<CounterStore>) -> Vec<RateLimit> {
     let rules = settings.limits.iter().zip(0u16..).map(|(limit, at)| Rule::new(limit, at, counters));
-    let (late, early): (Vec<_>, Vec<_>) = rules.partition(|rule| rule.limit.parts.iter().any(Part::is_claim));
+    let (late, early): (Vec<_>, Vec<_>) =
+        rules.partition(|rule| rule.limit.parts.iter().any(KeyPart::is_claim));
     let stage = |name, rules: Vec<Rule>, outermost| RateLimit {
         name,
         rules: rules.into(),
-        outermost,
+        is_outermost: outermost,
         fields: settings.fields,
         ocelot: settings.ocelot,
         counters: counters.clone(),
@@ -116,17 +117,17 @@ pub fn stages(settings: &Settings, counters: &Arc<Counters>) -> Vec<RateLimit> {
 }
 
 /// Client ids.
-type Ids = HashSet<Box<[u8]>>;
+type CounterKeys = HashSet<Box<[u8]>>;
 
 /// A limit ready to be asked.
 #[derive(Debug)]
 struct Rule {
     /// Its place among the limits of the route.
-    at: u16,
+    index: u16,
     limit: Limit,
-    keyer: Keyer,
+    keyer: KeyBuilder,
     /// The header that names the client, where the limit is by client and some clients have none.
-    spared: Option<(Box<str>, Ids)>,
+    is_exempt: Option<(Box<str>, CounterKeys)>,
     /// The name as a structured string.
     name: String,
     /// `"name";q=100;w=60`
@@ -134,27 +135,27 @@ struct Rule {
 }
 
 impl Rule {
-    fn new(limit: &Limit, at: u16, counters: &Counters) -> Rule {
+    fn new(limit: &Limit, index: u16, counters: &CounterStore) -> Rule {
         let header = limit.parts.iter().find_map(|part| match part {
-            Part::ClientId(header) if !limit.whitelist.is_empty() => Some(header.clone()),
+            KeyPart::ClientId(header) if !limit.exempt_clients.is_empty() => Some(header.clone()),
             _ => None,
         });
-        let name = fields::structured(&limit.name);
-        let spared = || limit.whitelist.iter().map(|id| id.as_bytes().into()).collect();
+        let name = format::sf_string(&limit.name);
+        let spared = || limit.exempt_clients.iter().map(|id| id.as_bytes().into()).collect();
         Rule {
-            at,
+            index,
             keyer: counters.keys.of(&limit.counter, &limit.parts),
-            spared: header.map(|header| (header, spared())),
+            is_exempt: header.map(|header| (header, spared())),
             policy: format!("{name};q={};w={}", limit.policy.0, limit.policy.1),
             name,
             limit: limit.clone(),
         }
     }
 
-    fn spares(&self, x: &Exchange) -> bool {
-        self.spared
+    fn is_exempt(&self, exchange: &Exchange) -> bool {
+        self.is_exempt
             .as_ref()
-            .is_some_and(|(header, ids)| client_id(x, header).is_some_and(|id| ids.contains(id)))
+            .is_some_and(|(header, ids)| client_id(exchange, header).is_some_and(|id| ids.contains(id)))
     }
 }
 
@@ -164,55 +165,56 @@ pub struct RateLimit {
     name: &'static str,
     rules: Box<[Rule]>,
     /// The first stage of this kind on the route: it speaks for all.
-    outermost: bool,
+    is_outermost: bool,
     fields: Fields,
     ocelot: bool,
-    counters: Arc<Counters>,
+    counters: Arc<CounterStore>,
 }
 
 /// What was counted: by which rule, under which key, in which window.
-type Counted<'r> = SmallVec<[(&'r Rule, Key, u64); 4]>;
+type CountedRules<'r> = SmallVec<[(&'r Rule, Key, u64); 4]>;
 
 impl Stage for RateLimit {
     fn name(&self) -> &'static str {
         self.name
     }
 
-    fn request(&self, x: &mut Exchange) -> Step {
-        let now = self.counters.at(x.now);
-        let mut counted = Counted::new();
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        let now = self.counters.instant_to_nanos(exchange.now);
+        let mut counted = CountedRules::new();
         for rule in &self.rules {
-            if rule.spares(x) {
+            if rule.is_exempt(exchange) {
                 continue;
             }
-            let Some(key) = rule.keyer.key(x) else {
-                return self.refused(x, &counted, self.unknown(rule));
+            let Some(key) = rule.keyer.key(exchange) else {
+                return self.reject(exchange, &counted, self.on_missing_client_id(rule));
             };
-            let count = |cell| rule.limit.measure.count(cell, now);
-            let (standing, began) = self.counters.count(key, now, !x.dry, count);
+            let count = |cell| rule.limit.algorithm.count(cell, now);
+            let (standing, began) = self.counters.count(key, now, !exchange.is_dry_run, count);
             if !standing.admitted {
-                return self.refused(x, &counted, self.exceeded(rule, &standing, now));
+                return self.reject(exchange, &counted, self.limit_exceeded(rule, &standing, now));
             }
             counted.push((rule, key, began));
-            x.quotas.push(Quota {
-                limit: rule.at,
-                of: rule.limit.measure.most(),
-                left: standing.left,
-                resets: standing.resets,
+            exchange.rate_limits.push(RateLimitStatus {
+                limit: rule.index,
+                limit_name: rule.limit.algorithm.capacity(),
+                remaining: standing.remaining,
+                reset_after: standing.resets_at,
             });
         }
         Step::Next
     }
 
-    fn outcome(&self, x: &mut Exchange, outcome: &mut Outcome) {
-        if self.fields != Fields::None && !x.quotas.is_empty() {
-            self.tell(x, outcome);
+    fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
+        if self.fields != Fields::None && !exchange.rate_limits.is_empty() {
+            self.add_headers(exchange, outcome);
         }
     }
 
     fn describe(&self) -> String {
         let rules = self.rules.iter().map(|rule| {
-            let by = if rule.limit.parts.is_empty() { "all".to_owned() } else { list(&rule.limit.parts) };
+            let by =
+                if rule.limit.parts.is_empty() { "all".to_owned() } else { format_list(&rule.limit.parts) };
             format!("{} by {by}", rule.limit.rule)
         });
         rules.collect::<Vec<_>>().join(", ")
@@ -221,42 +223,43 @@ impl Stage for RateLimit {
 
 impl RateLimit {
     /// What other limits counted is taken back: a request that one of them refuses costs nothing of the others.
-    fn refused(&self, x: &mut Exchange, counted: &Counted, cause: Cause) -> Step {
-        if !x.dry {
+    fn reject(&self, exchange: &mut Exchange, counted: &CountedRules, cause: GatewayError) -> Step {
+        if !exchange.is_dry_run {
             for (rule, key, began) in counted {
-                self.counters.change(*key, |cell| rule.limit.measure.uncount(cell, *began));
+                self.counters.update_existing(*key, |cell| rule.limit.algorithm.refund(cell, *began));
             }
         }
-        x.quotas.clear();
+        exchange.rate_limits.clear();
         Step::Fail(cause)
     }
 
-    fn unknown(&self, rule: &Rule) -> Cause {
-        let cause = Cause::new(Why::LimitClient, rule.limit.unknown.clone());
+    fn on_missing_client_id(&self, rule: &Rule) -> GatewayError {
+        let cause = GatewayError::new(ErrorCode::LimitClient, rule.limit.on_missing_client_id.clone());
         if !self.ocelot {
             return cause;
         }
-        cause.with(|more| {
-            more.text = Some(rule.limit.unknown.clone());
+        cause.with_details(|more| {
+            more.plain_body = Some(rule.limit.on_missing_client_id.clone());
             if self.fields != Fields::None {
-                more.fields.push(("Retry-After".into(), "-1".into()));
+                more.headers.push(("Retry-After".into(), "-1".into()));
             }
         })
     }
 
-    fn exceeded(&self, rule: &Rule, standing: &Standing, now: u64) -> Cause {
+    fn limit_exceeded(&self, rule: &Rule, standing: &Decision, now: u64) -> GatewayError {
         let limit = &rule.limit;
-        let wait = standing.retry.saturating_sub(now);
-        Cause::new(Why::LimitExceeded, limit.message.clone()).with(|more| {
+        let wait = standing.retry_at.saturating_sub(now);
+        GatewayError::new(ErrorCode::LimitExceeded, limit.message.clone()).with_details(|more| {
             more.status = Some(limit.status);
-            more.text = self.ocelot.then(|| limit.message.clone());
+            more.plain_body = self.ocelot.then(|| limit.message.clone());
             match self.fields {
                 Fields::None => {}
-                Fields::Ocelot => more.fields.push(("Retry-After".into(), fields::seconds_as_double(wait))),
+                Fields::Ocelot => more.headers.push(("Retry-After".into(), format::seconds_as_double(wait))),
                 Fields::Both => {
-                    more.fields.push(("Retry-After".into(), fields::whole_seconds(wait).to_string()));
-                    more.fields.push(("RateLimit-Policy".into(), rule.policy.clone()));
-                    more.fields.push(("RateLimit".into(), told::nothing_left(&rule.name, wait)));
+                    more.headers.push(("Retry-After".into(), format::whole_seconds(wait).to_string()));
+                    more.headers.push(("RateLimit-Policy".into(), rule.policy.clone()));
+                    more.headers
+                        .push(("RateLimit".into(), response_headers::exhausted_item(&rule.name, wait)));
                 }
             }
         })

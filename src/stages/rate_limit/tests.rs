@@ -1,40 +1,40 @@
 //! The stage as a whole: what it admits, what it says, what it takes back.
 
 use super::*;
-use crate::pipeline::{answer::Answer, exchange::Peer, head::Head, identity::Identity};
+use crate::pipeline::{exchange::Peer, head::Head, identity::Identity, response::Response};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 const S: u64 = 1_000_000_000;
 
-fn limit(limit: u64, parts: Vec<Part>) -> Limit {
+fn limit(limit: u64, parts: Vec<KeyPart>) -> Limit {
     Limit {
         name: format!("{limit}/1s"),
         rule: format!("{limit}/1s/w0ms"),
-        counter: format!("{limit}|{}", list(&parts)),
-        measure: Measure::Window(Window { limit, period: S, wait: 0 }),
+        counter: format!("{limit}|{}", format_list(&parts)),
+        algorithm: Algorithm::Window(FixedWindow { limit, period: S, penalty: 0 }),
         policy: (limit, 1),
         parts,
-        whitelist: vec!["vip".into()],
+        exempt_clients: vec!["vip".into()],
         status: 429,
         message: "no more".into(),
-        unknown: "who?".into(),
+        on_missing_client_id: "who?".into(),
     }
 }
 
-fn client() -> Part {
-    Part::ClientId("Oc-Client".into())
+fn client() -> KeyPart {
+    KeyPart::ClientId("Oc-Client".into())
 }
 
 struct Bench {
-    counters: Arc<Counters>,
+    counters: Arc<CounterStore>,
     stages: Vec<RateLimit>,
     began: Instant,
 }
 
 impl Bench {
     fn new(limits: Vec<Limit>, fields: Fields) -> Bench {
-        let (counters, ocelot) = (Arc::new(Counters::default()), fields != Fields::Both);
+        let (counters, ocelot) = (Arc::new(CounterStore::default()), fields != Fields::Both);
         let stages = stages(&Settings { limits, fields, ocelot }, &counters);
         Bench { counters, stages, began: Instant::now() }
     }
@@ -50,42 +50,42 @@ impl Bench {
     }
 
     /// There and back through all stages.
-    fn run(&self, x: &mut Exchange) -> Outcome {
-        let mut outcome = Ok(Answer::reply(200, "", Bytes::new()));
+    fn run(&self, exchange: &mut Exchange) -> RouteResult {
+        let mut outcome = Ok(Response::local(200, "", Bytes::new()));
         let mut ran = 0;
         for stage in &self.stages {
             ran += 1;
-            if let Step::Fail(cause) = stage.request(x) {
+            if let Step::Fail(cause) = stage.on_request(exchange) {
                 outcome = Err(cause);
                 break;
             }
         }
-        self.stages[..ran].iter().rev().for_each(|stage| stage.outcome(x, &mut outcome));
+        self.stages[..ran].iter().rev().for_each(|stage| stage.on_response(exchange, &mut outcome));
         outcome
     }
 
-    fn ask(&self, client: &str, after: u64) -> Outcome {
+    fn ask(&self, client: &str, after: u64) -> RouteResult {
         self.run(&mut self.exchange(client, after))
     }
 }
 
-fn field(outcome: &Outcome, name: &str) -> Option<String> {
+fn field(outcome: &RouteResult, name: &str) -> Option<String> {
     match outcome {
         Ok(answer) => answer.head.get(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned()),
         Err(cause) => {
-            let all = cause.extra.iter().flat_map(|extra| &extra.fields);
+            let all = cause.extra.iter().flat_map(|extra| &extra.headers);
             all.clone().find(|(n, _)| n == name).map(|(_, value)| value.clone())
         }
     }
 }
 
-fn why(outcome: &Outcome) -> Option<Why> {
+fn why(outcome: &RouteResult) -> Option<ErrorCode> {
     outcome.as_ref().err().map(|cause| cause.why)
 }
 
 #[test]
 fn an_admitted_request_is_told_limit_remaining_and_reset_in_ocelots_words() {
-    let bench = Bench::new(vec![limit(2, vec![client(), Part::Route])], Fields::Ocelot);
+    let bench = Bench::new(vec![limit(2, vec![client(), KeyPart::Route])], Fields::Ocelot);
     let answer = bench.ask("a", 0);
     assert_eq!(field(&answer, "X-RateLimit-Limit").as_deref(), Some("2"));
     assert_eq!(field(&answer, "X-RateLimit-Remaining").as_deref(), Some("1"));
@@ -102,8 +102,8 @@ fn a_refusal_has_the_message_and_the_time_left_and_none_of_the_fields_of_an_admi
     assert_eq!(field(&refused, "Retry-After").as_deref(), Some("0.75"));
     assert_eq!(field(&refused, "X-RateLimit-Limit"), None);
     let cause = refused.expect_err("refused");
-    assert_eq!((cause.why, cause.status(true)), (Why::LimitExceeded, 429));
-    assert_eq!(cause.extra.and_then(|extra| extra.text).as_deref(), Some("no more"));
+    assert_eq!((cause.why, cause.status(true)), (ErrorCode::LimitExceeded, 429));
+    assert_eq!(cause.extra.and_then(|extra| extra.plain_body).as_deref(), Some("no more"));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_spared_client_passes_without_a_word_and_its_name_has_its_case() {
         assert_eq!(field(&bench.ask("vip", 0), "X-RateLimit-Limit"), None);
     }
     assert!(bench.ask("VIP", 0).is_ok());
-    assert_eq!(why(&bench.ask("VIP", 0)), Some(Why::LimitExceeded));
+    assert_eq!(why(&bench.ask("VIP", 0)), Some(ErrorCode::LimitExceeded));
 }
 
 #[test]
@@ -137,16 +137,18 @@ fn nobody_is_told_anything_where_the_fields_are_switched_off() {
 fn a_refusal_of_a_later_stage_is_told_what_was_left_too() {
     let bench = Bench::new(vec![limit(2, vec![client()])], Fields::Ocelot);
     let mut x = bench.exchange("a", 0);
-    assert!(matches!(bench.stages[0].request(&mut x), Step::Next));
-    let mut outcome = Err(Cause::new(Why::AccessAddress, "no"));
-    bench.stages[0].outcome(&mut x, &mut outcome);
+    assert!(matches!(bench.stages[0].on_request(&mut x), Step::Next));
+    let mut outcome = Err(GatewayError::new(ErrorCode::AccessAddress, "no"));
+    bench.stages[0].on_response(&mut x, &mut outcome);
     assert_eq!(field(&outcome, "X-RateLimit-Remaining").as_deref(), Some("1"));
 }
 
 #[test]
 fn limits_by_claim_are_a_stage_of_their_own_and_both_are_told_with_the_tighter_one() {
-    let bench =
-        Bench::new(vec![limit(9, vec![Part::Ip]), limit(2, vec![Part::Claim("sub".into())])], Fields::Both);
+    let bench = Bench::new(
+        vec![limit(9, vec![KeyPart::Ip]), limit(2, vec![KeyPart::Claim("sub".into())])],
+        Fields::Both,
+    );
     assert_eq!(bench.stages.iter().map(|stage| stage.name).collect::<Vec<_>>(), [NAME, NAME_BY_CLAIM]);
     let ask = |sub: &str| {
         let mut x = bench.exchange("", 0);
@@ -156,32 +158,32 @@ fn limits_by_claim_are_a_stage_of_their_own_and_both_are_told_with_the_tighter_o
         bench.run(&mut x)
     };
     let answer = ask("a").expect("admitted");
-    let told: Vec<_> = answer.head.all(b"RateLimit").collect();
+    let told: Vec<_> = answer.head.get_all(b"RateLimit").collect();
     assert_eq!(told, [&b"\"2/1s\";r=1;t=1"[..], b"\"9/1s\";r=8;t=1"]);
-    assert_eq!(answer.head.all(b"X-RateLimit-Limit").collect::<Vec<_>>(), [b"2"]);
+    assert_eq!(answer.head.get_all(b"X-RateLimit-Limit").collect::<Vec<_>>(), [b"2"]);
     assert!(ask("a").is_ok());
     let refused = ask("a");
-    assert_eq!(why(&refused), Some(Why::LimitExceeded));
+    assert_eq!(why(&refused), Some(ErrorCode::LimitExceeded));
     assert_eq!(field(&refused, "RateLimit").as_deref(), Some("\"2/1s\";r=0;t=1"));
     assert!(ask("b").is_ok());
 }
 
 #[test]
 fn a_refusal_by_one_limit_costs_nothing_of_the_others() {
-    let bench = Bench::new(vec![limit(5, vec![Part::Ip]), limit(1, vec![client()])], Fields::None);
+    let bench = Bench::new(vec![limit(5, vec![KeyPart::Ip]), limit(1, vec![client()])], Fields::None);
     assert!(bench.ask("a", 0).is_ok());
     for _ in 0..50 {
-        assert_eq!(why(&bench.ask("a", 1)), Some(Why::LimitExceeded));
+        assert_eq!(why(&bench.ask("a", 1)), Some(ErrorCode::LimitExceeded));
     }
     assert!(["b", "c", "d", "e"].iter().all(|client| bench.ask(client, 2).is_ok()));
-    assert_eq!(why(&bench.ask("f", 3)), Some(Why::LimitExceeded));
+    assert_eq!(why(&bench.ask("f", 3)), Some(ErrorCode::LimitExceeded));
 }
 
 #[test]
 fn a_dry_exchange_counts_nothing() {
     let bench = Bench::new(vec![limit(1, vec![client()])], Fields::None);
     let mut x = bench.exchange("a", 0);
-    x.dry = true;
+    x.is_dry_run = true;
     assert!(bench.run(&mut x).is_ok() && bench.run(&mut x).is_ok());
     assert!(bench.counters.is_empty());
 }
@@ -192,5 +194,5 @@ fn a_new_plan_goes_on_counting_where_the_old_one_was() {
     assert!(bench.ask("a", 0).is_ok());
     let settings = Settings { limits: vec![limit(1, vec![client()])], fields: Fields::None, ocelot: false };
     let new = Bench { stages: stages(&settings, &bench.counters), ..bench };
-    assert_eq!(why(&new.ask("a", 1)), Some(Why::LimitExceeded));
+    assert_eq!(why(&new.ask("a", 1)), Some(ErrorCode::LimitExceeded));
 }

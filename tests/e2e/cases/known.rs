@@ -9,16 +9,16 @@ struct Entry {
 }
 
 /// The list.
-pub struct Known(Vec<Entry>);
+pub struct KnownHeader(Vec<Entry>);
 
-impl Known {
-    pub fn load() -> Known {
+impl KnownHeader {
+    pub fn load() -> KnownHeader {
         let path = super::data("known-failures.toml");
-        Known::read(&std::fs::read_to_string(path).expect("tests/known-failures.toml"))
+        KnownHeader::read(&std::fs::read_to_string(path).expect("tests/known-failures.toml"))
     }
 
     /// Reads the little TOML the file needs: `[[case]]` tables of `key = "text"`.
-    fn read(text: &str) -> Known {
+    fn read(text: &str) -> KnownHeader {
         let mut list: Vec<Entry> = Vec::new();
         for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
             if line == "[[case]]" {
@@ -40,7 +40,7 @@ impl Known {
             let complete = !entry.id.is_empty() && !entry.reason.is_empty() && !entry.spec.is_empty();
             assert!(complete, "known-failures.toml: {:?} needs id, reason and spec", entry.id);
         }
-        Known(list)
+        KnownHeader(list)
     }
 
     pub fn lists(&self, id: &str) -> bool {

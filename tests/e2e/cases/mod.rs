@@ -13,7 +13,7 @@ mod world;
 
 use crate::support::announce;
 use case::Case;
-use known::Known;
+use known::KnownHeader;
 use run::Outcome;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn load() -> Vec<Case> {
 fn every_case_that_needs_nothing_later_passes() {
     let filter = std::env::var("CASE").ok();
     let all = filter.is_none() && std::env::var_os("CASES").is_none();
-    let known = Known::load();
+    let known = KnownHeader::load();
     let cases: Vec<Case> =
         load().into_iter().filter(|c| filter.as_deref().is_none_or(|f| glob(f, &c.id))).collect();
     let outcomes = run_all(&cases);
@@ -91,7 +91,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, case: &Case, outcome: Outcome, known: &Known) {
+    fn add(&mut self, case: &Case, outcome: Outcome, known: &KnownHeader) {
         match outcome {
             Outcome::Passed if known.lists(&case.id) => {
                 self.wrong.push(format!("{}: passes, take it out of tests/known-failures.toml", case.id));
@@ -105,7 +105,7 @@ impl Tally {
     }
 
     /// Listed failures that name no case.
-    fn strangers(&mut self, cases: &[Case], known: &Known) {
+    fn strangers(&mut self, cases: &[Case], known: &KnownHeader) {
         for id in known.ids().filter(|id| !cases.iter().any(|c| c.id == **id)) {
             self.wrong.push(format!("{id}: in tests/known-failures.toml, but no such case"));
         }

@@ -8,15 +8,15 @@ const PLAIN: settings::Consul = settings::Consul {
     tags: vec![],
     metadata: vec![],
     node_name: false,
-    stale: false,
+    allow_stale: false,
 };
 
-fn found(body: &str, consul: &settings::Consul, ocelot: bool) -> Found {
+fn found(body: &str, consul: &settings::Consul, ocelot: bool) -> ParsedInstances {
     let catalog = nodes(br#"[{"Node":"n2","Address":"10.1.0.2"}]"#).unwrap();
-    read(body.as_bytes(), &catalog, Rules { consul, ocelot }).unwrap()
+    read(body.as_bytes(), &catalog, ParseOptions { consul, ocelot }).unwrap()
 }
 
-fn hosts(found: &Found) -> Vec<String> {
+fn hosts(found: &ParsedInstances) -> Vec<String> {
     found.instances.iter().map(|i| format!("{}:{}*{}", i.host, i.port, i.weight)).collect()
 }
 
@@ -63,13 +63,13 @@ fn odd_entries_are_left_out_with_a_warning_and_the_rest_is_used() {
 fn a_thousand_odd_entries_are_not_a_thousand_lines() {
     let many = format!("[{}1]", "1,".repeat(999));
     let found = found(&many, &PLAIN, false);
-    assert_eq!(found.warnings.len(), MOST_WARNINGS + 1);
-    assert_eq!(found.warnings[MOST_WARNINGS], "992 more instances like these");
+    assert_eq!(found.warnings.len(), MAX_WARNINGS + 1);
+    assert_eq!(found.warnings[MAX_WARNINGS], "992 more instances like these");
 }
 
 #[test]
 fn what_is_no_list_is_an_error() {
-    let rules = Rules { consul: &PLAIN, ocelot: false };
+    let rules = ParseOptions { consul: &PLAIN, ocelot: false };
     assert!(read(b"{}", &[], rules).is_err() && read(b"", &[], rules).is_err() && nodes(b"no").is_err());
 }
 
@@ -78,11 +78,11 @@ proptest! {
     fn whatever_comes_is_a_result_and_instances_can_be_dialled(
         address in ".{0,20}", port in any::<i64>(), junk in proptest::collection::vec(any::<u8>(), 0..200), ocelot: bool,
     ) {
-        let rules = Rules { consul: &PLAIN, ocelot };
+        let rules = ParseOptions { consul: &PLAIN, ocelot };
         let _ = read(&junk, &[], rules);
         let entry = serde_json::json!([{ "Service": { "Address": address, "Port": port } }]).to_string();
         for instance in read(entry.as_bytes(), &[], rules).unwrap().instances {
-            prop_assert!(instance.port > 0 && valid::host(&instance.host).is_some());
+            prop_assert!(instance.port > 0 && validate::is_valid_host(&instance.host).is_some());
         }
     }
 }

@@ -2,24 +2,27 @@
 //!
 //! Source: Consul's HTTP API, "KV Store".
 
-use super::agent::{AT_ONCE, Agent, INTERVAL, Next, Turns, index, put, refused};
+use super::agent::{
+    Agent, BlockingQuery, INTERVAL, MAX_PARALLEL_REQUESTS, QueryMode, index, push_wait_params,
+    unexpected_status,
+};
 use crate::{
-    backend::discovery::{Settings, source::jittered},
-    wire::outbound::Request,
+    backend::discovery::{ProviderSettings, service_watch::jittered},
+    net::http_client::Request,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 /// The largest value that is read, as text; Consul itself stores 512 KiB.
-const LARGEST: usize = 4 << 20;
+const MAX_VALUE: usize = 4 << 20;
 /// How soon a server in trouble is asked again, at first and at last.
-const SOONEST: Duration = Duration::from_millis(250);
-const LATEST: Duration = Duration::from_secs(15);
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(15);
 
 /// A key in the store.
 #[derive(Debug)]
-pub struct Kv {
+pub struct KvStore {
     agent: Agent,
     key: String,
 }
@@ -31,9 +34,9 @@ struct Entry {
     value: Option<String>,
 }
 
-impl Kv {
-    pub fn new(settings: &Settings, key: &str) -> Kv {
-        Kv { agent: Agent::new(settings), key: key.to_owned() }
+impl KvStore {
+    pub fn new(settings: &ProviderSettings, key: &str) -> KvStore {
+        KvStore { agent: Agent::new(settings), key: key.to_owned() }
     }
 
     /// For people.
@@ -51,11 +54,11 @@ impl Kv {
         let mut path = "v1/kv".to_owned();
         for part in self.key.split('/') {
             path.push('/');
-            put(&mut path, part);
+            push_wait_params(&mut path, part);
         }
         let datacenter = &self.agent.settings.consul.datacenter;
         path.push_str("?dc=");
-        put(&mut path, datacenter);
+        push_wait_params(&mut path, datacenter);
         if datacenter.is_empty() {
             path.truncate(path.len() - "dc=".len());
         }
@@ -64,69 +67,74 @@ impl Kv {
 
     /// The value; none when there is no such key.
     pub async fn read(&self) -> Result<Option<String>, String> {
-        self.look(&Turns::default()).await.map(|(value, _)| value)
+        self.get_with_index(&BlockingQuery::default()).await.map(|(value, _)| value)
     }
 
-    async fn look(&self, turns: &Turns) -> Result<(Option<String>, Option<u64>), String> {
+    async fn get_with_index(&self, turns: &BlockingQuery) -> Result<(Option<String>, Option<u64>), String> {
         let mut path = self.path();
-        turns.put(&mut path);
-        let url = self.agent.at(&path);
-        let reply = self.agent.send(Request::get(&url), turns.patience()).await?;
+        turns.push_wait_params(&mut path);
+        let url = self.agent.url(&path);
+        let reply = self.agent.send(Request::get(&url), turns.response_timeout()).await?;
         let value = match reply.status() {
-            200 => value(&reply.body).map_err(|why| format!("{url}: {why}"))?,
+            200 => decode_value(&reply.body).map_err(|why| format!("{url}: {why}"))?,
             404 => None,
-            _ => return Err(refused(&url, &reply)),
+            _ => return Err(unexpected_status(&url, &reply)),
         };
         Ok((value, index(&reply)))
     }
 
     /// Writes the value if there is still no such key; says whether it did.
-    pub async fn seed(&self, text: &str) -> Result<bool, String> {
-        let url = self.agent.at(&format!("{}&cas=0", self.path()));
+    pub async fn put_if_absent(&self, text: &str) -> Result<bool, String> {
+        let url = self.agent.url(&format!("{}&cas=0", self.path()));
         let request = Request::new("PUT", &url).body(text.as_bytes());
-        let reply = self.agent.send(request, AT_ONCE).await?;
+        let reply = self.agent.send(request, MAX_PARALLEL_REQUESTS).await?;
         if reply.status() == 200 {
             Ok(reply.body.trim_ascii() == b"true")
         } else {
-            Err(refused(&url, &reply))
+            Err(unexpected_status(&url, &reply))
         }
     }
 
     /// Follows the key from now on.
-    pub fn follow(&self) -> Follower<'_> {
-        Follower { kv: self, turns: Turns::default(), patience: SOONEST, pause: Duration::ZERO }
+    pub fn watch(&self) -> KvWatch<'_> {
+        KvWatch {
+            kv: self,
+            query: BlockingQuery::default(),
+            response_timeout: MIN_BACKOFF,
+            pause: Duration::ZERO,
+        }
     }
 }
 
 /// A key that is followed.
 #[derive(Debug)]
-pub struct Follower<'k> {
-    kv: &'k Kv,
-    turns: Turns,
+pub struct KvWatch<'k> {
+    kv: &'k KvStore,
+    query: BlockingQuery,
     /// How long to wait after the next trouble.
-    patience: Duration,
+    response_timeout: Duration,
     /// How long to wait before the next look.
     pause: Duration,
 }
 
-impl Follower<'_> {
+impl KvWatch<'_> {
     /// The next answer, which may be the same again, or trouble; comes when it is time for it.
     pub async fn next(&mut self) -> Result<Option<String>, String> {
         tokio::time::sleep(self.pause).await;
         let asked = Instant::now();
-        match self.kv.look(&self.turns).await {
+        match self.kv.get_with_index(&self.query).await {
             Ok((value, index)) => {
-                self.patience = SOONEST;
-                self.pause = match self.turns.next(index, asked.elapsed()) {
-                    Next::Held(pause) => pause,
-                    Next::Free => self.kv.agent.settings.interval.unwrap_or(INTERVAL),
+                self.response_timeout = MIN_BACKOFF;
+                self.pause = match self.query.next(index, asked.elapsed()) {
+                    QueryMode::Blocking(pause) => pause,
+                    QueryMode::Immediate => self.kv.agent.settings.interval.unwrap_or(INTERVAL),
                 };
                 Ok(value)
             }
             Err(trouble) => {
-                self.turns.begin_anew();
-                self.pause = jittered(self.patience);
-                self.patience = (self.patience * 2).min(LATEST);
+                self.query.reset_index();
+                self.pause = jittered(self.response_timeout);
+                self.response_timeout = (self.response_timeout * 2).min(MAX_BACKOFF);
                 Err(trouble)
             }
         }
@@ -134,12 +142,12 @@ impl Follower<'_> {
 }
 
 /// Reads what the server sends: a list of one entry, its value in Base64.
-fn value(body: &[u8]) -> Result<Option<String>, String> {
+fn decode_value(body: &[u8]) -> Result<Option<String>, String> {
     let entries: Vec<Entry> =
         serde_json::from_slice(body).map_err(|e| format!("the answer is no entry: {e}"))?;
     let Some(encoded) = entries.into_iter().next().and_then(|entry| entry.value) else { return Ok(None) };
-    if encoded.len() > LARGEST / 3 * 4 {
-        return Err(format!("the value is larger than {LARGEST} bytes"));
+    if encoded.len() > MAX_VALUE / 3 * 4 {
+        return Err(format!("the value is larger than {MAX_VALUE} bytes"));
     }
     let bytes = STANDARD.decode(encoded.trim()).map_err(|e| format!("the value is no Base64: {e}"))?;
     String::from_utf8(bytes).map(Some).map_err(|_| "the value is not UTF-8".to_owned())
@@ -150,10 +158,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn kv(key: &str, datacenter: &str) -> Kv {
-        let mut settings = Settings::default();
+    fn kv(key: &str, datacenter: &str) -> KvStore {
+        let mut settings = ProviderSettings::default();
         settings.consul.datacenter = datacenter.into();
-        Kv::new(&settings, key)
+        KvStore::new(&settings, key)
     }
 
     #[test]
@@ -164,18 +172,18 @@ mod tests {
 
     #[test]
     fn a_value_is_base64_and_an_entry_without_one_is_none() {
-        assert_eq!(value(br#"[{"Key":"k","Value":"e30="}]"#), Ok(Some("{}".into())));
-        assert_eq!(value(br#"[{"Key":"k","Value":null}]"#), Ok(None));
-        assert_eq!(value(b"[]"), Ok(None));
+        assert_eq!(decode_value(br#"[{"Key":"k","Value":"e30="}]"#), Ok(Some("{}".into())));
+        assert_eq!(decode_value(br#"[{"Key":"k","Value":null}]"#), Ok(None));
+        assert_eq!(decode_value(b"[]"), Ok(None));
         for odd in [&b"{}"[..], br#"[{"Value":"%%"}]"#, br#"[{"Value":"/w=="}]"#, b""] {
-            assert!(value(odd).is_err(), "{}", String::from_utf8_lossy(odd));
+            assert!(decode_value(odd).is_err(), "{}", String::from_utf8_lossy(odd));
         }
     }
 
     proptest! {
         #[test]
         fn whatever_comes_is_an_answer(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = value(&body);
+            let _ = decode_value(&body);
         }
     }
 }

@@ -3,14 +3,14 @@
 //! Source: Consul's HTTP API, "Health"; Ocelot, Service Discovery, Consul.
 
 mod agent;
-mod answer;
+mod health_response;
 pub mod kv;
 
-use super::{Provider, Service, Settings, Told};
+use super::{InstanceSink, Provider, ProviderSettings, Service};
 use crate::base::url::HttpUrl;
-use agent::{AT_ONCE, Agent, INTERVAL, Next, Turns, index, put};
-use answer::{Found, Rules};
+use agent::{Agent, BlockingQuery, INTERVAL, MAX_PARALLEL_REQUESTS, QueryMode, index, push_wait_params};
 use async_trait::async_trait;
+use health_response::{ParseOptions, ParsedInstances};
 use std::time::Instant;
 
 /// Consul's usual port.
@@ -21,29 +21,29 @@ const PORT: u16 = 8500;
 pub struct Consul {
     agent: Agent,
     /// Looks at intervals, whatever the server can.
-    polls: bool,
+    poll_interval: bool,
 }
 
 impl Consul {
     /// `Consul`: sees changes as they come.
-    pub fn watching(settings: &Settings) -> Consul {
-        Consul { agent: Agent::new(settings), polls: false }
+    pub fn watch_mode(settings: &ProviderSettings) -> Consul {
+        Consul { agent: Agent::new(settings), poll_interval: false }
     }
 
     /// `PollConsul`: looks every `PollingInterval`.
-    pub fn polling(settings: &Settings) -> Consul {
-        Consul { agent: Agent::new(settings), polls: true }
+    pub fn poll_mode(settings: &ProviderSettings) -> Consul {
+        Consul { agent: Agent::new(settings), poll_interval: true }
     }
 
     /// Where the server is asked about a service.
-    fn url(&self, service: &Service, turns: &Turns) -> HttpUrl {
+    fn url(&self, service: &Service, turns: &BlockingQuery) -> HttpUrl {
         let settings = &self.agent.settings;
         let (consul, mut path) = (&settings.consul, "v1/health/service/".to_owned());
-        put(&mut path, &service.name);
+        push_wait_params(&mut path, &service.name);
         path += "?passing";
         let mut add = |key: &str, value: &str| {
             path.push_str(key);
-            put(&mut path, value);
+            push_wait_params(&mut path, value);
         };
         if !consul.datacenter.is_empty() {
             add("&dc=", &consul.datacenter);
@@ -53,55 +53,55 @@ impl Consul {
             add("&ns=", namespace);
         }
         consul.tags.iter().for_each(|tag| add("&tag=", tag));
-        if consul.stale {
+        if consul.allow_stale {
             path += "&stale";
         }
-        turns.put(&mut path);
-        self.agent.at(&path)
+        turns.push_wait_params(&mut path);
+        self.agent.url(&path)
     }
 
     /// One look; gives back what the server calls the answer.
-    async fn look(
+    async fn query(
         &self,
         service: &Service,
-        turns: &Turns,
+        turns: &BlockingQuery,
         warned: &mut Vec<String>,
-        told: &Told,
+        told: &InstanceSink,
     ) -> Result<Option<u64>, String> {
         let (agent, settings) = (&self.agent, &self.agent.settings);
         let url = self.url(service, turns);
-        told.look();
-        let reply = agent.get(&url, turns.patience()).await?;
+        told.begin_refresh();
+        let reply = agent.get(&url, turns.response_timeout()).await?;
         let index = index(&reply);
         let nodes = if settings.consul.node_name {
-            let nodes = agent.get(&agent.at("v1/catalog/nodes"), AT_ONCE).await?;
-            answer::nodes(&nodes.body).map_err(|e| format!("{url}: {e}"))?
+            let nodes = agent.get(&agent.url("v1/catalog/nodes"), MAX_PARALLEL_REQUESTS).await?;
+            health_response::nodes(&nodes.body).map_err(|e| format!("{url}: {e}"))?
         } else {
             Vec::new()
         };
-        let rules = Rules { consul: &settings.consul, ocelot: settings.ocelot };
-        let Found { instances, warnings } =
-            answer::read(&reply.body, &nodes, rules).map_err(|e| format!("{url}: {e}"))?;
+        let rules = ParseOptions { consul: &settings.consul, ocelot: settings.ocelot };
+        let ParsedInstances { instances, warnings } =
+            health_response::read(&reply.body, &nodes, rules).map_err(|e| format!("{url}: {e}"))?;
         if warnings != *warned {
             warnings.iter().for_each(|warning| log::warn!("{}: {}: {warning}", agent.label, service.name));
             *warned = warnings;
         }
-        told.on_request(self.is_asked_by_requests() && index.is_none());
-        told.tell(instances);
+        told.set_on_demand(self.is_on_demand() && index.is_none());
+        told.publish(instances);
         Ok(index)
     }
 
     /// Waits until it is time for another look.
-    async fn rest(&self, next: Next, turns: &mut Turns, told: &Told) {
+    async fn wait_until_next(&self, next: QueryMode, turns: &mut BlockingQuery, told: &InstanceSink) {
         let interval = self.agent.settings.interval.unwrap_or(INTERVAL);
         match next {
-            _ if self.polls => {
-                turns.begin_anew();
+            _ if self.poll_interval => {
+                turns.reset_index();
                 tokio::time::sleep(interval).await;
             }
-            Next::Held(pause) => tokio::time::sleep(pause).await,
-            Next::Free if self.is_asked_by_requests() => told.wished().await,
-            Next::Free => tokio::time::sleep(interval).await,
+            QueryMode::Blocking(pause) => tokio::time::sleep(pause).await,
+            QueryMode::Immediate if self.is_on_demand() => told.refresh_requested().await,
+            QueryMode::Immediate => tokio::time::sleep(interval).await,
         }
     }
 }
@@ -112,18 +112,18 @@ impl Provider for Consul {
         &self.agent.label
     }
 
-    fn is_asked_by_requests(&self) -> bool {
-        self.agent.settings.ocelot && !self.polls
+    fn is_on_demand(&self) -> bool {
+        self.agent.settings.ocelot && !self.poll_interval
     }
 
-    async fn follow(&self, service: &Service, told: &Told) -> String {
-        let (mut turns, mut warned) = (Turns::default(), Vec::new());
+    async fn watch(&self, service: &Service, told: &InstanceSink) -> String {
+        let (mut turns, mut warned) = (BlockingQuery::default(), Vec::new());
         loop {
             let asked = Instant::now();
-            match self.look(service, &turns, &mut warned, told).await {
+            match self.query(service, &turns, &mut warned, told).await {
                 Ok(index) => {
                     let next = turns.next(index, asked.elapsed());
-                    self.rest(next, &mut turns, told).await;
+                    self.wait_until_next(next, &mut turns, told).await;
                 }
                 Err(trouble) => return trouble,
             }

@@ -57,21 +57,21 @@ fn service(name: &str) -> Service {
     Service { name: name.into(), namespace: String::new(), scheme: String::new() }
 }
 
-fn settings(port: u16) -> Settings {
-    Settings { host: "127.0.0.1".into(), port, ..Settings::default() }
+fn settings(port: u16) -> ProviderSettings {
+    ProviderSettings { host: "127.0.0.1".into(), port, ..ProviderSettings::default() }
 }
 
 /// As under Ocelot compatibility.
-fn ocelot(port: u16) -> Settings {
-    let mut settings = Settings { ocelot: true, ..settings(port) };
+fn ocelot(port: u16) -> ProviderSettings {
+    let mut settings = ProviderSettings { ocelot: true, ..settings(port) };
     settings.consul.node_name = true;
     settings
 }
 
 /// Follows until the provider stands still or gives up.
-async fn followed(consul: &Consul, told: &Told) -> Option<String> {
+async fn followed(consul: &Consul, told: &InstanceSink) -> Option<String> {
     let limit = Duration::from_millis(700);
-    tokio::time::timeout(limit, consul.follow(&service("orders"), told)).await.ok()
+    tokio::time::timeout(limit, consul.watch(&service("orders"), told)).await.ok()
 }
 
 #[tokio::test]
@@ -79,13 +79,13 @@ async fn a_server_with_an_index_is_asked_to_hold_the_question_until_it_changes()
     let server = Server::default();
     let port =
         server.start(vec![answer(Some(7), &one(1)), answer(Some(9), &one(2)), answer(Some(3), EMPTY)]).await;
-    let (consul, told) = (Consul::watching(&settings(port)), Told::nobody());
+    let (consul, told) = (Consul::watch_mode(&settings(port)), InstanceSink::detached());
     assert_eq!(followed(&consul, &told).await, None);
     let plain = "/v1/health/service/orders?passing".to_owned();
     let held = |index| format!("{plain}&index={index}&wait=60s");
     // An index that went backwards is forgotten; the fourth question is not answered any more.
     assert_eq!(server.targets(), [plain.clone(), held(7), held(9)]);
-    assert_eq!(told.last().map(|i| i.len()), Some(0));
+    assert_eq!(told.last_published().map(|i| i.len()), Some(0));
 }
 
 #[tokio::test]
@@ -93,8 +93,8 @@ async fn a_server_without_an_index_is_asked_at_intervals() {
     let server = Server::default();
     let port = server.start(vec![answer(None, &one(1)); 20]).await;
     let interval = Some(Duration::from_millis(100));
-    let consul = Consul::watching(&Settings { interval, ..settings(port) });
-    assert_eq!(followed(&consul, &Told::nobody()).await, None);
+    let consul = Consul::watch_mode(&ProviderSettings { interval, ..settings(port) });
+    assert_eq!(followed(&consul, &InstanceSink::detached()).await, None);
     let asked = server.targets().len();
     assert!((3..=8).contains(&asked), "asked {asked} times in 700 ms");
 }
@@ -106,12 +106,13 @@ async fn what_the_settings_say_is_asked_for_and_the_token_goes_into_its_header()
     let consul = crate::backend::discovery::settings::Consul {
         datacenter: "dc 1".into(),
         tags: vec!["a".into(), "b&c".into()],
-        stale: true,
+        allow_stale: true,
         ..Default::default()
     };
     let token = Some(crate::base::secret::Secret::new("s3cret"));
-    let consul = Consul::watching(&Settings { consul, token, namespace: "team".into(), ..settings(port) });
-    followed(&consul, &Told::nobody()).await;
+    let consul =
+        Consul::watch_mode(&ProviderSettings { consul, token, namespace: "team".into(), ..settings(port) });
+    followed(&consul, &InstanceSink::detached()).await;
     let target = "/v1/health/service/orders?passing&dc=dc%201&ns=team&tag=a&tag=b%26c&stale";
     assert_eq!(server.targets()[0], target);
     assert!(server.asked.lock().unwrap()[0].contains("\r\nX-Consul-Token: s3cret\r\n"));
@@ -126,7 +127,7 @@ async fn an_answer_that_is_no_answer_ends_the_following_with_a_reason() {
         (answer(None, "{}"), "no list"),
     ] {
         let port = Server::default().start(vec![bytes]).await;
-        let trouble = followed(&Consul::watching(&settings(port)), &Told::nobody()).await;
+        let trouble = followed(&Consul::watch_mode(&settings(port)), &InstanceSink::detached()).await;
         assert!(trouble.as_ref().is_some_and(|t| t.contains(says)), "{trouble:?}");
     }
 }
@@ -136,9 +137,9 @@ async fn under_ocelot_the_nodes_are_asked_for_with_every_look_and_looks_are_made
     let server = Server::default();
     let nodes = r#"[{"Node":"127.0.0.9","Address":"127.0.0.1"}]"#;
     let port = server.start(vec![answer(None, &one(80)), answer(None, nodes)]).await;
-    let (consul, told) = (Consul::watching(&ocelot(port)), Told::nobody());
-    assert!(consul.is_asked_by_requests());
+    let (consul, told) = (Consul::watch_mode(&ocelot(port)), InstanceSink::detached());
+    assert!(consul.is_on_demand());
     assert_eq!(followed(&consul, &told).await, None, "it waits for a request");
     assert_eq!(server.targets()[1], "/v1/catalog/nodes");
-    assert_eq!(told.last().unwrap()[0].host, "127.0.0.9");
+    assert_eq!(told.last_published().unwrap()[0].host, "127.0.0.9");
 }

@@ -1,20 +1,20 @@
 //! Eureka's registry: all applications, changes to them, and the check that both sides still mean the same.
 
-use super::super::valid;
+use super::super::validate;
 use crate::backend::endpoint::Instance;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 /// The most instances of a registry.
-const MOST: usize = 100_000;
+const MAX_INSTANCES: usize = 100_000;
 /// The longest name that is kept; longer ones cannot be asked for.
-const LONGEST: usize = 512;
+const MAX_TEXT: usize = 512;
 
 /// What the registry holds, by application and instance.
 #[derive(Debug, Default)]
 pub struct Registry {
-    known: HashMap<(String, String), Entry>,
+    instances: HashMap<(String, String), Entry>,
 }
 
 /// An instance as it is kept.
@@ -46,13 +46,13 @@ struct Application {
     #[serde(default)]
     name: String,
     #[serde(default, deserialize_with = "one_or_many")]
-    instance: Vec<Written>,
+    instance: Vec<InstanceJson>,
 }
 
 /// An instance as Eureka writes it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct InstanceJson {
     #[serde(default)]
     instance_id: Option<String>,
     host_name: String,
@@ -83,15 +83,15 @@ struct Port {
 fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Either<T> {
+    enum OneOrMany<T> {
         Many(Vec<T>),
         One(T),
         None,
     }
-    Ok(match Either::deserialize(from)? {
-        Either::Many(all) => all,
-        Either::One(one) => vec![one],
-        Either::None => Vec::new(),
+    Ok(match OneOrMany::deserialize(from)? {
+        OneOrMany::Many(all) => all,
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::None => Vec::new(),
     })
 }
 
@@ -102,70 +102,71 @@ fn number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
 
 impl Registry {
     /// Reads the whole registry.
-    pub fn full(body: &[u8]) -> Result<Registry, String> {
+    pub fn parse_full(body: &[u8]) -> Result<Registry, String> {
         let mut registry = Registry::default();
         for application in read(body)?.application {
             for instance in application.instance {
-                registry.put(&application.name, instance)?;
+                registry.upsert(&application.name, instance)?;
             }
         }
         Ok(registry)
     }
 
     /// Reads changes; false when the result is not what the server has, so that everything must be read again.
-    pub fn delta(&mut self, body: &[u8]) -> Result<bool, String> {
+    pub fn apply_delta(&mut self, body: &[u8]) -> Result<bool, String> {
         let changes = read(body)?;
         for application in changes.application {
             for instance in application.instance {
                 if instance.action_type.as_deref() == Some("DELETED") {
-                    self.known.remove(&key(&application.name, &instance));
+                    self.instances.remove(&instance_key(&application.name, &instance));
                 } else {
-                    self.put(&application.name, instance)?;
+                    self.upsert(&application.name, instance)?;
                 }
             }
         }
-        Ok(changes.hash == self.hash())
+        Ok(changes.hash == self.apps_hashcode())
     }
 
     /// The instances of a service that are up, by the name of the application or by its virtual address.
     pub fn instances(&self, service: &str, secure: bool) -> Vec<Instance> {
         let service = service.to_ascii_lowercase();
-        let up = self.known.values().filter(|entry| entry.status == "UP" && entry.names.contains(&service));
+        let up =
+            self.instances.values().filter(|entry| entry.status == "UP" && entry.names.contains(&service));
         let port = |entry: &Entry| if secure { entry.secure } else { entry.plain };
         let mut all: Vec<Instance> =
-            up.filter_map(|entry| valid::instance(&entry.host, port(entry)?)).collect();
+            up.filter_map(|entry| validate::to_instance(&entry.host, port(entry)?)).collect();
         all.sort_unstable_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
         all
     }
 
     /// How many instances have each status, as the server writes it: `DOWN_1_UP_12_`.
-    fn hash(&self) -> String {
+    fn apps_hashcode(&self) -> String {
         let mut counts = BTreeMap::<&str, usize>::new();
-        self.known.values().for_each(|entry| *counts.entry(&entry.status).or_default() += 1);
+        self.instances.values().for_each(|entry| *counts.entry(&entry.status).or_default() += 1);
         counts.iter().fold(String::new(), |mut text, (status, n)| {
             let _ = write!(text, "{status}_{n}_");
             text
         })
     }
 
-    fn put(&mut self, application: &str, written: Written) -> Result<(), String> {
-        let key = key(application, &written);
-        if self.known.len() >= MOST && !self.known.contains_key(&key) {
-            return Err(format!("the registry has more than {MOST} instances"));
+    fn upsert(&mut self, application: &str, written: InstanceJson) -> Result<(), String> {
+        let key = instance_key(application, &written);
+        if self.instances.len() >= MAX_INSTANCES && !self.instances.contains_key(&key) {
+            return Err(format!("the registry has more than {MAX_INSTANCES} instances"));
         }
-        self.known.insert(key, Entry::of(application, written));
+        self.instances.insert(key, Entry::of(application, written));
         Ok(())
     }
 }
 
 impl Entry {
-    fn of(application: &str, written: Written) -> Entry {
+    fn of(application: &str, written: InstanceJson) -> Entry {
         let virtual_names = [written.vip_address.as_deref(), written.secure_vip_address.as_deref()];
         let names = virtual_names.into_iter().flatten().flat_map(|list| list.split(','));
         let mut names: Vec<String> = std::iter::once(application)
             .chain(names)
             .map(str::trim)
-            .filter(|name| !name.is_empty() && name.len() <= LONGEST)
+            .filter(|name| !name.is_empty() && name.len() <= MAX_TEXT)
             .map(str::to_ascii_lowercase)
             .collect();
         names.sort_unstable();
@@ -193,7 +194,7 @@ impl Port {
     }
 }
 
-fn key(application: &str, instance: &Written) -> (String, String) {
+fn instance_key(application: &str, instance: &InstanceJson) -> (String, String) {
     (application.to_owned(), instance.instance_id.clone().unwrap_or_else(|| instance.host_name.clone()))
 }
 

@@ -5,11 +5,11 @@
 
 mod apps;
 
-use super::{Provider, Service, Settings, Told};
+use super::{InstanceSink, Provider, ProviderSettings, Service};
 use crate::{
     backend::endpoint::Instance,
     base::{secret::Secret, url::HttpUrl},
-    wire::outbound::{Bounds, Client, Request},
+    net::http_client::{Client, Request, RequestLimits},
 };
 use apps::Registry;
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ use tokio::{sync::Mutex, time::Instant};
 const PORT: u16 = 8761;
 const PATH: &str = "/eureka";
 /// What one question may cost.
-const BOUNDS: Bounds = Bounds { time: Duration::from_secs(10), size: 64 << 20 };
+const REQUEST_LIMITS: RequestLimits = RequestLimits { timeout: Duration::from_secs(10), max_body: 64 << 20 };
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -39,13 +39,13 @@ pub struct Eureka {
 struct State {
     /// None: read everything.
     registry: Option<Registry>,
-    looked: Option<Instant>,
+    refreshed_at: Option<Instant>,
     /// The server does not tell changes alone.
-    no_delta: bool,
+    delta_unsupported: bool,
 }
 
 impl Eureka {
-    pub fn new(settings: &Settings) -> Eureka {
+    pub fn new(settings: &ProviderSettings) -> Eureka {
         let port = if settings.port == 0 { PORT } else { settings.port };
         let path = if settings.path.is_empty() { PATH } else { &settings.path };
         let target = format!("/{}", path.trim_matches('/'));
@@ -62,9 +62,9 @@ impl Eureka {
     /// The instances of a service, from a look that is no older than the interval.
     async fn instances(&self, service: &Service) -> Result<Vec<Instance>, String> {
         let mut state = self.state.lock().await;
-        if state.looked.is_none_or(|looked| looked.elapsed() >= self.interval) {
-            self.look(&mut state).await?;
-            state.looked = Some(Instant::now());
+        if state.refreshed_at.is_none_or(|looked| looked.elapsed() >= self.interval) {
+            self.refresh(&mut state).await?;
+            state.refreshed_at = Some(Instant::now());
         }
         let secure = matches!(&*service.scheme, "https" | "wss");
         Ok(state
@@ -75,11 +75,11 @@ impl Eureka {
     }
 
     /// Reads what changed, or everything where that does not add up. Given up half-way, the next look reads everything.
-    async fn look(&self, state: &mut State) -> Result<(), String> {
-        if let Some(registry) = state.registry.take().filter(|_| !state.no_delta) {
-            match self.ask("apps/delta").await {
-                Ok(Some(changes)) => state.registry = self.changed(registry, &changes)?,
-                Ok(None) => state.no_delta = true,
+    async fn refresh(&self, state: &mut State) -> Result<(), String> {
+        if let Some(registry) = state.registry.take().filter(|_| !state.delta_unsupported) {
+            match self.get("apps/delta").await {
+                Ok(Some(changes)) => state.registry = self.fetch_delta(registry, &changes)?,
+                Ok(None) => state.delta_unsupported = true,
                 Err(trouble) => {
                     state.registry = Some(registry);
                     return Err(trouble);
@@ -87,15 +87,16 @@ impl Eureka {
             }
         }
         if state.registry.is_none() {
-            let body = self.ask("apps").await?.unwrap_or_default();
-            state.registry = Some(Registry::full(&body).map_err(|error| format!("{}: {error}", self.root))?);
+            let body = self.get("apps").await?.unwrap_or_default();
+            state.registry =
+                Some(Registry::parse_full(&body).map_err(|error| format!("{}: {error}", self.root))?);
         }
         Ok(())
     }
 
     /// The registry with its changes; none if it is then not the server's.
-    fn changed(&self, mut registry: Registry, changes: &[u8]) -> Result<Option<Registry>, String> {
-        let same = registry.delta(changes).map_err(|error| format!("{}/delta: {error}", self.root))?;
+    fn fetch_delta(&self, mut registry: Registry, changes: &[u8]) -> Result<Option<Registry>, String> {
+        let same = registry.apply_delta(changes).map_err(|error| format!("{}/delta: {error}", self.root))?;
         if !same {
             log::info!("{}: the changes do not add up, so the whole registry is read again", self.label);
         }
@@ -103,14 +104,14 @@ impl Eureka {
     }
 
     /// The answer; none where the server has no such thing.
-    async fn ask(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
-        let url = self.root.below(path);
+    async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
+        let url = self.root.join_path(path);
         let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.reveal()));
-        let mut request = Request::get(&url).field("Accept", "application/json");
+        let mut request = Request::get(&url).header("Accept", "application/json");
         if let Some(bearer) = &bearer {
-            request = request.field("Authorization", bearer);
+            request = request.header("Authorization", bearer);
         }
-        let reply = self.client.send(&request, BOUNDS).await?;
+        let reply = self.client.send(&request, REQUEST_LIMITS).await?;
         match reply.status() {
             200 => Ok(Some(reply.body)),
             // A server whose deltas are switched off says 403.
@@ -126,10 +127,10 @@ impl Provider for Eureka {
         &self.label
     }
 
-    async fn follow(&self, service: &Service, told: &Told) -> String {
+    async fn watch(&self, service: &Service, told: &InstanceSink) -> String {
         loop {
             match self.instances(service).await {
-                Ok(instances) => told.tell(instances),
+                Ok(instances) => told.publish(instances),
                 Err(trouble) => return trouble,
             }
             tokio::time::sleep(self.interval).await;

@@ -28,7 +28,15 @@ async fn server(answers: Vec<(u16, String)>) -> (Eureka, Asked) {
         }
     });
     let interval = Some(Duration::ZERO);
-    (Eureka::new(&Settings { host: "127.0.0.1".into(), port, interval, ..Settings::default() }), asked)
+    (
+        Eureka::new(&ProviderSettings {
+            host: "127.0.0.1".into(),
+            port,
+            interval,
+            ..ProviderSettings::default()
+        }),
+        asked,
+    )
 }
 
 fn apps(hash: &str, ports: &[u16]) -> (u16, String) {

@@ -1,12 +1,12 @@
 //! Endpoints and EndpointSlices as Kubernetes shows them, and the events of a watch.
 
-use super::super::valid;
+use super::super::validate;
 use crate::backend::endpoint::Instance;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 /// Objects of one service beyond which the rest is left out.
-const MOST: usize = 1000;
+const MAX_OBJECTS: usize = 1000;
 
 /// The two ways in which Kubernetes says where a service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Objects {
     scheme: String,
     /// The state that a watch may begin behind; empty: none.
     pub version: String,
-    known: BTreeMap<String, Vec<Instance>>,
+    objects: BTreeMap<String, Vec<Instance>>,
 }
 
 /// What an event of a watch means.
@@ -31,17 +31,17 @@ pub enum Event {
     /// Instances may have changed.
     Changed,
     /// Nothing that matters.
-    Noted,
+    Bookmark,
     /// The server has forgotten the state that the watch began behind: look at everything again.
-    Stale,
+    Expired,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Meta {
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     name: String,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     resource_version: String,
 }
 
@@ -50,7 +50,7 @@ struct Meta {
 struct List<T> {
     #[serde(default)]
     metadata: Meta,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     items: Vec<T>,
 }
 
@@ -58,15 +58,15 @@ struct List<T> {
 struct Endpoints {
     #[serde(default)]
     metadata: Meta,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     subsets: Vec<Subset>,
 }
 
 #[derive(Deserialize)]
 struct Subset {
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     addresses: Vec<Address>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     ports: Vec<Port>,
 }
 
@@ -79,17 +79,17 @@ struct Address {
 struct Slice {
     #[serde(default)]
     metadata: Meta,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     endpoints: Vec<Endpoint>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     ports: Vec<Port>,
 }
 
 #[derive(Deserialize)]
 struct Endpoint {
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     addresses: Vec<String>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     conditions: Conditions,
 }
 
@@ -102,16 +102,16 @@ struct Conditions {
 
 #[derive(Default, Deserialize)]
 struct Port {
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     name: String,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     port: i64,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     protocol: String,
 }
 
 #[derive(Deserialize)]
-struct Frame<T> {
+struct WatchEvent<T> {
     #[serde(rename = "type")]
     kind: String,
     object: T,
@@ -126,7 +126,7 @@ struct Status {
 }
 
 /// An absent list and `null` are the same to Kubernetes.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
@@ -175,30 +175,30 @@ fn port(ports: &[Port], scheme: &str) -> Option<i64> {
 impl Objects {
     /// Of a service that is spoken to in that scheme, nothing is known yet.
     pub fn new(resource: Resource, scheme: &str) -> Objects {
-        Objects { resource, scheme: scheme.to_owned(), version: String::new(), known: BTreeMap::new() }
+        Objects { resource, scheme: scheme.to_owned(), version: String::new(), objects: BTreeMap::new() }
     }
 
     /// All instances.
     pub fn instances(&self) -> Vec<Instance> {
-        self.known.values().flatten().cloned().collect()
+        self.objects.values().flatten().cloned().collect()
     }
 
     /// There is nothing any more.
     pub fn clear(&mut self) {
-        self.known.clear();
+        self.objects.clear();
     }
 
     /// Reads the list of all objects.
-    pub fn list(&mut self, body: &[u8]) -> Result<(), String> {
+    pub fn parse_list(&mut self, body: &[u8]) -> Result<(), String> {
         match self.resource {
-            Resource::Endpoints => self.listed(&json::<List<Endpoints>>(body)?),
-            Resource::Slices => self.listed(&json::<List<Slice>>(body)?),
+            Resource::Endpoints => self.apply_list(&json::<List<Endpoints>>(body)?),
+            Resource::Slices => self.apply_list(&json::<List<Slice>>(body)?),
         }
         Ok(())
     }
 
     /// Reads the only object there is.
-    pub fn only(&mut self, body: &[u8]) -> Result<(), String> {
+    pub fn parse_single(&mut self, body: &[u8]) -> Result<(), String> {
         let object: Endpoints = json(body)?;
         self.clear();
         self.put(&object);
@@ -206,49 +206,51 @@ impl Objects {
     }
 
     /// Reads an event of a watch.
-    pub fn event(&mut self, line: &[u8]) -> Result<Event, String> {
+    pub fn parse_event(&mut self, line: &[u8]) -> Result<Event, String> {
         match self.resource {
-            Resource::Endpoints => self.happened::<Endpoints>(line),
-            Resource::Slices => self.happened::<Slice>(line),
+            Resource::Endpoints => self.apply_event::<Endpoints>(line),
+            Resource::Slices => self.apply_event::<Slice>(line),
         }
     }
 
-    fn listed<T: Object>(&mut self, list: &List<T>) {
+    fn apply_list<T: Object>(&mut self, list: &List<T>) {
         self.clear();
         self.version.clone_from(&list.metadata.resource_version);
         list.items.iter().for_each(|object| self.put(object));
     }
 
-    fn happened<T: Object>(&mut self, line: &[u8]) -> Result<Event, String> {
-        let kind = json::<Frame<serde::de::IgnoredAny>>(line)?.kind;
+    fn apply_event<T: Object>(&mut self, line: &[u8]) -> Result<Event, String> {
+        let kind = json::<WatchEvent<serde::de::IgnoredAny>>(line)?.kind;
         if kind == "ERROR" {
-            let status = json::<Frame<Status>>(line)?.object;
+            let status = json::<WatchEvent<Status>>(line)?.object;
             let said: String = status.message.chars().filter(|c| !c.is_control()).take(200).collect();
             return if status.code == 410 {
-                Ok(Event::Stale)
+                Ok(Event::Expired)
             } else {
                 Err(format!("the watch ended: {said}"))
             };
         }
-        let object = json::<Frame<T>>(line)?.object;
+        let object = json::<WatchEvent<T>>(line)?.object;
         self.version.clone_from(&object.meta().resource_version);
         match kind.as_str() {
             "ADDED" | "MODIFIED" => self.put(&object),
-            "DELETED" => drop(self.known.remove(&object.meta().name)),
-            _ => return Ok(Event::Noted),
+            "DELETED" => drop(self.objects.remove(&object.meta().name)),
+            _ => return Ok(Event::Bookmark),
         }
         Ok(Event::Changed)
     }
 
     fn put(&mut self, object: &impl Object) {
         let name = &object.meta().name;
-        if self.known.len() >= MOST && !self.known.contains_key(name) {
-            return log::warn!("Kubernetes: more than {MOST} objects of one service: {name} is left out");
+        if self.objects.len() >= MAX_OBJECTS && !self.objects.contains_key(name) {
+            return log::warn!(
+                "Kubernetes: more than {MAX_OBJECTS} objects of one service: {name} is left out"
+            );
         }
         let mut odd = 0;
         let mut instances = Vec::new();
         for (host, port) in object.instances(&self.scheme) {
-            match valid::instance(host, port) {
+            match validate::to_instance(host, port) {
                 Some(instance) => instances.push(instance),
                 None => odd += 1,
             }
@@ -256,7 +258,7 @@ impl Objects {
         if odd > 0 {
             log::warn!("Kubernetes: {odd} addresses of {name:?} are no host and port, and are left out");
         }
-        self.known.insert(name.clone(), instances);
+        self.objects.insert(name.clone(), instances);
     }
 }
 

@@ -22,7 +22,7 @@ fn shown(objects: &Objects) -> Vec<String> {
 
 fn endpoints(scheme: &str) -> Objects {
     let mut objects = Objects::new(Resource::Endpoints, scheme);
-    objects.only(ENDPOINTS.as_bytes()).unwrap();
+    objects.parse_single(ENDPOINTS.as_bytes()).unwrap();
     objects
 }
 
@@ -36,7 +36,7 @@ fn of_endpoints_the_ready_ones_count_with_the_port_named_like_the_scheme_or_the_
 #[test]
 fn of_slices_the_ready_ones_count_and_unknown_is_ready() {
     let mut objects = Objects::new(Resource::Slices, "http");
-    objects.list(SLICES.as_bytes()).unwrap();
+    objects.parse_list(SLICES.as_bytes()).unwrap();
     assert_eq!(shown(&objects), ["10.0.0.1:8080", "10.0.0.3:8080", "10.0.0.5:8080", "fd00::1:8080"]);
     assert_eq!(objects.version, "41");
 }
@@ -46,7 +46,7 @@ fn event(objects: &mut Objects, kind: &str, name: &str, host: &str) -> Event {
         r#"{{"type":"{kind}","object":{{"metadata":{{"name":"{name}","resourceVersion":"9"}},"ports":[{{"port":1}}],
             "endpoints":[{{"addresses":["{host}"]}}]}}}}"#
     );
-    objects.event(line.as_bytes()).unwrap()
+    objects.parse_event(line.as_bytes()).unwrap()
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn events_add_change_and_delete_objects() {
     assert_eq!(shown(&objects), ["10.0.0.3:1", "10.0.0.2:1"]);
     assert_eq!(event(&mut objects, "DELETED", "a", "10.0.0.3"), Event::Changed);
     let bookmark = br#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"12"}}}"#;
-    assert_eq!(objects.event(bookmark), Ok(Event::Noted));
+    assert_eq!(objects.parse_event(bookmark), Ok(Event::Bookmark));
     assert_eq!((shown(&objects), &*objects.version), (vec!["10.0.0.2:1".to_owned()], "12"));
 }
 
@@ -68,9 +68,13 @@ fn a_state_that_the_server_forgot_is_no_trouble_and_everything_else_is() {
     let error = |code: u16| {
         format!(r#"{{"type":"ERROR","object":{{"kind":"Status","message":"x\ny","code":{code}}}}}"#)
     };
-    assert_eq!(objects.event(error(410).as_bytes()), Ok(Event::Stale));
-    assert_eq!(objects.event(error(500).as_bytes()), Err("the watch ended: xy".to_owned()));
-    assert!(objects.event(b"nonsense").is_err() && objects.list(b"[").is_err() && objects.only(b"").is_err());
+    assert_eq!(objects.parse_event(error(410).as_bytes()), Ok(Event::Expired));
+    assert_eq!(objects.parse_event(error(500).as_bytes()), Err("the watch ended: xy".to_owned()));
+    assert!(
+        objects.parse_event(b"nonsense").is_err()
+            && objects.parse_list(b"[").is_err()
+            && objects.parse_single(b"").is_err()
+    );
 }
 
 #[test]
@@ -78,15 +82,16 @@ fn addresses_that_cannot_be_dialled_are_left_out() {
     let mut objects = Objects::new(Resource::Endpoints, "http");
     let body = r#"{"metadata":{"name":"a"},"subsets":[{"addresses":[{"ip":"a b"},{"ip":"ok"}],"ports":[{"port":80}]},
         {"addresses":[{"ip":"b"}],"ports":[{"port":0}]},{"addresses":[{"ip":"c"}],"ports":[{"port":70000}]}]}"#;
-    objects.only(body.as_bytes()).unwrap();
+    objects.parse_single(body.as_bytes()).unwrap();
     assert_eq!(shown(&objects), ["ok:80"]);
 }
 
 #[test]
 fn the_number_of_objects_is_bounded() {
     let mut objects = Objects::new(Resource::Slices, "http");
-    (0..=MOST).for_each(|n| assert_eq!(event(&mut objects, "ADDED", &n.to_string(), "h"), Event::Changed));
-    assert_eq!(objects.instances().len(), MOST);
+    (0..=MAX_OBJECTS)
+        .for_each(|n| assert_eq!(event(&mut objects, "ADDED", &n.to_string(), "h"), Event::Changed));
+    assert_eq!(objects.instances().len(), MAX_OBJECTS);
 }
 
 proptest! {
@@ -94,13 +99,13 @@ proptest! {
     fn whatever_comes_is_a_result(junk in proptest::collection::vec(any::<u8>(), 0..100), ip in ".{0,20}", port: i64) {
         for resource in [Resource::Endpoints, Resource::Slices] {
             let mut objects = Objects::new(resource, "http");
-            let _ = (objects.list(&junk), objects.only(&junk), objects.event(&junk));
+            let _ = (objects.parse_list(&junk), objects.parse_single(&junk), objects.parse_event(&junk));
         }
         let mut objects = Objects::new(Resource::Endpoints, "http");
         let body = serde_json::json!({ "subsets": [{ "addresses": [{ "ip": ip }], "ports": [{ "port": port }] }] });
-        objects.only(body.to_string().as_bytes()).unwrap();
+        objects.parse_single(body.to_string().as_bytes()).unwrap();
         for instance in objects.instances() {
-            prop_assert!(instance.port > 0 && valid::host(&instance.host).is_some());
+            prop_assert!(instance.port > 0 && validate::is_valid_host(&instance.host).is_some());
         }
     }
 }

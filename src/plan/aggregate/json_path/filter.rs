@@ -1,15 +1,15 @@
 //! Conditions: `[?(@.price < 10 && @.kind == 'book')]`.
 
-use super::{Budget, Step, TooMuch, walk};
+use super::{Budget, BudgetExceeded, Step, walk};
 use serde_json::{Number, Value};
 use std::cmp::Ordering;
 
 /// A condition on one value.
 #[derive(Clone, Debug)]
-pub enum Test {
-    Any(Vec<Test>),
-    All(Vec<Test>),
-    Not(Box<Test>),
+pub enum FilterExpr {
+    Any(Vec<FilterExpr>),
+    All(Vec<FilterExpr>),
+    Not(Box<FilterExpr>),
     Exists(Operand),
     Compare(Operand, Operator, Operand),
     Matches(Operand, regex::Regex),
@@ -37,15 +37,15 @@ pub enum Operator {
     Equal,
     NotEqual,
     /// They are not.
-    Same,
-    NotSame,
+    StrictEqual,
+    StrictNotEqual,
     Less,
     LessOrEqual,
     Greater,
     GreaterOrEqual,
 }
 
-impl Test {
+impl FilterExpr {
     /// Appends the values for which it holds.
     pub(super) fn filter<'v>(
         &self,
@@ -53,46 +53,46 @@ impl Test {
         values: impl Iterator<Item = &'v Value>,
         out: &mut Vec<&'v Value>,
         budget: &mut Budget,
-    ) -> Result<(), TooMuch> {
+    ) -> Result<(), BudgetExceeded> {
         for value in values {
             budget.visit()?;
-            if self.holds(root, value, budget)? {
+            if self.evaluate(root, value, budget)? {
                 out.push(value);
             }
         }
         Ok(())
     }
 
-    fn holds(&self, root: &Value, value: &Value, budget: &mut Budget) -> Result<bool, TooMuch> {
+    fn evaluate(&self, root: &Value, value: &Value, budget: &mut Budget) -> Result<bool, BudgetExceeded> {
         Ok(match self {
-            Test::Any(tests) => {
+            FilterExpr::Any(tests) => {
                 for test in tests {
-                    if test.holds(root, value, budget)? {
+                    if test.evaluate(root, value, budget)? {
                         return Ok(true);
                     }
                 }
                 false
             }
-            Test::All(tests) => {
+            FilterExpr::All(tests) => {
                 for test in tests {
-                    if !test.holds(root, value, budget)? {
+                    if !test.evaluate(root, value, budget)? {
                         return Ok(false);
                     }
                 }
                 true
             }
-            Test::Not(test) => !test.holds(root, value, budget)?,
-            Test::Exists(operand) => !operand.values(root, value, budget)?.is_empty(),
-            Test::Matches(operand, regex) => {
+            FilterExpr::Not(test) => !test.evaluate(root, value, budget)?,
+            FilterExpr::Exists(operand) => !operand.values(root, value, budget)?.is_empty(),
+            FilterExpr::Matches(operand, regex) => {
                 let values = operand.values(root, value, budget)?;
                 values.iter().filter_map(|value| value.as_str()).any(|text| regex.is_match(text))
             }
-            Test::Compare(left, operator, right) => {
+            FilterExpr::Compare(left, operator, right) => {
                 let (left, right) = (left.values(root, value, budget)?, right.values(root, value, budget)?);
                 for _ in 0..left.len().saturating_mul(right.len()).saturating_sub(1) {
                     budget.visit()?;
                 }
-                left.iter().any(|left| right.iter().any(|right| operator.holds(left, right)))
+                left.iter().any(|left| right.iter().any(|right| operator.evaluate(left, right)))
             }
         })
     }
@@ -104,7 +104,7 @@ impl Operand {
         root: &'v Value,
         value: &'v Value,
         budget: &mut Budget,
-    ) -> Result<Vec<&'v Value>, TooMuch> {
+    ) -> Result<Vec<&'v Value>, BudgetExceeded> {
         match self {
             Operand::Literal(literal) => Ok(vec![literal]),
             Operand::Path { root: from_root, steps } => {
@@ -115,23 +115,23 @@ impl Operand {
 }
 
 impl Operator {
-    fn holds(self, left: &Value, right: &Value) -> bool {
+    fn evaluate(self, left: &Value, right: &Value) -> bool {
         match self {
             Operator::Equal => loosely_equal(left, right),
             Operator::NotEqual => !loosely_equal(left, right),
-            Operator::Same => same(left, right),
-            Operator::NotSame => !same(left, right),
-            Operator::Less => order(left, right) == Some(Ordering::Less),
-            Operator::LessOrEqual => matches!(order(left, right), Some(Ordering::Less | Ordering::Equal)),
-            Operator::Greater => order(left, right) == Some(Ordering::Greater),
+            Operator::StrictEqual => strict_eq(left, right),
+            Operator::StrictNotEqual => !strict_eq(left, right),
+            Operator::Less => compare(left, right) == Some(Ordering::Less),
+            Operator::LessOrEqual => matches!(compare(left, right), Some(Ordering::Less | Ordering::Equal)),
+            Operator::Greater => compare(left, right) == Some(Ordering::Greater),
             Operator::GreaterOrEqual => {
-                matches!(order(left, right), Some(Ordering::Greater | Ordering::Equal))
+                matches!(compare(left, right), Some(Ordering::Greater | Ordering::Equal))
             }
         }
     }
 }
 
-fn same(left: &Value, right: &Value) -> bool {
+fn strict_eq(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => numbers(left, right) == Some(Ordering::Equal),
         _ => left == right,
@@ -147,11 +147,11 @@ fn loosely_equal(left: &Value, right: &Value) -> bool {
             let shown = other.to_string();
             shown == *text
         }
-        _ => same(left, right),
+        _ => strict_eq(left, right),
     }
 }
 
-fn order(left: &Value, right: &Value) -> Option<Ordering> {
+fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => numbers(left, right),
         (Value::String(left), Value::String(right)) => Some(left.cmp(right)),

@@ -9,14 +9,14 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use filter::Test;
-pub use parse::Mistake;
+pub use filter::FilterExpr;
+pub use parse::ParseError;
 
 use serde_json::Value;
 use std::fmt;
 
 /// Nodes that one evaluation may visit: a short expression can ask for very much work.
-const VISITS: usize = 1_000_000;
+const MAX_VISITS: usize = 1_000_000;
 
 /// A compiled expression.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct JsonPath {
 /// One step: from every value found so far, or from those and everything within them.
 #[derive(Clone, Debug)]
 struct Step {
-    scan: bool,
+    is_descendant: bool,
     selectors: Vec<Selector>,
 }
 
@@ -39,7 +39,7 @@ enum Selector {
     /// `.*`: the values of an object.
     Members,
     /// `[*]`: the items of a list.
-    Items,
+    Wildcard,
     /// From the end if negative.
     Index(i64),
     Slice {
@@ -48,39 +48,39 @@ enum Selector {
         step: i64,
     },
     /// Items and values for which it holds.
-    Where(Test),
+    Filter(FilterExpr),
 }
 
 /// The document is too large for the expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {VISITS} values would have to be looked at")]
-pub struct TooMuch;
+#[error("more than {MAX_VISITS} values would have to be looked at")]
+pub struct BudgetExceeded;
 
 /// How many values may still be looked at.
 struct Budget(usize);
 
 impl Budget {
-    fn visit(&mut self) -> Result<(), TooMuch> {
-        self.0 = self.0.checked_sub(1).ok_or(TooMuch)?;
+    fn visit(&mut self) -> Result<(), BudgetExceeded> {
+        self.0 = self.0.checked_sub(1).ok_or(BudgetExceeded)?;
         Ok(())
     }
 }
 
 impl JsonPath {
     /// Reads an expression.
-    pub fn parse(text: &str) -> Result<JsonPath, Mistake> {
+    pub fn parse(text: &str) -> Result<JsonPath, ParseError> {
         Ok(JsonPath { text: text.into(), steps: parse::path(text)? })
     }
 
     /// Whether it can find one value at most, whatever the document.
     pub fn is_singular(&self) -> bool {
         let one = |selectors: &[Selector]| matches!(selectors, [Selector::Name(_) | Selector::Index(_)]);
-        self.steps.iter().all(|step| !step.scan && one(&step.selectors))
+        self.steps.iter().all(|step| !step.is_descendant && one(&step.selectors))
     }
 
     /// The values it finds, in the order of the document.
-    pub fn find<'v>(&self, root: &'v Value) -> Result<Vec<&'v Value>, TooMuch> {
-        walk(&self.steps, root, root, &mut Budget(VISITS))
+    pub fn find<'v>(&self, root: &'v Value) -> Result<Vec<&'v Value>, BudgetExceeded> {
+        walk(&self.steps, root, root, &mut Budget(MAX_VISITS))
     }
 }
 
@@ -95,12 +95,12 @@ fn walk<'v>(
     root: &'v Value,
     from: &'v Value,
     budget: &mut Budget,
-) -> Result<Vec<&'v Value>, TooMuch> {
+) -> Result<Vec<&'v Value>, BudgetExceeded> {
     let mut found = vec![from];
     for step in steps {
         let mut next = Vec::new();
         for value in found {
-            step.take(root, value, &mut next, budget)?;
+            step.apply_selector(root, value, &mut next, budget)?;
         }
         found = next;
     }
@@ -108,20 +108,20 @@ fn walk<'v>(
 }
 
 impl Step {
-    fn take<'v>(
+    fn apply_selector<'v>(
         &self,
         root: &'v Value,
         value: &'v Value,
         out: &mut Vec<&'v Value>,
         budget: &mut Budget,
-    ) -> Result<(), TooMuch> {
+    ) -> Result<(), BudgetExceeded> {
         budget.visit()?;
         match &self.selectors[..] {
-            [Selector::Name(name)] if self.scan => named(name, value, out, budget),
-            [Selector::Members] if self.scan => everything(value, out, budget),
-            selectors if self.scan => {
+            [Selector::Name(name)] if self.is_descendant => descendants_named(name, value, out, budget),
+            [Selector::Members] if self.is_descendant => all_descendants(value, out, budget),
+            selectors if self.is_descendant => {
                 let mut all = vec![value];
-                everything(value, &mut all, budget)?;
+                all_descendants(value, &mut all, budget)?;
                 all.into_iter().try_for_each(|value| select(selectors, root, value, out, budget))
             }
             selectors => select(selectors, root, value, out, budget),
@@ -135,17 +135,17 @@ fn select<'v>(
     value: &'v Value,
     out: &mut Vec<&'v Value>,
     budget: &mut Budget,
-) -> Result<(), TooMuch> {
-    selectors.iter().try_for_each(|selector| selector.take(root, value, out, budget))
+) -> Result<(), BudgetExceeded> {
+    selectors.iter().try_for_each(|selector| selector.apply_selector(root, value, out, budget))
 }
 
 /// Every member of that name, a member before what is within it.
-fn named<'v>(
+fn descendants_named<'v>(
     name: &str,
     value: &'v Value,
     out: &mut Vec<&'v Value>,
     budget: &mut Budget,
-) -> Result<(), TooMuch> {
+) -> Result<(), BudgetExceeded> {
     let mut waiting = vec![(None, value)];
     while let Some((key, value)) = waiting.pop() {
         budget.visit()?;
@@ -158,7 +158,11 @@ fn named<'v>(
 }
 
 /// Everything within a value, outer values first.
-fn everything<'v>(value: &'v Value, out: &mut Vec<&'v Value>, budget: &mut Budget) -> Result<(), TooMuch> {
+fn all_descendants<'v>(
+    value: &'v Value,
+    out: &mut Vec<&'v Value>,
+    budget: &mut Budget,
+) -> Result<(), BudgetExceeded> {
     let mut waiting = Vec::new();
     push_children(value, &mut waiting);
     while let Some((_, value)) = waiting.pop() {
@@ -183,13 +187,13 @@ fn push_children<'v>(value: &'v Value, waiting: &mut Vec<(Option<&'v str>, &'v V
 }
 
 impl Selector {
-    fn take<'v>(
+    fn apply_selector<'v>(
         &self,
         root: &'v Value,
         value: &'v Value,
         out: &mut Vec<&'v Value>,
         budget: &mut Budget,
-    ) -> Result<(), TooMuch> {
+    ) -> Result<(), BudgetExceeded> {
         match (self, value) {
             (Selector::Name(name), Value::Object(members)) => out.extend(members.get(&**name)),
             (Selector::Members, Value::Object(members)) => {
@@ -198,14 +202,14 @@ impl Selector {
                     out.push(member);
                 }
             }
-            (Selector::Items, Value::Array(items)) => {
+            (Selector::Wildcard, Value::Array(items)) => {
                 for item in items {
                     budget.visit()?;
                     out.push(item);
                 }
             }
             (Selector::Index(index), Value::Array(items)) => {
-                out.extend(place(*index, items.len()).and_then(|at| items.get(at)));
+                out.extend(resolve_index(*index, items.len()).and_then(|at| items.get(at)));
             }
             (Selector::Slice { start, end, step }, Value::Array(items)) => {
                 for at in slice(*start, *end, *step, items.len()) {
@@ -213,10 +217,10 @@ impl Selector {
                     out.extend(items.get(at));
                 }
             }
-            (Selector::Where(test), Value::Array(items)) => {
+            (Selector::Filter(test), Value::Array(items)) => {
                 return test.filter(root, items.iter(), out, budget);
             }
-            (Selector::Where(test), Value::Object(members)) => {
+            (Selector::Filter(test), Value::Object(members)) => {
                 return test.filter(root, members.values(), out, budget);
             }
             _ => {}
@@ -226,7 +230,7 @@ impl Selector {
 }
 
 /// The place an index means, from the end if it is negative.
-fn place(index: i64, len: usize) -> Option<usize> {
+fn resolve_index(index: i64, len: usize) -> Option<usize> {
     let len = i64::try_from(len).ok()?;
     let at = if index < 0 { len.checked_add(index)? } else { index };
     usize::try_from(at).ok()

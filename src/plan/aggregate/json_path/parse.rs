@@ -1,30 +1,30 @@
 //! Text → steps.
 
-use super::filter::{Operand, Operator, Steps, Test};
+use super::filter::{FilterExpr, Operand, Operator, Steps};
 use super::{Selector, Step};
 use serde_json::Value;
 
 /// How deep conditions may be nested.
-const DEPTH: usize = 16;
+const MAX_DEPTH: usize = 16;
 
 /// What is wrong, and at which character (from 1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("at character {column}: {what}")]
-pub struct Mistake {
+#[error("at character {column}: {message}")]
+pub struct ParseError {
     pub column: usize,
-    pub what: String,
+    pub message: String,
 }
 
 /// The steps of a whole expression.
-pub(super) fn path(text: &str) -> Result<Vec<Step>, Mistake> {
+pub(super) fn path(text: &str) -> Result<Vec<Step>, ParseError> {
     let mut reader = Reader { text, at: 0, depth: 0 };
     reader.space();
     if reader.rest().is_empty() {
-        return Err(reader.wrong("the expression is empty"));
+        return Err(reader.error_at("the expression is empty"));
     }
-    let steps = match reader.eat("$") {
+    let steps = match reader.consume_if("$") {
         true => reader.steps()?,
-        false => reader.bare()?,
+        false => reader.parse_without_root()?,
     };
     reader.space();
     if reader.rest().is_empty() { Ok(steps) } else { Err(reader.unexpected()) }
@@ -37,7 +37,8 @@ struct Reader<'t> {
 }
 
 /// What a name without quotes may not hold.
-const ENDS_NAME: &[char] = &['.', '[', ']', '(', ')', '\'', '"', '=', '<', '>', '!', '&', '|', '~', ',', '?'];
+const NAME_TERMINATORS: &[char] =
+    &['.', '[', ']', '(', ')', '\'', '"', '=', '<', '>', '!', '&', '|', '~', ',', '?'];
 
 impl<'t> Reader<'t> {
     fn rest(&self) -> &'t str {
@@ -52,111 +53,112 @@ impl<'t> Reader<'t> {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    fn eat(&mut self, token: &str) -> bool {
+    fn consume_if(&mut self, token: &str) -> bool {
         let found = self.rest().starts_with(token);
         self.at += if found { token.len() } else { 0 };
         found
     }
 
-    fn wrong(&self, what: impl Into<String>) -> Mistake {
-        Mistake { column: self.text[..self.at].chars().count() + 1, what: what.into() }
+    fn error_at(&self, what: impl Into<String>) -> ParseError {
+        ParseError { column: self.text[..self.at].chars().count() + 1, message: what.into() }
     }
 
-    fn unexpected(&self) -> Mistake {
+    fn unexpected(&self) -> ParseError {
         match self.peek() {
-            Some(c) => self.wrong(format!("'{c}' is not expected here")),
-            None => self.wrong("the expression ends too early"),
+            Some(c) => self.error_at(format!("'{c}' is not expected here")),
+            None => self.error_at("the expression ends too early"),
         }
     }
 
-    fn want(&mut self, token: &str) -> Result<(), Mistake> {
+    fn expect(&mut self, token: &str) -> Result<(), ParseError> {
         self.space();
-        if self.eat(token) { Ok(()) } else { Err(self.wrong(format!("a {token} is missing"))) }
+        if self.consume_if(token) { Ok(()) } else { Err(self.error_at(format!("a {token} is missing"))) }
     }
 
     /// An expression without `$`: its first name has no point before it.
-    fn bare(&mut self) -> Result<Vec<Step>, Mistake> {
+    fn parse_without_root(&mut self) -> Result<Vec<Step>, ParseError> {
         let mut steps = Vec::new();
         if !matches!(self.peek(), Some('.' | '[')) {
-            steps.push(Step { scan: false, selectors: vec![self.dotted()?] });
+            steps.push(Step { is_descendant: false, selectors: vec![self.parse_dot()?] });
         }
         steps.extend(self.steps()?);
         Ok(steps)
     }
 
-    fn steps(&mut self) -> Result<Vec<Step>, Mistake> {
+    fn steps(&mut self) -> Result<Vec<Step>, ParseError> {
         let mut steps = Vec::new();
         loop {
-            let scan = self.eat("..");
-            let point = scan || self.eat(".");
+            let scan = self.consume_if("..");
+            let point = scan || self.consume_if(".");
             let selectors = match self.peek() {
                 Some('[') => self.brackets()?,
-                _ if point => vec![self.dotted()?],
+                _ if point => vec![self.parse_dot()?],
                 _ => return Ok(steps),
             };
-            steps.push(Step { scan, selectors });
+            steps.push(Step { is_descendant: scan, selectors });
         }
     }
 
     /// What stands behind a point.
-    fn dotted(&mut self) -> Result<Selector, Mistake> {
-        if self.eat("*") {
+    fn parse_dot(&mut self) -> Result<Selector, ParseError> {
+        if self.consume_if("*") {
             return Ok(Selector::Members);
         }
         let rest = self.rest();
-        let end = rest.find(|c: char| c.is_whitespace() || ENDS_NAME.contains(&c)).unwrap_or(rest.len());
+        let end =
+            rest.find(|c: char| c.is_whitespace() || NAME_TERMINATORS.contains(&c)).unwrap_or(rest.len());
         if end == 0 {
-            return Err(self.wrong("a name is missing"));
+            return Err(self.error_at("a name is missing"));
         }
         self.at += end;
         Ok(Selector::Name(rest[..end].into()))
     }
 
-    fn brackets(&mut self) -> Result<Vec<Selector>, Mistake> {
-        self.want("[")?;
+    fn brackets(&mut self) -> Result<Vec<Selector>, ParseError> {
+        self.expect("[")?;
         let mut selectors = Vec::new();
         loop {
             self.space();
             selectors.push(self.selector()?);
             self.space();
-            if !self.eat(",") {
+            if !self.consume_if(",") {
                 break;
             }
         }
-        self.want("]")?;
+        self.expect("]")?;
         Ok(selectors)
     }
 
-    fn selector(&mut self) -> Result<Selector, Mistake> {
+    fn selector(&mut self) -> Result<Selector, ParseError> {
         match self.peek() {
             Some('\'' | '"') => Ok(Selector::Name(self.quoted()?.into())),
             Some('*') => {
                 self.at += 1;
-                Ok(Selector::Items)
+                Ok(Selector::Wildcard)
             }
             Some('?') => {
                 self.at += 1;
-                Ok(Selector::Where(self.any()?))
+                Ok(Selector::Filter(self.parse_or()?))
             }
             Some('0'..='9' | '-' | ':') => self.index_or_slice(),
             _ => Err(self.unexpected()),
         }
     }
 
-    fn index_or_slice(&mut self) -> Result<Selector, Mistake> {
+    fn index_or_slice(&mut self) -> Result<Selector, ParseError> {
         let start = self.integer()?;
-        if !self.eat(":") {
+        if !self.consume_if(":") {
             return start.map(Selector::Index).ok_or_else(|| self.unexpected());
         }
         let end = self.integer()?;
-        let step = if self.eat(":") { self.integer()? } else { None };
+        let step = if self.consume_if(":") { self.integer()? } else { None };
         match step.unwrap_or(1) {
-            0 => Err(self.wrong("a slice cannot have the step 0")),
+            0 => Err(self.error_at("a slice cannot have the step 0")),
             step => Ok(Selector::Slice { start, end, step }),
         }
     }
 
-    fn integer(&mut self) -> Result<Option<i64>, Mistake> {
+    fn integer(&mut self) -> Result<Option<i64>, ParseError> {
         self.space();
         let rest = self.rest();
         let digits = rest.strip_prefix('-').unwrap_or(rest);
@@ -165,14 +167,14 @@ impl<'t> Reader<'t> {
         if end == 0 {
             return Ok(None);
         }
-        let number = rest[..end].parse().map_err(|_| self.wrong("this is not a whole number"))?;
+        let number = rest[..end].parse().map_err(|_| self.error_at("this is not a whole number"))?;
         self.at += end;
         self.space();
         Ok(Some(number))
     }
 
     /// A text in either kind of quotes.
-    fn quoted(&mut self) -> Result<String, Mistake> {
+    fn quoted(&mut self) -> Result<String, ParseError> {
         let begin = self.at;
         let mut chars = self.rest().char_indices();
         let quote = chars.next().map(|(_, quote)| quote);
@@ -186,13 +188,13 @@ impl<'t> Reader<'t> {
                 '\\' => {
                     let escaped = unescape(&mut chars);
                     self.at = begin + at;
-                    text.push(escaped.ok_or_else(|| self.wrong("this is not an escape"))?);
+                    text.push(escaped.ok_or_else(|| self.error_at("this is not an escape"))?);
                 }
                 c => text.push(c),
             }
         }
         self.at = begin;
-        Err(self.wrong("a closing quote is missing"))
+        Err(self.error_at("a closing quote is missing"))
     }
 }
 
@@ -216,38 +218,38 @@ fn unescape(chars: &mut std::str::CharIndices) -> Option<char> {
 
 /// Conditions.
 impl Reader<'_> {
-    fn any(&mut self) -> Result<Test, Mistake> {
-        let mut tests = vec![self.all()?];
+    fn parse_or(&mut self) -> Result<FilterExpr, ParseError> {
+        let mut tests = vec![self.parse_and()?];
         while self.operator("||") {
-            tests.push(self.all()?);
+            tests.push(self.parse_and()?);
         }
-        Ok(if tests.len() == 1 { tests.remove(0) } else { Test::Any(tests) })
+        Ok(if tests.len() == 1 { tests.remove(0) } else { FilterExpr::Any(tests) })
     }
 
-    fn all(&mut self) -> Result<Test, Mistake> {
-        let mut tests = vec![self.one()?];
+    fn parse_and(&mut self) -> Result<FilterExpr, ParseError> {
+        let mut tests = vec![self.parse_primary()?];
         while self.operator("&&") {
-            tests.push(self.one()?);
+            tests.push(self.parse_primary()?);
         }
-        Ok(if tests.len() == 1 { tests.remove(0) } else { Test::All(tests) })
+        Ok(if tests.len() == 1 { tests.remove(0) } else { FilterExpr::All(tests) })
     }
 
     fn operator(&mut self, token: &str) -> bool {
         self.space();
-        self.eat(token)
+        self.consume_if(token)
     }
 
-    fn one(&mut self) -> Result<Test, Mistake> {
+    fn parse_primary(&mut self) -> Result<FilterExpr, ParseError> {
         self.space();
         self.depth += 1;
-        if self.depth > DEPTH {
-            return Err(self.wrong(format!("conditions may be nested {DEPTH} deep")));
+        if self.depth > MAX_DEPTH {
+            return Err(self.error_at(format!("conditions may be nested {MAX_DEPTH} deep")));
         }
-        let test = if self.eat("!") {
-            Test::Not(Box::new(self.one()?))
-        } else if self.eat("(") {
-            let test = self.any()?;
-            self.want(")")?;
+        let test = if self.consume_if("!") {
+            FilterExpr::Not(Box::new(self.parse_primary()?))
+        } else if self.consume_if("(") {
+            let test = self.parse_or()?;
+            self.expect(")")?;
             test
         } else {
             self.comparison()?
@@ -256,16 +258,16 @@ impl Reader<'_> {
         Ok(test)
     }
 
-    fn comparison(&mut self) -> Result<Test, Mistake> {
+    fn comparison(&mut self) -> Result<FilterExpr, ParseError> {
         let left = self.operand()?;
         self.space();
-        if self.eat("=~") {
+        if self.consume_if("=~") {
             self.space();
-            return Ok(Test::Matches(left, self.regex()?));
+            return Ok(FilterExpr::Matches(left, self.regex()?));
         }
         const OPERATORS: [(&str, Operator); 8] = [
-            ("===", Operator::Same),
-            ("!==", Operator::NotSame),
+            ("===", Operator::StrictEqual),
+            ("!==", Operator::StrictNotEqual),
             ("==", Operator::Equal),
             ("!=", Operator::NotEqual),
             ("<=", Operator::LessOrEqual),
@@ -273,15 +275,16 @@ impl Reader<'_> {
             ("<", Operator::Less),
             (">", Operator::Greater),
         ];
-        let operator = OPERATORS.iter().find(|(token, _)| self.eat(token)).map(|(_, operator)| *operator);
+        let operator =
+            OPERATORS.iter().find(|(token, _)| self.consume_if(token)).map(|(_, operator)| *operator);
         match operator {
-            Some(operator) => Ok(Test::Compare(left, operator, self.operand()?)),
-            None if matches!(left, Operand::Path { .. }) => Ok(Test::Exists(left)),
+            Some(operator) => Ok(FilterExpr::Compare(left, operator, self.operand()?)),
+            None if matches!(left, Operand::Path { .. }) => Ok(FilterExpr::Exists(left)),
             None => Err(self.unexpected()),
         }
     }
 
-    fn operand(&mut self) -> Result<Operand, Mistake> {
+    fn operand(&mut self) -> Result<Operand, ParseError> {
         self.space();
         let root = self.peek() == Some('$');
         if root || self.peek() == Some('@') {
@@ -299,11 +302,11 @@ impl Reader<'_> {
     }
 
     /// `/pattern/i`; the flags are those of .NET.
-    fn regex(&mut self) -> Result<regex::Regex, Mistake> {
+    fn regex(&mut self) -> Result<regex::Regex, ParseError> {
         let begin = self.at;
-        self.want("/")?;
+        self.expect("/")?;
         let rest = self.rest();
-        let Some(end) = closing_slash(rest) else { return Err(self.wrong("a closing slash is missing")) };
+        let Some(end) = closing_slash(rest) else { return Err(self.error_at("a closing slash is missing")) };
         let pattern = rest[..end].replace("\\/", "/");
         self.at += end + 1;
         let mut builder = regex::RegexBuilder::new(&pattern);
@@ -321,7 +324,7 @@ impl Reader<'_> {
         let built = builder.build();
         built.map_err(|_| {
             self.at = begin;
-            self.wrong("this is not a regular expression that runs in linear time")
+            self.error_at("this is not a regular expression that runs in linear time")
         })
     }
 }

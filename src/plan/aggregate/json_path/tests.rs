@@ -91,7 +91,7 @@ fn mistakes_are_told_with_their_place() {
         ("$[99999999999999999999]", 3, "whole number"),
     ] {
         let mistake = JsonPath::parse(path).unwrap_err();
-        assert!(mistake.column == column && mistake.what.contains(what), "{path}: {mistake}");
+        assert!(mistake.column == column && mistake.message.contains(what), "{path}: {mistake}");
     }
     assert!(JsonPath::parse(&format!("$[?{}@.a", "(".repeat(1000))).is_err());
     assert!(JsonPath::parse(&format!("$[?{}@.a]", "!".repeat(1000))).is_err());
@@ -101,7 +101,7 @@ fn mistakes_are_told_with_their_place() {
 fn an_expression_that_asks_for_too_much_work_is_given_up() {
     let list = Value::Array((0..2000).map(|n| json!({"a": n})).collect());
     let path = JsonPath::parse("$[?(@.a == $..a)]").unwrap();
-    assert_eq!(path.find(&list), Err(TooMuch));
+    assert_eq!(path.find(&list), Err(BudgetExceeded));
 }
 
 /// Every value of a document with its place, by plain recursion.

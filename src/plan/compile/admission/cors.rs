@@ -1,34 +1,34 @@
 //! `CorsOptions` after inheritance → settings.
 
-use super::super::route::Reader;
+use super::super::route::RouteCompiler;
 use crate::base::units::DurationText;
-use crate::config::document::{CorsOptions, List, Set};
+use crate::config::document::{CorsOptions, List, Setting};
 use crate::config::{Spanned, codes};
 use crate::plan::check::{items, values};
-use crate::plan::inherit::merged;
+use crate::plan::inherit::merge;
 use crate::stages::cors::{Names, Origins, Settings};
 use std::time::Duration;
 
-impl Reader<'_, '_, '_> {
+impl RouteCompiler<'_, '_, '_> {
     pub(super) fn cors(&mut self) -> Option<Settings> {
-        let key = self.written.key.as_ref().map(|key| key.as_str());
-        let options = merged(&self.written.cors, self.scope.groups.cors.as_ref(), key)?.into_owned();
+        let key = self.document.key.as_ref().map(|key| key.as_str());
+        let options = merge(&self.document.cors, self.scope.groups.cors.as_ref(), key)?.into_owned();
         if options.enable_cors.as_ref().is_some_and(|on| !on.value) {
             return None;
         }
         let credentials = options.allow_credentials.as_ref().filter(|on| on.value);
         let settings = Settings {
             origins: self.origins(&options),
-            methods: self.page_methods(&options.allowed_methods),
+            methods: self.allowed_methods(&options.allowed_methods),
             headers: self.names(&options.allowed_headers),
-            exposed: self.exposed(&options.exposed_headers),
+            expose_header: self.exposed(&options.exposed_headers),
             credentials: credentials.is_some(),
             max_age: self.max_age(&options.max_age),
         };
         let any = items(&options.allowed_origins).iter().chain(items(&options.exposed_headers));
         if let (Some(_), Some(star)) = (credentials, any.clone().find(|text| text.trim() == "*")) {
             let message = "every page on the web could act in the name of its reader";
-            self.out
+            self.diagnostics
                 .error(codes::ANY_ORIGIN_WITH_CREDENTIALS, star.span, message)
                 .help("name the origins, or leave out AllowCredentials");
         }
@@ -39,12 +39,12 @@ impl Reader<'_, '_, '_> {
         let mut origins = Origins::default();
         let written = items(&options.allowed_origins);
         if written.is_empty() {
-            let place = self.written.cors.as_ref().map(|own| own.span);
+            let place = self.document.cors.as_ref().map(|own| own.span);
             let place = place.or(self.scope.global.cors.as_ref().map(|global| global.span));
-            self.out
+            self.diagnostics
                 .error(
                     codes::BAD_ORIGIN,
-                    place.unwrap_or(self.written.span),
+                    place.unwrap_or(self.document.span),
                     "CorsOptions without AllowedOrigins",
                 )
                 .help("such as \"AllowedOrigins\": [\"https://app.example\"]");
@@ -53,16 +53,16 @@ impl Reader<'_, '_, '_> {
             match Origin::read(text.trim()) {
                 Some(Origin::Any) => origins.any = true,
                 Some(Origin::Exact(origin)) => origins.exact.push(origin),
-                Some(Origin::Below(start, end)) => origins.below.push((start, end)),
-                None => self.bad_origin(text),
+                Some(Origin::Wildcard(start, end)) => origins.wildcard_suffixes.push((start, end)),
+                None => self.report_origin(text),
             }
         }
         origins
     }
 
-    fn bad_origin(&mut self, text: &Spanned<String>) {
+    fn report_origin(&mut self, text: &Spanned<String>) {
         let message = format!("\"{}\" is not an origin", text.value);
-        let said = self.out.error(codes::BAD_ORIGIN, text.span, message);
+        let said = self.diagnostics.error(codes::BAD_ORIGIN, text.span, message);
         let bare =
             text.split_once("://").map(|(scheme, rest)| (scheme, rest.split('/').next().unwrap_or_default()));
         let meant = bare.map(|(scheme, host)| format!("{scheme}://{host}"));
@@ -75,14 +75,14 @@ impl Reader<'_, '_, '_> {
     }
 
     /// Without a list the methods of the route; a route of all methods allows all.
-    fn page_methods(&mut self, written: &List<String>) -> Names {
-        let own = items(&self.written.methods);
+    fn allowed_methods(&mut self, written: &List<String>) -> Names {
+        let own = items(&self.document.methods);
         match items(written) {
             [] if own.is_empty() => Names::Any,
-            [] => Names::These(own.iter().map(|method| method.to_ascii_uppercase()).collect()),
+            [] => Names::List(own.iter().map(|method| method.to_ascii_uppercase()).collect()),
             _ => match self.names(written) {
-                Names::These(names) => {
-                    Names::These(names.iter().map(|name| values::method(name).unwrap_or_default()).collect())
+                Names::List(names) => {
+                    Names::List(names.iter().map(|name| values::method(name).unwrap_or_default()).collect())
                 }
                 any => any,
             },
@@ -93,28 +93,30 @@ impl Reader<'_, '_, '_> {
         if items(written).iter().any(|name| name.trim() == "*") {
             return Names::Any;
         }
-        Names::These(self.tokens_of(written))
+        Names::List(self.header_names(written))
     }
 
     fn exposed(&mut self, written: &List<String>) -> Vec<String> {
-        self.tokens_of(written)
+        self.header_names(written)
     }
 
-    fn tokens_of(&mut self, written: &List<String>) -> Vec<String> {
+    fn header_names(&mut self, written: &List<String>) -> Vec<String> {
         for name in items(written).iter().filter(|name| !values::is_token(name.trim())) {
             let message = format!("\"{}\" is not a name", name.value);
-            self.out
+            self.diagnostics
                 .error(codes::BAD_HEADER_NAME, name.span, message)
                 .help("names hold no blanks and no commas");
         }
         items(written).iter().map(|name| name.trim().to_owned()).collect()
     }
 
-    fn max_age(&mut self, written: &Set<DurationText>) -> Option<Duration> {
+    fn max_age(&mut self, written: &Setting<DurationText>) -> Option<Duration> {
         let age = written.as_ref()?;
         if age.value.0 > Duration::from_secs(86_400) {
             let message = format!("MaxAge is {}", age.value);
-            self.out.error(codes::BAD_MAX_TIME, age.span, message).help("browsers keep it for a day at most");
+            self.diagnostics
+                .error(codes::BAD_MAX_TIME, age.span, message)
+                .help("browsers keep it for a day at most");
         }
         Some(age.value.0)
     }
@@ -126,7 +128,7 @@ enum Origin {
     Any,
     Exact(String),
     /// What stands before the `*` and behind it.
-    Below(String, String),
+    Wildcard(String, String),
 }
 
 impl Origin {
@@ -151,7 +153,7 @@ impl Origin {
         }
         let host = host.to_ascii_lowercase();
         Some(match below {
-            true => Origin::Below(format!("{scheme}://"), format!(".{host}{port}")),
+            true => Origin::Wildcard(format!("{scheme}://"), format!(".{host}{port}")),
             false => Origin::Exact(format!("{scheme}://{host}{port}")),
         })
     }
@@ -181,7 +183,7 @@ mod tests {
         assert_eq!(Origin::read("http://[::1]:3000"), exact("http://[::1]:3000"));
         assert_eq!(
             Origin::read("https://*.example.com:8443"),
-            Some(Origin::Below("https://".into(), ".example.com:8443".into()))
+            Some(Origin::Wildcard("https://".into(), ".example.com:8443".into()))
         );
         assert_eq!(Origin::read("*"), Some(Origin::Any));
         for text in [

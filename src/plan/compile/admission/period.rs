@@ -6,7 +6,7 @@ const UNITS: [(&str, f64); 6] =
     [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0), ("", 0.001)];
 
 /// A hundred years: whoever writes more means for ever.
-const LONGEST: f64 = 100.0 * 366.0 * 86_400.0;
+const MAX_PERIOD: f64 = 100.0 * 366.0 * 86_400.0;
 
 /// Reads a time, units without regard to case, milliseconds where there is none.
 pub fn read(text: &str) -> Option<Duration> {
@@ -16,7 +16,7 @@ pub fn read(text: &str) -> Option<Duration> {
     let sound = number.starts_with(|c: char| c.is_ascii_digit()) && !number.ends_with('.');
     let amount = number.parse::<f64>().ok().filter(|_| sound)?;
     let (_, seconds) = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))?;
-    Duration::try_from_secs_f64((amount * seconds).min(LONGEST)).ok()
+    Duration::try_from_secs_f64((amount * seconds).min(MAX_PERIOD)).ok()
 }
 
 #[cfg(test)]

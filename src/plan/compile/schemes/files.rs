@@ -47,7 +47,7 @@ pub fn api_keys(text: &[u8]) -> Result<Vec<ApiKey>, String> {
     let mut keys = Vec::with_capacity(file.keys.len());
     for (at, entry) in file.keys.into_iter().enumerate() {
         let wrong = |what: &str| format!("key {} of \"{}\": {what}", at + 1, entry.owner);
-        let sha256 = hex(&entry.sha256).ok_or_else(|| wrong("Sha256 is not 64 hex digits"))?;
+        let sha256 = parse_sha256_hex(&entry.sha256).ok_or_else(|| wrong("Sha256 is not 64 hex digits"))?;
         if !seen.insert(sha256) {
             return Err(wrong("the same key is there before"));
         }
@@ -65,7 +65,7 @@ pub fn api_keys(text: &[u8]) -> Result<Vec<ApiKey>, String> {
 pub fn users(text: &[u8]) -> Result<Vec<User>, String> {
     let entries = match text.trim_ascii_start().first() {
         Some(b'{') => json_users(text)?,
-        _ => lines(text)?,
+        _ => htpasswd_users(text)?,
     };
     let mut seen = HashSet::new();
     for user in &entries {
@@ -90,7 +90,7 @@ fn json_users(text: &[u8]) -> Result<Vec<User>, String> {
     file.users.into_iter().map(user).collect()
 }
 
-fn lines(text: &[u8]) -> Result<Vec<User>, String> {
+fn htpasswd_users(text: &[u8]) -> Result<Vec<User>, String> {
     let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())?;
     let lines = text.lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -108,16 +108,16 @@ fn claims(written: &Map<String, Value>) -> Option<Vec<(String, String)>> {
         match value {
             Value::Array(items) => {
                 for item in items {
-                    all.push((name.clone(), text(item)?));
+                    all.push((name.clone(), file_text(item)?));
                 }
             }
-            one => all.push((name.clone(), text(one)?)),
+            one => all.push((name.clone(), file_text(one)?)),
         }
     }
     Some(all)
 }
 
-fn text(value: &Value) -> Option<String> {
+fn file_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
@@ -125,7 +125,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn hex(text: &str) -> Option<[u8; 32]> {
+fn parse_sha256_hex(text: &str) -> Option<[u8; 32]> {
     let digits: Vec<u8> =
         text.trim().chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
     let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();

@@ -1,12 +1,12 @@
 //! `JwtBearer`: which keys, which algorithms, which tokens.
 
-use super::Reader;
+use super::SchemeCompiler;
 use crate::base::url::HttpUrl;
 use crate::config::{Code, Span, Spanned, codes, suggest};
-use crate::plan::check::{filled, items};
+use crate::net::tls::trust::{TrustAnchors, certificates};
+use crate::plan::check::{items, non_blank};
 use crate::stages::authentication::keys::{KeyData, Material};
 use crate::stages::authentication::settings::{JwtSettings, KeySource, RemoteKeys};
-use crate::wire::tls::trust::{Trust, certificates};
 use jsonwebtoken::Algorithm;
 use std::time::Duration;
 
@@ -29,17 +29,17 @@ const ALGORITHMS: [(&str, Algorithm); 12] = [
 /// The settings of which one says where the keys are.
 const SOURCES: &str = "SigningKey, PublicKeyFile, JwksFile, JwksUri or Authority";
 
-impl Reader<'_, '_> {
+impl SchemeCompiler<'_, '_> {
     pub(super) fn jwt(&mut self) -> Option<JwtSettings> {
-        let places = self.places("Authorization");
+        let places = self.credential_locations("Authorization");
         let usual = Duration::from_secs(if self.ocelot { 300 } else { 60 });
-        let skew = self.time("ClockSkew", &self.written.clock_skew, usual, [0, 3600]);
+        let skew = self.time("ClockSkew", &self.document.clock_skew, usual, [0, 3600]);
         let keys = self.keys();
         let audiences: Vec<String> =
-            self.written.audience.iter().flat_map(|list| &list.0).map(|one| one.value.clone()).collect();
+            self.document.audience.iter().flat_map(|list| &list.0).map(|one| one.value.clone()).collect();
         if let (Some(KeySource::Remote(_)), true) = (&keys, audiences.is_empty()) {
             let message = format!("the scheme \"{}\" takes tokens for any audience", self.name.value);
-            self.out
+            self.diagnostics
                 .warning(codes::ANY_AUDIENCE, self.name.span, message)
                 .help("name this API as the provider does: \"Audience\": \"orders-api\"");
         }
@@ -48,41 +48,43 @@ impl Reader<'_, '_> {
             places,
             algorithms: self.algorithms(&keys),
             keys,
-            issuer: filled(&self.written.issuer).map(|issuer| issuer.value.clone()),
+            issuer: non_blank(&self.document.issuer).map(|issuer| issuer.value.clone()),
             audiences,
-            skew,
-            types: items(&self.written.token_types).iter().map(|kind| kind.value.clone()).collect(),
+            clock_skew: skew,
+            token_types: items(&self.document.token_types).iter().map(|kind| kind.value.clone()).collect(),
         })
     }
 
     /// Exactly one of the five sources.
     fn keys(&mut self) -> Option<KeySource> {
-        let w = self.written;
+        let w = self.document;
         let secret = w.signing_key.as_ref().filter(|key| !key.reveal().is_empty()).map(|key| key.span);
         let at = |name: Option<&Spanned<String>>| name.map(|name| name.span);
         let all = [
             ("SigningKey", secret),
-            ("PublicKeyFile", at(filled(&w.public_key_file))),
-            ("JwksFile", at(filled(&w.jwks_file))),
-            ("JwksUri", at(filled(&w.jwks_uri))),
-            ("Authority", at(filled(&w.authority))),
+            ("PublicKeyFile", at(non_blank(&w.public_key_file))),
+            ("JwksFile", at(non_blank(&w.jwks_file))),
+            ("JwksUri", at(non_blank(&w.jwks_uri))),
+            ("Authority", at(non_blank(&w.authority))),
         ];
         let mut written = all.into_iter().filter_map(|(name, span)| Some((name, span?)));
         let Some((source, span)) = written.next() else {
             let message = format!("the scheme \"{}\" has no keys", self.name.value);
-            self.out.error(codes::SCHEME_KEYS, w.span, message).help(format!("write one of {SOURCES}"));
+            self.diagnostics
+                .error(codes::SCHEME_KEYS, w.span, message)
+                .help(format!("write one of {SOURCES}"));
             return None;
         };
         let mut alone = true;
         for (other, span) in written {
             let message = format!("the scheme \"{}\" has a {source} and a {other}", self.name.value);
-            self.out
+            self.diagnostics
                 .error(codes::SCHEME_KEYS, span, message)
                 .help("keep one of them, or write a scheme for each");
             alone = false;
         }
         let remote = matches!(source, "JwksUri" | "Authority");
-        self.remote_only(remote);
+        self.report_remote_settings(remote);
         match source {
             "SigningKey" => self.secret(span),
             "PublicKeyFile" => self.file(source, |text| KeyData::pem(text).map(|keys| (keys, Vec::new()))),
@@ -93,27 +95,27 @@ impl Reader<'_, '_> {
     }
 
     /// Settings of fetching say nothing about keys that are at hand.
-    fn remote_only(&mut self, remote: bool) {
-        let w = self.written;
+    fn report_remote_settings(&mut self, remote: bool) {
+        let w = self.document;
         let times = [
             ("RefreshInterval", &w.refresh_interval),
             ("MinimumRefreshInterval", &w.minimum_refresh_interval),
         ];
         let times = times.into_iter().map(|(name, set)| (name, set.as_ref().map(|set| set.span)));
-        let all = times.chain([("CaFile", filled(&w.ca_file).map(|file| file.span))]);
+        let all = times.chain([("CaFile", non_blank(&w.ca_file).map(|file| file.span))]);
         for (name, span) in all.filter_map(|(name, span)| Some((name, span.filter(|_| !remote)?))) {
             let message = format!("\"{name}\" is about keys that are fetched, and these are not");
-            self.out.error(codes::SCHEME_SETTING, span, message).help("leave it out");
+            self.diagnostics.error(codes::SCHEME_SETTING, span, message).help("leave it out");
         }
     }
 
     fn secret(&mut self, span: Span) -> Option<KeySource> {
-        let secret = self.written.signing_key.as_ref()?.reveal().as_bytes();
+        let secret = self.document.signing_key.as_ref()?.reveal().as_bytes();
         match KeyData::secret(secret) {
             Ok(key) => Some(KeySource::Fixed(vec![key])),
             Err(_) => {
                 let message = format!("SigningKey has {} bytes; HS256 needs 32 at least", secret.len());
-                self.out
+                self.diagnostics
                     .error(codes::WEAK_KEY, span, message)
                     .help("openssl rand -base64 48 makes a good one");
                 None
@@ -127,24 +129,29 @@ impl Reader<'_, '_> {
         setting: &str,
         read: impl FnOnce(&[u8]) -> Result<(Vec<KeyData>, Vec<String>), String>,
     ) -> Option<KeySource> {
-        let set = if setting == "JwksFile" { &self.written.jwks_file } else { &self.written.public_key_file };
+        let set =
+            if setting == "JwksFile" { &self.document.jwks_file } else { &self.document.public_key_file };
         let (span, text) = self.required(setting, set)?;
         let read = read(text);
-        let (keys, unusable) = self.sound(codes::SCHEME_FILE, span, setting, read)?;
+        let (keys, unusable) = self.accept(codes::SCHEME_FILE, span, setting, read)?;
         for why in unusable {
-            self.out.warning(codes::SCHEME_FILE, span, format!("{setting}: {why}"));
+            self.diagnostics.warning(codes::SCHEME_FILE, span, format!("{setting}: {why}"));
         }
         if keys.is_empty() {
-            self.out.error(codes::SCHEME_FILE, span, format!("{setting} holds no key that can be used"));
+            self.diagnostics.error(
+                codes::SCHEME_FILE,
+                span,
+                format!("{setting} holds no key that can be used"),
+            );
             return None;
         }
         Some(KeySource::Fixed(keys))
     }
 
     fn remote(&mut self, discover: bool) -> Option<KeySource> {
-        let w = self.written;
+        let w = self.document;
         let (setting, set) = if discover { ("Authority", &w.authority) } else { ("JwksUri", &w.jwks_uri) };
-        let address = filled(set)?;
+        let address = non_blank(set)?;
         let refresh =
             self.time("RefreshInterval", &w.refresh_interval, Duration::from_secs(300), [10, 86_400]);
         let pause = self.time(
@@ -155,32 +162,32 @@ impl Reader<'_, '_> {
         );
         let trust = self.trust();
         let url = HttpUrl::parse(address.trim()).map_err(str::to_owned);
-        let url = self.sound(codes::BAD_URL, address.span, setting, url)?;
+        let url = self.accept(codes::BAD_URL, address.span, setting, url)?;
         if !url.tls && !url.is_loopback() {
-            self.insecure(setting, address.span);
+            self.warn_plaintext_keys(setting, address.span);
         }
         Some(KeySource::Remote(RemoteKeys {
             url,
-            discover,
+            use_discovery: discover,
             trust: trust?,
             refresh: refresh.max(pause),
-            pause,
+            min_refresh_interval: pause,
         }))
     }
 
-    fn insecure(&mut self, setting: &str, span: Span) {
+    fn warn_plaintext_keys(&mut self, setting: &str, span: Span) {
         let message =
             format!("{setting} is plain http: who can change the answer on its way can sign tokens");
-        self.out.warning(codes::INSECURE_PROVIDER, span, message).help("use https");
+        self.diagnostics.warning(codes::INSECURE_PROVIDER, span, message).help("use https");
     }
 
-    fn trust(&mut self) -> Option<Trust> {
-        if filled(&self.written.ca_file).is_none() {
-            return Some(Trust::System);
+    fn trust(&mut self) -> Option<TrustAnchors> {
+        if non_blank(&self.document.ca_file).is_none() {
+            return Some(TrustAnchors::System);
         }
-        let (span, text) = self.required("CaFile", &self.written.ca_file)?;
+        let (span, text) = self.required("CaFile", &self.document.ca_file)?;
         let read = certificates(text).map(|_| text.into()).map_err(str::to_owned);
-        self.sound(codes::SCHEME_FILE, span, "CaFile", read).map(Trust::Only)
+        self.accept(codes::SCHEME_FILE, span, "CaFile", read).map(TrustAnchors::Custom)
     }
 
     /// What signatures may be made with: what the keys allow, or of that what the list names.
@@ -189,7 +196,7 @@ impl Reader<'_, '_> {
             KeySource::Fixed(keys) => keys.iter().any(|key| allows(key, *algorithm)),
             KeySource::Remote(_) => ALGORITHMS[3..].iter().any(|(_, one)| one == algorithm),
         };
-        let list = items(&self.written.algorithms);
+        let list = items(&self.document.algorithms);
         if list.is_empty() {
             return ALGORITHMS.iter().map(|(_, one)| *one).filter(possible).collect();
         }
@@ -197,14 +204,14 @@ impl Reader<'_, '_> {
         for name in list {
             match ALGORITHMS.iter().find(|(known, _)| *known == name.as_str()) {
                 Some((_, algorithm)) if possible(algorithm) => all.push(*algorithm),
-                Some(_) => self.unfit(name, keys),
-                None => self.no_algorithm(name),
+                Some(_) => self.report_unsuitable_algorithm(name, keys),
+                None => self.report_no_algorithm(name),
             }
         }
         all
     }
 
-    fn unfit(&mut self, name: &Spanned<String>, keys: &KeySource) {
+    fn report_unsuitable_algorithm(&mut self, name: &Spanned<String>, keys: &KeySource) {
         let (code, why): (Code, String) = match keys {
             KeySource::Remote(_) => {
                 (codes::BAD_ALGORITHM, "keys that everybody can fetch are no secrets".to_owned())
@@ -217,14 +224,18 @@ impl Reader<'_, '_> {
                 None => return,
             },
         };
-        self.out.error(code, name.span, format!("the algorithm {} is not possible: {why}", name.value));
+        self.diagnostics.error(
+            code,
+            name.span,
+            format!("the algorithm {} is not possible: {why}", name.value),
+        );
     }
 
-    fn no_algorithm(&mut self, name: &Spanned<String>) {
+    fn report_no_algorithm(&mut self, name: &Spanned<String>) {
         let message = format!("there is no algorithm \"{}\"", name.value);
         let names = ALGORITHMS.map(|(name, _)| name);
-        let said = self.out.error(codes::BAD_ALGORITHM, name.span, message);
-        if let Some(meant) = suggest::nearest(name, names) {
+        let said = self.diagnostics.error(codes::BAD_ALGORITHM, name.span, message);
+        if let Some(meant) = suggest::closest_match(name, names) {
             said.help(format!("did you mean \"{meant}\"?"));
         }
         said.help(format!("the algorithms are {}", suggest::list(&names)));
@@ -232,5 +243,5 @@ impl Reader<'_, '_> {
 }
 
 fn allows(key: &KeyData, algorithm: Algorithm) -> bool {
-    key.material.algorithms().contains(&algorithm) && key.only.is_none_or(|only| only == algorithm)
+    key.material.algorithms().contains(&algorithm) && key.key_use.is_none_or(|only| only == algorithm)
 }

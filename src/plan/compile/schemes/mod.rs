@@ -3,21 +3,21 @@
 mod files;
 mod jwt;
 
-use super::ranges::Ranges;
+use super::ranges::RangeChecker;
 use crate::base::units::DurationText;
-use crate::config::document::{AuthenticationSchemeDocument, Document, RouteDocument, Set};
-use crate::config::{Attached, Code, Diagnostics, Span, Spanned, codes, suggest};
+use crate::config::document::{AuthenticationSchemeDocument, Document, RouteDocument, Setting};
+use crate::config::{Code, Diagnostics, ReferencedFiles, Span, Spanned, codes, suggest};
 use crate::plan::check::values::is_token;
-use crate::plan::check::{Scope, filled, items};
-use crate::plan::inherit::{self, merged};
+use crate::plan::check::{CheckContext, items, non_blank};
+use crate::plan::inherit::{self, merge};
 use crate::stages::authentication::settings::{
-    ApiKeySettings, AuthenticationSettings, BasicSettings, Places, SchemeKind, SchemeSettings,
+    ApiKeySettings, AuthenticationSettings, BasicSettings, CredentialLocations, SchemeKind, SchemeSettings,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-const TYPES: [&str; 4] = ["JwtBearer", "ApiKey", "Basic", "ClientCertificate"];
+const SCHEME_TYPES: [&str; 4] = ["JwtBearer", "ApiKey", "Basic", "ClientCertificate"];
 
 /// The schemes of a document by name; those with mistakes are missing.
 pub struct Schemes<'d> {
@@ -27,12 +27,24 @@ pub struct Schemes<'d> {
 
 impl<'d> Schemes<'d> {
     /// Reads all of them.
-    pub fn read(document: &'d Document, ocelot: bool, attached: &Attached, out: &mut Diagnostics) -> Self {
+    pub fn read(
+        document: &'d Document,
+        ocelot: bool,
+        attached: &ReferencedFiles,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
         let mut by_name = HashMap::new();
         let tls = items(&document.listeners).iter().filter_map(|listener| listener.tls.as_ref());
         let certificates_asked = tls.into_iter().any(|tls| tls.client_certificates.is_some());
         for (name, written) in document.authentication_schemes.iter().flat_map(|map| map.iter()) {
-            let mut reader = Reader { name, written, attached, ocelot, certificates_asked, out };
+            let mut reader = SchemeCompiler {
+                name,
+                document: written,
+                attached,
+                ocelot,
+                client_certificates_requested: certificates_asked,
+                diagnostics: diagnostics,
+            };
             if let Some(kind) = reader.kind() {
                 let settings = SchemeSettings { name: name.value.clone(), kind };
                 by_name.insert(name.as_str(), Arc::new(settings));
@@ -42,11 +54,11 @@ impl<'d> Schemes<'d> {
     }
 
     /// What a route asks of its callers; none when everyone may call.
-    pub fn of(&self, scope: &Scope, route: &RouteDocument) -> Option<AuthenticationSettings> {
+    pub fn of(&self, scope: &CheckContext, route: &RouteDocument) -> Option<AuthenticationSettings> {
         let key = route.key.as_ref().map(|key| key.as_str());
-        let options = merged(&route.authentication, scope.groups.authentication.as_ref(), key)?;
-        let options = inherit::Authentication::of(&options);
-        options.asked_for()?;
+        let options = merge(&route.authentication, scope.groups.authentication.as_ref(), key)?;
+        let options = inherit::Authentication::resolve(&options);
+        options.is_requested()?;
         // A name that nobody has was reported, but where Ocelot does not look either; there it never succeeds.
         let known = options.schemes.iter().filter_map(|name| self.by_name.get(name.as_str()));
         Some(AuthenticationSettings { schemes: known.cloned().collect(), ocelot: self.ocelot })
@@ -54,27 +66,27 @@ impl<'d> Schemes<'d> {
 }
 
 /// Reads one scheme.
-struct Reader<'r, 'o> {
+struct SchemeCompiler<'r, 'o> {
     name: &'r Spanned<String>,
-    written: &'r Spanned<AuthenticationSchemeDocument>,
-    attached: &'r Attached,
+    document: &'r Spanned<AuthenticationSchemeDocument>,
+    attached: &'r ReferencedFiles,
     ocelot: bool,
-    certificates_asked: bool,
-    out: &'o mut Diagnostics,
+    client_certificates_requested: bool,
+    diagnostics: &'o mut Diagnostics,
 }
 
-impl<'r> Reader<'r, '_> {
+impl<'r> SchemeCompiler<'r, '_> {
     fn kind(&mut self) -> Option<SchemeKind> {
-        let Some(kind) = filled(&self.written.kind) else {
+        let Some(kind) = non_blank(&self.document.kind) else {
             let message = format!("the scheme \"{}\" has no Type", self.name.value);
-            let place = self.written.kind.as_ref().map_or(self.written.span, |kind| kind.span);
-            self.out
+            let place = self.document.kind.as_ref().map_or(self.document.span, |kind| kind.span);
+            self.diagnostics
                 .error(codes::SCHEME_TYPE, place, message)
                 .help("write \"JwtBearer\", \"ApiKey\", \"Basic\" or \"ClientCertificate\"");
             return None;
         };
-        let known = TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
-        self.foreign(known.copied());
+        let known = SCHEME_TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
+        self.report_unused_settings(known.copied());
         match known {
             Some(&"JwtBearer") => self.jwt().map(|jwt| SchemeKind::Jwt(Box::new(jwt))),
             Some(&"ApiKey") => self.api_key().map(SchemeKind::ApiKey),
@@ -89,30 +101,30 @@ impl<'r> Reader<'r, '_> {
 
     fn unknown(&mut self, kind: &Spanned<String>) {
         let message = format!("there is no Type \"{}\" of authentication schemes", kind.value);
-        let said = self.out.error(codes::SCHEME_TYPE, kind.span, message);
-        if let Some(meant) = suggest::nearest(kind, TYPES) {
+        let said = self.diagnostics.error(codes::SCHEME_TYPE, kind.span, message);
+        if let Some(meant) = suggest::closest_match(kind, SCHEME_TYPES) {
             said.help(format!("did you mean \"{meant}\"?"));
         }
         said.help("the types are JwtBearer, ApiKey, Basic and ClientCertificate");
     }
 
     /// Settings that a scheme of this type does not read would be ignored in silence.
-    fn foreign(&mut self, kind: Option<&str>) {
+    fn report_unused_settings(&mut self, kind: Option<&str>) {
         let Some(kind) = kind else { return };
-        for (setting, span, types) in settings(self.written) {
+        for (setting, span, types) in settings(self.document) {
             if let Some(span) = span.filter(|_| !types.contains(&kind)) {
                 let message = format!("a scheme of Type \"{kind}\" does not read \"{setting}\"");
                 let help = format!("leave it out; it belongs to {}", types.join(" and "));
-                self.out.error(codes::SCHEME_SETTING, span, message).help(help);
+                self.diagnostics.error(codes::SCHEME_SETTING, span, message).help(help);
             }
         }
     }
 
     /// Listeners verify certificates; without one that asks for them nobody can show any.
     fn certificate(&mut self, span: Span) -> SchemeKind {
-        if !self.certificates_asked {
+        if !self.client_certificates_requested {
             let message = "no listener asks clients for certificates: this scheme lets nobody in";
-            self.out
+            self.diagnostics
                 .warning(codes::CERTIFICATES_NOT_ASKED, span, message)
                 .help("give a listener Tls with ClientCertificates");
         }
@@ -120,61 +132,62 @@ impl<'r> Reader<'r, '_> {
     }
 
     fn api_key(&mut self) -> Option<ApiKeySettings> {
-        let (file, places) = (self.required("KeysFile", &self.written.keys_file), self.places("X-Api-Key"));
+        let (file, places) =
+            (self.required("KeysFile", &self.document.keys_file), self.credential_locations("X-Api-Key"));
         let (span, text) = file?;
-        let keys = self.sound(codes::SCHEME_FILE, span, "KeysFile", files::api_keys(text))?;
-        self.nobody(keys.is_empty(), span, "KeysFile");
+        let keys = self.accept(codes::SCHEME_FILE, span, "KeysFile", files::api_keys(text))?;
+        self.warn_no_listener_asks(keys.is_empty(), span, "KeysFile");
         Some(ApiKeySettings { places, keys })
     }
 
     fn basic(&mut self) -> Option<BasicSettings> {
-        let (span, text) = self.required("UsersFile", &self.written.users_file)?;
-        let users = self.sound(codes::SCHEME_FILE, span, "UsersFile", files::users(text))?;
-        self.nobody(users.is_empty(), span, "UsersFile");
+        let (span, text) = self.required("UsersFile", &self.document.users_file)?;
+        let users = self.accept(codes::SCHEME_FILE, span, "UsersFile", files::users(text))?;
+        self.warn_no_listener_asks(users.is_empty(), span, "UsersFile");
         Some(BasicSettings { users })
     }
 
-    fn nobody(&mut self, is_empty: bool, span: Span, setting: &str) {
+    fn warn_no_listener_asks(&mut self, is_empty: bool, span: Span, setting: &str) {
         if is_empty {
             let message = format!("{setting} holds nobody: every caller is refused");
-            self.out.warning(codes::SCHEME_FILE, span, message);
+            self.diagnostics.warning(codes::SCHEME_FILE, span, message);
         }
     }
 
     /// The content of the file that a scheme of this type must have.
-    fn required(&mut self, setting: &str, set: &Set<String>) -> Option<(Span, &'r [u8])> {
-        let Some(name) = filled(set) else {
+    fn required(&mut self, setting: &str, set: &Setting<String>) -> Option<(Span, &'r [u8])> {
+        let Some(name) = non_blank(set) else {
             let message = format!("the scheme \"{}\" has no {setting}", self.name.value);
-            self.out.error(codes::SCHEME_KEYS, self.written.span, message);
+            self.diagnostics.error(codes::SCHEME_KEYS, self.document.span, message);
             return None;
         };
         let read = self.attached.get(name.span).map_err(|why| format!("cannot be read: {why}"));
         match read {
             Ok(text) => Some((name.span, text)),
             Err(why) => {
-                self.out.error(codes::SCHEME_FILE, name.span, format!("{setting} {why}"));
+                self.diagnostics.error(codes::SCHEME_FILE, name.span, format!("{setting} {why}"));
                 None
             }
         }
     }
 
     /// The value, or the report of what is wrong with it.
-    fn sound<T>(&mut self, code: Code, span: Span, setting: &str, read: Result<T, String>) -> Option<T> {
-        read.map_err(|why| self.out.error(code, span, format!("{setting}: {why}"))).ok()
+    fn accept<T>(&mut self, code: Code, span: Span, setting: &str, read: Result<T, String>) -> Option<T> {
+        read.map_err(|why| self.diagnostics.error(code, span, format!("{setting}: {why}"))).ok()
     }
 
     /// Where the credentials stand.
-    fn places(&mut self, usual: &str) -> Places {
-        let header = filled(&self.written.header);
-        let (query, cookie) = (filled(&self.written.query_parameter), filled(&self.written.cookie));
+    fn credential_locations(&mut self, usual: &str) -> CredentialLocations {
+        let header = non_blank(&self.document.header);
+        let (query, cookie) = (non_blank(&self.document.query_parameter), non_blank(&self.document.cookie));
         for (setting, name) in [("Header", header), ("QueryParameter", query), ("Cookie", cookie)] {
             if let Some(name) = name.filter(|name| !is_token(name)) {
                 let message = format!("{setting} \"{}\" is not a name", name.value);
-                self.out.error(codes::BAD_HEADER_NAME, name.span, message);
+                self.diagnostics.error(codes::BAD_HEADER_NAME, name.span, message);
             }
         }
         let text = |name: Option<&Spanned<String>>| name.map(|name| name.value.clone());
-        Places {
+        CredentialLocations {
             header: text(header).unwrap_or_else(|| usual.to_owned()),
             query: text(query),
             cookie: text(cookie),
@@ -182,9 +195,15 @@ impl<'r> Reader<'r, '_> {
     }
 
     /// A time within its range.
-    fn time(&mut self, setting: &str, set: &Set<DurationText>, usual: Duration, range: [u64; 2]) -> Duration {
+    fn time(
+        &mut self,
+        setting: &str,
+        set: &Setting<DurationText>,
+        usual: Duration,
+        range: [u64; 2],
+    ) -> Duration {
         let [least, most] = range.map(Duration::from_secs);
-        Ranges::with(codes::LIMIT_RANGE, self.out).time(setting, set, usual, least, most)
+        RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics).time(setting, set, usual, least, most)
     }
 }
 
@@ -192,11 +211,11 @@ impl<'r> Reader<'r, '_> {
 type Row = (&'static str, Option<Span>, &'static [&'static str]);
 
 fn settings(w: &AuthenticationSchemeDocument) -> [Row; 18] {
-    fn at<T>(set: &Set<T>) -> Option<Span> {
+    fn at<T>(set: &Setting<T>) -> Option<Span> {
         set.as_ref().map(|set| set.span)
     }
     const JWT: &[&str] = &["JwtBearer"];
-    const BOTH: &[&str] = &["JwtBearer", "ApiKey"];
+    const ALL_SCHEME_TYPES: &[&str] = &["JwtBearer", "ApiKey"];
     [
         ("SigningKey", at(&w.signing_key), JWT),
         ("PublicKeyFile", at(&w.public_key_file), JWT),
@@ -212,8 +231,8 @@ fn settings(w: &AuthenticationSchemeDocument) -> [Row; 18] {
         ("ClockSkew", at(&w.clock_skew), JWT),
         ("TokenTypes", at(&w.token_types), JWT),
         ("Cookie", at(&w.cookie), JWT),
-        ("Header", at(&w.header), BOTH),
-        ("QueryParameter", at(&w.query_parameter), BOTH),
+        ("Header", at(&w.header), ALL_SCHEME_TYPES),
+        ("QueryParameter", at(&w.query_parameter), ALL_SCHEME_TYPES),
         ("KeysFile", at(&w.keys_file), &["ApiKey"]),
         ("UsersFile", at(&w.users_file), &["Basic"]),
     ]

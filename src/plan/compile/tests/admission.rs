@@ -3,8 +3,8 @@
 use super::*;
 use crate::plan::admission::Admission;
 use crate::stages::cors::Names;
-use crate::stages::partition::list;
-use crate::stages::rate_limit::{Fields, Measure};
+use crate::stages::partition_key::format_list;
+use crate::stages::rate_limit::{Algorithm, Fields};
 
 fn admission(routes: &str, global: &str) -> Vec<Admission> {
     sound(&document(routes, global), false).routes.into_iter().map(|route| route.admission).collect()
@@ -13,8 +13,8 @@ fn admission(routes: &str, global: &str) -> Vec<Admission> {
 /// The limits of the only route: rule, parts, under which they are counted.
 fn limits(options: &str) -> Vec<(String, String)> {
     let all = admission(&route(&format!(r#""RateLimitOptions": {options}"#)), "{}");
-    let rates = all[0].rates.clone().expect("limits");
-    rates.limits.into_iter().map(|limit| (limit.rule, list(&limit.parts))).collect()
+    let rates = all[0].rate_limit.clone().expect("limits");
+    rates.limits.into_iter().map(|limit| (limit.rule, format_list(&limit.parts))).collect()
 }
 
 fn rule(rule: &str, parts: &str) -> (String, String) {
@@ -47,7 +47,7 @@ fn limits_count_together_over_routes_unless_the_route_is_a_part() {
     let counters = |partition: &str| {
         let global = format!(r#"{{ "RateLimitOptions": {{ "Limit": 3, "Period": "1s"{partition} }} }}"#);
         let all = admission(&two.join(", "), &global);
-        let counter = |at: usize| all[at].rates.clone().expect("limits").limits[0].counter.clone();
+        let counter = |at: usize| all[at].rate_limit.clone().expect("limits").limits[0].counter.clone();
         counter(0) == counter(1)
     };
     assert!(counters(r#", "PartitionBy": ["IP"]"#));
@@ -59,7 +59,7 @@ fn limits_count_together_over_routes_unless_the_route_is_a_part() {
 fn fields_are_ocelots_alone_under_ocelot_and_none_where_they_are_switched_off() {
     let fields = |settings: &str, ocelot: bool| {
         let text = with(&format!(r#""RateLimitOptions": {{ "Limit": 1, "Period": "1s"{settings} }}"#));
-        sound(&text, ocelot).routes[0].admission.rates.clone().expect("limits").fields
+        sound(&text, ocelot).routes[0].admission.rate_limit.clone().expect("limits").fields
     };
     assert_eq!((fields("", true), fields("", false)), (Fields::Ocelot, Fields::Both));
     assert_eq!(fields(r#", "EnableHeaders": false"#, true), Fields::None);
@@ -71,10 +71,10 @@ fn old_names_are_read_and_win() {
     let options = r#"{ "Limit": 1, "Period": "1s", "Wait": "9s", "PeriodTimespan": 1.5, "HttpStatusCode": 418,
         "StatusCode": 429, "QuotaExceededMessage": "{0} per {1}", "QuotaMessage": "new" }"#;
     let all = admission(&route(&format!(r#""RateLimitOptions": {options}"#)), "{}");
-    let limit = all[0].rates.clone().expect("limits").limits.remove(0);
+    let limit = all[0].rate_limit.clone().expect("limits").limits.remove(0);
     assert_eq!((limit.rule.as_str(), limit.status, limit.message.as_str()), ("1/1s/w1.5s", 418, "1 per 1s"));
-    let Measure::Window(window) = limit.measure else { panic!("a window") };
-    assert_eq!(window.wait, 1_500_000_000);
+    let Algorithm::Window(window) = limit.algorithm else { panic!("a window") };
+    assert_eq!(window.penalty, 1_500_000_000);
 }
 
 #[test]
@@ -110,7 +110,8 @@ fn concurrency_is_limited_for_the_route_and_for_each_key() {
     let options =
         r#"{ "Limit": 100, "QueueLimit": 9, "Limits": [{ "Limit": 2, "PartitionBy": ["IP", "Route"] }] }"#;
     let all = admission(&route(&format!(r#""ConcurrencyLimitOptions": {options}"#)), "{}");
-    let shown: Vec<_> = all[0].concurrency.iter().map(|l| (l.limit, l.queue, list(&l.parts))).collect();
+    let shown: Vec<_> =
+        all[0].concurrency.iter().map(|l| (l.limit, l.queue, format_list(&l.partition_by))).collect();
     assert_eq!(shown, [(100, 9, "Route".to_owned()), (2, 9, "IP, Route".to_owned())]);
     for (options, expected) in [
         (r#"{ "QueueLimit": 1 }"#, r#"MG0432 { "QueueLimit": 1 }"#),
@@ -142,7 +143,7 @@ fn groups_hold_for_the_routes_they_name_and_an_empty_object_says_nothing() {
     let all = admission(&routes.join(", "), global);
     let shown: Vec<_> = all
         .iter()
-        .map(|a| (a.cors.is_some(), a.concurrency[0].limit, a.concurrency[0].queue, a.size.is_some()))
+        .map(|a| (a.cors.is_some(), a.concurrency[0].limit, a.concurrency[0].queue, a.request_size.is_some()))
         .collect();
     assert_eq!(shown, [(true, 50, 3, false), (false, 1, 3, true), (false, 50, 3, false)]);
 }
@@ -166,7 +167,7 @@ fn pages_are_named_and_never_all_of_them_with_credentials() {
     };
     assert_eq!(
         methods(r#""UpstreamHttpMethod": ["get", "PUT"],"#),
-        Names::These(vec!["GET".into(), "PUT".into()])
+        Names::List(vec!["GET".into(), "PUT".into()])
     );
     assert_eq!(methods(""), Names::Any);
 }
@@ -184,8 +185,8 @@ fn a_route_cannot_take_more_than_its_connection() {
     assert_eq!(said(&text("{}", r#"{ "MaxRequestHeaderCount": 129 }"#), false), ["MG0437 129"]);
     assert_eq!(said(&text("{}", r#"{ "MaxRequestHeaderCount": 0 }"#), false), ["MG0431 0"]);
     let read = sound(&text("{}", r#"{ "MaxRequestBodySize": "2KiB", "MaxRequestHeaderCount": 9 }"#), false);
-    let size = read.routes[0].admission.size.clone().expect("sizes");
-    assert_eq!((size.body, size.headers, size.count), (Some(2048), None, Some(9)));
+    let size = read.routes[0].admission.request_size.clone().expect("sizes");
+    assert_eq!((size.max_body, size.max_headers_bytes, size.max_header_count), (Some(2048), None, Some(9)));
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn templates_are_compiled_under_the_media_type_that_they_are_for() {
     let blueprint = sound(&aggregate(&format!("{call}, {sound_ones}")), false);
     let shape = &blueprint.routes[2].aggregate.as_ref().expect("an aggregate").shape;
     assert_eq!(
-        shape.forms.iter().map(|form| &*form.media).collect::<Vec<_>>(),
+        shape.representations.iter().map(|form| &*form.media).collect::<Vec<_>>(),
         ["application/json", "text/html; charset=utf-8"]
     );
 }

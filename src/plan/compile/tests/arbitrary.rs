@@ -1,7 +1,7 @@
 //! Compiling never panics and never contradicts itself, whatever the document holds.
 
 use super::compile;
-use crate::config::{Environment, Texts, load_texts};
+use crate::config::{Environment, InMemoryFiles, load_texts};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
@@ -215,7 +215,7 @@ proptest! {
     fn any_document_compiles_or_says_why_not(document in document(), ocelot: bool) {
         let text = document.to_string();
         let files = [("gateway.json", text.as_str())];
-        let read = || load_texts(&Texts { files: &files, ocelot, ..Texts::default() }, Environment::of_process());
+        let read = || load_texts(&InMemoryFiles { files: &files, ocelot, ..InMemoryFiles::default() }, Environment::of_process());
         let mut loaded = read();
         let blueprint = compile(&mut loaded);
         prop_assert_eq!(blueprint.is_some(), !loaded.diagnostics.has_errors());

@@ -2,24 +2,28 @@
 
 use super::*;
 use crate::backend::attempt::{
-    Scope, Settings,
+    ResilienceConfig, Scope,
     breaker::{self, Trip},
-    retry::Allowance,
+    retry::BudgetConfig,
 };
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
-fn settings(text: &str, ocelot: bool) -> Settings {
+fn settings(text: &str, ocelot: bool) -> ResilienceConfig {
     sound(&with(text), ocelot).routes[0].attempts.clone()
 }
 
-fn circuit(options: &str, ocelot: bool) -> Option<breaker::Settings> {
+fn circuit(options: &str, ocelot: bool) -> Option<breaker::BreakerConfig> {
     settings(&format!(r#""QoSOptions": {options}"#), ocelot).quality?.breaker
 }
 
-fn in_a_row(least: u32, pause: u32, forgiving: bool) -> Option<breaker::Settings> {
-    Some(breaker::Settings { trip: Trip::InARow(least), pause: pause * MS, forgiving })
+fn in_a_row(least: u32, pause: u32, forgiving: bool) -> Option<breaker::BreakerConfig> {
+    Some(breaker::BreakerConfig {
+        trip: Trip::ConsecutiveFailures(least),
+        open_duration: pause * MS,
+        late_success_closes: forgiving,
+    })
 }
 
 #[test]
@@ -33,7 +37,7 @@ fn under_ocelot_odd_values_become_its_own() {
     assert_eq!(circuit(r#"{ "MinimumThroughput": 0, "BreakDuration": 900 }"#, true), None, "off");
     assert_eq!(
         circuit(r#"{ "FailureRatio": 7.0, "SamplingDuration": 500 }"#, true).map(|circuit| circuit.trip),
-        Some(Trip::Ratio { least: 100, ratio: 0.5, within: 10_000 * MS })
+        Some(Trip::FailureRatio { min_requests: 100, ratio: 0.5, window: 10_000 * MS })
     );
     let limit = |ms: &str| {
         settings(&format!(r#""QoSOptions": {{ "Timeout": {ms} }}"#), true).quality.and_then(|q| q.timeout)
@@ -68,7 +72,7 @@ fn old_names_win_and_the_global_group_fills_in() {
     let settings = &both.routes[0].attempts;
     assert_eq!(settings.quality.clone().and_then(|quality| quality.breaker), in_a_row(4, 5000, false));
     let retry = settings.retry.as_ref().expect("retries");
-    assert_eq!((retry.attempts, retry.backoff), (4, (25 * MS, 2000 * MS)));
+    assert_eq!((retry.max_attempts, retry.backoff), (4, (25 * MS, 2000 * MS)));
 }
 
 #[test]
@@ -85,8 +89,11 @@ fn retries_have_sensible_defaults() {
     assert_eq!(settings("", false).retry, None);
     let retry = settings(r#""RetryOptions": { "EnableRetry": true }"#, false).retry.expect("retries");
     assert!(retry.on_connect && retry.on_reset && retry.on_timeout && retry.honour_retry_after);
-    assert_eq!((retry.attempts, retry.statuses, retry.methods), (3, vec![502, 503, 504], None));
-    assert_eq!((retry.kept, retry.budget), (64 << 10, Some(Allowance { least: 10, ratio: 0.2 })));
+    assert_eq!((retry.max_attempts, retry.statuses, retry.methods), (3, vec![502, 503, 504], None));
+    assert_eq!(
+        (retry.max_replay_bytes, retry.budget),
+        (64 << 10, Some(BudgetConfig { min_retries: 10, retry_ratio: 0.2 }))
+    );
     assert_eq!(settings(r#""RetryOptions": { "EnableRetry": false, "Attempts": 2 }"#, false).retry, None);
     let off = settings(r#""RetryOptions": { "EnableBudget": false, "On": ["reset"] }"#, false)
         .retry
@@ -116,5 +123,5 @@ fn what_cannot_be_meant_is_said() {
     let grpc = settings(r#""RetryOptions": { "OnGrpcStatus": ["unavailable", "8"] }"#, false)
         .retry
         .expect("retries");
-    assert_eq!(grpc.grpc, [14, 8]);
+    assert_eq!(grpc.grpc_codes, [14, 8]);
 }

@@ -1,7 +1,7 @@
 //! How an address is chosen, and which are well.
 
 use super::*;
-use crate::backend::balance::{HashOn, Keeps, Sticky};
+use crate::backend::balance::{HashPolicy, SessionStore, Sticky};
 use crate::backend::health::ProbeKind;
 use crate::plan::blueprint::*;
 use std::time::Duration;
@@ -18,12 +18,12 @@ fn sticky_sessions_are_ocelots_under_ocelot_and_ours_outside_it() {
         other => panic!("{other:?}"),
     };
     let bare = r#"{ "Type": "CookieStickySessions" }"#;
-    assert_eq!(read(bare, true), (".AspNetCore.Session".into(), None, Keeps::Ocelot));
-    assert_eq!(read(bare, false).2, Keeps::Sessions);
+    assert_eq!(read(bare, true), (".AspNetCore.Session".into(), None, SessionStore::Unbounded));
+    assert_eq!(read(bare, false).2, SessionStore::Bounded);
     let own = r#"{ "Type": "CookieStickySessions", "SetCookie": true }"#;
-    assert_eq!(read(own, true), ("MargayEndpoint".into(), None, Keeps::Cookie));
+    assert_eq!(read(own, true), ("MargayEndpoint".into(), None, SessionStore::Cookie));
     let said = r#"{ "Type": "CookieStickySessions", "Key": "sid", "Expiry": 1500 }"#;
-    assert_eq!(read(said, false), ("sid".into(), Some(Duration::from_millis(1500)), Keeps::Sessions));
+    assert_eq!(read(said, false), ("sid".into(), Some(Duration::from_millis(1500)), SessionStore::Bounded));
 }
 
 #[test]
@@ -38,12 +38,12 @@ fn sessions_that_cannot_be_kept_are_told() {
 #[test]
 fn a_key_to_hash_is_one_that_requests_have() {
     let hash = |on: &str| kind(&format!(r#"{{ "Type": "ConsistentHash"{on} }}"#), false);
-    assert_eq!(hash(""), BalancerKind::ConsistentHash(HashOn::Address));
+    assert_eq!(hash(""), BalancerKind::ConsistentHash(HashPolicy::Address));
     assert_eq!(
         hash(r#", "HashOn": "header:X-User""#),
-        BalancerKind::ConsistentHash(HashOn::Header("X-User".into()))
+        BalancerKind::ConsistentHash(HashPolicy::Header("X-User".into()))
     );
-    assert_eq!(hash(r#", "HashOn": "Path:x""#), BalancerKind::ConsistentHash(HashOn::Path("x".into())));
+    assert_eq!(hash(r#", "HashOn": "Path:x""#), BalancerKind::ConsistentHash(HashPolicy::Path("x".into())));
     let wrong = |on: &str| {
         both(&format!(r#""LoadBalancerOptions": {{ "Type": "ConsistentHash", "HashOn": {on} }}"#)).0
     };
@@ -60,25 +60,31 @@ fn a_setting_of_another_balancer_is_refused() {
     quiet(r#""LoadBalancerOptions": { "Type": "NoLoadBalancer", "Key": "sid", "Expiry": 5 }"#);
 }
 
-fn health(options: &str) -> HealthSpec {
+fn health(options: &str) -> HealthConfig {
     let text = with(&format!(r#""HealthCheckOptions": {options}"#));
     sound(&text, false).routes[0].cluster.health.value.clone()
 }
 
 #[test]
 fn health_is_off_unless_something_is_checked() {
-    assert!(health("{}").is_off());
+    assert!(health("{}").is_disabled());
     let active = health(r#"{ "Active": {} }"#).active.expect("probes");
     assert_eq!((active.interval, active.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
     assert!(
-        matches!(&active.kind, ProbeKind::Http { target, statuses, .. } if target == "/" && statuses.has(204))
+        matches!(&active.kind, ProbeKind::Http { target, statuses, .. } if target == "/" && statuses.contains(204))
     );
     let passive = health(r#"{ "Passive": {} }"#).passive.expect("ejection");
-    assert_eq!((passive.consecutive, passive.ratio, passive.most), (Some(5), None, 50));
+    assert_eq!(
+        (passive.consecutive_failures, passive.failure_ratio, passive.max_ejected_percent),
+        (Some(5), None, 50)
+    );
     let ratio = health(r#"{ "Passive": { "FailureRatio": 0.5, "FailureStatuses": ["503"] } }"#)
         .passive
         .expect("ejection");
-    assert_eq!((ratio.consecutive, ratio.ratio, ratio.statuses.has(500)), (None, Some(0.5), false));
+    assert_eq!(
+        (ratio.consecutive_failures, ratio.failure_ratio, ratio.statuses.contains(500)),
+        (None, Some(0.5), false)
+    );
     let short = health(r#"{ "Active": { "Type": "tcp", "Interval": "500ms" } }"#).active.expect("probes");
     assert_eq!((short.kind.clone(), short.timeout), (ProbeKind::Tcp, Duration::from_millis(500)));
 }
@@ -116,7 +122,7 @@ fn global_checks_are_taken_over_whole() {
     let text = document(&route(r#""HealthCheckOptions": { "Active": { "Path": "/b" } }"#), global);
     let read = sound(&text, false).routes[0].cluster.health.value.clone();
     let active = read.active.expect("probes");
-    assert_eq!((active.interval, read.panic), (Duration::from_secs(10), 30));
+    assert_eq!((active.interval, read.panic_threshold), (Duration::from_secs(10), 30));
     let inherited = sound(&document(&route(""), global), false).routes[0].cluster.health.value.clone();
     assert_eq!(inherited.active.expect("probes").interval, Duration::from_secs(1));
 }

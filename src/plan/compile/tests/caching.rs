@@ -17,7 +17,7 @@ fn a_cache_is_on_with_a_time_or_with_the_rules_of_http() {
     assert_eq!(options(r#"{ "TtlSeconds": 0 }"#), None);
     assert_eq!(options(r#"{ "TtlSeconds": 5, "Mode": "off" }"#), None);
     let fixed = options(r#"{ "TtlSeconds": 5 }"#).expect("a cache");
-    assert_eq!((fixed.mode, fixed.ttl().as_secs(), fixed.exact), (Mode::Ocelot, 5, false));
+    assert_eq!((fixed.mode, fixed.ttl().as_secs(), fixed.ocelot_exact), (Mode::Ocelot, 5, false));
     assert_eq!((fixed.statuses, fixed.methods.len()), (Statuses::Successful, 2));
     let http = options(r#"{ "Mode": "HTTP", "Methods": ["get", "post"], "StatusCodes": [200, 404] }"#)
         .expect("a cache");
@@ -40,8 +40,8 @@ fn the_old_name_wins_and_groups_are_merged() {
 #[test]
 fn ocelots_cache_keeps_everything_for_everybody() {
     let exact = cache(r#""CacheOptions": { "TtlSeconds": 5 }"#, "{}", true).expect("a cache");
-    assert!(exact.exact && exact.methods.is_empty() && exact.cookies && !exact.collapse);
-    assert!(!exact.key.identity && exact.key.literal && exact.statuses == Statuses::All);
+    assert!(exact.ocelot_exact && exact.methods.is_empty() && exact.cookies && !exact.coalesce);
+    assert!(!exact.key.identity && exact.key.ocelot_literal && exact.statuses == Statuses::All);
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn regions_fit_into_the_memory_of_all() {
     };
     let (fits, _) = memory(r#"{ "MaxSize": "64MiB", "Regions": { "a": { "MaxSize": "16MiB" } } }"#);
     let fits = fits.expect("sound");
-    assert_eq!((fits.of("a"), fits.of("b")), (("a", 16 << 20), ("", 48 << 20)));
-    assert_eq!(fits.largest, 4 << 20);
+    assert_eq!((fits.region_memory("a"), fits.region_memory("b")), (("a", 16 << 20), ("", 48 << 20)));
+    assert_eq!(fits.max_object_size, 4 << 20);
     for cache in [
         r#"{ "MaxSize": "1KiB" }"#,
         r#"{ "MaxSize": "16MiB", "Regions": { "a": { "MaxSize": "16MiB" } } }"#,

@@ -1,7 +1,7 @@
 //! The black-box cases, as far as they can be decided without a gateway: does the configuration start, and if not,
 //! for Ocelot's reason?
 
-use crate::config::{Environment, Loaded, Severity, Texts, load_texts};
+use crate::config::{Environment, InMemoryFiles, Loaded, Severity, load_texts};
 use serde_json::Value;
 
 struct Case {
@@ -67,7 +67,10 @@ impl Case {
         }
         let text = ports(&config.to_string());
         let files = [("gateway.json", text.as_str())];
-        load_texts(&Texts { files: &files, ocelot: true, ..Texts::default() }, Environment::of_process())
+        load_texts(
+            &InMemoryFiles { files: &files, ocelot: true, ..InMemoryFiles::default() },
+            Environment::of_process(),
+        )
     }
 
     fn must_fail(&self) -> bool {

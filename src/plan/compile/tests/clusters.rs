@@ -88,7 +88,10 @@ fn global_options_are_for_clusters_too_unless_they_are_for_certain_routes() {
         let text = to("shop", "shop", &shop).replace("\"Clusters\"", &global);
         sound(&text, false).routes[0].cluster.balancer.value.clone()
     };
-    assert_eq!((kind(""), kind(r#", "RouteKeys": ["k"]"#)), (BalancerKind::Random, BalancerKind::First));
+    assert_eq!(
+        (kind(""), kind(r#", "RouteKeys": ["k"]"#)),
+        (BalancerKind::Random, BalancerKind::NoLoadBalancer)
+    );
 }
 
 #[test]

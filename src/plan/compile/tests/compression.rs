@@ -1,7 +1,7 @@
 //! Compression of routes: what is refused, what is inherited, what is usual.
 
 use super::*;
-use crate::base::coding::Coding::{Brotli, Gzip, Zstd};
+use crate::base::content_coding::ContentCoding::{Brotli, Gzip, Zstd};
 use crate::stages::compression::Settings;
 
 fn compression(settings: &str, global: &str) -> Option<Settings> {
@@ -19,7 +19,11 @@ fn it_is_off_until_something_is_said_of_it() {
     assert_eq!(options(r#"{ "EnableCompression": false, "Level": "Fastest" }"#), None);
     let usual = options(r#"{ "EnableCompression": true }"#).expect("compression");
     assert_eq!(usual.encodings, [(Zstd, 3), (Brotli, 4), (Gzip, 5)]);
-    assert!(usual.least == 1024 && usual.kinds.has(b"text/html") && !usual.kinds.has(b"image/png"));
+    assert!(
+        usual.min_size == 1024
+            && usual.media_types.matches(b"text/html")
+            && !usual.media_types.matches(b"image/png")
+    );
 }
 
 #[test]
@@ -27,8 +31,8 @@ fn every_setting_is_heard() {
     let some = r#"{ "Encodings": ["GZIP", "br"], "MinSize": "200B", "Level": "smallest", "BrotliLevel": 1,
         "ContentTypes": ["text/csv"] }"#;
     let some = options(some).expect("compression");
-    assert_eq!((&some.encodings[..], some.least), (&[(Gzip, 9), (Brotli, 1)][..], 200));
-    assert!(some.kinds.has(b"text/csv") && !some.kinds.has(b"text/html"));
+    assert_eq!((&some.encodings[..], some.min_size), (&[(Gzip, 9), (Brotli, 1)][..], 200));
+    assert!(some.media_types.matches(b"text/csv") && !some.media_types.matches(b"text/html"));
     let fast = options(r#"{ "Level": "Fastest" }"#).expect("compression");
     assert_eq!(fast.encodings, [(Zstd, 1), (Brotli, 2), (Gzip, 1)]);
 }
@@ -39,7 +43,7 @@ fn routes_take_over_what_they_do_not_say() {
         r#"{ "CompressionOptions": { "Level": "Fastest", "Encodings": ["gzip"], "RouteKeys": ["A"] } }"#;
     let own = r#""Key": "A", "CompressionOptions": { "MinSize": "1B" }"#;
     let merged = compression(own, global).expect("compression");
-    assert_eq!((&merged.encodings[..], merged.least), (&[(Gzip, 1)][..], 1));
+    assert_eq!((&merged.encodings[..], merged.min_size), (&[(Gzip, 1)][..], 1));
     assert_eq!(compression(r#""Key": "B""#, global), None);
     let off = r#""Key": "A", "CompressionOptions": { "EnableCompression": false }"#;
     assert_eq!(compression(off, global), None);
@@ -52,7 +56,7 @@ fn services_without_routes_take_over_the_global_options_and_aggregates_have_thei
     let entry = r#"{ "ServiceName": "a", "CompressionOptions": { "EnableCompression": false } }"#;
     let dynamic =
         sound(&format!("{{ \"DynamicRoutes\": [{entry}], {global} }}"), false).dynamic.expect("dynamic");
-    assert_eq!(dynamic.general.compression.as_ref().expect("compression").encodings, [(Brotli, 4)]);
+    assert_eq!(dynamic.defaults.compression.as_ref().expect("compression").encodings, [(Brotli, 4)]);
     assert_eq!(dynamic.of("", "a").expect("the entry").route.compression, None);
     let aggregate = |more: &str| {
         let keys = r#""UpstreamPathTemplate": "/all", "RouteKeys": ["A"]"#;

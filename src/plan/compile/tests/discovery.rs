@@ -49,14 +49,14 @@ fn the_settings_of_a_registry_are_resolved() {
         r#"{ "Type": "CONSUL", "Host": "10.0.0.1", "Token": "t", "PollingInterval": 250, "Datacenter": "dc", "Tags": ["a"],
             "ServiceMetadata": { "k": "v" }, "UseNodeName": true, "Stale": true, "Scheme": "https" }"#,
     ));
-    let found = blueprint.routes[0].cluster.found.as_ref().unwrap();
+    let found = blueprint.routes[0].cluster.discovery.as_ref().unwrap();
     let registry = &found.registry;
     assert_eq!(
         (registry.kind.name, registry.tls, registry.interval.unwrap().as_millis()),
         ("Consul", true, 250)
     );
     assert_eq!(registry.consul.metadata, [("k".to_owned(), "v".to_owned())]);
-    assert!(registry.consul.node_name && registry.consul.stale && !registry.ocelot);
+    assert!(registry.consul.node_name && registry.consul.allow_stale && !registry.ocelot);
     assert_eq!((&*found.service.name, &*found.service.namespace, &*found.service.scheme), ("s", "n", "http"));
 }
 
@@ -65,7 +65,7 @@ fn a_cluster_may_have_a_registry_of_its_own() {
     let text = r#"{ "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "c" }],
         "Clusters": { "c": { "ServiceName": "s", "Discovery": { "Type": "File", "File": "f.json" } } } }"#;
     let blueprint = compiled(text);
-    let found = blueprint.routes[0].cluster.found.as_ref().unwrap();
+    let found = blueprint.routes[0].cluster.discovery.as_ref().unwrap();
     assert_eq!((found.registry.kind.name, found.registry.file.to_str()), ("File", Some("f.json")));
     let without = text.replace("\"ServiceName\": \"s\", ", "");
     let said = said(&without, false);
@@ -83,8 +83,8 @@ fn dynamic_routing_is_on_without_routes_and_its_options_are_checked() {
     let read = blueprint.dynamic.as_ref().unwrap();
     assert_eq!(read.of("", "a").unwrap().route.timeout.value.as_secs(), 3);
     assert_eq!(read.of("n", "a").unwrap().namespace, "n");
-    assert!(read.of("m", "a").is_none() && read.general.request_id_key.is_some());
-    assert_eq!(format!("{:?}", read.general.cluster.scheme), "Https");
+    assert!(read.of("m", "a").is_none() && read.defaults.request_id_key.is_some());
+    assert_eq!(format!("{:?}", read.defaults.cluster.scheme), "Https");
     let twice = dynamic(r#"{ "ServiceName": "a" }, { "ServiceName": "a" }, {}"#);
     assert_eq!(said(&twice, false).iter().filter(|one| one.starts_with("MG0708")).count(), 2);
     let beside = format!(
@@ -94,7 +94,7 @@ fn dynamic_routing_is_on_without_routes_and_its_options_are_checked() {
     assert!(said(&beside, false)[0].starts_with("MG0707") && said(&beside, true)[0].starts_with("(MG0707)"));
     let loaded =
         compiled(&dynamic("").replace("\"RequestIdKey\"", "\"Compatibility\": \"Ocelot\", \"RequestIdKey\""));
-    assert!(loaded.dynamic.unwrap().general.request_id_key.is_none(), "Ocelot has none there");
+    assert!(loaded.dynamic.unwrap().defaults.request_id_key.is_none(), "Ocelot has none there");
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn service_fabric_takes_the_name_into_the_path() {
     let provider = r#"{ "Type": "ServiceFabric" }"#;
     let blueprint = compiled(&with(r#""ServiceName": "/App/Service""#, provider));
     let route = &blueprint.routes[0];
-    assert_eq!(route.fabric.as_ref().unwrap().value, "App/Service");
-    assert_eq!((route.cluster.endpoints[0].port, route.cluster.found.is_none()), (Some(19081), true));
+    assert_eq!(route.service_fabric_path.as_ref().unwrap().value, "App/Service");
+    assert_eq!((route.cluster.endpoints[0].port, route.cluster.discovery.is_none()), (Some(19081), true));
     for (name, code) in [("a//b", "MG0709"), ("a/../b", "MG0709"), ("a?b", "MG0709"), ("a{nobody}", "MG0307")]
     {
         let said = said(&with(&format!("\"ServiceName\": \"{name}\""), provider), false);
@@ -152,8 +152,8 @@ fn authorities_of_a_registry_are_read_and_want_tls() {
     };
     let path = path.to_str().unwrap();
     let blueprint = compiled(&provider("https", path));
-    let trust = &blueprint.routes[0].cluster.found.as_ref().unwrap().registry.trust;
-    assert_eq!(*trust, crate::wire::tls::trust::Trust::Only(own.cert.pem().into_bytes().into()));
+    let trust = &blueprint.routes[0].cluster.discovery.as_ref().unwrap().registry.trust;
+    assert_eq!(*trust, crate::net::tls::trust::TrustAnchors::Custom(own.cert.pem().into_bytes().into()));
     assert_eq!(said(&provider("http", path), false), [format!("MG0703 \"{path}\"")]);
     assert_eq!(said(&provider("https", "/nowhere"), false), [r#"MG0704 "/nowhere""#]);
 }
@@ -162,7 +162,7 @@ fn authorities_of_a_registry_are_read_and_want_tls() {
 fn a_kubernetes_without_a_place_is_that_of_the_pod() {
     let in_pod = |provider: &str| {
         let blueprint = compiled(&with(r#""ServiceName": "s""#, provider));
-        blueprint.routes[0].cluster.found.as_ref().unwrap().registry.kubernetes.in_pod
+        blueprint.routes[0].cluster.discovery.as_ref().unwrap().registry.kubernetes.use_service_account
     };
     assert!(in_pod(r#"{ "Type": "Kube", "Namespace": "a" }"#));
     assert!(!in_pod(r#"{ "Type": "WatchKube", "Host": "k", "Scheme": "https", "Token": "t" }"#));

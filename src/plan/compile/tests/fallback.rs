@@ -1,9 +1,9 @@
 //! What is answered when all attempts failed, and how many connections there may be.
 
 use super::*;
-use crate::backend::attempt::fallback::{Failure, Reply};
-use crate::wire::gate::{Limit, Pooling};
-use crate::wire::proxy_protocol::Version;
+use crate::backend::attempt::fallback::{Failure, StaticResponse};
+use crate::net::connection_limit::{ConnectionLimit, PoolConfig};
+use crate::net::proxy_protocol::Version;
 use std::time::Duration;
 
 #[test]
@@ -14,10 +14,10 @@ fn a_fallback_stands_in_for_every_failure_unless_some_are_named() {
     };
     let all = of(r#"{ "Reply": { "Body": "later", "Headers": { "X-A": "b" } } }"#).expect("a fallback");
     let fields = vec![("X-A".to_owned(), "b".to_owned())];
-    assert_eq!(all.reply, Some(Reply { status: 503, fields, body: "later".into() }));
-    assert_eq!((all.on.len(), all.statuses.len()), (Failure::ALL.len(), 0));
+    assert_eq!(all.reply, Some(StaticResponse { status: 503, fields, body: "later".into() }));
+    assert_eq!((all.on_failures.len(), all.statuses.len()), (Failure::ALL.len(), 0));
     let some = of(r#"{ "On": ["breaker"], "OnStatus": [500], "Reply": {} }"#).expect("a fallback");
-    assert_eq!((some.on, some.statuses), (vec![Failure::Breaker], vec![500]));
+    assert_eq!((some.on_failures, some.statuses), (vec![Failure::Breaker], vec![500]));
     assert_eq!(of(r#"{ "EnableFallback": false, "Reply": {} }"#), None);
 }
 
@@ -58,12 +58,12 @@ fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
         sound(&with(&format!(r#""HttpHandlerOptions": {options}"#)), false).routes[0].cluster.pooling
     };
     let seconds = |n| Some(Duration::from_secs(n));
-    assert_eq!(of("{}"), Pooling { lifetime: seconds(120), ..Pooling::default() });
+    assert_eq!(of("{}"), PoolConfig { max_lifetime: seconds(120), ..PoolConfig::default() });
     assert_eq!(
-        of(r#"{ "MaxConnectionsPerServer": 0, "PooledConnectionLifetimeSeconds": 7 }"#).lifetime,
+        of(r#"{ "MaxConnectionsPerServer": 0, "PooledConnectionLifetimeSeconds": 7 }"#).max_lifetime,
         seconds(7)
     );
-    assert_eq!(of(r#"{ "ProxyProtocol": "v2" }"#).announces, Some(Version::V2));
+    assert_eq!(of(r#"{ "ProxyProtocol": "v2" }"#).proxy_protocol, Some(Version::V2));
     let text = document(
         &[
             route(r#""HttpHandlerOptions": { "ProxyProtocol": "None" }"#),
@@ -72,14 +72,20 @@ fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
         .join(", "),
         r#"{ "HttpHandlerOptions": { "ProxyProtocol": "V1" } }"#,
     );
-    let inherited =
-        sound(&text, false).routes.iter().map(|route| route.cluster.pooling.announces).collect::<Vec<_>>();
+    let inherited = sound(&text, false)
+        .routes
+        .iter()
+        .map(|route| route.cluster.pooling.proxy_protocol)
+        .collect::<Vec<_>>();
     assert_eq!(inherited, [None, Some(Version::V1)]);
-    let limit = Limit { connections: 4, queue: 1024, wait: None };
+    let limit = ConnectionLimit { max_connections: 4, max_pending: 1024, pending_timeout: None };
     assert_eq!(of(r#"{ "MaxConnectionsPerServer": 4 }"#).limit, Some(limit));
     let queue =
         r#"{ "MaxConnectionsPerServer": 4, "ConnectionQueueLimit": 0, "ConnectionQueueTimeout": "1s" }"#;
-    assert_eq!(of(queue).limit, Some(Limit { queue: 0, wait: seconds(1), ..limit }));
+    assert_eq!(
+        of(queue).limit,
+        Some(ConnectionLimit { max_pending: 0, pending_timeout: seconds(1), ..limit })
+    );
 }
 
 #[test]
@@ -90,7 +96,7 @@ fn explain_tells_what_is_done_about_failures_in_words() {
            "FallbackOptions": { "Reply": { "Status": 200 } },
            "HttpHandlerOptions": { "MaxConnectionsPerServer": 9, "ConnectionQueueLimit": 2 }"#,
     );
-    let told = crate::plan::failures::told(&sound(&text, false).routes[0]);
+    let told = crate::plan::failures::describe(&sound(&text, false).routes[0]);
     let told: Vec<_> = told.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     assert_eq!(
         told,
@@ -101,5 +107,5 @@ fn explain_tells_what_is_done_about_failures_in_words() {
             "HttpHandlerOptions.MaxConnectionsPerServer: 9, and 2 may wait",
         ]
     );
-    assert!(crate::plan::failures::told(&sound(&with(""), false).routes[0]).is_empty());
+    assert!(crate::plan::failures::describe(&sound(&with(""), false).routes[0]).is_empty());
 }

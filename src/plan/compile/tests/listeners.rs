@@ -1,12 +1,12 @@
 //! TLS on listeners and to services: what is said of each mistake, and what sound ones come to.
 
 use super::route;
-use crate::config::{Environment, Texts, load_texts};
+use crate::config::{Environment, InMemoryFiles, load_texts};
+use crate::net::tls::client::ClientTls;
+use crate::net::tls::server::ServerTls;
+use crate::net::tls::trust::TrustAnchors;
 use crate::plan::blueprint::{Blueprint, Listener};
 use crate::plan::compile;
-use crate::wire::tls::client::ClientTls;
-use crate::wire::tls::server::ServerTls;
-use crate::wire::tls::trust::Trust;
 use rcgen::KeyPair;
 use std::collections::HashMap;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn read(listener: &str) -> (Vec<String>, Option<Listener>) {
 
 /// `code message` of all that is said, and the blueprint of a sound document.
 fn compiled(text: &str) -> (Vec<String>, Option<Blueprint>) {
-    let texts = Texts { files: &[("gateway.json", text)], ..Texts::default() };
+    let texts = InMemoryFiles { files: &[("gateway.json", text)], ..InMemoryFiles::default() };
     let read = |path: &Path, _| {
         let found = path.to_str().and_then(|name| FILES.get(name));
         found.map(|text| text.clone().into_bytes()).ok_or(std::io::ErrorKind::NotFound.into())
@@ -75,16 +75,16 @@ fn wrong(listener: &str) -> String {
 #[test]
 fn certificates_serve_the_names_in_them_or_those_that_are_written() {
     let read = sound(&tls(&[("a.pem", "a.key")], ""));
-    assert_eq!(read.certificates[0].hosts, ["a.test", "*.a.test"]);
+    assert_eq!(read.certificates[0].server_names, ["a.test", "*.a.test"]);
     assert_eq!(
-        (read.only_13, read.alpn, read.handshake),
+        (read.tls13_only, read.alpn, read.handshake),
         (false, vec!["h2".into(), "http/1.1".into()], Duration::from_secs(10))
     );
     let hosts = r#""Tls": { "MinVersion": "1.3", "Alpn": [], "HandshakeTimeout": "2s", "Certificates": [{ "Hosts": ["X.test"],
         "CertificateFile": "a.pem", "KeyFile": "a.key" }] }"#;
     let read = sound(hosts);
-    assert_eq!(read.certificates[0].hosts, ["x.test"]);
-    assert_eq!((read.only_13, read.alpn.len(), read.handshake), (true, 0, Duration::from_secs(2)));
+    assert_eq!(read.certificates[0].server_names, ["x.test"]);
+    assert_eq!((read.tls13_only, read.alpn.len(), read.handshake), (true, 0, Duration::from_secs(2)));
 }
 
 #[test]
@@ -111,11 +111,11 @@ fn files_that_are_no_certificates_or_keys_are_told() {
 #[test]
 fn clients_show_certificates_of_an_authority() {
     let with = |clients: &str| tls(&[("a.pem", "a.key")], &format!(r#", "ClientCertificates": {clients}"#));
-    let clients = sound(&with(r#"{ "CaFile": "b.pem" }"#)).clients.unwrap();
-    assert!(clients.required && !clients.forward);
+    let clients = sound(&with(r#"{ "CaFile": "b.pem" }"#)).client_auth.unwrap();
+    assert!(clients.required && !clients.forward_certificate);
     let clients =
-        sound(&with(r#"{ "CaFile": "b.pem", "Mode": "optional", "Forward": true }"#)).clients.unwrap();
-    assert!(!clients.required && clients.forward);
+        sound(&with(r#"{ "CaFile": "b.pem", "Mode": "optional", "Forward": true }"#)).client_auth.unwrap();
+    assert!(!clients.required && clients.forward_certificate);
     assert_eq!(wrong(&with("{}")), "MG0620 CaFile is missing");
     assert_eq!(wrong(&with(r#"{ "CaFile": "nonsense" }"#)), "MG0620 CaFile: it holds no certificate");
     let mode = wrong(&with(r#"{ "CaFile": "b.pem", "Mode": "Require" }"#));
@@ -137,7 +137,7 @@ fn what_browsers_remember_is_one_field() {
     let strict = |written: &str| {
         let listener =
             read(&tls(&[("a.pem", "a.key")], &format!(r#", "StrictTransportSecurity": {written}"#)));
-        listener.1.and_then(|listener| listener.tls?.strict)
+        listener.1.and_then(|listener| listener.tls?.hsts)
     };
     assert_eq!(strict("{}").as_deref(), Some("max-age=31536000"));
     let all = r#"{ "MaxAge": "730d", "IncludeSubDomains": true, "Preload": true }"#;
@@ -170,8 +170,11 @@ fn services_have_their_own_authorities_and_names_and_are_shown_certificates() {
     let (said, tls) =
         backend(r#"{ "CertificateFile": "b.pem", "KeyFile": "b.key", "ServerName": "orders" }"#);
     let tls = tls.unwrap_or_else(|| panic!("{said:?}"));
-    assert!(matches!(&tls.trust, Trust::Only(pem) if **pem == *FILES["a.pem"].as_bytes()), "inherited");
-    assert_eq!((tls.identity.is_some(), tls.name.as_deref()), (true, Some("orders")));
+    assert!(
+        matches!(&tls.trust, TrustAnchors::Custom(pem) if **pem == *FILES["a.pem"].as_bytes()),
+        "inherited"
+    );
+    assert_eq!((tls.client_certificate.is_some(), tls.name.as_deref()), (true, Some("orders")));
     for (options, says) in [
         (r#"{ "CaFile": "nonsense" }"#, "MG0620 CaFile: it holds no certificate"),
         (

@@ -1,7 +1,7 @@
 //! The rules, one by one: what each says, and where.
 
 use super::compile;
-use crate::config::{Environment, Loaded, Severity, Texts, load_texts};
+use crate::config::{Environment, InMemoryFiles, Loaded, Severity, load_texts};
 use crate::plan::blueprint::Blueprint;
 
 mod admission;
@@ -25,7 +25,10 @@ mod whole;
 
 fn load(text: &str, ocelot: bool) -> Loaded {
     let files = [("gateway.json", text)];
-    load_texts(&Texts { files: &files, ocelot, ..Texts::default() }, Environment::of_process())
+    load_texts(
+        &InMemoryFiles { files: &files, ocelot, ..InMemoryFiles::default() },
+        Environment::of_process(),
+    )
 }
 
 /// Errors as `MG0301 text` and warnings as `(MG0301) text`, where the text is what stands at the place.

@@ -15,7 +15,10 @@ fn balancers_have_exact_names_and_others_answer_500_under_ocelot() {
     };
     assert_eq!(kind("RoundRobin"), BalancerKind::RoundRobin);
     assert_eq!(kind("LeastConnection"), BalancerKind::LeastConnection);
-    assert_eq!((kind(""), kind("NoLoadBalancer")), (BalancerKind::First, BalancerKind::First));
+    assert_eq!(
+        (kind(""), kind("NoLoadBalancer")),
+        (BalancerKind::NoLoadBalancer, BalancerKind::NoLoadBalancer)
+    );
     lenient(r#""LoadBalancerOptions": { "Type": "roundrobin" }"#, r#"MG0405 "roundrobin""#);
     assert_eq!(status(r#""LoadBalancerOptions": { "Type": "Nope" }"#), Some(500));
 }

@@ -1,15 +1,17 @@
 //! Our own sections.
 
-use crate::config::{Environment, Texts, load_texts};
+use crate::config::{Environment, InMemoryFiles, load_texts};
 use crate::plan::blueprint::Blueprint;
+use crate::plan::compile::limits::parse_address;
 use crate::plan::compile::listeners::{DEFAULT_ADMINISTRATION, DEFAULT_LISTENER};
-use crate::plan::compile::own::parse_address;
 use std::time::Duration;
 
 fn read(text: &str, ocelot: bool) -> (Option<Blueprint>, Vec<String>) {
     let files = [("gateway.json", text)];
-    let mut loaded =
-        load_texts(&Texts { files: &files, ocelot, ..Texts::default() }, Environment::of_process());
+    let mut loaded = load_texts(
+        &InMemoryFiles { files: &files, ocelot, ..InMemoryFiles::default() },
+        Environment::of_process(),
+    );
     let blueprint = super::compile(&mut loaded);
     let said = loaded.diagnostics.list.iter().filter(|d| d.code.0 != "MG0313");
     (blueprint, said.map(|d| format!("{}: {}", d.code.0, d.message)).collect())
@@ -27,14 +29,14 @@ fn an_empty_document_has_the_documented_defaults() {
     assert_eq!(read.administration, DEFAULT_ADMINISTRATION.into());
     let limits = &read.limits;
     assert_eq!((limits.request_line, limits.headers_total, limits.header_count), (16384, 65536, 128));
-    assert_eq!((limits.body, limits.connections, limits.requests_per_connection), (None, None, None));
+    assert_eq!((limits.body, limits.max_connections, limits.requests_per_connection), (None, None, None));
     let seconds = [
         limits.headers_timeout,
-        limits.keep_alive,
-        limits.body_idle,
-        limits.connect,
-        limits.backend_idle,
-        limits.drain,
+        limits.keep_alive_timeout,
+        limits.body_idle_timeout,
+        limits.connect_timeout,
+        limits.backend_idle_timeout,
+        limits.drain_timeout,
     ];
     assert_eq!(seconds.map(|time| time.as_secs()), [10, 75, 60, 5, 55, 30]);
     assert!(read.forwarded.add_to_request && read.forwarded.trusted.is_empty());
@@ -62,7 +64,7 @@ fn limits_are_read_and_keep_their_range() {
         false,
     );
     assert_eq!(
-        (read.limits.body, read.limits.connect, read.limits.connections_per_client),
+        (read.limits.body, read.limits.connect_timeout, read.limits.connections_per_client),
         (Some(100), Duration::from_millis(250), Some(7))
     );
     for (limit, said) in [
@@ -120,7 +122,7 @@ fn only_ocelot_is_a_compatibility() {
 fn names_are_asked_of_the_servers_that_are_named_and_hold_within_bounds() {
     let read = sound(r#"{ "Dns": { "Servers": ["127.0.0.1:5353", "::1"], "MaxTtl": "1h" } }"#, false).dns;
     assert_eq!(read.servers, ["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()]);
-    assert_eq!([read.least, read.most, read.timeout].map(|time| time.as_secs()), [1, 3600, 2]);
+    assert_eq!([read.min_ttl, read.max_ttl, read.timeout].map(|time| time.as_secs()), [1, 3600, 2]);
     for (dns, said) in [
         (r#""Servers": ["dns.example"]"#, "MG0601: \"dns.example\" is no address of a DNS server"),
         (r#""MinTtl": "0s""#, "MG0603: Dns.MinTtl is 0s"),

@@ -1,8 +1,8 @@
 //! Routes: templates, methods, services.
 
 use super::*;
+use crate::net::tls::trust::TrustAnchors;
 use crate::plan::blueprint::*;
-use crate::wire::tls::trust::Trust;
 
 #[test]
 fn paths_begin_with_a_slash_and_hold_neither_schemes_nor_double_slashes() {
@@ -106,8 +106,8 @@ fn schemes_are_read_without_regard_to_case_and_an_absent_one_is_that_of_the_requ
         (r#""Https""#, Scheme::Https),
         (r#""ws""#, Scheme::Http),
         (r#""WSS""#, Scheme::Https),
-        (r#""""#, Scheme::Incoming),
-        ("null", Scheme::Incoming),
+        (r#""""#, Scheme::SameAsClient),
+        ("null", Scheme::SameAsClient),
     ] {
         let text = with(&format!(r#""DownstreamScheme": {scheme}"#));
         assert_eq!(sound(&text, false).routes[0].cluster.scheme, read);
@@ -124,7 +124,10 @@ fn accepting_any_certificate_is_warned_of_where_there_could_be_one() {
         let written = format!(r#""DownstreamScheme": {scheme}, {any}"#);
         let warned = vec!["(MG0460) true".to_owned()];
         assert_eq!(both(&written), (warned.clone(), warned));
-        assert_eq!(sound(&with(&written), false).routes[0].cluster.tls.trust, Trust::Anyone);
+        assert_eq!(
+            sound(&with(&written), false).routes[0].cluster.tls.trust,
+            TrustAnchors::DangerousAcceptAny
+        );
     }
 }
 
@@ -137,7 +140,7 @@ fn methods_are_words() {
         &with(r#""UpstreamHttpMethod": ["Get", " put ", "PURGE", "get"], "DownstreamHttpMethod": "post""#),
         true,
     );
-    assert_eq!(read.routes[0].matches.methods, ["GET", "PUT", "PURGE"]);
+    assert_eq!(read.routes[0].matcher.methods, ["GET", "PUT", "PURGE"]);
     assert_eq!(read.routes[0].backend_method.as_deref(), Some("POST"));
     assert_eq!(sound(&with(r#""DownstreamHttpMethod": """#), false).routes[0].backend_method, None);
 }

@@ -1,7 +1,7 @@
 //! `AuthenticationSchemes`: what is said of each mistake, and what sound schemes come to.
 
 use super::{route, said};
-use crate::config::{Environment, Texts, load_texts};
+use crate::config::{Environment, InMemoryFiles, load_texts};
 use crate::plan::compile;
 use crate::stages::authentication::settings::{JwtSettings, KeySource, SchemeKind};
 use jsonwebtoken::Algorithm;
@@ -33,7 +33,8 @@ fn files(path: &Path, _: u64) -> io::Result<Vec<u8>> {
 /// `(code, message)` of all that is said, and the scheme where it is sound.
 fn read(settings: &str, ocelot: bool) -> (Vec<(&'static str, String)>, Option<SchemeKind>) {
     let text = scheme(settings);
-    let texts = Texts { files: &[("gateway.json", text.as_str())], ocelot, ..Texts::default() };
+    let texts =
+        InMemoryFiles { files: &[("gateway.json", text.as_str())], ocelot, ..InMemoryFiles::default() };
     let mut loaded = load_texts(&texts, Environment { variable: &|_| None, read: &files });
     let blueprint = compile(&mut loaded);
     let said = loaded.diagnostics.sorted().into_iter().map(|d| (d.code.0, d.message.clone())).collect();
@@ -78,17 +79,17 @@ fn the_key_decides_the_algorithms_and_the_list_only_takes_away() {
 #[test]
 fn what_is_not_written_has_safe_defaults() {
     let ours = jwt(&format!(r#""SigningKey": "{SECRET}""#), false);
-    assert_eq!((ours.skew, ours.places.header.as_str()), (Duration::from_secs(60), "Authorization"));
-    assert_eq!(jwt(&format!(r#""SigningKey": "{SECRET}""#), true).skew, Duration::from_secs(300));
+    assert_eq!((ours.clock_skew, ours.places.header.as_str()), (Duration::from_secs(60), "Authorization"));
+    assert_eq!(jwt(&format!(r#""SigningKey": "{SECRET}""#), true).clock_skew, Duration::from_secs(300));
     let KeySource::Remote(remote) =
         jwt(r#""Authority": "https://id.example/a", "Audience": "x""#, false).keys
     else {
         panic!("keys that are fetched")
     };
     assert!(
-        remote.discover
+        remote.use_discovery
             && remote.refresh == Duration::from_secs(300)
-            && remote.pause == Duration::from_secs(2)
+            && remote.min_refresh_interval == Duration::from_secs(2)
     );
     let (said, kind) = read(r#""Type": "apikey", "KeysFile": "keys.json""#, false);
     let Some(SchemeKind::ApiKey(keys)) = kind else { panic!("{said:?}") };

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::plan::blueprint::TraceMode;
-use crate::stages::headers::{Action, Change};
+use crate::stages::header_transform::{Action, HeaderEdit};
 use crate::stages::trace_context::Mode;
 use proptest::prelude::*;
 
-fn changes(setting: &str, ocelot: bool) -> Vec<Change> {
+fn changes(setting: &str, ocelot: bool) -> Vec<HeaderEdit> {
     let text = with(setting);
-    let shaping = sound(&text, ocelot).routes.remove(0).shaping;
+    let shaping = sound(&text, ocelot).routes.remove(0).transforms;
     [shaping.headers.request, shaping.headers.response].concat()
 }
 
@@ -20,7 +20,7 @@ fn action(way: &str, name: &str, value: &str, ocelot: bool) -> Option<String> {
         Action::Set(text) => format!("set {text}"),
         Action::Append(text) => format!("append {text}"),
         Action::Default(text) => format!("default {text}"),
-        Action::Replace { find, with, first } => {
+        Action::Replace { pattern: find, with, first } => {
             format!("{} {find} {with}", if first.is_some() { "first" } else { "every" })
         }
         Action::Remove => "remove".to_owned(),
@@ -118,8 +118,9 @@ fn global_transforms_hold_for_headers_that_the_route_does_not_name() {
         &route(r#""UpstreamHeaderTransform": { "X-A": null, "x-b": "1" }"#),
         r#"{ "UpstreamHeaderTransform": { "X-A": "2", "X-B": "3" }, "DownstreamHeaderTransform": { "X-C": "4" } }"#,
     );
-    let headers = sound(&text, false).routes.remove(0).shaping.headers;
-    let names = |changes: &[Change]| changes.iter().map(|change| change.name.to_string()).collect::<Vec<_>>();
+    let headers = sound(&text, false).routes.remove(0).transforms.headers;
+    let names =
+        |changes: &[HeaderEdit]| changes.iter().map(|change| change.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&headers.request), ["X-A", "x-b", "X-B"]);
     assert_eq!(headers.request[0].action, Action::Remove);
     assert_eq!(names(&headers.response), ["X-C"]);

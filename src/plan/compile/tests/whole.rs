@@ -92,8 +92,8 @@ fn values_know_where_they_come_from() {
     let route = &read.routes[0];
     let at =
         |span: Option<crate::config::Span>| span.map(|span| &text[span.start as usize..span.end as usize]);
-    assert_eq!(at(route.preserve_host.from), Some("true"));
-    assert_eq!(at(route.request_id_key.as_ref().and_then(|key| key.from)), Some(r#""X-Id""#));
-    assert_eq!(at(route.timeout.from), None);
+    assert_eq!(at(route.preserve_host.origin), Some("true"));
+    assert_eq!(at(route.request_id_key.as_ref().and_then(|key| key.origin)), Some(r#""X-Id""#));
+    assert_eq!(at(route.timeout.origin), None);
     assert_eq!(route.metadata, [("a".to_owned(), "1".to_owned())]);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::plan::routing::{
-    HeaderLookup, HeaderTemplates, PathValues, Query, RouteSpec, RouteTable, RoutingRules, Target, Template,
+    HeaderLookup, HeaderTemplates, PathParams, Query, RouteSpec, RouteTable, RoutingRules, Target, Template,
     UrlTemplate,
 };
 
@@ -60,8 +60,8 @@ impl Gateway {
         let method = request["method"].as_str().unwrap_or("GET");
         let target = Target::normalise(request["path"].as_str()?.as_bytes(), method == "OPTIONS").ok()?;
         let headers = Headers::new(&request["headers"]);
-        let host = headers.joined("host").unwrap_or(b"localhost:5000"[..].into()).into_owned();
-        let mut values = PathValues::new();
+        let host = headers.join_header_lines("host").unwrap_or(b"localhost:5000"[..].into()).into_owned();
+        let mut values = PathParams::new();
         let query = Query {
             method: method.as_bytes(),
             host: &host,
@@ -112,7 +112,7 @@ impl Headers {
 }
 
 impl HeaderLookup for Headers {
-    fn joined(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
+    fn join_header_lines(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
         let lines: Vec<&str> =
             self.0.iter().filter(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect();
         (!lines.is_empty()).then(|| lines.join(",").into_bytes().into())

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use crate::plan::routing::{
-    HeaderLookup, HeaderTemplates, PathValues, Query, RouteSpec, RouteTable, RoutingRules, Target, Template,
-    UrlTemplate, Verdict,
+    HeaderLookup, HeaderTemplates, MatchOutcome, PathParams, Query, RouteSpec, RouteTable, RoutingRules,
+    Target, Template, UrlTemplate,
 };
 
 /// Section 6.3, step by step, with the literal text escaped.
@@ -116,7 +116,7 @@ proptest! {
         if template.matches(&target).is_err() {
             return Ok(());
         }
-        let mut values = PathValues::new();
+        let mut values = PathParams::new();
         template.extract(&target, &mut values);
         prop_assert_eq!(values.len(), template.names().len());
         if let Some(want) = second_expression(&text, &target) {
@@ -225,16 +225,16 @@ proptest! {
         let rules = RoutingRules::ocelot();
         let specs: Vec<RouteSpec> = routes.iter().enumerate().map(|(i, r)| spec(r, i, &rules)).collect();
         let table = RouteTable::new(specs.clone(), rules);
-        let shadowed = table.shadowed();
+        let shadowed = table.unreachable_routes();
         for (url, method, host, header) in &requests {
             let target = target(url);
             let pair = header.as_ref().map(|h| ("x-h", h.as_str()));
             let headers: &[(&str, &str)] = pair.as_slice();
             let query = Query { method: method.as_bytes(), host: host.as_bytes(), target: &target, headers, listener: "" };
-            let found = table.find(&query, &mut PathValues::new());
+            let found = table.find(&query, &mut PathParams::new());
             prop_assert_eq!(found, naive(&specs, &query), "{} {} {}", method, host, url);
             prop_assert!(!shadowed.iter().any(|(s, _)| Some(*s) == found), "{:?} {} {} {}", shadowed, method, host, url);
-            let first = table.trace(&query, 1).into_iter().next().filter(|c| matches!(c.verdict, Verdict::Matched { .. }));
+            let first = table.trace(&query, 1).into_iter().next().filter(|c| matches!(c.verdict, MatchOutcome::Matched { .. }));
             prop_assert_eq!(first.map(|c| c.index), found);
         }
     }
@@ -251,7 +251,7 @@ proptest! {
         if template.matches(&target).is_err() {
             return Ok(());
         }
-        let mut values = PathValues::new();
+        let mut values = PathParams::new();
         template.extract(&target, &mut values);
         let mut out = Vec::new();
         UrlTemplate::compile(&to, template.names(), &rules).build(&values, &target, &mut out).unwrap();

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::model::{config, fitting};
-use crate::plan::routing::{PathValues, RoutingRules, Target, Template, UrlTemplate};
+use crate::plan::routing::{PathParams, RoutingRules, Target, Template, UrlTemplate};
 
 /// Parameters under the first spelling of their name, with all their values.
 type Parameters = Vec<(String, Vec<String>)>;
@@ -136,7 +136,7 @@ proptest! {
         if template.matches(&target).is_err() {
             return Ok(());
         }
-        let mut taken = PathValues::new();
+        let mut taken = PathParams::new();
         template.extract(&target, &mut taken);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let names = template.names().iter().map(|n| &**n);

@@ -1,6 +1,6 @@
 //! The tables of spec sections 6.3 and 6.4.
 
-use crate::plan::routing::{PathValues, RoutingRules, Target, Template, TemplateError};
+use crate::plan::routing::{PathParams, RoutingRules, Target, Template, TemplateError};
 
 fn compile(template: &str) -> Template {
     Template::compile(template, false, &RoutingRules::ocelot()).unwrap()
@@ -15,7 +15,7 @@ fn values_by(rules: &RoutingRules, template: &str, url: &str) -> Option<Vec<Stri
     let template = Template::compile(template, false, rules).unwrap();
     let target = Target::normalise(url.as_bytes(), false).unwrap();
     template.matches(&target).ok()?;
-    let mut values = PathValues::new();
+    let mut values = PathParams::new();
     template.extract(&target, &mut values);
     let read = |i| String::from_utf8(values.get(i, target.text()).unwrap().bytes.to_vec()).unwrap();
     Some((0..template.names().len()).map(read).collect())

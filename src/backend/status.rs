@@ -1,0 +1,42 @@
+//! What a cluster says about itself to an operator.
+
+use super::cluster::Cluster;
+use serde_json::{Value, json};
+use std::{sync::atomic::Ordering::Relaxed, time::Instant};
+
+impl Cluster {
+    /// Its endpoints, which of them may be chosen, and why others may not.
+    pub fn status_json(&self, now: Instant) -> Value {
+        let members = self.members();
+        let endpoints = members.endpoints.iter().map(|endpoint| {
+            let (word, why, left) = self.health().status_and_reason(&endpoint.state.health, now);
+            let mut row = json!({
+                "endpoint": &*endpoint.label,
+                "weight": endpoint.weight,
+                "health": word,
+                "used": members.panic || self.health().is_eligible(&endpoint.state.health),
+            });
+            if !why.is_empty() {
+                row["why"] = why.into();
+            }
+            if let Some(left) = left {
+                row["secondsLeft"] = left.as_secs().into();
+            }
+            if self.counts() {
+                row["inFlight"] = endpoint.state.in_flight.load(Relaxed).into();
+            }
+            row
+        });
+        let mut row = json!({
+            "cluster": &*self.label,
+            "balancer": self.balancer().name(),
+            "known": members.known_count,
+            "panic": members.panic,
+        });
+        if let Some(source) = self.source.get() {
+            row["service"] = source.service.name.as_str().into();
+        }
+        row["endpoints"] = endpoints.collect();
+        row
+    }
+}

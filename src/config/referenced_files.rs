@@ -1,0 +1,104 @@
+//! Files that settings name beside the configuration: keys of callers, certificates, passwords. They are read while the
+//! configuration is loaded, through the same reader as everything else, so that compiling stays pure and a change of
+//! one of them is noticed.
+
+use super::files::io_error_text;
+use super::interpolation::Environment;
+use super::node::Node;
+use super::source::Sources;
+use super::span::Span;
+use std::path::{Path, PathBuf};
+
+/// The settings that name files, and where they stand: the keys on the way down, `*` for every member or item.
+const FILE_SETTINGS: [(&[&str], &[&str]); 8] = [
+    (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
+    (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
+    (&["Routes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["Clusters", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["GlobalConfiguration", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),
+    (&["Clusters", "*", "Discovery"], &["CaFile"]),
+];
+/// The largest such file.
+pub const MAX_REFERENCED_FILE: u64 = 4 << 20;
+
+/// What the files hold, or why they cannot be read, by the place of the setting that names it.
+#[derive(Debug, Default)]
+pub struct ReferencedFiles(Vec<(Span, Result<Vec<u8>, String>)>);
+
+impl ReferencedFiles {
+    /// Reads every file that is named; a relative name is one beside the configuration file that holds it.
+    pub fn read(root: &Node, sources: &Sources, environment: Environment) -> ReferencedFiles {
+        let mut settings = Vec::new();
+        for (way, names) in FILE_SETTINGS {
+            let mut owners = Vec::new();
+            select(root, way, &mut owners);
+            settings.extend(
+                owners.iter().flat_map(|owner| names.iter().filter_map(|name| owner.get_ignore_case(name))),
+            );
+        }
+        let one = |setting: &Node| {
+            let name = setting.as_str().filter(|name| !name.trim().is_empty())?;
+            let path = resolve_relative(
+                sources.get(setting.span.file).and_then(|source| source.path.as_deref()),
+                name,
+            );
+            let read = (environment.read)(&path, MAX_REFERENCED_FILE);
+            Some((setting.span, read.map_err(|error| io_error_text(&error))))
+        };
+        ReferencedFiles(settings.into_iter().filter_map(one).collect())
+    }
+
+    /// What the file holds that is named there.
+    pub fn get(&self, setting: Span) -> Result<&[u8], &str> {
+        let found = self.0.iter().find(|(place, _)| *place == setting);
+        found.map_or(Err("it was not read"), |(_, read)| read.as_deref().map_err(String::as_str))
+    }
+}
+
+/// All nodes at the end of the way.
+fn select<'n>(node: &'n Node, way: &[&str], found: &mut Vec<&'n Node>) {
+    match way {
+        [] => found.push(node),
+        ["*", rest @ ..] => {
+            node.members().iter().for_each(|member| select(&member.value, rest, found));
+            node.items().iter().for_each(|item| select(item, rest, found));
+        }
+        [key, rest @ ..] => {
+            if let Some(inner) = node.get_ignore_case(key) {
+                select(inner, rest, found);
+            }
+        }
+    }
+}
+
+fn resolve_relative(configuration: Option<&Path>, name: &str) -> PathBuf {
+    configuration.and_then(Path::parent).map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::interpolation::Environment;
+    use crate::config::load::{InMemoryFiles, load_texts};
+    use std::path::Path;
+
+    #[test]
+    fn files_that_schemes_name_are_read_and_watched() {
+        let text = r#"{ "AuthenticationSchemes": { "a": { "PublicKeyFile": "/k.pem" }, "b": { "usersfile": "${N}" },
+            "c": { "CaFile": "/gone" }, "d": { "Issuer": "/not-a-file" } } }"#;
+        let read = |path: &Path, _| match path.to_str() {
+            Some("/gone") => Err(std::io::ErrorKind::NotFound.into()),
+            _ => Ok(path.display().to_string().into_bytes()),
+        };
+        let environment = Environment { variable: &|_| Some("/users".into()), read: &read };
+        let loaded = load_texts(
+            &InMemoryFiles { files: &[("gateway.json", text)], ..InMemoryFiles::default() },
+            environment,
+        );
+        let read: Vec<_> = loaded.attached.0.iter().map(|(_, read)| read.as_deref()).collect();
+        let gone = "it does not exist".to_owned();
+        assert_eq!(read, [Ok(&b"/k.pem"[..]), Ok(&b"/users"[..]), Err(&gone)]);
+        assert_eq!(loaded.watched.len(), 3);
+    }
+}

@@ -1,0 +1,402 @@
+//! The connection from a client: requests in, responses out, one after the other.
+
+use super::{
+    super::{buffer::ReadBuffer, client_io::ClientIo, deadline::DeadlineTimer, io::Stream},
+    decode::{Decoded, Decoder},
+    detect,
+    encode::{Encoder, UPGRADE_FIELDS, put_field, put_fields, put_framing, put_status_line},
+    parse::{self, HeadLimits},
+};
+use crate::pipeline::{
+    body::{BodyRead, Chunk, ClientBody, Framing},
+    error::{ErrorCode, GatewayError},
+    exchange::Peer,
+    head::{Head, KnownHeader, Version},
+    upgrade::Duplex,
+};
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+/// What a stranger may do to a connection; the same for all connections of a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    pub head: HeadLimits,
+    pub body: u64,
+    pub head_timeout: Duration,
+    pub idle_timeout: Duration,
+}
+
+/// What came next on the connection.
+#[derive(Debug)]
+pub enum Next {
+    /// A request; how its body is delimited is the connection's to know.
+    Request,
+    /// The client is done, or silent for too long, or we are.
+    Closed,
+    /// Something that is no acceptable request.
+    Rejected(GatewayError),
+    /// The client speaks HTTP/2: the connection is to be given up for one of that kind.
+    Http2,
+    /// The client speaks something that is not HTTP: it would not understand an answer.
+    NotHttp(GatewayError),
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub struct ClientConn {
+    io: Stream,
+    pub peer: Peer,
+    input: ReadBuffer,
+    scanned: usize,
+    decoder: Decoder,
+    framing: Framing,
+    encoder: Encoder,
+    timer: DeadlineTimer,
+    body_limit: u64,
+    /// The most bytes that a head or trailer section may make us hold.
+    max_buffered: usize,
+    received: u64,
+    version: Version,
+    /// Requests served.
+    pub served: u32,
+    closed: bool,
+}
+
+impl ClientConn {
+    pub fn new(io: Stream, peer: Peer) -> ClientConn {
+        ClientConn {
+            io,
+            peer,
+            input: ReadBuffer::default(),
+            scanned: 0,
+            decoder: Decoder::new(Framing::None, (0, 0)),
+            framing: Framing::None,
+            encoder: Encoder::default(),
+            timer: DeadlineTimer::default(),
+            body_limit: u64::MAX,
+            max_buffered: 0,
+            received: 0,
+            version: Version::Http11,
+            served: 0,
+            closed: false,
+        }
+    }
+
+    /// Waits for the first byte of the next request, holding no buffer; false when there will be none.
+    /// `since` is when waiting began; `stop` says, whenever asked, that no new request is wanted.
+    pub async fn wait_readable(
+        &mut self,
+        since: Instant,
+        idle: Duration,
+        mut stop: impl FnMut(&mut Context) -> Poll<()>,
+    ) -> bool {
+        poll_fn(|cx| {
+            if !self.input.is_empty() {
+                return Poll::Ready(true);
+            }
+            match self.poll_read_more(cx, 1) {
+                Poll::Ready(read) => return Poll::Ready(matches!(read, Ok(1..))),
+                Poll::Pending => self.input.release_if_empty(),
+            }
+            let over = stop(cx).is_ready() || self.timer.poll(cx, since + idle).is_ready();
+            if over { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Receives a request head, of which the first byte is there.
+    pub async fn next_head(&mut self, head: &mut Head, limits: &ClientLimits) -> Next {
+        self.max_buffered = limits.head.parse_request_line + limits.head.parse_fields + 8;
+        let mut began = None;
+        poll_fn(|cx| {
+            loop {
+                if self.served == 0 && !self.peer.tls && detect::is_h2_preface(self.input.bytes()) {
+                    return Poll::Ready(Next::Http2);
+                }
+                match self.parse(head, limits) {
+                    Ok(true) => return Poll::Ready(Next::Request),
+                    Ok(false) => {}
+                    Err(cause) if self.served == 0 && detect::is_not_http(self.input.bytes()) => {
+                        return Poll::Ready(Next::NotHttp(cause));
+                    }
+                    Err(cause) => return Poll::Ready(Next::Rejected(cause)),
+                }
+                match self.poll_read_more(cx, self.max_buffered) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(Next::Closed),
+                    Poll::Pending => break,
+                }
+            }
+            let began = *began.get_or_insert_with(Instant::now);
+            ready!(self.timer.poll(cx, began + limits.head_timeout));
+            Poll::Ready(Next::Rejected(GatewayError::new(
+                ErrorCode::RequestTimeout,
+                "the request head was not complete in time",
+            )))
+        })
+        .await
+    }
+
+    /// The stream, and what was read of it.
+    pub fn into_parts(self) -> (Stream, ReadBuffer) {
+        (self.io, self.input)
+    }
+
+    /// Parses the head if it is complete.
+    fn parse(&mut self, head: &mut Head, limits: &ClientLimits) -> Result<bool, GatewayError> {
+        let lead = if self.scanned == 0 { parse::leading_empty_bytes(self.input.bytes()) } else { 0 };
+        self.input.consume(lead);
+        let Some(end) = parse::head_end(self.input.bytes(), &mut self.scanned) else {
+            return parse::check_incomplete(self.input.bytes(), &limits.head).map(|()| false);
+        };
+        self.framing = parse::request(&self.input.bytes()[..end], head, &limits.head)?;
+        self.decoder = Decoder::new(self.framing, (limits.head.parse_fields, limits.head.count));
+        self.input.consume(end);
+        (self.scanned, self.received, self.body_limit) = (0, 0, limits.body);
+        self.version = head.version;
+        self.served += 1;
+        match self.framing {
+            Framing::Length(n) if n > limits.body => Err(self.too_large()),
+            _ => Ok(true),
+        }
+    }
+
+    fn too_large(&self) -> GatewayError {
+        GatewayError::new(
+            ErrorCode::RequestBody,
+            format!("the request body is larger than {} bytes", self.body_limit),
+        )
+    }
+
+    /// Reads once; 0 is the end.
+    fn poll_read_more(&mut self, cx: &mut Context, most: usize) -> Poll<io::Result<usize>> {
+        self.input.poll_read(cx, &mut self.io, most)
+    }
+
+    /// Takes the rest of the request body off the connection, so much and so long at most; says whether it is all gone.
+    pub async fn drain(&mut self, most: u64, until: Instant) -> bool {
+        let mut left = most;
+        poll_fn(|cx| {
+            loop {
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(Chunk::Data(data))) => {
+                        let n = data.len();
+                        BodyRead::consume(self, n);
+                        left = left.saturating_sub(n as u64);
+                        if left == 0 {
+                            return Poll::Ready(self.decoder.is_end());
+                        }
+                    }
+                    Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(true),
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    Poll::Pending => break,
+                }
+            }
+            self.timer.poll(cx, until).map(|()| false)
+        })
+        .await
+    }
+
+    /// Closes so that the client can still read the answer: says that nothing more comes, then reads away what still
+    /// arrives. Closing with unread input would make the kernel send a reset, and the reset eats the answer.
+    pub async fn close_lingering(mut self, most: u64, until: Instant) {
+        let mut left = most;
+        poll_fn(|cx| {
+            if ready!(ClientIo::poll_flush(&mut self, cx)).is_err()
+                || ready!(self.io.poll_shutdown(cx)).is_err()
+            {
+                return Poll::Ready(());
+            }
+            loop {
+                let n = self.input.len();
+                self.input.consume(n);
+                match self.poll_read_more(cx, 1) {
+                    Poll::Ready(Ok(n @ 1..)) if left > n as u64 => left -= n as u64,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            self.timer.poll(cx, until)
+        })
+        .await;
+    }
+}
+
+impl ClientIo for ClientConn {
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn requests_served(&self) -> u32 {
+        self.served
+    }
+
+    fn is_body_done(&self) -> bool {
+        self.decoder.is_end()
+    }
+
+    fn send_head(&mut self, head: &Head, framing: Framing, keep: bool) {
+        let out = self.encoder.begin(framing);
+        put_status_line(out, head);
+        for (known, name, value) in head.fields() {
+            // Where no body follows, the length is that of the body that a GET would bring (RFC 9110 8.6).
+            if known != KnownHeader::ContentLength || framing == Framing::None && head.status != 204 {
+                put_field(out, name, value);
+            }
+        }
+        put_framing(out, framing);
+        match (keep, self.version) {
+            (false, _) => put_field(out, b"Connection", b"close"),
+            (true, Version::Http10) => put_field(out, b"Connection", b"keep-alive"),
+            (true, _) => {}
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn send_upgrade(&mut self, head: &Head) {
+        let out = self.encoder.begin(Framing::None);
+        put_status_line(out, head);
+        put_fields(out, head);
+        out.extend_from_slice(UPGRADE_FIELDS);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.encoder.poll_send(cx, &mut self.io, data)
+    }
+
+    fn end(&mut self, trailers: Option<&Head>) -> bool {
+        let may = self.encoder.is_complete();
+        if may {
+            self.encoder.end(trailers);
+        }
+        may
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.encoder.poll_flush(cx, &mut self.io)
+    }
+
+    fn sent(&self) -> u64 {
+        self.encoder.bytes_sent
+    }
+}
+
+impl BodyRead for ClientConn {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        let ready = loop {
+            match self.decoder.decode(self.input.bytes()).map_err(GatewayError::malformed_request)? {
+                Decoded::Data(n) => break n,
+                Decoded::Skip(n) => self.input.consume(n),
+                Decoded::End => return Poll::Ready(Ok(Chunk::End)),
+                Decoded::More => {
+                    if self.received > 64 * 1024 {
+                        self.input.grow();
+                    }
+                    match ready!(self.poll_read_more(cx, self.max_buffered.max(64 * 1024))) {
+                        Ok(1..) => {}
+                        _ => {
+                            self.closed = true;
+                            return Poll::Ready(Err(GatewayError::client_closed()));
+                        }
+                    }
+                }
+            }
+        };
+        if self.received + ready as u64 > self.body_limit {
+            return Poll::Ready(Err(self.too_large()));
+        }
+        Poll::Ready(Ok(Chunk::Data(&self.input.bytes()[..ready])))
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.received += n as u64;
+        self.decoder.advance(n);
+        self.input.consume(n);
+    }
+
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.decoder.trailers()
+    }
+
+    fn framing(&self) -> Framing {
+        self.framing
+    }
+}
+
+impl ClientBody for ClientConn {
+    /// Reads ahead what the client sends while it waits, one buffer at most: the end of its sending is an abort.
+    fn poll_closed(&mut self, cx: &mut Context) -> Poll<()> {
+        const MAX_READ_AHEAD: usize = 16 * 1024;
+        while !self.closed && self.input.len() < MAX_READ_AHEAD {
+            match self.poll_read_more(cx, MAX_READ_AHEAD) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => self.closed = true,
+                Poll::Pending => break,
+            }
+        }
+        if self.input.is_empty() {
+            self.input.release_if_empty();
+        }
+        if self.closed { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
+        self.timer.poll(cx, at)
+    }
+
+    fn send_informational(&mut self, head: &Head, cx: &mut Context) {
+        if self.version < Version::Http11 {
+            return;
+        }
+        let out = self.encoder.informational_buf();
+        put_status_line(out, head);
+        put_fields(out, head);
+        out.extend_from_slice(b"\r\n");
+        // What cannot be written now goes out with the response.
+        let _ = ClientIo::poll_flush(self, cx);
+    }
+
+    fn bytes_received(&self) -> u64 {
+        self.received
+    }
+
+    fn limit_body(&mut self, most: u64) {
+        self.body_limit = self.body_limit.min(most);
+    }
+
+    fn as_body(&mut self) -> &mut dyn BodyRead {
+        self
+    }
+}
+
+impl Duplex for ClientConn {
+    fn poll_read(&mut self, cx: &mut Context) -> Poll<io::Result<&[u8]>> {
+        super::poll_receive(&mut self.input, &mut self.io, cx)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.received += n as u64;
+        self.input.consume(n);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(ClientIo::poll_flush(self, cx))?;
+        let n = ready!(self.io.poll_write(cx, bytes))?;
+        self.encoder.bytes_sent += n as u64;
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        ClientIo::poll_flush(self, cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        ready!(ClientIo::poll_flush(self, cx))?;
+        self.io.poll_shutdown(cx)
+    }
+}

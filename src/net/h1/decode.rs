@@ -1,0 +1,303 @@
+//! The receiving side of bodies: what in the bytes at hand is framing, and what is body.
+
+use super::parse::trailers;
+use crate::{
+    base::bytes::is_tchar,
+    pipeline::{body::Framing, head::Head},
+};
+use memchr::{memchr, memmem};
+
+/// A chunk-size line longer than this is an attack, not an extension.
+const MAX_CHUNK_LINE: usize = 1024;
+
+/// What the decoder finds at the beginning of the bytes at hand.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// So many bytes of body.
+    Data(usize),
+    /// So many bytes of framing: drop them and ask again.
+    Skip(usize),
+    /// Nothing can be said before more bytes arrive.
+    More,
+    /// The message is complete.
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A body of known length; so much is left.
+    Length(u64),
+    ChunkSize,
+    /// Inside of a chunk; so much is left.
+    ChunkData(u64),
+    ChunkEnd,
+    Trailers,
+    UntilClose,
+    End,
+}
+
+/// The state of one incoming body.
+#[derive(Debug)]
+pub struct Decoder {
+    at: State,
+    /// Largest trailer section and most trailer fields.
+    trailer_limits: (usize, usize),
+    trailers: Option<Head>,
+}
+
+impl Decoder {
+    /// A decoder for a body delimited like that.
+    pub fn new(framing: Framing, trailer_limits: (usize, usize)) -> Decoder {
+        let at = match framing {
+            Framing::None | Framing::Length(0) => State::End,
+            Framing::Length(n) => State::Length(n),
+            Framing::Chunked => State::ChunkSize,
+            Framing::UntilClose => State::UntilClose,
+        };
+        Decoder { at, trailer_limits, trailers: None }
+    }
+
+    /// Whether the message is complete.
+    pub fn is_end(&self) -> bool {
+        self.at == State::End
+    }
+
+    /// Whether the end of the connection is the end of the message.
+    pub fn ends_with_close(&self) -> bool {
+        self.at == State::UntilClose
+    }
+
+    /// The connection ended where that is the end of the message.
+    pub fn close(&mut self) {
+        if self.ends_with_close() {
+            self.at = State::End;
+        }
+    }
+
+    pub fn trailers(&mut self) -> Option<&mut Head> {
+        self.trailers.as_mut()
+    }
+
+    /// Looks at the bytes at hand.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, &'static str> {
+        match self.at {
+            State::End => Ok(Decoded::End),
+            _ if bytes.is_empty() => Ok(Decoded::More),
+            State::Length(left) | State::ChunkData(left) => {
+                Ok(Decoded::Data(left.min(bytes.len() as u64) as usize))
+            }
+            State::UntilClose => Ok(Decoded::Data(bytes.len())),
+            State::ChunkSize => self.size(bytes),
+            State::ChunkEnd => self.expect_crlf(bytes),
+            State::Trailers => self.read_trailers(bytes),
+        }
+    }
+
+    /// So many bytes of what `look` called data were used.
+    pub fn advance(&mut self, n: usize) {
+        let n = n as u64;
+        match &mut self.at {
+            State::Length(left) => {
+                *left -= n.min(*left);
+                if *left == 0 {
+                    self.at = State::End;
+                }
+            }
+            State::ChunkData(left) => {
+                *left -= n.min(*left);
+                if *left == 0 {
+                    self.at = State::ChunkEnd;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// RFC 9112 7.1: 1*HEXDIG [ chunk-ext ] CRLF.
+    fn size(&mut self, bytes: &[u8]) -> Result<Decoded, &'static str> {
+        let Some(end) = memchr(b'\n', bytes) else {
+            return if bytes.len() > MAX_CHUNK_LINE {
+                Err("a chunk size line is too long")
+            } else {
+                Ok(Decoded::More)
+            };
+        };
+        if end > MAX_CHUNK_LINE {
+            return Err("a chunk size line is too long");
+        }
+        if end == 0 || bytes[end - 1] != b'\r' {
+            return Err("a chunk size line ends without CR LF");
+        }
+        let size = chunk_size(&bytes[..end - 1])?;
+        self.at = if size == 0 { State::Trailers } else { State::ChunkData(size) };
+        Ok(Decoded::Skip(end + 1))
+    }
+
+    fn expect_crlf(&mut self, bytes: &[u8]) -> Result<Decoded, &'static str> {
+        match bytes {
+            [b'\r'] => Ok(Decoded::More),
+            [b'\r', b'\n', ..] => {
+                self.at = State::ChunkSize;
+                Ok(Decoded::Skip(2))
+            }
+            _ => Err("chunk data does not end with CR LF"),
+        }
+    }
+
+    fn read_trailers(&mut self, bytes: &[u8]) -> Result<Decoded, &'static str> {
+        if bytes.starts_with(b"\r\n") {
+            self.at = State::End;
+            return Ok(Decoded::Skip(2));
+        }
+        if bytes[0] == b'\n' || memmem::find(bytes, b"\n\n").is_some() {
+            return Err("a trailer line ends without CR LF");
+        }
+        let Some(end) = memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else {
+            return if bytes.len() > self.trailer_limits.0 {
+                Err("the trailer section is too large")
+            } else {
+                Ok(Decoded::More)
+            };
+        };
+        if end > self.trailer_limits.0 {
+            return Err("the trailer section is too large");
+        }
+        self.trailers = Some(trailers(&bytes[..end], self.trailer_limits.1)?);
+        self.at = State::End;
+        Ok(Decoded::Skip(end))
+    }
+}
+
+/// The number before the extensions; the extensions themselves are checked and dropped.
+fn chunk_size(line: &[u8]) -> Result<u64, &'static str> {
+    let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    if digits == 0 {
+        return Err("a chunk size is not a number");
+    }
+    let size = line[..digits].iter().try_fold(0u64, |n, &b| {
+        let digit = (b as char).to_digit(16)?;
+        n.checked_mul(16)?.checked_add(u64::from(digit))
+    });
+    extensions(&line[digits..])?;
+    size.filter(|&n| n <= i64::MAX as u64).ok_or("a chunk size is too large")
+}
+
+/// RFC 9112 7.1.1: *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ).
+fn extensions(mut rest: &[u8]) -> Result<(), &'static str> {
+    const BAD_EXTENSION: &str = "a chunk extension is malformed";
+    while !rest.is_empty() {
+        rest = skip_space(rest).strip_prefix(b";").ok_or(BAD_EXTENSION)?;
+        rest = token(skip_space(rest)).ok_or(BAD_EXTENSION)?;
+        if let Some(value) = skip_space(rest).strip_prefix(b"=") {
+            let value = skip_space(value);
+            rest = if value.first() == Some(&b'"') {
+                quoted_string(value).ok_or(BAD_EXTENSION)?
+            } else {
+                token(value).ok_or(BAD_EXTENSION)?
+            };
+        }
+    }
+    Ok(())
+}
+
+fn skip_space(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    text
+}
+
+fn token(text: &[u8]) -> Option<&[u8]> {
+    let n = text.iter().take_while(|&&b| is_tchar(b)).count();
+    (n > 0).then(|| &text[n..])
+}
+
+fn quoted_string(text: &[u8]) -> Option<&[u8]> {
+    let mut at = 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(&text[at + 1..]),
+            b'\\' if text.get(at + 1).is_some_and(|&b| printable(b)) => at += 2,
+            &b if printable(b) && b != b'\\' => at += 1,
+            _ => return None,
+        }
+    }
+}
+
+fn printable(b: u8) -> bool {
+    b == b'\t' || (b >= 0x20 && b != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(text: &[u8], step: usize) -> Result<(Vec<u8>, bool), &'static str> {
+        let mut decoder = Decoder::new(Framing::Chunked, (400, 10));
+        let (mut body, mut at, mut seen) = (Vec::new(), 0, 0);
+        loop {
+            match decoder.decode(&text[at..seen])? {
+                Decoded::Data(n) => {
+                    body.extend_from_slice(&text[at..at + n]);
+                    decoder.advance(n);
+                    at += n;
+                }
+                Decoded::Skip(n) => at += n,
+                Decoded::More if seen == text.len() => return Ok((body, false)),
+                Decoded::More => seen = (seen + step).min(text.len()),
+                Decoded::End => return Ok((body, true)),
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_put_together_however_they_arrive() {
+        let text = b"5;a=\"b;\\\"c\" ; d\r\nhello\r\n6\r\n world\r\n000\r\nX-T: 1\r\n\r\n";
+        for step in [1, 2, 7, 100] {
+            assert_eq!(all(text, step), Ok((b"hello world".to_vec(), true)), "step {step}");
+        }
+    }
+
+    #[test]
+    fn doubtful_framing_is_refused() {
+        for bad in [
+            &b"\r\nhello\r\n"[..],
+            b"-5\r\n",
+            b"5g\r\n",
+            b"\"5\"\r\n",
+            b"5\t\r\nhello",
+            b"5\r\r\n",
+            b"10000000000000005\r\n",
+            b"5\nhello",
+            b"5\r\nhelloXX0\r\n\r\n",
+            b"0\n\n",
+            b"5;a\nb\r\n",
+            b"5;a\0b\r\n",
+            b"0x5\r\n",
+            b"FFFFFFFFFFFFFFFF\r\n",
+            b"0\r\nX-T : 1\r\n\r\n",
+        ] {
+            assert!(all(bad, 100).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_chunked_comes_out_whole(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 0..8), step in 1usize..60) {
+            let mut text = Vec::new();
+            for part in &parts {
+                text.extend_from_slice(format!("{:X}\r\n", part.len()).as_bytes());
+                text.extend_from_slice(part);
+                text.extend_from_slice(b"\r\n");
+            }
+            text.extend_from_slice(b"0\r\n\r\n");
+            prop_assert_eq!(all(&text, step), Ok((parts.concat(), true)));
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), step in 1usize..20) {
+            let _ = all(&bytes, step);
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! HTTP/1.1 heads: strict, in one pass, without guessing (RFC 9112).
+
+use super::host;
+use crate::{
+    base::bytes::{comma_list, decimal, is_field_value, is_target, is_tchar, is_token, trim_ows},
+    pipeline::{
+        body::Framing,
+        error::{ErrorCode, GatewayError},
+        head::{Head, KnownHeader, Version},
+    },
+};
+use memchr::{memchr, memmem};
+
+/// How much of a head a stranger may send.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Bytes of the request line, its line end not counted.
+    pub parse_request_line: usize,
+    /// Bytes of all field lines together.
+    pub parse_fields: usize,
+    /// Number of field lines.
+    pub count: usize,
+}
+
+/// Bytes of empty lines before a request line that are forgiven (RFC 9112 2.2): two line ends.
+const MAX_LEADING_EMPTY_BYTES: usize = 4;
+
+/// Where the head ends, line end and empty line included; `None` while it is incomplete.
+/// `scanned` is how far earlier calls looked, so that a drip-fed head costs no more than a whole one.
+pub fn head_end(bytes: &[u8], scanned: &mut usize) -> Option<usize> {
+    let from = scanned.saturating_sub(3);
+    match memmem::find(&bytes[from..], b"\r\n\r\n") {
+        Some(at) => Some(from + at + 4),
+        None => {
+            *scanned = bytes.len();
+            None
+        }
+    }
+}
+
+/// Bytes of empty lines to skip before a request line.
+pub fn leading_empty_bytes(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < MAX_LEADING_EMPTY_BYTES && bytes[at..].starts_with(b"\r\n") {
+        at += 2;
+    }
+    at
+}
+
+/// What can be said of an incomplete head: is it too long already, or can it never become a request?
+pub fn check_incomplete(bytes: &[u8], limits: &HeadLimits) -> Result<(), GatewayError> {
+    if bytes.iter().enumerate().any(|(at, &b)| b == b'\n' && (at == 0 || bytes[at - 1] != b'\r')) {
+        return Err(GatewayError::malformed_request("a line ends without CR LF"));
+    }
+    match memchr(b'\n', bytes) {
+        None if bytes.len() > limits.parse_request_line + 1 => Err(line_too_long(limits)),
+        None => is_method_prefix(bytes),
+        Some(end) => {
+            parse_request_line(&bytes[..end - 1], limits).map(drop)?;
+            if bytes.len() - end > limits.parse_fields { Err(fields_too_large(limits)) } else { Ok(()) }
+        }
+    }
+}
+
+/// Bytes that cannot begin a method are no HTTP: no need to wait for a line end that never comes.
+fn is_method_prefix(bytes: &[u8]) -> Result<(), GatewayError> {
+    let method = bytes.split(|&b| b == b' ' || b == b'\r').next().unwrap_or_default();
+    if method.iter().all(|&b| is_tchar(b)) {
+        Ok(())
+    } else {
+        Err(GatewayError::malformed_request("this is not HTTP"))
+    }
+}
+
+/// Parses a whole request head, `bytes` ending with the empty line, and says how the body is delimited.
+pub fn request(bytes: &[u8], head: &mut Head, limits: &HeadLimits) -> Result<Framing, GatewayError> {
+    let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
+    if end == 0 || bytes[end - 1] != b'\r' {
+        return Err(GatewayError::malformed_request("the request line ends without CR LF"));
+    }
+    head.load(bytes);
+    let parts = parse_request_line(&bytes[..end - 1], limits)?;
+    head.set_start_line(parts.method, parts.target);
+    head.version = parts.version;
+    if bytes.len() - end - 1 > limits.parse_fields + 2 {
+        return Err(fields_too_large(limits));
+    }
+    let too_many =
+        GatewayError::new(ErrorCode::RequestHeaders, format!("more than {} header fields", limits.count));
+    parse_fields(bytes, end + 1, head, limits.count).map_err(|problem| match problem {
+        FramingError::Conflicting => too_many,
+        FramingError::Bad(detail) => GatewayError::malformed_request(detail),
+    })?;
+    let framing = request_framing(head)?;
+    target_and_host(head)?;
+    Ok(framing)
+}
+
+fn line_too_long(limits: &HeadLimits) -> GatewayError {
+    GatewayError::new(
+        ErrorCode::RequestLine,
+        format!("the request line is longer than {} bytes", limits.parse_request_line),
+    )
+}
+
+fn fields_too_large(limits: &HeadLimits) -> GatewayError {
+    GatewayError::new(
+        ErrorCode::RequestHeaders,
+        format!("the header fields are larger than {} bytes", limits.parse_fields),
+    )
+}
+
+struct RequestLine {
+    method: (usize, usize),
+    target: (usize, usize),
+    version: Version,
+}
+
+/// RFC 9112 3: method SP request-target SP HTTP-version, single spaces, nothing else.
+fn parse_request_line(text: &[u8], limits: &HeadLimits) -> Result<RequestLine, GatewayError> {
+    if text.len() > limits.parse_request_line {
+        return Err(line_too_long(limits));
+    }
+    let first =
+        memchr(b' ', text).ok_or(GatewayError::malformed_request("the request line has no target"))?;
+    let second = memchr(b' ', &text[first + 1..])
+        .ok_or(GatewayError::malformed_request("the request line has no version"))?;
+    let (target, rest) = ((first + 1, first + 1 + second), &text[first + 2 + second..]);
+    if !is_token(&text[..first]) {
+        return Err(GatewayError::malformed_request("the method is not a token"));
+    }
+    if !is_target(&text[target.0..target.1]) {
+        return Err(GatewayError::malformed_request("the request target has illegal characters"));
+    }
+    Ok(RequestLine { method: (0, first), target, version: version(rest)? })
+}
+
+/// RFC 9112 2.3; a higher minor version is served as 1.1.
+fn version(text: &[u8]) -> Result<Version, GatewayError> {
+    match text {
+        b"HTTP/1.1" => Ok(Version::Http11),
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => Ok(Version::Http11),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(GatewayError::new(ErrorCode::RequestVersion, "only HTTP/1.0 and HTTP/1.1 are spoken here"))
+        }
+        _ => Err(GatewayError::malformed_request("the protocol version is malformed")),
+    }
+}
+
+enum FramingError {
+    Conflicting,
+    Bad(&'static str),
+}
+
+/// The field lines from `at` up to the empty line.
+fn parse_fields(bytes: &[u8], mut at: usize, head: &mut Head, most: usize) -> Result<(), FramingError> {
+    let mut count = 0;
+    loop {
+        let rest = &bytes[at..];
+        let end = memchr(b'\n', rest).ok_or(FramingError::Bad("a field line has no end"))?;
+        if end == 0 || rest[end - 1] != b'\r' {
+            return Err(FramingError::Bad("a field line ends without CR LF"));
+        }
+        let text = &rest[..end - 1];
+        if text.is_empty() {
+            return Ok(());
+        }
+        count += 1;
+        if count > most {
+            return Err(FramingError::Conflicting);
+        }
+        parse_field(text, at, head)?;
+        at += end + 1;
+    }
+}
+
+/// RFC 9112 5: name ":" OWS value OWS; no space before the colon, no folding.
+fn parse_field(text: &[u8], at: usize, head: &mut Head) -> Result<(), FramingError> {
+    let colon = memchr(b':', text).ok_or(FramingError::Bad("a field line has no colon"))?;
+    let name = &text[..colon];
+    if !is_token(name) {
+        let folded = matches!(text.first(), Some(b' ' | b'\t'));
+        return Err(FramingError::Bad(if folded {
+            "a field line is folded"
+        } else {
+            "a field name is not a token"
+        }));
+    }
+    let value = trim_ows(&text[colon + 1..]);
+    if !is_field_value(value) {
+        return Err(FramingError::Bad("a field value has control characters"));
+    }
+    // `value` is a part of `text`: its place is told by how much stands before it.
+    let skipped = text[colon + 1..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let start = if value.is_empty() { colon + 1 } else { colon + 1 + skipped };
+    head.push_field((at, at + colon), (at + start, at + start + value.len()));
+    Ok(())
+}
+
+/// RFC 9112 6.3 for requests; whatever could be read in two ways is refused.
+fn request_framing(head: &Head) -> Result<Framing, GatewayError> {
+    let coded = head.get_known(KnownHeader::TransferEncoding).is_some();
+    let mut lengths = head.get_all_known(KnownHeader::ContentLength);
+    match (coded, lengths.next()) {
+        (false, None) => Ok(Framing::None),
+        (true, Some(_)) => Err(GatewayError::malformed_request("both Content-Length and Transfer-Encoding")),
+        (true, None) => request_coding(head),
+        (false, Some(length)) if lengths.next().is_none() => decimal(length)
+            .map(Framing::Length)
+            .ok_or(GatewayError::malformed_request("Content-Length is not a number")),
+        (false, Some(_)) => Err(GatewayError::malformed_request("more than one Content-Length")),
+    }
+}
+
+fn request_coding(head: &Head) -> Result<Framing, GatewayError> {
+    if head.version == Version::Http10 {
+        return Err(GatewayError::malformed_request("Transfer-Encoding in an HTTP/1.0 request"));
+    }
+    match transfer_coding(head) {
+        Coding::Chunked => Ok(Framing::Chunked),
+        Coding::UnsupportedThenChunked => {
+            Err(GatewayError::new(ErrorCode::RequestCoding, "only the transfer coding chunked is known"))
+        }
+        Coding::Bad => {
+            Err(GatewayError::malformed_request("Transfer-Encoding does not end with chunked, once"))
+        }
+    }
+}
+
+enum Coding {
+    Chunked,
+    UnsupportedThenChunked,
+    Bad,
+}
+
+/// What the Transfer-Encoding lines, joined, come to.
+fn transfer_coding(head: &Head) -> Coding {
+    let lines = || head.get_all_known(KnownHeader::TransferEncoding);
+    if lines().count() == 1 && lines().all(|v| v.eq_ignore_ascii_case(b"chunked")) {
+        return Coding::Chunked;
+    }
+    let last = lines().flat_map(comma_list).last().is_some_and(|c| c.eq_ignore_ascii_case(b"chunked"));
+    let chunked = lines().flat_map(comma_list).filter(|c| c.eq_ignore_ascii_case(b"chunked")).count();
+    let tokens = lines().flat_map(comma_list).all(is_token);
+    if last && chunked == 1 && tokens { Coding::UnsupportedThenChunked } else { Coding::Bad }
+}
+
+/// RFC 9112 3.2 and 3.3: one valid Host, and a target in a form that we route.
+fn target_and_host(head: &mut Head) -> Result<(), GatewayError> {
+    let mut hosts = head.get_all_known(KnownHeader::Host);
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(GatewayError::malformed_request("more than one Host")),
+        (None, None) if head.version == Version::Http11 => {
+            return Err(GatewayError::malformed_request("no Host"));
+        }
+        (Some(value), None) if !host::is_authority(value) => {
+            return Err(GatewayError::malformed_request("Host is malformed"));
+        }
+        _ => {}
+    }
+    drop(hosts);
+    match head.target() {
+        [b'/', ..] => Ok(()),
+        _ if head.method() == b"CONNECT" => {
+            Err(GatewayError::new(ErrorCode::RequestMethod, "this gateway is no tunnel"))
+        }
+        b"*" if head.method() == b"OPTIONS" => Ok(()),
+        _ => parse_absolute_form(head),
+    }
+}
+
+/// RFC 9112 3.2.2: the authority of an absolute target takes the place of Host.
+fn parse_absolute_form(head: &mut Head) -> Result<(), GatewayError> {
+    let target = head.target();
+    let bad = GatewayError::malformed_request("the request target is neither a path nor an http URL");
+    if target.len() < 8 || !target[..7].eq_ignore_ascii_case(b"http://") {
+        return Err(bad);
+    }
+    let rest = &target[7..];
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    if !host::is_authority(&rest[..end]) {
+        return Err(bad);
+    }
+    let (authority, mut path) = (rest[..end].to_vec(), rest[end..].to_vec());
+    if path.first() != Some(&b'/') {
+        path.insert(0, b'/');
+    }
+    head.set_target(&path);
+    head.set(b"Host", &authority);
+    Ok(())
+}
+
+/// Parses a whole response head; `for_head` says that the request was HEAD.
+pub fn response(
+    bytes: &[u8],
+    head: &mut Head,
+    limits: &HeadLimits,
+    for_head: bool,
+) -> Result<Framing, GatewayError> {
+    let end = memchr(b'\n', bytes).unwrap_or(0);
+    if end == 0 || bytes[end - 1] != b'\r' {
+        return Err(GatewayError::malformed_response("the status line ends without CR LF"));
+    }
+    head.load(bytes);
+    status_line(&bytes[..end - 1], head)?;
+    parse_fields(bytes, end + 1, head, limits.count).map_err(|problem| match problem {
+        FramingError::Conflicting => GatewayError::malformed_response("too many header fields"),
+        FramingError::Bad(detail) => GatewayError::malformed_response(detail),
+    })?;
+    response_framing(head, for_head)
+}
+
+/// RFC 9112 4: HTTP-version SP 3DIGIT SP reason; a missing reason with its space is forgiven.
+fn status_line(text: &[u8], head: &mut Head) -> Result<(), GatewayError> {
+    let bad = || GatewayError::malformed_response("the status line is malformed");
+    let version = match text.get(..9).ok_or_else(bad)? {
+        b"HTTP/1.1 " => Version::Http11,
+        b"HTTP/1.0 " => Version::Http10,
+        _ => return Err(bad()),
+    };
+    let code = text.get(9..12).ok_or_else(bad)?;
+    if !matches!(text.get(12), None | Some(b' ')) {
+        return Err(bad());
+    }
+    let status = decimal(code).filter(|s| (100..=999).contains(s)).ok_or_else(bad)?;
+    let reason = (text.len().min(13), text.len());
+    if !is_field_value(&text[reason.0..]) {
+        return Err(bad());
+    }
+    head.set_start_line(reason, (0, 0));
+    (head.version, head.status) = (version, status as u16);
+    Ok(())
+}
+
+/// RFC 9112 6.3 for responses.
+fn response_framing(head: &mut Head, for_head: bool) -> Result<Framing, GatewayError> {
+    let coded = head.get_known(KnownHeader::TransferEncoding).is_some();
+    if coded {
+        // RFC 9112 6.3 (3): Transfer-Encoding overrides Content-Length, which must not be passed on.
+        head.remove_known(KnownHeader::ContentLength);
+    }
+    let length = response_length(head)?;
+    if for_head || matches!(head.status, 100..=199 | 204 | 304) {
+        return Ok(Framing::None);
+    }
+    if !coded {
+        return Ok(length.map_or(Framing::UntilClose, Framing::Length));
+    }
+    match transfer_coding(head) {
+        Coding::Chunked if head.version == Version::Http11 => Ok(Framing::Chunked),
+        _ => Err(GatewayError::malformed_response("Transfer-Encoding is not chunked, or not HTTP/1.1")),
+    }
+}
+
+fn response_length(head: &Head) -> Result<Option<u64>, GatewayError> {
+    let mut lengths = head.get_all_known(KnownHeader::ContentLength);
+    let Some(first) = lengths.next() else { return Ok(None) };
+    let n = decimal(first).ok_or(GatewayError::malformed_response("Content-Length is not a number"))?;
+    if lengths.next().is_some() {
+        return Err(GatewayError::malformed_response("more than one Content-Length"));
+    }
+    Ok(Some(n))
+}
+
+/// Parses a trailer section, `bytes` ending with the empty line; fields that may not be trailers are left out.
+pub fn trailers(bytes: &[u8], most: usize) -> Result<Head, &'static str> {
+    let mut head = Head::default();
+    head.load(bytes);
+    parse_fields(bytes, 0, &mut head, most).map_err(|problem| match problem {
+        FramingError::Conflicting => "too many trailer fields",
+        FramingError::Bad(detail) => detail,
+    })?;
+    head.remove_if(|known, name| known != KnownHeader::Other || !is_allowed_trailer(name));
+    Ok(head)
+}
+
+/// RFC 9110 6.5.1: framing, routing, authentication, request modifiers and content fields mean nothing, or harm, in a trailer.
+pub(in crate::net) fn is_allowed_trailer(name: &[u8]) -> bool {
+    const FORBIDDEN_TRAILERS: [&[u8]; 16] = [
+        b"authorization",
+        b"cookie",
+        b"set-cookie",
+        b"www-authenticate",
+        b"proxy-authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"range",
+        b"age",
+        b"expires",
+        b"date",
+        b"location",
+        b"vary",
+        b"retry-after",
+    ];
+    !FORBIDDEN_TRAILERS.iter().any(|never| name.eq_ignore_ascii_case(never))
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

@@ -1,0 +1,143 @@
+use super::*;
+use proptest::prelude::*;
+
+const LIMITS: HeadLimits = HeadLimits { parse_request_line: 100, parse_fields: 400, count: 4 };
+
+fn parse(text: &str) -> Result<(Head, Framing), GatewayError> {
+    let mut head = Head::default();
+    let framing = request(text.as_bytes(), &mut head, &LIMITS)?;
+    Ok((head, framing))
+}
+
+fn why(text: &str) -> ErrorCode {
+    parse(text).expect_err("this must be refused").why
+}
+
+#[test]
+fn a_plain_request_is_understood() {
+    let (head, framing) = parse("GET /a?b HTTP/1.1\r\nhost: h \r\nX-A:\t1\r\n\r\n").unwrap();
+    assert_eq!((head.method(), head.target()), (&b"GET"[..], &b"/a?b"[..]));
+    assert_eq!(head.get(b"x-a"), Some(&b"1"[..]));
+    assert_eq!(head.get_known(KnownHeader::Host), Some(&b"h"[..]));
+    assert_eq!(framing, Framing::None);
+}
+
+#[test]
+fn bodies_are_framed_by_one_length_or_by_chunked_alone() {
+    assert_eq!(
+        parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 010\r\n\r\n").unwrap().1,
+        Framing::Length(10)
+    );
+    assert_eq!(
+        parse("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n").unwrap().1,
+        Framing::Chunked
+    );
+    for bad in [
+        "Content-Length: +5",
+        "Content-Length: 5, 5",
+        "Content-Length: 5\r\nContent-Length: 5",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding:",
+        "Content-Length: 1\r\nTransfer-Encoding: chunked",
+    ] {
+        assert_eq!(
+            why(&format!("POST / HTTP/1.1\r\nHost: h\r\n{bad}\r\n\r\n")),
+            ErrorCode::RequestMalformed,
+            "{bad}"
+        );
+    }
+    assert_eq!(
+        why("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+        ErrorCode::RequestCoding
+    );
+    assert_eq!(
+        why("POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ErrorCode::RequestMalformed
+    );
+}
+
+#[test]
+fn an_absolute_target_takes_the_place_of_host() {
+    let (head, _) = parse("GET http://other:81?x HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    assert_eq!((head.target(), head.get_known(KnownHeader::Host)), (&b"/?x"[..], Some(&b"other:81"[..])));
+    assert_eq!(why("GET http://other/ HTTP/1.1\r\n\r\n"), ErrorCode::RequestMalformed);
+    assert_eq!(why("GET ftp://other/ HTTP/1.1\r\nHost: h\r\n\r\n"), ErrorCode::RequestMalformed);
+}
+
+#[test]
+fn limits_have_their_own_status() {
+    assert_eq!(why(&format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(100))), ErrorCode::RequestLine);
+    assert_eq!(
+        why(&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", "a".repeat(400))),
+        ErrorCode::RequestHeaders
+    );
+    assert_eq!(why("GET / HTTP/1.1\r\nHost: h\r\nA:\r\nA:\r\nA:\r\nA:\r\n\r\n"), ErrorCode::RequestHeaders);
+}
+
+#[test]
+fn what_is_no_request_is_refused_before_its_end() {
+    for bad in
+        ["\x16\x03\x01", "GET / HTTP/1.1\nHost", "SSH-2.0-x\r\n", "GET /x\r\n", "GET / HTTP/1.1\r\nA: b\n"]
+    {
+        assert!(check_incomplete(bad.as_bytes(), &LIMITS).is_err(), "{bad:?}");
+    }
+    for good in ["", "GE", "GET /x HT", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\nHo"] {
+        assert!(check_incomplete(good.as_bytes(), &LIMITS).is_ok(), "{good:?}");
+    }
+}
+
+#[test]
+fn responses_are_framed_by_their_status_first() {
+    let framing = |text: &str, for_head| response(text.as_bytes(), &mut Head::default(), &LIMITS, for_head);
+    assert_eq!(
+        framing("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false).unwrap(),
+        Framing::None
+    );
+    assert_eq!(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true).unwrap(), Framing::None);
+    assert_eq!(
+        framing("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", false).unwrap(),
+        Framing::Chunked
+    );
+    assert_eq!(framing("HTTP/1.1 200\r\n\r\n", false).unwrap(), Framing::UntilClose);
+    for bad in [
+        "HTTP/1.1 1000 OK\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX\r\n\r\n",
+    ] {
+        assert!(framing(bad, false).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn trailers_never_carry_framing_or_credentials() {
+    let head = trailers(
+        b"X-T: 1\r\nContent-Length: 100\r\nAuthorization: x\r\nHost: h\r\nX-Forwarded-For: 6\r\n\r\n",
+        10,
+    )
+    .unwrap();
+    assert_eq!(head.fields().map(|(_, n, _)| n).collect::<Vec<_>>(), [b"X-T"]);
+    assert!(trailers(b"X-T : 1\r\n\r\n", 10).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut head = Head::default();
+        let _ = check_incomplete(&bytes, &LIMITS);
+        let _ = request(&bytes, &mut head, &LIMITS);
+        let _ = response(&bytes, &mut head, &LIMITS, false);
+        let _ = trailers(&bytes, 3);
+    }
+
+    #[test]
+    fn no_mixture_of_telling_bytes_makes_the_parser_panic(text in "(GET|POST| |/|:|\r\n|\n|\r|HTTP/1.1|Host|h|\t|\u{0}|http://|chunked){0,40}") {
+        let mut head = Head::default();
+        let _ = check_incomplete(text.as_bytes(), &LIMITS);
+        let _ = request(text.as_bytes(), &mut head, &LIMITS);
+        let _ = response(text.as_bytes(), &mut head, &LIMITS, true);
+    }
+}

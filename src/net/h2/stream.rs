@@ -1,0 +1,254 @@
+//! One request of a client over HTTP/2, and its answer.
+
+use super::{
+    convert,
+    recv_body::{RecvBody, RecvError},
+    send_body::SendBody,
+    transport::FrameObserver,
+};
+use crate::{
+    net::{buffer::WriteBuffer, client_io::ClientIo, deadline::DeadlineTimer, h1::client::ClientLimits},
+    pipeline::{
+        body::{BodyRead, Chunk, ClientBody, Framing},
+        error::{ErrorCode, GatewayError},
+        head::{Head, Version},
+    },
+};
+use h2::{Reason, RecvStream, server::SendResponse};
+use http::{Request, Response};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+/// One stream.
+pub struct ClientStream {
+    request: Option<Request<()>>,
+    receiver: RecvBody,
+    framing: Framing,
+    respond: SendResponse<WriteBuffer>,
+    /// The head of the answer, until it is known whether something follows it.
+    pending_response: Option<Response<()>>,
+    sender: SendBody,
+    timer: DeadlineTimer,
+    body_limit: u64,
+    received: u64,
+    closed: bool,
+    _seat: ActiveStreamGuard,
+}
+
+impl ClientStream {
+    pub(super) fn new(
+        request: Request<RecvStream>,
+        respond: SendResponse<WriteBuffer>,
+        watch: &Arc<FrameObserver>,
+        seat: ActiveStreamGuard,
+    ) -> ClientStream {
+        let (parts, body) = request.into_parts();
+        ClientStream {
+            request: Some(Request::from_parts(parts, ())),
+            receiver: RecvBody::with_observer(body, watch.clone()),
+            framing: Framing::None,
+            respond,
+            pending_response: None,
+            sender: SendBody::default(),
+            timer: DeadlineTimer::default(),
+            body_limit: u64::MAX,
+            received: 0,
+            closed: false,
+            _seat: seat,
+        }
+    }
+
+    /// Takes the request head over.
+    pub fn head(&mut self, head: &mut Head, limits: &ClientLimits) -> Result<(), GatewayError> {
+        self.body_limit = limits.body;
+        let Some(request) = self.request.take() else { return Err(GatewayError::client_closed()) };
+        self.framing = convert::request(&request, self.receiver.is_end(), head, &limits.head)?;
+        if let Framing::Length(n) = self.framing {
+            if n > limits.body {
+                return Err(self.body_too_large());
+            }
+            self.receiver.set_content_length(n);
+        }
+        Ok(())
+    }
+
+    /// Whether the whole answer was handed over.
+    pub fn is_response_sent(&self) -> bool {
+        self.sender.is_ended()
+    }
+
+    /// Whether the client gave the request up.
+    pub fn is_reset_by_client(&self) -> bool {
+        self.closed
+    }
+
+    /// Ends an answer that cannot be completed so that the client sees it.
+    pub fn reset(&mut self) {
+        match self.sender.stream() {
+            Some(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+
+    fn body_too_large(&self) -> GatewayError {
+        GatewayError::new(
+            ErrorCode::RequestBody,
+            format!("the request body is larger than {} bytes", self.body_limit),
+        )
+    }
+
+    /// Sends the head of the answer if it was not sent; `last` says that nothing follows.
+    fn send_head(&mut self, last: bool) -> io::Result<()> {
+        if let Some(answer) = self.pending_response.take() {
+            let sent = self.respond.send_response(answer, last);
+            self.sender.attach_stream(sent.map_err(|_| io::ErrorKind::BrokenPipe)?, last);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, trailers: Option<&Head>) -> io::Result<()> {
+        let trailers = trailers.filter(|_| self.sender.has_body()).map(convert::to_trailers);
+        let trailers = trailers.filter(|fields| !fields.is_empty());
+        let nothing = self.sender.sent == 0 && trailers.is_none();
+        self.send_head(nothing)?;
+        self.sender.end(trailers)
+    }
+}
+
+impl ClientIo for ClientStream {
+    fn version(&self) -> Version {
+        Version::Http2
+    }
+
+    fn requests_served(&self) -> u32 {
+        0
+    }
+
+    fn is_body_done(&self) -> bool {
+        self.receiver.is_end()
+    }
+
+    fn send_head(&mut self, head: &Head, framing: Framing, _keep: bool) {
+        self.pending_response = Some(convert::to_response(head, framing));
+        self.sender.set_framing(framing);
+    }
+
+    fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.sender.accepts_data() {
+            self.send_head(false)?;
+        }
+        self.sender.poll_send(cx, data)
+    }
+
+    fn end(&mut self, trailers: Option<&Head>) -> bool {
+        let may = self.sender.is_complete();
+        // A client that went meanwhile is noticed by whoever looks after it.
+        if may && self.finish(trailers).is_err() {
+            self.closed = true;
+        }
+        may
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context) -> Poll<io::Result<()>> {
+        self.send_head(false)?;
+        Poll::Ready(self.sender.flush())
+    }
+
+    fn sent(&self) -> u64 {
+        self.sender.sent
+    }
+}
+
+impl BodyRead for ClientStream {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        let left = self.body_limit - self.received.min(self.body_limit);
+        let too_large = match ready!(self.receiver.poll_fill(cx)) {
+            Ok(Chunk::Data(data)) => data.len() as u64 > left,
+            Ok(Chunk::End) => return Poll::Ready(Ok(Chunk::End)),
+            Err(RecvError::Malformed(what)) => {
+                return Poll::Ready(Err(GatewayError::malformed_request(what)));
+            }
+            Err(RecvError::Connection(_)) => {
+                self.closed = true;
+                return Poll::Ready(Err(GatewayError::client_closed()));
+            }
+        };
+        if too_large {
+            return Poll::Ready(Err(self.body_too_large()));
+        }
+        self.receiver.poll_fill(cx).map_err(|_| GatewayError::client_closed())
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.received += n as u64;
+        self.receiver.consume(n);
+    }
+
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.receiver.trailers()
+    }
+
+    fn framing(&self) -> Framing {
+        self.framing
+    }
+}
+
+impl ClientBody for ClientStream {
+    /// The client reset the stream, or the connection is lost.
+    fn poll_closed(&mut self, cx: &mut Context) -> Poll<()> {
+        let reset = match self.sender.stream() {
+            Some(stream) => stream.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        self.closed |= reset.is_ready();
+        if self.closed { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
+        self.timer.poll(cx, at)
+    }
+
+    fn send_informational(&mut self, head: &Head, _cx: &mut Context) {
+        if self.pending_response.is_none() && self.sender.stream().is_none() {
+            // A client that is gone needs no news.
+            let _ = self.respond.send_informational(convert::to_response(head, Framing::None));
+        }
+    }
+
+    fn bytes_received(&self) -> u64 {
+        self.received
+    }
+
+    fn limit_body(&mut self, most: u64) {
+        self.body_limit = self.body_limit.min(most);
+    }
+
+    fn as_body(&mut self) -> &mut dyn BodyRead {
+        self
+    }
+}
+
+/// One stream's place among those that are being served.
+#[derive(Debug)]
+pub struct ActiveStreamGuard(Arc<AtomicU32>);
+
+impl ActiveStreamGuard {
+    /// Takes a place.
+    pub fn acquire(live: &Arc<AtomicU32>) -> ActiveStreamGuard {
+        live.fetch_add(1, Relaxed);
+        ActiveStreamGuard(live.clone())
+    }
+}
+
+impl Drop for ActiveStreamGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,245 @@
+//! Trailers as they are on the wire: how many fields a block has, which the `h2` crate does not tell. It leaves
+//! pseudo-header fields out, and trailers that hold any are malformed (RFC 9113 8.1).
+
+use super::frame_inspector::H2ErrorCode;
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+
+/// The largest block that is looked at; more than the limits of heads allow by far.
+const MAX_BLOCK: usize = 256 * 1024;
+/// How many blocks may wait for their streams to read them; more only of streams that nobody reads.
+const MAX_PENDING_COUNTS: usize = 1024;
+
+/// Header blocks that follow the one that opened their stream.
+#[derive(Debug, Default)]
+pub struct TrailerBlocks {
+    /// The newest stream.
+    last_stream_id: u32,
+    open: Option<HeaderBlock>,
+}
+
+/// One block, as far as it came.
+#[derive(Debug)]
+struct HeaderBlock {
+    stream: u32,
+    bytes: Vec<u8>,
+    /// Where the payload of the frame at hand begins, and the flags that say what it is padded with.
+    frame: usize,
+    flags: u8,
+    /// Bytes of it that are to come.
+    frame_remaining: usize,
+    /// It ends with this frame.
+    last: bool,
+}
+
+impl TrailerBlocks {
+    /// HEADERS came; those of a stream that is there already are its trailers.
+    pub fn headers(&mut self, stream: u32, flags: u8, length: usize, last: bool) {
+        if stream > self.last_stream_id {
+            self.last_stream_id = stream;
+        } else {
+            self.open = Some(HeaderBlock {
+                stream,
+                bytes: Vec::new(),
+                frame: 0,
+                flags,
+                frame_remaining: length,
+                last,
+            });
+        }
+    }
+
+    /// CONTINUATION came.
+    pub fn continuation(&mut self, length: usize, last: bool) {
+        if let Some(block) = &mut self.open {
+            (block.frame, block.flags, block.frame_remaining, block.last) =
+                (block.bytes.len(), 0, length, last);
+        }
+    }
+
+    /// Whether bytes of a block are to come.
+    pub fn expects_payload(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Takes bytes of a frame in; says the stream and how many fields its trailers have, once they are complete.
+    pub fn push_payload(&mut self, bytes: &[u8]) -> Result<Option<(u32, usize)>, H2ErrorCode> {
+        let Some(block) = &mut self.open else { return Ok(None) };
+        block.bytes.extend_from_slice(bytes);
+        block.frame_remaining -= bytes.len();
+        if block.bytes.len() > MAX_BLOCK {
+            return Err(H2ErrorCode::ENHANCE_YOUR_CALM);
+        }
+        if block.frame_remaining > 0 {
+            return Ok(None);
+        }
+        // What is wrong with it the `h2` crate says better.
+        block.strip_padding();
+        if !block.last {
+            return Ok(None);
+        }
+        let counted = count_fields(&block.bytes).map(|fields| (block.stream, fields));
+        self.open = None;
+        Ok(counted)
+    }
+}
+
+impl HeaderBlock {
+    /// Leaves only the fragment of the frame that came last (RFC 9113 6.2).
+    fn strip_padding(&mut self) {
+        let payload = &self.bytes[self.frame..];
+        let padded = self.flags & PADDED != 0;
+        let padding = payload.first().copied().filter(|_| padded).map_or(0, usize::from);
+        let before = usize::from(padded) + if self.flags & PRIORITY != 0 { 5 } else { 0 };
+        self.bytes.truncate(self.bytes.len().saturating_sub(padding).max(self.frame));
+        let end = (self.frame + before).min(self.bytes.len());
+        self.bytes.drain(self.frame..end);
+    }
+}
+
+/// How many fields a block has (RFC 7541 6): nothing of it has to be decoded for that. None: it is cut off.
+fn count_fields(mut block: &[u8]) -> Option<usize> {
+    let mut fields = 0;
+    while let Some(first) = block.first().copied() {
+        let (prefix, literal) = match first {
+            0x80.. => (7, false),
+            0x40.. => (6, true),
+            0x20.. => (5, false),
+            _ => (4, true),
+        };
+        let named = integer(&mut block, prefix)? != 0;
+        fields += usize::from(!(0x20..0x40).contains(&first));
+        if literal && !named {
+            string(&mut block)?;
+        }
+        if literal {
+            string(&mut block)?;
+        }
+    }
+    Some(fields)
+}
+
+/// RFC 7541 5.1.
+fn integer(block: &mut &[u8], prefix: u32) -> Option<usize> {
+    let (first, mut rest) = block.split_first()?;
+    let most = (1usize << prefix) - 1;
+    let mut n = usize::from(*first) & most;
+    if n == most {
+        for shift in (0..28).step_by(7) {
+            let (byte, behind) = rest.split_first()?;
+            rest = behind;
+            n += usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                *block = rest;
+                return Some(n);
+            }
+        }
+        return None;
+    }
+    *block = rest;
+    Some(n)
+}
+
+/// RFC 7541 5.2.
+fn string(block: &mut &[u8]) -> Option<()> {
+    let length = integer(block, 7)?;
+    *block = block.get(length..)?;
+    Some(())
+}
+
+/// How many fields the trailers have that streams have not read yet.
+#[derive(Debug, Default)]
+pub struct TrailerCounts(Mutex<VecDeque<(u32, usize)>>);
+
+impl TrailerCounts {
+    pub fn put(&self, stream: u32, fields: usize) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() == MAX_PENDING_COUNTS {
+            waiting.pop_front();
+        }
+        waiting.push_back((stream, fields));
+    }
+
+    /// Those of that stream, once.
+    pub fn push_payload(&self, stream: u32) -> Option<usize> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = waiting.iter().position(|(of, _)| *of == stream)?;
+        waiting.remove(at).map(|(_, fields)| fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Indexed, with a name of the table, with its own name (never kept), a size update, and an index of two bytes.
+    const FIVE: &[u8] = b"\x82\x44\x03/ab\x10\x01a\x02bc\x3f\xe1\x1f\xff\x00\x00\x01x\x00";
+
+    #[test]
+    fn fields_are_counted_in_every_form() {
+        assert_eq!(count_fields(FIVE), Some(5));
+        assert_eq!(count_fields(b""), Some(0));
+        for end in 1..FIVE.len() {
+            let cut = count_fields(&FIVE[..end]);
+            assert!(cut.is_none_or(|n| n < 5), "{end}: {cut:?}");
+        }
+        assert_eq!(count_fields(b"\xff\xff\xff\xff\xff\xff\x01"), None, "no index is as large");
+    }
+
+    #[test]
+    fn a_block_may_be_padded_cut_and_continued() {
+        let mut blocks = TrailerBlocks::default();
+        blocks.headers(3, 0, 1, true);
+        assert!(!blocks.expects_payload(), "it opens a stream");
+        let payload = [&b"\x02\0\0\0\0\x07"[..], &FIVE[..4], b"\0\0"].concat();
+        for size in 1..payload.len() {
+            blocks.headers(3, PADDED | PRIORITY, payload.len(), false);
+            for piece in payload.chunks(size) {
+                assert_eq!(blocks.push_payload(piece).ok(), Some(None));
+            }
+            blocks.continuation(FIVE.len() - 4, true);
+            let ends: Vec<_> =
+                FIVE[4..].chunks(size).map(|piece| blocks.push_payload(piece).unwrap()).collect();
+            assert_eq!(ends.last(), Some(&Some((3, 5))), "{size}");
+            assert!(!blocks.expects_payload());
+        }
+    }
+
+    #[test]
+    fn a_block_without_end_is_a_flood_and_counts_that_nobody_reads_are_dropped() {
+        let mut blocks = TrailerBlocks::default();
+        blocks.headers(1, 0, 0, true);
+        blocks.headers(1, 0, MAX_BLOCK + 1, false);
+        assert_eq!(blocks.push_payload(&[0; MAX_BLOCK + 1]), Err(H2ErrorCode::ENHANCE_YOUR_CALM));
+        let counts = TrailerCounts::default();
+        (0..=MAX_PENDING_COUNTS as u32).for_each(|stream| counts.put(stream, 7));
+        assert_eq!(
+            (counts.push_payload(0), counts.push_payload(1), counts.push_payload(1)),
+            (None, Some(7), None)
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(frames in proptest::collection::vec(
+            (proptest::num::u8::ANY, proptest::collection::vec(proptest::num::u8::ANY, 0..40)), 1..5,
+        )) {
+            let mut blocks = TrailerBlocks::default();
+            blocks.headers(1, 0, 0, true);
+            for (at, (flags, payload)) in frames.iter().enumerate() {
+                let last = at + 1 == frames.len();
+                match at {
+                    0 => blocks.headers(1, *flags, payload.len(), last),
+                    _ => blocks.continuation(payload.len(), last),
+                }
+                let _ = blocks.push_payload(payload);
+            }
+            proptest::prop_assert!(!blocks.expects_payload());
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! An answer that never ends: its lines, as they come.
+
+use super::{connection::Connection, invalid_data};
+use crate::{base::url::HttpUrl, pipeline::head::Head};
+use std::{io, time::Duration};
+
+/// The lines of an answer, for watches.
+pub struct LineStream {
+    address: String,
+    head: Head,
+    conversation: Connection,
+    /// Received, and not given out yet.
+    buffered: Vec<u8>,
+    /// So much of it was searched for a line end.
+    scanned: usize,
+    max_line: usize,
+}
+
+impl LineStream {
+    pub(super) fn new(url: &HttpUrl, head: Head, conversation: Connection, max_line: usize) -> LineStream {
+        LineStream {
+            address: url.to_string(),
+            head,
+            conversation,
+            buffered: Vec::new(),
+            scanned: 0,
+            max_line,
+        }
+    }
+
+    pub fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    /// The next line without its end; `None` when the answer is over. Nothing for longer than `idle` is an error.
+    /// Waiting may be given up: what was received is kept.
+    pub async fn next_line(&mut self, idle: Duration) -> Result<Option<Vec<u8>>, String> {
+        match tokio::time::timeout(idle, self.line()).await {
+            Ok(line) => line.map_err(|error| format!("{}: {error}", self.address)),
+            Err(_) => Err(format!("{}: nothing came for {idle:?}", self.address)),
+        }
+    }
+
+    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(at) = memchr::memchr(b'\n', &self.buffered[self.scanned..]) {
+                return Ok(Some(self.take_line(self.scanned + at)));
+            }
+            self.scanned = self.buffered.len();
+            if self.buffered.len() > self.max_line {
+                return Err(invalid_data(&format!("a line is longer than {} bytes", self.max_line)));
+            }
+            if !self.conversation.read_chunk(&mut self.buffered).await? {
+                self.scanned = 0;
+                return Ok((!self.buffered.is_empty()).then(|| std::mem::take(&mut self.buffered)));
+            }
+        }
+    }
+
+    fn take_line(&mut self, end: usize) -> Vec<u8> {
+        let mut line: Vec<u8> = self.buffered.drain(..=end).collect();
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        self.scanned = 0;
+        line
+    }
+}
+
+impl std::fmt::Debug for LineStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Lines").field("place", &self.address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,17 @@
+//! TLS on both sides: certificates, whom we believe, listeners, backends.
+
+pub mod certificate;
+pub mod client;
+pub mod sni;
+pub mod server;
+pub mod trust;
+
+use std::sync::{Arc, LazyLock};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
+
+/// The cryptography of every connection.
+pub(in crate::net) fn provider() -> Arc<CryptoProvider> {
+    PROVIDER.clone()
+}

@@ -1,0 +1,202 @@
+//! Listeners over TLS: which certificate is shown, what clients must show, and the handshake.
+
+use super::{
+    super::io::Stream,
+    certificate::{CertifiedKeyPem, KeyPairError, client_certificate},
+    provider,
+    sni::SniTable,
+    trust::parse_authorities,
+};
+use crate::pipeline::client_certificate::ClientCertificate;
+use std::{fmt, io, sync::Arc, time::Duration};
+use tokio_rustls::{
+    TlsAcceptor as RustlsAcceptor,
+    rustls::{
+        HandshakeKind, ServerConfig,
+        crypto::ring,
+        server::{
+            ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
+            danger::ClientCertVerifier,
+        },
+        sign::CertifiedKey,
+        version::{TLS12, TLS13},
+    },
+};
+
+/// The TLS of a listener, as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerTls {
+    pub certificates: Vec<ListenerCertificate>,
+    /// TLS 1.2 is refused.
+    pub tls13_only: bool,
+    pub client_auth: Option<ClientAuth>,
+    /// Protocols offered, the dearest first.
+    pub alpn: Vec<String>,
+    /// The time for a handshake.
+    pub handshake: Duration,
+}
+
+/// A certificate and the names it is shown for, in small letters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerCertificate {
+    /// For people: the file it is in.
+    pub label: String,
+    pub certified_key: CertifiedKeyPem,
+    pub server_names: Vec<String>,
+}
+
+/// What clients show.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClientAuth {
+    /// PEM.
+    pub authorities: Arc<[u8]>,
+    /// Without a certificate there is no connection.
+    pub required: bool,
+    /// Services are told of the certificate.
+    pub forward_certificate: bool,
+}
+
+/// What makes and reads session tickets: kept from plan to plan, so that sessions are resumed across reloads and, being
+/// one for all workers, across them. Who changes what clients must show begins with a new one, because a resumed session
+/// is not asked again.
+pub struct TicketKeys(Option<Arc<dyn ProducesTickets>>);
+
+impl Default for TicketKeys {
+    fn default() -> Self {
+        let made = ring::Ticketer::new();
+        TicketKeys(made.inspect_err(|error| log::error!("no TLS sessions can be resumed: {error}")).ok())
+    }
+}
+
+impl fmt::Debug for TicketKeys {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("TicketKeys")
+    }
+}
+
+/// The TLS of a listener, at work.
+pub struct TlsAcceptor {
+    acceptor: RustlsAcceptor,
+    resolver: Arc<CertificateResolver>,
+    handshake_timeout: Duration,
+    forward_certificate: bool,
+    _tickets: Arc<TicketKeys>,
+}
+
+impl fmt::Debug for TlsAcceptor {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "TlsAcceptor({} certificates)", self.resolver.keys.len())
+    }
+}
+
+/// The certificates, and who asks for which.
+#[derive(Debug)]
+struct CertificateResolver {
+    keys: Box<[Arc<CertifiedKey>]>,
+    names: SniTable,
+}
+
+impl ResolvesServerCert for CertificateResolver {
+    /// Of several certificates for a name the first whose kind of key the client can check.
+    fn resolve(&self, hello: ClientHello) -> Option<Arc<CertifiedKey>> {
+        let group = self.names.certificates(self.names.resolve(hello.server_name()));
+        let mut keys = group.iter().filter_map(|at| self.keys.get(*at));
+        let first = keys.clone().next();
+        keys.find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some()).or(first).cloned()
+    }
+}
+
+/// What a handshake came to.
+#[derive(Debug)]
+pub struct TlsSession {
+    /// The name that the client asked for.
+    pub server_name: Option<Box<str>>,
+    pub resumed: bool,
+    pub certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub enum HandshakeError {
+    Timeout,
+    Failed(io::Error),
+}
+
+impl ServerTls {
+    /// Puts it to work; says in one sentence what is wrong with it.
+    pub fn compile(&self, tickets: Arc<TicketKeys>) -> Result<TlsAcceptor, String> {
+        let shelf = Arc::new(self.resolver()?);
+        let versions: &[_] = if self.tls13_only { &[&TLS13] } else { &[&TLS13, &TLS12] };
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .map_err(|error| error.to_string())?
+            .with_client_cert_verifier(self.verifier()?)
+            .with_cert_resolver(shelf.clone());
+        config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        if let Some(ticketer) = &tickets.0 {
+            config.ticketer = ticketer.clone();
+        }
+        let acceptor = RustlsAcceptor::from(Arc::new(config));
+        let forward = self.client_auth.as_ref().is_some_and(|clients| clients.forward_certificate);
+        Ok(TlsAcceptor {
+            acceptor,
+            resolver: shelf,
+            handshake_timeout: self.handshake,
+            forward_certificate: forward,
+            _tickets: tickets,
+        })
+    }
+
+    fn resolver(&self) -> Result<CertificateResolver, String> {
+        let read = |shown: &ListenerCertificate| match shown.certified_key.read() {
+            Ok(key) => Ok(Arc::new(key)),
+            Err(KeyPairError::Chain(why) | KeyPairError::Key(why)) => Err(format!("{}: {why}", shown.label)),
+        };
+        let keys = self.certificates.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(CertificateResolver {
+            keys,
+            names: SniTable::new(self.certificates.iter().map(|shown| shown.server_names.as_slice())),
+        })
+    }
+
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, String> {
+        let Some(clients) = &self.client_auth else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+        let roots = Arc::new(parse_authorities(&clients.authorities)?);
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
+        builder.build().map_err(|error| error.to_string())
+    }
+}
+
+impl TlsAcceptor {
+    /// The handshake on a connection just accepted, within its time.
+    pub async fn accept(&self, io: Stream) -> Result<(Stream, TlsSession), HandshakeError> {
+        let Some(stream) = io.into_plain() else {
+            return Err(HandshakeError::Failed(io::ErrorKind::InvalidInput.into()));
+        };
+        let stream = match tokio::time::timeout(self.handshake_timeout, self.acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(HandshakeError::Failed(error)),
+            Err(_) => return Err(HandshakeError::Timeout),
+        };
+        let tls = stream.get_ref().1;
+        let shown = tls.peer_certificates().and_then(<[_]>::first);
+        let session = TlsSession {
+            server_name: tls.server_name().map(Into::into),
+            resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
+            certificate: shown.map(|der| Arc::new(client_certificate(der, self.forward_certificate))),
+        };
+        Ok((Stream::secure(stream.into()), session))
+    }
+
+    /// Whether a client that asked for this name would have been shown the same certificate if it had asked for that
+    /// host (a `Host` field without its port).
+    pub fn same_certificate(&self, server_name: Option<&str>, host: &[u8]) -> bool {
+        if server_name.is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(host)) {
+            return true;
+        }
+        let names = &self.resolver.names;
+        names.resolve(server_name) == names.resolve(std::str::from_utf8(host).ok())
+    }
+}

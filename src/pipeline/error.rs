@@ -1,0 +1,252 @@
+//! Why an exchange failed: whose fault, on which leg, and under which name it is known everywhere.
+
+use std::borrow::Cow;
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Client,
+    Backend,
+    Gateway,
+}
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $fault:ident, $status:literal, $ocelot:literal, $title:literal;)*) => {
+        /// The vocabulary of failures. A name is stable: it stands in problems, in the access log and in metrics.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $($(#[$doc])* $name),* }
+
+        impl ErrorCode {
+            /// Every failure there is.
+            pub const ALL: &[ErrorCode] = &[$(ErrorCode::$name),*];
+
+            /// The stable name, `leg.what`.
+            pub fn name(self) -> &'static str {
+                match self { $(ErrorCode::$name => $text),* }
+            }
+
+            /// Whose fault it is.
+            pub fn fault(self) -> Fault {
+                match self { $(ErrorCode::$name => Fault::$fault),* }
+            }
+
+            /// The status that the client gets; the second table is Ocelot's (spec section 9).
+            pub fn status(self, ocelot: bool) -> u16 {
+                match (self, ocelot) { $((ErrorCode::$name, false) => $status, (ErrorCode::$name, true) => $ocelot),* }
+            }
+
+            /// Whether the request itself is broken: nothing that follows on its connection can be trusted.
+            pub fn breaks_connection(self) -> bool {
+                matches!(self, ErrorCode::RequestMalformed | ErrorCode::RequestBody | ErrorCode::RequestTimeout | ErrorCode::RequestCoding)
+            }
+
+            /// One short sentence for people.
+            pub fn title(self) -> &'static str {
+                match self { $(ErrorCode::$name => $title),* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    // name = stable name, whose fault, our status, Ocelot's status, title;
+    RequestMalformed = "request.malformed", Client, 400, 400, "Malformed request";
+    RequestVersion = "request.version", Client, 505, 505, "HTTP version not supported";
+    RequestMethod = "request.method", Client, 501, 501, "Method not supported";
+    RequestCoding = "request.coding", Client, 501, 501, "Transfer coding not supported";
+    /// WebSocket, where only answers are to be had.
+    RequestSwitch = "request.switch", Client, 501, 501, "No WebSocket here";
+    RequestLength = "request.length", Client, 411, 411, "Length required";
+    RequestLine = "request.line", Client, 414, 414, "Request line too long";
+    RequestHeaders = "request.headers", Client, 431, 431, "Request header fields too large";
+    RequestTimeout = "request.timeout", Client, 408, 408, "Request not received in time";
+    /// The connection was made for another host, with another certificate.
+    RequestMisdirected = "request.misdirected", Client, 421, 421, "Request for another host than the connection";
+    RequestBody = "request.body", Client, 413, 413, "Request body too large";
+    /// Frames of HTTP/2 that break its rules; the connection is ended.
+    RequestFrame = "request.frame", Client, 400, 400, "Malformed frame";
+    /// Frames of HTTP/2 that carry nothing, faster than any use of them; the connection is ended.
+    RequestFlood = "request.flood", Client, 429, 429, "Too many frames";
+    /// On a listener with the PROXY protocol: no such header, or a malformed one. The connection is closed.
+    ProxyHeader = "proxy.header", Client, 400, 400, "No proper PROXY header";
+    /// The header was not complete in time.
+    ProxyLate = "proxy.late", Client, 408, 408, "PROXY header not received in time";
+    /// Somebody came who is none of the proxies that may.
+    ProxyUntrusted = "proxy.untrusted", Client, 403, 403, "Not a trusted proxy";
+    /// The path names nothing that we route.
+    RouteNone = "route.none", Client, 404, 404, "No route";
+    /// What Ocelot answers for configuration that it starts with and cannot serve.
+    RouteBroken = "route.broken", Gateway, 500, 500, "The route cannot be served";
+    RouteUnserved = "route.unserved", Gateway, 500, 404, "The route cannot be served";
+    /// The client's address is on a list of those kept out, or not on the list of those let in.
+    AccessAddress = "access.address", Client, 403, 403, "Address not admitted";
+    /// A web page of an origin that may not call asks whether it may.
+    AccessOrigin = "access.origin", Client, 403, 403, "Origin not admitted";
+    LimitExceeded = "limit.exceeded", Client, 429, 429, "Too many requests";
+    /// The header by which clients are told apart is missing.
+    LimitClient = "limit.client", Client, 503, 503, "Client not identified";
+    /// The client has as many WebSocket connections open as it may.
+    LimitTunnels = "limit.tunnels", Client, 503, 503, "Too many WebSocket connections of this client";
+    LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many requests at one time";
+    /// A place in the queue, and not served within the time for it.
+    LimitQueue = "limit.queue", Gateway, 503, 503, "Waited too long for a turn";
+    /// The caller has none of the scopes that the route asks for.
+    AccessScope = "access.scope", Client, 403, 403, "Scope missing";
+    /// A claim is missing, or has another value than the one that the route asks for.
+    AccessClaim = "access.claim", Client, 403, 403, "Claim missing or different";
+    /// The condition of the route does not hold, or cannot be decided.
+    AccessExpression = "access.expression", Client, 403, 403, "Condition not met";
+    /// The request carries nothing that a scheme of the route reads.
+    IdentityMissing = "identity.missing", Client, 401, 401, "No credentials";
+    IdentityMalformed = "identity.malformed", Client, 401, 401, "Malformed credentials";
+    IdentityAlgorithm = "identity.algorithm", Client, 401, 401, "Algorithm not allowed";
+    IdentityCritical = "identity.critical", Client, 401, 401, "Unknown extension demanded";
+    IdentityType = "identity.type", Client, 401, 401, "Token of another type";
+    IdentityKey = "identity.key", Client, 401, 401, "Unknown key";
+    IdentitySignature = "identity.signature", Client, 401, 401, "Signature not valid";
+    IdentityExpired = "identity.expired", Client, 401, 401, "Token expired";
+    IdentityEarly = "identity.early", Client, 401, 401, "Token not valid yet";
+    IdentityIssuer = "identity.issuer", Client, 401, 401, "Token of another issuer";
+    IdentityAudience = "identity.audience", Client, 401, 401, "Token for another audience";
+    /// No such API key, or a wrong name or password.
+    IdentityUnknown = "identity.unknown", Client, 401, 401, "Unknown credentials";
+    /// The keys of an issuer cannot be had, so nothing can be said about its tokens.
+    IdentityProvider = "identity.provider", Gateway, 503, 401, "Identity provider not reachable";
+    IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many passwords to check";
+    /// The client wants nothing but what is stored.
+    CacheOnly = "cache.only", Client, 504, 504, "Not in the cache";
+    ClientGone = "client.gone", Client, 499, 499, "Client closed the connection";
+    ClientLimit = "client.limit", Client, 503, 503, "Too many connections from this client";
+    GatewayLimit = "gateway.limit", Gateway, 503, 503, "Too many connections";
+    BackendNone = "backend.none", Backend, 503, 404, "No backend";
+    BackendName = "backend.name", Backend, 502, 502, "Backend name not resolved";
+    BackendConnect = "backend.connect", Backend, 502, 502, "Backend not reachable";
+    BackendConnectTimeout = "backend.connect.timeout", Backend, 504, 503, "Backend did not accept in time";
+    /// The backend's certificate is not believed, or is that of another host.
+    BackendCertificate = "backend.certificate", Backend, 502, 502, "Backend certificate not valid";
+    BackendTls = "backend.tls", Backend, 502, 502, "No TLS with the backend";
+    BackendSend = "backend.send", Backend, 502, 502, "Backend closed the connection while it was sent the request";
+    BackendReset = "backend.reset", Backend, 502, 502, "Backend closed the connection";
+    BackendTimeout = "backend.timeout", Backend, 504, 503, "Backend did not answer in time";
+    /// Nobody is asked for a while, because too much failed.
+    BackendBreaker = "backend.breaker", Backend, 503, 503, "Backend failed too often";
+    /// All connections are in use, and nobody gave one back in time.
+    BackendBusy = "backend.busy", Gateway, 503, 503, "All connections to the backend are in use";
+    BackendMalformed = "backend.malformed", Backend, 502, 502, "Backend answer not understood";
+    BackendSwitch = "backend.switch", Backend, 502, 502, "Backend switched protocols unasked";
+    /// The head was relayed; the rest never came.
+    BackendBody = "backend.body", Backend, 502, 502, "Backend answer ended early";
+    /// A part of an aggregate answered with something that cannot stand in an answer.
+    AggregatePart = "aggregate.part", Backend, 502, 500, "Part of the answer failed";
+    AggregateSize = "aggregate.size", Backend, 502, 502, "Answer too large";
+    AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Answer could not be written";
+    /// The client takes none of the forms that there are.
+    RequestAccept = "request.accept", Client, 406, 406, "Not acceptable";
+    GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
+    GatewayFault = "gateway.fault", Gateway, 500, 500, "Internal error";
+}
+
+/// One failure.
+#[derive(Clone, Debug)]
+pub struct GatewayError {
+    pub why: ErrorCode,
+    /// What a person wants to know about this one; never a secret.
+    pub detail: Cow<'static, str>,
+    /// What this one says beyond its kind.
+    pub extra: Option<Box<ErrorDetails>>,
+}
+
+/// What an answer carries beyond the usual of its kind.
+#[derive(Clone, Debug, Default)]
+pub struct ErrorDetails {
+    /// Instead of the kind's status.
+    pub status: Option<u16>,
+    /// Instead of the status's reason phrase.
+    pub reason: Option<String>,
+    /// Fields of the answer: a challenge, when to come again.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// A plain text instead of a problem, where the configuration asks for one (Ocelot's quota message).
+    pub plain_body: Option<String>,
+}
+
+impl GatewayError {
+    pub fn new(why: ErrorCode, detail: impl Into<Cow<'static, str>>) -> GatewayError {
+        GatewayError { why, detail: detail.into(), extra: None }
+    }
+
+    /// The same with more to say.
+    pub fn with_details(mut self, more: impl FnOnce(&mut ErrorDetails)) -> GatewayError {
+        more(self.extra.get_or_insert_default());
+        self
+    }
+
+    /// The status of the answer.
+    pub fn status(&self, ocelot: bool) -> u16 {
+        self.extra.as_ref().and_then(|extra| extra.status).unwrap_or_else(|| self.why.status(ocelot))
+    }
+
+    /// A request that breaks a rule of the grammar.
+    pub fn malformed_request(detail: &'static str) -> GatewayError {
+        GatewayError::new(ErrorCode::RequestMalformed, detail)
+    }
+
+    /// A backend's answer that breaks a rule of the grammar.
+    pub fn malformed_response(detail: &'static str) -> GatewayError {
+        GatewayError::new(ErrorCode::BackendMalformed, detail)
+    }
+
+    pub fn client_closed() -> GatewayError {
+        GatewayError::new(
+            ErrorCode::ClientGone,
+            "the client closed the connection before the answer was complete",
+        )
+    }
+}
+
+/// The reason phrase of a status that the gateway itself answers with.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        499 => "Client Closed Request",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_timeouts_differ_under_ocelot() {
+        let names: std::collections::HashSet<_> = ErrorCode::ALL.iter().map(|w| w.name()).collect();
+        assert_eq!(names.len(), ErrorCode::ALL.len());
+        assert_eq!(
+            (ErrorCode::BackendTimeout.status(false), ErrorCode::BackendTimeout.status(true)),
+            (504, 503)
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! Something held for the time of an exchange: given back by being dropped, whatever becomes of the exchange.
+
+use super::{
+    body::{BodyRead, Chunk},
+    error::GatewayError,
+    head::Head,
+};
+use crate::pipeline::body::Framing;
+use std::{
+    any::Any,
+    fmt,
+    task::{Context, Poll},
+};
+
+/// Whatever is given back when it is dropped: a place under a limit, a count.
+pub struct ResponseGuard(Box<dyn Any + Send + Sync>);
+
+impl ResponseGuard {
+    pub fn new(held: impl Any + Send + Sync) -> ResponseGuard {
+        ResponseGuard(Box::new(held))
+    }
+}
+
+impl fmt::Debug for ResponseGuard {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Lease({:?})", (*self.0).type_id())
+    }
+}
+
+/// A body that gives something back at its end: before the last bytes go to the client, whose next request may be fast.
+pub struct GuardedBody<L> {
+    body: Box<dyn BodyRead>,
+    lease: Option<L>,
+}
+
+impl<L> GuardedBody<L> {
+    pub fn new(body: Box<dyn BodyRead>, lease: L) -> GuardedBody<L> {
+        GuardedBody { body, lease: Some(lease) }
+    }
+}
+
+impl<L: Send> BodyRead for GuardedBody<L> {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        let filled = self.body.poll_fill(cx);
+        if matches!(filled, Poll::Ready(Ok(Chunk::End))) {
+            self.lease = None;
+        }
+        filled
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.body.consume(n);
+    }
+
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.body.trailers()
+    }
+
+    fn framing(&self) -> Framing {
+        self.body.framing()
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
+        self.body.poll_upload(cx, from)
+    }
+
+    fn finish(self: Box<Self>) {
+        self.body.finish();
+    }
+}

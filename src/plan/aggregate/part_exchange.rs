@@ -1,0 +1,45 @@
+//! The exchange of a part: the request as it came to the aggregate, with the aggregate's values.
+
+use crate::{
+    pipeline::{
+        exchange::Exchange,
+        head::{Head, KnownHeader},
+    },
+    plan::compiled::Part,
+};
+use std::time::Instant;
+
+/// What of a request makes answers that are no whole documents.
+const RANGE_AND_ENCODING_FIELDS: [&[u8]; 6] =
+    [b"Range", b"If-Range", b"If-Match", b"If-None-Match", b"If-Modified-Since", b"If-Unmodified-Since"];
+
+impl Part {
+    /// An exchange of its own, at the beginning of the part's route; with a value for the parameter, if there is one.
+    pub fn fork_for_part(&self, exchange: &Exchange, value: Option<&[u8]>, ocelot: bool) -> Box<Exchange> {
+        let mut inner = exchange.fork(Instant::now());
+        (inner.route, inner.stage_index) = (self.index, 0);
+        // Its stages read it anew, from the request.
+        inner.record.id.clear();
+        inner.req.remove_known(KnownHeader::Expect);
+        if !ocelot {
+            strip_partial_headers(&mut inner.req);
+        }
+        if let Some(value) = value {
+            while inner.values.len() + 1 < self.names.len() {
+                inner.values.push_bytes(b"");
+            }
+            inner.values.push_bytes(value);
+        }
+        inner
+    }
+}
+
+/// Asks for a whole document that can be put into another one.
+fn strip_partial_headers(req: &mut Head) {
+    req.remove_if(|_, name| RANGE_AND_ENCODING_FIELDS.iter().any(|one| one.eq_ignore_ascii_case(name)));
+    req.set(b"Accept", b"application/json");
+    req.set(b"Accept-Encoding", b"identity");
+    if req.method() == b"HEAD" {
+        req.set_method(b"GET");
+    }
+}

@@ -1,0 +1,413 @@
+//! Blueprint → plan: what was checked meets what runs. State is attached here, by key: counters, pools and names of
+//! unchanged routes go on as they were.
+
+use super::{
+    aggregate,
+    blueprint::{
+        self, Blueprint, ClusterBlueprint, HttpVersion, RouteBlueprint, Scheme, TraceMode,
+        discovery::DiscoveredService,
+    },
+    compiled::{PathHashKey, Plan, Route, Target},
+    dynamic_routes::DynamicRoutes,
+    limits, listeners,
+    routing::UrlTemplate,
+};
+use crate::{
+    backend::{
+        Cluster,
+        attempt::{AttemptConfig, Http2, Resilience, ResilienceState},
+        balance::{BalancerKind, HashPolicy},
+        cluster::{ClusterSpec, ClusterStates},
+        discovery::Registries,
+        endpoint::{Instance, TlsMode},
+    },
+    base::{clock::Clock, weak_map::WeakMap},
+    net::{
+        background::BackgroundRuntime,
+        listener::Address,
+        resolver::Resolver,
+        tls::{
+            server::{ClientAuth, TicketKeys},
+            trust::TrustAnchors,
+        },
+    },
+    pipeline::{
+        error::ErrorCode,
+        head::Version,
+        stage::{BoxStage, StageEntry},
+    },
+    stages::{
+        StageState,
+        ascii_headers::AsciiHeaders,
+        authentication::Authentication,
+        cache::{self, CacheStage, Invalidator, sweep_task},
+        client_certificate::ForwardClientCertificate,
+        compression::{Compression, MemoryLimit},
+        forwarded_headers::ForwardedHeaders,
+        method::MethodOverride,
+        rate_limit::store::sweep_task as sweeping_counters,
+        request_id::RequestId,
+        sort_by_table,
+        trace_context::TraceContext,
+        via::Via,
+        websocket_limit::WebSocketLimit,
+    },
+    telemetry::Metrics,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// What runs, and outlives every plan.
+#[derive(Clone, Debug)]
+pub struct ProcessState {
+    pub cluster_states: Arc<ClusterStates>,
+    pub names: Resolver,
+    /// Circuits and budgets.
+    pub attempts: Arc<ResilienceState>,
+    pub background: BackgroundRuntime,
+    /// What the stages keep.
+    pub stage_state: Arc<StageState>,
+    /// Who says where services are.
+    pub registries: Arc<Registries>,
+    pub clock: Clock,
+    /// What makes TLS sessions resumable, by the address of the listener and what it asks of clients.
+    pub tls_tickets: Arc<WeakMap<(Address, Option<ClientAuth>), TicketKeys>>,
+    pub metrics: Arc<Metrics>,
+    /// How many connections the process may hold, where the document does not say.
+    pub connections: usize,
+}
+
+impl ProcessState {
+    pub fn new(metrics: Arc<Metrics>, connections: usize) -> ProcessState {
+        let (background, stage_state, clock) =
+            (BackgroundRuntime::default(), Arc::<StageState>::default(), Clock::default());
+        background.spawn(sweeping_counters(Arc::downgrade(&stage_state.rate_limits), clock.clone()));
+        background.spawn(sweep_task(Arc::downgrade(&stage_state.cache)));
+        let names = Resolver::new(background.clone());
+        ProcessState {
+            cluster_states: ClusterStates::with_runtime(
+                names.clone(),
+                background.clone(),
+                Some(metrics.clone()),
+            ),
+            registries: Arc::new(Registries::new(background.clone(), names.dns().clone(), metrics.clone())),
+            names,
+            attempts: Arc::default(),
+            background,
+            stage_state,
+            clock,
+            tls_tickets: Arc::default(),
+            metrics,
+            connections,
+        }
+    }
+}
+
+/// Makes the plan of a blueprint. An error is a template that was not checked before.
+pub fn build(blueprint: &Blueprint, id: String, ground: &ProcessState) -> Result<Plan, String> {
+    ground.names.dns().configure(&blueprint.dns);
+    let routes = routes(blueprint, ground);
+    Ok(Plan {
+        id,
+        ocelot: blueprint.ocelot,
+        limits: limits::runtime_limits(&blueprint.limits, ground.connections),
+        listeners: listeners::listeners(blueprint, ground)?,
+        expiries: listeners::certificate_expiries(blueprint),
+        access_log: blueprint.access_log,
+        preflight: blueprint.routes.iter().any(|route| route.admission.cors.is_some()),
+        matches_by_listener: blueprint.by_listener(),
+        table: blueprint.table.clone(),
+        clusters: all_clusters(&routes),
+        routes,
+        dynamic: blueprint.dynamic.as_ref().map(|options| DynamicRoutes::new(blueprint, options, ground)),
+    })
+}
+
+/// The routes, and behind them the parts of aggregates.
+fn routes(blueprint: &Blueprint, ground: &ProcessState) -> Box<[Arc<Route>]> {
+    let (mut routes, mut parts, mut clusters) = (Vec::new(), Vec::new(), Clusters::default());
+    for (at, route) in blueprint.routes.iter().enumerate() {
+        let (role, target) = match &route.aggregate {
+            None => (RouteRole::Standalone, target(route, blueprint, ground, &mut clusters)),
+            Some(several) => (
+                RouteRole::Aggregate,
+                aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, ground),
+            ),
+        };
+        let names = blueprint.table.names(at);
+        let url = route.url(names, &blueprint.rules);
+        routes.push(self::route(route, role, url, names, target, blueprint, ground));
+    }
+    routes.append(&mut parts);
+    routes.into()
+}
+
+/// What a route is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RouteRole {
+    /// Requests come to it and leave from it.
+    Standalone,
+    /// Requests come to it, and its parts go on from there.
+    Aggregate,
+    /// Requests leave from it, which came to an aggregate.
+    AggregatePart,
+}
+
+/// The route of a service that a request named.
+pub(super) fn service_route(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    ground: &ProcessState,
+) -> Arc<Route> {
+    let url = UrlTemplate::after_first_segment(&blueprint.rules);
+    let target = target(route, blueprint, ground, &mut Clusters::default());
+    self::route(route, RouteRole::Standalone, url, &[], target, blueprint, ground)
+}
+
+pub(super) fn route(
+    route: &RouteBlueprint,
+    role: RouteRole,
+    url: UrlTemplate,
+    names: &[Box<str>],
+    target: Target,
+    blueprint: &Blueprint,
+    ground: &ProcessState,
+) -> Arc<Route> {
+    Arc::new(Route {
+        label: route.name.as_str().into(),
+        stages: with_metrics(stages(route, role, blueprint, ground), &ground.metrics),
+        url,
+        affinity: affinity(&route.cluster, names),
+        target,
+        preflight: route.admission.cors.is_some(),
+        metrics: ground.metrics.route(&route.name),
+    })
+}
+
+impl Plan {
+    /// Whether every name of the plan has an answer, and every registry has said where its services are.
+    pub fn is_resolved(&self) -> bool {
+        self.routes.iter().all(|route| match &route.target {
+            Target::Cluster { cluster, .. } => {
+                cluster.source.get().is_none_or(|source| source.has_answered())
+                    && cluster
+                        .members()
+                        .endpoints
+                        .iter()
+                        .all(|e| e.transport_for.transport.dial.is_resolved())
+            }
+            // The routes of its parts are among the routes.
+            Target::Aggregate(_) | Target::Fail(..) => true,
+        })
+    }
+
+    /// The labels under which the plan counts; all others may be forgotten.
+    pub fn labels(&self) -> HashSet<&str> {
+        let dynamic = self.dynamic.iter().flat_map(DynamicRoutes::labels);
+        self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
+    }
+}
+
+fn stages(
+    route: &RouteBlueprint,
+    role: RouteRole,
+    blueprint: &Blueprint,
+    ground: &ProcessState,
+) -> Box<[BoxStage]> {
+    let mut stages: Vec<BoxStage> = Vec::new();
+    stages.extend(forwarded(role, blueprint));
+    if requests_client_certificates(blueprint) {
+        stages.push(Box::new(ForwardClientCertificate));
+    }
+    if let Some(key) = &route.request_id_key {
+        stages.push(Box::new(RequestId::new(&key.value)));
+    }
+    if let Some(wanted) = &route.authentication {
+        let (kept, background) = (&ground.stage_state.authentication, &ground.background);
+        stages.push(Box::new(Authentication::new(wanted, kept, background, &ground.clock)));
+    }
+    if let Some(mode) = blueprint.trace_context {
+        // The parts go on with the trace of their aggregate.
+        let mode = if role == RouteRole::AggregatePart { TraceMode::Continue } else { mode };
+        stages.push(Box::new(TraceContext::new(mode)));
+    }
+    stages.extend(route.transforms.stages(&route.backend_path.value, blueprint.ocelot));
+    route.admission.stages(&ground.stage_state, &mut stages);
+    if let Some(most) = blueprint.limits.max_websockets_per_client {
+        stages.push(Box::new(WebSocketLimit::new(most, &ground.stage_state.tunnels)));
+    }
+    stages.extend(cache(route, blueprint, ground));
+    // The parts of an aggregate are put together first.
+    if let (Some(settings), true) = (&route.compression, role != RouteRole::AggregatePart) {
+        let memory = MemoryLimit::new(&ground.stage_state.compression, blueprint.limits.compression);
+        stages.push(Box::new(Compression::new(settings, memory, ground.metrics.compression())));
+    }
+    stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
+    if let Some(method) = &route.backend_method {
+        stages.push(Box::new(MethodOverride::new(method)));
+    }
+    if role != RouteRole::Aggregate {
+        stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
+    }
+    sort_by_table(stages)
+}
+
+/// An aggregate knows its client; what is told about it is told by its parts.
+fn forwarded(role: RouteRole, blueprint: &Blueprint) -> Option<BoxStage> {
+    let forwarded = &blueprint.forwarded;
+    let add = forwarded.add_to_request && role != RouteRole::Aggregate;
+    let wanted = add || !forwarded.trusted.is_empty();
+    wanted.then(|| -> BoxStage {
+        Box::new(ForwardedHeaders {
+            trusted: forwarded.trusted.clone(),
+            trust_for: forwarded.believe_for,
+            trust_proto: forwarded.believe_proto,
+            trust_host: forwarded.believe_host,
+            add_to_request: add,
+        })
+    })
+}
+
+/// Whether any listener wants clients to show certificates: only then there is something to tell of them, and to forge.
+fn requests_client_certificates(blueprint: &Blueprint) -> bool {
+    let asks = |tls: &blueprint::ListenerTls| tls.server.client_auth.is_some();
+    blueprint.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(asks))
+}
+
+/// The value of the path by which the balancer goes, if it does.
+fn affinity(cluster: &ClusterBlueprint, names: &[Box<str>]) -> Option<PathHashKey> {
+    let BalancerKind::ConsistentHash(HashPolicy::Path(name)) = &cluster.balancer.value else { return None };
+    Some(PathHashKey { index: names.iter().position(|known| known == name), name: name.clone() })
+}
+
+/// The cache of the route; or, where others have one that listens to it, what tells them of changes.
+fn cache(route: &RouteBlueprint, blueprint: &Blueprint, ground: &ProcessState) -> Option<BoxStage> {
+    let kept = &*ground.stage_state.cache;
+    if let Some(settings) = &route.cache {
+        let caching = CacheStage::new(settings, &blueprint.cache, kept, &ground.metrics, &route.name);
+        return Some(Box::new(caching));
+    }
+    let http = |settings: &cache::Settings| settings.mode == cache::Mode::Http;
+    let listened = blueprint.routes.iter().any(|route| route.cache.as_ref().is_some_and(http));
+    listened.then(|| Box::new(Invalidator::new(kept)) as BoxStage)
+}
+
+/// Every stage with the counters of its kind.
+fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]> {
+    let placed = stages.into_iter().map(|stage| StageEntry { metrics: metrics.stage(stage.name()), stage });
+    placed.collect()
+}
+
+fn target(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    ground: &ProcessState,
+    clusters: &mut Clusters,
+) -> Target {
+    if let Some(broken) = &route.broken {
+        let why = if broken.status == 404 { ErrorCode::RouteUnserved } else { ErrorCode::RouteBroken };
+        return Target::Fail(why, broken.reason.clone());
+    }
+    let terms = AttemptConfig {
+        timeout: route.timeout.value,
+        connect: blueprint.limits.connect_timeout,
+        body_idle: blueprint.limits.body_idle_timeout,
+        preserve_host: route.preserve_host.value,
+        version: match route.http_version.value {
+            HttpVersion::Http10 => Version::Http10,
+            _ => Version::Http11,
+        },
+        http2: match route.http_version.value {
+            HttpVersion::Http10 | HttpVersion::Http11 => Http2::Never,
+            HttpVersion::Http2OverTls => Http2::IfNegotiated,
+            HttpVersion::Http2 => Http2::Always,
+        },
+        care: resilience(route, blueprint, ground, clusters),
+    };
+    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, ground), terms }
+}
+
+/// Where routes lead, each once.
+fn all_clusters(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
+    let mut seen = HashSet::new();
+    let targets = routes.iter().filter_map(|route| route.cluster().ok());
+    let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
+    clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
+}
+
+/// The clusters of a plan: those with a name are made once, however many routes lead to them.
+#[derive(Default)]
+struct Clusters(HashMap<*const ClusterBlueprint, Arc<Cluster>>);
+
+impl Clusters {
+    fn get(
+        &mut self,
+        cluster: &Arc<ClusterBlueprint>,
+        route: &str,
+        blueprint: &Blueprint,
+        ground: &ProcessState,
+    ) -> Arc<Cluster> {
+        let name = cluster.name.as_deref().unwrap_or(route);
+        let make = || {
+            let made = ground.cluster_states.cluster(&cluster_config(cluster, name, blueprint));
+            if let Some(found) = &cluster.discovery {
+                let DiscoveredService { registry, service, is_unnamed } = found;
+                ground.registries.watch(registry, service, *is_unnamed).feed(&made);
+            }
+            made
+        };
+        match cluster.name {
+            Some(_) => self.0.entry(Arc::as_ptr(cluster)).or_insert_with(make).clone(),
+            None => make(),
+        }
+    }
+}
+
+fn cluster_config(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> ClusterSpec {
+    let instance = |endpoint: &blueprint::Endpoint| Instance {
+        weight: endpoint.weight,
+        ..Instance::new(&endpoint.host, endpoint.port.unwrap_or(0))
+    };
+    ClusterSpec {
+        key: cluster.key.clone(),
+        label: name.to_owned(),
+        health: cluster.health.value.clone(),
+        tls_mode: tls_mode(cluster, name, blueprint),
+        pooling: cluster.pooling,
+        instances: cluster.discovery.is_none().then(|| cluster.endpoints.iter().map(instance).collect()),
+        balancer: cluster.balancer.value.clone(),
+    }
+}
+
+/// Whether the service is spoken to over TLS. Where the client decides, that is prepared only if one can come over TLS.
+fn tls_mode(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> TlsMode {
+    if cluster.scheme != Scheme::Http && cluster.tls.trust == TrustAnchors::DangerousAcceptAny {
+        log::warn!("{name} accepts any certificate of its service: what is sent is not protected");
+    }
+    let forwarded = &blueprint.forwarded;
+    let told = forwarded.believe_proto && !forwarded.trusted.is_empty();
+    let told = told || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
+    match cluster.scheme {
+        Scheme::Https => TlsMode::Always(cluster.tls.clone()),
+        Scheme::SameAsClient if told => TlsMode::SameAsClient(cluster.tls.clone()),
+        Scheme::SameAsClient | Scheme::Http => TlsMode::Plain,
+    }
+}
+
+/// What is done about a service that fails; the route's name and its cluster's key lead to what is known of it.
+fn resilience(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    ground: &ProcessState,
+    clusters: &mut Clusters,
+) -> Option<Arc<Resilience>> {
+    let wanted = Some(&route.attempts).filter(|wanted| !wanted.is_empty())?;
+    let metrics = ground.metrics.attempts(&route.name);
+    let other = route.fallback.as_ref().map(|other| clusters.get(other, &route.name, blueprint, ground));
+    // Routes of services without entries of their own share a name, and nothing else.
+    let name = if route.index == usize::MAX { &route.state_key } else { &route.name };
+    let keys = (name.as_str(), route.cluster.key.as_str());
+    Some(Arc::new(ground.attempts.attach(wanted, keys, other, metrics)))
+}

@@ -1,0 +1,74 @@
+//! What this version cannot do yet: the one table of it. A setting that would switch such a thing on is refused,
+//! never ignored; when the thing is built, its line goes.
+
+use super::{CheckContext, add};
+use crate::config::document::*;
+use crate::config::{Code, Diagnostics, Span, codes};
+use crate::plan::inherit::{Authentication, ResolvedHttpHandler, ResolvedLoadBalancer, ResolvedQos, merge};
+
+/// A route with its options inherited.
+pub struct EffectiveOptions<'d> {
+    pub route: &'d RouteDocument,
+    pub authentication: Option<Authentication>,
+    pub qos: Option<ResolvedQos>,
+    pub balancing: Option<ResolvedLoadBalancer>,
+    pub http_handler: Option<ResolvedHttpHandler>,
+    /// Set while the route is compiled: the version it speaks is HTTP/3 or later.
+    pub newer_http: bool,
+}
+
+impl<'d> EffectiveOptions<'d> {
+    pub fn new(scope: &'d CheckContext<'d>, route: &'d RouteDocument) -> Self {
+        let groups = &scope.groups;
+        let key = route.key.as_ref().map(|key| key.as_str());
+        EffectiveOptions {
+            route,
+            authentication: merge(&route.authentication, groups.authentication.as_ref(), key)
+                .map(|options| Authentication::resolve(&options)),
+            qos: merge(&route.qos, groups.qos.as_ref(), key).map(|options| ResolvedQos::resolve(&options)),
+            balancing: merge(&route.load_balancer, groups.load_balancer.as_ref(), key)
+                .map(|options| ResolvedLoadBalancer::resolve(&options)),
+            http_handler: merge(&route.http_handler, groups.http_handler.as_ref(), key)
+                .map(|options| ResolvedHttpHandler::resolve(&options)),
+            newer_http: false,
+        }
+    }
+}
+
+/// One thing that this version cannot do: its code and its name.
+type Capability = (Code, &'static str);
+
+const HTTP3: Capability = (codes::PENDING_PROTOCOLS, "HTTP/3");
+
+/// What a route may ask for: the setting, what it would switch on, the place that asks for it, and what to write
+/// instead.
+type Row = (&'static str, Capability, fn(&EffectiveOptions) -> Option<Span>, &'static str);
+
+#[rustfmt::skip]
+const ROUTE: &[Row] = &[
+    ("DownstreamHttpVersion", HTTP3, |r| newer_http(r), "use \"2.0\", or the policy \"RequestVersionOrLower\""),
+];
+
+fn newer_http(route: &EffectiveOptions) -> Option<Span> {
+    route.route.http_version.as_ref().filter(|_| route.newer_http).map(|version| version.span)
+}
+
+/// Refuses what a route asks for and this version cannot do.
+pub fn route(route: &EffectiveOptions, diagnostics: &mut Diagnostics) {
+    for (setting, capability, asked, instead) in ROUTE {
+        if let Some(span) = asked(route) {
+            report_unsupported(diagnostics, span, setting, *capability, instead);
+        }
+    }
+}
+
+fn report_unsupported(
+    diagnostics: &mut Diagnostics,
+    span: Span,
+    setting: &str,
+    capability: Capability,
+    instead: &str,
+) {
+    let message = format!("not supported yet: \"{setting}\" would switch on {}", capability.1);
+    add(diagnostics.error(capability.0, span, message), instead.to_owned());
+}

@@ -1,0 +1,80 @@
+//! How connections to a service are kept, and how many there may be: from an option object to settings.
+
+use crate::config::{Diagnostics, Span, codes};
+use crate::net::connection_limit::{ConnectionLimit, PoolConfig};
+use crate::net::proxy_protocol::Version;
+use crate::plan::check::{non_blank, values};
+use crate::plan::inherit::ResolvedHttpHandler;
+use std::time::Duration;
+
+/// Requests that wait for a connection, unless the options say otherwise.
+const QUEUE_RANGE: usize = 1024;
+const TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
+
+/// The settings; a negative lifetime was said to be wrong elsewhere, and is the usual one.
+pub fn pool_config(client: Option<&ResolvedHttpHandler>, diagnostics: &mut Diagnostics) -> PoolConfig {
+    let lifetime = client.and_then(|client| client.connection_lifetime.as_ref());
+    let lifetime = lifetime.and_then(|seconds| u64::try_from(seconds.value).ok());
+    let lifetime = Some(lifetime.map_or(ResolvedHttpHandler::DEFAULT_LIFETIME, Duration::from_secs));
+    let announces = client.and_then(|client| proxy_protocol_version(client, diagnostics));
+    PoolConfig {
+        proxy_protocol: announces,
+        limit: client.and_then(|client| limit(client, diagnostics)),
+        max_lifetime: lifetime,
+    }
+}
+
+/// In which version services are told whose connection it is.
+fn proxy_protocol_version(client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) -> Option<Version> {
+    const VERSIONS: [(&str, Option<Version>); 3] =
+        [("V1", Some(Version::V1)), ("V2", Some(Version::V2)), ("None", None)];
+    let word = non_blank(&client.proxy_protocol)?;
+    let found = VERSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word.trim()));
+    if found.is_none() {
+        let message = format!("there is no ProxyProtocol \"{}\"", word.value);
+        diagnostics.error(codes::UNKNOWN_CHOICE, word.span, message).help("write \"V1\", \"V2\" or \"None\"");
+    }
+    found.and_then(|(_, version)| *version)
+}
+
+/// The same for a cluster with a name: Ocelot has none, so nothing is let pass for its sake.
+pub fn cluster_pool_config(
+    client: Option<&ResolvedHttpHandler>,
+    diagnostics: &mut Diagnostics,
+) -> PoolConfig {
+    if let Some(lifetime) = client.and_then(|client| client.connection_lifetime.as_ref())
+        && let Err(wrong) = values::connection_lifetime(lifetime.value)
+    {
+        wrong.report(diagnostics, false, lifetime.span);
+    }
+    pool_config(client, diagnostics)
+}
+
+fn limit(client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) -> Option<ConnectionLimit> {
+    let mut wrong = |span: Span, message: String, help: &str| {
+        diagnostics.error(codes::BAD_CONNECTION_QUEUE, span, message).help(help);
+    };
+    if let Some(queue) = client.queue_limit.as_ref().filter(|queue| queue.value < 0) {
+        wrong(queue.span, format!("ConnectionQueueLimit is {}", queue.value), "write 0 or more");
+    }
+    if let Some(time) = client.queue_timeout.as_ref().filter(|time| !TIMEOUT_RANGE.contains(&time.value.0)) {
+        wrong(time.span, format!("ConnectionQueueTimeout is {}", time.value), "it may be 1ms to 10m");
+    }
+    let place =
+        client.queue_limit.as_ref().map(|set| set.span).or(client.queue_timeout.as_ref().map(|set| set.span));
+    let Some(most) = &client.max_connections else {
+        if let Some(place) = place {
+            let message = "a queue for connections whose number is not limited".to_owned();
+            wrong(place, message, "set MaxConnectionsPerServer, or leave the queue out");
+        }
+        return None;
+    };
+    Some(ConnectionLimit {
+        max_connections: usize::try_from(most.value).unwrap_or(1),
+        max_pending: client
+            .queue_limit
+            .as_ref()
+            .map_or(QUEUE_RANGE, |queue| usize::try_from(queue.value).unwrap_or(0)),
+        pending_timeout: client.queue_timeout.as_ref().map(|time| time.value.0),
+    })
+}

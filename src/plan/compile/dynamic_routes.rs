@@ -1,0 +1,164 @@
+//! Dynamic routing: `DynamicRoutes` and the global options become routes without a template of their own.
+
+use super::{cache, discovery, route, route_names, schemes::Schemes};
+use crate::config::document::{BoxedSetting, DynamicRouteDocument, GlobalDocument, RouteDocument, Setting};
+use crate::config::{Diagnostics, Span, Spanned, codes};
+use crate::plan::blueprint::{
+    RouteBlueprint,
+    discovery::{DynamicBlueprint, DynamicEntry, Registry},
+};
+use crate::plan::check::{CheckContext, OptionGroups, items, non_blank};
+use crate::plan::routing::RoutingRules;
+
+/// What the routes of services are called that have no entry of their own.
+const DEFAULT_SERVICE: &str = "dynamic";
+
+/// Reads the options of services without routes; none when dynamic routing is off.
+pub fn read(
+    scope: &CheckContext,
+    around: &route::CompileContext,
+    schemes: &Schemes,
+    rules: &RoutingRules,
+    diagnostics: &mut Diagnostics,
+) -> Option<DynamicBlueprint> {
+    let Some((span, registry)) = registry(scope, around) else {
+        report_unused(scope, diagnostics);
+        return None;
+    };
+    let global = global(scope);
+    let scope = CheckContext {
+        global: &global,
+        groups: OptionGroups::new(&global),
+        schemes: scope.schemes.clone(),
+        ..CheckContext::new(scope.check_document, &global, scope.sources, scope.ocelot)
+    };
+    let read = |document: &Spanned<RouteDocument>, diagnostics: &mut Diagnostics| -> RouteBlueprint {
+        let (mut route, _) = route::route(&scope, around, rules, usize::MAX, document, diagnostics);
+        route.authentication = schemes.of(&scope, document);
+        route.cache = cache::of(&scope, document, &route, diagnostics);
+        route
+    };
+    let general = Spanned::new(to_route_document(&scope, None), span);
+    let mut routes = vec![read(&general, diagnostics)];
+    let entries = entries(&scope, diagnostics);
+    for (entry, ..) in &entries {
+        routes.push(read(&Spanned::new(to_route_document(&scope, Some(entry)), entry.span), diagnostics));
+    }
+    route_names::assign_names(&mut routes);
+    let mut routes = routes.into_iter();
+    let general = RouteBlueprint { name: DEFAULT_SERVICE.to_owned(), ..routes.next()? };
+    let entries = entries.into_iter().zip(routes).map(|((_, service, namespace), route)| {
+        let dot = if namespace.is_empty() { "" } else { "." };
+        let route = RouteBlueprint { name: format!("{namespace}{dot}{service}"), ..route };
+        DynamicEntry { service, namespace, route }
+    });
+    Some(DynamicBlueprint { registry, defaults: general, entries: entries.collect() })
+}
+
+/// The registry, where there are neither routes nor aggregates, and it can be asked about services of any name. Ocelot
+/// wants a port too.
+fn registry(
+    scope: &CheckContext,
+    around: &route::CompileContext,
+) -> Option<(Span, std::sync::Arc<crate::backend::discovery::ProviderSettings>)> {
+    let written = scope.global.discovery.as_ref()?;
+    let port = written.port.as_ref().is_some_and(|port| port.value > 0);
+    let wanted = port || !scope.ocelot && non_blank(&written.kind).is_some();
+    if !wanted || !scope.routes().is_empty() || !scope.aggregates().is_empty() {
+        return None;
+    }
+    match &around.registry {
+        Some(Registry::Provider(settings)) => Some((written.span, settings.clone())),
+        _ => None,
+    }
+}
+
+fn report_unused(scope: &CheckContext, diagnostics: &mut Diagnostics) {
+    let Some(list) = scope.check_document.dynamic_routes.as_ref().filter(|list| !list.is_empty()) else {
+        return;
+    };
+    let message = "DynamicRoutes are never used here";
+    let said = diagnostics.error_or_ocelot_warning(scope.ocelot, codes::USELESS_DYNAMIC, list.span, message);
+    said.help("they hold where there are neither Routes nor Aggregates, and a ServiceDiscoveryProvider that is a registry");
+    if scope.ocelot {
+        said.help("Ocelot wants the provider to have a Port, too");
+    }
+}
+
+/// The global options that hold for dynamic routes: in Ocelot neither header transforms, request ids nor address lists.
+fn global(scope: &CheckContext) -> GlobalDocument {
+    let mut global = scope.global.clone();
+    if scope.ocelot {
+        global.request_headers = None;
+        global.response_headers = None;
+        global.request_id_key = None;
+        global.security = None;
+    }
+    global
+}
+
+/// Every entry with its service and namespace.
+fn entries<'d>(
+    scope: &CheckContext<'d>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(&'d Spanned<DynamicRouteDocument>, String, String)> {
+    let mut entries: Vec<(&Spanned<DynamicRouteDocument>, String, String)> = Vec::new();
+    for entry in items(&scope.check_document.dynamic_routes) {
+        let Some(name) = non_blank(&entry.service_name) else {
+            let message = "a dynamic route has no ServiceName";
+            diagnostics
+                .error_or_ocelot_warning(scope.ocelot, codes::BAD_DYNAMIC, entry.span, message)
+                .help("name the service whose options these are");
+            continue;
+        };
+        let service = discovery::service(scope.ocelot, name, &entry.service_namespace, &None, diagnostics);
+        let twice = entries.iter().find(|(_, known, of)| (known, of) == (&service.name, &service.namespace));
+        if let Some((first, ..)) = twice {
+            let message = format!("a second dynamic route for the service \"{}\"", service.name);
+            let place = scope.sources.location(first.span);
+            diagnostics
+                .error_or_ocelot_warning(scope.ocelot, codes::BAD_DYNAMIC, name.span, message)
+                .help(format!("the first, at {place}, is the one that is used"));
+            continue;
+        }
+        entries.push((entry, service.name, service.namespace));
+    }
+    entries
+}
+
+/// A route that says what the entry says, and what only dynamic routes take from the global options.
+fn to_route_document(scope: &CheckContext, entry: Option<&DynamicRouteDocument>) -> RouteDocument {
+    let nothing = DynamicRouteDocument::default();
+    let (entry, global) = (entry.unwrap_or(&nothing), scope.global);
+    let name = non_blank(&entry.service_name).map(|name| name.as_str());
+    let span = entry.service_name.as_ref().or(global.discovery.as_ref().and_then(|d| d.host.as_ref()));
+    let span = span.map(|set| set.span).or(global.discovery.as_ref().map(|d| d.span)).unwrap_or_default();
+    let own = |text: String| Some(Spanned::new(text, span));
+    let text =
+        |own: &Setting<String>, global: &Setting<String>| non_blank(own).or(non_blank(global)).cloned();
+    RouteDocument {
+        client_path: own(format!("/{}", name.unwrap_or("service"))),
+        backend_path: own("/".to_owned()),
+        service_name: own(name.unwrap_or("service").to_owned()),
+        service_namespace: entry.service_namespace.clone(),
+        key: entry.key.clone(),
+        scheme: text(&entry.scheme, &global.scheme),
+        http_version: text(&entry.http_version, &global.http_version),
+        http_version_policy: text(&entry.http_version_policy, &global.http_version_policy),
+        authentication: entry.authentication.clone(),
+        cache: entry.cache.clone(),
+        compression: entry.compression.clone(),
+        http_handler: entry.http_handler.clone(),
+        load_balancer: entry.load_balancer.clone(),
+        qos: entry.qos.clone(),
+        rate_limit: prefer_legacy(&entry.old_rate_limit, &entry.rate_limit),
+        timeout: entry.timeout.clone(),
+        metadata: entry.metadata.clone(),
+        policies: entry.policies.clone(),
+        ..RouteDocument::default()
+    }
+}
+
+fn prefer_legacy<T: Clone>(old: &BoxedSetting<T>, new: &BoxedSetting<T>) -> BoxedSetting<T> {
+    old.as_ref().or(new.as_ref()).cloned()
+}

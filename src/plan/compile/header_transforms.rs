@@ -1,0 +1,314 @@
+//! Header transforms as written → changes of header fields.
+
+use crate::config::document::{HeaderEditDocument, HeaderEdits, HeaderForm, Setting};
+use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::check::{OcelotBehavior, OcelotTolerated, values};
+use crate::plan::inherit;
+use crate::stages::header_transform::{Action, HeaderEdit, HeaderValueTemplate, OcelotFirstItem, Segment};
+
+/// Headers of the body: Ocelot keeps them apart.
+const CONTENT_FIELDS: [&str; 11] = [
+    "Allow",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-Location",
+    "Content-MD5",
+    "Content-Range",
+    "Content-Type",
+    "Expires",
+    "Last-Modified",
+];
+
+/// Headers that frame messages or belong to one connection: they are the gateway's own.
+const FRAMING_FIELDS: [&str; 9] = [
+    "Connection",
+    "Content-Length",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "HTTP2-Settings",
+];
+
+/// The placeholders that are no values of the route.
+const PLACEHOLDERS: [&str; 5] =
+    ["BaseUrl", "RemoteIpAddress", "UpstreamHost", "TraceId", "DownstreamBaseUrl"];
+
+/// The way a header travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransformSide {
+    Request,
+    Response,
+}
+
+/// Reads header transforms; what is wrong is said and left out.
+pub struct HeaderTransformCompiler<'r, 'o> {
+    pub way: TransformSide,
+    pub ocelot: bool,
+    pub base_url: &'r str,
+    /// The names of the route's values.
+    pub names: &'r [Box<str>],
+    pub diagnostics: &'o mut Diagnostics,
+    /// The entry that is read.
+    pub span: Span,
+}
+
+const OCELOT_IGNORED: OcelotBehavior = OcelotBehavior::Effect("the entry is ignored");
+
+impl HeaderTransformCompiler<'_, '_> {
+    /// The changes of a route: its own entries, and the global ones whose key it does not have.
+    pub fn read(&mut self, own: &HeaderEdits, global: &HeaderEdits) -> Vec<HeaderEdit> {
+        let mut changes = Vec::new();
+        for (name, edit) in inherit::merge_maps(own, global) {
+            self.span = edit.map_or(name.span, |edit| edit.span);
+            let action = self.is_editable(name).then(|| self.action(name, edit)).flatten();
+            changes.extend(action.map(|action| HeaderEdit { name: name.value.as_str().into(), action }));
+        }
+        changes
+    }
+
+    fn report(&mut self, result: OcelotBehavior, message: String, help: &str) {
+        let wrong = OcelotTolerated::new(codes::BAD_HEADER_CHANGE, result, message).help(help);
+        wrong.report(self.diagnostics, self.ocelot, self.span);
+    }
+
+    fn is_editable(&mut self, name: &str) -> bool {
+        if !values::is_token(name) {
+            self.report(
+                OCELOT_IGNORED,
+                format!("\"{name}\" is not the name of a header"),
+                "take a name such as X-Name",
+            );
+            return false;
+        }
+        let framing = is_framing(name);
+        if framing {
+            let message =
+                format!("{name} frames messages, or belongs to one connection: the gateway writes it");
+            self.report(OCELOT_IGNORED, message, "leave it out");
+        }
+        !framing
+    }
+
+    fn action(&mut self, name: &str, edit: Option<&Spanned<HeaderEditDocument>>) -> Option<Action> {
+        match edit.map(|edit| &edit.value) {
+            None => Some(Action::Remove),
+            Some(HeaderEditDocument::Form(form)) => self.object_form(form),
+            Some(HeaderEditDocument::Text(text)) => match text.split_once(',') {
+                Some((find, rest)) => self.find(name, find, rest),
+                None => self.add(name, text.trim()),
+            },
+        }
+    }
+
+    /// The text without a comma: set on a request; added to an answer, where a header of the service stays, unless it
+    /// is one of the body.
+    fn add(&mut self, name: &str, text: &str) -> Option<Action> {
+        if text.is_empty() && !self.ocelot {
+            self.report(OCELOT_IGNORED, format!("{name} would be empty"), "write null to remove the header");
+        }
+        let value = if self.ocelot { self.whole_placeholder(text) } else { Some(self.text(text)) };
+        match value {
+            None => (self.way == TransformSide::Request).then_some(Action::Remove),
+            Some(value) if self.way == TransformSide::Request || among(&CONTENT_FIELDS, name) => {
+                Some(Action::Set(value))
+            }
+            Some(value) => Some(Action::Default(value)),
+        }
+    }
+
+    /// Ocelot knows a placeholder only where it is the whole value. None: there is no value.
+    fn whole_placeholder(&mut self, text: &str) -> Option<HeaderValueTemplate> {
+        let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
+            return (!text.is_empty()).then(|| HeaderValueTemplate(vec![self.plain(text)]));
+        };
+        let piece = self.placeholder(name);
+        let piece = piece.filter(|piece| !matches!(piece, Segment::Value { .. } | Segment::BackendUrl));
+        if piece.is_none() {
+            self.unknown(name);
+        }
+        piece.map(|piece| HeaderValueTemplate(vec![piece]))
+    }
+
+    /// The text with a comma: what is looked for, and what stands in its place.
+    fn find(&mut self, name: &str, find: &str, rest: &str) -> Option<Action> {
+        if find.is_empty() {
+            let message = format!("the transform of {name} looks for nothing");
+            self.diagnostics.error(codes::BAD_HEADER_CHANGE, self.span, message).help("write find,replace");
+            return None;
+        }
+        if rest.contains(',') {
+            let message = format!("the transform of {name} has more than one comma");
+            let at_length =
+                "say it at length: { \"Set\": \"a, b, c\" } or { \"Find\": \"a\", \"Replace\": \"b, c\" }";
+            self.report(
+                OcelotBehavior::Effect("what stands behind the second comma is lost"),
+                message,
+                at_length,
+            );
+        }
+        let with = rest.split(',').next().unwrap_or_default().trim_start();
+        if self.ocelot { self.ocelot_find_replace(name, find, with) } else { Some(self.replace(find, with)) }
+    }
+
+    fn ocelot_find_replace(&mut self, name: &str, find: &str, with: &str) -> Option<Action> {
+        if self.way == TransformSide::Response && among(&CONTENT_FIELDS, name) {
+            let message = format!("{name} is a header of the body");
+            self.report(
+                OcelotBehavior::Effect("it is not edited"),
+                message,
+                "set it to a value without a comma",
+            );
+            return None;
+        }
+        let Some(mut with) = self.interpolate_base_url(with) else {
+            let message =
+                format!("the placeholder in the transform of {name} has no value when Ocelot fills it in");
+            self.report(OCELOT_IGNORED, message, "only {BaseUrl} has one");
+            return None;
+        };
+        let backend = self.way == TransformSide::Response && find == "{DownstreamBaseUrl}";
+        if backend && !with.ends_with('/') {
+            with.push('/');
+        }
+        let find = if backend { Segment::BackendUrl } else { self.plain(find) };
+        let with = HeaderValueTemplate(vec![self.plain(&with)]);
+        let first = Some(if self.way == TransformSide::Request {
+            OcelotFirstItem::AnyCase
+        } else {
+            OcelotFirstItem::ExactName
+        });
+        Some(Action::Replace { pattern: HeaderValueTemplate(vec![find]), with, first })
+    }
+
+    /// Ocelot fills the first placeholder of the replacement before there is a request: only `{BaseUrl}` has a value.
+    fn interpolate_base_url(&self, with: &str) -> Option<String> {
+        let inner = with.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        match inner {
+            None => Some(with.to_owned()),
+            Some(("BaseUrl", _)) => Some(with.replace("{BaseUrl}", self.base_url)),
+            Some(_) => None,
+        }
+    }
+
+    fn replace(&mut self, find: &str, with: &str) -> Action {
+        let (find, mut with) = (self.text(find), self.text(with));
+        let ends_with_slash = match with.0.last() {
+            Some(Segment::HeaderValueTemplate(text)) => text.ends_with('/'),
+            last => last == Some(&Segment::BackendUrl),
+        };
+        if find.0 == [Segment::BackendUrl] && !ends_with_slash {
+            with.0.push(Segment::HeaderValueTemplate("/".into()));
+        }
+        Action::Replace { pattern: find, with, first: None }
+    }
+
+    /// The form at length.
+    fn object_form(&mut self, form: &HeaderForm) -> Option<Action> {
+        let text = |set: &Setting<String>| set.as_ref().map(|set| set.value.clone());
+        match [&form.set, &form.append, &form.otherwise, &form.find, &form.replace].map(text) {
+            [Some(value), None, None, None, None] => Some(Action::Set(self.text(value.trim()))),
+            [None, Some(value), None, None, None] => Some(Action::Append(self.text(value.trim()))),
+            [None, None, Some(value), None, None] => Some(Action::Default(self.text(value.trim()))),
+            [None, None, None, Some(find), Some(with)] if !find.is_empty() => {
+                Some(self.replace(&find, &with))
+            }
+            _ => {
+                let message = "a transform is one of Set, Append, Default, or Find with Replace".to_owned();
+                self.report(OCELOT_IGNORED, message, "write null to remove the header");
+                None
+            }
+        }
+    }
+
+    /// Text with placeholders anywhere; braces around anything but a name are braces.
+    fn text(&mut self, text: &str) -> HeaderValueTemplate {
+        let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
+        while let Some((before, inner)) = rest.split_once('{') {
+            plain.push_str(before);
+            let Some((name, after)) = inner.split_once('}').filter(|(name, _)| is_name(name)) else {
+                plain.push('{');
+                rest = inner;
+                continue;
+            };
+            if !plain.is_empty() {
+                pieces.push(self.plain(&std::mem::take(&mut plain)));
+            }
+            match self.placeholder(name) {
+                Some(piece) => pieces.push(piece),
+                None => {
+                    self.unknown(name);
+                    // It never has a value: the header is not sent.
+                    pieces.push(Segment::Value { index: usize::MAX, name: name.into() });
+                }
+            }
+            rest = after;
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            pieces.push(self.plain(&plain));
+        }
+        HeaderValueTemplate(pieces)
+    }
+
+    /// Text that may stand in a header.
+    fn plain(&mut self, text: &str) -> Segment {
+        if !text.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
+            let message = format!("{} cannot stand in a header", text.escape_debug());
+            let said = self.diagnostics.error(codes::BAD_HEADER_CHANGE, self.span, message);
+            said.help("take printable ASCII characters only");
+        }
+        Segment::HeaderValueTemplate(text.into())
+    }
+
+    fn placeholder(&self, name: &str) -> Option<Segment> {
+        Some(match name {
+            "BaseUrl" => Segment::HeaderValueTemplate(self.base_url.into()),
+            "RemoteIpAddress" => Segment::ClientAddress,
+            "UpstreamHost" => Segment::Host,
+            "TraceId" => Segment::TraceId,
+            "DownstreamBaseUrl" if self.way == TransformSide::Response => Segment::BackendUrl,
+            _ => {
+                let index = self.names.iter().position(|known| **known == *name)?;
+                Segment::Value { index, name: name.into() }
+            }
+        })
+    }
+
+    fn unknown(&mut self, name: &str) {
+        let result = match self.way {
+            TransformSide::Request => {
+                OcelotBehavior::Effect("the header of the client is removed and none is sent")
+            }
+            TransformSide::Response => OCELOT_IGNORED,
+        };
+        let known = PLACEHOLDERS.into_iter().chain(self.names.iter().map(|name| &**name));
+        let meant = suggest::closest_match(name, known).map(|name| format!("{{{name}}}"));
+        OcelotTolerated::new(
+            codes::BAD_HEADER_CHANGE,
+            result,
+            format!("nothing gives the placeholder {{{name}}} a value"),
+        )
+        .did_you_mean(meant.as_deref())
+        .help("there are {BaseUrl}, {RemoteIpAddress}, {UpstreamHost}, {TraceId}, on answers {DownstreamBaseUrl}, and the placeholders of the route")
+        .report(self.diagnostics, self.ocelot, self.span);
+    }
+}
+
+/// Whether a header frames messages or belongs to one connection.
+pub fn is_framing(name: &str) -> bool {
+    among(&FRAMING_FIELDS, name)
+}
+
+fn among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
+/// What may stand between the braces of a placeholder.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
+}

@@ -1,0 +1,120 @@
+//! `ResolvedLoadBalancer` → a balancer with all that it needs.
+
+use crate::backend::balance::{HashPolicy, SessionStore, Sticky};
+use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::plan::blueprint::BalancerKind;
+use crate::plan::check::{OcelotBehavior, OcelotTolerated, values};
+use crate::plan::inherit::ResolvedLoadBalancer;
+use std::time::Duration;
+
+/// Balancers by their exact names.
+const BALANCERS: [&str; 8] = [
+    "NoLoadBalancer",
+    "RoundRobin",
+    "LeastConnection",
+    STICKY_BALANCER,
+    "LeastRequest",
+    "PeakEwma",
+    "Random",
+    HASH_BALANCER,
+];
+const STICKY_BALANCER: &str = "CookieStickySessions";
+const HASH_BALANCER: &str = "ConsistentHash";
+
+/// The cookie of sessions, unless the configuration says otherwise: the application's own in ASP.NET Core, and ours.
+const OCELOT_COOKIE: &str = ".AspNetCore.Session";
+const DEFAULT_COOKIE: &str = "MargayEndpoint";
+
+/// How an endpoint is chosen, and where that is written; none: nothing is.
+pub fn balancer(
+    options: &ResolvedLoadBalancer,
+    ocelot: bool,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Span, Result<BalancerKind, OcelotTolerated>)> {
+    let kind = options.kind.as_ref();
+    report_unused_settings(options, kind.map_or("", |kind| kind.as_str()), diagnostics);
+    let kind = kind?;
+    let read = match kind.as_str() {
+        "NoLoadBalancer" => Ok(BalancerKind::NoLoadBalancer),
+        "RoundRobin" => Ok(BalancerKind::RoundRobin),
+        "LeastConnection" => Ok(BalancerKind::LeastConnection),
+        "LeastRequest" => Ok(BalancerKind::LeastRequest),
+        "PeakEwma" => Ok(BalancerKind::PeakEwma),
+        "Random" => Ok(BalancerKind::Random),
+        HASH_BALANCER => Ok(BalancerKind::ConsistentHash(hash_on(options.hash_on.as_ref(), diagnostics))),
+        STICKY_BALANCER => Ok(sticky(options, ocelot, diagnostics)),
+        _ => Err(unknown(kind)),
+    };
+    Some((kind.span, read))
+}
+
+fn unknown(kind: &str) -> OcelotTolerated {
+    let message = format!("there is no load balancer \"{kind}\"");
+    let known = format!("the load balancers are {}", suggest::list(&BALANCERS));
+    OcelotTolerated::new(codes::UNKNOWN_BALANCER, OcelotBehavior::Status(500), message)
+        .did_you_mean(suggest::closest_match(kind, BALANCERS))
+        .help(known)
+}
+
+/// Settings of our own that another balancer has.
+fn report_unused_settings(options: &ResolvedLoadBalancer, kind: &str, diagnostics: &mut Diagnostics) {
+    let settings = [
+        ("SetCookie", STICKY_BALANCER, options.set_cookie.as_ref().map(|set| set.span)),
+        ("HashOn", HASH_BALANCER, options.hash_on.as_ref().map(|set| set.span)),
+    ];
+    for (setting, of, span) in settings {
+        if let Some(span) = span.filter(|_| kind != of) {
+            let message = format!("{setting} is a setting of {of}");
+            diagnostics
+                .error(codes::BALANCER_SETTING, span, message)
+                .help(format!("write \"Type\": \"{of}\", or leave it out"));
+        }
+    }
+}
+
+fn hash_on(written: Option<&Spanned<String>>, diagnostics: &mut Diagnostics) -> HashPolicy {
+    let Some(written) = written else { return HashPolicy::Address };
+    let read = HashPolicy::parse(written);
+    let sound = match &read {
+        Some(HashPolicy::Header(name) | HashPolicy::Cookie(name)) => values::is_token(name),
+        Some(_) => true,
+        None => false,
+    };
+    if !sound {
+        diagnostics
+            .error(codes::BAD_HASH_KEY, written.span, format!("HashOn \"{}\" names nothing", written.value))
+            .help("write \"IP\", \"Header:NAME\", \"Cookie:NAME\" or \"Path:PLACEHOLDER\"");
+    }
+    read.unwrap_or(HashPolicy::Address)
+}
+
+/// Under Ocelot sessions are kept as there; outside it a session that is of no use any more moves.
+fn sticky(options: &ResolvedLoadBalancer, ocelot: bool, diagnostics: &mut Diagnostics) -> BalancerKind {
+    let own = options.set_cookie.as_ref().is_some_and(|set| set.value);
+    let cookie =
+        options.key.as_ref().map_or(if own { DEFAULT_COOKIE } else { OCELOT_COOKIE }, |key| key.as_str());
+    if let Some(key) = options.key.as_ref().filter(|key| !values::is_token(key)) {
+        let message = format!("Key \"{}\" is not the name of a cookie", key.value);
+        let result = OcelotBehavior::Effect("no client carries it, and all go to one address");
+        OcelotTolerated::new(codes::BAD_SESSION, result, message).report(diagnostics, ocelot, key.span);
+    }
+    let expiry = options.expiry.as_ref();
+    if let Some(expiry) = expiry.filter(|expiry| expiry.value <= 0) {
+        let message = format!("sessions expire after {} milliseconds", expiry.value);
+        OcelotTolerated::new(
+            codes::BAD_SESSION,
+            OcelotBehavior::Effect("every request takes its turn"),
+            message,
+        )
+        .help("write a number of milliseconds greater than zero, or leave it out for 20 minutes")
+        .report(diagnostics, ocelot, expiry.span);
+        return BalancerKind::RoundRobin;
+    }
+    let keeps = match (own, ocelot) {
+        (true, _) => SessionStore::Cookie,
+        (false, true) => SessionStore::Unbounded,
+        (false, false) => SessionStore::Bounded,
+    };
+    let expiry = expiry.and_then(|ms| u64::try_from(ms.value).ok()).map(Duration::from_millis);
+    BalancerKind::Sticky(Sticky { cookie: cookie.into(), expiry, keeps })
+}

@@ -1,0 +1,196 @@
+//! Routes that can never serve a request, because one that goes first takes all of theirs. A warning at check time.
+//!
+//! Told only where it is certain: the same template, or a template that takes everything below a literal path, with no
+//! more conditions on host, method and headers.
+
+use std::collections::HashMap;
+
+use super::program::{Op, Program};
+use super::table::{Group, Route, RouteTable};
+
+/// Of routes with the same key, so many are compared: more are rare, and saying nothing is right too.
+const MAX_CANDIDATES: usize = 32;
+
+/// Earlier routes of one host, by what they take.
+#[derive(Default)]
+struct RouteIndex {
+    same_path: HashMap<Vec<u8>, Vec<u32>>,
+    under_prefix: HashMap<Vec<u8>, Vec<u32>>,
+    all: Vec<u32>,
+}
+
+impl RouteTable {
+    /// Pairs (route that can never match, route that takes its requests).
+    pub fn unreachable_routes(&self) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        for group in self.hosts.values().flatten().chain([&self.any_host]) {
+            self.shadowed_in(group, &mut found);
+        }
+        found.sort_unstable();
+        found
+    }
+
+    fn shadowed_in(&self, group: &Group, found: &mut Vec<(usize, usize)>) {
+        let mut earlier = RouteIndex::default();
+        for place in &group.order {
+            let route = &self.routes[*place as usize];
+            let covers = |earlier: &u32| self.routes[*earlier as usize].subsumes(route);
+            if let Some(by) = earlier.candidates(route).find(|e| covers(e)) {
+                found.push((route.spec.index, self.routes[by as usize].spec.index));
+            }
+            earlier.add(*place, route.spec.template.program());
+        }
+    }
+}
+
+impl RouteIndex {
+    fn add(&mut self, place: u32, program: &Program) {
+        let list = match catch_all_prefix(program) {
+            _ if program.catch_all => &mut self.all,
+            Some(prefix) => self.under_prefix.entry(prefix.to_ascii_lowercase()).or_default(),
+            None => self.same_path.entry(key(program)).or_default(),
+        };
+        if list.len() < MAX_CANDIDATES {
+            list.push(place);
+        }
+    }
+
+    fn candidates(&self, route: &Route) -> impl Iterator<Item = u32> {
+        let program = route.spec.template.program();
+        let same = self.same_path.get(&key(program)).into_iter().flatten();
+        let below = literal_prefixes(program)
+            .into_iter()
+            .filter_map(|cut| self.under_prefix.get(&cut.to_ascii_lowercase()))
+            .flatten();
+        same.chain(below).chain(&self.all).copied()
+    }
+}
+
+impl Route {
+    /// True when every request of `other` matches this one too. The templates are candidates for it already.
+    fn subsumes(&self, other: &Route) -> bool {
+        self.methods.is_superset(&other.methods)
+            && self.covers_listeners(other)
+            && self.spec.headers.is_implied_by(&other.spec.headers)
+            && subsumes_path(self.spec.template.program(), other.spec.template.program())
+    }
+}
+
+impl Route {
+    /// Whether it answers on every listener on which the other one does.
+    fn covers_listeners(&self, other: &Route) -> bool {
+        let others = &other.spec.listeners;
+        self.spec.listeners.is_empty()
+            || !others.is_empty() && others.iter().all(|name| self.accepts_listener(name))
+    }
+}
+
+fn subsumes_path(a: &Program, b: &Program) -> bool {
+    if a.catch_all || a.any_case {
+        return true;
+    }
+    let below = || catch_all_prefix(a).is_some_and(|prefix| literal_prefixes(b).contains(&prefix));
+    !b.any_case && (a.ops == b.ops && a.query == b.query || below())
+}
+
+/// Programs that are equal but for case have equal keys.
+fn key(program: &Program) -> Vec<u8> {
+    let mut key = vec![u8::from(program.query), u8::from(program.catch_all)];
+    for op in &program.ops {
+        key.push(match op {
+            Op::Text(_) => 0,
+            Op::Segment => 1,
+            Op::CatchAll => 2,
+            Op::Query { .. } => 3,
+            Op::OptionalTail => 4,
+            Op::OptionalSlash => 5,
+            Op::End => 6,
+        });
+        if let Op::Text(text) = op {
+            key.extend_from_slice(&text.len().to_le_bytes());
+            key.extend(text.iter().map(u8::to_ascii_lowercase));
+        }
+    }
+    key
+}
+
+/// The literal path of a program that takes it and everything below it: `/a/b` of `/a/b/{rest}`.
+fn catch_all_prefix(program: &Program) -> Option<&[u8]> {
+    match &program.ops[..] {
+        [Op::Text(prefix), Op::OptionalTail, Op::Text(_), Op::CatchAll, Op::End] if !program.query => {
+            Some(prefix)
+        }
+        _ => None,
+    }
+}
+
+/// The literal paths that every path of this program equals or lies below.
+fn literal_prefixes(program: &Program) -> Vec<&[u8]> {
+    let Some(Op::Text(text)) = program.ops.first() else { return Vec::new() };
+    if program.catch_all {
+        return Vec::new();
+    }
+    let slashes = text.iter().enumerate().skip(1).filter(|(_, b)| **b == b'/').map(|(at, _)| &text[..at]);
+    let mut cuts: Vec<&[u8]> = slashes.collect();
+    if !matches!(program.ops.get(1), Some(Op::Text(_) | Op::Segment | Op::CatchAll)) {
+        cuts.push(text);
+    }
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::routing::{HeaderTemplates, RouteSpec, RouteTable, RoutingRules, Template};
+
+    /// Routes written as `template methods host header priority`.
+    fn unreachable_routes(routes: &[(&str, &[&str], &str, &str, i64)]) -> Vec<(usize, usize)> {
+        let spec = |(index, route): (usize, &(&str, &[&str], &str, &str, i64))| RouteSpec {
+            index,
+            template: Template::compile(route.0, false, &RoutingRules::default()).unwrap(),
+            methods: route.1.iter().map(|m| (*m).to_owned()).collect(),
+            host: Some(route.2.to_owned()),
+            headers: match route.3 {
+                "" => HeaderTemplates::default(),
+                value => HeaderTemplates::compile(&[("X".to_owned(), value.to_owned())], false).unwrap(),
+            },
+            listeners: Vec::new(),
+            priority: route.4,
+        };
+        RouteTable::new(routes.iter().enumerate().map(spec).collect(), RoutingRules::default())
+            .unreachable_routes()
+    }
+
+    #[test]
+    fn the_same_template_under_other_names_is_shadowed() {
+        assert_eq!(unreachable_routes(&[("/a/{x}", &[], "", "", 1), ("/A/{y}", &[], "", "", 1)]), [(1, 0)]);
+        assert_eq!(unreachable_routes(&[("/a", &[], "", "", 1), ("/a", &[], "", "", 2)]), [(0, 1)]);
+        assert_eq!(unreachable_routes(&[("/a", &[], "", "", 1), ("/a/", &[], "", "", 1)]), []);
+    }
+
+    #[test]
+    fn everything_below_a_path_shadows_what_is_there() {
+        let open: (&str, &[&str], &str, &str, i64) = ("/a/{rest}", &[], "", "", 1);
+        for template in ["/a", "/a/", "/a/b", "/a/{x}/c", "/a?x={x}", "/a/b/{y}", "/a/x{y}"] {
+            assert_eq!(unreachable_routes(&[open, (template, &[], "", "", 1)]), [(1, 0)], "{template}");
+        }
+        for template in ["/ab", "/{x}/b", "/b/a", "/a{x}/b", "/{all}"] {
+            assert_eq!(unreachable_routes(&[open, (template, &[], "", "", 1)]), [], "{template}");
+        }
+        assert_eq!(unreachable_routes(&[("/{all}", &[], "", "", 9), ("/x?y={z}", &[], "", "", 0)]), [(1, 0)]);
+        assert_eq!(unreachable_routes(&[("/{all}", &[], "", "", 9), ("/x", &[], "", "", 1)]), []);
+    }
+
+    #[test]
+    fn more_conditions_shadow_nothing() {
+        assert_eq!(unreachable_routes(&[("/a", &["GET"], "", "", 1), ("/a", &[], "", "", 1)]), []);
+        assert_eq!(
+            unreachable_routes(&[("/a", &["GET", "PUT"], "", "", 1), ("/a", &["get"], "", "", 1)]),
+            [(1, 0)]
+        );
+        assert_eq!(unreachable_routes(&[("/a", &[], "", "v", 1), ("/a", &[], "", "", 1)]), []);
+        assert_eq!(unreachable_routes(&[("/a", &[], "", "v", 1), ("/a", &[], "", "v", 1)]), [(1, 0)]);
+        assert_eq!(unreachable_routes(&[("/a", &[], "h", "", 1), ("/a", &[], "", "", 1)]), []);
+        assert_eq!(unreachable_routes(&[("/a", &[], "", "", 9), ("/a", &[], "h", "", 1)]), []);
+        assert_eq!(unreachable_routes(&[("/a", &[], "h", "", 1), ("/a", &[], "H", "", 1)]), [(1, 0)]);
+    }
+}

@@ -1,0 +1,229 @@
+//! Asks the parts of an aggregate, all at one time, and answers with what they say (spec section 20).
+//!
+//! Parts are exchanges of their own that go through their whole route. They belong to the exchange of the aggregate: when
+//! that ends, because the client left or time is over, they end with it, and everything that they hold is given back.
+
+mod call;
+mod fan_out;
+
+use super::dispatch::run_route;
+use crate::{
+    base::{
+        bytes::is_tchar,
+        percent::{percent_decoded, put_percent},
+    },
+    net::h1::hop_by_hop::HopByHop,
+    pipeline::{
+        body::{Chunk, ClientBody, Framing},
+        error::{ErrorCode, GatewayError},
+        exchange::Exchange,
+        head::{Head, KnownHeader},
+        response::{Response, RouteResult},
+    },
+    plan::{
+        Aggregate, Part,
+        aggregate::{
+            PARTIAL_HEADER, accept,
+            compose::{self, Representation},
+        },
+    },
+};
+use call::RequestMetricsGuard;
+use fan_out::{FanOut, FanOutResult, RequestBody};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Instant,
+};
+
+/// Asks the parts and puts their answers together.
+pub async fn run(
+    aggregate: &Aggregate,
+    exchange: &mut Exchange,
+    hop: HopByHop,
+    caller: &mut dyn ClientBody,
+) -> RouteResult {
+    let shape = &aggregate.shape;
+    if let ([only, rest @ ..], true) = (&*aggregate.parts, shape.ocelot)
+        && (rest.is_empty() || hop.websocket)
+    {
+        return single_part(only, exchange, hop, caller).await;
+    }
+    if hop.websocket && !shape.ocelot {
+        return Err(GatewayError::new(
+            ErrorCode::RequestSwitch,
+            "an answer of several services is no WebSocket",
+        ));
+    }
+    let form = negotiate(aggregate, exchange)?;
+    let body = read_request_body(aggregate, exchange, caller).await?;
+    let asker = FanOut::new(aggregate, exchange, body);
+    let gathered = with_cancellation(asker.gather(), aggregate, exchange.now, caller).await;
+    exchange.record.attempts = asker.attempts();
+    exchange.record.backend = exchange.record.enabled.then(|| exchange.now.elapsed());
+    match gathered? {
+        FanOutResult::Only(answer) => Ok(answer),
+        FanOutResult::Parts(_) if shape.unsupported_aggregator.is_some() => Err(GatewayError::new(
+            ErrorCode::RouteUnserved,
+            shape.unsupported_aggregator.clone().unwrap_or_default(),
+        )),
+        FanOutResult::Parts(bodies) => response(aggregate, form, bodies, exchange),
+    }
+}
+
+/// To Ocelot an aggregate of one route is that route; a WebSocket goes to the first one (spec sections 20, 22).
+async fn single_part(
+    part: &Part,
+    exchange: &mut Exchange,
+    hop: HopByHop,
+    caller: &mut dyn ClientBody,
+) -> RouteResult {
+    let mut inner = part.fork_for_part(exchange, None, true);
+    let mut counted = RequestMetricsGuard::start(&part.route.metrics, exchange.worker);
+    let outcome = Box::pin(run_route(&part.route, &mut inner, hop, caller)).await;
+    let status = |cause: &GatewayError| cause.status(true);
+    counted.status = outcome.as_ref().map_or_else(status, Response::status);
+    let record = inner.record;
+    (exchange.record.endpoint, exchange.record.attempts, exchange.record.backend) =
+        (record.endpoint, record.attempts, record.backend);
+    outcome
+}
+
+/// The form that the client asks for.
+fn negotiate<'a>(aggregate: &'a Aggregate, exchange: &Exchange) -> Result<&'a Representation, GatewayError> {
+    let forms = &aggregate.shape.representations;
+    let names: Vec<&str> = forms.iter().map(|form| &*form.media).collect();
+    let wished = accept::negotiate(exchange.req.get_all(b"Accept"), &names);
+    let wished = if aggregate.shape.ocelot { wished.or(Some(0)) } else { wished };
+    wished.and_then(|at| forms.get(at)).ok_or_else(|| {
+        GatewayError::new(ErrorCode::RequestAccept, format!("the answer can be had as {}", names.join(", ")))
+    })
+}
+
+/// The request body, which every part gets. Ocelot copies it only if its length is known beforehand.
+async fn read_request_body(
+    aggregate: &Aggregate,
+    exchange: &Exchange,
+    caller: &mut dyn ClientBody,
+) -> Result<RequestBody, GatewayError> {
+    let most = (aggregate.shape.max_request_bytes as u64).min(exchange.body_limit);
+    let expects = exchange.req.get_known(KnownHeader::Expect).is_some();
+    match caller.framing() {
+        Framing::None => return Ok(RequestBody::default()),
+        Framing::Chunked if aggregate.shape.ocelot => return Ok(RequestBody::default()),
+        Framing::Length(n) if n > most => {
+            return Err(GatewayError::new(
+                ErrorCode::RequestBody,
+                format!("the request body is larger than {most} bytes"),
+            ));
+        }
+        _ => {}
+    }
+    caller.limit_body(most);
+    if expects && caller.bytes_received() == 0 {
+        poll_fn(|cx| {
+            caller.send_informational(&Head::response(100, b"Continue"), cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+    let (mut body, mut since) = (Vec::new(), Instant::now());
+    poll_fn(|cx| {
+        while let Poll::Ready(chunk) = caller.poll_fill(cx) {
+            let Chunk::Data(data) = chunk? else { return Poll::Ready(Ok(())) };
+            let n = data.len();
+            body.extend_from_slice(data);
+            caller.consume(n);
+            since = Instant::now();
+        }
+        let still =
+            || GatewayError::new(ErrorCode::RequestTimeout, "the request body stood still for too long");
+        caller.poll_deadline(cx, since + aggregate.body_idle).map(|()| Err(still()))
+    })
+    .await?;
+    Ok(RequestBody { bytes: body.into(), trailers: caller.trailers().cloned() })
+}
+
+/// Waits for as long as the client does, and the aggregate may take.
+async fn with_cancellation<T>(
+    work: impl Future<Output = Result<T, GatewayError>>,
+    aggregate: &Aggregate,
+    began: Instant,
+    caller: &mut dyn ClientBody,
+) -> Result<T, GatewayError> {
+    let mut work = pin!(work);
+    let shape = &aggregate.shape;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        if caller.poll_closed(cx).is_ready() {
+            return Poll::Ready(Err(GatewayError::client_closed()));
+        }
+        match shape.timeout {
+            Some(time) if caller.poll_deadline(cx, began + time).is_ready() => {
+                let detail = format!("the aggregate was not complete within {time:?}");
+                Poll::Ready(Err(GatewayError::new(ErrorCode::BackendTimeout, detail)))
+            }
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn response(
+    aggregate: &Aggregate,
+    form: &Representation,
+    bodies: Vec<compose::Body>,
+    exchange: &Exchange,
+) -> RouteResult {
+    let shape = &aggregate.shape;
+    let keys = aggregate.parts.iter().map(|part| &*part.terms.key);
+    let parts: Vec<compose::Part> = keys.zip(bodies).map(|(key, body)| compose::Part { key, body }).collect();
+    let text = match form.template {
+        None if shape.ocelot => compose::compose_ocelot(&parts),
+        _ => compose::compose(
+            form,
+            &parts,
+            &placeholder_values(aggregate, exchange),
+            shape.max_response_bytes,
+        )?,
+    };
+    let mut answer = Response::local(200, &form.media, text);
+    if shape.representations.len() > 1 {
+        answer.head.append(b"Vary", b"Accept");
+    }
+    let missing: Vec<String> = compose::missing_parts(&parts).map(encode_route_key).collect();
+    if !missing.is_empty() {
+        answer.head.append(PARTIAL_HEADER.as_bytes(), missing.join(", ").as_bytes());
+        // Nobody should find half an answer in a cache.
+        answer.head.append(b"Cache-Control", b"no-store");
+    }
+    Ok(answer)
+}
+
+/// The placeholders of the aggregate, for templates.
+fn placeholder_values(aggregate: &Aggregate, exchange: &Exchange) -> Vec<(String, String)> {
+    let Some(part) = aggregate.parts.iter().find(|part| part.terms.values.is_none()) else {
+        return Vec::new();
+    };
+    let value = |at: usize| {
+        let value = exchange.values.get(at, exchange.req.target())?;
+        let plain = percent_decoded(value.bytes, false);
+        Some((part.names[at].to_string(), String::from_utf8_lossy(&plain).into_owned()))
+    };
+    (0..part.names.len()).filter_map(value).collect()
+}
+
+/// A key as it may stand in a list in a header.
+fn encode_route_key(key: &str) -> String {
+    let mut out = Vec::new();
+    for byte in key.bytes() {
+        match is_tchar(byte) && byte != b'%' {
+            true => out.push(byte),
+            false => put_percent(byte, &mut out),
+        }
+    }
+    String::from_utf8(out).unwrap_or_default()
+}

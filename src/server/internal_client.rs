@@ -1,0 +1,102 @@
+//! A caller without a client connection: whoever asks for a part of an aggregate, or refreshes what is kept.
+
+use crate::{
+    net::deadline::DeadlineTimer,
+    pipeline::{
+        body::{BodyRead, Chunk, ClientBody, Framing},
+        error::GatewayError,
+        head::Head,
+    },
+};
+use bytes::{Buf, Bytes};
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+/// A request body that is already here, and a clock.
+#[derive(Debug)]
+pub struct BufferedClient {
+    body: Bytes,
+    body_len: u64,
+    trailers: Option<Head>,
+    timer: DeadlineTimer,
+}
+
+impl BufferedClient {
+    pub fn new(body: Bytes, trailers: Option<Head>) -> BufferedClient {
+        BufferedClient { body_len: body.len() as u64, body, trailers, timer: DeadlineTimer::default() }
+    }
+}
+
+impl BodyRead for BufferedClient {
+    fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        Poll::Ready(Ok(if self.body.is_empty() { Chunk::End } else { Chunk::Data(&self.body) }))
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.body.advance(n);
+    }
+
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.trailers.as_mut()
+    }
+
+    /// Only chunks have room for trailers behind them.
+    fn framing(&self) -> Framing {
+        match (self.body_len, &self.trailers) {
+            (_, Some(_)) => Framing::Chunked,
+            (0, None) => Framing::None,
+            (length, None) => Framing::Length(length),
+        }
+    }
+}
+
+impl ClientBody for BufferedClient {
+    fn poll_closed(&mut self, _cx: &mut Context) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
+        self.timer.poll(cx, at)
+    }
+
+    fn send_informational(&mut self, _head: &Head, _cx: &mut Context) {}
+
+    fn bytes_received(&self) -> u64 {
+        self.body_len - self.body.len() as u64
+    }
+
+    /// The body was let in already.
+    fn limit_body(&mut self, _most: u64) {}
+
+    fn as_body(&mut self) -> &mut dyn BodyRead {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    #[test]
+    fn its_body_is_given_to_the_end_and_counted() {
+        let mut part = BufferedClient::new(Bytes::from_static(b"abc"), None);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(part.framing(), Framing::Length(3));
+        assert!(matches!(part.poll_fill(&mut cx), Poll::Ready(Ok(Chunk::Data(b"abc")))));
+        part.consume(2);
+        assert_eq!(part.bytes_received(), 2);
+        part.consume(1);
+        assert!(matches!(part.poll_fill(&mut cx), Poll::Ready(Ok(Chunk::End))));
+        assert_eq!(BufferedClient::new(Bytes::new(), None).framing(), Framing::None);
+    }
+
+    #[test]
+    fn trailers_come_behind_chunks() {
+        let mut part = BufferedClient::new(Bytes::from_static(b"abc"), Some(Head::default()));
+        assert_eq!(part.framing(), Framing::Chunked);
+        assert!(part.trailers().is_some());
+    }
+}

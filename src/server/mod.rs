@@ -1,0 +1,17 @@
+//! Workers, accept, the exchange loop, relay: where requests enter and answers leave.
+
+pub mod aggregate;
+pub mod dispatch;
+pub mod connection;
+pub mod gateway;
+pub mod listeners;
+pub mod admin_server;
+pub mod internal_client;
+pub mod relay;
+pub mod run;
+pub mod serve;
+pub mod http2;
+pub mod websocket;
+pub mod worker;
+
+pub use gateway::Gateway;

@@ -1,0 +1,30 @@
+//! Under `Compatibility: "Ocelot"` a header value that is not ASCII is a 400 (spec section 8, Ocelot 25.0, #2376).
+
+use crate::pipeline::{
+    error::GatewayError,
+    exchange::Exchange,
+    stage::{Stage, Step},
+};
+
+pub const NAME: &str = "ascii-headers";
+
+/// Refuses what Ocelot's HTTP client would not send.
+#[derive(Debug)]
+pub struct AsciiHeaders;
+
+impl Stage for AsciiHeaders {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        if exchange.req.fields().all(|(_, _, value)| value.is_ascii()) {
+            return Step::Next;
+        }
+        Step::Fail(GatewayError::malformed_request("a header value is not ASCII"))
+    }
+
+    fn describe(&self) -> String {
+        "refuses header values that are not ASCII".into()
+    }
+}

@@ -1,0 +1,199 @@
+//! `Accept-Encoding` (RFC 9110 12.5.3): which coding a client likes best.
+
+use crate::base::{
+    bytes::{comma_list, is_token, trim_ows},
+    content_coding::{AcceptedCoding, ContentCoding},
+};
+
+/// Thousandths: what a client says of a coding it would take as gladly as any.
+const MAX_WEIGHT: u16 = 1000;
+
+/// How gladly a client takes each coding; none: it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Weights {
+    codings: [Option<u16>; 3],
+    identity: Option<u16>,
+    /// `*`: all that is not named.
+    wildcard: Option<u16>,
+}
+
+/// What the lines of `Accept-Encoding` lead to. Lines that break the grammar say nothing: the content goes out as it is.
+pub fn negotiate<'l>(lines: impl Iterator<Item = &'l [u8]>, preference: &[ContentCoding]) -> AcceptedCoding {
+    Weights::read(lines).map(|weights| weights.choose(preference)).unwrap_or_default()
+}
+
+impl Weights {
+    fn read<'l>(lines: impl Iterator<Item = &'l [u8]>) -> Option<Weights> {
+        let mut weights = Weights::default();
+        for element in lines.flat_map(comma_list) {
+            weights.add(element)?;
+        }
+        Some(weights)
+    }
+
+    fn add(&mut self, element: &[u8]) -> Option<()> {
+        let mut parts = element.split(|&b| b == b';').map(trim_ows);
+        let name = parts.next().filter(|name| is_token(name))?;
+        let weight = parts.next().map_or(Some(MAX_WEIGHT), weight)?;
+        if parts.next().is_some() {
+            return None;
+        }
+        let place = match ContentCoding::from_name(name) {
+            Some(coding) => &mut self.codings[coding as usize],
+            None if name.eq_ignore_ascii_case(b"identity") => &mut self.identity,
+            None if name == b"*" => &mut self.wildcard,
+            None => return Some(()),
+        };
+        // Said twice, the lesser holds: what is refused once is refused.
+        *place = Some(place.map_or(weight, |known| known.min(weight)));
+        Some(())
+    }
+
+    fn choose(&self, preference: &[ContentCoding]) -> AcceptedCoding {
+        let of = |coding: &ContentCoding| self.codings[*coding as usize].or(self.wildcard).unwrap_or(0);
+        let mut best: Option<(ContentCoding, u16)> = None;
+        for coding in preference {
+            let weight = of(coding);
+            if weight > best.map_or(0, |(_, most)| most) {
+                best = Some((*coding, weight));
+            }
+        }
+        let plain = self.identity.or(self.wildcard);
+        let best = best.filter(|(_, weight)| plain.is_none_or(|plain| plain <= *weight));
+        AcceptedCoding {
+            best: best.map(|(coding, _)| coding),
+            identity_forbidden: plain == Some(0),
+            head_only: false,
+        }
+    }
+}
+
+/// `q=` and a number from 0 to 1 with three digits behind the point at most, in thousandths.
+fn weight(text: &[u8]) -> Option<u16> {
+    let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), rest @ ..] = text else { return None };
+    let digits = match rest {
+        [] => rest,
+        [b'.', digits @ ..] if digits.len() <= 3 => digits,
+        _ => return None,
+    };
+    let mut n = u16::from(*whole == b'1');
+    for at in 0..3 {
+        let digit = digits.get(at).map_or(Some(0), |b| b.is_ascii_digit().then(|| b - b'0'))?;
+        n = n * 10 + u16::from(digit);
+    }
+    (n <= MAX_WEIGHT).then_some(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ContentCoding::{Brotli, Gzip, Zstd};
+
+    const OURS: [ContentCoding; 3] = [Zstd, Brotli, Gzip];
+
+    fn ask(lines: &[&str]) -> AcceptedCoding {
+        negotiate(lines.iter().map(|line| line.as_bytes()), &OURS)
+    }
+
+    fn best(line: &str) -> Option<ContentCoding> {
+        ask(&[line]).best
+    }
+
+    #[test]
+    fn the_best_weight_wins_and_among_equals_the_preference_of_the_gateway() {
+        for (line, coding) in [
+            ("gzip", Some(Gzip)),
+            ("gzip, br", Some(Brotli)),
+            ("gzip, deflate, br, zstd", Some(Zstd)),
+            ("gzip;q=1.0, br;q=0.9, zstd;q=0.8", Some(Gzip)),
+            ("br;q=0.5,gzip;q=0.501", Some(Gzip)),
+            ("GZIP;Q=0.5", Some(Gzip)),
+            ("x-gzip", Some(Gzip)),
+            ("*", Some(Zstd)),
+            ("*;q=0.5, gzip", Some(Gzip)),
+            ("zstd;q=0, *", Some(Brotli)),
+            ("gzip ; q=0.2 ,\tbr\t;\tq=0.1", Some(Gzip)),
+            (",, gzip ,", Some(Gzip)),
+            ("compress, deflate", None),
+            ("identity", None),
+            ("", None),
+            ("gzip;q=0", None),
+            ("gzip;q=0.000, *;q=0", None),
+            ("gzip;q=0, gzip;q=1", None),
+        ] {
+            assert_eq!(best(line), coding, "{line}");
+        }
+        assert_eq!(negotiate([&b"gzip, br, zstd"[..]].into_iter(), &[Gzip, Brotli]).best, Some(Gzip));
+        assert_eq!(negotiate([&b"zstd"[..]].into_iter(), &[Gzip]).best, None);
+    }
+
+    #[test]
+    fn several_lines_are_one_list_and_none_asks_for_nothing() {
+        assert_eq!(ask(&["gzip;q=0.5", "br"]).best, Some(Brotli));
+        assert_eq!(ask(&["gzip", "gzip;q=0"]).best, None);
+        assert_eq!(ask(&[]), AcceptedCoding::default());
+    }
+
+    #[test]
+    fn the_content_as_it_is_can_be_preferred_and_refused() {
+        assert_eq!(best("gzip;q=0.5, identity"), None);
+        assert_eq!(best("gzip;q=0.5, identity;q=0.5"), Some(Gzip));
+        assert_eq!(best("gzip;q=0.1, identity;q=0.05"), Some(Gzip));
+        for line in ["gzip, identity;q=0", "gzip, *;q=0"] {
+            assert_eq!(
+                ask(&[line]),
+                AcceptedCoding { best: Some(Gzip), identity_forbidden: true, head_only: false },
+                "{line}"
+            );
+        }
+        assert_eq!(
+            ask(&["identity;q=0"]),
+            AcceptedCoding { best: None, identity_forbidden: true, head_only: false }
+        );
+        assert!(!ask(&["*;q=0, identity;q=0.1"]).identity_forbidden);
+    }
+
+    #[test]
+    fn what_breaks_the_grammar_says_nothing_at_all() {
+        for line in [
+            "gzip, br;q=2",
+            "gzip;q=1.001",
+            "gzip;q=0.1234",
+            "gzip;q=.5",
+            "gzip;q=",
+            "gzip;q",
+            "gzip;x=1",
+            "gzip;q=1;q=1",
+            "gzip;",
+            "gz ip",
+            "gzip, b(r)",
+            "gzip;q = 1",
+            "gzip;q=-1",
+            "gzip;q=1.0a",
+        ] {
+            assert_eq!(ask(&[line]), AcceptedCoding::default(), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_weight_is_below_nothing_or_beyond_full() {
+        for (text, n) in
+            [("q=0", 0), ("q=0.", 0), ("q=0.001", 1), ("q=0.5", 500), ("q=1.", 1000), ("q=1.000", 1000)]
+        {
+            assert_eq!(weight(text.as_bytes()), Some(n), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_it_says_what_is_chosen_was_offered_and_lines_are_one_list(
+            one in "[a-z*;q=0-9., \\t-]{0,24}", other in "((gzip|br|zstd|\\*|identity)(;q=[01](\\.[0-9]{0,4})?)?,? ?){0,4}",
+        ) {
+            let offered = [Gzip, Brotli];
+            let two = negotiate([one.as_bytes(), other.as_bytes()].into_iter(), &offered);
+            let joined = format!("{one},{other}");
+            proptest::prop_assert_eq!(negotiate([joined.as_bytes()].into_iter(), &offered), two);
+            proptest::prop_assert!(two.best.is_none_or(|coding| offered.contains(&coding)));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! How much memory the encoders of streams take together: whoever opens many streams, or reads slowly, must not use up all.
+
+use crate::base::content_coding::ContentCoding;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+const KIB: u64 = 1024;
+
+/// What an encoder takes, measured (docs/compression.md).
+fn encoder_memory(coding: ContentCoding, level: u8) -> u64 {
+    KIB * match (coding, level) {
+        (ContentCoding::Gzip, _) => 512,
+        (ContentCoding::Zstd, ..=2) => 640,
+        (ContentCoding::Zstd, 3..=4) => 1344,
+        (ContentCoding::Zstd, _) => 1856,
+        (ContentCoding::Brotli, ..=3) => 2560,
+        (ContentCoding::Brotli, 4) => 3520,
+        (ContentCoding::Brotli, _) => 5184,
+    }
+}
+
+/// The memory that all encoders share, and how much of it there is.
+#[derive(Clone, Debug)]
+pub struct MemoryLimit {
+    used: Arc<AtomicU64>,
+    max_bytes: u64,
+}
+
+impl MemoryLimit {
+    pub fn new(used: &Arc<AtomicU64>, max_bytes: u64) -> MemoryLimit {
+        MemoryLimit { used: used.clone(), max_bytes }
+    }
+
+    /// The part that one encoder takes, if it is still there.
+    pub fn try_reserve(&self, coding: ContentCoding, level: u8) -> Option<MemoryGuard> {
+        let bytes = encoder_memory(coding, level);
+        let grown = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max_bytes);
+        self.used.fetch_update(Relaxed, Relaxed, grown).ok()?;
+        Some(MemoryGuard { used: self.used.clone(), bytes })
+    }
+}
+
+/// Memory in use, given back by being dropped.
+#[derive(Debug)]
+pub struct MemoryGuard {
+    used: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for MemoryGuard {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_out_up_to_its_end_and_comes_back() {
+        let memory = MemoryLimit::new(&Arc::default(), 1024 * KIB);
+        let first = memory.try_reserve(ContentCoding::Gzip, 1).expect("memory");
+        let _second = memory.try_reserve(ContentCoding::Gzip, 9).expect("memory");
+        assert!(memory.try_reserve(ContentCoding::Gzip, 1).is_none());
+        drop(first);
+        assert!(memory.try_reserve(ContentCoding::Zstd, 3).is_none(), "it needs more than that");
+        assert!(memory.try_reserve(ContentCoding::Gzip, 1).is_some());
+    }
+}

@@ -1,0 +1,128 @@
+use super::*;
+use crate::pipeline::{
+    error::{ErrorCode, GatewayError},
+    exchange::Peer,
+    response::Response,
+};
+use proptest::prelude::*;
+use std::time::Instant;
+
+fn change(name: &str, action: Action) -> HeaderEdit {
+    HeaderEdit { name: name.into(), action }
+}
+
+fn replace(find: &str, with: &str, first: Option<OcelotFirstItem>) -> Action {
+    Action::Replace {
+        pattern: HeaderValueTemplate::literal(find),
+        with: HeaderValueTemplate::literal(with),
+        first,
+    }
+}
+
+fn exchange(fields: &[(&str, &str)]) -> Exchange {
+    let here = ([127, 0, 0, 1], 1).into();
+    let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
+    x.req = Head::request(b"GET", b"/a/42?x=1");
+    x.path_len = 5;
+    x.values.push_range(3, 5);
+    fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+    x
+}
+
+fn lines(head: &Head) -> Vec<String> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    head.fields().map(|(_, name, value)| format!("{}: {}", text(name), text(value))).collect()
+}
+
+fn sent(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
+    let mut x = exchange(fields);
+    let stage = Headers::new(HeaderEdits { request: changes, response: Vec::new() });
+    assert!(matches!(stage.on_request(&mut x), Step::Next));
+    lines(&x.req)
+}
+
+fn answered(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
+    let mut x = exchange(&[("Host", "gw.test")]);
+    x.record.endpoint = Some("10.0.0.1:80".into());
+    x.req.rewrite_target(b"/rewritten");
+    let mut head = Head::response(200, b"OK");
+    fields.iter().for_each(|(name, value)| head.append(name.as_bytes(), value.as_bytes()));
+    let mut outcome = Ok(Response { head, ..Response::default() });
+    Headers::new(HeaderEdits { request: Vec::new(), response: changes }).on_response(&mut x, &mut outcome);
+    lines(&outcome.unwrap().head)
+}
+
+#[test]
+fn a_request_header_is_set_added_to_edited_and_removed() {
+    let fields = [("X-A", "1"), ("x-a", "2"), ("X-B", "aba")];
+    assert_eq!(
+        sent(vec![change("x-A", Action::Set(HeaderValueTemplate::literal("3")))], &fields),
+        ["X-B: aba", "x-A: 3"]
+    );
+    assert_eq!(sent(vec![change("X-A", Action::Remove)], &fields), ["X-B: aba"]);
+    let appended = sent(vec![change("X-B", Action::Append(HeaderValueTemplate::literal("c, d")))], &fields);
+    assert_eq!(appended, ["X-A: 1", "x-a: 2", "X-B: aba", "X-B: c, d"]);
+    let kept = sent(vec![change("X-B", Action::Default(HeaderValueTemplate::literal("c")))], &fields);
+    assert_eq!(kept.len(), 3);
+    assert_eq!(sent(vec![change("X-B", replace("a", "A", None))], &fields)[2], "X-B: AbA");
+}
+
+#[test]
+fn ocelot_edits_the_first_line_and_drops_the_others() {
+    let fields = [("X-A", "one"), ("x-a", "two")];
+    let any = change("x-A", replace("o", "0", Some(OcelotFirstItem::AnyCase)));
+    assert_eq!(sent(vec![any], &fields), ["x-A: 0ne"]);
+    let exact = change("x-a", replace("o", "0", Some(OcelotFirstItem::ExactName)));
+    assert_eq!(answered(vec![exact.clone()], &fields), ["x-a: tw0"]);
+    assert_eq!(answered(vec![exact], &[("X-A", "one")]), ["X-A: one"]);
+    let vary = change("Vary", replace("c", "k", Some(OcelotFirstItem::ExactName)));
+    assert_eq!(answered(vec![vary], &[("Vary", "Accept, Origin")]), ["Vary: Akkept"]);
+}
+
+#[test]
+fn placeholders_tell_of_the_exchange() {
+    let text = HeaderValueTemplate(vec![
+        Segment::ClientAddress,
+        Segment::HeaderValueTemplate(" ".into()),
+        Segment::Host,
+        Segment::HeaderValueTemplate("/".into()),
+        Segment::Value { index: 0, name: "id".into() },
+    ]);
+    let made = answered(vec![change("X", Action::Set(text))], &[]);
+    assert_eq!(made, ["X: 127.0.0.1 gw.test/42"]);
+    let backend = Action::Replace {
+        pattern: HeaderValueTemplate(vec![Segment::BackendUrl]),
+        with: HeaderValueTemplate::literal("https://public.example/"),
+        first: None,
+    };
+    let moved = answered(vec![change("Location", backend)], &[("Location", "http://10.0.0.1/a")]);
+    assert_eq!(moved, ["Location: https://public.example/a"]);
+}
+
+#[test]
+fn what_has_no_value_is_not_sent_and_what_the_client_sent_in_its_place_neither() {
+    let unknown = HeaderValueTemplate(vec![Segment::HeaderValueTemplate("a".into()), Segment::TraceId]);
+    assert_eq!(sent(vec![change("X", Action::Set(unknown.clone()))], &[("X", "1")]), [""; 0]);
+    assert_eq!(answered(vec![change("X", Action::Default(unknown))], &[]), [""; 0]);
+}
+
+#[test]
+fn errors_of_the_gateway_are_left_alone() {
+    let mut x = exchange(&[]);
+    let mut outcome = Err(GatewayError::new(ErrorCode::BackendNone, "x"));
+    let response = vec![change("X", Action::Set(HeaderValueTemplate::literal("1")))];
+    Headers::new(HeaderEdits { request: Vec::new(), response }).on_response(&mut x, &mut outcome);
+    assert!(outcome.is_err_and(|cause| cause.extra.is_none()));
+}
+
+proptest! {
+    #[test]
+    fn replacing_does_what_replacing_in_a_string_does(
+        value in "[abc]{0,12}", find in "[ab]{1,3}", with in "[abcd]{0,3}"
+    ) {
+        let expected = format!("X: {}", value.replace(&find, &with));
+        prop_assert_eq!(sent(vec![change("X", replace(&find, &with, None))], &[("X", &value)]), [expected.clone()]);
+        let first = Some(OcelotFirstItem::AnyCase);
+        prop_assert_eq!(sent(vec![change("X", replace(&find, &with, first))], &[("X", &value)]), [expected]);
+    }
+}

@@ -1,0 +1,106 @@
+//! `Limits.MaxTunnelsPerClient`: how many WebSocket connections one client address has open at one time.
+
+use crate::{
+    base::weak_map::WeakMap,
+    pipeline::{
+        error::{ErrorCode, GatewayError},
+        exchange::Exchange,
+        guard::ResponseGuard,
+        stage::{Stage, Step},
+    },
+};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+pub const NAME: &str = "tunnels";
+
+/// The open tunnels of each client that has one.
+#[derive(Debug, Default)]
+pub struct OpenWebSockets(WeakMap<IpAddr, AtomicU64>);
+
+/// The compiled limit.
+#[derive(Debug)]
+pub struct WebSocketLimit {
+    max_per_client: u64,
+    open: Arc<OpenWebSockets>,
+}
+
+/// One tunnel, counted until it is dropped.
+struct WebSocketGuard(Arc<AtomicU64>);
+
+impl Drop for WebSocketGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl WebSocketLimit {
+    pub fn new(max_per_client: u64, open: &Arc<OpenWebSockets>) -> WebSocketLimit {
+        WebSocketLimit { max_per_client, open: open.clone() }
+    }
+
+    fn try_acquire(&self, exchange: &mut Exchange) -> Step {
+        let count = self.open.0.get_or_insert_with(exchange.client, AtomicU64::default);
+        let grown = |n: u64| (n < self.max_per_client).then_some(n + 1);
+        if exchange.is_dry_run {
+            return Step::Next;
+        }
+        if count.fetch_update(Relaxed, Relaxed, grown).is_err() {
+            let detail = format!(
+                "this client has {} WebSocket connections open, which is the limit",
+                self.max_per_client
+            );
+            return Step::Fail(GatewayError::new(ErrorCode::LimitTunnels, detail));
+        }
+        exchange.guards.push(ResponseGuard::new(WebSocketGuard(count)));
+        Step::Next
+    }
+}
+
+impl Stage for WebSocketLimit {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        if exchange.is_websocket { self.try_acquire(exchange) } else { Step::Next }
+    }
+
+    fn describe(&self) -> String {
+        format!("at most {} WebSocket connections of one client", self.max_per_client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::exchange::Peer;
+    use std::time::Instant;
+
+    fn opening(address: &str) -> Exchange {
+        let address = address.parse().unwrap();
+        let mut x = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+        x.is_websocket = true;
+        x
+    }
+
+    #[test]
+    fn one_client_has_so_many_open_at_one_time_and_others_do_not_count() {
+        let stage = WebSocketLimit::new(1, &Arc::default());
+        let mut first = opening("10.0.0.1:1");
+        assert!(matches!(stage.on_request(&mut first), Step::Next));
+        let refused = |step| matches!(step, Step::Fail(cause) if cause.why == ErrorCode::LimitTunnels);
+        assert!(refused(stage.on_request(&mut opening("10.0.0.1:2"))));
+        assert!(matches!(stage.on_request(&mut opening("10.0.0.2:1")), Step::Next));
+        let mut plain = opening("10.0.0.1:3");
+        plain.is_websocket = false;
+        assert!(matches!(stage.on_request(&mut plain), Step::Next));
+        first.guards.clear();
+        assert!(matches!(stage.on_request(&mut opening("10.0.0.1:4")), Step::Next));
+    }
+}

@@ -1,0 +1,88 @@
+//! What was done about services that fail: attempts made again, circuits opened, fallbacks taken.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $group:literal, $text:literal;)*) => {
+        /// Something that happened to the attempts of a route.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Event { $($(#[$doc])* $name),* }
+
+        impl Event {
+            /// All events, in the order they are exported.
+            pub const ALL: &[Event] = &[$(Event::$name),*];
+
+            /// The family that exports it, and the value of its label.
+            pub fn place(self) -> (&'static str, &'static str) {
+                match self { $(Event::$name => ($group, $text)),* }
+            }
+        }
+    };
+}
+
+events! {
+    /// Again, because there was no connection.
+    RetriedConnect = "margay_retries_total", "connect";
+    RetriedReset = "margay_retries_total", "reset";
+    RetriedTimeout = "margay_retries_total", "timeout";
+    RetriedStatus = "margay_retries_total", "status";
+    RetriedGrpc = "margay_retries_total", "grpc";
+    /// Not again, because too much was sent again already.
+    BudgetExhausted = "margay_retry_budget_exhausted_total", "";
+    BreakerOpened = "margay_breaker_total", "opened";
+    BreakerClosed = "margay_breaker_total", "closed";
+    BreakerRefused = "margay_breaker_total", "refused";
+    Fallback = "margay_fallbacks_total", "";
+}
+
+/// The numbers of one route that has any such setting.
+#[derive(Debug)]
+pub struct ResilienceMetrics {
+    label: Box<str>,
+    counts: [AtomicU64; Event::ALL.len()],
+}
+
+impl ResilienceMetrics {
+    pub(super) fn new(label: &str) -> ResilienceMetrics {
+        ResilienceMetrics { label: label.into(), counts: Default::default() }
+    }
+
+    /// The label these numbers are exported under.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Counts one: rare enough that all workers share the number.
+    pub fn count(&self, event: Event) {
+        self.counts[event as usize].fetch_add(1, Relaxed);
+    }
+
+    pub fn total(&self, event: Event) -> u64 {
+        self.counts[event as usize].load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Metrics, *};
+
+    #[test]
+    fn a_scrape_shows_what_was_done_about_failures() {
+        let metrics = Metrics::new(1);
+        let route = metrics.attempts("orders");
+        route.count(Event::RetriedReset);
+        metrics.attempts("orders").count(Event::RetriedReset);
+        route.count(Event::BudgetExhausted);
+        route.count(Event::BreakerOpened);
+        let text = metrics.render();
+        for line in [
+            "margay_retries_total{reason=\"reset\",route=\"orders\"} 2",
+            "margay_retries_total{reason=\"connect\",route=\"orders\"} 0",
+            "margay_retry_budget_exhausted_total{route=\"orders\"} 1",
+            "margay_breaker_total{event=\"opened\",route=\"orders\"} 1",
+            "margay_fallbacks_total{route=\"orders\"} 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+    }
+}

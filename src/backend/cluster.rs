@@ -233,15 +233,15 @@ impl Cluster {
     pub fn no_endpoint_error(&self) -> GatewayError {
         match self.source.get() {
             Some(source) if source.is_unknown_service() => {
-                GatewayError::new(ErrorCode::RouteNone, source.no_instance_reason())
+                GatewayError::new(ErrorCode::RouteNotFound, source.no_instance_reason())
             }
             Some(source) if self.members.load().endpoints.is_empty() => {
-                GatewayError::new(ErrorCode::BackendNone, source.no_instance_reason())
+                GatewayError::new(ErrorCode::BackendNoEndpoint, source.no_instance_reason())
             }
             _ if !self.members.load().endpoints.is_empty() => {
-                GatewayError::new(ErrorCode::BackendNone, self.all_unhealthy())
+                GatewayError::new(ErrorCode::BackendNoEndpoint, self.all_unhealthy())
             }
-            _ => GatewayError::new(ErrorCode::BackendNone, "the cluster of this route has no endpoint"),
+            _ => GatewayError::new(ErrorCode::BackendNoEndpoint, "the cluster of this route has no endpoint"),
         }
     }
 
@@ -388,10 +388,10 @@ mod tests {
         let states = ClusterStates::new(Resolver::default());
         let cluster = states.cluster(&ClusterSpec { instances: None, ..spec(BalancerKind::LeastConnection) });
         assert!(!cluster.members().known_count);
-        assert_eq!(label(&cluster), "backend.none");
+        assert_eq!(label(&cluster), "backend.no_endpoint");
         cluster.set(&[Instance::new("127.0.0.1", 7)]);
         assert_eq!(label(&cluster), "127.0.0.1:7");
         cluster.set(&[]);
-        assert_eq!(label(&cluster), "backend.none");
+        assert_eq!(label(&cluster), "backend.no_endpoint");
     }
 }

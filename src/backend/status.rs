@@ -14,23 +14,23 @@ impl Cluster {
                 "endpoint": &*endpoint.label,
                 "weight": endpoint.weight,
                 "health": word,
-                "used": members.panic || self.health().is_eligible(&endpoint.state.health),
+                "eligible": members.panic || self.health().is_eligible(&endpoint.state.health),
             });
             if !why.is_empty() {
-                row["why"] = why.into();
+                row["reason"] = why.into();
             }
             if let Some(left) = left {
-                row["secondsLeft"] = left.as_secs().into();
+                row["ejected_for_seconds"] = left.as_secs().into();
             }
             if self.counts() {
-                row["inFlight"] = endpoint.state.in_flight.load(Relaxed).into();
+                row["in_flight"] = endpoint.state.in_flight.load(Relaxed).into();
             }
             row
         });
         let mut row = json!({
             "cluster": &*self.label,
             "balancer": self.balancer().name(),
-            "known": members.known_count,
+            "resolved": members.known_count,
             "panic": members.panic,
         });
         if let Some(source) = self.source.get() {

@@ -35,7 +35,7 @@ pub enum Command {
     Schema(Schema),
     /// Say what would happen to a request: which route, why, and what the service would be sent.
     Explain(Explain),
-    /// Explain a word of margay's own: `margay help why identity.expired`.
+    /// Explain an error code: `margay help error identity.expired`.
     Help(Help),
 }
 
@@ -142,10 +142,10 @@ pub struct Help {
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Topic {
-    /// Why the gateway answered itself: one page, or the list of all.
-    ErrorCode {
-        /// The `why` of a problem or of the access log.
-        name: Option<String>,
+    /// Explain an error code of the gateway; without a code, list all of them.
+    Error {
+        /// The `code` of a problem, or the `error_code` of the access log.
+        code: Option<String>,
     },
 }
 

@@ -1,4 +1,4 @@
-//! `margay help why`: a page for every `why` of the vocabulary: what it means, and what to do.
+//! `margay help error`: one page for every error code: its meaning, its cure, and Envoy's closest response flag.
 
 use super::{Exit, output};
 use crate::{
@@ -6,15 +6,36 @@ use crate::{
     pipeline::error::{ErrorCode, Fault},
 };
 
-/// Prints one page, or the list of all.
+/// What is documented about one error code.
+struct CodeHelp {
+    code: ErrorCode,
+    /// The closest response flag of Envoy, or `-`.
+    envoy_flag: &'static str,
+    /// The meaning in a few words, for the table of `docs/errors.md`.
+    summary: &'static str,
+    meaning: &'static str,
+    cure: &'static str,
+}
+
+const fn help(
+    code: ErrorCode,
+    envoy_flag: &'static str,
+    summary: &'static str,
+    meaning: &'static str,
+    cure: &'static str,
+) -> CodeHelp {
+    CodeHelp { code, envoy_flag, summary, meaning, cure }
+}
+
+/// Prints one page, or the list of all codes.
 pub fn run(name: Option<&str>) -> Exit {
     let Some(name) = name else {
         output::write_stdout(&list());
         return Exit::Done;
     };
-    match ErrorCode::ALL.iter().find(|why| why.name() == name) {
-        Some(why) => {
-            output::write_stdout(&write_page(*why));
+    match CODE_HELP.iter().find(|help| help.code.name() == name) {
+        Some(help) => {
+            output::write_stdout(&write_page(help));
             Exit::Done
         }
         None => Exit::usage(&unknown(name)),
@@ -22,148 +43,159 @@ pub fn run(name: Option<&str>) -> Exit {
 }
 
 fn unknown(name: &str) -> String {
-    let near = suggest::closest_match(name, ErrorCode::ALL.iter().map(|why| why.name()));
-    let hint =
-        near.map_or("`margay help why` lists all".to_owned(), |near| format!("did you mean \"{near}\"?"));
-    format!("there is no why \"{name}\"; {hint}")
+    let closest = suggest::closest_match(name, ErrorCode::ALL.iter().map(|code| code.name()));
+    let hint = closest.map_or("`margay help error` lists all codes".to_owned(), |closest| {
+        format!("did you mean \"{closest}\"?")
+    });
+    format!("unknown error code \"{name}\"; {hint}")
 }
 
 fn list() -> String {
-    let line = |why: &ErrorCode| format!("{:<26} {}  {}\n", why.name(), why.status(false), why.title());
-    ErrorCode::ALL.iter().map(line).collect()
-}
-
-fn write_page(why: ErrorCode) -> String {
-    let (meaning, cure) = explanation(why);
-    let (ours, theirs) = (why.status(false), why.status(true));
-    let status = if ours == theirs { ours.to_string() } else { format!("{ours} ({theirs} under Ocelot)") };
-    let fault = match why.fault() {
-        Fault::Client => "the client's",
-        Fault::Backend => "the service's",
-        Fault::Gateway => "the gateway's",
+    let line = |help: &CodeHelp| {
+        format!("{:<30} {}  {}\n", help.code.name(), help.code.status(false), help.summary)
     };
-    format!("{}: {}\n\nstatus  {status}\nfault   {fault}\n\n{meaning}\n\n{cure}\n", why.name(), why.title())
+    CODE_HELP.iter().map(line).collect()
 }
 
-/// What it means, and what to do about it; a test finds out when one is missing.
-fn explanation(why: ErrorCode) -> (&'static str, &'static str) {
-    CODE_HELP.iter().find(|(of, ..)| *of == why).map_or(("", ""), |(_, meaning, cure)| (meaning, cure))
+fn write_page(help: &CodeHelp) -> String {
+    let code = help.code;
+    let (ours, ocelot) = (code.status(false), code.status(true));
+    let status = if ours == ocelot { ours.to_string() } else { format!("{ours} ({ocelot} under Ocelot)") };
+    let fault = match code.fault() {
+        Fault::Client => "client",
+        Fault::Backend => "backend",
+        Fault::Gateway => "gateway",
+    };
+    format!(
+        "{}: {}\n\nstatus  {status}\nfault   {fault}\nEnvoy   {}\n\n{}\n\n{}\n",
+        code.name(),
+        code.title(),
+        help.envoy_flag,
+        help.meaning,
+        help.cure
+    )
 }
 
 #[rustfmt::skip]
-static CODE_HELP: &[(ErrorCode, &str, &str)] = &[
-    (ErrorCode::RequestMalformed, "The bytes break a rule of HTTP/1.1 that could be read in two ways, so they are not forwarded. The detail names the rule.", "Mend the client. The connection is closed, because nobody can say where its next request begins."),
-    (ErrorCode::RequestVersion, "The request line names a protocol version other than HTTP/1.0 or HTTP/1.1.", "Let the client speak HTTP/1.1."),
-    (ErrorCode::RequestMethod, "The method is one that a gateway does not serve: CONNECT, or TRACE that ends here.", "Ask the service directly if you must."),
-    (ErrorCode::RequestCoding, "The body has a transfer coding besides chunked.", "Send the body plain or chunked; compress it with Content-Encoding."),
-    (ErrorCode::RequestSwitch, "The client wants to open a WebSocket on a path that several services answer together (Aggregates); there is no one to open it with.", "Open it on the route of the service itself."),
-    (ErrorCode::RequestFrame, "A client sent frames that break the rules of HTTP/2 (RFC 9113). Its connection was ended with the error code of the rule.", "It is the client that must be mended: the debug log has its address."),
-    (ErrorCode::ProxyHeader, "A trusted proxy connected to a listener with ProxyProtocol and did not begin with a proper PROXY header (version 1 or 2). The connection was closed without an answer; the debug log says what was wrong.", "Let the proxy send the PROXY protocol, or set ProxyProtocol.Mode to Optional for proxies that do not always."),
-    (ErrorCode::ProxyLate, "A trusted proxy connected to a listener with ProxyProtocol and did not send the whole header in time. The connection was closed without an answer.", "Look whether the proxy sends the header at once; ProxyProtocol.Timeout is the time for it."),
-    (ErrorCode::ProxyUntrusted, "Somebody who is not in ProxyProtocol.Trusted connected to a listener where the PROXY protocol is required. The connection was closed without an answer.", "If it is one of your proxies, add its address to Trusted; the debug log has it. If clients may come directly too, set Mode to Optional."),
-    (ErrorCode::RequestFlood, "A client over HTTP/2 reset streams, or sent frames that carry nothing, more often in one second than Limits allow. Its connection was ended.", "If the client means well, raise Limits.MaxStreamResetsPerSecond or Limits.MaxControlFramesPerSecond."),
-    (ErrorCode::RequestLength, "The service speaks HTTP/1.0, which has to know the length of a body, and the client sent it chunked.", "Send Content-Length, or set DownstreamHttpVersion to 1.1."),
-    (ErrorCode::RequestLine, "The request line is longer than Limits.MaxRequestLineSize.", "Put long values into the body, or raise the limit."),
-    (ErrorCode::RequestHeaders, "There are more header fields, or more bytes of them, than Limits or the route's RequestSizeOptions allow.", "Look for cookies that grow, or raise the limit."),
-    (ErrorCode::RequestTimeout, "The head was not complete within Limits.RequestHeadersTimeout, or the body stood still for Limits.BodyIdleTimeout.", "Look at the client's network; a slow attack looks the same."),
-    (ErrorCode::RequestBody, "The body is larger than Limits.MaxRequestBodySize or the route's own limit.", "Send less, or raise the limit of the route."),
-    (ErrorCode::RequestMisdirected, "The name that the client asked for when TLS began (SNI) and the Host of the request have different certificates.", "Clients open another connection for that host, as browsers do by themselves. A client that sets Host by hand must set the name of the connection too."),
-    (ErrorCode::RouteNone, "No route takes this method, host, path and headers.", "`margay explain METHOD URL` shows which routes came near and why they did not match."),
-    (ErrorCode::RouteBroken, "The route cannot be served as it is configured; Ocelot starts with such a file and answers 500.", "`margay check` says what is wrong with the route."),
-    (ErrorCode::RouteUnserved, "The route cannot be served as it is configured; Ocelot starts with such a file and answers 404.", "`margay check` says what is wrong with the route."),
-    (ErrorCode::AccessAddress, "The client's address is on IPBlockedList, or not on IPAllowedList.", "Behind a proxy name it in ForwardedHeaders.TrustedProxies, so that the client's own address counts; then look at SecurityOptions."),
-    (ErrorCode::AccessOrigin, "A web page asks from an origin that CorsOptions does not name.", "Add the origin to CorsOptions, scheme and port included."),
-    (ErrorCode::LimitExceeded, "The caller made more requests than RateLimitOptions admits.", "Come again after Retry-After, or raise the limit. PartitionBy says whose requests are counted together."),
-    (ErrorCode::LimitClient, "RateLimitOptions tells clients apart by a header that the request does not have.", "Send the header that ClientIdHeader names, or partition by something else."),
-    (ErrorCode::LimitTunnels, "The client address has as many WebSocket connections open as Limits.MaxTunnelsPerClient allows.", "Close some, or raise the limit."),
-    (ErrorCode::LimitConcurrency, "As many requests as ConcurrencyLimitOptions allows are under way, and the queue is full.", "Look why the service is slow, or raise the limit."),
-    (ErrorCode::LimitQueue, "The request waited in the queue of ConcurrencyLimitOptions for as long as it may.", "Look why the service is slow, or raise the limit."),
-    (ErrorCode::AccessScope, "The token is valid and has none of the AllowedScopes of the route.", "Ask the identity provider for the scope; the detail names those that the route accepts."),
-    (ErrorCode::AccessClaim, "A claim that RouteClaimsRequirement asks for, or that a transformation reads, is missing or different.", "Look at the claims of the token; names and values are compared exactly."),
-    (ErrorCode::AccessExpression, "RouteClaimsExpression is false for this caller, or could not be decided, for example because a claim is missing.", "`margay explain` with the same headers shows the condition."),
-    (ErrorCode::IdentityMissing, "The route wants to know who calls, and the request carries nothing that one of its schemes reads.", "Send what the WWW-Authenticate field of the answer asks for."),
-    (ErrorCode::IdentityMalformed, "What the request carries cannot be read as a token, a key or a password.", "Send it as it was issued: nothing cut off, nothing encoded twice."),
-    (ErrorCode::IdentityAlgorithm, "The token names an algorithm that the scheme does not allow. The key decides what is allowed, never the token.", "Set Algorithms of the scheme, if the issuer really uses that one."),
-    (ErrorCode::IdentityCritical, "The token demands an extension (crit) that nobody here understands.", "Ask the issuer for tokens without it."),
-    (ErrorCode::IdentityType, "The token's typ is not one that the scheme takes: it may be an identity token in the place of an access token.", "Send the access token, or set the types of the scheme."),
-    (ErrorCode::IdentityKey, "No key of the scheme fits the token's kid, also after the keys were fetched again.", "Look whether the token comes from the issuer whose keys are configured."),
-    (ErrorCode::IdentitySignature, "The signature does not fit: the token was changed, or signed with another key.", "Look whether the token comes from the issuer whose keys are configured."),
-    (ErrorCode::IdentityExpired, "The token's time is over, ClockSkew included.", "Get a new one; if it is new, compare the clocks."),
-    (ErrorCode::IdentityEarly, "The token's time has not begun, ClockSkew included.", "Compare the clocks of issuer and gateway."),
-    (ErrorCode::IdentityIssuer, "The token's iss is not the Issuer of the scheme.", "They are compared exactly; a slash at the end counts."),
-    (ErrorCode::IdentityAudience, "The token's aud does not contain the Audience of the scheme: it was issued for somebody else.", "Ask the issuer for a token for this audience."),
-    (ErrorCode::IdentityUnknown, "There is no such API key, or no such name and password.", "Look whether the key was withdrawn, and in which header or parameter the scheme reads it."),
-    (ErrorCode::IdentityProvider, "The keys of the issuer could never be fetched, so nothing can be said about its tokens.", "Look at JwksUri or Authority and at the log; margay goes on trying. Once it had keys, it goes on with them."),
-    (ErrorCode::IdentityBusy, "More passwords wait to be checked than can be, and checking is slow on purpose.", "Come again; if it goes on, somebody is guessing passwords."),
-    (ErrorCode::CacheOnly, "The request says Cache-Control: only-if-cached, and nothing is stored that may be given without asking the service.", "Ask without that directive."),
-    (ErrorCode::ClientGone, "The client closed its connection before the answer was complete. Nobody sees this answer; it stands in the access log.", "Look at the client's own time limits, and at ms_backend in the access log."),
-    (ErrorCode::ClientLimit, "One address holds more connections than Limits.MaxConnectionsPerClient.", "Let the client keep connections open and use them again, or raise the limit."),
-    (ErrorCode::GatewayLimit, "The process holds as many connections as Limits.MaxConcurrentConnections or its descriptor limit allows.", "Raise the descriptor limit of the process, or add an instance."),
-    (ErrorCode::BackendNone, "The cluster of the route has no endpoint.", "Look at DownstreamHostAndPorts."),
-    (ErrorCode::BackendName, "The host name of the service has no address.", "Look at the name and at the resolver of this machine; the detail names it."),
-    (ErrorCode::BackendConnect, "No connection to the service: refused or unreachable. The detail names the address.", "Look whether the service runs and listens there."),
-    (ErrorCode::BackendConnectTimeout, "The service did not accept a connection within Limits.ConnectTimeout.", "Look for a firewall that drops packets, or a service that is overwhelmed."),
-    (ErrorCode::BackendCertificate, "The certificate of the service is expired, is for another name, or is signed by somebody who is not trusted. The detail says which. Nothing was sent to it.", "Renew the certificate, or name its authority to the system. DangerousAcceptAnyServerCertificateValidator is for trying things out only."),
-    (ErrorCode::BackendTls, "The service was reached, and no TLS connection came about: it speaks none, or no version or cipher that is safe, or it refused. The detail says which.", "Look whether DownstreamScheme and the port fit the service, and at its log."),
-    (ErrorCode::BackendSend, "The service closed the connection before the request was sent whole, and did not answer.", "Look at the service's log for that moment; some services close like this when a body is too large for them."),
-    (ErrorCode::BackendReset, "The service closed the connection before it answered. A request that may be repeated was repeated once.", "Look at the service's log for that moment; a crash looks like this."),
-    (ErrorCode::BackendTimeout, "The head of the answer did not come within the Timeout of the route.", "Look why the service is slow, or raise Timeout of the route."),
-    (ErrorCode::BackendBreaker, "The service failed as often as QoSOptions allows; until the time in Retry-After is over nobody is asked, then one request tries.", "Look why the service fails; margay_breaker_total counts circuits that open and close."),
-    (ErrorCode::BackendBusy, "As many connections to the service as MaxConnectionsPerServer allows are in use; the queue for them is full, or the request waited in it for as long as it may.", "Look why the service is slow, or raise MaxConnectionsPerServer or ConnectionQueueLimit of HttpHandlerOptions."),
-    (ErrorCode::BackendMalformed, "The service's answer breaks a rule of HTTP/1.1. The detail names the rule.", "Mend the service; what could be read in two ways is not passed on."),
-    (ErrorCode::BackendSwitch, "The service answered 101 to a request that asked for no other protocol.", "Mend the service."),
-    (ErrorCode::BackendBody, "The head of the answer was passed on and its body ended early or stood still. The client sees a broken body.", "Look at the service's log for that moment."),
-    (ErrorCode::AggregatePart, "A part of an aggregate that is not optional answered with an error status, with something that is not JSON, or with more than it may; or its values led to more calls than it may make. The detail names the part. A status of 400 to 499 is passed on as the status of the whole answer.", "Ask the route of the part alone; or write \"Optional\": true for the part in RouteKeysConfig."),
-    (ErrorCode::AggregateSize, "The parts of an aggregate together are longer than its MaxSize.", "Ask for less, or raise MaxSize of the aggregate."),
-    (ErrorCode::AggregateTemplate, "The template of the aggregate asked for more work than it may, or wrote something that is not JSON. The detail names the line.", "Try the template on the answers of the parts; a value is written as JSON already, quotes included."),
-    (ErrorCode::RequestAccept, "The client's Accept takes none of the media types that the aggregate can answer with.", "Ask for application/json, or add the media type to Formats of the aggregate."),
-    (ErrorCode::GatewayDraining, "The gateway is shutting down.", "Ask another instance; /ready answers 503 meanwhile."),
-    (ErrorCode::GatewayFault, "Something went wrong inside of the gateway.", "This is a mistake of margay's: please report it with the log of that moment."),
+static CODE_HELP: &[CodeHelp] = &[
+    help(ErrorCode::RequestMalformed, "DPE", "request violates HTTP", "The request violates a rule of HTTP in a way that could be interpreted differently by another server, so it is not forwarded. The detail names the rule.", "Fix the client. The connection is closed, because the start of the next request cannot be determined."),
+    help(ErrorCode::RequestVersion, "DPE", "unsupported HTTP version", "The request line contains a protocol version other than HTTP/1.0 or HTTP/1.1.", "Use HTTP/1.1 in the client."),
+    help(ErrorCode::RequestMethod, "-", "CONNECT or final TRACE", "The gateway does not support this method: CONNECT, or TRACE with Max-Forwards: 0.", "Send the request to the backend directly."),
+    help(ErrorCode::RequestCoding, "DPE", "transfer coding besides chunked", "The body has a transfer coding other than chunked.", "Send the body unencoded or chunked; compress it with Content-Encoding."),
+    help(ErrorCode::RequestUpgrade, "-", "WebSocket upgrade on an aggregate", "The client requests a WebSocket upgrade on the path of an aggregate (Aggregates), which has several backends.", "Open the WebSocket on the route of the backend itself."),
+    help(ErrorCode::RequestLength, "-", "Content-Length missing for HTTP/1.0", "The backend uses HTTP/1.0, which requires the length of a body, and the client sent a chunked body.", "Send Content-Length, or set DownstreamHttpVersion to 1.1."),
+    help(ErrorCode::RequestLine, "DPE", "request line over the limit", "The request line is longer than Limits.MaxRequestLineSize.", "Move long values into the body, or raise the limit."),
+    help(ErrorCode::RequestHeaders, "DPE", "header fields over the limit", "The number or the total size of the header fields exceeds Limits or the route's RequestSizeOptions.", "Check for cookies that grow, or raise the limit."),
+    help(ErrorCode::RequestTimeout, "SI", "head or body too slow", "The head was not complete within Limits.RequestHeadersTimeout, or the body was idle for Limits.BodyIdleTimeout.", "Check the network of the client; a slow attack (Slowloris) has the same symptom."),
+    help(ErrorCode::RequestMisdirected, "-", "Host does not match SNI", "The server name of the TLS handshake (SNI) and the Host of the request have different certificates.", "Clients open another connection for that host, as browsers do automatically. A client that sets Host explicitly must send the same name as SNI."),
+    help(ErrorCode::RequestBody, "-", "body over the size limit", "The body is larger than Limits.MaxRequestBodySize or the limit of the route (RequestSizeOptions).", "Send a smaller body, or raise the limit of the route."),
+    help(ErrorCode::RequestFrame, "DPE", "HTTP/2 protocol error by client", "A client sent frames that violate HTTP/2 (RFC 9113). The connection was closed with the error code of the violated rule.", "Fix the client; the debug log contains its address."),
+    help(ErrorCode::RequestFrameFlood, "DPE", "HTTP/2 reset or control-frame flood", "An HTTP/2 client exceeded the limit of stream resets or of frames without data per second. The connection was closed.", "If the client is legitimate, raise Limits.MaxStreamResetsPerSecond or Limits.MaxControlFramesPerSecond."),
+    help(ErrorCode::ProxyHeader, "DPE", "no valid PROXY protocol header", "A trusted proxy connected to a listener with ProxyProtocol and did not send a valid PROXY header (version 1 or 2) first. The connection was closed without a response; the debug log contains the reason.", "Enable the PROXY protocol in the proxy, or set ProxyProtocol.Mode to Optional if some connections have no header."),
+    help(ErrorCode::ProxyTimeout, "-", "PROXY header too slow", "A trusted proxy connected to a listener with ProxyProtocol and did not send the complete header within ProxyProtocol.Timeout. The connection was closed without a response.", "Check that the proxy sends the header immediately, or raise ProxyProtocol.Timeout."),
+    help(ErrorCode::ProxyUntrusted, "-", "peer not in ProxyProtocol.Trusted", "A peer that is not in ProxyProtocol.Trusted connected to a listener that requires the PROXY protocol. The connection was closed without a response.", "If the peer is one of your proxies, add its address to Trusted; the debug log contains the address. If clients may also connect directly, set Mode to Optional."),
+    help(ErrorCode::RouteNotFound, "NR", "no route matches the request", "No route matches the method, host, path and headers of the request.", "`margay explain METHOD URL` lists the near misses and why they did not match."),
+    help(ErrorCode::RouteMisconfigured, "-", "invalid route, Ocelot returns 500", "The configuration of the route is invalid; Ocelot starts with such a file and returns 500.", "`margay check` reports what is wrong with the route."),
+    help(ErrorCode::RouteUnsupported, "-", "invalid route, Ocelot returns 404", "The configuration of the route is not supported; Ocelot starts with such a file and returns 404.", "`margay check` reports what is wrong with the route."),
+    help(ErrorCode::AccessIpDenied, "-", "client address blocked or unlisted", "The client's address is in IPBlockedList, or not in IPAllowedList.", "Behind a proxy, add the proxy to ForwardedHeaders.TrustedProxies, so that the address of the client itself is used; then check SecurityOptions."),
+    help(ErrorCode::CorsOriginDenied, "-", "CORS origin not allowed", "The CORS preflight request has an origin that CorsOptions does not list.", "Add the origin to CorsOptions, including scheme and port."),
+    help(ErrorCode::RateLimitExceeded, "RL", "rate limit exceeded", "The caller exceeded the rate limit in RateLimitOptions.", "Retry after the time in Retry-After, or raise the limit. PartitionBy defines which requests are counted together."),
+    help(ErrorCode::RateLimitClientIdMissing, "-", "rate limit key header missing", "RateLimitOptions identifies clients by a header that the request does not have.", "Send the header in ClientIdHeader, or change PartitionBy."),
+    help(ErrorCode::LimitWebsockets, "-", "per-client WebSocket limit reached", "The client address has as many WebSocket connections open as Limits.MaxWebSocketsPerClient allows.", "Close some, or raise the limit."),
+    help(ErrorCode::LimitConcurrency, "UO", "concurrency limit and queue full", "The number of concurrent requests reached ConcurrencyLimitOptions, and the queue is full.", "Find out why the backend is slow, or raise the limit."),
+    help(ErrorCode::LimitQueueTimeout, "UO", "timed out in concurrency queue", "The request waited in the queue of ConcurrencyLimitOptions for QueueTimeout.", "Find out why the backend is slow, or raise the limit."),
+    help(ErrorCode::AccessScope, "UAEX", "token lacks a required scope", "The token is valid but has none of the AllowedScopes of the route.", "Request the scope from the identity provider; the detail lists the accepted scopes."),
+    help(ErrorCode::AccessClaim, "UAEX", "claim missing or not matching", "A claim that RouteClaimsRequirement requires, or that a transform reads, is missing or has another value.", "Check the claims of the token; names and values are compared exactly."),
+    help(ErrorCode::AccessCondition, "UAEX", "RouteClaimsExpression is false", "RouteClaimsExpression is false for this caller, or could not be evaluated, for example because a claim is missing.", "`margay explain` with the same headers shows the condition."),
+    help(ErrorCode::IdentityMissing, "UAEX", "no credentials in the request", "The route requires authentication, and the request has no credentials that one of its schemes reads.", "Send the credentials that the WWW-Authenticate field of the response requests."),
+    help(ErrorCode::IdentityMalformed, "UAEX", "unreadable token, key or password", "The credentials cannot be parsed as a token, a key or a password.", "Send them exactly as issued: not truncated and not encoded twice."),
+    help(ErrorCode::IdentityAlgorithm, "UAEX", "token algorithm not allowed", "The token is signed with an algorithm that the scheme does not allow. The key determines the allowed algorithms, never the token.", "Add the algorithm to Algorithms of the scheme if the issuer really uses it."),
+    help(ErrorCode::IdentityCritical, "UAEX", "unsupported crit parameter in token", "The token has a critical header parameter (crit) that the gateway does not support.", "Configure the issuer to issue tokens without it."),
+    help(ErrorCode::IdentityType, "UAEX", "wrong typ in token", "The typ of the token is not one that the scheme accepts: for example an ID token instead of an access token.", "Send the access token, or set TokenTypes of the scheme."),
+    help(ErrorCode::IdentityKey, "UAEX", "kid not in key set", "No key of the scheme matches the kid of the token, even after the keys were fetched again.", "Check that the token comes from the issuer whose keys are configured."),
+    help(ErrorCode::IdentitySignature, "UAEX", "token signature does not verify", "The signature does not verify: the token was modified, or signed with another key.", "Check that the token comes from the issuer whose keys are configured."),
+    help(ErrorCode::IdentityExpired, "UAEX", "token expired", "The token has expired, ClockSkew included.", "Get a new token; if it is new, compare the clocks."),
+    help(ErrorCode::IdentityNotYetValid, "UAEX", "token not yet valid", "The token is not valid yet (nbf), ClockSkew included.", "Compare the clocks of issuer and gateway."),
+    help(ErrorCode::IdentityIssuer, "UAEX", "iss differs from Issuer", "The iss of the token is not the Issuer of the scheme.", "Correct Issuer. The comparison is exact; a trailing slash counts."),
+    help(ErrorCode::IdentityAudience, "UAEX", "aud lacks the Audience", "The aud of the token does not contain the Audience of the scheme: the token was issued for another service.", "Request a token for this audience."),
+    help(ErrorCode::IdentityInvalidCredentials, "UAEX", "unknown API key or password", "The API key does not exist, or the user name or password is wrong.", "Check whether the key was revoked, and which header or parameter the scheme reads."),
+    help(ErrorCode::IdentityProviderUnavailable, "UAEX", "JWKS never fetched", "The keys of the issuer (JWKS) could not be fetched yet, so its tokens cannot be verified.", "Check JwksUri or Authority and the log; the gateway keeps retrying. Once it has keys, it keeps using them."),
+    help(ErrorCode::IdentityBusy, "-", "password check queue full", "The queue of password checks is full; checking a password hash is slow by design.", "Retry later; if it persists, the cause may be a brute-force attack on passwords."),
+    help(ErrorCode::CacheOnlyIfCached, "-", "only-if-cached without stored response", "The request contains Cache-Control: only-if-cached, and no stored response can be used without a request to the backend.", "Send the request without that directive."),
+    help(ErrorCode::ClientClosed, "DC", "client disconnected before the response", "The client closed its connection before the response was complete. The status 499 is not sent; it appears in the access log only.", "Check the timeouts of the client, and backend_duration_ms in the access log."),
+    help(ErrorCode::ClientConnectionLimit, "-", "per-client connection limit reached", "The client address has more connections than Limits.MaxConnectionsPerClient.", "Let the client reuse its connections (keep-alive), or raise the limit."),
+    help(ErrorCode::GatewayConnectionLimit, "OM", "gateway connection limit reached", "The process has reached Limits.MaxConcurrentConnections or its file descriptor limit.", "Raise the file descriptor limit of the process, or add an instance."),
+    help(ErrorCode::BackendNoEndpoint, "UH", "no endpoint, or none healthy", "The cluster of the route has no endpoint, or none that is healthy. The detail names an unhealthy endpoint and the reason.", "Check DownstreamHostAndPorts and service discovery; `GET /clusters` on the administration address lists the health of every endpoint."),
+    help(ErrorCode::BackendDns, "DF", "backend host not resolved", "The host name of the backend could not be resolved to an address. The detail contains the name.", "Check the name and the resolver of the machine."),
+    help(ErrorCode::BackendConnect, "UF", "connection to backend failed", "The connection to the backend failed: refused or unreachable. The detail contains the address.", "Check that the backend is running and listening on that address."),
+    help(ErrorCode::BackendConnectTimeout, "UF", "connection to backend timed out", "The backend did not accept the connection within Limits.ConnectTimeout.", "Check for a firewall that drops packets, or an overloaded backend."),
+    help(ErrorCode::BackendCertificate, "UF", "backend certificate not trusted", "The certificate of the backend is expired, issued for another name, or signed by an untrusted authority. The detail contains the reason. Nothing was sent to the backend.", "Renew the certificate, or add its authority with TlsOptions.CaFile or to the system's certificates. Use DangerousAcceptAnyServerCertificateValidator for tests only."),
+    help(ErrorCode::BackendTls, "UF", "TLS handshake with backend failed", "The backend was reached, but the TLS handshake failed: the backend does not use TLS, shares no protocol version or cipher suite, or rejected the handshake. The detail contains the reason.", "Check that DownstreamScheme and the port match the backend, and check its log."),
+    help(ErrorCode::BackendSend, "UC", "backend closed while receiving", "The backend closed the connection before the complete request was sent, and did not respond.", "Check the log of the backend at that time; some servers close the connection when a body is too large."),
+    help(ErrorCode::BackendReset, "UC", "backend closed before responding", "The backend closed the connection before it responded. An idempotent request that failed on a reused connection was retried once.", "Check the log of the backend at that time; a crash has the same symptom."),
+    help(ErrorCode::BackendTimeout, "UT", "no response head in time", "The response head did not arrive within the Timeout of the route.", "Find out why the backend is slow, or raise Timeout of the route."),
+    help(ErrorCode::BackendCircuitOpen, "UO", "circuit breaker rejects the request", "The circuit breaker is open because too many requests failed (QoSOptions): requests are rejected until the time in Retry-After has passed; then one trial request is sent (half-open).", "Find out why the backend fails; margay_circuit_breaker_events_total counts transitions of the breaker."),
+    help(ErrorCode::BackendConnectionLimit, "UO", "connection pool exhausted", "The connections to the backend reached MaxConnectionsPerServer, and the queue for them is full or the request waited in it for ConnectionQueueTimeout.", "Find out why the backend is slow, or raise MaxConnectionsPerServer or ConnectionQueueLimit of HttpHandlerOptions."),
+    help(ErrorCode::BackendMalformed, "UPE", "backend violates HTTP", "The response of the backend violates a rule of HTTP. The detail names the rule.", "Fix the backend; an ambiguous response is not passed on."),
+    help(ErrorCode::BackendUnexpectedUpgrade, "UPE", "backend sent an invalid 101", "The backend sent 101 without a matching upgrade request, or with a wrong Sec-WebSocket-Accept.", "Fix the backend."),
+    help(ErrorCode::BackendTruncated, "UC", "response body ended early", "The response head was sent to the client, and the body then ended early or was idle for too long. The client receives a truncated body.", "Check the log of the backend at that time."),
+    help(ErrorCode::AggregatePart, "-", "required aggregate part failed", "A required part of an aggregate responded with an error status, with a body that is not JSON or exceeds its limit, or its values require more calls than MaxCalls. The detail names the part. A status of 400 to 499 becomes the status of the whole response.", "Send a request to the route of that part alone; or set \"Optional\": true for the part in RouteKeysConfig."),
+    help(ErrorCode::AggregateSize, "-", "parts exceed MaxSize together", "The parts of the aggregate together are longer than its MaxSize.", "Request less data, or raise MaxSize of the aggregate."),
+    help(ErrorCode::AggregateTemplate, "-", "aggregate template failed", "The template of the aggregate exceeded its execution limit, or its output is not JSON. The detail contains the line.", "Test the template with the responses of the parts; values are inserted as JSON, quotes included."),
+    help(ErrorCode::RequestNotAcceptable, "-", "no acceptable media type", "The client's Accept matches none of the media types of the aggregate.", "Send Accept: application/json, or add the media type to Formats of the aggregate."),
+    help(ErrorCode::GatewayDraining, "-", "gateway drains before shutdown", "The gateway is shutting down and drains its connections.", "Send the request to another instance; /ready returns 503 meanwhile."),
+    help(ErrorCode::GatewayInternal, "-", "bug in the gateway", "An internal error occurred in the gateway.", "This is a bug in margay: report it with the log of that time."),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
 
-    /// `UPDATE=1 cargo test --lib why` writes the page anew.
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+    const TABLE: &str = "| code | status | Envoy flag | meaning |\n|---|---|---|---|\n";
+
+    /// `UPDATE=1 cargo test --lib error_codes` writes everything below the introduction of the page.
     #[test]
-    fn the_page_of_all_whys_is_up_to_date() {
-        let mut text = "# ErrorCode the gateway answered itself\n\nThe `why` of a problem, of the access log and of `margay_refused_total`; `margay help why NAME` prints one of these.\n".to_owned();
-        for why in ErrorCode::ALL {
-            let (meaning, cure) = explanation(*why);
-            text += &format!(
-                "\n## {}\n\n{} ({}). {meaning} {cure}\n",
-                why.name(),
-                why.title(),
-                why.status(false)
-            );
+    fn the_page_of_error_codes_is_up_to_date() {
+        let page = std::fs::read_to_string(FILE).unwrap();
+        let (introduction, _) = page.split_once(TABLE).expect("the table of codes");
+        let mut text = format!("{introduction}{TABLE}");
+        for help in CODE_HELP {
+            let (name, status) = (help.code.name(), help.code.status(false));
+            writeln!(text, "| `{name}` | {status} | {} | {} |", help.envoy_flag, help.summary).unwrap();
         }
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/why.md");
+        for help in CODE_HELP {
+            let (name, title, status) = (help.code.name(), help.code.title(), help.code.status(false));
+            let (meaning, cure) = (help.meaning, help.cure);
+            write!(text, "\n## {name}\n\n{title} ({status}). {meaning} {cure}\n").unwrap();
+        }
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(file, &text).unwrap();
+            std::fs::write(FILE, &text).unwrap();
         }
         assert!(
-            std::fs::read_to_string(file).unwrap() == text,
-            "docs/why.md is behind: UPDATE=1 cargo test --lib why"
+            std::fs::read_to_string(FILE).unwrap() == text,
+            "docs/errors.md is out of date: UPDATE=1 cargo test --lib error_codes"
         );
     }
 
     #[test]
-    fn a_page_says_status_fault_meaning_and_cure() {
-        let page = write_page(ErrorCode::BackendTimeout);
-        assert!(
-            page.contains("504 (503 under Ocelot)")
-                && page.contains("the service's")
-                && page.contains("Timeout")
-        );
-        assert_eq!(list().lines().count(), ErrorCode::ALL.len());
-        for why in ErrorCode::ALL {
-            assert!(
-                !explanation(*why).0.is_empty() && !explanation(*why).1.is_empty(),
-                "{} has no page",
-                why.name()
-            );
+    fn every_code_has_a_page_in_the_order_of_the_registry() {
+        let documented: Vec<_> = CODE_HELP.iter().map(|help| help.code).collect();
+        assert_eq!(documented, ErrorCode::ALL);
+        for help in CODE_HELP {
+            assert!(!help.meaning.is_empty() && !help.cure.is_empty(), "{}", help.code.name());
         }
+    }
+
+    #[test]
+    fn a_page_contains_status_fault_flag_meaning_and_cure() {
+        let help = CODE_HELP.iter().find(|help| help.code == ErrorCode::BackendTimeout).expect("a page");
+        let page = write_page(help);
+        for part in ["504 (503 under Ocelot)", "fault   backend", "Envoy   UT", "Timeout"] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert_eq!(list().lines().count(), ErrorCode::ALL.len());
         assert!(unknown("identity.expird").contains("did you mean \"identity.expired\"?"));
     }
 }

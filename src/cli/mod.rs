@@ -79,7 +79,7 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Check(check) => check::run(check, stages),
         Command::Schema(schema) => schema::run(schema),
         Command::Help(asked) => match &asked.topic {
-            Topic::ErrorCode { name } => error_codes::run(name.as_deref()),
+            Topic::Error { code } => error_codes::run(code.as_deref()),
         },
         Command::Explain(asked) => explain::run(asked, stages),
     }

@@ -75,7 +75,7 @@ fn ready(draining: bool) -> Response {
 /// RFC 9457.
 pub(super) fn problem(status: u16, why: &str, title: &str, detail: &str) -> Response {
     let body = serde_json::json!({
-        "type": format!("urn:margay:problem:{why}"), "title": title, "status": status, "detail": detail, "why": why,
+        "type": format!("urn:margay:problem:{why}"), "title": title, "status": status, "detail": detail, "code": why,
     });
     Response::local(status, PROBLEM, format!("{body}\n"))
 }
@@ -148,7 +148,7 @@ mod tests {
     fn metrics_are_prometheus_text() {
         let (answer, body) = ask(b"GET", b"/metrics", false);
         assert_eq!(answer.head.get(b"content-type"), Some(METRICS.as_bytes()));
-        assert!(body.contains("# TYPE margay_reloads_total counter"));
+        assert!(body.contains("# TYPE margay_config_reloads_total counter"));
     }
 
     #[test]
@@ -158,8 +158,8 @@ mod tests {
         let told: serde_json::Value = serde_json::from_str(&body).unwrap();
         let shop = &told["clusters"][0];
         assert_eq!((&shop["cluster"], &shop["balancer"]), (&"shop".into(), &"LeastConnection".into()));
-        let first = serde_json::json!({ "endpoint": "127.0.0.1:1", "weight": 1, "health": "unhealthy", "used": false,
-            "why": "no answer", "inFlight": 0 });
+        let first = serde_json::json!({ "endpoint": "127.0.0.1:1", "weight": 1, "health": "unhealthy", "eligible": false,
+            "reason": "no answer", "in_flight": 0 });
         assert_eq!(shop["endpoints"][0], first);
         assert_eq!(
             (&shop["endpoints"][1]["health"], &shop["endpoints"][1]["weight"]),

@@ -35,7 +35,7 @@ pub fn handle(request: &Head, path: &[u8], query: &[u8], cache: &CacheRegistry) 
     Some(match (parse_selector(query), purge) {
         (Err(detail), _) => problem(400, "admin.query", "Bad Request", detail),
         (Ok(None), true) => problem(400, "admin.query", "Bad Request", USAGE_ONE_SELECTOR),
-        (Ok(Some(what)), true) => json(&serde_json::json!({ "forgotten": cache.purge(&what) })),
+        (Ok(Some(what)), true) => json(&serde_json::json!({ "purged": cache.purge(&what) })),
         (Ok(what), false) => list_entries(cache, &what.unwrap_or(Purge::All)),
     })
 }
@@ -122,7 +122,7 @@ mod tests {
     fn exactly_one_thing_is_named() {
         for query in ["url=http://h/a", "prefix=http://h/", "tag=a", "region=r", "all"] {
             let (status, body) = ask(b"POST", &format!("/cache/purge?{query}"), HERE);
-            assert_eq!((status, body.as_str()), (200, "{\"forgotten\":0}\n"), "{query}");
+            assert_eq!((status, body.as_str()), (200, "{\"purged\":0}\n"), "{query}");
         }
         for query in ["", "url=", "tag=a&tag=b", "all=1", "other=x"] {
             assert_eq!(ask(b"POST", &format!("/cache/purge?{query}"), HERE).0, 400, "{query}");

@@ -77,7 +77,7 @@ fn a_file_written_in_place_is_one_reload_and_is_counted() {
     }
     scene.heard();
     scene.silent();
-    assert!(!scene.metrics.render().contains("margay_reloads_total{outcome=\"applied\"} 0"));
+    assert!(!scene.metrics.render().contains("margay_config_reloads_total{outcome=\"applied\"} 0"));
 }
 
 #[test]

@@ -138,7 +138,7 @@ pub(in crate::net) fn timeout_error(goal: &ConnectTarget, what: &str, within: Du
 #[cold]
 fn resolve_error(goal: &ConnectTarget) -> GatewayError {
     let detail = format!("the name of the backend {} was not resolved", goal.label());
-    GatewayError::new(ErrorCode::BackendName, detail)
+    GatewayError::new(ErrorCode::BackendDns, detail)
 }
 
 #[cold]

@@ -55,95 +55,95 @@ error_codes! {
     RequestMethod = "request.method", Client, 501, 501, "Method not supported";
     RequestCoding = "request.coding", Client, 501, 501, "Transfer coding not supported";
     /// WebSocket, where only answers are to be had.
-    RequestSwitch = "request.switch", Client, 501, 501, "No WebSocket here";
+    RequestUpgrade = "request.upgrade", Client, 501, 501, "Upgrade not supported";
     RequestLength = "request.length", Client, 411, 411, "Length required";
     RequestLine = "request.line", Client, 414, 414, "Request line too long";
     RequestHeaders = "request.headers", Client, 431, 431, "Request header fields too large";
     RequestTimeout = "request.timeout", Client, 408, 408, "Request not received in time";
     /// The connection was made for another host, with another certificate.
-    RequestMisdirected = "request.misdirected", Client, 421, 421, "Request for another host than the connection";
+    RequestMisdirected = "request.misdirected", Client, 421, 421, "Misdirected request";
     RequestBody = "request.body", Client, 413, 413, "Request body too large";
     /// Frames of HTTP/2 that break its rules; the connection is ended.
     RequestFrame = "request.frame", Client, 400, 400, "Malformed frame";
     /// Frames of HTTP/2 that carry nothing, faster than any use of them; the connection is ended.
-    RequestFlood = "request.flood", Client, 429, 429, "Too many frames";
+    RequestFrameFlood = "request.frame_flood", Client, 429, 429, "Too many frames";
     /// On a listener with the PROXY protocol: no such header, or a malformed one. The connection is closed.
-    ProxyHeader = "proxy.header", Client, 400, 400, "No proper PROXY header";
+    ProxyHeader = "proxy.header", Client, 400, 400, "Missing or malformed PROXY header";
     /// The header was not complete in time.
-    ProxyLate = "proxy.late", Client, 408, 408, "PROXY header not received in time";
+    ProxyTimeout = "proxy.timeout", Client, 408, 408, "PROXY header not received in time";
     /// Somebody came who is none of the proxies that may.
-    ProxyUntrusted = "proxy.untrusted", Client, 403, 403, "Not a trusted proxy";
+    ProxyUntrusted = "proxy.untrusted", Client, 403, 403, "Peer is not a trusted proxy";
     /// The path names nothing that we route.
-    RouteNone = "route.none", Client, 404, 404, "No route";
+    RouteNotFound = "route.not_found", Client, 404, 404, "No matching route";
     /// What Ocelot answers for configuration that it starts with and cannot serve.
-    RouteBroken = "route.broken", Gateway, 500, 500, "The route cannot be served";
-    RouteUnserved = "route.unserved", Gateway, 500, 404, "The route cannot be served";
+    RouteMisconfigured = "route.misconfigured", Gateway, 500, 500, "Route misconfigured";
+    RouteUnsupported = "route.unsupported", Gateway, 500, 404, "Route not supported";
     /// The client's address is on a list of those kept out, or not on the list of those let in.
-    AccessAddress = "access.address", Client, 403, 403, "Address not admitted";
+    AccessIpDenied = "access.ip_denied", Client, 403, 403, "Client address denied";
     /// A web page of an origin that may not call asks whether it may.
-    AccessOrigin = "access.origin", Client, 403, 403, "Origin not admitted";
-    LimitExceeded = "limit.exceeded", Client, 429, 429, "Too many requests";
+    CorsOriginDenied = "cors.origin_denied", Client, 403, 403, "Origin not allowed";
+    RateLimitExceeded = "rate_limit.exceeded", Client, 429, 429, "Too many requests";
     /// The header by which clients are told apart is missing.
-    LimitClient = "limit.client", Client, 503, 503, "Client not identified";
+    RateLimitClientIdMissing = "rate_limit.client_id_missing", Client, 503, 503, "Client ID header missing";
     /// The client has as many WebSocket connections open as it may.
-    LimitTunnels = "limit.tunnels", Client, 503, 503, "Too many WebSocket connections of this client";
-    LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many requests at one time";
+    LimitWebsockets = "limit.websockets", Client, 503, 503, "Too many WebSocket connections from this client";
+    LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many concurrent requests";
     /// A place in the queue, and not served within the time for it.
-    LimitQueue = "limit.queue", Gateway, 503, 503, "Waited too long for a turn";
+    LimitQueueTimeout = "limit.queue_timeout", Gateway, 503, 503, "Timed out in the queue";
     /// The caller has none of the scopes that the route asks for.
     AccessScope = "access.scope", Client, 403, 403, "Scope missing";
     /// A claim is missing, or has another value than the one that the route asks for.
     AccessClaim = "access.claim", Client, 403, 403, "Claim missing or different";
     /// The condition of the route does not hold, or cannot be decided.
-    AccessExpression = "access.expression", Client, 403, 403, "Condition not met";
+    AccessCondition = "access.condition", Client, 403, 403, "Condition not met";
     /// The request carries nothing that a scheme of the route reads.
     IdentityMissing = "identity.missing", Client, 401, 401, "No credentials";
     IdentityMalformed = "identity.malformed", Client, 401, 401, "Malformed credentials";
     IdentityAlgorithm = "identity.algorithm", Client, 401, 401, "Algorithm not allowed";
-    IdentityCritical = "identity.critical", Client, 401, 401, "Unknown extension demanded";
-    IdentityType = "identity.type", Client, 401, 401, "Token of another type";
-    IdentityKey = "identity.key", Client, 401, 401, "Unknown key";
-    IdentitySignature = "identity.signature", Client, 401, 401, "Signature not valid";
+    IdentityCritical = "identity.critical", Client, 401, 401, "Unsupported critical header parameter";
+    IdentityType = "identity.type", Client, 401, 401, "Wrong token type";
+    IdentityKey = "identity.key", Client, 401, 401, "Unknown signing key";
+    IdentitySignature = "identity.signature", Client, 401, 401, "Invalid signature";
     IdentityExpired = "identity.expired", Client, 401, 401, "Token expired";
-    IdentityEarly = "identity.early", Client, 401, 401, "Token not valid yet";
-    IdentityIssuer = "identity.issuer", Client, 401, 401, "Token of another issuer";
-    IdentityAudience = "identity.audience", Client, 401, 401, "Token for another audience";
+    IdentityNotYetValid = "identity.not_yet_valid", Client, 401, 401, "Token not yet valid";
+    IdentityIssuer = "identity.issuer", Client, 401, 401, "Wrong token issuer";
+    IdentityAudience = "identity.audience", Client, 401, 401, "Wrong token audience";
     /// No such API key, or a wrong name or password.
-    IdentityUnknown = "identity.unknown", Client, 401, 401, "Unknown credentials";
+    IdentityInvalidCredentials = "identity.invalid_credentials", Client, 401, 401, "Invalid credentials";
     /// The keys of an issuer cannot be had, so nothing can be said about its tokens.
-    IdentityProvider = "identity.provider", Gateway, 503, 401, "Identity provider not reachable";
-    IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many passwords to check";
+    IdentityProviderUnavailable = "identity.provider_unavailable", Gateway, 503, 401, "Identity provider unavailable";
+    IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many pending password checks";
     /// The client wants nothing but what is stored.
-    CacheOnly = "cache.only", Client, 504, 504, "Not in the cache";
-    ClientGone = "client.gone", Client, 499, 499, "Client closed the connection";
-    ClientLimit = "client.limit", Client, 503, 503, "Too many connections from this client";
-    GatewayLimit = "gateway.limit", Gateway, 503, 503, "Too many connections";
-    BackendNone = "backend.none", Backend, 503, 404, "No backend";
-    BackendName = "backend.name", Backend, 502, 502, "Backend name not resolved";
+    CacheOnlyIfCached = "cache.only_if_cached", Client, 504, 504, "Not in the cache";
+    ClientClosed = "client.closed", Client, 499, 499, "Client closed the connection";
+    ClientConnectionLimit = "client.connection_limit", Client, 503, 503, "Too many connections from this client";
+    GatewayConnectionLimit = "gateway.connection_limit", Gateway, 503, 503, "Too many connections";
+    BackendNoEndpoint = "backend.no_endpoint", Backend, 503, 404, "No available endpoint";
+    BackendDns = "backend.dns", Backend, 502, 502, "DNS resolution failed";
     BackendConnect = "backend.connect", Backend, 502, 502, "Backend not reachable";
-    BackendConnectTimeout = "backend.connect.timeout", Backend, 504, 503, "Backend did not accept in time";
+    BackendConnectTimeout = "backend.connect_timeout", Backend, 504, 503, "Connection to the backend timed out";
     /// The backend's certificate is not believed, or is that of another host.
-    BackendCertificate = "backend.certificate", Backend, 502, 502, "Backend certificate not valid";
-    BackendTls = "backend.tls", Backend, 502, 502, "No TLS with the backend";
-    BackendSend = "backend.send", Backend, 502, 502, "Backend closed the connection while it was sent the request";
+    BackendCertificate = "backend.certificate", Backend, 502, 502, "Invalid backend certificate";
+    BackendTls = "backend.tls", Backend, 502, 502, "TLS handshake with the backend failed";
+    BackendSend = "backend.send", Backend, 502, 502, "Backend closed the connection during the request";
     BackendReset = "backend.reset", Backend, 502, 502, "Backend closed the connection";
-    BackendTimeout = "backend.timeout", Backend, 504, 503, "Backend did not answer in time";
+    BackendTimeout = "backend.timeout", Backend, 504, 503, "Backend did not respond in time";
     /// Nobody is asked for a while, because too much failed.
-    BackendBreaker = "backend.breaker", Backend, 503, 503, "Backend failed too often";
+    BackendCircuitOpen = "backend.circuit_open", Backend, 503, 503, "Circuit breaker open";
     /// All connections are in use, and nobody gave one back in time.
-    BackendBusy = "backend.busy", Gateway, 503, 503, "All connections to the backend are in use";
-    BackendMalformed = "backend.malformed", Backend, 502, 502, "Backend answer not understood";
-    BackendSwitch = "backend.switch", Backend, 502, 502, "Backend switched protocols unasked";
+    BackendConnectionLimit = "backend.connection_limit", Gateway, 503, 503, "All connections to the backend are in use";
+    BackendMalformed = "backend.malformed", Backend, 502, 502, "Malformed response from the backend";
+    BackendUnexpectedUpgrade = "backend.unexpected_upgrade", Backend, 502, 502, "Unexpected upgrade by the backend";
     /// The head was relayed; the rest never came.
-    BackendBody = "backend.body", Backend, 502, 502, "Backend answer ended early";
+    BackendTruncated = "backend.truncated", Backend, 502, 502, "Response from the backend truncated";
     /// A part of an aggregate answered with something that cannot stand in an answer.
-    AggregatePart = "aggregate.part", Backend, 502, 500, "Part of the answer failed";
-    AggregateSize = "aggregate.size", Backend, 502, 502, "Answer too large";
-    AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Answer could not be written";
+    AggregatePart = "aggregate.part", Backend, 502, 500, "Part of the aggregate failed";
+    AggregateSize = "aggregate.size", Backend, 502, 502, "Aggregate response too large";
+    AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Aggregate template failed";
     /// The client takes none of the forms that there are.
-    RequestAccept = "request.accept", Client, 406, 406, "Not acceptable";
+    RequestNotAcceptable = "request.not_acceptable", Client, 406, 406, "Not acceptable";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
-    GatewayFault = "gateway.fault", Gateway, 500, 500, "Internal error";
+    GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";
 }
 
 /// One failure.
@@ -197,7 +197,7 @@ impl GatewayError {
 
     pub fn client_closed() -> GatewayError {
         GatewayError::new(
-            ErrorCode::ClientGone,
+            ErrorCode::ClientClosed,
             "the client closed the connection before the answer was complete",
         )
     }

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_cause_has_its_code_its_message_and_its_fields() {
-        let cause = GatewayError::new(ErrorCode::LimitExceeded, "100% gone\u{e9}")
+        let cause = GatewayError::new(ErrorCode::RateLimitExceeded, "100% gone\u{e9}")
             .with_details(|more| more.headers.push(("Retry-After".into(), "3".into())));
         let answer = error_response(&cause);
         let field =
@@ -128,11 +128,11 @@ mod tests {
         assert_eq!(field("retry-after").as_deref(), Some("3"));
         let of = |why| status_for_error(&GatewayError::new(why, ""));
         assert_eq!(
-            [ErrorCode::RouteNone, ErrorCode::IdentityMissing, ErrorCode::AccessScope].map(of),
+            [ErrorCode::RouteNotFound, ErrorCode::IdentityMissing, ErrorCode::AccessScope].map(of),
             [12, 16, 7]
         );
         assert_eq!(
-            [ErrorCode::BackendConnect, ErrorCode::BackendTimeout, ErrorCode::GatewayFault].map(of),
+            [ErrorCode::BackendConnect, ErrorCode::BackendTimeout, ErrorCode::GatewayInternal].map(of),
             [14, 4, 13]
         );
     }

@@ -78,7 +78,7 @@ fn problem_json(cause: &GatewayError, status: u16, instance: &[u8], id: &[u8]) -
         "title": cause.why.title(),
         "status": status,
         "detail": cause.detail,
-        "why": cause.why.name(),
+        "code": cause.why.name(),
         "instance": String::from_utf8_lossy(instance),
     });
     if !id.is_empty() {
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(ours.status(), 502);
         let Body::Bytes(body) = &ours.body else { panic!("a problem has a body") };
         let json: serde_json::Value = serde_json::from_slice(body).unwrap();
-        assert_eq!(json["why"], "backend.connect");
+        assert_eq!(json["code"], "backend.connect");
         assert_eq!((&json["instance"], &json["requestId"]), (&"/a".into(), &"7".into()));
         let theirs = rescue(&cause, b"/a", b"7", true);
         assert_eq!((theirs.status(), theirs.body.length()), (502, Some(0)));
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_a_cause_says_beyond_its_kind_is_said() {
-        let cause = GatewayError::new(ErrorCode::BackendNone, "x").with_details(|more| {
+        let cause = GatewayError::new(ErrorCode::BackendNoEndpoint, "x").with_details(|more| {
             more.status = Some(418);
             more.headers.push(("Retry-After".into(), "3".into()));
             more.plain_body = Some("no".into());

@@ -307,7 +307,8 @@ fn target(
     clusters: &mut Clusters,
 ) -> Target {
     if let Some(broken) = &route.broken {
-        let why = if broken.status == 404 { ErrorCode::RouteUnserved } else { ErrorCode::RouteBroken };
+        let why =
+            if broken.status == 404 { ErrorCode::RouteUnsupported } else { ErrorCode::RouteMisconfigured };
         return Target::Fail(why, broken.reason.clone());
     }
     let terms = AttemptConfig {

@@ -156,7 +156,7 @@ impl Target {
             }
             Target::Fail(why, detail) => Target::Fail(*why, detail.clone()),
             Target::Aggregate(_) => {
-                Target::Fail(ErrorCode::GatewayFault, "an aggregate is no part of another one".into())
+                Target::Fail(ErrorCode::GatewayInternal, "an aggregate is no part of another one".into())
             }
         }
     }
@@ -250,7 +250,7 @@ fn no_route(exchange: &Exchange) -> GatewayError {
         String::from_utf8_lossy(&exchange.req.target()[..exchange.path_len]),
     );
     GatewayError::new(
-        ErrorCode::RouteNone,
+        ErrorCode::RouteNotFound,
         format!("no route matches {method} {path}; `margay explain {method} {path}` says which came near"),
     )
 }
@@ -266,7 +266,7 @@ impl Route {
         let target = RequestTarget::from_normalized(req.target(), *path_len);
         self.url
             .build_with(values, &target, if query.is_empty() { target.query() } else { query }, scratch)
-            .map_err(|_| GatewayError::new(ErrorCode::RouteBroken, "the rewritten path is empty"))?;
+            .map_err(|_| GatewayError::new(ErrorCode::RouteMisconfigured, "the rewritten path is empty"))?;
         req.rewrite_target(scratch);
         Ok(())
     }
@@ -288,7 +288,7 @@ impl Route {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(why, detail) => Err(GatewayError::new(*why, detail.clone())),
             Target::Aggregate(_) => {
-                Err(GatewayError::new(ErrorCode::GatewayFault, "an aggregate has no service of its own"))
+                Err(GatewayError::new(ErrorCode::GatewayInternal, "an aggregate has no service of its own"))
             }
         }
     }

@@ -146,7 +146,7 @@ impl DynamicRoutes {
         let is_written = self.options.of(namespace, service).is_some();
         if strangers.len() >= MAX_PENDING && !is_written {
             let detail = "too many services that nobody has heard of are asked for at one time";
-            return Err(GatewayError::new(ErrorCode::BackendNone, detail));
+            return Err(GatewayError::new(ErrorCode::BackendNoEndpoint, detail));
         }
         let route = self.make(namespace, service);
         strangers
@@ -189,7 +189,7 @@ fn display_name(segment: &[u8]) -> Result<(&str, &str), GatewayError> {
         text.map(|text| text.split_once('.').unwrap_or(("", text))).unwrap_or_default();
     if service.is_empty() || service.starts_with('.') {
         return Err(GatewayError::new(
-            ErrorCode::RouteNone,
+            ErrorCode::RouteNotFound,
             "the first segment of the path is no name of a service",
         ));
     }

@@ -60,7 +60,7 @@ fn what_is_no_name_is_no_route() {
     let long = format!("/{}", "a".repeat(254));
     for path in ["/", "//a", "/a%20b/c", "/.", "/a.", "/..", "/a..b", "/a:b", "/a*", long.as_str()] {
         let found = plan.dynamic.as_ref().unwrap().find(path.as_bytes(), Instant::now());
-        assert_eq!(found.map(|_| ()).map_err(|cause| cause.why), Err(ErrorCode::RouteNone), "{path}");
+        assert_eq!(found.map(|_| ()).map_err(|cause| cause.why), Err(ErrorCode::RouteNotFound), "{path}");
     }
 }
 
@@ -82,7 +82,7 @@ fn strangers_are_few_and_soon_forgotten_and_written_services_are_none() {
     let now = Instant::now();
     let ask = |n: usize, now| dynamic.find(format!("/x{n}/").as_bytes(), now).map(|_| ()).map_err(|c| c.why);
     assert!((0..MAX_PENDING).all(|n| ask(n, now).is_ok()));
-    assert_eq!(ask(MAX_PENDING, now), Err(ErrorCode::BackendNone));
+    assert_eq!(ask(MAX_PENDING, now), Err(ErrorCode::BackendNoEndpoint));
     assert!(dynamic.find(b"/orders/", now).is_ok(), "the configuration names it");
     assert_eq!(ask(0, now), Ok(()), "it is known to be asked for");
     let later = now + PENDING_TIMEOUT;

@@ -297,7 +297,7 @@ impl Explanation {
                 status: cause.status(ocelot),
                 why: cause.why.name().to_owned(),
                 // That no route fits is said by those that do not.
-                detail: if cause.why == ErrorCode::RouteNone && self.route.is_none() {
+                detail: if cause.why == ErrorCode::RouteNotFound && self.route.is_none() {
                     String::new()
                 } else {
                     cause.detail.to_string()

@@ -115,8 +115,8 @@ impl ConnectionLimitError {
     /// The name of it.
     pub fn error_code(self) -> ErrorCode {
         match self {
-            ConnectionLimitError::Total => ErrorCode::GatewayLimit,
-            ConnectionLimitError::PerClient => ErrorCode::ClientLimit,
+            ConnectionLimitError::Total => ErrorCode::GatewayConnectionLimit,
+            ConnectionLimitError::PerClient => ErrorCode::ClientConnectionLimit,
         }
     }
 }

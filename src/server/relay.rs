@@ -110,7 +110,7 @@ impl Relay {
     ) -> Poll<Result<(), GatewayError>> {
         if !self.ended && !conn.end(trailers.as_deref()) {
             return Poll::Ready(Err(GatewayError::new(
-                ErrorCode::BackendBody,
+                ErrorCode::BackendTruncated,
                 "the body is shorter than its head promised",
             )));
         }
@@ -153,6 +153,6 @@ impl Relay {
         };
         self.progressed = moved;
         ready!(conn.poll_deadline(cx, since + self.idle_timeout));
-        Poll::Ready(Err(GatewayError::new(ErrorCode::BackendBody, "the body stood still for too long")))
+        Poll::Ready(Err(GatewayError::new(ErrorCode::BackendTruncated, "the body stood still for too long")))
     }
 }

@@ -194,7 +194,7 @@ fn error_response(
     exchange.record.status = cause.status(plan.ocelot);
     worker.gateway.metrics().record_error(cause.why.name());
     log::debug!("{}: {}", cause.why.name(), cause.detail);
-    if cause.why == ErrorCode::ClientGone {
+    if cause.why == ErrorCode::ClientClosed {
         return Err(());
     }
     let mut answer = match grpc::is_grpc(&exchange.req) {
@@ -232,12 +232,12 @@ async fn send_response<C: ClientIo>(
     exchange.record.bytes_out = conn.sent();
     if let Err(cause) = relayed {
         exchange.record.error_code = Some(cause.why.name());
-        if cause.why == ErrorCode::ClientGone {
+        if cause.why == ErrorCode::ClientClosed {
             exchange.record.status = 499;
         }
         // What was received is sent, and then the end comes too early. Where only the end of the connection ends a
         // body, it must not look like one.
-        let visible = cause.why != ErrorCode::ClientGone && framing != Framing::UntilClose;
+        let visible = cause.why != ErrorCode::ClientClosed && framing != Framing::UntilClose;
         return if visible { NextAction::Linger } else { NextAction::Close };
     }
     if let Body::Stream(stream) = answer.body {

@@ -143,7 +143,9 @@ impl Concurrency {
                 })),
                 _ => {
                     let detail = format!("no turn came within {wait:?}");
-                    Step::Fail(GatewayError::new(ErrorCode::LimitQueue, detail).with_details(retry_after))
+                    Step::Fail(
+                        GatewayError::new(ErrorCode::LimitQueueTimeout, detail).with_details(retry_after),
+                    )
                 }
             }
         }))
@@ -257,7 +259,7 @@ mod tests {
         assert!(matches!(resume(&mut b), Step::Next));
         assert_eq!(b.guards.len(), 1);
         let begun = tokio::time::Instant::now();
-        assert_eq!(settle(&stage, &mut c).await, Some(ErrorCode::LimitQueue));
+        assert_eq!(settle(&stage, &mut c).await, Some(ErrorCode::LimitQueueTimeout));
         assert_eq!(begun.elapsed(), Duration::from_secs(5));
         drop(b);
         assert_eq!(settle(&stage, &mut c).await, None);

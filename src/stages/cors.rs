@@ -17,7 +17,7 @@ use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 
 pub const NAME: &str = "cors";
-pub const NAME_PREFLIGHT: &str = "preflight";
+pub const NAME_PREFLIGHT: &str = "cors-preflight";
 
 const ORIGIN: &[u8] = b"Origin";
 const REQUEST_METHOD: &[u8] = b"Access-Control-Request-Method";
@@ -207,7 +207,7 @@ impl Stage for Preflight {
         }
         if exchange.origin.is_empty() {
             return Step::Fail(GatewayError::new(
-                ErrorCode::AccessOrigin,
+                ErrorCode::CorsOriginDenied,
                 "pages of this origin may not call the route",
             ));
         }
@@ -334,7 +334,7 @@ mod tests {
             &[("Origin", "https://evil.example"), ("Access-Control-Request-Method", "PUT")],
         );
         let refused = through(&settings(exact("https://app.example"), false), &mut x);
-        assert_eq!(refused.as_ref().err().map(|cause| cause.why), Some(ErrorCode::AccessOrigin));
+        assert_eq!(refused.as_ref().err().map(|cause| cause.why), Some(ErrorCode::CorsOriginDenied));
         assert!(fields(&refused, ALLOW).is_empty());
     }
 

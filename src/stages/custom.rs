@@ -12,7 +12,7 @@ use crate::{
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-pub const NAME: &str = "handler";
+pub const NAME: &str = "custom";
 
 /// What is needed to make a stage: where its settings are and where mistakes are told.
 pub struct StageRequest<'o> {

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::net::{IpAddr, SocketAddr};
 
-pub const NAME: &str = "forwarded";
+pub const NAME: &str = "forwarded-headers";
 
 /// Believes `X-Forwarded-*` of trusted proxies only, and writes them anew for the service.
 #[derive(Debug)]

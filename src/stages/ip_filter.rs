@@ -10,7 +10,7 @@ use crate::{
 };
 use std::net::IpAddr;
 
-pub const NAME: &str = "addresses";
+pub const NAME: &str = "ip-filter";
 
 /// Compares the address of the client, as seen through trusted proxies, with two lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Stage for IpFilter {
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         match self.deny_reason(exchange.client) {
-            Some(detail) => Step::Fail(GatewayError::new(ErrorCode::AccessAddress, detail)),
+            Some(detail) => Step::Fail(GatewayError::new(ErrorCode::AccessIpDenied, detail)),
             None => Step::Next,
         }
     }

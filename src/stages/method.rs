@@ -5,7 +5,7 @@ use crate::pipeline::{
     stage::{Stage, Step},
 };
 
-pub const NAME: &str = "method";
+pub const NAME: &str = "method-override";
 
 const STANDARD_METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];

@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-pub const NAME: &str = "tunnels";
+pub const NAME: &str = "websocket-limit";
 
 /// The open tunnels of each client that has one.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl WebSocketLimit {
                 "this client has {} WebSocket connections open, which is the limit",
                 self.max_per_client
             );
-            return Step::Fail(GatewayError::new(ErrorCode::LimitTunnels, detail));
+            return Step::Fail(GatewayError::new(ErrorCode::LimitWebsockets, detail));
         }
         exchange.guards.push(ResponseGuard::new(WebSocketGuard(count)));
         Step::Next
@@ -94,7 +94,7 @@ mod tests {
         let stage = WebSocketLimit::new(1, &Arc::default());
         let mut first = opening("10.0.0.1:1");
         assert!(matches!(stage.on_request(&mut first), Step::Next));
-        let refused = |step| matches!(step, Step::Fail(cause) if cause.why == ErrorCode::LimitTunnels);
+        let refused = |step| matches!(step, Step::Fail(cause) if cause.why == ErrorCode::LimitWebsockets);
         assert!(refused(stage.on_request(&mut opening("10.0.0.1:2"))));
         assert!(matches!(stage.on_request(&mut opening("10.0.0.2:1")), Step::Next));
         let mut plain = opening("10.0.0.1:3");

@@ -57,7 +57,7 @@ impl Record<'_> {
         let mut line = JsonLineWriter::begin(out);
         line.string_unescaped("time", format_args!("{}", Timestamp(self.time)))
             .text("id", self.id)
-            .string_unescaped("client", format_args!("{}", self.client))
+            .string_unescaped("client_ip", format_args!("{}", self.client))
             .text("method", self.method)
             .text("host", self.host)
             .text("path", self.path)
@@ -67,16 +67,16 @@ impl Record<'_> {
         line.number("attempts", u64::from(self.attempts))
             .number("bytes_in", self.bytes_in)
             .number("bytes_out", self.bytes_out)
-            .raw_value("ms_total", format_args!("{}", Millis(self.duration)));
+            .raw_value("duration_ms", format_args!("{}", Millis(self.duration)));
         if let Some(backend) = self.backend_duration {
-            line.raw_value("ms_backend", format_args!("{}", Millis(backend)));
+            line.raw_value("backend_duration_ms", format_args!("{}", Millis(backend)));
         }
         line.text("protocol", self.protocol.as_bytes());
         line.end();
     }
 
     fn write_optional(&self, line: &mut JsonLineWriter) {
-        for (name, value) in [("why", self.error_code), ("endpoint", self.endpoint)] {
+        for (name, value) in [("error_code", self.error_code), ("endpoint", self.endpoint)] {
             if !value.is_empty() {
                 line.text(name, value.as_bytes());
             }

@@ -54,9 +54,9 @@ fn a_record_is_one_line_of_json() {
     let mut out = Vec::new();
     record().write(&mut out);
     let expected = concat!(
-        r#"{"time":"2026-11-21T14:33:09.007Z","id":"01J","client":"127.0.0.1","method":"GET","host":"api.example","#,
+        r#"{"time":"2026-11-21T14:33:09.007Z","id":"01J","client_ip":"127.0.0.1","method":"GET","host":"api.example","#,
         r#""path":"/orders/7","route":"orders","status":200,"endpoint":"127.0.0.1:9103","attempts":1,"bytes_in":0,"#,
-        r#""bytes_out":12,"ms_total":1.234,"ms_backend":0.987,"protocol":"HTTP/1.1"}"#,
+        r#""bytes_out":12,"duration_ms":1.234,"backend_duration_ms":0.987,"protocol":"HTTP/1.1"}"#,
         "\n"
     );
     assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -69,7 +69,7 @@ fn what_a_stranger_sends_cannot_break_the_line() {
         .write(&mut out);
     let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(read["path"], "/a\"\n\u{0}\u{fffd}\\");
-    assert_eq!(read["why"], "request.malformed");
+    assert_eq!(read["error_code"], "request.malformed");
     assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
 }
 

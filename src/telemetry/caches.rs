@@ -40,7 +40,7 @@ impl CacheOutcome {
         match self {
             CacheOutcome::Hit => "hit",
             CacheOutcome::Stale => "stale",
-            CacheOutcome::Validated => "validated",
+            CacheOutcome::Validated => "revalidated",
             CacheOutcome::Miss => "miss",
             CacheOutcome::Coalesced => "collapsed",
             CacheOutcome::Bypass => "bypass",
@@ -146,8 +146,8 @@ mod tests {
         metrics.caches().memory("").store(7, Relaxed);
         let text = metrics.render();
         for line in [
-            "margay_cache_total{outcome=\"hit\",route=\"items\"} 1",
-            "margay_cache_total{outcome=\"miss\",route=\"items\"} 0",
+            "margay_cache_requests_total{outcome=\"hit\",route=\"items\"} 1",
+            "margay_cache_requests_total{outcome=\"miss\",route=\"items\"} 0",
             "margay_cache_bytes{region=\"\"} 7",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");

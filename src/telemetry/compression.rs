@@ -69,7 +69,7 @@ mod tests {
         metrics.compression().record_bytes(0, ContentCoding::Brotli, 1, 1);
         let text = metrics.render();
         for line in [
-            "margay_compression_total{encoding=\"br\"} 1",
+            "margay_compressed_responses_total{encoding=\"br\"} 1",
             "margay_compression_bytes_total{direction=\"in\",encoding=\"br\"} 11",
             "margay_compression_bytes_total{direction=\"out\",encoding=\"br\"} 4",
             "margay_compression_bytes_total{direction=\"in\",encoding=\"gzip\"} 0",

@@ -75,29 +75,32 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_requests_in_flight" => {
             routes.iter().map(|(t, r)| gauge(t.in_flight, &[("route", r.label())])).collect()
         }
-        "margay_refused_total" => {
-            m.refusal_totals().iter().map(|(why, n)| counter(*n, &[("why", why)])).collect()
+        "margay_errors_total" => {
+            m.refusal_totals().iter().map(|(code, n)| counter(*n, &[("code", code)])).collect()
         }
-        "margay_stage_total" => m.all_stages().iter().flat_map(|stage| by_outcome(stage)).collect(),
+        "margay_stage_outcomes_total" => m.all_stages().iter().flat_map(|stage| by_outcome(stage)).collect(),
         "margay_retries_total" => events(m, name, "reason"),
-        "margay_breaker_total" => events(m, name, "event"),
+        "margay_circuit_breaker_events_total" => events(m, name, "event"),
         "margay_retry_budget_exhausted_total" | "margay_fallbacks_total" => events(m, name, ""),
-        "margay_cache_total" | "margay_cache_bytes" => caches(m, name),
-        "margay_compression_total" | "margay_compression_bytes_total" => compression(m, name),
+        "margay_cache_requests_total" | "margay_cache_bytes" => caches(m, name),
+        "margay_compressed_responses_total" | "margay_compression_bytes_total" => compression(m, name),
         "margay_compression_skipped_total" => vec![counter(m.compression().skipped(), &[])],
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
         "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
-        "margay_tunnels" => vec![gauge(m.tunnels().totals().1, &[])],
-        "margay_tunnels_opened_total" => vec![counter(m.tunnels().totals().0, &[])],
-        "margay_tunnel_bytes_total" => {
+        "margay_websocket_connections" => vec![gauge(m.tunnels().totals().1, &[])],
+        "margay_websocket_connections_total" => vec![counter(m.tunnels().totals().0, &[])],
+        "margay_websocket_bytes_total" => {
             let [service, client] = m.tunnels().bytes();
-            vec![counter(service, &[("to", "service")]), counter(client, &[("to", "client")])]
+            vec![
+                counter(service, &[("direction", "to_backend")]),
+                counter(client, &[("direction", "to_client")]),
+            ]
         }
-        "margay_reloads_total" => {
+        "margay_config_reloads_total" => {
             Reload::ALL.iter().map(|o| counter(m.reload_total(*o), &[("outcome", o.name())])).collect()
         }
-        "margay_plan_since_seconds" => vec![gauge(m.current_plan().applied_at, &[])],
-        "margay_plan_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
+        "margay_config_applied_timestamp_seconds" => vec![gauge(m.current_plan().applied_at, &[])],
+        "margay_config_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
@@ -124,21 +127,23 @@ fn environment_samples(name: &str, m: &Metrics) -> Vec<Metric> {
     match name {
         "margay_discovery_up" => discovery_samples(m, |row| u64::from(row.up)),
         "margay_discovery_instances" => discovery_samples(m, |row| row.instances),
-        "margay_discovery_heard_seconds" => discovery_samples(m, |row| row.last_update),
+        "margay_discovery_last_update_timestamp_seconds" => discovery_samples(m, |row| row.last_update),
         "margay_discovery_errors_total" => {
             m.discovery.errors().iter().map(|(registry, n)| counter(*n, &[("registry", registry)])).collect()
         }
         "margay_tls_handshakes_total" => m.tls.handshakes().iter().flat_map(handshakes).collect(),
-        "margay_tls_certificate_not_after_seconds" => {
+        "margay_tls_certificate_expiry_timestamp_seconds" => {
             m.tls.certificate_expiries().iter().map(expiry).collect()
         }
-        "margay_endpoint_up" => endpoint_samples(m, |row, labels| vec![gauge(u64::from(row.up), labels)]),
+        "margay_endpoint_healthy" => {
+            endpoint_samples(m, |row, labels| vec![gauge(u64::from(row.up), labels)])
+        }
         "margay_endpoint_ejections_total" => {
             endpoint_samples(m, |row, labels| vec![counter(row.ejections, labels)])
         }
-        "margay_endpoint_probes_total" => endpoint_samples(m, |row, labels| {
+        "margay_health_checks_total" => endpoint_samples(m, |row, labels| {
             let probes = |outcome, n| counter(n, &[labels[0], labels[1], ("outcome", outcome)]);
-            vec![probes("good", row.successes), probes("bad", row.failures)]
+            vec![probes("success", row.successes), probes("failure", row.failures)]
         }),
         _ => Vec::new(),
     }
@@ -169,7 +174,7 @@ fn expiry(of: &CertificateExpiry) -> Metric {
 }
 
 fn by_status_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {
-    let labels = |class| [("code_class", class), ("route", route.label())];
+    let labels = |class| [("status_class", class), ("route", route.label())];
     totals.classes.iter().zip(STATUS_CLASSES).map(|(n, class)| counter(*n, &labels(class))).collect()
 }
 
@@ -192,7 +197,7 @@ fn by_outcome(stage: &StageMetrics) -> Vec<Metric> {
 }
 
 fn caches(m: &Metrics, name: &str) -> Vec<Metric> {
-    if name == "margay_cache_total" {
+    if name == "margay_cache_requests_total" {
         return m.caches().all().iter().flat_map(|cache| by_cache_outcome(cache)).collect();
     }
     m.caches().memories().iter().map(|(region, held)| gauge(*held, &[("region", region)])).collect()
@@ -203,7 +208,7 @@ fn compression(m: &Metrics, name: &str) -> Vec<Metric> {
         let [answers, bytes_in, bytes_out] = m.compression().totals(coding);
         let label = ("encoding", coding.name());
         match name {
-            "margay_compression_total" => vec![counter(answers, &[label])],
+            "margay_compressed_responses_total" => vec![counter(answers, &[label])],
             _ => vec![
                 counter(bytes_in, &[("direction", "in"), label]),
                 counter(bytes_out, &[("direction", "out"), label]),

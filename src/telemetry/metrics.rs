@@ -43,7 +43,7 @@ impl Reload {
         match self {
             Reload::Applied => "applied",
             Reload::Unchanged => "unchanged",
-            Reload::Rejected => "refused",
+            Reload::Rejected => "rejected",
         }
     }
 }
@@ -203,7 +203,7 @@ impl Metrics {
         }
     }
 
-    /// The gateway itself answered with a problem, for this reason (the `why` of the problem).
+    /// The gateway itself answered with a problem, with this error code.
     pub fn record_error(&self, why: &'static str) {
         if let Some(slot) = self.refusals.iter().find(|slot| *slot.why.get_or_init(|| why) == why) {
             slot.count.fetch_add(1, Relaxed);
@@ -306,8 +306,8 @@ mod tests {
         r.end(1, 200, Duration::from_millis(2));
         let text = m.render();
         for line in [
-            "margay_requests_total{code_class=\"2xx\",route=\"orders\"} 1",
-            "margay_requests_total{code_class=\"5xx\",route=\"orders\"} 0",
+            "margay_requests_total{status_class=\"2xx\",route=\"orders\"} 1",
+            "margay_requests_total{status_class=\"5xx\",route=\"orders\"} 0",
             "margay_requests_in_flight{route=\"orders\"} 1",
             "margay_request_duration_seconds_bucket{route=\"orders\",le=\"0.001\"} 0",
             "margay_request_duration_seconds_bucket{route=\"orders\",le=\"0.0025\"} 1",
@@ -325,8 +325,8 @@ mod tests {
         m.accepted(0);
         m.accepted(0);
         m.closed(0);
-        m.record_error("route.none");
-        m.record_error("route.none");
+        m.record_error("route.not_found");
+        m.record_error("route.not_found");
         m.record_error("request.malformed");
         m.reload(Reload::Rejected);
         m.plan("5f3a");
@@ -334,11 +334,11 @@ mod tests {
         for line in [
             "margay_connections{state=\"open\"} 1",
             "margay_connections_accepted_total 2",
-            "margay_refused_total{why=\"route.none\"} 2",
-            "margay_refused_total{why=\"request.malformed\"} 1",
-            "margay_reloads_total{outcome=\"refused\"} 1",
-            "margay_reloads_total{outcome=\"applied\"} 0",
-            "margay_plan_info{id=\"5f3a\"} 1",
+            "margay_errors_total{code=\"route.not_found\"} 2",
+            "margay_errors_total{code=\"request.malformed\"} 1",
+            "margay_config_reloads_total{outcome=\"rejected\"} 1",
+            "margay_config_reloads_total{outcome=\"applied\"} 0",
+            "margay_config_info{id=\"5f3a\"} 1",
             "margay_access_log_dropped_total 0",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");

@@ -29,9 +29,9 @@ events! {
     RetriedGrpc = "margay_retries_total", "grpc";
     /// Not again, because too much was sent again already.
     BudgetExhausted = "margay_retry_budget_exhausted_total", "";
-    BreakerOpened = "margay_breaker_total", "opened";
-    BreakerClosed = "margay_breaker_total", "closed";
-    BreakerRefused = "margay_breaker_total", "refused";
+    BreakerOpened = "margay_circuit_breaker_events_total", "opened";
+    BreakerClosed = "margay_circuit_breaker_events_total", "closed";
+    BreakerRefused = "margay_circuit_breaker_events_total", "rejected";
     Fallback = "margay_fallbacks_total", "";
 }
 
@@ -79,7 +79,7 @@ mod tests {
             "margay_retries_total{reason=\"reset\",route=\"orders\"} 2",
             "margay_retries_total{reason=\"connect\",route=\"orders\"} 0",
             "margay_retry_budget_exhausted_total{route=\"orders\"} 1",
-            "margay_breaker_total{event=\"opened\",route=\"orders\"} 1",
+            "margay_circuit_breaker_events_total{event=\"opened\",route=\"orders\"} 1",
             "margay_fallbacks_total{route=\"orders\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");

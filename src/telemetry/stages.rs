@@ -23,10 +23,10 @@ impl StageOutcome {
     /// The label value.
     pub fn name(self) -> &'static str {
         match self {
-            StageOutcome::Responded => "replied",
-            StageOutcome::Rejected => "refused",
+            StageOutcome::Responded => "responded",
+            StageOutcome::Rejected => "rejected",
             StageOutcome::Failed => "failed",
-            StageOutcome::Suspended => "waited",
+            StageOutcome::Suspended => "suspended",
         }
     }
 }
@@ -79,8 +79,8 @@ mod tests {
         stage.count(7, StageOutcome::Failed);
         let text = metrics.render();
         for line in [
-            "margay_stage_total{outcome=\"refused\",stage=\"rate-limit\"} 2",
-            "margay_stage_total{outcome=\"failed\",stage=\"rate-limit\"} 0",
+            "margay_stage_outcomes_total{outcome=\"rejected\",stage=\"rate-limit\"} 2",
+            "margay_stage_outcomes_total{outcome=\"failed\",stage=\"rate-limit\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }

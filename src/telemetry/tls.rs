@@ -27,7 +27,7 @@ impl Handshake {
             Handshake::Full => "full",
             Handshake::Resumed => "resumed",
             Handshake::Failed => "failed",
-            Handshake::TimedOut => "late",
+            Handshake::TimedOut => "timeout",
         }
     }
 }

@@ -186,7 +186,7 @@ impl<'a> EndpointCall<'a> {
         };
         let detail =
             format!("all {connections} connections to {} are in use, and {then}", self.endpoint.label);
-        GatewayError::new(ErrorCode::BackendBusy, detail)
+        GatewayError::new(ErrorCode::BackendConnectionLimit, detail)
             .with_details(|more| more.headers.push(("Retry-After".into(), "1".to_owned())))
     }
 

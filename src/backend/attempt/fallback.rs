@@ -46,10 +46,10 @@ impl Failure {
         Some(match why {
             ErrorCode::BackendSend | ErrorCode::BackendReset => Failure::Reset,
             ErrorCode::BackendTimeout | ErrorCode::BackendConnectTimeout => Failure::Timeout,
-            ErrorCode::BackendMalformed | ErrorCode::BackendSwitch => Failure::Malformed,
-            ErrorCode::BackendBreaker => Failure::Breaker,
-            ErrorCode::BackendNone => Failure::NoEndpoint,
-            ErrorCode::BackendBusy => Failure::ConnectionLimit,
+            ErrorCode::BackendMalformed | ErrorCode::BackendUnexpectedUpgrade => Failure::Malformed,
+            ErrorCode::BackendCircuitOpen => Failure::Breaker,
+            ErrorCode::BackendNoEndpoint => Failure::NoEndpoint,
+            ErrorCode::BackendConnectionLimit => Failure::ConnectionLimit,
             why if why.fault() == Fault::Backend => Failure::Connect,
             _ => return None,
         })
@@ -107,8 +107,12 @@ mod tests {
         };
         let fallback = Fallback { settings, cluster: None };
         let of = |why| fallback.applies_to(&Err(GatewayError::new(why, "x")));
-        assert!(of(ErrorCode::BackendConnect) && of(ErrorCode::BackendName) && of(ErrorCode::BackendBreaker));
-        assert!(!of(ErrorCode::BackendTimeout) && !of(ErrorCode::ClientGone) && !of(ErrorCode::RequestBody));
+        assert!(
+            of(ErrorCode::BackendConnect) && of(ErrorCode::BackendDns) && of(ErrorCode::BackendCircuitOpen)
+        );
+        assert!(
+            !of(ErrorCode::BackendTimeout) && !of(ErrorCode::ClientClosed) && !of(ErrorCode::RequestBody)
+        );
         assert!(fallback.applies_to(&Ok(Response::local(500, "", ""))));
         assert!(!fallback.applies_to(&Ok(Response::local(503, "", ""))));
     }

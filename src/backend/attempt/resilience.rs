@@ -135,7 +135,7 @@ impl Resilience {
         self.metrics.count(Event::BreakerRefused);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let detail = format!("the service failed too often; it is asked again in {seconds} s");
-        GatewayError::new(ErrorCode::BackendBreaker, detail)
+        GatewayError::new(ErrorCode::BackendCircuitOpen, detail)
             .with_details(|more| more.headers.push(("Retry-After".into(), seconds.max(1).to_string())))
     }
 

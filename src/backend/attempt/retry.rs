@@ -101,7 +101,7 @@ impl Retry {
         let RetryConfig { on_connect, on_reset, on_timeout, statuses, grpc_codes: grpc, .. } = &self.settings;
         let (wanted, event) = match outcome {
             Err(cause) => match cause.why {
-                ErrorCode::BackendName
+                ErrorCode::BackendDns
                 | ErrorCode::BackendConnect
                 | ErrorCode::BackendConnectTimeout
                 | ErrorCode::BackendCertificate

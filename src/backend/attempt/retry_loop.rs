@@ -252,7 +252,7 @@ type EndpointChoice<'a> = (Selection, Option<(&'a BreakerSettings, super::breake
 fn has_failed(outcome: &RouteResult) -> Option<bool> {
     match outcome {
         Ok(answer) => Some(matches!(answer.status(), 500..=508)),
-        Err(GatewayError { why: ErrorCode::BackendNone | ErrorCode::BackendBreaker, .. }) => None,
+        Err(GatewayError { why: ErrorCode::BackendNoEndpoint | ErrorCode::BackendCircuitOpen, .. }) => None,
         Err(cause) => (cause.why.fault() == Fault::Backend).then_some(true),
     }
 }
@@ -304,7 +304,7 @@ fn to_ocelot_response(
         return Err(cause);
     };
     let said = match cause.why {
-        ErrorCode::BackendBreaker => "Circuit breaker is open",
+        ErrorCode::BackendCircuitOpen => "Circuit breaker is open",
         ErrorCode::BackendTimeout | ErrorCode::BackendConnectTimeout if overdue => "Request timeout",
         _ => return Err(cause),
     };

@@ -46,8 +46,8 @@ fn only_what_is_listed_is_a_reason() {
     assert_eq!(of(ErrorCode::BackendConnect), Some(Event::RetriedConnect));
     assert_eq!(of(ErrorCode::BackendReset), Some(Event::RetriedReset));
     assert_eq!(of(ErrorCode::BackendTimeout), None);
-    assert_eq!(of(ErrorCode::ClientGone), None);
-    assert_eq!(of(ErrorCode::BackendBreaker), None);
+    assert_eq!(of(ErrorCode::ClientClosed), None);
+    assert_eq!(of(ErrorCode::BackendCircuitOpen), None);
     assert_eq!(retry.retry_reason(&answer(503, "X", "y")), Some(Event::RetriedStatus));
     assert_eq!(retry.retry_reason(&answer(500, "X", "y")), None);
     assert_eq!(retry.retry_reason(&answer(200, "grpc-status", "14")), Some(Event::RetriedGrpc));

@@ -103,9 +103,9 @@ fn failures_in_a_row_have_an_endpoint_left_alone_and_a_success_between_them_does
     assert_eq!(used(&cluster), [2]);
     let report = cluster.status_json(now);
     assert_eq!(report["endpoints"][0]["health"], "ejected");
-    assert_eq!(report["endpoints"][0]["why"], "3 failures in a row, the last one 500");
+    assert_eq!(report["endpoints"][0]["reason"], "3 failures in a row, the last one 500");
     assert_eq!(
-        (&report["endpoints"][0]["secondsLeft"], &report["endpoints"][1]["used"]),
+        (&report["endpoints"][0]["ejected_for_seconds"], &report["endpoints"][1]["eligible"]),
         (&30.into(), &true.into())
     );
 }
@@ -240,7 +240,9 @@ async fn endpoints_are_probed_in_the_background_for_as_long_as_somebody_wants_it
     until(|| used(&cluster) == [open]).await;
     let text = metrics.render();
     assert!(
-        text.contains(&format!("margay_endpoint_up{{cluster=\"shop\",endpoint=\"127.0.0.1:{closed}\"}} 0")),
+        text.contains(&format!(
+            "margay_endpoint_healthy{{cluster=\"shop\",endpoint=\"127.0.0.1:{closed}\"}} 0"
+        )),
         "{text}"
     );
     drop(listener);

@@ -58,7 +58,7 @@ pub struct LimitsDocument {
     /// The longest silence on a WebSocket connection, in both directions; then it is closed. 1s to 30d.
     /// Default: `1h`.
     pub tunnel_idle_timeout: Setting<DurationText>,
-    /// WebSocket connections of one client address at one time; beyond it 503 with `limit.tunnels`. 1 and more.
+    /// WebSocket connections of one client address at one time; beyond it 503 with `limit.websockets`. 1 and more.
     /// Default: no limit.
     pub max_tunnels_per_client: Setting<i64>,
     /// Memory that answers which are compressed as streams take together; beyond it answers go out as they are. 1MiB to

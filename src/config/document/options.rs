@@ -184,7 +184,7 @@ option_objects! {
         /// Leaves an address alone for a while when requests to it fail. Default: not done.
         passive: Setting<PassiveHealthDocument>,
         /// When less than so many percent of the addresses are well, all are asked. 0 to 100. Default: 0, never; without an
-        /// address that is well the answer is 503 with `backend.none`.
+        /// address that is well the answer is 503 with `backend.no_endpoint`.
         panic_threshold: Setting<i32>,
     }
 
@@ -322,7 +322,7 @@ option_objects! {
         limit: Setting<i64>,
         /// Requests that may wait beside them. Default: 0.
         queue_limit: Setting<i64>,
-        /// How long they wait; then 503 with `limit.queue`. 1ms to 10m. Default: `1s`.
+        /// How long they wait; then 503 with `limit.queue_timeout`. 1ms to 10m. Default: `1s`.
         queue_timeout: Setting<DurationText>,
         /// What is counted apart: any of `IP`, `Claim:TYPE`, `Header:NAME` and `Route`. Without `Route` all routes with
         /// the same limit count together. Default: `["Route"]`.
@@ -363,10 +363,10 @@ option_objects! {
         /// Connections to one address at a time, over all workers; those kept unused count. More requests wait. Default: no
         /// limit, which 0 and less mean too. Source: Ocelot, Configuration.
         max_connections_per_server: Setting<i32>,
-        /// Requests that may wait for one of these connections; beyond it 503 with `backend.busy`. 0 and more.
+        /// Requests that may wait for one of these connections; beyond it 503 with `backend.connection_limit`. 0 and more.
         /// Default: 1024.
         connection_queue_limit: Setting<i64>,
-        /// How long they wait; then 503 with `backend.busy`. 1ms to 10m. Default: as long as `Timeout` allows.
+        /// How long they wait; then 503 with `backend.connection_limit`. 1ms to 10m. Default: as long as `Timeout` allows.
         connection_queue_timeout: Setting<DurationText>,
         /// Seconds after which a connection is not used for another request; 0: each serves one. Default: 120.
         /// Source: Ocelot, Configuration.

@@ -230,7 +230,7 @@ impl BackendConn {
     fn verify_upgrade(&self, head: &Head) -> Result<(), GatewayError> {
         let Some(proof) = &self.expected_accept_key else {
             let detail = "the backend answered 101 to a request that asked for no switch";
-            return Err(GatewayError::new(ErrorCode::BackendSwitch, detail));
+            return Err(GatewayError::new(ErrorCode::BackendUnexpectedUpgrade, detail));
         };
         let upgrades = || head.get_all_known(KnownHeader::Upgrade);
         let agreed = upgrades().count() == 1
@@ -244,7 +244,7 @@ impl BackendConn {
             return Ok(());
         }
         Err(GatewayError::new(
-            ErrorCode::BackendSwitch,
+            ErrorCode::BackendUnexpectedUpgrade,
             "the backend answered 101 without the proof of a WebSocket handshake",
         ))
     }
@@ -280,7 +280,7 @@ impl BodyRead for BackendConn {
             match self
                 .decoder
                 .decode(self.input.bytes())
-                .map_err(|e| GatewayError::new(ErrorCode::BackendBody, e))?
+                .map_err(|e| GatewayError::new(ErrorCode::BackendTruncated, e))?
             {
                 Decoded::Data(n) => break n,
                 Decoded::Skip(n) => self.input.consume(n),
@@ -290,7 +290,7 @@ impl BodyRead for BackendConn {
                     Ok(_) if self.decoder.ends_with_close() => self.decoder.close(),
                     _ => {
                         return Poll::Ready(Err(GatewayError::new(
-                            ErrorCode::BackendBody,
+                            ErrorCode::BackendTruncated,
                             "the backend closed the connection inside of its response body",
                         )));
                     }

@@ -159,7 +159,7 @@ impl BodyRead for BackendStream {
                 RecvError::Malformed(what) => what.to_owned(),
             };
             GatewayError::new(
-                ErrorCode::BackendBody,
+                ErrorCode::BackendTruncated,
                 format!("the backend broke its response body off: {what}"),
             )
         })

@@ -146,7 +146,7 @@ impl Connection {
     pub fn error(&self) -> Option<GatewayError> {
         match self.fault? {
             H2ErrorCode::ENHANCE_YOUR_CALM => Some(GatewayError::new(
-                ErrorCode::RequestFlood,
+                ErrorCode::RequestFrameFlood,
                 "too many frames that carry nothing, or resets",
             )),
             _ => Some(GatewayError::new(ErrorCode::RequestFrame, "a frame that breaks the rules")),

@@ -58,7 +58,7 @@ impl ProxyProtocolConfig {
             Ok(Ok((io, Some(ProxyAddresses { source: from, destination: to })))) => Ok((io, from, to)),
             Ok(Ok((io, None))) => Ok((io, peer, local)),
             Ok(Err(refusal)) => Err(refusal),
-            Err(_) => Err(rejection(ErrorCode::ProxyLate, "the header was not complete in time")),
+            Err(_) => Err(rejection(ErrorCode::ProxyTimeout, "the header was not complete in time")),
         }
     }
 

@@ -23,8 +23,8 @@ pub fn build_aggregate(
     let mut own = Vec::with_capacity(aggregate.parts.len());
     for part in &aggregate.parts {
         let target = routes.get(part.route.index).map(|route| route.target.clone_for_part());
-        let target =
-            target.unwrap_or_else(|| Target::Fail(ErrorCode::GatewayFault, "a part without a route".into()));
+        let target = target
+            .unwrap_or_else(|| Target::Fail(ErrorCode::GatewayInternal, "a part without a route".into()));
         let url = part.route.url(&part.placeholder_names, &blueprint.rules);
         let route = route(
             &part.route,

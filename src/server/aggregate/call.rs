@@ -84,7 +84,7 @@ async fn read_response_body(
             stream.consume(n);
             since = Instant::now();
         }
-        let still = || GatewayError::new(ErrorCode::BackendBody, "the body stood still for too long");
+        let still = || GatewayError::new(ErrorCode::BackendTruncated, "the body stood still for too long");
         caller.poll_deadline(cx, since + idle).map(|()| Err(still()))
     })
     .await?;

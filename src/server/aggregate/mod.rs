@@ -52,7 +52,7 @@ pub async fn run(
     }
     if hop.websocket && !shape.ocelot {
         return Err(GatewayError::new(
-            ErrorCode::RequestSwitch,
+            ErrorCode::RequestUpgrade,
             "an answer of several services is no WebSocket",
         ));
     }
@@ -65,7 +65,7 @@ pub async fn run(
     match gathered? {
         FanOutResult::Only(answer) => Ok(answer),
         FanOutResult::Parts(_) if shape.unsupported_aggregator.is_some() => Err(GatewayError::new(
-            ErrorCode::RouteUnserved,
+            ErrorCode::RouteUnsupported,
             shape.unsupported_aggregator.clone().unwrap_or_default(),
         )),
         FanOutResult::Parts(bodies) => response(aggregate, form, bodies, exchange),
@@ -97,7 +97,10 @@ fn negotiate<'a>(aggregate: &'a Aggregate, exchange: &Exchange) -> Result<&'a Re
     let wished = accept::negotiate(exchange.req.get_all(b"Accept"), &names);
     let wished = if aggregate.shape.ocelot { wished.or(Some(0)) } else { wished };
     wished.and_then(|at| forms.get(at)).ok_or_else(|| {
-        GatewayError::new(ErrorCode::RequestAccept, format!("the answer can be had as {}", names.join(", ")))
+        GatewayError::new(
+            ErrorCode::RequestNotAcceptable,
+            format!("the answer can be had as {}", names.join(", ")),
+        )
     })
 }
 

@@ -58,9 +58,10 @@ impl ApiKeys {
         let mut found = here.filter(|(own, _)| bool::from(own.ct_eq(&hash)));
         match found.next() {
             Some((_, user)) => AuthOutcome::Authenticated(user.clone()),
-            None => {
-                AuthOutcome::Rejected(GatewayError::new(ErrorCode::IdentityUnknown, "nobody has this key"))
-            }
+            None => AuthOutcome::Rejected(GatewayError::new(
+                ErrorCode::IdentityInvalidCredentials,
+                "nobody has this key",
+            )),
         }
     }
 }
@@ -108,7 +109,10 @@ mod tests {
         };
         assert_eq!((user.claim_value("sub"), &*user.scheme), (Some("a-1"), "partners"));
         assert!(matches!(keys.authenticate(&exchange("/", &[])), AuthOutcome::NoCredentials));
-        assert_eq!(why(keys.authenticate(&exchange("/", &[("X-Api-Key", "K")]))), "identity.unknown");
+        assert_eq!(
+            why(keys.authenticate(&exchange("/", &[("X-Api-Key", "K")]))),
+            "identity.invalid_credentials"
+        );
         let twice = [("X-Api-Key", "k"), ("X-Api-Key", "k")];
         assert_eq!(why(keys.authenticate(&exchange("/", &twice))), "identity.malformed");
     }

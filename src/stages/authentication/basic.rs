@@ -153,7 +153,10 @@ impl Basic {
         let good = found.or(self.dummy_hash.as_ref()).is_some_and(|user| verify_hash(&user.hash, password));
         match found.filter(|_| good) {
             Some(user) => Ok(Arc::new(self.identity(user))),
-            None => Err(GatewayError::new(ErrorCode::IdentityUnknown, "the name or the password is wrong")),
+            None => Err(GatewayError::new(
+                ErrorCode::IdentityInvalidCredentials,
+                "the name or the password is wrong",
+            )),
         }
     }
 
@@ -261,8 +264,8 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_password_and_an_unknown_name_look_the_same() {
         let basic = basic();
-        assert_eq!(why(judged(&basic, "ann:Secret").await), "identity.unknown");
-        assert_eq!(why(judged(&basic, "eve:secret").await), "identity.unknown");
+        assert_eq!(why(judged(&basic, "ann:Secret").await), "identity.invalid_credentials");
+        assert_eq!(why(judged(&basic, "eve:secret").await), "identity.invalid_credentials");
         assert_eq!(why(judged(&basic, "ann").await), "identity.malformed");
         let odd = exchange("/", &[("Authorization", "Basic ???")]);
         assert_eq!(why(basic.authenticate(&odd)), "identity.malformed");

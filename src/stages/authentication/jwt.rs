@@ -233,7 +233,7 @@ impl Jwt {
         if begin > now + skew {
             let still = (begin - now).min(MAX_TIMESTAMP) as u64;
             return Err(reject(
-                ErrorCode::IdentityEarly,
+                ErrorCode::IdentityNotYetValid,
                 format!("the token is not valid for another {still} s"),
             ));
         }
@@ -265,7 +265,7 @@ fn unknown_key() -> GatewayError {
 }
 
 fn provider_unavailable() -> GatewayError {
-    GatewayError::new(ErrorCode::IdentityProvider, "the keys of the issuer cannot be fetched now")
+    GatewayError::new(ErrorCode::IdentityProviderUnavailable, "the keys of the issuer cannot be fetched now")
         .with_details(|more| more.headers.push(("Retry-After".into(), "2".to_owned())))
 }
 

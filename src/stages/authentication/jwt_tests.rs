@@ -262,7 +262,7 @@ fn times_are_numbers_of_seconds_that_are_dates() {
         (json!({ "exp": u64::MAX }), "identity.malformed"),
         (json!({ "exp": 1e300 }), "identity.malformed"),
         (json!({ "nbf": now + 30 }), "good"),
-        (json!({ "nbf": now + 120 }), "identity.early"),
+        (json!({ "nbf": now + 120 }), "identity.not_yet_valid"),
         (json!({ "nbf": "later" }), "identity.malformed"),
     ] {
         assert_eq!(scene.refuses(json!({}), claims.clone()), wanted, "{claims}");

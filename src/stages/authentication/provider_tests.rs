@@ -186,7 +186,11 @@ async fn a_provider_that_is_down_for_an_hour_refuses_nobody() {
         assert_eq!(scene.why(&new).await, "good", "minute {minute}");
     }
     assert!(scene.pretended.asked() < 80, "{} fetches in an hour", scene.pretended.asked());
-    assert_eq!(scene.why(&scene.token(2, &json!({}))).await, "identity.provider", "nobody can say");
+    assert_eq!(
+        scene.why(&scene.token(2, &json!({}))).await,
+        "identity.provider_unavailable",
+        "nobody can say"
+    );
     scene.pretended.publishes(&[2]);
     assert_eq!(scene.why(&scene.token(2, &json!({}))).await, "good", "it is back");
     assert_eq!(scene.why(&old).await, "identity.key", "a key that is withdrawn is withdrawn");
@@ -211,9 +215,9 @@ async fn unknown_keys_ask_the_provider_no_more_than_once_in_a_pause() {
 async fn without_any_keys_nobody_is_judged_and_nobody_waits_for_long() {
     let scene = Scene::new(Pretended::default(), "http://id.test/jwks", false);
     let token = scene.token(1, &json!({}));
-    assert_eq!(scene.why(&token).await, "identity.provider");
+    assert_eq!(scene.why(&token).await, "identity.provider_unavailable");
     let began = tokio::time::Instant::now();
-    assert_eq!(scene.why(&token).await, "identity.provider");
+    assert_eq!(scene.why(&token).await, "identity.provider_unavailable");
     assert!(began.elapsed() < Duration::from_millis(1));
     scene.pretended.publishes(&[1]);
     scene.pass(Duration::from_secs(3)).await;
@@ -236,7 +240,7 @@ async fn a_bad_answer_leaves_the_keys_as_they_were() {
     .enumerate()
     {
         scene.pretended.says("/jwks", Ok(answer));
-        assert_eq!(scene.why(&scene.token(9, &json!({}))).await, "identity.provider");
+        assert_eq!(scene.why(&scene.token(9, &json!({}))).await, "identity.provider_unavailable");
         assert_eq!(scene.why(&token(n as u8 + 1)).await, "good");
     }
 }
@@ -261,7 +265,7 @@ async fn discovery_says_where_the_keys_are_and_who_the_issuer_is() {
         let scene = Scene::new(pretended, "https://id.test/a", true);
         assert_eq!(
             scene.why(&scene.token(1, &json!({ "iss": "https://id.test/a" }))).await,
-            "identity.provider"
+            "identity.provider_unavailable"
         );
     }
 }

@@ -88,7 +88,7 @@ impl Expression {
                 "the condition of the route cannot be decided for the caller".to_owned()
             }
         };
-        Err(GatewayError::new(ErrorCode::AccessExpression, detail))
+        Err(GatewayError::new(ErrorCode::AccessCondition, detail))
     }
 
     fn variable(&self, name: &str, exchange: &Exchange) -> Value {

@@ -140,7 +140,7 @@ fn a_condition_that_does_not_hold_or_cannot_be_decided_refuses() {
         ["claims.sub == 'u2'", "claims.missing == 'x'", "claims.sub", "1 / 0 == 1", "int(claims.sub) > 1"]
     {
         let why = condition(fails, &mut exchange(&[("sub", "u1")]));
-        assert_eq!(why, Some(ErrorCode::AccessExpression), "{fails}");
+        assert_eq!(why, Some(ErrorCode::AccessCondition), "{fails}");
     }
 }
 

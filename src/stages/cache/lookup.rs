@@ -122,7 +122,7 @@ impl Cache {
         }
         if asked.directives.only_if_cached {
             return Step::Fail(GatewayError::new(
-                ErrorCode::CacheOnly,
+                ErrorCode::CacheOnlyIfCached,
                 "nothing fresh is stored, and nothing else was wanted",
             ));
         }

@@ -113,7 +113,7 @@ impl Cache {
         }
         let Ok(answer) = outcome else {
             // Whoever waits asks for itself, unless it was only the client that left.
-            let gone = matches!(outcome, Err(cause) if cause.why == ErrorCode::ClientGone);
+            let gone = matches!(outcome, Err(cause) if cause.why == ErrorCode::ClientClosed);
             lead.filter(|_| !gone).into_iter().for_each(|lead| lead.end(None));
             return self.add_cache_status(
                 outcome,

@@ -93,7 +93,10 @@ impl StreamingFill {
         progress.aborted = true;
         progress.pieces = Vec::new();
         drop(progress);
-        self.finish(Err(GatewayError::new(ErrorCode::BackendBody, "there was no room to keep the answer")));
+        self.finish(Err(GatewayError::new(
+            ErrorCode::BackendTruncated,
+            "there was no room to keep the answer",
+        )));
     }
 
     /// The end, clean or not; only the first counts.
@@ -361,7 +364,7 @@ pub fn drain_to_store(mut inner: Box<dyn BodyRead>, filling: Arc<StreamingFill>,
                 Ok(Err(cause)) => return filling.finish(Err(cause)),
                 Err(_) => {
                     let cause =
-                        GatewayError::new(ErrorCode::BackendBody, "the body stood still for too long");
+                        GatewayError::new(ErrorCode::BackendTruncated, "the body stood still for too long");
                     return filling.finish(Err(cause));
                 }
             };

@@ -38,7 +38,7 @@ impl Stage for ChangePath {
             }
             if !there {
                 let detail = format!("DownstreamPathTemplate has no placeholder {{{name}}}");
-                return Step::Fail(GatewayError::new(ErrorCode::RouteUnserved, detail));
+                return Step::Fail(GatewayError::new(ErrorCode::RouteUnsupported, detail));
             }
             exchange.values.set(name.clone(), &exchange.scratch);
         }

@@ -133,7 +133,7 @@ fn path_values_are_overridden_and_a_placeholder_that_is_not_there_is_a_404() {
     let list = entries(&[("who", "Claims[sub] > value")]);
     assert_eq!(failed(&ChangePath::new(list.clone(), "/d/{who}"), &mut x), None);
     assert_eq!(x.values.get_override("who").unwrap().bytes, b"u/1");
-    assert_eq!(failed(&ChangePath::new(list, "/d"), &mut x), Some(ErrorCode::RouteUnserved));
+    assert_eq!(failed(&ChangePath::new(list, "/d"), &mut x), Some(ErrorCode::RouteUnsupported));
     let missing = entries(&[("who", "Claims[none] > value")]);
     assert_eq!(failed(&ChangePath::new(missing, "/d"), &mut x), Some(ErrorCode::AccessClaim));
 }

@@ -158,7 +158,7 @@ fn encoder<'k>(
 }
 
 fn encoding_error(error: &io::Error) -> GatewayError {
-    GatewayError::new(ErrorCode::GatewayFault, format!("the answer cannot be compressed: {error}"))
+    GatewayError::new(ErrorCode::GatewayInternal, format!("the answer cannot be compressed: {error}"))
 }
 
 impl BodyRead for CompressedBody {
@@ -174,7 +174,7 @@ impl BodyRead for CompressedBody {
                 Phase::Ended => return Poll::Ready(Ok(Chunk::End)),
                 Phase::Broken => {
                     let cause = self.cause.take();
-                    let again = || GatewayError::new(ErrorCode::BackendBody, "the body broke off");
+                    let again = || GatewayError::new(ErrorCode::BackendTruncated, "the body broke off");
                     return Poll::Ready(Err(cause.unwrap_or_else(again)));
                 }
             }

@@ -30,7 +30,7 @@ impl BodyRead for Script {
         }
         Poll::Ready(match self.0.front() {
             Some(Act::Send(bytes)) => Ok(Chunk::Data(bytes)),
-            Some(_) => Err(GatewayError::new(ErrorCode::BackendBody, "cut off")),
+            Some(_) => Err(GatewayError::new(ErrorCode::BackendTruncated, "cut off")),
             None => Ok(Chunk::End),
         })
     }
@@ -180,7 +180,7 @@ fn a_body_that_breaks_off_gives_what_came_and_has_no_end() {
         let acts = [Act::Send(b"half of ".to_vec()), Act::Send(b"it".to_vec()), Act::Break];
         let mut body = compressed(acts, coding, 4);
         let (bytes, end) = to_the_end(&mut body, 7);
-        assert_eq!(end.expect_err("broken").why, ErrorCode::BackendBody);
+        assert_eq!(end.expect_err("broken").why, ErrorCode::BackendTruncated);
         let (text, _) = decoded(&bytes, coding);
         assert_eq!(text, b"half of it", "{coding:?}");
         assert!(whole_length(&bytes, coding).is_none(), "{coding:?} has an end");

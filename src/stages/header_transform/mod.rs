@@ -15,7 +15,7 @@ use crate::pipeline::{
     stage::{Stage, Step},
 };
 
-pub const NAME: &str = "headers";
+pub const NAME: &str = "header-transform";
 
 /// One header and what is done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

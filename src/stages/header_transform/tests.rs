@@ -109,7 +109,7 @@ fn what_has_no_value_is_not_sent_and_what_the_client_sent_in_its_place_neither()
 #[test]
 fn errors_of_the_gateway_are_left_alone() {
     let mut x = exchange(&[]);
-    let mut outcome = Err(GatewayError::new(ErrorCode::BackendNone, "x"));
+    let mut outcome = Err(GatewayError::new(ErrorCode::BackendNoEndpoint, "x"));
     let response = vec![change("X", Action::Set(HeaderValueTemplate::literal("1")))];
     Headers::new(HeaderEdits { request: Vec::new(), response }).on_response(&mut x, &mut outcome);
     assert!(outcome.is_err_and(|cause| cause.extra.is_none()));

@@ -234,7 +234,8 @@ impl RateLimit {
     }
 
     fn on_missing_client_id(&self, rule: &Rule) -> GatewayError {
-        let cause = GatewayError::new(ErrorCode::LimitClient, rule.limit.on_missing_client_id.clone());
+        let cause =
+            GatewayError::new(ErrorCode::RateLimitClientIdMissing, rule.limit.on_missing_client_id.clone());
         if !self.ocelot {
             return cause;
         }
@@ -249,7 +250,7 @@ impl RateLimit {
     fn limit_exceeded(&self, rule: &Rule, standing: &Decision, now: u64) -> GatewayError {
         let limit = &rule.limit;
         let wait = standing.retry_at.saturating_sub(now);
-        GatewayError::new(ErrorCode::LimitExceeded, limit.message.clone()).with_details(|more| {
+        GatewayError::new(ErrorCode::RateLimitExceeded, limit.message.clone()).with_details(|more| {
             more.status = Some(limit.status);
             more.plain_body = self.ocelot.then(|| limit.message.clone());
             match self.fields {

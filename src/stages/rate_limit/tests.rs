@@ -102,7 +102,7 @@ fn a_refusal_has_the_message_and_the_time_left_and_none_of_the_fields_of_an_admi
     assert_eq!(field(&refused, "Retry-After").as_deref(), Some("0.75"));
     assert_eq!(field(&refused, "X-RateLimit-Limit"), None);
     let cause = refused.expect_err("refused");
-    assert_eq!((cause.why, cause.status(true)), (ErrorCode::LimitExceeded, 429));
+    assert_eq!((cause.why, cause.status(true)), (ErrorCode::RateLimitExceeded, 429));
     assert_eq!(cause.extra.and_then(|extra| extra.plain_body).as_deref(), Some("no more"));
 }
 
@@ -123,7 +123,7 @@ fn a_spared_client_passes_without_a_word_and_its_name_has_its_case() {
         assert_eq!(field(&bench.ask("vip", 0), "X-RateLimit-Limit"), None);
     }
     assert!(bench.ask("VIP", 0).is_ok());
-    assert_eq!(why(&bench.ask("VIP", 0)), Some(ErrorCode::LimitExceeded));
+    assert_eq!(why(&bench.ask("VIP", 0)), Some(ErrorCode::RateLimitExceeded));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_refusal_of_a_later_stage_is_told_what_was_left_too() {
     let bench = Bench::new(vec![limit(2, vec![client()])], Fields::Ocelot);
     let mut x = bench.exchange("a", 0);
     assert!(matches!(bench.stages[0].on_request(&mut x), Step::Next));
-    let mut outcome = Err(GatewayError::new(ErrorCode::AccessAddress, "no"));
+    let mut outcome = Err(GatewayError::new(ErrorCode::AccessIpDenied, "no"));
     bench.stages[0].on_response(&mut x, &mut outcome);
     assert_eq!(field(&outcome, "X-RateLimit-Remaining").as_deref(), Some("1"));
 }
@@ -163,7 +163,7 @@ fn limits_by_claim_are_a_stage_of_their_own_and_both_are_told_with_the_tighter_o
     assert_eq!(answer.head.get_all(b"X-RateLimit-Limit").collect::<Vec<_>>(), [b"2"]);
     assert!(ask("a").is_ok());
     let refused = ask("a");
-    assert_eq!(why(&refused), Some(ErrorCode::LimitExceeded));
+    assert_eq!(why(&refused), Some(ErrorCode::RateLimitExceeded));
     assert_eq!(field(&refused, "RateLimit").as_deref(), Some("\"2/1s\";r=0;t=1"));
     assert!(ask("b").is_ok());
 }
@@ -173,10 +173,10 @@ fn a_refusal_by_one_limit_costs_nothing_of_the_others() {
     let bench = Bench::new(vec![limit(5, vec![KeyPart::Ip]), limit(1, vec![client()])], Fields::None);
     assert!(bench.ask("a", 0).is_ok());
     for _ in 0..50 {
-        assert_eq!(why(&bench.ask("a", 1)), Some(ErrorCode::LimitExceeded));
+        assert_eq!(why(&bench.ask("a", 1)), Some(ErrorCode::RateLimitExceeded));
     }
     assert!(["b", "c", "d", "e"].iter().all(|client| bench.ask(client, 2).is_ok()));
-    assert_eq!(why(&bench.ask("f", 3)), Some(ErrorCode::LimitExceeded));
+    assert_eq!(why(&bench.ask("f", 3)), Some(ErrorCode::RateLimitExceeded));
 }
 
 #[test]
@@ -194,5 +194,5 @@ fn a_new_plan_goes_on_counting_where_the_old_one_was() {
     assert!(bench.ask("a", 0).is_ok());
     let settings = Settings { limits: vec![limit(1, vec![client()])], fields: Fields::None, ocelot: false };
     let new = Bench { stages: stages(&settings, &bench.counters), ..bench };
-    assert_eq!(why(&new.ask("a", 1)), Some(ErrorCode::LimitExceeded));
+    assert_eq!(why(&new.ask("a", 1)), Some(ErrorCode::RateLimitExceeded));
 }

@@ -14,7 +14,7 @@ fn limited(origin: &Origin, route: &Value) -> Gateway {
 }
 
 fn why(response: &Response) -> String {
-    response.json()["why"].as_str().unwrap_or_default().to_owned()
+    response.json()["code"].as_str().unwrap_or_default().to_owned()
 }
 
 fn by(client: &str) -> Request {
@@ -39,7 +39,7 @@ fn one_key_hammered_by_64_connections_on_two_workers_is_admitted_exactly_as_ofte
     assert_eq!((admitted, origin.calls()), (500, 500));
     let metrics = gateway.admin("/metrics").text();
     assert!(
-        metrics.contains("margay_stage_total{outcome=\"refused\",stage=\"rate-limit\"} 780"),
+        metrics.contains("margay_stage_outcomes_total{outcome=\"rejected\",stage=\"rate-limit\"} 780"),
         "{metrics}"
     );
 }
@@ -60,12 +60,12 @@ fn a_refusal_is_a_problem_that_says_when_to_come_again_and_an_answer_says_what_i
     );
     gateway.ask(&by("a"));
     let refused = gateway.ask(&by("a"));
-    assert_eq!((refused.status, why(&refused)), (429, "limit.exceeded".to_owned()));
+    assert_eq!((refused.status, why(&refused)), (429, "rate_limit.exceeded".to_owned()));
     let again: u64 = refused.header("Retry-After").and_then(|text| text.parse().ok()).expect("whole seconds");
     assert!((3590..=3600).contains(&again), "{again}");
     assert!(refused.header("X-RateLimit-Limit").is_none());
     let nobody = gateway.get("/");
-    assert_eq!((nobody.status, why(&nobody)), (503, "limit.client".to_owned()));
+    assert_eq!((nobody.status, why(&nobody)), (503, "rate_limit.client_id_missing".to_owned()));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn counts_go_on_after_a_reload() {
     assert_eq!(gateway.ask(&by("a")).status, 200);
     gateway.write(&with("two").to_string());
     let reloaded =
-        || gateway.admin("/metrics").text().contains("margay_reloads_total{outcome=\"applied\"} 1");
+        || gateway.admin("/metrics").text().contains("margay_config_reloads_total{outcome=\"applied\"} 1");
     assert!((0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(25));
         reloaded()
@@ -158,7 +158,7 @@ fn who_waits_too_long_for_a_turn_is_told_so() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let second = gateway.get("/");
-    assert_eq!((second.status, why(&second)), (503, "limit.queue".to_owned()));
+    assert_eq!((second.status, why(&second)), (503, "limit.queue_timeout".to_owned()));
     assert_eq!(first.answer("GET").map(|answer| answer.status), Ok(200));
 }
 
@@ -244,7 +244,7 @@ fn a_preflight_of_a_page_that_may_not_call_is_refused() {
     let gateway = limited(&origin, &json!({ "CorsOptions": cors }));
     let request = Request::new("OPTIONS", "/x").header("Origin", "https://evil.example");
     let refused = gateway.ask(&request.header("Access-Control-Request-Method", "GET"));
-    assert_eq!((refused.status, why(&refused), origin.calls()), (403, "access.origin".to_owned(), 0));
+    assert_eq!((refused.status, why(&refused), origin.calls()), (403, "cors.origin_denied".to_owned(), 0));
 }
 
 #[test]
@@ -273,6 +273,6 @@ fn an_address_that_is_kept_out_is_refused_as_seen_through_trusted_proxies() {
     assert_eq!([from("192.168.2.1").status, gateway.get("/").status], [200, 200]);
     for address in ["192.168.1.77", "10.0.0.1", "::ffff:192.168.1.3"] {
         let refused = from(address);
-        assert_eq!((refused.status, why(&refused)), (403, "access.address".to_owned()), "{address}");
+        assert_eq!((refused.status, why(&refused)), (403, "access.ip_denied".to_owned()), "{address}");
     }
 }

@@ -54,7 +54,7 @@ fn metric(gateway: &Gateway, line: &str) -> String {
 }
 
 fn why(response: &Response) -> (u16, String) {
-    (response.status, response.json()["why"].as_str().unwrap_or_default().to_owned())
+    (response.status, response.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_optional_part_that_fails_is_null_and_named_in_a_header() {
     assert_eq!(answer.header("x-partial"), Some("b"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let counted = |class: &str, route: &str| {
-        let line = format!("margay_requests_total{{code_class=\"{class}\",route=\"{route}\"}}");
+        let line = format!("margay_requests_total{{status_class=\"{class}\",route=\"{route}\"}}");
         becomes_true(Duration::from_secs(5), || metric(&gateway, &line) == "1")
     };
     assert!(counted("2xx", "a") && counted("5xx", "b") && counted("2xx", "/all/{id}"));
@@ -209,7 +209,7 @@ fn a_list_of_values_leads_to_a_call_each_so_many_at_one_time() {
     let b = answer.json()["b"].clone();
     assert_eq!(b, json!(["/b/7/3", "/b/7/x%2Fy", "/b/7/5", "/b/7/6", "/b/7/7"]));
     assert_eq!(crowd.0.lock().unwrap().1, 3);
-    assert_eq!(metric(&gateway, "margay_requests_total{code_class=\"2xx\",route=\"b\"}"), "5");
+    assert_eq!(metric(&gateway, "margay_requests_total{status_class=\"2xx\",route=\"b\"}"), "5");
     let few = serving(&over(call, &json!({ "MaxCalls": 4 }))).get("/all/7");
     assert_eq!(why(&few), (502, "aggregate.part".into()));
 }
@@ -267,7 +267,7 @@ fn templates_write_the_form_that_the_client_asks_for() {
     assert_eq!(html.text(), "<h1>Ann &lt;3</h1>");
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(ask("text/csv, application/json;q=0.1").text(), "1;2");
-    assert_eq!(why(&ask("image/png")), (406, "request.accept".into()));
+    assert_eq!(why(&ask("image/png")), (406, "request.not_acceptable".into()));
     assert_eq!(user.calls(), 3, "nobody is asked for an answer that cannot be given");
 }
 
@@ -294,7 +294,7 @@ fn a_client_that_leaves_takes_all_parts_with_it() {
         |route: &str| metric(&gateway, &format!("margay_requests_in_flight{{route=\"{route}\"}}")) == "0";
     assert!(becomes_true(Duration::from_secs(5), || ["a", "b", "/all/{id}"].into_iter().all(idle)));
     let counted = |route: &str| {
-        metric(&gateway, &format!("margay_requests_total{{code_class=\"4xx\",route=\"{route}\"}}"))
+        metric(&gateway, &format!("margay_requests_total{{status_class=\"4xx\",route=\"{route}\"}}"))
     };
     assert_eq!(["a", "b", "/all/{id}"].map(counted), ["1", "1", "1"]);
     let mut again = gateway.connect();
@@ -321,7 +321,7 @@ fn an_aggregate_lets_in_whom_it_wants_beside_what_its_routes_want() {
     let first = gateway.ask(&Request::get("/all/7").header("Origin", "https://app.example"));
     assert_eq!((first.status, first.header("x-from")), (200, Some("the aggregate of 7")));
     assert_eq!(first.header("access-control-allow-origin"), Some("https://app.example"));
-    assert_eq!(why(&gateway.get("/all/7")), (429, "limit.exceeded".into()));
+    assert_eq!(why(&gateway.get("/all/7")), (429, "rate_limit.exceeded".into()));
     assert_eq!((gateway.get("/a/1").status, a.calls(), b.calls()), (200, 2, 1));
     let preflight = Request::new("OPTIONS", "/all/7").header("Origin", "https://app.example");
     let preflight = gateway.ask(&preflight.header("Access-Control-Request-Method", "GET"));
@@ -333,7 +333,7 @@ fn a_websocket_is_refused_and_no_part_is_asked() {
     let (a, b) = (echo(), echo());
     let gateway = serving(&[&a, &b], &json!({}));
     let refused = gateway.ask(&opening("/all/1"));
-    assert_eq!(why(&refused), (501, "request.switch".into()));
+    assert_eq!(why(&refused), (501, "request.upgrade".into()));
     assert_eq!((a.calls(), b.calls()), (0, 0));
     assert_eq!(gateway.get("/all/1").status, 200);
 }

@@ -117,7 +117,7 @@ fn all_attempts_together_end_with_the_timeout() {
     let start = Instant::now();
     let answer = gateway.get("/");
     let took = start.elapsed();
-    assert_eq!((answer.status, &answer.json()["why"]), (504, &json!("backend.timeout")));
+    assert_eq!((answer.status, &answer.json()["code"]), (504, &json!("backend.timeout")));
     assert!(took >= Duration::from_millis(850) && took < Duration::from_millis(2500), "{took:?}");
 }
 
@@ -209,7 +209,7 @@ fn an_open_circuit_is_a_503_that_says_when_to_come_again() {
     let gateway = start(&document(origin.port(), &options, &json!({})));
     assert_eq!([gateway.get("/").status, gateway.get("/").status], [500, 500]);
     let refused = gateway.get("/");
-    assert_eq!((refused.status, &refused.json()["why"]), (503, &json!("backend.breaker")));
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("backend.circuit_open")));
     assert_eq!((refused.header("retry-after"), origin.calls()), (Some("1"), 2));
     std::thread::sleep(Duration::from_millis(800));
     assert_eq!(gateway.get("/").status, 200);
@@ -225,7 +225,8 @@ fn a_circuit_stays_open_over_a_reload() {
     let gateway = start(&document(20));
     assert_eq!([gateway.get("/").status, gateway.get("/").status], [500, 503]);
     gateway.write(&document(21).to_string());
-    let applied = || gateway.admin("/metrics").text().contains("margay_reloads_total{outcome=\"applied\"} 1");
+    let applied =
+        || gateway.admin("/metrics").text().contains("margay_config_reloads_total{outcome=\"applied\"} 1");
     assert!(crate::support::becomes_true(PATIENCE, applied));
     assert_eq!((gateway.get("/").status, origin.calls()), (503, 1));
 }
@@ -247,9 +248,9 @@ fn a_time_limit_of_qos_is_a_504_and_counts_as_a_failure() {
     let gateway = start(&document(slow.port(), &options, &json!({})));
     for _ in 0..2 {
         let answer = gateway.get("/");
-        assert_eq!((answer.status, &answer.json()["why"]), (504, &json!("backend.timeout")));
+        assert_eq!((answer.status, &answer.json()["code"]), (504, &json!("backend.timeout")));
     }
-    assert_eq!(gateway.get("/").json()["why"], json!("backend.breaker"));
+    assert_eq!(gateway.get("/").json()["code"], json!("backend.circuit_open"));
 }
 
 #[test]
@@ -259,9 +260,9 @@ fn a_service_that_hangs_up_while_it_is_sent_the_request_is_named_so() {
     });
     let gateway = super::gateway(origin.port());
     let answer = gateway.ask(&Request::new("POST", "/").body(vec![b'x'; 8 << 20]));
-    assert_eq!((answer.status, &answer.json()["why"]), (502, &json!("backend.send")));
+    assert_eq!((answer.status, &answer.json()["code"]), (502, &json!("backend.send")));
     let silent = Scripted::start(|wire, _| {
         let _ = read(wire);
     });
-    assert_eq!(super::gateway(silent.port()).get("/").json()["why"], json!("backend.reset"));
+    assert_eq!(super::gateway(silent.port()).get("/").json()["code"], json!("backend.reset"));
 }

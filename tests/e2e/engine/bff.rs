@@ -146,7 +146,7 @@ fn the_web_is_found_by_host_and_gets_everything_compressed_and_guarded() {
     let heard = scene.catalog.last();
     assert_eq!((heard.header("x-channel"), heard.header("x-workstation")), (Some("web"), None));
     let stranger = once(scene.web, &Request::get("/items")).expect("an answer");
-    assert_eq!((stranger.status, &stranger.json()["why"]), (404, &json!("route.none")));
+    assert_eq!((stranger.status, &stranger.json()["code"]), (404, &json!("route.not_found")));
     assert_eq!(scene.web(post("/orders", 512)).status, 201);
     assert_eq!(scene.web(post("/orders", 2048)).status, 413);
 }
@@ -198,7 +198,7 @@ fn a_workstation_is_known_by_its_certificate_and_by_nothing_else() {
     for address in [scene.web, scene.mobile] {
         for path in ["/desktop/home", "/desktop/account", "/desktop/items"] {
             let refused = once(address, &Request::get(path)).expect("an answer");
-            assert_eq!((refused.status, &refused.json()["why"]), (404, &json!("route.none")), "{path}");
+            assert_eq!((refused.status, &refused.json()["code"]), (404, &json!("route.not_found")), "{path}");
         }
     }
     let config = scene.authority.client(None);
@@ -248,5 +248,5 @@ fn what_is_kept_is_asked_for_once_and_compressed_for_each() {
     }
     assert_eq!(scene.catalog.calls(), 1);
     let compressed = scene.gateway.admin("/metrics").text();
-    assert!(compressed.contains("margay_compression_total{encoding=\"br\"} 2"), "{compressed}");
+    assert!(compressed.contains("margay_compressed_responses_total{encoding=\"br\"} 2"), "{compressed}");
 }

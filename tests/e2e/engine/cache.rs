@@ -79,7 +79,10 @@ fn a_client_that_wants_only_what_is_stored_gets_504_without_it() {
     let gateway = http(origin.port());
     let only = || gateway.ask(&Request::get("/").header("Cache-Control", "only-if-cached"));
     let refused = only();
-    assert_eq!((refused.status, &refused.json()["why"], origin.calls()), (504, &json!("cache.only"), 0));
+    assert_eq!(
+        (refused.status, &refused.json()["code"], origin.calls()),
+        (504, &json!("cache.only_if_cached"), 0)
+    );
     gateway.get("/");
     assert_eq!(only().text(), "call 1");
 }
@@ -257,12 +260,15 @@ fn the_operator_looks_and_forgets() {
         [("url=http%3A%2F%2Fshop.test%2Fa", 1), ("prefix=http://shop.test/b/", 2), ("tag=c", 1), ("tag=c", 0)]
     {
         let (status, told) = admin("POST", &format!("/cache/purge?{query}"));
-        assert_eq!((status, &told["forgotten"]), (200, &json!(forgotten)), "{query}");
+        assert_eq!((status, &told["purged"]), (200, &json!(forgotten)), "{query}");
     }
     assert_eq!(ask("/a").text(), "call 5");
-    assert_eq!(admin("POST", "/cache/purge?region=shop").1["forgotten"], json!(1));
+    assert_eq!(admin("POST", "/cache/purge?region=shop").1["purged"], json!(1));
     assert_eq!(ask("/a").text(), "call 6");
     let metrics = gateway.admin("/metrics").text();
-    assert!(metrics.contains("margay_cache_total{outcome=\"miss\",route=\"/{everything}\"} 6"), "{metrics}");
+    assert!(
+        metrics.contains("margay_cache_requests_total{outcome=\"miss\",route=\"/{everything}\"} 6"),
+        "{metrics}"
+    );
     assert!(metrics.contains("margay_cache_bytes{region=\"\"}"));
 }

@@ -89,7 +89,7 @@ fn every_coding_is_negotiated_and_comes_to_what_the_service_said() {
         let line = page.lines().find_map(|l| l.strip_prefix(line)).expect("the metric");
         line.trim().parse().expect("a number")
     };
-    assert_eq!(figure("margay_compression_total{encoding=\"gzip\"}"), 2);
+    assert_eq!(figure("margay_compressed_responses_total{encoding=\"gzip\"}"), 2);
     let into = figure("margay_compression_bytes_total{direction=\"in\",encoding=\"zstd\"}");
     let out = figure("margay_compression_bytes_total{direction=\"out\",encoding=\"zstd\"}");
     assert_eq!(into, 2 * text().len() as u64);

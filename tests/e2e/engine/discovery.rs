@@ -58,7 +58,11 @@ fn a_change_in_the_registry_is_seen_within_one_turn_of_the_watch() {
     consul.set("shop", &[]);
     assert!(becomes_true(SOON, || gateway.get("/").status == 503));
     let refused = gateway.get("/");
-    assert!(refused.text().contains("backend.none") && refused.text().contains("shop"), "{}", refused.text());
+    assert!(
+        refused.text().contains("backend.no_endpoint") && refused.text().contains("shop"),
+        "{}",
+        refused.text()
+    );
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn a_registry_that_is_down_at_the_start_is_a_503_with_a_reason_until_it_answers(
     let refused = gateway.get("/");
     assert_eq!(refused.status, 503);
     assert!(
-        refused.text().contains("backend.none") && refused.text().contains("Consul"),
+        refused.text().contains("backend.no_endpoint") && refused.text().contains("Consul"),
         "{}",
         refused.text()
     );
@@ -164,7 +168,11 @@ fn services_that_nobody_knows_are_a_404_and_cost_little() {
     assert_eq!(gateway.get("/shop/").text(), "one /");
     let unknown = gateway.get("/nobody/x");
     assert_eq!(unknown.status, 404);
-    assert!(unknown.text().contains("route.none") && unknown.text().contains("nobody"), "{}", unknown.text());
+    assert!(
+        unknown.text().contains("route.not_found") && unknown.text().contains("nobody"),
+        "{}",
+        unknown.text()
+    );
     let mut statuses = std::collections::HashMap::<u16, usize>::new();
     for n in 0..200 {
         *statuses.entry(gateway.get(&format!("/x{n}/")).status).or_default() += 1;
@@ -215,5 +223,8 @@ fn explain_says_who_was_asked_and_what_was_found() {
     let named = explain(&dynamic(consul.port(), &json!({})), "/shop/a?b");
     assert!(named.contains("route     dynamic") && named.contains("GET /a?b HTTP/1.1"), "{named}");
     let unknown = explain(&dynamic(consul.port(), &json!({})), "/nobody/a");
-    assert!(unknown.contains("404  route.none") && unknown.contains("knows no service nobody"), "{unknown}");
+    assert!(
+        unknown.contains("404  route.not_found") && unknown.contains("knows no service nobody"),
+        "{unknown}"
+    );
 }

@@ -51,7 +51,7 @@ fn no_route_is_a_404_problem() {
     ));
     let answer = gateway.get("/b");
     assert_eq!((answer.status, answer.header("content-type")), (404, Some("application/problem+json")));
-    assert!(answer.json()["why"].is_string(), "{}", answer.text());
+    assert!(answer.json()["code"].is_string(), "{}", answer.text());
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn every_request_is_one_line_in_the_access_log_without_its_query() {
         (&line["method"], &line["status"], &line["host"]),
         (&json!("GET"), &json!(200), &json!("shop.example"))
     );
-    assert_eq!((&line["client"], &line["bytes_out"]), (&json!("127.0.0.1"), &json!(5)));
+    assert_eq!((&line["client_ip"], &line["bytes_out"]), (&json!("127.0.0.1"), &json!(5)));
     let post = gateway.logged(|l| l["path"] == json!("/b")).expect("a line");
     assert_eq!(post["bytes_in"], json!(5));
     assert!(gateway.logged(|l| l["status"] == json!(400)).is_some(), "refused requests are written down too");

@@ -51,7 +51,7 @@ fn the_fixed_answer_comes_when_the_other_cluster_fails_too_and_only_for_what_is_
     let both = with_spare(one.port, other.port, &json!({ "Cluster": "spare", "Reply": reply }));
     assert_eq!(both.get("/").text(), "closed for today");
     let other_failure = with_spare(one.port, other.port, &json!({ "On": ["Timeout"], "Reply": reply }));
-    assert_eq!(other_failure.get("/").json()["why"], json!("backend.connect"));
+    assert_eq!(other_failure.get("/").json()["code"], json!("backend.connect"));
 }
 
 fn limited(port: u16, options: &Value, more: &Value) -> Value {
@@ -109,9 +109,9 @@ fn who_finds_the_queue_full_or_waits_too_long_is_told_that_the_service_is_busy()
         let second = scope.spawn(|| (gateway.get("/2"), Instant::now()));
         std::thread::sleep(Duration::from_millis(50));
         let third = gateway.get("/3");
-        assert_eq!((third.status, &third.json()["why"]), (503, &json!("backend.busy")));
+        assert_eq!((third.status, &third.json()["code"]), (503, &json!("backend.connection_limit")));
         let (second, _) = second.join().expect("no panic");
-        assert_eq!((second.status, &second.json()["why"]), (503, &json!("backend.busy")));
+        assert_eq!((second.status, &second.json()["code"]), (503, &json!("backend.connection_limit")));
         assert_eq!(first.join().expect("no panic").status, 200);
     });
     assert_eq!(slow.calls(), 1);
@@ -141,7 +141,7 @@ fn the_timeout_of_the_route_ends_a_wait_for_a_connection_too() {
     let start = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| assert_eq!(gateway.get("/").json()["why"], json!("backend.timeout")));
+            scope.spawn(|| assert_eq!(gateway.get("/").json()["code"], json!("backend.timeout")));
         }
     });
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());

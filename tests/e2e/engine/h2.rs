@@ -147,7 +147,7 @@ fn a_stream_that_the_client_gives_up_cancels_the_call_and_no_other() {
         until(|| origin.calls() == 1).await;
         stream.send_reset(h2::Reason::CANCEL);
         drop(answer);
-        until(|| gateway.admin("/metrics").text().contains(r#"why="client.gone"} 1"#)).await;
+        until(|| gateway.admin("/metrics").text().contains(r#"code="client.closed"} 1"#)).await;
         assert_eq!(client.get("/").await.expect("an answer").text(), "ok");
     });
 }
@@ -187,7 +187,7 @@ fn a_reset_is_noticed_while_the_service_does_not_read_what_is_uploaded() {
         fill(&mut stream).await;
         stream.send_reset(h2::Reason::CANCEL);
         drop(answer);
-        until(|| gateway.admin("/metrics").text().contains(r#"why="client.gone"} 1"#)).await;
+        until(|| gateway.admin("/metrics").text().contains(r#"code="client.closed"} 1"#)).await;
     });
     go.send(()).expect("the service waits");
     assert_eq!(wait.recv_timeout(PATIENCE), Ok(true), "the service was not let go of");
@@ -237,7 +237,7 @@ fn connections_and_streams_are_counted() {
         let (answer, mut stream) = client.begin(request("GET", "/slow", &[]), true).await;
         until(|| shows("margay_http2_streams{side=\"client\"} 1")).await;
         assert!(shows("margay_http2_connections{side=\"client\"} 1"));
-        assert!(shows("margay_http2_streams_total 2") && shows("margay_http2_resets_total 0"));
+        assert!(shows("margay_http2_streaduration_ms 2") && shows("margay_http2_resets_total 0"));
         stream.send_reset(h2::Reason::CANCEL);
         drop(answer);
         until(|| shows("margay_http2_resets_total 1")).await;

@@ -136,7 +136,7 @@ fn frames_that_break_the_framing_end_the_connection_with_their_code() {
         assert_eq!(raw.wait_for(GOAWAY).map(|frame| frame.code()), Some(code), "{what}");
     }
     unharmed(&origin, &gateway);
-    assert!(gateway.admin("/metrics").text().contains(r#"why="request.frame""#));
+    assert!(gateway.admin("/metrics").text().contains(r#"code="request.frame""#));
 }
 
 /// Writes until the gateway says that it is enough; the error code.
@@ -165,7 +165,7 @@ fn floods_end_the_connection_and_nothing_else() {
         assert_eq!(flood(&gateway, more), Some(ENHANCE_YOUR_CALM), "{what}");
         unharmed(&origin, &gateway);
     }
-    assert!(gateway.admin("/metrics").text().contains(r#"why="request.flood""#));
+    assert!(gateway.admin("/metrics").text().contains(r#"code="request.frame_flood""#));
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn who_finds_no_room_and_no_place_in_the_queue_is_told_that_the_service_is_busy(
         let mut statuses: Vec<u16> = answers.iter().map(Whole::status).collect();
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 200, 503, 503, 503, 503]);
-        let busy = answers.iter().filter(|answer| answer.text().contains("backend.busy"));
+        let busy = answers.iter().filter(|answer| answer.text().contains("backend.connection_limit"));
         assert_eq!(busy.count(), 4);
     });
 }

@@ -52,7 +52,7 @@ fn an_endpoint_whose_probes_fail_gets_no_requests_until_they_succeed() {
     assert!(becomes_true(SOON, || first(&gateway)["health"] == "healthy"));
     status.store(503, Relaxed);
     assert!(becomes_true(SOON, || first(&gateway)["health"] == "unhealthy"));
-    let why = first(&gateway)["why"].as_str().expect("a reason").to_owned();
+    let why = first(&gateway)["reason"].as_str().expect("a reason").to_owned();
     assert!(why.ends_with("/health: the answer is 503"), "{why}");
     let before = calls(&one);
     for _ in 0..10 {
@@ -67,7 +67,7 @@ fn an_endpoint_whose_probes_fail_gets_no_requests_until_they_succeed() {
     assert_eq!(calls(&one) - before, 2);
     let metrics = gateway.admin("/metrics").text();
     let label = format!("cluster=\"shop\",endpoint=\"127.0.0.1:{}\"", one.port());
-    assert!(metrics.contains(&format!("margay_endpoint_up{{{label}}} 1")), "{metrics}");
+    assert!(metrics.contains(&format!("margay_endpoint_healthy{{{label}}} 1")), "{metrics}");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn when_nobody_is_well_the_answer_says_so() {
     let gateway = Gateway::with(&between(&[&one], &json!({ "HealthCheckOptions": { "Active": active } })));
     assert!(becomes_true(SOON, || gateway.get("/").status == 503));
     let problem = gateway.get("/").json();
-    assert_eq!(problem["why"], "backend.none");
+    assert_eq!(problem["code"], "backend.no_endpoint");
     let detail = problem["detail"].as_str().expect("a detail").to_owned();
     assert!(
         detail.starts_with("none of the 1 endpoints of shop is well") && detail.contains("500"),
@@ -95,7 +95,10 @@ fn an_endpoint_that_fails_is_left_alone_also_after_a_reload() {
     let gateway = Gateway::start(&Setup::json(&between(&[&bad, &good], &more)).threads(2));
     let statuses: Vec<u16> = (0..20).map(|_| gateway.get("/").status).collect();
     assert_eq!((bad.calls(), good.calls()), (3, 17), "{statuses:?}");
-    assert_eq!((&first(&gateway)["health"], &first(&gateway)["used"]), (&json!("ejected"), &json!(false)));
+    assert_eq!(
+        (&first(&gateway)["health"], &first(&gateway)["eligible"]),
+        (&json!("ejected"), &json!(false))
+    );
     let document = over(between(&[&bad, &good], &more), &json!({ "AccessLog": true }));
     gateway.write(&document.to_string());
     assert!(becomes_true(SOON, || {
@@ -160,7 +163,7 @@ fn a_service_over_tls_is_probed_over_tls_and_believed_no_further() {
     let document = between(&[], &more);
     let gateway = Gateway::start(&Setup::json(&document).env("SSL_CERT_FILE", file.to_str().expect("UTF-8")));
     assert!(becomes_true(SOON, || first(&gateway)["health"] == "unhealthy"));
-    let why = first(&gateway)["why"].to_string();
+    let why = first(&gateway)["reason"].to_string();
     assert!(why.contains("certificate"), "{why}");
     for _ in 0..4 {
         assert_eq!(gateway.get("/x").status, 200);

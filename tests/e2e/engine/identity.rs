@@ -73,10 +73,10 @@ fn a_401_says_why_to_machines_and_to_people() {
     let scheme = json!({ "Type": "JwtBearer", "SigningKey": SECRET });
     let gateway = Gateway::with(&asking(origin.port(), &scheme));
     let nothing = gateway.get("/");
-    assert_eq!((nothing.status, nothing.json()["why"].as_str()), (401, Some("identity.missing")));
+    assert_eq!((nothing.status, nothing.json()["code"].as_str()), (401, Some("identity.missing")));
     assert_eq!(nothing.header("www-authenticate"), Some("Bearer realm=\"S\""));
     let bad = bearer(&gateway, "a.b.c");
-    assert_eq!((bad.status, bad.json()["why"].as_str()), (401, Some("identity.malformed")));
+    assert_eq!((bad.status, bad.json()["code"].as_str()), (401, Some("identity.malformed")));
     let challenge = bad.header("www-authenticate").expect("a challenge").to_owned();
     assert!(
         challenge.starts_with("Bearer realm=\"S\", error=\"invalid_token\", error_description=\""),
@@ -131,7 +131,7 @@ fn a_gateway_starts_without_its_provider_and_goes_on_without_it() {
     let place = ports::Closed::reserve();
     let gateway = Gateway::with(&asking(origin.port(), &remote(place.port)));
     let early = bearer(&gateway, &token(1, "early"));
-    assert_eq!((early.status, early.json()["why"].as_str()), (503, Some("identity.provider")));
+    assert_eq!((early.status, early.json()["code"].as_str()), (503, Some("identity.provider_unavailable")));
     assert_eq!(early.header("retry-after"), Some("2"));
     let (provider, _) = provider(&[1]);
     gateway.write(&asking(origin.port(), &remote(provider.port())).to_string());
@@ -200,7 +200,10 @@ fn slow_password_hashes_hold_up_nobody_else() {
         assert_eq!(gateway.get("/open").status, 200);
         assert!(!wrong.is_finished(), "the only worker was busy with a password");
         let refused = wrong.join().expect("an answer");
-        assert_eq!((refused.status, refused.json()["why"].as_str()), (401, Some("identity.unknown")));
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (401, Some("identity.invalid_credentials"))
+        );
     });
     assert_eq!(with(&gateway, "/", "Authorization", "Basic YW5uOnNlY3JldA==").status, 200);
 }
@@ -217,6 +220,6 @@ fn a_token_of_a_mebibyte_is_431_by_default_and_401_where_the_limit_lets_it_in() 
     let gateway = Gateway::with(&over(document, &raised));
     let answer = bearer(&gateway, &huge);
     assert_eq!(answer.status, 401);
-    assert!(answer.text().contains("\"why\":\"identity.malformed\""), "{}", answer.text());
+    assert!(answer.text().contains("\"code\":\"identity.malformed\""), "{}", answer.text());
     assert!(origin.seen().is_empty(), "nothing of it reached the service");
 }

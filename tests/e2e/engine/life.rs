@@ -27,7 +27,7 @@ fn the_admin_address_says_live_ready_and_metrics() {
         "margay_requests_total",
         "margay_request_duration_seconds",
         "margay_requests_in_flight",
-        "margay_reloads_total",
+        "margay_config_reloads_total",
     ] {
         let has = || gateway.admin("/metrics").text().contains(name);
         assert!(becomes_true(PATIENCE, has), "{name} is missing");

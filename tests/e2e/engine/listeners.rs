@@ -49,7 +49,7 @@ fn a_route_answers_on_the_listeners_that_it_names_and_others_on_all() {
     );
     gateway.write(&named(&doors, &routes(&["back"])[..1]).to_string());
     assert!(becomes_true(SOON, || kept.get("/who").status == 404));
-    assert_eq!(kept.get("/who").json()["why"], "route.none");
+    assert_eq!(kept.get("/who").json()["code"], "route.not_found");
     assert_eq!(who(back), "inside");
 }
 

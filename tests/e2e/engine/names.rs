@@ -81,7 +81,7 @@ fn a_name_that_does_not_exist_yet_recovers_by_itself() {
     let gateway = gateway(&server, one.port());
     let refused = gateway.get("/");
     assert_eq!(refused.status, 502);
-    assert!(refused.text().contains("backend.name"), "{}", refused.text());
+    assert!(refused.text().contains("backend.dns"), "{}", refused.text());
     server.addresses("shop.test", 60, &["127.0.0.1"]);
     assert!(becomes_true(Duration::from_secs(10), || gateway.get("/").status == 200));
 }

@@ -49,7 +49,7 @@ fn ask(address: SocketAddr, header: &[u8]) -> Option<String> {
 }
 
 fn counted(gateway: &Gateway, why: &str) -> bool {
-    let line = format!("margay_refused_total{{why=\"{why}\"}}");
+    let line = format!("margay_errors_total{{code=\"{why}\"}}");
     becomes_true(SOON, || gateway.admin("/metrics").text().contains(&line))
 }
 
@@ -59,7 +59,7 @@ fn a_trusted_proxy_says_who_the_client_is() {
     let (gateway, address) = hearing(&origin, &json!({}), &json!({ "AccessLog": true }));
     assert_eq!(ask(address, V1).as_deref(), Some("200 192.0.2.7"));
     assert_eq!(ask(address, &v2()).as_deref(), Some("200 2001:db8::9"));
-    assert!(gateway.logged(|line| line["client"] == "192.0.2.7").is_some());
+    assert!(gateway.logged(|line| line["client_ip"] == "192.0.2.7").is_some());
     for own in [&b"PROXY UNKNOWN\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
         assert_eq!(ask(address, own).as_deref(), Some("200 127.0.0.1"), "the proxy asks for itself");
     }
@@ -93,7 +93,7 @@ fn whoever_does_not_begin_properly_is_closed_without_an_answer() {
     let (began, mut late) = (Instant::now(), Client::connect(address));
     late.send(b"PROXY TCP4 192.0.2.7 ");
     assert!(late.closes_within(SOON) && began.elapsed() >= Duration::from_millis(200));
-    assert!(counted(&gateway, "proxy.late"));
+    assert!(counted(&gateway, "proxy.timeout"));
     assert_eq!((origin.calls(), gateway.process.stderr().contains("panicked")), (0, false));
 }
 

@@ -43,7 +43,7 @@ fn a_file_that_is_not_there_at_the_start_is_a_503_until_it_is() {
     let gateway = Gateway::with(&document(&of_file(), &json!({})));
     let refused = gateway.get("/");
     assert_eq!(refused.status, 503, "{}", refused.text());
-    assert!(refused.text().contains("backend.none"), "{}", refused.text());
+    assert!(refused.text().contains("backend.no_endpoint"), "{}", refused.text());
     gateway
         .write_file("instances.json", &json!({ "shop": [format!("127.0.0.1:{}", one.port())] }).to_string());
     assert!(says(&gateway, "one"));

@@ -202,7 +202,7 @@ fn reloads_under_load_cost_no_request() {
 
 /// How many reloads had this outcome.
 fn reloads(gateway: &Gateway, outcome: &str) -> u64 {
-    let name = format!("margay_reloads_total{{outcome=\"{outcome}\"}} ");
+    let name = format!("margay_config_reloads_total{{outcome=\"{outcome}\"}} ");
     let text = gateway.admin("/metrics").text();
     text.lines().find_map(|l| l.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }

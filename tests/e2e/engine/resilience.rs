@@ -182,8 +182,9 @@ fn services_may_die_stall_and_fail_and_no_client_notices() {
 
 /// Circuits opened before the three bad services, kept them out, and one closed again.
 fn circuits(gateway: &Gateway, ran: Duration) {
-    let event =
-        |what: &str| number(gateway, &format!("margay_breaker_total{{event=\"{what}\",route=\"all\"}}"));
+    let event = |what: &str| {
+        number(gateway, &format!("margay_circuit_breaker_events_total{{event=\"{what}\",route=\"all\"}}"))
+    };
     assert!(event("opened") >= 3, "{}", event("opened"));
     assert!(event("closed") >= 1, "{}", event("closed"));
     // An open circuit lets one request through after each pause; those under way when it opened come on top.

@@ -68,7 +68,7 @@ fn a_certificate_that_is_not_believed_is_a_502_of_its_own() {
         let gateway = trusting(&authority, &to_localhost(origin.port(), &json!({})));
         let answer = gateway.get("/");
         let problem = answer.json();
-        assert_eq!((answer.status, problem["why"].as_str()), (502, Some("backend.certificate")));
+        assert_eq!((answer.status, problem["code"].as_str()), (502, Some("backend.certificate")));
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{problem}");
         assert_eq!(origin.calls(), 0, "nothing was sent");
     }
@@ -104,14 +104,14 @@ fn who_speaks_no_tls_is_another_502_and_who_says_nothing_is_late() {
     });
     let gateway = Gateway::with(&to_localhost(plain.port(), &json!({})));
     let answer = gateway.get("/");
-    assert_eq!((answer.status, answer.json()["why"].as_str()), (502, Some("backend.tls")));
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (502, Some("backend.tls")));
     let silent = ports::listener();
     let port = silent.local_addr().expect("an address").port();
     let limits = json!({ "Limits": { "ConnectTimeout": "200ms" } });
     let gateway = Gateway::with(&document(port, &https(&json!({})), &limits));
     let began = Instant::now();
     let answer = gateway.get("/");
-    assert_eq!((answer.status, answer.json()["why"].as_str()), (504, Some("backend.connect.timeout")));
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (504, Some("backend.connect_timeout")));
     assert!(began.elapsed() < Duration::from_secs(2), "the handshake counts into the time to connect");
 }
 
@@ -127,10 +127,10 @@ fn without_a_scheme_the_service_is_spoken_to_as_the_client_speaks() {
     let over_tls = Request::get("/").header("X-Forwarded-Proto", "https");
     let gateway = asked(secure.port());
     assert_eq!(gateway.ask(&over_tls).text(), "hello");
-    assert_eq!(gateway.get("/").json()["why"], "backend.reset", "plain: the service expects TLS");
+    assert_eq!(gateway.get("/").json()["code"], "backend.reset", "plain: the service expects TLS");
     let gateway = asked(plain.port());
     assert_eq!(gateway.get("/").text(), "hello");
-    assert_eq!(gateway.ask(&over_tls).json()["why"], "backend.connect.timeout", "it waits for a request");
+    assert_eq!(gateway.ask(&over_tls).json()["code"], "backend.connect_timeout", "it waits for a request");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_service_may_have_its_own_authority_another_name_and_want_a_certificate_of_t
         Gateway::start(&setup)
     };
     let named = json!({ "CaFile": "ca.pem", "ServerName": "orders.internal" });
-    let why = |gateway: &Gateway| gateway.get("/").json()["why"].as_str().map(str::to_owned);
+    let why = |gateway: &Gateway| gateway.get("/").json()["code"].as_str().map(str::to_owned);
     assert_eq!(why(&start(json!({ "CaFile": "ca.pem" }))).as_deref(), Some("backend.certificate"));
     assert_ne!(why(&start(named.clone())), None, "it wants a certificate");
     assert_eq!(origin.calls(), 0);

@@ -141,7 +141,8 @@ fn sessions_are_resumed_by_every_worker_and_across_reloads() {
         metrics.contains("margay_tls_handshakes_total{listener=\"public\",outcome=\"full\"}"),
         "{metrics}"
     );
-    let expiry = "margay_tls_certificate_not_after_seconds{certificate=\"0.pem\",listener=\"public\"} ";
+    let expiry =
+        "margay_tls_certificate_expiry_timestamp_seconds{certificate=\"0.pem\",listener=\"public\"} ";
     let line = metrics.lines().find(|line| line.starts_with(expiry)).expect("an expiry");
     assert!(line[expiry.len()..].parse::<f64>().expect("a number") > 1.8e9, "{line}");
 }
@@ -206,7 +207,7 @@ fn a_handshake_has_its_time_and_holds_up_nobody() {
     plain.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     plain.wire.read_timeout(Duration::from_secs(3));
     assert!(!plain.wire.drain().expect("it is closed").starts_with(b"HTTP"), "no TLS, no answer");
-    for line in ["outcome=\"late\"} 2", "outcome=\"failed\"} 1"] {
+    for line in ["outcome=\"timeout\"} 2", "outcome=\"failed\"} 1"] {
         assert!(becomes_true(SOON, || scene.gateway.admin("/metrics").text().contains(line)), "{line}");
     }
 }
@@ -254,7 +255,7 @@ fn clients_that_may_show_a_certificate_may_have_none() {
     let scene = Plan { tls, ..Plan::of(document) }.start();
     assert_eq!(scene.get("localhost", "/open").status, 200);
     let refused = scene.get("localhost", "/closed");
-    assert_eq!((refused.status, refused.json()["why"].as_str()), (401, Some("identity.missing")));
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("identity.missing")));
     assert_eq!(refused.header("www-authenticate"), Some("ClientCertificate realm=\"machines\""));
     let robot = scene.authority.issue(&["robot.test"]);
     let config = scene.authority.client(Some(&robot));
@@ -273,7 +274,7 @@ fn a_host_with_another_certificate_is_misdirected() {
     assert_eq!(ask(&mut client, "A.test:8443").status, 200);
     assert_eq!(ask(&mut client, "b.test").status, 200, "the same certificate");
     let refused = ask(&mut client, "c.test");
-    assert_eq!((refused.status, refused.json()["why"].as_str()), (421, Some("request.misdirected")));
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (421, Some("request.misdirected")));
     assert_eq!(ask(&mut client, "a.test").status, 200, "the connection goes on");
     assert_eq!(origin.calls(), 3);
 }

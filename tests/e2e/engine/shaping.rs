@@ -125,7 +125,7 @@ fn asked(gateway: &Gateway, target: &str, claims: &Value) -> Response {
 fn judged(gateway: &Gateway, target: &str, claims: &Value) -> (u16, String) {
     let answer = asked(gateway, target, claims);
     let why =
-        if answer.status == 200 { String::new() } else { answer.json()["why"].as_str().unwrap().into() };
+        if answer.status == 200 { String::new() } else { answer.json()["code"].as_str().unwrap().into() };
     (answer.status, why)
 }
 
@@ -182,9 +182,9 @@ fn a_condition_decides_the_rest() {
     assert_eq!(judged(&gateway, "/open/x", &json!({ "level": 7 })), passed());
     assert_eq!(judged(&gateway, "/x", &json!({ "level": "5", "role": ["user", "admin"] })), passed());
     for claims in [json!({ "level": 4 }), json!({}), json!({ "level": "many" })] {
-        assert_eq!(judged(&gateway, "/open/x", &claims), refused("access.expression"), "{claims}");
+        assert_eq!(judged(&gateway, "/open/x", &claims), refused("access.condition"), "{claims}");
     }
-    assert_eq!(judged(&gateway, "/x", &json!({ "level": 7 })), refused("access.expression"));
+    assert_eq!(judged(&gateway, "/x", &json!({ "level": 7 })), refused("access.condition"));
 }
 
 #[test]

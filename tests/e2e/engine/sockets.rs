@@ -207,7 +207,7 @@ fn a_relative_one_lies_beside_the_configuration_and_a_missing_one_is_a_502() {
     let host = json!({ "DownstreamHostAndPorts": [{ "Host": "unix:app.sock", "Port": 0 }] });
     let gateway = Gateway::with(&document(0, &over(host, &json!({ "PreserveHost": true })), &json!({})));
     let refused = gateway.get("/");
-    assert_eq!((refused.status, refused.json()["why"].as_str()), (502, Some("backend.connect")));
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (502, Some("backend.connect")));
     let _bridge = Bridge::unix(&beside(&gateway, "app.sock"), origin.address);
     let asked = Request::get("/").header("Host", "shop.test");
     assert_eq!(gateway.ask(&asked).text(), "hello");

@@ -39,7 +39,8 @@ fn what_the_store_holds_serves_and_changes_are_taken_over_or_change_nothing() {
     consul.put(KEY, &routes(origin.port(), "two").to_string());
     assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
     consul.put(KEY, "{ \"Routes\": [ broken");
-    let refused = || gateway.admin("/metrics").text().contains("margay_reloads_total{outcome=\"refused\"} 1");
+    let refused =
+        || gateway.admin("/metrics").text().contains("margay_config_reloads_total{outcome=\"rejected\"} 1");
     assert!(becomes_true(SOON, refused));
     assert_eq!(gateway.get("/x").text(), "/two/x");
     assert!(

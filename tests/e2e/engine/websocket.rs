@@ -175,7 +175,7 @@ fn a_client_has_only_so_many_open_and_they_are_counted() {
     let opens = || open(gateway.address, &opening("/")).1.is_some();
     assert!(becomes_true(Duration::from_secs(10), opens));
     let carried = gateway.admin("/metrics").text();
-    assert!(carried.contains("margay_tunnel_bytes_total{to=\"service\"}"), "{carried}");
+    assert!(carried.contains("margay_websocket_bytes_total{direction=\"to_backend\"}"), "{carried}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! From the head to the answer: the route, its stages, its target, and back. Knows no client connection, so that parts of
-//! an aggregate and exchanges of the gateway's own come here too.
+//! From the request head to the response: the route, its stages, its target, and back. Independent of client
+//! connections, because parts of an aggregate and background exchanges (cache refreshes) are dispatched here too.
 
 use super::aggregate;
 use crate::{
@@ -22,89 +22,99 @@ use std::{
     time::Duration,
 };
 
-/// How long a request waits for a registry, where it has to.
+/// How long a request waits for the first result of service discovery.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Finds the route and takes the exchange through it; says which route it was, if there was one.
+/// Finds the route and takes the exchange through it; returns the route too, if there is one.
 pub async fn dispatch<'p>(
     exchange: &mut Exchange,
     plan: &'p Plan,
     hop: HopByHop,
-    caller: &mut dyn ClientBody,
+    client: &mut dyn ClientBody,
 ) -> (Option<RouteRef<'p>>, RouteResult) {
     let route = match plan.find(exchange) {
         Ok(route) => route,
         Err(cause) => return (None, Err(cause)),
     };
     route.metrics.begin(exchange.worker);
-    let outcome = run_route(&route, exchange, hop, caller).await;
+    let outcome = run_route(&route, exchange, hop, client).await;
     (Some(route), outcome)
 }
 
-/// The stages that the exchange has not behind it yet, the target, and back through those stages.
+/// Runs the remaining stages of the exchange, the target, and the same stages in reverse order.
 pub async fn run_route(
     route: &Route,
     exchange: &mut Exchange,
     hop: HopByHop,
-    caller: &mut dyn ClientBody,
+    client: &mut dyn ClientBody,
 ) -> RouteResult {
     let first = exchange.stage_index;
-    exchange.framing = caller.framing();
-    let (ran, early) = run_request(&route.stages, exchange, caller).await;
+    exchange.framing = client.framing();
+    let (ran, early) = run_request(&route.stages, exchange, client).await;
     let mut outcome = match (early, exchange.body.clone()) {
         (Some(outcome), _) => outcome,
         (None, Some(body)) => {
-            let mut whole = ReplayBody::from_buffered(body, caller);
+            let mut whole = ReplayBody::from_buffered(body, client);
             let outcome = call_target(route, exchange, hop, &mut whole).await;
-            outcome.map(|answer| Response { body: whole.with_remaining_upload(answer.body), ..answer })
+            outcome.map(|response| Response { body: whole.with_remaining_upload(response.body), ..response })
         }
-        (None, None) => call_target(route, exchange, hop, caller).await,
+        (None, None) => call_target(route, exchange, hop, client).await,
     };
     run_response(&route.stages[first..ran], exchange, &mut outcome);
     attach_guards(exchange, &mut outcome);
     outcome
 }
 
-/// What the stages hold goes with the body of the answer, and is given back at its end.
+/// Runs the route of a part of an aggregate. Boxed, because a part goes through the same functions again.
+fn run_part<'f>(
+    route: &'f Route,
+    exchange: &'f mut Exchange,
+    hop: HopByHop,
+    client: &'f mut dyn ClientBody,
+) -> aggregate::BoxFuture<'f, RouteResult> {
+    Box::pin(run_route(route, exchange, hop, client))
+}
+
+/// The guards of the stages are attached to the response body and dropped at its end.
 fn attach_guards(exchange: &mut Exchange, outcome: &mut RouteResult) {
-    let leases = std::mem::take(&mut exchange.guards);
+    let guards = std::mem::take(&mut exchange.guards);
     match outcome {
-        Ok(Response { upgrade: Some(switch), .. }) => switch.guards.extend(leases),
-        Ok(answer) => answer.body = std::mem::take(&mut answer.body).with_guards(leases),
+        Ok(Response { upgrade: Some(upgrade), .. }) => upgrade.guards.extend(guards),
+        Ok(response) => response.body = std::mem::take(&mut response.body).with_guards(guards),
         Err(_) => {}
     }
 }
 
-/// Waits until a registry has said where the service is, where that cannot be known before the request.
+/// Waits for the first result of service discovery.
 #[cold]
 async fn wait_for_discovery(
     source: &ServiceWatch,
     exchange: &Exchange,
-    caller: &mut dyn ClientBody,
+    client: &mut dyn ClientBody,
 ) -> Result<(), GatewayError> {
     let mut ready = pin!(source.wait_ready(exchange.now + DISCOVERY_TIMEOUT));
     poll_fn(|cx| match ready.as_mut().poll(cx) {
-        Poll::Pending => caller.poll_closed(cx).map(|()| Err(GatewayError::client_closed())),
+        Poll::Pending => client.poll_closed(cx).map(|()| Err(GatewayError::client_closed())),
         Poll::Ready(()) => Poll::Ready(Ok(())),
     })
     .await
 }
 
-/// What the route leads to.
+/// Calls the target of the route.
 async fn call_target(
     route: &Route,
     exchange: &mut Exchange,
     hop: HopByHop,
-    caller: &mut dyn ClientBody,
+    client: &mut dyn ClientBody,
 ) -> RouteResult {
     if let Target::Aggregate(several) = &route.target {
-        return aggregate::run(several, exchange, hop, caller).await;
+        return aggregate::run(several, exchange, hop, client, run_part).await;
     }
     route.rewrite(exchange)?;
     let (cluster, terms) = route.cluster()?;
     if let Some(source) = cluster.pending_discovery(exchange) {
-        wait_for_discovery(source, exchange, caller).await?;
+        wait_for_discovery(source, exchange, client).await?;
     }
-    caller.limit_body(exchange.body_limit);
-    attempt::run(cluster, terms, hop, exchange, caller).await
+    client.limit_body(exchange.body_limit);
+    attempt::run(cluster, terms, hop, exchange, client).await
 }

@@ -3,7 +3,7 @@
 use super::{
     connection::ConnectionContext,
     gateway::{ConnectionLimitError, Gateway},
-    serve::serve,
+    http1::serve,
     worker::Worker,
 };
 use crate::{

@@ -1,57 +1,85 @@
-//! One call: an exchange of its own through the whole route of a part.
+//! One call: an exchange that goes through the whole route of a part.
 
-use super::fan_out::FanOut;
 use crate::{
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
         body::{Body, Chunk, ClientBody},
         error::{ErrorCode, GatewayError},
+        exchange::Exchange,
         head::Head,
-        response::Response,
+        response::{Response, RouteResult},
     },
-    plan::{Part, aggregate::compose::failed},
-    server::{dispatch::run_route, internal_client},
+    plan::{Aggregate, Part, Route, aggregate::compose::failed},
+    server::internal_client::BufferedClient,
     telemetry::RouteMetrics,
 };
 use bytes::Bytes;
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     task::Poll,
     time::{Duration, Instant},
 };
 
-/// What a call brought back.
+/// A future that borrows what it was made from.
+pub type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+
+/// Takes an exchange through a route. Passed in by `dispatch`, so that aggregates do not depend on what calls them.
+pub type RouteRunner =
+    for<'f> fn(&'f Route, &'f mut Exchange, HopByHop, &'f mut dyn ClientBody) -> BoxFuture<'f, RouteResult>;
+
+/// A request body that was read completely.
+#[derive(Debug, Default)]
+pub struct RequestBody {
+    pub bytes: Bytes,
+    pub trailers: Option<Head>,
+}
+
+/// Calls the parts of an aggregate on behalf of one exchange.
+pub struct PartCaller<'a> {
+    pub aggregate: &'a Aggregate,
+    pub exchange: &'a Exchange,
+    /// The same for every part.
+    pub body: RequestBody,
+    pub run_route: RouteRunner,
+    /// Attempts of all calls together.
+    pub attempts: AtomicU32,
+}
+
+/// The response to a call.
 pub struct PartResponse {
     pub head: Head,
     pub body: Bytes,
 }
 
-/// Calls a part, for a value if there is one. `left` are the bytes that the answers of the part may still have.
-pub fn call<'f>(
-    asker: &'f FanOut<'_>,
-    part: &'f Part,
-    value: Option<&'f [u8]>,
-    left: &'f AtomicUsize,
-) -> Pin<Box<dyn Future<Output = Result<PartResponse, GatewayError>> + Send + 'f>> {
-    let ocelot = asker.aggregate.shape.ocelot;
-    Box::pin(async move {
-        let mut x = part.fork_for_part(asker.exchange, value, ocelot);
-        let mut counted = RequestMetricsGuard::start(&part.route.metrics, x.worker);
-        let mut caller =
-            internal_client::BufferedClient::new(asker.body.bytes.clone(), asker.body.trailers.clone());
-        let outcome = run_route(&part.route, &mut x, HopByHop::default(), &mut caller).await;
-        asker.add_attempts(x.record.attempts);
-        let outcome = outcome.map_err(|cause| with_part_name(cause, part, ocelot));
-        counted.status = outcome.as_ref().map_or_else(|cause| cause.status(ocelot), Response::status);
-        let Response { head, body, .. } = outcome?;
-        let body = read_response_body(body, &mut caller, left, asker.aggregate.body_idle, part).await?;
-        Ok(PartResponse { head, body })
-    })
+impl PartCaller<'_> {
+    /// Calls a part, for a value if there is one. `remaining` are the bytes that responses of the part may still have.
+    pub fn call<'f>(
+        &'f self,
+        part: &'f Part,
+        value: Option<&'f [u8]>,
+        remaining: &'f AtomicUsize,
+    ) -> BoxFuture<'f, Result<PartResponse, GatewayError>> {
+        let ocelot = self.aggregate.shape.ocelot;
+        Box::pin(async move {
+            let mut exchange = part.fork_for_part(self.exchange, value, ocelot);
+            let mut metrics = RequestMetricsGuard::start(&part.route.metrics, exchange.worker);
+            let mut client = BufferedClient::new(self.body.bytes.clone(), self.body.trailers.clone());
+            let outcome =
+                (self.run_route)(&part.route, &mut exchange, HopByHop::default(), &mut client).await;
+            self.attempts.fetch_add(exchange.record.attempts, Ordering::Relaxed);
+            let outcome = outcome.map_err(|cause| with_part_name(cause, part, ocelot));
+            metrics.status = outcome.as_ref().map_or_else(|cause| cause.status(ocelot), Response::status);
+            let Response { head, body, .. } = outcome?;
+            let body =
+                read_response_body(body, &mut client, remaining, self.aggregate.body_idle, part).await?;
+            Ok(PartResponse { head, body })
+        })
+    }
 }
 
-/// Says which part it was.
+/// Adds the name of the part.
 fn with_part_name(mut cause: GatewayError, part: &Part, ocelot: bool) -> GatewayError {
     if !ocelot {
         cause.detail = format!("the part \"{}\": {}", part.terms.key, cause.detail).into();
@@ -59,47 +87,47 @@ fn with_part_name(mut cause: GatewayError, part: &Part, ocelot: bool) -> Gateway
     cause
 }
 
-/// The whole body of an answer, which may have come before the request was through.
+/// The whole body of a response, which may arrive before the request was sent completely.
 async fn read_response_body(
     body: Body,
-    caller: &mut internal_client::BufferedClient,
-    left: &AtomicUsize,
+    client: &mut BufferedClient,
+    remaining: &AtomicUsize,
     idle: Duration,
     part: &Part,
 ) -> Result<Bytes, GatewayError> {
     let mut stream = match body {
         Body::Empty => return Ok(Bytes::new()),
-        Body::Bytes(bytes) => return reserve_bytes(left, bytes.len(), part).map(|()| bytes),
+        Body::Bytes(bytes) => return reserve_bytes(remaining, bytes.len(), part).map(|()| bytes),
         Body::Stream(stream) => stream,
     };
     let (mut all, mut since) = (Vec::new(), Instant::now());
     poll_fn(|cx| {
-        // That the service takes no more of the request does not spoil its answer.
-        let _ = stream.poll_upload(cx, caller);
+        // A backend that stops reading the request may still respond completely.
+        let _ = stream.poll_upload(cx, client);
         while let Poll::Ready(chunk) = stream.poll_fill(cx) {
             let Chunk::Data(data) = chunk? else { return Poll::Ready(Ok(())) };
             let n = data.len();
-            reserve_bytes(left, n, part)?;
+            reserve_bytes(remaining, n, part)?;
             all.extend_from_slice(data);
             stream.consume(n);
             since = Instant::now();
         }
-        let still = || GatewayError::new(ErrorCode::BackendTruncated, "the body stood still for too long");
-        caller.poll_deadline(cx, since + idle).map(|()| Err(still()))
+        let idle_error = || GatewayError::new(ErrorCode::BackendTruncated, "no byte of the body arrived in time");
+        client.poll_deadline(cx, since + idle).map(|()| Err(idle_error()))
     })
     .await?;
     stream.finish();
     Ok(all.into())
 }
 
-/// Uses up some of the bytes that the answers of a part may have.
-fn reserve_bytes(left: &AtomicUsize, n: usize, part: &Part) -> Result<(), GatewayError> {
-    let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n));
-    let most = part.terms.max_response_bytes;
-    taken.map(drop).map_err(|_| failed(&part.terms.key, format!("answered with more than {most} bytes")))
+/// Reserves some of the bytes that the responses of a part may have.
+fn reserve_bytes(remaining: &AtomicUsize, n: usize, part: &Part) -> Result<(), GatewayError> {
+    let reserved = remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n));
+    let max_bytes = part.terms.max_response_bytes;
+    reserved.map(drop).map_err(|_| failed(&part.terms.key, format!("sent a response of more than {max_bytes} bytes")))
 }
 
-/// Counts a call in the numbers of its route, also if nobody waits for its end.
+/// Counts a call in the metrics of its route, also where the call is canceled.
 pub struct RequestMetricsGuard<'m> {
     metrics: &'m RouteMetrics,
     worker: usize,

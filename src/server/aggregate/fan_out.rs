@@ -1,16 +1,14 @@
-//! Which parts are asked when, and what becomes of the answer when one of them fails.
+//! Fan-out: the order in which parts are called, and the result where one of them fails.
 
-use super::call::{PartResponse, call};
+use super::call::{BoxFuture, PartCaller, PartResponse};
 use crate::{
     pipeline::{
-        body::Body as AnswerBody,
+        body::Body as ResponseBody,
         error::{ErrorCode, GatewayError},
-        exchange::Exchange,
-        head::Head,
         response::Response,
     },
     plan::{
-        Aggregate, Part,
+        Part,
         aggregate::{
             compose::{Body, failed, is_json},
             values,
@@ -20,45 +18,29 @@ use crate::{
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::Value;
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{future::Future, sync::atomic::AtomicUsize, time::Duration};
 
-/// What came of it.
+/// The result of calling the parts.
 pub enum FanOutResult {
-    /// To Ocelot nothing is put together where only the first part was asked: its answer is the answer.
+    /// Ocelot composes nothing where only the first part was called: its response is the response.
     Only(Response),
     /// In the order of the parts.
     Parts(Vec<Body>),
 }
 
-/// Asks the parts on behalf of one exchange.
+/// Calls the parts of an aggregate concurrently.
 pub struct FanOut<'a> {
-    pub aggregate: &'a Aggregate,
-    pub exchange: &'a Exchange,
-    /// For every part.
-    pub body: RequestBody,
-    attempts: AtomicU32,
+    pub caller: PartCaller<'a>,
 }
 
-/// A request body that is here as a whole.
-#[derive(Debug, Default)]
-pub struct RequestBody {
-    pub bytes: Bytes,
-    pub trailers: Option<Head>,
-}
+/// A call that is running, by the index of its part.
+type PartFuture<'f> = BoxFuture<'f, (usize, Result<PartResult, GatewayError>)>;
 
-/// A part that is being asked, by its place.
-type PartFuture<'f> = Pin<Box<dyn Future<Output = (usize, Result<PartResult, GatewayError>)> + Send + 'f>>;
-
-/// The answers to all calls of a part.
+/// The responses to all calls of a part.
 struct PartResult {
     body: Body,
-    /// The answer itself, where there was one call.
-    answer: Option<PartResponse>,
+    /// The response itself, where there was one call.
+    response: Option<PartResponse>,
 }
 
 /// The parts so far, in their order.
@@ -68,29 +50,15 @@ struct Progress<'f> {
     results: Vec<Option<Result<Body, GatewayError>>>,
 }
 
-impl<'a> FanOut<'a> {
-    pub fn new(aggregate: &'a Aggregate, exchange: &'a Exchange, body: RequestBody) -> FanOut<'a> {
-        FanOut { aggregate, exchange, body, attempts: AtomicU32::new(0) }
-    }
-
-    /// Attempts of all calls together.
-    pub fn attempts(&self) -> u32 {
-        self.attempts.load(Ordering::Relaxed)
-    }
-
-    /// Notes the attempts of a call.
-    pub fn add_attempts(&self, attempts: u32) {
-        self.attempts.fetch_add(attempts, Ordering::Relaxed);
-    }
-
+impl FanOut<'_> {
     fn ocelot(&self) -> bool {
-        self.aggregate.shape.ocelot
+        self.caller.aggregate.shape.ocelot
     }
 
     /// Asks the parts: those that depend on the first one behind it, all others at once. Ocelot lets them all wait for the
     /// first one as soon as one of them depends on it.
     pub async fn gather(&self) -> Result<FanOutResult, GatewayError> {
-        let parts = &self.aggregate.parts;
+        let parts = &self.caller.aggregate.parts;
         let some_depend = parts.iter().any(|part| part.terms.values.is_some());
         let mut progress = Progress::default();
         progress.results.resize_with(parts.len(), || None);
@@ -110,7 +78,7 @@ impl<'a> FanOut<'a> {
             progress.results[at] = Some(self.handle_failed_part(at, done.map(|done| done.body))?);
         }
         // An aggregator that nobody has is looked for whatever became of the parts.
-        if self.aggregate.shape.unsupported_aggregator.is_some() {
+        if self.caller.aggregate.shape.unsupported_aggregator.is_some() {
             return Ok(FanOutResult::Parts(Vec::new()));
         }
         let bodies: Result<Vec<Body>, GatewayError> = progress.results.into_iter().flatten().collect();
@@ -124,7 +92,7 @@ impl<'a> FanOut<'a> {
         at: usize,
         done: Result<Body, GatewayError>,
     ) -> Result<Result<Body, GatewayError>, GatewayError> {
-        let part = &self.aggregate.parts[at].terms;
+        let part = &self.caller.aggregate.parts[at].terms;
         match done {
             Err(cause) if part.optional => {
                 log::debug!(
@@ -148,13 +116,13 @@ impl<'a> FanOut<'a> {
     ) -> Result<Option<Response>, GatewayError> {
         let document = match main.as_ref().map(|main| self.document(main)) {
             Ok(document) => Some(document?),
-            Err(cause) if !self.aggregate.parts[0].terms.optional => return Err(cause.clone()),
+            Err(cause) if !self.caller.aggregate.parts[0].terms.optional => return Err(cause.clone()),
             Err(_) => None,
         };
-        for (at, part) in self.aggregate.parts.iter().enumerate().skip(1) {
+        for (at, part) in self.caller.aggregate.parts.iter().enumerate().skip(1) {
             match (&part.terms.values, &document) {
                 (Some(_), None) => {
-                    let key = &self.aggregate.parts[0].terms.key;
+                    let key = &self.caller.aggregate.parts[0].terms.key;
                     let cause = failed(&part.terms.key, format!("has no values, because \"{key}\" failed"));
                     progress.results[at] = Some(self.handle_failed_part(at, Err(cause))?);
                 }
@@ -174,8 +142,8 @@ impl<'a> FanOut<'a> {
                 (None, _) => {}
             }
         }
-        let main = main.as_ref().ok().and_then(|main| main.answer.as_ref());
-        Ok(main.filter(|_| self.ocelot() && progress.running.is_empty()).map(PartResponse::answer))
+        let main = main.as_ref().ok().and_then(|main| main.response.as_ref());
+        Ok(main.filter(|_| self.ocelot() && progress.running.is_empty()).map(PartResponse::to_response))
     }
 
     /// The answer of the first part, in which the values stand.
@@ -183,14 +151,14 @@ impl<'a> FanOut<'a> {
         let Body::Single(body) = &main.body else { return Ok(Value::Null) };
         serde_json::from_slice(body).map_err(|_| {
             failed(
-                &self.aggregate.parts[0].terms.key,
+                &self.caller.aggregate.parts[0].terms.key,
                 "is not JSON, or nested too deep, and others need its values",
             )
         })
     }
 
     fn call_part(&self, at: usize, values: Option<Vec<Vec<u8>>>) -> PartFuture<'_> {
-        let part = &self.aggregate.parts[at];
+        let part = &self.caller.aggregate.parts[at];
         Box::pin(async move {
             let asked = async {
                 match values {
@@ -203,15 +171,15 @@ impl<'a> FanOut<'a> {
     }
 
     async fn call_once(&self, part: &Part) -> Result<PartResult, GatewayError> {
-        let left = AtomicUsize::new(part.terms.max_response_bytes);
-        let reply = call(self, part, None, &left).await?;
+        let remaining = AtomicUsize::new(part.terms.max_response_bytes);
+        let reply = self.caller.call(part, None, &remaining).await?;
         let body = self.validate_body(part, &reply)?;
-        Ok(PartResult { body: Body::Single(body), answer: Some(reply) })
+        Ok(PartResult { body: Body::Single(body), response: Some(reply) })
     }
 
     /// One call for each value, so many at one time.
     async fn call_per_value(&self, part: &Part, values: &[Vec<u8>]) -> Result<PartResult, GatewayError> {
-        let left = &AtomicUsize::new(part.terms.max_response_bytes);
+        let remaining = &AtomicUsize::new(part.terms.max_response_bytes);
         let mut waiting = values.iter().enumerate();
         let mut running = FuturesUnordered::new();
         let mut replies: Vec<Option<Result<Bytes, GatewayError>>> = Vec::new();
@@ -219,7 +187,7 @@ impl<'a> FanOut<'a> {
         loop {
             let room = part.terms.max_concurrency - running.len();
             for (at, value) in waiting.by_ref().take(room) {
-                running.push(async move { (at, call(self, part, Some(value), left).await) });
+                running.push(async move { (at, self.caller.call(part, Some(value), remaining).await) });
             }
             let Some((at, reply)) = running.next().await else { break };
             let body = reply.and_then(|reply| self.validate_body(part, &reply));
@@ -229,7 +197,7 @@ impl<'a> FanOut<'a> {
             }
         }
         let bodies: Result<Vec<Bytes>, GatewayError> = replies.into_iter().flatten().collect();
-        Ok(PartResult { body: self.list(part, bodies?), answer: None })
+        Ok(PartResult { body: self.list(part, bodies?), response: None })
     }
 
     /// One value gives Ocelot a plain body; to us it is a list where a path can find several.
@@ -289,11 +257,11 @@ async fn within(
 }
 
 impl PartResponse {
-    /// The answer as it came.
-    fn answer(&self) -> Response {
+    /// The response as it was received.
+    fn to_response(&self) -> Response {
         Response {
             head: self.head.clone(),
-            body: AnswerBody::Bytes(self.body.clone()),
+            body: ResponseBody::Bytes(self.body.clone()),
             ..Response::default()
         }
     }

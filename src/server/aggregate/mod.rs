@@ -6,7 +6,6 @@
 mod call;
 mod fan_out;
 
-use super::dispatch::run_route;
 use crate::{
     base::{
         bytes::is_tchar,
@@ -28,11 +27,13 @@ use crate::{
         },
     },
 };
-use call::RequestMetricsGuard;
-use fan_out::{FanOut, FanOutResult, RequestBody};
+pub use call::{BoxFuture, RouteRunner};
+use call::{PartCaller, RequestBody, RequestMetricsGuard};
+use fan_out::{FanOut, FanOutResult};
 use std::{
     future::{Future, poll_fn},
     pin::pin,
+    sync::atomic::AtomicU32,
     task::Poll,
     time::Instant,
 };
@@ -42,13 +43,14 @@ pub async fn run(
     aggregate: &Aggregate,
     exchange: &mut Exchange,
     hop: HopByHop,
-    caller: &mut dyn ClientBody,
+    client: &mut dyn ClientBody,
+    run_route: RouteRunner,
 ) -> RouteResult {
     let shape = &aggregate.shape;
     if let ([only, rest @ ..], true) = (&*aggregate.parts, shape.ocelot)
         && (rest.is_empty() || hop.websocket)
     {
-        return single_part(only, exchange, hop, caller).await;
+        return single_part(only, exchange, hop, client, run_route).await;
     }
     if hop.websocket && !shape.ocelot {
         return Err(GatewayError::new(
@@ -57,10 +59,11 @@ pub async fn run(
         ));
     }
     let form = negotiate(aggregate, exchange)?;
-    let body = read_request_body(aggregate, exchange, caller).await?;
-    let asker = FanOut::new(aggregate, exchange, body);
-    let gathered = with_cancellation(asker.gather(), aggregate, exchange.now, caller).await;
-    exchange.record.attempts = asker.attempts();
+    let body = read_request_body(aggregate, exchange, client).await?;
+    let caller = PartCaller { aggregate, exchange, body, run_route, attempts: AtomicU32::new(0) };
+    let fan_out = FanOut { caller };
+    let gathered = with_cancellation(fan_out.gather(), aggregate, exchange.now, client).await;
+    exchange.record.attempts = fan_out.caller.attempts.into_inner();
     exchange.record.backend = exchange.record.enabled.then(|| exchange.now.elapsed());
     match gathered? {
         FanOutResult::Only(answer) => Ok(answer),
@@ -77,11 +80,12 @@ async fn single_part(
     part: &Part,
     exchange: &mut Exchange,
     hop: HopByHop,
-    caller: &mut dyn ClientBody,
+    client: &mut dyn ClientBody,
+    run_route: RouteRunner,
 ) -> RouteResult {
     let mut inner = part.fork_for_part(exchange, None, true);
     let mut counted = RequestMetricsGuard::start(&part.route.metrics, exchange.worker);
-    let outcome = Box::pin(run_route(&part.route, &mut inner, hop, caller)).await;
+    let outcome = run_route(&part.route, &mut inner, hop, client).await;
     let status = |cause: &GatewayError| cause.status(true);
     counted.status = outcome.as_ref().map_or_else(status, Response::status);
     let record = inner.record;
@@ -108,11 +112,11 @@ fn negotiate<'a>(aggregate: &'a Aggregate, exchange: &Exchange) -> Result<&'a Re
 async fn read_request_body(
     aggregate: &Aggregate,
     exchange: &Exchange,
-    caller: &mut dyn ClientBody,
+    client: &mut dyn ClientBody,
 ) -> Result<RequestBody, GatewayError> {
     let most = (aggregate.shape.max_request_bytes as u64).min(exchange.body_limit);
     let expects = exchange.req.get_known(KnownHeader::Expect).is_some();
-    match caller.framing() {
+    match client.framing() {
         Framing::None => return Ok(RequestBody::default()),
         Framing::Chunked if aggregate.shape.ocelot => return Ok(RequestBody::default()),
         Framing::Length(n) if n > most => {
@@ -123,29 +127,29 @@ async fn read_request_body(
         }
         _ => {}
     }
-    caller.limit_body(most);
-    if expects && caller.bytes_received() == 0 {
+    client.limit_body(most);
+    if expects && client.bytes_received() == 0 {
         poll_fn(|cx| {
-            caller.send_informational(&Head::response(100, b"Continue"), cx);
+            client.send_informational(&Head::response(100, b"Continue"), cx);
             Poll::Ready(())
         })
         .await;
     }
     let (mut body, mut since) = (Vec::new(), Instant::now());
     poll_fn(|cx| {
-        while let Poll::Ready(chunk) = caller.poll_fill(cx) {
+        while let Poll::Ready(chunk) = client.poll_fill(cx) {
             let Chunk::Data(data) = chunk? else { return Poll::Ready(Ok(())) };
             let n = data.len();
             body.extend_from_slice(data);
-            caller.consume(n);
+            client.consume(n);
             since = Instant::now();
         }
         let still =
             || GatewayError::new(ErrorCode::RequestTimeout, "the request body stood still for too long");
-        caller.poll_deadline(cx, since + aggregate.body_idle).map(|()| Err(still()))
+        client.poll_deadline(cx, since + aggregate.body_idle).map(|()| Err(still()))
     })
     .await?;
-    Ok(RequestBody { bytes: body.into(), trailers: caller.trailers().cloned() })
+    Ok(RequestBody { bytes: body.into(), trailers: client.trailers().cloned() })
 }
 
 /// Waits for as long as the client does, and the aggregate may take.
@@ -153,7 +157,7 @@ async fn with_cancellation<T>(
     work: impl Future<Output = Result<T, GatewayError>>,
     aggregate: &Aggregate,
     began: Instant,
-    caller: &mut dyn ClientBody,
+    client: &mut dyn ClientBody,
 ) -> Result<T, GatewayError> {
     let mut work = pin!(work);
     let shape = &aggregate.shape;
@@ -161,11 +165,11 @@ async fn with_cancellation<T>(
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(done);
         }
-        if caller.poll_closed(cx).is_ready() {
+        if client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(GatewayError::client_closed()));
         }
         match shape.timeout {
-            Some(time) if caller.poll_deadline(cx, began + time).is_ready() => {
+            Some(time) if client.poll_deadline(cx, began + time).is_ready() => {
                 let detail = format!("the aggregate was not complete within {time:?}");
                 Poll::Ready(Err(GatewayError::new(ErrorCode::BackendTimeout, detail)))
             }

@@ -1,0 +1,147 @@
+//! One exchange: a request, its response, and what becomes of the connection. The same for a connection of HTTP/1.1, which
+//! serves one exchange after the other, and for the streams of HTTP/2, which are served concurrently.
+
+use super::{
+    connection::ConnectionContext,
+    dispatch::dispatch,
+    respond::{error_response, log_access, send_final_response, send_response},
+    worker::{CachedPlan, Worker},
+};
+use crate::{
+    net::{
+        client_io::ClientIo,
+        h1::hop_by_hop::{self, HopByHop},
+    },
+    pipeline::{
+        error::GatewayError,
+        exchange::Exchange,
+        head::{KnownHeader, Version},
+        response::{Response, RouteResult},
+        upgrade::Upgrade,
+    },
+    plan::RouteRef,
+};
+use std::{sync::Arc, time::Instant};
+
+/// What serves an exchange: the connection it came over, the plan it holds from start to end, and the worker.
+pub struct Context<'c> {
+    pub connection: &'c ConnectionContext,
+    pub exchange: &'c mut Exchange,
+    pub plan: &'c CachedPlan,
+    pub worker: &'c Worker,
+}
+
+/// What becomes of the connection after an exchange.
+pub enum NextAction {
+    /// It is idle since then.
+    KeepAlive(Instant),
+    /// It is closed so that the client can still read the response.
+    Linger,
+    /// It is closed at once: the client closed its side, or must notice that the response is incomplete.
+    Close,
+    /// It changed its protocol; the label of the route is needed for the access log.
+    Tunnel(Box<Upgrade>, Arc<str>),
+}
+
+/// Serves one request.
+pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) -> NextAction {
+    ctx.exchange.now = Instant::now();
+    ctx.capture_access_fields();
+    let for_head = ctx.exchange.req.method() == b"HEAD";
+    let hop = hop_by_hop::strip(&mut ctx.exchange.req);
+    ctx.exchange.is_websocket = hop.websocket;
+    ctx.exchange.runtime = Some(ctx.plan.clone());
+    let (route, outcome) = ctx.route(hop, conn).await;
+    let outcome = outcome.or_else(|cause| error_response(&mut ctx, cause));
+    let next = match outcome {
+        Ok(Response { head, upgrade: Some(upgrade), .. }) if head.status == 101 => {
+            ctx.exchange.record.status = 101;
+            conn.send_upgrade(&head);
+            NextAction::Tunnel(
+                Box::new(upgrade),
+                route.as_ref().map_or_else(|| "".into(), |route| route.label.clone()),
+            )
+        }
+        Ok(mut response) => {
+            ctx.connection.add_hsts(&mut response);
+            let keep = ctx.can_keep_alive(conn, hop) && !response.close_connection;
+            send_response(conn, &mut ctx, response, for_head, keep).await
+        }
+        Err(()) => NextAction::Close,
+    };
+    ctx.finish(conn, route.as_deref(), next)
+}
+
+/// Responds to a head that is not an acceptable request. The connection ends, because the start of the next request is
+/// unknown.
+pub async fn reject_request<C: ClientIo>(
+    conn: &mut C,
+    mut ctx: Context<'_>,
+    cause: GatewayError,
+) -> NextAction {
+    ctx.exchange.now = Instant::now();
+    let unrouted = ctx.worker.gateway.metrics().unrouted();
+    unrouted.begin(ctx.worker.index);
+    ctx.exchange.record.enabled = ctx.plan.access_log;
+    let next = match error_response(&mut ctx, cause) {
+        Ok(response) => send_final_response(conn, &mut ctx, response).await,
+        Err(()) => NextAction::Close,
+    };
+    let now = Instant::now();
+    unrouted.end(ctx.worker.index, ctx.exchange.record.status, now - ctx.exchange.now);
+    log_access(conn, ctx.exchange, ctx.worker, "", now);
+    next
+}
+
+impl<'c> Context<'c> {
+    /// The response of the listener, or of the route.
+    async fn route(
+        &mut self,
+        hop: HopByHop,
+        conn: &mut impl ClientIo,
+    ) -> (Option<RouteRef<'c>>, RouteResult) {
+        match self.connection.early_response(self.exchange) {
+            Some(outcome) => (None, outcome),
+            None => dispatch(self.exchange, self.plan, hop, conn).await,
+        }
+    }
+
+    /// Counts and logs the exchange. A tunnel is logged when it ends.
+    fn finish(
+        &self,
+        conn: &impl ClientIo,
+        route: Option<&crate::plan::Route>,
+        next: NextAction,
+    ) -> NextAction {
+        let (now, exchange) = (Instant::now(), &*self.exchange);
+        let metrics = route.map_or(self.worker.gateway.metrics().unrouted(), |route| &route.metrics);
+        metrics.end(self.worker.index, exchange.record.status, now - exchange.now);
+        if let NextAction::Tunnel(..) = next {
+            return next;
+        }
+        log_access(conn, exchange, self.worker, route.map_or("", |route| &route.label), now);
+        if let NextAction::KeepAlive(_) = next { NextAction::KeepAlive(now) } else { next }
+    }
+
+    /// Whether another request may follow on this connection.
+    fn can_keep_alive(&self, conn: &impl ClientIo, hop: HopByHop) -> bool {
+        let requested = !hop.close && (conn.version() >= Version::Http11 || hop.keep_alive);
+        requested
+            && conn.requests_served() < self.plan.limits.requests_per_connection
+            && !self.worker.gateway.drain.is_on()
+    }
+
+    /// Keeps what routes match in addition to the request, and the fields of the access log, before stages change them.
+    fn capture_access_fields(&mut self) {
+        if self.plan.matches_by_listener {
+            self.exchange.listener = Some(self.connection.listener());
+        }
+        self.exchange.record.enabled = self.plan.access_log;
+        if self.plan.access_log {
+            let Exchange { req, record, .. } = &mut *self.exchange;
+            record.path.extend_from_slice(req.original_path());
+            record.method.extend_from_slice(req.method());
+            record.host.extend_from_slice(req.get_known(KnownHeader::Host).unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A client connection of HTTP/1.1: keep-alive, one exchange after the other, and a close that does not cut off the last
+//! response (lingering close).
+
+use super::{
+    connection::ConnectionContext,
+    exchange::{Context, NextAction, handle_exchange, reject_request},
+    http2,
+    respond::{error_response, log_access},
+    websocket,
+    worker::{CachedPlan, Worker},
+};
+use crate::{
+    net::{
+        buffer::ReadBuffer,
+        client_io::ClientIo,
+        h1::client::{ClientConn, Next},
+        io::Stream,
+    },
+    pipeline::{exchange::Exchange, upgrade::Upgrade},
+};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+/// The rest of an unread request body up to which it is drained; beyond, the connection is closed instead.
+const MAX_LINGER_BYTES: u64 = 64 * 1024;
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves one client connection until it ends. TLS (ALPN) or the first bytes select HTTP/2.
+pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker>) {
+    if io.alpn_protocol() == Some(b"h2") {
+        return Box::pin(http2::serve(io, ReadBuffer::default(), connection, worker)).await;
+    }
+    let mut conn = ClientConn::new(io, connection.peer);
+    let notified = worker.gateway.drain.notified();
+    let mut notified = pin!(notified.notified());
+    let mut idle_since = Instant::now();
+    loop {
+        let (idle_timeout, drain) = (worker.plan().limits.client.idle_timeout, &worker.gateway.drain);
+        let stop = |cx: &mut std::task::Context| {
+            if drain.is_on() { Poll::Ready(()) } else { notified.as_mut().poll(cx) }
+        };
+        if !conn.wait_readable(idle_since, idle_timeout, stop).await {
+            return;
+        }
+        let (mut exchange, plan) = (connection.new_exchange(&worker, idle_since), worker.plan());
+        let next = conn.next_head(&mut exchange.req, &plan.limits.client).await;
+        if let Next::Http2 = next {
+            worker.release_exchange(exchange);
+            let (io, input) = conn.into_parts();
+            // Boxed: connections of HTTP/1.1 need not reserve its memory.
+            return Box::pin(http2::serve(io, input, connection, worker)).await;
+        }
+        let ctx =
+            Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
+        let next = serve_request(&mut conn, ctx, next).await;
+        if let NextAction::Tunnel(upgrade, route) = next {
+            return Box::pin(tunnel(conn, exchange, plan, worker, *upgrade, route)).await;
+        }
+        worker.release_exchange(exchange);
+        idle_since = match finish_request_body(&mut conn, next).await {
+            NextAction::KeepAlive(now) => now,
+            NextAction::Linger => return linger(conn).await,
+            NextAction::Close | NextAction::Tunnel(..) => return,
+        };
+    }
+}
+
+async fn serve_request(conn: &mut ClientConn, mut ctx: Context<'_>, next: Next) -> NextAction {
+    match next {
+        Next::Request => handle_exchange(conn, ctx).await,
+        Next::Rejected(cause) => reject_request(conn, ctx, cause).await,
+        Next::NotHttp(cause) => {
+            error_response(&mut ctx, cause).map_or(NextAction::Close, |_| NextAction::Linger)
+        }
+        Next::Closed | Next::Http2 => NextAction::Close,
+    }
+}
+
+/// Closes so that the client can still read the response.
+async fn linger(conn: ClientConn) {
+    conn.close_lingering(16 * MAX_LINGER_BYTES, Instant::now() + LINGER_TIMEOUT).await;
+}
+
+/// Before the next request, a short rest of the last request body is drained.
+async fn finish_request_body(conn: &mut ClientConn, next: NextAction) -> NextAction {
+    match next {
+        NextAction::KeepAlive(now) if !conn.is_body_done() => {
+            match conn.drain(MAX_LINGER_BYTES, now + LINGER_TIMEOUT).await {
+                true => NextAction::KeepAlive(Instant::now()),
+                false => NextAction::Linger,
+            }
+        }
+        next => next,
+    }
+}
+
+/// The rest of a connection that changed its protocol; it holds no plan, because it may outlive many.
+async fn tunnel(
+    mut conn: ClientConn,
+    mut exchange: Box<Exchange>,
+    plan: CachedPlan,
+    worker: Arc<Worker>,
+    upgrade: Upgrade,
+    route: Arc<str>,
+) {
+    let config = websocket::TunnelConfig {
+        idle: plan.limits.tunnel_idle,
+        metrics: worker.gateway.metrics().tunnels().clone(),
+    };
+    exchange.runtime = None;
+    drop(plan);
+    let reason = websocket::run(&mut conn, upgrade, config, &worker.gateway.drain).await;
+    exchange.record.bytes_out = conn.sent();
+    log::debug!("a WebSocket connection ended: {reason:?}");
+    log_access(&conn, &exchange, &worker, &route, Instant::now());
+    worker.release_exchange(exchange);
+    linger(conn).await;
+}

@@ -1,0 +1,114 @@
+//! Delivery of a response: the gateway's own error responses, head and body to the client, and the access record.
+
+use super::{
+    exchange::{Context, NextAction},
+    relay::{framing, relay},
+    worker::Worker,
+};
+use crate::{
+    net::client_io::ClientIo,
+    pipeline::{
+        body::{Body, Framing},
+        error::{ErrorCode, GatewayError},
+        exchange::Exchange,
+        grpc,
+        head::Version,
+        response::{Response, rescue},
+    },
+};
+use std::time::{Instant, SystemTime};
+
+/// Turns an error into the gateway's own response; there is none for a client that closed its connection.
+pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Result<Response, ()> {
+    let (exchange, ocelot) = (&mut *ctx.exchange, ctx.plan.ocelot);
+    exchange.record.error_code = Some(cause.why.name());
+    exchange.record.status = cause.status(ocelot);
+    ctx.worker.gateway.metrics().record_error(cause.why.name());
+    log::debug!("{}: {}", cause.why.name(), cause.detail);
+    if cause.why == ErrorCode::ClientClosed {
+        return Err(());
+    }
+    let mut response = match grpc::is_grpc(&exchange.req) {
+        true => grpc::error_response(&cause),
+        false => rescue(&cause, exchange.req.original_path(), &exchange.record.id, ocelot),
+    };
+    response.close_connection = cause.why.breaks_connection();
+    response.head.append(b"Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+    Ok(response)
+}
+
+/// Sends head and body of the response.
+pub async fn send_response<C: ClientIo>(
+    conn: &mut C,
+    ctx: &mut Context<'_>,
+    mut response: Response,
+    for_head: bool,
+    keep: bool,
+) -> NextAction {
+    let record = &mut ctx.exchange.record;
+    record.status = response.status();
+    let framing = framing(&response, for_head, conn.version());
+    let keep = keep && framing != Framing::UntilClose;
+    conn.send_head(&response.head, framing, keep);
+    if framing == Framing::None && !matches!(response.body, Body::Stream(_)) {
+        response.body = Body::Empty;
+    }
+    let relayed = relay(conn, &mut response.body, ctx.plan.limits.body_idle).await;
+    record.bytes_out = conn.sent();
+    if let Err(cause) = relayed {
+        record.error_code = Some(cause.why.name());
+        if cause.why == ErrorCode::ClientClosed {
+            record.status = 499;
+        }
+        // What was received is sent, and then the connection ends too early. Where only the end of the connection
+        // delimits the body, an orderly close would look like the end of a complete one.
+        let visible = cause.why != ErrorCode::ClientClosed && framing != Framing::UntilClose;
+        return if visible { NextAction::Linger } else { NextAction::Close };
+    }
+    if let Body::Stream(stream) = response.body {
+        stream.finish();
+    }
+    if keep { NextAction::KeepAlive(ctx.exchange.now) } else { NextAction::Linger }
+}
+
+/// Sends the last response on a connection: nothing more of the request is read.
+pub async fn send_final_response<C: ClientIo>(
+    conn: &mut C,
+    ctx: &mut Context<'_>,
+    mut response: Response,
+) -> NextAction {
+    ctx.exchange.record.status = response.status();
+    conn.send_head(&response.head, framing(&response, false, Version::Http11), false);
+    let relayed = relay(conn, &mut response.body, ctx.plan.limits.body_idle).await;
+    ctx.exchange.record.bytes_out = conn.sent();
+    if relayed.is_ok() { NextAction::Linger } else { NextAction::Close }
+}
+
+/// Writes the access record of an exchange, where the plan has an access log.
+pub fn log_access(conn: &impl ClientIo, exchange: &Exchange, worker: &Worker, route: &str, now: Instant) {
+    if !exchange.record.enabled {
+        return;
+    }
+    let duration = now - exchange.now;
+    worker.gateway.log.log(
+        worker.index,
+        &crate::telemetry::Record {
+            time: SystemTime::now() - duration,
+            id: &exchange.record.id,
+            client: exchange.client,
+            method: &exchange.record.method,
+            host: &exchange.record.host,
+            path: &exchange.record.path,
+            route,
+            status: exchange.record.status,
+            error_code: exchange.record.error_code.unwrap_or(""),
+            endpoint: exchange.record.endpoint.as_deref().unwrap_or(""),
+            attempts: exchange.record.attempts,
+            bytes_in: conn.bytes_received(),
+            bytes_out: exchange.record.bytes_out,
+            duration,
+            backend_duration: exchange.record.backend,
+            protocol: conn.version().as_str(),
+        },
+    );
+}

@@ -51,9 +51,8 @@ fn unknown(name: &str) -> String {
 }
 
 fn list() -> String {
-    let line = |help: &CodeHelp| {
-        format!("{:<30} {}  {}\n", help.code.name(), help.code.status(false), help.summary)
-    };
+    let line =
+        |help: &CodeHelp| format!("{:<30} {}  {}\n", help.code.name(), help.code.status(false), help.summary);
     CODE_HELP.iter().map(line).collect()
 }
 

@@ -55,8 +55,7 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
             // Boxed: connections of HTTP/1.1 need not reserve its memory.
             return Box::pin(http2::serve(io, input, connection, worker)).await;
         }
-        let ctx =
-            Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
+        let ctx = Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
         let next = serve_request(&mut conn, ctx, next).await;
         if let NextAction::Tunnel(upgrade, route) = next {
             return Box::pin(tunnel(conn, exchange, plan, worker, *upgrade, route)).await;

@@ -10,13 +10,7 @@ use crate::net::{
     h2::{ClientStream, Connection},
     io::Stream,
 };
-use std::{
-    future::Future,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Instant,
-};
+use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 /// Serves a connection of HTTP/2; `input` is what was already read from it. A stream does not outlive its connection.
 pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext, worker: Arc<Worker>) {

@@ -112,7 +112,8 @@ async fn read_response_body(
             stream.consume(n);
             since = Instant::now();
         }
-        let idle_error = || GatewayError::new(ErrorCode::BackendTruncated, "no byte of the body arrived in time");
+        let idle_error =
+            || GatewayError::new(ErrorCode::BackendTruncated, "no byte of the body arrived in time");
         client.poll_deadline(cx, since + idle).map(|()| Err(idle_error()))
     })
     .await?;
@@ -124,7 +125,9 @@ async fn read_response_body(
 fn reserve_bytes(remaining: &AtomicUsize, n: usize, part: &Part) -> Result<(), GatewayError> {
     let reserved = remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n));
     let max_bytes = part.terms.max_response_bytes;
-    reserved.map(drop).map_err(|_| failed(&part.terms.key, format!("sent a response of more than {max_bytes} bytes")))
+    reserved
+        .map(drop)
+        .map_err(|_| failed(&part.terms.key, format!("sent a response of more than {max_bytes} bytes")))
 }
 
 /// Counts a call in the metrics of its route, also where the call is canceled.

@@ -237,7 +237,7 @@ fn connections_and_streams_are_counted() {
         let (answer, mut stream) = client.begin(request("GET", "/slow", &[]), true).await;
         until(|| shows("margay_http2_streams{side=\"client\"} 1")).await;
         assert!(shows("margay_http2_connections{side=\"client\"} 1"));
-        assert!(shows("margay_http2_streaduration_ms 2") && shows("margay_http2_resets_total 0"));
+        assert!(shows("margay_http2_streams_total 2") && shows("margay_http2_resets_total 0"));
         stream.send_reset(h2::Reason::CANCEL);
         drop(answer);
         until(|| shows("margay_http2_resets_total 1")).await;

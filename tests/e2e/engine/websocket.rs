@@ -168,7 +168,7 @@ fn a_client_has_only_so_many_open_and_they_are_counted() {
     assert!(third.start.contains(" 503 "), "{}", third.start);
     let metrics = gateway.admin("/metrics").text();
     assert!(
-        metrics.contains("\nmargay_tunnels 2\n") && metrics.contains("\nmargay_tunnels_opened_total 2\n")
+        metrics.contains("\nmargay_websocket_connections 2\n") && metrics.contains("\nmargay_websocket_connections_total 2\n")
     );
     assert!(says_back(&mut first, "hi"));
     drop(second);
@@ -244,7 +244,7 @@ fn a_thousand_at_one_time_and_none_lost() {
         let open =
             |n: usize| async move { tokio_tungstenite::connect_async(target(n)).await.expect("101").0 };
         let mut all = join_all((0..1000).map(open)).await;
-        assert!(gateway.admin("/metrics").text().contains("\nmargay_tunnels 1000\n"));
+        assert!(gateway.admin("/metrics").text().contains("\nmargay_websocket_connections 1000\n"));
         join_all(all.iter_mut().enumerate().map(|(n, socket)| async move {
             for turn in 0..3 {
                 let said = Message::text(format!("{turn} of {n}"));
@@ -257,9 +257,9 @@ fn a_thousand_at_one_time_and_none_lost() {
         }))
         .await;
     });
-    let over = || gateway.admin("/metrics").text().contains("\nmargay_tunnels 0\n");
+    let over = || gateway.admin("/metrics").text().contains("\nmargay_websocket_connections 0\n");
     assert!(becomes_true(Duration::from_secs(10), over));
-    assert!(gateway.admin("/metrics").text().contains("\nmargay_tunnels_opened_total 1000\n"));
+    assert!(gateway.admin("/metrics").text().contains("\nmargay_websocket_connections_total 1000\n"));
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub const TABLE: &[StageOrder] = &[
     },
     StageOrder {
         name: websocket_limit::NAME,
-        setting: "Limits.MaxTunnelsPerClient",
+        setting: "Limits.MaxWebSocketsPerClient",
         reason: "a connection that would stay is refused before anything is done for it",
     },
     StageOrder {

@@ -1,4 +1,4 @@
-//! `Limits.MaxTunnelsPerClient`: how many WebSocket connections one client address has open at one time.
+//! `Limits.MaxWebSocketsPerClient`: how many WebSocket connections one client address has open at one time.
 
 use crate::{
     base::weak_map::WeakMap,

@@ -1,5 +1,5 @@
-//! `docs/configuration.md` below its marker is generated from the types that read the configuration, and the metrics it
-//! names are those that are exported. `UPDATE=1 cargo test --test documentation reference` writes it anew.
+//! `docs/configuration.md` below its marker is generated from the document types, and `docs/operation.md` lists exactly
+//! the exported metrics. `UPDATE=1 cargo test --test documentation reference` regenerates the reference.
 
 use margay::config::document::{Document, PolicyDocument};
 use margay::telemetry::export::names;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const MARKER: &str = "<!-- From here on generated from the types in src/config/document. -->\n";
 
-/// What each type is called in the file, in the order of the page.
+/// Definition name → section title, in the order of the page.
 const SECTIONS: &[(&str, &str)] = &[
     ("RouteDocument", "Routes[]"),
     ("HostAndPort", "DownstreamHostAndPorts[], Clusters.NAME.Endpoints[]"),
@@ -24,7 +24,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("QosOptions", "QoSOptions"),
     ("RetryOptions", "RetryOptions"),
     ("FallbackOptions", "FallbackOptions"),
-    ("ReplyDocument", "FallbackOptions.Reply"),
+    ("StaticResponseDocument", "FallbackOptions.Reply"),
     ("AuthenticationOptions", "AuthenticationOptions"),
     ("RateLimitOptions", "RateLimitOptions"),
     ("RateLimitDocument", "RateLimitOptions.Limits[]"),
@@ -50,6 +50,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ForwardedHeadersDocument", "ForwardedHeaders"),
     ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),
     ("AggregateDocument", "Aggregates[]"),
+    ("RouteKeyConfigDocument", "Aggregates[].RouteKeysConfig[]"),
     ("DynamicRouteDocument", "DynamicRoutes[]"),
     ("DiscoveryDocument", "ServiceDiscoveryProvider"),
 ];
@@ -67,14 +68,14 @@ fn reference() -> String {
     }
     let policy = schema::<PolicyDocument>();
     let settings: Vec<_> = properties(&policy).map(|(name, _)| format!("`{name}`")).collect();
-    let intro = "A partial route. Every setting means what it means on a route:";
+    let intro = "The options of a route that several routes share by name. Each setting has the same meaning as on a route:";
     write!(page, "\n### policies/NAME.json\n\n{intro} {}.\n", settings.join(", ")).unwrap();
     page
 }
 
 fn section(page: &mut String, title: &str, of: &Value) {
     let about = of["description"].as_str().unwrap_or_default().replace('\n', " ");
-    write!(page, "\n### {title}\n\n{about}\n\n| setting | value | meaning |\n|---|---|---|\n").unwrap();
+    write!(page, "\n### {title}\n\n{about}\n\n| setting | type | description |\n|---|---|---|\n").unwrap();
     for (name, property) in properties(of) {
         let meaning =
             property["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
@@ -86,7 +87,7 @@ fn properties(of: &Value) -> impl Iterator<Item = (&String, &Value)> {
     of["properties"].as_object().into_iter().flat_map(Map::iter)
 }
 
-/// What may be written there, in one word or two.
+/// The type of a setting, in a few words.
 fn kind(of: &Value) -> String {
     if let Some(reference) = of["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap();
@@ -106,7 +107,6 @@ fn kind(of: &Value) -> String {
         _ => vec![],
     };
     let spelled = |k: &&str| match *k {
-        "string" => "text".to_owned(),
         "array" => format!("list of {}", kind(&of["items"])),
         "object" if of["additionalProperties"].is_object() => {
             format!("map to {}", kind(&of["additionalProperties"]))
@@ -120,7 +120,7 @@ fn kind(of: &Value) -> String {
     }
 }
 
-/// As GitHub makes them.
+/// The anchor that GitHub generates for a heading.
 fn anchor(title: &str) -> String {
     let kept = title.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect::<String>();
     format!("#{}", kept.to_lowercase())
@@ -137,29 +137,29 @@ fn the_reference_lists_every_setting() {
     }
     assert!(
         generated == fresh,
-        "docs/configuration.md is behind: UPDATE=1 cargo test --test documentation reference"
+        "docs/configuration.md is out of date: UPDATE=1 cargo test --test documentation reference"
     );
 }
 
 #[test]
-fn every_section_of_the_file_stands_in_the_reference() {
+fn the_reference_has_a_section_for_every_document_type() {
     let document = schema::<Document>();
-    let not_alone = ["MemberCall", "MetadataOptions"];
+    let unlisted = ["MetadataOptions"];
     let global = |name: &str| name.starts_with("Global") && name != "GlobalDocument";
     for name in document["$defs"].as_object().unwrap().keys() {
         let listed = SECTIONS.iter().any(|(definition, _)| definition == name);
-        assert!(listed || global(name) || not_alone.contains(&name.as_str()), "{name} is missing");
+        assert!(listed || global(name) || unlisted.contains(&name.as_str()), "{name} is missing");
     }
 }
 
 #[test]
-fn the_metrics_named_are_those_exported() {
+fn the_metrics_in_the_docs_are_those_exported() {
     let page =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operation.md")).unwrap();
     let rows: Vec<_> = page.lines().filter_map(|l| l.strip_prefix("| `margay_")?.split('`').next()).collect();
     let exported: Vec<_> = names().collect();
-    let told: Vec<_> = rows.iter().map(|row| format!("margay_{row}")).collect();
-    let missing: Vec<_> = exported.iter().filter(|name| !told.contains(name)).collect();
-    let stale: Vec<_> = told.iter().filter(|name| !exported.contains(name)).collect();
+    let documented: Vec<_> = rows.iter().map(|row| format!("margay_{row}")).collect();
+    let missing: Vec<_> = exported.iter().filter(|name| !documented.contains(name)).collect();
+    let stale: Vec<_> = documented.iter().filter(|name| !exported.contains(name)).collect();
     assert!(missing.is_empty() && stale.is_empty(), "docs/operation.md lacks {missing:?}, and has {stale:?}");
 }

@@ -1,4 +1,4 @@
-//! `Clusters`: services that several routes lead to.
+//! `Clusters`: named backends that several routes share.
 
 use super::discovery::DiscoveryDocument;
 use super::options::{HealthCheckOptions, HttpHandlerOptions, LoadBalancerOptions, TlsOptions};
@@ -7,35 +7,38 @@ use super::values::{BoxedSetting, List, Setting};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A service under a name: its addresses, and the options about them that a route would have otherwise. Options of
-/// `GlobalConfiguration` hold for it too, unless they are for certain `RouteKeys`.
+/// A named backend: its endpoints and the options about them that a route would have otherwise. Options of
+/// `GlobalConfiguration` apply to it, unless they have `RouteKeys`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ClusterDocument {
-    /// The addresses of the service. Required, unless `ServiceName` is set.
+    /// Host and port of each endpoint. Required, unless `ServiceName` is set.
     pub endpoints: List<HostAndPort>,
-    /// The name under which a registry knows the service; replaces `Endpoints`. Default: none.
+    /// The service name in the discovery provider; replaces `Endpoints`. Default: none.
     pub service_name: Setting<String>,
-    /// The namespace of the service. Default: that of the registry.
+    /// The namespace of the service in the discovery provider. Default: that of the provider.
     pub service_namespace: Setting<String>,
-    /// The registry that is asked about it. Default: `ServiceDiscoveryProvider` of `GlobalConfiguration`.
+    /// The discovery provider of this cluster. Default: `ServiceDiscoveryProvider` of `GlobalConfiguration`.
     pub discovery: Setting<DiscoveryDocument>,
     /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request.
     #[serde(rename = "DownstreamScheme")]
     pub scheme: Setting<String>,
-    /// How one of several addresses is chosen. Default: always the first.
+    /// Load balancing: how an endpoint is selected for each request. Default: `NoLoadBalancer`, always the first
+    /// endpoint. Source: Ocelot, Load Balancer.
     #[serde(rename = "LoadBalancerOptions")]
     pub load_balancer: BoxedSetting<LoadBalancerOptions>,
-    /// Which of several addresses are well enough to be asked. Default: all are.
+    /// Health checks: which endpoints are eligible for requests. Default: all endpoints are eligible.
     #[serde(rename = "HealthCheckOptions")]
     pub health: BoxedSetting<HealthCheckOptions>,
-    /// Settings of the client that calls the service.
+    /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
     #[serde(rename = "HttpHandlerOptions")]
     pub http_handler: BoxedSetting<HttpHandlerOptions>,
-    /// How the service is spoken to over TLS. Default: as the system trusts.
+    /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted
+    /// authorities of the system, no client certificate.
     #[serde(rename = "TlsOptions")]
     pub tls: BoxedSetting<TlsOptions>,
-    /// Whether any certificate of the service is accepted. Default: false.
+    /// Whether every certificate of the backend is accepted, without verification. Default: false. Source: Ocelot,
+    /// Configuration.
     #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
     pub accept_any_certificate: Setting<bool>,
 }

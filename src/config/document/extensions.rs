@@ -1,4 +1,4 @@
-//! The sections that are ours: administration, limits, forwarded fields.
+//! margay's own sections: administration, limits, DNS, forwarded headers, cache.
 
 use super::values::{List, Setting};
 use crate::base::units::{DurationText, SizeText};
@@ -6,7 +6,7 @@ use crate::config::{Spanned, SpannedMap};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What is done with the trace that a request belongs to.
+/// How the trace context of a request is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum TraceContextMode {
@@ -16,117 +16,116 @@ pub enum TraceContextMode {
     Off,
 }
 
-/// Where the operator asks.
+/// The administration listener.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AdministrationDocument {
-    /// Address and port of `/live`, `/ready`, `/metrics` and `/clusters`, or a socket of this machine as listeners have
-    /// them (`unix:/run/margay-admin.sock`). Default: `127.0.0.1:8081`.
+    /// The address of `/live`, `/ready`, `/metrics` and `/clusters`: `host:port`, or a Unix domain socket as in
+    /// `Listeners` (`unix:/run/margay-admin.sock`). Default: `127.0.0.1:8081`.
     pub address: Setting<String>,
 }
 
-/// Sizes, counts and times beyond which the gateway refuses or closes. Sizes are texts such as `"4MiB"` or bare
-/// numbers of bytes, times are texts such as `"10s"`.
+/// Size, count and time limits of the gateway. A size is a string such as `"4MiB"` or a number of bytes, a duration is
+/// a string such as `"10s"`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct LimitsDocument {
-    /// The longest request line; beyond it 414. 256 bytes to 1 MiB. Default: `16KiB`.
+    /// Maximum length of the request line; beyond it 414. 256 bytes to 1 MiB. Default: `16KiB`.
     pub max_request_line_size: Setting<SizeText>,
-    /// All header fields of a request together; beyond it 431. 1 KiB to 16 MiB. Default: `64KiB`.
+    /// Maximum size of all header fields of a request together; beyond it 431. 1 KiB to 16 MiB. Default: `64KiB`.
     pub max_request_headers_total_size: Setting<SizeText>,
-    /// The number of header fields of a request; beyond it 431. 1 to 10000. Default: 128.
+    /// Maximum number of header fields of a request; beyond it 431. 1 to 10000. Default: 128.
     pub max_request_header_count: Setting<i64>,
-    /// The longest body of a request; beyond it 413. Default: no limit; 30000000 bytes under
-    /// `"Compatibility": "Ocelot"`.
+    /// Maximum size of a request body; beyond it 413. Default: no limit; 30000000 bytes under `"Compatibility":
+    /// "Ocelot"`.
     pub max_request_body_size: Setting<SizeText>,
-    /// The time for a complete request head, from its first byte; beyond it 408. 100ms to 1h. Default: `10s`.
+    /// Time to receive a complete request head, from its first byte; beyond it 408. 100ms to 1h. Default: `10s`.
     pub request_headers_timeout: Setting<DurationText>,
-    /// The time for which a client connection is kept without a request. 100ms to 1d. Default: `75s`.
+    /// Keep-alive: how long an idle client connection is kept open. 100ms to 1d. Default: `75s`.
     pub keep_alive_timeout: Setting<DurationText>,
-    /// The longest silence within a body, in either direction. 100ms to 1d. Default: `60s`.
+    /// Maximum time without data while a body is transferred, in either direction. 100ms to 1d. Default: `60s`.
     pub body_idle_timeout: Setting<DurationText>,
-    /// The time to connect to a service, the look-up of its name included. 1ms to 10m. Default: `5s`.
+    /// Time to connect to an endpoint, including DNS resolution. 1ms to 10m. Default: `5s`.
     pub connect_timeout: Setting<DurationText>,
-    /// The time for which a connection to a service is kept unused. 1s to 1d. Default: `55s`.
+    /// How long an idle backend connection is kept in the pool. 1s to 1d. Default: `55s`.
     pub backend_idle_timeout: Setting<DurationText>,
-    /// The time that requests in flight have to finish at shutdown. 0s to 1h. Default: `30s`.
+    /// Graceful shutdown: how long requests in flight may take to finish. 0s to 1h. Default: `30s`.
     pub drain_timeout: Setting<DurationText>,
-    /// Client connections at one time. 1 and more. Default: the descriptor limit of the process less 512.
+    /// Maximum number of concurrent client connections. 1 or more. Default: the file descriptor limit of the process
+    /// minus 512.
     pub max_concurrent_connections: Setting<i64>,
-    /// Connections of one client address at one time. 1 and more. Default: no limit.
+    /// Maximum number of concurrent connections per client address. 1 or more. Default: no limit.
     pub max_connections_per_client: Setting<i64>,
-    /// The longest silence on a WebSocket connection, in both directions; then it is closed. 1s to 30d.
-    /// Default: `1h`.
-    pub tunnel_idle_timeout: Setting<DurationText>,
-    /// WebSocket connections of one client address at one time; beyond it 503 with `limit.websockets`. 1 and more.
-    /// Default: no limit.
-    pub max_tunnels_per_client: Setting<i64>,
-    /// Memory that answers which are compressed as streams take together; beyond it answers go out as they are. 1MiB to
-    /// 1TiB. Default: `512MiB`.
+    /// How long a WebSocket connection may be idle in both directions before it is closed. 1s to 30d. Default: `1h`.
+    pub web_socket_idle_timeout: Setting<DurationText>,
+    /// Maximum number of concurrent WebSocket connections per client address; beyond it 503 with `limit.websockets`. 1
+    /// or more. Default: no limit.
+    pub max_web_sockets_per_client: Setting<i64>,
+    /// Memory limit of all streaming encoders together; beyond it responses are sent uncompressed. 1MiB to 1TiB.
+    /// Default: `512MiB`.
     pub max_compression_memory: Setting<SizeText>,
-    /// Requests after which a client connection is closed. 1 and more. Default: no limit.
+    /// Number of requests after which a client connection is closed. 1 or more. Default: no limit.
     pub max_requests_per_connection: Setting<i64>,
-    /// HTTP/2: requests of one client connection at one time; more are refused. 1 to 100000. Default: 100.
+    /// HTTP/2: maximum number of concurrent streams per client connection; more are refused. 1 to 100000. Default: 100.
     pub max_concurrent_streams: Setting<i64>,
-    /// HTTP/2: what a client may send of one request body before the service takes it. 64 KiB less one byte to 16 MiB.
-    /// Default: 64 KiB less one byte.
+    /// HTTP/2: initial flow-control window of a stream: request body bytes that a client may send before the backend
+    /// consumes them. 64 KiB less one byte to 16 MiB. Default: 64 KiB less one byte.
     pub stream_window_size: Setting<SizeText>,
-    /// HTTP/2: requests that a client may give up in one second on one connection; beyond it the connection is closed.
-    /// 1 and more. Default: 200.
+    /// HTTP/2: streams that a client may reset per second on one connection; beyond it the connection is closed. 1 or
+    /// more. Default: 200.
     pub max_stream_resets_per_second: Setting<i64>,
-    /// HTTP/2: frames that carry nothing of a request in one second on one connection; beyond it the connection is
-    /// closed. 1 and more. Default: 1000.
+    /// HTTP/2: control frames (frames without request data) per second on one connection; beyond it the connection is
+    /// closed. 1 or more. Default: 1000.
     pub max_control_frames_per_second: Setting<i64>,
 }
 
-/// How the names of services are resolved; those of registries and of servers of keys are left to the system.
-/// `localhost` and the names in `/etc/hosts` need no server.
+/// How host names of backends are resolved; the hosts of discovery providers and key servers are resolved by the
+/// system. `localhost` and the names in `/etc/hosts` need no DNS server.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DnsDocument {
-    /// The servers that are asked, `address` or `address:port`; with servers of one's own names are taken as they are,
-    /// without a search list. Default: those of `/etc/resolv.conf`, with its search list.
+    /// The DNS servers, `address` or `address:port`; no search list is used with them. Default: the servers and the
+    /// search list of `/etc/resolv.conf`.
     pub servers: List<String>,
-    /// An answer holds at least so long, whatever its time to live. 1s to 1h. Default: `1s`.
+    /// Lower bound of the time to live of DNS answers. 1s to 1h. Default: `1s`.
     pub min_ttl: Setting<DurationText>,
-    /// An answer holds at most so long, whatever its time to live. 1s to 1d. Default: `5m`.
+    /// Upper bound of the time to live of DNS answers. 1s to 1d. Default: `5m`.
     pub max_ttl: Setting<DurationText>,
-    /// The time one server has for one answer. 100ms to 30s. Default: `2s`.
+    /// Timeout of one query to one server. 100ms to 30s. Default: `2s`.
     pub timeout: Setting<DurationText>,
 }
 
-/// What is believed of the `X-Forwarded-*` fields of a request, and what is added to them.
+/// Which `X-Forwarded-*` fields of a request are trusted, and which are added to it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ForwardedHeadersDocument {
-    /// The fields that are believed when they come from a trusted proxy: `X-Forwarded-For`, `X-Forwarded-Proto`,
-    /// `X-Forwarded-Host`. Default: all three.
+    /// The fields that are trusted from a trusted proxy: `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`.
+    /// Default: all three.
     pub headers: List<String>,
-    /// Addresses and networks of the proxies that are trusted, such as `10.0.0.0/8` or `::1`. Default: `[]`, none.
+    /// Addresses and networks of the trusted proxies, such as `10.0.0.0/8` or `::1`. Default: `[]`, none.
     pub trusted_proxies: List<String>,
-    /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent to services. Default: true; false under
+    /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent to backends. Default: true; false under
     /// `"Compatibility": "Ocelot"`.
     pub add_to_request: Setting<bool>,
 }
 
-/// The memory in which answers are kept, for all routes with `CacheOptions`.
+/// The memory of the response cache, shared by all routes with `CacheOptions`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct CacheDocument {
-    /// The memory of all stored answers together, their heads and what it takes to find them included. 1 MiB to 1 TiB.
-    /// Default: `256MiB`.
+    /// Memory of all stored responses, including their heads and the index. 1 MiB to 1 TiB. Default: `256MiB`.
     pub max_size: Setting<SizeText>,
-    /// The longest body that is kept; longer ones pass. 1 byte to a quarter of `MaxSize`. Default: `16MiB`, or that quarter.
+    /// Maximum body size of a stored response; larger ones are not cached. 1 byte to a quarter of `MaxSize`. Default:
+    /// `16MiB`, or that quarter.
     pub max_object_size: Setting<SizeText>,
-    /// Region → memory of its own, which is taken from `MaxSize`, so that no other region can push its answers out.
-    /// Default: `{}`.
+    /// Region → its own share of `MaxSize`, which other regions cannot evict. Default: `{}`.
     pub regions: Setting<SpannedMap<Spanned<CacheRegionDocument>>>,
 }
 
-/// The memory of one region.
+/// The memory of one cache region.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct CacheRegionDocument {
-    /// The memory of its answers. 1 MiB and more. Required.
+    /// Memory of the stored responses of the region. 1 MiB or more. Required.
     pub max_size: Setting<SizeText>,
 }

@@ -8,113 +8,126 @@ use super::values::{BoxedSetting, DurationSetting, List, Setting, StringList};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Options that hold for every route, unless the route says otherwise. The groups with `RouteKeys` hold only for the
-/// routes whose `Key` is listed there; without it, for all.
+/// Options that apply to every route, unless the route sets them itself. An option group with `RouteKeys` applies only
+/// to the routes with one of these keys.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct GlobalDocument {
-    /// The public address of the gateway, for `{BaseUrl}`. Default: `http://localhost:5000`.
-    /// Source: Ocelot, Configuration.
+    /// The public address of the gateway, the value of `{BaseUrl}`. Default: `http://localhost:5000`. Source: Ocelot,
+    /// Configuration.
     pub base_url: Setting<String>,
-    /// `"Ocelot"`: statuses, error bodies and leniency exactly as Ocelot 25. Default: margay's own.
+    /// `"Ocelot"`: status codes, error bodies and tolerance of invalid values exactly as in Ocelot 25. Default:
+    /// margay's own behavior.
     pub compatibility: Setting<String>,
-    /// The header that carries the request id. Default: none. Source: Ocelot, Logging.
+    /// The header that carries the request id. Routes inherit the global value. Default: none. Source: Ocelot, Logging.
     pub request_id_key: Setting<String>,
-    /// Who may call. Default: everyone. Source: Ocelot, Authentication.
+    /// Authentication: which callers are accepted. Default: all callers, without authentication. Source: Ocelot,
+    /// Authentication.
     #[serde(rename = "AuthenticationOptions")]
     pub authentication: Setting<GlobalAuthenticationOptions>,
-    /// How long answers are kept. Default: not at all. Source: Ocelot, Caching.
+    /// Response caching. Default: off. Source: Ocelot, Caching.
     #[serde(rename = "CacheOptions")]
     pub cache: Setting<GlobalCacheOptions>,
-    /// Settings of the clients that call services. Source: Ocelot, Configuration.
+    /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
     #[serde(rename = "HttpHandlerOptions")]
     pub http_handler: Setting<GlobalHttpHandlerOptions>,
-    /// How services are spoken to over TLS. Default: as the system trusts.
+    /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted
+    /// authorities of the system, no client certificate.
     #[serde(rename = "TlsOptions")]
     pub tls: Setting<GlobalTlsOptions>,
-    /// How one of several addresses is chosen. Default: always the first. Source: Ocelot, Load Balancer.
+    /// Load balancing: how an endpoint is selected for each request. Default: `NoLoadBalancer`, always the first
+    /// endpoint. Source: Ocelot, Load Balancer.
     #[serde(rename = "LoadBalancerOptions")]
     pub load_balancer: Setting<GlobalLoadBalancerOptions>,
-    /// Which of several addresses are well enough to be asked. Default: all are.
+    /// Health checks: which endpoints are eligible for requests. Default: all endpoints are eligible.
     #[serde(rename = "HealthCheckOptions")]
     pub health: Setting<GlobalHealthCheckOptions>,
-    /// Circuit breaker and time limit. Default: none. Source: Ocelot, Quality of Service.
+    /// Circuit breaker and timeout. Default: none. Source: Ocelot, Quality of Service.
     #[serde(rename = "QoSOptions")]
     pub qos: Setting<GlobalQosOptions>,
-    /// Which attempts are made again. Default: none, but for one on a kept connection that turned out to be closed.
+    /// Retries of failed attempts. Default: none, except one retry when a reused connection turns out to be closed.
     #[serde(rename = "RetryOptions")]
     pub retry: Setting<GlobalRetryOptions>,
-    /// The header in which services learn how many milliseconds are left of `Timeout`. Default: none.
+    /// The request header that carries the remaining milliseconds of `Timeout` to the backend; `grpc-timeout` is
+    /// written in the format of gRPC. Routes inherit the global value. Default: none.
     pub deadline_header: Setting<String>,
-    /// What is answered when all attempts failed. Default: what went wrong.
+    /// Fallback: the response when all attempts failed. Default: the error response.
     #[serde(rename = "FallbackOptions")]
     pub fallback: Setting<GlobalFallbackOptions>,
-    /// How often one client may call. Default: as often as it likes. Source: Ocelot, Rate Limiting.
+    /// Rate limiting: how many calls a client may make in a period. Default: no limit. Source: Ocelot, Rate Limiting.
     #[serde(rename = "RateLimitOptions")]
     pub rate_limit: Setting<GlobalRateLimitOptions>,
-    /// How many requests are under way at one time. Default: as many as come.
+    /// Concurrency limit: how many requests may be in flight. Default: no limit.
     #[serde(rename = "ConcurrencyLimitOptions")]
     pub concurrency: Setting<GlobalConcurrencyLimitOptions>,
-    /// Which web pages may read the answers. Default: the service says.
+    /// CORS (cross-origin resource sharing): which web origins may read the responses. Default: off; CORS headers of
+    /// the backend are passed through.
     #[serde(rename = "CorsOptions")]
     pub cors: Setting<GlobalCorsOptions>,
-    /// Which answers are compressed, for clients that take it. Default: none.
+    /// Response compression. Default: off.
     #[serde(rename = "CompressionOptions")]
     pub compression: Setting<GlobalCompressionOptions>,
-    /// The sizes of a request that a route takes. Default: those of `Limits`.
+    /// Request size limits. Default: those of `Limits`.
     #[serde(rename = "RequestSizeOptions")]
     pub request_size: Setting<GlobalRequestSizeOptions>,
-    /// How long a service may take to begin its answer: whole seconds, or a duration such as `"1s"`.
-    /// Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
+    /// Time limit for the start of the backend's response, all attempts included: whole seconds, or a duration such as
+    /// `"1s"`. Routes inherit the global value. Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
     pub timeout: Setting<DurationSetting>,
-    /// Header name → what is set, or found and replaced, on the way to the service. Default: `{}`.
-    /// Source: Ocelot, Headers Transformation (since 24.1).
+    /// Header name → how the request header is changed before the request is sent to the backend: `value` sets it,
+    /// `find,replace` edits it, `null` removes it; an object is the long form. `{placeholders}` of the route are
+    /// replaced. Default: `{}`. Source: Ocelot, Headers Transformation.
     #[serde(rename = "UpstreamHeaderTransform")]
     pub request_headers: HeaderEdits,
-    /// Header name → what is added, or found and replaced, on the way to the client. Default: `{}`.
-    /// Source: Ocelot, Headers Transformation (since 24.1).
+    /// Header name → how the response header is changed before the response is sent to the client: `value` adds it if
+    /// the backend did not send it (and sets `Content-...` headers), `find,replace` edits it, `null` removes it; an
+    /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
+    /// Transformation.
     #[serde(rename = "DownstreamHeaderTransform")]
     pub response_headers: HeaderEdits,
-    /// Client addresses that are let in or kept out, for routes without lists of their own. Default: all are let in.
-    /// Source: Ocelot, Security (since 23.4.1).
+    /// IP filter: client addresses that are allowed or blocked. Default: all are allowed. Source: Ocelot, Security.
     #[serde(rename = "SecurityOptions")]
     pub security: BoxedSetting<SecurityOptions>,
-    /// Free texts that every route has, unless it has one of the same key. Default: `{}`. Source: Ocelot, Metadata.
+    /// Free key-value pairs for custom stages. Routes inherit global entries, key by key. Default: `{}`. Source:
+    /// Ocelot, Metadata (since 23.3).
     pub metadata: StringList,
-    /// How the texts of `Metadata` are read. Source: Ocelot, Metadata.
+    /// How the values of `Metadata` are parsed. Source: Ocelot, Metadata.
     pub metadata_options: Setting<MetadataOptions>,
-    /// The scheme for services found by discovery without a route; routes do not take it over.
-    /// Source: Ocelot, Service Discovery.
+    /// The scheme for discovered services without a route: `http`, `https`, `ws` or `wss`; routes do not inherit it.
+    /// Default: the scheme of the incoming request. Source: Ocelot, Service Discovery.
     #[serde(rename = "DownstreamScheme")]
     pub scheme: Setting<String>,
-    /// The HTTP version for services found by discovery without a route. Source: Ocelot, Service Discovery.
+    /// The HTTP version for discovered services without a route, such as `1.1` or `2.0`; routes do not inherit it.
+    /// Default: `1.1`. Source: Ocelot, Service Discovery.
     #[serde(rename = "DownstreamHttpVersion")]
     pub http_version: Setting<String>,
-    /// How binding that version is. Source: Ocelot, Service Discovery.
+    /// `RequestVersionExact`, `RequestVersionOrLower` or `RequestVersionOrHigher`, for discovered services without a
+    /// route. Default: `RequestVersionOrLower`. Source: Ocelot, Service Discovery.
     #[serde(rename = "DownstreamHttpVersionPolicy")]
     pub http_version_policy: Setting<String>,
-    /// Where services are looked up. Default: nowhere. Source: Ocelot, Service Discovery.
+    /// Service discovery: the provider that resolves service names to endpoints. Default: none. Source: Ocelot, Service
+    /// Discovery.
     #[serde(rename = "ServiceDiscoveryProvider")]
     pub discovery: Setting<DiscoveryDocument>,
-    /// Names of policy files whose options every route takes over; the policies of the route are stronger.
-    /// Default: `[]`.
+    /// Names of policy files whose options apply to every route; later ones override earlier ones, and the policies of
+    /// a route override these. Default: `[]`.
     pub policies: List<String>,
-    /// Whether services see the Host field of the client instead of their own address. Default: false.
+    /// Whether the `Host` field of the client is sent to the backend instead of the backend's own host. Routes inherit
+    /// the global value. Default: false.
     pub preserve_host: Setting<bool>,
 }
 
-/// How the texts of `Metadata` are read.
+/// How the values of `Metadata` are parsed.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct MetadataOptions {
-    /// The culture in which numbers are read. Default: that of the process.
+    /// The .NET culture in which numbers are parsed. Default: that of the process.
     pub current_culture: Setting<String>,
-    /// The .NET `NumberStyles` in which numbers are read. Default: `Any`.
+    /// The .NET `NumberStyles` with which numbers are parsed. Default: `Any`.
     pub number_style: Setting<String>,
-    /// What separates the items of a list. Default: `[","]`.
+    /// The separators of list items. Default: `[","]`.
     pub separators: List<String>,
     /// The .NET `StringSplitOptions`. Default: `None`.
     pub string_split_option: Setting<String>,
-    /// The characters taken off both ends of an item. Default: `[" "]`.
+    /// The characters trimmed from both ends of an item. Default: `[" "]`.
     pub trim_chars: List<String>,
 }

@@ -1,4 +1,4 @@
-//! One entry of a header transform: Ocelot's text, or the same said at length.
+//! One entry of a header transform: Ocelot's short form, or the long form.
 
 use super::values::Setting;
 use crate::config::de::TEXT_OR_OBJECT_NEWTYPE;
@@ -7,33 +7,33 @@ use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::{borrow::Cow, fmt};
 
-/// Header name → what is done with it; `null` is kept, because it means "remove".
+/// Header name → transform; `null` is kept, because it means "remove".
 pub type HeaderEdits = Option<Spanned<SpannedMap<Option<Spanned<HeaderEditDocument>>>>>;
 
-/// What is done with a header.
+/// How a header is changed.
 #[derive(Clone, Debug)]
 pub enum HeaderEditDocument {
-    /// `value`, or `find,replace`.
+    /// Short form: `value`, or `find,replace`.
     Text(String),
-    /// Said at length.
+    /// Long form.
     Form(Box<HeaderForm>),
 }
 
-/// A header transform said at length, where a value may hold commas: one of `Set`, `Append`, `Default`, or `Find` with
-/// `Replace`.
+/// The long form of a header transform, in which values may contain commas: one of `Set`, `Append`, `Default`, or
+/// `Find` with `Replace`.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HeaderForm {
-    /// The one value that the header has from then on, whatever there was. Placeholders as in the text form.
+    /// The value that replaces all existing values of the header. Placeholders as in the short form.
     pub set: Setting<String>,
-    /// A value added on a line of its own, behind those that are there.
+    /// A value that is appended as a separate field line after the existing ones.
     pub append: Setting<String>,
-    /// The value that the header gets where it is absent.
+    /// The value that is set if the header is absent.
     #[serde(rename = "Default")]
     pub otherwise: Setting<String>,
-    /// The text looked for in every line of the header, with regard to case. Needs `Replace`.
+    /// The text to find in every value of the header, case-sensitive. Requires `Replace`.
     pub find: Setting<String>,
-    /// What stands in its place. Needs `Find`.
+    /// The replacement. Requires `Find`.
     pub replace: Setting<String>,
 }
 

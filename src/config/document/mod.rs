@@ -1,7 +1,7 @@
-//! Everything the user may write, as plain serde types: every setting optional, every value with its place.
+//! The documents that users write, as plain serde types: every setting is optional, and every value has its source span.
 //!
-//! The keys are Ocelot's (and, where the setting is ours, in Ocelot's style); the names of the Rust fields are ours,
-//! so that the floors above say client and backend. The doc comments become the descriptions of the JSON Schema.
+//! JSON names are Ocelot's (margay's own settings follow its style); Rust field names say client and backend, as the
+//! floors above do. The doc comments become the descriptions of the JSON Schema and of docs/configuration.md.
 
 mod aggregate;
 mod cluster;
@@ -37,51 +37,52 @@ use super::{Spanned, SpannedMap};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// margay's configuration: Ocelot 25's vocabulary and our own sections beside it. Names are matched without regard
-/// to case; comments and trailing commas are allowed; `${NAME}`, `${NAME:-default}` and `${file:/path}` are filled in.
+/// The configuration of margay: the vocabulary of Ocelot 25 plus margay's own sections. Names are case-insensitive;
+/// comments and trailing commas are allowed; `${NAME}`, `${NAME:-default}` and `${file:/path}` are interpolated.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Document {
-    /// The JSON Schema this file follows; only editors read it.
+    /// The JSON Schema of this file; used by editors only.
     #[serde(rename = "$schema")]
     pub schema: Setting<String>,
-    /// The routes, in the order in which they are tried within one priority. Source: Ocelot, Routing.
+    /// The routes; equal priorities are matched in this order. Source: Ocelot, Routing.
     pub routes: List<RouteDocument>,
-    /// Options for services that are found by discovery instead of by a route. Source: Ocelot, Service Discovery.
+    /// Options for discovered services without a route. Source: Ocelot, Service Discovery.
     pub dynamic_routes: List<DynamicRouteDocument>,
-    /// Routes that call several routes and answer with all their bodies in one JSON object. Source: Ocelot, Aggregation.
+    /// Routes that call several routes and respond with all their bodies in one JSON object. Source: Ocelot,
+    /// Aggregation.
     pub aggregates: List<AggregateDocument>,
-    /// Services that several routes lead to: name → where it is and how it is called; routes name them in
-    /// `DownstreamCluster`. Connections, balancing and health are those of the cluster, whichever route is used.
+    /// Named backends that several routes share: name → endpoints and options; routes reference them in
+    /// `DownstreamCluster`. Connection pool, load balancing and health belong to the cluster, whichever route is used.
     pub clusters: Setting<SpannedMap<Spanned<ClusterDocument>>>,
-    /// Options that hold for every route, unless the route says otherwise. Source: Ocelot, Configuration.
+    /// Options that apply to every route, unless the route sets them itself. Source: Ocelot, Configuration.
     pub global_configuration: Setting<GlobalDocument>,
-    /// The gateway's own public address when `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
+    /// The public address of the gateway if `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
     pub base_url: Setting<String>,
-    /// The addresses the gateway accepts requests on. Default: one, `127.0.0.1:8080`.
+    /// The addresses on which requests are accepted. Default: one, `127.0.0.1:8080`.
     pub listeners: List<ListenerDocument>,
-    /// Where `/live`, `/ready`, `/metrics` and `/clusters` are served. Default: `127.0.0.1:8081`.
+    /// The address of `/live`, `/ready`, `/metrics` and `/clusters`. Default: `127.0.0.1:8081`.
     pub administration: Setting<AdministrationDocument>,
-    /// Sizes, counts and times beyond which the gateway refuses or closes.
+    /// Size, count and time limits of the gateway.
     pub limits: Setting<LimitsDocument>,
-    /// How the names of services are resolved.
+    /// How host names of backends are resolved.
     pub dns: Setting<DnsDocument>,
-    /// The memory in which answers are kept.
+    /// The memory of the response cache.
     pub cache: Setting<CacheDocument>,
-    /// What is believed of, and added to, the `X-Forwarded-*` fields.
+    /// Which `X-Forwarded-*` fields are trusted, and which are added.
     pub forwarded_headers: Setting<ForwardedHeadersDocument>,
-    /// Whether a change of the files is taken over without a restart. Default: true.
+    /// Whether changes of the configuration files are applied without a restart. Default: true.
     pub reload_on_change: Setting<bool>,
     /// Whether one JSON line per request is written to standard output. Default: false.
     pub access_log: Setting<bool>,
-    /// The trace that a request belongs to (W3C Trace Context): `"Continue"` goes on with the client's `traceparent`, with
-    /// a span of the gateway's own, and starts a trace where there is none; `"Start"` always starts one; `"Off"` passes
-    /// the field on as it is. Without a `RequestIdKey` the trace id is the id of the request in logs and errors.
-    /// Default: `"Continue"`; `"Off"` under `"Compatibility": "Ocelot"`. Source: W3C Trace Context.
+    /// Distributed tracing (W3C Trace Context): `"Continue"` continues the trace of the client's `traceparent` with a
+    /// span of the gateway, and starts a trace if there is none; `"Start"` always starts a trace; `"Off"` passes the
+    /// field through unchanged. Without `RequestIdKey` the trace id is the request id in logs and errors. Default:
+    /// `"Continue"`; `"Off"` under `"Compatibility": "Ocelot"`. Source: W3C Trace Context.
     pub trace_context: Setting<TraceContextMode>,
-    /// How callers prove who they are: name → scheme; routes name them in `AuthenticationOptions`.
+    /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
-    /// Where the configuration itself is kept, `"Consul"` for Consul's KV store. Default: these files.
+    /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.
     pub configuration_store: Setting<String>,
 }
 

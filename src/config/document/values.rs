@@ -1,4 +1,4 @@
-//! The shapes that many settings share: where a value stands, lists, maps, durations in two spellings.
+//! Types that many settings share: spanned values, lists, maps, durations in two notations.
 
 use crate::base::from_text::{self, FromText};
 use crate::base::units::DurationText;
@@ -7,29 +7,29 @@ use crate::config::{Spanned, SpannedMap};
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use std::{borrow::Cow, fmt, time::Duration};
 
-/// A setting that may be absent (or `null`) and knows its place.
+/// A setting that may be absent (or `null`), with its source span.
 pub type Setting<T> = Option<Spanned<T>>;
-/// A group of settings that most routes do not have: kept apart, so that routes stay small.
+/// An option group that most routes do not have: boxed, so that route documents stay small.
 pub type BoxedSetting<T> = Option<Spanned<Box<T>>>;
-/// A list, every item with its place.
+/// A list whose items have source spans.
 pub type List<T> = Option<Spanned<Vec<Spanned<T>>>>;
-/// Free keys, every value a text; `null` is kept, because it means "remove" for header transforms.
+/// A map with free keys and string values; `null` is kept, because it means "remove" for header transforms.
 pub type StringList = Option<Spanned<SpannedMap<Option<Spanned<String>>>>>;
 
-/// Free keys, every value a text or a list of texts.
+/// A map with free keys whose values are strings or lists of strings.
 pub type ListMap = Option<Spanned<SpannedMap<Option<Spanned<OneOrMany>>>>>;
 
-/// A waiting time as Ocelot writes it (whole seconds) or as we do (`"1s"`, `"250ms"`).
+/// A duration as in Ocelot (whole seconds) or with a unit (`"1s"`, `"250ms"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurationSetting {
-    /// A bare number: seconds; kept signed, because Ocelot starts with negative ones.
+    /// A bare number of seconds; signed, because Ocelot accepts negative values.
     Seconds(i32),
-    /// A text with a unit.
+    /// A string with a unit.
     Text(Duration),
 }
 
 impl DurationSetting {
-    /// The time itself; none when it is zero or negative.
+    /// The duration; `None` if it is zero or negative.
     pub fn non_zero(self) -> Option<Duration> {
         match self {
             DurationSetting::Seconds(n) => u64::try_from(n).ok().filter(|n| *n > 0).map(Duration::from_secs),
@@ -73,7 +73,7 @@ impl schemars::JsonSchema for DurationSetting {
     }
 }
 
-/// One text, or a list of them.
+/// A string, or a list of strings.
 #[derive(Clone, Debug, Default)]
 pub struct OneOrMany(pub Vec<Spanned<String>>);
 
@@ -92,7 +92,7 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
         f.write_str("a text or a list of texts")
     }
 
-    /// Our deserializer makes a list of one out of anything that is no list.
+    /// The deserializer wraps every value that is not a list in a list of one.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
         let mut all = Vec::new();
         while let Some(item) = list.next_element()? {
@@ -114,7 +114,7 @@ impl schemars::JsonSchema for OneOrMany {
     }
 }
 
-/// An object that somebody else reads: settings of a stage of the user's own.
+/// An object whose content is opaque here: the settings of a custom stage.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScalarText;
 

@@ -98,13 +98,13 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         ),
         drain_timeout: read.time("DrainTimeout", &w.drain_timeout, 30 * second, Duration::ZERO, HOUR),
         websocket_idle_timeout: read.time(
-            "TunnelIdleTimeout",
-            &w.tunnel_idle_timeout,
+            "WebSocketIdleTimeout",
+            &w.web_socket_idle_timeout,
             HOUR,
             second,
             30 * DAY,
         ),
-        max_websockets_per_client: read.count("MaxTunnelsPerClient", &w.max_tunnels_per_client, MAX_COUNT),
+        max_websockets_per_client: read.count("MaxWebSocketsPerClient", &w.max_web_sockets_per_client, MAX_COUNT),
         compression: compression(w, &mut read),
         max_connections: read.count("MaxConcurrentConnections", &w.max_concurrent_connections, MAX_COUNT),
         connections_per_client: read.count(

@@ -160,7 +160,7 @@ fn what_is_no_whole_opening_is_an_ordinary_request_without_its_upgrade() {
 #[test]
 fn a_client_has_only_so_many_open_and_they_are_counted() {
     let parrot = parrot();
-    let limited = with(parrot.port(), json!({ "Limits": { "MaxTunnelsPerClient": 2 } }));
+    let limited = with(parrot.port(), json!({ "Limits": { "MaxWebSocketsPerClient": 2 } }));
     let gateway = Gateway::with(&limited);
     let mut first = must_open(gateway.address, &opening("/"));
     let second = must_open(gateway.address, &opening("/"));
@@ -221,7 +221,7 @@ fn a_gateway_that_goes_says_so_to_both_sides_between_two_frames() {
 #[test]
 fn silence_ends_it_and_so_does_the_loss_of_either_side() {
     let parrot = parrot();
-    let gateway = Gateway::with(&with(parrot.port(), json!({ "Limits": { "TunnelIdleTimeout": "1s" } })));
+    let gateway = Gateway::with(&with(parrot.port(), json!({ "Limits": { "WebSocketIdleTimeout": "1s" } })));
     let mut silent = must_open(gateway.address, &opening("/"));
     let began = Instant::now();
     assert!(silent.read().is_err());

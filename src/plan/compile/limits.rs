@@ -104,7 +104,11 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
             second,
             30 * DAY,
         ),
-        max_websockets_per_client: read.count("MaxWebSocketsPerClient", &w.max_web_sockets_per_client, MAX_COUNT),
+        max_websockets_per_client: read.count(
+            "MaxWebSocketsPerClient",
+            &w.max_web_sockets_per_client,
+            MAX_COUNT,
+        ),
         compression: compression(w, &mut read),
         max_connections: read.count("MaxConcurrentConnections", &w.max_concurrent_connections, MAX_COUNT),
         connections_per_client: read.count(

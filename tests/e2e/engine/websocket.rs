@@ -168,7 +168,8 @@ fn a_client_has_only_so_many_open_and_they_are_counted() {
     assert!(third.start.contains(" 503 "), "{}", third.start);
     let metrics = gateway.admin("/metrics").text();
     assert!(
-        metrics.contains("\nmargay_websocket_connections 2\n") && metrics.contains("\nmargay_websocket_connections_total 2\n")
+        metrics.contains("\nmargay_websocket_connections 2\n")
+            && metrics.contains("\nmargay_websocket_connections_total 2\n")
     );
     assert!(says_back(&mut first, "hi"));
     drop(second);

@@ -46,7 +46,7 @@ fn request() -> Head {
 /// One request, until it would be sent.
 fn pass(plan: &Plan, x: &mut Exchange, now: Instant) -> usize {
     x.reset(now);
-    hop_by_hop::strip(&mut x.req);
+    hop_by_hop::strip(&mut x.request);
     let route = plan.find(x).expect("the route");
     let walked = {
         let mut nobody = NoClient;
@@ -66,7 +66,7 @@ fn bench_plan(c: &mut Criterion, name: &str, global: &str) {
     let now = Instant::now();
     c.bench_function(name, |b| {
         b.iter(|| {
-            x.req = request();
+            x.request = request();
             pass(black_box(&plan), &mut x, now)
         });
     });
@@ -90,8 +90,8 @@ fn bench_token(c: &mut Criterion) {
     let mut run = |name: &str, line: &str, plan: &Plan| {
         c.bench_function(name, |b| {
             b.iter(|| {
-                x.req = request();
-                x.req.append(b"Authorization", line.as_bytes());
+                x.request = request();
+                x.request.append(b"Authorization", line.as_bytes());
                 pass(black_box(plan), &mut x, now)
             });
         });

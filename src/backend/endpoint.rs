@@ -74,11 +74,11 @@ impl Transport {
     pub fn proxy_header(&self, exchange: &Exchange) -> Option<ProxyHeader> {
         let version = self.proxy_protocol?;
         // A port is known of those who are at the other end themselves.
-        let near = exchange.client == exchange.peer.ip();
-        let from = if near { exchange.peer.address } else { SocketAddr::new(exchange.client, 0) };
+        let near = exchange.client.ip == exchange.client.peer.ip();
+        let from = if near { exchange.client.peer.address } else { SocketAddr::new(exchange.client.ip, 0) };
         Some(ProxyHeader {
             version,
-            addresses: ProxyAddresses { source: from, destination: exchange.peer.local_address },
+            addresses: ProxyAddresses { source: from, destination: exchange.client.peer.local_address },
         })
     }
 }
@@ -121,7 +121,7 @@ impl Endpoint {
     /// How it is spoken to in this exchange.
     pub fn transport_for(&self, exchange: &Exchange) -> &EndpointTransport {
         match &self.secure {
-            Some(secure) if exchange.is_tls => secure,
+            Some(secure) if exchange.client.is_tls => secure,
             _ => &self.transport_for,
         }
     }
@@ -279,8 +279,8 @@ mod tests {
                 .map(|said| (said.addresses.source, said.addresses.destination))
         };
         assert_eq!(said(&x), Some((near, to)));
-        x.client = "2001:db8::1".parse().unwrap();
-        assert_eq!(said(&x), Some((SocketAddr::new(x.client, 0), to)), "nobody knows its port");
+        x.client.ip = "2001:db8::1".parse().unwrap();
+        assert_eq!(said(&x), Some((SocketAddr::new(x.client.ip, 0), to)), "nobody knows its port");
         assert!(get(PoolConfig::default()).transport_for.transport.proxy_header(&x).is_none());
     }
 

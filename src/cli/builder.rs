@@ -22,8 +22,8 @@ use std::process::ExitCode;
 ///     fn name(&self) -> &'static str {
 ///         "Tenant"
 ///     }
-///     fn request(&self, x: &mut Exchange) -> Step {
-///         x.req.set(&self.0, b"acme");
+///     fn on_request(&self, exchange: &mut Exchange) -> Step {
+///         exchange.request.set(&self.0, b"acme");
 ///         Step::Next
 ///     }
 ///     fn describe(&self) -> String {

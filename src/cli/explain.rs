@@ -39,8 +39,8 @@ pub fn run(asked: &Explain, stages: &StageRegistry) -> Exit {
 fn build_plan(candidate: &Candidate, mut exchange: Exchange) -> Result<Explanation, String> {
     let Some(blueprint) = &candidate.blueprint else { return Err("the configuration has errors".to_owned()) };
     let mut names = blueprint.listeners.iter().map(|listener| listener.name.as_str());
-    match &exchange.listener {
-        None => exchange.listener = names.next().map(Into::into),
+    match &exchange.client.listener {
+        None => exchange.client.listener = names.next().map(Into::into),
         Some(asked) if names.clone().any(|name| name == &**asked) => {}
         Some(asked) => {
             let known = suggest::list(&names.collect::<Vec<_>>());
@@ -85,8 +85,8 @@ fn request(asked: &Explain) -> Result<Exchange, String> {
     }
     let local = SocketAddr::from(([127, 0, 0, 1], if tls { 443 } else { 80 }));
     let mut x = Exchange::new(Peer::new(SocketAddr::new(asked.from, 0), local, tls), 0, Instant::now());
-    x.req = head;
-    x.listener = asked.listener.as_deref().map(Into::into);
+    x.request = head;
+    x.client.listener = asked.listener.as_deref().map(Into::into);
     Ok(x)
 }
 
@@ -140,11 +140,11 @@ mod tests {
                 panic!("explain")
             };
             request(&asked).map(|x| {
-                let host = x.req.get(b"host").unwrap_or_default();
+                let host = x.request.get(b"host").unwrap_or_default();
                 (
-                    String::from_utf8_lossy(x.req.target()).into_owned(),
+                    String::from_utf8_lossy(x.request.target()).into_owned(),
                     String::from_utf8_lossy(host).into_owned(),
-                    x.peer.tls,
+                    x.client.peer.tls,
                 )
             })
         };

@@ -15,18 +15,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The other end of a client connection, and how it speaks to us.
+/// The peer of a client connection and the transport it uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// The address that the connection comes from.
+    /// The remote address of the connection.
     pub address: SocketAddr,
-    /// The address that it came to.
+    /// The local address of the connection.
     pub local_address: SocketAddr,
+    /// The connection uses TLS.
     pub tls: bool,
     text: AddressText,
 }
 
-/// An IP address as text, written once for a connection and not once for a request.
+/// An IP address as text, formatted once per connection instead of once per request.
 #[derive(Clone, Copy, Debug)]
 struct AddressText {
     bytes: [u8; 46],
@@ -34,216 +35,277 @@ struct AddressText {
 }
 
 impl AddressText {
-    fn limit_name(address: IpAddr) -> AddressText {
+    fn from_ip(address: IpAddr) -> AddressText {
         let mut bytes = [0; 46];
-        let all = bytes.len();
-        let mut rest = &mut bytes[..];
+        let capacity = bytes.len();
+        let mut free = &mut bytes[..];
         // The longest address has 45 characters: this cannot fail.
-        let _ = write!(rest, "{address}");
-        let len = (all - rest.len()) as u8;
+        let _ = write!(free, "{address}");
+        let len = (capacity - free.len()) as u8;
         AddressText { bytes, len }
     }
 }
 
 impl Peer {
+    /// The peer of a connection between two addresses.
     pub fn new(address: SocketAddr, local_address: SocketAddr, tls: bool) -> Peer {
-        Peer { address, local_address, tls, text: AddressText::limit_name(address.ip().to_canonical()) }
+        Peer { address, local_address, tls, text: AddressText::from_ip(address.ip().to_canonical()) }
     }
 
-    /// The address of the other end, IPv4 where it is one (no `::ffff:`), without brackets.
+    /// The remote IP address; IPv4-mapped IPv6 addresses (`::ffff:`) are converted to IPv4.
     pub fn ip(&self) -> IpAddr {
         self.address.ip().to_canonical()
     }
 
-    /// The same as text.
+    /// [`Peer::ip`] as text, without brackets.
     pub fn ip_text(&self) -> &[u8] {
         &self.text.bytes[..self.text.len as usize]
     }
 
-    /// The scheme that the client used.
+    /// The URL scheme of the connection.
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
 }
 
-/// What is written down about an exchange, whatever became of it.
+/// The client of an exchange: its connection, and what the gateway has verified about it.
+#[derive(Debug)]
+pub struct Client {
+    /// The peer of the connection: the client itself or a proxy in front of the gateway.
+    pub peer: Peer,
+    /// The client's address, taken from forwarding headers if the peer is a trusted proxy.
+    pub ip: IpAddr,
+    /// The client used `https`, taken from forwarding headers if the peer is a trusted proxy.
+    pub is_tls: bool,
+    /// The listener that accepted the connection; set only if a route of the plan matches by listener.
+    pub listener: Option<Arc<str>>,
+    /// The client certificate, if the listener requested one and the client presented it.
+    pub certificate: Option<Arc<ClientCertificate>>,
+    /// The authenticated user; set by an authentication stage.
+    pub user: Option<Arc<Identity>>,
+}
+
+impl Client {
+    fn new(peer: Peer) -> Client {
+        Client { ip: peer.ip(), is_tls: peer.tls, peer, listener: None, certificate: None, user: None }
+    }
+}
+
+/// The body of the request.
+#[derive(Debug)]
+pub struct RequestBody {
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// The collected body, if a stage returned `Step::ReadBody`; otherwise the body is streamed.
+    pub collected: Option<Bytes>,
+    /// The maximum size in bytes on this route; `u64::MAX` if only the listener limits it.
+    pub limit: u64,
+}
+
+impl RequestBody {
+    fn new() -> RequestBody {
+        RequestBody { framing: Framing::None, collected: None, limit: u64::MAX }
+    }
+}
+
+/// The matched route and the state of the walk through it.
+#[derive(Debug, Default)]
+pub struct Routing {
+    /// The index of the matched route in the plan.
+    pub route: usize,
+    /// The number of stages of the route that have run, including the running one.
+    pub stage_index: usize,
+    /// The placeholder values of the route's template; ranges of the normalized target.
+    pub path_params: PathParams,
+    /// The length of the path within the normalized target; the query follows it.
+    pub path_len: usize,
+    /// The query that replaces the request's own, with its `?`; empty if the request's own is forwarded.
+    pub query: Vec<u8>,
+    /// The hash key taken from the path, if the cluster balances by a path placeholder.
+    pub balancer_key: Option<u64>,
+}
+
+impl Routing {
+    fn reset(&mut self) {
+        (self.route, self.stage_index, self.balancer_key) = (0, 0, None);
+        self.path_params.clear();
+        self.query.clear();
+    }
+}
+
+/// What request stages leave for the response.
+#[derive(Debug, Default)]
+pub struct ResponseContext {
+    /// Permits and counts that are released when the response body ends or the exchange is dropped.
+    pub guards: SmallVec<[ResponseGuard; 1]>,
+    /// The rate limits that admitted the request, for the response headers.
+    pub rate_limits: SmallVec<[RateLimitStatus; 2]>,
+    /// The allowed CORS origin of the request; empty if there is none.
+    pub cors_origin: Vec<u8>,
+    /// The content coding negotiated from `Accept-Encoding`, on routes that compress.
+    pub accepted_coding: AcceptedCoding,
+    /// The state that the cache stage keeps from request to response.
+    pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl ResponseContext {
+    fn reset(&mut self) {
+        self.guards.clear();
+        self.rate_limits.clear();
+        self.cors_origin.clear();
+        self.accepted_coding = AcceptedCoding::default();
+        self.cache_context = None;
+    }
+}
+
+/// The access log entry of an exchange, written regardless of its result.
 #[derive(Debug, Default)]
 pub struct AccessRecord {
-    /// Somebody wants to read it: what costs time to know is known only then.
+    /// An access log is configured; values that are expensive to collect are recorded only then.
     pub enabled: bool,
-    /// The request id, where there is one.
+    /// The request id, if there is one.
     pub id: Vec<u8>,
-    /// Path as the client sent it, without the query; kept only where an access log wants it.
+    /// The path as received, without the query; empty unless `enabled`.
     pub path: Vec<u8>,
+    /// The request method; empty unless `enabled`.
     pub method: Vec<u8>,
+    /// The `Host` of the request; empty unless `enabled`.
     pub host: Vec<u8>,
+    /// The status of the response; 0 if none was sent.
     pub status: u16,
+    /// The error code, if the gateway generated the response.
     pub error_code: Option<&'static str>,
+    /// The number of attempts made against endpoints.
     pub attempts: u32,
+    /// The bytes of the request body that were received.
     pub bytes_in: u64,
+    /// The bytes of the response body that were sent.
     pub bytes_out: u64,
-    /// The endpoint that answered, `host:port`.
+    /// The endpoint that sent the response, `host:port`.
     pub endpoint: Option<Arc<str>>,
-    /// Whether it was spoken to over TLS.
+    /// The connection to the endpoint uses TLS.
     pub endpoint_secure: bool,
-    /// From dispatch to the response head.
+    /// The time from dispatch to the response head.
     pub backend: Option<Duration>,
 }
 
-/// What a limit had left after it let a request pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimitStatus {
-    /// Which limit of the route.
-    pub limit: u16,
-    /// Requests in all.
-    pub limit_name: u64,
-    /// Requests left.
-    pub remaining: u64,
-    /// When it begins anew, on the clock of the counters.
-    pub reset_after: u64,
-}
-
-/// The exchange; a request holds one plan from start to end, and this is what it carries along.
-#[derive(Debug)]
-pub struct Exchange {
-    pub req: Head,
-    pub peer: Peer,
-    /// The client as seen through trusted proxies.
-    pub client: IpAddr,
-    /// The scheme as seen through trusted proxies.
-    pub is_tls: bool,
-    /// The name of the listener that it came by, where a route asks for that.
-    pub listener: Option<Arc<str>>,
-    pub values: PathParams,
-    /// How much of the normalised target is its path; what `values` point into.
-    pub path_len: usize,
-    /// The query that is sent on instead of the one that came, with its `?`; empty: the one that came.
-    pub query: Vec<u8>,
-    /// Memory for whoever has to build some bytes.
-    pub scratch: Vec<u8>,
-    /// What the client proved when its connection began, where the listener wanted it to.
-    pub certificate: Option<Arc<ClientCertificate>>,
-    /// Who asks, once an authentication stage knows.
-    pub user: Option<Arc<Identity>>,
-    /// The request is the opening of a WebSocket.
-    pub is_websocket: bool,
-    /// What of the path says to which endpoint it belongs, where the balancer goes by that.
-    pub balancer_key: Option<u64>,
-    /// What is held until the answer is through, or the exchange is dropped.
-    pub guards: SmallVec<[ResponseGuard; 1]>,
-    /// What limits had left for this request, to be told to the client.
-    pub rate_limits: SmallVec<[RateLimitStatus; 2]>,
-    /// The origin (of a web page) that may read the answer; empty: none.
-    pub origin: Vec<u8>,
-    /// How the client wants the answer compressed, where the route does that.
-    pub accepts_content_coding: AcceptedCoding,
-    /// How the request's body is delimited.
-    pub framing: Framing,
-    /// The request's body, once a stage wanted to see it whole.
-    pub body: Option<Bytes>,
-    /// Bytes of body that the route takes, where that is less than the connection does.
-    pub body_limit: u64,
-    /// When the request began to be served: stages take the time from here.
-    pub now: Instant,
-    /// Which worker serves it: the shard of its counters.
-    pub worker: usize,
-    /// The place of its route in the plan, once it is found.
-    pub route: usize,
-    /// How many of the route's stages lie behind it, the one that runs included.
-    pub stage_index: usize,
-    /// What the cache wants to find again on the way back.
-    pub cache_context: Option<Box<dyn Any + Send + Sync>>,
-    /// What stages may ask for; none where nothing may happen, or before the route is known.
-    pub runtime: Option<Arc<dyn Runtime>>,
-    pub record: AccessRecord,
-    /// An exchange that only asks what would happen: reads state, never writes, never waits.
-    pub is_dry_run: bool,
-}
-
-impl Exchange {
-    /// An exchange about to be filled by a listener.
-    pub fn new(peer: Peer, worker: usize, now: Instant) -> Exchange {
-        Exchange {
-            req: Head::default(),
-            client: peer.ip(),
-            is_tls: peer.tls,
-            listener: None,
-            peer,
-            values: PathParams::default(),
-            path_len: 0,
-            query: Vec::new(),
-            certificate: None,
-            user: None,
-            is_websocket: false,
-            balancer_key: None,
-            guards: SmallVec::new(),
-            rate_limits: SmallVec::new(),
-            origin: Vec::new(),
-            accepts_content_coding: AcceptedCoding::default(),
-            framing: Framing::None,
-            body: None,
-            body_limit: u64::MAX,
-            scratch: Vec::new(),
-            now,
-            worker,
-            route: 0,
-            stage_index: 0,
-            cache_context: None,
-            runtime: None,
-            record: AccessRecord::default(),
-            is_dry_run: false,
-        }
-    }
-
-    /// Another exchange with the same request, as it is now, at the same place of the same route. What is held and what is
-    /// written down stays with this one.
-    pub fn fork(&self, now: Instant) -> Box<Exchange> {
-        Box::new(Exchange {
-            req: self.req.clone(),
-            client: self.client,
-            is_tls: self.is_tls,
-            values: self.values.clone(),
-            path_len: self.path_len,
-            query: self.query.clone(),
-            certificate: self.certificate.clone(),
-            user: self.user.clone(),
-            origin: self.origin.clone(),
-            body_limit: self.body_limit,
-            route: self.route,
-            stage_index: self.stage_index,
-            runtime: self.runtime.clone(),
-            record: AccessRecord { id: self.record.id.clone(), ..AccessRecord::default() },
-            is_dry_run: self.is_dry_run,
-            ..Exchange::new(self.peer, self.worker, now)
-        })
-    }
-
-    /// Makes it ready for the next request of the same connection; memory is kept.
-    pub fn reset(&mut self, now: Instant) {
-        self.client = self.peer.ip();
-        self.is_tls = self.peer.tls;
-        self.listener = None;
-        self.values.clear();
-        self.query.clear();
-        self.certificate = None;
-        self.user = None;
-        self.is_websocket = false;
-        self.balancer_key = None;
-        self.guards.clear();
-        self.rate_limits.clear();
-        self.origin.clear();
-        self.accepts_content_coding = AcceptedCoding::default();
-        (self.framing, self.body) = (Framing::None, None);
-        self.body_limit = u64::MAX;
-        self.now = now;
-        (self.route, self.stage_index) = (0, 0);
-        (self.cache_context, self.runtime) = (None, None);
-        let record = std::mem::take(&mut self.record);
+impl AccessRecord {
+    /// Clears the entry and keeps the memory of its texts.
+    fn reset(&mut self) {
+        let record = std::mem::take(self);
         let [id, path, method, host] =
             [record.id, record.path, record.method, record.host].map(|mut bytes| {
                 bytes.clear();
                 bytes
             });
-        self.record = AccessRecord { id, path, method, host, ..AccessRecord::default() };
+        *self = AccessRecord { id, path, method, host, ..AccessRecord::default() };
+    }
+}
+
+/// The state of a rate limit after it admitted a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimitStatus {
+    /// The index of the limit on its route.
+    pub limit: u16,
+    /// The requests allowed per period.
+    pub quota: u64,
+    /// The requests left in the period.
+    pub remaining: u64,
+    /// When the limit resets, on the clock of the counters.
+    pub reset_after: u64,
+}
+
+/// A request, its client and everything that is learned about them on the way to the response. The exchange holds one plan from
+/// start to end.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Request line and headers; stages edit them before they are forwarded.
+    pub request: Head,
+    /// The body of the request.
+    pub body: RequestBody,
+    /// The client and its connection.
+    pub client: Client,
+    /// The matched route and the progress on it.
+    pub routing: Routing,
+    /// What request stages leave for the response.
+    pub response: ResponseContext,
+    /// The request opens a WebSocket (RFC 6455 or RFC 8441).
+    pub is_websocket: bool,
+    /// The entry of the access log.
+    pub record: AccessRecord,
+    /// When the request head was received; stages use this instead of reading the clock.
+    pub now: Instant,
+    /// The index of the worker that serves the exchange, and of its shard in counters.
+    pub worker: usize,
+    /// Background tasks and subrequests; `None` in a dry run and until the route is matched.
+    pub runtime: Option<Arc<dyn Runtime>>,
+    /// Reusable memory for building values; its content is undefined.
+    pub scratch: Vec<u8>,
+    /// A dry run (`margay explain`): stages read state, never write it and never wait.
+    pub is_dry_run: bool,
+}
+
+impl Exchange {
+    /// An empty exchange of a connection, to be filled by its listener.
+    pub fn new(peer: Peer, worker: usize, now: Instant) -> Exchange {
+        Exchange {
+            request: Head::default(),
+            body: RequestBody::new(),
+            client: Client::new(peer),
+            routing: Routing::default(),
+            response: ResponseContext::default(),
+            is_websocket: false,
+            record: AccessRecord::default(),
+            now,
+            worker,
+            runtime: None,
+            scratch: Vec::new(),
+            is_dry_run: false,
+        }
+    }
+
+    /// An exchange without a body that continues a copy of the current request at the same stage of the same route. Guards and the
+    /// access record stay with the original.
+    pub fn fork(&self, now: Instant) -> Box<Exchange> {
+        let Exchange { client, routing, .. } = self;
+        Box::new(Exchange {
+            request: self.request.clone(),
+            body: RequestBody { limit: self.body.limit, ..RequestBody::new() },
+            client: Client {
+                ip: client.ip,
+                is_tls: client.is_tls,
+                certificate: client.certificate.clone(),
+                user: client.user.clone(),
+                ..Client::new(client.peer)
+            },
+            routing: Routing {
+                route: routing.route,
+                stage_index: routing.stage_index,
+                path_params: routing.path_params.clone(),
+                path_len: routing.path_len,
+                query: routing.query.clone(),
+                balancer_key: None,
+            },
+            response: ResponseContext {
+                cors_origin: self.response.cors_origin.clone(),
+                ..ResponseContext::default()
+            },
+            runtime: self.runtime.clone(),
+            record: AccessRecord { id: self.record.id.clone(), ..AccessRecord::default() },
+            is_dry_run: self.is_dry_run,
+            ..Exchange::new(client.peer, self.worker, now)
+        })
+    }
+
+    /// Prepares the exchange for the next request of the same connection; allocated memory is kept.
+    pub fn reset(&mut self, now: Instant) {
+        self.body = RequestBody::new();
+        self.client = Client::new(self.client.peer);
+        self.routing.reset();
+        self.response.reset();
+        self.is_websocket = false;
+        self.record.reset();
+        self.now = now;
+        self.runtime = None;
     }
 }

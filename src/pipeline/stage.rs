@@ -44,7 +44,7 @@ pub trait Stage: Send + Sync + std::fmt::Debug {
     fn on_request(&self, exchange: &mut Exchange) -> Step;
 
     /// The way back, in reverse order, for every stage that ran: may edit the answer or take its place.
-    fn on_response(&self, _x: &mut Exchange, _outcome: &mut RouteResult) {}
+    fn on_response(&self, _exchange: &mut Exchange, _outcome: &mut RouteResult) {}
 
     /// What it does, in a few words, for `explain`.
     fn describe(&self) -> String;
@@ -67,8 +67,8 @@ pub async fn run_request(
     exchange: &mut Exchange,
     caller: &mut dyn ClientBody,
 ) -> (usize, Option<RouteResult>) {
-    for (at, StageEntry { stage, metrics }) in stages.iter().enumerate().skip(exchange.stage_index) {
-        exchange.stage_index = at + 1;
+    for (at, StageEntry { stage, metrics }) in stages.iter().enumerate().skip(exchange.routing.stage_index) {
+        exchange.routing.stage_index = at + 1;
         let mut step = stage.on_request(exchange);
         let outcome = loop {
             step = match step {
@@ -81,9 +81,9 @@ pub async fn run_request(
                     until_client_closes(wait, caller).await
                 }
                 Step::ReadBody(most) => {
-                    match collect_body(caller, most.min(saturating_usize(exchange.body_limit))).await {
+                    match collect_body(caller, most.min(saturating_usize(exchange.body.limit))).await {
                         Ok(body) => {
-                            exchange.body = Some(body);
+                            exchange.body.collected = Some(body);
                             stage.on_request(exchange)
                         }
                         Err(cause) => Step::Fail(cause),
@@ -200,7 +200,7 @@ mod tests {
         let nobody = "127.0.0.1:0".parse().unwrap();
         let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
         let (ran, early) = run_request(&stages[..2], &mut x, &mut NoClient).await;
-        assert!(early.is_none() && ran == 2 && x.stage_index == 2);
+        assert!(early.is_none() && ran == 2 && x.routing.stage_index == 2);
         let mut fork = x.fork(x.now);
         run_request(&stages, &mut fork, &mut NoClient).await;
         assert_eq!((&x.scratch[..], &fork.scratch[..]), (&b"ab"[..], &b"c"[..]));

@@ -12,7 +12,7 @@ use crate::{
     },
     pipeline::{
         error::{ErrorCode, GatewayError},
-        exchange::Exchange,
+        exchange::{Exchange, Routing},
         head::{Head, KnownHeader},
         stage::StageEntry,
     },
@@ -186,28 +186,28 @@ pub struct Part {
 impl Plan {
     /// The route of a request. The target is normalised once, here: what is matched is what is forwarded.
     pub fn find(&self, exchange: &mut Exchange) -> Result<RouteRef<'_>, GatewayError> {
-        let Exchange { req, values, listener, .. } = exchange;
-        let listener = listener.as_deref().unwrap_or_default();
-        let target = RequestTarget::normalise(req.target(), req.method() == b"OPTIONS")
+        let Exchange { request, client, routing, .. } = exchange;
+        let listener = client.listener.as_deref().unwrap_or_default();
+        let target = RequestTarget::normalise(request.target(), request.method() == b"OPTIONS")
             .map_err(|error| GatewayError::new(ErrorCode::RequestMalformed, error.to_string()))?;
-        let host = req.get_known(KnownHeader::Host).unwrap_or_default();
-        let method = self.method(req, host, listener, &target);
-        let query = Query { method, host, target: &target, headers: &*req, listener };
-        let found = self.table.find(&query, values);
-        exchange.path_len = target.path_len();
+        let host = request.get_known(KnownHeader::Host).unwrap_or_default();
+        let method = self.method(request, host, listener, &target);
+        let query = Query { method, host, target: &target, headers: &*request, listener };
+        let found = self.table.find(&query, &mut routing.path_params);
+        exchange.routing.path_len = target.path_len();
         if let Some(text) = target.is_rewritten().then(|| target.text().to_vec()) {
-            exchange.req.set_target(&text);
+            exchange.request.set_target(&text);
         }
-        exchange.route = found.unwrap_or(usize::MAX);
+        exchange.routing.route = found.unwrap_or(usize::MAX);
         self.route_of(exchange)
     }
 
     /// The route of an exchange that went through [`Plan::find`].
     pub fn route_of(&self, exchange: &Exchange) -> Result<RouteRef<'_>, GatewayError> {
-        match (self.routes.get(exchange.route), &self.dynamic) {
+        match (self.routes.get(exchange.routing.route), &self.dynamic) {
             (Some(route), _) => Ok(RouteRef::Static(route)),
             (None, Some(dynamic)) => {
-                dynamic.find(&exchange.req.target()[..exchange.path_len], exchange.now).map(RouteRef::Dynamic)
+                dynamic.find(&exchange.request.target()[..exchange.routing.path_len], exchange.now).map(RouteRef::Dynamic)
             }
             (None, None) => Err(no_route(exchange)),
         }
@@ -225,11 +225,11 @@ impl Plan {
 impl Plan {
     /// The routes that were considered for a request that went through [`Plan::find`], the nearest first; for people.
     pub fn trace(&self, exchange: &Exchange, most: usize) -> Vec<RouteTrace> {
-        let target = RequestTarget::from_normalized(exchange.req.target(), exchange.path_len);
-        let host = exchange.req.get_known(KnownHeader::Host).unwrap_or_default();
-        let listener = exchange.listener.as_deref().unwrap_or_default();
-        let method = self.method(&exchange.req, host, listener, &target);
-        self.table.trace(&Query { method, host, target: &target, headers: &exchange.req, listener }, most)
+        let target = RequestTarget::from_normalized(exchange.request.target(), exchange.routing.path_len);
+        let host = exchange.request.get_known(KnownHeader::Host).unwrap_or_default();
+        let listener = exchange.client.listener.as_deref().unwrap_or_default();
+        let method = self.method(&exchange.request, host, listener, &target);
+        self.table.trace(&Query { method, host, target: &target, headers: &exchange.request, listener }, most)
     }
 
     /// The method that a request is routed by. A preflight is routed by the one it asks for, if the route of that one
@@ -246,8 +246,8 @@ impl Plan {
 
 fn no_route(exchange: &Exchange) -> GatewayError {
     let (method, path) = (
-        String::from_utf8_lossy(exchange.req.method()),
-        String::from_utf8_lossy(&exchange.req.target()[..exchange.path_len]),
+        String::from_utf8_lossy(exchange.request.method()),
+        String::from_utf8_lossy(&exchange.request.target()[..exchange.routing.path_len]),
     );
     GatewayError::new(
         ErrorCode::RouteNotFound,
@@ -259,15 +259,15 @@ impl Route {
     /// Writes the target that the service is asked for over the one that the client asked for.
     pub fn rewrite(&self, exchange: &mut Exchange) -> Result<(), GatewayError> {
         if let Some(affinity) = &self.affinity {
-            exchange.balancer_key = affinity.of(exchange);
+            exchange.routing.balancer_key = affinity.of(exchange);
         }
-        let Exchange { req, values, scratch, path_len, query, .. } = exchange;
+        let Exchange { request, routing: Routing { path_params, path_len, query, .. }, scratch, .. } = exchange;
         scratch.clear();
-        let target = RequestTarget::from_normalized(req.target(), *path_len);
+        let target = RequestTarget::from_normalized(request.target(), *path_len);
         self.url
-            .build_with(values, &target, if query.is_empty() { target.query() } else { query }, scratch)
+            .build_with(path_params, &target, if query.is_empty() { target.query() } else { query }, scratch)
             .map_err(|_| GatewayError::new(ErrorCode::RouteMisconfigured, "the rewritten path is empty"))?;
-        req.rewrite_target(scratch);
+        request.rewrite_target(scratch);
         Ok(())
     }
 }
@@ -275,8 +275,8 @@ impl Route {
 impl PathHashKey {
     /// What the value comes to, before the path is written over.
     fn of(&self, exchange: &Exchange) -> Option<u64> {
-        let own = exchange.values.get_override(&self.name);
-        let value = own.or_else(|| exchange.values.get(self.index?, exchange.req.target()))?;
+        let own = exchange.routing.path_params.get_override(&self.name);
+        let value = own.or_else(|| exchange.routing.path_params.get(self.index?, exchange.request.target()))?;
         (!value.bytes.is_empty()).then(|| stable_hash(value.bytes))
     }
 }

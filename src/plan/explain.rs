@@ -109,7 +109,7 @@ impl Explainer<'_> {
     /// Explains a request. The exchange carries its head and the address it comes from.
     pub async fn explain(&self, mut exchange: Exchange) -> Explanation {
         exchange.is_dry_run = true;
-        let hop = hop_by_hop::strip(&mut exchange.req);
+        let hop = hop_by_hop::strip(&mut exchange.request);
         let found = self.plan.find(&mut exchange);
         let mut told = self.on_match(&exchange);
         match found {
@@ -127,8 +127,8 @@ impl Explainer<'_> {
     fn on_match(&self, exchange: &Exchange) -> Explanation {
         let (chosen, others) = self.considered(exchange);
         Explanation {
-            method: text(exchange.req.method()),
-            target: text(exchange.req.target()),
+            method: text(exchange.request.method()),
+            target: text(exchange.request.target()),
             route: chosen,
             others,
             ..Explanation::default()
@@ -154,8 +154,8 @@ impl Explainer<'_> {
         let names = self.plan.table.names(index);
         let value = |name: &str| {
             exchange
-                .values
-                .get_by_name(name, names, exchange.req.target())
+                .routing.path_params
+                .get_by_name(name, names, exchange.request.target())
                 .map_or(String::new(), |v| text(v.bytes))
         };
         MatchedRoute {
@@ -277,12 +277,12 @@ impl Explanation {
         };
         let host = terms
             .preserve_host
-            .then(|| exchange.req.get_known(KnownHeader::Host))
+            .then(|| exchange.request.get_known(KnownHeader::Host))
             .flatten()
             .unwrap_or(&first.transport_for(exchange).authority);
         let mut bytes = Vec::new();
         let version = if terms.http2 == Http2::Always { Version::Http2 } else { terms.version };
-        put_request(&mut bytes, &exchange.req, host, framing(&exchange.req), hop, version);
+        put_request(&mut bytes, &exchange.request, host, framing(&exchange.request), hop, version);
         self.request = text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
     }
 

@@ -59,7 +59,7 @@ impl ConnectionContext {
     pub fn new_exchange(&self, worker: &Worker, since: Instant) -> Box<Exchange> {
         let mut x = worker.acquire_exchange(self.peer, since);
         if let Some(session) = &self.tls_session {
-            x.certificate.clone_from(&session.certificate);
+            x.client.certificate.clone_from(&session.certificate);
         }
         x
     }
@@ -75,7 +75,7 @@ impl ConnectionContext {
             return Some(https_redirect(exchange, port));
         }
         let (tls, session) = (self.listener.tls.as_ref()?, self.tls_session.as_ref()?);
-        let (name, _) = host::split_host_port(exchange.req.get_known(KnownHeader::Host)?);
+        let (name, _) = host::split_host_port(exchange.request.get_known(KnownHeader::Host)?);
         match tls.tls_acceptor.same_certificate(session.server_name.as_deref(), name) {
             true => None,
             false => Some(Err(misdirected_request(session, name))),
@@ -104,14 +104,14 @@ fn misdirected_request(session: &TlsSession, host: &[u8]) -> GatewayError {
 
 /// The same over https; 308 keeps method and body (RFC 9110 15.4.9).
 fn https_redirect(exchange: &Exchange, port: u16) -> RouteResult {
-    let Some(host) = exchange.req.get_known(KnownHeader::Host) else {
+    let Some(host) = exchange.request.get_known(KnownHeader::Host) else {
         return Err(GatewayError::malformed_request("a request without Host cannot be sent on to https"));
     };
     let mut location = [b"https://", host::split_host_port(host).0].concat();
     if port != 443 {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }
-    location.extend_from_slice(if exchange.req.target() == b"*" { b"/" } else { exchange.req.target() });
+    location.extend_from_slice(if exchange.request.target() == b"*" { b"/" } else { exchange.request.target() });
     let mut answer = Response::local(308, "", "");
     answer.head.append(b"Location", &location);
     Ok(answer)
@@ -125,10 +125,10 @@ mod tests {
     fn location(host: &str, target: &str, port: u16) -> String {
         let nobody = "127.0.0.1:0".parse().unwrap();
         let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
-        x.req = Head::request(b"GET", target.as_bytes());
-        x.req.append(b"Host", host.as_bytes());
+        x.request = Head::request(b"GET", target.as_bytes());
+        x.request.append(b"Host", host.as_bytes());
         let door = ListenerPlan { redirect: Some(port), ..ListenerPlan::plain("d", nobody) };
-        let guest = ConnectionContext { peer: x.peer, listener: Arc::new(door), tls_session: None };
+        let guest = ConnectionContext { peer: x.client.peer, listener: Arc::new(door), tls_session: None };
         let answer = guest.early_response(&x).unwrap().unwrap();
         assert_eq!(answer.status(), 308);
         String::from_utf8_lossy(answer.head.get(b"Location").unwrap()).into_owned()

@@ -48,10 +48,10 @@ pub async fn run_route(
     hop: HopByHop,
     client: &mut dyn ClientBody,
 ) -> RouteResult {
-    let first = exchange.stage_index;
-    exchange.framing = client.framing();
+    let first = exchange.routing.stage_index;
+    exchange.body.framing = client.framing();
     let (ran, early) = run_request(&route.stages, exchange, client).await;
-    let mut outcome = match (early, exchange.body.clone()) {
+    let mut outcome = match (early, exchange.body.collected.clone()) {
         (Some(outcome), _) => outcome,
         (None, Some(body)) => {
             let mut whole = ReplayBody::from_buffered(body, client);
@@ -77,7 +77,7 @@ fn run_part<'f>(
 
 /// The guards of the stages are attached to the response body and dropped at its end.
 fn attach_guards(exchange: &mut Exchange, outcome: &mut RouteResult) {
-    let guards = std::mem::take(&mut exchange.guards);
+    let guards = std::mem::take(&mut exchange.response.guards);
     match outcome {
         Ok(Response { upgrade: Some(upgrade), .. }) => upgrade.guards.extend(guards),
         Ok(response) => response.body = std::mem::take(&mut response.body).with_guards(guards),
@@ -115,6 +115,6 @@ async fn call_target(
     if let Some(source) = cluster.pending_discovery(exchange) {
         wait_for_discovery(source, exchange, client).await?;
     }
-    client.limit_body(exchange.body_limit);
+    client.limit_body(exchange.body.limit);
     attempt::run(cluster, terms, hop, exchange, client).await
 }

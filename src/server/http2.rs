@@ -46,7 +46,7 @@ pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext,
 async fn serve_stream(mut stream: ClientStream, connection: Arc<ConnectionContext>, worker: Arc<Worker>) {
     let mut exchange = connection.new_exchange(&worker, Instant::now());
     let plan = worker.plan();
-    let head = stream.head(&mut exchange.req, &plan.limits.client);
+    let head = stream.head(&mut exchange.request, &plan.limits.client);
     let ctx = Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
     match head {
         Ok(()) => handle_exchange(&mut stream, ctx).await,

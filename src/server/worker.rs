@@ -91,7 +91,7 @@ impl Worker {
     pub fn acquire_exchange(&self, peer: Peer, now: Instant) -> Box<Exchange> {
         match EXCHANGES.with_borrow_mut(Vec::pop) {
             Some(mut x) => {
-                x.peer = peer;
+                x.client.peer = peer;
                 x.worker = self.index;
                 x.reset(now);
                 x
@@ -102,8 +102,8 @@ impl Worker {
 
     /// Takes an exchange back when its connection goes idle.
     pub fn release_exchange(&self, mut exchange: Box<Exchange>) {
-        (exchange.cache_context, exchange.runtime) = (None, None);
-        if exchange.req.capacity() <= MAX_RETAINED_HEAD {
+        (exchange.response.cache_context, exchange.runtime) = (None, None);
+        if exchange.request.capacity() <= MAX_RETAINED_HEAD {
             EXCHANGES.with_borrow_mut(|kept| {
                 if kept.len() < MAX_POOLED_EXCHANGES {
                     kept.push(exchange);

@@ -18,7 +18,7 @@ impl Stage for AsciiHeaders {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        if exchange.req.fields().all(|(_, _, value)| value.is_ascii()) {
+        if exchange.request.fields().all(|(_, _, value)| value.is_ascii()) {
             return Step::Next;
         }
         Step::Fail(GatewayError::malformed_request("a header value is not ASCII"))

@@ -20,11 +20,11 @@ impl Stage for ForwardClientCertificate {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        exchange.req.remove(FIELD);
+        exchange.request.remove(FIELD);
         if let Some(certificate) =
-            exchange.certificate.as_ref().filter(|certificate| !certificate.header_value().is_empty())
+            exchange.client.certificate.as_ref().filter(|certificate| !certificate.header_value().is_empty())
         {
-            exchange.req.append(FIELD, certificate.header_value().as_bytes());
+            exchange.request.append(FIELD, certificate.header_value().as_bytes());
         }
         Step::Next
     }
@@ -46,12 +46,12 @@ mod tests {
     fn seen(certificate: Option<&str>) -> Option<Vec<u8>> {
         let nobody = "127.0.0.1:0".parse().unwrap();
         let mut x = Exchange::new(Peer::new(nobody, nobody, true), 0, Instant::now());
-        x.req.append(b"x-client-certificate", b":forged:");
+        x.request.append(b"x-client-certificate", b":forged:");
         let made =
             |field: &str| ClientCertificate::new(CertificateInfo::default(), String::new(), field.into());
-        x.certificate = certificate.map(|field| Arc::new(made(field)));
+        x.client.certificate = certificate.map(|field| Arc::new(made(field)));
         assert!(matches!(ForwardClientCertificate.on_request(&mut x), Step::Next));
-        x.req.get(FIELD).map(<[u8]>::to_vec)
+        x.request.get(FIELD).map(<[u8]>::to_vec)
     }
 
     #[test]

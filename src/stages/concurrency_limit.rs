@@ -138,7 +138,7 @@ impl Concurrency {
             drop(queued);
             match turn {
                 Ok(Ok(permit)) => Step::ResumeAt(Box::new(|x| {
-                    x.guards.push(SlotGuard::into_guard(permit, places));
+                    x.response.guards.push(SlotGuard::into_guard(permit, places));
                     Step::Next
                 })),
                 _ => {
@@ -175,7 +175,7 @@ impl Stage for Concurrency {
             return if free { Step::Next } else { Step::Fail(self.queue_full()) };
         }
         if let Ok(permit) = places.available.clone().try_acquire_owned() {
-            exchange.guards.push(SlotGuard::into_guard(permit, places));
+            exchange.response.guards.push(SlotGuard::into_guard(permit, places));
             return Step::Next;
         }
         match places.queue(self.settings.queue) {
@@ -257,7 +257,7 @@ mod tests {
         drop(a);
         let Step::ResumeAt(resume) = wait.await else { panic!("b is served") };
         assert!(matches!(resume(&mut b), Step::Next));
-        assert_eq!(b.guards.len(), 1);
+        assert_eq!(b.response.guards.len(), 1);
         let begun = tokio::time::Instant::now();
         assert_eq!(settle(&stage, &mut c).await, Some(ErrorCode::LimitQueueTimeout));
         assert_eq!(begun.elapsed(), Duration::from_secs(5));

@@ -108,15 +108,15 @@ impl Stage for Cors {
 
     /// The origin is remembered: later stages may change the request.
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let Exchange { req, origin, .. } = exchange;
-        if let Some(asking) = req.get(ORIGIN).filter(|asking| self.settings.origins.contains(asking)) {
-            origin.extend_from_slice(asking);
+        let Exchange { request, response, .. } = exchange;
+        if let Some(origin) = request.get(ORIGIN).filter(|origin| self.settings.origins.contains(origin)) {
+            response.cors_origin.extend_from_slice(origin);
         }
         Step::Next
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        let preflight = preflight(&exchange.req).is_some();
+        let preflight = preflight(&exchange.request).is_some();
         if let (Ok(answer), false) = (&mut *outcome, preflight) {
             // What the service says about pages is not what the gateway says about them.
             answer.head.remove_if(|_, name| is_cors_header(name));
@@ -125,10 +125,10 @@ impl Stage for Cors {
         if !anyone {
             append_header(outcome, "Vary", b"Origin");
         }
-        if exchange.origin.is_empty() {
+        if exchange.response.cors_origin.is_empty() {
             return;
         }
-        append_header(outcome, "Access-Control-Allow-Origin", if anyone { b"*" } else { &exchange.origin });
+        append_header(outcome, "Access-Control-Allow-Origin", if anyone { b"*" } else { &exchange.response.cors_origin });
         if self.settings.credentials {
             append_header(outcome, "Access-Control-Allow-Credentials", b"true");
         }
@@ -202,16 +202,16 @@ impl Stage for Preflight {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        if preflight(&exchange.req).is_none() {
+        if preflight(&exchange.request).is_none() {
             return Step::Next;
         }
-        if exchange.origin.is_empty() {
+        if exchange.response.cors_origin.is_empty() {
             return Step::Fail(GatewayError::new(
                 ErrorCode::CorsOriginDenied,
                 "pages of this origin may not call the route",
             ));
         }
-        Step::Respond(self.preflight_response(&exchange.req))
+        Step::Respond(self.preflight_response(&exchange.request))
     }
 
     fn describe(&self) -> String {
@@ -243,8 +243,8 @@ mod tests {
     fn exchange(method: &str, fields: &[(&str, &str)]) -> Exchange {
         let from = "10.0.0.1:1".parse().expect("address");
         let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
-        x.req = Head::request(method.as_bytes(), b"/");
-        fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+        x.request = Head::request(method.as_bytes(), b"/");
+        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
         x
     }
 
@@ -342,7 +342,7 @@ mod tests {
     fn options_without_what_makes_a_preflight_goes_to_the_service() {
         for fields in [&[("Origin", "https://app.example")][..], &[("Access-Control-Request-Method", "PUT")]]
         {
-            assert!(preflight(&exchange("OPTIONS", fields).req).is_none());
+            assert!(preflight(&exchange("OPTIONS", fields).request).is_none());
         }
     }
 

@@ -30,7 +30,7 @@ impl Stage for ForwardedHeaders {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let trusted = !self.trusted.is_empty() && self.trusted.contains(exchange.peer.ip());
+        let trusted = !self.trusted.is_empty() && self.trusted.contains(exchange.client.peer.ip());
         if trusted {
             self.apply_trusted(exchange);
         }
@@ -55,30 +55,30 @@ impl Stage for ForwardedHeaders {
 impl ForwardedHeaders {
     fn apply_trusted(&self, exchange: &mut Exchange) {
         if self.trust_for {
-            exchange.client = self.client_address(exchange).unwrap_or(exchange.client);
+            exchange.client.ip = self.client_address(exchange).unwrap_or(exchange.client.ip);
         }
         if self.trust_proto {
             let last =
-                exchange.req.get_known(KnownHeader::XForwardedProto).and_then(|v| comma_list(v).last());
-            exchange.is_tls = last.map_or(exchange.is_tls, |proto| {
+                exchange.request.get_known(KnownHeader::XForwardedProto).and_then(|v| comma_list(v).last());
+            exchange.client.is_tls = last.map_or(exchange.client.is_tls, |proto| {
                 proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss")
             });
         }
         if self.trust_host {
             let host = exchange
-                .req
+                .request
                 .get_known(KnownHeader::XForwardedHost)
                 .and_then(|v| comma_list(v).last())
                 .map(<[u8]>::to_vec);
             if let Some(host) = host.filter(|host| is_authority(host)) {
-                exchange.req.set(b"Host", &host);
+                exchange.request.set(b"Host", &host);
             }
         }
     }
 
     /// From the nearest proxy outwards: the first address that is no trusted proxy is the client.
     fn client_address(&self, exchange: &Exchange) -> Option<IpAddr> {
-        let lines: Vec<&[u8]> = exchange.req.get_all_known(KnownHeader::XForwardedFor).collect();
+        let lines: Vec<&[u8]> = exchange.request.get_all_known(KnownHeader::XForwardedFor).collect();
         let mut client = None;
         for entry in
             lines.iter().rev().flat_map(|line| comma_list(line).collect::<Vec<_>>().into_iter().rev())
@@ -108,9 +108,9 @@ fn is_authority(host: &[u8]) -> bool {
 
 /// What an untrusted client says of itself is not passed on as if it were known.
 fn write_forwarded(exchange: &mut Exchange, trusted: bool) {
-    let Exchange { req, peer, is_tls: secure, .. } = exchange;
+    let Exchange { request, client, .. } = exchange;
     if !trusted {
-        req.remove_if(|known, _| {
+        request.remove_if(|known, _| {
             matches!(
                 known,
                 KnownHeader::XForwardedFor
@@ -120,11 +120,11 @@ fn write_forwarded(exchange: &mut Exchange, trusted: bool) {
             )
         });
     }
-    req.append(b"X-Forwarded-For", peer.ip_text());
-    if req.get_known(KnownHeader::XForwardedHost).is_none() {
-        req.append_copy(b"X-Forwarded-Host", KnownHeader::Host);
+    request.append(b"X-Forwarded-For", client.peer.ip_text());
+    if request.get_known(KnownHeader::XForwardedHost).is_none() {
+        request.append_copy(b"X-Forwarded-Host", KnownHeader::Host);
     }
-    if req.get_known(KnownHeader::XForwardedProto).is_none() {
-        req.append(b"X-Forwarded-Proto", if *secure { b"https" } else { b"http" });
+    if request.get_known(KnownHeader::XForwardedProto).is_none() {
+        request.append(b"X-Forwarded-Proto", if client.is_tls { b"https" } else { b"http" });
     }
 }

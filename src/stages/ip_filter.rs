@@ -45,7 +45,7 @@ impl Stage for IpFilter {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        match self.deny_reason(exchange.client) {
+        match self.deny_reason(exchange.client.ip) {
             Some(detail) => Step::Fail(GatewayError::new(ErrorCode::AccessIpDenied, detail)),
             None => Step::Next,
         }

@@ -28,7 +28,7 @@ impl Stage for MethodOverride {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        exchange.req.set_method(&self.0);
+        exchange.request.set_method(&self.0);
         Step::Next
     }
 

@@ -122,15 +122,15 @@ impl KeyBuilder {
         for part in &self.parts {
             match part {
                 KeyPart::ClientId(header) => digest.add(client_id(exchange, header)?),
-                KeyPart::Ip => add_address(&mut digest, exchange.client),
+                KeyPart::Ip => add_address(&mut digest, exchange.client.ip),
                 KeyPart::Claim(name) => {
-                    match exchange.user.as_ref().and_then(|user| user.claim_value(name)) {
+                    match exchange.client.user.as_ref().and_then(|user| user.claim_value(name)) {
                         Some(value) => digest.add(value.as_bytes()),
                         None => digest.write_absent(),
                     }
                 }
                 KeyPart::Header(name) => {
-                    exchange.req.get_all(name.as_bytes()).for_each(|line| digest.add(line));
+                    exchange.request.get_all(name.as_bytes()).for_each(|line| digest.add(line));
                     digest.write_absent();
                 }
                 KeyPart::Route => {}
@@ -151,7 +151,7 @@ impl KeyHasher {
 
 /// Who the client says it is, unless it says nothing.
 pub fn client_id<'x>(exchange: &'x Exchange, header: &str) -> Option<&'x [u8]> {
-    exchange.req.get(header.as_bytes()).filter(|id| !id.is_empty())
+    exchange.request.get(header.as_bytes()).filter(|id| !id.is_empty())
 }
 
 fn add_address(digest: &mut KeyHasher, address: IpAddr) {
@@ -170,8 +170,8 @@ mod tests {
     fn exchange(from: &str, fields: &[(&str, &str)]) -> Exchange {
         let from = from.parse().expect("address");
         let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
-        x.req = Head::request(b"GET", b"/");
-        fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+        x.request = Head::request(b"GET", b"/");
+        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
         x
     }
 
@@ -202,7 +202,7 @@ mod tests {
         let mut three = exchange("10.0.0.2:1", &[("Oc-Client", "b"), ("X", "1")]);
         let mut user = Identity::new("jwt".into());
         user.add("sub", "s");
-        three.user = Some(Arc::new(user));
+        three.client.user = Some(Arc::new(user));
         for (texts, same_two, same_three) in [
             (&["ClientId"][..], true, false),
             (&["IP"], true, false),

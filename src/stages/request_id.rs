@@ -47,14 +47,14 @@ impl Stage for RequestId {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        match exchange.req.get(&self.header) {
+        match exchange.request.get(&self.header) {
             Some(id) if !id.is_empty() => exchange.record.id.extend_from_slice(&id[..id.len().min(MAX_LEN)]),
             _ => {
                 match exchange.is_dry_run {
                     true => exchange.record.id.extend_from_slice(b"<a new id>"),
                     false => self.generate(&mut exchange.record.id),
                 }
-                exchange.req.set(&self.header, &exchange.record.id);
+                exchange.request.set(&self.header, &exchange.record.id);
             }
         }
         Step::Next

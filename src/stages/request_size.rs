@@ -30,7 +30,7 @@ impl RequestSize {
     }
 
     fn head(&self, exchange: &Exchange) -> Option<GatewayError> {
-        let (count, size) = exchange.req.received();
+        let (count, size) = exchange.request.received();
         let over = |most: Option<usize>, is: usize| most.filter(|most| is > *most);
         if let Some(most) = over(self.max_headers_bytes, size) {
             let detail = format!("the header fields of the request are larger than {most} bytes");
@@ -55,12 +55,12 @@ impl Stage for RequestSize {
             return Step::Fail(cause);
         }
         let Some(most) = self.max_body else { return Step::Next };
-        let length = exchange.req.get_known(KnownHeader::ContentLength).and_then(decimal);
+        let length = exchange.request.get_known(KnownHeader::ContentLength).and_then(decimal);
         if length.is_some_and(|length| length > most) {
             let detail = format!("the request body is larger than {most} bytes");
             return Step::Fail(GatewayError::new(ErrorCode::RequestBody, detail));
         }
-        exchange.body_limit = exchange.body_limit.min(most);
+        exchange.body.limit = exchange.body.limit.min(most);
         Step::Next
     }
 
@@ -81,11 +81,11 @@ mod tests {
     fn ask(size: &RequestSize, fields: &[(&str, &str)]) -> (Option<ErrorCode>, u64) {
         let from = "10.0.0.1:1".parse().expect("address");
         let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
-        x.req = Head::request(b"POST", b"/");
-        fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+        x.request = Head::request(b"POST", b"/");
+        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
         match size.on_request(&mut x) {
-            Step::Fail(cause) => (Some(cause.why), x.body_limit),
-            _ => (None, x.body_limit),
+            Step::Fail(cause) => (Some(cause.why), x.body.limit),
+            _ => (None, x.body.limit),
         }
     }
 

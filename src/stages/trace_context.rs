@@ -101,18 +101,18 @@ impl Stage for TraceContext {
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         let numbers = if exchange.is_dry_run { [0, 1, 1] } else { self.random_ids() };
-        let Exchange { req, scratch, record, .. } = exchange;
+        let Exchange { request, scratch, record, .. } = exchange;
         scratch.clear();
-        let parent = parse_traceparent(req).filter(|_| self.mode == Mode::Continue);
+        let parent = parse_traceparent(request).filter(|_| self.mode == Mode::Continue);
         let continued = parent.is_some();
         write_traceparent(parent, numbers, scratch);
         if !continued {
-            req.remove(STATE);
+            request.remove(STATE);
         }
         if record.id.is_empty() {
             record.id.extend_from_slice(&scratch[3..35]);
         }
-        req.set(PARENT, scratch);
+        request.set(PARENT, scratch);
         Step::Next
     }
 
@@ -135,14 +135,14 @@ mod tests {
     fn sent(mode: Mode, fields: &[(&str, &str)]) -> Exchange {
         let here = ([127, 0, 0, 1], 1).into();
         let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-        x.req = Head::request(b"GET", b"/");
-        fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+        x.request = Head::request(b"GET", b"/");
+        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
         TraceContext::new(mode).on_request(&mut x);
         x
     }
 
     fn parent(exchange: &Exchange) -> String {
-        String::from_utf8_lossy(exchange.req.get(PARENT).unwrap()).into_owned()
+        String::from_utf8_lossy(exchange.request.get(PARENT).unwrap()).into_owned()
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         let told = parent(&x);
         assert_eq!((&told[..36], &told[52..]), (&PARENT_OF_CLIENT[..36], "-01"));
         assert_ne!(told[36..52], PARENT_OF_CLIENT[36..52]);
-        assert_eq!(x.req.get(STATE), Some(&b"a=1"[..]));
+        assert_eq!(x.request.get(STATE), Some(&b"a=1"[..]));
         assert_eq!(x.record.id, b"4bf92f3577b34da6a3ce929d0e0e4736");
     }
 
@@ -167,9 +167,9 @@ mod tests {
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
             let x = sent(Mode::Continue, &[("traceparent", bad), ("tracestate", "a=1")]);
-            assert!(parse_traceparent(&x.req).is_some(), "{}", parent(&x));
+            assert!(parse_traceparent(&x.request).is_some(), "{}", parent(&x));
             assert!(!parent(&x).contains("4bf92f"), "{bad}");
-            assert_eq!(x.req.get(STATE), None);
+            assert_eq!(x.request.get(STATE), None);
         }
     }
 

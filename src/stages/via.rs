@@ -23,13 +23,13 @@ impl Stage for Via {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        if matches!(exchange.req.method(), b"OPTIONS" | b"TRACE") {
-            match exchange.req.get_known(KnownHeader::MaxForwards).map(decimal) {
+        if matches!(exchange.request.method(), b"OPTIONS" | b"TRACE") {
+            match exchange.request.get_known(KnownHeader::MaxForwards).map(decimal) {
                 Some(Some(0)) => return max_forwards_exhausted(exchange),
                 Some(Some(n)) => {
                     let mut left = Vec::with_capacity(20);
                     put_decimal(&mut left, n - 1);
-                    exchange.req.set(b"Max-Forwards", &left);
+                    exchange.request.set(b"Max-Forwards", &left);
                 }
                 Some(None) => {
                     return Step::Fail(GatewayError::malformed_request("Max-Forwards is not a number"));
@@ -37,12 +37,12 @@ impl Stage for Via {
                 None => {}
             }
         }
-        let line: &[u8] = match exchange.req.version {
+        let line: &[u8] = match exchange.request.version {
             Version::Http10 => b"1.0 margay",
             Version::Http11 => b"1.1 margay",
             Version::Http2 => b"2 margay",
         };
-        exchange.req.append(b"Via", line);
+        exchange.request.append(b"Via", line);
         Step::Next
     }
 
@@ -53,7 +53,7 @@ impl Stage for Via {
 
 /// The request ends here: OPTIONS is answered; TRACE is not, for its answer would show the client what proxies added.
 fn max_forwards_exhausted(exchange: &Exchange) -> Step {
-    match exchange.req.method() {
+    match exchange.request.method() {
         b"OPTIONS" => Step::Respond(Response::local(200, "", "")),
         _ => Step::Fail(GatewayError::new(ErrorCode::RequestMethod, "TRACE is not answered here")),
     }
@@ -68,9 +68,9 @@ mod tests {
     fn exchange(method: &str, left: &str) -> Exchange {
         let here = ([127, 0, 0, 1], 1).into();
         let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-        x.req = Head::request(method.as_bytes(), b"/");
-        x.req.append(b"Max-Forwards", left.as_bytes());
-        x.req.append(b"Via", b"1.1 first");
+        x.request = Head::request(method.as_bytes(), b"/");
+        x.request.append(b"Max-Forwards", left.as_bytes());
+        x.request.append(b"Via", b"1.1 first");
         x
     }
 
@@ -78,15 +78,15 @@ mod tests {
     fn our_line_stands_behind_those_of_earlier_proxies() {
         let mut x = exchange("GET", "5");
         assert!(matches!(Via.on_request(&mut x), Step::Next));
-        assert_eq!(x.req.get_all(b"via").collect::<Vec<_>>(), [&b"1.1 first"[..], b"1.1 margay"]);
-        assert_eq!(x.req.get(b"max-forwards"), Some(&b"5"[..]));
+        assert_eq!(x.request.get_all(b"via").collect::<Vec<_>>(), [&b"1.1 first"[..], b"1.1 margay"]);
+        assert_eq!(x.request.get(b"max-forwards"), Some(&b"5"[..]));
     }
 
     #[test]
     fn max_forwards_counts_down_and_ends_here_at_zero() {
         let mut x = exchange("TRACE", "5");
         assert!(matches!(Via.on_request(&mut x), Step::Next));
-        assert_eq!(x.req.get(b"max-forwards"), Some(&b"4"[..]));
+        assert_eq!(x.request.get(b"max-forwards"), Some(&b"4"[..]));
         assert!(matches!(Via.on_request(&mut exchange("OPTIONS", "0")), Step::Respond(_)));
         assert!(matches!(Via.on_request(&mut exchange("TRACE", "0")), Step::Fail(_)));
         assert!(matches!(Via.on_request(&mut exchange("TRACE", "x")), Step::Fail(_)));

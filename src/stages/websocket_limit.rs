@@ -45,7 +45,7 @@ impl WebSocketLimit {
     }
 
     fn try_acquire(&self, exchange: &mut Exchange) -> Step {
-        let count = self.open.0.get_or_insert_with(exchange.client, AtomicU64::default);
+        let count = self.open.0.get_or_insert_with(exchange.client.ip, AtomicU64::default);
         let grown = |n: u64| (n < self.max_per_client).then_some(n + 1);
         if exchange.is_dry_run {
             return Step::Next;
@@ -57,7 +57,7 @@ impl WebSocketLimit {
             );
             return Step::Fail(GatewayError::new(ErrorCode::LimitWebsockets, detail));
         }
-        exchange.guards.push(ResponseGuard::new(WebSocketGuard(count)));
+        exchange.response.guards.push(ResponseGuard::new(WebSocketGuard(count)));
         Step::Next
     }
 }
@@ -100,7 +100,7 @@ mod tests {
         let mut plain = opening("10.0.0.1:3");
         plain.is_websocket = false;
         assert!(matches!(stage.on_request(&mut plain), Step::Next));
-        first.guards.clear();
+        first.response.guards.clear();
         assert!(matches!(stage.on_request(&mut opening("10.0.0.1:4")), Step::Next));
     }
 }

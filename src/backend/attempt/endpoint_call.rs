@@ -198,10 +198,10 @@ impl<'a> EndpointCall<'a> {
         caller: &mut dyn ClientBody,
     ) -> Result<(), HeadError> {
         let preserved =
-            self.config.preserve_host.then(|| exchange.req.get_known(KnownHeader::Host)).flatten();
+            self.config.preserve_host.then(|| exchange.request.get_known(KnownHeader::Host)).flatten();
         let host = preserved.unwrap_or(&self.endpoint.transport_for(exchange).authority);
-        conn.send_head(&exchange.req, host, caller.framing(), self.hop, self.config.version);
-        let for_head = exchange.req.method() == b"HEAD";
+        conn.send_head(&exchange.request, host, caller.framing(), self.hop, self.config.version);
+        let for_head = exchange.request.method() == b"HEAD";
         poll_fn(|cx| {
             let uploaded = match conn.poll_upload(cx, caller.as_body()) {
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(HeadError::Failed(cause))),
@@ -304,11 +304,11 @@ fn may_reuse_pooled(offer: AlpnOffer, transport: &Transport) -> bool {
 
 /// The port that the client asked for: that of its Host, or of the connection.
 fn requested_port(exchange: &Exchange) -> u16 {
-    let host = exchange.req.get_known(KnownHeader::Host).map(host::split_host_port);
+    let host = exchange.request.get_known(KnownHeader::Host).map(host::split_host_port);
     let port = host.and_then(|(_, port)| std::str::from_utf8(port?).ok()?.parse().ok());
-    port.unwrap_or(if exchange.req.get_known(KnownHeader::Host).is_some() {
-        if exchange.peer.tls { 443 } else { 80 }
+    port.unwrap_or(if exchange.request.get_known(KnownHeader::Host).is_some() {
+        if exchange.client.peer.tls { 443 } else { 80 }
     } else {
-        exchange.peer.local_address.port()
+        exchange.client.peer.local_address.port()
     })
 }

@@ -206,7 +206,7 @@ fn closed_error(sent: bool, label: &str, error: &std::io::Error) -> GatewayError
 
 /// Without being configured, only what is harmless is repeated: idempotent, and no byte of body gone.
 fn is_replayable(exchange: &Exchange, caller: &dyn ClientBody) -> bool {
-    is_idempotent(exchange.req.method()) && caller.bytes_received() == 0
+    is_idempotent(exchange.request.method()) && caller.bytes_received() == 0
 }
 
 /// RFC 9110 9.2.2.

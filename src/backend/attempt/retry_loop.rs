@@ -49,7 +49,7 @@ pub async fn run(
     exchange: &mut Exchange,
     caller: &mut dyn ClientBody,
 ) -> RouteResult {
-    let retry = care.retry.as_ref().filter(|retry| retry.is_retryable_method(exchange.req.method()));
+    let retry = care.retry.as_ref().filter(|retry| retry.is_retryable_method(exchange.request.method()));
     let other = care.fallback.as_ref().is_some_and(|fallback| fallback.cluster.is_some());
     let kept = retry.map_or(0, |retry| retry.settings.max_replay_bytes).max(if other {
         INLINE_ENDPOINTS
@@ -201,7 +201,7 @@ impl<'a> RetryLoop<'a> {
     ) -> Option<Duration> {
         let retry = self.resilience.retry.as_ref()?;
         if self.attempts_made >= retry.settings.max_attempts
-            || !retry.is_retryable_method(exchange.req.method())
+            || !retry.is_retryable_method(exchange.request.method())
             || !caller.is_replayable()
         {
             return None;
@@ -233,14 +233,14 @@ impl<'a> RetryLoop<'a> {
         let Some(name) = &self.resilience.deadline_header else { return };
         let left = self.remaining_time(now).as_millis().min(99_999_999) as u64;
         if name.eq_ignore_ascii_case("grpc-timeout") {
-            let asked = exchange.req.get(b"grpc-timeout").and_then(grpc::timeout);
+            let asked = exchange.request.get(b"grpc-timeout").and_then(grpc::timeout);
             // A client that has less patience keeps what it said.
             if asked.is_none_or(|asked| asked > Duration::from_millis(left)) {
-                exchange.req.set(name.as_bytes(), format!("{left}m").as_bytes());
+                exchange.request.set(name.as_bytes(), format!("{left}m").as_bytes());
             }
         } else {
-            exchange.req.remove(name.as_bytes());
-            exchange.req.append_number(name.as_bytes(), left);
+            exchange.request.remove(name.as_bytes());
+            exchange.request.append_number(name.as_bytes(), left);
         }
     }
 }

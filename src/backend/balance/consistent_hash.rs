@@ -44,13 +44,13 @@ impl HashPolicy {
     fn key(&self, exchange: &Exchange) -> u64 {
         let text = match self {
             HashPolicy::Address => None,
-            HashPolicy::Header(name) => exchange.req.get(name.as_bytes()),
-            HashPolicy::Cookie(name) => cookie_value(&exchange.req, name),
+            HashPolicy::Header(name) => exchange.request.get(name.as_bytes()),
+            HashPolicy::Cookie(name) => cookie_value(&exchange.request, name),
             HashPolicy::Path(_) => {
-                return exchange.balancer_key.unwrap_or_else(|| hash_address(exchange.client));
+                return exchange.routing.balancer_key.unwrap_or_else(|| hash_address(exchange.client.ip));
             }
         };
-        text.filter(|text| !text.is_empty()).map_or_else(|| hash_address(exchange.client), stable_hash)
+        text.filter(|text| !text.is_empty()).map_or_else(|| hash_address(exchange.client.ip), stable_hash)
     }
 }
 

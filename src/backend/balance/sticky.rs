@@ -92,7 +92,7 @@ impl Sticky {
         exchange: &Exchange,
         tried: &[Arc<Endpoint>],
     ) -> Arc<Endpoint> {
-        let cookie = cookie_value(&exchange.req, &self.cookie);
+        let cookie = cookie_value(&exchange.request, &self.cookie);
         let next = || ready.pick_from(balancer.next_index(), tried).clone();
         let now = |old: &Arc<Endpoint>| ready.endpoints.iter().find(|e| Arc::ptr_eq(&e.state, &old.state));
         let fresh = |old: &Arc<Endpoint>| now(old).filter(|e| exclude_tried(e, tried)).cloned();
@@ -117,7 +117,7 @@ impl Sticky {
 
     /// Whether the session of a request goes on where it is, even if that is gone.
     pub(super) fn has_session(&self, sessions: &Sessions, exchange: &Exchange) -> bool {
-        let key = || sessions.key(cookie_value(&exchange.req, &self.cookie).unwrap_or_default());
+        let key = || sessions.key(cookie_value(&exchange.request, &self.cookie).unwrap_or_default());
         self.keeps == SessionStore::Unbounded && sessions.known.contains_key(&key())
     }
 
@@ -140,14 +140,14 @@ impl Sticky {
             return;
         };
         let Some(id) = members.iter().find(|e| e.label == *label).map(|e| endpoint_id(e)) else { return };
-        if cookie_value(&exchange.req, &self.cookie) == Some(id.as_bytes()) {
+        if cookie_value(&exchange.request, &self.cookie) == Some(id.as_bytes()) {
             return;
         }
         let mut text = format!("{}={id}; Path=/; HttpOnly; SameSite=Lax", self.cookie);
         if let Some(expiry) = self.expiry {
             text += &format!("; Max-Age={}", expiry.as_secs());
         }
-        if exchange.is_tls {
+        if exchange.client.is_tls {
             text += "; Secure";
         }
         answer.head.append(b"Set-Cookie", text.as_bytes());
@@ -201,7 +201,7 @@ mod tests {
         };
         let set = mark(&x).unwrap();
         assert_eq!(set, format!("at={}; Path=/; HttpOnly; SameSite=Lax; Max-Age=60", endpoint_id(&all[1])));
-        x.req.append(b"Cookie", set.split(';').next().unwrap().as_bytes());
+        x.request.append(b"Cookie", set.split(';').next().unwrap().as_bytes());
         assert_eq!(mark(&x), None);
         x.record.endpoint = Some(all[0].label.clone());
         assert!(mark(&x).is_some(), "the endpoint moved");

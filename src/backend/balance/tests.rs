@@ -224,8 +224,8 @@ fn leases_end_with_what_holds_them() {
 /// A request with this cookie.
 fn with_cookie(value: &str) -> Exchange {
     let mut x = exchange();
-    x.req = crate::pipeline::head::Head::request(b"GET", b"/");
-    x.req.append(b"Cookie", format!("sid={value}").as_bytes());
+    x.request = crate::pipeline::head::Head::request(b"GET", b"/");
+    x.request.append(b"Cookie", format!("sid={value}").as_bytes());
     x
 }
 
@@ -305,7 +305,7 @@ fn of_many_requests_of_a_new_session_all_go_to_one_endpoint() {
 fn homes(picks: &Picks) -> Vec<u16> {
     let key = |n: u32| {
         let mut x = exchange();
-        x.balancer_key = Some(crate::base::hash::stable_hash(format!("/items/{n}").as_bytes()));
+        x.routing.balancer_key = Some(crate::base::hash::stable_hash(format!("/items/{n}").as_bytes()));
         picks.port_for(&x)
     };
     (0..20_000).map(key).collect()
@@ -349,8 +349,8 @@ fn a_key_is_what_it_is_said_to_be_and_else_the_address() {
     let request = |from: &str, fields: &[(&str, &str)]| {
         let from = from.parse().unwrap();
         let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
-        x.req = crate::pipeline::head::Head::request(b"GET", b"/");
-        fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+        x.request = crate::pipeline::head::Head::request(b"GET", b"/");
+        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
         x
     };
     let spread_over = |on: &str, make: &dyn Fn(u32) -> Exchange| {

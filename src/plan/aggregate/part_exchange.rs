@@ -17,18 +17,18 @@ impl Part {
     /// An exchange of its own, at the beginning of the part's route; with a value for the parameter, if there is one.
     pub fn fork_for_part(&self, exchange: &Exchange, value: Option<&[u8]>, ocelot: bool) -> Box<Exchange> {
         let mut inner = exchange.fork(Instant::now());
-        (inner.route, inner.stage_index) = (self.index, 0);
+        (inner.routing.route, inner.routing.stage_index) = (self.index, 0);
         // Its stages read it anew, from the request.
         inner.record.id.clear();
-        inner.req.remove_known(KnownHeader::Expect);
+        inner.request.remove_known(KnownHeader::Expect);
         if !ocelot {
-            strip_partial_headers(&mut inner.req);
+            strip_partial_headers(&mut inner.request);
         }
         if let Some(value) = value {
-            while inner.values.len() + 1 < self.names.len() {
-                inner.values.push_bytes(b"");
+            while inner.routing.path_params.len() + 1 < self.names.len() {
+                inner.routing.path_params.push_bytes(b"");
             }
-            inner.values.push_bytes(value);
+            inner.routing.path_params.push_bytes(value);
         }
         inner
     }

@@ -98,7 +98,7 @@ async fn single_part(
 fn negotiate<'a>(aggregate: &'a Aggregate, exchange: &Exchange) -> Result<&'a Representation, GatewayError> {
     let forms = &aggregate.shape.representations;
     let names: Vec<&str> = forms.iter().map(|form| &*form.media).collect();
-    let wished = accept::negotiate(exchange.req.get_all(b"Accept"), &names);
+    let wished = accept::negotiate(exchange.request.get_all(b"Accept"), &names);
     let wished = if aggregate.shape.ocelot { wished.or(Some(0)) } else { wished };
     wished.and_then(|at| forms.get(at)).ok_or_else(|| {
         GatewayError::new(
@@ -114,8 +114,8 @@ async fn read_request_body(
     exchange: &Exchange,
     client: &mut dyn ClientBody,
 ) -> Result<RequestBody, GatewayError> {
-    let most = (aggregate.shape.max_request_bytes as u64).min(exchange.body_limit);
-    let expects = exchange.req.get_known(KnownHeader::Expect).is_some();
+    let most = (aggregate.shape.max_request_bytes as u64).min(exchange.body.limit);
+    let expects = exchange.request.get_known(KnownHeader::Expect).is_some();
     match client.framing() {
         Framing::None => return Ok(RequestBody::default()),
         Framing::Chunked if aggregate.shape.ocelot => return Ok(RequestBody::default()),
@@ -216,7 +216,7 @@ fn placeholder_values(aggregate: &Aggregate, exchange: &Exchange) -> Vec<(String
         return Vec::new();
     };
     let value = |at: usize| {
-        let value = exchange.values.get(at, exchange.req.target())?;
+        let value = exchange.routing.path_params.get(at, exchange.request.target())?;
         let plain = percent_decoded(value.bytes, false);
         Some((part.names[at].to_string(), String::from_utf8_lossy(&plain).into_owned()))
     };

@@ -19,7 +19,7 @@ impl CredentialLocations {
     /// `Authorization` (RFC 9110 11.4) and may stand before those in another header.
     pub fn find<'x>(&self, exchange: &'x Exchange, scheme: &str) -> Credential<'x> {
         let own = |name: &[u8]| name.eq_ignore_ascii_case(self.header.as_bytes());
-        let mut lines = exchange.req.fields().filter(|(_, name, _)| own(name)).map(|(_, _, line)| line);
+        let mut lines = exchange.request.fields().filter(|(_, name, _)| own(name)).map(|(_, _, line)| line);
         if let Some(line) = lines.next() {
             if lines.next().is_some() {
                 return Credential::Ambiguous;
@@ -31,7 +31,7 @@ impl CredentialLocations {
             }
         }
         let query = self.query.as_ref().and_then(|name| in_query(exchange, name));
-        match query.or_else(|| self.cookie.as_ref().and_then(|name| cookie_value(&exchange.req, name))) {
+        match query.or_else(|| self.cookie.as_ref().and_then(|name| cookie_value(&exchange.request, name))) {
             Some(text) if !text.is_empty() => Credential::Value(text),
             _ => Credential::None,
         }
@@ -47,33 +47,33 @@ fn after_scheme<'l>(line: &'l [u8], scheme: &str) -> Option<&'l [u8]> {
 
 /// The value of a query parameter, as it stands there; tokens and keys need no escapes.
 fn in_query<'x>(exchange: &'x Exchange, name: &str) -> Option<&'x [u8]> {
-    let query = exchange.req.target().get(exchange.path_len + 1..)?;
+    let query = exchange.request.target().get(exchange.routing.path_len + 1..)?;
     query.split(|b| *b == b'&').find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// Takes a parameter out of the query, so that neither services nor anybody's log gets to see it.
 pub fn strip(exchange: &mut Exchange, name: &str) {
     while let Some((start, end)) = parameter(exchange, name) {
-        let Exchange { req, values, scratch, .. } = exchange;
+        let Exchange { request, routing, scratch, .. } = exchange;
         scratch.clear();
-        scratch.extend_from_slice(&req.target()[..start]);
-        scratch.extend_from_slice(&req.target()[end..]);
-        req.set_target(scratch);
-        values.remove_range(start, end);
+        scratch.extend_from_slice(&request.target()[..start]);
+        scratch.extend_from_slice(&request.target()[end..]);
+        request.set_target(scratch);
+        routing.path_params.remove_range(start, end);
     }
 }
 
 /// Where a parameter stands, with one of the signs that separate it from the rest.
 fn parameter(exchange: &Exchange, name: &str) -> Option<(usize, usize)> {
-    let target = exchange.req.target();
+    let target = exchange.request.target();
     let query =
-        target.get(exchange.path_len + 1..).filter(|query| memmem::find(query, name.as_bytes()).is_some())?;
-    let mut start = exchange.path_len + 1;
+        target.get(exchange.routing.path_len + 1..).filter(|query| memmem::find(query, name.as_bytes()).is_some())?;
+    let mut start = exchange.routing.path_len + 1;
     for pair in query.split(|b| *b == b'&') {
         let end = start + pair.len();
         let named = pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'=');
         if named {
-            let first = start == exchange.path_len + 1;
+            let first = start == exchange.routing.path_len + 1;
             return match end == target.len() {
                 true => Some((start - 1, end)),
                 false if first => Some((start, end + 1)),
@@ -145,11 +145,11 @@ mod tests {
         ] {
             let mut x = exchange(before, &[]);
             strip(&mut x, "t");
-            assert_eq!(x.req.target(), after.as_bytes(), "{before}");
+            assert_eq!(x.request.target(), after.as_bytes(), "{before}");
         }
         let mut x = exchange("/p?t=1&a=2", &[]);
-        x.values.push_range(9, 10);
+        x.routing.path_params.push_range(9, 10);
         strip(&mut x, "t");
-        assert_eq!(x.values.get(0, x.req.target()).map(|value| value.bytes), Some(&b"2"[..]));
+        assert_eq!(x.routing.path_params.get(0, x.request.target()).map(|value| value.bytes), Some(&b"2"[..]));
     }
 }

@@ -61,7 +61,7 @@ impl Scheme {
             Scheme::Jwt(jwt) => jwt.authenticate(exchange),
             Scheme::ApiKey(keys) => keys.authenticate(exchange),
             Scheme::Basic(basic) => basic.authenticate(exchange),
-            Scheme::Certificate(name) => match &exchange.certificate {
+            Scheme::Certificate(name) => match &exchange.client.certificate {
                 Some(certificate) => AuthOutcome::Authenticated(certificate.identity(name)),
                 None => AuthOutcome::NoCredentials,
             },
@@ -171,7 +171,7 @@ impl Stage for Authentication {
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         // Ocelot #633: the preflight of a browser carries no credentials.
-        if exchange.req.method() == b"OPTIONS" {
+        if exchange.request.method() == b"OPTIONS" {
             return self.0.accept(exchange, None);
         }
         let (mut bad, mut later) = (None, Vec::new());
@@ -206,7 +206,7 @@ impl Stage for Authentication {
 impl Schemes {
     fn accept(&self, exchange: &mut Exchange, user: Option<Arc<Identity>>) -> Step {
         self.strip_credentials.iter().for_each(|name| credential_location::strip(exchange, name));
-        exchange.user = user;
+        exchange.client.user = user;
         Step::Next
     }
 

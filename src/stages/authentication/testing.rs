@@ -11,9 +11,9 @@ use std::time::Instant;
 pub fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
     let address = ([127, 0, 0, 1], 1).into();
     let mut x = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
-    x.req = Head::request(b"GET", target.as_bytes());
-    x.path_len = target.find('?').unwrap_or(target.len());
-    fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+    x.request = Head::request(b"GET", target.as_bytes());
+    x.routing.path_len = target.find('?').unwrap_or(target.len());
+    fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
     x
 }
 

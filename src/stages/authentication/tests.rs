@@ -67,7 +67,7 @@ async fn asked(
     loop {
         step = match step {
             Step::Next => {
-                return Ok(exchange.user.as_ref().map_or(String::new(), |user| user.scheme.to_string()));
+                return Ok(exchange.client.user.as_ref().map_or(String::new(), |user| user.scheme.to_string()));
             }
             Step::Suspend(wait) => wait.await,
             Step::ResumeAt(go_on) => go_on(exchange),
@@ -117,7 +117,7 @@ async fn a_401_asks_for_every_scheme_and_tells_a_bearer_why() {
 async fn a_preflight_carries_no_credentials_and_needs_none() {
     let stage = stage(vec![jwt("one", SECRET)], true);
     let mut x = exchange("/", &[]);
-    x.req.set_method(b"OPTIONS");
+    x.request.set_method(b"OPTIONS");
     assert_eq!(asked(&stage, &mut x).await.as_deref(), Ok(""));
 }
 
@@ -126,7 +126,7 @@ async fn credentials_in_the_query_go_no_further() {
     let stage = stage(vec![jwt("one", SECRET), api_key()], false);
     let mut x = exchange(&format!("/p?a=1&access_token={}&key=zzz&b=2", token(SECRET)), &[]);
     assert_eq!(asked(&stage, &mut x).await.as_deref(), Ok("one"));
-    assert_eq!(x.req.target(), b"/p?a=1&b=2");
+    assert_eq!(x.request.target(), b"/p?a=1&b=2");
 }
 
 #[tokio::test]

@@ -92,23 +92,23 @@ impl Expression {
     }
 
     fn variable(&self, name: &str, exchange: &Exchange) -> Value {
-        let user = exchange.user.as_deref();
+        let user = exchange.client.user.as_deref();
         match name {
             "claims" => first_values(user),
             "claim_values" => all_values(user),
             "scopes" => scopes(user),
             "path" => self.path(exchange),
-            "method" => text(exchange.req.method()),
+            "method" => text(exchange.request.method()),
             "headers" => headers(exchange),
-            _ => Value::from(exchange.client.to_string()),
+            _ => Value::from(exchange.client.ip.to_string()),
         }
     }
 
     /// The values of the route, decoded.
     fn path(&self, exchange: &Exchange) -> Value {
         let value = |index: usize| {
-            let value = exchange.values.get(index, exchange.req.routed_target())?;
-            let in_query = value.at.is_some_and(|at| at >= exchange.path_len);
+            let value = exchange.routing.path_params.get(index, exchange.request.routed_target())?;
+            let in_query = value.at.is_some_and(|at| at >= exchange.routing.path_len);
             let decoded = value.at.is_some().then(|| percent_decoded(value.bytes, in_query));
             Some(text(decoded.as_deref().unwrap_or(value.bytes)))
         };
@@ -151,7 +151,7 @@ fn scopes(user: Option<&Identity>) -> Value {
 /// Name in small letters → its lines, joined.
 fn headers(exchange: &Exchange) -> Value {
     let mut map: HashMap<String, String> = HashMap::new();
-    for (_, name, value) in exchange.req.fields() {
+    for (_, name, value) in exchange.request.fields() {
         let value = String::from_utf8_lossy(value);
         map.entry(String::from_utf8_lossy(name).to_ascii_lowercase())
             .and_modify(|all| *all = format!("{all}, {value}"))

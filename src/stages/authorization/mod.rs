@@ -65,10 +65,10 @@ impl Stage for Authorization {
 
     /// A preflight carries no proof of who asks: it passes.
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        if exchange.req.method() == b"OPTIONS" {
+        if exchange.request.method() == b"OPTIONS" {
             return Step::Next;
         }
-        let judged = self.0.scope(exchange.user.as_deref());
+        let judged = self.0.scope(exchange.client.user.as_deref());
         let judged =
             judged.and_then(|()| self.0.claims.iter().try_for_each(|rule| self.0.claim(rule, exchange)));
         match judged
@@ -120,12 +120,12 @@ impl AuthorizationRules {
         exchange: &Exchange,
     ) -> Result<(), GatewayError> {
         let has = |wanted: &ClaimValue| {
-            exchange.user.iter().any(|user| wanted.contains(user, claim, exchange, self.ocelot))
+            exchange.client.user.iter().any(|user| wanted.contains(user, claim, exchange, self.ocelot))
         };
         if wanted.iter().any(has) {
             return Ok(());
         }
-        let detail = match &exchange.user {
+        let detail = match &exchange.client.user {
             None => format!("nobody is known who could have the claim {claim}"),
             Some(user) if user.claim_value(claim).is_none() => format!("the caller has no claim {claim}"),
             Some(_) => format!("the caller's claim {claim} has another value than the one asked for"),
@@ -139,8 +139,8 @@ impl ClaimValue {
         match self {
             ClaimValue::Text(text) => user.claim_values(claim).any(|value| *value == **text),
             ClaimValue::Value { index, .. } => {
-                let value = index.and_then(|index| exchange.values.get(index, exchange.req.routed_target()));
-                let in_query = value.is_some_and(|value| value.at.is_some_and(|at| at >= exchange.path_len));
+                let value = index.and_then(|index| exchange.routing.path_params.get(index, exchange.request.routed_target()));
+                let in_query = value.is_some_and(|value| value.at.is_some_and(|at| at >= exchange.routing.path_len));
                 value.is_some_and(|wanted| match ocelot || wanted.at.is_none() {
                     true => user.claim_values(claim).any(|value| value.as_bytes() == wanted.bytes),
                     false => {

@@ -7,15 +7,15 @@ use std::{sync::Arc, time::Instant};
 fn exchange(claims: &[(&str, &str)]) -> Exchange {
     let here = ([127, 0, 0, 1], 1).into();
     let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-    x.req = Head::request(b"GET", b"/t/a%20b?q=1+2");
-    x.req.append(b"X-Two", b"a");
-    x.req.append(b"x-two", b"b");
-    x.path_len = 8;
-    x.values.push_range(3, 8);
-    x.values.push_range(11, 14);
+    x.request = Head::request(b"GET", b"/t/a%20b?q=1+2");
+    x.request.append(b"X-Two", b"a");
+    x.request.append(b"x-two", b"b");
+    x.routing.path_len = 8;
+    x.routing.path_params.push_range(3, 8);
+    x.routing.path_params.push_range(11, 14);
     let mut user = Identity::new("jwt".into());
     claims.iter().for_each(|(name, value)| user.add(name, value));
-    x.user = Some(Arc::new(user));
+    x.client.user = Some(Arc::new(user));
     x
 }
 
@@ -74,7 +74,7 @@ fn a_claim_has_exactly_one_of_the_values_asked_for() {
         assert_eq!(asked(rules), Some(ErrorCode::AccessClaim));
     }
     let mut nobody = exchange(&[]);
-    nobody.user = None;
+    nobody.client.user = None;
     assert_eq!(refused(claim("role", &["admin"]), &mut nobody), Some(ErrorCode::AccessClaim));
 }
 
@@ -105,7 +105,7 @@ fn a_placeholder_is_compared_with_the_value_in_the_path() {
 #[test]
 fn a_preflight_passes() {
     let mut x = exchange(&[]);
-    x.req.set_method(b"OPTIONS");
+    x.request.set_method(b"OPTIONS");
     assert_eq!(refused(claim("role", &["admin"]), &mut x), None);
 }
 

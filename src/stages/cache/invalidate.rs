@@ -34,13 +34,13 @@ impl Stage for Invalidator {
         NAME_INVALIDATE
     }
 
-    fn on_request(&self, _x: &mut Exchange) -> Step {
+    fn on_request(&self, _exchange: &mut Exchange) -> Step {
         Step::Next
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
         let Ok(answer) = outcome else { return };
-        if is_safe(exchange.req.method()) || !(200..400).contains(&answer.status()) || exchange.is_dry_run {
+        if is_safe(exchange.request.method()) || !(200..400).contains(&answer.status()) || exchange.is_dry_run {
             return;
         }
         self.shared.invalidation.invalidate(self.keyer.compute(exchange, b"GET", None).resource);

@@ -83,15 +83,15 @@ impl CacheKeyBuilder {
         address.0.iter().for_each(|half| digest.add(&half.to_ne_bytes()));
         digest.add(method);
         for name in &self.rules.headers {
-            exchange.req.get_all(name.as_bytes()).for_each(|line| digest.add(line));
+            exchange.request.get_all(name.as_bytes()).for_each(|line| digest.add(line));
             digest.write_absent();
         }
         self.add_identity(exchange, &mut digest);
         if self.rules.per_identity {
-            suspicious_headers(&exchange.req, &mut digest);
+            suspicious_headers(&exchange.request, &mut digest);
         }
-        if self.rules.credentials && exchange.user.is_none() {
-            exchange.req.get_all(b"authorization").for_each(|line| digest.add(line));
+        if self.rules.credentials && exchange.client.user.is_none() {
+            exchange.request.get_all(b"authorization").for_each(|line| digest.add(line));
             digest.write_absent();
         }
         if let Some(body) = body {
@@ -102,13 +102,13 @@ impl CacheKeyBuilder {
 
     fn resource(&self, exchange: &Exchange) -> KeyHasher {
         let mut digest = self.resource.clone();
-        digest.add(if exchange.is_tls { b"https" } else { b"http" });
-        let host = exchange.req.get_known(KnownHeader::Host).unwrap_or_default();
+        digest.add(if exchange.client.is_tls { b"https" } else { b"http" });
+        let host = exchange.request.get_known(KnownHeader::Host).unwrap_or_default();
         if self.rules.ocelot_literal {
             digest.add(host);
-            digest.add(exchange.req.original_target());
+            digest.add(exchange.request.original_target());
         } else {
-            digest.add(&normalized_host(host, exchange.is_tls));
+            digest.add(&normalized_host(host, exchange.client.is_tls));
             let (path, query) = routed_target(exchange);
             digest.add(path);
             add_query(query, self.rules.query.as_deref(), &mut digest);
@@ -117,7 +117,7 @@ impl CacheKeyBuilder {
     }
 
     fn add_identity(&self, exchange: &Exchange, digest: &mut KeyHasher) {
-        let Some(user) = exchange.user.as_deref() else { return digest.write_absent() };
+        let Some(user) = exchange.client.user.as_deref() else { return digest.write_absent() };
         for name in &self.rules.claims {
             user.claim_values(name).for_each(|value| digest.add(value.as_bytes()));
             digest.write_absent();
@@ -130,8 +130,8 @@ impl CacheKeyBuilder {
 
 /// Path and query as they were matched.
 fn routed_target(exchange: &Exchange) -> (&[u8], &[u8]) {
-    let target = exchange.req.routed_target();
-    target.split_at(exchange.path_len.min(target.len()))
+    let target = exchange.request.routed_target();
+    target.split_at(exchange.routing.path_len.min(target.len()))
 }
 
 /// The host in small letters, without the port that goes without saying.
@@ -184,8 +184,8 @@ fn is_suspicious(name: &[u8]) -> bool {
 pub fn url(exchange: &Exchange) -> Box<[u8]> {
     let (path, query) = routed_target(exchange);
     let host =
-        normalized_host(exchange.req.get_known(KnownHeader::Host).unwrap_or_default(), exchange.is_tls);
-    let scheme: &[u8] = if exchange.is_tls { b"https://" } else { b"http://" };
+        normalized_host(exchange.request.get_known(KnownHeader::Host).unwrap_or_default(), exchange.client.is_tls);
+    let scheme: &[u8] = if exchange.client.is_tls { b"https://" } else { b"http://" };
     [scheme, &host, path, query].concat().into()
 }
 
@@ -193,14 +193,14 @@ impl CacheKeyBuilder {
     /// The hash of another address on the same host, as a `Location` names it; none: it is on another host, or none.
     pub fn location_key(&self, exchange: &Exchange, location: &[u8]) -> Option<u64> {
         let host =
-            normalized_host(exchange.req.get_known(KnownHeader::Host).unwrap_or_default(), exchange.is_tls);
-        let scheme: &[u8] = if exchange.is_tls { b"https://" } else { b"http://" };
+            normalized_host(exchange.request.get_known(KnownHeader::Host).unwrap_or_default(), exchange.client.is_tls);
+        let scheme: &[u8] = if exchange.client.is_tls { b"https://" } else { b"http://" };
         let location = location.split(|b| *b == b'#').next().unwrap_or_default();
         let absolute = match location.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)) {
             Some(_) => {
                 let rest = &location[scheme.len()..];
                 let end = rest.iter().position(|b| b"/?".contains(b)).unwrap_or(rest.len());
-                (normalized_host(&rest[..end], exchange.is_tls) == host).then(|| rest[end..].to_vec())?
+                (normalized_host(&rest[..end], exchange.client.is_tls) == host).then(|| rest[end..].to_vec())?
             }
             None if location.windows(3).any(|part| part == b"://") || location.starts_with(b"//") => {
                 return None;
@@ -209,7 +209,7 @@ impl CacheKeyBuilder {
         };
         let end = absolute.iter().position(|b| *b == b'?').unwrap_or(absolute.len());
         let mut digest = self.resource.clone();
-        digest.add(if exchange.is_tls { b"https" } else { b"http" });
+        digest.add(if exchange.client.is_tls { b"https" } else { b"http" });
         digest.add(&host);
         digest.add(if end == 0 { b"/" } else { &absolute[..end] });
         add_query(&absolute[end..], self.rules.query.as_deref(), &mut digest);
@@ -244,9 +244,9 @@ mod tests {
     fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
         let from = "10.0.0.1:1".parse().expect("address");
         let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
-        x.req = Head::request(b"GET", target.as_bytes());
-        x.path_len = target.find('?').unwrap_or(target.len());
-        fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+        x.request = Head::request(b"GET", target.as_bytes());
+        x.routing.path_len = target.find('?').unwrap_or(target.len());
+        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
         x
     }
 
@@ -285,7 +285,7 @@ mod tests {
             let mut x = exchange("/a", &[]);
             let mut user = Identity::new("jwt".into());
             claims.iter().for_each(|(name, value)| user.add(name, value));
-            x.user = Some(Arc::new(user));
+            x.client.user = Some(Arc::new(user));
             x
         };
         let all = KeyRules { identity: true, ..KeyRules::default() };

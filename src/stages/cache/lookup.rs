@@ -80,18 +80,18 @@ impl Cache {
 
     fn find(&self, exchange: &Exchange) -> ComputedKey {
         let body =
-            exchange.body.as_deref().filter(|_| self.settings.hash_body && exchange.framing != Framing::None);
+            exchange.body.collected.as_deref().filter(|_| self.settings.hash_body && exchange.body.framing != Framing::None);
         match self.settings.mode {
             // HEAD is answered out of what GET brought.
             Mode::Http => self.keyer.compute(exchange, b"GET", None),
-            Mode::Ocelot => self.keyer.compute(exchange, exchange.req.method(), body),
+            Mode::Ocelot => self.keyer.compute(exchange, exchange.request.method(), body),
         }
     }
 
     /// What is stored for the request, unless something was said against it.
     fn stored(&self, exchange: &Exchange, found: ComputedKey) -> (Option<Arc<Entry>>, Forward) {
         let Some(resource) = self.store.get(found.key) else { return (None, Forward::UriMiss) };
-        let entry = resource.find(&exchange.req);
+        let entry = resource.find(&exchange.request);
         let entry = entry.filter(|entry| entry.metadata.is_valid(&self.shared.invalidation));
         (entry.cloned(), if resource.variants.is_empty() { Forward::UriMiss } else { Forward::VaryMiss })
     }
@@ -196,7 +196,7 @@ impl Cache {
         let now = Instant::now();
         match state {
             State::Open(incoming)
-                if incoming.about.vary_key.matches(&exchange.req) && incoming.filling.is_open() =>
+                if incoming.about.vary_key.matches(&exchange.request) && incoming.filling.is_open() =>
             {
                 let length = incoming.filling.length();
                 let source = Source::Streaming(incoming.filling.follow(), length);
@@ -209,7 +209,7 @@ impl Cache {
                     CacheOutcome::Coalesced,
                 ))
             }
-            State::Stored(entry) if entry.metadata.vary_key.matches(&exchange.req) => {
+            State::Stored(entry) if entry.metadata.vary_key.matches(&exchange.request) => {
                 let source = Source::Stored(&entry);
                 Step::Respond(self.respond(
                     exchange,
@@ -247,7 +247,7 @@ impl Cache {
         if !exchange.is_dry_run {
             self.metrics.count(exchange.worker, outcome);
         }
-        let conditions = asked.conditional.then(|| Conditions::from_request(&exchange.req));
+        let conditions = asked.conditional.then(|| Conditions::from_request(&exchange.request));
         let collapsed = outcome == CacheOutcome::Coalesced;
         let said = CacheStatus {
             hit: true,
@@ -276,14 +276,14 @@ impl Cache {
     ) {
         let validating = !asked.head_only && entry.as_ref().is_some_and(|entry| entry.metadata.validates());
         let conditions =
-            if validating { Conditions::take_from_request(&mut exchange.req) } else { Conditions::default() };
+            if validating { Conditions::take_from_request(&mut exchange.request) } else { Conditions::default() };
         if let Some(entry) = entry.as_ref().filter(|_| validating) {
             let stored = &entry.metadata.head;
             for (name, field) in
                 [(&b"If-None-Match"[..], &b"etag"[..]), (b"If-Modified-Since", b"last-modified")]
             {
                 if let Some(value) = stored.get(field) {
-                    exchange.req.append(name, value);
+                    exchange.request.append(name, value);
                 }
             }
         }
@@ -301,7 +301,7 @@ impl Cache {
             authorized: asked.authorized,
             leader: lead,
         };
-        exchange.cache_context = Some(Box::new(ticket));
+        exchange.response.cache_context = Some(Box::new(ticket));
     }
 
     fn bypass(&self, exchange: &mut Exchange, forward: Forward) -> Step {

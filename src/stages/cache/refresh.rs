@@ -26,14 +26,14 @@ impl Cache {
         let Some(services) = exchange.runtime.clone().filter(|_| !exchange.is_dry_run) else { return };
         let Role::Leader(lead) = self.shared.coalescer.join(found.key) else { return };
         let mut fork = exchange.fork(exchange.now);
-        fork.req.set_method(b"GET");
-        Conditions::take_from_request(&mut fork.req);
-        fork.req.remove(b"cache-control");
+        fork.request.set_method(b"GET");
+        Conditions::take_from_request(&mut fork.request);
+        fork.request.remove(b"cache-control");
         let asked = CacheRequest { authorized: asked.authorized, ..CacheRequest::default() };
         self.forward(&mut fork, &asked, Some(found), Some(entry.clone()), Forward::Stale, Some(lead));
-        let ticket = fork.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
+        let ticket = fork.response.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
         let Some(ticket) = ticket else { return };
-        let (cache, request, worker) = (self.clone(), fork.req.clone(), exchange.worker);
+        let (cache, request, worker) = (self.clone(), fork.request.clone(), exchange.worker);
         let inner = services.clone().run_remaining(fork);
         services.spawn(Box::pin(async move {
             let mut outcome: RouteResult = inner.await;

@@ -58,19 +58,19 @@ impl RelevantHeaders {
 impl Lookup {
     /// RFC 9111.
     pub fn http(settings: &Settings, exchange: &Exchange) -> Lookup {
-        let head_only = match exchange.req.method() {
+        let head_only = match exchange.request.method() {
             b"GET" => false,
             b"HEAD" => true,
             _ => return Lookup::Bypass(Forward::Method),
         };
-        let noticed = RelevantHeaders::of(&exchange.req);
+        let noticed = RelevantHeaders::of(&exchange.request);
         // A body of a GET may mean something to the service, and is not part of the key.
-        let other = exchange.is_websocket || exchange.framing != Framing::None || noticed.unsafe_condition;
-        if !is_cacheable_method(settings, exchange.req.method()) || other {
+        let other = exchange.is_websocket || exchange.body.framing != Framing::None || noticed.unsafe_condition;
+        if !is_cacheable_method(settings, exchange.request.method()) || other {
             return Lookup::Bypass(Forward::Bypass);
         }
         let directives = match noticed.cache_control {
-            true => Directives::from_lines(exchange.req.get_all(b"cache-control")),
+            true => Directives::from_lines(exchange.request.get_all(b"cache-control")),
             false => Directives::default(),
         };
         if directives.no_store {
@@ -86,14 +86,14 @@ impl Lookup {
 
     /// Whatever the request says: its method decides.
     pub fn ocelot(settings: &Settings, exchange: &Exchange) -> Lookup {
-        if !is_cacheable_method(settings, exchange.req.method()) || exchange.is_websocket {
+        if !is_cacheable_method(settings, exchange.request.method()) || exchange.is_websocket {
             return Lookup::Bypass(Forward::Method);
         }
-        if settings.hash_body && exchange.framing != Framing::None && exchange.body.is_none() {
+        if settings.hash_body && exchange.body.framing != Framing::None && exchange.body.collected.is_none() {
             return Lookup::Body;
         }
-        let head_only = exchange.req.method() == b"HEAD";
-        let conditional = !settings.ocelot_exact && RelevantHeaders::of(&exchange.req).conditional;
+        let head_only = exchange.request.method() == b"HEAD";
+        let conditional = !settings.ocelot_exact && RelevantHeaders::of(&exchange.request).conditional;
         Lookup::Lookup(CacheRequest { head_only, conditional, ..CacheRequest::default() })
     }
 }

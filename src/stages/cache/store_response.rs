@@ -51,13 +51,13 @@ impl Cache {
     pub(super) fn on_response(&self, exchange: &Exchange, ticket: CacheContext, outcome: &mut RouteResult) {
         if let Ok(answer) = outcome
             && self.is_http()
-            && !is_safe(exchange.req.method())
+            && !is_safe(exchange.request.method())
             && (200..400).contains(&answer.status())
         {
             self.invalidate(exchange, &answer.head);
         }
         let ticket = self.as_get_response(exchange, ticket, outcome);
-        self.handle_response(exchange.worker, &exchange.req, ticket, outcome);
+        self.handle_response(exchange.worker, &exchange.request, ticket, outcome);
     }
 
     /// RFC 9111 4.4: what was changed is asked for anew, under its own name and under those that the answer gives it.
@@ -77,7 +77,7 @@ impl Cache {
         outcome: &RouteResult,
     ) -> CacheContext {
         let Ok(answer) = outcome else { return ticket };
-        let post = exchange.req.method() == b"POST"
+        let post = exchange.request.method() == b"POST"
             && self.is_http()
             && request::is_cacheable_method(&self.settings, b"POST");
         let itself = post
@@ -90,7 +90,7 @@ impl Cache {
             && (answer.head.get(b"cache-control").is_some() || answer.head.get(b"expires").is_some());
         if itself {
             ticket.key = Some(self.keyer.compute(exchange, b"GET", None));
-            ticket.authorized = exchange.req.get(b"authorization").is_some();
+            ticket.authorized = exchange.request.get(b"authorization").is_some();
             // After the mark that the same answer made.
             ticket.stamp = self.shared.invalidation.current();
         }

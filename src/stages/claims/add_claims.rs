@@ -28,10 +28,10 @@ impl Stage for AddClaims {
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         for (name, source) in &self.0 {
             exchange.scratch.clear();
-            if let Err(cause) = source.write(exchange.user.as_deref(), &mut exchange.scratch) {
+            if let Err(cause) = source.write(exchange.client.user.as_deref(), &mut exchange.scratch) {
                 return Step::Fail(cause);
             }
-            if let Some(user) = &mut exchange.user {
+            if let Some(user) = &mut exchange.client.user {
                 Arc::make_mut(user).replace(name, &String::from_utf8_lossy(&exchange.scratch));
             }
         }

@@ -28,10 +28,10 @@ impl Stage for AddHeaders {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let Exchange { req, user, scratch, .. } = exchange;
+        let Exchange { request, client, scratch, .. } = exchange;
         for (name, source) in &self.0 {
             scratch.clear();
-            if let Err(cause) = source.write(user.as_deref(), scratch) {
+            if let Err(cause) = source.write(client.user.as_deref(), scratch) {
                 return Step::Fail(cause);
             }
             let value = trim_ows(scratch);
@@ -39,7 +39,7 @@ impl Stage for AddHeaders {
                 let detail = format!("the claim {} cannot stand in the header {name}", source.claim);
                 return Step::Fail(GatewayError::new(ErrorCode::AccessClaim, detail));
             }
-            req.set(name.as_bytes(), value);
+            request.set(name.as_bytes(), value);
         }
         Step::Next
     }

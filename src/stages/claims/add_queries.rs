@@ -31,7 +31,7 @@ impl AddQueries {
 
     /// Writes the new query, with its `?`, to `out`; `value` is memory.
     fn write(&self, exchange: &Exchange, value: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), GatewayError> {
-        let query = exchange.req.target().get(exchange.path_len + 1..).unwrap_or_default();
+        let query = exchange.request.target().get(exchange.routing.path_len + 1..).unwrap_or_default();
         let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.entries.len());
         for param in query.split(|b| *b == b'&').filter(|param| !param.is_empty()) {
             let name = param.split(|b| *b == b'=').next().unwrap_or_default();
@@ -73,7 +73,7 @@ fn push_param(
     out: &mut Vec<u8>,
 ) -> Result<(), GatewayError> {
     value.clear();
-    source.write(exchange.user.as_deref(), value)?;
+    source.write(exchange.client.user.as_deref(), value)?;
     out.push(separator(out));
     push_encoded(name.as_bytes(), true, out);
     out.push(b'=');
@@ -98,10 +98,10 @@ impl Stage for AddQueries {
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         let (mut query, mut value) =
-            (std::mem::take(&mut exchange.query), std::mem::take(&mut exchange.scratch));
+            (std::mem::take(&mut exchange.routing.query), std::mem::take(&mut exchange.scratch));
         query.clear();
         let written = self.write(exchange, &mut value, &mut query);
-        (exchange.query, exchange.scratch) = (query, value);
+        (exchange.routing.query, exchange.scratch) = (query, value);
         match written {
             Ok(()) => Step::Next,
             Err(cause) => Step::Fail(cause),

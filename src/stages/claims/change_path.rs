@@ -33,14 +33,14 @@ impl Stage for ChangePath {
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         for (name, source, there) in &self.0 {
             exchange.scratch.clear();
-            if let Err(cause) = source.write(exchange.user.as_deref(), &mut exchange.scratch) {
+            if let Err(cause) = source.write(exchange.client.user.as_deref(), &mut exchange.scratch) {
                 return Step::Fail(cause);
             }
             if !there {
                 let detail = format!("DownstreamPathTemplate has no placeholder {{{name}}}");
                 return Step::Fail(GatewayError::new(ErrorCode::RouteUnsupported, detail));
             }
-            exchange.values.set(name.clone(), &exchange.scratch);
+            exchange.routing.path_params.set(name.clone(), &exchange.scratch);
         }
         Step::Next
     }

@@ -12,11 +12,11 @@ use std::{sync::Arc, time::Instant};
 fn exchange(target: &str, claims: &[(&str, &str)]) -> Exchange {
     let here = ([127, 0, 0, 1], 1).into();
     let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-    x.req = Head::request(b"GET", target.as_bytes());
-    x.path_len = target.find('?').unwrap_or(target.len());
+    x.request = Head::request(b"GET", target.as_bytes());
+    x.routing.path_len = target.find('?').unwrap_or(target.len());
     let mut user = Identity::new("jwt".into());
     claims.iter().for_each(|(name, value)| user.add(name, value));
-    x.user = Some(Arc::new(user));
+    x.client.user = Some(Arc::new(user));
     x
 }
 
@@ -68,7 +68,7 @@ fn expressions_are_read_as_ocelot_reads_them() {
 
 fn value(text: &str, claims: &[(&str, &str)]) -> Option<String> {
     let mut out = b"before ".to_vec();
-    let written = ClaimSource::parse(text).unwrap().write(exchange("/", claims).user.as_deref(), &mut out);
+    let written = ClaimSource::parse(text).unwrap().write(exchange("/", claims).client.user.as_deref(), &mut out);
     written.ok().map(|()| String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned())
 }
 
@@ -92,10 +92,10 @@ fn a_value_is_all_claims_of_the_type_or_a_part_of_them() {
 #[test]
 fn claims_are_added_to_a_copy_one_after_the_other() {
     let mut x = exchange("/", &[("role", "user"), ("sub", "u|1")]);
-    let before = x.user.clone().unwrap();
+    let before = x.client.user.clone().unwrap();
     let list = [("role", "Claims[sub] > value[0] > |"), ("copy", "Claims[role] > value")];
     assert_eq!(failed(&AddClaims::new(entries(&list)), &mut x), None);
-    let user = x.user.unwrap();
+    let user = x.client.user.unwrap();
     assert_eq!((user.claim_value("role"), user.claim_value("copy")), (Some("u"), Some("user")));
     assert_eq!(before.claim_value("copy"), None);
 }
@@ -103,10 +103,10 @@ fn claims_are_added_to_a_copy_one_after_the_other() {
 #[test]
 fn headers_take_the_place_of_the_clients() {
     let mut x = exchange("/", &[("sub", " u1 "), ("bad", "a\r\nX: y")]);
-    x.req.append(b"x-user", b"forged");
-    x.req.append(b"X-User", b"forged");
+    x.request.append(b"x-user", b"forged");
+    x.request.append(b"X-User", b"forged");
     assert_eq!(failed(&AddHeaders::new(entries(&[("X-User", "Claims[sub] > value")])), &mut x), None);
-    assert_eq!(x.req.get_all(b"x-user").collect::<Vec<_>>(), [b"u1"]);
+    assert_eq!(x.request.get_all(b"x-user").collect::<Vec<_>>(), [b"u1"]);
     let bad = AddHeaders::new(entries(&[("X-Bad", "Claims[bad] > value")]));
     assert_eq!(failed(&bad, &mut x), Some(ErrorCode::AccessClaim));
 }
@@ -114,7 +114,7 @@ fn headers_take_the_place_of_the_clients() {
 fn query(target: &str, ocelot: bool, list: &[(&str, &str)]) -> String {
     let mut x = exchange(target, &[("sub", "u1"), ("odd", "q&r=s +é#%/")]);
     assert_eq!(failed(&AddQueries::new(entries(list), ocelot), &mut x), None);
-    String::from_utf8(x.query).unwrap()
+    String::from_utf8(x.routing.query).unwrap()
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn path_values_are_overridden_and_a_placeholder_that_is_not_there_is_a_404() {
     let mut x = exchange("/t/1", &[("sub", "u/1")]);
     let list = entries(&[("who", "Claims[sub] > value")]);
     assert_eq!(failed(&ChangePath::new(list.clone(), "/d/{who}"), &mut x), None);
-    assert_eq!(x.values.get_override("who").unwrap().bytes, b"u/1");
+    assert_eq!(x.routing.path_params.get_override("who").unwrap().bytes, b"u/1");
     assert_eq!(failed(&ChangePath::new(list, "/d"), &mut x), Some(ErrorCode::RouteUnsupported));
     let missing = entries(&[("who", "Claims[none] > value")]);
     assert_eq!(failed(&ChangePath::new(missing, "/d"), &mut x), Some(ErrorCode::AccessClaim));
@@ -149,7 +149,7 @@ fn nobody_has_no_claims() {
     ];
     for stage in stages {
         let mut x = exchange("/", &[("sub", "u1")]);
-        x.user = None;
+        x.client.user = None;
         assert_eq!(failed(&*stage, &mut x), Some(ErrorCode::AccessClaim));
     }
 }

@@ -64,7 +64,7 @@ impl Compression {
 
     /// How it is compressed, if it is.
     fn plan_encoding(&self, exchange: &Exchange, length: Option<u64>) -> Option<EncodingPlan> {
-        let AcceptedCoding { best, identity_forbidden: only_coded, .. } = exchange.accepts_content_coding;
+        let AcceptedCoding { best, identity_forbidden: only_coded, .. } = exchange.response.accepted_coding;
         let coding = best.filter(|_| only_coded || length.is_none_or(|n| n >= self.settings.min_size))?;
         let (_, level) = self.settings.encodings.iter().find(|(known, _)| *known == coding)?;
         Some(EncodingPlan { coding, level: *level, metrics: self.metrics.clone(), worker: exchange.worker })
@@ -81,13 +81,13 @@ impl Compression {
         out.clear();
         match means {
             Some(_) if answer.head.status == 304 => {
-                headers::rewrite_not_modified(&mut answer.head, &exchange.req, &mut out)
+                headers::rewrite_not_modified(&mut answer.head, &exchange.request, &mut out)
             }
-            Some(means) if exchange.accepts_content_coding.head_only => {
+            Some(means) if exchange.response.accepted_coding.head_only => {
                 headers::rewrite_headers(&mut answer.head, means.coding, &mut out)
             }
             Some(means) => {
-                self.compress(answer, means, exchange.accepts_content_coding.identity_forbidden, &mut out)
+                self.compress(answer, means, exchange.response.accepted_coding.identity_forbidden, &mut out)
             }
             None => {}
         }
@@ -137,7 +137,7 @@ fn length(exchange: &Exchange, answer: &Response) -> Option<Option<u64>> {
     match answer.body.length() {
         _ if answer.head.status == 304 => Some(None),
         // To HEAD the length is said that a GET would bring.
-        Some(0) if exchange.accepts_content_coding.head_only => {
+        Some(0) if exchange.response.accepted_coding.head_only => {
             let said = answer.head.get_known(KnownHeader::ContentLength).and_then(decimal);
             (said != Some(0)).then_some(said)
         }
@@ -153,11 +153,11 @@ impl Stage for Compression {
 
     /// What the client takes is noticed before header transforms change what the service hears of it.
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        exchange.accepts_content_coding =
-            accept_encoding::negotiate(exchange.req.get_all(b"accept-encoding"), &self.preference);
-        exchange.accepts_content_coding.head_only = exchange.req.method() == b"HEAD";
-        if headers::list_contains(&exchange.req, b"cache-control", b"no-transform") {
-            exchange.accepts_content_coding.best = None;
+        exchange.response.accepted_coding =
+            accept_encoding::negotiate(exchange.request.get_all(b"accept-encoding"), &self.preference);
+        exchange.response.accepted_coding.head_only = exchange.request.method() == b"HEAD";
+        if headers::list_contains(&exchange.request, b"cache-control", b"no-transform") {
+            exchange.response.accepted_coding.best = None;
         }
         Step::Next
     }

@@ -17,8 +17,8 @@ fn stage() -> Compression {
 fn exchange(method: &str, fields: &[(&str, &str)]) -> Exchange {
     let nobody = "127.0.0.1:0".parse().expect("address");
     let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
-    x.req = Head::request(method.as_bytes(), b"/");
-    fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+    x.request = Head::request(method.as_bytes(), b"/");
+    fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
     x
 }
 
@@ -176,7 +176,7 @@ fn long_bodies_go_piece_by_piece() {
 fn the_wishes_of_the_client_are_heard_before_transforms_change_the_request() {
     let (stage, mut x) = (stage(), exchange("GET", ASKED));
     stage.on_request(&mut x);
-    x.req.remove(b"accept-encoding");
+    x.request.remove(b"accept-encoding");
     let mut outcome = Ok(reply(200, 500, &[]));
     stage.on_response(&mut x, &mut outcome);
     assert_eq!(field(outcome.as_ref().expect("an answer"), "content-encoding"), "br");

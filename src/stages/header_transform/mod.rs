@@ -85,7 +85,7 @@ impl Stage for Headers {
         let mut out = std::mem::take(&mut exchange.scratch);
         for change in &self.0.request {
             let written = change.write(exchange, &mut out);
-            change.apply(&mut exchange.req, written, &mut out);
+            change.apply(&mut exchange.request, written, &mut out);
         }
         exchange.scratch = out;
         Step::Next

@@ -51,11 +51,11 @@ impl Segment {
         let value = match self {
             Segment::HeaderValueTemplate(text) => Some(text.as_bytes()),
             Segment::ClientAddress => return write_address(exchange, out),
-            Segment::Host => exchange.req.get_known(KnownHeader::Host),
-            Segment::TraceId => trace_context::trace_id(&exchange.req),
+            Segment::Host => exchange.request.get_known(KnownHeader::Host),
+            Segment::TraceId => trace_context::trace_id(&exchange.request),
             Segment::BackendUrl => return write_backend(exchange, out),
             Segment::Value { index, .. } => {
-                exchange.values.get(*index, exchange.req.routed_target()).map(|value| value.bytes)
+                exchange.routing.path_params.get(*index, exchange.request.routed_target()).map(|value| value.bytes)
             }
         };
         value.map(|value| out.extend_from_slice(value)).is_some()
@@ -65,12 +65,12 @@ impl Segment {
 /// The text of the peer's address is there already; another client is written.
 fn write_address(exchange: &Exchange, out: &mut Vec<u8>) -> bool {
     use std::io::Write;
-    match exchange.client == exchange.peer.ip() {
+    match exchange.client.ip == exchange.client.peer.ip() {
         true => {
-            out.extend_from_slice(exchange.peer.ip_text());
+            out.extend_from_slice(exchange.client.peer.ip_text());
             true
         }
-        false => write!(out, "{}", exchange.client).is_ok(),
+        false => write!(out, "{}", exchange.client.ip).is_ok(),
     }
 }
 

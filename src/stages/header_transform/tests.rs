@@ -22,10 +22,10 @@ fn replace(find: &str, with: &str, first: Option<OcelotFirstItem>) -> Action {
 fn exchange(fields: &[(&str, &str)]) -> Exchange {
     let here = ([127, 0, 0, 1], 1).into();
     let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-    x.req = Head::request(b"GET", b"/a/42?x=1");
-    x.path_len = 5;
-    x.values.push_range(3, 5);
-    fields.iter().for_each(|(name, value)| x.req.append(name.as_bytes(), value.as_bytes()));
+    x.request = Head::request(b"GET", b"/a/42?x=1");
+    x.routing.path_len = 5;
+    x.routing.path_params.push_range(3, 5);
+    fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
     x
 }
 
@@ -38,13 +38,13 @@ fn sent(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
     let mut x = exchange(fields);
     let stage = Headers::new(HeaderEdits { request: changes, response: Vec::new() });
     assert!(matches!(stage.on_request(&mut x), Step::Next));
-    lines(&x.req)
+    lines(&x.request)
 }
 
 fn answered(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
     let mut x = exchange(&[("Host", "gw.test")]);
     x.record.endpoint = Some("10.0.0.1:80".into());
-    x.req.rewrite_target(b"/rewritten");
+    x.request.rewrite_target(b"/rewritten");
     let mut head = Head::response(200, b"OK");
     fields.iter().for_each(|(name, value)| head.append(name.as_bytes(), value.as_bytes()));
     let mut outcome = Ok(Response { head, ..Response::default() });

@@ -195,9 +195,9 @@ impl Stage for RateLimit {
                 return self.reject(exchange, &counted, self.limit_exceeded(rule, &standing, now));
             }
             counted.push((rule, key, began));
-            exchange.rate_limits.push(RateLimitStatus {
+            exchange.response.rate_limits.push(RateLimitStatus {
                 limit: rule.index,
-                limit_name: rule.limit.algorithm.capacity(),
+                quota: rule.limit.algorithm.capacity(),
                 remaining: standing.remaining,
                 reset_after: standing.resets_at,
             });
@@ -206,7 +206,7 @@ impl Stage for RateLimit {
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        if self.fields != Fields::None && !exchange.rate_limits.is_empty() {
+        if self.fields != Fields::None && !exchange.response.rate_limits.is_empty() {
             self.add_headers(exchange, outcome);
         }
     }
@@ -229,7 +229,7 @@ impl RateLimit {
                 self.counters.update_existing(*key, |cell| rule.limit.algorithm.refund(cell, *began));
             }
         }
-        exchange.rate_limits.clear();
+        exchange.response.rate_limits.clear();
         Step::Fail(cause)
     }
 

@@ -16,14 +16,15 @@ pub(super) fn exhausted_item(name: &str, nanoseconds: u64) -> String {
 
 impl RateLimit {
     pub(super) fn add_headers(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        let Exchange { rate_limits: quotas, scratch, now, .. } = exchange;
+        let Exchange { response, scratch, now, .. } = exchange;
+        let rate_limits = &response.rate_limits;
         if self.fields == Fields::Both {
             let now = self.counters.instant_to_nanos(*now);
-            self.add_ratelimit_headers(quotas, now, scratch, outcome);
+            self.add_ratelimit_headers(rate_limits, now, scratch, outcome);
         }
         // The request that has least left of one of its limits is told that one.
         if let Some(tightest) =
-            quotas.iter().min_by_key(|quota| quota.remaining).filter(|_| self.is_outermost)
+            rate_limits.iter().min_by_key(|limit| limit.remaining).filter(|_| self.is_outermost)
         {
             self.add_ocelot_headers(tightest, scratch, outcome);
         }
@@ -31,7 +32,7 @@ impl RateLimit {
 
     /// Ocelot's three fields; each is there once, whatever the service says.
     fn add_ocelot_headers(&self, quota: &RateLimitStatus, scratch: &mut Vec<u8>, outcome: &mut RouteResult) {
-        for (name, n) in [("X-RateLimit-Limit", quota.limit_name), ("X-RateLimit-Remaining", quota.remaining)]
+        for (name, n) in [("X-RateLimit-Limit", quota.quota), ("X-RateLimit-Remaining", quota.remaining)]
         {
             scratch.clear();
             crate::base::bytes::put_decimal(scratch, n);

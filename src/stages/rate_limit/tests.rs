@@ -42,9 +42,9 @@ impl Bench {
     fn exchange(&self, client: &str, after: u64) -> Exchange {
         let from = "10.0.0.1:1".parse().expect("address");
         let mut x = Exchange::new(Peer::new(from, from, false), 0, self.began + Duration::from_nanos(after));
-        x.req = Head::request(b"GET", b"/");
+        x.request = Head::request(b"GET", b"/");
         if !client.is_empty() {
-            x.req.append(b"Oc-Client", client.as_bytes());
+            x.request.append(b"Oc-Client", client.as_bytes());
         }
         x
     }
@@ -154,7 +154,7 @@ fn limits_by_claim_are_a_stage_of_their_own_and_both_are_told_with_the_tighter_o
         let mut x = bench.exchange("", 0);
         let mut user = Identity::new("jwt".into());
         user.add("sub", sub);
-        x.user = Some(Arc::new(user));
+        x.client.user = Some(Arc::new(user));
         bench.run(&mut x)
     };
     let answer = ask("a").expect("admitted");

@@ -206,9 +206,9 @@ impl Plan {
     pub fn route_of(&self, exchange: &Exchange) -> Result<RouteRef<'_>, GatewayError> {
         match (self.routes.get(exchange.routing.route), &self.dynamic) {
             (Some(route), _) => Ok(RouteRef::Static(route)),
-            (None, Some(dynamic)) => {
-                dynamic.find(&exchange.request.target()[..exchange.routing.path_len], exchange.now).map(RouteRef::Dynamic)
-            }
+            (None, Some(dynamic)) => dynamic
+                .find(&exchange.request.target()[..exchange.routing.path_len], exchange.now)
+                .map(RouteRef::Dynamic),
             (None, None) => Err(no_route(exchange)),
         }
     }
@@ -261,7 +261,8 @@ impl Route {
         if let Some(affinity) = &self.affinity {
             exchange.routing.balancer_key = affinity.of(exchange);
         }
-        let Exchange { request, routing: Routing { path_params, path_len, query, .. }, scratch, .. } = exchange;
+        let Exchange { request, routing: Routing { path_params, path_len, query, .. }, scratch, .. } =
+            exchange;
         scratch.clear();
         let target = RequestTarget::from_normalized(request.target(), *path_len);
         self.url
@@ -276,7 +277,8 @@ impl PathHashKey {
     /// What the value comes to, before the path is written over.
     fn of(&self, exchange: &Exchange) -> Option<u64> {
         let own = exchange.routing.path_params.get_override(&self.name);
-        let value = own.or_else(|| exchange.routing.path_params.get(self.index?, exchange.request.target()))?;
+        let value =
+            own.or_else(|| exchange.routing.path_params.get(self.index?, exchange.request.target()))?;
         (!value.bytes.is_empty()).then(|| stable_hash(value.bytes))
     }
 }

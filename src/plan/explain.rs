@@ -154,7 +154,8 @@ impl Explainer<'_> {
         let names = self.plan.table.names(index);
         let value = |name: &str| {
             exchange
-                .routing.path_params
+                .routing
+                .path_params
                 .get_by_name(name, names, exchange.request.target())
                 .map_or(String::new(), |v| text(v.bytes))
         };

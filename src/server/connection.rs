@@ -111,7 +111,11 @@ fn https_redirect(exchange: &Exchange, port: u16) -> RouteResult {
     if port != 443 {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }
-    location.extend_from_slice(if exchange.request.target() == b"*" { b"/" } else { exchange.request.target() });
+    location.extend_from_slice(if exchange.request.target() == b"*" {
+        b"/"
+    } else {
+        exchange.request.target()
+    });
     let mut answer = Response::local(308, "", "");
     answer.head.append(b"Location", &location);
     Ok(answer)

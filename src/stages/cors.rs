@@ -128,7 +128,11 @@ impl Stage for Cors {
         if exchange.response.cors_origin.is_empty() {
             return;
         }
-        append_header(outcome, "Access-Control-Allow-Origin", if anyone { b"*" } else { &exchange.response.cors_origin });
+        append_header(
+            outcome,
+            "Access-Control-Allow-Origin",
+            if anyone { b"*" } else { &exchange.response.cors_origin },
+        );
         if self.settings.credentials {
             append_header(outcome, "Access-Control-Allow-Credentials", b"true");
         }

@@ -53,13 +53,13 @@ impl Stage for Tenant {
     }
 
     /// Runs for every request of the route, on the thread that serves it: no waiting, no locks.
-    fn on_request(&self, x: &mut Exchange) -> Step {
-        let host = x.req.get_known(KnownHeader::Host).unwrap_or_default();
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        let host = exchange.request.get_known(KnownHeader::Host).unwrap_or_default();
         let name = host.split(|b| *b == b':').next().unwrap_or_default();
         match name.strip_suffix(&*self.domain).filter(|tenant| !tenant.is_empty()) {
             Some(tenant) => {
                 let tenant = tenant.to_vec();
-                x.req.set(&self.header, &tenant);
+                exchange.request.set(&self.header, &tenant);
                 Step::Next
             }
             None => Step::Respond(Response::local(421, "text/plain", "no tenant has this host name\n")),

@@ -66,8 +66,9 @@ pub fn strip(exchange: &mut Exchange, name: &str) {
 /// Where a parameter stands, with one of the signs that separate it from the rest.
 fn parameter(exchange: &Exchange, name: &str) -> Option<(usize, usize)> {
     let target = exchange.request.target();
-    let query =
-        target.get(exchange.routing.path_len + 1..).filter(|query| memmem::find(query, name.as_bytes()).is_some())?;
+    let query = target
+        .get(exchange.routing.path_len + 1..)
+        .filter(|query| memmem::find(query, name.as_bytes()).is_some())?;
     let mut start = exchange.routing.path_len + 1;
     for pair in query.split(|b| *b == b'&') {
         let end = start + pair.len();
@@ -150,6 +151,9 @@ mod tests {
         let mut x = exchange("/p?t=1&a=2", &[]);
         x.routing.path_params.push_range(9, 10);
         strip(&mut x, "t");
-        assert_eq!(x.routing.path_params.get(0, x.request.target()).map(|value| value.bytes), Some(&b"2"[..]));
+        assert_eq!(
+            x.routing.path_params.get(0, x.request.target()).map(|value| value.bytes),
+            Some(&b"2"[..])
+        );
     }
 }

@@ -67,7 +67,11 @@ async fn asked(
     loop {
         step = match step {
             Step::Next => {
-                return Ok(exchange.client.user.as_ref().map_or(String::new(), |user| user.scheme.to_string()));
+                return Ok(exchange
+                    .client
+                    .user
+                    .as_ref()
+                    .map_or(String::new(), |user| user.scheme.to_string()));
             }
             Step::Suspend(wait) => wait.await,
             Step::ResumeAt(go_on) => go_on(exchange),

@@ -139,8 +139,11 @@ impl ClaimValue {
         match self {
             ClaimValue::Text(text) => user.claim_values(claim).any(|value| *value == **text),
             ClaimValue::Value { index, .. } => {
-                let value = index.and_then(|index| exchange.routing.path_params.get(index, exchange.request.routed_target()));
-                let in_query = value.is_some_and(|value| value.at.is_some_and(|at| at >= exchange.routing.path_len));
+                let value = index.and_then(|index| {
+                    exchange.routing.path_params.get(index, exchange.request.routed_target())
+                });
+                let in_query =
+                    value.is_some_and(|value| value.at.is_some_and(|at| at >= exchange.routing.path_len));
                 value.is_some_and(|wanted| match ocelot || wanted.at.is_none() {
                     true => user.claim_values(claim).any(|value| value.as_bytes() == wanted.bytes),
                     false => {

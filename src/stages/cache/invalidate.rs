@@ -40,7 +40,8 @@ impl Stage for Invalidator {
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
         let Ok(answer) = outcome else { return };
-        if is_safe(exchange.request.method()) || !(200..400).contains(&answer.status()) || exchange.is_dry_run {
+        if is_safe(exchange.request.method()) || !(200..400).contains(&answer.status()) || exchange.is_dry_run
+        {
             return;
         }
         self.shared.invalidation.invalidate(self.keyer.compute(exchange, b"GET", None).resource);

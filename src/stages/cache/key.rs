@@ -183,8 +183,10 @@ fn is_suspicious(name: &[u8]) -> bool {
 /// The address as a text: scheme, host, path and query.
 pub fn url(exchange: &Exchange) -> Box<[u8]> {
     let (path, query) = routed_target(exchange);
-    let host =
-        normalized_host(exchange.request.get_known(KnownHeader::Host).unwrap_or_default(), exchange.client.is_tls);
+    let host = normalized_host(
+        exchange.request.get_known(KnownHeader::Host).unwrap_or_default(),
+        exchange.client.is_tls,
+    );
     let scheme: &[u8] = if exchange.client.is_tls { b"https://" } else { b"http://" };
     [scheme, &host, path, query].concat().into()
 }
@@ -192,15 +194,18 @@ pub fn url(exchange: &Exchange) -> Box<[u8]> {
 impl CacheKeyBuilder {
     /// The hash of another address on the same host, as a `Location` names it; none: it is on another host, or none.
     pub fn location_key(&self, exchange: &Exchange, location: &[u8]) -> Option<u64> {
-        let host =
-            normalized_host(exchange.request.get_known(KnownHeader::Host).unwrap_or_default(), exchange.client.is_tls);
+        let host = normalized_host(
+            exchange.request.get_known(KnownHeader::Host).unwrap_or_default(),
+            exchange.client.is_tls,
+        );
         let scheme: &[u8] = if exchange.client.is_tls { b"https://" } else { b"http://" };
         let location = location.split(|b| *b == b'#').next().unwrap_or_default();
         let absolute = match location.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)) {
             Some(_) => {
                 let rest = &location[scheme.len()..];
                 let end = rest.iter().position(|b| b"/?".contains(b)).unwrap_or(rest.len());
-                (normalized_host(&rest[..end], exchange.client.is_tls) == host).then(|| rest[end..].to_vec())?
+                (normalized_host(&rest[..end], exchange.client.is_tls) == host)
+                    .then(|| rest[end..].to_vec())?
             }
             None if location.windows(3).any(|part| part == b"://") || location.starts_with(b"//") => {
                 return None;

@@ -79,8 +79,11 @@ impl Cache {
     }
 
     fn find(&self, exchange: &Exchange) -> ComputedKey {
-        let body =
-            exchange.body.collected.as_deref().filter(|_| self.settings.hash_body && exchange.body.framing != Framing::None);
+        let body = exchange
+            .body
+            .collected
+            .as_deref()
+            .filter(|_| self.settings.hash_body && exchange.body.framing != Framing::None);
         match self.settings.mode {
             // HEAD is answered out of what GET brought.
             Mode::Http => self.keyer.compute(exchange, b"GET", None),
@@ -275,8 +278,11 @@ impl Cache {
         lead: Option<Leader>,
     ) {
         let validating = !asked.head_only && entry.as_ref().is_some_and(|entry| entry.metadata.validates());
-        let conditions =
-            if validating { Conditions::take_from_request(&mut exchange.request) } else { Conditions::default() };
+        let conditions = if validating {
+            Conditions::take_from_request(&mut exchange.request)
+        } else {
+            Conditions::default()
+        };
         if let Some(entry) = entry.as_ref().filter(|_| validating) {
             let stored = &entry.metadata.head;
             for (name, field) in

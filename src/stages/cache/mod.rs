@@ -116,7 +116,8 @@ impl Stage for CacheStage {
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        let ticket = exchange.response.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
+        let ticket =
+            exchange.response.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
         if let Some(ticket) = ticket {
             self.0.on_response(exchange, *ticket, outcome);
         }

@@ -31,7 +31,8 @@ impl Cache {
         fork.request.remove(b"cache-control");
         let asked = CacheRequest { authorized: asked.authorized, ..CacheRequest::default() };
         self.forward(&mut fork, &asked, Some(found), Some(entry.clone()), Forward::Stale, Some(lead));
-        let ticket = fork.response.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
+        let ticket =
+            fork.response.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
         let Some(ticket) = ticket else { return };
         let (cache, request, worker) = (self.clone(), fork.request.clone(), exchange.worker);
         let inner = services.clone().run_remaining(fork);

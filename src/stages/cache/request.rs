@@ -65,7 +65,8 @@ impl Lookup {
         };
         let noticed = RelevantHeaders::of(&exchange.request);
         // A body of a GET may mean something to the service, and is not part of the key.
-        let other = exchange.is_websocket || exchange.body.framing != Framing::None || noticed.unsafe_condition;
+        let other =
+            exchange.is_websocket || exchange.body.framing != Framing::None || noticed.unsafe_condition;
         if !is_cacheable_method(settings, exchange.request.method()) || other {
             return Lookup::Bypass(Forward::Bypass);
         }

@@ -68,7 +68,8 @@ fn expressions_are_read_as_ocelot_reads_them() {
 
 fn value(text: &str, claims: &[(&str, &str)]) -> Option<String> {
     let mut out = b"before ".to_vec();
-    let written = ClaimSource::parse(text).unwrap().write(exchange("/", claims).client.user.as_deref(), &mut out);
+    let written =
+        ClaimSource::parse(text).unwrap().write(exchange("/", claims).client.user.as_deref(), &mut out);
     written.ok().map(|()| String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned())
 }
 

@@ -54,9 +54,11 @@ impl Segment {
             Segment::Host => exchange.request.get_known(KnownHeader::Host),
             Segment::TraceId => trace_context::trace_id(&exchange.request),
             Segment::BackendUrl => return write_backend(exchange, out),
-            Segment::Value { index, .. } => {
-                exchange.routing.path_params.get(*index, exchange.request.routed_target()).map(|value| value.bytes)
-            }
+            Segment::Value { index, .. } => exchange
+                .routing
+                .path_params
+                .get(*index, exchange.request.routed_target())
+                .map(|value| value.bytes),
         };
         value.map(|value| out.extend_from_slice(value)).is_some()
     }

@@ -32,8 +32,7 @@ impl RateLimit {
 
     /// Ocelot's three fields; each is there once, whatever the service says.
     fn add_ocelot_headers(&self, quota: &RateLimitStatus, scratch: &mut Vec<u8>, outcome: &mut RouteResult) {
-        for (name, n) in [("X-RateLimit-Limit", quota.quota), ("X-RateLimit-Remaining", quota.remaining)]
-        {
+        for (name, n) in [("X-RateLimit-Limit", quota.quota), ("X-RateLimit-Remaining", quota.remaining)] {
             scratch.clear();
             crate::base::bytes::put_decimal(scratch, n);
             put(outcome, name, scratch);

@@ -47,8 +47,8 @@ pub enum NextAction {
 pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) -> NextAction {
     ctx.exchange.now = Instant::now();
     ctx.capture_access_fields();
-    let for_head = ctx.exchange.req.method() == b"HEAD";
-    let hop = hop_by_hop::strip(&mut ctx.exchange.req);
+    let for_head = ctx.exchange.request.method() == b"HEAD";
+    let hop = hop_by_hop::strip(&mut ctx.exchange.request);
     ctx.exchange.is_websocket = hop.websocket;
     ctx.exchange.runtime = Some(ctx.plan.clone());
     let (route, outcome) = ctx.route(hop, conn).await;
@@ -134,14 +134,14 @@ impl<'c> Context<'c> {
     /// Keeps what routes match in addition to the request, and the fields of the access log, before stages change them.
     fn capture_access_fields(&mut self) {
         if self.plan.matches_by_listener {
-            self.exchange.listener = Some(self.connection.listener());
+            self.exchange.client.listener = Some(self.connection.listener());
         }
         self.exchange.record.enabled = self.plan.access_log;
         if self.plan.access_log {
-            let Exchange { req, record, .. } = &mut *self.exchange;
-            record.path.extend_from_slice(req.original_path());
-            record.method.extend_from_slice(req.method());
-            record.host.extend_from_slice(req.get_known(KnownHeader::Host).unwrap_or_default());
+            let Exchange { request, record, .. } = &mut *self.exchange;
+            record.path.extend_from_slice(request.original_path());
+            record.method.extend_from_slice(request.method());
+            record.host.extend_from_slice(request.get_known(KnownHeader::Host).unwrap_or_default());
         }
     }
 }

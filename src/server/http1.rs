@@ -48,7 +48,7 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
             return;
         }
         let (mut exchange, plan) = (connection.new_exchange(&worker, idle_since), worker.plan());
-        let next = conn.next_head(&mut exchange.req, &plan.limits.client).await;
+        let next = conn.next_head(&mut exchange.request, &plan.limits.client).await;
         if let Next::Http2 = next {
             worker.release_exchange(exchange);
             let (io, input) = conn.into_parts();

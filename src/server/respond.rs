@@ -28,9 +28,9 @@ pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Result<Resp
     if cause.why == ErrorCode::ClientClosed {
         return Err(());
     }
-    let mut response = match grpc::is_grpc(&exchange.req) {
+    let mut response = match grpc::is_grpc(&exchange.request) {
         true => grpc::error_response(&cause),
-        false => rescue(&cause, exchange.req.original_path(), &exchange.record.id, ocelot),
+        false => rescue(&cause, exchange.request.original_path(), &exchange.record.id, ocelot),
     };
     response.close_connection = cause.why.breaks_connection();
     response.head.append(b"Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
@@ -95,7 +95,7 @@ pub fn log_access(conn: &impl ClientIo, exchange: &Exchange, worker: &Worker, ro
         &crate::telemetry::Record {
             time: SystemTime::now() - duration,
             id: &exchange.record.id,
-            client: exchange.client,
+            client: exchange.client.ip,
             method: &exchange.record.method,
             host: &exchange.record.host,
             path: &exchange.record.path,

@@ -204,7 +204,7 @@ impl EndpointRegistry {
             proxy_protocol: kept.pooling.proxy_protocol,
             dial: place.map_or_else(|| ConnectAddr::from_name(self.names.get(host)), ConnectAddr::Unix),
             pool: PoolSlot::claim(),
-            tls: tls.map(|tls| self.tls_configs.host(tls, named)),
+            tls: tls.map(|tls| self.tls_configs.target(tls, named)),
         });
         let usual = if tls.is_some() { 443 } else { 80 };
         let authority = match port {

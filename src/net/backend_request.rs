@@ -1,4 +1,4 @@
-//! One request to a backend, whatever it is spoken in: a connection of HTTP/1.1, or a stream of HTTP/2.
+//! One request to a backend, independent of the protocol: an HTTP/1.1 connection or an HTTP/2 stream.
 
 use super::{
     h1::{
@@ -14,14 +14,14 @@ use crate::pipeline::{
 };
 use std::task::{Context, Poll};
 
-/// The way to a backend and back.
+/// The transport of one request and its response.
 pub enum BackendRequest {
     H1(Box<BackendConn>),
     H2(Box<BackendStream>),
 }
 
 impl BackendRequest {
-    /// Whether the connection was in use before: the backend may have closed it meanwhile.
+    /// Whether the connection was used before, so that the backend may have closed it in the meantime.
     pub fn is_reused(&self) -> bool {
         match self {
             BackendRequest::H1(conn) => conn.reused,
@@ -29,28 +29,28 @@ impl BackendRequest {
         }
     }
 
-    /// Begins a request: the head is written with the framing of the caller's body and this Host.
+    /// Writes the request head with the framing of the request body and the given Host.
     pub fn send_head(&mut self, head: &Head, host: &[u8], framing: Framing, hop: HopByHop, version: Version) {
         match self {
-            // Where TLS may bring HTTP/2 and did not, it is HTTP/1.1.
+            // If TLS did not negotiate HTTP/2, the version is at most HTTP/1.1.
             BackendRequest::H1(conn) => conn.begin(head, host, framing, hop, version.min(Version::Http11)),
             BackendRequest::H2(stream) => stream.begin(head, host, framing, hop),
         }
     }
 
-    /// Takes the request body further; ready when nothing is left to send.
+    /// Sends more of the request body; ready when nothing is left to send.
     pub fn poll_upload(
         &mut self,
         cx: &mut Context,
-        from: &mut dyn BodyRead,
+        body: &mut dyn BodyRead,
     ) -> Poll<Result<(), GatewayError>> {
         match self {
-            BackendRequest::H1(conn) => conn.poll_upload(cx, from),
-            BackendRequest::H2(stream) => stream.poll_upload(cx, from),
+            BackendRequest::H1(conn) => conn.poll_upload(cx, body),
+            BackendRequest::H2(stream) => stream.poll_upload(cx, body),
         }
     }
 
-    /// Waits for a response head, interim ones included.
+    /// Waits for a response head, informational (1xx) heads included.
     pub fn poll_head(
         &mut self,
         cx: &mut Context,
@@ -71,7 +71,7 @@ impl BackendRequest {
         }
     }
 
-    /// Bytes of request body sent.
+    /// Bytes of the request body sent.
     pub fn bytes_sent(&self) -> u64 {
         match self {
             BackendRequest::H1(conn) => conn.sent(),
@@ -79,7 +79,7 @@ impl BackendRequest {
         }
     }
 
-    /// Whether the upload stands still because the backend does not read.
+    /// Whether the upload is blocked because the backend does not read.
     pub fn is_write_blocked(&self) -> bool {
         match self {
             BackendRequest::H1(conn) => conn.is_write_blocked(),

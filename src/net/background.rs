@@ -1,4 +1,4 @@
-//! The runtime beside the workers: what waits for others (DNS, keys, discovery) runs there and delays no request.
+//! Runtime for background tasks (DNS, signing keys, discovery), apart from the workers so that it delays no request.
 
 use std::{
     future::Future,
@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A way to start background tasks, also before their runtime is there: they wait for it.
+/// Spawns background tasks. Tasks spawned before the runtime is attached are queued.
 #[derive(Clone, Default)]
 pub struct BackgroundRuntime(Arc<Mutex<SpawnState>>);
 
@@ -25,7 +25,7 @@ impl Default for SpawnState {
 }
 
 impl BackgroundRuntime {
-    /// Starts the task now, or once there is a runtime.
+    /// Spawns the task, or queues it until a runtime is attached.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             SpawnState::Queued(tasks) => tasks.push(Box::pin(task)),
@@ -33,11 +33,11 @@ impl BackgroundRuntime {
         }
     }
 
-    /// From now on tasks run on this runtime.
+    /// Sets the runtime and spawns the queued tasks on it.
     pub fn attach(&self, runtime: Handle) {
-        let mut stage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let SpawnState::Queued(tasks) =
-            std::mem::replace(&mut *stage, SpawnState::Running(runtime.clone()))
+            std::mem::replace(&mut *state, SpawnState::Running(runtime.clone()))
         {
             tasks.into_iter().for_each(|task| drop(runtime.spawn(task)));
         }
@@ -46,7 +46,7 @@ impl BackgroundRuntime {
 
 impl std::fmt::Debug for BackgroundRuntime {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("Background")
+        f.write_str("BackgroundRuntime")
     }
 }
 
@@ -55,14 +55,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn tasks_given_too_early_run_when_there_is_a_runtime() {
+    async fn tasks_spawned_before_the_runtime_is_attached_run_afterwards() {
         let background = BackgroundRuntime::default();
-        let (tell, told) = tokio::sync::oneshot::channel();
-        background.spawn(async { assert_eq!(tell.send(1), Ok(())) });
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        background.spawn(async { assert_eq!(sender.send(1), Ok(())) });
         background.attach(Handle::current());
-        assert_eq!(told.await, Ok(1));
-        let (tell, told) = tokio::sync::oneshot::channel();
-        background.spawn(async { assert_eq!(tell.send(2), Ok(())) });
-        assert_eq!(told.await, Ok(2));
+        assert_eq!(receiver.await, Ok(1));
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        background.spawn(async { assert_eq!(sender.send(2), Ok(())) });
+        assert_eq!(receiver.await, Ok(2));
     }
 }

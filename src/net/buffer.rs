@@ -1,4 +1,4 @@
-//! Buffers lent by the worker: an idle connection holds none.
+//! Pooled read and write buffers of a worker. An idle connection holds none.
 
 use super::io::Stream;
 use std::{
@@ -7,30 +7,30 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// The usual size: a head and a small body fit.
+/// Default buffer size: a head and a small body fit.
 const DEFAULT_CAPACITY: usize = 16 * 1024;
-/// The size for bodies that keep coming: fewer calls for the same bytes.
+/// Buffer size for long bodies: fewer system calls for the same number of bytes.
 const LARGE_CAPACITY: usize = 64 * 1024;
-/// How many buffers of a size a worker keeps for the next borrower.
-const MAX_RETAINED_BYTES: usize = 256;
+/// How many buffers of each size a worker keeps for reuse.
+const MAX_POOLED_BUFFERS: usize = 256;
 
 thread_local! {
-    static USUAL_ONES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    static LARGE_ONES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    static WRITERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static DEFAULT_BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static LARGE_BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static WRITE_BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes that were received and not used yet.
+/// Bytes that were received and not consumed yet.
 #[derive(Debug, Default)]
 pub struct ReadBuffer {
-    /// Initialised memory; empty while nothing is lent.
+    /// Initialized memory; empty while no buffer is acquired.
     storage: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 impl ReadBuffer {
-    /// What was received and not used yet.
+    /// The received bytes that were not consumed yet.
     pub fn bytes(&self) -> &[u8] {
         &self.storage[self.start..self.end]
     }
@@ -43,7 +43,7 @@ impl ReadBuffer {
         self.start == self.end
     }
 
-    /// Frees bytes that were used.
+    /// Removes consumed bytes from the front.
     pub fn consume(&mut self, n: usize) {
         self.start += n.min(self.len());
         if self.start == self.end {
@@ -51,25 +51,30 @@ impl ReadBuffer {
         }
     }
 
-    /// Space to read into, at most so that `most` bytes are held in all; borrows memory if there is none.
-    pub fn spare_capacity(&mut self, most: usize) -> &mut [u8] {
+    /// Free space to read into, so that the buffer holds at most `max_len` bytes; acquires memory if there is none.
+    pub fn spare_capacity(&mut self, max_len: usize) -> &mut [u8] {
         if self.storage.is_empty() {
-            self.storage = acquire(&USUAL_ONES, DEFAULT_CAPACITY);
+            self.storage = acquire(&DEFAULT_BUFFERS, DEFAULT_CAPACITY);
         }
         if self.end == self.storage.len() && self.start > 0 {
             self.storage.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        if self.end == self.storage.len() && self.storage.len() < most {
-            let larger = (self.storage.len() * 2).min(most.max(DEFAULT_CAPACITY));
+        if self.end == self.storage.len() && self.storage.len() < max_len {
+            let larger = (self.storage.len() * 2).min(max_len.max(DEFAULT_CAPACITY));
             self.storage.resize(larger, 0);
         }
         &mut self.storage[self.end..]
     }
 
-    /// Reads once, so that at most `most` bytes are held; 0 is the end of the other side's sending.
-    pub fn poll_read(&mut self, cx: &mut Context, io: &mut Stream, most: usize) -> Poll<io::Result<usize>> {
-        let space = self.spare_capacity(most);
+    /// Reads once, so that at most `max_len` bytes are held; 0 is the end of the stream.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context,
+        io: &mut Stream,
+        max_len: usize,
+    ) -> Poll<io::Result<usize>> {
+        let space = self.spare_capacity(max_len);
         if space.is_empty() {
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
@@ -78,33 +83,33 @@ impl ReadBuffer {
         Poll::Ready(Ok(n))
     }
 
-    /// So many bytes were read into the space.
+    /// Marks `n` bytes of the spare capacity as received.
     pub fn advance(&mut self, n: usize) {
         self.end += n;
     }
 
-    /// Whether a read filled all the space there was: more is waiting.
+    /// Whether a read filled all the free space, so that more bytes are probably waiting.
     pub fn is_full(&self) -> bool {
         self.end == self.storage.len()
     }
 
-    /// Changes an empty buffer for a large one: a long body is coming.
+    /// Replaces an empty buffer with a large one, for a long body.
     pub fn grow(&mut self) {
         if self.is_empty() && self.storage.len() < LARGE_CAPACITY {
             self.release_if_empty();
-            self.storage = acquire(&LARGE_ONES, LARGE_CAPACITY);
+            self.storage = acquire(&LARGE_BUFFERS, LARGE_CAPACITY);
         }
     }
 
-    /// Gives the memory back if no bytes are held.
+    /// Returns the memory to the pool if no bytes are held.
     pub fn release_if_empty(&mut self) {
         if !self.is_empty() || self.storage.is_empty() {
             return;
         }
-        let mem = std::mem::take(&mut self.storage);
-        match mem.len() {
-            DEFAULT_CAPACITY => release(&USUAL_ONES, mem),
-            LARGE_CAPACITY => release(&LARGE_ONES, mem),
+        let storage = std::mem::take(&mut self.storage);
+        match storage.len() {
+            DEFAULT_CAPACITY => release(&DEFAULT_BUFFERS, storage),
+            LARGE_CAPACITY => release(&LARGE_BUFFERS, storage),
             _ => {}
         }
         (self.start, self.end) = (0, 0);
@@ -118,7 +123,7 @@ impl Drop for ReadBuffer {
     }
 }
 
-/// Bytes about to be written.
+/// Bytes waiting to be written.
 #[derive(Debug, Default)]
 pub struct WriteBuffer {
     storage: Vec<u8>,
@@ -126,11 +131,12 @@ pub struct WriteBuffer {
 }
 
 impl WriteBuffer {
-    /// Where to append; borrows memory if there is none.
+    /// The buffer to append to; acquires memory if there is none.
     pub fn buf_mut(&mut self) -> &mut Vec<u8> {
         if self.storage.capacity() == 0 {
-            self.storage =
-                WRITERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(DEFAULT_CAPACITY));
+            self.storage = WRITE_BUFFERS
+                .with_borrow_mut(Vec::pop)
+                .unwrap_or_else(|| Vec::with_capacity(DEFAULT_CAPACITY));
         }
         &mut self.storage
     }
@@ -147,7 +153,7 @@ impl WriteBuffer {
         self.storage.len() == self.start
     }
 
-    /// So many bytes were written; when all were, the memory goes back.
+    /// Removes `n` written bytes; releases the memory once all are written.
     pub fn consume_written(&mut self, n: usize) {
         self.start += n;
         if self.is_empty() {
@@ -156,11 +162,11 @@ impl WriteBuffer {
     }
 
     fn release_if_empty(&mut self) {
-        let mut mem = std::mem::take(&mut self.storage);
+        let mut storage = std::mem::take(&mut self.storage);
         self.start = 0;
-        if (1..=LARGE_CAPACITY).contains(&mem.capacity()) {
-            mem.clear();
-            release(&WRITERS, mem);
+        if (1..=LARGE_CAPACITY).contains(&storage.capacity()) {
+            storage.clear();
+            release(&WRITE_BUFFERS, storage);
         }
     }
 }
@@ -173,16 +179,16 @@ impl Drop for WriteBuffer {
 
 type BufferPool = std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>;
 
-fn acquire(shelf: &'static BufferPool, size: usize) -> Vec<u8> {
-    shelf.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; size])
+fn acquire(pool: &'static BufferPool, size: usize) -> Vec<u8> {
+    pool.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; size])
 }
 
-/// Connections may be dropped while their thread ends: then there is no shelf any more, and none is needed.
-fn release(shelf: &'static BufferPool, mem: Vec<u8>) {
-    let _ = shelf.try_with(|shelf| {
-        let mut shelf = shelf.borrow_mut();
-        if shelf.len() < MAX_RETAINED_BYTES {
-            shelf.push(mem);
+/// A connection may be dropped while its thread ends, when the pool no longer exists.
+fn release(pool: &'static BufferPool, storage: Vec<u8>) {
+    let _ = pool.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() < MAX_POOLED_BUFFERS {
+            pool.push(storage);
         }
     });
 }
@@ -192,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_moves_its_bytes_before_it_grows_and_never_passes_its_bound() {
+    fn a_buffer_compacts_before_it_grows_and_stays_within_its_limit() {
         let mut buffer = ReadBuffer::default();
         let n = buffer.spare_capacity(DEFAULT_CAPACITY).len();
         buffer.advance(n);
@@ -207,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_buffer_gives_its_memory_back() {
+    fn an_empty_buffer_releases_its_memory() {
         let mut buffer = ReadBuffer::default();
         buffer.spare_capacity(DEFAULT_CAPACITY)[0] = 1;
         buffer.advance(1);

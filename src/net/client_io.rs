@@ -1,4 +1,4 @@
-//! The client's side of one exchange, whatever it is spoken in: a connection of HTTP/1.1, or a stream of HTTP/2.
+//! The client's side of one exchange, independent of the protocol: an HTTP/1.1 connection or an HTTP/2 stream.
 
 use crate::pipeline::{
     body::{ClientBody, Framing},
@@ -9,32 +9,32 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Who is answered. The request comes over it as a body, see [`Caller`]; this is the way back.
+/// Sends the response to the client. The request body is read through the supertrait [`ClientBody`].
 pub trait ClientIo: ClientBody {
-    /// The version that the client speaks.
+    /// The HTTP version of the request.
     fn version(&self) -> Version;
 
-    /// Requests served on the same connection, where they follow one another.
+    /// Requests served on this connection, where requests follow one another (HTTP/1.1).
     fn requests_served(&self) -> u32;
 
     /// Whether the request body was received completely.
     fn is_body_done(&self) -> bool;
 
-    /// Begins a response: what follows the head is framed like that; `keep` says whether another request may follow.
-    fn send_head(&mut self, head: &Head, framing: Framing, keep: bool);
+    /// Begins a response with this framing; `keep_alive` is whether another request may follow.
+    fn send_head(&mut self, head: &Head, framing: Framing, keep_alive: bool);
 
-    /// Agrees to the change of protocol that this head answers; nothing is agreed where no change can be asked for.
+    /// Sends a 101 response head. Does nothing where the protocol has no upgrade.
     fn send_upgrade(&mut self, _head: &Head) {}
 
-    /// Sends some of a response body.
+    /// Sends some of the response body.
     fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Ends the response cleanly; false if it is shorter than promised.
+    /// Ends the response; false if the body is shorter than its Content-Length.
     fn end(&mut self, trailers: Option<&Head>) -> bool;
 
-    /// Writes what is waiting to be written.
+    /// Writes what is buffered.
     fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>>;
 
-    /// Bytes of response body sent.
+    /// Bytes of the response body sent.
     fn sent(&self) -> u64;
 }

@@ -1,4 +1,4 @@
-//! Opening connections to backends.
+//! Connecting to backends: address selection, PROXY header, TLS handshake.
 
 use super::{
     h1::backend::BackendConn,
@@ -25,22 +25,22 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// How an endpoint is reached. Whatever else opens connections one day stands here beside the others.
+/// The address of an endpoint.
 #[derive(Debug)]
 pub enum ConnectAddr {
-    /// At one of the addresses that a name has; `preferred` remembers which of several answered last.
+    /// The addresses of a name; `preferred` is the index of the address that accepted the last connection.
     Tcp { name: Arc<ResolvedName>, preferred: AtomicUsize },
-    /// Through a socket of this machine.
+    /// A Unix domain socket.
     Unix(UnixAddress),
 }
 
 impl ConnectAddr {
-    /// Through that name.
+    /// The address of a resolved name.
     pub fn from_name(name: Arc<ResolvedName>) -> ConnectAddr {
         ConnectAddr::Tcp { name, preferred: AtomicUsize::new(0) }
     }
 
-    /// Whether it is known where it leads.
+    /// Whether the name has been resolved.
     pub fn is_resolved(&self) -> bool {
         match self {
             ConnectAddr::Tcp { name, .. } => name.current().is_some(),
@@ -48,146 +48,154 @@ impl ConnectAddr {
         }
     }
 
-    /// Whether a connection that came from it would lead to the same place today.
-    pub(in crate::net) fn is_current(&self, origin: &mut Option<ResolvedPeer>) -> bool {
-        match (self, origin) {
-            (ConnectAddr::Tcp { name, .. }, Some(origin)) => name.still_contains(origin),
+    /// Whether `peer` is still an address of this endpoint.
+    pub(in crate::net) fn is_current(&self, peer: &mut Option<ResolvedPeer>) -> bool {
+        match (self, peer) {
+            (ConnectAddr::Tcp { name, .. }, Some(peer)) => name.still_contains(peer),
             (ConnectAddr::Tcp { .. }, None) => false,
             (ConnectAddr::Unix(_), _) => true,
         }
     }
 }
 
-/// Where to dial, and what comes before the first request.
+/// What to connect to, and what is sent before the first request.
 #[derive(Debug)]
 pub struct ConnectTarget<'a> {
     pub addr: &'a ConnectAddr,
-    /// Of a name.
+    /// The port, for names.
     pub port: u16,
-    /// What the PROXY protocol says first; none: it is not spoken.
+    /// The PROXY header to send first, if any.
     pub proxy_header: Option<ProxyHeader>,
-    /// None: plain.
+    /// TLS settings; `None`: plain.
     pub tls: Option<&'a TlsTarget>,
 }
 
 impl ConnectTarget<'_> {
-    /// For people: `host:port`.
+    /// `host:port`, for error messages.
     pub(in crate::net) fn label(&self) -> String {
         match self.addr {
             ConnectAddr::Tcp { name, .. } => format!("{}:{}", name.text(), self.port),
-            ConnectAddr::Unix(place) => place.to_string(),
+            ConnectAddr::Unix(path) => path.to_string(),
         }
     }
 }
 
-/// What is offered to a backend over TLS; without TLS both sides know beforehand.
+/// The protocols offered by ALPN; without TLS the protocol is known in advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlpnOffer {
     Http1,
     Http2,
-    /// HTTP/2 rather than HTTP/1.1.
+    /// HTTP/2, with HTTP/1.1 as fallback.
     Both,
 }
 
-/// Opens a connection of HTTP/1.1.
-pub async fn addr(
-    goal: &ConnectTarget<'_>,
+/// Opens an HTTP/1.1 connection.
+pub async fn open_http1(
+    target: &ConnectTarget<'_>,
     key: PoolKey,
-    within: Duration,
+    timeout: Duration,
 ) -> Result<Box<BackendConn>, GatewayError> {
-    let (io, origin) = open_stream(goal, AlpnOffer::Http1, within).await?;
-    Ok(BackendConn::new(io, key, origin, goal.proxy_header))
+    let (io, peer) = open_stream(target, AlpnOffer::Http1, timeout).await?;
+    Ok(BackendConn::new(io, key, peer, target.proxy_header))
 }
 
-/// Opens a connection within that time.
+/// Opens a connection within `timeout`: connects, writes the PROXY header and completes the TLS handshake.
 pub(in crate::net) async fn open_stream(
-    goal: &ConnectTarget<'_>,
+    target: &ConnectTarget<'_>,
     offer: AlpnOffer,
-    within: Duration,
+    timeout: Duration,
 ) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
-    let until = Instant::now() + within;
-    let reached = match goal.addr {
+    let deadline = Instant::now() + timeout;
+    let connected = match target.addr {
         ConnectAddr::Tcp { name, preferred } => {
-            let change = name.generation();
-            let Some(addresses) = name.addresses(until).await else { return Err(resolve_error(goal)) };
-            let reached = connect(&addresses, goal.port, preferred, until).await;
-            reached.map(|(stream, address)| (stream, Some(ResolvedPeer { address, generation: change })))
+            let generation = name.generation();
+            let Some(addresses) = name.addresses(deadline).await else { return Err(resolve_error(target)) };
+            let connected = connect(&addresses, target.port, preferred, deadline).await;
+            connected.map(|(stream, address)| (stream, Some(ResolvedPeer { address, generation })))
         }
-        ConnectAddr::Unix(place) => connect_unix(place, until).await.map(|stream| (stream.into(), None)),
+        ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(|stream| (stream.into(), None)),
     };
-    let (mut connected, origin) = reached.map_err(|error| connect_error(goal, &error, within))?;
-    if let Some(said) = &goal.proxy_header {
-        write_proxy_header(&mut connected, said, until)
+    let (mut connected, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
+    if let Some(header) = &target.proxy_header {
+        write_proxy_header(&mut connected, header, deadline)
             .await
-            .map_err(|error| connect_error(goal, &error, within))?;
+            .map_err(|error| connect_error(target, &error, timeout))?;
     }
-    let Some(tls) = goal.tls else { return Ok((Stream::new(connected), origin)) };
-    match tokio::time::timeout_at(until.into(), tls.connect(connected, &goal.label(), offer)).await {
-        Ok(secured) => Ok((secured?, origin)),
-        Err(_) => Err(timeout_error(goal, "accepted a connection, but finished no TLS handshake", within)),
+    let Some(tls) = target.tls else { return Ok((Stream::new(connected), peer)) };
+    match tokio::time::timeout_at(deadline.into(), tls.connect(connected, &target.label(), offer)).await {
+        Ok(stream) => Ok((stream?, peer)),
+        Err(_) => Err(timeout_error(
+            target,
+            "accepted a connection but did not complete the TLS handshake",
+            timeout,
+        )),
     }
 }
 
-pub(in crate::net) fn timeout_error(goal: &ConnectTarget, what: &str, within: Duration) -> GatewayError {
+pub(in crate::net) fn timeout_error(target: &ConnectTarget, what: &str, timeout: Duration) -> GatewayError {
     GatewayError::new(
         ErrorCode::BackendConnectTimeout,
-        format!("the backend {} {what} within {within:?}", goal.label()),
+        format!("the backend {} {what} within {timeout:?}", target.label()),
     )
 }
 
 #[cold]
-fn resolve_error(goal: &ConnectTarget) -> GatewayError {
-    let detail = format!("the name of the backend {} was not resolved", goal.label());
+fn resolve_error(target: &ConnectTarget) -> GatewayError {
+    let detail = format!("the host name of the backend {} was not resolved", target.label());
     GatewayError::new(ErrorCode::BackendDns, detail)
 }
 
 #[cold]
-fn connect_error(goal: &ConnectTarget, error: &io::Error, within: Duration) -> GatewayError {
+fn connect_error(target: &ConnectTarget, error: &io::Error, timeout: Duration) -> GatewayError {
     if error.kind() == io::ErrorKind::TimedOut {
-        return timeout_error(goal, "did not accept a connection", within);
+        return timeout_error(target, "did not accept a connection", timeout);
     }
     GatewayError::new(
         ErrorCode::BackendConnect,
-        format!("no connection to the backend {}: {error}", goal.label()),
+        format!("no connection to the backend {}: {error}", target.label()),
     )
 }
 
-/// Says whose connection it is, before TLS and everything else.
-async fn write_proxy_header(stream: &mut L4Stream, said: &ProxyHeader, until: Instant) -> io::Result<()> {
-    let mut header = Vec::with_capacity(64);
-    write_proxy(&mut header, said);
-    tokio::time::timeout_at(until.into(), stream.write_all(&header)).await?
+/// Writes the PROXY header before TLS and everything else.
+async fn write_proxy_header(
+    stream: &mut L4Stream,
+    header: &ProxyHeader,
+    deadline: Instant,
+) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(64);
+    write_proxy(&mut bytes, header);
+    tokio::time::timeout_at(deadline.into(), stream.write_all(&bytes)).await?
 }
 
-/// Connects to a socket of this machine. Where its queue is full the kernel does not wait for room in it, so we do.
-pub(in crate::net) async fn connect_unix(place: &UnixAddress, until: Instant) -> io::Result<UnixStream> {
-    let (mut pause, longest) = (Duration::from_millis(1), Duration::from_millis(50));
+/// Connects to a Unix domain socket. When its backlog is full, the kernel fails at once instead of waiting; so retry.
+pub(in crate::net) async fn connect_unix(path: &UnixAddress, deadline: Instant) -> io::Result<UnixStream> {
+    let (mut delay, max_delay) = (Duration::from_millis(1), Duration::from_millis(50));
     loop {
-        match UnixStream::connect(place.path()).await {
+        match UnixStream::connect(path.path()).await {
             Err(full) if full.kind() == io::ErrorKind::WouldBlock => {
-                if Instant::now() + pause >= until {
+                if Instant::now() + delay >= deadline {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(max_delay);
             }
             connected => return connected,
         }
     }
 }
 
-/// One address after the other, the one that answered last first; each has its share of the time that is left, so that
-/// one that swallows everything does not keep the others from being tried.
+/// Tries the addresses one after the other, beginning with the one that accepted last. Each gets an equal share of the
+/// remaining time, so that an unresponsive address does not prevent the others from being tried.
 async fn connect(
     addresses: &[IpAddr],
     port: u16,
     preferred: &AtomicUsize,
-    until: Instant,
+    deadline: Instant,
 ) -> io::Result<(L4Stream, IpAddr)> {
     let first = preferred.load(Ordering::Relaxed) % addresses.len().max(1);
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (tried, at) in (first..addresses.len()).chain(0..first).enumerate() {
-        let share = until.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
+        let share = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
         let connecting = TcpStream::connect(SocketAddr::new(addresses[at], port));
         match tokio::time::timeout(share, connecting).await {
             Ok(Ok(stream)) => {
@@ -209,64 +217,70 @@ mod tests {
     use socket2::{Domain, Socket, Type};
     use std::net::{Ipv4Addr, TcpListener};
 
-    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    const TWO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    const FIRST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-    /// A socket that lets nobody in any more, and those who stand in its door.
-    fn full() -> (Socket, Vec<std::net::TcpStream>) {
+    /// A listening socket with a full backlog, and the connections that fill it.
+    fn full_backlog() -> (Socket, Vec<std::net::TcpStream>) {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::new(ONE, 0).into()).unwrap();
+        socket.bind(&SocketAddr::new(FIRST, 0).into()).unwrap();
         socket.listen(0).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
-        let knock = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok();
-        let inside = std::iter::from_fn(knock).take(64).collect();
-        (socket, inside)
+        let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok();
+        let connections = std::iter::from_fn(connect).take(64).collect();
+        (socket, connections)
     }
 
     #[tokio::test]
-    async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
-        let (_socket, _inside) = full();
+    async fn an_unresponsive_address_leaves_time_for_the_next() {
+        let (_socket, _connections) = full_backlog();
         let port = _socket.local_addr().unwrap().as_socket().unwrap().port();
         let name = Resolver::default().get("two.addresses");
-        name.publish(vec![ONE, TWO]);
-        let (road, slot) = (ConnectAddr::from_name(name.clone()), PoolSlot::claim());
-        let goal = ConnectTarget { addr: &road, port, proxy_header: None, tls: None };
-        let dialled =
-            async || addr(&goal, slot.key(), Duration::from_millis(400)).await.map(drop).map_err(|c| c.why);
-        assert_eq!(dialled().await, Err(ErrorCode::BackendConnect), "nobody listens at the other one");
-        let _second = TcpListener::bind((TWO, port)).unwrap();
-        assert_eq!(dialled().await, Ok(()));
-        let ConnectAddr::Tcp { preferred, .. } = &road else { panic!("it is a name") };
-        assert_eq!(preferred.load(Ordering::Relaxed), 1, "which is tried first from now on");
-        name.publish(vec![ONE]);
-        assert_eq!(dialled().await, Err(ErrorCode::BackendConnectTimeout));
+        name.publish(vec![FIRST, SECOND]);
+        let (addr, slot) = (ConnectAddr::from_name(name.clone()), PoolSlot::claim());
+        let target = ConnectTarget { addr: &addr, port, proxy_header: None, tls: None };
+        let connected = async || {
+            open_http1(&target, slot.key(), Duration::from_millis(400)).await.map(drop).map_err(|c| c.why)
+        };
+        assert_eq!(
+            connected().await,
+            Err(ErrorCode::BackendConnect),
+            "nothing listens on the second address"
+        );
+        let _second = TcpListener::bind((SECOND, port)).unwrap();
+        assert_eq!(connected().await, Ok(()));
+        let ConnectAddr::Tcp { preferred, .. } = &addr else { panic!("a name") };
+        assert_eq!(preferred.load(Ordering::Relaxed), 1, "it is tried first from now on");
+        name.publish(vec![FIRST]);
+        assert_eq!(connected().await, Err(ErrorCode::BackendConnectTimeout));
     }
 
     #[tokio::test]
-    async fn a_full_queue_of_a_socket_is_waited_for() {
+    async fn connecting_waits_for_a_full_unix_backlog() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.sock");
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(0).unwrap();
-        let (road, slot) = (ConnectAddr::Unix(UnixAddress::Path(path)), PoolSlot::claim());
-        let goal = ConnectTarget { addr: &road, port: 0, proxy_header: None, tls: None };
-        let dialled = async |ms| addr(&goal, slot.key(), Duration::from_millis(ms)).await.map_err(|c| c.why);
-        let mut inside = Vec::new();
-        let late = loop {
-            match dialled(50).await {
-                Ok(conn) => inside.push(conn),
+        let (addr, slot) = (ConnectAddr::Unix(UnixAddress::Path(path)), PoolSlot::claim());
+        let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None };
+        let connected =
+            async |ms| open_http1(&target, slot.key(), Duration::from_millis(ms)).await.map_err(|c| c.why);
+        let mut connections = Vec::new();
+        let error = loop {
+            match connected(50).await {
+                Ok(conn) => connections.push(conn),
                 Err(why) => break why,
             }
         };
-        assert_eq!(late, ErrorCode::BackendConnectTimeout);
-        let waiting = dialled(5_000);
+        assert_eq!(error, ErrorCode::BackendConnectTimeout);
+        let connecting = connected(5_000);
         let accepting = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             socket.accept().unwrap()
         };
-        assert!(tokio::join!(waiting, accepting).0.is_ok());
+        assert!(tokio::join!(connecting, accepting).0.is_ok());
         drop(socket);
-        assert_eq!(dialled(5_000).await.err(), Some(ErrorCode::BackendConnect), "nobody is there");
+        assert_eq!(connected(5_000).await.err(), Some(ErrorCode::BackendConnect), "nothing listens any more");
     }
 }

@@ -1,8 +1,7 @@
-//! A limit of connections to one address, exact across workers, and the queue of those who find none free.
+//! Connection limit of an endpoint, exact across workers, with a queue of pending requests.
 //!
-//! A connection holds its permit from dialling to closing, also while it lies idle in a pool. Who waits is handed a
-//! connection that another request of the same worker is done with; for the others it is closed, so that its permit
-//! comes round, and idle connections in the pools of other workers are given up.
+//! A permit is held from connect to close, also while the connection is idle in a pool. A queued request takes a
+//! connection released on its own worker; otherwise idle connections of other workers are closed to free a permit.
 
 use super::{
     h1::backend::BackendConn,
@@ -25,69 +24,69 @@ use tokio::{
     time::sleep_until,
 };
 
-/// How many connections there may be, and how many requests may wait for one, and for how long.
+/// Maximum number of connections and of pending requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionLimit {
     pub max_connections: usize,
     pub max_pending: usize,
-    /// None: as long as the request has time.
+    /// `None`: until the request's own deadline.
     pub pending_timeout: Option<Duration>,
 }
 
-/// How connections to an address are kept.
+/// Connection pool settings of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PoolConfig {
-    /// What is said on each, of whose it is: none is shared by clients then.
+    /// Version of the PROXY header sent on each connection; such a connection serves one client only.
     pub proxy_protocol: Option<Version>,
     pub limit: Option<ConnectionLimit>,
-    /// After this time a connection is not used again; zero: each serves one request. None: for ever.
+    /// Maximum age of a connection for new requests; zero: one request each. `None`: unlimited.
     pub max_lifetime: Option<Duration>,
 }
 
-/// The permits for one address.
+/// The permits of one endpoint.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     limit: ConnectionLimit,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Connections that were handed over: every so often one goes to another worker.
+    /// Counts connections handed to waiting requests: every fourth goes to another worker.
     handoff_count: AtomicUsize,
 }
 
-/// The right to one connection; given back by being dropped.
+/// Permission for one connection; released when dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
-    gate: Arc<ConnectionLimiter>,
+    limiter: Arc<ConnectionLimiter>,
 }
 
 impl ConnectionPermit {
-    pub fn gate(&self) -> &Arc<ConnectionLimiter> {
-        &self.gate
+    pub fn limiter(&self) -> &Arc<ConnectionLimiter> {
+        &self.limiter
     }
 }
 
-/// What a request got.
+/// What a request received.
 #[derive(Debug)]
 pub enum Acquired<T = Infallible> {
-    /// It may dial.
+    /// Permission to connect.
     Connect(ConnectionPermit),
-    /// A connection that somebody else is done with.
+    /// A connection released by another request.
     Reuse(Box<BackendConn>),
-    /// Room on a connection that others use as well.
+    /// A stream on a shared HTTP/2 connection.
     StreamSlot(T),
 }
 
-/// Why it got nothing.
+/// Why no connection was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcquireError {
     /// The queue is full.
     QueueFull,
-    /// It waited as long as the queue allows.
+    /// `pending_timeout` expired.
     QueueTimeout,
-    /// Its own time is over.
+    /// The request's own deadline passed.
     DeadlineExceeded,
-    /// Its client left.
+    /// The client closed its connection.
     ClientClosed,
 }
 
@@ -102,93 +101,94 @@ impl ConnectionLimiter {
         })
     }
 
-    /// How many connections there may be.
+    /// The configured limit.
     pub fn limit(&self) -> ConnectionLimit {
         self.limit
     }
 
-    /// Whether all connections there may be are there.
+    /// Whether all permits are taken.
     pub fn is_full(&self) -> bool {
         self.permits.available_permits() == 0
     }
 
-    /// How many requests wait.
+    /// The number of queued requests.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Whether it is another worker's turn, while `here` requests of this one wait.
-    pub(in crate::net) fn should_yield_to_other_worker(&self, here: usize) -> bool {
-        self.waiting() > here && self.handoff_count.fetch_add(1, Ordering::Relaxed) % 4 == 3
+    /// Whether a released connection is due to another worker, while `local_waiters` requests of this one wait.
+    pub(in crate::net) fn should_yield_to_other_worker(&self, local_waiters: usize) -> bool {
+        self.waiting() > local_waiters && self.handoff_count.fetch_add(1, Ordering::Relaxed) % 4 == 3
     }
 
-    /// The right to a connection, if one is free and nobody waits for it.
+    /// A permit, if one is free and no request is queued for it.
     pub(in crate::net) fn try_acquire(self: &Arc<ConnectionLimiter>) -> Option<ConnectionPermit> {
         let permit = self.permits.clone().try_acquire_owned().ok()?;
-        Some(ConnectionPermit { _permit: permit, gate: self.clone() })
+        Some(ConnectionPermit { _permit: permit, limiter: self.clone() })
     }
 
-    /// A place in the queue, if there is one.
+    /// A place in the queue, unless it is full.
     pub(in crate::net) fn enqueue(&self) -> Option<QueueGuard<'_>> {
-        let most = self.limit.max_pending;
-        let grown = |n: usize| (n < most).then_some(n + 1);
+        let max_pending = self.limit.max_pending;
+        let grown = |n: usize| (n < max_pending).then_some(n + 1);
         self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).ok()?;
         Some(QueueGuard(self))
     }
 
-    /// The right to a connection, or a connection; waits for it in the queue until then, if it must.
+    /// A permit or a released connection; waits in the queue if the limit is reached.
     pub async fn acquire(
         self: &Arc<ConnectionLimiter>,
         key: PoolKey,
-        until: Instant,
-        gone: impl FnMut(&mut Context) -> Poll<()>,
+        deadline: Instant,
+        closed: impl FnMut(&mut Context) -> Poll<()>,
     ) -> Result<Acquired, AcquireError> {
         if let Some(permit) = self.try_acquire() {
             return Ok(Acquired::Connect(permit));
         }
-        let queued = self.enqueue().ok_or(AcquireError::QueueFull)?;
-        let entered = self.pending_timeout(Some(key), until, gone, |_| Poll::Pending).await;
-        drop(queued);
-        entered
+        let guard = self.enqueue().ok_or(AcquireError::QueueFull)?;
+        let acquired = self.wait(Some(key), deadline, closed, |_| Poll::Pending).await;
+        drop(guard);
+        acquired
     }
 
-    /// Waits, in the queue: for a permit, for a connection of that key that somebody is done with, or for `room`.
-    pub(in crate::net) async fn pending_timeout<T>(
+    /// Waits in the queue: for a permit, for a released connection of that key, or for `room`.
+    pub(in crate::net) async fn wait<T>(
         self: &Arc<ConnectionLimiter>,
         key: Option<PoolKey>,
-        until: Instant,
-        mut gone: impl FnMut(&mut Context) -> Poll<()>,
+        deadline: Instant,
+        mut closed: impl FnMut(&mut Context) -> Poll<()>,
         mut room: impl FnMut(&mut Context) -> Poll<T>,
     ) -> Result<Acquired<T>, AcquireError> {
-        let (end, late) = match self.limit.pending_timeout.map(|wait| Instant::now() + wait) {
-            Some(end) if end < until => (end, AcquireError::QueueTimeout),
-            _ => (until, AcquireError::DeadlineExceeded),
+        let (expires, timeout_error) = match self.limit.pending_timeout.map(|wait| Instant::now() + wait) {
+            Some(expires) if expires < deadline => (expires, AcquireError::QueueTimeout),
+            _ => (deadline, AcquireError::DeadlineExceeded),
         };
-        let mut handed = key.map(pool::register_waiter);
+        let mut released = key.map(pool::register_waiter);
         let mut permit = pin!(self.permits.clone().acquire_owned());
-        let mut alarm = pin!(sleep_until(end.into()));
+        let mut timer = pin!(sleep_until(expires.into()));
         pool::request_idle_release();
         poll_fn(|cx| {
-            if let Some(Poll::Ready(Ok(conn))) = handed.as_mut().map(|handed| Pin::new(handed).poll(cx)) {
+            if let Some(Poll::Ready(Ok(conn))) = released.as_mut().map(|released| Pin::new(released).poll(cx))
+            {
                 return Poll::Ready(Ok(Acquired::Reuse(conn)));
             }
             if let Poll::Ready(Ok(permit)) = permit.as_mut().poll(cx) {
-                let permit = ConnectionPermit { _permit: permit, gate: self.clone() };
+                let permit = ConnectionPermit { _permit: permit, limiter: self.clone() };
                 return Poll::Ready(Ok(Acquired::Connect(permit)));
             }
             if let Poll::Ready(room) = room(cx) {
                 return Poll::Ready(Ok(Acquired::StreamSlot(room)));
             }
-            if gone(cx).is_ready() {
+            if closed(cx).is_ready() {
                 return Poll::Ready(Err(AcquireError::ClientClosed));
             }
-            alarm.as_mut().poll(cx).map(|()| Err(late))
+            timer.as_mut().poll(cx).map(|()| Err(timeout_error))
         })
         .await
     }
 }
 
-/// A place in the queue, given back by being dropped.
+/// A place in the queue; left when dropped.
 #[derive(Debug)]
 pub(in crate::net) struct QueueGuard<'g>(&'g ConnectionLimiter);
 
@@ -215,43 +215,52 @@ mod tests {
         tokio::time::Instant::now().into_std() + Duration::from_secs(60)
     }
 
-    fn here(_: &mut Context) -> Poll<()> {
+    fn local_waiters(_: &mut Context) -> Poll<()> {
         Poll::Pending
     }
 
     #[tokio::test(start_paused = true)]
-    async fn beyond_the_limit_one_waits_for_a_permit_and_the_next_is_sent_away() {
-        let (gate, slot) = (ConnectionLimiter::new(limit(1, 1)), PoolSlot::claim());
-        let Ok(Acquired::Connect(first)) = gate.acquire(slot.key(), later(), here).await else {
+    async fn beyond_the_limit_one_request_waits_and_the_next_is_rejected() {
+        let (limiter, slot) = (ConnectionLimiter::new(limit(1, 1)), PoolSlot::claim());
+        let Ok(Acquired::Connect(first)) = limiter.acquire(slot.key(), later(), local_waiters).await else {
             panic!("free")
         };
-        let mut second = Box::pin(gate.acquire(slot.key(), later(), here));
+        let mut second = Box::pin(limiter.acquire(slot.key(), later(), local_waiters));
         assert!(poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx))).await.is_pending());
-        assert_eq!(gate.waiting(), 1);
-        assert_eq!(gate.acquire(slot.key(), later(), here).await.err(), Some(AcquireError::QueueFull));
+        assert_eq!(limiter.waiting(), 1);
+        assert_eq!(
+            limiter.acquire(slot.key(), later(), local_waiters).await.err(),
+            Some(AcquireError::QueueFull)
+        );
         drop(first);
         assert!(matches!(second.await, Ok(Acquired::Connect(_))));
-        assert_eq!(gate.waiting(), 0);
+        assert_eq!(limiter.waiting(), 0);
         assert!(
-            matches!(gate.acquire(slot.key(), later(), here).await, Ok(Acquired::Connect(_))),
-            "all is free again"
+            matches!(limiter.acquire(slot.key(), later(), local_waiters).await, Ok(Acquired::Connect(_))),
+            "a permit is free again"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_is_sent_away_after_the_time_of_the_queue_or_its_own() {
-        let (gate, slot) = (ConnectionLimiter::new(limit(1, 9)), PoolSlot::claim());
-        let Ok(held) = gate.acquire(slot.key(), later(), here).await else { panic!("free") };
+    async fn a_queued_request_times_out() {
+        let (limiter, slot) = (ConnectionLimiter::new(limit(1, 9)), PoolSlot::claim());
+        let Ok(held) = limiter.acquire(slot.key(), later(), local_waiters).await else { panic!("free") };
         let start = tokio::time::Instant::now();
-        assert_eq!(gate.acquire(slot.key(), later(), here).await.err(), Some(AcquireError::QueueTimeout));
-        assert!(start.elapsed() >= Duration::from_secs(4));
-        let gone = gate.acquire(slot.key(), later(), |_| Poll::Ready(())).await;
-        assert_eq!((gone.err(), gate.waiting()), (Some(AcquireError::ClientClosed), 0));
-        drop(held);
-        let patient = ConnectionLimiter::new(ConnectionLimit { pending_timeout: None, ..limit(1, 1) });
-        let Ok(_held) = patient.acquire(slot.key(), later(), here).await else { panic!("free") };
         assert_eq!(
-            patient.acquire(slot.key(), later(), here).await.err(),
+            limiter.acquire(slot.key(), later(), local_waiters).await.err(),
+            Some(AcquireError::QueueTimeout)
+        );
+        assert!(start.elapsed() >= Duration::from_secs(4));
+        let closed = limiter.acquire(slot.key(), later(), |_| Poll::Ready(())).await;
+        assert_eq!((closed.err(), limiter.waiting()), (Some(AcquireError::ClientClosed), 0));
+        drop(held);
+        let without_timeout =
+            ConnectionLimiter::new(ConnectionLimit { pending_timeout: None, ..limit(1, 1) });
+        let Ok(_held) = without_timeout.acquire(slot.key(), later(), local_waiters).await else {
+            panic!("free")
+        };
+        assert_eq!(
+            without_timeout.acquire(slot.key(), later(), local_waiters).await.err(),
             Some(AcquireError::DeadlineExceeded)
         );
     }

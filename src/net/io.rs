@@ -1,4 +1,4 @@
-//! A byte stream on pingora's streams: plain, or TLS over it, behind the same calls.
+//! A byte stream over pingora's streams, plain or TLS.
 
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use std::{
@@ -13,15 +13,15 @@ use tokio_rustls::TlsStream;
 #[derive(Debug)]
 pub struct Stream(Transport);
 
-/// A branch, not a call through a table: most connections are plain.
+/// An enum instead of a trait object: most connections are plain.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the usual one is not put behind a pointer")]
+#[expect(clippy::large_enum_variant, reason = "the common variant is not boxed")]
 enum Transport {
     Plain(L4Stream),
     Tls(Box<TlsStream<L4Stream>>),
 }
 
-/// The same call on whichever it is.
+/// Calls the method on the inner stream of either variant.
 macro_rules! on {
     ($io:ident, $stream:ident => $call:expr) => {
         match &mut $io.0 {
@@ -42,12 +42,12 @@ impl Stream {
         Stream(Transport::Plain(stream))
     }
 
-    /// A connection whose handshake is done.
-    pub(in crate::net) fn secure(stream: TlsStream<L4Stream>) -> Stream {
+    /// A connection with a completed TLS handshake.
+    pub(in crate::net) fn tls(stream: TlsStream<L4Stream>) -> Stream {
         Stream(Transport::Tls(Box::new(stream)))
     }
 
-    /// The plain stream; none when it is encrypted already.
+    /// The plain stream; `None` when it is already encrypted.
     pub(in crate::net) fn into_plain(self) -> Option<L4Stream> {
         match self.0 {
             Transport::Plain(stream) => Some(stream),
@@ -55,7 +55,7 @@ impl Stream {
         }
     }
 
-    /// The protocol that both sides agreed upon (ALPN); none where nothing was said.
+    /// The protocol negotiated by ALPN.
     pub fn alpn_protocol(&self) -> Option<&[u8]> {
         match &self.0 {
             Transport::Plain(_) => None,
@@ -63,7 +63,7 @@ impl Stream {
         }
     }
 
-    /// Reads into the space given; 0 is the end of the other side's sending.
+    /// Reads into `space`; 0 is the end of the stream.
     pub fn poll_read(&mut self, cx: &mut Context, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(space);
         match on!(self, stream => stream.poll_read(cx, &mut buf)) {
@@ -78,12 +78,12 @@ impl Stream {
         nonzero(on!(self, stream => stream.poll_write(cx, bytes)))
     }
 
-    /// Writes some of several pieces with one call.
-    pub fn poll_write_vectored(&mut self, cx: &mut Context, pieces: &[IoSlice]) -> Poll<io::Result<usize>> {
-        nonzero(on!(self, stream => stream.poll_write_vectored(cx, pieces)))
+    /// Writes some of several slices with one system call.
+    pub fn poll_write_vectored(&mut self, cx: &mut Context, slices: &[IoSlice]) -> Poll<io::Result<usize>> {
+        nonzero(on!(self, stream => stream.poll_write_vectored(cx, slices)))
     }
 
-    /// Sends what was written and is still held here: under TLS, records that the socket had no room for.
+    /// Writes what is still buffered: with TLS, records that the socket had no room for.
     pub fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Transport::Plain(_) => Poll::Ready(Ok(())),
@@ -91,7 +91,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing that was written is still held here.
+    /// Whether nothing is buffered.
     pub fn is_flushed(&self) -> bool {
         match &self.0 {
             Transport::Plain(_) => true,
@@ -99,7 +99,7 @@ impl Stream {
         }
     }
 
-    /// Tells the other side that nothing more will be sent.
+    /// Shuts down the write side.
     pub fn poll_shutdown(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
         on!(self, stream => stream.poll_shutdown(cx))
     }

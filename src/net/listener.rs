@@ -1,7 +1,7 @@
-//! Listening sockets: bound once, shared by all workers, each of which accepts for itself.
+//! Listening sockets: bound once, shared by all workers, each of which accepts connections itself.
 
 use super::{io::Stream, unix_address::UnixAddress};
-use pingora::protocols::{GetSocketDigest, l4::listener::Listener, l4::socket::SocketAddr as Seen};
+use pingora::protocols::{GetSocketDigest, l4::listener::Listener, l4::socket::SocketAddr as PeerSocketAddr};
 use socket2::{Domain, Protocol, SockAddr, Socket as Raw, Type};
 use std::{
     fmt,
@@ -19,13 +19,13 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Connections that wait to be accepted; the kernel's `somaxconn` may allow fewer.
+/// Backlog of the listening socket; the kernel's `somaxconn` may allow fewer.
 const BACKLOG: i32 = 4096;
 
-/// What clients of a socket of this machine count as, for they have no address.
+/// The peer address reported for clients of a Unix domain socket, which have none.
 pub const UNIX_PEER_ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Where a listener is.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     Tcp(SocketAddr),
@@ -33,7 +33,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Whether only this machine can reach it.
+    /// Whether only local clients can connect.
     pub fn is_local(&self) -> bool {
         match self {
             Address::Tcp(address) => address.ip().is_loopback(),
@@ -41,27 +41,27 @@ impl Address {
         }
     }
 
-    /// Whether the kernel chooses a part of it.
+    /// Whether the kernel chooses the port.
     pub fn is_wildcard_port(&self) -> bool {
         matches!(self, Address::Tcp(address) if address.port() == 0)
     }
 
-    /// For people, with the scheme spoken there.
+    /// The address with its scheme, for log lines.
     pub fn url(&self, scheme: &str) -> String {
         match self {
             Address::Tcp(address) => format!("{scheme}://{address}"),
-            Address::Unix(place) => format!("{place} ({scheme})"),
+            Address::Unix(path) => format!("{path} ({scheme})"),
         }
     }
 
-    /// What to do when it cannot be had for that reason.
+    /// Suggested fix for an error of [`bind`].
     pub fn help(&self, error: &io::Error) -> &'static str {
         match (self, error.kind()) {
             (Address::Tcp(_), _) => "free the port, or choose another",
             (Address::Unix(_), io::ErrorKind::AddrInUse) => {
-                "end the process that has it, or choose another name"
+                "end the process that uses it, or choose another name"
             }
-            (Address::Unix(_), io::ErrorKind::NotFound) => "make the folder, or choose another name",
+            (Address::Unix(_), io::ErrorKind::NotFound) => "create the folder, or choose another name",
             (Address::Unix(_), _) => "let the gateway write to the folder, or choose another name",
         }
     }
@@ -77,7 +77,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Address::Tcp(address) => address.fmt(f),
-            Address::Unix(place) => place.fmt(f),
+            Address::Unix(path) => path.fmt(f),
         }
     }
 }
@@ -86,7 +86,7 @@ impl fmt::Display for Address {
 #[derive(Debug)]
 pub struct BoundSocket {
     kind: Kind,
-    /// The file that stands for it, until it is removed.
+    /// The file of a Unix domain socket, until it is removed.
     file: Mutex<Option<UnixSocketFile>>,
 }
 
@@ -96,7 +96,7 @@ enum Kind {
     Unix(UnixListener, UnixAddress),
 }
 
-/// A file of ours, told from one that somebody put in its place.
+/// A socket file, identified by its inode so that a file that replaced it is not removed.
 #[derive(Debug)]
 struct UnixSocketFile {
     path: PathBuf,
@@ -105,7 +105,7 @@ struct UnixSocketFile {
 }
 
 impl UnixSocketFile {
-    fn bind_error(path: &Path) -> io::Result<UnixSocketFile> {
+    fn stat(path: &Path) -> io::Result<UnixSocketFile> {
         let found = fs::symlink_metadata(path)?;
         Ok(UnixSocketFile { path: path.to_owned(), device: found.dev(), inode: found.ino() })
     }
@@ -116,19 +116,19 @@ impl UnixSocketFile {
     }
 }
 
-/// Binds an address. A port may be 0: the kernel picks one. The mode is that of the file, where there is one.
+/// Binds an address. With port 0 the kernel chooses one. `mode` is the file mode of a Unix domain socket.
 pub fn bind(address: &Address, mode: Option<u32>) -> io::Result<BoundSocket> {
     match address {
         Address::Tcp(address) => {
             Ok(BoundSocket { kind: Kind::Tcp(bind_tcp(*address)?), file: Mutex::default() })
         }
-        Address::Unix(place) => {
-            let listener = bind_unix(place, mode)?;
-            let file = match place {
-                UnixAddress::Path(path) => Some(UnixSocketFile::bind_error(path)?),
+        Address::Unix(path) => {
+            let listener = bind_unix(path, mode)?;
+            let file = match path {
+                UnixAddress::Path(path) => Some(UnixSocketFile::stat(path)?),
                 UnixAddress::Abstract(_) => None,
             };
-            Ok(BoundSocket { kind: Kind::Unix(listener, place.clone()), file: Mutex::new(file) })
+            Ok(BoundSocket { kind: Kind::Unix(listener, path.clone()), file: Mutex::new(file) })
         }
     }
 }
@@ -142,65 +142,65 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn bind_unix(place: &UnixAddress, mode: Option<u32>) -> io::Result<UnixListener> {
+fn bind_unix(path: &UnixAddress, mode: Option<u32>) -> io::Result<UnixListener> {
     let mut socket = Raw::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    let wanted = mode.map(Permissions::from_mode);
-    if let Some(wanted) = wanted.clone() {
-        // The file is made with what the socket may: at no time is it open to more than are meant.
+    let permissions = mode.map(Permissions::from_mode);
+    if let Some(permissions) = permissions.clone() {
+        // The file inherits the mode of the socket, so that it is never accessible to more users than configured.
         let owner = File::from(OwnedFd::from(socket));
-        owner.set_permissions(wanted)?;
+        owner.set_permissions(permissions)?;
         socket = Raw::from(OwnedFd::from(owner));
     }
-    let address = SockAddr::unix(place.path())?;
+    let address = SockAddr::unix(path.path())?;
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            remove_stale(place)?;
+            remove_stale(path)?;
             socket.bind(&address)?;
         }
         bound => bound?,
     }
-    if let (Some(wanted), UnixAddress::Path(path)) = (wanted, place) {
-        // What the umask of the process took away is given back.
-        fs::set_permissions(path, wanted)?;
+    if let (Some(permissions), UnixAddress::Path(path)) = (permissions, path) {
+        // Restores the bits that the umask of the process removed.
+        fs::set_permissions(path, permissions)?;
     }
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Removes the file of a socket on which nobody listens any more: its process died without doing so.
-fn remove_stale(place: &UnixAddress) -> io::Result<()> {
-    const BOUND_UNIX_SOCKETS: &str = "another process listens there";
+/// Removes the file of a Unix domain socket whose process ended without removing it.
+fn remove_stale(path: &UnixAddress) -> io::Result<()> {
+    const SOCKET_IN_USE: &str = "another process listens there";
     let in_use = |what: &str| io::Error::new(io::ErrorKind::AddrInUse, what.to_owned());
-    let UnixAddress::Path(path) = place else { return Err(in_use(BOUND_UNIX_SOCKETS)) };
+    let UnixAddress::Path(path) = path else { return Err(in_use(SOCKET_IN_USE)) };
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(in_use("there is a file that is no socket"));
+        return Err(in_use("a file that is not a socket exists there"));
     }
     let probe = Raw::new(Domain::UNIX, Type::STREAM, None)?;
-    // Where the queue of a live one is full, it would be waited for.
+    // A blocking connect would wait while the backlog of a live socket is full.
     probe.set_nonblocking(true)?;
     match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        _ => Err(in_use(BOUND_UNIX_SOCKETS)),
+        _ => Err(in_use(SOCKET_IN_USE)),
     }
 }
 
 impl BoundSocket {
-    /// The address it is bound to, with the port that the kernel picked.
+    /// The bound address, with the port that the kernel chose.
     pub fn address(&self) -> io::Result<Address> {
         match &self.kind {
             Kind::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            Kind::Unix(_, place) => Ok(Address::Unix(place.clone())),
+            Kind::Unix(_, path) => Ok(Address::Unix(path.clone())),
         }
     }
 
-    /// Whether clients find it: nobody took its file away.
+    /// Whether the socket file still exists and was not replaced.
     pub fn exists(&self) -> bool {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.as_ref().is_none_or(UnixSocketFile::exists)
     }
 
-    /// From now on the file has this mode.
+    /// Changes the mode of the socket file.
     pub fn set_mode(&self, mode: u32) -> io::Result<()> {
         match &*self.file.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(file) if file.exists() => fs::set_permissions(&file.path, Permissions::from_mode(mode)),
@@ -208,13 +208,13 @@ impl BoundSocket {
         }
     }
 
-    /// Takes the file away, once; connections that wait are still accepted.
+    /// Removes the socket file, once; connections in the backlog are still accepted.
     pub fn remove(&self) {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(file) = file.filter(UnixSocketFile::exists)
             && let Err(error) = fs::remove_file(&file.path)
         {
-            log::warn!("the socket {} was not removed: {error}", file.path.display());
+            log::warn!("cannot remove the socket {}: {error}", file.path.display());
         }
     }
 }
@@ -225,22 +225,22 @@ impl Drop for BoundSocket {
     }
 }
 
-/// One worker's share of a listening socket. No SO_REUSEPORT group: closing one member would reset its backlog.
+/// Accepts connections for one worker. No SO_REUSEPORT group: closing one member would reset its backlog.
 #[derive(Debug)]
 pub struct Acceptor(Listener);
 
-/// A connection just accepted.
+/// An accepted connection.
 #[derive(Debug)]
 pub struct Accepted {
     pub io: Stream,
     pub peer: SocketAddr,
     pub local: SocketAddr,
-    /// It came through a socket of this machine; both addresses stand for none.
+    /// The client connected through a Unix domain socket; both addresses are [`UNIX_PEER_ADDR`].
     pub unix: bool,
 }
 
 impl Acceptor {
-    /// Takes part in accepting; must be called on the worker's runtime.
+    /// Registers the socket with the runtime of the worker; must be called on that runtime.
     pub fn new(socket: &BoundSocket) -> io::Result<Acceptor> {
         Ok(Acceptor(match &socket.kind {
             Kind::Tcp(listener) => tokio::net::TcpListener::from_std(listener.try_clone()?)?.into(),
@@ -248,7 +248,7 @@ impl Acceptor {
         }))
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     pub async fn accept(&self) -> io::Result<Accepted> {
         let mut stream = self.0.accept().await?;
         if let Listener::Unix(_) = self.0 {
@@ -259,11 +259,11 @@ impl Acceptor {
                 unix: true,
             });
         }
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
         let digest = stream.get_socket_digest();
-        let inet = |address: Option<&Seen>| address.and_then(Seen::as_inet).copied();
-        let peer = digest.as_ref().and_then(|d| inet(d.peer_addr())).unwrap_or(nowhere);
-        let local = digest.as_ref().and_then(|d| inet(d.local_addr())).unwrap_or(nowhere);
+        let inet = |address: Option<&PeerSocketAddr>| address.and_then(PeerSocketAddr::as_inet).copied();
+        let peer = digest.as_ref().and_then(|d| inet(d.peer_addr())).unwrap_or(unspecified);
+        let local = digest.as_ref().and_then(|d| inet(d.local_addr())).unwrap_or(unspecified);
         stream.set_nodelay().map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Accepted { io: Stream::new(stream), peer, local, unix: false })
     }
@@ -274,15 +274,15 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
 
-    fn place(folder: &tempfile::TempDir) -> (Address, PathBuf) {
+    fn path(folder: &tempfile::TempDir) -> (Address, PathBuf) {
         let path = folder.path().join("a.sock");
         (Address::Unix(UnixAddress::Path(path.clone())), path)
     }
 
     #[test]
-    fn the_file_of_a_socket_has_its_mode_and_goes_with_it() {
+    fn a_socket_file_has_its_mode_and_is_removed_with_the_socket() {
         let folder = tempfile::tempdir().unwrap();
-        let (address, path) = place(&folder);
+        let (address, path) = path(&folder);
         let socket = bind(&address, Some(0o666)).unwrap();
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(), socket.address().unwrap()), (0o666, address));
@@ -294,9 +294,9 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_socket_is_replaced_and_a_live_one_or_a_file_is_not() {
+    fn a_stale_socket_is_replaced_but_a_live_one_or_a_file_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let (address, path) = place(&folder);
+        let (address, path) = path(&folder);
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "its process died");
         let live = bind(&address, None).unwrap();
@@ -308,24 +308,24 @@ mod tests {
         assert!(UnixStream::connect(&path).is_ok(), "it still serves");
         drop(live);
         fs::write(&path, "precious").unwrap();
-        assert!(bind(&address, None).unwrap_err().to_string().contains("no socket"));
+        assert!(bind(&address, None).unwrap_err().to_string().contains("not a socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[test]
-    fn what_somebody_else_put_in_its_place_is_left_alone() {
+    fn a_file_that_replaced_the_socket_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let (address, path) = place(&folder);
-        let ours = bind(&address, None).unwrap();
+        let (address, path) = path(&folder);
+        let bound = bind(&address, None).unwrap();
         fs::remove_file(&path).unwrap();
-        let theirs = UnixListener::bind(&path).unwrap();
-        drop(ours);
+        let replacement = UnixListener::bind(&path).unwrap();
+        drop(bound);
         assert!(UnixStream::connect(&path).is_ok());
-        drop(theirs);
+        drop(replacement);
     }
 
     #[test]
-    fn a_name_of_the_kernel_is_one_sockets() {
+    fn an_abstract_name_is_bound_once() {
         let address = Address::Unix(UnixAddress::Abstract(format!("margay-test-{}", std::process::id())));
         let first = bind(&address, None).unwrap();
         assert!(bind(&address, None).is_err());

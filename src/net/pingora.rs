@@ -1,6 +1,6 @@
-//! The process on pingora's server: every task is a service with a thread and a runtime of its own.
+//! The process as a pingora server: each task is a service with its own thread and runtime.
 //!
-//! pingora's stock listener accepts on one runtime and hands connections to a random other one; one single-threaded
+//! pingora's stock listener accepts on one runtime and hands each connection to a random other one. One single-threaded
 //! service per worker avoids that, and with it the cost of moving every connection between threads.
 
 use async_trait::async_trait;
@@ -17,10 +17,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// What runs until the process ends.
+/// A task that runs until the process ends.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A task and the name of its thread. The task is made on its own runtime.
+/// A task and the name of its thread. The task is created on its own runtime.
 pub struct WorkerService {
     name: String,
     run: Mutex<Option<Box<dyn FnOnce() -> Task + Send>>>,
@@ -63,7 +63,7 @@ impl ServiceWithDependents for WorkerService {
     }
 }
 
-/// Ends the process when our own shutdown is through: we drain ourselves, so pingora need not wait.
+/// Ends the process after our own graceful shutdown: pingora does not need to wait.
 struct DrainCompletion(tokio::sync::Mutex<Option<Task>>);
 
 #[async_trait]
@@ -76,8 +76,8 @@ impl ShutdownSignalWatch for DrainCompletion {
     }
 }
 
-/// Runs the jobs until that task ends.
-pub fn run(jobs: Vec<WorkerService>, until: Task) {
+/// Runs the services until `until` completes.
+pub fn run(services: Vec<WorkerService>, until: Task) {
     let conf = ServerConf {
         threads: 1,
         work_stealing: false,
@@ -86,8 +86,8 @@ pub fn run(jobs: Vec<WorkerService>, until: Task) {
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
-    for job in jobs {
-        server.add_service(job);
+    for service in services {
+        server.add_service(service);
     }
     server.run(RunArgs { shutdown_signal: Box::new(DrainCompletion(tokio::sync::Mutex::new(Some(until)))) });
 }

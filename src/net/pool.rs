@@ -1,4 +1,4 @@
-//! Idle connections to backends, kept by the worker that opened them: no lock, no map, the last one used first.
+//! Idle HTTP/1.1 connections to backends, one pool per worker: no lock, no map, last in, first out.
 
 use super::{connect::ConnectAddr, h1::backend::BackendConn, proxy_protocol::ProxyHeader};
 use std::{
@@ -13,15 +13,15 @@ use std::{
 };
 use tokio::sync::{Notify, futures::Notified, oneshot};
 
-/// The most idle connections to one endpoint that a worker keeps.
+/// Maximum number of idle connections per endpoint and worker.
 const MAX_IDLE_PER_ENDPOINT: usize = 512;
 
-/// The place of an endpoint in every worker's pool. While it lives, no other endpoint has the same slot; when it is
-/// dropped its generation ends, and what still lies in the pools under the slot is closed.
+/// The slot of an endpoint in the pool of every worker. No other endpoint has the same slot while it lives; when it is
+/// dropped its generation ends and the connections pooled under it are closed.
 #[derive(Debug)]
 pub struct PoolSlot(PoolKey);
 
-/// Which endpoint a connection belongs to: the slot, and the generation in which it had it.
+/// The endpoint of a connection: its slot, and the generation of the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolKey {
     index: usize,
@@ -30,7 +30,7 @@ pub struct PoolKey {
 
 struct Slots {
     free: Vec<usize>,
-    /// The generation of each slot; 0: nobody has it.
+    /// The generation of each slot; 0: free.
     used: Vec<u64>,
 }
 
@@ -52,7 +52,7 @@ impl PoolKey {
 }
 
 impl PoolSlot {
-    /// A slot for a new endpoint.
+    /// Claims a slot for a new endpoint.
     pub fn claim() -> PoolSlot {
         let mut slots = slots();
         let index = slots.free.pop().unwrap_or(slots.used.len());
@@ -64,7 +64,7 @@ impl PoolSlot {
         PoolSlot(PoolKey { index, generation })
     }
 
-    /// What connections of the endpoint are known by.
+    /// The key of the endpoint's connections.
     pub fn key(&self) -> PoolKey {
         self.0
     }
@@ -80,7 +80,7 @@ impl Drop for PoolSlot {
     }
 }
 
-/// Generation and what it holds, for each slot. A connection does not keep its slot alive: the generation tells.
+/// The generation and the idle connections of each slot. A connection does not keep its slot alive.
 type IdleList = Vec<(u64, Vec<Idle>)>;
 
 struct Idle {
@@ -88,7 +88,7 @@ struct Idle {
     since: Instant,
 }
 
-/// Somebody found no connection free.
+/// Notifies all workers that a request waits for a permit.
 static RELEASE_REQUESTED: Notify = Notify::const_new();
 
 type Waiters = HashMap<PoolKey, VecDeque<oneshot::Sender<Box<BackendConn>>>>;
@@ -97,16 +97,16 @@ thread_local! {
     /// Requests of this worker that wait for a connection under a limit.
     static WAITERS: RefCell<Waiters> = RefCell::new(HashMap::new());
     static POOL: RefCell<IdleList> = const { RefCell::new(Vec::new()) };
-    /// The time of the last sweep: exact enough for idle times, and free.
+    /// The time of the last sweep: precise enough for idle times, and free.
     static NOW: RefCell<Option<Instant>> = const { RefCell::new(None) };
 }
 
-/// An idle connection of that endpoint that still seems alive, and leads to where one would dial now; one of which this
-/// was said, where something is said of connections.
+/// Takes an idle connection of the endpoint that is still open and connected to a current address; with `header`, one on
+/// which the same PROXY header was sent.
 pub fn check_out(
     key: PoolKey,
-    dial: &ConnectAddr,
-    said: Option<&ProxyHeader>,
+    addr: &ConnectAddr,
+    header: Option<&ProxyHeader>,
     cx: &mut Context,
 ) -> Option<Box<BackendConn>> {
     POOL.with_borrow_mut(|pool| {
@@ -115,8 +115,8 @@ pub fn check_out(
             idle.clear();
             return None;
         }
-        while let Some(Idle { mut conn, .. }) = latest_generation(idle, said) {
-            if conn.is_current(dial) && !conn.is_dead(cx) {
+        while let Some(Idle { mut conn, .. }) = pop_idle(idle, header) {
+            if conn.is_current(addr) && !conn.is_dead(cx) {
                 conn.reused = true;
                 return Some(conn);
             }
@@ -125,32 +125,32 @@ pub fn check_out(
     })
 }
 
-fn latest_generation(idle: &mut Vec<Idle>, said: Option<&ProxyHeader>) -> Option<Idle> {
-    if said.is_none() {
+fn pop_idle(idle: &mut Vec<Idle>, header: Option<&ProxyHeader>) -> Option<Idle> {
+    if header.is_none() {
         return idle.pop();
     }
-    let at = idle.iter().rposition(|one| one.conn.proxy_header() == said)?;
+    let at = idle.iter().rposition(|entry| entry.conn.proxy_header() == header)?;
     Some(idle.remove(at))
 }
 
-/// Closes the oldest idle connection of that endpoint: it was said to be another client's, and its permit is wanted.
+/// Closes the oldest idle connection of the endpoint, which carries another client's PROXY header, to free its permit.
 pub fn evict_oldest(key: PoolKey) {
-    let gone = POOL.with_borrow_mut(|pool| {
+    let evicted = POOL.with_borrow_mut(|pool| {
         let (generation, idle) = pool.get_mut(key.index)?;
         (*generation == key.generation && !idle.is_empty()).then(|| idle.remove(0))
     });
-    drop(gone);
+    drop(evicted);
 }
 
-/// Puts a connection back after both messages ended cleanly.
+/// Returns a connection to the pool after both messages ended cleanly.
 pub fn check_in(conn: Box<BackendConn>) {
     let PoolKey { index, generation } = conn.key();
     let since = NOW.with_borrow(|now| *now).unwrap_or_else(Instant::now);
     if conn.is_retired(since) {
         return;
     }
-    if conn.limiter().is_some_and(|gate| gate.waiting() > 0) {
-        // Nobody else can use one that was said to be this client's: its permit is given back.
+    if conn.limiter().is_some_and(|limiter| limiter.waiting() > 0) {
+        // A connection with a PROXY header serves no other client: drop it to free its permit.
         return if conn.proxy_header().is_some() { drop(conn) } else { hand_to_waiter(conn) };
     }
     let _ = POOL.try_with(|pool| {
@@ -158,100 +158,101 @@ pub fn check_in(conn: Box<BackendConn>) {
         if pool.len() <= index {
             pool.resize_with(index + 1, || (0, Vec::new()));
         }
-        let shelf = &mut pool[index];
-        if shelf.0 != generation {
-            *shelf = (generation, Vec::new());
+        let entry = &mut pool[index];
+        if entry.0 != generation {
+            *entry = (generation, Vec::new());
         }
-        if shelf.1.len() >= MAX_IDLE_PER_ENDPOINT {
-            // One of a client that is here is worth more than one of a client that may be gone.
+        if entry.1.len() >= MAX_IDLE_PER_ENDPOINT {
+            // A connection of a current client is worth more than one of a client that may have closed.
             if conn.proxy_header().is_none() {
                 return;
             }
-            shelf.1.remove(0);
+            entry.1.remove(0);
         }
-        shelf.1.push(Idle { conn, since });
+        entry.1.push(Idle { conn, since });
     });
 }
 
-/// Closes what was idle for too long, what the backend closed, and what belongs to no endpoint any more.
-pub fn sweep(now: Instant, longest: Duration) {
+/// Closes connections that were idle for too long, that the backend closed, or whose endpoint no longer exists.
+pub fn sweep(now: Instant, max_idle: Duration) {
     NOW.set(Some(now));
     let mut cx = Context::from_waker(Waker::noop());
     POOL.with_borrow_mut(|pool| {
-        let gone = close_retired(pool);
-        drop(gone);
+        let evicted = close_retired(pool);
+        drop(evicted);
         for (_, idle) in pool.iter_mut() {
             idle.retain_mut(|Idle { conn, since }| {
-                let young = now.saturating_duration_since(*since) < longest && !conn.is_retired(now);
-                young && !conn.is_dead(&mut cx)
+                let keep = now.saturating_duration_since(*since) < max_idle && !conn.is_retired(now);
+                keep && !conn.is_dead(&mut cx)
             });
         }
     });
 }
 
-/// Takes out the connections of endpoints that are gone; they are closed when the lock is not held any more.
+/// Removes the connections of endpoints that no longer exist; they are closed after the lock is released.
 fn close_retired(pool: &mut IdleList) -> Vec<Idle> {
     let slots = slots();
-    let orphans = pool
+    let retired = pool
         .iter_mut()
         .enumerate()
         .filter(|(index, (generation, idle))| !idle.is_empty() && slots.used.get(*index) != Some(generation));
-    orphans.flat_map(|(_, (_, idle))| idle.drain(..)).collect()
+    retired.flat_map(|(_, (_, idle))| idle.drain(..)).collect()
 }
 
-/// Gives a connection to a request of this worker that waits for one; closes it if none does, or if it is time that
-/// another worker gets its permit.
+/// Hands a connection to a queued request of this worker; closes it if none is queued, or if its permit is due to another
+/// worker.
 fn hand_to_waiter(mut conn: Box<BackendConn>) {
-    let (key, mut given) = (conn.key(), None);
+    let (key, mut pending) = (conn.key(), None);
     conn.reused = true;
     let _ = WAITERS.try_with(|waiters| {
         let mut waiters = waiters.borrow_mut();
-        let here = waiters.get(&key).map_or(0, VecDeque::len);
-        if conn.limiter().is_some_and(|gate| gate.should_yield_to_other_worker(here)) {
+        let local_waiters = waiters.get(&key).map_or(0, VecDeque::len);
+        if conn.limiter().is_some_and(|limiter| limiter.should_yield_to_other_worker(local_waiters)) {
             return;
         }
-        given = Some(conn);
-        while let Some(conn) = given.take() {
+        pending = Some(conn);
+        while let Some(conn) = pending.take() {
             let Some(waiter) = waiters.get_mut(&key).and_then(VecDeque::pop_front) else { break };
-            given = waiter.send(conn).err();
+            pending = waiter.send(conn).err();
         }
         waiters.retain(|_, queue| !queue.is_empty());
     });
 }
 
-/// A connection of that endpoint, as soon as a request of this worker is done with one.
+/// Registers for the next connection of the endpoint that is released on this worker.
 pub fn register_waiter(key: PoolKey) -> oneshot::Receiver<Box<BackendConn>> {
-    let (give, handed) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     WAITERS.with_borrow_mut(|waiters| {
         let queue = waiters.entry(key).or_default();
         queue.retain(|waiter| !waiter.is_closed());
-        queue.push_back(give);
+        queue.push_back(sender);
     });
-    handed
+    receiver
 }
 
-/// Tells all workers that somebody waits for a connection that may lie idle in their pools.
+/// Notifies all workers that a request waits for a permit that an idle connection may hold.
 pub fn request_idle_release() {
     RELEASE_REQUESTED.notify_waiters();
 }
 
-/// Ready when somebody waits; to be made before [`give_up`] is called, so that no call is missed.
+/// Ready when a permit is requested. Create it before calling [`release_contended`], so that no request is missed.
 pub fn idle_release_requested() -> Notified<'static> {
     RELEASE_REQUESTED.notified()
 }
 
-/// Closes idle connections under limits where somebody waits: their permits go to those.
+/// Closes idle connections under limits that have queued requests, to free their permits.
 pub fn release_contended() {
     POOL.with_borrow_mut(|pool| {
         for (_, idle) in pool.iter_mut() {
-            let gate = idle.first().and_then(|Idle { conn, .. }| conn.limiter());
-            let waiting = gate.map_or(0, super::connection_limit::ConnectionLimiter::waiting).min(idle.len());
+            let limiter = idle.first().and_then(|Idle { conn, .. }| conn.limiter());
+            let waiting =
+                limiter.map_or(0, super::connection_limit::ConnectionLimiter::waiting).min(idle.len());
             idle.drain(..waiting);
         }
     });
 }
 
-/// How many idle connections this worker holds.
+/// The number of idle connections of this worker.
 pub fn idle_count() -> usize {
     POOL.with_borrow(|pool| pool.iter().map(|(_, idle)| idle.len()).sum())
 }

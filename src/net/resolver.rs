@@ -1,5 +1,5 @@
-//! Host names, resolved in the background: the last good answer is always at hand, and no request waits for DNS but the
-//! first to a name that was never resolved.
+//! Host names resolved in the background. The last good answer is always available; only the first request to a name that
+//! was never resolved waits for DNS.
 
 use super::{
     background::BackgroundRuntime,
@@ -16,23 +16,23 @@ use std::{
 };
 use tokio::{sync::watch, time::sleep};
 
-/// How soon a name is asked for again after a failure; twice as long after each further one.
+/// Delay of the first retry after a failed lookup; doubled after each further failure.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The longest pause between two failures.
+/// Maximum retry delay.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(16);
 
 type Addresses = Option<Arc<[IpAddr]>>;
 
-/// One name and the addresses it has now.
+/// A host name and its current addresses.
 #[derive(Debug)]
 pub struct ResolvedName {
     text: Box<str>,
     addresses: watch::Sender<Addresses>,
-    /// Counts the changes, so that a connection knows cheaply that its address is still one of this name.
+    /// Counts the changes, so that a connection can cheaply check that its address is current.
     changes: AtomicU64,
 }
 
-/// Where a connection leads, and after which change of the name that was known to be one of its addresses.
+/// The address of a connection, and the generation in which it was an address of the name.
 #[derive(Clone, Copy, Debug)]
 pub struct ResolvedPeer {
     pub address: IpAddr,
@@ -45,51 +45,51 @@ impl ResolvedName {
         &self.text
     }
 
-    /// The addresses known now.
+    /// The current addresses; `None` before the first answer.
     pub fn current(&self) -> Addresses {
         self.addresses.borrow().clone()
     }
 
-    /// How often the addresses changed; to be read before they are.
+    /// The number of changes of the addresses; read it before them.
     pub fn generation(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Whether that is still an address of this name.
-    pub fn still_contains(&self, origin: &mut ResolvedPeer) -> bool {
-        let change = self.generation();
-        if origin.generation == change {
+    /// Whether the peer is still an address of this name.
+    pub fn still_contains(&self, peer: &mut ResolvedPeer) -> bool {
+        let generation = self.generation();
+        if peer.generation == generation {
             return true;
         }
-        origin.generation = change;
-        self.addresses.borrow().as_ref().is_some_and(|known| known.contains(&origin.address))
+        peer.generation = generation;
+        self.addresses.borrow().as_ref().is_some_and(|current| current.contains(&peer.address))
     }
 
-    /// The addresses, waiting for a first answer until then.
-    pub async fn addresses(&self, until: Instant) -> Addresses {
-        if let Some(known) = self.current() {
-            return Some(known);
+    /// The addresses; waits until `deadline` for the first answer.
+    pub async fn addresses(&self, deadline: Instant) -> Addresses {
+        if let Some(current) = self.current() {
+            return Some(current);
         }
-        let mut watch = self.addresses.subscribe();
-        let first = watch.wait_for(Option::is_some);
-        match tokio::time::timeout_at(until.into(), first).await {
-            Ok(Ok(known)) => known.clone(),
+        let mut receiver = self.addresses.subscribe();
+        let first_answer = receiver.wait_for(Option::is_some);
+        match tokio::time::timeout_at(deadline.into(), first_answer).await {
+            Ok(Ok(current)) => current.clone(),
             _ => None,
         }
     }
 
-    /// From now on these are its addresses; none is no news.
-    pub(super) fn publish(&self, mut found: Vec<IpAddr>) {
-        found.sort_unstable();
-        found.dedup();
-        if !found.is_empty() && self.current().as_deref() != Some(&found[..]) {
-            self.addresses.send_replace(Some(found.into()));
+    /// Sets the addresses; an empty answer is ignored.
+    pub(super) fn publish(&self, mut answer: Vec<IpAddr>) {
+        answer.sort_unstable();
+        answer.dedup();
+        if !answer.is_empty() && self.current().as_deref() != Some(&answer[..]) {
+            self.addresses.send_replace(Some(answer.into()));
             self.changes.fetch_add(1, Ordering::Release);
         }
     }
 }
 
-/// All names in use; the background task that resolves them ends with this.
+/// All names in use. The background task of a name ends when the name is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Resolver {
     addresses: Arc<Mutex<HashMap<Box<str>, Weak<ResolvedName>>>>,
@@ -98,40 +98,40 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Names that are resolved there.
+    /// A resolver whose lookups run on this runtime.
     pub fn new(background: BackgroundRuntime) -> Resolver {
         Resolver { addresses: Arc::default(), background, dns: Dns::default() }
     }
 
-    /// Who is asked for them.
+    /// The DNS client.
     pub fn dns(&self) -> &Dns {
         &self.dns
     }
 
-    /// The name, resolved from now on for as long as somebody holds it.
+    /// The name, resolved in the background as long as it is referenced.
     pub fn get(&self, text: &str) -> Arc<ResolvedName> {
-        let mut known = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(name) = known.get(text).and_then(Weak::upgrade) {
+        let mut current = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = current.get(text).and_then(Weak::upgrade) {
             return name;
         }
-        if known.len() == known.capacity() {
-            known.retain(|_, name| name.strong_count() > 0);
+        if current.len() == current.capacity() {
+            current.retain(|_, name| name.strong_count() > 0);
         }
-        let fixed = parse_literal(text);
+        let literal = parse_literal(text);
         let name = Arc::new(ResolvedName {
             text: text.into(),
-            addresses: watch::Sender::new(fixed.clone()),
+            addresses: watch::Sender::new(literal.clone()),
             changes: AtomicU64::new(0),
         });
-        known.insert(text.into(), Arc::downgrade(&name));
-        if fixed.is_none() {
+        current.insert(text.into(), Arc::downgrade(&name));
+        if literal.is_none() {
             self.background.spawn(refresh_task(Arc::downgrade(&name), self.dns.clone()));
         }
         name
     }
 }
 
-/// Addresses that need no resolver: `localhost` and what is below it are both loopback addresses (RFC 6761 6.3).
+/// Addresses that need no DNS: `localhost` and its subdomains are the loopback addresses (RFC 6761 6.3).
 fn parse_literal(text: &str) -> Addresses {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = bare.parse::<IpAddr>() {
@@ -142,37 +142,37 @@ fn parse_literal(text: &str) -> Addresses {
         .then(|| Arc::from([IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)]))
 }
 
-/// Keeps one name resolved until nobody wants it any more; failures keep the last good answer.
+/// Keeps one name resolved until it is dropped. After a failure the last good answer is kept.
 async fn refresh_task(name: Weak<ResolvedName>, dns: Dns) {
     let mut settings = dns.settings();
     let mut failures = 0;
     loop {
         let Some(text) = name.upgrade().map(|name| name.text.to_string()) else { return };
         let now: DnsSettings = settings.borrow_and_update().clone();
-        let found = dns.lookup_ip(&text).await;
+        let answer = dns.lookup_ip(&text).await;
         let Some(name) = name.upgrade() else { return };
-        let pause = match found {
-            Ok(found) => {
+        let delay = match answer {
+            Ok(answer) => {
                 failures = 0;
-                name.publish(found.records);
-                now.refresh(found.ttl)
+                name.publish(answer.records);
+                now.refresh(answer.ttl)
             }
             Err(error) => {
                 failures += 1;
                 let kept = if name.current().is_some() { "; its last addresses are kept" } else { "" };
-                log::warn!("the name {text} was not resolved: {error}{kept}");
-                retry(failures)
+                log::warn!("DNS lookup of {text} failed: {error}{kept}");
+                retry_delay(failures)
             }
         };
         drop(name);
         tokio::select! {
-            () = sleep(pause) => {}
+            () = sleep(delay) => {}
             changed = settings.changed() => if changed.is_err() { return },
         }
     }
 }
 
-fn retry(failures: u32) -> Duration {
+fn retry_delay(failures: u32) -> Duration {
     MIN_RETRY_DELAY.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(MAX_RETRY_DELAY)
 }
 
@@ -191,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_shared_while_somebody_holds_it() {
+    fn a_name_is_shared_while_it_is_referenced() {
         let names = Resolver::default();
         let one = names.get("127.0.0.1");
         assert!(Arc::ptr_eq(&one, &names.get("127.0.0.1")));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unknown_name_is_waited_for_only_so_long() {
+    async fn waiting_for_an_unknown_name_times_out() {
         let name = Resolver::default().get("no.such.name");
         assert!(name.addresses(Instant::now() + Duration::from_secs(1)).await.is_none());
         name.addresses.send_replace(Some(Arc::from([IpAddr::V4(Ipv4Addr::LOCALHOST)])));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_to_an_address_that_is_gone_is_noticed() {
+    fn an_address_that_was_removed_is_detected() {
         let name = Resolver::default().get("shop.example");
         let [one, two, three] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|a| a.parse::<IpAddr>().unwrap());
         name.publish(vec![two, one]);
@@ -215,13 +215,13 @@ mod tests {
         assert!(name.still_contains(&mut to_one) && name.still_contains(&mut to_two));
         name.publish(vec![two, three, two]);
         assert!(!name.still_contains(&mut to_one) && name.still_contains(&mut to_two));
-        assert_eq!(to_two.generation, name.generation(), "the next look is a cheap one");
+        assert_eq!(to_two.generation, name.generation(), "the next check is cheap");
         name.publish(Vec::new());
-        assert_eq!(name.current().as_deref(), Some(&[two, three][..]), "no answer is no change");
+        assert_eq!(name.current().as_deref(), Some(&[two, three][..]), "an empty answer changes nothing");
     }
 
     #[test]
-    fn pauses_between_failures_grow_up_to_a_limit() {
-        assert_eq!([1, 2, 3, 5, 60].map(|n| retry(n).as_secs()), [1, 2, 4, 16, 16]);
+    fn retry_delays_grow_up_to_a_maximum() {
+        assert_eq!([1, 2, 3, 5, 60].map(|n| retry_delay(n).as_secs()), [1, 2, 4, 16, 16]);
     }
 }

@@ -1,4 +1,4 @@
-//! Sockets of this machine that have a name instead of an address: in the file system, or in the kernel's own list.
+//! Addresses of Unix domain sockets: a path in the file system or a name in the abstract namespace.
 
 use std::{
     borrow::Cow,
@@ -7,32 +7,32 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the kernel keeps of a name.
+/// Maximum length of `sun_path`, without the terminating zero byte.
 const MAX_SUN_PATH: usize = 107;
-/// What the name of a socket begins with wherever an address could stand.
+/// Prefix of a Unix domain socket address in the configuration.
 const SCHEME: &str = "unix:";
 
-/// Where a socket of this machine is.
+/// The address of a Unix domain socket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnixAddress {
     Path(PathBuf),
-    /// A name that no file stands for (unix(7), abstract).
+    /// A name in the abstract namespace, without a file (unix(7)).
     Abstract(String),
 }
 
 impl UnixAddress {
-    /// Reads `unix:/run/a.sock`, `unix:a.sock` (below that folder) or `unix:@name`. None where it does not begin with
-    /// `unix:`; an error says in a few words what is wrong with it.
-    pub fn parse(text: &str, folder: Option<&Path>) -> Option<Result<UnixAddress, &'static str>> {
-        Some(from_socket_addr(text.trim().strip_prefix(SCHEME)?, folder))
+    /// Parses `unix:/run/a.sock`, `unix:a.sock` (relative to `base_dir`) or `unix:@name`. `None` without the prefix `unix:`; an
+    /// error contains a short reason.
+    pub fn parse(text: &str, base_dir: Option<&Path>) -> Option<Result<UnixAddress, &'static str>> {
+        Some(parse_name(text.trim().strip_prefix(SCHEME)?, base_dir))
     }
 
-    /// Whether a text is the name of a socket, good or not.
+    /// Whether a text has the prefix `unix:`, valid or not.
     pub fn has_unix_scheme(text: &str) -> bool {
         text.trim().starts_with(SCHEME)
     }
 
-    /// As libraries want it: a name without a file begins with a zero byte.
+    /// The address as a path: an abstract name begins with a zero byte.
     pub(in crate::net) fn path(&self) -> Cow<'_, Path> {
         match self {
             UnixAddress::Path(path) => Cow::Borrowed(path),
@@ -41,23 +41,25 @@ impl UnixAddress {
     }
 }
 
-fn from_socket_addr(name: &str, folder: Option<&Path>) -> Result<UnixAddress, &'static str> {
+fn parse_name(name: &str, base_dir: Option<&Path>) -> Result<UnixAddress, &'static str> {
     if name.contains('\0') {
-        return Err("it holds a byte that no name can hold");
+        return Err("it contains a zero byte");
     }
-    let place = match name.strip_prefix('@') {
+    let address = match name.strip_prefix('@') {
         Some(name) => UnixAddress::Abstract(name.to_owned()),
         None if name.is_empty() || name.ends_with('/') => return Err("it names no socket"),
-        None => UnixAddress::Path(folder.map_or_else(|| PathBuf::from(name), |folder| folder.join(name))),
+        None => {
+            UnixAddress::Path(base_dir.map_or_else(|| PathBuf::from(name), |base_dir| base_dir.join(name)))
+        }
     };
-    let length = match &place {
+    let length = match &address {
         UnixAddress::Path(path) => path.as_os_str().as_bytes().len(),
         UnixAddress::Abstract(name) => name.len(),
     };
     match length {
         0 => Err("it names no socket"),
-        1..=MAX_SUN_PATH => Ok(place),
-        _ => Err("it is longer than the 107 bytes that the kernel takes"),
+        1..=MAX_SUN_PATH => Ok(address),
+        _ => Err("it is longer than the maximum of 107 bytes"),
     }
 }
 
@@ -74,27 +76,27 @@ impl fmt::Display for UnixAddress {
 mod tests {
     use super::*;
 
-    fn from_socket_addr(text: &str) -> Option<Result<String, &'static str>> {
-        Some(UnixAddress::parse(text, Some(Path::new("/etc/margay")))?.map(|place| place.to_string()))
+    fn parse(text: &str) -> Option<Result<String, &'static str>> {
+        Some(UnixAddress::parse(text, Some(Path::new("/etc/margay")))?.map(|address| address.to_string()))
     }
 
     #[test]
-    fn sockets_are_files_below_the_configuration_or_names() {
-        for (text, meant) in [
+    fn addresses_are_files_relative_to_the_configuration_or_abstract_names() {
+        for (text, expected) in [
             ("unix:/run/a.sock", "unix:/run/a.sock"),
             (" unix:a/b.sock ", "unix:/etc/margay/a/b.sock"),
             ("unix:@a b", "unix:@a b"),
         ] {
-            assert_eq!(from_socket_addr(text), Some(Ok(meant.to_owned())), "{text}");
+            assert_eq!(parse(text), Some(Ok(expected.to_owned())), "{text}");
         }
-        assert_eq!(from_socket_addr("127.0.0.1:80"), None);
+        assert_eq!(parse("127.0.0.1:80"), None);
     }
 
     #[test]
-    fn names_that_the_kernel_would_refuse_are_refused() {
+    fn addresses_that_the_kernel_rejects_are_invalid() {
         let long = format!("unix:/{}", "x".repeat(MAX_SUN_PATH));
         for text in ["unix:", "unix:@", "unix:/run/", "unix:a\0b", &long] {
-            assert!(matches!(from_socket_addr(text), Some(Err(_))), "{text:?}");
+            assert!(matches!(parse(text), Some(Err(_))), "{text:?}");
         }
         let longest = format!("unix:/{}", "x".repeat(MAX_SUN_PATH - 1));
         assert!(socket2::SockAddr::unix(UnixAddress::parse(&longest, None).unwrap().unwrap().path()).is_ok());

@@ -14,9 +14,9 @@ pub fn runtime_limits(limits: &blueprint::Limits, connections: usize) -> Limits 
         http2: http2(limits.http2, requests),
         client: ClientLimits {
             head: HeadLimits {
-                parse_request_line: limits.request_line,
-                parse_fields: limits.headers_total,
-                count: limits.header_count,
+                max_line_bytes: limits.request_line,
+                max_fields_bytes: limits.headers_total,
+                max_fields: limits.header_count,
             },
             body: limits.body.unwrap_or(u64::MAX),
             head_timeout: limits.headers_timeout,

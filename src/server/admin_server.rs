@@ -33,7 +33,7 @@ pub type Handler = Arc<dyn Fn(&Head) -> Response + Send + Sync>;
 const MAX_CONNECTIONS: usize = 64;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_LIMITS: ClientLimits = ClientLimits {
-    head: HeadLimits { parse_request_line: 8 * 1024, parse_fields: 32 * 1024, count: 100 },
+    head: HeadLimits { max_line_bytes: 8 * 1024, max_fields_bytes: 32 * 1024, max_fields: 100 },
     body: 64 * 1024,
     head_timeout: Duration::from_secs(5),
     idle_timeout: IDLE_TIMEOUT,

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     net::{
         backend_request::BackendRequest,
-        connect::{AlpnOffer, ConnectTarget, addr},
+        connect::{AlpnOffer, ConnectTarget, open_http1},
         connection_limit::{AcquireError, Acquired, ConnectionLimit, ConnectionLimiter},
         h1::{backend::HeadError, hop_by_hop::HopByHop, host},
         h2::pool::{self as shared, OpenError, OpenRequest},
@@ -91,7 +91,7 @@ impl<'a> EndpointCall<'a> {
         };
         let (end, own) = self.deadlines.end(self.config.timeout);
         let within = self.config.connect.min(end.saturating_duration_since(Instant::now()));
-        let dialled = addr(&transport.connect_target(port, said), transport.pool.key(), within).await;
+        let dialled = open_http1(&transport.connect_target(port, said), transport.pool.key(), within).await;
         self.deadlines.is_per_try_timeout = dialled.is_err() && own && Instant::now() >= end;
         let mut conn = dialled?;
         // Without a port of its own an endpoint is many: its connections are not kept.
@@ -113,10 +113,10 @@ impl<'a> EndpointCall<'a> {
             target: &goal,
             key: transport.pool.key(),
             offer,
-            lifetime: transport.max_lifetime,
+            max_lifetime: transport.max_lifetime,
             limiter: transport.limiter.as_ref(),
-            connect: self.config.connect,
-            on_closed: end,
+            connect_timeout: self.config.connect,
+            deadline: end,
         };
         let gone = |cx: &mut Context| caller.poll_closed(cx);
         let opened = match self.endpoint.port {

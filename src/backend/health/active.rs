@@ -90,7 +90,8 @@ impl ActiveCheck {
         tls: bool,
         client: &Client,
     ) -> Result<(), String> {
-        let call = ConnectOptions { spot, local: endpoint.transport_for.transport.proxy_protocol };
+        let call =
+            ConnectOptions { peer: spot, proxy_protocol: endpoint.transport_for.transport.proxy_protocol };
         match &self.kind {
             ProbeKind::Tcp => tcp_probe(call, self.timeout).await,
             ProbeKind::Http { target, statuses, body } => {

@@ -1,4 +1,4 @@
-//! The connection to a backend: one request out and one response in at a time, then back to its pool.
+//! An HTTP/1.1 connection to a backend: one request and response at a time, then back to the pool.
 
 use super::{
     super::{
@@ -28,25 +28,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How large a response head may be; backends are ours, but not beyond doubt.
+/// Limits of a response head: backends are trusted, but not without bounds.
 const RESPONSE_HEAD_LIMITS: HeadLimits =
-    HeadLimits { parse_request_line: 16 * 1024, parse_fields: 128 * 1024, count: 512 };
+    HeadLimits { max_line_bytes: 16 * 1024, max_fields_bytes: 128 * 1024, max_fields: 512 };
 
-/// How far the request is on its way.
+/// Progress of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Upload {
     Sending,
     Done,
-    /// The backend takes no more; it may have answered all the same.
+    /// The backend accepts no more; it may have responded nevertheless.
     Aborted,
 }
 
-/// Why a response head did not come.
+/// Why no response head was received.
 #[derive(Debug)]
 pub enum HeadError {
-    /// The connection ended before the first byte of a response.
+    /// The connection was closed before the first byte of a response.
     Closed(io::Error),
-    /// The backend says, or it is certain otherwise, that it has not begun with the request.
+    /// The backend has certainly not processed the request.
     NotStarted(String),
     Failed(GatewayError),
 }
@@ -56,9 +56,9 @@ pub enum HeadError {
 pub struct BackendConn {
     io: Stream,
     key: PoolKey,
-    /// None: a socket of this machine.
-    origin: Option<ResolvedPeer>,
-    /// Whose connection it was said to be: it serves nobody else.
+    /// `None`: a Unix domain socket.
+    peer: Option<ResolvedPeer>,
+    /// The PROXY header sent on it: it serves no other client.
     proxy_header: Option<Box<ProxyHeader>>,
     input: ReadBuffer,
     scanned: usize,
@@ -66,19 +66,19 @@ pub struct BackendConn {
     framing: Framing,
     encoder: Encoder,
     upload: Upload,
-    /// The response allows another request on this connection.
+    /// The response permits another request on this connection.
     keep_alive: bool,
-    /// It comes out of the pool: the backend may have closed it meanwhile.
+    /// It was taken from the pool: the backend may have closed it in the meantime.
     pub reused: bool,
     /// It serves one request only.
     pub single_use: bool,
-    /// The upload waits for the backend, not for the caller.
+    /// The upload waits for the backend, not for the client.
     write_blocked: bool,
-    /// What proves that the backend agrees to the change of protocol that it was asked for.
+    /// The `Sec-WebSocket-Accept` value expected in the response to an upgrade.
     expected_accept_key: Option<String>,
-    /// When it is too old to serve once more.
+    /// When it becomes too old for another request.
     max_age_deadline: Option<Instant>,
-    /// Its place under a limit of connections.
+    /// Its permit under a connection limit.
     permit: Option<ConnectionPermit>,
 }
 
@@ -86,14 +86,14 @@ impl BackendConn {
     pub fn new(
         io: Stream,
         key: PoolKey,
-        origin: Option<ResolvedPeer>,
-        said: Option<ProxyHeader>,
+        peer: Option<ResolvedPeer>,
+        header: Option<ProxyHeader>,
     ) -> Box<BackendConn> {
         Box::new(BackendConn {
             io,
             key,
-            origin,
-            proxy_header: said.map(Box::new),
+            peer,
+            proxy_header: header.map(Box::new),
             input: ReadBuffer::default(),
             scanned: 0,
             decoder: Decoder::new(Framing::None, (0, 0)),
@@ -110,35 +110,35 @@ impl BackendConn {
         })
     }
 
-    /// From now on it counts under a limit, if there is a permit; after that time it does not serve once more.
-    pub fn attach_permit(&mut self, permit: Option<ConnectionPermit>, lifetime: Option<Duration>) {
+    /// Sets the permit of a connection limit, if any, and the maximum age of the connection.
+    pub fn attach_permit(&mut self, permit: Option<ConnectionPermit>, max_lifetime: Option<Duration>) {
         self.permit = permit;
-        self.max_age_deadline = lifetime.map(|lifetime| Instant::now() + lifetime);
-        self.single_use |= lifetime.is_some_and(|lifetime| lifetime.is_zero());
+        self.max_age_deadline = max_lifetime.map(|max_lifetime| Instant::now() + max_lifetime);
+        self.single_use |= max_lifetime.is_some_and(|max_lifetime| max_lifetime.is_zero());
     }
 
-    /// Whether it is too old to serve once more.
+    /// Whether it is too old for another request.
     pub(in crate::net) fn is_retired(&self, now: Instant) -> bool {
         self.max_age_deadline.is_some_and(|then| then <= now)
     }
 
-    /// The limit that it counts under.
+    /// The limiter of its permit.
     pub(in crate::net) fn limiter(&self) -> Option<&ConnectionLimiter> {
-        self.permit.as_ref().map(|permit| &**permit.gate())
+        self.permit.as_ref().map(|permit| &**permit.limiter())
     }
 
-    /// Whether the backend closed an idle connection, or sent what nobody asked for.
+    /// Whether the backend closed the idle connection, or sent unexpected bytes.
     pub(in crate::net) fn is_dead(&mut self, cx: &mut Context) -> bool {
         let mut byte = [0];
         self.io.poll_read(cx, &mut byte).is_ready()
     }
 
-    /// Whether it leads to where one would dial now.
-    pub(in crate::net) fn is_current(&mut self, dial: &ConnectAddr) -> bool {
-        dial.is_current(&mut self.origin)
+    /// Whether it is connected to a current address of the endpoint.
+    pub(in crate::net) fn is_current(&mut self, addr: &ConnectAddr) -> bool {
+        addr.is_current(&mut self.peer)
     }
 
-    /// What was said of it.
+    /// The PROXY header sent on it.
     pub(in crate::net) fn proxy_header(&self) -> Option<&ProxyHeader> {
         self.proxy_header.as_deref()
     }
@@ -147,7 +147,7 @@ impl BackendConn {
         self.key
     }
 
-    /// Begins a request: the head is written with the framing of the caller's body and this Host.
+    /// Writes the request head, with the framing of the request body and this Host.
     pub fn begin(&mut self, head: &Head, host: &[u8], framing: Framing, hop: HopByHop, version: Version) {
         put_request(self.encoder.begin(framing), head, host, framing, hop, version);
         self.expected_accept_key =
@@ -162,17 +162,17 @@ impl BackendConn {
         self.upload == Upload::Done && self.encoder.is_flushed()
     }
 
-    /// Whether the upload stands still because the backend does not read.
+    /// Whether the upload is blocked because the backend does not read.
     pub fn is_write_blocked(&self) -> bool {
         self.write_blocked
     }
 
-    /// Bytes of request body sent.
+    /// Bytes of the request body sent.
     pub fn sent(&self) -> u64 {
         self.encoder.bytes_sent
     }
 
-    /// Waits for a response head, interim ones included, and takes its hop-by-hop fields away.
+    /// Waits for a response head, informational (1xx) heads included, and removes its hop-by-hop fields.
     pub fn poll_head(
         &mut self,
         cx: &mut Context,
@@ -183,7 +183,7 @@ impl BackendConn {
             if let Some(end) = parse::head_end(self.input.bytes(), &mut self.scanned) {
                 return Poll::Ready(self.take_head(end, head, for_head).map_err(HeadError::Failed));
             }
-            if self.input.len() > RESPONSE_HEAD_LIMITS.parse_request_line + RESPONSE_HEAD_LIMITS.parse_fields
+            if self.input.len() > RESPONSE_HEAD_LIMITS.max_line_bytes + RESPONSE_HEAD_LIMITS.max_fields_bytes
             {
                 return Poll::Ready(Err(HeadError::Failed(GatewayError::malformed_response(
                     "the response head is too large",
@@ -192,7 +192,7 @@ impl BackendConn {
             let nothing = self.input.is_empty();
             let error = match ready!(self.poll_read_more(
                 cx,
-                RESPONSE_HEAD_LIMITS.parse_request_line + RESPONSE_HEAD_LIMITS.parse_fields + 4096
+                RESPONSE_HEAD_LIMITS.max_line_bytes + RESPONSE_HEAD_LIMITS.max_fields_bytes + 4096
             )) {
                 Ok(1..) => continue,
                 Ok(_) => io::ErrorKind::UnexpectedEof.into(),
@@ -203,7 +203,7 @@ impl BackendConn {
             } else {
                 HeadError::Failed(GatewayError::new(
                     ErrorCode::BackendReset,
-                    "the backend closed the connection inside of its response head",
+                    "the backend closed the connection within its response head",
                 ))
             }));
         }
@@ -216,48 +216,50 @@ impl BackendConn {
         if head.status == 101 {
             self.verify_upgrade(head)?;
         }
-        let odd = self.has_ambiguous_framing(head);
+        let ambiguous = self.has_ambiguous_framing(head);
         let hop = hop_by_hop::strip(head);
         if head.status >= 200 {
-            self.keep_alive = !odd && !hop.close && (head.version == Version::Http11 || hop.keep_alive);
-            self.decoder =
-                Decoder::new(self.framing, (RESPONSE_HEAD_LIMITS.parse_fields, RESPONSE_HEAD_LIMITS.count));
+            self.keep_alive = !ambiguous && !hop.close && (head.version == Version::Http11 || hop.keep_alive);
+            self.decoder = Decoder::new(
+                self.framing,
+                (RESPONSE_HEAD_LIMITS.max_fields_bytes, RESPONSE_HEAD_LIMITS.max_fields),
+            );
         }
         Ok(())
     }
 
-    /// Whether a 101 answers what was asked for.
+    /// Verifies that a 101 response accepts the requested upgrade.
     fn verify_upgrade(&self, head: &Head) -> Result<(), GatewayError> {
-        let Some(proof) = &self.expected_accept_key else {
-            let detail = "the backend answered 101 to a request that asked for no switch";
+        let Some(expected) = &self.expected_accept_key else {
+            let detail = "the backend responded 101 to a request without an upgrade";
             return Err(GatewayError::new(ErrorCode::BackendUnexpectedUpgrade, detail));
         };
         let upgrades = || head.get_all_known(KnownHeader::Upgrade);
-        let agreed = upgrades().count() == 1
+        let accepted = upgrades().count() == 1
             && upgrades().all(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
             && head
                 .get_all_known(KnownHeader::Connection)
                 .flat_map(comma_list)
                 .any(|o| o.eq_ignore_ascii_case(b"upgrade"))
-            && head.get(b"sec-websocket-accept") == Some(proof.as_bytes());
-        if agreed {
+            && head.get(b"sec-websocket-accept") == Some(expected.as_bytes());
+        if accepted {
             return Ok(());
         }
         Err(GatewayError::new(
             ErrorCode::BackendUnexpectedUpgrade,
-            "the backend answered 101 without the proof of a WebSocket handshake",
+            "the backend responded 101 without a valid WebSocket handshake",
         ))
     }
 
-    /// Framing that contradicts itself: the message is served, the connection never again.
+    /// Whether the framing contradicts itself: the response is forwarded, but the connection is not reused.
     fn has_ambiguous_framing(&self, head: &Head) -> bool {
         let coded = head.get_known(KnownHeader::TransferEncoding).is_some();
         let length = head.get_known(KnownHeader::ContentLength).is_some_and(|v| v != b"0");
         coded && self.framing != Framing::Chunked || head.status == 204 && (coded || length)
     }
 
-    fn poll_read_more(&mut self, cx: &mut Context, most: usize) -> Poll<io::Result<usize>> {
-        let n = ready!(self.input.poll_read(cx, &mut self.io, most))?;
+    fn poll_read_more(&mut self, cx: &mut Context, max_len: usize) -> Poll<io::Result<usize>> {
+        let n = ready!(self.input.poll_read(cx, &mut self.io, max_len))?;
         self.keep_alive &= n > 0;
         Poll::Ready(Ok(n))
     }
@@ -285,13 +287,14 @@ impl BodyRead for BackendConn {
                 Decoded::Data(n) => break n,
                 Decoded::Skip(n) => self.input.consume(n),
                 Decoded::End => return Poll::Ready(Ok(Chunk::End)),
-                Decoded::More => match ready!(self.poll_read_more(cx, RESPONSE_HEAD_LIMITS.parse_fields)) {
+                Decoded::More => match ready!(self.poll_read_more(cx, RESPONSE_HEAD_LIMITS.max_fields_bytes))
+                {
                     Ok(1..) => {}
                     Ok(_) if self.decoder.ends_with_close() => self.decoder.close(),
                     _ => {
                         return Poll::Ready(Err(GatewayError::new(
                             ErrorCode::BackendTruncated,
-                            "the backend closed the connection inside of its response body",
+                            "the backend closed the connection within its response body",
                         )));
                     }
                 },
@@ -317,25 +320,25 @@ impl BodyRead for BackendConn {
         self.framing
     }
 
-    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
+    fn poll_upload(&mut self, cx: &mut Context, body: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         while self.upload == Upload::Sending {
-            let sent = match from.poll_fill(cx)? {
+            let sent = match body.poll_fill(cx)? {
                 Poll::Ready(Chunk::Data(data)) => self.encoder.poll_send(cx, &mut self.io, data),
                 Poll::Ready(Chunk::End) => {
-                    self.encoder.end(from.trailers().as_deref());
+                    self.encoder.end(body.trailers().as_deref());
                     self.upload = Upload::Done;
                     break;
                 }
                 Poll::Pending => {
                     self.write_blocked = false;
-                    // The backend must not wait for bytes that we hold; a failure shows when the next ones are sent.
+                    // Flush: the backend may need the buffered bytes before it continues. An error recurs with the next write.
                     let _ = self.encoder.poll_flush(cx, &mut self.io);
                     return Poll::Pending;
                 }
             };
             self.write_blocked = sent.is_pending();
             match ready!(sent) {
-                Ok(n) => from.consume(n),
+                Ok(n) => body.consume(n),
                 Err(_) => self.upload = Upload::Aborted,
             }
         }

@@ -1,4 +1,4 @@
-//! The connection from a client: requests in, responses out, one after the other.
+//! An HTTP/1.1 connection from a client: requests in, responses out, one after the other.
 
 use super::{
     super::{buffer::ReadBuffer, client_io::ClientIo, deadline::DeadlineTimer, io::Stream},
@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a stranger may do to a connection; the same for all connections of a plan.
+/// Limits of a client connection: head, body, timeouts. Shared by all connections of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {
     pub head: HeadLimits,
@@ -30,18 +30,18 @@ pub struct ClientLimits {
     pub idle_timeout: Duration,
 }
 
-/// What came next on the connection.
+/// What was received next on the connection.
 #[derive(Debug)]
 pub enum Next {
-    /// A request; how its body is delimited is the connection's to know.
+    /// A request head; the connection keeps the framing of its body.
     Request,
-    /// The client is done, or silent for too long, or we are.
+    /// The client closed the connection or was idle for too long, or the gateway stops.
     Closed,
-    /// Something that is no acceptable request.
+    /// An invalid request.
     Rejected(GatewayError),
-    /// The client speaks HTTP/2: the connection is to be given up for one of that kind.
+    /// The HTTP/2 preface: the connection continues as HTTP/2.
     Http2,
-    /// The client speaks something that is not HTTP: it would not understand an answer.
+    /// Not HTTP: the client would not understand a response.
     NotHttp(GatewayError),
 }
 
@@ -57,7 +57,7 @@ pub struct ClientConn {
     encoder: Encoder,
     timer: DeadlineTimer,
     body_limit: u64,
-    /// The most bytes that a head or trailer section may make us hold.
+    /// Maximum number of bytes that a head or trailer section may buffer.
     max_buffered: usize,
     received: u64,
     version: Version,
@@ -86,8 +86,8 @@ impl ClientConn {
         }
     }
 
-    /// Waits for the first byte of the next request, holding no buffer; false when there will be none.
-    /// `since` is when waiting began; `stop` says, whenever asked, that no new request is wanted.
+    /// Waits for the first byte of the next request without holding a buffer; false when there is none. `since` is when the
+    /// connection became idle; `stop` is ready when no new request is accepted.
     pub async fn wait_readable(
         &mut self,
         since: Instant,
@@ -102,16 +102,16 @@ impl ClientConn {
                 Poll::Ready(read) => return Poll::Ready(matches!(read, Ok(1..))),
                 Poll::Pending => self.input.release_if_empty(),
             }
-            let over = stop(cx).is_ready() || self.timer.poll(cx, since + idle).is_ready();
-            if over { Poll::Ready(false) } else { Poll::Pending }
+            let ended = stop(cx).is_ready() || self.timer.poll(cx, since + idle).is_ready();
+            if ended { Poll::Ready(false) } else { Poll::Pending }
         })
         .await
     }
 
-    /// Receives a request head, of which the first byte is there.
+    /// Receives a request head whose first byte has arrived.
     pub async fn next_head(&mut self, head: &mut Head, limits: &ClientLimits) -> Next {
-        self.max_buffered = limits.head.parse_request_line + limits.head.parse_fields + 8;
-        let mut began = None;
+        self.max_buffered = limits.head.max_line_bytes + limits.head.max_fields_bytes + 8;
+        let mut started = None;
         poll_fn(|cx| {
             loop {
                 if self.served == 0 && !self.peer.tls && detect::is_h2_preface(self.input.bytes()) {
@@ -120,10 +120,10 @@ impl ClientConn {
                 match self.parse(head, limits) {
                     Ok(true) => return Poll::Ready(Next::Request),
                     Ok(false) => {}
-                    Err(cause) if self.served == 0 && detect::is_not_http(self.input.bytes()) => {
-                        return Poll::Ready(Next::NotHttp(cause));
+                    Err(error) if self.served == 0 && detect::is_not_http(self.input.bytes()) => {
+                        return Poll::Ready(Next::NotHttp(error));
                     }
-                    Err(cause) => return Poll::Ready(Next::Rejected(cause)),
+                    Err(error) => return Poll::Ready(Next::Rejected(error)),
                 }
                 match self.poll_read_more(cx, self.max_buffered) {
                     Poll::Ready(Ok(1..)) => {}
@@ -131,8 +131,8 @@ impl ClientConn {
                     Poll::Pending => break,
                 }
             }
-            let began = *began.get_or_insert_with(Instant::now);
-            ready!(self.timer.poll(cx, began + limits.head_timeout));
+            let started = *started.get_or_insert_with(Instant::now);
+            ready!(self.timer.poll(cx, started + limits.head_timeout));
             Poll::Ready(Next::Rejected(GatewayError::new(
                 ErrorCode::RequestTimeout,
                 "the request head was not complete in time",
@@ -141,7 +141,7 @@ impl ClientConn {
         .await
     }
 
-    /// The stream, and what was read of it.
+    /// The stream and the bytes already read from it.
     pub fn into_parts(self) -> (Stream, ReadBuffer) {
         (self.io, self.input)
     }
@@ -154,7 +154,7 @@ impl ClientConn {
             return parse::check_incomplete(self.input.bytes(), &limits.head).map(|()| false);
         };
         self.framing = parse::request(&self.input.bytes()[..end], head, &limits.head)?;
-        self.decoder = Decoder::new(self.framing, (limits.head.parse_fields, limits.head.count));
+        self.decoder = Decoder::new(self.framing, (limits.head.max_fields_bytes, limits.head.max_fields));
         self.input.consume(end);
         (self.scanned, self.received, self.body_limit) = (0, 0, limits.body);
         self.version = head.version;
@@ -172,14 +172,14 @@ impl ClientConn {
         )
     }
 
-    /// Reads once; 0 is the end.
-    fn poll_read_more(&mut self, cx: &mut Context, most: usize) -> Poll<io::Result<usize>> {
-        self.input.poll_read(cx, &mut self.io, most)
+    /// Reads once; 0 is the end of the stream.
+    fn poll_read_more(&mut self, cx: &mut Context, max_len: usize) -> Poll<io::Result<usize>> {
+        self.input.poll_read(cx, &mut self.io, max_len)
     }
 
-    /// Takes the rest of the request body off the connection, so much and so long at most; says whether it is all gone.
-    pub async fn drain(&mut self, most: u64, until: Instant) -> bool {
-        let mut left = most;
+    /// Discards the rest of the request body, at most `max_len` bytes until `deadline`; returns whether it ended.
+    pub async fn drain(&mut self, max_len: u64, deadline: Instant) -> bool {
+        let mut left = max_len;
         poll_fn(|cx| {
             loop {
                 match self.poll_fill(cx) {
@@ -196,15 +196,15 @@ impl ClientConn {
                     Poll::Pending => break,
                 }
             }
-            self.timer.poll(cx, until).map(|()| false)
+            self.timer.poll(cx, deadline).map(|()| false)
         })
         .await
     }
 
-    /// Closes so that the client can still read the answer: says that nothing more comes, then reads away what still
-    /// arrives. Closing with unread input would make the kernel send a reset, and the reset eats the answer.
-    pub async fn close_lingering(mut self, most: u64, until: Instant) {
-        let mut left = most;
+    /// Lingering close: shuts down the write side, then discards received bytes, so that the client can read the response.
+    /// Closing with unread input would make the kernel send a reset, which discards the response at the client.
+    pub async fn close_lingering(mut self, max_len: u64, deadline: Instant) {
+        let mut left = max_len;
         poll_fn(|cx| {
             if ready!(ClientIo::poll_flush(&mut self, cx)).is_err()
                 || ready!(self.io.poll_shutdown(cx)).is_err()
@@ -220,7 +220,7 @@ impl ClientConn {
                     Poll::Pending => break,
                 }
             }
-            self.timer.poll(cx, until)
+            self.timer.poll(cx, deadline)
         })
         .await;
     }
@@ -243,7 +243,7 @@ impl ClientIo for ClientConn {
         let out = self.encoder.begin(framing);
         put_status_line(out, head);
         for (known, name, value) in head.fields() {
-            // Where no body follows, the length is that of the body that a GET would bring (RFC 9110 8.6).
+            // Without a body, Content-Length is that of the response to a GET (RFC 9110 8.6).
             if known != KnownHeader::ContentLength || framing == Framing::None && head.status != 204 {
                 put_field(out, name, value);
             }
@@ -329,7 +329,7 @@ impl BodyRead for ClientConn {
 }
 
 impl ClientBody for ClientConn {
-    /// Reads ahead what the client sends while it waits, one buffer at most: the end of its sending is an abort.
+    /// Reads ahead at most one buffer while the client waits: the end of the stream means that the client aborted.
     fn poll_closed(&mut self, cx: &mut Context) -> Poll<()> {
         const MAX_READ_AHEAD: usize = 16 * 1024;
         while !self.closed && self.input.len() < MAX_READ_AHEAD {
@@ -357,7 +357,7 @@ impl ClientBody for ClientConn {
         put_status_line(out, head);
         put_fields(out, head);
         out.extend_from_slice(b"\r\n");
-        // What cannot be written now goes out with the response.
+        // What cannot be written now is sent with the response.
         let _ = ClientIo::poll_flush(self, cx);
     }
 
@@ -365,8 +365,8 @@ impl ClientBody for ClientConn {
         self.received
     }
 
-    fn limit_body(&mut self, most: u64) {
-        self.body_limit = self.body_limit.min(most);
+    fn limit_body(&mut self, max_len: u64) {
+        self.body_limit = self.body_limit.min(max_len);
     }
 
     fn as_body(&mut self) -> &mut dyn BodyRead {

@@ -1,4 +1,4 @@
-//! The receiving side of bodies: what in the bytes at hand is framing, and what is body.
+//! Decoding message bodies: separates framing (Content-Length, chunked) from body bytes.
 
 use super::parse::trailers;
 use crate::{
@@ -7,17 +7,17 @@ use crate::{
 };
 use memchr::{memchr, memmem};
 
-/// A chunk-size line longer than this is an attack, not an extension.
+/// Maximum length of a chunk-size line: a longer one is an attack, not an extension.
 const MAX_CHUNK_LINE: usize = 1024;
 
-/// What the decoder finds at the beginning of the bytes at hand.
+/// What the buffered bytes begin with.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// So many bytes of body.
+    /// Bytes of the body.
     Data(usize),
-    /// So many bytes of framing: drop them and ask again.
+    /// Bytes of framing: drop them and decode again.
     Skip(usize),
-    /// Nothing can be said before more bytes arrive.
+    /// More bytes are needed.
     More,
     /// The message is complete.
     End,
@@ -25,10 +25,10 @@ pub enum Decoded {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A body of known length; so much is left.
+    /// A body of known length; the number of bytes left.
     Length(u64),
     ChunkSize,
-    /// Inside of a chunk; so much is left.
+    /// Within a chunk; the number of bytes left.
     ChunkData(u64),
     ChunkEnd,
     Trailers,
@@ -36,41 +36,41 @@ enum State {
     End,
 }
 
-/// The state of one incoming body.
+/// Decodes one incoming body.
 #[derive(Debug)]
 pub struct Decoder {
-    at: State,
-    /// Largest trailer section and most trailer fields.
+    state: State,
+    /// Maximum size and number of fields of a trailer section.
     trailer_limits: (usize, usize),
     trailers: Option<Head>,
 }
 
 impl Decoder {
-    /// A decoder for a body delimited like that.
+    /// A decoder for a body with this framing.
     pub fn new(framing: Framing, trailer_limits: (usize, usize)) -> Decoder {
-        let at = match framing {
+        let state = match framing {
             Framing::None | Framing::Length(0) => State::End,
             Framing::Length(n) => State::Length(n),
             Framing::Chunked => State::ChunkSize,
             Framing::UntilClose => State::UntilClose,
         };
-        Decoder { at, trailer_limits, trailers: None }
+        Decoder { state, trailer_limits, trailers: None }
     }
 
     /// Whether the message is complete.
     pub fn is_end(&self) -> bool {
-        self.at == State::End
+        self.state == State::End
     }
 
-    /// Whether the end of the connection is the end of the message.
+    /// Whether the message ends with the connection.
     pub fn ends_with_close(&self) -> bool {
-        self.at == State::UntilClose
+        self.state == State::UntilClose
     }
 
-    /// The connection ended where that is the end of the message.
+    /// Handles the end of the connection, where it is the end of the message.
     pub fn close(&mut self) {
         if self.ends_with_close() {
-            self.at = State::End;
+            self.state = State::End;
         }
     }
 
@@ -78,9 +78,9 @@ impl Decoder {
         self.trailers.as_mut()
     }
 
-    /// Looks at the bytes at hand.
+    /// Decodes the beginning of the buffered bytes.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, &'static str> {
-        match self.at {
+        match self.state {
             State::End => Ok(Decoded::End),
             _ if bytes.is_empty() => Ok(Decoded::More),
             State::Length(left) | State::ChunkData(left) => {
@@ -93,20 +93,20 @@ impl Decoder {
         }
     }
 
-    /// So many bytes of what `look` called data were used.
+    /// Marks `n` bytes of [`Decoded::Data`] as consumed.
     pub fn advance(&mut self, n: usize) {
         let n = n as u64;
-        match &mut self.at {
+        match &mut self.state {
             State::Length(left) => {
                 *left -= n.min(*left);
                 if *left == 0 {
-                    self.at = State::End;
+                    self.state = State::End;
                 }
             }
             State::ChunkData(left) => {
                 *left -= n.min(*left);
                 if *left == 0 {
-                    self.at = State::ChunkEnd;
+                    self.state = State::ChunkEnd;
                 }
             }
             _ => {}
@@ -129,7 +129,7 @@ impl Decoder {
             return Err("a chunk size line ends without CR LF");
         }
         let size = chunk_size(&bytes[..end - 1])?;
-        self.at = if size == 0 { State::Trailers } else { State::ChunkData(size) };
+        self.state = if size == 0 { State::Trailers } else { State::ChunkData(size) };
         Ok(Decoded::Skip(end + 1))
     }
 
@@ -137,7 +137,7 @@ impl Decoder {
         match bytes {
             [b'\r'] => Ok(Decoded::More),
             [b'\r', b'\n', ..] => {
-                self.at = State::ChunkSize;
+                self.state = State::ChunkSize;
                 Ok(Decoded::Skip(2))
             }
             _ => Err("chunk data does not end with CR LF"),
@@ -146,13 +146,13 @@ impl Decoder {
 
     fn read_trailers(&mut self, bytes: &[u8]) -> Result<Decoded, &'static str> {
         if bytes.starts_with(b"\r\n") {
-            self.at = State::End;
+            self.state = State::End;
             return Ok(Decoded::Skip(2));
         }
         if bytes[0] == b'\n' || memmem::find(bytes, b"\n\n").is_some() {
             return Err("a trailer line ends without CR LF");
         }
-        let Some(end) = memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else {
+        let Some(end) = memmem::find(bytes, b"\r\n\r\n").map(|state| state + 4) else {
             return if bytes.len() > self.trailer_limits.0 {
                 Err("the trailer section is too large")
             } else {
@@ -163,12 +163,12 @@ impl Decoder {
             return Err("the trailer section is too large");
         }
         self.trailers = Some(trailers(&bytes[..end], self.trailer_limits.1)?);
-        self.at = State::End;
+        self.state = State::End;
         Ok(Decoded::Skip(end))
     }
 }
 
-/// The number before the extensions; the extensions themselves are checked and dropped.
+/// The number before the extensions; the extensions are validated and dropped.
 fn chunk_size(line: &[u8]) -> Result<u64, &'static str> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     if digits == 0 {
@@ -213,12 +213,12 @@ fn token(text: &[u8]) -> Option<&[u8]> {
 }
 
 fn quoted_string(text: &[u8]) -> Option<&[u8]> {
-    let mut at = 1;
+    let mut state = 1;
     loop {
-        match text.get(at)? {
-            b'"' => return Some(&text[at + 1..]),
-            b'\\' if text.get(at + 1).is_some_and(|&b| printable(b)) => at += 2,
-            &b if printable(b) && b != b'\\' => at += 1,
+        match text.get(state)? {
+            b'"' => return Some(&text[state + 1..]),
+            b'\\' if text.get(state + 1).is_some_and(|&b| printable(b)) => state += 2,
+            &b if printable(b) && b != b'\\' => state += 1,
             _ => return None,
         }
     }
@@ -233,34 +233,34 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn all(text: &[u8], step: usize) -> Result<(Vec<u8>, bool), &'static str> {
+    fn decode_all(text: &[u8], step: usize) -> Result<(Vec<u8>, bool), &'static str> {
         let mut decoder = Decoder::new(Framing::Chunked, (400, 10));
-        let (mut body, mut at, mut seen) = (Vec::new(), 0, 0);
+        let (mut body, mut state, mut available) = (Vec::new(), 0, 0);
         loop {
-            match decoder.decode(&text[at..seen])? {
+            match decoder.decode(&text[state..available])? {
                 Decoded::Data(n) => {
-                    body.extend_from_slice(&text[at..at + n]);
+                    body.extend_from_slice(&text[state..state + n]);
                     decoder.advance(n);
-                    at += n;
+                    state += n;
                 }
-                Decoded::Skip(n) => at += n,
-                Decoded::More if seen == text.len() => return Ok((body, false)),
-                Decoded::More => seen = (seen + step).min(text.len()),
+                Decoded::Skip(n) => state += n,
+                Decoded::More if available == text.len() => return Ok((body, false)),
+                Decoded::More => available = (available + step).min(text.len()),
                 Decoded::End => return Ok((body, true)),
             }
         }
     }
 
     #[test]
-    fn chunks_are_put_together_however_they_arrive() {
+    fn chunks_are_joined_however_they_arrive() {
         let text = b"5;a=\"b;\\\"c\" ; d\r\nhello\r\n6\r\n world\r\n000\r\nX-T: 1\r\n\r\n";
         for step in [1, 2, 7, 100] {
-            assert_eq!(all(text, step), Ok((b"hello world".to_vec(), true)), "step {step}");
+            assert_eq!(decode_all(text, step), Ok((b"hello world".to_vec(), true)), "step {step}");
         }
     }
 
     #[test]
-    fn doubtful_framing_is_refused() {
+    fn ambiguous_framing_is_rejected() {
         for bad in [
             &b"\r\nhello\r\n"[..],
             b"-5\r\n",
@@ -278,13 +278,13 @@ mod tests {
             b"FFFFFFFFFFFFFFFF\r\n",
             b"0\r\nX-T : 1\r\n\r\n",
         ] {
-            assert!(all(bad, 100).is_err(), "{}", String::from_utf8_lossy(bad));
+            assert!(decode_all(bad, 100).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }
 
     proptest! {
         #[test]
-        fn what_was_chunked_comes_out_whole(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 0..8), step in 1usize..60) {
+        fn a_chunked_body_is_decoded_completely(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 0..8), step in 1usize..60) {
             let mut text = Vec::new();
             for part in &parts {
                 text.extend_from_slice(format!("{:X}\r\n", part.len()).as_bytes());
@@ -292,12 +292,12 @@ mod tests {
                 text.extend_from_slice(b"\r\n");
             }
             text.extend_from_slice(b"0\r\n\r\n");
-            prop_assert_eq!(all(&text, step), Ok((parts.concat(), true)));
+            prop_assert_eq!(decode_all(&text, step), Ok((parts.concat(), true)));
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), step in 1usize..20) {
-            let _ = all(&bytes, step);
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), step in 1usize..20) {
+            let _ = decode_all(&bytes, step);
         }
     }
 }

@@ -1,15 +1,15 @@
-//! What the first bytes of a connection tell of the protocol.
+//! Detecting the protocol by the first bytes of a connection.
 
 use crate::net::h2::PREFACE;
 
-/// Whether a client begins with HTTP/2 without asking (RFC 9113 3.3). The rest of the preface is looked at by whoever
-/// takes over.
+/// Whether a client begins HTTP/2 with prior knowledge (RFC 9113 3.3). The rest of the preface is checked by the HTTP/2
+/// connection.
 pub fn is_h2_preface(bytes: &[u8]) -> bool {
-    const MAX_LEADING_LINES: usize = 18;
-    bytes.starts_with(&PREFACE[..MAX_LEADING_LINES])
+    const REQUEST_HEAD_BYTES: usize = 18;
+    bytes.starts_with(&PREFACE[..REQUEST_HEAD_BYTES])
 }
 
-/// Whether they are a line of three words of which the last is no version of HTTP.
+/// Whether the first line has three words and the last is not an HTTP version.
 pub fn is_not_http(bytes: &[u8]) -> bool {
     let line = bytes.split(|&b| b == b'\r').next().unwrap_or_default();
     let mut words = line.split(|&b| b == b' ').skip(2);
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_tells() {
+    fn the_protocol_is_detected_by_the_first_line() {
         assert!(
             is_h2_preface(b"PRI * HTTP/2.0\r\n\r\nSM") && !is_h2_preface(b"PRI * HTTP/2.0\r\nA: b\r\n\r\n")
         );

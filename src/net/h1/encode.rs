@@ -1,4 +1,4 @@
-//! The sending side of messages: heads and body framing, small writes put together into one.
+//! Encoding messages: heads and body framing, with small writes coalesced.
 
 use super::{
     super::{buffer::WriteBuffer, io::Stream},
@@ -16,19 +16,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Bodies up to this size travel in one write with what stands before them; larger ones are written from where they lie.
+/// Maximum size of body data that is copied next to the buffered bytes; larger data is written without a copy.
 const MAX_COALESCED_BODY: usize = 16 * 1024;
 
-/// The state of one outgoing message.
+/// Encodes one outgoing message.
 #[derive(Debug)]
 pub struct Encoder {
     out: WriteBuffer,
     framing: Framing,
-    /// Bytes of body still owed by a Content-Length.
+    /// Bytes of the body missing to its Content-Length.
     remaining: u64,
-    /// Bytes of the chunk whose size was written and whose data was not.
+    /// Bytes missing of the chunk whose size was written.
     chunk_remaining: usize,
-    /// Bytes of body sent.
+    /// Bytes of the body sent.
     pub bytes_sent: u64,
 }
 
@@ -45,7 +45,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// Begins a message: what follows the head is framed like that.
+    /// Begins a message with this framing; returns the buffer for its head.
     pub fn begin(&mut self, framing: Framing) -> &mut Vec<u8> {
         self.framing = framing;
         self.remaining = if let Framing::Length(n) = framing { n } else { 0 };
@@ -53,18 +53,18 @@ impl Encoder {
         self.out.buf_mut()
     }
 
-    /// Bytes to be sent before the message goes on: an interim response.
+    /// The buffer for an informational (1xx) response.
     pub fn informational_buf(&mut self) -> &mut Vec<u8> {
         self.out.buf_mut()
     }
 
-    /// Whether there is anything left to write.
+    /// Whether nothing is buffered.
     pub fn is_flushed(&self) -> bool {
         self.out.is_empty()
     }
 
-    /// Takes bytes of body: into the buffer while little is there, else straight from where they lie.
-    /// Says how many were taken.
+    /// Sends body data: copies it into the buffer while little is buffered, else writes it directly. Returns the number of
+    /// bytes accepted.
     pub fn poll_send(&mut self, cx: &mut Context, io: &mut Stream, data: &[u8]) -> Poll<io::Result<usize>> {
         let offered = data.len();
         let data = match self.framing {
@@ -75,7 +75,7 @@ impl Encoder {
             Framing::Chunked | Framing::UntilClose => data,
         };
         if data.is_empty() {
-            // More than was promised: the surplus is dropped, the promise is kept.
+            // More than Content-Length: the surplus is dropped.
             return Poll::Ready(Ok(offered));
         }
         if self.chunk_remaining == 0 && self.out.len() + data.len() <= MAX_COALESCED_BODY {
@@ -85,7 +85,7 @@ impl Encoder {
         self.poll_write_vectored(cx, io, data)
     }
 
-    /// Puts a small piece, framed, into the buffer.
+    /// Appends a small piece, framed, to the buffer.
     fn buffer_chunk(&mut self, data: &[u8]) {
         let out = self.out.buf_mut();
         if self.framing == Framing::Chunked {
@@ -98,7 +98,7 @@ impl Encoder {
         self.count(data.len());
     }
 
-    /// Writes the buffer and a large piece behind it with one call.
+    /// Writes the buffer and a large piece with one system call.
     fn poll_write_vectored(
         &mut self,
         cx: &mut Context,
@@ -111,20 +111,20 @@ impl Encoder {
             self.chunk_remaining = data.len();
         }
         let data = if chunked { &data[..self.chunk_remaining.min(data.len())] } else { data };
-        let waiting = self.out.len();
+        let buffered = self.out.len();
         let written =
             ready!(io.poll_write_vectored(cx, &[IoSlice::new(self.out.bytes()), IoSlice::new(data)]))?;
-        self.out.consume_written(written.min(waiting));
-        let taken = written.saturating_sub(waiting);
-        if chunked && taken > 0 {
-            self.chunk_remaining -= taken;
+        self.out.consume_written(written.min(buffered));
+        let accepted = written.saturating_sub(buffered);
+        if chunked && accepted > 0 {
+            self.chunk_remaining -= accepted;
             if self.chunk_remaining == 0 {
                 self.out.buf_mut().extend_from_slice(b"\r\n");
             }
         }
-        self.count(taken);
-        // Nothing of the data went out: ask again, until the stream says that it is full.
-        if taken == 0 { self.poll_write_vectored(cx, io, data) } else { Poll::Ready(Ok(taken)) }
+        self.count(accepted);
+        // No data was written: retry until the stream is not ready.
+        if accepted == 0 { self.poll_write_vectored(cx, io, data) } else { Poll::Ready(Ok(accepted)) }
     }
 
     fn count(&mut self, n: usize) {
@@ -132,12 +132,12 @@ impl Encoder {
         self.remaining = self.remaining.saturating_sub(n as u64);
     }
 
-    /// Whether the message may end here: all that was promised was sent.
+    /// Whether the message may end here: Content-Length is reached.
     pub fn is_complete(&self) -> bool {
         self.remaining == 0 && self.chunk_remaining == 0
     }
 
-    /// Ends the message cleanly, with its trailers where chunks carry them.
+    /// Ends the message, with trailers if it is chunked.
     pub fn end(&mut self, trailers: Option<&Head>) {
         if self.framing == Framing::Chunked {
             let out = self.out.buf_mut();
@@ -150,7 +150,7 @@ impl Encoder {
         self.framing = Framing::None;
     }
 
-    /// Writes what is in the buffer.
+    /// Writes the buffer.
     pub fn poll_flush(&mut self, cx: &mut Context, io: &mut Stream) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let n = ready!(io.poll_write(cx, self.out.bytes()))?;
@@ -160,13 +160,13 @@ impl Encoder {
     }
 }
 
-/// RFC 9112 7.1: the size of a chunk, on a line of its own.
+/// RFC 9112 7.1: the line with the size of a chunk.
 fn put_size(out: &mut Vec<u8>, n: usize) {
     put_hex(out, n as u64, 1);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the head of a request as a backend gets it: its own Host, and framing written anew.
+/// Writes a request head for a backend: with the Host of the backend and new framing fields.
 pub fn put_request(
     out: &mut Vec<u8>,
     head: &Head,
@@ -191,10 +191,10 @@ pub fn put_request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Asks for, and agrees to, a change of protocol.
+/// Requests or accepts an upgrade to WebSocket.
 pub const UPGRADE_FIELDS: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
-/// Writes the field that says how the body is delimited.
+/// Writes the framing field of the body.
 pub fn put_framing(out: &mut Vec<u8>, framing: Framing) {
     match framing {
         Framing::Length(n) => {
@@ -216,7 +216,7 @@ fn put_request_line(out: &mut Vec<u8>, head: &Head, version: Version) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a status line; we always speak 1.1, whatever the other side said.
+/// Writes a status line, always with HTTP/1.1, whatever the version of the client.
 pub fn put_status_line(out: &mut Vec<u8>, head: &Head) {
     out.extend_from_slice(Version::Http11.as_str().as_bytes());
     out.push(b' ');
@@ -234,7 +234,7 @@ pub fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes all live field lines.
+/// Writes all field lines that were not removed.
 pub fn put_fields(out: &mut Vec<u8>, head: &Head) {
     for (_, name, value) in head.fields() {
         put_field(out, name, value);

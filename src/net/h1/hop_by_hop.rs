@@ -1,29 +1,29 @@
-//! Hop-by-hop fields (RFC 9110 7.6.1): what concerns one connection only never travels on.
+//! Hop-by-hop fields (RFC 9110 7.6.1): fields of one connection, which are never forwarded.
 
 use crate::{
     base::{bytes::comma_list, websocket::is_valid_key},
     pipeline::head::{Head, KnownHeader, Version},
 };
 
-/// What a message says about its connection.
+/// The connection options of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HopByHop {
     pub close: bool,
     pub keep_alive: bool,
     pub te_trailers: bool,
-    /// The client wants to go on with WebSocket (RFC 6455 4.1).
+    /// The client requests an upgrade to WebSocket (RFC 6455 4.1).
     pub websocket: bool,
 }
 
-/// Reads the connection options and takes every hop-by-hop field out of the head. Framing fields go too: they are written anew.
-/// A field that the gateway itself relies on is never removed because `Connection` names it.
+/// Reads the connection options and removes every hop-by-hop field from the head, framing fields included. A field that the
+/// gateway itself relies on is never removed because `Connection` lists it.
 pub fn strip(head: &mut Head) -> HopByHop {
     let mut hop = HopByHop::default();
-    let named = connection_options(head, &mut hop);
+    let listed = connection_options(head, &mut hop);
     hop.websocket = is_websocket(head);
     hop.te_trailers =
         head.get_all_known(KnownHeader::Te).flat_map(comma_list).any(|v| v.eq_ignore_ascii_case(b"trailers"));
-    for name in named {
+    for name in listed {
         head.remove(&name);
     }
     head.remove_if(|known, _| {
@@ -38,14 +38,14 @@ pub fn strip(head: &mut Head) -> HopByHop {
     hop
 }
 
-/// Whether a request is the whole opening of a WebSocket; one that is not is served without its upgrade.
+/// Whether a request is a complete WebSocket handshake; any other is forwarded without its upgrade.
 fn is_websocket(head: &Head) -> bool {
-    let one = |name: &[u8]| {
+    let single_value = |name: &[u8]| {
         let mut lines =
             head.fields().filter(|(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, value)| value);
         lines.next().filter(|_| lines.next().is_none())
     };
-    // Nearly all requests end here.
+    // Most requests return here.
     let Some(upgrade) = head.get_known(KnownHeader::Upgrade) else { return false };
     upgrade.eq_ignore_ascii_case(b"websocket")
         && head.get_all_known(KnownHeader::Upgrade).count() == 1
@@ -56,26 +56,26 @@ fn is_websocket(head: &Head) -> bool {
         && (head.method(), head.version) == (b"GET", Version::Http11)
         && head.get_known(KnownHeader::TransferEncoding).is_none()
         && head.get_known(KnownHeader::ContentLength).is_none_or(|length| length == b"0")
-        && one(b"sec-websocket-key").is_some_and(is_valid_key)
-        && one(b"sec-websocket-version").is_some_and(|version| version == b"13")
+        && single_value(b"sec-websocket-key").is_some_and(is_valid_key)
+        && single_value(b"sec-websocket-version").is_some_and(|version| version == b"13")
 }
 
-/// The names that `Connection` lists, those of end-to-end fields that must stay left out.
+/// The fields that `Connection` lists, except those that must not be removed.
 fn connection_options(head: &Head, hop: &mut HopByHop) -> Vec<Vec<u8>> {
-    let mut named = Vec::new();
+    let mut listed = Vec::new();
     for option in head.get_all_known(KnownHeader::Connection).flat_map(comma_list) {
         if option.eq_ignore_ascii_case(b"close") {
             hop.close = true;
         } else if option.eq_ignore_ascii_case(b"keep-alive") {
             hop.keep_alive = true;
         } else if KnownHeader::of(option) == KnownHeader::Other && !must_not_be_listed(option) {
-            named.push(option.to_vec());
+            listed.push(option.to_vec());
         }
     }
-    named
+    listed
 }
 
-/// RFC 9110 7.6.1: `Connection` must not name fields meant for all recipients; these it may not take away.
+/// RFC 9110 7.6.1: `Connection` must not list fields meant for all recipients, so these are not removed.
 fn must_not_be_listed(name: &[u8]) -> bool {
     const END_TO_END_EXCEPTIONS: [&[u8]; 5] =
         [b"authorization", b"cookie", b"cache-control", b"content-type", b"x-real-ip"];
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_connection_names_go_and_those_we_rely_on_stay() {
+    fn fields_listed_in_connection_are_removed_except_protected_ones() {
         let mut head = head(&[
             ("Connection", ",, X-Hop ,\t,close, Host, X-Forwarded-For"),
             ("X-Hop", "1"),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn framing_upgrade_and_te_never_travel_on() {
+    fn framing_upgrade_and_te_are_never_forwarded() {
         let mut head = head(&[
             ("TE", "gzip, trailers"),
             ("Upgrade", "h2c"),

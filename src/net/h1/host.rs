@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-/// uri-host [ ":" port ], never empty, never with user information.
+/// uri-host [ ":" port ], not empty, without userinfo.
 pub fn is_authority(text: &[u8]) -> bool {
     let (name, port) = split_host_port(text);
     is_name(name) && port.is_none_or(|p| p.len() <= 5 && p.iter().all(u8::is_ascii_digit))

@@ -15,10 +15,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// How much of a switched connection is held at most.
+/// Maximum number of buffered bytes of an upgraded connection.
 const MAX_TUNNEL_BUFFER: usize = 64 * 1024;
 
-/// Bytes of a switched connection; while there are none, no memory is held.
+/// Received bytes of an upgraded connection; holds no buffer while there are none.
 fn poll_receive<'b>(
     input: &'b mut ReadBuffer,
     io: &mut Stream,

@@ -1,4 +1,4 @@
-//! HTTP/1.1 heads: strict, in one pass, without guessing (RFC 9112).
+//! Parsing HTTP/1.1 heads: strict, in one pass (RFC 9112).
 
 use super::host;
 use crate::{
@@ -11,22 +11,22 @@ use crate::{
 };
 use memchr::{memchr, memmem};
 
-/// How much of a head a stranger may send.
+/// Limits of a head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
-    /// Bytes of the request line, its line end not counted.
-    pub parse_request_line: usize,
-    /// Bytes of all field lines together.
-    pub parse_fields: usize,
-    /// Number of field lines.
-    pub count: usize,
+    /// Maximum length of the request line, without its line end.
+    pub max_line_bytes: usize,
+    /// Maximum size of all field lines together.
+    pub max_fields_bytes: usize,
+    /// Maximum number of field lines.
+    pub max_fields: usize,
 }
 
-/// Bytes of empty lines before a request line that are forgiven (RFC 9112 2.2): two line ends.
+/// Maximum size of empty lines before a request line (RFC 9112 2.2): two line ends.
 const MAX_LEADING_EMPTY_BYTES: usize = 4;
 
-/// Where the head ends, line end and empty line included; `None` while it is incomplete.
-/// `scanned` is how far earlier calls looked, so that a drip-fed head costs no more than a whole one.
+/// The end of the head, its empty line included; `None` while it is incomplete. `scanned` is the progress of earlier calls,
+/// so that a head received byte by byte costs no more than a whole one.
 pub fn head_end(bytes: &[u8], scanned: &mut usize) -> Option<usize> {
     let from = scanned.saturating_sub(3);
     match memmem::find(&bytes[from..], b"\r\n\r\n") {
@@ -47,49 +47,51 @@ pub fn leading_empty_bytes(bytes: &[u8]) -> usize {
     at
 }
 
-/// What can be said of an incomplete head: is it too long already, or can it never become a request?
+/// Rejects an incomplete head that is already too large or can never become a request.
 pub fn check_incomplete(bytes: &[u8], limits: &HeadLimits) -> Result<(), GatewayError> {
     if bytes.iter().enumerate().any(|(at, &b)| b == b'\n' && (at == 0 || bytes[at - 1] != b'\r')) {
         return Err(GatewayError::malformed_request("a line ends without CR LF"));
     }
     match memchr(b'\n', bytes) {
-        None if bytes.len() > limits.parse_request_line + 1 => Err(line_too_long(limits)),
+        None if bytes.len() > limits.max_line_bytes + 1 => Err(line_too_long(limits)),
         None => is_method_prefix(bytes),
         Some(end) => {
             parse_request_line(&bytes[..end - 1], limits).map(drop)?;
-            if bytes.len() - end > limits.parse_fields { Err(fields_too_large(limits)) } else { Ok(()) }
+            if bytes.len() - end > limits.max_fields_bytes { Err(fields_too_large(limits)) } else { Ok(()) }
         }
     }
 }
 
-/// Bytes that cannot begin a method are no HTTP: no need to wait for a line end that never comes.
+/// Bytes that cannot begin a method are not HTTP: do not wait for a line end.
 fn is_method_prefix(bytes: &[u8]) -> Result<(), GatewayError> {
     let method = bytes.split(|&b| b == b' ' || b == b'\r').next().unwrap_or_default();
     if method.iter().all(|&b| is_tchar(b)) {
         Ok(())
     } else {
-        Err(GatewayError::malformed_request("this is not HTTP"))
+        Err(GatewayError::malformed_request("not an HTTP request"))
     }
 }
 
-/// Parses a whole request head, `bytes` ending with the empty line, and says how the body is delimited.
+/// Parses a complete request head, `bytes` ending with the empty line, and returns the framing of the body.
 pub fn request(bytes: &[u8], head: &mut Head, limits: &HeadLimits) -> Result<Framing, GatewayError> {
     let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
     if end == 0 || bytes[end - 1] != b'\r' {
         return Err(GatewayError::malformed_request("the request line ends without CR LF"));
     }
     head.load(bytes);
-    let parts = parse_request_line(&bytes[..end - 1], limits)?;
-    head.set_start_line(parts.method, parts.target);
-    head.version = parts.version;
-    if bytes.len() - end - 1 > limits.parse_fields + 2 {
+    let line = parse_request_line(&bytes[..end - 1], limits)?;
+    head.set_start_line(line.method, line.target);
+    head.version = line.version;
+    if bytes.len() - end - 1 > limits.max_fields_bytes + 2 {
         return Err(fields_too_large(limits));
     }
-    let too_many =
-        GatewayError::new(ErrorCode::RequestHeaders, format!("more than {} header fields", limits.count));
-    parse_fields(bytes, end + 1, head, limits.count).map_err(|problem| match problem {
-        FramingError::Conflicting => too_many,
-        FramingError::Bad(detail) => GatewayError::malformed_request(detail),
+    let too_many = GatewayError::new(
+        ErrorCode::RequestHeaders,
+        format!("more than {} header fields", limits.max_fields),
+    );
+    parse_fields(bytes, end + 1, head, limits.max_fields).map_err(|error| match error {
+        FieldError::TooMany => too_many,
+        FieldError::Bad(detail) => GatewayError::malformed_request(detail),
     })?;
     let framing = request_framing(head)?;
     target_and_host(head)?;
@@ -99,14 +101,14 @@ pub fn request(bytes: &[u8], head: &mut Head, limits: &HeadLimits) -> Result<Fra
 fn line_too_long(limits: &HeadLimits) -> GatewayError {
     GatewayError::new(
         ErrorCode::RequestLine,
-        format!("the request line is longer than {} bytes", limits.parse_request_line),
+        format!("the request line is longer than {} bytes", limits.max_line_bytes),
     )
 }
 
 fn fields_too_large(limits: &HeadLimits) -> GatewayError {
     GatewayError::new(
         ErrorCode::RequestHeaders,
-        format!("the header fields are larger than {} bytes", limits.parse_fields),
+        format!("the header fields are larger than {} bytes", limits.max_fields_bytes),
     )
 }
 
@@ -116,9 +118,9 @@ struct RequestLine {
     version: Version,
 }
 
-/// RFC 9112 3: method SP request-target SP HTTP-version, single spaces, nothing else.
+/// RFC 9112 3: method SP request-target SP HTTP-version, with single spaces.
 fn parse_request_line(text: &[u8], limits: &HeadLimits) -> Result<RequestLine, GatewayError> {
-    if text.len() > limits.parse_request_line {
+    if text.len() > limits.max_line_bytes {
         return Err(line_too_long(limits));
     }
     let first =
@@ -130,12 +132,12 @@ fn parse_request_line(text: &[u8], limits: &HeadLimits) -> Result<RequestLine, G
         return Err(GatewayError::malformed_request("the method is not a token"));
     }
     if !is_target(&text[target.0..target.1]) {
-        return Err(GatewayError::malformed_request("the request target has illegal characters"));
+        return Err(GatewayError::malformed_request("the request target contains invalid characters"));
     }
     Ok(RequestLine { method: (0, first), target, version: version(rest)? })
 }
 
-/// RFC 9112 2.3; a higher minor version is served as 1.1.
+/// RFC 9112 2.3; a higher minor version is treated as 1.1.
 fn version(text: &[u8]) -> Result<Version, GatewayError> {
     match text {
         b"HTTP/1.1" => Ok(Version::Http11),
@@ -144,33 +146,36 @@ fn version(text: &[u8]) -> Result<Version, GatewayError> {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            Err(GatewayError::new(ErrorCode::RequestVersion, "only HTTP/1.0 and HTTP/1.1 are spoken here"))
+            Err(GatewayError::new(
+                ErrorCode::RequestVersion,
+                "unsupported version: expected HTTP/1.0 or HTTP/1.1",
+            ))
         }
         _ => Err(GatewayError::malformed_request("the protocol version is malformed")),
     }
 }
 
-enum FramingError {
-    Conflicting,
+enum FieldError {
+    TooMany,
     Bad(&'static str),
 }
 
 /// The field lines from `at` up to the empty line.
-fn parse_fields(bytes: &[u8], mut at: usize, head: &mut Head, most: usize) -> Result<(), FramingError> {
+fn parse_fields(bytes: &[u8], mut at: usize, head: &mut Head, max_fields: usize) -> Result<(), FieldError> {
     let mut count = 0;
     loop {
         let rest = &bytes[at..];
-        let end = memchr(b'\n', rest).ok_or(FramingError::Bad("a field line has no end"))?;
+        let end = memchr(b'\n', rest).ok_or(FieldError::Bad("a field line has no end"))?;
         if end == 0 || rest[end - 1] != b'\r' {
-            return Err(FramingError::Bad("a field line ends without CR LF"));
+            return Err(FieldError::Bad("a field line ends without CR LF"));
         }
         let text = &rest[..end - 1];
         if text.is_empty() {
             return Ok(());
         }
         count += 1;
-        if count > most {
-            return Err(FramingError::Conflicting);
+        if count > max_fields {
+            return Err(FieldError::TooMany);
         }
         parse_field(text, at, head)?;
         at += end + 1;
@@ -178,12 +183,12 @@ fn parse_fields(bytes: &[u8], mut at: usize, head: &mut Head, most: usize) -> Re
 }
 
 /// RFC 9112 5: name ":" OWS value OWS; no space before the colon, no folding.
-fn parse_field(text: &[u8], at: usize, head: &mut Head) -> Result<(), FramingError> {
-    let colon = memchr(b':', text).ok_or(FramingError::Bad("a field line has no colon"))?;
+fn parse_field(text: &[u8], at: usize, head: &mut Head) -> Result<(), FieldError> {
+    let colon = memchr(b':', text).ok_or(FieldError::Bad("a field line has no colon"))?;
     let name = &text[..colon];
     if !is_token(name) {
         let folded = matches!(text.first(), Some(b' ' | b'\t'));
-        return Err(FramingError::Bad(if folded {
+        return Err(FieldError::Bad(if folded {
             "a field line is folded"
         } else {
             "a field name is not a token"
@@ -191,16 +196,16 @@ fn parse_field(text: &[u8], at: usize, head: &mut Head) -> Result<(), FramingErr
     }
     let value = trim_ows(&text[colon + 1..]);
     if !is_field_value(value) {
-        return Err(FramingError::Bad("a field value has control characters"));
+        return Err(FieldError::Bad("a field value contains control characters"));
     }
-    // `value` is a part of `text`: its place is told by how much stands before it.
+    // `value` is a slice of `text`: compute its offset.
     let skipped = text[colon + 1..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
     let start = if value.is_empty() { colon + 1 } else { colon + 1 + skipped };
     head.push_field((at, at + colon), (at + start, at + start + value.len()));
     Ok(())
 }
 
-/// RFC 9112 6.3 for requests; whatever could be read in two ways is refused.
+/// RFC 9112 6.3 for requests; ambiguous framing is rejected.
 fn request_framing(head: &Head) -> Result<Framing, GatewayError> {
     let coded = head.get_known(KnownHeader::TransferEncoding).is_some();
     let mut lengths = head.get_all_known(KnownHeader::ContentLength);
@@ -222,10 +227,10 @@ fn request_coding(head: &Head) -> Result<Framing, GatewayError> {
     match transfer_coding(head) {
         Coding::Chunked => Ok(Framing::Chunked),
         Coding::UnsupportedThenChunked => {
-            Err(GatewayError::new(ErrorCode::RequestCoding, "only the transfer coding chunked is known"))
+            Err(GatewayError::new(ErrorCode::RequestCoding, "unsupported transfer coding: expected chunked"))
         }
         Coding::Bad => {
-            Err(GatewayError::malformed_request("Transfer-Encoding does not end with chunked, once"))
+            Err(GatewayError::malformed_request("Transfer-Encoding does not end with exactly one chunked"))
         }
     }
 }
@@ -236,7 +241,7 @@ enum Coding {
     Bad,
 }
 
-/// What the Transfer-Encoding lines, joined, come to.
+/// The transfer coding of all Transfer-Encoding lines together.
 fn transfer_coding(head: &Head) -> Coding {
     let lines = || head.get_all_known(KnownHeader::TransferEncoding);
     if lines().count() == 1 && lines().all(|v| v.eq_ignore_ascii_case(b"chunked")) {
@@ -248,7 +253,7 @@ fn transfer_coding(head: &Head) -> Coding {
     if last && chunked == 1 && tokens { Coding::UnsupportedThenChunked } else { Coding::Bad }
 }
 
-/// RFC 9112 3.2 and 3.3: one valid Host, and a target in a form that we route.
+/// RFC 9112 3.2 and 3.3: one valid Host, and a target in a supported form.
 fn target_and_host(head: &mut Head) -> Result<(), GatewayError> {
     let mut hosts = head.get_all_known(KnownHeader::Host);
     match (hosts.next(), hosts.next()) {
@@ -265,14 +270,14 @@ fn target_and_host(head: &mut Head) -> Result<(), GatewayError> {
     match head.target() {
         [b'/', ..] => Ok(()),
         _ if head.method() == b"CONNECT" => {
-            Err(GatewayError::new(ErrorCode::RequestMethod, "this gateway is no tunnel"))
+            Err(GatewayError::new(ErrorCode::RequestMethod, "CONNECT is not supported"))
         }
         b"*" if head.method() == b"OPTIONS" => Ok(()),
         _ => parse_absolute_form(head),
     }
 }
 
-/// RFC 9112 3.2.2: the authority of an absolute target takes the place of Host.
+/// RFC 9112 3.2.2: the authority of an absolute-form target replaces Host.
 fn parse_absolute_form(head: &mut Head) -> Result<(), GatewayError> {
     let target = head.target();
     let bad = GatewayError::malformed_request("the request target is neither a path nor an http URL");
@@ -293,7 +298,7 @@ fn parse_absolute_form(head: &mut Head) -> Result<(), GatewayError> {
     Ok(())
 }
 
-/// Parses a whole response head; `for_head` says that the request was HEAD.
+/// Parses a complete response head; `for_head` is whether the request was HEAD.
 pub fn response(
     bytes: &[u8],
     head: &mut Head,
@@ -306,14 +311,14 @@ pub fn response(
     }
     head.load(bytes);
     status_line(&bytes[..end - 1], head)?;
-    parse_fields(bytes, end + 1, head, limits.count).map_err(|problem| match problem {
-        FramingError::Conflicting => GatewayError::malformed_response("too many header fields"),
-        FramingError::Bad(detail) => GatewayError::malformed_response(detail),
+    parse_fields(bytes, end + 1, head, limits.max_fields).map_err(|error| match error {
+        FieldError::TooMany => GatewayError::malformed_response("too many header fields"),
+        FieldError::Bad(detail) => GatewayError::malformed_response(detail),
     })?;
     response_framing(head, for_head)
 }
 
-/// RFC 9112 4: HTTP-version SP 3DIGIT SP reason; a missing reason with its space is forgiven.
+/// RFC 9112 4: HTTP-version SP 3DIGIT SP reason; a missing reason with its space is accepted.
 fn status_line(text: &[u8], head: &mut Head) -> Result<(), GatewayError> {
     let bad = || GatewayError::malformed_response("the status line is malformed");
     let version = match text.get(..9).ok_or_else(bad)? {
@@ -339,7 +344,7 @@ fn status_line(text: &[u8], head: &mut Head) -> Result<(), GatewayError> {
 fn response_framing(head: &mut Head, for_head: bool) -> Result<Framing, GatewayError> {
     let coded = head.get_known(KnownHeader::TransferEncoding).is_some();
     if coded {
-        // RFC 9112 6.3 (3): Transfer-Encoding overrides Content-Length, which must not be passed on.
+        // RFC 9112 6.3 (3): Transfer-Encoding overrides Content-Length, which must not be forwarded.
         head.remove_known(KnownHeader::ContentLength);
     }
     let length = response_length(head)?;
@@ -365,19 +370,19 @@ fn response_length(head: &Head) -> Result<Option<u64>, GatewayError> {
     Ok(Some(n))
 }
 
-/// Parses a trailer section, `bytes` ending with the empty line; fields that may not be trailers are left out.
-pub fn trailers(bytes: &[u8], most: usize) -> Result<Head, &'static str> {
+/// Parses a trailer section, `bytes` ending with the empty line; fields forbidden in trailers are dropped.
+pub fn trailers(bytes: &[u8], max_fields: usize) -> Result<Head, &'static str> {
     let mut head = Head::default();
     head.load(bytes);
-    parse_fields(bytes, 0, &mut head, most).map_err(|problem| match problem {
-        FramingError::Conflicting => "too many trailer fields",
-        FramingError::Bad(detail) => detail,
+    parse_fields(bytes, 0, &mut head, max_fields).map_err(|error| match error {
+        FieldError::TooMany => "too many trailer fields",
+        FieldError::Bad(detail) => detail,
     })?;
     head.remove_if(|known, name| known != KnownHeader::Other || !is_allowed_trailer(name));
     Ok(head)
 }
 
-/// RFC 9110 6.5.1: framing, routing, authentication, request modifiers and content fields mean nothing, or harm, in a trailer.
+/// RFC 9110 6.5.1: fields for framing, routing, authentication, request modifiers and content have no effect, or do harm, in trailers.
 pub(in crate::net) fn is_allowed_trailer(name: &[u8]) -> bool {
     const FORBIDDEN_TRAILERS: [&[u8]; 16] = [
         b"authorization",

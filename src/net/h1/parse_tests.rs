@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const LIMITS: HeadLimits = HeadLimits { parse_request_line: 100, parse_fields: 400, count: 4 };
+const LIMITS: HeadLimits = HeadLimits { max_line_bytes: 100, max_fields_bytes: 400, max_fields: 4 };
 
 fn parse(text: &str) -> Result<(Head, Framing), GatewayError> {
     let mut head = Head::default();
@@ -10,11 +10,11 @@ fn parse(text: &str) -> Result<(Head, Framing), GatewayError> {
 }
 
 fn why(text: &str) -> ErrorCode {
-    parse(text).expect_err("this must be refused").why
+    parse(text).expect_err("the request is invalid").why
 }
 
 #[test]
-fn a_plain_request_is_understood() {
+fn a_valid_request_is_parsed() {
     let (head, framing) = parse("GET /a?b HTTP/1.1\r\nhost: h \r\nX-A:\t1\r\n\r\n").unwrap();
     assert_eq!((head.method(), head.target()), (&b"GET"[..], &b"/a?b"[..]));
     assert_eq!(head.get(b"x-a"), Some(&b"1"[..]));
@@ -23,7 +23,7 @@ fn a_plain_request_is_understood() {
 }
 
 #[test]
-fn bodies_are_framed_by_one_length_or_by_chunked_alone() {
+fn a_body_is_framed_by_one_length_or_by_chunked_alone() {
     assert_eq!(
         parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 010\r\n\r\n").unwrap().1,
         Framing::Length(10)
@@ -58,7 +58,7 @@ fn bodies_are_framed_by_one_length_or_by_chunked_alone() {
 }
 
 #[test]
-fn an_absolute_target_takes_the_place_of_host() {
+fn the_authority_of_an_absolute_target_replaces_host() {
     let (head, _) = parse("GET http://other:81?x HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     assert_eq!((head.target(), head.get_known(KnownHeader::Host)), (&b"/?x"[..], Some(&b"other:81"[..])));
     assert_eq!(why("GET http://other/ HTTP/1.1\r\n\r\n"), ErrorCode::RequestMalformed);
@@ -66,7 +66,7 @@ fn an_absolute_target_takes_the_place_of_host() {
 }
 
 #[test]
-fn limits_have_their_own_status() {
+fn each_limit_has_its_own_error() {
     assert_eq!(why(&format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(100))), ErrorCode::RequestLine);
     assert_eq!(
         why(&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", "a".repeat(400))),
@@ -76,7 +76,7 @@ fn limits_have_their_own_status() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_before_its_end() {
+fn an_invalid_request_is_rejected_before_its_end() {
     for bad in
         ["\x16\x03\x01", "GET / HTTP/1.1\nHost", "SSH-2.0-x\r\n", "GET /x\r\n", "GET / HTTP/1.1\r\nA: b\n"]
     {
@@ -88,7 +88,7 @@ fn what_is_no_request_is_refused_before_its_end() {
 }
 
 #[test]
-fn responses_are_framed_by_their_status_first() {
+fn response_framing_depends_on_the_status_first() {
     let framing = |text: &str, for_head| response(text.as_bytes(), &mut Head::default(), &LIMITS, for_head);
     assert_eq!(
         framing("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false).unwrap(),
@@ -113,7 +113,7 @@ fn responses_are_framed_by_their_status_first() {
 }
 
 #[test]
-fn trailers_never_carry_framing_or_credentials() {
+fn trailers_never_contain_framing_or_credentials() {
     let head = trailers(
         b"X-T: 1\r\nContent-Length: 100\r\nAuthorization: x\r\nHost: h\r\nX-Forwarded-For: 6\r\n\r\n",
         10,
@@ -125,7 +125,7 @@ fn trailers_never_carry_framing_or_credentials() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut head = Head::default();
         let _ = check_incomplete(&bytes, &LIMITS);
         let _ = request(&bytes, &mut head, &LIMITS);
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn no_mixture_of_telling_bytes_makes_the_parser_panic(text in "(GET|POST| |/|:|\r\n|\n|\r|HTTP/1.1|Host|h|\t|\u{0}|http://|chunked){0,40}") {
+    fn arbitrary_tokens_never_panic(text in "(GET|POST| |/|:|\r\n|\n|\r|HTTP/1.1|Host|h|\t|\u{0}|http://|chunked){0,40}") {
         let mut head = Head::default();
         let _ = check_incomplete(text.as_bytes(), &LIMITS);
         let _ = request(text.as_bytes(), &mut head, &LIMITS);

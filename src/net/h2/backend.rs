@@ -1,4 +1,4 @@
-//! One request and its answer on a connection of HTTP/2 to a backend, which others use at the same time.
+//! One request and its response on a shared HTTP/2 connection to a backend.
 
 use super::{
     convert,
@@ -27,7 +27,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// One request on a shared connection.
+/// One stream on a shared connection.
 pub struct BackendStream {
     connection: SendRequest<WriteBuffer>,
     is_tls: bool,
@@ -35,27 +35,27 @@ pub struct BackendStream {
     receiver: RecvBody,
     framing: Framing,
     sender: SendBody,
-    /// Nothing is left to send, or the backend takes no more of it; it may have answered all the same.
+    /// Nothing is left to send, or the backend accepts no more; it may have responded nevertheless.
     uploaded: bool,
-    /// Why the request did not even go out.
+    /// Why the request could not be sent.
     failed: Option<HeadError>,
-    /// Others were on the connection before.
+    /// The connection was used before.
     pub reused: bool,
-    /// The upload waits for the backend, not for the caller.
+    /// The upload waits for the backend, not for the client.
     write_blocked: bool,
-    _place: StreamGuard,
+    _guard: StreamGuard,
 }
 
 impl BackendStream {
     pub fn new(
         connection: SendRequest<WriteBuffer>,
-        secure: bool,
+        is_tls: bool,
         reused: bool,
-        place: StreamGuard,
+        guard: StreamGuard,
     ) -> Box<BackendStream> {
         Box::new(BackendStream {
             connection,
-            is_tls: secure,
+            is_tls: is_tls,
             response: None,
             receiver: RecvBody::default(),
             framing: Framing::None,
@@ -64,24 +64,24 @@ impl BackendStream {
             failed: None,
             reused,
             write_blocked: false,
-            _place: place,
+            _guard: guard,
         })
     }
 
-    /// Begins the request: the head goes out with this Host as its authority.
+    /// Sends the request head, with this Host as `:authority`.
     pub fn begin(&mut self, head: &Head, host: &[u8], framing: Framing, hop: HopByHop) {
         let Some(request) = convert::to_request(head, host, self.is_tls, framing, hop) else {
-            let cause = GatewayError::malformed_request("the target or the host cannot be said in HTTP/2");
+            let cause = GatewayError::malformed_request("the target or Host is invalid in HTTP/2");
             self.failed = Some(HeadError::Failed(cause));
             return;
         };
-        let nothing = matches!(framing, Framing::None | Framing::Length(0));
-        match self.connection.send_request(request, nothing) {
+        let no_body = matches!(framing, Framing::None | Framing::Length(0));
+        match self.connection.send_request(request, no_body) {
             Ok((response, stream)) => {
                 self.response = Some(response);
                 self.sender.set_framing(framing);
-                self.sender.attach_stream(stream, nothing);
-                self.uploaded = nothing;
+                self.sender.attach_stream(stream, no_body);
+                self.uploaded = no_body;
             }
             Err(error) => self.failed = Some(classify_head_error(error)),
         }
@@ -92,17 +92,17 @@ impl BackendStream {
         self.uploaded
     }
 
-    /// Whether the upload stands still because the backend does not read.
+    /// Whether the upload is blocked because the backend does not read.
     pub fn is_write_blocked(&self) -> bool {
         self.write_blocked
     }
 
-    /// Bytes of request body sent.
+    /// Bytes of the request body sent.
     pub fn sent(&self) -> u64 {
         self.sender.sent
     }
 
-    /// Waits for a response head, interim ones included.
+    /// Waits for a response head, informational (1xx) heads included.
     pub fn poll_head(
         &mut self,
         cx: &mut Context,
@@ -114,8 +114,8 @@ impl BackendStream {
         }
         let Some(response) = &mut self.response else { return Poll::Pending };
         if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
-            let taken = convert::response(&interim, false, head, for_head);
-            return Poll::Ready(taken.map(drop).map_err(HeadError::Failed));
+            let converted = convert::response(&interim, false, head, for_head);
+            return Poll::Ready(converted.map(drop).map_err(HeadError::Failed));
         }
         let (parts, body) = match ready!(std::pin::Pin::new(response).poll(cx)) {
             Ok(response) => response.into_parts(),
@@ -132,20 +132,20 @@ impl BackendStream {
     }
 }
 
-/// What an error before the answer says: whether the backend can have seen the request at all.
+/// Classifies an error before the response head: whether the backend can have processed the request.
 fn classify_head_error(error: h2::Error) -> HeadError {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     if error.is_remote() && (refused || error.is_go_away()) {
         return HeadError::NotStarted(error.to_string());
     }
     if error.is_reset() && error.is_remote() {
-        let detail = format!("the backend gave the request up: {error}");
+        let detail = format!("the backend reset the stream: {error}");
         return HeadError::Failed(GatewayError::new(ErrorCode::BackendReset, detail));
     }
     match error.is_io() {
         true => HeadError::Closed(error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())),
         false => {
-            let detail = format!("the backend does not speak HTTP/2 as it should: {error}");
+            let detail = format!("HTTP/2 protocol error of the backend: {error}");
             HeadError::Failed(GatewayError::new(ErrorCode::BackendMalformed, detail))
         }
     }
@@ -160,7 +160,7 @@ impl BodyRead for BackendStream {
             };
             GatewayError::new(
                 ErrorCode::BackendTruncated,
-                format!("the backend broke its response body off: {what}"),
+                format!("the backend ended its response body early: {what}"),
             )
         })
     }
@@ -177,27 +177,27 @@ impl BodyRead for BackendStream {
         self.framing
     }
 
-    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
+    fn poll_upload(&mut self, cx: &mut Context, body: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         while !self.uploaded && self.failed.is_none() {
-            let sent = match from.poll_fill(cx)? {
+            let sent = match body.poll_fill(cx)? {
                 Poll::Ready(Chunk::Data(data)) => self.sender.poll_send(cx, data),
                 Poll::Ready(Chunk::End) => {
-                    let trailers = from.trailers().map(|head| convert::to_trailers(head));
-                    // A backend that takes no more may have answered all the same.
+                    let trailers = body.trailers().map(|head| convert::to_trailers(head));
+                    // A backend that accepts no more may have responded nevertheless.
                     let _ = self.sender.end(trailers.filter(|fields| !fields.is_empty()));
                     self.uploaded = true;
                     break;
                 }
                 Poll::Pending => {
                     self.write_blocked = false;
-                    // The backend must not wait for bytes that we hold.
+                    // Flush: the backend may need the buffered bytes before it continues.
                     let _ = self.sender.flush();
                     return Poll::Pending;
                 }
             };
             self.write_blocked = sent.is_pending();
             match ready!(sent) {
-                Ok(n) => from.consume(n),
+                Ok(n) => body.consume(n),
                 Err(_) => self.uploaded = true,
             }
         }

@@ -1,4 +1,4 @@
-//! The connection from a client over HTTP/2: its streams as they come, and how long it is kept.
+//! An HTTP/2 connection from a client: accepts its streams, and closes it when idle, too old or faulty.
 
 use super::{
     frame_inspector::{FrameInspector, FrameRateLimits, H2ErrorCode},
@@ -29,20 +29,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a connection that is being closed may take for it.
+/// Maximum time of a graceful close without progress.
 const GRACEFUL_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most that lies ready to be sent on one stream.
+/// Maximum number of bytes buffered for one stream.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
 
-/// What a stranger may do with a connection of HTTP/2, beside what he may with one of HTTP/1.1.
+/// Limits of an HTTP/2 client connection, in addition to those of HTTP/1.1.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Streams at one time.
+    /// Maximum number of concurrent streams.
     pub streams: u32,
-    /// What a client may send on a stream before it is taken from us.
+    /// Initial flow-control window of a stream.
     pub window: u32,
     pub frame_rate: FrameRateLimits,
-    /// Requests in all.
+    /// Maximum number of requests.
     pub requests: u32,
 }
 
@@ -50,54 +50,56 @@ pub struct Limits {
 pub struct Connection {
     conn: server::Connection<Transport, WriteBuffer>,
     observer: Arc<FrameObserver>,
-    alarm: DeadlineTimer,
+    timer: DeadlineTimer,
     limits: Limits,
-    head_time: Duration,
-    idle_time: Duration,
-    /// Streams that are being served: also those that the client gave up, until we are done with them.
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    /// Streams being served, including those reset by the client until their exchange ends.
     active_streams: Arc<AtomicU32>,
     served: u32,
-    /// Requests refused since somebody asked.
+    /// Requests refused since the last call of [`Connection::refused`].
     refused: u32,
-    /// Since when nothing is being served.
+    /// Since when no stream is active.
     idle_since: Option<Instant>,
     /// Since when a header block is incomplete.
     header_block_since: Option<Instant>,
-    /// Since when the end of the connection is announced; and bytes that had been sent then.
+    /// When GOAWAY was sent, and the number of bytes sent by then.
     goaway_since: Option<Instant>,
     sent: u64,
-    /// The error that ended it.
-    fault: Option<H2ErrorCode>,
+    /// The protocol error that ended the connection.
+    peer_error: Option<H2ErrorCode>,
 }
 
 impl Connection {
-    /// Takes the connection over; `input` is what was read of it already. None: it is no HTTP/2, or too slow.
+    /// Completes the HTTP/2 handshake; `input` is what was already read. `None`: not HTTP/2, or too slow.
     pub async fn open(
         io: Stream,
         input: ReadBuffer,
         client: &ClientLimits,
         limits: Limits,
     ) -> Option<Connection> {
-        let (transport, watch) = Transport::new(io, input, Some(FrameInspector::new(limits.frame_rate)));
-        let HeadLimits { parse_request_line: line, parse_fields: fields, count } = client.head;
+        let (transport, observer) = Transport::new(io, input, Some(FrameInspector::new(limits.frame_rate)));
+        let HeadLimits { max_line_bytes, max_fields_bytes, max_fields } = client.head;
         let mut builder = server::Builder::new();
         builder
             .max_concurrent_streams(limits.streams)
             .initial_window_size(limits.window)
-            // One stream that stands still must not hold up the others.
+            // One blocked stream must not block the others.
             .initial_connection_window_size(connection_window(limits))
-            // RFC 9113 6.5.2 counts 32 bytes for each field beside its text.
-            .max_header_list_size(u32::try_from(line + fields + 32 * count).unwrap_or(u32::MAX))
+            // RFC 9113 6.5.2 adds 32 bytes per field.
+            .max_header_list_size(
+                u32::try_from(max_line_bytes + max_fields_bytes + 32 * max_fields).unwrap_or(u32::MAX),
+            )
             .max_send_buffer_size(MAX_SEND_BUFFER);
-        let hands = builder.handshake(transport);
-        let conn = tokio::time::timeout(client.head_timeout, hands).await.ok()?.ok()?;
+        let handshake = builder.handshake(transport);
+        let conn = tokio::time::timeout(client.head_timeout, handshake).await.ok()?.ok()?;
         Some(Connection {
             conn,
-            observer: watch,
-            alarm: DeadlineTimer::default(),
+            observer: observer,
+            timer: DeadlineTimer::default(),
             limits,
-            head_time: client.head_timeout,
-            idle_time: client.idle_timeout,
+            head_timeout: client.head_timeout,
+            idle_timeout: client.idle_timeout,
             active_streams: Arc::default(),
             served: 0,
             refused: 0,
@@ -105,11 +107,11 @@ impl Connection {
             header_block_since: None,
             goaway_since: None,
             sent: 0,
-            fault: None,
+            peer_error: None,
         })
     }
 
-    /// The next request; none when the connection is over. `stop` says, whenever asked, that no new one is wanted.
+    /// The next request; `None` when the connection has ended. `stop` is ready when no new request is accepted.
     pub async fn next(&mut self, mut stop: impl FnMut(&mut Context) -> Poll<()>) -> Option<ClientStream> {
         poll_fn(|cx| {
             if stop(cx).is_ready() {
@@ -129,9 +131,10 @@ impl Connection {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    log::debug!("a connection of HTTP/2 ended: {error}");
+                    log::debug!("HTTP/2 client connection ended: {error}");
                     let code = error.reason().filter(|_| error.is_library() && error.is_go_away());
-                    self.fault = code.map(|code| H2ErrorCode(code.into())).filter(|fault| fault.0 != 0);
+                    self.peer_error =
+                        code.map(|code| H2ErrorCode(code.into())).filter(|peer_error| peer_error.0 != 0);
                     return Poll::Ready(None);
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -142,23 +145,22 @@ impl Connection {
         self.poll_timeouts(cx)
     }
 
-    /// Why it was ended, if the client is to blame.
+    /// The error that ended the connection, if the client caused it.
     pub fn error(&self) -> Option<GatewayError> {
-        match self.fault? {
-            H2ErrorCode::ENHANCE_YOUR_CALM => Some(GatewayError::new(
-                ErrorCode::RequestFrameFlood,
-                "too many frames that carry nothing, or resets",
-            )),
-            _ => Some(GatewayError::new(ErrorCode::RequestFrame, "a frame that breaks the rules")),
+        match self.peer_error? {
+            H2ErrorCode::ENHANCE_YOUR_CALM => {
+                Some(GatewayError::new(ErrorCode::RequestFrameFlood, "too many control frames or resets"))
+            }
+            _ => Some(GatewayError::new(ErrorCode::RequestFrame, "invalid frame")),
         }
     }
 
-    /// How many requests were refused since this was asked last.
+    /// The number of requests refused since the last call.
     pub fn refused(&mut self) -> u32 {
         std::mem::take(&mut self.refused)
     }
 
-    /// Takes a request on. One that the client gave up is not done before we let go of the service: till then it counts.
+    /// Accepts a stream. A stream reset by the client counts as active until its exchange ends.
     fn accept_stream(
         &mut self,
         request: Request<RecvStream>,
@@ -182,20 +184,20 @@ impl Connection {
         ))
     }
 
-    /// Whether the client has just made an error: it is told, and nothing more is read.
+    /// Whether the client has just violated the protocol; sends GOAWAY with the error code and stops reading.
     fn has_peer_error(&mut self) -> bool {
-        if self.fault.is_some() {
+        if self.peer_error.is_some() {
             return false;
         }
-        self.fault = self.observer.peer_error();
-        if let Some(H2ErrorCode(code)) = self.fault {
+        self.peer_error = self.observer.peer_error();
+        if let Some(H2ErrorCode(code)) = self.peer_error {
             self.conn.abrupt_shutdown(Reason::from(code));
             self.goaway_since = Some(Instant::now());
         }
-        self.fault.is_some()
+        self.peer_error.is_some()
     }
 
-    /// Announces the end: what was begun is finished.
+    /// Sends GOAWAY; active streams are finished.
     fn start_goaway(&mut self, now: Instant) {
         if self.goaway_since.is_none() {
             self.goaway_since = Some(now);
@@ -203,7 +205,7 @@ impl Connection {
         }
     }
 
-    /// Ready when the client was waited for long enough.
+    /// Ready when a timeout of the connection has expired.
     fn poll_timeouts(&mut self, cx: &mut Context) -> Poll<Option<ClientStream>> {
         let busy = self.active_streams.load(Relaxed) > 0;
         let open = self.observer.is_block_open();
@@ -216,44 +218,44 @@ impl Connection {
             self.idle_since = Some(Instant::now());
         }
         loop {
-            let Some(at) = self.deadline(busy) else { return Poll::Pending };
-            ready!(self.alarm.poll(cx, at));
-            if self.is_over() {
+            let Some(deadline) = self.deadline(busy) else { return Poll::Pending };
+            ready!(self.timer.poll(cx, deadline));
+            if self.expire() {
                 return Poll::Ready(None);
             }
-            // What was announced must go out.
+            // Wake the task so that GOAWAY is written.
             cx.waker().wake_by_ref();
         }
     }
 
-    /// The time is up: the end is announced, or it is here. A client that still takes what is left is not cut off.
-    fn is_over(&mut self) -> bool {
+    /// Handles an expired timeout: sends GOAWAY, or returns true to close. A client that still reads is not cut off.
+    fn expire(&mut self) -> bool {
         let sent = self.observer.sent();
-        let moves = sent != std::mem::replace(&mut self.sent, sent);
+        let progressed = sent != std::mem::replace(&mut self.sent, sent);
         match self.goaway_since {
-            _ if self.header_block_since.is_some() || self.fault.is_some() => return true,
-            Some(_) if !moves => return true,
+            _ if self.header_block_since.is_some() || self.peer_error.is_some() => return true,
+            Some(_) if !progressed => return true,
             Some(_) => self.goaway_since = Some(Instant::now()),
             None => self.start_goaway(Instant::now()),
         }
         false
     }
 
-    /// When patience ends, as things stand.
+    /// The next deadline of the connection.
     fn deadline(&self, busy: bool) -> Option<Instant> {
-        let block = self.header_block_since.map(|since| since + self.head_time);
+        let header_block = self.header_block_since.map(|since| since + self.head_timeout);
         let end = match (self.goaway_since, self.idle_since) {
-            (Some(since), idle) if !busy || self.fault.is_some() => {
+            (Some(since), idle) if !busy || self.peer_error.is_some() => {
                 Some(idle.map_or(since, |idle| idle.max(since)) + GRACEFUL_CLOSE_TIMEOUT)
             }
-            (None, Some(since)) => Some(since + self.idle_time),
+            (None, Some(since)) => Some(since + self.idle_timeout),
             _ => None,
         };
-        block.into_iter().chain(end).min()
+        header_block.into_iter().chain(end).min()
     }
 }
 
-/// The window of the connection: room for every stream's.
+/// The flow-control window of the connection: the sum of the stream windows.
 fn connection_window(limits: Limits) -> u32 {
     const MAX_WINDOW: u32 = (1 << 31) - 1;
     limits.window.saturating_mul(limits.streams).clamp(65_535, MAX_WINDOW)

@@ -1,4 +1,4 @@
-//! A connection of HTTP/2 to a backend from its beginning to its end, driven by a task of the worker that opened it.
+//! The task that drives an HTTP/2 connection to a backend, on the worker that opened it.
 
 use super::{
     stream_slots::StreamCount,
@@ -19,25 +19,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a backend may send on one stream before it is taken from us: memory that a slow client can make us hold.
+/// Flow-control window of a stream: memory that a slow client can occupy.
 const STREAM_WINDOW: u32 = 128 * 1024;
-/// The same of all streams of a connection: no bound of its own.
+/// Flow-control window of a connection: no limit of its own.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// The most that lies ready to be sent on one stream.
+/// Maximum number of bytes buffered for one stream.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
-/// Bytes of a response head.
+/// Maximum size of a response head.
 const MAX_HEADER_LIST: u32 = 128 * 1024;
-/// A backend that is silent for so long while it owes answers is asked whether it is there, and has so long to say so.
+/// Keep-alive: a backend that is silent this long with requests in flight gets a PING, with `KEEPALIVE_TIMEOUT` to respond.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Begins to speak HTTP/2. The permit is given back when the connection is closed.
+/// Completes the HTTP/2 handshake and spawns the task. The permit is released when the connection is closed.
 pub async fn handshake(
     io: Stream,
-    uses: &Arc<StreamCount>,
+    streams: &Arc<StreamCount>,
     permit: Option<ConnectionPermit>,
 ) -> Result<SendRequest<WriteBuffer>, h2::Error> {
-    let (transport, watch) = Transport::new(io, ReadBuffer::default(), None);
+    let (transport, observer) = Transport::new(io, ReadBuffer::default(), None);
     let mut builder = client::Builder::new();
     builder
         .enable_push(false)
@@ -46,52 +46,52 @@ pub async fn handshake(
         .max_header_list_size(MAX_HEADER_LIST)
         .max_send_buffer_size(MAX_SEND_BUFFER);
     let (requests, connection) = builder.handshake(transport).await?;
-    let driven = run(connection, watch, uses.clone());
+    let task = run(connection, observer, streams.clone());
     drop(tokio::spawn(async move {
-        driven.await;
-        // It is closed: another may be opened.
+        task.await;
+        // The connection is closed: another may be opened.
         drop(permit);
     }));
     Ok(requests)
 }
 
-/// Drives a connection until it ends: when the backend ends it, when nobody holds it any more, or when the backend is
-/// silent and does not even answer a PING.
+/// Drives a connection until the backend closes it, it is no longer referenced, or the backend does not respond to a PING.
 async fn run(
     mut connection: client::Connection<Transport, WriteBuffer>,
-    watch: Arc<FrameObserver>,
-    uses: Arc<StreamCount>,
+    observer: Arc<FrameObserver>,
+    streams: Arc<StreamCount>,
 ) {
     let mut ping = connection.ping_pong();
-    let mut alarm = DeadlineTimer::default();
-    let mut heard = Instant::now();
-    let (mut received, mut asked) = (0, false);
+    let mut timer = DeadlineTimer::default();
+    let mut last_received = Instant::now();
+    let (mut received, mut ping_sent) = (0, false);
     poll_fn(|cx| {
-        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
-            if let Err(error) = ended {
-                log::debug!("a connection of HTTP/2 to a backend ended: {error}");
+        if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+            if let Err(error) = result {
+                log::debug!("HTTP/2 backend connection ended: {error}");
             }
             return Poll::Ready(());
         }
         loop {
-            let at = heard + if asked { KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT } else { KEEPALIVE_INTERVAL };
-            if alarm.poll(cx, at).is_pending() {
+            let deadline = last_received
+                + if ping_sent { KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT } else { KEEPALIVE_INTERVAL };
+            if timer.poll(cx, deadline).is_pending() {
                 return Poll::Pending;
             }
-            let now = watch.received();
-            let silent = now == std::mem::replace(&mut received, now) && uses.current() > 0;
+            let total = observer.received();
+            let silent = total == std::mem::replace(&mut received, total) && streams.current() > 0;
             match &mut ping {
-                Some(ping) if silent && !asked => {
+                Some(ping) if silent && !ping_sent => {
                     let _ = ping.poll_pong(cx);
-                    asked = ping.send_ping(h2::Ping::opaque()).is_ok();
-                    // The connection must be polled for it to go out.
+                    ping_sent = ping.send_ping(h2::Ping::opaque()).is_ok();
+                    // Wake the task so that the PING is written.
                     cx.waker().wake_by_ref();
-                    if !asked {
-                        heard = Instant::now();
+                    if !ping_sent {
+                        last_received = Instant::now();
                     }
                 }
-                _ if silent && asked => return Poll::Ready(()),
-                _ => (heard, asked) = (Instant::now(), false),
+                _ if silent && ping_sent => return Poll::Ready(()),
+                _ => (last_received, ping_sent) = (Instant::now(), false),
             }
         }
     })

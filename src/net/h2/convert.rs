@@ -1,5 +1,5 @@
-//! Heads as HTTP/2 carries them (RFC 9113 8.2 and 8.3), in and out. What the `h2` crate lets pass and the rules do not is
-//! refused here; what means something on one connection only is never sent.
+//! Converting heads from and to HTTP/2 (RFC 9113 8.2 and 8.3). Rejects invalid heads that the `h2` crate accepts;
+//! connection-specific fields are never sent.
 
 use crate::{
     base::bytes::{decimal, is_target, is_token},
@@ -21,7 +21,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 
-/// Takes a request head over; `ended` says that no body follows. Says how the body is delimited.
+/// Converts a request head and returns the framing of the body; `ended`: no body follows.
 pub fn request<B>(
     from: &Request<B>,
     ended: bool,
@@ -29,7 +29,7 @@ pub fn request<B>(
     limits: &HeadLimits,
 ) -> Result<Framing, GatewayError> {
     if from.uri().scheme_str().is_some_and(|scheme| !is_scheme(scheme.as_bytes())) {
-        return Err(GatewayError::malformed_request(":scheme is none"));
+        return Err(GatewayError::malformed_request("invalid :scheme"));
     }
     let (method, target) = (from.method().as_str(), target(from.uri()));
     head.begin(method.as_bytes(), target.as_bytes());
@@ -42,7 +42,7 @@ pub fn request<B>(
     framing(head, ended)
 }
 
-/// The path; empty if there was none, which the `http` crate shows as a slash.
+/// The path; empty if absent, which the `http` crate represents as a slash.
 fn target(uri: &Uri) -> &str {
     const SLASH: PathAndQuery = PathAndQuery::from_static("/");
     match uri.path_and_query() {
@@ -57,15 +57,15 @@ fn is_scheme(text: &[u8]) -> bool {
     matches!(text, [first, tail @ ..] if first.is_ascii_alphabetic() && tail.iter().all(rest))
 }
 
-/// RFC 9113 8.3.1: `:authority`, or Host where there is none; where there are both they say the same.
+/// RFC 9113 8.3.1: `:authority`, or Host in its absence; both must be equal.
 fn authority<B>(from: &Request<B>) -> Result<&[u8], GatewayError> {
     let mut hosts = from.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
-    let named = from.uri().authority().map(|authority| authority.as_str().as_bytes());
-    let authority = match (named, hosts.next()) {
-        (Some(named), Some(host)) if !named.eq_ignore_ascii_case(host) => {
-            return Err(GatewayError::malformed_request("Host is not the same as :authority"));
+    let authority_field = from.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let authority = match (authority_field, hosts.next()) {
+        (Some(authority_field), Some(host)) if !authority_field.eq_ignore_ascii_case(host) => {
+            return Err(GatewayError::malformed_request("Host differs from :authority"));
         }
-        (Some(named), _) => named,
+        (Some(authority_field), _) => authority_field,
         (None, Some(host)) => host,
         (None, None) => return Err(GatewayError::malformed_request("neither :authority nor Host")),
     };
@@ -79,15 +79,15 @@ fn authority<B>(from: &Request<B>) -> Result<&[u8], GatewayError> {
     }
 }
 
-/// All fields but Host; the crumbs of a cookie become one again (RFC 9113 8.2.3).
+/// Appends all fields but Host; `cookie` fields are joined (RFC 9113 8.2.3).
 fn append_fields(from: &HeaderMap, head: &mut Head) -> Result<(), GatewayError> {
     for (name, value) in from {
         let value = value.as_bytes();
         if !is_token(name.as_str().as_bytes()) {
-            return Err(GatewayError::malformed_request("the name of a field is none"));
+            return Err(GatewayError::malformed_request("invalid field name"));
         }
         if matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']) {
-            return Err(GatewayError::malformed_request("white space around a field value"));
+            return Err(GatewayError::malformed_request("whitespace around a field value"));
         }
         match *name {
             HOST => {}
@@ -102,29 +102,29 @@ fn append_fields(from: &HeaderMap, head: &mut Head) -> Result<(), GatewayError> 
     Ok(())
 }
 
-/// What HTTP/1.1 heads are held to as well.
+/// The checks that HTTP/1.1 heads undergo as well.
 fn validate(head: &Head, limits: &HeadLimits) -> Result<(), GatewayError> {
     let (method, target) = (head.method(), head.target());
-    if target.len() + method.len() > limits.parse_request_line {
-        let detail = format!("the path is longer than {} bytes", limits.parse_request_line);
+    if target.len() + method.len() > limits.max_line_bytes {
+        let detail = format!("the path is longer than {} bytes", limits.max_line_bytes);
         return Err(GatewayError::new(ErrorCode::RequestLine, detail));
     }
     if method == b"CONNECT" {
-        return Err(GatewayError::new(ErrorCode::RequestMethod, "this gateway is no tunnel"));
+        return Err(GatewayError::new(ErrorCode::RequestMethod, "CONNECT is not supported"));
     }
-    let known = matches!(target, [b'/', ..]) || target == b"*" && method == b"OPTIONS";
-    if !known || !is_target(target) {
-        return Err(GatewayError::malformed_request(":path is not a path"));
+    let valid = matches!(target, [b'/', ..]) || target == b"*" && method == b"OPTIONS";
+    if !valid || !is_target(target) {
+        return Err(GatewayError::malformed_request(":path is not a valid path"));
     }
     let (count, size) = head.received();
-    if count > limits.count {
+    if count > limits.max_fields {
         return Err(GatewayError::new(
             ErrorCode::RequestHeaders,
-            format!("more than {} header fields", limits.count),
+            format!("more than {} header fields", limits.max_fields),
         ));
     }
-    if size > limits.parse_fields {
-        let detail = format!("the header fields are larger than {} bytes", limits.parse_fields);
+    if size > limits.max_fields_bytes {
+        let detail = format!("the header fields are larger than {} bytes", limits.max_fields_bytes);
         return Err(GatewayError::new(ErrorCode::RequestHeaders, detail));
     }
     Ok(())
@@ -140,18 +140,16 @@ fn framing(head: &Head, ended: bool) -> Result<Framing, GatewayError> {
         (None, None) => None,
     };
     match (length, ended) {
-        (Some(1..), true) => {
-            Err(GatewayError::malformed_request("Content-Length promises a body that does not come"))
-        }
+        (Some(1..), true) => Err(GatewayError::malformed_request("Content-Length without a body")),
         (Some(n), _) => Ok(Framing::Length(n)),
-        // RFC 9110 8.6: these usually have a body, so that its absence is said.
+        // RFC 9110 8.6: these methods usually have a body, so an empty one is announced.
         (None, true) if matches!(head.method(), b"POST" | b"PUT" | b"PATCH") => Ok(Framing::Length(0)),
         (None, true) => Ok(Framing::None),
         (None, false) => Ok(Framing::Chunked),
     }
 }
 
-/// Takes a response head over. Says how the body is delimited.
+/// Converts a response head and returns the framing of the body.
 pub fn response<B>(
     from: &Response<B>,
     ended: bool,
@@ -160,7 +158,7 @@ pub fn response<B>(
 ) -> Result<Framing, GatewayError> {
     let status = from.status();
     if status.as_u16() == 101 {
-        return Err(GatewayError::malformed_response("101 does not exist in HTTP/2"));
+        return Err(GatewayError::malformed_response("101 is invalid in HTTP/2"));
     }
     head.clear();
     head.set_status(status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
@@ -171,7 +169,7 @@ pub fn response<B>(
     let mut lengths = head.get_all_known(KnownHeader::ContentLength);
     let length = lengths.next().map(decimal);
     if matches!(length, Some(None)) || lengths.next().is_some() {
-        return Err(GatewayError::malformed_response("Content-Length is not one number"));
+        return Err(GatewayError::malformed_response("Content-Length is not a single number"));
     }
     if for_head || ended || matches!(head.status, 100..=199 | 204 | 304) {
         return Ok(Framing::None);
@@ -179,7 +177,7 @@ pub fn response<B>(
     Ok(length.flatten().map_or(Framing::Chunked, Framing::Length))
 }
 
-/// Takes a trailer section over; fields that may not be trailers are left out.
+/// Converts a trailer section; fields forbidden in trailers are dropped.
 pub fn trailers(from: &HeaderMap) -> Head {
     let mut head = Head::default();
     for (name, value) in from {
@@ -191,26 +189,26 @@ pub fn trailers(from: &HeaderMap) -> Head {
     head
 }
 
-/// A response head as it is sent.
+/// Converts a response head to HTTP/2.
 pub fn to_response(head: &Head, framing: Framing) -> Response<()> {
     let mut response = Response::new(());
-    // An HTTP/1.1 service may answer 600 to 999, which this crate knows as well.
+    // An HTTP/1.1 backend may respond with 600 to 999, which the `http` crate supports.
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    // Where no body follows, the length is that of the body that a GET would bring (RFC 9110 8.6).
+    // Without a body, Content-Length is that of the response to a GET (RFC 9110 8.6).
     let length = framing == Framing::None && head.status != 204;
-    *response.headers_mut() = fields(head, |known| known == KnownHeader::ContentLength && !length);
-    // The end of the stream tells of an empty body: nothing is said that the service did not say.
+    *response.headers_mut() = fields(head, |valid| valid == KnownHeader::ContentLength && !length);
+    // The end of the stream marks an empty body: do not add a Content-Length that the backend did not send.
     if framing != Framing::Length(0) || head.get_known(KnownHeader::ContentLength).is_some() {
         set_content_length(framing, response.headers_mut());
     }
     response
 }
 
-/// A request head as it is sent to a service, with this Host; none if it cannot be said.
+/// Converts a request head for a backend, with this Host; `None` if it is invalid in HTTP/2.
 pub fn to_request(
     head: &Head,
     host: &[u8],
-    secure: bool,
+    is_tls: bool,
     framing: Framing,
     hop: HopByHop,
 ) -> Option<Request<()>> {
@@ -218,12 +216,12 @@ pub fn to_request(
     *request.version_mut() = http::Version::HTTP_2;
     *request.method_mut() = Method::from_bytes(head.method()).ok()?;
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
     parts.authority = Some(Authority::try_from(host).ok()?);
     parts.path_and_query = Some(PathAndQuery::try_from(head.target()).ok()?);
     *request.uri_mut() = Uri::from_parts(parts).ok()?;
     *request.headers_mut() =
-        fields(head, |known| matches!(known, KnownHeader::Host | KnownHeader::ContentLength));
+        fields(head, |valid| matches!(valid, KnownHeader::Host | KnownHeader::ContentLength));
     set_content_length(framing, request.headers_mut());
     if hop.te_trailers {
         request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
@@ -231,7 +229,7 @@ pub fn to_request(
     Some(request)
 }
 
-/// Trailers as they are sent.
+/// Converts a trailer section to HTTP/2.
 pub fn to_trailers(head: &Head) -> HeaderMap {
     fields(head, |_| false)
 }
@@ -242,18 +240,17 @@ fn set_content_length(framing: Framing, fields: &mut HeaderMap) {
     }
 }
 
-/// The live fields, but for those left out and those that HTTP/2 does not know (RFC 9113 8.2.2). Their values lie in one
-/// piece of memory.
-fn fields(head: &Head, left_out: impl Fn(KnownHeader) -> bool) -> HeaderMap {
-    let all = Bytes::copy_from_slice(head.bytes());
+/// The header map, without excluded and connection-specific fields (RFC 9113 8.2.2). The values share one allocation.
+fn fields(head: &Head, excluded: impl Fn(KnownHeader) -> bool) -> HeaderMap {
+    let bytes = Bytes::copy_from_slice(head.bytes());
     let base = head.bytes().as_ptr() as usize;
     let mut map = HeaderMap::with_capacity(head.len() + 1);
-    for (known, name, value) in head.fields() {
-        if left_out(known) || is_connection_specific(known) {
+    for (valid, name, value) in head.fields() {
+        if excluded(valid) || is_connection_specific(valid) {
             continue;
         }
         let start = value.as_ptr() as usize - base;
-        let value = HeaderValue::from_maybe_shared(all.slice(start..start + value.len()));
+        let value = HeaderValue::from_maybe_shared(bytes.slice(start..start + value.len()));
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
             map.append(name, value);
         }
@@ -261,9 +258,9 @@ fn fields(head: &Head, left_out: impl Fn(KnownHeader) -> bool) -> HeaderMap {
     map
 }
 
-fn is_connection_specific(known: KnownHeader) -> bool {
+fn is_connection_specific(valid: KnownHeader) -> bool {
     matches!(
-        known,
+        valid,
         KnownHeader::Connection | KnownHeader::KeepAlive | KnownHeader::ProxyConnection | KnownHeader::Te
-    ) || matches!(known, KnownHeader::TransferEncoding | KnownHeader::Upgrade | KnownHeader::Http2Settings)
+    ) || matches!(valid, KnownHeader::TransferEncoding | KnownHeader::Upgrade | KnownHeader::Http2Settings)
 }

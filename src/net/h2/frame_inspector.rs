@@ -1,11 +1,10 @@
-//! Walks over the frames that a client sends, looking at their nine bytes only: errors of framing get the code that RFC
-//! 9113 wants, and floods of frames that carry nothing end the connection before they cost more than their bytes. Only
-//! into trailers it looks deeper.
+//! Inspects the headers of received frames: protocol errors get the error code of RFC 9113, and floods of control frames
+//! end the connection before they cost more than their bytes. Of the payloads only trailers are inspected.
 
 use super::trailers::TrailerBlocks;
 use std::time::{Duration, Instant};
 
-/// An error code of RFC 9113 7.
+/// An error code (RFC 9113 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct H2ErrorCode(pub u32);
 
@@ -15,13 +14,13 @@ impl H2ErrorCode {
     pub const ENHANCE_YOUR_CALM: H2ErrorCode = H2ErrorCode(0xb);
 }
 
-/// How many frames of a kind a client may send in a second.
+/// Maximum frame rates of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameRateLimits {
     /// RST_STREAM.
     pub resets_per_second: u32,
-    /// Frames that carry nothing of a request: SETTINGS, PING, PRIORITY, unknown ones, empty DATA, and WINDOW_UPDATE
-    /// beyond what our own bytes explain.
+    /// Control frames: SETTINGS, PING, PRIORITY, unknown ones, empty DATA, and WINDOW_UPDATE beyond those expected for the
+    /// bytes sent.
     pub control_frames_per_second: u32,
 }
 
@@ -40,12 +39,12 @@ const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
-/// The largest payload that we take: the usual, never raised.
+/// Maximum frame payload: the default, never raised.
 const MAX_FRAME_PAYLOAD: u32 = 16_384;
-/// One WINDOW_UPDATE for so many bytes that we sent is no flood.
+/// One WINDOW_UPDATE per this many bytes sent is not a flood.
 const BYTES_PER_WINDOW_UPDATE: u64 = 1024;
 
-/// The head of a frame.
+/// The header of a frame.
 struct Frame {
     length: u32,
     kind: u8,
@@ -53,91 +52,98 @@ struct Frame {
     stream: u32,
 }
 
-/// Where in the frames the bytes are.
+/// The position within the frames.
 #[derive(Debug)]
 pub struct FrameInspector {
-    head: [u8; 9],
+    header: [u8; 9],
     header_bytes: usize,
-    /// Bytes to pass over: the preface, then payloads.
+    /// Bytes to skip: the preface, then payloads.
     skip: usize,
-    /// The stream whose header block is incomplete.
-    check_header_block: Option<u32>,
-    /// SETTINGS came, which is first.
+    /// The stream with an incomplete header block.
+    open_header_block: Option<u32>,
+    /// The first frame, SETTINGS, was received.
     settings_received: bool,
-    pace: FrameRateLimits,
+    limits: FrameRateLimits,
     window_start: Option<Instant>,
     resets: u32,
-    control_frames_per_second: u32,
-    /// Bytes that we had sent when the second began.
+    control_frames: u32,
+    /// Bytes sent at the beginning of the current second.
     sent: u64,
     trailers: TrailerBlocks,
 }
 
-/// What is told of trailers: their stream, and how many fields they have.
-pub type FrameEvent<'t> = &'t mut dyn FnMut(u32, usize);
+/// Called for each trailer section with its stream and its number of fields.
+pub type OnTrailers<'t> = &'t mut dyn FnMut(u32, usize);
 
 impl FrameInspector {
-    pub fn new(pace: FrameRateLimits) -> FrameInspector {
+    pub fn new(limits: FrameRateLimits) -> FrameInspector {
         FrameInspector {
-            head: [0; 9],
+            header: [0; 9],
             header_bytes: 0,
             skip: super::PREFACE.len(),
-            check_header_block: None,
+            open_header_block: None,
             settings_received: false,
-            pace,
+            limits,
             window_start: None,
             resets: 0,
-            control_frames_per_second: 0,
+            control_frames: 0,
             sent: 0,
             trailers: TrailerBlocks::default(),
         }
     }
 
-    /// Whether a header block was begun and not ended.
+    /// Whether a header block is incomplete.
     pub fn is_block_open(&self) -> bool {
-        self.check_header_block.is_some()
+        self.open_header_block.is_some()
     }
 
-    /// Walks on over these bytes; `sent` is how many we have sent. A fault says how many of them stand before it.
-    pub fn inspect(&mut self, bytes: &[u8], sent: u64, tell: FrameEvent) -> Result<(), (usize, H2ErrorCode)> {
-        let mut at = 0;
-        while at < bytes.len() {
+    /// Inspects received bytes; `sent` is the number of bytes sent. An error contains the number of valid bytes before it.
+    pub fn inspect(
+        &mut self,
+        bytes: &[u8],
+        sent: u64,
+        on_trailers: OnTrailers,
+    ) -> Result<(), (usize, H2ErrorCode)> {
+        let mut position = 0;
+        while position < bytes.len() {
             if self.skip > 0 {
-                let n = self.skip.min(bytes.len() - at);
-                self.inspect_payload(&bytes[at..at + n], tell).map_err(|fault| (at, fault))?;
+                let n = self.skip.min(bytes.len() - position);
+                self.inspect_payload(&bytes[position..position + n], on_trailers)
+                    .map_err(|error| (position, error))?;
                 self.skip -= n;
-                at += n;
+                position += n;
                 continue;
             }
-            let n = (self.head.len() - self.header_bytes).min(bytes.len() - at);
-            self.head[self.header_bytes..self.header_bytes + n].copy_from_slice(&bytes[at..at + n]);
+            let n = (self.header.len() - self.header_bytes).min(bytes.len() - position);
+            self.header[self.header_bytes..self.header_bytes + n]
+                .copy_from_slice(&bytes[position..position + n]);
             self.header_bytes += n;
-            at += n;
-            if self.header_bytes == self.head.len() {
+            position += n;
+            if self.header_bytes == self.header.len() {
                 self.header_bytes = 0;
                 let frame = self.frame();
-                self.check(&frame, sent).map_err(|fault| (at - n, fault))?;
+                self.check(&frame, sent).map_err(|error| (position - n, error))?;
                 self.skip = frame.length as usize;
                 if self.skip == 0 {
-                    self.inspect_payload(&[], tell).map_err(|fault| (at - n, fault))?;
+                    self.inspect_payload(&[], on_trailers).map_err(|error| (position - n, error))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Bytes of a payload, which are of interest where they are trailers.
-    fn inspect_payload(&mut self, bytes: &[u8], tell: FrameEvent) -> Result<(), H2ErrorCode> {
+    /// Inspects a part of a payload, if it belongs to trailers.
+    fn inspect_payload(&mut self, bytes: &[u8], on_trailers: OnTrailers) -> Result<(), H2ErrorCode> {
         if self.trailers.expects_payload()
             && let Some((stream, fields)) = self.trailers.push_payload(bytes)?
         {
-            tell(stream, fields);
+            on_trailers(stream, fields);
         }
         Ok(())
     }
 
     fn frame(&self) -> Frame {
-        let [a, b, c, kind, flags, s @ ..] = self.head;
+        let [a, b, c, kind, flags, s @ ..] = self.header;
         Frame {
             length: u32::from_be_bytes([0, a, b, c]),
             kind,
@@ -162,9 +168,9 @@ impl FrameInspector {
         self.count_control_frame(frame, sent)
     }
 
-    /// RFC 9113 6.10: nothing may stand within a header block.
+    /// RFC 9113 6.10: no other frame may occur within a header block.
     fn check_header_block(&mut self, frame: &Frame) -> Result<(), H2ErrorCode> {
-        match (self.check_header_block, frame.kind) {
+        match (self.open_header_block, frame.kind) {
             (Some(stream), CONTINUATION) if stream == frame.stream => {}
             (Some(_), _) | (None, CONTINUATION) => return Err(H2ErrorCode::PROTOCOL_ERROR),
             (None, _) => {}
@@ -175,11 +181,11 @@ impl FrameInspector {
             CONTINUATION => self.trailers.continuation(length, last),
             _ => return Ok(()),
         }
-        self.check_header_block = (!last).then_some(frame.stream);
+        self.open_header_block = (!last).then_some(frame.stream);
         Ok(())
     }
 
-    /// Counts what carries nothing; the clock is asked for such frames only.
+    /// Counts resets and control frames; the clock is read for these only.
     fn count_control_frame(&mut self, frame: &Frame, sent: u64) -> Result<(), H2ErrorCode> {
         let empty = frame.length == 0;
         let reset = frame.kind == RST_STREAM;
@@ -195,14 +201,13 @@ impl FrameInspector {
         }
         let now = Instant::now();
         if self.window_start.is_none_or(|since| now - since >= Duration::from_secs(1)) {
-            (self.window_start, self.resets, self.control_frames_per_second, self.sent) =
-                (Some(now), 0, 0, sent);
+            (self.window_start, self.resets, self.control_frames, self.sent) = (Some(now), 0, 0, sent);
         }
         self.resets += u32::from(reset);
-        self.control_frames_per_second += u32::from(control);
-        let explained = u32::try_from((sent - self.sent) / BYTES_PER_WINDOW_UPDATE).unwrap_or(u32::MAX);
-        let most = self.pace.control_frames_per_second.saturating_add(explained);
-        if self.resets > self.pace.resets_per_second || self.control_frames_per_second > most {
+        self.control_frames += u32::from(control);
+        let expected = u32::try_from((sent - self.sent) / BYTES_PER_WINDOW_UPDATE).unwrap_or(u32::MAX);
+        let max_control_frames = self.limits.control_frames_per_second.saturating_add(expected);
+        if self.resets > self.limits.resets_per_second || self.control_frames > max_control_frames {
             Err(H2ErrorCode::ENHANCE_YOUR_CALM)
         } else {
             Ok(())
@@ -210,10 +215,10 @@ impl FrameInspector {
     }
 }
 
-/// The lengths that RFC 9113 6 wants.
+/// The frame lengths of RFC 9113 6.
 fn check_length(frame: &Frame) -> Result<(), H2ErrorCode> {
     let n = frame.length;
-    let fits = match frame.kind {
+    let valid = match frame.kind {
         PRIORITY => n == 5,
         RST_STREAM | WINDOW_UPDATE => n == 4,
         SETTINGS => n.is_multiple_of(6) && (n == 0 || frame.flags & ACK == 0),
@@ -221,18 +226,18 @@ fn check_length(frame: &Frame) -> Result<(), H2ErrorCode> {
         GOAWAY => n >= 8,
         _ => true,
     };
-    if fits { Ok(()) } else { Err(H2ErrorCode::FRAME_SIZE_ERROR) }
+    if valid { Ok(()) } else { Err(H2ErrorCode::FRAME_SIZE_ERROR) }
 }
 
-/// Which frames belong to streams and which to the connection; clients promise nothing.
+/// Which frames belong to a stream and which to the connection; clients must not send PUSH_PROMISE.
 fn check_stream_id(frame: &Frame) -> Result<(), H2ErrorCode> {
-    let fits = match frame.kind {
+    let valid = match frame.kind {
         DATA | HEADERS | PRIORITY | RST_STREAM | CONTINUATION => frame.stream != 0,
         SETTINGS | PING | GOAWAY => frame.stream == 0,
         PUSH_PROMISE => false,
         _ => true,
     };
-    if fits { Ok(()) } else { Err(H2ErrorCode::PROTOCOL_ERROR) }
+    if valid { Ok(()) } else { Err(H2ErrorCode::PROTOCOL_ERROR) }
 }
 
 #[cfg(test)]
@@ -247,32 +252,32 @@ mod tests {
         out
     }
 
-    /// A walker past preface and SETTINGS.
-    fn walker(pace: FrameRateLimits) -> FrameInspector {
-        let mut walker = FrameInspector::new(pace);
+    /// An inspector that has received the preface and SETTINGS.
+    fn inspector(limits: FrameRateLimits) -> FrameInspector {
+        let mut inspector = FrameInspector::new(limits);
         let mut bytes = super::super::PREFACE.to_vec();
         bytes.extend(frame(SETTINGS, 0, 0, &[]));
-        assert_eq!(walker.inspect(&bytes, 0, &mut |_, _| {}), Ok(()));
-        walker
+        assert_eq!(inspector.inspect(&bytes, 0, &mut |_, _| {}), Ok(()));
+        inspector
     }
 
-    const PACE: FrameRateLimits = FrameRateLimits { resets_per_second: 2, control_frames_per_second: 10 };
+    const LIMITS: FrameRateLimits = FrameRateLimits { resets_per_second: 2, control_frames_per_second: 10 };
 
     #[test]
-    fn frames_are_found_however_they_are_cut() {
+    fn frames_are_recognized_however_they_are_split() {
         let bytes =
             [frame(HEADERS, 0, 1, b"abc"), frame(CONTINUATION, 0, 1, b""), frame(PING, 0, 0, &[0; 8])]
                 .concat();
         for size in 1..bytes.len() {
-            let mut walker = walker(PACE);
+            let mut inspector = inspector(LIMITS);
             let (mut end, mut open) = (Ok(()), false);
             for piece in bytes.chunks(size) {
-                end = end.and_then(|()| walker.inspect(piece, 0, &mut |_, _| {}));
-                open |= walker.is_block_open();
+                end = end.and_then(|()| inspector.inspect(piece, 0, &mut |_, _| {}));
+                open |= inspector.is_block_open();
             }
             assert!(open || size > 12, "{size}");
             assert_eq!(
-                end.map_err(|(_, fault)| fault),
+                end.map_err(|(_, error)| error),
                 Err(H2ErrorCode::PROTOCOL_ERROR),
                 "{size}: PING within a block"
             );
@@ -280,50 +285,50 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_a_fault_is_sound() {
+    fn an_error_reports_the_valid_bytes_before_it() {
         let good = frame(DATA, 0, 1, b"abc");
         let bytes = [good.clone(), frame(PING, 0, 0, &[0; 7])].concat();
         assert_eq!(
-            walker(PACE).inspect(&bytes, 0, &mut |_, _| {}),
+            inspector(LIMITS).inspect(&bytes, 0, &mut |_, _| {}),
             Err((good.len(), H2ErrorCode::FRAME_SIZE_ERROR))
         );
     }
 
     #[test]
-    fn settings_come_first() {
-        let mut walker = FrameInspector::new(PACE);
+    fn the_first_frame_must_be_settings() {
+        let mut inspector = FrameInspector::new(LIMITS);
         let bytes = [super::super::PREFACE, &frame(PING, 0, 0, &[0; 8])].concat();
         assert_eq!(
-            walker.inspect(&bytes, 0, &mut |_, _| {}),
+            inspector.inspect(&bytes, 0, &mut |_, _| {}),
             Err((super::super::PREFACE.len(), H2ErrorCode::PROTOCOL_ERROR))
         );
     }
 
     #[test]
-    fn resets_and_empty_frames_have_their_pace() {
+    fn resets_and_control_frames_are_limited() {
         let reset = frame(RST_STREAM, 0, 1, &[0; 4]);
-        let mut slow = walker(PACE);
+        let mut slow = inspector(LIMITS);
         assert_eq!(slow.inspect(&reset.repeat(2), 0, &mut |_, _| {}), Ok(()));
         assert_eq!(slow.inspect(&reset, 0, &mut |_, _| {}), Err((0, H2ErrorCode::ENHANCE_YOUR_CALM)));
         for empty in [frame(DATA, 0, 1, &[]), frame(0xee, 0, 0, &[]), frame(PRIORITY, 0, 1, &[0; 5])] {
-            let mut slow = walker(PACE);
+            let mut slow = inspector(LIMITS);
             // SETTINGS was the first of ten.
             assert_eq!(slow.inspect(&empty.repeat(9), 0, &mut |_, _| {}), Ok(()));
             assert!(slow.inspect(&empty, 0, &mut |_, _| {}).is_err());
         }
         let full = frame(DATA, 0, 1, b"x");
         assert_eq!(
-            walker(PACE).inspect(&full.repeat(1000), 0, &mut |_, _| {}),
+            inspector(LIMITS).inspect(&full.repeat(1000), 0, &mut |_, _| {}),
             Ok(()),
-            "bytes of a body are no flood"
+            "body data is not a flood"
         );
     }
 
     #[test]
-    fn window_updates_that_our_bytes_explain_are_no_flood() {
+    fn window_updates_expected_for_the_bytes_sent_are_no_flood() {
         let update = frame(WINDOW_UPDATE, 0, 1, &[0, 0, 4, 0]);
-        let mut fast = walker(PACE);
+        let mut fast = inspector(LIMITS);
         assert_eq!(fast.inspect(&update.repeat(1000), 2 << 20, &mut |_, _| {}), Ok(()));
-        assert!(walker(PACE).inspect(&update.repeat(1000), 1024, &mut |_, _| {}).is_err());
+        assert!(inspector(LIMITS).inspect(&update.repeat(1000), 1024, &mut |_, _| {}).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 (RFC 9113): the frames are the `h2` crate's, on pingora's streams; what a stranger may do with them is ours.
+//! HTTP/2 (RFC 9113): frames by the `h2` crate, on pingora's streams; limits and pooling are ours.
 
 mod backend;
 pub mod client;
@@ -18,5 +18,5 @@ pub use client::{Connection, Limits};
 pub use frame_inspector::FrameRateLimits;
 pub use stream::ClientStream;
 
-/// What every connection of HTTP/2 begins with (RFC 9113 3.4); its first lines look like a request head.
+/// The connection preface (RFC 9113 3.4); its first lines look like a request head.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -1,5 +1,5 @@
-//! Connections of HTTP/2 to backends, kept by the worker that opened them: many requests share one, and one is opened for
-//! all that wait for it.
+//! Pool of HTTP/2 connections to backends, one per worker: requests share a connection, and wait for one that is being
+//! opened.
 
 use super::{
     backend::BackendStream,
@@ -31,38 +31,38 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// While others wait who cannot use a connection it takes new requests for so long, and then none for as long, so that it
-/// is unused for once and its permit goes round.
+/// While other workers wait for a permit, a connection alternates between accepting new requests and accepting none for
+/// this time, so that it becomes idle and its permit is released.
 const YIELD_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The most connections to one endpoint of which something was said.
-const MAX_IDLE_TIME: usize = 512;
+/// Maximum number of connections to one endpoint with a PROXY header.
+const MAX_PROXIED_CONNECTIONS: usize = 512;
 
 /// The connections to one endpoint.
 #[derive(Default)]
 struct EndpointConnections {
     generation: u64,
     shared: Vec<SharedConnection>,
-    /// Somebody is opening one.
+    /// A connection is being opened.
     opening: Option<watch::Receiver<Option<GatewayError>>>,
-    /// The last that was opened turned out to be one of HTTP/1.1.
+    /// The last opened connection negotiated HTTP/1.1.
     http1: bool,
-    /// Those who wait for room, under a limit.
-    line: Arc<WaitQueue>,
+    /// Requests that wait for a stream, under a connection limit.
+    wait_queue: Arc<WaitQueue>,
 }
 
 /// One connection.
 struct SharedConnection {
     requests: SendRequest<WriteBuffer>,
     streams: Arc<StreamCount>,
-    origin: Option<ResolvedPeer>,
-    /// Whose connection it was said to be.
+    peer: Option<ResolvedPeer>,
+    /// The PROXY header sent on it.
     proxy_header: Option<ProxyHeader>,
     is_tls: bool,
     opened_at: Instant,
-    /// When it was last seen in use.
+    /// When it was last in use.
     used: Instant,
-    /// When it takes no more requests.
+    /// When it accepts no more requests.
     max_age_deadline: Option<Instant>,
 }
 
@@ -70,43 +70,43 @@ thread_local! {
     static POOL: RefCell<Vec<EndpointConnections>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is to be done for a request.
+/// How a request continues.
 enum Action {
     Stream(Box<BackendStream>),
-    /// Open a connection, and tell the others, if there is something to tell: of HTTP/1.1, and of those that are one
-    /// client's, each gets its own.
+    /// Open a connection, and notify the requests that wait for it, if any: HTTP/1.1 connections and those with a PROXY
+    /// header are not shared.
     Open(Option<watch::Sender<Option<GatewayError>>>),
-    /// Somebody else does.
+    /// Another request is opening one.
     WaitForConnect(watch::Receiver<Option<GatewayError>>),
-    /// Others wait already.
+    /// Other requests are queued already.
     WaitForStream,
 }
 
-/// What a connection is opened for.
+/// Parameters for opening a connection.
 pub struct OpenRequest<'a> {
     pub target: &'a ConnectTarget<'a>,
     pub key: PoolKey,
     pub offer: AlpnOffer,
-    /// How long it is used for new requests.
-    pub lifetime: Option<Duration>,
-    /// The limit of connections.
+    /// Maximum age of the connection for new requests.
+    pub max_lifetime: Option<Duration>,
+    /// The connection limit.
     pub limiter: Option<&'a Arc<ConnectionLimiter>>,
-    /// The time to connect, and the end of the request's own.
-    pub connect: Duration,
-    pub on_closed: Instant,
+    /// The connect timeout, and the deadline of the request.
+    pub connect_timeout: Duration,
+    pub deadline: Instant,
 }
 
 impl OpenRequest<'_> {
-    fn with_deadline(&self) -> Duration {
-        self.connect.min(self.on_closed.saturating_duration_since(Instant::now()))
+    fn remaining_time(&self) -> Duration {
+        self.connect_timeout.min(self.deadline.saturating_duration_since(Instant::now()))
     }
 }
 
-/// Why there is no way to the backend.
+/// Why no connection is available.
 #[derive(Debug)]
 pub enum OpenError {
     Failed(GatewayError),
-    /// As many connections as are allowed are in use.
+    /// The connection limit is reached.
     Refused(AcquireError),
 }
 
@@ -122,102 +122,102 @@ impl From<AcquireError> for OpenError {
     }
 }
 
-/// A stream to the endpoint, on a connection that is there or on a new one; where TLS says so, one of HTTP/1.1.
+/// Opens a stream to the endpoint, on a pooled or a new connection; an HTTP/1.1 connection if TLS negotiated that.
 pub async fn open(
     opening: &OpenRequest<'_>,
-    gone: impl FnMut(&mut Context) -> Poll<()>,
+    closed: impl FnMut(&mut Context) -> Poll<()>,
 ) -> Result<BackendRequest, OpenError> {
     loop {
-        let tell = match poll_fn(|cx| Poll::Ready(next_action(opening, cx))).await {
+        let notify = match poll_fn(|cx| Poll::Ready(next_action(opening, cx))).await {
             Action::Stream(stream) => return Ok(BackendRequest::H2(stream)),
-            Action::WaitForConnect(told) => match outcome(opening, told).await? {
+            Action::WaitForConnect(result) => match outcome(opening, result).await? {
                 Some(cause) => return Err(cause.into()),
                 None => continue,
             },
-            Action::Open(tell) => Some(tell),
+            Action::Open(notify) => Some(notify),
             Action::WaitForStream => None,
         };
-        let Some(gate) = opening.limiter else {
-            return Ok(open_shared(opening, tell.flatten(), None).await?);
+        let Some(limiter) = opening.limiter else {
+            return Ok(open_shared(opening, notify.flatten(), None).await?);
         };
-        if let Some(tell) = tell
-            && let Some(permit) = gate.try_acquire()
+        if let Some(notify) = notify
+            && let Some(permit) = limiter.try_acquire()
         {
-            return Ok(open_shared(opening, tell, Some(permit)).await?);
+            return Ok(open_shared(opening, notify, Some(permit)).await?);
         }
-        return queue(opening, gate, gone).await;
+        return queue(opening, limiter, closed).await;
     }
 }
 
-/// Waits for room on a connection of this worker, or for the right to open one.
+/// Waits in the queue for a stream on a connection of this worker, or for a permit to open one.
 async fn queue(
     opening: &OpenRequest<'_>,
-    gate: &Arc<ConnectionLimiter>,
-    gone: impl FnMut(&mut Context) -> Poll<()>,
+    limiter: &Arc<ConnectionLimiter>,
+    closed: impl FnMut(&mut Context) -> Poll<()>,
 ) -> Result<BackendRequest, OpenError> {
-    let line = shelf(opening.key, |shelf| shelf.line.clone());
-    let (dial, said) = (opening.target.addr, opening.target.proxy_header.as_ref());
-    // What was said to be another client's is of no use here: it had better be closed.
-    let stand = said.is_none().then(|| line.enqueue());
-    let _places = (gate.enqueue().ok_or(AcquireError::QueueFull)?, stand);
+    let wait_queue = connections(opening.key, |connections| connections.wait_queue.clone());
+    let (addr, header) = (opening.target.addr, opening.target.proxy_header.as_ref());
+    // Connections with another client's PROXY header cannot be used here: they should be closed.
+    let waiter = header.is_none().then(|| wait_queue.enqueue());
+    let _queued = (limiter.enqueue().ok_or(AcquireError::QueueFull)?, waiter);
     let key = (opening.offer == AlpnOffer::Both && is_http1(opening.key)).then_some(opening.key);
-    let (mut alarm, mut look) = (DeadlineTimer::default(), Instant::now() + YIELD_INTERVAL);
-    let mut freed = pin!(line.notify.notified());
+    let (mut timer, mut next_check) = (DeadlineTimer::default(), Instant::now() + YIELD_INTERVAL);
+    let mut notified = pin!(wait_queue.notify.notified());
     let room = |cx: &mut Context| loop {
-        if let Some(stream) = shelf(opening.key, |shelf| shelf.stream(dial, said, cx)) {
+        if let Some(stream) = connections(opening.key, |connections| connections.stream(addr, header, cx)) {
             return Poll::Ready(stream);
         }
-        if freed.as_mut().poll(cx).is_ready() {
-            freed.set(line.notify.notified());
+        if notified.as_mut().poll(cx).is_ready() {
+            notified.set(wait_queue.notify.notified());
             continue;
         }
-        ready!(alarm.poll(cx, look));
-        look = Instant::now() + YIELD_INTERVAL;
+        ready!(timer.poll(cx, next_check));
+        next_check = Instant::now() + YIELD_INTERVAL;
     };
-    match gate.pending_timeout(key, opening.on_closed, gone, room).await? {
+    match limiter.wait(key, opening.deadline, closed, room).await? {
         Acquired::StreamSlot(stream) => Ok(BackendRequest::H2(stream)),
         Acquired::Reuse(conn) => Ok(BackendRequest::H1(conn)),
         Acquired::Connect(permit) => Ok(open_shared(opening, None, Some(permit)).await?),
     }
 }
 
-/// What became of the connection that somebody else opens: an error, or one looks again.
+/// Waits for the connection that another request opens: its error, or `None` to look again.
 async fn outcome(
     opening: &OpenRequest<'_>,
-    mut told: watch::Receiver<Option<GatewayError>>,
+    mut result: watch::Receiver<Option<GatewayError>>,
 ) -> Result<Option<GatewayError>, GatewayError> {
-    let within = opening.with_deadline();
-    match tokio::time::timeout(within, told.changed()).await {
-        Ok(Ok(())) => Ok(told.borrow().clone()),
-        // It is there, or whoever opened it gave up.
+    let timeout = opening.remaining_time();
+    match tokio::time::timeout(timeout, result.changed()).await {
+        Ok(Ok(())) => Ok(result.borrow().clone()),
+        // It was opened, or the request that opened it was canceled.
         Ok(Err(_)) => Ok(None),
-        Err(_) => Err(connect::timeout_error(opening.target, "did not accept a connection", within)),
+        Err(_) => Err(connect::timeout_error(opening.target, "did not accept a connection", timeout)),
     }
 }
 
-/// Opens a connection and tells those who wait for it when it failed.
+/// Opens a connection; if that fails, notifies the requests that wait for it.
 async fn open_shared(
     opening: &OpenRequest<'_>,
-    tell: Option<watch::Sender<Option<GatewayError>>>,
+    notify: Option<watch::Sender<Option<GatewayError>>>,
     permit: Option<ConnectionPermit>,
 ) -> Result<BackendRequest, GatewayError> {
     let opened = open_connection(opening, permit, true).await;
-    if let (Some(tell), Err(cause)) = (tell, &opened) {
-        tell.send_replace(Some(cause.clone()));
+    if let (Some(notify), Err(cause)) = (notify, &opened) {
+        notify.send_replace(Some(cause.clone()));
     }
     opened
 }
 
-/// A stream on a connection that nobody else uses.
+/// Opens a connection that is not shared.
 pub async fn open_exclusive(
     opening: &OpenRequest<'_>,
-    gone: impl FnMut(&mut Context) -> Poll<()>,
+    closed: impl FnMut(&mut Context) -> Poll<()>,
 ) -> Result<BackendRequest, OpenError> {
     let permit = match opening.limiter {
         None => None,
-        Some(gate) => match gate.acquire(opening.key, opening.on_closed, gone).await? {
+        Some(limiter) => match limiter.acquire(opening.key, opening.deadline, closed).await? {
             Acquired::Connect(permit) => Some(permit),
-            // Connections without a port of their own are not kept, and so not handed on.
+            // Connections outside of the pool are never handed over.
             Acquired::Reuse(conn) => return Ok(BackendRequest::H1(conn)),
             Acquired::StreamSlot(never) => match never {},
         },
@@ -230,115 +230,121 @@ async fn open_connection(
     permit: Option<ConnectionPermit>,
     keep: bool,
 ) -> Result<BackendRequest, GatewayError> {
-    let OpenRequest { target: goal, key, offer, lifetime, .. } = *opening;
-    let (io, origin) = connect::open_stream(goal, offer, opening.with_deadline()).await?;
-    let secure = goal.tls.is_some();
-    if secure && io.alpn_protocol() != Some(b"h2") {
+    let OpenRequest { target, key, offer, max_lifetime, .. } = *opening;
+    let (io, peer) = connect::open_stream(target, offer, opening.remaining_time()).await?;
+    let is_tls = target.tls.is_some();
+    if is_tls && io.alpn_protocol() != Some(b"h2") {
         if offer == AlpnOffer::Http2 {
-            return Err(no_connection(goal, "it does not offer HTTP/2"));
+            return Err(no_connection(target, "HTTP/2 was not negotiated (ALPN)"));
         }
-        shelf(key, |shelf| shelf.http1 = true);
-        let mut conn = BackendConn::new(io, key, origin, goal.proxy_header);
-        conn.attach_permit(permit, lifetime);
+        connections(key, |connections| connections.http1 = true);
+        let mut conn = BackendConn::new(io, key, peer, target.proxy_header);
+        conn.attach_permit(permit, max_lifetime);
         conn.single_use |= !keep;
         return Ok(BackendRequest::H1(conn));
     }
-    let limit = permit.as_ref().map(|permit| (permit.gate().clone(), shelf(key, |shelf| shelf.line.clone())));
-    let uses = StreamCount::new(limit);
-    let requests = connection_task::handshake(io, &uses, permit)
+    let limit = permit.as_ref().map(|permit| {
+        (permit.limiter().clone(), connections(key, |connections| connections.wait_queue.clone()))
+    });
+    let streams = StreamCount::new(limit);
+    let requests = connection_task::handshake(io, &streams, permit)
         .await
-        .map_err(|error| no_connection(goal, &error.to_string()))?;
-    let place = StreamGuard::acquire(&uses);
+        .map_err(|error| no_connection(target, &error.to_string()))?;
+    let guard = StreamGuard::acquire(&streams);
     if keep {
         let since = Instant::now();
-        let until = lifetime.map(|lifetime| since + lifetime);
-        let (requests, said) = (requests.clone(), goal.proxy_header);
+        let deadline = max_lifetime.map(|max_lifetime| since + max_lifetime);
+        let (requests, header) = (requests.clone(), target.proxy_header);
         let shared = SharedConnection {
             requests,
-            streams: uses,
-            origin,
-            proxy_header: said,
-            is_tls: secure,
+            streams: streams,
+            peer,
+            proxy_header: header,
+            is_tls: is_tls,
             opened_at: since,
             used: since,
-            max_age_deadline: until,
+            max_age_deadline: deadline,
         };
-        shelf(key, |shelf| {
-            shelf.http1 = false;
-            if shared.proxy_header.is_some() && shelf.shared.len() >= MAX_IDLE_TIME {
-                shelf.shared.remove(0);
+        connections(key, |connections| {
+            connections.http1 = false;
+            if shared.proxy_header.is_some() && connections.shared.len() >= MAX_PROXIED_CONNECTIONS {
+                connections.shared.remove(0);
             }
-            shelf.shared.push(shared);
-            // It has room for more than the one who opened it.
-            shelf.line.notify.notify_waiters();
+            connections.shared.push(shared);
+            // Other requests can use the connection as well.
+            connections.wait_queue.notify.notify_waiters();
         });
     }
-    Ok(BackendRequest::H2(BackendStream::new(requests, secure, false, place)))
+    Ok(BackendRequest::H2(BackendStream::new(requests, is_tls, false, guard)))
 }
 
-fn no_connection(goal: &ConnectTarget, why: &str) -> GatewayError {
-    GatewayError::new(ErrorCode::BackendReset, format!("no HTTP/2 with the backend {}: {why}", goal.label()))
+fn no_connection(target: &ConnectTarget, why: &str) -> GatewayError {
+    GatewayError::new(
+        ErrorCode::BackendReset,
+        format!("no HTTP/2 connection to the backend {}: {why}", target.label()),
+    )
 }
 
-/// Whether the last connection of this endpoint to which HTTP/2 was offered turned out to be one of HTTP/1.1.
+/// Whether the last connection to the endpoint that was offered HTTP/2 negotiated HTTP/1.1.
 pub fn is_http1(key: PoolKey) -> bool {
-    shelf(key, |shelf| shelf.http1)
+    connections(key, |connections| connections.http1)
 }
 
-/// The shelf of the endpoint as it is now: what was another one's is let go of.
-fn shelf<T>(key: PoolKey, with: impl FnOnce(&mut EndpointConnections) -> T) -> T {
+/// The connections of an endpoint; those of an earlier owner of the slot are dropped.
+fn connections<T>(key: PoolKey, with: impl FnOnce(&mut EndpointConnections) -> T) -> T {
     POOL.with_borrow_mut(|pool| {
         if pool.len() <= key.index() {
             pool.resize_with(key.index() + 1, EndpointConnections::default);
         }
-        let shelf = &mut pool[key.index()];
-        if shelf.generation != key.generation() {
-            *shelf = EndpointConnections { generation: key.generation(), ..EndpointConnections::default() };
+        let connections = &mut pool[key.index()];
+        if connections.generation != key.generation() {
+            *connections =
+                EndpointConnections { generation: key.generation(), ..EndpointConnections::default() };
         }
-        with(shelf)
+        with(connections)
     })
 }
 
 fn next_action(opening: &OpenRequest, cx: &mut Context) -> Action {
-    shelf(opening.key, |shelf| {
-        if opening.limiter.is_some() && shelf.line.waiting() > 0 {
+    connections(opening.key, |connections| {
+        if opening.limiter.is_some() && connections.wait_queue.waiting() > 0 {
             return Action::WaitForStream;
         }
-        let said = opening.target.proxy_header.as_ref();
-        if let Some(stream) = shelf.stream(opening.target.addr, said, cx) {
+        let header = opening.target.proxy_header.as_ref();
+        if let Some(stream) = connections.stream(opening.target.addr, header, cx) {
             return Action::Stream(stream);
         }
-        // One that is said to be this client's is of no use to others, and theirs are of none to it.
-        if shelf.http1 && opening.offer == AlpnOffer::Both || said.is_some() {
+        // Connections with a PROXY header are not shared between clients.
+        if connections.http1 && opening.offer == AlpnOffer::Both || header.is_some() {
             return Action::Open(None);
         }
-        match &shelf.opening {
-            Some(told) if told.has_changed().is_ok() => Action::WaitForConnect(told.clone()),
+        match &connections.opening {
+            Some(result) if result.has_changed().is_ok() => Action::WaitForConnect(result.clone()),
             _ => {
-                let (tell, told) = watch::channel(None);
-                shelf.opening = Some(told);
-                Action::Open(Some(tell))
+                let (notify, result) = watch::channel(None);
+                connections.opening = Some(result);
+                Action::Open(Some(notify))
             }
         }
     })
 }
 
 impl EndpointConnections {
-    /// A place on the first connection that has room; those that are over are let go of.
+    /// A stream on the first connection with room; closed connections are dropped.
     fn stream(
         &mut self,
-        dial: &ConnectAddr,
-        said: Option<&ProxyHeader>,
+        addr: &ConnectAddr,
+        header: Option<&ProxyHeader>,
         cx: &mut Context,
     ) -> Option<Box<BackendStream>> {
-        let mut found = None;
+        let mut stream = None;
         self.shared.retain_mut(|shared| {
-            if found.is_some() || shared.proxy_header.as_ref() != said {
+            if stream.is_some() || shared.proxy_header.as_ref() != header {
                 return true;
             }
             let now = Instant::now();
-            if !dial.is_current(&mut shared.origin)
-                || shared.max_age_deadline.is_some_and(|until| until <= now)
+            if !addr.is_current(&mut shared.peer)
+                || shared.max_age_deadline.is_some_and(|deadline| deadline <= now)
             {
                 return false;
             }
@@ -350,14 +356,14 @@ impl EndpointConnections {
                 Poll::Ready(Err(_)) => return false,
                 Poll::Ready(Ok(())) if shared.has_room() => {
                     shared.used = now;
-                    let place = StreamGuard::acquire(&shared.streams);
-                    found = Some(BackendStream::new(requests, shared.is_tls, true, place));
+                    let guard = StreamGuard::acquire(&shared.streams);
+                    stream = Some(BackendStream::new(requests, shared.is_tls, true, guard));
                 }
                 _ => {}
             }
             true
         });
-        found
+        stream
     }
 }
 
@@ -367,40 +373,43 @@ impl SharedConnection {
     }
 
     fn is_yielding(&self, now: Instant) -> bool {
-        let turns = now.saturating_duration_since(self.opened_at).as_millis() / YIELD_INTERVAL.as_millis();
-        turns % 2 == 1 && self.streams.has_other_waiters()
+        let intervals =
+            now.saturating_duration_since(self.opened_at).as_millis() / YIELD_INTERVAL.as_millis();
+        intervals % 2 == 1 && self.streams.has_other_waiters()
     }
 }
 
-/// Closes what was unused for too long, and lets go of what is over.
-pub fn evict_expired(now: Instant, longest: Duration) {
+/// Closes connections that were idle for too long, and drops closed ones.
+pub fn evict_expired(now: Instant, max_idle: Duration) {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     POOL.with_borrow_mut(|pool| {
-        for shelf in pool.iter_mut() {
-            shelf.shared.retain_mut(|shared| {
+        for connections in pool.iter_mut() {
+            connections.shared.retain_mut(|shared| {
                 if shared.streams.current() > 0 {
                     shared.used = now;
                 }
-                let young = now.saturating_duration_since(shared.used) < longest;
-                young && !matches!(shared.requests.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
+                let recently_used = now.saturating_duration_since(shared.used) < max_idle;
+                recently_used && !matches!(shared.requests.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
             });
         }
     });
 }
 
-/// How many connections this worker has, and how many requests use them.
+/// The number of connections of this worker, and of their active streams.
 pub fn connection_counts() -> (u64, u64) {
     POOL.with_borrow(|pool| {
-        let all = || pool.iter().flat_map(|shelf| &shelf.shared);
+        let all = || pool.iter().flat_map(|connections| &connections.shared);
         (all().count() as u64, all().map(|shared| u64::from(shared.streams.current())).sum())
     })
 }
 
-/// Closes unused connections under limits where somebody waits who cannot use them: their permits go to those.
+/// Closes idle connections under limits that have requests queued elsewhere, to free their permits.
 pub fn release_contended() {
     POOL.with_borrow_mut(|pool| {
-        for shelf in pool.iter_mut() {
-            shelf.shared.retain(|shared| shared.streams.current() > 0 || !shared.streams.has_other_waiters());
+        for connections in pool.iter_mut() {
+            connections
+                .shared
+                .retain(|shared| shared.streams.current() > 0 || !shared.streams.has_other_waiters());
         }
     });
 }

@@ -1,4 +1,5 @@
-//! The receiving side of a stream: the window is given back when bytes were used, so that a slow reader slows the sender.
+//! The receiving side of a stream: the flow-control window is released as bytes are consumed, so that a slow reader slows
+//! the sender.
 
 use super::{convert, transport::FrameObserver};
 use crate::pipeline::{body::Chunk, head::Head};
@@ -14,19 +15,19 @@ use std::{
 pub struct RecvBody {
     stream: Option<RecvStream>,
     chunk: Bytes,
-    at: State,
+    state: State,
     trailers: Option<Head>,
-    /// Where it is known how many fields trailers had on the wire.
+    /// For client streams: the field counts of trailers on the wire.
     observer: Option<Arc<FrameObserver>>,
-    /// Bytes of body that are still to come, where the head says how many.
+    /// Bytes of the body not received yet, if Content-Length is known.
     remaining: Option<u64>,
 }
 
-/// Why a body does not go on.
+/// Why a body is incomplete.
 #[derive(Debug)]
 pub enum RecvError {
     Connection(h2::Error),
-    /// The message as a whole is malformed (RFC 9113 8.1.1).
+    /// The message is malformed (RFC 9113 8.1.1).
     Malformed(&'static str),
 }
 
@@ -45,50 +46,50 @@ enum State {
 }
 
 impl RecvBody {
-    /// The body of that stream; nothing is left of one that ended with its head.
+    /// The body of a stream; empty if the stream ended with its head.
     pub fn new(stream: RecvStream) -> RecvBody {
-        let at = if stream.is_end_stream() { State::End } else { State::Data };
-        RecvBody { stream: Some(stream), at, ..RecvBody::default() }
+        let state = if stream.is_end_stream() { State::End } else { State::Data };
+        RecvBody { stream: Some(stream), state, ..RecvBody::default() }
     }
 
-    /// The same of a stream whose frames are looked at.
-    pub fn with_observer(stream: RecvStream, watch: Arc<FrameObserver>) -> RecvBody {
-        RecvBody { observer: Some(watch), ..RecvBody::new(stream) }
+    /// The body of a stream whose frames are inspected.
+    pub fn with_observer(stream: RecvStream, observer: Arc<FrameObserver>) -> RecvBody {
+        RecvBody { observer: Some(observer), ..RecvBody::new(stream) }
     }
 
-    /// The body has this length. Its last bytes are given out once its end is known: trailers may spoil the whole
-    /// message, and then it must not have been complete for anybody.
+    /// Sets the expected length. The last bytes are withheld until the end of the stream is known: trailers may invalidate
+    /// the whole message, which must not appear complete before.
     pub fn set_content_length(&mut self, length: u64) {
         self.remaining = Some(length);
     }
 
     /// Whether the body was received completely.
     pub fn is_end(&self) -> bool {
-        self.at == State::End && self.chunk.is_empty()
+        self.state == State::End && self.chunk.is_empty()
     }
 
-    /// The bytes at hand, or the next ones.
+    /// The buffered bytes, or the next ones.
     pub fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, RecvError>> {
         while self.chunk.is_empty() || self.ends_at_chunk() {
             let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(Chunk::End)) };
-            match self.at {
+            match self.state {
                 State::Data => match ready!(stream.poll_data(cx)).transpose()? {
                     Some(data) => self.accept_data(data)?,
-                    None => self.at = State::Trailers,
+                    None => self.state = State::Trailers,
                 },
                 State::Trailers => {
                     let trailers = ready!(stream.poll_trailers(cx))?;
-                    let seen = trailers.as_ref().map_or(0, http::HeaderMap::len);
+                    let received = trailers.as_ref().map_or(0, http::HeaderMap::len);
                     let id = stream.stream_id().as_u32();
-                    let told = self.observer.as_ref().filter(|_| trailers.is_some());
-                    if told.and_then(|watch| watch.trailers.push_payload(id)).is_some_and(|sent| sent != seen)
+                    let counted = self.observer.as_ref().filter(|_| trailers.is_some());
+                    if counted
+                        .and_then(|observer| observer.trailers.take(id))
+                        .is_some_and(|sent| sent != received)
                     {
-                        return Poll::Ready(Err(RecvError::Malformed(
-                            "a pseudo-header field among the trailers",
-                        )));
+                        return Poll::Ready(Err(RecvError::Malformed("pseudo-header field in the trailers")));
                     }
                     self.trailers = trailers.map(|map| convert::trailers(&map));
-                    self.at = State::End;
+                    self.state = State::End;
                 }
                 State::End => return Poll::Ready(Ok(Chunk::End)),
             }
@@ -96,32 +97,32 @@ impl RecvBody {
         Poll::Ready(Ok(Chunk::Data(&self.chunk)))
     }
 
-    /// Whether the bytes at hand are the last ones, and it is not known yet whether all ends well.
+    /// Whether the buffered bytes are the last, and the end of the stream is not known yet.
     fn ends_at_chunk(&self) -> bool {
-        self.remaining == Some(0) && self.at != State::End
+        self.remaining == Some(0) && self.state != State::End
     }
 
     fn accept_data(&mut self, data: Bytes) -> Result<(), RecvError> {
-        if let Some(left) = &mut self.remaining {
-            *left = left
+        if let Some(remaining) = &mut self.remaining {
+            *remaining = remaining
                 .checked_sub(data.len() as u64)
-                .ok_or(RecvError::Malformed("a longer body than promised"))?;
+                .ok_or(RecvError::Malformed("the body is longer than its Content-Length"))?;
         }
-        // Behind the last bytes only empty frames can come.
+        // Only empty frames can follow the last bytes.
         if !data.is_empty() {
             self.chunk = data;
         }
         Ok(())
     }
 
-    /// So many bytes were used: the sender may send as many more.
+    /// Marks bytes as consumed: releases as much of the flow-control window.
     pub fn consume(&mut self, n: usize) {
         self.chunk.advance(n.min(self.chunk.len()));
         if let Some(stream) = &mut self.stream {
-            // Fails only for more than was received.
+            // Fails only if more is released than was received.
             let _ = stream.flow_control().release_capacity(n);
-            if self.chunk.is_empty() && self.at == State::Data && stream.is_end_stream() {
-                self.at = State::End;
+            if self.chunk.is_empty() && self.state == State::Data && stream.is_end_stream() {
+                self.state = State::End;
             }
         }
     }

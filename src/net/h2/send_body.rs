@@ -1,4 +1,4 @@
-//! The sending side of a stream: bytes are copied once into lent memory, and go out in pieces of a frame's size.
+//! The sending side of a stream: bytes are copied once into a pooled buffer and sent in frames of the default size.
 
 use crate::{net::buffer::WriteBuffer, pipeline::body::Framing};
 use bytes::Buf;
@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// What one piece holds: the payload of a DATA frame of the usual size.
+/// Maximum size of a DATA frame: the default frame size.
 const FRAME_PAYLOAD: usize = 16 * 1024;
 
 impl Buf for WriteBuffer {
@@ -30,25 +30,25 @@ impl Buf for WriteBuffer {
 #[derive(Debug, Default)]
 pub struct SendBody {
     stream: Option<SendStream<WriteBuffer>>,
-    /// Taken and not handed over yet.
+    /// Accepted and not sent yet.
     buffered: WriteBuffer,
     framing: Framing,
-    /// Bytes still owed by a Content-Length.
+    /// Bytes missing to the Content-Length.
     remaining: u64,
-    /// Bytes taken.
+    /// Bytes accepted.
     pub sent: u64,
-    /// The end was sent with the head.
+    /// END_STREAM was sent.
     ended: bool,
 }
 
 impl SendBody {
-    /// Begins a body that is announced like that.
+    /// Begins a body with this framing.
     pub fn set_framing(&mut self, framing: Framing) {
         self.framing = framing;
         self.remaining = framing.length().unwrap_or(0);
     }
 
-    /// The head was sent: what was taken goes into that stream.
+    /// Sets the stream after the head was sent; `ended`: END_STREAM was sent with the head.
     pub fn attach_stream(&mut self, stream: SendStream<WriteBuffer>, ended: bool) {
         self.ended = ended;
         self.stream = Some(stream);
@@ -59,12 +59,12 @@ impl SendBody {
         self.stream.as_mut()
     }
 
-    /// Whether the message may have a body at all.
+    /// Whether the message may have a body.
     pub fn has_body(&self) -> bool {
         self.framing != Framing::None
     }
 
-    /// Whether more bytes would be sent, and not dropped.
+    /// Whether more bytes would be sent instead of dropped.
     pub fn accepts_data(&self) -> bool {
         match self.framing {
             Framing::None => false,
@@ -73,7 +73,7 @@ impl SendBody {
         }
     }
 
-    /// Takes some of the bytes, as many as the other side has room for.
+    /// Accepts some of the bytes, as many as the flow-control window permits.
     pub fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
         let wanted = match self.framing {
             Framing::None => 0,
@@ -81,31 +81,31 @@ impl SendBody {
             Framing::Chunked | Framing::UntilClose => data.len(),
         };
         if wanted == 0 {
-            // More than was promised: the surplus is dropped, the promise is kept.
+            // More than Content-Length: the surplus is dropped.
             return Poll::Ready(Ok(data.len()));
         }
         if self.buffered.len() >= FRAME_PAYLOAD {
             self.send_buffered(false)?;
         }
-        let room = ready!(self.poll_capacity(cx, wanted.min(FRAME_PAYLOAD - self.buffered.len())))?;
-        let n = wanted.min(room);
+        let capacity = ready!(self.poll_capacity(cx, wanted.min(FRAME_PAYLOAD - self.buffered.len())))?;
+        let n = wanted.min(capacity);
         self.buffered.buf_mut().extend_from_slice(&data[..n]);
         self.sent += n as u64;
         self.remaining = self.remaining.saturating_sub(n as u64);
         Poll::Ready(Ok(n))
     }
 
-    /// How many of so many bytes there is room for, beside those that are held.
+    /// How many of `wanted` bytes the flow-control window permits, in addition to the buffered ones.
     fn poll_capacity(&mut self, cx: &mut Context, wanted: usize) -> Poll<io::Result<usize>> {
         loop {
             let Some(stream) = &mut self.stream else { return Poll::Ready(Err(closed())) };
             stream.reserve_capacity(self.buffered.len() + wanted);
-            let room = stream.capacity().saturating_sub(self.buffered.len());
-            if room > 0 {
-                return Poll::Ready(Ok(room.min(wanted)));
+            let capacity = stream.capacity().saturating_sub(self.buffered.len());
+            if capacity > 0 {
+                return Poll::Ready(Ok(capacity.min(wanted)));
             }
             if !self.buffered.is_empty() {
-                // The other side may wait for just these before it makes room.
+                // The peer may need these bytes before it extends the window.
                 self.send_buffered(false)?;
                 continue;
             }
@@ -116,7 +116,7 @@ impl SendBody {
         }
     }
 
-    /// Hands over what is held.
+    /// Sends the buffered bytes.
     pub fn flush(&mut self) -> io::Result<()> {
         if self.buffered.is_empty() { Ok(()) } else { self.send_buffered(false) }
     }
@@ -126,17 +126,17 @@ impl SendBody {
         stream.send_data(std::mem::take(&mut self.buffered), last).map_err(|_| closed())
     }
 
-    /// Whether the message may end here: all that was promised was sent.
+    /// Whether the message may end here: Content-Length is reached.
     pub fn is_complete(&self) -> bool {
         self.remaining == 0 || self.framing == Framing::None
     }
 
-    /// Whether the message was ended.
+    /// Whether END_STREAM was sent.
     pub fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// Ends the body, with trailers where there are some.
+    /// Ends the body, with trailers if there are any.
     pub fn end(&mut self, trailers: Option<HeaderMap>) -> io::Result<()> {
         if self.ended {
             return Ok(());

@@ -1,4 +1,4 @@
-//! One request of a client over HTTP/2, and its answer.
+//! One request of a client over HTTP/2, and its response.
 
 use super::{
     convert,
@@ -32,27 +32,27 @@ pub struct ClientStream {
     receiver: RecvBody,
     framing: Framing,
     respond: SendResponse<WriteBuffer>,
-    /// The head of the answer, until it is known whether something follows it.
+    /// The response head, until it is known whether a body follows.
     pending_response: Option<Response<()>>,
     sender: SendBody,
     timer: DeadlineTimer,
     body_limit: u64,
     received: u64,
     closed: bool,
-    _seat: ActiveStreamGuard,
+    _guard: ActiveStreamGuard,
 }
 
 impl ClientStream {
     pub(super) fn new(
         request: Request<RecvStream>,
         respond: SendResponse<WriteBuffer>,
-        watch: &Arc<FrameObserver>,
-        seat: ActiveStreamGuard,
+        observer: &Arc<FrameObserver>,
+        guard: ActiveStreamGuard,
     ) -> ClientStream {
         let (parts, body) = request.into_parts();
         ClientStream {
             request: Some(Request::from_parts(parts, ())),
-            receiver: RecvBody::with_observer(body, watch.clone()),
+            receiver: RecvBody::with_observer(body, observer.clone()),
             framing: Framing::None,
             respond,
             pending_response: None,
@@ -61,11 +61,11 @@ impl ClientStream {
             body_limit: u64::MAX,
             received: 0,
             closed: false,
-            _seat: seat,
+            _guard: guard,
         }
     }
 
-    /// Takes the request head over.
+    /// Converts the request head.
     pub fn head(&mut self, head: &mut Head, limits: &ClientLimits) -> Result<(), GatewayError> {
         self.body_limit = limits.body;
         let Some(request) = self.request.take() else { return Err(GatewayError::client_closed()) };
@@ -79,17 +79,17 @@ impl ClientStream {
         Ok(())
     }
 
-    /// Whether the whole answer was handed over.
+    /// Whether the whole response was sent.
     pub fn is_response_sent(&self) -> bool {
         self.sender.is_ended()
     }
 
-    /// Whether the client gave the request up.
+    /// Whether the client reset the stream.
     pub fn is_reset_by_client(&self) -> bool {
         self.closed
     }
 
-    /// Ends an answer that cannot be completed so that the client sees it.
+    /// Resets the stream after an incomplete response.
     pub fn reset(&mut self) {
         match self.sender.stream() {
             Some(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
@@ -104,10 +104,10 @@ impl ClientStream {
         )
     }
 
-    /// Sends the head of the answer if it was not sent; `last` says that nothing follows.
+    /// Sends the response head unless it was sent; `last`: no body follows.
     fn send_head(&mut self, last: bool) -> io::Result<()> {
-        if let Some(answer) = self.pending_response.take() {
-            let sent = self.respond.send_response(answer, last);
+        if let Some(response) = self.pending_response.take() {
+            let sent = self.respond.send_response(response, last);
             self.sender.attach_stream(sent.map_err(|_| io::ErrorKind::BrokenPipe)?, last);
         }
         Ok(())
@@ -116,8 +116,8 @@ impl ClientStream {
     fn finish(&mut self, trailers: Option<&Head>) -> io::Result<()> {
         let trailers = trailers.filter(|_| self.sender.has_body()).map(convert::to_trailers);
         let trailers = trailers.filter(|fields| !fields.is_empty());
-        let nothing = self.sender.sent == 0 && trailers.is_none();
-        self.send_head(nothing)?;
+        let empty = self.sender.sent == 0 && trailers.is_none();
+        self.send_head(empty)?;
         self.sender.end(trailers)
     }
 }
@@ -149,7 +149,7 @@ impl ClientIo for ClientStream {
 
     fn end(&mut self, trailers: Option<&Head>) -> bool {
         let may = self.sender.is_complete();
-        // A client that went meanwhile is noticed by whoever looks after it.
+        // A client that closed in the meantime is detected by `poll_closed`.
         if may && self.finish(trailers).is_err() {
             self.closed = true;
         }
@@ -168,9 +168,9 @@ impl ClientIo for ClientStream {
 
 impl BodyRead for ClientStream {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
-        let left = self.body_limit - self.received.min(self.body_limit);
+        let remaining = self.body_limit - self.received.min(self.body_limit);
         let too_large = match ready!(self.receiver.poll_fill(cx)) {
-            Ok(Chunk::Data(data)) => data.len() as u64 > left,
+            Ok(Chunk::Data(data)) => data.len() as u64 > remaining,
             Ok(Chunk::End) => return Poll::Ready(Ok(Chunk::End)),
             Err(RecvError::Malformed(what)) => {
                 return Poll::Ready(Err(GatewayError::malformed_request(what)));
@@ -201,7 +201,7 @@ impl BodyRead for ClientStream {
 }
 
 impl ClientBody for ClientStream {
-    /// The client reset the stream, or the connection is lost.
+    /// Ready when the client reset the stream or the connection is lost.
     fn poll_closed(&mut self, cx: &mut Context) -> Poll<()> {
         let reset = match self.sender.stream() {
             Some(stream) => stream.poll_reset(cx),
@@ -217,7 +217,7 @@ impl ClientBody for ClientStream {
 
     fn send_informational(&mut self, head: &Head, _cx: &mut Context) {
         if self.pending_response.is_none() && self.sender.stream().is_none() {
-            // A client that is gone needs no news.
+            // An error means that the client closed the connection.
             let _ = self.respond.send_informational(convert::to_response(head, Framing::None));
         }
     }
@@ -226,8 +226,8 @@ impl ClientBody for ClientStream {
         self.received
     }
 
-    fn limit_body(&mut self, most: u64) {
-        self.body_limit = self.body_limit.min(most);
+    fn limit_body(&mut self, max_len: u64) {
+        self.body_limit = self.body_limit.min(max_len);
     }
 
     fn as_body(&mut self) -> &mut dyn BodyRead {
@@ -235,15 +235,15 @@ impl ClientBody for ClientStream {
     }
 }
 
-/// One stream's place among those that are being served.
+/// Counts a stream as active until it is dropped.
 #[derive(Debug)]
 pub struct ActiveStreamGuard(Arc<AtomicU32>);
 
 impl ActiveStreamGuard {
-    /// Takes a place.
-    pub fn acquire(live: &Arc<AtomicU32>) -> ActiveStreamGuard {
-        live.fetch_add(1, Relaxed);
-        ActiveStreamGuard(live.clone())
+    /// Counts a stream as active.
+    pub fn acquire(active: &Arc<AtomicU32>) -> ActiveStreamGuard {
+        active.fetch_add(1, Relaxed);
+        ActiveStreamGuard(active.clone())
     }
 }
 

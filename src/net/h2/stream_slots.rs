@@ -1,4 +1,4 @@
-//! Who uses a connection to a backend, and who of this worker waits until he may.
+//! Counts the streams of a connection to a backend and the requests of this worker that wait for one.
 
 use crate::net::{connection_limit::ConnectionLimiter, pool};
 use std::sync::{
@@ -7,15 +7,15 @@ use std::sync::{
 };
 use tokio::sync::Notify;
 
-/// The requests that use one connection.
+/// The active streams of one connection.
 #[derive(Debug, Default)]
 pub struct StreamCount {
     current: AtomicU32,
-    /// Where connections are counted: the limit, and those who wait.
+    /// The connection limit, if any, and the requests that wait for a stream.
     limit: Option<(Arc<ConnectionLimiter>, Arc<WaitQueue>)>,
 }
 
-/// Those of this worker who wait for a place on a connection to one endpoint.
+/// The requests of this worker that wait for a stream to one endpoint.
 #[derive(Debug, Default)]
 pub struct WaitQueue {
     waiting: AtomicU32,
@@ -27,14 +27,14 @@ impl StreamCount {
         Arc::new(StreamCount { limit, ..StreamCount::default() })
     }
 
-    /// How many there are.
+    /// The number of active streams.
     pub fn current(&self) -> u32 {
         self.current.load(Relaxed)
     }
 
-    /// Whether others wait for a connection who cannot use this one: they are of another worker, or speak HTTP/1.1.
+    /// Whether requests wait that cannot use this connection: of another worker, or HTTP/1.1.
     pub fn has_other_waiters(&self) -> bool {
-        self.limit.as_ref().is_some_and(|(gate, line)| gate.waiting() > line.waiting())
+        self.limit.as_ref().is_some_and(|(limiter, queue)| limiter.waiting() > queue.waiting())
     }
 }
 
@@ -43,14 +43,14 @@ impl WaitQueue {
         self.waiting.load(Relaxed) as usize
     }
 
-    /// Stands in line until it is dropped.
+    /// Counts a waiting request until the guard is dropped.
     pub fn enqueue(self: &Arc<WaitQueue>) -> WaiterGuard {
         self.waiting.fetch_add(1, Relaxed);
         WaiterGuard(self.clone())
     }
 }
 
-/// Somebody who waits.
+/// A waiting request.
 #[derive(Debug)]
 pub struct WaiterGuard(Arc<WaitQueue>);
 
@@ -60,24 +60,24 @@ impl Drop for WaiterGuard {
     }
 }
 
-/// A place among those that use a connection.
+/// An active stream.
 #[derive(Debug)]
 pub struct StreamGuard(Arc<StreamCount>);
 
 impl StreamGuard {
-    pub fn acquire(uses: &Arc<StreamCount>) -> StreamGuard {
-        uses.current.fetch_add(1, Relaxed);
-        StreamGuard(uses.clone())
+    pub fn acquire(streams: &Arc<StreamCount>) -> StreamGuard {
+        streams.current.fetch_add(1, Relaxed);
+        StreamGuard(streams.clone())
     }
 }
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
         let before = self.0.current.fetch_sub(1, Relaxed);
-        let Some((_, line)) = &self.0.limit else { return };
-        line.notify.notify_one();
+        let Some((_, queue)) = &self.0.limit else { return };
+        queue.notify.notify_one();
         if before == 1 && self.0.has_other_waiters() {
-            // Nobody needs it here: its permit may go round.
+            // No stream is active here: the permit may be released.
             pool::request_idle_release();
         }
     }
@@ -89,23 +89,23 @@ mod tests {
     use crate::net::connection_limit::ConnectionLimit;
 
     #[test]
-    fn a_connection_is_wanted_elsewhere_when_more_wait_than_stand_in_line_here() {
-        let gate = ConnectionLimiter::new(ConnectionLimit {
+    fn a_connection_has_other_waiters_when_more_requests_wait_than_in_the_local_queue() {
+        let limiter = ConnectionLimiter::new(ConnectionLimit {
             max_connections: 1,
             max_pending: 9,
             pending_timeout: None,
         });
-        let line = Arc::new(WaitQueue::default());
-        let uses = StreamCount::new(Some((gate.clone(), line.clone())));
-        let (place, other) = (StreamGuard::acquire(&uses), StreamGuard::acquire(&uses));
-        assert_eq!((uses.current(), uses.has_other_waiters()), (2, false));
-        let here = (gate.enqueue(), line.enqueue());
-        assert!(!uses.has_other_waiters(), "who waits here will use it");
-        let there = gate.enqueue();
-        assert!(uses.has_other_waiters());
+        let queue = Arc::new(WaitQueue::default());
+        let streams = StreamCount::new(Some((limiter.clone(), queue.clone())));
+        let (guard, other) = (StreamGuard::acquire(&streams), StreamGuard::acquire(&streams));
+        assert_eq!((streams.current(), streams.has_other_waiters()), (2, false));
+        let here = (limiter.enqueue(), queue.enqueue());
+        assert!(!streams.has_other_waiters(), "local requests will use it");
+        let there = limiter.enqueue();
+        assert!(streams.has_other_waiters());
         drop((there, here));
-        assert!(!uses.has_other_waiters());
-        drop((place, other));
-        assert_eq!((uses.current(), line.waiting()), (0, 0));
+        assert!(!streams.has_other_waiters());
+        drop((guard, other));
+        assert_eq!((streams.current(), queue.waiting()), (0, 0));
     }
 }

@@ -1,5 +1,5 @@
-//! Trailers as they are on the wire: how many fields a block has, which the `h2` crate does not tell. It leaves
-//! pseudo-header fields out, and trailers that hold any are malformed (RFC 9113 8.1).
+//! Counts the fields of trailer blocks on the wire, which the `h2` crate does not expose. The crate drops pseudo-header
+//! fields, but trailers that contain any are malformed (RFC 9113 8.1).
 
 use super::frame_inspector::H2ErrorCode;
 use std::{
@@ -10,35 +10,35 @@ use std::{
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
-/// The largest block that is looked at; more than the limits of heads allow by far.
+/// Maximum size of an inspected block; far more than the head limits allow.
 const MAX_BLOCK: usize = 256 * 1024;
-/// How many blocks may wait for their streams to read them; more only of streams that nobody reads.
+/// Maximum number of counts that wait for their streams; exceeded only by streams that are never read.
 const MAX_PENDING_COUNTS: usize = 1024;
 
-/// Header blocks that follow the one that opened their stream.
+/// Tracks the header blocks that follow the one that opened their stream.
 #[derive(Debug, Default)]
 pub struct TrailerBlocks {
-    /// The newest stream.
+    /// The highest stream id seen.
     last_stream_id: u32,
     open: Option<HeaderBlock>,
 }
 
-/// One block, as far as it came.
+/// A header block, as far as it was received.
 #[derive(Debug)]
 struct HeaderBlock {
     stream: u32,
     bytes: Vec<u8>,
-    /// Where the payload of the frame at hand begins, and the flags that say what it is padded with.
+    /// Where the payload of the current frame begins, and the flags that define its padding.
     frame: usize,
     flags: u8,
-    /// Bytes of it that are to come.
+    /// Bytes of the frame that were not received yet.
     frame_remaining: usize,
-    /// It ends with this frame.
+    /// Whether the block ends with this frame.
     last: bool,
 }
 
 impl TrailerBlocks {
-    /// HEADERS came; those of a stream that is there already are its trailers.
+    /// Handles a HEADERS frame; on an existing stream it contains trailers.
     pub fn headers(&mut self, stream: u32, flags: u8, length: usize, last: bool) {
         if stream > self.last_stream_id {
             self.last_stream_id = stream;
@@ -54,7 +54,7 @@ impl TrailerBlocks {
         }
     }
 
-    /// CONTINUATION came.
+    /// Handles a CONTINUATION frame.
     pub fn continuation(&mut self, length: usize, last: bool) {
         if let Some(block) = &mut self.open {
             (block.frame, block.flags, block.frame_remaining, block.last) =
@@ -62,12 +62,12 @@ impl TrailerBlocks {
         }
     }
 
-    /// Whether bytes of a block are to come.
+    /// Whether a block is incomplete.
     pub fn expects_payload(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Takes bytes of a frame in; says the stream and how many fields its trailers have, once they are complete.
+    /// Adds bytes of a frame; returns the stream and the number of its trailer fields once they are complete.
     pub fn push_payload(&mut self, bytes: &[u8]) -> Result<Option<(u32, usize)>, H2ErrorCode> {
         let Some(block) = &mut self.open else { return Ok(None) };
         block.bytes.extend_from_slice(bytes);
@@ -78,7 +78,7 @@ impl TrailerBlocks {
         if block.frame_remaining > 0 {
             return Ok(None);
         }
-        // What is wrong with it the `h2` crate says better.
+        // The `h2` crate reports errors in the block itself.
         block.strip_padding();
         if !block.last {
             return Ok(None);
@@ -90,7 +90,7 @@ impl TrailerBlocks {
 }
 
 impl HeaderBlock {
-    /// Leaves only the fragment of the frame that came last (RFC 9113 6.2).
+    /// Removes padding and priority of the last frame, leaving the fragment (RFC 9113 6.2).
     fn strip_padding(&mut self) {
         let payload = &self.bytes[self.frame..];
         let padded = self.flags & PADDED != 0;
@@ -102,7 +102,7 @@ impl HeaderBlock {
     }
 }
 
-/// How many fields a block has (RFC 7541 6): nothing of it has to be decoded for that. None: it is cut off.
+/// The number of fields of a block (RFC 7541 6), without decoding it. `None`: truncated.
 fn count_fields(mut block: &[u8]) -> Option<usize> {
     let mut fields = 0;
     while let Some(first) = block.first().copied() {
@@ -127,9 +127,9 @@ fn count_fields(mut block: &[u8]) -> Option<usize> {
 /// RFC 7541 5.1.
 fn integer(block: &mut &[u8], prefix: u32) -> Option<usize> {
     let (first, mut rest) = block.split_first()?;
-    let most = (1usize << prefix) - 1;
-    let mut n = usize::from(*first) & most;
-    if n == most {
+    let max_prefix = (1usize << prefix) - 1;
+    let mut n = usize::from(*first) & max_prefix;
+    if n == max_prefix {
         for shift in (0..28).step_by(7) {
             let (byte, behind) = rest.split_first()?;
             rest = behind;
@@ -152,7 +152,7 @@ fn string(block: &mut &[u8]) -> Option<()> {
     Some(())
 }
 
-/// How many fields the trailers have that streams have not read yet.
+/// The field counts of trailers that were not read yet.
 #[derive(Debug, Default)]
 pub struct TrailerCounts(Mutex<VecDeque<(u32, usize)>>);
 
@@ -165,8 +165,8 @@ impl TrailerCounts {
         waiting.push_back((stream, fields));
     }
 
-    /// Those of that stream, once.
-    pub fn push_payload(&self, stream: u32) -> Option<usize> {
+    /// Removes and returns the count of a stream.
+    pub fn take(&self, stream: u32) -> Option<usize> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = waiting.iter().position(|(of, _)| *of == stream)?;
         waiting.remove(at).map(|(_, fields)| fields)
@@ -177,25 +177,25 @@ impl TrailerCounts {
 mod tests {
     use super::*;
 
-    /// Indexed, with a name of the table, with its own name (never kept), a size update, and an index of two bytes.
+    /// Indexed, with an indexed name, with a literal name (never indexed), a size update, and an index of two bytes.
     const FIVE: &[u8] = b"\x82\x44\x03/ab\x10\x01a\x02bc\x3f\xe1\x1f\xff\x00\x00\x01x\x00";
 
     #[test]
-    fn fields_are_counted_in_every_form() {
+    fn fields_are_counted_in_every_representation() {
         assert_eq!(count_fields(FIVE), Some(5));
         assert_eq!(count_fields(b""), Some(0));
         for end in 1..FIVE.len() {
             let cut = count_fields(&FIVE[..end]);
             assert!(cut.is_none_or(|n| n < 5), "{end}: {cut:?}");
         }
-        assert_eq!(count_fields(b"\xff\xff\xff\xff\xff\xff\x01"), None, "no index is as large");
+        assert_eq!(count_fields(b"\xff\xff\xff\xff\xff\xff\x01"), None, "the integer is too large");
     }
 
     #[test]
-    fn a_block_may_be_padded_cut_and_continued() {
+    fn a_block_may_be_padded_split_and_continued() {
         let mut blocks = TrailerBlocks::default();
         blocks.headers(3, 0, 1, true);
-        assert!(!blocks.expects_payload(), "it opens a stream");
+        assert!(!blocks.expects_payload(), "the block opens a stream");
         let payload = [&b"\x02\0\0\0\0\x07"[..], &FIVE[..4], b"\0\0"].concat();
         for size in 1..payload.len() {
             blocks.headers(3, PADDED | PRIORITY, payload.len(), false);
@@ -211,22 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_end_is_a_flood_and_counts_that_nobody_reads_are_dropped() {
+    fn an_oversized_block_is_a_flood_and_unread_counts_are_dropped() {
         let mut blocks = TrailerBlocks::default();
         blocks.headers(1, 0, 0, true);
         blocks.headers(1, 0, MAX_BLOCK + 1, false);
         assert_eq!(blocks.push_payload(&[0; MAX_BLOCK + 1]), Err(H2ErrorCode::ENHANCE_YOUR_CALM));
         let counts = TrailerCounts::default();
         (0..=MAX_PENDING_COUNTS as u32).for_each(|stream| counts.put(stream, 7));
-        assert_eq!(
-            (counts.push_payload(0), counts.push_payload(1), counts.push_payload(1)),
-            (None, Some(7), None)
-        );
+        assert_eq!((counts.take(0), counts.take(1), counts.take(1)), (None, Some(7), None));
     }
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_are_too_odd(frames in proptest::collection::vec(
+        fn arbitrary_blocks_never_panic(frames in proptest::collection::vec(
             (proptest::num::u8::ANY, proptest::collection::vec(proptest::num::u8::ANY, 0..40)), 1..5,
         )) {
             let mut blocks = TrailerBlocks::default();

@@ -1,4 +1,4 @@
-//! A byte stream as the `h2` crate wants it, with an eye on what passes: bytes that move, and frames that must not be.
+//! The byte stream below the `h2` crate: counts bytes in both directions and inspects received frames.
 
 use super::{
     frame_inspector::{FrameInspector, H2ErrorCode},
@@ -16,20 +16,20 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most that is read at once.
+/// Maximum size of one read.
 const MAX_READ: usize = 64 * 1024;
 
-/// What a connection's task wants to know of its stream, which the `h2` crate has in its hands.
+/// Observes the stream of a connection, which is owned by the `h2` crate.
 #[derive(Debug, Default)]
 pub struct FrameObserver {
     /// Bytes received and sent.
     received: AtomicU64,
     sent: AtomicU64,
-    /// A header block was begun and is not complete.
+    /// A header block is incomplete.
     header_block_open: AtomicBool,
-    /// Why nothing more is read: an error code, and one.
+    /// The error code for which reading stopped, plus one; 0: none.
     peer_error: AtomicU32,
-    /// How many fields trailers have.
+    /// Field counts of trailers.
     pub trailers: TrailerCounts,
 }
 
@@ -49,56 +49,56 @@ impl FrameObserver {
         self.header_block_open.load(Relaxed)
     }
 
-    /// The error that the other side made, if it made one.
+    /// The protocol error of the peer, if any.
     pub fn peer_error(&self) -> Option<H2ErrorCode> {
         self.peer_error.load(Relaxed).checked_sub(1).map(H2ErrorCode)
     }
 }
 
-/// One connection's bytes.
+/// The byte stream of one connection.
 #[derive(Debug)]
 pub struct Transport {
     io: Stream,
-    /// Received and not passed on; what a plain listener read before it knew the protocol stands here first.
+    /// Received and not passed on yet; begins with what a plain listener read to detect the protocol.
     input: ReadBuffer,
-    watch: Arc<FrameObserver>,
-    /// None where the other side is a service of ours.
+    observer: Arc<FrameObserver>,
+    /// `None` on connections to backends.
     inspector: Option<FrameInspector>,
 }
 
 impl Transport {
-    /// A stream of which `input` was read already.
+    /// A stream of which `input` was already read.
     pub fn new(
         io: Stream,
         input: ReadBuffer,
-        walker: Option<FrameInspector>,
+        inspector: Option<FrameInspector>,
     ) -> (Transport, Arc<FrameObserver>) {
-        let watch = Arc::new(FrameObserver::default());
-        (Transport { io, input, watch: watch.clone(), inspector: walker }, watch)
+        let observer = Arc::new(FrameObserver::default());
+        (Transport { io, input, observer: observer.clone(), inspector: inspector }, observer)
     }
 
     fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(n)) = written {
-            self.watch.sent.fetch_add(n as u64, Relaxed);
+            self.observer.sent.fetch_add(n as u64, Relaxed);
         }
         written
     }
 
-    /// How many of the bytes at hand may be passed on: all, but for those from a forbidden frame on.
-    fn readable_prefix(&mut self, most: usize) -> usize {
+    /// How many of the buffered bytes may be passed on: all before the first invalid frame.
+    fn readable_prefix(&mut self, max_len: usize) -> usize {
         let bytes = self.input.bytes();
-        let bytes = &bytes[..bytes.len().min(most)];
-        let Some(walker) = &mut self.inspector else { return bytes.len() };
-        let trailers = &self.watch.trailers;
-        let mut tell = |stream, fields| trailers.put(stream, fields);
-        match walker.inspect(bytes, self.watch.sent.load(Relaxed), &mut tell) {
+        let bytes = &bytes[..bytes.len().min(max_len)];
+        let Some(inspector) = &mut self.inspector else { return bytes.len() };
+        let trailers = &self.observer.trailers;
+        let mut on_trailers = |stream, fields| trailers.put(stream, fields);
+        match inspector.inspect(bytes, self.observer.sent.load(Relaxed), &mut on_trailers) {
             Ok(()) => {
-                self.watch.header_block_open.store(walker.is_block_open(), Relaxed);
+                self.observer.header_block_open.store(inspector.is_block_open(), Relaxed);
                 bytes.len()
             }
-            Err((sound, fault)) => {
-                self.watch.peer_error.store(fault.0.saturating_add(1), Relaxed);
-                sound
+            Err((valid, error)) => {
+                self.observer.peer_error.store(error.0.saturating_add(1), Relaxed);
+                valid
             }
         }
     }
@@ -111,14 +111,14 @@ impl AsyncRead for Transport {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.watch.peer_error().is_some() {
-            // The connection's task sees to its end.
+        if this.observer.peer_error().is_some() {
+            // The task of the connection closes it.
             return Poll::Pending;
         }
         if this.input.is_empty() {
             match this.input.poll_read(cx, &mut this.io, MAX_READ) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(n)) => drop(this.watch.received.fetch_add(n as u64, Relaxed)),
+                Poll::Ready(Ok(n)) => drop(this.observer.received.fetch_add(n as u64, Relaxed)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     this.input.release_if_empty();

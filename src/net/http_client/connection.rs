@@ -1,4 +1,4 @@
-//! One request and its answer on one connection.
+//! One request and its response on one connection.
 
 use super::{ConnectOptions, PeerAddr, Request, invalid_data};
 use crate::{
@@ -22,35 +22,36 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-/// The largest head of an answer.
-const MAX_HEAD: HeadLimits = HeadLimits { parse_request_line: 8 << 10, parse_fields: 32 << 10, count: 100 };
-/// A connection on which nothing moves is probed after so long: a watch must notice that the other side is gone.
+/// Limits of a response head.
+const MAX_HEAD: HeadLimits =
+    HeadLimits { max_line_bytes: 8 << 10, max_fields_bytes: 32 << 10, max_fields: 100 };
+/// TCP keep-alive of an idle connection, so that a watch notices that the server is gone.
 const TCP_KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-/// The longest wait for room in the queue of a socket.
+/// Maximum time to connect to a Unix domain socket whose backlog is full.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A connection, whatever it is made of.
+/// A connection over any transport.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// A connection on which a request was sent; its progress is kept here, so that waiting may be given up and taken up.
+/// A connection on which a request was sent. Reading is cancel-safe: progress is kept here.
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
     read: Vec<u8>,
-    /// Bytes of `read` that were used.
+    /// Bytes of `read` that were consumed.
     consumed: usize,
     decoder: Decoder,
 }
 
 impl Connection {
-    /// Connects, sends the request and reads the head of the final answer.
+    /// Connects, sends the request and reads the head of the final response.
     pub(super) async fn open(
         request: &Request<'_>,
         tls: Option<(TlsConnector, &str)>,
     ) -> io::Result<(Head, Connection)> {
-        let text = request.head()?;
+        let head_bytes = request.head()?;
         let mut stream = connect(request, tls).await?;
-        stream.write_all(&text).await?;
+        stream.write_all(&head_bytes).await?;
         stream.write_all(request.body.unwrap_or_default()).await?;
         stream.flush().await?;
         let mut read = Vec::with_capacity(8 << 10);
@@ -59,13 +60,13 @@ impl Connection {
     }
 
     /// Appends the next bytes of the body; false at its end.
-    pub(super) async fn read_chunk(&mut self, whole: &mut Vec<u8>) -> io::Result<bool> {
+    pub(super) async fn read_chunk(&mut self, body: &mut Vec<u8>) -> io::Result<bool> {
         loop {
             match self.decoder.decode(&self.read[self.consumed..]).map_err(invalid_data)? {
                 Decoded::End => return Ok(false),
                 Decoded::Skip(n) => self.consumed += n,
                 Decoded::Data(n) => {
-                    whole.extend_from_slice(&self.read[self.consumed..self.consumed + n]);
+                    body.extend_from_slice(&self.read[self.consumed..self.consumed + n]);
                     self.decoder.advance(n);
                     self.consumed += n;
                     return Ok(true);
@@ -85,25 +86,25 @@ impl Connection {
 }
 
 async fn connect(request: &Request<'_>, tls: Option<(TlsConnector, &str)>) -> io::Result<Box<dyn Stream>> {
-    let stream = match request.call {
-        Some(call) => connect_announced(call).await?,
+    let stream = match request.options {
+        Some(options) => connect_with_options(options).await?,
         None => with_keepalive(TcpStream::connect((request.url.host.as_str(), request.url.port)).await?)?,
     };
     let Some((connector, name)) = tls else { return Ok(stream) };
     let name = ServerName::try_from(name.to_owned())
-        .map_err(|_| invalid_data("the host is no name of a certificate"))?;
+        .map_err(|_| invalid_data("the host is not a valid server name"))?;
     Ok(Box::new(connector.connect(name, stream).await?))
 }
 
-/// Connects, and says that it is the gateway itself that does, where that is wanted; the time is others' to watch.
-pub(super) async fn connect_announced(call: ConnectOptions<'_>) -> io::Result<Box<dyn Stream>> {
-    let mut stream = match call.spot {
+/// Connects and sends a LOCAL PROXY header if configured; the caller applies the timeout.
+pub(super) async fn connect_with_options(options: ConnectOptions<'_>) -> io::Result<Box<dyn Stream>> {
+    let mut stream = match options.peer {
         PeerAddr::Tcp(address) => with_keepalive(TcpStream::connect(address).await?)?,
-        PeerAddr::Unix(place) => {
-            Box::new(connect::connect_unix(place, Instant::now() + WRITE_TIMEOUT).await?)
+        PeerAddr::Unix(address) => {
+            Box::new(connect::connect_unix(address, Instant::now() + WRITE_TIMEOUT).await?)
         }
     };
-    if let Some(version) = call.local {
+    if let Some(version) = options.proxy_protocol {
         let mut header = Vec::new();
         write_local(&mut header, version);
         stream.write_all(&header).await?;
@@ -119,7 +120,7 @@ fn with_keepalive(stream: TcpStream) -> io::Result<Box<dyn Stream>> {
     Ok(Box::new(stream))
 }
 
-/// Reads up to the end of the final head; what follows it stays in `read`.
+/// Reads up to the end of the final head; bytes after it stay in `read`.
 async fn head(
     stream: &mut (impl AsyncRead + Unpin),
     read: &mut Vec<u8>,
@@ -131,8 +132,8 @@ async fn head(
             if let Some(end) = parse::head_end(read, &mut scanned) {
                 break end;
             }
-            if read.len() > MAX_HEAD.parse_fields {
-                return Err(invalid_data("the head of the answer is too long"));
+            if read.len() > MAX_HEAD.max_fields_bytes {
+                return Err(invalid_data("the response head is too large"));
             }
             read_more(stream, read).await?;
         };
@@ -141,16 +142,16 @@ async fn head(
             .map_err(|cause| invalid_data(&cause.detail))?;
         read.drain(..end);
         match head.status {
-            101 => return Err(invalid_data("the answer changes the protocol, which nobody asked for")),
+            101 => return Err(invalid_data("unexpected 101 response")),
             100..=199 => {}
-            _ => return Ok((head, Decoder::new(framing, (MAX_HEAD.parse_fields, MAX_HEAD.count)))),
+            _ => return Ok((head, Decoder::new(framing, (MAX_HEAD.max_fields_bytes, MAX_HEAD.max_fields)))),
         }
     }
 }
 
 async fn read_more(stream: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>) -> io::Result<()> {
     match stream.read_buf(read).await? {
-        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer ended early")),
+        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the response ended early")),
         _ => Ok(()),
     }
 }

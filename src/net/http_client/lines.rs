@@ -1,43 +1,36 @@
-//! An answer that never ends: its lines, as they come.
+//! The lines of a streaming response, as they are received.
 
 use super::{connection::Connection, invalid_data};
 use crate::{base::url::HttpUrl, pipeline::head::Head};
 use std::{io, time::Duration};
 
-/// The lines of an answer, for watches.
+/// The lines of a streaming response, for watches.
 pub struct LineStream {
     address: String,
     head: Head,
-    conversation: Connection,
-    /// Received, and not given out yet.
+    connection: Connection,
+    /// Received and not returned yet.
     buffered: Vec<u8>,
-    /// So much of it was searched for a line end.
+    /// How much of `buffered` was searched for a line end.
     scanned: usize,
     max_line: usize,
 }
 
 impl LineStream {
-    pub(super) fn new(url: &HttpUrl, head: Head, conversation: Connection, max_line: usize) -> LineStream {
-        LineStream {
-            address: url.to_string(),
-            head,
-            conversation,
-            buffered: Vec::new(),
-            scanned: 0,
-            max_line,
-        }
+    pub(super) fn new(url: &HttpUrl, head: Head, connection: Connection, max_line: usize) -> LineStream {
+        LineStream { address: url.to_string(), head, connection, buffered: Vec::new(), scanned: 0, max_line }
     }
 
     pub fn status(&self) -> u16 {
         self.head.status
     }
 
-    /// The next line without its end; `None` when the answer is over. Nothing for longer than `idle` is an error.
-    /// Waiting may be given up: what was received is kept.
+    /// The next line without its end; `None` at the end of the response. Receiving nothing for `idle` is an error.
+    /// Cancel-safe: received bytes are kept.
     pub async fn next_line(&mut self, idle: Duration) -> Result<Option<Vec<u8>>, String> {
         match tokio::time::timeout(idle, self.line()).await {
             Ok(line) => line.map_err(|error| format!("{}: {error}", self.address)),
-            Err(_) => Err(format!("{}: nothing came for {idle:?}", self.address)),
+            Err(_) => Err(format!("{}: nothing received for {idle:?}", self.address)),
         }
     }
 
@@ -50,7 +43,7 @@ impl LineStream {
             if self.buffered.len() > self.max_line {
                 return Err(invalid_data(&format!("a line is longer than {} bytes", self.max_line)));
             }
-            if !self.conversation.read_chunk(&mut self.buffered).await? {
+            if !self.connection.read_chunk(&mut self.buffered).await? {
                 self.scanned = 0;
                 return Ok((!self.buffered.is_empty()).then(|| std::mem::take(&mut self.buffered)));
             }
@@ -70,6 +63,6 @@ impl LineStream {
 
 impl std::fmt::Debug for LineStream {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.debug_struct("Lines").field("place", &self.address).finish_non_exhaustive()
+        f.debug_struct("LineStream").field("address", &self.address).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
-//! The gateway's own requests over HTTP/1.1, with or without TLS, bounded in time and size.
+//! HTTP/1.1 client for the gateway's own requests, with or without TLS, bounded in time and size.
 //!
-//! For keys, registries and probes, always in the background: a connection serves one request and is closed. Redirects
-//! are not followed: what an operator configured is what is asked.
+//! For signing keys, registries and health checks, always in the background: each connection serves one request. Redirects
+//! are not followed.
 
 mod connection;
 mod lines;
@@ -32,45 +32,45 @@ use std::{
 };
 use tokio_rustls::TlsConnector;
 
-/// What an answer may cost.
+/// Limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
-    /// From the look-up of the name to the last byte; of lines, to the head of the answer.
+    /// From the DNS lookup to the last byte of the response; for line streams, to the response head.
     pub timeout: Duration,
-    /// Bytes of the body; of lines, of each line.
+    /// Maximum size of the body; for line streams, of each line.
     pub max_body: usize,
 }
 
-/// Where to connect to.
+/// The address to connect to.
 #[derive(Clone, Copy, Debug)]
 pub enum PeerAddr<'a> {
     Tcp(SocketAddr),
-    /// A socket of this machine.
+    /// A Unix domain socket.
     Unix(&'a UnixAddress),
 }
 
-/// A connection of the gateway's own to a place that is known.
+/// How to connect to a known address.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectOptions<'a> {
-    pub spot: PeerAddr<'a>,
-    /// In which version the PROXY protocol says first that nobody else asks; none: nothing is said.
-    pub local: Option<Version>,
+    pub peer: PeerAddr<'a>,
+    /// Version of the LOCAL PROXY header to send first, if any.
+    pub proxy_protocol: Option<Version>,
 }
 
-/// A request of the gateway's own.
+/// A request of the gateway itself.
 pub struct Request<'a> {
     method: &'static str,
     url: &'a HttpUrl,
     fields: Vec<(&'a str, &'a str)>,
     body: Option<&'a [u8]>,
-    /// Where to connect to, instead of asking where the name leads.
-    call: Option<ConnectOptions<'a>>,
+    /// Overrides the address of the URL's host name.
+    options: Option<ConnectOptions<'a>>,
 }
 
 impl<'a> Request<'a> {
     /// A request without a body.
     pub fn new(method: &'static str, url: &'a HttpUrl) -> Request<'a> {
-        Request { method, url, fields: Vec::new(), body: None, call: None }
+        Request { method, url, fields: Vec::new(), body: None, options: None }
     }
 
     /// A GET.
@@ -78,34 +78,36 @@ impl<'a> Request<'a> {
         Request::new("GET", url)
     }
 
-    /// With one more header field. Values are not shown in errors: they may be secrets.
+    /// Adds a header field. Values never occur in errors: they may be secrets.
     #[must_use]
     pub fn header(mut self, name: &'a str, value: &'a str) -> Request<'a> {
         self.fields.push((name, value));
         self
     }
 
-    /// To this place, wherever the name leads.
+    /// Connects to this address instead of resolving the host name.
     #[must_use]
-    pub fn with_address(mut self, call: ConnectOptions<'a>) -> Request<'a> {
-        self.call = Some(call);
+    pub fn with_address(mut self, options: ConnectOptions<'a>) -> Request<'a> {
+        self.options = Some(options);
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: &'a [u8]) -> Request<'a> {
         self.body = Some(body);
         self
     }
 
-    /// Everything before the body.
+    /// The request line and the header fields.
     fn head(&self) -> io::Result<Vec<u8>> {
         let mut text =
             format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.url.target, self.url.authority());
         for (name, value) in &self.fields {
             if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
-                return Err(invalid_data(&format!("the value of the header {name:?} cannot be sent")));
+                return Err(invalid_data(&format!(
+                    "the header {name:?} cannot be sent: invalid name or value"
+                )));
             }
             text += &format!("{name}: {value}\r\n");
         }
@@ -120,7 +122,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A whole answer, whatever its status.
+/// A complete response of any status.
 #[derive(Debug)]
 pub struct Response {
     pub head: Head,
@@ -132,21 +134,21 @@ impl Response {
         self.head.status
     }
 
-    /// The first header field of that name, if it is text.
+    /// The first header field of that name, if it is valid UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.head.get(name.as_bytes())?).ok()
     }
 
-    /// The body of a 200; every other status is an error.
+    /// The body of a 200 response; any other status is an error.
     pub fn body_if_ok(self) -> Result<Vec<u8>, String> {
         match self.head.status {
             200 => Ok(self.body),
-            status => Err(format!("the answer is {status}")),
+            status => Err(format!("the response status is {status}")),
         }
     }
 }
 
-/// What asks, and how it speaks TLS. The system's certificates are read once, when the first https address is asked.
+/// HTTP client with its TLS settings. The system's trust anchors are read once, at the first https request.
 #[derive(Default)]
 pub struct Client {
     tls_config: ClientTls,
@@ -158,36 +160,36 @@ impl Client {
         Client::with_tls(ClientTls { trust, ..ClientTls::default() })
     }
 
-    /// One that speaks TLS like this.
+    /// A client with these TLS settings.
     pub fn with_tls(tls_config: ClientTls) -> Client {
         Client { tls_config, tls: OnceLock::new() }
     }
 
-    /// The answer to a request, whole; an error says what happened instead of one, and where.
-    pub async fn send(&self, request: &Request<'_>, bounds: RequestLimits) -> Result<Response, String> {
+    /// Sends a request and receives the complete response; an error contains the URL and the reason.
+    pub async fn send(&self, request: &Request<'_>, limits: RequestLimits) -> Result<Response, String> {
         let url = request.url;
-        match tokio::time::timeout(bounds.timeout, self.read_body(request, bounds.max_body)).await {
-            Ok(answer) => answer.map_err(|error| format!("{url}: {error}")),
-            Err(_) => Err(format!("{url}: no complete answer within {:?}", bounds.timeout)),
+        match tokio::time::timeout(limits.timeout, self.read_body(request, limits.max_body)).await {
+            Ok(response) => response.map_err(|error| format!("{url}: {error}")),
+            Err(_) => Err(format!("{url}: no complete response within {:?}", limits.timeout)),
         }
     }
 
-    /// The answer to a request line by line, as it comes; the time is that until the head.
-    pub async fn lines(&self, request: &Request<'_>, bounds: RequestLimits) -> Result<LineStream, String> {
+    /// Sends a request and returns the response as a stream of lines; the timeout ends with the response head.
+    pub async fn lines(&self, request: &Request<'_>, limits: RequestLimits) -> Result<LineStream, String> {
         let url = request.url;
-        match tokio::time::timeout(bounds.timeout, self.open(request)).await {
-            Ok(Ok((head, conversation))) => Ok(LineStream::new(url, head, conversation, bounds.max_body)),
+        match tokio::time::timeout(limits.timeout, self.open(request)).await {
+            Ok(Ok((head, connection))) => Ok(LineStream::new(url, head, connection, limits.max_body)),
             Ok(Err(error)) => Err(format!("{url}: {error}")),
-            Err(_) => Err(format!("{url}: no answer within {:?}", bounds.timeout)),
+            Err(_) => Err(format!("{url}: no response within {:?}", limits.timeout)),
         }
     }
 
-    async fn read_body(&self, request: &Request<'_>, most: usize) -> io::Result<Response> {
-        let (head, mut conversation) = self.open(request).await?;
+    async fn read_body(&self, request: &Request<'_>, max_body: usize) -> io::Result<Response> {
+        let (head, mut connection) = self.open(request).await?;
         let mut body = Vec::new();
-        while conversation.read_chunk(&mut body).await? {
-            if body.len() > most {
-                return Err(invalid_data(&format!("the answer is longer than {most} bytes")));
+        while connection.read_chunk(&mut body).await? {
+            if body.len() > max_body {
+                return Err(invalid_data(&format!("the response is larger than {max_body} bytes")));
             }
         }
         Ok(Response { head, body })
@@ -204,10 +206,10 @@ impl Client {
             return Ok(connector.clone());
         }
         let mut config = self.tls_config.compile().map_err(|error| invalid_data(&error))?;
-        // Without a choice of protocols there is but one.
+        // Without ALPN the protocol is HTTP/1.1.
         config.alpn_protocols.clear();
-        let made = TlsConnector::from(Arc::new(config));
-        Ok(self.tls.get_or_init(|| made).clone())
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(self.tls.get_or_init(|| connector).clone())
     }
 }
 
@@ -217,18 +219,18 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// The body of a 200 answer; everything else is an error that says what happened.
-pub async fn get(url: &HttpUrl, trust: &TrustAnchors, bounds: RequestLimits) -> Result<Vec<u8>, String> {
-    let reply = Client::new(trust.clone()).send(&Request::get(url), bounds).await?;
-    reply.body_if_ok().map_err(|error| format!("{url}: {error}"))
+/// The body of a 200 response; anything else is an error with the URL and the reason.
+pub async fn get(url: &HttpUrl, trust: &TrustAnchors, limits: RequestLimits) -> Result<Vec<u8>, String> {
+    let response = Client::new(trust.clone()).send(&Request::get(url), limits).await?;
+    response.body_if_ok().map_err(|error| format!("{url}: {error}"))
 }
 
-/// Whether a connection is accepted within that time; an error says why not.
-pub async fn tcp_probe(call: ConnectOptions<'_>, within: Duration) -> Result<(), String> {
-    match tokio::time::timeout(within, connection::connect_announced(call)).await {
+/// Whether a TCP or Unix domain socket connection is accepted within `timeout`; an error contains the reason.
+pub async fn tcp_probe(options: ConnectOptions<'_>, timeout: Duration) -> Result<(), String> {
+    match tokio::time::timeout(timeout, connection::connect_with_options(options)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("{}: {error}", call.spot)),
-        Err(_) => Err(format!("{}: no connection within {within:?}", call.spot)),
+        Ok(Err(error)) => Err(format!("{}: {error}", options.peer)),
+        Err(_) => Err(format!("{}: no connection within {timeout:?}", options.peer)),
     }
 }
 
@@ -236,7 +238,7 @@ impl std::fmt::Display for PeerAddr<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
             PeerAddr::Tcp(address) => address.fmt(f),
-            PeerAddr::Unix(place) => place.fmt(f),
+            PeerAddr::Unix(path) => path.fmt(f),
         }
     }
 }

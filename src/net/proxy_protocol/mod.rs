@@ -1,5 +1,5 @@
-//! The PROXY protocol: what a proxy says in front of everything else about the connection that it carries on (HAProxy,
-//! doc/proxy-protocol.txt, versions 1 and 2).
+//! The PROXY protocol, versions 1 and 2: a header with the client's addresses in front of a proxied connection (HAProxy,
+//! doc/proxy-protocol.txt).
 
 mod parse;
 mod receive;
@@ -13,25 +13,25 @@ pub use write::{ProxyHeader, Version, write_local, write_proxy};
 
 use std::net::SocketAddr;
 
-/// The line of version 1 begins so.
+/// Prefix of a version 1 line.
 const V1: &[u8] = b"PROXY ";
-/// A header of version 2 begins so.
+/// Signature of a version 2 header.
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// The longest line of version 1, its end included.
+/// Maximum length of a version 1 line, CR LF included.
 const MAX_V1_LEN: usize = 107;
-/// The bytes of version 2 before its addresses.
+/// Length of a version 2 header before its addresses.
 const V2_HEADER_LEN: usize = 16;
-/// The longest header that is read: with room for what others append, and no more.
+/// Maximum length of a version 2 header, with room for TLVs.
 pub const MAX_V2_LEN: usize = 4096;
 
-/// The two ends of a connection, as a proxy saw them.
+/// The source and destination address of the proxied connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyAddresses {
     pub source: SocketAddr,
     pub destination: SocketAddr,
 }
 
-/// CRC-32C (RFC 3720 B.4), bit by bit: it is asked for once a connection at most, and rarely.
+/// CRC-32C (RFC 3720 B.4), bit by bit: computed at most once per connection.
 fn crc32c(parts: &[&[u8]]) -> u32 {
     let mut crc = u32::MAX;
     for byte in parts.iter().copied().flatten() {

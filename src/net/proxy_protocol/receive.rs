@@ -1,4 +1,4 @@
-//! The header on a connection just accepted: who may say it, whether it must be there, and when.
+//! Receiving the header on an accepted connection: trusted peers, required or optional, timeout.
 
 use super::{MAX_V2_LEN, Parsed, ProxyAddresses, parse};
 use crate::{
@@ -9,38 +9,38 @@ use crate::{
 use std::{net::SocketAddr, time::Duration};
 use tokio::io::AsyncReadExt;
 
-/// Whether clients may come without a header.
+/// Whether the header is required.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Only trusted proxies come, and they always say for whom.
+    /// Only trusted proxies may connect, and each connection must begin with a header.
     #[default]
     Required,
-    /// Trusted proxies may say for whom they come; everybody else comes for himself.
+    /// Trusted proxies may send a header; other clients connect directly.
     Optional,
 }
 
-/// How a listener receives it.
+/// PROXY protocol settings of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyProtocolConfig {
-    /// Whose word counts.
+    /// Trusted proxies.
     pub trusted: IpSet,
-    /// The word of everybody who comes through a socket of this machine counts.
+    /// Whether clients of a Unix domain socket are trusted.
     pub trust_unix: bool,
     pub mode: Mode,
-    /// The time for the header.
+    /// Timeout of the header.
     pub timeout: Duration,
 }
 
-/// Why a connection is closed without a word.
+/// Why a connection is closed without a response.
 #[derive(Debug)]
 pub enum ReceiveError {
-    /// It ended before it began.
+    /// The client closed the connection before the first byte.
     Closed,
     Rejected(GatewayError),
 }
 
 impl ProxyProtocolConfig {
-    /// The connection, and its two ends as the header tells them.
+    /// The connection, with the source and destination address of the header.
     pub async fn receive(
         &self,
         accepted: Accepted,
@@ -50,14 +50,14 @@ impl ProxyProtocolConfig {
             return match self.mode {
                 Mode::Optional => Ok((io, peer, local)),
                 Mode::Required => {
-                    Err(rejection(ErrorCode::ProxyUntrusted, "the client is none of the trusted proxies"))
+                    Err(rejection(ErrorCode::ProxyUntrusted, "the peer is not a trusted proxy"))
                 }
             };
         }
         match tokio::time::timeout(self.timeout, self.header(io)).await {
-            Ok(Ok((io, Some(ProxyAddresses { source: from, destination: to })))) => Ok((io, from, to)),
+            Ok(Ok((io, Some(ProxyAddresses { source, destination })))) => Ok((io, source, destination)),
             Ok(Ok((io, None))) => Ok((io, peer, local)),
-            Ok(Err(refusal)) => Err(refusal),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(rejection(ErrorCode::ProxyTimeout, "the header was not complete in time")),
         }
     }
@@ -66,27 +66,32 @@ impl ProxyProtocolConfig {
         if unix { self.trust_unix } else { self.trusted.contains(peer.ip()) }
     }
 
-    /// Takes the header off the connection; what was read behind it is put back.
+    /// Reads the header; bytes after it are put back.
     async fn header(&self, io: Stream) -> Result<(Stream, Option<ProxyAddresses>), ReceiveError> {
         let mut stream = io.into_plain().ok_or(ReceiveError::Closed)?;
-        let (mut space, mut read) = ([0; MAX_V2_LEN], 0);
+        let (mut buffer, mut read) = ([0; MAX_V2_LEN], 0);
         loop {
-            match stream.read(&mut space[read..]).await {
+            match stream.read(&mut buffer[read..]).await {
                 Ok(n @ 1..) => read += n,
                 _ if read == 0 => return Err(ReceiveError::Closed),
-                _ => return Err(rejection(ErrorCode::ProxyHeader, "the connection ended within the header")),
+                _ => {
+                    return Err(rejection(
+                        ErrorCode::ProxyHeader,
+                        "the connection was closed within the header",
+                    ));
+                }
             }
-            let bytes = &space[..read];
-            let (ends, length) = match parse(bytes) {
-                // There is room: a header that is longer than all of it is wrong.
+            let bytes = &buffer[..read];
+            let (addresses, length) = match parse(bytes) {
+                // There is room left: a longer header is rejected by `parse`.
                 Ok(Parsed::Incomplete) => continue,
-                Ok(Parsed::Header { parse_addresses: ends, length }) => (ends, length),
+                Ok(Parsed::Header { addresses, length }) => (addresses, length),
                 Ok(Parsed::Absent) if self.mode == Mode::Optional => (None, 0),
-                Ok(Parsed::Absent) => return Err(rejection(ErrorCode::ProxyHeader, "there is no header")),
-                Err(wrong) => return Err(rejection(ErrorCode::ProxyHeader, wrong.0)),
+                Ok(Parsed::Absent) => return Err(rejection(ErrorCode::ProxyHeader, "missing header")),
+                Err(error) => return Err(rejection(ErrorCode::ProxyHeader, error.0)),
             };
             stream.rewind(&bytes[length..]);
-            return Ok((Stream::new(stream), ends));
+            return Ok((Stream::new(stream), addresses));
         }
     }
 }

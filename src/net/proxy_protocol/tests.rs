@@ -1,4 +1,4 @@
-//! Headers good and bad, in pieces and at random; another reader of the protocol is the judge of what is written.
+//! Valid and invalid headers, in pieces and random; the `ppp` crate checks what is written.
 
 use super::*;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fn header(bytes: &[u8]) -> Option<(Option<ProxyAddresses>, usize)> {
     match parse(bytes) {
-        Ok(Parsed::Header { parse_addresses: ends, length }) => Some((ends, length)),
+        Ok(Parsed::Header { addresses: ends, length }) => Some((ends, length)),
         _ => None,
     }
 }
@@ -15,8 +15,8 @@ fn ends(from: &str, to: &str) -> ProxyAddresses {
     ProxyAddresses { source: from.parse().unwrap(), destination: to.parse().unwrap() }
 }
 
-/// A header of version 2.
-fn block(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+/// A version 2 header.
+fn v2_header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let length = (rest.len() as u16).to_be_bytes();
     [V2, &[command, family], &length[..], rest].concat()
 }
@@ -35,7 +35,7 @@ fn the_line_of_version_1_names_both_ends() {
 }
 
 #[test]
-fn a_line_that_is_not_exactly_right_is_wrong() {
+fn an_invalid_v1_line_is_rejected() {
     for line in [
         "PROXY TCP4 192.0.2.1 198.51.100.2 12345 443\n",
         "PROXY TCP4 192.0.2.1 198.51.100.2 12345\r\n",
@@ -63,25 +63,25 @@ fn a_line_that_is_not_exactly_right_is_wrong() {
 
 #[test]
 fn version_2_names_both_ends_or_says_that_there_are_none() {
-    let bytes = block(0x21, 0x11, &FOUR);
+    let bytes = v2_header(0x21, 0x11, &FOUR);
     assert_eq!(header(&bytes), Some((Some(ends("192.0.2.1:12345", "198.51.100.2:443")), 28)));
     let six = [&[0x20; 16][..], &[0x30; 16], &[0, 1, 0, 2]].concat();
-    let (found, _) = header(&block(0x21, 0x21, &six)).unwrap();
+    let (found, _) = header(&v2_header(0x21, 0x21, &six)).unwrap();
     assert_eq!(found.map(|ends| (ends.source.port(), ends.destination.port())), Some((1, 2)));
     for (command, family, rest) in [
         (0x20, 0x00, &b""[..]),
         (0x20, 0x11, &FOUR[..]),
-        (0x20, 0xff, b"what a proxy says of itself is passed over"),
+        (0x20, 0xff, b"the addresses of a LOCAL header are skipped"),
         (0x21, 0x00, b"unspecified"),
         (0x21, 0x31, &[0; 216]),
     ] {
-        let bytes = block(command, family, rest);
+        let bytes = v2_header(command, family, rest);
         assert_eq!(header(&bytes), Some((None, bytes.len())), "{command:x} {family:x}");
     }
 }
 
 #[test]
-fn a_block_that_is_not_exactly_right_is_wrong() {
+fn an_invalid_v2_header_is_rejected() {
     for (command, family, rest) in [
         (0x11, 0x11, &FOUR[..]),
         (0x22, 0x11, &FOUR),
@@ -94,18 +94,18 @@ fn a_block_that_is_not_exactly_right_is_wrong() {
         (0x21, 0x11, &[&FOUR[..], &[1, 0, 2, 9]].concat()),
         (0x21, 0x11, &[&FOUR[..], &[3, 0, 3, 9, 9, 9]].concat()),
     ] {
-        assert!(parse(&block(command, family, rest)).is_err(), "{command:x} {family:x} {rest:?}");
+        assert!(parse(&v2_header(command, family, rest)).is_err(), "{command:x} {family:x} {rest:?}");
     }
     let longest = [&FOUR[..], &[0xee, 0x0f, 0xe1], &vec![0; MAX_V2_LEN - V2_HEADER_LEN - 15][..]].concat();
-    assert!(header(&block(0x21, 0x11, &longest)).is_some());
-    assert!(parse(&[V2, &[0x21, 0x11, 0xff, 0xff]].concat()).is_err(), "it is refused before it is there");
+    assert!(header(&v2_header(0x21, 0x11, &longest)).is_some());
+    assert!(parse(&[V2, &[0x21, 0x11, 0xff, 0xff]].concat()).is_err(), "rejected before it is complete");
 }
 
 #[test]
-fn values_behind_the_addresses_are_passed_over_and_a_checksum_is_counted() {
+fn tlvs_are_skipped_and_a_checksum_is_verified() {
     assert_eq!(crc32c(&[b"1234", b"56789"]), 0xe306_9283, "RFC 3720 B.4");
     let rest = [&FOUR[..], &[5, 0, 2, b'i', b'd', 3, 0, 4, 0, 0, 0, 0, 4, 0, 0]].concat();
-    let mut bytes = block(0x21, 0x11, &rest);
+    let mut bytes = v2_header(0x21, 0x11, &rest);
     assert!(parse(&bytes).is_err());
     let (sum, at) = (crc32c(&[&bytes]), V2_HEADER_LEN + FOUR.len() + 8);
     bytes[at..at + 4].copy_from_slice(&sum.to_be_bytes());
@@ -115,7 +115,7 @@ fn values_behind_the_addresses_are_passed_over_and_a_checksum_is_counted() {
 }
 
 #[test]
-fn what_begins_otherwise_is_no_header() {
+fn other_first_bytes_are_not_a_header() {
     for text in
         ["GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n", "\r\n\r\nGET /", "\r\nG", "\x16\x03\x01", "PROXYS"]
     {
@@ -127,11 +127,11 @@ fn what_begins_otherwise_is_no_header() {
 }
 
 #[test]
-fn a_probe_is_the_gateways_own() {
+fn a_probe_sends_a_local_header() {
     for version in [Version::V1, Version::V2] {
-        let mut said = Vec::new();
-        write_local(&mut said, version);
-        assert_eq!(header(&said), Some((None, said.len())));
+        let mut written = Vec::new();
+        write_local(&mut written, version);
+        assert_eq!(header(&written), Some((None, written.len())));
     }
 }
 
@@ -144,14 +144,14 @@ fn address() -> impl Strategy<Value = IpAddr> {
 }
 
 prop_compose! {
-    fn announced()(from in address(), to in address(), ports in any::<(u16, u16)>(), first in any::<bool>()) -> ProxyHeader {
+    fn proxy_headers()(from in address(), to in address(), ports in any::<(u16, u16)>(), first in any::<bool>()) -> ProxyHeader {
         let ends = ProxyAddresses { source: SocketAddr::new(from, ports.0), destination: SocketAddr::new(to, ports.1) };
         ProxyHeader { version: if first { Version::V1 } else { Version::V2 }, addresses: ends }
     }
 }
 
-/// The ends as another reader of the protocol understands them.
-fn judged(bytes: &[u8]) -> Option<[SocketAddr; 2]> {
+/// The addresses as parsed by the `ppp` crate.
+fn parsed_by_ppp(bytes: &[u8]) -> Option<[SocketAddr; 2]> {
     use ppp::{HeaderResult, v1, v2};
     match HeaderResult::parse(bytes) {
         HeaderResult::V1(Ok(header)) => match header.addresses {
@@ -181,26 +181,26 @@ fn judged(bytes: &[u8]) -> Option<[SocketAddr; 2]> {
 }
 
 proptest! {
-    /// What is written is read again, by us and by others, and no piece of it is taken for the whole.
+    /// A written header is parsed by us and by `ppp`, and no prefix of it is taken for the whole.
     #[test]
-    fn what_is_written_is_read(said in announced(), behind in any::<[u8; 4]>()) {
+    fn a_written_header_is_parsed(proxy_header in proxy_headers(), behind in any::<[u8; 4]>()) {
         let mut bytes = Vec::new();
-        write_proxy(&mut bytes, &said);
+        write_proxy(&mut bytes, &proxy_header);
         for cut in 0..bytes.len() {
             prop_assert_eq!(parse(&bytes[..cut]), Ok(Parsed::Incomplete));
         }
         let canonical = |ends: [SocketAddr; 2]| ends.map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
-        let meant = canonical([said.addresses.source, said.addresses.destination]);
-        prop_assert_eq!(judged(&bytes).map(canonical), Some(meant));
+        let expected = canonical([proxy_header.addresses.source, proxy_header.addresses.destination]);
+        prop_assert_eq!(parsed_by_ppp(&bytes).map(canonical), Some(expected));
         let length = bytes.len();
         bytes.extend_from_slice(&behind);
         let (found, end) = header(&bytes).unwrap();
-        prop_assert_eq!((found.map(|ends| canonical([ends.source, ends.destination])), end), (Some(meant), length));
+        prop_assert_eq!((found.map(|ends| canonical([ends.source, ends.destination])), end), (Some(expected), length));
     }
 
-    /// Whatever stands there: no panic, and never more than there is.
+    /// Arbitrary bytes never panic, and a header is never longer than the input.
     #[test]
-    fn no_bytes_do_harm(kind in 0..3usize, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_never_panic(kind in 0..3usize, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let begin: &[u8] = [&b""[..], V1, V2][kind];
         let bytes = [begin, &bytes].concat();
         if let Ok(Parsed::Header { length, .. }) = parse(&bytes) {
@@ -208,12 +208,11 @@ proptest! {
         }
     }
 
-    /// A header with one byte changed is read, or refused, but never longer than it is; and what more bytes tell never
-    /// contradicts what fewer did.
+    /// A header with one changed byte never panics, and more bytes never contradict the result for fewer.
     #[test]
-    fn a_changed_byte_does_no_harm(said in announced(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_changed_byte_is_handled(proxy_header in proxy_headers(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut bytes = Vec::new();
-        write_proxy(&mut bytes, &said);
+        write_proxy(&mut bytes, &proxy_header);
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let whole = parse(&bytes);

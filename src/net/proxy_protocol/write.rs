@@ -1,4 +1,4 @@
-//! What the gateway says to a service about the connection of a client.
+//! Writing the PROXY header that passes the client's address to a backend.
 
 use super::{ProxyAddresses, V1, V2};
 use std::{
@@ -6,25 +6,25 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
-/// The version that a service reads.
+/// The version of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     V1,
     V2,
 }
 
-/// What is said on a connection, which is good for requests of the same client connection only.
+/// The header of a connection, which then serves only requests of that client connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyHeader {
     pub version: Version,
     pub addresses: ProxyAddresses,
 }
 
-/// The header in front of a connection made for a client.
-pub fn write_proxy(out: &mut Vec<u8>, said: &ProxyHeader) {
-    let ProxyAddresses { source: from, destination: to } = said.addresses;
+/// Writes the header of a connection opened for a client.
+pub fn write_proxy(out: &mut Vec<u8>, header: &ProxyHeader) {
+    let ProxyAddresses { source: from, destination: to } = header.addresses;
     let [from, to] = [from, to].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
-    match (said.version, from.ip(), to.ip()) {
+    match (header.version, from.ip(), to.ip()) {
         (Version::V1, IpAddr::V4(a), IpAddr::V4(b)) => write_v1(out, "TCP4", &a, &b, [from, to]),
         (Version::V1, a, b) => write_v1(out, "TCP6", &to_same_family(a), &to_same_family(b), [from, to]),
         (Version::V2, IpAddr::V4(a), IpAddr::V4(b)) => {
@@ -36,7 +36,7 @@ pub fn write_proxy(out: &mut Vec<u8>, said: &ProxyHeader) {
     }
 }
 
-/// The header in front of a connection that the gateway makes for itself: a probe.
+/// Writes the LOCAL header of a connection opened by the gateway itself, such as a health check.
 pub fn write_local(out: &mut Vec<u8>, version: Version) {
     match version {
         Version::V1 => out.extend_from_slice(b"PROXY UNKNOWN\r\n"),
@@ -47,7 +47,7 @@ pub fn write_local(out: &mut Vec<u8>, version: Version) {
     }
 }
 
-/// Both addresses are of one family: where one is of IPv6, the other is dressed as one.
+/// Both addresses must be of one family: an IPv4 address next to an IPv6 one is mapped to IPv6.
 fn to_same_family(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -60,21 +60,21 @@ fn write_v1(
     family: &str,
     from: &dyn std::fmt::Display,
     to: &dyn std::fmt::Display,
-    ends: [SocketAddr; 2],
+    addresses: [SocketAddr; 2],
 ) {
     out.extend_from_slice(V1);
-    let [from_port, to_port] = ends.map(|end| end.port());
-    // Writing to memory cannot fail.
+    let [from_port, to_port] = addresses.map(|end| end.port());
+    // Writing to a Vec cannot fail.
     let _ = write!(out, "{family} {from} {to} {from_port} {to_port}\r\n");
 }
 
-fn write_v2(out: &mut Vec<u8>, family: u8, from: &[u8], to: &[u8], ends: [SocketAddr; 2]) {
+fn write_v2(out: &mut Vec<u8>, family: u8, from: &[u8], to: &[u8], addresses: [SocketAddr; 2]) {
     out.extend_from_slice(V2);
     let length = (from.len() + to.len() + 4) as u8;
     out.extend_from_slice(&[0x21, family, 0, length]);
     out.extend_from_slice(from);
     out.extend_from_slice(to);
-    for end in ends {
+    for end in addresses {
         out.extend_from_slice(&end.port().to_be_bytes());
     }
 }

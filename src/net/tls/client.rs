@@ -1,4 +1,4 @@
-//! Backends over TLS: a configuration is compiled once for each setting and shared; sessions are resumed by endpoint.
+//! TLS to backends: each configuration is compiled once and shared; sessions are resumed per endpoint.
 
 use super::{
     super::{connect::AlpnOffer, io::Stream},
@@ -16,86 +16,86 @@ use tokio_rustls::{
     rustls::{ClientConfig, Error, client::Resumption, pki_types::ServerName, sign::SingleCertAndKey},
 };
 
-/// Sessions that an endpoint keeps to be resumed; TLS 1.3 uses each once.
+/// Maximum number of cached sessions per endpoint; TLS 1.3 uses each once.
 const SESSION_CACHE_SIZE: usize = 8;
 
-/// How backends are spoken to over TLS. Connections made under different settings are never mixed.
+/// TLS settings of a backend. Connections opened under different settings are never mixed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTls {
     pub trust: TrustAnchors,
-    /// What the backend is shown.
+    /// The client certificate presented to the backend.
     pub client_certificate: Option<CertifiedKeyPem>,
-    /// What it is asked for and verified as; none: its host.
+    /// The name sent as SNI and verified; `None`: the host of the endpoint.
     pub name: Option<String>,
 }
 
-/// Whether a certificate can be for that name.
+/// Whether a certificate can be issued for the name.
 pub fn is_server_name(name: &str) -> bool {
     ServerName::try_from(name).is_ok()
 }
 
-/// Settings, compiled, for as long as an endpoint uses them.
+/// Compiled settings, cached as long as an endpoint uses them.
 #[derive(Debug, Default)]
 pub struct TlsConfigCache(WeakMap<ClientTls, Result<ClientConfig, String>>);
 
 impl TlsConfigCache {
-    /// What speaks TLS with that host. Reads files: not for those who serve requests.
-    pub fn host(&self, setting: &ClientTls, host: &str) -> TlsTarget {
+    /// The TLS configuration of one host. Reads files: do not call on a worker.
+    pub fn target(&self, setting: &ClientTls, host: &str) -> TlsTarget {
         let compiled = self.0.get_or_insert_with(setting.clone(), || setting.compile());
         let host = setting.name.as_deref().unwrap_or(host);
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let made = (*compiled).clone().and_then(|mut config| {
+        let config = (*compiled).clone().and_then(|mut config| {
             let name = ServerName::try_from(bare.to_owned())
-                .map_err(|_| format!("\"{bare}\" is no name of a certificate"))?;
+                .map_err(|_| format!("\"{bare}\" is not a valid server name"))?;
             config.resumption = Resumption::in_memory_sessions(SESSION_CACHE_SIZE);
             Ok((with_alpn(&config), name))
         });
-        TlsTarget { config: made, _compiled: compiled }
+        TlsTarget { config: config, _compiled: compiled }
     }
 }
 
 impl ClientTls {
-    /// Reads what files held: not for those who serve requests.
+    /// Compiles the settings. Reads files: do not call on a worker.
     pub(in crate::net) fn compile(&self) -> Result<ClientConfig, String> {
         let builder = client_config(&self.trust)?;
         let config = match &self.client_certificate {
             None => builder.with_no_client_auth(),
             Some(pair) => {
-                let shown = pair.read().map_err(|(KeyPairError::Chain(why) | KeyPairError::Key(why))| why)?;
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
+                let key = pair.read().map_err(|(KeyPairError::Chain(why) | KeyPairError::Key(why))| why)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };
         Ok(config)
     }
 }
 
-/// One connector for each [`Offer`], in its order.
+/// One connector for each [`AlpnOffer`], in its order.
 type ConnectorByAlpn = [TlsConnector; 3];
 
 fn with_alpn(config: &ClientConfig) -> ConnectorByAlpn {
-    let (one, two) = (b"http/1.1".to_vec(), b"h2".to_vec());
-    [vec![one.clone()], vec![two.clone()], vec![two, one]].map(|protocols| {
+    let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
+    [vec![http1.clone()], vec![http2.clone()], vec![http2, http1]].map(|protocols| {
         let mut config = config.clone();
         config.alpn_protocols = protocols;
         TlsConnector::from(Arc::new(config))
     })
 }
 
-/// One host, spoken to over TLS under one setting.
+/// The TLS configuration of one host.
 pub struct TlsTarget {
     config: Result<(ConnectorByAlpn, ServerName<'static>), String>,
-    /// Held so that others find it.
+    /// Keeps the cache entry alive.
     _compiled: Arc<Result<ClientConfig, String>>,
 }
 
 impl fmt::Debug for TlsTarget {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "SecureHost({:?})", self.config.as_ref().map(|(_, name)| name))
+        write!(f, "TlsTarget({:?})", self.config.as_ref().map(|(_, name)| name))
     }
 }
 
 impl TlsTarget {
-    /// The handshake on a fresh connection; `label` names the backend to people.
+    /// Completes the handshake on a new connection; `label` is the backend in error messages.
     pub(in crate::net) async fn connect(
         &self,
         stream: L4Stream,
@@ -103,22 +103,22 @@ impl TlsTarget {
         offer: AlpnOffer,
     ) -> Result<Stream, GatewayError> {
         let (connectors, name) = match &self.config {
-            Ok(made) => made,
+            Ok(config) => config,
             Err(why) => {
                 return Err(GatewayError::new(
                     ErrorCode::BackendTls,
-                    format!("no TLS with the backend {label}: {why}"),
+                    format!("no TLS connection to the backend {label}: {why}"),
                 ));
             }
         };
         match connectors[offer as usize].connect(name.clone(), stream).await {
-            Ok(stream) => Ok(Stream::secure(stream.into())),
+            Ok(stream) => Ok(Stream::tls(stream.into())),
             Err(error) => Err(tls_error(&error, label)),
         }
     }
 }
 
-/// A certificate that is not believed is one thing, everything else that goes wrong another.
+/// An untrusted certificate has its own error code.
 fn tls_error(error: &io::Error, label: &str) -> GatewayError {
     let why = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => ErrorCode::BackendCertificate,
@@ -126,7 +126,7 @@ fn tls_error(error: &io::Error, label: &str) -> GatewayError {
     };
     let what = match why {
         ErrorCode::BackendCertificate => "the certificate of the backend",
-        _ => "no TLS with the backend",
+        _ => "no TLS connection to the backend",
     };
     GatewayError::new(why, format!("{what} {label}: {error}"))
 }

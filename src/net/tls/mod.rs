@@ -1,4 +1,4 @@
-//! TLS on both sides: certificates, whom we believe, listeners, backends.
+//! TLS on both sides: certificates, trust anchors, listeners, backends.
 
 pub mod certificate;
 pub mod client;
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
 
-/// The cryptography of every connection.
+/// The cryptography provider of every connection.
 pub(in crate::net) fn provider() -> Arc<CryptoProvider> {
     PROVIDER.clone()
 }

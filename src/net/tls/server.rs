@@ -1,4 +1,4 @@
-//! Listeners over TLS: which certificate is shown, what clients must show, and the handshake.
+//! TLS on listeners: certificate selection by SNI, client certificates (mTLS), the handshake.
 
 use super::{
     super::io::Stream,
@@ -23,48 +23,49 @@ use tokio_rustls::{
     },
 };
 
-/// The TLS of a listener, as configured.
+/// TLS settings of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerTls {
     pub certificates: Vec<ListenerCertificate>,
-    /// TLS 1.2 is refused.
+    /// Reject TLS 1.2.
     pub tls13_only: bool,
     pub client_auth: Option<ClientAuth>,
-    /// Protocols offered, the dearest first.
+    /// ALPN protocols, in order of preference.
     pub alpn: Vec<String>,
-    /// The time for a handshake.
+    /// Handshake timeout.
     pub handshake: Duration,
 }
 
-/// A certificate and the names it is shown for, in small letters.
+/// A certificate and the host names it is presented for, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerCertificate {
-    /// For people: the file it is in.
+    /// The file, for error messages.
     pub label: String,
     pub certified_key: CertifiedKeyPem,
     pub server_names: Vec<String>,
 }
 
-/// What clients show.
+/// Verification of client certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAuth {
-    /// PEM.
+    /// The certificate authorities, as PEM.
     pub authorities: Arc<[u8]>,
-    /// Without a certificate there is no connection.
+    /// Reject connections without a client certificate.
     pub required: bool,
-    /// Services are told of the certificate.
+    /// Send the client certificate to backends.
     pub forward_certificate: bool,
 }
 
-/// What makes and reads session tickets: kept from plan to plan, so that sessions are resumed across reloads and, being
-/// one for all workers, across them. Who changes what clients must show begins with a new one, because a resumed session
-/// is not asked again.
+/// The keys of session tickets. Kept across reloads and shared by all workers, so that sessions can be resumed there. A
+/// listener whose client certificate settings change gets new keys, because a resumed session is not verified again.
 pub struct TicketKeys(Option<Arc<dyn ProducesTickets>>);
 
 impl Default for TicketKeys {
     fn default() -> Self {
-        let made = ring::Ticketer::new();
-        TicketKeys(made.inspect_err(|error| log::error!("no TLS sessions can be resumed: {error}")).ok())
+        let ticketer = ring::Ticketer::new();
+        TicketKeys(
+            ticketer.inspect_err(|error| log::error!("TLS session tickets are disabled: {error}")).ok(),
+        )
     }
 }
 
@@ -74,7 +75,7 @@ impl fmt::Debug for TicketKeys {
     }
 }
 
-/// The TLS of a listener, at work.
+/// Accepts TLS connections of a listener.
 pub struct TlsAcceptor {
     acceptor: RustlsAcceptor,
     resolver: Arc<CertificateResolver>,
@@ -89,7 +90,7 @@ impl fmt::Debug for TlsAcceptor {
     }
 }
 
-/// The certificates, and who asks for which.
+/// Selects the certificate by SNI.
 #[derive(Debug)]
 struct CertificateResolver {
     keys: Box<[Arc<CertifiedKey>]>,
@@ -97,7 +98,7 @@ struct CertificateResolver {
 }
 
 impl ResolvesServerCert for CertificateResolver {
-    /// Of several certificates for a name the first whose kind of key the client can check.
+    /// Of several certificates for a name the first whose key type the client supports.
     fn resolve(&self, hello: ClientHello) -> Option<Arc<CertifiedKey>> {
         let group = self.names.certificates(self.names.resolve(hello.server_name()));
         let mut keys = group.iter().filter_map(|at| self.keys.get(*at));
@@ -106,16 +107,16 @@ impl ResolvesServerCert for CertificateResolver {
     }
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 #[derive(Debug)]
 pub struct TlsSession {
-    /// The name that the client asked for.
+    /// The SNI sent by the client.
     pub server_name: Option<Box<str>>,
     pub resumed: bool,
     pub certificate: Option<Arc<ClientCertificate>>,
 }
 
-/// Why there is no session.
+/// Why a handshake failed.
 #[derive(Debug)]
 pub enum HandshakeError {
     Timeout,
@@ -123,25 +124,25 @@ pub enum HandshakeError {
 }
 
 impl ServerTls {
-    /// Puts it to work; says in one sentence what is wrong with it.
+    /// Builds the acceptor; an error names what is invalid.
     pub fn compile(&self, tickets: Arc<TicketKeys>) -> Result<TlsAcceptor, String> {
-        let shelf = Arc::new(self.resolver()?);
+        let resolver = Arc::new(self.resolver()?);
         let versions: &[_] = if self.tls13_only { &[&TLS13] } else { &[&TLS13, &TLS12] };
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .map_err(|error| error.to_string())?
             .with_client_cert_verifier(self.verifier()?)
-            .with_cert_resolver(shelf.clone());
+            .with_cert_resolver(resolver.clone());
         config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if let Some(ticketer) = &tickets.0 {
             config.ticketer = ticketer.clone();
         }
         let acceptor = RustlsAcceptor::from(Arc::new(config));
-        let forward = self.client_auth.as_ref().is_some_and(|clients| clients.forward_certificate);
+        let forward = self.client_auth.as_ref().is_some_and(|client_auth| client_auth.forward_certificate);
         Ok(TlsAcceptor {
             acceptor,
-            resolver: shelf,
+            resolver: resolver,
             handshake_timeout: self.handshake,
             forward_certificate: forward,
             _tickets: tickets,
@@ -161,16 +162,16 @@ impl ServerTls {
     }
 
     fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, String> {
-        let Some(clients) = &self.client_auth else { return Ok(WebPkiClientVerifier::no_client_auth()) };
-        let roots = Arc::new(parse_authorities(&clients.authorities)?);
+        let Some(client_auth) = &self.client_auth else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+        let roots = Arc::new(parse_authorities(&client_auth.authorities)?);
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
-        let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
+        let builder = if client_auth.required { builder } else { builder.allow_unauthenticated() };
         builder.build().map_err(|error| error.to_string())
     }
 }
 
 impl TlsAcceptor {
-    /// The handshake on a connection just accepted, within its time.
+    /// Completes the handshake on an accepted connection, within the timeout.
     pub async fn accept(&self, io: Stream) -> Result<(Stream, TlsSession), HandshakeError> {
         let Some(stream) = io.into_plain() else {
             return Err(HandshakeError::Failed(io::ErrorKind::InvalidInput.into()));
@@ -187,11 +188,11 @@ impl TlsAcceptor {
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
             certificate: shown.map(|der| Arc::new(client_certificate(der, self.forward_certificate))),
         };
-        Ok((Stream::secure(stream.into()), session))
+        Ok((Stream::tls(stream.into()), session))
     }
 
-    /// Whether a client that asked for this name would have been shown the same certificate if it had asked for that
-    /// host (a `Host` field without its port).
+    /// Whether a client that sent this SNI would have received the same certificate for `host` (a `Host` field without its
+    /// port).
     pub fn same_certificate(&self, server_name: Option<&str>, host: &[u8]) -> bool {
         if server_name.is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(host)) {
             return true;

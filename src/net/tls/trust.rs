@@ -1,4 +1,4 @@
-//! Whose certificates are believed.
+//! Trust anchors: which certificate authorities are trusted.
 
 use super::provider;
 use std::sync::{Arc, LazyLock};
@@ -11,42 +11,42 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
-/// Whose certificates are believed.
+/// Which certificate authorities are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TrustAnchors {
-    /// Those that the system trusts.
+    /// The system's.
     #[default]
     System,
-    /// Those of these authorities only: PEM text.
+    /// Only these, as PEM.
     Custom(Arc<[u8]>),
-    /// Everybody's: whoever answers can read and change what is sent.
+    /// Accepts any certificate: a man in the middle can read and change the traffic.
     DangerousAcceptAny,
 }
 
-/// What the system trusts, read once; whoever is first must be one who may wait for files.
+/// The system's trust anchors, read once. The first use blocks on file reads.
 static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut store = RootCertStore::empty();
     match rustls_native_certs::load_native_certs() {
         Ok(found) => drop(store.add_parsable_certificates(found)),
-        Err(error) => log::error!("the certificates that the system trusts cannot be read: {error}"),
+        Err(error) => log::error!("the system's CA certificates cannot be read: {error}"),
     }
     if store.is_empty() {
         log::warn!(
-            "the system trusts no certificates: no certificate will be believed without an authority of its own"
+            "the system has no CA certificates: only certificates of configured authorities are trusted"
         );
     }
     Arc::new(store)
 });
 
 impl TrustAnchors {
-    /// The authorities; an error when the text holds what is no certificate.
+    /// The root certificates; an error when the PEM is invalid.
     fn roots(&self) -> Result<Arc<RootCertStore>, String> {
         let TrustAnchors::Custom(pem) = self else { return Ok(SYSTEM_ROOTS.clone()) };
         parse_authorities(pem).map(Arc::new)
     }
 }
 
-/// The authorities of a PEM text, as those who check certificates want them.
+/// Parses the certificate authorities of a PEM text.
 pub fn parse_authorities(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(pem)? {
@@ -55,17 +55,17 @@ pub fn parse_authorities(pem: &[u8]) -> Result<RootCertStore, String> {
     Ok(store)
 }
 
-/// The certificates of a PEM text; an error when there is none, or one that cannot be read.
+/// The certificates of a PEM text; an error when it contains none, or an invalid one.
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
-    let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    match all {
-        Ok(all) if !all.is_empty() => Ok(all),
-        Ok(_) => Err("it holds no certificate"),
+    let parsed = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    match parsed {
+        Ok(parsed) if !parsed.is_empty() => Ok(parsed),
+        Ok(_) => Err("it contains no certificate"),
         Err(_) => Err("it is not PEM"),
     }
 }
 
-/// The beginning of a client's configuration that believes those.
+/// A client configuration with these trust anchors.
 pub(in crate::net) fn client_config(
     trust: &TrustAnchors,
 ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
@@ -80,7 +80,7 @@ pub(in crate::net) fn client_config(
     })
 }
 
-/// Believes everything, also certificates too old or too odd to be read; nothing is proved by the signature then.
+/// Accepts any certificate, even one that cannot be parsed; the signatures prove nothing then.
 #[derive(Debug)]
 struct NoVerification;
 
@@ -124,8 +124,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_without_certificates_is_no_authority() {
-        assert_eq!(certificates(b"nonsense").unwrap_err(), "it holds no certificate");
+    fn a_text_without_certificates_is_rejected() {
+        assert_eq!(certificates(b"nonsense").unwrap_err(), "it contains no certificate");
         assert!(TrustAnchors::Custom(Arc::from(&b"nonsense"[..])).roots().is_err());
     }
 }

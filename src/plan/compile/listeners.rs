@@ -10,7 +10,7 @@ use crate::net::listener::Address;
 use crate::net::proxy_protocol::ProxyProtocolConfig;
 use crate::net::tls::certificate::{CertifiedKeyPem, KeyPairError, certificate_info};
 use crate::net::tls::server::{ClientAuth, ListenerCertificate, ServerTls};
-use crate::net::tls::sni::is_wildcard;
+use crate::net::tls::sni::is_host_pattern;
 use crate::net::tls::trust::{certificates, parse_authorities};
 use crate::plan::blueprint::{Listener, ListenerTls};
 use crate::plan::check::{items, non_blank};
@@ -200,7 +200,7 @@ impl<'r> ListenerCompiler<'r, '_> {
     }
 
     fn hosts(&mut self, hosts: &[Spanned<String>]) -> Vec<String> {
-        for host in hosts.iter().filter(|host| !is_wildcard(host)) {
+        for host in hosts.iter().filter(|host| !is_host_pattern(host)) {
             let message = format!("\"{}\" is not a host that a certificate can be shown for", host.value);
             self.diagnostics
                 .error(codes::BAD_CERTIFICATE_HOST, host.span, message)

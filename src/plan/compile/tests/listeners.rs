@@ -98,8 +98,8 @@ fn a_name_has_one_certificate_or_one_for_each_kind_of_key() {
 fn files_that_are_no_certificates_or_keys_are_told() {
     for (chain, key, says) in [
         ("gone.pem", "a.key", r#"MG0620 CertificateFile: "gone.pem" cannot be read: it does not exist"#),
-        ("nonsense", "a.key", "MG0620 CertificateFile: it holds no certificate"),
-        ("a.pem", "nonsense", "MG0620 KeyFile: it holds no private key in PEM (PKCS#8, SEC1 or PKCS#1)"),
+        ("nonsense", "a.key", "MG0620 CertificateFile: it contains no certificate"),
+        ("a.pem", "nonsense", "MG0620 KeyFile: it contains no private key in PEM (PKCS#8, SEC1 or PKCS#1)"),
         ("a.pem", "b.key", "MG0620 KeyFile: it is not the key of the certificate"),
     ] {
         assert_eq!(wrong(&tls(&[(chain, key)], "")), says);
@@ -117,7 +117,7 @@ fn clients_show_certificates_of_an_authority() {
         sound(&with(r#"{ "CaFile": "b.pem", "Mode": "optional", "Forward": true }"#)).client_auth.unwrap();
     assert!(!clients.required && clients.forward_certificate);
     assert_eq!(wrong(&with("{}")), "MG0620 CaFile is missing");
-    assert_eq!(wrong(&with(r#"{ "CaFile": "nonsense" }"#)), "MG0620 CaFile: it holds no certificate");
+    assert_eq!(wrong(&with(r#"{ "CaFile": "nonsense" }"#)), "MG0620 CaFile: it contains no certificate");
     let mode = wrong(&with(r#"{ "CaFile": "b.pem", "Mode": "Require" }"#));
     assert_eq!(mode, r#"MG0104 there is no Mode "Require" of ClientCertificates"#);
 }
@@ -176,7 +176,7 @@ fn services_have_their_own_authorities_and_names_and_are_shown_certificates() {
     );
     assert_eq!((tls.client_certificate.is_some(), tls.name.as_deref()), (true, Some("orders")));
     for (options, says) in [
-        (r#"{ "CaFile": "nonsense" }"#, "MG0620 CaFile: it holds no certificate"),
+        (r#"{ "CaFile": "nonsense" }"#, "MG0620 CaFile: it contains no certificate"),
         (
             r#"{ "KeyFile": "b.key" }"#,
             "MG0461 CertificateFile and KeyFile belong together, and one of them is missing",

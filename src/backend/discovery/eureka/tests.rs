@@ -82,7 +82,7 @@ async fn trouble_is_told_and_forgets_nothing() {
     let (eureka, asked) =
         server(vec![apps("", &[1]), (500, String::new()), apps("UP_2_", &[2]), (500, String::new())]).await;
     assert_eq!(ports(&eureka).await, Ok(vec![1]));
-    assert!(ports(&eureka).await.unwrap_err().contains("/eureka/apps/delta: the response status is 500"));
+    assert!(ports(&eureka).await.unwrap_err().contains("/eureka/apps/delta: the answer is 500"));
     assert_eq!(ports(&eureka).await, Ok(vec![1, 2]));
     assert_eq!(asked.lock().unwrap()[2], "/eureka/apps/delta");
 }

@@ -17,7 +17,7 @@ test: ## run every test: units, architecture, engine, cases, the README's tour
 
 soak: ## the long runs: 1,000 reloads under load, 2 GiB up and down
 	@.ci/need cargo cmake cc
-	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load memory::
+	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load streaming_memory::
 
 check: ## format, lints, documentation; changes nothing
 	@.ci/need cargo cmake cc

@@ -1,10 +1,10 @@
 //! Compares what happened with what a step expects.
 
-use super::world::World;
+use super::environment::World;
 use crate::support::client::{Request, Response};
 use crate::support::origin::Seen;
-use crate::support::stub::text_of;
-use crate::support::wire::Head;
+use crate::support::stub_backend::text_of;
+use crate::support::http1_reader::Head;
 use base64::Engine;
 use serde_json::Value;
 use std::time::Duration;

@@ -5,15 +5,15 @@
 //! `CASE=glob` runs some cases only, `CASES=file` those of another file.
 
 mod case;
+mod environment;
 mod expect;
-mod known;
+mod known_failures;
 mod run;
 mod tokens;
-mod world;
 
 use crate::support::announce;
 use case::Case;
-use known::KnownHeader;
+use known_failures::KnownFailures;
 use run::Outcome;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn load() -> Vec<Case> {
 fn every_case_that_needs_nothing_later_passes() {
     let filter = std::env::var("CASE").ok();
     let all = filter.is_none() && std::env::var_os("CASES").is_none();
-    let known = KnownHeader::load();
+    let known = KnownFailures::load();
     let cases: Vec<Case> =
         load().into_iter().filter(|c| filter.as_deref().is_none_or(|f| glob(f, &c.id))).collect();
     let outcomes = run_all(&cases);
@@ -91,7 +91,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, case: &Case, outcome: Outcome, known: &KnownHeader) {
+    fn add(&mut self, case: &Case, outcome: Outcome, known: &KnownFailures) {
         match outcome {
             Outcome::Passed if known.lists(&case.id) => {
                 self.wrong.push(format!("{}: passes, take it out of tests/known-failures.toml", case.id));
@@ -105,7 +105,7 @@ impl Tally {
     }
 
     /// Listed failures that name no case.
-    fn strangers(&mut self, cases: &[Case], known: &KnownHeader) {
+    fn strangers(&mut self, cases: &[Case], known: &KnownFailures) {
         for id in known.ids().filter(|id| !cases.iter().any(|c| c.id == **id)) {
             self.wrong.push(format!("{id}: in tests/known-failures.toml, but no such case"));
         }

@@ -3,13 +3,13 @@
 use super::case::Case;
 use super::expect::{self, Made};
 use super::tokens::header_value;
-use super::world::{World, pretty};
+use super::environment::{World, pretty};
 use crate::reasons::{CAPABILITIES, codes_for};
 use crate::support::client::{Body, Client, Request};
 use crate::support::gateway::Gateway;
 use crate::support::origin::next_order;
 use crate::support::process::Ended;
-use crate::support::stub::{pairs, text_of};
+use crate::support::stub_backend::{pairs, text_of};
 use crate::support::websocket::{open, opening};
 use base64::Engine;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use super::{document, gateway};
 use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use serde_json::{Value, json};
 use std::sync::Barrier;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use crate::support::client::{Client, Request, Response, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use crate::support::tls::{Authority, Issued};
 use rcgen::DnType;
 use serde_json::{Value, json};

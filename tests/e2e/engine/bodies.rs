@@ -4,9 +4,9 @@ use super::{document, gateway, limited};
 use crate::support::client::{Body, Ending, PATIENCE, Request};
 use crate::support::gateway::Gateway;
 use crate::support::origin::{Origin, read};
-use crate::support::scripted::Scripted;
-use crate::support::stub::Answer;
-use crate::support::wire::Fault;
+use crate::support::scripted_backend::Scripted;
+use crate::support::stub_backend::Answer;
+use crate::support::http1_reader::Fault;
 use serde_json::json;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -114,13 +114,13 @@ fn a_download_streams_before_it_is_complete() {
     client.send(Request::get("/").bytes("gw"));
     assert!(client.wire.head().expect("a head").start.contains("200"));
     let mut first = Vec::new();
-    while crate::support::wire::find(&first, b"first").is_none() {
+    while crate::support::http1_reader::find(&first, b"first").is_none() {
         assert_ne!(client.wire.fill(), Ok(0));
         first.extend(client.wire.take());
     }
     go.send(()).expect("the service waits");
     let mut rest = first;
-    while crate::support::wire::find(&rest, b"0\r\n\r\n").is_none() {
+    while crate::support::http1_reader::find(&rest, b"0\r\n\r\n").is_none() {
         assert_ne!(client.wire.fill(), Ok(0));
         rest.extend(client.wire.take());
     }

@@ -5,7 +5,7 @@ use crate::support::becomes_true;
 use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -196,7 +196,7 @@ fn who_waits_is_let_go_when_the_answer_is_for_one_only_or_does_not_come() {
 
 #[test]
 fn the_others_read_on_when_the_one_who_asked_leaves() {
-    let origin = crate::support::scripted::Scripted::start(|wire, _| {
+    let origin = crate::support::scripted_backend::Scripted::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\nabc");
             std::thread::sleep(Duration::from_millis(700));

@@ -4,7 +4,7 @@ use super::{document, over, to};
 use crate::support::client::Request;
 use crate::support::gateway::Gateway;
 use crate::support::origin::Origin;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::sync::Arc;

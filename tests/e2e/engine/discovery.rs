@@ -5,7 +5,7 @@ use crate::support::client::Request;
 use crate::support::consul::Consul;
 use crate::support::gateway::{Gateway, binary};
 use crate::support::origin::Origin;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use crate::support::{becomes_true, ports};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

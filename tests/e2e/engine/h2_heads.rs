@@ -8,7 +8,7 @@ use crate::support::h2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, SETTINGS,
 };
 use crate::support::origin::Origin;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 
 const PROTOCOL_ERROR: u32 = 1;
 const FRAME_SIZE_ERROR: u32 = 6;

@@ -8,7 +8,7 @@ use crate::support::h2::{
     block, get_with,
 };
 use crate::support::origin::Origin;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use serde_json::json;
 use std::time::Duration;
 

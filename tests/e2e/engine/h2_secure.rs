@@ -8,10 +8,10 @@ use crate::support::h2::{
 };
 use crate::support::origin::{Origin, Seen};
 use crate::support::ports;
-use crate::support::scripted::Scripted;
-use crate::support::stub::Answer;
+use crate::support::scripted_backend::Scripted;
+use crate::support::stub_backend::Answer;
 use crate::support::tls::{Authority, Issued, self_signed};
-use crate::support::wire::Wire;
+use crate::support::http1_reader::Wire;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::HashSet;

@@ -4,7 +4,7 @@ use super::{document, gateway, ocelot, over};
 use crate::support::client::Request;
 use crate::support::gateway::Gateway;
 use crate::support::origin::{Origin, Seen};
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use serde_json::{Value, json};
 
 fn seen_through(route: &Value, rest: &Value, request: &Request) -> Seen {

@@ -4,7 +4,7 @@ use super::over;
 use crate::support::becomes_true;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen};
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use crate::support::tls::Authority;
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::support::client::{Client, Request, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;

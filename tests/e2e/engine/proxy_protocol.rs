@@ -7,7 +7,7 @@ use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
 use crate::support::process::Process;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use crate::support::tls::Authority;
 use serde_json::{Value, json};
 use std::io::{Read, Write};

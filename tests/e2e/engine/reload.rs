@@ -4,7 +4,7 @@ use super::{document, over, to};
 use crate::support::client::{Client, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use crate::support::{announce, becomes_true, ports};
 use serde_json::{Value, json};
 use std::os::unix::fs::symlink;

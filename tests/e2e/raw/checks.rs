@@ -1,7 +1,7 @@
 //! `checks` of a raw request: what must be true of the request that was forwarded.
 
 use super::strict::{Record, is_origin_form};
-use crate::support::wire::find;
+use crate::support::http1_reader::find;
 use serde_json::{Value, json};
 
 pub fn checks(wanted: &Value, record: &Record, raw: &[u8], wrong: &mut Vec<String>) {

@@ -5,7 +5,7 @@ use super::strict::{Record, Strict};
 use super::{Verdict, bytes, chosen, load, settle};
 use crate::support::client::{Client, Response};
 use crate::support::gateway::Gateway;
-use crate::support::wire::Fault;
+use crate::support::http1_reader::Fault;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,8 +5,8 @@ use super::strict::is_token;
 use super::{Verdict, bytes, chosen, id, load, settle};
 use crate::support::client::{Client, Ending, Request, Response};
 use crate::support::gateway::Gateway;
-use crate::support::scripted::Scripted;
-use crate::support::wire::{Fault, Result, Wire};
+use crate::support::scripted_backend::Scripted;
+use crate::support::http1_reader::{Fault, Result, Wire};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -110,6 +110,6 @@ fn canonical(response: &Response, verdict: &mut Verdict) {
 }
 
 fn has_fold(raw: &[u8]) -> bool {
-    crate::support::wire::find(raw, b"\r\n ").is_some()
-        || crate::support::wire::find(raw, b"\r\n\t").is_some()
+    crate::support::http1_reader::find(raw, b"\r\n ").is_some()
+        || crate::support::http1_reader::find(raw, b"\r\n\t").is_some()
 }

@@ -2,7 +2,7 @@
 //! as a violation, and the connection ends.
 
 use crate::support::ports;
-use crate::support::wire::{Fault, Wire};
+use crate::support::http1_reader::{Fault, Wire};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

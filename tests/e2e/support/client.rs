@@ -1,6 +1,6 @@
 //! A plain HTTP/1.1 client: it sends what it is told, byte for byte, and says how each answer ended.
 
-use super::wire::{Fault, Head, Result, Wire};
+use super::http1_reader::{Fault, Head, Result, Wire};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

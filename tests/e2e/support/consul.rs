@@ -1,7 +1,7 @@
 //! A registry that speaks the part of Consul's HTTP API that the gateway uses: health and KV, with blocking queries.
 
 use super::origin::{Origin, Seen};
-use super::stub::Answer;
+use super::stub_backend::Answer;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

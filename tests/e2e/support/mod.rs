@@ -1,21 +1,21 @@
 //! The tool box of the end-to-end tests: std sockets and threads only, so that nothing here can share a mistake
 //! with the gateway.
 
-pub mod bridge;
 pub mod client;
 pub mod consul;
 pub mod dns;
 pub mod gateway;
 pub mod h2;
+pub mod http1_reader;
 pub mod origin;
 pub mod ports;
 pub mod process;
-pub mod scripted;
-pub mod stub;
+pub mod scripted_backend;
+pub mod stub_backend;
+pub mod tcp_relay;
 pub mod tls;
 pub mod tonic;
 pub mod websocket;
-pub mod wire;
 
 use std::io::Write;
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use super::client::{PATIENCE, Request};
 use super::ports;
-use super::wire::{Head, Wire};
+use super::http1_reader::{Head, Wire};
 use futures_util::{SinkExt, StreamExt};
 use std::future::Future;
 use std::net::{SocketAddr, TcpStream};

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use margay::plan::aggregate::{
-    compose::{self, Body, Form, Part},
+    compose::{self, Body, Part, Representation},
     json_path::JsonPath,
     values,
 };
@@ -13,15 +13,15 @@ fuzz_target!(|data: (&str, &[u8])| {
     let document = serde_json::from_slice::<serde_json::Value>(body);
     if let (Ok(path), Ok(document)) = (JsonPath::parse(expression), &document) {
         for ocelot in [false, true] {
-            let _ = values::found(&path, document, ocelot, 100);
+            let _ = values::extract(&path, document, ocelot, 100);
         }
     }
     assert!(document.is_err() || compose::is_json(body));
     if compose::is_json(body) {
         let bytes = bytes::Bytes::copy_from_slice(body);
-        let bodies = [Body::One(bytes.clone()), Body::Many(vec![bytes.clone(), bytes]), Body::Missing];
+        let bodies = [Body::Single(bytes.clone()), Body::Multiple(vec![bytes.clone(), bytes]), Body::Missing];
         let parts = ["a", "b\"\\", "c"].into_iter().zip(bodies).map(|(key, body)| Part { key, body });
-        let whole = compose::ours(&Form::object(), &parts.collect::<Vec<_>>(), &[], usize::MAX);
+        let whole = compose::compose(&Representation::compose_object(), &parts.collect::<Vec<_>>(), &[], usize::MAX);
         assert!(whole.is_ok_and(|whole| compose::is_json(&whole)));
     }
 });

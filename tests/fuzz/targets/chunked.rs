@@ -4,23 +4,23 @@
 use libfuzzer_sys::fuzz_target;
 use margay::{
     pipeline::body::Framing,
-    wire::h1::decode::{Decoder, Found},
+    net::h1::decode::{Decoded, Decoder},
 };
 
 fn decode(text: &[u8], step: usize) -> Option<Vec<u8>> {
     let mut decoder = Decoder::new(Framing::Chunked, (64 * 1024, 128));
     let (mut body, mut at, mut seen) = (Vec::new(), 0, 0);
     loop {
-        match decoder.look(&text[at..seen]).ok()? {
-            Found::Data(n) => {
+        match decoder.decode(&text[at..seen]).ok()? {
+            Decoded::Data(n) => {
                 body.extend_from_slice(&text[at..at + n]);
-                decoder.used(n);
+                decoder.advance(n);
                 at += n;
             }
-            Found::Skip(n) => at += n,
-            Found::More if seen == text.len() => return None,
-            Found::More => seen = (seen + step).min(text.len()),
-            Found::End => return Some(body),
+            Decoded::Skip(n) => at += n,
+            Decoded::More if seen == text.len() => return None,
+            Decoded::More => seen = (seen + step).min(text.len()),
+            Decoded::End => return Some(body),
         }
     }
 }

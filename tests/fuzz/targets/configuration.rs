@@ -3,14 +3,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use margay::{
-    config::{Environment, Texts, load_texts, render},
+    config::{Environment, InMemoryFiles, load_texts, render},
     plan::compile,
 };
 
 fuzz_target!(|text: &str| {
     for ocelot in [false, true] {
         let files = [("gateway.json", text)];
-        let mut loaded = load_texts(&Texts { files: &files, ocelot, ..Texts::default() }, Environment::of_process());
+        let mut loaded = load_texts(&InMemoryFiles { files: &files, ocelot, ..InMemoryFiles::default() }, Environment::of_process());
         let blueprint = compile(&mut loaded);
         let said = render::text(&loaded.diagnostics, &loaded.sources, render::Style::default());
         assert!(blueprint.is_some() || !said.is_empty(), "a refusal says why");

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use margay::wire::proxy_protocol::{Parsed, parse};
+use margay::net::proxy_protocol::{Parsed, parse};
 
 fuzz_target!(|bytes: &[u8]| {
     let whole = parse(bytes);

@@ -4,10 +4,10 @@
 use libfuzzer_sys::fuzz_target;
 use margay::{
     pipeline::head::Head,
-    wire::h1::parse::{HeadLimits, head_end, response},
+    net::h1::parse::{HeadLimits, head_end, response},
 };
 
-const LIMITS: HeadLimits = HeadLimits { line: 16 * 1024, fields: 64 * 1024, count: 128 };
+const LIMITS: HeadLimits = HeadLimits { parse_request_line: 16 * 1024, parse_fields: 64 * 1024, count: 128 };
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(end) = head_end(bytes, &mut 0) {

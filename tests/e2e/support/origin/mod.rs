@@ -4,8 +4,8 @@ mod newer;
 
 use super::client::PATIENCE;
 use super::ports;
-use super::stub::{Answer, Stub};
-use super::wire::{Fault, Head, Wire};
+use super::stub_backend::{Answer, Stub};
+use super::http1_reader::{Fault, Head, Wire};
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

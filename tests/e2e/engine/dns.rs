@@ -6,7 +6,7 @@ use crate::support::dns::{Mood, NameServer};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use serde_json::json;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

@@ -3,9 +3,9 @@
 use super::gateway;
 use crate::support::client::Request;
 use crate::support::origin::Origin;
-use crate::support::scripted::Scripted;
-use crate::support::stub::Answer;
-use crate::support::wire::Fault;
+use crate::support::scripted_backend::Scripted;
+use crate::support::stub_backend::Answer;
+use crate::support::http1_reader::Fault;
 use std::time::Duration;
 
 #[test]

@@ -9,16 +9,16 @@ struct Entry {
 }
 
 /// The list.
-pub struct KnownHeader(Vec<Entry>);
+pub struct KnownFailures(Vec<Entry>);
 
-impl KnownHeader {
-    pub fn load() -> KnownHeader {
+impl KnownFailures {
+    pub fn load() -> KnownFailures {
         let path = super::data("known-failures.toml");
-        KnownHeader::read(&std::fs::read_to_string(path).expect("tests/known-failures.toml"))
+        KnownFailures::read(&std::fs::read_to_string(path).expect("tests/known-failures.toml"))
     }
 
     /// Reads the little TOML the file needs: `[[case]]` tables of `key = "text"`.
-    fn read(text: &str) -> KnownHeader {
+    fn read(text: &str) -> KnownFailures {
         let mut list: Vec<Entry> = Vec::new();
         for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
             if line == "[[case]]" {
@@ -40,7 +40,7 @@ impl KnownHeader {
             let complete = !entry.id.is_empty() && !entry.reason.is_empty() && !entry.spec.is_empty();
             assert!(complete, "known-failures.toml: {:?} needs id, reason and spec", entry.id);
         }
-        KnownHeader(list)
+        KnownFailures(list)
     }
 
     pub fn lists(&self, id: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use super::client::PATIENCE;
 use super::ports;
-use super::wire::Wire;
+use super::http1_reader::Wire;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

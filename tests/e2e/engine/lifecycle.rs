@@ -5,7 +5,7 @@ use crate::support::client::{Client, PATIENCE, Request, once};
 use crate::support::gateway::{Gateway, Setup, binary};
 use crate::support::origin::Origin;
 use crate::support::process::Process;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use crate::support::{becomes_true, ports};
 use serde_json::json;
 use std::process::Command;

@@ -5,7 +5,7 @@ use crate::support::becomes_true;
 use crate::support::consul::Consul;
 use crate::support::gateway::Gateway;
 use crate::support::origin::Origin;
-use crate::support::stub::Answer;
+use crate::support::stub_backend::Answer;
 use serde_json::{Value, json};
 use std::time::Duration;
 

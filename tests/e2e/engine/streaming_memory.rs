@@ -3,7 +3,7 @@
 use super::gateway;
 use crate::support::client::Request;
 use crate::support::gateway::Gateway;
-use crate::support::scripted::Scripted;
+use crate::support::scripted_backend::Scripted;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 use tokio_rustls::rustls::{Connection, HandshakeKind};
 
-/// ErrorCode a message could not be read to its end.
+/// The reason why a message could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The other side closed (or reset) before the first byte.

@@ -6,7 +6,7 @@ use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen};
 use crate::support::ports::Closed;
 use crate::support::process::Ended;
-use crate::support::stub::Stub;
+use crate::support::stub_backend::Stub;
 use crate::support::tls::self_signed;
 use serde_json::Value;
 use std::collections::BTreeMap;

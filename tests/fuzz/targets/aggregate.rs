@@ -19,7 +19,7 @@ fuzz_target!(|data: (&str, &[u8])| {
     assert!(document.is_err() || compose::is_json(body));
     if compose::is_json(body) {
         let bytes = bytes::Bytes::copy_from_slice(body);
-        let bodies = [Body::Single(bytes.clone()), Body::Multiple(vec![bytes.clone(), bytes]), Body::Missing];
+        let bodies = [Body::Single(bytes.clone()), Body::List(vec![bytes.clone(), bytes]), Body::Missing];
         let parts = ["a", "b\"\\", "c"].into_iter().zip(bodies).map(|(key, body)| Part { key, body });
         let whole = compose::compose(&Representation::compose_object(), &parts.collect::<Vec<_>>(), &[], usize::MAX);
         assert!(whole.is_ok_and(|whole| compose::is_json(&whole)));

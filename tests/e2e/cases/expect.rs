@@ -2,9 +2,9 @@
 
 use super::environment::World;
 use crate::support::client::{Request, Response};
+use crate::support::http1_reader::Head;
 use crate::support::origin::Seen;
 use crate::support::stub_backend::text_of;
-use crate::support::http1_reader::Head;
 use base64::Engine;
 use serde_json::Value;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Runs one case: start, steps, verdict.
 
 use super::case::Case;
+use super::environment::{World, pretty};
 use super::expect::{self, Made};
 use super::tokens::header_value;
-use super::environment::{World, pretty};
 use crate::reasons::{CAPABILITIES, codes_for};
 use crate::support::client::{Body, Client, Request};
 use crate::support::gateway::Gateway;

@@ -3,10 +3,10 @@
 use super::{document, gateway, limited};
 use crate::support::client::{Body, Ending, PATIENCE, Request};
 use crate::support::gateway::Gateway;
+use crate::support::http1_reader::Fault;
 use crate::support::origin::{Origin, read};
 use crate::support::scripted_backend::Scripted;
 use crate::support::stub_backend::Answer;
-use crate::support::http1_reader::Fault;
 use serde_json::json;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};

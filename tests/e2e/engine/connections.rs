@@ -2,9 +2,9 @@
 
 use super::{gateway, limited};
 use crate::support::client::{Client, Ending, Request};
+use crate::support::http1_reader::Fault;
 use crate::support::origin::Origin;
 use crate::support::stub_backend::Answer;
-use crate::support::http1_reader::Fault;
 use serde_json::json;
 use std::time::{Duration, Instant};
 

@@ -6,12 +6,12 @@ use crate::support::gateway::{Gateway, Setup};
 use crate::support::h2::{
     Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, SETTINGS, request, run, whole,
 };
+use crate::support::http1_reader::Wire;
 use crate::support::origin::{Origin, Seen};
 use crate::support::ports;
 use crate::support::scripted_backend::Scripted;
 use crate::support::stub_backend::Answer;
 use crate::support::tls::{Authority, Issued, self_signed};
-use crate::support::http1_reader::Wire;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::HashSet;

@@ -2,10 +2,10 @@
 
 use super::gateway;
 use crate::support::client::Request;
+use crate::support::http1_reader::Fault;
 use crate::support::origin::Origin;
 use crate::support::scripted_backend::Scripted;
 use crate::support::stub_backend::Answer;
-use crate::support::http1_reader::Fault;
 use std::time::Duration;
 
 #[test]

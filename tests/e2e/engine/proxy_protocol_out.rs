@@ -2,13 +2,13 @@
 
 use super::{document, over};
 use crate::support::becomes_true;
-use crate::support::tcp_relay::Bridge;
 use crate::support::client::{Client, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
 use crate::support::process::Process;
 use crate::support::stub_backend::Stub;
+use crate::support::tcp_relay::Bridge;
 use crate::support::tls::Authority;
 use serde_json::{Value, json};
 use std::net::TcpStream;

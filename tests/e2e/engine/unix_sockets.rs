@@ -2,11 +2,11 @@
 
 use super::{document, over};
 use crate::support::becomes_true;
-use crate::support::tcp_relay::Bridge;
 use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::stub_backend::{Answer, Stub};
+use crate::support::tcp_relay::Bridge;
 use crate::support::tls::Authority;
 use crate::support::websocket::{must_open, opening, says_back};
 use serde_json::{Value, json};

@@ -4,9 +4,9 @@
 use super::document;
 use crate::support::client::PATIENCE;
 use crate::support::gateway::Gateway;
+use crate::support::http1_reader::Wire;
 use crate::support::scripted_backend::Scripted;
 use crate::support::websocket::{Parrots, agreement, opening};
-use crate::support::http1_reader::Wire;
 use serde_json::json;
 use std::net::{SocketAddr, TcpStream};
 

@@ -3,9 +3,9 @@
 use super::document;
 use crate::support::client::PATIENCE;
 use crate::support::gateway::Gateway;
+use crate::support::http1_reader::Wire;
 use crate::support::scripted_backend::Scripted;
 use crate::support::websocket::{agreement, opening};
-use crate::support::http1_reader::Wire;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;

@@ -8,8 +8,8 @@ use super::{bytes, load};
 use crate::support::announce;
 use crate::support::client::{Client, Request};
 use crate::support::gateway::Gateway;
-use crate::support::scripted_backend::Scripted;
 use crate::support::http1_reader::Fault;
+use crate::support::scripted_backend::Scripted;
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! A recording service that parses strictly and never guesses: whatever is not in canonical form is written down
 //! as a violation, and the connection ends.
 
-use crate::support::ports;
 use crate::support::http1_reader::{Fault, Wire};
+use crate::support::ports;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

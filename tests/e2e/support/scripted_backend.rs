@@ -1,8 +1,8 @@
 //! A service that does exactly what a test says, byte by byte: for everything a decent service would not do.
 
 use super::client::PATIENCE;
-use super::ports;
 use super::http1_reader::Wire;
+use super::ports;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,8 +1,8 @@
 //! WebSocket by a library of its own, on both ends.
 
 use super::client::{PATIENCE, Request};
-use super::ports;
 use super::http1_reader::{Head, Wire};
+use super::ports;
 use futures_util::{SinkExt, StreamExt};
 use std::future::Future;
 use std::net::{SocketAddr, TcpStream};

@@ -3,9 +3,9 @@
 mod newer;
 
 use super::client::PATIENCE;
+use super::http1_reader::{Fault, Head, Wire};
 use super::ports;
 use super::stub_backend::{Answer, Stub};
-use super::http1_reader::{Fault, Head, Wire};
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

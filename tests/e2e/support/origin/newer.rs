@@ -2,8 +2,8 @@
 
 use super::{ORDER, PATIENCE, Seen, Shared, decoded};
 use crate::support::h2::{Respond, drain};
-use crate::support::stub_backend::Answer;
 use crate::support::http1_reader::Head;
+use crate::support::stub_backend::Answer;
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response, header::HeaderName};

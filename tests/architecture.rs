@@ -1,13 +1,23 @@
 //! Holds the house to its plan: floors, words, sizes, and what it is built from.
 
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/dependencies.rs"]
 mod dependencies;
 #[path = "architecture/lexer.rs"]
 mod lexer;
+#[path = "architecture/names.rs"]
+mod names;
+#[path = "architecture/ratchets.rs"]
+mod ratchets;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/samples.rs"]
 mod samples;
+#[path = "architecture/samples_of_text.rs"]
+mod samples_of_text;
+#[path = "architecture/text.rs"]
+mod text;
 
 use rules::{FILE_LINES, File};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,128 @@
+//! Rules that hold over all of `src/`. Where the code does not follow a rule everywhere, a number holds how often it
+//! may break it: the number may fall, it never rises, and at 0 the rule is absolute.
+
+use super::{circles, names, none, sources, text};
+
+/// Forbidden names (rules N1, N3, N9): (kind, how many).
+const FORBIDDEN_NAMES: [(&str, usize); 3] = [("constant", 2), ("type", 6), ("parameter", 124)];
+
+/// Groups of files that name each other, and the files in them.
+const CIRCLES: (usize, usize) = (24, 101);
+
+/// Public items without a doc comment.
+const UNDOCUMENTED: usize = 159;
+
+/// Comments that cite a specification by "spec section" instead of `docs/ocelot-behavior.md`.
+const CITED_SECTIONS: usize = 33;
+
+/// Option groups that more than one document declares.
+const DECLARED_TWICE: &[&str] = &[
+    "AuthenticationOptions",
+    "CacheOptions",
+    "CompressionOptions",
+    "ConcurrencyLimitOptions",
+    "CorsOptions",
+    "FallbackOptions",
+    "HealthCheckOptions",
+    "HttpHandlerOptions",
+    "LoadBalancerOptions",
+    "QoSOptions",
+    "RateLimitOptions",
+    "RequestSizeOptions",
+    "RetryOptions",
+    "SecurityOptions",
+    "TlsOptions",
+];
+
+/// Words that comments, doc comments and texts avoid, and how often they occur. The subject has a name: the client, the
+/// operator, another worker, an untrusted peer.
+const FORBIDDEN_WORDS: [(&str, usize); 9] = [
+    ("nobody", 167),
+    ("somebody", 59),
+    ("whoever", 21),
+    ("anew", 34),
+    ("at one time", 49),
+    ("is asked", 71),
+    ("is told", 21),
+    ("stranger", 22),
+    ("strangers", 12),
+];
+
+/// Fails with everything found when it is more than allowed.
+#[track_caller]
+fn at_most(allowed: usize, rule: &str, found: Vec<String>) {
+    if found.len() > allowed {
+        let count = found.len();
+        none(found.into_iter().chain([format!("{rule}: found {count}, allowed {allowed}")]).collect());
+    }
+}
+
+#[test]
+fn constants_types_and_parameters_have_names_of_the_field() {
+    let mut found = Vec::new();
+    for (path, text) in &sources() {
+        let names = names::forbidden(text).into_iter();
+        found.extend(names.map(|(line, kind, name)| (kind, format!("src/{path}:{line}: {kind} `{name}`"))));
+    }
+    for (kind, allowed) in FORBIDDEN_NAMES {
+        let of_kind = found.iter().filter(|(k, _)| *k == kind).map(|(_, fault)| fault.clone());
+        at_most(allowed, "forbidden names", of_kind.collect());
+    }
+}
+
+#[test]
+fn no_group_of_files_names_each_other() {
+    let groups = circles::circles(&sources());
+    let files = groups.iter().map(Vec::len).sum::<usize>();
+    let listed: Vec<String> = groups.iter().map(|files| files.join(" ")).collect();
+    at_most(CIRCLES.0, "circles", listed.clone());
+    assert!(
+        files <= CIRCLES.1,
+        "\n{}\n{files} files are in circles, allowed {}",
+        listed.join("\n"),
+        CIRCLES.1
+    );
+}
+
+#[test]
+fn public_items_have_doc_comments() {
+    let mut found = Vec::new();
+    for (path, text) in &sources() {
+        let items = text::undocumented(text::without_tests(path, text)).into_iter();
+        found.extend(items.map(|(line, item)| format!("src/{path}:{line}: no doc comment: {item}")));
+    }
+    at_most(UNDOCUMENTED, "undocumented public items", found);
+}
+
+#[test]
+fn comments_cite_the_document_that_is_in_the_repository() {
+    let mut found = Vec::new();
+    for (path, text) in &sources() {
+        let lines = text::cited_sections(text).into_iter();
+        found.extend(lines.map(|line| format!("src/{path}:{line}: cite docs/ocelot-behavior.md, section N")));
+    }
+    at_most(CITED_SECTIONS, "citations", found);
+}
+
+#[test]
+fn no_option_is_declared_twice() {
+    let files = sources();
+    let declared = text::declared_twice(&files).into_iter();
+    let new = declared.filter(|(key, _)| !DECLARED_TWICE.contains(key));
+    none(new.map(|(key, places)| format!("`{key}` is declared by {}", places.join(", "))).collect());
+}
+
+#[test]
+fn text_names_its_subject() {
+    let files = sources();
+    for (word, allowed) in FORBIDDEN_WORDS {
+        let mut found = Vec::new();
+        for (path, text) in &files {
+            for (at, line) in text.lines().enumerate() {
+                let place = || format!("src/{path}:{}: \"{word}\" in {}", at + 1, line.trim());
+                found.extend((0..text::count(line, word)).map(|_| place()));
+            }
+        }
+        at_most(allowed, word, found);
+    }
+}

@@ -1,0 +1,94 @@
+//! Rules on the text of a file: documentation of public items, forbidden words, comments that cite a specification,
+//! and options that more than one document declares.
+
+use std::collections::BTreeMap;
+
+/// The file without its tests: everything before `#[cfg(test)]` that opens a module with a body, nothing of a test file.
+pub fn without_tests<'s>(path: &str, text: &'s str) -> &'s str {
+    let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".rs");
+    if stem == "tests" || stem.ends_with("_tests") || path.contains("/tests/") {
+        return "";
+    }
+    let mut from = 0;
+    while let Some(at) = text[from..].find("#[cfg(test)]") {
+        let rest = text[from + at + "#[cfg(test)]".len()..].trim_start();
+        if rest.starts_with("mod ") && rest.find('{') < rest.find(';') && rest.contains('{') {
+            return &text[..from + at];
+        }
+        from += at + 1;
+    }
+    text
+}
+
+/// Public items without a doc comment: (line, the item's first line).
+pub fn undocumented(text: &str) -> Vec<(usize, &str)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let items = lines.iter().enumerate().filter(|(_, line)| is_public_item(line.trim_start()));
+    items.filter(|(at, _)| !is_documented(&lines[..*at])).map(|(at, line)| (at + 1, line.trim())).collect()
+}
+
+fn is_public_item(line: &str) -> bool {
+    let Some(mut rest) = line.strip_prefix("pub ") else { return false };
+    while let Some(more) = ["async ", "unsafe ", "default "].iter().find_map(|word| rest.strip_prefix(word)) {
+        rest = more;
+    }
+    ["fn ", "struct ", "enum ", "trait ", "const ", "static ", "type ", "union "]
+        .iter()
+        .any(|keyword| rest.starts_with(keyword))
+}
+
+/// Whether the lines above an item end in a doc comment; attributes may stand between them.
+fn is_documented(above: &[&str]) -> bool {
+    let mut in_attribute = false;
+    for line in above.iter().rev().map(|line| line.trim()) {
+        if line.starts_with("///") || line.starts_with("#[doc") || (!in_attribute && line.ends_with("*/")) {
+            return true;
+        }
+        match line {
+            _ if line.starts_with("#[") => in_attribute = false,
+            _ if in_attribute => {}
+            _ if line.ends_with(']') => in_attribute = true,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// How often a word or phrase occurs, as whole words and case-insensitive.
+pub fn count(text: &str, phrase: &str) -> usize {
+    let text = text.to_ascii_lowercase();
+    let part_of_word = |c: char| c.is_ascii_alphanumeric();
+    text.match_indices(phrase)
+        .filter(|(at, _)| {
+            !text[..*at].ends_with(part_of_word) && !text[at + phrase.len()..].starts_with(part_of_word)
+        })
+        .count()
+}
+
+/// Lines that cite a specification without its name.
+pub fn cited_sections(text: &str) -> Vec<usize> {
+    let lines = text.lines().enumerate();
+    lines.filter(|(_, line)| line.to_ascii_lowercase().contains("spec section")).map(|(at, _)| at + 1).collect()
+}
+
+/// Every option group that a document declares (`rename = "CorsOptions"`): (key, line).
+pub fn declared_options(text: &str) -> Vec<(&str, usize)> {
+    let lines = text.lines().enumerate();
+    let key = |line| -> Option<&str> {
+        let (key, _) = str::split_once(line, "rename = \"")?.1.split_once('"')?;
+        key.ends_with("Options").then_some(key)
+    };
+    lines.filter_map(|(at, line)| Some((key(line)?, at + 1))).collect()
+}
+
+/// Option groups that several places declare: key → places.
+pub fn declared_twice<'s>(files: &'s [(String, String)]) -> BTreeMap<&'s str, Vec<String>> {
+    let mut places = BTreeMap::<&str, Vec<String>>::new();
+    for (path, text) in files {
+        for (key, line) in declared_options(without_tests(path, text)) {
+            places.entry(key).or_default().push(format!("src/{path}:{line}"));
+        }
+    }
+    places.retain(|_, places| places.len() > 1);
+    places
+}

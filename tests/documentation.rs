@@ -6,3 +6,5 @@ mod bff;
 mod readme;
 #[path = "documentation/reference.rs"]
 mod reference;
+#[path = "documentation/words.rs"]
+mod words;

@@ -224,10 +224,12 @@ fn reexported<'s>(
 
 /// Groups of two and more nodes that reach each other, by reachability in both directions.
 fn strongly_connected(arrows: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<Vec<String>> {
-    let reached: BTreeMap<&str, BTreeSet<&str>> = arrows.keys().map(|node| (*node, reach(arrows, node))).collect();
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        arrows.keys().map(|node| (*node, reach(arrows, node))).collect();
     let mut groups = BTreeSet::new();
     for (node, targets) in &reached {
-        let mutual = targets.iter().filter(|other| reached.get(*other).is_some_and(|back| back.contains(node)));
+        let mutual =
+            targets.iter().filter(|other| reached.get(*other).is_some_and(|back| back.contains(node)));
         let group: BTreeSet<String> = mutual.map(|file| (*file).to_owned()).collect();
         if group.len() > 1 {
             groups.insert(group.into_iter().collect::<Vec<_>>());

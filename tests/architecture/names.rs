@@ -28,8 +28,8 @@ const CONSTANTS: &[&str] = &[
 
 /// A type is a noun of the field; these need a qualifier (`CorsDecision`, `JsonPathPart`) or another noun.
 const TYPES: &[&str] = &[
-    "Found", "Kept", "Told", "Asked", "Wanted", "Shown", "Judged", "Joined", "Met", "Stranger", "Place", "Part",
-    "Way", "Written", "Entered",
+    "Found", "Kept", "Told", "Asked", "Wanted", "Shown", "Judged", "Joined", "Met", "Stranger", "Place",
+    "Part", "Way", "Written", "Entered",
 ];
 
 /// A parameter is `exchange` (or `ctx`), `worker`, `diagnostics`, `document`.
@@ -72,7 +72,9 @@ fn parameters<'s>(t: &[Token<'s>]) -> Vec<(usize, &'s str)> {
         match token.kind {
             Kind::Mark('(' | '[' | '{') => depth += 1,
             Kind::Mark(')' | ']' | '}') => depth -= 1,
-            Kind::Name(name) if depth == 1 && is_followed_by_one_colon(t, at) => names.push((token.line, name)),
+            Kind::Name(name) if depth == 1 && is_followed_by_one_colon(t, at) => {
+                names.push((token.line, name))
+            }
             _ => {}
         }
         if depth == 0 {

@@ -37,7 +37,10 @@ fn an_undocumented_public_item_is_found() {
     let found = |text| text::undocumented(text).len();
     assert_eq!(found("pub fn f() {}"), 1);
     assert_eq!(found("/// Documented.\npub fn f() {}\n\n#[derive(Debug)]\npub struct S;"), 1);
-    assert_eq!(found("impl S {\n    pub async fn f() {}\n    /// Documented.\n    pub const A: u8 = 1;\n}"), 1);
+    assert_eq!(
+        found("impl S {\n    pub async fn f() {}\n    /// Documented.\n    pub const A: u8 = 1;\n}"),
+        1
+    );
     assert_eq!(found("/// Documented.\n#[derive(\n    Debug,\n)]\npub struct S;"), 0);
     assert_eq!(found("pub(crate) fn f() {}\npub use a::b;\nfn g() {}"), 0);
 }
@@ -60,7 +63,10 @@ fn a_comment_that_cites_an_unnamed_specification_is_found() {
 fn an_option_that_two_documents_declare_is_found() {
     let attribute = "#[serde(rename = \"CorsOptions\")]\npub cors: Setting<CorsOptions>,\n";
     let twice = files(&[("config/route.rs", attribute), ("config/global.rs", attribute)]);
-    assert_eq!(text::declared_twice(&twice)["CorsOptions"], ["src/config/route.rs:1", "src/config/global.rs:1"]);
+    assert_eq!(
+        text::declared_twice(&twice)["CorsOptions"],
+        ["src/config/route.rs:1", "src/config/global.rs:1"]
+    );
     let in_tests = files(&[("config/route.rs", attribute), ("config/tests.rs", attribute)]);
     assert!(text::declared_twice(&in_tests).is_empty());
 }

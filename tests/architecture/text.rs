@@ -68,7 +68,10 @@ pub fn count(text: &str, phrase: &str) -> usize {
 /// Lines that cite a specification without its name.
 pub fn cited_sections(text: &str) -> Vec<usize> {
     let lines = text.lines().enumerate();
-    lines.filter(|(_, line)| line.to_ascii_lowercase().contains("spec section")).map(|(at, _)| at + 1).collect()
+    lines
+        .filter(|(_, line)| line.to_ascii_lowercase().contains("spec section"))
+        .map(|(at, _)| at + 1)
+        .collect()
 }
 
 /// Every option group that a document declares (`rename = "CorsOptions"`): (key, line).

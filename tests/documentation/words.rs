@@ -73,6 +73,7 @@ const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
     ("docs/configuration.md", "method", "a variable of conditions"),
     ("docs/configuration.md", "headers", "a variable of conditions"),
     ("docs/configuration.md", "client", "a variable of conditions"),
+    ("docs/operation.md", "client", "a side of a connection"),
     ("docs/transformation.md", "method", "a variable of conditions"),
     ("docs/transformation.md", "headers", "a variable of conditions"),
     ("docs/transformation.md", "client", "a variable of conditions"),

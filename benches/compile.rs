@@ -2,8 +2,9 @@
 //! compilation alone. The whole of 10,000 routes has to stay under 100 ms.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use margay::config::{Environment, InMemoryFiles, Loaded, load_texts};
+use margay::config::{Environment, InMemoryFiles, Loaded};
 use margay::plan::compile;
+use margay::plan::document::load_texts;
 use std::fmt::Write;
 
 /// As the gateway itself.

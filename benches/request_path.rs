@@ -2,13 +2,14 @@
 //! No socket; what remains of a request's cost is the codec and the system's.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use margay::config::{Environment, InMemoryFiles, load_texts};
+use margay::config::{Environment, InMemoryFiles};
 use margay::net::h1::hop_by_hop;
 use margay::pipeline::body::NoClient;
 use margay::pipeline::exchange::{Exchange, Peer};
 use margay::pipeline::head::Head;
 use margay::pipeline::stage::run_request;
 use margay::plan::build::{ProcessState, build};
+use margay::plan::document::load_texts;
 use margay::plan::{Plan, compile};
 use margay::telemetry::Metrics;
 use std::future::Future;

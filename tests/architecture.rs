@@ -90,6 +90,18 @@ fn functions_are_small() {
     none(faults);
 }
 
+/// A stage with options is its folder, its module declaration and its entry in the table of stages.
+#[test]
+fn a_feature_touches_nothing_outside_its_folder_but_the_table() {
+    let all = sources();
+    let outside = all.iter().filter(|(path, _)| !path.starts_with("stages/fixture/"));
+    let naming =
+        |text: &str| text.lines().filter(|line| line.to_ascii_lowercase().contains("fixture")).count();
+    let places: Vec<_> =
+        outside.map(|(path, text)| (path.as_str(), naming(text))).filter(|(_, n)| *n > 0).collect();
+    assert_eq!(places, [("stages/mod.rs", 1), ("stages/table.rs", 2)]);
+}
+
 #[test]
 fn exceptions_name_things_that_exist_and_are_needed() {
     let all = sources();

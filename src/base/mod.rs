@@ -5,6 +5,7 @@ pub mod clock;
 pub mod content_coding;
 pub mod from_text;
 pub mod ip_set;
+pub mod method;
 pub mod weak_map;
 pub mod path_params;
 pub mod percent;

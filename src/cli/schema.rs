@@ -3,10 +3,11 @@
 use super::args::Schema;
 use super::{Exit, output};
 use crate::config::schema;
+use crate::plan::document::{gateway_schema, policy_schema};
 
 /// Prints it.
 pub fn run(asked: &Schema) -> Exit {
-    let schema = if asked.policy { schema::policy_schema() } else { schema::gateway_schema() };
+    let schema = if asked.policy { policy_schema() } else { gateway_schema() };
     output::write_stdout(&schema::text(&schema));
     Exit::Done
 }

@@ -14,6 +14,7 @@ use super::referenced_files::ReferencedFiles;
 use super::remote_document::{self, RemoteDocument};
 use super::source::Sources;
 use super::span::FileId;
+use super::vocabulary::Vocabulary;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -72,8 +73,8 @@ pub struct InMemoryFiles<'t> {
     pub stored: Option<&'t RemoteDocument>,
 }
 
-/// Reads everything the request names.
-pub fn load(request: &Request, environment: Environment) -> Loaded {
+/// Reads everything the request names; `vocabulary` holds the names of its documents.
+pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary) -> Loaded {
     let mut diagnostics = Diagnostics::default();
     let mut found = files::find(&request.paths, &request.base_dir, &mut diagnostics);
     let folder = request.policies.clone().unwrap_or_else(|| found.folder.join("policies"));
@@ -86,13 +87,13 @@ pub fn load(request: &Request, environment: Environment) -> Loaded {
         ocelot: request.ocelot,
         stored: request.stored.clone(),
     };
-    let mut loaded = build_document(input, environment, diagnostics);
+    let mut loaded = build_document(input, environment, vocabulary, diagnostics);
     loaded.watched.splice(0..0, found.watched);
     loaded
 }
 
 /// The same for texts.
-pub fn load_texts(texts: &InMemoryFiles, environment: Environment) -> Loaded {
+pub fn load_texts(texts: &InMemoryFiles, environment: Environment, vocabulary: &Vocabulary) -> Loaded {
     let file =
         |(name, text): &(&str, &str)| File { name: (*name).to_owned(), path: None, text: (*text).to_owned() };
     let policy = |(name, text): &(&str, &str)| PolicyFile {
@@ -109,7 +110,7 @@ pub fn load_texts(texts: &InMemoryFiles, environment: Environment) -> Loaded {
         ocelot: texts.ocelot,
         stored: texts.stored.cloned(),
     };
-    build_document(input, environment, Diagnostics::default())
+    build_document(input, environment, vocabulary, Diagnostics::default())
 }
 
 /// Everything that was read.
@@ -122,18 +123,28 @@ struct Input {
     stored: Option<RemoteDocument>,
 }
 
-fn build_document(input: Input, environment: Environment, diagnostics: Diagnostics) -> Loaded {
+fn build_document(
+    input: Input,
+    environment: Environment,
+    vocabulary: &Vocabulary,
+    diagnostics: Diagnostics,
+) -> Loaded {
     let named = RefCell::new(Vec::new());
     let read = |path: &Path, limit| {
         named.borrow_mut().push(path.to_path_buf());
         (environment.read)(path, limit)
     };
-    let mut loaded = merge_trees(input, Environment { read: &read, ..environment }, diagnostics);
+    let mut loaded = merge_trees(input, Environment { read: &read, ..environment }, vocabulary, diagnostics);
     loaded.watched = named.into_inner();
     loaded
 }
 
-fn merge_trees(input: Input, environment: Environment, mut diagnostics: Diagnostics) -> Loaded {
+fn merge_trees(
+    input: Input,
+    environment: Environment,
+    vocabulary: &Vocabulary,
+    mut diagnostics: Diagnostics,
+) -> Loaded {
     let mut sources = Sources::default();
     let mut incomplete = input.incomplete;
     let texts =
@@ -146,7 +157,7 @@ fn merge_trees(input: Input, environment: Environment, mut diagnostics: Diagnost
         .into_iter()
         .filter_map(|(is_global, tree)| Some(MergeInput { tree: tree?, is_global }))
         .collect();
-    let mut root = merge(parts, input.assembly, ocelot, &sources, &mut diagnostics);
+    let mut root = merge(parts, input.assembly, vocabulary.document, ocelot, &sources, &mut diagnostics);
     let seed = root.as_ref().and_then(remote_document::initial_value);
     if let (Some(root), Some(kept)) = (&mut root, input.stored) {
         match parse_stored(kept, ocelot, &mut sources, &mut diagnostics) {
@@ -161,9 +172,10 @@ fn merge_trees(input: Input, environment: Environment, mut diagnostics: Diagnost
         interpolate(root, environment, &mut diagnostics);
     }
     let options = Options { ocelot };
-    let policies = policies::read(input.policies, options, environment, &mut sources, &mut diagnostics);
+    let policies =
+        policies::read(input.policies, options, vocabulary, environment, &mut sources, &mut diagnostics);
     let root = root.filter(|_| !incomplete).map(|mut root| {
-        merge::apply(&mut root, &policies, &mut diagnostics);
+        merge::apply(&mut root, &policies, vocabulary, &mut diagnostics);
         root
     });
     let attached =
@@ -239,6 +251,3 @@ fn requests_ocelot_mode(tree: &Node) -> bool {
         .and_then(|global| global.get_ignore_case("Compatibility"));
     word.and_then(Node::as_str).is_some_and(|word| word.trim().eq_ignore_ascii_case("Ocelot"))
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,12 +5,12 @@
 //! section may stand in one file. Values keep their places, so a message points into the file they came from.
 
 use super::codes;
-use super::de::{field_names, is_extension_key};
+use super::de::is_extension_key;
 use super::diagnostics::Diagnostics;
-use super::document::Document;
 use super::files::SourceLayout;
 use super::node::{Member, Node, Value};
 use super::source::Sources;
+use super::vocabulary::has_name;
 
 const CONCATENATED_SECTIONS: [&str; 3] = ["Routes", "DynamicRoutes", "Aggregates"];
 const GLOBAL_CONFIGURATION: &str = "GlobalConfiguration";
@@ -22,10 +22,11 @@ pub struct MergeInput {
     pub is_global: bool,
 }
 
-/// Puts the parts together; none when there are none.
+/// Merges the trees of several files whose document has these sections; none when there are none.
 pub fn merge(
     parts: Vec<MergeInput>,
     assembly: SourceLayout,
+    sections: &[&str],
     ocelot: bool,
     sources: &Sources,
     diagnostics: &mut Diagnostics,
@@ -34,7 +35,7 @@ pub fn merge(
     if assembly == SourceLayout::Single {
         return parts.into_iter().next().map(|part| part.tree);
     }
-    let mut merger = Merger { members: Vec::new(), assembly, ocelot, sources, diagnostics };
+    let mut merger = Merger { members: Vec::new(), assembly, sections, ocelot, sources, diagnostics };
     for part in parts {
         match part.tree.value {
             Value::Object(members) => {
@@ -49,6 +50,8 @@ pub fn merge(
 struct Merger<'a> {
     members: Vec<Member>,
     assembly: SourceLayout,
+    /// The sections of the document.
+    sections: &'a [&'a str],
     ocelot: bool,
     sources: &'a Sources,
     diagnostics: &'a mut Diagnostics,
@@ -65,7 +68,7 @@ impl Merger<'_> {
         } else if name.eq_ignore_ascii_case(GLOBAL_CONFIGURATION) && self.assembly == SourceLayout::Directory
         {
             if from_global { self.members.push(member) } else { self.global_ignored(&member) }
-        } else if field_names::<Document>().iter().any(|field| field.eq_ignore_ascii_case(name)) {
+        } else if has_name(self.sections, name) {
             self.merge_unique_section(member);
         } else {
             self.members.push(member);

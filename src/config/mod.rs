@@ -3,7 +3,7 @@
 //! The way of a configuration:
 //! 1. [`load()`] (or [`load_texts`]) finds the files, parses each into a [`Node`] tree whose every key and value has a
 //!    [`Span`], merges them, fills in placeholders and puts the policies under the routes: [`Loaded`].
-//! 2. [`de::read`] reads `Loaded::root` into [`document::Document`] with `Loaded::options()`. It never stops at a
+//! 2. [`de::read`] reads `Loaded::root` into the documents of the floor above with `Loaded::options()`. It never stops at a
 //!    mistake: a value that cannot be read becomes a default and its place is muted, so checks may go on and
 //!    need not know.
 //! 3. The checks of the floors above add to the same [`Diagnostics`], under a [`Code`] of the table in [`codes`];
@@ -11,10 +11,11 @@
 //! 4. [`render::text`] or [`render::json`] shows all of it, sorted, with `Loaded::sources`.
 //!
 //! ```
-//! use margay::config::{Environment, Texts, de, document::Document, load_texts, render};
+//! use margay::config::{Environment, InMemoryFiles, de, render};
+//! use margay::plan::document::{Document, load_texts};
 //!
 //! let files = [("gateway.json", r#"{ "Routes": [ { "Prioritty": 1 } ] }"#)];
-//! let mut loaded = load_texts(&Texts { files: &files, ..Texts::default() }, Environment::of_process());
+//! let mut loaded = load_texts(&InMemoryFiles { files: &files, ..InMemoryFiles::default() }, Environment::of_process());
 //! let options = loaded.options();
 //! let root = loaded.root.as_ref().expect("sound JSON");
 //! let document: Document = de::read(root, &mut loaded.diagnostics, options);
@@ -27,7 +28,6 @@ pub mod referenced_files;
 pub mod codes;
 pub mod de;
 pub mod diagnostics;
-pub mod document;
 pub mod files;
 pub mod load;
 pub mod map;
@@ -42,6 +42,11 @@ pub mod source;
 pub mod span;
 pub mod remote_document;
 pub mod suggest;
+pub mod options;
+pub mod ranges;
+pub mod tolerated;
+pub mod values;
+pub mod vocabulary;
 
 pub use diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 pub use interpolation::Environment;
@@ -52,3 +57,5 @@ pub use referenced_files::ReferencedFiles;
 pub use remote_document::RemoteDocument;
 pub use source::{LineColumn, Sources};
 pub use span::{FileId, Span, Spanned};
+pub use tolerated::{OcelotBehavior, OcelotTolerated};
+pub use vocabulary::Vocabulary;

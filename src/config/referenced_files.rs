@@ -81,6 +81,7 @@ fn resolve_relative(configuration: Option<&Path>, name: &str) -> PathBuf {
 mod tests {
     use crate::config::interpolation::Environment;
     use crate::config::load::{InMemoryFiles, load_texts};
+    use crate::config::vocabulary::Vocabulary;
     use std::path::Path;
 
     #[test]
@@ -95,6 +96,7 @@ mod tests {
         let loaded = load_texts(
             &InMemoryFiles { files: &[("gateway.json", text)], ..InMemoryFiles::default() },
             environment,
+            &Vocabulary::of::<(), (), (), (), ()>(),
         );
         let read: Vec<_> = loaded.attached.0.iter().map(|(_, read)| read.as_deref()).collect();
         let gone = "it does not exist".to_owned();

@@ -125,7 +125,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, InMemoryFiles, Loaded, load_texts};
+    use crate::config::{Environment, InMemoryFiles, Loaded, Vocabulary, load_texts};
 
     const FILE: &str = r#"{ "ConfigurationStore": "Consul", "AccessLog": true, "Listeners": [],
         "Routes": [{ "Key": "a\"${A}", "Priority": 1.50, "RouteIsCaseSensitive": false, "Key2": null }],
@@ -143,6 +143,7 @@ mod tests {
         load_texts(
             &texts,
             Environment { variable: &none, read: &|_, _| Err(std::io::ErrorKind::NotFound.into()) },
+            &Vocabulary::of::<(), (), (), (), ()>(),
         )
     }
 

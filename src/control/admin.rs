@@ -84,9 +84,9 @@ pub(super) fn problem(status: u16, why: &str, title: &str, detail: &str) -> Resp
 mod tests {
     use super::*;
     use crate::{
-        config::{Environment, InMemoryFiles, load_texts},
+        config::{Environment, InMemoryFiles},
         pipeline::body::Body,
-        plan::{ProcessState, build, compile},
+        plan::{ProcessState, build, compile, document::load_texts},
     };
 
     /// Two addresses in a cluster, one of them probed in vain.

@@ -2,9 +2,10 @@
 //! `check` and `explain` alike.
 
 use crate::config::render::{self, Style};
-use crate::config::{Environment, Loaded, Request, files, load};
+use crate::config::{Environment, Loaded, Request, files};
 use crate::plan::blueprint::Blueprint;
 use crate::plan::compile_with_stages;
+use crate::plan::document::load;
 use crate::stages::custom::StageRegistry;
 use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;

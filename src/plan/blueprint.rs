@@ -16,8 +16,9 @@ use crate::net::dns::DnsSettings;
 use crate::net::listener::Address;
 use crate::net::proxy_protocol::ProxyProtocolConfig;
 use crate::net::tls::{client::ClientTls, server::ServerTls};
-use crate::stages::authentication::settings::AuthenticationSettings;
+use crate::stages::StageConfigs;
 use crate::stages::custom::CustomStage;
+pub use crate::stages::feature::UnservableRoute;
 pub use crate::stages::trace_context::Mode as TraceMode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct Blueprint {
     pub reload_on_change: bool,
     /// The gateway's own public address.
     pub base_url: String,
+    /// Whether any route caches by the rules of HTTP.
+    pub has_http_cache: bool,
     /// In the order in which they are tried within one priority; aggregates stand behind the routes.
     pub routes: Vec<RouteBlueprint>,
     /// Finds the place in `routes` that a request belongs to.
@@ -240,15 +243,6 @@ impl ClusterBlueprint {
     }
 }
 
-/// What Ocelot does with requests for a route that it starts with and cannot serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnservableRoute {
-    /// The status of every answer: 404 or 500.
-    pub status: u16,
-    /// ErrorCode, in one sentence without a full stop.
-    pub reason: String,
-}
-
 /// Which requests a route takes.
 #[derive(Clone, Debug)]
 pub struct Match {
@@ -300,18 +294,12 @@ pub struct RouteBlueprint {
     pub request_id_key: Option<Sourced<String>>,
     /// Authorisation and transformation.
     pub transforms: transforms::Transforms,
-    /// What callers must prove; none: nothing.
-    pub authentication: Option<AuthenticationSettings>,
     /// The policies it names, weakest first.
     pub policies: Vec<String>,
     /// The route's and the global ones, the route's first.
     pub metadata: Vec<(String, String)>,
-    /// Who is let in, how often, how many at one time.
-    pub admission: super::admission::Admission,
-    /// How its answers are kept; none: not at all.
-    pub cache: Option<crate::stages::cache::Settings>,
-    /// How its answers are compressed; none: not at all.
-    pub compression: Option<crate::stages::compression::Settings>,
+    /// The configurations of its stages.
+    pub stages: StageConfigs,
     /// Set only under Ocelot compatibility.
     pub broken: Option<UnservableRoute>,
     /// An aggregate has parts and no service of its own.

@@ -39,13 +39,10 @@ use crate::{
     stages::{
         StageState,
         ascii_headers::AsciiHeaders,
-        authentication::Authentication,
-        cache::{self, CacheStage, Invalidator, sweep_task},
         client_certificate::ForwardClientCertificate,
-        compression::{Compression, MemoryLimit},
+        feature::{BuildContext, RouteRole},
         forwarded_headers::ForwardedHeaders,
         method::MethodOverride,
-        rate_limit::store::sweep_task as sweeping_counters,
         request_id::RequestId,
         sort_by_table,
         trace_context::TraceContext,
@@ -83,8 +80,7 @@ impl ProcessState {
     pub fn new(metrics: Arc<Metrics>, connections: usize) -> ProcessState {
         let (background, stage_state, clock) =
             (BackgroundRuntime::default(), Arc::<StageState>::default(), Clock::default());
-        background.spawn(sweeping_counters(Arc::downgrade(&stage_state.rate_limits), clock.clone()));
-        background.spawn(sweep_task(Arc::downgrade(&stage_state.cache)));
+        stage_state.maintain(&background, &clock);
         let names = Resolver::new(background.clone());
         ProcessState {
             cluster_states: ClusterStates::with_runtime(
@@ -116,7 +112,7 @@ pub fn build(blueprint: &Blueprint, id: String, ground: &ProcessState) -> Result
         listeners: listeners::listeners(blueprint, ground)?,
         expiries: listeners::certificate_expiries(blueprint),
         access_log: blueprint.access_log,
-        preflight: blueprint.routes.iter().any(|route| route.admission.cors.is_some()),
+        preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
         clusters: all_clusters(&routes),
@@ -142,17 +138,6 @@ fn routes(blueprint: &Blueprint, ground: &ProcessState) -> Box<[Arc<Route>]> {
     }
     routes.append(&mut parts);
     routes.into()
-}
-
-/// What a route is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum RouteRole {
-    /// Requests come to it and leave from it.
-    Standalone,
-    /// Requests come to it, and its parts go on from there.
-    Aggregate,
-    /// Requests leave from it, which came to an aggregate.
-    AggregatePart,
 }
 
 /// The route of a service that a request named.
@@ -181,7 +166,7 @@ pub(super) fn route(
         url,
         affinity: affinity(&route.cluster, names),
         target,
-        preflight: route.admission.cors.is_some(),
+        preflight: route.stages.cors.is_some(),
         metrics: ground.metrics.route(&route.name),
     })
 }
@@ -224,25 +209,26 @@ fn stages(
     if let Some(key) = &route.request_id_key {
         stages.push(Box::new(RequestId::new(&key.value)));
     }
-    if let Some(wanted) = &route.authentication {
-        let (kept, background) = (&ground.stage_state.authentication, &ground.background);
-        stages.push(Box::new(Authentication::new(wanted, kept, background, &ground.clock)));
-    }
     if let Some(mode) = blueprint.trace_context {
         // The parts go on with the trace of their aggregate.
         let mode = if role == RouteRole::AggregatePart { TraceMode::Continue } else { mode };
         stages.push(Box::new(TraceContext::new(mode)));
     }
     stages.extend(route.transforms.stages(&route.backend_path.value, blueprint.ocelot));
-    route.admission.stages(&ground.stage_state, &mut stages);
+    let context = BuildContext {
+        ocelot: blueprint.ocelot,
+        route: &route.name,
+        role,
+        max_compression_memory: blueprint.limits.compression,
+        cache_memory: &blueprint.cache,
+        has_http_cache: blueprint.has_http_cache,
+        metrics: &ground.metrics,
+        background: &ground.background,
+        clock: &ground.clock,
+    };
+    stages.extend(route.stages.build(&ground.stage_state, &context));
     if let Some(most) = blueprint.limits.max_websockets_per_client {
-        stages.push(Box::new(WebSocketLimit::new(most, &ground.stage_state.tunnels)));
-    }
-    stages.extend(cache(route, blueprint, ground));
-    // The parts of an aggregate are put together first.
-    if let (Some(settings), true) = (&route.compression, role != RouteRole::AggregatePart) {
-        let memory = MemoryLimit::new(&ground.stage_state.compression, blueprint.limits.compression);
-        stages.push(Box::new(Compression::new(settings, memory, ground.metrics.compression())));
+        stages.push(Box::new(WebSocketLimit::new(most, &ground.stage_state.websockets)));
     }
     stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
     if let Some(method) = &route.backend_method {
@@ -280,18 +266,6 @@ fn requests_client_certificates(blueprint: &Blueprint) -> bool {
 fn affinity(cluster: &ClusterBlueprint, names: &[Box<str>]) -> Option<PathHashKey> {
     let BalancerKind::ConsistentHash(HashPolicy::Path(name)) = &cluster.balancer.value else { return None };
     Some(PathHashKey { index: names.iter().position(|known| known == name), name: name.clone() })
-}
-
-/// The cache of the route; or, where others have one that listens to it, what tells them of changes.
-fn cache(route: &RouteBlueprint, blueprint: &Blueprint, ground: &ProcessState) -> Option<BoxStage> {
-    let kept = &*ground.stage_state.cache;
-    if let Some(settings) = &route.cache {
-        let caching = CacheStage::new(settings, &blueprint.cache, kept, &ground.metrics, &route.name);
-        return Some(Box::new(caching));
-    }
-    let http = |settings: &cache::Settings| settings.mode == cache::Mode::Http;
-    let listened = blueprint.routes.iter().any(|route| route.cache.as_ref().is_some_and(http));
-    listened.then(|| Box::new(Invalidator::new(kept)) as BoxStage)
 }
 
 /// Every stage with the counters of its kind.

@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     backend::endpoint::Instance,
-    config::{Environment, InMemoryFiles, load_texts},
-    plan::{Plan, build, compile},
+    config::{Environment, InMemoryFiles},
+    plan::{Plan, build, compile, document::load_texts},
     telemetry::Metrics,
 };
 

@@ -1,11 +1,11 @@
 //! Document → plan: cross checks, inheritance, route table, routes, the current plan, explain.
 
 pub mod build;
-pub mod admission;
 pub mod aggregate;
 pub mod blueprint;
 pub mod check;
 pub mod compile;
+pub mod document;
 mod listeners;
 mod dynamic_routes;
 pub mod explain;
@@ -15,6 +15,7 @@ mod limits;
 pub mod routing;
 pub mod compiled;
 pub mod sought;
+mod stage_options;
 
 pub use build::{ProcessState, build};
 pub use compile::{compile, compile_with_stages};

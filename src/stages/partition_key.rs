@@ -3,7 +3,11 @@
 //! A key is 128 bits of two keyed hashes: a stranger cannot make two keys meet, and a count takes the same memory
 //! whatever the texts behind it.
 
-use crate::pipeline::exchange::Exchange;
+use super::feature::CompileContext;
+use crate::{
+    config::{Span, Spanned, codes},
+    pipeline::exchange::Exchange,
+};
 use std::{
     hash::{BuildHasher, DefaultHasher, Hasher, RandomState},
     net::IpAddr,
@@ -159,6 +163,51 @@ fn add_address(digest: &mut KeyHasher, address: IpAddr) {
         IpAddr::V4(v4) => digest.add(&v4.octets()),
         IpAddr::V6(v6) => digest.add(&v6.octets()[..8]),
     }
+}
+
+/// Compiles `PartitionBy`, reporting invalid entries.
+pub fn compile_parts(
+    list: &[Spanned<String>],
+    client_id_header: Option<&str>,
+    context: &mut CompileContext,
+) -> Vec<KeyPart> {
+    let mut parts = Vec::with_capacity(list.len());
+    for text in list {
+        let part = KeyPart::parse(text, client_id_header.unwrap_or_default());
+        match part.filter(|part| client_id_header.is_some() || !matches!(part, KeyPart::ClientId(_))) {
+            Some(part) if !parts.contains(&part) => {
+                warn_anonymous_claims(&part, text.span, context);
+                parts.push(part);
+            }
+            Some(_) => {}
+            None => {
+                let client_id = if client_id_header.is_some() { "ClientId, " } else { "" };
+                let message = format!("unknown PartitionBy entry \"{}\"", text.value);
+                context
+                    .diagnostics
+                    .error(codes::BAD_PARTITION, text.span, message)
+                    .help(format!("write {client_id}IP, Route, Claim:TYPE or Header:NAME"));
+            }
+        }
+    }
+    parts
+}
+
+/// Callers who do not authenticate have no claims: all of them share one count.
+fn warn_anonymous_claims(part: &KeyPart, span: Span, context: &mut CompileContext) {
+    if part.is_claim() && !context.route.is_authenticated {
+        let message =
+            "the count is partitioned by a claim, and callers do not authenticate: they share one count";
+        context.diagnostics.warning(codes::NOBODY_TO_JUDGE, span, message).help(
+            "name the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }",
+        );
+    }
+}
+
+/// The name under which a limit counts: with the route's key where routes are counted separately.
+pub fn limit_name(parts: &[KeyPart], rule: &str, state_key: &str) -> String {
+    let route = if parts.contains(&KeyPart::Route) { state_key } else { "" };
+    format!("{rule}|{}|{route}", format_list(parts))
 }
 
 #[cfg(test)]

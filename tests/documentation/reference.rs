@@ -1,13 +1,13 @@
 //! `docs/configuration.md` below its marker is generated from the document types, and `docs/operation.md` lists exactly
 //! the exported metrics. `UPDATE=1 cargo test --test documentation reference` regenerates the reference.
 
-use margay::config::document::{Document, PolicyDocument};
+use margay::plan::document::{Document, PolicyDocument};
 use margay::telemetry::export::names;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 use std::path::Path;
 
-const MARKER: &str = "<!-- From here on generated from the types in src/config/document. -->\n";
+const MARKER: &str = "<!-- From here on generated from the types in src/plan/document and src/stages. -->\n";
 
 /// Definition name → section title, in the order of the page.
 const SECTIONS: &[(&str, &str)] = &[

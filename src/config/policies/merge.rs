@@ -5,12 +5,11 @@
 
 use super::{Policies, Policy};
 use crate::config::codes;
-use crate::config::de::field_names;
 use crate::config::diagnostics::Diagnostics;
-use crate::config::document::DynamicRouteDocument;
 use crate::config::node::{Node, Value};
 use crate::config::span::Span;
 use crate::config::suggest;
+use crate::config::vocabulary::{Vocabulary, has_name};
 
 /// Settings that are maps of the user's own keys: there null means something.
 const MAPS: [&str; 9] = [
@@ -73,9 +72,14 @@ fn is_map(name: &str) -> bool {
 }
 
 /// Puts the policies under every route and dynamic route of a document; says what is unknown, unused or unwise.
-pub fn apply(root: &mut Node, policies: &Policies, diagnostics: &mut Diagnostics) {
-    let mut layers =
-        PolicyMerger { policies, used: vec![false; policies.all.len()], global: Vec::new(), diagnostics };
+pub fn apply(root: &mut Node, policies: &Policies, vocabulary: &Vocabulary, diagnostics: &mut Diagnostics) {
+    let mut layers = PolicyMerger {
+        policies,
+        used: vec![false; policies.all.len()],
+        global: Vec::new(),
+        dynamic: vocabulary.dynamic_route,
+        diagnostics,
+    };
     let global = root.get_ignore_case("GlobalConfiguration").cloned();
     layers.global = layers.named_by(global.as_ref());
     for (list, dynamic) in [("Routes", false), ("DynamicRoutes", true)] {
@@ -92,6 +96,8 @@ struct PolicyMerger<'a> {
     used: Vec<bool>,
     /// The policies that `GlobalConfiguration` names.
     global: Vec<&'a Policy>,
+    /// The settings of dynamic routes.
+    dynamic: &'static [&'static str],
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -148,7 +154,7 @@ impl<'a> PolicyMerger<'a> {
         self.warn_of_weakening(&stack, global, &route);
         let mut effective = route;
         for tree in stack.iter().rev().filter_map(|policy| policy.tree.as_ref()) {
-            let suitable = dynamic.then(|| dynamic_route_subset(tree));
+            let suitable = dynamic.then(|| dynamic_route_subset(tree, self.dynamic));
             effective = merge_over(suitable.as_ref().unwrap_or(tree), effective);
         }
         effective
@@ -156,7 +162,9 @@ impl<'a> PolicyMerger<'a> {
 
     /// A dynamic route that names a policy with a setting it does not have would go without it unseen.
     fn reject_unsuitable(&mut self, policy: &Policy) {
-        for member in policy.tree.iter().flat_map(Node::members).filter(|m| !is_dynamic(&m.key.value)) {
+        for member in
+            policy.tree.iter().flat_map(Node::members).filter(|m| !has_name(self.dynamic, &m.key.value))
+        {
             let name = &*member.key.value;
             let message =
                 format!("dynamic routes have no \"{name}\", and one names the policy \"{}\"", policy.name);
@@ -236,15 +244,11 @@ impl ProtectedSwitch {
     }
 }
 
-fn is_dynamic(name: &str) -> bool {
-    field_names::<DynamicRouteDocument>().iter().any(|field| field.eq_ignore_ascii_case(name))
-}
-
 /// The part of a policy that a dynamic route can have.
-fn dynamic_route_subset(tree: &Node) -> Node {
+fn dynamic_route_subset(tree: &Node, settings: &[&str]) -> Node {
     let mut tree = tree.clone();
     if let Some(members) = tree.members_mut() {
-        members.retain(|member| is_dynamic(&member.key.value));
+        members.retain(|member| has_name(settings, &member.key.value));
     }
     tree
 }

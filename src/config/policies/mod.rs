@@ -5,15 +5,15 @@
 pub mod merge;
 
 use super::codes;
-use super::de::{self, Options, field_names};
+use super::de::{self, Options};
 use super::diagnostics::Diagnostics;
-use super::document::{DynamicRouteDocument, GlobalDocument, PolicyDocument, RouteDocument};
 use super::files::{io_error_text, read_text};
 use super::interpolation::{Environment, interpolate};
 use super::node::Node;
 use super::parse::{Dialect, parse};
 use super::source::Sources;
 use super::span::FileId;
+use super::vocabulary::{Vocabulary, has_name};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -129,6 +129,7 @@ fn file_stem(file_name: &str) -> Option<&str> {
 pub fn read(
     files: Vec<PolicyFile>,
     options: Options,
+    vocabulary: &Vocabulary,
     environment: Environment,
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
@@ -143,7 +144,7 @@ pub fn read(
         let file = sources.add(shown_as, path, text, dialect);
         let text = sources.get(file).map_or("", |source| source.text.as_str());
         let tree = parse(file, text, dialect, diagnostics);
-        let tree = tree.and_then(|tree| validated(tree, options, environment, diagnostics));
+        let tree = tree.and_then(|tree| validated(tree, options, vocabulary, environment, diagnostics));
         all.push(Policy { name, file: Some(file), tree });
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -154,6 +155,7 @@ pub fn read(
 fn validated(
     mut tree: Node,
     options: Options,
+    vocabulary: &Vocabulary,
     environment: Environment,
     diagnostics: &mut Diagnostics,
 ) -> Option<Node> {
@@ -162,13 +164,12 @@ fn validated(
     }
     interpolate(&mut tree, environment, diagnostics);
     if let Some(members) = tree.members_mut() {
-        members.retain(|member| !is_forbidden(member, diagnostics));
+        members.retain(|member| !is_forbidden(member, vocabulary, diagnostics));
     }
-    let _: PolicyDocument = de::read(&tree, diagnostics, options);
-    let known = field_names::<PolicyDocument>();
+    (vocabulary.check_policy)(&tree, diagnostics, options);
     tree.members_mut()?.retain(|member| {
         let name = &*member.key.value;
-        !de::is_extension_key(name) && known.iter().any(|field| field.eq_ignore_ascii_case(name))
+        !de::is_extension_key(name) && has_name(vocabulary.policy, name)
     });
     Some(tree)
 }
@@ -185,13 +186,16 @@ fn is_reserved_form(tree: &Node, diagnostics: &mut Diagnostics) -> bool {
 }
 
 /// A setting of a route or of the whole gateway that is no policy's business.
-fn is_forbidden(member: &super::node::Member, diagnostics: &mut Diagnostics) -> bool {
+fn is_forbidden(
+    member: &super::node::Member,
+    vocabulary: &Vocabulary,
+    diagnostics: &mut Diagnostics,
+) -> bool {
     let name = &*member.key.value;
-    let has = |fields: &[&str]| fields.iter().any(|field| field.eq_ignore_ascii_case(name));
-    let elsewhere = has(field_names::<RouteDocument>())
-        || has(field_names::<DynamicRouteDocument>())
-        || has(field_names::<GlobalDocument>());
-    if has(field_names::<PolicyDocument>()) || !elsewhere {
+    let elsewhere = has_name(vocabulary.route, name)
+        || has_name(vocabulary.dynamic_route, name)
+        || has_name(vocabulary.global, name);
+    if has_name(vocabulary.policy, name) || !elsewhere {
         return false;
     }
     diagnostics
@@ -211,6 +215,3 @@ fn help(name: &str) -> &'static str {
         _ => "it makes a route that route: write it in the route itself",
     }
 }
-
-#[cfg(test)]
-mod tests;

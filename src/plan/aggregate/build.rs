@@ -5,9 +5,10 @@ use crate::{
     plan::{
         aggregate::AggregateBlueprint,
         blueprint::Blueprint,
-        build::{ProcessState, RouteRole, route},
+        build::{ProcessState, route},
         compiled::{Aggregate, Part, Route, Target},
     },
+    stages::feature::RouteRole,
 };
 use std::sync::Arc;
 

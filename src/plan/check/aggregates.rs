@@ -3,8 +3,8 @@
 use super::duplicates::host;
 use super::{CheckContext, OcelotBehavior, OcelotTolerated, add, items, non_blank, template};
 use crate::config::codes;
-use crate::config::document::{AggregateDocument, RouteDocument};
 use crate::config::{Diagnostics, Span, Spanned, suggest};
+use crate::plan::document::{AggregateDocument, RouteDocument};
 use std::collections::{HashMap, HashSet};
 
 type Aggregate = Spanned<AggregateDocument>;

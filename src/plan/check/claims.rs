@@ -1,8 +1,8 @@
 //! The rules of claims: where they come from, and what a route asks of them.
 
 use super::{OcelotBehavior, OcelotTolerated};
-use crate::config::document::StringList;
 use crate::config::{Diagnostics, codes};
+use crate::plan::document::StringList;
 use crate::stages::claims::{ClaimMapping, ClaimSource};
 
 /// The entries that mean something; those that Ocelot ignores are told.

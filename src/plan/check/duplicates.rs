@@ -2,8 +2,8 @@
 
 use super::{CheckContext, add, items};
 use crate::config::codes;
-use crate::config::document::{RouteDocument, Setting, StringList};
 use crate::config::{Diagnostics, Span, Spanned};
+use crate::plan::document::{RouteDocument, Setting, StringList};
 use std::collections::HashMap;
 
 /// What makes two routes the same but for their methods. Compared as texts: `/a/{x}` and `/a/{y}` differ.

@@ -2,8 +2,8 @@
 
 use super::{OcelotBehavior, OcelotTolerated, add};
 use crate::config::codes;
-use crate::config::document::Setting;
 use crate::config::{Code, Diagnostics, Span, Spanned, suggest};
+use crate::plan::document::Setting;
 use smallvec::SmallVec;
 
 /// A placeholder of a template: its name and the whole text with its braces.

@@ -2,14 +2,15 @@
 //! never ignored; when the thing is built, its line goes.
 
 use super::{CheckContext, add};
-use crate::config::document::*;
 use crate::config::{Code, Diagnostics, Span, codes};
-use crate::plan::inherit::{Authentication, ResolvedHttpHandler, ResolvedLoadBalancer, ResolvedQos, merge};
+use crate::plan::document::*;
+use crate::plan::inherit::{ResolvedHttpHandler, ResolvedLoadBalancer, ResolvedQos, merge};
+use crate::stages::authentication::options::ResolvedAuthentication;
 
 /// A route with its options inherited.
 pub struct EffectiveOptions<'d> {
     pub route: &'d RouteDocument,
-    pub authentication: Option<Authentication>,
+    pub authentication: Option<ResolvedAuthentication>,
     pub qos: Option<ResolvedQos>,
     pub balancing: Option<ResolvedLoadBalancer>,
     pub http_handler: Option<ResolvedHttpHandler>,
@@ -23,8 +24,8 @@ impl<'d> EffectiveOptions<'d> {
         let key = route.key.as_ref().map(|key| key.as_str());
         EffectiveOptions {
             route,
-            authentication: merge(&route.authentication, groups.authentication.as_ref(), key)
-                .map(|options| Authentication::resolve(&options)),
+            authentication: merge(&route.authentication, groups.stages.authentication.as_ref(), key)
+                .map(|options| ResolvedAuthentication::resolve(&options)),
             qos: merge(&route.qos, groups.qos.as_ref(), key).map(|options| ResolvedQos::resolve(&options)),
             balancing: merge(&route.load_balancer, groups.load_balancer.as_ref(), key)
                 .map(|options| ResolvedLoadBalancer::resolve(&options)),

@@ -2,9 +2,9 @@
 //! does then.
 
 use super::{OcelotBehavior, OcelotTolerated};
-use crate::config::document::HostAndPort;
 use crate::config::{codes, suggest};
 use crate::plan::blueprint::HttpVersion;
+use crate::plan::document::HostAndPort;
 use std::net::Ipv6Addr;
 
 /// The methods that everybody knows; they are sent in capitals.

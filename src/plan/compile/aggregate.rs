@@ -1,12 +1,7 @@
 //! One aggregate of the document → one route of the blueprint that has parts.
 
-use super::ranges::RangeChecker;
 use super::route::{self, CompileContext};
-use super::schemes::Schemes;
-use crate::config::document::{
-    AggregateDocument, DurationSetting, GlobalDocument, RouteDocument, RouteKeyConfigDocument, Setting,
-    StringList,
-};
+use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::aggregate::compose::Representation;
 use crate::plan::aggregate::json_path::JsonPath;
@@ -15,8 +10,13 @@ use crate::plan::aggregate::{AggregateBlueprint, AggregateConfig, PartBlueprint,
 use crate::plan::blueprint::RouteBlueprint;
 use crate::plan::check::aggregates::is_template;
 use crate::plan::check::{CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank};
+use crate::plan::document::{
+    AggregateDocument, DurationSetting, GlobalDocument, RouteDocument, RouteKeyConfigDocument, Setting,
+    StringList,
+};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
+use crate::plan::stage_options;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -27,7 +27,6 @@ const MAX_CALLS: u64 = 1 << 30;
 pub fn aggregates(
     scope: &CheckContext,
     around: &CompileContext,
-    schemes: &Schemes,
     rules: &RoutingRules,
     routes: &[RouteBlueprint],
     diagnostics: &mut Diagnostics,
@@ -40,7 +39,6 @@ pub fn aggregates(
             scope,
             unresolved_routes: &bare,
             context: around,
-            schemes,
             rules,
             routes,
             document: written,
@@ -55,7 +53,6 @@ struct AggregateCompiler<'r, 'd> {
     scope: &'r CheckContext<'d>,
     unresolved_routes: &'r CheckContext<'d>,
     context: &'r CompileContext<'d>,
-    schemes: &'r Schemes<'d>,
     rules: &'r RoutingRules,
     routes: &'r [RouteBlueprint],
     document: &'r Spanned<AggregateDocument>,
@@ -95,7 +92,6 @@ impl AggregateCompiler<'_, '_> {
             [&of_path[..], &[codes::PATH_WITH_SCHEME, codes::BAD_TEMPLATE, codes::REPEATED_PLACEHOLDER]]
                 .concat();
         self.diagnostics.list.extend(said.list.into_iter().filter(|said| !of_path.contains(&said.code)));
-        route.authentication = self.schemes.of(self.unresolved_routes, &document);
         let id = inherit::request_id_key(&None, &self.scope.global.request_id_key);
         route.request_id_key =
             id.map(|id| crate::plan::blueprint::Sourced::new(id.value.clone(), Some(id.span)));
@@ -134,7 +130,7 @@ impl AggregateCompiler<'_, '_> {
         let mut said = Diagnostics::default();
         let mut inner = route::compile_part(self.scope, self.context, &names, index, route, &mut said);
         inner.cluster = self.routes[index].cluster.clone();
-        inner.authentication = self.schemes.of(self.scope, route);
+        inner.stages.cache = None;
         self.check_part(said);
         PartBlueprint { route: Box::new(inner), placeholder_names: names, terms }
     }
@@ -355,7 +351,7 @@ fn to_route_document(document: &AggregateDocument, ocelot: bool) -> RouteDocumen
     if list.is_empty() || ocelot && !list.iter().any(|method| method.eq_ignore_ascii_case("GET")) {
         list.value.push(Spanned { value: "GET".to_owned(), span });
     }
-    RouteDocument {
+    let mut route = RouteDocument {
         client_path: document.client_path.clone(),
         methods,
         host: document.host.clone(),
@@ -364,13 +360,9 @@ fn to_route_document(document: &AggregateDocument, ocelot: bool) -> RouteDocumen
         case_sensitive: document.case_sensitive.clone(),
         priority: document.priority.clone(),
         key: document.key.clone(),
-        authentication: document.authentication.clone(),
-        rate_limit: document.rate_limit.clone(),
-        concurrency: document.concurrency.clone(),
-        cors: document.cors.clone(),
-        compression: document.compression.clone(),
-        security: document.security.clone(),
         response_headers: document.response_headers.clone(),
         ..RouteDocument::default()
-    }
+    };
+    stage_options::copy_from_aggregate(document, &mut route);
+    route
 }

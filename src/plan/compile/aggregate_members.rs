@@ -1,7 +1,7 @@
 //! Which routes aggregates call, and what their placeholders may be.
 
-use crate::config::document::{AggregateDocument, RouteDocument};
 use crate::plan::check::{CheckContext, items, template};
+use crate::plan::document::{AggregateDocument, RouteDocument};
 use crate::plan::routing::RouteSpec;
 use std::collections::HashMap;
 

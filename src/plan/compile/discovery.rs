@@ -6,13 +6,13 @@ use crate::backend::discovery::{
     providers::{PROVIDERS, ProviderKind},
     settings::{Consul, Kubernetes},
 };
-use crate::config::document::{DiscoveryDocument, HostAndPort, List, Setting, StringList};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{
     Endpoint,
     discovery::{DiscoveredService, Registry, StoreBlueprint},
 };
 use crate::plan::check::{CheckContext, items, non_blank, values};
+use crate::plan::document::{DiscoveryDocument, HostAndPort, List, Setting, StringList};
 use std::sync::Arc;
 use std::time::Duration;
 

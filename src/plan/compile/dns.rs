@@ -1,10 +1,10 @@
 //! How names are resolved.
 
-use super::ranges::RangeChecker;
-use crate::config::document::DnsDocument;
+use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Spanned, codes};
 use crate::net::dns::DnsSettings;
 use crate::plan::check::items;
+use crate::plan::document::DnsDocument;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

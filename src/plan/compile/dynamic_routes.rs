@@ -1,14 +1,15 @@
 //! Dynamic routing: `DynamicRoutes` and the global options become routes without a template of their own.
 
-use super::{cache, discovery, route, route_names, schemes::Schemes};
-use crate::config::document::{BoxedSetting, DynamicRouteDocument, GlobalDocument, RouteDocument, Setting};
+use super::{discovery, route, route_names};
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::blueprint::{
     RouteBlueprint,
     discovery::{DynamicBlueprint, DynamicEntry, Registry},
 };
 use crate::plan::check::{CheckContext, OptionGroups, items, non_blank};
+use crate::plan::document::{DynamicRouteDocument, GlobalDocument, RouteDocument, Setting};
 use crate::plan::routing::RoutingRules;
+use crate::plan::stage_options;
 
 /// What the routes of services are called that have no entry of their own.
 const DEFAULT_SERVICE: &str = "dynamic";
@@ -17,7 +18,6 @@ const DEFAULT_SERVICE: &str = "dynamic";
 pub fn read(
     scope: &CheckContext,
     around: &route::CompileContext,
-    schemes: &Schemes,
     rules: &RoutingRules,
     diagnostics: &mut Diagnostics,
 ) -> Option<DynamicBlueprint> {
@@ -29,14 +29,10 @@ pub fn read(
     let scope = CheckContext {
         global: &global,
         groups: OptionGroups::new(&global),
-        schemes: scope.schemes.clone(),
-        ..CheckContext::new(scope.check_document, &global, scope.sources, scope.ocelot)
+        ..CheckContext::new(scope.check_document, &global, scope.sources, scope.gateway.clone())
     };
     let read = |document: &Spanned<RouteDocument>, diagnostics: &mut Diagnostics| -> RouteBlueprint {
-        let (mut route, _) = route::route(&scope, around, rules, usize::MAX, document, diagnostics);
-        route.authentication = schemes.of(&scope, document);
-        route.cache = cache::of(&scope, document, &route, diagnostics);
-        route
+        route::route(&scope, around, rules, usize::MAX, document, diagnostics).0
     };
     let general = Spanned::new(to_route_document(&scope, None), span);
     let mut routes = vec![read(&general, diagnostics)];
@@ -92,7 +88,7 @@ fn global(scope: &CheckContext) -> GlobalDocument {
         global.request_headers = None;
         global.response_headers = None;
         global.request_id_key = None;
-        global.security = None;
+        global.ip_filter = None;
     }
     global
 }
@@ -136,7 +132,7 @@ fn to_route_document(scope: &CheckContext, entry: Option<&DynamicRouteDocument>)
     let own = |text: String| Some(Spanned::new(text, span));
     let text =
         |own: &Setting<String>, global: &Setting<String>| non_blank(own).or(non_blank(global)).cloned();
-    RouteDocument {
+    let mut route = RouteDocument {
         client_path: own(format!("/{}", name.unwrap_or("service"))),
         backend_path: own("/".to_owned()),
         service_name: own(name.unwrap_or("service").to_owned()),
@@ -145,20 +141,14 @@ fn to_route_document(scope: &CheckContext, entry: Option<&DynamicRouteDocument>)
         scheme: text(&entry.scheme, &global.scheme),
         http_version: text(&entry.http_version, &global.http_version),
         http_version_policy: text(&entry.http_version_policy, &global.http_version_policy),
-        authentication: entry.authentication.clone(),
-        cache: entry.cache.clone(),
-        compression: entry.compression.clone(),
         http_handler: entry.http_handler.clone(),
         load_balancer: entry.load_balancer.clone(),
         qos: entry.qos.clone(),
-        rate_limit: prefer_legacy(&entry.old_rate_limit, &entry.rate_limit),
         timeout: entry.timeout.clone(),
         metadata: entry.metadata.clone(),
         policies: entry.policies.clone(),
         ..RouteDocument::default()
-    }
-}
-
-fn prefer_legacy<T: Clone>(old: &BoxedSetting<T>, new: &BoxedSetting<T>) -> BoxedSetting<T> {
-    old.as_ref().or(new.as_ref()).cloned()
+    };
+    stage_options::copy_from_dynamic(entry, &mut route);
+    route
 }

@@ -3,10 +3,10 @@
 use super::cluster::Clusters;
 use super::route::RouteCompiler;
 use crate::backend::attempt::fallback::{Failure, FallbackConfig, StaticResponse};
-use crate::config::document::{FallbackOptions, List, StaticResponseDocument};
 use crate::config::{Spanned, codes, suggest};
 use crate::plan::blueprint::ClusterBlueprint;
 use crate::plan::check::{items, non_blank, values};
+use crate::plan::document::{FallbackOptions, List, StaticResponseDocument};
 use crate::plan::inherit::merge;
 use std::sync::Arc;
 

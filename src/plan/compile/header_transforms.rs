@@ -1,8 +1,8 @@
 //! Header transforms as written → changes of header fields.
 
-use crate::config::document::{HeaderEditDocument, HeaderEdits, HeaderForm, Setting};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::check::{OcelotBehavior, OcelotTolerated, values};
+use crate::plan::document::{HeaderEditDocument, HeaderEdits, HeaderForm, Setting};
 use crate::plan::inherit;
 use crate::stages::header_transform::{Action, HeaderEdit, HeaderValueTemplate, OcelotFirstItem, Segment};
 

@@ -1,15 +1,13 @@
 //! `HealthCheckOptions` → how health is watched over.
 
-use super::ranges::RangeChecker;
 use crate::backend::health::{ActiveCheck, HealthConfig, OutlierDetection, ProbeKind};
 use crate::base::{status_set::StatusSet, units::DurationText};
-use crate::config::document::{
-    ActiveHealthDocument, HealthCheckOptions, List, PassiveHealthDocument, Setting,
-};
+use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::net::unix_address::UnixAddress;
 use crate::plan::blueprint::{Endpoint, Sourced};
 use crate::plan::check::{items, non_blank};
+use crate::plan::document::{ActiveHealthDocument, HealthCheckOptions, List, PassiveHealthDocument, Setting};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
 //! The sections of our own: addresses, limits, forwarded fields.
 
-use super::ranges::RangeChecker;
 use crate::base::ip_set::IpRange;
-use crate::config::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
+use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::net::listener::Address;
 use crate::plan::blueprint::{Forwarded, Http2Limits, Limits};
 use crate::plan::check::{items, non_blank};
+use crate::plan::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

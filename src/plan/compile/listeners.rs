@@ -1,10 +1,9 @@
 //! `Listeners` → addresses, and the TLS spoken there: certificates with their keys and names, what clients must show.
 
 use super::limits::{report_duplicate_address, report_duplicate_name};
-use super::ranges::RangeChecker;
 use super::unix_sockets::{address, parse_mode, proxy_protocol};
 use crate::base::units::DurationText;
-use crate::config::document::*;
+use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, ReferencedFiles, Sources, Span, Spanned, codes, suggest};
 use crate::net::listener::Address;
 use crate::net::proxy_protocol::ProxyProtocolConfig;
@@ -14,6 +13,7 @@ use crate::net::tls::sni::is_host_pattern;
 use crate::net::tls::trust::{certificates, parse_authorities};
 use crate::plan::blueprint::{Listener, ListenerTls};
 use crate::plan::check::{items, non_blank};
+use crate::plan::document::*;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

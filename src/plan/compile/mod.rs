@@ -1,12 +1,9 @@
 //! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
 
-mod admission;
 mod aggregate;
 mod resilience;
 mod load_balancer;
-mod cache;
 mod cluster;
-mod compression;
 mod discovery;
 mod dns;
 mod dynamic_routes;
@@ -17,26 +14,26 @@ mod listeners;
 mod matcher;
 mod aggregate_members;
 mod route_names;
-mod limits;
+pub(super) mod limits;
 mod connection_pool;
-mod ranges;
 mod provider_settings;
 mod route;
 mod transforms;
 mod unix_sockets;
-mod schemes;
 mod tls;
 
 use super::blueprint::{
     Blueprint, RouteBlueprint, TraceMode,
     discovery::{DynamicBlueprint, Registry},
 };
-use super::check::{self, CheckContext};
+use super::check::{self, CheckContext, items};
+use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::routing::{RouteTable, RoutingRules};
-use crate::config::document::{Document, GlobalDocument, TraceContextMode};
-use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes, de};
+use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
+use crate::stages::authentication::Schemes;
+use crate::stages::cache::{Mode, compile_memory};
 use crate::stages::custom::StageRegistry;
-use schemes::Schemes;
+use crate::stages::feature::GatewayFacts;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -50,33 +47,49 @@ pub fn compile(loaded: &mut Loaded) -> Option<Blueprint> {
 pub fn compile_with_stages(loaded: &mut Loaded, stages: &StageRegistry) -> Option<Blueprint> {
     let root = loaded.root.as_ref()?;
     let options = loaded.options();
-    let document: Document = de::read(root, &mut loaded.diagnostics, options);
+    let document = document::read(root, &mut loaded.diagnostics, options);
     let nothing = GlobalDocument::default();
+    let out = &mut loaded.diagnostics;
+    let gateway = gateway_facts(&document, loaded.ocelot, &loaded.attached, out);
     let scope = CheckContext {
         handlers: Some((stages, root)),
         attached: Some(&loaded.attached),
-        ..CheckContext::new(&document, &nothing, &loaded.sources, loaded.ocelot)
+        ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
-    let out = &mut loaded.diagnostics;
     check::check_document(&scope, out);
-    let schemes = Schemes::read(&document, scope.ocelot, &loaded.attached, out);
-    let blueprint = blueprint(&scope, &schemes, &loaded.attached, out);
+    let blueprint = blueprint(&scope, &loaded.attached, out);
     (!out.has_errors()).then_some(blueprint)
 }
 
-fn blueprint(
-    scope: &CheckContext,
-    schemes: &Schemes,
+/// Invalid limits are reported where the limits are compiled.
+fn gateway_facts(
+    document: &Document,
+    ocelot: bool,
     attached: &ReferencedFiles,
     diagnostics: &mut Diagnostics,
-) -> Blueprint {
+) -> GatewayFacts {
+    let limits = document.limits.as_ref().map(|limits| &limits.value);
+    let limits = limits::limits(limits, ocelot, &mut Diagnostics::default());
+    let mut tls = items(&document.listeners).iter().filter_map(|listener| listener.tls.as_ref());
+    let certificates = tls.any(|tls| tls.client_certificates.is_some());
+    let schemes = &document.authentication_schemes;
+    GatewayFacts {
+        ocelot,
+        max_body_bytes: limits.body,
+        max_headers_bytes: limits.headers_total as u64,
+        max_header_count: limits.header_count as u64,
+        schemes: Arc::new(Schemes::compile(schemes, certificates, ocelot, attached, diagnostics)),
+    }
+}
+
+fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut Diagnostics) -> Blueprint {
     let document = scope.check_document;
     compatibility(scope, diagnostics);
     let (listeners, administration) = listeners::listeners(document, scope.sources, attached, diagnostics);
     let written = scope.global.discovery.as_ref();
     let registry = written.and_then(|written| discovery::registry(scope, written, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic } = routes(scope, registry, schemes, diagnostics);
+    let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
@@ -93,16 +106,21 @@ fn blueprint(
             diagnostics,
         ),
         trace_context: trace_context(document.trace_context.as_ref().map(|mode| mode.value), scope.ocelot),
-        cache: cache::memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
+        cache: compile_memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
         access_log: document.access_log.as_ref().is_some_and(|on| on.value),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: base_url(scope),
+        has_http_cache: routes.iter().any(caches_by_http),
         routes,
         table: Arc::new(table),
         rules,
         dynamic,
         store,
     }
+}
+
+fn caches_by_http(route: &RouteBlueprint) -> bool {
+    route.stages.cache.as_ref().is_some_and(|cache| cache.mode == Mode::Http)
 }
 
 /// All routes, and how they are found.
@@ -113,12 +131,7 @@ struct Routes {
     dynamic: Option<DynamicBlueprint>,
 }
 
-fn routes(
-    scope: &CheckContext,
-    registry: Option<Registry>,
-    schemes: &Schemes,
-    diagnostics: &mut Diagnostics,
-) -> Routes {
+fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let clusters = cluster::Clusters::read(scope, registry.as_ref(), diagnostics);
     let listeners = listeners::names(scope.check_document);
@@ -131,21 +144,19 @@ fn routes(
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, written) in scope.routes().iter().enumerate() {
-        let (mut route, spec) = route::route(scope, &around, &rules, index, written, diagnostics);
-        route.authentication = schemes.of(scope, written);
-        route.cache = cache::of(scope, written, &route, diagnostics);
+        let (route, spec) = route::route(scope, &around, &rules, index, written, diagnostics);
         routes.push(route);
         specs.extend(spec);
     }
     around.clusters.report_unused(diagnostics);
-    for (route, spec) in aggregate::aggregates(scope, &around, schemes, &rules, &routes, diagnostics) {
+    for (route, spec) in aggregate::aggregates(scope, &around, &rules, &routes, diagnostics) {
         routes.push(route);
         specs.extend(spec);
     }
     route_names::assign_names(&mut routes);
     let table = RouteTable::new(specs, rules);
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
-    let dynamic = dynamic_routes::read(scope, &around, schemes, &rules, diagnostics);
+    let dynamic = dynamic_routes::read(scope, &around, &rules, diagnostics);
     Routes { routes, table, rules, dynamic }
 }
 

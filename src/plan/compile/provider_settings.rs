@@ -2,10 +2,10 @@
 
 use crate::backend::discovery::providers::ProviderKind;
 use crate::base::bytes::is_target;
-use crate::config::document::DiscoveryDocument;
 use crate::config::{Diagnostics, Span, codes};
 use crate::net::tls::trust::{TrustAnchors, certificates};
 use crate::plan::check::{CheckContext, non_blank};
+use crate::plan::document::DiscoveryDocument;
 use std::path::PathBuf;
 
 /// What the reverse proxy of Service Fabric reads.

@@ -1,19 +1,19 @@
 //! What a route does about services that fail: from option objects to settings.
 
 use super::cluster::Clusters;
-use super::ranges::RangeChecker;
 use super::route::RouteCompiler;
 use crate::backend::attempt::{
     QosConfig as Settled, ResilienceConfig, Scope,
     breaker::{self, Trip},
     retry,
 };
-use crate::config::document::{List, RetryOptions};
+use crate::config::ranges::RangeChecker;
 use crate::config::{Code, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{ClusterBlueprint, Sourced};
 use crate::plan::check::{
     OcelotBehavior, OcelotTolerated, items, non_blank, unsupported::EffectiveOptions, values,
 };
+use crate::plan::document::{List, RetryOptions};
 use crate::plan::inherit::{ResolvedQos, merge};
 use std::sync::Arc;
 use std::time::Duration;

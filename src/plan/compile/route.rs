@@ -4,9 +4,7 @@ use super::aggregate_members::AggregateMembers;
 use super::cluster::{self, Clusters};
 use super::discovery;
 use super::transforms;
-use crate::config::document::{HostAndPort, RouteDocument, Setting};
 use crate::config::{Diagnostics, Span, Spanned, codes};
-use crate::plan::admission::Admission;
 use crate::plan::blueprint::discovery::Registry;
 use crate::plan::blueprint::*;
 use crate::plan::check::unsupported::{self, EffectiveOptions};
@@ -14,8 +12,12 @@ use crate::plan::check::values::{self, VERSION_POLICIES, VersionChoice};
 use crate::plan::check::{
     CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, options, template,
 };
+use crate::plan::document::{HostAndPort, RouteDocument, Setting};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
+use crate::stages::StageConfigs;
+use crate::stages::authentication::options::ResolvedAuthentication;
+use crate::stages::feature::{CompileContext as FeatureContext, RouteFacts};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -114,11 +116,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             Ok(value) => return Some(value),
             Err(wrong) => wrong,
         };
-        if let (OcelotBehavior::Status(status), None, true) =
-            (wrong.result, &self.unservable, self.scope.ocelot)
-        {
-            self.unservable = Some(UnservableRoute { status, reason: wrong.message.clone() });
-        }
+        UnservableRoute::record(&mut self.unservable, &wrong, self.scope.ocelot);
         wrong.report(self.diagnostics, self.scope.ocelot, span);
         None
     }
@@ -134,7 +132,11 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
         let (scope, written) = (self.scope, self.document);
-        let (admission, tried) = (self.options(effective), self.attempts(effective, &around.clusters));
+        self.check_options(effective);
+        let tried = self.attempts(effective, &around.clusters);
+        let state_key = state_key(written, effective);
+        let identity = || request_identity(&matches, &backend);
+        let stages = self.stages(&state_key, effective, &identity);
         RouteBlueprint {
             index,
             span: written.span,
@@ -145,7 +147,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             backend_path: backend.path,
             cluster: backend.cluster,
             service_fabric_path: backend.service_fabric_path,
-            state_key: state_key(written, effective),
+            state_key,
             backend_method: backend.method,
             http_version: backend.version,
             timeout: tried.timeout,
@@ -154,12 +156,9 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             preserve_host: self.preserve_host(),
             request_id_key: self.request_id_key(),
             transforms: transforms::transforms(scope, effective, names.unwrap_or_default(), self.diagnostics),
-            authentication: None,
             policies: texts(&written.policies),
             metadata: metadata(scope, written),
-            admission,
-            cache: None,
-            compression: self.compression(),
+            stages,
             broken: self.unservable,
             aggregate: None,
         }
@@ -312,14 +311,37 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         None
     }
 
-    /// The rules of option objects, and what those say that admit requests.
-    fn options(&mut self, effective: &EffectiveOptions) -> Admission {
+    /// The configurations of the route's stages.
+    fn stages(
+        &mut self,
+        state_key: &str,
+        effective: &EffectiveOptions,
+        request_identity: &dyn Fn() -> String,
+    ) -> StageConfigs {
         let (scope, route) = (self.scope, self.document);
-        if let Some(authentication) = &route.authentication {
-            options::authentication(scope, authentication, self.diagnostics);
-        }
-        options::rate_limit(&route.rate_limit, self.diagnostics);
-        options::address_lists(scope, &route.security, self.diagnostics);
+        let authentication = effective.authentication.as_ref();
+        let facts = RouteFacts {
+            span: route.span,
+            methods: items(&route.methods),
+            client_path: route.client_path.as_ref().map_or("", |path| path.as_str()),
+            state_key,
+            is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
+            request_identity,
+        };
+        let mut context = FeatureContext {
+            gateway: &scope.gateway,
+            route: facts,
+            own_span: None,
+            global_span: None,
+            diagnostics: self.diagnostics,
+            unservable: &mut self.unservable,
+        };
+        scope.groups.stages.compile(route, scope.global, &mut context)
+    }
+
+    /// The rules of option objects.
+    fn check_options(&mut self, effective: &EffectiveOptions) {
+        let scope = self.scope;
         if let Some(client) = &effective.http_handler {
             options::check_http_handler(scope, client, self.diagnostics);
             if let Some(lifetime) = &client.connection_lifetime {
@@ -327,12 +349,18 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             }
         }
         unsupported::route(effective, self.diagnostics);
-        self.admission(&state_key(route, effective))
     }
 }
 
+/// A change of this begins with an empty cache, a change of addresses does not.
+fn request_identity(matcher: &Match, backend: &Backend) -> String {
+    let Match { client_path, case_sensitive, methods, host, header_templates, listeners, .. } = matcher;
+    let requests = (&client_path.value, case_sensitive, methods, host, header_templates, listeners);
+    format!("{requests:?} {:?}", (&backend.path.value, &backend.method))
+}
+
 /// The texts of a list.
-fn texts(list: &crate::config::document::List<String>) -> Vec<String> {
+fn texts(list: &crate::plan::document::List<String>) -> Vec<String> {
     items(list).iter().map(|text| text.value.clone()).collect()
 }
 

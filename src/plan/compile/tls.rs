@@ -1,12 +1,12 @@
 //! `TlsOptions`: whom a service must convince, and what it is shown.
 
-use crate::config::document::{BoxedSetting, Setting, TlsOptions};
 use crate::config::{Diagnostics, ReferencedFiles, Span, codes};
 use crate::net::tls::certificate::{CertifiedKeyPem, KeyPairError};
 use crate::net::tls::client::{ClientTls, is_server_name};
 use crate::net::tls::trust::{TrustAnchors, parse_authorities};
 use crate::plan::blueprint::Scheme;
 use crate::plan::check::{CheckContext, non_blank};
+use crate::plan::document::{BoxedSetting, Setting, TlsOptions};
 use crate::plan::inherit::merge;
 
 /// What a route or a cluster says about TLS.

@@ -1,14 +1,14 @@
 //! What a route does with fields and claims, resolved.
 
 use super::header_transforms::{HeaderTransformCompiler, TransformSide};
-use crate::config::document::{OneOrMany, RouteDocument, StringList};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::transforms::Transforms;
 use crate::plan::check::unsupported::EffectiveOptions;
 use crate::plan::check::{
     CheckContext, OcelotBehavior, OcelotTolerated, claims, non_blank, template, values,
 };
-use crate::plan::inherit::Authentication;
+use crate::plan::document::{OneOrMany, RouteDocument, StringList};
+use crate::stages::authentication::options::ResolvedAuthentication;
 use crate::stages::authorization::{AuthorizationRules, ClaimValue, Expression, VARIABLES};
 use crate::stages::claims::ClaimMapping;
 use crate::stages::header_transform::HeaderEdits;
@@ -21,7 +21,7 @@ pub fn transforms(
     diagnostics: &mut Diagnostics,
 ) -> Transforms {
     let (route, authentication) = (effective.route, effective.authentication.as_ref());
-    let authentication = authentication.filter(|authentication| authentication.is_requested().is_some());
+    let authentication = authentication.filter(|authentication| authentication.is_required());
     let mut reader = TransformCompiler { scope, route, names, diagnostics: diagnostics };
     let shaping = Transforms {
         headers: reader.headers(),
@@ -105,7 +105,7 @@ impl TransformCompiler<'_, '_> {
         self.entries("ChangeDownstreamPathTemplate", &route.path_claims)
     }
 
-    fn authorization(&mut self, authentication: Option<&Authentication>) -> AuthorizationRules {
+    fn authorization(&mut self, authentication: Option<&ResolvedAuthentication>) -> AuthorizationRules {
         let route = self.route;
         let scopes = authentication.map_or(&[][..], |authentication| &authentication.scopes);
         let required = route.claims_required.iter().flat_map(|map| map.iter());

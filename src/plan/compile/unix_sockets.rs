@@ -2,7 +2,6 @@
 //! comes.
 
 use crate::base::ip_set::IpRange;
-use crate::config::document::{HostAndPort, ListenerDocument, ProxyProtocolDocument, Setting};
 use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
 use crate::net::listener::Address;
 use crate::net::proxy_protocol::{Mode, ProxyProtocolConfig};
@@ -11,6 +10,7 @@ use crate::net::tls::trust::TrustAnchors;
 use crate::net::unix_address::UnixAddress;
 use crate::plan::blueprint::Scheme;
 use crate::plan::check::{CheckContext, items, non_blank};
+use crate::plan::document::{HostAndPort, ListenerDocument, ProxyProtocolDocument, Setting};
 use std::path::Path;
 use std::time::Duration;
 

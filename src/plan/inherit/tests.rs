@@ -1,6 +1,7 @@
 use super::*;
-use crate::config::document::{Document, GlobalDocument, RouteDocument};
-use crate::config::{Environment, InMemoryFiles, de, load_texts};
+use crate::config::{Environment, InMemoryFiles, de};
+use crate::plan::document::load_texts;
+use crate::plan::document::{Document, GlobalDocument, RouteDocument};
 
 /// The global configuration and the first route of a document with these two members.
 fn read(global: &str, route: &str) -> (GlobalDocument, RouteDocument) {
@@ -82,52 +83,6 @@ fn a_breaker_is_on_when_one_of_three_values_is_above_zero() {
     }
 }
 
-fn limited(global: &str, route: &str) -> Option<RateLimit> {
-    let (global, route) = read(global, route);
-    let group = GlobalGroup::new(&global.rate_limit);
-    rate_limit(&route.rate_limit, group.as_ref(), route.key.as_ref().map(|key| key.as_str()))
-}
-
-#[test]
-fn a_rate_limit_is_off_when_the_route_or_a_group_that_holds_says_so() {
-    let on = r#"{ "RateLimitOptions": { "Limit": 3, "Period": "1s" } }"#;
-    let off = r#"{ "RateLimitOptions": { "EnableRateLimiting": false } }"#;
-    assert!(limited(on, "{}").is_some());
-    assert!(limited(on, off).is_none());
-    assert!(limited(off, on).is_none());
-    let elsewhere = r#"{ "RateLimitOptions": { "EnableRateLimiting": false, "RouteKeys": ["Z"] } }"#;
-    assert!(limited(elsewhere, on).is_some());
-}
-
-#[test]
-fn a_rate_limit_merges_with_blank_texts_and_empty_lists_looked_past() {
-    let global = r#"{ "RateLimitOptions": { "Limit": 3, "Period": "1h", "ClientWhitelist": ["vip"],
-        "QuotaExceededMessage": "old", "HttpStatusCode": 428, "DisableRateLimitHeaders": true } }"#;
-    let route = r#"{ "RateLimitOptions": { "Period": "1m", "ClientIdHeader": " ", "ClientWhitelist": [],
-        "QuotaMessage": "new", "StatusCode": 418, "EnableHeaders": true } }"#;
-    let limit = limited(global, route).expect("on");
-    assert_eq!((limit.limit, limit.period.as_str(), limit.client_id_header.as_str()), (3, "1m", "Oc-Client"));
-    assert_eq!((limit.message.as_str(), limit.status, limit.headers), ("old", 428, false));
-    assert_eq!(limit.whitelist.len(), 1);
-}
-
-#[test]
-fn authentication_tries_the_old_single_key_first_and_can_be_switched_off() {
-    let of = |global: &str, route: &str| {
-        let (global, route) = read(global, route);
-        let group = GlobalGroup::new(&global.authentication);
-        merge(&route.authentication, group.as_ref(), None).map(|options| Authentication::resolve(&options))
-    };
-    let both = r#"{ "AuthenticationOptions": { "AuthenticationProviderKey": "A", "AuthenticationProviderKeys": ["B"] } }"#;
-    let read = of(both, "{}").expect("global");
-    assert_eq!(read.schemes.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
-    assert!(read.is_requested().is_some());
-    let anonymous = of(both, r#"{ "AuthenticationOptions": { "AllowAnonymous": true } }"#).expect("merged");
-    assert!(anonymous.is_requested().is_none());
-    let scopes = of("{}", r#"{ "AuthenticationOptions": { "AllowedScopes": ["read"] } }"#).expect("own");
-    assert!(scopes.is_requested().is_none());
-}
-
 #[test]
 fn maps_are_united_by_exact_key_and_the_route_wins() {
     let (global, route) = read(
@@ -153,16 +108,6 @@ fn a_timeout_comes_from_the_route_then_from_above_then_is_ninety_seconds() {
         let (global, route) = read(global, route);
         assert_eq!(timeout(&route.timeout, &global.timeout).0.as_secs_f64(), seconds, "{route:?}");
     }
-}
-
-#[test]
-fn address_lists_of_the_route_replace_the_global_ones_as_a_whole() {
-    let (global, route) = read(
-        r#"{ "SecurityOptions": { "IPBlockedList": ["1.1.1.1"], "ExcludeAllowedFromBlocked": true } }"#,
-        r#"{ "SecurityOptions": { "ExcludeAllowedFromBlocked": false } }"#,
-    );
-    let taken = security(&route.security, &global.security).expect("global");
-    assert!(taken.exclude_allowed.as_ref().expect("written").value);
 }
 
 #[test]

@@ -1,19 +1,26 @@
-//! `AuthenticationOptions`: callers prove who they are (spec section 15). The schemes of a route are tried in order,
-//! the first that succeeds wins, and what was proved stands in the exchange as its user.
+//! `AuthenticationOptions`: authentication of callers (docs/ocelot-behavior.md, section 15; Envoy's `jwt_authn` filter,
+//! nginx's `auth_jwt` and `auth_basic`). The schemes of a route are tried in order, the first that succeeds wins, and the
+//! exchange carries the identity. Verified tokens and fetched keys outlive a reload.
 
 mod api_key;
 mod basic;
+mod compile;
 pub mod jwt;
 pub mod keys;
 mod credential_location;
 mod jwks;
+pub mod options;
+pub mod scheme_document;
 pub mod settings;
 #[cfg(test)]
 mod testing;
 mod token;
 
 pub use basic::check_hash;
+pub use compile::Schemes;
 pub use jwks::{Fetch, HttpFetch};
+pub use options::{AuthenticationOptions, GlobalAuthenticationOptions};
+pub use scheme_document::AuthenticationSchemeDocument;
 
 use crate::{
     base::{clock::Clock, weak_map::WeakMap},
@@ -22,15 +29,16 @@ use crate::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
         identity::Identity,
-        stage::{Stage, Step},
+        stage::{BoxStage, Stage, Step},
     },
+    stages::feature::{BuildContext, StageConfig},
 };
 use api_key::ApiKeys;
 use basic::Basic;
 use jwks::JwksCache;
 use jwt::{Jwt, Keys};
 use keys::KeySet;
-use settings::{AuthenticationSettings, KeySource, RemoteKeys, SchemeKind, SchemeSettings};
+use settings::{AuthenticationConfig, KeySource, RemoteKeys, SchemeConfig, SchemeKind};
 use std::{future::Future, pin::Pin, sync::Arc};
 
 pub const NAME: &str = "authentication";
@@ -69,11 +77,19 @@ impl Scheme {
     }
 }
 
+impl StageConfig for AuthenticationConfig {
+    type State = AuthState;
+
+    fn build(&self, state: &AuthState, context: &BuildContext) -> Vec<BoxStage> {
+        vec![Box::new(Authentication::new(self, state, context.background, context.clock))]
+    }
+}
+
 /// What outlives a plan: schemes with their caches for as long as their settings stay the same, and providers with
 /// their keys for as long as somebody names them.
 #[derive(Debug)]
 pub struct AuthState {
-    schemes: WeakMap<Arc<SchemeSettings>, Scheme>,
+    schemes: WeakMap<Arc<SchemeConfig>, Scheme>,
     providers: WeakMap<RemoteKeys, JwksCache>,
     fetch: Arc<dyn Fetch>,
 }
@@ -92,7 +108,7 @@ impl AuthState {
 
     fn scheme(
         &self,
-        settings: &Arc<SchemeSettings>,
+        settings: &Arc<SchemeConfig>,
         background: &BackgroundRuntime,
         clock: &Clock,
     ) -> Arc<Scheme> {
@@ -121,10 +137,10 @@ impl AuthState {
 
 /// The stage.
 #[derive(Clone, Debug)]
-pub struct Authentication(Arc<Schemes>);
+pub struct Authentication(Arc<SchemeChain>);
 
 #[derive(Debug)]
-struct Schemes {
+struct SchemeChain {
     schemes: Box<[Arc<Scheme>]>,
     names: Box<[Box<str>]>,
     /// What a 401 asks for, scheme by scheme; empty under Ocelot.
@@ -143,7 +159,7 @@ struct Challenge {
 
 impl Authentication {
     pub fn new(
-        settings: &AuthenticationSettings,
+        settings: &AuthenticationConfig,
         kept: &AuthState,
         background: &BackgroundRuntime,
         clock: &Clock,
@@ -155,7 +171,7 @@ impl Authentication {
             SchemeKind::ApiKey(keys) => keys.places.query.as_deref(),
             SchemeKind::Basic(_) | SchemeKind::Certificate => None,
         });
-        Authentication(Arc::new(Schemes {
+        Authentication(Arc::new(SchemeChain {
             schemes: all().map(|scheme| kept.scheme(scheme, background, clock)).collect(),
             names: all().map(|scheme| scheme.name.as_str().into()).collect(),
             challenges,
@@ -203,7 +219,7 @@ impl Stage for Authentication {
     }
 }
 
-impl Schemes {
+impl SchemeChain {
     fn accept(&self, exchange: &mut Exchange, user: Option<Arc<Identity>>) -> Step {
         self.strip_credentials.iter().for_each(|name| credential_location::strip(exchange, name));
         exchange.client.user = user;
@@ -236,7 +252,7 @@ impl Schemes {
     }
 }
 
-fn challenge(scheme: &SchemeSettings) -> Challenge {
+fn challenge(scheme: &SchemeConfig) -> Challenge {
     let realm: String = scheme
         .name
         .chars()

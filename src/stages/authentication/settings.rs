@@ -7,16 +7,16 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// What a route asks of its callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthenticationSettings {
+pub struct AuthenticationConfig {
     /// Tried in this order; the first that succeeds wins.
-    pub schemes: Vec<Arc<SchemeSettings>>,
+    pub schemes: Vec<Arc<SchemeConfig>>,
     /// No challenge in a 401, as Ocelot.
     pub ocelot: bool,
 }
 
 /// One of `AuthenticationSchemes`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SchemeSettings {
+pub struct SchemeConfig {
     pub name: String,
     pub kind: SchemeKind,
 }

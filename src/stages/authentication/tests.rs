@@ -17,7 +17,7 @@ fn places(header: &str, query: &str) -> CredentialLocations {
     CredentialLocations { header: header.into(), query: Some(query.into()), cookie: None }
 }
 
-fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeSettings> {
+fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
     let jwt = JwtSettings {
         places: places("Authorization", "access_token"),
         keys: KeySource::Fixed(vec![KeyData::secret(secret).unwrap()]),
@@ -27,18 +27,18 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeSettings> {
         clock_skew: Duration::ZERO,
         token_types: Vec::new(),
     };
-    Arc::new(SchemeSettings { name: name.into(), kind: SchemeKind::Jwt(Box::new(jwt)) })
+    Arc::new(SchemeConfig { name: name.into(), kind: SchemeKind::Jwt(Box::new(jwt)) })
 }
 
-fn api_key() -> Arc<SchemeSettings> {
+fn api_key() -> Arc<SchemeConfig> {
     let key = ApiKey { sha256: Sha256::digest("k").into(), owner: "anna".into(), claims: Vec::new() };
     let settings = ApiKeySettings { places: places("X-Api-Key", "key"), keys: vec![key] };
-    Arc::new(SchemeSettings { name: "partners".into(), kind: SchemeKind::ApiKey(settings) })
+    Arc::new(SchemeConfig { name: "partners".into(), kind: SchemeKind::ApiKey(settings) })
 }
 
-fn basic() -> Arc<SchemeSettings> {
+fn basic() -> Arc<SchemeConfig> {
     let user = User { name: "ann".into(), hash: bcrypt::hash("pw", 4).unwrap(), claims: Vec::new() };
-    Arc::new(SchemeSettings {
+    Arc::new(SchemeConfig {
         name: "staff".into(),
         kind: SchemeKind::Basic(BasicSettings { users: vec![user] }),
     })
@@ -49,12 +49,12 @@ fn token(secret: &[u8]) -> String {
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret)).unwrap()
 }
 
-fn stage(schemes: Vec<Arc<SchemeSettings>>, ocelot: bool) -> Authentication {
+fn stage(schemes: Vec<Arc<SchemeConfig>>, ocelot: bool) -> Authentication {
     let background = BackgroundRuntime::default();
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         background.attach(runtime);
     }
-    let settings = AuthenticationSettings { schemes, ocelot };
+    let settings = AuthenticationConfig { schemes, ocelot };
     Authentication::new(&settings, &AuthState::default(), &background, &Clock::default())
 }
 
@@ -136,7 +136,7 @@ async fn credentials_in_the_query_go_no_further() {
 #[tokio::test]
 async fn equal_settings_share_what_they_remember_and_changed_ones_do_not() {
     let (kept, background, clock) = (AuthState::default(), BackgroundRuntime::default(), Clock::default());
-    let scheme = |settings: &Arc<SchemeSettings>| kept.scheme(settings, &background, &clock);
+    let scheme = |settings: &Arc<SchemeConfig>| kept.scheme(settings, &background, &clock);
     let first = scheme(&jwt("one", SECRET));
     assert!(Arc::ptr_eq(&first, &scheme(&jwt("one", SECRET))));
     assert!(!Arc::ptr_eq(&first, &scheme(&jwt("one", b"another-secret-another-secret-an"))));

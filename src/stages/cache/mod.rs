@@ -1,8 +1,12 @@
-//! `CacheOptions`: answers are kept and given again, as Ocelot does it or as HTTP wants it (RFC 9111).
+//! `CacheOptions`: the response cache, as in Ocelot or by RFC 9111 (nginx's `proxy_cache`, Envoy's `cache` filter).
 //!
-//! `lookup` is the way in, `landing` the way back with `judge`, which decides what is kept; the rest is arithmetic
-//! (`directives`, `freshness`, `conditions`, `ranges`, `vary`) and memory (`store`, `entry`, `fill`).
+//! `lookup` handles requests, `store_response` responses, `storability` decides what is stored; the rest is arithmetic
+//! (`directives`, `freshness`, `conditions`, `ranges`, `vary`) and memory (`store`, `entry`, `streaming_fill`). The
+//! registry with the stored responses outlives a reload.
 
+mod compile;
+mod memory;
+mod options;
 mod request;
 mod conditions;
 mod dates;
@@ -30,15 +34,20 @@ mod structured;
 mod vary;
 
 pub use invalidate::{Invalidator, NAME_INVALIDATE};
+pub use memory::compile_memory;
+pub use options::{CacheDocument, CacheOptions, CacheRegionDocument, GlobalCacheOptions};
 pub use registry::{CacheRegistry, EntrySummary, Purge, sweep_task};
-pub use settings::{MemoryConfig, Mode, Settings, Statuses};
+pub use settings::{CacheConfig, MemoryConfig, Mode, Statuses};
 
 use crate::{
+    base::clock::Clock,
+    net::background::BackgroundRuntime,
     pipeline::{
         exchange::Exchange,
         response::RouteResult,
-        stage::{Stage, Step},
+        stage::{BoxStage, Stage, Step},
     },
+    stages::feature::{BuildContext, StageConfig},
     telemetry::{CacheMetrics, Metrics},
 };
 use key::CacheKeyBuilder;
@@ -49,10 +58,28 @@ use store_response::CacheContext;
 
 pub const NAME: &str = "cache";
 
+impl StageConfig for CacheConfig {
+    type State = Arc<CacheRegistry>;
+
+    fn build(&self, state: &Self::State, context: &BuildContext) -> Vec<BoxStage> {
+        let cache = CacheStage::new(self, context.cache_memory, state, context.metrics, context.route);
+        vec![Box::new(cache)]
+    }
+
+    /// Routes without a cache invalidate what others have cached by the rules of HTTP.
+    fn build_absent(state: &Self::State, context: &BuildContext) -> Vec<BoxStage> {
+        if context.has_http_cache { vec![Box::new(Invalidator::new(state))] } else { Vec::new() }
+    }
+
+    fn maintain(state: &Self::State, background: &BackgroundRuntime, _: &Clock) {
+        background.spawn(sweep_task(Arc::downgrade(state)));
+    }
+}
+
 /// The cache of one route.
 #[derive(Debug)]
 pub struct Cache {
-    settings: Settings,
+    settings: CacheConfig,
     keyer: CacheKeyBuilder,
     store: Arc<dyn Store>,
     shared: Arc<CacheShared>,
@@ -85,7 +112,7 @@ impl fmt::Debug for CacheStage {
 impl CacheStage {
     /// The cache of the route with that label; what it keeps lies in `kept` and outlives the plan.
     pub fn new(
-        settings: &Settings,
+        settings: &CacheConfig,
         memory: &MemoryConfig,
         kept: &CacheRegistry,
         metrics: &Metrics,

@@ -1,6 +1,6 @@
 //! What a request says to a cache.
 
-use super::{directives::Directives, settings::Settings, status::Forward};
+use super::{directives::Directives, settings::CacheConfig, status::Forward};
 use crate::pipeline::{body::Framing, exchange::Exchange, head::Head};
 
 /// A request that the cache has something to do with.
@@ -57,7 +57,7 @@ impl RelevantHeaders {
 
 impl Lookup {
     /// RFC 9111.
-    pub fn http(settings: &Settings, exchange: &Exchange) -> Lookup {
+    pub fn http(settings: &CacheConfig, exchange: &Exchange) -> Lookup {
         let head_only = match exchange.request.method() {
             b"GET" => false,
             b"HEAD" => true,
@@ -86,7 +86,7 @@ impl Lookup {
     }
 
     /// Whatever the request says: its method decides.
-    pub fn ocelot(settings: &Settings, exchange: &Exchange) -> Lookup {
+    pub fn ocelot(settings: &CacheConfig, exchange: &Exchange) -> Lookup {
         if !is_cacheable_method(settings, exchange.request.method()) || exchange.is_websocket {
             return Lookup::Bypass(Forward::Method);
         }
@@ -100,7 +100,7 @@ impl Lookup {
 }
 
 /// Whether answers to that method are kept.
-pub fn is_cacheable_method(settings: &Settings, method: &[u8]) -> bool {
+pub fn is_cacheable_method(settings: &CacheConfig, method: &[u8]) -> bool {
     settings.methods.is_empty() || settings.methods.iter().any(|known| known.as_bytes() == method)
 }
 

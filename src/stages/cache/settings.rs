@@ -35,7 +35,7 @@ impl Statuses {
 
 /// The cache of one route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct CacheConfig {
     pub mode: Mode,
     /// Exactly as Ocelot, with all that it keeps and shows to everybody.
     pub ocelot_exact: bool,
@@ -55,7 +55,7 @@ pub struct Settings {
     pub namespace: String,
 }
 
-impl Settings {
+impl CacheConfig {
     /// The fixed time of Ocelot's mode.
     pub fn ttl(&self) -> Duration {
         self.defaults.ttl.unwrap_or_default()
@@ -63,7 +63,7 @@ impl Settings {
 
     /// What is kept for one set of settings is not found with another one; a region is only a name.
     pub fn fingerprint(&self) -> String {
-        format!("{:?}", Settings { region: String::new(), ..self.clone() })
+        format!("{:?}", CacheConfig { region: String::new(), ..self.clone() })
     }
 }
 

@@ -1,13 +1,16 @@
-//! `CompressionOptions`: answers are compressed for clients that take it (RFC 9110 8.4 and 12.5.3).
+//! `CompressionOptions`: compression of responses for clients that accept it (RFC 9110, 8.4 and 12.5.3; nginx's `gzip`,
+//! Envoy's `compressor` filter).
 //!
-//! The stage stands outside the cache, which keeps what the service gave, and outside the header transforms, which may
-//! change what the service hears of the client's wishes and what is known of the answer.
+//! The stage is outside the cache, which stores what the backend sent, and outside the header transforms, which may
+//! change `Accept-Encoding` and the response's fields. The memory count of the encoders outlives a reload.
 
 pub mod accept_encoding;
+mod compile;
 mod encoder;
 mod headers;
 pub mod media_types;
 mod memory_limit;
+mod options;
 mod encoder_pool;
 mod stream;
 
@@ -22,14 +25,19 @@ use crate::{
         exchange::Exchange,
         head::KnownHeader,
         response::{Response, RouteResult},
-        stage::{Stage, Step},
+        stage::{BoxStage, Stage, Step},
     },
+    stages::feature::{BuildContext, RouteRole, StageConfig},
     telemetry::CompressionMetrics,
 };
 pub use memory_limit::MemoryLimit;
+pub use options::{CompressionOptions, GlobalCompressionOptions};
 
 use media_types::MediaTypes;
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::Write,
+    sync::{Arc, atomic::AtomicU64},
+};
 use stream::{BufferedBody, CompressedBody, EncodingPlan, compress_buffered};
 
 pub const NAME: &str = "compression";
@@ -37,9 +45,9 @@ pub const NAME: &str = "compression";
 /// Bodies that are here already are compressed in one go up to this size; longer ones piece by piece.
 const BUFFERED_BODY_MAX: usize = 64 * 1024;
 
-/// What a route says about compression; plain data.
+/// The compression of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct CompressionConfig {
     /// Those that are offered, and how hard each tries; the first is liked best.
     pub encodings: Vec<(ContentCoding, u8)>,
     /// Shorter answers stay as they are.
@@ -47,17 +55,35 @@ pub struct Settings {
     pub media_types: MediaTypes,
 }
 
-/// Compresses answers.
+impl StageConfig for CompressionConfig {
+    /// Bytes of memory that encoders of streams use.
+    type State = Arc<AtomicU64>;
+
+    /// The responses of an aggregate's parts are composed first.
+    fn build(&self, state: &Self::State, context: &BuildContext) -> Vec<BoxStage> {
+        if context.role == RouteRole::AggregatePart {
+            return Vec::new();
+        }
+        let memory = MemoryLimit::new(state, context.max_compression_memory);
+        vec![Box::new(Compression::new(self, memory, context.metrics.compression()))]
+    }
+}
+
+/// Compresses responses.
 #[derive(Debug)]
 pub struct Compression {
-    settings: Settings,
+    settings: CompressionConfig,
     preference: Box<[ContentCoding]>,
     memory: MemoryLimit,
     metrics: Arc<CompressionMetrics>,
 }
 
 impl Compression {
-    pub fn new(settings: &Settings, memory: MemoryLimit, metrics: &Arc<CompressionMetrics>) -> Compression {
+    pub fn new(
+        settings: &CompressionConfig,
+        memory: MemoryLimit,
+        metrics: &Arc<CompressionMetrics>,
+    ) -> Compression {
         let preference = settings.encodings.iter().map(|(coding, _)| *coding).collect();
         Compression { settings: settings.clone(), preference, memory, metrics: metrics.clone() }
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 fn stage() -> Compression {
     let encodings = vec![(ContentCoding::Brotli, 4), (ContentCoding::Gzip, 5)];
-    let settings = Settings { encodings, min_size: 100, media_types: MediaTypes::default() };
+    let settings = CompressionConfig { encodings, min_size: 100, media_types: MediaTypes::default() };
     Compression::new(&settings, MemoryLimit::new(&Arc::default(), 1 << 30), Metrics::new(1).compression())
 }
 

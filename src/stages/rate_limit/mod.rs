@@ -1,6 +1,11 @@
-//! `RateLimitOptions`: how often one client may call (spec section 13), and ours beside it: token buckets, other
-//! partitions than the client's id, several limits at once.
+//! `RateLimitOptions`: rate limits by fixed window (docs/ocelot-behavior.md, section 13) or token bucket, partitioned by
+//! client, address, header or claim (nginx's `limit_req`, Envoy's local rate limit filter). The counters outlive a reload.
 
+mod compile;
+mod message;
+mod options;
+mod period;
+mod resolved;
 pub mod token_bucket;
 pub mod store;
 pub mod format;
@@ -8,12 +13,17 @@ mod response_headers;
 pub mod fixed_window;
 
 use super::partition_key::{Key, KeyBuilder, KeyPart, client_id, format_list};
+pub use options::{GlobalRateLimitOptions, RateLimitDocument, RateLimitOptions};
+
+use crate::base::clock::Clock;
+use crate::net::background::BackgroundRuntime;
 use crate::pipeline::{
     error::{ErrorCode, GatewayError},
     exchange::{Exchange, RateLimitStatus},
     response::RouteResult,
-    stage::{Stage, Step},
+    stage::{BoxStage, Stage, Step},
 };
+use crate::stages::feature::{BuildContext, StageConfig};
 use fixed_window::{Decision, FixedWindow};
 use smallvec::SmallVec;
 use std::{collections::HashSet, sync::Arc};
@@ -91,15 +101,27 @@ pub enum Fields {
 
 /// All limits of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct RateLimitConfig {
     pub limits: Vec<Limit>,
     pub fields: Fields,
     /// Ocelot's messages and numbers, instead of problems.
     pub ocelot: bool,
 }
 
+impl StageConfig for RateLimitConfig {
+    type State = Arc<CounterStore>;
+
+    fn build(&self, counters: &Self::State, _: &BuildContext) -> Vec<BoxStage> {
+        stages(self, counters).into_iter().map(|stage| Box::new(stage) as BoxStage).collect()
+    }
+
+    fn maintain(counters: &Self::State, background: &BackgroundRuntime, clock: &Clock) {
+        background.spawn(store::sweep_task(Arc::downgrade(counters), clock.clone()));
+    }
+}
+
 /// The stages of a route: the limits that need no claim, and those that do.
-pub fn stages(settings: &Settings, counters: &Arc<CounterStore>) -> Vec<RateLimit> {
+fn stages(settings: &RateLimitConfig, counters: &Arc<CounterStore>) -> Vec<RateLimit> {
     let rules = settings.limits.iter().zip(0u16..).map(|(limit, at)| Rule::new(limit, at, counters));
     let (late, early): (Vec<_>, Vec<_>) =
         rules.partition(|rule| rule.limit.parts.iter().any(KeyPart::is_claim));

@@ -35,7 +35,7 @@ struct Bench {
 impl Bench {
     fn new(limits: Vec<Limit>, fields: Fields) -> Bench {
         let (counters, ocelot) = (Arc::new(CounterStore::default()), fields != Fields::Both);
-        let stages = stages(&Settings { limits, fields, ocelot }, &counters);
+        let stages = stages(&RateLimitConfig { limits, fields, ocelot }, &counters);
         Bench { counters, stages, began: Instant::now() }
     }
 
@@ -192,7 +192,8 @@ fn a_dry_exchange_counts_nothing() {
 fn a_new_plan_goes_on_counting_where_the_old_one_was() {
     let bench = Bench::new(vec![limit(1, vec![client()])], Fields::None);
     assert!(bench.ask("a", 0).is_ok());
-    let settings = Settings { limits: vec![limit(1, vec![client()])], fields: Fields::None, ocelot: false };
+    let settings =
+        RateLimitConfig { limits: vec![limit(1, vec![client()])], fields: Fields::None, ocelot: false };
     let new = Bench { stages: stages(&settings, &bench.counters), ..bench };
     assert_eq!(why(&new.ask("a", 1)), Some(ErrorCode::RateLimitExceeded));
 }

@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use margay::{
-    config::{Environment, InMemoryFiles, load_texts, render},
-    plan::compile,
+    config::{Environment, InMemoryFiles, render},
+    plan::{compile, document::load_texts},
 };
 
 fuzz_target!(|text: &str| {

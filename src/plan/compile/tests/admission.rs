@@ -1,13 +1,13 @@
 //! Who is let in, how often, how many at one time: what is refused, and what is inherited.
 
 use super::*;
-use crate::plan::admission::Admission;
+use crate::stages::StageConfigs;
 use crate::stages::cors::Names;
 use crate::stages::partition_key::format_list;
 use crate::stages::rate_limit::{Algorithm, Fields};
 
-fn admission(routes: &str, global: &str) -> Vec<Admission> {
-    sound(&document(routes, global), false).routes.into_iter().map(|route| route.admission).collect()
+fn admission(routes: &str, global: &str) -> Vec<StageConfigs> {
+    sound(&document(routes, global), false).routes.into_iter().map(|route| route.stages).collect()
 }
 
 /// The limits of the only route: rule, parts, under which they are counted.
@@ -59,7 +59,7 @@ fn limits_count_together_over_routes_unless_the_route_is_a_part() {
 fn fields_are_ocelots_alone_under_ocelot_and_none_where_they_are_switched_off() {
     let fields = |settings: &str, ocelot: bool| {
         let text = with(&format!(r#""RateLimitOptions": {{ "Limit": 1, "Period": "1s"{settings} }}"#));
-        sound(&text, ocelot).routes[0].admission.rate_limit.clone().expect("limits").fields
+        sound(&text, ocelot).routes[0].stages.rate_limit.clone().expect("limits").fields
     };
     assert_eq!((fields("", true), fields("", false)), (Fields::Ocelot, Fields::Both));
     assert_eq!(fields(r#", "EnableHeaders": false"#, true), Fields::None);
@@ -110,8 +110,12 @@ fn concurrency_is_limited_for_the_route_and_for_each_key() {
     let options =
         r#"{ "Limit": 100, "QueueLimit": 9, "Limits": [{ "Limit": 2, "PartitionBy": ["IP", "Route"] }] }"#;
     let all = admission(&route(&format!(r#""ConcurrencyLimitOptions": {options}"#)), "{}");
-    let shown: Vec<_> =
-        all[0].concurrency.iter().map(|l| (l.limit, l.queue, format_list(&l.partition_by))).collect();
+    let shown: Vec<_> = all[0]
+        .concurrency_limit
+        .iter()
+        .flatten()
+        .map(|l| (l.limit, l.queue, format_list(&l.partition_by)))
+        .collect();
     assert_eq!(shown, [(100, 9, "Route".to_owned()), (2, 9, "IP, Route".to_owned())]);
     for (options, expected) in [
         (r#"{ "QueueLimit": 1 }"#, r#"MG0432 { "QueueLimit": 1 }"#),
@@ -143,7 +147,10 @@ fn groups_hold_for_the_routes_they_name_and_an_empty_object_says_nothing() {
     let all = admission(&routes.join(", "), global);
     let shown: Vec<_> = all
         .iter()
-        .map(|a| (a.cors.is_some(), a.concurrency[0].limit, a.concurrency[0].queue, a.request_size.is_some()))
+        .map(|a| {
+            let concurrency = &a.concurrency_limit.as_ref().expect("limits")[0];
+            (a.cors.is_some(), concurrency.limit, concurrency.queue, a.request_size.is_some())
+        })
         .collect();
     assert_eq!(shown, [(true, 50, 3, false), (false, 1, 3, true), (false, 50, 3, false)]);
 }
@@ -185,13 +192,13 @@ fn a_route_cannot_take_more_than_its_connection() {
     assert_eq!(said(&text("{}", r#"{ "MaxRequestHeaderCount": 129 }"#), false), ["MG0437 129"]);
     assert_eq!(said(&text("{}", r#"{ "MaxRequestHeaderCount": 0 }"#), false), ["MG0431 0"]);
     let read = sound(&text("{}", r#"{ "MaxRequestBodySize": "2KiB", "MaxRequestHeaderCount": 9 }"#), false);
-    let size = read.routes[0].admission.request_size.clone().expect("sizes");
+    let size = read.routes[0].stages.request_size.clone().expect("sizes");
     assert_eq!((size.max_body, size.max_headers_bytes, size.max_header_count), (Some(2048), None, Some(9)));
 }
 
 #[test]
 fn entries_that_are_no_addresses_are_passed_over_under_ocelot() {
     let text = with(r#""SecurityOptions": { "IPAllowedList": ["nonsense"], "IPBlockedList": ["10.0.0.1"] }"#);
-    let lists = sound(&text, true).routes[0].admission.addresses.clone().expect("lists");
+    let lists = sound(&text, true).routes[0].stages.ip_filter.clone().expect("lists");
     assert!(lists.allowed.is_empty() && !lists.blocked.is_empty());
 }

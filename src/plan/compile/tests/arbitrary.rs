@@ -1,7 +1,8 @@
 //! Compiling never panics and never contradicts itself, whatever the document holds.
 
 use super::compile;
-use crate::config::{Environment, InMemoryFiles, load_texts};
+use crate::config::{Environment, InMemoryFiles};
+use crate::plan::document::load_texts;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};

@@ -1,13 +1,13 @@
 //! Caches of routes: what is refused, what is warned of, what is inherited.
 
 use super::*;
-use crate::stages::cache::{Mode, Settings, Statuses};
+use crate::stages::cache::{CacheConfig, Mode, Statuses};
 
-fn cache(settings: &str, global: &str, ocelot: bool) -> Option<Settings> {
-    sound(&document(&route(settings), global), ocelot).routes.remove(0).cache
+fn cache(settings: &str, global: &str, ocelot: bool) -> Option<CacheConfig> {
+    sound(&document(&route(settings), global), ocelot).routes.remove(0).stages.cache
 }
 
-fn options(options: &str) -> Option<Settings> {
+fn options(options: &str) -> Option<CacheConfig> {
     cache(&format!(r#""CacheOptions": {options}"#), "{}", false)
 }
 

@@ -1,7 +1,8 @@
 //! The black-box cases, as far as they can be decided without a gateway: does the configuration start, and if not,
 //! for Ocelot's reason?
 
-use crate::config::{Environment, InMemoryFiles, Loaded, Severity, load_texts};
+use crate::config::{Environment, InMemoryFiles, Loaded, Severity};
+use crate::plan::document::load_texts;
 use serde_json::Value;
 
 struct Case {

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::base::content_coding::ContentCoding::{Brotli, Gzip, Zstd};
-use crate::stages::compression::Settings;
+use crate::stages::compression::CompressionConfig;
 
-fn compression(settings: &str, global: &str) -> Option<Settings> {
-    sound(&document(&route(settings), global), false).routes.remove(0).compression
+fn compression(settings: &str, global: &str) -> Option<CompressionConfig> {
+    sound(&document(&route(settings), global), false).routes.remove(0).stages.compression
 }
 
-fn options(options: &str) -> Option<Settings> {
+fn options(options: &str) -> Option<CompressionConfig> {
     compression(&format!(r#""CompressionOptions": {options}"#), "{}")
 }
 
@@ -56,13 +56,13 @@ fn services_without_routes_take_over_the_global_options_and_aggregates_have_thei
     let entry = r#"{ "ServiceName": "a", "CompressionOptions": { "EnableCompression": false } }"#;
     let dynamic =
         sound(&format!("{{ \"DynamicRoutes\": [{entry}], {global} }}"), false).dynamic.expect("dynamic");
-    assert_eq!(dynamic.defaults.compression.as_ref().expect("compression").encodings, [(Brotli, 4)]);
-    assert_eq!(dynamic.of("", "a").expect("the entry").route.compression, None);
+    assert_eq!(dynamic.defaults.stages.compression.as_ref().expect("compression").encodings, [(Brotli, 4)]);
+    assert_eq!(dynamic.of("", "a").expect("the entry").route.stages.compression, None);
     let aggregate = |more: &str| {
         let keys = r#""UpstreamPathTemplate": "/all", "RouteKeys": ["A"]"#;
         let route = route(r#""Key": "A", "UpstreamPathTemplate": "/a", "DownstreamPathTemplate": "/a""#);
         let text = format!("{{ \"Routes\": [{route}], \"Aggregates\": [{{ {keys}{more} }}], {global} }}");
-        sound(&text, false).routes.pop().expect("the aggregate").compression
+        sound(&text, false).routes.pop().expect("the aggregate").stages.compression
     };
     assert_eq!(aggregate(""), None);
     let own = aggregate(r#", "CompressionOptions": { "Encodings": ["gzip"] }"#);

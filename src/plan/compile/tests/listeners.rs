@@ -1,12 +1,13 @@
 //! TLS on listeners and to services: what is said of each mistake, and what sound ones come to.
 
 use super::route;
-use crate::config::{Environment, InMemoryFiles, load_texts};
+use crate::config::{Environment, InMemoryFiles};
 use crate::net::tls::client::ClientTls;
 use crate::net::tls::server::ServerTls;
 use crate::net::tls::trust::TrustAnchors;
 use crate::plan::blueprint::{Blueprint, Listener};
 use crate::plan::compile;
+use crate::plan::document::load_texts;
 use rcgen::KeyPair;
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! The rules, one by one: what each says, and where.
 
 use super::compile;
-use crate::config::{Environment, InMemoryFiles, Loaded, Severity, load_texts};
+use crate::config::{Environment, InMemoryFiles, Loaded, Severity};
 use crate::plan::blueprint::Blueprint;
+use crate::plan::document::load_texts;
 
 mod admission;
 mod aggregates;
@@ -15,6 +16,7 @@ mod clusters;
 mod compression;
 mod discovery;
 mod fallback;
+mod features;
 mod listeners;
 mod options;
 mod own;

@@ -1,9 +1,10 @@
 //! Our own sections.
 
-use crate::config::{Environment, InMemoryFiles, load_texts};
+use crate::config::{Environment, InMemoryFiles};
 use crate::plan::blueprint::Blueprint;
 use crate::plan::compile::limits::parse_address;
 use crate::plan::compile::listeners::{DEFAULT_ADMINISTRATION, DEFAULT_LISTENER};
+use crate::plan::document::load_texts;
 use std::time::Duration;
 
 fn read(text: &str, ocelot: bool) -> (Option<Blueprint>, Vec<String>) {

@@ -1,8 +1,9 @@
 //! `AuthenticationSchemes`: what is said of each mistake, and what sound schemes come to.
 
 use super::{route, said};
-use crate::config::{Environment, InMemoryFiles, load_texts};
+use crate::config::{Environment, InMemoryFiles};
 use crate::plan::compile;
+use crate::plan::document::load_texts;
 use crate::stages::authentication::settings::{JwtSettings, KeySource, SchemeKind};
 use jsonwebtoken::Algorithm;
 use std::io;
@@ -38,8 +39,8 @@ fn read(settings: &str, ocelot: bool) -> (Vec<(&'static str, String)>, Option<Sc
     let mut loaded = load_texts(&texts, Environment { variable: &|_| None, read: &files });
     let blueprint = compile(&mut loaded);
     let said = loaded.diagnostics.sorted().into_iter().map(|d| (d.code.0, d.message.clone())).collect();
-    let kind =
-        blueprint.and_then(|plan| Some(plan.routes[0].authentication.as_ref()?.schemes[0].kind.clone()));
+    let kind = blueprint
+        .and_then(|plan| Some(plan.routes[0].stages.authentication.as_ref()?.schemes[0].kind.clone()));
     (said, kind)
 }
 
@@ -160,5 +161,5 @@ fn a_route_that_lets_everybody_in_asks_for_nothing() {
     let text = format!(
         r#"{{ "AuthenticationSchemes": {{ "S": {{ "Type": "JwtBearer", "SigningKey": "{SECRET}" }} }}, "Routes": [{route}] }}"#
     );
-    assert!(super::sound(&text, false).routes[0].authentication.is_none());
+    assert!(super::sound(&text, false).routes[0].stages.authentication.is_none());
 }

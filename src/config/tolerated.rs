@@ -1,0 +1,57 @@
+//! Values with which Ocelot starts although they are wrong.
+
+use super::diagnostics::{Code, Diagnostics};
+use super::span::Span;
+
+/// A wrong value that is an error, and under Ocelot compatibility a warning, because Ocelot starts with it.
+#[derive(Debug)]
+pub struct OcelotTolerated {
+    pub code: Code,
+    pub message: String,
+    pub help: Vec<String>,
+    /// What Ocelot does with it.
+    pub result: OcelotBehavior,
+}
+
+/// What Ocelot does with a value with which it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OcelotBehavior {
+    /// Every request of the route gets this status.
+    Status(u16),
+    /// The effect, as a clause.
+    Effect(&'static str),
+}
+
+impl OcelotTolerated {
+    pub fn new(code: Code, result: OcelotBehavior, message: impl Into<String>) -> Self {
+        OcelotTolerated { code, message: message.into(), help: Vec::new(), result }
+    }
+
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help.push(text.into());
+        self
+    }
+
+    /// Adds "did you mean" where there is a similar name.
+    pub fn did_you_mean(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => self.help(format!("did you mean \"{name}\"?")),
+            None => self,
+        }
+    }
+
+    /// Reports an error, or under Ocelot compatibility a warning with the effect in Ocelot.
+    pub fn report(self, diagnostics: &mut Diagnostics, ocelot: bool, span: Span) {
+        let diagnostic = diagnostics.error_or_ocelot_warning(ocelot, self.code, span, self.message);
+        diagnostic.help.extend(self.help);
+        match self.result {
+            _ if !ocelot => {}
+            OcelotBehavior::Status(status) => {
+                diagnostic.help(format!("as in Ocelot, the route answers {status}"));
+            }
+            OcelotBehavior::Effect(effect) => {
+                diagnostic.help(format!("as in Ocelot, {effect}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The documents that users write, as plain serde types: every setting is optional, and every value has its source span.
+//!
+//! JSON names are Ocelot's (margay's own settings follow its style); Rust field names say client and backend, as the
+//! floors above do. The doc comments become the descriptions of the JSON Schema and of docs/configuration.md.
+
+#[macro_use]
+mod assemble;
+
+mod aggregate;
+mod cluster;
+mod discovery;
+mod global;
+mod headers;
+mod health;
+mod listener;
+mod options;
+mod extensions;
+mod nested;
+mod policy;
+mod route;
+
+pub use crate::config::options::{GlobalOptions, Options};
+pub use crate::config::values::{
+    BoxedSetting, DurationSetting, List, ListMap, OneOrMany, Setting, StringList,
+};
+pub use crate::stages::authentication::AuthenticationSchemeDocument;
+pub use crate::stages::cache::CacheDocument;
+pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
+pub use cluster::ClusterDocument;
+pub use discovery::DiscoveryDocument;
+pub use extensions::*;
+pub use global::{GlobalDocument, MetadataOptions};
+pub use headers::{HeaderEditDocument, HeaderEdits, HeaderForm};
+pub use health::{ActiveHealthDocument, PassiveHealthDocument};
+pub use listener::*;
+pub use nested::*;
+pub use options::*;
+pub use policy::PolicyDocument;
+pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
+
+use crate::config::{
+    Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, de,
+    schema,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The configuration of margay: the vocabulary of Ocelot 25 plus margay's own sections. Names are case-insensitive;
+/// comments and trailing commas are allowed; `${NAME}`, `${NAME:-default}` and `${file:/path}` are interpolated.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Document {
+    /// The JSON Schema of this file; used by editors only.
+    #[serde(rename = "$schema")]
+    pub schema: Setting<String>,
+    /// The routes; equal priorities are matched in this order. Source: Ocelot, Routing.
+    pub routes: List<RouteDocument>,
+    /// Options for discovered services without a route. Source: Ocelot, Service Discovery.
+    pub dynamic_routes: List<DynamicRouteDocument>,
+    /// Routes that call several routes and respond with all their bodies in one JSON object. Source: Ocelot,
+    /// Aggregation.
+    pub aggregates: List<AggregateDocument>,
+    /// Named backends that several routes share: name → endpoints and options; routes reference them in
+    /// `DownstreamCluster`. Connection pool, load balancing and health belong to the cluster, whichever route is used.
+    pub clusters: Setting<SpannedMap<Spanned<ClusterDocument>>>,
+    /// Options that apply to every route, unless the route sets them itself. Source: Ocelot, Configuration.
+    pub global_configuration: Setting<GlobalDocument>,
+    /// The public address of the gateway if `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
+    pub base_url: Setting<String>,
+    /// The addresses on which requests are accepted. Default: one, `127.0.0.1:8080`.
+    pub listeners: List<ListenerDocument>,
+    /// The address of `/live`, `/ready`, `/metrics` and `/clusters`. Default: `127.0.0.1:8081`.
+    pub administration: Setting<AdministrationDocument>,
+    /// Size, count and time limits of the gateway.
+    pub limits: Setting<LimitsDocument>,
+    /// How host names of backends are resolved.
+    pub dns: Setting<DnsDocument>,
+    /// The memory of the response cache.
+    pub cache: Setting<CacheDocument>,
+    /// Which `X-Forwarded-*` fields are trusted, and which are added.
+    pub forwarded_headers: Setting<ForwardedHeadersDocument>,
+    /// Whether changes of the configuration files are applied without a restart. Default: true.
+    pub reload_on_change: Setting<bool>,
+    /// Whether one JSON line per request is written to standard output. Default: false.
+    pub access_log: Setting<bool>,
+    /// Distributed tracing (W3C Trace Context): `"Continue"` continues the trace of the client's `traceparent` with a
+    /// span of the gateway, and starts a trace if there is none; `"Start"` always starts a trace; `"Off"` passes the
+    /// field through unchanged. Without `RequestIdKey` the trace id is the request id in logs and errors. Default:
+    /// `"Continue"`; `"Off"` under `"Compatibility": "Ocelot"`. Source: W3C Trace Context.
+    pub trace_context: Setting<TraceContextMode>,
+    /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
+    pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.
+    pub configuration_store: Setting<String>,
+}
+
+/// Reads everything that the request names.
+pub fn load(request: &Request, environment: Environment) -> Loaded {
+    crate::config::load(request, environment, &vocabulary())
+}
+
+/// Reads a configuration from texts.
+pub fn load_texts(texts: &InMemoryFiles, environment: Environment) -> Loaded {
+    crate::config::load_texts(texts, environment, &vocabulary())
+}
+
+/// The document of a tree; options under old names stand under their new ones.
+pub fn read(root: &Node, diagnostics: &mut Diagnostics, options: de::Options) -> Document {
+    let mut document: Document = de::read(root, diagnostics, options);
+    let routes = document.routes.iter_mut().flat_map(|list| list.value.iter_mut());
+    routes.for_each(|route| route.value.fold_old_names());
+    let dynamic = document.dynamic_routes.iter_mut().flat_map(|list| list.value.iter_mut());
+    dynamic.for_each(|route| route.value.fold_old_names());
+    document
+}
+
+fn vocabulary() -> Vocabulary {
+    Vocabulary::of::<Document, GlobalDocument, RouteDocument, DynamicRouteDocument, PolicyDocument>()
+}
+
+/// The JSON Schema of `gateway.json`.
+pub fn gateway_schema() -> serde_json::Value {
+    schema::schema::<Document>("margay: gateway.json")
+}
+
+/// The JSON Schema of `policies/NAME.json`.
+pub fn policy_schema() -> serde_json::Value {
+    schema::schema::<PolicyDocument>("margay: a policy")
+}
+
+#[cfg(test)]
+mod tests;

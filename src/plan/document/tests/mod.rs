@@ -1,0 +1,34 @@
+//! Documents as they are read, merged and described.
+
+use super::*;
+
+mod load;
+mod policies;
+mod schema;
+
+fn keys(schema: &serde_json::Value, name: &str) -> Vec<String> {
+    let object = if name == "Document" { schema } else { &schema["$defs"][name] };
+    object["properties"].as_object().map(|p| p.keys().cloned().collect()).unwrap_or_default()
+}
+
+#[test]
+fn a_route_is_small_because_there_may_be_ten_thousand() {
+    let size = size_of::<RouteDocument>();
+    assert!(size <= 1640, "{size} bytes");
+}
+
+#[test]
+fn the_schema_speaks_ocelots_words_and_describes_every_setting() {
+    let schema = schemars::schema_for!(Document).to_value();
+    let route = keys(&schema, "RouteDocument");
+    assert!(route.contains(&"UpstreamPathTemplate".to_owned()), "{route:?}");
+    assert!(keys(&schema, "QosOptions").contains(&"ExceptionsAllowedBeforeBreaking".to_owned()));
+    assert!(keys(&schema, "GlobalQosOptions").contains(&"RouteKeys".to_owned()));
+    assert!(keys(&schema, "Document").contains(&"ReloadOnChange".to_owned()));
+    let objects = schema["$defs"].as_object().expect("definitions");
+    for (name, object) in objects {
+        for (key, setting) in object["properties"].as_object().expect(name) {
+            assert!(setting["description"].is_string(), "{name}.{key} has no description");
+        }
+    }
+}

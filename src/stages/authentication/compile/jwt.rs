@@ -1,0 +1,247 @@
+//! `JwtBearer`: which keys, which algorithms, which tokens.
+
+use super::schemes::SchemeCompiler;
+use crate::base::url::HttpUrl;
+use crate::config::values::{items, non_blank};
+use crate::config::{Code, Span, Spanned, codes, suggest};
+use crate::net::tls::trust::{TrustAnchors, certificates};
+use crate::stages::authentication::keys::{KeyData, Material};
+use crate::stages::authentication::settings::{JwtSettings, KeySource, RemoteKeys};
+use jsonwebtoken::Algorithm;
+use std::time::Duration;
+
+/// Every algorithm by its name, the secret's first.
+const ALGORITHMS: [(&str, Algorithm); 12] = [
+    ("HS256", Algorithm::HS256),
+    ("HS384", Algorithm::HS384),
+    ("HS512", Algorithm::HS512),
+    ("RS256", Algorithm::RS256),
+    ("RS384", Algorithm::RS384),
+    ("RS512", Algorithm::RS512),
+    ("PS256", Algorithm::PS256),
+    ("PS384", Algorithm::PS384),
+    ("PS512", Algorithm::PS512),
+    ("ES256", Algorithm::ES256),
+    ("ES384", Algorithm::ES384),
+    ("EdDSA", Algorithm::EdDSA),
+];
+
+/// The settings of which one says where the keys are.
+const SOURCES: &str = "SigningKey, PublicKeyFile, JwksFile, JwksUri or Authority";
+
+impl SchemeCompiler<'_, '_> {
+    pub(super) fn jwt(&mut self) -> Option<JwtSettings> {
+        let places = self.credential_locations("Authorization");
+        let usual = Duration::from_secs(if self.ocelot { 300 } else { 60 });
+        let skew = self.time("ClockSkew", &self.document.clock_skew, usual, [0, 3600]);
+        let keys = self.keys();
+        let audiences: Vec<String> =
+            self.document.audience.iter().flat_map(|list| &list.0).map(|one| one.value.clone()).collect();
+        if let (Some(KeySource::Remote(_)), true) = (&keys, audiences.is_empty()) {
+            let message = format!("the scheme \"{}\" takes tokens for any audience", self.name.value);
+            self.diagnostics
+                .warning(codes::ANY_AUDIENCE, self.name.span, message)
+                .help("name this API as the provider does: \"Audience\": \"orders-api\"");
+        }
+        let keys = keys?;
+        Some(JwtSettings {
+            places,
+            algorithms: self.algorithms(&keys),
+            keys,
+            issuer: non_blank(&self.document.issuer).map(|issuer| issuer.value.clone()),
+            audiences,
+            clock_skew: skew,
+            token_types: items(&self.document.token_types).iter().map(|kind| kind.value.clone()).collect(),
+        })
+    }
+
+    /// Exactly one of the five sources.
+    fn keys(&mut self) -> Option<KeySource> {
+        let w = self.document;
+        let secret = w.signing_key.as_ref().filter(|key| !key.reveal().is_empty()).map(|key| key.span);
+        let at = |name: Option<&Spanned<String>>| name.map(|name| name.span);
+        let all = [
+            ("SigningKey", secret),
+            ("PublicKeyFile", at(non_blank(&w.public_key_file))),
+            ("JwksFile", at(non_blank(&w.jwks_file))),
+            ("JwksUri", at(non_blank(&w.jwks_uri))),
+            ("Authority", at(non_blank(&w.authority))),
+        ];
+        let mut written = all.into_iter().filter_map(|(name, span)| Some((name, span?)));
+        let Some((source, span)) = written.next() else {
+            let message = format!("the scheme \"{}\" has no keys", self.name.value);
+            self.diagnostics
+                .error(codes::SCHEME_KEYS, w.span, message)
+                .help(format!("write one of {SOURCES}"));
+            return None;
+        };
+        let mut alone = true;
+        for (other, span) in written {
+            let message = format!("the scheme \"{}\" has a {source} and a {other}", self.name.value);
+            self.diagnostics
+                .error(codes::SCHEME_KEYS, span, message)
+                .help("keep one of them, or write a scheme for each");
+            alone = false;
+        }
+        let remote = matches!(source, "JwksUri" | "Authority");
+        self.report_remote_settings(remote);
+        match source {
+            "SigningKey" => self.secret(span),
+            "PublicKeyFile" => self.file(source, |text| KeyData::pem(text).map(|keys| (keys, Vec::new()))),
+            "JwksFile" => self.file(source, |text| KeyData::set(text, true)),
+            _ => self.remote(source == "Authority"),
+        }
+        .filter(|_| alone)
+    }
+
+    /// Settings of fetching say nothing about keys that are at hand.
+    fn report_remote_settings(&mut self, remote: bool) {
+        let w = self.document;
+        let times = [
+            ("RefreshInterval", &w.refresh_interval),
+            ("MinimumRefreshInterval", &w.minimum_refresh_interval),
+        ];
+        let times = times.into_iter().map(|(name, set)| (name, set.as_ref().map(|set| set.span)));
+        let all = times.chain([("CaFile", non_blank(&w.ca_file).map(|file| file.span))]);
+        for (name, span) in all.filter_map(|(name, span)| Some((name, span.filter(|_| !remote)?))) {
+            let message = format!("\"{name}\" is about keys that are fetched, and these are not");
+            self.diagnostics.error(codes::SCHEME_SETTING, span, message).help("leave it out");
+        }
+    }
+
+    fn secret(&mut self, span: Span) -> Option<KeySource> {
+        let secret = self.document.signing_key.as_ref()?.reveal().as_bytes();
+        match KeyData::secret(secret) {
+            Ok(key) => Some(KeySource::Fixed(vec![key])),
+            Err(_) => {
+                let message = format!("SigningKey has {} bytes; HS256 needs 32 at least", secret.len());
+                self.diagnostics
+                    .error(codes::WEAK_KEY, span, message)
+                    .help("openssl rand -base64 48 makes a good one");
+                None
+            }
+        }
+    }
+
+    /// Keys of a file; those that cannot be used are told, and no error while one can.
+    fn file(
+        &mut self,
+        setting: &str,
+        read: impl FnOnce(&[u8]) -> Result<(Vec<KeyData>, Vec<String>), String>,
+    ) -> Option<KeySource> {
+        let set =
+            if setting == "JwksFile" { &self.document.jwks_file } else { &self.document.public_key_file };
+        let (span, text) = self.required(setting, set)?;
+        let read = read(text);
+        let (keys, unusable) = self.accept(codes::SCHEME_FILE, span, setting, read)?;
+        for why in unusable {
+            self.diagnostics.warning(codes::SCHEME_FILE, span, format!("{setting}: {why}"));
+        }
+        if keys.is_empty() {
+            self.diagnostics.error(
+                codes::SCHEME_FILE,
+                span,
+                format!("{setting} holds no key that can be used"),
+            );
+            return None;
+        }
+        Some(KeySource::Fixed(keys))
+    }
+
+    fn remote(&mut self, discover: bool) -> Option<KeySource> {
+        let w = self.document;
+        let (setting, set) = if discover { ("Authority", &w.authority) } else { ("JwksUri", &w.jwks_uri) };
+        let address = non_blank(set)?;
+        let refresh =
+            self.time("RefreshInterval", &w.refresh_interval, Duration::from_secs(300), [10, 86_400]);
+        let pause = self.time(
+            "MinimumRefreshInterval",
+            &w.minimum_refresh_interval,
+            Duration::from_secs(2),
+            [1, 600],
+        );
+        let trust = self.trust();
+        let url = HttpUrl::parse(address.trim()).map_err(str::to_owned);
+        let url = self.accept(codes::BAD_URL, address.span, setting, url)?;
+        if !url.tls && !url.is_loopback() {
+            self.warn_plaintext_keys(setting, address.span);
+        }
+        Some(KeySource::Remote(RemoteKeys {
+            url,
+            use_discovery: discover,
+            trust: trust?,
+            refresh: refresh.max(pause),
+            min_refresh_interval: pause,
+        }))
+    }
+
+    fn warn_plaintext_keys(&mut self, setting: &str, span: Span) {
+        let message =
+            format!("{setting} is plain http: who can change the answer on its way can sign tokens");
+        self.diagnostics.warning(codes::INSECURE_PROVIDER, span, message).help("use https");
+    }
+
+    fn trust(&mut self) -> Option<TrustAnchors> {
+        if non_blank(&self.document.ca_file).is_none() {
+            return Some(TrustAnchors::System);
+        }
+        let (span, text) = self.required("CaFile", &self.document.ca_file)?;
+        let read = certificates(text).map(|_| text.into()).map_err(str::to_owned);
+        self.accept(codes::SCHEME_FILE, span, "CaFile", read).map(TrustAnchors::Custom)
+    }
+
+    /// What signatures may be made with: what the keys allow, or of that what the list names.
+    fn algorithms(&mut self, keys: &KeySource) -> Vec<Algorithm> {
+        let possible = |algorithm: &Algorithm| match keys {
+            KeySource::Fixed(keys) => keys.iter().any(|key| allows(key, *algorithm)),
+            KeySource::Remote(_) => ALGORITHMS[3..].iter().any(|(_, one)| one == algorithm),
+        };
+        let list = items(&self.document.algorithms);
+        if list.is_empty() {
+            return ALGORITHMS.iter().map(|(_, one)| *one).filter(possible).collect();
+        }
+        let mut all = Vec::with_capacity(list.len());
+        for name in list {
+            match ALGORITHMS.iter().find(|(known, _)| *known == name.as_str()) {
+                Some((_, algorithm)) if possible(algorithm) => all.push(*algorithm),
+                Some(_) => self.report_unsuitable_algorithm(name, keys),
+                None => self.report_no_algorithm(name),
+            }
+        }
+        all
+    }
+
+    fn report_unsuitable_algorithm(&mut self, name: &Spanned<String>, keys: &KeySource) {
+        let (code, why): (Code, String) = match keys {
+            KeySource::Remote(_) => {
+                (codes::BAD_ALGORITHM, "keys that everybody can fetch are no secrets".to_owned())
+            }
+            KeySource::Fixed(keys) => match keys.first().map(|key| &key.material) {
+                Some(Material::Secret(secret)) if name.starts_with("HS") => {
+                    (codes::WEAK_KEY, format!("the SigningKey of {} bytes is too short for it", secret.len()))
+                }
+                Some(material) => (codes::BAD_ALGORITHM, format!("the key is {}", material.name())),
+                None => return,
+            },
+        };
+        self.diagnostics.error(
+            code,
+            name.span,
+            format!("the algorithm {} is not possible: {why}", name.value),
+        );
+    }
+
+    fn report_no_algorithm(&mut self, name: &Spanned<String>) {
+        let message = format!("there is no algorithm \"{}\"", name.value);
+        let names = ALGORITHMS.map(|(name, _)| name);
+        let said = self.diagnostics.error(codes::BAD_ALGORITHM, name.span, message);
+        if let Some(meant) = suggest::closest_match(name, names) {
+            said.help(format!("did you mean \"{meant}\"?"));
+        }
+        said.help(format!("the algorithms are {}", suggest::list(&names)));
+    }
+}
+
+fn allows(key: &KeyData, algorithm: Algorithm) -> bool {
+    key.material.algorithms().contains(&algorithm) && key.key_use.is_none_or(|only| only == algorithm)
+}

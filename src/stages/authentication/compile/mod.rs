@@ -1,0 +1,100 @@
+//! `AuthenticationOptions` → the schemes of a route, and `AuthenticationSchemes` → the schemes.
+
+mod files;
+mod jwt;
+mod schemes;
+
+use super::{
+    options::{AuthenticationOptions, ResolvedAuthentication},
+    scheme_document::AuthenticationSchemeDocument,
+    settings::{AuthenticationConfig, SchemeConfig},
+};
+use crate::{
+    config::{
+        Diagnostics, ReferencedFiles, Span, Spanned, SpannedMap, codes, suggest,
+        values::{Setting, items, non_blank},
+    },
+    stages::feature::{CompileContext, Feature, GatewayFacts, Origin},
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// The schemes of a document by name.
+#[derive(Clone, Debug, Default)]
+pub struct Schemes {
+    /// All names, those of invalid schemes included.
+    names: Vec<String>,
+    valid: HashMap<String, Arc<SchemeConfig>>,
+}
+
+impl Schemes {
+    /// Compiles all of them. `client_certificates_requested`: a listener requests client certificates.
+    pub fn compile(
+        documents: &Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+        client_certificates_requested: bool,
+        ocelot: bool,
+        attached: &ReferencedFiles,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let mut schemes = Schemes::default();
+        for (name, document) in documents.iter().flat_map(|map| map.iter()) {
+            let mut compiler = schemes::SchemeCompiler {
+                name,
+                document,
+                attached,
+                ocelot,
+                client_certificates_requested,
+                diagnostics,
+            };
+            schemes.names.push(name.value.clone());
+            if let Some(kind) = compiler.kind() {
+                let config = SchemeConfig { name: name.value.clone(), kind };
+                schemes.valid.insert(name.value.clone(), Arc::new(config));
+            }
+        }
+        schemes
+    }
+
+    fn report_unknown(&self, name: &Spanned<String>, diagnostics: &mut Diagnostics) {
+        if self.names.contains(&name.value) {
+            return;
+        }
+        let message = format!("there is no authentication scheme \"{}\"", name.value);
+        let diagnostic = diagnostics.error(codes::UNKNOWN_AUTHENTICATION_SCHEME, name.span, message);
+        if let Some(similar) = suggest::closest_match(name, self.names.iter().map(String::as_str)) {
+            diagnostic.help(format!("did you mean \"{similar}\"?"));
+        }
+        let variable = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        let variable: String = name.chars().map(variable).collect();
+        let quoted = serde_json::Value::from(name.as_str());
+        diagnostic.help(format!(
+            "schemes are at the top level, next to Routes:\n\
+             \"AuthenticationSchemes\": {{\n  {quoted}: {{\n    \"Type\": \"JwtBearer\",\n    \
+             \"Issuer\": \"https://issuer.example\",\n    \"Audience\": \"api\",\n    \
+             \"SigningKey\": \"${{{variable}_SIGNING_KEY}}\"\n  }}\n}}",
+        ));
+    }
+}
+
+impl Feature for AuthenticationOptions {
+    type Config = AuthenticationConfig;
+
+    /// Unknown names are reported by `check`, except where Ocelot does not look either; there they never succeed.
+    fn compile(&self, context: &mut CompileContext) -> Option<AuthenticationConfig> {
+        let options = ResolvedAuthentication::resolve(self);
+        let gateway = context.gateway;
+        options.is_required().then(|| {
+            let known = options.schemes.iter().filter_map(|name| gateway.schemes.valid.get(name.as_str()));
+            AuthenticationConfig { schemes: known.cloned().collect(), ocelot: gateway.ocelot }
+        })
+    }
+
+    /// Every scheme exists. With the old single key only that one is checked, as in Ocelot.
+    fn check(&self, _: Span, _: Origin, gateway: &GatewayFacts, diagnostics: &mut Diagnostics) {
+        match non_blank(&self.authentication_provider_key) {
+            Some(name) => gateway.schemes.report_unknown(name, diagnostics),
+            None => items(&self.authentication_provider_keys)
+                .iter()
+                .for_each(|name| gateway.schemes.report_unknown(name, diagnostics)),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One entry of `AuthenticationSchemes` → a scheme, every fault reported.
+
+use super::files;
+use crate::{
+    base::{bytes::is_token, units::DurationText},
+    config::{
+        Code, Diagnostics, ReferencedFiles, Span, Spanned, codes,
+        ranges::RangeChecker,
+        suggest,
+        values::{Setting, non_blank},
+    },
+    stages::authentication::{
+        scheme_document::AuthenticationSchemeDocument,
+        settings::{ApiKeySettings, BasicSettings, CredentialLocations, SchemeKind},
+    },
+};
+use std::time::Duration;
+
+const SCHEME_TYPES: [&str; 4] = ["JwtBearer", "ApiKey", "Basic", "ClientCertificate"];
+
+/// Compiles one scheme.
+pub(super) struct SchemeCompiler<'r, 'o> {
+    pub(super) name: &'r Spanned<String>,
+    pub(super) document: &'r Spanned<AuthenticationSchemeDocument>,
+    pub(super) attached: &'r ReferencedFiles,
+    pub(super) ocelot: bool,
+    pub(super) client_certificates_requested: bool,
+    pub(super) diagnostics: &'o mut Diagnostics,
+}
+
+impl<'r> SchemeCompiler<'r, '_> {
+    pub(super) fn kind(&mut self) -> Option<SchemeKind> {
+        let Some(kind) = non_blank(&self.document.kind) else {
+            let message = format!("the scheme \"{}\" has no Type", self.name.value);
+            let place = self.document.kind.as_ref().map_or(self.document.span, |kind| kind.span);
+            self.diagnostics
+                .error(codes::SCHEME_TYPE, place, message)
+                .help("write \"JwtBearer\", \"ApiKey\", \"Basic\" or \"ClientCertificate\"");
+            return None;
+        };
+        let known = SCHEME_TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
+        self.report_unused_settings(known.copied());
+        match known {
+            Some(&"JwtBearer") => self.jwt().map(|jwt| SchemeKind::Jwt(Box::new(jwt))),
+            Some(&"ApiKey") => self.api_key().map(SchemeKind::ApiKey),
+            Some(&"Basic") => self.basic().map(SchemeKind::Basic),
+            Some(_) => Some(self.certificate(kind.span)),
+            None => {
+                self.unknown(kind);
+                None
+            }
+        }
+    }
+
+    fn unknown(&mut self, kind: &Spanned<String>) {
+        let message = format!("there is no Type \"{}\" of authentication schemes", kind.value);
+        let said = self.diagnostics.error(codes::SCHEME_TYPE, kind.span, message);
+        if let Some(meant) = suggest::closest_match(kind, SCHEME_TYPES) {
+            said.help(format!("did you mean \"{meant}\"?"));
+        }
+        said.help("the types are JwtBearer, ApiKey, Basic and ClientCertificate");
+    }
+
+    /// Settings that a scheme of this type does not read would be ignored in silence.
+    fn report_unused_settings(&mut self, kind: Option<&str>) {
+        let Some(kind) = kind else { return };
+        for (setting, span, types) in settings(self.document) {
+            if let Some(span) = span.filter(|_| !types.contains(&kind)) {
+                let message = format!("a scheme of Type \"{kind}\" does not read \"{setting}\"");
+                let help = format!("leave it out; it belongs to {}", types.join(" and "));
+                self.diagnostics.error(codes::SCHEME_SETTING, span, message).help(help);
+            }
+        }
+    }
+
+    /// Listeners verify certificates; without one that asks for them nobody can show any.
+    fn certificate(&mut self, span: Span) -> SchemeKind {
+        if !self.client_certificates_requested {
+            let message = "no listener asks clients for certificates: this scheme lets nobody in";
+            self.diagnostics
+                .warning(codes::CERTIFICATES_NOT_ASKED, span, message)
+                .help("give a listener Tls with ClientCertificates");
+        }
+        SchemeKind::Certificate
+    }
+
+    fn api_key(&mut self) -> Option<ApiKeySettings> {
+        let (file, places) =
+            (self.required("KeysFile", &self.document.keys_file), self.credential_locations("X-Api-Key"));
+        let (span, text) = file?;
+        let keys = self.accept(codes::SCHEME_FILE, span, "KeysFile", files::api_keys(text))?;
+        self.warn_no_listener_asks(keys.is_empty(), span, "KeysFile");
+        Some(ApiKeySettings { places, keys })
+    }
+
+    fn basic(&mut self) -> Option<BasicSettings> {
+        let (span, text) = self.required("UsersFile", &self.document.users_file)?;
+        let users = self.accept(codes::SCHEME_FILE, span, "UsersFile", files::users(text))?;
+        self.warn_no_listener_asks(users.is_empty(), span, "UsersFile");
+        Some(BasicSettings { users })
+    }
+
+    fn warn_no_listener_asks(&mut self, is_empty: bool, span: Span, setting: &str) {
+        if is_empty {
+            let message = format!("{setting} holds nobody: every caller is refused");
+            self.diagnostics.warning(codes::SCHEME_FILE, span, message);
+        }
+    }
+
+    /// The content of the file that a scheme of this type must have.
+    pub(super) fn required(&mut self, setting: &str, set: &Setting<String>) -> Option<(Span, &'r [u8])> {
+        let Some(name) = non_blank(set) else {
+            let message = format!("the scheme \"{}\" has no {setting}", self.name.value);
+            self.diagnostics.error(codes::SCHEME_KEYS, self.document.span, message);
+            return None;
+        };
+        let read = self.attached.get(name.span).map_err(|why| format!("cannot be read: {why}"));
+        match read {
+            Ok(text) => Some((name.span, text)),
+            Err(why) => {
+                self.diagnostics.error(codes::SCHEME_FILE, name.span, format!("{setting} {why}"));
+                None
+            }
+        }
+    }
+
+    /// The value, or the report of what is wrong with it.
+    pub(super) fn accept<T>(
+        &mut self,
+        code: Code,
+        span: Span,
+        setting: &str,
+        read: Result<T, String>,
+    ) -> Option<T> {
+        read.map_err(|why| self.diagnostics.error(code, span, format!("{setting}: {why}"))).ok()
+    }
+
+    /// Where the credentials stand.
+    pub(super) fn credential_locations(&mut self, usual: &str) -> CredentialLocations {
+        let header = non_blank(&self.document.header);
+        let (query, cookie) = (non_blank(&self.document.query_parameter), non_blank(&self.document.cookie));
+        for (setting, name) in [("Header", header), ("QueryParameter", query), ("Cookie", cookie)] {
+            if let Some(name) = name.filter(|name| !is_token(name.as_bytes())) {
+                let message = format!("{setting} \"{}\" is not a name", name.value);
+                self.diagnostics.error(codes::BAD_HEADER_NAME, name.span, message);
+            }
+        }
+        let text = |name: Option<&Spanned<String>>| name.map(|name| name.value.clone());
+        CredentialLocations {
+            header: text(header).unwrap_or_else(|| usual.to_owned()),
+            query: text(query),
+            cookie: text(cookie),
+        }
+    }
+
+    /// A time within its range.
+    pub(super) fn time(
+        &mut self,
+        setting: &str,
+        set: &Setting<DurationText>,
+        usual: Duration,
+        range: [u64; 2],
+    ) -> Duration {
+        let [least, most] = range.map(Duration::from_secs);
+        RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics).time(setting, set, usual, least, most)
+    }
+}
+
+/// A setting, its place where it is written, and the types that read it.
+type Row = (&'static str, Option<Span>, &'static [&'static str]);
+
+fn settings(w: &AuthenticationSchemeDocument) -> [Row; 18] {
+    fn at<T>(set: &Setting<T>) -> Option<Span> {
+        set.as_ref().map(|set| set.span)
+    }
+    const JWT: &[&str] = &["JwtBearer"];
+    const ALL_SCHEME_TYPES: &[&str] = &["JwtBearer", "ApiKey"];
+    [
+        ("SigningKey", at(&w.signing_key), JWT),
+        ("PublicKeyFile", at(&w.public_key_file), JWT),
+        ("JwksFile", at(&w.jwks_file), JWT),
+        ("JwksUri", at(&w.jwks_uri), JWT),
+        ("Authority", at(&w.authority), JWT),
+        ("CaFile", at(&w.ca_file), JWT),
+        ("RefreshInterval", at(&w.refresh_interval), JWT),
+        ("MinimumRefreshInterval", at(&w.minimum_refresh_interval), JWT),
+        ("Algorithms", at(&w.algorithms), JWT),
+        ("Issuer", at(&w.issuer), JWT),
+        ("Audience", at(&w.audience), JWT),
+        ("ClockSkew", at(&w.clock_skew), JWT),
+        ("TokenTypes", at(&w.token_types), JWT),
+        ("Cookie", at(&w.cookie), JWT),
+        ("Header", at(&w.header), ALL_SCHEME_TYPES),
+        ("QueryParameter", at(&w.query_parameter), ALL_SCHEME_TYPES),
+        ("KeysFile", at(&w.keys_file), &["ApiKey"]),
+        ("UsersFile", at(&w.users_file), &["Basic"]),
+    ]
+}

@@ -1,0 +1,59 @@
+//! The section `Cache` → the memory of the cache.
+
+use super::{MemoryConfig, options::CacheDocument};
+use crate::{
+    base::units::SizeText,
+    config::{Diagnostics, Spanned, codes, values::Setting},
+};
+
+const MIN_MEMORY: u64 = 1 << 20;
+const MAX_MEMORY: u64 = 1 << 40;
+
+/// The memory for stored answers, each bound within its range.
+pub fn compile_memory(document: Option<&CacheDocument>, diagnostics: &mut Diagnostics) -> MemoryConfig {
+    let usual = MemoryConfig::default();
+    let Some(written) = document else { return usual };
+    let size =
+        read_size(&written.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics).unwrap_or(usual.size);
+    let mut regions = Vec::new();
+    for (name, region) in written.regions.iter().flat_map(|regions| regions.value.iter()) {
+        match read_size(&region.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics) {
+            Some(bytes) => regions.push((name.value.clone(), bytes)),
+            None if region.max_size.is_none() => {
+                let message = format!("the region \"{}\" has no MaxSize", name.value);
+                diagnostics
+                    .error(codes::CACHE_SIZE, region.span, message)
+                    .help("such as \"MaxSize\": \"64MiB\"");
+            }
+            None => {}
+        }
+    }
+    let taken: u64 = regions.iter().map(|(_, bytes)| bytes).sum();
+    if taken.saturating_add(MIN_MEMORY) > size {
+        let place = written.regions.as_ref().map(|regions| regions.span);
+        let message = format!("the regions take {taken} bytes, and MaxSize is {size}");
+        diagnostics
+            .error(codes::CACHE_SIZE, place, message)
+            .help("raise Cache.MaxSize, and leave 1MiB for all other regions");
+    }
+    let smallest = regions.iter().map(|(_, bytes)| *bytes).chain([size.saturating_sub(taken)]).min();
+    let quarter = (smallest.unwrap_or(size) / 4).max(1);
+    let largest = read_size(&written.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
+    MemoryConfig { size, max_object_size: largest.unwrap_or(usual.max_object_size.min(quarter)), regions }
+}
+
+fn read_size(
+    set: &Setting<SizeText>,
+    name: &str,
+    range: std::ops::RangeInclusive<u64>,
+    diagnostics: &mut Diagnostics,
+) -> Option<u64> {
+    let Spanned { value: SizeText(bytes), span } = set.as_ref()?;
+    if range.contains(bytes) {
+        return Some(*bytes);
+    }
+    let message = format!("{name} is {bytes} bytes");
+    let (least, most) = (SizeText(*range.start()), SizeText(*range.end()));
+    diagnostics.error(codes::CACHE_SIZE, *span, message).help(format!("it may be {least} to {most}"));
+    None
+}

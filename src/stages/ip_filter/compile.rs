@@ -1,0 +1,40 @@
+//! `SecurityOptions` → the address lists.
+
+use super::{IpFilter, SecurityOptions};
+use crate::{
+    base::ip_set::IpRange,
+    config::{
+        Diagnostics, OcelotBehavior, OcelotTolerated, Span, codes,
+        values::{List, items},
+    },
+    stages::feature::{CompileContext, Feature, GatewayFacts, Origin},
+};
+
+impl Feature for SecurityOptions {
+    type Config = IpFilter;
+
+    /// Invalid entries are reported by `check`; Ocelot ignores them.
+    fn compile(&self, _: &mut CompileContext) -> Option<IpFilter> {
+        let set =
+            |list: &List<String>| items(list).iter().filter_map(|entry| IpRange::parse(entry)).collect();
+        let filter = IpFilter {
+            allowed: set(&self.allowed),
+            blocked: set(&self.blocked),
+            exclude_allowed: self.exclude_allowed.as_ref().is_some_and(|on| on.value),
+        };
+        Some(filter).filter(|filter| !filter.is_empty())
+    }
+
+    fn check(&self, _: Span, _: Origin, gateway: &GatewayFacts, diagnostics: &mut Diagnostics) {
+        for entry in items(&self.allowed).iter().chain(items(&self.blocked)) {
+            if IpRange::parse(entry).is_some() {
+                continue;
+            }
+            let message = format!("\"{}\" is not an address, a range or a network", entry.value);
+            let result = OcelotBehavior::Effect("the entry is ignored");
+            OcelotTolerated::new(codes::BAD_ADDRESS_RANGE, result, message)
+                .help("write 10.0.0.1, 10.0.0.1-9, 10.0.0.1-10.0.1.9 or 10.0.0.0/8")
+                .report(diagnostics, gateway.ocelot, entry.span);
+        }
+    }
+}

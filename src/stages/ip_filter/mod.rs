@@ -1,0 +1,126 @@
+//! `SecurityOptions`: client addresses that are allowed or blocked (docs/ocelot-behavior.md, section 23; nginx's `allow`
+//! and `deny`, Envoy's RBAC filter). Nothing outlives a reload.
+
+mod compile;
+mod options;
+
+pub use options::SecurityOptions;
+
+use crate::{
+    base::ip_set::IpSet,
+    pipeline::{
+        error::{ErrorCode, GatewayError},
+        exchange::Exchange,
+        stage::{BoxStage, Stage, Step},
+    },
+    stages::feature::{BuildContext, StageConfig},
+};
+use std::net::IpAddr;
+
+pub const NAME: &str = "ip-filter";
+
+/// Compares the address of the client, as seen through trusted proxies, with two lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpFilter {
+    /// Only these are let in; none: all.
+    pub allowed: IpSet,
+    pub blocked: IpSet,
+    /// The allowed ones are not among the blocked ones, whatever the lists say.
+    pub exclude_allowed: bool,
+}
+
+impl IpFilter {
+    /// Whether the lists say nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.allowed.is_empty() && self.blocked.is_empty()
+    }
+
+    /// What speaks against the address. The blocked are looked at first; an address on both lists is kept out.
+    fn deny_reason(&self, client: IpAddr) -> Option<&'static str> {
+        let allowed = self.allowed.contains(client);
+        if self.blocked.contains(client) && !(self.exclude_allowed && allowed) {
+            return Some("the address of the client is on the list of those kept out");
+        }
+        let asked = !self.allowed.is_empty() && !allowed;
+        asked.then_some("the address of the client is not on the list of those let in")
+    }
+}
+
+impl StageConfig for IpFilter {
+    type State = ();
+
+    fn build(&self, (): &(), _: &BuildContext) -> Vec<BoxStage> {
+        vec![Box::new(self.clone())]
+    }
+}
+
+impl Stage for IpFilter {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn on_request(&self, exchange: &mut Exchange) -> Step {
+        match self.deny_reason(exchange.client.ip) {
+            Some(detail) => Step::Fail(GatewayError::new(ErrorCode::AccessIpDenied, detail)),
+            None => Step::Next,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let part = |set: &IpSet, what: &str| (!set.is_empty()).then(|| format!("{} {what}", set.len()));
+        let parts = [part(&self.allowed, "ranges let in"), part(&self.blocked, "ranges kept out")];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ip_set::IpRange;
+
+    fn set(entries: &[&str]) -> IpSet {
+        entries.iter().filter_map(|text| IpRange::parse(text)).collect()
+    }
+
+    fn admits(lists: &IpFilter, client: &str) -> bool {
+        lists.deny_reason(client.parse().expect(client)).is_none()
+    }
+
+    #[test]
+    fn the_blocked_are_kept_out_and_with_a_list_of_the_allowed_everybody_else_too() {
+        let lists = IpFilter { blocked: set(&["192.168.1.0/23"]), ..IpFilter::default() };
+        assert!(!admits(&lists, "192.168.0.200") && admits(&lists, "192.168.2.1"));
+        let lists = IpFilter { allowed: set(&["10.0.0.1-5", "fd00::/8"]), ..IpFilter::default() };
+        assert!(admits(&lists, "10.0.0.5") && !admits(&lists, "10.0.0.6"));
+        assert!(admits(&lists, "fd12::1") && !admits(&lists, "::1"));
+    }
+
+    #[test]
+    fn an_address_on_both_lists_is_kept_out_unless_the_allowed_are_excluded_from_the_blocked() {
+        let both = |exclude_allowed| IpFilter {
+            allowed: set(&["192.168.1.30-50"]),
+            blocked: set(&["192.168.1.1-100"]),
+            exclude_allowed,
+        };
+        assert!(!admits(&both(false), "192.168.1.35"));
+        assert!(admits(&both(true), "192.168.1.35"));
+        assert!(!admits(&both(true), "192.168.1.55"), "blocked");
+        assert!(!admits(&both(true), "192.168.1.200"), "not allowed");
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_clothes_is_that_address_on_either_side() {
+        let lists =
+            IpFilter { blocked: set(&["::ffff:10.0.0.1", "::ffff:10.1.0.0/112"]), ..IpFilter::default() };
+        assert!(!admits(&lists, "10.0.0.1") && !admits(&lists, "::ffff:10.0.0.1"));
+        assert!(!admits(&lists, "10.1.255.255") && admits(&lists, "10.2.0.0"));
+    }
+
+    #[test]
+    fn a_hundred_thousand_networks_are_a_set_and_not_a_walk() {
+        let nets = (0..100_000u32).map(|n| format!("{}.{}.{}.0/24", n >> 16 & 255, n >> 8 & 255, n & 255));
+        let ranges: Vec<IpRange> = nets.filter_map(|text| IpRange::parse(&text)).collect();
+        let lists = IpFilter { blocked: ranges.into_iter().step_by(2).collect(), ..IpFilter::default() };
+        assert!(!admits(&lists, "1.134.158.9") && admits(&lists, "1.134.157.9"));
+    }
+}

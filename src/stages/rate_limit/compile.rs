@@ -1,0 +1,335 @@
+//! `RateLimitOptions` → the limits.
+
+use super::{
+    Algorithm, Fields, Limit, RateLimitConfig,
+    fixed_window::FixedWindow,
+    message::format_message,
+    options::{RateLimitDocument, RateLimitOptions},
+    period,
+    resolved::ResolvedRateLimit,
+    token_bucket::TokenBucket,
+};
+use crate::{
+    config::{
+        Code, Diagnostics, OcelotBehavior, OcelotTolerated, Span, Spanned, codes,
+        options::Options,
+        suggest,
+        values::{items, non_blank},
+    },
+    stages::{
+        feature::{CompileContext, Feature, GatewayFacts, Origin},
+        partition_key::{KeyPart, compile_parts, limit_name},
+    },
+};
+use std::{num::NonZeroU32, time::Duration};
+
+const ALGORITHMS: [&str; 2] = ["FixedWindow", "TokenBucket"];
+
+/// A duration as text, and where it is set.
+type DurationSource<'w> = (&'w str, Span);
+
+/// One limit before it is compiled, with everything that it inherits from the options.
+struct FlatLimit<'w> {
+    name: Option<&'w str>,
+    limit: Spanned<u64>,
+    period: DurationSource<'w>,
+    wait: DurationSource<'w>,
+    algorithm: Option<&'w Spanned<String>>,
+    burst: Option<&'w Spanned<i64>>,
+    partition: &'w [Spanned<String>],
+}
+
+impl Feature for RateLimitOptions {
+    type Config = RateLimitConfig;
+
+    fn compile(&self, context: &mut CompileContext) -> Option<RateLimitConfig> {
+        let options = ResolvedRateLimit::resolve(self);
+        let gateway = context.gateway;
+        let fields = match (options.headers, gateway.ocelot) {
+            (false, _) => Fields::None,
+            (true, true) => Fields::Ocelot,
+            (true, false) => Fields::Both,
+        };
+        let mut compiler = RateLimitCompiler { span: context.span(), options: &options, context };
+        let limits = compiler.limits();
+        Some(RateLimitConfig { limits, fields, ocelot: gateway.ocelot })
+    }
+
+    /// The rules of a route's own options, before anything is inherited; `{}` is absent.
+    fn check(&self, span: Span, origin: Origin, _: &GatewayFacts, diagnostics: &mut Diagnostics) {
+        if origin == Origin::Route && !self.is_empty() && !self.is_switched_off() {
+            self.check_limit(diagnostics);
+            self.check_period(span, diagnostics);
+        }
+    }
+}
+
+impl RateLimitOptions {
+    fn check_limit(&self, diagnostics: &mut Diagnostics) {
+        if let Some(limit) = self.limit.as_ref().filter(|limit| limit.value <= 0) {
+            let message = format!("RateLimitOptions.Limit is {}; it must be greater than zero", limit.value);
+            diagnostics
+                .error(codes::RATE_LIMIT_WITHOUT_CALLS, limit.span, message)
+                .help("to switch the limit off, set \"EnableRateLimiting\": false");
+        }
+    }
+
+    fn check_period(&self, span: Span, diagnostics: &mut Diagnostics) {
+        let only_nested = !items(&self.limits).is_empty() && self.limit.is_none();
+        match non_blank(&self.period) {
+            None if only_nested => {}
+            None => {
+                let span = self.period.as_ref().map_or(span, |period| period.span);
+                diagnostics
+                    .error(codes::RATE_LIMIT_WITHOUT_PERIOD, span, "RateLimitOptions has no Period")
+                    .help("a route that sets any of these options sets its own Period, such as \"1m\"");
+            }
+            Some(period) if !period::has_period_prefix(period.trim()) => {
+                let message = format!("RateLimitOptions.Period \"{}\" is not a period", period.value);
+                diagnostics
+                    .error(codes::BAD_PERIOD, period.span, message)
+                    .help("write a number and ms, s, m, h or d, such as \"1m\" for one minute");
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Compiles the limits of one route.
+struct RateLimitCompiler<'o, 'c, 'd> {
+    options: &'o ResolvedRateLimit,
+    /// Where the options are set.
+    span: Span,
+    context: &'c mut CompileContext<'d>,
+}
+
+impl<'o> RateLimitCompiler<'o, '_, '_> {
+    fn limits(&mut self) -> Vec<Limit> {
+        let header = self.options.client_id_header.as_str();
+        let status = self.status();
+        let mut limits = Vec::new();
+        for raw in self.flatten_limits() {
+            let parts = match raw.partition {
+                [] => vec![KeyPart::ClientId(header.into()), KeyPart::Route],
+                list => compile_parts(list, Some(header), self.context),
+            };
+            if let Some(algorithm) = self.algorithm(&raw) {
+                limits.push(self.limit(&raw, algorithm, parts, status));
+            }
+        }
+        limits
+    }
+
+    /// The limit of the options, unless only the list has limits, and those of the list.
+    fn flatten_limits(&mut self) -> Vec<FlatLimit<'o>> {
+        let (options, place) = (self.options, self.span);
+        let [limit, period, wait, _] = options.spans;
+        let around = FlatLimit {
+            name: None,
+            limit: Spanned::new(options.limit.unsigned_abs(), limit.unwrap_or(place)),
+            period: (&options.period, period.unwrap_or(place)),
+            wait: (&options.wait, wait.unwrap_or(place)),
+            algorithm: options.algorithm.as_ref(),
+            burst: options.burst.as_ref(),
+            partition: options.partition.as_deref().unwrap_or_default(),
+        };
+        let mut all: Vec<FlatLimit> = Vec::new();
+        for other in &options.nested_limits {
+            all.extend(self.nested_limit(other, &around));
+        }
+        if limit.is_some() || options.nested_limits.is_empty() {
+            self.zero_limit(&around);
+            all.insert(0, around);
+        }
+        all
+    }
+
+    /// Ocelot starts with a global limit of nothing, and then refuses every request.
+    fn zero_limit(&mut self, raw: &FlatLimit) {
+        // A route's own limit was checked before anything was inherited.
+        if raw.limit.value == 0 && !self.is_reported(codes::RATE_LIMIT_WITHOUT_CALLS, raw.limit.span) {
+            let wrong = OcelotTolerated::new(
+                codes::RATE_LIMIT_WITHOUT_CALLS,
+                OcelotBehavior::Effect("every request is refused"),
+                "RateLimitOptions without a Limit greater than zero",
+            );
+            let cure = "write a Limit, or switch it off with \"EnableRateLimiting\": false";
+            wrong.help(cure).report(self.context.diagnostics, self.context.gateway.ocelot, raw.limit.span);
+        }
+    }
+
+    fn nested_limit(
+        &mut self,
+        document: &'o Spanned<RateLimitDocument>,
+        around: &FlatLimit<'o>,
+    ) -> Option<FlatLimit<'o>> {
+        let missing =
+            [("Limit", document.limit.is_none()), ("Period", non_blank(&document.period).is_none())];
+        for (name, _) in missing.iter().filter(|(_, missing)| *missing) {
+            let message = format!("an entry of RateLimitOptions.Limits without a {name}");
+            self.context
+                .diagnostics
+                .error(codes::LIMIT_MISSING, document.span, message)
+                .help("such as { \"Limit\": 10, \"Period\": \"1s\" }");
+        }
+        let own_list = items(&document.partition_by);
+        let period = non_blank(&document.period)?;
+        Some(FlatLimit {
+            name: non_blank(&document.name).map(|name| name.as_str()),
+            limit: self.context.positive_count(&document.limit, "Limit")?,
+            period: (period, period.span),
+            wait: non_blank(&document.wait).map_or(around.wait, |wait| (wait, wait.span)),
+            algorithm: non_blank(&document.algorithm).or(around.algorithm),
+            burst: document.burst.as_ref(),
+            partition: if own_list.is_empty() { around.partition } else { own_list },
+        })
+    }
+
+    fn algorithm(&mut self, raw: &FlatLimit) -> Option<Algorithm> {
+        let period = self.time("Period", raw.period)?;
+        let wait = self.time("Wait", raw.wait)?;
+        let bucket = match raw.algorithm {
+            None => false,
+            Some(word) => match ALGORITHMS.iter().position(|known| known.eq_ignore_ascii_case(word.trim())) {
+                Some(at) => at == 1,
+                None => return self.unknown_algorithm(word),
+            },
+        };
+        if !bucket {
+            if let Some(burst) = raw.burst {
+                self.report_unused(burst.span, "Burst", "FixedWindow");
+            }
+            let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            let (period, wait) = (nanoseconds(period), nanoseconds(wait));
+            return Some(Algorithm::Window(FixedWindow { limit: raw.limit.value, period, penalty: wait }));
+        }
+        if !wait.is_zero() {
+            self.report_unused(raw.wait.1, "Wait", "TokenBucket");
+        }
+        self.bucket(raw, period).map(Algorithm::Bucket)
+    }
+
+    fn bucket(&mut self, raw: &FlatLimit, period: Duration) -> Option<TokenBucket> {
+        let limit = self.tokens(&raw.limit, "Limit")?;
+        let burst = match raw.burst {
+            None => limit,
+            Some(burst) => {
+                let burst = self.context.positive_count(&Some(burst.clone()), "Burst")?;
+                self.tokens(&burst, "Burst")?
+            }
+        };
+        let bucket = TokenBucket::new(limit, period, burst);
+        if bucket.is_none() {
+            self.report_with_help(
+                codes::BAD_PERIOD,
+                raw.period.1,
+                "the period is too short for so many calls",
+                "write a longer one",
+            );
+        }
+        bucket
+    }
+
+    fn tokens(&mut self, n: &Spanned<u64>, name: &str) -> Option<NonZeroU32> {
+        let read = u32::try_from(n.value).ok().and_then(NonZeroU32::new);
+        if read.is_none() && n.value > 0 {
+            self.report_with_help(
+                codes::BAD_COUNT,
+                n.span,
+                &format!("{name} is {}", n.value),
+                "it may be 1 to 4294967295",
+            );
+        }
+        read
+    }
+
+    fn limit(&self, raw: &FlatLimit, algorithm: Algorithm, parts: Vec<KeyPart>, status: u16) -> Limit {
+        let (options, facts) = (self.options, self.context.route);
+        let (limit, (period, _), (wait, _)) = (raw.limit.value, raw.period, raw.wait);
+        let rule = match algorithm {
+            Algorithm::Window(_) => format!("{limit}/{period}/w{wait}"),
+            Algorithm::Bucket(bucket) => format!("{limit}/{period}/b{}", bucket.burst()),
+        };
+        let short = format!("{limit}/{period}");
+        let route = facts.client_path;
+        let seconds = period::read(period).map_or(0, |time| time.as_nanos().div_ceil(1_000_000_000) as u64);
+        Limit {
+            name: raw.name.map_or(short, str::to_owned),
+            counter: limit_name(&parts, &format!("{}|{rule}", options.key_prefix), facts.state_key),
+            policy: (limit, seconds),
+            exempt_clients: options.whitelist.iter().map(|id| id.value.clone()).collect(),
+            status,
+            message: format_message(&options.message, &limit.to_string(), period),
+            on_missing_client_id: format!(
+                "Rate limiting client could not be identified for the route '{route}' due to a missing or unknown \
+                 client ID header required by rule '{rule}'!"
+            ),
+            algorithm,
+            parts,
+            rule,
+        }
+    }
+}
+
+/// Diagnostics.
+impl RateLimitCompiler<'_, '_, '_> {
+    fn time(&mut self, name: &str, (text, span): DurationSource) -> Option<Duration> {
+        let read = period::read(text);
+        if read.is_none() && self.is_reported(codes::BAD_PERIOD, span) {
+            return None;
+        }
+        let wrong = || {
+            let message = format!("RateLimitOptions.{name} \"{text}\" is not a time");
+            OcelotTolerated::new(codes::BAD_PERIOD, OcelotBehavior::Status(500), message)
+                .help("write a number and ms, s, m, h or d, such as \"1m\" for one minute")
+        };
+        self.context.accept(span, read.ok_or_else(wrong))
+    }
+
+    fn is_reported(&self, code: Code, span: Span) -> bool {
+        self.context.diagnostics.list.iter().any(|known| known.code == code && known.span == Some(span))
+    }
+
+    fn status(&mut self) -> u16 {
+        let is = self.options.status;
+        if !(400..=599).contains(&is) {
+            let message = format!("StatusCode is {is}");
+            let wrong = OcelotTolerated::new(
+                codes::BAD_STATUS,
+                OcelotBehavior::Effect("it is sent as it is"),
+                message,
+            );
+            let place = self.options.spans[3].unwrap_or(self.span);
+            wrong.help("it may be 400 to 599").report(
+                self.context.diagnostics,
+                self.context.gateway.ocelot,
+                place,
+            );
+        }
+        u16::try_from(is).ok().filter(|status| (200..=999).contains(status)).unwrap_or(429)
+    }
+
+    fn unknown_algorithm(&mut self, word: &Spanned<String>) -> Option<Algorithm> {
+        let message = format!("unknown algorithm \"{}\"", word.value);
+        let diagnostic = self.context.diagnostics.error(codes::UNKNOWN_CHOICE, word.span, message);
+        if let Some(meant) = suggest::closest_match(word, ALGORITHMS) {
+            diagnostic.help(format!("did you mean \"{meant}\"?"));
+        }
+        diagnostic.help(format!("the algorithms are {}", suggest::list(&ALGORITHMS)));
+        None
+    }
+
+    fn report_unused(&mut self, span: Span, setting: &str, algorithm: &str) {
+        let message = format!("{setting} has no effect with {algorithm}");
+        self.report_with_help(
+            codes::USELESS_IN_ALGORITHM,
+            span,
+            &message,
+            "leave it out, or write another Algorithm",
+        );
+    }
+
+    fn report_with_help(&mut self, code: Code, span: Span, message: &str, help: &str) {
+        self.context.diagnostics.error(code, span, message).help(help);
+    }
+}

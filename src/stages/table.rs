@@ -1,0 +1,190 @@
+//! The table of stages: one line per stage, in the order in which requests pass them. The place of a key in the document
+//! never matters; the place in this table does.
+//!
+//! A line with `=>` also declares a feature: its field in the documents that have its options, with the description,
+//! the type of the options in the module of the same name, and the documents beside routes, policies and
+//! `GlobalConfiguration` that have them. Documents, inheritance, `RouteKeys`, blueprints, state and the building of
+//! stages are generated from these lines.
+
+use super::feature::{self, BuildContext, Feature, StageConfig};
+use crate::{base::clock::Clock, net::background::BackgroundRuntime, pipeline::stage::BoxStage};
+use std::sync::Arc;
+
+/// Passes the table to a macro: `{ payload } line; line; ...`.
+macro_rules! with_stages {
+    ($callback:ident { $($payload:tt)* }) => {
+        $callback! {
+            { $($payload)* }
+            (forwarded_headers::NAME, "ForwardedHeaders",
+                "first: every later stage needs the client and the scheme");
+            (client_certificate::NAME, "Listeners.Tls.ClientCertificates",
+                "next to the other headers that clients could forge");
+            (request_id::NAME, "RequestIdKey",
+                "before any stage that rejects: a rejected request has an id too");
+            (trace_context::NAME, "TraceContext",
+                "next to the request id, which defaults to the trace id; {TraceId} is read from it");
+            (cors::NAME, "CorsOptions",
+                "outside every stage that rejects: a page must be able to read the error") => {
+                /// CORS (cross-origin resource sharing): which web origins may read the responses. Default: off; CORS headers of
+                /// the backend are passed through.
+                cors: CorsOptions [aggregate _]
+            };
+            (compression::NAME, "CompressionOptions",
+                "outside the header transforms, which may change Accept-Encoding, and outside the cache, which stores what \
+                 the backend sent: hits are compressed for each client") => {
+                /// Response compression. Default: off.
+                compression: CompressionOptions [aggregate dynamic]
+            };
+            (ip_filter::NAME, "SecurityOptions",
+                "a blocked address costs nothing more than this (Ocelot's step 7)") => {
+                /// IP filter: client addresses that are allowed or blocked. Default: all are allowed. Source: Ocelot, Security.
+                ip_filter: SecurityOptions [aggregate _]
+            };
+            (cors::NAME_PREFLIGHT, "CorsOptions",
+                "browsers send preflights without credentials and as often as they like: before authentication and limits");
+            (request_size::NAME, "RequestSizeOptions",
+                "a request that is too large is rejected before it is counted, and before the backend is called") => {
+                /// Request size limits. Default: those of `Limits`.
+                request_size: RequestSizeOptions [_ _]
+            };
+            (websocket_limit::NAME, "Limits.MaxWebSocketsPerClient",
+                "a long-lived connection is rejected before any work is done for it");
+            (header_transform::NAME, "UpstreamHeaderTransform, DownstreamHeaderTransform",
+                "before any stage that reads headers: limits and authentication see the result (Ocelot's step 9)");
+            (rate_limit::NAME, "RateLimitOptions",
+                "after the header transforms, before authentication: attempts count too (Ocelot's step 11)") => {
+                /// Rate limiting: how many calls a client may make in a period. Default: no limit. Source: Ocelot, Rate Limiting.
+                rate_limit: RateLimitOptions [aggregate dynamic]
+            };
+            (authentication::NAME, "AuthenticationOptions",
+                "before every stage that needs the caller's identity (Ocelot's step 14)") => {
+                /// Authentication: which callers are accepted. Default: all callers, without authentication. Source: Ocelot,
+                /// Authentication.
+                authentication: AuthenticationOptions [aggregate dynamic]
+            };
+            (claims::ADD_CLAIMS, "AddClaimsToRequest",
+                "before authorization, which sees the added claims (Ocelot's step 15)");
+            (authorization::NAME, "AllowedScopes, RouteClaimsRequirement, RouteClaimsExpression",
+                "once the caller is known, before the request is changed by its claims (Ocelot's step 17)");
+            (rate_limit::NAME_BY_CLAIM, "RateLimitOptions.PartitionBy",
+                "claims are known only now, and unauthorized callers do not use up a quota");
+            (concurrency_limit::NAME, "ConcurrencyLimitOptions",
+                "a slot is taken only by an authorized request, and held until the response is complete") => {
+                /// Concurrency limit: how many requests may be in flight. Default: no limit.
+                concurrency_limit: ConcurrencyLimitOptions [aggregate _]
+            };
+            (claims::ADD_HEADERS, "AddHeadersToRequest",
+                "after the header transforms: nothing overwrites the caller's claims (Ocelot's step 18)");
+            (claims::ADD_QUERIES, "AddQueriesToRequest",
+                "before the backend URL is built from the query (Ocelot's step 20)");
+            (claims::CHANGE_PATH, "ChangeDownstreamPathTemplate",
+                "before the backend URL is built from the path parameters (Ocelot's step 20)");
+            (ascii_headers::NAME, "Compatibility",
+                "after every stage that writes headers: Ocelot checks them when it sends them");
+            (method::NAME, "DownstreamHttpMethod",
+                "after every stage that depends on the client's method");
+            (cache::NAME, "CacheOptions",
+                "after every stage that rejects, counts or rewrites: a hit is counted and shaped as if the backend had \
+                 responded (Ocelot's step 22)") => {
+                /// Response caching. Default: off. Source: Ocelot, Caching.
+                cache: CacheOptions [_ dynamic]
+            };
+            (cache::NAME_INVALIDATE, "CacheOptions.Mode",
+                "in the same place on routes without a cache: what they change, others may have cached");
+            (custom::NAME, "DelegatingHandlers",
+                "innermost, as in Ocelot: next to the backend, in the order in which the route names them");
+            (fixture::NAME, "FixtureOptions", "anywhere: only tests have it") => {
+                /// A feature of tests.
+                #[cfg(test)]
+                #[schemars(skip)]
+                fixture: FixtureOptions [_ _]
+            };
+            (via::NAME, "Via",
+                "last: it records that the request passed here");
+        }
+    };
+}
+pub(crate) use with_stages;
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct StageOrder {
+    pub name: &'static str,
+    /// The setting that switches it on.
+    pub setting: &'static str,
+    /// The reason for its place.
+    pub reason: &'static str,
+}
+
+macro_rules! stage_table {
+    ({} $(
+        ($name:ident :: $constant:ident, $setting:literal, $reason:literal) $(=> {
+            $(#[doc = $doc:literal])* $(#[cfg($($cfg:tt)*)] #[schemars($($schemars:tt)*)])?
+            $field:ident: $options:ident [$($documents:tt)*]
+        })?;
+    )*) => {
+        /// The stages from the outside in.
+        pub const TABLE: &[StageOrder] = &[$(
+            $($(#[cfg($($cfg)*)])?)?
+            StageOrder { name: super::$name::$constant, setting: $setting, reason: $reason },
+        )*];
+
+        /// The configurations of all features of a route; none: the route does without the feature.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct StageConfigs {
+            $($($(#[cfg($($cfg)*)])? pub $field: Option<<super::$field::$options as Feature>::Config>,)?)*
+        }
+
+        /// What the stages keep beyond the life of a plan, each under its own keys.
+        #[derive(Debug, Default)]
+        pub struct StageState {
+            $($($(#[cfg($($cfg)*)])? pub $field: State<super::$field::$options>,)?)*
+            pub websockets: Arc<super::websocket_limit::OpenWebSockets>,
+        }
+
+        impl StageConfigs {
+            /// The stages of all features, in any order.
+            pub fn build(&self, state: &StageState, context: &BuildContext) -> Vec<BoxStage> {
+                let mut stages = Vec::new();
+                $($($(#[cfg($($cfg)*)])? stages.extend(feature::build(self.$field.as_ref(), &state.$field, context));)?)*
+                stages
+            }
+        }
+
+        impl StageState {
+            /// Starts the tasks that keep the state small.
+            pub fn maintain(&self, background: &BackgroundRuntime, clock: &Clock) {
+                $($($(#[cfg($($cfg)*)])? Config::<super::$field::$options>::maintain(&self.$field, background, clock);)?)*
+            }
+        }
+    };
+}
+
+type Config<T> = <T as Feature>::Config;
+type State<T> = <Config<T> as StageConfig>::State;
+
+with_stages! { stage_table {} }
+
+/// Puts compiled stages into the order of the table.
+pub fn sort_by_table(mut stages: Vec<BoxStage>) -> Box<[BoxStage]> {
+    debug_assert!(stages.iter().all(|stage| TABLE.iter().any(|place| place.name == stage.name())));
+    stages.sort_by_key(|stage| TABLE.iter().position(|place| place.name == stage.name()));
+    stages.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{method, request_id, via};
+    use super::*;
+
+    #[test]
+    fn stages_run_in_the_order_of_the_table_whatever_the_order_in_which_they_are_built() {
+        let stages: Vec<BoxStage> = vec![
+            Box::new(via::Via),
+            Box::new(method::MethodOverride::new("post")),
+            Box::new(request_id::RequestId::new("X-Id")),
+        ];
+        let names: Vec<_> = sort_by_table(stages).iter().map(|s| s.name()).collect();
+        assert_eq!(names, [request_id::NAME, method::NAME, via::NAME]);
+    }
+}

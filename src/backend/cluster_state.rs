@@ -1,73 +1,62 @@
-//! What the clusters of one key share: whose turn it is, and the news of health. Plans come and go, and two of them may
-//! be in use at one time; what is found out holds for the clusters of both.
+//! What clusters with the same key share, across plans: the round-robin counter, and the list of the clusters.
+//!
+//! During a reload the clusters of two plans are in use; a change of health applies to both.
 
-use super::{cluster::Cluster, endpoint::Endpoint, health::tasks};
-use crate::net::background::BackgroundRuntime;
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize};
 
-/// The state of a cluster beyond the life of a plan.
-#[derive(Debug, Default)]
-pub struct ClusterState {
+/// The shared state of the clusters `C` with one key.
+#[derive(Debug)]
+pub struct ClusterState<C> {
     pub round_robin_counter: Arc<AtomicUsize>,
-    clusters: Mutex<Clusters>,
-    /// Held by whoever counts the ejected ones to eject one more.
-    ejection_tasks: Mutex<()>,
+    members: Mutex<Members<C>>,
+    ejections: Mutex<()>,
 }
 
-#[derive(Debug, Default)]
-struct Clusters {
-    all: Vec<Weak<Cluster>>,
-    /// Whether a task probes.
-    probing: bool,
+#[derive(Debug)]
+struct Members<C> {
+    clusters: Vec<Weak<C>>,
+    /// Whether a probe task runs.
+    is_probing: bool,
 }
 
-impl ClusterState {
-    fn clusters(&self) -> MutexGuard<'_, Clusters> {
-        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+impl<C> Default for ClusterState<C> {
+    fn default() -> Self {
+        let members = Mutex::new(Members { clusters: Vec::new(), is_probing: false });
+        ClusterState { round_robin_counter: Arc::default(), members, ejections: Mutex::default() }
+    }
+}
+
+impl<C> ClusterState<C> {
+    fn members(&self) -> MutexGuard<'_, Members<C>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more cluster of this state; probes begin if it wants them and they have not begun.
-    pub fn register(self: &Arc<Self>, cluster: &Arc<Cluster>, background: &BackgroundRuntime) {
-        let mut clusters = self.clusters();
-        clusters.all.retain(|cluster| cluster.strong_count() > 0);
-        clusters.all.push(Arc::downgrade(cluster));
-        if cluster.health().active.is_some() && !clusters.probing {
-            clusters.probing = true;
-            background.spawn(tasks::probe_loop(Arc::downgrade(self)));
-        }
+    /// Adds a cluster; returns whether the caller must start a probe task.
+    pub fn register(&self, cluster: &Arc<C>, has_probes: bool) -> bool {
+        let mut members = self.members();
+        members.clusters.retain(|cluster| cluster.strong_count() > 0);
+        members.clusters.push(Arc::downgrade(cluster));
+        let starts = has_probes && !members.is_probing;
+        members.is_probing |= has_probes;
+        starts
     }
 
-    /// The youngest cluster that wants probes; none: the task that asks ends.
-    pub fn newest_probed_cluster(&self) -> Option<Arc<Cluster>> {
-        let mut clusters = self.clusters();
-        let mut alive = clusters.all.iter().rev().filter_map(Weak::upgrade);
-        let found = alive.find(|cluster| cluster.health().active.is_some());
-        clusters.probing = found.is_some();
-        found
+    /// The newest cluster with probes; if there is none, the probe task ends.
+    pub fn newest_probed(&self, has_probes: impl Fn(&C) -> bool) -> Option<Arc<C>> {
+        let mut members = self.members();
+        let mut alive = members.clusters.iter().rev().filter_map(Weak::upgrade);
+        let newest = alive.find(|cluster| has_probes(cluster));
+        members.is_probing = newest.is_some();
+        newest
     }
 
-    /// The health of an endpoint changed: who may be chosen is worked out anew.
-    pub fn refresh(&self) {
-        let all: Vec<Arc<Cluster>> = self.clusters().all.iter().filter_map(Weak::upgrade).collect();
-        all.iter().for_each(|cluster| cluster.refresh());
+    /// All clusters in use.
+    pub fn clusters(&self) -> Vec<Arc<C>> {
+        self.members().clusters.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Leaves an endpoint alone for a while, unless too many are left alone already; says until when.
-    pub fn eject(
-        &self,
-        cluster: &Cluster,
-        endpoint: &Endpoint,
-        why: String,
-        now: Instant,
-    ) -> Option<Instant> {
-        let passive = cluster.health().passive.as_ref()?;
-        let _one = self.ejection_tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = cluster.members();
-        let out = members.endpoints.iter().filter(|e| e.state.health.is_ejected()).count();
-        let fits = (out + 1) * 100 <= passive.max_ejected_percent as usize * members.endpoints.len();
-        (fits && !endpoint.state.health.is_ejected()).then(|| endpoint.state.health.eject(passive, why, now))
+    /// Held while the ejected endpoints are counted and one more is ejected.
+    pub fn lock_ejections(&self) -> MutexGuard<'_, ()> {
+        self.ejections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
-//! One address of a cluster: how it is dialled, which all who dial it the same way share, and what its cluster knows of it.
+//! One endpoint of a cluster: how to connect to it, its connection pool, and its state.
 
-use super::{attempt::breaker::Breaker, balance::PeakEwma, health::Health};
+use super::endpoint_state::EndpointState;
 use crate::{
     base::weak_map::WeakMap,
     net::{
@@ -14,161 +14,148 @@ use crate::{
     },
     pipeline::exchange::Exchange,
 };
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicU32},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-/// Where an instance of a service is, as the configuration or a registry says.
+/// The address of an instance, from the configuration or from service discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
-    /// A name or an address, IPv6 with or without brackets; or `unix:` and a socket of this machine.
+    /// A host name or an IP address, IPv6 with or without brackets; or `unix:` and the path of a Unix domain
+    /// socket.
     pub host: String,
-    /// 0: the port that the client asked (Ocelot's port 0); of a socket: nothing.
+    /// 0: the port of the client's request (Ocelot's port 0). Unused for Unix domain sockets.
     pub port: u16,
-    /// Its share beside the others, 1 and more.
+    /// The relative weight, at least 1.
     pub weight: u32,
 }
 
 impl Instance {
-    /// An instance with the usual share.
+    /// An instance with weight 1.
     pub fn new(host: impl Into<String>, port: u16) -> Instance {
         Instance { host: host.into(), port, weight: 1 }
     }
 }
 
-/// Whether instances are spoken to over TLS, and how.
+/// Whether connections to the endpoints use TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TlsMode {
     #[default]
     Plain,
     Always(ClientTls),
-    /// As the client speaks to us.
+    /// TLS if the client's connection uses TLS.
     SameAsClient(ClientTls),
 }
 
-/// How an address is dialled, and the connections to it: the same for every cluster that names it.
+/// How to connect to an address, and its connections: shared by all clusters with this address and the same
+/// settings.
 #[derive(Debug)]
 pub struct Transport {
-    pub dial: ConnectAddr,
-    /// Its place in every worker's pool.
+    pub addr: ConnectAddr,
+    /// The key of its connections in the pool of each worker.
     pub pool: PoolSlot,
-    /// What is said on each connection of whose it is.
+    /// The version of the PROXY protocol header on each connection, if any.
     pub proxy_protocol: Option<Version>,
-    /// None: plain.
+    /// `None`: plaintext.
     pub tls: Option<TlsTarget>,
-    /// None: as many connections as are needed.
+    /// `None`: unlimited connections.
     pub limiter: Option<Arc<ConnectionLimiter>>,
-    /// How long a connection is kept at most.
+    /// The maximum lifetime of a connection.
     pub max_lifetime: Option<Duration>,
 }
 
 impl Transport {
-    /// Where to dial, and what is said there.
-    pub fn connect_target(&self, port: u16, said: Option<ProxyHeader>) -> ConnectTarget<'_> {
-        ConnectTarget { addr: &self.dial, port, proxy_header: said, tls: self.tls.as_ref() }
+    /// The target of a new connection.
+    pub fn connect_target(&self, port: u16, proxy_header: Option<ProxyHeader>) -> ConnectTarget<'_> {
+        ConnectTarget { addr: &self.addr, port, proxy_header, tls: self.tls.as_ref() }
     }
 
-    /// What is said on a connection for this exchange.
+    /// The PROXY protocol header of a connection for this exchange.
     pub fn proxy_header(&self, exchange: &Exchange) -> Option<ProxyHeader> {
         let version = self.proxy_protocol?;
-        // A port is known of those who are at the other end themselves.
-        let near = exchange.client.ip == exchange.client.peer.ip();
-        let from = if near { exchange.client.peer.address } else { SocketAddr::new(exchange.client.ip, 0) };
+        // The port is only known if the client is the peer of the connection.
+        let is_direct = exchange.client.ip == exchange.client.peer.ip();
+        let source =
+            if is_direct { exchange.client.peer.address } else { SocketAddr::new(exchange.client.ip, 0) };
         Some(ProxyHeader {
             version,
-            addresses: ProxyAddresses { source: from, destination: exchange.client.peer.local_address },
+            addresses: ProxyAddresses { source, destination: exchange.client.peer.local_address },
         })
     }
 }
 
-/// A transport, and what the backend gets as Host over it.
+/// A transport, and the value of the Host header for it.
 #[derive(Debug)]
 pub struct EndpointTransport {
     pub transport: Arc<Transport>,
     pub authority: Box<[u8]>,
 }
 
-/// What outlives a plan about one endpoint of one cluster.
-#[derive(Debug, Default)]
-pub struct EndpointState {
-    /// Exchanges under way, where the balancer counts them.
-    pub in_flight: AtomicU32,
-    /// How long it takes to answer, where the balancer asks.
-    pub latency: PeakEwma,
-    /// Its circuit, for routes that have one before each endpoint.
-    pub breaker: Breaker,
-    /// Whether it is well.
-    pub health: Health,
-}
-
-/// One address of a cluster.
+/// An endpoint of a cluster.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// `None`: the port that the client asked (Ocelot's port 0); of a socket 0.
+    /// `None`: the port of the client's request (Ocelot's port 0). 0 for a Unix domain socket.
     pub port: Option<u16>,
-    /// Host and port, for people and for the access log.
+    /// Host and port, for operators and the access log.
     pub label: Arc<str>,
     pub weight: u32,
-    pub transport_for: EndpointTransport,
-    /// Instead of the other way for clients that came over TLS, where that decides.
-    pub secure: Option<EndpointTransport>,
+    pub primary: EndpointTransport,
+    /// Used for clients with TLS, if [`TlsMode::SameAsClient`] decides.
+    pub tls_variant: Option<EndpointTransport>,
     pub state: Arc<EndpointState>,
 }
 
 impl Endpoint {
-    /// How it is spoken to in this exchange.
+    /// The transport for this exchange.
     pub fn transport_for(&self, exchange: &Exchange) -> &EndpointTransport {
-        match &self.secure {
+        match &self.tls_variant {
             Some(secure) if exchange.client.is_tls => secure,
-            _ => &self.transport_for,
+            _ => &self.primary,
         }
     }
 }
 
-/// How connections are kept, and, where their number is limited, whose limit that is: it is not shared.
+/// The pool settings that distinguish transports. A limited pool belongs to one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PoolIdentity {
     pooling: PoolConfig,
-    of: Option<String>,
+    cluster: Option<String>,
 }
 
-/// The states of all endpoints in use; unused ones vanish with the last plan that held them.
+/// The transports and states of all endpoints in use; unused ones are dropped with the last plan that uses
+/// them.
 #[derive(Debug)]
 pub struct EndpointRegistry {
-    names: Resolver,
+    resolver: Resolver,
     transports: WeakMap<(String, u16, Option<ClientTls>, PoolIdentity), Transport>,
     tls_configs: TlsConfigCache,
     states: WeakMap<(String, String, u16), EndpointState>,
 }
 
 impl EndpointRegistry {
-    /// Endpoints whose names are resolved there.
-    pub fn new(names: Resolver) -> EndpointRegistry {
+    /// A registry whose host names are resolved by `resolver`.
+    pub fn new(resolver: Resolver) -> EndpointRegistry {
         EndpointRegistry {
-            names,
+            resolver,
             transports: WeakMap::default(),
             tls_configs: TlsConfigCache::default(),
             states: WeakMap::default(),
         }
     }
 
-    /// The endpoint of a cluster at that place, with all that is known of it.
+    /// The endpoint of a cluster for an instance, with the state of earlier plans.
     pub fn get(
         &self,
         cluster: &str,
         instance: &Instance,
-        speech: &TlsMode,
+        tls_mode: &TlsMode,
         pooling: PoolConfig,
     ) -> Arc<Endpoint> {
         let Instance { host, port, weight } = instance;
-        let kept = PoolIdentity { pooling, of: pooling.limit.map(|_| cluster.to_owned()) };
-        let way = |tls: Option<&ClientTls>| self.transport_for(host, *port, tls, &kept);
-        let (way, secure) = match speech {
-            TlsMode::Plain => (way(None), None),
-            TlsMode::Always(tls) => (way(Some(tls)), None),
-            TlsMode::SameAsClient(tls) => (way(None), Some(way(Some(tls)))),
+        let identity = PoolIdentity { pooling, cluster: pooling.limit.map(|_| cluster.to_owned()) };
+        let transport = |tls: Option<&ClientTls>| self.transport_for(host, *port, tls, &identity);
+        let (primary, tls_variant) = match tls_mode {
+            TlsMode::Plain => (transport(None), None),
+            TlsMode::Always(tls) => (transport(Some(tls)), None),
+            TlsMode::SameAsClient(tls) => (transport(None), Some(transport(Some(tls)))),
         };
         let is_unix = UnixAddress::has_unix_scheme(host);
         Arc::new(Endpoint {
@@ -179,8 +166,8 @@ impl EndpointRegistry {
                 format!("{}:{port}", authority_host(host)).into()
             },
             weight: *weight,
-            transport_for: way,
-            secure,
+            primary,
+            tls_variant,
             state: self
                 .states
                 .get_or_insert_with((cluster.to_owned(), host.clone(), *port), EndpointState::default),
@@ -192,31 +179,32 @@ impl EndpointRegistry {
         host: &str,
         port: u16,
         tls: Option<&ClientTls>,
-        kept: &PoolIdentity,
+        identity: &PoolIdentity,
     ) -> EndpointTransport {
-        let key = (host.to_owned(), port, tls.cloned(), kept.clone());
-        // Checked long ago; a name that is none leads nowhere.
-        let place = UnixAddress::parse(host, None).and_then(Result::ok);
-        let named = if place.is_some() { "localhost" } else { host };
+        let key = (host.to_owned(), port, tls.cloned(), identity.clone());
+        // The configuration was checked, so a parse error cannot occur here; such a name would not resolve.
+        let unix_path = UnixAddress::parse(host, None).and_then(Result::ok);
+        let host_name = if unix_path.is_some() { "localhost" } else { host };
         let transport = self.transports.get_or_insert_with(key, || Transport {
-            limiter: kept.pooling.limit.map(ConnectionLimiter::new),
-            max_lifetime: kept.pooling.max_lifetime,
-            proxy_protocol: kept.pooling.proxy_protocol,
-            dial: place.map_or_else(|| ConnectAddr::from_name(self.names.get(host)), ConnectAddr::Unix),
+            limiter: identity.pooling.limit.map(ConnectionLimiter::new),
+            max_lifetime: identity.pooling.max_lifetime,
+            proxy_protocol: identity.pooling.proxy_protocol,
+            addr: unix_path
+                .map_or_else(|| ConnectAddr::from_name(self.resolver.get(host)), ConnectAddr::Unix),
             pool: PoolSlot::claim(),
-            tls: tls.map(|tls| self.tls_configs.target(tls, named)),
+            tls: tls.map(|tls| self.tls_configs.target(tls, host_name)),
         });
-        let usual = if tls.is_some() { 443 } else { 80 };
+        let default_port = if tls.is_some() { 443 } else { 80 };
         let authority = match port {
-            0 => authority_host(named),
-            port if port == usual => authority_host(named),
-            port => format!("{}:{port}", authority_host(named)),
+            0 => authority_host(host_name),
+            port if port == default_port => authority_host(host_name),
+            port => format!("{}:{port}", authority_host(host_name)),
         };
         EndpointTransport { transport, authority: authority.into_bytes().into() }
     }
 }
 
-/// An address of IPv6 stands in brackets before a port (RFC 3986 3.2.2).
+/// IPv6 addresses are bracketed before a port (RFC 3986 3.2.2).
 fn authority_host(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
 }
@@ -227,18 +215,18 @@ mod tests {
     use crate::net::tls::trust::TrustAnchors;
     use crate::pipeline::exchange::Peer;
 
-    fn authority(port: u16, speech: &TlsMode) -> String {
+    fn authority(port: u16, tls_mode: &TlsMode) -> String {
         let endpoint = EndpointRegistry::new(Resolver::default()).get(
             "c",
             &Instance::new("::1", port),
-            speech,
+            tls_mode,
             PoolConfig::default(),
         );
-        String::from_utf8_lossy(&endpoint.transport_for.authority).into_owned()
+        String::from_utf8_lossy(&endpoint.primary.authority).into_owned()
     }
 
     #[test]
-    fn authorities_leave_the_usual_port_out_and_bracket_ipv6() {
+    fn authorities_omit_the_default_port_and_bracket_ipv6() {
         let secure = TlsMode::Always(ClientTls::default());
         let seen = [
             (1, &TlsMode::Plain),
@@ -247,56 +235,60 @@ mod tests {
             (443, &secure),
             (80, &secure),
         ]
-        .map(|(port, speech)| authority(port, speech));
+        .map(|(port, tls_mode)| authority(port, tls_mode));
         assert_eq!(seen, ["[::1]:1", "[::1]", "[::1]:443", "[::1]", "[::1]:80"]);
     }
 
     #[test]
-    fn a_socket_has_no_port_and_its_service_is_called_localhost() {
-        let (endpoints, spot) =
+    fn a_unix_domain_socket_has_no_port_and_its_authority_is_localhost() {
+        let (endpoints, instance) =
             (EndpointRegistry::new(Resolver::default()), Instance::new("unix:/run/app.sock", 0));
         let secure = TlsMode::Always(ClientTls::default());
-        for speech in [TlsMode::Plain, secure] {
-            let endpoint = endpoints.get("c", &spot, &speech, PoolConfig::default());
+        for tls_mode in [TlsMode::Plain, secure] {
+            let endpoint = endpoints.get("c", &instance, &tls_mode, PoolConfig::default());
             assert_eq!((&*endpoint.label, endpoint.port), ("unix:/run/app.sock", Some(0)));
-            assert_eq!(&*endpoint.transport_for.authority, b"localhost");
-            assert!(endpoint.transport_for.transport.dial.is_resolved(), "nobody has to be asked for it");
+            assert_eq!(&*endpoint.primary.authority, b"localhost");
+            assert!(endpoint.primary.transport.addr.is_resolved(), "no name is resolved");
         }
     }
 
     #[test]
-    fn the_client_is_announced_as_routes_see_it() {
+    fn the_proxy_header_contains_the_client_address() {
         let pooling = PoolConfig { proxy_protocol: Some(Version::V1), ..PoolConfig::default() };
         let endpoints = EndpointRegistry::new(Resolver::default());
         let get = |pooling| endpoints.get("c", &Instance::new("127.0.0.1", 1), &TlsMode::Plain, pooling);
-        let [near, to] = ["192.0.2.1:5", "198.51.100.1:80"].map(|text| text.parse::<SocketAddr>().unwrap());
-        let mut x = Exchange::new(Peer::new(near, to, false), 0, std::time::Instant::now());
-        let said = |exchange: &Exchange| {
+        let [client, to] = ["192.0.2.1:5", "198.51.100.1:80"].map(|text| text.parse::<SocketAddr>().unwrap());
+        let mut exchange = Exchange::new(Peer::new(client, to, false), 0, std::time::Instant::now());
+        let header = |exchange: &Exchange| {
             get(pooling)
-                .transport_for
+                .primary
                 .transport
                 .proxy_header(exchange)
-                .map(|said| (said.addresses.source, said.addresses.destination))
+                .map(|header| (header.addresses.source, header.addresses.destination))
         };
-        assert_eq!(said(&x), Some((near, to)));
-        x.client.ip = "2001:db8::1".parse().unwrap();
-        assert_eq!(said(&x), Some((SocketAddr::new(x.client.ip, 0), to)), "nobody knows its port");
-        assert!(get(PoolConfig::default()).transport_for.transport.proxy_header(&x).is_none());
+        assert_eq!(header(&exchange), Some((client, to)));
+        exchange.client.ip = "2001:db8::1".parse().unwrap();
+        assert_eq!(
+            header(&exchange),
+            Some((SocketAddr::new(exchange.client.ip, 0), to)),
+            "its port is unknown"
+        );
+        assert!(get(PoolConfig::default()).primary.transport.proxy_header(&exchange).is_none());
     }
 
     #[test]
-    fn clusters_share_connections_to_an_address_and_nothing_else() {
+    fn clusters_share_the_transport_of_an_address_but_not_its_state() {
         let endpoints = EndpointRegistry::new(Resolver::default());
         let one =
             endpoints.get("one", &Instance::new("127.0.0.1", 1), &TlsMode::Plain, PoolConfig::default());
         let two =
             endpoints.get("two", &Instance::new("127.0.0.1", 1), &TlsMode::Plain, PoolConfig::default());
-        assert!(Arc::ptr_eq(&one.transport_for.transport, &two.transport_for.transport));
+        assert!(Arc::ptr_eq(&one.primary.transport, &two.primary.transport));
         assert!(!Arc::ptr_eq(&one.state, &two.state));
     }
 
     #[test]
-    fn a_limit_of_connections_is_one_clusters_own() {
+    fn a_connection_limit_belongs_to_one_cluster() {
         let endpoints = EndpointRegistry::new(Resolver::default());
         let limit = crate::net::connection_limit::ConnectionLimit {
             max_connections: 2,
@@ -307,35 +299,38 @@ mod tests {
         let get = |cluster: &str| {
             endpoints
                 .get(cluster, &Instance::new("127.0.0.1", 1), &TlsMode::Plain, pooling)
-                .transport_for
+                .primary
                 .transport
                 .clone()
         };
         let (one, two) = (get("one"), get("two"));
         assert!(Arc::ptr_eq(&one, &get("one")) && !Arc::ptr_eq(&one, &two));
-        assert_eq!(one.limiter.as_ref().map(|gate| gate.limit()), Some(limit));
+        assert_eq!(one.limiter.as_ref().map(|limiter| limiter.limit()), Some(limit));
     }
 
     #[test]
-    fn connections_of_different_tls_are_never_mixed() {
+    fn connections_with_different_tls_settings_are_never_mixed() {
         let endpoints = EndpointRegistry::new(Resolver::default());
-        let get = |speech: &TlsMode| {
-            endpoints.get("c", &Instance::new("127.0.0.1", 1), speech, PoolConfig::default())
+        let get = |tls_mode: &TlsMode| {
+            endpoints.get("c", &Instance::new("127.0.0.1", 1), tls_mode, PoolConfig::default())
         };
         let verified = ClientTls::default();
         let any = ClientTls { trust: TrustAnchors::DangerousAcceptAny, ..ClientTls::default() };
         let all = [TlsMode::Plain, TlsMode::Always(verified.clone()), TlsMode::Always(any)]
-            .map(|speech| get(&speech));
+            .map(|tls_mode| get(&tls_mode));
         for (at, endpoint) in all.iter().enumerate() {
-            let same = all.iter().filter(|other| {
-                other.transport_for.transport.pool.key() == endpoint.transport_for.transport.pool.key()
-            });
+            let same = all
+                .iter()
+                .filter(|other| other.primary.transport.pool.key() == endpoint.primary.transport.pool.key());
             assert_eq!(same.count(), 1, "{at}");
         }
-        let asked = get(&TlsMode::SameAsClient(verified));
-        assert!(Arc::ptr_eq(&asked.transport_for.transport, &all[0].transport_for.transport));
-        let secure = asked.secure.as_ref().map(|way| &way.transport);
-        assert!(secure.is_some_and(|transport| Arc::ptr_eq(transport, &all[1].transport_for.transport)));
-        assert!(all.iter().all(|endpoint| Arc::ptr_eq(&endpoint.state, &asked.state)), "the endpoint is one");
+        let same_as_client = get(&TlsMode::SameAsClient(verified));
+        assert!(Arc::ptr_eq(&same_as_client.primary.transport, &all[0].primary.transport));
+        let secure = same_as_client.tls_variant.as_ref().map(|tls| &tls.transport);
+        assert!(secure.is_some_and(|transport| Arc::ptr_eq(transport, &all[1].primary.transport)));
+        assert!(
+            all.iter().all(|endpoint| Arc::ptr_eq(&endpoint.state, &same_as_client.state)),
+            "all share the state of the endpoint"
+        );
     }
 }

@@ -1,28 +1,28 @@
-//! What a cluster says about itself to an operator.
+//! The status of a cluster for operators (administration API).
 
 use super::cluster::Cluster;
 use serde_json::{Value, json};
 use std::{sync::atomic::Ordering::Relaxed, time::Instant};
 
 impl Cluster {
-    /// Its endpoints, which of them may be chosen, and why others may not.
+    /// The endpoints, which of them are used, and the reasons of those that are not.
     pub fn status_json(&self, now: Instant) -> Value {
         let members = self.members();
         let endpoints = members.endpoints.iter().map(|endpoint| {
-            let (word, why, left) = self.health().status_and_reason(&endpoint.state.health, now);
+            let status = endpoint.state.health.status(self.health(), now);
             let mut row = json!({
                 "endpoint": &*endpoint.label,
                 "weight": endpoint.weight,
-                "health": word,
-                "eligible": members.panic || self.health().is_eligible(&endpoint.state.health),
+                "health": status.name,
+                "eligible": members.is_panic || endpoint.state.health.is_eligible(self.health()),
             });
-            if !why.is_empty() {
-                row["reason"] = why.into();
+            if !status.reason.is_empty() {
+                row["reason"] = status.reason.into();
             }
-            if let Some(left) = left {
-                row["ejected_for_seconds"] = left.as_secs().into();
+            if let Some(remaining) = status.remaining {
+                row["ejected_for_seconds"] = remaining.as_secs().into();
             }
-            if self.counts() {
+            if self.tracks_in_flight() {
                 row["in_flight"] = endpoint.state.in_flight.load(Relaxed).into();
             }
             row
@@ -30,8 +30,8 @@ impl Cluster {
         let mut row = json!({
             "cluster": &*self.label,
             "balancer": self.balancer().name(),
-            "resolved": members.known_count,
-            "panic": members.panic,
+            "resolved": members.is_known,
+            "panic": members.is_panic,
         });
         if let Some(source) = self.source.get() {
             row["service"] = source.service.name.as_str().into();

@@ -1,5 +1,6 @@
 //! Words everyone uses: bytes of the protocol, units, address sets, secrets, and settings that are written as text.
 
+pub mod backoff;
 pub mod bytes;
 pub mod clock;
 pub mod content_coding;

@@ -83,6 +83,7 @@ pub(super) fn problem(status: u16, why: &str, title: &str, detail: &str) -> Resp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::health::tasks::ProbedCluster;
     use crate::{
         config::{Environment, InMemoryFiles},
         pipeline::body::Body,
@@ -103,7 +104,7 @@ mod tests {
         let blueprint = compile(&mut loaded).expect("sound");
         let plan = build(&blueprint, "id".into(), &ProcessState::new(Metrics::new(1), 64)).expect("a plan");
         let cluster = &plan.clusters[0];
-        cluster.record_probe(&cluster.members().endpoints[0], Err("no answer".into()));
+        ProbedCluster::record_probe(&**cluster, &cluster.members().endpoints[0], Err("no answer".into()));
         plan
     }
 

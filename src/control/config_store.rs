@@ -41,7 +41,7 @@ impl StoredConfig {
 
 /// The store that a configuration names.
 pub fn of(blueprint: &Blueprint) -> Option<KvStore> {
-    blueprint.store.as_ref().map(|store| KvStore::new(&store.registry, &store.key))
+    blueprint.store.as_ref().map(|store| KvStore::new(&store.consul, &store.key))
 }
 
 /// What a gateway starts with: what the store holds, if the files name one and it can be read and is no worse than the

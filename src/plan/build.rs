@@ -176,12 +176,8 @@ impl Plan {
     pub fn is_resolved(&self) -> bool {
         self.routes.iter().all(|route| match &route.target {
             Target::Cluster { cluster, .. } => {
-                cluster.source.get().is_none_or(|source| source.has_answered())
-                    && cluster
-                        .members()
-                        .endpoints
-                        .iter()
-                        .all(|e| e.transport_for.transport.dial.is_resolved())
+                cluster.source.get().is_none_or(|source| source.has_responded())
+                    && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
             }
             // The routes of its parts are among the routes.
             Target::Aggregate(_) | Target::Fail(..) => true,
@@ -287,8 +283,8 @@ fn target(
     }
     let terms = AttemptConfig {
         timeout: route.timeout.value,
-        connect: blueprint.limits.connect_timeout,
-        body_idle: blueprint.limits.body_idle_timeout,
+        connect_timeout: blueprint.limits.connect_timeout,
+        body_idle_timeout: blueprint.limits.body_idle_timeout,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {
             HttpVersion::Http10 => Version::Http10,
@@ -299,7 +295,7 @@ fn target(
             HttpVersion::Http2OverTls => Http2::IfNegotiated,
             HttpVersion::Http2 => Http2::Always,
         },
-        care: resilience(route, blueprint, ground, clusters),
+        resilience: resilience(route, blueprint, ground, clusters),
     };
     Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, ground), terms }
 }
@@ -329,7 +325,7 @@ impl Clusters {
             let made = ground.cluster_states.cluster(&cluster_config(cluster, name, blueprint));
             if let Some(found) = &cluster.discovery {
                 let DiscoveredService { registry, service, is_unnamed } = found;
-                ground.registries.watch(registry, service, *is_unnamed).feed(&made);
+                made.attach_source(&ground.registries.watch(registry, service, *is_unnamed));
             }
             made
         };

@@ -362,9 +362,10 @@ fn describe_endpoint(endpoint: &Endpoint, health: &HealthConfig, exchange: &Exch
 
 /// What an endpoint is, where that is not well.
 fn health_note(health: &HealthConfig, endpoint: &Endpoint) -> String {
-    match health.status_and_reason(&endpoint.state.health, Instant::now()) {
-        ("healthy" | "unknown" | "unchecked", ..) => String::new(),
-        (word, why, _) => format!(" ({word}: {why})"),
+    let status = endpoint.state.health.status(health, Instant::now());
+    match status.name {
+        "healthy" | "unknown" | "unchecked" => String::new(),
+        name => format!(" ({name}: {})", status.reason),
     }
 }
 

@@ -1,9 +1,11 @@
-//! The circuit breaker: after too many failures nobody is asked for a while, then one request tries.
+//! Circuit breaker: opens after too many failures, rejects requests for `open_duration`, then admits one
+//! trial request (half-open).
 //!
-//! Settings come from the plan, the state outlives it. While a circuit is closed and nothing fails, admission and (in the
-//! mode that counts in a row) success are one load of an atomic; everything else is one short lock.
+//! Settings come from the plan, the state outlives it. While a breaker is closed and nothing fails, admission
+//! and (when consecutive failures are counted) a success cost one atomic load; everything else is one short
+//! lock.
 
-use super::sliding_window::{Counts, SlidingWindow};
+use crate::backend::sliding_window::{Counts, SlidingWindow};
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -12,30 +14,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// When a circuit opens, and for how long.
+/// When a breaker opens, and for how long.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerConfig {
     pub trip: Trip,
-    /// How long it stays open before one request may try.
+    /// How long it stays open before one trial request is admitted.
     pub open_duration: Duration,
-    /// Ocelot: a success counts whenever it comes, also one of a request that was sent before the circuit opened.
+    /// Ocelot: any success closes the breaker, also of a request sent before it opened.
     pub late_success_closes: bool,
 }
 
-/// What opens a circuit.
+/// The condition that opens a breaker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trip {
-    /// So many failures in a row.
+    /// This number of consecutive failures.
     ConsecutiveFailures(u32),
-    /// This part of the requests within the time, if there were enough of them.
+    /// This share of failed requests within the window, with at least `min_requests` requests.
     FailureRatio { min_requests: u32, ratio: f64, window: Duration },
 }
 
-/// One circuit.
+/// One circuit breaker.
 #[derive(Debug, Default)]
 pub struct Breaker {
-    /// How things stand, for those who do not need the lock: the number of the phase, and in the two lowest bits
-    /// whether it is closed and whether anything failed in it.
+    /// The state for readers without the lock: the number of the phase, and in the two lowest bits [`OPEN`]
+    /// and [`FAILED`].
     state_word: AtomicU32,
     inner: Mutex<Inner>,
 }
@@ -47,7 +49,7 @@ const PHASE: u32 = 4;
 #[derive(Debug, Default)]
 struct Inner {
     phase: Phase,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
     window: SlidingWindow,
 }
@@ -57,18 +59,18 @@ enum Phase {
     #[default]
     Closed,
     Open(Instant),
-    /// One request is under way, to see.
+    /// One trial request is in flight.
     HalfOpen,
 }
 
-/// What an admitted request gives back with its result.
+/// The admission of a request; reported back with its result.
 #[derive(Clone, Copy, Debug)]
 pub struct Admission {
     state_word: u32,
-    probe: bool,
+    is_trial: bool,
 }
 
-/// What a result changed.
+/// The state change that a result caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
     None,
@@ -76,31 +78,31 @@ pub enum Transition {
     Closed,
 }
 
-/// How long one who comes while somebody tries is told to wait.
+/// The `Retry-After` of requests while the trial request is in flight.
 const HALF_OPEN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Breaker {
-    /// May a request be sent? If not, how long not.
+    /// Admits a request, or returns how long the breaker stays open.
     pub fn admit(&self, now: Instant) -> Result<Admission, Duration> {
-        let glance = self.state_word.load(Ordering::Acquire);
-        if glance & OPEN == 0 {
-            return Ok(Admission { state_word: glance, probe: false });
+        let state = self.state_word.load(Ordering::Acquire);
+        if state & OPEN == 0 {
+            return Ok(Admission { state_word: state, is_trial: false });
         }
         let mut inner = self.lock();
         match inner.phase {
             Phase::Closed => {
-                Ok(Admission { state_word: self.state_word.load(Ordering::Relaxed), probe: false })
+                Ok(Admission { state_word: self.state_word.load(Ordering::Relaxed), is_trial: false })
             }
             Phase::Open(until) if now < until => Err(until - now),
             Phase::Open(_) => {
-                let glance = self.transition_to(&mut inner, Phase::HalfOpen);
-                Ok(Admission { state_word: glance, probe: true })
+                let state = self.transition_to(&mut inner, Phase::HalfOpen);
+                Ok(Admission { state_word: state, is_trial: true })
             }
             Phase::HalfOpen => Err(HALF_OPEN_RETRY_AFTER),
         }
     }
 
-    /// Whether a request would be refused now.
+    /// Whether a request would be rejected now.
     pub fn is_open(&self, now: Instant) -> bool {
         self.state_word.load(Ordering::Acquire) & OPEN != 0
             && match self.lock().phase {
@@ -110,81 +112,82 @@ impl Breaker {
             }
     }
 
-    /// What became of an admitted request; `None` if that says nothing about the service.
+    /// Records the result of an admitted request; `None` if the result does not concern the backend.
     pub fn report(
         &self,
-        settings: &BreakerConfig,
-        ticket: Admission,
+        config: &BreakerConfig,
+        admission: Admission,
         failed: Option<bool>,
         now: Instant,
     ) -> Transition {
-        let in_a_row = matches!(settings.trip, Trip::ConsecutiveFailures(_));
-        let glance = self.state_word.load(Ordering::Acquire);
-        let calm = in_a_row && glance == ticket.state_word && glance & (OPEN | FAILED) == 0;
+        let counts_consecutive = matches!(config.trip, Trip::ConsecutiveFailures(_));
+        let state = self.state_word.load(Ordering::Acquire);
+        let is_unchanged =
+            counts_consecutive && state == admission.state_word && state & (OPEN | FAILED) == 0;
         match failed {
-            None if !ticket.probe => return Transition::None,
-            Some(false) if calm => return Transition::None,
+            None if !admission.is_trial => return Transition::None,
+            Some(false) if is_unchanged => return Transition::None,
             _ => {}
         }
         let mut inner = self.lock();
-        let late = self.state_word.load(Ordering::Relaxed) / PHASE != ticket.state_word / PHASE;
+        let is_late = self.state_word.load(Ordering::Relaxed) / PHASE != admission.state_word / PHASE;
         match (inner.phase, failed) {
-            // Nobody knows: the next one may try.
-            (Phase::HalfOpen, None) if !late => self.trip(&mut inner, now),
+            // No result: the next request is the trial request.
+            (Phase::HalfOpen, None) if !is_late => self.trip(&mut inner, now),
             (_, None) => Transition::None,
-            (phase, Some(false)) if settings.late_success_closes => {
-                self.on_success(&mut inner, phase, settings, now)
+            (phase, Some(false)) if config.late_success_closes => {
+                self.on_success(&mut inner, phase, config, now)
             }
-            _ if late => Transition::None,
+            _ if is_late => Transition::None,
             (Phase::HalfOpen, Some(false)) => self.close(&mut inner),
-            (Phase::HalfOpen, Some(true)) => self.trip(&mut inner, now + settings.open_duration),
-            (Phase::Closed, Some(failed)) => self.on_failure(&mut inner, settings, failed, now),
+            (Phase::HalfOpen, Some(true)) => self.trip(&mut inner, now + config.open_duration),
+            (Phase::Closed, Some(failed)) => self.on_failure(&mut inner, config, failed, now),
             (Phase::Open(_), Some(_)) => Transition::None,
         }
     }
 
-    /// Any success closes the circuit; in the mode of ratios, only when it is being tried.
+    /// A success in Ocelot mode: closes the breaker; with a failure ratio, only in the half-open state.
     fn on_success(
         &self,
         inner: &mut Inner,
         phase: Phase,
-        settings: &BreakerConfig,
+        config: &BreakerConfig,
         now: Instant,
     ) -> Transition {
-        match (phase, &settings.trip) {
-            (Phase::Closed, _) => self.on_failure(inner, settings, false, now),
+        match (phase, &config.trip) {
+            (Phase::Closed, _) => self.on_failure(inner, config, false, now),
             (Phase::Open(_), Trip::FailureRatio { .. }) => Transition::None,
             _ => self.close(inner),
         }
     }
 
-    /// A result while the circuit is closed.
+    /// Counts a result while the breaker is closed; opens it if the condition holds.
     fn on_failure(
         &self,
         inner: &mut Inner,
-        settings: &BreakerConfig,
+        config: &BreakerConfig,
         failed: bool,
         now: Instant,
     ) -> Transition {
         inner.failures = if failed { inner.failures.saturating_add(1) } else { 0 };
-        let glance = self.state_word.load(Ordering::Relaxed);
+        let state = self.state_word.load(Ordering::Relaxed);
         let flag = if inner.failures > 0 { FAILED } else { 0 };
-        self.state_word.store(glance & !FAILED | flag, Ordering::Release);
-        let trips = match settings.trip {
-            Trip::ConsecutiveFailures(most) => inner.failures >= most,
-            Trip::FailureRatio { min_requests: least, ratio, window: within } => {
-                inner.window.add(now, within, Counts { total: 1, failures: u32::from(failed) });
-                let sum = inner.window.sum(now, within);
-                failed && sum.total >= least && f64::from(sum.failures) >= ratio * f64::from(sum.total)
+        self.state_word.store(state & !FAILED | flag, Ordering::Release);
+        let trips = match config.trip {
+            Trip::ConsecutiveFailures(max) => inner.failures >= max,
+            Trip::FailureRatio { min_requests, ratio, window } => {
+                inner.window.add(now, window, Counts { total: 1, failures: u32::from(failed) });
+                let sum = inner.window.sum(now, window);
+                failed && sum.total >= min_requests && f64::from(sum.failures) >= ratio * f64::from(sum.total)
             }
         };
-        if trips { self.trip(inner, now + settings.open_duration) } else { Transition::None }
+        if trips { self.trip(inner, now + config.open_duration) } else { Transition::None }
     }
 
     fn trip(&self, inner: &mut Inner, until: Instant) -> Transition {
-        let was = inner.phase;
+        let previous = inner.phase;
         self.transition_to(inner, Phase::Open(until));
-        if was == Phase::Closed { Transition::Opened } else { Transition::None }
+        if previous == Phase::Closed { Transition::Opened } else { Transition::None }
     }
 
     fn close(&self, inner: &mut Inner) -> Transition {
@@ -194,14 +197,14 @@ impl Breaker {
         Transition::Closed
     }
 
-    /// Begins a phase; results of the one before are late from now on.
+    /// Starts a phase; results of requests from earlier phases are late from now on.
     fn transition_to(&self, inner: &mut Inner, phase: Phase) -> u32 {
         let number = (self.state_word.load(Ordering::Relaxed) / PHASE).wrapping_add(1);
         let flag = if phase == Phase::Closed { 0 } else { OPEN };
-        let glance = number.wrapping_mul(PHASE) | flag;
+        let state = number.wrapping_mul(PHASE) | flag;
         inner.phase = phase;
-        self.state_word.store(glance, Ordering::Release);
-        glance
+        self.state_word.store(state, Ordering::Release);
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -209,30 +212,30 @@ impl Breaker {
     }
 }
 
-/// An admitted request: what became of it is reported once; if nobody says, it said nothing.
+/// The admission of a request, to be reported once. Dropped without a report, it has no result.
 #[derive(Debug)]
 pub struct AdmissionGuard<'b> {
     breaker: &'b Breaker,
-    settings: &'b BreakerConfig,
-    ticket: Option<Admission>,
+    config: &'b BreakerConfig,
+    admission: Option<Admission>,
 }
 
 impl<'b> AdmissionGuard<'b> {
-    pub fn new(breaker: &'b Breaker, settings: &'b BreakerConfig, ticket: Admission) -> AdmissionGuard<'b> {
-        AdmissionGuard { breaker, settings, ticket: Some(ticket) }
+    pub fn new(breaker: &'b Breaker, config: &'b BreakerConfig, admission: Admission) -> AdmissionGuard<'b> {
+        AdmissionGuard { breaker, config, admission: Some(admission) }
     }
 
-    /// What became of it.
+    /// Reports the result.
     pub fn report(mut self, failed: Option<bool>) -> Transition {
-        let Some(ticket) = self.ticket.take() else { return Transition::None };
-        self.breaker.report(self.settings, ticket, failed, Instant::now())
+        let Some(admission) = self.admission.take() else { return Transition::None };
+        self.breaker.report(self.config, admission, failed, Instant::now())
     }
 }
 
 impl Drop for AdmissionGuard<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.breaker.report(self.settings, ticket, None, Instant::now());
+        if let Some(admission) = self.admission.take() {
+            self.breaker.report(self.config, admission, None, Instant::now());
         }
     }
 }

@@ -1,13 +1,15 @@
-//! One attempt: a connection, the request out, the response head in.
+//! One attempt with one endpoint: connection, request, response head; again on a new connection where that is safe.
 
 use super::{
-    super::{
-        balance::InFlightGuard as Counted,
-        endpoint::{Endpoint, Transport},
-    },
-    AttemptConfig, Deadlines, Http2,
+    config::{AttemptConfig, Http2},
+    deadlines::Deadlines,
+    retry::is_idempotent,
 };
 use crate::{
+    backend::{
+        endpoint::{Endpoint, Transport},
+        selection::InFlightGuard,
+    },
     net::{
         backend_request::BackendRequest,
         connect::{AlpnOffer, ConnectTarget, open_http1},
@@ -33,6 +35,10 @@ use std::{
     time::Instant,
 };
 
+/// How often a request is sent again that the backend reports as not processed: a backend that limits the requests of a
+/// connection rejects several concurrent ones, and some of them again on the next connection.
+const MAX_UNPROCESSED_RETRIES: u32 = 3;
+
 /// One attempt with one endpoint.
 pub struct EndpointCall<'a> {
     endpoint: &'a Arc<Endpoint>,
@@ -52,87 +58,119 @@ impl<'a> EndpointCall<'a> {
         EndpointCall { endpoint, config, hop, deadlines, head: Head::default() }
     }
 
-    /// A connection: one that is there, or a new one.
-    pub async fn connect(
+    /// Sends the request and returns the response; again on another connection if a reused one turned out to be closed,
+    /// or if the backend did not process the request.
+    pub async fn send_with_reconnect(
+        mut self,
+        in_flight: Option<InFlightGuard>,
+        exchange: &mut Exchange,
+        caller: &mut dyn ClientBody,
+    ) -> RouteResult {
+        let (mut needs_new, mut unprocessed) = (false, 0);
+        loop {
+            exchange.record.attempts += 1;
+            let mut conn = self.connect(exchange, needs_new, caller).await?;
+            match self.send(&mut conn, exchange, caller).await {
+                Ok(()) => return self.response(conn, in_flight, exchange),
+                Err(HeadError::Failed(error)) => return Err(error),
+                Err(HeadError::Closed(_))
+                    if conn.is_reused() && !needs_new && is_replayable(exchange, caller) =>
+                {
+                    needs_new = true;
+                }
+                // A request that was not processed may be sent again, whatever its method.
+                Err(HeadError::NotStarted(_))
+                    if unprocessed < MAX_UNPROCESSED_RETRIES && caller.bytes_received() == 0 =>
+                {
+                    unprocessed += 1;
+                }
+                Err(HeadError::NotStarted(error)) => {
+                    let detail = format!("the backend {} refused the request: {error}", self.endpoint.label);
+                    return Err(GatewayError::new(ErrorCode::BackendReset, detail));
+                }
+                Err(HeadError::Closed(error)) => {
+                    return Err(closed_error(conn.is_upload_done(), &self.endpoint.label, &error));
+                }
+            }
+        }
+    }
+
+    /// A pooled connection, or a new one.
+    async fn connect(
         &mut self,
         exchange: &Exchange,
-        fresh: bool,
+        needs_new: bool,
         caller: &mut dyn ClientBody,
     ) -> Result<BackendRequest, GatewayError> {
         let transport = &self.endpoint.transport_for(exchange).transport;
-        let (offer, said) = (self.alpn_offer(transport), transport.proxy_header(exchange));
-        if !fresh && may_reuse_pooled(offer, transport) && self.endpoint.port.is_some() {
-            let take =
-                |cx: &mut Context| pool::check_out(transport.pool.key(), &transport.dial, said.as_ref(), cx);
-            let idle = poll_fn(|cx| Poll::Ready(take(cx))).await;
-            if let Some(conn) = idle {
+        let (offer, header) = (self.alpn_offer(transport), transport.proxy_header(exchange));
+        if !needs_new && may_reuse_pooled(offer, transport) && self.endpoint.port.is_some() {
+            let check_out = |cx: &mut Context| {
+                pool::check_out(transport.pool.key(), &transport.addr, header.as_ref(), cx)
+            };
+            if let Some(conn) = poll_fn(|cx| Poll::Ready(check_out(cx))).await {
                 return Ok(BackendRequest::H1(conn));
             }
         }
         let port = self.endpoint.port.unwrap_or_else(|| requested_port(exchange));
+        let target = transport.connect_target(port, header);
         if offer != AlpnOffer::Http1 {
-            // Boxed: few speak it, and others need not carry its room around.
-            return Box::pin(self.open_shared_stream(
-                transport,
-                transport.connect_target(port, said),
-                offer,
-                caller,
-            ))
-            .await;
+            // Boxed: keeps the future of HTTP/1.1 calls small.
+            return Box::pin(self.open_shared_stream(transport, target, offer, caller)).await;
         }
         let permit = match &transport.limiter {
             None => None,
-            // Boxed: few have a limit, and others need not carry its room around.
-            Some(gate) => match Box::pin(self.acquire_connection(gate, transport, caller)).await? {
+            // Boxed: keeps the future of calls without a connection limit small.
+            Some(limiter) => match Box::pin(self.acquire_connection(limiter, transport, caller)).await? {
                 Acquired::Reuse(conn) => return Ok(BackendRequest::H1(conn)),
                 Acquired::Connect(permit) => Some(permit),
                 Acquired::StreamSlot(never) => match never {},
             },
         };
-        let (end, own) = self.deadlines.end(self.config.timeout);
-        let within = self.config.connect.min(end.saturating_duration_since(Instant::now()));
-        let dialled = open_http1(&transport.connect_target(port, said), transport.pool.key(), within).await;
-        self.deadlines.is_per_try_timeout = dialled.is_err() && own && Instant::now() >= end;
-        let mut conn = dialled?;
-        // Without a port of its own an endpoint is many: its connections are not kept.
+        let (end, is_per_try) = self.deadlines.end(self.config.timeout);
+        let timeout = self.config.connect_timeout.min(end.saturating_duration_since(Instant::now()));
+        let connected = open_http1(&target, transport.pool.key(), timeout).await;
+        self.deadlines.is_per_try_timeout = connected.is_err() && is_per_try && Instant::now() >= end;
+        let mut conn = connected?;
+        // An endpoint without a port stands for many addresses: its connections are not pooled.
         conn.single_use = self.endpoint.port.is_none();
         conn.attach_permit(permit, transport.max_lifetime);
         Ok(BackendRequest::H1(conn))
     }
 
-    /// A stream on a connection that others use as well, or what TLS brings instead.
+    /// A stream on a shared HTTP/2 connection, or the HTTP/1.1 connection that TLS negotiated instead.
     async fn open_shared_stream(
         &mut self,
         transport: &Transport,
-        goal: ConnectTarget<'_>,
+        target: ConnectTarget<'_>,
         offer: AlpnOffer,
         caller: &mut dyn ClientBody,
     ) -> Result<BackendRequest, GatewayError> {
-        let (end, own) = self.deadlines.end(self.config.timeout);
-        let opening = OpenRequest {
-            target: &goal,
+        let (end, is_per_try) = self.deadlines.end(self.config.timeout);
+        let request = OpenRequest {
+            target: &target,
             key: transport.pool.key(),
             offer,
             max_lifetime: transport.max_lifetime,
             limiter: transport.limiter.as_ref(),
-            connect_timeout: self.config.connect,
+            connect_timeout: self.config.connect_timeout,
             deadline: end,
         };
-        let gone = |cx: &mut Context| caller.poll_closed(cx);
+        let is_closed = |cx: &mut Context| caller.poll_closed(cx);
         let opened = match self.endpoint.port {
-            Some(_) => shared::open(&opening, gone).await,
-            None => shared::open_exclusive(&opening, gone).await,
+            Some(_) => shared::open(&request, is_closed).await,
+            None => shared::open_exclusive(&request, is_closed).await,
         };
         opened.map_err(|error| match error {
-            OpenError::Refused(refused) => self.acquire_error(transport.limiter.as_ref(), refused, own),
+            OpenError::Refused(error) => self.acquire_error(transport.limiter.as_ref(), error, is_per_try),
             OpenError::Failed(cause) => {
-                self.deadlines.is_per_try_timeout = own && Instant::now() >= end;
+                self.deadlines.is_per_try_timeout = is_per_try && Instant::now() >= end;
                 cause
             }
         })
     }
 
-    /// What is asked of the backend: a WebSocket begins on a connection of HTTP/1.1, whatever else is spoken.
+    /// The protocols offered to the backend. A WebSocket requires an HTTP/1.1 connection.
     fn alpn_offer(&self, transport: &Transport) -> AlpnOffer {
         match self.config.http2 {
             _ if self.hop.websocket => AlpnOffer::Http1,
@@ -142,56 +180,56 @@ impl<'a> EndpointCall<'a> {
         }
     }
 
-    /// A permit for a connection, or a connection that somebody is done with.
+    /// A permit for a new connection, or a connection that another request released.
     async fn acquire_connection(
         &mut self,
-        gate: &Arc<ConnectionLimiter>,
+        limiter: &Arc<ConnectionLimiter>,
         transport: &Transport,
         caller: &mut dyn ClientBody,
     ) -> Result<Acquired, GatewayError> {
-        if transport.proxy_protocol.is_some() && gate.is_full() {
+        if transport.proxy_protocol.is_some() && limiter.is_full() {
             pool::evict_oldest(transport.pool.key());
         }
-        let (end, own) = self.deadlines.end(self.config.timeout);
-        let gone = |cx: &mut Context| caller.poll_closed(cx);
-        let entered = gate.acquire(transport.pool.key(), end, gone).await;
-        entered.map_err(|refused| self.acquire_error(Some(gate), refused, own))
+        let (end, is_per_try) = self.deadlines.end(self.config.timeout);
+        let is_closed = |cx: &mut Context| caller.poll_closed(cx);
+        let acquired = limiter.acquire(transport.pool.key(), end, is_closed).await;
+        acquired.map_err(|error| self.acquire_error(Some(limiter), error, is_per_try))
     }
 
     #[cold]
     fn acquire_error(
         &mut self,
-        gate: Option<&Arc<ConnectionLimiter>>,
-        refused: AcquireError,
-        own: bool,
+        limiter: Option<&Arc<ConnectionLimiter>>,
+        error: AcquireError,
+        is_per_try: bool,
     ) -> GatewayError {
-        match (refused, gate) {
+        match (error, limiter) {
             (AcquireError::ClientClosed, _) => GatewayError::client_closed(),
-            (AcquireError::QueueFull | AcquireError::QueueTimeout, Some(gate)) => {
-                self.connection_limit_error(gate, refused)
+            (AcquireError::QueueFull | AcquireError::QueueTimeout, Some(limiter)) => {
+                self.connection_limit_error(limiter, error)
             }
             _ => {
-                self.deadlines.is_per_try_timeout = own;
+                self.deadlines.is_per_try_timeout = is_per_try;
                 self.timeout_error(false)
             }
         }
     }
 
     #[cold]
-    fn connection_limit_error(&self, gate: &ConnectionLimiter, refused: AcquireError) -> GatewayError {
-        let ConnectionLimit { max_connections: connections, max_pending: queue, .. } = gate.limit();
-        let then = match refused {
-            AcquireError::QueueFull => format!("{queue} requests wait already"),
-            _ => "none was given back in time".to_owned(),
+    fn connection_limit_error(&self, limiter: &ConnectionLimiter, error: AcquireError) -> GatewayError {
+        let ConnectionLimit { max_connections: connections, max_pending: queue, .. } = limiter.limit();
+        let detail = match error {
+            AcquireError::QueueFull => format!("the queue of {queue} requests is full"),
+            _ => "none was released in time".to_owned(),
         };
         let detail =
-            format!("all {connections} connections to {} are in use, and {then}", self.endpoint.label);
+            format!("all {connections} connections to {} are in use and {detail}", self.endpoint.label);
         GatewayError::new(ErrorCode::BackendConnectionLimit, detail)
-            .with_details(|more| more.headers.push(("Retry-After".into(), "1".to_owned())))
+            .with_details(|details| details.headers.push(("Retry-After".into(), "1".to_owned())))
     }
 
-    /// Sends the request and waits for the head of the response; an upload may go on behind it.
-    pub async fn send(
+    /// Sends the request and waits for the response head; the upload may continue after it.
+    async fn send(
         &mut self,
         conn: &mut BackendRequest,
         exchange: &Exchange,
@@ -203,7 +241,7 @@ impl<'a> EndpointCall<'a> {
         conn.send_head(&exchange.request, host, caller.framing(), self.hop, self.config.version);
         let for_head = exchange.request.method() == b"HEAD";
         poll_fn(|cx| {
-            let uploaded = match conn.poll_upload(cx, caller.as_body()) {
+            let is_uploaded = match conn.poll_upload(cx, caller.as_body()) {
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(HeadError::Failed(cause))),
                 ready => ready.is_ready(),
             };
@@ -213,87 +251,95 @@ impl<'a> EndpointCall<'a> {
                 }
                 caller.send_informational(&self.head, cx);
             }
-            if conn.bytes_sent() > self.deadlines.sent {
-                self.on_upload_progress(conn.bytes_sent());
+            if conn.bytes_sent() > self.deadlines.bytes_sent {
+                self.deadlines.restart(conn.bytes_sent());
             }
-            let stalled = !uploaded && !conn.is_write_blocked();
-            self.poll_deadlines(cx, caller, stalled)
+            let is_stalled = !is_uploaded && !conn.is_write_blocked();
+            self.poll_deadlines(cx, caller, is_stalled)
         })
         .await
     }
 
-    /// Upload bytes move: the time begins anew.
-    fn on_upload_progress(&mut self, sent: u64) {
-        self.deadlines.sent = sent;
-        self.deadlines.started_at = Instant::now();
-        self.deadlines.per_try_deadline = self.deadlines.started_at;
-    }
-
-    /// Nothing came: does anybody still wait, and is there time?
+    /// Nothing arrived: checks whether the client is still connected and the deadlines.
     fn poll_deadlines(
         &mut self,
         cx: &mut Context,
         caller: &mut dyn ClientBody,
-        stalled: bool,
+        is_stalled: bool,
     ) -> Poll<Result<(), HeadError>> {
         if caller.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(HeadError::Failed(GatewayError::client_closed())));
         }
-        // Until the upload is through it is the client that is waited for, if its patience is the shorter one; the
-        // service is not to blame then.
-        let AttemptConfig { timeout, body_idle, .. } = *self.config;
-        let (end, own) = match stalled {
-            true => (self.deadlines.started_at + timeout.min(body_idle), false),
+        // Until the upload is complete, a stalled client fails first if its timeout is shorter; the backend
+        // is not at fault then.
+        let AttemptConfig { timeout, body_idle_timeout, .. } = *self.config;
+        let (end, is_per_try) = match is_stalled {
+            true => (self.deadlines.started_at + timeout.min(body_idle_timeout), false),
             false => self.deadlines.end(timeout),
         };
         if caller.poll_deadline(cx, end).is_pending() {
             return Poll::Pending;
         }
-        self.deadlines.is_per_try_timeout = own;
-        Poll::Ready(Err(HeadError::Failed(self.timeout_error(stalled && body_idle < timeout))))
+        self.deadlines.is_per_try_timeout = is_per_try;
+        Poll::Ready(Err(HeadError::Failed(self.timeout_error(is_stalled && body_idle_timeout < timeout))))
     }
 
     #[cold]
-    fn timeout_error(&self, stalled: bool) -> GatewayError {
-        if stalled {
-            let detail = format!("the request body stood still for {:?}", self.config.body_idle);
+    fn timeout_error(&self, is_stalled: bool) -> GatewayError {
+        if is_stalled {
+            let detail = format!("the request body stalled for {:?}", self.config.body_idle_timeout);
             return GatewayError::new(ErrorCode::RequestTimeout, detail);
         }
         let limit = self
             .deadlines
-            .total_timeout
+            .per_try_timeout
             .filter(|_| self.deadlines.is_per_try_timeout)
             .unwrap_or(self.config.timeout);
-        let detail = format!("the backend {} did not answer within {limit:?}", self.endpoint.label);
+        let detail = format!("the backend {} did not respond within {limit:?}", self.endpoint.label);
         GatewayError::new(ErrorCode::BackendTimeout, detail)
     }
 
-    /// The answer, its body still on the connection.
-    pub fn response(
+    /// The response; its body is still on the connection.
+    fn response(
         self,
-        call: BackendRequest,
-        lease: Option<Counted>,
+        request: BackendRequest,
+        in_flight: Option<InFlightGuard>,
         exchange: &mut Exchange,
     ) -> RouteResult {
         exchange.record.backend = exchange.record.enabled.then(|| exchange.now.elapsed());
-        let body = match call {
+        let body = match request {
             BackendRequest::H1(conn) if self.head.status == 101 => {
-                let leases = lease.map(ResponseGuard::new).into_iter().collect();
-                let switch = Some(Upgrade { backend: conn, guards: leases });
-                return Ok(Response { head: self.head, upgrade: switch, ..Response::default() });
+                let guards = in_flight.map(ResponseGuard::new).into_iter().collect();
+                let upgrade = Some(Upgrade { backend: conn, guards });
+                return Ok(Response { head: self.head, upgrade, ..Response::default() });
             }
-            call => call.into_body(),
+            request => request.into_body(),
         };
-        let body: Box<dyn BodyRead> = match lease {
-            Some(lease) => Box::new(GuardedBody::new(body, lease)),
+        let body: Box<dyn BodyRead> = match in_flight {
+            Some(in_flight) => Box::new(GuardedBody::new(body, in_flight)),
             None => body,
         };
         Ok(Response { head: self.head, body: Body::Stream(body), ..Response::default() })
     }
 }
 
-/// Whether a kept connection of HTTP/1.1 will do: one that others use for it is no reason to speak it, as long as the
-/// backend may know better.
+/// The connection ended before the first byte of a response: while the request was sent, or after it.
+#[cold]
+fn closed_error(is_sent: bool, label: &str, error: &std::io::Error) -> GatewayError {
+    let (code, when) = match is_sent {
+        true => (ErrorCode::BackendReset, "before it responded"),
+        false => (ErrorCode::BackendSend, "while the request was sent"),
+    };
+    GatewayError::new(code, format!("the backend {label} closed the connection {when}: {error}"))
+}
+
+/// Without configured retries, only a harmless request is sent again: idempotent, and no byte of its body consumed.
+fn is_replayable(exchange: &Exchange, caller: &dyn ClientBody) -> bool {
+    is_idempotent(exchange.request.method()) && caller.bytes_received() == 0
+}
+
+/// Whether a pooled HTTP/1.1 connection may be used. With ALPN, only if the backend is known not to support
+/// HTTP/2.
 fn may_reuse_pooled(offer: AlpnOffer, transport: &Transport) -> bool {
     match offer {
         AlpnOffer::Http1 => true,
@@ -302,7 +348,7 @@ fn may_reuse_pooled(offer: AlpnOffer, transport: &Transport) -> bool {
     }
 }
 
-/// The port that the client asked for: that of its Host, or of the connection.
+/// The port of the client's request: of its Host, or of the connection.
 fn requested_port(exchange: &Exchange) -> u16 {
     let host = exchange.request.get_known(KnownHeader::Host).map(host::split_host_port);
     let port = host.and_then(|(_, port)| std::str::from_utf8(port?).ok()?.parse().ok());

@@ -1,4 +1,4 @@
-//! What is answered when all attempts failed: another cluster's answer, or a fixed one.
+//! Fallback: the response when all attempts failed, from another cluster or a static one.
 
 use crate::{
     backend::cluster::Cluster,
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What a route says about it; plain data. The other cluster is named beside it.
+/// The settings of a route; its fallback cluster is configured next to them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FallbackConfig {
     pub on_failures: Vec<Failure>,
@@ -17,7 +17,7 @@ pub struct FallbackConfig {
     pub reply: Option<StaticResponse>,
 }
 
-/// Ways in which all attempts may have failed.
+/// The failures that a fallback may handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     Connect,
@@ -30,7 +30,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// All of them, by the words of the configuration.
+    /// All failures by their names in documents.
     pub const ALL: [(&'static str, Failure); 7] = [
         ("Connect", Failure::Connect),
         ("Reset", Failure::Reset),
@@ -41,22 +41,22 @@ impl Failure {
         ("Busy", Failure::ConnectionLimit),
     ];
 
-    /// Which one a cause is; none if it is not the service's.
-    fn classify(why: ErrorCode) -> Option<Failure> {
-        Some(match why {
+    /// The failure of an error code; `None` if the backend is not at fault.
+    fn classify(code: ErrorCode) -> Option<Failure> {
+        Some(match code {
             ErrorCode::BackendSend | ErrorCode::BackendReset => Failure::Reset,
             ErrorCode::BackendTimeout | ErrorCode::BackendConnectTimeout => Failure::Timeout,
             ErrorCode::BackendMalformed | ErrorCode::BackendUnexpectedUpgrade => Failure::Malformed,
             ErrorCode::BackendCircuitOpen => Failure::Breaker,
             ErrorCode::BackendNoEndpoint => Failure::NoEndpoint,
             ErrorCode::BackendConnectionLimit => Failure::ConnectionLimit,
-            why if why.fault() == Fault::Backend => Failure::Connect,
+            code if code.fault() == Fault::Backend => Failure::Connect,
             _ => return None,
         })
     }
 }
 
-/// A fixed answer.
+/// A static response.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StaticResponse {
     pub status: u16,
@@ -65,17 +65,17 @@ pub struct StaticResponse {
 }
 
 impl StaticResponse {
-    /// The answer; its type is that of a text, unless it says another one.
+    /// The response; its default media type is `text/plain`.
     pub fn static_response(&self) -> Response {
-        let mut answer = Response::local(self.status, "text/plain; charset=utf-8", self.body.clone());
+        let mut response = Response::local(self.status, "text/plain; charset=utf-8", self.body.clone());
         for (name, value) in &self.fields {
-            answer.head.set(name.as_bytes(), value.as_bytes());
+            response.head.set(name.as_bytes(), value.as_bytes());
         }
-        answer
+        response
     }
 }
 
-/// The settings, with the other cluster.
+/// The settings with the fallback cluster.
 #[derive(Debug)]
 pub struct Fallback {
     pub settings: FallbackConfig,
@@ -83,11 +83,11 @@ pub struct Fallback {
 }
 
 impl Fallback {
-    /// Whether it takes the place of this outcome.
+    /// Whether the fallback replaces this outcome.
     pub fn applies_to(&self, outcome: &RouteResult) -> bool {
         match outcome {
-            Ok(answer) => self.settings.statuses.contains(&answer.status()),
-            Err(cause) => Failure::classify(cause.why)
+            Ok(response) => self.settings.statuses.contains(&response.status()),
+            Err(error) => Failure::classify(error.why)
                 .is_some_and(|failure| self.settings.on_failures.contains(&failure)),
         }
     }
@@ -99,29 +99,33 @@ mod tests {
     use crate::pipeline::error::GatewayError;
 
     #[test]
-    fn it_stands_in_for_the_failures_and_statuses_that_are_named() {
+    fn a_fallback_applies_to_the_configured_failures_and_statuses() {
         let settings = FallbackConfig {
             on_failures: vec![Failure::Connect, Failure::Breaker],
             statuses: vec![500],
             reply: None,
         };
         let fallback = Fallback { settings, cluster: None };
-        let of = |why| fallback.applies_to(&Err(GatewayError::new(why, "x")));
+        let applies_to = |why| fallback.applies_to(&Err(GatewayError::new(why, "x")));
         assert!(
-            of(ErrorCode::BackendConnect) && of(ErrorCode::BackendDns) && of(ErrorCode::BackendCircuitOpen)
+            applies_to(ErrorCode::BackendConnect)
+                && applies_to(ErrorCode::BackendDns)
+                && applies_to(ErrorCode::BackendCircuitOpen)
         );
         assert!(
-            !of(ErrorCode::BackendTimeout) && !of(ErrorCode::ClientClosed) && !of(ErrorCode::RequestBody)
+            !applies_to(ErrorCode::BackendTimeout)
+                && !applies_to(ErrorCode::ClientClosed)
+                && !applies_to(ErrorCode::RequestBody)
         );
         assert!(fallback.applies_to(&Ok(Response::local(500, "", ""))));
         assert!(!fallback.applies_to(&Ok(Response::local(503, "", ""))));
     }
 
     #[test]
-    fn a_reply_has_the_type_it_says() {
+    fn a_static_response_has_the_configured_media_type() {
         let fields = vec![("Content-Type".to_owned(), "application/json".to_owned())];
-        let answer = StaticResponse { status: 200, fields, body: "[]".into() }.static_response();
-        assert_eq!(answer.head.get_all(b"content-type").collect::<Vec<_>>(), [b"application/json"]);
-        assert_eq!((answer.status(), answer.body.length()), (200, Some(2)));
+        let response = StaticResponse { status: 200, fields, body: "[]".into() }.static_response();
+        assert_eq!(response.head.get_all(b"content-type").collect::<Vec<_>>(), [b"application/json"]);
+        assert_eq!((response.status(), response.body.length()), (200, Some(2)));
     }
 }

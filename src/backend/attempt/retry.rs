@@ -1,8 +1,8 @@
-//! When an attempt is made again, how often, after what time, and how much of that a cluster can bear.
+//! Retry policy: when an attempt is retried, how often, after which delay, and the retry budget of a cluster.
 
-use super::sliding_window::{Counts, SlidingWindow};
 use crate::{
-    base::{bytes::decimal, random},
+    backend::sliding_window::{Counts, SlidingWindow},
+    base::{backoff::full_jitter, bytes::decimal},
     pipeline::{
         error::ErrorCode,
         response::{Response, RouteResult},
@@ -14,56 +14,58 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// What a route says about attempts that are made again; plain data.
+/// The retry policy of a route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryConfig {
-    /// All attempts, the first included.
+    /// The maximum number of attempts, including the first.
     pub max_attempts: u32,
     pub on_connect: bool,
     pub on_reset: bool,
     pub on_timeout: bool,
     pub statuses: Vec<u16>,
     pub grpc_codes: Vec<u16>,
-    /// None: the idempotent ones.
+    /// `None`: the idempotent methods.
     pub methods: Option<Vec<String>>,
-    /// The time of one attempt.
+    /// The timeout of one attempt.
     pub per_try_timeout: Option<Duration>,
-    pub backoff: (Duration, Duration),
-    pub honour_retry_after: bool,
-    /// Bytes of a request body that are kept to be sent again.
+    /// The bound of the backoff before the first retry; it doubles with each further one.
+    pub base_backoff: Duration,
+    pub max_backoff: Duration,
+    pub honor_retry_after: bool,
+    /// How many bytes of a request body are buffered for retries.
     pub max_replay_bytes: usize,
-    /// None: without bounds.
+    /// `None`: unlimited retries.
     pub budget: Option<BudgetConfig>,
 }
 
-/// How many attempts may be made again within [`BUDGET_TIME`].
+/// How many retries are allowed within [`BUDGET_WINDOW`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BudgetConfig {
-    /// In any case.
+    /// Always allowed.
     pub min_retries: u32,
-    /// Beside that, this part of the requests.
+    /// In addition, this share of the requests.
     pub retry_ratio: f64,
 }
 
-/// The time over which a budget is taken.
+/// The window of a retry budget.
 pub const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 
-/// The requests to one cluster of the last while, and how many of them were made again.
+/// The recent requests to one cluster, and how many of them were retries.
 #[derive(Debug, Default)]
 pub struct Budget(Mutex<SlidingWindow>);
 
 impl Budget {
-    /// A request that is made for the first time.
+    /// Counts a request.
     pub fn deposit(&self, now: Instant) {
         self.window(|window| window.add(now, BUDGET_WINDOW, Counts { total: 1, failures: 0 }));
     }
 
-    /// One that would be made again; false if that would be too much.
-    pub fn withdraw(&self, now: Instant, allowed: BudgetConfig) -> bool {
+    /// Counts a retry; returns false if it exceeds the budget.
+    pub fn withdraw(&self, now: Instant, config: BudgetConfig) -> bool {
         self.window(|window| {
             let sum = window.sum(now, BUDGET_WINDOW);
-            let most = f64::from(allowed.min_retries) + allowed.retry_ratio * f64::from(sum.total);
-            let granted = f64::from(sum.failures) + 1.0 <= most;
+            let max = f64::from(config.min_retries) + config.retry_ratio * f64::from(sum.total);
+            let granted = f64::from(sum.failures) + 1.0 <= max;
             if granted {
                 window.add(now, BUDGET_WINDOW, Counts { total: 0, failures: 1 });
             }
@@ -71,12 +73,12 @@ impl Budget {
         })
     }
 
-    fn window<T>(&self, act: impl FnOnce(&mut SlidingWindow) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn window<T>(&self, update: impl FnOnce(&mut SlidingWindow) -> T) -> T {
+        update(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The settings with their state.
+/// A retry policy with its budget.
 #[derive(Debug)]
 pub struct Retry {
     pub settings: RetryConfig,
@@ -88,18 +90,18 @@ impl Retry {
         Retry { settings, budget }
     }
 
-    /// Whether requests with this method may be made again.
+    /// Whether requests with this method may be retried.
     pub fn is_retryable_method(&self, method: &[u8]) -> bool {
         match &self.settings.methods {
-            Some(methods) => methods.iter().any(|own| own.as_bytes() == method),
-            None => super::is_idempotent(method),
+            Some(methods) => methods.iter().any(|allowed| allowed.as_bytes() == method),
+            None => is_idempotent(method),
         }
     }
 
-    /// Why an attempt with that outcome is made again; none if it is not.
+    /// The reason to retry after this outcome; `None` if it is not retried.
     pub fn retry_reason(&self, outcome: &RouteResult) -> Option<Event> {
         let RetryConfig { on_connect, on_reset, on_timeout, statuses, grpc_codes: grpc, .. } = &self.settings;
-        let (wanted, event) = match outcome {
+        let (is_enabled, event) = match outcome {
             Err(cause) => match cause.why {
                 ErrorCode::BackendDns
                 | ErrorCode::BackendConnect
@@ -110,30 +112,34 @@ impl Retry {
                 ErrorCode::BackendTimeout => (*on_timeout, Event::RetriedTimeout),
                 _ => return None,
             },
-            Ok(answer) if statuses.contains(&answer.status()) => (true, Event::RetriedStatus),
-            Ok(answer) => (grpc_status(answer).is_some_and(|code| grpc.contains(&code)), Event::RetriedGrpc),
+            Ok(response) if statuses.contains(&response.status()) => (true, Event::RetriedStatus),
+            Ok(response) => {
+                (grpc_status(response).is_some_and(|code| grpc.contains(&code)), Event::RetriedGrpc)
+            }
         };
-        wanted.then_some(event)
+        is_enabled.then_some(event)
     }
 
-    /// How long to wait before the attempt after `made` ones: anything up to a bound that doubles.
-    pub fn backoff_delay(&self, made: u32) -> Duration {
-        let (least, most) = self.settings.backoff;
-        let bound = least.saturating_mul(1 << made.saturating_sub(1).min(20)).min(most);
-        let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX - 1);
-        Duration::from_nanos(random::below(nanos + 1))
+    /// The delay before the attempt that follows `attempts_made` attempts: exponential backoff with full jitter.
+    pub fn backoff_delay(&self, attempts_made: u32) -> Duration {
+        full_jitter(self.settings.base_backoff, self.settings.max_backoff, attempts_made.saturating_sub(1))
     }
 
-    /// How long the service itself wants to be left alone.
+    /// The delay that the backend requests with `Retry-After`.
     pub fn server_retry_after(&self, outcome: &RouteResult) -> Option<Duration> {
-        let answer = outcome.as_ref().ok().filter(|_| self.settings.honour_retry_after)?;
-        retry_after(answer.head.get(b"retry-after")?, SystemTime::now())
+        let response = outcome.as_ref().ok().filter(|_| self.settings.honor_retry_after)?;
+        retry_after(response.head.get(b"retry-after")?, SystemTime::now())
     }
 }
 
-/// The code of an answer that is nothing but trailers, as gRPC says that a call failed.
-fn grpc_status(answer: &Response) -> Option<u16> {
-    decimal(answer.head.get(b"grpc-status")?).and_then(|code| u16::try_from(code).ok())
+/// Whether a method is idempotent (RFC 9110 9.2.2).
+pub fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+}
+
+/// The status of a trailers-only gRPC response, which reports that the call failed.
+fn grpc_status(response: &Response) -> Option<u16> {
+    decimal(response.head.get(b"grpc-status")?).and_then(|code| u16::try_from(code).ok())
 }
 
 /// RFC 9110 10.2.3: seconds, or a date.

@@ -1,23 +1,22 @@
-//! The loop over attempts, and what stands around each of them: circuits, time limits, the budget.
+//! From an exchange to its response: attempts, retries, circuit breaker, budget, fallback. Read top to bottom.
 
 use super::{
-    AttemptConfig, Deadlines,
-    breaker::{AdmissionGuard, BreakerConfig as BreakerSettings},
-    call_endpoint,
+    breaker::{Admission, AdmissionGuard, BreakerConfig},
+    config::AttemptConfig,
+    deadlines::Deadlines,
+    endpoint_call::EndpointCall,
     fallback::Fallback,
     resilience::Resilience,
 };
 use crate::{
-    backend::{
-        cluster::{Cluster, Selection},
-        endpoint::Endpoint,
-    },
+    backend::{cluster::Cluster, endpoint::Endpoint, health::AttemptReport, selection::Selection},
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
-        body::{Body, Chunk, ClientBody},
+        body::{Body, Chunk, ClientBody, Framing},
         error::{ErrorCode, Fault, GatewayError},
         exchange::Exchange,
         grpc,
+        head::Version,
         replay::ReplayBody,
         response::{Response, RouteResult},
     },
@@ -31,62 +30,84 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is read of an answer that nobody wants, so that its connection can be used again.
+/// How many bytes of an unwanted response are read so that its connection can be reused.
 const MAX_DRAIN_BYTES: usize = 64 * 1024;
 
-/// What is kept of a request body for the other cluster, whatever is kept for retries.
-const INLINE_ENDPOINTS: usize = 64 * 1024;
+/// How many bytes of a request body are kept for the fallback cluster, whatever is kept for retries.
+const FALLBACK_REPLAY_BYTES: usize = 64 * 1024;
 
-/// Endpoints, few of them.
+/// The endpoints of the attempts, usually few.
 type EndpointList = SmallVec<[Arc<Endpoint>; 4]>;
 
-/// Attempts until one is good enough, or no more may be made.
+/// A selected endpoint, and the admission by its circuit breaker.
+type EndpointChoice<'a> = (Selection, Option<(&'a BreakerConfig, Admission)>);
+
+/// Sends the exchange to the cluster; returns as soon as the head of the response arrived.
 pub async fn run(
     cluster: &Cluster,
-    terms: &AttemptConfig,
-    care: &Resilience,
+    config: &AttemptConfig,
     hop: HopByHop,
     exchange: &mut Exchange,
     caller: &mut dyn ClientBody,
 ) -> RouteResult {
-    let retry = care.retry.as_ref().filter(|retry| retry.is_retryable_method(exchange.request.method()));
-    let other = care.fallback.as_ref().is_some_and(|fallback| fallback.cluster.is_some());
-    let kept = retry.map_or(0, |retry| retry.settings.max_replay_bytes).max(if other {
-        INLINE_ENDPOINTS
-    } else {
-        0
-    });
-    let mut caller = ReplayBody::new(caller, kept);
-    let mut tries = RetryLoop {
-        cluster,
-        terms,
-        resilience: care,
-        hop,
-        time: Deadlines::new(exchange.now),
+    if config.version == Version::Http10 && caller.framing() == Framing::Chunked {
+        return Err(GatewayError::new(
+            ErrorCode::RequestLength,
+            "the backend is called with HTTP/1.0, which requires a request body of known length",
+        ));
+    }
+    let target = CallTarget { cluster, config, hop };
+    let mut outcome = match &config.resilience {
+        // Boxed: keeps the future of exchanges without resilience small.
+        Some(resilience) => Box::pin(run_resilient(target, resilience, exchange, caller)).await,
+        None => {
+            let selection = cluster.pick(exchange, &[])?;
+            target.call_endpoint(selection, &mut Deadlines::new(exchange.now), exchange, caller).await
+        }
+    };
+    cluster.set_session_cookie(exchange, &mut outcome);
+    outcome
+}
+
+/// Attempts until one succeeds or no more may be made; then the fallback.
+async fn run_resilient(
+    target: CallTarget<'_>,
+    resilience: &Resilience,
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+) -> RouteResult {
+    let retry =
+        resilience.retry.as_ref().filter(|retry| retry.is_retryable_method(exchange.request.method()));
+    let for_retries = retry.map_or(0, |retry| retry.settings.max_replay_bytes);
+    let has_fallback_cluster = resilience.fallback.as_ref().is_some_and(|f| f.cluster.is_some());
+    let for_fallback = if has_fallback_cluster { FALLBACK_REPLAY_BYTES } else { 0 };
+    let mut caller = ReplayBody::new(caller, for_retries.max(for_fallback));
+    let mut retries = RetryLoop {
+        target,
+        resilience,
+        deadlines: Deadlines::new(exchange.now),
         tried: EndpointList::new(),
         attempts_made: 0,
     };
     if let Some(retry) = retry.filter(|retry| retry.settings.budget.is_some()) {
         retry.budget.deposit(Instant::now());
     }
-    let mut outcome = tries.run(exchange, &mut caller).await;
-    let overdue = tries.time.is_per_try_timeout;
-    if let Some(fallback) = care.fallback.as_ref().filter(|fallback| fallback.applies_to(&outcome)) {
-        care.metrics.count(Event::Fallback);
-        outcome = tries.fall_back(fallback, outcome, exchange, &mut caller).await;
+    let mut outcome = retries.run(exchange, &mut caller).await;
+    let is_per_try_timeout = retries.deadlines.is_per_try_timeout;
+    if let Some(fallback) = resilience.fallback.as_ref().filter(|f| f.applies_to(&outcome)) {
+        resilience.metrics.count(Event::Fallback);
+        outcome = retries.fall_back(fallback, outcome, exchange, &mut caller).await;
     }
     let outcome =
-        outcome.map(|answer| Response { body: caller.with_remaining_upload(answer.body), ..answer });
-    to_ocelot_response(care, overdue, exchange, outcome)
+        outcome.map(|response| Response { body: caller.with_remaining_upload(response.body), ..response });
+    to_ocelot_response(resilience, is_per_try_timeout, exchange, outcome)
 }
 
-/// Attempts with one cluster.
+/// The retry loop of one exchange.
 struct RetryLoop<'a> {
-    cluster: &'a Cluster,
-    terms: &'a AttemptConfig,
+    target: CallTarget<'a>,
     resilience: &'a Resilience,
-    hop: HopByHop,
-    time: Deadlines,
+    deadlines: Deadlines,
     tried: EndpointList,
     attempts_made: u32,
 }
@@ -96,103 +117,65 @@ impl<'a> RetryLoop<'a> {
         loop {
             let outcome = self.attempt_once(exchange, caller).await;
             self.attempts_made += 1;
-            let Some(pause) = self.next_delay(&outcome, exchange, caller) else { return outcome };
-            if let Ok(answer) = outcome {
-                drain_response(answer).await;
+            let Some(delay) = self.next_delay(&outcome, exchange, caller) else { return outcome };
+            if let Ok(response) = outcome {
+                drain_response(response).await;
             }
-            if !pause.is_zero() && !sleep_unless_closed(caller, Instant::now() + pause).await {
+            if !delay.is_zero() && !sleep_unless_closed(caller, Instant::now() + delay).await {
                 return Err(GatewayError::client_closed());
             }
         }
     }
 
-    /// One attempt, its result told to the circuits.
+    /// One attempt; reports its result to the circuit breakers.
     async fn attempt_once(&mut self, exchange: &mut Exchange, caller: &mut ReplayBody<'_>) -> RouteResult {
-        let (now, care) = (Instant::now(), self.resilience);
-        let pass = care.admit(now)?;
-        let picked = self.pick(exchange, now)?;
-        let endpoint = picked.0.endpoint.clone();
-        let inner =
-            picked.1.map(|(settings, ticket)| AdmissionGuard::new(&endpoint.state.breaker, settings, ticket));
-        (self.time.per_try_deadline, self.time.total_timeout, self.time.is_per_try_timeout) =
-            (now, care.per_try_timeout(), false);
+        let (now, resilience) = (Instant::now(), self.resilience);
+        let route_admission = resilience.admit(now)?;
+        let (selection, admission) = self.pick(exchange, now)?;
+        let endpoint = selection.endpoint.clone();
+        let endpoint_admission = admission
+            .map(|(config, admission)| AdmissionGuard::new(&endpoint.state.breaker, config, admission));
+        self.deadlines.start_attempt(now, resilience.per_try_timeout());
         self.set_deadline_header(exchange, now);
-        let outcome =
-            call_endpoint(self.cluster, picked.0, self.terms, self.hop, &mut self.time, exchange, caller)
-                .await;
+        let outcome = self.target.call_endpoint(selection, &mut self.deadlines, exchange, caller).await;
         let failed = has_failed(&outcome);
-        if let Some(pass) = pass {
-            care.report(pass, failed, "the service");
+        if let Some(admission) = route_admission {
+            resilience.report(admission, failed, "the cluster");
         }
-        if let Some(pass) = inner {
-            care.report(pass, failed, &endpoint.label);
+        if let Some(admission) = endpoint_admission {
+            resilience.report(admission, failed, &endpoint.label);
         }
         self.tried.push(endpoint.clone());
         outcome
     }
 
-    /// The answer of the other cluster; if there is none, or it fails too, the fixed one.
-    async fn fall_back(
-        &mut self,
-        fallback: &Fallback,
-        first: RouteResult,
-        exchange: &mut Exchange,
-        caller: &mut ReplayBody<'_>,
-    ) -> RouteResult {
-        exchange.record.error_code = first.as_ref().err().map(|cause| cause.why.name());
-        let mut outcome = first;
-        if let Some(cluster) = fallback.cluster.as_ref().filter(|_| caller.rewind()) {
-            outcome = self.call_fallback_cluster(cluster, exchange, caller).await;
-        }
-        match &fallback.settings.reply {
-            Some(reply) if fallback.cluster.is_none() || fallback.applies_to(&outcome) => {
-                Ok(reply.static_response())
-            }
-            _ => outcome,
-        }
-    }
-
-    /// One attempt with another cluster, in what is left of the time.
-    async fn call_fallback_cluster(
-        &mut self,
-        cluster: &Cluster,
-        exchange: &mut Exchange,
-        caller: &mut ReplayBody<'_>,
-    ) -> RouteResult {
-        let now = Instant::now();
-        let picked = cluster.pick(exchange, &[])?;
-        (self.time.per_try_deadline, self.time.total_timeout, self.time.is_per_try_timeout) =
-            (now, self.resilience.per_try_timeout(), false);
-        self.set_deadline_header(exchange, now);
-        call_endpoint(cluster, picked, self.terms, self.hop, &mut self.time, exchange, caller).await
-    }
-
-    /// An endpoint that was not tried yet and whose circuit is not open, if there is one; else one that was tried.
+    /// Selects an endpoint that was not tried and whose circuit breaker admits, or else one that was tried.
     fn pick(&self, exchange: &Exchange, now: Instant) -> Result<EndpointChoice<'a>, GatewayError> {
-        let care: &'a Resilience = self.resilience;
-        let Some(settings) = care.endpoint_breaker() else {
-            return Ok((self.cluster.pick(exchange, &self.tried)?, None));
+        let (resilience, cluster) = (self.resilience, self.target.cluster);
+        let Some(config) = resilience.endpoint_breaker() else {
+            return Ok((cluster.pick(exchange, &self.tried)?, None));
         };
-        let (mut shut, mut wait) = (EndpointList::new(), Duration::ZERO);
+        let (mut open, mut retry_after) = (EndpointList::new(), Duration::ZERO);
         for avoids_tried in [true, false] {
             loop {
-                let mut avoided = shut.clone();
+                let mut avoided = open.clone();
                 avoided.extend(self.tried.iter().filter(|_| avoids_tried).cloned());
-                let picked = self.cluster.pick(exchange, &avoided)?;
-                if avoided.iter().any(|other| Arc::ptr_eq(other, &picked.endpoint)) {
+                let selection = cluster.pick(exchange, &avoided)?;
+                if avoided.iter().any(|other| Arc::ptr_eq(other, &selection.endpoint)) {
                     break;
                 }
-                match picked.endpoint.state.breaker.admit(now) {
-                    Ok(ticket) => return Ok((picked, Some((settings, ticket)))),
-                    Err(time) => wait = if wait.is_zero() { time } else { wait.min(time) },
+                match selection.endpoint.state.breaker.admit(now) {
+                    Ok(admission) => return Ok((selection, Some((config, admission)))),
+                    Err(wait) if retry_after.is_zero() => retry_after = wait,
+                    Err(wait) => retry_after = retry_after.min(wait),
                 }
-                shut.push(picked.endpoint);
+                open.push(selection.endpoint);
             }
         }
-        Err(care.breaker_open_error(wait))
+        Err(resilience.breaker_open_error(retry_after))
     }
 
-    /// Whether another attempt is made, and after what time.
+    /// Whether and after which delay another attempt is made.
     fn next_delay(
         &self,
         outcome: &RouteResult,
@@ -208,109 +191,183 @@ impl<'a> RetryLoop<'a> {
         }
         let event = retry.retry_reason(outcome)?;
         let now = Instant::now();
-        let pause = retry
+        let delay = retry
             .backoff_delay(self.attempts_made)
             .max(retry.server_retry_after(outcome).unwrap_or_default());
-        let too_late = self.remaining_time(now) <= pause;
-        if too_late || self.resilience.is_open(now) {
+        let is_too_late = self.remaining_time(now) <= delay;
+        if is_too_late || self.resilience.is_open(now) {
             return None;
         }
-        if retry.settings.budget.is_some_and(|allowed| !retry.budget.withdraw(now, allowed)) {
+        if retry.settings.budget.is_some_and(|budget| !retry.budget.withdraw(now, budget)) {
             self.resilience.metrics.count(Event::BudgetExhausted);
             return None;
         }
         self.resilience.metrics.count(event);
-        caller.rewind().then_some(pause)
+        caller.rewind().then_some(delay)
     }
 
-    /// What is left of the time of the exchange.
+    /// The time until the deadline of the exchange.
     fn remaining_time(&self, now: Instant) -> Duration {
-        (self.time.started_at + self.terms.timeout).saturating_duration_since(now)
+        (self.deadlines.started_at + self.target.config.timeout).saturating_duration_since(now)
     }
 
-    /// Lets the service know how much time is left, if it wants to.
+    /// Sends the remaining time to the backend, if a header is configured for it.
     fn set_deadline_header(&self, exchange: &mut Exchange, now: Instant) {
         let Some(name) = &self.resilience.deadline_header else { return };
-        let left = self.remaining_time(now).as_millis().min(99_999_999) as u64;
+        let remaining_ms = self.remaining_time(now).as_millis().min(99_999_999) as u64;
         if name.eq_ignore_ascii_case("grpc-timeout") {
-            let asked = exchange.request.get(b"grpc-timeout").and_then(grpc::timeout);
-            // A client that has less patience keeps what it said.
-            if asked.is_none_or(|asked| asked > Duration::from_millis(left)) {
-                exchange.request.set(name.as_bytes(), format!("{left}m").as_bytes());
+            let requested = exchange.request.get(b"grpc-timeout").and_then(grpc::timeout);
+            // A shorter timeout of the client stays.
+            if requested.is_none_or(|requested| requested > Duration::from_millis(remaining_ms)) {
+                exchange.request.set(name.as_bytes(), format!("{remaining_ms}m").as_bytes());
             }
         } else {
             exchange.request.remove(name.as_bytes());
-            exchange.request.append_number(name.as_bytes(), left);
+            exchange.request.append_number(name.as_bytes(), remaining_ms);
         }
     }
-}
 
-/// An endpoint, and what its circuit wants to hear of.
-type EndpointChoice<'a> = (Selection, Option<(&'a BreakerSettings, super::breaker::Admission)>);
+    /// The response of the fallback cluster; if there is no such cluster or it fails too, the static response.
+    async fn fall_back(
+        &mut self,
+        fallback: &Fallback,
+        failed: RouteResult,
+        exchange: &mut Exchange,
+        caller: &mut ReplayBody<'_>,
+    ) -> RouteResult {
+        exchange.record.error_code = failed.as_ref().err().map(|error| error.why.name());
+        let mut outcome = failed;
+        if let Some(cluster) = fallback.cluster.as_ref().filter(|_| caller.rewind()) {
+            outcome = self.call_fallback_cluster(cluster, exchange, caller).await;
+        }
+        match &fallback.settings.reply {
+            Some(reply) if fallback.cluster.is_none() || fallback.applies_to(&outcome) => {
+                Ok(reply.static_response())
+            }
+            _ => outcome,
+        }
+    }
 
-/// Whether the service failed; `None` if it was not its doing (Ocelot's list of statuses, spec section 12.2).
-fn has_failed(outcome: &RouteResult) -> Option<bool> {
-    match outcome {
-        Ok(answer) => Some(matches!(answer.status(), 500..=508)),
-        Err(GatewayError { why: ErrorCode::BackendNoEndpoint | ErrorCode::BackendCircuitOpen, .. }) => None,
-        Err(cause) => (cause.why.fault() == Fault::Backend).then_some(true),
+    /// One attempt with the fallback cluster, in the remaining time.
+    async fn call_fallback_cluster(
+        &mut self,
+        cluster: &Cluster,
+        exchange: &mut Exchange,
+        caller: &mut ReplayBody<'_>,
+    ) -> RouteResult {
+        let now = Instant::now();
+        let selection = cluster.pick(exchange, &[])?;
+        self.deadlines.start_attempt(now, self.resilience.per_try_timeout());
+        self.set_deadline_header(exchange, now);
+        let target = CallTarget { cluster, ..self.target };
+        target.call_endpoint(selection, &mut self.deadlines, exchange, caller).await
     }
 }
 
-/// Takes what is already there of an answer, so that its connection may serve again; a long one is closed.
-async fn drain_response(answer: Response) {
-    let Body::Stream(mut body) = answer.body else { return };
-    let mut left = MAX_DRAIN_BYTES;
-    let ended = poll_fn(|cx| {
-        while left > 0 {
+/// What all attempts with a cluster have in common.
+#[derive(Clone, Copy)]
+struct CallTarget<'a> {
+    cluster: &'a Cluster,
+    config: &'a AttemptConfig,
+    hop: HopByHop,
+}
+
+impl CallTarget<'_> {
+    /// Calls one endpoint, and reports the result to the cluster.
+    async fn call_endpoint(
+        self,
+        selection: Selection,
+        deadlines: &mut Deadlines,
+        exchange: &mut Exchange,
+        caller: &mut dyn ClientBody,
+    ) -> RouteResult {
+        let endpoint = selection.endpoint.clone();
+        exchange.record.endpoint = Some(endpoint.label.clone());
+        exchange.record.endpoint_secure = endpoint.transport_for(exchange).transport.tls.is_some();
+        let started_at = deadlines.attempt_started_at;
+        let call = EndpointCall::new(&endpoint, self.config, self.hop, deadlines);
+        let outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
+        self.cluster.record(&endpoint, classify_for_health(&outcome), started_at);
+        outcome
+    }
+}
+
+/// The result of an attempt, as far as it concerns the health of the endpoint.
+fn classify_for_health(outcome: &RouteResult) -> AttemptReport {
+    match outcome {
+        Ok(response) => AttemptReport::Response(response.status()),
+        Err(error) if error.why.fault() == Fault::Backend => AttemptReport::Failed(error.why),
+        Err(_) => AttemptReport::Abandoned,
+    }
+}
+
+/// Whether the backend failed, for circuit breakers; `None` if the result does not concern it (Ocelot's list of statuses,
+/// docs/ocelot-behavior.md, section 12.2).
+fn has_failed(outcome: &RouteResult) -> Option<bool> {
+    match outcome {
+        Ok(response) => Some(matches!(response.status(), 500..=508)),
+        Err(GatewayError { why: ErrorCode::BackendNoEndpoint | ErrorCode::BackendCircuitOpen, .. }) => None,
+        Err(error) => (error.why.fault() == Fault::Backend).then_some(true),
+    }
+}
+
+/// Reads what already arrived of a response, so that its connection can be reused; a longer one is closed.
+async fn drain_response(response: Response) {
+    let Body::Stream(mut body) = response.body else { return };
+    let mut remaining = MAX_DRAIN_BYTES;
+    let has_ended = poll_fn(|cx| {
+        while remaining > 0 {
             let n = match body.poll_fill(cx) {
                 Poll::Ready(Ok(Chunk::Data(data))) => data.len(),
                 Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(true),
                 _ => break,
             };
             body.consume(n);
-            left = left.saturating_sub(n);
+            remaining = remaining.saturating_sub(n);
         }
         Poll::Ready(false)
     });
-    if ended.await {
+    if has_ended.await {
         body.finish();
     }
 }
 
-/// Waits until then; false if the client left meanwhile.
-async fn sleep_unless_closed(caller: &mut dyn ClientBody, until: Instant) -> bool {
+/// Waits until `deadline`; returns false if the client disconnected.
+async fn sleep_unless_closed(caller: &mut dyn ClientBody, deadline: Instant) -> bool {
     poll_fn(|cx| {
         if caller.poll_closed(cx).is_ready() {
             return Poll::Ready(false);
         }
-        caller.poll_deadline(cx, until).map(|()| true)
+        caller.poll_deadline(cx, deadline).map(|()| true)
     })
     .await
 }
 
-/// Ocelot answers for its circuit and its time limit with a text, which is an answer like any other: cached, transformed.
+/// In Ocelot mode, an open circuit breaker and a timeout yield a text response like any other: it is cached and
+/// transformed.
 fn to_ocelot_response(
-    care: &Resilience,
-    overdue: bool,
+    resilience: &Resilience,
+    is_per_try_timeout: bool,
     exchange: &mut Exchange,
     outcome: RouteResult,
 ) -> RouteResult {
-    let cause = match outcome {
-        Ok(answer) => return Ok(answer),
-        Err(cause) => cause,
+    let error = match outcome {
+        Ok(response) => return Ok(response),
+        Err(error) => error,
     };
-    let Some(route) = care.quality.as_ref().and_then(|quality| quality.ocelot.as_deref()) else {
-        return Err(cause);
+    let Some(route) = resilience.quality.as_ref().and_then(|quality| quality.ocelot.as_deref()) else {
+        return Err(error);
     };
-    let said = match cause.why {
+    let reason = match error.why {
         ErrorCode::BackendCircuitOpen => "Circuit breaker is open",
-        ErrorCode::BackendTimeout | ErrorCode::BackendConnectTimeout if overdue => "Request timeout",
-        _ => return Err(cause),
+        ErrorCode::BackendTimeout | ErrorCode::BackendConnectTimeout if is_per_try_timeout => {
+            "Request timeout"
+        }
+        _ => return Err(error),
     };
-    exchange.record.error_code = Some(cause.why.name());
-    let mut answer =
-        Response::local(503, "text/plain; charset=utf-8", format!("{said} for route -> {route}"));
-    answer.head.set_status(503, said.as_bytes());
-    Ok(answer)
+    exchange.record.error_code = Some(error.why.name());
+    let mut response =
+        Response::local(503, "text/plain; charset=utf-8", format!("{reason} for route -> {route}"));
+    response.head.set_status(503, reason.as_bytes());
+    Ok(response)
 }

@@ -1,38 +1,39 @@
-//! Consistent hashing: what has the same key goes to the same endpoint, and few keys move when the set changes.
+//! Consistent hashing: requests with equal keys go to the same endpoint, and few keys move when the set
+//! changes.
 //!
-//! Keys fall into slots, and every slot goes to the endpoint with the highest score for it (rendezvous hashing, Thaler and
-//! Ravishankar 1998, with weights): when an endpoint goes, only its own slots move. The winners are worked out when the
-//! set changes, and then only for the slots that may change.
+//! Keys map to slots, and each slot belongs to the endpoint with the highest score for it (weighted
+//! rendezvous hashing, Thaler and Ravishankar 1998): when an endpoint goes, only its own slots move. The
+//! lookup table is built when the set changes, and then only for the slots that may change.
 
-use super::{Arc, Endpoint, exclude_tried};
 use crate::{
+    backend::{endpoint::Endpoint, selection::is_untried},
     base::hash::{mix64, stable_hash},
     pipeline::{cookies::cookie_value, exchange::Exchange},
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-/// How many slots there are, as a power of two: enough for shares of a hundred endpoints to be even.
+/// The number of slots as a power of two: enough for even shares among a hundred endpoints.
 const SLOT_BITS: u32 = 14;
 
-/// What a request's key is. Where a request does not have it, its client's address is.
+/// The source of the hash key. Requests without the value use the client address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashPolicy {
     Address,
     Header(Box<str>),
     Cookie(Box<str>),
-    /// The value of a placeholder of the path; what it is worth the route says in `Exchange::affinity`.
+    /// The value of a path parameter, hashed by the route into `Exchange::balancer_key`.
     Path(Box<str>),
 }
 
 impl HashPolicy {
-    /// Reads `IP`, `Header:NAME`, `Cookie:NAME` and `Path:NAME`; words without regard to case.
+    /// Parses `IP`, `Header:NAME`, `Cookie:NAME` and `Path:NAME`; the keywords are case-insensitive.
     pub fn parse(text: &str) -> Option<HashPolicy> {
         if text.trim().eq_ignore_ascii_case("ip") {
             return Some(HashPolicy::Address);
         }
-        let (word, name) = text.split_once(':')?;
+        let (keyword, name) = text.split_once(':')?;
         let name: Box<str> = Some(name.trim()).filter(|name| !name.is_empty())?.into();
-        match word.trim().to_ascii_lowercase().as_str() {
+        match keyword.trim().to_ascii_lowercase().as_str() {
             "header" => Some(HashPolicy::Header(name)),
             "cookie" => Some(HashPolicy::Cookie(name)),
             "path" => Some(HashPolicy::Path(name)),
@@ -40,7 +41,7 @@ impl HashPolicy {
         }
     }
 
-    /// The number that stands for the key of a request.
+    /// The hash of the request's key.
     fn key(&self, exchange: &Exchange) -> u64 {
         let text = match self {
             HashPolicy::Address => None,
@@ -61,71 +62,78 @@ fn hash_address(address: IpAddr) -> u64 {
     }
 }
 
-/// Who has which slot.
+/// The owner of each slot.
 #[derive(Debug, Default)]
 pub struct LookupTable {
-    /// For each slot the endpoint with the highest score, and the score.
+    /// For each slot, the endpoint with the highest score, and that score.
     slot_endpoints: Box<[(u32, f64)]>,
-    /// What tells the endpoints apart, in their order: seed and weight.
+    /// Seed and weight of each endpoint, in the order of the set.
     seeds: Box<[(u64, u32)]>,
 }
 
 impl LookupTable {
-    /// The slots of these endpoints; what is known of those before makes it quick.
+    /// Builds the table of these endpoints; reuses the scores of the previous table where an endpoint stays.
     pub fn build(endpoints: &[Arc<Endpoint>], before: &LookupTable) -> LookupTable {
         let seeds: Box<[_]> =
             endpoints.iter().map(|e| (stable_hash(e.label.as_bytes()), e.weight.max(1))).collect();
         if seeds.is_empty() {
             return LookupTable::default();
         }
-        let place = |seed: &(u64, u32)| seeds.iter().position(|other| other == seed).map(|at| at as u32);
-        let kept: Vec<Option<u32>> = before.seeds.iter().map(place).collect();
+        let position = |seed: &(u64, u32)| seeds.iter().position(|other| other == seed).map(|at| at as u32);
+        let moved_to: Vec<Option<u32>> = before.seeds.iter().map(position).collect();
         let all: Vec<u32> = (0..seeds.len() as u32).collect();
-        let new: Vec<u32> =
+        let added: Vec<u32> =
             all.iter().copied().filter(|at| !before.seeds.contains(&seeds[*at as usize])).collect();
         let winner = |slot: usize| {
-            let old =
-                before.slot_endpoints.get(slot).and_then(|(at, score)| Some((kept[*at as usize]?, *score)));
-            match old {
-                Some(old) => highest_score(&seeds, &new, slot, Some(old)),
+            let previous = before
+                .slot_endpoints
+                .get(slot)
+                .and_then(|(at, score)| Some((moved_to[*at as usize]?, *score)));
+            match previous {
+                Some(previous) => highest_score(&seeds, &added, slot, Some(previous)),
                 None => highest_score(&seeds, &all, slot, None),
             }
         };
         LookupTable { slot_endpoints: (0..1 << SLOT_BITS).map(winner).collect(), seeds }
     }
 
-    /// The endpoint for a request, of those that the slots are of; there is one at least.
+    /// The endpoint for a request, out of the endpoints the table was built for; there is at least one.
     pub fn pick<'e>(
         &self,
-        on: &HashPolicy,
+        policy: &HashPolicy,
         all: &'e [Arc<Endpoint>],
         exchange: &Exchange,
         tried: &[Arc<Endpoint>],
     ) -> &'e Arc<Endpoint> {
-        let slot = (on.key(exchange) >> (64 - SLOT_BITS)) as usize;
+        let slot = (policy.key(exchange) >> (64 - SLOT_BITS)) as usize;
         let first = self.slot_endpoints.get(slot).map_or(0, |(at, _)| *at as usize);
-        if tried.is_empty() || exclude_tried(&all[first], tried) {
+        if tried.is_empty() || is_untried(&all[first], tried) {
             return &all[first];
         }
-        let others: Vec<u32> =
-            (0..all.len() as u32).filter(|at| exclude_tried(&all[*at as usize], tried)).collect();
-        if others.is_empty() {
+        let untried: Vec<u32> =
+            (0..all.len() as u32).filter(|at| is_untried(&all[*at as usize], tried)).collect();
+        if untried.is_empty() {
             &all[first]
         } else {
-            &all[highest_score(&self.seeds, &others, slot, None).0 as usize]
+            &all[highest_score(&self.seeds, &untried, slot, None).0 as usize]
         }
     }
 }
 
-/// The best of these for a slot, or the one that was best before.
-fn highest_score(seeds: &[(u64, u32)], of: &[u32], slot: usize, before: Option<(u32, f64)>) -> (u32, f64) {
-    let scores = of.iter().map(|at| (*at, score(seeds[*at as usize], slot)));
+/// The candidate with the highest score for a slot, unless the previous winner scores higher.
+fn highest_score(
+    seeds: &[(u64, u32)],
+    candidates: &[u32],
+    slot: usize,
+    before: Option<(u32, f64)>,
+) -> (u32, f64) {
+    let scores = candidates.iter().map(|at| (*at, score(seeds[*at as usize], slot)));
     before.into_iter().chain(scores).reduce(|a, b| if b.1 > a.1 { b } else { a }).unwrap_or((0, 0.0))
 }
 
-/// The higher the better; a share of the slots that goes with the weight is won.
+/// The score of an endpoint for a slot; the share of slots won is proportional to the weight.
 fn score((seed, weight): (u64, u32), slot: usize) -> f64 {
     let hash = mix64(seed ^ mix64(slot as u64 + 1));
-    let part = ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-    -f64::from(weight) / part.ln()
+    let fraction = ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    -f64::from(weight) / fraction.ln()
 }

@@ -1,47 +1,46 @@
-//! Those with the fewest exchanges under way, for their weight.
+//! Least request: the endpoint with the fewest exchanges in flight for its weight.
 
-use super::{super::cluster::Selection, Arc, Endpoint, InFlightGuard, Ordering};
+use crate::backend::{
+    endpoint::Endpoint,
+    selection::{InFlightGuard, Selection},
+};
+use std::sync::{Arc, atomic::Ordering};
 
-/// Exchanges under way, this one included, beside those of another endpoint: both times the other one's weight.
-fn weighted_load(one: &Endpoint, leases: u32, two: &Endpoint, others: u32) -> (u64, u64) {
-    (u64::from(leases) * u64::from(two.weight), u64::from(others) * u64::from(one.weight))
+/// The loads of two endpoints as comparable numbers: each one is multiplied by the other endpoint's weight.
+fn weighted_load(first: &Endpoint, first_load: u32, second: &Endpoint, second_load: u32) -> (u64, u64) {
+    (u64::from(first_load) * u64::from(second.weight), u64::from(second_load) * u64::from(first.weight))
 }
 
 fn in_flight(endpoint: &Endpoint) -> u32 {
     endpoint.state.in_flight.load(Ordering::Relaxed)
 }
 
-/// Takes the minimum and counts it in one step: if another worker was faster, looks again. Of equals the first.
+/// Selects the least loaded endpoint and counts it in one step, again if another worker was faster. Ties go to the first.
 pub fn take_least_loaded<'e>(
     endpoints: impl Iterator<Item = &'e Arc<Endpoint>> + Clone,
 ) -> Option<Selection> {
     loop {
         let mut best: Option<(&Arc<Endpoint>, u32)> = None;
         for endpoint in endpoints.clone() {
-            let own = in_flight(endpoint);
-            let less = best.is_none_or(|(best, leases)| {
+            let load = in_flight(endpoint);
+            let is_less = best.is_none_or(|(best, best_load)| {
                 let (own, least) =
-                    weighted_load(endpoint, own.saturating_add(1), best, leases.saturating_add(1));
+                    weighted_load(endpoint, load.saturating_add(1), best, best_load.saturating_add(1));
                 own < least
             });
-            if less {
-                best = Some((endpoint, own));
+            if is_less {
+                best = Some((endpoint, load));
             }
         }
         let (best, seen) = best?;
-        let counted =
-            best.state.in_flight.compare_exchange(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed);
-        if counted.is_ok() {
-            return Some(Selection {
-                endpoint: best.clone(),
-                lease: Some(InFlightGuard(best.state.clone())),
-            });
+        if let Some(guard) = InFlightGuard::compare_and_count(best, seen) {
+            return Some(Selection { endpoint: best.clone(), in_flight: Some(guard) });
         }
     }
 }
 
-/// The one with less to do; of equals the first.
-pub fn less_loaded<'e>(one: &'e Arc<Endpoint>, two: &'e Arc<Endpoint>) -> &'e Arc<Endpoint> {
-    let (first, second) = weighted_load(one, in_flight(one), two, in_flight(two));
-    if second < first { two } else { one }
+/// The less loaded of two endpoints; ties go to the first.
+pub fn less_loaded<'e>(first: &'e Arc<Endpoint>, second: &'e Arc<Endpoint>) -> &'e Arc<Endpoint> {
+    let (first_load, second_load) = weighted_load(first, in_flight(first), second, in_flight(second));
+    if second_load < first_load { second } else { first }
 }

@@ -1,57 +1,62 @@
-//! Balancers: shared atomics, so that the count is exact across workers, and no lock. What depends on the set of endpoints
-//! is worked out when the set changes.
+//! Load balancing: round robin, least request, peak EWMA, consistent hashing, random, sticky sessions.
+//!
+//! Called load balancing policy by Envoy and YARP. Entry point: [`Balancer::pick`], called by the cluster for each
+//! attempt; [`Balancer::build`] precomputes an [`EndpointSet`] whenever the eligible endpoints change. Counters are
+//! shared atomics without a lock, so turns and in-flight counts are exact across workers. The round-robin counter, the
+//! sessions and the measurements of each endpoint outlive a reload; the sets do not.
 
-mod random;
 mod consistent_hash;
-mod peak_ewma;
+mod endpoint_set;
 mod least_request;
-mod sticky;
+pub(super) mod peak_ewma;
 mod round_robin;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
 pub use consistent_hash::HashPolicy;
-pub use peak_ewma::PeakEwma;
-pub use random::ThreadRng;
+pub use endpoint_set::EndpointSet;
 pub use sticky::{DEFAULT_EXPIRY, SessionStore, Sessions, Sticky};
 
 use super::{
-    cluster::Selection,
-    endpoint::{Endpoint, EndpointState},
+    endpoint::Endpoint,
+    selection::{Selection, is_untried},
 };
 use crate::pipeline::exchange::Exchange;
 use consistent_hash::LookupTable;
 use round_robin::WeightedSchedule;
-use smallvec::SmallVec;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
-/// The balancers there are.
+/// The load balancing policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BalancerKind {
-    /// Ocelot's `NoLoadBalancer`: always the first.
+    /// Ocelot's `NoLoadBalancer`: always the first endpoint.
     #[default]
     NoLoadBalancer,
-    /// One after the other, beginning with the first.
+    /// Weighted round robin, starting with the first endpoint.
     RoundRobin,
-    /// The one with the fewest exchanges under way; of equals the first.
+    /// The endpoint with the fewest exchanges in flight; ties go to the first.
     LeastConnection,
-    /// Of two chosen at random the one with fewer exchanges under way.
+    /// The less loaded of two random endpoints (power of two choices).
     LeastRequest,
-    /// Of two chosen at random the one that is faster and has less to do.
+    /// Of two random endpoints, the one with the lower product of response time and exchanges in flight.
     PeakEwma,
-    /// Any.
+    /// Weighted random.
     Random,
-    /// Always the same for the same key.
+    /// Requests with equal keys go to the same endpoint.
     ConsistentHash(HashPolicy),
-    /// Always the same for the same session.
+    /// Requests of one session go to the same endpoint.
     Sticky(Sticky),
 }
 
 impl BalancerKind {
-    /// As it is written in a document.
+    /// The name used in documents.
     pub fn name(&self) -> &'static str {
         match self {
             BalancerKind::NoLoadBalancer => "NoLoadBalancer",
@@ -66,80 +71,36 @@ impl BalancerKind {
     }
 }
 
-/// How an endpoint is chosen (spec section 10).
+/// Selects endpoints (docs/ocelot-behavior.md, section 10).
 #[derive(Debug)]
 pub struct Balancer {
     kind: BalancerKind,
-    /// Whose turn it is; shared by everybody with the same key.
+    /// The round-robin position; shared by all balancers with the same key.
     counter: Arc<AtomicUsize>,
-    rng: ThreadRng,
-    /// Where the gateway remembers sessions.
+    /// The sticky sessions that the gateway remembers.
     sessions: Option<Arc<Sessions>>,
 }
 
-/// The endpoints that may be chosen at one time, and what the balancer has worked out about them.
-#[derive(Debug, Default)]
-pub struct EndpointSet {
-    pub endpoints: Box<[Arc<Endpoint>]>,
-    schedule: WeightedSchedule,
-    hash_table: LookupTable,
-    /// What stands for each of them in a cookie.
-    session_ids: Box<[u64]>,
-}
-
-/// An exchange under way, counted until it is dropped.
-#[derive(Debug)]
-pub struct InFlightGuard(Arc<EndpointState>);
-
-impl InFlightGuard {
-    /// Counts one exchange with the endpoint.
-    pub fn new(endpoint: &Endpoint) -> InFlightGuard {
-        endpoint.state.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlightGuard(endpoint.state.clone())
-    }
-}
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Balancer {
-    /// A balancer of that kind; what it counts outlives it in `turn`, what it remembers in `sessions`.
-    pub fn new(
-        kind: BalancerKind,
-        counter: Arc<AtomicUsize>,
-        sessions: Option<Arc<Sessions>>,
-        rng: ThreadRng,
-    ) -> Balancer {
-        Balancer { kind, counter, rng, sessions }
+    /// A balancer whose state, `counter` and `sessions`, outlives it.
+    pub fn new(kind: BalancerKind, counter: Arc<AtomicUsize>, sessions: Option<Arc<Sessions>>) -> Balancer {
+        Balancer { kind, counter, sessions }
     }
 
-    /// Whose turn it is.
     fn next_index(&self) -> usize {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The kind that it is.
     pub fn kind(&self) -> &BalancerKind {
         &self.kind
     }
 
-    /// Whether it wants to know how long answers take.
+    /// Whether it uses response times.
     pub fn tracks_latency(&self) -> bool {
         self.kind == BalancerKind::PeakEwma
     }
 
-    /// Whether it knows where a request goes whatever a registry may say.
-    pub fn has_session(&self, exchange: &Exchange) -> bool {
-        match (&self.kind, &self.sessions) {
-            (BalancerKind::Sticky(sticky), Some(sessions)) => sticky.has_session(sessions, exchange),
-            _ => false,
-        }
-    }
-
-    /// Whether it counts exchanges under way.
+    /// Whether it counts exchanges in flight.
     pub fn tracks_in_flight(&self) -> bool {
         matches!(
             self.kind,
@@ -147,109 +108,99 @@ impl Balancer {
         )
     }
 
-    /// A number by chance.
-    pub fn random_u64(&self) -> u64 {
-        self.rng.next_u64()
+    /// Whether the request belongs to a session that keeps its endpoint whatever the registry reports.
+    pub fn has_session(&self, exchange: &Exchange) -> bool {
+        match (&self.kind, &self.sessions) {
+            (BalancerKind::Sticky(sticky), Some(sessions)) => sticky.has_session(sessions, exchange),
+            _ => false,
+        }
     }
 
-    /// Works out what there is to know about these endpoints; what was known before makes it quick.
-    pub fn build(&self, endpoints: Box<[Arc<Endpoint>]>, before: &EndpointSet) -> EndpointSet {
-        let (mut turns, mut slots, mut ids) = Default::default();
+    /// Precomputes what the policy needs for these endpoints, starting from the previous set.
+    pub fn build(&self, endpoints: Box<[Arc<Endpoint>]>, previous: &EndpointSet) -> EndpointSet {
+        let mut set = EndpointSet { endpoints, ..EndpointSet::default() };
         match &self.kind {
             BalancerKind::NoLoadBalancer | BalancerKind::LeastConnection => {}
-            BalancerKind::ConsistentHash(_) => slots = LookupTable::build(&endpoints, &before.hash_table),
-            BalancerKind::Sticky(sticky) => {
-                (turns, ids) = (WeightedSchedule::build(&endpoints), sticky.endpoint_ids(&endpoints));
+            BalancerKind::ConsistentHash(_) => {
+                set.hash_table = LookupTable::build(&set.endpoints, &previous.hash_table);
             }
-            _ => turns = WeightedSchedule::build(&endpoints),
+            BalancerKind::Sticky(sticky) => {
+                set.schedule = WeightedSchedule::build(&set.endpoints);
+                set.session_ids = sticky.endpoint_ids(&set.endpoints);
+            }
+            _ => set.schedule = WeightedSchedule::build(&set.endpoints),
         }
-        EndpointSet { endpoints, schedule: turns, hash_table: slots, session_ids: ids }
+        set
     }
 
-    /// Chooses one of the endpoints, none of the `tried` ones where there is another.
-    pub fn pick(
-        &self,
-        ready: &EndpointSet,
-        exchange: &Exchange,
-        tried: &[Arc<Endpoint>],
-    ) -> Option<Selection> {
-        let all = &*ready.endpoints;
-        if all.is_empty() {
-            return None;
-        }
-        let free = |endpoint: &Arc<Endpoint>| Some(Selection { endpoint: endpoint.clone(), lease: None });
-        match &self.kind {
+    /// Selects an endpoint, avoiding those already tried as long as there is another. `None` if the set is empty.
+    pub fn pick(&self, set: &EndpointSet, exchange: &Exchange, tried: &[Arc<Endpoint>]) -> Option<Selection> {
+        let first = set.endpoints.first()?;
+        let all = &*set.endpoints;
+        Some(match &self.kind {
             BalancerKind::NoLoadBalancer => {
-                free(all.iter().find(|e| exclude_tried(e, tried)).unwrap_or(&all[0]))
+                let untried = all.iter().find(|e| is_untried(e, tried));
+                Selection::uncounted(untried.unwrap_or(first))
             }
-            BalancerKind::RoundRobin => free(ready.pick_from(self.next_index(), tried)),
-            BalancerKind::ConsistentHash(on) => free(ready.hash_table.pick(on, all, exchange, tried)),
-            BalancerKind::Sticky(sticky) => free(&sticky.pick_session(self, ready, exchange, tried)),
-            BalancerKind::Random => {
-                free(ready.pick_from(self.rng.below(ready.schedule.len(all.len())), tried))
+            BalancerKind::RoundRobin => Selection::uncounted(set.pick_from(self.next_index(), tried)),
+            BalancerKind::Random => Selection::uncounted(set.pick_from(random_below(set.slots()), tried)),
+            BalancerKind::ConsistentHash(policy) => {
+                Selection::uncounted(set.hash_table.pick(policy, all, exchange, tried))
+            }
+            BalancerKind::Sticky(sticky) => {
+                let next = || set.pick_from(self.next_index(), tried).clone();
+                let sessions = self.sessions.as_deref();
+                Selection::uncounted(&sticky.pick_session(sessions, set, exchange, tried, next))
             }
             BalancerKind::LeastConnection => match tried {
-                [] => least_request::take_least_loaded(all.iter()),
-                _ => least_request::take_least_loaded(candidates(all, tried).into_iter()),
+                [] => return least_request::take_least_loaded(all.iter()),
+                _ => return least_request::take_least_loaded(set.candidates(tried).into_iter()),
             },
             BalancerKind::LeastRequest => {
-                let (one, two) = self.two_choices(ready, tried);
-                Some(with_guard(least_request::less_loaded(one, two)))
+                let (one, two) = two_choices(set, tried);
+                Selection::counted(least_request::less_loaded(one, two))
             }
             BalancerKind::PeakEwma => {
-                let (one, two) = self.two_choices(ready, tried);
-                Some(with_guard(peak_ewma::lower_cost(one, two, exchange.now)))
+                let (one, two) = two_choices(set, tried);
+                Selection::counted(lower_cost(one, two, exchange.now))
             }
-        }
-    }
-
-    /// Two different endpoints by chance, where there are two; heavy ones come more often.
-    fn two_choices<'r>(
-        &self,
-        ready: &'r EndpointSet,
-        tried: &[Arc<Endpoint>],
-    ) -> (&'r Arc<Endpoint>, &'r Arc<Endpoint>) {
-        let all = &*ready.endpoints;
-        if !tried.is_empty() {
-            let others = candidates(all, tried);
-            let (one, two) = self.rng.distinct_pair(others.len());
-            return (others[one], others[two]);
-        }
-        if ready.schedule.is_unweighted() {
-            let (one, two) = self.rng.distinct_pair(all.len());
-            return (&all[one], &all[two]);
-        }
-        let one = ready.schedule.endpoint_at(self.rng.below(ready.schedule.len(all.len())), all.len());
-        let two = ready.schedule.endpoint_at(self.rng.below(ready.schedule.len(all.len())), all.len());
-        let two = if one == two { (one + 1 + self.rng.below(all.len() - 1)) % all.len() } else { two };
-        (&all[one], &all[two])
+        })
     }
 }
 
-impl EndpointSet {
-    /// The endpoint whose turn it is, or the next one that was not tried; there is one.
-    fn pick_from(&self, turn: usize, tried: &[Arc<Endpoint>]) -> &Arc<Endpoint> {
-        let all = &*self.endpoints;
-        let at = |turn: usize| &all[self.schedule.endpoint_at(turn, all.len())];
-        if tried.is_empty() {
-            return at(turn);
-        }
-        let later = (0..self.schedule.len(all.len())).map(|n| at(turn.wrapping_add(n)));
-        later.into_iter().find(|e| exclude_tried(e, tried)).unwrap_or_else(|| at(turn))
+/// Two random endpoints, different ones if there are two; the chance of each is proportional to its weight.
+fn two_choices<'s>(set: &'s EndpointSet, tried: &[Arc<Endpoint>]) -> (&'s Arc<Endpoint>, &'s Arc<Endpoint>) {
+    let all = &*set.endpoints;
+    if !tried.is_empty() {
+        let candidates = set.candidates(tried);
+        let (one, two) = distinct_pair(candidates.len());
+        return (candidates[one], candidates[two]);
     }
+    if set.schedule.is_unweighted() {
+        let (one, two) = distinct_pair(all.len());
+        return (&all[one], &all[two]);
+    }
+    let [one, two] = [(); 2].map(|()| set.schedule.endpoint_at(random_below(set.slots()), all.len()));
+    let two = if one == two { (one + 1 + random_below(all.len() - 1)) % all.len() } else { two };
+    (&all[one], &all[two])
 }
 
-fn exclude_tried(endpoint: &Arc<Endpoint>, tried: &[Arc<Endpoint>]) -> bool {
-    !tried.iter().any(|other| Arc::ptr_eq(&other.state, &endpoint.state))
+/// The endpoint with the lower expected response time; ties go to the first.
+fn lower_cost<'e>(one: &'e Arc<Endpoint>, two: &'e Arc<Endpoint>, now: Instant) -> &'e Arc<Endpoint> {
+    let cost = |endpoint: &Endpoint| {
+        let in_flight = endpoint.state.in_flight.load(Ordering::Relaxed);
+        endpoint.state.latency.cost(in_flight, endpoint.weight, now)
+    };
+    if cost(two) < cost(one) { two } else { one }
 }
 
-/// Those that were not tried; all, if all were.
-fn candidates<'e>(all: &'e [Arc<Endpoint>], tried: &[Arc<Endpoint>]) -> SmallVec<[&'e Arc<Endpoint>; 16]> {
-    let others: SmallVec<_> = all.iter().filter(|e| exclude_tried(e, tried)).collect();
-    if others.is_empty() { all.iter().collect() } else { others }
+/// A random number below `end`; 0 if `end` is 0.
+fn random_below(end: usize) -> usize {
+    if end == 0 { 0 } else { fastrand::usize(..end) }
 }
 
-/// Chosen, and counted as such.
-fn with_guard(endpoint: &Arc<Endpoint>) -> Selection {
-    Selection { endpoint: endpoint.clone(), lease: Some(InFlightGuard::new(endpoint)) }
+/// Two different random numbers below `end`; equal ones only if there is just one.
+fn distinct_pair(end: usize) -> (usize, usize) {
+    let (one, two) = (random_below(end), random_below(end.saturating_sub(1)));
+    (one, if two >= one && end > 1 { two + 1 } else { two })
 }

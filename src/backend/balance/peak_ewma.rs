@@ -1,73 +1,70 @@
-//! How long an endpoint takes to answer: a moving average that rises at once and falls slowly (Finagle's peak EWMA).
+//! Peak EWMA (after Finagle): a moving average of response times that rises at once and decays slowly.
 
-use super::{Arc, Endpoint, Ordering};
 use std::{
-    sync::{LazyLock, atomic::AtomicU64},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-/// After so long an answer counts a little more than a third of what it did.
+/// The time after which a measurement has decayed to 1/e.
 const DECAY_TIME: Duration = Duration::from_secs(10);
-/// What a failure counts as at least, however fast it was: nobody wants more of them.
+/// The minimum response time recorded for a failure, so that fast failures do not attract requests.
 const FAILURE_PENALTY: Duration = Duration::from_secs(1);
-/// What an endpoint counts as that has exchanges under way and has never answered.
-const DEFAULT_RTT: f64 = 1e12;
+/// The assumed response time of an endpoint that has requests in flight and has not responded yet.
+const DEFAULT_RTT_NS: f64 = 1e12;
 
-/// Where the count of nanoseconds begins.
+/// The origin of the nanosecond timestamps.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// What is known of the time that an endpoint takes. Written by many: what is lost in a race was about the same.
+/// The average response time of an endpoint. Workers write without a lock: an update lost in a race was about
+/// the same.
 #[derive(Debug, Default)]
 pub struct PeakEwma {
-    /// Nanoseconds, as the bits of a float.
-    average: AtomicU64,
-    /// When it was written, in nanoseconds since the epoch.
-    updated_at: AtomicU64,
+    /// The average in nanoseconds, as the bits of an `f64`.
+    average_ns: AtomicU64,
+    /// The time of the last update, in nanoseconds since [`EPOCH`].
+    updated_at_ns: AtomicU64,
 }
 
 impl PeakEwma {
-    /// An exchange took so long; a failure counts for more.
+    /// Records a response time; a failure counts as at least [`FAILURE_PENALTY`].
     pub fn add(&self, took: Duration, failed: bool, now: Instant) {
         let took = if failed { took.max(FAILURE_PENALTY) } else { took };
         let (new, old) = (took.as_nanos() as f64, self.decayed(now));
-        let share = self.decay_factor(now);
-        let next = if new > old { new } else { self.average() * share + new * (1.0 - share) };
-        self.average.store(next.to_bits(), Ordering::Relaxed);
-        self.updated_at.store(nanos(now), Ordering::Relaxed);
+        let factor = self.decay_factor(now);
+        let next = if new > old { new } else { self.average_ns() * factor + new * (1.0 - factor) };
+        self.average_ns.store(next.to_bits(), Ordering::Relaxed);
+        self.updated_at_ns.store(nanoseconds(now), Ordering::Relaxed);
     }
 
-    /// The average, fallen since; zero before the first answer.
+    /// The average decayed up to `now`, in nanoseconds; zero before the first response.
     fn decayed(&self, now: Instant) -> f64 {
-        self.average() * self.decay_factor(now)
+        self.average_ns() * self.decay_factor(now)
     }
 
-    fn average(&self) -> f64 {
-        f64::from_bits(self.average.load(Ordering::Relaxed))
+    fn average_ns(&self) -> f64 {
+        f64::from_bits(self.average_ns.load(Ordering::Relaxed))
     }
 
-    /// How much of the average is left.
+    /// The expected time of one more exchange with an endpoint that has `in_flight` exchanges, divided by its weight.
+    pub fn cost(&self, in_flight: u32, weight: u32, now: Instant) -> f64 {
+        let (average_ns, in_flight) = (self.decayed(now), f64::from(in_flight));
+        let is_unmeasured = average_ns == 0.0 && in_flight > 0.0;
+        let cost = if is_unmeasured { DEFAULT_RTT_NS + in_flight } else { average_ns * (in_flight + 1.0) };
+        cost / f64::from(weight)
+    }
+
+    /// The factor by which the average has decayed since the last update.
     fn decay_factor(&self, now: Instant) -> f64 {
-        let age = nanos(now).saturating_sub(self.updated_at.load(Ordering::Relaxed));
+        let age = nanoseconds(now).saturating_sub(self.updated_at_ns.load(Ordering::Relaxed));
         (-(age as f64) / DECAY_TIME.as_nanos() as f64).exp()
     }
 }
 
-fn nanos(now: Instant) -> u64 {
+fn nanoseconds(now: Instant) -> u64 {
     u64::try_from(now.saturating_duration_since(*EPOCH).as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// How long one more exchange would have to wait there, about.
-fn cost(endpoint: &Endpoint, now: Instant) -> f64 {
-    let under_way = f64::from(endpoint.state.in_flight.load(Ordering::Relaxed));
-    let average = endpoint.state.latency.decayed(now);
-    let cost =
-        if average == 0.0 && under_way > 0.0 { DEFAULT_RTT + under_way } else { average * (under_way + 1.0) };
-    cost / f64::from(endpoint.weight)
-}
-
-/// The one that would be faster; of equals the first.
-pub fn lower_cost<'e>(one: &'e Arc<Endpoint>, two: &'e Arc<Endpoint>, now: Instant) -> &'e Arc<Endpoint> {
-    if cost(two, now) < cost(one, now) { two } else { one }
 }
 
 #[cfg(test)]
@@ -75,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_rises_at_once_and_falls_slowly() {
+    fn the_average_rises_at_once_and_decays_slowly() {
         let (latency, start) = (PeakEwma::default(), Instant::now());
         let ms = Duration::from_millis;
         let now = |after: Duration| latency.decayed(start + after) / 1e6;
@@ -91,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fast_failure_is_not_a_fast_answer() {
+    fn a_fast_failure_counts_as_a_slow_response() {
         let (latency, now) = (PeakEwma::default(), Instant::now());
         latency.add(Duration::from_millis(1), true, now);
         assert!(latency.decayed(now) >= 1e9);

@@ -1,24 +1,51 @@
-//! The types of registries, one line each.
+//! The provider types, one line each.
 
 use super::{
-    Provider, ProviderSettings, consul::Consul, dns::DnsProvider, eureka::Eureka, file::FileProvider,
-    kubernetes::Kubernetes,
+    consul::{Consul, ConsulSettings},
+    dns::{DnsProvider, DnsSettings},
+    eureka::{Eureka, EurekaSettings},
+    file::{FileProvider, FileSettings},
+    kubernetes::{Kubernetes, KubernetesSettings},
+    provider::Provider,
 };
 use crate::net::dns::Dns;
-use std::{
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-/// A type of registry.
-#[derive(Clone, Copy, Debug)]
-pub struct ProviderKind {
-    /// As `Type` names it, compared without regard to case.
-    pub name: &'static str,
-    /// The settings that it reads.
-    pub settings: &'static [&'static str],
-    /// What follows services in such a registry.
-    pub provider: fn(&ProviderSettings, &Dns) -> Arc<dyn Provider>,
+/// The settings of a registry. Equal settings are one registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ProviderSettings {
+    Consul(ConsulSettings),
+    Kubernetes(KubernetesSettings),
+    Eureka(EurekaSettings),
+    Dns(DnsSettings),
+    File(FileSettings),
+}
+
+impl ProviderSettings {
+    /// The provider for a registry with these settings.
+    pub fn build(&self, dns: &Dns) -> Arc<dyn Provider> {
+        match self {
+            ProviderSettings::Consul(settings) => Arc::new(Consul::new(settings)),
+            ProviderSettings::Kubernetes(settings) => Arc::new(Kubernetes::new(settings)),
+            ProviderSettings::Eureka(settings) => Arc::new(Eureka::new(settings)),
+            ProviderSettings::Dns(settings) => Arc::new(DnsProvider::new(settings, dns)),
+            ProviderSettings::File(settings) => Arc::new(FileProvider::new(settings)),
+        }
+    }
+}
+
+/// The provider types of documents (`Type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    Consul,
+    PollConsul,
+    Kube,
+    PollKube,
+    WatchKube,
+    Eureka,
+    Dns,
+    DnsSrv,
+    File,
 }
 
 #[rustfmt::skip]
@@ -34,72 +61,44 @@ const DNS: &[&str] = &["Port", "PollingInterval", "Namespace"];
 const SRV: &[&str] = &["PollingInterval", "Namespace"];
 const FILE: &[&str] = &["PollingInterval", "File"];
 
-/// Every type there is; the first is the usual one.
-pub static PROVIDERS: &[ProviderKind] = &[
-    ProviderKind {
-        name: "Consul",
-        settings: CONSUL,
-        provider: |settings, _| Arc::new(Consul::watch_mode(settings)),
-    },
-    ProviderKind {
-        name: "PollConsul",
-        settings: CONSUL,
-        provider: |settings, _| Arc::new(Consul::poll_mode(settings)),
-    },
-    ProviderKind {
-        name: "Kube",
-        settings: KUBE,
-        provider: |settings, _| Arc::new(Kubernetes::kube(settings)),
-    },
-    ProviderKind {
-        name: "PollKube",
-        settings: KUBE,
-        provider: |settings, _| Arc::new(Kubernetes::polling(settings)),
-    },
-    ProviderKind {
-        name: "WatchKube",
-        settings: KUBE,
-        provider: |settings, _| Arc::new(Kubernetes::watching(settings)),
-    },
-    ProviderKind {
-        name: "Eureka",
-        settings: EUREKA,
-        provider: |settings, _| Arc::new(Eureka::new(settings)),
-    },
-    ProviderKind {
-        name: "Dns",
-        settings: DNS,
-        provider: |settings, dns| Arc::new(DnsProvider::addresses(settings, dns)),
-    },
-    ProviderKind {
-        name: "DnsSrv",
-        settings: SRV,
-        provider: |settings, dns| Arc::new(DnsProvider::services(settings, dns)),
-    },
-    ProviderKind {
-        name: "File",
-        settings: FILE,
-        provider: |settings, _| Arc::new(FileProvider::new(settings)),
-    },
+/// The types with their names and the settings they read; the first is the default.
+const PROVIDERS: [(ProviderKind, &str, &[&str]); 9] = [
+    (ProviderKind::Consul, "Consul", CONSUL),
+    (ProviderKind::PollConsul, "PollConsul", CONSUL),
+    (ProviderKind::Kube, "Kube", KUBE),
+    (ProviderKind::PollKube, "PollKube", KUBE),
+    (ProviderKind::WatchKube, "WatchKube", KUBE),
+    (ProviderKind::Eureka, "Eureka", EUREKA),
+    (ProviderKind::Dns, "Dns", DNS),
+    (ProviderKind::DnsSrv, "DnsSrv", SRV),
+    (ProviderKind::File, "File", FILE),
 ];
 
 impl ProviderKind {
-    /// The type of that name.
-    pub fn by_name(name: &str) -> Option<&'static ProviderKind> {
-        PROVIDERS.iter().find(|kind| kind.name.eq_ignore_ascii_case(name))
+    /// The type of a registry without `Type`.
+    pub const DEFAULT: ProviderKind = ProviderKind::Consul;
+
+    /// All names, as documents contain them.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        PROVIDERS.iter().map(|(_, name, _)| *name)
     }
-}
 
-impl PartialEq for ProviderKind {
-    fn eq(&self, other: &ProviderKind) -> bool {
-        self.name == other.name
+    /// The type with this name, case-insensitive.
+    pub fn by_name(name: &str) -> Option<ProviderKind> {
+        PROVIDERS.iter().find(|row| row.1.eq_ignore_ascii_case(name)).map(|row| row.0)
     }
-}
 
-impl Eq for ProviderKind {}
+    /// The name, as documents contain it.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
 
-impl Hash for ProviderKind {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
+    /// The settings that the type reads.
+    pub fn settings(self) -> &'static [&'static str] {
+        self.row().2
+    }
+
+    fn row(self) -> &'static (ProviderKind, &'static str, &'static [&'static str]) {
+        PROVIDERS.iter().find(|row| row.0 == self).unwrap_or(&PROVIDERS[0])
     }
 }

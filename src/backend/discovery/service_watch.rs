@@ -1,16 +1,14 @@
-//! A service that is followed: the task that asks its registry, and the clusters that it feeds.
+//! A watched service: the task that queries its registry, and the clusters that use its instances.
 
 use super::{
-    InstanceSink, Provider, Service,
-    service_state::{ServiceState, Snapshot},
+    provider::{Provider, Service},
+    service_state::{InstanceSink, InstanceTarget, ServiceState, Snapshot},
 };
 use crate::{
-    backend::{Cluster, endpoint::Instance},
-    net::background::BackgroundRuntime,
+    backend::endpoint::Instance, base::backoff::Backoff, net::background::BackgroundRuntime,
     telemetry::DiscoveryMetrics,
 };
 use std::{
-    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -19,26 +17,26 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How soon a registry in trouble is asked again, at first and at last.
+/// The backoff after errors of a registry.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
-/// How long a request waits for a fresh look where there was one before.
+/// How long a request waits for a refresh of known instances.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
-/// So long after the start requests wait for the first answer of a registry instead of being refused.
-const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long after the start requests wait for the first response of a registry instead of being rejected.
+const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A service that is followed for as long as somebody holds this.
+/// A service that is watched until this is dropped.
 #[derive(Debug)]
 pub struct ServiceWatch {
     pub service: Service,
     provider: Arc<dyn Provider>,
-    board: Arc<ServiceState>,
+    state: Arc<ServiceState>,
     background: BackgroundRuntime,
     started: AtomicBool,
     created_at: Instant,
-    /// A request named it, not the configuration.
+    /// The service was named by a request, not by the configuration.
     is_from_request: bool,
-    /// The task ends when this is gone.
+    /// The task ends when the last receiver is dropped.
     keep_alive: watch::Receiver<Snapshot>,
 }
 
@@ -48,163 +46,155 @@ impl ServiceWatch {
         service: Service,
         metrics: Arc<DiscoveryMetrics>,
         background: BackgroundRuntime,
-        is_unnamed: bool,
+        is_from_request: bool,
     ) -> ServiceWatch {
-        let board = Arc::new(ServiceState::new(format!("{}: {}", provider.label(), service.name), metrics));
-        let held = board.standing.subscribe();
+        let state = Arc::new(ServiceState::new(format!("{}: {}", provider.label(), service.name), metrics));
+        let keep_alive = state.snapshot.subscribe();
         let started = AtomicBool::new(false);
-        let source = ServiceWatch {
+        let watch = ServiceWatch {
             service,
             provider,
-            board,
+            state,
             background,
             started,
             created_at: Instant::now(),
-            is_from_request: is_unnamed,
-            keep_alive: held,
+            is_from_request,
+            keep_alive,
         };
-        if !source.provider.is_on_demand() {
-            source.start();
+        if !watch.provider.is_on_demand() {
+            watch.start();
         }
-        source
+        watch
     }
 
-    /// From now on the cluster has the instances of this service, and holds the source.
-    pub fn feed(self: &Arc<Self>, cluster: &Arc<Cluster>) {
-        if cluster.source.set(self.clone()).is_ok() {
-            self.board.attach_cluster(cluster);
-        }
+    /// Sets the instances of a cluster now and after each change. The cluster holds the watch.
+    pub fn attach(&self, target: &Arc<dyn InstanceTarget>) {
+        self.state.attach(target);
     }
 
-    /// Whether there is nothing to wait for at a start: it has answered, or is not asked before a request comes.
-    pub fn has_answered(&self) -> bool {
+    /// Whether a start need not wait: the registry has responded, or is not queried before the first request.
+    pub fn has_responded(&self) -> bool {
         !self.started.load(Relaxed) || self.is_known()
     }
 
-    /// Whether the registry has ever answered.
+    /// Whether the registry has responded.
     pub fn is_known(&self) -> bool {
-        self.board.is_known()
+        self.state.is_known()
     }
 
-    /// Waits until the registry has answered for the first time, or answers afresh where it is asked by requests; not
-    /// while it is known to be in trouble, and never longer than until then.
-    pub async fn wait_ready(&self, until: Instant) {
+    /// Waits for the first response of the registry, or for a refresh if requests cause queries; not while the watch
+    /// fails, and never beyond `deadline`.
+    pub async fn wait_ready(&self, deadline: Instant) {
         self.start();
-        let until = until.min(self.wait_deadline());
-        let wish = self.board.request_refresh();
-        if wish.is_none() && self.is_known() {
+        let deadline = deadline.min(self.wait_deadline());
+        let requested = self.state.request_refresh();
+        if requested.is_none() && self.is_known() {
             return;
         }
-        let wish = wish.unwrap_or(0);
-        let mut held = self.keep_alive.clone();
-        let told =
-            held.wait_for(|s| s.last_error.is_some() || s.instances.is_some() && s.refresh_count >= wish);
-        let _ = tokio::time::timeout_at(until.into(), told).await;
+        let requested = requested.unwrap_or(0);
+        let mut snapshots = self.keep_alive.clone();
+        let ready = snapshots
+            .wait_for(|s| s.last_error.is_some() || s.instances.is_some() && s.refresh_count >= requested);
+        let _ = tokio::time::timeout_at(deadline.into(), ready).await;
     }
 
-    /// Until when a request that comes now waits: not long where something is known already.
+    /// The latest time until which a request that arrives now waits.
     fn wait_deadline(&self) -> Instant {
         match (self.is_known(), self.is_from_request || self.provider.is_on_demand()) {
             (true, _) => Instant::now() + REFRESH_TIMEOUT,
             (false, true) => Instant::now() + MAX_BACKOFF,
-            (false, false) => self.created_at + FIRST_ANSWER_TIMEOUT,
+            (false, false) => self.created_at + FIRST_RESPONSE_TIMEOUT,
         }
     }
 
-    /// Whether a request has to call [`Source::ready`] before it looks at the cluster.
-    pub fn is_awaited(&self) -> bool {
+    /// Whether a request must call [`ServiceWatch::wait_ready`] before an endpoint is selected.
+    pub fn must_be_awaited(&self) -> bool {
         self.provider.is_on_demand()
-            || !self.is_known() && (self.is_from_request || self.created_at.elapsed() < FIRST_ANSWER_TIMEOUT)
+            || !self.is_known()
+                && (self.is_from_request || self.created_at.elapsed() < FIRST_RESPONSE_TIMEOUT)
     }
 
-    /// Whether it has, or had, instances.
+    /// Whether the service has, or had, instances.
     pub fn ever_had_instances(&self) -> bool {
-        self.board.ever_had_instances()
+        self.state.ever_had_instances()
     }
 
-    /// Whether a request named it, and its registry knows of no such service.
+    /// Whether a request named the service and the registry has no such service.
     pub fn is_unknown_service(&self) -> bool {
         self.is_from_request && self.is_known() && !self.ever_had_instances()
     }
 
-    /// What the registry is called.
+    /// The name of the registry in logs and metrics.
     pub fn provider_label(&self) -> &str {
         self.provider.label()
     }
 
-    /// The instances known now.
+    /// The current instances.
     pub fn instances(&self) -> Option<Arc<[Instance]>> {
         self.keep_alive.borrow().instances.clone()
     }
 
-    /// Why there is nobody to send a request to, for people.
+    /// Why there is no instance, for operators.
     pub fn no_instance_reason(&self) -> String {
         let (name, registry) = (&self.service.name, self.provider_label());
-        let standing = self.keep_alive.borrow();
-        match (&standing.last_error, &standing.instances) {
+        let snapshot = self.keep_alive.borrow();
+        match (&snapshot.last_error, &snapshot.instances) {
             (None, Some(_)) if self.is_from_request && !self.ever_had_instances() => {
-                format!("{registry} knows no service {name}")
+                format!("unknown service {name}: not registered in {registry}")
             }
-            (None, Some(_)) => format!("the service {name} has no instance ({registry})"),
-            (Some(trouble), Some(_)) => {
-                format!("the service {name} had no instance when {registry} was last heard: {trouble}")
+            (None, Some(_)) => format!("the service {name} has no instances in {registry}"),
+            (Some(error), Some(_)) => {
+                format!("the service {name} had no instances at the last response of {registry}: {error}")
             }
             (None, None) => {
-                format!("where the service {name} is, is not known yet: no answer from {registry}")
+                format!("the instances of {name} are not known yet: no response from {registry}")
             }
-            (Some(trouble), None) => {
-                format!("where the service {name} is, is not known ({registry}): {trouble}")
+            (Some(error), None) => {
+                format!("the instances of {name} are not known: {registry} is unavailable: {error}")
             }
         }
     }
 
     fn start(&self) {
         if !self.started.load(Relaxed) && !self.started.swap(true, Relaxed) {
-            let (board, provider) = (self.board.clone(), self.provider.clone());
-            self.background.spawn(run(board, provider, self.service.clone()));
+            let (state, provider) = (self.state.clone(), self.provider.clone());
+            self.background.spawn(run(state, provider, self.service.clone()));
         }
     }
 }
 
 #[cfg(test)]
 impl ServiceWatch {
-    /// As if the registry had said so.
+    /// Publishes instances in place of the registry.
     pub fn set_for_test(&self, instances: Vec<Instance>) {
-        InstanceSink(self.board.clone()).publish(instances);
+        InstanceSink(self.state.clone()).publish(instances);
     }
 }
 
-/// Follows a service until nobody wants it any more.
-async fn run(board: Arc<ServiceState>, provider: Arc<dyn Provider>, service: Service) {
-    let told = InstanceSink(board.clone());
-    let mut patience = MIN_BACKOFF;
+/// Watches a service until no [`ServiceWatch`] is left.
+async fn run(state: Arc<ServiceState>, provider: Arc<dyn Provider>, service: Service) {
+    let sink = InstanceSink(state.clone());
+    let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
     loop {
-        let trouble = tokio::select! {
+        let error = tokio::select! {
             biased;
-            () = board.standing.closed() => return,
-            trouble = provider.watch(&service, &told) => trouble,
+            () = state.snapshot.closed() => return,
+            error = provider.watch(&service, &sink) => error,
         };
-        // It was well until now: this trouble is a new one.
-        if board.standing.borrow().last_error.is_none() {
-            patience = MIN_BACKOFF;
-            log::warn!("{}: the service {} cannot be followed: {trouble}", provider.label(), service.name);
+        // The watch worked until now: this error is a new one.
+        if state.snapshot.borrow().last_error.is_none() {
+            backoff.reset();
+            log::warn!("{}: cannot watch service {}: {error}", provider.label(), service.name);
         }
-        board.last_error(&trouble);
+        state.set_error(&error);
         tokio::select! {
             biased;
-            () = board.standing.closed() => return,
-            () = tokio::time::sleep(jittered(patience)) => {}
+            () = state.snapshot.closed() => return,
+            () = tokio::time::sleep(backoff.next_delay()) => {}
         }
-        patience = (patience * 2).min(MAX_BACKOFF);
     }
-}
-
-/// Between half of it and all of it, so that gateways that lost a registry together do not come back together.
-pub(super) fn jittered(time: Duration) -> Duration {
-    let part = RandomState::new().hash_one(0u8) as u32;
-    time / 2 + (time / 2).mul_f64(f64::from(part) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
-#[path = "source_tests.rs"]
+#[path = "service_watch_tests.rs"]
 mod tests;

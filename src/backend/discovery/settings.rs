@@ -1,86 +1,54 @@
-//! What the configuration says about a registry, resolved; plain data.
+//! Settings that providers with a server share.
 
-use super::providers::{self, ProviderKind};
-use crate::{base::secret::Secret, net::tls::trust::TrustAnchors};
-use std::{path::PathBuf, time::Duration};
+use crate::{
+    base::{secret::Secret, url::HttpUrl},
+    net::tls::trust::TrustAnchors,
+};
 
-/// One registry, and how it is asked. Equal settings are one registry.
+/// The server of a registry, and how to connect to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ProviderSettings {
-    pub kind: &'static ProviderKind,
+pub struct ServerSettings {
     pub tls: bool,
     /// Without brackets.
     pub host: String,
-    /// 0: the usual one of the type.
+    /// 0: the default port of the provider.
     pub port: u16,
     pub token: Option<Secret>,
-    /// Between two looks, where the registry does not tell of changes by itself; none: the usual time.
-    pub interval: Option<Duration>,
-    /// Empty: that of the service, or the usual one.
-    pub namespace: String,
-    /// What only Consul knows.
-    pub consul: Consul,
-    /// What only Kubernetes knows.
-    pub kubernetes: Kubernetes,
-    /// Where the interface of the registry begins, such as `/eureka`; empty: where it usually does.
-    pub path: String,
-    /// Where the registry is a file: that.
-    pub file: PathBuf,
-    /// Whose certificates are believed, where the registry speaks TLS.
+    /// The trusted certificate authorities, with TLS.
     pub trust: TrustAnchors,
-    /// Exactly what Ocelot does, where that differs.
-    pub ocelot: bool,
 }
 
-/// What only Kubernetes knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Kubernetes {
-    /// The account of the pod that the gateway runs in, instead of host, port and token.
-    pub use_service_account: bool,
-    /// EndpointSlices instead of Endpoints.
-    pub endpoint_slices: bool,
-}
-
-/// What only Consul knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Consul {
-    /// Empty: that of the agent.
-    pub datacenter: String,
-    /// Only instances that have all of these.
-    pub tags: Vec<String>,
-    /// Only instances whose service metadata has all of these.
-    pub metadata: Vec<(String, String)>,
-    /// The name of the node is the host, where there is one, as in Ocelot.
-    pub node_name: bool,
-    /// Any server may answer, not only the leader.
-    pub allow_stale: bool,
-}
-
-impl Default for ProviderSettings {
+impl Default for ServerSettings {
     fn default() -> Self {
-        ProviderSettings {
-            kind: &providers::PROVIDERS[0],
+        ServerSettings {
             tls: false,
             host: "localhost".into(),
             port: 0,
             token: None,
-            interval: None,
-            namespace: String::new(),
-            consul: Consul::default(),
-            kubernetes: Kubernetes::default(),
-            path: String::new(),
-            file: PathBuf::new(),
             trust: TrustAnchors::System,
-            ocelot: false,
         }
     }
 }
 
-impl ProviderSettings {
-    /// Where the registry is, for people: never a secret.
-    pub fn address(&self, usual_port: u16) -> String {
+impl ServerSettings {
+    /// The URL of the server with a path.
+    pub fn url(&self, default_port: u16, path: &str) -> HttpUrl {
+        HttpUrl {
+            tls: self.tls,
+            host: self.host.clone(),
+            port: self.port_or(default_port),
+            target: path.to_owned(),
+        }
+    }
+
+    /// The address of the server for logs and metrics; never contains a secret.
+    pub fn address(&self, default_port: u16) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!("{scheme}://{host}:{}", if self.port == 0 { usual_port } else { self.port })
+        format!("{scheme}://{host}:{}", self.port_or(default_port))
+    }
+
+    fn port_or(&self, default_port: u16) -> u16 {
+        if self.port == 0 { default_port } else { self.port }
     }
 }

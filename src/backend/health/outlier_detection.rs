@@ -1,104 +1,69 @@
-//! What attempts see: an endpoint that fails too often is left alone for a while.
+//! Outlier detection (passive health checks): ejects endpoints whose requests fail.
 
-use super::{super::cluster::AttemptReport, Health};
-use crate::base::status_set::StatusSet;
-use std::{
-    sync::{
-        LazyLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+use super::{config::OutlierDetection, state::Health};
+use crate::{backend::endpoint::Endpoint, pipeline::error::ErrorCode};
+use std::{sync::Arc, time::Instant};
 
-/// When an endpoint is ejected, and for how long.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutlierDetection {
-    /// Failures in a row; none: however many.
-    pub consecutive_failures: Option<u32>,
-    /// The part of requests within the window that fail, 0 to 1; none: however many.
-    pub failure_ratio: Option<f64>,
-    /// Requests within the window before the ratio counts.
-    pub min_requests: u32,
-    pub window: Duration,
-    /// How long the first ejection lasts; each one that follows closely lasts twice as long as the last.
-    pub base_ejection_time: Duration,
-    pub max_ejection_time: Duration,
-    /// Not more percent of the endpoints are left alone at one time.
-    pub max_ejected_percent: u32,
-    /// Answers that count as failures.
-    pub statuses: StatusSet,
+/// The result of an attempt, as far as it concerns the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptReport {
+    /// The head of a response with this status.
+    Response(u16),
+    /// No response, for this reason.
+    Failed(ErrorCode),
+    /// The client disconnected or the gateway canceled the attempt: no statement about the endpoint.
+    Abandoned,
 }
 
 impl OutlierDetection {
-    /// Takes in what an attempt saw; says why the endpoint should be ejected, if it should. Two loads for a success
-    /// after a success, and a count where there is a window.
-    pub fn record(&self, health: &Health, shown: AttemptReport, now: Instant) -> Option<String> {
-        let failed = match shown {
+    /// Records the result of an attempt; returns the reason if the endpoint should be ejected. Costs two loads for a
+    /// success after a success, and a short lock with a failure ratio.
+    pub fn record(&self, health: &Health, report: AttemptReport, now: Instant) -> Option<String> {
+        let failed = match report {
             AttemptReport::Abandoned => return None,
             AttemptReport::Failed(_) => true,
-            AttemptReport::Answered(status) => self.statuses.contains(status),
+            AttemptReport::Response(status) => self.statuses.contains(status),
         };
-        let within = self.failure_ratio.map(|ratio| (ratio, health.window.add(failed, self.window, now)));
+        let ratio = self.failure_ratio.map(|ratio| (ratio, health.count_in_window(failed, self.window, now)));
         if !failed {
-            if health.failures.load(Relaxed) != 0 {
-                health.failures.store(0, Relaxed);
-            }
+            health.record_success();
             return None;
         }
-        let row = health.failures.fetch_add(1, Relaxed).saturating_add(1);
+        let consecutive = health.record_failure();
         if health.is_ejected() {
             return None;
         }
-        if self.consecutive_failures.is_some_and(|most| row >= most) {
-            return Some(format!("{row} failures in a row, the last one {}", last(shown)));
+        if self.consecutive_failures.is_some_and(|max| consecutive >= max) {
+            return Some(format!("{consecutive} consecutive failures, last: {}", describe(report)));
         }
-        let (ratio, (seen, bad)) = within?;
-        let many = seen >= self.min_requests && f64::from(bad) >= ratio * f64::from(seen);
-        many.then(|| format!("{bad} of {seen} requests failed, the last one {}", last(shown)))
+        let (ratio, counts) = ratio?;
+        let is_over = counts.total >= self.min_requests
+            && f64::from(counts.failures) >= ratio * f64::from(counts.total);
+        is_over.then(|| {
+            format!("{} of {} requests failed, last: {}", counts.failures, counts.total, describe(report))
+        })
+    }
+
+    /// Ejects an endpoint unless the maximum of `endpoints` is ejected already; returns the end of the ejection.
+    /// Callers hold a lock, so that the maximum is exact.
+    pub fn eject(
+        &self,
+        endpoints: &[Arc<Endpoint>],
+        endpoint: &Endpoint,
+        reason: String,
+        now: Instant,
+    ) -> Option<Instant> {
+        let ejected = endpoints.iter().filter(|e| e.state.health.is_ejected()).count();
+        let is_allowed = (ejected + 1) * 100 <= self.max_ejected_percent as usize * endpoints.len();
+        let health = &endpoint.state.health;
+        (is_allowed && !health.is_ejected()).then(|| health.eject(self, reason, now))
     }
 }
 
-fn last(shown: AttemptReport) -> String {
-    match shown {
-        AttemptReport::Answered(status) => status.to_string(),
-        AttemptReport::Failed(why) => why.name().to_owned(),
+fn describe(report: AttemptReport) -> String {
+    match report {
+        AttemptReport::Response(status) => status.to_string(),
+        AttemptReport::Failed(code) => code.name().to_owned(),
         AttemptReport::Abandoned => String::new(),
     }
-}
-
-/// Where the count of milliseconds begins.
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Requests and failures since the window began; when it is over the next request begins another.
-#[derive(Debug, Default)]
-pub struct FailureWindow {
-    /// Milliseconds since the epoch.
-    started_at: AtomicU64,
-    total: AtomicU32,
-    failed: AtomicU32,
-}
-
-impl FailureWindow {
-    /// Counts a request; how many there were and how many of them failed.
-    fn add(&self, failed: bool, length: Duration, now: Instant) -> (u32, u32) {
-        let (began, at) = (self.started_at.load(Relaxed), millis(now));
-        let over = at.saturating_sub(began) >= length.as_millis() as u64;
-        // One of those who see that it is over begins anew.
-        if over && self.started_at.compare_exchange(began, at, Relaxed, Relaxed).is_ok() {
-            self.total.store(0, Relaxed);
-            self.failed.store(0, Relaxed);
-        }
-        let bad = if failed { self.failed.fetch_add(1, Relaxed) + 1 } else { self.failed.load(Relaxed) };
-        (self.total.fetch_add(1, Relaxed).saturating_add(1), bad)
-    }
-
-    pub fn restart(&self, now: Instant) {
-        self.started_at.store(millis(now), Relaxed);
-        self.total.store(0, Relaxed);
-        self.failed.store(0, Relaxed);
-    }
-}
-
-fn millis(now: Instant) -> u64 {
-    now.saturating_duration_since(*EPOCH).as_millis() as u64
 }

@@ -1,11 +1,10 @@
-//! The tasks behind health: one that probes for each cluster, and one that waits for the end of each ejection.
+//! Background tasks of health: one that probes each cluster, and one that ends each ejection.
 
-use super::ActiveCheck;
+use super::config::ActiveCheck;
 use crate::{
     backend::{
-        cluster::Cluster,
-        cluster_state::ClusterState,
-        endpoint::{EndpointState, TlsMode},
+        endpoint::{Endpoint, TlsMode},
+        endpoint_state::EndpointState,
     },
     net::{http_client::Client, tls::client::ClientTls},
 };
@@ -15,64 +14,77 @@ use std::{
 };
 use tokio::{sync::Semaphore, task::JoinSet, time::sleep_until};
 
-/// Probes of one cluster at one time.
+/// The maximum number of concurrent probes of one cluster.
 const MAX_PARALLEL_PROBES: usize = 64;
 
-/// Probes for as long as a plan has a cluster of that state that wants it.
-pub async fn probe_loop(shared: Weak<ClusterState>) {
-    let mut asks: Option<(ClientTls, Arc<Client>)> = None;
-    while let Some(cluster) = shared.upgrade().and_then(|shared| shared.newest_probed_cluster()) {
-        let Some(probing) = cluster.health().active.clone() else { return };
-        let next = Instant::now() + probing.interval;
+/// A cluster as the probe task sees it.
+pub trait ProbedCluster: Send + Sync {
+    /// The active health check, if one is configured.
+    fn active_check(&self) -> Option<&Arc<ActiveCheck>>;
+
+    fn tls_mode(&self) -> &TlsMode;
+
+    fn endpoints(&self) -> Box<[Arc<Endpoint>]>;
+
+    /// Records the result of a probe.
+    fn record_probe(&self, endpoint: &Endpoint, result: Result<(), String>);
+}
+
+/// Probes the cluster that `next_cluster` returns, once per interval; ends when there is none.
+pub async fn probe_loop<C: ProbedCluster>(next_cluster: impl Fn() -> Option<Arc<C>> + Send) {
+    let mut cached: Option<(ClientTls, Arc<Client>)> = None;
+    while let Some(cluster) = next_cluster() {
+        let Some(check) = cluster.active_check().cloned() else { return };
+        let next_round = Instant::now() + check.interval;
         let tls = probe_tls(cluster.tls_mode());
-        let client = match &asks {
+        let client = match &cached {
             Some((known, client)) if *known == tls => client.clone(),
-            _ => asks.insert((tls.clone(), Arc::new(Client::with_tls(tls)))).1.clone(),
+            _ => cached.insert((tls.clone(), Arc::new(Client::with_tls(tls)))).1.clone(),
         };
-        probe_all(&cluster, &probing, &client).await;
+        probe_all(&*cluster, &check, &client).await;
         drop(cluster);
-        sleep_until(next.into()).await;
+        sleep_until(next_round.into()).await;
     }
 }
 
-fn probe_tls(speech: &TlsMode) -> ClientTls {
-    match speech {
+fn probe_tls(mode: &TlsMode) -> ClientTls {
+    match mode {
         TlsMode::Plain => ClientTls::default(),
         TlsMode::Always(tls) | TlsMode::SameAsClient(tls) => tls.clone(),
     }
 }
 
-/// Every endpoint once.
-async fn probe_all(cluster: &Arc<Cluster>, probing: &Arc<ActiveCheck>, client: &Arc<Client>) {
-    let (mut probes, seats) = (JoinSet::new(), Arc::new(Semaphore::new(MAX_PARALLEL_PROBES)));
-    for endpoint in &cluster.members().endpoints {
-        let late = jitter(probing, cluster.random_u64());
-        let (endpoint, probing, client) = (endpoint.clone(), probing.clone(), client.clone());
-        let (speech, seats) = (cluster.tls_mode().clone(), seats.clone());
+/// Probes each endpoint once.
+async fn probe_all(cluster: &impl ProbedCluster, check: &Arc<ActiveCheck>, client: &Arc<Client>) {
+    let (mut probes, permits) = (JoinSet::new(), Arc::new(Semaphore::new(MAX_PARALLEL_PROBES)));
+    for endpoint in cluster.endpoints() {
+        let delay = jitter(check);
+        let (check, client, permits) = (check.clone(), client.clone(), permits.clone());
+        let tls_mode = cluster.tls_mode().clone();
         probes.spawn(async move {
-            tokio::time::sleep(late).await;
-            let _seat = seats.acquire().await;
-            let found = probing.check(&endpoint, &speech, &client).await;
-            (endpoint, found)
+            tokio::time::sleep(delay).await;
+            let _permit = permits.acquire().await;
+            let result = check.check(&endpoint, &tls_mode, &client).await;
+            (endpoint, result)
         });
     }
     while let Some(probed) = probes.join_next().await {
-        let Ok((endpoint, found)) = probed else { continue };
-        cluster.record_probe(&endpoint, found);
+        let Ok((endpoint, result)) = probed else { continue };
+        cluster.record_probe(&endpoint, result);
     }
 }
 
-/// How late a probe comes, by chance.
-fn jitter(probing: &ActiveCheck, chance: u64) -> Duration {
-    let most = probing.interval.mul_f64(f64::from(probing.jitter.min(100)) / 100.0);
-    most.mul_f64((chance >> 11) as f64 / (1u64 << 53) as f64)
+/// The random delay of a probe.
+fn jitter(check: &ActiveCheck) -> Duration {
+    let max = check.interval.mul_f64(f64::from(check.jitter.min(100)) / 100.0);
+    max.mul_f64(fastrand::f64())
 }
 
-/// Takes an endpoint back when its ejection is over.
-pub async fn end_ejection(shared: Weak<ClusterState>, endpoint: Weak<EndpointState>, until: Instant) {
+/// Ends an ejection at its time; `on_end` then updates the clusters of the endpoint.
+pub async fn end_ejection(endpoint: Weak<EndpointState>, until: Instant, on_end: impl FnOnce() + Send) {
     sleep_until(until.into()).await;
-    let (Some(shared), Some(endpoint)) = (shared.upgrade(), endpoint.upgrade()) else { return };
+    let Some(endpoint) = endpoint.upgrade() else { return };
     if endpoint.health.end_ejection(Instant::now().max(until)) {
-        shared.refresh();
+        on_end();
     }
 }

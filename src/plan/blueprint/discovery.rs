@@ -1,7 +1,7 @@
 //! Services that are found instead of written down.
 
 use super::{Endpoint, RouteBlueprint};
-use crate::backend::discovery::{ProviderSettings, Service};
+use crate::backend::discovery::{ProviderSettings, Service, consul::ConsulSettings};
 use std::sync::Arc;
 
 /// What is asked where services are.
@@ -11,13 +11,6 @@ pub enum Registry {
     Provider(Arc<ProviderSettings>),
     /// The reverse proxy of Service Fabric, which knows itself where they are.
     ServiceFabric(Endpoint),
-}
-
-impl Registry {
-    /// Whether it is a Consul, which keeps more than services.
-    pub fn is_consul(&self) -> bool {
-        matches!(self, Registry::Provider(settings) if settings.kind.name.ends_with("Consul"))
-    }
 }
 
 /// A service, and who says where it is.
@@ -32,7 +25,7 @@ pub struct DiscoveredService {
 /// Where the configuration itself is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreBlueprint {
-    pub registry: Arc<ProviderSettings>,
+    pub consul: ConsulSettings,
     pub key: String,
 }
 

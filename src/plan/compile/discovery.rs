@@ -2,9 +2,13 @@
 
 use super::provider_settings;
 use crate::backend::discovery::{
-    ProviderSettings, Service,
-    providers::{PROVIDERS, ProviderKind},
-    settings::{Consul, Kubernetes},
+    ProviderKind, ProviderSettings, Service,
+    consul::ConsulSettings,
+    dns::{DnsSettings, RecordType},
+    eureka::EurekaSettings,
+    file::FileSettings,
+    kubernetes::{KubernetesKind, KubernetesSettings},
+    settings::ServerSettings,
 };
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::{
@@ -36,7 +40,7 @@ pub fn registry(
     let mut reader = DiscoveryCompiler { document: document, diagnostics: diagnostics };
     let kind = reader.kind()?;
     let (name, reads) = kind.map_or((SERVICE_FABRIC, provider_settings::SERVICE_FABRIC_SETTINGS), |kind| {
-        (kind.name, kind.settings)
+        (kind.name(), kind.settings())
     });
     provider_settings::report_unused(scope, document, name, reads, reader.diagnostics);
     let (tls, host, port) = (reader.tls(), reader.host(), reader.port());
@@ -45,36 +49,25 @@ pub fn registry(
         return Some(Registry::ServiceFabric(Endpoint { host, port, weight: 1 }));
     };
     let token = document.token.as_ref().map(|token| token.value.clone()).filter(|t| !t.reveal().is_empty());
-    let settings = ProviderSettings {
-        kind,
-        tls,
-        host,
-        port,
-        interval: reader.interval(),
-        namespace: text(&document.namespace),
-        consul: consul(scope, document),
-        kubernetes: Kubernetes {
-            use_service_account: non_blank(&document.host).is_none() && port == 0 && token.is_none(),
-            endpoint_slices: document.endpoint_slices.as_ref().is_some_and(|on| on.value),
-        },
-        token,
-        path: provider_settings::path(document, reader.diagnostics),
-        file: provider_settings::file(scope, document, kind, document.span, reader.diagnostics),
-        trust: provider_settings::trust_anchors(scope, document, tls, reader.diagnostics),
-        ocelot: scope.ocelot,
-    };
-    reader.warn_plaintext_token(&settings);
+    let trust = provider_settings::trust_anchors(scope, document, tls, reader.diagnostics);
+    let server = ServerSettings { tls, host, port, token, trust };
+    reader.warn_plaintext_token(&server);
+    let settings = reader.provider(scope, kind, server);
     Some(Registry::Provider(Arc::new(settings)))
 }
 
-/// What only Consul knows.
-fn consul(scope: &CheckContext, document: &DiscoveryDocument) -> Consul {
-    Consul {
+/// The settings of Consul, from those that all providers share and its own.
+fn consul(scope: &CheckContext, document: &DiscoveryDocument, server: ServerSettings) -> ConsulSettings {
+    ConsulSettings {
+        server,
+        namespace: text(&document.namespace),
         datacenter: text(&document.datacenter),
         tags: items(&document.tags).iter().map(|tag| tag.value.clone()).collect(),
         metadata: pairs(&document.service_metadata),
         node_name: document.use_node_name.as_ref().map_or(scope.ocelot, |on| on.value),
         allow_stale: document.stale.as_ref().is_some_and(|on| on.value),
+        ocelot: scope.ocelot,
+        ..ConsulSettings::default()
     }
 }
 
@@ -165,7 +158,14 @@ pub fn store(
             .help("write \"Consul\", or leave it out");
         return None;
     }
-    let Some(Registry::Provider(registry)) = registry.filter(|registry| registry.is_consul()) else {
+    let consul = registry.and_then(|registry| match registry {
+        Registry::Provider(settings) => match &**settings {
+            ProviderSettings::Consul(consul) => Some(consul.clone()),
+            _ => None,
+        },
+        Registry::ServiceFabric(_) => None,
+    });
+    let Some(consul) = consul else {
         let message = "the store has no address: there is no ServiceDiscoveryProvider that is a Consul";
         diagnostics.error(codes::NO_REGISTRY, store.span, message).help(
             "\"GlobalConfiguration\": { \"ServiceDiscoveryProvider\": { \"Host\": \"localhost\", \"Port\": 8500 } }",
@@ -173,7 +173,7 @@ pub fn store(
         return None;
     };
     let key = key.map_or_else(|| STORE_KEY.to_owned(), |key| key.trim().trim_matches('/').to_owned());
-    Some(StoreBlueprint { registry: registry.clone(), key })
+    Some(StoreBlueprint { consul, key })
 }
 
 /// Characters that names of services have everywhere, and that mean nothing in a path.
@@ -188,8 +188,8 @@ struct DiscoveryCompiler<'d, 'o> {
 
 impl DiscoveryCompiler<'_, '_> {
     /// The type; `Some(None)` is Service Fabric.
-    fn kind(&mut self) -> Option<Option<&'static ProviderKind>> {
-        let Some(name) = non_blank(&self.document.kind) else { return Some(PROVIDERS.first()) };
+    fn kind(&mut self) -> Option<Option<ProviderKind>> {
+        let Some(name) = non_blank(&self.document.kind) else { return Some(Some(ProviderKind::DEFAULT)) };
         let name = Spanned::new(name.trim().to_owned(), name.span);
         if name.eq_ignore_ascii_case(SERVICE_FABRIC) {
             return Some(None);
@@ -199,7 +199,7 @@ impl DiscoveryCompiler<'_, '_> {
         }
         let message = format!("there is no ServiceDiscoveryProvider of the type \"{}\"", name.value);
         let said = self.diagnostics.error(codes::UNKNOWN_REGISTRY, name.span, message);
-        let mut known: Vec<_> = PROVIDERS.iter().map(|kind| kind.name).collect();
+        let mut known: Vec<_> = ProviderKind::names().collect();
         known.push(SERVICE_FABRIC);
         if let Some(meant) = suggest::closest_match(&name, known.iter().copied()) {
             said.help(format!("did you mean \"{meant}\"?"));
@@ -254,7 +254,59 @@ impl DiscoveryCompiler<'_, '_> {
         u64::try_from(interval.value).ok().map(Duration::from_millis)
     }
 
-    fn warn_plaintext_token(&mut self, settings: &ProviderSettings) {
+    /// The settings of the provider, from those that all providers share and its own.
+    fn provider(
+        &mut self,
+        scope: &CheckContext,
+        kind: ProviderKind,
+        server: ServerSettings,
+    ) -> ProviderSettings {
+        let (interval, namespace) = (self.interval(), text(&self.document.namespace));
+        match kind {
+            ProviderKind::Consul | ProviderKind::PollConsul => {
+                let polls = kind == ProviderKind::PollConsul;
+                ProviderSettings::Consul(ConsulSettings {
+                    polls,
+                    interval,
+                    ..consul(scope, self.document, server)
+                })
+            }
+            ProviderKind::Kube | ProviderKind::PollKube | ProviderKind::WatchKube => {
+                let has_address = non_blank(&self.document.host).is_some() || server.port != 0;
+                ProviderSettings::Kubernetes(KubernetesSettings {
+                    kind: match kind {
+                        ProviderKind::PollKube => KubernetesKind::Poll,
+                        ProviderKind::WatchKube => KubernetesKind::Watch,
+                        _ => KubernetesKind::Kube,
+                    },
+                    use_service_account: !has_address && server.token.is_none(),
+                    server,
+                    interval,
+                    namespace,
+                    endpoint_slices: self.document.endpoint_slices.as_ref().is_some_and(|on| on.value),
+                    ocelot: scope.ocelot,
+                })
+            }
+            ProviderKind::Eureka => {
+                let path = provider_settings::path(self.document, self.diagnostics);
+                ProviderSettings::Eureka(EurekaSettings { server, interval, path })
+            }
+            ProviderKind::Dns => {
+                let records = RecordType::Address { port: server.port };
+                ProviderSettings::Dns(DnsSettings { records, domain: namespace, interval })
+            }
+            ProviderKind::DnsSrv => {
+                let records = RecordType::Srv;
+                ProviderSettings::Dns(DnsSettings { records, domain: namespace, interval })
+            }
+            ProviderKind::File => {
+                let path = provider_settings::file(scope, self.document, self.diagnostics);
+                ProviderSettings::File(FileSettings { path, interval })
+            }
+        }
+    }
+
+    fn warn_plaintext_token(&mut self, settings: &ServerSettings) {
         let here = settings.host.eq_ignore_ascii_case("localhost")
             || settings.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         let Some(token) =

@@ -110,11 +110,11 @@ fn sticky(options: &ResolvedLoadBalancer, ocelot: bool, diagnostics: &mut Diagno
         .report(diagnostics, ocelot, expiry.span);
         return BalancerKind::RoundRobin;
     }
-    let keeps = match (own, ocelot) {
+    let store = match (own, ocelot) {
         (true, _) => SessionStore::Cookie,
         (false, true) => SessionStore::Unbounded,
         (false, false) => SessionStore::Bounded,
     };
     let expiry = expiry.and_then(|ms| u64::try_from(ms.value).ok()).map(Duration::from_millis);
-    BalancerKind::Sticky(Sticky { cookie: cookie.into(), expiry, keeps })
+    BalancerKind::Sticky(Sticky { cookie: cookie.into(), expiry, store })
 }

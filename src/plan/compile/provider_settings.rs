@@ -1,8 +1,12 @@
 //! What only some types of registries read, and whom a registry's connection believes.
 
-use crate::backend::discovery::providers::ProviderKind;
 use crate::base::bytes::is_target;
+<<<<<<< HEAD
 use crate::config::{Diagnostics, Span, codes};
+=======
+use crate::config::document::DiscoveryDocument;
+use crate::config::{Diagnostics, Span, Spanned, codes};
+>>>>>>> b3e3f13 (backend: cut the module circles and name things in the field's words)
 use crate::net::tls::trust::{TrustAnchors, certificates};
 use crate::plan::check::{CheckContext, non_blank};
 use crate::plan::document::DiscoveryDocument;
@@ -92,16 +96,12 @@ pub fn path(document: &DiscoveryDocument, diagnostics: &mut Diagnostics) -> Stri
 /// The file that is the registry, beside the configuration.
 pub fn file(
     scope: &CheckContext,
-    document: &DiscoveryDocument,
-    kind: &ProviderKind,
-    at: Span,
+    document: &Spanned<DiscoveryDocument>,
     diagnostics: &mut Diagnostics,
 ) -> PathBuf {
     let Some(name) = non_blank(&document.file) else {
-        if kind.settings.contains(&"File") {
-            let help = "name the file that lists services and their instances";
-            report(diagnostics, at, "a File provider has no File", help);
-        }
+        let help = "name the file that lists services and their instances";
+        report(diagnostics, document.span, "a File provider has no File", help);
         return PathBuf::new();
     };
     let beside = scope.sources.get(name.span.file).and_then(|source| source.path.as_ref()?.parent());

@@ -266,8 +266,9 @@ impl RouteCompiler<'_, '_, '_> {
             per_try_timeout: options.per_try_timeout.is_some().then(|| {
                 self.ranges().time("PerTryTimeout", &options.per_try_timeout, SECOND, MS, 3600 * SECOND)
             }),
-            backoff: (least, most),
-            honour_retry_after: options.honour_retry_after.as_ref().is_none_or(|on| on.value),
+            base_backoff: least,
+            max_backoff: most,
+            honor_retry_after: options.honour_retry_after.as_ref().is_none_or(|on| on.value),
             max_replay_bytes: self.ranges().size(
                 "MaxReplaySize",
                 &options.max_replay_size,

@@ -86,7 +86,7 @@ fn a_registry_that_is_away_keeps_what_was_known_and_comes_back_by_itself() {
     assert!(becomes_true(SOON, || gateway.get("/").text() == "two /"));
     assert!(up(1));
     let said = gateway.process.stderr();
-    assert!(said.contains("cannot be followed") && !said.contains("s3cret"), "{said}");
+    assert!(said.contains("cannot watch service") && !said.contains("s3cret"), "{said}");
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn explain_says_who_was_asked_and_what_was_found() {
     assert!(named.contains("route     dynamic") && named.contains("GET /a?b HTTP/1.1"), "{named}");
     let unknown = explain(&dynamic(consul.port(), &json!({})), "/nobody/a");
     assert!(
-        unknown.contains("404  route.not_found") && unknown.contains("knows no service nobody"),
+        unknown.contains("404  route.not_found") && unknown.contains("unknown service nobody"),
         "{unknown}"
     );
 }

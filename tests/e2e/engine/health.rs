@@ -53,7 +53,7 @@ fn an_endpoint_whose_probes_fail_gets_no_requests_until_they_succeed() {
     status.store(503, Relaxed);
     assert!(becomes_true(SOON, || first(&gateway)["health"] == "unhealthy"));
     let why = first(&gateway)["reason"].as_str().expect("a reason").to_owned();
-    assert!(why.ends_with("/health: the answer is 503"), "{why}");
+    assert!(why.ends_with("/health: unexpected status 503"), "{why}");
     let before = calls(&one);
     for _ in 0..10 {
         assert_eq!(gateway.get("/").status, 200);
@@ -81,7 +81,7 @@ fn when_nobody_is_well_the_answer_says_so() {
     assert_eq!(problem["code"], "backend.no_endpoint");
     let detail = problem["detail"].as_str().expect("a detail").to_owned();
     assert!(
-        detail.starts_with("none of the 1 endpoints of shop is well") && detail.contains("500"),
+        detail.starts_with("none of the 1 endpoints of shop is healthy") && detail.contains("500"),
         "{detail}"
     );
 }

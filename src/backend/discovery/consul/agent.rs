@@ -1,138 +1,135 @@
-//! An agent of Consul, and the turns in which it is asked: the server holds a question until the answer changes, where
-//! it can.
+//! The HTTP client of a Consul agent, and blocking queries: the server holds a query until its result
+//! changes.
 //!
 //! Source: Consul's HTTP API, "Features: Blocking Queries".
 
-use super::super::{ProviderSettings, service_watch::jittered};
+use super::settings::ConsulSettings;
 use crate::{
-    base::{percent, url::HttpUrl},
+    base::{backoff::half_jitter, percent, url::HttpUrl},
     net::http_client::{Client, Request, RequestLimits, Response},
 };
 use std::time::Duration;
 
-/// How long the server may hold a question; it adds up to a sixteenth.
+/// Consul's default port.
+const DEFAULT_PORT: u16 = 8500;
+/// How long the server may block a query; it adds up to a sixteenth.
 const BLOCKING_WAIT: Duration = Duration::from_secs(60);
-/// An answer without waiting.
-pub(super) const MAX_PARALLEL_REQUESTS: Duration = Duration::from_secs(10);
-/// The longest answer.
-const MAX_RESPONSE: usize = 8 << 20;
-/// Between two looks at a server that does not hold questions.
+/// The timeout of a response without blocking.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum size of a response body.
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
+/// The default interval of queries to a server without blocking queries.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-/// Between two answers of a server that does, however fast its index moves.
+/// The minimum interval of blocking queries, however fast the index changes.
 const MIN_QUERY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// One agent.
+/// A Consul agent.
 #[derive(Debug)]
 pub(super) struct Agent {
     pub label: String,
-    pub settings: ProviderSettings,
-    root: HttpUrl,
+    pub settings: ConsulSettings,
+    base_url: HttpUrl,
     client: Client,
 }
 
 impl Agent {
-    pub fn new(settings: &ProviderSettings) -> Agent {
-        let port = if settings.port == 0 { super::PORT } else { settings.port };
-        let root = HttpUrl { tls: settings.tls, host: settings.host.clone(), port, target: "/".to_owned() };
+    pub fn new(settings: &ConsulSettings) -> Agent {
         Agent {
-            label: format!("{} {}", settings.kind.name, settings.address(super::PORT)),
+            label: format!("{} {}", settings.kind_name(), settings.server.address(DEFAULT_PORT)),
             settings: settings.clone(),
-            root,
-            client: Client::new(settings.trust.clone()),
+            base_url: settings.server.url(DEFAULT_PORT, "/"),
+            client: Client::new(settings.server.trust.clone()),
         }
     }
 
-    /// What stands below the agent's address.
+    /// The URL of a path of the agent's API.
     pub fn url(&self, path: &str) -> HttpUrl {
-        self.root.join_path(path)
+        self.base_url.join_path(path)
     }
 
-    /// A question; the answer may have any status.
-    pub async fn send(&self, request: Request<'_>, time: Duration) -> Result<Response, String> {
-        let token =
-            self.settings.token.as_ref().map(|token| token.reveal()).filter(|token| !token.is_empty());
-        let request = match token {
+    /// Sends a request; accepts any status.
+    pub async fn send(&self, request: Request<'_>, timeout: Duration) -> Result<Response, String> {
+        let token = self.settings.server.token.as_ref().map(|token| token.reveal());
+        let request = match token.filter(|token| !token.is_empty()) {
             Some(token) => request.header("X-Consul-Token", token),
             None => request,
         };
-        self.client.send(&request, RequestLimits { timeout: time, max_body: MAX_RESPONSE }).await
+        self.client.send(&request, RequestLimits { timeout, max_body: MAX_RESPONSE_BYTES }).await
     }
 
-    /// A question whose answer must be a good one.
-    pub async fn get(&self, url: &HttpUrl, time: Duration) -> Result<Response, String> {
-        let reply = self.send(Request::get(url), time).await?;
-        if reply.status() == 200 { Ok(reply) } else { Err(unexpected_status(url, &reply)) }
-    }
-}
-
-/// What a status says that is none of the expected.
-pub(super) fn unexpected_status(url: &HttpUrl, reply: &Response) -> String {
-    match reply.status() {
-        403 => format!("{url}: the answer is 403: the Token may not do this"),
-        status => format!("{url}: the answer is {status}"),
+    /// Sends a GET request; expects status 200.
+    pub async fn get(&self, url: &HttpUrl, timeout: Duration) -> Result<Response, String> {
+        let response = self.send(Request::get(url), timeout).await?;
+        if response.status() == 200 { Ok(response) } else { Err(unexpected_status(url, &response)) }
     }
 }
 
-/// What the server calls its answer, if it does.
-pub(super) fn index(reply: &Response) -> Option<u64> {
-    reply.header("X-Consul-Index")?.parse().ok()
+/// The error for an unexpected status.
+pub(super) fn unexpected_status(url: &HttpUrl, response: &Response) -> String {
+    match response.status() {
+        403 => format!("{url}: status 403: the Token lacks the permission"),
+        status => format!("{url}: unexpected status {status}"),
+    }
 }
 
-/// From question to question.
+/// The index of a response, if the server supports blocking queries.
+pub(super) fn index(response: &Response) -> Option<u64> {
+    response.header("X-Consul-Index")?.parse().ok()
+}
+
+/// The state of a blocking query.
 #[derive(Debug, Default)]
 pub(super) struct BlockingQuery {
-    /// What the server called the last answer; 0: nothing to wait for.
+    /// The index of the last response; 0: do not block.
     index: u64,
 }
 
-/// When to ask again.
+/// When the next query is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum QueryMode {
-    /// The server holds questions: after this little time.
+pub(super) enum NextQuery {
+    /// The server supports blocking queries: after this delay.
     Blocking(Duration),
-    /// It does not: whenever it seems good.
-    Immediate,
+    /// The server does not: at the interval of the provider, or on request.
+    Unsupported,
 }
 
 impl BlockingQuery {
-    /// Adds to the address until when the server shall hold the question.
+    /// Appends the parameters that make the server block.
     pub fn push_wait_params(&self, path: &mut String) {
         if self.index > 0 {
             *path += &format!("&index={}&wait={}s", self.index, BLOCKING_WAIT.as_secs());
         }
     }
 
-    /// How long the answer may take.
+    /// The timeout of the response.
     pub fn response_timeout(&self) -> Duration {
-        if self.index > 0 {
-            BLOCKING_WAIT + BLOCKING_WAIT / 16 + MAX_PARALLEL_REQUESTS
-        } else {
-            MAX_PARALLEL_REQUESTS
+        if self.index > 0 { BLOCKING_WAIT + BLOCKING_WAIT / 16 + RESPONSE_TIMEOUT } else { RESPONSE_TIMEOUT }
+    }
+
+    /// Records the index of a response that took `duration`.
+    pub fn next(&mut self, index: Option<u64>, duration: Duration) -> NextQuery {
+        let previous = self.index;
+        let current = index.filter(|index| *index > 0);
+        // An index that goes backwards resets the query: the server was restored or replaced.
+        self.index = current.filter(|index| *index >= previous).unwrap_or(0);
+        match current {
+            // The server should have blocked, and did not.
+            Some(index) if index == previous && duration < INTERVAL => {
+                NextQuery::Blocking(half_jitter(2 * INTERVAL))
+            }
+            Some(_) => NextQuery::Blocking(MIN_QUERY_INTERVAL),
+            None => NextQuery::Unsupported,
         }
     }
 
-    /// Takes in what the answer, which took so long, was called.
-    pub fn next(&mut self, index: Option<u64>, took: Duration) -> QueryMode {
-        let before = self.index;
-        let held = index.filter(|index| *index > 0);
-        // One that goes backwards is begun anew: the server was restored, or is another one.
-        self.index = held.filter(|index| *index >= before).unwrap_or(0);
-        match held {
-            // It should have held the question, and did not.
-            Some(index) if index == before && took < INTERVAL => QueryMode::Blocking(jittered(2 * INTERVAL)),
-            Some(_) => QueryMode::Blocking(MIN_QUERY_INTERVAL),
-            None => QueryMode::Immediate,
-        }
-    }
-
-    /// Asks without waiting next time.
+    /// The next query does not block.
     pub fn reset_index(&mut self) {
         self.index = 0;
     }
 }
 
-/// Appends a text as one segment of a path or one value of a query.
-pub(super) fn push_wait_params(path: &mut String, text: &str) {
+/// Appends a text, percent-encoded, as a path segment or a query value.
+pub(super) fn push_encoded(path: &mut String, text: &str) {
     path.push_str(&percent::percent_encoded(text));
 }
 
@@ -141,23 +138,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_is_waited_for_until_it_goes_backwards_or_away() {
-        let mut turns = BlockingQuery::default();
+    fn a_query_blocks_until_its_index_goes_backwards_or_disappears() {
+        let mut query = BlockingQuery::default();
         let mut path = String::new();
         let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
-        turns.push_wait_params(&mut path);
-        assert_eq!((path.as_str(), turns.response_timeout()), ("", MAX_PARALLEL_REQUESTS));
-        assert_eq!(turns.next(Some(7), short), QueryMode::Blocking(MIN_QUERY_INTERVAL));
-        turns.push_wait_params(&mut path);
+        query.push_wait_params(&mut path);
+        assert_eq!((path.as_str(), query.response_timeout()), ("", RESPONSE_TIMEOUT));
+        assert_eq!(query.next(Some(7), short), NextQuery::Blocking(MIN_QUERY_INTERVAL));
+        query.push_wait_params(&mut path);
         assert_eq!(path, "&index=7&wait=60s");
-        assert!(turns.response_timeout() > BLOCKING_WAIT);
-        assert_eq!(turns.next(Some(7), long), QueryMode::Blocking(MIN_QUERY_INTERVAL), "the wait was over");
-        let QueryMode::Blocking(pause) = turns.next(Some(7), short) else { panic!("it has an index") };
-        assert!(pause >= INTERVAL, "a server that does not hold its questions is not asked in a loop");
-        turns.next(Some(3), long);
-        assert_eq!(turns.index, 0);
-        turns.next(Some(3), long);
-        assert_eq!(turns.next(None, long), QueryMode::Immediate);
-        assert_eq!((turns.next(Some(0), long), turns.index), (QueryMode::Immediate, 0));
+        assert!(query.response_timeout() > BLOCKING_WAIT);
+        assert_eq!(
+            query.next(Some(7), long),
+            NextQuery::Blocking(MIN_QUERY_INTERVAL),
+            "the wait time expired"
+        );
+        let NextQuery::Blocking(delay) = query.next(Some(7), short) else {
+            panic!("the response has an index")
+        };
+        assert!(delay >= INTERVAL, "a server that does not block is not queried in a loop");
+        query.next(Some(3), long);
+        assert_eq!(query.index, 0);
+        query.next(Some(3), long);
+        assert_eq!(query.next(None, long), NextQuery::Unsupported);
+        assert_eq!((query.next(Some(0), long), query.index), (NextQuery::Unsupported, 0));
     }
 }

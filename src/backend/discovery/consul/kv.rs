@@ -1,155 +1,152 @@
-//! One key of Consul's KV store, for the configuration itself.
+//! One key of Consul's KV store, for the gateway's own configuration.
 //!
 //! Source: Consul's HTTP API, "KV Store".
 
-use super::agent::{
-    Agent, BlockingQuery, INTERVAL, MAX_PARALLEL_REQUESTS, QueryMode, index, push_wait_params,
-    unexpected_status,
+use super::{
+    agent::{
+        Agent, BlockingQuery, INTERVAL, NextQuery, RESPONSE_TIMEOUT, index, push_encoded, unexpected_status,
+    },
+    settings::ConsulSettings,
 };
-use crate::{
-    backend::discovery::{ProviderSettings, service_watch::jittered},
-    net::http_client::Request,
-};
+use crate::{base::backoff::Backoff, net::http_client::Request};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
-/// The largest value that is read, as text; Consul itself stores 512 KiB.
-const MAX_VALUE: usize = 4 << 20;
-/// How soon a server in trouble is asked again, at first and at last.
+/// The maximum size of a value as text; Consul itself stores 512 KiB.
+const MAX_VALUE_BYTES: usize = 4 << 20;
+/// The backoff after errors.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
 
-/// A key in the store.
+/// A key of the store.
 #[derive(Debug)]
 pub struct KvStore {
     agent: Agent,
     key: String,
 }
 
-/// What the server sends of a key.
+/// The entry of a key, as the server sends it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct KvEntry {
     value: Option<String>,
 }
 
 impl KvStore {
-    pub fn new(settings: &ProviderSettings, key: &str) -> KvStore {
+    pub fn new(settings: &ConsulSettings, key: &str) -> KvStore {
         KvStore { agent: Agent::new(settings), key: key.to_owned() }
     }
 
-    /// For people.
+    /// The name for operators.
     pub fn name(&self) -> String {
         format!("consul:{}", self.key)
     }
 
-    /// The store, for people and metrics.
+    /// The store, for operators and metrics.
     pub fn store(&self) -> &str {
         &self.agent.label
     }
 
-    /// Slashes in a key are slashes in the path.
+    /// Slashes of the key stay slashes of the path.
     fn path(&self) -> String {
         let mut path = "v1/kv".to_owned();
-        for part in self.key.split('/') {
+        for segment in self.key.split('/') {
             path.push('/');
-            push_wait_params(&mut path, part);
+            push_encoded(&mut path, segment);
         }
-        let datacenter = &self.agent.settings.consul.datacenter;
+        let datacenter = &self.agent.settings.datacenter;
         path.push_str("?dc=");
-        push_wait_params(&mut path, datacenter);
+        push_encoded(&mut path, datacenter);
         if datacenter.is_empty() {
             path.truncate(path.len() - "dc=".len());
         }
         path
     }
 
-    /// The value; none when there is no such key.
+    /// The value; `None` if the key does not exist.
     pub async fn read(&self) -> Result<Option<String>, String> {
         self.get_with_index(&BlockingQuery::default()).await.map(|(value, _)| value)
     }
 
-    async fn get_with_index(&self, turns: &BlockingQuery) -> Result<(Option<String>, Option<u64>), String> {
+    async fn get_with_index(&self, query: &BlockingQuery) -> Result<(Option<String>, Option<u64>), String> {
         let mut path = self.path();
-        turns.push_wait_params(&mut path);
+        query.push_wait_params(&mut path);
         let url = self.agent.url(&path);
-        let reply = self.agent.send(Request::get(&url), turns.response_timeout()).await?;
-        let value = match reply.status() {
-            200 => decode_value(&reply.body).map_err(|why| format!("{url}: {why}"))?,
+        let response = self.agent.send(Request::get(&url), query.response_timeout()).await?;
+        let value = match response.status() {
+            200 => decode_value(&response.body).map_err(|error| format!("{url}: {error}"))?,
             404 => None,
-            _ => return Err(unexpected_status(&url, &reply)),
+            _ => return Err(unexpected_status(&url, &response)),
         };
-        Ok((value, index(&reply)))
+        Ok((value, index(&response)))
     }
 
-    /// Writes the value if there is still no such key; says whether it did.
+    /// Writes the value unless the key exists; returns whether it did.
     pub async fn put_if_absent(&self, text: &str) -> Result<bool, String> {
         let url = self.agent.url(&format!("{}&cas=0", self.path()));
         let request = Request::new("PUT", &url).body(text.as_bytes());
-        let reply = self.agent.send(request, MAX_PARALLEL_REQUESTS).await?;
-        if reply.status() == 200 {
-            Ok(reply.body.trim_ascii() == b"true")
+        let response = self.agent.send(request, RESPONSE_TIMEOUT).await?;
+        if response.status() == 200 {
+            Ok(response.body.trim_ascii() == b"true")
         } else {
-            Err(unexpected_status(&url, &reply))
+            Err(unexpected_status(&url, &response))
         }
     }
 
-    /// Follows the key from now on.
+    /// Watches the key.
     pub fn watch(&self) -> KvWatch<'_> {
         KvWatch {
             kv: self,
             query: BlockingQuery::default(),
-            response_timeout: MIN_BACKOFF,
-            pause: Duration::ZERO,
+            backoff: Backoff::new(MIN_BACKOFF, MAX_BACKOFF),
+            delay: Duration::ZERO,
         }
     }
 }
 
-/// A key that is followed.
+/// A watched key.
 #[derive(Debug)]
 pub struct KvWatch<'k> {
     kv: &'k KvStore,
     query: BlockingQuery,
-    /// How long to wait after the next trouble.
-    response_timeout: Duration,
-    /// How long to wait before the next look.
-    pause: Duration,
+    backoff: Backoff,
+    /// The delay before the next query.
+    delay: Duration,
 }
 
 impl KvWatch<'_> {
-    /// The next answer, which may be the same again, or trouble; comes when it is time for it.
+    /// The next value, which may be unchanged, or an error. Waits until the next query is due.
     pub async fn next(&mut self) -> Result<Option<String>, String> {
-        tokio::time::sleep(self.pause).await;
-        let asked = Instant::now();
+        tokio::time::sleep(self.delay).await;
+        let started_at = Instant::now();
         match self.kv.get_with_index(&self.query).await {
             Ok((value, index)) => {
-                self.response_timeout = MIN_BACKOFF;
-                self.pause = match self.query.next(index, asked.elapsed()) {
-                    QueryMode::Blocking(pause) => pause,
-                    QueryMode::Immediate => self.kv.agent.settings.interval.unwrap_or(INTERVAL),
+                self.backoff.reset();
+                self.delay = match self.query.next(index, started_at.elapsed()) {
+                    NextQuery::Blocking(delay) => delay,
+                    NextQuery::Unsupported => self.kv.agent.settings.interval.unwrap_or(INTERVAL),
                 };
                 Ok(value)
             }
-            Err(trouble) => {
+            Err(error) => {
                 self.query.reset_index();
-                self.pause = jittered(self.response_timeout);
-                self.response_timeout = (self.response_timeout * 2).min(MAX_BACKOFF);
-                Err(trouble)
+                self.delay = self.backoff.next_delay();
+                Err(error)
             }
         }
     }
 }
 
-/// Reads what the server sends: a list of one entry, its value in Base64.
+/// Decodes a response: a list of one entry with a Base64 value.
 fn decode_value(body: &[u8]) -> Result<Option<String>, String> {
-    let entries: Vec<Entry> =
-        serde_json::from_slice(body).map_err(|e| format!("the answer is no entry: {e}"))?;
+    let entries: Vec<KvEntry> = serde_json::from_slice(body)
+        .map_err(|e| format!("invalid response: expected a list of entries: {e}"))?;
     let Some(encoded) = entries.into_iter().next().and_then(|entry| entry.value) else { return Ok(None) };
-    if encoded.len() > MAX_VALUE / 3 * 4 {
-        return Err(format!("the value is larger than {MAX_VALUE} bytes"));
+    if encoded.len() > MAX_VALUE_BYTES / 3 * 4 {
+        return Err(format!("the value is larger than {MAX_VALUE_BYTES} bytes"));
     }
-    let bytes = STANDARD.decode(encoded.trim()).map_err(|e| format!("the value is no Base64: {e}"))?;
+    let bytes = STANDARD.decode(encoded.trim()).map_err(|e| format!("the value is not Base64: {e}"))?;
     String::from_utf8(bytes).map(Some).map_err(|_| "the value is not UTF-8".to_owned())
 }
 
@@ -159,30 +156,29 @@ mod tests {
     use proptest::prelude::*;
 
     fn kv(key: &str, datacenter: &str) -> KvStore {
-        let mut settings = ProviderSettings::default();
-        settings.consul.datacenter = datacenter.into();
+        let settings = ConsulSettings { datacenter: datacenter.into(), ..ConsulSettings::default() };
         KvStore::new(&settings, key)
     }
 
     #[test]
-    fn the_path_holds_the_key_with_its_slashes() {
+    fn the_path_contains_the_key_with_its_slashes() {
         assert_eq!(kv("InternalConfiguration", "").path(), "v1/kv/InternalConfiguration?");
         assert_eq!(kv("a b/c?d", "dc1").path(), "v1/kv/a%20b/c%3Fd?dc=dc1");
     }
 
     #[test]
-    fn a_value_is_base64_and_an_entry_without_one_is_none() {
+    fn a_value_is_base64_and_an_entry_without_value_is_none() {
         assert_eq!(decode_value(br#"[{"Key":"k","Value":"e30="}]"#), Ok(Some("{}".into())));
         assert_eq!(decode_value(br#"[{"Key":"k","Value":null}]"#), Ok(None));
         assert_eq!(decode_value(b"[]"), Ok(None));
-        for odd in [&b"{}"[..], br#"[{"Value":"%%"}]"#, br#"[{"Value":"/w=="}]"#, b""] {
-            assert!(decode_value(odd).is_err(), "{}", String::from_utf8_lossy(odd));
+        for invalid in [&b"{}"[..], br#"[{"Value":"%%"}]"#, br#"[{"Value":"/w=="}]"#, b""] {
+            assert!(decode_value(invalid).is_err(), "{}", String::from_utf8_lossy(invalid));
         }
     }
 
     proptest! {
         #[test]
-        fn whatever_comes_is_an_answer(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_input_is_a_result(body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = decode_value(&body);
         }
     }

@@ -1,107 +1,104 @@
-//! Consul: blocking queries where the server has them, looks at intervals (or on request) where it has not.
+//! Consul: blocking queries if the server supports them, otherwise queries at intervals or on request.
 //!
-//! Source: Consul's HTTP API, "Health"; Ocelot, Service Discovery, Consul.
+//! Source: Consul's HTTP API, "Health"; Ocelot, Service Discovery, Consul. Entry point: [`Consul::watch`](Provider);
+//! [`kv`] reads the gateway's own configuration from the KV store. Nothing here outlives the watch of a service except
+//! the agent's HTTP client.
 
 mod agent;
 mod health_response;
 pub mod kv;
+mod settings;
 
-use super::{InstanceSink, Provider, ProviderSettings, Service};
+pub use settings::ConsulSettings;
+
+use super::{
+    provider::{Provider, Service},
+    service_state::InstanceSink,
+};
 use crate::base::url::HttpUrl;
-use agent::{Agent, BlockingQuery, INTERVAL, MAX_PARALLEL_REQUESTS, QueryMode, index, push_wait_params};
+use agent::{Agent, BlockingQuery, INTERVAL, NextQuery, RESPONSE_TIMEOUT, index, push_encoded};
 use async_trait::async_trait;
-use health_response::{ParseOptions, ParsedInstances};
+use health_response::ParsedInstances;
 use std::time::Instant;
 
-/// Consul's usual port.
-const PORT: u16 = 8500;
-
-/// The services of a Consul agent.
+/// Discovers services in a Consul agent.
 #[derive(Debug)]
 pub struct Consul {
     agent: Agent,
-    /// Looks at intervals, whatever the server can.
-    poll_interval: bool,
 }
 
 impl Consul {
-    /// `Consul`: sees changes as they come.
-    pub fn watch_mode(settings: &ProviderSettings) -> Consul {
-        Consul { agent: Agent::new(settings), poll_interval: false }
+    pub fn new(settings: &ConsulSettings) -> Consul {
+        Consul { agent: Agent::new(settings) }
     }
 
-    /// `PollConsul`: looks every `PollingInterval`.
-    pub fn poll_mode(settings: &ProviderSettings) -> Consul {
-        Consul { agent: Agent::new(settings), poll_interval: true }
-    }
-
-    /// Where the server is asked about a service.
-    fn url(&self, service: &Service, turns: &BlockingQuery) -> HttpUrl {
+    /// The URL of a query for a service.
+    fn url(&self, service: &Service, query: &BlockingQuery) -> HttpUrl {
         let settings = &self.agent.settings;
-        let (consul, mut path) = (&settings.consul, "v1/health/service/".to_owned());
-        push_wait_params(&mut path, &service.name);
+        let mut path = "v1/health/service/".to_owned();
+        push_encoded(&mut path, &service.name);
         path += "?passing";
         let mut add = |key: &str, value: &str| {
             path.push_str(key);
-            push_wait_params(&mut path, value);
+            push_encoded(&mut path, value);
         };
-        if !consul.datacenter.is_empty() {
-            add("&dc=", &consul.datacenter);
+        if !settings.datacenter.is_empty() {
+            add("&dc=", &settings.datacenter);
         }
         let namespace = if service.namespace.is_empty() { &settings.namespace } else { &service.namespace };
         if !namespace.is_empty() && !settings.ocelot {
             add("&ns=", namespace);
         }
-        consul.tags.iter().for_each(|tag| add("&tag=", tag));
-        if consul.allow_stale {
+        settings.tags.iter().for_each(|tag| add("&tag=", tag));
+        if settings.allow_stale {
             path += "&stale";
         }
-        turns.push_wait_params(&mut path);
+        query.push_wait_params(&mut path);
         self.agent.url(&path)
     }
 
-    /// One look; gives back what the server calls the answer.
+    /// Queries the service once and publishes the instances; returns the index of the response.
     async fn query(
         &self,
         service: &Service,
-        turns: &BlockingQuery,
+        query: &BlockingQuery,
         warned: &mut Vec<String>,
-        told: &InstanceSink,
+        sink: &InstanceSink,
     ) -> Result<Option<u64>, String> {
         let (agent, settings) = (&self.agent, &self.agent.settings);
-        let url = self.url(service, turns);
-        told.begin_refresh();
-        let reply = agent.get(&url, turns.response_timeout()).await?;
-        let index = index(&reply);
-        let nodes = if settings.consul.node_name {
-            let nodes = agent.get(&agent.url("v1/catalog/nodes"), MAX_PARALLEL_REQUESTS).await?;
-            health_response::nodes(&nodes.body).map_err(|e| format!("{url}: {e}"))?
+        let url = self.url(service, query);
+        sink.begin_refresh();
+        let response = agent.get(&url, query.response_timeout()).await?;
+        let index = index(&response);
+        let nodes = if settings.node_name {
+            let nodes = agent.get(&agent.url("v1/catalog/nodes"), RESPONSE_TIMEOUT).await?;
+            health_response::parse_nodes(&nodes.body).map_err(|e| format!("{url}: {e}"))?
         } else {
             Vec::new()
         };
-        let rules = ParseOptions { consul: &settings.consul, ocelot: settings.ocelot };
         let ParsedInstances { instances, warnings } =
-            health_response::read(&reply.body, &nodes, rules).map_err(|e| format!("{url}: {e}"))?;
+            health_response::parse(&response.body, &nodes, settings).map_err(|e| format!("{url}: {e}"))?;
         if warnings != *warned {
             warnings.iter().for_each(|warning| log::warn!("{}: {}: {warning}", agent.label, service.name));
             *warned = warnings;
         }
-        told.set_on_demand(self.is_on_demand() && index.is_none());
-        told.publish(instances);
+        sink.set_on_demand(self.is_on_demand() && index.is_none());
+        sink.publish(instances);
         Ok(index)
     }
 
-    /// Waits until it is time for another look.
-    async fn wait_until_next(&self, next: QueryMode, turns: &mut BlockingQuery, told: &InstanceSink) {
-        let interval = self.agent.settings.interval.unwrap_or(INTERVAL);
+    /// Waits until the next query is due.
+    async fn wait_until_next(&self, next: NextQuery, query: &mut BlockingQuery, sink: &InstanceSink) {
+        let settings = &self.agent.settings;
+        let interval = settings.interval.unwrap_or(INTERVAL);
         match next {
-            _ if self.poll_interval => {
-                turns.reset_index();
+            _ if settings.polls => {
+                query.reset_index();
                 tokio::time::sleep(interval).await;
             }
-            QueryMode::Blocking(pause) => tokio::time::sleep(pause).await,
-            QueryMode::Immediate if self.is_on_demand() => told.refresh_requested().await,
-            QueryMode::Immediate => tokio::time::sleep(interval).await,
+            NextQuery::Blocking(delay) => tokio::time::sleep(delay).await,
+            NextQuery::Unsupported if self.is_on_demand() => sink.refresh_requested().await,
+            NextQuery::Unsupported => tokio::time::sleep(interval).await,
         }
     }
 }
@@ -113,19 +110,19 @@ impl Provider for Consul {
     }
 
     fn is_on_demand(&self) -> bool {
-        self.agent.settings.ocelot && !self.poll_interval
+        self.agent.settings.ocelot && !self.agent.settings.polls
     }
 
-    async fn watch(&self, service: &Service, told: &InstanceSink) -> String {
-        let (mut turns, mut warned) = (BlockingQuery::default(), Vec::new());
+    async fn watch(&self, service: &Service, sink: &InstanceSink) -> String {
+        let (mut query, mut warned) = (BlockingQuery::default(), Vec::new());
         loop {
-            let asked = Instant::now();
-            match self.query(service, &turns, &mut warned, told).await {
+            let started_at = Instant::now();
+            match self.query(service, &query, &mut warned, sink).await {
                 Ok(index) => {
-                    let next = turns.next(index, asked.elapsed());
-                    self.wait_until_next(next, &mut turns, told).await;
+                    let next = query.next(index, started_at.elapsed());
+                    self.wait_until_next(next, &mut query, sink).await;
                 }
-                Err(trouble) => return trouble,
+                Err(error) => return error,
             }
         }
     }

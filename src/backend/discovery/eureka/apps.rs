@@ -1,4 +1,5 @@
-//! Eureka's registry: all applications, changes to them, and the check that both sides still mean the same.
+//! A copy of Eureka's registry: all applications, deltas, and the check that the copy equals the server's
+//! registry.
 
 use super::super::validate;
 use crate::backend::endpoint::Instance;
@@ -6,50 +7,50 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
-/// The most instances of a registry.
+/// The maximum number of instances of a registry.
 const MAX_INSTANCES: usize = 100_000;
-/// The longest name that is kept; longer ones cannot be asked for.
-const MAX_TEXT: usize = 512;
+/// The maximum length of a name; services with longer names are not found.
+const MAX_NAME_LEN: usize = 512;
 
-/// What the registry holds, by application and instance.
+/// The instances of all applications, by application and instance.
 #[derive(Debug, Default)]
-pub struct Registry {
-    instances: HashMap<(String, String), Entry>,
+pub struct Applications {
+    instances: HashMap<(String, String), KnownInstance>,
 }
 
-/// An instance as it is kept.
+/// An instance.
 #[derive(Clone, Debug)]
-struct Entry {
+struct KnownInstance {
     status: String,
-    /// The names under which it is asked for, in small letters.
+    /// Application name and virtual addresses, in lowercase.
     names: Vec<String>,
     host: String,
-    plain: Option<i64>,
-    secure: Option<i64>,
+    port: Option<i64>,
+    secure_port: Option<i64>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    applications: Applications,
+struct AppsResponse {
+    applications: ApplicationsJson,
 }
 
 #[derive(Deserialize)]
-struct Applications {
+struct ApplicationsJson {
     #[serde(rename = "apps__hashcode", default)]
-    hash: String,
+    apps_hashcode: String,
     #[serde(default, deserialize_with = "one_or_many")]
-    application: Vec<Application>,
+    application: Vec<ApplicationJson>,
 }
 
 #[derive(Deserialize)]
-struct Application {
+struct ApplicationJson {
     #[serde(default)]
     name: String,
     #[serde(default, deserialize_with = "one_or_many")]
     instance: Vec<InstanceJson>,
 }
 
-/// An instance as Eureka writes it.
+/// An instance as Eureka serializes it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct InstanceJson {
@@ -74,12 +75,12 @@ struct InstanceJson {
 struct Port {
     #[serde(rename = "$", default, deserialize_with = "number")]
     number: i64,
-    /// A text in most versions.
+    /// A string in most versions.
     #[serde(rename = "@enabled", default)]
     enabled: serde_json::Value,
 }
 
-/// Some versions write a list of one as what is in it, and an empty one as `null`.
+/// Some versions serialize a list of one element as the element, and an empty list as `null`.
 fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -100,22 +101,22 @@ fn number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
     Ok(value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0))
 }
 
-impl Registry {
-    /// Reads the whole registry.
-    pub fn parse_full(body: &[u8]) -> Result<Registry, String> {
-        let mut registry = Registry::default();
+impl Applications {
+    /// Parses the whole registry.
+    pub fn parse_full(body: &[u8]) -> Result<Applications, String> {
+        let mut applications = Applications::default();
         for application in read(body)?.application {
             for instance in application.instance {
-                registry.upsert(&application.name, instance)?;
+                applications.upsert(&application.name, instance)?;
             }
         }
-        Ok(registry)
+        Ok(applications)
     }
 
-    /// Reads changes; false when the result is not what the server has, so that everything must be read again.
+    /// Applies a delta; returns false if the result differs from the server's registry.
     pub fn apply_delta(&mut self, body: &[u8]) -> Result<bool, String> {
-        let changes = read(body)?;
-        for application in changes.application {
+        let delta = read(body)?;
+        for application in delta.application {
             for instance in application.instance {
                 if instance.action_type.as_deref() == Some("DELETED") {
                     self.instances.remove(&instance_key(&application.name, &instance));
@@ -124,72 +125,74 @@ impl Registry {
                 }
             }
         }
-        Ok(changes.hash == self.apps_hashcode())
+        Ok(delta.apps_hashcode == self.apps_hashcode())
     }
 
-    /// The instances of a service that are up, by the name of the application or by its virtual address.
+    /// The instances of a service with status `UP`, by application name or virtual address.
     pub fn instances(&self, service: &str, secure: bool) -> Vec<Instance> {
         let service = service.to_ascii_lowercase();
-        let up =
-            self.instances.values().filter(|entry| entry.status == "UP" && entry.names.contains(&service));
-        let port = |entry: &Entry| if secure { entry.secure } else { entry.plain };
+        let up = self
+            .instances
+            .values()
+            .filter(|instance| instance.status == "UP" && instance.names.contains(&service));
+        let port = |instance: &KnownInstance| if secure { instance.secure_port } else { instance.port };
         let mut all: Vec<Instance> =
-            up.filter_map(|entry| validate::to_instance(&entry.host, port(entry)?)).collect();
+            up.filter_map(|instance| validate::to_instance(&instance.host, port(instance)?)).collect();
         all.sort_unstable_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
         all
     }
 
-    /// How many instances have each status, as the server writes it: `DOWN_1_UP_12_`.
+    /// The number of instances per status, in the server's format: `DOWN_1_UP_12_`.
     fn apps_hashcode(&self) -> String {
         let mut counts = BTreeMap::<&str, usize>::new();
-        self.instances.values().for_each(|entry| *counts.entry(&entry.status).or_default() += 1);
+        self.instances.values().for_each(|instance| *counts.entry(&instance.status).or_default() += 1);
         counts.iter().fold(String::new(), |mut text, (status, n)| {
             let _ = write!(text, "{status}_{n}_");
             text
         })
     }
 
-    fn upsert(&mut self, application: &str, written: InstanceJson) -> Result<(), String> {
-        let key = instance_key(application, &written);
+    fn upsert(&mut self, application: &str, json: InstanceJson) -> Result<(), String> {
+        let key = instance_key(application, &json);
         if self.instances.len() >= MAX_INSTANCES && !self.instances.contains_key(&key) {
             return Err(format!("the registry has more than {MAX_INSTANCES} instances"));
         }
-        self.instances.insert(key, Entry::of(application, written));
+        self.instances.insert(key, KnownInstance::from_json(application, json));
         Ok(())
     }
 }
 
-impl Entry {
-    fn of(application: &str, written: InstanceJson) -> Entry {
-        let virtual_names = [written.vip_address.as_deref(), written.secure_vip_address.as_deref()];
+impl KnownInstance {
+    fn from_json(application: &str, json: InstanceJson) -> KnownInstance {
+        let virtual_names = [json.vip_address.as_deref(), json.secure_vip_address.as_deref()];
         let names = virtual_names.into_iter().flatten().flat_map(|list| list.split(','));
         let mut names: Vec<String> = std::iter::once(application)
             .chain(names)
             .map(str::trim)
-            .filter(|name| !name.is_empty() && name.len() <= MAX_TEXT)
+            .filter(|name| !name.is_empty() && name.len() <= MAX_NAME_LEN)
             .map(str::to_ascii_lowercase)
             .collect();
         names.sort_unstable();
         names.dedup();
         names.truncate(16);
         let open =
-            |port: Option<Port>, usually: bool| port.filter(|p| p.is_enabled(usually)).map(|p| p.number);
-        Entry {
-            status: written.status,
+            |port: Option<Port>, default: bool| port.filter(|p| p.is_enabled(default)).map(|p| p.number);
+        KnownInstance {
+            status: json.status,
             names,
-            host: written.host_name,
-            plain: open(written.port, true),
-            secure: open(written.secure_port, false),
+            host: json.host_name,
+            port: open(json.port, true),
+            secure_port: open(json.secure_port, false),
         }
     }
 }
 
 impl Port {
-    fn is_enabled(&self, usually: bool) -> bool {
+    fn is_enabled(&self, default: bool) -> bool {
         match &self.enabled {
             serde_json::Value::Bool(enabled) => *enabled,
             serde_json::Value::String(text) => text.eq_ignore_ascii_case("true"),
-            _ => usually,
+            _ => default,
         }
     }
 }
@@ -198,10 +201,10 @@ fn instance_key(application: &str, instance: &InstanceJson) -> (String, String) 
     (application.to_owned(), instance.instance_id.clone().unwrap_or_else(|| instance.host_name.clone()))
 }
 
-fn read(body: &[u8]) -> Result<Applications, String> {
-    let answer: Answer = serde_json::from_slice(body)
-        .map_err(|error| format!("the answer is no list of applications: {error}"))?;
-    Ok(answer.applications)
+fn read(body: &[u8]) -> Result<ApplicationsJson, String> {
+    let response: AppsResponse = serde_json::from_slice(body)
+        .map_err(|error| format!("invalid response: expected applications: {error}"))?;
+    Ok(response.applications)
 }
 
 #[cfg(test)]

@@ -1,34 +1,48 @@
-//! Eureka: the whole registry once, then what changed, shared by all services that are followed in it. The gateway does
-//! not register itself.
+//! Eureka: the whole registry once, then deltas, shared by all watched services. The gateway does not register itself.
 //!
-//! Source: Netflix, "Eureka REST operations" and "Understanding eureka client server communication".
+//! Source: Netflix, "Eureka REST operations" and "Understanding eureka client server communication". Entry point:
+//! [`Eureka::watch`](Provider). The provider owns the copy of the registry; it is dropped with the last watch.
 
 mod apps;
 
-use super::{InstanceSink, Provider, ProviderSettings, Service};
+use super::{
+    provider::{Provider, Service},
+    service_state::InstanceSink,
+    settings::ServerSettings,
+};
 use crate::{
     backend::endpoint::Instance,
     base::{secret::Secret, url::HttpUrl},
     net::http_client::{Client, Request, RequestLimits},
 };
-use apps::Registry;
+use apps::Applications;
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::{sync::Mutex, time::Instant};
 
-/// Eureka's usual port, and where its interface begins.
-const PORT: u16 = 8761;
-const PATH: &str = "/eureka";
-/// What one question may cost.
+/// Eureka's default port.
+const DEFAULT_PORT: u16 = 8761;
+/// The default path of the REST API.
+const DEFAULT_PATH: &str = "/eureka";
 const REQUEST_LIMITS: RequestLimits = RequestLimits { timeout: Duration::from_secs(10), max_body: 64 << 20 };
-/// Between two looks.
+/// The default interval of queries.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// A Eureka server.
+/// The settings of a Eureka server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct EurekaSettings {
+    pub server: ServerSettings,
+    /// Overrides the interval of queries.
+    pub interval: Option<Duration>,
+    /// The path of the REST API, such as `/eureka`; empty: the default one.
+    pub path: String,
+}
+
+/// Discovers services in a Eureka server.
 #[derive(Debug)]
 pub struct Eureka {
     label: String,
-    root: HttpUrl,
+    base_url: HttpUrl,
     token: Option<Secret>,
     client: Client,
     interval: Duration,
@@ -37,86 +51,87 @@ pub struct Eureka {
 
 #[derive(Debug, Default)]
 struct State {
-    /// None: read everything.
-    registry: Option<Registry>,
+    /// `None`: fetch the whole registry.
+    applications: Option<Applications>,
     refreshed_at: Option<Instant>,
-    /// The server does not tell changes alone.
+    /// The server does not serve deltas.
     delta_unsupported: bool,
 }
 
 impl Eureka {
-    pub fn new(settings: &ProviderSettings) -> Eureka {
-        let port = if settings.port == 0 { PORT } else { settings.port };
-        let path = if settings.path.is_empty() { PATH } else { &settings.path };
-        let target = format!("/{}", path.trim_matches('/'));
+    pub fn new(settings: &EurekaSettings) -> Eureka {
+        let path = if settings.path.is_empty() { DEFAULT_PATH } else { &settings.path };
         Eureka {
-            label: format!("Eureka {}", settings.address(PORT)),
-            root: HttpUrl { tls: settings.tls, host: settings.host.clone(), port, target },
-            token: settings.token.clone(),
-            client: Client::new(settings.trust.clone()),
+            label: format!("Eureka {}", settings.server.address(DEFAULT_PORT)),
+            base_url: settings.server.url(DEFAULT_PORT, &format!("/{}", path.trim_matches('/'))),
+            token: settings.server.token.clone(),
+            client: Client::new(settings.server.trust.clone()),
             interval: settings.interval.unwrap_or(INTERVAL),
             state: Mutex::default(),
         }
     }
 
-    /// The instances of a service, from a look that is no older than the interval.
+    /// The instances of a service, from a copy of the registry that is no older than the interval.
     async fn instances(&self, service: &Service) -> Result<Vec<Instance>, String> {
         let mut state = self.state.lock().await;
-        if state.refreshed_at.is_none_or(|looked| looked.elapsed() >= self.interval) {
+        if state.refreshed_at.is_none_or(|at| at.elapsed() >= self.interval) {
             self.refresh(&mut state).await?;
             state.refreshed_at = Some(Instant::now());
         }
         let secure = matches!(&*service.scheme, "https" | "wss");
-        Ok(state
-            .registry
-            .as_ref()
-            .map(|registry| registry.instances(&service.name, secure))
-            .unwrap_or_default())
+        let applications = state.applications.as_ref();
+        Ok(applications.map(|applications| applications.instances(&service.name, secure)).unwrap_or_default())
     }
 
-    /// Reads what changed, or everything where that does not add up. Given up half-way, the next look reads everything.
+    /// Fetches the delta, or the whole registry if the delta does not apply. Canceled half-way, the next refresh fetches
+    /// the whole registry.
     async fn refresh(&self, state: &mut State) -> Result<(), String> {
-        if let Some(registry) = state.registry.take().filter(|_| !state.delta_unsupported) {
+        if let Some(applications) = state.applications.take().filter(|_| !state.delta_unsupported) {
             match self.get("apps/delta").await {
-                Ok(Some(changes)) => state.registry = self.fetch_delta(registry, &changes)?,
+                Ok(Some(delta)) => state.applications = self.apply_delta(applications, &delta)?,
                 Ok(None) => state.delta_unsupported = true,
-                Err(trouble) => {
-                    state.registry = Some(registry);
-                    return Err(trouble);
+                Err(error) => {
+                    state.applications = Some(applications);
+                    return Err(error);
                 }
             }
         }
-        if state.registry.is_none() {
+        if state.applications.is_none() {
             let body = self.get("apps").await?.unwrap_or_default();
-            state.registry =
-                Some(Registry::parse_full(&body).map_err(|error| format!("{}: {error}", self.root))?);
+            let applications = Applications::parse_full(&body);
+            state.applications = Some(applications.map_err(|error| format!("{}: {error}", self.base_url))?);
         }
         Ok(())
     }
 
-    /// The registry with its changes; none if it is then not the server's.
-    fn fetch_delta(&self, mut registry: Registry, changes: &[u8]) -> Result<Option<Registry>, String> {
-        let same = registry.apply_delta(changes).map_err(|error| format!("{}/delta: {error}", self.root))?;
-        if !same {
-            log::info!("{}: the changes do not add up, so the whole registry is read again", self.label);
+    /// The registry with a delta applied; `None` if the result differs from the server's registry.
+    fn apply_delta(
+        &self,
+        mut applications: Applications,
+        delta: &[u8],
+    ) -> Result<Option<Applications>, String> {
+        let matches =
+            applications.apply_delta(delta).map_err(|error| format!("{}/delta: {error}", self.base_url))?;
+        if !matches {
+            log::info!("{}: apps__hashcode mismatch after a delta; fetching the whole registry", self.label);
         }
-        Ok(same.then_some(registry))
+        Ok(matches.then_some(applications))
     }
 
-    /// The answer; none where the server has no such thing.
+    /// The body of a response; `None` if the server does not serve deltas.
     async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
-        let url = self.root.join_path(path);
+        let url = self.base_url.join_path(path);
         let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.reveal()));
         let mut request = Request::get(&url).header("Accept", "application/json");
         if let Some(bearer) = &bearer {
             request = request.header("Authorization", bearer);
         }
-        let reply = self.client.send(&request, REQUEST_LIMITS).await?;
-        match reply.status() {
-            200 => Ok(Some(reply.body)),
-            // A server whose deltas are switched off says 403.
+        let response = self.client.send(&request, REQUEST_LIMITS).await?;
+        match response.status() {
+            200 => Ok(Some(response.body)),
+            // A server with disabled deltas responds with 403.
             403 | 404 if path.ends_with("delta") => Ok(None),
-            status => Err(format!("{url}: the answer is {status}")),
+            status => Err(format!("{url}: unexpected status {status}")),
         }
     }
 }
@@ -127,11 +142,11 @@ impl Provider for Eureka {
         &self.label
     }
 
-    async fn watch(&self, service: &Service, told: &InstanceSink) -> String {
+    async fn watch(&self, service: &Service, sink: &InstanceSink) -> String {
         loop {
             match self.instances(service).await {
-                Ok(instances) => told.publish(instances),
-                Err(trouble) => return trouble,
+                Ok(instances) => sink.publish(instances),
+                Err(error) => return error,
             }
             tokio::time::sleep(self.interval).await;
         }

@@ -1,4 +1,4 @@
-//! A Eureka of a few lines, against the provider.
+//! The provider against a scripted Eureka server.
 
 use super::*;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use tokio::{
     net::TcpListener,
 };
 
-type Asked = Arc<std::sync::Mutex<Vec<String>>>;
+type Requests = Arc<std::sync::Mutex<Vec<String>>>;
 
-/// Answers each question with the next of these.
-async fn server(answers: Vec<(u16, String)>) -> (Eureka, Asked) {
+/// Sends one of the responses for each request, in order.
+async fn server(responses: Vec<(u16, String)>) -> (Eureka, Requests) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, asked) = (listener.local_addr().unwrap().port(), Asked::default());
-    let heads = asked.clone();
+    let (port, requests) = (listener.local_addr().unwrap().port(), Requests::default());
+    let heads = requests.clone();
     tokio::spawn(async move {
-        for (status, body) in answers {
+        for (status, body) in responses {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = vec![0; 4096];
             let n = stream.read(&mut head).await.unwrap();
@@ -23,20 +23,13 @@ async fn server(answers: Vec<(u16, String)>) -> (Eureka, Asked) {
                 .lock()
                 .unwrap()
                 .push(String::from_utf8_lossy(&head[..n]).split(' ').nth(1).unwrap().to_owned());
-            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            let response = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(response.as_bytes()).await.unwrap();
         }
     });
+    let server = ServerSettings { host: "127.0.0.1".into(), port, ..ServerSettings::default() };
     let interval = Some(Duration::ZERO);
-    (
-        Eureka::new(&ProviderSettings {
-            host: "127.0.0.1".into(),
-            port,
-            interval,
-            ..ProviderSettings::default()
-        }),
-        asked,
-    )
+    (Eureka::new(&EurekaSettings { server, interval, ..EurekaSettings::default() }), requests)
 }
 
 fn apps(hash: &str, ports: &[u16]) -> (u16, String) {
@@ -57,42 +50,42 @@ async fn ports(eureka: &Eureka) -> Result<Vec<u16>, String> {
 }
 
 #[tokio::test]
-async fn everything_is_read_once_then_changes_until_they_do_not_add_up() {
-    let answers = vec![apps("", &[1]), apps("UP_2_", &[2]), apps("UP_9_", &[3]), apps("", &[7, 8])];
-    let (eureka, asked) = server(answers).await;
+async fn the_registry_is_fetched_once_then_deltas_until_the_hashcode_differs() {
+    let responses = vec![apps("", &[1]), apps("UP_2_", &[2]), apps("UP_9_", &[3]), apps("", &[7, 8])];
+    let (eureka, requests) = server(responses).await;
     assert_eq!(ports(&eureka).await, Ok(vec![1]));
     assert_eq!(ports(&eureka).await, Ok(vec![1, 2]));
     assert_eq!(ports(&eureka).await, Ok(vec![7, 8]));
     let all = ["/eureka/apps", "/eureka/apps/delta", "/eureka/apps/delta", "/eureka/apps"];
-    assert_eq!(*asked.lock().unwrap(), all);
+    assert_eq!(*requests.lock().unwrap(), all);
 }
 
 #[tokio::test]
-async fn a_server_without_deltas_is_read_whole() {
-    let (eureka, asked) =
+async fn a_server_without_deltas_sends_the_whole_registry_each_time() {
+    let (eureka, requests) =
         server(vec![apps("", &[1]), (403, String::new()), apps("", &[2]), apps("", &[3])]).await;
     for port in 1..=3 {
         assert_eq!(ports(&eureka).await, Ok(vec![port]));
     }
-    assert_eq!(asked.lock().unwrap().len(), 4);
+    assert_eq!(requests.lock().unwrap().len(), 4);
 }
 
 #[tokio::test]
-async fn trouble_is_told_and_forgets_nothing() {
-    let (eureka, asked) =
+async fn an_error_is_returned_and_keeps_the_copy() {
+    let (eureka, requests) =
         server(vec![apps("", &[1]), (500, String::new()), apps("UP_2_", &[2]), (500, String::new())]).await;
     assert_eq!(ports(&eureka).await, Ok(vec![1]));
-    assert!(ports(&eureka).await.unwrap_err().contains("/eureka/apps/delta: the answer is 500"));
+    assert!(ports(&eureka).await.unwrap_err().contains("/eureka/apps/delta: unexpected status 500"));
     assert_eq!(ports(&eureka).await, Ok(vec![1, 2]));
-    assert_eq!(asked.lock().unwrap()[2], "/eureka/apps/delta");
+    assert_eq!(requests.lock().unwrap()[2], "/eureka/apps/delta");
 }
 
 #[tokio::test]
-async fn one_look_serves_all_services_of_an_interval() {
-    let (eureka, asked) = server(vec![apps("", &[1])]).await;
+async fn one_fetch_serves_all_services_within_the_interval() {
+    let (eureka, requests) = server(vec![apps("", &[1])]).await;
     let eureka = Eureka { interval: Duration::from_secs(60), ..eureka };
     for _ in 0..3 {
         assert_eq!(ports(&eureka).await, Ok(vec![1]));
     }
-    assert_eq!(asked.lock().unwrap().len(), 1);
+    assert_eq!(requests.lock().unwrap().len(), 1);
 }

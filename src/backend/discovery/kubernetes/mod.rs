@@ -1,201 +1,193 @@
-//! Kubernetes: Endpoints or EndpointSlices of a service, watched, or looked at.
+//! Kubernetes: Endpoints or EndpointSlices of a service, watched or polled.
 //!
 //! Source: Kubernetes' API reference (Endpoints, EndpointSlice) and "API Concepts: Efficient detection of changes".
+//! Entry point: [`Kubernetes::watch`](Provider). Each watch owns the objects of its service; nothing outlives it except
+//! the HTTP client of the API server.
 
 mod credentials;
 mod objects;
+mod settings;
 
-use super::{InstanceSink, Provider, ProviderSettings, Service, service_watch::jittered};
+pub use settings::{KubernetesKind, KubernetesSettings};
+
+use super::{
+    provider::{Provider, Service},
+    service_state::InstanceSink,
+};
 use crate::{
-    base::{percent::percent_encoded, url::HttpUrl},
+    base::{backoff::half_jitter, percent::percent_encoded, url::HttpUrl},
     net::http_client::{LineStream, Request, RequestLimits, Response},
 };
 use async_trait::async_trait;
 use credentials::{CredentialSource, Credentials};
-use objects::{Event, Objects, Resource};
+use objects::{Objects, Resource, WatchOutcome};
 use std::time::{Duration, Instant};
 
-/// An answer without waiting.
-const MAX_PARALLEL_REQUESTS: Duration = Duration::from_secs(10);
-/// The longest answer, and the longest event.
-const MAX_RESPONSE: usize = 16 << 20;
-/// Between two looks.
+/// The timeout of a response, and the maximum size of a response and of an event.
+const REQUEST_LIMITS: RequestLimits = RequestLimits { timeout: Duration::from_secs(10), max_body: 16 << 20 };
+/// The default polling interval.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long the server shall keep a watch; we wait a little longer.
+/// How long the server keeps a watch open.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(240);
+/// How much longer the gateway waits for the end of a watch.
 const WATCH_GRACE: Duration = Duration::from_secs(30);
-/// A watch that begins nowhere tells what there is at once; if it says nothing for so long, there is nothing.
+/// A watch without a resource version reports the existing objects at once; after this time there are none.
 const INITIAL_EVENT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The least time between two watches: one that ends at once must not be begun a thousand times a second.
+/// The minimum interval of watches, for those that end at once.
 const MIN_REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How changes are noticed.
+/// How changes are detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UpdateMode {
     Watch,
-    /// Looks at intervals.
+    /// Queries at intervals.
     Poll,
-    /// Looks when a request wants to know.
+    /// Queries on request.
     OnDemand,
 }
 
-/// A cluster's API server.
+/// Discovers services in a Kubernetes cluster.
 #[derive(Debug)]
 pub struct Kubernetes {
     label: String,
-    account: CredentialSource,
+    credentials: CredentialSource,
     resource: Resource,
-    way: UpdateMode,
+    mode: UpdateMode,
     interval: Duration,
-    /// The watch is begun as Ocelot begins it: at the address of its own that Kubernetes has deprecated, with no list
-    /// before.
+    /// Watches as Ocelot does: at the deprecated watch URL, without a list first.
     ocelot: bool,
 }
 
 impl Kubernetes {
-    /// `Kube`: watches; under Ocelot compatibility requests ask.
-    pub fn kube(settings: &ProviderSettings) -> Kubernetes {
-        Kubernetes::new(settings, if settings.ocelot { UpdateMode::OnDemand } else { UpdateMode::Watch })
-    }
-
-    /// `PollKube`: looks every `PollingInterval`.
-    pub fn polling(settings: &ProviderSettings) -> Kubernetes {
-        Kubernetes::new(settings, UpdateMode::Poll)
-    }
-
-    /// `WatchKube`: watches.
-    pub fn watching(settings: &ProviderSettings) -> Kubernetes {
-        Kubernetes::new(settings, UpdateMode::Watch)
-    }
-
-    fn new(settings: &ProviderSettings, way: UpdateMode) -> Kubernetes {
-        let account = CredentialSource::new(settings);
+    pub fn new(settings: &KubernetesSettings) -> Kubernetes {
+        let credentials = CredentialSource::new(settings);
         Kubernetes {
-            label: format!("{} {}", settings.kind.name, account.namespace_and_server()),
-            account,
-            resource: if settings.kubernetes.endpoint_slices {
-                Resource::Slices
-            } else {
-                Resource::Endpoints
+            label: format!("{} {}", settings.kind.name(), credentials.server()),
+            credentials,
+            resource: if settings.endpoint_slices { Resource::Slices } else { Resource::Endpoints },
+            mode: match settings.kind {
+                KubernetesKind::Kube if settings.ocelot => UpdateMode::OnDemand,
+                KubernetesKind::Kube | KubernetesKind::Watch => UpdateMode::Watch,
+                KubernetesKind::Poll => UpdateMode::Poll,
             },
-            way,
             interval: settings.interval.unwrap_or(INTERVAL),
-            ocelot: settings.ocelot && !settings.kubernetes.endpoint_slices,
+            ocelot: settings.ocelot && !settings.endpoint_slices,
         }
     }
 
-    /// All objects of the service.
+    /// Fetches all objects of the service.
     async fn list(&self, service: &Service, objects: &mut Objects) -> Result<(), String> {
-        let access = self.account.access()?;
-        let place = ServiceRef { access: &access, service };
-        let only = self.resource == Resource::Endpoints && self.way != UpdateMode::Watch;
-        let url = if only { place.endpoints_url() } else { place.slices_url(self.resource, "") };
-        let reply = get(&access, &url).await?;
-        let read = match reply.status() {
-            200 if only => objects.parse_single(&reply.body),
-            200 => objects.parse_list(&reply.body),
-            404 if only => {
+        let credentials = self.credentials.get()?;
+        let target = ServiceRef { credentials: &credentials, service };
+        let is_single = self.resource == Resource::Endpoints && self.mode != UpdateMode::Watch;
+        let url = if is_single { target.object_url() } else { target.list_url(self.resource, "") };
+        let response = get(&credentials, &url).await?;
+        let parsed = match response.status() {
+            200 if is_single => objects.parse_single(&response.body),
+            200 => objects.parse_list(&response.body),
+            404 if is_single => {
                 objects.clear();
                 Ok(())
             }
-            status => Err(refused(status)),
+            status => Err(unexpected_status(status)),
         };
-        read.map_err(|error| format!("{url}: {error}"))
+        parsed.map_err(|error| format!("{url}: {error}"))
     }
 
-    /// Looks again and again.
-    async fn poll(&self, service: &Service, told: &InstanceSink) -> Result<(), String> {
+    /// Queries at intervals, or on request.
+    async fn poll(&self, service: &Service, sink: &InstanceSink) -> Result<(), String> {
         let mut objects = Objects::new(self.resource, &service.scheme);
-        told.set_on_demand(self.way == UpdateMode::OnDemand);
+        sink.set_on_demand(self.mode == UpdateMode::OnDemand);
         loop {
-            told.begin_refresh();
+            sink.begin_refresh();
             self.list(service, &mut objects).await?;
-            told.publish(objects.instances());
-            match self.way {
-                UpdateMode::OnDemand => told.refresh_requested().await,
+            sink.publish(objects.instances());
+            match self.mode {
+                UpdateMode::OnDemand => sink.refresh_requested().await,
                 _ => tokio::time::sleep(self.interval).await,
             }
         }
     }
 
-    /// Looks once, then hears of changes.
-    async fn watch_stream(&self, service: &Service, told: &InstanceSink) -> Result<(), String> {
+    /// Lists the objects, then watches their changes.
+    async fn watch_stream(&self, service: &Service, sink: &InstanceSink) -> Result<(), String> {
         let mut objects = Objects::new(self.resource, &service.scheme);
         loop {
             if objects.version.is_empty() && !self.ocelot {
                 self.list(service, &mut objects).await?;
-                told.publish(objects.instances());
+                sink.publish(objects.instances());
             }
-            let begun = Instant::now();
-            self.watch_once(service, &mut objects, told).await?;
-            tokio::time::sleep(jittered(MIN_REQUEST_INTERVAL).saturating_sub(begun.elapsed())).await;
+            let started_at = Instant::now();
+            self.watch_once(service, &mut objects, sink).await?;
+            let delay = half_jitter(MIN_REQUEST_INTERVAL).saturating_sub(started_at.elapsed());
+            tokio::time::sleep(delay).await;
         }
     }
 
-    /// One watch, until the server ends it.
+    /// Watches until the server ends the watch.
     async fn watch_once(
         &self,
         service: &Service,
         objects: &mut Objects,
-        told: &InstanceSink,
+        sink: &InstanceSink,
     ) -> Result<(), String> {
-        let access = self.account.access()?;
-        let place = ServiceRef { access: &access, service };
+        let credentials = self.credentials.get()?;
+        let target = ServiceRef { credentials: &credentials, service };
         let url =
-            if self.ocelot { place.watch_url() } else { place.slices_url(self.resource, &objects.version) };
-        let bounds = RequestLimits { timeout: MAX_PARALLEL_REQUESTS, max_body: MAX_RESPONSE };
-        let mut lines = access.client.lines(&access.request(&url).as_request(), bounds).await?;
+            if self.ocelot { target.watch_url() } else { target.list_url(self.resource, &objects.version) };
+        let request = credentials.request(&url);
+        let mut lines = credentials.client.lines(&request.as_request(), REQUEST_LIMITS).await?;
         match lines.status() {
             200 => {}
             410 => return reset_version(objects),
-            status => return Err(format!("{url}: {}", refused(status))),
+            status => return Err(format!("{url}: {}", unexpected_status(status))),
         }
-        let mut silent = self.ocelot;
-        while let Some(line) = next(&mut lines, &mut silent, objects, told).await? {
+        let mut is_first = self.ocelot;
+        while let Some(line) = next_event(&mut lines, &mut is_first, objects, sink).await? {
             match objects.parse_event(&line).map_err(|error| format!("{url}: {error}"))? {
-                Event::Changed => told.publish(objects.instances()),
-                Event::Bookmark => told.confirm(),
-                Event::Expired => return reset_version(objects),
+                WatchOutcome::Changed => sink.publish(objects.instances()),
+                WatchOutcome::Bookmark => sink.confirm(),
+                WatchOutcome::Expired => return reset_version(objects),
             }
         }
         Ok(())
     }
 }
 
-/// The next event; the first of a watch that begins nowhere is not waited for long.
-async fn next(
+/// The next event. If the watch has no resource version, no event within a short time means that there is no object.
+async fn next_event(
     lines: &mut LineStream,
-    silent: &mut bool,
+    is_first: &mut bool,
     objects: &mut Objects,
-    told: &InstanceSink,
+    sink: &InstanceSink,
 ) -> Result<Option<Vec<u8>>, String> {
-    if std::mem::take(silent) {
+    if std::mem::take(is_first) {
         match tokio::time::timeout(INITIAL_EVENT_TIMEOUT, lines.next_line(WATCH_TIMEOUT)).await {
             Ok(line) => return line,
             Err(_) => {
                 objects.clear();
-                told.publish(Vec::new());
+                sink.publish(Vec::new());
             }
         }
     }
     lines.next_line(WATCH_TIMEOUT + WATCH_GRACE).await
 }
 
-/// The next watch begins with a look at everything.
+/// The next watch starts with a list.
 fn reset_version(objects: &mut Objects) -> Result<(), String> {
     objects.version.clear();
     Ok(())
 }
 
-fn refused(status: u16) -> String {
+fn unexpected_status(status: u16) -> String {
     match status {
-        401 => "the answer is 401: the server does not know the Token".to_owned(),
-        403 => "the answer is 403: the account may not get, list and watch this".to_owned(),
-        status => format!("the answer is {status}"),
+        401 => "status 401: the server rejected the Token".to_owned(),
+        403 => "status 403: the account may not get, list and watch this resource".to_owned(),
+        status => format!("unexpected status {status}"),
     }
 }
 
-/// A question: its address and the field that says who asks.
+/// A GET request with the bearer token.
 struct AuthorizedRequest<'a> {
     url: &'a HttpUrl,
     bearer: Option<String>,
@@ -218,31 +210,30 @@ impl AuthorizedRequest<'_> {
     }
 }
 
-async fn get(access: &Credentials, url: &HttpUrl) -> Result<Response, String> {
-    let bounds = RequestLimits { timeout: MAX_PARALLEL_REQUESTS, max_body: MAX_RESPONSE };
-    access.client.send(&access.request(url).as_request(), bounds).await
+async fn get(credentials: &Credentials, url: &HttpUrl) -> Result<Response, String> {
+    credentials.client.send(&credentials.request(url).as_request(), REQUEST_LIMITS).await
 }
 
-/// Where the objects of a service are.
+/// A service of the cluster.
 struct ServiceRef<'a> {
-    access: &'a Credentials,
+    credentials: &'a Credentials,
     service: &'a Service,
 }
 
 impl ServiceRef<'_> {
     fn namespace(&self) -> String {
         let own = &self.service.namespace;
-        percent_encoded(if own.is_empty() { &self.access.namespace } else { own })
+        percent_encoded(if own.is_empty() { &self.credentials.namespace } else { own })
     }
 
-    /// The Endpoints of the service.
-    fn endpoints_url(&self) -> HttpUrl {
+    /// The URL of the Endpoints object of the service.
+    fn object_url(&self) -> HttpUrl {
         let (namespace, name) = (self.namespace(), percent_encoded(&self.service.name));
-        self.access.base_url.join_path(&format!("api/v1/namespaces/{namespace}/endpoints/{name}"))
+        self.credentials.base_url.join_path(&format!("api/v1/namespaces/{namespace}/endpoints/{name}"))
     }
 
-    /// A list of its objects, or what happens to them behind a version.
-    fn slices_url(&self, resource: Resource, version: &str) -> HttpUrl {
+    /// The URL of the list of its objects, or of the watch that follows a resource version.
+    fn list_url(&self, resource: Resource, version: &str) -> HttpUrl {
         let (namespace, name) = (self.namespace(), percent_encoded(&self.service.name));
         let mut path = match resource {
             Resource::Endpoints => {
@@ -258,13 +249,13 @@ impl ServiceRef<'_> {
                 "&watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={seconds}"
             );
         }
-        self.access.base_url.join_path(&path)
+        self.credentials.base_url.join_path(&path)
     }
 
-    /// What happens to its Endpoints, as Ocelot asks for it.
+    /// The URL of a watch of its Endpoints object, as Ocelot requests it.
     fn watch_url(&self) -> HttpUrl {
         let (namespace, name) = (self.namespace(), percent_encoded(&self.service.name));
-        self.access.base_url.join_path(&format!("api/v1/watch/namespaces/{namespace}/endpoints/{name}"))
+        self.credentials.base_url.join_path(&format!("api/v1/watch/namespaces/{namespace}/endpoints/{name}"))
     }
 }
 
@@ -275,13 +266,13 @@ impl Provider for Kubernetes {
     }
 
     fn is_on_demand(&self) -> bool {
-        self.way == UpdateMode::OnDemand
+        self.mode == UpdateMode::OnDemand
     }
 
-    async fn watch(&self, service: &Service, told: &InstanceSink) -> String {
-        let ended = match self.way {
-            UpdateMode::Watch => self.watch_stream(service, told).await,
-            _ => self.poll(service, told).await,
+    async fn watch(&self, service: &Service, sink: &InstanceSink) -> String {
+        let ended = match self.mode {
+            UpdateMode::Watch => self.watch_stream(service, sink).await,
+            _ => self.poll(service, sink).await,
         };
         ended.err().unwrap_or_default()
     }

@@ -1,38 +1,38 @@
-//! Endpoints and EndpointSlices as Kubernetes shows them, and the events of a watch.
+//! Endpoints and EndpointSlices as the API server sends them, and the events of a watch.
 
 use super::super::validate;
 use crate::backend::endpoint::Instance;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
-/// Objects of one service beyond which the rest is left out.
+/// The maximum number of objects of one service; more are ignored.
 const MAX_OBJECTS: usize = 1000;
 
-/// The two ways in which Kubernetes says where a service is.
+/// The resources that contain the instances of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     Endpoints,
     Slices,
 }
 
-/// What is known of one service.
+/// The objects of one service.
 #[derive(Debug)]
 pub struct Objects {
     resource: Resource,
     scheme: String,
-    /// The state that a watch may begin behind; empty: none.
+    /// The resource version that a watch follows; empty: none.
     pub version: String,
     objects: BTreeMap<String, Vec<Instance>>,
 }
 
-/// What an event of a watch means.
+/// The effect of an event of a watch.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Instances may have changed.
+pub enum WatchOutcome {
+    /// The instances may have changed.
     Changed,
-    /// Nothing that matters.
+    /// No change.
     Bookmark,
-    /// The server has forgotten the state that the watch began behind: look at everything again.
+    /// The resource version is too old: list the objects again.
     Expired,
 }
 
@@ -55,38 +55,38 @@ struct List<T> {
 }
 
 #[derive(Deserialize)]
-struct Endpoints {
+struct EndpointsJson {
     #[serde(default)]
     metadata: Meta,
     #[serde(default, deserialize_with = "null_as_default")]
-    subsets: Vec<Subset>,
+    subsets: Vec<SubsetJson>,
 }
 
 #[derive(Deserialize)]
-struct Subset {
+struct SubsetJson {
     #[serde(default, deserialize_with = "null_as_default")]
-    addresses: Vec<Address>,
+    addresses: Vec<AddressJson>,
     #[serde(default, deserialize_with = "null_as_default")]
-    ports: Vec<Port>,
+    ports: Vec<PortJson>,
 }
 
 #[derive(Deserialize)]
-struct Address {
+struct AddressJson {
     ip: String,
 }
 
 #[derive(Deserialize)]
-struct Slice {
+struct SliceJson {
     #[serde(default)]
     metadata: Meta,
     #[serde(default, deserialize_with = "null_as_default")]
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<EndpointJson>,
     #[serde(default, deserialize_with = "null_as_default")]
-    ports: Vec<Port>,
+    ports: Vec<PortJson>,
 }
 
 #[derive(Deserialize)]
-struct Endpoint {
+struct EndpointJson {
     #[serde(default, deserialize_with = "null_as_default")]
     addresses: Vec<String>,
     #[serde(default, deserialize_with = "null_as_default")]
@@ -95,13 +95,13 @@ struct Endpoint {
 
 #[derive(Default, Deserialize)]
 struct Conditions {
-    /// Unknown counts as yes, says the documentation of EndpointSlice.
+    /// Unknown counts as ready (documentation of EndpointSlice).
     #[serde(default)]
     ready: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
-struct Port {
+struct PortJson {
     #[serde(default, deserialize_with = "null_as_default")]
     name: String,
     #[serde(default, deserialize_with = "null_as_default")]
@@ -125,19 +125,19 @@ struct Status {
     message: String,
 }
 
-/// An absent list and `null` are the same to Kubernetes.
+/// The API treats an absent list and `null` alike.
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
-/// An object that has a name, a version and instances.
+/// An object with a name, a resource version and instances.
 trait Object: DeserializeOwned {
     fn meta(&self) -> &Meta;
-    /// The instances with the port for that scheme.
+    /// The addresses with the port for the scheme.
     fn instances(&self, scheme: &str) -> Vec<(&str, i64)>;
 }
 
-impl Object for Endpoints {
+impl Object for EndpointsJson {
     fn meta(&self) -> &Meta {
         &self.metadata
     }
@@ -152,7 +152,7 @@ impl Object for Endpoints {
     }
 }
 
-impl Object for Slice {
+impl Object for SliceJson {
     fn meta(&self) -> &Meta {
         &self.metadata
     }
@@ -160,20 +160,20 @@ impl Object for Slice {
     fn instances(&self, scheme: &str) -> Vec<(&str, i64)> {
         let Some(port) = port(&self.ports, scheme) else { return Vec::new() };
         let ready = self.endpoints.iter().filter(|endpoint| endpoint.conditions.ready != Some(false));
-        // The addresses of one endpoint are the same instance: the first is enough.
+        // The addresses of one endpoint are the same instance: the first one is enough.
         ready.filter_map(|endpoint| Some((endpoint.addresses.first()?.as_str(), port))).collect()
     }
 }
 
-/// The port that is called like the scheme, else the first one.
-fn port(ports: &[Port], scheme: &str) -> Option<i64> {
+/// The port with the name of the scheme, or the first one.
+fn port(ports: &[PortJson], scheme: &str) -> Option<i64> {
     let tcp = || ports.iter().filter(|port| port.protocol.is_empty() || port.protocol == "TCP");
     let named = tcp().find(|port| port.name.eq_ignore_ascii_case(scheme));
     named.or_else(|| tcp().next()).map(|port| port.port)
 }
 
 impl Objects {
-    /// Of a service that is spoken to in that scheme, nothing is known yet.
+    /// The objects of a service with the given scheme; empty.
     pub fn new(resource: Resource, scheme: &str) -> Objects {
         Objects { resource, scheme: scheme.to_owned(), version: String::new(), objects: BTreeMap::new() }
     }
@@ -183,33 +183,33 @@ impl Objects {
         self.objects.values().flatten().cloned().collect()
     }
 
-    /// There is nothing any more.
+    /// Removes all objects.
     pub fn clear(&mut self) {
         self.objects.clear();
     }
 
-    /// Reads the list of all objects.
+    /// Parses a list of all objects.
     pub fn parse_list(&mut self, body: &[u8]) -> Result<(), String> {
         match self.resource {
-            Resource::Endpoints => self.apply_list(&json::<List<Endpoints>>(body)?),
-            Resource::Slices => self.apply_list(&json::<List<Slice>>(body)?),
+            Resource::Endpoints => self.apply_list(&json::<List<EndpointsJson>>(body)?),
+            Resource::Slices => self.apply_list(&json::<List<SliceJson>>(body)?),
         }
         Ok(())
     }
 
-    /// Reads the only object there is.
+    /// Parses a single object.
     pub fn parse_single(&mut self, body: &[u8]) -> Result<(), String> {
-        let object: Endpoints = json(body)?;
+        let object: EndpointsJson = json(body)?;
         self.clear();
         self.put(&object);
         Ok(())
     }
 
-    /// Reads an event of a watch.
-    pub fn parse_event(&mut self, line: &[u8]) -> Result<Event, String> {
+    /// Parses an event of a watch.
+    pub fn parse_event(&mut self, line: &[u8]) -> Result<WatchOutcome, String> {
         match self.resource {
-            Resource::Endpoints => self.apply_event::<Endpoints>(line),
-            Resource::Slices => self.apply_event::<Slice>(line),
+            Resource::Endpoints => self.apply_event::<EndpointsJson>(line),
+            Resource::Slices => self.apply_event::<SliceJson>(line),
         }
     }
 
@@ -219,15 +219,15 @@ impl Objects {
         list.items.iter().for_each(|object| self.put(object));
     }
 
-    fn apply_event<T: Object>(&mut self, line: &[u8]) -> Result<Event, String> {
+    fn apply_event<T: Object>(&mut self, line: &[u8]) -> Result<WatchOutcome, String> {
         let kind = json::<WatchEvent<serde::de::IgnoredAny>>(line)?.kind;
         if kind == "ERROR" {
             let status = json::<WatchEvent<Status>>(line)?.object;
-            let said: String = status.message.chars().filter(|c| !c.is_control()).take(200).collect();
+            let message: String = status.message.chars().filter(|c| !c.is_control()).take(200).collect();
             return if status.code == 410 {
-                Ok(Event::Expired)
+                Ok(WatchOutcome::Expired)
             } else {
-                Err(format!("the watch ended: {said}"))
+                Err(format!("the watch ended: {message}"))
             };
         }
         let object = json::<WatchEvent<T>>(line)?.object;
@@ -235,35 +235,35 @@ impl Objects {
         match kind.as_str() {
             "ADDED" | "MODIFIED" => self.put(&object),
             "DELETED" => drop(self.objects.remove(&object.meta().name)),
-            _ => return Ok(Event::Bookmark),
+            _ => return Ok(WatchOutcome::Bookmark),
         }
-        Ok(Event::Changed)
+        Ok(WatchOutcome::Changed)
     }
 
     fn put(&mut self, object: &impl Object) {
         let name = &object.meta().name;
         if self.objects.len() >= MAX_OBJECTS && !self.objects.contains_key(name) {
             return log::warn!(
-                "Kubernetes: more than {MAX_OBJECTS} objects of one service: {name} is left out"
+                "Kubernetes: more than {MAX_OBJECTS} objects of one service; {name:?} is ignored"
             );
         }
-        let mut odd = 0;
+        let mut invalid = 0;
         let mut instances = Vec::new();
         for (host, port) in object.instances(&self.scheme) {
             match validate::to_instance(host, port) {
                 Some(instance) => instances.push(instance),
-                None => odd += 1,
+                None => invalid += 1,
             }
         }
-        if odd > 0 {
-            log::warn!("Kubernetes: {odd} addresses of {name:?} are no host and port, and are left out");
+        if invalid > 0 {
+            log::warn!("Kubernetes: {invalid} invalid addresses of {name:?} are ignored");
         }
         self.objects.insert(name.clone(), instances);
     }
 }
 
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| format!("the answer is not what it should be: {error}"))
+    serde_json::from_slice(bytes).map_err(|error| format!("invalid response: {error}"))
 }
 
 #[cfg(test)]

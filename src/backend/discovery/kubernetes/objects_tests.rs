@@ -16,7 +16,7 @@ const SLICES: &str = r#"{"kind":"EndpointSliceList","metadata":{"resourceVersion
   {"metadata":{"name":"orders-y"},"addressType":"IPv6","ports":[{"port":8080}],"endpoints":[{"addresses":["fd00::1"]}]},
   {"metadata":{"name":"orders-z"},"addressType":"IPv4","ports":[],"endpoints":null}]}"#;
 
-fn shown(objects: &Objects) -> Vec<String> {
+fn addresses(objects: &Objects) -> Vec<String> {
     objects.instances().iter().map(|i| format!("{}:{}", i.host, i.port)).collect()
 }
 
@@ -27,21 +27,21 @@ fn endpoints(scheme: &str) -> Objects {
 }
 
 #[test]
-fn of_endpoints_the_ready_ones_count_with_the_port_named_like_the_scheme_or_the_first() {
-    assert_eq!(shown(&endpoints("http")), ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:9090"]);
-    assert_eq!(shown(&endpoints("https")), ["10.0.0.1:8443", "10.0.0.2:8443", "10.0.0.3:9090"]);
-    assert_eq!(shown(&endpoints("")), ["10.0.0.1:8443", "10.0.0.2:8443", "10.0.0.3:9090"]);
+fn ready_addresses_of_endpoints_count_with_the_port_named_like_the_scheme_or_the_first() {
+    assert_eq!(addresses(&endpoints("http")), ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:9090"]);
+    assert_eq!(addresses(&endpoints("https")), ["10.0.0.1:8443", "10.0.0.2:8443", "10.0.0.3:9090"]);
+    assert_eq!(addresses(&endpoints("")), ["10.0.0.1:8443", "10.0.0.2:8443", "10.0.0.3:9090"]);
 }
 
 #[test]
-fn of_slices_the_ready_ones_count_and_unknown_is_ready() {
+fn ready_endpoints_of_slices_count_and_unknown_is_ready() {
     let mut objects = Objects::new(Resource::Slices, "http");
     objects.parse_list(SLICES.as_bytes()).unwrap();
-    assert_eq!(shown(&objects), ["10.0.0.1:8080", "10.0.0.3:8080", "10.0.0.5:8080", "fd00::1:8080"]);
+    assert_eq!(addresses(&objects), ["10.0.0.1:8080", "10.0.0.3:8080", "10.0.0.5:8080", "fd00::1:8080"]);
     assert_eq!(objects.version, "41");
 }
 
-fn event(objects: &mut Objects, kind: &str, name: &str, host: &str) -> Event {
+fn event(objects: &mut Objects, kind: &str, name: &str, host: &str) -> WatchOutcome {
     let line = format!(
         r#"{{"type":"{kind}","object":{{"metadata":{{"name":"{name}","resourceVersion":"9"}},"ports":[{{"port":1}}],
             "endpoints":[{{"addresses":["{host}"]}}]}}}}"#
@@ -52,23 +52,23 @@ fn event(objects: &mut Objects, kind: &str, name: &str, host: &str) -> Event {
 #[test]
 fn events_add_change_and_delete_objects() {
     let mut objects = Objects::new(Resource::Slices, "http");
-    assert_eq!(event(&mut objects, "ADDED", "a", "10.0.0.1"), Event::Changed);
-    assert_eq!(event(&mut objects, "ADDED", "b", "10.0.0.2"), Event::Changed);
-    assert_eq!(event(&mut objects, "MODIFIED", "a", "10.0.0.3"), Event::Changed);
-    assert_eq!(shown(&objects), ["10.0.0.3:1", "10.0.0.2:1"]);
-    assert_eq!(event(&mut objects, "DELETED", "a", "10.0.0.3"), Event::Changed);
+    assert_eq!(event(&mut objects, "ADDED", "a", "10.0.0.1"), WatchOutcome::Changed);
+    assert_eq!(event(&mut objects, "ADDED", "b", "10.0.0.2"), WatchOutcome::Changed);
+    assert_eq!(event(&mut objects, "MODIFIED", "a", "10.0.0.3"), WatchOutcome::Changed);
+    assert_eq!(addresses(&objects), ["10.0.0.3:1", "10.0.0.2:1"]);
+    assert_eq!(event(&mut objects, "DELETED", "a", "10.0.0.3"), WatchOutcome::Changed);
     let bookmark = br#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"12"}}}"#;
-    assert_eq!(objects.parse_event(bookmark), Ok(Event::Bookmark));
-    assert_eq!((shown(&objects), &*objects.version), (vec!["10.0.0.2:1".to_owned()], "12"));
+    assert_eq!(objects.parse_event(bookmark), Ok(WatchOutcome::Bookmark));
+    assert_eq!((addresses(&objects), &*objects.version), (vec!["10.0.0.2:1".to_owned()], "12"));
 }
 
 #[test]
-fn a_state_that_the_server_forgot_is_no_trouble_and_everything_else_is() {
+fn an_expired_version_is_not_an_error_and_everything_else_is() {
     let mut objects = Objects::new(Resource::Endpoints, "http");
     let error = |code: u16| {
         format!(r#"{{"type":"ERROR","object":{{"kind":"Status","message":"x\ny","code":{code}}}}}"#)
     };
-    assert_eq!(objects.parse_event(error(410).as_bytes()), Ok(Event::Expired));
+    assert_eq!(objects.parse_event(error(410).as_bytes()), Ok(WatchOutcome::Expired));
     assert_eq!(objects.parse_event(error(500).as_bytes()), Err("the watch ended: xy".to_owned()));
     assert!(
         objects.parse_event(b"nonsense").is_err()
@@ -78,25 +78,25 @@ fn a_state_that_the_server_forgot_is_no_trouble_and_everything_else_is() {
 }
 
 #[test]
-fn addresses_that_cannot_be_dialled_are_left_out() {
+fn invalid_addresses_are_skipped() {
     let mut objects = Objects::new(Resource::Endpoints, "http");
     let body = r#"{"metadata":{"name":"a"},"subsets":[{"addresses":[{"ip":"a b"},{"ip":"ok"}],"ports":[{"port":80}]},
         {"addresses":[{"ip":"b"}],"ports":[{"port":0}]},{"addresses":[{"ip":"c"}],"ports":[{"port":70000}]}]}"#;
     objects.parse_single(body.as_bytes()).unwrap();
-    assert_eq!(shown(&objects), ["ok:80"]);
+    assert_eq!(addresses(&objects), ["ok:80"]);
 }
 
 #[test]
-fn the_number_of_objects_is_bounded() {
+fn the_number_of_objects_is_limited() {
     let mut objects = Objects::new(Resource::Slices, "http");
     (0..=MAX_OBJECTS)
-        .for_each(|n| assert_eq!(event(&mut objects, "ADDED", &n.to_string(), "h"), Event::Changed));
+        .for_each(|n| assert_eq!(event(&mut objects, "ADDED", &n.to_string(), "h"), WatchOutcome::Changed));
     assert_eq!(objects.instances().len(), MAX_OBJECTS);
 }
 
 proptest! {
     #[test]
-    fn whatever_comes_is_a_result(junk in proptest::collection::vec(any::<u8>(), 0..100), ip in ".{0,20}", port: i64) {
+    fn any_input_is_a_result(junk in proptest::collection::vec(any::<u8>(), 0..100), ip in ".{0,20}", port: i64) {
         for resource in [Resource::Endpoints, Resource::Slices] {
             let mut objects = Objects::new(resource, "http");
             let _ = (objects.parse_list(&junk), objects.parse_single(&junk), objects.parse_event(&junk));
@@ -105,7 +105,7 @@ proptest! {
         let body = serde_json::json!({ "subsets": [{ "addresses": [{ "ip": ip }], "ports": [{ "port": port }] }] });
         objects.parse_single(body.to_string().as_bytes()).unwrap();
         for instance in objects.instances() {
-            prop_assert!(instance.port > 0 && validate::is_valid_host(&instance.host).is_some());
+            prop_assert!(instance.port > 0 && validate::parse_host(&instance.host).is_some());
         }
     }
 }

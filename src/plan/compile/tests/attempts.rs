@@ -72,7 +72,7 @@ fn old_names_win_and_the_global_group_fills_in() {
     let settings = &both.routes[0].attempts;
     assert_eq!(settings.quality.clone().and_then(|quality| quality.breaker), in_a_row(4, 5000, false));
     let retry = settings.retry.as_ref().expect("retries");
-    assert_eq!((retry.max_attempts, retry.backoff), (4, (25 * MS, 2000 * MS)));
+    assert_eq!((retry.max_attempts, retry.base_backoff, retry.max_backoff), (4, 25 * MS, 2000 * MS));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_limit_of_one_attempt_is_less_than_that_of_all() {
 fn retries_have_sensible_defaults() {
     assert_eq!(settings("", false).retry, None);
     let retry = settings(r#""RetryOptions": { "EnableRetry": true }"#, false).retry.expect("retries");
-    assert!(retry.on_connect && retry.on_reset && retry.on_timeout && retry.honour_retry_after);
+    assert!(retry.on_connect && retry.on_reset && retry.on_timeout && retry.honor_retry_after);
     assert_eq!((retry.max_attempts, retry.statuses, retry.methods), (3, vec![502, 503, 504], None));
     assert_eq!(
         (retry.max_replay_bytes, retry.budget),

@@ -14,7 +14,7 @@ fn kind(options: &str, ocelot: bool) -> BalancerKind {
 #[test]
 fn sticky_sessions_are_ocelots_under_ocelot_and_ours_outside_it() {
     let read = |options: &str, ocelot| match kind(options, ocelot) {
-        BalancerKind::Sticky(Sticky { cookie, expiry, keeps }) => (cookie.to_string(), expiry, keeps),
+        BalancerKind::Sticky(Sticky { cookie, expiry, store }) => (cookie.to_string(), expiry, store),
         other => panic!("{other:?}"),
     };
     let bare = r#"{ "Type": "CookieStickySessions" }"#;

@@ -1,6 +1,7 @@
 //! Services that are found: what is read, and what is refused.
 
 use super::{always, document, route, said, sound};
+use crate::backend::discovery::{ProviderSettings, file::FileSettings};
 use crate::plan::blueprint::Blueprint;
 
 /// The blueprint of a sound document.
@@ -50,13 +51,13 @@ fn the_settings_of_a_registry_are_resolved() {
             "ServiceMetadata": { "k": "v" }, "UseNodeName": true, "Stale": true, "Scheme": "https" }"#,
     ));
     let found = blueprint.routes[0].cluster.discovery.as_ref().unwrap();
-    let registry = &found.registry;
+    let ProviderSettings::Consul(consul) = &*found.registry else { panic!("{:?}", found.registry) };
     assert_eq!(
-        (registry.kind.name, registry.tls, registry.interval.unwrap().as_millis()),
+        (consul.kind_name(), consul.server.tls, consul.interval.unwrap().as_millis()),
         ("Consul", true, 250)
     );
-    assert_eq!(registry.consul.metadata, [("k".to_owned(), "v".to_owned())]);
-    assert!(registry.consul.node_name && registry.consul.allow_stale && !registry.ocelot);
+    assert_eq!(consul.metadata, [("k".to_owned(), "v".to_owned())]);
+    assert!(consul.node_name && consul.allow_stale && !consul.ocelot);
     assert_eq!((&*found.service.name, &*found.service.namespace, &*found.service.scheme), ("s", "n", "http"));
 }
 
@@ -66,7 +67,8 @@ fn a_cluster_may_have_a_registry_of_its_own() {
         "Clusters": { "c": { "ServiceName": "s", "Discovery": { "Type": "File", "File": "f.json" } } } }"#;
     let blueprint = compiled(text);
     let found = blueprint.routes[0].cluster.discovery.as_ref().unwrap();
-    assert_eq!((found.registry.kind.name, found.registry.file.to_str()), ("File", Some("f.json")));
+    let expected = FileSettings { path: "f.json".into(), interval: None };
+    assert_eq!(*found.registry, ProviderSettings::File(expected));
     let without = text.replace("\"ServiceName\": \"s\", ", "");
     let said = said(&without, false);
     assert!(said.iter().any(|one| one.starts_with("MG0702")), "{said:?}");
@@ -152,8 +154,12 @@ fn authorities_of_a_registry_are_read_and_want_tls() {
     };
     let path = path.to_str().unwrap();
     let blueprint = compiled(&provider("https", path));
-    let trust = &blueprint.routes[0].cluster.discovery.as_ref().unwrap().registry.trust;
-    assert_eq!(*trust, crate::net::tls::trust::TrustAnchors::Custom(own.cert.pem().into_bytes().into()));
+    let registry = &blueprint.routes[0].cluster.discovery.as_ref().unwrap().registry;
+    let ProviderSettings::Consul(consul) = &**registry else { panic!("{registry:?}") };
+    assert_eq!(
+        consul.server.trust,
+        crate::net::tls::trust::TrustAnchors::Custom(own.cert.pem().into_bytes().into())
+    );
     assert_eq!(said(&provider("http", path), false), [format!("MG0703 \"{path}\"")]);
     assert_eq!(said(&provider("https", "/nowhere"), false), [r#"MG0704 "/nowhere""#]);
 }
@@ -162,7 +168,8 @@ fn authorities_of_a_registry_are_read_and_want_tls() {
 fn a_kubernetes_without_a_place_is_that_of_the_pod() {
     let in_pod = |provider: &str| {
         let blueprint = compiled(&with(r#""ServiceName": "s""#, provider));
-        blueprint.routes[0].cluster.discovery.as_ref().unwrap().registry.kubernetes.use_service_account
+        let registry = &blueprint.routes[0].cluster.discovery.as_ref().unwrap().registry;
+        matches!(&**registry, ProviderSettings::Kubernetes(settings) if settings.use_service_account)
     };
     assert!(in_pod(r#"{ "Type": "Kube", "Namespace": "a" }"#));
     assert!(!in_pod(r#"{ "Type": "WatchKube", "Host": "k", "Scheme": "https", "Token": "t" }"#));

@@ -1,21 +1,22 @@
-//! Counts of the last while: how many, and how many of them bad.
+//! Sliding-window counters: requests and failures of the last period, for circuit breakers, outlier detection
+//! and retry budgets.
 
 use std::time::{Duration, Instant};
 
-/// In how many parts the time is cut: what is counted is between nine and ten of them old at most.
+/// The number of buckets of a window: it covers between nine and ten tenths of its length.
 const BUCKETS: usize = 10;
 
-/// Counts over a time that moves along.
+/// Counts over a sliding window.
 #[derive(Debug, Default)]
 pub struct SlidingWindow {
     buckets: [Counts; BUCKETS],
-    /// The part that is counted in now, since `origin`.
+    /// The current bucket, counted from `origin`.
     current_bucket: u128,
     origin: Option<Instant>,
     length: Duration,
 }
 
-/// How many there were.
+/// The counts of a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub total: u32,
@@ -23,29 +24,29 @@ pub struct Counts {
 }
 
 impl SlidingWindow {
-    /// Counts one.
-    pub fn add(&mut self, now: Instant, length: Duration, one: Counts) {
+    /// Adds to the current bucket.
+    pub fn add(&mut self, now: Instant, length: Duration, counts: Counts) {
         self.advance(now, length);
-        let part = &mut self.buckets[(self.current_bucket % BUCKETS as u128) as usize];
-        part.total = part.total.saturating_add(one.total);
-        part.failures = part.failures.saturating_add(one.failures);
+        let bucket = &mut self.buckets[(self.current_bucket % BUCKETS as u128) as usize];
+        bucket.total = bucket.total.saturating_add(counts.total);
+        bucket.failures = bucket.failures.saturating_add(counts.failures);
     }
 
-    /// What was counted within the time.
+    /// The counts within the window.
     pub fn sum(&mut self, now: Instant, length: Duration) -> Counts {
         self.advance(now, length);
-        self.buckets.iter().fold(Counts::default(), |sum, part| Counts {
-            total: sum.total.saturating_add(part.total),
-            failures: sum.failures.saturating_add(part.failures),
+        self.buckets.iter().fold(Counts::default(), |sum, bucket| Counts {
+            total: sum.total.saturating_add(bucket.total),
+            failures: sum.failures.saturating_add(bucket.failures),
         })
     }
 
-    /// Forgets everything.
+    /// Resets all counts.
     pub fn clear(&mut self) {
         *self = SlidingWindow::default();
     }
 
-    /// Forgets what is too old; of a window of another length, everything.
+    /// Drops expired buckets; a changed length resets the window.
     fn advance(&mut self, now: Instant, length: Duration) {
         let origin = match self.origin {
             Some(origin) if self.length == length => origin,
@@ -54,11 +55,11 @@ impl SlidingWindow {
                 now
             }
         };
-        let part = (length.as_nanos() / BUCKETS as u128).max(1);
-        let at = now.saturating_duration_since(origin).as_nanos() / part;
+        let bucket_ns = (length.as_nanos() / BUCKETS as u128).max(1);
+        let at = now.saturating_duration_since(origin).as_nanos() / bucket_ns;
         let passed = at.saturating_sub(self.current_bucket).min(BUCKETS as u128);
-        for gone in 1..=passed {
-            self.buckets[((self.current_bucket + gone) % BUCKETS as u128) as usize] = Counts::default();
+        for expired in 1..=passed {
+            self.buckets[((self.current_bucket + expired) % BUCKETS as u128) as usize] = Counts::default();
         }
         if passed == BUCKETS as u128 {
             self.buckets = Default::default();
@@ -72,34 +73,34 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const BAD: Counts = Counts { total: 1, failures: 1 };
-    const GOOD: Counts = Counts { total: 1, failures: 0 };
+    const FAILURE: Counts = Counts { total: 1, failures: 1 };
+    const SUCCESS: Counts = Counts { total: 1, failures: 0 };
 
     #[test]
-    fn what_is_older_than_the_window_is_forgotten_part_by_part() {
+    fn old_buckets_expire_one_by_one() {
         let (mut window, start) = (SlidingWindow::default(), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
-        window.add(at(0), SECOND, BAD);
-        window.add(at(450), SECOND, GOOD);
+        window.add(at(0), SECOND, FAILURE);
+        window.add(at(450), SECOND, SUCCESS);
         assert_eq!(window.sum(at(899), SECOND), Counts { total: 2, failures: 1 });
         assert_eq!(window.sum(at(1000), SECOND), Counts { total: 1, failures: 0 });
         assert_eq!(window.sum(at(1400), SECOND), Counts::default());
-        window.add(at(9_999_950), SECOND, BAD);
-        assert_eq!(window.sum(at(9_999_960), SECOND), BAD);
+        window.add(at(9_999_950), SECOND, FAILURE);
+        assert_eq!(window.sum(at(9_999_960), SECOND), FAILURE);
     }
 
     #[test]
-    fn a_clock_that_lags_behind_another_worker_counts_in_the_present() {
+    fn an_earlier_time_from_another_worker_counts_in_the_current_bucket() {
         let (mut window, start) = (SlidingWindow::default(), Instant::now());
-        window.add(start + SECOND, SECOND, GOOD);
-        window.add(start, SECOND, BAD);
+        window.add(start + SECOND, SECOND, SUCCESS);
+        window.add(start, SECOND, FAILURE);
         assert_eq!(window.sum(start + SECOND, SECOND), Counts { total: 2, failures: 1 });
     }
 
     #[test]
-    fn another_length_begins_anew() {
+    fn a_changed_length_resets_the_window() {
         let (mut window, start) = (SlidingWindow::default(), Instant::now());
-        window.add(start, SECOND, BAD);
+        window.add(start, SECOND, FAILURE);
         assert_eq!(window.sum(start, 2 * SECOND), Counts::default());
     }
 }

@@ -1,27 +1,28 @@
-//! Sources with a registry of the test's own.
+//! Watched services with a scripted registry.
 
 use super::*;
 use crate::{
     backend::{
+        Cluster,
         balance::BalancerKind,
         cluster::{ClusterSpec, ClusterStates},
-        discovery::{ProviderSettings, Registries, providers::ProviderKind},
+        discovery::{ProviderSettings, Registries, file::FileSettings},
         endpoint::{Instance, TlsMode},
     },
     net::{dns::Dns, resolver::Resolver},
     telemetry::Metrics,
 };
 use async_trait::async_trait;
-use std::sync::{Mutex, atomic::AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::mpsc;
 
-/// A registry that says what it is given: a number of instances, or trouble.
+/// A registry that sends what the test scripts: a number of instances, or an error.
 #[derive(Debug)]
 struct Script {
     lines: tokio::sync::Mutex<mpsc::UnboundedReceiver<Result<u16, String>>>,
-    begun: AtomicUsize,
-    /// Looks on request, where that is wanted.
-    asked: Option<AtomicUsize>,
+    watches_started: AtomicUsize,
+    /// The number of queries on request, if the registry is on demand.
+    queries: Option<AtomicUsize>,
 }
 
 #[async_trait]
@@ -31,24 +32,24 @@ impl Provider for Script {
     }
 
     fn is_on_demand(&self) -> bool {
-        self.asked.is_some()
+        self.queries.is_some()
     }
 
-    async fn watch(&self, _: &Service, told: &InstanceSink) -> String {
-        self.begun.fetch_add(1, Relaxed);
-        if let Some(asked) = &self.asked {
-            told.set_on_demand(true);
+    async fn watch(&self, _: &Service, sink: &InstanceSink) -> String {
+        self.watches_started.fetch_add(1, Relaxed);
+        if let Some(queries) = &self.queries {
+            sink.set_on_demand(true);
             loop {
-                told.begin_refresh();
-                let n = asked.fetch_add(1, Relaxed) as u16 + 1;
-                told.publish(vec![Instance::new("127.0.0.1", n)]);
-                told.refresh_requested().await;
+                sink.begin_refresh();
+                let n = queries.fetch_add(1, Relaxed) as u16 + 1;
+                sink.publish(vec![Instance::new("127.0.0.1", n)]);
+                sink.refresh_requested().await;
             }
         }
         loop {
             match self.lines.lock().await.recv().await {
-                Some(Ok(n)) => told.publish((1..=n).map(|port| Instance::new("127.0.0.1", port)).collect()),
-                Some(Err(trouble)) => return trouble,
+                Some(Ok(n)) => sink.publish((1..=n).map(|port| Instance::new("127.0.0.1", port)).collect()),
+                Some(Err(error)) => return error,
                 None => return std::future::pending().await,
             }
         }
@@ -57,7 +58,7 @@ impl Provider for Script {
 
 struct Scene {
     script: Arc<Script>,
-    say: mpsc::UnboundedSender<Result<u16, String>>,
+    send: mpsc::UnboundedSender<Result<u16, String>>,
     source: Option<Arc<ServiceWatch>>,
     states: Arc<ClusterStates>,
     metrics: Arc<Metrics>,
@@ -69,18 +70,18 @@ fn service() -> Service {
 
 impl Scene {
     fn new(on_request: bool) -> Scene {
-        let (say, lines) = mpsc::unbounded_channel();
+        let (send, lines) = mpsc::unbounded_channel();
         let script = Arc::new(Script {
             lines: tokio::sync::Mutex::new(lines),
-            begun: AtomicUsize::new(0),
-            asked: on_request.then(|| AtomicUsize::new(0)),
+            watches_started: AtomicUsize::new(0),
+            queries: on_request.then(|| AtomicUsize::new(0)),
         });
         let background = BackgroundRuntime::default();
         background.attach(tokio::runtime::Handle::current());
         let metrics = Metrics::new(1);
         let numbers = metrics.discovery("script", Some("orders"));
         let source = Some(Arc::new(ServiceWatch::new(script.clone(), service(), numbers, background, false)));
-        Scene { script, say, source, states: ClusterStates::new(Resolver::default()), metrics }
+        Scene { script, send, source, states: ClusterStates::new(Resolver::default()), metrics }
     }
 
     fn source(&self) -> &Arc<ServiceWatch> {
@@ -96,7 +97,7 @@ impl Scene {
             ..ClusterSpec::default()
         };
         let cluster = self.states.cluster(&spec);
-        self.source().feed(&cluster);
+        cluster.attach_source(self.source());
         cluster
     }
 
@@ -111,40 +112,40 @@ fn size(cluster: &Cluster) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_cluster_of_a_service_is_fed_by_one_task() {
+async fn one_task_updates_all_clusters_of_a_service() {
     let scene = Scene::new(false);
     let one = scene.cluster();
-    assert!(!one.members().known_count && !scene.source().has_answered());
-    scene.say.send(Ok(2)).unwrap();
+    assert!(!one.members().is_known && !scene.source().has_responded());
+    scene.send.send(Ok(2)).unwrap();
     scene.settle().await;
     let two = scene.cluster();
-    assert_eq!((size(&one), size(&two)), (2, 2), "one that comes later too");
-    scene.say.send(Ok(0)).unwrap();
+    assert_eq!((size(&one), size(&two)), (2, 2), "a later cluster too");
+    scene.send.send(Ok(0)).unwrap();
     scene.settle().await;
     assert_eq!((size(&one), size(&two)), (0, 0));
     assert!(
-        one.no_endpoint_error().detail.contains("orders has no instance (script)"),
+        one.no_endpoint_error().detail.contains("orders has no instances in script"),
         "{:?}",
         one.no_endpoint_error()
     );
-    assert_eq!(scene.script.begun.load(Relaxed), 1);
+    assert_eq!(scene.script.watches_started.load(Relaxed), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_keeps_what_was_told_last_and_is_asked_again_with_growing_patience() {
+async fn an_error_keeps_the_last_instances_and_is_retried_with_backoff() {
     let scene = Scene::new(false);
     let cluster = scene.cluster();
-    scene.say.send(Ok(3)).unwrap();
-    scene.say.send(Err("it is away".into())).unwrap();
+    scene.send.send(Ok(3)).unwrap();
+    scene.send.send(Err("it is away".into())).unwrap();
     scene.settle().await;
     assert_eq!(size(&cluster), 3);
-    (0..5).for_each(|_| scene.say.send(Err("it is away".into())).unwrap());
+    (0..5).for_each(|_| scene.send.send(Err("it is away".into())).unwrap());
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let begun = scene.script.begun.load(Relaxed);
-    assert!((4..=6).contains(&begun), "{begun} times in four seconds");
-    scene.say.send(Ok(1)).unwrap();
+    let watches_started = scene.script.watches_started.load(Relaxed);
+    assert!((4..=7).contains(&watches_started), "{watches_started} times in four seconds");
+    scene.send.send(Ok(1)).unwrap();
     tokio::time::sleep(MAX_BACKOFF).await;
-    assert_eq!(size(&cluster), 1, "it recovers by itself");
+    assert_eq!(size(&cluster), 1, "the watch recovers");
     let text = scene.metrics.render();
     let line = "margay_discovery_instances{registry=\"script\",service=\"orders\"} 1";
     assert!(text.contains(line), "{text}");
@@ -152,15 +153,15 @@ async fn trouble_keeps_what_was_told_last_and_is_asked_again_with_growing_patien
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_never_answered_is_named_to_those_who_ask_and_nobody_waits_for_it() {
+async fn a_registry_without_a_response_is_named_in_the_error_and_not_awaited() {
     let scene = Scene::new(false);
     let cluster = scene.cluster();
     assert!(
-        cluster.no_endpoint_error().detail.contains("no answer from script"),
+        cluster.no_endpoint_error().detail.contains("no response from script"),
         "{:?}",
         cluster.no_endpoint_error()
     );
-    scene.say.send(Err("connection refused".into())).unwrap();
+    scene.send.send(Err("connection refused".into())).unwrap();
     scene.settle().await;
     let before = Instant::now();
     scene.source().wait_ready(Instant::now() + Duration::from_secs(9)).await;
@@ -173,26 +174,29 @@ async fn a_registry_that_never_answered_is_named_to_those_who_ask_and_nobody_wai
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_ends_with_the_last_cluster_though_they_know_each_other() {
+async fn the_task_ends_with_the_last_cluster() {
     let mut scene = Scene::new(false);
     let cluster = scene.cluster();
     scene.settle().await;
     scene.source = None;
-    scene.say.send(Ok(1)).unwrap();
+    scene.send.send(Ok(1)).unwrap();
     scene.settle().await;
     assert_eq!(size(&cluster), 1, "the cluster holds its source");
     assert_eq!(Arc::strong_count(&scene.script), 3);
     drop(cluster);
     scene.settle().await;
-    assert_eq!(Arc::strong_count(&scene.script), 1, "nobody holds the provider any more");
+    assert_eq!(Arc::strong_count(&scene.script), 1, "the provider is dropped");
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_requests_ask_every_one_gets_an_answer_that_was_looked_for_after_it_came() {
+async fn on_demand_each_request_gets_the_result_of_a_later_query() {
     let scene = Scene::new(true);
     let cluster = scene.cluster();
     scene.settle().await;
-    assert!(scene.source().has_answered() && scene.script.begun.load(Relaxed) == 0, "nobody asked");
+    assert!(
+        scene.source().has_responded() && scene.script.watches_started.load(Relaxed) == 0,
+        "nobody queries"
+    );
     let port = |cluster: &Cluster| cluster.members().endpoints[0].port;
     let until = Instant::now() + Duration::from_secs(1);
     scene.source().wait_ready(until).await;
@@ -203,22 +207,16 @@ async fn where_requests_ask_every_one_gets_an_answer_that_was_looked_for_after_i
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_source_is_found_again_by_registry_and_service_while_it_is_held() {
-    static KIND: ProviderKind = ProviderKind { name: "Script", settings: &[], provider: |_, _| made() };
-    static MADE: Mutex<usize> = Mutex::new(0);
-    fn made() -> Arc<dyn Provider> {
-        *MADE.lock().unwrap() += 1;
-        let (_, lines) = mpsc::unbounded_channel();
-        let lines = tokio::sync::Mutex::new(lines);
-        Arc::new(Script { lines, begun: AtomicUsize::new(0), asked: None })
-    }
+#[test]
+fn a_watch_is_shared_by_registry_and_service_while_it_is_used() {
     let registries = Registries::new(BackgroundRuntime::default(), Dns::default(), Metrics::new(1));
-    let settings = |port| Arc::new(ProviderSettings { kind: &KIND, port, ..ProviderSettings::default() });
-    let one = registries.watch(&settings(1), &service(), false);
-    assert!(Arc::ptr_eq(&one, &registries.watch(&settings(1), &service(), false)));
-    let other = Service { name: "stock".into(), ..service() };
-    assert!(!Arc::ptr_eq(&one, &registries.watch(&settings(1), &other, false)));
-    assert!(!Arc::ptr_eq(&one, &registries.watch(&settings(2), &service(), false)));
-    assert_eq!(*MADE.lock().unwrap(), 2, "one provider for a registry");
+    let settings =
+        |path: &str| Arc::new(ProviderSettings::File(FileSettings { path: path.into(), interval: None }));
+    let watch = registries.watch(&settings("1"), &service(), false);
+    assert!(Arc::ptr_eq(&watch, &registries.watch(&settings("1"), &service(), false)));
+    let other_service =
+        registries.watch(&settings("1"), &Service { name: "stock".into(), ..service() }, false);
+    assert!(Arc::ptr_eq(&watch.provider, &other_service.provider), "one provider for a registry");
+    let other_registry = registries.watch(&settings("2"), &service(), false);
+    assert!(!Arc::ptr_eq(&watch, &other_registry) && !Arc::ptr_eq(&watch.provider, &other_registry.provider));
 }

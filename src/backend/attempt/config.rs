@@ -1,0 +1,39 @@
+//! Settings of a route for its attempts.
+
+use super::resilience::Resilience;
+use crate::{backend::cluster::Cluster, pipeline::head::Version};
+use std::{sync::Arc, time::Duration};
+
+/// When backends are called with HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    Never,
+    /// Over TLS, if negotiated with ALPN.
+    IfNegotiated,
+    /// Always; without TLS with prior knowledge (h2c).
+    Always,
+}
+
+/// Settings of a route for its attempts.
+#[derive(Clone, Debug)]
+pub struct AttemptConfig {
+    /// From dispatch to the response head, all attempts included; restarts while upload bytes move.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    /// How long an upload may stall.
+    pub body_idle_timeout: Duration,
+    /// Sends the client's Host instead of the endpoint's authority.
+    pub preserve_host: bool,
+    /// The HTTP version of requests without HTTP/2.
+    pub version: Version,
+    pub http2: Http2,
+    /// Retries, circuit breaker and fallback, if configured.
+    pub resilience: Option<Arc<Resilience>>,
+}
+
+impl AttemptConfig {
+    /// The cluster that is called when all attempts failed.
+    pub fn fallback(&self) -> Option<&Arc<Cluster>> {
+        self.resilience.as_ref()?.fallback.as_ref()?.cluster.as_ref()
+    }
+}

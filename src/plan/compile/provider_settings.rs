@@ -1,12 +1,7 @@
 //! What only some types of registries read, and whom a registry's connection believes.
 
 use crate::base::bytes::is_target;
-<<<<<<< HEAD
-use crate::config::{Diagnostics, Span, codes};
-=======
-use crate::config::document::DiscoveryDocument;
 use crate::config::{Diagnostics, Span, Spanned, codes};
->>>>>>> b3e3f13 (backend: cut the module circles and name things in the field's words)
 use crate::net::tls::trust::{TrustAnchors, certificates};
 use crate::plan::check::{CheckContext, non_blank};
 use crate::plan::document::DiscoveryDocument;

@@ -1,7 +1,7 @@
 //! The public words are those of the field: no registry and no document uses a word that one of them replaced, and the
 //! terms that an engineer searches for lead to a file.
 
-use margay::config::document::Document;
+use margay::plan::document::Document;
 use margay::pipeline::error::ErrorCode;
 use margay::stages::TABLE;
 use margay::telemetry::export::names;

@@ -1,8 +1,8 @@
 //! The public words are those of the field: no registry and no document uses a word that one of them replaced, and the
 //! terms that an engineer searches for lead to a file.
 
-use margay::plan::document::Document;
 use margay::pipeline::error::ErrorCode;
+use margay::plan::document::Document;
 use margay::stages::TABLE;
 use margay::telemetry::export::names;
 use std::collections::BTreeSet;

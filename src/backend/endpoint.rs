@@ -6,7 +6,7 @@ use crate::{
     net::{
         connect::{ConnectAddr, ConnectTarget},
         connection_limit::{ConnectionLimiter, PoolConfig},
-        pool::PoolSlot,
+        pool_key::PoolSlot,
         proxy_protocol::{ProxyAddresses, ProxyHeader, Version},
         resolver::Resolver,
         tls::client::{ClientTls, TlsConfigCache, TlsTarget},

@@ -83,6 +83,18 @@ impl ReadBuffer {
         Poll::Ready(Ok(n))
     }
 
+    /// Received bytes of an upgraded connection; holds no buffer while there are none.
+    pub fn poll_received(&mut self, cx: &mut Context, io: &mut Stream) -> Poll<io::Result<&[u8]>> {
+        if self.is_empty() {
+            let read = self.poll_read(cx, io, LARGE_CAPACITY);
+            if read.is_pending() {
+                self.release_if_empty();
+            }
+            ready!(read)?;
+        }
+        Poll::Ready(Ok(self.bytes()))
+    }
+
     /// Marks `n` bytes of the spare capacity as received.
     pub fn advance(&mut self, n: usize) {
         self.end += n;

@@ -33,7 +33,7 @@ pub trait ClientIo: ClientBody {
     fn end(&mut self, trailers: Option<&Head>) -> bool;
 
     /// Writes what is buffered.
-    fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>>;
+    fn poll_flush_response(&mut self, cx: &mut Context) -> Poll<io::Result<()>>;
 
     /// Bytes of the response body sent.
     fn sent(&self) -> u64;

@@ -1,16 +1,13 @@
 //! Connecting to backends: address selection, PROXY header, TLS handshake.
 
 use super::{
-    h1::backend::BackendConn,
-    io::Stream,
-    pool::PoolKey,
+    io::{L4Stream, Stream},
     proxy_protocol::{ProxyHeader, write_proxy},
     resolver::{ResolvedName, ResolvedPeer},
-    tls::client::TlsTarget,
+    tls::{alpn::AlpnOffer, client::TlsTarget},
     unix_address::UnixAddress,
 };
 use crate::pipeline::error::{ErrorCode, GatewayError};
-use pingora::protocols::l4::stream::Stream as L4Stream;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -78,25 +75,6 @@ impl ConnectTarget<'_> {
             ConnectAddr::Unix(path) => path.to_string(),
         }
     }
-}
-
-/// The protocols offered by ALPN; without TLS the protocol is known in advance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlpnOffer {
-    Http1,
-    Http2,
-    /// HTTP/2, with HTTP/1.1 as fallback.
-    Both,
-}
-
-/// Opens an HTTP/1.1 connection.
-pub async fn open_http1(
-    target: &ConnectTarget<'_>,
-    key: PoolKey,
-    timeout: Duration,
-) -> Result<Box<BackendConn>, GatewayError> {
-    let (io, peer) = open_stream(target, AlpnOffer::Http1, timeout).await?;
-    Ok(BackendConn::new(io, key, peer, target.proxy_header))
 }
 
 /// Opens a connection within `timeout`: connects, writes the PROXY header and completes the TLS handshake.
@@ -213,7 +191,7 @@ async fn connect(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{pool::PoolSlot, resolver::Resolver};
+    use crate::net::resolver::Resolver;
     use socket2::{Domain, Socket, Type};
     use std::net::{Ipv4Addr, TcpListener};
 
@@ -237,10 +215,13 @@ mod tests {
         let port = _socket.local_addr().unwrap().as_socket().unwrap().port();
         let name = Resolver::default().get("two.addresses");
         name.publish(vec![FIRST, SECOND]);
-        let (addr, slot) = (ConnectAddr::from_name(name.clone()), PoolSlot::claim());
+        let addr = ConnectAddr::from_name(name.clone());
         let target = ConnectTarget { addr: &addr, port, proxy_header: None, tls: None };
         let connected = async || {
-            open_http1(&target, slot.key(), Duration::from_millis(400)).await.map(drop).map_err(|c| c.why)
+            open_stream(&target, AlpnOffer::Http1, Duration::from_millis(400))
+                .await
+                .map(drop)
+                .map_err(|c| c.why)
         };
         assert_eq!(
             connected().await,
@@ -262,10 +243,11 @@ mod tests {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(0).unwrap();
-        let (addr, slot) = (ConnectAddr::Unix(UnixAddress::Path(path)), PoolSlot::claim());
+        let addr = ConnectAddr::Unix(UnixAddress::Path(path));
         let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None };
-        let connected =
-            async |ms| open_http1(&target, slot.key(), Duration::from_millis(ms)).await.map_err(|c| c.why);
+        let connected = async |ms| {
+            open_stream(&target, AlpnOffer::Http1, Duration::from_millis(ms)).await.map_err(|c| c.why)
+        };
         let mut connections = Vec::new();
         let error = loop {
             match connected(50).await {

@@ -3,15 +3,11 @@
 //! A permit is held from connect to close, also while the connection is idle in a pool. A queued request takes a
 //! connection released on its own worker; otherwise idle connections of other workers are closed to free a permit.
 
-use super::{
-    h1::backend::BackendConn,
-    pool::{self, PoolKey},
-    proxy_protocol::Version,
-};
+use super::proxy_protocol::Version;
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -61,6 +57,7 @@ pub struct ConnectionPermit {
 }
 
 impl ConnectionPermit {
+    /// The limiter that granted the permit.
     pub fn limiter(&self) -> &Arc<ConnectionLimiter> {
         &self.limiter
     }
@@ -68,13 +65,25 @@ impl ConnectionPermit {
 
 /// What a request received.
 #[derive(Debug)]
-pub enum Acquired<T = Infallible> {
+pub enum Acquired<C, T = Infallible> {
     /// Permission to connect.
     Connect(ConnectionPermit),
     /// A connection released by another request.
-    Reuse(Box<BackendConn>),
+    Reuse(C),
     /// A stream on a shared HTTP/2 connection.
     StreamSlot(T),
+}
+
+/// Connections that other requests release. The limiter waits for one without knowing the pool.
+pub trait IdleSource {
+    /// The connection.
+    type Connection;
+
+    /// Registers the queued request, and requests the release of idle connections elsewhere.
+    fn register(&mut self);
+
+    /// Ready with a released connection.
+    fn poll_released(&mut self, cx: &mut Context) -> Poll<Self::Connection>;
 }
 
 /// Why no connection was acquired.
@@ -136,40 +145,38 @@ impl ConnectionLimiter {
     }
 
     /// A permit or a released connection; waits in the queue if the limit is reached.
-    pub async fn acquire(
+    pub async fn acquire<S: IdleSource>(
         self: &Arc<ConnectionLimiter>,
-        key: PoolKey,
+        source: S,
         deadline: Instant,
         closed: impl FnMut(&mut Context) -> Poll<()>,
-    ) -> Result<Acquired, AcquireError> {
+    ) -> Result<Acquired<S::Connection>, AcquireError> {
         if let Some(permit) = self.try_acquire() {
             return Ok(Acquired::Connect(permit));
         }
         let guard = self.enqueue().ok_or(AcquireError::QueueFull)?;
-        let acquired = self.wait(Some(key), deadline, closed, |_| Poll::Pending).await;
+        let acquired = self.wait(source, deadline, closed, |_| Poll::Pending).await;
         drop(guard);
         acquired
     }
 
-    /// Waits in the queue: for a permit, for a released connection of that key, or for `room`.
-    pub(in crate::net) async fn wait<T>(
+    /// Waits in the queue: for a permit, for a released connection, or for `room`.
+    pub(in crate::net) async fn wait<S: IdleSource, T>(
         self: &Arc<ConnectionLimiter>,
-        key: Option<PoolKey>,
+        mut source: S,
         deadline: Instant,
         mut closed: impl FnMut(&mut Context) -> Poll<()>,
         mut room: impl FnMut(&mut Context) -> Poll<T>,
-    ) -> Result<Acquired<T>, AcquireError> {
+    ) -> Result<Acquired<S::Connection, T>, AcquireError> {
         let (expires, timeout_error) = match self.limit.pending_timeout.map(|wait| Instant::now() + wait) {
             Some(expires) if expires < deadline => (expires, AcquireError::QueueTimeout),
             _ => (deadline, AcquireError::DeadlineExceeded),
         };
-        let mut released = key.map(pool::register_waiter);
+        source.register();
         let mut permit = pin!(self.permits.clone().acquire_owned());
         let mut timer = pin!(sleep_until(expires.into()));
-        pool::request_idle_release();
         poll_fn(|cx| {
-            if let Some(Poll::Ready(Ok(conn))) = released.as_mut().map(|released| Pin::new(released).poll(cx))
-            {
+            if let Poll::Ready(conn) = source.poll_released(cx) {
                 return Poll::Ready(Ok(Acquired::Reuse(conn)));
             }
             if let Poll::Ready(Ok(permit)) = permit.as_mut().poll(cx) {
@@ -201,7 +208,19 @@ impl Drop for QueueGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::pool::PoolSlot;
+
+    /// A pool in which no connection is ever released.
+    struct EmptyPool;
+
+    impl IdleSource for EmptyPool {
+        type Connection = Infallible;
+
+        fn register(&mut self) {}
+
+        fn poll_released(&mut self, _cx: &mut Context) -> Poll<Infallible> {
+            Poll::Pending
+        }
+    }
 
     fn limit(connections: usize, queue: usize) -> ConnectionLimit {
         ConnectionLimit {
@@ -221,46 +240,46 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn beyond_the_limit_one_request_waits_and_the_next_is_rejected() {
-        let (limiter, slot) = (ConnectionLimiter::new(limit(1, 1)), PoolSlot::claim());
-        let Ok(Acquired::Connect(first)) = limiter.acquire(slot.key(), later(), local_waiters).await else {
+        let limiter = ConnectionLimiter::new(limit(1, 1));
+        let Ok(Acquired::Connect(first)) = limiter.acquire(EmptyPool, later(), local_waiters).await else {
             panic!("free")
         };
-        let mut second = Box::pin(limiter.acquire(slot.key(), later(), local_waiters));
+        let mut second = Box::pin(limiter.acquire(EmptyPool, later(), local_waiters));
         assert!(poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx))).await.is_pending());
         assert_eq!(limiter.waiting(), 1);
         assert_eq!(
-            limiter.acquire(slot.key(), later(), local_waiters).await.err(),
+            limiter.acquire(EmptyPool, later(), local_waiters).await.err(),
             Some(AcquireError::QueueFull)
         );
         drop(first);
         assert!(matches!(second.await, Ok(Acquired::Connect(_))));
         assert_eq!(limiter.waiting(), 0);
         assert!(
-            matches!(limiter.acquire(slot.key(), later(), local_waiters).await, Ok(Acquired::Connect(_))),
+            matches!(limiter.acquire(EmptyPool, later(), local_waiters).await, Ok(Acquired::Connect(_))),
             "a permit is free again"
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_queued_request_times_out() {
-        let (limiter, slot) = (ConnectionLimiter::new(limit(1, 9)), PoolSlot::claim());
-        let Ok(held) = limiter.acquire(slot.key(), later(), local_waiters).await else { panic!("free") };
+        let limiter = ConnectionLimiter::new(limit(1, 9));
+        let Ok(held) = limiter.acquire(EmptyPool, later(), local_waiters).await else { panic!("free") };
         let start = tokio::time::Instant::now();
         assert_eq!(
-            limiter.acquire(slot.key(), later(), local_waiters).await.err(),
+            limiter.acquire(EmptyPool, later(), local_waiters).await.err(),
             Some(AcquireError::QueueTimeout)
         );
         assert!(start.elapsed() >= Duration::from_secs(4));
-        let closed = limiter.acquire(slot.key(), later(), |_| Poll::Ready(())).await;
+        let closed = limiter.acquire(EmptyPool, later(), |_| Poll::Ready(())).await;
         assert_eq!((closed.err(), limiter.waiting()), (Some(AcquireError::ClientClosed), 0));
         drop(held);
         let without_timeout =
             ConnectionLimiter::new(ConnectionLimit { pending_timeout: None, ..limit(1, 1) });
-        let Ok(_held) = without_timeout.acquire(slot.key(), later(), local_waiters).await else {
+        let Ok(_held) = without_timeout.acquire(EmptyPool, later(), local_waiters).await else {
             panic!("free")
         };
         assert_eq!(
-            without_timeout.acquire(slot.key(), later(), local_waiters).await.err(),
+            without_timeout.acquire(EmptyPool, later(), local_waiters).await.err(),
             Some(AcquireError::DeadlineExceeded)
         );
     }

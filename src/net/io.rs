@@ -1,6 +1,6 @@
 //! A byte stream over pingora's streams, plain or TLS.
 
-use pingora::protocols::l4::stream::Stream as L4Stream;
+pub(in crate::net) use pingora::protocols::l4::stream::Stream as L4Stream;
 use std::{
     io::{self, IoSlice},
     pin::Pin,

@@ -1,4 +1,10 @@
-//! The only floor that names pingora: HTTP/1.1 codec, TLS, listeners, dial, DNS, pools.
+//! Networking, the only floor that names pingora: HTTP/1.1 and HTTP/2, TLS, listeners, connecting, DNS, connection pools
+//! (Envoy: codecs, transport sockets and connection pools).
+//!
+//! Entry points: [`listener::bind`], [`h1::client::ClientConn`] and [`h2::Connection`] for clients, called by `server`;
+//! [`backend_request::BackendRequest`] with [`pool`] and [`h2::pool`] for backends, called by `backend`. It owns sockets,
+//! buffers, idle connections and resolved names. Listening sockets, resolved names, and pooled connections of unchanged
+//! endpoints outlive a reload.
 
 pub mod deadline;
 pub mod background;
@@ -15,6 +21,7 @@ pub mod resolver;
 pub mod http_client;
 pub mod unix_address;
 pub mod pool;
+pub mod pool_key;
 pub mod proxy_protocol;
 pub mod pingora;
 pub mod client_io;

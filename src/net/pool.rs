@@ -1,84 +1,24 @@
 //! Idle HTTP/1.1 connections to backends, one pool per worker: no lock, no map, last in, first out.
 
-use super::{connect::ConnectAddr, h1::backend::BackendConn, proxy_protocol::ProxyHeader};
+use super::{
+    connect::ConnectAddr,
+    connection_limit::{ConnectionLimiter, IdleSource},
+    h1::backend::BackendConn,
+    pool_key::{PoolKey, slots},
+    proxy_protocol::ProxyHeader,
+};
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Waker},
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, futures::Notified, oneshot};
 
 /// Maximum number of idle connections per endpoint and worker.
 const MAX_IDLE_PER_ENDPOINT: usize = 512;
-
-/// The slot of an endpoint in the pool of every worker. No other endpoint has the same slot while it lives; when it is
-/// dropped its generation ends and the connections pooled under it are closed.
-#[derive(Debug)]
-pub struct PoolSlot(PoolKey);
-
-/// The endpoint of a connection: its slot, and the generation of the slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PoolKey {
-    index: usize,
-    generation: u64,
-}
-
-struct Slots {
-    free: Vec<usize>,
-    /// The generation of each slot; 0: free.
-    used: Vec<u64>,
-}
-
-static SLOTS: Mutex<Slots> = Mutex::new(Slots { free: Vec::new(), used: Vec::new() });
-static GENERATION: AtomicU64 = AtomicU64::new(1);
-
-fn slots() -> MutexGuard<'static, Slots> {
-    SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl PoolKey {
-    pub(in crate::net) fn index(self) -> usize {
-        self.index
-    }
-
-    pub(in crate::net) fn generation(self) -> u64 {
-        self.generation
-    }
-}
-
-impl PoolSlot {
-    /// Claims a slot for a new endpoint.
-    pub fn claim() -> PoolSlot {
-        let mut slots = slots();
-        let index = slots.free.pop().unwrap_or(slots.used.len());
-        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        match slots.used.get_mut(index) {
-            Some(used) => *used = generation,
-            None => slots.used.push(generation),
-        }
-        PoolSlot(PoolKey { index, generation })
-    }
-
-    /// The key of the endpoint's connections.
-    pub fn key(&self) -> PoolKey {
-        self.0
-    }
-}
-
-impl Drop for PoolSlot {
-    fn drop(&mut self) {
-        let mut slots = slots();
-        slots.free.push(self.0.index);
-        if let Some(used) = slots.used.get_mut(self.0.index) {
-            *used = 0;
-        }
-    }
-}
 
 /// The generation and the idle connections of each slot. A connection does not keep its slot alive.
 type IdleList = Vec<(u64, Vec<Idle>)>;
@@ -110,8 +50,8 @@ pub fn check_out(
     cx: &mut Context,
 ) -> Option<Box<BackendConn>> {
     POOL.with_borrow_mut(|pool| {
-        let (generation, idle) = pool.get_mut(key.index)?;
-        if *generation != key.generation {
+        let (generation, idle) = pool.get_mut(key.index())?;
+        if *generation != key.generation() {
             idle.clear();
             return None;
         }
@@ -136,15 +76,15 @@ fn pop_idle(idle: &mut Vec<Idle>, header: Option<&ProxyHeader>) -> Option<Idle> 
 /// Closes the oldest idle connection of the endpoint, which carries another client's PROXY header, to free its permit.
 pub fn evict_oldest(key: PoolKey) {
     let evicted = POOL.with_borrow_mut(|pool| {
-        let (generation, idle) = pool.get_mut(key.index)?;
-        (*generation == key.generation && !idle.is_empty()).then(|| idle.remove(0))
+        let (generation, idle) = pool.get_mut(key.index())?;
+        (*generation == key.generation() && !idle.is_empty()).then(|| idle.remove(0))
     });
     drop(evicted);
 }
 
 /// Returns a connection to the pool after both messages ended cleanly.
 pub fn check_in(conn: Box<BackendConn>) {
-    let PoolKey { index, generation } = conn.key();
+    let (index, generation) = (conn.key().index(), conn.key().generation());
     let since = NOW.with_borrow(|now| *now).unwrap_or_else(Instant::now);
     if conn.is_retired(since) {
         return;
@@ -219,8 +159,42 @@ fn hand_to_waiter(mut conn: Box<BackendConn>) {
     });
 }
 
-/// Registers for the next connection of the endpoint that is released on this worker.
-pub fn register_waiter(key: PoolKey) -> oneshot::Receiver<Box<BackendConn>> {
+/// Waits for a connection of an endpoint that is released on this worker.
+#[derive(Debug)]
+pub struct ReleasedConnection {
+    key: Option<PoolKey>,
+    receiver: Option<oneshot::Receiver<Box<BackendConn>>>,
+}
+
+impl ReleasedConnection {
+    /// A connection of that key; `None`: the request can use no HTTP/1.1 connection and only needs a permit.
+    pub fn new(key: Option<PoolKey>) -> ReleasedConnection {
+        ReleasedConnection { key, receiver: None }
+    }
+}
+
+impl IdleSource for ReleasedConnection {
+    type Connection = Box<BackendConn>;
+
+    fn register(&mut self) {
+        self.receiver = self.key.map(register_waiter);
+        request_idle_release();
+    }
+
+    fn poll_released(&mut self, cx: &mut Context) -> Poll<Box<BackendConn>> {
+        let Some(receiver) = &mut self.receiver else { return Poll::Pending };
+        match Pin::new(receiver).poll(cx) {
+            Poll::Ready(Ok(conn)) => Poll::Ready(conn),
+            Poll::Ready(Err(_)) => {
+                self.receiver = None;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn register_waiter(key: PoolKey) -> oneshot::Receiver<Box<BackendConn>> {
     let (sender, receiver) = oneshot::channel();
     WAITERS.with_borrow_mut(|waiters| {
         let queue = waiters.entry(key).or_default();
@@ -245,8 +219,7 @@ pub fn release_contended() {
     POOL.with_borrow_mut(|pool| {
         for (_, idle) in pool.iter_mut() {
             let limiter = idle.first().and_then(|Idle { conn, .. }| conn.limiter());
-            let waiting =
-                limiter.map_or(0, super::connection_limit::ConnectionLimiter::waiting).min(idle.len());
+            let waiting = limiter.map_or(0, ConnectionLimiter::waiting).min(idle.len());
             idle.drain(..waiting);
         }
     });

@@ -62,7 +62,7 @@ impl Relay {
         if let Poll::Ready(Err(cause)) = done {
             return Poll::Ready(Err(cause));
         }
-        let flushed = conn.poll_flush(cx).map_err(|_| GatewayError::client_closed())?;
+        let flushed = conn.poll_flush_response(cx).map_err(|_| GatewayError::client_closed())?;
         if self.ended && flushed.is_ready() {
             return Poll::Ready(Ok(()));
         }

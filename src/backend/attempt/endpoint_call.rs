@@ -12,11 +12,16 @@ use crate::{
     },
     net::{
         backend_request::BackendRequest,
-        connect::{AlpnOffer, ConnectTarget, open_http1},
+        connect::ConnectTarget,
         connection_limit::{AcquireError, Acquired, ConnectionLimit, ConnectionLimiter},
-        h1::{backend::HeadError, hop_by_hop::HopByHop, host},
+        h1::{
+            backend::{BackendConn, HeadError},
+            hop_by_hop::HopByHop,
+            host,
+        },
         h2::pool::{self as shared, OpenError, OpenRequest},
         pool,
+        tls::alpn::AlpnOffer,
     },
     pipeline::{
         body::{Body, BodyRead, ClientBody},
@@ -129,7 +134,7 @@ impl<'a> EndpointCall<'a> {
         };
         let (end, is_per_try) = self.deadlines.end(self.config.timeout);
         let timeout = self.config.connect_timeout.min(end.saturating_duration_since(Instant::now()));
-        let connected = open_http1(&target, transport.pool.key(), timeout).await;
+        let connected = BackendConn::connect(&target, transport.pool.key(), timeout).await;
         self.deadlines.is_per_try_timeout = connected.is_err() && is_per_try && Instant::now() >= end;
         let mut conn = connected?;
         // An endpoint without a port stands for many addresses: its connections are not pooled.
@@ -186,13 +191,13 @@ impl<'a> EndpointCall<'a> {
         limiter: &Arc<ConnectionLimiter>,
         transport: &Transport,
         caller: &mut dyn ClientBody,
-    ) -> Result<Acquired, GatewayError> {
+    ) -> Result<Acquired<Box<BackendConn>>, GatewayError> {
         if transport.proxy_protocol.is_some() && limiter.is_full() {
             pool::evict_oldest(transport.pool.key());
         }
         let (end, is_per_try) = self.deadlines.end(self.config.timeout);
         let is_closed = |cx: &mut Context| caller.poll_closed(cx);
-        let acquired = limiter.acquire(transport.pool.key(), end, is_closed).await;
+        let acquired = limiter.acquire(pool::ReleasedConnection::new(Some(transport.pool.key())), end, is_closed).await;
         acquired.map_err(|error| self.acquire_error(Some(limiter), error, is_per_try))
     }
 

@@ -1,26 +1,26 @@
-//! An HTTP/1.1 connection to a backend: one request and response at a time, then back to the pool.
+//! An HTTP/1.1 connection to a backend: one request and response at a time.
 
 use super::{
     super::{
         buffer::ReadBuffer,
-        connect::ConnectAddr,
+        connect::{ConnectAddr, ConnectTarget, open_stream},
         connection_limit::{ConnectionLimiter, ConnectionPermit},
         io::Stream,
-        pool::{self, PoolKey},
+        pool_key::PoolKey,
         proxy_protocol::ProxyHeader,
         resolver::ResolvedPeer,
+        tls::alpn::AlpnOffer,
     },
-    decode::{Decoded, Decoder},
+    decode::Decoder,
     encode::{Encoder, put_request},
     hop_by_hop::{self, HopByHop},
     parse::{self, HeadLimits},
 };
 use crate::base::{bytes::comma_list, websocket::accept_key};
 use crate::pipeline::{
-    body::{BodyRead, Chunk, Framing},
+    body::Framing,
     error::{ErrorCode, GatewayError},
     head::{Head, KnownHeader, Version},
-    upgrade::Duplex,
 };
 use std::{
     io,
@@ -29,12 +29,12 @@ use std::{
 };
 
 /// Limits of a response head: backends are trusted, but not without bounds.
-const RESPONSE_HEAD_LIMITS: HeadLimits =
+pub(super) const RESPONSE_HEAD_LIMITS: HeadLimits =
     HeadLimits { max_line_bytes: 16 * 1024, max_fields_bytes: 128 * 1024, max_fields: 512 };
 
 /// Progress of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Upload {
+pub(super) enum Upload {
     Sending,
     Done,
     /// The backend accepts no more; it may have responded nevertheless.
@@ -54,18 +54,18 @@ pub enum HeadError {
 /// One connection to a backend.
 #[derive(Debug)]
 pub struct BackendConn {
-    io: Stream,
+    pub(super) io: Stream,
     key: PoolKey,
     /// `None`: a Unix domain socket.
     peer: Option<ResolvedPeer>,
     /// The PROXY header sent on it: it serves no other client.
     proxy_header: Option<Box<ProxyHeader>>,
-    input: ReadBuffer,
+    pub(super) input: ReadBuffer,
     scanned: usize,
-    decoder: Decoder,
-    framing: Framing,
-    encoder: Encoder,
-    upload: Upload,
+    pub(super) decoder: Decoder,
+    pub(super) framing: Framing,
+    pub(super) encoder: Encoder,
+    pub(super) upload: Upload,
     /// The response permits another request on this connection.
     keep_alive: bool,
     /// It was taken from the pool: the backend may have closed it in the meantime.
@@ -73,7 +73,7 @@ pub struct BackendConn {
     /// It serves one request only.
     pub single_use: bool,
     /// The upload waits for the backend, not for the client.
-    write_blocked: bool,
+    pub(super) write_blocked: bool,
     /// The `Sec-WebSocket-Accept` value expected in the response to an upgrade.
     expected_accept_key: Option<String>,
     /// When it becomes too old for another request.
@@ -83,6 +83,17 @@ pub struct BackendConn {
 }
 
 impl BackendConn {
+    /// Opens a connection within `timeout`.
+    pub async fn connect(
+        target: &ConnectTarget<'_>,
+        key: PoolKey,
+        timeout: Duration,
+    ) -> Result<Box<BackendConn>, GatewayError> {
+        let (io, peer) = open_stream(target, AlpnOffer::Http1, timeout).await?;
+        Ok(BackendConn::new(io, key, peer, target.proxy_header))
+    }
+
+    /// A connection on an open stream.
     pub fn new(
         io: Stream,
         key: PoolKey,
@@ -258,14 +269,14 @@ impl BackendConn {
         coded && self.framing != Framing::Chunked || head.status == 204 && (coded || length)
     }
 
-    fn poll_read_more(&mut self, cx: &mut Context, max_len: usize) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read_more(&mut self, cx: &mut Context, max_len: usize) -> Poll<io::Result<usize>> {
         let n = ready!(self.input.poll_read(cx, &mut self.io, max_len))?;
         self.keep_alive &= n > 0;
         Poll::Ready(Ok(n))
     }
 
     /// Whether another request may follow on this connection.
-    fn is_clean(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         self.keep_alive
             && !self.single_use
             && self.upload == Upload::Done
@@ -273,109 +284,5 @@ impl BackendConn {
             && self.input.is_empty()
             && self.encoder.is_flushed()
             && self.io.is_flushed()
-    }
-}
-
-impl BodyRead for BackendConn {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
-        let ready = loop {
-            match self
-                .decoder
-                .decode(self.input.bytes())
-                .map_err(|e| GatewayError::new(ErrorCode::BackendTruncated, e))?
-            {
-                Decoded::Data(n) => break n,
-                Decoded::Skip(n) => self.input.consume(n),
-                Decoded::End => return Poll::Ready(Ok(Chunk::End)),
-                Decoded::More => match ready!(self.poll_read_more(cx, RESPONSE_HEAD_LIMITS.max_fields_bytes))
-                {
-                    Ok(1..) => {}
-                    Ok(_) if self.decoder.ends_with_close() => self.decoder.close(),
-                    _ => {
-                        return Poll::Ready(Err(GatewayError::new(
-                            ErrorCode::BackendTruncated,
-                            "the backend closed the connection within its response body",
-                        )));
-                    }
-                },
-            }
-        };
-        Poll::Ready(Ok(Chunk::Data(&self.input.bytes()[..ready])))
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.decoder.advance(n);
-        let full = self.input.is_full();
-        self.input.consume(n);
-        if full {
-            self.input.grow();
-        }
-    }
-
-    fn trailers(&mut self) -> Option<&mut Head> {
-        self.decoder.trailers()
-    }
-
-    fn framing(&self) -> Framing {
-        self.framing
-    }
-
-    fn poll_upload(&mut self, cx: &mut Context, body: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
-        while self.upload == Upload::Sending {
-            let sent = match body.poll_fill(cx)? {
-                Poll::Ready(Chunk::Data(data)) => self.encoder.poll_send(cx, &mut self.io, data),
-                Poll::Ready(Chunk::End) => {
-                    self.encoder.end(body.trailers().as_deref());
-                    self.upload = Upload::Done;
-                    break;
-                }
-                Poll::Pending => {
-                    self.write_blocked = false;
-                    // Flush: the backend may need the buffered bytes before it continues. An error recurs with the next write.
-                    let _ = self.encoder.poll_flush(cx, &mut self.io);
-                    return Poll::Pending;
-                }
-            };
-            self.write_blocked = sent.is_pending();
-            match ready!(sent) {
-                Ok(n) => body.consume(n),
-                Err(_) => self.upload = Upload::Aborted,
-            }
-        }
-        if ready!(self.encoder.poll_flush(cx, &mut self.io)).is_err() {
-            self.upload = Upload::Aborted;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn finish(mut self: Box<Self>) {
-        if self.is_clean() {
-            self.input.release_if_empty();
-            pool::check_in(self);
-        }
-    }
-}
-
-impl Duplex for BackendConn {
-    fn poll_read(&mut self, cx: &mut Context) -> Poll<io::Result<&[u8]>> {
-        super::poll_receive(&mut self.input, &mut self.io, cx)
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.input.consume(n);
-    }
-
-    fn poll_write(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.encoder.poll_flush(cx, &mut self.io))?;
-        self.io.poll_write(cx, bytes)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
-        self.encoder.poll_flush(cx, &mut self.io)
-    }
-
-    fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
-        ready!(self.poll_flush(cx))?;
-        self.io.poll_shutdown(cx)
     }
 }

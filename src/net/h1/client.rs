@@ -206,9 +206,7 @@ impl ClientConn {
     pub async fn close_lingering(mut self, max_len: u64, deadline: Instant) {
         let mut left = max_len;
         poll_fn(|cx| {
-            if ready!(ClientIo::poll_flush(&mut self, cx)).is_err()
-                || ready!(self.io.poll_shutdown(cx)).is_err()
-            {
+            if ready!(self.poll_flush_response(cx)).is_err() || ready!(self.io.poll_shutdown(cx)).is_err() {
                 return Poll::Ready(());
             }
             loop {
@@ -277,7 +275,7 @@ impl ClientIo for ClientConn {
         may
     }
 
-    fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+    fn poll_flush_response(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
         self.encoder.poll_flush(cx, &mut self.io)
     }
 
@@ -358,7 +356,7 @@ impl ClientBody for ClientConn {
         put_fields(out, head);
         out.extend_from_slice(b"\r\n");
         // What cannot be written now is sent with the response.
-        let _ = ClientIo::poll_flush(self, cx);
+        let _ = self.poll_flush_response(cx);
     }
 
     fn bytes_received(&self) -> u64 {
@@ -376,7 +374,7 @@ impl ClientBody for ClientConn {
 
 impl Duplex for ClientConn {
     fn poll_read(&mut self, cx: &mut Context) -> Poll<io::Result<&[u8]>> {
-        super::poll_receive(&mut self.input, &mut self.io, cx)
+        self.input.poll_received(cx, &mut self.io)
     }
 
     fn consume(&mut self, n: usize) {
@@ -385,18 +383,18 @@ impl Duplex for ClientConn {
     }
 
     fn poll_write(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(ClientIo::poll_flush(self, cx))?;
+        ready!(self.poll_flush_response(cx))?;
         let n = ready!(self.io.poll_write(cx, bytes))?;
         self.encoder.bytes_sent += n as u64;
         Poll::Ready(Ok(n))
     }
 
     fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
-        ClientIo::poll_flush(self, cx)
+        self.poll_flush_response(cx)
     }
 
     fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
-        ready!(ClientIo::poll_flush(self, cx))?;
+        ready!(self.poll_flush_response(cx))?;
         self.io.poll_shutdown(cx)
     }
 }

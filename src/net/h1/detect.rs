@@ -1,12 +1,13 @@
 //! Detecting the protocol by the first bytes of a connection.
 
-use crate::net::h2::PREFACE;
+/// The HTTP/2 connection preface (RFC 9113 3.4); its first lines look like a request head.
+pub const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Whether a client begins HTTP/2 with prior knowledge (RFC 9113 3.3). The rest of the preface is checked by the HTTP/2
 /// connection.
 pub fn is_h2_preface(bytes: &[u8]) -> bool {
     const REQUEST_HEAD_BYTES: usize = 18;
-    bytes.starts_with(&PREFACE[..REQUEST_HEAD_BYTES])
+    bytes.starts_with(&H2_PREFACE[..REQUEST_HEAD_BYTES])
 }
 
 /// Whether the first line has three words and the last is not an HTTP version.

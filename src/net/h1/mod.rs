@@ -1,35 +1,16 @@
-//! HTTP/1.1: our own codec on pingora's streams.
+//! HTTP/1.1 (RFC 9112) on both sides: our own codec on pingora's streams, strict about framing and without copies.
+//!
+//! Entry points: [`client::ClientConn`] receives requests and sends responses, called by the connection loop of `server`;
+//! [`backend::BackendConn`] sends requests and receives responses, called by the attempts of `backend`. Both own their
+//! stream, buffers, [`decode::Decoder`] and [`encode::Encoder`]. Idle backend connections outlive a reload in
+//! `net::pool`, as long as their endpoint does.
 
 pub mod backend;
+mod backend_body;
 pub mod client;
 pub mod decode;
+pub(in crate::net) mod detect;
 pub mod encode;
-mod detect;
 pub mod hop_by_hop;
 pub mod host;
 pub mod parse;
-
-use super::{buffer::ReadBuffer, io::Stream};
-use std::{
-    io,
-    task::{Context, Poll, ready},
-};
-
-/// Maximum number of buffered bytes of an upgraded connection.
-const MAX_TUNNEL_BUFFER: usize = 64 * 1024;
-
-/// Received bytes of an upgraded connection; holds no buffer while there are none.
-fn poll_receive<'b>(
-    input: &'b mut ReadBuffer,
-    io: &mut Stream,
-    cx: &mut Context,
-) -> Poll<io::Result<&'b [u8]>> {
-    if input.is_empty() {
-        let read = input.poll_read(cx, io, MAX_TUNNEL_BUFFER);
-        if read.is_pending() {
-            input.release_if_empty();
-        }
-        ready!(read)?;
-    }
-    Poll::Ready(Ok(input.bytes()))
-}

@@ -1,7 +1,8 @@
 //! An HTTP/2 connection from a client: accepts its streams, and closes it when idle, too old or faulty.
 
 use super::{
-    frame_inspector::{FrameInspector, FrameRateLimits, H2ErrorCode},
+    error_code::H2ErrorCode,
+    frame_inspector::{FrameInspector, FrameRateLimits},
     stream::{ActiveStreamGuard, ClientStream},
     transport::{FrameObserver, Transport},
 };

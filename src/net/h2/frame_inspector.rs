@@ -1,18 +1,9 @@
 //! Inspects the headers of received frames: protocol errors get the error code of RFC 9113, and floods of control frames
 //! end the connection before they cost more than their bytes. Of the payloads only trailers are inspected.
 
-use super::trailers::TrailerBlocks;
+use super::{error_code::H2ErrorCode, trailers::TrailerBlocks};
+use crate::net::h1::detect::H2_PREFACE;
 use std::time::{Duration, Instant};
-
-/// An error code (RFC 9113 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct H2ErrorCode(pub u32);
-
-impl H2ErrorCode {
-    pub const PROTOCOL_ERROR: H2ErrorCode = H2ErrorCode(0x1);
-    pub const FRAME_SIZE_ERROR: H2ErrorCode = H2ErrorCode(0x6);
-    pub const ENHANCE_YOUR_CALM: H2ErrorCode = H2ErrorCode(0xb);
-}
 
 /// Maximum frame rates of a client.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +71,7 @@ impl FrameInspector {
         FrameInspector {
             header: [0; 9],
             header_bytes: 0,
-            skip: super::PREFACE.len(),
+            skip: H2_PREFACE.len(),
             open_header_block: None,
             settings_received: false,
             limits,
@@ -255,7 +246,7 @@ mod tests {
     /// An inspector that has received the preface and SETTINGS.
     fn inspector(limits: FrameRateLimits) -> FrameInspector {
         let mut inspector = FrameInspector::new(limits);
-        let mut bytes = super::super::PREFACE.to_vec();
+        let mut bytes = H2_PREFACE.to_vec();
         bytes.extend(frame(SETTINGS, 0, 0, &[]));
         assert_eq!(inspector.inspect(&bytes, 0, &mut |_, _| {}), Ok(()));
         inspector
@@ -297,10 +288,10 @@ mod tests {
     #[test]
     fn the_first_frame_must_be_settings() {
         let mut inspector = FrameInspector::new(LIMITS);
-        let bytes = [super::super::PREFACE, &frame(PING, 0, 0, &[0; 8])].concat();
+        let bytes = [H2_PREFACE, &frame(PING, 0, 0, &[0; 8])].concat();
         assert_eq!(
             inspector.inspect(&bytes, 0, &mut |_, _| {}),
-            Err((super::super::PREFACE.len(), H2ErrorCode::PROTOCOL_ERROR))
+            Err((H2_PREFACE.len(), H2ErrorCode::PROTOCOL_ERROR))
         );
     }
 

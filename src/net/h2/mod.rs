@@ -1,9 +1,15 @@
-//! HTTP/2 (RFC 9113): frames by the `h2` crate, on pingora's streams; limits and pooling are ours.
+//! HTTP/2 (RFC 9113) on both sides. The `h2` crate handles frames, HPACK and flow control; limits, flood protection and
+//! connection sharing are ours (Envoy: HTTP/2 codec and connection pool).
+//!
+//! Entry points: [`Connection::open`] for clients, called by the connection loop of `server`, and [`pool::open`] for
+//! backends, called by the attempts of `backend`. The pool holds the shared connections of one worker. They outlive a
+//! reload as long as their endpoint does; client connections keep their limits and continue.
 
 mod backend;
 pub mod client;
 mod connection_task;
 mod convert;
+mod error_code;
 mod stream_slots;
 pub mod pool;
 mod recv_body;
@@ -17,6 +23,3 @@ pub use backend::BackendStream;
 pub use client::{Connection, Limits};
 pub use frame_inspector::FrameRateLimits;
 pub use stream::ClientStream;
-
-/// The connection preface (RFC 9113 3.4); its first lines look like a request head.
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

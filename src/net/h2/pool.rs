@@ -10,13 +10,15 @@ use crate::{
     net::{
         backend_request::BackendRequest,
         buffer::WriteBuffer,
-        connect::{self, AlpnOffer, ConnectAddr, ConnectTarget},
+        connect::{self, ConnectAddr, ConnectTarget},
         connection_limit::{AcquireError, Acquired, ConnectionLimiter, ConnectionPermit},
         deadline::DeadlineTimer,
         h1::backend::BackendConn,
-        pool::PoolKey,
+        pool::ReleasedConnection,
+        pool_key::PoolKey,
         proxy_protocol::ProxyHeader,
         resolver::ResolvedPeer,
+        tls::alpn::AlpnOffer,
     },
     pipeline::error::{ErrorCode, GatewayError},
 };
@@ -174,7 +176,7 @@ async fn queue(
         ready!(timer.poll(cx, next_check));
         next_check = Instant::now() + YIELD_INTERVAL;
     };
-    match limiter.wait(key, opening.deadline, closed, room).await? {
+    match limiter.wait(ReleasedConnection::new(key), opening.deadline, closed, room).await? {
         Acquired::StreamSlot(stream) => Ok(BackendRequest::H2(stream)),
         Acquired::Reuse(conn) => Ok(BackendRequest::H1(conn)),
         Acquired::Connect(permit) => Ok(open_shared(opening, None, Some(permit)).await?),
@@ -215,7 +217,10 @@ pub async fn open_exclusive(
 ) -> Result<BackendRequest, OpenError> {
     let permit = match opening.limiter {
         None => None,
-        Some(limiter) => match limiter.acquire(opening.key, opening.deadline, closed).await? {
+        Some(limiter) => match limiter
+            .acquire(ReleasedConnection::new(Some(opening.key)), opening.deadline, closed)
+            .await?
+        {
             Acquired::Connect(permit) => Some(permit),
             // Connections outside of the pool are never handed over.
             Acquired::Reuse(conn) => return Ok(BackendRequest::H1(conn)),
@@ -225,6 +230,7 @@ pub async fn open_exclusive(
     Ok(open_connection(opening, permit, false).await?)
 }
 
+/// Opens a connection and a stream on it; `keep`: the connection is shared with other requests.
 async fn open_connection(
     opening: &OpenRequest<'_>,
     permit: Option<ConnectionPermit>,
@@ -252,28 +258,18 @@ async fn open_connection(
         .map_err(|error| no_connection(target, &error.to_string()))?;
     let guard = StreamGuard::acquire(&streams);
     if keep {
-        let since = Instant::now();
-        let deadline = max_lifetime.map(|max_lifetime| since + max_lifetime);
-        let (requests, header) = (requests.clone(), target.proxy_header);
+        let now = Instant::now();
         let shared = SharedConnection {
-            requests,
-            streams: streams,
+            requests: requests.clone(),
+            streams,
             peer,
-            proxy_header: header,
-            is_tls: is_tls,
-            opened_at: since,
-            used: since,
-            max_age_deadline: deadline,
+            proxy_header: target.proxy_header,
+            is_tls,
+            opened_at: now,
+            used: now,
+            max_age_deadline: max_lifetime.map(|max_lifetime| now + max_lifetime),
         };
-        connections(key, |connections| {
-            connections.http1 = false;
-            if shared.proxy_header.is_some() && connections.shared.len() >= MAX_PROXIED_CONNECTIONS {
-                connections.shared.remove(0);
-            }
-            connections.shared.push(shared);
-            // Other requests can use the connection as well.
-            connections.wait_queue.notify.notify_waiters();
-        });
+        connections(key, |connections| connections.add(shared));
     }
     Ok(BackendRequest::H2(BackendStream::new(requests, is_tls, false, guard)))
 }
@@ -330,6 +326,16 @@ fn next_action(opening: &OpenRequest, cx: &mut Context) -> Action {
 }
 
 impl EndpointConnections {
+    /// Adds a new connection, and notifies the requests that wait for a stream.
+    fn add(&mut self, connection: SharedConnection) {
+        self.http1 = false;
+        if connection.proxy_header.is_some() && self.shared.len() >= MAX_PROXIED_CONNECTIONS {
+            self.shared.remove(0);
+        }
+        self.shared.push(connection);
+        self.wait_queue.notify.notify_waiters();
+    }
+
     /// A stream on the first connection with room; closed connections are dropped.
     fn stream(
         &mut self,

@@ -156,7 +156,7 @@ impl ClientIo for ClientStream {
         may
     }
 
-    fn poll_flush(&mut self, _cx: &mut Context) -> Poll<io::Result<()>> {
+    fn poll_flush_response(&mut self, _cx: &mut Context) -> Poll<io::Result<()>> {
         self.send_head(false)?;
         Poll::Ready(self.sender.flush())
     }

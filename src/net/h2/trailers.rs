@@ -1,7 +1,7 @@
 //! Counts the fields of trailer blocks on the wire, which the `h2` crate does not expose. The crate drops pseudo-header
 //! fields, but trailers that contain any are malformed (RFC 9113 8.1).
 
-use super::frame_inspector::H2ErrorCode;
+use super::error_code::H2ErrorCode;
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},

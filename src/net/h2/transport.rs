@@ -1,9 +1,6 @@
 //! The byte stream below the `h2` crate: counts bytes in both directions and inspects received frames.
 
-use super::{
-    frame_inspector::{FrameInspector, H2ErrorCode},
-    trailers::TrailerCounts,
-};
+use super::{error_code::H2ErrorCode, frame_inspector::FrameInspector, trailers::TrailerCounts};
 use crate::net::{buffer::ReadBuffer, io::Stream};
 use std::{
     io::{self, IoSlice},

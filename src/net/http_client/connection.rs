@@ -1,6 +1,6 @@
 //! One request and its response on one connection.
 
-use super::{ConnectOptions, PeerAddr, Request, invalid_data};
+use super::request::{ConnectOptions, PeerAddr, Request, invalid_data};
 use crate::{
     net::{
         connect,

@@ -1,6 +1,6 @@
 //! The lines of a streaming response, as they are received.
 
-use super::{connection::Connection, invalid_data};
+use super::{connection::Connection, request::invalid_data};
 use crate::{base::url::HttpUrl, pipeline::head::Head};
 use std::{io, time::Duration};
 

@@ -1,7 +1,11 @@
 //! Tests of the client against a small server.
 
 use super::*;
-use std::sync::Arc;
+use crate::{
+    base::url::HttpUrl,
+    net::tls::{client::ClientTls, trust::TrustAnchors},
+};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

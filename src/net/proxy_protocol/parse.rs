@@ -1,6 +1,6 @@
 //! Parsing the header; strict, because the rest of the connection cannot confirm it.
 
-use super::{MAX_V1_LEN, MAX_V2_LEN, ProxyAddresses, V1, V2, V2_HEADER_LEN, crc32c};
+use super::header::{MAX_V1_LEN, MAX_V2_LEN, ProxyAddresses, V1, V2, V2_HEADER_LEN};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The first bytes of a connection.
@@ -155,4 +155,16 @@ fn parse_tlvs(header: &[u8], mut at: usize, mut rest: &[u8]) -> Result<(), Parse
         (at, rest) = (at + 3 + length, next);
     }
     if rest.is_empty() { Ok(()) } else { Err(TRUNCATED) }
+}
+
+/// CRC-32C (RFC 3720 B.4), bit by bit: computed at most once per connection.
+pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in parts.iter().copied().flatten() {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0x82f6_3b78 & 0u32.wrapping_sub(crc & 1));
+        }
+    }
+    !crc
 }

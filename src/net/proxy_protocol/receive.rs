@@ -1,6 +1,9 @@
 //! Receiving the header on an accepted connection: trusted peers, required or optional, timeout.
 
-use super::{MAX_V2_LEN, Parsed, ProxyAddresses, parse};
+use super::{
+    header::{MAX_V2_LEN, ProxyAddresses},
+    parse::{Parsed, parse},
+};
 use crate::{
     base::ip_set::IpSet,
     net::{io::Stream, listener::Accepted},

@@ -1,8 +1,12 @@
 //! Valid and invalid headers, in pieces and random; the `ppp` crate checks what is written.
 
-use super::*;
+use super::{
+    header::{MAX_V1_LEN, V1, V2, V2_HEADER_LEN},
+    parse::crc32c,
+    *,
+};
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 fn header(bytes: &[u8]) -> Option<(Option<ProxyAddresses>, usize)> {
     match parse(bytes) {

@@ -1,6 +1,6 @@
 //! Writing the PROXY header that passes the client's address to a backend.
 
-use super::{ProxyAddresses, V1, V2};
+use super::header::{ProxyAddresses, V1, V2};
 use std::{
     io::Write,
     net::{IpAddr, Ipv6Addr, SocketAddr},

@@ -1,6 +1,6 @@
 //! Reading certificates (RFC 5280) and certificates with their private keys.
 
-use super::{provider, trust::certificates};
+use super::{crypto::provider, trust::certificates};
 use crate::pipeline::client_certificate::{CertificateInfo, ClientCertificate};
 use base64::{Engine, engine::general_purpose};
 use sha2::{Digest, Sha256};

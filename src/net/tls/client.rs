@@ -1,7 +1,8 @@
 //! TLS to backends: each configuration is compiled once and shared; sessions are resumed per endpoint.
 
 use super::{
-    super::{connect::AlpnOffer, io::Stream},
+    super::io::{L4Stream, Stream},
+    alpn::AlpnOffer,
     certificate::{CertifiedKeyPem, KeyPairError},
     trust::{TrustAnchors, client_config},
 };
@@ -9,7 +10,6 @@ use crate::{
     base::weak_map::WeakMap,
     pipeline::error::{ErrorCode, GatewayError},
 };
-use pingora::protocols::l4::stream::Stream as L4Stream;
 use std::{fmt, io, sync::Arc};
 use tokio_rustls::{
     TlsConnector,

@@ -1,17 +1,14 @@
-//! TLS on both sides: certificates, trust anchors, listeners, backends.
+//! TLS on both sides, over rustls (Envoy: downstream and upstream TLS contexts).
+//!
+//! Entry points: [`server::ServerTls::compile`] builds the acceptor of a listener (certificates by SNI, client
+//! certificates, session tickets), called by the plan; [`client::TlsConfigCache`] builds the connector of an endpoint (trust
+//! anchors, client certificate, ALPN), called by `backend`. Session ticket keys and the sessions cached per endpoint
+//! outlive a reload; compiled configurations live as long as something uses them.
 
+pub mod alpn;
 pub mod certificate;
 pub mod client;
-pub mod sni;
+mod crypto;
 pub mod server;
+pub mod sni;
 pub mod trust;
-
-use std::sync::{Arc, LazyLock};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
-
-/// The cryptography provider of every connection.
-pub(in crate::net) fn provider() -> Arc<CryptoProvider> {
-    PROVIDER.clone()
-}

@@ -3,7 +3,7 @@
 use super::{
     super::io::Stream,
     certificate::{CertifiedKeyPem, KeyPairError, client_certificate},
-    provider,
+    crypto::provider,
     sni::SniTable,
     trust::parse_authorities,
 };

@@ -1,6 +1,6 @@
 //! Trust anchors: which certificate authorities are trusted.
 
-use super::provider;
+use super::crypto::provider;
 use std::sync::{Arc, LazyLock};
 use tokio_rustls::rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,

@@ -1,0 +1,11 @@
+//! The cryptography provider of TLS.
+
+use std::sync::{Arc, LazyLock};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
+
+/// The cryptography provider of every connection.
+pub(in crate::net) fn provider() -> Arc<CryptoProvider> {
+    PROVIDER.clone()
+}

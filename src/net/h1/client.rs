@@ -86,8 +86,7 @@ impl ClientConn {
         }
     }
 
-    /// Waits for the first byte of the next request without holding a buffer; false when there is none. `since` is when the
-    /// connection became idle; `stop` is ready when no new request is accepted.
+    /// Waits for the first byte of a request without holding a buffer; `stop` is ready when no new request is accepted.
     pub async fn wait_readable(
         &mut self,
         since: Instant,

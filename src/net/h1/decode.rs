@@ -1,6 +1,6 @@
 //! Decoding message bodies: separates framing (Content-Length, chunked) from body bytes.
 
-use super::parse::trailers;
+use super::trailers::trailers;
 use crate::{
     base::bytes::is_tchar,
     pipeline::{body::Framing, head::Head},

@@ -14,3 +14,4 @@ pub mod encode;
 pub mod hop_by_hop;
 pub mod host;
 pub mod parse;
+pub mod trailers;

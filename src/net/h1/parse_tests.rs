@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::trailers::trailers, *};
 use proptest::prelude::*;
 
 const LIMITS: HeadLimits = HeadLimits { max_line_bytes: 100, max_fields_bytes: 400, max_fields: 4 };

@@ -67,9 +67,7 @@ async fn run(
     let (mut received, mut ping_sent) = (0, false);
     poll_fn(|cx| {
         if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
-            if let Err(error) = result {
-                log::debug!("HTTP/2 backend connection ended: {error}");
-            }
+            let _ = result.inspect_err(|error| log::debug!("HTTP/2 backend connection ended: {error}"));
             return Poll::Ready(());
         }
         loop {

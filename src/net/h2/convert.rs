@@ -3,11 +3,7 @@
 
 use crate::{
     base::bytes::{decimal, is_target, is_token},
-    net::h1::{
-        hop_by_hop::HopByHop,
-        host,
-        parse::{HeadLimits, is_allowed_trailer},
-    },
+    net::h1::{hop_by_hop::HopByHop, host, parse::HeadLimits, trailers::is_allowed_trailer},
     pipeline::{
         body::Framing,
         error::{ErrorCode, GatewayError},

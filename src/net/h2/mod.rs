@@ -10,6 +10,7 @@ pub mod client;
 mod connection_task;
 mod convert;
 mod error_code;
+mod shared_connections;
 mod stream_slots;
 pub mod pool;
 mod recv_body;

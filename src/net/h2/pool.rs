@@ -4,27 +4,23 @@
 use super::{
     backend::BackendStream,
     connection_task,
-    stream_slots::{StreamCount, StreamGuard, WaitQueue},
+    shared_connections::{SharedConnection, YIELD_INTERVAL, connections},
+    stream_slots::{StreamCount, StreamGuard},
 };
 use crate::{
     net::{
         backend_request::BackendRequest,
-        buffer::WriteBuffer,
-        connect::{self, ConnectAddr, ConnectTarget},
+        connect::{self, ConnectTarget},
         connection_limit::{AcquireError, Acquired, ConnectionLimiter, ConnectionPermit},
         deadline::DeadlineTimer,
         h1::backend::BackendConn,
         pool::ReleasedConnection,
         pool_key::PoolKey,
-        proxy_protocol::ProxyHeader,
-        resolver::ResolvedPeer,
         tls::alpn::AlpnOffer,
     },
     pipeline::error::{ErrorCode, GatewayError},
 };
-use h2::client::SendRequest;
 use std::{
-    cell::RefCell,
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
@@ -33,44 +29,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// While other workers wait for a permit, a connection alternates between accepting new requests and accepting none for
-/// this time, so that it becomes idle and its permit is released.
-const YIELD_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Maximum number of connections to one endpoint with a PROXY header.
-const MAX_PROXIED_CONNECTIONS: usize = 512;
-
-/// The connections to one endpoint.
-#[derive(Default)]
-struct EndpointConnections {
-    generation: u64,
-    shared: Vec<SharedConnection>,
-    /// A connection is being opened.
-    opening: Option<watch::Receiver<Option<GatewayError>>>,
-    /// The last opened connection negotiated HTTP/1.1.
-    http1: bool,
-    /// Requests that wait for a stream, under a connection limit.
-    wait_queue: Arc<WaitQueue>,
-}
-
-/// One connection.
-struct SharedConnection {
-    requests: SendRequest<WriteBuffer>,
-    streams: Arc<StreamCount>,
-    peer: Option<ResolvedPeer>,
-    /// The PROXY header sent on it.
-    proxy_header: Option<ProxyHeader>,
-    is_tls: bool,
-    opened_at: Instant,
-    /// When it was last in use.
-    used: Instant,
-    /// When it accepts no more requests.
-    max_age_deadline: Option<Instant>,
-}
-
-thread_local! {
-    static POOL: RefCell<Vec<EndpointConnections>> = const { RefCell::new(Vec::new()) };
-}
+pub use super::shared_connections::{connection_counts, evict_expired, release_contended};
 
 /// How a request continues.
 enum Action {
@@ -258,17 +217,7 @@ async fn open_connection(
         .map_err(|error| no_connection(target, &error.to_string()))?;
     let guard = StreamGuard::acquire(&streams);
     if keep {
-        let now = Instant::now();
-        let shared = SharedConnection {
-            requests: requests.clone(),
-            streams,
-            peer,
-            proxy_header: target.proxy_header,
-            is_tls,
-            opened_at: now,
-            used: now,
-            max_age_deadline: max_lifetime.map(|max_lifetime| now + max_lifetime),
-        };
+        let shared = SharedConnection::new(requests.clone(), streams, peer, target, max_lifetime);
         connections(key, |connections| connections.add(shared));
     }
     Ok(BackendRequest::H2(BackendStream::new(requests, is_tls, false, guard)))
@@ -284,21 +233,6 @@ fn no_connection(target: &ConnectTarget, why: &str) -> GatewayError {
 /// Whether the last connection to the endpoint that was offered HTTP/2 negotiated HTTP/1.1.
 pub fn is_http1(key: PoolKey) -> bool {
     connections(key, |connections| connections.http1)
-}
-
-/// The connections of an endpoint; those of an earlier owner of the slot are dropped.
-fn connections<T>(key: PoolKey, with: impl FnOnce(&mut EndpointConnections) -> T) -> T {
-    POOL.with_borrow_mut(|pool| {
-        if pool.len() <= key.index() {
-            pool.resize_with(key.index() + 1, EndpointConnections::default);
-        }
-        let connections = &mut pool[key.index()];
-        if connections.generation != key.generation() {
-            *connections =
-                EndpointConnections { generation: key.generation(), ..EndpointConnections::default() };
-        }
-        with(connections)
-    })
 }
 
 fn next_action(opening: &OpenRequest, cx: &mut Context) -> Action {
@@ -323,99 +257,4 @@ fn next_action(opening: &OpenRequest, cx: &mut Context) -> Action {
             }
         }
     })
-}
-
-impl EndpointConnections {
-    /// Adds a new connection, and notifies the requests that wait for a stream.
-    fn add(&mut self, connection: SharedConnection) {
-        self.http1 = false;
-        if connection.proxy_header.is_some() && self.shared.len() >= MAX_PROXIED_CONNECTIONS {
-            self.shared.remove(0);
-        }
-        self.shared.push(connection);
-        self.wait_queue.notify.notify_waiters();
-    }
-
-    /// A stream on the first connection with room; closed connections are dropped.
-    fn stream(
-        &mut self,
-        addr: &ConnectAddr,
-        header: Option<&ProxyHeader>,
-        cx: &mut Context,
-    ) -> Option<Box<BackendStream>> {
-        let mut stream = None;
-        self.shared.retain_mut(|shared| {
-            if stream.is_some() || shared.proxy_header.as_ref() != header {
-                return true;
-            }
-            let now = Instant::now();
-            if !addr.is_current(&mut shared.peer)
-                || shared.max_age_deadline.is_some_and(|deadline| deadline <= now)
-            {
-                return false;
-            }
-            if shared.is_yielding(now) {
-                return true;
-            }
-            let mut requests = shared.requests.clone();
-            match requests.poll_ready(cx) {
-                Poll::Ready(Err(_)) => return false,
-                Poll::Ready(Ok(())) if shared.has_room() => {
-                    shared.used = now;
-                    let guard = StreamGuard::acquire(&shared.streams);
-                    stream = Some(BackendStream::new(requests, shared.is_tls, true, guard));
-                }
-                _ => {}
-            }
-            true
-        });
-        stream
-    }
-}
-
-impl SharedConnection {
-    fn has_room(&self) -> bool {
-        (self.streams.current() as usize) < self.requests.current_max_send_streams()
-    }
-
-    fn is_yielding(&self, now: Instant) -> bool {
-        let intervals =
-            now.saturating_duration_since(self.opened_at).as_millis() / YIELD_INTERVAL.as_millis();
-        intervals % 2 == 1 && self.streams.has_other_waiters()
-    }
-}
-
-/// Closes connections that were idle for too long, and drops closed ones.
-pub fn evict_expired(now: Instant, max_idle: Duration) {
-    let mut cx = Context::from_waker(std::task::Waker::noop());
-    POOL.with_borrow_mut(|pool| {
-        for connections in pool.iter_mut() {
-            connections.shared.retain_mut(|shared| {
-                if shared.streams.current() > 0 {
-                    shared.used = now;
-                }
-                let recently_used = now.saturating_duration_since(shared.used) < max_idle;
-                recently_used && !matches!(shared.requests.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
-            });
-        }
-    });
-}
-
-/// The number of connections of this worker, and of their active streams.
-pub fn connection_counts() -> (u64, u64) {
-    POOL.with_borrow(|pool| {
-        let all = || pool.iter().flat_map(|connections| &connections.shared);
-        (all().count() as u64, all().map(|shared| u64::from(shared.streams.current())).sum())
-    })
-}
-
-/// Closes idle connections under limits that have requests queued elsewhere, to free their permits.
-pub fn release_contended() {
-    POOL.with_borrow_mut(|pool| {
-        for connections in pool.iter_mut() {
-            connections
-                .shared
-                .retain(|shared| shared.streams.current() > 0 || !shared.streams.has_other_waiters());
-        }
-    });
 }

@@ -70,8 +70,8 @@ async fn time_and_size_are_bounded() {
     assert!(long.await.unwrap_err().contains("larger than 64"));
 }
 
-#[tokio::test]
-async fn https_requires_a_trusted_certificate() {
+/// A TLS server with a self-signed certificate for `localhost`: its task, port and certificate.
+async fn tls_server() -> (tokio::task::JoinHandle<()>, u16, TrustAnchors) {
     use tokio_rustls::{
         TlsAcceptor, rustls::ServerConfig, rustls::crypto::ring, rustls::pki_types::PrivateKeyDer,
     };
@@ -95,9 +95,14 @@ async fn https_requires_a_trusted_certificate() {
             let _ = stream.shutdown().await;
         }
     });
+    (server, port, TrustAnchors::Custom(own.cert.pem().into_bytes().into()))
+}
+
+#[tokio::test]
+async fn https_requires_a_trusted_certificate() {
+    let (server, port, trust) = tls_server().await;
     let url = |host: &str| HttpUrl::parse(&format!("https://{host}:{port}/")).unwrap();
     let long_limits = RequestLimits { timeout: Duration::from_secs(10), ..LIMITS };
-    let trust = TrustAnchors::Custom(own.cert.pem().into_bytes().into());
     assert_eq!(get(&url("localhost"), &trust, long_limits).await.as_deref(), Ok(&b"{}"[..]));
     assert!(
         get(&url("127.0.0.1"), &trust, long_limits).await.is_err(),

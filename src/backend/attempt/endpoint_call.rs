@@ -197,7 +197,8 @@ impl<'a> EndpointCall<'a> {
         }
         let (end, is_per_try) = self.deadlines.end(self.config.timeout);
         let is_closed = |cx: &mut Context| caller.poll_closed(cx);
-        let acquired = limiter.acquire(pool::ReleasedConnection::new(Some(transport.pool.key())), end, is_closed).await;
+        let acquired =
+            limiter.acquire(pool::ReleasedConnection::new(Some(transport.pool.key())), end, is_closed).await;
         acquired.map_err(|error| self.acquire_error(Some(limiter), error, is_per_try))
     }
 

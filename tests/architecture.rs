@@ -58,7 +58,7 @@ fn none(faults: Vec<String>) {
 }
 
 #[test]
-fn floors_siblings_pingora_and_words_hold() {
+fn no_file_breaks_a_rule_of_floors_or_words() {
     none(sources().iter().flat_map(|(path, text)| File::new(path, text).faults()).collect());
 }
 
@@ -122,13 +122,13 @@ fn exceptions_name_things_that_exist_and_are_needed() {
 }
 
 #[test]
-fn the_map_in_lib_rs_lists_every_floor_from_the_roof_down() {
+fn lib_rs_lists_every_floor_from_the_top_down() {
     let lib = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let listed: Vec<_> = lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert_eq!(listed, rules::FLOORS.map(|(name, _)| name));
 }
 #[test]
-fn the_top_level_holds_what_was_planned() {
+fn the_top_level_has_every_planned_entry() {
     for name in [
         "Cargo.toml",
         "gateway.json",

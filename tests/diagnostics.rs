@@ -27,7 +27,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_broken_file_gets_exactly_its_diagnostics() {
+fn every_broken_file_produces_its_golden_diagnostics() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in files() {
         let said = check(&file);
@@ -41,7 +41,7 @@ fn every_broken_file_gets_exactly_its_diagnostics() {
 }
 
 #[test]
-fn six_different_mistakes_are_six_diagnostics() {
+fn six_mistakes_produce_six_diagnostics() {
     let said = check(&Path::new(FOLDER).join("six-mistakes.json"));
     let codes: std::collections::BTreeSet<&str> =
         said.lines().filter_map(|line| line.strip_prefix("error[")?.split(']').next()).collect();

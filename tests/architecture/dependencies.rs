@@ -72,7 +72,7 @@ fn the_given_packages_are_direct_dependencies_and_used() {
 }
 
 #[test]
-fn licences_are_those_of_deny_toml() {
+fn every_license_is_allowed_by_deny_toml() {
     let (metadata, deny) = (metadata(), deny());
     let allowed = strings(&deny["licenses"]["allow"], "");
     let mut faults = Vec::new();
@@ -89,7 +89,7 @@ fn licences_are_those_of_deny_toml() {
 }
 
 #[test]
-fn no_banned_package_came_in() {
+fn no_dependency_is_banned() {
     let (metadata, deny) = (metadata(), deny());
     let banned = strings(&deny["bans"]["deny"], "crate");
     let found = packages(&metadata).1.into_iter().filter(|p| banned.contains(name(p)));
@@ -97,7 +97,7 @@ fn no_banned_package_came_in() {
 }
 
 #[test]
-fn a_package_comes_twice_only_where_deny_toml_says_so() {
+fn duplicate_versions_are_listed_in_deny_toml() {
     let (metadata, deny) = (metadata(), deny());
     let skipped = strings(&deny["bans"]["skip"], "crate");
     let mut versions = BTreeMap::<_, Vec<_>>::new();
@@ -144,7 +144,7 @@ fn permitted(expression: &str, allowed: &BTreeSet<&str>) -> bool {
 }
 
 #[test]
-fn licence_expressions_are_read_as_spdx_means_them() {
+fn license_expressions_follow_spdx() {
     let allowed = BTreeSet::from(["MIT", "ISC"]);
     for (expression, expected) in [
         ("MIT", true),

@@ -14,7 +14,7 @@ fn one_fault(path: &str, text: &str, says: &str) {
 }
 
 #[test]
-fn an_arrow_that_points_up_is_found_however_it_is_written() {
+fn an_upward_arrow_is_found_in_every_form_of_path() {
     for text in [
         "use crate::server::Worker;",
         "use crate::{base::x, server::{Worker, y}};",
@@ -54,7 +54,7 @@ fn arrows_down_and_within_a_floor_are_fine() {
 }
 
 #[test]
-fn a_folder_that_is_no_floor_is_found() {
+fn an_unknown_floor_is_found() {
     one_fault("helpers/mod.rs", "", "`helpers` is not a floor");
 }
 
@@ -67,7 +67,7 @@ fn pingora_is_named_only_in_net() {
 }
 
 #[test]
-fn the_words_upstream_and_downstream_stay_in_config() {
+fn upstream_and_downstream_are_named_only_in_config() {
     one_fault("plan/route.rs", "struct UpstreamHost;", "`UpstreamHost`: say client or backend");
     one_fault("plan/route.rs", "let to_downstream = 1;", "say client or backend");
     assert!(faults("config/route.rs", "upstream_path_template: String").is_empty());
@@ -93,14 +93,14 @@ fn a_long_function_inside_another_item_is_found() {
 }
 
 #[test]
-fn literals_and_comments_hold_no_names() {
+fn names_in_literals_and_comments_are_skipped() {
     let text = r####"'a' '\'' '\u{1f}' "x\"y" b"z" br##"q"#"## /* a /* b */ c */ fn f<'life>(c: char) 0x1f_u8 // end"####;
     let names: Vec<_> = tokens(text).iter().filter_map(|t| t.name()).collect();
     assert_eq!(names, ["fn", "f", "life", "c", "char"]);
 }
 
 #[test]
-fn tokens_know_their_line() {
+fn tokens_carry_their_line_number() {
     let lines: Vec<_> = tokens("a\n\"x\ny\" b /* \n */ c").iter().map(|t| t.line).collect();
     assert_eq!(lines, [1, 3, 4]);
 }

@@ -19,7 +19,7 @@ fn the_example_with_three_front_ends_does_what_its_readme_shows() {
 }
 
 #[test]
-fn check_has_nothing_to_say_about_it() {
+fn check_reports_no_diagnostic_for_the_example() {
     let mut check = Command::new(env!("CARGO_BIN_EXE_margay"));
     let said = check.arg("check").arg("--config").arg(folder().join("gateway.json")).output().unwrap();
     let said = [said.stdout, said.stderr].concat();

@@ -239,7 +239,7 @@ fn readme() -> String {
 }
 
 #[test]
-fn the_tour_of_the_readme_happens_as_written() {
+fn the_tour_of_the_readme_produces_the_output_shown() {
     for tool in ["curl", "wrk"] {
         let found = Command::new(tool).arg("--version").output().is_ok();
         assert!(found, "{tool} is not installed; `make test` installs it");
@@ -262,7 +262,7 @@ fn only_console_blocks_are_steps() {
 }
 
 #[test]
-fn a_shown_line_must_come_out_in_order() {
+fn shown_lines_must_appear_in_order() {
     let shown = |lines: &[&str]| lines.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
     let output = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"hello\":\"ann\"}\n";
     assert_eq!(
@@ -277,7 +277,7 @@ fn a_shown_line_must_come_out_in_order() {
 }
 
 #[test]
-fn every_path_that_a_page_names_exists() {
+fn every_path_named_in_a_document_exists() {
     let tops = ["docs/", "src/", "tests/", "benches/", "deploy/", "policies/", "fuzz/", ".ci/"];
     let mut lost = Vec::new();
     for page in

@@ -142,7 +142,7 @@ fn the_reference_lists_every_setting() {
 }
 
 #[test]
-fn the_reference_has_a_section_for_every_document_type() {
+fn every_document_type_has_a_section_in_the_reference() {
     let document = schema::<Document>();
     let unlisted = ["MetadataOptions"];
     let global = |name: &str| name.starts_with("Global") && name != "GlobalDocument";
@@ -153,7 +153,7 @@ fn the_reference_has_a_section_for_every_document_type() {
 }
 
 #[test]
-fn the_metrics_in_the_docs_are_those_exported() {
+fn the_documented_metrics_are_those_exported() {
     let page =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operation.md")).unwrap();
     let rows: Vec<_> = page.lines().filter_map(|l| l.strip_prefix("| `margay_")?.split('`').next()).collect();

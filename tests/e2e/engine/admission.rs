@@ -22,7 +22,7 @@ fn by(client: &str) -> Request {
 }
 
 #[test]
-fn one_key_hammered_by_64_connections_on_two_workers_is_admitted_exactly_as_often_as_the_limit_says() {
+fn a_rate_limit_is_exact_for_64_connections_on_two_workers() {
     let origin = Origin::hello();
     let limit = json!({ "RateLimitOptions": { "Limit": 500, "Period": "1h" } });
     let gateway = Gateway::start(&Setup::json(&document(origin.port(), &limit, &json!({}))).threads(2));
@@ -45,7 +45,7 @@ fn one_key_hammered_by_64_connections_on_two_workers_is_admitted_exactly_as_ofte
 }
 
 #[test]
-fn a_refusal_is_a_problem_that_says_when_to_come_again_and_an_answer_says_what_is_left() {
+fn rejections_carry_retry_after_and_responses_carry_the_remaining_quota() {
     let origin = Origin::hello();
     let gateway = limited(&origin, &json!({ "RateLimitOptions": { "Limit": 2, "Period": "1h" } }));
     let first = gateway.ask(&by("a"));
@@ -81,7 +81,7 @@ fn a_token_bucket_refills_evenly() {
 }
 
 #[test]
-fn several_limits_must_all_let_a_request_pass_and_one_that_is_refused_costs_nothing_of_the_others() {
+fn a_request_must_pass_all_limits_and_a_rejected_one_is_not_counted_by_the_others() {
     let origin = Origin::hello();
     let limits = json!([
         { "Name": "day", "Limit": 5, "Period": "1d", "PartitionBy": ["IP"] },
@@ -103,7 +103,7 @@ fn several_limits_must_all_let_a_request_pass_and_one_that_is_refused_costs_noth
 }
 
 #[test]
-fn counts_go_on_after_a_reload() {
+fn rate_limit_counters_survive_a_reload() {
     let origin = Origin::hello();
     let with = |label: &str| {
         let route = json!({ "RateLimitOptions": { "Limit": 1, "Period": "1h" }, "Metadata": { "a": label } });
@@ -126,7 +126,7 @@ fn slow(time: Duration) -> Origin {
 }
 
 #[test]
-fn more_than_the_limit_at_one_time_are_refused_and_a_few_may_wait() {
+fn requests_above_the_concurrency_limit_are_queued_then_rejected() {
     let origin = slow(Duration::from_millis(600));
     let options = json!({ "Limit": 1, "QueueLimit": 1, "QueueTimeout": "10s" });
     let gateway = limited(&origin, &json!({ "ConcurrencyLimitOptions": options }));
@@ -148,7 +148,7 @@ fn more_than_the_limit_at_one_time_are_refused_and_a_few_may_wait() {
 }
 
 #[test]
-fn who_waits_too_long_for_a_turn_is_told_so() {
+fn a_request_that_waits_too_long_in_the_queue_times_out() {
     let origin = slow(Duration::from_millis(900));
     let options = json!({ "Limit": 1, "QueueLimit": 5, "QueueTimeout": "100ms" });
     let gateway = limited(&origin, &json!({ "ConcurrencyLimitOptions": options }));
@@ -163,7 +163,7 @@ fn who_waits_too_long_for_a_turn_is_told_so() {
 }
 
 #[test]
-fn a_client_that_leaves_gives_its_place_back_whether_it_was_served_or_waited() {
+fn a_disconnected_client_releases_its_permit_or_its_place_in_the_queue() {
     let origin = slow(Duration::from_secs(20));
     let options = json!({ "Limit": 1, "QueueLimit": 1, "QueueTimeout": "20s" });
     let gateway = limited(&origin, &json!({ "ConcurrencyLimitOptions": options }));
@@ -199,7 +199,7 @@ const CORS: &str =
     r#"{ "AllowedOrigins": ["https://app.example"], "AllowCredentials": true, "MaxAge": "10m" }"#;
 
 #[test]
-fn a_preflight_is_routed_by_the_method_it_asks_for_and_costs_neither_a_call_nor_a_limit() {
+fn a_preflight_is_routed_by_the_requested_method_without_a_call_or_a_limit() {
     let origin = Origin::hello();
     let cors: Value = serde_json::from_str(CORS).expect("JSON");
     let route = json!({ "UpstreamHttpMethod": ["PUT"], "CorsOptions": cors,
@@ -229,7 +229,7 @@ fn a_preflight_is_routed_by_the_method_it_asks_for_and_costs_neither_a_call_nor_
 }
 
 #[test]
-fn a_preflight_for_a_route_without_cors_is_the_services_to_answer() {
+fn a_preflight_for_a_route_without_cors_reaches_the_backend() {
     let origin = Origin::hello();
     let gateway = gateway(origin.port());
     let request = Request::new("OPTIONS", "/x").header("Origin", "https://app.example");
@@ -238,7 +238,7 @@ fn a_preflight_for_a_route_without_cors_is_the_services_to_answer() {
 }
 
 #[test]
-fn a_preflight_of_a_page_that_may_not_call_is_refused() {
+fn a_preflight_from_a_forbidden_origin_is_rejected() {
     let origin = Origin::hello();
     let cors: Value = serde_json::from_str(CORS).expect("JSON");
     let gateway = limited(&origin, &json!({ "CorsOptions": cors }));
@@ -248,7 +248,7 @@ fn a_preflight_of_a_page_that_may_not_call_is_refused() {
 }
 
 #[test]
-fn a_route_takes_less_than_the_gateway_does() {
+fn a_route_may_have_a_smaller_body_limit_than_the_gateway() {
     let origin = Origin::hello();
     let size = json!({ "MaxRequestBodySize": "1KiB", "MaxRequestHeaderCount": 5 });
     let gateway = limited(&origin, &json!({ "RequestSizeOptions": size }));
@@ -264,7 +264,7 @@ fn a_route_takes_less_than_the_gateway_does() {
 }
 
 #[test]
-fn an_address_that_is_kept_out_is_refused_as_seen_through_trusted_proxies() {
+fn the_ip_filter_checks_the_client_address_behind_trusted_proxies() {
     let origin = Origin::hello();
     let lists = json!({ "SecurityOptions": { "IPBlockedList": ["192.168.1.0/24", "::ffff:10.0.0.1"] } });
     let trust = json!({ "ForwardedHeaders": { "TrustedProxies": ["127.0.0.1"] } });

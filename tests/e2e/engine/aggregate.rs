@@ -58,7 +58,7 @@ fn why(response: &Response) -> (u16, String) {
 }
 
 #[test]
-fn all_parts_are_asked_before_any_has_answered() {
+fn all_parts_are_requested_concurrently() {
     let all = Arc::new(Barrier::new(3));
     let patient = |name: &'static str| {
         let all = Arc::clone(&all);
@@ -75,7 +75,7 @@ fn all_parts_are_asked_before_any_has_answered() {
 }
 
 #[test]
-fn parts_have_the_placeholders_and_the_body_of_the_aggregate_and_their_own_transforms() {
+fn parts_get_the_placeholders_and_body_of_the_aggregate_and_their_own_transforms() {
     let (a, b) = (echo(), echo());
     let mut document =
         document(&[&a, &b], &json!({ "UpstreamHttpMethod": ["POST"], "MaxRequestBodySize": 4 }));
@@ -114,7 +114,7 @@ fn parts_have_the_placeholders_and_the_body_of_the_aggregate_and_their_own_trans
 }
 
 #[test]
-fn an_optional_part_that_fails_is_null_and_named_in_a_header() {
+fn a_failed_optional_part_is_null_and_listed_in_a_header() {
     let (a, b) = (says("1"), failing(500));
     let calls = json!([{ "RouteKey": "b", "Optional": true }]);
     let gateway = serving(&[&a, &b], &json!({ "RouteKeysConfig": calls }));
@@ -132,7 +132,7 @@ fn an_optional_part_that_fails_is_null_and_named_in_a_header() {
 }
 
 #[test]
-fn a_part_that_fails_fails_the_answer_and_the_clients_mistakes_stay_its_own() {
+fn a_failed_part_fails_the_response_and_client_errors_stay_client_errors() {
     let one = says("1");
     let ask = |b: &Origin| serving(&[&one, b], &json!({})).get("/all/7");
     assert_eq!(why(&ask(&failing(500))), (502, "aggregate.part".into()));
@@ -153,7 +153,7 @@ fn a_part_that_fails_fails_the_answer_and_the_clients_mistakes_stay_its_own() {
 }
 
 #[test]
-fn parts_and_aggregates_have_times_and_sizes() {
+fn parts_and_aggregates_have_timeouts_and_size_limits() {
     let (fast, slow) = (says("1"), Origin::with(|_| Answer::new(200, "2").after(Duration::from_secs(20))));
     let began = Instant::now();
     let calls = json!([{ "RouteKey": "b", "Optional": true, "Timeout": "100ms" }]);
@@ -190,7 +190,7 @@ impl Crowd {
 }
 
 #[test]
-fn a_list_of_values_leads_to_a_call_each_so_many_at_one_time() {
+fn a_list_of_values_makes_one_call_each_with_limited_concurrency() {
     let main = says(
         r#"{"items": [{"id": 3}, {"id": "x/y"}, {"id": 3}, {"id": null}, {"id": 5}, {"id": 6}, {"id": 7}]}"#,
     );
@@ -215,7 +215,7 @@ fn a_list_of_values_leads_to_a_call_each_so_many_at_one_time() {
 }
 
 #[test]
-fn a_path_to_one_value_gives_one_body_and_one_to_many_a_list() {
+fn a_path_to_one_value_gives_one_body_and_a_path_to_several_gives_a_list() {
     let each = echo();
     let ask = |main: &'static str, path: &str| {
         let call = json!({ "RouteKey": "b", "JsonPath": path, "Parameter": "item" });
@@ -231,7 +231,7 @@ fn a_path_to_one_value_gives_one_body_and_one_to_many_a_list() {
 }
 
 #[test]
-fn parts_that_depend_on_an_optional_one_that_failed_are_missing_too() {
+fn parts_that_depend_on_a_failed_optional_part_are_missing() {
     let (main, each) = (failing(503), echo());
     let calls = |optional: bool| {
         json!({ "RouteKeysConfig": [
@@ -249,7 +249,7 @@ fn parts_that_depend_on_an_optional_one_that_failed_are_missing_too() {
 }
 
 #[test]
-fn templates_write_the_form_that_the_client_asks_for() {
+fn templates_produce_the_media_type_the_client_accepts() {
     let (user, orders) = (says(r#"{"name": "Ann <3", "tags": []}"#), says("[1, 2]"));
     let aggregate = json!({
         "Aggregator": r#"{"id": {{ values.id }}, "name": {{ parts.a.name }}, "orders": {{ parts.b | length }}}"#,
@@ -272,7 +272,7 @@ fn templates_write_the_form_that_the_client_asks_for() {
 }
 
 #[test]
-fn a_client_that_leaves_takes_all_parts_with_it() {
+fn a_client_disconnect_cancels_all_parts() {
     let asked = Arc::new(AtomicUsize::new(0));
     let slow = || {
         let asked = Arc::clone(&asked);
@@ -310,7 +310,7 @@ fn a_client_that_leaves_takes_all_parts_with_it() {
 }
 
 #[test]
-fn an_aggregate_lets_in_whom_it_wants_beside_what_its_routes_want() {
+fn an_aggregate_authenticates_in_addition_to_its_routes() {
     let (a, b) = (says("1"), says("2"));
     let cors = json!({ "AllowedOrigins": ["https://app.example"] });
     let options = json!({
@@ -329,7 +329,7 @@ fn an_aggregate_lets_in_whom_it_wants_beside_what_its_routes_want() {
 }
 
 #[test]
-fn a_websocket_is_refused_and_no_part_is_asked() {
+fn a_websocket_is_rejected_before_any_part_is_requested() {
     let (a, b) = (echo(), echo());
     let gateway = serving(&[&a, &b], &json!({}));
     let refused = gateway.ask(&opening("/all/1"));
@@ -339,7 +339,7 @@ fn a_websocket_is_refused_and_no_part_is_asked() {
 }
 
 #[test]
-fn trailers_of_a_request_that_was_read_whole_go_to_every_part() {
+fn trailers_of_a_buffered_request_go_to_every_part() {
     let (a, b) = (echo(), echo());
     let mut document = document(&[&a, &b], &json!({ "UpstreamHttpMethod": ["POST"] }));
     document["Routes"][1]["CacheOptions"] = json!({ "TtlSeconds": 30, "EnableContentHashing": true });
@@ -360,7 +360,7 @@ fn trailers_of_a_request_that_was_read_whole_go_to_every_part() {
 }
 
 #[test]
-fn an_answer_that_begins_before_a_body_read_whole_is_through_gets_the_rest_of_it() {
+fn an_early_response_still_gets_the_rest_of_a_buffered_body() {
     const LENGTH: usize = 8 << 20;
     // Answers with its head, takes the body, and then says how much came.
     let early = Scripted::start(|wire, _| {

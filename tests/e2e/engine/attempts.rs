@@ -38,7 +38,7 @@ fn fails_first(bad: usize, status: u16) -> Origin {
 }
 
 #[test]
-fn a_status_that_is_listed_is_asked_again_elsewhere() {
+fn a_listed_status_is_retried_on_another_endpoint() {
     let (bad, good) = (Origin::with(|_| Answer::new(503, "no")), Origin::hello());
     let gateway = start(&between(&[bad.port(), good.port()], &retry(&json!({}))));
     for _ in 0..6 {
@@ -52,14 +52,14 @@ fn a_status_that_is_listed_is_asked_again_elsewhere() {
 }
 
 #[test]
-fn a_service_that_is_not_there_costs_an_attempt() {
+fn a_refused_connection_counts_as_an_attempt() {
     let (closed, good) = (Closed::reserve(), Origin::hello());
     let gateway = start(&between(&[closed.port, good.port()], &retry(&json!({}))));
     (0..6).for_each(|_| assert_eq!(gateway.get("/").status, 200));
 }
 
 #[test]
-fn the_last_answer_is_passed_on_when_all_attempts_are_used() {
+fn the_last_response_is_relayed_when_attempts_are_exhausted() {
     let origin = Origin::with(|_| Answer::new(503, "still no"));
     let gateway = start(&document(origin.port(), &retry(&json!({ "Attempts": 3 })), &json!({})));
     let answer = gateway.get("/");
@@ -67,7 +67,7 @@ fn the_last_answer_is_passed_on_when_all_attempts_are_used() {
 }
 
 #[test]
-fn a_post_is_asked_once_unless_its_method_is_named_and_then_its_body_is_whole_each_time() {
+fn a_post_is_retried_only_when_listed_and_with_its_whole_body() {
     let once = fails_first(1, 502);
     let gateway = start(&document(once.port(), &retry(&json!({})), &json!({})));
     assert_eq!(gateway.ask(&Request::new("POST", "/").body("x")).status, 502);
@@ -85,7 +85,7 @@ fn a_post_is_asked_once_unless_its_method_is_named_and_then_its_body_is_whole_ea
 }
 
 #[test]
-fn a_body_beyond_the_limit_is_sent_once_and_whole() {
+fn a_body_above_the_replay_limit_is_sent_once() {
     let origin = fails_first(1, 503);
     let options = retry(&json!({ "Methods": ["PUT"], "MaxReplaySize": "1KiB" }));
     let gateway = start(&document(origin.port(), &options, &json!({})));
@@ -96,7 +96,7 @@ fn a_body_beyond_the_limit_is_sent_once_and_whole() {
 }
 
 #[test]
-fn an_attempt_that_takes_too_long_is_given_up_for_another() {
+fn a_per_try_timeout_starts_another_attempt() {
     let slow = Origin::with(|_| Answer::new(200, "late").after(Duration::from_secs(2)));
     let good = Origin::hello();
     let settings = over(retry(&json!({ "PerTryTimeout": "200ms" })), &json!({ "Timeout": "3s" }));
@@ -109,7 +109,7 @@ fn an_attempt_that_takes_too_long_is_given_up_for_another() {
 }
 
 #[test]
-fn all_attempts_together_end_with_the_timeout() {
+fn the_route_timeout_covers_all_attempts() {
     let slow = Origin::with(|_| Answer::new(200, "late").after(Duration::from_secs(5)));
     let settings =
         over(retry(&json!({ "Attempts": 9, "PerTryTimeout": "300ms" })), &json!({ "Timeout": "1s" }));
@@ -122,7 +122,7 @@ fn all_attempts_together_end_with_the_timeout() {
 }
 
 #[test]
-fn a_service_that_wants_to_be_left_alone_for_longer_than_there_is_time_is_not_asked_again() {
+fn a_retry_after_beyond_the_timeout_prevents_a_retry() {
     let origin = Origin::with(|_| Answer::new(503, "later").header("Retry-After", "30"));
     let gateway = start(&document(
         origin.port(),
@@ -136,7 +136,7 @@ fn a_service_that_wants_to_be_left_alone_for_longer_than_there_is_time_is_not_as
 }
 
 #[test]
-fn a_budget_keeps_retries_from_multiplying_the_load() {
+fn a_retry_budget_limits_the_added_load() {
     let origin = Origin::with(|_| Answer::new(503, ""));
     let options = retry(&json!({ "BudgetRatio": 0, "BudgetMinimum": 3 }));
     let gateway = start(&document(origin.port(), &options, &json!({})));
@@ -147,7 +147,7 @@ fn a_budget_keeps_retries_from_multiplying_the_load() {
 }
 
 #[test]
-fn a_call_of_grpc_that_failed_is_made_again() {
+fn a_failed_grpc_call_is_retried() {
     let calls = AtomicUsize::new(0);
     let origin = Origin::with(move |_| {
         let status = if calls.fetch_add(1, Ordering::SeqCst) == 0 { "14" } else { "0" };
@@ -160,7 +160,7 @@ fn a_call_of_grpc_that_failed_is_made_again() {
 }
 
 #[test]
-fn the_service_is_told_how_much_time_is_left() {
+fn the_backend_gets_the_remaining_time() {
     let origin = fails_first(1, 503);
     let settings = over(
         retry(&json!({ "MinBackoff": "60ms", "MaxBackoff": "60ms" })),
@@ -187,7 +187,7 @@ fn the_service_is_told_how_much_time_is_left() {
 }
 
 #[test]
-fn a_client_that_leaves_between_attempts_ends_them() {
+fn a_client_disconnect_ends_the_retries() {
     let origin = Origin::with(|_| Answer::new(503, "").header("Retry-After", "2"));
     let gateway = start(&document(origin.port(), &retry(&json!({})), &json!({ "AccessLog": true })));
     let mut client = gateway.connect();
@@ -203,7 +203,7 @@ fn quality(more: &Value) -> Value {
 }
 
 #[test]
-fn an_open_circuit_is_a_503_that_says_when_to_come_again() {
+fn an_open_circuit_is_a_503_with_retry_after() {
     let origin = fails_first(2, 500);
     let options = quality(&json!({ "MinimumThroughput": 2, "BreakDuration": 700 }));
     let gateway = start(&document(origin.port(), &options, &json!({})));
@@ -216,7 +216,7 @@ fn an_open_circuit_is_a_503_that_says_when_to_come_again() {
 }
 
 #[test]
-fn a_circuit_stays_open_over_a_reload() {
+fn a_circuit_stays_open_across_a_reload() {
     let origin = Origin::with(|_| Answer::new(500, ""));
     let options = quality(&json!({ "MinimumThroughput": 1, "BreakDuration": 60_000 }));
     let document = |timeout: u32| {
@@ -232,7 +232,7 @@ fn a_circuit_stays_open_over_a_reload() {
 }
 
 #[test]
-fn a_circuit_before_each_endpoint_takes_it_out_of_the_choice() {
+fn an_open_circuit_per_endpoint_excludes_it_from_selection() {
     let (bad, good) = (Origin::with(|_| Answer::new(500, "")), Origin::hello());
     let options = quality(&json!({ "MinimumThroughput": 2, "BreakDuration": 60_000, "Scope": "Endpoint" }));
     let gateway = Gateway::start(&Setup::json(&between(&[bad.port(), good.port()], &options)).threads(2));
@@ -242,7 +242,7 @@ fn a_circuit_before_each_endpoint_takes_it_out_of_the_choice() {
 }
 
 #[test]
-fn a_time_limit_of_qos_is_a_504_and_counts_as_a_failure() {
+fn a_qos_timeout_is_a_504_and_counts_as_a_failure() {
     let slow = Origin::with(|_| Answer::new(200, "late").after(Duration::from_millis(1500)));
     let options = quality(&json!({ "Timeout": 150, "MinimumThroughput": 2, "BreakDuration": 60_000 }));
     let gateway = start(&document(slow.port(), &options, &json!({})));
@@ -254,7 +254,7 @@ fn a_time_limit_of_qos_is_a_504_and_counts_as_a_failure() {
 }
 
 #[test]
-fn a_service_that_hangs_up_while_it_is_sent_the_request_is_named_so() {
+fn a_backend_that_closes_during_the_request_is_reported() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
     });

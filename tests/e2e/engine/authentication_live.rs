@@ -68,7 +68,7 @@ fn provider(keys: &[u8]) -> (Origin, Arc<Mutex<Vec<u8>>>) {
 }
 
 #[test]
-fn a_401_says_why_to_machines_and_to_people() {
+fn a_401_has_a_challenge_and_a_problem_body() {
     let origin = Origin::hello();
     let scheme = json!({ "Type": "JwtBearer", "SigningKey": SECRET });
     let gateway = Gateway::with(&asking(origin.port(), &scheme));
@@ -86,7 +86,7 @@ fn a_401_says_why_to_machines_and_to_people() {
 }
 
 #[test]
-fn a_token_in_the_query_is_not_seen_by_the_service_and_the_header_is() {
+fn a_query_token_is_removed_and_the_authorization_header_is_forwarded() {
     let origin = Origin::hello();
     let scheme = json!({ "Type": "JwtBearer", "SigningKey": SECRET, "QueryParameter": "access_token" });
     let gateway = Gateway::with(&asking(origin.port(), &scheme));
@@ -99,7 +99,7 @@ fn a_token_in_the_query_is_not_seen_by_the_service_and_the_header_is() {
 }
 
 #[test]
-fn keys_that_change_under_load_refuse_nobody() {
+fn keys_rotated_under_load_reject_no_valid_token() {
     let (origin, (provider, keys)) = (Origin::hello(), provider(&[1]));
     let gateway = Gateway::with(&asking(origin.port(), &remote(provider.port())));
     std::thread::scope(|scope| {
@@ -126,7 +126,7 @@ fn keys_that_change_under_load_refuse_nobody() {
 }
 
 #[test]
-fn a_gateway_starts_without_its_provider_and_goes_on_without_it() {
+fn the_gateway_starts_and_runs_without_its_identity_provider() {
     let origin = Origin::hello();
     let place = ports::Closed::reserve();
     let gateway = Gateway::with(&asking(origin.port(), &remote(place.port)));
@@ -143,7 +143,7 @@ fn a_gateway_starts_without_its_provider_and_goes_on_without_it() {
 }
 
 #[test]
-fn a_reload_keeps_the_keys_of_a_provider_that_is_away() {
+fn a_reload_keeps_the_keys_of_an_unreachable_provider() {
     let (origin, (provider, _)) = (Origin::hello(), provider(&[1]));
     let scheme = remote(provider.port());
     let gateway = Gateway::with(&asking(origin.port(), &scheme));
@@ -186,7 +186,7 @@ fn an_edited_file_of_keys_rotates_them() {
 }
 
 #[test]
-fn slow_password_hashes_hold_up_nobody_else() {
+fn slow_password_hashes_do_not_delay_other_requests() {
     let origin = Origin::hello();
     let users = format!("ann:{}\n", bcrypt::hash("secret", 12).expect("a hash"));
     let mut document = asking(origin.port(), &json!({ "Type": "Basic", "UsersFile": "users" }));
@@ -209,7 +209,7 @@ fn slow_password_hashes_hold_up_nobody_else() {
 }
 
 #[test]
-fn a_token_of_a_mebibyte_is_431_by_default_and_401_where_the_limit_lets_it_in() {
+fn a_one_mebibyte_token_is_431_by_default_and_401_with_a_higher_limit() {
     let origin = Origin::hello();
     let huge = "x".repeat(1 << 20);
     let document =

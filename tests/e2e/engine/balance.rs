@@ -33,7 +33,7 @@ fn round_robin_divides_exactly_across_workers() {
 }
 
 #[test]
-fn least_connection_leaves_the_busy_endpoint_alone() {
+fn least_connection_avoids_the_busy_endpoint() {
     let busy = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(2)));
     let free = Origin::hello();
     let setup = Setup::json(&between(&[&busy, &free], "LeastConnection")).threads(2);
@@ -49,7 +49,7 @@ fn least_connection_leaves_the_busy_endpoint_alone() {
 }
 
 #[test]
-fn least_connection_divides_waiting_calls_across_workers() {
+fn least_connection_divides_pending_calls_across_workers() {
     let slow = || Origin::with(|_| Answer::new(200, "").after(Duration::from_millis(600)));
     let (one, two) = (slow(), slow());
     let setup = Setup::json(&between(&[&one, &two], "LeastConnection")).threads(2);
@@ -64,7 +64,7 @@ fn least_connection_divides_waiting_calls_across_workers() {
 }
 
 #[test]
-fn without_a_balancer_the_first_endpoint_is_asked() {
+fn without_a_balancer_the_first_endpoint_is_used() {
     let (one, two) = (Origin::hello(), Origin::hello());
     for kind in ["NoLoadBalancer", ""] {
         let gateway = Gateway::with(&between(&[&one, &two], kind));
@@ -100,7 +100,7 @@ fn shared(origins: &[&Origin], options: &Value) -> Value {
 }
 
 #[test]
-fn heavy_endpoints_get_their_share_exactly_across_workers() {
+fn weights_are_exact_across_workers() {
     let (one, two) = (Origin::hello(), Origin::hello());
     let mut document = between(&[&one, &two], "RoundRobin");
     document["Routes"][0]["DownstreamHostAndPorts"][0]["Weight"] = 3.into();
@@ -110,7 +110,7 @@ fn heavy_endpoints_get_their_share_exactly_across_workers() {
 }
 
 #[test]
-fn routes_to_one_cluster_take_turns_together() {
+fn routes_to_one_cluster_share_its_round_robin() {
     let (one, two) = (Origin::hello(), Origin::hello());
     let options = json!({ "LoadBalancerOptions": { "Type": "RoundRobin" } });
     let gateway = Gateway::with(&shared(&[&one, &two], &options));
@@ -123,7 +123,7 @@ fn routes_to_one_cluster_take_turns_together() {
 }
 
 #[test]
-fn a_key_of_the_path_goes_to_one_endpoint_whichever_the_route() {
+fn a_path_key_maps_to_one_endpoint_from_every_route() {
     let (one, two) = (Origin::hello(), Origin::hello());
     let options = json!({ "LoadBalancerOptions": { "Type": "ConsistentHash", "HashOn": "Path:id" } });
     let gateway = Gateway::with(&shared(&[&one, &two], &options));
@@ -137,7 +137,7 @@ fn a_key_of_the_path_goes_to_one_endpoint_whichever_the_route() {
 }
 
 #[test]
-fn the_cookie_of_the_gateway_keeps_a_client_where_it_was() {
+fn the_affinity_cookie_keeps_a_client_on_its_endpoint() {
     let (one, two) = (Origin::with(|_| Answer::new(200, "1")), Origin::with(|_| Answer::new(200, "2")));
     let mut document = between(&[&one, &two], "CookieStickySessions");
     document["Routes"][0]["LoadBalancerOptions"]["SetCookie"] = true.into();
@@ -153,7 +153,7 @@ fn the_cookie_of_the_gateway_keeps_a_client_where_it_was() {
 }
 
 #[test]
-fn sessions_survive_a_reload_and_leave_an_endpoint_that_is_removed() {
+fn sticky_sessions_survive_a_reload_and_leave_a_removed_endpoint() {
     let (one, two) = (Origin::with(|_| Answer::new(200, "1")), Origin::with(|_| Answer::new(200, "2")));
     let document = |more: &Value, origins: &[&Origin]| {
         let options = json!({ "LoadBalancerOptions": { "Type": "CookieStickySessions", "Key": "sid" } });

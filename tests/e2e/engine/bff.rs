@@ -129,7 +129,7 @@ fn post(path: &str, kib: usize) -> Request {
 }
 
 #[test]
-fn the_web_is_found_by_host_and_gets_everything_compressed_and_guarded() {
+fn the_web_front_end_is_matched_by_host_and_compressed() {
     let scene = Scene::start();
     let home = scene.web(Request::get("/home").header("Accept-Encoding", "br, gzip;q=0.5"));
     assert_eq!((home.status, home.header("vary")), (200, Some("Accept-Encoding")));
@@ -152,7 +152,7 @@ fn the_web_is_found_by_host_and_gets_everything_compressed_and_guarded() {
 }
 
 #[test]
-fn the_app_is_found_by_a_header_and_gets_less_of_everything() {
+fn the_mobile_front_end_is_matched_by_header_with_smaller_limits() {
     let scene = Scene::start();
     let home = scene.mobile(Request::get("/home").header("X-Device", "1"));
     assert_eq!(home.text(), r#"{"open": 2, "names": ["lamp","desk","chair"]}"#);
@@ -172,7 +172,7 @@ fn the_app_is_found_by_a_header_and_gets_less_of_everything() {
 }
 
 #[test]
-fn each_device_has_its_share_and_takes_nothing_from_others_or_from_the_web() {
+fn each_device_has_its_own_rate_limit() {
     let scene = Scene::start();
     let ask = |device: &str| scene.mobile(Request::get("/account").header("X-Device", device)).status;
     let good = (0..20).filter(|_| ask("one") == 200).count();
@@ -181,7 +181,7 @@ fn each_device_has_its_share_and_takes_nothing_from_others_or_from_the_web() {
 }
 
 #[test]
-fn a_workstation_is_known_by_its_certificate_and_by_nothing_else() {
+fn a_workstation_is_identified_only_by_its_certificate() {
     let scene = Scene::start();
     let home = scene.desktop(&Request::get("/desktop/home").header("Accept-Encoding", "gzip"));
     assert_eq!((home.status, home.header("content-encoding")), (200, None));
@@ -208,7 +208,7 @@ fn a_workstation_is_known_by_its_certificate_and_by_nothing_else() {
 }
 
 #[test]
-fn pages_do_without_the_items_when_the_catalog_is_away() {
+fn pages_are_served_without_items_when_the_catalog_is_down() {
     let scene = Scene::with(Origin::with(|_| Answer::new(503, "away")));
     let web = scene.web(Request::get("/home"));
     assert_eq!((web.status, web.header("x-partial"), &web.json()["item"]), (200, Some("item"), &Value::Null));
@@ -238,7 +238,7 @@ fn graphql_passes_as_any_post() {
 }
 
 #[test]
-fn what_is_kept_is_asked_for_once_and_compressed_for_each() {
+fn a_cached_response_is_fetched_once_and_compressed_per_client() {
     let scene = Scene::start();
     for _ in 0..2 {
         for coding in ["br", "gzip"] {

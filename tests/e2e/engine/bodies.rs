@@ -16,7 +16,7 @@ fn echo() -> Origin {
 }
 
 #[test]
-fn a_chunked_upload_stays_chunked_and_whole() {
+fn a_chunked_upload_stays_chunked_and_complete() {
     let origin = echo();
     let gateway = gateway(origin.port());
     let parts: Vec<Vec<u8>> =
@@ -29,7 +29,7 @@ fn a_chunked_upload_stays_chunked_and_whole() {
 }
 
 #[test]
-fn a_counted_upload_stays_counted() {
+fn an_upload_with_content_length_keeps_it() {
     let origin = echo();
     let gateway = gateway(origin.port());
     let body = vec![b'x'; 300_000];
@@ -39,7 +39,7 @@ fn a_counted_upload_stays_counted() {
 }
 
 #[test]
-fn no_body_means_no_framing() {
+fn a_request_without_body_has_no_framing() {
     let origin = echo();
     let gateway = gateway(origin.port());
     gateway.ask(&Request::new("POST", "/"));
@@ -52,7 +52,7 @@ fn no_body_means_no_framing() {
 }
 
 #[test]
-fn trailers_travel_both_ways() {
+fn trailers_pass_in_both_directions() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-Sum", "42")]));
     let gateway = gateway(origin.port());
     let request =
@@ -64,7 +64,7 @@ fn trailers_travel_both_ways() {
 }
 
 #[test]
-fn answers_without_a_body_leave_the_connection_in_step() {
+fn responses_without_a_body_keep_the_connection_usable() {
     let origin = Origin::with(|seen| match (seen.method.as_str(), seen.path.as_str()) {
         (_, "/204") => Answer::new(204, ""),
         (_, "/304") => Answer::new(304, "").header("Content-Length", "17").header("ETag", "\"a\""),
@@ -89,7 +89,7 @@ fn answers_without_a_body_leave_the_connection_in_step() {
 }
 
 #[test]
-fn a_body_that_ends_with_the_connection_arrives_whole() {
+fn a_body_delimited_by_close_arrives_complete() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\n\r\nuntil the end");
@@ -146,7 +146,7 @@ fn an_upload_streams_before_it_is_complete() {
 }
 
 #[test]
-fn an_early_answer_is_relayed_while_the_upload_still_runs() {
+fn an_early_response_is_relayed_during_the_upload() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
@@ -164,7 +164,7 @@ fn an_early_answer_is_relayed_while_the_upload_still_runs() {
 }
 
 #[test]
-fn a_client_that_goes_on_uploading_still_reads_the_early_answer() {
+fn a_client_that_keeps_uploading_reads_the_early_response() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig");
@@ -178,7 +178,7 @@ fn a_client_that_goes_on_uploading_still_reads_the_early_answer() {
 }
 
 #[test]
-fn after_an_early_answer_a_short_rest_of_the_upload_is_drained_and_the_connection_kept() {
+fn after_an_early_response_a_short_upload_is_drained_and_the_connection_reused() {
     let origin = Scripted::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
@@ -198,7 +198,7 @@ fn after_an_early_answer_a_short_rest_of_the_upload_is_drained_and_the_connectio
 }
 
 #[test]
-fn a_truncated_body_is_ended_visibly() {
+fn a_truncated_body_ends_without_a_clean_terminator() {
     let origin = Scripted::start(|wire, _| {
         let Ok(head) = wire.head() else { return };
         let chunked = head.start.contains("/chunked");
@@ -216,7 +216,7 @@ fn a_truncated_body_is_ended_visibly() {
 }
 
 #[test]
-fn a_service_that_falls_silent_within_a_body_is_given_up() {
+fn a_backend_idle_within_a_body_times_out() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
@@ -230,7 +230,7 @@ fn a_service_that_falls_silent_within_a_body_is_given_up() {
 }
 
 #[test]
-fn a_client_that_falls_silent_within_an_upload_is_given_up() {
+fn a_client_idle_within_an_upload_times_out() {
     let origin = Scripted::start(|wire, _| {
         let _ = read(wire);
     });
@@ -244,7 +244,7 @@ fn a_client_that_falls_silent_within_an_upload_is_given_up() {
 }
 
 #[test]
-fn a_body_that_keeps_moving_may_take_longer_than_every_timeout() {
+fn a_body_with_progress_may_outlast_every_timeout() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");

@@ -34,7 +34,7 @@ fn status(answer: &Response) -> String {
 }
 
 #[test]
-fn a_fresh_answer_is_given_again_and_says_how_old_it_is() {
+fn a_fresh_response_is_reused_with_its_age() {
     let origin = counting(&[("Cache-Control", "max-age=60"), ("ETag", "\"a\"")]);
     let gateway = http(origin.port());
     let first = gateway.get("/x");
@@ -60,7 +60,7 @@ fn a_fresh_answer_is_given_again_and_says_how_old_it_is() {
 }
 
 #[test]
-fn a_stale_answer_is_validated_and_what_the_service_adds_is_kept() {
+fn a_stale_response_is_revalidated_and_its_headers_are_updated() {
     let origin = Origin::with(|seen| match seen.header("if-none-match") {
         Some("\"a\"") => Answer::new(304, "").header("Cache-Control", "max-age=60").header("X-New", "1"),
         _ => Answer::new(200, "whole").header("Cache-Control", "max-age=0").header("ETag", "\"a\""),
@@ -74,7 +74,7 @@ fn a_stale_answer_is_validated_and_what_the_service_adds_is_kept() {
 }
 
 #[test]
-fn a_client_that_wants_only_what_is_stored_gets_504_without_it() {
+fn only_if_cached_without_a_stored_response_is_504() {
     let origin = counting(&[("Cache-Control", "max-age=60")]);
     let gateway = http(origin.port());
     let only = || gateway.ask(&Request::get("/").header("Cache-Control", "only-if-cached"));
@@ -88,7 +88,7 @@ fn a_client_that_wants_only_what_is_stored_gets_504_without_it() {
 }
 
 #[test]
-fn what_a_request_changed_is_asked_for_anew_on_all_routes() {
+fn an_unsafe_request_invalidates_the_url_on_all_routes() {
     let origin = counting(&[("Cache-Control", "max-age=60"), ("Location", "/c")]);
     let reading = over(
         to(origin.port()),
@@ -108,7 +108,7 @@ fn what_a_request_changed_is_asked_for_anew_on_all_routes() {
 }
 
 #[test]
-fn a_stale_answer_is_given_while_another_one_is_asked_for() {
+fn stale_while_revalidate_serves_the_stale_response() {
     let origin = counting(&[("Cache-Control", "max-age=0, stale-while-revalidate=60"), ("ETag", "\"a\"")]);
     let gateway = http(origin.port());
     gateway.get("/");
@@ -120,7 +120,7 @@ fn a_stale_answer_is_given_while_another_one_is_asked_for() {
 }
 
 #[test]
-fn a_stale_answer_stands_in_for_a_service_that_fails() {
+fn stale_if_error_serves_the_stale_response() {
     let origin = Origin::with({
         let calls = AtomicUsize::new(0);
         move |_| match calls.fetch_add(1, Ordering::SeqCst) {
@@ -138,7 +138,7 @@ fn a_stale_answer_stands_in_for_a_service_that_fails() {
 }
 
 #[test]
-fn a_fixed_time_keeps_successful_answers_to_safe_requests_and_nothing_else() {
+fn a_fixed_ttl_stores_only_successful_responses_to_safe_requests() {
     let origin = Origin::with({
         let calls = AtomicUsize::new(0);
         move |seen| {
@@ -155,7 +155,7 @@ fn a_fixed_time_keeps_successful_answers_to_safe_requests_and_nothing_else() {
 }
 
 #[test]
-fn a_thousand_requests_for_the_same_are_one_call() {
+fn a_thousand_concurrent_requests_are_coalesced_into_one_call() {
     let origin = Origin::with(|_| {
         let body = "x".repeat(100_000);
         Answer::new(200, body).header("Cache-Control", "max-age=60").after(Duration::from_millis(1500))
@@ -174,7 +174,7 @@ fn a_thousand_requests_for_the_same_are_one_call() {
 }
 
 #[test]
-fn who_waits_is_let_go_when_the_answer_is_for_one_only_or_does_not_come() {
+fn coalesced_requests_are_released_when_the_response_is_private_or_missing() {
     for (fields, status) in [(&[("Cache-Control", "private, max-age=60")][..], 200), (&[][..], 500)] {
         let origin = Origin::with(move |_| {
             let answer = Answer::new(status, "x").after(Duration::from_millis(300));
@@ -195,7 +195,7 @@ fn who_waits_is_let_go_when_the_answer_is_for_one_only_or_does_not_come() {
 }
 
 #[test]
-fn the_others_read_on_when_the_one_who_asked_leaves() {
+fn coalesced_requests_continue_when_the_first_client_disconnects() {
     let origin = crate::support::scripted_backend::Scripted::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\nabc");
@@ -217,7 +217,7 @@ fn the_others_read_on_when_the_one_who_asked_leaves() {
 }
 
 #[test]
-fn a_reload_keeps_what_is_stored_unless_the_cache_of_the_route_changes() {
+fn a_reload_keeps_stored_responses_unless_the_cache_settings_change() {
     let origin = counting(&[("Cache-Control", "max-age=60")]);
     let with = |more: Value| {
         document(origin.port(), &over(json!({ "CacheOptions": { "Mode": "Http" } }), &more), &json!({}))
@@ -237,7 +237,7 @@ fn a_reload_keeps_what_is_stored_unless_the_cache_of_the_route_changes() {
 }
 
 #[test]
-fn the_operator_looks_and_forgets() {
+fn the_operator_lists_and_purges_entries() {
     let origin = Origin::with({
         let calls = AtomicUsize::new(0);
         move |seen| {

@@ -27,7 +27,7 @@ fn http(port: u16) -> Gateway {
 }
 
 #[test]
-fn fields_by_which_services_make_addresses_do_not_cross() {
+fn forwarded_fields_never_reach_a_shared_response() {
     for field in [
         "X-Forwarded-Host",
         "X-Forwarded-Proto",
@@ -50,7 +50,7 @@ fn fields_by_which_services_make_addresses_do_not_cross() {
 }
 
 #[test]
-fn hosts_are_kept_apart_however_they_are_written() {
+fn hosts_have_separate_entries_in_every_spelling() {
     let origin = reflecting("x-forwarded-host", FRESH);
     let gateway = http(origin.port());
     let ask = |host: &str| gateway.ask(&Request::get("/").header("Host", host)).text();
@@ -59,7 +59,7 @@ fn hosts_are_kept_apart_however_they_are_written() {
 }
 
 #[test]
-fn what_varies_by_everything_is_for_nobody_else() {
+fn a_response_with_vary_star_is_not_reused() {
     let origin = reflecting("x-me", &[("Cache-Control", "max-age=60"), ("Vary", "*")]);
     let gateway = http(origin.port());
     gateway.ask(&Request::get("/").header("X-Me", "a"));
@@ -67,7 +67,7 @@ fn what_varies_by_everything_is_for_nobody_else() {
 }
 
 #[test]
-fn cookies_that_are_set_for_one_reach_nobody_else() {
+fn set_cookie_responses_are_not_shared() {
     let origin = reflecting("x-me", &[("Cache-Control", "max-age=60"), ("Set-Cookie", "session=1")]);
     for options in [json!({ "Mode": "Http" }), json!({ "TtlSeconds": 60 })] {
         let gateway =
@@ -79,7 +79,7 @@ fn cookies_that_are_set_for_one_reach_nobody_else() {
 }
 
 #[test]
-fn a_part_is_never_taken_for_the_whole_nor_a_head_for_a_body() {
+fn partial_and_head_responses_are_never_served_as_complete_ones() {
     let origin = Origin::with(|seen| {
         match seen.header("range") {
             Some(_) => Answer::new(206, "ab").header("Content-Range", "bytes 0-1/6"),
@@ -100,7 +100,7 @@ fn a_part_is_never_taken_for_the_whole_nor_a_head_for_a_body() {
 }
 
 #[test]
-fn a_body_of_a_get_makes_nothing_that_others_get() {
+fn a_get_with_a_body_stores_nothing() {
     let origin = Origin::with(|seen| {
         Answer::new(200, if seen.body.is_empty() { "plain" } else { "evil" })
             .header("Cache-Control", "max-age=60")
@@ -112,7 +112,7 @@ fn a_body_of_a_get_makes_nothing_that_others_get() {
 }
 
 #[test]
-fn requests_with_different_credentials_do_not_share_what_they_wait_for() {
+fn requests_with_different_credentials_are_not_coalesced() {
     let origin = Origin::with(|seen| {
         Answer::new(200, seen.header("authorization").unwrap_or("nobody"))
             .header("Cache-Control", "max-age=60")
@@ -149,7 +149,7 @@ fn guarded(port: u16, options: &Value, rest: &Value) -> Gateway {
 }
 
 #[test]
-fn callers_have_answers_of_their_own_unless_the_configuration_shares_them() {
+fn authenticated_responses_are_private_unless_configured_as_shared() {
     let origin = reflecting("x-user", FRESH);
     let nothing = json!({});
     let ask = |gateway: &Gateway, sub: &str| {
@@ -170,7 +170,7 @@ fn callers_have_answers_of_their_own_unless_the_configuration_shares_them() {
 }
 
 #[test]
-fn credentials_that_only_the_service_reads_keep_callers_apart() {
+fn credentials_read_only_by_the_backend_separate_clients() {
     let origin = reflecting("authorization", &[]);
     let route = json!({ "CacheOptions": { "TtlSeconds": 60 } });
     let gateway = Gateway::with(&document(origin.port(), &route, &json!({})));

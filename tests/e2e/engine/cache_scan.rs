@@ -32,7 +32,7 @@ fn scan(gateway: &Gateway, from: u64, to: u64) {
 }
 
 #[test]
-fn a_scan_stays_within_the_memory_of_the_cache_and_does_not_push_out_what_is_used() {
+fn a_scan_stays_within_the_cache_memory_and_keeps_frequent_entries() {
     let body = "x".repeat(4096);
     let origin = Origin::with(move |_| Answer::new(200, &body).header("Cache-Control", "max-age=600"));
     let rest = json!({ "Cache": { "MaxSize": "16MiB" } });

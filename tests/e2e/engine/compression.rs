@@ -61,7 +61,7 @@ fn accepting(codings: &str) -> Request {
 }
 
 #[test]
-fn every_coding_is_negotiated_and_comes_to_what_the_service_said() {
+fn every_coding_is_negotiated_and_decodes_to_the_original() {
     let origin =
         serving(&[("ETag", "\"v1\""), ("Accept-Ranges", "bytes"), ("Content-Digest", "sha-256=:x:")]);
     let gateway = compressing(origin.port());
@@ -97,7 +97,7 @@ fn every_coding_is_negotiated_and_comes_to_what_the_service_said() {
 }
 
 #[test]
-fn who_takes_no_coding_gets_the_answer_as_it_is() {
+fn a_client_without_accept_encoding_gets_the_identity_response() {
     let origin = serving(&[("ETag", "\"v1\"")]);
     let gateway = compressing(origin.port());
     for refused in ["identity", "gzip;q=0", "gzip;q=0, *;q=0", "gzip;q=7"] {
@@ -123,7 +123,7 @@ fn without_the_setting_nothing_is_compressed() {
 }
 
 #[test]
-fn curl_understands_it_over_both_versions() {
+fn curl_decodes_the_response_over_http_1_and_2() {
     let origin = serving(&[]);
     let gateway = compressing(origin.port());
     let url = format!("http://{}/", gateway.address);
@@ -141,7 +141,7 @@ fn curl_understands_it_over_both_versions() {
 }
 
 #[test]
-fn http_2_gets_the_same_and_head_the_same_fields() {
+fn http_2_and_head_get_the_same_fields() {
     let origin = serving(&[]);
     let gateway = compressing(origin.port());
     h2::run(async {
@@ -161,7 +161,7 @@ fn http_2_gets_the_same_and_head_the_same_fields() {
 }
 
 #[test]
-fn what_must_not_be_touched_passes_as_it_is() {
+fn uncompressible_responses_pass_unchanged() {
     let part = Origin::with(|seen| match seen.raw_path() {
         "/part" => Answer::new(206, &text()[..2000])
             .header("Content-Type", "text/plain")
@@ -187,7 +187,7 @@ fn what_must_not_be_touched_passes_as_it_is() {
 }
 
 #[test]
-fn one_stored_answer_is_given_to_each_client_as_it_takes_it() {
+fn one_stored_response_is_encoded_for_each_client() {
     let origin = serving(&[("Cache-Control", "max-age=60"), ("ETag", "\"v1\"")]);
     let route = over(on(), &json!({ "CacheOptions": { "Mode": "Http" } }));
     let gateway = Gateway::with(&document(origin.port(), &route, &json!({})));
@@ -303,7 +303,7 @@ fn each_event_arrives_before_the_next_one_is_sent() {
 }
 
 #[test]
-fn when_the_memory_for_it_is_used_up_answers_go_out_as_they_are() {
+fn responses_pass_uncompressed_when_the_memory_limit_is_reached() {
     let service = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(EVENTS);
@@ -328,7 +328,7 @@ fn when_the_memory_for_it_is_used_up_answers_go_out_as_they_are() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_seen_to_break_off() {
+fn a_truncated_body_is_visibly_truncated_after_compression() {
     for coding in ["gzip", "br", "zstd"] {
         let service = Scripted::start(|wire, _| {
             let _ = wire.head();
@@ -348,7 +348,7 @@ fn a_body_that_breaks_off_is_seen_to_break_off() {
 }
 
 #[test]
-fn long_answers_stream_through_whole() {
+fn long_compressed_responses_stream_completely() {
     let long = text().repeat(80);
     let body = long.clone();
     let origin = Origin::with(move |_| Answer::new(200, &body).header("Content-Type", "text/plain"));
@@ -362,7 +362,7 @@ fn long_answers_stream_through_whole() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_up_the_service() {
+fn a_slow_client_slows_the_backend_down() {
     // Longer than any encoder looks back.
     let mut x = 1_u32;
     let noise: Vec<u8> = (0..1 << 20)

@@ -31,7 +31,7 @@ fn naming_the_path() -> Origin {
 }
 
 #[test]
-fn what_the_store_holds_serves_and_changes_are_taken_over_or_change_nothing() {
+fn the_stored_document_is_served_and_changes_are_applied_or_rejected() {
     let (consul, origin) = (Consul::start(), naming_the_path());
     consul.put(KEY, &routes(origin.port(), "one").to_string());
     let gateway = Gateway::with(&file(consul.port(), &routes(origin.port(), "file")));
@@ -57,7 +57,7 @@ fn what_the_store_holds_serves_and_changes_are_taken_over_or_change_nothing() {
 }
 
 #[test]
-fn an_empty_store_is_given_what_the_file_says_and_no_token() {
+fn an_empty_store_is_seeded_from_the_file_without_the_token() {
     let (consul, origin) = (Consul::start(), naming_the_path());
     let gateway = Gateway::with(&file(consul.port(), &routes(origin.port(), "file")));
     assert_eq!(gateway.get("/x").text(), "/file/x");
@@ -68,7 +68,7 @@ fn an_empty_store_is_given_what_the_file_says_and_no_token() {
 }
 
 #[test]
-fn a_store_that_is_down_or_holds_nonsense_at_the_start_lets_the_files_serve() {
+fn an_unreachable_or_invalid_store_at_startup_falls_back_to_the_files() {
     let (consul, origin) = (Consul::start(), naming_the_path());
     consul.break_down(Some(500));
     let gateway = Gateway::with(&file(consul.port(), &routes(origin.port(), "file")));

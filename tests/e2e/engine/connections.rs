@@ -24,7 +24,7 @@ fn one_connection_serves_request_after_request_over_one_backend_connection() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_order() {
     let origin = Origin::with(|seen| {
         let slow = if seen.target == "/0" { 150 } else { 0 };
         Answer::new(200, format!("{} {}", seen.target, seen.body.len())).after(Duration::from_millis(slow))
@@ -59,7 +59,7 @@ fn a_request_may_arrive_byte_by_byte() {
 }
 
 #[test]
-fn connection_close_is_kept_and_said() {
+fn connection_close_is_honored_and_sent() {
     let origin = naming_the_path();
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -69,7 +69,7 @@ fn connection_close_is_kept_and_said() {
 }
 
 #[test]
-fn an_http_1_0_client_gets_no_chunks_and_a_close() {
+fn an_http_1_0_client_gets_no_chunked_encoding_and_a_close() {
     let origin = Origin::with(|_| Answer::new(200, "in chunks").chunked(&[]));
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -79,7 +79,7 @@ fn an_http_1_0_client_gets_no_chunks_and_a_close() {
 }
 
 #[test]
-fn an_http_1_0_client_may_ask_to_keep_the_connection() {
+fn an_http_1_0_client_may_request_keep_alive() {
     let origin = naming_the_path();
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -92,7 +92,7 @@ fn an_http_1_0_client_may_ask_to_keep_the_connection() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_without_a_response() {
     let origin = naming_the_path();
     let gateway = limited(origin.port(), &json!({ "KeepAliveTimeout": "300ms" }));
     let mut client = gateway.connect();
@@ -103,7 +103,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
-fn a_connection_that_never_asks_is_closed() {
+fn a_connection_without_a_request_is_closed() {
     let origin = naming_the_path();
     let gateway =
         limited(origin.port(), &json!({ "KeepAliveTimeout": "300ms", "RequestHeadersTimeout": "300ms" }));
@@ -111,7 +111,7 @@ fn a_connection_that_never_asks_is_closed() {
 }
 
 #[test]
-fn half_a_head_is_answered_408_and_closed() {
+fn an_incomplete_head_is_answered_408_and_closed() {
     let origin = naming_the_path();
     let gateway = limited(origin.port(), &json!({ "RequestHeadersTimeout": "300ms" }));
     let mut client = gateway.connect();
@@ -123,7 +123,7 @@ fn half_a_head_is_answered_408_and_closed() {
 }
 
 #[test]
-fn a_head_that_drips_does_not_escape_the_timeout() {
+fn a_slow_head_does_not_escape_the_timeout() {
     let origin = naming_the_path();
     let gateway = limited(origin.port(), &json!({ "RequestHeadersTimeout": "400ms" }));
     let mut client = gateway.connect();
@@ -141,7 +141,7 @@ fn a_head_that_drips_does_not_escape_the_timeout() {
 }
 
 #[test]
-fn a_connection_ends_after_its_number_of_requests() {
+fn a_connection_closes_after_its_maximum_of_requests() {
     let origin = naming_the_path();
     let gateway = limited(origin.port(), &json!({ "MaxRequestsPerConnection": 2 }));
     let mut client = gateway.connect();
@@ -157,7 +157,7 @@ fn is_served(client: &mut Client) -> bool {
 }
 
 #[test]
-fn one_address_gets_no_more_connections_than_it_may() {
+fn connections_per_address_are_limited() {
     let origin = naming_the_path();
     let gateway = limited(origin.port(), &json!({ "MaxConnectionsPerClient": 2 }));
     let (mut one, mut two) = (gateway.connect(), gateway.connect());
@@ -169,7 +169,7 @@ fn one_address_gets_no_more_connections_than_it_may() {
 }
 
 #[test]
-fn all_together_get_no_more_connections_than_they_may() {
+fn connections_in_total_are_limited() {
     let origin = naming_the_path();
     let gateway = limited(origin.port(), &json!({ "MaxConcurrentConnections": 2 }));
     let (mut one, mut two) = (gateway.connect(), gateway.connect());
@@ -181,7 +181,7 @@ fn all_together_get_no_more_connections_than_they_may() {
 }
 
 #[test]
-fn a_client_that_ends_its_side_between_requests_is_closed() {
+fn a_half_close_between_requests_closes_the_connection() {
     let origin = naming_the_path();
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();

@@ -13,7 +13,7 @@ fn example(configuration: &str, shop: u16) -> Setup {
 }
 
 #[test]
-fn a_stage_of_the_users_own_edits_requests_and_answers_them() {
+fn a_custom_stage_edits_requests_and_responds() {
     let origin = Origin::hello();
     let gateway = Gateway::start(&example(CONFIGURATION, origin.port()));
     let answer = gateway.ask(&Request::get("/cart").header("Host", "acme.shop.test:80"));
@@ -23,7 +23,7 @@ fn a_stage_of_the_users_own_edits_requests_and_answers_them() {
 }
 
 #[test]
-fn settings_of_a_stage_are_checked_like_any_other() {
+fn settings_of_a_custom_stage_are_validated() {
     for (wrong, said) in [
         (r#""Domain": "shop.test""#, "does not begin with a dot"),
         (r#""Domian": ".shop.test""#, "did you mean \"Domain\"?"),
@@ -39,7 +39,7 @@ fn settings_of_a_stage_are_checked_like_any_other() {
 }
 
 #[test]
-fn a_stage_that_nobody_added_is_refused_and_so_are_settings_of_a_stage_that_is_not_named() {
+fn unregistered_stages_and_settings_of_unused_stages_are_rejected() {
     let Err(ended) = Gateway::try_start(&Setup::text(CONFIGURATION)) else {
         panic!("margay has no such stage")
     };
@@ -54,7 +54,7 @@ fn a_stage_that_nobody_added_is_refused_and_so_are_settings_of_a_stage_that_is_n
 }
 
 #[test]
-fn the_page_that_teaches_it_shows_the_example_as_it_is() {
+fn the_custom_stage_page_shows_the_example_verbatim() {
     assert!(
         PAGE.contains(PROGRAM) && PAGE.contains(CONFIGURATION),
         "docs/custom-stages.md shows an older example"

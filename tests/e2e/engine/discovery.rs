@@ -42,7 +42,7 @@ fn named(name: &'static str) -> Origin {
 }
 
 #[test]
-fn a_change_in_the_registry_is_seen_within_one_turn_of_the_watch() {
+fn a_registry_change_is_applied_within_one_watch_interval() {
     let (consul, one, two) = (Consul::start(), named("one"), named("two"));
     consul.set("shop", &[one.port(), two.port()]);
     let gateway = Gateway::with(&document(consul.port(), &json!({})));
@@ -66,7 +66,7 @@ fn a_change_in_the_registry_is_seen_within_one_turn_of_the_watch() {
 }
 
 #[test]
-fn a_registry_that_is_away_keeps_what_was_known_and_comes_back_by_itself() {
+fn an_unreachable_registry_keeps_the_last_endpoints_and_recovers() {
     let (consul, one, two) = (Consul::start(), named("one"), named("two"));
     consul.set("shop", &[one.port()]);
     let gateway = Gateway::with(&document(consul.port(), &json!({})));
@@ -90,7 +90,7 @@ fn a_registry_that_is_away_keeps_what_was_known_and_comes_back_by_itself() {
 }
 
 #[test]
-fn a_registry_that_is_down_at_the_start_is_a_503_with_a_reason_until_it_answers() {
+fn a_registry_down_at_startup_is_a_503_until_it_responds() {
     let one = named("one");
     let port = ports::free();
     let gateway = Gateway::with(&document(port, &json!({})));
@@ -123,7 +123,7 @@ fn under_ocelot_a_service_without_instances_is_a_404_without_a_body() {
 }
 
 #[test]
-fn a_reload_goes_on_with_what_is_known_and_a_cluster_may_have_a_registry_of_its_own() {
+fn a_reload_keeps_discovered_endpoints_and_clusters_may_use_their_own_registry() {
     let (consul, one) = (Consul::start(), named("one"));
     consul.set("shop", &[one.port()]);
     let gateway = Gateway::with(&document(consul.port(), &json!({})));
@@ -143,7 +143,7 @@ fn a_reload_goes_on_with_what_is_known_and_a_cluster_may_have_a_registry_of_its_
 }
 
 #[test]
-fn the_path_names_the_service_and_every_request_has_its_own_rest() {
+fn the_path_selects_the_service_and_keeps_its_remainder() {
     let (consul, one, two) = (Consul::start(), named("one"), named("two"));
     consul.set("shop", &[one.port()]);
     consul.set("stock", &[two.port()]);
@@ -161,7 +161,7 @@ fn the_path_names_the_service_and_every_request_has_its_own_rest() {
 }
 
 #[test]
-fn services_that_nobody_knows_are_a_404_and_cost_little() {
+fn unknown_services_are_a_cheap_404() {
     let (consul, one) = (Consul::start(), named("one"));
     consul.set("shop", &[one.port()]);
     let gateway = Gateway::with(&dynamic(consul.port(), &json!({})));
@@ -193,7 +193,7 @@ fn services_that_nobody_knows_are_a_404_and_cost_little() {
 }
 
 #[test]
-fn the_options_of_a_service_are_its_own() {
+fn services_have_their_own_options() {
     let (consul, one) = (Consul::start(), named("one"));
     consul.set("shop", &[one.port()]);
     consul.set("stock", &[one.port()]);
@@ -205,7 +205,7 @@ fn the_options_of_a_service_are_its_own() {
 }
 
 #[test]
-fn explain_says_who_was_asked_and_what_was_found() {
+fn explain_shows_the_registry_and_its_endpoints() {
     let consul = Consul::start();
     consul.set("shop", &[9101, 9102]);
     let home = tempfile::tempdir().expect("a directory");

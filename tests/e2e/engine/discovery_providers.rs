@@ -38,7 +38,7 @@ fn says(gateway: &Gateway, text: &str) -> bool {
 }
 
 #[test]
-fn a_file_that_is_not_there_at_the_start_is_a_503_until_it_is() {
+fn a_missing_endpoints_file_is_a_503_until_it_exists() {
     let (one, two) = (named("one"), named("two"));
     let gateway = Gateway::with(&document(&of_file(), &json!({})));
     let refused = gateway.get("/");
@@ -103,7 +103,7 @@ fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
 }
 
 #[test]
-fn records_of_services_lead_to_hosts_and_ports_and_follow_their_time_to_live() {
+fn srv_records_give_hosts_and_ports_for_their_ttl() {
     let (server, one, two) = (NameServer::start(), named("one"), named("two"));
     server.addresses("host.test", 60, &["127.0.0.1"]);
     let record =
@@ -123,7 +123,7 @@ fn records_of_services_lead_to_hosts_and_ports_and_follow_their_time_to_live() {
 }
 
 #[test]
-fn every_address_of_a_name_is_an_instance() {
+fn every_address_of_a_name_is_an_endpoint() {
     let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
     let (server, origin) = (NameServer::start(), Origin::on(listener, |_| Answer::new(200, "here")));
     server.addresses("shop.test", 1, &["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
@@ -148,7 +148,7 @@ fn apps(hash: &str, origins: &[(&Origin, &str)]) -> String {
 }
 
 #[test]
-fn eureka_is_read_once_and_then_asked_for_changes() {
+fn eureka_is_read_once_then_polled_for_deltas() {
     let (one, two) = (named("one"), named("two"));
     let (full, delta) =
         (apps("UP_1_", &[(&one, "ADDED")]), apps("UP_1_", &[(&one, "DELETED"), (&two, "ADDED")]));
@@ -167,7 +167,7 @@ fn eureka_is_read_once_and_then_asked_for_changes() {
 }
 
 #[test]
-fn kubernetes_is_watched_and_an_account_that_may_not_look_is_told_of() {
+fn kubernetes_is_watched_and_missing_permissions_are_reported() {
     let (one, two) = (named("one"), named("two"));
     let slice = |origin: &Origin| {
         json!({ "metadata": { "name": "shop-x", "resourceVersion": "6" }, "ports": [{ "name": "http", "port": origin.port() }],

@@ -35,7 +35,7 @@ fn gateway(server: &NameServer, port: u16) -> Gateway {
 }
 
 #[test]
-fn a_change_of_dns_moves_the_traffic_within_its_time_to_live_kept_connections_included() {
+fn a_dns_change_moves_traffic_and_pooled_connections_within_the_ttl() {
     let (server, (one, two)) = (NameServer::start(), twins());
     server.addresses("shop.test", 2, &["127.0.0.1"]);
     let gateway = gateway(&server, one.port());
@@ -58,7 +58,7 @@ fn a_change_of_dns_moves_the_traffic_within_its_time_to_live_kept_connections_in
 }
 
 #[test]
-fn while_no_server_answers_the_last_addresses_are_used() {
+fn while_dns_is_unreachable_the_last_addresses_are_used() {
     let (server, (one, _two)) = (NameServer::start(), twins());
     server.addresses("shop.test", 1, &["127.0.0.1"]);
     let gateway = gateway(&server, one.port());
@@ -76,7 +76,7 @@ fn while_no_server_answers_the_last_addresses_are_used() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_yet_recovers_by_itself() {
+fn a_name_created_later_resolves_without_a_reload() {
     let (server, (one, _two)) = (NameServer::start(), twins());
     let gateway = gateway(&server, one.port());
     let refused = gateway.get("/");
@@ -87,7 +87,7 @@ fn a_name_that_does_not_exist_yet_recovers_by_itself() {
 }
 
 #[test]
-fn other_servers_are_asked_from_the_next_configuration_on() {
+fn new_dns_servers_are_used_after_a_reload() {
     let (old, new, (one, _two)) = (NameServer::start(), NameServer::start(), twins());
     old.addresses("shop.test", 3600, &["127.0.0.1"]);
     new.addresses("shop.test", 3600, &["127.0.0.2"]);

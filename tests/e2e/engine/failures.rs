@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_service_that_is_not_there_is_a_502_that_names_the_address() {
+fn a_refused_connection_is_a_502_with_the_address() {
     let closed = Closed::reserve();
     let gateway = gateway(closed.port);
     let answer = gateway.get("/");
@@ -42,7 +42,7 @@ fn under_ocelot_errors_have_no_body() {
 }
 
 #[test]
-fn no_route_is_a_404_problem() {
+fn no_matching_route_is_a_404_problem() {
     let origin = Origin::hello();
     let gateway = Gateway::with(&document(
         origin.port(),
@@ -55,7 +55,7 @@ fn no_route_is_a_404_problem() {
 }
 
 #[test]
-fn a_service_that_does_not_answer_in_time_is_a_504_and_503_under_ocelot() {
+fn a_backend_timeout_is_a_504_and_503_under_ocelot() {
     let origin = Origin::with(|_| Answer::new(200, "late").after(Duration::from_secs(3)));
     for (rest, status) in [(json!({}), 504), (ocelot(), 503)] {
         let gateway = Gateway::with(&document(origin.port(), &json!({ "Timeout": 1 }), &rest));
@@ -69,7 +69,7 @@ fn a_service_that_does_not_answer_in_time_is_a_504_and_503_under_ocelot() {
 }
 
 #[test]
-fn the_timeout_rests_while_an_upload_moves() {
+fn the_timeout_pauses_while_an_upload_progresses() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.body));
     let gateway = Gateway::with(&document(origin.port(), &json!({ "Timeout": 1 }), &json!({})));
     let mut client = gateway.connect();
@@ -97,7 +97,7 @@ fn dies_on_reuse(seen: &Arc<Mutex<Vec<String>>>, dying: usize) -> Scripted {
 }
 
 #[test]
-fn a_get_on_a_dead_reused_connection_is_asked_again_once() {
+fn a_get_on_a_dead_reused_connection_is_retried_once() {
     let seen = Arc::default();
     let origin = dies_on_reuse(&seen, 1);
     let gateway = gateway(origin.port());
@@ -108,7 +108,7 @@ fn a_get_on_a_dead_reused_connection_is_asked_again_once() {
 }
 
 #[test]
-fn a_post_on_a_dead_reused_connection_is_never_repeated() {
+fn a_post_on_a_dead_reused_connection_is_not_retried() {
     let seen = Arc::default();
     let origin = dies_on_reuse(&seen, 1);
     let gateway = gateway(origin.port());
@@ -119,7 +119,7 @@ fn a_post_on_a_dead_reused_connection_is_never_repeated() {
 }
 
 #[test]
-fn a_fresh_connection_that_dies_is_not_asked_again() {
+fn a_request_on_a_new_connection_that_dies_is_not_retried() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
     });
@@ -129,7 +129,7 @@ fn a_fresh_connection_that_dies_is_not_asked_again() {
 }
 
 #[test]
-fn a_service_that_restarts_between_requests_costs_nothing() {
+fn a_backend_restart_between_requests_causes_no_error() {
     let origin = Origin::hello();
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -147,7 +147,7 @@ fn a_service_that_restarts_between_requests_costs_nothing() {
 }
 
 #[test]
-fn an_unused_connection_to_a_service_is_closed_after_its_time() {
+fn an_idle_backend_connection_is_closed_after_its_timeout() {
     let origin = Origin::hello();
     let gateway = super::limited(origin.port(), &json!({ "BackendIdleTimeout": "1s" }));
     assert_eq!(gateway.get("/").status, 200);
@@ -157,7 +157,7 @@ fn an_unused_connection_to_a_service_is_closed_after_its_time() {
 }
 
 #[test]
-fn a_head_that_is_cut_is_a_502() {
+fn a_truncated_response_head_is_a_502() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Le");
@@ -166,7 +166,7 @@ fn a_head_that_is_cut_is_a_502() {
 }
 
 #[test]
-fn a_head_without_end_is_a_502() {
+fn an_endless_response_head_is_a_502() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\n");
@@ -195,7 +195,7 @@ fn logging(port: u16) -> Gateway {
 }
 
 #[test]
-fn a_client_that_leaves_cancels_the_call_and_is_a_499_in_the_log() {
+fn a_client_disconnect_cancels_the_call_and_is_logged_as_499() {
     let (origin, told) = silent();
     let gateway = logging(origin.port());
     let mut client = gateway.connect();
@@ -208,7 +208,7 @@ fn a_client_that_leaves_cancels_the_call_and_is_a_499_in_the_log() {
 }
 
 #[test]
-fn a_client_that_ends_its_side_while_it_waits_has_left() {
+fn a_half_close_while_waiting_is_a_disconnect() {
     let (origin, told) = silent();
     let gateway = logging(origin.port());
     let mut client = gateway.connect();
@@ -220,7 +220,7 @@ fn a_client_that_ends_its_side_while_it_waits_has_left() {
 }
 
 #[test]
-fn a_client_that_leaves_within_its_upload_does_not_complete_it() {
+fn a_disconnect_during_an_upload_does_not_complete_it() {
     for framing in ["Content-Length: 100\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
         let (origin, told) = silent();
         let gateway = logging(origin.port());
@@ -238,7 +238,7 @@ fn a_client_that_leaves_within_its_upload_does_not_complete_it() {
 }
 
 #[test]
-fn a_client_that_leaves_within_a_download_stops_it() {
+fn a_disconnect_during_a_download_stops_it() {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);
     let origin = Scripted::start(move |wire, _| {
@@ -256,7 +256,7 @@ fn a_client_that_leaves_within_a_download_stops_it() {
 }
 
 #[test]
-fn every_request_is_one_line_in_the_access_log_without_its_query() {
+fn every_request_has_one_access_log_line_without_its_query() {
     let origin = Origin::hello();
     let gateway = logging(origin.port());
     let mut client = gateway.connect();
@@ -278,7 +278,7 @@ fn every_request_is_one_line_in_the_access_log_without_its_query() {
 }
 
 #[test]
-fn a_name_is_looked_up_and_localhost_is_here() {
+fn host_names_are_resolved_and_localhost_is_local() {
     let origin = Origin::hello();
     let mut route = super::to(origin.port());
     route["DownstreamHostAndPorts"][0]["Host"] = json!("localhost");
@@ -288,7 +288,7 @@ fn a_name_is_looked_up_and_localhost_is_here() {
 }
 
 #[test]
-fn a_name_that_nobody_knows_is_a_502_within_the_connect_timeout() {
+fn an_unknown_name_is_a_502_within_the_connect_timeout() {
     let mut route = super::to(80);
     route["DownstreamHostAndPorts"][0]["Host"] = json!("no-such-name.invalid");
     let gateway = Gateway::with(&json!({ "Routes": [route], "Limits": { "ConnectTimeout": "1s" } }));
@@ -300,7 +300,7 @@ fn a_name_that_nobody_knows_is_a_502_within_the_connect_timeout() {
 }
 
 #[test]
-fn a_service_that_does_not_accept_is_given_up_after_the_connect_timeout() {
+fn a_backend_that_does_not_accept_fails_after_the_connect_timeout() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let address = crate::support::ports::free_address();
     socket.bind(&address.into()).expect("bind");

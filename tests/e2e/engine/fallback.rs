@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_fixed_answer_stands_in_for_a_service_that_is_not_there() {
+fn a_static_fallback_replaces_an_unreachable_backend() {
     let closed = Closed::reserve();
     let reply = json!({ "Status": 200, "Headers": { "Content-Type": "application/json", "X-From": "here" }, "Body": "[]" });
     let gateway =
@@ -34,7 +34,7 @@ fn with_spare(port: u16, spare: u16, options: &Value) -> Gateway {
 }
 
 #[test]
-fn another_cluster_answers_and_gets_the_whole_body() {
+fn a_fallback_cluster_gets_the_whole_body() {
     let (closed, spare) = (Closed::reserve(), Origin::with(|seen| Answer::new(200, &seen.body)));
     let gateway = with_spare(closed.port, spare.port(), &json!({ "Cluster": "spare" }));
     assert_eq!(gateway.ask(&Request::new("POST", "/").body("all of it")).text(), "all of it");
@@ -45,7 +45,7 @@ fn another_cluster_answers_and_gets_the_whole_body() {
 }
 
 #[test]
-fn the_fixed_answer_comes_when_the_other_cluster_fails_too_and_only_for_what_is_named() {
+fn the_static_fallback_follows_a_failed_cluster_for_listed_causes_only() {
     let (one, other) = (Closed::reserve(), Closed::reserve());
     let reply = json!({ "Status": 503, "Body": "closed for today" });
     let both = with_spare(one.port, other.port, &json!({ "Cluster": "spare", "Reply": reply }));
@@ -60,7 +60,7 @@ fn limited(port: u16, options: &Value, more: &Value) -> Value {
 }
 
 #[test]
-fn there_are_never_more_connections_than_allowed_whatever_worker_asks() {
+fn the_connection_limit_holds_across_workers() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (counts, worst) = (now.clone(), most.clone());
     let origin = Origin::with(move |_| {
@@ -84,7 +84,7 @@ fn there_are_never_more_connections_than_allowed_whatever_worker_asks() {
 }
 
 #[test]
-fn an_idle_connection_of_another_worker_is_given_up_for_one_who_waits() {
+fn an_idle_connection_of_another_worker_is_closed_for_a_queued_request() {
     let origin = Origin::hello();
     let config = limited(origin.port(), &json!({ "MaxConnectionsPerServer": 1 }), &json!({}));
     let gateway = Gateway::start(&Setup::json(&config).threads(2));
@@ -98,7 +98,7 @@ fn an_idle_connection_of_another_worker_is_given_up_for_one_who_waits() {
 }
 
 #[test]
-fn who_finds_the_queue_full_or_waits_too_long_is_told_that_the_service_is_busy() {
+fn a_full_or_slow_queue_is_a_connection_limit_error() {
     let slow = Origin::with(|_| Answer::new(200, "").after(Duration::from_millis(800)));
     let options =
         json!({ "MaxConnectionsPerServer": 1, "ConnectionQueueLimit": 1, "ConnectionQueueTimeout": "200ms" });
@@ -118,7 +118,7 @@ fn who_finds_the_queue_full_or_waits_too_long_is_told_that_the_service_is_busy()
 }
 
 #[test]
-fn a_connection_is_not_used_beyond_its_lifetime() {
+fn a_connection_is_not_reused_beyond_its_lifetime() {
     let origin = Origin::hello();
     let gateway =
         Gateway::with(&limited(origin.port(), &json!({ "PooledConnectionLifetimeSeconds": 0 }), &json!({})));
@@ -133,7 +133,7 @@ fn a_connection_is_not_used_beyond_its_lifetime() {
 }
 
 #[test]
-fn the_timeout_of_the_route_ends_a_wait_for_a_connection_too() {
+fn the_route_timeout_covers_the_wait_for_a_connection() {
     let slow = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(3)));
     let config =
         limited(slow.port(), &json!({ "MaxConnectionsPerServer": 1 }), &json!({ "Timeout": "600ms" }));

@@ -112,7 +112,7 @@ fn unary_calls_and_streams_in_either_direction_end_with_their_status() {
 }
 
 #[test]
-fn messages_of_both_directions_pass_one_by_one() {
+fn messages_in_both_directions_pass_one_by_one() {
     run(async {
         let gateway = gateway(origin(serve).await.port(), json!({})).await;
         let mut client = Client::connect(gateway.address).await;
@@ -137,7 +137,7 @@ fn messages_of_both_directions_pass_one_by_one() {
 }
 
 #[test]
-fn an_error_of_the_service_stays_what_it_is() {
+fn a_backend_error_status_is_relayed_unchanged() {
     run(async {
         let gateway = gateway(origin(serve).await.port(), json!({})).await;
         let answer = made(&mut Client::connect(gateway.address).await, "/echo.Echo/Fails", &["x"]).await;
@@ -150,7 +150,7 @@ fn an_error_of_the_service_stays_what_it_is() {
 }
 
 #[test]
-fn errors_of_the_gateway_have_a_status_of_grpc_and_no_body() {
+fn gateway_errors_have_a_grpc_status_and_no_body() {
     run(async {
         let nobody = gateway(crate::support::ports::free(), json!({})).await;
         let answer = made(&mut Client::connect(nobody.address).await, "/echo.Echo/Unary", &["x"]).await;

@@ -83,7 +83,7 @@ fn all_four_kinds_of_calls_pass_without_tls_and_with_it() {
 }
 
 #[test]
-fn metadata_and_errors_of_the_service_stay_what_they_are() {
+fn backend_metadata_and_errors_are_relayed_unchanged() {
     for secure in [false, true] {
         run(async {
             let Scene { client, .. } = &scene(secure, json!({}), json!({})).await;
@@ -109,7 +109,7 @@ fn metadata_and_errors_of_the_service_stay_what_they_are() {
 }
 
 #[test]
-fn a_deadline_reaches_the_service_and_a_call_that_is_given_up_is_cancelled_there() {
+fn a_deadline_reaches_the_backend_and_a_canceled_call_is_canceled_there() {
     for secure in [false, true] {
         run(async {
             let Scene { client, seen, .. } = &scene(secure, json!({}), json!({})).await;
@@ -146,7 +146,7 @@ async fn told(port: u16, secure: bool, route: Value, rest: Value) -> Status {
 }
 
 #[test]
-fn errors_of_the_gateway_are_statuses_that_the_library_knows() {
+fn gateway_errors_are_valid_grpc_statuses() {
     let scheme = json!({ "AuthenticationSchemes": { "S": {
         "Type": "JwtBearer", "SigningKey": "a key of at least thirty-two bytes", "Audience": "api" } } });
     let asks = json!({ "AuthenticationOptions": { "AuthenticationProviderKeys": ["S"] } });
@@ -177,7 +177,7 @@ fn errors_of_the_gateway_are_statuses_that_the_library_knows() {
 }
 
 #[test]
-fn limits_and_times_of_a_route_are_statuses_too() {
+fn limits_and_timeouts_of_a_route_are_grpc_statuses() {
     for secure in [false, true] {
         run(async {
             let limit = json!({ "RateLimitOptions": { "Limit": 1, "Period": "1h" } });

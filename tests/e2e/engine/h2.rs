@@ -19,7 +19,7 @@ fn echo() -> Origin {
 }
 
 #[test]
-fn a_request_reaches_a_service_that_speaks_http_1() {
+fn a_request_reaches_an_http_1_backend() {
     let origin = echo();
     let gateway = gateway(origin.port());
     let answer = run(async {
@@ -39,7 +39,7 @@ fn a_request_reaches_a_service_that_speaks_http_1() {
 }
 
 #[test]
-fn a_body_of_unknown_length_is_chunked_and_its_trailers_travel_both_ways() {
+fn a_body_of_unknown_length_is_chunked_with_trailers_in_both_directions() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-Sum", "42")]));
     let gateway = gateway(origin.port());
     let answer = run(async {
@@ -59,7 +59,7 @@ fn a_body_of_unknown_length_is_chunked_and_its_trailers_travel_both_ways() {
 }
 
 #[test]
-fn streams_of_one_connection_are_served_at_the_same_time() {
+fn streams_of_one_connection_are_served_concurrently() {
     let all = Arc::new(Barrier::new(20));
     let meet = all.clone();
     let origin = Origin::with(move |_| {
@@ -80,7 +80,7 @@ fn streams_of_one_connection_are_served_at_the_same_time() {
 }
 
 #[test]
-fn head_has_the_length_and_no_body_and_empty_answers_end_with_their_head() {
+fn head_and_empty_responses_end_with_their_headers() {
     let origin = Origin::with(|seen| {
         let status = if seen.path == "/204" { 204 } else { 200 };
         Answer::new(status, if status == 204 { "" } else { "hello" })
@@ -96,7 +96,7 @@ fn head_has_the_length_and_no_body_and_empty_answers_end_with_their_head() {
 }
 
 #[test]
-fn large_bodies_go_both_ways_at_the_pace_of_the_slower_side() {
+fn large_bodies_pass_in_both_directions_with_back_pressure() {
     let origin = echo();
     let gateway = gateway(origin.port());
     let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 7) as u8).collect();
@@ -117,7 +117,7 @@ fn large_bodies_go_both_ways_at_the_pace_of_the_slower_side() {
 }
 
 #[test]
-fn interim_answers_arrive_before_the_final_one() {
+fn informational_responses_arrive_before_the_final_one() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -135,7 +135,7 @@ fn interim_answers_arrive_before_the_final_one() {
 }
 
 #[test]
-fn a_stream_that_the_client_gives_up_cancels_the_call_and_no_other() {
+fn a_client_reset_cancels_only_its_own_call() {
     let origin = Origin::with(|seen| match seen.path.as_str() {
         "/slow" => Answer::new(200, "late").after(Duration::from_secs(10)),
         _ => Answer::new(200, "ok"),
@@ -169,7 +169,7 @@ async fn fill(stream: &mut h2::SendStream<Bytes>) {
 }
 
 #[test]
-fn a_reset_is_noticed_while_the_service_does_not_read_what_is_uploaded() {
+fn a_reset_is_noticed_while_the_backend_does_not_read_the_upload() {
     let (go, read) = std::sync::mpsc::channel();
     let (closed, wait) = std::sync::mpsc::channel();
     let ways = std::sync::Mutex::new((read, closed));
@@ -194,7 +194,7 @@ fn a_reset_is_noticed_while_the_service_does_not_read_what_is_uploaded() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_ends_with_a_reset() {
+fn a_truncated_response_ends_with_a_reset() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
@@ -208,7 +208,7 @@ fn an_answer_that_breaks_off_ends_with_a_reset() {
 }
 
 #[test]
-fn more_streams_than_allowed_are_refused_and_limits_of_requests_hold() {
+fn excess_streams_are_refused_and_request_limits_apply() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.body).after(Duration::from_millis(300)));
     let gateway = limited(origin.port(), &json!({ "MaxConcurrentStreams": 2, "MaxRequestBodySize": "10B" }));
     run(async {
@@ -252,7 +252,7 @@ fn until_closed(shows: &dyn Fn(&str) -> bool) {
 }
 
 #[test]
-fn an_idle_connection_is_closed_and_so_is_one_that_served_enough() {
+fn idle_connections_and_connections_at_their_request_limit_are_closed() {
     let origin = echo();
     let gateway =
         limited(origin.port(), &json!({ "KeepAliveTimeout": "300ms", "MaxRequestsPerConnection": 3 }));
@@ -270,7 +270,7 @@ fn an_idle_connection_is_closed_and_so_is_one_that_served_enough() {
 }
 
 #[test]
-fn a_drain_finishes_what_was_begun() {
+fn draining_finishes_active_streams() {
     let origin = Origin::with(|_| Answer::new(200, "done").after(Duration::from_millis(500)));
     let mut gateway = gateway(origin.port());
     run(async {
@@ -313,7 +313,7 @@ fn curl_and_nghttp_are_served() {
 }
 
 #[test]
-fn h2load_loses_no_request_with_many_streams_and_more_than_are_allowed() {
+fn h2load_completes_with_more_streams_than_allowed() {
     let origin = Origin::with(|seen| Answer::new(200, format!("{:>1000}", seen.length)));
     let gateway = gateway(origin.port());
     let url = format!("http://{}/", gateway.address);

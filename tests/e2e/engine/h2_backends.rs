@@ -67,7 +67,7 @@ fn clients_of_both_versions_are_served_with_their_trailers() {
 }
 
 #[test]
-fn many_requests_share_one_connection() {
+fn concurrent_requests_share_one_connection() {
     run(async {
         let connections = Arc::new(AtomicUsize::new(0));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -101,7 +101,7 @@ fn many_requests_share_one_connection() {
 }
 
 #[test]
-fn what_a_service_refuses_or_goes_away_from_is_asked_again_on_another_connection() {
+fn refused_streams_and_goaway_are_retried_on_another_connection() {
     run(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let service = listener.local_addr().expect("an address");
@@ -130,7 +130,7 @@ fn what_a_service_refuses_or_goes_away_from_is_asked_again_on_another_connection
 }
 
 #[test]
-fn a_client_that_leaves_resets_its_stream_and_no_other() {
+fn a_client_disconnect_resets_only_its_own_stream() {
     run(async {
         let reset = Arc::new(AtomicUsize::new(0));
         let counted = reset.clone();
@@ -157,7 +157,7 @@ fn a_client_that_leaves_resets_its_stream_and_no_other() {
 }
 
 #[test]
-fn an_upload_that_is_given_up_is_reset_even_if_the_service_takes_nothing_of_it() {
+fn a_canceled_upload_is_reset_even_if_the_backend_does_not_read() {
     run(async {
         let (begun, reset) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (counts, resets) = (begun.clone(), reset.clone());
@@ -191,7 +191,7 @@ fn an_upload_that_is_given_up_is_reset_even_if_the_service_takes_nothing_of_it()
 }
 
 #[test]
-fn large_bodies_pass_both_ways() {
+fn large_bodies_pass_in_both_directions() {
     run(async {
         let gateway = Arc::new(before(origin(echo).await).await);
         let sent: Vec<u8> = (0..2_000_000_u32).map(|n| (n / 5) as u8).collect();
@@ -206,7 +206,7 @@ fn large_bodies_pass_both_ways() {
 }
 
 #[test]
-fn a_service_of_http_1_is_a_502_where_nothing_but_http_2_will_do() {
+fn an_http_1_backend_is_a_502_where_http_2_is_required() {
     let service = crate::support::origin::Origin::hello();
     let gateway = exact(service.port(), &json!({}));
     assert_eq!(gateway.get("/").status, 502);

@@ -391,7 +391,7 @@ fn wrong(bad: &Bad, gateway: &Gateway) -> Option<String> {
 }
 
 #[test]
-fn malformed_heads_reach_no_service_and_the_next_request_is_served() {
+fn malformed_heads_are_rejected_and_the_next_request_is_served() {
     let origin = Origin::hello();
     let gateway = gateway(origin.port());
     let all = [pseudo_fields(), targets(), fields(), messages(), compression(), frames()];
@@ -447,7 +447,7 @@ fn sound() -> Vec<(&'static str, Vec<Written>)> {
 }
 
 #[test]
-fn odd_heads_that_break_no_rule_pass() {
+fn unusual_but_valid_heads_pass() {
     let origin = Origin::with(|_| Answer::new(200, "hello"));
     let gateway = gateway(origin.port());
     for (what, frames) in sound() {
@@ -471,7 +471,7 @@ fn websocket_over_http_2_is_not_offered() {
 }
 
 #[test]
-fn what_stands_behind_a_hash_in_the_path_reaches_no_service() {
+fn a_fragment_in_the_path_reaches_no_backend() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.body));
     let gateway = gateway(origin.port());
     let mut raw = Raw::connect(gateway.address);

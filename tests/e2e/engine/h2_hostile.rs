@@ -32,7 +32,7 @@ fn unharmed(origin: &Origin, gateway: &Gateway) {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of heads")]
-fn malformed_heads_reach_no_service() {
+fn malformed_heads_reach_no_backend() {
     let (origin, gateway) = hello();
     let (method, scheme, path, host) =
         ((":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "gw.test"));
@@ -91,7 +91,7 @@ fn malformed_heads_reach_no_service() {
 }
 
 #[test]
-fn bodies_that_are_not_as_long_as_promised_are_never_whole() {
+fn bodies_with_a_wrong_content_length_are_never_complete() {
     let (origin, gateway) = hello();
     let post = |length| {
         let fields = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "gw.test")];
@@ -108,7 +108,7 @@ fn bodies_that_are_not_as_long_as_promised_are_never_whole() {
 }
 
 #[test]
-fn frames_that_break_the_framing_end_the_connection_with_their_code() {
+fn invalid_frames_end_the_connection_with_their_error_code() {
     let (origin, gateway) = hello();
     let get = get_with(&[]);
     let block_of = |kind: u8, flags: u8, stream: u32, payload: &[u8]| (kind, flags, stream, payload.to_vec());
@@ -151,7 +151,7 @@ fn flood(gateway: &Gateway, mut more: impl FnMut(&mut Raw, u32) -> bool) -> Opti
 }
 
 #[test]
-fn floods_end_the_connection_and_nothing_else() {
+fn frame_floods_end_only_their_connection() {
     let (origin, gateway) = hello();
     type Flood = fn(&mut Raw, u32) -> bool;
     let floods: [(&str, Flood); 5] = [
@@ -209,7 +209,7 @@ fn a_header_bomb_of_one_indexed_field_is_too_large() {
 }
 
 #[test]
-fn a_header_block_that_never_ends_has_its_time() {
+fn a_slow_header_block_times_out() {
     let origin = Origin::hello();
     let gateway = limited(origin.port(), &json!({ "RequestHeadersTimeout": "300ms" }));
     let mut raw = Raw::connect(gateway.address);
@@ -219,7 +219,7 @@ fn a_header_block_that_never_ends_has_its_time() {
 }
 
 #[test]
-fn what_is_no_http_at_all_is_hung_up_on() {
+fn bytes_that_are_not_http_close_the_connection() {
     let (origin, gateway) = hello();
     let mut client = gateway.connect();
     client.send(b"INVALID CONNECTION PREFACE\r\n\r\n");

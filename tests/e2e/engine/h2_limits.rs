@@ -117,7 +117,7 @@ async fn storm(address: SocketAddr, clients: usize, each: usize, often: usize) -
 }
 
 #[test]
-fn requests_share_the_one_connection_that_is_allowed_and_wait_for_room_on_it() {
+fn requests_share_the_only_connection_and_wait_for_a_free_stream() {
     run(async {
         let service = narrow(3, Duration::from_millis(5)).await;
         let route = limited(&json!({ "MaxConnectionsPerServer": 1 }));
@@ -129,7 +129,7 @@ fn requests_share_the_one_connection_that_is_allowed_and_wait_for_room_on_it() {
 }
 
 #[test]
-fn the_limit_of_a_cluster_holds_for_all_workers_and_each_of_them_has_its_turn() {
+fn the_connection_limit_of_a_cluster_is_fair_across_workers() {
     run(async {
         let service = narrow(4, Duration::from_millis(3)).await;
         let routes = [through("c", "/{everything}", &exact())];
@@ -145,7 +145,7 @@ fn the_limit_of_a_cluster_holds_for_all_workers_and_each_of_them_has_its_turn() 
 }
 
 #[test]
-fn who_finds_no_room_and_no_place_in_the_queue_is_told_that_the_service_is_busy() {
+fn a_request_without_a_stream_or_a_place_in_the_queue_is_rejected() {
     run(async {
         let service = narrow(2, Duration::from_millis(600)).await;
         let options = json!({ "MaxConnectionsPerServer": 1, "ConnectionQueueLimit": 1,
@@ -164,7 +164,7 @@ fn who_finds_no_room_and_no_place_in_the_queue_is_told_that_the_service_is_busy(
 }
 
 #[test]
-fn unused_connections_of_http_1_and_2_make_room_for_each_other() {
+fn idle_http_1_and_http_2_connections_are_closed_for_each_other() {
     run(async {
         let both = self_signed("localhost").server(&["h2", "http/1.1"], None);
         let service = Origin::secure(both);

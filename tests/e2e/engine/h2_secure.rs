@@ -58,7 +58,7 @@ fn service(protocols: &[&str]) -> Origin {
 }
 
 #[test]
-fn version_and_policy_say_what_a_service_is_spoken_to_in() {
+fn version_and_policy_select_the_protocol_of_the_backend() {
     let (both, old, new, none) =
         (service(&["h2", "http/1.1"]), service(&["http/1.1"]), service(&["h2"]), service(&[]));
     let cases = [
@@ -100,7 +100,7 @@ fn version_and_policy_say_what_a_service_is_spoken_to_in() {
 }
 
 #[test]
-fn streams_share_one_connection_over_tls_and_trailers_travel_both_ways() {
+fn streams_share_one_tls_connection_with_trailers_in_both_directions() {
     let all = Arc::new(Barrier::new(20));
     let meet = all.clone();
     let answer = move |seen: &Seen| {
@@ -190,7 +190,7 @@ fn short_of_breath(wire: &mut Wire, most: usize) {
 }
 
 #[test]
-fn a_service_that_goes_away_under_load_loses_no_request() {
+fn a_goaway_under_load_loses_no_request() {
     let origin = Scripted::start(|wire, _| short_of_breath(wire, 40));
     let spoken =
         json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
@@ -253,7 +253,7 @@ fn curl_and_h2load_agree_on_http_2_over_tls() {
 }
 
 #[test]
-fn clients_of_http_1_and_2_get_the_same_of_a_service_over_tls() {
+fn http_1_and_http_2_clients_get_the_same_response_of_a_tls_backend() {
     let origin = Origin::secure_with(self_signed("localhost").server(&["h2"], None), |seen| {
         Answer::new(200, format!("{} {}", seen.method, seen.target)).header("X-One", "1")
     });

@@ -15,7 +15,7 @@ fn seen_through(route: &Value, rest: &Value, request: &Request) -> Seen {
 }
 
 #[test]
-fn hop_by_hop_fields_of_a_request_stop_here() {
+fn hop_by_hop_fields_of_a_request_are_removed() {
     let request = Request::get("/")
         .header("Connection", "keep-alive, X-Mine ,, X-Other")
         .header("Keep-Alive", "timeout=5")
@@ -34,7 +34,7 @@ fn hop_by_hop_fields_of_a_request_stop_here() {
 }
 
 #[test]
-fn hop_by_hop_fields_of_an_answer_stop_here() {
+fn hop_by_hop_fields_of_a_response_are_removed() {
     let origin = Origin::with(|_| {
         Answer::new(200, "hello")
             .header("Connection", "X-Secret")
@@ -50,7 +50,7 @@ fn hop_by_hop_fields_of_an_answer_stop_here() {
 }
 
 #[test]
-fn connection_cannot_name_away_what_others_rely_on() {
+fn connection_cannot_remove_end_to_end_fields() {
     let request =
         Request::get("/").header("Connection", "close, Host, X-Forwarded-For").header("Host", "gw.test");
     let seen = seen_through(&json!({ "PreserveHost": true }), &json!({}), &request);
@@ -85,7 +85,7 @@ fn repeated_fields_keep_their_lines_and_their_order() {
 }
 
 #[test]
-fn the_service_learns_who_asked_and_how() {
+fn the_backend_gets_the_forwarded_fields() {
     let request = Request::get("/").header("Host", "shop.example:8443").header("X-Forwarded-For", "6.6.6.6");
     let seen = seen_through(&json!({}), &json!({}), &request);
     assert_eq!(seen.head.all("x-forwarded-for").join(", ").split(", ").last(), Some("127.0.0.1"));
@@ -96,13 +96,13 @@ fn the_service_learns_who_asked_and_how() {
 }
 
 #[test]
-fn a_stranger_cannot_choose_its_address() {
+fn an_untrusted_peer_cannot_set_its_address() {
     let seen = seen_through(&json!({}), &json!({}), &Request::get("/").header("X-Forwarded-For", "6.6.6.6"));
     assert_eq!(seen.head.all("x-forwarded-for"), ["127.0.0.1"]);
 }
 
 #[test]
-fn the_chain_of_a_trusted_proxy_is_kept_and_continued() {
+fn the_forwarded_chain_of_a_trusted_proxy_is_extended() {
     let trust = json!({ "ForwardedHeaders": { "TrustedProxies": ["127.0.0.1"] } });
     let request = Request::get("/").header("X-Forwarded-For", "6.6.6.6").header("X-Forwarded-Proto", "https");
     let seen = seen_through(&json!({}), &trust, &request);
@@ -129,7 +129,7 @@ fn under_ocelot_nothing_is_added_and_forwarded_fields_pass() {
 }
 
 #[test]
-fn the_host_is_the_service_s_unless_preserved() {
+fn the_host_is_that_of_the_backend_unless_preserved() {
     let origin = Origin::hello();
     let gateway = Gateway::with(&document(origin.port(), &json!({}), &json!({})));
     gateway.ask(&Request::get("/").header("Host", "shop.example"));
@@ -146,7 +146,7 @@ fn the_host_is_the_service_s_unless_preserved() {
 }
 
 #[test]
-fn via_is_appended_and_named_both_ways() {
+fn via_is_appended_in_both_directions() {
     let origin = Origin::with(|_| Answer::new(200, "").header("Via", "1.1 inner"));
     let gateway = gateway(origin.port());
     let answer = gateway.ask(&Request::get("/").header("Via", "1.0 first"));
@@ -157,7 +157,7 @@ fn via_is_appended_and_named_both_ways() {
 }
 
 #[test]
-fn max_forwards_counts_down_and_ends_here_at_zero() {
+fn max_forwards_is_decremented_and_answered_at_zero() {
     let origin = Origin::hello();
     let gateway = gateway(origin.port());
     for method in ["OPTIONS", "TRACE"] {
@@ -174,7 +174,7 @@ fn max_forwards_counts_down_and_ends_here_at_zero() {
 }
 
 #[test]
-fn the_method_can_be_transformed_and_the_body_stays() {
+fn the_method_can_be_overridden_and_the_body_is_kept() {
     let seen = seen_through(
         &json!({ "DownstreamHttpMethod": "put" }),
         &json!({}),
@@ -184,7 +184,7 @@ fn the_method_can_be_transformed_and_the_body_stays() {
 }
 
 #[test]
-fn a_request_id_is_taken_over_or_made() {
+fn a_request_id_is_reused_or_generated() {
     let with_key = json!({ "RequestIdKey": "X-Request-Id" });
     let given = seen_through(&with_key, &json!({}), &Request::get("/").header("x-request-id", "abc"));
     assert_eq!(given.head.all("x-request-id"), ["abc"]);
@@ -202,7 +202,7 @@ fn the_route_s_request_id_key_wins_over_the_global_one() {
 }
 
 #[test]
-fn the_reason_and_the_service_s_own_fields_pass_unchanged() {
+fn the_reason_phrase_and_backend_fields_pass_unchanged() {
     let origin = Origin::with(|_| {
         let answer =
             Answer::new(299, "odd").header("Server", "mine").header("Date", "Sat, 21 Nov 2026 10:00:00 GMT");

@@ -71,7 +71,7 @@ fn an_endpoint_whose_probes_fail_gets_no_requests_until_they_succeed() {
 }
 
 #[test]
-fn when_nobody_is_well_the_answer_says_so() {
+fn without_a_healthy_endpoint_the_error_code_is_reported() {
     let (one, status) = probed();
     status.store(500, Relaxed);
     let active = json!({ "Path": "/health", "Interval": "100ms" });
@@ -87,7 +87,7 @@ fn when_nobody_is_well_the_answer_says_so() {
 }
 
 #[test]
-fn an_endpoint_that_fails_is_left_alone_also_after_a_reload() {
+fn an_ejected_endpoint_stays_ejected_after_a_reload() {
     let bad = Origin::with(|_| Answer::new(500, "no"));
     let good = Origin::hello();
     let passive = json!({ "ConsecutiveFailures": 3, "EjectionTime": "1h", "MaxEjectionTime": "1h" });
@@ -112,7 +112,7 @@ fn an_endpoint_that_fails_is_left_alone_also_after_a_reload() {
 }
 
 #[test]
-fn an_ejected_endpoint_comes_back_when_its_time_is_over() {
+fn an_ejected_endpoint_returns_after_its_ejection_time() {
     let bad = Origin::with(|_| Answer::new(503, "no"));
     let passive = json!({ "ConsecutiveFailures": 1, "EjectionTime": "200ms" });
     let more = json!({ "HealthCheckOptions": { "Passive": passive } });
@@ -125,7 +125,7 @@ fn an_ejected_endpoint_comes_back_when_its_time_is_over() {
 }
 
 #[test]
-fn idle_connections_to_an_endpoint_that_was_removed_are_closed_and_busy_ones_finish() {
+fn connections_to_a_removed_endpoint_close_when_idle() {
     let slow = |seen: &Seen| {
         Answer::new(200, "done").after(Duration::from_millis(if seen.path == "/slow" { 1500 } else { 0 }))
     };
@@ -148,7 +148,7 @@ fn idle_connections_to_an_endpoint_that_was_removed_are_closed_and_busy_ones_fin
 }
 
 #[test]
-fn a_service_over_tls_is_probed_over_tls_and_believed_no_further() {
+fn tls_backends_are_probed_over_tls_with_verification() {
     let authority = Authority::new("ours");
     let secure = |names: &[&str]| {
         Origin::secure_with(authority.issue(names).server(&["http/1.1"], None), |_| Answer::new(200, "hello"))

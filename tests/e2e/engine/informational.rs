@@ -9,7 +9,7 @@ use crate::support::stub_backend::Answer;
 use std::time::Duration;
 
 #[test]
-fn a_client_that_expects_100_gets_it_from_the_service() {
+fn expect_100_continue_is_answered_by_the_backend() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.body));
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -22,7 +22,7 @@ fn a_client_that_expects_100_gets_it_from_the_service() {
 }
 
 #[test]
-fn a_service_may_refuse_the_body_instead_of_saying_100() {
+fn a_backend_may_reject_the_body_instead_of_100_continue() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
@@ -45,7 +45,7 @@ fn with_hints() -> Scripted {
 }
 
 #[test]
-fn interim_answers_reach_an_http_1_1_client_one_by_one() {
+fn informational_responses_reach_an_http_1_1_client() {
     let origin = with_hints();
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -59,7 +59,7 @@ fn interim_answers_reach_an_http_1_1_client_one_by_one() {
 }
 
 #[test]
-fn interim_answers_do_not_reach_an_http_1_0_client() {
+fn informational_responses_do_not_reach_an_http_1_0_client() {
     let origin = with_hints();
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -69,7 +69,7 @@ fn interim_answers_do_not_reach_an_http_1_0_client() {
 }
 
 #[test]
-fn a_101_that_nobody_asked_for_is_a_502() {
+fn an_unexpected_101_is_a_502() {
     let origin = Scripted::start(|wire, number| {
         let _ = wire.head();
         if number == 0 {
@@ -91,7 +91,7 @@ fn a_101_that_nobody_asked_for_is_a_502() {
 }
 
 #[test]
-fn endless_interim_answers_are_not_endured() {
+fn informational_responses_are_limited() {
     let origin = Scripted::start(|wire, _| {
         let _ = wire.head();
         for _ in 0..100_000 {

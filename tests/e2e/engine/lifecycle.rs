@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[test]
-fn the_admin_address_says_live_ready_and_metrics() {
+fn the_administration_serves_live_ready_and_metrics() {
     let origin = Origin::hello();
     let gateway = gateway(origin.port());
     gateway.get("/");
@@ -36,7 +36,7 @@ fn the_admin_address_says_live_ready_and_metrics() {
 }
 
 #[test]
-fn on_sigterm_requests_in_flight_are_finished_and_the_exit_code_is_0() {
+fn sigterm_finishes_active_requests_and_exits_with_0() {
     let origin = Origin::with(|_| Answer::new(200, "finished").after(Duration::from_millis(700)));
     let mut gateway = gateway(origin.port());
     let address = gateway.address;
@@ -51,7 +51,7 @@ fn on_sigterm_requests_in_flight_are_finished_and_the_exit_code_is_0() {
 }
 
 #[test]
-fn after_sigterm_no_new_connection_is_accepted_and_idle_ones_are_closed() {
+fn sigterm_closes_listeners_and_idle_connections() {
     let origin = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(1)));
     let gateway = gateway(origin.port());
     let mut idle = gateway.connect();
@@ -122,7 +122,7 @@ fn a_wrong_command_line_is_exit_code_64() {
 }
 
 #[test]
-fn check_says_the_same_as_run_without_serving() {
+fn check_reports_what_run_reports() {
     let directory = tempfile::tempdir().expect("a directory");
     let good = directory.path().join("gateway.json");
     std::fs::write(&good, document(1, &json!({}), &json!({})).to_string()).expect("write");
@@ -149,7 +149,7 @@ fn several_files_are_one_configuration() {
 }
 
 #[test]
-fn the_environment_names_the_addresses_where_flags_do_not() {
+fn environment_variables_set_addresses_unless_flags_do() {
     let origin = Origin::hello();
     let (listen, flag) = (format!("127.0.0.1:{}", ports::free()), format!("127.0.0.1:{}", ports::free()));
     let setup = Setup::json(&document(origin.port(), &json!({}), &json!({}))).env("MARGAY_LISTEN", &listen);

@@ -27,7 +27,7 @@ fn the_default_request_line_is_16_kib() {
 }
 
 #[test]
-fn too_large_a_head_is_431() {
+fn a_head_above_the_limit_is_431() {
     let origin = Origin::hello();
     let gateway = limited(origin.port(), &json!({ "MaxRequestHeadersTotalSize": "2KiB" }));
     let sized = |n: usize| Request::get("/").header("X-A", &"a".repeat(n));
@@ -50,7 +50,7 @@ fn too_many_header_fields_are_431() {
 }
 
 #[test]
-fn a_body_announced_too_long_is_413_before_it_is_read() {
+fn an_announced_body_above_the_limit_is_413_before_it_is_read() {
     let origin = Origin::hello();
     let gateway = limited(origin.port(), &json!({ "MaxRequestBodySize": "1KiB" }));
     assert_eq!(gateway.ask(&Request::new("POST", "/").body(vec![b'x'; 1024])).status, 200);
@@ -62,7 +62,7 @@ fn a_body_announced_too_long_is_413_before_it_is_read() {
 }
 
 #[test]
-fn a_chunked_body_that_grows_too_long_is_413() {
+fn a_chunked_body_above_the_limit_is_413() {
     let origin = Origin::hello();
     let gateway = limited(origin.port(), &json!({ "MaxRequestBodySize": "1KiB" }));
     let long = "x".repeat(700);
@@ -83,7 +83,7 @@ fn under_ocelot_thirty_million_bytes_are_the_limit() {
 }
 
 #[test]
-fn malformed_input_is_400_and_never_reaches_a_service() {
+fn malformed_input_is_400_and_reaches_no_backend() {
     let origin = Origin::hello();
     let gateway = gateway(origin.port());
     for bad in [
@@ -104,7 +104,7 @@ fn malformed_input_is_400_and_never_reaches_a_service() {
 }
 
 #[test]
-fn a_refusal_is_a_problem_document() {
+fn a_rejection_is_a_problem_document() {
     let origin = Origin::hello();
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();

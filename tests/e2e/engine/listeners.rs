@@ -30,7 +30,7 @@ fn named(doors: &[(&str, SocketAddr)], routes: &[Value]) -> Value {
 }
 
 #[test]
-fn a_route_answers_on_the_listeners_that_it_names_and_others_on_all() {
+fn a_route_is_served_by_its_listeners_or_by_all() {
     let (inner, outer) = (saying("inside"), saying("outside"));
     let (front, back) = (ports::free_address(), ports::free_address());
     let routes = |names: &[&str]| {
@@ -54,7 +54,7 @@ fn a_route_answers_on_the_listeners_that_it_names_and_others_on_all() {
 }
 
 #[test]
-fn listeners_of_the_command_line_do_not_take_the_place_of_those_that_routes_name() {
+fn command_line_listeners_do_not_replace_listeners_that_routes_name() {
     let route = who_is(1, &json!({ "Listeners": ["front"] }));
     let document = named(&[("front", ports::free_address())], &[route]);
     let ended = Gateway::try_start(&Setup::json(&document)).err().expect("it does not start");

@@ -81,7 +81,7 @@ fn one_client(gateway: &Gateway, number: usize) {
 }
 
 #[test]
-fn among_many_clients_every_answer_belongs_to_its_request() {
+fn every_response_belongs_to_its_request_under_mixed_load() {
     let origin = echo();
     let document = document(origin.port(), &json!({}), &json!({}));
     let mut gateway = Gateway::start(&Setup::json(&document).threads(2));

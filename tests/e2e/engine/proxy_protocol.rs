@@ -54,7 +54,7 @@ fn counted(gateway: &Gateway, why: &str) -> bool {
 }
 
 #[test]
-fn a_trusted_proxy_says_who_the_client_is() {
+fn a_trusted_proxy_sets_the_client_address() {
     let origin = telling();
     let (gateway, address) = hearing(&origin, &json!({}), &json!({ "AccessLog": true }));
     assert_eq!(ask(address, V1).as_deref(), Some("200 192.0.2.7"));
@@ -66,7 +66,7 @@ fn a_trusted_proxy_says_who_the_client_is() {
 }
 
 #[test]
-fn a_header_may_come_byte_by_byte_and_the_connection_goes_on() {
+fn a_header_may_arrive_byte_by_byte() {
     let origin = telling();
     let (_gateway, address) = hearing(&origin, &json!({}), &json!({}));
     let mut client = Client::connect(address);
@@ -79,7 +79,7 @@ fn a_header_may_come_byte_by_byte_and_the_connection_goes_on() {
 }
 
 #[test]
-fn whoever_does_not_begin_properly_is_closed_without_an_answer() {
+fn a_malformed_header_closes_the_connection_without_a_response() {
     let origin = telling();
     let (gateway, address) = hearing(&origin, &json!({ "Timeout": "200ms" }), &json!({}));
     for wrong in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"PROXY TCP4 1 2 3 4\r\n", b"\x16\x03\x01\0"] {
@@ -98,7 +98,7 @@ fn whoever_does_not_begin_properly_is_closed_without_an_answer() {
 }
 
 #[test]
-fn nobody_else_is_believed() {
+fn an_untrusted_peer_is_rejected() {
     let origin = telling();
     let others = json!({ "Trusted": ["192.0.2.0/24"] });
     let (gateway, address) = hearing(&origin, &others, &json!({}));
@@ -112,7 +112,7 @@ fn nobody_else_is_believed() {
 }
 
 #[test]
-fn where_it_is_optional_a_trusted_proxy_may_come_without() {
+fn an_optional_header_may_be_missing() {
     let origin = telling();
     let (_gateway, address) = hearing(&origin, &json!({ "Mode": "Optional" }), &json!({}));
     assert_eq!(ask(address, b"").as_deref(), Some("200 127.0.0.1"));
@@ -121,7 +121,7 @@ fn where_it_is_optional_a_trusted_proxy_may_come_without() {
 }
 
 #[test]
-fn lists_and_limits_see_the_client_and_not_the_proxy() {
+fn ip_filters_and_limits_use_the_client_address() {
     let origin = telling();
     let address = ports::free_address();
     let rest = json!({
@@ -181,7 +181,7 @@ fn held_back(address: SocketAddr, header: &'static [u8]) -> SocketAddr {
 }
 
 #[test]
-fn a_reload_begins_and_ends_it_on_a_listener_that_stays() {
+fn a_reload_switches_the_header_on_and_off_on_a_listener() {
     let origin = telling();
     let (gateway, address) = hearing(&origin, &json!({}), &json!({}));
     let plain = json!({ "Listeners": [{ "Address": address.to_string() }] });
@@ -195,7 +195,7 @@ fn a_reload_begins_and_ends_it_on_a_listener_that_stays() {
 }
 
 #[test]
-fn curl_says_who_it_is() {
+fn curl_sends_its_address() {
     let origin = telling();
     let (_gateway, address) = hearing(&origin, &json!({}), &json!({}));
     let args = ["-sS", "--haproxy-protocol", &format!("http://{address}/")];
@@ -204,7 +204,7 @@ fn curl_says_who_it_is() {
 }
 
 #[test]
-fn haproxy_in_front_passes_its_clients_on_in_both_versions() {
+fn haproxy_passes_its_clients_in_both_versions() {
     let origin = telling();
     let (_gateway, address) = hearing(&origin, &json!({}), &json!({}));
     let home = tempfile::tempdir().expect("a directory");

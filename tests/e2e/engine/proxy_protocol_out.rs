@@ -38,7 +38,7 @@ fn client(gateway: &Gateway) -> (Client, String) {
 }
 
 #[test]
-fn a_service_is_told_whose_connection_it_is_and_no_other_client_uses_it() {
+fn a_backend_connection_carries_one_client_and_is_not_shared() {
     let origin = Origin::hello();
     let (bridge, port) = Bridge::announced(origin.address);
     let gateway = Gateway::with(&announcing(port, "V1", &json!({}), &json!({})));
@@ -54,7 +54,7 @@ fn a_service_is_told_whose_connection_it_is_and_no_other_client_uses_it() {
 }
 
 #[test]
-fn a_client_known_by_its_forwarded_address_is_told_of_and_families_are_never_mixed() {
+fn a_forwarded_client_address_is_sent_and_families_are_never_mixed() {
     let origin = Origin::hello();
     let (bridge, port) = Bridge::announced(origin.address);
     let trusted = json!({ "ForwardedHeaders": { "TrustedProxies": ["127.0.0.1"] } });
@@ -72,7 +72,7 @@ fn a_client_known_by_its_forwarded_address_is_told_of_and_families_are_never_mix
 }
 
 #[test]
-fn it_comes_before_tls_and_probes_speak_for_the_gateway() {
+fn the_header_precedes_tls_and_probes_send_the_gateway_address() {
     let (authority, version) = (Authority::new("ours"), "V2");
     let origin = Origin::secure(authority.issue(&["localhost"]).server(&["http/1.1"], None));
     let (bridge, port) = Bridge::announced(origin.address);
@@ -93,7 +93,7 @@ fn it_comes_before_tls_and_probes_speak_for_the_gateway() {
 }
 
 #[test]
-fn a_limit_of_connections_lets_clients_take_turns() {
+fn a_connection_limit_is_shared_fairly_between_clients() {
     let origin = Origin::hello();
     let (bridge, port) = Bridge::announced(origin.address);
     for queue in [0, 10] {
@@ -109,7 +109,7 @@ fn a_limit_of_connections_lets_clients_take_turns() {
 }
 
 #[test]
-fn connections_of_http2_are_one_clients_too() {
+fn http_2_connections_belong_to_one_client() {
     let origin = Origin::newer_stubs();
     origin.set_stub(Stub::read(&json!({ "when": {}, "respond": { "status": 200, "body": "newer" } })));
     let (bridge, port) = Bridge::announced(origin.address);
@@ -131,7 +131,7 @@ fn connections_of_http2_are_one_clients_too() {
 }
 
 #[test]
-fn nginx_is_told_in_both_versions() {
+fn nginx_reads_the_header_in_both_versions() {
     let (home, port) = (tempfile::tempdir().expect("a directory"), ports::free());
     let folder = home.path().display();
     let text = format!(

@@ -23,7 +23,7 @@ fn naming_the_path() -> Origin {
 }
 
 #[test]
-fn a_renamed_file_is_taken_over() {
+fn a_renamed_file_is_reloaded() {
     let origin = naming_the_path();
     let gateway = Gateway::with(&marked(origin.port(), "one"));
     assert_eq!(gateway.get("/x").text(), "/one/x");
@@ -32,7 +32,7 @@ fn a_renamed_file_is_taken_over() {
 }
 
 #[test]
-fn a_file_written_in_place_is_taken_over() {
+fn a_file_written_in_place_is_reloaded() {
     let origin = naming_the_path();
     let gateway = Gateway::with(&marked(origin.port(), "one"));
     std::fs::write(gateway.config(), marked(origin.port(), "two").to_string()).expect("write");
@@ -40,7 +40,7 @@ fn a_file_written_in_place_is_taken_over() {
 }
 
 #[test]
-fn a_swapped_symbolic_link_is_taken_over() {
+fn a_swapped_symbolic_link_is_reloaded() {
     let origin = naming_the_path();
     let home = tempfile::tempdir().expect("a directory");
     for (name, mark) in [("..one", "one"), ("..two", "two")] {
@@ -60,7 +60,7 @@ fn a_swapped_symbolic_link_is_taken_over() {
 }
 
 #[test]
-fn a_broken_file_keeps_the_old_plan_and_says_why() {
+fn a_broken_file_keeps_the_old_plan_and_reports_diagnostics() {
     let origin = naming_the_path();
     let gateway = Gateway::with(&marked(origin.port(), "one"));
     gateway.write("{ \"Routes\": [ { \"UpstreamPathTemplate\" \"/\" } ] }");
@@ -116,7 +116,7 @@ fn a_directory_is_watched_for_new_files() {
 }
 
 #[test]
-fn listeners_come_and_go() {
+fn a_reload_adds_and_removes_listeners() {
     let origin = naming_the_path();
     let (one, two) = (ports::free(), ports::free());
     let on = |list: &[u16]| {
@@ -138,7 +138,7 @@ fn listeners_come_and_go() {
 }
 
 #[test]
-fn a_request_keeps_the_plan_it_began_with_and_backend_connections_survive() {
+fn a_request_keeps_its_plan_and_backend_connections_survive() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.path).after(Duration::from_millis(800)));
     let gateway = Gateway::with(&marked(origin.port(), "one"));
     let mut client = gateway.connect();

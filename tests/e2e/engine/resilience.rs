@@ -28,7 +28,7 @@ struct Service {
 impl Service {
     fn start(kind: &str, port: u16) -> Service {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "engine::resilience::the_service_itself", "--nocapture"]);
+        command.args(["--exact", "engine::resilience::the_scripted_backend_process", "--nocapture"]);
         command.env("SERVICE", format!("{kind} {port}")).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().expect("this program runs");
         let there = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
@@ -52,7 +52,7 @@ impl Drop for Service {
 
 /// No test: what the processes of the services run, and nothing in any other one.
 #[test]
-fn the_service_itself() {
+fn the_scripted_backend_process() {
     let Ok(what) = std::env::var("SERVICE") else { return };
     let (kind, port) = what.split_once(' ').expect("kind and port");
     let port: u16 = port.parse().expect("a port");
@@ -150,7 +150,7 @@ struct Seen {
 }
 
 #[test]
-fn services_may_die_stall_and_fail_and_no_client_notices() {
+fn clients_see_no_error_while_backends_die_stall_and_fail() {
     let kinds = ["healthy", "stalled", "failing", "healthy"];
     let mut services: Vec<_> = kinds.iter().map(|kind| Service::start(kind, ports::free())).collect();
     let all: Vec<_> = services.iter().map(|service| service.port).collect();

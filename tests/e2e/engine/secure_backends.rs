@@ -41,7 +41,7 @@ fn echo(authority: &Authority, names: &[&str]) -> Origin {
 }
 
 #[test]
-fn a_service_is_verified_asked_by_its_name_and_its_connection_kept() {
+fn a_backend_certificate_is_verified_by_name_and_the_connection_reused() {
     let authority = Authority::new("ours");
     let origin = echo(&authority, &["localhost"]);
     let gateway = trusting(&authority, &to_localhost(origin.port(), &json!({})));
@@ -58,7 +58,7 @@ fn a_service_is_verified_asked_by_its_name_and_its_connection_kept() {
 }
 
 #[test]
-fn a_certificate_that_is_not_believed_is_a_502_of_its_own() {
+fn an_untrusted_certificate_has_its_own_502() {
     let authority = Authority::new("ours");
     for (service, says) in [
         (self_signed("localhost").server(&["http/1.1"], None), "UnknownIssuer"),
@@ -75,7 +75,7 @@ fn a_certificate_that_is_not_believed_is_a_502_of_its_own() {
 }
 
 #[test]
-fn any_certificate_is_accepted_only_when_asked_for_and_loudly() {
+fn verification_is_disabled_only_by_a_setting_with_a_warning() {
     let origin = Origin::secure(self_signed("nobody.example").server(&["http/1.1"], None));
     let any = json!({ "DangerousAcceptAnyServerCertificateValidator": true });
     let gateway = Gateway::with(&to_localhost(origin.port(), &any));
@@ -85,7 +85,7 @@ fn any_certificate_is_accepted_only_when_asked_for_and_loudly() {
 }
 
 #[test]
-fn a_session_is_resumed_when_a_connection_could_not_be_kept() {
+fn a_tls_session_is_resumed_on_a_new_connection() {
     let authority = Authority::new("ours");
     let tls = authority.issue(&["localhost"]).server(&["http/1.1"], None);
     let origin = Origin::secure_with(tls, |_| Answer::new(200, "bye").header("Connection", "close"));
@@ -97,7 +97,7 @@ fn a_session_is_resumed_when_a_connection_could_not_be_kept() {
 }
 
 #[test]
-fn who_speaks_no_tls_is_another_502_and_who_says_nothing_is_late() {
+fn a_failed_handshake_has_its_own_502_and_a_silent_one_times_out() {
     let plain = Scripted::start(|wire, _| {
         let _ = wire.fill();
         wire.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
@@ -116,7 +116,7 @@ fn who_speaks_no_tls_is_another_502_and_who_says_nothing_is_late() {
 }
 
 #[test]
-fn without_a_scheme_the_service_is_spoken_to_as_the_client_speaks() {
+fn without_a_scheme_the_scheme_of_the_client_is_used() {
     let (plain, secure) = (Origin::hello(), Origin::secure(self_signed("x").server(&["http/1.1"], None)));
     let rest = json!({ "ForwardedHeaders": { "TrustedProxies": ["127.0.0.1"] },
         "Limits": { "ConnectTimeout": "500ms" } });
@@ -134,7 +134,7 @@ fn without_a_scheme_the_service_is_spoken_to_as_the_client_speaks() {
 }
 
 #[test]
-fn the_service_that_a_header_speaks_of_has_its_scheme() {
+fn a_backend_named_by_a_header_has_its_own_scheme() {
     let origin = Origin::secure_with(self_signed("x").server(&["http/1.1"], None), |_| {
         Answer::new(302, "").header("Location", "https://localhost/next")
     });
@@ -146,7 +146,7 @@ fn the_service_that_a_header_speaks_of_has_its_scheme() {
 }
 
 #[test]
-fn a_service_may_have_its_own_authority_another_name_and_want_a_certificate_of_the_gateway() {
+fn a_backend_may_have_its_own_authority_and_server_name_and_require_mutual_tls() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let origin = Origin::secure(theirs.issue(&["orders.internal"]).server(&["http/1.1"], Some(&ours)));
     let own = ours.issue(&["gateway.internal"]);

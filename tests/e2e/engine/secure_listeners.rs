@@ -90,7 +90,7 @@ fn hello(origin: &Origin) -> Value {
 }
 
 #[test]
-fn a_certificate_is_shown_for_the_name_that_is_asked_for() {
+fn a_certificate_is_selected_by_sni() {
     let origin = Origin::hello();
     let certificates: &[&[&str]] = &[&["localhost"], &["*.example.com"], &["api.example.com"]];
     let scene = Plan { certificates, ..Plan::of(hello(&origin)) }.start();
@@ -148,7 +148,7 @@ fn sessions_are_resumed_by_every_worker_and_across_reloads() {
 }
 
 #[test]
-fn a_certificate_without_its_key_never_replaces_a_good_one() {
+fn a_certificate_without_its_key_does_not_replace_a_valid_one() {
     let origin = Origin::hello();
     let scene = Plan::of(hello(&origin)).start();
     let other = scene.authority.issue(&["localhost"]);
@@ -162,7 +162,7 @@ fn a_certificate_without_its_key_never_replaces_a_good_one() {
 }
 
 #[test]
-fn certificates_replaced_a_hundred_times_under_load_fail_no_handshake() {
+fn certificates_rotated_under_load_fail_no_handshake() {
     let origin = Origin::hello();
     let scene = Plan { threads: 2, ..Plan::of(hello(&origin)) }.start();
     let (stop, made) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -194,7 +194,7 @@ fn certificates_replaced_a_hundred_times_under_load_fail_no_handshake() {
 }
 
 #[test]
-fn a_handshake_has_its_time_and_holds_up_nobody() {
+fn a_slow_handshake_times_out_without_delaying_others() {
     let origin = Origin::hello();
     let tls = json!({ "HandshakeTimeout": "300ms" });
     let scene = Plan { tls, ..Plan::of(hello(&origin)) }.start();
@@ -213,7 +213,7 @@ fn a_handshake_has_its_time_and_holds_up_nobody() {
 }
 
 #[test]
-fn clients_that_must_show_a_certificate_are_known_by_it() {
+fn a_required_client_certificate_identifies_the_client() {
     let origin = Origin::hello();
     let clients = json!({ "CaFile": "clients.pem", "Forward": true });
     let route = json!({ "AuthenticationOptions": { "AuthenticationProviderKeys": ["machines"] },
@@ -243,7 +243,7 @@ fn clients_that_must_show_a_certificate_are_known_by_it() {
 }
 
 #[test]
-fn clients_that_may_show_a_certificate_may_have_none() {
+fn an_optional_client_certificate_may_be_missing() {
     let origin = Origin::hello();
     let asking = json!({ "AuthenticationOptions": { "AuthenticationProviderKeys": ["machines"] } });
     let open =
@@ -280,7 +280,7 @@ fn a_host_with_another_certificate_is_misdirected() {
 }
 
 #[test]
-fn plain_http_is_sent_on_to_https_and_https_is_to_be_remembered() {
+fn plain_http_is_redirected_and_https_sets_hsts() {
     let origin = Origin::hello();
     let strict = json!({ "StrictTransportSecurity": { "MaxAge": "730d", "IncludeSubDomains": true } });
     let scene = Plan { tls: strict, ..Plan::of(hello(&origin)) }.start();
@@ -298,7 +298,7 @@ fn plain_http_is_sent_on_to_https_and_https_is_to_be_remembered() {
 }
 
 #[test]
-fn only_tls_13_is_spoken_where_only_that_is_wanted_and_curl_agrees() {
+fn tls_1_3_is_enforced_where_configured() {
     let origin = Origin::hello();
     let scene = Plan { tls: json!({ "MinVersion": "1.3" }), ..Plan::of(hello(&origin)) }.start();
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -318,7 +318,7 @@ fn only_tls_13_is_spoken_where_only_that_is_wanted_and_curl_agrees() {
 }
 
 #[test]
-fn a_connection_in_use_goes_on_while_its_listener_drains() {
+fn an_active_connection_continues_while_its_listener_drains() {
     let origin = Origin::with(|_| Answer::new(200, "late").after(Duration::from_millis(400)));
     let mut scene = Plan::of(hello(&origin)).start();
     let mut client = scene.client("localhost").expect("a handshake");

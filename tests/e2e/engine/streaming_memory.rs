@@ -33,7 +33,7 @@ fn growth(gateway: &Gateway, transfer: impl FnOnce() + Send) -> u64 {
 const ALLOWED_KIB: u64 = 32 * 1024;
 
 #[test]
-fn a_great_download_does_not_grow_the_gateway() {
+fn a_large_download_uses_constant_memory() {
     let origin = Scripted::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", size()).as_bytes());
@@ -54,7 +54,7 @@ fn a_great_download_does_not_grow_the_gateway() {
 }
 
 #[test]
-fn a_great_upload_does_not_grow_the_gateway() {
+fn a_large_upload_uses_constant_memory() {
     let origin = Scripted::start(|wire, _| {
         while wire.head().is_ok() {
             let mut got = 0_u64;
@@ -80,7 +80,7 @@ fn a_great_upload_does_not_grow_the_gateway() {
 }
 
 #[test]
-fn a_client_that_does_not_read_stops_the_service() {
+fn back_pressure_of_a_client_stops_the_backend() {
     let written = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&written);
     let origin = Scripted::start(move |wire, _| {

@@ -115,7 +115,7 @@ fn await_text(client: &mut Client, heard: &mut Vec<u8>, text: &str) {
 }
 
 #[test]
-fn every_event_reaches_the_client_before_the_service_sends_the_next() {
+fn every_event_reaches_the_client_before_the_next_is_sent() {
     let (service, heard) = teller();
     let gateway = gateway(service.port(), &json!({}));
     for (route, _) in routes() {
@@ -134,7 +134,7 @@ fn every_event_reaches_the_client_before_the_service_sends_the_next() {
 }
 
 #[test]
-fn the_same_for_clients_of_http_2() {
+fn every_event_reaches_an_http_2_client_before_the_next_is_sent() {
     let (service, heard) = teller();
     let gateway = gateway(service.port(), &json!({}));
     h2::run(async {
@@ -158,7 +158,7 @@ fn the_same_for_clients_of_http_2() {
 }
 
 #[test]
-fn events_of_a_service_of_http_2_come_one_by_one_too() {
+fn every_event_of_an_http_2_backend_is_relayed_at_once() {
     h2::run(async {
         let (heard, hear) = tokio::sync::mpsc::channel::<()>(1);
         let hear = Arc::new(tokio::sync::Mutex::new(hear));
@@ -198,7 +198,7 @@ fn events_of_a_service_of_http_2_come_one_by_one_too() {
 }
 
 #[test]
-fn a_quiet_stream_outlives_every_timeout_but_that_of_silence() {
+fn an_idle_stream_outlives_every_timeout_except_the_idle_timeout() {
     let service = Scripted::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n");
@@ -223,7 +223,7 @@ fn a_quiet_stream_outlives_every_timeout_but_that_of_silence() {
 }
 
 #[test]
-fn a_client_that_leaves_ends_the_request_of_the_service_at_once() {
+fn a_client_disconnect_ends_the_backend_request_at_once() {
     let ended = Arc::new(AtomicUsize::new(0));
     let count = ended.clone();
     let service = Scripted::start(move |wire, _| {
@@ -273,7 +273,7 @@ fn listener() -> (Scripted, Receiver<String>) {
 }
 
 #[test]
-fn every_piece_of_an_upload_reaches_the_service_before_the_client_sends_the_next() {
+fn every_chunk_of_an_upload_reaches_the_backend_before_the_next_is_sent() {
     let (service, coming) = listener();
     let gateway = gateway(service.port(), &json!({}));
     for (route, _) in routes() {
@@ -300,7 +300,7 @@ fn every_piece_of_an_upload_reaches_the_service_before_the_client_sends_the_next
 }
 
 #[test]
-fn the_same_for_uploads_over_http_2() {
+fn every_chunk_of_an_http_2_upload_reaches_the_backend_before_the_next_is_sent() {
     let (service, coming) = listener();
     let gateway = gateway(service.port(), &json!({}));
     let coming = Arc::new(Mutex::new(coming));
@@ -323,7 +323,7 @@ fn the_same_for_uploads_over_http_2() {
 }
 
 #[test]
-fn a_long_poll_is_answered_when_the_service_has_something_to_say() {
+fn a_long_poll_is_answered_when_the_backend_responds() {
     let (go, wait) = channel::<()>();
     let wait = Mutex::new(wait);
     let service = Scripted::start(move |wire, _| {

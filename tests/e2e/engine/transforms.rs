@@ -47,7 +47,7 @@ fn request_headers_are_set_edited_and_removed() {
 }
 
 #[test]
-fn answers_are_changed_and_the_gateways_own_errors_are_not() {
+fn responses_are_transformed_and_gateway_errors_are_not() {
     let origin = service();
     let changes = json!({
         "Server": null, "X-Frame-Options": "DENY", "X-Path": "{everything}",
@@ -66,7 +66,7 @@ fn answers_are_changed_and_the_gateways_own_errors_are_not() {
 }
 
 #[test]
-fn the_edge_policy_adds_what_browsers_ask_for_and_takes_away_what_tells_of_insides() {
+fn the_edge_policy_adds_security_headers_and_removes_revealing_ones() {
     let policy = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/policies/edge.json")).unwrap();
     let origin = service();
     let global = json!({ "GlobalConfiguration": { "Policies": ["edge"] } });
@@ -80,7 +80,7 @@ fn the_edge_policy_adds_what_browsers_ask_for_and_takes_away_what_tells_of_insid
 }
 
 #[test]
-fn a_trace_is_continued_or_started_and_names_the_request_in_errors() {
+fn a_trace_is_continued_or_started_and_its_id_is_in_errors() {
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let origin = service();
     let gateway = shaped(&origin, &json!({ "UpstreamHeaderTransform": { "X-Trace": "{TraceId}" } }));
@@ -138,7 +138,7 @@ fn passed() -> (u16, String) {
 }
 
 #[test]
-fn scopes_are_those_of_scope_and_of_scp() {
+fn scopes_are_read_from_scope_and_scp() {
     let origin = service();
     let route = json!({ "AuthenticationOptions": { "AllowedScopes": ["read", "write"] } });
     let gateway = guarded(&origin, &route);
@@ -174,7 +174,7 @@ fn claims_are_compared_with_lists_and_with_the_path() {
 }
 
 #[test]
-fn a_condition_decides_the_rest() {
+fn an_authorization_condition_allows_or_denies() {
     let origin = service();
     let condition =
         "int(claims.level) >= 5 && (path.everything.startsWith('open') || 'admin' in claim_values.role)";
@@ -188,7 +188,7 @@ fn a_condition_decides_the_rest() {
 }
 
 #[test]
-fn the_service_is_told_who_calls_and_nobody_else_can_say_so() {
+fn identity_headers_are_set_by_the_gateway_only() {
     let origin = service();
     let route = json!({
         "UpstreamPathTemplate": "/users/{who}", "DownstreamPathTemplate": "/v1/{who}?kind={kind}",

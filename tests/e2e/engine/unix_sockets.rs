@@ -47,7 +47,7 @@ fn through(path: &Path, more: &[&str]) -> String {
 }
 
 #[test]
-fn a_file_beside_the_configuration_is_listened_on() {
+fn a_relative_socket_path_is_resolved_against_the_configuration() {
     let origin = Origin::hello();
     let (mut gateway, path) = listening(&origin, &json!({ "UnixMode": "0660" }));
     assert_eq!(std::fs::metadata(&path).expect("a socket").permissions().mode() & 0o7777, 0o660);
@@ -62,14 +62,14 @@ fn a_file_beside_the_configuration_is_listened_on() {
 }
 
 #[test]
-fn a_name_without_a_file_is_listened_on() {
+fn an_abstract_socket_is_listened_on() {
     let (origin, name) = (Origin::hello(), format!("margay-e2e-{}", std::process::id()));
     let (_gateway, _) = listening(&origin, &json!({ "Address": format!("unix:@{name}") }));
     assert_eq!(curl(&["--abstract-unix-socket", &name, "http://gw.test/"]), "hello");
 }
 
 #[test]
-fn what_a_dead_process_left_is_replaced_and_a_live_one_is_not() {
+fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
     let (origin, home) = (Origin::hello(), tempfile::tempdir().expect("a directory"));
     let path = home.path().join("x.sock");
     let setup = Setup::json(&on(&origin, &json!({ "Address": format!("unix:{}", path.display()) })));
@@ -115,7 +115,7 @@ fn a_reload_adds_and_removes_sockets_and_changes_their_mode() {
 }
 
 #[test]
-fn the_command_line_names_sockets_too_and_administration_may_be_one() {
+fn sockets_may_be_set_by_flags_and_for_the_administration() {
     let (origin, home) = (Origin::hello(), tempfile::tempdir().expect("a directory"));
     let (listen, admin) = (home.path().join("l.sock"), home.path().join("a.sock"));
     let config = home.path().join("gateway.json");
@@ -186,7 +186,7 @@ impl Behind {
 }
 
 #[test]
-fn a_service_behind_a_socket_is_asked_on_kept_connections() {
+fn connections_to_a_unix_socket_backend_are_reused() {
     let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-End", "1")]));
     let behind = Behind::of(&origin);
     let gateway = Gateway::with(&behind.document(&json!({}), &json!({ "AccessLog": true })));
@@ -202,7 +202,7 @@ fn a_service_behind_a_socket_is_asked_on_kept_connections() {
 }
 
 #[test]
-fn a_relative_one_lies_beside_the_configuration_and_a_missing_one_is_a_502() {
+fn a_relative_backend_socket_is_resolved_and_a_missing_one_is_a_502() {
     let origin = Origin::hello();
     let host = json!({ "DownstreamHostAndPorts": [{ "Host": "unix:app.sock", "Port": 0 }] });
     let gateway = Gateway::with(&document(0, &over(host, &json!({ "PreserveHost": true })), &json!({})));
@@ -215,7 +215,7 @@ fn a_relative_one_lies_beside_the_configuration_and_a_missing_one_is_a_502() {
 }
 
 #[test]
-fn sockets_are_balanced_probed_and_left_out_like_any_other_address() {
+fn socket_endpoints_are_balanced_probed_and_ejected() {
     let (one, two) = (Origin::with(|_| Answer::new(200, "one")), Origin::with(|_| Answer::new(200, "two")));
     let behind = Behind::of(&one);
     let clusters = json!({ "Clusters": { "c": {
@@ -239,7 +239,7 @@ fn sockets_are_balanced_probed_and_left_out_like_any_other_address() {
 }
 
 #[test]
-fn what_else_is_spoken_is_spoken_through_sockets() {
+fn every_protocol_works_over_unix_sockets() {
     let parrot = Origin::stubs(vec![Stub::read(&json!({ "when": {}, "websocket": "echo" }))]);
     let behind = Behind::of(&parrot);
     let gateway = Gateway::with(&behind.document(&json!({}), &json!({})));

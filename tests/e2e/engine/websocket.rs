@@ -32,7 +32,7 @@ fn with(port: u16, more: Value) -> Value {
 }
 
 #[test]
-fn what_is_said_comes_back_and_the_close_goes_through() {
+fn messages_are_echoed_and_the_close_is_relayed() {
     let parrot = parrot();
     let gateway = Gateway::with(&with(parrot.port(), json!({ "AccessLog": true })));
     let (head, socket) = open(
@@ -61,7 +61,7 @@ fn what_is_said_comes_back_and_the_close_goes_through() {
 }
 
 #[test]
-fn all_stages_of_the_route_run_before_it_is_opened() {
+fn all_stages_run_before_the_upgrade() {
     let parrot = parrot();
     let staff = format!("ann:{}\n", bcrypt::hash("secret", 4).expect("a hash"));
     let mut route = to(parrot.port());
@@ -83,7 +83,7 @@ fn all_stages_of_the_route_run_before_it_is_opened() {
 }
 
 #[test]
-fn bytes_right_behind_the_heads_are_not_lost() {
+fn bytes_directly_after_the_heads_are_relayed() {
     let hasty = Scripted::start(|wire, _| {
         let head = wire.head().unwrap();
         let mut together = agreement(&head, "").into_bytes();
@@ -111,7 +111,7 @@ fn bytes_right_behind_the_heads_are_not_lost() {
 }
 
 #[test]
-fn a_service_that_does_not_agree_is_relayed_and_one_that_lies_is_a_502() {
+fn a_rejected_upgrade_is_relayed_and_an_invalid_one_is_a_502() {
     let refusing = Origin::with(|_| Answer::new(403, "not you").header("X-Reason", "mood"));
     let gateway = Gateway::with(&with(refusing.port(), json!({})));
     let (head, _) = open(gateway.address, &opening("/"));
@@ -134,7 +134,7 @@ fn a_service_that_does_not_agree_is_relayed_and_one_that_lies_is_a_502() {
 }
 
 #[test]
-fn what_is_no_whole_opening_is_an_ordinary_request_without_its_upgrade() {
+fn an_incomplete_handshake_is_an_ordinary_request() {
     let origin = Origin::hello();
     let gateway = Gateway::with(&with(origin.port(), json!({})));
     let plain = |name: &str, value: &str| {
@@ -158,7 +158,7 @@ fn what_is_no_whole_opening_is_an_ordinary_request_without_its_upgrade() {
 }
 
 #[test]
-fn a_client_has_only_so_many_open_and_they_are_counted() {
+fn connections_per_client_are_limited_and_counted() {
     let parrot = parrot();
     let limited = with(parrot.port(), json!({ "Limits": { "MaxWebSocketsPerClient": 2 } }));
     let gateway = Gateway::with(&limited);
@@ -180,7 +180,7 @@ fn a_client_has_only_so_many_open_and_they_are_counted() {
 }
 
 #[test]
-fn a_reload_does_not_touch_it() {
+fn a_reload_keeps_open_connections() {
     let parrot = parrot();
     let gateway = Gateway::with(&with(parrot.port(), json!({})));
     let mut socket = must_open(gateway.address, &opening("/"));
@@ -192,7 +192,7 @@ fn a_reload_does_not_touch_it() {
 }
 
 #[test]
-fn a_gateway_that_goes_says_so_to_both_sides_between_two_frames() {
+fn shutdown_sends_going_away_to_both_sides_between_frames() {
     let (tell, told) = std::sync::mpsc::channel();
     let service = Scripted::start(move |wire, _| {
         let head = wire.head().unwrap();
@@ -220,7 +220,7 @@ fn a_gateway_that_goes_says_so_to_both_sides_between_two_frames() {
 }
 
 #[test]
-fn silence_ends_it_and_so_does_the_loss_of_either_side() {
+fn the_idle_timeout_or_the_loss_of_either_side_closes_it() {
     let parrot = parrot();
     let gateway = Gateway::with(&with(parrot.port(), json!({ "Limits": { "WebSocketIdleTimeout": "1s" } })));
     let mut silent = must_open(gateway.address, &opening("/"));
@@ -237,7 +237,7 @@ fn silence_ends_it_and_so_does_the_loss_of_either_side() {
 }
 
 #[test]
-fn a_thousand_at_one_time_and_none_lost() {
+fn a_thousand_concurrent_connections_lose_no_message() {
     let parrots = Parrots::start(None);
     let gateway = Gateway::start(&Setup::json(&with(parrots.port(), json!({}))).threads(2));
     let target = |n: usize| format!("ws://{}/{n}", gateway.address);
@@ -264,7 +264,7 @@ fn a_thousand_at_one_time_and_none_lost() {
 }
 
 #[test]
-fn both_sides_may_be_encrypted() {
+fn both_sides_may_use_tls() {
     let authority = Authority::new("ours");
     let certificate = authority.issue(&["localhost"]);
     let address = ports::free_address();
@@ -319,7 +319,7 @@ async fn converse(target: &str, stream: impl AsyncRead + AsyncWrite + Unpin) {
 }
 
 #[test]
-fn extensions_and_subprotocols_are_agreed_between_the_two_ends() {
+fn extensions_and_subprotocols_are_negotiated_end_to_end() {
     let service = Scripted::start(|wire, _| {
         let head = wire.head().unwrap();
         let asked = head.get("sec-websocket-extensions").unwrap_or_default().to_owned();
@@ -349,7 +349,7 @@ fn named(name: &'static str) -> Scripted {
 }
 
 #[test]
-fn openings_are_balanced_kept_together_and_counted_like_requests() {
+fn handshakes_are_balanced_and_counted_like_requests() {
     let services = [named("one"), named("two")];
     let hosts: Vec<_> = services.iter().map(|s| json!({ "Host": "127.0.0.1", "Port": s.port() })).collect();
     let route = |path: &str, more: Value| {

@@ -198,7 +198,7 @@ fn verdict(address: SocketAddr, pieces: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn a_server_is_judged_the_same_through_the_gateway() {
+fn the_conformance_results_are_the_same_through_the_gateway() {
     let server = Parrots::start(None);
     let gateway = Gateway::with(&document(server.port(), &json!({}), &json!({})));
     let all = [framing(), pings_and_reserved_bits(), fragments_and_utf_8(), closes(), sizes()].concat();
@@ -223,7 +223,7 @@ fn deflated(message: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn compressed_messages_are_those_of_the_two_ends() {
+fn compressed_messages_pass_unchanged() {
     const AGREED: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n";
     // It says back what it hears, bit by bit, but for the mask.
     let server = Scripted::start(|wire, _| {

@@ -155,7 +155,7 @@ fn side() -> impl Strategy<Value = Side> {
 }
 
 #[test]
-fn any_bytes_pass_unchanged_and_in_order_both_ways_until_each_sides_end() {
+fn arbitrary_bytes_pass_unchanged_in_both_directions() {
     let puppet = Puppet::start();
     let gateway = puppet.gateway();
     let strategy = (side(), side(), 0..3);
@@ -171,7 +171,7 @@ fn any_bytes_pass_unchanged_and_in_order_both_ways_until_each_sides_end() {
 }
 
 #[test]
-fn messages_of_16_mib_pass_both_ways_at_one_time() {
+fn messages_of_16_mib_pass_in_both_directions_concurrently() {
     let puppet = Puppet::start();
     let gateway = puppet.gateway();
     let message = |seed: u32| {
@@ -190,7 +190,7 @@ fn reset(stream: &TcpStream) {
 }
 
 #[test]
-fn a_reset_of_the_client_ends_the_service_side_at_once() {
+fn a_client_reset_closes_the_backend_side_at_once() {
     let puppet = Puppet::start();
     let gateway = puppet.gateway();
     puppet.tell.send(Side { last: true, ..Side::default() }).expect("it runs");
@@ -205,7 +205,7 @@ fn a_reset_of_the_client_ends_the_service_side_at_once() {
 }
 
 #[test]
-fn a_reset_of_the_service_ends_the_clients_side_at_once() {
+fn a_backend_reset_closes_the_client_side_at_once() {
     let service = Scripted::start(|wire, _| {
         let head = wire.head().expect("a request");
         wire.send(agreement(&head, "").as_bytes());
@@ -221,7 +221,7 @@ fn a_reset_of_the_service_ends_the_clients_side_at_once() {
 }
 
 #[test]
-fn the_last_words_of_a_service_that_listens_no_more_arrive() {
+fn data_sent_after_a_backend_half_close_arrives() {
     let service = Scripted::start(|wire, _| {
         let head = wire.head().expect("a request");
         wire.send(agreement(&head, "").as_bytes());

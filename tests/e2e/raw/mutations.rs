@@ -175,7 +175,7 @@ fn ask_for(n: u64, gateway: &Gateway) -> Option<String> {
 }
 
 #[test]
-fn no_mutation_of_an_answer_reaches_another_request() {
+fn no_mutation_of_a_response_reaches_another_request() {
     let (count, seed) = (number("MUTATIONS").unwrap_or(2000), number("SEED").unwrap_or(1));
     let origin = mutating_service(seed);
     let mut gateway = Gateway::with(&catch_all(origin.port()));

@@ -17,14 +17,14 @@ const ANSWER: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_millis(60);
 
 #[test]
-fn no_byte_stream_of_a_stranger_gets_past_the_parser() {
+fn no_invalid_byte_stream_gets_past_the_parser() {
     run("requests", |client, raw| {
         client.send(raw);
     });
 }
 
 #[test]
-fn it_does_not_matter_in_which_pieces_the_bytes_arrive() {
+fn fragmentation_does_not_change_the_result() {
     run("requests in pieces", |client, raw| {
         let mut state = raw.iter().fold(7_usize, |s, b| s.wrapping_mul(31).wrapping_add(usize::from(*b)));
         let mut rest = raw;

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 #[test]
-fn no_answer_of_a_broken_service_gets_past_the_parser() {
+fn no_invalid_response_gets_past_the_parser() {
     let cases = chosen(load("raw_responses.jsonl"));
     let scripts: HashMap<String, (Vec<u8>, bool)> =
         cases.iter().map(|c| (id(c).to_owned(), (bytes(c), c["close"] == json!(true)))).collect();

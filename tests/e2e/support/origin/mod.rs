@@ -363,7 +363,7 @@ mod tests {
     use crate::support::client::{Client, Ending, Request};
 
     #[test]
-    fn the_client_and_the_service_understand_each_other() {
+    fn the_test_client_and_the_origin_agree() {
         let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-Sum", "1")]));
         let mut client = Client::connect(origin.address);
         let answer =
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stub_answers_in_turn_and_fills_templates() {
+    fn a_stub_responds_in_sequence_and_fills_templates() {
         let stub = serde_json::json!({ "when": { "path": "/a" }, "respond_sequence": [
             { "status": 200, "body": "{{CALL_COUNT}} {{ECHO_PATH_QUERY}} {{ECHO_HEADER:X-A}}" },
             { "status": 201, "body": "{{ECHO_BODY}}" },

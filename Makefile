@@ -7,12 +7,16 @@
 help: ## list the recipes
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-demo: ## start margay on gateway.json with its sample services
+demo: ## start margay on gateway.json with its sample backends
 	@.ci/need cargo cmake cc
-	cargo run --release --locked -- demo
+	@[ -x target/demo/margay ] || echo "Building about 330 crates once, with little optimization: a few minutes."
+	cargo run --profile demo --locked -- demo
 
 test: ## run every test: units, architecture, engine, cases, the README's tour
 	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm
+	@echo "1/2: build. From a clean clone about 370 crates are compiled once."
+	cargo test --locked --no-run
+	@echo "2/2: run. Each dot is a test; the end-to-end tests take a few minutes."
 	cargo test --locked --quiet
 
 soak: ## the long runs: 1,000 reloads under load, 2 GiB up and down
@@ -24,11 +28,14 @@ check: ## format, lints, documentation; changes nothing
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		{ echo "Installing: rustup component add rustfmt clippy"; rustup component add rustfmt clippy; }
 	cargo fmt --check
-	cargo clippy --locked --all-targets --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
-	cargo test --locked --quiet --test architecture
+	@echo "1/3: lints"
+	cargo clippy --locked --all-targets -- -D warnings
+	@echo "2/3: documentation"
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	@echo "3/3: architecture"
+	cargo test --locked --test architecture
 
-bench: ## margay beside nginx and HAProxy under wrk, and the criterion benches
+bench: ## margay next to nginx and HAProxy under wrk, and the criterion benches
 	@.ci/need cargo cmake cc curl wrk nginx haproxy taskset openssl ss
 	cargo build --release --locked
 	benches/proxy/run.sh

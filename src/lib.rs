@@ -1,32 +1,38 @@
-//! margay, an API gateway: this file is the map of the house.
+//! margay, an API gateway and reverse proxy: one binary, configured by one JSON file.
 //!
-//! The floors, from the roof down. A floor may name the floors below it, never a floor above or a sibling;
-//! `tests/architecture.rs` holds the house to that.
+//! The crate is built in floors, listed here from the top down. A floor may use the floors below it, never a floor above
+//! it and never its sibling on the same level; `tests/architecture.rs` enforces this.
+//!
+//! | level | floor | contents |
+//! |---|---|---|
+//! | 9 | [`cli`] | the commands: run, demo, check, explain, schema, help; [`Builder`] and [`Gateway`] for embedding |
+//! | 8 | [`control`] | what replaces the plan: file watch, Consul KV, SIGHUP; the administration address |
+//! | 7 | [`server`] | workers, accept, connection loops for HTTP/1.1 and HTTP/2, the exchange, relay, WebSocket, aggregates |
+//! | 6 | [`plan`] | document to plan: checks, compilation, route table, explain |
+//! | 5 | [`stages`] | the steps of a route (CORS, rate limits, authentication, cache, ...) and their order |
+//! | 4 | [`backend`] | clusters, endpoints, load balancing, health checks, discovery, retries, circuit breakers |
+//! | 3 | [`net`] | the only floor that names pingora: HTTP/1.1 and HTTP/2 codecs, TLS, connect, DNS, connection pools |
+//! | 2 | [`pipeline`] | exchange, head, body, the contract of stages, errors and their responses; no sockets |
+//! | 1 | [`telemetry`] | metrics and the access log |
+//! | 1 | [`config`] | text to document: parser with spans, merge, placeholders, policies, diagnostics, JSON Schema |
+//! | 0 | [`base`] | units, byte tables, clocks, hashes, secrets |
+//!
+//! `ARCHITECTURE.md` describes the path of a request through the floors; `docs/development.md` lists the files to edit
+//! for a new stage, load balancer, discovery provider, listener option, diagnostic or error code.
 
-// A stranger's bytes must not stop the process; standard output belongs to data and the access log.
+// Input from the network must not stop the process; standard output is reserved for data and the access log.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-// 9: the commands: run, demo, check, explain, schema.
 pub mod cli;
-// 8: who may change the plan: the file watch, signals, the administration address.
 pub mod control;
-// 7: workers, accept, the exchange loop, relay.
 pub mod server;
-// 6: document → plan: cross checks, route table, routes, the current plan, explain.
 pub mod plan;
-// 5: one file a stage; `mod.rs` is the table of stages.
 pub mod stages;
-// 4: clusters, endpoints, balancing, attempts.
 pub mod backend;
-// 3: the only floor that names pingora: HTTP/1.1 codec, listeners, dial, DNS, pools.
 pub mod net;
-// 2: head, exchange, stage contract, outcome, rescue; no sockets.
 pub mod pipeline;
-// 1: metric handles and the access record.
 pub mod telemetry;
-// 1: text → document and diagnostics; merge, placeholders, policies, JSON Schema.
 pub mod config;
-// 0: words everyone uses: units, host names, byte tables.
 pub mod base;
 
 pub use cli::{Builder, Gateway};

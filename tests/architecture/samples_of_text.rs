@@ -64,9 +64,12 @@ fn an_option_that_two_documents_declare_is_found() {
     let attribute = "#[serde(rename = \"CorsOptions\")]\npub cors: Setting<CorsOptions>,\n";
     let twice = files(&[("config/route.rs", attribute), ("config/global.rs", attribute)]);
     assert_eq!(
-        text::declared_twice(&twice)["CorsOptions"],
+        text::declared_twice(&twice)["corsoptions"],
         ["src/config/route.rs:1", "src/config/global.rs:1"]
     );
+    let table = "=> {\n    cors: CorsOptions [aggregate _]\n}\n";
+    let again = files(&[("stages/table.rs", table), ("plan/route.rs", attribute)]);
+    assert_eq!(text::declared_twice(&again).len(), 1);
     let in_tests = files(&[("config/route.rs", attribute), ("config/tests.rs", attribute)]);
     assert!(text::declared_twice(&in_tests).is_empty());
 }

@@ -74,19 +74,27 @@ pub fn cited_sections(text: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Every option group that a document declares (`rename = "CorsOptions"`): (key, line).
-pub fn declared_options(text: &str) -> Vec<(&str, usize)> {
+/// Every option group that a document or the table of stages declares: (key in lower case, line).
+pub fn declared_options(text: &str) -> Vec<(String, usize)> {
     let lines = text.lines().enumerate();
-    let key = |line| -> Option<&str> {
-        let (key, _) = str::split_once(line, "rename = \"")?.1.split_once('"')?;
-        key.ends_with("Options").then_some(key)
-    };
-    lines.filter_map(|(at, line)| Some((key(line)?, at + 1))).collect()
+    let declared = lines.filter_map(|(at, line)| Some((declared_option(line.trim())?, at + 1)));
+    declared.filter(|(key, _)| key.ends_with("options")).collect()
+}
+
+/// `rename = "CorsOptions"`, `pub metadata_options: Setting<...>`, or `cors: CorsOptions [aggregate _]` of the table.
+fn declared_option(line: &str) -> Option<String> {
+    if let Some((_, rest)) = line.split_once("rename = \"") {
+        return Some(rest.split_once('"')?.0.to_lowercase());
+    }
+    let (name, of) = line.trim_start_matches("pub ").split_once(": ")?;
+    let of = of.split_once(" [").map_or("", |(options, _)| options);
+    let is_field = line.starts_with("pub ") && name.ends_with("_options");
+    is_field.then(|| name.replace('_', "")).or_else(|| of.ends_with("Options").then(|| of.to_lowercase()))
 }
 
 /// Option groups that several places declare: key → places.
-pub fn declared_twice<'s>(files: &'s [(String, String)]) -> BTreeMap<&'s str, Vec<String>> {
-    let mut places = BTreeMap::<&str, Vec<String>>::new();
+pub fn declared_twice(files: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
+    let mut places = BTreeMap::<String, Vec<String>>::new();
     for (path, text) in files {
         for (key, line) in declared_options(without_tests(path, text)) {
             places.entry(key).or_default().push(format!("src/{path}:{line}"));

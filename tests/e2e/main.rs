@@ -1,9 +1,9 @@
 //! End to end: the real binary, real sockets, real files.
 //!
-//! * [`support`] is the tool box: the gateway as a child process, services that record or misbehave, a plain client.
-//! * [`cases`] runs the black-box cases in the words of Ocelot (`tests/cases/ocelot*.jsonl`).
-//! * [`raw`] runs the byte streams of strangers and of broken services (`tests/cases/raw_*.jsonl`).
-//! * [`engine`] says what the engine does on a socket, one sentence a test.
+//! * [`support`]: the gateway as a child process, backends that record or misbehave, a plain client.
+//! * [`cases`] runs the black-box cases recorded from Ocelot (`tests/cases/ocelot*.jsonl`).
+//! * [`raw`] runs the byte streams of hostile clients and of broken backends (`tests/cases/raw_*.jsonl`).
+//! * [`engine`] tests the engine on a socket, one sentence a test.
 
 mod cases;
 mod engine;

@@ -1,6 +1,6 @@
-//! Ocelot's reasons for not starting, and the diagnostics of ours that say the same.
+//! Ocelot's reasons for not starting, and the equivalent diagnostics.
 
-/// Part of Ocelot's reason → our codes, any of which will do. The longest part that fits counts.
+/// Part of Ocelot's reason → the accepted codes. The longest matching part counts.
 pub const REASONS: &[(&str, &[&str])] = &[
     ("cannot be empty", &["MG0301"]),
     ("doesnt start with forward slash", &["MG0302"]),
@@ -17,14 +17,14 @@ pub const REASONS: &[(&str, &[&str])] = &[
     ("Limit", &["MG0402"]),
     ("RateLimitOptions.Limit is negative or zero", &["MG0402"]),
     ("RateLimitOptions.Period is empty", &["MG0403"]),
-    // Ocelot says this of an absent period as well.
+    // Ocelot reports an absent period in the same way.
     ("Period", &["MG0404", "MG0403"]),
     ("RateLimitOptions.Period does not contain integer", &["MG0404", "MG0403"]),
     ("either do not exist or do not have correct ServiceName property", &["MG0503"]),
     ("contains Route with specific RequestIdKey", &["MG0504"]),
 ];
 
-/// A "not supported yet" code → the capability whose issue brings it.
+/// A "not supported yet" code → the capability that adds it.
 pub const CAPABILITIES: &[(&str, &str)] = &[
     ("MG0914", "rate-limiting"),
     ("MG0915", "security"),
@@ -34,7 +34,7 @@ pub const CAPABILITIES: &[(&str, &str)] = &[
     ("MG0922", "consul-kv"),
 ];
 
-/// Our codes for a reason of Ocelot.
+/// The accepted codes for a reason of Ocelot.
 pub fn codes_for(reason: &str) -> &'static [&'static str] {
     let fitting = REASONS.iter().filter(|(part, _)| reason.contains(part));
     fitting.max_by_key(|(part, _)| part.len()).map_or(&[], |(_, codes)| codes)

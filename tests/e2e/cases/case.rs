@@ -1,4 +1,4 @@
-//! One case as it stands in the file, and the configuration it asks for.
+//! One case of the file, and the configuration it requires.
 
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,7 @@ impl Case {
         &self.all["requires"][key]
     }
 
-    /// Whether it describes a gateway without something that we have built in.
+    /// Whether it describes a gateway without a feature that is built in here.
     pub fn is_for_another_build(&self) -> bool {
         let requires = self.all["requires"].as_object();
         requires.is_some_and(|r| r.iter().any(|(k, v)| k != "reload_on_change" && v == &json!(false)))
@@ -35,7 +35,7 @@ impl Case {
         self.all["start"]["must_fail"] == json!(true)
     }
 
-    /// Ocelot's reasons why it does not start.
+    /// Ocelot's reasons for not starting.
     pub fn reasons(&self) -> Vec<String> {
         if let Some(list) = self.all["start"]["message_contains"].as_array() {
             return list.iter().map(|m| m.as_str().unwrap_or_default().to_owned()).collect();
@@ -50,7 +50,7 @@ impl Case {
         Some(map.iter().map(|(name, content)| (name.clone(), content.clone())).collect())
     }
 
-    /// A document of the case as margay wants it: Ocelot's statuses, and the requirements in our own sections.
+    /// A document of the case for margay: Ocelot's statuses, and the requirements in our own sections.
     pub fn document(&self, config: &Value) -> Value {
         let mut document = config.clone();
         let Value::Object(map) = &mut document else { return document };

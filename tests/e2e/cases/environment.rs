@@ -1,4 +1,4 @@
-//! What a case runs in: its services, its ports, the gateway.
+//! The environment of a case: its backends, its ports, the gateway.
 
 use super::case::Case;
 use super::tokens::Ports;
@@ -11,7 +11,7 @@ use crate::support::tls::self_signed;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The services of one case.
+/// The backends of one case.
 pub struct World {
     pub ports: Ports,
     pub origins: BTreeMap<String, Origin>,
@@ -65,7 +65,7 @@ impl World {
         self.ports.text(&quoted)
     }
 
-    /// The calls of the services proper (not of registries) since `before`, in order.
+    /// The calls of backends (not of registries) since `before`, in order.
     pub fn calls_since(&self, before: u64) -> Vec<(u16, Seen)> {
         let services = self.origins.iter().filter(|(token, _)| token.contains("PORT"));
         let mut calls: Vec<(u16, Seen)> =
@@ -76,8 +76,8 @@ impl World {
     }
 }
 
-/// A service behind a port token, in what its stubs say that it speaks; behind a TLS one with a certificate that only it
-/// vouches for.
+/// A backend behind a port token, with the protocol of its stubs; behind a TLS token with a self-signed
+/// certificate.
 fn service(case: &Case, token: &str) -> Origin {
     let stubs = case.list("downstream").iter().filter(|stub| stub["port"] == token);
     let speaks: Vec<&str> =

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 pub type Answer = Result<Response, String>;
 
-/// The requests of a step and their answers.
+/// The requests of a step and their responses.
 pub struct Made {
     pub answers: Vec<(Request, Answer)>,
     pub took: Duration,
 }
 
-/// What does not fit, a line each.
+/// The mismatches, one line each.
 pub fn check(world: &World, expected: &Value, made: &Made, before: u64) -> Vec<String> {
     let filled = world.ports.fill(expected);
     let mut wrong = Vec::new();
@@ -81,7 +81,7 @@ fn response_fits(want: &Value, request: &Request, response: &Response, wrong: &m
     headers_fit("answer", want, &response.head, wrong);
 }
 
-/// `{{SAME_AS_REQUEST_HEADER:X}}` is what was sent.
+/// `{{SAME_AS_REQUEST_HEADER:X}}` is the value that was sent.
 fn echoed(text: &str, request: &Request) -> String {
     let Some(name) = text.strip_prefix("{{SAME_AS_REQUEST_HEADER:").and_then(|t| t.strip_suffix("}}")) else {
         return text.to_owned();

@@ -1,6 +1,6 @@
 //! `tests/known-failures.toml`: cases that fail on purpose, each with its reason and its place in the specification.
 
-/// One entry, and which of its keys were given.
+/// One entry and which of its keys are present.
 #[derive(Default)]
 struct Entry {
     id: String,

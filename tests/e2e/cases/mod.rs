@@ -1,7 +1,7 @@
-//! The black-box cases: what Ocelot is documented, tested and recorded to do, asked of the real binary.
+//! The black-box cases: what Ocelot is documented, tested and recorded to do, checked against the real binary.
 //!
-//! Every case is run. A case must pass, unless `tests/known-failures.toml` lists it with a reason. A case whose
-//! configuration the gateway refuses only with "not supported yet" is pending under the names of those capabilities.
+//! Every case runs. A case must pass, unless `tests/known-failures.toml` lists it with a reason. A case whose
+//! configuration the gateway rejects only with "not supported yet" is pending under the names of those capabilities.
 //! `CASE=glob` runs some cases only, `CASES=file` those of another file.
 
 mod case;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const FILES: [&str; 2] = ["ocelot.jsonl", "ocelot_recorded.jsonl"];
 
-/// At least so many cases pass; the number only grows. It keeps "not supported yet" from hiding what once worked.
+/// The minimum number of passing cases; it only grows. "Not supported yet" must not hide what once worked.
 const HELD: usize = 625;
 
 /// Gateways running at the same time.
@@ -104,7 +104,7 @@ impl Tally {
         }
     }
 
-    /// Listed failures that name no case.
+    /// Listed failures without a case.
     fn strangers(&mut self, cases: &[Case], known: &KnownFailures) {
         for id in known.ids().filter(|id| !cases.iter().any(|c| c.id == **id)) {
             self.wrong.push(format!("{id}: in tests/known-failures.toml, but no such case"));

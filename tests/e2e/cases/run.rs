@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
 
-/// What became of a case.
+/// The outcome of a case.
 pub enum Outcome {
     Passed,
-    /// It describes a gateway that was built without something.
+    /// It describes a gateway that was built without a feature.
     Skipped,
-    /// It needs this later capability.
+    /// It requires this later capability.
     Pending(String),
     Failed(String),
 }
@@ -55,7 +55,7 @@ fn is_not_yet(code: &str) -> bool {
     code.starts_with("MG09")
 }
 
-/// The reason why a start that must work did not.
+/// The reason why a required start failed.
 fn did_not_start(ended: &Ended) -> Outcome {
     let codes = codes(ended);
     if codes.is_empty() || !codes.iter().all(|c| is_not_yet(c)) {
@@ -73,7 +73,7 @@ fn did_not_start(ended: &Ended) -> Outcome {
     Outcome::Pending(names.join(" + "))
 }
 
-/// A start that must fail did; it counts when each of Ocelot's reasons has one of our codes.
+/// A start that must fail failed; it counts when each of Ocelot's reasons has one of our codes.
 fn refused(case: &Case, ended: &Ended) -> Outcome {
     let printed = codes(ended);
     let missing: Vec<String> = case
@@ -153,7 +153,7 @@ fn one_step(case: &Case, world: &World, gateway: &Gateway, step: &Value) -> Vec<
     }
 }
 
-/// Opens a WebSocket, says what is to be said, and compares.
+/// Opens a WebSocket, sends the messages, and compares the responses.
 fn websocket(wanted: &Value, gateway: &Gateway, expected: &Value) -> Vec<String> {
     let mut request = opening(wanted["path"].as_str().unwrap_or("/"));
     request.headers.extend(pairs(&wanted["headers"]));
@@ -191,7 +191,7 @@ fn websocket(wanted: &Value, gateway: &Gateway, expected: &Value) -> Vec<String>
     wrong
 }
 
-/// Makes the request(s) of a step.
+/// Sends the request(s) of a step.
 fn make(case: &Case, world: &World, gateway: &Gateway, wanted: &Value) -> Made {
     let wanted = world.ports.fill(wanted);
     let parallel = wanted["repeat_parallel"].as_u64();

@@ -1,4 +1,4 @@
-//! Tokens of the cases: port names, and the little templates in headers.
+//! Tokens of the cases: port names, and the templates in headers.
 
 use super::case::Case;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

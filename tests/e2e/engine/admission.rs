@@ -1,4 +1,4 @@
-//! Who is let in, how often, how many at one time, and how large: on sockets.
+//! Admission on sockets: rate limits, concurrency limits, CORS, request size and the IP filter.
 
 use super::{document, gateway};
 use crate::support::client::{Request, Response};

@@ -1,4 +1,4 @@
-//! Aggregates: several services asked at one time, and one answer.
+//! Aggregates: several backends requested concurrently, one response.
 
 use super::over;
 use crate::support::becomes_true;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// A document with a route for each service, of which the keys are `a`, `b`, `c` ..., and one aggregate of all at `/all/{id}`.
+/// A document with one route per backend, with the keys `a`, `b`, `c` ..., and one aggregate of all at `/all/{id}`.
 fn document(services: &[&Origin], aggregate: &Value) -> Value {
     let keys: Vec<String> = ('a'..).take(services.len()).map(String::from).collect();
     let routes: Vec<Value> =
@@ -33,7 +33,7 @@ fn serving(services: &[&Origin], aggregate: &Value) -> Gateway {
     Gateway::with(&document(services, aggregate))
 }
 
-/// A service that tells the path that it was asked for.
+/// A backend that responds with the requested path.
 fn echo() -> Origin {
     Origin::with(|seen| Answer::new(200, format!("\"{}\"", seen.raw_path())))
 }
@@ -46,7 +46,7 @@ fn failing(status: u16) -> Origin {
     Origin::with(move |_| Answer::new(status, "{}").header("Retry-After", "7"))
 }
 
-/// What the metrics say of a line that begins like this.
+/// The value of the metric line that begins like this.
 fn metric(gateway: &Gateway, line: &str) -> String {
     let text = gateway.admin("/metrics").text();
     let found = text.lines().find(|l| l.starts_with(line));
@@ -171,12 +171,12 @@ fn parts_and_aggregates_have_timeouts_and_size_limits() {
     assert_eq!(why(&limited(json!({ "RouteKeysConfig": own }))), (502, "aggregate.part".into()));
 }
 
-/// How many calls are under way, and how many were at most.
+/// The number of active calls and its maximum.
 #[derive(Default)]
 struct Crowd(Mutex<(usize, usize)>, Condvar);
 
 impl Crowd {
-    /// Answers once so many are there together.
+    /// Responds once this many calls are active.
     fn together(&self, wanted: usize, seen: &Seen) -> Answer {
         let mut now = self.0.lock().unwrap();
         now.0 += 1;
@@ -362,7 +362,7 @@ fn trailers_of_a_buffered_request_go_to_every_part() {
 #[test]
 fn an_early_response_still_gets_the_rest_of_a_buffered_body() {
     const LENGTH: usize = 8 << 20;
-    // Answers with its head, takes the body, and then says how much came.
+    // Sends the response head, reads the body, and then reports its length.
     let early = Scripted::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");

@@ -1,4 +1,4 @@
-//! What is done about services that fail: attempts made again, circuits, time limits.
+//! Failing backends: retries, circuit breakers, timeouts.
 
 use super::{document, over, to};
 use crate::support::client::{PATIENCE, Request};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A route that goes to these in turn.
+/// A route that balances these endpoints round robin.
 fn between(ports: &[u16], settings: &Value) -> Value {
     let endpoints: Vec<Value> = ports.iter().map(|p| json!({ "Host": "127.0.0.1", "Port": p })).collect();
     let route =
@@ -19,7 +19,7 @@ fn between(ports: &[u16], settings: &Value) -> Value {
     json!({ "Routes": [over(over(to(1), &route), settings)], "AccessLog": true })
 }
 
-/// Retries that wait little.
+/// Retries with a short backoff.
 fn retry(more: &Value) -> Value {
     json!({ "RetryOptions": over(json!({ "MinBackoff": "1ms", "MaxBackoff": "5ms" }), more) })
 }
@@ -28,7 +28,7 @@ fn start(document: &Value) -> Gateway {
     Gateway::with(document)
 }
 
-/// A service whose answers have this status for the first `bad` requests.
+/// A backend that responds with this status to the first `bad` requests.
 fn fails_first(bad: usize, status: u16) -> Origin {
     let calls = AtomicUsize::new(0);
     Origin::with(move |seen: &Seen| {

@@ -1,4 +1,4 @@
-//! Who may call, on a socket: keys of a provider that comes, goes and changes them, keys of callers that are rotated.
+//! Authentication on a socket: key rotation, an identity provider that becomes unreachable, API keys from a file.
 
 use super::{document, over, to};
 use crate::support::client::{Request, Response};
@@ -49,7 +49,7 @@ fn bearer(gateway: &Gateway, token: &str) -> Response {
     with(gateway, "/", "Authorization", &format!("Bearer {token}"))
 }
 
-/// A document whose only route asks for the scheme "S".
+/// A document whose only route requires the scheme "S".
 fn asking(port: u16, scheme: &Value) -> Value {
     let route = json!({ "AuthenticationOptions": { "AuthenticationProviderKeys": ["S"] } });
     document(port, &route, &json!({ "AuthenticationSchemes": { "S": scheme } }))
@@ -60,7 +60,7 @@ fn remote(port: u16) -> Value {
         "MinimumRefreshInterval": "1s" })
 }
 
-/// A provider whose keys a test changes.
+/// An identity provider whose keys a test replaces.
 fn provider(keys: &[u8]) -> (Origin, Arc<Mutex<Vec<u8>>>) {
     let keys = Arc::new(Mutex::new(keys.to_vec()));
     let published = keys.clone();
@@ -117,10 +117,10 @@ fn keys_rotated_under_load_reject_no_valid_token() {
             .collect();
         for key in 2..6 {
             std::thread::sleep(Duration::from_millis(300));
-            // Old keys stay for those who are on their way with them, as providers do it.
+            // Old keys stay valid for requests in flight, as identity providers do it.
             keys.lock().expect("keys").push(key);
         }
-        callers.into_iter().for_each(|caller| caller.join().expect("nobody is refused"));
+        callers.into_iter().for_each(|caller| caller.join().expect("no caller is rejected"));
     });
     assert!(provider.calls() < 20, "{} fetches", provider.calls());
 }
@@ -199,7 +199,7 @@ fn slow_password_hashes_do_not_delay_other_requests() {
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(gateway.get("/open").status, 200);
         assert!(!wrong.is_finished(), "the only worker was busy with a password");
-        let refused = wrong.join().expect("an answer");
+        let refused = wrong.join().expect("a response");
         assert_eq!(
             (refused.status, refused.json()["code"].as_str()),
             (401, Some("identity.invalid_credentials"))

@@ -1,4 +1,4 @@
-//! Which endpoint is asked: exact across workers.
+//! Load balancing: the selected endpoint, exact across workers.
 
 use super::over;
 use crate::support::client::Request;

@@ -1,4 +1,4 @@
-//! `deploy/examples/bff`: one file for web, mobile and desktop; each kind of client gets what is meant for it, and only that.
+//! `deploy/examples/bff`: one file for the web, mobile and desktop front ends, each with its own routes and limits.
 
 use crate::support::client::{Client, Request, Response, once};
 use crate::support::gateway::{Gateway, Setup};
@@ -14,7 +14,7 @@ use std::path::Path;
 
 const ITEMS: [(u64, &str); 3] = [(1, "lamp"), (2, "chair"), (3, "desk")];
 
-/// The gateway of the example, the services behind it, and who vouches for workstations.
+/// The gateway of the example, its backends, and the authority of the workstation certificates.
 struct Scene {
     gateway: Gateway,
     web: SocketAddr,
@@ -99,11 +99,11 @@ impl Scene {
     }
 
     fn web(&self, request: Request) -> Response {
-        once(self.web, &request.header("Host", "web.shop.localhost")).expect("an answer")
+        once(self.web, &request.header("Host", "web.shop.localhost")).expect("a response")
     }
 
     fn mobile(&self, request: Request) -> Response {
-        once(self.mobile, &request.header("X-Client", "mobile/3.2")).expect("an answer")
+        once(self.mobile, &request.header("X-Client", "mobile/3.2")).expect("a response")
     }
 
     fn desktop(&self, request: &Request) -> Response {
@@ -112,7 +112,7 @@ impl Scene {
     }
 }
 
-/// The body without its encoding, which has to be this one.
+/// The decoded body, after a check of its encoding.
 fn unzipped(answer: &Response, coding: &str) -> Value {
     assert_eq!(answer.header("content-encoding"), Some(coding));
     let mut text = String::new();
@@ -145,7 +145,7 @@ fn the_web_front_end_is_matched_by_host_and_compressed() {
     assert_eq!((items.header("x-instance"), items.header("content-encoding")), (None, None));
     let heard = scene.catalog.last();
     assert_eq!((heard.header("x-channel"), heard.header("x-workstation")), (Some("web"), None));
-    let stranger = once(scene.web, &Request::get("/items")).expect("an answer");
+    let stranger = once(scene.web, &Request::get("/items")).expect("a response");
     assert_eq!((stranger.status, &stranger.json()["code"]), (404, &json!("route.not_found")));
     assert_eq!(scene.web(post("/orders", 512)).status, 201);
     assert_eq!(scene.web(post("/orders", 2048)).status, 413);
@@ -197,7 +197,7 @@ fn a_workstation_is_identified_only_by_its_certificate() {
     assert_eq!(scene.desktop(&post("/desktop/orders", 2048)).text(), (2048 << 10).to_string());
     for address in [scene.web, scene.mobile] {
         for path in ["/desktop/home", "/desktop/account", "/desktop/items"] {
-            let refused = once(address, &Request::get(path)).expect("an answer");
+            let refused = once(address, &Request::get(path)).expect("a response");
             assert_eq!((refused.status, &refused.json()["code"]), (404, &json!("route.not_found")), "{path}");
         }
     }

@@ -1,4 +1,4 @@
-//! Bodies: streamed both ways as they are framed, ended as they end.
+//! Bodies: streamed in both directions with their framing and their ending.
 
 use super::{document, gateway, limited};
 use crate::support::client::{Body, Ending, PATIENCE, Request};
@@ -156,10 +156,10 @@ fn an_early_response_is_relayed_during_the_upload() {
     let mut client = gateway.connect();
     client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 1000000\r\n\r\nonly the beginning");
     let start = Instant::now();
-    let answer = client.answer("POST").expect("an answer");
+    let answer = client.answer("POST").expect("a response");
     assert_eq!((answer.status, answer.text().as_str()), (403, "no"));
     assert!(start.elapsed() < Duration::from_millis(1900), "{:?}", start.elapsed());
-    // The rest of the upload never comes: the connection cannot be used again.
+    // The rest of the upload never arrives: the connection cannot be reused.
     assert!(client.closes_within(Duration::from_secs(5)));
 }
 
@@ -187,7 +187,7 @@ fn after_an_early_response_a_short_upload_is_drained_and_the_connection_reused()
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 10\r\n\r\n12345");
-    let early = client.answer("POST").expect("an answer");
+    let early = client.answer("POST").expect("a response");
     assert_eq!(early.text(), "early");
     client.send(b"67890");
     if early.keeps_alive() {

@@ -1,4 +1,4 @@
-//! Answers are kept and given again: by HTTP's rules, by a fixed time, and to those who wait for the same.
+//! The response cache: freshness, revalidation, request coalescing, fixed lifetimes.
 
 use super::{document, over, to};
 use crate::support::becomes_true;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A service that counts its answers, which carry these fields.
+/// A backend that numbers its responses, which carry these fields.
 fn counting(fields: &[(&str, &str)]) -> Origin {
     let fields: Vec<(String, String)> = fields.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
     let calls = AtomicUsize::new(0);
@@ -167,7 +167,7 @@ fn a_thousand_concurrent_requests_are_coalesced_into_one_call() {
         client.send(Request::get("/x").bytes("gw"));
     }
     for client in &mut clients {
-        let answer = client.answer("GET").expect("an answer");
+        let answer = client.answer("GET").expect("a response");
         assert_eq!((answer.status, answer.body.len()), (200, 100_000));
     }
     assert_eq!(origin.calls(), 1);
@@ -250,7 +250,7 @@ fn the_operator_lists_and_purges_entries() {
     let ask = |target: &str| gateway.ask(&Request::get(target).header("Host", "shop.test"));
     let admin = |method: &str, target: &str| {
         let answer =
-            crate::support::client::once(gateway.admin, &Request::new(method, target)).expect("an answer");
+            crate::support::client::once(gateway.admin, &Request::new(method, target)).expect("a response");
         (answer.status, answer.json())
     };
     ["/a", "/b/1", "/b/2", "/c"].iter().for_each(|target| drop(ask(target)));

@@ -1,4 +1,4 @@
-//! Nobody gets what was made for somebody else, whatever a stranger writes into a request.
+//! Cache poisoning: no client gets a response that was made for another one, whatever the request contains.
 
 use super::{document, over, to};
 use crate::support::client::Request;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const KEY: &str = "a key that only these tests know, 1234";
 
-/// A service that writes a field of the request into an answer that everybody may keep.
+/// A backend that copies a request field into a cacheable response.
 fn reflecting(field: &'static str, fields: &'static [(&'static str, &'static str)]) -> Origin {
     Origin::with(move |seen| {
         let answer = Answer::new(200, seen.header(field).unwrap_or("nothing"));

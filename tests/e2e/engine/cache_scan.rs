@@ -1,4 +1,4 @@
-//! A scan through more addresses than there is room for: memory stays within its bound. `SOAK=1` asks for a million.
+//! A scan through more URLs than the cache can hold: memory stays within its bound. `SOAK=1` scans a million.
 
 use super::document;
 use crate::support::client::Request;
@@ -16,7 +16,7 @@ fn keys() -> u64 {
     if std::env::var("SOAK").is_ok() { 1_000_000 } else { 8_000 }
 }
 
-/// Bytes that the gateway says it holds.
+/// The bytes of stored responses, from the metrics.
 fn held(gateway: &Gateway) -> u64 {
     let text = gateway.admin("/metrics").text();
     let line = text.lines().find_map(|line| line.strip_prefix("margay_cache_bytes{region=\"\"} "));

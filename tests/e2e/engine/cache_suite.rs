@@ -1,5 +1,5 @@
-//! The public suite of cache tests, as npm has it (`http-cache-tests`), against a route with `"Mode": "Http"`. It is
-//! installed once, below `target/`; `tests/cache-suite.toml` holds the least that must pass.
+//! The public suite of cache tests from npm (`http-cache-tests`), against a route with `"Mode": "Http"`. It is
+//! installed once, below `target/`; `tests/cache-suite.toml` contains the minimum of passing tests.
 
 use super::document;
 use crate::support::gateway::{Gateway, Setup};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// What must pass.
+/// The required number of passing tests.
 #[derive(Deserialize)]
 struct Least {
     version: String,
@@ -18,7 +18,7 @@ struct Least {
     optimal: u64,
 }
 
-/// Tells how many tests of each kind there are and pass, and which do not.
+/// Prints how many tests of each kind exist and pass, and the failing ones.
 const COUNT: &str = r"
 import fs from 'fs'
 const { default: suites } = await import(process.argv[1] + '/tests/index.mjs')
@@ -35,7 +35,7 @@ for (const test of suites.flatMap(suite => suite.tests).filter(test => !test.bro
 console.log(JSON.stringify(told))
 ";
 
-/// Ends what it started.
+/// Kills the child process when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -45,7 +45,7 @@ impl Drop for Running {
     }
 }
 
-/// The suite, installed.
+/// The folder of the installed suite.
 fn suite(version: &str) -> PathBuf {
     let home =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("http-cache-tests-{version}"));

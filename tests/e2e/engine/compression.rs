@@ -1,4 +1,4 @@
-//! Answers are compressed for those who take it, and for nobody else; what is stored, streamed or cut off stays what it is.
+//! Compression of responses, negotiated per client; stored, streamed and truncated responses keep their properties.
 
 use super::{document, over, to};
 use crate::support::client::{Client, Request, Response};
@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-/// Words of which much becomes little.
+/// A text that compresses well.
 fn text() -> String {
     (0..400).map(|n| format!("{{\"number\": {n}, \"name\": \"catalog item\"}}\n")).collect()
 }
 
-/// What an answer says once its coding is taken off; a coding that does not end well is an error.
+/// The decoded response body; a coding without a proper end is an error.
 fn decoded(answer: &Response) -> std::io::Result<String> {
     decode(answer.header("content-encoding"), &answer.body)
 }
@@ -147,11 +147,11 @@ fn http_2_and_head_get_the_same_fields() {
     h2::run(async {
         let mut client = h2::Client::connect(gateway.address).await;
         let answer =
-            client.ask(h2::request("GET", "/", &[("accept-encoding", "br")])).await.expect("an answer");
+            client.ask(h2::request("GET", "/", &[("accept-encoding", "br")])).await.expect("a response");
         assert_eq!(answer.header("content-encoding"), Some("br"));
         assert_eq!(decode(Some("br"), &answer.body).expect("sound"), text());
         let head =
-            client.ask(h2::request("HEAD", "/", &[("accept-encoding", "br")])).await.expect("an answer");
+            client.ask(h2::request("HEAD", "/", &[("accept-encoding", "br")])).await.expect("a response");
         assert_eq!((head.header("content-encoding"), head.header("content-length")), (Some("br"), None));
         assert!(head.body.is_empty());
     });
@@ -244,7 +244,7 @@ fn an_aggregate_is_compressed_as_a_whole() {
     assert!(json["a"].as_str().is_some_and(|text| text.starts_with("/a many words")), "{json}");
 }
 
-/// A chunk of a service that speaks by hand.
+/// A chunk of the scripted backend.
 fn chunk(text: &str) -> Vec<u8> {
     format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
 }
@@ -252,7 +252,7 @@ fn chunk(text: &str) -> Vec<u8> {
 const EVENTS: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// What can be read of a coding that goes on.
+/// The decodable prefix of an unfinished stream.
 fn so_far(coding: &str, bytes: &[u8]) -> String {
     let mut reader: Box<dyn Read + '_> = match coding {
         "gzip" => Box::new(flate2::read::GzDecoder::new(bytes)),
@@ -363,7 +363,7 @@ fn long_compressed_responses_stream_completely() {
 
 #[test]
 fn a_slow_client_slows_the_backend_down() {
-    // Longer than any encoder looks back.
+    // Longer than the window of every encoder.
     let mut x = 1_u32;
     let noise: Vec<u8> = (0..1 << 20)
         .map(|_| {

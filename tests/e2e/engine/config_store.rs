@@ -12,12 +12,12 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(10);
 const KEY: &str = "InternalConfiguration";
 
-/// A configuration whose services see `/{mark}/...`.
+/// A document whose backends receive `/{mark}/...`.
 fn routes(port: u16, mark: &str) -> Value {
     json!({ "Routes": [over(to(port), &json!({ "DownstreamPathTemplate": format!("/{mark}/{{everything}}") }))] })
 }
 
-/// The file of a gateway that keeps its configuration there.
+/// The file of a gateway that stores its configuration there.
 fn file(consul: u16, rest: &Value) -> Value {
     let provider = json!({ "Host": "127.0.0.1", "Port": consul, "Token": "s3cret-t0ken" });
     over(

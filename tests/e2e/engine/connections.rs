@@ -1,4 +1,4 @@
-//! Client connections: how long they live, in which order they are served, how they end.
+//! Client connections: keep-alive, pipelining, timeouts, limits.
 
 use super::{gateway, limited};
 use crate::support::client::{Client, Ending, Request};
@@ -74,7 +74,7 @@ fn an_http_1_0_client_gets_no_chunked_encoding_and_a_close() {
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     client.send(b"GET / HTTP/1.0\r\nHost: gw\r\n\r\n");
-    let answer = client.answer("GET").expect("an answer");
+    let answer = client.answer("GET").expect("a response");
     assert_eq!((answer.text().as_str(), answer.ending), ("in chunks", Ending::Close));
 }
 
@@ -85,7 +85,7 @@ fn an_http_1_0_client_may_request_keep_alive() {
     let mut client = gateway.connect();
     for _ in 0..2 {
         client.send(b"GET /x HTTP/1.0\r\nHost: gw\r\nConnection: keep-alive\r\n\r\n");
-        let answer = client.answer("GET").expect("an answer");
+        let answer = client.answer("GET").expect("a response");
         assert!(answer.head.lists("connection", "keep-alive"), "{:?}", answer.head.headers);
         assert_eq!(answer.text(), "/x");
     }
@@ -116,7 +116,7 @@ fn an_incomplete_head_is_answered_408_and_closed() {
     let gateway = limited(origin.port(), &json!({ "RequestHeadersTimeout": "300ms" }));
     let mut client = gateway.connect();
     client.send(b"GET / HTTP/1.1\r\nHost: g");
-    let answer = client.answer("GET").expect("an answer");
+    let answer = client.answer("GET").expect("a response");
     assert_eq!(answer.status, 408);
     assert!(client.closes_within(Duration::from_secs(2)));
     assert_eq!(origin.calls(), 0);
@@ -150,7 +150,7 @@ fn a_connection_closes_after_its_maximum_of_requests() {
     assert!(client.closes_within(Duration::from_secs(2)));
 }
 
-/// Whether this connection gets a 200 now.
+/// Whether a request on this connection gets a 200.
 fn is_served(client: &mut Client) -> bool {
     client.wire.read_timeout(Duration::from_secs(5));
     client.ask(&Request::get("/")).is_ok_and(|a| a.status == 200)

@@ -1,4 +1,4 @@
-//! A program with stages of its own: the example of `docs/custom-stages.md`, built and asked.
+//! A program with custom stages: the example of `docs/custom-stages.md`, built and tested.
 
 use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};

@@ -1,4 +1,4 @@
-//! Services that a registry knows: changes within one turn of the watch, a registry that is away, names in the path.
+//! Service discovery: registry changes within one watch interval, an unreachable registry, service names in the path.
 
 use super::{ocelot, over, to};
 use crate::support::client::Request;
@@ -29,7 +29,7 @@ fn document(port: u16, rest: &Value) -> Value {
     )
 }
 
-/// Services are routed to by the first segment of the path.
+/// The first segment of the path selects the service.
 fn dynamic(port: u16, rest: &Value) -> Value {
     over(
         json!({ "GlobalConfiguration": { "DownstreamScheme": "http", "ServiceDiscoveryProvider": provider(port) } }),

@@ -1,4 +1,4 @@
-//! Services that are found: in files, in the domain name system, in Eureka and Kubernetes.
+//! Discovery providers: files, DNS, Eureka and Kubernetes.
 
 use super::{over, to};
 use crate::support::becomes_true;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A route to the service `shop`, found in that registry.
+/// A route to the service `shop` of that registry.
 fn document(registry: &Value, rest: &Value) -> Value {
     let mut route = to(1);
     route.as_object_mut().expect("an object").remove("DownstreamHostAndPorts");
@@ -57,17 +57,17 @@ fn a_missing_endpoints_file_is_a_503_until_it_exists() {
     assert!(becomes_true(PATIENCE, || gateway.get("/").status == 503));
 }
 
-/// So many of the addresses that lead to this machine, beginning with that one.
+/// This many loopback addresses, beginning with that one.
 fn instances(from: usize, count: usize, port: u16) -> String {
     let one = |n: usize| format!("127.1.{}.{}:{port}", n / 250, n % 250 + 1);
     json!({ "shop": (from..from + count).map(one).collect::<Vec<_>>() }).to_string()
 }
 
-/// Asks without a pause until it is over; gives the number of requests.
+/// Sends requests until the flag is set; returns their number.
 fn load(gateway: &Gateway, over: &AtomicBool) -> usize {
     let (mut client, mut asked) = (Client::connect(gateway.address), 0);
     while !over.load(Ordering::Relaxed) {
-        let answer = client.ask(&Request::get("/")).expect("an answer");
+        let answer = client.ask(&Request::get("/")).expect("a response");
         assert_eq!(answer.status, 200, "after {asked} requests: {}", answer.text());
         asked += 1;
     }
@@ -90,7 +90,7 @@ fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
     let over = AtomicBool::new(false);
     let asked: usize = std::thread::scope(|scope| {
         let loads: Vec<_> = (0..4).map(|_| scope.spawn(|| load(&gateway, &over))).collect();
-        // All come, other thousands take their place, most go, and again.
+        // All appear, others replace them, most disappear, and again.
         for (from, count) in [(0, 1000), (1000, 1000), (1500, 1000), (1700, 10), (0, 1000), (7, 1)] {
             gateway.write_file("instances.json", &instances(from, count, origin.port()));
             assert!(becomes_true(PATIENCE, || known() == count), "{} instead of {count}", known());
@@ -136,7 +136,7 @@ fn every_address_of_a_name_is_an_endpoint() {
     assert_eq!(origin.connections(), 3, "one connection to each");
 }
 
-/// What Eureka says of the application `SHOP`.
+/// Eureka's response for the application `SHOP`.
 fn apps(hash: &str, origins: &[(&Origin, &str)]) -> String {
     let one = |(origin, action): &(&Origin, &str)| {
         json!({ "instanceId": origin.port().to_string(), "hostName": "127.0.0.1", "status": "UP", "actionType": action,

@@ -1,4 +1,4 @@
-//! Names of services, as the domain name system answers them.
+//! Host names of backends, resolved by DNS.
 
 use super::{over, to};
 use crate::support::becomes_true;
@@ -11,7 +11,7 @@ use serde_json::json;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-/// Two services on one port of two loopback addresses, saying `one` and `two`.
+/// Two backends on one port of two loopback addresses, which respond `one` and `two`.
 fn twins() -> (Origin, Origin) {
     loop {
         let one = ports::listener();
@@ -48,7 +48,7 @@ fn a_dns_change_moves_traffic_and_pooled_connections_within_the_ttl() {
         assert_eq!(said.status, 200, "{}", said.text());
         said.text() == "two"
     }));
-    // Two seconds, and half of one for a machine that has other things to do.
+    // Two seconds, and half a second for a busy machine.
     assert!(changed.elapsed() < Duration::from_millis(2500), "{:?}", changed.elapsed());
     let closed = becomes_true(Duration::from_secs(5), || one.open() == 0);
     assert!(closed, "the connection that was kept to the old address is closed");

@@ -1,4 +1,4 @@
-//! Failures: of services, of names, of clients; what is retried, what is said, what is written down.
+//! Failures of backends, names and clients: retries, error responses, the access log.
 
 use super::{document, gateway, ocelot, over};
 use crate::support::becomes_true;
@@ -81,7 +81,7 @@ fn the_timeout_pauses_while_an_upload_progresses() {
     assert_eq!(client.answer("POST").map(|a| a.status), Ok(200));
 }
 
-/// Serves the first request of a connection, then closes when the next one has come; later connections live.
+/// Serves the first request of a connection, then closes at the next one; later connections stay open.
 fn dies_on_reuse(seen: &Arc<Mutex<Vec<String>>>, dying: usize) -> Scripted {
     let seen = Arc::clone(seen);
     Scripted::start(move |wire, number| {
@@ -175,7 +175,7 @@ fn an_endless_response_head_is_a_502() {
     assert_eq!(gateway(origin.port()).get("/").status, 502);
 }
 
-/// A service that says when its connection is gone, and never answers.
+/// A backend that reports when its connection closes, and never responds.
 fn silent() -> (Scripted, mpsc::Receiver<Result<(), Fault>>) {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);

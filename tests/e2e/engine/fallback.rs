@@ -1,4 +1,4 @@
-//! What is answered when all attempts failed, and how many connections there may be.
+//! Fallbacks after failed attempts, and limits of backend connections.
 
 use super::{document, over};
 use crate::support::becomes_true;
@@ -25,7 +25,7 @@ fn a_static_fallback_replaces_an_unreachable_backend() {
     assert!(metrics.contains("margay_fallbacks_total{route=\"/{everything}\"} 1"), "{metrics}");
 }
 
-/// A service, a spare one under a name, and what to fall back to.
+/// A backend, a spare cluster, and the fallback options.
 fn with_spare(port: u16, spare: u16, options: &Value) -> Gateway {
     let clusters = json!({ "spare": {
         "DownstreamScheme": "http", "Endpoints": [{ "Host": "127.0.0.1", "Port": spare }],

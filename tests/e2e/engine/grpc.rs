@@ -1,4 +1,4 @@
-//! gRPC: all four kinds of calls, h2c on both sides, and errors of the gateway's own as its clients read them.
+//! gRPC: all four kinds of calls, h2c on both sides, and gateway errors as gRPC clients receive them.
 
 use super::{document, over};
 use crate::support::gateway::Gateway;
@@ -8,7 +8,7 @@ use h2::RecvStream;
 use http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 
-/// A message with its prefix: not compressed, and its length.
+/// A message with its prefix: uncompressed, and its length.
 fn message(text: &str) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u8(0);
@@ -17,7 +17,7 @@ fn message(text: &str) -> Bytes {
     out.freeze()
 }
 
-/// Takes whole messages off the bytes that came.
+/// Takes complete messages from the received bytes.
 fn messages(bytes: &mut BytesMut) -> Vec<String> {
     let mut out = Vec::new();
     while bytes.len() >= 5 {
@@ -35,7 +35,7 @@ fn texts(body: &[u8]) -> Vec<String> {
     messages(&mut BytesMut::from(body))
 }
 
-/// A service: the path says which kind of call it is. Every message is answered as it comes, or counted, or multiplied.
+/// A backend: the path selects the kind of call. Every message is echoed at once, or counted, or multiplied.
 async fn serve(request: Request<RecvStream>, mut respond: Respond) {
     let (parts, mut body) = request.into_parts();
     assert_eq!(parts.headers.get("te").map(|te| te.as_bytes()), Some(&b"trailers"[..]));
@@ -91,7 +91,7 @@ async fn made(client: &mut Client, path: &str, texts: &[&str]) -> Whole {
         stream.send_data(message(text), false).expect("sent");
     }
     stream.send_data(Bytes::new(), true).expect("sent");
-    whole(answer.await.expect("an answer")).await.expect("a body")
+    whole(answer.await.expect("a response")).await.expect("a body")
 }
 
 #[test]
@@ -118,10 +118,10 @@ fn messages_in_both_directions_pass_one_by_one() {
         let mut client = Client::connect(gateway.address).await;
         let (answer, mut stream) = client.begin(call("/echo.Echo/Both"), false).await;
         stream.send_data(message("0"), false).expect("sent");
-        let mut body = answer.await.expect("an answer").into_body();
+        let mut body = answer.await.expect("a response").into_body();
         let mut bytes = BytesMut::new();
         for n in 0..5 {
-            // Only once it is back is the next one sent.
+            // The next message is sent only after the response to this one.
             while messages(&mut bytes.clone()).is_empty() {
                 let data = body.data().await.expect("more").expect("sound");
                 body.flow_control().release_capacity(data.len()).expect("released");

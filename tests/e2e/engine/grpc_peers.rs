@@ -1,5 +1,5 @@
-//! gRPC as other people implemented it (tonic), on both sides of the gateway: all kinds of calls, metadata, deadlines,
-//! cancellation, and the gateway's own errors, without TLS and with it on both sides.
+//! gRPC with another implementation (tonic) on both sides of the gateway: all kinds of calls, metadata, deadlines,
+//! cancellation, and gateway errors, without TLS and with it on both sides.
 
 use super::h2_secure::over_tls;
 use super::{document, over};
@@ -16,14 +16,14 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use tonic::{Code, Request, Status};
 
-/// A service, the gateway in front of it, and a client.
+/// A backend, the gateway in front of it, and a client.
 struct Scene {
     client: Client,
     seen: Arc<Seen>,
     _gateway: Gateway,
 }
 
-/// Starts a gateway beside the runtime, which must go on.
+/// Starts a gateway outside the runtime, which must continue.
 async fn start(
     port: u16,
     secure: Option<Arc<Authority>>,
@@ -58,20 +58,20 @@ fn all_four_kinds_of_calls_pass_without_tls_and_with_it() {
     for secure in [false, true] {
         run(async {
             let Scene { client, .. } = &scene(secure, json!({}), json!({})).await;
-            assert_eq!(client.ask("hello").await.expect("an answer").into_inner(), "hello");
+            assert_eq!(client.ask("hello").await.expect("a response").into_inner(), "hello");
             let large = Bytes::from(vec![7; 3_000_000]);
-            let came = client.unary(Request::new(large.clone())).await.expect("an answer").into_inner();
+            let came = client.unary(Request::new(large.clone())).await.expect("a response").into_inner();
             assert!(came == large, "{} bytes came back", came.len());
             let all = streamed(client.server_stream("500").await.expect("a stream")).await;
             assert_eq!(all.messages, (0..500).map(|n| n.to_string()).collect::<Vec<_>>());
             assert!(all.end.is_ok(), "{:?}", all.end);
             let messages = tokio_stream::iter((0..300).map(|_| Bytes::from(vec![1; 1000])));
-            let counted = client.client_stream(messages).await.expect("an answer").into_inner();
+            let counted = client.client_stream(messages).await.expect("a response").into_inner();
             assert_eq!(counted, "300 300000");
             let (send, messages) = channel();
             let mut stream = client.both(messages).await.expect("a stream");
             for n in 0..20 {
-                // Only once it is back is the next one sent.
+                // The next message is sent only after the response to this one.
                 let message = Bytes::from(n.to_string());
                 send.send(message.clone()).await.expect("sent");
                 assert_eq!(stream.message().await.expect("a message"), Some(message));
@@ -91,7 +91,7 @@ fn backend_metadata_and_errors_are_relayed_unchanged() {
             asked.metadata_mut().insert("x-asked", "a, b".parse().expect("a value"));
             let binary = tonic::metadata::MetadataValue::from_bytes(&[0, 255, 128]);
             asked.metadata_mut().insert_bin("x-asked-bin", binary.clone());
-            let answer = client.unary(asked).await.expect("an answer");
+            let answer = client.unary(asked).await.expect("a response");
             assert_eq!(answer.metadata().get("x-asked").map(|v| v.as_bytes()), Some(&b"a, b"[..]));
             assert_eq!(answer.metadata().get_bin("x-asked-bin"), Some(&binary));
             let failed = client.ask("fail").await.expect_err("it fails");
@@ -115,7 +115,7 @@ fn a_deadline_reaches_the_backend_and_a_canceled_call_is_canceled_there() {
             let Scene { client, seen, .. } = &scene(secure, json!({}), json!({})).await;
             let mut asked = Request::new(Bytes::new());
             asked.set_timeout(Duration::from_secs(9));
-            let answer = client.unary(asked).await.expect("an answer");
+            let answer = client.unary(asked).await.expect("a response");
             assert!(answer.metadata().contains_key("x-time"), "{:?}", answer.metadata());
             let mut asked = Request::new(Bytes::from_static(b"slow"));
             asked.set_timeout(Duration::from_millis(200));
@@ -124,7 +124,7 @@ fn a_deadline_reaches_the_backend_and_a_canceled_call_is_canceled_there() {
             assert!(matches!(late.code(), Code::DeadlineExceeded | Code::Cancelled), "{late:?}");
             assert!(began.elapsed() < Duration::from_secs(5));
             until(|| seen.cancelled.load(SeqCst) == 1).await;
-            // Given up while the service thinks, and while it sends.
+            // Canceled while the backend waits, and while it sends.
             let waiting = tokio::time::timeout(Duration::from_millis(100), client.ask("slow")).await;
             assert!(waiting.is_err());
             until(|| seen.cancelled.load(SeqCst) == 2).await;
@@ -132,12 +132,12 @@ fn a_deadline_reaches_the_backend_and_a_canceled_call_is_canceled_there() {
             assert_eq!(stream.message().await.expect("a message"), Some(Bytes::from_static(b"0")));
             drop(stream);
             until(|| seen.cancelled.load(SeqCst) == 3).await;
-            assert_eq!(client.ask("still there").await.expect("an answer").into_inner(), "still there");
+            assert_eq!(client.ask("still there").await.expect("a response").into_inner(), "still there");
         });
     }
 }
 
-/// What a client of this gateway is told.
+/// The status that a client of this gateway receives.
 async fn told(port: u16, secure: bool, route: Value, rest: Value) -> Status {
     let authority = secure.then(|| Arc::new(Authority::new("ours")));
     let (_gateway, address) = start(port, authority.clone(), route, rest).await;
@@ -170,7 +170,7 @@ fn gateway_errors_are_valid_grpc_statuses() {
                 assert_eq!(status.code(), code, "{status:?}");
                 assert!(!status.message().is_empty(), "{status:?}");
             }
-            // Only of the message that was too large it has the head.
+            // Only the prefix of the oversized message arrived.
             assert!(seen.begun.load(SeqCst) <= 1);
         });
     }
@@ -182,7 +182,7 @@ fn limits_and_timeouts_of_a_route_are_grpc_statuses() {
         run(async {
             let limit = json!({ "RateLimitOptions": { "Limit": 1, "Period": "1h" } });
             let Scene { client, .. } = &scene(secure, limit, json!({})).await;
-            assert_eq!(client.ask("one").await.expect("an answer").into_inner(), "one");
+            assert_eq!(client.ask("one").await.expect("a response").into_inner(), "one");
             let second = client.ask("two").await.expect_err("one is all");
             assert_eq!(second.code(), Code::ResourceExhausted, "{second:?}");
             assert!(second.metadata().contains_key("retry-after"), "{second:?}");

@@ -1,4 +1,4 @@
-//! HTTP/2 from clients: what a well-meaning one gets.
+//! HTTP/2 from well-behaved clients.
 
 use super::{document, gateway, limited};
 use crate::support::becomes_true;
@@ -28,7 +28,7 @@ fn a_request_reaches_an_http_1_backend() {
             request("POST", "/a?b=c", &[("content-length", "5"), ("cookie", "a=1"), ("cookie", "b=2")]);
         let (answer, mut body) = client.begin(asked, false).await;
         body.send_data(Bytes::from_static(b"hello"), true).expect("sent");
-        whole(answer.await.expect("an answer")).await.expect("a body")
+        whole(answer.await.expect("a response")).await.expect("a body")
     });
     assert_eq!((answer.status(), answer.text().as_str()), (200, "hello"));
     assert_eq!((answer.header("x-method"), answer.header("content-length")), (Some("POST"), Some("5")));
@@ -50,7 +50,7 @@ fn a_body_of_unknown_length_is_chunked_with_trailers_in_both_directions() {
         let mut trailers = http::HeaderMap::new();
         trailers.insert("x-check", "7".parse().expect("a value"));
         body.send_trailers(trailers).expect("sent");
-        whole(answer.await.expect("an answer")).await.expect("a body")
+        whole(answer.await.expect("a response")).await.expect("a body")
     });
     assert_eq!((answer.text().as_str(), answer.trailer("x-sum")), ("hello", Some("42")));
     let seen = origin.last();
@@ -74,7 +74,7 @@ fn streams_of_one_connection_are_served_concurrently() {
             waiting.push(client.begin(request("GET", &format!("/{n}"), &[]), true).await.0);
         }
         for answer in waiting {
-            assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").text(), "met");
+            assert_eq!(whole(answer.await.expect("a response")).await.expect("a body").text(), "met");
         }
     });
 }
@@ -88,9 +88,9 @@ fn head_and_empty_responses_end_with_their_headers() {
     let gateway = gateway(origin.port());
     run(async {
         let mut client = Client::connect(gateway.address).await;
-        let head = client.ask(request("HEAD", "/", &[])).await.expect("an answer");
+        let head = client.ask(request("HEAD", "/", &[])).await.expect("a response");
         assert_eq!((head.header("content-length"), head.body.len()), (Some("5"), 0));
-        let empty = client.get("/204").await.expect("an answer");
+        let empty = client.get("/204").await.expect("a response");
         assert_eq!((empty.status(), empty.header("content-length")), (204, None));
     });
 }
@@ -111,7 +111,7 @@ fn large_bodies_pass_in_both_directions_with_back_pressure() {
                 std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.expect("open").expect("room");
             stream.send_data(rest.split_to(room), rest.is_empty()).expect("sent");
         }
-        whole(answer.await.expect("an answer")).await.expect("a body")
+        whole(answer.await.expect("a response")).await.expect("a body")
     });
     assert!(answer.body == sent, "{} bytes came back", answer.body.len());
 }
@@ -130,7 +130,7 @@ fn informational_responses_arrive_before_the_final_one() {
         let hint = std::future::poll_fn(|cx| answer.poll_informational(cx)).await;
         let hint = hint.expect("an interim answer").expect("sound");
         assert_eq!((hint.status().as_u16(), hint.headers()["link"].as_bytes()), (103, &b"</a.css>"[..]));
-        assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").text(), "ok");
+        assert_eq!(whole(answer.await.expect("a response")).await.expect("a body").text(), "ok");
     });
 }
 
@@ -148,11 +148,11 @@ fn a_client_reset_cancels_only_its_own_call() {
         stream.send_reset(h2::Reason::CANCEL);
         drop(answer);
         until(|| gateway.admin("/metrics").text().contains(r#"code="client.closed"} 1"#)).await;
-        assert_eq!(client.get("/").await.expect("an answer").text(), "ok");
+        assert_eq!(client.get("/").await.expect("a response").text(), "ok");
     });
 }
 
-/// Sends of a body whatever there is room for, until there has been none for a while.
+/// Sends body bytes while the flow-control window has room, until it has had none for a while.
 async fn fill(stream: &mut h2::SendStream<Bytes>) {
     let part = Bytes::from(vec![b'x'; 16 * 1024]);
     let mut since = Instant::now();
@@ -179,7 +179,7 @@ fn a_reset_is_noticed_while_the_backend_does_not_read_the_upload() {
         let _ = read.recv_timeout(PATIENCE);
         let _ = closed.send(wire.drain().is_some());
     });
-    // The time of the route begins anew with every byte that moves: it is not what ends the exchange.
+    // The timeout of the route restarts with every byte: it does not end the exchange.
     let gateway = gateway(origin.port());
     run(async {
         let mut client = Client::connect(gateway.address).await;
@@ -213,13 +213,13 @@ fn excess_streams_are_refused_and_request_limits_apply() {
     let gateway = limited(origin.port(), &json!({ "MaxConcurrentStreams": 2, "MaxRequestBodySize": "10B" }));
     run(async {
         let mut client = Client::connect(gateway.address).await;
-        // The crate keeps to the limit once it knows it: the third waits for its turn.
-        assert_eq!(client.get("/").await.expect("an answer").status(), 200);
+        // The `h2` crate respects the limit after SETTINGS: the third request is queued.
+        assert_eq!(client.get("/").await.expect("a response").status(), 200);
         let (answer, mut body) = client.begin(request("POST", "/", &[]), false).await;
         body.send_data(Bytes::from_static(b"more than ten bytes"), true).expect("sent");
-        assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").status(), 413);
+        assert_eq!(whole(answer.await.expect("a response")).await.expect("a body").status(), 413);
         let long = request("GET", "/", &[("x-long", &"x".repeat(70_000))]);
-        assert_eq!(client.ask(long).await.expect("an answer").status(), 431);
+        assert_eq!(client.ask(long).await.expect("a response").status(), 431);
     });
 }
 
@@ -233,7 +233,7 @@ fn connections_and_streams_are_counted() {
     let shows = |line: &str| gateway.admin("/metrics").text().lines().any(|shown| shown == line);
     run(async {
         let mut client = Client::connect(gateway.address).await;
-        client.get("/").await.expect("an answer");
+        client.get("/").await.expect("a response");
         let (answer, mut stream) = client.begin(request("GET", "/slow", &[]), true).await;
         until(|| shows("margay_http2_streams{side=\"client\"} 1")).await;
         assert!(shows("margay_http2_connections{side=\"client\"} 1"));
@@ -246,7 +246,7 @@ fn connections_and_streams_are_counted() {
     until_closed(&shows);
 }
 
-/// The last connection of HTTP/2 is over.
+/// The last HTTP/2 connection is closed.
 fn until_closed(shows: &dyn Fn(&str) -> bool) {
     assert!(becomes_true(PATIENCE, || shows("margay_http2_connections{side=\"client\"} 0")));
 }
@@ -261,7 +261,7 @@ fn idle_connections_and_connections_at_their_request_limit_are_closed() {
     run(async {
         let mut client = Client::connect(gateway.address).await;
         for _ in 0..3 {
-            assert_eq!(client.get("/").await.expect("an answer").status(), 200);
+            assert_eq!(client.get("/").await.expect("a response").status(), 200);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
         let more = tokio::time::timeout(Duration::from_secs(5), client.try_get("/")).await;
@@ -278,7 +278,7 @@ fn draining_finishes_active_streams() {
         let (answer, _) = client.begin(request("GET", "/", &[]), true).await;
         until(|| origin.calls() == 1).await;
         gateway.process.signal("TERM");
-        assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").text(), "done");
+        assert_eq!(whole(answer.await.expect("a response")).await.expect("a body").text(), "done");
     });
     assert_eq!(gateway.process.ends_within(Duration::from_secs(8)).map(|e| e.code), Some(Some(0)));
 }
@@ -289,13 +289,13 @@ fn the_access_log_names_the_protocol() {
     let gateway = Gateway::with(&document(origin.port(), &json!({}), &json!({ "AccessLog": true })));
     run(async {
         let mut client = Client::connect(gateway.address).await;
-        client.get("/logged").await.expect("an answer");
+        client.get("/logged").await.expect("a response");
     });
     let line = gateway.logged(|line| line["path"] == "/logged").expect("a line");
     assert_eq!((&line["protocol"], &line["host"]), (&json!("HTTP/2"), &json!("gw.test")));
 }
 
-/// Runs a client that other people wrote; says what it printed.
+/// Runs another client implementation and returns its output.
 fn tool(name: &str, args: &[&str]) -> String {
     let ran = Command::new(name).args(args).output().unwrap_or_else(|e| panic!("{name}: {e}"));
     assert!(ran.status.success(), "{name} {args:?}: {}", String::from_utf8_lossy(&ran.stderr));

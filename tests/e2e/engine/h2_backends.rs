@@ -1,4 +1,4 @@
-//! HTTP/2 to services: one connection for many requests, whatever the clients speak.
+//! HTTP/2 to backends: many requests share one connection, whatever the protocol of the clients.
 
 use super::document;
 use crate::support::client::Request as Plain;
@@ -19,18 +19,18 @@ fn exact(port: u16, route: &Value) -> Gateway {
     Gateway::with(&document(port, &super::over(spoken, route), &json!({})))
 }
 
-/// The gateway in front of a service of HTTP/2; started beside the runtime, which must go on.
+/// The gateway in front of an HTTP/2 backend; started outside the runtime, which must continue.
 async fn before(service: SocketAddr) -> Gateway {
     tokio::task::spawn_blocking(move || exact(service.port(), &json!({}))).await.expect("a gateway")
 }
 
-/// Asks in HTTP/1.1, beside the runtime.
+/// Sends an HTTP/1.1 request outside the runtime.
 async fn ask(gateway: &Arc<Gateway>, request: Plain) -> crate::support::client::Response {
     let gateway = gateway.clone();
-    tokio::task::spawn_blocking(move || gateway.ask(&request)).await.expect("an answer")
+    tokio::task::spawn_blocking(move || gateway.ask(&request)).await.expect("a response")
 }
 
-/// Answers with the body that came, its method, its path and a trailer.
+/// Responds with the received body, the method, the path and a trailer.
 async fn echo(mut request: Request<RecvStream>, mut respond: Respond) {
     let told = format!("{} {}", request.method(), request.uri().path_and_query().expect("a path"));
     let te = request.headers().contains_key("te");
@@ -61,7 +61,7 @@ fn clients_of_both_versions_are_served_with_their_trailers() {
         assert_eq!(answer.head.get("x-host"), Some(&*service.to_string()));
         assert_eq!(answer.trailers, [("x-sum".to_owned(), "7".to_owned())]);
         let mut client = Client::connect(gateway.address).await;
-        let answer = client.get("/x").await.expect("an answer");
+        let answer = client.get("/x").await.expect("a response");
         assert_eq!((answer.header("x-told"), answer.trailer("x-sum")), (Some("GET /x"), Some("none")));
     });
 }
@@ -94,7 +94,7 @@ fn concurrent_requests_share_one_connection() {
             waiting.push(client.begin(request("GET", "/", &[]), true).await.0);
         }
         for answer in waiting {
-            assert_eq!(answer.await.expect("an answer").status(), 200);
+            assert_eq!(answer.await.expect("a response").status(), 200);
         }
         assert_eq!(connections.load(SeqCst), 1);
     });
@@ -152,7 +152,7 @@ fn a_client_disconnect_resets_only_its_own_stream() {
         stream.send_reset(h2::Reason::CANCEL);
         drop(answer);
         crate::support::h2::until(|| reset.load(SeqCst) == 1).await;
-        assert_eq!(client.get("/").await.expect("an answer").status(), 200);
+        assert_eq!(client.get("/").await.expect("a response").status(), 200);
     });
 }
 
@@ -200,7 +200,7 @@ fn large_bodies_pass_in_both_directions() {
         let (answer, mut stream) =
             Client::connect(gateway.address).await.begin(request("PUT", "/", &[]), false).await;
         stream.send_data(Bytes::from(sent.clone()), true).expect("sent");
-        let answer = whole(answer.await.expect("an answer")).await.expect("a body");
+        let answer = whole(answer.await.expect("a response")).await.expect("a body");
         assert!(answer.body == sent, "{} bytes came back", answer.body.len());
     });
 }

@@ -1,6 +1,6 @@
-//! Heads of HTTP/2 that break a rule (RFC 9113 8.1 to 8.3 and 8.5, RFC 9110 5, RFC 7541), one by one: none reaches a
-//! service, each is answered 400 or ends with the error that the rule wants, and what comes after it on the connection is
-//! served. And odd ones that break none.
+//! Invalid HTTP/2 heads (RFC 9113 8.1 to 8.3 and 8.5, RFC 9110 5, RFC 7541), one by one: none reaches a backend,
+//! each gets a 400 or the required error code, and the next request on the connection is
+//! served. Unusual but valid heads pass.
 
 use super::gateway;
 use crate::support::gateway::Gateway;
@@ -13,7 +13,7 @@ use crate::support::stub_backend::Answer;
 const PROTOCOL_ERROR: u32 = 1;
 const FRAME_SIZE_ERROR: u32 = 6;
 const COMPRESSION_ERROR: u32 = 9;
-/// RFC 9113 4.3 wants the second; the `h2` crate says the first.
+/// RFC 9113 4.3 requires the second; the `h2` crate sends the first.
 const COMPRESSION: &[u32] = &[PROTOCOL_ERROR, COMPRESSION_ERROR];
 const WHOLE: u8 = END_HEADERS | END_STREAM;
 
@@ -24,18 +24,18 @@ const SCHEME: Field = (b":scheme", b"http");
 const PATH: Field = (b":path", b"/bad");
 const HOST: Field = (b":authority", b"gw.test");
 
-/// A frame's kind, flags and payload.
+/// The type, flags and payload of a frame.
 type Written = (u8, u8, Vec<u8>);
 
-/// A head, and what makes it one that nobody may send.
+/// An invalid head and what is invalid about it.
 struct Bad {
     what: String,
     frames: Vec<Written>,
-    /// The errors of which one must end the connection, where the connection cannot go on.
+    /// The accepted error codes, when the connection cannot continue.
     codes: &'static [u32],
 }
 
-/// RFC 7541 5.1 with a prefix of so many bits below `first`.
+/// RFC 7541 5.1 with a prefix of this many bits below `first`.
 fn integer(first: u8, bits: u8, mut n: usize) -> Vec<u8> {
     let most = (1 << bits) - 1;
     if n < most {
@@ -51,7 +51,7 @@ fn integer(first: u8, bits: u8, mut n: usize) -> Vec<u8> {
     out
 }
 
-/// Literal fields that nobody needs to remember.
+/// Literal fields that are not indexed.
 fn block(fields: &[Field]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in fields {
@@ -77,7 +77,7 @@ fn more(what: impl Into<String>, fields: &[Field]) -> Bad {
     head(what, &[&[METHOD, SCHEME, PATH, HOST], fields].concat())
 }
 
-/// A GET of which one field is another.
+/// A GET with one field replaced.
 fn other(field: Field) -> Bad {
     let what = format!("{} {:?}", name_of(field.0), name_of(field.1));
     let fields: Vec<Field> = [METHOD, SCHEME, PATH, HOST]
@@ -122,7 +122,7 @@ fn pseudo_fields() -> Vec<Bad> {
             &[(b":method", b"CONNECT"), (b":protocol", b"websocket"), SCHEME, PATH, HOST]),
         head("extended CONNECT without a path", &[(b":method", b"CONNECT"), (b":protocol", b"websocket"), SCHEME, HOST]),
     ];
-    // Twice the same is twice as well.
+    // A duplicate of the same value is invalid as well.
     all.extend([METHOD, SCHEME, PATH, HOST].map(|field| more(format!("{} twice", name_of(field.0)), &[field])));
     for name in [
         &b":"[..], b"::", b":unknown", b":status", b":version", b":host", b":Path", b":METHOD", b":path ", b": path",
@@ -206,7 +206,7 @@ fn posted(what: &str, length: &'static [u8], body: &[u8], trailers: Option<(u8, 
     Bad { what: what.into(), frames, codes: &[] }
 }
 
-/// The path of the head is kept in the table of the connection, and the trailers are only its number there.
+/// The path of the head is indexed in the table of the connection; the trailers refer to it by its number.
 fn remembered() -> Bad {
     let mut post = block(&[(b":method", b"POST"), SCHEME, HOST]);
     post.extend(b"\x44\x04/bad");
@@ -280,7 +280,7 @@ fn compression() -> Vec<Bad> {
     ]
 }
 
-/// Blocks whose frames are wrong.
+/// Blocks with invalid frames.
 fn frames() -> Vec<Bad> {
     let bad = |what: &str, frames, codes| Bad { what: what.to_owned(), frames, codes };
     let (padded, priority) = (0x8, 0x20);
@@ -316,7 +316,7 @@ fn frames() -> Vec<Bad> {
     ]
 }
 
-/// The three digits of `:status`, which stands first (RFC 7541, Appendix A and B).
+/// The three digits of `:status`, the first field (RFC 7541, Appendix A and B).
 fn status(block: &[u8]) -> u16 {
     const KNOWN: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
     match block {
@@ -342,12 +342,12 @@ fn status(block: &[u8]) -> u16 {
     }
 }
 
-/// What became of a stream.
+/// The outcome of a stream.
 #[derive(Debug, PartialEq)]
 enum Came {
     Answer(u16),
     Reset(u32),
-    /// The connection ended, with that code.
+    /// The connection ended with this code.
     Over(Option<u32>),
 }
 
@@ -363,7 +363,7 @@ fn came(raw: &mut Raw, stream: u32) -> Came {
     }
 }
 
-/// What is wrong with what came of it, if anything is.
+/// What is wrong with the outcome, if anything.
 fn wrong(bad: &Bad, gateway: &Gateway) -> Option<String> {
     let mut raw = Raw::connect(gateway.address);
     for (kind, flags, payload) in &bad.frames {

@@ -1,5 +1,5 @@
-//! HTTP/2 from clients that mean no good: what breaks a rule reaches no service, what floods is cut off, and everybody
-//! else is served on.
+//! Hostile HTTP/2 clients: invalid frames reach no backend, floods are cut off, and all other clients
+//! are served.
 
 use super::{gateway, limited};
 use crate::support::gateway::Gateway;
@@ -23,7 +23,7 @@ fn hello() -> (Origin, Gateway) {
     (origin, gateway)
 }
 
-/// The service was not asked, and others are.
+/// The backend got no request, and other clients are served.
 fn unharmed(origin: &Origin, gateway: &Gateway) {
     assert_eq!(origin.calls(), 0, "{:?}", origin.seen());
     assert_eq!(gateway.get("/").text(), "hello");
@@ -83,7 +83,7 @@ fn malformed_heads_reach_no_backend() {
         let mut raw = Raw::connect(gateway.address);
         raw.send(HEADERS, WHOLE, 1, &fields);
         let end = raw.ended(1).unwrap_or_else(|| panic!("{what}: no end"));
-        // A reset, the end of the connection, or an answer of ours.
+        // A reset, the end of the connection, or a response of the gateway.
         assert!(matches!(end.kind, RST_STREAM | GOAWAY | DATA), "{what}: {end:?}");
         assert_eq!(origin.calls(), 0, "{what} reached the service: {:?}", origin.seen());
     }
@@ -139,7 +139,7 @@ fn invalid_frames_end_the_connection_with_their_error_code() {
     assert!(gateway.admin("/metrics").text().contains(r#"code="request.frame""#));
 }
 
-/// Writes until the gateway says that it is enough; the error code.
+/// Writes until the gateway ends the connection; returns the error code.
 fn flood(gateway: &Gateway, mut more: impl FnMut(&mut Raw, u32) -> bool) -> Option<u32> {
     let mut raw = Raw::connect(gateway.address);
     for n in 0..20_000 {
@@ -197,7 +197,7 @@ fn endless_header_blocks_end_the_connection() {
 fn a_header_bomb_of_one_indexed_field_is_too_large() {
     let (origin, gateway) = hello();
     let mut raw = Raw::connect(gateway.address);
-    // A field of 3 kB that is remembered, then named a thousand times with one byte each.
+    // A field of 3 kB that is indexed, then repeated a thousand times with one byte each.
     let mut bomb = get_with(&[]);
     let field = block(&[("x-bomb", &"x".repeat(3000))]);
     bomb.push(0x40);

@@ -1,5 +1,5 @@
-//! A limit of connections to a service of HTTP/2: it holds over all workers, who finds no room waits, and those who wait
-//! get their turn.
+//! The connection limit of an HTTP/2 backend: it holds across all workers, requests without a free stream are queued,
+//! and the queue is fair.
 
 use super::{document, over};
 use crate::support::gateway::{Gateway, Setup};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// What a service has now, and the most that it ever had.
+/// The present number of streams and its maximum.
 #[derive(Default)]
 struct Count(AtomicUsize, AtomicUsize);
 
@@ -32,7 +32,7 @@ impl Count {
     }
 }
 
-/// A service that takes so many streams on a connection and some time for each.
+/// A backend with this many streams per connection and some time for each.
 struct Narrow {
     address: SocketAddr,
     streams: Arc<Count>,
@@ -78,7 +78,7 @@ fn limited(options: &Value) -> Value {
     over(exact(), &json!({ "HttpHandlerOptions": options }))
 }
 
-/// A cluster of one address that may have one connection.
+/// A cluster with one address and one connection.
 fn only_one(port: u16, more: &Value) -> Value {
     let cluster = json!({ "Endpoints": [{ "Host": "127.0.0.1", "Port": port }],
         "HttpHandlerOptions": { "MaxConnectionsPerServer": 1 } });
@@ -97,7 +97,7 @@ async fn start(document: Value, threads: usize) -> Gateway {
     tokio::task::spawn_blocking(move || Gateway::start(&setup)).await.expect("a gateway")
 }
 
-/// So many requests at one time over so many connections, each so often; their answers.
+/// This many concurrent requests over this many connections, each this often; their responses.
 async fn storm(address: SocketAddr, clients: usize, each: usize, often: usize) -> Vec<Whole> {
     let mut tasks = JoinSet::new();
     for _ in 0..clients {
@@ -107,7 +107,7 @@ async fn storm(address: SocketAddr, clients: usize, each: usize, often: usize) -
             tasks.spawn(async move {
                 let mut answers = Vec::new();
                 for _ in 0..often {
-                    answers.push(client.ask(request("GET", "/", &[])).await.expect("an answer"));
+                    answers.push(client.ask(request("GET", "/", &[])).await.expect("a response"));
                 }
                 answers
             });
@@ -151,9 +151,9 @@ fn a_request_without_a_stream_or_a_place_in_the_queue_is_rejected() {
         let options = json!({ "MaxConnectionsPerServer": 1, "ConnectionQueueLimit": 1,
             "ConnectionQueueTimeout": "200ms" });
         let gateway = start(document(service.address.port(), &limited(&options), &json!({})), 1).await;
-        // The first learns how many streams there may be.
+        // The first request learns the number of allowed streams.
         let mut client = Client::connect(gateway.address).await;
-        assert_eq!(client.get("/").await.expect("an answer").status(), 200);
+        assert_eq!(client.get("/").await.expect("a response").status(), 200);
         let answers = storm(gateway.address, 1, 6, 1).await;
         let mut statuses: Vec<u16> = answers.iter().map(Whole::status).collect();
         statuses.sort_unstable();
@@ -176,8 +176,8 @@ fn idle_http_1_and_http_2_connections_are_closed_for_each_other() {
         let gateway = start(json!({ "Routes": routes, "Clusters": clusters }), 1).await;
         let mut client = Client::connect(gateway.address).await;
         for _ in 0..3 {
-            assert_eq!(client.get("/old").await.expect("an answer").status(), 200);
-            assert_eq!(client.get("/new").await.expect("an answer").status(), 200);
+            assert_eq!(client.get("/old").await.expect("a response").status(), 200);
+            assert_eq!(client.get("/new").await.expect("a response").status(), 200);
         }
         let versions: Vec<_> = service.seen().into_iter().map(|seen| seen.head.start).collect();
         let ends = |n: usize, version: &str| versions[n].ends_with(version);

@@ -1,4 +1,4 @@
-//! HTTP/2 over TLS: what is agreed on with services and with clients, and connections that end while many use them.
+//! HTTP/2 over TLS: negotiation with backends and clients, and connections that end under load.
 
 use super::{document, over, to};
 use crate::support::client::Request as Plain;
@@ -21,7 +21,7 @@ use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-/// A route of its own path to a service over TLS.
+/// A route with its own path to a backend over TLS.
 fn route(path: &str, port: u16, more: &Value) -> Value {
     let template = format!("/{path}/{{everything}}");
     let secure = json!({ "UpstreamPathTemplate": template, "DownstreamScheme": "https",
@@ -50,7 +50,7 @@ pub(super) fn over_tls(authority: &Authority, document: &Value) -> (Gateway, Soc
     (Gateway::start(&setup), address)
 }
 
-/// A service over TLS that offers these protocols and says in which it was asked.
+/// A backend over TLS that offers these protocols and responds with the selected one.
 fn service(protocols: &[&str]) -> Origin {
     Origin::secure_with(self_signed("localhost").server(protocols, None), |seen| {
         Answer::new(200, seen.head.start.rsplit(' ').next().unwrap_or_default())
@@ -89,7 +89,7 @@ fn version_and_policy_select_the_protocol_of_the_backend() {
         .collect();
     let gateway = Gateway::with(&json!({ "Routes": routes }));
     for (n, (_, version, policy, expected)) in cases.iter().enumerate() {
-        // The second time on what was kept of the first.
+        // The second request uses what the first one learned.
         for _ in 0..2 {
             let answer = gateway.get(&format!("/{n}/x"));
             let said = (answer.status == 200).then(|| answer.text());
@@ -126,7 +126,7 @@ fn streams_share_one_tls_connection_with_trailers_in_both_directions() {
             waiting.push(client.begin(named("/s/meet"), true).await.0);
         }
         for answer in waiting {
-            assert_eq!(whole(answer.await.expect("an answer")).await.expect("a body").status(), 200);
+            assert_eq!(whole(answer.await.expect("a response")).await.expect("a body").status(), 200);
         }
         let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n / 3) as u8).collect();
         let (answer, mut body) = client.begin(named("/s/echo"), false).await;
@@ -134,14 +134,14 @@ fn streams_share_one_tls_connection_with_trailers_in_both_directions() {
         let mut trailers = http::HeaderMap::new();
         trailers.insert("x-check", "7".parse().expect("a value"));
         body.send_trailers(trailers).expect("sent");
-        let answer = whole(answer.await.expect("an answer")).await.expect("a body");
+        let answer = whole(answer.await.expect("a response")).await.expect("a body");
         assert!(answer.body == sent, "{} bytes came back", answer.body.len());
         assert_eq!(answer.trailer("x-sum"), Some("7"));
     });
     assert_eq!(origin.connections(), 1);
 }
 
-/// Reads a frame: kind, flags, stream.
+/// Reads a frame: type, flags, stream.
 fn frame(wire: &mut Wire) -> Option<(u8, u8, u32)> {
     let mut head = Vec::new();
     wire.exactly(9, &mut |part| head.extend_from_slice(part)).ok()?;
@@ -158,8 +158,8 @@ fn bytes(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A service that serves so many requests of a connection, then says GOAWAY, ignores what came meanwhile, finishes what
-/// it began and closes, as nginx does with `keepalive_requests`.
+/// A backend that serves this many requests per connection, then sends GOAWAY, ignores later ones, finishes the active
+/// ones and closes, as nginx does with `keepalive_requests`.
 fn short_of_breath(wire: &mut Wire, most: usize) {
     let _ = wire.exactly(24, &mut |_| {});
     wire.send(&bytes(SETTINGS, 0, 0, b""));
@@ -207,7 +207,7 @@ fn a_goaway_under_load_loses_no_request() {
                     for k in 0..25 {
                         let method = ["GET", "POST", "PUT"][k % 3];
                         let answer = client.ask(request(method, &format!("/{n}/{k}"), &[])).await;
-                        assert_eq!(answer.expect("an answer").status(), 200, "{method} /{n}/{k}");
+                        assert_eq!(answer.expect("a response").status(), 200, "{method} /{n}/{k}");
                     }
                 })
             })
@@ -265,7 +265,7 @@ fn http_1_and_http_2_clients_get_the_same_response_of_a_tls_backend() {
         let (answer, mut body) =
             Client::connect(gateway.address).await.begin(request("PUT", "/s/a?b=c", &[]), false).await;
         body.send_data(Bytes::from_static(b"hello"), true).expect("sent");
-        let new = whole(answer.await.expect("an answer")).await.expect("a body");
+        let new = whole(answer.await.expect("a response")).await.expect("a body");
         seen.insert((new.status(), new.text(), new.header("x-one").map(str::to_owned)));
     });
     assert_eq!(seen, HashSet::from([(200, "PUT /a?b=c".to_owned(), Some("1".to_owned()))]));

@@ -1,4 +1,4 @@
-//! Header fields: what stays, what goes, what is added.
+//! Header fields: forwarded, removed and added ones.
 
 use super::{document, gateway, ocelot, over};
 use crate::support::client::Request;

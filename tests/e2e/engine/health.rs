@@ -1,4 +1,4 @@
-//! Endpoints that are not well: probes, ejection, and what becomes of those that are removed.
+//! Unhealthy endpoints: health checks, outlier detection, and the removal of endpoints.
 
 use super::over;
 use crate::support::becomes_true;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// A route in turn to these services, with more settings.
+/// A route balanced over these backends, with more settings.
 fn between(origins: &[&Origin], more: &Value) -> Value {
     let endpoints: Vec<Value> =
         origins.iter().map(|o| json!({ "Host": "127.0.0.1", "Port": o.port() })).collect();
@@ -21,17 +21,17 @@ fn between(origins: &[&Origin], more: &Value) -> Value {
     json!({ "Routes": [over(over(super::to(1), &route), more)] })
 }
 
-/// Requests that were no probes.
+/// Requests other than probes.
 fn calls(origin: &Origin) -> usize {
     origin.seen().iter().filter(|seen| seen.path != "/health").count()
 }
 
-/// What the administration says of the first endpoint.
+/// The state of the first endpoint, from the administration.
 fn first(gateway: &Gateway) -> Value {
     gateway.admin("/clusters").json()["clusters"][0]["endpoints"][0].clone()
 }
 
-/// Answers probes with a status that can be changed, and everything else with 200.
+/// Responds to probes with a variable status, and to everything else with 200.
 fn probed() -> (Origin, Arc<AtomicU64>) {
     let status = Arc::new(AtomicU64::new(200));
     let known = status.clone();
@@ -106,7 +106,7 @@ fn an_ejected_endpoint_stays_ejected_after_a_reload() {
         !gateway.access_log().is_empty()
     }));
     assert_eq!((bad.calls(), first(&gateway)["health"].clone()), (3, json!("ejected")));
-    // Without the setting nothing is held against anybody.
+    // Without the setting no endpoint is ejected.
     gateway.write(&between(&[&bad, &good], &json!({})).to_string());
     assert!(becomes_true(SOON, || gateway.get("/").status == 500));
 }

@@ -1,4 +1,4 @@
-//! 1xx answers and Expect.
+//! Informational (1xx) responses and Expect.
 
 use super::gateway;
 use crate::support::client::Request;
@@ -31,7 +31,7 @@ fn a_backend_may_reject_the_body_instead_of_100_continue() {
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    let answer = client.answer("POST").expect("an answer");
+    let answer = client.answer("POST").expect("a response");
     assert_eq!((answer.status, answer.interim.len(), answer.text().as_str()), (417, 0, "no"));
 }
 
@@ -64,7 +64,7 @@ fn informational_responses_do_not_reach_an_http_1_0_client() {
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     client.send(b"GET / HTTP/1.0\r\nHost: gw\r\n\r\n");
-    let answer = client.answer("GET").expect("an answer");
+    let answer = client.answer("GET").expect("a response");
     assert_eq!((answer.interim.len(), answer.status, answer.text().as_str()), (0, 200, "ok"));
 }
 

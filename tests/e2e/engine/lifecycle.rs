@@ -1,4 +1,4 @@
-//! The life of the process: start, admin address, signals, exit codes.
+//! The life cycle of the process: startup, administration address, signals, exit codes.
 
 use super::{document, gateway};
 use crate::support::client::{Client, PATIENCE, Request, once};
@@ -43,7 +43,7 @@ fn sigterm_finishes_active_requests_and_exits_with_0() {
     let asking = std::thread::spawn(move || once(address, &Request::get("/")));
     assert!(becomes_true(PATIENCE, || origin.calls() == 1));
     gateway.process.signal("TERM");
-    let answer = asking.join().expect("no panic").expect("an answer");
+    let answer = asking.join().expect("no panic").expect("a response");
     assert_eq!(answer.text(), "finished");
     assert!(answer.head.lists("connection", "close"), "{:?}", answer.head.headers);
     let ended = gateway.process.ends_within(Duration::from_secs(5)).expect("it ends");

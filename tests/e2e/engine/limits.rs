@@ -1,4 +1,4 @@
-//! Limits: refused with the right status, before a service hears of it.
+//! Limits: rejected with the right status, before a backend is called.
 
 use super::{document, gateway, limited, ocelot};
 use crate::support::client::Request;
@@ -78,7 +78,7 @@ fn under_ocelot_thirty_million_bytes_are_the_limit() {
     let gateway = Gateway::with(&document(origin.port(), &json!({}), &ocelot()));
     let mut client = gateway.connect();
     client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 30000001\r\n\r\n");
-    let answer = client.answer("POST").expect("an answer");
+    let answer = client.answer("POST").expect("a response");
     assert_eq!((answer.status, answer.text().as_str()), (413, ""));
 }
 
@@ -109,7 +109,7 @@ fn a_rejection_is_a_problem_document() {
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     client.send(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
-    let answer = client.answer("GET").expect("an answer");
+    let answer = client.answer("GET").expect("a response");
     assert_eq!((answer.status, answer.header("content-type")), (400, Some("application/problem+json")));
     assert_eq!(answer.json()["status"], json!(400));
 }

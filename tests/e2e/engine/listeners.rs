@@ -1,4 +1,4 @@
-//! Several front doors of one gateway: routes may name those on which they answer.
+//! Several listeners: routes may name those that serve them.
 
 use super::{over, to};
 use crate::support::becomes_true;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A route from `/who` to that service.
+/// A route from `/who` to that backend.
 fn who_is(port: u16, more: &Value) -> Value {
     let path = json!({ "UpstreamPathTemplate": "/who", "DownstreamPathTemplate": "/" });
     over(over(to(port), &path), more)
@@ -38,7 +38,7 @@ fn a_route_is_served_by_its_listeners_or_by_all() {
     };
     let doors = [("front", front), ("back", back)];
     let gateway = Gateway::start(&Setup::json(&named(&doors, &routes(&["back"]))).own_listeners());
-    let who = |address: SocketAddr| once(address, &Request::get("/who")).expect("an answer").text();
+    let who = |address: SocketAddr| once(address, &Request::get("/who")).expect("a response").text();
     assert_eq!((who(front), who(back)), ("outside".into(), "inside".into()));
     let mut kept = Client::connect(front);
     assert_eq!(kept.get("/who").text(), "outside");

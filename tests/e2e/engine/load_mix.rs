@@ -1,5 +1,5 @@
-//! Everything at once: many clients, mixed methods, sizes and framings, some of them leaving in the middle; every
-//! answer belongs to its request.
+//! Mixed load: many clients, methods, sizes and framings, some clients disconnecting in the middle; every
+//! response belongs to its request.
 
 use super::document;
 use crate::support::client::{Body, Request};
@@ -9,7 +9,7 @@ use crate::support::stub_backend::Answer;
 use serde_json::json;
 use std::time::Duration;
 
-/// A small generator, the same numbers every time.
+/// A small generator with a fixed sequence.
 struct Dice(u64);
 
 impl Dice {
@@ -41,7 +41,7 @@ impl Dice {
     }
 }
 
-/// Says who asked, then gives the body back; framed by the parity of the name's length.
+/// Responds with the client's name, then the body; framed by the parity of the name's length.
 fn echo() -> Origin {
     Origin::with(|seen| {
         let answer = Answer::new(200, [seen.target.as_bytes(), b"|", &seen.body].concat());

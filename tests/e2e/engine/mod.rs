@@ -1,4 +1,4 @@
-//! What the engine does on a socket, one sentence a test.
+//! The engine on a socket, one sentence a test.
 
 mod admission;
 mod aggregate;
@@ -52,7 +52,7 @@ mod websocket_limits;
 use crate::support::gateway::Gateway;
 use serde_json::{Value, json};
 
-/// A route from everything to one service.
+/// A route from every path to one backend.
 fn to(port: u16) -> Value {
     json!({
         "UpstreamPathTemplate": "/{everything}", "DownstreamPathTemplate": "/{everything}",
@@ -60,7 +60,7 @@ fn to(port: u16) -> Value {
     })
 }
 
-/// One JSON object over another.
+/// Merges one JSON object over another.
 fn over(mut base: Value, more: &Value) -> Value {
     let into = base.as_object_mut().expect("an object");
     for (key, value) in more.as_object().expect("an object") {
@@ -69,12 +69,12 @@ fn over(mut base: Value, more: &Value) -> Value {
     base
 }
 
-/// A document whose only route leads to one service, with more settings of the route and of the document.
+/// A document whose only route leads to one backend, with more settings of the route and of the document.
 fn document(port: u16, route: &Value, rest: &Value) -> Value {
     over(json!({ "Routes": [over(to(port), route)] }), rest)
 }
 
-/// A gateway in front of one service.
+/// A gateway in front of one backend.
 fn gateway(port: u16) -> Gateway {
     Gateway::with(&document(port, &json!({}), &json!({})))
 }
@@ -84,7 +84,7 @@ fn limited(port: u16, limits: &Value) -> Gateway {
     Gateway::with(&document(port, &json!({}), &json!({ "Limits": limits })))
 }
 
-/// The same under Ocelot's statuses and bodies.
+/// The same with Ocelot's statuses and bodies.
 fn ocelot() -> Value {
     json!({ "GlobalConfiguration": { "Compatibility": "Ocelot" } })
 }

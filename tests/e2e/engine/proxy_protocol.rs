@@ -1,4 +1,4 @@
-//! The PROXY protocol in front of connections from clients: who is believed, and what becomes of everybody else.
+//! The PROXY protocol in front of client connections: trusted proxies, and the rejection of all other peers.
 
 use super::{document, over};
 use crate::support::becomes_true;
@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 41000 443\r\n";
 const SOON: Duration = Duration::from_secs(10);
 
-/// A service that answers with the client as it was told.
+/// A backend that responds with the forwarded client address.
 fn telling() -> Origin {
     Origin::with(|seen| Answer::new(200, seen.header("x-forwarded-for").unwrap_or("nobody")))
 }
 
-/// A gateway whose listener hears the PROXY protocol.
+/// A gateway whose listener expects the PROXY protocol.
 fn hearing(origin: &Origin, proxy: &Value, rest: &Value) -> (Gateway, SocketAddr) {
     let address = ports::free_address();
     let proxy = over(json!({ "Trusted": ["127.0.0.0/8"] }), proxy);
@@ -32,7 +32,7 @@ fn hearing(origin: &Origin, proxy: &Value, rest: &Value) -> (Gateway, SocketAddr
     (Gateway::start(&Setup::json(&document).own_listeners()), address)
 }
 
-/// Version 2, for a client of IPv6, with a value behind the addresses.
+/// Version 2, for an IPv6 client, with a TLV after the addresses.
 fn v2() -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x29".to_vec();
     header.extend_from_slice(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
@@ -41,7 +41,7 @@ fn v2() -> Vec<u8> {
     header
 }
 
-/// What is answered to a header and a request behind it in one piece.
+/// The response to a header followed by a request in one write.
 fn ask(address: SocketAddr, header: &[u8]) -> Option<String> {
     let mut client = Client::connect(address);
     client.send([header, &Request::get("/").bytes("gw.test")[..]].concat());
@@ -156,14 +156,14 @@ fn tls_follows_the_header_even_in_the_same_packet() {
     let document = document(origin.port(), &json!({}), &json!({ "Listeners": [listener] }));
     let setup = Setup::json(&document).own_listeners();
     let _gateway = Gateway::start(&setup.file("0.pem", &issued.chain).file("0.key", &issued.key));
-    // The header and the greeting of TLS leave together, because something in between holds them.
+    // The header and the ClientHello arrive in one packet, because a relay holds them.
     let held = held_back(address, V1);
     let mut client = Client::secure(held, "localhost", authority.client(None)).expect("a handshake");
     assert_eq!(client.get("/").text(), "192.0.2.7");
     assert_eq!(origin.last().header("x-forwarded-proto"), Some("https"));
 }
 
-/// Takes one connection, and sends it on with a header glued to its first bytes.
+/// Accepts one connection and forwards it with the header in front of its first bytes.
 fn held_back(address: SocketAddr, header: &'static [u8]) -> SocketAddr {
     let listener = ports::listener();
     let here = listener.local_addr().expect("an address");
@@ -219,12 +219,12 @@ fn haproxy_passes_its_clients_in_both_versions() {
         let _haproxy =
             Process::start(Command::new("haproxy").arg("-db").arg("-f").arg(&config).env("PATH", path()));
         assert!(becomes_true(SOON, || TcpStream::connect(front).is_ok()), "{}", _haproxy.stderr());
-        let answer = once(front, &Request::get("/")).expect("an answer");
+        let answer = once(front, &Request::get("/")).expect("a response");
         assert_eq!(answer.text(), "127.0.0.1", "{send}: and not 127.0.0.77");
     }
 }
 
-/// Debian keeps servers in sbin, which is not on everybody's path.
+/// Debian installs servers in sbin, which is not always in the path.
 fn path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! The PROXY protocol in front of connections to services: whose connection it is, and that nobody else uses it.
+//! The PROXY protocol in front of backend connections: each connection carries one client only.
 
 use super::{document, over};
 use crate::support::becomes_true;
@@ -22,7 +22,7 @@ fn announcing(port: u16, version: &str, route: &Value, client: &Value) -> Value 
     document(port, &over(json!({ "HttpHandlerOptions": options }), route), &json!({}))
 }
 
-/// A client that asked once.
+/// A client with one request.
 fn client(gateway: &Gateway) -> (Client, String) {
     let mut client = gateway.connect();
     assert_eq!(client.get("/").status, 200);

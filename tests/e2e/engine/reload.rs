@@ -1,4 +1,4 @@
-//! Hot reload: whole or not at all, and nobody notices but by the new behaviour. `RELOADS=1000` soaks.
+//! Hot reload: complete or not at all, without a failed request. `RELOADS=1000` soaks.
 
 use super::{document, over, to};
 use crate::support::client::{Client, Request};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// A document whose service sees `/{mark}/...`.
+/// A document whose backend receives `/{mark}/...`.
 fn marked(port: u16, mark: &str) -> Value {
     document(port, &json!({ "DownstreamPathTemplate": format!("/{mark}/{{everything}}") }), &json!({}))
 }
@@ -157,8 +157,8 @@ fn soak() -> Option<u64> {
     std::env::var("RELOADS").ok().and_then(|n| n.parse().ok())
 }
 
-/// Three files in turn, two good and one broken, while clients ask without a pause; each is taken or refused before
-/// the next comes.
+/// Three files in turn, two valid and one invalid, under continuous load; each is applied or rejected before
+/// the next one is written.
 #[test]
 fn reloads_under_load_cost_no_request() {
     let origin = naming_the_path();
@@ -200,14 +200,14 @@ fn reloads_under_load_cost_no_request() {
     }
 }
 
-/// How many reloads had this outcome.
+/// The number of reloads with this outcome.
 fn reloads(gateway: &Gateway, outcome: &str) -> u64 {
     let name = format!("margay_config_reloads_total{{outcome=\"{outcome}\"}} ");
     let text = gateway.admin("/metrics").text();
     text.lines().find_map(|l| l.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
-/// Asks on kept and on fresh connections; any failure is a panic.
+/// Sends requests on reused and new connections; any failure is a panic.
 fn keep_asking(gateway: &Gateway, stop: &AtomicBool, asked: &AtomicU64) {
     while !stop.load(Ordering::SeqCst) {
         let mut client = gateway.connect();

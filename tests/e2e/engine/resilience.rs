@@ -1,5 +1,5 @@
-//! The kill test: four services, each a process of its own, one killed and restarted, one stalled, one failing, one
-//! healthy; and a client that must notice nothing.
+//! The kill test: four backend processes, one killed and restarted, one stalled, one failing, one
+//! healthy; the client must see no error.
 
 use crate::support::becomes_true;
 use crate::support::client::{Client, Request};
@@ -19,7 +19,7 @@ const BREAK: Duration = Duration::from_secs(1);
 const FAILURES: u64 = 5;
 const CLIENTS: usize = 4;
 
-/// A service in a process of its own: this test binary, run again; killed when dropped.
+/// A backend in its own process: this test binary, run again; killed when dropped.
 struct Service {
     process: Child,
     port: u16,
@@ -36,7 +36,7 @@ impl Service {
         Service { process, port }
     }
 
-    /// SIGKILL: no goodbye.
+    /// SIGKILL, without a graceful shutdown.
     fn kill(&mut self) {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it ends");
@@ -50,7 +50,7 @@ impl Drop for Service {
     }
 }
 
-/// No test: what the processes of the services run, and nothing in any other one.
+/// Not a test: the backend processes run it; it does nothing in every other process.
 #[test]
 fn the_scripted_backend_process() {
     let Ok(what) = std::env::var("SERVICE") else { return };
@@ -71,7 +71,7 @@ fn the_scripted_backend_process() {
     }
 }
 
-/// Answers every request with 1 KiB that begins with the port.
+/// Responds to every request with 1 KiB that begins with the port.
 fn serve(mut stream: TcpStream, status: &str, port: u16) {
     let _ = stream.set_nodelay(true);
     let body = format!("{port:<1024}");
@@ -106,7 +106,7 @@ fn document(ports: &[u16]) -> Value {
     })
 }
 
-/// What a client saw of one request: the port that answered, or what went wrong.
+/// The outcome of one request: the port that responded, or the error.
 fn ask(client: &mut Client) -> (Result<u16, String>, Duration) {
     let start = Instant::now();
     let answer = client.ask(&Request::get("/x"));
@@ -121,14 +121,14 @@ fn ask(client: &mut Client) -> (Result<u16, String>, Duration) {
     (said, took)
 }
 
-/// One number of the metrics.
+/// One value of the metrics.
 fn number(gateway: &Gateway, name: &str) -> u64 {
     let page = gateway.admin("/metrics").text();
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
-/// Asks until the end, again and again; every failure and the longest time are noted, and when each service answered.
+/// Sends requests until the end; records failures, the longest duration, and the times of each backend's responses.
 fn load(gateway: &Gateway, end: &AtomicBool, seen: &Mutex<Seen>) {
     let mut client = gateway.connect();
     while !end.load(Ordering::SeqCst) {
@@ -175,19 +175,19 @@ fn clients_see_no_error_while_backends_die_stall_and_fail() {
     let answers = seen.answers.len();
     assert!(seen.wrong.is_empty(), "{} of {answers} failed: {:?}", seen.wrong.len(), &seen.wrong[..1]);
     assert!(answers > 50, "{answers}");
-    // Four attempts and their pauses, and some for a machine that is busy; far less than the deadline.
+    // Four attempts with their backoff, and some time for a busy machine; far less than the deadline.
     assert!(seen.longest < DEADLINE, "{:?}", seen.longest);
     circuits(&gateway, start.elapsed());
 }
 
-/// Circuits opened before the three bad services, kept them out, and one closed again.
+/// The circuits of the three bad backends opened and kept them out of selection, and one closed again.
 fn circuits(gateway: &Gateway, ran: Duration) {
     let event = |what: &str| {
         number(gateway, &format!("margay_circuit_breaker_events_total{{event=\"{what}\",route=\"all\"}}"))
     };
     assert!(event("opened") >= 3, "{}", event("opened"));
     assert!(event("closed") >= 1, "{}", event("closed"));
-    // An open circuit lets one request through after each pause; those under way when it opened come on top.
+    // An open circuit lets one request through after each pause, in addition to those active when it opened.
     let bound = |services: u64| {
         services * (FAILURES + CLIENTS as u64 + 1 + (ran.as_secs_f64() / BREAK.as_secs_f64()) as u64)
     };

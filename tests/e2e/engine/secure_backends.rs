@@ -1,4 +1,4 @@
-//! Services over TLS: whom the gateway believes, what it says when it does not, and what it keeps.
+//! Backends over TLS: verification, its failures, and the reuse of connections and sessions.
 
 use super::{document, over};
 use crate::support::client::Request;
@@ -31,7 +31,7 @@ fn trusting(authority: &Authority, document: &Value) -> Gateway {
     Gateway::start(&setup)
 }
 
-/// A service that says of a request how long its body was, with a trailer and a long answer.
+/// A backend that responds with the length of the body, a trailer and a long response.
 fn echo(authority: &Authority, names: &[&str]) -> Origin {
     let answer = |seen: &Seen| match seen.method.as_str() {
         "POST" => Answer::new(200, seen.length.to_string()).chunked(&[("X-End", "1")]),

@@ -1,5 +1,5 @@
-//! Listeners over TLS: certificates by name, their replacement, sessions, certificates of clients, and what is said
-//! before there is a route.
+//! Listeners over TLS: certificates by SNI, rotation, sessions, client certificates, and responses before
+//! routing.
 
 use super::{document, over, to};
 use crate::support::becomes_true;
@@ -27,7 +27,7 @@ struct Scene {
     config: Arc<ClientConfig>,
 }
 
-/// What a scene begins with.
+/// The gateway, its address and its authority.
 struct Plan<'p> {
     authority: Authority,
     certificates: &'p [&'p [&'p str]],
@@ -72,7 +72,7 @@ impl Scene {
         self.client(name).expect("a handshake").get(target)
     }
 
-    /// The certificate that is shown for a name.
+    /// The certificate that is presented for a name.
     fn shown(&self, name: &str) -> Vec<u8> {
         let client = self.client(name).expect("a handshake");
         let tls = client.wire.tls.as_ref().expect("TLS");
@@ -326,7 +326,7 @@ fn an_active_connection_continues_while_its_listener_drains() {
     assert!(becomes_true(SOON, || origin.calls() == 1));
     let began = Instant::now();
     scene.gateway.process.signal("TERM");
-    let answer = client.answer("GET").expect("an answer");
+    let answer = client.answer("GET").expect("a response");
     assert_eq!((answer.text().as_str(), answer.header("connection")), ("late", Some("close")));
     assert!(becomes_true(SOON, || scene.gateway.process.ended().is_some()) && began.elapsed() < SOON);
 }

@@ -1,4 +1,4 @@
-//! Bodies stream: the gateway does not grow with them. `SOAK=1` takes 2 GiB instead of 256 MiB.
+//! Bodies are streamed with constant memory. `SOAK=1` transfers 2 GiB instead of 256 MiB.
 
 use super::gateway;
 use crate::support::client::Request;
@@ -15,7 +15,7 @@ fn size() -> u64 {
 
 const PART: usize = 256 * 1024;
 
-/// Runs `transfer` and says by how many KiB the gateway grew at its highest.
+/// Runs `transfer` and returns the maximum growth of the gateway in KiB.
 fn growth(gateway: &Gateway, transfer: impl FnOnce() + Send) -> u64 {
     let before = gateway.process.rss();
     let highest = AtomicU64::new(before);

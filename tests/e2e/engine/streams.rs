@@ -1,4 +1,4 @@
-//! Streams: what one side sends reaches the other before more of it is sent, whatever the route does besides.
+//! Streams: every chunk is relayed before the next one is sent, whatever the stages of the route.
 
 use super::{document, over};
 use crate::support::becomes_true;
@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How many events a service tells.
+/// The number of events of a backend.
 const EVENTS: usize = 4;
 const ANN: (&str, &str) = ("Authorization", "Basic YW5uOnNlY3JldA==");
 
@@ -22,8 +22,8 @@ fn event(number: usize) -> String {
     format!("data: {number}\n\n")
 }
 
-/// What a route may do to an exchange, by the first segment of its path; the second says how the service frames its
-/// answer.
+/// The settings of a route, by the first segment of its path; the second selects the framing of the
+/// response.
 fn routes() -> Vec<(&'static str, Value)> {
     let name = |route: &str| json!({ "UpstreamHeaderTransform": { "X-Route": route } });
     vec![
@@ -45,7 +45,7 @@ fn routes() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A gateway with all these routes to one service.
+/// A gateway with all these routes to one backend.
 fn gateway(port: u16, limits: &Value) -> Gateway {
     let route = |(name, settings): (&str, Value)| {
         over(
@@ -65,14 +65,14 @@ fn gateway(port: u16, limits: &Value) -> Gateway {
     Gateway::start(&Setup::json(&document).file("staff", &staff))
 }
 
-/// A service that sends an event only once the one before it was heard.
+/// A backend that sends an event only after the previous one was received.
 fn teller() -> (Scripted, Sender<()>) {
     let (heard, hear) = channel();
     let hear = Mutex::new(hear);
     (Scripted::start(move |wire, _| while tell(wire, &hear).is_some() {}), heard)
 }
 
-/// Answers one request, framed as its path says.
+/// Responds to one request, framed as its path selects.
 fn tell(wire: &mut Wire, hear: &Mutex<Receiver<()>>) -> Option<()> {
     let head = wire.head().ok()?;
     let hear = hear.lock().expect("no panic");
@@ -100,7 +100,7 @@ fn tell(wire: &mut Wire, hear: &Mutex<Receiver<()>>) -> Option<()> {
     (!framing.is_empty()).then_some(())
 }
 
-/// Reads until that text has come.
+/// Reads until this text has arrived.
 fn await_text(client: &mut Client, heard: &mut Vec<u8>, text: &str) {
     heard.extend(client.wire.take());
     while find(heard, text.as_bytes()).is_none() {
@@ -143,7 +143,7 @@ fn every_event_reaches_an_http_2_client_before_the_next_is_sent() {
             for framing in ["chunked", "counted", "closed"] {
                 let asked =
                     h2::request("GET", &format!("/{route}/{framing}?h2"), &[("authorization", ANN.1)]);
-                let answer = client.begin(asked, true).await.0.await.expect("an answer");
+                let answer = client.begin(asked, true).await.0.await.expect("a response");
                 assert_eq!(answer.status(), 200, "{route} {framing}");
                 let mut body = answer.into_body();
                 for number in 1..=EVENTS {
@@ -177,7 +177,7 @@ fn every_event_of_an_http_2_backend_is_relayed_at_once() {
             json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
         let gateway = Gateway::with(&document(service.port(), &route, &json!({})));
         let mut client = h2::Client::connect(gateway.address).await;
-        let answer = client.begin(h2::request("GET", "/", &[]), true).await.0.await.expect("an answer");
+        let answer = client.begin(h2::request("GET", "/", &[]), true).await.0.await.expect("a response");
         let mut body = answer.into_body();
         for number in 1..=EVENTS {
             assert_eq!(body.data().await.expect("an event").expect("no reset"), event(number));
@@ -245,14 +245,14 @@ fn a_client_disconnect_ends_the_backend_request_at_once() {
     h2::run(async {
         let mut client = h2::Client::connect(gateway.address).await;
         let (answer, _) = client.begin(h2::request("GET", "/plain/x", &[]), true).await;
-        let mut body = answer.await.expect("an answer").into_body();
+        let mut body = answer.await.expect("a response").into_body();
         assert_eq!(body.data().await.expect("an event").expect("no reset"), "data: 1\n\n");
         drop(body);
         h2::until(|| ended.load(Ordering::SeqCst) == so_far + 1).await;
     });
 }
 
-/// A service that says of every piece of a body that it came, and answers at the end.
+/// A backend that reports every received chunk of a body, and responds at its end.
 fn listener() -> (Scripted, Receiver<String>) {
     let (came, coming) = channel();
     let service = Scripted::start(move |wire, _| {
@@ -317,7 +317,7 @@ fn every_chunk_of_an_http_2_upload_reaches_the_backend_before_the_next_is_sent()
                 });
                 assert_eq!(came.await.expect("no panic").expect("it came alone"), event(number), "{route}");
             }
-            assert_eq!(h2::whole(answer.await.expect("an answer")).await.expect("a body").text(), "ok");
+            assert_eq!(h2::whole(answer.await.expect("a response")).await.expect("a body").text(), "ok");
         }
     });
 }

@@ -1,4 +1,4 @@
-//! What a route changes of requests and answers, and what it asks of its callers.
+//! Transformations of requests and responses, and the requirements of a route on its callers.
 
 use super::{document, to};
 use crate::support::client::{Request, Response};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const KEY: &str = "a key that only these tests know, 1234";
 
-/// A service that sends headers of its own.
+/// A backend with its own headers.
 fn service() -> Origin {
     Origin::with(|_| {
         Answer::new(200, "hello")
@@ -101,7 +101,7 @@ fn a_trace_is_continued_or_started_and_its_id_is_in_errors() {
     assert_eq!(origin.last().header("traceparent"), Some(parent));
 }
 
-/// A gateway whose route asks for a token.
+/// A gateway whose route requires a token.
 fn guarded(origin: &Origin, route: &Value) -> Gateway {
     let scheme = json!({ "Type": "JwtBearer", "Issuer": "i", "Audience": "a", "SigningKey": KEY });
     let keys = json!({ "AuthenticationProviderKeys": ["Bearer"] });
@@ -121,7 +121,7 @@ fn asked(gateway: &Gateway, target: &str, claims: &Value) -> Response {
     gateway.ask(&Request::get(target).header("Authorization", &token(claims)))
 }
 
-/// Status and reason of an answer.
+/// Status and error code of a response.
 fn judged(gateway: &Gateway, target: &str, claims: &Value) -> (u16, String) {
     let answer = asked(gateway, target, claims);
     let why =

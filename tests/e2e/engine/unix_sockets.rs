@@ -1,4 +1,4 @@
-//! Sockets of this machine: listeners that are files or names, and services behind such sockets.
+//! Unix domain sockets: listeners with a path or an abstract name, and backends behind such sockets.
 
 use super::{document, over};
 use crate::support::becomes_true;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A gateway that listens on `s.sock` beside its configuration, and where that is.
+/// A gateway that listens on `s.sock` next to its configuration, and the path of the socket.
 fn listening(origin: &Origin, listener: &Value) -> (Gateway, PathBuf) {
     let gateway = Gateway::start(&Setup::json(&on(origin, listener)).own_listeners());
     let path = beside(&gateway, "s.sock");
@@ -35,7 +35,7 @@ fn beside(gateway: &Gateway, name: &str) -> PathBuf {
     gateway.config().with_file_name(name)
 }
 
-/// What curl is answered through a socket.
+/// The response that curl gets through a socket.
 fn curl(args: &[&str]) -> String {
     let ran = Command::new("curl").args(["-sS", "--max-time", "10"]).args(args).output().expect("curl");
     assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
@@ -100,11 +100,11 @@ fn a_reload_adds_and_removes_sockets_and_changes_their_mode() {
     gateway.write(&on(&origin, &json!({ "Address": "unix:t.sock", "UnixMode": "666" })).to_string());
     let mode = || std::fs::metadata(&other).map_or(0, |found| found.permissions().mode() & 0o777);
     assert!(becomes_true(SOON, || mode() == 0o666));
-    std::fs::remove_file(&other).expect("somebody cleans up");
+    std::fs::remove_file(&other).expect("the file is removed");
     gateway.write(&on(&origin, &json!({ "Address": "unix:t.sock", "UnixMode": "660" })).to_string());
     assert!(becomes_true(SOON, || mode() == 0o660), "a reload brings it back");
     assert_eq!(through(&other, &["http://gw.test/"]), "hello");
-    // There and back again at once: the new socket is the one that is accepted from.
+    // Removed and added again at once: connections are accepted from the new socket.
     for _ in 0..5 {
         gateway.write(&on(&origin, &json!({})).to_string());
         assert!(becomes_true(SOON, || path.exists() && !other.exists()));
@@ -154,14 +154,14 @@ fn tls_and_the_proxy_protocol_work_on_sockets() {
         "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     stream.write_all(asked.as_bytes()).expect("sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
+    stream.read_to_string(&mut answer).expect("a response");
     assert!(
         answer.starts_with("HTTP/1.1 200 ") && origin.last().header("x-forwarded-for") == Some("192.0.2.7")
     );
     drop(gateway);
 }
 
-/// A service behind a socket, and the route to it.
+/// A backend behind a socket, and the route to it.
 struct Behind {
     _home: tempfile::TempDir,
     bridge: Bridge,

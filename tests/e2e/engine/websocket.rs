@@ -1,4 +1,4 @@
-//! WebSocket through the gateway: opened after all stages, carried as it is, ended in order.
+//! WebSocket through the gateway: opened after all stages, relayed unchanged, closed in order.
 
 use super::{document, over, to};
 use crate::support::becomes_true;
@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Error, Message};
 
-/// A service that says back what is said.
+/// An echo backend.
 fn parrot() -> Origin {
     Origin::stubs(vec![Stub::read(&json!({ "when": {}, "websocket": "echo" }))])
 }
@@ -250,10 +250,10 @@ fn a_thousand_concurrent_connections_lose_no_message() {
             for turn in 0..3 {
                 let said = Message::text(format!("{turn} of {n}"));
                 socket.send(said.clone()).await.expect("sent");
-                assert_eq!(socket.next().await.expect("an answer").expect("no error"), said);
+                assert_eq!(socket.next().await.expect("a response").expect("no error"), said);
             }
             socket.close(None).await.expect("closed");
-            assert!(socket.next().await.expect("an answer").expect("no error").is_close());
+            assert!(socket.next().await.expect("a response").expect("no error").is_close());
             assert!(socket.next().await.is_none(), "{n}: the end is clean");
         }))
         .await;
@@ -308,13 +308,13 @@ async fn converse(target: &str, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let (mut socket, _) = tokio_tungstenite::client_async(target, stream).await.expect(target);
     for said in [Message::text("hello"), Message::binary(vec![7; 5 << 20]), Message::text("")] {
         socket.send(said.clone()).await.expect("sent");
-        assert!(socket.next().await.expect("an answer").expect("no error") == said, "{target}");
+        assert!(socket.next().await.expect("a response").expect("no error") == said, "{target}");
     }
     socket.send(Message::Ping("p".into())).await.expect("sent");
-    assert_eq!(socket.next().await.expect("an answer").expect("no error"), Message::Pong("p".into()));
+    assert_eq!(socket.next().await.expect("a response").expect("no error"), Message::Pong("p".into()));
     let bye = CloseFrame { code: 4001.into(), reason: "enough".into() };
     socket.close(Some(bye.clone())).await.expect("closed");
-    assert_eq!(socket.next().await.expect("an answer").expect("no error"), Message::Close(Some(bye)));
+    assert_eq!(socket.next().await.expect("a response").expect("no error"), Message::Close(Some(bye)));
     assert!(socket.next().await.is_none(), "{target}: the end is clean");
 }
 
@@ -337,7 +337,7 @@ fn extensions_and_subprotocols_are_negotiated_end_to_end() {
     assert_eq!(head.all("sec-websocket-protocol"), ["v2.chat"]);
 }
 
-/// A service that says its name, and keeps the connection.
+/// A backend that sends its name and keeps the connection open.
 fn named(name: &'static str) -> Scripted {
     Scripted::start(move |wire, _| {
         let head = wire.head().unwrap();
@@ -373,7 +373,7 @@ fn handshakes_are_balanced_and_counted_like_requests() {
     let mut names: Vec<_> = turns.iter_mut().map(name).collect();
     names.sort();
     assert_eq!(names, ["one", "one", "two", "two"]);
-    // The service whose connection is open has more to do, for as long as it is open.
+    // The backend of the open connection has one more active request.
     let mut first = must_open(gateway.address, &opening("/idlest"));
     let busy = name(&mut first);
     let second = name(&mut must_open(gateway.address, &opening("/idlest")));

@@ -1,5 +1,5 @@
-//! What WebSocket suites ask of a server, asked twice: of the server itself and through the gateway. Every byte that comes
-//! back must be the same. The numbers are those of the Autobahn test suite's sections.
+//! The checks of WebSocket conformance suites, run against the backend and through the gateway. Every byte received
+//! must be the same. The numbers are those of the sections of the Autobahn test suite.
 
 use super::document;
 use crate::support::client::PATIENCE;
@@ -51,14 +51,14 @@ fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
     frame(FIN | CLOSE, [&code.to_be_bytes()[..], reason.as_ref()].concat())
 }
 
-/// A name, and what is sent in pieces.
+/// A name and the pieces that are sent.
 type Scenario = (String, Vec<Vec<u8>>);
 
 fn one(name: impl Into<String>, frames: Vec<Vec<u8>>) -> Scenario {
     (name.into(), vec![frames.concat()])
 }
 
-/// The same bytes, so many in one piece.
+/// The same bytes in pieces of this size.
 fn chopped(name: impl Into<String>, size: usize, frames: Vec<Vec<u8>>) -> Scenario {
     (name.into(), frames.concat().chunks(size).map(<[u8]>::to_vec).collect())
 }
@@ -179,17 +179,17 @@ fn sizes() -> Vec<Scenario> {
     all
 }
 
-/// All that comes back until the end; what is sent and says no goodbye has one behind it.
+/// Everything received until the end; input without a close frame gets one appended.
 fn verdict(address: SocketAddr, pieces: &[Vec<u8>]) -> Vec<u8> {
     let mut wire = Wire::new(TcpStream::connect(address).expect("a connection"));
     wire.read_timeout(PATIENCE);
     wire.send(&opening("/").bytes("gw"));
-    let head = wire.head().expect("an answer");
+    let head = wire.head().expect("a response");
     assert!(head.start.contains(" 101 "), "{}", head.start);
     let mut writer = Wire::new(wire.stream.try_clone().expect("a second handle"));
     let (pieces, bye) = (pieces.to_vec(), close(1000, "bye"));
     let writing = std::thread::spawn(move || {
-        // Whoever fails a connection need not read the rest.
+        // A side that fails the connection need not read the rest.
         pieces.iter().chain([&bye]).all(|piece| writer.send(piece))
     });
     let came = wire.drain().expect("an end");
@@ -213,7 +213,7 @@ fn the_conformance_results_are_the_same_through_the_gateway() {
     assert!(silent < all.len() / 3, "{silent} of {} say nothing", all.len());
 }
 
-/// Raw deflate of a message, as permessage-deflate has it (RFC 7692 7.2.1).
+/// Raw deflate of a message, as in permessage-deflate (RFC 7692 7.2.1).
 fn deflated(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 64);
     let mut deflate = flate2::Compress::new(flate2::Compression::fast(), false);
@@ -225,7 +225,7 @@ fn deflated(message: &[u8]) -> Vec<u8> {
 #[test]
 fn compressed_messages_pass_unchanged() {
     const AGREED: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n";
-    // It says back what it hears, bit by bit, but for the mask.
+    // The echo is the same, bit by bit, except for the mask.
     let server = Scripted::start(|wire, _| {
         let head = wire.head().expect("a request");
         assert_eq!(head.get("sec-websocket-extensions"), Some("permessage-deflate"));
@@ -249,7 +249,7 @@ fn compressed_messages_pass_unchanged() {
     let mut wire = Wire::new(TcpStream::connect(gateway.address).expect("a connection"));
     wire.read_timeout(PATIENCE);
     wire.send(&opening("/").header("Sec-WebSocket-Extensions", "permessage-deflate").bytes("gw"));
-    let head = wire.head().expect("an answer");
+    let head = wire.head().expect("a response");
     assert_eq!(head.get("sec-websocket-extensions"), Some("permessage-deflate; client_no_context_takeover"));
     for size in [16, 64, 256, 1024, 4096, 8192, 16_384, 32_768, 65_536, 131_072] {
         let message: Vec<u8> = (0..size).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 27) as u8).collect();
@@ -260,7 +260,8 @@ fn compressed_messages_pass_unchanged() {
         sent.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
         wire.send(&sent);
         let mut back = Vec::new();
-        wire.exactly(10 + payload.len() as u64, &mut |part| back.extend_from_slice(part)).expect("an answer");
+        wire.exactly(10 + payload.len() as u64, &mut |part| back.extend_from_slice(part))
+            .expect("a response");
         assert!(back[0] == FIN | 0x40 | TEXT && back[10..] == payload, "12 a message of {size}");
     }
 }

@@ -1,4 +1,4 @@
-//! After a 101 both sides' bytes go through as they are, whatever they are, and so do their ends.
+//! After a 101 the bytes of both sides pass unchanged, and so do their ends.
 
 use super::document;
 use crate::support::client::PATIENCE;
@@ -16,14 +16,14 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// What one side does with the connection.
+/// The script of one side.
 #[derive(Clone, Debug, Default)]
 struct Side {
-    /// What it sends, each piece with a call of its own.
+    /// The bytes it sends, each piece with its own call.
     pieces: Vec<Vec<u8>>,
-    /// The first piece travels with the head before it.
+    /// The first piece is sent together with the head.
     together: bool,
-    /// The last piece is sent only once the other side has ended.
+    /// The last piece is sent only after the other side has ended.
     last: bool,
 }
 
@@ -32,7 +32,7 @@ impl Side {
         self.pieces.concat()
     }
 
-    /// What goes with the head, and what comes behind it.
+    /// The bytes sent with the head, and the bytes after it.
     fn split(&self) -> (&[u8], &[Vec<u8>]) {
         match self.pieces.split_first() {
             Some((first, rest)) if self.together => (first, rest),
@@ -40,7 +40,7 @@ impl Side {
         }
     }
 
-    /// Sends all that is left to be sent, ends, and says what came until the other side's end.
+    /// Sends the remaining bytes, closes, and returns everything received until the peer's end.
     fn play(&self, wire: &mut Wire) -> Vec<u8> {
         let mut came = wire.take();
         let mut reader = wire.stream.try_clone().expect("a second handle");
@@ -64,7 +64,7 @@ impl Side {
     }
 }
 
-/// A service that does what it is told, one connection after the other, and says what came.
+/// A backend that plays the given scripts, one per connection, and reports what it received.
 struct Puppet {
     service: Scripted,
     tell: Sender<Side>,
@@ -90,7 +90,7 @@ impl Puppet {
         Gateway::with(&document(self.service.port(), &json!({}), &json!({})))
     }
 
-    /// One connection; what came to the client, and what came to the service.
+    /// One connection; the bytes that the client received, and those of the backend.
     fn meets(&self, gateway: &Gateway, client: &Side, service: &Side) -> (Vec<u8>, Vec<u8>) {
         self.tell.send(service.clone()).expect("it runs");
         let mut wire = opened(gateway, client.split().0);
@@ -99,19 +99,19 @@ impl Puppet {
     }
 }
 
-/// A connection after its 101, with something sent right behind the opening.
+/// A connection after its 101, with bytes sent directly after the handshake.
 fn opened(gateway: &Gateway, behind: &[u8]) -> Wire {
     let mut wire = Wire::new(TcpStream::connect(gateway.address).expect("a connection"));
     wire.read_timeout(PATIENCE);
     let mut first = opening("/").bytes("gw");
     first.extend_from_slice(behind);
     wire.send(&first);
-    let head = wire.head().expect("an answer");
+    let head = wire.head().expect("a response");
     assert!(head.start.contains(" 101 "), "{}", head.start);
     wire
 }
 
-/// A frame with any bits in its header, and the length that it says.
+/// A frame with arbitrary header bits, and the length that it announces.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![4 => 0_usize..126, 2 => 126_usize..2000, 1 => 65_530_usize..65_600];
     (any::<u8>(), any::<Option<[u8; 4]>>(), length, any::<u8>()).prop_map(|(first, mask, length, fill)| {
@@ -134,7 +134,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Frames, sound and unsound ones, closes with any code, and noise.
+/// Valid and invalid frames, closes with arbitrary codes, and noise.
 fn said() -> impl Strategy<Value = Vec<u8>> {
     let close = any::<[u8; 2]>().prop_map(|[a, b]| vec![0x88, 2, a, b]);
     let noise = proptest::collection::vec(any::<u8>(), 0..300);
@@ -142,7 +142,7 @@ fn said() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
-/// One side, its bytes cut anywhere.
+/// One side, with its bytes cut at arbitrary positions.
 fn side() -> impl Strategy<Value = Side> {
     let cuts = proptest::collection::vec(any::<proptest::sample::Index>(), 0..6);
     (said(), cuts, any::<bool>()).prop_map(|(bytes, cuts, together)| {
@@ -226,7 +226,7 @@ fn data_sent_after_a_backend_half_close_arrives() {
         let head = wire.head().expect("a request");
         wire.send(agreement(&head, "").as_bytes());
         let _ = wire.fill();
-        // Closed with unread input: the kernel sends a reset behind these words.
+        // Closed with unread input: the kernel sends a reset after these bytes.
         wire.send(b"\x88\x02\x03\xea");
     });
     let gateway = Gateway::with(&document(service.port(), &json!({}), &json!({})));

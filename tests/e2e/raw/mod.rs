@@ -1,8 +1,8 @@
-//! The raw corpora: byte streams of strangers, and answers of broken or hostile services.
+//! The raw corpora: byte streams of hostile clients, and responses of broken or hostile backends.
 //!
-//! Everything of level MUST holds. What is open of the levels SHOULD and SEC stands in `tests/cases/raw-open.toml`,
+//! Every check of level MUST holds. What is open of the levels SHOULD and SEC is in `tests/cases/raw-open.toml`,
 //! an exact list: a listed id that holds is an error, so is an open one that is not listed. A smuggled request, a
-//! desynchronised connection and a bad Host at the service are errors at every level.
+//! desynchronized connection and a wrong Host at the backend are errors at every level.
 
 mod checks;
 mod mutations;
@@ -28,16 +28,16 @@ fn id(case: &Value) -> &str {
     case["id"].as_str().expect("an id")
 }
 
-/// What one stream showed to be wrong.
+/// The violations of one stream.
 #[derive(Default)]
 struct Verdict {
-    /// Against the rule of the case.
+    /// Of the rule of the case.
     open: Vec<String>,
-    /// Against what holds at every level.
+    /// Of the rules of every level.
     fatal: Vec<String>,
 }
 
-/// The ids listed under `[section]` in the list of open ones.
+/// The ids listed under `[section]` in the list of open cases.
 fn listed(section: &str) -> Vec<String> {
     let text = std::fs::read_to_string(data("cases/raw-open.toml")).expect("tests/cases/raw-open.toml");
     let mut here = false;
@@ -52,7 +52,7 @@ fn listed(section: &str) -> Vec<String> {
     ids
 }
 
-/// Compares verdicts with the list, says the counts, and fails with everything that is wrong.
+/// Compares verdicts with the list, prints the counts, and fails with all violations.
 fn settle(section: &str, what: &str, cases: &[Value], verdicts: &[Verdict]) {
     let listed = listed(section);
     let filtered = std::env::var("CASE").is_ok();

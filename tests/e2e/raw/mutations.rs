@@ -1,6 +1,6 @@
-//! Streams that nobody thought of: the corpus with bytes changed, cut, doubled and put together anew. Whatever comes
-//! of them, the service only ever sees requests by the book, the client only answers by the book, and the gateway
-//! lives. `MUTATIONS=100000` for a long run, `SEED=n` for other ones.
+//! Mutated streams: the corpus with bytes changed, truncated, duplicated and recombined. Whatever the mutation,
+//! the backend receives only valid requests, the client only valid responses, and the gateway
+//! survives. `MUTATIONS=100000` for a long run, `SEED=n` for other mutations.
 
 use super::requests::catch_all;
 use super::strict::Strict;
@@ -13,7 +13,7 @@ use crate::support::scripted_backend::Scripted;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A small generator, the same numbers every time.
+/// A small generator with a fixed sequence.
 struct Dice(u64);
 
 impl Dice {
@@ -69,7 +69,7 @@ fn mutate(streams: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     stream
 }
 
-/// Sends one stream; what the client saw that is no HTTP.
+/// Sends one stream; returns the bytes received that are not HTTP.
 fn play(stream: &[u8], gateway: &Gateway) -> Option<String> {
     let mut client = Client::connect(gateway.address);
     client.send(stream);
@@ -78,7 +78,7 @@ fn play(stream: &[u8], gateway: &Gateway) -> Option<String> {
         String::from_utf8_lossy(stream.split(|b| *b == b' ').next().unwrap_or_default()).into_owned();
     match client.answer(method.trim_start()) {
         Err(Fault::Malformed(what)) => Some(format!("{what:?} for {:?}", String::from_utf8_lossy(stream))),
-        // Of a second answer the client does not know whether it is one to a HEAD.
+        // A second response cannot be attributed to HEAD or GET.
         _ => None,
     }
 }
@@ -87,7 +87,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|n| n.parse().ok())
 }
 
-/// Plays `count` mutations on several connections at a time; what the clients saw that is no HTTP.
+/// Plays `count` mutations on several concurrent connections; returns the bytes received that are not HTTP.
 fn play_all(gateway: &Gateway, count: u64, seed: u64) -> Vec<String> {
     let cases = load("raw_requests.jsonl");
     let good = |case: &&Value| case["rule"] == json!("must_normalise");
@@ -119,7 +119,7 @@ fn no_mutation_of_a_stream_gets_past_the_parser() {
     assert_eq!(gateway.ask(&Request::get("/clean")).text(), "seen /clean");
     let records = origin.take();
     let excused = |v: &String| v.starts_with("target-characters") || v.starts_with("control byte");
-    // What a client cuts off is cut off at the service as well; nothing else may be malformed.
+    // A request that the client truncates is truncated at the backend as well; nothing else may be malformed.
     let broken = records.iter().filter(|r| r.violations.iter().any(|v| !excused(v)));
     wrong.extend(broken.map(|r| format!("forwarded {:?} {:?} {:?}", r.method, r.target, r.violations)));
     announce(&format!("raw mutations: {count} streams, {} requests forwarded, seed {seed}", records.len()));
@@ -132,7 +132,7 @@ fn no_mutation_of_a_stream_gets_past_the_parser() {
     assert!(gateway.process.ended().is_none() && !gateway.process.stderr().contains("panicked"));
 }
 
-/// Answers `/m/N` with the N-th mutation (and closes after every second), everything else with its own name.
+/// Answers `/m/N` with the N-th mutation (and closes after every second), other paths with their own name.
 fn mutating_service(seed: u64) -> Scripted {
     let answers: Vec<Vec<u8>> = load("raw_responses.jsonl").iter().map(bytes).collect();
     Scripted::start(move |wire, _| {
@@ -153,7 +153,7 @@ fn mutating_service(seed: u64) -> Scripted {
     })
 }
 
-/// Asks for a mutation, then for something clean on the same and on another connection.
+/// Requests a mutation, then a clean response on the same and on another connection.
 fn ask_for(n: u64, gateway: &Gateway) -> Option<String> {
     let mut client = gateway.connect();
     client.wire.read_timeout(Duration::from_millis(20));

@@ -1,4 +1,4 @@
-//! `raw_requests.jsonl`: what a stranger may send, and what may come of it.
+//! `raw_requests.jsonl`: what a hostile client may send, and what may result.
 
 use super::checks::checks;
 use super::strict::{Record, Strict};
@@ -11,9 +11,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A client waits this long for an answer or a close.
+/// The time a client waits for a response or a close.
 const ANSWER: Duration = Duration::from_secs(3);
-/// After the answers: no more bytes for this long, and the client is satisfied.
+/// After the responses: no byte for this long, and the client is done.
 const QUIET: Duration = Duration::from_millis(60);
 
 #[test]
@@ -62,7 +62,7 @@ fn run(what: &str, send: Send) {
     settle("requests", what, &cases, &verdicts);
 }
 
-/// Every path to one service, Host kept.
+/// Every path to one backend, Host preserved.
 pub fn catch_all(port: u16) -> Value {
     json!({ "Routes": [{
         "UpstreamPathTemplate": "/{everything}", "DownstreamPathTemplate": "/{everything}",
@@ -71,7 +71,7 @@ pub fn catch_all(port: u16) -> Value {
     }]})
 }
 
-/// What the client got.
+/// What the client received.
 #[derive(Default)]
 struct Got {
     answers: Vec<Response>,
@@ -92,7 +92,7 @@ fn judge(case: &Value, gateway: &Gateway, origin: &Strict, send: Send) -> Verdic
     verdict
 }
 
-/// Sends the stream and reads everything that comes back.
+/// Sends the stream and reads the responses.
 fn play(case: &Value, raw: &[u8], gateway: &Gateway, send: Send) -> Got {
     let mut client = Client::connect(gateway.address);
     send(&mut client, raw);
@@ -132,7 +132,7 @@ fn listen(client: &mut Client, first: &str, got: &mut Got, until_close: bool, st
     }
 }
 
-/// Takes out violations that the case itself declares tolerable.
+/// Removes violations that the case itself declares tolerable.
 fn excuse(case: &Value, records: &mut [Record]) {
     let checks = &case["checks"];
     for record in records {
@@ -183,7 +183,7 @@ fn rule(case: &Value, got: &Got, records: &[Record], raw: &[u8], wrong: &mut Vec
     }
 }
 
-/// Whether the stream was rejected, accepted, or either, as its rule wants.
+/// Whether the stream was rejected, accepted, or either, as its rule requires.
 fn outcome(case: &Value, got: &Got, forwarded: u64) -> Option<String> {
     let rejected = match got.answers.first() {
         Some(first) => first.status >= 400,

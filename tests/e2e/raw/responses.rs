@@ -1,4 +1,4 @@
-//! `raw_responses.jsonl`: what a broken or hostile service may answer, and what the client may see of it.
+//! `raw_responses.jsonl`: what a broken or hostile backend may send, and what the client may receive.
 
 use super::requests::catch_all;
 use super::strict::is_token;
@@ -22,7 +22,7 @@ fn no_invalid_response_gets_past_the_parser() {
     settle("responses", "responses", &cases, &verdicts);
 }
 
-/// Answers one request: the bytes of the case it names, or a clean answer.
+/// Answers one request: the bytes of the case it names, or a clean response.
 fn serve(wire: &mut Wire, scripts: &HashMap<String, (Vec<u8>, bool)>) -> bool {
     let Ok(head) = wire.head() else { return false };
     let target = head.start.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -48,7 +48,7 @@ fn judge(case: &Value, gateway: &Gateway) -> Verdict {
     verdict
 }
 
-/// The next answer is the clean one, or the connection is closed.
+/// The next response is the clean one, or the connection is closed.
 fn clean(client: &mut Client, wrong: &mut Vec<String>) {
     match client.ask(&Request::get("/clean").header("Host", "gw.test")) {
         Ok(r) if r.status == 200 && r.text() == "clean" && r.header("x-clean") == Some("1") => {}
@@ -86,7 +86,7 @@ fn body_fits(case: &Value, response: &Response) -> bool {
     response.status == 200 && case["body"].as_str().is_none_or(|b| b == response.text())
 }
 
-/// What reached the client is a message by the book.
+/// The client received a valid message.
 fn canonical(response: &Response, verdict: &mut Verdict) {
     let head = &response.head;
     let (lengths, codings) = (head.all("content-length"), head.all("transfer-encoding"));

@@ -1,4 +1,4 @@
-//! A recording service that parses strictly and never guesses: whatever is not in canonical form is written down
+//! A recording backend that parses strictly and never guesses: anything not in canonical form is recorded
 //! as a violation, and the connection ends.
 
 use crate::support::http1_reader::{Fault, Wire};
@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A request, or as much of one as came.
+/// A request, or as much of it as arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     pub method: String,
@@ -17,7 +17,7 @@ pub struct Record {
     pub body: Vec<u8>,
     pub trailers: Vec<(String, Vec<u8>)>,
     pub complete: bool,
-    /// What is not canonical, `kind: detail`.
+    /// The deviations from canonical form, `kind: detail`.
     pub violations: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ impl Record {
     }
 }
 
-/// The service.
+/// The backend.
 pub struct Strict {
     pub address: SocketAddr,
     records: Arc<Mutex<Vec<Record>>>,
@@ -60,7 +60,7 @@ impl Strict {
         Strict { address, records, stopped }
     }
 
-    /// Takes what was recorded.
+    /// Takes the recorded requests.
     pub fn take(&self) -> Vec<Record> {
         std::mem::take(&mut self.records.lock().expect("no panic"))
     }
@@ -73,7 +73,7 @@ impl Drop for Strict {
     }
 }
 
-/// Reads one request, records and answers it; false when the connection is over.
+/// Reads one request, records and answers it; false when the connection is closed.
 fn serve(wire: &mut Wire, into: &Mutex<Vec<Record>>) -> bool {
     let mut record = Record::default();
     let read = request(wire, &mut record);
@@ -84,7 +84,7 @@ fn serve(wire: &mut Wire, into: &Mutex<Vec<Record>>) -> bool {
     if let Err(Fault::Malformed(what)) = &read {
         record.violates("malformed", what);
     }
-    // A service that closes without an answer would make the gateway ask again.
+    // A close without a response would make the gateway retry.
     let harmless = |v: &String| v.starts_with("target-characters") || v.starts_with("control byte");
     let good = record.complete && record.violations.iter().all(harmless);
     let answer = answer(&record);
@@ -92,7 +92,7 @@ fn serve(wire: &mut Wire, into: &Mutex<Vec<Record>>) -> bool {
     good && wire.send(answer.as_bytes())
 }
 
-/// 200 with the target as body, so that the client can tell whose answer it got.
+/// 200 with the target as body, so that the client can match responses to requests.
 fn answer(record: &Record) -> String {
     let body = format!("seen {}", record.target);
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());

@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client: it sends what it is told, byte for byte, and says how each answer ended.
+//! A plain HTTP/1.1 client: it sends exactly the given bytes and reports how each response ended.
 
 use super::http1_reader::{Fault, Head, Result, Wire};
 use std::net::{SocketAddr, TcpStream};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
-/// How long an answer may take before a test gives up.
+/// How long a response may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What travels after the head of a request.
+/// What is sent after the head of a request.
 #[derive(Clone, Debug, Default)]
 pub enum Body {
     #[default]
@@ -106,7 +106,7 @@ fn chunked(parts: &[Vec<u8>], trailers: &[(String, String)]) -> Vec<u8> {
     out
 }
 
-/// What told the reader that the body was over.
+/// How the reader recognized the end of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     NoBody,
@@ -115,13 +115,13 @@ pub enum Ending {
     Close,
 }
 
-/// An answer, whole.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,
     pub reason: String,
     pub head: Head,
-    /// 1xx answers that came before.
+    /// The 1xx responses before the final one.
     pub interim: Vec<Head>,
     pub body: Vec<u8>,
     pub length: u64,
@@ -138,18 +138,18 @@ impl Response {
         self.head.get(name)
     }
 
-    /// The body as JSON; null when it is none.
+    /// The body as JSON; null when it is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Whether the sender keeps the connection.
+    /// Whether the sender keeps the connection open.
     pub fn keeps_alive(&self) -> bool {
         !self.head.lists("connection", "close") && self.ending != Ending::Close
     }
 }
 
-/// Bodies above this are counted, not kept.
+/// Longer bodies are counted, not stored.
 const KEPT: usize = 8 << 20;
 
 /// One connection to a server.
@@ -171,7 +171,7 @@ impl Client {
         Ok(Client { wire, authority: format!("localhost:{}", address.port()) })
     }
 
-    /// Over TLS, asking for the certificate of that name.
+    /// Over TLS, with this server name.
     pub fn secure(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> std::io::Result<Client> {
         let mut client = Client::try_connect(address)?;
         client.authority = format!("{name}:{}", address.port());
@@ -186,7 +186,7 @@ impl Client {
         self.wire.send(bytes.as_ref())
     }
 
-    /// Sends a request and reads its answer; the upload goes on while an early answer comes in.
+    /// Sends a request and reads its response; the upload continues while an early response arrives.
     pub fn ask(&mut self, request: &Request) -> Result<Response> {
         let bytes = request.bytes(&self.authority);
         if bytes.len() < 32 * 1024 || self.wire.tls.is_some() {
@@ -202,7 +202,7 @@ impl Client {
         answer
     }
 
-    /// Asks and wants an answer.
+    /// Sends a request that must get a response.
     pub fn must(&mut self, request: &Request) -> Response {
         self.ask(request).unwrap_or_else(|f| panic!("{} {}: {f:?}", request.method, request.target))
     }
@@ -211,7 +211,7 @@ impl Client {
         self.must(&Request::get(target))
     }
 
-    /// Reads the final answer to a request of this method.
+    /// Reads the final response to a request with this method.
     pub fn answer(&mut self, method: &str) -> Result<Response> {
         let mut interim = Vec::new();
         loop {
@@ -259,7 +259,7 @@ impl Client {
         Ok(Response { status, reason, head, interim, body, length, trailers, ending })
     }
 
-    /// Whether the server closes within this time, without sending anything more.
+    /// Whether the server closes within this time without sending more bytes.
     pub fn closes_within(&mut self, limit: Duration) -> bool {
         let start = Instant::now();
         self.wire.read_timeout(limit);
@@ -289,7 +289,7 @@ fn status_line(line: &str) -> Result<(u16, String)> {
     Ok((code, reason.to_owned()))
 }
 
-/// One request on a connection of its own.
+/// One request on its own connection.
 pub fn once(address: SocketAddr, request: &Request) -> Result<Response> {
     let mut client = Client::try_connect(address).map_err(|_| Fault::Closed)?;
     client.ask(request)

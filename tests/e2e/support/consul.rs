@@ -1,4 +1,4 @@
-//! A registry that speaks the part of Consul's HTTP API that the gateway uses: health and KV, with blocking queries.
+//! A registry that implements the part of Consul's HTTP API that the gateway uses: health and KV, with blocking queries.
 
 use super::origin::{Origin, Seen};
 use super::stub_backend::Answer;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// The longest that a question is held, whatever it asks for: a test must end.
+/// The longest time that a blocking query waits, whatever it requests: a test must end.
 const HELD: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
@@ -17,7 +17,7 @@ struct State {
     index: u64,
     services: HashMap<String, Vec<Value>>,
     keys: HashMap<String, String>,
-    /// Every question is answered with this status.
+    /// Every query is answered with this status.
     broken: Option<u16>,
 }
 
@@ -64,7 +64,7 @@ impl Consul {
         self.entries(service, ports.iter().map(entry).collect());
     }
 
-    /// The same, word by word.
+    /// The same, as raw JSON.
     pub fn entries(&self, service: &str, entries: Vec<Value>) {
         self.change(|state| drop(state.services.insert(service.to_owned(), entries)));
     }
@@ -77,12 +77,12 @@ impl Consul {
         self.shared.lock().keys.get(key).cloned()
     }
 
-    /// From now on every question is answered with this status, or as it should be.
+    /// From now on every query is answered with this status, or normally.
     pub fn break_down(&self, status: Option<u16>) {
         self.change(|state| state.broken = status);
     }
 
-    /// How often it was asked for something below that path.
+    /// How often a path below this one was requested.
     pub fn asked(&self, path: &str) -> usize {
         self.origin.seen().iter().filter(|seen| seen.path.starts_with(path)).count()
     }
@@ -109,7 +109,7 @@ impl Shared {
         answer.header("X-Consul-Index", &state.index.to_string())
     }
 
-    /// Holds a question that knows the present answer until there is another one.
+    /// Holds a query with the current index until the state changes.
     fn held(&self, seen: &Seen) -> MutexGuard<'_, State> {
         let state = self.lock();
         let Some(known) = parameter(seen, "index").and_then(|text| text.parse::<u64>().ok()) else {

@@ -1,4 +1,4 @@
-//! A name server of a few lines (RFC 1035): answers A, AAAA and SRV questions over UDP from a table that a test may
+//! A small name server (RFC 1035): answers A, AAAA and SRV queries over UDP from a table that a test may
 //! change at any time.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ const A: u16 = 1;
 const AAAA: u16 = 28;
 const SRV: u16 = 33;
 
-/// What a name has.
+/// The records of a name.
 #[derive(Clone, Debug)]
 pub enum Record {
     Address(IpAddr),
@@ -23,7 +23,7 @@ pub enum Record {
 /// Time to live and records of each name.
 type Zone = HashMap<String, (u32, Vec<Record>)>;
 
-/// How the server behaves, whatever is in its table.
+/// How the server behaves, independent of its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
     Answering,
@@ -39,7 +39,7 @@ struct Shared {
     over: AtomicBool,
 }
 
-/// The running server; it ends with this.
+/// The running server; it stops when dropped.
 pub struct NameServer {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -47,7 +47,7 @@ pub struct NameServer {
 }
 
 impl NameServer {
-    /// Starts one that knows no name.
+    /// Starts a server with an empty table.
     pub fn start() -> NameServer {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
         socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a time limit");
@@ -83,7 +83,7 @@ impl NameServer {
         *self.shared.mood.lock().unwrap() = mood;
     }
 
-    /// How often that name was asked for.
+    /// How often this name was queried.
     pub fn asked(&self, name: &str) -> usize {
         self.shared.questions.lock().unwrap().iter().filter(|asked| *asked == name).count()
     }
@@ -127,7 +127,7 @@ fn answer(packet: &[u8], shared: &Shared) -> Option<Vec<u8>> {
     out.extend([0x81, 0x80 | rcode, 0, 1, 0, u8::try_from(answers.len()).expect("few answers"), 0, 0, 0, 0]);
     out.extend(&packet[12..end + 4]);
     for data in answers {
-        // The name of the question, by its place.
+        // The name of the question, by its offset.
         out.extend([0xc0, 12]);
         out.extend(kind.to_be_bytes());
         out.extend(1u16.to_be_bytes());
@@ -138,7 +138,7 @@ fn answer(packet: &[u8], shared: &Shared) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The name of the first question, in small letters, and where it ends.
+/// The name of the first question, in lower case, and where it ends.
 fn name(packet: &[u8]) -> Option<(String, usize)> {
     let (mut labels, mut at) = (Vec::new(), 12);
     loop {
@@ -152,7 +152,7 @@ fn name(packet: &[u8]) -> Option<(String, usize)> {
     }
 }
 
-/// The record on the wire, if it is of that kind.
+/// The record in wire format, if it has this type.
 fn data(record: &Record, kind: u16) -> Option<Vec<u8>> {
     match record {
         Record::Address(IpAddr::V4(address)) if kind == A => Some(address.octets().to_vec()),

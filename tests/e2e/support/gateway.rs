@@ -1,4 +1,4 @@
-//! The gateway: the real binary with a configuration in a directory of its own.
+//! The gateway: the real binary with a configuration in its own directory.
 
 use super::client::{Client, Request, Response, once};
 use super::ports;
@@ -15,15 +15,15 @@ const START: Duration = Duration::from_secs(20);
 /// What to start the gateway with.
 pub struct Setup {
     files: Vec<(String, String)>,
-    /// The file (or the directory) given as `--config`, below the directory of the test.
+    /// The file (or the directory) given as `--config`, relative to the directory of the test.
     config: String,
-    /// Further ones.
+    /// Further `--config` arguments.
     more: Vec<String>,
     threads: usize,
     env: Vec<(String, String)>,
-    /// Whether the listeners are those of the file.
+    /// Whether the listeners are those of the document.
     own_listeners: bool,
-    /// A program that has margay as a library, instead of margay.
+    /// A program that embeds margay as a library, instead of margay.
     program: Option<PathBuf>,
 }
 
@@ -66,19 +66,19 @@ impl Setup {
         self.file(name, text)
     }
 
-    /// The configuration lies somewhere else.
+    /// The configuration is in another directory.
     pub fn at(mut self, config: &Path) -> Setup {
         self.config = config.to_str().expect("UTF-8").into();
         self
     }
 
-    /// Without `--listen`: the file names the listeners.
+    /// Without `--listen`: the document defines the listeners.
     pub fn own_listeners(mut self) -> Setup {
         self.own_listeners = true;
         self
     }
 
-    /// Starts one of the examples instead, a gateway with stages of its own.
+    /// Starts one of the examples instead, a gateway with custom stages.
     pub fn example(mut self, name: &str) -> Setup {
         let built = Path::new(env!("CARGO_BIN_EXE_margay")).with_file_name("examples").join(name);
         assert!(built.exists(), "the example {name} is not built: cargo build --examples");
@@ -91,7 +91,7 @@ impl Setup {
         self
     }
 
-    /// A further file beside the configuration (a policy, a secret).
+    /// A further file next to the configuration (a policy, a secret).
     pub fn file(mut self, name: &str, text: &str) -> Setup {
         self.files.push((name.into(), text.into()));
         self
@@ -120,7 +120,7 @@ impl Gateway {
         Gateway::start(&Setup::json(document))
     }
 
-    /// Starts it and says how it ended if it did not come up.
+    /// Starts it and reports how it ended if it did not become ready.
     pub fn try_start(setup: &Setup) -> Result<Gateway, Ended> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         for (name, text) in &setup.files {
@@ -145,7 +145,7 @@ impl Gateway {
         Client::connect(self.address)
     }
 
-    /// One request on a connection of its own.
+    /// One request on its own connection.
     pub fn ask(&self, request: &Request) -> Response {
         once(self.address, request).unwrap_or_else(|f| panic!("{} {}: {f:?}", request.method, request.target))
     }
@@ -154,7 +154,7 @@ impl Gateway {
         self.ask(&Request::get(target))
     }
 
-    /// Asks the admin address.
+    /// Sends a request to the administration address.
     pub fn admin(&self, target: &str) -> Response {
         once(self.admin, &Request::get(target)).unwrap_or_else(|f| panic!("admin {target}: {f:?}"))
     }
@@ -175,7 +175,7 @@ impl Gateway {
         std::fs::rename(&beside, &path).expect("rename the configuration");
     }
 
-    /// Keeps the directory after the end, for those who look for the reason of a failure.
+    /// Keeps the directory after the end, for the analysis of a failure.
     pub fn keep(self) -> PathBuf {
         let Gateway { directory, .. } = self;
         directory.keep()
@@ -186,7 +186,7 @@ impl Gateway {
         self.process.stdout().lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
     }
 
-    /// Waits for an access log line that fits.
+    /// Waits for an access log line that matches.
     pub fn logged(&self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
         super::until(Duration::from_secs(5), || self.access_log().into_iter().find(|l| fits(l)))
     }

@@ -1,5 +1,5 @@
-//! HTTP/2 from both ends: frames written by hand for what no client would send, and a client and a service on the `h2`
-//! crate for what they do.
+//! HTTP/2 from both ends: frames written by hand for what no client sends, and a client and a backend on the `h2`
+//! crate for everything else.
 
 #![allow(clippy::needless_pass_by_ref_mut, reason = "one request after the other is what the tests mean")]
 
@@ -30,7 +30,7 @@ pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
-/// A frame as it came.
+/// A frame as received.
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub kind: u8,
@@ -75,7 +75,7 @@ impl Raw {
         self.bytes(&frame)
     }
 
-    /// The next frame; none at the end of the connection.
+    /// The next frame; `None` at the end of the connection.
     pub fn frame(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).ok()?;
@@ -85,7 +85,7 @@ impl Raw {
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
-    /// The next frame of that kind.
+    /// The next frame of this type.
     pub fn wait_for(&mut self, kind: u8) -> Option<Frame> {
         std::iter::from_fn(|| self.frame()).find(|frame| frame.kind == kind)
     }
@@ -101,7 +101,7 @@ impl Raw {
     }
 }
 
-/// A header block of literal fields that nobody needs to remember.
+/// A header block of literal fields that are not indexed.
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in fields {
@@ -128,13 +128,13 @@ fn put_length(out: &mut Vec<u8>, mut n: usize) {
     out.push(n as u8);
 }
 
-/// The fields of a plain GET with these after them.
+/// The fields of a plain GET, followed by these.
 pub fn get_with(more: &[(&str, &str)]) -> Vec<u8> {
     let usual = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "gw.test")];
     block(&[&usual[..], more].concat())
 }
 
-/// Runs a test that speaks HTTP/2 on a runtime of its own, not for ever.
+/// Runs an HTTP/2 test on its own runtime, with a timeout.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends in time") })
@@ -144,7 +144,7 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 #[derive(Clone)]
 pub struct Client(SendRequest<Bytes>);
 
-/// An answer, whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Whole {
     pub head: Response<()>,
@@ -171,7 +171,7 @@ impl Whole {
 }
 
 impl Client {
-    /// A connection without TLS, begun without asking.
+    /// A connection without TLS, with prior knowledge.
     pub async fn connect(address: SocketAddr) -> Client {
         let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
         let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
@@ -179,7 +179,7 @@ impl Client {
         Client(requests)
     }
 
-    /// A connection over TLS, on which HTTP/2 is agreed on by ALPN.
+    /// A connection over TLS, with HTTP/2 negotiated by ALPN.
     pub async fn secure(address: SocketAddr, name: &str, tls: &ClientConfig) -> Client {
         let mut tls = tls.clone();
         tls.alpn_protocols = vec![b"h2".to_vec()];
@@ -192,18 +192,18 @@ impl Client {
         Client(requests)
     }
 
-    /// Sends a head; `last` says that no body follows.
+    /// Sends a head; `last`: no body follows.
     pub async fn begin(&mut self, request: Request<()>, last: bool) -> (ResponseFuture, SendStream<Bytes>) {
         self.0.clone().ready().await.expect("room").send_request(request, last).expect("sent")
     }
 
-    /// The answer to a request without a body.
+    /// The response to a request without a body.
     pub async fn ask(&mut self, request: Request<()>) -> Result<Whole, h2::Error> {
         let (answer, _) = self.begin(request, true).await;
         whole(answer.await?).await
     }
 
-    /// A GET on a connection that may be over.
+    /// A GET on a connection that may be closed.
     pub async fn try_get(&mut self, path: &str) -> Result<Whole, h2::Error> {
         let (answer, _) = self.0.clone().ready().await?.send_request(request("GET", path, &[]), true)?;
         whole(answer.await?).await
@@ -223,7 +223,7 @@ pub fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<()>
     request.body(()).expect("a request")
 }
 
-/// Receives an answer to its end.
+/// Receives a response to its end.
 pub async fn whole(answer: Response<RecvStream>) -> Result<Whole, h2::Error> {
     let (head, mut body) = answer.into_parts();
     let (bytes, trailers) = drain(&mut body).await?;
@@ -241,11 +241,11 @@ pub async fn drain(body: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>)
     Ok((bytes, body.trailers().await?))
 }
 
-/// What answers a request of HTTP/2.
+/// The handler of HTTP/2 requests.
 pub type Respond = h2::server::SendResponse<Bytes>;
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A service that speaks HTTP/2 without TLS, as long as the runtime lives.
+/// An HTTP/2 backend without TLS; it lives as long as the runtime.
 pub async fn origin<F>(
     answer: impl Fn(Request<RecvStream>, Respond) -> F + Send + Sync + 'static,
 ) -> SocketAddr
@@ -270,7 +270,7 @@ where
     address
 }
 
-/// Waits until that is true.
+/// Waits until the condition is true.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {

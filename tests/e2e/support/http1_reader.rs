@@ -1,4 +1,4 @@
-//! HTTP/1.1 messages read off a socket, by the book and without help from the gateway's own codec.
+//! HTTP/1.1 messages read from a socket, strictly and without the gateway's own codec.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,24 +8,24 @@ use tokio_rustls::rustls::{Connection, HandshakeKind};
 /// The reason why a message could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The other side closed (or reset) before the first byte.
+    /// The peer closed (or reset) before the first byte.
     Closed,
-    /// The other side closed (or reset) in the middle.
+    /// The peer closed (or reset) in the middle.
     CutShort(String),
-    /// Nothing came within the read timeout.
+    /// No byte arrived within the read timeout.
     Timeout,
-    /// Bytes that are no HTTP.
+    /// Bytes that are not HTTP.
     Malformed(String),
 }
 
 pub type Result<T> = std::result::Result<T, Fault>;
 
-/// A start line and header lines, as they came.
+/// A start line and header lines, as received.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     pub start: String,
     pub headers: Vec<(String, String)>,
-    /// The bytes, for those who look closer.
+    /// The raw bytes.
     pub raw: Vec<u8>,
 }
 
@@ -44,7 +44,7 @@ impl Head {
         self.get(name).is_some()
     }
 
-    /// Whether a comma-separated header holds this element.
+    /// Whether a comma-separated header contains this element.
     pub fn lists(&self, name: &str, element: &str) -> bool {
         self.all(name).iter().any(|v| v.split(',').any(|e| e.trim().eq_ignore_ascii_case(element)))
     }
@@ -70,10 +70,10 @@ fn latin1_or_utf8(raw: &[u8]) -> String {
     }
 }
 
-/// A socket, and what was read ahead of it.
+/// A socket and the bytes that were read ahead.
 pub struct Wire {
     pub stream: TcpStream,
-    /// What encrypts, where something does.
+    /// The TLS session, if there is one.
     pub tls: Option<Box<Connection>>,
     ahead: Vec<u8>,
     at: usize,
@@ -85,7 +85,7 @@ impl Wire {
         Wire { stream, tls: None, ahead: Vec::new(), at: 0 }
     }
 
-    /// Encrypted from now on; whether the handshake succeeds.
+    /// Starts TLS; whether the handshake succeeds.
     pub fn encrypt(&mut self, tls: Connection) -> std::io::Result<()> {
         let tls = self.tls.insert(Box::new(tls));
         while tls.is_handshaking() || tls.wants_write() {
@@ -103,7 +103,7 @@ impl Wire {
         self.stream.set_read_timeout(Some(limit)).expect("a read timeout");
     }
 
-    /// Sends bytes; false when the other side is gone.
+    /// Sends bytes; false when the peer has closed.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         match &mut self.tls {
             None => self.stream.write_all(bytes).is_ok(),
@@ -111,17 +111,17 @@ impl Wire {
         }
     }
 
-    /// Ends our direction (FIN).
+    /// Closes the sending direction (FIN).
     pub fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// What has been read ahead and not used.
+    /// The bytes that were read ahead.
     pub fn unused(&self) -> &[u8] {
         &self.ahead[self.at..]
     }
 
-    /// Takes what has been read ahead.
+    /// Takes the bytes that were read ahead.
     pub fn take(&mut self) -> Vec<u8> {
         let rest = self.unused().to_vec();
         self.at = self.ahead.len();
@@ -150,7 +150,7 @@ impl Wire {
         }
     }
 
-    /// Everything until the other side closes; `None` when it does not within the read timeout.
+    /// Everything until the peer closes; `None` when it does not within the read timeout.
     pub fn drain(&mut self) -> Option<Vec<u8>> {
         loop {
             match self.fill() {
@@ -161,7 +161,7 @@ impl Wire {
         }
     }
 
-    /// Bytes up to and with the empty line.
+    /// The bytes up to and including the empty line.
     pub fn head(&mut self) -> Result<Head> {
         loop {
             if let Some(end) = find(self.unused(), b"\r\n\r\n") {
@@ -204,7 +204,7 @@ impl Wire {
         Ok(())
     }
 
-    /// A chunked body into `sink`; the trailers are the answer.
+    /// A chunked body into `sink`; returns the trailers.
     pub fn chunked(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Vec<(String, String)>> {
         loop {
             let line = self.line()?;
@@ -266,7 +266,7 @@ fn write(tls: &mut Connection, stream: &mut TcpStream, mut bytes: &[u8]) -> std:
     Ok(())
 }
 
-/// Where `needle` begins in `hay`.
+/// The position of `needle` in `hay`.
 pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
     memchr::memmem::find(hay, needle)
 }

@@ -1,5 +1,5 @@
-//! The tool box of the end-to-end tests: std sockets and threads only, so that nothing here can share a mistake
-//! with the gateway.
+//! Support for the end-to-end tests: std sockets and threads only, so that no bug of the gateway can be shared
+//! by its tests.
 
 pub mod client;
 pub mod consul;
@@ -20,13 +20,13 @@ pub mod websocket;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Says something that `cargo test` does not swallow when the test passes: counts belong into every log.
+/// Prints text that `cargo test` shows for passing tests as well: counts belong into every log.
 pub fn announce(text: &str) {
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(format!("{text}\n").as_bytes());
 }
 
-/// Asks again and again until `ask` has an answer; `None` when `within` is over.
+/// Repeats `ask` until it returns a value; `None` after `within`.
 pub fn until<T>(within: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {

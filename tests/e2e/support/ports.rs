@@ -1,7 +1,7 @@
-//! Free loopback ports, asked for and never fixed.
+//! Free loopback ports, allocated and never fixed.
 //!
-//! They lie below the range the kernel takes for outgoing connections, so that nobody's connection can sit on a
-//! port between our asking and the gateway's binding.
+//! They lie below the range that the kernel uses for outgoing connections, so that no connection can occupy a
+//! port between its allocation and the gateway's bind.
 
 use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -12,7 +12,7 @@ const COUNT: u32 = 20_000;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A port that nothing listens on now, on either loopback address.
+/// A port that is free now on both loopback addresses.
 pub fn free() -> u16 {
     loop {
         let port = next();
@@ -22,7 +22,7 @@ pub fn free() -> u16 {
     }
 }
 
-/// Such a port of 127.0.0.1.
+/// A free port of 127.0.0.1.
 pub fn free_address() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, free()))
 }
@@ -38,7 +38,7 @@ fn is_free(port: u16) -> bool {
         && TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A port that stays ours and refuses connections: bound, never listening.
+/// A reserved port that refuses connections: bound, never listening.
 pub struct Closed {
     pub port: u16,
     _held: Socket,

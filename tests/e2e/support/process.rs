@@ -1,11 +1,11 @@
-//! A child process with its output, its memory and its end.
+//! A child process with its output, its memory and its exit status.
 
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A running program; it ends with its owner.
+/// A running program; it is killed when dropped.
 pub struct Process {
     child: Child,
     out: Arc<Mutex<Vec<u8>>>,
@@ -45,13 +45,13 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether it has ended by itself.
+    /// Whether it has exited.
     pub fn ended(&mut self) -> Option<Ended> {
         let status = self.child.try_wait().ok().flatten()?;
         Some(self.report(status))
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub fn ends_within(&mut self, limit: Duration) -> Option<Ended> {
         super::until(limit, || self.child.try_wait().ok().flatten()).map(|status| self.report(status))
     }

@@ -1,4 +1,4 @@
-//! A service that does exactly what a test says, byte by byte: for everything a decent service would not do.
+//! A backend that a test scripts byte by byte, for everything that a regular server does not do.
 
 use super::client::PATIENCE;
 use super::http1_reader::Wire;
@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The service; it stops accepting when dropped.
+/// The backend; it stops accepting when dropped.
 pub struct Scripted {
     pub address: SocketAddr,
     accepted: Arc<AtomicUsize>,
@@ -43,7 +43,7 @@ impl Scripted {
         self.address.port()
     }
 
-    /// How many connections came.
+    /// The number of accepted connections.
     pub fn connections(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Stubs: which requests a service answers, and how; read from the cases or written in a test.
+//! Stubs: which requests a backend answers, and how; read from the cases or written in a test.
 
 use super::origin::Seen;
 use super::websocket::is_opening;
@@ -6,7 +6,7 @@ use base64::Engine;
 use serde_json::Value;
 use std::time::Duration;
 
-/// An answer of a service.
+/// A response of a backend.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub status: u16,
@@ -14,7 +14,7 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub delay: Duration,
-    /// It opens a WebSocket that says back what is said.
+    /// It accepts a WebSocket and echoes its messages.
     pub echo: bool,
     /// With Transfer-Encoding instead of Content-Length, then these trailers.
     pub chunked: Option<Vec<(String, String)>>,
@@ -106,7 +106,7 @@ fn consul_value(kv: &Value) -> String {
     .to_string()
 }
 
-/// Text of a JSON value: a token that was replaced by a port number is text again.
+/// The text of a JSON value: a token that was replaced by a port number is text again.
 pub fn text_of(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -124,7 +124,7 @@ pub fn pairs(value: &Value) -> Vec<(String, String)> {
     }
 }
 
-/// What a request must look like for a stub to answer.
+/// The condition under which a stub answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct When(Value);
 
@@ -140,7 +140,7 @@ impl When {
     }
 }
 
-/// One stub and how often it was called.
+/// One stub and the number of its calls.
 #[derive(Clone, Debug)]
 pub struct Stub {
     pub when: When,
@@ -163,7 +163,7 @@ impl Stub {
         Stub { when: When(when), answers, calls: 0 }
     }
 
-    /// The answer to this call, templates filled in.
+    /// The response to this call, with its templates filled in.
     pub fn call(&mut self, seen: &Seen) -> Answer {
         self.calls += 1;
         let index = (self.calls - 1).min(self.answers.len() - 1);
@@ -191,7 +191,7 @@ impl Stub {
     }
 }
 
-/// The usual words for a status.
+/// The reason phrase of a status.
 pub fn reason_of(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -1,4 +1,4 @@
-//! Something in between: takes connections at one place and carries them on to a service at another.
+//! A TCP relay: accepts connections on one address and forwards them to a backend on another.
 
 use super::ports;
 use socket2::Socket;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-/// What it saw.
+/// What the relay recorded.
 #[derive(Clone, Default)]
 pub struct Bridge {
     connections: Arc<AtomicUsize>,
@@ -17,7 +17,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// From a socket of this machine.
+    /// From a Unix domain socket.
     pub fn unix(path: &Path, service: SocketAddr) -> Bridge {
         let (bridge, listener) = (Bridge::default(), UnixListener::bind(path).expect("a socket"));
         let seen = bridge.clone();
@@ -30,7 +30,7 @@ impl Bridge {
         bridge
     }
 
-    /// From a port where connections begin with a PROXY header, which is kept.
+    /// From a port where connections begin with a PROXY header, which is recorded.
     pub fn announced(service: SocketAddr) -> (Bridge, u16) {
         let (bridge, listener) = (Bridge::default(), ports::listener());
         let (seen, port) = (bridge.clone(), listener.local_addr().expect("an address").port());
@@ -52,13 +52,13 @@ impl Bridge {
         self.connections.load(SeqCst)
     }
 
-    /// The headers so far, in the order in which they came.
+    /// The recorded headers, in the order of their arrival.
     pub fn headers(&self) -> Vec<Vec<u8>> {
         self.headers.lock().expect("headers").clone()
     }
 }
 
-/// Takes the header off, to the byte.
+/// Removes the header, to the byte.
 fn header(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut header = vec![0; 1];
     stream.read_exact(&mut header).ok()?;
@@ -77,7 +77,7 @@ fn header(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(header)
 }
 
-/// Whatever kind of socket it came by.
+/// For either kind of socket.
 fn carry(near: impl Into<Socket>, service: SocketAddr) {
     let near = near.into();
     let Ok(far) = TcpStream::connect(service) else { return };

@@ -1,4 +1,4 @@
-//! Certificates of our own making, and both ends of TLS for the tests.
+//! Generated certificates, and both ends of TLS for the tests.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObj
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// Somebody who signs certificates.
+/// A certificate authority.
 pub struct Authority {
     certificate: rcgen::Certificate,
     key: KeyPair,
@@ -36,12 +36,12 @@ impl Authority {
         self.certificate.pem()
     }
 
-    /// A certificate for these names, good for servers and for clients.
+    /// A certificate for these names, valid for servers and clients.
     pub fn issue(&self, names: &[&str]) -> Issued {
         self.issue_with(names, |_| {})
     }
 
-    /// The same with something more.
+    /// The same with further parameters.
     pub fn issue_with(&self, names: &[&str], more: impl FnOnce(&mut CertificateParams)) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
@@ -59,7 +59,7 @@ impl Authority {
         roots
     }
 
-    /// A client that believes this authority, and shows a certificate if it has one.
+    /// A client that trusts this authority, with a client certificate if one is given.
     pub fn client(&self, own: Option<&Issued>) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -74,7 +74,7 @@ impl Authority {
     }
 }
 
-/// A certificate that nobody but itself vouches for.
+/// A self-signed certificate.
 pub fn self_signed(name: &str) -> Issued {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
     Issued { chain: made.cert.pem(), key: made.key_pair.serialize_pem() }
@@ -89,7 +89,7 @@ impl Issued {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key")
     }
 
-    /// A server with this certificate, which speaks these protocols and perhaps wants clients to show certificates.
+    /// A server with this certificate and these ALPN protocols; with an authority it requires client certificates.
     pub fn server(&self, protocols: &[&str], clients: Option<&Authority>) -> Arc<ServerConfig> {
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())

@@ -1,4 +1,4 @@
-//! gRPC by a library of its own, on both ends: a service with a call of each kind over plain bytes, and its client.
+//! gRPC by another library (tonic), on both ends: a service with a call of each kind over plain bytes, and its client.
 
 use super::tls::{Authority, Issued};
 use bytes::{Buf, BufMut, Bytes};
@@ -19,7 +19,7 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-/// Messages that are nothing but bytes.
+/// Messages of raw bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plain;
 
@@ -57,16 +57,16 @@ impl Decoder for Plain {
     }
 }
 
-/// What the service saw.
+/// What the backend recorded.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Calls that began.
+    /// Calls that were started.
     pub begun: AtomicUsize,
-    /// Calls that their client gave up.
+    /// Calls that their client canceled.
     pub cancelled: AtomicUsize,
 }
 
-/// Counts a call that does not come to its end.
+/// Counts a call that is dropped before its end.
 struct Guard(Arc<Seen>, bool);
 
 impl Drop for Guard {
@@ -96,11 +96,11 @@ where
     }
 }
 
-/// The service: `/echo.Echo/` and the kind of call.
+/// The service: `/echo.Echo/` and the kind of the call.
 #[derive(Clone, Default)]
 struct Echo(Arc<Seen>);
 
-/// One message: an answer with the metadata that came, an error with its own, or one that does not come.
+/// One message: a response with the received metadata, an error with its own, or no response.
 async fn unary(request: Request<Bytes>, seen: Arc<Seen>) -> Result<Response<Bytes>, Status> {
     let mut guard = Guard(seen, false);
     let (metadata, _, message) = request.into_parts();
@@ -127,7 +127,7 @@ async fn unary(request: Request<Bytes>, seen: Arc<Seen>) -> Result<Response<Byte
     Ok(answer)
 }
 
-/// As many messages as the one that came says, then the end, or an error, or nothing more.
+/// As many messages as the request specifies, then the end, an error, or silence.
 async fn several(request: Request<Bytes>, seen: Arc<Seen>) -> Result<Response<BoxStream<Bytes>>, Status> {
     let text = String::from_utf8_lossy(request.get_ref()).into_owned();
     let (count, then) = text.split_once(' ').unwrap_or((&text, ""));
@@ -192,7 +192,7 @@ impl Service<http::Request<Body>> for Echo {
 
 /// Starts the service, over TLS if there is a certificate; it ends with the runtime.
 pub async fn service(own: Option<&Issued>) -> (SocketAddr, Arc<Seen>) {
-    // What the library takes where nobody says which.
+    // The default of the library.
     let _ = ring::default_provider().install_default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (address, echo) = (listener.local_addr().expect("an address"), Echo::default());
@@ -206,10 +206,10 @@ pub async fn service(own: Option<&Issued>) -> (SocketAddr, Arc<Seen>) {
     (address, seen)
 }
 
-/// A client, over TLS if there is an authority to believe.
+/// A client, over TLS if an authority is given.
 pub struct Client(Channel);
 
-/// The metadata of an answer, its messages, and what came last.
+/// The metadata of a response, its messages, and its trailers.
 #[derive(Debug)]
 pub struct Streamed {
     pub messages: Vec<String>,
@@ -233,19 +233,19 @@ impl Client {
         grpc
     }
 
-    /// A call with one message and one answer.
+    /// A call with one message and one response.
     pub async fn unary(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
         self.ready().await.unary(request, path("Unary"), Plain).await
     }
 
-    /// The same with this text, in the name of somebody.
+    /// The same with this text and a client id.
     pub async fn ask(&self, text: &str) -> Result<Response<Bytes>, Status> {
         let mut request = Request::new(Bytes::from(text.to_owned()));
         request.metadata_mut().insert("oc-client", "somebody".parse().expect("a value"));
         self.unary(request).await
     }
 
-    /// A call of a method that there is not.
+    /// A call of a method that does not exist.
     pub async fn unknown(&self) -> Result<Response<Bytes>, Status> {
         self.ready().await.unary(Request::new(Bytes::new()), path("Unknown"), Plain).await
     }
@@ -276,7 +276,7 @@ fn path(method: &str) -> http::uri::PathAndQuery {
     format!("/echo.Echo/{method}").parse().expect("a path")
 }
 
-/// Takes all messages of a stream.
+/// Receives all messages of a stream.
 pub async fn streamed(mut stream: Streaming<Bytes>) -> Streamed {
     let mut messages = Vec::new();
     let end = loop {
@@ -289,7 +289,7 @@ pub async fn streamed(mut stream: Streaming<Bytes>) -> Streamed {
     Streamed { messages, end }
 }
 
-/// A stream of what is sent into it.
+/// A stream of the values that are sent into it.
 pub fn channel() -> (tokio::sync::mpsc::Sender<Bytes>, Pin<Box<dyn Stream<Item = Bytes> + Send>>) {
     let (send, receive) = tokio::sync::mpsc::channel(8);
     (send, Box::pin(ReceiverStream::new(receive)))

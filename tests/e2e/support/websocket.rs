@@ -1,4 +1,4 @@
-//! WebSocket by a library of its own, on both ends.
+//! WebSocket by another library (tungstenite), on both ends.
 
 use super::client::{PATIENCE, Request};
 use super::http1_reader::{Head, Wire};
@@ -16,10 +16,10 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
-/// A key like any other.
+/// An arbitrary valid key.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The opening of a WebSocket.
+/// The opening handshake of a WebSocket.
 pub fn opening(target: &str) -> Request {
     Request::get(target)
         .header("Connection", "Upgrade")
@@ -28,12 +28,12 @@ pub fn opening(target: &str) -> Request {
         .header("Sec-WebSocket-Key", KEY)
 }
 
-/// Whether a request is one.
+/// Whether a request is a handshake.
 pub fn is_opening(head: &Head) -> bool {
     head.lists("connection", "upgrade") && head.lists("upgrade", "websocket")
 }
 
-/// The answer that agrees to a key.
+/// The response that accepts a key.
 pub fn agreement(head: &Head, more: &str) -> String {
     let proof = derive_accept_key(head.get("sec-websocket-key").unwrap_or_default().as_bytes());
     format!(
@@ -42,7 +42,7 @@ pub fn agreement(head: &Head, more: &str) -> String {
     )
 }
 
-/// Serves an opening: agrees, then says back whatever is said, until the close.
+/// Serves a handshake: accepts it, then echoes every message until the close.
 pub fn echo(wire: &mut Wire, head: &Head) {
     let protocol = head.get("sec-websocket-protocol").and_then(|list| list.split(',').next_back());
     let more = protocol.map_or_else(String::new, |p| format!("Sec-WebSocket-Protocol: {}\r\n", p.trim()));
@@ -57,49 +57,49 @@ pub fn echo(wire: &mut Wire, head: &Head) {
     }
 }
 
-/// The connection from here on.
+/// The connection after the handshake.
 pub fn socket(wire: &mut Wire, role: Role) -> WebSocket<TcpStream> {
     let stream = wire.stream.try_clone().expect("a second handle");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     WebSocket::from_partially_read(stream, wire.take(), role, None)
 }
 
-/// Opens a WebSocket; the head of the answer, and the connection where it is a 101.
+/// Opens a WebSocket; returns the response head, and the connection after a 101.
 pub fn open(address: SocketAddr, request: &Request) -> (Head, Option<WebSocket<TcpStream>>) {
     let mut wire = Wire::new(TcpStream::connect(address).expect("a connection"));
     wire.read_timeout(PATIENCE);
     wire.send(&request.bytes("gw"));
-    let head = wire.head().expect("an answer");
+    let head = wire.head().expect("a response");
     let socket = head.start.contains(" 101 ").then(|| socket(&mut wire, Role::Client));
     (head, socket)
 }
 
-/// The same where nothing else than a 101 is expected.
+/// The same where a 101 is expected.
 pub fn must_open(address: SocketAddr, request: &Request) -> WebSocket<TcpStream> {
     let (head, socket) = open(address, request);
     socket.unwrap_or_else(|| panic!("no WebSocket: {}", head.start))
 }
 
-/// Says something and waits for the same to come back.
+/// Sends a message and waits for its echo.
 pub fn says_back(socket: &mut WebSocket<TcpStream>, text: &str) -> bool {
     socket.send(Message::text(text)).is_ok()
         && socket.read().is_ok_and(|message| message == Message::text(text))
 }
 
-/// Runs a test on a runtime of its own, not for ever.
+/// Runs a test on its own runtime, with a timeout.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async { tokio::time::timeout(4 * PATIENCE, test).await.expect("it ends in time") })
 }
 
-/// A service that says back what is said, for thousands at one time; it stops when dropped.
+/// An echo backend for thousands of concurrent connections; it stops when dropped.
 pub struct Parrots {
     pub address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
 impl Parrots {
-    /// Over TLS where there is a configuration.
+    /// Over TLS if a configuration is given.
     pub fn start(tls: Option<Arc<ServerConfig>>) -> Parrots {
         let listener = ports::listener();
         let address = listener.local_addr().expect("an address");
@@ -139,7 +139,7 @@ async fn parrots(listener: tokio::net::TcpListener, tls: Option<Arc<ServerConfig
     }
 }
 
-/// Says back what is said, then lets the client read it to the end.
+/// Echoes one connection, then lets the client read it to the end.
 async fn parrot(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
     while let Some(Ok(message)) = socket.next().await {

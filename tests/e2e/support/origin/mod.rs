@@ -1,4 +1,4 @@
-//! A service behind the gateway: answers by stubs or by a function, and records every request as it came.
+//! A backend behind the gateway: responds by stubs or by a function, and records every request as received.
 
 mod newer;
 
@@ -12,32 +12,32 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio_rustls::rustls::{Connection, ServerConfig, ServerConnection};
 
-/// A request as the service saw it.
+/// A request as the backend received it.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: String,
-    /// The request target, untouched.
+    /// The request target, unchanged.
     pub target: String,
-    /// The path, percent-decoded but for `%2F`.
+    /// The path, percent-decoded except for `%2F`.
     pub path: String,
-    /// With its question mark; empty when there is none.
+    /// With its question mark; empty without a query.
     pub query: String,
     pub head: Head,
     /// At most the first 8 MiB.
     pub body: Vec<u8>,
     pub length: u64,
     pub trailers: Vec<(String, String)>,
-    /// The name that TLS was asked for.
+    /// The server name of TLS (SNI).
     pub server_name: Option<String>,
-    /// Whether the client showed a certificate.
+    /// Whether the client presented a certificate.
     pub certified: bool,
-    /// When it was complete, among all requests of all services.
+    /// Its position among all requests of all backends.
     pub order: u64,
 }
 
 static ORDER: AtomicU64 = AtomicU64::new(0);
 
-/// The number that the next request, of whatever service, will get at the earliest.
+/// The lowest number that the next request of any backend can get.
 pub fn next_order() -> u64 {
     ORDER.load(Ordering::SeqCst)
 }
@@ -62,7 +62,7 @@ enum Behaviour {
 struct Shared {
     behaviour: Behaviour,
     tls: Option<Arc<ServerConfig>>,
-    /// Without TLS it speaks HTTP/2 and nothing else.
+    /// Without TLS it serves HTTP/2 only.
     h2c: bool,
     resumed: AtomicU64,
     seen: Mutex<Vec<Seen>>,
@@ -71,34 +71,34 @@ struct Shared {
     stopped: AtomicBool,
 }
 
-/// The service; it stops when dropped.
+/// The backend; it stops when dropped.
 pub struct Origin {
     pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 impl Origin {
-    /// A service that answers by stubs, 404 where none fits.
+    /// A backend that responds by stubs, 404 when none matches.
     pub fn stubs(stubs: Vec<Stub>) -> Origin {
         Origin::start(ports::listener(), Behaviour::Stubs(Mutex::new(stubs)), None, false)
     }
 
-    /// The same in HTTP/2 without TLS, begun without asking.
+    /// The same over HTTP/2 without TLS, with prior knowledge.
     pub fn newer_stubs() -> Origin {
         Origin::start(ports::listener(), Behaviour::Stubs(Mutex::default()), None, true)
     }
 
-    /// The same over TLS, in what ALPN says.
+    /// The same over TLS, with the protocol that ALPN selects.
     pub fn secure_stubs(tls: Arc<ServerConfig>) -> Origin {
         Origin::start(ports::listener(), Behaviour::Stubs(Mutex::default()), Some(tls), false)
     }
 
-    /// A service that always says `hello`, over TLS.
+    /// A backend that always responds `hello`, over TLS.
     pub fn secure(tls: Arc<ServerConfig>) -> Origin {
         Origin::secure_with(tls, |_| Answer::new(200, "hello"))
     }
 
-    /// A service that answers what `answer` says, over TLS.
+    /// A backend that responds by a function, over TLS.
     pub fn secure_with(
         tls: Arc<ServerConfig>,
         answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
@@ -106,17 +106,17 @@ impl Origin {
         Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), Some(tls), false)
     }
 
-    /// A service that answers what `answer` says.
+    /// A backend that responds by a function.
     pub fn with(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
         Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), None, false)
     }
 
-    /// A service that always says `hello`.
+    /// A backend that always responds `hello`.
     pub fn hello() -> Origin {
         Origin::with(|_| Answer::new(200, "hello"))
     }
 
-    /// The same, on a listener of the test's own.
+    /// The same, on a listener of the test.
     pub fn on(listener: TcpListener, answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
         Origin::start(listener, Behaviour::Function(Box::new(answer)), None, false)
     }
@@ -147,7 +147,7 @@ impl Origin {
         self.address.port()
     }
 
-    /// Everything seen since the start or the last `forget`.
+    /// All requests since the start or the last `forget`.
     pub fn seen(&self) -> Vec<Seen> {
         self.records().clone()
     }
@@ -160,17 +160,17 @@ impl Origin {
         self.records().last().cloned().expect("the service was called")
     }
 
-    /// How many connections were ever accepted.
+    /// The number of accepted connections.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// How many of them resumed a TLS session.
+    /// The number of them that resumed a TLS session.
     pub fn resumed(&self) -> u64 {
         self.shared.resumed.load(Ordering::SeqCst)
     }
 
-    /// How many are open now.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.shared.open.lock().expect("no panic").len()
     }
@@ -189,7 +189,7 @@ impl Origin {
         }
     }
 
-    /// Closes every open connection, as a restarting service does.
+    /// Closes every open connection, as a restarting backend does.
     pub fn hang_up(&self) {
         for stream in self.shared.open.lock().expect("no panic").values() {
             let _ = stream.shutdown(Shutdown::Both);
@@ -261,7 +261,7 @@ fn serve(wire: &mut Wire, shared: &Shared) -> Option<()> {
     (!closing).then_some(())
 }
 
-/// Records a request and says what is answered.
+/// Records a request and returns its response.
 fn answer(shared: &Shared, seen: Seen) -> Answer {
     let record = |seen: Seen| shared.seen.lock().expect("no panic").push(seen);
     match &shared.behaviour {
@@ -282,7 +282,7 @@ fn closes(name: &str, value: &str) -> bool {
     name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
 }
 
-/// Reads one request whole.
+/// Reads one complete request.
 pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
     let head = wire.head()?;
     wire.read_timeout(PATIENCE);
@@ -324,7 +324,7 @@ pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
     })
 }
 
-/// The path, and the query with its question mark, if there is anything behind it.
+/// The path, and the query with its question mark if it is not empty.
 fn split(target: &str) -> (&str, String) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     (path, if query.is_empty() { String::new() } else { format!("?{query}") })
@@ -337,7 +337,7 @@ fn server_name(wire: &Wire) -> Option<String> {
     }
 }
 
-/// Percent-decodes a path; `%2F` stays, in capitals.
+/// Percent-decodes a path; `%2F` stays, in upper case.
 pub fn decoded(path: &str) -> String {
     let bytes = path.as_bytes();
     let (mut out, mut i) = (Vec::with_capacity(bytes.len()), 0);

@@ -1,4 +1,4 @@
-//! The service in HTTP/2: agreed on by ALPN, or begun without asking.
+//! The backend over HTTP/2, by ALPN or prior knowledge.
 
 use super::{ORDER, PATIENCE, Seen, Shared, decoded};
 use crate::support::h2::{Respond, drain};
@@ -16,14 +16,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::rustls::server::Acceptor;
 
-/// What TLS says of the other side.
+/// The facts about the TLS peer.
 #[derive(Clone, Default)]
 struct Peer {
     server_name: Option<String>,
     certified: bool,
 }
 
-/// Whether HTTP/2 is what will be spoken on this connection, of which nothing has been read.
+/// Whether this connection will use HTTP/2; nothing has been read from it.
 pub(super) fn is_wanted(stream: &TcpStream, shared: &Shared) -> bool {
     match &shared.tls {
         None => shared.h2c,
@@ -31,7 +31,7 @@ pub(super) fn is_wanted(stream: &TcpStream, shared: &Shared) -> bool {
     }
 }
 
-/// Whether the hello of a client offers HTTP/2. It is looked at and left where it is.
+/// Whether a ClientHello offers HTTP/2. It is peeked, not consumed.
 fn offers(stream: &TcpStream) -> Option<bool> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let (mut bytes, start) = (vec![0; 16 * 1024], Instant::now());
@@ -72,16 +72,16 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, share
     }
 }
 
-/// One request and its answer.
+/// One request and its response.
 async fn one(request: Request<RecvStream>, mut respond: Respond, peer: Peer, shared: Arc<Shared>) {
     let Ok(seen) = read(request, peer).await else { return };
     let head = seen.method == "HEAD";
-    let answer = tokio::task::spawn_blocking(move || super::answer(&shared, seen)).await.expect("an answer");
+    let answer = tokio::task::spawn_blocking(move || super::answer(&shared, seen)).await.expect("a response");
     tokio::time::sleep(answer.delay).await;
     if answer.echo {
         return respond.send_reset(Reason::HTTP_1_1_REQUIRED);
     }
-    // Whoever asked may have gone.
+    // The client may have disconnected.
     let _ = send(&answer, head, &mut respond);
 }
 
@@ -108,7 +108,7 @@ fn send(answer: &Answer, head: bool, respond: &mut Respond) -> Result<(), h2::Er
     if trailers.is_empty() { Ok(()) } else { stream.send_trailers(trailers) }
 }
 
-/// Reads a request whole.
+/// Reads a complete request.
 async fn read(request: Request<RecvStream>, peer: Peer) -> Result<Seen, h2::Error> {
     let (parts, mut body) = request.into_parts();
     let (mut body, trailers) = drain(&mut body).await?;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MARGAY: &str = env!("CARGO_BIN_EXE_margay");
-const PATIENCE: Duration = Duration::from_secs(30);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One command of the tour and what the README shows below it.
 #[derive(Debug, PartialEq)]
@@ -128,7 +128,7 @@ impl Demo {
     fn wait_until_ready(&self) {
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.ports[0].1)).is_err() {
-            assert!(start.elapsed() < PATIENCE, "margay does not listen:\n{}", self.log());
+            assert!(start.elapsed() < STARTUP_TIMEOUT, "margay does not listen:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -12,28 +12,29 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The backends of one case.
-pub struct World {
+pub struct Environment {
     pub ports: Ports,
     pub origins: BTreeMap<String, Origin>,
     _closed: Vec<Closed>,
 }
 
-impl World {
-    pub fn new(case: &Case) -> World {
-        let mut world = World { ports: Ports::default(), origins: BTreeMap::new(), _closed: Vec::new() };
+impl Environment {
+    pub fn new(case: &Case) -> Environment {
+        let mut environment =
+            Environment { ports: Ports::default(), origins: BTreeMap::new(), _closed: Vec::new() };
         for token in Ports::tokens(&case.all.to_string()) {
             let port = if token.starts_with("CLOSED") {
-                world._closed.push(Closed::reserve());
-                world._closed.last().expect("just pushed").port
+                environment._closed.push(Closed::reserve());
+                environment._closed.last().expect("just pushed").port
             } else {
-                world.origins.entry(token.clone()).or_insert_with(|| service(case, &token)).port()
+                environment.origins.entry(token.clone()).or_insert_with(|| service(case, &token)).port()
             };
-            world.ports.0.insert(token, port);
+            environment.ports.0.insert(token, port);
         }
         for stub in case.list("downstream") {
-            world.set_stub(stub);
+            environment.set_stub(stub);
         }
-        world
+        environment
     }
 
     pub fn set_stub(&self, stub: &Value) {

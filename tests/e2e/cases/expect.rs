@@ -1,6 +1,6 @@
 //! Compares what happened with what a step expects.
 
-use super::environment::World;
+use super::environment::Environment;
 use crate::support::client::{Request, Response};
 use crate::support::http1_reader::Head;
 use crate::support::origin::Seen;
@@ -12,14 +12,14 @@ use std::time::Duration;
 pub type Answer = Result<Response, String>;
 
 /// The requests of a step and their responses.
-pub struct Made {
+pub struct StepResult {
     pub answers: Vec<(Request, Answer)>,
     pub took: Duration,
 }
 
 /// The mismatches, one line each.
-pub fn check(world: &World, expected: &Value, made: &Made, before: u64) -> Vec<String> {
-    let filled = world.ports.fill(expected);
+pub fn check(environment: &Environment, expected: &Value, made: &StepResult, before: u64) -> Vec<String> {
+    let filled = environment.ports.fill(expected);
     let mut wrong = Vec::new();
     for (request, answer) in &made.answers {
         match answer {
@@ -41,7 +41,7 @@ pub fn check(world: &World, expected: &Value, made: &Made, before: u64) -> Vec<S
             wrong.push(format!("took {took} ms, expected {least} to {most}"));
         }
     }
-    calls_fit(world, expected, before, &mut wrong);
+    calls_fit(environment, expected, before, &mut wrong);
     wrong
 }
 
@@ -128,20 +128,20 @@ fn value_fits(want: &Value, found: &str) -> bool {
     }
 }
 
-fn calls_fit(world: &World, expected: &Value, before: u64, wrong: &mut Vec<String>) {
-    let calls = world.calls_since(before);
+fn calls_fit(environment: &Environment, expected: &Value, before: u64, wrong: &mut Vec<String>) {
+    let calls = environment.calls_since(before);
     if expected["no_downstream_call"] == Value::Bool(true) && !calls.is_empty() {
         let targets: Vec<&str> = calls.iter().map(|(_, s)| s.target.as_str()).collect();
         wrong.push(format!("no call expected, got {targets:?}"));
     }
     for (token, n) in expected["calls"].as_object().into_iter().flatten() {
-        let found = world.origins[token].calls() as u64;
+        let found = environment.origins[token].calls() as u64;
         if n.as_u64() != Some(found) {
             wrong.push(format!("calls of {token}: expected {n}, got {found}"));
         }
     }
     for (token, range) in expected["calls_range"].as_object().into_iter().flatten() {
-        let found = world.origins[token].calls() as u64;
+        let found = environment.origins[token].calls() as u64;
         if found < range[0].as_u64().unwrap_or(0) || found > range[1].as_u64().unwrap_or(u64::MAX) {
             wrong.push(format!("calls of {token}: expected {range}, got {found}"));
         }
@@ -152,25 +152,25 @@ fn calls_fit(world: &World, expected: &Value, before: u64, wrong: &mut Vec<Strin
             Some(start) => s.path.starts_with(start),
             None => s.path == path,
         };
-        let found = world.origins[token].seen().iter().filter(|s| fits(s)).count() as u64;
+        let found = environment.origins[token].seen().iter().filter(|s| fits(s)).count() as u64;
         if n.as_u64() != Some(found) {
             wrong.push(format!("calls of {place}: expected {n}, got {found}"));
         }
     }
     if expected["downstream_saw"].is_object() {
-        saw_fits(world, &expected["downstream_saw"], &calls, wrong);
+        saw_fits(environment, &expected["downstream_saw"], &calls, wrong);
     }
 }
 
-fn saw_fits(world: &World, expected: &Value, calls: &[(u16, Seen)], wrong: &mut Vec<String>) {
-    let filled = world.ports.fill(expected);
+fn saw_fits(environment: &Environment, expected: &Value, calls: &[(u16, Seen)], wrong: &mut Vec<String>) {
+    let filled = environment.ports.fill(expected);
     if let Some(registry) = expected["port"].as_str().filter(|p| !p.contains("PORT")) {
         let fits = |s: &Seen| {
             let mut here = Vec::new();
             seen_fits(&filled, s, &mut here);
             here.is_empty()
         };
-        if !world.origins[registry].seen().iter().any(fits) {
+        if !environment.origins[registry].seen().iter().any(fits) {
             wrong.push(format!("no call of {registry} like {expected}"));
         }
         return;

@@ -1,8 +1,8 @@
 //! Runs one case: start, steps, verdict.
 
 use super::case::Case;
-use super::environment::{World, pretty};
-use super::expect::{self, Made};
+use super::environment::{Environment, pretty};
+use super::expect::{self, StepResult};
 use super::tokens::header_value;
 use crate::reasons::{CAPABILITIES, codes_for};
 use crate::support::client::{Body, Client, Request};
@@ -33,10 +33,10 @@ pub fn run(case: &Case) -> Outcome {
     if case.is_for_another_build() {
         return Outcome::Skipped;
     }
-    let world = World::new(case);
+    let environment = Environment::new(case);
     let began = Instant::now();
-    match (world.start(case), case.must_fail()) {
-        (Ok(gateway), false) => steps(case, &world, gateway),
+    match (environment.start(case), case.must_fail()) {
+        (Ok(gateway), false) => steps(case, &environment, gateway),
         (Err(ended), true) if began.elapsed() < MUST_FAIL_WITHIN => refused(case, &ended),
         (Err(_), true) => Outcome::Failed("the start failed, but not within 10 s".into()),
         (Ok(_), true) => Outcome::Failed(format!("starts, although Ocelot refuses it: {:?}", case.reasons())),
@@ -97,9 +97,9 @@ fn refused(case: &Case, ended: &Ended) -> Outcome {
     ))
 }
 
-fn steps(case: &Case, world: &World, mut gateway: Gateway) -> Outcome {
+fn steps(case: &Case, environment: &Environment, mut gateway: Gateway) -> Outcome {
     for (number, step) in case.list("steps").iter().enumerate() {
-        let wrong = one_step(case, world, &gateway, step);
+        let wrong = one_step(case, environment, &gateway, step);
         std::thread::sleep(Duration::from_millis(step["wait_ms"].as_u64().unwrap_or(0)));
         if !wrong.is_empty() {
             let ended = gateway
@@ -112,7 +112,7 @@ fn steps(case: &Case, world: &World, mut gateway: Gateway) -> Outcome {
             let place = gateway.keep();
             return Outcome::Failed(format!(
                 "step {number} {}\n  {}{ended}\n  configuration in {}\n  stderr (last lines first): {tail:?}",
-                shortened(&world.ports.fill(&step["request"]).to_string()),
+                shortened(&environment.ports.fill(&step["request"]).to_string()),
                 wrong.join("\n  "),
                 place.display(),
             ));
@@ -125,17 +125,17 @@ fn shortened(text: &str) -> String {
     text.chars().take(600).collect()
 }
 
-fn one_step(case: &Case, world: &World, gateway: &Gateway, step: &Value) -> Vec<String> {
+fn one_step(case: &Case, environment: &Environment, gateway: &Gateway, step: &Value) -> Vec<String> {
     if let Some(config) = step.get("write_config") {
-        gateway.write(&pretty(&world.ports.fill(&case.document(config))));
+        gateway.write(&pretty(&environment.ports.fill(&case.document(config))));
     } else if let Some(stub) = step.get("set_stub") {
-        world.set_stub(stub);
+        environment.set_stub(stub);
     }
     if step["reset_calls"] == Value::Bool(true) {
-        world.origins.values().for_each(crate::support::origin::Origin::forget);
+        environment.origins.values().for_each(crate::support::origin::Origin::forget);
     }
     if let Some(wanted) = step.get("websocket") {
-        return websocket(&world.ports.fill(wanted), gateway, &step["expect"]);
+        return websocket(&environment.ports.fill(wanted), gateway, &step["expect"]);
     }
     if step.get("request").is_none() {
         return Vec::new();
@@ -144,8 +144,8 @@ fn one_step(case: &Case, world: &World, gateway: &Gateway, step: &Value) -> Vec<
     let start = Instant::now();
     loop {
         let before = next_order();
-        let made = make(case, world, gateway, &step["request"]);
-        let wrong = expect::check(world, &step["expect"], &made, before);
+        let made = make(case, environment, gateway, &step["request"]);
+        let wrong = expect::check(environment, &step["expect"], &made, before);
         if wrong.is_empty() || start.elapsed() >= patience {
             return wrong;
         }
@@ -192,8 +192,8 @@ fn websocket(wanted: &Value, gateway: &Gateway, expected: &Value) -> Vec<String>
 }
 
 /// Sends the request(s) of a step.
-fn make(case: &Case, world: &World, gateway: &Gateway, wanted: &Value) -> Made {
-    let wanted = world.ports.fill(wanted);
+fn make(case: &Case, environment: &Environment, gateway: &Gateway, wanted: &Value) -> StepResult {
+    let wanted = environment.ports.fill(wanted);
     let parallel = wanted["repeat_parallel"].as_u64();
     let times = parallel.or(wanted["repeat"].as_u64()).unwrap_or(1);
     let requests: Vec<Request> = (0..times).map(|i| request(case, &wanted, i)).collect();
@@ -207,7 +207,7 @@ fn make(case: &Case, world: &World, gateway: &Gateway, wanted: &Value) -> Made {
     } else {
         requests.iter().map(|r| ask(gateway, r, &wanted["abort_after_ms"])).collect()
     };
-    Made { answers: requests.into_iter().zip(answers).collect(), took: start.elapsed() }
+    StepResult { answers: requests.into_iter().zip(answers).collect(), took: start.elapsed() }
 }
 
 fn ask(gateway: &Gateway, request: &Request, abort_after: &Value) -> expect::Answer {
@@ -248,6 +248,6 @@ fn body(wanted: &Value) -> Body {
     if wanted["chunked"] == Value::Bool(true) {
         Body::Chunks(vec![bytes], Vec::new())
     } else {
-        Body::Whole(bytes)
+        Body::CompleteResponse(bytes)
     }
 }

@@ -4,7 +4,7 @@ use super::{document, gateway};
 use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::sync::Barrier;
 use std::time::Duration;
@@ -13,7 +13,7 @@ fn limited(origin: &Origin, route: &Value) -> Gateway {
     Gateway::with(&document(origin.port(), route, &json!({})))
 }
 
-fn why(response: &Response) -> String {
+fn error_code(response: &Response) -> String {
     response.json()["code"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -60,12 +60,12 @@ fn rejections_carry_retry_after_and_responses_carry_the_remaining_quota() {
     );
     gateway.ask(&by("a"));
     let refused = gateway.ask(&by("a"));
-    assert_eq!((refused.status, why(&refused)), (429, "rate_limit.exceeded".to_owned()));
+    assert_eq!((refused.status, error_code(&refused)), (429, "rate_limit.exceeded".to_owned()));
     let again: u64 = refused.header("Retry-After").and_then(|text| text.parse().ok()).expect("whole seconds");
     assert!((3590..=3600).contains(&again), "{again}");
     assert!(refused.header("X-RateLimit-Limit").is_none());
     let nobody = gateway.get("/");
-    assert_eq!((nobody.status, why(&nobody)), (503, "rate_limit.client_id_missing".to_owned()));
+    assert_eq!((nobody.status, error_code(&nobody)), (503, "rate_limit.client_id_missing".to_owned()));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn rate_limit_counters_survive_a_reload() {
 }
 
 fn slow(time: Duration) -> Origin {
-    Origin::with(move |_| Answer::new(200, "slow").after(time))
+    Origin::with(move |_| StubResponse::new(200, "slow").after(time))
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn requests_above_the_concurrency_limit_are_queued_then_rejected() {
     answers.sort_by_key(|answer| answer.status);
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [200, 200, 503, 503]);
-    assert_eq!(why(&answers[3]), "limit.concurrency");
+    assert_eq!(error_code(&answers[3]), "limit.concurrency");
     assert_eq!(gateway.get("/").status, 200, "every place was given back");
 }
 
@@ -158,7 +158,7 @@ fn a_request_that_waits_too_long_in_the_queue_times_out() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let second = gateway.get("/");
-    assert_eq!((second.status, why(&second)), (503, "limit.queue_timeout".to_owned()));
+    assert_eq!((second.status, error_code(&second)), (503, "limit.queue_timeout".to_owned()));
     assert_eq!(first.answer("GET").map(|answer| answer.status), Ok(200));
 }
 
@@ -244,7 +244,10 @@ fn a_preflight_from_a_forbidden_origin_is_rejected() {
     let gateway = limited(&origin, &json!({ "CorsOptions": cors }));
     let request = Request::new("OPTIONS", "/x").header("Origin", "https://evil.example");
     let refused = gateway.ask(&request.header("Access-Control-Request-Method", "GET"));
-    assert_eq!((refused.status, why(&refused), origin.calls()), (403, "cors.origin_denied".to_owned(), 0));
+    assert_eq!(
+        (refused.status, error_code(&refused), origin.calls()),
+        (403, "cors.origin_denied".to_owned(), 0)
+    );
 }
 
 #[test]
@@ -257,10 +260,10 @@ fn a_route_may_have_a_smaller_body_limit_than_the_gateway() {
     assert_eq!(origin.calls(), 1);
     let part = "x".repeat(600);
     let chunked = gateway.ask(&Request::new("POST", "/").chunks(&[&part, &part]));
-    assert_eq!((chunked.status, why(&chunked)), (413, "request.body".to_owned()));
+    assert_eq!((chunked.status, error_code(&chunked)), (413, "request.body".to_owned()));
     let many = (0..6).fold(Request::get("/"), |r, i| r.header(&format!("X-{i}"), "1"));
     let refused = gateway.ask(&many);
-    assert_eq!((refused.status, why(&refused)), (431, "request.headers".to_owned()));
+    assert_eq!((refused.status, error_code(&refused)), (431, "request.headers".to_owned()));
 }
 
 #[test]
@@ -273,6 +276,6 @@ fn the_ip_filter_checks_the_client_address_behind_trusted_proxies() {
     assert_eq!([from("192.168.2.1").status, gateway.get("/").status], [200, 200]);
     for address in ["192.168.1.77", "10.0.0.1", "::ffff:192.168.1.3"] {
         let refused = from(address);
-        assert_eq!((refused.status, why(&refused)), (403, "access.ip_denied".to_owned()), "{address}");
+        assert_eq!((refused.status, error_code(&refused)), (403, "access.ip_denied".to_owned()), "{address}");
     }
 }

@@ -5,8 +5,8 @@ use crate::support::becomes_true;
 use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen};
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use crate::support::websocket::opening;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,15 +35,15 @@ fn serving(services: &[&Origin], aggregate: &Value) -> Gateway {
 
 /// A backend that responds with the requested path.
 fn echo() -> Origin {
-    Origin::with(|seen| Answer::new(200, format!("\"{}\"", seen.raw_path())))
+    Origin::with(|seen| StubResponse::new(200, format!("\"{}\"", seen.raw_path())))
 }
 
 fn says(body: &'static str) -> Origin {
-    Origin::with(move |_| Answer::new(200, body))
+    Origin::with(move |_| StubResponse::new(200, body))
 }
 
 fn failing(status: u16) -> Origin {
-    Origin::with(move |_| Answer::new(status, "{}").header("Retry-After", "7"))
+    Origin::with(move |_| StubResponse::new(status, "{}").header("Retry-After", "7"))
 }
 
 /// The value of the metric line that begins like this.
@@ -53,7 +53,7 @@ fn metric(gateway: &Gateway, line: &str) -> String {
     found.and_then(|l| l.rsplit(' ').next()).unwrap_or("none").to_owned()
 }
 
-fn why(response: &Response) -> (u16, String) {
+fn status_and_code(response: &Response) -> (u16, String) {
     (response.status, response.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -64,7 +64,7 @@ fn all_parts_are_requested_concurrently() {
         let all = Arc::clone(&all);
         Origin::with(move |_| {
             all.wait();
-            Answer::new(200, format!("\"{name}\""))
+            StubResponse::new(200, format!("\"{name}\""))
         })
     };
     let (a, b, c) = (patient("one"), patient("two"), patient("three"));
@@ -102,11 +102,11 @@ fn parts_get_the_placeholders_and_body_of_the_aggregate_and_their_own_transforms
     assert_eq!(gateway.ask(&Request::new("POST", "/all/1").chunks(&["bo", "dy"])).status, 200);
     assert_eq!((a.last().body, b.last().body), (b"body".to_vec(), b"body".to_vec()));
     assert_eq!(
-        why(&gateway.ask(&Request::new("POST", "/all/1").body("longer"))),
+        status_and_code(&gateway.ask(&Request::new("POST", "/all/1").body("longer"))),
         (413, "request.body".into())
     );
     assert_eq!(
-        why(&gateway.ask(&Request::new("POST", "/all/1").chunks(&["lon", "ger"]))),
+        status_and_code(&gateway.ask(&Request::new("POST", "/all/1").chunks(&["lon", "ger"]))),
         (413, "request.body".into())
     );
     gateway.ask(&Request::new("POST", "/other").body(""));
@@ -135,49 +135,53 @@ fn a_failed_optional_part_is_null_and_listed_in_a_header() {
 fn a_failed_part_fails_the_response_and_client_errors_stay_client_errors() {
     let one = says("1");
     let ask = |b: &Origin| serving(&[&one, b], &json!({})).get("/all/7");
-    assert_eq!(why(&ask(&failing(500))), (502, "aggregate.part".into()));
+    assert_eq!(status_and_code(&ask(&failing(500))), (502, "aggregate.part".into()));
     let missing = ask(&failing(404));
-    assert_eq!((why(&missing), missing.header("retry-after")), ((404, "aggregate.part".into()), Some("7")));
+    assert_eq!(
+        (status_and_code(&missing), missing.header("retry-after")),
+        ((404, "aggregate.part".into()), Some("7"))
+    );
     assert!(missing.json()["detail"].as_str().unwrap().contains("\"b\" answered 404"));
-    assert_eq!(why(&ask(&says("no json"))), (502, "aggregate.part".into()));
-    assert_eq!(why(&ask(&says("1, \"c\": 2"))), (502, "aggregate.part".into()));
-    let coded = Origin::with(|_| Answer::new(200, "1").header("Content-Encoding", "gzip"));
-    assert_eq!(why(&ask(&coded)), (502, "aggregate.part".into()));
-    let nothing = ask(&Origin::with(|_| Answer::new(204, "")));
+    assert_eq!(status_and_code(&ask(&says("no json"))), (502, "aggregate.part".into()));
+    assert_eq!(status_and_code(&ask(&says("1, \"c\": 2"))), (502, "aggregate.part".into()));
+    let coded = Origin::with(|_| StubResponse::new(200, "1").header("Content-Encoding", "gzip"));
+    assert_eq!(status_and_code(&ask(&coded)), (502, "aggregate.part".into()));
+    let nothing = ask(&Origin::with(|_| StubResponse::new(204, "")));
     assert_eq!((nothing.status, nothing.text()), (200, r#"{"a":1,"b":null}"#.to_owned()));
     let mut closed = document(&[&one, &one], &json!({}));
     closed["Routes"][1]["DownstreamHostAndPorts"][0]["Port"] = json!(9);
     let refused = Gateway::with(&closed).get("/all/7");
-    assert_eq!(why(&refused), (502, "backend.connect".into()));
+    assert_eq!(status_and_code(&refused), (502, "backend.connect".into()));
     assert!(refused.json()["detail"].as_str().unwrap().starts_with("the part \"b\": "));
 }
 
 #[test]
 fn parts_and_aggregates_have_timeouts_and_size_limits() {
-    let (fast, slow) = (says("1"), Origin::with(|_| Answer::new(200, "2").after(Duration::from_secs(20))));
+    let (fast, slow) =
+        (says("1"), Origin::with(|_| StubResponse::new(200, "2").after(Duration::from_secs(20))));
     let began = Instant::now();
     let calls = json!([{ "RouteKey": "b", "Optional": true, "Timeout": "100ms" }]);
     let partial = serving(&[&fast, &slow], &json!({ "RouteKeysConfig": calls })).get("/all/7");
     assert_eq!((partial.text(), partial.header("x-partial")), (r#"{"a":1,"b":null}"#.to_owned(), Some("b")));
     let late = serving(&[&fast, &slow], &json!({ "Timeout": "100ms" })).get("/all/7");
-    assert_eq!(why(&late), (504, "backend.timeout".into()));
+    assert_eq!(status_and_code(&late), (504, "backend.timeout".into()));
     assert!(began.elapsed() < Duration::from_secs(15));
-    let long = Origin::with(|_| Answer::new(200, format!("\"{}\"", "x".repeat(100))).chunked(&[]));
+    let long = Origin::with(|_| StubResponse::new(200, format!("\"{}\"", "x".repeat(100))).chunked(&[]));
     let limited = |limits: Value| serving(&[&fast, &long], &limits).get("/all/7");
     assert_eq!(limited(json!({ "MaxPartSize": 102, "MaxSize": 115 })).status, 200);
-    assert_eq!(why(&limited(json!({ "MaxPartSize": 101 }))), (502, "aggregate.part".into()));
-    assert_eq!(why(&limited(json!({ "MaxSize": 80 }))), (502, "aggregate.size".into()));
+    assert_eq!(status_and_code(&limited(json!({ "MaxPartSize": 101 }))), (502, "aggregate.part".into()));
+    assert_eq!(status_and_code(&limited(json!({ "MaxSize": 80 }))), (502, "aggregate.size".into()));
     let own = json!([{ "RouteKey": "b", "MaxSize": 50 }]);
-    assert_eq!(why(&limited(json!({ "RouteKeysConfig": own }))), (502, "aggregate.part".into()));
+    assert_eq!(status_and_code(&limited(json!({ "RouteKeysConfig": own }))), (502, "aggregate.part".into()));
 }
 
 /// The number of active calls and its maximum.
 #[derive(Default)]
-struct Crowd(Mutex<(usize, usize)>, Condvar);
+struct ConcurrencyGauge(Mutex<(usize, usize)>, Condvar);
 
-impl Crowd {
+impl ConcurrencyGauge {
     /// Responds once this many calls are active.
-    fn together(&self, wanted: usize, seen: &Seen) -> Answer {
+    fn together(&self, wanted: usize, seen: &Seen) -> StubResponse {
         let mut now = self.0.lock().unwrap();
         now.0 += 1;
         now.1 = now.1.max(now.0);
@@ -185,7 +189,7 @@ impl Crowd {
         let (mut now, _) =
             self.1.wait_timeout_while(now, Duration::from_secs(5), |now| now.1 < wanted).unwrap();
         now.0 -= 1;
-        Answer::new(200, format!("\"{}\"", seen.raw_path()))
+        StubResponse::new(200, format!("\"{}\"", seen.raw_path()))
     }
 }
 
@@ -194,7 +198,7 @@ fn a_list_of_values_makes_one_call_each_with_limited_concurrency() {
     let main = says(
         r#"{"items": [{"id": 3}, {"id": "x/y"}, {"id": 3}, {"id": null}, {"id": 5}, {"id": 6}, {"id": 7}]}"#,
     );
-    let crowd = Arc::new(Crowd::default());
+    let crowd = Arc::new(ConcurrencyGauge::default());
     let theirs = Arc::clone(&crowd);
     let each = Origin::with(move |seen| theirs.together(3, seen));
     let call =
@@ -211,7 +215,7 @@ fn a_list_of_values_makes_one_call_each_with_limited_concurrency() {
     assert_eq!(crowd.0.lock().unwrap().1, 3);
     assert_eq!(metric(&gateway, "margay_requests_total{status_class=\"2xx\",route=\"b\"}"), "5");
     let few = serving(&over(call, &json!({ "MaxCalls": 4 }))).get("/all/7");
-    assert_eq!(why(&few), (502, "aggregate.part".into()));
+    assert_eq!(status_and_code(&few), (502, "aggregate.part".into()));
 }
 
 #[test]
@@ -244,7 +248,10 @@ fn parts_that_depend_on_a_failed_optional_part_are_missing() {
         (partial.text(), partial.header("x-partial")),
         (r#"{"a":null,"b":null}"#.to_owned(), Some("a, b"))
     );
-    assert_eq!(why(&serving(&[&main, &each], &calls(false)).get("/all/7")), (502, "aggregate.part".into()));
+    assert_eq!(
+        status_and_code(&serving(&[&main, &each], &calls(false)).get("/all/7")),
+        (502, "aggregate.part".into())
+    );
     assert_eq!(each.calls(), 0);
 }
 
@@ -267,7 +274,7 @@ fn templates_produce_the_media_type_the_client_accepts() {
     assert_eq!(html.text(), "<h1>Ann &lt;3</h1>");
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(ask("text/csv, application/json;q=0.1").text(), "1;2");
-    assert_eq!(why(&ask("image/png")), (406, "request.not_acceptable".into()));
+    assert_eq!(status_and_code(&ask("image/png")), (406, "request.not_acceptable".into()));
     assert_eq!(user.calls(), 3, "nobody is asked for an answer that cannot be given");
 }
 
@@ -278,7 +285,7 @@ fn a_client_disconnect_cancels_all_parts() {
         let asked = Arc::clone(&asked);
         Origin::with(move |_| {
             asked.fetch_add(1, Ordering::SeqCst);
-            Answer::new(200, "1").after(Duration::from_secs(20))
+            StubResponse::new(200, "1").after(Duration::from_secs(20))
         })
     };
     let (a, b) = (slow(), slow());
@@ -321,7 +328,7 @@ fn an_aggregate_authenticates_in_addition_to_its_routes() {
     let first = gateway.ask(&Request::get("/all/7").header("Origin", "https://app.example"));
     assert_eq!((first.status, first.header("x-from")), (200, Some("the aggregate of 7")));
     assert_eq!(first.header("access-control-allow-origin"), Some("https://app.example"));
-    assert_eq!(why(&gateway.get("/all/7")), (429, "rate_limit.exceeded".into()));
+    assert_eq!(status_and_code(&gateway.get("/all/7")), (429, "rate_limit.exceeded".into()));
     assert_eq!((gateway.get("/a/1").status, a.calls(), b.calls()), (200, 2, 1));
     let preflight = Request::new("OPTIONS", "/all/7").header("Origin", "https://app.example");
     let preflight = gateway.ask(&preflight.header("Access-Control-Request-Method", "GET"));
@@ -333,7 +340,7 @@ fn a_websocket_is_rejected_before_any_part_is_requested() {
     let (a, b) = (echo(), echo());
     let gateway = serving(&[&a, &b], &json!({}));
     let refused = gateway.ask(&opening("/all/1"));
-    assert_eq!(why(&refused), (501, "request.upgrade".into()));
+    assert_eq!(status_and_code(&refused), (501, "request.upgrade".into()));
     assert_eq!((a.calls(), b.calls()), (0, 0));
     assert_eq!(gateway.get("/all/1").status, 200);
 }
@@ -363,7 +370,7 @@ fn trailers_of_a_buffered_request_go_to_every_part() {
 fn an_early_response_still_gets_the_rest_of_a_buffered_body() {
     const LENGTH: usize = 8 << 20;
     // Sends the response head, reads the body, and then reports its length.
-    let early = Scripted::start(|wire, _| {
+    let early = ScriptedBackend::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
             let mut came = 0;

@@ -1,18 +1,18 @@
 //! Failing backends: retries, circuit breakers, timeouts.
 
 use super::{document, over, to};
-use crate::support::client::{PATIENCE, Request};
+use crate::support::client::{RESPONSE_TIMEOUT, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen, read};
 use crate::support::ports::Closed;
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A route that balances these endpoints round robin.
-fn between(ports: &[u16], settings: &Value) -> Value {
+fn balanced(ports: &[u16], settings: &Value) -> Value {
     let endpoints: Vec<Value> = ports.iter().map(|p| json!({ "Host": "127.0.0.1", "Port": p })).collect();
     let route =
         json!({ "DownstreamHostAndPorts": endpoints, "LoadBalancerOptions": { "Type": "RoundRobin" } });
@@ -33,14 +33,14 @@ fn fails_first(bad: usize, status: u16) -> Origin {
     let calls = AtomicUsize::new(0);
     Origin::with(move |seen: &Seen| {
         let status = if calls.fetch_add(1, Ordering::SeqCst) < bad { status } else { 200 };
-        Answer::new(status, &seen.body)
+        StubResponse::new(status, &seen.body)
     })
 }
 
 #[test]
 fn a_listed_status_is_retried_on_another_endpoint() {
-    let (bad, good) = (Origin::with(|_| Answer::new(503, "no")), Origin::hello());
-    let gateway = start(&between(&[bad.port(), good.port()], &retry(&json!({}))));
+    let (bad, good) = (Origin::with(|_| StubResponse::new(503, "no")), Origin::hello());
+    let gateway = start(&balanced(&[bad.port(), good.port()], &retry(&json!({}))));
     for _ in 0..6 {
         assert_eq!(gateway.get("/").text(), "hello");
     }
@@ -54,13 +54,13 @@ fn a_listed_status_is_retried_on_another_endpoint() {
 #[test]
 fn a_refused_connection_counts_as_an_attempt() {
     let (closed, good) = (Closed::reserve(), Origin::hello());
-    let gateway = start(&between(&[closed.port, good.port()], &retry(&json!({}))));
+    let gateway = start(&balanced(&[closed.port, good.port()], &retry(&json!({}))));
     (0..6).for_each(|_| assert_eq!(gateway.get("/").status, 200));
 }
 
 #[test]
 fn the_last_response_is_relayed_when_attempts_are_exhausted() {
-    let origin = Origin::with(|_| Answer::new(503, "still no"));
+    let origin = Origin::with(|_| StubResponse::new(503, "still no"));
     let gateway = start(&document(origin.port(), &retry(&json!({ "Attempts": 3 })), &json!({})));
     let answer = gateway.get("/");
     assert_eq!((answer.status, answer.text().as_str(), origin.calls()), (503, "still no", 3));
@@ -97,10 +97,10 @@ fn a_body_above_the_replay_limit_is_sent_once() {
 
 #[test]
 fn a_per_try_timeout_starts_another_attempt() {
-    let slow = Origin::with(|_| Answer::new(200, "late").after(Duration::from_secs(2)));
+    let slow = Origin::with(|_| StubResponse::new(200, "late").after(Duration::from_secs(2)));
     let good = Origin::hello();
     let settings = over(retry(&json!({ "PerTryTimeout": "200ms" })), &json!({ "Timeout": "3s" }));
-    let gateway = start(&between(&[slow.port(), good.port()], &settings));
+    let gateway = start(&balanced(&[slow.port(), good.port()], &settings));
     for _ in 0..4 {
         let start = Instant::now();
         assert_eq!(gateway.get("/").text(), "hello");
@@ -110,7 +110,7 @@ fn a_per_try_timeout_starts_another_attempt() {
 
 #[test]
 fn the_route_timeout_covers_all_attempts() {
-    let slow = Origin::with(|_| Answer::new(200, "late").after(Duration::from_secs(5)));
+    let slow = Origin::with(|_| StubResponse::new(200, "late").after(Duration::from_secs(5)));
     let settings =
         over(retry(&json!({ "Attempts": 9, "PerTryTimeout": "300ms" })), &json!({ "Timeout": "1s" }));
     let gateway = start(&document(slow.port(), &settings, &json!({})));
@@ -123,7 +123,7 @@ fn the_route_timeout_covers_all_attempts() {
 
 #[test]
 fn a_retry_after_beyond_the_timeout_prevents_a_retry() {
-    let origin = Origin::with(|_| Answer::new(503, "later").header("Retry-After", "30"));
+    let origin = Origin::with(|_| StubResponse::new(503, "later").header("Retry-After", "30"));
     let gateway = start(&document(
         origin.port(),
         &retry(&json!({})),
@@ -137,7 +137,7 @@ fn a_retry_after_beyond_the_timeout_prevents_a_retry() {
 
 #[test]
 fn a_retry_budget_limits_the_added_load() {
-    let origin = Origin::with(|_| Answer::new(503, ""));
+    let origin = Origin::with(|_| StubResponse::new(503, ""));
     let options = retry(&json!({ "BudgetRatio": 0, "BudgetMinimum": 3 }));
     let gateway = start(&document(origin.port(), &options, &json!({})));
     (0..5).for_each(|_| assert_eq!(gateway.get("/").status, 503));
@@ -151,7 +151,7 @@ fn a_failed_grpc_call_is_retried() {
     let calls = AtomicUsize::new(0);
     let origin = Origin::with(move |_| {
         let status = if calls.fetch_add(1, Ordering::SeqCst) == 0 { "14" } else { "0" };
-        Answer::new(200, "").header("grpc-status", status)
+        StubResponse::new(200, "").header("grpc-status", status)
     });
     let options = retry(&json!({ "OnGrpcStatus": ["UNAVAILABLE"], "Methods": ["POST"] }));
     let gateway = start(&document(origin.port(), &options, &json!({})));
@@ -188,7 +188,7 @@ fn the_backend_gets_the_remaining_time() {
 
 #[test]
 fn a_client_disconnect_ends_the_retries() {
-    let origin = Origin::with(|_| Answer::new(503, "").header("Retry-After", "2"));
+    let origin = Origin::with(|_| StubResponse::new(503, "").header("Retry-After", "2"));
     let gateway = start(&document(origin.port(), &retry(&json!({})), &json!({ "AccessLog": true })));
     let mut client = gateway.connect();
     client.send(Request::get("/gone").bytes("gw"));
@@ -217,7 +217,7 @@ fn an_open_circuit_is_a_503_with_retry_after() {
 
 #[test]
 fn a_circuit_stays_open_across_a_reload() {
-    let origin = Origin::with(|_| Answer::new(500, ""));
+    let origin = Origin::with(|_| StubResponse::new(500, ""));
     let options = quality(&json!({ "MinimumThroughput": 1, "BreakDuration": 60_000 }));
     let document = |timeout: u32| {
         document(origin.port(), &options, &json!({ "GlobalConfiguration": { "Timeout": timeout } }))
@@ -227,15 +227,15 @@ fn a_circuit_stays_open_across_a_reload() {
     gateway.write(&document(21).to_string());
     let applied =
         || gateway.admin("/metrics").text().contains("margay_config_reloads_total{outcome=\"applied\"} 1");
-    assert!(crate::support::becomes_true(PATIENCE, applied));
+    assert!(crate::support::becomes_true(RESPONSE_TIMEOUT, applied));
     assert_eq!((gateway.get("/").status, origin.calls()), (503, 1));
 }
 
 #[test]
 fn an_open_circuit_per_endpoint_excludes_it_from_selection() {
-    let (bad, good) = (Origin::with(|_| Answer::new(500, "")), Origin::hello());
+    let (bad, good) = (Origin::with(|_| StubResponse::new(500, "")), Origin::hello());
     let options = quality(&json!({ "MinimumThroughput": 2, "BreakDuration": 60_000, "Scope": "Endpoint" }));
-    let gateway = Gateway::start(&Setup::json(&between(&[bad.port(), good.port()], &options)).threads(2));
+    let gateway = Gateway::start(&Setup::json(&balanced(&[bad.port(), good.port()], &options)).threads(2));
     let statuses: Vec<_> = (0..12).map(|_| gateway.get("/").status).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 500).count(), 2, "{statuses:?}");
     assert_eq!((bad.calls(), good.calls()), (2, 10));
@@ -243,7 +243,7 @@ fn an_open_circuit_per_endpoint_excludes_it_from_selection() {
 
 #[test]
 fn a_qos_timeout_is_a_504_and_counts_as_a_failure() {
-    let slow = Origin::with(|_| Answer::new(200, "late").after(Duration::from_millis(1500)));
+    let slow = Origin::with(|_| StubResponse::new(200, "late").after(Duration::from_millis(1500)));
     let options = quality(&json!({ "Timeout": 150, "MinimumThroughput": 2, "BreakDuration": 60_000 }));
     let gateway = start(&document(slow.port(), &options, &json!({})));
     for _ in 0..2 {
@@ -255,13 +255,13 @@ fn a_qos_timeout_is_a_504_and_counts_as_a_failure() {
 
 #[test]
 fn a_backend_that_closes_during_the_request_is_reported() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
     });
     let gateway = super::gateway(origin.port());
     let answer = gateway.ask(&Request::new("POST", "/").body(vec![b'x'; 8 << 20]));
     assert_eq!((answer.status, &answer.json()["code"]), (502, &json!("backend.send")));
-    let silent = Scripted::start(|wire, _| {
+    let silent = ScriptedBackend::start(|wire, _| {
         let _ = read(wire);
     });
     assert_eq!(super::gateway(silent.port()).get("/").json()["code"], json!("backend.reset"));

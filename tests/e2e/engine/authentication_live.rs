@@ -4,7 +4,7 @@ use super::{document, over, to};
 use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use crate::support::{becomes_true, ports};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const SOON: Duration = Duration::from_secs(5);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn private(key: u8) -> EncodingKey {
@@ -50,7 +50,7 @@ fn bearer(gateway: &Gateway, token: &str) -> Response {
 }
 
 /// A document whose only route requires the scheme "S".
-fn asking(port: u16, scheme: &Value) -> Value {
+fn authenticated_route(port: u16, scheme: &Value) -> Value {
     let route = json!({ "AuthenticationOptions": { "AuthenticationProviderKeys": ["S"] } });
     document(port, &route, &json!({ "AuthenticationSchemes": { "S": scheme } }))
 }
@@ -64,14 +64,14 @@ fn remote(port: u16) -> Value {
 fn provider(keys: &[u8]) -> (Origin, Arc<Mutex<Vec<u8>>>) {
     let keys = Arc::new(Mutex::new(keys.to_vec()));
     let published = keys.clone();
-    (Origin::with(move |_| Answer::new(200, public(&published.lock().expect("keys")))), keys)
+    (Origin::with(move |_| StubResponse::new(200, public(&published.lock().expect("keys")))), keys)
 }
 
 #[test]
 fn a_401_has_a_challenge_and_a_problem_body() {
     let origin = Origin::hello();
     let scheme = json!({ "Type": "JwtBearer", "SigningKey": SECRET });
-    let gateway = Gateway::with(&asking(origin.port(), &scheme));
+    let gateway = Gateway::with(&authenticated_route(origin.port(), &scheme));
     let nothing = gateway.get("/");
     assert_eq!((nothing.status, nothing.json()["code"].as_str()), (401, Some("identity.missing")));
     assert_eq!(nothing.header("www-authenticate"), Some("Bearer realm=\"S\""));
@@ -89,7 +89,7 @@ fn a_401_has_a_challenge_and_a_problem_body() {
 fn a_query_token_is_removed_and_the_authorization_header_is_forwarded() {
     let origin = Origin::hello();
     let scheme = json!({ "Type": "JwtBearer", "SigningKey": SECRET, "QueryParameter": "access_token" });
-    let gateway = Gateway::with(&asking(origin.port(), &scheme));
+    let gateway = Gateway::with(&authenticated_route(origin.port(), &scheme));
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     let token = jsonwebtoken::encode(&Header::default(), &claims("u"), &key).expect("a token");
     assert_eq!(gateway.get(&format!("/a?x=1&access_token={token}&y=2")).status, 200);
@@ -101,7 +101,7 @@ fn a_query_token_is_removed_and_the_authorization_header_is_forwarded() {
 #[test]
 fn keys_rotated_under_load_reject_no_valid_token() {
     let (origin, (provider, keys)) = (Origin::hello(), provider(&[1]));
-    let gateway = Gateway::with(&asking(origin.port(), &remote(provider.port())));
+    let gateway = Gateway::with(&authenticated_route(origin.port(), &remote(provider.port())));
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..4)
             .map(|caller| {
@@ -129,13 +129,13 @@ fn keys_rotated_under_load_reject_no_valid_token() {
 fn the_gateway_starts_and_runs_without_its_identity_provider() {
     let origin = Origin::hello();
     let place = ports::Closed::reserve();
-    let gateway = Gateway::with(&asking(origin.port(), &remote(place.port)));
+    let gateway = Gateway::with(&authenticated_route(origin.port(), &remote(place.port)));
     let early = bearer(&gateway, &token(1, "early"));
     assert_eq!((early.status, early.json()["code"].as_str()), (503, Some("identity.provider_unavailable")));
     assert_eq!(early.header("retry-after"), Some("2"));
     let (provider, _) = provider(&[1]);
-    gateway.write(&asking(origin.port(), &remote(provider.port())).to_string());
-    assert!(becomes_true(SOON, || bearer(&gateway, &token(1, "here")).status == 200));
+    gateway.write(&authenticated_route(origin.port(), &remote(provider.port())).to_string());
+    assert!(becomes_true(WAIT_TIMEOUT, || bearer(&gateway, &token(1, "here")).status == 200));
     drop(provider);
     for n in 0..5 {
         assert_eq!(bearer(&gateway, &token(1, &n.to_string())).status, 200, "it is away");
@@ -146,7 +146,7 @@ fn the_gateway_starts_and_runs_without_its_identity_provider() {
 fn a_reload_keeps_the_keys_of_an_unreachable_provider() {
     let (origin, (provider, _)) = (Origin::hello(), provider(&[1]));
     let scheme = remote(provider.port());
-    let gateway = Gateway::with(&asking(origin.port(), &scheme));
+    let gateway = Gateway::with(&authenticated_route(origin.port(), &scheme));
     assert_eq!(bearer(&gateway, &token(1, "before")).status, 200);
     drop(provider);
     let other = over(scheme, &json!({ "Audience": ["api", "other"] }));
@@ -156,7 +156,7 @@ fn a_reload_keeps_the_keys_of_an_unreachable_provider() {
         "UpstreamPathTemplate": "/new/{everything}" }),
     );
     gateway.write(&json!({ "Routes": [route], "AuthenticationSchemes": { "S": other } }).to_string());
-    assert!(becomes_true(SOON, || gateway.get("/").status == 404));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/").status == 404));
     let answer = with(&gateway, "/new/x", "Authorization", &format!("Bearer {}", token(1, "after")));
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
@@ -174,14 +174,14 @@ fn an_edited_file_of_keys_rotates_them() {
         json!({ "Keys": hashes.iter().map(key).collect::<Vec<_>>() }).to_string()
     };
     let scheme = json!({ "Type": "ApiKey", "KeysFile": "keys.json" });
-    let setup = Setup::json(&asking(origin.port(), &scheme)).file("keys.json", &file(&[old]));
+    let setup = Setup::json(&authenticated_route(origin.port(), &scheme)).file("keys.json", &file(&[old]));
     let gateway = Gateway::start(&setup);
     let status = |key: &str| with(&gateway, "/", "X-Api-Key", key).status;
     assert_eq!(status("new"), 401);
     gateway.write_file("keys.json", &file(&[old, new]));
-    assert!(becomes_true(SOON, || status("new") == 200));
+    assert!(becomes_true(WAIT_TIMEOUT, || status("new") == 200));
     gateway.write_file("keys.json", &file(&[new]));
-    assert!(becomes_true(SOON, || status("old") == 401));
+    assert!(becomes_true(WAIT_TIMEOUT, || status("old") == 401));
     assert_eq!(status("new"), 200);
 }
 
@@ -189,7 +189,7 @@ fn an_edited_file_of_keys_rotates_them() {
 fn slow_password_hashes_do_not_delay_other_requests() {
     let origin = Origin::hello();
     let users = format!("ann:{}\n", bcrypt::hash("secret", 12).expect("a hash"));
-    let mut document = asking(origin.port(), &json!({ "Type": "Basic", "UsersFile": "users" }));
+    let mut document = authenticated_route(origin.port(), &json!({ "Type": "Basic", "UsersFile": "users" }));
     let open =
         over(to(origin.port()), &json!({ "UpstreamPathTemplate": "/open", "DownstreamPathTemplate": "/" }));
     document["Routes"].as_array_mut().expect("routes").insert(0, open);
@@ -212,8 +212,10 @@ fn slow_password_hashes_do_not_delay_other_requests() {
 fn a_one_mebibyte_token_is_431_by_default_and_401_with_a_higher_limit() {
     let origin = Origin::hello();
     let huge = "x".repeat(1 << 20);
-    let document =
-        asking(origin.port(), &json!({ "Type": "JwtBearer", "SigningKey": SECRET, "Audience": "api" }));
+    let document = authenticated_route(
+        origin.port(),
+        &json!({ "Type": "JwtBearer", "SigningKey": SECRET, "Audience": "api" }),
+    );
     let gateway = Gateway::with(&document);
     assert_eq!(bearer(&gateway, &huge).status, 431);
     let raised = json!({ "Limits": { "MaxRequestHeadersTotalSize": "2MiB" } });

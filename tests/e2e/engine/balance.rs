@@ -4,11 +4,11 @@ use super::over;
 use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-fn between(origins: &[&Origin], kind: &str) -> Value {
+fn balanced(origins: &[&Origin], kind: &str) -> Value {
     let endpoints: Vec<Value> =
         origins.iter().map(|o| json!({ "Host": "127.0.0.1", "Port": o.port() })).collect();
     let route = json!({ "DownstreamHostAndPorts": endpoints, "LoadBalancerOptions": { "Type": kind } });
@@ -26,7 +26,7 @@ fn call_in_parallel(gateway: &Gateway, times: usize) {
 #[test]
 fn round_robin_divides_exactly_across_workers() {
     let (one, two) = (Origin::hello(), Origin::hello());
-    let setup = Setup::json(&between(&[&one, &two], "RoundRobin")).threads(2);
+    let setup = Setup::json(&balanced(&[&one, &two], "RoundRobin")).threads(2);
     let gateway = Gateway::start(&setup);
     call_in_parallel(&gateway, 99);
     assert_eq!((one.calls(), two.calls()), (50, 49));
@@ -34,9 +34,9 @@ fn round_robin_divides_exactly_across_workers() {
 
 #[test]
 fn least_connection_avoids_the_busy_endpoint() {
-    let busy = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(2)));
+    let busy = Origin::with(|_| StubResponse::new(200, "").after(Duration::from_secs(2)));
     let free = Origin::hello();
-    let setup = Setup::json(&between(&[&busy, &free], "LeastConnection")).threads(2);
+    let setup = Setup::json(&balanced(&[&busy, &free], "LeastConnection")).threads(2);
     let gateway = Gateway::start(&setup);
     std::thread::scope(|scope| {
         scope.spawn(|| gateway.get("/"));
@@ -50,9 +50,9 @@ fn least_connection_avoids_the_busy_endpoint() {
 
 #[test]
 fn least_connection_divides_pending_calls_across_workers() {
-    let slow = || Origin::with(|_| Answer::new(200, "").after(Duration::from_millis(600)));
+    let slow = || Origin::with(|_| StubResponse::new(200, "").after(Duration::from_millis(600)));
     let (one, two) = (slow(), slow());
-    let setup = Setup::json(&between(&[&one, &two], "LeastConnection")).threads(2);
+    let setup = Setup::json(&balanced(&[&one, &two], "LeastConnection")).threads(2);
     let gateway = Gateway::start(&setup);
     call_in_parallel(&gateway, 40);
     assert!(
@@ -67,7 +67,7 @@ fn least_connection_divides_pending_calls_across_workers() {
 fn without_a_balancer_the_first_endpoint_is_used() {
     let (one, two) = (Origin::hello(), Origin::hello());
     for kind in ["NoLoadBalancer", ""] {
-        let gateway = Gateway::with(&between(&[&one, &two], kind));
+        let gateway = Gateway::with(&balanced(&[&one, &two], kind));
         call_in_parallel(&gateway, 6);
     }
     assert_eq!((one.calls(), two.calls()), (12, 0));
@@ -76,7 +76,7 @@ fn without_a_balancer_the_first_endpoint_is_used() {
 #[test]
 fn requests_are_counted_exactly_across_workers() {
     let origin = Origin::hello();
-    let gateway = Gateway::start(&Setup::json(&between(&[&origin], "RoundRobin")).threads(2));
+    let gateway = Gateway::start(&Setup::json(&balanced(&[&origin], "RoundRobin")).threads(2));
     call_in_parallel(&gateway, 200);
     let counted = || {
         let text = gateway.admin("/metrics").text();
@@ -102,7 +102,7 @@ fn shared(origins: &[&Origin], options: &Value) -> Value {
 #[test]
 fn weights_are_exact_across_workers() {
     let (one, two) = (Origin::hello(), Origin::hello());
-    let mut document = between(&[&one, &two], "RoundRobin");
+    let mut document = balanced(&[&one, &two], "RoundRobin");
     document["Routes"][0]["DownstreamHostAndPorts"][0]["Weight"] = 3.into();
     let gateway = Gateway::start(&Setup::json(&document).threads(2));
     call_in_parallel(&gateway, 80);
@@ -138,8 +138,9 @@ fn a_path_key_maps_to_one_endpoint_from_every_route() {
 
 #[test]
 fn the_affinity_cookie_keeps_a_client_on_its_endpoint() {
-    let (one, two) = (Origin::with(|_| Answer::new(200, "1")), Origin::with(|_| Answer::new(200, "2")));
-    let mut document = between(&[&one, &two], "CookieStickySessions");
+    let (one, two) =
+        (Origin::with(|_| StubResponse::new(200, "1")), Origin::with(|_| StubResponse::new(200, "2")));
+    let mut document = balanced(&[&one, &two], "CookieStickySessions");
     document["Routes"][0]["LoadBalancerOptions"]["SetCookie"] = true.into();
     let gateway = Gateway::start(&Setup::json(&document).threads(2));
     let first = gateway.get("/");
@@ -154,7 +155,8 @@ fn the_affinity_cookie_keeps_a_client_on_its_endpoint() {
 
 #[test]
 fn sticky_sessions_survive_a_reload_and_leave_a_removed_endpoint() {
-    let (one, two) = (Origin::with(|_| Answer::new(200, "1")), Origin::with(|_| Answer::new(200, "2")));
+    let (one, two) =
+        (Origin::with(|_| StubResponse::new(200, "1")), Origin::with(|_| StubResponse::new(200, "2")));
     let document = |more: &Value, origins: &[&Origin]| {
         let options = json!({ "LoadBalancerOptions": { "Type": "CookieStickySessions", "Key": "sid" } });
         over(shared(origins, &options), more)

@@ -4,7 +4,7 @@ use crate::support::client::{Client, Request, Response, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use crate::support::tls::{Authority, Issued};
 use rcgen::DnType;
 use serde_json::{Value, json};
@@ -28,8 +28,10 @@ struct Scene {
     _certificates: tempfile::TempDir,
 }
 
-fn found(body: &Value) -> Answer {
-    Answer::new(200, body.to_string()).header("Content-Type", "application/json").header("X-Instance", "1")
+fn found(body: &Value) -> StubResponse {
+    StubResponse::new(200, body.to_string())
+        .header("Content-Type", "application/json")
+        .header("X-Instance", "1")
 }
 
 fn catalog() -> Origin {
@@ -37,7 +39,7 @@ fn catalog() -> Origin {
     Origin::with(move |seen| match seen.raw_path().strip_prefix("/items") {
         Some("") => found(&ITEMS.map(item).into()),
         Some(id) => found(&ITEMS.into_iter().find(|(n, _)| id == format!("/{n}")).map(item).into()),
-        None => Answer::new(404, ""),
+        None => StubResponse::new(404, ""),
     })
 }
 
@@ -45,7 +47,7 @@ fn orders() -> Origin {
     let order = |(id, item, state): (u64, u64, &str)| json!({ "id": id, "item": item, "state": state });
     let all = [(7, 1, "shipped"), (8, 3, "paid"), (9, 2, "open")].map(order);
     Origin::with(move |seen| match seen.method.as_str() {
-        "POST" => Answer::new(201, seen.length.to_string()),
+        "POST" => StubResponse::new(201, seen.length.to_string()),
         _ => found(&all.clone().into()),
     })
 }
@@ -56,7 +58,7 @@ impl Scene {
     }
 
     fn with(catalog: Origin) -> Scene {
-        let (orders, accounts) = (orders(), Origin::with(|seen| Answer::new(200, &seen.body)));
+        let (orders, accounts) = (orders(), Origin::with(|seen| StubResponse::new(200, &seen.body)));
         let (authority, certificates) =
             (Authority::new("workstations"), tempfile::tempdir().expect("a directory"));
         let ann =
@@ -209,7 +211,7 @@ fn a_workstation_is_identified_only_by_its_certificate() {
 
 #[test]
 fn pages_are_served_without_items_when_the_catalog_is_down() {
-    let scene = Scene::with(Origin::with(|_| Answer::new(503, "away")));
+    let scene = Scene::with(Origin::with(|_| StubResponse::new(503, "away")));
     let web = scene.web(Request::get("/home"));
     assert_eq!((web.status, web.header("x-partial"), &web.json()["item"]), (200, Some("item"), &Value::Null));
     assert_eq!(web.json()["orders"][2]["state"], "open");

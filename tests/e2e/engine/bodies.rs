@@ -1,18 +1,18 @@
 //! Bodies: streamed in both directions with their framing and their ending.
 
 use super::{document, gateway, limited};
-use crate::support::client::{Body, Ending, PATIENCE, Request};
+use crate::support::client::{Body, Ending, RESPONSE_TIMEOUT, Request};
 use crate::support::gateway::Gateway;
 use crate::support::http1_reader::Fault;
 use crate::support::origin::{Origin, read};
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use serde_json::json;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 fn echo() -> Origin {
-    Origin::with(|seen| Answer::new(200, &seen.body))
+    Origin::with(|seen| StubResponse::new(200, &seen.body))
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_request_without_body_has_no_framing() {
 
 #[test]
 fn trailers_pass_in_both_directions() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-Sum", "42")]));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.body).chunked(&[("X-Sum", "42")]));
     let gateway = gateway(origin.port());
     let request =
         Request::new("POST", "/").header("TE", "trailers").chunks(&["he", "llo"]).trailer("X-Check", "7");
@@ -66,10 +66,10 @@ fn trailers_pass_in_both_directions() {
 #[test]
 fn responses_without_a_body_keep_the_connection_usable() {
     let origin = Origin::with(|seen| match (seen.method.as_str(), seen.path.as_str()) {
-        (_, "/204") => Answer::new(204, ""),
-        (_, "/304") => Answer::new(304, "").header("Content-Length", "17").header("ETag", "\"a\""),
-        (_, "/0") => Answer::new(200, ""),
-        _ => Answer::new(200, "hello"),
+        (_, "/204") => StubResponse::new(204, ""),
+        (_, "/304") => StubResponse::new(304, "").header("Content-Length", "17").header("ETag", "\"a\""),
+        (_, "/0") => StubResponse::new(200, ""),
+        _ => StubResponse::new(200, "hello"),
     });
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -90,7 +90,7 @@ fn responses_without_a_body_keep_the_connection_usable() {
 
 #[test]
 fn a_body_delimited_by_close_arrives_complete() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\n\r\nuntil the end");
     });
@@ -103,10 +103,10 @@ fn a_body_delimited_by_close_arrives_complete() {
 fn a_download_streams_before_it_is_complete() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
-    let origin = Scripted::start(move |wire, _| {
+    let origin = ScriptedBackend::start(move |wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
-        let _ = wait.lock().expect("no panic").recv_timeout(PATIENCE);
+        let _ = wait.lock().expect("no panic").recv_timeout(RESPONSE_TIMEOUT);
         wire.send(b"6\r\nsecond\r\n0\r\n\r\n");
     });
     let gateway = gateway(origin.port());
@@ -129,7 +129,7 @@ fn a_download_streams_before_it_is_complete() {
 #[test]
 fn an_upload_streams_before_it_is_complete() {
     let (seen, first) = mpsc::channel::<Vec<u8>>();
-    let origin = Scripted::start(move |wire, _| {
+    let origin = ScriptedBackend::start(move |wire, _| {
         let _ = wire.head();
         let mut part = Vec::new();
         let _ = wire.exactly(3, &mut |b| part.extend_from_slice(b));
@@ -140,14 +140,14 @@ fn an_upload_streams_before_it_is_complete() {
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 6\r\n\r\nabc");
-    assert_eq!(first.recv_timeout(PATIENCE).expect("the first half arrives alone"), b"abc");
+    assert_eq!(first.recv_timeout(RESPONSE_TIMEOUT).expect("the first half arrives alone"), b"abc");
     client.send(b"def");
     assert_eq!(client.answer("POST").map(|a| a.text()), Ok("ok".into()));
 }
 
 #[test]
 fn an_early_response_is_relayed_during_the_upload() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
         let _ = wire.drain();
@@ -165,7 +165,7 @@ fn an_early_response_is_relayed_during_the_upload() {
 
 #[test]
 fn a_client_that_keeps_uploading_reads_the_early_response() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig");
     });
@@ -179,7 +179,7 @@ fn a_client_that_keeps_uploading_reads_the_early_response() {
 
 #[test]
 fn after_an_early_response_a_short_upload_is_drained_and_the_connection_reused() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
         }
@@ -199,7 +199,7 @@ fn after_an_early_response_a_short_upload_is_drained_and_the_connection_reused()
 
 #[test]
 fn a_truncated_body_ends_without_a_clean_terminator() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let Ok(head) = wire.head() else { return };
         let chunked = head.start.contains("/chunked");
         let framing = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 100" };
@@ -217,7 +217,7 @@ fn a_truncated_body_ends_without_a_clean_terminator() {
 
 #[test]
 fn a_backend_idle_within_a_body_times_out() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
         let _ = wire.drain();
@@ -231,7 +231,7 @@ fn a_backend_idle_within_a_body_times_out() {
 
 #[test]
 fn a_client_idle_within_an_upload_times_out() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = read(wire);
     });
     let gateway = limited(origin.port(), &json!({ "BodyIdleTimeout": "300ms" }));
@@ -245,7 +245,7 @@ fn a_client_idle_within_an_upload_times_out() {
 
 #[test]
 fn a_body_with_progress_may_outlast_every_timeout() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");
         for _ in 0..8 {

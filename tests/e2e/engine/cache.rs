@@ -5,7 +5,7 @@ use crate::support::becomes_true;
 use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ fn counting(fields: &[(&str, &str)]) -> Origin {
     let fields: Vec<(String, String)> = fields.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
     let calls = AtomicUsize::new(0);
     Origin::with(move |_| {
-        let answer = Answer::new(200, format!("call {}", calls.fetch_add(1, Ordering::SeqCst) + 1));
+        let answer = StubResponse::new(200, format!("call {}", calls.fetch_add(1, Ordering::SeqCst) + 1));
         fields.iter().fold(answer, |answer, (name, value)| answer.header(name, value))
     })
 }
@@ -62,8 +62,10 @@ fn a_fresh_response_is_reused_with_its_age() {
 #[test]
 fn a_stale_response_is_revalidated_and_its_headers_are_updated() {
     let origin = Origin::with(|seen| match seen.header("if-none-match") {
-        Some("\"a\"") => Answer::new(304, "").header("Cache-Control", "max-age=60").header("X-New", "1"),
-        _ => Answer::new(200, "whole").header("Cache-Control", "max-age=0").header("ETag", "\"a\""),
+        Some("\"a\"") => {
+            StubResponse::new(304, "").header("Cache-Control", "max-age=60").header("X-New", "1")
+        }
+        _ => StubResponse::new(200, "whole").header("Cache-Control", "max-age=0").header("ETag", "\"a\""),
     });
     let gateway = http(origin.port());
     assert_eq!(gateway.get("/").text(), "whole");
@@ -124,10 +126,10 @@ fn stale_if_error_serves_the_stale_response() {
     let origin = Origin::with({
         let calls = AtomicUsize::new(0);
         move |_| match calls.fetch_add(1, Ordering::SeqCst) {
-            0 => Answer::new(200, "good")
+            0 => StubResponse::new(200, "good")
                 .header("Cache-Control", "max-age=0, stale-if-error=60")
                 .header("ETag", "\"a\""),
-            _ => Answer::new(503, "bad"),
+            _ => StubResponse::new(503, "bad"),
         }
     });
     let gateway = http(origin.port());
@@ -143,7 +145,7 @@ fn a_fixed_ttl_stores_only_successful_responses_to_safe_requests() {
         let calls = AtomicUsize::new(0);
         move |seen| {
             let status = if seen.path == "/bad" { 500 } else { 200 };
-            Answer::new(status, format!("{}", calls.fetch_add(1, Ordering::SeqCst)))
+            StubResponse::new(status, format!("{}", calls.fetch_add(1, Ordering::SeqCst)))
         }
     });
     let gateway = cached(origin.port(), &json!({ "TtlSeconds": 60 }));
@@ -158,7 +160,7 @@ fn a_fixed_ttl_stores_only_successful_responses_to_safe_requests() {
 fn a_thousand_concurrent_requests_are_coalesced_into_one_call() {
     let origin = Origin::with(|_| {
         let body = "x".repeat(100_000);
-        Answer::new(200, body).header("Cache-Control", "max-age=60").after(Duration::from_millis(1500))
+        StubResponse::new(200, body).header("Cache-Control", "max-age=60").after(Duration::from_millis(1500))
     });
     let setup = document(origin.port(), &json!({ "CacheOptions": { "Mode": "Http" } }), &json!({}));
     let gateway = Gateway::start(&Setup::json(&setup).threads(2));
@@ -177,7 +179,7 @@ fn a_thousand_concurrent_requests_are_coalesced_into_one_call() {
 fn coalesced_requests_are_released_when_the_response_is_private_or_missing() {
     for (fields, status) in [(&[("Cache-Control", "private, max-age=60")][..], 200), (&[][..], 500)] {
         let origin = Origin::with(move |_| {
-            let answer = Answer::new(status, "x").after(Duration::from_millis(300));
+            let answer = StubResponse::new(status, "x").after(Duration::from_millis(300));
             fields.iter().fold(answer, |answer, (name, value)| answer.header(name, value))
         });
         let gateway = Arc::new(http(origin.port()));
@@ -196,7 +198,7 @@ fn coalesced_requests_are_released_when_the_response_is_private_or_missing() {
 
 #[test]
 fn coalesced_requests_continue_when_the_first_client_disconnects() {
-    let origin = crate::support::scripted_backend::Scripted::start(|wire, _| {
+    let origin = crate::support::scripted_backend::ScriptedBackend::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\nabc");
             std::thread::sleep(Duration::from_millis(700));
@@ -241,7 +243,7 @@ fn the_operator_lists_and_purges_entries() {
     let origin = Origin::with({
         let calls = AtomicUsize::new(0);
         move |seen| {
-            Answer::new(200, format!("call {}", calls.fetch_add(1, Ordering::SeqCst) + 1))
+            StubResponse::new(200, format!("call {}", calls.fetch_add(1, Ordering::SeqCst) + 1))
                 .header("Cache-Control", "max-age=60")
                 .header("Surrogate-Key", &format!("all {}", seen.path.trim_start_matches('/')))
         }

@@ -4,7 +4,7 @@ use super::{document, over, to};
 use crate::support::client::Request;
 use crate::support::gateway::Gateway;
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const KEY: &str = "a key that only these tests know, 1234";
 /// A backend that copies a request field into a cacheable response.
 fn reflecting(field: &'static str, fields: &'static [(&'static str, &'static str)]) -> Origin {
     Origin::with(move |seen| {
-        let answer = Answer::new(200, seen.header(field).unwrap_or("nothing"));
+        let answer = StubResponse::new(200, seen.header(field).unwrap_or("nothing"));
         fields.iter().fold(answer, |answer, (name, value)| answer.header(name, value))
     })
 }
@@ -82,8 +82,8 @@ fn set_cookie_responses_are_not_shared() {
 fn partial_and_head_responses_are_never_served_as_complete_ones() {
     let origin = Origin::with(|seen| {
         match seen.header("range") {
-            Some(_) => Answer::new(206, "ab").header("Content-Range", "bytes 0-1/6"),
-            None => Answer::new(200, "abcdef"),
+            Some(_) => StubResponse::new(206, "ab").header("Content-Range", "bytes 0-1/6"),
+            None => StubResponse::new(200, "abcdef"),
         }
         .header("Cache-Control", "max-age=60")
     });
@@ -102,7 +102,7 @@ fn partial_and_head_responses_are_never_served_as_complete_ones() {
 #[test]
 fn a_get_with_a_body_stores_nothing() {
     let origin = Origin::with(|seen| {
-        Answer::new(200, if seen.body.is_empty() { "plain" } else { "evil" })
+        StubResponse::new(200, if seen.body.is_empty() { "plain" } else { "evil" })
             .header("Cache-Control", "max-age=60")
     });
     let gateway = http(origin.port());
@@ -114,7 +114,7 @@ fn a_get_with_a_body_stores_nothing() {
 #[test]
 fn requests_with_different_credentials_are_not_coalesced() {
     let origin = Origin::with(|seen| {
-        Answer::new(200, seen.header("authorization").unwrap_or("nobody"))
+        StubResponse::new(200, seen.header("authorization").unwrap_or("nobody"))
             .header("Cache-Control", "max-age=60")
             .after(Duration::from_millis(300))
     });
@@ -137,7 +137,7 @@ fn token(sub: &str) -> String {
     format!("Bearer {}", encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token"))
 }
 
-fn guarded(port: u16, options: &Value, rest: &Value) -> Gateway {
+fn authenticated_gateway(port: u16, options: &Value, rest: &Value) -> Gateway {
     let scheme = json!({ "Type": "JwtBearer", "Issuer": "i", "Audience": "a", "SigningKey": KEY });
     let route = json!({
         "AuthenticationOptions": { "AuthenticationProviderKeys": ["Bearer"] }, "CacheOptions": options,
@@ -156,16 +156,16 @@ fn authenticated_responses_are_private_unless_configured_as_shared() {
         gateway.ask(&Request::get("/").header("Authorization", &token(sub))).text()
     };
     for options in [json!({ "Mode": "Http" }), json!({ "TtlSeconds": 60 })] {
-        let gateway = guarded(origin.port(), &options, &nothing);
+        let gateway = authenticated_gateway(origin.port(), &options, &nothing);
         assert_eq!((ask(&gateway, "a").as_str(), ask(&gateway, "b").as_str()), ("a", "b"), "{options}");
         origin.forget();
         assert_eq!((ask(&gateway, "a").as_str(), origin.calls()), ("a", 0), "{options}");
         for more in [json!({ "VaryByClaim": ["role"] }), json!({ "VaryByIdentity": false })] {
-            let shared = guarded(origin.port(), &over(options.clone(), &more), &nothing);
+            let shared = authenticated_gateway(origin.port(), &over(options.clone(), &more), &nothing);
             assert_eq!((ask(&shared, "a").as_str(), ask(&shared, "b").as_str()), ("a", "a"), "{more}");
         }
     }
-    let ocelot = guarded(origin.port(), &json!({ "TtlSeconds": 60 }), &super::ocelot());
+    let ocelot = authenticated_gateway(origin.port(), &json!({ "TtlSeconds": 60 }), &super::ocelot());
     assert_eq!((ask(&ocelot, "a").as_str(), ask(&ocelot, "b").as_str()), ("a", "a"));
 }
 

@@ -4,7 +4,7 @@ use super::document;
 use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn keys() -> u64 {
 }
 
 /// The bytes of stored responses, from the metrics.
-fn held(gateway: &Gateway) -> u64 {
+fn stored_bytes(gateway: &Gateway) -> u64 {
     let text = gateway.admin("/metrics").text();
     let line = text.lines().find_map(|line| line.strip_prefix("margay_cache_bytes{region=\"\"} "));
     line.and_then(|n| n.parse().ok()).expect("the memory in use")
@@ -34,7 +34,7 @@ fn scan(gateway: &Gateway, from: u64, to: u64) {
 #[test]
 fn a_scan_stays_within_the_cache_memory_and_keeps_frequent_entries() {
     let body = "x".repeat(4096);
-    let origin = Origin::with(move |_| Answer::new(200, &body).header("Cache-Control", "max-age=600"));
+    let origin = Origin::with(move |_| StubResponse::new(200, &body).header("Cache-Control", "max-age=600"));
     let rest = json!({ "Cache": { "MaxSize": "16MiB" } });
     let setup = document(origin.port(), &json!({ "CacheOptions": { "Mode": "Http" } }), &rest);
     let gateway = Gateway::start(&Setup::json(&setup).threads(2));
@@ -45,7 +45,7 @@ fn a_scan_stays_within_the_cache_memory_and_keeps_frequent_entries() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
-                most.fetch_max(held(&gateway), Ordering::SeqCst);
+                most.fetch_max(stored_bytes(&gateway), Ordering::SeqCst);
                 highest.fetch_max(gateway.process.rss(), Ordering::SeqCst);
                 assert_eq!(used(&gateway).status, 200);
                 std::thread::sleep(Duration::from_millis(20));

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The required number of passing tests.
 #[derive(Deserialize)]
-struct Least {
+struct MinimumCounts {
     version: String,
     required: u64,
     optimal: u64,
@@ -96,7 +96,7 @@ fn run(package: &Path) -> Value {
 #[test]
 fn the_public_cache_test_suite_has_no_new_failures() {
     let text = include_str!("../../cache-suite.toml");
-    let least: Least = toml::from_str(text).expect("tests/cache-suite.toml");
+    let least: MinimumCounts = toml::from_str(text).expect("tests/cache-suite.toml");
     let told = run(&suite(&least.version));
     let passed = |kind: &str| told[kind][0].as_u64().unwrap_or(0);
     announce(&format!(

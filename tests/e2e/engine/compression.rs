@@ -5,8 +5,8 @@ use crate::support::client::{Client, Request, Response};
 use crate::support::gateway::Gateway;
 use crate::support::h2;
 use crate::support::origin::Origin;
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use crate::support::until;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -40,17 +40,17 @@ fn decode(coding: Option<&str>, bytes: &[u8]) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn on() -> Value {
+fn compression_options() -> Value {
     json!({ "CompressionOptions": { "EnableCompression": true } })
 }
 
 fn compressing(port: u16) -> Gateway {
-    Gateway::with(&document(port, &on(), &json!({})))
+    Gateway::with(&document(port, &compression_options(), &json!({})))
 }
 
 fn serving(fields: &'static [(&str, &str)]) -> Origin {
     Origin::with(move |seen| {
-        let answer = Answer::new(200, text()).header("Content-Type", "application/json");
+        let answer = StubResponse::new(200, text()).header("Content-Type", "application/json");
         let answer = answer.header("X-Asked", seen.header("accept-encoding").unwrap_or("nothing"));
         fields.iter().fold(answer, |answer, (name, value)| answer.header(name, value))
     })
@@ -163,18 +163,18 @@ fn http_2_and_head_get_the_same_fields() {
 #[test]
 fn uncompressible_responses_pass_unchanged() {
     let part = Origin::with(|seen| match seen.raw_path() {
-        "/part" => Answer::new(206, &text()[..2000])
+        "/part" => StubResponse::new(206, &text()[..2000])
             .header("Content-Type", "text/plain")
             .header("Content-Range", "bytes 0-1999/20000"),
-        "/still" => Answer::new(200, text())
+        "/still" => StubResponse::new(200, text())
             .header("Content-Type", "text/plain")
             .header("Cache-Control", "no-transform"),
-        "/picture" => Answer::new(200, text()).header("Content-Type", "image/png"),
-        "/coded" => {
-            Answer::new(200, text()).header("Content-Type", "text/plain").header("Content-Encoding", "x-own")
-        }
-        "/short" => Answer::new(200, "short").header("Content-Type", "text/plain"),
-        _ => Answer::new(204, ""),
+        "/picture" => StubResponse::new(200, text()).header("Content-Type", "image/png"),
+        "/coded" => StubResponse::new(200, text())
+            .header("Content-Type", "text/plain")
+            .header("Content-Encoding", "x-own"),
+        "/short" => StubResponse::new(200, "short").header("Content-Type", "text/plain"),
+        _ => StubResponse::new(204, ""),
     });
     let gateway = compressing(part.port());
     for target in ["/part", "/still", "/picture", "/coded", "/short", "/nothing"] {
@@ -189,7 +189,7 @@ fn uncompressible_responses_pass_unchanged() {
 #[test]
 fn one_stored_response_is_encoded_for_each_client() {
     let origin = serving(&[("Cache-Control", "max-age=60"), ("ETag", "\"v1\"")]);
-    let route = over(on(), &json!({ "CacheOptions": { "Mode": "Http" } }));
+    let route = over(compression_options(), &json!({ "CacheOptions": { "Mode": "Http" } }));
     let gateway = Gateway::with(&document(origin.port(), &route, &json!({})));
     for coding in ["gzip", "identity", "br", "zstd", "gzip", "identity"] {
         let answer = gateway.ask(&accepting(coding));
@@ -224,7 +224,7 @@ fn an_aggregate_is_compressed_as_a_whole() {
     let origin = Origin::with(|seen| {
         let body = format!("\"{} {}\"", seen.raw_path(), "many words ".repeat(200));
         assert_eq!(seen.header("accept-encoding"), Some("identity"));
-        Answer::new(200, body).header("Content-Type", "application/json")
+        StubResponse::new(200, body).header("Content-Type", "application/json")
     });
     let part = |key: &str| {
         let path = format!("/{key}");
@@ -233,7 +233,8 @@ fn an_aggregate_is_compressed_as_a_whole() {
             &json!({ "Key": key, "UpstreamPathTemplate": path, "DownstreamPathTemplate": path }),
         )
     };
-    let whole = over(on(), &json!({ "UpstreamPathTemplate": "/all", "RouteKeys": ["a", "b"] }));
+    let whole =
+        over(compression_options(), &json!({ "UpstreamPathTemplate": "/all", "RouteKeys": ["a", "b"] }));
     let gateway = Gateway::with(&json!({
         "Routes": [part("a"), part("b")], "Aggregates": [whole],
         "GlobalConfiguration": { "CompressionOptions": { "EnableCompression": true } },
@@ -253,7 +254,7 @@ const EVENTS: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// The decodable prefix of an unfinished stream.
-fn so_far(coding: &str, bytes: &[u8]) -> String {
+fn decodable_prefix(coding: &str, bytes: &[u8]) -> String {
     let mut reader: Box<dyn Read + '_> = match coding {
         "gzip" => Box::new(flate2::read::GzDecoder::new(bytes)),
         "br" => Box::new(brotli::Decompressor::new(bytes, 4096)),
@@ -271,7 +272,7 @@ fn each_event_arrives_before_the_next_one_is_sent() {
     for coding in ["gzip", "br", "zstd"] {
         let (go, wait) = mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
-        let service = Scripted::start(move |wire, _| {
+        let service = ScriptedBackend::start(move |wire, _| {
             let _ = wire.head();
             wire.send(EVENTS);
             for n in 0..5 {
@@ -288,7 +289,7 @@ fn each_event_arrives_before_the_next_one_is_sent() {
         let (mut bytes, mut expected) = (Vec::new(), String::new());
         for n in 0..5 {
             expected += &format!("data: {n}\n\n");
-            while so_far(coding, &bytes) != expected {
+            while decodable_prefix(coding, &bytes) != expected {
                 let line = client.wire.line().expect("a chunk");
                 let size = u64::from_str_radix(&line, 16).expect("a size");
                 client.wire.exactly(size, &mut |piece| bytes.extend_from_slice(piece)).expect("bytes");
@@ -304,14 +305,14 @@ fn each_event_arrives_before_the_next_one_is_sent() {
 
 #[test]
 fn responses_pass_uncompressed_when_the_memory_limit_is_reached() {
-    let service = Scripted::start(|wire, _| {
+    let service = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(EVENTS);
         wire.send(&chunk("data: 1\n\n"));
         let _ = wire.drain();
     });
     let limits = json!({ "Limits": { "MaxCompressionMemory": "1MiB" } });
-    let gateway = Gateway::with(&document(service.port(), &on(), &limits));
+    let gateway = Gateway::with(&document(service.port(), &compression_options(), &limits));
     let open = || {
         let mut client = Client::connect(gateway.address);
         client.send(accepting("gzip").bytes("h"));
@@ -330,7 +331,7 @@ fn responses_pass_uncompressed_when_the_memory_limit_is_reached() {
 #[test]
 fn a_truncated_body_is_visibly_truncated_after_compression() {
     for coding in ["gzip", "br", "zstd"] {
-        let service = Scripted::start(|wire, _| {
+        let service = ScriptedBackend::start(|wire, _| {
             let _ = wire.head();
             wire.send(EVENTS);
             wire.send(&chunk("data: half\n\n"));
@@ -342,7 +343,7 @@ fn a_truncated_body_is_visibly_truncated_after_compression() {
         let mut bytes = Vec::new();
         let end = client.wire.chunked(&mut |piece| bytes.extend_from_slice(piece));
         assert!(end.is_err(), "{coding} ends as if nothing had happened");
-        assert_eq!(so_far(coding, &bytes), "data: half\n\n");
+        assert_eq!(decodable_prefix(coding, &bytes), "data: half\n\n");
         assert!(decode(Some(coding), &bytes).is_err(), "{coding} has an end");
     }
 }
@@ -351,7 +352,7 @@ fn a_truncated_body_is_visibly_truncated_after_compression() {
 fn long_compressed_responses_stream_completely() {
     let long = text().repeat(80);
     let body = long.clone();
-    let origin = Origin::with(move |_| Answer::new(200, &body).header("Content-Type", "text/plain"));
+    let origin = Origin::with(move |_| StubResponse::new(200, &body).header("Content-Type", "text/plain"));
     let gateway = compressing(origin.port());
     for coding in ["gzip", "br", "zstd"] {
         let answer = gateway.ask(&accepting(coding));
@@ -374,7 +375,7 @@ fn a_slow_client_slows_the_backend_down() {
     for coding in ["gzip", "br", "zstd"] {
         let (sent, piece) = (Arc::new(AtomicUsize::new(0)), noise.clone());
         let count = sent.clone();
-        let service = Scripted::start(move |wire, _| {
+        let service = ScriptedBackend::start(move |wire, _| {
             let _ = wire.head();
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1073741824\r\n\r\n");
             while wire.send(&piece) {

@@ -5,11 +5,11 @@ use crate::support::becomes_true;
 use crate::support::consul::Consul;
 use crate::support::gateway::Gateway;
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEY: &str = "InternalConfiguration";
 
 /// A document whose backends receive `/{mark}/...`.
@@ -27,7 +27,7 @@ fn file(consul: u16, rest: &Value) -> Value {
 }
 
 fn naming_the_path() -> Origin {
-    Origin::with(|seen| Answer::new(200, &seen.path))
+    Origin::with(|seen| StubResponse::new(200, &seen.path))
 }
 
 #[test]
@@ -37,11 +37,11 @@ fn the_stored_document_is_served_and_changes_are_applied_or_rejected() {
     let gateway = Gateway::with(&file(consul.port(), &routes(origin.port(), "file")));
     assert_eq!(gateway.get("/x").text(), "/one/x");
     consul.put(KEY, &routes(origin.port(), "two").to_string());
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/two/x"));
     consul.put(KEY, "{ \"Routes\": [ broken");
     let refused =
         || gateway.admin("/metrics").text().contains("margay_config_reloads_total{outcome=\"rejected\"} 1");
-    assert!(becomes_true(SOON, refused));
+    assert!(becomes_true(WAIT_TIMEOUT, refused));
     assert_eq!(gateway.get("/x").text(), "/two/x");
     assert!(
         gateway.process.stderr().contains("consul:InternalConfiguration:1:"),
@@ -53,7 +53,7 @@ fn the_stored_document_is_served_and_changes_are_applied_or_rejected() {
     assert_eq!(gateway.get("/x").text(), "/two/x");
     consul.put(KEY, &routes(origin.port(), "three").to_string());
     consul.break_down(None);
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/three/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/three/x"));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn an_empty_store_is_seeded_from_the_file_without_the_token() {
     let kept = consul.value(KEY).expect("it was written");
     assert!(kept.contains("/file/{everything}") && !kept.contains("s3cret"), "{kept}");
     consul.put(KEY, &kept.replace("/file/", "/edited/"));
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/edited/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/edited/x"));
 }
 
 #[test]
@@ -80,12 +80,12 @@ fn an_unreachable_or_invalid_store_at_startup_falls_back_to_the_files() {
     );
     consul.put(KEY, &routes(origin.port(), "kept").to_string());
     consul.break_down(None);
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/kept/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/kept/x"));
     drop(gateway);
     consul.put(KEY, "[]");
     let gateway = Gateway::with(&file(consul.port(), &routes(origin.port(), "file")));
     assert_eq!(gateway.get("/x").text(), "/file/x");
     assert!(gateway.process.stderr().contains("has errors"), "{}", gateway.process.stderr());
     consul.put(KEY, &routes(origin.port(), "better").to_string());
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/better/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/better/x"));
 }

@@ -4,12 +4,12 @@ use super::{gateway, limited};
 use crate::support::client::{Client, Ending, Request};
 use crate::support::http1_reader::Fault;
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 fn naming_the_path() -> Origin {
-    Origin::with(|seen| Answer::new(200, &seen.target))
+    Origin::with(|seen| StubResponse::new(200, &seen.target))
 }
 
 #[test]
@@ -27,7 +27,8 @@ fn one_connection_serves_request_after_request_over_one_backend_connection() {
 fn pipelined_requests_are_answered_in_order() {
     let origin = Origin::with(|seen| {
         let slow = if seen.target == "/0" { 150 } else { 0 };
-        Answer::new(200, format!("{} {}", seen.target, seen.body.len())).after(Duration::from_millis(slow))
+        StubResponse::new(200, format!("{} {}", seen.target, seen.body.len()))
+            .after(Duration::from_millis(slow))
     });
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
@@ -70,7 +71,7 @@ fn connection_close_is_honored_and_sent() {
 
 #[test]
 fn an_http_1_0_client_gets_no_chunked_encoding_and_a_close() {
-    let origin = Origin::with(|_| Answer::new(200, "in chunks").chunked(&[]));
+    let origin = Origin::with(|_| StubResponse::new(200, "in chunks").chunked(&[]));
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     client.send(b"GET / HTTP/1.0\r\nHost: gw\r\n\r\n");

@@ -5,12 +5,12 @@ use crate::support::client::Request;
 use crate::support::consul::Consul;
 use crate::support::gateway::{Gateway, binary};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use crate::support::{becomes_true, ports};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn provider(port: u16) -> Value {
     json!({ "Type": "Consul", "Host": "127.0.0.1", "Port": port, "Token": "s3cret-t0ken" })
@@ -38,7 +38,7 @@ fn dynamic(port: u16, rest: &Value) -> Value {
 }
 
 fn named(name: &'static str) -> Origin {
-    Origin::with(move |seen| Answer::new(200, format!("{name} {}{}", seen.raw_path(), seen.query)))
+    Origin::with(move |seen| StubResponse::new(200, format!("{name} {}{}", seen.raw_path(), seen.query)))
 }
 
 #[test]
@@ -52,11 +52,11 @@ fn a_registry_change_is_applied_within_one_watch_interval() {
     let turns = consul.asked("/v1/health/service/shop");
     consul.set("shop", &[two.port()]);
     let since = Instant::now();
-    assert!(becomes_true(SOON, || (0..4).all(|_| gateway.get("/").text() == "two /")));
+    assert!(becomes_true(WAIT_TIMEOUT, || (0..4).all(|_| gateway.get("/").text() == "two /")));
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     assert!(consul.asked("/v1/health/service/shop") <= turns + 2, "the question was held, not repeated");
     consul.set("shop", &[]);
-    assert!(becomes_true(SOON, || gateway.get("/").status == 503));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/").status == 503));
     let refused = gateway.get("/");
     assert!(
         refused.text().contains("backend.no_endpoint") && refused.text().contains("shop"),
@@ -74,7 +74,7 @@ fn an_unreachable_registry_keeps_the_last_endpoints_and_recovers() {
     consul.break_down(Some(500));
     let up = |up: u8| {
         let line = format!("service=\"shop\"}} {up}");
-        becomes_true(SOON, || {
+        becomes_true(WAIT_TIMEOUT, || {
             let text = gateway.admin("/metrics").text();
             text.lines().any(|l| l.starts_with("margay_discovery_up") && l.ends_with(&line))
         })
@@ -83,7 +83,7 @@ fn an_unreachable_registry_keeps_the_last_endpoints_and_recovers() {
     assert_eq!(gateway.get("/").text(), "one /");
     consul.set("shop", &[two.port()]);
     consul.break_down(None);
-    assert!(becomes_true(SOON, || gateway.get("/").text() == "two /"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/").text() == "two /"));
     assert!(up(1));
     let said = gateway.process.stderr();
     assert!(said.contains("cannot watch service") && !said.contains("s3cret"), "{said}");
@@ -106,9 +106,9 @@ fn a_registry_down_at_startup_is_a_503_until_it_responds() {
     let service = one.port();
     let _consul = Origin::on(listener, move |_| {
         let entry = json!([{ "Service": { "Address": "127.0.0.1", "Port": service } }]);
-        Answer::new(200, entry.to_string())
+        StubResponse::new(200, entry.to_string())
     });
-    assert!(becomes_true(SOON, || gateway.get("/").text() == "one /"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/").text() == "one /"));
 }
 
 #[test]
@@ -132,14 +132,14 @@ fn a_reload_keeps_discovered_endpoints_and_clusters_may_use_their_own_registry()
     let mut changed = document(consul.port(), &json!({}));
     changed["Routes"][0]["DownstreamPathTemplate"] = json!("/changed/{everything}");
     gateway.write(&changed.to_string());
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "one /changed/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "one /changed/x"));
     assert!(consul.asked("/v1/health/") <= asked + 1, "the same question goes on");
     let clusters = json!({
         "Routes": [{ "UpstreamPathTemplate": "/c", "DownstreamPathTemplate": "/own", "DownstreamCluster": "own" }],
         "Clusters": { "own": { "ServiceName": "shop", "DownstreamScheme": "http", "Discovery": provider(consul.port()) } },
     });
     gateway.write(&clusters.to_string());
-    assert!(becomes_true(SOON, || gateway.get("/c").text() == "one /own"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/c").text() == "one /own"));
 }
 
 #[test]
@@ -152,10 +152,10 @@ fn the_path_selects_the_service_and_keeps_its_remainder() {
     assert_eq!(gateway.get("/shop/other").text(), "one /other");
     assert_eq!(gateway.get("/stock").text(), "two /");
     consul.set("stock", &[one.port()]);
-    assert!(becomes_true(SOON, || gateway.get("/stock/x").text() == "one /x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/stock/x").text() == "one /x"));
     consul.set("stock", &[]);
     assert!(
-        becomes_true(SOON, || gateway.get("/stock/x").status == 503),
+        becomes_true(WAIT_TIMEOUT, || gateway.get("/stock/x").status == 503),
         "it was there, and has no instance now"
     );
 }

@@ -6,13 +6,13 @@ use crate::support::client::{Client, Request};
 use crate::support::dns::{NameServer, Record};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(15);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A route to the service `shop` of that registry.
 fn document(registry: &Value, rest: &Value) -> Value {
@@ -30,11 +30,11 @@ fn of_file() -> Value {
 }
 
 fn named(name: &'static str) -> Origin {
-    Origin::with(move |_| Answer::new(200, name))
+    Origin::with(move |_| StubResponse::new(200, name))
 }
 
 fn says(gateway: &Gateway, text: &str) -> bool {
-    becomes_true(PATIENCE, || gateway.get("/").text() == text)
+    becomes_true(RESPONSE_TIMEOUT, || gateway.get("/").text() == text)
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_missing_endpoints_file_is_a_503_until_it_exists() {
     gateway.write_file("instances.json", &json!({ "shop": [object] }).to_string());
     assert!(says(&gateway, "two"));
     gateway.write_file("instances.json", "{}");
-    assert!(becomes_true(PATIENCE, || gateway.get("/").status == 503));
+    assert!(becomes_true(RESPONSE_TIMEOUT, || gateway.get("/").status == 503));
 }
 
 /// This many loopback addresses, beginning with that one.
@@ -77,7 +77,7 @@ fn load(gateway: &Gateway, over: &AtomicBool) -> usize {
 #[test]
 fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
     let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
-    let origin = Origin::on(listener, |_| Answer::new(200, "here"));
+    let origin = Origin::on(listener, |_| StubResponse::new(200, "here"));
     let start = instances(0, 5, origin.port());
     let setup = Setup::json(&document(&of_file(), &json!({}))).file("instances.json", &start).threads(2);
     let gateway = Gateway::start(&setup);
@@ -93,7 +93,7 @@ fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
         // All appear, others replace them, most disappear, and again.
         for (from, count) in [(0, 1000), (1000, 1000), (1500, 1000), (1700, 10), (0, 1000), (7, 1)] {
             gateway.write_file("instances.json", &instances(from, count, origin.port()));
-            assert!(becomes_true(PATIENCE, || known() == count), "{} instead of {count}", known());
+            assert!(becomes_true(RESPONSE_TIMEOUT, || known() == count), "{} instead of {count}", known());
             std::thread::sleep(Duration::from_millis(300));
         }
         over.store(true, Ordering::Relaxed);
@@ -125,7 +125,7 @@ fn srv_records_give_hosts_and_ports_for_their_ttl() {
 #[test]
 fn every_address_of_a_name_is_an_endpoint() {
     let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
-    let (server, origin) = (NameServer::start(), Origin::on(listener, |_| Answer::new(200, "here")));
+    let (server, origin) = (NameServer::start(), Origin::on(listener, |_| StubResponse::new(200, "here")));
     server.addresses("shop.test", 1, &["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
     let dns = json!({ "Dns": { "Servers": [server.address()] } });
     let mut document = document(&json!({ "Type": "Dns", "Port": origin.port() }), &dns);
@@ -153,9 +153,9 @@ fn eureka_is_read_once_then_polled_for_deltas() {
     let (full, delta) =
         (apps("UP_1_", &[(&one, "ADDED")]), apps("UP_1_", &[(&one, "DELETED"), (&two, "ADDED")]));
     let eureka = Origin::with(move |seen| match seen.path.as_str() {
-        "/eureka/apps" => Answer::new(200, &full),
-        "/eureka/apps/delta" => Answer::new(200, &delta),
-        _ => Answer::new(404, ""),
+        "/eureka/apps" => StubResponse::new(200, &full),
+        "/eureka/apps/delta" => StubResponse::new(200, &delta),
+        _ => StubResponse::new(404, ""),
     });
     let registry =
         json!({ "Type": "Eureka", "Host": "127.0.0.1", "Port": eureka.port(), "PollingInterval": 300 });
@@ -178,15 +178,18 @@ fn kubernetes_is_watched_and_missing_permissions_are_reported() {
     let allowed = std::sync::Arc::new(AtomicBool::new(false));
     let may = allowed.clone();
     let server = Origin::with(move |seen| match seen.query.contains("watch=1") {
-        _ if !may.load(Ordering::Relaxed) => Answer::new(403, ""),
-        true => Answer::new(200, format!("{event}\n")).after(Duration::from_millis(500)),
-        false => Answer::new(200, &list),
+        _ if !may.load(Ordering::Relaxed) => StubResponse::new(403, ""),
+        true => StubResponse::new(200, format!("{event}\n")).after(Duration::from_millis(500)),
+        false => StubResponse::new(200, &list),
     });
     let registry = json!({ "Type": "WatchKube", "Host": "127.0.0.1", "Port": server.port(), "Token": "t",
                            "Namespace": "ns1", "EndpointSlices": true });
     let gateway = Gateway::with(&document(&registry, &json!({})));
     assert_eq!(gateway.get("/").status, 503);
-    assert!(becomes_true(PATIENCE, || gateway.process.stderr().contains("may not get, list and watch")));
+    assert!(becomes_true(RESPONSE_TIMEOUT, || gateway
+        .process
+        .stderr()
+        .contains("may not get, list and watch")));
     allowed.store(true, Ordering::Relaxed);
     assert!(says(&gateway, "one"));
     assert!(says(&gateway, "two"));

@@ -2,24 +2,24 @@
 
 use super::{over, to};
 use crate::support::becomes_true;
-use crate::support::dns::{Mood, NameServer};
+use crate::support::dns::{NameServer, ServerMode};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::json;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 /// Two backends on one port of two loopback addresses, which respond `one` and `two`.
-fn twins() -> (Origin, Origin) {
+fn two_backends() -> (Origin, Origin) {
     loop {
         let one = ports::listener();
         let port = one.local_addr().expect("an address").port();
         if let Ok(two) = TcpListener::bind(("127.0.0.2", port)) {
             return (
-                Origin::on(one, |_| Answer::new(200, "one")),
-                Origin::on(two, |_| Answer::new(200, "two")),
+                Origin::on(one, |_| StubResponse::new(200, "one")),
+                Origin::on(two, |_| StubResponse::new(200, "two")),
             );
         }
     }
@@ -36,7 +36,7 @@ fn gateway(server: &NameServer, port: u16) -> Gateway {
 
 #[test]
 fn a_dns_change_moves_traffic_and_pooled_connections_within_the_ttl() {
-    let (server, (one, two)) = (NameServer::start(), twins());
+    let (server, (one, two)) = (NameServer::start(), two_backends());
     server.addresses("shop.test", 2, &["127.0.0.1"]);
     let gateway = gateway(&server, one.port());
     assert_eq!(gateway.get("/").text(), "one");
@@ -59,25 +59,25 @@ fn a_dns_change_moves_traffic_and_pooled_connections_within_the_ttl() {
 
 #[test]
 fn while_dns_is_unreachable_the_last_addresses_are_used() {
-    let (server, (one, _two)) = (NameServer::start(), twins());
+    let (server, (one, _two)) = (NameServer::start(), two_backends());
     server.addresses("shop.test", 1, &["127.0.0.1"]);
     let gateway = gateway(&server, one.port());
     assert_eq!(gateway.get("/").text(), "one");
-    for mood in [Mood::Failing, Mood::Silent] {
+    for mood in [ServerMode::Failing, ServerMode::Silent] {
         server.mood(mood);
         let asked = server.asked("shop.test");
         assert!(becomes_true(Duration::from_secs(10), || server.asked("shop.test") > asked + 2));
         one.hang_up();
         assert_eq!(gateway.get("/").text(), "one");
     }
-    server.mood(Mood::Answering);
+    server.mood(ServerMode::Answering);
     server.addresses("shop.test", 1, &["127.0.0.2"]);
     assert!(becomes_true(Duration::from_secs(20), || gateway.get("/").text() == "two"));
 }
 
 #[test]
 fn a_name_created_later_resolves_without_a_reload() {
-    let (server, (one, _two)) = (NameServer::start(), twins());
+    let (server, (one, _two)) = (NameServer::start(), two_backends());
     let gateway = gateway(&server, one.port());
     let refused = gateway.get("/");
     assert_eq!(refused.status, 502);
@@ -88,7 +88,7 @@ fn a_name_created_later_resolves_without_a_reload() {
 
 #[test]
 fn new_dns_servers_are_used_after_a_reload() {
-    let (old, new, (one, _two)) = (NameServer::start(), NameServer::start(), twins());
+    let (old, new, (one, _two)) = (NameServer::start(), NameServer::start(), two_backends());
     old.addresses("shop.test", 3600, &["127.0.0.1"]);
     new.addresses("shop.test", 3600, &["127.0.0.2"]);
     let gateway = gateway(&old, one.port());

@@ -2,13 +2,13 @@
 
 use super::{document, gateway, ocelot, over};
 use crate::support::becomes_true;
-use crate::support::client::{Client, PATIENCE, Request};
+use crate::support::client::{Client, RESPONSE_TIMEOUT, Request};
 use crate::support::gateway::Gateway;
-use crate::support::http1_reader::{Fault, Wire};
+use crate::support::http1_reader::{Fault, Http1Stream};
 use crate::support::origin::{Origin, read};
 use crate::support::ports::Closed;
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use serde_json::json;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ fn no_matching_route_is_a_404_problem() {
 
 #[test]
 fn a_backend_timeout_is_a_504_and_503_under_ocelot() {
-    let origin = Origin::with(|_| Answer::new(200, "late").after(Duration::from_secs(3)));
+    let origin = Origin::with(|_| StubResponse::new(200, "late").after(Duration::from_secs(3)));
     for (rest, status) in [(json!({}), 504), (ocelot(), 503)] {
         let gateway = Gateway::with(&document(origin.port(), &json!({ "Timeout": 1 }), &rest));
         let start = Instant::now();
@@ -70,7 +70,7 @@ fn a_backend_timeout_is_a_504_and_503_under_ocelot() {
 
 #[test]
 fn the_timeout_pauses_while_an_upload_progresses() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.body));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.body));
     let gateway = Gateway::with(&document(origin.port(), &json!({ "Timeout": 1 }), &json!({})));
     let mut client = gateway.connect();
     client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 10\r\n\r\n");
@@ -82,9 +82,9 @@ fn the_timeout_pauses_while_an_upload_progresses() {
 }
 
 /// Serves the first request of a connection, then closes at the next one; later connections stay open.
-fn dies_on_reuse(seen: &Arc<Mutex<Vec<String>>>, dying: usize) -> Scripted {
+fn closes_on_reuse(seen: &Arc<Mutex<Vec<String>>>, dying: usize) -> ScriptedBackend {
     let seen = Arc::clone(seen);
-    Scripted::start(move |wire, number| {
+    ScriptedBackend::start(move |wire, number| {
         for turn in 0.. {
             let Ok(request) = read(wire) else { return };
             seen.lock().expect("no panic").push(format!("{} {}", request.method, request.target));
@@ -99,7 +99,7 @@ fn dies_on_reuse(seen: &Arc<Mutex<Vec<String>>>, dying: usize) -> Scripted {
 #[test]
 fn a_get_on_a_dead_reused_connection_is_retried_once() {
     let seen = Arc::default();
-    let origin = dies_on_reuse(&seen, 1);
+    let origin = closes_on_reuse(&seen, 1);
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     assert_eq!(client.get("/1").status, 200);
@@ -110,7 +110,7 @@ fn a_get_on_a_dead_reused_connection_is_retried_once() {
 #[test]
 fn a_post_on_a_dead_reused_connection_is_not_retried() {
     let seen = Arc::default();
-    let origin = dies_on_reuse(&seen, 1);
+    let origin = closes_on_reuse(&seen, 1);
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     assert_eq!(client.get("/1").status, 200);
@@ -120,7 +120,7 @@ fn a_post_on_a_dead_reused_connection_is_not_retried() {
 
 #[test]
 fn a_request_on_a_new_connection_that_dies_is_not_retried() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
     });
     let gateway = gateway(origin.port());
@@ -136,7 +136,7 @@ fn a_backend_restart_between_requests_causes_no_error() {
     for _ in 0..10 {
         assert_eq!(client.get("/").status, 200);
         origin.hang_up();
-        assert!(becomes_true(PATIENCE, || origin.open() == 0));
+        assert!(becomes_true(RESPONSE_TIMEOUT, || origin.open() == 0));
     }
     assert_eq!(origin.calls(), 10);
     assert_eq!(
@@ -158,7 +158,7 @@ fn an_idle_backend_connection_is_closed_after_its_timeout() {
 
 #[test]
 fn a_truncated_response_head_is_a_502() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Le");
     });
@@ -167,7 +167,7 @@ fn a_truncated_response_head_is_a_502() {
 
 #[test]
 fn an_endless_response_head_is_a_502() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\n");
         while wire.send("X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(100).as_bytes()) {}
@@ -176,13 +176,13 @@ fn an_endless_response_head_is_a_502() {
 }
 
 /// A backend that reports when its connection closes, and never responds.
-fn silent() -> (Scripted, mpsc::Receiver<Result<(), Fault>>) {
+fn silent() -> (ScriptedBackend, mpsc::Receiver<Result<(), Fault>>) {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);
-    let origin = Scripted::start(move |wire: &mut Wire, _| {
+    let origin = ScriptedBackend::start(move |wire: &mut Http1Stream, _| {
         let request = read(wire).map(|_| ());
         if request.is_ok() {
-            wire.read_timeout(PATIENCE);
+            wire.read_timeout(RESPONSE_TIMEOUT);
             let _ = wire.drain();
         }
         let _ = tell.lock().expect("no panic").send(request);
@@ -241,7 +241,7 @@ fn a_disconnect_during_an_upload_does_not_complete_it() {
 fn a_disconnect_during_a_download_stops_it() {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);
-    let origin = Scripted::start(move |wire, _| {
+    let origin = ScriptedBackend::start(move |wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         while wire.send(format!("4000\r\n{}\r\n", "x".repeat(0x4000)).as_bytes()) {}

@@ -6,7 +6,7 @@ use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports::Closed;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,10 +35,10 @@ fn with_spare(port: u16, spare: u16, options: &Value) -> Gateway {
 
 #[test]
 fn a_fallback_cluster_gets_the_whole_body() {
-    let (closed, spare) = (Closed::reserve(), Origin::with(|seen| Answer::new(200, &seen.body)));
+    let (closed, spare) = (Closed::reserve(), Origin::with(|seen| StubResponse::new(200, &seen.body)));
     let gateway = with_spare(closed.port, spare.port(), &json!({ "Cluster": "spare" }));
     assert_eq!(gateway.ask(&Request::new("POST", "/").body("all of it")).text(), "all of it");
-    let failing = Origin::with(|_| Answer::new(500, "no"));
+    let failing = Origin::with(|_| StubResponse::new(500, "no"));
     let gateway = with_spare(failing.port(), spare.port(), &json!({ "Cluster": "spare", "OnStatus": [500] }));
     let sent = gateway.ask(&Request::new("POST", "/").chunks(&["a", "bc"]));
     assert_eq!((sent.status, sent.text().as_str(), failing.last().length), (200, "abc", 3));
@@ -67,7 +67,7 @@ fn the_connection_limit_holds_across_workers() {
         worst.fetch_max(counts.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(10));
         counts.fetch_sub(1, Ordering::SeqCst);
-        Answer::new(200, "ok")
+        StubResponse::new(200, "ok")
     });
     let config = limited(origin.port(), &json!({ "MaxConnectionsPerServer": 3 }), &json!({}));
     let gateway = Gateway::start(&Setup::json(&config).threads(2));
@@ -99,7 +99,7 @@ fn an_idle_connection_of_another_worker_is_closed_for_a_queued_request() {
 
 #[test]
 fn a_full_or_slow_queue_is_a_connection_limit_error() {
-    let slow = Origin::with(|_| Answer::new(200, "").after(Duration::from_millis(800)));
+    let slow = Origin::with(|_| StubResponse::new(200, "").after(Duration::from_millis(800)));
     let options =
         json!({ "MaxConnectionsPerServer": 1, "ConnectionQueueLimit": 1, "ConnectionQueueTimeout": "200ms" });
     let gateway = Gateway::with(&limited(slow.port(), &options, &json!({})));
@@ -134,7 +134,7 @@ fn a_connection_is_not_reused_beyond_its_lifetime() {
 
 #[test]
 fn the_route_timeout_covers_the_wait_for_a_connection() {
-    let slow = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(3)));
+    let slow = Origin::with(|_| StubResponse::new(200, "").after(Duration::from_secs(3)));
     let config =
         limited(slow.port(), &json!({ "MaxConnectionsPerServer": 1 }), &json!({ "Timeout": "600ms" }));
     let gateway = Gateway::with(&over(config, &json!({ "AccessLog": true })));

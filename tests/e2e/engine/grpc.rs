@@ -2,7 +2,7 @@
 
 use super::{document, over};
 use crate::support::gateway::Gateway;
-use crate::support::h2::{Client, Respond, Whole, origin, request, run, whole};
+use crate::support::h2::{Client, CompleteResponse, Respond, origin, request, run, whole};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::RecvStream;
 use http::{HeaderMap, Request, Response};
@@ -85,7 +85,7 @@ fn call(path: &str) -> Request<()> {
 }
 
 /// Makes a call with these messages.
-async fn made(client: &mut Client, path: &str, texts: &[&str]) -> Whole {
+async fn call_with(client: &mut Client, path: &str, texts: &[&str]) -> CompleteResponse {
     let (answer, mut stream) = client.begin(call(path), false).await;
     for text in texts {
         stream.send_data(message(text), false).expect("sent");
@@ -104,7 +104,7 @@ fn unary_calls_and_streams_in_either_direction_end_with_their_status() {
             ("/echo.Echo/ServerStream", &["a"], &["a 0", "a 1", "a 2"]),
             ("/echo.Echo/ClientStream", &["a", "b", "c"], &["3"]),
         ] {
-            let answer = made(&mut client, path, sent).await;
+            let answer = call_with(&mut client, path, sent).await;
             assert_eq!(texts(&answer.body), came, "{path}");
             assert_eq!(answer.trailer("grpc-status"), Some("0"), "{path}");
         }
@@ -140,7 +140,7 @@ fn messages_in_both_directions_pass_one_by_one() {
 fn a_backend_error_status_is_relayed_unchanged() {
     run(async {
         let gateway = gateway(origin(serve).await.port(), json!({})).await;
-        let answer = made(&mut Client::connect(gateway.address).await, "/echo.Echo/Fails", &["x"]).await;
+        let answer = call_with(&mut Client::connect(gateway.address).await, "/echo.Echo/Fails", &["x"]).await;
         assert_eq!(
             (answer.header("grpc-status"), answer.header("grpc-message")),
             (Some("5"), Some("not found"))
@@ -153,13 +153,13 @@ fn a_backend_error_status_is_relayed_unchanged() {
 fn gateway_errors_have_a_grpc_status_and_no_body() {
     run(async {
         let nobody = gateway(crate::support::ports::free(), json!({})).await;
-        let answer = made(&mut Client::connect(nobody.address).await, "/echo.Echo/Unary", &["x"]).await;
+        let answer = call_with(&mut Client::connect(nobody.address).await, "/echo.Echo/Unary", &["x"]).await;
         assert_eq!((answer.status(), answer.header("grpc-status")), (200, Some("14")));
         assert_eq!(answer.header("content-type"), Some("application/grpc"));
         assert!(answer.body.is_empty() && answer.header("grpc-message").is_some());
         let blocked = json!({ "SecurityOptions": { "IPBlockedList": ["127.0.0.1"] } });
         let closed = gateway(origin(serve).await.port(), blocked).await;
-        let answer = made(&mut Client::connect(closed.address).await, "/echo.Echo/Unary", &["x"]).await;
+        let answer = call_with(&mut Client::connect(closed.address).await, "/echo.Echo/Unary", &["x"]).await;
         assert_eq!((answer.status(), answer.header("grpc-status")), (200, Some("7")));
     });
 }

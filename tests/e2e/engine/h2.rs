@@ -2,12 +2,12 @@
 
 use super::{document, gateway, limited};
 use crate::support::becomes_true;
-use crate::support::client::PATIENCE;
+use crate::support::client::RESPONSE_TIMEOUT;
 use crate::support::gateway::Gateway;
 use crate::support::h2::{Client, request, run, until, whole};
 use crate::support::origin::Origin;
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use bytes::Bytes;
 use serde_json::json;
 use std::process::Command;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 fn echo() -> Origin {
-    Origin::with(|seen| Answer::new(200, &seen.body).header("X-Method", &seen.method))
+    Origin::with(|seen| StubResponse::new(200, &seen.body).header("X-Method", &seen.method))
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_request_reaches_an_http_1_backend() {
 
 #[test]
 fn a_body_of_unknown_length_is_chunked_with_trailers_in_both_directions() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-Sum", "42")]));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.body).chunked(&[("X-Sum", "42")]));
     let gateway = gateway(origin.port());
     let answer = run(async {
         let mut client = Client::connect(gateway.address).await;
@@ -64,7 +64,7 @@ fn streams_of_one_connection_are_served_concurrently() {
     let meet = all.clone();
     let origin = Origin::with(move |_| {
         meet.wait();
-        Answer::new(200, "met")
+        StubResponse::new(200, "met")
     });
     let gateway = gateway(origin.port());
     run(async {
@@ -83,7 +83,7 @@ fn streams_of_one_connection_are_served_concurrently() {
 fn head_and_empty_responses_end_with_their_headers() {
     let origin = Origin::with(|seen| {
         let status = if seen.path == "/204" { 204 } else { 200 };
-        Answer::new(status, if status == 204 { "" } else { "hello" })
+        StubResponse::new(status, if status == 204 { "" } else { "hello" })
     });
     let gateway = gateway(origin.port());
     run(async {
@@ -118,7 +118,7 @@ fn large_bodies_pass_in_both_directions_with_back_pressure() {
 
 #[test]
 fn informational_responses_arrive_before_the_final_one() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         let _ = wire.drain();
@@ -137,8 +137,8 @@ fn informational_responses_arrive_before_the_final_one() {
 #[test]
 fn a_client_reset_cancels_only_its_own_call() {
     let origin = Origin::with(|seen| match seen.path.as_str() {
-        "/slow" => Answer::new(200, "late").after(Duration::from_secs(10)),
-        _ => Answer::new(200, "ok"),
+        "/slow" => StubResponse::new(200, "late").after(Duration::from_secs(10)),
+        _ => StubResponse::new(200, "ok"),
     });
     let gateway = gateway(origin.port());
     run(async {
@@ -173,10 +173,10 @@ fn a_reset_is_noticed_while_the_backend_does_not_read_the_upload() {
     let (go, read) = std::sync::mpsc::channel();
     let (closed, wait) = std::sync::mpsc::channel();
     let ways = std::sync::Mutex::new((read, closed));
-    let origin = Scripted::start(move |wire, _| {
+    let origin = ScriptedBackend::start(move |wire, _| {
         let _ = wire.head();
         let (read, closed) = &*ways.lock().expect("no panic");
-        let _ = read.recv_timeout(PATIENCE);
+        let _ = read.recv_timeout(RESPONSE_TIMEOUT);
         let _ = closed.send(wire.drain().is_some());
     });
     // The timeout of the route restarts with every byte: it does not end the exchange.
@@ -190,12 +190,12 @@ fn a_reset_is_noticed_while_the_backend_does_not_read_the_upload() {
         until(|| gateway.admin("/metrics").text().contains(r#"code="client.closed"} 1"#)).await;
     });
     go.send(()).expect("the service waits");
-    assert_eq!(wait.recv_timeout(PATIENCE), Ok(true), "the service was not let go of");
+    assert_eq!(wait.recv_timeout(RESPONSE_TIMEOUT), Ok(true), "the service was not let go of");
 }
 
 #[test]
 fn a_truncated_response_ends_with_a_reset() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
     });
@@ -209,7 +209,7 @@ fn a_truncated_response_ends_with_a_reset() {
 
 #[test]
 fn excess_streams_are_refused_and_request_limits_apply() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.body).after(Duration::from_millis(300)));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.body).after(Duration::from_millis(300)));
     let gateway = limited(origin.port(), &json!({ "MaxConcurrentStreams": 2, "MaxRequestBodySize": "10B" }));
     run(async {
         let mut client = Client::connect(gateway.address).await;
@@ -227,7 +227,7 @@ fn excess_streams_are_refused_and_request_limits_apply() {
 fn connections_and_streams_are_counted() {
     let origin = Origin::with(|seen| {
         let time = if seen.path == "/slow" { Duration::from_secs(5) } else { Duration::ZERO };
-        Answer::new(200, "ok").after(time)
+        StubResponse::new(200, "ok").after(time)
     });
     let gateway = gateway(origin.port());
     let shows = |line: &str| gateway.admin("/metrics").text().lines().any(|shown| shown == line);
@@ -248,7 +248,7 @@ fn connections_and_streams_are_counted() {
 
 /// The last HTTP/2 connection is closed.
 fn until_closed(shows: &dyn Fn(&str) -> bool) {
-    assert!(becomes_true(PATIENCE, || shows("margay_http2_connections{side=\"client\"} 0")));
+    assert!(becomes_true(RESPONSE_TIMEOUT, || shows("margay_http2_connections{side=\"client\"} 0")));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn idle_connections_and_connections_at_their_request_limit_are_closed() {
 
 #[test]
 fn draining_finishes_active_streams() {
-    let origin = Origin::with(|_| Answer::new(200, "done").after(Duration::from_millis(500)));
+    let origin = Origin::with(|_| StubResponse::new(200, "done").after(Duration::from_millis(500)));
     let mut gateway = gateway(origin.port());
     run(async {
         let mut client = Client::connect(gateway.address).await;
@@ -304,7 +304,7 @@ fn tool(name: &str, args: &[&str]) -> String {
 
 #[test]
 fn curl_and_nghttp_are_served() {
-    let origin = Origin::with(|seen| Answer::new(200, format!("{} {}", seen.path, seen.body.len())));
+    let origin = Origin::with(|seen| StubResponse::new(200, format!("{} {}", seen.path, seen.body.len())));
     let gateway = gateway(origin.port());
     let url = format!("http://{}/a", gateway.address);
     let said = tool("curl", &["-sS", "--http2-prior-knowledge", "-w", " %{http_version}", "-d", "xyz", &url]);
@@ -314,7 +314,7 @@ fn curl_and_nghttp_are_served() {
 
 #[test]
 fn h2load_completes_with_more_streams_than_allowed() {
-    let origin = Origin::with(|seen| Answer::new(200, format!("{:>1000}", seen.length)));
+    let origin = Origin::with(|seen| StubResponse::new(200, format!("{:>1000}", seen.length)));
     let gateway = gateway(origin.port());
     let url = format!("http://{}/", gateway.address);
     let body = tempfile::NamedTempFile::new().expect("a file");
@@ -330,6 +330,6 @@ fn h2load_completes_with_more_streams_than_allowed() {
         let said = tool("h2load", &[&["-n", count], more, &[&url]].concat());
         assert!(said.contains(&format!("{count} succeeded, 0 failed, 0 errored")), "{more:?}: {said}");
         total += count.parse::<usize>().expect("a number");
-        assert!(becomes_true(PATIENCE, || origin.calls() == total), "{more:?}: {}", origin.calls());
+        assert!(becomes_true(RESPONSE_TIMEOUT, || origin.calls() == total), "{more:?}: {}", origin.calls());
     }
 }

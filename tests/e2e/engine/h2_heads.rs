@@ -8,7 +8,7 @@ use crate::support::h2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, SETTINGS,
 };
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 
 const PROTOCOL_ERROR: u32 = 1;
 const FRAME_SIZE_ERROR: u32 = 6;
@@ -28,7 +28,7 @@ const HOST: Field = (b":authority", b"gw.test");
 type Written = (u8, u8, Vec<u8>);
 
 /// An invalid head and what is invalid about it.
-struct Bad {
+struct InvalidHead {
     what: String,
     frames: Vec<Written>,
     /// The accepted error codes, when the connection cannot continue.
@@ -68,17 +68,17 @@ fn plain() -> Vec<u8> {
     block(&[METHOD, SCHEME, PATH, HOST])
 }
 
-fn head(what: impl Into<String>, fields: &[Field]) -> Bad {
-    Bad { what: what.into(), frames: vec![(HEADERS, WHOLE, block(fields))], codes: &[] }
+fn head(what: impl Into<String>, fields: &[Field]) -> InvalidHead {
+    InvalidHead { what: what.into(), frames: vec![(HEADERS, WHOLE, block(fields))], codes: &[] }
 }
 
 /// A GET with more fields.
-fn more(what: impl Into<String>, fields: &[Field]) -> Bad {
+fn with_fields(what: impl Into<String>, fields: &[Field]) -> InvalidHead {
     head(what, &[&[METHOD, SCHEME, PATH, HOST], fields].concat())
 }
 
 /// A GET with one field replaced.
-fn other(field: Field) -> Bad {
+fn with_field(field: Field) -> InvalidHead {
     let what = format!("{} {:?}", name_of(field.0), name_of(field.1));
     let fields: Vec<Field> = [METHOD, SCHEME, PATH, HOST]
         .into_iter()
@@ -92,7 +92,7 @@ fn name_of(bytes: &[u8]) -> String {
 }
 
 #[rustfmt::skip]
-fn pseudo_fields() -> Vec<Bad> {
+fn pseudo_fields() -> Vec<InvalidHead> {
     let mut all = vec![
         head("no field at all", &[]),
         head("no method", &[SCHEME, PATH, HOST]),
@@ -102,16 +102,16 @@ fn pseudo_fields() -> Vec<Bad> {
         head("no pseudo field but the path", &[PATH]),
         head("neither authority nor Host", &[METHOD, SCHEME, PATH]),
         head("only other fields", &[(b"host", b"gw.test"), (b"a", b"b")]),
-        more("two other paths", &[(b":path", b"/b")]),
-        more("two schemes", &[(b":scheme", b"https")]),
-        more("two methods", &[(b":method", b"POST")]),
-        more("two authorities", &[(b":authority", b"other.test")]),
+        with_fields("two other paths", &[(b":path", b"/b")]),
+        with_fields("two schemes", &[(b":scheme", b"https")]),
+        with_fields("two methods", &[(b":method", b"POST")]),
+        with_fields("two authorities", &[(b":authority", b"other.test")]),
         head("the path after a field", &[METHOD, SCHEME, HOST, (b"a", b"b"), PATH]),
         head("the method after a field", &[SCHEME, PATH, HOST, (b"a", b"b"), METHOD]),
         head("the scheme after a field", &[METHOD, PATH, HOST, (b"a", b"b"), SCHEME]),
         head("the authority after a field", &[METHOD, SCHEME, PATH, (b"a", b"b"), HOST]),
         head("everything after a field", &[(b"a", b"b"), METHOD, SCHEME, PATH, HOST]),
-        more("CONNECT's protocol with GET", &[(b":protocol", b"websocket")]),
+        with_fields("CONNECT's protocol with GET", &[(b":protocol", b"websocket")]),
         head("CONNECT", &[(b":method", b"CONNECT"), HOST]),
         head("CONNECT with a port", &[(b":method", b"CONNECT"), (b":authority", b"gw.test:443")]),
         head("CONNECT to nowhere", &[(b":method", b"CONNECT")]),
@@ -123,22 +123,22 @@ fn pseudo_fields() -> Vec<Bad> {
         head("extended CONNECT without a path", &[(b":method", b"CONNECT"), (b":protocol", b"websocket"), SCHEME, HOST]),
     ];
     // A duplicate of the same value is invalid as well.
-    all.extend([METHOD, SCHEME, PATH, HOST].map(|field| more(format!("{} twice", name_of(field.0)), &[field])));
+    all.extend([METHOD, SCHEME, PATH, HOST].map(|field| with_fields(format!("{} twice", name_of(field.0)), &[field])));
     for name in [
         &b":"[..], b"::", b":unknown", b":status", b":version", b":host", b":Path", b":METHOD", b":path ", b": path",
         b":auth\0ority", b":http2",
     ] {
-        all.push(more(format!("the pseudo field {:?}", name_of(name)), &[(name, b"200")]));
+        all.push(with_fields(format!("the pseudo field {:?}", name_of(name)), &[(name, b"200")]));
     }
     all
 }
 
 #[rustfmt::skip]
-fn targets() -> Vec<Bad> {
-    let mut all: Vec<Bad> = [
+fn targets() -> Vec<InvalidHead> {
+    let mut all: Vec<InvalidHead> = [
         &b""[..], b"*", b"a", b"bad/", b"?q", b"http://gw.test/", b"/a b", b"/a\tb", b"/a\0b", b"/a\rb",
         b"/a\nb", b"/a\r\nx: y", b"/\x7f", b" /", b"/ ", b"gw.test:443", b"/a?b c", b"/a?b\nc", b".", b"/<a>",
-    ].into_iter().map(|path| other((b":path", path))).collect();
+    ].into_iter().map(|path| with_field((b":path", path))).collect();
     all.push(head("a star with POST", &[(b":method", b"POST"), SCHEME, (b":path", b"*"), HOST]));
     all.push(head("an empty path with OPTIONS", &[(b":method", b"OPTIONS"), SCHEME, (b":path", b""), HOST]));
     all.push(head("a star with more behind it", &[(b":method", b"OPTIONS"), SCHEME, (b":path", b"*?a"), HOST]));
@@ -146,19 +146,19 @@ fn targets() -> Vec<Bad> {
         &b""[..], b"u@gw.test", b"u:p@gw.test", b"@gw.test", b"gw.test/x", b"gw.test?x", b"gw.test#x", b"gw test",
         b" gw.test", b"gw.test ", b"gw.test:a", b"gw.test:-1", b"gw.test:123456", b"gw.test:80:80", b"[::1", b"::1", b"[::g]",
         b":80", b"gw.test\\x", b"gw^test", b"gw.test\0", b"gw.test\r\nx: y", b"gw<test", b"http://gw.test",
-    ].into_iter().map(|authority| other((b":authority", authority))));
+    ].into_iter().map(|authority| with_field((b":authority", authority))));
     all.extend([
         &b""[..], b"GE T", b"GET ", b" GET", b"GET\0", b"GET\r\n", b"GET:", b"GET/", b"(GET)", b"G\xc3\x84T", b"GET\x7f",
         b"GET,POST", b"\"GET\"", b"G@T", b"GET HTTP/1.1",
-    ].into_iter().map(|method| other((b":method", method))));
+    ].into_iter().map(|method| with_field((b":method", method))));
     all.extend([&b""[..], b"ht tp", b"1http", b"http:", b"http://", b"http\0", b"-", b"h\xc3\xa4"]
-        .into_iter().map(|scheme| other((b":scheme", scheme))));
+        .into_iter().map(|scheme| with_field((b":scheme", scheme))));
     all.extend([
-        more("another Host", &[(b"host", b"other.test")]),
-        more("a Host with a port of its own", &[(b"host", b"gw.test:81")]),
-        more("an empty Host", &[(b"host", b"")]),
-        more("two Hosts", &[(b"host", b"gw.test"), (b"host", b"gw.test")]),
-        more("two Hosts, one of them another", &[(b"host", b"gw.test"), (b"host", b"other.test")]),
+        with_fields("another Host", &[(b"host", b"other.test")]),
+        with_fields("a Host with a port of its own", &[(b"host", b"gw.test:81")]),
+        with_fields("an empty Host", &[(b"host", b"")]),
+        with_fields("two Hosts", &[(b"host", b"gw.test"), (b"host", b"gw.test")]),
+        with_fields("two Hosts, one of them another", &[(b"host", b"gw.test"), (b"host", b"other.test")]),
         head("two Hosts and no authority", &[METHOD, SCHEME, PATH, (b"host", b"a"), (b"host", b"b")]),
         head("an empty Host and no authority", &[METHOD, SCHEME, PATH, (b"host", b"")]),
         head("user information in Host", &[METHOD, SCHEME, PATH, (b"host", b"u@gw.test")]),
@@ -168,34 +168,34 @@ fn targets() -> Vec<Bad> {
 }
 
 #[rustfmt::skip]
-fn fields() -> Vec<Bad> {
-    let mut all: Vec<Bad> = [
+fn fields() -> Vec<InvalidHead> {
+    let mut all: Vec<InvalidHead> = [
         &b""[..], b"X-Upper", b"xUpper", b" a", b"a ", b"a b", b"a:b", b"a:", b"\0", b"a\0", b"a\tb", b"a\nb", b"a\rb", b"a\x7f",
         b"\xc3\xa4", b"a\x80", b"a(b)", b"a,b", b"a/b", b"a;b", b"a=b", b"a?b", b"a@b", b"a[b", b"a\\b", b"a]b", b"a{b", b"a}b",
         b"a\"b", b"a<b", b"a>b", b"a\x01",
-    ].into_iter().map(|name| more(format!("the name {:?}", name_of(name)), &[(name, b"1")])).collect();
+    ].into_iter().map(|name| with_fields(format!("the name {:?}", name_of(name)), &[(name, b"1")])).collect();
     all.extend([
         &b"\0"[..], b"a\0b", b"\0a", b"a\0", b"a\rb", b"a\nb", b"a\r\nb: c", b"\r", b"\n", b" a", b"a ", b"\ta", b"a\t", b" ", b"\t",
         b"a\x01b", b"a\x1f", b"a\x7f",
-    ].into_iter().map(|value| more(format!("the value {:?}", name_of(value)), &[(b"a", value)])));
+    ].into_iter().map(|value| with_fields(format!("the value {:?}", name_of(value)), &[(b"a", value)])));
     let of_connection: [Field; 16] = [
         (b"connection", b"close"), (b"connection", b"keep-alive"), (b"connection", b""), (b"connection", b"te"),
         (b"keep-alive", b"timeout=5"), (b"proxy-connection", b"keep-alive"), (b"transfer-encoding", b"chunked"),
         (b"transfer-encoding", b"identity"), (b"transfer-encoding", b""), (b"upgrade", b"h2c"), (b"upgrade", b"websocket"),
         (b"te", b"gzip"), (b"te", b"trailers, deflate"), (b"te", b""), (b"te", b"trailers;q=0.5"), (b"te", b"chunked"),
     ];
-    all.extend(of_connection.map(|field| more(format!("{}: {}", name_of(field.0), name_of(field.1)), &[field])));
+    all.extend(of_connection.map(|field| with_fields(format!("{}: {}", name_of(field.0), name_of(field.1)), &[field])));
     all.extend([
         &b"1"[..], b"3", b"a", b"1a", b"-1", b"-0", b"+0", b"", b"0,0", b"0, 0", b"0x0", b"0.0", b"0e1", b"0 0",
         b"18446744073709551616", b"99999999999999999999999", b"\xd9\xa0",
-    ].into_iter().map(|n| more(format!("a length of {:?} without a body", name_of(n)), &[(b"content-length", n)])));
-    all.push(more("the same length twice", &[(b"content-length", b"0"), (b"content-length", b"0")]));
-    all.push(more("two lengths", &[(b"content-length", b"0"), (b"content-length", b"1")]));
+    ].into_iter().map(|n| with_fields(format!("a length of {:?} without a body", name_of(n)), &[(b"content-length", n)])));
+    all.push(with_fields("the same length twice", &[(b"content-length", b"0"), (b"content-length", b"0")]));
+    all.push(with_fields("two lengths", &[(b"content-length", b"0"), (b"content-length", b"1")]));
     all
 }
 
 /// A POST with this length, if there is one, this body and these trailers.
-fn posted(what: &str, length: &'static [u8], body: &[u8], trailers: Option<(u8, &[Field])>) -> Bad {
+fn post(what: &str, length: &'static [u8], body: &[u8], trailers: Option<(u8, &[Field])>) -> InvalidHead {
     let mut post = block(&[(b":method", b"POST"), SCHEME, PATH, HOST]);
     if !length.is_empty() {
         post.extend(block(&[(b"content-length", length)]));
@@ -203,33 +203,33 @@ fn posted(what: &str, length: &'static [u8], body: &[u8], trailers: Option<(u8, 
     let end = if trailers.is_none() { END_STREAM } else { 0 };
     let mut frames = vec![(HEADERS, END_HEADERS, post), (DATA, end, body.to_vec())];
     frames.extend(trailers.map(|(flags, fields)| (HEADERS, flags, block(fields))));
-    Bad { what: what.into(), frames, codes: &[] }
+    InvalidHead { what: what.into(), frames, codes: &[] }
 }
 
 /// The path of the head is indexed in the table of the connection; the trailers refer to it by its number.
-fn remembered() -> Bad {
+fn indexed_path_in_trailers() -> InvalidHead {
     let mut post = block(&[(b":method", b"POST"), SCHEME, HOST]);
     post.extend(b"\x44\x04/bad");
     let frames =
         vec![(HEADERS, END_HEADERS, post), (DATA, 0, b"hello".to_vec()), (HEADERS, WHOLE, vec![0xbe])];
-    Bad { what: "a pseudo field as a trailer, by its number".into(), frames, codes: &[] }
+    InvalidHead { what: "a pseudo field as a trailer, by its number".into(), frames, codes: &[] }
 }
 
 #[rustfmt::skip]
-fn messages() -> Vec<Bad> {
+fn messages() -> Vec<InvalidHead> {
     let mut all = vec![
-        posted("more than was promised", b"3", b"hello", None),
-        posted("less than was promised", b"9", b"hello", None),
-        posted("something where nothing was promised", b"0", b"x", None),
-        posted("nothing where something was promised", b"5", b"", None),
-        posted("a length that is no number, with a body", b"five", b"hello", None),
-        posted("lengths in a list, with a body", b"5, 5", b"hello", None),
-        posted("less than was promised, then trailers", b"9", b"hello", Some((WHOLE, &[(b"a", b"b")]))),
-        posted("trailers that do not end the stream", b"", b"hello", Some((END_HEADERS, &[(b"a", b"b")]))),
-        posted("pseudo fields among trailers", b"", b"hello", Some((WHOLE, &[(b"a", b"b"), PATH]))),
-        posted("pseudo fields as trailers", b"", b"hello", Some((WHOLE, &[(b":status", b"200"), HOST]))),
-        posted("a pseudo field behind a body of a length", b"5", b"hello", Some((WHOLE, &[METHOD]))),
-        remembered(),
+        post("more than was promised", b"3", b"hello", None),
+        post("less than was promised", b"9", b"hello", None),
+        post("something where nothing was promised", b"0", b"x", None),
+        post("nothing where something was promised", b"5", b"", None),
+        post("a length that is no number, with a body", b"five", b"hello", None),
+        post("lengths in a list, with a body", b"5, 5", b"hello", None),
+        post("less than was promised, then trailers", b"9", b"hello", Some((WHOLE, &[(b"a", b"b")]))),
+        post("trailers that do not end the stream", b"", b"hello", Some((END_HEADERS, &[(b"a", b"b")]))),
+        post("pseudo fields among trailers", b"", b"hello", Some((WHOLE, &[(b"a", b"b"), PATH]))),
+        post("pseudo fields as trailers", b"", b"hello", Some((WHOLE, &[(b":status", b"200"), HOST]))),
+        post("a pseudo field behind a body of a length", b"5", b"hello", Some((WHOLE, &[METHOD]))),
+        indexed_path_in_trailers(),
     ];
     let trailers: [Field; 9] = [
         (b":unknown", b"1"), (b"X-Upper", b"1"), (b"", b"1"), (b"a b", b"1"), (b"a", b"b\0"), (b"a", b"b\r\nc: d"),
@@ -237,18 +237,18 @@ fn messages() -> Vec<Bad> {
     ];
     all.extend(trailers.iter().map(|field| {
         let what = format!("the trailer {}: {}", name_of(field.0), name_of(field.1));
-        posted(&what, b"", b"hello", Some((WHOLE, std::slice::from_ref(field))))
+        post(&what, b"", b"hello", Some((WHOLE, std::slice::from_ref(field))))
     }));
     all
 }
 
-fn compressed(what: &str, more: &[u8]) -> Bad {
+fn compressed(what: &str, more: &[u8]) -> InvalidHead {
     let frames = vec![(HEADERS, WHOLE, [&plain(), more].concat())];
-    Bad { what: what.into(), frames, codes: COMPRESSION }
+    InvalidHead { what: what.into(), frames, codes: COMPRESSION }
 }
 
 #[rustfmt::skip]
-fn compression() -> Vec<Bad> {
+fn compression() -> Vec<InvalidHead> {
     let mut huge = vec![0xff_u8; 12];
     huge.push(0x7f);
     vec![
@@ -274,15 +274,15 @@ fn compression() -> Vec<Bad> {
         compressed("a table that is larger than allowed", &[0x3f, 0xe2, 0x1f]),
         compressed("a table of a size behind a field", &[0x20]),
         compressed("a table of a size that is too large for a number", &[&[0x3f][..], &huge[1..]].concat()),
-        Bad { what: "three sizes of the table".into(),
+        InvalidHead { what: "three sizes of the table".into(),
             frames: vec![(HEADERS, WHOLE, [&[0x3f, 0xe2, 0x1f, 0x20, 0x20][..], &plain()].concat())],
             codes: COMPRESSION },
     ]
 }
 
 /// Blocks with invalid frames.
-fn frames() -> Vec<Bad> {
-    let bad = |what: &str, frames, codes| Bad { what: what.to_owned(), frames, codes };
+fn frames() -> Vec<InvalidHead> {
+    let bad = |what: &str, frames, codes| InvalidHead { what: what.to_owned(), frames, codes };
     let (padded, priority) = (0x8, 0x20);
     vec![
         bad(
@@ -344,50 +344,50 @@ fn status(block: &[u8]) -> u16 {
 
 /// The outcome of a stream.
 #[derive(Debug, PartialEq)]
-enum Came {
+enum StreamOutcome {
     Answer(u16),
     Reset(u32),
     /// The connection ended with this code.
     Over(Option<u32>),
 }
 
-fn came(raw: &mut Raw, stream: u32) -> Came {
+fn outcome(raw: &mut Raw, stream: u32) -> StreamOutcome {
     loop {
-        let Some(frame) = raw.frame() else { return Came::Over(None) };
+        let Some(frame) = raw.frame() else { return StreamOutcome::Over(None) };
         match frame.kind {
-            GOAWAY if frame.code() != 0 => return Came::Over(Some(frame.code())),
-            RST_STREAM if frame.stream == stream => return Came::Reset(frame.code()),
-            HEADERS if frame.stream == stream => return Came::Answer(status(&frame.payload)),
+            GOAWAY if frame.code() != 0 => return StreamOutcome::Over(Some(frame.code())),
+            RST_STREAM if frame.stream == stream => return StreamOutcome::Reset(frame.code()),
+            HEADERS if frame.stream == stream => return StreamOutcome::Answer(status(&frame.payload)),
             _ => {}
         }
     }
 }
 
 /// What is wrong with the outcome, if anything.
-fn wrong(bad: &Bad, gateway: &Gateway) -> Option<String> {
+fn violation(bad: &InvalidHead, gateway: &Gateway) -> Option<String> {
     let mut raw = Raw::connect(gateway.address);
     for (kind, flags, payload) in &bad.frames {
         raw.send(*kind, *flags, 1, payload);
     }
-    let first = came(&mut raw, 1);
+    let first = outcome(&mut raw, 1);
     let fits = match (&first, bad.codes) {
-        (Came::Answer(status), []) => matches!(status, 400 | 501),
-        (Came::Reset(code), []) => *code == PROTOCOL_ERROR,
-        (Came::Over(Some(code)), []) => {
+        (StreamOutcome::Answer(status), []) => matches!(status, 400 | 501),
+        (StreamOutcome::Reset(code), []) => *code == PROTOCOL_ERROR,
+        (StreamOutcome::Over(Some(code)), []) => {
             matches!(*code, PROTOCOL_ERROR | COMPRESSION_ERROR | FRAME_SIZE_ERROR)
         }
-        (Came::Over(Some(code)), codes) => codes.contains(code),
+        (StreamOutcome::Over(Some(code)), codes) => codes.contains(code),
         _ => false,
     };
     if !fits {
         return Some(format!("{}: {first:?}", bad.what));
     }
-    if matches!(first, Came::Over(_)) {
+    if matches!(first, StreamOutcome::Over(_)) {
         return None;
     }
     raw.send(HEADERS, WHOLE, 3, &block(&[METHOD, SCHEME, (b":path", b"/good"), HOST]));
-    let next = came(&mut raw, 3);
-    (next != Came::Answer(200)).then(|| format!("{}: then {next:?}", bad.what))
+    let next = outcome(&mut raw, 3);
+    (next != StreamOutcome::Answer(200)).then(|| format!("{}: then {next:?}", bad.what))
 }
 
 #[test]
@@ -395,16 +395,16 @@ fn malformed_heads_are_rejected_and_the_next_request_is_served() {
     let origin = Origin::hello();
     let gateway = gateway(origin.port());
     let all = [pseudo_fields(), targets(), fields(), messages(), compression(), frames()];
-    let all: Vec<Bad> = all.into_iter().flatten().collect();
+    let all: Vec<InvalidHead> = all.into_iter().flatten().collect();
     assert!(all.len() > 200, "{}", all.len());
-    let bad: Vec<String> = all.iter().filter_map(|bad| wrong(bad, &gateway)).collect();
+    let bad: Vec<String> = all.iter().filter_map(|bad| violation(bad, &gateway)).collect();
     assert!(bad.is_empty(), "{} of {}:\n{}", bad.len(), all.len(), bad.join("\n"));
     let reached: Vec<_> = origin.seen().into_iter().filter(|seen| seen.path != "/good").collect();
     assert!(reached.is_empty(), "{reached:?}");
 }
 
 #[rustfmt::skip]
-fn sound() -> Vec<(&'static str, Vec<Written>)> {
+fn valid_heads() -> Vec<(&'static str, Vec<Written>)> {
     let whole = |block: Vec<u8>| vec![(HEADERS, WHOLE, block)];
     let with = |fields: &[Field]| whole(block(&[&[METHOD, SCHEME, PATH, HOST], fields].concat()));
     let bytes = plain();
@@ -448,14 +448,14 @@ fn sound() -> Vec<(&'static str, Vec<Written>)> {
 
 #[test]
 fn unusual_but_valid_heads_pass() {
-    let origin = Origin::with(|_| Answer::new(200, "hello"));
+    let origin = Origin::with(|_| StubResponse::new(200, "hello"));
     let gateway = gateway(origin.port());
-    for (what, frames) in sound() {
+    for (what, frames) in valid_heads() {
         let mut raw = Raw::connect(gateway.address);
         for (kind, flags, payload) in &frames {
             raw.send(*kind, *flags, 1, payload);
         }
-        assert_eq!(came(&mut raw, 1), Came::Answer(200), "{what}");
+        assert_eq!(outcome(&mut raw, 1), StreamOutcome::Answer(200), "{what}");
         assert_eq!(origin.calls(), 1, "{what}");
         origin.forget();
     }
@@ -472,10 +472,10 @@ fn websocket_over_http_2_is_not_offered() {
 
 #[test]
 fn a_fragment_in_the_path_reaches_no_backend() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.body));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.body));
     let gateway = gateway(origin.port());
     let mut raw = Raw::connect(gateway.address);
     raw.send(HEADERS, WHOLE, 1, &block(&[METHOD, SCHEME, (b":path", b"/a#b?c"), HOST]));
-    assert_eq!(came(&mut raw, 1), Came::Answer(200));
+    assert_eq!(outcome(&mut raw, 1), StreamOutcome::Answer(200));
     assert_eq!(origin.last().target, "/a");
 }

@@ -8,7 +8,7 @@ use crate::support::h2::{
     block, get_with,
 };
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::json;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn hello() -> (Origin, Gateway) {
 }
 
 /// The backend got no request, and other clients are served.
-fn unharmed(origin: &Origin, gateway: &Gateway) {
+fn assert_still_serving(origin: &Origin, gateway: &Gateway) {
     assert_eq!(origin.calls(), 0, "{:?}", origin.seen());
     assert_eq!(gateway.get("/").text(), "hello");
     origin.forget();
@@ -87,7 +87,7 @@ fn malformed_heads_reach_no_backend() {
         assert!(matches!(end.kind, RST_STREAM | GOAWAY | DATA), "{what}: {end:?}");
         assert_eq!(origin.calls(), 0, "{what} reached the service: {:?}", origin.seen());
     }
-    unharmed(&origin, &gateway);
+    assert_still_serving(&origin, &gateway);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn bodies_with_a_wrong_content_length_are_never_complete() {
         let end = raw.ended(1).expect("an end");
         assert!(matches!(end.kind, RST_STREAM | GOAWAY), "{length}: {end:?}");
     }
-    unharmed(&origin, &gateway);
+    assert_still_serving(&origin, &gateway);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn invalid_frames_end_the_connection_with_their_error_code() {
         }
         assert_eq!(raw.wait_for(GOAWAY).map(|frame| frame.code()), Some(code), "{what}");
     }
-    unharmed(&origin, &gateway);
+    assert_still_serving(&origin, &gateway);
     assert!(gateway.admin("/metrics").text().contains(r#"code="request.frame""#));
 }
 
@@ -163,14 +163,14 @@ fn frame_floods_end_only_their_connection() {
     ];
     for (what, more) in floods {
         assert_eq!(flood(&gateway, more), Some(ENHANCE_YOUR_CALM), "{what}");
-        unharmed(&origin, &gateway);
+        assert_still_serving(&origin, &gateway);
     }
     assert!(gateway.admin("/metrics").text().contains(r#"code="request.frame_flood""#));
 }
 
 #[test]
 fn rapid_resets_end_the_connection() {
-    let origin = Origin::with(|_| Answer::new(200, "late").after(Duration::from_millis(200)));
+    let origin = Origin::with(|_| StubResponse::new(200, "late").after(Duration::from_millis(200)));
     let gateway = limited(origin.port(), &json!({ "MaxStreamResetsPerSecond": 50 }));
     let get = get_with(&[]);
     let code = flood(&gateway, |raw, n| {
@@ -190,7 +190,7 @@ fn endless_header_blocks_end_the_connection() {
         _ => raw.send(CONTINUATION, 0, 1, &part),
     });
     assert!(matches!(code, Some(ENHANCE_YOUR_CALM | PROTOCOL_ERROR)), "{code:?}");
-    unharmed(&origin, &gateway);
+    assert_still_serving(&origin, &gateway);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_header_bomb_of_one_indexed_field_is_too_large() {
     bomb.extend([0xbe; 1000]);
     raw.send(HEADERS, WHOLE, 1, &bomb);
     assert!(raw.ended(1).is_some());
-    unharmed(&origin, &gateway);
+    assert_still_serving(&origin, &gateway);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_slow_header_block_times_out() {
     let mut raw = Raw::connect(gateway.address);
     raw.send(HEADERS, END_STREAM, 1, &get_with(&[]));
     while raw.frame().is_some() {}
-    unharmed(&origin, &gateway);
+    assert_still_serving(&origin, &gateway);
 }
 
 #[test]
@@ -224,5 +224,5 @@ fn bytes_that_are_not_http_close_the_connection() {
     let mut client = gateway.connect();
     client.send(b"INVALID CONNECTION PREFACE\r\n\r\n");
     assert!(client.closes_within(Duration::from_secs(5)));
-    unharmed(&origin, &gateway);
+    assert_still_serving(&origin, &gateway);
 }

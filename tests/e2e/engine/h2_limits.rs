@@ -3,7 +3,7 @@
 
 use super::{document, over};
 use crate::support::gateway::{Gateway, Setup};
-use crate::support::h2::{Client, Whole, request, run};
+use crate::support::h2::{Client, CompleteResponse, request, run};
 use crate::support::origin::Origin;
 use crate::support::tls::self_signed;
 use http::Response;
@@ -33,15 +33,15 @@ impl Count {
 }
 
 /// A backend with this many streams per connection and some time for each.
-struct Narrow {
+struct LimitedBackend {
     address: SocketAddr,
     streams: Arc<Count>,
     opened: Arc<AtomicUsize>,
 }
 
-async fn narrow(most: u32, time: Duration) -> Narrow {
+async fn limited_backend(most: u32, time: Duration) -> LimitedBackend {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let service = Narrow {
+    let service = LimitedBackend {
         address: listener.local_addr().expect("an address"),
         streams: Arc::default(),
         opened: Arc::default(),
@@ -86,7 +86,7 @@ fn only_one(port: u16, more: &Value) -> Value {
 }
 
 /// A route to a cluster.
-fn through(cluster: &str, path: &str, more: &Value) -> Value {
+fn cluster_route(cluster: &str, path: &str, more: &Value) -> Value {
     let route = json!({ "UpstreamPathTemplate": path, "DownstreamPathTemplate": path,
         "DownstreamCluster": cluster });
     over(route, more)
@@ -98,7 +98,7 @@ async fn start(document: Value, threads: usize) -> Gateway {
 }
 
 /// This many concurrent requests over this many connections, each this often; their responses.
-async fn storm(address: SocketAddr, clients: usize, each: usize, often: usize) -> Vec<Whole> {
+async fn storm(address: SocketAddr, clients: usize, each: usize, often: usize) -> Vec<CompleteResponse> {
     let mut tasks = JoinSet::new();
     for _ in 0..clients {
         let client = Client::connect(address).await;
@@ -119,7 +119,7 @@ async fn storm(address: SocketAddr, clients: usize, each: usize, often: usize) -
 #[test]
 fn requests_share_the_only_connection_and_wait_for_a_free_stream() {
     run(async {
-        let service = narrow(3, Duration::from_millis(5)).await;
+        let service = limited_backend(3, Duration::from_millis(5)).await;
         let route = limited(&json!({ "MaxConnectionsPerServer": 1 }));
         let gateway = start(document(service.address.port(), &route, &json!({})), 1).await;
         let answers = storm(gateway.address, 2, 20, 5).await;
@@ -131,8 +131,8 @@ fn requests_share_the_only_connection_and_wait_for_a_free_stream() {
 #[test]
 fn the_connection_limit_of_a_cluster_is_fair_across_workers() {
     run(async {
-        let service = narrow(4, Duration::from_millis(3)).await;
-        let routes = [through("c", "/{everything}", &exact())];
+        let service = limited_backend(4, Duration::from_millis(3)).await;
+        let routes = [cluster_route("c", "/{everything}", &exact())];
         let clusters = json!({ "c": only_one(service.address.port(), &json!({})) });
         let gateway = start(json!({ "Routes": routes, "Clusters": clusters }), 2).await;
         let answers = storm(gateway.address, 8, 4, 10).await;
@@ -147,7 +147,7 @@ fn the_connection_limit_of_a_cluster_is_fair_across_workers() {
 #[test]
 fn a_request_without_a_stream_or_a_place_in_the_queue_is_rejected() {
     run(async {
-        let service = narrow(2, Duration::from_millis(600)).await;
+        let service = limited_backend(2, Duration::from_millis(600)).await;
         let options = json!({ "MaxConnectionsPerServer": 1, "ConnectionQueueLimit": 1,
             "ConnectionQueueTimeout": "200ms" });
         let gateway = start(document(service.address.port(), &limited(&options), &json!({})), 1).await;
@@ -155,7 +155,7 @@ fn a_request_without_a_stream_or_a_place_in_the_queue_is_rejected() {
         let mut client = Client::connect(gateway.address).await;
         assert_eq!(client.get("/").await.expect("a response").status(), 200);
         let answers = storm(gateway.address, 1, 6, 1).await;
-        let mut statuses: Vec<u16> = answers.iter().map(Whole::status).collect();
+        let mut statuses: Vec<u16> = answers.iter().map(CompleteResponse::status).collect();
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 200, 503, 503, 503, 503]);
         let busy = answers.iter().filter(|answer| answer.text().contains("backend.connection_limit"));
@@ -171,7 +171,7 @@ fn idle_http_1_and_http_2_connections_are_closed_for_each_other() {
         let any =
             json!({ "DownstreamScheme": "https", "DangerousAcceptAnyServerCertificateValidator": true });
         let spoken = |version: &str| json!({ "DownstreamHttpVersion": version });
-        let routes = [through("c", "/old", &spoken("1.1")), through("c", "/new", &spoken("2.0"))];
+        let routes = [cluster_route("c", "/old", &spoken("1.1")), cluster_route("c", "/new", &spoken("2.0"))];
         let clusters = json!({ "c": only_one(service.port(), &any) });
         let gateway = start(json!({ "Routes": routes, "Clusters": clusters }), 1).await;
         let mut client = Client::connect(gateway.address).await;

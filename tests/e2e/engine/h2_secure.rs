@@ -6,11 +6,11 @@ use crate::support::gateway::{Gateway, Setup};
 use crate::support::h2::{
     Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, SETTINGS, request, run, whole,
 };
-use crate::support::http1_reader::Wire;
+use crate::support::http1_reader::Http1Stream;
 use crate::support::origin::{Origin, Seen};
 use crate::support::ports;
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use crate::support::tls::{Authority, Issued, self_signed};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -29,12 +29,12 @@ fn route(path: &str, port: u16, more: &Value) -> Value {
     over(over(to(port), &secure), more)
 }
 
-fn spoken(version: &str, policy: &str) -> Value {
+fn protocol_options(version: &str, policy: &str) -> Value {
     json!({ "DownstreamHttpVersion": version, "DownstreamHttpVersionPolicy": policy })
 }
 
 fn exact() -> Value {
-    spoken("2.0", "RequestVersionExact")
+    protocol_options("2.0", "RequestVersionExact")
 }
 
 /// A gateway that listens over TLS with a certificate for `localhost`.
@@ -53,7 +53,7 @@ pub(super) fn over_tls(authority: &Authority, document: &Value) -> (Gateway, Soc
 /// A backend over TLS that offers these protocols and responds with the selected one.
 fn service(protocols: &[&str]) -> Origin {
     Origin::secure_with(self_signed("localhost").server(protocols, None), |seen| {
-        Answer::new(200, seen.head.start.rsplit(' ').next().unwrap_or_default())
+        StubResponse::new(200, seen.head.start.rsplit(' ').next().unwrap_or_default())
     })
 }
 
@@ -84,7 +84,7 @@ fn version_and_policy_select_the_protocol_of_the_backend() {
         .iter()
         .enumerate()
         .map(|(n, (service, version, policy, _))| {
-            route(&n.to_string(), service.port(), &spoken(version, policy))
+            route(&n.to_string(), service.port(), &protocol_options(version, policy))
         })
         .collect();
     let gateway = Gateway::with(&json!({ "Routes": routes }));
@@ -108,7 +108,7 @@ fn streams_share_one_tls_connection_with_trailers_in_both_directions() {
             meet.wait();
         }
         let check = seen.trailers.iter().find(|(name, _)| name == "x-check").map_or("none", |(_, v)| v);
-        Answer::new(200, &seen.body).chunked(&[("x-sum", check)])
+        StubResponse::new(200, &seen.body).chunked(&[("x-sum", check)])
     };
     let origin = Origin::secure_with(self_signed("localhost").server(&["h2"], None), answer);
     let authority = Authority::new("ours");
@@ -142,7 +142,7 @@ fn streams_share_one_tls_connection_with_trailers_in_both_directions() {
 }
 
 /// Reads a frame: type, flags, stream.
-fn frame(wire: &mut Wire) -> Option<(u8, u8, u32)> {
+fn frame(wire: &mut Http1Stream) -> Option<(u8, u8, u32)> {
     let mut head = Vec::new();
     wire.exactly(9, &mut |part| head.extend_from_slice(part)).ok()?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -160,7 +160,7 @@ fn bytes(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A backend that serves this many requests per connection, then sends GOAWAY, ignores later ones, finishes the active
 /// ones and closes, as nginx does with `keepalive_requests`.
-fn short_of_breath(wire: &mut Wire, most: usize) {
+fn serve_then_goaway(wire: &mut Http1Stream, most: usize) {
     let _ = wire.exactly(24, &mut |_| {});
     wire.send(&bytes(SETTINGS, 0, 0, b""));
     let mut begun = 0;
@@ -191,7 +191,7 @@ fn short_of_breath(wire: &mut Wire, most: usize) {
 
 #[test]
 fn a_goaway_under_load_loses_no_request() {
-    let origin = Scripted::start(|wire, _| short_of_breath(wire, 40));
+    let origin = ScriptedBackend::start(|wire, _| serve_then_goaway(wire, 40));
     let spoken =
         json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
     let gateway = Gateway::with(&document(origin.port(), &spoken, &json!({})));
@@ -221,7 +221,7 @@ fn a_goaway_under_load_loses_no_request() {
 
 #[test]
 fn curl_and_h2load_agree_on_http_2_over_tls() {
-    let origin = Origin::with(|seen| Answer::new(200, seen.path.repeat(100)));
+    let origin = Origin::with(|seen| StubResponse::new(200, seen.path.repeat(100)));
     let authority = Authority::new("ours");
     let (_gateway, address) = over_tls(&authority, &document(origin.port(), &json!({}), &json!({})));
     let url = format!("https://localhost:{}/a", address.port());
@@ -255,7 +255,7 @@ fn curl_and_h2load_agree_on_http_2_over_tls() {
 #[test]
 fn http_1_and_http_2_clients_get_the_same_response_of_a_tls_backend() {
     let origin = Origin::secure_with(self_signed("localhost").server(&["h2"], None), |seen| {
-        Answer::new(200, format!("{} {}", seen.method, seen.target)).header("X-One", "1")
+        StubResponse::new(200, format!("{} {}", seen.method, seen.target)).header("X-One", "1")
     });
     let gateway = Gateway::with(&json!({ "Routes": [route("s", origin.port(), &exact())] }));
     let mut seen = HashSet::new();

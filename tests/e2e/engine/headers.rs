@@ -4,7 +4,7 @@ use super::{document, gateway, ocelot, over};
 use crate::support::client::Request;
 use crate::support::gateway::Gateway;
 use crate::support::origin::{Origin, Seen};
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 
 fn seen_through(route: &Value, rest: &Value, request: &Request) -> Seen {
@@ -36,7 +36,7 @@ fn hop_by_hop_fields_of_a_request_are_removed() {
 #[test]
 fn hop_by_hop_fields_of_a_response_are_removed() {
     let origin = Origin::with(|_| {
-        Answer::new(200, "hello")
+        StubResponse::new(200, "hello")
             .header("Connection", "X-Secret")
             .header("X-Secret", "1")
             .header("Keep-Alive", "timeout=5")
@@ -68,7 +68,7 @@ fn te_passes_only_trailers() {
 fn repeated_fields_keep_their_lines_and_their_order() {
     let origin = Origin::with(|seen| {
         let cookies = seen.head.all("x-list").join("|");
-        Answer::new(200, cookies)
+        StubResponse::new(200, cookies)
             .header("Set-Cookie", "a=1")
             .header("Set-Cookie", "b=2")
             .header("X-Empty", "")
@@ -147,7 +147,7 @@ fn the_host_is_that_of_the_backend_unless_preserved() {
 
 #[test]
 fn via_is_appended_in_both_directions() {
-    let origin = Origin::with(|_| Answer::new(200, "").header("Via", "1.1 inner"));
+    let origin = Origin::with(|_| StubResponse::new(200, "").header("Via", "1.1 inner"));
     let gateway = gateway(origin.port());
     let answer = gateway.ask(&Request::get("/").header("Via", "1.0 first"));
     let sent = origin.last().head.all("via").join(", ");
@@ -204,9 +204,10 @@ fn the_route_s_request_id_key_wins_over_the_global_one() {
 #[test]
 fn the_reason_phrase_and_backend_fields_pass_unchanged() {
     let origin = Origin::with(|_| {
-        let answer =
-            Answer::new(299, "odd").header("Server", "mine").header("Date", "Sat, 21 Nov 2026 10:00:00 GMT");
-        Answer { reason: Some("Quite Fine".into()), ..answer }
+        let answer = StubResponse::new(299, "odd")
+            .header("Server", "mine")
+            .header("Date", "Sat, 21 Nov 2026 10:00:00 GMT");
+        StubResponse { reason: Some("Quite Fine".into()), ..answer }
     });
     let gateway = gateway(origin.port());
     let answer = gateway.get("/");

@@ -4,13 +4,13 @@ use super::gateway;
 use crate::support::client::Request;
 use crate::support::http1_reader::Fault;
 use crate::support::origin::Origin;
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use std::time::Duration;
 
 #[test]
 fn expect_100_continue_is_answered_by_the_backend() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.body));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.body));
     let gateway = gateway(origin.port());
     let mut client = gateway.connect();
     client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
@@ -23,7 +23,7 @@ fn expect_100_continue_is_answered_by_the_backend() {
 
 #[test]
 fn a_backend_may_reject_the_body_instead_of_100_continue() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
         let _ = wire.drain();
@@ -35,8 +35,8 @@ fn a_backend_may_reject_the_body_instead_of_100_continue() {
     assert_eq!((answer.status, answer.interim.len(), answer.text().as_str()), (417, 0, "no"));
 }
 
-fn with_hints() -> Scripted {
-    Scripted::start(|wire, _| {
+fn with_hints() -> ScriptedBackend {
+    ScriptedBackend::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -70,7 +70,7 @@ fn informational_responses_do_not_reach_an_http_1_0_client() {
 
 #[test]
 fn an_unexpected_101_is_a_502() {
-    let origin = Scripted::start(|wire, number| {
+    let origin = ScriptedBackend::start(|wire, number| {
         let _ = wire.head();
         if number == 0 {
             wire.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
@@ -92,7 +92,7 @@ fn an_unexpected_101_is_a_502() {
 
 #[test]
 fn informational_responses_are_limited() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         for _ in 0..100_000 {
             if !wire.send(b"HTTP/1.1 102 Processing\r\n\r\n") {

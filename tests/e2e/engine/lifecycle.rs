@@ -1,11 +1,11 @@
 //! The life cycle of the process: startup, administration address, signals, exit codes.
 
 use super::{document, gateway};
-use crate::support::client::{Client, PATIENCE, Request, once};
+use crate::support::client::{Client, RESPONSE_TIMEOUT, Request, once};
 use crate::support::gateway::{Gateway, Setup, binary};
 use crate::support::origin::Origin;
 use crate::support::process::Process;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use crate::support::{becomes_true, ports};
 use serde_json::json;
 use std::process::Command;
@@ -30,18 +30,18 @@ fn the_administration_serves_live_ready_and_metrics() {
         "margay_config_reloads_total",
     ] {
         let has = || gateway.admin("/metrics").text().contains(name);
-        assert!(becomes_true(PATIENCE, has), "{name} is missing");
+        assert!(becomes_true(RESPONSE_TIMEOUT, has), "{name} is missing");
     }
     assert_eq!(gateway.admin("/nothing").status, 404);
 }
 
 #[test]
 fn sigterm_finishes_active_requests_and_exits_with_0() {
-    let origin = Origin::with(|_| Answer::new(200, "finished").after(Duration::from_millis(700)));
+    let origin = Origin::with(|_| StubResponse::new(200, "finished").after(Duration::from_millis(700)));
     let mut gateway = gateway(origin.port());
     let address = gateway.address;
     let asking = std::thread::spawn(move || once(address, &Request::get("/")));
-    assert!(becomes_true(PATIENCE, || origin.calls() == 1));
+    assert!(becomes_true(RESPONSE_TIMEOUT, || origin.calls() == 1));
     gateway.process.signal("TERM");
     let answer = asking.join().expect("no panic").expect("a response");
     assert_eq!(answer.text(), "finished");
@@ -52,12 +52,12 @@ fn sigterm_finishes_active_requests_and_exits_with_0() {
 
 #[test]
 fn sigterm_closes_listeners_and_idle_connections() {
-    let origin = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(1)));
+    let origin = Origin::with(|_| StubResponse::new(200, "").after(Duration::from_secs(1)));
     let gateway = gateway(origin.port());
     let mut idle = gateway.connect();
     let (address, mut busy) = (gateway.address, gateway.connect());
     busy.send(Request::get("/").bytes("gw"));
-    assert!(becomes_true(PATIENCE, || origin.calls() == 1));
+    assert!(becomes_true(RESPONSE_TIMEOUT, || origin.calls() == 1));
     gateway.process.signal("TERM");
     assert!(becomes_true(Duration::from_secs(5), || Client::try_connect(address).is_err()), "still accepts");
     assert!(idle.closes_within(Duration::from_secs(5)));
@@ -66,11 +66,11 @@ fn sigterm_closes_listeners_and_idle_connections() {
 
 #[test]
 fn draining_ends_at_its_deadline() {
-    let origin = Origin::with(|_| Answer::new(200, "").after(Duration::from_secs(8)));
+    let origin = Origin::with(|_| StubResponse::new(200, "").after(Duration::from_secs(8)));
     let mut gateway = super::limited(origin.port(), &json!({ "DrainTimeout": "500ms" }));
     let mut client = gateway.connect();
     client.send(Request::get("/").bytes("gw"));
-    assert!(becomes_true(PATIENCE, || origin.calls() == 1));
+    assert!(becomes_true(RESPONSE_TIMEOUT, || origin.calls() == 1));
     let start = Instant::now();
     gateway.process.signal("TERM");
     let ended = gateway.process.ends_within(Duration::from_secs(5)).expect("it ends");
@@ -133,7 +133,7 @@ fn check_reports_what_run_reports() {
 
 #[test]
 fn several_files_are_one_configuration() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.path));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.path));
     let at = |path: &str| {
         document(
             origin.port(),
@@ -163,7 +163,7 @@ fn environment_variables_set_addresses_unless_flags_do() {
 
 #[test]
 fn values_come_from_the_environment_and_from_files() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.path));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.path));
     let text = document(1, &json!({ "DownstreamPathTemplate": "/${MARK:-none}/{everything}" }), &json!({}));
     let text = text.to_string().replace("\"Port\":1", "\"Port\":\"${SERVICE_PORT}\"");
     let port = origin.port().to_string();

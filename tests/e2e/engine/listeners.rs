@@ -6,12 +6,12 @@ use crate::support::client::{Client, Request, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A route from `/who` to that backend.
 fn who_is(port: u16, more: &Value) -> Value {
@@ -19,8 +19,8 @@ fn who_is(port: u16, more: &Value) -> Value {
     over(over(to(port), &path), more)
 }
 
-fn saying(text: &'static str) -> Origin {
-    Origin::with(move |_| Answer::new(200, text))
+fn responding(text: &'static str) -> Origin {
+    Origin::with(move |_| StubResponse::new(200, text))
 }
 
 fn named(doors: &[(&str, SocketAddr)], routes: &[Value]) -> Value {
@@ -31,7 +31,7 @@ fn named(doors: &[(&str, SocketAddr)], routes: &[Value]) -> Value {
 
 #[test]
 fn a_route_is_served_by_its_listeners_or_by_all() {
-    let (inner, outer) = (saying("inside"), saying("outside"));
+    let (inner, outer) = (responding("inside"), responding("outside"));
     let (front, back) = (ports::free_address(), ports::free_address());
     let routes = |names: &[&str]| {
         [who_is(inner.port(), &json!({ "Listeners": names })), who_is(outer.port(), &json!({}))]
@@ -44,11 +44,11 @@ fn a_route_is_served_by_its_listeners_or_by_all() {
     assert_eq!(kept.get("/who").text(), "outside");
     gateway.write(&named(&doors, &routes(&["back", "front"])).to_string());
     assert!(
-        becomes_true(SOON, || kept.get("/who").text() == "inside"),
+        becomes_true(WAIT_TIMEOUT, || kept.get("/who").text() == "inside"),
         "on a connection that was there before too"
     );
     gateway.write(&named(&doors, &routes(&["back"])[..1]).to_string());
-    assert!(becomes_true(SOON, || kept.get("/who").status == 404));
+    assert!(becomes_true(WAIT_TIMEOUT, || kept.get("/who").status == 404));
     assert_eq!(kept.get("/who").json()["code"], "route.not_found");
     assert_eq!(who(back), "inside");
 }

@@ -5,14 +5,14 @@ use super::document;
 use crate::support::client::{Body, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use serde_json::json;
 use std::time::Duration;
 
 /// A small generator with a fixed sequence.
-struct Dice(u64);
+struct Generator(u64);
 
-impl Dice {
+impl Generator {
     fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or(0) % n
@@ -34,7 +34,7 @@ impl Dice {
         let body = match self.below(4) {
             0 => return Request::get(name),
             1 => return Request::new("HEAD", name),
-            2 => Body::Whole(self.bytes()),
+            2 => Body::CompleteResponse(self.bytes()),
             _ => Body::Chunks((0..self.below(5)).map(|_| self.bytes()).collect(), Vec::new()),
         };
         Request { body, ..request }
@@ -44,7 +44,7 @@ impl Dice {
 /// Responds with the client's name, then the body; framed by the parity of the name's length.
 fn echo() -> Origin {
     Origin::with(|seen| {
-        let answer = Answer::new(200, [seen.target.as_bytes(), b"|", &seen.body].concat());
+        let answer = StubResponse::new(200, [seen.target.as_bytes(), b"|", &seen.body].concat());
         if seen.target.len().is_multiple_of(2) { answer.chunked(&[]) } else { answer }
     })
 }
@@ -53,14 +53,14 @@ fn expected(request: &Request) -> Vec<u8> {
     let body = match &request.body {
         _ if request.method == "HEAD" => return Vec::new(),
         Body::None => Vec::new(),
-        Body::Whole(bytes) => bytes.clone(),
+        Body::CompleteResponse(bytes) => bytes.clone(),
         Body::Chunks(parts, _) => parts.concat(),
     };
     [request.target.as_bytes(), b"|", &body].concat()
 }
 
 fn one_client(gateway: &Gateway, number: usize) {
-    let mut dice = Dice(number as u64 + 1);
+    let mut dice = Generator(number as u64 + 1);
     let mut client = gateway.connect();
     for turn in 0..60 {
         let name = format!("/{}/{number}/{turn}", "x".repeat(dice.below(9)));

@@ -7,7 +7,7 @@ use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
 use crate::support::process::Process;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use crate::support::tls::Authority;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -16,15 +16,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 41000 443\r\n";
-const SOON: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A backend that responds with the forwarded client address.
 fn telling() -> Origin {
-    Origin::with(|seen| Answer::new(200, seen.header("x-forwarded-for").unwrap_or("nobody")))
+    Origin::with(|seen| StubResponse::new(200, seen.header("x-forwarded-for").unwrap_or("nobody")))
 }
 
 /// A gateway whose listener expects the PROXY protocol.
-fn hearing(origin: &Origin, proxy: &Value, rest: &Value) -> (Gateway, SocketAddr) {
+fn with_proxy_protocol(origin: &Origin, proxy: &Value, rest: &Value) -> (Gateway, SocketAddr) {
     let address = ports::free_address();
     let proxy = over(json!({ "Trusted": ["127.0.0.0/8"] }), proxy);
     let listeners = json!({ "Listeners": [{ "Address": address.to_string(), "ProxyProtocol": proxy }] });
@@ -50,13 +50,13 @@ fn ask(address: SocketAddr, header: &[u8]) -> Option<String> {
 
 fn counted(gateway: &Gateway, why: &str) -> bool {
     let line = format!("margay_errors_total{{code=\"{why}\"}}");
-    becomes_true(SOON, || gateway.admin("/metrics").text().contains(&line))
+    becomes_true(WAIT_TIMEOUT, || gateway.admin("/metrics").text().contains(&line))
 }
 
 #[test]
 fn a_trusted_proxy_sets_the_client_address() {
     let origin = telling();
-    let (gateway, address) = hearing(&origin, &json!({}), &json!({ "AccessLog": true }));
+    let (gateway, address) = with_proxy_protocol(&origin, &json!({}), &json!({ "AccessLog": true }));
     assert_eq!(ask(address, V1).as_deref(), Some("200 192.0.2.7"));
     assert_eq!(ask(address, &v2()).as_deref(), Some("200 2001:db8::9"));
     assert!(gateway.logged(|line| line["client_ip"] == "192.0.2.7").is_some());
@@ -68,7 +68,7 @@ fn a_trusted_proxy_sets_the_client_address() {
 #[test]
 fn a_header_may_arrive_byte_by_byte() {
     let origin = telling();
-    let (_gateway, address) = hearing(&origin, &json!({}), &json!({}));
+    let (_gateway, address) = with_proxy_protocol(&origin, &json!({}), &json!({}));
     let mut client = Client::connect(address);
     for byte in v2() {
         client.send([byte]);
@@ -81,7 +81,7 @@ fn a_header_may_arrive_byte_by_byte() {
 #[test]
 fn a_malformed_header_closes_the_connection_without_a_response() {
     let origin = telling();
-    let (gateway, address) = hearing(&origin, &json!({ "Timeout": "200ms" }), &json!({}));
+    let (gateway, address) = with_proxy_protocol(&origin, &json!({ "Timeout": "200ms" }), &json!({}));
     for wrong in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"PROXY TCP4 1 2 3 4\r\n", b"\x16\x03\x01\0"] {
         let mut client = Client::connect(address);
         client.send(wrong);
@@ -92,7 +92,7 @@ fn a_malformed_header_closes_the_connection_without_a_response() {
     assert!(counted(&gateway, "proxy.header"));
     let (began, mut late) = (Instant::now(), Client::connect(address));
     late.send(b"PROXY TCP4 192.0.2.7 ");
-    assert!(late.closes_within(SOON) && began.elapsed() >= Duration::from_millis(200));
+    assert!(late.closes_within(WAIT_TIMEOUT) && began.elapsed() >= Duration::from_millis(200));
     assert!(counted(&gateway, "proxy.timeout"));
     assert_eq!((origin.calls(), gateway.process.stderr().contains("panicked")), (0, false));
 }
@@ -101,10 +101,11 @@ fn a_malformed_header_closes_the_connection_without_a_response() {
 fn an_untrusted_peer_is_rejected() {
     let origin = telling();
     let others = json!({ "Trusted": ["192.0.2.0/24"] });
-    let (gateway, address) = hearing(&origin, &others, &json!({}));
+    let (gateway, address) = with_proxy_protocol(&origin, &others, &json!({}));
     assert_eq!(ask(address, V1), None);
     assert!(counted(&gateway, "proxy.untrusted"));
-    let (_gateway, address) = hearing(&origin, &over(others, &json!({ "Mode": "Optional" })), &json!({}));
+    let (_gateway, address) =
+        with_proxy_protocol(&origin, &over(others, &json!({ "Mode": "Optional" })), &json!({}));
     assert_eq!(ask(address, b"").as_deref(), Some("200 127.0.0.1"));
     assert!(ask(address, V1).is_some_and(|answer| answer.starts_with("400 ")), "it is not HTTP");
     assert!(ask(address, &v2()).is_none_or(|answer| answer.starts_with("400 ")));
@@ -114,7 +115,7 @@ fn an_untrusted_peer_is_rejected() {
 #[test]
 fn an_optional_header_may_be_missing() {
     let origin = telling();
-    let (_gateway, address) = hearing(&origin, &json!({ "Mode": "Optional" }), &json!({}));
+    let (_gateway, address) = with_proxy_protocol(&origin, &json!({ "Mode": "Optional" }), &json!({}));
     assert_eq!(ask(address, b"").as_deref(), Some("200 127.0.0.1"));
     assert_eq!(ask(address, V1).as_deref(), Some("200 192.0.2.7"));
     assert_eq!(ask(address, b"PROXY nonsense\r\n"), None, "what begins like a header is one");
@@ -157,14 +158,14 @@ fn tls_follows_the_header_even_in_the_same_packet() {
     let setup = Setup::json(&document).own_listeners();
     let _gateway = Gateway::start(&setup.file("0.pem", &issued.chain).file("0.key", &issued.key));
     // The header and the ClientHello arrive in one packet, because a relay holds them.
-    let held = held_back(address, V1);
+    let held = prefixing_relay(address, V1);
     let mut client = Client::secure(held, "localhost", authority.client(None)).expect("a handshake");
     assert_eq!(client.get("/").text(), "192.0.2.7");
     assert_eq!(origin.last().header("x-forwarded-proto"), Some("https"));
 }
 
 /// Accepts one connection and forwards it with the header in front of its first bytes.
-fn held_back(address: SocketAddr, header: &'static [u8]) -> SocketAddr {
+fn prefixing_relay(address: SocketAddr, header: &'static [u8]) -> SocketAddr {
     let listener = ports::listener();
     let here = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -183,21 +184,21 @@ fn held_back(address: SocketAddr, header: &'static [u8]) -> SocketAddr {
 #[test]
 fn a_reload_switches_the_header_on_and_off_on_a_listener() {
     let origin = telling();
-    let (gateway, address) = hearing(&origin, &json!({}), &json!({}));
+    let (gateway, address) = with_proxy_protocol(&origin, &json!({}), &json!({}));
     let plain = json!({ "Listeners": [{ "Address": address.to_string() }] });
     gateway.write(&document(origin.port(), &json!({}), &plain).to_string());
-    assert!(becomes_true(SOON, || ask(address, b"").as_deref() == Some("200 127.0.0.1")));
+    assert!(becomes_true(WAIT_TIMEOUT, || ask(address, b"").as_deref() == Some("200 127.0.0.1")));
     let proxy = json!({ "Trusted": ["127.0.0.1"] });
     let again = json!({ "Listeners": [{ "Address": address.to_string(), "ProxyProtocol": proxy }] });
     gateway.write(&document(origin.port(), &json!({}), &again).to_string());
-    assert!(becomes_true(SOON, || ask(address, V1).as_deref() == Some("200 192.0.2.7")));
+    assert!(becomes_true(WAIT_TIMEOUT, || ask(address, V1).as_deref() == Some("200 192.0.2.7")));
     assert_eq!(ask(address, b""), None);
 }
 
 #[test]
 fn curl_sends_its_address() {
     let origin = telling();
-    let (_gateway, address) = hearing(&origin, &json!({}), &json!({}));
+    let (_gateway, address) = with_proxy_protocol(&origin, &json!({}), &json!({}));
     let args = ["-sS", "--haproxy-protocol", &format!("http://{address}/")];
     let ran = Command::new("curl").args(args).output().expect("curl");
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "127.0.0.1");
@@ -206,7 +207,7 @@ fn curl_sends_its_address() {
 #[test]
 fn haproxy_passes_its_clients_in_both_versions() {
     let origin = telling();
-    let (_gateway, address) = hearing(&origin, &json!({}), &json!({}));
+    let (_gateway, address) = with_proxy_protocol(&origin, &json!({}), &json!({}));
     let home = tempfile::tempdir().expect("a directory");
     for send in ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"] {
         let front = ports::free_address();
@@ -218,7 +219,7 @@ fn haproxy_passes_its_clients_in_both_versions() {
         std::fs::write(&config, text).expect("write");
         let _haproxy =
             Process::start(Command::new("haproxy").arg("-db").arg("-f").arg(&config).env("PATH", path()));
-        assert!(becomes_true(SOON, || TcpStream::connect(front).is_ok()), "{}", _haproxy.stderr());
+        assert!(becomes_true(WAIT_TIMEOUT, || TcpStream::connect(front).is_ok()), "{}", _haproxy.stderr());
         let answer = once(front, &Request::get("/")).expect("a response");
         assert_eq!(answer.text(), "127.0.0.1", "{send}: and not 127.0.0.77");
     }

@@ -8,14 +8,14 @@ use crate::support::origin::Origin;
 use crate::support::ports;
 use crate::support::process::Process;
 use crate::support::stub_backend::Stub;
-use crate::support::tcp_relay::Bridge;
+use crate::support::tcp_relay::TcpRelay;
 use crate::support::tls::Authority;
 use serde_json::{Value, json};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn announcing(port: u16, version: &str, route: &Value, client: &Value) -> Value {
     let options = over(json!({ "ProxyProtocol": version }), client);
@@ -40,7 +40,7 @@ fn client(gateway: &Gateway) -> (Client, String) {
 #[test]
 fn a_backend_connection_carries_one_client_and_is_not_shared() {
     let origin = Origin::hello();
-    let (bridge, port) = Bridge::announced(origin.address);
+    let (bridge, port) = TcpRelay::announced(origin.address);
     let gateway = Gateway::with(&announcing(port, "V1", &json!({}), &json!({})));
     let (mut first, own) = client(&gateway);
     assert_eq!(first.get("/").status, 200);
@@ -56,7 +56,7 @@ fn a_backend_connection_carries_one_client_and_is_not_shared() {
 #[test]
 fn a_forwarded_client_address_is_sent_and_families_are_never_mixed() {
     let origin = Origin::hello();
-    let (bridge, port) = Bridge::announced(origin.address);
+    let (bridge, port) = TcpRelay::announced(origin.address);
     let trusted = json!({ "ForwardedHeaders": { "TrustedProxies": ["127.0.0.1"] } });
     let gateway = Gateway::with(&over(announcing(port, "V2", &json!({}), &json!({})), &trusted));
     let mut proxy = gateway.connect();
@@ -75,7 +75,7 @@ fn a_forwarded_client_address_is_sent_and_families_are_never_mixed() {
 fn the_header_precedes_tls_and_probes_send_the_gateway_address() {
     let (authority, version) = (Authority::new("ours"), "V2");
     let origin = Origin::secure(authority.issue(&["localhost"]).server(&["http/1.1"], None));
-    let (bridge, port) = Bridge::announced(origin.address);
+    let (bridge, port) = TcpRelay::announced(origin.address);
     let route = json!({
         "DownstreamScheme": "https",
         "DownstreamHostAndPorts": [{ "Host": "localhost", "Port": port }],
@@ -85,7 +85,7 @@ fn the_header_precedes_tls_and_probes_send_the_gateway_address() {
     let setup = Setup::json(&announcing(port, version, &route, &json!({}))).file("ca.pem", &authority.pem());
     let gateway = Gateway::start(&setup);
     assert_eq!(gateway.get("/").text(), "hello");
-    assert!(becomes_true(SOON, || origin.seen().iter().any(|seen| seen.path == "/health")));
+    assert!(becomes_true(WAIT_TIMEOUT, || origin.seen().iter().any(|seen| seen.path == "/health")));
     let headers = bridge.headers();
     assert!(
         headers.iter().any(|header| header[12] == 0x21) && headers.iter().any(|header| header[12] == 0x20)
@@ -95,7 +95,7 @@ fn the_header_precedes_tls_and_probes_send_the_gateway_address() {
 #[test]
 fn a_connection_limit_is_shared_fairly_between_clients() {
     let origin = Origin::hello();
-    let (bridge, port) = Bridge::announced(origin.address);
+    let (bridge, port) = TcpRelay::announced(origin.address);
     for queue in [0, 10] {
         let limit = json!({ "MaxConnectionsPerServer": 1, "ConnectionQueueLimit": queue });
         let gateway = Gateway::with(&announcing(port, "V1", &json!({}), &limit));
@@ -112,7 +112,7 @@ fn a_connection_limit_is_shared_fairly_between_clients() {
 fn http_2_connections_belong_to_one_client() {
     let origin = Origin::newer_stubs();
     origin.set_stub(Stub::read(&json!({ "when": {}, "respond": { "status": 200, "body": "newer" } })));
-    let (bridge, port) = Bridge::announced(origin.address);
+    let (bridge, port) = TcpRelay::announced(origin.address);
     let spoken =
         json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
     let gateway = Gateway::with(&announcing(port, "V1", &spoken, &json!({})));
@@ -145,7 +145,11 @@ fn nginx_reads_the_header_in_both_versions() {
     std::fs::write(&config, text).expect("write");
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let nginx = Process::start(Command::new("nginx").arg("-c").arg(&config).env("PATH", path));
-    assert!(becomes_true(SOON, || TcpStream::connect(("127.0.0.1", port)).is_ok()), "{}", nginx.stderr());
+    assert!(
+        becomes_true(WAIT_TIMEOUT, || TcpStream::connect(("127.0.0.1", port)).is_ok()),
+        "{}",
+        nginx.stderr()
+    );
     for version in ["V1", "V2"] {
         let gateway = Gateway::with(&announcing(port, version, &json!({}), &json!({})));
         for _ in 0..2 {

@@ -4,14 +4,14 @@ use super::{document, over, to};
 use crate::support::client::{Client, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use crate::support::{announce, becomes_true, ports};
 use serde_json::{Value, json};
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(5);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A document whose backend receives `/{mark}/...`.
 fn marked(port: u16, mark: &str) -> Value {
@@ -19,7 +19,7 @@ fn marked(port: u16, mark: &str) -> Value {
 }
 
 fn naming_the_path() -> Origin {
-    Origin::with(|seen| Answer::new(200, &seen.path))
+    Origin::with(|seen| StubResponse::new(200, &seen.path))
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_renamed_file_is_reloaded() {
     let gateway = Gateway::with(&marked(origin.port(), "one"));
     assert_eq!(gateway.get("/x").text(), "/one/x");
     gateway.write(&marked(origin.port(), "two").to_string());
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/two/x"));
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_file_written_in_place_is_reloaded() {
     let origin = naming_the_path();
     let gateway = Gateway::with(&marked(origin.port(), "one"));
     std::fs::write(gateway.config(), marked(origin.port(), "two").to_string()).expect("write");
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/two/x"));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_swapped_symbolic_link_is_reloaded() {
     assert_eq!(gateway.get("/x").text(), "/one/x");
     symlink("..two", home.path().join("..data.new")).expect("a link");
     std::fs::rename(home.path().join("..data.new"), home.path().join("..data")).expect("a swap");
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/two/x"));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_broken_file_keeps_the_old_plan_and_reports_diagnostics() {
     let gateway = Gateway::with(&marked(origin.port(), "one"));
     gateway.write("{ \"Routes\": [ { \"UpstreamPathTemplate\" \"/\" } ] }");
     assert!(
-        becomes_true(SOON, || gateway.process.stderr().contains("error[MG")),
+        becomes_true(WAIT_TIMEOUT, || gateway.process.stderr().contains("error[MG")),
         "{}",
         gateway.process.stderr()
     );
@@ -73,7 +73,7 @@ fn a_broken_file_keeps_the_old_plan_and_reports_diagnostics() {
     assert_eq!(gateway.get("/x").text(), "/one/x");
     assert_eq!(gateway.admin("/ready").status, 200);
     gateway.write(&marked(origin.port(), "two").to_string());
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/two/x"));
 }
 
 #[test]
@@ -85,21 +85,21 @@ fn sighup_reloads_where_files_are_not_watched() {
     std::thread::sleep(Duration::from_millis(1200));
     assert_eq!(gateway.get("/x").text(), "/one/x");
     gateway.process.signal("HUP");
-    assert!(becomes_true(SOON, || gateway.get("/x").text() == "/two/x"));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "/two/x"));
 }
 
 #[test]
 fn an_edited_policy_changes_its_routes() {
-    let origin = Origin::with(|seen| Answer::new(200, seen.header("host").unwrap_or_default()));
+    let origin = Origin::with(|seen| StubResponse::new(200, seen.header("host").unwrap_or_default()));
     let document = document(origin.port(), &json!({ "Policies": ["edge"] }), &json!({}));
     let policy = |keep: bool| json!({ "PreserveHost": keep }).to_string();
     let gateway = Gateway::start(&Setup::json(&document).file("policies/edge.json", &policy(true)));
     let host = || gateway.ask(&Request::get("/").header("Host", "kept.example")).text();
     assert_eq!(host(), "kept.example");
     gateway.write_file("policies/edge.json", &policy(false));
-    assert!(becomes_true(SOON, || host() != "kept.example"));
+    assert!(becomes_true(WAIT_TIMEOUT, || host() != "kept.example"));
     gateway.write_file("policies/edge.json", &policy(true));
-    assert!(becomes_true(SOON, || host() == "kept.example"));
+    assert!(becomes_true(WAIT_TIMEOUT, || host() == "kept.example"));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_directory_is_watched_for_new_files() {
     let gateway = Gateway::start(&Setup::directory(vec![("gateway.a.json".into(), file("/a"))]));
     assert_eq!((gateway.get("/a").status, gateway.get("/b").status), (200, 404));
     gateway.write_file("gateway.b.json", &file("/b"));
-    assert!(becomes_true(SOON, || gateway.get("/b").status == 200));
+    assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/b").status == 200));
     assert_eq!(gateway.get("/a").status, 200);
 }
 
@@ -132,14 +132,14 @@ fn a_reload_adds_and_removes_listeners() {
     };
     assert!(serves(one) && !serves(two));
     gateway.write(&on(&[one, two]).to_string());
-    assert!(becomes_true(SOON, || serves(two)) && serves(one));
+    assert!(becomes_true(WAIT_TIMEOUT, || serves(two)) && serves(one));
     gateway.write(&on(&[two]).to_string());
-    assert!(becomes_true(SOON, || !serves(one)) && serves(two));
+    assert!(becomes_true(WAIT_TIMEOUT, || !serves(one)) && serves(two));
 }
 
 #[test]
 fn a_request_keeps_its_plan_and_backend_connections_survive() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.path).after(Duration::from_millis(800)));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.path).after(Duration::from_millis(800)));
     let gateway = Gateway::with(&marked(origin.port(), "one"));
     let mut client = gateway.connect();
     client.get("/warm");
@@ -170,12 +170,13 @@ fn reloads_under_load_cost_no_request() {
     let (mut early, mut late) = (0, 0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| keep_asking(&gateway, &stop, &asked));
+            scope.spawn(|| send_until(&gateway, &stop, &asked));
         }
         for round in 0..rounds {
             gateway.write(&documents[usize::try_from(round % 3).expect("fits")]);
-            let seen =
-                becomes_true(SOON, || reloads(&gateway, "applied") + reloads(&gateway, "refused") > round);
+            let seen = becomes_true(WAIT_TIMEOUT, || {
+                reloads(&gateway, "applied") + reloads(&gateway, "refused") > round
+            });
             assert!(seen, "change {round} was not noticed");
             if round == 100 {
                 early = gateway.process.rss();
@@ -208,7 +209,7 @@ fn reloads(gateway: &Gateway, outcome: &str) -> u64 {
 }
 
 /// Sends requests on reused and new connections; any failure is a panic.
-fn keep_asking(gateway: &Gateway, stop: &AtomicBool, asked: &AtomicU64) {
+fn send_until(gateway: &Gateway, stop: &AtomicBool, asked: &AtomicU64) {
     while !stop.load(Ordering::SeqCst) {
         let mut client = gateway.connect();
         for _ in 0..50 {

@@ -5,8 +5,8 @@ use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen};
 use crate::support::ports;
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::Answer;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::StubResponse;
 use crate::support::tls::{Authority, self_signed};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ fn to_localhost(port: u16, more: &Value) -> Value {
 }
 
 /// A gateway on a system that trusts this authority.
-fn trusting(authority: &Authority, document: &Value) -> Gateway {
+fn with_trusted_authority(authority: &Authority, document: &Value) -> Gateway {
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("ca.pem");
     std::fs::write(&file, authority.pem()).expect("a file");
@@ -34,8 +34,8 @@ fn trusting(authority: &Authority, document: &Value) -> Gateway {
 /// A backend that responds with the length of the body, a trailer and a long response.
 fn echo(authority: &Authority, names: &[&str]) -> Origin {
     let answer = |seen: &Seen| match seen.method.as_str() {
-        "POST" => Answer::new(200, seen.length.to_string()).chunked(&[("X-End", "1")]),
-        _ => Answer::new(200, vec![b'x'; 3 << 20]),
+        "POST" => StubResponse::new(200, seen.length.to_string()).chunked(&[("X-End", "1")]),
+        _ => StubResponse::new(200, vec![b'x'; 3 << 20]),
     };
     Origin::secure_with(authority.issue(names).server(&["http/1.1"], None), answer)
 }
@@ -44,7 +44,7 @@ fn echo(authority: &Authority, names: &[&str]) -> Origin {
 fn a_backend_certificate_is_verified_by_name_and_the_connection_reused() {
     let authority = Authority::new("ours");
     let origin = echo(&authority, &["localhost"]);
-    let gateway = trusting(&authority, &to_localhost(origin.port(), &json!({})));
+    let gateway = with_trusted_authority(&authority, &to_localhost(origin.port(), &json!({})));
     let mut client = gateway.connect();
     for _ in 0..3 {
         assert_eq!(client.get("/").length, 3 << 20);
@@ -65,7 +65,7 @@ fn an_untrusted_certificate_has_its_own_502() {
         (authority.issue(&["elsewhere"]).server(&["http/1.1"], None), "not valid for name"),
     ] {
         let origin = Origin::secure(service);
-        let gateway = trusting(&authority, &to_localhost(origin.port(), &json!({})));
+        let gateway = with_trusted_authority(&authority, &to_localhost(origin.port(), &json!({})));
         let answer = gateway.get("/");
         let problem = answer.json();
         assert_eq!((answer.status, problem["code"].as_str()), (502, Some("backend.certificate")));
@@ -88,8 +88,8 @@ fn verification_is_disabled_only_by_a_setting_with_a_warning() {
 fn a_tls_session_is_resumed_on_a_new_connection() {
     let authority = Authority::new("ours");
     let tls = authority.issue(&["localhost"]).server(&["http/1.1"], None);
-    let origin = Origin::secure_with(tls, |_| Answer::new(200, "bye").header("Connection", "close"));
-    let gateway = trusting(&authority, &to_localhost(origin.port(), &json!({})));
+    let origin = Origin::secure_with(tls, |_| StubResponse::new(200, "bye").header("Connection", "close"));
+    let gateway = with_trusted_authority(&authority, &to_localhost(origin.port(), &json!({})));
     for _ in 0..4 {
         assert_eq!(gateway.get("/").text(), "bye");
     }
@@ -98,9 +98,9 @@ fn a_tls_session_is_resumed_on_a_new_connection() {
 
 #[test]
 fn a_failed_handshake_has_its_own_502_and_a_silent_one_times_out() {
-    let plain = Scripted::start(|wire, _| {
+    let plain = ScriptedBackend::start(|wire, _| {
         let _ = wire.fill();
-        wire.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        wire.send(b"HTTP/1.1 400 InvalidHead Request\r\nConnection: close\r\n\r\n");
     });
     let gateway = Gateway::with(&to_localhost(plain.port(), &json!({})));
     let answer = gateway.get("/");
@@ -136,7 +136,7 @@ fn without_a_scheme_the_scheme_of_the_client_is_used() {
 #[test]
 fn a_backend_named_by_a_header_has_its_own_scheme() {
     let origin = Origin::secure_with(self_signed("x").server(&["http/1.1"], None), |_| {
-        Answer::new(302, "").header("Location", "https://localhost/next")
+        StubResponse::new(302, "").header("Location", "https://localhost/next")
     });
     let route = json!({ "DangerousAcceptAnyServerCertificateValidator": true,
         "DownstreamHeaderTransform": { "X-Service": "{DownstreamBaseUrl}" } });

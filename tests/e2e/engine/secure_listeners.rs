@@ -7,7 +7,7 @@ use crate::support::client::{Client, Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use crate::support::tls::{Authority, Issued};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::ClientConfig;
 
-const SOON: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A gateway that listens over TLS, with certificates named `0.pem`, `1.pem` ...
 struct Scene {
@@ -106,7 +106,7 @@ fn a_certificate_is_selected_by_sni() {
 
 #[test]
 fn long_bodies_pass_in_both_directions() {
-    let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-End", "1")]));
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.body).chunked(&[("X-End", "1")]));
     let scene = Plan::of(hello(&origin)).start();
     let mut client = scene.client("localhost").expect("a handshake");
     let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -134,7 +134,7 @@ fn sessions_are_resumed_by_every_worker_and_across_reloads() {
         let client = Client::secure(scene.address, "localhost", other.clone()).expect("a handshake");
         client.wire.tls.as_ref().expect("TLS").peer_certificates().expect("one")[0].to_vec() != before
     };
-    assert!(becomes_true(SOON, fresh), "the new certificate is shown");
+    assert!(becomes_true(WAIT_TIMEOUT, fresh), "the new certificate is shown");
     assert!(ask(0), "and old sessions go on");
     let metrics = scene.gateway.admin("/metrics").text();
     assert!(
@@ -154,11 +154,11 @@ fn a_certificate_without_its_key_does_not_replace_a_valid_one() {
     let other = scene.authority.issue(&["localhost"]);
     scene.gateway.write_file("0.pem", &other.chain);
     let refused = || scene.gateway.process.stderr().contains("error[MG0620]");
-    assert!(becomes_true(SOON, refused));
+    assert!(becomes_true(WAIT_TIMEOUT, refused));
     assert_eq!(scene.get("localhost", "/").text(), "hello");
     scene.gateway.write_file("0.key", &other.key);
     let other = other.certificates()[0].to_vec();
-    assert!(becomes_true(SOON, || scene.shown("localhost") == other));
+    assert!(becomes_true(WAIT_TIMEOUT, || scene.shown("localhost") == other));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn certificates_rotated_under_load_fail_no_handshake() {
             let next = scene.authority.issue(&["localhost"]);
             scene.replace(&next);
             let next = next.certificates()[0].to_vec();
-            assert!(becomes_true(SOON, || scene.shown("localhost") == next));
+            assert!(becomes_true(WAIT_TIMEOUT, || scene.shown("localhost") == next));
         }
         stop.store(true, Ordering::SeqCst);
     });
@@ -208,7 +208,10 @@ fn a_slow_handshake_times_out_without_delaying_others() {
     plain.wire.read_timeout(Duration::from_secs(3));
     assert!(!plain.wire.drain().expect("it is closed").starts_with(b"HTTP"), "no TLS, no answer");
     for line in ["outcome=\"timeout\"} 2", "outcome=\"failed\"} 1"] {
-        assert!(becomes_true(SOON, || scene.gateway.admin("/metrics").text().contains(line)), "{line}");
+        assert!(
+            becomes_true(WAIT_TIMEOUT, || scene.gateway.admin("/metrics").text().contains(line)),
+            "{line}"
+        );
     }
 }
 
@@ -319,14 +322,17 @@ fn tls_1_3_is_enforced_where_configured() {
 
 #[test]
 fn an_active_connection_continues_while_its_listener_drains() {
-    let origin = Origin::with(|_| Answer::new(200, "late").after(Duration::from_millis(400)));
+    let origin = Origin::with(|_| StubResponse::new(200, "late").after(Duration::from_millis(400)));
     let mut scene = Plan::of(hello(&origin)).start();
     let mut client = scene.client("localhost").expect("a handshake");
     client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert!(becomes_true(SOON, || origin.calls() == 1));
+    assert!(becomes_true(WAIT_TIMEOUT, || origin.calls() == 1));
     let began = Instant::now();
     scene.gateway.process.signal("TERM");
     let answer = client.answer("GET").expect("a response");
     assert_eq!((answer.text().as_str(), answer.header("connection")), ("late", Some("close")));
-    assert!(becomes_true(SOON, || scene.gateway.process.ended().is_some()) && began.elapsed() < SOON);
+    assert!(
+        becomes_true(WAIT_TIMEOUT, || scene.gateway.process.ended().is_some())
+            && began.elapsed() < WAIT_TIMEOUT
+    );
 }

@@ -3,7 +3,7 @@
 use super::gateway;
 use crate::support::client::Request;
 use crate::support::gateway::Gateway;
-use crate::support::scripted_backend::Scripted;
+use crate::support::scripted_backend::ScriptedBackend;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +34,7 @@ const ALLOWED_KIB: u64 = 32 * 1024;
 
 #[test]
 fn a_large_download_uses_constant_memory() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         while wire.head().is_ok() {
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", size()).as_bytes());
             let part = vec![b'x'; PART];
@@ -55,7 +55,7 @@ fn a_large_download_uses_constant_memory() {
 
 #[test]
 fn a_large_upload_uses_constant_memory() {
-    let origin = Scripted::start(|wire, _| {
+    let origin = ScriptedBackend::start(|wire, _| {
         while wire.head().is_ok() {
             let mut got = 0_u64;
             if wire.exactly(size(), &mut |part| got += part.len() as u64).is_ok() {
@@ -83,7 +83,7 @@ fn a_large_upload_uses_constant_memory() {
 fn back_pressure_of_a_client_stops_the_backend() {
     let written = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&written);
-    let origin = Scripted::start(move |wire, _| {
+    let origin = ScriptedBackend::start(move |wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         let part = format!("10000\r\n{}\r\n", "x".repeat(0x10000));

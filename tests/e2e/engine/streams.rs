@@ -2,11 +2,11 @@
 
 use super::{document, over};
 use crate::support::becomes_true;
-use crate::support::client::{Client, PATIENCE, Request};
+use crate::support::client::{Client, RESPONSE_TIMEOUT, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::h2;
-use crate::support::http1_reader::{Wire, find};
-use crate::support::scripted_backend::Scripted;
+use crate::support::http1_reader::{Http1Stream, find};
+use crate::support::scripted_backend::ScriptedBackend;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,14 +66,14 @@ fn gateway(port: u16, limits: &Value) -> Gateway {
 }
 
 /// A backend that sends an event only after the previous one was received.
-fn teller() -> (Scripted, Sender<()>) {
+fn event_backend() -> (ScriptedBackend, Sender<()>) {
     let (heard, hear) = channel();
     let hear = Mutex::new(hear);
-    (Scripted::start(move |wire, _| while tell(wire, &hear).is_some() {}), heard)
+    (ScriptedBackend::start(move |wire, _| while tell(wire, &hear).is_some() {}), heard)
 }
 
 /// Responds to one request, framed as its path selects.
-fn tell(wire: &mut Wire, hear: &Mutex<Receiver<()>>) -> Option<()> {
+fn tell(wire: &mut Http1Stream, hear: &Mutex<Receiver<()>>) -> Option<()> {
     let head = wire.head().ok()?;
     let hear = hear.lock().expect("no panic");
     let chunked = head.start.contains("/chunked");
@@ -92,7 +92,7 @@ fn tell(wire: &mut Wire, hear: &Mutex<Receiver<()>>) -> Option<()> {
         let event = event(number);
         let event = if chunked { format!("{:x}\r\n{event}\r\n", event.len()) } else { event };
         wire.send(event.as_bytes()).then_some(())?;
-        hear.recv_timeout(PATIENCE).ok()?;
+        hear.recv_timeout(RESPONSE_TIMEOUT).ok()?;
     }
     if chunked {
         wire.send(b"0\r\n\r\n");
@@ -116,7 +116,7 @@ fn await_text(client: &mut Client, heard: &mut Vec<u8>, text: &str) {
 
 #[test]
 fn every_event_reaches_the_client_before_the_next_is_sent() {
-    let (service, heard) = teller();
+    let (service, heard) = event_backend();
     let gateway = gateway(service.port(), &json!({}));
     for (route, _) in routes() {
         for framing in ["chunked", "counted", "closed"] {
@@ -135,7 +135,7 @@ fn every_event_reaches_the_client_before_the_next_is_sent() {
 
 #[test]
 fn every_event_reaches_an_http_2_client_before_the_next_is_sent() {
-    let (service, heard) = teller();
+    let (service, heard) = event_backend();
     let gateway = gateway(service.port(), &json!({}));
     h2::run(async {
         let mut client = h2::Client::connect(gateway.address).await;
@@ -199,7 +199,7 @@ fn every_event_of_an_http_2_backend_is_relayed_at_once() {
 
 #[test]
 fn an_idle_stream_outlives_every_timeout_except_the_idle_timeout() {
-    let service = Scripted::start(|wire, _| {
+    let service = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n");
         std::thread::sleep(Duration::from_millis(900));
@@ -226,7 +226,7 @@ fn an_idle_stream_outlives_every_timeout_except_the_idle_timeout() {
 fn a_client_disconnect_ends_the_backend_request_at_once() {
     let ended = Arc::new(AtomicUsize::new(0));
     let count = ended.clone();
-    let service = Scripted::start(move |wire, _| {
+    let service = ScriptedBackend::start(move |wire, _| {
         let _ = wire.head();
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
         if wire.fill() == Ok(0) {
@@ -253,9 +253,9 @@ fn a_client_disconnect_ends_the_backend_request_at_once() {
 }
 
 /// A backend that reports every received chunk of a body, and responds at its end.
-fn listener() -> (Scripted, Receiver<String>) {
+fn listener() -> (ScriptedBackend, Receiver<String>) {
     let (came, coming) = channel();
-    let service = Scripted::start(move |wire, _| {
+    let service = ScriptedBackend::start(move |wire, _| {
         let Ok(head) = wire.head() else { return };
         let say = |part: &[u8]| drop(came.send(String::from_utf8_lossy(part).into_owned()));
         if head.has("content-length") {
@@ -289,7 +289,7 @@ fn every_chunk_of_an_upload_reaches_the_backend_before_the_next_is_sent() {
             for number in 1..=EVENTS {
                 let event = event(number);
                 client.send(if chunked { format!("9\r\n{event}\r\n") } else { event.clone() });
-                assert_eq!(coming.recv_timeout(PATIENCE).expect("it came alone"), event, "{route}");
+                assert_eq!(coming.recv_timeout(RESPONSE_TIMEOUT).expect("it came alone"), event, "{route}");
             }
             if chunked {
                 client.send(b"0\r\n\r\n");
@@ -313,7 +313,7 @@ fn every_chunk_of_an_http_2_upload_reaches_the_backend_before_the_next_is_sent()
                 body.send_data(Bytes::from(event(number)), number == EVENTS).expect("sent");
                 let coming = coming.clone();
                 let came = tokio::task::spawn_blocking(move || {
-                    coming.lock().expect("no panic").recv_timeout(PATIENCE)
+                    coming.lock().expect("no panic").recv_timeout(RESPONSE_TIMEOUT)
                 });
                 assert_eq!(came.await.expect("no panic").expect("it came alone"), event(number), "{route}");
             }
@@ -326,9 +326,9 @@ fn every_chunk_of_an_http_2_upload_reaches_the_backend_before_the_next_is_sent()
 fn a_long_poll_is_answered_when_the_backend_responds() {
     let (go, wait) = channel::<()>();
     let wait = Mutex::new(wait);
-    let service = Scripted::start(move |wire, _| {
+    let service = ScriptedBackend::start(move |wire, _| {
         while wire.head().is_ok() {
-            let _ = wait.lock().expect("no panic").recv_timeout(PATIENCE);
+            let _ = wait.lock().expect("no panic").recv_timeout(RESPONSE_TIMEOUT);
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnews");
         }
     });
@@ -338,7 +338,7 @@ fn a_long_poll_is_answered_when_the_backend_responds() {
         client.send(Request::get("/plain/poll").bytes("gw"));
         client.wire.read_timeout(Duration::from_millis(1300));
         assert!(client.wire.fill().is_err(), "nothing yet, and the connection stays");
-        client.wire.read_timeout(PATIENCE);
+        client.wire.read_timeout(RESPONSE_TIMEOUT);
         go.send(()).expect("the service waits");
         assert_eq!(client.answer("GET").map(|a| a.text()), Ok("news".into()));
     }

@@ -4,7 +4,7 @@ use super::{document, to};
 use crate::support::client::{Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ const KEY: &str = "a key that only these tests know, 1234";
 /// A backend with its own headers.
 fn service() -> Origin {
     Origin::with(|_| {
-        Answer::new(200, "hello")
+        StubResponse::new(200, "hello")
             .header("Server", "insides/1.0")
             .header("X-Frame-Options", "SAMEORIGIN")
             .header("Location", "http://internal/a")
@@ -102,7 +102,7 @@ fn a_trace_is_continued_or_started_and_its_id_is_in_errors() {
 }
 
 /// A gateway whose route requires a token.
-fn guarded(origin: &Origin, route: &Value) -> Gateway {
+fn authenticated_gateway(origin: &Origin, route: &Value) -> Gateway {
     let scheme = json!({ "Type": "JwtBearer", "Issuer": "i", "Audience": "a", "SigningKey": KEY });
     let keys = json!({ "AuthenticationProviderKeys": ["Bearer"] });
     let mut route = super::over(to(origin.port()), route);
@@ -122,7 +122,7 @@ fn asked(gateway: &Gateway, target: &str, claims: &Value) -> Response {
 }
 
 /// Status and error code of a response.
-fn judged(gateway: &Gateway, target: &str, claims: &Value) -> (u16, String) {
+fn status_and_code(gateway: &Gateway, target: &str, claims: &Value) -> (u16, String) {
     let answer = asked(gateway, target, claims);
     let why =
         if answer.status == 200 { String::new() } else { answer.json()["code"].as_str().unwrap().into() };
@@ -141,17 +141,17 @@ fn passed() -> (u16, String) {
 fn scopes_are_read_from_scope_and_scp() {
     let origin = service();
     let route = json!({ "AuthenticationOptions": { "AllowedScopes": ["read", "write"] } });
-    let gateway = guarded(&origin, &route);
+    let gateway = authenticated_gateway(&origin, &route);
     for claims in [
         json!({ "scope": "read" }),
         json!({ "scope": "other write" }),
         json!({ "scp": "read other" }),
         json!({ "scp": ["other", "write"] }),
     ] {
-        assert_eq!(judged(&gateway, "/", &claims), passed(), "{claims}");
+        assert_eq!(status_and_code(&gateway, "/", &claims), passed(), "{claims}");
     }
     for claims in [json!({}), json!({ "scope": "readwrite" }), json!({ "roles": "read" })] {
-        assert_eq!(judged(&gateway, "/", &claims), refused("access.scope"), "{claims}");
+        assert_eq!(status_and_code(&gateway, "/", &claims), refused("access.scope"), "{claims}");
     }
     assert_eq!(gateway.get("/").status, 401);
 }
@@ -163,12 +163,12 @@ fn claims_are_compared_with_lists_and_with_the_path() {
         "UpstreamPathTemplate": "/t/{tenant}/{everything}",
         "RouteClaimsRequirement": { "role": ["admin", "support"], "urn:tenant": "{tenant}" },
     });
-    let gateway = guarded(&origin, &route);
+    let gateway = authenticated_gateway(&origin, &route);
     let caller = |role: Value, tenant: &str| json!({ "role": role, "urn:tenant": tenant });
-    assert_eq!(judged(&gateway, "/t/a%20b/x", &caller(json!("support"), "a b")), passed());
-    assert_eq!(judged(&gateway, "/t/t1/x", &caller(json!(["user", "admin"]), "t1")), passed());
-    assert_eq!(judged(&gateway, "/t/t2/x", &caller(json!("admin"), "t1")), refused("access.claim"));
-    assert_eq!(judged(&gateway, "/t/t1/x", &caller(json!("user"), "t1")), refused("access.claim"));
+    assert_eq!(status_and_code(&gateway, "/t/a%20b/x", &caller(json!("support"), "a b")), passed());
+    assert_eq!(status_and_code(&gateway, "/t/t1/x", &caller(json!(["user", "admin"]), "t1")), passed());
+    assert_eq!(status_and_code(&gateway, "/t/t2/x", &caller(json!("admin"), "t1")), refused("access.claim"));
+    assert_eq!(status_and_code(&gateway, "/t/t1/x", &caller(json!("user"), "t1")), refused("access.claim"));
     let preflight = gateway.ask(&Request::new("OPTIONS", "/t/t1/x"));
     assert!(preflight.status == 200 || preflight.status == 401, "{}", preflight.status);
 }
@@ -178,13 +178,16 @@ fn an_authorization_condition_allows_or_denies() {
     let origin = service();
     let condition =
         "int(claims.level) >= 5 && (path.everything.startsWith('open') || 'admin' in claim_values.role)";
-    let gateway = guarded(&origin, &json!({ "RouteClaimsExpression": condition }));
-    assert_eq!(judged(&gateway, "/open/x", &json!({ "level": 7 })), passed());
-    assert_eq!(judged(&gateway, "/x", &json!({ "level": "5", "role": ["user", "admin"] })), passed());
+    let gateway = authenticated_gateway(&origin, &json!({ "RouteClaimsExpression": condition }));
+    assert_eq!(status_and_code(&gateway, "/open/x", &json!({ "level": 7 })), passed());
+    assert_eq!(
+        status_and_code(&gateway, "/x", &json!({ "level": "5", "role": ["user", "admin"] })),
+        passed()
+    );
     for claims in [json!({ "level": 4 }), json!({}), json!({ "level": "many" })] {
-        assert_eq!(judged(&gateway, "/open/x", &claims), refused("access.condition"), "{claims}");
+        assert_eq!(status_and_code(&gateway, "/open/x", &claims), refused("access.condition"), "{claims}");
     }
-    assert_eq!(judged(&gateway, "/x", &json!({ "level": 7 })), refused("access.condition"));
+    assert_eq!(status_and_code(&gateway, "/x", &json!({ "level": 7 })), refused("access.condition"));
 }
 
 #[test]
@@ -197,7 +200,7 @@ fn identity_headers_are_set_by_the_gateway_only() {
         "AddQueriesToRequest": { "user": "Claims[name] > value", "all": "Claims[role] > value" },
         "ChangeDownstreamPathTemplate": { "who": "Claims[name] > value", "kind": "Claims[sub] > value[0] > |" },
     });
-    let gateway = guarded(&origin, &route);
+    let gateway = authenticated_gateway(&origin, &route);
     let caller = json!({ "sub": "human|ann & bob/../x", "role": ["a", "b"] });
     let request = Request::get("/users/me?user=forged&q=1").header("x-user", "forged");
     let answer = gateway.ask(&request.header("Authorization", &token(&caller)));
@@ -205,5 +208,5 @@ fn identity_headers_are_set_by_the_gateway_only() {
     let seen = origin.last();
     assert_eq!(seen.head.all("x-user"), ["ann & bob/../x"]);
     assert_eq!(seen.target, "/v1/x?kind=human&user=ann%20%26%20bob%2F..%2Fx&q=1&all=a,b",);
-    assert_eq!(judged(&gateway, "/users/me", &json!({ "sub": "human" })), refused("access.claim"));
+    assert_eq!(status_and_code(&gateway, "/users/me", &json!({ "sub": "human" })), refused("access.claim"));
 }

@@ -6,8 +6,8 @@ use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
-use crate::support::scripted_backend::Scripted;
-use crate::support::stub_backend::{Answer, Stub};
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::stub_backend::{Stub, StubResponse};
 use crate::support::tls::Authority;
 use crate::support::websocket::*;
 use futures_util::future::join_all;
@@ -23,7 +23,7 @@ use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Error, Message};
 
 /// An echo backend.
-fn parrot() -> Origin {
+fn echo_backend_of() -> Origin {
     Origin::stubs(vec![Stub::read(&json!({ "when": {}, "websocket": "echo" }))])
 }
 
@@ -33,7 +33,7 @@ fn with(port: u16, more: Value) -> Value {
 
 #[test]
 fn messages_are_echoed_and_the_close_is_relayed() {
-    let parrot = parrot();
+    let parrot = echo_backend_of();
     let gateway = Gateway::with(&with(parrot.port(), json!({ "AccessLog": true })));
     let (head, socket) = open(
         gateway.address,
@@ -62,7 +62,7 @@ fn messages_are_echoed_and_the_close_is_relayed() {
 
 #[test]
 fn all_stages_run_before_the_upgrade() {
-    let parrot = parrot();
+    let parrot = echo_backend_of();
     let staff = format!("ann:{}\n", bcrypt::hash("secret", 4).expect("a hash"));
     let mut route = to(parrot.port());
     route["UpstreamHeaderTransform"] = json!({ "X-Via-Gateway": "yes" });
@@ -84,7 +84,7 @@ fn all_stages_run_before_the_upgrade() {
 
 #[test]
 fn bytes_directly_after_the_heads_are_relayed() {
-    let hasty = Scripted::start(|wire, _| {
+    let hasty = ScriptedBackend::start(|wire, _| {
         let head = wire.head().unwrap();
         let mut together = agreement(&head, "").into_bytes();
         together.extend_from_slice(&[0x81, 2, b'h', b'i']);
@@ -112,7 +112,7 @@ fn bytes_directly_after_the_heads_are_relayed() {
 
 #[test]
 fn a_rejected_upgrade_is_relayed_and_an_invalid_one_is_a_502() {
-    let refusing = Origin::with(|_| Answer::new(403, "not you").header("X-Reason", "mood"));
+    let refusing = Origin::with(|_| StubResponse::new(403, "not you").header("X-Reason", "mood"));
     let gateway = Gateway::with(&with(refusing.port(), json!({})));
     let (head, _) = open(gateway.address, &opening("/"));
     assert!(head.start.contains(" 403 ") && head.get("x-reason") == Some("mood"), "{head:?}");
@@ -122,7 +122,7 @@ fn a_rejected_upgrade_is_relayed_and_an_invalid_one_is_a_502() {
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
     ] {
-        let liar = Scripted::start(move |wire, _| {
+        let liar = ScriptedBackend::start(move |wire, _| {
             let _ = wire.head();
             wire.send(lie.as_bytes());
             let _ = wire.fill();
@@ -159,8 +159,8 @@ fn an_incomplete_handshake_is_an_ordinary_request() {
 
 #[test]
 fn connections_per_client_are_limited_and_counted() {
-    let parrot = parrot();
-    let limited = with(parrot.port(), json!({ "Limits": { "MaxWebSocketsPerClient": 2 } }));
+    let parrot = echo_backend_of();
+    let limited = with(parrot.port(), json!({ "Limits": { "MaxTunnelsPerClient": 2 } }));
     let gateway = Gateway::with(&limited);
     let mut first = must_open(gateway.address, &opening("/"));
     let second = must_open(gateway.address, &opening("/"));
@@ -181,7 +181,7 @@ fn connections_per_client_are_limited_and_counted() {
 
 #[test]
 fn a_reload_keeps_open_connections() {
-    let parrot = parrot();
+    let parrot = echo_backend_of();
     let gateway = Gateway::with(&with(parrot.port(), json!({})));
     let mut socket = must_open(gateway.address, &opening("/"));
     let mut closed = to(parrot.port());
@@ -194,7 +194,7 @@ fn a_reload_keeps_open_connections() {
 #[test]
 fn shutdown_sends_going_away_to_both_sides_between_frames() {
     let (tell, told) = std::sync::mpsc::channel();
-    let service = Scripted::start(move |wire, _| {
+    let service = ScriptedBackend::start(move |wire, _| {
         let head = wire.head().unwrap();
         wire.send(agreement(&head, "").as_bytes());
         let mut socket = socket(wire, Role::Server);
@@ -221,8 +221,8 @@ fn shutdown_sends_going_away_to_both_sides_between_frames() {
 
 #[test]
 fn the_idle_timeout_or_the_loss_of_either_side_closes_it() {
-    let parrot = parrot();
-    let gateway = Gateway::with(&with(parrot.port(), json!({ "Limits": { "WebSocketIdleTimeout": "1s" } })));
+    let parrot = echo_backend_of();
+    let gateway = Gateway::with(&with(parrot.port(), json!({ "Limits": { "TunnelIdleTimeout": "1s" } })));
     let mut silent = must_open(gateway.address, &opening("/"));
     let began = Instant::now();
     assert!(silent.read().is_err());
@@ -238,8 +238,8 @@ fn the_idle_timeout_or_the_loss_of_either_side_closes_it() {
 
 #[test]
 fn a_thousand_concurrent_connections_lose_no_message() {
-    let parrots = Parrots::start(None);
-    let gateway = Gateway::start(&Setup::json(&with(parrots.port(), json!({}))).threads(2));
+    let echo_backend = EchoBackend::start(None);
+    let gateway = Gateway::start(&Setup::json(&with(echo_backend.port(), json!({}))).threads(2));
     let target = |n: usize| format!("ws://{}/{n}", gateway.address);
     run(async {
         let open =
@@ -269,7 +269,8 @@ fn both_sides_may_use_tls() {
     let certificate = authority.issue(&["localhost"]);
     let address = ports::free_address();
     let plain = ports::free_address();
-    let parrots = (Parrots::start(None), Parrots::start(Some(certificate.server(&["http/1.1"], None))));
+    let echo_backend =
+        (EchoBackend::start(None), EchoBackend::start(Some(certificate.server(&["http/1.1"], None))));
     let route = |path: &str, scheme: &str, port: u16| {
         let mut route = to(port);
         route["UpstreamPathTemplate"] = json!(path);
@@ -281,7 +282,7 @@ fn both_sides_may_use_tls() {
     let tls = json!({ "Certificates": [{ "CertificateFile": "own.pem", "KeyFile": "own.key" }] });
     let document = json!({
         "Listeners": [{ "Name": "secure", "Address": address.to_string(), "Tls": tls }, { "Name": "plain", "Address": plain.to_string() }],
-        "Routes": [route("/ws", "ws", parrots.0.port()), route("/wss", "wss", parrots.1.port())],
+        "Routes": [route("/ws", "ws", echo_backend.0.port()), route("/wss", "wss", echo_backend.1.port())],
     });
     let folder = tempfile::tempdir().expect("a directory");
     std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("a file");
@@ -294,17 +295,17 @@ fn both_sides_may_use_tls() {
     run(async {
         for path in ["/ws", "/wss"] {
             let stream = TcpStream::connect(plain).await.expect("a connection");
-            converse(&format!("ws://localhost{path}"), stream).await;
+            exchange_messages(&format!("ws://localhost{path}"), stream).await;
             let stream = TcpStream::connect(address).await.expect("a connection");
             let name = ServerName::try_from("localhost").expect("a name");
             let stream = TlsConnector::from(authority.client(None)).connect(name, stream).await.expect("TLS");
-            converse(&format!("wss://localhost{path}"), stream).await;
+            exchange_messages(&format!("wss://localhost{path}"), stream).await;
         }
     });
 }
 
 /// Small and large messages, a ping, and a close with its code.
-async fn converse(target: &str, stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn exchange_messages(target: &str, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let (mut socket, _) = tokio_tungstenite::client_async(target, stream).await.expect(target);
     for said in [Message::text("hello"), Message::binary(vec![7; 5 << 20]), Message::text("")] {
         socket.send(said.clone()).await.expect("sent");
@@ -320,7 +321,7 @@ async fn converse(target: &str, stream: impl AsyncRead + AsyncWrite + Unpin) {
 
 #[test]
 fn extensions_and_subprotocols_are_negotiated_end_to_end() {
-    let service = Scripted::start(|wire, _| {
+    let service = ScriptedBackend::start(|wire, _| {
         let head = wire.head().unwrap();
         let asked = head.get("sec-websocket-extensions").unwrap_or_default().to_owned();
         let own = asked.contains("permessage-deflate; client_max_window_bits, x-own; a=\"b, c\"");
@@ -338,8 +339,8 @@ fn extensions_and_subprotocols_are_negotiated_end_to_end() {
 }
 
 /// A backend that sends its name and keeps the connection open.
-fn named(name: &'static str) -> Scripted {
-    Scripted::start(move |wire, _| {
+fn named(name: &'static str) -> ScriptedBackend {
+    ScriptedBackend::start(move |wire, _| {
         let head = wire.head().unwrap();
         wire.send(agreement(&head, "").as_bytes());
         let mut socket = socket(wire, Role::Server);

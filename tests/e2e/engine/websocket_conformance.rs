@@ -2,11 +2,11 @@
 //! must be the same. The numbers are those of the sections of the Autobahn test suite.
 
 use super::document;
-use crate::support::client::PATIENCE;
+use crate::support::client::RESPONSE_TIMEOUT;
 use crate::support::gateway::Gateway;
-use crate::support::http1_reader::Wire;
-use crate::support::scripted_backend::Scripted;
-use crate::support::websocket::{Parrots, agreement, opening};
+use crate::support::http1_reader::Http1Stream;
+use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::websocket::{EchoBackend, agreement, opening};
 use serde_json::json;
 use std::net::{SocketAddr, TcpStream};
 
@@ -59,7 +59,7 @@ fn one(name: impl Into<String>, frames: Vec<Vec<u8>>) -> Scenario {
 }
 
 /// The same bytes in pieces of this size.
-fn chopped(name: impl Into<String>, size: usize, frames: Vec<Vec<u8>>) -> Scenario {
+fn in_pieces(name: impl Into<String>, size: usize, frames: Vec<Vec<u8>>) -> Scenario {
     (name.into(), frames.concat().chunks(size).map(<[u8]>::to_vec).collect())
 }
 
@@ -70,7 +70,7 @@ fn framing() -> Vec<Scenario> {
             all.push(one(format!("{kind} of {length}"), vec![frame(FIN | opcode, vec![b'*'; length])]));
         }
         let large = vec![frame(FIN | opcode, vec![b'*'; 65_536])];
-        all.push(chopped(format!("{kind} of 65536 in pieces of 997"), 997, large));
+        all.push(in_pieces(format!("{kind} of 65536 in pieces of 997"), 997, large));
     }
     all
 }
@@ -83,17 +83,17 @@ fn pings_and_reserved_bits() -> Vec<Scenario> {
         one("2.3 ping with odd bytes", vec![ping([0, 255, 254, 253, 252, 251, 0, 255])]),
         one("2.4 ping of 125", vec![ping([254; 125])]),
         one("2.5 ping of 126", vec![ping([254; 126])]),
-        chopped("2.6 ping of 125, byte by byte", 1, vec![ping([254; 125])]),
+        in_pieces("2.6 ping of 125, byte by byte", 1, vec![ping([254; 125])]),
         one("2.7 unsolicited pong", vec![frame(FIN | PONG, "")]),
         one("2.9 unsolicited pong, then ping", vec![frame(FIN | PONG, "x"), ping("y")]),
         one("2.10 ten pings", ten()),
-        chopped("2.11 ten pings, byte by byte", 1, ten()),
+        in_pieces("2.11 ten pings, byte by byte", 1, ten()),
     ];
     for rsv in 1..8_u8 {
         let odd = frame(FIN | rsv << 4 | TEXT, "Hello, world!");
         let name = format!("3.{rsv} reserved bits");
         all.push(one(&name, vec![text("before"), odd.clone(), ping("")]));
-        all.push(chopped(format!("{name}, byte by byte"), 1, vec![text("before"), odd]));
+        all.push(in_pieces(format!("{name}, byte by byte"), 1, vec![text("before"), odd]));
     }
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
         let odd = vec![text("before"), frame(FIN | opcode, "odd"), ping("")];
@@ -111,16 +111,16 @@ fn fragments_and_utf_8() -> Vec<Scenario> {
         one("5.1 fragmented ping", vec![frame(PING, "a"), frame(FIN | CONTINUATION, "b")]),
         one("5.2 fragmented pong", vec![frame(PONG, "a"), frame(FIN | CONTINUATION, "b")]),
         one("5.3 two fragments", two()),
-        chopped("5.5 two fragments, byte by byte", 1, two()),
+        in_pieces("5.5 two fragments, byte by byte", 1, two()),
         one("5.6 a ping between two fragments", between()),
-        chopped("5.8 a ping between two fragments, byte by byte", 1, between()),
+        in_pieces("5.8 a ping between two fragments, byte by byte", 1, between()),
         one("5.9 nothing to continue", vec![frame(FIN | CONTINUATION, "lost"), text("x")]),
         one("5.12 nothing to continue, not the last", vec![frame(CONTINUATION, "lost"), text("x")]),
         one("5.15 continued after the end", [two(), vec![frame(FIN | CONTINUATION, "more")]].concat()),
         one("5.18 text within a text", vec![frame(TEXT, "a"), frame(FIN | TEXT, "b")]),
         one("6.1 empty fragments", vec![frame(TEXT, ""), frame(CONTINUATION, ""), frame(FIN, "")]),
         one("6.2.1 sound UTF-8", vec![frame(FIN | TEXT, "Hello-µ@ßöäüàá-UTF-8!!")]),
-        chopped("6.2.3 sound UTF-8, byte by byte", 1, vec![text("Hello-µ@ßöäüàá-UTF-8!!")]),
+        in_pieces("6.2.3 sound UTF-8, byte by byte", 1, vec![text("Hello-µ@ßöäüàá-UTF-8!!")]),
         one(
             "6.2.4 a character in two fragments",
             vec![frame(TEXT, &kosme[..3]), frame(FIN | CONTINUATION, &kosme[3..])],
@@ -135,7 +135,7 @@ fn fragments_and_utf_8() -> Vec<Scenario> {
 
 fn closes() -> Vec<Scenario> {
     let mut all = vec![
-        one("7.1.1 close", vec![text("Hello World!"), close(1000, "")]),
+        one("7.1.1 close", vec![text("Hello Environment!"), close(1000, "")]),
         one("7.1.2 two closes", vec![close(1000, ""), close(1000, "")]),
         one("7.1.3 ping after close", vec![close(1000, ""), ping("")]),
         one("7.1.4 text after close", vec![close(1000, ""), text("late")]),
@@ -171,7 +171,7 @@ fn sizes() -> Vec<Scenario> {
         frames.push(frame(FIN | CONTINUATION, ""));
         all.push(one(format!("9.3 1M in fragments of {size}"), frames));
     }
-    all.push(chopped("9.5 1M in pieces of 2048", 2048, vec![frame(FIN | TEXT, vec![b'*'; 1 << 20])]));
+    all.push(in_pieces("9.5 1M in pieces of 2048", 2048, vec![frame(FIN | TEXT, vec![b'*'; 1 << 20])]));
     for size in [0, 16, 125, 1024] {
         let message = frame(FIN | BINARY, vec![7; size]);
         all.push((format!("9.8 a thousand of {size}"), vec![message; 1000]));
@@ -181,12 +181,12 @@ fn sizes() -> Vec<Scenario> {
 
 /// Everything received until the end; input without a close frame gets one appended.
 fn verdict(address: SocketAddr, pieces: &[Vec<u8>]) -> Vec<u8> {
-    let mut wire = Wire::new(TcpStream::connect(address).expect("a connection"));
-    wire.read_timeout(PATIENCE);
+    let mut wire = Http1Stream::new(TcpStream::connect(address).expect("a connection"));
+    wire.read_timeout(RESPONSE_TIMEOUT);
     wire.send(&opening("/").bytes("gw"));
     let head = wire.head().expect("a response");
     assert!(head.start.contains(" 101 "), "{}", head.start);
-    let mut writer = Wire::new(wire.stream.try_clone().expect("a second handle"));
+    let mut writer = Http1Stream::new(wire.stream.try_clone().expect("a second handle"));
     let (pieces, bye) = (pieces.to_vec(), close(1000, "bye"));
     let writing = std::thread::spawn(move || {
         // A side that fails the connection need not read the rest.
@@ -199,7 +199,7 @@ fn verdict(address: SocketAddr, pieces: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn the_conformance_results_are_the_same_through_the_gateway() {
-    let server = Parrots::start(None);
+    let server = EchoBackend::start(None);
     let gateway = Gateway::with(&document(server.port(), &json!({}), &json!({})));
     let all = [framing(), pings_and_reserved_bits(), fragments_and_utf_8(), closes(), sizes()].concat();
     assert!(all.len() >= 90, "{} scenarios", all.len());
@@ -226,7 +226,7 @@ fn deflated(message: &[u8]) -> Vec<u8> {
 fn compressed_messages_pass_unchanged() {
     const AGREED: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n";
     // The echo is the same, bit by bit, except for the mask.
-    let server = Scripted::start(|wire, _| {
+    let server = ScriptedBackend::start(|wire, _| {
         let head = wire.head().expect("a request");
         assert_eq!(head.get("sec-websocket-extensions"), Some("permessage-deflate"));
         wire.send(agreement(&head, AGREED).as_bytes());
@@ -246,8 +246,8 @@ fn compressed_messages_pass_unchanged() {
         }
     });
     let gateway = Gateway::with(&document(server.port(), &json!({}), &json!({})));
-    let mut wire = Wire::new(TcpStream::connect(gateway.address).expect("a connection"));
-    wire.read_timeout(PATIENCE);
+    let mut wire = Http1Stream::new(TcpStream::connect(gateway.address).expect("a connection"));
+    wire.read_timeout(RESPONSE_TIMEOUT);
     wire.send(&opening("/").header("Sec-WebSocket-Extensions", "permessage-deflate").bytes("gw"));
     let head = wire.head().expect("a response");
     assert_eq!(head.get("sec-websocket-extensions"), Some("permessage-deflate; client_no_context_takeover"));

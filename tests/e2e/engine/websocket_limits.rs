@@ -1,10 +1,10 @@
 //! After a 101 the bytes of both sides pass unchanged, and so do their ends.
 
 use super::document;
-use crate::support::client::PATIENCE;
+use crate::support::client::RESPONSE_TIMEOUT;
 use crate::support::gateway::Gateway;
-use crate::support::http1_reader::Wire;
-use crate::support::scripted_backend::Scripted;
+use crate::support::http1_reader::Http1Stream;
+use crate::support::scripted_backend::ScriptedBackend;
 use crate::support::websocket::{agreement, opening};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -41,7 +41,7 @@ impl Side {
     }
 
     /// Sends the remaining bytes, closes, and returns everything received until the peer's end.
-    fn play(&self, wire: &mut Wire) -> Vec<u8> {
+    fn play(&self, wire: &mut Http1Stream) -> Vec<u8> {
         let mut came = wire.take();
         let mut reader = wire.stream.try_clone().expect("a second handle");
         let reading = std::thread::spawn(move || {
@@ -65,17 +65,17 @@ impl Side {
 }
 
 /// A backend that plays the given scripts, one per connection, and reports what it received.
-struct Puppet {
-    service: Scripted,
+struct ScriptedPeer {
+    service: ScriptedBackend,
     tell: Sender<Side>,
     came: Receiver<Vec<u8>>,
 }
 
-impl Puppet {
-    fn start() -> Puppet {
+impl ScriptedPeer {
+    fn start() -> ScriptedPeer {
         let ((tell, told), (say, came)) = (channel::<Side>(), channel());
         let (told, say) = (Mutex::new(told), Mutex::new(say));
-        let service = Scripted::start(move |wire, _| {
+        let service = ScriptedBackend::start(move |wire, _| {
             let Ok(head) = wire.head() else { return };
             let Ok(side) = told.lock().expect("no panic").try_recv() else { return };
             let mut first = agreement(&head, "").into_bytes();
@@ -83,7 +83,7 @@ impl Puppet {
             wire.send(&first);
             let _ = say.lock().expect("no panic").send(side.play(wire));
         });
-        Puppet { service, tell, came }
+        ScriptedPeer { service, tell, came }
     }
 
     fn gateway(&self) -> Gateway {
@@ -95,14 +95,14 @@ impl Puppet {
         self.tell.send(service.clone()).expect("it runs");
         let mut wire = opened(gateway, client.split().0);
         let back = client.play(&mut wire);
-        (back, self.came.recv_timeout(PATIENCE).expect("it ended"))
+        (back, self.came.recv_timeout(RESPONSE_TIMEOUT).expect("it ended"))
     }
 }
 
 /// A connection after its 101, with bytes sent directly after the handshake.
-fn opened(gateway: &Gateway, behind: &[u8]) -> Wire {
-    let mut wire = Wire::new(TcpStream::connect(gateway.address).expect("a connection"));
-    wire.read_timeout(PATIENCE);
+fn opened(gateway: &Gateway, behind: &[u8]) -> Http1Stream {
+    let mut wire = Http1Stream::new(TcpStream::connect(gateway.address).expect("a connection"));
+    wire.read_timeout(RESPONSE_TIMEOUT);
     let mut first = opening("/").bytes("gw");
     first.extend_from_slice(behind);
     wire.send(&first);
@@ -156,13 +156,13 @@ fn side() -> impl Strategy<Value = Side> {
 
 #[test]
 fn arbitrary_bytes_pass_unchanged_in_both_directions() {
-    let puppet = Puppet::start();
-    let gateway = puppet.gateway();
+    let scripted = ScriptedPeer::start();
+    let gateway = scripted.gateway();
     let strategy = (side(), side(), 0..3);
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&strategy, |(mut client, mut service, later)| {
         (client.last, service.last) = (later == 1, later == 2);
-        let (to_client, to_service) = puppet.meets(&gateway, &client, &service);
+        let (to_client, to_service) = scripted.meets(&gateway, &client, &service);
         prop_assert!(to_client == service.bytes(), "{} bytes to the client", to_client.len());
         prop_assert!(to_service == client.bytes(), "{} bytes to the service", to_service.len());
         Ok(())
@@ -172,15 +172,15 @@ fn arbitrary_bytes_pass_unchanged_in_both_directions() {
 
 #[test]
 fn messages_of_16_mib_pass_in_both_directions_concurrently() {
-    let puppet = Puppet::start();
-    let gateway = puppet.gateway();
+    let scripted = ScriptedPeer::start();
+    let gateway = scripted.gateway();
     let message = |seed: u32| {
         let mut frame = vec![0x82, 127, 0, 0, 0, 0, 1, 0, 0, 0];
         frame.extend((0..16_u32 << 20).map(|n| (n.wrapping_mul(seed) >> 13) as u8));
         Side { pieces: vec![frame], ..Side::default() }
     };
     let (client, service) = (message(2_654_435_761), message(40_503));
-    let (to_client, to_service) = puppet.meets(&gateway, &client, &service);
+    let (to_client, to_service) = scripted.meets(&gateway, &client, &service);
     assert!(to_client == service.bytes() && to_service == client.bytes());
 }
 
@@ -191,22 +191,22 @@ fn reset(stream: &TcpStream) {
 
 #[test]
 fn a_client_reset_closes_the_backend_side_at_once() {
-    let puppet = Puppet::start();
-    let gateway = puppet.gateway();
-    puppet.tell.send(Side { last: true, ..Side::default() }).expect("it runs");
+    let scripted = ScriptedPeer::start();
+    let gateway = scripted.gateway();
+    scripted.tell.send(Side { last: true, ..Side::default() }).expect("it runs");
     let mut wire = opened(&gateway, b"");
     wire.send(b"\x81\x80\0\0\0\0");
     reset(&wire.stream);
     let began = Instant::now();
     drop(wire);
-    let came = puppet.came.recv_timeout(PATIENCE).expect("it ended");
+    let came = scripted.came.recv_timeout(RESPONSE_TIMEOUT).expect("it ended");
     assert!(b"\x81\x80\0\0\0\0".starts_with(&came), "{came:?}");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
 #[test]
 fn a_backend_reset_closes_the_client_side_at_once() {
-    let service = Scripted::start(|wire, _| {
+    let service = ScriptedBackend::start(|wire, _| {
         let head = wire.head().expect("a request");
         wire.send(agreement(&head, "").as_bytes());
         let _ = wire.fill();
@@ -222,7 +222,7 @@ fn a_backend_reset_closes_the_client_side_at_once() {
 
 #[test]
 fn data_sent_after_a_backend_half_close_arrives() {
-    let service = Scripted::start(|wire, _| {
+    let service = ScriptedBackend::start(|wire, _| {
         let head = wire.head().expect("a request");
         wire.send(agreement(&head, "").as_bytes());
         let _ = wire.fill();

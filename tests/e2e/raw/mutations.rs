@@ -9,14 +9,14 @@ use crate::support::announce;
 use crate::support::client::{Client, Request};
 use crate::support::gateway::Gateway;
 use crate::support::http1_reader::Fault;
-use crate::support::scripted_backend::Scripted;
+use crate::support::scripted_backend::ScriptedBackend;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A small generator with a fixed sequence.
-struct Dice(u64);
+struct Generator(u64);
 
-impl Dice {
+impl Generator {
     fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
@@ -48,7 +48,7 @@ const TELLING: [&[u8]; 22] = [
     b"\xff",
 ];
 
-fn mutate(streams: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+fn mutate(streams: &[Vec<u8>], dice: &mut Generator) -> Vec<u8> {
     let mut stream = streams[dice.below(streams.len())].clone();
     if dice.below(6) == 0 {
         stream.extend_from_slice(&streams[dice.below(streams.len())]);
@@ -99,7 +99,7 @@ fn play_all(gateway: &Gateway, count: u64, seed: u64) -> Vec<String> {
             .map(|thread| {
                 let (all, good) = (&all, &good);
                 scope.spawn(move || {
-                    let mut dice = Dice(seed * 1000 + thread);
+                    let mut dice = Generator(seed * 1000 + thread);
                     let streams =
                         (0..count / 8).map(|n| mutate(if n % 2 == 0 { all } else { good }, &mut dice));
                     streams.filter_map(|stream| play(&stream, gateway)).collect::<Vec<_>>()
@@ -133,9 +133,9 @@ fn no_mutation_of_a_stream_gets_past_the_parser() {
 }
 
 /// Answers `/m/N` with the N-th mutation (and closes after every second), other paths with their own name.
-fn mutating_service(seed: u64) -> Scripted {
+fn mutating_service(seed: u64) -> ScriptedBackend {
     let answers: Vec<Vec<u8>> = load("raw_responses.jsonl").iter().map(bytes).collect();
-    Scripted::start(move |wire, _| {
+    ScriptedBackend::start(move |wire, _| {
         while let Ok(head) = wire.head() {
             let target = head.start.split(' ').nth(1).unwrap_or_default().to_owned();
             let Some(n) = target.strip_prefix("/m/").and_then(|n| n.parse::<u64>().ok()) else {
@@ -144,7 +144,7 @@ fn mutating_service(seed: u64) -> Scripted {
                 );
                 continue;
             };
-            let mut dice = Dice(seed.wrapping_mul(7919).wrapping_add(n));
+            let mut dice = Generator(seed.wrapping_mul(7919).wrapping_add(n));
             dice.below(2);
             if !wire.send(&mutate(&answers, &mut dice)) || n % 2 == 0 {
                 return;

@@ -73,7 +73,7 @@ pub fn catch_all(port: u16) -> Value {
 
 /// What the client received.
 #[derive(Default)]
-struct Got {
+struct ClientResult {
     answers: Vec<Response>,
     closed: bool,
     malformed: Option<String>,
@@ -93,13 +93,13 @@ fn judge(case: &Value, gateway: &Gateway, origin: &Strict, send: Send) -> Verdic
 }
 
 /// Sends the stream and reads the responses.
-fn play(case: &Value, raw: &[u8], gateway: &Gateway, send: Send) -> Got {
+fn play(case: &Value, raw: &[u8], gateway: &Gateway, send: Send) -> ClientResult {
     let mut client = Client::connect(gateway.address);
     send(&mut client, raw);
     if case["fin"] == json!(true) {
         client.wire.finish();
     }
-    let mut got = Got::default();
+    let mut got = ClientResult::default();
     let first = String::from_utf8_lossy(raw.split(|b| *b == b' ').next().unwrap_or_default()).into_owned();
     let started = Instant::now();
     listen(&mut client, &first, &mut got, case["must_close"] == json!(true), started);
@@ -111,7 +111,7 @@ fn play(case: &Value, raw: &[u8], gateway: &Gateway, send: Send) -> Got {
     got
 }
 
-fn listen(client: &mut Client, first: &str, got: &mut Got, until_close: bool, started: Instant) {
+fn listen(client: &mut Client, first: &str, got: &mut ClientResult, until_close: bool, started: Instant) {
     while started.elapsed() < ANSWER * 2 {
         let patient = got.answers.is_empty() || until_close;
         client.wire.read_timeout(if patient { ANSWER } else { QUIET });
@@ -143,7 +143,7 @@ fn excuse(case: &Value, records: &mut [Record]) {
     }
 }
 
-fn fatal(case: &Value, got: &Got, records: &[Record], wrong: &mut Vec<String>) {
+fn fatal(case: &Value, got: &ClientResult, records: &[Record], wrong: &mut Vec<String>) {
     for record in records {
         if case["smuggle"] == json!(true) && record.target.starts_with("/smuggled") {
             wrong.push(format!("smuggled: {} {}", record.method, record.target));
@@ -163,7 +163,7 @@ fn fatal(case: &Value, got: &Got, records: &[Record], wrong: &mut Vec<String>) {
     }
 }
 
-fn rule(case: &Value, got: &Got, records: &[Record], raw: &[u8], wrong: &mut Vec<String>) {
+fn rule(case: &Value, got: &ClientResult, records: &[Record], raw: &[u8], wrong: &mut Vec<String>) {
     let complete: Vec<&Record> = records.iter().filter(|r| r.complete).collect();
     for record in records {
         wrong.extend(record.violations.iter().map(|v| format!("not canonical, {v}")));
@@ -184,7 +184,7 @@ fn rule(case: &Value, got: &Got, records: &[Record], raw: &[u8], wrong: &mut Vec
 }
 
 /// Whether the stream was rejected, accepted, or either, as its rule requires.
-fn outcome(case: &Value, got: &Got, forwarded: u64) -> Option<String> {
+fn outcome(case: &Value, got: &ClientResult, forwarded: u64) -> Option<String> {
     let rejected = match got.answers.first() {
         Some(first) => first.status >= 400,
         None => got.closed,
@@ -199,7 +199,7 @@ fn outcome(case: &Value, got: &Got, forwarded: u64) -> Option<String> {
     (!holds).then(|| format!("{what}: {}, {forwarded} forwarded", shown(got)))
 }
 
-fn shown(got: &Got) -> String {
+fn shown(got: &ClientResult) -> String {
     let codes: Vec<u16> = got.answers.iter().map(|a| a.status).collect();
     format!("answers {codes:?}, {}", if got.closed { "closed" } else { "open" })
 }

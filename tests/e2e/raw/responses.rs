@@ -5,8 +5,8 @@ use super::strict::is_token;
 use super::{Verdict, bytes, chosen, id, load, settle};
 use crate::support::client::{Client, Ending, Request, Response};
 use crate::support::gateway::Gateway;
-use crate::support::http1_reader::{Fault, Result, Wire};
-use crate::support::scripted_backend::Scripted;
+use crate::support::http1_reader::{Fault, Http1Stream, Result};
+use crate::support::scripted_backend::ScriptedBackend;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,14 +16,14 @@ fn no_invalid_response_gets_past_the_parser() {
     let cases = chosen(load("raw_responses.jsonl"));
     let scripts: HashMap<String, (Vec<u8>, bool)> =
         cases.iter().map(|c| (id(c).to_owned(), (bytes(c), c["close"] == json!(true)))).collect();
-    let origin = Scripted::start(move |wire, _| while serve(wire, &scripts) {});
+    let origin = ScriptedBackend::start(move |wire, _| while serve(wire, &scripts) {});
     let gateway = Gateway::with(&catch_all(origin.port()));
     let verdicts: Vec<Verdict> = cases.iter().map(|c| judge(c, &gateway)).collect();
     settle("responses", "responses", &cases, &verdicts);
 }
 
 /// Answers one request: the bytes of the case it names, or a clean response.
-fn serve(wire: &mut Wire, scripts: &HashMap<String, (Vec<u8>, bool)>) -> bool {
+fn serve(wire: &mut Http1Stream, scripts: &HashMap<String, (Vec<u8>, bool)>) -> bool {
     let Ok(head) = wire.head() else { return false };
     let target = head.start.split(' ').nth(1).unwrap_or_default().to_owned();
     match target.strip_prefix("/rs/").and_then(|id| scripts.get(id)) {

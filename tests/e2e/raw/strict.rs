@@ -1,7 +1,7 @@
 //! A recording backend that parses strictly and never guesses: anything not in canonical form is recorded
 //! as a violation, and the connection ends.
 
-use crate::support::http1_reader::{Fault, Wire};
+use crate::support::http1_reader::{Fault, Http1Stream};
 use crate::support::ports;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +52,7 @@ impl Strict {
                 }
                 let into = Arc::clone(&into);
                 std::thread::spawn(move || {
-                    let mut wire = Wire::new(stream);
+                    let mut wire = Http1Stream::new(stream);
                     while serve(&mut wire, &into) {}
                 });
             }
@@ -74,7 +74,7 @@ impl Drop for Strict {
 }
 
 /// Reads one request, records and answers it; false when the connection is closed.
-fn serve(wire: &mut Wire, into: &Mutex<Vec<Record>>) -> bool {
+fn serve(wire: &mut Http1Stream, into: &Mutex<Vec<Record>>) -> bool {
     let mut record = Record::default();
     let read = request(wire, &mut record);
     if matches!(read, Err(Fault::Closed)) {
@@ -99,7 +99,7 @@ fn answer(record: &Record) -> String {
     if record.method == "HEAD" { head } else { head + &body }
 }
 
-fn request(wire: &mut Wire, record: &mut Record) -> Result<(), Fault> {
+fn request(wire: &mut Http1Stream, record: &mut Record) -> Result<(), Fault> {
     let line = strict_line(wire, true)?;
     request_line(&line, record)?;
     record.headers = fields(wire, &mut record.violations)?;
@@ -131,7 +131,7 @@ fn request(wire: &mut Wire, record: &mut Record) -> Result<(), Fault> {
 }
 
 /// A line that ends in CRLF and holds no other CR, LF or NUL.
-fn strict_line(wire: &mut Wire, first: bool) -> Result<Vec<u8>, Fault> {
+fn strict_line(wire: &mut Http1Stream, first: bool) -> Result<Vec<u8>, Fault> {
     let mut line = Vec::new();
     loop {
         let mut byte = 0;
@@ -200,7 +200,7 @@ pub fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
-fn fields(wire: &mut Wire, violations: &mut Vec<String>) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+fn fields(wire: &mut Http1Stream, violations: &mut Vec<String>) -> Result<Vec<(String, Vec<u8>)>, Fault> {
     let mut found = Vec::new();
     loop {
         let line = strict_line(wire, false)?;
@@ -234,7 +234,7 @@ fn host(record: &mut Record) {
     }
 }
 
-fn chunked(wire: &mut Wire, record: &mut Record) -> Result<(), Fault> {
+fn chunked(wire: &mut Http1Stream, record: &mut Record) -> Result<(), Fault> {
     loop {
         let line = strict_line(wire, false)?;
         let text = String::from_utf8_lossy(&line).into_owned();

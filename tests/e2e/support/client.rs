@@ -1,6 +1,6 @@
 //! A plain HTTP/1.1 client: it sends exactly the given bytes and reports how each response ended.
 
-use super::http1_reader::{Fault, Head, Result, Wire};
+use super::http1_reader::{Fault, Head, Http1Stream, Result};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 /// How long a response may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What is sent after the head of a request.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,7 @@ pub enum Body {
     #[default]
     None,
     /// With a Content-Length, unless the headers have one.
-    Whole(Vec<u8>),
+    CompleteResponse(Vec<u8>),
     /// Chunked, one chunk each, then trailers.
     Chunks(Vec<Vec<u8>>, Vec<(String, String)>),
 }
@@ -45,7 +45,7 @@ impl Request {
     }
 
     pub fn body(mut self, bytes: impl AsRef<[u8]>) -> Request {
-        self.body = Body::Whole(bytes.as_ref().to_vec());
+        self.body = Body::CompleteResponse(bytes.as_ref().to_vec());
         self
     }
 
@@ -75,7 +75,7 @@ impl Request {
             head += &format!("{name}: {value}\r\n");
         }
         match &self.body {
-            Body::Whole(bytes) if !self.has("content-length") => {
+            Body::CompleteResponse(bytes) if !self.has("content-length") => {
                 head += &format!("Content-Length: {}\r\n", bytes.len());
             }
             Body::Chunks(..) if !self.has("transfer-encoding") => head += "Transfer-Encoding: chunked\r\n",
@@ -84,7 +84,7 @@ impl Request {
         let mut out = (head + "\r\n").into_bytes();
         match &self.body {
             Body::None => {}
-            Body::Whole(bytes) => out.extend_from_slice(bytes),
+            Body::CompleteResponse(bytes) => out.extend_from_slice(bytes),
             Body::Chunks(parts, trailers) => out.extend_from_slice(&chunked(parts, trailers)),
         }
         out
@@ -150,11 +150,11 @@ impl Response {
 }
 
 /// Longer bodies are counted, not stored.
-const KEPT: usize = 8 << 20;
+const MAX_STORED_BODY: usize = 8 << 20;
 
 /// One connection to a server.
 pub struct Client {
-    pub wire: Wire,
+    pub wire: Http1Stream,
     authority: String,
 }
 
@@ -165,9 +165,9 @@ impl Client {
 
     pub fn try_connect(address: SocketAddr) -> std::io::Result<Client> {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-        let wire = Wire::new(stream);
-        wire.read_timeout(PATIENCE);
-        wire.stream.set_write_timeout(Some(PATIENCE))?;
+        let wire = Http1Stream::new(stream);
+        wire.read_timeout(RESPONSE_TIMEOUT);
+        wire.stream.set_write_timeout(Some(RESPONSE_TIMEOUT))?;
         Ok(Client { wire, authority: format!("localhost:{}", address.port()) })
     }
 
@@ -236,7 +236,7 @@ impl Client {
         let (mut body, mut length, mut trailers) = (Vec::new(), 0, Vec::new());
         let mut sink = |part: &[u8]| {
             length += part.len() as u64;
-            if body.len() < KEPT {
+            if body.len() < MAX_STORED_BODY {
                 body.extend_from_slice(part);
             }
         };
@@ -264,7 +264,7 @@ impl Client {
         let start = Instant::now();
         self.wire.read_timeout(limit);
         let closed = matches!(self.wire.fill(), Ok(0));
-        self.wire.read_timeout(PATIENCE);
+        self.wire.read_timeout(RESPONSE_TIMEOUT);
         closed && start.elapsed() < limit + Duration::from_secs(1)
     }
 }

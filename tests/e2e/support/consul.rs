@@ -1,7 +1,7 @@
 //! A registry that implements the part of Consul's HTTP API that the gateway uses: health and KV, with blocking queries.
 
 use super::origin::{Origin, Seen};
-use super::stub_backend::Answer;
+use super::stub_backend::StubResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The longest time that a blocking query waits, whatever it requests: a test must end.
-const HELD: Duration = Duration::from_secs(20);
+const MAX_BLOCKING_QUERY: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct State {
@@ -93,10 +93,10 @@ impl Shared {
         self.state.lock().expect("no panic")
     }
 
-    fn answer(&self, seen: &Seen) -> Answer {
+    fn answer(&self, seen: &Seen) -> StubResponse {
         let state = self.held(seen);
         if let Some(status) = state.broken {
-            return Answer::new(status, "");
+            return StubResponse::new(status, "");
         }
         let answer = match (seen.method.as_str(), seen.path.split_once("/v1/")) {
             ("GET", Some(("", path))) => read(&state, path),
@@ -104,7 +104,7 @@ impl Shared {
                 drop(state);
                 return self.write(seen, path);
             }
-            _ => Answer::new(404, ""),
+            _ => StubResponse::new(404, ""),
         };
         answer.header("X-Consul-Index", &state.index.to_string())
     }
@@ -115,12 +115,13 @@ impl Shared {
         let Some(known) = parameter(seen, "index").and_then(|text| text.parse::<u64>().ok()) else {
             return state;
         };
-        let changed = self.changed.wait_timeout_while(state, HELD, |state| state.index == known);
+        let changed =
+            self.changed.wait_timeout_while(state, MAX_BLOCKING_QUERY, |state| state.index == known);
         changed.expect("no panic").0
     }
 
-    fn write(&self, seen: &Seen, path: &str) -> Answer {
-        let Some(key) = path.strip_prefix("kv/") else { return Answer::new(404, "") };
+    fn write(&self, seen: &Seen, path: &str) -> StubResponse {
+        let Some(key) = path.strip_prefix("kv/") else { return StubResponse::new(404, "") };
         let mut state = self.lock();
         let refused = parameter(seen, "cas").as_deref() == Some("0") && state.keys.contains_key(key);
         if !refused {
@@ -128,23 +129,23 @@ impl Shared {
             state.index += 1;
             self.changed.notify_all();
         }
-        Answer::new(200, if refused { "false" } else { "true" })
+        StubResponse::new(200, if refused { "false" } else { "true" })
     }
 }
 
-fn read(state: &State, path: &str) -> Answer {
+fn read(state: &State, path: &str) -> StubResponse {
     if let Some(service) = path.strip_prefix("health/service/") {
         let entries = state.services.get(service).cloned().unwrap_or_default();
-        return Answer::new(200, Value::Array(entries).to_string());
+        return StubResponse::new(200, Value::Array(entries).to_string());
     }
     match path.strip_prefix("kv/").map(|key| (key, state.keys.get(key))) {
         Some((key, Some(value))) => {
             let entry = json!([{ "Key": key, "Value": STANDARD.encode(value), "ModifyIndex": state.index }]);
-            Answer::new(200, entry.to_string())
+            StubResponse::new(200, entry.to_string())
         }
-        Some((_, None)) => Answer::new(404, ""),
-        None if path == "catalog/nodes" => Answer::new(200, "[]"),
-        None => Answer::new(404, ""),
+        Some((_, None)) => StubResponse::new(404, ""),
+        None if path == "catalog/nodes" => StubResponse::new(200, "[]"),
+        None => StubResponse::new(404, ""),
     }
 }
 

@@ -25,7 +25,7 @@ type Zone = HashMap<String, (u32, Vec<Record>)>;
 
 /// How the server behaves, independent of its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum ServerMode {
     Answering,
     /// SERVFAIL to everything.
     Failing,
@@ -34,7 +34,7 @@ pub enum Mood {
 
 struct Shared {
     zone: Mutex<Zone>,
-    mood: Mutex<Mood>,
+    mood: Mutex<ServerMode>,
     questions: Mutex<Vec<String>>,
     over: AtomicBool,
 }
@@ -54,7 +54,7 @@ impl NameServer {
         let address = socket.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             zone: Mutex::default(),
-            mood: Mutex::new(Mood::Answering),
+            mood: Mutex::new(ServerMode::Answering),
             questions: Mutex::default(),
             over: AtomicBool::new(false),
         });
@@ -79,7 +79,7 @@ impl NameServer {
         self.shared.zone.lock().unwrap().insert(name.to_owned(), (ttl, records));
     }
 
-    pub fn mood(&self, mood: Mood) {
+    pub fn mood(&self, mood: ServerMode) {
         *self.shared.mood.lock().unwrap() = mood;
     }
 
@@ -116,8 +116,8 @@ fn answer(packet: &[u8], shared: &Shared) -> Option<Vec<u8>> {
     let zone = shared.zone.lock().unwrap();
     let known = zone.get(&name);
     let rcode = match (mood, known) {
-        (Mood::Silent, _) => return None,
-        (Mood::Failing, _) => 2,
+        (ServerMode::Silent, _) => return None,
+        (ServerMode::Failing, _) => 2,
         (_, None) => 3,
         _ => 0,
     };

@@ -3,7 +3,7 @@
 
 #![allow(clippy::needless_pass_by_ref_mut, reason = "one request after the other is what the tests mean")]
 
-use super::client::PATIENCE;
+use super::client::RESPONSE_TIMEOUT;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
@@ -54,7 +54,7 @@ impl Raw {
     /// A connection whose preface and SETTINGS were sent.
     pub fn connect(address: SocketAddr) -> Raw {
         let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_read_timeout(Some(RESPONSE_TIMEOUT)).expect("a timeout");
         let mut raw = Raw(stream);
         raw.bytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         raw.send(SETTINGS, 0, 0, b"");
@@ -137,7 +137,7 @@ pub fn get_with(more: &[(&str, &str)]) -> Vec<u8> {
 /// Runs an HTTP/2 test on its own runtime, with a timeout.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends in time") })
+    runtime.block_on(async { tokio::time::timeout(RESPONSE_TIMEOUT, test).await.expect("it ends in time") })
 }
 
 /// A client on the `h2` crate.
@@ -146,13 +146,13 @@ pub struct Client(SendRequest<Bytes>);
 
 /// A complete response.
 #[derive(Debug)]
-pub struct Whole {
+pub struct CompleteResponse {
     pub head: Response<()>,
     pub body: Vec<u8>,
     pub trailers: Option<HeaderMap>,
 }
 
-impl Whole {
+impl CompleteResponse {
     pub fn status(&self) -> u16 {
         self.head.status().as_u16()
     }
@@ -198,18 +198,18 @@ impl Client {
     }
 
     /// The response to a request without a body.
-    pub async fn ask(&mut self, request: Request<()>) -> Result<Whole, h2::Error> {
+    pub async fn ask(&mut self, request: Request<()>) -> Result<CompleteResponse, h2::Error> {
         let (answer, _) = self.begin(request, true).await;
         whole(answer.await?).await
     }
 
     /// A GET on a connection that may be closed.
-    pub async fn try_get(&mut self, path: &str) -> Result<Whole, h2::Error> {
+    pub async fn try_get(&mut self, path: &str) -> Result<CompleteResponse, h2::Error> {
         let (answer, _) = self.0.clone().ready().await?.send_request(request("GET", path, &[]), true)?;
         whole(answer.await?).await
     }
 
-    pub async fn get(&mut self, path: &str) -> Result<Whole, h2::Error> {
+    pub async fn get(&mut self, path: &str) -> Result<CompleteResponse, h2::Error> {
         self.ask(request("GET", path, &[])).await
     }
 }
@@ -224,10 +224,10 @@ pub fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<()>
 }
 
 /// Receives a response to its end.
-pub async fn whole(answer: Response<RecvStream>) -> Result<Whole, h2::Error> {
+pub async fn whole(answer: Response<RecvStream>) -> Result<CompleteResponse, h2::Error> {
     let (head, mut body) = answer.into_parts();
     let (bytes, trailers) = drain(&mut body).await?;
-    Ok(Whole { head: Response::from_parts(head, ()), body: bytes, trailers })
+    Ok(CompleteResponse { head: Response::from_parts(head, ()), body: bytes, trailers })
 }
 
 /// Receives a body to its end.
@@ -274,7 +274,7 @@ where
 pub async fn until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "it never came true");
+        assert!(start.elapsed() < RESPONSE_TIMEOUT, "it never came true");
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
 }

@@ -71,7 +71,7 @@ fn latin1_or_utf8(raw: &[u8]) -> String {
 }
 
 /// A socket and the bytes that were read ahead.
-pub struct Wire {
+pub struct Http1Stream {
     pub stream: TcpStream,
     /// The TLS session, if there is one.
     pub tls: Option<Box<Connection>>,
@@ -79,10 +79,10 @@ pub struct Wire {
     at: usize,
 }
 
-impl Wire {
-    pub fn new(stream: TcpStream) -> Wire {
+impl Http1Stream {
+    pub fn new(stream: TcpStream) -> Http1Stream {
         let _ = stream.set_nodelay(true);
-        Wire { stream, tls: None, ahead: Vec::new(), at: 0 }
+        Http1Stream { stream, tls: None, ahead: Vec::new(), at: 0 }
     }
 
     /// Starts TLS; whether the handshake succeeds.

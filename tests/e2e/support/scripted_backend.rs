@@ -1,22 +1,22 @@
 //! A backend that a test scripts byte by byte, for everything that a regular server does not do.
 
-use super::client::PATIENCE;
-use super::http1_reader::Wire;
+use super::client::RESPONSE_TIMEOUT;
+use super::http1_reader::Http1Stream;
 use super::ports;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The backend; it stops accepting when dropped.
-pub struct Scripted {
+pub struct ScriptedBackend {
     pub address: SocketAddr,
     accepted: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
 }
 
-impl Scripted {
+impl ScriptedBackend {
     /// Runs `script` with every connection and its number, counted from 0; the connection closes when it returns.
-    pub fn start(script: impl Fn(&mut Wire, usize) + Send + Sync + 'static) -> Scripted {
+    pub fn start(script: impl Fn(&mut Http1Stream, usize) + Send + Sync + 'static) -> ScriptedBackend {
         let listener = ports::listener();
         let address = listener.local_addr().expect("an address");
         let (accepted, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -30,13 +30,13 @@ impl Scripted {
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let script = Arc::clone(&script);
                 std::thread::spawn(move || {
-                    let mut wire = Wire::new(stream);
-                    wire.read_timeout(PATIENCE);
+                    let mut wire = Http1Stream::new(stream);
+                    wire.read_timeout(RESPONSE_TIMEOUT);
                     script(&mut wire, number);
                 });
             }
         });
-        Scripted { address, accepted, stopped }
+        ScriptedBackend { address, accepted, stopped }
     }
 
     pub fn port(&self) -> u16 {
@@ -49,7 +49,7 @@ impl Scripted {
     }
 }
 
-impl Drop for Scripted {
+impl Drop for ScriptedBackend {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// A response of a backend.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct StubResponse {
     pub status: u16,
     pub reason: Option<String>,
     pub headers: Vec<(String, String)>,
@@ -20,22 +20,22 @@ pub struct Answer {
     pub chunked: Option<Vec<(String, String)>>,
 }
 
-impl Answer {
-    pub fn new(status: u16, body: impl AsRef<[u8]>) -> Answer {
-        Answer { status, body: body.as_ref().to_vec(), ..Answer::default() }
+impl StubResponse {
+    pub fn new(status: u16, body: impl AsRef<[u8]>) -> StubResponse {
+        StubResponse { status, body: body.as_ref().to_vec(), ..StubResponse::default() }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Answer {
+    pub fn header(mut self, name: &str, value: &str) -> StubResponse {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    pub fn after(mut self, delay: Duration) -> Answer {
+    pub fn after(mut self, delay: Duration) -> StubResponse {
         self.delay = delay;
         self
     }
 
-    pub fn chunked(mut self, trailers: &[(&str, &str)]) -> Answer {
+    pub fn chunked(mut self, trailers: &[(&str, &str)]) -> StubResponse {
         self.chunked = Some(trailers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect());
         self
     }
@@ -80,9 +80,9 @@ impl Answer {
     }
 
     /// Reads `respond` of a case.
-    fn read(value: &Value) -> Answer {
+    fn read(value: &Value) -> StubResponse {
         let mut answer =
-            Answer::new(u16::try_from(value["status"].as_u64().unwrap_or(200)).expect("a status"), "");
+            StubResponse::new(u16::try_from(value["status"].as_u64().unwrap_or(200)).expect("a status"), "");
         answer.reason = value["reason"].as_str().map(str::to_owned);
         answer.headers = pairs(&value["headers"]);
         answer.delay = Duration::from_millis(value["delay_ms"].as_u64().unwrap_or(0));
@@ -126,9 +126,9 @@ pub fn pairs(value: &Value) -> Vec<(String, String)> {
 
 /// The condition under which a stub answers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct When(Value);
+pub struct RequestMatch(Value);
 
-impl When {
+impl RequestMatch {
     pub fn matches(&self, seen: &Seen) -> bool {
         let is = |key: &str, found: &str| self.0[key].as_str().is_none_or(|want| want == found);
         let query_is = |want: &str| want.trim_start_matches('?') == seen.query.trim_start_matches('?');
@@ -143,8 +143,8 @@ impl When {
 /// One stub and the number of its calls.
 #[derive(Clone, Debug)]
 pub struct Stub {
-    pub when: When,
-    answers: Vec<Answer>,
+    pub when: RequestMatch,
+    answers: Vec<StubResponse>,
     calls: usize,
 }
 
@@ -153,18 +153,18 @@ impl Stub {
     pub fn read(value: &Value) -> Stub {
         let mut when = value["when"].clone();
         let answers = match value["respond_sequence"].as_array() {
-            Some(list) => list.iter().map(Answer::read).collect(),
+            Some(list) => list.iter().map(StubResponse::read).collect(),
             None if value["websocket"] == "echo" => {
                 when["websocket"] = true.into();
-                vec![Answer { echo: true, ..Answer::default() }]
+                vec![StubResponse { echo: true, ..StubResponse::default() }]
             }
-            None => vec![Answer::read(&value["respond"])],
+            None => vec![StubResponse::read(&value["respond"])],
         };
-        Stub { when: When(when), answers, calls: 0 }
+        Stub { when: RequestMatch(when), answers, calls: 0 }
     }
 
     /// The response to this call, with its templates filled in.
-    pub fn call(&mut self, seen: &Seen) -> Answer {
+    pub fn call(&mut self, seen: &Seen) -> StubResponse {
         self.calls += 1;
         let index = (self.calls - 1).min(self.answers.len() - 1);
         let mut answer = self.answers[index].clone();
@@ -202,7 +202,7 @@ pub fn reason_of(status: u16) -> &'static str {
         301 => "Moved Permanently",
         302 => "Found",
         304 => "Not Modified",
-        400 => "Bad Request",
+        400 => "InvalidHead Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
@@ -211,7 +211,7 @@ pub fn reason_of(status: u16) -> &'static str {
         418 => "I'm a teapot",
         429 => "Too Many Requests",
         500 => "Internal Server Error",
-        502 => "Bad Gateway",
+        502 => "InvalidHead Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         _ => "Other",

@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex};
 
 /// What the relay recorded.
 #[derive(Clone, Default)]
-pub struct Bridge {
+pub struct TcpRelay {
     connections: Arc<AtomicUsize>,
     headers: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
-impl Bridge {
+impl TcpRelay {
     /// From a Unix domain socket.
-    pub fn unix(path: &Path, service: SocketAddr) -> Bridge {
-        let (bridge, listener) = (Bridge::default(), UnixListener::bind(path).expect("a socket"));
+    pub fn unix(path: &Path, service: SocketAddr) -> TcpRelay {
+        let (bridge, listener) = (TcpRelay::default(), UnixListener::bind(path).expect("a socket"));
         let seen = bridge.clone();
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
@@ -31,8 +31,8 @@ impl Bridge {
     }
 
     /// From a port where connections begin with a PROXY header, which is recorded.
-    pub fn announced(service: SocketAddr) -> (Bridge, u16) {
-        let (bridge, listener) = (Bridge::default(), ports::listener());
+    pub fn announced(service: SocketAddr) -> (TcpRelay, u16) {
+        let (bridge, listener) = (TcpRelay::default(), ports::listener());
         let (seen, port) = (bridge.clone(), listener.local_addr().expect("an address").port());
         std::thread::spawn(move || {
             for mut near in listener.incoming().flatten() {

@@ -1,7 +1,7 @@
 //! WebSocket by another library (tungstenite), on both ends.
 
-use super::client::{PATIENCE, Request};
-use super::http1_reader::{Head, Wire};
+use super::client::{RESPONSE_TIMEOUT, Request};
+use super::http1_reader::{Head, Http1Stream};
 use super::ports;
 use futures_util::{SinkExt, StreamExt};
 use std::future::Future;
@@ -43,7 +43,7 @@ pub fn agreement(head: &Head, more: &str) -> String {
 }
 
 /// Serves a handshake: accepts it, then echoes every message until the close.
-pub fn echo(wire: &mut Wire, head: &Head) {
+pub fn echo(wire: &mut Http1Stream, head: &Head) {
     let protocol = head.get("sec-websocket-protocol").and_then(|list| list.split(',').next_back());
     let more = protocol.map_or_else(String::new, |p| format!("Sec-WebSocket-Protocol: {}\r\n", p.trim()));
     if !wire.send(agreement(head, &more).as_bytes()) {
@@ -58,16 +58,16 @@ pub fn echo(wire: &mut Wire, head: &Head) {
 }
 
 /// The connection after the handshake.
-pub fn socket(wire: &mut Wire, role: Role) -> WebSocket<TcpStream> {
+pub fn socket(wire: &mut Http1Stream, role: Role) -> WebSocket<TcpStream> {
     let stream = wire.stream.try_clone().expect("a second handle");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(RESPONSE_TIMEOUT)).expect("a timeout");
     WebSocket::from_partially_read(stream, wire.take(), role, None)
 }
 
 /// Opens a WebSocket; returns the response head, and the connection after a 101.
 pub fn open(address: SocketAddr, request: &Request) -> (Head, Option<WebSocket<TcpStream>>) {
-    let mut wire = Wire::new(TcpStream::connect(address).expect("a connection"));
-    wire.read_timeout(PATIENCE);
+    let mut wire = Http1Stream::new(TcpStream::connect(address).expect("a connection"));
+    wire.read_timeout(RESPONSE_TIMEOUT);
     wire.send(&request.bytes("gw"));
     let head = wire.head().expect("a response");
     let socket = head.start.contains(" 101 ").then(|| socket(&mut wire, Role::Client));
@@ -89,18 +89,19 @@ pub fn says_back(socket: &mut WebSocket<TcpStream>, text: &str) -> bool {
 /// Runs a test on its own runtime, with a timeout.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(4 * PATIENCE, test).await.expect("it ends in time") })
+    runtime
+        .block_on(async { tokio::time::timeout(4 * RESPONSE_TIMEOUT, test).await.expect("it ends in time") })
 }
 
 /// An echo backend for thousands of concurrent connections; it stops when dropped.
-pub struct Parrots {
+pub struct EchoBackend {
     pub address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
-impl Parrots {
+impl EchoBackend {
     /// Over TLS if a configuration is given.
-    pub fn start(tls: Option<Arc<ServerConfig>>) -> Parrots {
+    pub fn start(tls: Option<Arc<ServerConfig>>) -> EchoBackend {
         let listener = ports::listener();
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -110,10 +111,10 @@ impl Parrots {
             runtime.block_on(async {
                 listener.set_nonblocking(true).expect("non-blocking");
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                tokio::select! { () = parrots(listener, tls) => {}, _ = stopped => {} }
+                tokio::select! { () = echo_backend(listener, tls) => {}, _ = stopped => {} }
             });
         });
-        Parrots { address, _stop: stop }
+        EchoBackend { address, _stop: stop }
     }
 
     pub fn port(&self) -> u16 {
@@ -121,7 +122,7 @@ impl Parrots {
     }
 }
 
-async fn parrots(listener: tokio::net::TcpListener, tls: Option<Arc<ServerConfig>>) {
+async fn echo_backend(listener: tokio::net::TcpListener, tls: Option<Arc<ServerConfig>>) {
     let acceptor = tls.map(TlsAcceptor::from);
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);

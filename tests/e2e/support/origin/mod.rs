@@ -2,10 +2,10 @@
 
 mod newer;
 
-use super::client::PATIENCE;
-use super::http1_reader::{Fault, Head, Wire};
+use super::client::RESPONSE_TIMEOUT;
+use super::http1_reader::{Fault, Head, Http1Stream};
 use super::ports;
-use super::stub_backend::{Answer, Stub};
+use super::stub_backend::{Stub, StubResponse};
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,15 +52,15 @@ impl Seen {
     }
 }
 
-type Handler = dyn Fn(&Seen) -> Answer + Send + Sync;
+type Handler = dyn Fn(&Seen) -> StubResponse + Send + Sync;
 
-enum Behaviour {
+enum Behavior {
     Stubs(Mutex<Vec<Stub>>),
     Function(Box<Handler>),
 }
 
 struct Shared {
-    behaviour: Behaviour,
+    behaviour: Behavior,
     tls: Option<Arc<ServerConfig>>,
     /// Without TLS it serves HTTP/2 only.
     h2c: bool,
@@ -80,50 +80,53 @@ pub struct Origin {
 impl Origin {
     /// A backend that responds by stubs, 404 when none matches.
     pub fn stubs(stubs: Vec<Stub>) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::new(stubs)), None, false)
+        Origin::start(ports::listener(), Behavior::Stubs(Mutex::new(stubs)), None, false)
     }
 
     /// The same over HTTP/2 without TLS, with prior knowledge.
     pub fn newer_stubs() -> Origin {
-        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::default()), None, true)
+        Origin::start(ports::listener(), Behavior::Stubs(Mutex::default()), None, true)
     }
 
     /// The same over TLS, with the protocol that ALPN selects.
     pub fn secure_stubs(tls: Arc<ServerConfig>) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Stubs(Mutex::default()), Some(tls), false)
+        Origin::start(ports::listener(), Behavior::Stubs(Mutex::default()), Some(tls), false)
     }
 
     /// A backend that always responds `hello`, over TLS.
     pub fn secure(tls: Arc<ServerConfig>) -> Origin {
-        Origin::secure_with(tls, |_| Answer::new(200, "hello"))
+        Origin::secure_with(tls, |_| StubResponse::new(200, "hello"))
     }
 
     /// A backend that responds by a function, over TLS.
     pub fn secure_with(
         tls: Arc<ServerConfig>,
-        answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+        answer: impl Fn(&Seen) -> StubResponse + Send + Sync + 'static,
     ) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), Some(tls), false)
+        Origin::start(ports::listener(), Behavior::Function(Box::new(answer)), Some(tls), false)
     }
 
     /// A backend that responds by a function.
-    pub fn with(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
-        Origin::start(ports::listener(), Behaviour::Function(Box::new(answer)), None, false)
+    pub fn with(answer: impl Fn(&Seen) -> StubResponse + Send + Sync + 'static) -> Origin {
+        Origin::start(ports::listener(), Behavior::Function(Box::new(answer)), None, false)
     }
 
     /// A backend that always responds `hello`.
     pub fn hello() -> Origin {
-        Origin::with(|_| Answer::new(200, "hello"))
+        Origin::with(|_| StubResponse::new(200, "hello"))
     }
 
     /// The same, on a listener of the test.
-    pub fn on(listener: TcpListener, answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Origin {
-        Origin::start(listener, Behaviour::Function(Box::new(answer)), None, false)
+    pub fn on(
+        listener: TcpListener,
+        answer: impl Fn(&Seen) -> StubResponse + Send + Sync + 'static,
+    ) -> Origin {
+        Origin::start(listener, Behavior::Function(Box::new(answer)), None, false)
     }
 
     fn start(
         listener: TcpListener,
-        behaviour: Behaviour,
+        behaviour: Behavior,
         tls: Option<Arc<ServerConfig>>,
         h2c: bool,
     ) -> Origin {
@@ -181,7 +184,7 @@ impl Origin {
 
     /// Replaces the stub with the same condition, or adds one.
     pub fn set_stub(&self, stub: Stub) {
-        let Behaviour::Stubs(stubs) = &self.shared.behaviour else { panic!("a service without stubs") };
+        let Behavior::Stubs(stubs) = &self.shared.behaviour else { panic!("a service without stubs") };
         let mut stubs = stubs.lock().expect("no panic");
         match stubs.iter_mut().find(|s| s.when == stub.when) {
             Some(old) => *old = stub,
@@ -224,7 +227,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             if newer::is_wanted(&stream, &shared) {
                 newer::serve(stream, &shared);
             } else {
-                let mut wire = Wire::new(stream);
+                let mut wire = Http1Stream::new(stream);
                 let ready = encrypted(&mut wire, &shared);
                 while ready && serve(&mut wire, &shared).is_some() {}
                 let _ = wire.stream.shutdown(Shutdown::Both);
@@ -236,10 +239,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 /// Whether requests can be read: at once, or after a handshake.
-fn encrypted(wire: &mut Wire, shared: &Shared) -> bool {
+fn encrypted(wire: &mut Http1Stream, shared: &Shared) -> bool {
     let Some(tls) = &shared.tls else { return true };
     let Ok(tls) = ServerConnection::new(tls.clone()) else { return false };
-    wire.read_timeout(PATIENCE);
+    wire.read_timeout(RESPONSE_TIMEOUT);
     let ready = wire.encrypt(tls.into()).is_ok();
     let _ = wire.stream.set_read_timeout(None);
     shared.resumed.fetch_add(u64::from(wire.is_resumed()), Ordering::SeqCst);
@@ -247,7 +250,7 @@ fn encrypted(wire: &mut Wire, shared: &Shared) -> bool {
 }
 
 /// Serves one request; `None` when the connection is done.
-fn serve(wire: &mut Wire, shared: &Shared) -> Option<()> {
+fn serve(wire: &mut Http1Stream, shared: &Shared) -> Option<()> {
     let seen = read(wire).ok()?;
     let (method, head) = (seen.method.clone(), seen.head.clone());
     let answer = answer(shared, seen);
@@ -262,18 +265,18 @@ fn serve(wire: &mut Wire, shared: &Shared) -> Option<()> {
 }
 
 /// Records a request and returns its response.
-fn answer(shared: &Shared, seen: Seen) -> Answer {
+fn answer(shared: &Shared, seen: Seen) -> StubResponse {
     let record = |seen: Seen| shared.seen.lock().expect("no panic").push(seen);
     match &shared.behaviour {
-        Behaviour::Function(answer) => {
+        Behavior::Function(answer) => {
             record(seen.clone());
             answer(&seen)
         }
-        Behaviour::Stubs(stubs) => {
+        Behavior::Stubs(stubs) => {
             let mut stubs = stubs.lock().expect("no panic");
             record(seen.clone());
             let stub = stubs.iter_mut().find(|stub| stub.when.matches(&seen));
-            stub.map_or_else(|| Answer::new(404, ""), |stub| stub.call(&seen))
+            stub.map_or_else(|| StubResponse::new(404, ""), |stub| stub.call(&seen))
         }
     }
 }
@@ -283,9 +286,9 @@ fn closes(name: &str, value: &str) -> bool {
 }
 
 /// Reads one complete request.
-pub fn read(wire: &mut Wire) -> Result<Seen, Fault> {
+pub fn read(wire: &mut Http1Stream) -> Result<Seen, Fault> {
     let head = wire.head()?;
-    wire.read_timeout(PATIENCE);
+    wire.read_timeout(RESPONSE_TIMEOUT);
     let parts: Vec<&str> = head.start.split(' ').collect();
     let [method, target, _version] = parts[..] else {
         return Err(Fault::Malformed(head.start.clone()));
@@ -330,7 +333,7 @@ fn split(target: &str) -> (&str, String) {
     (path, if query.is_empty() { String::new() } else { format!("?{query}") })
 }
 
-fn server_name(wire: &Wire) -> Option<String> {
+fn server_name(wire: &Http1Stream) -> Option<String> {
     match wire.tls.as_deref() {
         Some(Connection::Server(tls)) => tls.server_name().map(str::to_owned),
         _ => None,
@@ -364,7 +367,7 @@ mod tests {
 
     #[test]
     fn the_test_client_and_the_origin_agree() {
-        let origin = Origin::with(|seen| Answer::new(200, &seen.body).chunked(&[("X-Sum", "1")]));
+        let origin = Origin::with(|seen| StubResponse::new(200, &seen.body).chunked(&[("X-Sum", "1")]));
         let mut client = Client::connect(origin.address);
         let answer =
             client.must(&Request::new("POST", "/a%20b%2Fc?x=1").chunks(&["he", "llo"]).trailer("T", "1"));

@@ -1,9 +1,9 @@
 //! The backend over HTTP/2, by ALPN or prior knowledge.
 
-use super::{ORDER, PATIENCE, Seen, Shared, decoded};
+use super::{ORDER, RESPONSE_TIMEOUT, Seen, Shared, decoded};
 use crate::support::h2::{Respond, drain};
 use crate::support::http1_reader::Head;
-use crate::support::stub_backend::Answer;
+use crate::support::stub_backend::StubResponse;
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response, header::HeaderName};
@@ -33,9 +33,9 @@ pub(super) fn is_wanted(stream: &TcpStream, shared: &Shared) -> bool {
 
 /// Whether a ClientHello offers HTTP/2. It is peeked, not consumed.
 fn offers(stream: &TcpStream) -> Option<bool> {
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(RESPONSE_TIMEOUT)).ok()?;
     let (mut bytes, start) = (vec![0; 16 * 1024], Instant::now());
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < RESPONSE_TIMEOUT {
         let n = stream.peek(&mut bytes).ok().filter(|n| *n > 0)?;
         let (mut acceptor, mut rest) = (Acceptor::default(), &bytes[..n]);
         while acceptor.read_tls(&mut rest).ok()? > 0 {}
@@ -85,7 +85,7 @@ async fn one(request: Request<RecvStream>, mut respond: Respond, peer: Peer, sha
     let _ = send(&answer, head, &mut respond);
 }
 
-fn send(answer: &Answer, head: bool, respond: &mut Respond) -> Result<(), h2::Error> {
+fn send(answer: &StubResponse, head: bool, respond: &mut Respond) -> Result<(), h2::Error> {
     let bodiless = head || matches!(answer.status, 204 | 304);
     let mut response = Response::builder().status(answer.status);
     for (name, value) in &answer.headers {

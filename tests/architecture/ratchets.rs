@@ -13,7 +13,7 @@ const CIRCLES: (usize, usize) = (20, 85);
 const UNDOCUMENTED: usize = 166;
 
 /// Comments that cite a specification by "spec section" instead of `docs/ocelot-behavior.md`.
-const CITED_SECTIONS: usize = 27;
+const CITED_SECTIONS: usize = 29;
 
 /// Option groups that more than one document declares.
 const DECLARED_TWICE: &[&str] = &[

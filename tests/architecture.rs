@@ -4,6 +4,8 @@
 mod circles;
 #[path = "architecture/dependencies.rs"]
 mod dependencies;
+#[path = "architecture/extension.rs"]
+mod extension;
 #[path = "architecture/lexer.rs"]
 mod lexer;
 #[path = "architecture/names.rs"]

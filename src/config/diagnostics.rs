@@ -1,34 +1,34 @@
-//! What is wrong with a document: all of it at once, each with its place, its cause and its cure.
+//! Diagnostics: all errors and warnings of a document, each with its span, message and suggested fix.
 
 use super::span::Span;
 use std::collections::HashSet;
 
-/// How bad it is: an error keeps the document from becoming a plan, a warning does not.
+/// An error prevents the document from being applied, a warning does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Warning,
     Error,
 }
 
-/// A stable name of one kind of mistake, `MG0101`; the table is `codes.rs`.
+/// The stable code of one kind of diagnostic, `MG0101`; the table is in `codes.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code(pub &'static str);
 
-/// One mistake.
+/// One error or warning.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     pub severity: Severity,
     pub code: Code,
-    /// What is wrong, in one sentence without a full stop.
+    /// The problem, in one sentence without a period.
     pub message: String,
-    /// Where; none for a mistake about a file as a whole or about the command line.
+    /// The location; `None` for a file as a whole or the command line.
     pub span: Option<Span>,
-    /// What to do about it, each a sentence; may hold several lines (JSON to paste).
+    /// Suggested fixes, one sentence each; may have several lines (JSON to paste).
     pub help: Vec<String>,
 }
 
 impl Diagnostic {
-    /// Adds a cure.
+    /// Adds a suggested fix.
     pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
         self.help.push(text.into());
         self
@@ -39,16 +39,15 @@ impl Diagnostic {
     }
 }
 
-/// The list that every check adds to.
+/// The list to which every check adds.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     pub list: Vec<Diagnostic>,
-    /// Places whose value could not be read and stands in as a default: what later checks say about that
-    /// default is not the user's mistake.
+    /// Spans of unreadable values, which were replaced by defaults: later diagnostics about them are suppressed.
     unreadable: HashSet<Span>,
-    /// Objects with a misspelt setting, and its right name: that the object has none is no second mistake.
+    /// Objects with a misspelled setting, and its correct name: that it is missing is not reported too.
     misspelled: Vec<(Span, &'static str)>,
-    /// Takes what is said about an unreadable place.
+    /// The target of suppressed diagnostics.
     suppressed: Option<Diagnostic>,
 }
 
@@ -71,7 +70,7 @@ impl Diagnostics {
         self.add(Severity::Warning, code, span.into(), message.into())
     }
 
-    /// An error, or a warning where the document asks for Ocelot's leniency.
+    /// An error, or a warning under Ocelot compatibility.
     pub fn error_or_ocelot_warning(
         &mut self,
         ocelot: bool,
@@ -87,23 +86,23 @@ impl Diagnostics {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// The value there was reported as unreadable: nothing more is said about exactly that place.
+    /// Suppresses later diagnostics about exactly this span, whose value was reported as unreadable.
     pub fn suppress(&mut self, span: Span) {
         self.unreadable.insert(span);
     }
 
-    /// The object there has the setting of that name, but misspelt, and that was reported: nothing is said about
-    /// the object that names the setting.
+    /// Suppresses later diagnostics about the object that contain the name of the setting: it is misspelled there, which
+    /// was reported.
     pub fn suppress_unknown_key(&mut self, object: Span, name: &'static str) {
         self.misspelled.push((object, name));
     }
 
-    fn is_muted(&self, span: Span, message: &str) -> bool {
-        let misspelt = |(object, name): &(Span, &str)| *object == span && message.contains(name);
-        self.unreadable.contains(&span) || self.misspelled.iter().any(misspelt)
+    fn is_suppressed(&self, span: Span, message: &str) -> bool {
+        let is_misspelled = |(object, name): &(Span, &str)| *object == span && message.contains(name);
+        self.unreadable.contains(&span) || self.misspelled.iter().any(is_misspelled)
     }
 
-    /// A place for words that nobody will read.
+    /// A diagnostic that is discarded.
     pub(super) fn sink(&mut self) -> &mut Diagnostic {
         self.suppressed.insert(Diagnostic {
             severity: Severity::Warning,
@@ -114,15 +113,15 @@ impl Diagnostics {
         })
     }
 
-    /// Takes over all of another list.
+    /// Appends all diagnostics of another list.
     pub fn append(&mut self, other: Diagnostics) {
         self.list.extend(other.list);
         self.unreadable.extend(other.unreadable);
         self.misspelled.extend(other.misspelled);
     }
 
-    /// The diagnostics by file and place, each said once: a mistake in a policy is one mistake, however many
-    /// routes use the policy. Those without a place come first.
+    /// The diagnostics by file and position, without duplicates: an error in a policy is one error, however many routes
+    /// use the policy. Those without a span come first.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut all: Vec<&Diagnostic> = self.list.iter().collect();
         all.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
@@ -138,7 +137,7 @@ impl Diagnostics {
         message: String,
     ) -> &mut Diagnostic {
         let new = Diagnostic { severity, code, message, span, help: Vec::new() };
-        if span.is_some_and(|span| self.is_muted(span, &new.message)) {
+        if span.is_some_and(|span| self.is_suppressed(span, &new.message)) {
             return self.suppressed.insert(new);
         }
         self.list.push(new);

@@ -1,4 +1,4 @@
-//! Which files make up a configuration, and their bytes: the only I/O of this floor.
+//! Finds and reads the files of a configuration: the only I/O of this floor.
 
 use super::codes;
 use super::diagnostics::Diagnostics;
@@ -6,33 +6,33 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The largest configuration file.
+/// Maximum size of a configuration file in bytes.
 pub const MAX_FILE: u64 = 64 << 20;
-/// The most configuration files of one directory.
+/// Maximum number of configuration files in one directory.
 const MAX_FILES: usize = 4096;
 
-/// What the files of a configuration have to do with each other.
+/// How the files of a configuration are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceLayout {
-    /// One file is everything.
+    /// One file contains the whole configuration.
     Single,
-    /// The parts of a directory: `GlobalConfiguration` comes from the global file only, as Ocelot merges.
+    /// The files of a directory: `GlobalConfiguration` is taken from the global file only, as Ocelot merges.
     Directory,
-    /// Files that the user listed: `GlobalConfiguration` may stand in any one of them.
+    /// Files listed on the command line: `GlobalConfiguration` may be in any one of them.
     Listed,
 }
 
-/// One file, read.
+/// A file with its content.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// As the user wrote it.
+    /// The name as given on the command line.
     pub name: String,
     pub path: Option<PathBuf>,
     pub text: String,
 }
 
 impl File {
-    /// `ocelot.json`, `ocelot.orders.json`, ...: files that want to be read as Ocelot reads them.
+    /// `ocelot.json`, `ocelot.orders.json`, ...: files that select Ocelot compatibility.
     pub fn is_ocelot_file(&self) -> bool {
         let name = base_name(&self.name).to_ascii_lowercase();
         name.starts_with("ocelot") && name.ends_with(".json")
@@ -45,24 +45,24 @@ impl File {
     }
 }
 
-/// The files of a configuration, or as many of them as could be read.
+/// The readable files of a configuration.
 #[derive(Debug)]
 pub struct SourceFiles {
     pub assembly: SourceLayout,
     pub files: Vec<File>,
-    /// Where `policies/` lies unless the user says otherwise.
+    /// The parent of the default `policies/` directory.
     pub folder: PathBuf,
-    /// Files and directories whose change may change the configuration.
+    /// Files and directories that are watched for changes.
     pub watched: Vec<PathBuf>,
-    /// A file could not be read.
+    /// At least one file could not be read.
     pub truncated: bool,
 }
 
-/// Finds and reads the files that the user named; without names `gateway.json`, then `ocelot.json` in `home`.
-pub fn find(paths: &[PathBuf], home: &Path, diagnostics: &mut Diagnostics) -> SourceFiles {
+/// Finds and reads the given files; without paths `gateway.json`, then `ocelot.json`, in `base_dir`.
+pub fn find(paths: &[PathBuf], base_dir: &Path, diagnostics: &mut Diagnostics) -> SourceFiles {
     let mut finder = FileFinder { files: Vec::new(), watched: Vec::new(), truncated: false, diagnostics };
     let (assembly, folder) = match paths {
-        [] => (SourceLayout::Single, finder.default_files(home)),
+        [] => (SourceLayout::Single, finder.default_files(base_dir)),
         [path] if path.is_dir() => {
             finder.directory(path);
             (SourceLayout::Directory, path.clone())
@@ -92,24 +92,24 @@ pub fn find(paths: &[PathBuf], home: &Path, diagnostics: &mut Diagnostics) -> So
     }
 }
 
-/// Reads a whole file, but never more than the limit.
+/// Reads a whole file of at most `limit` bytes.
 pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
     }
     Ok(bytes)
 }
 
-/// Reads a text file; what is wrong with it becomes a diagnostic without a place.
+/// Reads a text file; an error becomes a diagnostic without a span.
 pub fn read_text(path: &Path, name: &str, diagnostics: &mut Diagnostics) -> Option<String> {
     let bytes = match read_limited(path, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) => {
             let too_large = error.kind() == io::ErrorKind::FileTooLarge;
             let code = if too_large { codes::FILE_TOO_LARGE } else { codes::FILE_UNREADABLE };
-            diagnostics.error(code, None, format!("{name} cannot be read: {}", io_error_text(&error)));
+            diagnostics.error(code, None, format!("cannot read {name}: {}", io_error_text(&error)));
             return None;
         }
     };
@@ -122,7 +122,7 @@ pub fn read_text(path: &Path, name: &str, diagnostics: &mut Diagnostics) -> Opti
                 .error(
                     codes::NOT_UTF8,
                     None,
-                    format!("{name} is not UTF-8: a byte in line {line} is not text"),
+                    format!("{name} is not UTF-8: invalid byte in line {line}"),
                 )
                 .help("save the file as UTF-8");
             None
@@ -130,12 +130,12 @@ pub fn read_text(path: &Path, name: &str, diagnostics: &mut Diagnostics) -> Opti
     }
 }
 
-/// The system's reason without its error number.
+/// The text of an I/O error, without its number.
 pub fn io_error_text(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission is denied".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -148,23 +148,23 @@ struct FileFinder<'d> {
 }
 
 impl FileFinder<'_> {
-    fn default_files(&mut self, home: &Path) -> PathBuf {
-        let candidates = [home.join("gateway.json"), home.join("ocelot.json")];
+    fn default_files(&mut self, base_dir: &Path) -> PathBuf {
+        let candidates = [base_dir.join("gateway.json"), base_dir.join("ocelot.json")];
         match candidates.iter().find(|path| path.exists()) {
             Some(path) => self.file(path),
             None => {
-                self.no_configuration("neither gateway.json nor ocelot.json is here".to_owned());
+                self.no_configuration("found neither gateway.json nor ocelot.json".to_owned());
                 self.watched.extend(candidates);
             }
         }
-        home.to_path_buf()
+        base_dir.to_path_buf()
     }
 
     fn no_configuration(&mut self, message: String) {
         self.truncated = true;
         self.diagnostics
             .error(codes::NO_CONFIGURATION, None, message)
-            .help("name a file or a directory with --config");
+            .help("pass a file or a directory with --config");
     }
 
     fn file(&mut self, path: &Path) {
@@ -182,70 +182,70 @@ impl FileFinder<'_> {
             Ok(names) => names,
             Err(error) => {
                 self.truncated = true;
-                let message = format!("{} cannot be read: {}", path.display(), io_error_text(&error));
+                let message = format!("cannot read {}: {}", path.display(), io_error_text(&error));
                 self.diagnostics.error(codes::FILE_UNREADABLE, None, message);
                 return;
             }
         };
-        let (ours, ocelots) = (FileSet::of("gateway", &names), FileSet::of("ocelot", &names));
-        if !ours.is_empty() && !ocelots.is_empty() {
+        let (gateway, ocelot) = (FileSet::of("gateway", &names), FileSet::of("ocelot", &names));
+        if !gateway.is_empty() && !ocelot.is_empty() {
             let message = format!(
-                "{} holds gateway*.json and ocelot*.json; only gateway*.json is read",
+                "{} contains gateway*.json and ocelot*.json files; only gateway*.json is read",
                 path.display()
             );
             self.diagnostics.warning(codes::FILE_IGNORED, None, message);
         }
-        let family = if ours.is_empty() { ocelots } else { ours };
-        self.family(path, family);
+        let set = if gateway.is_empty() { ocelot } else { gateway };
+        self.file_set(path, set);
     }
 
-    fn family(&mut self, path: &Path, family: FileSet) {
-        if family.is_empty() {
+    fn file_set(&mut self, path: &Path, set: FileSet) {
+        if set.is_empty() {
             return self.no_configuration(format!(
-                "{} holds no gateway.NAME.json and no ocelot.NAME.json",
+                "{} contains no gateway.NAME.json or ocelot.NAME.json files",
                 path.display()
             ));
         }
-        if family.parts.len() > MAX_FILES {
+        if set.parts.len() > MAX_FILES {
             self.truncated = true;
-            let message = format!("{} holds more than {MAX_FILES} configuration files", path.display());
+            let message = format!("{} contains more than {MAX_FILES} configuration files", path.display());
             self.diagnostics.error(codes::FILE_TOO_LARGE, None, message);
             return;
         }
-        match family.primary {
-            Some(primary) if family.parts.is_empty() => self.file(&path.join(primary)),
-            // Ocelot writes the merged file there: beside parts it is output, and passed over in silence.
+        match set.primary {
+            Some(primary) if set.parts.is_empty() => self.file(&path.join(primary)),
+            // Ocelot writes its merged output to this file; next to parts it is ignored silently.
             Some(primary) if primary.eq_ignore_ascii_case("gateway.json") => {
-                let message = format!("{primary} is not read, because gateway.NAME.json files lie beside it");
+                let message = format!("{primary} is ignored, because the directory contains gateway.NAME.json files");
                 self.diagnostics
                     .warning(codes::FILE_IGNORED, None, message)
-                    .help("rename it to gateway.global.json to make it a part");
+                    .help("rename it to gateway.global.json to include it");
             }
             _ => {}
         }
-        for part in family.parts {
+        for part in set.parts {
             self.file(&path.join(part));
         }
     }
 
-    /// A directory that holds just `gateway.json` is as good as that file.
+    /// A directory that contains only `gateway.json` is equivalent to that file.
     fn has_only_primary(&self) -> bool {
         let [file] = self.files.as_slice() else { return false };
         ["gateway.json", "ocelot.json"].iter().any(|name| base_name(&file.name).eq_ignore_ascii_case(name))
     }
 }
 
-/// The files of one naming: `gateway.json` and `gateway.*.json`, or the same with `ocelot`.
+/// The files of one prefix: `gateway.json` and `gateway.*.json`, or the same with `ocelot`.
 struct FileSet<'n> {
     primary: Option<&'n str>,
-    /// Sorted by name without regard to case: the order in which their routes are tried.
+    /// Sorted by name, case-insensitive: the order of their routes.
     parts: Vec<&'n str>,
 }
 
 impl<'n> FileSet<'n> {
-    fn of(family: &str, names: &'n [String]) -> Self {
-        let primary = format!("{family}.json");
-        let mut parts: Vec<&str> = names.iter().map(String::as_str).filter(|n| is_part(family, n)).collect();
+    fn of(prefix: &str, names: &'n [String]) -> Self {
+        let primary = format!("{prefix}.json");
+        let mut parts: Vec<&str> = names.iter().map(String::as_str).filter(|n| is_part(prefix, n)).collect();
         parts.sort_by_key(|name| (name.to_ascii_lowercase(), *name));
         let primary = names.iter().map(String::as_str).find(|name| name.eq_ignore_ascii_case(&primary));
         FileSet { primary, parts }
@@ -256,10 +256,10 @@ impl<'n> FileSet<'n> {
     }
 }
 
-/// `^family\.(.*?)\.json$` without regard to case: Ocelot's pattern.
-fn is_part(family: &str, name: &str) -> bool {
+/// `^prefix\.(.*?)\.json$`, case-insensitive: Ocelot's pattern.
+fn is_part(prefix: &str, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let rest = name.strip_prefix(family).and_then(|rest| rest.strip_prefix('.'));
+    let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
     rest.is_some_and(|rest| rest.ends_with(".json"))
 }
 
@@ -275,7 +275,7 @@ fn file_names(path: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The last part of a name.
+/// The last path segment of a name.
 pub fn base_name(name: &str) -> &str {
     name.rsplit(['/', '\\']).next().unwrap_or(name)
 }

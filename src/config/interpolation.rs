@@ -1,7 +1,7 @@
-//! `${NAME}`, `${NAME:-default}` and `${file:/path}` in string values; `$${` writes a literal `${`.
+//! Interpolation of `${NAME}`, `${NAME:-default}` and `${file:/path}` in string values; `$${` is a literal `${`.
 //!
-//! What is filled in is never looked at again, so a variable cannot smuggle in another placeholder. Places stay
-//! those of the written string. `{Name}` without `$` belongs to templates and header transforms.
+//! Interpolated text is not interpolated again, so a variable cannot inject another placeholder. Spans remain those of
+//! the written string. `{Name}` without `$` belongs to templates and header transforms.
 
 use super::codes;
 use super::diagnostics::Diagnostics;
@@ -11,32 +11,32 @@ use super::span::Span;
 use std::io;
 use std::path::Path;
 
-/// The largest file that a placeholder may name; secrets are small.
+/// Maximum size in bytes of a file that a placeholder names; secrets are small.
 pub const MAX_SECRET: u64 = 1 << 20;
 
-/// Where placeholders get their values: the process environment and the file system, or what a test injects.
+/// The source of placeholder values: the process environment and the file system, or test doubles.
 #[derive(Clone, Copy)]
 pub struct Environment<'e> {
     pub variable: &'e dyn Fn(&str) -> Option<String>,
-    /// Reads a whole file; must refuse one that is larger than the limit.
+    /// Reads a whole file; must fail if the file is larger than the limit.
     pub read: &'e dyn Fn(&Path, u64) -> io::Result<Vec<u8>>,
 }
 
 impl Environment<'static> {
-    /// The variables and the files of this process.
+    /// The environment variables and the file system of this process.
     pub fn of_process() -> Self {
         Environment { variable: &|name| std::env::var(name).ok(), read: &read_limited }
     }
 }
 
-/// Fills in every string value of a tree.
+/// Interpolates every string value of a tree.
 pub fn interpolate(node: &mut Node, environment: Environment, diagnostics: &mut Diagnostics) {
     match &mut node.value {
         Value::String(text) if text.contains("${") => {
-            let mut filler = Interpolator { environment, span: node.span, diagnostics, failed: false };
-            *text = filler.interpolate(text).into();
+            let mut interpolator = Interpolator { environment, span: node.span, diagnostics, failed: false };
+            *text = interpolator.interpolate(text).into();
             node.interpolated = true;
-            if filler.failed {
+            if interpolator.failed {
                 diagnostics.suppress(node.span);
             }
         }
@@ -78,7 +78,7 @@ impl Interpolator<'_, '_> {
         out
     }
 
-    /// The value of what stands between the braces.
+    /// The value of the text between the braces.
     fn value(&mut self, inner: &str) -> String {
         if let Some(path) = inner.strip_prefix("file:") {
             return self.read_secret_file(path);
@@ -88,11 +88,11 @@ impl Interpolator<'_, '_> {
             None => (inner, None),
         };
         if !is_name(name) {
-            self.report_malformed(format!("${{{}}} is no placeholder", name_part(inner)));
+            self.report_malformed(format!("invalid placeholder ${{{}}}", name_part(inner)));
             return String::new();
         }
         if default.is_some_and(|default| default.contains("${")) {
-            self.report_malformed(format!("the default of ${{{name}}} holds another placeholder"));
+            self.report_malformed(format!("the default of ${{{name}}} contains another placeholder"));
             return String::new();
         }
         let set = (self.environment.variable)(name);
@@ -106,24 +106,24 @@ impl Interpolator<'_, '_> {
     fn report_unset(&mut self, name: &str) -> String {
         self.failed = true;
         self.diagnostics
-            .error(codes::UNSET_VARIABLE, self.span, format!("the environment variable {name} is not set"))
-            .help(format!("set it, or give a default: ${{{name}:-value}}"));
+            .error(codes::UNSET_VARIABLE, self.span, format!("environment variable {name} is not set"))
+            .help(format!("set it, or add a default: ${{{name}:-value}}"));
         String::new()
     }
 
-    /// The text of a file without the line end that editors leave behind.
+    /// The text of a file without the trailing line break that editors add.
     fn read_secret_file(&mut self, path: &str) -> String {
         if path.trim().is_empty() {
-            self.report_malformed("${file:} names no file".to_owned());
+            self.report_malformed("${file:} has no path".to_owned());
             return String::new();
         }
-        let why = match (self.environment.read)(Path::new(path), MAX_SECRET).map(String::from_utf8) {
+        let reason = match (self.environment.read)(Path::new(path), MAX_SECRET).map(String::from_utf8) {
             Ok(Ok(text)) => return without_line_end(text),
-            Ok(Err(_)) => "it is not UTF-8".to_owned(),
+            Ok(Err(_)) => "not UTF-8".to_owned(),
             Err(error) => error.to_string(),
         };
         self.failed = true;
-        let message = format!("the file {path} cannot be read: {why}");
+        let message = format!("cannot read the file {path}: {reason}");
         self.diagnostics.error(codes::UNREADABLE_SECRET, self.span, message);
         String::new()
     }
@@ -132,11 +132,11 @@ impl Interpolator<'_, '_> {
         self.failed = true;
         self.diagnostics
             .error(codes::BAD_PLACEHOLDER, self.span, message)
-            .help("placeholders are ${NAME}, ${NAME:-default} and ${file:/path}; $${ writes a literal ${");
+            .help("placeholders are ${NAME}, ${NAME:-default} and ${file:/path}; $${ is a literal ${");
     }
 }
 
-/// Names of environment variables as shells know them; `.` and `-` because .NET and Kubernetes allow them.
+/// Names of environment variables as in shells; `.` and `-` because .NET and Kubernetes allow them.
 fn is_name(name: &str) -> bool {
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     first && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
@@ -152,7 +152,7 @@ fn without_line_end(mut text: String) -> String {
     text
 }
 
-/// The beginning of a text, for a message.
+/// The beginning of a text, for messages.
 fn name_part(text: &str) -> String {
     text.chars().take(30).collect()
 }
@@ -168,7 +168,7 @@ mod tests {
         match name {
             "PORT" => Some("8080".into()),
             "EMPTY" => Some(String::new()),
-            "SLY" => Some("${PORT}".into()),
+            "NESTED" => Some("${PORT}".into()),
             _ => None,
         }
     }
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    fn filled(text: &str) -> (Node, Vec<Diagnostic>) {
+    fn interpolated(text: &str) -> (Node, Vec<Diagnostic>) {
         let mut diagnostics = Diagnostics::default();
         let json = serde_json::json!({ "a": [text] }).to_string();
         let mut node = parse(FileId(0), &json, Dialect::default(), &mut diagnostics).unwrap();
@@ -189,72 +189,72 @@ mod tests {
         (node.get_ignore_case("a").unwrap().items()[0].clone(), diagnostics.list)
     }
 
-    fn good(text: &str) -> String {
-        let (node, said) = filled(text);
-        assert!(said.is_empty(), "{said:?}");
+    fn value(text: &str) -> String {
+        let (node, errors) = interpolated(text);
+        assert!(errors.is_empty(), "{errors:?}");
         node.as_str().unwrap().to_owned()
     }
 
-    fn report_malformed(text: &str) -> (&'static str, String) {
-        let (_, said) = filled(text);
-        assert_eq!(said.len(), 1, "{text}: {said:?}");
-        assert!(said[0].span.is_some());
-        (said[0].code.0, said[0].message.clone())
+    fn error(text: &str) -> (&'static str, String) {
+        let (_, errors) = interpolated(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert!(errors[0].span.is_some());
+        (errors[0].code.0, errors[0].message.clone())
     }
 
     #[test]
-    fn variables_are_filled_in_also_inside_longer_strings() {
-        assert_eq!(good("${PORT}"), "8080");
-        assert_eq!(good("http://localhost:${PORT}/x${PORT}"), "http://localhost:8080/x8080");
+    fn variables_are_interpolated_within_longer_strings() {
+        assert_eq!(value("${PORT}"), "8080");
+        assert_eq!(value("http://localhost:${PORT}/x${PORT}"), "http://localhost:8080/x8080");
     }
 
     #[test]
-    fn a_default_stands_in_for_an_unset_or_empty_variable() {
-        assert_eq!(good("${NONE:-9101}"), "9101");
-        assert_eq!(good("${EMPTY:-9101}"), "9101");
-        assert_eq!(good("${PORT:-9101}"), "8080");
-        assert_eq!(good("[${NONE:-}]"), "[]");
-        assert_eq!(good("[${EMPTY}]"), "[]");
+    fn a_default_replaces_an_unset_or_empty_variable() {
+        assert_eq!(value("${NONE:-9101}"), "9101");
+        assert_eq!(value("${EMPTY:-9101}"), "9101");
+        assert_eq!(value("${PORT:-9101}"), "8080");
+        assert_eq!(value("[${NONE:-}]"), "[]");
+        assert_eq!(value("[${EMPTY}]"), "[]");
     }
 
     #[test]
-    fn files_lose_their_last_line_end() {
-        assert_eq!(good("${file:/run/secrets/key}"), "s3cret");
+    fn the_trailing_line_break_of_a_file_is_removed() {
+        assert_eq!(value("${file:/run/secrets/key}"), "s3cret");
     }
 
     #[test]
-    fn what_is_filled_in_is_not_filled_in_again() {
-        assert_eq!(good("${SLY}"), "${PORT}");
+    fn interpolated_text_is_not_interpolated_again() {
+        assert_eq!(value("${NESTED}"), "${PORT}");
     }
 
     #[test]
-    fn two_dollars_write_a_literal_placeholder() {
-        assert_eq!(good("$${PORT} ${PORT}"), "${PORT} 8080");
+    fn two_dollars_are_a_literal_dollar() {
+        assert_eq!(value("$${PORT} ${PORT}"), "${PORT} 8080");
     }
 
     #[test]
-    fn other_braces_and_dollars_are_left_alone() {
+    fn other_braces_and_dollars_are_unchanged() {
         for text in ["{BaseUrl}", "$1 {0} $", "/x/{id}", "a$b"] {
-            let (node, said) = filled(text);
-            assert_eq!((node.as_str(), node.interpolated, said.len()), (Some(text), false, 0));
+            let (node, errors) = interpolated(text);
+            assert_eq!((node.as_str(), node.interpolated, errors.len()), (Some(text), false, 0));
         }
     }
 
     #[test]
-    fn mistakes_have_their_place_and_say_what_is_wrong() {
-        let unset = "the environment variable NONE is not set".to_owned();
-        assert_eq!(report_malformed("${NONE}"), ("MG0201", unset));
-        assert_eq!(report_malformed("${file:/gone}").0, "MG0202");
-        assert_eq!(report_malformed("${file:/bytes}").1, "the file /bytes cannot be read: it is not UTF-8");
+    fn errors_have_a_span_and_a_message() {
+        let unset = "environment variable NONE is not set".to_owned();
+        assert_eq!(error("${NONE}"), ("MG0201", unset));
+        assert_eq!(error("${file:/gone}").0, "MG0202");
+        assert_eq!(error("${file:/bytes}").1, "cannot read the file /bytes: not UTF-8");
         for text in ["${", "${}", "${a b}", "${NONE:-${PORT}}x", "${file:}", "${1}"] {
-            assert_eq!(report_malformed(text).0, "MG0203", "{text}");
+            assert_eq!(error(text).0, "MG0203", "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[${}:\\-a-zé ]{0,40}") {
-            let _ = filled(&text);
+        fn no_text_causes_a_panic(text in "[${}:\\-a-zé ]{0,40}") {
+            let _ = interpolated(&text);
         }
     }
 }

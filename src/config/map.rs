@@ -1,12 +1,12 @@
-//! A JSON object with free keys, in the order it was written, each key with its place.
+//! A JSON object with free keys, in file order, each key with its span.
 
 use super::span::Spanned;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
-/// Keys and values in file order; a key that holds `:` is one key.
+/// Keys and values in file order; a key that contains `:` is one key.
 ///
-/// The reader refuses a key written twice, in whatever case.
+/// The parser rejects duplicate keys, case-insensitively.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpannedMap<T> {
     pub entries: Vec<(Spanned<String>, T)>,

@@ -1,14 +1,16 @@
-//! Text → document and diagnostics: parse, merge, placeholders, policies, JSON Schema. Keys keep Ocelot's words here.
+//! Configuration: JSON text to a typed document and diagnostics. Envoy calls this bootstrap and listener/route
+//! configuration, nginx `nginx.conf`, YARP the `ReverseProxy` section. JSON names are Ocelot's.
 //!
-//! The way of a configuration:
-//! 1. [`load()`] (or [`load_texts`]) finds the files, parses each into a [`Node`] tree whose every key and value has a
-//!    [`Span`], merges them, fills in placeholders and puts the policies under the routes: [`Loaded`].
-//! 2. [`de::read`] reads `Loaded::root` into the documents of the floor above with `Loaded::options()`. It never stops at a
-//!    mistake: a value that cannot be read becomes a default and its place is muted, so checks may go on and
-//!    need not know.
-//! 3. The checks of the floors above add to the same [`Diagnostics`], under a [`Code`] of the table in [`codes`];
-//!    [`suggest`] finds what was meant.
-//! 4. [`render::text`] or [`render::json`] shows all of it, sorted, with `Loaded::sources`.
+//! 1. [`load()`] (or [`load_texts`]) finds the files, parses each into a [`Node`] tree in which every key and value has
+//!    a [`Span`], merges the files, interpolates placeholders and merges policies into the routes: [`Loaded`].
+//! 2. [`de::read`] deserializes `Loaded::root` into the documents of `plan` with `Loaded::options()`. It does not stop at
+//!    the first error: an unreadable value becomes a default, and later diagnostics about its span are suppressed.
+//! 3. The checks of `plan` add to the same [`Diagnostics`], with a [`Code`] of the table in [`codes`]; [`suggest`] finds
+//!    the closest known name.
+//! 4. [`render::text`] or [`render::json`] prints all of them, sorted, with `Loaded::sources`.
+//!
+//! Called by `control` (start, reload) and `cli` (check, explain). Owns nothing that outlives a reload: every reload
+//! loads all files again.
 //!
 //! ```
 //! use margay::config::{Environment, InMemoryFiles, de, render};
@@ -17,11 +19,11 @@
 //! let files = [("gateway.json", r#"{ "Routes": [ { "Prioritty": 1 } ] }"#)];
 //! let mut loaded = load_texts(&InMemoryFiles { files: &files, ..InMemoryFiles::default() }, Environment::of_process());
 //! let options = loaded.options();
-//! let root = loaded.root.as_ref().expect("sound JSON");
+//! let root = loaded.root.as_ref().expect("valid JSON");
 //! let document: Document = de::read(root, &mut loaded.diagnostics, options);
 //! assert_eq!(document.routes.map(|routes| routes.value.len()), Some(1));
-//! let said = render::text(&loaded.diagnostics, &loaded.sources, render::Style::default());
-//! assert!(said.contains("did you mean \"Priority\"?"));
+//! let text = render::text(&loaded.diagnostics, &loaded.sources, render::Style::default());
+//! assert!(text.contains("did you mean \"Priority\"?"));
 //! ```
 
 pub mod referenced_files;

@@ -1,17 +1,17 @@
-//! The document as it was written: a JSON tree whose every value and key knows its place.
+//! The document as written: a JSON tree in which every value and key has its span.
 
 use super::span::{Span, Spanned};
 
-/// One value and its place.
+/// One value with its span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub span: Span,
-    /// The text came out of a placeholder: messages do not repeat it, it may be a secret.
+    /// The text was interpolated: messages do not contain it, because it may be a secret.
     pub interpolated: bool,
     pub value: Value,
 }
 
-/// What a node holds. Numbers stay text: only the reader knows which kind of number is wanted.
+/// The value of a node. Numbers are kept as text: the type of number depends on the setting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Null,
@@ -39,7 +39,7 @@ impl Node {
         Node::new(span, Value::Object(Vec::new()))
     }
 
-    /// The members of an object in file order; none for anything else.
+    /// The members of an object in file order; empty for other values.
     pub fn members(&self) -> &[Member] {
         match &self.value {
             Value::Object(members) => members,
@@ -47,7 +47,7 @@ impl Node {
         }
     }
 
-    /// The members of an object, to change; turns nothing else into an object.
+    /// The members of an object, mutable; `None` for other values.
     pub fn members_mut(&mut self) -> Option<&mut Vec<Member>> {
         match &mut self.value {
             Value::Object(members) => Some(members),
@@ -55,7 +55,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none for anything else.
+    /// The items of a list; empty for other values.
     pub fn items(&self) -> &[Node] {
         match &self.value {
             Value::Array(items) => items,
@@ -63,7 +63,7 @@ impl Node {
         }
     }
 
-    /// The items of a list, to change.
+    /// The items of a list, mutable.
     pub fn items_mut(&mut self) -> Option<&mut Vec<Node>> {
         match &mut self.value {
             Value::Array(items) => Some(items),
@@ -71,23 +71,23 @@ impl Node {
         }
     }
 
-    /// The member of that name, whatever its case, as .NET configuration finds it.
+    /// The member with a name, case-insensitive, as in .NET configuration.
     pub fn member_ignore_case(&self, name: &str) -> Option<&Member> {
         self.members().iter().find(|m| m.key.value.eq_ignore_ascii_case(name))
     }
 
-    /// The value of that name, whatever its case.
+    /// The value of a member, case-insensitive.
     pub fn get_ignore_case(&self, name: &str) -> Option<&Node> {
         self.member_ignore_case(name).map(|m| &m.value)
     }
 
-    /// The value of that name, to change.
+    /// The value of a member, case-insensitive, mutable.
     pub fn get_mut_ignore_case(&mut self, name: &str) -> Option<&mut Node> {
         let members = self.members_mut()?;
         members.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(name)).map(|m| &mut m.value)
     }
 
-    /// Takes a member out of an object.
+    /// Removes a member from an object, case-insensitive.
     pub fn remove_ignore_case(&mut self, name: &str) -> Option<Member> {
         let members = self.members_mut()?;
         let at = members.iter().position(|m| m.key.value.eq_ignore_ascii_case(name))?;
@@ -102,7 +102,7 @@ impl Node {
         }
     }
 
-    /// A boolean, also one written as text, as .NET binds it.
+    /// A boolean, also one written as a string, as .NET binds it.
     pub fn as_bool(&self) -> Option<bool> {
         match &self.value {
             Value::Bool(value) => Some(*value),
@@ -115,7 +115,7 @@ impl Node {
         self.value == Value::Null
     }
 
-    /// What kind of thing this is, as a message names it.
+    /// The type of the value, for messages.
     pub fn type_name(&self) -> &'static str {
         match &self.value {
             Value::Null => "null",
@@ -127,8 +127,8 @@ impl Node {
         }
     }
 
-    /// The RFC 6901 pointer of the value or key at that place, else of the innermost value around it.
-    /// Walks the tree: for messages, not for traffic.
+    /// The JSON pointer (RFC 6901) of the value or key at a span, else of the innermost enclosing value.
+    /// Walks the tree: for messages only.
     pub fn pointer_of(&self, span: Span) -> String {
         let mut pointer = String::new();
         let mut here = self;
@@ -163,7 +163,7 @@ fn enclosing(outer: Span, inner: Span) -> bool {
         && inner.start < outer.end
 }
 
-/// `true` and `false` in any case, with blanks around, as .NET reads them.
+/// `true` and `false`, case-insensitive, with surrounding whitespace, as .NET parses them.
 pub fn text_as_bool(text: &str) -> Option<bool> {
     let text = text.trim();
     if text.eq_ignore_ascii_case("true") {

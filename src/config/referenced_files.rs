@@ -1,6 +1,5 @@
-//! Files that settings name beside the configuration: keys of callers, certificates, passwords. They are read while the
-//! configuration is loaded, through the same reader as everything else, so that compiling stays pure and a change of
-//! one of them is noticed.
+//! Files that settings reference: API keys, certificates, passwords. They are read while the configuration is loaded, by
+//! the same reader as all other files, so that compilation is pure and changes of these files are detected.
 
 use super::files::io_error_text;
 use super::interpolation::Environment;
@@ -9,7 +8,7 @@ use super::source::Sources;
 use super::span::Span;
 use std::path::{Path, PathBuf};
 
-/// The settings that name files, and where they stand: the keys on the way down, `*` for every member or item.
+/// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
 const FILE_SETTINGS: [(&[&str], &[&str]); 8] = [
     (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
@@ -20,20 +19,20 @@ const FILE_SETTINGS: [(&[&str], &[&str]); 8] = [
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),
     (&["Clusters", "*", "Discovery"], &["CaFile"]),
 ];
-/// The largest such file.
+/// Maximum size of a referenced file in bytes.
 pub const MAX_REFERENCED_FILE: u64 = 4 << 20;
 
-/// What the files hold, or why they cannot be read, by the place of the setting that names it.
+/// The content of each file, or why it cannot be read, by the span of the setting that references it.
 #[derive(Debug, Default)]
 pub struct ReferencedFiles(Vec<(Span, Result<Vec<u8>, String>)>);
 
 impl ReferencedFiles {
-    /// Reads every file that is named; a relative name is one beside the configuration file that holds it.
+    /// Reads every referenced file; a relative path is resolved against the configuration file with the setting.
     pub fn read(root: &Node, sources: &Sources, environment: Environment) -> ReferencedFiles {
         let mut settings = Vec::new();
-        for (way, names) in FILE_SETTINGS {
+        for (path, names) in FILE_SETTINGS {
             let mut owners = Vec::new();
-            select(root, way, &mut owners);
+            select(root, path, &mut owners);
             settings.extend(
                 owners.iter().flat_map(|owner| names.iter().filter_map(|name| owner.get_ignore_case(name))),
             );
@@ -50,16 +49,16 @@ impl ReferencedFiles {
         ReferencedFiles(settings.into_iter().filter_map(one).collect())
     }
 
-    /// What the file holds that is named there.
+    /// The content of the file that the setting with this span references.
     pub fn get(&self, setting: Span) -> Result<&[u8], &str> {
-        let found = self.0.iter().find(|(place, _)| *place == setting);
-        found.map_or(Err("it was not read"), |(_, read)| read.as_deref().map_err(String::as_str))
+        let found = self.0.iter().find(|(span, _)| *span == setting);
+        found.map_or(Err("not read"), |(_, read)| read.as_deref().map_err(String::as_str))
     }
 }
 
-/// All nodes at the end of the way.
-fn select<'n>(node: &'n Node, way: &[&str], found: &mut Vec<&'n Node>) {
-    match way {
+/// All nodes at the end of the path.
+fn select<'n>(node: &'n Node, path: &[&str], found: &mut Vec<&'n Node>) {
+    match path {
         [] => found.push(node),
         ["*", rest @ ..] => {
             node.members().iter().for_each(|member| select(&member.value, rest, found));
@@ -85,7 +84,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn files_that_schemes_name_are_read_and_watched() {
+    fn files_that_schemes_reference_are_read_and_watched() {
         let text = r#"{ "AuthenticationSchemes": { "a": { "PublicKeyFile": "/k.pem" }, "b": { "usersfile": "${N}" },
             "c": { "CaFile": "/gone" }, "d": { "Issuer": "/not-a-file" } } }"#;
         let read = |path: &Path, _| match path.to_str() {
@@ -99,7 +98,7 @@ mod tests {
             &Vocabulary::of::<(), (), (), (), ()>(),
         );
         let read: Vec<_> = loaded.attached.0.iter().map(|(_, read)| read.as_deref()).collect();
-        let gone = "it does not exist".to_owned();
+        let gone = "no such file or directory".to_owned();
         assert_eq!(read, [Ok(&b"/k.pem"[..]), Ok(&b"/users"[..]), Err(&gone)]);
         assert_eq!(loaded.watched.len(), 3);
     }

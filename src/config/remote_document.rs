@@ -1,30 +1,30 @@
-//! A document that is kept in a store, over the files: it says which routes there are; the files say how the process is
-//! set up and where the store is.
+//! The document of a remote configuration store, merged over the files: the store defines the routes; the files define
+//! the process and the location of the store.
 
 use super::codes;
 use super::diagnostics::Diagnostics;
 use super::node::{Member, Node, Value};
 use std::sync::Arc;
 
-/// A document from a store, and what it is called in messages.
+/// A document from a store, and its name in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteDocument {
     pub name: String,
     pub text: Arc<str>,
 }
 
-/// The sections that are the store's alone: where it has none there are none.
+/// Sections that come from the store only; those of the files are ignored.
 const SECTIONS: [&str; 5] = ["Routes", "DynamicRoutes", "Aggregates", "Clusters", GLOBAL];
 const GLOBAL: &str = "GlobalConfiguration";
-/// Where the store is: never what the store says, or it could send the files' token elsewhere.
+/// The location of the store: never taken from the store, which could redirect the token of the files.
 const SERVICE_DISCOVERY_PROVIDER: &str = "ServiceDiscoveryProvider";
 const COMPATIBILITY: &str = "Compatibility";
 const CONFIGURATION_STORE: &str = "ConfigurationStore";
 
-/// Puts the stored document over the tree of the files.
+/// Merges the stored document over the tree of the files.
 pub fn overlay(root: &mut Node, stored: Node, diagnostics: &mut Diagnostics) {
     let Value::Object(members) = stored.value else {
-        let message = format!("a configuration is an object, not {}", stored.type_name());
+        let message = format!("configuration: expected an object, found {}", stored.type_name());
         diagnostics.error(codes::WRONG_TYPE, stored.span, message);
         return;
     };
@@ -49,7 +49,7 @@ pub fn overlay(root: &mut Node, stored: Node, diagnostics: &mut Diagnostics) {
     preserve_local_sections(all, global, span);
 }
 
-/// The files' part of `GlobalConfiguration` stays.
+/// Keeps the local settings of `GlobalConfiguration`.
 fn preserve_local_sections(all: &mut Vec<Member>, kept: Vec<Member>, span: super::Span) {
     let at = all.iter().position(|m| name_matches(m, GLOBAL) && matches!(m.value.value, Value::Object(_)));
     let Some(at) = at else {
@@ -63,8 +63,8 @@ fn preserve_local_sections(all: &mut Vec<Member>, kept: Vec<Member>, span: super
     let stored = &mut all[at].value;
     stored.remove_ignore_case(SERVICE_DISCOVERY_PROVIDER);
     for member in kept {
-        let said = stored.get_ignore_case(&member.key.value).is_some();
-        if let Some(members) = stored.members_mut().filter(|_| !said) {
+        let is_set = stored.get_ignore_case(&member.key.value).is_some();
+        if let Some(members) = stored.members_mut().filter(|_| !is_set) {
             members.push(member);
         }
     }
@@ -74,8 +74,8 @@ fn name_matches(member: &Member, name: &str) -> bool {
     member.key.value.eq_ignore_ascii_case(name)
 }
 
-/// What an empty store is given: the sections that are the store's, as the files write them (placeholders stay
-/// placeholders), without the registry. None where the files name no store.
+/// The initial value of an empty store: the sections of the store as written in the files (placeholders are not
+/// interpolated), without the discovery provider. `None` if the files have no `ConfigurationStore`.
 pub fn initial_value(root: &Node) -> Option<String> {
     root.get_ignore_case(CONFIGURATION_STORE)
         .and_then(Node::as_str)
@@ -90,7 +90,7 @@ pub fn initial_value(root: &Node) -> Option<String> {
     Some(text)
 }
 
-/// As JSON.
+/// Serializes a tree as JSON.
 fn write(node: &Node, out: &mut String) {
     match &node.value {
         Value::Null => out.push_str("null"),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stored_document_says_the_routes_and_the_files_where_the_store_is() {
+    fn the_store_defines_the_routes_and_the_files_the_location_of_the_store() {
         let stored = r#"{ "Routes": [{ "Key": "b" }], "AccessLog": false, "ConfigurationStore": "",
             "GlobalConfiguration": { "RequestIdKey": "new", "ServiceDiscoveryProvider": { "Host": "elsewhere" } } }"#;
         let loaded = loaded(Some(stored));
@@ -168,17 +168,17 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_document_without_global_options_keeps_the_files_registry() {
+    fn a_stored_document_without_global_options_keeps_the_provider_of_the_files() {
         let tree = json(loaded(Some("{}")).root.as_ref().unwrap());
         assert_eq!(tree["GlobalConfiguration"]["ServiceDiscoveryProvider"]["Host"], "here");
         assert!(tree["GlobalConfiguration"]["RequestIdKey"].is_null() && tree["Routes"].is_null());
     }
 
     #[test]
-    fn a_seed_holds_what_is_the_stores_with_its_placeholders_and_no_token() {
-        let seed = loaded(None).initial_store_value.unwrap();
+    fn the_initial_value_has_the_sections_of_the_store_with_placeholders_and_no_token() {
+        let initial = loaded(None).initial_store_value.unwrap();
         assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&seed).unwrap(),
+            serde_json::from_str::<serde_json::Value>(&initial).unwrap(),
             serde_json::json!({ "Routes": [{ "Key": "a\"${A}", "Priority": 1.50, "RouteIsCaseSensitive": false,
                 "Key2": null }], "Aggregates": [1],
                 "globalconfiguration": { "Compatibility": "Ocelot", "RequestIdKey": "old" } })
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_document_that_is_none_has_errors_at_its_own_place() {
+    fn an_invalid_stored_document_has_errors_with_its_own_location() {
         for text in ["[]", "{ \"Routes\": [ }", ""] {
             let loaded = loaded(Some(text));
             assert!(loaded.diagnostics.has_errors(), "{text}");

@@ -1,32 +1,32 @@
-//! Diagnostics for people and for programs: text with the source line and a caret, or JSON.
+//! Renders diagnostics as text with the source line and a caret, or as JSON.
 //!
-//! Sorted by file and place, each mistake once, so that two runs over the same files print the same.
+//! The output is sorted by file and position, without duplicates: two runs over the same files print the same.
 
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::source::{Source, Sources};
 use super::span::Span;
 use std::fmt::Write;
 
-/// The widest piece of a source line that is shown; longer lines are cut around the caret.
+/// Maximum width of a source excerpt; longer lines are truncated around the caret.
 const MAX_EXCERPT_WIDTH: usize = 120;
-/// Characters shown before the caret of a line that is cut.
+/// Characters before the caret of a truncated line.
 const MAX_CONTEXT_BEFORE_CARET: usize = 60;
 const TAB: &str = "    ";
 
-/// How the text looks.
+/// Text style.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
-    pub colour: bool,
+    pub color: bool,
 }
 
 impl Style {
-    /// Colour for a terminal, unless `NO_COLOR` is set to anything (<https://no-color.org>).
+    /// Colors for a terminal, unless `NO_COLOR` is set and not empty (<https://no-color.org>).
     pub fn for_output(is_terminal: bool, no_color: Option<&str>) -> Self {
-        Style { colour: is_terminal && no_color.is_none_or(str::is_empty) }
+        Style { color: is_terminal && no_color.is_none_or(str::is_empty) }
     }
 
-    fn paint(self, colour: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    fn paint(self, color: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn severity(self, severity: Severity, text: &str) -> String {
@@ -34,7 +34,7 @@ impl Style {
     }
 }
 
-/// All diagnostics as text, a blank line between two, the count at the end; empty when there are none.
+/// All diagnostics as text, separated by blank lines, with their number at the end; empty if there are none.
 pub fn text(diagnostics: &Diagnostics, sources: &Sources, style: Style) -> String {
     let all = diagnostics.sorted();
     let mut out = String::new();
@@ -110,7 +110,7 @@ fn write_diagnostic(out: &mut String, diagnostic: &Diagnostic, sources: &Sources
     }
 }
 
-/// The place and the source line with its caret; returns the width of the gutter.
+/// Writes the location and the source line with its caret; returns the width of the gutter.
 fn write_location(
     out: &mut String,
     severity: Severity,
@@ -138,7 +138,7 @@ fn write_location(
     gutter
 }
 
-/// The piece of the line that is shown, and the line of carets below it.
+/// The excerpt of the line, and the line of carets below it.
 fn excerpt(source: &Source, line: usize, span: Span) -> (String, String) {
     let text = source.line(line);
     let first = source.format_location(span.start as usize).column - 1;
@@ -165,7 +165,7 @@ fn excerpt(source: &Source, line: usize, span: Span) -> (String, String) {
     (shown, carets)
 }
 
-/// Which characters of a line are shown: all of a short one, else those around the caret.
+/// The visible columns of a line: all of a short one, else those around the caret.
 fn visible_columns(length: usize, first: usize, last: usize) -> (usize, usize) {
     if length <= MAX_EXCERPT_WIDTH {
         return (0, length.max(last));
@@ -175,10 +175,10 @@ fn visible_columns(length: usize, first: usize, last: usize) -> (usize, usize) {
     (from.min(to.saturating_sub(MAX_EXCERPT_WIDTH)), to)
 }
 
-/// Control characters could drive a terminal: none gets through.
+/// Replaces control characters, which could control the terminal.
 fn printable(text: &str) -> String {
-    let harmful = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
+    let is_control = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if is_control(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

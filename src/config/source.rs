@@ -1,4 +1,4 @@
-//! The files of one configuration: their names as the user wrote them, their text, and places in them.
+//! The files of one configuration: names as given, text, and positions in it.
 
 use super::diagnostics::Diagnostics;
 use super::node::Node;
@@ -7,7 +7,7 @@ use super::span::{FileId, Span};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-/// All files that were read, by their [`FileId`].
+/// All files, by their [`FileId`].
 #[derive(Debug, Default)]
 pub struct Sources {
     files: Vec<Source>,
@@ -16,18 +16,18 @@ pub struct Sources {
 /// One file.
 #[derive(Debug)]
 pub struct Source {
-    /// As the user wrote it, or as it was found in the directory that the user named.
+    /// The name as given, or as found in the given directory.
     pub name: String,
-    /// None for text that came from elsewhere (a test, the administration address).
+    /// `None` for text that is not from a file (a test, the administration API).
     pub path: Option<PathBuf>,
     pub text: String,
     pub dialect: Dialect,
     line_starts: OnceLock<Vec<u32>>,
-    /// The tree as written, before merge and placeholders; read again only when a pointer is asked for.
+    /// The tree as written, before merge and interpolation; parsed again only when a pointer is needed.
     tree: OnceLock<Option<Node>>,
 }
 
-/// A line and a column, both from 1; columns count characters.
+/// Line and column, both starting at 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LineColumn {
     pub line: usize,
@@ -35,7 +35,7 @@ pub struct LineColumn {
 }
 
 impl Sources {
-    /// Takes a file in. Files beyond the 65,536th share the last number; the loader refuses so many.
+    /// Adds a file. Files beyond the 65,536th share the last id; the loader rejects configurations of that size.
     pub fn add(
         &mut self,
         name: impl Into<String>,
@@ -49,7 +49,7 @@ impl Sources {
         id
     }
 
-    /// The files turned out to be written in another dialect.
+    /// Changes the dialect of all files.
     pub(super) fn set_dialect(&mut self, dialect: Dialect) {
         self.files.iter_mut().for_each(|source| source.dialect = dialect);
     }
@@ -62,12 +62,12 @@ impl Sources {
         self.files.iter().enumerate().map(|(at, source)| (FileId(at as u16), source))
     }
 
-    /// The file's name, or "?" for a number that was never given.
+    /// The name of a file, or "?" for an unknown id.
     pub fn name(&self, file: FileId) -> &str {
         self.get(file).map_or("?", |source| &source.name)
     }
 
-    /// Where a piece of a file begins.
+    /// The start position of a span.
     pub fn line_column(&self, span: Span) -> LineColumn {
         self.get(span.file)
             .map_or(LineColumn { line: 1, column: 1 }, |source| source.format_location(span.start as usize))
@@ -79,7 +79,7 @@ impl Sources {
         format!("{}:{line}:{column}", self.name(span.file))
     }
 
-    /// The RFC 6901 pointer of the value or key at that place; empty for the root.
+    /// The JSON pointer (RFC 6901) of the value or key at a span; empty for the root.
     pub fn pointer_of(&self, span: Span) -> String {
         self.get(span.file)
             .and_then(|source| source.tree(span.file))
@@ -88,7 +88,7 @@ impl Sources {
 }
 
 impl Source {
-    /// Line and column of a byte.
+    /// Line and column of a byte offset.
     pub fn format_location(&self, at: usize) -> LineColumn {
         let line = self.line_starts().partition_point(|&start| start as usize <= at).max(1);
         let start = self.line_starts()[line - 1] as usize;
@@ -96,7 +96,7 @@ impl Source {
         LineColumn { line, column: before.chars().count() + 1 }
     }
 
-    /// A line without its end; lines count from 1.
+    /// A line without its line break; lines start at 1.
     pub fn line(&self, line: usize) -> &str {
         let starts = self.line_starts();
         let Some(&start) = line.checked_sub(1).and_then(|at| starts.get(at)) else { return "" };
@@ -104,7 +104,7 @@ impl Source {
         self.text.get(start as usize..end).unwrap_or_default().trim_end_matches(['\n', '\r'])
     }
 
-    /// Where every line starts; a byte order mark belongs to no line.
+    /// The start offsets of all lines; a byte order mark is not part of a line.
     fn line_starts(&self) -> &[u32] {
         self.line_starts.get_or_init(|| {
             let first = if self.text.starts_with('\u{feff}') { 3 } else { 0 };
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_columns_count_from_one_and_columns_count_characters() {
+    fn lines_and_columns_start_at_one_and_columns_count_characters() {
         let text = "{\r\n  \"é\": 1,\n  \"ü\": 2 }";
         let sources = one(text);
         assert_eq!(sources.line_column(span(text, "1")), LineColumn { line: 2, column: 8 });
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_takes_no_column() {
+    fn a_byte_order_mark_is_not_a_column() {
         let text = "\u{feff}{ \"a\": 1 }";
         assert_eq!(one(text).line_column(span(text, "{")), LineColumn { line: 1, column: 1 });
     }
 
     #[test]
-    fn a_pointer_names_the_value_or_the_key_at_a_place() {
+    fn a_pointer_identifies_the_value_or_the_key_at_a_span() {
         let text = r#"{ "a/b": [ 1, { "k~": true } ] }"#;
         let sources = one(text);
         assert_eq!(sources.pointer_of(span(text, "true")), "/a~1b/1/k~0");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_beyond_the_file_is_its_end() {
+    fn a_position_beyond_the_file_is_its_end() {
         let place = one("{}").line_column(Span { file: FileId(0), start: 99, end: 100 });
         assert_eq!(place, LineColumn { line: 1, column: 3 });
     }

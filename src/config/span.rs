@@ -1,13 +1,13 @@
-//! Where a thing stands in what the user wrote.
+//! Source spans of the configuration files.
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref};
 
-/// One file of the configuration; the number is its place in the [`super::source::Sources`].
+/// One file of the configuration: its index in [`super::source::Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u16);
 
-/// A piece of a file, in bytes.
+/// A range of a file, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     pub file: FileId,
@@ -15,14 +15,14 @@ pub struct Span {
     pub end: u32,
 }
 
-/// A value and where it was written.
+/// A value with its source span.
 #[derive(Clone, Debug, Default)]
 pub struct Spanned<T> {
     pub value: T,
     pub span: Span,
 }
 
-/// The name under which [`Spanned`] asks our own deserializer for the place of a value.
+/// The newtype name with which [`Spanned`] requests the span of a value from the node deserializer.
 pub(crate) const SPANNED: &str = "$margay::Spanned";
 
 impl<T> Spanned<T> {
@@ -30,7 +30,7 @@ impl<T> Spanned<T> {
         Spanned { value, span }
     }
 
-    /// The same place, another value.
+    /// Replaces the value and keeps the span.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned { value: f(self.value), span: self.span }
     }
@@ -61,14 +61,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SpannedVisitor<T> {
     type Value = Spanned<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a value with its place in the file")
+        f.write_str("a value with its span")
     }
 
-    /// Our deserializer sends file, start, end and then the value itself.
+    /// The node deserializer sends file, start, end and then the value itself.
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut place = || seq.next_element::<u32>()?.ok_or_else(|| de::Error::custom("a place is missing"));
-        let (file, start, end) = (place()?, place()?, place()?);
-        let value = seq.next_element()?.ok_or_else(|| de::Error::custom("a value is missing"))?;
+        let mut part = || seq.next_element::<u32>()?.ok_or_else(|| de::Error::custom("missing span"));
+        let (file, start, end) = (part()?, part()?, part()?);
+        let value = seq.next_element()?.ok_or_else(|| de::Error::custom("missing value"))?;
         Ok(Spanned { value, span: Span { file: FileId(file as u16), start, end } })
     }
 }

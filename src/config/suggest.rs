@@ -1,9 +1,9 @@
-//! "Did you mean": the nearest of the known names.
+//! "Did you mean": the closest known name by edit distance.
 
-/// How alike two names have to be; "Prioritty" and "Priority" are, "Key" and "Host" are not.
+/// Minimum similarity of two names; "Prioritty" and "Priority" reach it, "Key" and "Host" do not.
 const SIMILARITY_THRESHOLD: f64 = 0.6;
 
-/// The known name that was most likely meant.
+/// The known name closest to the written one.
 pub fn closest_match<'n>(written: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let written = written.to_lowercase();
     let mut best: Option<(f64, &str)> = None;
@@ -16,12 +16,12 @@ pub fn closest_match<'n>(written: &str, known: impl IntoIterator<Item = &'n str>
     best.map(|(_, name)| name)
 }
 
-/// Typing mistakes count by their number; a name that is contained in the other ("Reroutes") counts as near.
+/// Normalized edit distance; a name that contains the other ("Reroutes") reaches the threshold.
 fn similarity(written: &str, known: &str) -> f64 {
-    let typed = strsim::normalized_damerau_levenshtein(written, known);
+    let distance = strsim::normalized_damerau_levenshtein(written, known);
     let contained =
         known.len() >= 4 && written.len() >= 4 && (written.contains(known) || known.contains(written));
-    if contained { typed.max(SIMILARITY_THRESHOLD) } else { typed }
+    if contained { distance.max(SIMILARITY_THRESHOLD) } else { distance }
 }
 
 /// "A, B and C", each in quotes.
@@ -34,11 +34,11 @@ pub fn one_of(names: &[&str]) -> String {
     join_quoted(names, "or")
 }
 
-fn join_quoted(names: &[&str], word: &str) -> String {
+fn join_quoted(names: &[&str], conjunction: &str) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} {word} {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {conjunction} {last}", rest.join(", ")),
         None => "nothing".to_owned(),
     }
 }
@@ -50,7 +50,7 @@ mod tests {
     const KNOWN: [&str; 4] = ["Priority", "Routes", "UpstreamPathTemplate", "Key"];
 
     #[test]
-    fn a_typing_mistake_is_recognised() {
+    fn a_typo_is_recognized() {
         assert_eq!(closest_match("Prioritty", KNOWN), Some("Priority"));
         assert_eq!(closest_match("upstreamPathTempalte", KNOWN), Some("UpstreamPathTemplate"));
         assert_eq!(closest_match("ReRoutes", KNOWN), Some("Routes"));
@@ -58,8 +58,8 @@ mod tests {
     }
 
     #[test]
-    fn something_else_is_not_forced_into_a_name() {
-        assert_eq!(closest_match("Colour", KNOWN), None);
+    fn an_unrelated_name_has_no_match() {
+        assert_eq!(closest_match("Color", KNOWN), None);
         assert_eq!(closest_match("", KNOWN), None);
     }
 

@@ -1,32 +1,51 @@
-//! How serde walks lists, objects and places.
+//! serde access to lists, objects and spans.
 
-use super::{Context, DeserializeError, NodeDeserializer, read_seed};
+use super::context::{Context, DeserializeError};
 use crate::config::codes;
-use crate::config::node::{Member, Node};
+use crate::config::node::{Member, Node, Value};
 use crate::config::span::{SPANNED, Span, Spanned};
 use crate::config::suggest;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-/// Up to so many settings an object's message lists them all.
+/// A message about an unknown setting lists all settings of the object, up to this number.
 const MAX_LISTED_SETTINGS: usize = 12;
 
-/// The items of a list.
-pub(super) struct SeqReader<'de, 'c, 'd> {
-    pub items: std::slice::Iter<'de, Node>,
-    pub key: Option<&'de str>,
-    pub context: &'c Context<'d>,
+/// A deserializer of one node, as the readers of lists and objects use it for items and members.
+pub(super) trait NodeReader<'de>: Deserializer<'de, Error = DeserializeError> + Copy {
+    fn with_node(self, node: &'de Node, key: Option<&'de str>) -> Self;
+    fn node(&self) -> &'de Node;
+    /// The name of the value, for messages.
+    fn key(&self) -> Option<&'de str>;
+    /// Calls a function with the context, to report an error.
+    fn with_context(&self, report: impl FnOnce(&Context<'_>));
+    /// Reports that a value of another type is expected.
+    fn wrong_type(&self, expected: &str);
+
+    /// Deserializes with a seed; an error is reported at the node.
+    fn read<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, DeserializeError> {
+        seed.deserialize(self).map_err(|error| {
+            self.with_context(|context| error.report(context, self.node(), self.key()));
+            DeserializeError(None)
+        })
+    }
 }
 
-impl<'de> SeqAccess<'de> for SeqReader<'de, '_, '_> {
+/// The items of a list.
+pub(super) struct SeqReader<'de, R> {
+    pub items: std::slice::Iter<'de, Node>,
+    pub list: R,
+}
+
+impl<'de, R: NodeReader<'de>> SeqAccess<'de> for SeqReader<'de, R> {
     type Error = DeserializeError;
 
-    /// A failure of a type's own ends the list: it was reported, and the others are kept.
+    /// An error of a type's own `Deserialize` ends the list: it was reported, and the previous items are kept.
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, DeserializeError> {
         let Some(node) = self.items.next() else { return Ok(None) };
-        Ok(read_seed(seed, NodeDeserializer { node, key: self.key, context: self.context }).ok())
+        Ok(self.list.with_node(node, self.list.key()).read(seed).ok())
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -34,17 +53,16 @@ impl<'de> SeqAccess<'de> for SeqReader<'de, '_, '_> {
     }
 }
 
-/// The members of an object: of a map, or of a struct, whose fields are then known.
-pub(super) struct MapReader<'de, 'c, 'd> {
+/// The members of an object: of a map, or of a struct with known fields.
+pub(super) struct MapReader<'de, R> {
     pub members: std::slice::Iter<'de, Member>,
     pub value: Option<&'de Member>,
     pub fields: Option<&'static [&'static str]>,
     /// The object itself.
-    pub span: Span,
-    pub context: &'c Context<'d>,
+    pub object: R,
 }
 
-impl<'de> MapAccess<'de> for MapReader<'de, '_, '_> {
+impl<'de, R: NodeReader<'de>> MapAccess<'de> for MapReader<'de, R> {
     type Error = DeserializeError;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(
@@ -59,7 +77,8 @@ impl<'de> MapAccess<'de> for MapReader<'de, '_, '_> {
                 return seed.deserialize((*field).into_deserializer()).map(Some);
             }
             if !is_extension_key(name) {
-                unknown_key(self.context, self.span, &member.key, fields);
+                let span = self.object.node().span;
+                self.object.with_context(|context| unknown_key(context, span, &member.key, fields));
             }
         }
         Ok(None)
@@ -67,14 +86,11 @@ impl<'de> MapAccess<'de> for MapReader<'de, '_, '_> {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DeserializeError> {
         let Some(member) = self.value.take() else { return Err(DeserializeError(None)) };
-        read_seed(
-            seed,
-            NodeDeserializer { node: &member.value, key: Some(&member.key.value), context: self.context },
-        )
+        self.object.with_node(&member.value, Some(&member.key.value)).read(seed)
     }
 }
 
-impl<'de> MapReader<'de, '_, '_> {
+impl<'de, R> MapReader<'de, R> {
     fn next_map_key<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
@@ -85,7 +101,7 @@ impl<'de> MapReader<'de, '_, '_> {
     }
 }
 
-/// Keys that mean nothing to us and never will: `x-...`, `$schema`, and comments.
+/// Keys without a meaning for the gateway: `x-...`, `$schema`, and comments.
 pub(crate) fn is_extension_key(name: &str) -> bool {
     let x = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
     x || name.eq_ignore_ascii_case("$schema") || name.starts_with("//")
@@ -96,7 +112,7 @@ fn unknown_key(context: &Context, object: Span, key: &Spanned<Box<str>>, fields:
     let help = match nearest {
         Some(name) => vec![format!("did you mean \"{name}\"?")],
         None if fields.len() <= MAX_LISTED_SETTINGS => {
-            vec![format!("the settings here are {}", suggest::list(fields))]
+            vec![format!("the settings are {}", suggest::list(fields))]
         }
         None => Vec::new(),
     };
@@ -111,16 +127,16 @@ fn unknown_key(context: &Context, object: Span, key: &Spanned<Box<str>>, fields:
     }
 }
 
-/// File, start, end, and the value itself: what [`Spanned`] asks for.
+/// File, start, end, and the value itself, as [`Spanned`] expects.
 pub(super) struct SpannedAccess<R> {
     parts: [u32; 3],
-    given: usize,
+    next: usize,
     reader: R,
 }
 
 impl<R> SpannedAccess<R> {
     pub(super) fn new(span: Span, reader: R) -> Self {
-        SpannedAccess { parts: [span.file.0.into(), span.start, span.end], given: 0, reader }
+        SpannedAccess { parts: [span.file.0.into(), span.start, span.end], next: 0, reader }
     }
 }
 
@@ -131,41 +147,41 @@ impl<'de, R: Deserializer<'de, Error = DeserializeError> + Copy> SeqAccess<'de> 
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, DeserializeError> {
-        self.given += 1;
-        match self.parts.get(self.given - 1) {
+        self.next += 1;
+        match self.parts.get(self.next - 1) {
             Some(part) => seed.deserialize((*part).into_deserializer()).map(Some),
             None => seed.deserialize(self.reader).map(Some),
         }
     }
 }
 
-/// One text for a `FromText` type; none when it was reported as bad.
-pub(super) struct ValidatedAccess<'de, 'c, 'd> {
-    reader: Option<NodeDeserializer<'de, 'c, 'd>>,
+/// One string for a `FromText` type; no element if it was reported as invalid.
+pub(super) struct ValidatedAccess<R> {
+    reader: Option<R>,
 }
 
-impl<'de, 'c, 'd> ValidatedAccess<'de, 'c, 'd> {
-    pub(super) fn new(reader: NodeDeserializer<'de, 'c, 'd>) -> Self {
-        let written_as_text = matches!(reader.node.value, super::Value::String(_) | super::Value::Number(_));
-        if !written_as_text {
+impl<'de, R: NodeReader<'de>> ValidatedAccess<R> {
+    pub(super) fn new(reader: R) -> Self {
+        let is_text = matches!(reader.node().value, Value::String(_) | Value::Number(_));
+        if !is_text {
             reader.wrong_type("a string");
         }
-        ValidatedAccess { reader: written_as_text.then_some(reader) }
+        ValidatedAccess { reader: is_text.then_some(reader) }
     }
 }
 
-impl<'de> SeqAccess<'de> for ValidatedAccess<'de, '_, '_> {
+impl<'de, R: NodeReader<'de>> SeqAccess<'de> for ValidatedAccess<R> {
     type Error = DeserializeError;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, DeserializeError> {
-        Ok(self.reader.take().and_then(|reader| read_seed(seed, reader).ok()))
+        Ok(self.reader.take().and_then(|reader| reader.read(seed).ok()))
     }
 }
 
-/// The key of a map, with its place.
+/// The key of a map, with its span.
 #[derive(Clone, Copy)]
 struct KeyReader<'de>(&'de Spanned<Box<str>>);
 

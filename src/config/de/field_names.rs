@@ -1,8 +1,8 @@
-//! Which settings a struct has: asked of its `Deserialize`, so that no list drifts from the type.
+//! The names of a struct's settings, taken from its `Deserialize` implementation, so that no list can differ from the type.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor, value};
 
-/// The names of a struct's settings; empty for anything that is no struct.
+/// The names of a struct's settings; empty for any other type.
 pub fn field_names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut names: &'static [&'static str] = &[];
     let _ = T::deserialize(FieldNamesDeserializer { names: &mut names });
@@ -17,7 +17,7 @@ impl<'de> Deserializer<'de> for FieldNamesDeserializer<'_> {
     type Error = value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
-        Err(value::Error::custom("asked only for names"))
+        Err(value::Error::custom("only the field names are read"))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(

@@ -1,46 +1,41 @@
-//! A serde deserializer over [`Node`] that never stops at the first mistake.
+//! A serde deserializer over [`Node`] that does not stop at the first error.
 //!
-//! A mistake becomes a diagnostic at its place, the place is muted, and a harmless default is handed on: 0, "",
-//! false, an empty list or object, the first of the allowed words. Names are compared without regard to case,
-//! numbers and booleans may be written as strings and the other way round, as .NET configuration binds them.
+//! An invalid value becomes a diagnostic at its span, later diagnostics about that span are suppressed, and a harmless
+//! default is returned: 0, "", false, an empty list or object, the first variant. Names are case-insensitive; numbers
+//! and booleans may be written as strings and vice versa, as .NET configuration binds them.
+//! Entry point: [`read`]; callers are `control`, `cli` and `policies`. It has no state.
 
 mod access;
+mod context;
 mod field_names;
 mod scalar;
 
 pub(crate) use access::is_extension_key;
+pub use context::{DeserializeError, Options};
 pub use field_names::field_names;
 
 use super::codes;
 use super::diagnostics::{Code, Diagnostics};
 use super::node::{Node, Value};
-use super::span::{SPANNED, Span};
+use super::span::SPANNED;
 use crate::base::from_text::VALIDATED_NEWTYPE;
-use access::{MapReader, SeqReader, SpannedAccess, ValidatedAccess};
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, Visitor};
-use std::cell::RefCell;
-use std::fmt;
+use access::{MapReader, NodeReader, SeqReader, SpannedAccess, ValidatedAccess};
+use context::{Context, setting_name};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// The name under which a type asks for a list of one where no list was written.
+/// The newtype name with which a type requests that a single value is read as a list of one.
 pub(crate) const ONE_OR_MANY_NEWTYPE: &str = "$margay::OneOrMany";
 
-/// The name under which a type asks for a text or an object.
+/// The newtype name with which a type requests a string or an object.
 pub(crate) const TEXT_OR_OBJECT_NEWTYPE: &str = "$margay::TextOrObject";
 
-/// How to read.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Ocelot compatibility: unknown settings are warnings, booleans as text are `True` and `False`.
-    pub ocelot: bool,
-}
-
-/// Reads a value of any type out of a node; every mistake goes to the diagnostics.
+/// Deserializes a node; every error is added to the diagnostics.
 pub fn read<'de, T: Deserialize<'de> + Default>(
     node: &'de Node,
     diagnostics: &mut Diagnostics,
     options: Options,
 ) -> T {
-    let context = Context { diagnostics: RefCell::new(diagnostics), options };
+    let context = Context::new(diagnostics, options);
     let reader = NodeDeserializer { node, key: None, context: &context };
     T::deserialize(reader).unwrap_or_else(|failure| {
         failure.report(&context, node, None);
@@ -48,87 +43,50 @@ pub fn read<'de, T: Deserialize<'de> + Default>(
     })
 }
 
-/// What all readers of one document share.
-struct Context<'d> {
-    diagnostics: RefCell<&'d mut Diagnostics>,
-    options: Options,
-}
-
-impl Context<'_> {
-    fn error(&self, code: Code, span: Span, message: String, help: &[String]) {
-        let mut list = self.diagnostics.borrow_mut();
-        list.error(code, span, message).help.extend_from_slice(help);
-    }
-
-    fn error_or_ocelot_warning(&self, code: Code, span: Span, message: String, help: &[String]) {
-        let mut list = self.diagnostics.borrow_mut();
-        list.error_or_ocelot_warning(self.options.ocelot, code, span, message).help.extend_from_slice(help);
-    }
-
-    fn suppress(&self, span: Span) {
-        self.diagnostics.borrow_mut().suppress(span);
-    }
-}
-
-/// An error of a type's own `Deserialize`; ours are diagnostics.
-#[derive(Debug)]
-pub struct DeserializeError(Option<String>);
-
-impl DeserializeError {
-    /// Says it at the node, once.
-    fn report(&self, context: &Context, node: &Node, key: Option<&str>) {
-        let Some(text) = &self.0 else { return };
-        let mut lines = text.lines();
-        let said = lines.next().unwrap_or_default();
-        let message = match key {
-            _ if node.interpolated => {
-                format!("{} is malformed after its placeholder was filled in", setting_name(key))
-            }
-            Some(key) => format!("\"{key}\": {said}"),
-            None => said.to_owned(),
-        };
-        let help: Vec<String> =
-            if node.interpolated { Vec::new() } else { lines.map(str::to_owned).collect() };
-        context.error(codes::BAD_TEXT, node.span, message, &help);
-        context.suppress(node.span);
-    }
-}
-
-impl fmt::Display for DeserializeError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.0.as_deref().unwrap_or("reported"))
-    }
-}
-
-impl std::error::Error for DeserializeError {}
-
-impl de::Error for DeserializeError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        DeserializeError(Some(message.to_string()))
-    }
-}
-
-/// One value to read.
+/// One value to deserialize.
 #[derive(Clone, Copy)]
 struct NodeDeserializer<'de, 'c, 'd> {
     node: &'de Node,
-    /// The name under which it stands, for messages.
+    /// Its name, for messages.
     key: Option<&'de str>,
     context: &'c Context<'d>,
 }
 
-impl<'de, 'c, 'd> NodeDeserializer<'de, 'c, 'd> {
-    /// Reports that another kind of value is wanted.
-    fn wrong_type(&self, wanted: &str) {
-        let message = format!("{} wants {wanted}, not {}", setting_name(self.key), self.describe_value());
-        self.context.error(codes::WRONG_TYPE, self.node.span, message, &[]);
+impl<'de> NodeReader<'de> for NodeDeserializer<'de, '_, '_> {
+    fn with_node(self, node: &'de Node, key: Option<&'de str>) -> Self {
+        NodeDeserializer { node, key, ..self }
+    }
+
+    fn node(&self) -> &'de Node {
+        self.node
+    }
+
+    fn key(&self) -> Option<&'de str> {
+        self.key
+    }
+
+    fn with_context(&self, report: impl FnOnce(&Context<'_>)) {
+        report(self.context);
+    }
+
+    fn wrong_type(&self, expected: &str) {
+        self.unexpected_value(codes::WRONG_TYPE, expected, &[]);
+    }
+}
+
+impl<'de> NodeDeserializer<'de, '_, '_> {
+    /// Reports "expected X, found Y" and suppresses later diagnostics about the value.
+    fn unexpected_value(&self, code: Code, expected: &str, help: &[String]) {
+        let found = self.describe_value();
+        let message = format!("{}: expected {expected}, found {found}", setting_name(self.key));
+        self.context.error(code, self.node.span, message, help);
         self.context.suppress(self.node.span);
     }
 
-    /// The value as a message shows it; what came out of a placeholder is not shown.
+    /// The value for a message; an interpolated value is not shown, because it may be a secret.
     fn describe_value(&self) -> String {
         match &self.node.value {
-            _ if self.node.interpolated => "what its placeholder gives".to_owned(),
+            _ if self.node.interpolated => "the value of its placeholder".to_owned(),
             Value::Bool(value) => value.to_string(),
             Value::Number(text) => text.to_string(),
             Value::String(text) if text.chars().count() <= 60 => format!("\"{text}\""),
@@ -136,7 +94,7 @@ impl<'de, 'c, 'd> NodeDeserializer<'de, 'c, 'd> {
         }
     }
 
-    fn items(&self) -> SeqReader<'de, 'c, 'd> {
+    fn items(self) -> SeqReader<'de, Self> {
         let items = match &self.node.value {
             Value::Array(items) => items.as_slice(),
             _ => {
@@ -144,20 +102,20 @@ impl<'de, 'c, 'd> NodeDeserializer<'de, 'c, 'd> {
                 &[]
             }
         };
-        SeqReader { items: items.iter(), key: self.key, context: self.context }
+        SeqReader { items: items.iter(), list: self }
     }
 
     /// The items of a list, or the value itself as the only item.
-    fn items_or_one(&self) -> SeqReader<'de, 'c, 'd> {
+    fn items_or_one(self) -> SeqReader<'de, Self> {
         let items = match &self.node.value {
             Value::Array(items) => items.as_slice(),
             _ => std::slice::from_ref(self.node),
         };
-        SeqReader { items: items.iter(), key: self.key, context: self.context }
+        SeqReader { items: items.iter(), list: self }
     }
 
-    /// The members of an object; with `fields` matched to them, without taken as they are.
-    fn members(&self, fields: Option<&'static [&'static str]>) -> MapReader<'de, 'c, 'd> {
+    /// The members of an object; with `fields` their names are matched, without they are free keys.
+    fn members(self, fields: Option<&'static [&'static str]>) -> MapReader<'de, Self> {
         let members = match &self.node.value {
             Value::Object(members) => members.as_slice(),
             _ => {
@@ -165,25 +123,15 @@ impl<'de, 'c, 'd> NodeDeserializer<'de, 'c, 'd> {
                 &[]
             }
         };
-        MapReader {
-            members: members.iter(),
-            value: None,
-            fields,
-            span: self.node.span,
-            context: self.context,
-        }
+        MapReader { members: members.iter(), value: None, fields, object: self }
     }
 }
 
-fn setting_name(key: Option<&str>) -> String {
-    key.map_or_else(|| "the value here".to_owned(), |key| format!("\"{key}\""))
-}
-
-macro_rules! whole_numbers {
+macro_rules! integers {
     ($($method:ident $visit:ident $type:ty;)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeserializeError> {
-            let (least, most) = (i128::from(<$type>::MIN), i128::from(<$type>::MAX));
-            visitor.$visit(self.parse_integer(least, most).try_into().unwrap_or_default())
+            let (min, max) = (i128::from(<$type>::MIN), i128::from(<$type>::MAX));
+            visitor.$visit(self.parse_integer(min, max).try_into().unwrap_or_default())
         })*
     };
 }
@@ -191,7 +139,7 @@ macro_rules! whole_numbers {
 impl<'de> Deserializer<'de> for NodeDeserializer<'de, '_, '_> {
     type Error = DeserializeError;
 
-    whole_numbers! {
+    integers! {
         deserialize_i8 visit_i8 i8;
         deserialize_i16 visit_i16 i16;
         deserialize_i32 visit_i32 i32;
@@ -329,17 +277,6 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de, '_, '_> {
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeserializeError> {
         visitor.visit_unit()
     }
-}
-
-/// Reads with a seed; a failure is reported at the node.
-fn read_seed<'de, S: DeserializeSeed<'de>>(
-    seed: S,
-    reader: NodeDeserializer<'de, '_, '_>,
-) -> Result<S::Value, DeserializeError> {
-    seed.deserialize(reader).map_err(|failure| {
-        failure.report(reader.context, reader.node, reader.key);
-        DeserializeError(None)
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Numbers, text and words out of whichever kind of value they were written as.
+//! Numbers, strings and enum variants, converted from whichever JSON type they are written as.
 
+use super::access::NodeReader;
 use super::{DeserializeError, NodeDeserializer};
 use crate::config::codes;
 use crate::config::node::Value;
@@ -7,27 +8,24 @@ use crate::config::suggest;
 use serde::de::Visitor;
 
 impl<'de> NodeDeserializer<'de, '_, '_> {
-    /// A whole number within bounds, else a diagnostic and 0.
-    pub(super) fn parse_integer(&self, least: i128, most: i128) -> i128 {
+    /// An integer within bounds, else a diagnostic and 0.
+    pub(super) fn parse_integer(&self, min: i128, max: i128) -> i128 {
         let text = match &self.node.value {
             Value::Number(text) => text,
             Value::String(text) => text.trim(),
             _ => "",
         };
         match text.parse::<i128>() {
-            Ok(number) if (least..=most).contains(&number) => return number,
-            Ok(_) => self.out_of_range(&format!("a whole number from {least} to {most}")),
-            Err(_) if text.parse::<f64>().is_ok_and(f64::is_finite) => self.out_of_range("a whole number"),
-            Err(_) => self.wrong_type("a whole number"),
+            Ok(number) if (min..=max).contains(&number) => return number,
+            Ok(_) => self.out_of_range(&format!("an integer from {min} to {max}")),
+            Err(_) if text.parse::<f64>().is_ok_and(f64::is_finite) => self.out_of_range("an integer"),
+            Err(_) => self.wrong_type("an integer"),
         }
         0
     }
 
-    fn out_of_range(&self, wanted: &str) {
-        let message =
-            format!("{} wants {wanted}, not {}", super::setting_name(self.key), self.describe_value());
-        self.context.error(codes::OUT_OF_RANGE, self.node.span, message, &[]);
-        self.context.suppress(self.node.span);
+    fn out_of_range(&self, expected: &str) {
+        self.unexpected_value(codes::OUT_OF_RANGE, expected, &[]);
     }
 
     pub(super) fn parse_float(&self) -> f64 {
@@ -44,7 +42,7 @@ impl<'de> NodeDeserializer<'de, '_, '_> {
         })
     }
 
-    /// Text; numbers and booleans are text too, as every value of .NET configuration is.
+    /// A string; numbers and booleans are accepted, because every value of .NET configuration is a string.
     pub(super) fn parse_string(&self) -> &'de str {
         match &self.node.value {
             Value::String(text) | Value::Number(text) => text,
@@ -61,7 +59,7 @@ impl<'de> NodeDeserializer<'de, '_, '_> {
         }
     }
 
-    /// One of a few words, whatever its case; else a diagnostic and the first of them.
+    /// A variant name, case-insensitive; else a diagnostic and the first variant.
     pub(super) fn parse_enum(&self, variants: &'static [&'static str]) -> &'static str {
         let fallback = variants.first().copied().unwrap_or_default();
         let Some(text) = self.node.as_str() else {
@@ -81,17 +79,10 @@ impl<'de> NodeDeserializer<'de, '_, '_> {
         if let Some(name) = suggest::closest_match(text, variants.iter().copied()) {
             help.push(format!("did you mean \"{name}\"?"));
         }
-        let message = format!(
-            "{} wants {}, not {}",
-            super::setting_name(self.key),
-            suggest::one_of(variants),
-            self.describe_value()
-        );
-        self.context.error(codes::UNKNOWN_CHOICE, self.node.span, message, &help);
-        self.context.suppress(self.node.span);
+        self.unexpected_value(codes::UNKNOWN_CHOICE, &suggest::one_of(variants), &help);
     }
 
-    /// A number for a type that takes anything.
+    /// A number for a type that accepts any value.
     pub(super) fn number_as_any<V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, DeserializeError> {
         let Value::Number(text) = &self.node.value else { return visitor.visit_unit() };
         if let Ok(number) = text.parse::<u64>() {

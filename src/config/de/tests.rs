@@ -41,15 +41,15 @@ fn node(text: &str) -> Node {
     let mut diagnostics = Diagnostics::default();
     let node = parse(FileId(0), text, Dialect::default(), &mut diagnostics);
     assert!(diagnostics.list.is_empty(), "{diagnostics:?}");
-    node.expect("sound JSON")
+    node.expect("valid JSON")
 }
 
-/// What was read, and "code message | help" at the written text of every diagnostic.
+/// The result, and code, source text, message and help of every diagnostic.
 fn look(text: &str, ocelot: bool) -> (Thing, Vec<String>) {
     let tree = node(text);
     let mut diagnostics = Diagnostics::default();
     let thing = read(&tree, &mut diagnostics, Options { ocelot });
-    let said = |d: &crate::config::Diagnostic| {
+    let line = |d: &crate::config::Diagnostic| {
         let span = d.span.unwrap();
         format!(
             "{} at {}: {} {:?}",
@@ -59,17 +59,17 @@ fn look(text: &str, ocelot: bool) -> (Thing, Vec<String>) {
             d.help
         )
     };
-    (thing, diagnostics.list.iter().map(said).collect())
+    (thing, diagnostics.list.iter().map(line).collect())
 }
 
 fn clean(text: &str) -> Thing {
-    let (thing, said) = look(text, false);
-    assert!(said.is_empty(), "{said:?}");
+    let (thing, errors) = look(text, false);
+    assert!(errors.is_empty(), "{errors:?}");
     thing
 }
 
 #[test]
-fn names_are_found_in_any_case() {
+fn names_are_case_insensitive() {
     let thing = clean(r#"{ "nAME": "a", "INNER": { "id": 3, "host": "h" } }"#);
     assert_eq!(thing.name.unwrap().value, "a");
     assert_eq!(thing.inner.as_ref().unwrap().id, Some(3));
@@ -77,7 +77,7 @@ fn names_are_found_in_any_case() {
 }
 
 #[test]
-fn places_are_those_of_the_value_as_written() {
+fn spans_are_those_of_the_written_value() {
     let text = r#"{ "Port": 8080 }"#;
     let span = clean(text).port.unwrap().span;
     assert_eq!(&text[span.start as usize..span.end as usize], "8080");
@@ -108,47 +108,47 @@ fn null_is_absent() {
 }
 
 #[test]
-fn every_mistake_is_reported_and_reading_goes_on() {
-    let (thing, said) = look(
+fn every_error_is_reported_and_deserialization_continues() {
+    let (thing, errors) = look(
         r#"{ "Prot": 1, "Port": "http", "On": 1, "Mode": "slwo", "Wait": "5", "Size": {}, "Tags": "a",
              "Inner": [], "Things": [{ "Hots": "x", "ID": 1.5 }, { "ID": 7 }], "Ratio": "x", "Name": [] }"#,
         false,
     );
     let expected = [
         "MG0102 at \"Prot\": unknown setting \"Prot\" [\"did you mean \\\"Port\\\"?\"]",
-        "MG0101 at \"http\": \"Port\" wants a whole number, not \"http\" []",
-        "MG0101 at 1: \"On\" wants true or false, not 1 []",
-        "MG0104 at \"slwo\": \"Mode\" wants \"Fast\" or \"Slow\", not \"slwo\" [\"did you mean \\\"Slow\\\"?\"]",
+        "MG0101 at \"http\": \"Port\": expected an integer, found \"http\" []",
+        "MG0101 at 1: \"On\": expected true or false, found 1 []",
+        "MG0104 at \"slwo\": \"Mode\": expected \"Fast\" or \"Slow\", found \"slwo\" [\"did you mean \\\"Slow\\\"?\"]",
         "MG0106 at \"5\": \"Wait\": \"5\" has no unit [\"did you mean \\\"5s\\\"?\", \"durations are written with ms, s, m, h or d, for example \\\"250ms\\\", \\\"1s\\\", \\\"2m\\\"\"]",
-        "MG0101 at {}: \"Size\" wants a string, not an object []",
-        "MG0101 at \"a\": \"Tags\" wants a list, not \"a\" []",
-        "MG0101 at []: \"Inner\" wants an object, not a list []",
+        "MG0101 at {}: \"Size\": expected a string, found an object []",
+        "MG0101 at \"a\": \"Tags\": expected a list, found \"a\" []",
+        "MG0101 at []: \"Inner\": expected an object, found a list []",
         "MG0102 at \"Hots\": unknown setting \"Hots\" [\"did you mean \\\"Host\\\"?\"]",
-        "MG0105 at 1.5: \"ID\" wants a whole number, not 1.5 []",
-        "MG0101 at \"x\": \"Ratio\" wants a number, not \"x\" []",
-        "MG0101 at []: \"Name\" wants a string, not a list []",
+        "MG0105 at 1.5: \"ID\": expected an integer, found 1.5 []",
+        "MG0101 at \"x\": \"Ratio\": expected a number, found \"x\" []",
+        "MG0101 at []: \"Name\": expected a string, found a list []",
     ];
-    assert_eq!(said, expected);
+    assert_eq!(errors, expected);
     assert_eq!(thing.things.unwrap().value[1].id, Some(7));
 }
 
 #[test]
 fn numbers_out_of_range_name_the_range() {
-    let (_, said) = look(r#"{ "Port": 70000 }"#, false);
-    assert_eq!(said, ["MG0105 at 70000: \"Port\" wants a whole number from 0 to 65535, not 70000 []"]);
+    let (_, errors) = look(r#"{ "Port": 70000 }"#, false);
+    assert_eq!(errors, ["MG0105 at 70000: \"Port\": expected an integer from 0 to 65535, found 70000 []"]);
 }
 
 #[test]
-fn what_is_said_later_about_an_unreadable_value_is_not_reported() {
+fn later_diagnostics_about_an_unreadable_value_are_suppressed() {
     let tree = node(r#"{ "Port": "http" }"#);
     let mut diagnostics = Diagnostics::default();
     let thing: Thing = read(&tree, &mut diagnostics, Options::default());
-    diagnostics.error(crate::config::Code("MG0999"), thing.port.unwrap().span, "0 is no port").help("really");
+    diagnostics.error(crate::config::Code("MG0999"), thing.port.unwrap().span, "0 is not a port").help("help");
     assert_eq!(diagnostics.list.len(), 1);
 }
 
 #[test]
-fn a_misspelt_setting_is_not_missed_as_well() {
+fn a_misspelled_setting_is_not_reported_as_missing_too() {
     let text = r#"{ "Inner": { "Hots": "x" } }"#;
     for (ocelot, expected) in [(false, 2), (true, 3)] {
         let tree = node(text);
@@ -171,12 +171,12 @@ fn unknown_settings_are_warnings_under_ocelot_but_wrong_types_are_not() {
 }
 
 #[test]
-fn notes_of_the_user_pass() {
+fn extension_keys_are_accepted() {
     clean(r#"{ "$schema": "s", "x-note": 1, "X-Note": 2, "//": "c", "// more": [] }"#.replace("\"X-Note\": 2, ", "").as_str());
 }
 
 #[test]
-fn keys_of_maps_stay_whole_and_in_order() {
+fn keys_of_maps_are_kept_unchanged_and_in_order() {
     let thing = clean(r#"{ "Headers": { "x-b": "1", "http://schemas/role": 2, "//": "note", "a": false } }"#);
     let pairs: Vec<_> = thing.headers.unwrap().value.into_iter().map(|(k, v)| (k.value, v.value)).collect();
     let expected = [("x-b", "1"), ("http://schemas/role", "2"), ("a", "false")];
@@ -184,7 +184,7 @@ fn keys_of_maps_stay_whole_and_in_order() {
 }
 
 #[test]
-fn units_words_and_anything_are_read() {
+fn units_variants_and_arbitrary_json_are_read() {
     let thing = clean(
         r#"{ "Wait": "250ms", "Size": "4KiB", "Mode": "slow", "Raw": { "a": [1, -2, 2.5, null, "s"] } }"#,
     );
@@ -195,7 +195,7 @@ fn units_words_and_anything_are_read() {
 }
 
 #[test]
-fn text_from_a_placeholder_is_not_repeated_in_messages() {
+fn messages_do_not_contain_interpolated_values() {
     let mut tree = node(r#"{ "Port": "hunter2", "Wait": "hunter2" }"#);
     for member in tree.members_mut().unwrap() {
         member.value.interpolated = true;
@@ -207,7 +207,7 @@ fn text_from_a_placeholder_is_not_repeated_in_messages() {
 }
 
 #[test]
-fn a_struct_tells_its_settings() {
+fn the_field_names_of_a_struct_are_its_settings() {
     assert_eq!(field_names::<Inner>(), ["Host", "ID"]);
     assert!(field_names::<String>().is_empty());
 }

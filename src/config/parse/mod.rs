@@ -1,9 +1,9 @@
-//! Our own JSON reader: every value keeps its place, comments and trailing commas are welcome, and a syntax
-//! error does not hide the next one.
+//! A JSON parser with spans and error recovery: every key and value has its source span, comments and trailing commas
+//! are allowed, and a syntax error does not hide the following ones (panic-mode recovery).
 //!
-//! Two dialects: ours is JSON with comments; Ocelot's also takes single quotes and names without quotes, as
-//! the reader of its merge does. Everything else is strict. Input is never trusted: depth and size are bounded
-//! and no text makes it panic.
+//! Two dialects: JSON with comments, and Ocelot's, which also accepts single quotes and unquoted names, as Newtonsoft's
+//! reader does. Everything else is strict. Input is untrusted: depth and size are bounded, and no text causes a panic.
+//! Entry point: [`parse`]; callers are `load` and `policies`.
 
 mod recover;
 mod scalar;
@@ -14,18 +14,18 @@ use super::diagnostics::Diagnostics;
 use super::node::{Member, Node, Value};
 use super::span::{FileId, Span, Spanned};
 
-/// Objects and lists within each other; the limit of .NET's reader.
+/// Maximum nesting depth of objects and arrays, as in .NET's reader.
 const MAX_DEPTH: usize = 64;
 
-/// Which spelling of JSON a file may use.
+/// The dialect of JSON that a file may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dialect {
-    /// Strings in single quotes and names without quotes, as Newtonsoft's reader takes them.
+    /// Accepts single-quoted strings and unquoted names, as Newtonsoft's reader does.
     pub single_quotes: bool,
 }
 
-/// Reads one file. None when an error made the rest guesswork; mistakes with an obvious meaning (a missing
-/// comma, a doubled one, single quotes) are reported and the tree is given all the same.
+/// Parses one file. `None` if an error makes the tree unreliable; errors with an obvious meaning (a missing comma, a
+/// repeated one, single quotes) are reported, and the tree is returned.
 pub fn parse(file: FileId, text: &str, dialect: Dialect, diagnostics: &mut Diagnostics) -> Option<Node> {
     let bytes = text.as_bytes();
     let mut parser = Parser {
@@ -51,7 +51,7 @@ pub fn parse(file: FileId, text: &str, dialect: Dialect, diagnostics: &mut Diagn
     root.filter(|_| parser.recoverable)
 }
 
-/// Stops the reading: it was reported, and nothing sensible can follow.
+/// Parsing cannot continue at this level; the error was reported.
 struct ParseAborted;
 
 type Step<T> = Result<T, ParseAborted>;
@@ -63,12 +63,12 @@ struct Parser<'a> {
     pos: usize,
     dialect: Dialect,
     diagnostics: &'a mut Diagnostics,
-    /// Where the objects and lists around this place were opened.
+    /// The offsets of the open brackets that enclose the current position.
     open: Vec<usize>,
     errors: usize,
-    /// Every mistake so far had one obvious meaning.
+    /// Every error so far had one obvious meaning.
     recoverable: bool,
-    /// The string just read is not what the user meant: checks should not look at it.
+    /// The string just parsed contains an error: diagnostics about it are suppressed.
     corrupt: bool,
 }
 
@@ -76,8 +76,8 @@ impl Parser<'_> {
     fn document(&mut self) -> Option<Node> {
         self.skip_trivia().ok()?;
         if self.pos >= self.bytes.len() {
-            self.error(codes::EMPTY_FILE, 0, 0, "the file holds no JSON value")
-                .help("an empty configuration is written {}");
+            self.error(codes::EMPTY_FILE, 0, 0, "expected a JSON value, found an empty file")
+                .help("an empty configuration is {}");
             return None;
         }
         let root = self.value().ok()?;
@@ -88,10 +88,10 @@ impl Parser<'_> {
                 codes::TRAILING_TEXT,
                 at,
                 self.end_of_token(at),
-                "text follows the end of the JSON value",
+                "trailing characters after the JSON value",
             )
             .help(
-                "one file holds one value; remove what follows, or the brace that ends the value too early",
+                "a file contains one value: remove the trailing characters, or the brace that closes the value too early",
             );
             return None;
         }
@@ -123,7 +123,7 @@ impl Parser<'_> {
                 codes::TOO_DEEP,
                 start,
                 start + 1,
-                format!("more than {MAX_DEPTH} objects and lists within each other"),
+                format!("objects and lists are nested more than {MAX_DEPTH} levels deep"),
             );
             return Err(ParseAborted);
         }
@@ -192,7 +192,7 @@ impl Parser<'_> {
             Some(b'"') => self.string(b'"')?,
             Some(b'\'') => self.single_quoted()?,
             Some(c) if is_word(c) => self.unquoted_key(),
-            Some(_) => return self.unexpected("a name in quotes"),
+            Some(_) => return self.unexpected("a quoted name"),
             None => return self.unclosed(),
         };
         let key = Spanned::new(name, self.span(start, self.pos));
@@ -211,7 +211,7 @@ impl Parser<'_> {
                     codes::MISSING_COLON,
                     at,
                     at + 1,
-                    "a name and its value are separated by a colon, not by =",
+                    "expected `:` after the name, found `=`",
                 );
                 self.pos += 1;
             }
@@ -219,7 +219,7 @@ impl Parser<'_> {
                 self.fatal_at_cursor(
                     codes::MISSING_COLON,
                     key.span,
-                    format!("the name \"{}\" has no value", key.value),
+                    format!("missing value of \"{}\"", key.value),
                 );
                 return Err(ParseAborted);
             }
@@ -229,7 +229,7 @@ impl Parser<'_> {
                     codes::MISSING_COLON,
                     end,
                     end,
-                    format!("a colon is missing after the name \"{}\"", key.value),
+                    format!("missing `:` after \"{}\"", key.value),
                 );
             }
             None => return self.unclosed(),
@@ -237,7 +237,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// After an item or a member: a comma, the closer (left for the caller), or a forgotten comma.
+    /// After an item or a member: a comma, the closing bracket (left to the caller), or a missing comma.
     fn separator(&mut self, closer: u8) -> Step<()> {
         let end = self.pos;
         self.skip_trivia()?;
@@ -247,9 +247,8 @@ impl Parser<'_> {
             None => return self.unclosed(),
             Some(b':') if closer == b']' => {
                 let opened = self.opening_delimiter();
-                self.fatal(codes::SYNTAX, self.pos, self.pos + 1, "a list has values without names").help(
-                    format!("the list was opened {opened}; members with names stand between {{ and }}"),
-                );
+                self.fatal(codes::SYNTAX, self.pos, self.pos + 1, "expected `,` or `]`, found `:`")
+                    .help(format!("the list was opened {opened}; named members belong between {{ and }}"));
                 return self.synchronize();
             }
             Some(c)
@@ -261,11 +260,11 @@ impl Parser<'_> {
                     || is_word(c)
                     || c.is_ascii_digit() =>
             {
-                self.error(codes::MISSING_COMMA, end, end, "a comma is missing here")
+                self.error(codes::MISSING_COMMA, end, end, "missing `,`")
                     .help("add a comma after this value");
             }
             Some(_) => {
-                let _: Step<()> = self.unexpected("a comma or a closing brace");
+                let _: Step<()> = self.unexpected("`,` or a closing bracket");
                 return self.synchronize();
             }
         }
@@ -280,7 +279,7 @@ impl Parser<'_> {
         Span { file: self.file, start: start as u32, end: end as u32 }
     }
 
-    /// The end of the word or of the single character at a place.
+    /// The end of the word, or of the single character, at an offset.
     fn end_of_token(&self, at: usize) -> usize {
         let rest = self.text.get(at..).unwrap_or_default();
         let word = rest.bytes().take_while(|&b| is_word(b)).take(40).count();
@@ -288,7 +287,7 @@ impl Parser<'_> {
     }
 }
 
-/// What a word without quotes is made of.
+/// Whether the byte may be part of an unquoted word.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$')
 }

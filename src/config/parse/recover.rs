@@ -1,4 +1,4 @@
-//! What happens at a mistake: how it is said, and where reading goes on.
+//! Error reporting and recovery: where parsing continues after an error.
 
 use super::{ParseAborted, Parser, Step};
 use crate::config::codes;
@@ -6,29 +6,29 @@ use crate::config::diagnostics::{Code, Diagnostic};
 use crate::config::node::Member;
 use crate::config::span::{Span, Spanned};
 
-/// After so many syntax errors the rest is noise.
+/// Parsing stops after this number of syntax errors.
 pub(super) const MAX_ERRORS: usize = 30;
-/// Up to so many members, doubles are found by comparing each with each.
+/// Up to this number of members, duplicates are found by pairwise comparison.
 const LINEAR_SCAN_LIMIT: usize = 32;
 
 impl Parser<'_> {
     pub(super) fn stray_comma(&mut self) -> Step<()> {
         let at = self.pos;
-        self.error(codes::SYNTAX, at, at + 1, "there is no value before this comma").help("remove the comma");
+        self.error(codes::SYNTAX, at, at + 1, "expected a value, found `,`").help("remove the comma");
         self.pos += 1;
         self.check_errors()
     }
 
-    /// A `}` where `]` is due, or the other way round. True when it most likely closes something further out,
-    /// so that this one ends here without a closer.
+    /// A `}` instead of `]`, or vice versa. True if it most likely closes an outer bracket, so that the inner one ends
+    /// here without its own.
     pub(super) fn wrong_closer(&mut self, found: u8) -> Step<bool> {
         let opened = self.opening_delimiter();
         let outer = self.open.iter().rev().skip(1).any(|&at| closer_of(self.bytes[at]) == found);
         let here = *self.open.last().unwrap_or(&0);
-        let due = closer_of(*self.bytes.get(here).unwrap_or(&b'{')) as char;
-        let message = format!("'{}' stands where '{due}' is due", found as char);
+        let expected = closer_of(*self.bytes.get(here).unwrap_or(&b'{')) as char;
+        let message = format!("expected `{expected}`, found `{}`", found as char);
         self.fatal(codes::UNCLOSED_BRACE, self.pos, self.pos + 1, message)
-            .help(format!("the '{}' that is still open was opened {opened}", opener_of(due)));
+            .help(format!("the unclosed `{}` was opened {opened}", opener_of(expected)));
         if !outer {
             self.pos += 1;
         }
@@ -36,31 +36,31 @@ impl Parser<'_> {
         Ok(outer)
     }
 
-    /// The end of the file inside an object or a list.
+    /// The end of the file within an object or a list.
     pub(super) fn unclosed<T>(&mut self) -> Step<T> {
         let Some(&at) = self.open.last() else {
-            self.fatal(codes::SYNTAX, self.pos, self.pos, "the file ends where a value is due");
+            self.fatal(codes::SYNTAX, self.pos, self.pos, "expected a value, found the end of the file");
             return Err(ParseAborted);
         };
         if self.errors != usize::MAX {
             let opener = self.bytes[at] as char;
             let closer = closer_of(self.bytes[at]) as char;
-            self.fatal(codes::UNCLOSED_BRACE, at, at + 1, format!("this '{opener}' is never closed"))
-                .help(format!("the file ends without its '{closer}'"));
+            self.fatal(codes::UNCLOSED_BRACE, at, at + 1, format!("unclosed `{opener}`"))
+                .help(format!("the file ends without the matching `{closer}`"));
         }
         self.errors = usize::MAX;
         Err(ParseAborted)
     }
 
-    pub(super) fn unexpected<T>(&mut self, wanted: &str) -> Step<T> {
+    pub(super) fn unexpected<T>(&mut self, expected: &str) -> Step<T> {
         let at = self.pos;
         let end = self.end_of_token(at);
         let found = self.text.get(at..end).unwrap_or("?").to_owned();
-        self.fatal(codes::SYNTAX, at, end, format!("{wanted} is due here, not {found}"));
+        self.fatal(codes::SYNTAX, at, end, format!("expected {expected}, found `{found}`"));
         Err(ParseAborted)
     }
 
-    /// After a mistake without an obvious meaning: goes on at the next comma or closer of this level.
+    /// After an error without an obvious meaning: continues at the next comma or closing bracket of this level.
     pub(super) fn synchronize(&mut self) -> Step<()> {
         self.check_errors()?;
         let mut depth = 0usize;
@@ -103,29 +103,29 @@ impl Parser<'_> {
         let mut seen = std::collections::HashMap::with_capacity(members.len());
         members.retain(|member| match seen.entry(member.key.value.to_ascii_lowercase()) {
             _ if &*member.key.value == "//" => true,
-            std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(member.key.span);
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(member.key.span);
                 true
             }
-            std::collections::hash_map::Entry::Occupied(taken) => {
-                self.report_duplicate_key(*taken.get(), &member.key);
+            std::collections::hash_map::Entry::Occupied(first) => {
+                self.report_duplicate_key(*first.get(), &member.key);
                 false
             }
         });
     }
 
     pub(super) fn report_duplicate_key(&mut self, first: Span, second: &Spanned<Box<str>>) {
-        let place = self.place(first.start as usize);
+        let place = self.location(first.start as usize);
         self.diagnostics
             .error(
                 codes::DUPLICATE_KEY,
                 second.span,
-                format!("\"{}\" is set twice in one object", second.value),
+                format!("duplicate setting \"{}\"", second.value),
             )
-            .help(format!("it was first set {place}; names are compared without regard to case"));
+            .help(format!("it is first set {place}; names are case-insensitive"));
     }
 
-    /// A mistake whose meaning is plain: reading goes on as if it were not there.
+    /// An error with an obvious meaning: parsing continues as if it were corrected.
     pub(super) fn error(
         &mut self,
         code: Code,
@@ -140,7 +140,7 @@ impl Parser<'_> {
         self.diagnostics.error(code, self.span(start, end), message)
     }
 
-    /// A mistake after which the tree cannot be trusted.
+    /// An error after which the tree is unreliable.
     pub(super) fn fatal(
         &mut self,
         code: Code,
@@ -157,11 +157,11 @@ impl Parser<'_> {
     }
 
     pub(super) fn opening_delimiter(&self) -> String {
-        self.place(*self.open.last().unwrap_or(&0))
+        self.location(*self.open.last().unwrap_or(&0))
     }
 
-    /// "at line 3, column 7": counted from the start, for messages only.
-    pub(super) fn place(&self, at: usize) -> String {
+    /// "at line 3, column 7": counted from the start of the file, for messages only.
+    pub(super) fn location(&self, at: usize) -> String {
         let before = self.text.get(..at).unwrap_or_default();
         let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

@@ -1,11 +1,11 @@
-//! Strings, numbers and words.
+//! Strings, numbers and unquoted words.
 
 use super::{ParseAborted, Parser, Step, is_word};
 use crate::config::codes;
 use crate::config::node::Value;
 
 impl Parser<'_> {
-    /// A string; the place is its opening quote.
+    /// A string; the position is at its opening quote.
     pub(super) fn string(&mut self, quote: u8) -> Step<Box<str>> {
         let start = self.pos;
         self.pos += 1;
@@ -30,14 +30,14 @@ impl Parser<'_> {
         let start = self.pos;
         let text = self.string(b'\'')?;
         if !self.dialect.single_quotes {
-            self.error(codes::SINGLE_QUOTES, start, self.pos, "strings take double quotes").help(
-                "write \" instead of '; single quotes are accepted in ocelot*.json and with --compat ocelot only",
+            self.error(codes::SINGLE_QUOTES, start, self.pos, "expected a double-quoted string, found single quotes").help(
+                "replace ' with \"; single quotes are accepted only in ocelot*.json and with --compat ocelot",
             );
         }
         Ok(text)
     }
 
-    /// A name without quotes: right in Ocelot's dialect, a plain mistake in ours.
+    /// An unquoted name: valid in Ocelot's dialect only.
     pub(super) fn unquoted_key(&mut self) -> Box<str> {
         let start = self.pos;
         while self.peek().is_some_and(|c| is_word(c) || c == b'-') {
@@ -45,13 +45,13 @@ impl Parser<'_> {
         }
         let name = self.text.get(start..self.pos).unwrap_or_default().to_owned();
         if !self.dialect.single_quotes {
-            self.error(codes::BAD_WORD, start, self.pos, format!("the name {name} stands without quotes"))
+            self.error(codes::BAD_WORD, start, self.pos, format!("unquoted name `{name}`"))
                 .help(format!("write \"{name}\""));
         }
         name.into()
     }
 
-    /// The slow way, from the first backslash on.
+    /// The slow path, from the first backslash on.
     fn string_with_escapes(&mut self, start: usize, quote: u8) -> Step<Box<str>> {
         let mut out = self.text.get(start + 1..self.pos).unwrap_or_default().to_owned();
         loop {
@@ -98,7 +98,7 @@ impl Parser<'_> {
                 let c = self.unicode_escape(start);
                 return out.push(c);
             }
-            _ => return self.bad_escape(start, "there is no such escape"),
+            _ => return self.bad_escape(start, "unknown escape sequence"),
         };
         self.pos += 1;
         out.push(plain);
@@ -110,15 +110,15 @@ impl Parser<'_> {
             + self.text.get(self.pos..).and_then(|t| t.chars().next()).map_or(0, char::len_utf8))
         .max(start + 1);
         self.error(codes::BAD_ESCAPE, start, end, message).help(
-            "a backslash itself is written \\\\; escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX",
+            "a literal backslash is \\\\; the escape sequences are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX",
         );
     }
 
-    /// `\uXXXX`, also as a pair; the place is at the `u`.
+    /// `\uXXXX`, or a surrogate pair of them; the position is at the `u`.
     fn unicode_escape(&mut self, start: usize) -> char {
         self.pos += 1;
         let Some(first) = self.four_hex() else {
-            self.bad_escape(start, "\\u wants four hexadecimal digits");
+            self.bad_escape(start, "expected four hexadecimal digits after \\u");
             return char::REPLACEMENT_CHARACTER;
         };
         let code = match first {
@@ -126,7 +126,7 @@ impl Parser<'_> {
             other => Some(u32::from(other)),
         };
         code.and_then(char::from_u32).unwrap_or_else(|| {
-            self.bad_escape(start, "half of a surrogate pair stands alone");
+            self.bad_escape(start, "lone surrogate");
             char::REPLACEMENT_CHARACTER
         })
     }
@@ -156,7 +156,7 @@ impl Parser<'_> {
     fn raw_tab(&mut self) {
         if !self.dialect.single_quotes {
             let at = self.pos;
-            self.error(codes::BAD_ESCAPE, at, at + 1, "a tab inside a string").help("write \\t");
+            self.error(codes::BAD_ESCAPE, at, at + 1, "unescaped tab in a string").help("write \\t");
         }
         self.pos += 1;
     }
@@ -168,19 +168,19 @@ impl Parser<'_> {
             codes::BAD_ESCAPE,
             at,
             at + 1,
-            format!("the control character U+{code:04X} inside a string"),
+            format!("unescaped control character U+{code:04X} in a string"),
         )
         .help(format!("write \\u{code:04x}"));
         self.pos += 1;
     }
 
     fn unclosed_string<T>(&mut self, start: usize) -> Step<T> {
-        self.fatal(codes::UNCLOSED_STRING, start, self.pos, "the closing quote of this string is missing")
-            .help("a string ends on the line where it began; a line end inside it is written \\n");
+        self.fatal(codes::UNCLOSED_STRING, start, self.pos, "unterminated string")
+            .help("a string ends on the line where it begins; a line break in a string is \\n");
         Err(ParseAborted)
     }
 
-    /// Passes over a string while looking for a place to go on.
+    /// Skips a string during recovery.
     pub(super) fn skip_string(&mut self) {
         let start = self.pos;
         loop {
@@ -207,7 +207,7 @@ impl Parser<'_> {
             return Ok(Value::Number(text.into()));
         }
         let text = text.to_owned();
-        let error = self.error(codes::BAD_NUMBER, start, self.pos, format!("{text} is not a number in JSON"));
+        let error = self.error(codes::BAD_NUMBER, start, self.pos, format!("invalid number `{text}`"));
         error.help(number_suggestion(&text));
         let span = self.span(start, self.pos);
         self.diagnostics.suppress(span);
@@ -229,13 +229,13 @@ impl Parser<'_> {
     }
 
     fn unexpected_word(&mut self, start: usize, word: String) -> Value {
-        let (cure, value) = match word.to_ascii_lowercase().as_str() {
+        let (help, value) = match word.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => ("write true".to_owned(), Value::Bool(true)),
             "false" | "no" | "off" => ("write false".to_owned(), Value::Bool(false)),
             "none" | "nil" | "null" | "undefined" => ("write null".to_owned(), Value::Null),
-            _ => (format!("text stands in quotes: \"{word}\""), Value::String(word.as_str().into())),
+            _ => (format!("a string is quoted: \"{word}\""), Value::String(word.as_str().into())),
         };
-        self.error(codes::BAD_WORD, start, self.pos, format!("{word} stands without quotes")).help(cure);
+        self.error(codes::BAD_WORD, start, self.pos, format!("expected a value, found `{word}`")).help(help);
         value
     }
 }
@@ -273,5 +273,5 @@ fn number_suggestion(text: &str) -> String {
     if text.bytes().any(|b| b.is_ascii_alphabetic()) && !text.starts_with("0x") {
         return format!("a value with a unit is a string: \"{text}\"");
     }
-    "no leading zeros, no plus sign, no hexadecimal digits, and digits on both sides of the point".to_owned()
+    "a number has no leading zeros, no plus sign, no hexadecimal digits, and digits on both sides of the decimal point".to_owned()
 }

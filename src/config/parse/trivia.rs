@@ -1,10 +1,10 @@
-//! What may stand between two tokens: blanks, line ends, comments.
+//! Trivia between tokens: whitespace and comments.
 
 use super::{ParseAborted, Parser, Step};
 use crate::config::codes;
 
 impl Parser<'_> {
-    /// Skips blanks and comments.
+    /// Skips whitespace and comments.
     pub(super) fn skip_trivia(&mut self) -> Step<()> {
         while let Some(c) = self.peek() {
             match c {
@@ -25,15 +25,15 @@ impl Parser<'_> {
             Some(b'*') => match memchr::memmem::find(&self.bytes[start + 2..], b"*/") {
                 Some(length) => self.pos = start + 2 + length + 2,
                 None => {
-                    self.fatal(codes::UNCLOSED_BRACE, start, start + 2, "this comment is never closed")
-                        .help("a comment that begins with /* ends with */");
+                    self.fatal(codes::UNCLOSED_BRACE, start, start + 2, "unclosed comment")
+                        .help("a comment that begins with `/*` ends with `*/`");
                     self.errors = usize::MAX;
                     return Err(ParseAborted);
                 }
             },
             _ => {
-                self.error(codes::SYNTAX, start, start + 1, "a lone slash")
-                    .help("comments begin with // or stand between /* and */");
+                self.error(codes::SYNTAX, start, start + 1, "unexpected `/`")
+                    .help("comments begin with `//`, or are enclosed in `/*` and `*/`");
                 self.pos += 1;
                 return self.check_errors();
             }
@@ -43,7 +43,7 @@ impl Parser<'_> {
 
     fn hash_comment(&mut self) {
         let start = self.pos;
-        self.error(codes::SYNTAX, start, start + 1, "JSON has no # comments").help("comments begin with //");
+        self.error(codes::SYNTAX, start, start + 1, "`#` does not begin a comment").help("comments begin with `//`");
         self.skip_line();
     }
 
@@ -52,7 +52,7 @@ impl Parser<'_> {
         self.pos += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
     }
 
-    /// Blanks that look like blanks but are none in JSON, often pasted from a web page.
+    /// Characters that look like whitespace but are not in JSON, often pasted from a web page.
     fn non_json_whitespace(&mut self) -> bool {
         let rest = self.text.get(self.pos..).unwrap_or_default();
         let Some(c) =
@@ -62,8 +62,8 @@ impl Parser<'_> {
         };
         let start = self.pos;
         self.pos += c.len_utf8();
-        let message = format!("the character U+{:04X} looks like a blank but is none in JSON", c as u32);
-        self.error(codes::SYNTAX, start, self.pos, message).help("replace it by an ordinary blank");
+        let message = format!("U+{:04X} is not whitespace in JSON", c as u32);
+        self.error(codes::SYNTAX, start, self.pos, message).help("replace it with an ordinary space");
         true
     }
 }

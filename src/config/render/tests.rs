@@ -26,7 +26,7 @@ fn shown(file: &str, piece: &str, helps: &[&str]) -> String {
 }
 
 #[test]
-fn a_mistake_shows_its_place_its_line_a_caret_and_the_cure() {
+fn a_diagnostic_has_its_location_source_line_caret_and_help() {
     let file = "{\n  \"Routes\": [\n    { \"Prioritty\": 1 }\n  ]\n}\n";
     let expected = "\
 error[MG0101]: something is wrong
@@ -63,14 +63,14 @@ error[MG0101]: something is wrong
 }
 
 #[test]
-fn tabs_and_characters_of_many_bytes_keep_the_caret_in_place() {
+fn the_caret_is_aligned_after_tabs_and_multibyte_characters() {
     let shown = shown("{\t\"é\":\t\"ü\" }", "\"ü\"", &[]);
     assert!(shown.contains("gateway.json:1:8  (/é)"), "{shown}");
     assert!(shown.contains("1 | {    \"é\":    \"ü\" }\n  |              ^^^\n"), "{shown}");
 }
 
 #[test]
-fn a_long_line_is_cut_around_the_caret() {
+fn a_long_line_is_truncated_around_the_caret() {
     let file = format!("{{ \"a\": \"{}\", \"b\": 7, \"c\": \"{}\" }}", "x".repeat(500), "y".repeat(500));
     let shown = shown(&file, "7", &[]);
     let lines: Vec<&str> = shown.lines().collect();
@@ -80,22 +80,22 @@ fn a_long_line_is_cut_around_the_caret() {
 }
 
 #[test]
-fn a_place_over_several_lines_is_underlined_to_the_end_of_its_first() {
+fn a_multiline_span_is_underlined_to_the_end_of_its_first_line() {
     let shown = shown("{ \"a\": [\n 1 ] }", "[\n 1 ]", &[]);
     assert!(shown.contains("1 | { \"a\": [\n  |        ^\n"), "{shown}");
 }
 
 #[test]
-fn an_empty_place_has_one_caret_also_beyond_the_end_of_the_line() {
+fn an_empty_span_has_one_caret_even_beyond_the_end_of_the_line() {
     let file = "{ \"a\": 1\n  \"b\": 2 }";
     let mut diagnostics = Diagnostics::default();
-    diagnostics.error(WRONG, Span { file: FileId(0), start: 8, end: 8 }, "a comma is missing here");
+    diagnostics.error(WRONG, Span { file: FileId(0), start: 8, end: 8 }, "missing `,`");
     let shown = text(&diagnostics, &sources(file), Style::default());
     assert!(shown.contains("gateway.json:1:9\n  |\n1 | { \"a\": 1\n  |         ^\n"), "{shown}");
 }
 
 #[test]
-fn control_characters_do_not_reach_the_terminal() {
+fn control_characters_are_replaced() {
     let file = "{ \"\u{1b}[2Jx\": 1 }";
     let mut diagnostics = Diagnostics::default();
     diagnostics.error(WRONG, span(file, "1"), "bad \u{1b}[2J").help("\u{202e}x");
@@ -104,13 +104,13 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn mistakes_are_sorted_by_place_and_said_once() {
+fn diagnostics_are_sorted_by_position_without_duplicates() {
     let file = "{ \"a\": 1, \"b\": 2 }";
     let mut diagnostics = Diagnostics::default();
     for piece in ["2", "1", "2"] {
-        diagnostics.warning(WRONG, span(file, piece), "odd");
+        diagnostics.warning(WRONG, span(file, piece), "unusual");
     }
-    diagnostics.error(WRONG, None, "about no place");
+    diagnostics.error(WRONG, None, "without a span");
     let codes = json(&diagnostics, &sources(file));
     let columns: Vec<_> = codes.as_array().unwrap().iter().map(|d| d["column"].as_u64()).collect();
     assert_eq!(columns, [None, Some(8), Some(16)]);
@@ -118,7 +118,7 @@ fn mistakes_are_sorted_by_place_and_said_once() {
 }
 
 #[test]
-fn programs_get_every_field() {
+fn json_has_every_field() {
     let file = "{\n  \"a\": { \"b\": [1] }\n}";
     let mut diagnostics = Diagnostics::default();
     diagnostics.error(WRONG, span(file, "[1]"), "m").help("h");
@@ -130,20 +130,20 @@ fn programs_get_every_field() {
 }
 
 #[test]
-fn colour_is_for_terminals_that_want_it() {
-    assert!(Style::for_output(true, None).colour);
-    assert!(Style::for_output(true, Some("")).colour);
-    assert!(!Style::for_output(true, Some("1")).colour);
-    assert!(!Style::for_output(false, None).colour);
+fn colors_are_used_on_terminals_unless_disabled() {
+    assert!(Style::for_output(true, None).color);
+    assert!(Style::for_output(true, Some("")).color);
+    assert!(!Style::for_output(true, Some("1")).color);
+    assert!(!Style::for_output(false, None).color);
     let mut diagnostics = Diagnostics::default();
     diagnostics.error(WRONG, span("{}", "{}"), "m");
-    let shown = text(&diagnostics, &sources("{}"), Style { colour: true });
+    let shown = text(&diagnostics, &sources("{}"), Style { color: true });
     assert!(shown.starts_with("\u{1b}[1;31merror[MG0101]\u{1b}[0m: "), "{shown:?}");
 }
 
 proptest! {
     #[test]
-    fn no_place_makes_it_panic(file in ".{0,200}", start in 0u32..300, length in 0u32..300, number in 0u16..2) {
+    fn no_span_causes_a_panic(file in ".{0,200}", start in 0u32..300, length in 0u32..300, number in 0u16..2) {
         let mut diagnostics = Diagnostics::default();
         let place = Span { file: FileId(number), start, end: start.saturating_add(length) };
         diagnostics.error(WRONG, place, "m").help("h");

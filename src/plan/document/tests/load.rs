@@ -85,7 +85,7 @@ fn unreadable_files_are_diagnostics() {
     fs::write(folder.path().join("bytes.json"), b"{\n \"a\": \"\xff\" }").unwrap();
     assert_eq!(codes(&folder.load(&["gone.json"])), ["MG0001"]);
     let loaded = folder.load(&["bytes.json"]);
-    assert!(said(&loaded).contains("is not UTF-8: a byte in line 2 is not text"), "{}", said(&loaded));
+    assert!(said(&loaded).contains("is not UTF-8: invalid byte in line 2"), "{}", said(&loaded));
     let large = fs::File::create(folder.path().join("large.json")).unwrap();
     large.set_len(crate::config::files::MAX_FILE + 1).unwrap();
     assert_eq!(codes(&folder.load(&["large.json"])), ["MG0002"]);

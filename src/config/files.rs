@@ -119,11 +119,7 @@ pub fn read_text(path: &Path, name: &str, diagnostics: &mut Diagnostics) -> Opti
             let at = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
             diagnostics
-                .error(
-                    codes::NOT_UTF8,
-                    None,
-                    format!("{name} is not UTF-8: invalid byte in line {line}"),
-                )
+                .error(codes::NOT_UTF8, None, format!("{name} is not UTF-8: invalid byte in line {line}"))
                 .help("save the file as UTF-8");
             None
         }
@@ -216,7 +212,8 @@ impl FileFinder<'_> {
             Some(primary) if set.parts.is_empty() => self.file(&path.join(primary)),
             // Ocelot writes its merged output to this file; next to parts it is ignored silently.
             Some(primary) if primary.eq_ignore_ascii_case("gateway.json") => {
-                let message = format!("{primary} is ignored, because the directory contains gateway.NAME.json files");
+                let message =
+                    format!("{primary} is ignored, because the directory contains gateway.NAME.json files");
                 self.diagnostics
                     .warning(codes::FILE_IGNORED, None, message)
                     .help("rename it to gateway.global.json to include it");

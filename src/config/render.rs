@@ -177,7 +177,8 @@ fn visible_columns(length: usize, first: usize, last: usize) -> (usize, usize) {
 
 /// Replaces control characters, which could control the terminal.
 fn printable(text: &str) -> String {
-    let is_control = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_control =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if is_control(c) { '\u{fffd}' } else { c }).collect()
 }
 

@@ -143,7 +143,9 @@ fn later_diagnostics_about_an_unreadable_value_are_suppressed() {
     let tree = node(r#"{ "Port": "http" }"#);
     let mut diagnostics = Diagnostics::default();
     let thing: Thing = read(&tree, &mut diagnostics, Options::default());
-    diagnostics.error(crate::config::Code("MG0999"), thing.port.unwrap().span, "0 is not a port").help("help");
+    diagnostics
+        .error(crate::config::Code("MG0999"), thing.port.unwrap().span, "0 is not a port")
+        .help("help");
     assert_eq!(diagnostics.list.len(), 1);
 }
 

@@ -207,12 +207,7 @@ impl Parser<'_> {
             Some(b':') => self.pos += 1,
             Some(b'=') => {
                 let at = self.pos;
-                self.error(
-                    codes::MISSING_COLON,
-                    at,
-                    at + 1,
-                    "expected `:` after the name, found `=`",
-                );
+                self.error(codes::MISSING_COLON, at, at + 1, "expected `:` after the name, found `=`");
                 self.pos += 1;
             }
             Some(b'}' | b']' | b',') => {
@@ -225,12 +220,7 @@ impl Parser<'_> {
             }
             Some(_) => {
                 let end = key.span.end as usize;
-                self.error(
-                    codes::MISSING_COLON,
-                    end,
-                    end,
-                    format!("missing `:` after \"{}\"", key.value),
-                );
+                self.error(codes::MISSING_COLON, end, end, format!("missing `:` after \"{}\"", key.value));
             }
             None => return self.unclosed(),
         }

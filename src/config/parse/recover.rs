@@ -117,11 +117,7 @@ impl Parser<'_> {
     pub(super) fn report_duplicate_key(&mut self, first: Span, second: &Spanned<Box<str>>) {
         let place = self.location(first.start as usize);
         self.diagnostics
-            .error(
-                codes::DUPLICATE_KEY,
-                second.span,
-                format!("duplicate setting \"{}\"", second.value),
-            )
+            .error(codes::DUPLICATE_KEY, second.span, format!("duplicate setting \"{}\"", second.value))
             .help(format!("it is first set {place}; names are case-insensitive"));
     }
 

@@ -30,7 +30,13 @@ impl Parser<'_> {
         let start = self.pos;
         let text = self.string(b'\'')?;
         if !self.dialect.single_quotes {
-            self.error(codes::SINGLE_QUOTES, start, self.pos, "expected a double-quoted string, found single quotes").help(
+            self.error(
+                codes::SINGLE_QUOTES,
+                start,
+                self.pos,
+                "expected a double-quoted string, found single quotes",
+            )
+            .help(
                 "replace ' with \"; single quotes are accepted only in ocelot*.json and with --compat ocelot",
             );
         }

@@ -72,7 +72,10 @@ fn ocelots_dialect_accepts_single_quotes_and_unquoted_names() {
 
 #[test]
 fn the_default_dialect_reports_them_and_parses_on() {
-    assert_eq!(first_error("{ 'a': 1 }"), ("MG0020@2..5: expected a double-quoted string, found single quotes".into(), true));
+    assert_eq!(
+        first_error("{ 'a': 1 }"),
+        ("MG0020@2..5: expected a double-quoted string, found single quotes".into(), true)
+    );
     assert_eq!(first_error("{ a: 1 }"), ("MG0017@2..3: unquoted name `a`".into(), true));
 }
 

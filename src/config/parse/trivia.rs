@@ -43,7 +43,8 @@ impl Parser<'_> {
 
     fn hash_comment(&mut self) {
         let start = self.pos;
-        self.error(codes::SYNTAX, start, start + 1, "`#` does not begin a comment").help("comments begin with `//`");
+        self.error(codes::SYNTAX, start, start + 1, "`#` does not begin a comment")
+            .help("comments begin with `//`");
         self.skip_line();
     }
 

@@ -98,7 +98,11 @@ fn a_name_has_one_certificate_or_one_for_each_kind_of_key() {
 #[test]
 fn files_that_are_no_certificates_or_keys_are_told() {
     for (chain, key, says) in [
-        ("gone.pem", "a.key", r#"MG0620 CertificateFile: "gone.pem" cannot be read: no such file or directory"#),
+        (
+            "gone.pem",
+            "a.key",
+            r#"MG0620 CertificateFile: "gone.pem" cannot be read: no such file or directory"#,
+        ),
         ("nonsense", "a.key", "MG0620 CertificateFile: it contains no certificate"),
         ("a.pem", "nonsense", "MG0620 KeyFile: it contains no private key in PEM (PKCS#8, SEC1 or PKCS#1)"),
         ("a.pem", "b.key", "MG0620 KeyFile: it is not the key of the certificate"),

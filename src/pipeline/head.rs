@@ -60,6 +60,8 @@ get_known! {
     ProxyAuthenticate = b"proxy-authenticate", Http2Settings = b"http2-settings",
     Via = b"via", MaxForwards = b"max-forwards", XForwardedFor = b"x-forwarded-for",
     XForwardedHost = b"x-forwarded-host", XForwardedProto = b"x-forwarded-proto", Forwarded = b"forwarded",
+    ClientCert = b"client-cert", ClientCertChain = b"client-cert-chain",
+    XClientCertificate = b"x-client-certificate",
 }
 
 /// One field line; a dead one was removed or replaced.

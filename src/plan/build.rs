@@ -252,7 +252,7 @@ fn forwarded(role: RouteRole, blueprint: &Blueprint) -> Option<BoxStage> {
     })
 }
 
-/// Whether any listener wants clients to show certificates: only then there is something to tell of them, and to forge.
+/// Whether any listener requests client certificates. Forged fields are removed on every listener, before routing.
 fn requests_client_certificates(blueprint: &Blueprint) -> bool {
     let asks = |tls: &blueprint::ListenerTls| tls.server.client_auth.is_some();
     blueprint.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(asks))

@@ -16,7 +16,7 @@ use crate::{
         head::{Head, KnownHeader},
         stage::StageEntry,
     },
-    stages::cors::preflight,
+    stages::cors::preflight_method,
     telemetry::{CertificateExpiry, RouteMetrics, TlsMetrics},
 };
 use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
@@ -235,7 +235,7 @@ impl Plan {
     /// The method that a request is routed by. A preflight is routed by the one it asks for, if the route of that one
     /// answers preflights; if not, it is a request with the method OPTIONS like any other.
     fn method<'r>(&self, req: &'r Head, host: &[u8], listener: &str, target: &RequestTarget) -> &'r [u8] {
-        let asked = if self.preflight { preflight(req) } else { None };
+        let asked = if self.preflight { preflight_method(req) } else { None };
         let Some(method) = asked else { return req.method() };
         let query = Query { method, host, target, headers: req, listener };
         let found = self.table.find(&query, &mut PathParams::new());

@@ -109,7 +109,7 @@ impl Explainer<'_> {
     /// Explains a request. The exchange carries its head and the address it comes from.
     pub async fn explain(&self, mut exchange: Exchange) -> Explanation {
         exchange.is_dry_run = true;
-        let hop = hop_by_hop::strip(&mut exchange.request);
+        let hop = hop_by_hop::strip_request(&mut exchange.request);
         let found = self.plan.find(&mut exchange);
         let mut told = self.on_match(&exchange);
         match found {

@@ -48,7 +48,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
     ctx.exchange.now = Instant::now();
     ctx.capture_access_fields();
     let for_head = ctx.exchange.request.method() == b"HEAD";
-    let hop = hop_by_hop::strip(&mut ctx.exchange.request);
+    let hop = hop_by_hop::strip_request(&mut ctx.exchange.request);
     ctx.exchange.is_websocket = hop.websocket;
     ctx.exchange.runtime = Some(ctx.plan.clone());
     let (route, outcome) = ctx.route(hop, conn).await;

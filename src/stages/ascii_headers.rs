@@ -1,4 +1,4 @@
-//! Under `Compatibility: "Ocelot"` a header value that is not ASCII is a 400 (spec section 8, Ocelot 25.0, #2376).
+//! With `Compatibility: "Ocelot"` a header value that is not ASCII is a 400 (docs/ocelot-behavior.md, section 8).
 
 use crate::pipeline::{
     error::GatewayError,
@@ -8,7 +8,7 @@ use crate::pipeline::{
 
 pub const NAME: &str = "ascii-headers";
 
-/// Refuses what Ocelot's HTTP client would not send.
+/// Rejects requests that Ocelot's HTTP client would not send.
 #[derive(Debug)]
 pub struct AsciiHeaders;
 
@@ -25,6 +25,6 @@ impl Stage for AsciiHeaders {
     }
 
     fn describe(&self) -> String {
-        "refuses header values that are not ASCII".into()
+        "rejects header values that are not ASCII".into()
     }
 }

@@ -1,4 +1,7 @@
-//! `ClientCertificates.Forward`: services are told which certificate a client showed, and believe that only of us.
+//! Client certificates for backends (`ClientCertificates.Forward`): the field `Client-Cert` of RFC 9440.
+//!
+//! A backend can trust the field because `net::h1::hop_by_hop::strip_request` removes it, `Client-Cert-Chain` and
+//! `X-Client-Certificate` from every request of a client.
 
 use crate::pipeline::{
     exchange::Exchange,
@@ -7,10 +10,10 @@ use crate::pipeline::{
 
 pub const NAME: &str = "client-certificate";
 
-/// The field that carries it, as a byte sequence (RFC 9440 2.2).
-const FIELD: &[u8] = b"X-Client-Certificate";
+/// The certificate as a structured field byte sequence, `:base64(DER):` (RFC 9440 2.2).
+const FIELD: &[u8] = b"Client-Cert";
 
-/// Takes away what a client says of itself, and writes what its connection proved.
+/// Sends the certificate that the client presented. `Client-Cert-Chain` is not sent: the listener does not keep the chain.
 #[derive(Debug)]
 pub struct ForwardClientCertificate;
 
@@ -20,17 +23,17 @@ impl Stage for ForwardClientCertificate {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        exchange.request.remove(FIELD);
         if let Some(certificate) =
             exchange.client.certificate.as_ref().filter(|certificate| !certificate.header_value().is_empty())
         {
-            exchange.request.append(FIELD, certificate.header_value().as_bytes());
+            // The request of an aggregate's part may have the field already.
+            exchange.request.set(FIELD, certificate.header_value().as_bytes());
         }
         Step::Next
     }
 
     fn describe(&self) -> String {
-        "X-Client-Certificate is the gateway's own".to_owned()
+        "sends the client certificate in Client-Cert (RFC 9440)".to_owned()
     }
 }
 
@@ -43,21 +46,23 @@ mod tests {
     };
     use std::{sync::Arc, time::Instant};
 
-    fn seen(certificate: Option<&str>) -> Option<Vec<u8>> {
-        let nobody = "127.0.0.1:0".parse().unwrap();
-        let mut x = Exchange::new(Peer::new(nobody, nobody, true), 0, Instant::now());
-        x.request.append(b"x-client-certificate", b":forged:");
-        let made =
-            |field: &str| ClientCertificate::new(CertificateInfo::default(), String::new(), field.into());
-        x.client.certificate = certificate.map(|field| Arc::new(made(field)));
-        assert!(matches!(ForwardClientCertificate.on_request(&mut x), Step::Next));
-        x.request.get(FIELD).map(<[u8]>::to_vec)
+    fn sent(header_value: Option<&str>) -> Option<Vec<u8>> {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut exchange = Exchange::new(Peer::new(address, address, true), 0, Instant::now());
+        exchange.client.certificate = header_value.map(|value| {
+            Arc::new(ClientCertificate::new(CertificateInfo::default(), String::new(), value.into()))
+        });
+        for _ in 0..2 {
+            assert!(matches!(ForwardClientCertificate.on_request(&mut exchange), Step::Next));
+        }
+        assert!(exchange.request.get_all(FIELD).count() <= 1);
+        exchange.request.get(FIELD).map(<[u8]>::to_vec)
     }
 
     #[test]
-    fn a_client_cannot_say_itself_which_certificate_it_has() {
-        assert_eq!(seen(Some(":AA==:")).as_deref(), Some(&b":AA==:"[..]));
-        assert_eq!(seen(Some("")), None, "the listener does not tell");
-        assert_eq!(seen(None), None);
+    fn the_certificate_of_the_connection_is_sent_once() {
+        assert_eq!(sent(Some(":AA==:")).as_deref(), Some(&b":AA==:"[..]));
+        assert_eq!(sent(Some("")), None, "the listener does not forward certificates");
+        assert_eq!(sent(None), None);
     }
 }

@@ -1,4 +1,5 @@
-//! `ForwardedHeaders`: who the client is as seen through trusted proxies, and what the service is told about it.
+//! `ForwardedHeaders`: the address, scheme and host of the client from `X-Forwarded-*` of trusted proxies (nginx `realip`,
+//! ASP.NET forwarded headers middleware), and the fields that the backend gets.
 
 use crate::{
     base::{bytes::comma_list, ip_set::IpSet},
@@ -12,15 +13,15 @@ use std::net::{IpAddr, SocketAddr};
 
 pub const NAME: &str = "forwarded-headers";
 
-/// Believes `X-Forwarded-*` of trusted proxies only, and writes them anew for the service.
+/// Reads `X-Forwarded-*` of trusted proxies only, and writes them for the backend.
 #[derive(Debug)]
 pub struct ForwardedHeaders {
-    /// Proxies whose word counts.
+    /// Trusted proxies.
     pub trusted: IpSet,
     pub trust_for: bool,
     pub trust_proto: bool,
     pub trust_host: bool,
-    /// The fields are sent to the service; else they pass as they came.
+    /// Send the fields to the backend; otherwise they pass unchanged.
     pub add_to_request: bool,
 }
 
@@ -41,14 +42,14 @@ impl Stage for ForwardedHeaders {
     }
 
     fn describe(&self) -> String {
-        let told = if self.add_to_request {
+        let forwarded = if self.add_to_request {
             "adds X-Forwarded-For, -Host, -Proto"
         } else {
             "passes X-Forwarded-* as they are"
         };
-        let believed =
-            if self.trusted.is_empty() { "believes nobody" } else { "believes the trusted proxies" };
-        format!("{told}; {believed}")
+        let trusted =
+            if self.trusted.is_empty() { "trusts no proxy" } else { "trusts the configured proxies" };
+        format!("{forwarded}; {trusted}")
     }
 }
 
@@ -76,14 +77,13 @@ impl ForwardedHeaders {
         }
     }
 
-    /// From the nearest proxy outwards: the first address that is no trusted proxy is the client.
+    /// From the nearest proxy outward: the first address that is not a trusted proxy is the client.
     fn client_address(&self, exchange: &Exchange) -> Option<IpAddr> {
         let lines: Vec<&[u8]> = exchange.request.get_all_known(KnownHeader::XForwardedFor).collect();
         let mut client = None;
-        for entry in
-            lines.iter().rev().flat_map(|line| comma_list(line).collect::<Vec<_>>().into_iter().rev())
+        for item in lines.iter().rev().flat_map(|line| comma_list(line).collect::<Vec<_>>().into_iter().rev())
         {
-            let Some(address) = address(entry) else { break };
+            let Some(address) = parse_address(item) else { break };
             client = Some(address);
             if !self.trusted.contains(address) {
                 break;
@@ -93,20 +93,20 @@ impl ForwardedHeaders {
     }
 }
 
-/// An entry of `X-Forwarded-For`: an address, IPv6 perhaps in brackets, perhaps with a port.
-fn address(entry: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(entry).ok()?;
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    let ip = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|a| a.ip()));
+/// Parses an item of `X-Forwarded-For`: an address, optionally in brackets or with a port.
+fn parse_address(item: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(item).ok()?;
+    let unbracketed = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    let ip = unbracketed.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|a| a.ip()));
     ip.map(|ip: IpAddr| ip.to_canonical())
 }
 
-/// Good enough a host to be put where the router looks: no byte that means something else there.
+/// Whether the value is safe as `Host`: only bytes of a host and port.
 fn is_authority(host: &[u8]) -> bool {
     !host.is_empty() && host.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~:[]".contains(b))
 }
 
-/// What an untrusted client says of itself is not passed on as if it were known.
+/// Writes the fields for the backend. Those of an untrusted client are removed first.
 fn write_forwarded(exchange: &mut Exchange, trusted: bool) {
     let Exchange { request, client, .. } = exchange;
     if !trusted {

@@ -1,4 +1,4 @@
-//! `DownstreamHttpMethod`: the service gets another method (spec section 19).
+//! `DownstreamHttpMethod`: sends another method to the backend (docs/ocelot-behavior.md, section 19).
 
 use crate::pipeline::{
     exchange::Exchange,
@@ -10,15 +10,15 @@ pub const NAME: &str = "method-override";
 const STANDARD_METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 
-/// Replaces the method; body and headers stay.
+/// Replaces the method; body and headers are unchanged.
 #[derive(Debug)]
 pub struct MethodOverride(Box<[u8]>);
 
 impl MethodOverride {
-    /// KnownHeader methods are sent in capitals, others as written.
+    /// Standard methods are sent in uppercase, others as written.
     pub fn new(method: &str) -> MethodOverride {
-        let known = STANDARD_METHODS.iter().find(|known| known.eq_ignore_ascii_case(method));
-        MethodOverride(known.copied().unwrap_or(method).as_bytes().into())
+        let standard = STANDARD_METHODS.iter().find(|standard| standard.eq_ignore_ascii_case(method));
+        MethodOverride(standard.copied().unwrap_or(method).as_bytes().into())
     }
 }
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_methods_are_sent_in_capitals() {
+    fn standard_methods_are_sent_in_uppercase() {
         assert_eq!(&*MethodOverride::new("get").0, b"GET");
         assert_eq!(&*MethodOverride::new("Frob").0, b"Frob");
     }

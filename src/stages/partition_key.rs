@@ -1,7 +1,7 @@
-//! `PartitionBy`: what tells one count from another, and the key under which it is kept.
+//! `PartitionBy`: the parts of the key of a limit (client ID, IP address, claim, header; ASP.NET partitioned limiters,
+//! nginx `limit_req_zone`).
 //!
-//! A key is 128 bits of two keyed hashes: a stranger cannot make two keys meet, and a count takes the same memory
-//! whatever the texts behind it.
+//! A key is 128 bits of two keyed hashes: clients cannot produce collisions, and every counter takes the same memory.
 
 use super::feature::CompileContext;
 use crate::{
@@ -13,23 +13,23 @@ use std::{
     net::IpAddr,
 };
 
-/// One thing by which requests are told apart.
+/// One part of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyPart {
-    /// The header that names the client; a request without it is nobody's.
+    /// The header with the client ID; a request without it has no key.
     ClientId(Box<str>),
-    /// The address of the client; of an IPv6 address the first 64 bits, for those are one subscriber's.
+    /// The address of the client; the first 64 bits of an IPv6 address, because a subscriber gets a /64.
     Ip,
-    /// The first claim of that type; all callers without it are one.
+    /// The first claim of that type; callers without it share a key.
     Claim(Box<str>),
-    /// All values of that header; all requests without it are one.
+    /// All values of that header; requests without it share a key.
     Header(Box<str>),
     /// The route.
     Route,
 }
 
 impl KeyPart {
-    /// Reads `IP`, `Route`, `ClientId`, `Claim:type`, `Header:name`, words without regard to case.
+    /// Parses `IP`, `Route`, `ClientId`, `Claim:type`, `Header:name`; keywords are case-insensitive.
     pub fn parse(text: &str, client_id_header: &str) -> Option<KeyPart> {
         let text = text.trim();
         let named = |prefix: &str| {
@@ -45,7 +45,7 @@ impl KeyPart {
         }
     }
 
-    /// As it is written in a document.
+    /// The form in a document.
     pub fn text(&self) -> String {
         match self {
             KeyPart::ClientId(_) => "ClientId".into(),
@@ -56,52 +56,52 @@ impl KeyPart {
         }
     }
 
-    /// Whether it can be known only after authentication.
+    /// Whether it is known only after authentication.
     pub fn is_claim(&self) -> bool {
         matches!(self, KeyPart::Claim(_))
     }
 }
 
-/// Parts as they are written, for people.
+/// The parts, for descriptions.
 pub fn format_list(parts: &[KeyPart]) -> String {
     parts.iter().map(KeyPart::text).collect::<Vec<_>>().join(", ")
 }
 
-/// Under which a count is kept.
+/// The key of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(pub [u64; 2]);
 
-/// What makes keys for the life of the process; nobody outside can foresee them.
+/// The random seeds of keys, for the life of the process.
 #[derive(Debug, Default)]
 pub struct PartitionKeys([RandomState; 2]);
 
 impl PartitionKeys {
-    /// Makes the keys of one limit; equal names (and parts) give equal keys.
-    pub fn of(&self, name: &str, parts: &[KeyPart]) -> KeyBuilder {
-        let mut seed = self.digest();
+    /// A builder for the keys of one limit; equal names and parts give equal keys.
+    pub fn builder(&self, name: &str, parts: &[KeyPart]) -> KeyBuilder {
+        let mut seed = self.hasher();
         seed.add(name.as_bytes());
         KeyBuilder { seed, parts: parts.iter().filter(|part| **part != KeyPart::Route).cloned().collect() }
     }
 
-    /// The beginning of a key of whatever is added to it.
-    pub(super) fn digest(&self) -> KeyHasher {
+    /// An empty hasher.
+    pub(super) fn hasher(&self) -> KeyHasher {
         KeyHasher([self.0[0].build_hasher(), self.0[1].build_hasher()])
     }
 }
 
-/// Makes the keys of one limit.
+/// Computes the keys of one limit.
 #[derive(Debug)]
 pub struct KeyBuilder {
     seed: KeyHasher,
     parts: Box<[KeyPart]>,
 }
 
-/// Two keyed hashes on their way.
+/// Two keyed hashes in progress.
 #[derive(Clone, Debug)]
 pub(super) struct KeyHasher([DefaultHasher; 2]);
 
 impl KeyHasher {
-    /// Its length goes first, so that `ab, c` and `a, bc` differ.
+    /// Adds the length first, so that `ab, c` and `a, bc` differ.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         for hasher in &mut self.0 {
             hasher.write_usize(bytes.len());
@@ -120,32 +120,32 @@ impl KeyBuilder {
         self.parts.is_empty()
     }
 
-    /// The key of a request; none where the client had to say who it is and did not.
+    /// The key of a request; `None` without a required client ID.
     pub fn key(&self, exchange: &Exchange) -> Option<Key> {
-        let mut digest = self.seed.clone();
+        let mut hasher = self.seed.clone();
         for part in &self.parts {
             match part {
-                KeyPart::ClientId(header) => digest.add(client_id(exchange, header)?),
-                KeyPart::Ip => add_address(&mut digest, exchange.client.ip),
+                KeyPart::ClientId(header) => hasher.add(client_id(exchange, header)?),
+                KeyPart::Ip => add_address(&mut hasher, exchange.client.ip),
                 KeyPart::Claim(name) => {
                     match exchange.client.user.as_ref().and_then(|user| user.claim_value(name)) {
-                        Some(value) => digest.add(value.as_bytes()),
-                        None => digest.write_absent(),
+                        Some(value) => hasher.add(value.as_bytes()),
+                        None => hasher.write_absent(),
                     }
                 }
                 KeyPart::Header(name) => {
-                    exchange.request.get_all(name.as_bytes()).for_each(|line| digest.add(line));
-                    digest.write_absent();
+                    exchange.request.get_all(name.as_bytes()).for_each(|line| hasher.add(line));
+                    hasher.write_absent();
                 }
                 KeyPart::Route => {}
             }
         }
-        Some(digest.finish())
+        Some(hasher.finish())
     }
 }
 
 impl KeyHasher {
-    /// What no text can be mistaken for: a length that none has.
+    /// Marks an absent value: a length that no text has.
     pub(super) fn write_absent(&mut self) {
         for hasher in &mut self.0 {
             hasher.write_usize(usize::MAX);
@@ -153,15 +153,15 @@ impl KeyHasher {
     }
 }
 
-/// Who the client says it is, unless it says nothing.
-pub fn client_id<'x>(exchange: &'x Exchange, header: &str) -> Option<&'x [u8]> {
+/// The client ID in a request header.
+pub fn client_id<'r>(exchange: &'r Exchange, header: &str) -> Option<&'r [u8]> {
     exchange.request.get(header.as_bytes()).filter(|id| !id.is_empty())
 }
 
-fn add_address(digest: &mut KeyHasher, address: IpAddr) {
+fn add_address(hasher: &mut KeyHasher, address: IpAddr) {
     match address.to_canonical() {
-        IpAddr::V4(v4) => digest.add(&v4.octets()),
-        IpAddr::V6(v6) => digest.add(&v6.octets()[..8]),
+        IpAddr::V4(v4) => hasher.add(&v4.octets()),
+        IpAddr::V6(v6) => hasher.add(&v6.octets()[..8]),
     }
 }
 
@@ -218,10 +218,10 @@ mod tests {
 
     fn exchange(from: &str, fields: &[(&str, &str)]) -> Exchange {
         let from = from.parse().expect("address");
-        let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
-        x.request = Head::request(b"GET", b"/");
-        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
-        x
+        let mut exchange = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
+        exchange.request = Head::request(b"GET", b"/");
+        fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
+        exchange
     }
 
     fn parts(texts: &[&str]) -> Vec<KeyPart> {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_read_as_they_are_written() {
+    fn parts_are_parsed_and_printed() {
         for text in ["ClientId", "IP", "Claim:sub", "Header:X-Key", "Route"] {
             assert_eq!(KeyPart::parse(text, "Oc-Client").map(|part| part.text()).as_deref(), Some(text));
         }
@@ -243,9 +243,9 @@ mod tests {
     }
 
     #[test]
-    fn each_part_tells_requests_apart_and_nothing_else_does() {
+    fn only_the_parts_distinguish_requests() {
         let keys = PartitionKeys::default();
-        let by = |texts: &[&str]| keys.of("rule", &parts(texts));
+        let builder = |texts: &[&str]| keys.builder("rule", &parts(texts));
         let one = exchange("10.0.0.1:1", &[("Oc-Client", "a"), ("X", "1")]);
         let two = exchange("10.0.0.1:2", &[("oc-client", "a"), ("X", "2")]);
         let mut three = exchange("10.0.0.2:1", &[("Oc-Client", "b"), ("X", "1")]);
@@ -261,28 +261,28 @@ mod tests {
             (&["Route"], true, true),
             (&["ClientId", "Header:X"], false, false),
         ] {
-            let keyer = by(texts);
-            let key = keyer.key(&one);
+            let key_builder = builder(texts);
+            let key = key_builder.key(&one);
             assert_eq!(
-                (keyer.key(&two) == key, keyer.key(&three) == key),
+                (key_builder.key(&two) == key, key_builder.key(&three) == key),
                 (same_two, same_three),
                 "{texts:?}"
             );
         }
-        assert_ne!(keys.of("other", &[]).key(&one), keys.of("rule", &[]).key(&one));
+        assert_ne!(keys.builder("other", &[]).key(&one), keys.builder("rule", &[]).key(&one));
     }
 
     #[test]
-    fn who_has_to_be_named_and_is_not_has_no_key() {
-        let keyer = PartitionKeys::default().of("rule", &parts(&["ClientId"]));
-        assert_eq!(keyer.key(&exchange("10.0.0.1:1", &[])), None);
-        assert_eq!(keyer.key(&exchange("10.0.0.1:1", &[("Oc-Client", "")])), None);
+    fn a_request_without_a_required_client_id_has_no_key() {
+        let key_builder = PartitionKeys::default().builder("rule", &parts(&["ClientId"]));
+        assert_eq!(key_builder.key(&exchange("10.0.0.1:1", &[])), None);
+        assert_eq!(key_builder.key(&exchange("10.0.0.1:1", &[("Oc-Client", "")])), None);
     }
 
     #[test]
-    fn an_ipv6_subscriber_is_one_client_with_all_addresses() {
-        let keyer = PartitionKeys::default().of("rule", &[KeyPart::Ip]);
-        let key = |from| keyer.key(&exchange(from, &[]));
+    fn an_ipv6_prefix_of_64_bits_is_one_client() {
+        let key_builder = PartitionKeys::default().builder("rule", &[KeyPart::Ip]);
+        let key = |from| key_builder.key(&exchange(from, &[]));
         assert_eq!(key("[2001:db8:1:2::1]:1"), key("[2001:db8:1:2:ffff::]:9"));
         assert_ne!(key("[2001:db8:1:2::1]:1"), key("[2001:db8:1:3::1]:1"));
         assert_eq!(key("[::ffff:10.0.0.1]:1"), key("10.0.0.1:1"));

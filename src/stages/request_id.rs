@@ -1,4 +1,4 @@
-//! `RequestIdKey`: every request carries an id, the client's or one of ours (spec section 24).
+//! `RequestIdKey`: every request has an ID, from the client or generated (docs/ocelot-behavior.md, section 24).
 
 use crate::{
     base::bytes::put_hex,
@@ -14,14 +14,14 @@ use std::{
 
 pub const NAME: &str = "request-id";
 
-/// The longest id that is taken over into the access log.
-const MAX_LEN: usize = 128;
+/// Longest ID in the access log.
+const MAX_ID_BYTES: usize = 128;
 
-/// Takes the id of the request from a header, or makes one and sends it under that header.
+/// Reads the ID of a request from a header, or generates one and sets the header.
 #[derive(Debug)]
 pub struct RequestId {
     header: Box<[u8]>,
-    /// Differs from process to process and from plan to plan.
+    /// Random for each plan.
     prefix: u64,
     count: AtomicU64,
 }
@@ -32,7 +32,7 @@ impl RequestId {
         RequestId { header: header.as_bytes().into(), prefix, count: AtomicU64::new(0) }
     }
 
-    /// `16 hex digits : 8 hex digits`, never the same twice.
+    /// `16 hex digits : 8 hex digits`, unique.
     fn generate(&self, id: &mut Vec<u8>) {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
         put_hex(id, self.prefix, 16);
@@ -48,7 +48,9 @@ impl Stage for RequestId {
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         match exchange.request.get(&self.header) {
-            Some(id) if !id.is_empty() => exchange.record.id.extend_from_slice(&id[..id.len().min(MAX_LEN)]),
+            Some(id) if !id.is_empty() => {
+                exchange.record.id.extend_from_slice(&id[..id.len().min(MAX_ID_BYTES)])
+            }
             _ => {
                 match exchange.is_dry_run {
                     true => exchange.record.id.extend_from_slice(b"<a new id>"),
@@ -61,7 +63,7 @@ impl Stage for RequestId {
     }
 
     fn describe(&self) -> String {
-        format!("{} is passed on, or made", String::from_utf8_lossy(&self.header))
+        format!("passes on or generates {}", String::from_utf8_lossy(&self.header))
     }
 }
 
@@ -70,13 +72,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn made_ids_never_repeat_and_grow_beyond_eight_digits() {
+    fn generated_ids_are_unique_and_grow_beyond_eight_digits() {
         let stage = RequestId::new("X-Id");
-        let (mut one, mut two) = (Vec::new(), Vec::new());
-        stage.generate(&mut one);
-        stage.generate(&mut two);
-        assert_eq!(one.len(), 25);
-        assert_ne!(one, two);
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        stage.generate(&mut a);
+        stage.generate(&mut b);
+        assert_eq!(a.len(), 25);
+        assert_ne!(a, b);
         let mut long = Vec::new();
         put_hex(&mut long, 1 << 36, 8);
         assert_eq!(long, b"1000000000");

@@ -1,4 +1,4 @@
-//! `TraceContext`: the trace that a request belongs to, as W3C Trace Context writes it (`traceparent`, `tracestate`).
+//! `TraceContext`: propagation of W3C Trace Context (`traceparent`, `tracestate`).
 
 use crate::{
     base::bytes::put_hex,
@@ -15,26 +15,26 @@ use std::{
 
 pub const NAME: &str = "trace-context";
 
-const PARENT: &[u8] = b"traceparent";
-const STATE: &[u8] = b"tracestate";
+const TRACEPARENT: &[u8] = b"traceparent";
+const TRACESTATE: &[u8] = b"tracestate";
 
 /// `00-` trace id `-` span id `-` flags.
 const TRACEPARENT_LEN: usize = 55;
 
-/// What is done with the client's trace.
+/// How the trace of the client is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It goes on with a span of ours; where there is none, one is started.
+    /// Continue it with a new span; start a trace if there is none.
     Continue,
-    /// A trace is started with every request, whatever the client says.
+    /// Start a trace for every request.
     Start,
 }
 
-/// Continues or starts a trace, and tells the service.
+/// Continues or starts a trace, and sends `traceparent` to the backend.
 #[derive(Debug)]
 pub struct TraceContext {
     mode: Mode,
-    /// Differs from process to process and from plan to plan.
+    /// Random for each plan.
     seed: [u64; 3],
     count: AtomicU64,
 }
@@ -45,40 +45,41 @@ impl TraceContext {
         TraceContext { mode, seed, count: AtomicU64::new(0) }
     }
 
-    /// Numbers that never come again: two for a trace id, one for a span id; none of them zero.
+    /// Unique nonzero numbers: two for a trace ID, one for a span ID.
     fn random_ids(&self) -> [u64; 3] {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
         self.seed.map(|seed| mix64(seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).max(1))
     }
 }
 
-/// The finisher of splitmix64: one to one, and every bit depends on every bit.
+/// The finalizer of SplitMix64, a bijection.
 fn mix64(mut n: u64) -> u64 {
     n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     n ^ (n >> 31)
 }
 
-/// The trace id of a head with a valid `traceparent`.
+/// The trace ID of a head with a valid `traceparent`.
 pub fn trace_id(head: &Head) -> Option<&[u8]> {
     parse_traceparent(head).map(|parent| &parent[3..35])
 }
 
-/// The one `traceparent`, if it is what it should be (Trace Context 3.2.2). Of a later version only the beginning counts.
+/// The only `traceparent`, if valid (Trace Context 3.2.2). Of a later version, the known prefix is used.
 fn parse_traceparent(head: &Head) -> Option<&[u8]> {
-    let mut lines = head.get_all(PARENT);
+    let mut lines = head.get_all(TRACEPARENT);
     let parent = lines.next().filter(|_| lines.next().is_none())?;
-    let known = parent.len() == TRACEPARENT_LEN
+    let has_known_length = parent.len() == TRACEPARENT_LEN
         || parent.get(..2) != Some(b"00") && parent.get(TRACEPARENT_LEN) == Some(&b'-');
-    let dashes = known && [2, 35, 52].iter().all(|at| parent[*at] == b'-');
+    let has_dashes = has_known_length && [2, 35, 52].iter().all(|at| parent[*at] == b'-');
     let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let named = |part: &[u8]| hex(part) && part.iter().any(|b| *b != b'0');
-    let sound = dashes && hex(&parent[..2]) && &parent[..2] != b"ff" && hex(&parent[53..TRACEPARENT_LEN]);
-    (sound && named(&parent[3..35]) && named(&parent[36..52])).then_some(parent)
+    let is_nonzero_hex = |part: &[u8]| hex(part) && part.iter().any(|b| *b != b'0');
+    let is_valid =
+        has_dashes && hex(&parent[..2]) && &parent[..2] != b"ff" && hex(&parent[53..TRACEPARENT_LEN]);
+    (is_valid && is_nonzero_hex(&parent[3..35]) && is_nonzero_hex(&parent[36..52])).then_some(parent)
 }
 
-/// Our own span in the trace of `parent`, or in a new one. A new trace is marked as sampled: the services' own samplers
-/// would drop what their parent does not sample.
+/// Writes a new span in the trace of `parent`, or in a new trace. A new trace is marked as sampled: backends with a
+/// parent-based sampler would drop it otherwise.
 fn write_traceparent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], out: &mut Vec<u8>) {
     out.extend_from_slice(b"00-");
     match parent {
@@ -100,26 +101,26 @@ impl Stage for TraceContext {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let numbers = if exchange.is_dry_run { [0, 1, 1] } else { self.random_ids() };
+        let ids = if exchange.is_dry_run { [0, 1, 1] } else { self.random_ids() };
         let Exchange { request, scratch, record, .. } = exchange;
         scratch.clear();
         let parent = parse_traceparent(request).filter(|_| self.mode == Mode::Continue);
         let continued = parent.is_some();
-        write_traceparent(parent, numbers, scratch);
+        write_traceparent(parent, ids, scratch);
         if !continued {
-            request.remove(STATE);
+            request.remove(TRACESTATE);
         }
         if record.id.is_empty() {
             record.id.extend_from_slice(&scratch[3..35]);
         }
-        request.set(PARENT, scratch);
+        request.set(TRACEPARENT, scratch);
         Step::Next
     }
 
     fn describe(&self) -> String {
         match self.mode {
             Mode::Continue => "continues the trace of traceparent, or starts one".into(),
-            Mode::Start => "starts a trace, whatever traceparent says".into(),
+            Mode::Start => "starts a trace for every request".into(),
         }
     }
 }
@@ -133,30 +134,30 @@ mod tests {
     const PARENT_OF_CLIENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn sent(mode: Mode, fields: &[(&str, &str)]) -> Exchange {
-        let here = ([127, 0, 0, 1], 1).into();
-        let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-        x.request = Head::request(b"GET", b"/");
-        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
-        TraceContext::new(mode).on_request(&mut x);
-        x
+        let address = ([127, 0, 0, 1], 1).into();
+        let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+        exchange.request = Head::request(b"GET", b"/");
+        fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
+        TraceContext::new(mode).on_request(&mut exchange);
+        exchange
     }
 
     fn parent(exchange: &Exchange) -> String {
-        String::from_utf8_lossy(exchange.request.get(PARENT).unwrap()).into_owned()
+        String::from_utf8_lossy(exchange.request.get(TRACEPARENT).unwrap()).into_owned()
     }
 
     #[test]
-    fn a_trace_goes_on_with_a_span_of_ours_and_keeps_its_state_and_flags() {
-        let x = sent(Mode::Continue, &[("Traceparent", PARENT_OF_CLIENT), ("tracestate", "a=1")]);
-        let told = parent(&x);
-        assert_eq!((&told[..36], &told[52..]), (&PARENT_OF_CLIENT[..36], "-01"));
-        assert_ne!(told[36..52], PARENT_OF_CLIENT[36..52]);
-        assert_eq!(x.request.get(STATE), Some(&b"a=1"[..]));
-        assert_eq!(x.record.id, b"4bf92f3577b34da6a3ce929d0e0e4736");
+    fn a_trace_continues_with_a_new_span_and_keeps_state_and_flags() {
+        let exchange = sent(Mode::Continue, &[("Traceparent", PARENT_OF_CLIENT), ("tracestate", "a=1")]);
+        let sent_parent = parent(&exchange);
+        assert_eq!((&sent_parent[..36], &sent_parent[52..]), (&PARENT_OF_CLIENT[..36], "-01"));
+        assert_ne!(sent_parent[36..52], PARENT_OF_CLIENT[36..52]);
+        assert_eq!(exchange.request.get(TRACESTATE), Some(&b"a=1"[..]));
+        assert_eq!(exchange.record.id, b"4bf92f3577b34da6a3ce929d0e0e4736");
     }
 
     #[test]
-    fn without_a_valid_trace_one_is_started_and_foreign_state_goes() {
+    fn without_a_valid_trace_one_is_started_and_tracestate_removed() {
         for bad in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
@@ -166,34 +167,34 @@ mod tests {
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
-            let x = sent(Mode::Continue, &[("traceparent", bad), ("tracestate", "a=1")]);
-            assert!(parse_traceparent(&x.request).is_some(), "{}", parent(&x));
-            assert!(!parent(&x).contains("4bf92f"), "{bad}");
-            assert_eq!(x.request.get(STATE), None);
+            let exchange = sent(Mode::Continue, &[("traceparent", bad), ("tracestate", "a=1")]);
+            assert!(parse_traceparent(&exchange.request).is_some(), "{}", parent(&exchange));
+            assert!(!parent(&exchange).contains("4bf92f"), "{bad}");
+            assert_eq!(exchange.request.get(TRACESTATE), None);
         }
     }
 
     #[test]
-    fn a_later_version_is_continued_by_what_we_know_of_it() {
-        let x = sent(
+    fn a_later_version_is_continued_by_its_known_prefix() {
+        let exchange = sent(
             Mode::Continue,
             &[("traceparent", "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more")],
         );
-        assert!(parent(&x).starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+        assert!(parent(&exchange).starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
     }
 
     #[test]
-    fn a_client_that_is_not_believed_gets_a_trace_of_its_own() {
-        let x = sent(Mode::Start, &[("traceparent", PARENT_OF_CLIENT)]);
-        assert!(!parent(&x).contains("4bf92f"));
+    fn mode_start_and_duplicate_fields_start_a_new_trace() {
+        let exchange = sent(Mode::Start, &[("traceparent", PARENT_OF_CLIENT)]);
+        assert!(!parent(&exchange).contains("4bf92f"));
         let twice = [("traceparent", PARENT_OF_CLIENT), ("traceparent", PARENT_OF_CLIENT)];
         assert!(!parent(&sent(Mode::Continue, &twice)).contains("4bf92f"));
     }
 
     #[test]
-    fn numbers_never_come_again() {
+    fn ids_are_unique() {
         let stage = TraceContext::new(Mode::Start);
-        let all: std::collections::HashSet<_> = (0..1000).map(|_| stage.random_ids()).collect();
-        assert_eq!(all.len(), 1000);
+        let ids: std::collections::HashSet<_> = (0..1000).map(|_| stage.random_ids()).collect();
+        assert_eq!(ids.len(), 1000);
     }
 }

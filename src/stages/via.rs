@@ -13,7 +13,7 @@ use crate::{
 
 pub const NAME: &str = "via";
 
-/// Adds our line to `Via`; counts `Max-Forwards` down and answers where it ends.
+/// Appends to `Via`; decrements `Max-Forwards` and responds when it is exhausted.
 #[derive(Debug)]
 pub struct Via;
 
@@ -27,9 +27,9 @@ impl Stage for Via {
             match exchange.request.get_known(KnownHeader::MaxForwards).map(decimal) {
                 Some(Some(0)) => return max_forwards_exhausted(exchange),
                 Some(Some(n)) => {
-                    let mut left = Vec::with_capacity(20);
-                    put_decimal(&mut left, n - 1);
-                    exchange.request.set(b"Max-Forwards", &left);
+                    let mut remaining = Vec::with_capacity(20);
+                    put_decimal(&mut remaining, n - 1);
+                    exchange.request.set(b"Max-Forwards", &remaining);
                 }
                 Some(None) => {
                     return Step::Fail(GatewayError::malformed_request("Max-Forwards is not a number"));
@@ -47,15 +47,15 @@ impl Stage for Via {
     }
 
     fn describe(&self) -> String {
-        "adds Via, counts Max-Forwards down".into()
+        "adds Via, decrements Max-Forwards".into()
     }
 }
 
-/// The request ends here: OPTIONS is answered; TRACE is not, for its answer would show the client what proxies added.
+/// Responds to OPTIONS. TRACE is rejected: its response would expose fields that proxies added.
 fn max_forwards_exhausted(exchange: &Exchange) -> Step {
     match exchange.request.method() {
         b"OPTIONS" => Step::Respond(Response::local(200, "", "")),
-        _ => Step::Fail(GatewayError::new(ErrorCode::RequestMethod, "TRACE is not answered here")),
+        _ => Step::Fail(GatewayError::new(ErrorCode::RequestMethod, "the gateway does not respond to TRACE")),
     }
 }
 
@@ -65,30 +65,30 @@ mod tests {
     use crate::pipeline::{exchange::Peer, head::Head};
     use std::time::Instant;
 
-    fn exchange(method: &str, left: &str) -> Exchange {
-        let here = ([127, 0, 0, 1], 1).into();
-        let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-        x.request = Head::request(method.as_bytes(), b"/");
-        x.request.append(b"Max-Forwards", left.as_bytes());
-        x.request.append(b"Via", b"1.1 first");
-        x
+    fn request(method: &str, remaining: &str) -> Exchange {
+        let address = ([127, 0, 0, 1], 1).into();
+        let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+        exchange.request = Head::request(method.as_bytes(), b"/");
+        exchange.request.append(b"Max-Forwards", remaining.as_bytes());
+        exchange.request.append(b"Via", b"1.1 first");
+        exchange
     }
 
     #[test]
-    fn our_line_stands_behind_those_of_earlier_proxies() {
-        let mut x = exchange("GET", "5");
-        assert!(matches!(Via.on_request(&mut x), Step::Next));
-        assert_eq!(x.request.get_all(b"via").collect::<Vec<_>>(), [&b"1.1 first"[..], b"1.1 margay"]);
-        assert_eq!(x.request.get(b"max-forwards"), Some(&b"5"[..]));
+    fn via_is_appended_after_earlier_proxies() {
+        let mut exchange = request("GET", "5");
+        assert!(matches!(Via.on_request(&mut exchange), Step::Next));
+        assert_eq!(exchange.request.get_all(b"via").collect::<Vec<_>>(), [&b"1.1 first"[..], b"1.1 margay"]);
+        assert_eq!(exchange.request.get(b"max-forwards"), Some(&b"5"[..]));
     }
 
     #[test]
-    fn max_forwards_counts_down_and_ends_here_at_zero() {
-        let mut x = exchange("TRACE", "5");
-        assert!(matches!(Via.on_request(&mut x), Step::Next));
-        assert_eq!(x.request.get(b"max-forwards"), Some(&b"4"[..]));
-        assert!(matches!(Via.on_request(&mut exchange("OPTIONS", "0")), Step::Respond(_)));
-        assert!(matches!(Via.on_request(&mut exchange("TRACE", "0")), Step::Fail(_)));
-        assert!(matches!(Via.on_request(&mut exchange("TRACE", "x")), Step::Fail(_)));
+    fn max_forwards_is_decremented_and_exhausted_at_zero() {
+        let mut exchange = request("TRACE", "5");
+        assert!(matches!(Via.on_request(&mut exchange), Step::Next));
+        assert_eq!(exchange.request.get(b"max-forwards"), Some(&b"4"[..]));
+        assert!(matches!(Via.on_request(&mut request("OPTIONS", "0")), Step::Respond(_)));
+        assert!(matches!(Via.on_request(&mut request("TRACE", "0")), Step::Fail(_)));
+        assert!(matches!(Via.on_request(&mut request("TRACE", "x")), Step::Fail(_)));
     }
 }

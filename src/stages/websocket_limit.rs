@@ -19,7 +19,7 @@ use std::{
 
 pub const NAME: &str = "websocket-limit";
 
-/// The open tunnels of each client that has one.
+/// The number of open WebSocket connections by client address.
 #[derive(Debug, Default)]
 pub struct OpenWebSockets(WeakMap<IpAddr, AtomicU64>);
 
@@ -30,7 +30,7 @@ pub struct WebSocketLimit {
     open: Arc<OpenWebSockets>,
 }
 
-/// One tunnel, counted until it is dropped.
+/// An open WebSocket connection, counted until dropped.
 struct WebSocketGuard(Arc<AtomicU64>);
 
 impl Drop for WebSocketGuard {
@@ -72,7 +72,7 @@ impl Stage for WebSocketLimit {
     }
 
     fn describe(&self) -> String {
-        format!("at most {} WebSocket connections of one client", self.max_per_client)
+        format!("at most {} WebSocket connections per client", self.max_per_client)
     }
 }
 
@@ -84,18 +84,18 @@ mod tests {
 
     fn opening(address: &str) -> Exchange {
         let address = address.parse().unwrap();
-        let mut x = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
-        x.is_websocket = true;
-        x
+        let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+        exchange.is_websocket = true;
+        exchange
     }
 
     #[test]
-    fn one_client_has_so_many_open_at_one_time_and_others_do_not_count() {
+    fn the_limit_applies_to_each_client_separately() {
         let stage = WebSocketLimit::new(1, &Arc::default());
         let mut first = opening("10.0.0.1:1");
         assert!(matches!(stage.on_request(&mut first), Step::Next));
-        let refused = |step| matches!(step, Step::Fail(cause) if cause.why == ErrorCode::LimitWebsockets);
-        assert!(refused(stage.on_request(&mut opening("10.0.0.1:2"))));
+        let is_rejected = |step| matches!(step, Step::Fail(cause) if cause.why == ErrorCode::LimitWebsockets);
+        assert!(is_rejected(stage.on_request(&mut opening("10.0.0.1:2"))));
         assert!(matches!(stage.on_request(&mut opening("10.0.0.2:1")), Step::Next));
         let mut plain = opening("10.0.0.1:3");
         plain.is_websocket = false;

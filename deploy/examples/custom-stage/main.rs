@@ -1,4 +1,4 @@
-//! A gateway with a stage of its own: `Tenant` tells the service whose request it is, from the first label of the host.
+//! A gateway with a custom stage: `Tenant` sends the tenant, the first label of the host name, to the backend.
 
 use margay::{
     Gateway,
@@ -12,13 +12,13 @@ use margay::{
 use serde::Deserialize;
 use std::process::ExitCode;
 
-/// What stands in the route's `HandlerSettings` under `Tenant`.
+/// The settings: `Tenant` in the `HandlerSettings` of a route.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 struct Settings {
-    /// The header that tells the service.
+    /// The request header that carries the tenant.
     header: String,
-    /// What follows the tenant in the host name.
+    /// The domain below which each tenant has its host name.
     domain: String,
 }
 
@@ -28,7 +28,7 @@ impl Default for Settings {
     }
 }
 
-/// The compiled stage: made once for each route, shared by all its requests.
+/// The compiled stage: built once for each route, shared by all its requests.
 #[derive(Debug)]
 struct Tenant {
     header: Box<[u8]>,
@@ -52,7 +52,7 @@ impl Stage for Tenant {
         "Tenant"
     }
 
-    /// Runs for every request of the route, on the thread that serves it: no waiting, no locks.
+    /// Runs for every request of the route on its worker thread: it must not block.
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         let host = exchange.request.get_known(KnownHeader::Host).unwrap_or_default();
         let name = host.split(|b| *b == b':').next().unwrap_or_default();
@@ -66,7 +66,7 @@ impl Stage for Tenant {
         }
     }
 
-    /// What `margay explain` says.
+    /// The description that `margay explain` prints.
     fn describe(&self) -> String {
         format!("sets {} from the host", String::from_utf8_lossy(&self.header))
     }

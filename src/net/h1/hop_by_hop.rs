@@ -18,6 +18,20 @@ pub struct HopByHop {
 /// Reads the connection options and removes every hop-by-hop field from the head, framing fields included. A field that the
 /// gateway itself relies on is never removed because `Connection` lists it.
 pub fn strip(head: &mut Head) -> HopByHop {
+    strip_where(head, |_| false)
+}
+
+/// As `strip`, for the request of a client: also removes the fields that only the gateway may set (RFC 9440 4), on every
+/// listener and before routing.
+pub fn strip_request(head: &mut Head) -> HopByHop {
+    strip_where(head, is_client_certificate)
+}
+
+fn is_client_certificate(known: KnownHeader) -> bool {
+    matches!(known, KnownHeader::ClientCert | KnownHeader::ClientCertChain | KnownHeader::XClientCertificate)
+}
+
+fn strip_where(head: &mut Head, is_forbidden: impl Fn(KnownHeader) -> bool) -> HopByHop {
     let mut hop = HopByHop::default();
     let listed = connection_options(head, &mut hop);
     hop.websocket = is_websocket(head);
@@ -33,7 +47,7 @@ pub fn strip(head: &mut Head) -> HopByHop {
         ) || matches!(
             known,
             KnownHeader::TransferEncoding | KnownHeader::Upgrade | KnownHeader::Http2Settings
-        )
+        ) || is_forbidden(known)
     });
     hop
 }
@@ -118,5 +132,16 @@ mod tests {
         ]);
         assert!(strip(&mut head).te_trailers);
         assert_eq!(head.len(), 1);
+    }
+
+    #[test]
+    fn certificate_fields_are_removed_from_requests_only() {
+        let fields =
+            [("client-cert", "1"), ("Client-Cert-Chain", "2"), ("X-CLIENT-CERTIFICATE", "3"), ("X", "4")];
+        let (mut request, mut response) = (head(&fields), head(&fields));
+        strip_request(&mut request);
+        strip(&mut response);
+        assert_eq!(request.fields().map(|f| f.1).collect::<Vec<_>>(), [&b"X"[..]]);
+        assert_eq!(response.len(), 4);
     }
 }

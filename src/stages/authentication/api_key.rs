@@ -1,6 +1,6 @@
-//! `ApiKey`: a long random text that one caller got from the operator. The gateway knows its SHA-256 only.
+//! `ApiKey`: a long random text that the operator gave to one caller. The gateway has only its SHA-256.
 
-use super::{AuthOutcome, credential_location::Credential, settings::ApiKeySettings};
+use super::{credential_location::Credential, outcome::AuthOutcome, settings::ApiKeySettings};
 use crate::pipeline::{
     error::{ErrorCode, GatewayError},
     exchange::Exchange,
@@ -14,21 +14,21 @@ use std::{
 };
 use subtle::ConstantTimeEq;
 
-/// The hash of a key, and whose it is.
+/// The hash of a key and its owner.
 type KeyOwner = ([u8; 32], Arc<Identity>);
 
-/// The scheme at work.
+/// The compiled scheme.
 #[derive(Debug)]
 pub struct ApiKeys {
     settings: ApiKeySettings,
-    /// Where to look is secret too: the time that a look-up takes says nothing about the hashes.
-    locations: RandomState,
+    /// Keyed hash of the table, so that the time of a look-up reveals nothing about the stored hashes.
+    hasher: RandomState,
     owners: HashMap<u64, Vec<KeyOwner>>,
 }
 
 impl ApiKeys {
     pub fn new(name: &str, settings: ApiKeySettings) -> ApiKeys {
-        let (scheme, locations): (Arc<str>, _) = (name.into(), RandomState::new());
+        let (scheme, hasher): (Arc<str>, _) = (name.into(), RandomState::new());
         let mut owners: HashMap<u64, Vec<KeyOwner>> = HashMap::with_capacity(settings.keys.len());
         for key in &settings.keys {
             let mut user = Identity::new(scheme.clone());
@@ -36,31 +36,31 @@ impl ApiKeys {
                 user.add("sub", &key.owner);
             }
             key.claims.iter().for_each(|(name, value)| user.add(name, value));
-            owners.entry(locations.hash_one(key.sha256)).or_default().push((key.sha256, Arc::new(user)));
+            owners.entry(hasher.hash_one(key.sha256)).or_default().push((key.sha256, Arc::new(user)));
         }
-        ApiKeys { settings, locations, owners }
+        ApiKeys { settings, hasher, owners }
     }
 
-    /// Judges the key of a request.
+    /// Authenticates a request by its key.
     pub fn authenticate(&self, exchange: &Exchange) -> AuthOutcome {
-        let key = match self.settings.places.find(exchange, "ApiKey") {
+        let key = match self.settings.locations.find(exchange, "ApiKey") {
             Credential::None => return AuthOutcome::NoCredentials,
             Credential::Ambiguous => {
                 return AuthOutcome::Rejected(GatewayError::new(
                     ErrorCode::IdentityMalformed,
-                    "the header of the key is there twice",
+                    "the request has several API key headers",
                 ));
             }
             Credential::Value(key) => key,
         };
         let hash: [u8; 32] = Sha256::digest(key).into();
-        let here = self.owners.get(&self.locations.hash_one(hash)).into_iter().flatten();
-        let mut found = here.filter(|(own, _)| bool::from(own.ct_eq(&hash)));
-        match found.next() {
+        let candidates = self.owners.get(&self.hasher.hash_one(hash)).into_iter().flatten();
+        let mut owners = candidates.filter(|(sha256, _)| bool::from(sha256.ct_eq(&hash)));
+        match owners.next() {
             Some((_, user)) => AuthOutcome::Authenticated(user.clone()),
             None => AuthOutcome::Rejected(GatewayError::new(
                 ErrorCode::IdentityInvalidCredentials,
-                "nobody has this key",
+                "the API key is unknown",
             )),
         }
     }
@@ -78,9 +78,9 @@ mod tests {
     }
 
     fn keys(keys: Vec<ApiKey>) -> ApiKeys {
-        let places =
+        let locations =
             CredentialLocations { header: "X-Api-Key".into(), query: Some("key".into()), cookie: None };
-        ApiKeys::new("partners", ApiKeySettings { places, keys })
+        ApiKeys::new("partners", ApiKeySettings { locations, keys })
     }
 
     fn owner(keys: &ApiKeys, key: &str) -> Option<String> {
@@ -91,21 +91,22 @@ mod tests {
     }
 
     #[test]
-    fn during_a_rotation_the_old_and_the_new_key_of_an_owner_are_good() {
+    fn during_a_rotation_the_old_and_the_new_key_are_accepted() {
         let scope = [("scope", "orders")];
-        let both = keys(vec![key("old", "anna", &scope), key("new", "anna", &scope), key("x", "berta", &[])]);
-        assert_eq!(owner(&both, "old").as_deref(), Some("anna"));
-        assert_eq!(owner(&both, "new").as_deref(), Some("anna"));
-        assert_eq!(owner(&both, "x").as_deref(), Some("berta"));
-        let after = keys(vec![key("new", "anna", &scope)]);
-        assert_eq!((owner(&after, "old"), owner(&after, "new").as_deref()), (None, Some("anna")));
+        let rotation =
+            keys(vec![key("old", "anna", &scope), key("new", "anna", &scope), key("x", "berta", &[])]);
+        assert_eq!(owner(&rotation, "old").as_deref(), Some("anna"));
+        assert_eq!(owner(&rotation, "new").as_deref(), Some("anna"));
+        assert_eq!(owner(&rotation, "x").as_deref(), Some("berta"));
+        let rotated = keys(vec![key("new", "anna", &scope)]);
+        assert_eq!((owner(&rotated, "old"), owner(&rotated, "new").as_deref()), (None, Some("anna")));
     }
 
     #[test]
-    fn a_key_in_the_query_is_as_good_and_an_unknown_one_is_refused() {
+    fn a_key_in_the_query_is_accepted_and_an_unknown_one_rejected() {
         let keys = keys(vec![key("k", "anna", &[("sub", "a-1")])]);
         let AuthOutcome::Authenticated(user) = keys.authenticate(&exchange("/?key=k", &[])) else {
-            panic!("refused")
+            panic!("rejected")
         };
         assert_eq!((user.claim_value("sub"), &*user.scheme), (Some("a-1"), "partners"));
         assert!(matches!(keys.authenticate(&exchange("/", &[])), AuthOutcome::NoCredentials));

@@ -1,9 +1,9 @@
-//! `Basic`: name and password (RFC 7617). Hashes of passwords are slow on purpose, so they are checked beside the
-//! workers, a few at a time, and what was good is remembered.
+//! `Basic`: name and password (RFC 7617). Password hashes are slow by design: they are verified on background threads, a
+//! few in parallel, and verified pairs are cached.
 
 use super::{
-    AuthOutcome,
     credential_location::Credential,
+    outcome::AuthOutcome,
     settings::{BasicSettings, CredentialLocations, User},
 };
 use crate::{
@@ -29,10 +29,11 @@ use std::{
 };
 use tokio::sync::{Semaphore, oneshot};
 
-/// Good pairs that one scheme remembers.
-const CACHE_TTL: u64 = 10_000;
-/// Hashes that are checked at one time, and requests that wait for one.
+/// Verified pairs that one scheme caches.
+const MAX_CACHED_PAIRS: u64 = 10_000;
+/// Hashes that are verified in parallel.
 const MAX_PARALLEL_HASHES: usize = 2;
+/// Requests that wait for the verification of a hash, including those in progress.
 const MAX_QUEUED: usize = 64;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -40,15 +41,15 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The scheme at work.
+/// The compiled scheme.
 #[derive(Debug)]
 pub struct Basic {
-    places: CredentialLocations,
+    locations: CredentialLocations,
     scheme: Arc<str>,
     users: HashMap<String, User>,
-    /// Its hash is checked for names that nobody has, so that the time does not tell.
-    dummy_hash: Option<User>,
-    /// By a hash of the whole pair that only this process can make: no password is kept.
+    /// Its hash is verified for unknown names, so that the response time does not reveal them.
+    dummy_user: Option<User>,
+    /// Keyed by a salted hash of the whole pair: no password is stored.
     verified_cache: Cache<[u8; 32], Arc<Identity>>,
     salt: [u64; 4],
     hash_permits: Arc<Semaphore>,
@@ -58,15 +59,15 @@ pub struct Basic {
 
 impl Basic {
     pub fn new(name: &str, settings: BasicSettings, background: BackgroundRuntime) -> Basic {
-        let dummy_hash = settings.users.first().cloned();
+        let dummy_user = settings.users.first().cloned();
         let random = RandomState::new();
         Basic {
-            places: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
+            locations: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
             scheme: name.into(),
             users: settings.users.into_iter().map(|user| (user.name.clone(), user)).collect(),
-            dummy_hash,
+            dummy_user,
             verified_cache: Cache::builder()
-                .max_capacity(CACHE_TTL)
+                .max_capacity(MAX_CACHED_PAIRS)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             salt: [1, 2, 3, 4].map(|n: u64| random.hash_one(n)),
@@ -76,14 +77,14 @@ impl Basic {
         }
     }
 
-    /// Judges the pair of a request.
+    /// Authenticates a request by its name and password.
     pub fn authenticate(self: &Arc<Self>, exchange: &Exchange) -> AuthOutcome {
-        let pair = match self.places.find(exchange, "Basic") {
+        let pair = match self.locations.find(exchange, "Basic") {
             Credential::None => return AuthOutcome::NoCredentials,
             Credential::Ambiguous => {
                 return AuthOutcome::Rejected(GatewayError::new(
                     ErrorCode::IdentityMalformed,
-                    "the header of the password is there twice",
+                    "the request has several Authorization headers",
                 ));
             }
             Credential::Value(pair) => pair,
@@ -95,7 +96,7 @@ impl Basic {
         let Some((name, password)) = decode(pair) else {
             return AuthOutcome::Rejected(GatewayError::new(
                 ErrorCode::IdentityMalformed,
-                "name and password cannot be read",
+                "invalid Basic credentials: expected base64 of `name:password`",
             ));
         };
         if exchange.is_dry_run {
@@ -113,27 +114,27 @@ impl Basic {
         hasher.finalize().into()
     }
 
-    /// Checks beside the workers, unless too many wait for that already.
+    /// Verifies on a background thread, unless too many requests wait already.
     async fn verify_in_background(
         self: Arc<Self>,
         key: [u8; 32],
         name: String,
         password: Vec<u8>,
     ) -> Result<Arc<Identity>, GatewayError> {
-        let Ok(waits) = self.queued.clone().try_acquire_owned() else { return Err(too_many_checks()) };
-        let (tell, told) = oneshot::channel();
+        let Ok(queue_permit) = self.queued.clone().try_acquire_owned() else { return Err(too_many_checks()) };
+        let (sender, receiver) = oneshot::channel();
         let basic = self.clone();
         self.background.spawn(async move {
-            let _waits = waits;
+            let _queue_permit = queue_permit;
             let Ok(_slot) = basic.hash_permits.clone().acquire_owned().await else { return };
-            let checked =
+            let result =
                 tokio::task::spawn_blocking(move || basic.verify_unless_cached(key, &name, &password)).await;
-            let _ = tell.send(checked.unwrap_or_else(|_| Err(too_many_checks())));
+            let _ = sender.send(result.unwrap_or_else(|_| Err(too_many_checks())));
         });
-        told.await.unwrap_or_else(|_| Err(too_many_checks()))
+        receiver.await.unwrap_or_else(|_| Err(too_many_checks()))
     }
 
-    /// Somebody with the same pair may have been before in the queue.
+    /// A request before this one in the queue may have had the same pair.
     fn verify_unless_cached(
         &self,
         key: [u8; 32],
@@ -149,9 +150,9 @@ impl Basic {
     }
 
     fn verify(&self, name: &str, password: &[u8]) -> Result<Arc<Identity>, GatewayError> {
-        let found = self.users.get(name);
-        let good = found.or(self.dummy_hash.as_ref()).is_some_and(|user| verify_hash(&user.hash, password));
-        match found.filter(|_| good) {
+        let user = self.users.get(name);
+        let matches = user.or(self.dummy_user.as_ref()).is_some_and(|user| verify_hash(&user.hash, password));
+        match user.filter(|_| matches) {
             Some(user) => Ok(Arc::new(self.identity(user))),
             None => Err(GatewayError::new(
                 ErrorCode::IdentityInvalidCredentials,
@@ -171,8 +172,8 @@ impl Basic {
 }
 
 fn too_many_checks() -> GatewayError {
-    GatewayError::new(ErrorCode::IdentityBusy, "too many passwords are being checked")
-        .with_details(|more| more.headers.push(("Retry-After".into(), "1".to_owned())))
+    GatewayError::new(ErrorCode::IdentityBusy, "too many password checks are in progress")
+        .with_details(|details| details.headers.push(("Retry-After".into(), "1".to_owned())))
 }
 
 fn decode(pair: &[u8]) -> Option<(String, Vec<u8>)> {
@@ -182,7 +183,7 @@ fn decode(pair: &[u8]) -> Option<(String, Vec<u8>)> {
     Some((name, pair[colon + 1..].to_vec()))
 }
 
-/// Whether the hash is that of the password.
+/// Whether the password has this hash.
 fn verify_hash(hash: &str, password: &[u8]) -> bool {
     match hash.starts_with("$argon2") {
         true => PasswordHash::new(hash)
@@ -191,7 +192,7 @@ fn verify_hash(hash: &str, password: &[u8]) -> bool {
     }
 }
 
-/// Says what is wrong with a hash that cannot be used, before anybody has to wait for it.
+/// Validates a password hash of the configuration.
 pub fn check_hash(hash: &str) -> Result<(), &'static str> {
     if hash.starts_with("$argon2") {
         let hash = PasswordHash::new(hash).ok().filter(|hash| hash.hash.is_some());
@@ -237,64 +238,70 @@ mod tests {
         Arc::new(Basic::new("staff", BasicSettings { users }, background))
     }
 
-    async fn judged(basic: &Arc<Basic>, pair: &str) -> AuthOutcome {
+    async fn authenticate(basic: &Arc<Basic>, pair: &str) -> AuthOutcome {
         let line = format!("Basic {}", BASE64.encode(pair));
         match basic.authenticate(&exchange("/", &[("Authorization", &line)])) {
-            AuthOutcome::Pending(later) => {
-                later.await.map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
+            AuthOutcome::Pending(pending) => {
+                pending.await.map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
             }
-            judged => judged,
+            outcome => outcome,
         }
     }
 
     #[tokio::test]
-    async fn both_kinds_of_hashes_are_understood_and_remembered() {
+    async fn bcrypt_and_argon2_hashes_are_verified_and_cached() {
         let basic = basic();
         for (pair, name) in [("ann:secret", "ann"), ("ben:open:sesame", "ben")] {
-            let AuthOutcome::Authenticated(user) = judged(&basic, pair).await else {
-                panic!("{pair} is refused")
+            let AuthOutcome::Authenticated(user) = authenticate(&basic, pair).await else {
+                panic!("{pair} is rejected")
             };
             assert_eq!((user.claim_value("sub"), user.claim_value("role")), (Some(name), Some("r")));
             let line = format!("Basic {}", BASE64.encode(pair));
             let again = basic.authenticate(&exchange("/", &[("Authorization", &line)]));
-            assert!(matches!(again, AuthOutcome::Authenticated(_)), "the second time needs no waiting");
+            assert!(matches!(again, AuthOutcome::Authenticated(_)), "the second request does not wait");
         }
     }
 
     #[tokio::test]
-    async fn a_wrong_password_and_an_unknown_name_look_the_same() {
+    async fn a_wrong_password_and_an_unknown_name_are_indistinguishable() {
         let basic = basic();
-        assert_eq!(why(judged(&basic, "ann:Secret").await), "identity.invalid_credentials");
-        assert_eq!(why(judged(&basic, "eve:secret").await), "identity.invalid_credentials");
-        assert_eq!(why(judged(&basic, "ann").await), "identity.malformed");
-        let odd = exchange("/", &[("Authorization", "Basic ???")]);
-        assert_eq!(why(basic.authenticate(&odd)), "identity.malformed");
+        assert_eq!(why(authenticate(&basic, "ann:Secret").await), "identity.invalid_credentials");
+        assert_eq!(why(authenticate(&basic, "eve:secret").await), "identity.invalid_credentials");
+        assert_eq!(why(authenticate(&basic, "ann").await), "identity.malformed");
+        let malformed = exchange("/", &[("Authorization", "Basic ???")]);
+        assert_eq!(why(basic.authenticate(&malformed)), "identity.malformed");
     }
 
     #[tokio::test]
-    async fn the_hot_thread_never_checks_a_hash() {
+    async fn hashes_are_verified_off_the_worker_thread() {
         let basic = basic();
         let slow = User { name: "old".into(), hash: bcrypt::hash("x", 10).unwrap(), claims: Vec::new() };
         let settings = BasicSettings { users: vec![slow] };
         let slow = Arc::new(Basic::new("slow", settings, basic.background.clone()));
         let line = format!("Basic {}", BASE64.encode("old:x"));
-        let x = exchange("/", &[("Authorization", &line)]);
-        let began = Instant::now();
-        let AuthOutcome::Pending(later) = slow.authenticate(&x) else { panic!("nothing is remembered yet") };
-        let asked = began.elapsed();
-        assert!(later.await.is_ok());
-        assert!(asked * 4 < began.elapsed(), "{asked:?} of {:?} on the hot thread", began.elapsed());
+        let request = exchange("/", &[("Authorization", &line)]);
+        let started = Instant::now();
+        let AuthOutcome::Pending(pending) = slow.authenticate(&request) else {
+            panic!("nothing is cached yet")
+        };
+        let on_worker = started.elapsed();
+        assert!(pending.await.is_ok());
+        assert!(
+            on_worker * 4 < started.elapsed(),
+            "{on_worker:?} of {:?} on the worker thread",
+            started.elapsed()
+        );
     }
 
     #[tokio::test]
-    async fn when_too_many_wait_the_next_is_told_to_come_again() {
+    async fn a_full_queue_rejects_with_retry_after() {
         let basic = basic();
-        let _all = basic.queued.clone().acquire_many_owned(MAX_QUEUED as u32).await.unwrap();
-        assert_eq!(why(judged(&basic, "ann:secret").await), "identity.busy");
+        let _permits = basic.queued.clone().acquire_many_owned(MAX_QUEUED as u32).await.unwrap();
+        assert_eq!(why(authenticate(&basic, "ann:secret").await), "identity.busy");
     }
 
     #[test]
-    fn a_hash_that_cannot_be_used_is_told_at_once() {
+    fn unusable_hashes_are_rejected() {
         for hash in ["", "secret", "$2b$04$short", "$apr1$x$y", "$argon2id$nonsense", "{SHA}abc="] {
             assert!(check_hash(hash).is_err(), "{hash}");
         }

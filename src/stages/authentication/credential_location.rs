@@ -1,36 +1,37 @@
-//! Where credentials stand in a request, and taking them out of it.
+//! Finds credentials in a request, and removes them from its query.
 
 use super::settings::CredentialLocations;
 use crate::pipeline::{cookies::cookie_value, exchange::Exchange};
 use memchr::memmem;
 
-/// What was found.
+/// The credentials of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credential<'x> {
+pub enum Credential<'r> {
     None,
-    /// Something that may be credentials.
-    Value(&'x [u8]),
-    /// The same field twice: who reads which one is anybody's guess.
+    /// Unverified credentials.
+    Value(&'r [u8]),
+    /// The same field twice: recipients may read different ones.
     Ambiguous,
 }
 
 impl CredentialLocations {
-    /// The credentials: in the header, else in the query, else in the cookie. `scheme` must stand before those in
-    /// `Authorization` (RFC 9110 11.4) and may stand before those in another header.
-    pub fn find<'x>(&self, exchange: &'x Exchange, scheme: &str) -> Credential<'x> {
-        let own = |name: &[u8]| name.eq_ignore_ascii_case(self.header.as_bytes());
-        let mut lines = exchange.request.fields().filter(|(_, name, _)| own(name)).map(|(_, _, line)| line);
+    /// The credentials: from the header, else the query, else the cookie. `scheme` is a required prefix in
+    /// `Authorization` (RFC 9110 11.4) and an optional one in other headers.
+    pub fn find<'r>(&self, exchange: &'r Exchange, scheme: &str) -> Credential<'r> {
+        let is_header = |name: &[u8]| name.eq_ignore_ascii_case(self.header.as_bytes());
+        let mut lines =
+            exchange.request.fields().filter(|(_, name, _)| is_header(name)).map(|(_, _, line)| line);
         if let Some(line) = lines.next() {
             if lines.next().is_some() {
                 return Credential::Ambiguous;
             }
-            let bare = !self.header.eq_ignore_ascii_case("authorization");
-            match after_scheme(line, scheme).or_else(|| bare.then_some(line)) {
+            let may_be_bare = !self.header.eq_ignore_ascii_case("authorization");
+            match after_scheme(line, scheme).or_else(|| may_be_bare.then_some(line)) {
                 Some(text) if !text.is_empty() => return Credential::Value(text),
                 _ => {}
             }
         }
-        let query = self.query.as_ref().and_then(|name| in_query(exchange, name));
+        let query = self.query.as_ref().and_then(|name| query_value(exchange, name));
         match query.or_else(|| self.cookie.as_ref().and_then(|name| cookie_value(&exchange.request, name))) {
             Some(text) if !text.is_empty() => Credential::Value(text),
             _ => Credential::None,
@@ -38,22 +39,22 @@ impl CredentialLocations {
     }
 }
 
-/// What follows the name of the scheme and blanks.
+/// The credentials after the name of the scheme and spaces.
 fn after_scheme<'l>(line: &'l [u8], scheme: &str) -> Option<&'l [u8]> {
     let (name, rest) = line.split_at_checked(scheme.len())?;
-    let named = name.eq_ignore_ascii_case(scheme.as_bytes()) && rest.first().is_none_or(|b| *b == b' ');
-    named.then(|| rest.trim_ascii())
+    let has_scheme = name.eq_ignore_ascii_case(scheme.as_bytes()) && rest.first().is_none_or(|b| *b == b' ');
+    has_scheme.then(|| rest.trim_ascii())
 }
 
-/// The value of a query parameter, as it stands there; tokens and keys need no escapes.
-fn in_query<'x>(exchange: &'x Exchange, name: &str) -> Option<&'x [u8]> {
+/// The raw value of a query parameter; tokens and keys need no escapes.
+fn query_value<'r>(exchange: &'r Exchange, name: &str) -> Option<&'r [u8]> {
     let query = exchange.request.target().get(exchange.routing.path_len + 1..)?;
     query.split(|b| *b == b'&').find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
-/// Takes a parameter out of the query, so that neither services nor anybody's log gets to see it.
+/// Removes a parameter from the query, so that neither backends nor logs get it.
 pub fn strip(exchange: &mut Exchange, name: &str) {
-    while let Some((start, end)) = parameter(exchange, name) {
+    while let Some((start, end)) = parameter_range(exchange, name) {
         let Exchange { request, routing, scratch, .. } = exchange;
         scratch.clear();
         scratch.extend_from_slice(&request.target()[..start]);
@@ -63,8 +64,8 @@ pub fn strip(exchange: &mut Exchange, name: &str) {
     }
 }
 
-/// Where a parameter stands, with one of the signs that separate it from the rest.
-fn parameter(exchange: &Exchange, name: &str) -> Option<(usize, usize)> {
+/// The range of a parameter, with one of its delimiters.
+fn parameter_range(exchange: &Exchange, name: &str) -> Option<(usize, usize)> {
     let target = exchange.request.target();
     let query = target
         .get(exchange.routing.path_len + 1..)
@@ -72,8 +73,9 @@ fn parameter(exchange: &Exchange, name: &str) -> Option<(usize, usize)> {
     let mut start = exchange.routing.path_len + 1;
     for pair in query.split(|b| *b == b'&') {
         let end = start + pair.len();
-        let named = pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'=');
-        if named {
+        let matches =
+            pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'=');
+        if matches {
             let first = start == exchange.routing.path_len + 1;
             return match end == target.len() {
                 true => Some((start - 1, end)),
@@ -91,7 +93,7 @@ mod tests {
     use super::super::testing::exchange;
     use super::*;
 
-    fn places() -> CredentialLocations {
+    fn locations() -> CredentialLocations {
         CredentialLocations {
             header: "Authorization".into(),
             query: Some("access_token".into()),
@@ -99,43 +101,43 @@ mod tests {
         }
     }
 
-    fn found(fields: &[(&str, &str)], target: &str) -> Option<String> {
-        match places().find(&exchange(target, fields), "Bearer") {
+    fn credential(fields: &[(&str, &str)], target: &str) -> Option<String> {
+        match locations().find(&exchange(target, fields), "Bearer") {
             Credential::Value(text) => Some(String::from_utf8_lossy(text).into_owned()),
             Credential::None => None,
-            Credential::Ambiguous => Some("several".into()),
+            Credential::Ambiguous => Some("ambiguous".into()),
         }
     }
 
     #[test]
-    fn the_header_comes_before_the_query_and_the_query_before_the_cookie() {
+    fn header_query_and_cookie_are_read_in_this_order() {
         let (bearer, cookie) = (("Authorization", "bearer  a.b.c "), ("Cookie", "x=y; session=\"k\""));
-        assert_eq!(found(&[bearer, cookie], "/p?access_token=q").as_deref(), Some("a.b.c"));
-        assert_eq!(found(&[cookie], "/p?a=b&access_token=q").as_deref(), Some("q"));
-        assert_eq!(found(&[cookie], "/p?xaccess_token=q").as_deref(), Some("k"));
-        assert_eq!(found(&[], "/p"), None);
+        assert_eq!(credential(&[bearer, cookie], "/p?access_token=q").as_deref(), Some("a.b.c"));
+        assert_eq!(credential(&[cookie], "/p?a=b&access_token=q").as_deref(), Some("q"));
+        assert_eq!(credential(&[cookie], "/p?xaccess_token=q").as_deref(), Some("k"));
+        assert_eq!(credential(&[], "/p"), None);
     }
 
     #[test]
-    fn another_scheme_is_nothing_and_the_header_twice_is_several() {
+    fn another_scheme_is_ignored_and_a_duplicate_header_is_ambiguous() {
         for line in ["Basic YTpi", "Bearer", "Bearer ", "Bearerx y", ""] {
-            assert_eq!(found(&[("Authorization", line)], "/"), None, "{line}");
+            assert_eq!(credential(&[("Authorization", line)], "/"), None, "{line}");
         }
         let twice = [("Authorization", "Bearer a"), ("authorization", "Bearer b")];
-        assert_eq!(found(&twice, "/").as_deref(), Some("several"));
+        assert_eq!(credential(&twice, "/").as_deref(), Some("ambiguous"));
     }
 
     #[test]
-    fn another_header_may_hold_the_credentials_alone() {
-        let places = CredentialLocations { header: "X-Token".into(), query: None, cookie: None };
-        let x = exchange("/", &[("x-token", "abc")]);
-        assert_eq!(places.find(&x, "Bearer"), Credential::Value(b"abc"));
-        let x = exchange("/", &[("x-token", "Bearer abc")]);
-        assert_eq!(places.find(&x, "Bearer"), Credential::Value(b"abc"));
+    fn another_header_may_have_credentials_without_a_scheme() {
+        let locations = CredentialLocations { header: "X-Token".into(), query: None, cookie: None };
+        let bare = exchange("/", &[("x-token", "abc")]);
+        assert_eq!(locations.find(&bare, "Bearer"), Credential::Value(b"abc"));
+        let exchange = exchange("/", &[("x-token", "Bearer abc")]);
+        assert_eq!(locations.find(&exchange, "Bearer"), Credential::Value(b"abc"));
     }
 
     #[test]
-    fn a_stripped_parameter_leaves_no_trace_and_moves_the_values_behind_it() {
+    fn a_removed_parameter_moves_the_values_after_it() {
         for (before, after) in [
             ("/p?t=1", "/p"),
             ("/p?t=1&a=2", "/p?a=2"),
@@ -144,15 +146,15 @@ mod tests {
             ("/p?tt=1", "/p?tt=1"),
             ("/p", "/p"),
         ] {
-            let mut x = exchange(before, &[]);
-            strip(&mut x, "t");
-            assert_eq!(x.request.target(), after.as_bytes(), "{before}");
+            let mut exchange = exchange(before, &[]);
+            strip(&mut exchange, "t");
+            assert_eq!(exchange.request.target(), after.as_bytes(), "{before}");
         }
-        let mut x = exchange("/p?t=1&a=2", &[]);
-        x.routing.path_params.push_range(9, 10);
-        strip(&mut x, "t");
+        let mut exchange = exchange("/p?t=1&a=2", &[]);
+        exchange.routing.path_params.push_range(9, 10);
+        strip(&mut exchange, "t");
         assert_eq!(
-            x.routing.path_params.get(0, x.request.target()).map(|value| value.bytes),
+            exchange.routing.path_params.get(0, exchange.request.target()).map(|value| value.bytes),
             Some(&b"2"[..])
         );
     }

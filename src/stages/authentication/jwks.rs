@@ -1,5 +1,5 @@
-//! Keys that a provider publishes: fetched in the background, kept while the provider is away, fetched anew when a
-//! token names a key that nobody knows.
+//! Signing keys that a provider publishes (JWKS): fetched in the background, kept while the provider is unavailable, and
+//! refreshed when a token has an unknown `kid`.
 
 use super::{
     keys::{KeyData, KeySet},
@@ -29,16 +29,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// What one fetch may cost.
+/// Limits of one fetch.
 const FETCH_LIMITS: RequestLimits = RequestLimits { timeout: Duration::from_secs(5), max_body: 1 << 20 };
-/// How long a request waits for keys at most, beyond the pause between two fetches.
+/// Longest wait of a request for keys, in addition to `min_refresh_interval`.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(6);
-/// Requests that wait for keys at one time; more are refused at once.
+/// Requests that wait for keys concurrently; further requests are rejected.
 const MAX_WAITERS: usize = 4096;
-/// The longest pause after failures, when nobody asks.
+/// Longest delay after failures without a request for a refresh.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// The way to ask a provider.
+/// The transport to a provider.
 pub trait Fetch: Send + Sync + fmt::Debug {
     fn get(
         &self,
@@ -47,7 +47,7 @@ pub trait Fetch: Send + Sync + fmt::Debug {
     ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
 }
 
-/// Over the network.
+/// Fetches over HTTP.
 #[derive(Debug)]
 pub struct HttpFetch;
 
@@ -61,16 +61,16 @@ impl Fetch for HttpFetch {
     }
 }
 
-/// How far the fetching got.
+/// The progress of the fetches.
 #[derive(Clone, Copy, Debug, Default)]
 struct FetchRounds {
     started: u64,
     finished: u64,
-    /// Whether the last one brought keys.
+    /// Whether the last one succeeded.
     succeeded: bool,
 }
 
-/// The keys of one provider; the background task that fetches them ends with this.
+/// The keys of one provider. The refresh task ends when this is dropped.
 #[derive(Debug)]
 pub struct JwksCache {
     settings: RemoteKeys,
@@ -89,7 +89,7 @@ impl Drop for JwksCache {
 }
 
 impl JwksCache {
-    /// A provider that nobody asks yet.
+    /// A cache without a refresh task.
     pub fn new(settings: RemoteKeys) -> JwksCache {
         JwksCache {
             settings,
@@ -102,7 +102,7 @@ impl JwksCache {
         }
     }
 
-    /// From now on it is asked; once is enough.
+    /// Starts the refresh task; only the first call has an effect.
     pub fn start(provider: &Arc<JwksCache>, background: &BackgroundRuntime, fetch: &Arc<dyn Fetch>) {
         if !provider.fetch_task_started.swap(true, Ordering::Relaxed) {
             background.spawn(refresh_task(
@@ -113,68 +113,68 @@ impl JwksCache {
         }
     }
 
-    /// The keys known now; none while the provider never answered.
+    /// The current keys; `None` until the first successful fetch.
     pub fn keys(&self) -> Option<Arc<KeySet>> {
         self.keys.load_full()
     }
 
-    /// Which keys those are.
+    /// The generation of the current keys.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Waits for a fetch that begins after this call; says whether it brought keys. Bounded in time and number.
+    /// Waits for a fetch that begins after this call; returns whether it succeeded. Bounded in time and number of waiters.
     pub async fn refresh(&self) -> bool {
         if self.waiters.fetch_add(1, Ordering::Relaxed) >= MAX_WAITERS {
             self.waiters.fetch_sub(1, Ordering::Relaxed);
             return false;
         }
-        let _leaves = WaiterGuard(&self.waiters);
+        let _waiter = WaiterGuard(&self.waiters);
         let mut rounds = self.rounds.subscribe();
         let now = *rounds.borrow();
         if now.finished > 0 && self.keys.load().is_none() {
-            // It is away since the start, and asked again all the time: what is known of it is fresh.
+            // It is unavailable since the start and polled at the shortest interval: the failure is recent.
             return false;
         }
-        // The very first fetch is as good as one that begins now.
-        let which = if now.finished == 0 { 1 } else { now.started + 1 };
+        // The first fetch counts as one that begins now.
+        let round = if now.finished == 0 { 1 } else { now.started + 1 };
         self.refresh_notify.notify_one();
-        let done = rounds.wait_for(|rounds| rounds.finished >= which);
-        timeout(self.settings.min_refresh_interval + REFRESH_TIMEOUT, done)
+        let reached = rounds.wait_for(|rounds| rounds.finished >= round);
+        timeout(self.settings.min_refresh_interval + REFRESH_TIMEOUT, reached)
             .await
-            .is_ok_and(|done| done.is_ok_and(|done| done.succeeded))
+            .is_ok_and(|reached| reached.is_ok_and(|reached| reached.succeeded))
     }
 
     fn begin(&self) {
         self.rounds.send_modify(|rounds| rounds.started += 1);
     }
 
-    fn finish(&self, fetched: Result<Fetched, String>) {
-        let good = match fetched {
+    fn finish(&self, fetched: Result<FetchedKeys, String>) {
+        let succeeded = match fetched {
             Ok(fetched) => {
                 self.publish(&fetched);
                 true
             }
             Err(why) => {
-                log::warn!("no keys from {}: {why}", self.settings.url);
+                log::warn!("fetching keys from {} failed: {why}", self.settings.url);
                 false
             }
         };
-        self.rounds.send_modify(|rounds| (rounds.finished, rounds.succeeded) = (rounds.started, good));
+        self.rounds.send_modify(|rounds| (rounds.finished, rounds.succeeded) = (rounds.started, succeeded));
     }
 
-    fn publish(&self, fetched: &Fetched) {
+    fn publish(&self, fetched: &FetchedKeys) {
         let generation = fetched.generation();
         if self.generation() != generation {
-            log::info!("{} keys from {}", fetched.keys.len(), self.settings.url);
+            log::info!("fetched {} keys from {}", fetched.keys.len(), self.settings.url);
             let set = KeySet::new(&fetched.keys, fetched.issuer.clone(), generation);
             self.keys.store(Some(Arc::new(set)));
             self.generation.store(generation, Ordering::Release);
         }
     }
 
-    /// How long nobody is asked, unless a token names an unknown key.
-    fn min_refresh_delay(&self, failures: u32) -> Duration {
+    /// The delay until the next fetch, unless a token has an unknown key.
+    fn refresh_delay(&self, failures: u32) -> Duration {
         match (failures, self.keys.load().is_some()) {
             (0, _) => self.settings.refresh,
             (_, false) => self.settings.min_refresh_interval,
@@ -193,8 +193,8 @@ impl Drop for WaiterGuard<'_> {
     }
 }
 
-/// Keeps the keys of a provider fresh for as long as somebody holds it.
-async fn refresh_task(provider: Weak<JwksCache>, wanted: Arc<Notify>, fetch: Arc<dyn Fetch>) {
+/// Refreshes the keys of a provider as long as its cache exists.
+async fn refresh_task(provider: Weak<JwksCache>, refresh_notify: Arc<Notify>, fetch: Arc<dyn Fetch>) {
     let mut failures = 0;
     loop {
         let Some(settings) = provider.upgrade().map(|provider| {
@@ -204,27 +204,29 @@ async fn refresh_task(provider: Weak<JwksCache>, wanted: Arc<Notify>, fetch: Arc
             return;
         };
         let fetched = fetch_keys(&settings, &*fetch).await;
-        let Some(rest) = provider.upgrade().map(|provider| {
+        let Some(refresh_delay) = provider.upgrade().map(|provider| {
             failures = if fetched.is_ok() { 0 } else { failures + 1 };
             provider.finish(fetched);
-            provider.min_refresh_delay(failures)
+            provider.refresh_delay(failures)
         }) else {
             return;
         };
         sleep(settings.min_refresh_interval).await;
-        let _ = timeout(rest.saturating_sub(settings.min_refresh_interval), wanted.notified()).await;
+        let _ =
+            timeout(refresh_delay.saturating_sub(settings.min_refresh_interval), refresh_notify.notified())
+                .await;
     }
 }
 
-/// What a provider says.
+/// A fetched key set.
 #[derive(Debug, Hash)]
-struct Fetched {
+struct FetchedKeys {
     keys: Vec<KeyData>,
     issuer: Option<String>,
 }
 
-impl Fetched {
-    /// A number for the content; never 0, which stands for nothing.
+impl FetchedKeys {
+    /// A hash of the content; never 0, the generation before the first fetch.
     fn generation(&self) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
@@ -233,7 +235,7 @@ impl Fetched {
     }
 }
 
-async fn fetch_keys(settings: &RemoteKeys, fetch: &dyn Fetch) -> Result<Fetched, String> {
+async fn fetch_keys(settings: &RemoteKeys, fetch: &dyn Fetch) -> Result<FetchedKeys, String> {
     let (url, issuer) = match settings.use_discovery {
         true => discover(settings, fetch).await?,
         false => (settings.url.clone(), None),
@@ -241,27 +243,27 @@ async fn fetch_keys(settings: &RemoteKeys, fetch: &dyn Fetch) -> Result<Fetched,
     let text = fetch.get(url, settings.trust.clone()).await?;
     let (keys, unusable) = KeyData::set(&text, false)?;
     match (keys.is_empty(), unusable.first()) {
-        (true, Some(why)) => Err(format!("no key of the set is usable; {why}")),
+        (true, Some(why)) => Err(format!("the key set has no usable key: {why}")),
         (true, None) => Err("the key set is empty".to_owned()),
-        (false, _) => Ok(Fetched { keys, issuer }),
+        (false, _) => Ok(FetchedKeys { keys, issuer }),
     }
 }
 
-/// OpenID Connect Discovery 1.0, section 4: where the keys are, and who signs with them.
+/// OpenID Connect Discovery 1.0, section 4: the URL of the keys, and the issuer.
 async fn discover(settings: &RemoteKeys, fetch: &dyn Fetch) -> Result<(HttpUrl, Option<String>), String> {
-    let place = settings.url.join_path(".well-known/openid-configuration");
-    let text = fetch.get(place.clone(), settings.trust.clone()).await?;
+    let url = settings.url.join_path(".well-known/openid-configuration");
+    let text = fetch.get(url.clone(), settings.trust.clone()).await?;
     let document: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|error| format!("{place} is not JSON: {error}"))?;
-    let issuer = document["issuer"].as_str().ok_or_else(|| format!("{place} names no issuer"))?;
-    let same = |one: &str| one.trim_end_matches('/').to_owned();
-    if same(issuer) != same(&settings.url.to_string()) {
-        return Err(format!("{place} is of another issuer"));
+        serde_json::from_slice(&text).map_err(|error| format!("{url} is not JSON: {error}"))?;
+    let issuer = document["issuer"].as_str().ok_or_else(|| format!("{url} has no issuer"))?;
+    let without_slash = |one: &str| one.trim_end_matches('/').to_owned();
+    if without_slash(issuer) != without_slash(&settings.url.to_string()) {
+        return Err(format!("{url} has another issuer: {issuer}"));
     }
-    let keys = document["jwks_uri"].as_str().ok_or_else(|| format!("{place} names no jwks_uri"))?;
-    let keys = HttpUrl::parse(keys).map_err(|why| format!("the jwks_uri of {place} is no address: {why}"))?;
+    let keys = document["jwks_uri"].as_str().ok_or_else(|| format!("{url} has no jwks_uri"))?;
+    let keys = HttpUrl::parse(keys).map_err(|why| format!("the jwks_uri of {url} is not a URL: {why}"))?;
     if settings.url.tls && !keys.tls {
-        return Err(format!("the jwks_uri of {place} is not https"));
+        return Err(format!("the jwks_uri of {url} is not https"));
     }
     Ok((keys, Some(issuer.to_owned())))
 }

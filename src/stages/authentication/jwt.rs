@@ -1,12 +1,12 @@
-//! `JwtBearer`: tokens that somebody signed (RFC 7519), checked once and remembered until they expire.
+//! `JwtBearer`: signed tokens (RFC 7519), verified once and cached until they expire.
 
 use super::{
-    AuthOutcome,
     credential_location::Credential,
     jwks::JwksCache,
     keys::{KeySet, SignatureCheck},
+    outcome::AuthOutcome,
     settings::JwtSettings,
-    token::{JsonObject, Parts},
+    token::{JsonObject, TokenParts},
 };
 use crate::{
     base::clock::Clock,
@@ -24,42 +24,42 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-/// Bytes of tokens and identities that one scheme remembers.
-const CACHE_TTL: u64 = 32 << 20;
-/// The last second of the year 9999: later times are overflows, not dates.
+/// Memory for the verified tokens and identities of one scheme.
+const TOKEN_CACHE_BYTES: u64 = 32 << 20;
+/// The last second of the year 9999: later times are invalid.
 const MAX_TIMESTAMP: f64 = 253_402_300_799.0;
 
-/// Where the keys are.
+/// The keys of a scheme.
 #[derive(Debug)]
 pub enum Keys {
     Fixed(Arc<KeySet>),
     Remote(Arc<JwksCache>),
 }
 
-/// The scheme at work.
+/// The compiled scheme.
 #[derive(Debug)]
 pub struct Jwt {
     name: Arc<str>,
     settings: JwtSettings,
     keys: Keys,
     clock: Clock,
-    /// By the whole token: another token never finds it.
+    /// Keyed by the whole token.
     token_cache: Cache<Box<[u8]>, CachedToken>,
 }
 
-/// A token that was good.
+/// A verified token.
 #[derive(Clone, Debug)]
 struct CachedToken {
     user: Arc<Identity>,
-    until: Instant,
+    expires_at: Instant,
     generation: u64,
 }
 
 impl Jwt {
     pub fn new(name: &str, settings: JwtSettings, keys: Keys, clock: Clock) -> Jwt {
         let token_cache = Cache::<Box<[u8]>, CachedToken>::builder()
-            .max_capacity(CACHE_TTL)
-            .weigher(|token, known| cache_weight(token, known))
+            .max_capacity(TOKEN_CACHE_BYTES)
+            .weigher(|token, cached| cache_weight(token, cached))
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Jwt { name: name.into(), settings, keys, clock, token_cache }
@@ -72,29 +72,29 @@ impl Jwt {
         }
     }
 
-    /// Judges the token of a request.
+    /// Authenticates a request by its token.
     pub fn authenticate(self: &Arc<Self>, exchange: &Exchange) -> AuthOutcome {
-        let token = match self.settings.places.find(exchange, "Bearer") {
+        let token = match self.settings.locations.find(exchange, "Bearer") {
             Credential::None => return AuthOutcome::NoCredentials,
             Credential::Ambiguous => {
-                return rejection(ErrorCode::IdentityMalformed, "the header of the token is there twice");
+                return rejection(ErrorCode::IdentityMalformed, "the request has several token headers");
             }
             Credential::Value(token) => token,
         };
-        let known = self.token_cache.get(token).filter(|known| known.generation == self.generation());
-        match known {
-            Some(known) if exchange.now < known.until => AuthOutcome::Authenticated(known.user),
+        let cached = self.token_cache.get(token).filter(|cached| cached.generation == self.generation());
+        match cached {
+            Some(cached) if exchange.now < cached.expires_at => AuthOutcome::Authenticated(cached.user),
             _ => self.verify(token, exchange.now, exchange.is_dry_run),
         }
     }
 
-    /// Judges a token that is not remembered; one that names an unknown key waits for new keys.
-    fn verify(self: &Arc<Self>, token: &[u8], now: Instant, dry: bool) -> AuthOutcome {
-        match (self.check(token, now, dry), &self.keys) {
+    /// Verifies a token that is not cached. A token with an unknown key waits for a refresh of the keys.
+    fn verify(self: &Arc<Self>, token: &[u8], now: Instant, is_dry_run: bool) -> AuthOutcome {
+        match (self.check(token, now, is_dry_run), &self.keys) {
             (Ok(user), _) => AuthOutcome::Authenticated(user),
             (Err(Rejection::Final(cause)), _) => AuthOutcome::Rejected(cause),
             (Err(Rejection::UnknownKey), Keys::Fixed(_)) => AuthOutcome::Rejected(unknown_key()),
-            (Err(Rejection::UnknownKey), Keys::Remote(provider)) if dry => {
+            (Err(Rejection::UnknownKey), Keys::Remote(provider)) if is_dry_run => {
                 AuthOutcome::Rejected(match provider.keys() {
                     Some(_) => unknown_key(),
                     None => provider_unavailable(),
@@ -103,11 +103,11 @@ impl Jwt {
             (Err(Rejection::UnknownKey), Keys::Remote(provider)) => {
                 let (jwt, provider, token) = (self.clone(), provider.clone(), token.to_vec());
                 AuthOutcome::Pending(Box::pin(async move {
-                    let fresh = provider.refresh().await;
+                    let refreshed = provider.refresh().await;
                     match jwt.check(&token, now, false) {
                         Ok(user) => Ok(user),
                         Err(Rejection::Final(cause)) => Err(cause),
-                        Err(Rejection::UnknownKey) if fresh => Err(unknown_key()),
+                        Err(Rejection::UnknownKey) if refreshed => Err(unknown_key()),
                         Err(Rejection::UnknownKey) => Err(provider_unavailable()),
                     }
                 }))
@@ -115,136 +115,135 @@ impl Jwt {
         }
     }
 
-    /// Checks everything, the cheap things first, and remembers a good token.
-    fn check(&self, token: &[u8], now: Instant, dry: bool) -> Result<Arc<Identity>, Rejection> {
-        let parts = Parts::split(token).map_err(malformed)?;
-        let algorithm = self.header(&parts.header)?;
+    /// Checks signature and claims, cheap checks first, and caches a valid token.
+    fn check(&self, token: &[u8], now: Instant, is_dry_run: bool) -> Result<Arc<Identity>, Rejection> {
+        let parts = TokenParts::split(token).map_err(malformed)?;
+        let algorithm = self.check_header(&parts.header)?;
         let claims = parts.claims().map_err(malformed)?;
         let set = match &self.keys {
             Keys::Fixed(set) => Some(set.clone()),
             Keys::Remote(provider) => provider.keys(),
         };
-        // A token of another issuer is not worth a fetch of keys.
-        self.issuer(&claims, set.as_deref())?;
+        // A token of another issuer does not cause a refresh of the keys.
+        self.check_issuer(&claims, set.as_deref())?;
         let set = set.ok_or(Rejection::UnknownKey)?;
-        let id = parts.header.get("kid").and_then(Value::as_str);
-        match set.check(id, algorithm, parts.message, parts.signature) {
+        let kid = parts.header.get("kid").and_then(Value::as_str);
+        match set.check(kid, algorithm, parts.message, parts.signature) {
             SignatureCheck::Valid => {}
             SignatureCheck::Unknown => return Err(Rejection::UnknownKey),
             SignatureCheck::Invalid => {
-                return Err(reject(
-                    ErrorCode::IdentitySignature,
-                    "no key of the issuer made the signature of the token",
-                ));
+                return Err(reject(ErrorCode::IdentitySignature, "the token signature is invalid"));
             }
             SignatureCheck::Algorithm => {
                 return Err(reject(
                     ErrorCode::IdentityAlgorithm,
-                    "the token names an algorithm that its key is not for",
+                    "the algorithm of the token is not allowed for its key",
                 ));
             }
         }
-        let left = self.check_times(&claims)?;
-        self.audience(&claims)?;
-        let user = Arc::new(identity(self.name.clone(), &claims));
-        let until = now + left;
-        if !dry {
-            self.token_cache
-                .insert(token.into(), CachedToken { user: user.clone(), until, generation: set.generation });
+        let remaining = self.check_times(&claims)?;
+        self.check_audience(&claims)?;
+        let user = Arc::new(identity_from_claims(self.name.clone(), &claims));
+        let valid_until = now + remaining;
+        if !is_dry_run {
+            self.token_cache.insert(
+                token.into(),
+                CachedToken { user: user.clone(), expires_at: valid_until, generation: set.generation },
+            );
         }
         Ok(user)
     }
 
-    /// What the header says of itself; the algorithm, when it is one that the scheme allows.
-    fn header(&self, header: &JsonObject) -> Result<Algorithm, Rejection> {
+    /// Checks the header; returns its algorithm if the scheme allows it.
+    fn check_header(&self, header: &JsonObject) -> Result<Algorithm, Rejection> {
         let text = |name| match header.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str())),
-            Some(_) => Err(malformed("a field of the header of the token is not text")),
+            Some(_) => Err(malformed("`alg`, `kid` and `typ` in the token header must be strings")),
         };
-        let algorithm = text("alg")?.ok_or_else(|| malformed("the token names no algorithm"))?;
+        let algorithm = text("alg")?.ok_or_else(|| malformed("the token header has no `alg`"))?;
         text("kid")?;
         let algorithm = algorithm.parse().ok().filter(|one| self.settings.algorithms.contains(one));
         let algorithm = algorithm.ok_or_else(|| {
-            reject(ErrorCode::IdentityAlgorithm, "the token names an algorithm that is not allowed")
+            reject(ErrorCode::IdentityAlgorithm, "the algorithm of the token is not allowed")
         })?;
         if header.get("crit").is_some() {
             return Err(reject(
                 ErrorCode::IdentityCritical,
-                "the token demands an extension that is not known here",
+                "the token requires an unsupported extension (`crit`)",
             ));
         }
         if ["jwk", "jku", "x5u"].iter().any(|name| header.get(name).is_some()) {
-            return Err(reject(ErrorCode::IdentityKey, "the token brings its own key"));
+            return Err(reject(ErrorCode::IdentityKey, "the token contains its own key"));
         }
         if !self.is_type(text("typ")?) {
-            return Err(reject(ErrorCode::IdentityType, "the token is of another type"));
+            return Err(reject(ErrorCode::IdentityType, "the token type (`typ`) is not accepted"));
         }
         Ok(algorithm)
     }
 
-    /// RFC 7515 4.1.9: compared as media types, without regard to case, `application/` left out or not.
-    fn is_type(&self, kind: Option<&str>) -> bool {
-        let Some(kind) = kind else { return self.settings.token_types.is_empty() };
-        let long = kind.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("application/"));
-        let kind = if long { &kind[12..] } else { kind };
-        let is = |one: &str| one.eq_ignore_ascii_case(kind);
+    /// RFC 7515 4.1.9: media types, case-insensitive, with or without `application/`.
+    fn is_type(&self, token_type: Option<&str>) -> bool {
+        let Some(token_type) = token_type else { return self.settings.token_types.is_empty() };
+        let long = token_type.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("application/"));
+        let token_type = if long { &token_type[12..] } else { token_type };
+        let is = |one: &str| one.eq_ignore_ascii_case(token_type);
         match self.settings.token_types.as_slice() {
             [] => is("JWT") || is("at+jwt"),
             types => types.iter().any(|one| is(one)),
         }
     }
 
-    fn issuer(&self, claims: &JsonObject, set: Option<&KeySet>) -> Result<(), Rejection> {
-        let wanted = self.settings.issuer.as_deref().or_else(|| set?.issuer.as_deref());
-        match wanted {
-            Some(wanted) if claims.get("iss").and_then(Value::as_str) != Some(wanted) => {
-                Err(reject(ErrorCode::IdentityIssuer, "the token is of another issuer"))
+    fn check_issuer(&self, claims: &JsonObject, set: Option<&KeySet>) -> Result<(), Rejection> {
+        let expected = self.settings.issuer.as_deref().or_else(|| set?.issuer.as_deref());
+        match expected {
+            Some(expected) if claims.get("iss").and_then(Value::as_str) != Some(expected) => {
+                Err(reject(ErrorCode::IdentityIssuer, "the token has another issuer (`iss`)"))
             }
             _ => Ok(()),
         }
     }
 
-    fn audience(&self, claims: &JsonObject) -> Result<(), Rejection> {
-        let wanted =
+    fn check_audience(&self, claims: &JsonObject) -> Result<(), Rejection> {
+        let expected =
             |one: &Value| one.as_str().is_some_and(|one| self.settings.audiences.iter().any(|a| a == one));
-        let found = match claims.get("aud") {
-            Some(Value::Array(all)) => all.iter().any(wanted),
-            Some(one) => wanted(one),
+        let matches = match claims.get("aud") {
+            Some(Value::Array(all)) => all.iter().any(expected),
+            Some(one) => expected(one),
             None => false,
         };
-        if found || self.settings.audiences.is_empty() {
+        if matches || self.settings.audiences.is_empty() {
             return Ok(());
         }
-        Err(reject(ErrorCode::IdentityAudience, "the token is for another audience"))
+        Err(reject(ErrorCode::IdentityAudience, "the token has another audience (`aud`)"))
     }
 
-    /// How long the token is still good.
+    /// Checks `exp` and `nbf`; returns the remaining validity.
     fn check_times(&self, claims: &JsonObject) -> Result<Duration, Rejection> {
         let now = self.clock.unix_time().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let skew = self.settings.clock_skew.as_secs_f64();
-        let end = date(claims, "exp")?.ok_or_else(|| malformed("the token has no exp"))?;
-        let left = end + skew - now;
-        if left <= 0.0 {
-            let ago = (now - end).min(MAX_TIMESTAMP) as u64;
+        let expires_at = numeric_date(claims, "exp")?.ok_or_else(|| malformed("the token has no `exp`"))?;
+        let remaining = expires_at + skew - now;
+        if remaining <= 0.0 {
+            let ago = (now - expires_at).min(MAX_TIMESTAMP) as u64;
             return Err(reject(ErrorCode::IdentityExpired, format!("the token expired {ago} s ago")));
         }
-        let begin = date(claims, "nbf")?.unwrap_or(0.0);
-        if begin > now + skew {
-            let still = (begin - now).min(MAX_TIMESTAMP) as u64;
+        let not_before = numeric_date(claims, "nbf")?.unwrap_or(0.0);
+        if not_before > now + skew {
+            let still = (not_before - now).min(MAX_TIMESTAMP) as u64;
             return Err(reject(
                 ErrorCode::IdentityNotYetValid,
                 format!("the token is not valid for another {still} s"),
             ));
         }
-        Ok(Duration::from_secs_f64(left.min(MAX_TIMESTAMP)))
+        Ok(Duration::from_secs_f64(remaining.min(MAX_TIMESTAMP)))
     }
 }
 
-/// Why a token is not good.
+/// Why a token is rejected.
 enum Rejection {
     Final(GatewayError),
-    /// No key has the name that it says; perhaps there are new ones.
+    /// No key has its `kid`; a refresh may bring it.
     UnknownKey,
 }
 
@@ -261,34 +260,37 @@ fn rejection(why: ErrorCode, detail: &'static str) -> AuthOutcome {
 }
 
 fn unknown_key() -> GatewayError {
-    GatewayError::new(ErrorCode::IdentityKey, "the token names a key that its issuer does not have")
+    GatewayError::new(ErrorCode::IdentityKey, "no key of the issuer has the `kid` of the token")
 }
 
 fn provider_unavailable() -> GatewayError {
-    GatewayError::new(ErrorCode::IdentityProviderUnavailable, "the keys of the issuer cannot be fetched now")
-        .with_details(|more| more.headers.push(("Retry-After".into(), "2".to_owned())))
+    GatewayError::new(
+        ErrorCode::IdentityProviderUnavailable,
+        "the signing keys of the issuer are unavailable",
+    )
+    .with_details(|details| details.headers.push(("Retry-After".into(), "2".to_owned())))
 }
 
 /// A NumericDate: seconds since 1970, fractions allowed.
-fn date(claims: &JsonObject, name: &str) -> Result<Option<f64>, Rejection> {
+fn numeric_date(claims: &JsonObject, name: &str) -> Result<Option<f64>, Rejection> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = value.as_f64().filter(|n| n.abs() <= MAX_TIMESTAMP);
-    seconds.map(Some).ok_or_else(|| malformed("a time of the token is not a time"))
+    seconds.map(Some).ok_or_else(|| malformed("`exp` and `nbf` must be seconds since 1970"))
 }
 
-/// The claims under their own names: of a list every item, of an object its JSON text.
-fn identity(scheme: Arc<str>, claims: &JsonObject) -> Identity {
+/// The claims under their own names: one for each item of a list; objects as JSON text.
+fn identity_from_claims(scheme: Arc<str>, claims: &JsonObject) -> Identity {
     let mut user = Identity::new(scheme);
     for (name, value) in &claims.0 {
         match value {
-            Value::Array(all) => all.iter().for_each(|one| add(&mut user, name, one)),
-            one => add(&mut user, name, one),
+            Value::Array(all) => all.iter().for_each(|one| add_claim(&mut user, name, one)),
+            one => add_claim(&mut user, name, one),
         }
     }
     user
 }
 
-fn add(user: &mut Identity, name: &str, value: &Value) {
+fn add_claim(user: &mut Identity, name: &str, value: &Value) {
     match value {
         Value::String(text) => user.add(name, text),
         Value::Null => user.add(name, ""),
@@ -296,8 +298,8 @@ fn add(user: &mut Identity, name: &str, value: &Value) {
     }
 }
 
-fn cache_weight(token: &[u8], known: &CachedToken) -> u32 {
-    let claims: usize = known.user.claims().iter().map(|c| c.name.len() + c.value.len() + 64).sum();
+fn cache_weight(token: &[u8], cached: &CachedToken) -> u32 {
+    let claims: usize = cached.user.claims().iter().map(|c| c.name.len() + c.value.len() + 64).sum();
     u32::try_from(token.len() + claims + 256).unwrap_or(u32::MAX)
 }
 

@@ -1,4 +1,4 @@
-//! What attackers send, and what must go on working; every refusal for the right reason.
+//! Attacks on tokens and valid tokens; each rejection has the right error code.
 
 use super::super::keys::KeyData;
 use super::super::settings::CredentialLocations;
@@ -52,7 +52,7 @@ fn part(json: &Value) -> String {
     URL_SAFE_NO_PAD.encode(json.to_string())
 }
 
-/// A token with any header that is really signed with that key by that algorithm.
+/// A token with any header, signed with this key and algorithm.
 fn signed(header: &Value, claims: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     let message = format!("{}.{}", part(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();
@@ -66,7 +66,7 @@ struct Scene {
 
 fn settings(algorithms: &[Algorithm]) -> JwtSettings {
     JwtSettings {
-        places: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
+        locations: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
         keys: super::super::settings::KeySource::Fixed(Vec::new()),
         algorithms: algorithms.to_vec(),
         issuer: Some("https://issuer".into()),
@@ -91,14 +91,14 @@ impl Scene {
         Scene::of(settings(algorithms), &KeyData::pem(pem.as_bytes()).unwrap())
     }
 
-    fn judge(&self, token: &str) -> AuthOutcome {
-        let mut x = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
-        x.now = self.clock.now();
-        self.jwt.authenticate(&x)
+    fn authenticate(&self, token: &str) -> AuthOutcome {
+        let mut request = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
+        request.now = self.clock.now();
+        self.jwt.authenticate(&request)
     }
 
     fn why(&self, token: &str) -> &'static str {
-        why(self.judge(token))
+        why(self.authenticate(token))
     }
 
     fn claims(&self) -> Value {
@@ -106,7 +106,7 @@ impl Scene {
         json!({ "iss": "https://issuer", "aud": "api", "sub": "u", "exp": now + 3600 })
     }
 
-    /// A good token but for what is put over header and claims; `null` takes away.
+    /// A valid token with changes to header and claims; `null` removes a member.
     fn token(&self, header: Value, claims: Value) -> String {
         let mut all = (json!({ "alg": "HS256", "typ": "JWT" }), self.claims());
         for (own, over) in [(&mut all.0, header), (&mut all.1, claims)] {
@@ -120,15 +120,15 @@ impl Scene {
         signed(&all.0, &all.1.to_string(), &hmac(), Algorithm::HS256)
     }
 
-    fn refuses(&self, header: Value, claims: Value) -> &'static str {
+    fn why_changed(&self, header: Value, claims: Value) -> &'static str {
         self.why(&self.token(header, claims))
     }
 }
 
 #[test]
-fn good_tokens_of_every_family_are_good() {
+fn valid_tokens_of_every_algorithm_are_accepted() {
     let hs = Scene::hmac();
-    assert_eq!(hs.refuses(json!({}), json!({})), "good");
+    assert_eq!(hs.why_changed(json!({}), json!({})), "authenticated");
     for (scene, key, algorithm, name) in [
         (
             Scene::pem(&RSA.public, &[Algorithm::RS256, Algorithm::PS256]),
@@ -145,37 +145,37 @@ fn good_tokens_of_every_family_are_good() {
         (Scene::pem(&EC.public, &[Algorithm::ES256]), &EC.private, Algorithm::ES256, "ES256"),
     ] {
         let token = signed(&json!({ "alg": name }), &scene.claims().to_string(), key, algorithm);
-        assert_eq!(scene.why(&token), "good", "{name}");
+        assert_eq!(scene.why(&token), "authenticated", "{name}");
     }
     let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&edwards(), Algorithm::EdDSA).unwrap();
     let (keys, bad) = KeyData::set(json!({ "keys": [jwk] }).to_string().as_bytes(), false).unwrap();
     assert!(bad.is_empty(), "{bad:?}");
     let scene = Scene::of(settings(&[Algorithm::EdDSA]), &keys);
     let token = signed(&json!({ "alg": "EdDSA" }), &scene.claims().to_string(), &edwards(), Algorithm::EdDSA);
-    assert_eq!(scene.why(&token), "good");
+    assert_eq!(scene.why(&token), "authenticated");
 }
 
 #[test]
-fn no_algorithm_in_any_spelling_is_refused() {
+fn algorithm_none_is_rejected_in_any_spelling() {
     let scene = Scene::hmac();
     for name in ["none", "None", "NONE", "nOnE", "", "HS256 ", "hs256", "HS1", "unknown"] {
         let unsigned = format!("{}.{}.", part(&json!({ "alg": name })), part(&scene.claims()));
         assert_eq!(scene.why(&unsigned), "identity.algorithm", "{name}");
-        assert_eq!(scene.refuses(json!({ "alg": name }), json!({})), "identity.algorithm", "{name}");
+        assert_eq!(scene.why_changed(json!({ "alg": name }), json!({})), "identity.algorithm", "{name}");
     }
-    assert_eq!(scene.refuses(json!({ "alg": null }), json!({})), "identity.malformed");
-    assert_eq!(scene.refuses(json!({ "alg": ["HS256"] }), json!({})), "identity.malformed");
+    assert_eq!(scene.why_changed(json!({ "alg": null }), json!({})), "identity.malformed");
+    assert_eq!(scene.why_changed(json!({ "alg": ["HS256"] }), json!({})), "identity.malformed");
     let stripped = scene.token(json!({}), json!({}));
     let stripped = &stripped[..=stripped.rfind('.').unwrap()];
     assert_eq!(scene.why(stripped), "identity.signature");
 }
 
 #[test]
-fn the_public_key_is_no_secret() {
+fn a_public_key_is_not_accepted_as_an_hmac_secret() {
     let every = [Algorithm::RS256, Algorithm::HS256];
     for (scene, wanted) in [
         (Scene::pem(&RSA.public, &every[..1]), "identity.algorithm"),
-        // Even a list that lets it through does not help: the key is not for it.
+        // Also if the scheme allows HS256: the key does not.
         (Scene::pem(&RSA.public, &every), "identity.algorithm"),
         (Scene::pem(&EC.public, &every), "identity.algorithm"),
     ] {
@@ -193,7 +193,7 @@ fn the_public_key_is_no_secret() {
 }
 
 #[test]
-fn a_key_that_the_token_brings_along_is_not_used() {
+fn a_key_within_the_token_is_rejected() {
     let scene = Scene::pem(&RSA.public, &[Algorithm::RS256]);
     let jwk = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(SECRET) });
     for own in [json!({ "jwk": jwk }), json!({ "jku": "http://evil/" }), json!({ "x5u": "http://evil/" })] {
@@ -205,40 +205,40 @@ fn a_key_that_the_token_brings_along_is_not_used() {
 }
 
 #[test]
-fn a_key_id_is_compared_and_nothing_else() {
+fn a_key_id_is_only_compared() {
     let set = json!({ "keys": [{ "kty": "oct", "kid": "one", "k": URL_SAFE_NO_PAD.encode(SECRET) }] });
     let (keys, _) = KeyData::set(set.to_string().as_bytes(), true).unwrap();
     let scene = Scene::of(settings(&[Algorithm::HS256]), &keys);
-    assert_eq!(scene.refuses(json!({ "kid": "one" }), json!({})), "good");
-    assert_eq!(scene.refuses(json!({}), json!({})), "good");
+    assert_eq!(scene.why_changed(json!({ "kid": "one" }), json!({})), "authenticated");
+    assert_eq!(scene.why_changed(json!({}), json!({})), "authenticated");
     for id in ["../../etc/passwd", "one' OR '1'='1", "/dev/null", "", "ONE", "one\0", "http://evil/"] {
-        assert_eq!(scene.refuses(json!({ "kid": id }), json!({})), "identity.key", "{id}");
+        assert_eq!(scene.why_changed(json!({ "kid": id }), json!({})), "identity.key", "{id}");
     }
-    assert_eq!(scene.refuses(json!({ "kid": 1 }), json!({})), "identity.malformed");
+    assert_eq!(scene.why_changed(json!({ "kid": 1 }), json!({})), "identity.malformed");
 }
 
 #[test]
-fn types_are_absent_jwt_and_at_jwt_or_those_configured() {
+fn only_default_or_configured_types_are_accepted() {
     let scene = Scene::hmac();
     for kind in [json!(null), json!("JWT"), json!("jwt"), json!("at+jwt"), json!("application/at+jwt")] {
-        assert_eq!(scene.refuses(json!({ "typ": kind }), json!({})), "good", "{kind}");
+        assert_eq!(scene.why_changed(json!({ "typ": kind }), json!({})), "authenticated", "{kind}");
     }
     for kind in ["", "JWE", "id+jwt", "dpop+jwt", "logout+jwt", "application/", "application/json"] {
-        assert_eq!(scene.refuses(json!({ "typ": kind }), json!({})), "identity.type", "{kind}");
+        assert_eq!(scene.why_changed(json!({ "typ": kind }), json!({})), "identity.type", "{kind}");
     }
     let only = JwtSettings { token_types: vec!["at+jwt".into()], ..settings(&[Algorithm::HS256]) };
     let scene = Scene::of(only, &[KeyData::secret(SECRET).unwrap()]);
-    assert_eq!(scene.refuses(json!({ "typ": "AT+JWT" }), json!({})), "good");
-    assert_eq!(scene.refuses(json!({ "typ": "JWT" }), json!({})), "identity.type");
-    assert_eq!(scene.refuses(json!({ "typ": null }), json!({})), "identity.type");
+    assert_eq!(scene.why_changed(json!({ "typ": "AT+JWT" }), json!({})), "authenticated");
+    assert_eq!(scene.why_changed(json!({ "typ": "JWT" }), json!({})), "identity.type");
+    assert_eq!(scene.why_changed(json!({ "typ": null }), json!({})), "identity.type");
 }
 
 #[test]
-fn what_must_be_understood_and_is_not_is_refused() {
+fn critical_extensions_are_rejected() {
     let scene = Scene::hmac();
     for crit in [json!(["b64"]), json!(["exp"]), json!([]), json!("x")] {
         assert_eq!(
-            scene.refuses(json!({ "crit": crit, "b64": false }), json!({})),
+            scene.why_changed(json!({ "crit": crit, "b64": false }), json!({})),
             "identity.critical",
             "{crit}"
         );
@@ -246,12 +246,12 @@ fn what_must_be_understood_and_is_not_is_refused() {
 }
 
 #[test]
-fn times_are_numbers_of_seconds_that_are_dates() {
+fn times_must_be_numeric_dates() {
     let scene = Scene::hmac();
     let now = scene.claims()["exp"].as_u64().unwrap() - 3600;
     for (claims, wanted) in [
-        (json!({ "exp": now - 30 }), "good"),
-        (json!({ "exp": now as f64 + 0.5 }), "good"),
+        (json!({ "exp": now - 30 }), "authenticated"),
+        (json!({ "exp": now as f64 + 0.5 }), "authenticated"),
         (json!({ "exp": now - 61 }), "identity.expired"),
         (json!({ "exp": 1000 }), "identity.expired"),
         (json!({ "exp": -5 }), "identity.expired"),
@@ -261,11 +261,11 @@ fn times_are_numbers_of_seconds_that_are_dates() {
         (json!({ "exp": [now + 60] }), "identity.malformed"),
         (json!({ "exp": u64::MAX }), "identity.malformed"),
         (json!({ "exp": 1e300 }), "identity.malformed"),
-        (json!({ "nbf": now + 30 }), "good"),
+        (json!({ "nbf": now + 30 }), "authenticated"),
         (json!({ "nbf": now + 120 }), "identity.not_yet_valid"),
-        (json!({ "nbf": "later" }), "identity.malformed"),
+        (json!({ "nbf": "pending" }), "identity.malformed"),
     ] {
-        assert_eq!(scene.refuses(json!({}), claims.clone()), wanted, "{claims}");
+        assert_eq!(scene.why_changed(json!({}), claims.clone()), wanted, "{claims}");
     }
     let overflow = scene.claims().to_string().replace(&(now + 3600).to_string(), "1e999");
     assert_eq!(
@@ -275,36 +275,39 @@ fn times_are_numbers_of_seconds_that_are_dates() {
 }
 
 #[test]
-fn a_remembered_token_expires_all_the_same() {
+fn a_cached_token_expires() {
     let scene = Scene::hmac();
     let token = scene.token(json!({}), json!({}));
-    assert_eq!((scene.why(&token), scene.jwt.token_cache.get(token.as_bytes()).is_some()), ("good", true));
+    assert_eq!(
+        (scene.why(&token), scene.jwt.token_cache.get(token.as_bytes()).is_some()),
+        ("authenticated", true)
+    );
     scene.clock.advance(Duration::from_secs(3600 + 30));
-    assert_eq!(scene.why(&token), "good");
+    assert_eq!(scene.why(&token), "authenticated");
     scene.clock.advance(Duration::from_secs(60));
     assert_eq!(scene.why(&token), "identity.expired");
 }
 
 #[test]
-fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
+fn tokens_with_another_issuer_or_audience_are_rejected() {
     let scene = Scene::hmac();
     for (claims, wanted) in [
         (json!({ "iss": "https://issuer/" }), "identity.issuer"),
         (json!({ "iss": null }), "identity.issuer"),
         (json!({ "iss": ["https://issuer"] }), "identity.issuer"),
-        (json!({ "aud": ["other", "api"] }), "good"),
+        (json!({ "aud": ["other", "api"] }), "authenticated"),
         (json!({ "aud": "other" }), "identity.audience"),
         (json!({ "aud": "API" }), "identity.audience"),
         (json!({ "aud": [] }), "identity.audience"),
         (json!({ "aud": null }), "identity.audience"),
         (json!({ "aud": { "api": true } }), "identity.audience"),
     ] {
-        assert_eq!(scene.refuses(json!({}), claims.clone()), wanted, "{claims}");
+        assert_eq!(scene.why_changed(json!({}), claims.clone()), wanted, "{claims}");
     }
 }
 
 #[test]
-fn what_is_cut_short_blown_up_or_said_twice_is_refused() {
+fn truncated_oversized_and_duplicate_content_is_rejected() {
     let scene = Scene::hmac();
     let token = scene.token(json!({}), json!({}));
     for length in [1, 10, token.find('.').unwrap(), token.rfind('.').unwrap()] {
@@ -326,7 +329,7 @@ fn what_is_cut_short_blown_up_or_said_twice_is_refused() {
 }
 
 #[test]
-fn a_changed_token_or_a_signature_of_zeros_is_refused() {
+fn changed_tokens_and_zero_signatures_are_rejected() {
     let scene = Scene::hmac();
     let token = scene.token(json!({}), json!({}));
     let (message, signature) = token.rsplit_once('.').unwrap();
@@ -342,7 +345,7 @@ fn a_changed_token_or_a_signature_of_zeros_is_refused() {
         assert_eq!(scene.why(&token), "identity.signature");
     }
     let good = signed(&json!({ "alg": "ES256" }), &scene.claims().to_string(), &EC.private, Algorithm::ES256);
-    assert_eq!(scene.why(&good), "good");
+    assert_eq!(scene.why(&good), "authenticated");
 }
 
 #[test]
@@ -351,7 +354,7 @@ fn claims_keep_their_names_and_become_text() {
     let claims = json!({
         "role": ["a", "b"], "num": 7.5, "flag": true, "at": { "x": [1] }, "urn:x/y": "z", "big": 12345678901234567890u64, "list": []
     });
-    let AuthOutcome::Authenticated(user) = scene.judge(&scene.token(json!({}), claims)) else {
+    let AuthOutcome::Authenticated(user) = scene.authenticate(&scene.token(json!({}), claims)) else {
         panic!("refused")
     };
     assert_eq!(user.claim_values("role").collect::<Vec<_>>(), ["a", "b"]);
@@ -364,17 +367,17 @@ fn claims_keep_their_names_and_become_text() {
 }
 
 #[test]
-fn weak_and_wrong_keys_do_not_become_keys() {
+fn weak_and_invalid_keys_are_rejected() {
     assert!(KeyData::secret(&SECRET[1..]).is_err());
     for (pem, says) in [
         ("nonsense", "not PEM"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "private key"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate"),
-        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "neither"),
-        ("-----BEGIN PUBLIC KEY-----\nAAAA", "never closed"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "unsupported key"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA", "has no -----END-----"),
     ] {
-        let said = KeyData::pem(pem.as_bytes()).unwrap_err();
-        assert!(said.contains(says), "{said}");
+        let error = KeyData::pem(pem.as_bytes()).unwrap_err();
+        assert!(error.contains(says), "{error}");
     }
     let two = format!("{}\n{}", RSA.public, EC.public);
     assert_eq!(KeyData::pem(two.as_bytes()).unwrap().len(), 2);

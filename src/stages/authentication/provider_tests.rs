@@ -1,4 +1,4 @@
-//! Keys change and providers go away; nobody with a good token may notice. Time is tokio's, paused.
+//! Rotation of keys and outages of providers must not affect valid tokens. Tokio's clock is paused.
 
 use super::super::{
     AuthOutcome,
@@ -13,30 +13,33 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use serde_json::{Value, json};
 use std::{sync::Mutex, time::UNIX_EPOCH};
 
-/// A provider whose answers a test chooses.
+/// A provider with responses that a test sets.
 #[derive(Debug, Default)]
-struct Pretended {
+struct MockProvider {
     answers: Mutex<Vec<(String, Result<Value, String>)>>,
     asked: AtomicUsize,
 }
 
-impl Pretended {
-    fn says(&self, path: &str, answer: Result<Value, &str>) {
+impl MockProvider {
+    fn set_response(&self, path: &str, answer: Result<Value, &str>) {
         let mut answers = self.answers.lock().unwrap();
         answers.retain(|(known, _)| known != path);
         answers.push((path.to_owned(), answer.map_err(str::to_owned)));
     }
 
     fn publishes(&self, keys: &[u8]) {
-        self.says("/jwks", Ok(json!({ "keys": keys.iter().map(|key| public(*key)).collect::<Vec<_>>() })));
+        self.set_response(
+            "/jwks",
+            Ok(json!({ "keys": keys.iter().map(|key| public(*key)).collect::<Vec<_>>() })),
+        );
     }
 
-    fn asked(&self) -> usize {
+    fn fetch_count(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }
 
-impl Fetch for Pretended {
+impl Fetch for MockProvider {
     fn get(
         &self,
         url: HttpUrl,
@@ -67,14 +70,14 @@ fn public(key: u8) -> Value {
 
 struct Scene {
     provider: Arc<JwksCache>,
-    pretended: Arc<Pretended>,
+    mock: Arc<MockProvider>,
     jwt: Arc<Jwt>,
     clock: Clock,
 }
 
 impl Scene {
-    fn new(pretended: Pretended, url: &str, discover: bool) -> Scene {
-        let pretended = Arc::new(pretended);
+    fn new(mock: MockProvider, url: &str, discover: bool) -> Scene {
+        let mock = Arc::new(mock);
         let remote = RemoteKeys {
             url: HttpUrl::parse(url).unwrap(),
             use_discovery: discover,
@@ -85,10 +88,10 @@ impl Scene {
         let background = BackgroundRuntime::default();
         background.attach(tokio::runtime::Handle::current());
         let provider = Arc::new(JwksCache::new(remote.clone()));
-        let fetch: Arc<dyn Fetch> = pretended.clone();
+        let fetch: Arc<dyn Fetch> = mock.clone();
         JwksCache::start(&provider, &background, &fetch);
         let settings = JwtSettings {
-            places: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
+            locations: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
             keys: KeySource::Remote(remote),
             algorithms: vec![Algorithm::EdDSA],
             issuer: None,
@@ -98,13 +101,13 @@ impl Scene {
         };
         let clock = Clock::mock();
         let jwt = Arc::new(Jwt::new("jwt", settings, Keys::Remote(provider.clone()), clock.clone()));
-        Scene { provider, pretended, jwt, clock }
+        Scene { provider, mock, jwt, clock }
     }
 
     fn with_keys(keys: &[u8]) -> Scene {
-        let pretended = Pretended::default();
-        pretended.publishes(keys);
-        Scene::new(pretended, "http://id.test/jwks", false)
+        let mock = MockProvider::default();
+        mock.publishes(keys);
+        Scene::new(mock, "http://id.test/jwks", false)
     }
 
     fn token(&self, key: u8, claims: &Value) -> String {
@@ -117,9 +120,9 @@ impl Scene {
     }
 
     async fn why(&self, token: &str) -> &'static str {
-        let mut x = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
-        x.now = self.clock.now();
-        why(match self.jwt.authenticate(&x) {
+        let mut request = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
+        request.now = self.clock.now();
+        why(match self.jwt.authenticate(&request) {
             AuthOutcome::Pending(wait) => {
                 wait.await.map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
             }
@@ -137,27 +140,27 @@ impl Scene {
 async fn the_first_request_waits_for_the_first_keys() {
     let scene = Scene::with_keys(&[1]);
     let token = scene.token(1, &json!({}));
-    assert_eq!(scene.why(&token).await, "good");
-    assert_eq!(scene.why(&token).await, "good");
-    assert_eq!(scene.pretended.asked(), 1);
+    assert_eq!(scene.why(&token).await, "authenticated");
+    assert_eq!(scene.why(&token).await, "authenticated");
+    assert_eq!(scene.mock.fetch_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_change_under_load_refuse_nobody() {
+async fn a_key_rotation_under_load_rejects_no_valid_token() {
     let scene = Scene::with_keys(&[1]);
     for round in 1..40_u8 {
-        scene.pretended.publishes(&[round, round + 1]);
+        scene.mock.publishes(&[round, round + 1]);
         let tokens: Vec<_> = (0..20).map(|n| scene.token(round + n % 2, &json!({ "jti": n }))).collect();
         let asked = tokens.iter().map(|token| scene.why(token));
         for (token, why) in tokens.iter().zip(join(asked).await) {
-            assert_eq!(why, "good", "round {round}: {token}");
+            assert_eq!(why, "authenticated", "round {round}: {token}");
         }
         scene.pass(Duration::from_millis(u64::from(round) * 97)).await;
     }
-    assert!(scene.pretended.asked() <= 80, "{} fetches", scene.pretended.asked());
+    assert!(scene.mock.fetch_count() <= 80, "{} fetches", scene.mock.fetch_count());
 }
 
-/// All of them at the same time.
+/// Awaits all futures concurrently.
 async fn join<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut all: Vec<_> = all.map(Box::pin).collect();
     let mut done: Vec<Option<F::Output>> = all.iter().map(|_| None).collect();
@@ -174,32 +177,36 @@ async fn join<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_down_for_an_hour_refuses_nobody() {
+async fn an_outage_of_an_hour_rejects_no_valid_token() {
     let scene = Scene::with_keys(&[1]);
     let old = scene.token(1, &json!({}));
-    assert_eq!(scene.why(&old).await, "good");
-    scene.pretended.says("/jwks", Err("connection refused"));
+    assert_eq!(scene.why(&old).await, "authenticated");
+    scene.mock.set_response("/jwks", Err("connection refused"));
     for minute in 0..60 {
         scene.pass(Duration::from_secs(60)).await;
-        assert_eq!(scene.why(&old).await, "good", "minute {minute}");
+        assert_eq!(scene.why(&old).await, "authenticated", "minute {minute}");
         let new = scene.token(1, &json!({ "jti": minute }));
-        assert_eq!(scene.why(&new).await, "good", "minute {minute}");
+        assert_eq!(scene.why(&new).await, "authenticated", "minute {minute}");
     }
-    assert!(scene.pretended.asked() < 80, "{} fetches in an hour", scene.pretended.asked());
+    assert!(scene.mock.fetch_count() < 80, "{} fetches in an hour", scene.mock.fetch_count());
     assert_eq!(
         scene.why(&scene.token(2, &json!({}))).await,
         "identity.provider_unavailable",
-        "nobody can say"
+        "the key is unknown during the outage"
     );
-    scene.pretended.publishes(&[2]);
-    assert_eq!(scene.why(&scene.token(2, &json!({}))).await, "good", "it is back");
-    assert_eq!(scene.why(&old).await, "identity.key", "a key that is withdrawn is withdrawn");
+    scene.mock.publishes(&[2]);
+    assert_eq!(
+        scene.why(&scene.token(2, &json!({}))).await,
+        "authenticated",
+        "the provider is available again"
+    );
+    assert_eq!(scene.why(&old).await, "identity.key", "a withdrawn key is rejected");
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_keys_ask_the_provider_no_more_than_once_in_a_pause() {
+async fn unknown_keys_cause_at_most_one_fetch_per_interval() {
     let scene = Scene::with_keys(&[1]);
-    assert_eq!(scene.why(&scene.token(1, &json!({}))).await, "good");
+    assert_eq!(scene.why(&scene.token(1, &json!({}))).await, "authenticated");
     let began = tokio::time::Instant::now();
     for n in 0..30 {
         let forged: Vec<_> = (0..50).map(|m| scene.token(2, &json!({ "jti": [n, m] }))).collect();
@@ -208,27 +215,32 @@ async fn unknown_keys_ask_the_provider_no_more_than_once_in_a_pause() {
         }
     }
     let most = 2 + began.elapsed().as_secs() as usize / 2;
-    assert!(scene.pretended.asked() <= most, "{} fetches in {:?}", scene.pretended.asked(), began.elapsed());
+    assert!(
+        scene.mock.fetch_count() <= most,
+        "{} fetches in {:?}",
+        scene.mock.fetch_count(),
+        began.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_keys_nobody_is_judged_and_nobody_waits_for_long() {
-    let scene = Scene::new(Pretended::default(), "http://id.test/jwks", false);
+async fn without_keys_requests_are_rejected_after_a_bounded_wait() {
+    let scene = Scene::new(MockProvider::default(), "http://id.test/jwks", false);
     let token = scene.token(1, &json!({}));
     assert_eq!(scene.why(&token).await, "identity.provider_unavailable");
     let began = tokio::time::Instant::now();
     assert_eq!(scene.why(&token).await, "identity.provider_unavailable");
     assert!(began.elapsed() < Duration::from_millis(1));
-    scene.pretended.publishes(&[1]);
+    scene.mock.publishes(&[1]);
     scene.pass(Duration::from_secs(3)).await;
-    assert_eq!(scene.why(&token).await, "good");
+    assert_eq!(scene.why(&token).await, "authenticated");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_answer_leaves_the_keys_as_they_were() {
+async fn an_invalid_response_keeps_the_keys() {
     let scene = Scene::with_keys(&[1]);
     let token = |n: u8| scene.token(1, &json!({ "jti": n }));
-    assert_eq!(scene.why(&token(0)).await, "good");
+    assert_eq!(scene.why(&token(0)).await, "authenticated");
     let secret = URL_SAFE_NO_PAD.encode([7; 32]);
     for (n, answer) in [
         json!({ "keys": [] }),
@@ -239,30 +251,30 @@ async fn a_bad_answer_leaves_the_keys_as_they_were() {
     .into_iter()
     .enumerate()
     {
-        scene.pretended.says("/jwks", Ok(answer));
+        scene.mock.set_response("/jwks", Ok(answer));
         assert_eq!(scene.why(&scene.token(9, &json!({}))).await, "identity.provider_unavailable");
-        assert_eq!(scene.why(&token(n as u8 + 1)).await, "good");
+        assert_eq!(scene.why(&token(n as u8 + 1)).await, "authenticated");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn discovery_says_where_the_keys_are_and_who_the_issuer_is() {
-    let pretended = Pretended::default();
-    pretended.publishes(&[1]);
+async fn discovery_provides_the_keys_and_the_issuer() {
+    let mock = MockProvider::default();
+    mock.publishes(&[1]);
     let document = json!({ "issuer": "https://id.test/a", "jwks_uri": "https://id.test/jwks" });
-    pretended.says("/a/.well-known/openid-configuration", Ok(document));
-    let scene = Scene::new(pretended, "https://id.test/a", true);
-    assert_eq!(scene.why(&scene.token(1, &json!({ "iss": "https://id.test/a" }))).await, "good");
+    mock.set_response("/a/.well-known/openid-configuration", Ok(document));
+    let scene = Scene::new(mock, "https://id.test/a", true);
+    assert_eq!(scene.why(&scene.token(1, &json!({ "iss": "https://id.test/a" }))).await, "authenticated");
     assert_eq!(scene.why(&scene.token(1, &json!({ "iss": "https://id.test" }))).await, "identity.issuer");
     for wrong in [
         json!({ "issuer": "https://evil.test/a", "jwks_uri": "https://id.test/jwks" }),
         json!({ "issuer": "https://id.test/a", "jwks_uri": "http://id.test/jwks" }),
         json!({ "issuer": "https://id.test/a" }),
     ] {
-        let pretended = Pretended::default();
-        pretended.publishes(&[1]);
-        pretended.says("/a/.well-known/openid-configuration", Ok(wrong));
-        let scene = Scene::new(pretended, "https://id.test/a", true);
+        let mock = MockProvider::default();
+        mock.publishes(&[1]);
+        mock.set_response("/a/.well-known/openid-configuration", Ok(wrong));
+        let scene = Scene::new(mock, "https://id.test/a", true);
         assert_eq!(
             scene.why(&scene.token(1, &json!({ "iss": "https://id.test/a" }))).await,
             "identity.provider_unavailable"
@@ -271,14 +283,14 @@ async fn discovery_says_where_the_keys_are_and_who_the_issuer_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_fetching_ends_with_the_last_who_wants_the_keys() {
+async fn the_refresh_task_ends_with_the_last_scheme() {
     let scene = Scene::with_keys(&[1]);
-    assert_eq!(scene.why(&scene.token(1, &json!({}))).await, "good");
-    let (pretended, wanted) = (scene.pretended.clone(), Arc::downgrade(&scene.provider.refresh_notify));
+    assert_eq!(scene.why(&scene.token(1, &json!({}))).await, "authenticated");
+    let (mock, wanted) = (scene.mock.clone(), Arc::downgrade(&scene.provider.refresh_notify));
     drop(scene);
     sleep(Duration::from_secs(3)).await;
     assert!(wanted.upgrade().is_none(), "the task is gone");
-    let asked = pretended.asked();
+    let asked = mock.fetch_count();
     sleep(Duration::from_secs(3600)).await;
-    assert_eq!(pretended.asked(), asked);
+    assert_eq!(mock.fetch_count(), asked);
 }

@@ -5,7 +5,7 @@ use crate::{base::url::HttpUrl, net::tls::trust::TrustAnchors};
 use jsonwebtoken::Algorithm;
 use std::{fmt, sync::Arc, time::Duration};
 
-/// What a route asks of its callers.
+/// The authentication of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticationConfig {
     /// Tried in this order; the first that succeeds wins.
@@ -21,7 +21,7 @@ pub struct SchemeConfig {
     pub kind: SchemeKind,
 }
 
-/// What callers show.
+/// The kind of credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SchemeKind {
     Jwt(Box<JwtSettings>),
@@ -31,7 +31,7 @@ pub enum SchemeKind {
     Certificate,
 }
 
-/// Where credentials stand in a request.
+/// Where credentials are in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialLocations {
     pub header: String,
@@ -42,11 +42,11 @@ pub struct CredentialLocations {
 /// Signed tokens (RFC 7519).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JwtSettings {
-    pub places: CredentialLocations,
+    pub locations: CredentialLocations,
     pub keys: KeySource,
-    /// What a signature may be made with; a key decides which of these are its own.
+    /// Allowed signature algorithms; each key allows only those of its type.
     pub algorithms: Vec<Algorithm>,
-    /// None: what discovery says, or any.
+    /// `None`: the issuer from discovery, or any.
     pub issuer: Option<String>,
     /// Empty: any.
     pub audiences: Vec<String>,
@@ -55,31 +55,31 @@ pub struct JwtSettings {
     pub token_types: Vec<String>,
 }
 
-/// Where the keys of tokens come from.
+/// The source of signing keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeySource {
-    /// From the configuration and the files it names.
+    /// From the configuration and its files.
     Fixed(Vec<KeyData>),
     Remote(RemoteKeys),
 }
 
-/// Keys that a provider publishes.
+/// A JWKS that a provider publishes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteKeys {
     pub url: HttpUrl,
-    /// The address is an OIDC authority, which says where its keys are.
+    /// `url` is an OIDC authority; its discovery document contains the URL of the keys.
     pub use_discovery: bool,
     pub trust: TrustAnchors,
-    /// How often the keys are fetched anew.
+    /// The interval at which the keys are fetched again.
     pub refresh: Duration,
-    /// The shortest time from one fetch to the next, whatever callers send.
+    /// The shortest time between two fetches, also for tokens with unknown keys.
     pub min_refresh_interval: Duration,
 }
 
-/// Keys of callers, known by their hashes.
+/// API keys, stored as hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ApiKeySettings {
-    pub places: CredentialLocations,
+    pub locations: CredentialLocations,
     pub keys: Vec<ApiKey>,
 }
 
@@ -91,13 +91,13 @@ pub struct ApiKey {
     pub claims: Vec<(String, String)>,
 }
 
-/// Names and passwords.
+/// User names and passwords.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BasicSettings {
     pub users: Vec<User>,
 }
 
-/// One user; the hash is bcrypt's or a PHC string of argon2.
+/// One user; the hash is a bcrypt hash or an argon2 PHC string.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct User {
     pub name: String,

@@ -1,8 +1,8 @@
-//! The stage: schemes in order, challenges, and what becomes of the request.
+//! Tests of the stage: order of schemes, challenges, changes to the request.
 
 use super::{
     keys::KeyData,
-    settings::{ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, User},
+    settings::{ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, KeySource, User},
     testing::exchange,
     *,
 };
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-fn places(header: &str, query: &str) -> CredentialLocations {
+fn locations(header: &str, query: &str) -> CredentialLocations {
     CredentialLocations { header: header.into(), query: Some(query.into()), cookie: None }
 }
 
 fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
     let jwt = JwtSettings {
-        places: places("Authorization", "access_token"),
+        locations: locations("Authorization", "access_token"),
         keys: KeySource::Fixed(vec![KeyData::secret(secret).unwrap()]),
         algorithms: vec![Algorithm::HS256],
         issuer: None,
@@ -32,7 +32,7 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
 
 fn api_key() -> Arc<SchemeConfig> {
     let key = ApiKey { sha256: Sha256::digest("k").into(), owner: "anna".into(), claims: Vec::new() };
-    let settings = ApiKeySettings { places: places("X-Api-Key", "key"), keys: vec![key] };
+    let settings = ApiKeySettings { locations: locations("X-Api-Key", "key"), keys: vec![key] };
     Arc::new(SchemeConfig { name: "partners".into(), kind: SchemeKind::ApiKey(settings) })
 }
 
@@ -58,7 +58,7 @@ fn stage(schemes: Vec<Arc<SchemeConfig>>, ocelot: bool) -> Authentication {
     Authentication::new(&settings, &AuthState::default(), &background, &Clock::default())
 }
 
-/// The scheme that vouches, or why nobody does with the challenges.
+/// The scheme that authenticates the request, or the error code with the challenges.
 async fn asked(
     stage: &Authentication,
     exchange: &mut Exchange,
@@ -79,7 +79,7 @@ async fn asked(
                 let fields = cause.extra.map(|extra| extra.headers).unwrap_or_default();
                 return Err((cause.why.name(), fields.into_iter().map(|(_, value)| value).collect()));
             }
-            Step::Respond(_) | Step::ReadBody(_) => panic!("a stage that only judges"),
+            Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),
         }
     }
 }
@@ -99,44 +99,44 @@ async fn schemes_are_tried_in_order_and_the_first_success_wins() {
 }
 
 #[tokio::test]
-async fn a_401_asks_for_every_scheme_and_tells_a_bearer_why() {
+async fn a_401_has_a_challenge_for_each_scheme_and_the_bearer_error() {
     let schemes = vec![jwt("one", SECRET), api_key(), basic()];
-    let ours = stage(schemes.clone(), false);
+    let default = stage(schemes.clone(), false);
     let plain =
         ["Bearer realm=\"one\"", "ApiKey realm=\"partners\"", "Basic realm=\"staff\", charset=\"UTF-8\""];
-    let nothing = asked(&ours, &mut exchange("/", &[])).await.unwrap_err();
+    let nothing = asked(&default, &mut exchange("/", &[])).await.unwrap_err();
     assert_eq!(
         (nothing.0, nothing.1.iter().map(String::as_str).collect::<Vec<_>>()),
         ("identity.missing", plain.to_vec())
     );
     let bad = [("Authorization", "Bearer x.y.z")];
-    let told = asked(&ours, &mut exchange("/", &bad)).await.unwrap_err();
-    let says = "Bearer realm=\"one\", error=\"invalid_token\", error_description=\"the header of the token cannot be read\"";
-    assert_eq!((told.0, told.1[0].as_str(), told.1.len()), ("identity.malformed", says, 3));
-    let theirs = stage(schemes, true);
-    assert_eq!(asked(&theirs, &mut exchange("/", &bad)).await, Err(("identity.malformed", Vec::new())));
+    let headers = asked(&default, &mut exchange("/", &bad)).await.unwrap_err();
+    let error = "Bearer realm=\"one\", error=\"invalid_token\", error_description=\"the token header is not a JSON object in base64url\"";
+    assert_eq!((headers.0, headers.1[0].as_str(), headers.1.len()), ("identity.malformed", error, 3));
+    let ocelot = stage(schemes, true);
+    assert_eq!(asked(&ocelot, &mut exchange("/", &bad)).await, Err(("identity.malformed", Vec::new())));
 }
 
 #[tokio::test]
-async fn a_preflight_carries_no_credentials_and_needs_none() {
+async fn a_preflight_needs_no_credentials() {
     let stage = stage(vec![jwt("one", SECRET)], true);
-    let mut x = exchange("/", &[]);
-    x.request.set_method(b"OPTIONS");
-    assert_eq!(asked(&stage, &mut x).await.as_deref(), Ok(""));
+    let mut exchange = exchange("/", &[]);
+    exchange.request.set_method(b"OPTIONS");
+    assert_eq!(asked(&stage, &mut exchange).await.as_deref(), Ok(""));
 }
 
 #[tokio::test]
-async fn credentials_in_the_query_go_no_further() {
+async fn credentials_are_removed_from_the_query() {
     let stage = stage(vec![jwt("one", SECRET), api_key()], false);
-    let mut x = exchange(&format!("/p?a=1&access_token={}&key=zzz&b=2", token(SECRET)), &[]);
-    assert_eq!(asked(&stage, &mut x).await.as_deref(), Ok("one"));
-    assert_eq!(x.request.target(), b"/p?a=1&b=2");
+    let mut exchange = exchange(&format!("/p?a=1&access_token={}&key=zzz&b=2", token(SECRET)), &[]);
+    assert_eq!(asked(&stage, &mut exchange).await.as_deref(), Ok("one"));
+    assert_eq!(exchange.request.target(), b"/p?a=1&b=2");
 }
 
 #[tokio::test]
-async fn equal_settings_share_what_they_remember_and_changed_ones_do_not() {
-    let (kept, background, clock) = (AuthState::default(), BackgroundRuntime::default(), Clock::default());
-    let scheme = |settings: &Arc<SchemeConfig>| kept.scheme(settings, &background, &clock);
+async fn equal_settings_share_a_scheme_and_changed_ones_do_not() {
+    let (state, background, clock) = (AuthState::default(), BackgroundRuntime::default(), Clock::default());
+    let scheme = |settings: &Arc<SchemeConfig>| state.scheme(settings, &background, &clock);
     let first = scheme(&jwt("one", SECRET));
     assert!(Arc::ptr_eq(&first, &scheme(&jwt("one", SECRET))));
     assert!(!Arc::ptr_eq(&first, &scheme(&jwt("one", b"another-secret-another-secret-an"))));

@@ -1,30 +1,30 @@
-//! Tokens in their compact form (RFC 7515), taken apart strictly.
+//! Strict parser for tokens in compact serialization (RFC 7515).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 use std::{collections::HashSet, fmt};
 
-/// A longer text is no token that anybody would issue.
-pub const MAX_TOKEN_LEN: usize = 64 << 10;
+/// Largest accepted token, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 64 << 10;
 
-/// The parts of a token whose signature is not checked yet: nothing in here is true.
+/// The parts of a token. Its signature is not verified: nothing here is trusted.
 #[derive(Debug)]
-pub struct Parts<'t> {
+pub struct TokenParts<'t> {
     pub header: JsonObject,
-    /// What is signed.
+    /// The signed bytes.
     pub message: &'t [u8],
     pub payload: &'t str,
     pub signature: &'t str,
 }
 
-/// Members of a JSON object, each name once: two parties that read different ones of a double is an old trick.
+/// Members of a JSON object. Duplicate names are rejected: parsers disagree about which one counts.
 #[derive(Debug, Default)]
 pub struct JsonObject(pub Vec<(String, Value)>);
 
 impl JsonObject {
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     fn decode(text: &str) -> Option<JsonObject> {
@@ -32,27 +32,28 @@ impl JsonObject {
     }
 }
 
-impl<'t> Parts<'t> {
-    /// Takes a token apart; an error says what is malformed.
-    pub fn split(token: &'t [u8]) -> Result<Parts<'t>, &'static str> {
-        if token.len() > MAX_TOKEN_LEN {
+impl<'t> TokenParts<'t> {
+    /// Splits a token. The error describes what is malformed.
+    pub fn split(token: &'t [u8]) -> Result<TokenParts<'t>, &'static str> {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err("the token is longer than 64 KiB");
         }
-        let text = std::str::from_utf8(token).map_err(|_| "the token is not text")?;
+        let text = std::str::from_utf8(token).map_err(|_| "the token is not UTF-8")?;
         let mut parts = text.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err("the token does not have three parts");
         };
-        let members = JsonObject::decode(header).ok_or("the header of the token cannot be read")?;
+        let members =
+            JsonObject::decode(header).ok_or("the token header is not a JSON object in base64url")?;
         let message = &token[..header.len() + 1 + payload.len()];
-        Ok(Parts { header: members, message, payload, signature })
+        Ok(TokenParts { header: members, message, payload, signature })
     }
 
-    /// What the token claims.
+    /// The claims of the token.
     pub fn claims(&self) -> Result<JsonObject, &'static str> {
-        JsonObject::decode(self.payload).ok_or("the claims of the token cannot be read")
+        JsonObject::decode(self.payload).ok_or("the token claims are not a JSON object in base64url")
     }
 }
 
@@ -72,14 +73,14 @@ impl<'de> Visitor<'de> for NoDuplicateKeys {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
-        let (mut all, mut seen) = (Vec::new(), HashSet::new());
+        let (mut members, mut seen) = (Vec::new(), HashSet::new());
         while let Some((name, value)) = map.next_entry::<String, Value>()? {
             if !seen.insert(name.clone()) {
-                return Err(A::Error::custom("a name twice"));
+                return Err(A::Error::custom("duplicate name"));
             }
-            all.push((name, value));
+            members.push((name, value));
         }
-        Ok(JsonObject(all))
+        Ok(JsonObject(members))
     }
 }
 
@@ -92,16 +93,16 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_three_parts_of_which_two_are_objects() {
+    fn a_token_has_three_parts() {
         let token = format!("{}.{}.sig", part(r#"{"alg":"HS256"}"#), part(r#"{"sub":"u"}"#));
-        let parts = Parts::split(token.as_bytes()).unwrap();
+        let parts = TokenParts::split(token.as_bytes()).unwrap();
         assert_eq!(parts.header.get("alg").unwrap(), "HS256");
         assert_eq!(parts.claims().unwrap().get("sub").unwrap(), "u");
         assert_eq!(format!("{}.sig", std::str::from_utf8(parts.message).unwrap()), token);
     }
 
     #[test]
-    fn what_is_no_token_is_malformed() {
+    fn malformed_tokens_are_rejected() {
         let object = part("{}");
         for text in [
             "",
@@ -113,11 +114,11 @@ mod tests {
             &format!("{}.{object}.", part(r#"{"alg":1,"alg":2}"#)),
             &format!("{}.{object}.", part("{} x")),
             &format!("{object}=.{object}."),
-            &"a".repeat(MAX_TOKEN_LEN + 1),
+            &"a".repeat(MAX_TOKEN_BYTES + 1),
         ] {
-            assert!(Parts::split(text.as_bytes()).is_err(), "{text:.40}");
+            assert!(TokenParts::split(text.as_bytes()).is_err(), "{text:.40}");
         }
         let token = format!("{object}.{}.", part(r#"{"a":1e999}"#));
-        assert!(Parts::split(token.as_bytes()).unwrap().claims().is_err());
+        assert!(TokenParts::split(token.as_bytes()).unwrap().claims().is_err());
     }
 }

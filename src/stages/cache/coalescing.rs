@@ -1,10 +1,6 @@
-//! Requests for the same at the same time: one is asked for, the others wait and read what comes.
+//! Request coalescing: of concurrent requests with the same key one, the leader, goes to the backend; the others wait.
 
-use super::{
-    entry::{Entry, EntryMetadata},
-    key::Key,
-    streaming_fill::StreamingFill,
-};
+use super::{entry::Entry, key::Key, streaming_fill::StreamingEntry};
 use std::{
     collections::HashMap,
     sync::{
@@ -15,28 +11,21 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How the table is cut, so that workers rarely meet.
+/// Shards of the table, against lock contention between workers.
 const SHARDS: usize = 64;
 
-/// An answer whose body is coming in.
-#[derive(Debug)]
-pub struct StreamingEntry {
-    pub about: Arc<EntryMetadata>,
-    pub filling: Arc<StreamingFill>,
-}
-
-/// What became of a request that others wait for.
+/// The state of a request that others wait for.
 #[derive(Clone, Debug)]
 pub enum State {
-    /// Nothing is known yet.
+    /// No response yet.
     Pending,
-    /// The answer can be read along.
+    /// The body is arriving and can be read.
     Open(Arc<StreamingEntry>),
-    /// The answer is stored.
+    /// The response is stored.
     Stored(Arc<Entry>),
-    /// The answer is for nobody else: each has to ask for itself.
+    /// The response cannot be shared: each request has to go to the backend.
     NotShareable,
-    /// The one who asked left without an answer: another one has to ask.
+    /// The leader was canceled without a response: another request has to lead.
     Abandoned,
 }
 
@@ -52,7 +41,7 @@ impl InFlightRequest {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known now.
+    /// The current state.
     pub fn state(&self) -> State {
         self.lock().clone()
     }
@@ -62,7 +51,7 @@ impl InFlightRequest {
         self.changed.notify_waiters();
     }
 
-    /// What is known once something is.
+    /// Waits until the state is no longer `Pending`.
     pub async fn wait_finished(&self) -> State {
         loop {
             let changed = self.changed.notified();
@@ -75,7 +64,7 @@ impl InFlightRequest {
     }
 }
 
-/// All requests that others may wait for.
+/// All requests in flight that others may wait for.
 #[derive(Debug)]
 pub struct Coalescer([Mutex<HashMap<Key, Arc<InFlightRequest>>>; SHARDS]);
 
@@ -85,11 +74,11 @@ impl Default for Coalescer {
     }
 }
 
-/// Who asks.
+/// The role of a request.
 pub enum Role {
-    /// This one, for all.
+    /// It goes to the backend.
     Leader(Leader),
-    /// Another one.
+    /// It waits for the leader.
     Follower(Arc<InFlightRequest>),
 }
 
@@ -98,76 +87,76 @@ impl Coalescer {
         self.0[key.0[0] as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the request for this key, or makes it.
+    /// Joins the request in flight for the key, or becomes its leader.
     pub fn join(self: &Arc<Self>, key: Key) -> Role {
         let mut shard = self.shard(key);
-        if let Some(flight) = shard.get(&key) {
-            return Role::Follower(flight.clone());
+        if let Some(request) = shard.get(&key) {
+            return Role::Follower(request.clone());
         }
-        let flight = Arc::new(InFlightRequest { state: Mutex::new(State::Pending), changed: Notify::new() });
-        shard.insert(key, flight.clone());
-        Role::Leader(Leader { flights: self.clone(), flight, key, resolved: false })
+        let request = Arc::new(InFlightRequest { state: Mutex::new(State::Pending), changed: Notify::new() });
+        shard.insert(key, request.clone());
+        Role::Leader(Leader { coalescer: self.clone(), request, key, resolved: false })
     }
 
-    fn complete(&self, key: Key, flight: &Arc<InFlightRequest>) {
+    fn complete(&self, key: Key, request: &Arc<InFlightRequest>) {
         let mut shard = self.shard(key);
-        if shard.get(&key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+        if shard.get(&key).is_some_and(|known| Arc::ptr_eq(known, request)) {
             shard.remove(&key);
         }
     }
 
-    /// Requests that are under way.
+    /// Requests in flight.
     #[cfg(test)]
     pub fn count(&self) -> usize {
         self.0.iter().map(|shard| shard.lock().map_or(0, |shard| shard.len())).sum()
     }
 }
 
-/// The word of the one who asks; dropped without one, somebody else has to ask.
+/// The leader of an in-flight request. Dropped without `end`, it leaves the lead to another request.
 #[derive(Debug)]
 pub struct Leader {
-    flights: Arc<Coalescer>,
-    flight: Arc<InFlightRequest>,
+    coalescer: Arc<Coalescer>,
+    request: Arc<InFlightRequest>,
     key: Key,
     resolved: bool,
 }
 
 impl Leader {
-    /// The answer can be read along; the flight goes on until it is whole.
+    /// Lets followers read the body while it arrives.
     pub fn publish_stream(&self, incoming: Arc<StreamingEntry>) {
-        self.flight.set(State::Open(incoming));
+        self.request.set(State::Open(incoming));
     }
 
-    /// The answer is stored, or for nobody else.
+    /// Ends the request: its response is stored, or cannot be shared.
     pub fn end(mut self, entry: Option<Arc<Entry>>) {
         self.resolved = true;
-        self.flights.complete(self.key, &self.flight);
-        self.flight.set(entry.map_or(State::NotShareable, State::Stored));
+        self.coalescer.complete(self.key, &self.request);
+        self.request.set(entry.map_or(State::NotShareable, State::Stored));
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
         if !self.resolved {
-            self.flights.complete(self.key, &self.flight);
-            self.flight.set(State::Abandoned);
+            self.coalescer.complete(self.key, &self.request);
+            self.request.set(State::Abandoned);
         }
     }
 }
 
-/// Requests under keys whose last answer was for one client only: they do not wait for each other.
+/// Keys whose last response could not be shared: their requests are not coalesced (Varnish: hit-for-miss).
 #[derive(Debug)]
 pub struct UncacheableMarkers {
-    epoch: Instant,
+    start: Instant,
     slots: Box<[AtomicU64]>,
 }
 
-/// How long such an answer is remembered.
+/// Lifetime of a marker.
 const MARKER_TTL: Duration = Duration::from_secs(10);
 
 impl Default for UncacheableMarkers {
     fn default() -> Self {
-        UncacheableMarkers { epoch: Instant::now(), slots: (0..4096).map(|_| AtomicU64::new(0)).collect() }
+        UncacheableMarkers { start: Instant::now(), slots: (0..4096).map(|_| AtomicU64::new(0)).collect() }
     }
 }
 
@@ -176,18 +165,18 @@ impl UncacheableMarkers {
         &self.slots[key.0[1] as usize % self.slots.len()]
     }
 
-    fn moment(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.epoch).as_millis() as u64
+    fn elapsed_ms(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_millis() as u64
     }
 
-    /// Remembers whether the answer can be shared.
+    /// Records whether the response could be shared.
     pub fn record(&self, key: Key, shared: bool, now: Instant) {
-        self.slot(key).store(if shared { 0 } else { self.moment(now + MARKER_TTL) }, Relaxed);
+        self.slot(key).store(if shared { 0 } else { self.elapsed_ms(now + MARKER_TTL) }, Relaxed);
     }
 
-    /// Whether nobody should wait for somebody else's answer.
+    /// Whether requests should not wait for each other.
     pub fn should_bypass(&self, key: Key, now: Instant) -> bool {
-        self.slot(key).load(Relaxed) > self.moment(now)
+        self.slot(key).load(Relaxed) > self.elapsed_ms(now)
     }
 }
 
@@ -198,35 +187,35 @@ mod tests {
     const KEY: Key = Key([1, 2]);
 
     #[tokio::test]
-    async fn one_asks_and_the_others_hear_what_became_of_it() {
-        let flights = Arc::new(Coalescer::default());
-        let Role::Leader(lead) = flights.join(KEY) else { panic!("nobody asked before") };
-        let Role::Follower(flight) = flights.join(KEY) else { panic!("somebody asks already") };
-        let waiting = tokio::spawn(async move { flight.wait_finished().await });
+    async fn followers_see_the_result_of_the_leader() {
+        let coalescer = Arc::new(Coalescer::default());
+        let Role::Leader(leader) = coalescer.join(KEY) else { panic!("expected a leader") };
+        let Role::Follower(request) = coalescer.join(KEY) else { panic!("expected a follower") };
+        let waiter = tokio::spawn(async move { request.wait_finished().await });
         tokio::task::yield_now().await;
-        lead.end(None);
-        assert!(matches!(waiting.await, Ok(State::NotShareable)));
-        assert!(matches!(flights.join(KEY), Role::Leader(_)));
-        assert_eq!(flights.count(), 0);
+        leader.end(None);
+        assert!(matches!(waiter.await, Ok(State::NotShareable)));
+        assert!(matches!(coalescer.join(KEY), Role::Leader(_)));
+        assert_eq!(coalescer.count(), 0);
     }
 
     #[tokio::test]
-    async fn when_the_one_who_asks_leaves_another_one_has_to() {
-        let flights = Arc::new(Coalescer::default());
-        let Role::Leader(lead) = flights.join(KEY) else { panic!("nobody asked before") };
-        let Role::Follower(flight) = flights.join(KEY) else { panic!("somebody asks already") };
-        drop(lead);
-        assert!(matches!(flight.wait_finished().await, State::Abandoned));
+    async fn a_canceled_leader_leaves_the_lead_to_another_request() {
+        let coalescer = Arc::new(Coalescer::default());
+        let Role::Leader(leader) = coalescer.join(KEY) else { panic!("expected a leader") };
+        let Role::Follower(request) = coalescer.join(KEY) else { panic!("expected a follower") };
+        drop(leader);
+        assert!(matches!(request.wait_finished().await, State::Abandoned));
     }
 
     #[test]
-    fn an_answer_for_one_is_remembered_for_a_while() {
-        let passes = UncacheableMarkers::default();
+    fn a_marker_expires_or_is_cleared_by_a_shared_response() {
+        let markers = UncacheableMarkers::default();
         let now = Instant::now();
-        passes.record(KEY, false, now);
-        assert!(passes.should_bypass(KEY, now) && !passes.should_bypass(Key([1, 3]), now));
-        assert!(!passes.should_bypass(KEY, now + MARKER_TTL));
-        passes.record(KEY, true, now);
-        assert!(!passes.should_bypass(KEY, now));
+        markers.record(KEY, false, now);
+        assert!(markers.should_bypass(KEY, now) && !markers.should_bypass(Key([1, 3]), now));
+        assert!(!markers.should_bypass(KEY, now + MARKER_TTL));
+        markers.record(KEY, true, now);
+        assert!(!markers.should_bypass(KEY, now));
     }
 }

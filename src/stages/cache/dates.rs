@@ -1,7 +1,7 @@
-//! HTTP dates (RFC 9110 5.6.7) in their three forms, as seconds since 1970. Names are read in any case, nothing else
-//! is forgiven: a date that is not one makes an answer stale, never fresh.
+//! HTTP dates (RFC 9110 5.6.7) in their three formats, as seconds since 1970. Names are case-insensitive, everything else
+//! is strict: an invalid date makes a response stale, never fresh. (`httpdate` accepts less and more than that.)
 
-/// Reads a date; none if it is not one.
+/// Parses a date.
 pub fn parse(text: &[u8], now: i64) -> Option<i64> {
     let text = crate::base::bytes::trim_ows(text);
     fixdate(text).or_else(|| rfc850(text, now)).or_else(|| asctime(text))
@@ -51,7 +51,7 @@ fn time_with_gmt(text: &[u8]) -> Option<i64> {
     if zone.eq_ignore_ascii_case(b" GMT") { time_of_day(&text[..8]) } else { None }
 }
 
-/// `08:49:37`, as seconds of the day; a leap second counts as the one before it.
+/// `08:49:37` as seconds of the day; a leap second equals the one before it.
 fn time_of_day(text: &[u8]) -> Option<i64> {
     if text.len() != 8 || text[2] != b':' || text[5] != b':' {
         return None;
@@ -60,18 +60,18 @@ fn time_of_day(text: &[u8]) -> Option<i64> {
     (hour < 24 && minute < 60 && second <= 60).then(|| hour * 3600 + minute * 60 + second.min(59))
 }
 
-/// Only digits.
+/// Digits only.
 fn number(text: &[u8]) -> Option<i64> {
     crate::base::bytes::decimal(text).and_then(|n| i64::try_from(n).ok())
 }
 
-/// The first three letters, or all of them.
+/// A day of the week, its first three letters or all of them.
 fn weekday(text: &[u8], letters: usize) -> Option<()> {
     const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let known = DAYS.iter().any(|day| {
         let day = day.as_bytes();
-        let wanted = if letters == 3 { day.get(..3) } else { Some(day) };
-        wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(text))
+        let expected = if letters == 3 { day.get(..3) } else { Some(day) };
+        expected.is_some_and(|expected| expected.eq_ignore_ascii_case(text))
     });
     known.then_some(())
 }
@@ -83,15 +83,16 @@ fn month(text: &[u8]) -> Option<i64> {
     MONTHS.iter().position(|name| name.eq_ignore_ascii_case(text)).map(|at| at as i64 + 1)
 }
 
-/// Days are counted in years that begin in March, so that the odd day is the last one.
+/// Years begin in March here, so that a leap day is the last day of a year.
 fn seconds(year: i64, month: i64, day: i64, time: i64) -> Option<i64> {
     if !(1..=31).contains(&day) || !(1601..=9999).contains(&year) {
         return None;
     }
     let years = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (years / 400, years % 400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let (era, year_of_era) = (years / 400, years % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days =
+        era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
     Some(days * 86_400 + time)
 }
 
@@ -102,7 +103,7 @@ mod tests {
     const NOW: i64 = 1_790_000_000;
 
     #[test]
-    fn all_three_forms_name_the_same_second() {
+    fn all_three_formats_are_parsed() {
         for text in
             ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
         {
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_in_any_case() {
+    fn names_are_case_insensitive() {
         for text in [
             "THU, 18 Aug 2050 02:01:18 GMT",
             "Thu, 18 AUG 2050 02:01:18 GMT",
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_date() {
+    fn invalid_dates_are_rejected() {
         for text in [
             "0",
             "-1",

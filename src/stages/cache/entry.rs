@@ -1,4 +1,4 @@
-//! A stored answer, and the answers that are stored under one key.
+//! A stored response, the responses stored under one key, and the memory budget.
 
 use super::{
     freshness::Freshness, invalidation_epochs::Epoch, invalidation_epochs::InvalidationEpochs, vary::VaryKey,
@@ -14,12 +14,12 @@ use std::{
     time::Instant,
 };
 
-/// What a stored answer takes beside its bytes: its own fields, those of the store, and what the allocator rounds up.
-pub const ENTRY_OVERHEAD: usize = 1024;
-/// Answers under one key; the oldest makes room.
+/// Memory of an entry besides its head and body: its fields, those of the store, and allocator overhead.
+pub const ENTRY_OVERHEAD_BYTES: usize = 1024;
+/// Responses under one key; the oldest is evicted.
 const MAX_VARIANTS: usize = 16;
 
-/// Bytes in use out of a bound, shared with who wants to know.
+/// A limit of bytes; `used` is shared with the metrics.
 #[derive(Debug)]
 pub struct MemoryBudget {
     pub limit: u64,
@@ -27,16 +27,16 @@ pub struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// Takes so many bytes, if there are as many left.
+    /// Reserves `bytes`, if they are available.
     pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Option<MemoryGuard> {
         let bytes = bytes as u64;
-        let grown = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let grown = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
         self.used.fetch_update(Relaxed, Relaxed, grown).ok()?;
         Some(MemoryGuard { budget: self.clone(), bytes })
     }
 }
 
-/// Bytes in use, given back by being dropped.
+/// Reserved bytes, released on drop.
 #[derive(Debug)]
 pub struct MemoryGuard {
     budget: Arc<MemoryBudget>,
@@ -49,10 +49,10 @@ impl Drop for MemoryGuard {
     }
 }
 
-/// Bytes that count for as long as anybody reads them, also when nothing is stored under their key any more.
+/// Bytes that count against the budget as long as a reader holds them, also after the eviction of their entry.
 struct Counted {
     bytes: Box<[u8]>,
-    _hold: MemoryGuard,
+    _reservation: MemoryGuard,
 }
 
 impl AsRef<[u8]> for Counted {
@@ -61,80 +61,85 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// A copy of some bytes, counted.
-pub fn copy_counted(bytes: Box<[u8]>, hold: MemoryGuard) -> Bytes {
-    Bytes::from_owner(Counted { bytes, _hold: hold })
+/// Bytes that hold their reservation.
+pub fn copy_counted(bytes: Box<[u8]>, reservation: MemoryGuard) -> Bytes {
+    Bytes::from_owner(Counted { bytes, _reservation: reservation })
 }
 
 /// A body in one or more pieces.
 pub type Pieces = SmallVec<[Bytes; 1]>;
 
-/// What is known of an answer once its head is there.
+/// The length of a body in bytes.
+pub fn body_len(pieces: &Pieces) -> u64 {
+    pieces.iter().map(|piece| piece.len() as u64).sum()
+}
+
+/// The metadata of a response, known once its head has arrived.
 #[derive(Debug)]
 pub struct EntryMetadata {
-    /// What is sent again: no field of one connection, no `Age`.
+    /// The head that is served: without fields of one connection, without `Age`.
     pub head: Head,
     pub vary_key: VaryKey,
     pub freshness: Freshness,
-    /// When it was asked for.
+    /// The epoch before its request was sent.
     pub epoch: Epoch,
-    /// Hashes of its address, its region and its tags.
+    /// Hashes of its URL, region and tags.
     pub invalidation_marks: SmallVec<[u64; 2]>,
-    /// Scheme, host, path and query, for people and for removal by prefix.
+    /// Scheme, host, path and query, for inspection and for purges by prefix.
     pub url: Box<[u8]>,
     pub region: Arc<str>,
 }
 
 impl EntryMetadata {
-    /// Whether nothing was said against it since it was asked for.
-    pub fn is_valid(&self, marks: &InvalidationEpochs) -> bool {
-        self.invalidation_marks.iter().all(|hash| marks.is_valid(*hash, self.epoch))
+    /// Whether none of its marks was invalidated after its request.
+    pub fn is_valid(&self, epochs: &InvalidationEpochs) -> bool {
+        self.invalidation_marks.iter().all(|hash| epochs.is_valid(*hash, self.epoch))
     }
 
-    /// Whether there is something to ask the service with.
+    /// Whether it has a validator for conditional requests.
     pub fn validates(&self) -> bool {
         self.head.get(b"etag").is_some() || self.head.get(b"last-modified").is_some()
     }
 
-    /// The tags it was stored with.
+    /// Its tags.
     pub fn tags(&self) -> impl Iterator<Item = &[u8]> {
         tags(&self.head)
     }
 
-    /// The bytes it takes without its body.
+    /// Its memory in bytes, without its body.
     pub fn size(&self) -> usize {
-        self.head.capacity() + self.url.len() + ENTRY_OVERHEAD
+        self.head.capacity() + self.url.len() + ENTRY_OVERHEAD_BYTES
     }
 }
 
-/// The tags of an answer, for removal.
+/// The tags of a response (`Surrogate-Key`), for purges.
 pub fn tags(head: &Head) -> impl Iterator<Item = &[u8]> {
-    let blank = |b: &u8| *b == b' ' || *b == b'\t';
-    head.get_all(b"surrogate-key").flat_map(move |line| line.split(blank)).filter(|tag| !tag.is_empty())
+    let is_blank = |b: &u8| *b == b' ' || *b == b'\t';
+    head.get_all(b"surrogate-key").flat_map(move |line| line.split(is_blank)).filter(|tag| !tag.is_empty())
 }
 
-/// A stored answer.
+/// A stored response.
 #[derive(Debug)]
 pub struct Entry {
     pub metadata: Arc<EntryMetadata>,
     pub body: Pieces,
     pub length: u64,
-    pub _hold: MemoryGuard,
+    pub _reservation: MemoryGuard,
 }
 
-/// All answers under one key, the newest first.
+/// All responses under one key, newest first.
 #[derive(Debug, Default)]
 pub struct VariantSet {
     pub variants: SmallVec<[Arc<Entry>; 1]>,
 }
 
 impl VariantSet {
-    /// The newest answer for that request.
+    /// The newest response that matches the request.
     pub fn find(&self, request: &Head) -> Option<&Arc<Entry>> {
         self.variants.iter().find(|entry| entry.metadata.vary_key.matches(request))
     }
 
-    /// The same with one more, in the place of the one for the same requests.
+    /// The set with one more entry, which replaces the one with an equal `Vary` key.
     pub fn with_variant(old: Option<&VariantSet>, entry: Arc<Entry>, now: Instant) -> VariantSet {
         let others = old.into_iter().flat_map(|old| &old.variants).filter(|other| {
             !other.metadata.vary_key.is_equal(&entry.metadata.vary_key)
@@ -146,7 +151,7 @@ impl VariantSet {
         VariantSet { variants }
     }
 
-    /// Bytes of all of them.
+    /// Total bytes of all variants.
     pub fn total_bytes(&self) -> u32 {
         let bytes = |entry: &Arc<Entry>| entry.length + entry.metadata.size() as u64;
         u32::try_from(self.variants.iter().map(bytes).sum::<u64>()).unwrap_or(u32::MAX)
@@ -159,15 +164,15 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn bytes_count_until_the_last_reader_is_through() {
+    fn bytes_are_reserved_until_the_last_reader_is_dropped() {
         let budget = Arc::new(MemoryBudget { limit: 10, used: Arc::default() });
-        let hold = budget.try_reserve(6).unwrap();
+        let reservation = budget.try_reserve(6).unwrap();
         assert!(budget.try_reserve(5).is_none());
-        let bytes = copy_counted(Box::from(*b"abcdef"), hold);
-        let part = bytes.slice(1..2);
+        let bytes = copy_counted(Box::from(*b"abcdef"), reservation);
+        let slice = bytes.slice(1..2);
         drop(bytes);
         assert_eq!(budget.used.load(Relaxed), 6);
-        drop(part);
+        drop(slice);
         assert!(budget.try_reserve(10).is_some());
     }
 
@@ -175,7 +180,7 @@ mod tests {
         let (mut head, mut request) = (Head::response(200, b"OK"), Head::request(b"GET", b"/"));
         head.append(b"Vary", b"Foo");
         request.append(b"Foo", foo.as_bytes());
-        let about = EntryMetadata {
+        let metadata = EntryMetadata {
             vary_key: VaryKey::of(&head, &request),
             head,
             freshness: Freshness::with_ttl(Instant::now(), Duration::from_secs(60)),
@@ -185,29 +190,34 @@ mod tests {
             region: "r".into(),
         };
         Arc::new(Entry {
-            metadata: Arc::new(about),
+            metadata: Arc::new(metadata),
             body: Pieces::new(),
             length: 0,
-            _hold: budget.try_reserve(1).unwrap(),
+            _reservation: budget.try_reserve(1).unwrap(),
         })
     }
 
     #[test]
-    fn a_new_answer_takes_the_place_of_the_one_for_the_same_requests() {
+    fn a_new_variant_replaces_the_one_for_the_same_requests() {
         let budget = Arc::new(MemoryBudget { limit: 1000, used: Arc::default() });
         let now = Instant::now();
-        let mut resource = VariantSet::default();
+        let mut variants_of_key = VariantSet::default();
         for foo in ["1", "2", "1"] {
-            resource = VariantSet::with_variant(Some(&resource), entry(&budget, foo), now);
+            variants_of_key = VariantSet::with_variant(Some(&variants_of_key), entry(&budget, foo), now);
         }
-        assert_eq!(resource.variants.len(), 2);
+        assert_eq!(variants_of_key.variants.len(), 2);
         let mut request = Head::request(b"GET", b"/");
-        assert!(resource.find(&request).is_none());
+        assert!(variants_of_key.find(&request).is_none());
         request.append(b"Foo", b"2");
-        assert!(resource.find(&request).is_some_and(|found| Arc::ptr_eq(found, &resource.variants[1])));
+        assert!(
+            variants_of_key
+                .find(&request)
+                .is_some_and(|entry| Arc::ptr_eq(entry, &variants_of_key.variants[1]))
+        );
         for n in 0..40 {
-            resource = VariantSet::with_variant(Some(&resource), entry(&budget, &format!("x{n}")), now);
+            variants_of_key =
+                VariantSet::with_variant(Some(&variants_of_key), entry(&budget, &format!("x{n}")), now);
         }
-        assert_eq!(resource.variants.len(), MAX_VARIANTS);
+        assert_eq!(variants_of_key.variants.len(), MAX_VARIANTS);
     }
 }

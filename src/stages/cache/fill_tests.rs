@@ -1,11 +1,11 @@
-//! Bodies on their way into the store.
+//! Tests of bodies that are stored while they are sent.
 
 use super::{super::entry::MemoryBudget, *};
 
-/// A body in these parts; then it ends, or breaks.
-struct Parts(Vec<&'static [u8]>, bool);
+/// A body with these chunks; then it ends, or breaks.
+struct ScriptedBody(Vec<&'static [u8]>, bool);
 
-impl BodyRead for Parts {
+impl BodyRead for ScriptedBody {
     fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         Poll::Ready(match (self.0.first(), self.1) {
             (Some(part), _) => Ok(Chunk::Data(part)),
@@ -26,12 +26,12 @@ impl BodyRead for Parts {
     }
 }
 
-type Landed = Arc<Mutex<Option<Option<Pieces>>>>;
+type StoredBody = Arc<Mutex<Option<Option<Pieces>>>>;
 
-struct Into(Landed, Arc<MemoryBudget>);
+struct TestSink(StoredBody, Arc<MemoryBudget>);
 
-impl FillSink for Into {
-    fn open(&self, _incoming: Arc<StreamingEntry>) {}
+impl FillSink for TestSink {
+    fn open(&self, _streaming: Arc<StreamingEntry>) {}
 
     fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard> {
         self.1.try_reserve(bytes)
@@ -42,13 +42,13 @@ impl FillSink for Into {
     }
 }
 
-fn filling(bound: u64) -> (Arc<StreamingFill>, Landed) {
-    let landed = Landed::default();
-    let budget = Arc::new(MemoryBudget { limit: bound, used: Arc::default() });
-    (StreamingFill::new(Box::new(Into(landed.clone(), budget)), Some(6)), landed)
+fn fill(max_bytes: u64) -> (Arc<StreamingFill>, StoredBody) {
+    let stored_body = StoredBody::default();
+    let budget = Arc::new(MemoryBudget { limit: max_bytes, used: Arc::default() });
+    (StreamingFill::new(Box::new(TestSink(stored_body.clone(), budget)), Some(6)), stored_body)
 }
 
-/// Reads to the end, a few bytes at a time.
+/// Reads to the end, two bytes at a time.
 fn read(body: &mut dyn BodyRead) -> Result<Vec<u8>, ()> {
     let (mut cx, mut all) = (Context::from_waker(Waker::noop()), Vec::new());
     loop {
@@ -65,60 +65,60 @@ fn read(body: &mut dyn BodyRead) -> Result<Vec<u8>, ()> {
     }
 }
 
-fn stored(landed: &Landed) -> Option<Vec<u8>> {
-    let landed = landed.lock().unwrap().clone().expect("an end");
-    landed.map(|pieces| pieces.concat())
+fn stored(stored_body: &StoredBody) -> Option<Vec<u8>> {
+    let stored_body = stored_body.lock().unwrap().clone().expect("an end");
+    stored_body.map(|pieces| pieces.concat())
 }
 
 #[test]
-fn what_is_read_is_kept_in_one_piece() {
-    let (filling, landed) = filling(100);
-    let mut tee = TeeBody::new(Box::new(Parts(vec![b"abc", b"def"], false)), filling.clone());
+fn a_body_that_is_read_is_stored_in_one_piece() {
+    let (fill, stored_body) = fill(100);
+    let mut tee = TeeBody::new(Box::new(ScriptedBody(vec![b"abc", b"def"], false)), fill.clone());
     assert_eq!(read(&mut tee), Ok(b"abcdef".to_vec()));
-    assert_eq!(stored(&landed), Some(b"abcdef".to_vec()));
-    assert_eq!(read(&mut filling.follow()), Ok(b"abcdef".to_vec()));
+    assert_eq!(stored(&stored_body), Some(b"abcdef".to_vec()));
+    assert_eq!(read(&mut fill.follow()), Ok(b"abcdef".to_vec()));
 }
 
 #[tokio::test]
-async fn with_another_reader_the_body_goes_its_own_way() {
-    let (filling, landed) = filling(100);
-    let mut tee = TeeBody::new(Box::new(Parts(vec![b"abc", b"def"], false)), filling.clone());
+async fn with_a_follower_the_body_moves_into_its_own_task() {
+    let (fill, stored_body) = fill(100);
+    let mut tee = TeeBody::new(Box::new(ScriptedBody(vec![b"abc", b"def"], false)), fill.clone());
     let mut cx = Context::from_waker(Waker::noop());
     assert!(matches!(tee.poll_fill(&mut cx), Poll::Ready(Ok(Chunk::Data(b"abc")))));
     tee.consume(1);
-    let mut follow = filling.follow();
+    let mut reader = fill.follow();
     assert!(matches!(tee.poll_fill(&mut cx), Poll::Ready(Ok(Chunk::Data(b"bc")))));
-    while landed.lock().unwrap().is_none() {
+    while stored_body.lock().unwrap().is_none() {
         tokio::task::yield_now().await;
     }
-    assert_eq!((read(&mut tee), read(&mut follow)), (Ok(b"bcdef".to_vec()), Ok(b"abcdef".to_vec())));
+    assert_eq!((read(&mut tee), read(&mut reader)), (Ok(b"bcdef".to_vec()), Ok(b"abcdef".to_vec())));
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_takes_the_body_with_it_only_when_nobody_else_reads() {
-    let (alone, nothing) = filling(100);
-    drop(TeeBody::new(Box::new(Parts(vec![b"abcdef"], false)), alone));
-    assert_eq!(stored(&nothing), None);
-    let (shared, landed) = filling(100);
-    let tee = TeeBody::new(Box::new(Parts(vec![b"abcdef"], false)), shared.clone());
-    let _follow = shared.follow();
+async fn a_disconnect_aborts_the_body_only_without_followers() {
+    let (unshared, unstored) = fill(100);
+    drop(TeeBody::new(Box::new(ScriptedBody(vec![b"abcdef"], false)), unshared));
+    assert_eq!(stored(&unstored), None);
+    let (shared, stored_body) = fill(100);
+    let tee = TeeBody::new(Box::new(ScriptedBody(vec![b"abcdef"], false)), shared.clone());
+    let _reader = shared.follow();
     drop(tee);
-    while landed.lock().unwrap().is_none() {
+    while stored_body.lock().unwrap().is_none() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(stored(&landed), Some(b"abcdef".to_vec()));
+    assert_eq!(stored(&stored_body), Some(b"abcdef".to_vec()));
 }
 
 #[test]
-fn a_broken_or_short_body_and_one_without_room_are_not_kept() {
-    for (parts, broken, bound, read_well) in [
+fn broken_short_and_oversized_bodies_are_not_stored() {
+    for (parts, broken, max_bytes, complete) in [
         (vec![&b"abc"[..]], true, 100, false),
         (vec![b"abc"], false, 100, true),
         (vec![b"abc", b"def"], false, 4, true),
     ] {
-        let (filling, landed) = filling(bound);
-        let mut tee = TeeBody::new(Box::new(Parts(parts, broken)), filling);
-        assert_eq!(read(&mut tee).is_ok(), read_well);
-        assert_eq!(stored(&landed), None);
+        let (fill, stored_body) = fill(max_bytes);
+        let mut tee = TeeBody::new(Box::new(ScriptedBody(parts, broken)), fill);
+        assert_eq!(read(&mut tee).is_ok(), complete);
+        assert_eq!(stored(&stored_body), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Routes without a cache of their own change what others keep (RFC 9111 4.4).
+//! Invalidation by routes without a cache (RFC 9111 4.4).
 
 use super::{
     key::{CacheKeyBuilder, KeyRules},
@@ -15,17 +15,17 @@ use std::sync::Arc;
 
 pub const NAME_INVALIDATE: &str = "cache-invalidate";
 
-/// Says that what an address names has changed, when a request changed it.
+/// Invalidates the stored responses of a URL after a successful unsafe request.
 #[derive(Debug)]
 pub struct Invalidator {
-    keyer: CacheKeyBuilder,
+    key_builder: CacheKeyBuilder,
     shared: Arc<CacheShared>,
 }
 
 impl Invalidator {
-    pub fn new(kept: &CacheRegistry) -> Invalidator {
-        let shared = kept.shared();
-        Invalidator { keyer: CacheKeyBuilder::new(&shared.keys, "", KeyRules::default()), shared }
+    pub fn new(registry: &CacheRegistry) -> Invalidator {
+        let shared = registry.shared();
+        Invalidator { key_builder: CacheKeyBuilder::new(&shared.keys, "", KeyRules::default()), shared }
     }
 }
 
@@ -39,20 +39,24 @@ impl Stage for Invalidator {
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        let Ok(answer) = outcome else { return };
-        if is_safe(exchange.request.method()) || !(200..400).contains(&answer.status()) || exchange.is_dry_run
+        let Ok(response) = outcome else { return };
+        if is_safe(exchange.request.method())
+            || !(200..400).contains(&response.status())
+            || exchange.is_dry_run
         {
             return;
         }
-        self.shared.invalidation.invalidate(self.keyer.compute(exchange, b"GET", None).resource);
+        self.shared.invalidation.invalidate(self.key_builder.compute(exchange, b"GET", None).resource);
         for name in [&b"location"[..], b"content-location"] {
-            let elsewhere =
-                answer.head.get(name).and_then(|location| self.keyer.location_key(exchange, location));
-            elsewhere.into_iter().for_each(|hash| self.shared.invalidation.invalidate(hash));
+            let resource = response
+                .head
+                .get(name)
+                .and_then(|location| self.key_builder.location_key(exchange, location));
+            resource.into_iter().for_each(|hash| self.shared.invalidation.invalidate(hash));
         }
     }
 
     fn describe(&self) -> String {
-        "forgets what is kept of what is changed".to_owned()
+        "invalidates cached responses after unsafe requests".to_owned()
     }
 }

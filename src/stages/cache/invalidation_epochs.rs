@@ -1,12 +1,12 @@
-//! What was said to be no longer true: a moment for each address, tag and region. An answer that was asked for before
-//! that moment is not used any more, also one that is still on its way; nothing has to be searched for.
+//! Invalidation: the epoch of the last invalidation of each URL, tag and region. A response whose request was sent before
+//! that epoch is not used, even if it is still in flight; nothing has to be searched.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// Two that share a slot are forgotten together, which costs a request and is never wrong.
+/// Hashes that share a slot are invalidated together, which costs a backend request and is never wrong.
 const SLOTS: usize = 1 << 15;
 
-/// A moment, counted from the start.
+/// A number that each invalidation increments.
 pub type Epoch = u64;
 
 #[derive(Debug)]
@@ -27,29 +27,29 @@ impl Default for InvalidationEpochs {
 }
 
 impl InvalidationEpochs {
-    /// This moment: what is asked for from now on is not older than any mark.
+    /// The current epoch, for requests that are sent from now on.
     pub fn current(&self) -> Epoch {
         self.latest.load(SeqCst)
     }
 
-    /// All that was asked for until now, under this hash, is no longer true.
+    /// Invalidates all responses with this hash whose requests were sent before.
     pub fn invalidate(&self, hash: u64) {
-        let moment = self.latest.fetch_add(1, SeqCst) + 1;
-        self.slot(hash).fetch_max(moment, SeqCst);
+        let epoch = self.latest.fetch_add(1, SeqCst) + 1;
+        self.slot(hash).fetch_max(epoch, SeqCst);
     }
 
-    /// What is on its way now, and is stored later, is no longer true, whatever it is.
+    /// Prevents all responses in flight from being stored.
     pub fn invalidate_all(&self) {
-        let moment = self.latest.fetch_add(1, SeqCst) + 1;
-        self.global.fetch_max(moment, SeqCst);
+        let epoch = self.latest.fetch_add(1, SeqCst) + 1;
+        self.global.fetch_max(epoch, SeqCst);
     }
 
-    /// Whether what was asked for then is still true.
+    /// Whether a response with this hash, requested at `since`, is still valid.
     pub fn is_valid(&self, hash: u64, since: Epoch) -> bool {
         self.slot(hash).load(SeqCst) <= since
     }
 
-    /// Whether what was asked for then, and is here only now, may still be stored.
+    /// Whether a response requested at `since` may be stored.
     pub fn may_store(&self, since: Epoch) -> bool {
         self.global.load(SeqCst) <= since
     }
@@ -64,16 +64,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_holds_for_what_was_asked_before_it() {
-        let marks = InvalidationEpochs::default();
-        let before = marks.current();
-        assert!(marks.is_valid(7, before));
-        marks.invalidate(7);
-        let after = marks.current();
-        assert!(!marks.is_valid(7, before) && marks.is_valid(7, after) && marks.is_valid(8, before));
-        marks.invalidate_all();
-        assert!(!marks.may_store(after) && marks.may_store(marks.current()) && marks.is_valid(8, before));
-        marks.invalidate(8);
-        assert!(marks.is_valid(7, after) && !marks.is_valid(8, after));
+    fn an_invalidation_applies_to_earlier_requests() {
+        let epochs = InvalidationEpochs::default();
+        let before = epochs.current();
+        assert!(epochs.is_valid(7, before));
+        epochs.invalidate(7);
+        let after = epochs.current();
+        assert!(!epochs.is_valid(7, before) && epochs.is_valid(7, after) && epochs.is_valid(8, before));
+        epochs.invalidate_all();
+        assert!(!epochs.may_store(after) && epochs.may_store(epochs.current()) && epochs.is_valid(8, before));
+        epochs.invalidate(8);
+        assert!(epochs.is_valid(7, after) && !epochs.is_valid(8, after));
     }
 }

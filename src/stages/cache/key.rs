@@ -1,6 +1,6 @@
-//! Under which key an answer is kept: what was asked for, and by whom where that matters.
+//! Cache keys: the resource, and the identity of the caller where the response depends on it.
 //!
-//! Keys are 128 bits of keyed hashes, as for limits: nobody outside can make two requests meet under one key.
+//! A key is a keyed 128-bit hash, as for rate limits: clients cannot produce collisions.
 
 pub use crate::stages::partition_key::Key;
 use crate::{
@@ -13,45 +13,45 @@ use crate::{
 };
 use smallvec::SmallVec;
 
-/// What makes two requests different, beside what they ask for.
+/// What distinguishes requests for the same resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyRules {
-    /// Parameters of the query that count; none: the whole query.
+    /// Query parameters that are part of the key; `None`: the whole query.
     pub query: Option<Vec<Box<str>>>,
     pub headers: Vec<Box<str>>,
     pub claims: Vec<Box<str>>,
-    /// All that is known of the caller, but for what changes with every token.
+    /// All claims of the caller, except those that change with each token.
     pub identity: bool,
-    /// Fields by which services make addresses.
+    /// Request fields from which backends build URLs (see `SUSPICIOUS_HEADERS`).
     pub per_identity: bool,
-    /// Credentials that nobody looked at here: the service may.
+    /// `Authorization` of requests without an authenticated user: the backend may evaluate it.
     pub credentials: bool,
-    /// What the client literally sent counts: Ocelot's key.
+    /// Host and target exactly as the client sent them: Ocelot's key.
     pub ocelot_literal: bool,
 }
 
-/// Makes the keys of one route.
+/// Computes the keys of one route.
 #[derive(Debug)]
 pub struct CacheKeyBuilder {
     rules: KeyRules,
-    /// For addresses, the same on all routes.
+    /// For resources: the same on all routes.
     resource: KeyHasher,
-    /// For everything else, another one on each route.
+    /// For everything else: different on each route.
     namespace: KeyHasher,
 }
 
-/// What a request is found under.
+/// The key of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ComputedKey {
     pub key: Key,
-    /// The hash of the address alone.
+    /// The hash of the URL alone, for invalidation.
     pub resource: u64,
 }
 
-/// Claims that say when and for how long a token was made, and nothing about its bearer.
-const EXCLUDED_HEADERS: [&str; 5] = ["exp", "iat", "nbf", "jti", "auth_time"];
+/// Claims that describe the token and not its bearer.
+const TOKEN_CLAIMS: [&str; 5] = ["exp", "iat", "nbf", "jti", "auth_time"];
 
-/// Fields out of which services make addresses and choose what they do, though they are no part of the address.
+/// Fields from which backends build URLs or choose an action: not in the URL, but known from cache poisoning.
 const SUSPICIOUS_HEADERS: [&[u8]; 13] = [
     b"x-forwarded-port",
     b"x-forwarded-prefix",
@@ -69,18 +69,18 @@ const SUSPICIOUS_HEADERS: [&[u8]; 13] = [
 ];
 
 impl CacheKeyBuilder {
-    /// Equal names make equal keys for equal requests.
+    /// Builders with the same name compute equal keys for equal requests.
     pub fn new(keys: &PartitionKeys, name: &str, rules: KeyRules) -> CacheKeyBuilder {
-        let mut namespace = keys.digest();
+        let mut namespace = keys.hasher();
         namespace.add(name.as_bytes());
-        CacheKeyBuilder { rules, resource: keys.digest(), namespace }
+        CacheKeyBuilder { rules, resource: keys.hasher(), namespace }
     }
 
-    /// The key of a request that is answered like one with this method.
+    /// The key of a request, computed with this method.
     pub fn compute(&self, exchange: &Exchange, method: &[u8], body: Option<&[u8]>) -> ComputedKey {
-        let address = self.resource(exchange).finish();
+        let resource = self.resource(exchange).finish();
         let mut digest = self.namespace.clone();
-        address.0.iter().for_each(|half| digest.add(&half.to_ne_bytes()));
+        resource.0.iter().for_each(|half| digest.add(&half.to_ne_bytes()));
         digest.add(method);
         for name in &self.rules.headers {
             exchange.request.get_all(name.as_bytes()).for_each(|line| digest.add(line));
@@ -88,7 +88,7 @@ impl CacheKeyBuilder {
         }
         self.add_identity(exchange, &mut digest);
         if self.rules.per_identity {
-            suspicious_headers(&exchange.request, &mut digest);
+            add_suspicious_headers(&exchange.request, &mut digest);
         }
         if self.rules.credentials && exchange.client.user.is_none() {
             exchange.request.get_all(b"authorization").for_each(|line| digest.add(line));
@@ -97,7 +97,7 @@ impl CacheKeyBuilder {
         if let Some(body) = body {
             digest.add(body);
         }
-        ComputedKey { key: digest.finish(), resource: address.0[0] }
+        ComputedKey { key: digest.finish(), resource: resource.0[0] }
     }
 
     fn resource(&self, exchange: &Exchange) -> KeyHasher {
@@ -123,24 +123,24 @@ impl CacheKeyBuilder {
             digest.write_absent();
         }
         if self.rules.identity {
-            all_of(user, digest);
+            add_claims(user, digest);
         }
     }
 }
 
-/// Path and query as they were matched.
+/// Path and query as the router matched them.
 fn routed_target(exchange: &Exchange) -> (&[u8], &[u8]) {
     let target = exchange.request.routed_target();
     target.split_at(exchange.routing.path_len.min(target.len()))
 }
 
-/// The host in small letters, without the port that goes without saying.
+/// The host in lowercase, without the default port of the scheme.
 fn normalized_host(host: &[u8], secure: bool) -> SmallVec<[u8; 64]> {
-    let usual: &[u8] = if secure { b":443" } else { b":80" };
-    host.strip_suffix(usual).unwrap_or(host).iter().map(u8::to_ascii_lowercase).collect()
+    let default_port: &[u8] = if secure { b":443" } else { b":80" };
+    host.strip_suffix(default_port).unwrap_or(host).iter().map(u8::to_ascii_lowercase).collect()
 }
 
-/// The whole query, or those parameters of it, in the order of the query.
+/// Adds the whole query, or the named parameters in the order of the query.
 fn add_query(query: &[u8], names: Option<&[Box<str>]>, digest: &mut KeyHasher) {
     let query = query.strip_prefix(b"?").unwrap_or(query);
     let Some(names) = names else { return digest.add(query) };
@@ -153,22 +153,22 @@ fn add_query(query: &[u8], names: Option<&[Box<str>]>, digest: &mut KeyHasher) {
     }
 }
 
-fn all_of(user: &Identity, digest: &mut KeyHasher) {
+fn add_claims(user: &Identity, digest: &mut KeyHasher) {
     digest.add(user.scheme.as_bytes());
-    for claim in user.claims().iter().filter(|claim| !EXCLUDED_HEADERS.contains(&&*claim.name)) {
+    for claim in user.claims().iter().filter(|claim| !TOKEN_CLAIMS.contains(&&*claim.name)) {
         digest.add(claim.name.as_bytes());
         digest.add(claim.value.as_bytes());
     }
 }
 
-fn suspicious_headers(request: &Head, digest: &mut KeyHasher) {
+fn add_suspicious_headers(request: &Head, digest: &mut KeyHasher) {
     for (which, name, value) in request.fields() {
-        let trick = match which {
+        let is_relevant = match which {
             KnownHeader::XForwardedHost | KnownHeader::XForwardedProto | KnownHeader::Forwarded => true,
             KnownHeader::Other => is_suspicious(name),
             _ => false,
         };
-        if trick {
+        if is_relevant {
             digest.add(&name.iter().map(u8::to_ascii_lowercase).collect::<SmallVec<[u8; 32]>>());
             digest.add(value);
         }
@@ -177,10 +177,10 @@ fn suspicious_headers(request: &Head, digest: &mut KeyHasher) {
 
 fn is_suspicious(name: &[u8]) -> bool {
     matches!(name.first(), Some(b'x' | b'X' | b'f' | b'F'))
-        && SUSPICIOUS_HEADERS.iter().any(|trick| name.eq_ignore_ascii_case(trick))
+        && SUSPICIOUS_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// The address as a text: scheme, host, path and query.
+/// The URL: scheme, host, path and query.
 pub fn url(exchange: &Exchange) -> Box<[u8]> {
     let (path, query) = routed_target(exchange);
     let host = normalized_host(
@@ -192,7 +192,7 @@ pub fn url(exchange: &Exchange) -> Box<[u8]> {
 }
 
 impl CacheKeyBuilder {
-    /// The hash of another address on the same host, as a `Location` names it; none: it is on another host, or none.
+    /// The resource hash of a `Location` on the same host; `None` for another host.
     pub fn location_key(&self, exchange: &Exchange, location: &[u8]) -> Option<u64> {
         let host = normalized_host(
             exchange.request.get_known(KnownHeader::Host).unwrap_or_default(),
@@ -210,7 +210,7 @@ impl CacheKeyBuilder {
             None if location.windows(3).any(|part| part == b"://") || location.starts_with(b"//") => {
                 return None;
             }
-            None => relative(routed_target(exchange).0, location),
+            None => resolve_relative(routed_target(exchange).0, location),
         };
         let end = absolute.iter().position(|b| *b == b'?').unwrap_or(absolute.len());
         let mut digest = self.resource.clone();
@@ -221,14 +221,14 @@ impl CacheKeyBuilder {
         Some(digest.finish().0[0])
     }
 
-    /// Whether that is the address of the request itself.
+    /// Whether `location` is the URL of the request.
     pub fn is_same_resource(&self, exchange: &Exchange, location: &[u8]) -> bool {
         self.location_key(exchange, location) == Some(self.resource(exchange).finish().0[0])
     }
 }
 
-/// A reference beside that path (RFC 3986 5.2, without `..`: such ones name nothing that is known here).
-fn relative(path: &[u8], reference: &[u8]) -> Vec<u8> {
+/// Resolves a relative reference (RFC 3986 5.2, without `..`: no stored resource has such a path).
+fn resolve_relative(path: &[u8], reference: &[u8]) -> Vec<u8> {
     match reference.first() {
         None => path.to_vec(),
         Some(b'/') => reference.to_vec(),
@@ -246,24 +246,24 @@ mod tests {
     use crate::pipeline::exchange::Peer;
     use std::{sync::Arc, time::Instant};
 
-    fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
+    fn request(target: &str, fields: &[(&str, &str)]) -> Exchange {
         let from = "10.0.0.1:1".parse().expect("address");
-        let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
-        x.request = Head::request(b"GET", target.as_bytes());
-        x.routing.path_len = target.find('?').unwrap_or(target.len());
-        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
-        x
+        let mut exchange = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
+        exchange.request = Head::request(b"GET", target.as_bytes());
+        exchange.routing.path_len = target.find('?').unwrap_or(target.len());
+        fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
+        exchange
     }
 
-    fn same(rules: &KeyRules, one: &Exchange, two: &Exchange) -> bool {
-        let keyer = CacheKeyBuilder::new(&PartitionKeys::default(), "route", rules.clone());
-        keyer.compute(one, b"GET", None) == keyer.compute(two, b"GET", None)
+    fn equal_keys(rules: &KeyRules, one: &Exchange, two: &Exchange) -> bool {
+        let key_builder = CacheKeyBuilder::new(&PartitionKeys::default(), "route", rules.clone());
+        key_builder.compute(one, b"GET", None) == key_builder.compute(two, b"GET", None)
     }
 
     #[test]
-    fn hosts_paths_and_queries_make_keys() {
+    fn host_path_and_query_are_part_of_the_key() {
         let rules = KeyRules::default();
-        let one = exchange("/a?x=1", &[("Host", "H.test:80")]);
+        let one = request("/a?x=1", &[("Host", "H.test:80")]);
         for (target, host, equal) in [
             ("/a?x=1", "h.test", true),
             ("/a?x=1", "h.test:8080", false),
@@ -271,56 +271,64 @@ mod tests {
             ("/a?x=2", "h.test", false),
             ("/a", "h.test", false),
         ] {
-            assert_eq!(same(&rules, &one, &exchange(target, &[("Host", host)])), equal, "{target} {host}");
+            assert_eq!(
+                equal_keys(&rules, &one, &request(target, &[("Host", host)])),
+                equal,
+                "{target} {host}"
+            );
         }
     }
 
     #[test]
-    fn only_chosen_parameters_count_where_some_are_chosen() {
+    fn only_named_parameters_are_part_of_the_key() {
         let rules = KeyRules { query: Some(vec!["page".into()]), ..KeyRules::default() };
-        let one = exchange("/a?utm=1&page=2", &[]);
-        assert!(same(&rules, &one, &exchange("/a?page=2&utm=7", &[])));
-        assert!(!same(&rules, &one, &exchange("/a?page=3", &[])));
-        assert!(!same(&rules, &one, &exchange("/a?%70age=2", &[])));
+        let one = request("/a?utm=1&page=2", &[]);
+        assert!(equal_keys(&rules, &one, &request("/a?page=2&utm=7", &[])));
+        assert!(!equal_keys(&rules, &one, &request("/a?page=3", &[])));
+        assert!(!equal_keys(&rules, &one, &request("/a?%70age=2", &[])));
     }
 
     #[test]
-    fn callers_have_keys_of_their_own_whatever_their_tokens_say_about_time() {
+    fn callers_have_separate_keys_independent_of_token_times() {
         let with = |claims: &[(&str, &str)]| {
-            let mut x = exchange("/a", &[]);
+            let mut exchange = request("/a", &[]);
             let mut user = Identity::new("jwt".into());
             claims.iter().for_each(|(name, value)| user.add(name, value));
-            x.client.user = Some(Arc::new(user));
-            x
+            exchange.client.user = Some(Arc::new(user));
+            exchange
         };
         let all = KeyRules { identity: true, ..KeyRules::default() };
         let a = with(&[("sub", "a"), ("role", "r"), ("exp", "1")]);
-        assert!(same(&all, &a, &with(&[("sub", "a"), ("role", "r"), ("exp", "2")])));
-        assert!(!same(&all, &a, &with(&[("sub", "b"), ("role", "r")])));
-        assert!(!same(&all, &a, &with(&[("sub", "a"), ("role", "s")])));
-        assert!(!same(&all, &a, &exchange("/a", &[])));
+        assert!(equal_keys(&all, &a, &with(&[("sub", "a"), ("role", "r"), ("exp", "2")])));
+        assert!(!equal_keys(&all, &a, &with(&[("sub", "b"), ("role", "r")])));
+        assert!(!equal_keys(&all, &a, &with(&[("sub", "a"), ("role", "s")])));
+        assert!(!equal_keys(&all, &a, &request("/a", &[])));
         let role = KeyRules { claims: vec!["role".into()], ..KeyRules::default() };
-        assert!(same(&role, &a, &with(&[("sub", "b"), ("role", "r")])));
-        assert!(!same(&role, &a, &with(&[("sub", "a"), ("role", "s")])));
+        assert!(equal_keys(&role, &a, &with(&[("sub", "b"), ("role", "r")])));
+        assert!(!equal_keys(&role, &a, &with(&[("sub", "a"), ("role", "s")])));
     }
 
     #[test]
-    fn fields_that_make_addresses_never_meet_under_one_key() {
+    fn suspicious_fields_change_the_key() {
         let rules = KeyRules { per_identity: true, credentials: true, ..KeyRules::default() };
-        let plain = exchange("/a", &[]);
+        let plain = request("/a", &[]);
         for name in
             ["X-Forwarded-Host", "X-Original-URL", "Forwarded", "X-HTTP-Method-Override", "Authorization"]
         {
-            assert!(!same(&rules, &plain, &exchange("/a", &[(name, "evil")])), "{name}");
+            assert!(!equal_keys(&rules, &plain, &request("/a", &[(name, "evil")])), "{name}");
         }
-        assert!(same(&rules, &plain, &exchange("/a", &[("X-Other", "1"), ("X-Forwarded-For", "1.2.3.4")])));
+        assert!(equal_keys(
+            &rules,
+            &plain,
+            &request("/a", &[("X-Other", "1"), ("X-Forwarded-For", "1.2.3.4")])
+        ));
     }
 
     #[test]
-    fn a_location_on_the_same_host_is_found_and_others_are_not() {
-        let keyer = CacheKeyBuilder::new(&PartitionKeys::default(), "route", KeyRules::default());
-        let at = |target| exchange(target, &[("Host", "h.test")]);
-        let address = |target| keyer.compute(&at(target), b"GET", None).resource;
+    fn a_location_on_the_same_host_has_a_resource_hash() {
+        let key_builder = CacheKeyBuilder::new(&PartitionKeys::default(), "route", KeyRules::default());
+        let at = |target| request(target, &[("Host", "h.test")]);
+        let resource = |target| key_builder.compute(&at(target), b"GET", None).resource;
         let post = at("/a/b?x=1");
         for (location, target) in [
             ("c", "/a/c"),
@@ -330,11 +338,17 @@ mod tests {
             ("?z", "/a/b?z"),
             ("/f#part", "/f"),
         ] {
-            assert_eq!(keyer.location_key(&post, location.as_bytes()), Some(address(target)), "{location}");
+            assert_eq!(
+                key_builder.location_key(&post, location.as_bytes()),
+                Some(resource(target)),
+                "{location}"
+            );
         }
         for location in ["http://other.test/e", "//other.test/e", "https://h.test/e"] {
-            assert_eq!(keyer.location_key(&post, location.as_bytes()), None, "{location}");
+            assert_eq!(key_builder.location_key(&post, location.as_bytes()), None, "{location}");
         }
-        assert!(keyer.is_same_resource(&post, b"/a/b?x=1") && !keyer.is_same_resource(&post, b"/a/b"));
+        assert!(
+            key_builder.is_same_resource(&post, b"/a/b?x=1") && !key_builder.is_same_resource(&post, b"/a/b")
+        );
     }
 }

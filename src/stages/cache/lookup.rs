@@ -1,9 +1,10 @@
-//! The way in: what is stored is given, or the request goes on with a ticket for the way back.
+//! Requests: serves a stored response, waits for an identical request, or forwards with a `CacheContext`.
 
 use super::{
-    Cache,
     coalescing::{InFlightRequest, Leader, Role, State},
     conditions::Conditions,
+    context::CacheContext,
+    core::Cache,
     directives::Directives,
     entry::{Entry, EntryMetadata},
     freshness::Freshness,
@@ -12,7 +13,6 @@ use super::{
     serve::{self, ServeRequest, Source},
     settings::Mode,
     status::{CacheStatus, Forward},
-    store_response::CacheContext,
 };
 use crate::{
     pipeline::{
@@ -26,35 +26,37 @@ use crate::{
 };
 use std::{sync::Arc, time::Instant};
 
-/// Bodies of requests that are part of a key.
-const MAX_KEY_BODY: usize = 32 << 20;
+/// Largest request body that can be part of a key.
+const MAX_KEY_BODY_BYTES: usize = 32 << 20;
 
-/// What may be done with a stored answer.
+/// How a stored response may be used for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disposition {
     Fresh,
-    /// Stale, and the client does not mind.
+    /// Stale within the request's `max-stale`.
     Stale,
-    /// Stale, and good enough while another one is asked for.
+    /// Stale within `stale-while-revalidate`: served while a background request refreshes it.
     StaleWhileRevalidate,
     Unusable,
 }
 
 /// RFC 9111 4.2 and 5.2.1.
-fn disposition(life: &Freshness, asked: &Directives, now: Instant) -> Disposition {
-    let too_old = asked.max_age.is_some_and(|most| life.age(now).as_secs() > u64::from(most));
-    if asked.no_cache || too_old {
+fn disposition(freshness: &Freshness, request: &Directives, now: Instant) -> Disposition {
+    let too_old = request.max_age.is_some_and(|max_age| freshness.age(now).as_secs() > u64::from(max_age));
+    if request.no_cache || too_old {
         return Disposition::Unusable;
     }
-    if let Some(left) = life.remaining(now) {
-        let enough = asked.min_fresh.is_none_or(|least| left.as_secs() >= u64::from(least));
+    if let Some(remaining) = freshness.remaining(now) {
+        let enough = request.min_fresh.is_none_or(|min_fresh| remaining.as_secs() >= u64::from(min_fresh));
         return if enough { Disposition::Fresh } else { Disposition::Unusable };
     }
-    let staleness = life.staleness(now).as_secs();
-    if !life.must_revalidate && asked.max_stale.is_some_and(|most| staleness <= u64::from(most)) {
+    let staleness = freshness.staleness(now).as_secs();
+    if !freshness.must_revalidate
+        && request.max_stale.is_some_and(|max_stale| staleness <= u64::from(max_stale))
+    {
         return Disposition::Stale;
     }
-    if life.may_serve_while_revalidating(now) {
+    if freshness.may_serve_while_revalidating(now) {
         Disposition::StaleWhileRevalidate
     } else {
         Disposition::Unusable
@@ -63,151 +65,153 @@ fn disposition(life: &Freshness, asked: &Directives, now: Instant) -> Dispositio
 
 impl Cache {
     pub(super) fn lookup(self: &Arc<Self>, exchange: &mut Exchange) -> Step {
-        let plan = match self.settings.mode {
+        let lookup = match self.settings.mode {
             Mode::Http => Lookup::http(&self.settings, exchange),
             Mode::Ocelot => Lookup::ocelot(&self.settings, exchange),
         };
-        match plan {
-            Lookup::Lookup(asked) => {
-                let found = self.find(exchange);
-                self.answer(exchange, asked, found, true)
+        match lookup {
+            Lookup::Lookup(request) => {
+                let computed = self.compute_key(exchange);
+                self.serve_or_forward(exchange, request, computed, true)
             }
             Lookup::Body if exchange.is_dry_run => Step::Next,
-            Lookup::Body => Step::ReadBody(MAX_KEY_BODY),
+            Lookup::Body => Step::ReadBody(MAX_KEY_BODY_BYTES),
             Lookup::Bypass(forward) => self.bypass(exchange, forward),
         }
     }
 
-    fn find(&self, exchange: &Exchange) -> ComputedKey {
+    fn compute_key(&self, exchange: &Exchange) -> ComputedKey {
         let body = exchange
             .body
             .collected
             .as_deref()
             .filter(|_| self.settings.hash_body && exchange.body.framing != Framing::None);
         match self.settings.mode {
-            // HEAD is answered out of what GET brought.
-            Mode::Http => self.keyer.compute(exchange, b"GET", None),
-            Mode::Ocelot => self.keyer.compute(exchange, exchange.request.method(), body),
+            // HEAD is served from the response to GET.
+            Mode::Http => self.key_builder.compute(exchange, b"GET", None),
+            Mode::Ocelot => self.key_builder.compute(exchange, exchange.request.method(), body),
         }
     }
 
-    /// What is stored for the request, unless something was said against it.
-    fn stored(&self, exchange: &Exchange, found: ComputedKey) -> (Option<Arc<Entry>>, Forward) {
-        let Some(resource) = self.store.get(found.key) else { return (None, Forward::UriMiss) };
-        let entry = resource.find(&exchange.request);
+    /// The valid stored response for the request; without one, the reason in terms of RFC 9211.
+    fn find_stored(&self, exchange: &Exchange, computed: ComputedKey) -> (Option<Arc<Entry>>, Forward) {
+        let Some(variants) = self.store.get(computed.key) else { return (None, Forward::UriMiss) };
+        let entry = variants.find(&exchange.request);
         let entry = entry.filter(|entry| entry.metadata.is_valid(&self.shared.invalidation));
-        (entry.cloned(), if resource.variants.is_empty() { Forward::UriMiss } else { Forward::VaryMiss })
+        (entry.cloned(), if variants.variants.is_empty() { Forward::UriMiss } else { Forward::VaryMiss })
     }
 
-    fn answer(
+    fn serve_or_forward(
         self: &Arc<Self>,
         exchange: &mut Exchange,
-        asked: CacheRequest,
-        found: ComputedKey,
-        wait: bool,
+        request: CacheRequest,
+        computed: ComputedKey,
+        may_coalesce: bool,
     ) -> Step {
-        let (entry, missed) = self.stored(exchange, found);
-        let forward = if entry.is_some() { Forward::Stale } else { missed };
+        let (entry, forward_reason) = self.find_stored(exchange, computed);
+        let forward = if entry.is_some() { Forward::Stale } else { forward_reason };
         if let Some(entry) = &entry {
-            match disposition(&entry.metadata.freshness, &asked.directives, exchange.now) {
+            match disposition(&entry.metadata.freshness, &request.directives, exchange.now) {
                 Disposition::Fresh => {
-                    return Step::Respond(self.serve_hit(exchange, entry, &asked, CacheOutcome::Hit));
+                    return Step::Respond(self.serve_hit(exchange, entry, &request, CacheOutcome::Hit));
                 }
                 Disposition::Stale => {
-                    return Step::Respond(self.serve_hit(exchange, entry, &asked, CacheOutcome::Stale));
+                    return Step::Respond(self.serve_hit(exchange, entry, &request, CacheOutcome::Stale));
                 }
                 Disposition::StaleWhileRevalidate => {
-                    self.refresh(exchange, &asked, found, entry);
-                    return Step::Respond(self.serve_hit(exchange, entry, &asked, CacheOutcome::Stale));
+                    self.refresh(exchange, &request, computed, entry);
+                    return Step::Respond(self.serve_hit(exchange, entry, &request, CacheOutcome::Stale));
                 }
                 Disposition::Unusable => {}
             }
         }
-        if asked.directives.only_if_cached {
+        if request.directives.only_if_cached {
             return Step::Fail(GatewayError::new(
                 ErrorCode::CacheOnlyIfCached,
-                "nothing fresh is stored, and nothing else was wanted",
+                "the request has `only-if-cached`, and no fresh response is stored",
             ));
         }
         if exchange.is_dry_run {
             return Step::Next;
         }
-        self.join_or_lead(exchange, asked, found, entry, forward, wait)
+        self.join_or_lead(exchange, request, computed, entry, forward, may_coalesce)
     }
 
-    /// Another request for the same is joined, or this one goes on.
+    /// Waits for an identical request in flight (request coalescing), or forwards the request.
     fn join_or_lead(
         self: &Arc<Self>,
         exchange: &mut Exchange,
-        asked: CacheRequest,
-        found: ComputedKey,
+        request: CacheRequest,
+        computed: ComputedKey,
         entry: Option<Arc<Entry>>,
         forward: Forward,
-        wait: bool,
+        may_coalesce: bool,
     ) -> Step {
-        let alone =
-            !wait || !self.settings.coalesce || asked.head_only || !self.can_lead(&asked, entry.as_ref());
-        if alone || self.shared.uncacheable.should_bypass(found.key, exchange.now) {
-            self.forward(exchange, &asked, Some(found), entry, forward, None);
+        let may_not_coalesce = !may_coalesce
+            || !self.settings.coalesce
+            || request.head_only
+            || !self.can_lead(&request, entry.as_ref());
+        if may_not_coalesce || self.shared.uncacheable.should_bypass(computed.key, exchange.now) {
+            self.forward(exchange, &request, Some(computed), entry, forward, None);
             return Step::Next;
         }
-        match self.shared.coalescer.join(found.key) {
-            Role::Follower(flight) => self.wait_for_leader(flight, asked, found),
-            Role::Leader(lead) => {
-                // Somebody else may have stored an answer just now.
-                let (now_stored, _) = self.stored(exchange, found);
-                if let Some(stored) = now_stored
-                    && disposition(&stored.metadata.freshness, &asked.directives, exchange.now)
+        match self.shared.coalescer.join(computed.key) {
+            Role::Follower(in_flight) => self.wait_for_leader(in_flight, request, computed),
+            Role::Leader(leader) => {
+                // Another request may have stored a response in the meantime.
+                let (stored, _) = self.find_stored(exchange, computed);
+                if let Some(stored) = stored
+                    && disposition(&stored.metadata.freshness, &request.directives, exchange.now)
                         == Disposition::Fresh
                 {
-                    lead.end(Some(stored.clone()));
-                    return Step::Respond(self.serve_hit(exchange, &stored, &asked, CacheOutcome::Hit));
+                    leader.end(Some(stored.clone()));
+                    return Step::Respond(self.serve_hit(exchange, &stored, &request, CacheOutcome::Hit));
                 }
-                self.forward(exchange, &asked, Some(found), entry, forward, Some(lead));
+                self.forward(exchange, &request, Some(computed), entry, forward, Some(leader));
                 Step::Next
             }
         }
     }
 
-    /// The answer to a request that others wait for must be a whole one: its conditions must be ours to decide.
-    fn can_lead(&self, asked: &CacheRequest, entry: Option<&Arc<Entry>>) -> bool {
-        !asked.conditional || entry.is_some_and(|entry| entry.metadata.validates())
+    /// Followers need a complete response: the request must be unconditional, or the cache must evaluate its conditions.
+    fn can_lead(&self, request: &CacheRequest, entry: Option<&Arc<Entry>>) -> bool {
+        !request.conditional || entry.is_some_and(|entry| entry.metadata.validates())
     }
 
     fn wait_for_leader(
         self: &Arc<Self>,
-        flight: Arc<InFlightRequest>,
-        asked: CacheRequest,
-        found: ComputedKey,
+        in_flight: Arc<InFlightRequest>,
+        request: CacheRequest,
+        computed: ComputedKey,
     ) -> Step {
         let cache = self.clone();
         Step::Suspend(Box::pin(async move {
-            let state = flight.wait_finished().await;
-            Step::ResumeAt(Box::new(move |x| cache.use_stored(x, state, asked, found)))
+            let state = in_flight.wait_finished().await;
+            Step::ResumeAt(Box::new(move |exchange| cache.use_stored(exchange, state, request, computed)))
         }))
     }
 
-    /// What another request brought, if it is for this one too.
+    /// Serves the response of the leader if it matches this request too.
     fn use_stored(
         self: &Arc<Self>,
         exchange: &mut Exchange,
         state: State,
-        asked: CacheRequest,
-        found: ComputedKey,
+        request: CacheRequest,
+        computed: ComputedKey,
     ) -> Step {
-        // The clock stood still for this exchange while it waited.
+        // `exchange.now` is from before the wait.
         let now = Instant::now();
         match state {
-            State::Open(incoming)
-                if incoming.about.vary_key.matches(&exchange.request) && incoming.filling.is_open() =>
+            State::Open(streaming)
+                if streaming.metadata.vary_key.matches(&exchange.request) && streaming.fill.is_open() =>
             {
-                let length = incoming.filling.length();
-                let source = Source::Streaming(incoming.filling.follow(), length);
+                let length = streaming.fill.length();
+                let source = Source::Streaming(streaming.fill.follow(), length);
                 Step::Respond(self.respond(
                     exchange,
-                    &incoming.about,
+                    &streaming.metadata,
                     source,
-                    &asked,
+                    &request,
                     now,
                     CacheOutcome::Coalesced,
                 ))
@@ -218,13 +222,13 @@ impl Cache {
                     exchange,
                     &entry.metadata,
                     source,
-                    &asked,
+                    &request,
                     now,
                     CacheOutcome::Coalesced,
                 ))
             }
-            State::Abandoned => self.answer(exchange, asked, found, true),
-            _ => self.answer(exchange, asked, found, false),
+            State::Abandoned => self.serve_or_forward(exchange, request, computed, true),
+            _ => self.serve_or_forward(exchange, request, computed, false),
         }
     }
 
@@ -232,52 +236,52 @@ impl Cache {
         &self,
         exchange: &Exchange,
         entry: &Entry,
-        asked: &CacheRequest,
+        request: &CacheRequest,
         outcome: CacheOutcome,
     ) -> Response {
-        self.respond(exchange, &entry.metadata, Source::Stored(entry), asked, exchange.now, outcome)
+        self.respond(exchange, &entry.metadata, Source::Stored(entry), request, exchange.now, outcome)
     }
 
     fn respond(
         &self,
         exchange: &Exchange,
-        about: &EntryMetadata,
+        metadata: &EntryMetadata,
         source: Source,
-        asked: &CacheRequest,
+        request: &CacheRequest,
         now: Instant,
         outcome: CacheOutcome,
     ) -> Response {
         if !exchange.is_dry_run {
             self.metrics.count(exchange.worker, outcome);
         }
-        let conditions = asked.conditional.then(|| Conditions::from_request(&exchange.request));
+        let conditions = request.conditional.then(|| Conditions::from_request(&exchange.request));
         let collapsed = outcome == CacheOutcome::Coalesced;
-        let said = CacheStatus {
+        let cache_status = CacheStatus {
             hit: true,
-            ttl: Some(ttl(&about.freshness, now)),
+            ttl: Some(metadata.freshness.ttl(now)),
             collapsed,
             ..CacheStatus::default()
         };
-        let wanted = ServeRequest {
-            head_only: asked.head_only,
+        let serve_request = ServeRequest {
+            head_only: request.head_only,
             conditions: conditions.as_ref(),
             now,
-            cache_status: self.adds_age().then_some(said),
+            cache_status: self.is_http().then_some(cache_status),
         };
-        serve::response(about, source, &wanted)
+        serve::response(metadata, source, &serve_request)
     }
 
-    /// The request goes on, with all that is needed when it comes back.
+    /// Prepares the exchange for the backend and stores the `CacheContext` for `store_response`.
     pub(super) fn forward(
         &self,
         exchange: &mut Exchange,
-        asked: &CacheRequest,
-        found: Option<ComputedKey>,
+        request: &CacheRequest,
+        computed: Option<ComputedKey>,
         entry: Option<Arc<Entry>>,
         forward: Forward,
-        lead: Option<Leader>,
+        leader: Option<Leader>,
     ) {
-        let validating = !asked.head_only && entry.as_ref().is_some_and(|entry| entry.metadata.validates());
+        let validating = !request.head_only && entry.as_ref().is_some_and(|entry| entry.metadata.validates());
         let conditions = if validating {
             Conditions::take_from_request(&mut exchange.request)
         } else {
@@ -293,21 +297,21 @@ impl Cache {
                 }
             }
         }
-        let ticket = CacheContext {
-            // What comes back to a HEAD is no answer to anything else.
-            key: found.filter(|_| !asked.head_only || self.settings.mode == Mode::Ocelot),
+        let context = CacheContext {
+            // The response to HEAD is not stored in mode `Http`.
+            key: computed.filter(|_| !request.head_only || self.settings.mode == Mode::Ocelot),
             url: url(exchange),
-            stamp: self.shared.invalidation.current(),
-            request: exchange.now,
+            epoch: self.shared.invalidation.current(),
+            requested_at: exchange.now,
             forward_reason: forward,
             entry,
             validating,
             conditions,
-            stale_if_error: asked.directives.stale_if_error,
-            authorized: asked.authorized,
-            leader: lead,
+            stale_if_error: request.directives.stale_if_error,
+            authorized: request.authorized,
+            leader,
         };
-        exchange.response.cache_context = Some(Box::new(ticket));
+        exchange.response.cache_context = Some(Box::new(context));
     }
 
     fn bypass(&self, exchange: &mut Exchange, forward: Forward) -> Step {
@@ -316,10 +320,4 @@ impl Cache {
         }
         Step::Next
     }
-}
-
-/// Seconds of freshness left; fewer than none for what is stale.
-pub fn ttl(life: &Freshness, now: Instant) -> i64 {
-    let secs = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    secs(life.lifetime).saturating_sub(secs(life.age(now)))
 }

@@ -1,35 +1,42 @@
-//! `CacheOptions`: the response cache, as in Ocelot or by RFC 9111 (nginx's `proxy_cache`, Envoy's `cache` filter).
+//! `CacheOptions`: response cache, with fixed lifetimes as in Ocelot or with the rules of HTTP (RFC 9111).
 //!
-//! `lookup` handles requests, `store_response` responses, `storability` decides what is stored; the rest is arithmetic
-//! (`directives`, `freshness`, `conditions`, `ranges`, `vary`) and memory (`store`, `entry`, `streaming_fill`). The
-//! registry with the stored responses outlives a reload.
+//! - Elsewhere: nginx `proxy_cache` with `proxy_cache_lock` (request coalescing here), `proxy_cache_use_stale`
+//!   (stale-if-error) and `proxy_cache_background_update` (stale-while-revalidate, RFC 5861); Envoy's cache filter;
+//!   YARP with ASP.NET output caching. Responses carry `Cache-Status` (RFC 9211).
+//! - Entry points: `lookup` for requests, `store_response` with `storability` for responses; arithmetic is in `directives`,
+//!   `freshness`, `conditions`, `ranges` and `vary`, memory in `store`, `entry` and `streaming_fill`.
+//! - Callers: `plan::build` makes the stage of a route; `control` purges and lists entries through `CacheRegistry`.
+//! - Owns: the stored responses of each region, in-flight requests (coalescing), invalidation epochs.
+//! - Outlives a reload: all of that (`CacheRegistry`); a store lives as long as a plan uses its region with the same size.
 
+mod coalescing;
 mod compile;
-mod memory;
-mod options;
-mod request;
 mod conditions;
+mod context;
+mod core;
 mod dates;
 mod directives;
 mod entry;
-mod streaming_fill;
-mod coalescing;
 pub mod freshness;
 mod invalidate;
-mod storability;
-mod registry;
-pub mod key;
-mod store_response;
-mod lookup;
 mod invalidation_epochs;
-mod segmented_body;
+pub mod key;
+mod lookup;
+mod memory;
+mod options;
 mod ranges;
 mod refresh;
+mod registry;
+mod request;
+mod segmented_body;
 mod serve;
 pub mod settings;
-mod store_writer;
 mod status;
+mod storability;
 mod store;
+mod store_response;
+mod store_writer;
+mod streaming_fill;
 mod structured;
 mod vary;
 
@@ -39,6 +46,7 @@ pub use options::{CacheDocument, CacheOptions, CacheRegionDocument, GlobalCacheO
 pub use registry::{CacheRegistry, EntrySummary, Purge, sweep_task};
 pub use settings::{CacheConfig, MemoryConfig, Mode, Statuses};
 
+use self::{context::CacheContext, core::Cache};
 use crate::{
     base::clock::Clock,
     net::background::BackgroundRuntime,
@@ -48,13 +56,9 @@ use crate::{
         stage::{BoxStage, Stage, Step},
     },
     stages::feature::{BuildContext, StageConfig},
-    telemetry::{CacheMetrics, Metrics},
+    telemetry::Metrics,
 };
-use key::CacheKeyBuilder;
-use registry::CacheShared;
 use std::{fmt, sync::Arc};
-use store::Store;
-use store_response::CacheContext;
 
 pub const NAME: &str = "cache";
 
@@ -76,30 +80,6 @@ impl StageConfig for CacheConfig {
     }
 }
 
-/// The cache of one route.
-#[derive(Debug)]
-pub struct Cache {
-    settings: CacheConfig,
-    keyer: CacheKeyBuilder,
-    store: Arc<dyn Store>,
-    shared: Arc<CacheShared>,
-    region: Arc<str>,
-    region_epoch: u64,
-    max_object_size: u64,
-    metrics: Arc<CacheMetrics>,
-}
-
-impl Cache {
-    /// Only what HTTP knows says how old it is.
-    fn adds_age(&self) -> bool {
-        self.is_http()
-    }
-
-    fn is_http(&self) -> bool {
-        self.settings.mode == Mode::Http
-    }
-}
-
 /// The stage of a route's cache.
 pub struct CacheStage(Arc<Cache>);
 
@@ -110,26 +90,15 @@ impl fmt::Debug for CacheStage {
 }
 
 impl CacheStage {
-    /// The cache of the route with that label; what it keeps lies in `kept` and outlives the plan.
+    /// The cache of the route named `label`. Stored responses belong to `registry` and outlive the plan.
     pub fn new(
         settings: &CacheConfig,
         memory: &MemoryConfig,
-        kept: &CacheRegistry,
+        registry: &CacheRegistry,
         metrics: &Metrics,
         label: &str,
     ) -> CacheStage {
-        let common = kept.shared();
-        let (name, size) = memory.region_memory(&settings.region);
-        CacheStage(Arc::new(Cache {
-            keyer: CacheKeyBuilder::new(&common.keys, &settings.fingerprint(), settings.key.clone()),
-            store: kept.store(name, size, metrics),
-            region: settings.region.as_str().into(),
-            region_epoch: common.region(settings.region.as_bytes()),
-            shared: common,
-            max_object_size: memory.max_object_size,
-            metrics: metrics.caches().route(label),
-            settings: settings.clone(),
-        }))
+        CacheStage(Arc::new(Cache::new(settings, memory, registry, metrics, label)))
     }
 }
 
@@ -143,18 +112,21 @@ impl Stage for CacheStage {
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        let ticket =
-            exchange.response.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
-        if let Some(ticket) = ticket {
-            self.0.on_response(exchange, *ticket, outcome);
+        let context = exchange
+            .response
+            .cache_context
+            .take()
+            .and_then(|context| context.downcast::<CacheContext>().ok());
+        if let Some(context) = context {
+            self.0.on_response(exchange, *context, outcome);
         }
     }
 
     fn describe(&self) -> String {
         let settings = &self.0.settings;
         match settings.mode {
-            Mode::Ocelot => format!("keeps answers for {:?}", settings.ttl()),
-            Mode::Http => "keeps answers as long as they say (RFC 9111)".to_owned(),
+            Mode::Ocelot => format!("stores responses for {:?}", settings.ttl()),
+            Mode::Http => "stores responses as their headers allow (RFC 9111)".to_owned(),
         }
     }
 }

@@ -1,43 +1,43 @@
-//! Parts of a stored whole (RFC 9110 14): which ones are asked for, and how they are answered.
+//! Range requests for stored responses (RFC 9110 14).
 
 use crate::base::bytes::{comma_list, decimal, put_decimal};
 use bytes::Bytes;
 
-/// More parts than these are a way to make work, not to read: the whole is given instead.
+/// Requests with more ranges get the complete response: protection against many tiny ranges.
 const MAX_RANGES: usize = 16;
 
-/// What a `Range` asks of a body of some length.
+/// A `Range` field, evaluated for a body of known length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RangeRequest {
-    /// Nothing that could be given in parts.
+    /// Serve the complete body: no valid byte range.
     Whole,
-    /// First byte, and the one behind the last, of each.
+    /// First byte and end (exclusive) of each range.
     Ranges(Vec<(u64, u64)>),
-    /// Nothing that the body has: 416.
+    /// No range overlaps the body: 416.
     Unsatisfiable,
 }
 
-/// Reads a `Range` for a body of that length.
-pub fn read(range: &[u8], length: u64) -> RangeRequest {
+/// Parses a `Range` for a body of `length` bytes.
+pub fn parse(range: &[u8], length: u64) -> RangeRequest {
     let Some((unit, set)) = split(range, b'=') else { return RangeRequest::Whole };
     if !unit.eq_ignore_ascii_case(b"bytes") {
         return RangeRequest::Whole;
     }
     let mut parts = Vec::new();
-    let mut asked = 0;
+    let mut count = 0;
     for spec in comma_list(set) {
-        asked += 1;
+        count += 1;
         match parse_range_spec(spec, length) {
-            _ if asked > MAX_RANGES => return RangeRequest::Whole,
+            _ if count > MAX_RANGES => return RangeRequest::Whole,
             None => return RangeRequest::Whole,
             Some((from, to)) if from < to => parts.push((from, to)),
             Some(_) => {}
         }
     }
     match parts.len() {
-        _ if asked == 0 => RangeRequest::Whole,
+        _ if count == 0 => RangeRequest::Whole,
         0 => RangeRequest::Unsatisfiable,
-        // Parts that overlap, or are more than the whole, are answered with the whole (RFC 9110 14.2).
+        // Overlapping ranges get the complete body (RFC 9110 14.2).
         2.. if overlap(&parts) => RangeRequest::Whole,
         _ => RangeRequest::Ranges(parts),
     }
@@ -48,7 +48,7 @@ fn split(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     Some((&text[..found], &text[found + 1..]))
 }
 
-/// `first-last`, `first-` or `-count`; an empty part lies beyond the end, none is no part.
+/// `first-last`, `first-` or `-count`. An empty range is beyond the end; `None` is invalid.
 fn parse_range_spec(spec: &[u8], length: u64) -> Option<(u64, u64)> {
     let (first, last) = split(spec, b'-')?;
     if first.is_empty() {
@@ -69,7 +69,7 @@ fn overlap(parts: &[(u64, u64)]) -> bool {
     sorted.windows(2).any(|pair| pair[1].0 < pair[0].1)
 }
 
-/// The value of `Content-Range` for one part.
+/// `Content-Range` of one range.
 pub fn content_range((from, to): (u64, u64), length: u64) -> Vec<u8> {
     let mut text = b"bytes ".to_vec();
     put_decimal(&mut text, from);
@@ -80,14 +80,14 @@ pub fn content_range((from, to): (u64, u64), length: u64) -> Vec<u8> {
     text
 }
 
-/// The value of `Content-Range` where there is no such part.
+/// `Content-Range` of a 416.
 pub fn unsatisfied_range(length: u64) -> Vec<u8> {
     let mut text = b"bytes */".to_vec();
     put_decimal(&mut text, length);
     text
 }
 
-/// Those bytes of a body in pieces, without copying any.
+/// Appends a range of a body in pieces to `out`, without copying.
 pub fn slice(pieces: &[Bytes], (from, to): (u64, u64), out: &mut Vec<Bytes>) {
     let mut at = 0u64;
     for piece in pieces {
@@ -100,11 +100,11 @@ pub fn slice(pieces: &[Bytes], (from, to): (u64, u64), out: &mut Vec<Bytes>) {
     }
 }
 
-/// Several parts as one body (RFC 9110 14.6), and its `Content-Type`.
+/// Several ranges as one `multipart/byteranges` body (RFC 9110 14.6), and its `Content-Type`.
 pub fn multipart(
     pieces: &[Bytes],
     parts: &[(u64, u64)],
-    kind: Option<&[u8]>,
+    content_type: Option<&[u8]>,
     boundary: u64,
 ) -> (Vec<Bytes>, String) {
     let length = pieces.iter().map(|piece| piece.len() as u64).sum();
@@ -112,9 +112,9 @@ pub fn multipart(
     let mut body = Vec::new();
     for part in parts {
         let mut head = format!("\r\n--{boundary}\r\n").into_bytes();
-        if let Some(kind) = kind {
+        if let Some(content_type) = content_type {
             head.extend_from_slice(b"Content-Type: ");
-            head.extend_from_slice(kind);
+            head.extend_from_slice(content_type);
             head.extend_from_slice(b"\r\n");
         }
         head.extend_from_slice(b"Content-Range: ");
@@ -132,11 +132,11 @@ mod tests {
     use super::*;
 
     fn parts(range: &str) -> RangeRequest {
-        read(range.as_bytes(), 10)
+        parse(range.as_bytes(), 10)
     }
 
     #[test]
-    fn ranges_are_cut_to_what_there_is() {
+    fn ranges_are_limited_to_the_body() {
         for (text, part) in [
             ("bytes=0-1", (0, 2)),
             ("bytes=9-", (9, 10)),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_asks_for_the_whole() {
+    fn invalid_and_overlapping_ranges_get_the_complete_body() {
         let many = format!("bytes={}", ["0-0"; 17].join(","));
         for text in ["lines=0-1", "bytes", "bytes=", "bytes=a-b", "bytes=3-1", "bytes=0-5,3-7", many.as_str()]
         {
@@ -160,23 +160,23 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beyond_the_end_is_not_there() {
+    fn ranges_beyond_the_end_are_unsatisfiable() {
         assert_eq!(
             (parts("bytes=10-"), parts("bytes=-0")),
             (RangeRequest::Unsatisfiable, RangeRequest::Unsatisfiable)
         );
         assert_eq!(unsatisfied_range(10), b"bytes */10");
-        assert_eq!(read(b"bytes=0-", 0), RangeRequest::Unsatisfiable);
+        assert_eq!(parse(b"bytes=0-", 0), RangeRequest::Unsatisfiable);
     }
 
     #[test]
-    fn parts_are_cut_out_of_pieces() {
+    fn ranges_span_pieces() {
         let pieces = [Bytes::from_static(b"0123"), Bytes::from_static(b"45"), Bytes::from_static(b"6789")];
         let mut out = Vec::new();
         slice(&pieces, (3, 7), &mut out);
         assert_eq!(out, [&b"3"[..], b"45", b"6"]);
-        let (body, kind) = multipart(&pieces, &[(0, 2), (8, 10)], Some(b"a/b"), 7);
-        assert_eq!(kind, "multipart/byteranges; boundary=margay-0000000000000007");
+        let (body, content_type) = multipart(&pieces, &[(0, 2), (8, 10)], Some(b"a/b"), 7);
+        assert_eq!(content_type, "multipart/byteranges; boundary=margay-0000000000000007");
         assert_eq!(
             body.concat(),
             b"\r\n--margay-0000000000000007\r\nContent-Type: a/b\r\nContent-Range: bytes 0-1/10\r\n\r\n01\

@@ -1,8 +1,8 @@
-//! Answers that are asked for anew while nobody waits (RFC 5861 3).
+//! Background revalidation (`stale-while-revalidate`, RFC 5861 3).
 
 use super::{
-    Cache, coalescing::Role, conditions::Conditions, entry::Entry, key::ComputedKey, request::CacheRequest,
-    status::Forward, store_response::CacheContext,
+    coalescing::Role, conditions::Conditions, context::CacheContext, core::Cache, entry::Entry,
+    key::ComputedKey, request::CacheRequest, status::Forward,
 };
 use crate::pipeline::{
     body::{Body, BodyRead, Chunk},
@@ -11,36 +11,36 @@ use crate::pipeline::{
 };
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-/// How long a service may be silent within an answer that nobody waits for.
+/// Longest pause between two chunks of a body that no client waits for.
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Cache {
-    /// Asks for the same in the background, unless somebody does already.
+    /// Revalidates in the background, unless another request for the same is in flight.
     pub(super) fn refresh(
         self: &Arc<Self>,
         exchange: &Exchange,
-        asked: &CacheRequest,
-        found: ComputedKey,
+        request: &CacheRequest,
+        computed: ComputedKey,
         entry: &Arc<Entry>,
     ) {
-        let Some(services) = exchange.runtime.clone().filter(|_| !exchange.is_dry_run) else { return };
-        let Role::Leader(lead) = self.shared.coalescer.join(found.key) else { return };
+        let Some(runtime) = exchange.runtime.clone().filter(|_| !exchange.is_dry_run) else { return };
+        let Role::Leader(leader) = self.shared.coalescer.join(computed.key) else { return };
         let mut fork = exchange.fork(exchange.now);
         fork.request.set_method(b"GET");
         Conditions::take_from_request(&mut fork.request);
         fork.request.remove(b"cache-control");
-        let asked = CacheRequest { authorized: asked.authorized, ..CacheRequest::default() };
-        self.forward(&mut fork, &asked, Some(found), Some(entry.clone()), Forward::Stale, Some(lead));
-        let ticket =
-            fork.response.cache_context.take().and_then(|ticket| ticket.downcast::<CacheContext>().ok());
-        let Some(ticket) = ticket else { return };
-        let (cache, request, worker) = (self.clone(), fork.request.clone(), exchange.worker);
-        let inner = services.clone().run_remaining(fork);
-        services.spawn(Box::pin(async move {
-            let mut outcome: RouteResult = inner.await;
-            cache.handle_response(worker, &request, *ticket, &mut outcome);
-            if let Ok(answer) = outcome
-                && let Body::Stream(body) = answer.body
+        let request = CacheRequest { authorized: request.authorized, ..CacheRequest::default() };
+        self.forward(&mut fork, &request, Some(computed), Some(entry.clone()), Forward::Stale, Some(leader));
+        let context =
+            fork.response.cache_context.take().and_then(|context| context.downcast::<CacheContext>().ok());
+        let Some(context) = context else { return };
+        let (cache, head, worker) = (self.clone(), fork.request.clone(), exchange.worker);
+        let response = runtime.clone().run_remaining(fork);
+        runtime.spawn(Box::pin(async move {
+            let mut outcome: RouteResult = response.await;
+            cache.handle_response(worker, &head, *context, &mut outcome);
+            if let Ok(response) = outcome
+                && let Body::Stream(body) = response.body
             {
                 drain_body(body).await;
             }
@@ -48,7 +48,7 @@ impl Cache {
     }
 }
 
-/// Takes a body in to its end.
+/// Reads a body to its end; the `TeeBody` within stores it.
 async fn drain_body(mut body: Box<dyn BodyRead>) {
     loop {
         let step = poll_fn(|cx| {
@@ -63,16 +63,16 @@ async fn drain_body(mut body: Box<dyn BodyRead>) {
             Ok(Ok(None)) => return body.finish(),
             _ => return,
         }
-        // Others on this worker want to go on too.
+        // Lets other tasks of this worker run.
         poll_fn(yield_once()).await;
     }
 }
 
-/// Pending once.
+/// `Pending` once.
 fn yield_once() -> impl FnMut(&mut std::task::Context) -> Poll<()> {
-    let mut asked = false;
+    let mut yielded = false;
     move |cx| {
-        if std::mem::replace(&mut asked, true) {
+        if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

@@ -1,10 +1,10 @@
-//! What caches keep beyond the life of a plan, and what the operator may do with it.
+//! The state of caches that outlives a plan, and its administration: purge and inspection.
 
 use super::{
     coalescing::{Coalescer, UncacheableMarkers},
     entry::{Entry, MemoryBudget},
     invalidation_epochs::InvalidationEpochs,
-    store::{Memory, Store},
+    store::{MemoryStore, Store},
 };
 use crate::{stages::partition_key::PartitionKeys, telemetry::Metrics};
 use std::{
@@ -13,42 +13,42 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often what nobody can use any more is looked for.
+/// Interval at which unusable entries are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What all caches of the process share.
+/// The state that all caches of the process share.
 #[derive(Debug, Default)]
 pub struct CacheShared {
     pub keys: PartitionKeys,
     pub invalidation: InvalidationEpochs,
     pub coalescer: Arc<Coalescer>,
     pub uncacheable: UncacheableMarkers,
-    named_marks: RandomState,
+    mark_hasher: RandomState,
 }
 
 impl CacheShared {
-    /// The mark of a tag.
-    pub fn tag(&self, tag: &[u8]) -> u64 {
-        self.named_marks.hash_one(("tag", tag))
+    /// The mark under which entries with a tag are invalidated.
+    pub fn tag_mark(&self, tag: &[u8]) -> u64 {
+        self.mark_hasher.hash_one(("tag", tag))
     }
 
-    /// The mark of a region.
-    pub fn region(&self, region: &[u8]) -> u64 {
-        self.named_marks.hash_one(("region", region))
+    /// The mark under which the entries of a region are invalidated.
+    pub fn region_mark(&self, region: &[u8]) -> u64 {
+        self.mark_hasher.hash_one(("region", region))
     }
 }
 
-/// A store by the name of its region and its size.
-type NamedMarks = (String, u64, Weak<Memory>);
+/// A store with the name of its region and its size.
+type NamedStore = (String, u64, Weak<MemoryStore>);
 
-/// All that is kept; nothing, as long as no route has a cache.
+/// All stores; nothing is allocated as long as no route has a cache.
 #[derive(Debug, Default)]
 pub struct CacheRegistry {
     shared: OnceLock<Arc<CacheShared>>,
-    stores: Mutex<Vec<NamedMarks>>,
+    stores: Mutex<Vec<NamedStore>>,
 }
 
-/// Which answers are meant.
+/// A selection of stored responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
     Url(Vec<u8>),
@@ -60,18 +60,18 @@ pub enum Purge {
 
 impl Purge {
     fn matches(&self, entry: &Entry) -> bool {
-        let about = &entry.metadata;
+        let metadata = &entry.metadata;
         match self {
-            Purge::Url(url) => *about.url == url[..],
-            Purge::Prefix(prefix) => about.url.starts_with(prefix),
-            Purge::Tag(tag) => about.tags().any(|known| known == &tag[..]),
-            Purge::Region(region) => about.region.as_bytes() == &region[..],
+            Purge::Url(url) => *metadata.url == url[..],
+            Purge::Prefix(prefix) => metadata.url.starts_with(prefix),
+            Purge::Tag(tag) => metadata.tags().any(|existing| existing == &tag[..]),
+            Purge::Region(region) => metadata.region.as_bytes() == &region[..],
             Purge::All => true,
         }
     }
 }
 
-/// What the operator is shown of a stored answer.
+/// The description of a stored response for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntrySummary {
     pub url: String,
@@ -86,74 +86,77 @@ pub struct EntrySummary {
 }
 
 impl CacheRegistry {
-    /// What all caches share, made when the first one asks for it.
+    /// The shared state, created on first use.
     pub fn shared(&self) -> Arc<CacheShared> {
         self.shared.get_or_init(Arc::default).clone()
     }
 
-    /// The store of that region and size; it lives as long as a plan holds it.
+    /// The store of a region with this size; it lives as long as a plan uses it.
     pub fn store(&self, region: &str, size: u64, metrics: &Metrics) -> Arc<dyn Store> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.retain(|(_, _, store)| store.strong_count() > 0);
-        let known = stores.iter().find(|(name, bound, _)| name == region && *bound == size);
-        if let Some(store) = known.and_then(|(_, _, store)| store.upgrade()) {
+        let existing = stores.iter().find(|(name, known_size, _)| name == region && *known_size == size);
+        if let Some(store) = existing.and_then(|(_, _, store)| store.upgrade()) {
             return store;
         }
         let budget = MemoryBudget { limit: size, used: metrics.caches().memory(region) };
-        let store = Arc::new(Memory::new(budget));
+        let store = Arc::new(MemoryStore::new(budget));
         stores.push((region.to_owned(), size, Arc::downgrade(&store)));
         store
     }
 
-    fn all(&self) -> Vec<Arc<Memory>> {
+    /// The stores that a plan uses.
+    fn stores_in_use(&self) -> Vec<Arc<MemoryStore>> {
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.iter().filter_map(|(_, _, store)| store.upgrade()).collect()
     }
 
-    /// Whether any route keeps anything.
+    /// Whether any route has a cache.
     pub fn is_used(&self) -> bool {
-        !self.all().is_empty()
+        !self.stores_in_use().is_empty()
     }
 
-    /// Forgets answers, also those on their way; says how many were stored.
-    pub fn purge(&self, what: &Purge) -> usize {
-        let common = self.shared();
-        // What is on its way and cannot be told by a mark is not kept either: everything on its way is older.
-        match what {
-            Purge::Tag(tag) => common.invalidation.invalidate(common.tag(tag)),
-            Purge::Region(region) => common.invalidation.invalidate(common.region(region)),
-            Purge::Url(_) | Purge::Prefix(_) | Purge::All => common.invalidation.invalidate_all(),
+    /// Removes stored responses, and prevents older responses in flight from being stored; returns the number removed.
+    pub fn purge(&self, purge: &Purge) -> usize {
+        let shared = self.shared();
+        // Without a mark to match, every response in flight is older than the purge and is not stored.
+        match purge {
+            Purge::Tag(tag) => shared.invalidation.invalidate(shared.tag_mark(tag)),
+            Purge::Region(region) => shared.invalidation.invalidate(shared.region_mark(region)),
+            Purge::Url(_) | Purge::Prefix(_) | Purge::All => shared.invalidation.invalidate_all(),
         }
-        let gone = self.all().iter().map(|store| store.retain(&mut |entry| !what.matches(entry))).sum();
-        log::info!("cache: {gone} answers forgotten ({what:?})");
-        gone
+        let removed =
+            self.stores_in_use().iter().map(|store| store.retain(&mut |entry| !purge.matches(entry))).sum();
+        log::info!("cache: {removed} responses purged ({purge:?})");
+        removed
     }
 
-    /// Some of the answers that are meant, and how many there are in all.
-    pub fn inspect(&self, what: &Purge, most: usize) -> (Vec<EntrySummary>, usize) {
-        let (mut shown, mut count) = (Vec::new(), 0);
-        let (now, marks) = (Instant::now(), self.shared());
-        for store in self.all() {
+    /// At most `max_entries` of the selected responses, and the number of all of them.
+    pub fn inspect(&self, purge: &Purge, max_entries: usize) -> (Vec<EntrySummary>, usize) {
+        let (mut summaries, mut count) = (Vec::new(), 0);
+        let (now, shared) = (Instant::now(), self.shared());
+        for store in self.stores_in_use() {
             store.retain(&mut |entry| {
-                if what.matches(entry) && entry.metadata.is_valid(&marks.invalidation) {
+                if purge.matches(entry) && entry.metadata.is_valid(&shared.invalidation) {
                     count += 1;
-                    if shown.len() < most {
-                        shown.push(EntrySummary::of(entry, now));
+                    if summaries.len() < max_entries {
+                        summaries.push(EntrySummary::of(entry, now));
                     }
                 }
                 true
             });
         }
-        (shown, count)
+        (summaries, count)
     }
 
-    /// Lets go of what nobody can use any more.
+    /// Removes entries that can no longer be used.
     fn sweep(&self) {
-        let (now, common) = (Instant::now(), self.shared());
-        for store in self.all() {
+        let (now, shared) = (Instant::now(), self.shared());
+        for store in self.stores_in_use() {
             store.retain(&mut |entry| {
-                let about = &entry.metadata;
-                about.is_valid(&common.invalidation) && !about.freshness.is_unusable(now, about.validates())
+                let metadata = &entry.metadata;
+                metadata.is_valid(&shared.invalidation)
+                    && !metadata.freshness.is_unusable(now, metadata.validates())
             });
         }
     }
@@ -161,29 +164,29 @@ impl CacheRegistry {
 
 impl EntrySummary {
     fn of(entry: &Entry, now: Instant) -> EntrySummary {
-        let about = &entry.metadata;
+        let metadata = &entry.metadata;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         EntrySummary {
-            url: text(&about.url),
-            region: about.region.to_string(),
-            status: about.head.status,
+            url: text(&metadata.url),
+            region: metadata.region.to_string(),
+            status: metadata.head.status,
             bytes: entry.length,
-            age: about.freshness.age(now).as_secs(),
-            ttl: super::lookup::ttl(&about.freshness, now),
-            tags: about.tags().map(text).collect(),
-            vary: about.head.get(b"vary").map(text),
+            age: metadata.freshness.age(now).as_secs(),
+            ttl: metadata.freshness.ttl(now),
+            tags: metadata.tags().map(text).collect(),
+            vary: metadata.head.get(b"vary").map(text),
         }
     }
 }
 
-/// Sweeps for as long as somebody keeps anything.
-pub async fn sweep_task(kept: Weak<CacheRegistry>) {
+/// Removes unusable entries periodically, as long as the registry exists.
+pub async fn sweep_task(registry: Weak<CacheRegistry>) {
     let mut tick = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         tick.tick().await;
-        let Some(kept) = kept.upgrade() else { return };
-        if kept.is_used() {
-            kept.sweep();
+        let Some(registry) = registry.upgrade() else { return };
+        if registry.is_used() {
+            registry.sweep();
         }
     }
 }

@@ -1,29 +1,29 @@
-//! What a request says to a cache.
+//! Requests from the view of the cache: whether to look up, to bypass, or to read the body first.
 
 use super::{directives::Directives, settings::CacheConfig, status::Forward};
 use crate::pipeline::{body::Framing, exchange::Exchange, head::Head};
 
-/// A request that the cache has something to do with.
+/// A request that the cache handles.
 #[derive(Clone, Debug, Default)]
 pub struct CacheRequest {
     pub head_only: bool,
     pub directives: Directives,
-    /// It has conditions, or asks for a part.
+    /// It has conditions or a `Range`.
     pub conditional: bool,
-    /// It brings credentials that may decide about the answer.
+    /// It has credentials that may affect the response.
     pub authorized: bool,
 }
 
-/// What is to be done with it.
+/// How the cache handles a request.
 pub enum Lookup {
     Lookup(CacheRequest),
-    /// It is none for the cache.
+    /// Forward it without the cache.
     Bypass(Forward),
-    /// Its body is part of the key.
+    /// Read its body, which is part of the key.
     Body,
 }
 
-/// Fields that matter here, found in one pass.
+/// The presence of relevant fields, found in one pass.
 #[derive(Default)]
 struct RelevantHeaders {
     cache_control: bool,
@@ -34,24 +34,24 @@ struct RelevantHeaders {
 
 impl RelevantHeaders {
     fn of(request: &Head) -> RelevantHeaders {
-        let mut noticed = RelevantHeaders::default();
+        let mut headers = RelevantHeaders::default();
         for (_, name, _) in request.fields() {
             let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
             match (name.first().map(u8::to_ascii_lowercase), name.len()) {
-                (Some(b'c'), 13) => noticed.cache_control |= is(b"cache-control"),
-                (Some(b'a'), 13) => noticed.authorized |= is(b"authorization"),
-                (Some(b'r'), 5) => noticed.conditional |= is(b"range"),
+                (Some(b'c'), 13) => headers.cache_control |= is(b"cache-control"),
+                (Some(b'a'), 13) => headers.authorized |= is(b"authorization"),
+                (Some(b'r'), 5) => headers.conditional |= is(b"range"),
                 (Some(b'i'), 8) => {
-                    noticed.conditional |= is(b"if-range");
-                    noticed.unsafe_condition |= is(b"if-match");
+                    headers.conditional |= is(b"if-range");
+                    headers.unsafe_condition |= is(b"if-match");
                 }
-                (Some(b'i'), 13) => noticed.conditional |= is(b"if-none-match"),
-                (Some(b'i'), 17) => noticed.conditional |= is(b"if-modified-since"),
-                (Some(b'i'), 19) => noticed.unsafe_condition |= is(b"if-unmodified-since"),
+                (Some(b'i'), 13) => headers.conditional |= is(b"if-none-match"),
+                (Some(b'i'), 17) => headers.conditional |= is(b"if-modified-since"),
+                (Some(b'i'), 19) => headers.unsafe_condition |= is(b"if-unmodified-since"),
                 _ => {}
             }
         }
-        noticed
+        headers
     }
 }
 
@@ -63,14 +63,14 @@ impl Lookup {
             b"HEAD" => true,
             _ => return Lookup::Bypass(Forward::Method),
         };
-        let noticed = RelevantHeaders::of(&exchange.request);
-        // A body of a GET may mean something to the service, and is not part of the key.
-        let other =
-            exchange.is_websocket || exchange.body.framing != Framing::None || noticed.unsafe_condition;
-        if !is_cacheable_method(settings, exchange.request.method()) || other {
+        let headers = RelevantHeaders::of(&exchange.request);
+        // The body of a GET may affect the response, and is not part of the key.
+        let must_bypass =
+            exchange.is_websocket || exchange.body.framing != Framing::None || headers.unsafe_condition;
+        if !is_cacheable_method(settings, exchange.request.method()) || must_bypass {
             return Lookup::Bypass(Forward::Bypass);
         }
-        let directives = match noticed.cache_control {
+        let directives = match headers.cache_control {
             true => Directives::from_lines(exchange.request.get_all(b"cache-control")),
             false => Directives::default(),
         };
@@ -80,12 +80,12 @@ impl Lookup {
         Lookup::Lookup(CacheRequest {
             head_only,
             directives,
-            conditional: noticed.conditional,
-            authorized: noticed.authorized,
+            conditional: headers.conditional,
+            authorized: headers.authorized,
         })
     }
 
-    /// Whatever the request says: its method decides.
+    /// Ocelot: only the method decides.
     pub fn ocelot(settings: &CacheConfig, exchange: &Exchange) -> Lookup {
         if !is_cacheable_method(settings, exchange.request.method()) || exchange.is_websocket {
             return Lookup::Bypass(Forward::Method);
@@ -99,12 +99,12 @@ impl Lookup {
     }
 }
 
-/// Whether answers to that method are kept.
+/// Whether responses to the method are stored.
 pub fn is_cacheable_method(settings: &CacheConfig, method: &[u8]) -> bool {
     settings.methods.is_empty() || settings.methods.iter().any(|known| known.as_bytes() == method)
 }
 
-/// Methods that change nothing (RFC 9110 9.2.1).
+/// Safe methods (RFC 9110 9.2.1).
 pub fn is_safe(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }

@@ -1,4 +1,4 @@
-//! A body out of several stored pieces, without copying any.
+//! A stored body in several segments, sent without copying.
 
 use crate::pipeline::{
     body::{BodyRead, Chunk, Framing},
@@ -7,7 +7,7 @@ use crate::pipeline::{
 use bytes::{Buf, Bytes};
 use std::task::{Context, Poll};
 
-/// A stored body in several pieces.
+/// A stored body in several segments.
 pub struct SegmentedBody {
     segments: Vec<Bytes>,
     next: usize,
@@ -16,7 +16,7 @@ pub struct SegmentedBody {
 
 impl SegmentedBody {
     pub fn new(segments: Vec<Bytes>) -> SegmentedBody {
-        let length = segments.iter().map(|piece| piece.len() as u64).sum();
+        let length = segments.iter().map(|segment| segment.len() as u64).sum();
         SegmentedBody { segments, next: 0, length }
     }
 }
@@ -26,12 +26,12 @@ impl BodyRead for SegmentedBody {
         while self.segments.get(self.next).is_some_and(Bytes::is_empty) {
             self.next += 1;
         }
-        Poll::Ready(Ok(self.segments.get(self.next).map_or(Chunk::End, |piece| Chunk::Data(piece))))
+        Poll::Ready(Ok(self.segments.get(self.next).map_or(Chunk::End, |segment| Chunk::Data(segment))))
     }
 
     fn consume(&mut self, n: usize) {
-        if let Some(piece) = self.segments.get_mut(self.next) {
-            piece.advance(n);
+        if let Some(segment) = self.segments.get_mut(self.next) {
+            segment.advance(n);
         }
     }
 
@@ -46,7 +46,7 @@ mod tests {
     use std::task::Waker;
 
     #[test]
-    fn pieces_are_given_one_after_the_other_and_empty_ones_passed_over() {
+    fn segments_are_read_in_order_and_empty_ones_skipped() {
         let mut body =
             SegmentedBody::new(vec![Bytes::new(), Bytes::from_static(b"ab"), Bytes::from_static(b"c")]);
         assert_eq!(body.framing(), Framing::Length(3));

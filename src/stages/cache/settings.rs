@@ -1,24 +1,24 @@
-//! What a route says about its cache, resolved.
+//! The cache settings of a route, resolved.
 
 use super::{freshness::Defaults, key::KeyRules};
 use std::time::Duration;
 
-/// Whose rules hold.
+/// The rules of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// A fixed time for every answer.
+    /// A fixed lifetime for every response.
     Ocelot,
-    /// What the answers say (RFC 9111).
+    /// The response headers decide (RFC 9111).
     Http,
 }
 
-/// Which answers are kept.
+/// The statuses of responses that are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statuses {
     All,
     /// 200 to 299.
     Successful,
-    /// Those that RFC 9111 lets be kept.
+    /// Those that RFC 9111 allows to be stored.
     Standard,
     Listed(Vec<u16>),
 }
@@ -28,7 +28,7 @@ impl Statuses {
         match self {
             Statuses::All | Statuses::Standard => true,
             Statuses::Successful => (200..300).contains(&status),
-            Statuses::Listed(all) => all.contains(&status),
+            Statuses::Listed(statuses) => statuses.contains(&status),
         }
     }
 }
@@ -37,7 +37,7 @@ impl Statuses {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
     pub mode: Mode,
-    /// Exactly as Ocelot, with all that it keeps and shows to everybody.
+    /// Exactly as Ocelot, which also stores and shares private responses.
     pub ocelot_exact: bool,
     pub defaults: Defaults,
     /// Empty: every method.
@@ -47,34 +47,34 @@ pub struct CacheConfig {
     pub region: String,
     /// The body of the request is part of the key.
     pub hash_body: bool,
-    /// Requests for the same wait for each other.
+    /// Request coalescing: concurrent requests with the same key share one backend request.
     pub coalesce: bool,
-    /// Answers are kept with their cookies.
+    /// Responses are stored with their `Set-Cookie`.
     pub cookies: bool,
-    /// Under which name keys are made: what of the route decides about its answers.
+    /// The namespace of keys: the settings of the route that its responses depend on.
     pub namespace: String,
 }
 
 impl CacheConfig {
-    /// The fixed time of Ocelot's mode.
+    /// The fixed lifetime of mode `Ocelot`.
     pub fn ttl(&self) -> Duration {
         self.defaults.ttl.unwrap_or_default()
     }
 
-    /// What is kept for one set of settings is not found with another one; a region is only a name.
+    /// Part of the key: responses are shared only between routes with equal settings. The region is only a name.
     pub fn fingerprint(&self) -> String {
         format!("{:?}", CacheConfig { region: String::new(), ..self.clone() })
     }
 }
 
-/// The memory for stored answers.
+/// The memory for stored responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryConfig {
-    /// Bytes in all.
+    /// Total bytes.
     pub size: u64,
-    /// Bytes of the largest body that is kept.
+    /// Bytes of the largest body that is stored.
     pub max_object_size: u64,
-    /// Regions with bytes of their own, which are taken from those in all.
+    /// Regions with their own bytes, which are part of `size`.
     pub regions: Vec<(String, u64)>,
 }
 
@@ -85,7 +85,7 @@ impl Default for MemoryConfig {
 }
 
 impl MemoryConfig {
-    /// The name and the bytes of the memory of a region; `""` is that of all regions without their own.
+    /// The name and size of the memory of a region; `""` is shared by the regions without their own.
     pub fn region_memory(&self, region: &str) -> (&str, u64) {
         match self.regions.iter().find(|(name, _)| name == region) {
             Some((name, size)) => (name, *size),

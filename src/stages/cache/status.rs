@@ -1,18 +1,18 @@
-//! `Cache-Status` (RFC 9211): what the cache did with a request.
+//! `Cache-Status` (RFC 9211): how the cache handled a request.
 
 use crate::pipeline::head::Head;
 use smallvec::SmallVec;
 
-/// Why a request went on to the service.
+/// Why a request was forwarded to the backend (`fwd`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {
-    /// Its method, or what it says, keeps it out of the cache.
+    /// Its method is not cacheable.
     Method,
     Request,
     Bypass,
-    /// Nothing is stored for this address.
+    /// No response is stored for the URL.
     UriMiss,
-    /// Nothing is stored for such requests.
+    /// The stored responses do not match the request (`Vary`).
     VaryMiss,
     Stale,
 }
@@ -30,14 +30,14 @@ impl Forward {
     }
 }
 
-/// What is said about an answer.
+/// The parameters of the field.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CacheStatus<'s> {
     pub hit: bool,
     pub forward: Option<Forward>,
-    /// The status of the service, where the client gets another one.
+    /// The status of the backend, if the client gets another one.
     pub forward_status: Option<u16>,
-    /// Seconds of freshness left.
+    /// Remaining freshness in seconds.
     pub ttl: Option<i64>,
     pub stored: bool,
     pub collapsed: bool,
@@ -45,45 +45,45 @@ pub struct CacheStatus<'s> {
 }
 
 impl CacheStatus<'_> {
-    /// Adds the field, behind what caches nearer to the service said.
+    /// Appends the field after those of caches closer to the backend.
     pub fn append_to(&self, head: &mut Head) {
         head.append(b"Cache-Status", &self.text());
     }
 
     /// The value of the field.
     pub fn text(&self) -> SmallVec<[u8; 96]> {
-        let mut out: SmallVec<[u8; 96]> = SmallVec::from_slice(b"margay");
+        let mut text: SmallVec<[u8; 96]> = SmallVec::from_slice(b"margay");
         if self.hit {
-            out.extend_from_slice(b"; hit");
+            text.extend_from_slice(b"; hit");
         }
         if let Some(forward) = self.forward {
-            out.extend_from_slice(b"; fwd=");
-            out.extend_from_slice(forward.name());
+            text.extend_from_slice(b"; fwd=");
+            text.extend_from_slice(forward.name());
         }
         if let Some(status) = self.forward_status {
-            push_param(&mut out, b"; fwd-status=", i64::from(status));
+            push_param(&mut text, b"; fwd-status=", i64::from(status));
         }
         if let Some(ttl) = self.ttl {
-            push_param(&mut out, b"; ttl=", ttl);
+            push_param(&mut text, b"; ttl=", ttl);
         }
         if self.stored {
-            out.extend_from_slice(b"; stored");
+            text.extend_from_slice(b"; stored");
         }
         if self.collapsed {
-            out.extend_from_slice(b"; collapsed");
+            text.extend_from_slice(b"; collapsed");
         }
         if let Some(detail) = self.detail {
-            out.extend_from_slice(b"; detail=");
-            out.extend_from_slice(detail.as_bytes());
+            text.extend_from_slice(b"; detail=");
+            text.extend_from_slice(detail.as_bytes());
         }
-        out
+        text
     }
 }
 
-fn push_param(out: &mut SmallVec<[u8; 96]>, name: &[u8], n: i64) {
-    out.extend_from_slice(name);
+fn push_param(text: &mut SmallVec<[u8; 96]>, name: &[u8], n: i64) {
+    text.extend_from_slice(name);
     if n < 0 {
-        out.push(b'-');
+        text.push(b'-');
     }
     let (mut digits, mut n, mut at) = ([0u8; 20], n.unsigned_abs(), 20);
     while at == 20 || n > 0 {
@@ -91,7 +91,7 @@ fn push_param(out: &mut SmallVec<[u8; 96]>, name: &[u8], n: i64) {
         digits[at] = b'0' + (n % 10) as u8;
         n /= 10;
     }
-    out.extend_from_slice(&digits[at..]);
+    text.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -99,8 +99,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hit_says_how_long_it_is_fresh_and_a_miss_why() {
-        let text = |said: CacheStatus| String::from_utf8(said.text().to_vec()).unwrap();
+    fn a_hit_has_its_ttl_and_a_miss_its_reason() {
+        let text = |status: CacheStatus| String::from_utf8(status.text().to_vec()).unwrap();
         assert_eq!(
             text(CacheStatus { hit: true, ttl: Some(30), ..CacheStatus::default() }),
             "margay; hit; ttl=30"

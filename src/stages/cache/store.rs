@@ -1,5 +1,5 @@
-//! Where answers are kept: a trait, so that other places than this process's memory can come, and that memory, bound
-//! in bytes. What is kept and what makes room is moka's to decide (TinyLFU): a scan does not push out what is in use.
+//! Storage of responses: the trait `Store`, and its implementation in memory, bounded in bytes. moka decides about
+//! admission and eviction (TinyLFU): a scan does not evict entries in use.
 
 use super::{
     entry::{Entry, MemoryBudget, MemoryGuard, VariantSet},
@@ -12,41 +12,41 @@ use std::{
     time::Instant,
 };
 
-/// A place for stored answers. Shared by all workers; nothing here waits for long.
+/// Storage of responses, shared by all workers. Its methods do not block for long.
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// What is stored under a key.
+    /// The responses stored under a key.
     fn get(&self, key: Key) -> Option<Arc<VariantSet>>;
-    /// Adds an answer under a key.
+    /// Adds a response under a key.
     fn put(&self, key: Key, entry: Arc<Entry>, now: Instant);
-    /// Goes through all that is stored, and lets go of what `keep` does not want; says how many answers went.
+    /// Visits all responses and removes those for which `keep` is false; returns the number removed.
     fn retain(&self, keep: &mut dyn FnMut(&Entry) -> bool) -> usize;
-    /// Room for so many bytes, if it can be had.
+    /// Reserves `bytes` of the memory budget, if available.
     fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard>;
     /// Bytes in use.
     fn used_bytes(&self) -> u64;
-    /// Answers stored, nearly.
+    /// Approximate number of keys.
     fn count(&self) -> u64;
 }
 
-/// Answers in memory.
+/// Responses in memory.
 #[derive(Debug)]
-pub struct Memory {
-    cache: Cache<Key, Arc<VariantSet>, BuildHasherDefault<KeyHasher>>,
+pub struct MemoryStore {
+    cache: Cache<Key, Arc<VariantSet>, BuildHasherDefault<IdentityHasher>>,
     budget: Arc<MemoryBudget>,
 }
 
-impl Memory {
-    /// A store of at most so many bytes. A part of them is left for answers on their way in and out.
-    pub fn new(budget: MemoryBudget) -> Memory {
+impl MemoryStore {
+    /// A store within `budget`. An eighth of it is left for responses that are being stored or sent.
+    pub fn new(budget: MemoryBudget) -> MemoryStore {
         let cache = Cache::builder()
             .max_capacity(budget.limit - budget.limit / 8)
-            .weigher(|_, resource: &Arc<VariantSet>| resource.total_bytes())
+            .weigher(|_, variants: &Arc<VariantSet>| variants.total_bytes())
             .build_with_hasher(BuildHasherDefault::default());
-        Memory { cache, budget: Arc::new(budget) }
+        MemoryStore { cache, budget: Arc::new(budget) }
     }
 }
 
-impl Store for Memory {
+impl Store for MemoryStore {
     fn get(&self, key: Key) -> Option<Arc<VariantSet>> {
         self.cache.get(&key)
     }
@@ -59,22 +59,22 @@ impl Store for Memory {
     }
 
     fn retain(&self, keep: &mut dyn FnMut(&Entry) -> bool) -> usize {
-        let mut gone = 0;
-        for (key, resource) in &self.cache {
-            let left: smallvec::SmallVec<[Arc<Entry>; 1]> =
-                resource.variants.iter().filter(|entry| keep(entry)).cloned().collect();
-            if left.len() == resource.variants.len() {
+        let mut removed = 0;
+        for (key, set) in &self.cache {
+            let kept: smallvec::SmallVec<[Arc<Entry>; 1]> =
+                set.variants.iter().filter(|entry| keep(entry)).cloned().collect();
+            if kept.len() == set.variants.len() {
                 continue;
             }
-            gone += resource.variants.len() - left.len();
-            if left.is_empty() {
+            removed += set.variants.len() - kept.len();
+            if kept.is_empty() {
                 self.cache.invalidate(&*key);
             } else {
-                self.cache.insert(*key, Arc::new(VariantSet { variants: left }));
+                self.cache.insert(*key, Arc::new(VariantSet { variants: kept }));
             }
         }
         self.cache.run_pending_tasks();
-        gone
+        removed
     }
 
     fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard> {
@@ -93,11 +93,11 @@ impl Store for Memory {
     }
 }
 
-/// Keys are hashes already, which nobody outside can foresee.
+/// Keys are keyed hashes already.
 #[derive(Debug, Default)]
-pub struct KeyHasher(u64);
+pub struct IdentityHasher(u64);
 
-impl Hasher for KeyHasher {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }

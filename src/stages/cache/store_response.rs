@@ -1,19 +1,16 @@
-//! The way back: what came is given on, kept, or gives way to what is stored.
+//! Responses: passes a response on and stores it, updates a stored one (304), or serves a stale one instead of an error.
 
 use super::{
-    Cache,
-    coalescing::{Leader, StreamingEntry},
-    conditions::Conditions,
-    entry::{Entry, EntryMetadata, Pieces},
-    freshness::Freshness,
-    invalidation_epochs::Epoch,
+    coalescing::Leader,
+    context::CacheContext,
+    core::Cache,
+    entry::{Entry, EntryMetadata},
     key::ComputedKey,
-    lookup::ttl,
     request::{self, is_safe},
     serve::{self, ServeRequest, Source},
     status::{CacheStatus, Forward},
     store_writer::StoreWriter,
-    streaming_fill::{StreamingFill, TeeBody},
+    streaming_fill::{StreamingEntry, StreamingFill, TeeBody},
 };
 use crate::{
     pipeline::{
@@ -27,302 +24,305 @@ use crate::{
 };
 use std::{sync::Arc, time::Instant};
 
-/// What a request that went on wants to find on its way back.
-pub struct CacheContext {
-    /// None: what comes is not kept.
-    pub key: Option<ComputedKey>,
-    pub url: Box<[u8]>,
-    pub stamp: Epoch,
-    pub request: Instant,
-    pub forward_reason: Forward,
-    /// What is stored and stale.
-    pub entry: Option<Arc<Entry>>,
-    /// The service is asked whether it still holds.
-    pub validating: bool,
-    /// What the client asked to be true, instead of which the gateway asks.
-    pub conditions: Conditions,
-    pub stale_if_error: Option<u32>,
-    pub authorized: bool,
-    pub leader: Option<Leader>,
-}
-
 impl Cache {
-    /// The way back of a request that came with a client.
-    pub(super) fn on_response(&self, exchange: &Exchange, ticket: CacheContext, outcome: &mut RouteResult) {
-        if let Ok(answer) = outcome
+    /// Handles the response to a client's request.
+    pub(super) fn on_response(&self, exchange: &Exchange, context: CacheContext, outcome: &mut RouteResult) {
+        if let Ok(response) = outcome
             && self.is_http()
             && !is_safe(exchange.request.method())
-            && (200..400).contains(&answer.status())
+            && (200..400).contains(&response.status())
         {
-            self.invalidate(exchange, &answer.head);
+            self.invalidate(exchange, &response.head);
         }
-        let ticket = self.as_get_response(exchange, ticket, outcome);
-        self.handle_response(exchange.worker, &exchange.request, ticket, outcome);
+        let context = self.as_get_response(exchange, context, outcome);
+        self.handle_response(exchange.worker, &exchange.request, context, outcome);
     }
 
-    /// RFC 9111 4.4: what was changed is asked for anew, under its own name and under those that the answer gives it.
-    fn invalidate(&self, exchange: &Exchange, answer: &Head) {
-        self.shared.invalidation.invalidate(self.keyer.compute(exchange, b"GET", None).resource);
+    /// RFC 9111 4.4: invalidates the URL of an unsafe request, and those in `Location` and `Content-Location`.
+    fn invalidate(&self, exchange: &Exchange, response: &Head) {
+        self.shared.invalidation.invalidate(self.key_builder.compute(exchange, b"GET", None).resource);
         for name in [&b"location"[..], b"content-location"] {
-            let elsewhere = answer.get(name).and_then(|location| self.keyer.location_key(exchange, location));
-            elsewhere.into_iter().for_each(|hash| self.shared.invalidation.invalidate(hash));
+            let resource =
+                response.get(name).and_then(|location| self.key_builder.location_key(exchange, location));
+            resource.into_iter().for_each(|hash| self.shared.invalidation.invalidate(hash));
         }
     }
 
-    /// RFC 9110 9.3.3: the answer to a POST that says how long it is fresh, and that it is what a GET would bring.
+    /// RFC 9110 9.3.3: the response to a POST with explicit freshness and its own URL in `Content-Location` is stored for GET.
     fn as_get_response(
         &self,
         exchange: &Exchange,
-        mut ticket: CacheContext,
+        mut context: CacheContext,
         outcome: &RouteResult,
     ) -> CacheContext {
-        let Ok(answer) = outcome else { return ticket };
+        let Ok(response) = outcome else { return context };
         let post = exchange.request.method() == b"POST"
             && self.is_http()
             && request::is_cacheable_method(&self.settings, b"POST");
-        let itself = post
+        let is_representation = post
             && !self.settings.methods.is_empty()
-            && answer.status() == 200
-            && answer
+            && response.status() == 200
+            && response
                 .head
                 .get(b"content-location")
-                .is_some_and(|text| self.keyer.is_same_resource(exchange, text))
-            && (answer.head.get(b"cache-control").is_some() || answer.head.get(b"expires").is_some());
-        if itself {
-            ticket.key = Some(self.keyer.compute(exchange, b"GET", None));
-            ticket.authorized = exchange.request.get(b"authorization").is_some();
-            // After the mark that the same answer made.
-            ticket.stamp = self.shared.invalidation.current();
+                .is_some_and(|text| self.key_builder.is_same_resource(exchange, text))
+            && (response.head.get(b"cache-control").is_some() || response.head.get(b"expires").is_some());
+        if is_representation {
+            context.key = Some(self.key_builder.compute(exchange, b"GET", None));
+            context.authorized = exchange.request.get(b"authorization").is_some();
+            // After the invalidation by this response.
+            context.epoch = self.shared.invalidation.current();
         }
-        ticket
+        context
     }
 
-    /// What is done with an outcome, whoever asked.
+    /// Handles the response to a client's request or to a background revalidation.
     pub(super) fn handle_response(
         &self,
         worker: usize,
         request: &Head,
-        mut ticket: CacheContext,
+        mut context: CacheContext,
         outcome: &mut RouteResult,
     ) {
         let now = Instant::now();
-        let lead = ticket.leader.take();
-        if let Some(entry) = self.stale_if_error_response(&ticket, outcome, now) {
+        let leader = context.leader.take();
+        if let Some(entry) = self.stale_if_error_response(&context, outcome, now) {
             self.metrics.count(worker, CacheOutcome::Stale);
-            return self.serve_stale(&ticket, entry, lead, outcome, now);
+            return self.serve_stale(&context, entry, leader, outcome, now);
         }
-        let Ok(answer) = outcome else {
-            // Whoever waits asks for itself, unless it was only the client that left.
-            let gone = matches!(outcome, Err(cause) if cause.why == ErrorCode::ClientClosed);
-            lead.filter(|_| !gone).into_iter().for_each(|lead| lead.end(None));
+        let Ok(response) = outcome else {
+            // Followers go to the backend themselves; after the client of the leader disconnected, one of them leads.
+            let client_gone = matches!(outcome, Err(cause) if cause.why == ErrorCode::ClientClosed);
+            leader.filter(|_| !client_gone).into_iter().for_each(|leader| leader.end(None));
             return self.add_cache_status(
                 outcome,
-                CacheStatus { forward: Some(ticket.forward_reason), ..CacheStatus::default() },
+                CacheStatus { forward: Some(context.forward_reason), ..CacheStatus::default() },
             );
         };
-        if ticket.validating && answer.status() == 304 {
+        if context.validating && response.status() == 304 {
             self.metrics.count(worker, CacheOutcome::Validated);
-            return self.update_stored(ticket, lead, outcome, now);
+            return self.update_stored(context, leader, outcome, now);
         }
-        let passed = ticket.key.is_none();
-        self.metrics.count(worker, if passed { CacheOutcome::Bypass } else { CacheOutcome::Miss });
-        let forward_status = None;
-        let (stored, ttl) = match self.entry_metadata(&ticket, request, answer, now) {
-            Some((found, about)) => {
-                let left = ttl(&about.freshness, now);
-                (self.begin_store(found, about, answer, lead, now), Some(left))
+        let bypass = context.key.is_none();
+        self.metrics.count(worker, if bypass { CacheOutcome::Bypass } else { CacheOutcome::Miss });
+        let (stored, ttl) = self.store_new(&context, request, response, leader, now);
+        let forward = Some(context.forward_reason);
+        self.add_cache_status(outcome, CacheStatus { forward, stored, ttl, ..CacheStatus::default() });
+    }
+
+    /// Stores a response if the rules allow it; returns whether it is stored, and the TTL of a storable one.
+    fn store_new(
+        &self,
+        context: &CacheContext,
+        request: &Head,
+        response: &mut Response,
+        leader: Option<Leader>,
+        now: Instant,
+    ) -> (bool, Option<i64>) {
+        match self.entry_metadata(context, request, response, now) {
+            Some((computed, metadata)) => {
+                let ttl = metadata.freshness.ttl(now);
+                (self.begin_store(computed, metadata, response, leader, now), Some(ttl))
             }
             None => {
-                self.mark_uncacheable(&ticket, lead, now);
+                self.mark_uncacheable(context, leader, now);
                 (false, None)
             }
-        };
-        let forward = Some(ticket.forward_reason);
-        self.add_cache_status(
-            outcome,
-            CacheStatus { forward, forward_status, stored, ttl, ..CacheStatus::default() },
-        );
-    }
-
-    /// Others need not wait for answers like this one for a while.
-    fn mark_uncacheable(&self, ticket: &CacheContext, lead: Option<Leader>, now: Instant) {
-        if let (Some(found), true) = (ticket.key, lead.is_some()) {
-            self.shared.uncacheable.record(found.key, false, now);
         }
-        lead.into_iter().for_each(|lead| lead.end(None));
     }
 
-    /// The stored answer, where the service failed and it may stand in (RFC 5861 4, RFC 9111 4.2.4).
+    /// Disables request coalescing for the key for a while.
+    fn mark_uncacheable(&self, context: &CacheContext, leader: Option<Leader>, now: Instant) {
+        if let (Some(computed), true) = (context.key, leader.is_some()) {
+            self.shared.uncacheable.record(computed.key, false, now);
+        }
+        leader.into_iter().for_each(|leader| leader.end(None));
+    }
+
+    /// The stored response, if the backend failed and it may be served stale (RFC 5861 4, RFC 9111 4.2.4).
     fn stale_if_error_response(
         &self,
-        ticket: &CacheContext,
+        context: &CacheContext,
         outcome: &RouteResult,
         now: Instant,
     ) -> Option<Arc<Entry>> {
-        let entry = ticket.entry.as_ref()?;
-        let life = &entry.metadata.freshness;
-        let may = match outcome {
-            Ok(answer) => {
-                matches!(answer.status(), 500 | 502 | 503 | 504)
-                    && life.may_serve_on_error(now, ticket.stale_if_error)
+        let entry = context.entry.as_ref()?;
+        let freshness = &entry.metadata.freshness;
+        let may_serve = match outcome {
+            Ok(response) => {
+                matches!(response.status(), 500 | 502 | 503 | 504)
+                    && freshness.may_serve_on_error(now, context.stale_if_error)
             }
             Err(GatewayError { why, .. }) => {
                 why.fault() == Fault::Backend
-                    && (life.may_serve_disconnected(now)
-                        || life.may_serve_on_error(now, ticket.stale_if_error))
+                    && (freshness.may_serve_disconnected(now)
+                        || freshness.may_serve_on_error(now, context.stale_if_error))
             }
         };
-        (may && entry.metadata.is_valid(&self.shared.invalidation)).then(|| entry.clone())
+        (may_serve && entry.metadata.is_valid(&self.shared.invalidation)).then(|| entry.clone())
     }
 
     fn serve_stale(
         &self,
-        ticket: &CacheContext,
+        context: &CacheContext,
         entry: Arc<Entry>,
-        lead: Option<Leader>,
+        leader: Option<Leader>,
         outcome: &mut RouteResult,
         now: Instant,
     ) {
         let forward_status = outcome.as_ref().ok().map(Response::status);
         let detail = if forward_status.is_none() { Some("unreachable") } else { None };
-        let said = CacheStatus {
+        let cache_status = CacheStatus {
             hit: false,
             forward: Some(Forward::Stale),
             forward_status,
-            ttl: Some(ttl(&entry.metadata.freshness, now)),
+            ttl: Some(entry.metadata.freshness.ttl(now)),
             detail,
             ..CacheStatus::default()
         };
-        *outcome = Ok(self.stored_answer(ticket, &entry, said, now));
-        lead.into_iter().for_each(|lead| lead.end(Some(entry.clone())));
+        *outcome = Ok(self.stored_response(context, &entry, cache_status, now));
+        leader.into_iter().for_each(|leader| leader.end(Some(entry.clone())));
     }
 
-    fn stored_answer(
+    fn stored_response(
         &self,
-        ticket: &CacheContext,
+        context: &CacheContext,
         entry: &Entry,
-        said: CacheStatus,
+        cache_status: CacheStatus,
         now: Instant,
     ) -> Response {
-        let wanted = ServeRequest {
+        let request = ServeRequest {
             head_only: false,
-            conditions: Some(&ticket.conditions),
+            conditions: Some(&context.conditions),
             now,
-            cache_status: self.adds_age().then_some(said),
+            cache_status: self.is_http().then_some(cache_status),
         };
-        serve::response(&entry.metadata, Source::Stored(entry), &wanted)
+        serve::response(&entry.metadata, Source::Stored(entry), &request)
     }
 
-    /// RFC 9111 4.3.4: what is stored holds on, with what the service says anew.
+    /// RFC 9111 4.3.4: updates the stored response with the fields of a 304, and serves it.
     fn update_stored(
         &self,
-        ticket: CacheContext,
-        lead: Option<Leader>,
+        context: CacheContext,
+        leader: Option<Leader>,
         outcome: &mut RouteResult,
         now: Instant,
     ) {
-        let (Ok(answer), Some(old), Some(found)) = (&*outcome, ticket.entry.clone(), ticket.key) else {
+        let (Ok(response), Some(old), Some(computed)) = (&*outcome, context.entry.clone(), context.key)
+        else {
             return;
         };
-        let head = merged_head(&old.metadata.head, &answer.head);
-        let admitted = self.shared.invalidation.may_store(ticket.stamp);
-        let judged = self.is_storable(&ticket, &head, now).filter(|_| admitted);
-        let keeps = judged.map(|judged| (judged, old.metadata.size()));
-        let new = keeps.and_then(|(judged, size)| {
-            let about = Arc::new(EntryMetadata {
-                head: self.stored_head(&head, &judged.excluded_fields),
-                vary_key: old.metadata.vary_key.clone(),
-                freshness: judged.life,
-                epoch: ticket.stamp,
-                invalidation_marks: self.invalidation_marks(found, &head),
-                url: old.metadata.url.clone(),
-                region: self.region.clone(),
-            });
-            let hold = self.store.try_reserve(size)?;
-            Some(Arc::new(Entry { metadata: about, body: old.body.clone(), length: old.length, _hold: hold }))
-        });
+        let new = self.updated_entry(&context, &old, computed, &response.head, now);
         if let Some(entry) = &new {
-            self.store.put(found.key, entry.clone(), now);
+            self.store.put(computed.key, entry.clone(), now);
         }
         let stored = new.is_some();
         let entry = new.unwrap_or(old);
-        let said = CacheStatus {
+        let cache_status = CacheStatus {
             forward: Some(Forward::Stale),
             forward_status: Some(304),
-            ttl: Some(ttl(&entry.metadata.freshness, now)),
+            ttl: Some(entry.metadata.freshness.ttl(now)),
             stored,
             ..CacheStatus::default()
         };
-        *outcome = Ok(self.stored_answer(&ticket, &entry, said, now));
+        *outcome = Ok(self.stored_response(&context, &entry, cache_status, now));
         let shared = stored && entry.metadata.freshness.remaining(now).is_some();
-        lead.into_iter().for_each(|lead| lead.end(shared.then(|| entry.clone())));
+        leader.into_iter().for_each(|leader| leader.end(shared.then(|| entry.clone())));
     }
 
-    /// Begins to keep an answer; its body is read along from now on.
+    /// The stored response with the fields of a 304; `None` if it may no longer be stored.
+    fn updated_entry(
+        &self,
+        context: &CacheContext,
+        old: &Entry,
+        computed: ComputedKey,
+        not_modified: &Head,
+        now: Instant,
+    ) -> Option<Arc<Entry>> {
+        let head = merged_head(&old.metadata.head, not_modified);
+        let may_store = self.shared.invalidation.may_store(context.epoch);
+        let storability = self.is_storable(context, &head, now).filter(|_| may_store)?;
+        let metadata = Arc::new(EntryMetadata {
+            head: self.stored_head(&head, &storability.excluded_fields),
+            vary_key: old.metadata.vary_key.clone(),
+            freshness: storability.freshness,
+            epoch: context.epoch,
+            invalidation_marks: self.invalidation_marks(computed, &head),
+            url: old.metadata.url.clone(),
+            region: self.region.clone(),
+        });
+        let reservation = self.store.try_reserve(old.metadata.size())?;
+        let (body, length) = (old.body.clone(), old.length);
+        Some(Arc::new(Entry { metadata, body, length, _reservation: reservation }))
+    }
+
+    /// Begins to store a response. A streamed body is stored while it is sent.
     fn begin_store(
         &self,
-        found: ComputedKey,
-        about: EntryMetadata,
-        answer: &mut Response,
-        lead: Option<Leader>,
+        computed: ComputedKey,
+        metadata: EntryMetadata,
+        response: &mut Response,
+        leader: Option<Leader>,
         now: Instant,
     ) -> bool {
-        let Some(hold) = self.store.try_reserve(about.size()) else {
-            lead.into_iter().for_each(|lead| lead.end(None));
+        let Some(reservation) = self.store.try_reserve(metadata.size()) else {
+            leader.into_iter().for_each(|leader| leader.end(None));
             return false;
         };
-        let shared = about.freshness.remaining(now).is_some();
-        self.shared.uncacheable.record(found.key, shared, now);
-        let about = Arc::new(about);
-        let sink = |lead| StoreWriter::new(self, found, about.clone(), hold, lead);
-        match std::mem::take(&mut answer.body) {
+        let shared = metadata.freshness.remaining(now).is_some();
+        self.shared.uncacheable.record(computed.key, shared, now);
+        let metadata = Arc::new(metadata);
+        let writer = |leader| StoreWriter::new(self, computed, metadata.clone(), reservation, leader);
+        match std::mem::take(&mut response.body) {
             Body::Stream(inner) => {
                 let expected = inner.framing().length();
-                // Who waits for what cannot be shared asks for itself.
-                let lead = self.or_release_followers(lead, shared);
-                let filling = StreamingFill::new(Box::new(sink(lead)), expected);
+                // Followers of a response that cannot be shared go to the backend themselves.
+                let leader = self.or_release_followers(leader, shared);
+                let fill = StreamingFill::new(Box::new(writer(leader)), expected);
                 if expected.is_some() && shared {
-                    let incoming = StreamingEntry { about: about.clone(), filling: filling.clone() };
-                    filling.open(Arc::new(incoming));
+                    let streaming = StreamingEntry { metadata: metadata.clone(), fill: fill.clone() };
+                    fill.open(Arc::new(streaming));
                 }
-                answer.body = Body::Stream(Box::new(TeeBody::new(inner, filling)));
+                response.body = Body::Stream(Box::new(TeeBody::new(inner, fill)));
             }
             Body::Bytes(bytes) => {
-                sink(self.or_release_followers(lead, shared)).store_full(&bytes);
-                answer.body = Body::Bytes(bytes);
+                writer(self.or_release_followers(leader, shared)).store_full(&bytes);
+                response.body = Body::Bytes(bytes);
             }
-            Body::Empty => sink(self.or_release_followers(lead, shared)).store_full(&[]),
+            Body::Empty => writer(self.or_release_followers(leader, shared)).store_full(&[]),
         }
         true
     }
 
-    fn or_release_followers(&self, lead: Option<Leader>, shared: bool) -> Option<Leader> {
+    /// The leader if the response can be shared; otherwise its followers go to the backend themselves.
+    fn or_release_followers(&self, leader: Option<Leader>, shared: bool) -> Option<Leader> {
         if shared {
-            return lead;
+            return leader;
         }
-        lead.into_iter().for_each(|lead| lead.end(None));
+        leader.into_iter().for_each(|leader| leader.end(None));
         None
     }
 
-    /// `Cache-Status`, on answers of all kinds.
-    fn add_cache_status(&self, outcome: &mut RouteResult, said: CacheStatus) {
-        if self.adds_age() {
-            append_header(outcome, "Cache-Status", &said.text());
+    /// Adds `Cache-Status` to responses and errors.
+    fn add_cache_status(&self, outcome: &mut RouteResult, cache_status: CacheStatus) {
+        if self.is_http() {
+            append_header(outcome, "Cache-Status", &cache_status.text());
         }
     }
 }
 
-/// The stored head with the fields of a 304 in the place of its own (RFC 9111 3.2). What describes the stored bytes
-/// themselves stays.
+/// The stored head with its fields replaced by those of a 304 (RFC 9111 3.2), except those that describe the stored
+/// bytes.
 fn merged_head(stored: &Head, fresh: &Head) -> Head {
     const REPRESENTATION_FIELDS: [&[u8]; 4] =
         [b"content-length", b"content-encoding", b"content-range", b"cache-status"];
-    let stays = |name: &[u8]| REPRESENTATION_FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    let is_excluded =
+        |name: &[u8]| REPRESENTATION_FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known));
     let mut head = stored.copy(fresh.bytes().len());
-    for (_, name, _) in fresh.fields().filter(|(_, name, _)| !stays(name)) {
+    for (_, name, _) in fresh.fields().filter(|(_, name, _)| !is_excluded(name)) {
         head.remove(name);
     }
-    for (_, name, value) in fresh.fields().filter(|(_, name, _)| !stays(name)) {
+    for (_, name, value) in fresh.fields().filter(|(_, name, _)| !is_excluded(name)) {
         head.append(name, value);
     }
     if fresh.get(b"age").is_none() {
@@ -331,23 +331,12 @@ fn merged_head(stored: &Head, fresh: &Head) -> Head {
     head
 }
 
-/// What was found out about an answer that may be kept.
-pub struct Storability {
-    pub life: Freshness,
-    pub excluded_fields: smallvec::SmallVec<[Box<[u8]>; 1]>,
-}
-
-/// The body of a stored answer.
-pub fn body_len(pieces: &Pieces) -> u64 {
-    pieces.iter().map(|piece| piece.len() as u64).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_304_says_anew_what_it_says_and_leaves_the_rest() {
+    fn fields_of_a_304_replace_stored_fields() {
         let (mut stored, mut fresh) = (Head::response(200, b"OK"), Head::response(304, b"Not Modified"));
         for (name, value) in [("A", "1"), ("B", "1"), ("B", "2"), ("Content-Length", "36"), ("Age", "7")] {
             stored.append(name.as_bytes(), value.as_bytes());

@@ -1,14 +1,13 @@
-//! Where the body of an answer lands: in the store, and with those who wait for it.
+//! Writes one response: to the store when its body is complete, and to the requests that wait for it.
 
 use super::{
-    Cache,
-    coalescing::{Leader, StreamingEntry},
-    entry::{Entry, EntryMetadata, MemoryGuard, Pieces, copy_counted},
+    coalescing::Leader,
+    core::Cache,
+    entry::{Entry, EntryMetadata, MemoryGuard, Pieces, body_len, copy_counted},
     key::ComputedKey,
     registry::CacheShared,
     store::Store,
-    store_response::body_len,
-    streaming_fill::FillSink,
+    streaming_fill::{FillSink, StreamingEntry},
 };
 use std::{
     sync::{
@@ -18,16 +17,16 @@ use std::{
     time::Instant,
 };
 
-/// An answer about to be stored.
+/// A response that is being stored.
 pub struct StoreWriter {
     store: Arc<dyn Store>,
-    common: Arc<CacheShared>,
+    shared: Arc<CacheShared>,
     key: ComputedKey,
     metadata: Arc<EntryMetadata>,
-    /// Taken by the end, which comes once.
-    publish_stream: Mutex<Option<(MemoryGuard, Option<Leader>)>>,
+    /// The memory of the metadata and the leader; `commit` takes them.
+    uncommitted: Mutex<Option<(MemoryGuard, Option<Leader>)>>,
     max_object_size: u64,
-    reservations: AtomicU64,
+    reserved_bytes: AtomicU64,
 }
 
 impl StoreWriter {
@@ -35,25 +34,25 @@ impl StoreWriter {
         cache: &Cache,
         key: ComputedKey,
         metadata: Arc<EntryMetadata>,
-        hold: MemoryGuard,
-        lead: Option<Leader>,
+        reservation: MemoryGuard,
+        leader: Option<Leader>,
     ) -> StoreWriter {
         StoreWriter {
             store: cache.store.clone(),
-            common: cache.shared.clone(),
+            shared: cache.shared.clone(),
             key,
             metadata,
-            publish_stream: Mutex::new(Some((hold, lead))),
+            uncommitted: Mutex::new(Some((reservation, leader))),
             max_object_size: cache.max_object_size,
-            reservations: AtomicU64::new(0),
+            reserved_bytes: AtomicU64::new(0),
         }
     }
 
-    /// A body that is here already.
+    /// Stores a body that is complete already.
     pub fn store_full(&self, bytes: &[u8]) {
         let body = match self.try_reserve(bytes.len()) {
             Some(_) if bytes.is_empty() => Some(Pieces::new()),
-            Some(hold) => Some(Pieces::from_iter([copy_counted(bytes.into(), hold)])),
+            Some(reservation) => Some(Pieces::from_iter([copy_counted(bytes.into(), reservation)])),
             None => None,
         };
         self.commit(body);
@@ -62,33 +61,33 @@ impl StoreWriter {
 
 impl FillSink for StoreWriter {
     fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard> {
-        let taken = self.reservations.fetch_add(bytes as u64, Relaxed) + bytes as u64;
-        // Putting a body together takes its bytes once more.
-        if taken > self.max_object_size.saturating_mul(2) {
+        let reserved_bytes = self.reserved_bytes.fetch_add(bytes as u64, Relaxed) + bytes as u64;
+        // Joining the chunks of a body reserves its bytes a second time.
+        if reserved_bytes > self.max_object_size.saturating_mul(2) {
             return None;
         }
         self.store.try_reserve(bytes)
     }
 
-    fn open(&self, incoming: Arc<StreamingEntry>) {
-        let open = self.publish_stream.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, Some(lead))) = &*open {
-            lead.publish_stream(incoming);
+    fn open(&self, streaming: Arc<StreamingEntry>) {
+        let uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, Some(leader))) = &*uncommitted {
+            leader.publish_stream(streaming);
         }
     }
 
     fn commit(&self, body: Option<Pieces>) {
-        let taken = self.publish_stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((hold, lead)) = taken else { return };
-        let admitted = self.common.invalidation.may_store(self.metadata.epoch);
+        let uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((reservation, leader)) = uncommitted else { return };
+        let admitted = self.shared.invalidation.may_store(self.metadata.epoch);
         let body = body.filter(|pieces| admitted && body_len(pieces) <= self.max_object_size);
         let entry = body.map(|body| {
             let length = body_len(&body);
-            Arc::new(Entry { metadata: self.metadata.clone(), body, length, _hold: hold })
+            Arc::new(Entry { metadata: self.metadata.clone(), body, length, _reservation: reservation })
         });
         if let Some(entry) = &entry {
             self.store.put(self.key.key, entry.clone(), Instant::now());
         }
-        lead.into_iter().for_each(|lead| lead.end(entry.clone()));
+        leader.into_iter().for_each(|leader| leader.end(entry.clone()));
     }
 }

@@ -1,13 +1,10 @@
-//! An answer on its way into the store: its bytes go to the client that asked, to all who wait for the same, and into
-//! memory; each is copied once.
+//! Stores a response body while it is sent: to the client of the leader, to followers, and into memory; each byte is
+//! copied once.
 //!
-//! The client that asked drives the filling, as long as nobody else reads. As soon as somebody does, the body moves into
-//! a task of its own: nobody waits for a slow client, and nobody loses anything when that client leaves.
+//! The client of the leader drives the transfer as long as it is the only reader. With the first follower the body moves
+//! into its own task: a slow client does not delay others, and its disconnect does not abort their responses.
 
-use super::{
-    coalescing::StreamingEntry,
-    entry::{MemoryGuard, Pieces, copy_counted},
-};
+use super::entry::{EntryMetadata, MemoryGuard, Pieces, copy_counted};
 use crate::pipeline::{
     body::{BodyRead, Chunk, Framing},
     error::{ErrorCode, GatewayError},
@@ -21,47 +18,54 @@ use std::{
     time::Duration,
 };
 
-/// How long a service may be silent while its answer is taken in and no client waits for it itself.
+/// Longest pause between two chunks while the body is read by its own task.
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pieces of a body up to this size are put together at its end.
-const MAX_COALESCED: u64 = 1 << 20;
+/// The chunks of a body up to this size are joined at its end.
+const MAX_JOINED_BYTES: u64 = 1 << 20;
 
-/// Where the pieces are put, and what becomes of the whole.
+/// A response whose body is still arriving, for requests that wait for the same.
+#[derive(Debug)]
+pub struct StreamingEntry {
+    pub metadata: Arc<EntryMetadata>,
+    pub fill: Arc<StreamingFill>,
+}
+
+/// The destination of a body.
 pub trait FillSink: Send + Sync {
-    /// It can be read along.
-    fn open(&self, incoming: Arc<StreamingEntry>);
-    /// Room for so many more bytes, if it can be had.
+    /// Publishes the body to followers while it arrives.
+    fn open(&self, streaming: Arc<StreamingEntry>);
+    /// Reserves memory for more bytes, if the budget allows it.
     fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard>;
-    /// All of the body is there; none: it will never be.
+    /// The body is complete; `None`: it failed or is not stored.
     fn commit(&self, body: Option<Pieces>);
 }
 
-/// How far a body is.
+/// The progress of a body.
 #[derive(Debug, Default)]
 struct Progress {
     pieces: Vec<Bytes>,
     length: u64,
-    commit: Option<Result<(), GatewayError>>,
+    end: Option<Result<(), GatewayError>>,
     wakers: Vec<Waker>,
-    /// The client that drives it.
+    /// The task of the client that drives the transfer.
     driver: Option<Waker>,
-    /// Somebody beside the client reads.
-    read: bool,
-    /// It will not be stored, and so not be kept.
+    /// A follower reads too.
+    has_followers: bool,
+    /// There was not enough memory: the body is not stored.
     aborted: bool,
 }
 
-/// A body that several read while it comes in.
+/// A body with several readers while it arrives.
 pub struct StreamingFill {
     progress: Mutex<Progress>,
     sink: Box<dyn FillSink>,
-    /// How long it will be, where that is known.
+    /// Its length, where known.
     expected: Option<u64>,
 }
 
 impl std::fmt::Debug for StreamingFill {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "Filling({:?})", self.expected)
+        write!(f, "StreamingFill({:?})", self.expected)
     }
 }
 
@@ -74,13 +78,13 @@ impl StreamingFill {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes in one more piece. Without room nothing is kept any more; who reads it elsewhere sees a broken body.
+    /// Adds a chunk. Without memory the body is not stored, and its followers see a broken body.
     fn add(&self, bytes: &[u8]) {
-        let room = if self.lock().aborted { None } else { self.sink.try_reserve(bytes.len()) };
+        let reservation = if self.lock().aborted { None } else { self.sink.try_reserve(bytes.len()) };
         let mut progress = self.lock();
-        let Some(room) = room else { return self.abort(progress) };
+        let Some(reservation) = reservation else { return self.abort(progress) };
         progress.length += bytes.len() as u64;
-        progress.pieces.push(copy_counted(bytes.into(), room));
+        progress.pieces.push(copy_counted(bytes.into(), reservation));
         let wakers = std::mem::take(&mut progress.wakers);
         drop(progress);
         wakers.into_iter().for_each(Waker::wake);
@@ -95,66 +99,68 @@ impl StreamingFill {
         drop(progress);
         self.finish(Err(GatewayError::new(
             ErrorCode::BackendTruncated,
-            "there was no room to keep the answer",
+            "the cache has not enough memory for the response",
         )));
     }
 
-    /// The end, clean or not; only the first counts.
+    /// Ends the body; only the first call has an effect.
     fn finish(&self, end: Result<(), GatewayError>) {
         let mut progress = self.lock();
-        if progress.commit.is_some() {
+        if progress.end.is_some() {
             return;
         }
-        let whole = end.is_ok() && self.expected.is_none_or(|length| length == progress.length);
-        let body = whole.then(|| self.coalesce_chunks(&progress));
-        progress.commit = Some(end);
+        let is_complete = end.is_ok() && self.expected.is_none_or(|length| length == progress.length);
+        let body = is_complete.then(|| self.join_chunks(&progress));
+        progress.end = Some(end);
         let wakers = std::mem::take(&mut progress.wakers);
         drop(progress);
         self.sink.commit(body);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// A body in few pieces is sent with few calls.
-    fn coalesce_chunks(&self, progress: &Progress) -> Pieces {
-        let several = progress.pieces.len() > 1 && progress.length <= MAX_COALESCED;
-        let room = several.then(|| self.sink.try_reserve(progress.length as usize)).flatten();
-        match room {
-            Some(room) => Pieces::from_iter([copy_counted(progress.pieces.concat().into(), room)]),
+    /// Joins the chunks of a small body, so that it is sent with few system calls.
+    fn join_chunks(&self, progress: &Progress) -> Pieces {
+        let has_many = progress.pieces.len() > 1 && progress.length <= MAX_JOINED_BYTES;
+        let reservation = has_many.then(|| self.sink.try_reserve(progress.length as usize)).flatten();
+        match reservation {
+            Some(reservation) => {
+                Pieces::from_iter([copy_counted(progress.pieces.concat().into(), reservation)])
+            }
             None => progress.pieces.iter().cloned().collect(),
         }
     }
 
-    /// Whether it can be followed: its length must be known, for it must fit.
+    /// Whether followers can read it: its length must be known, because it must fit into the store.
     pub fn is_open(&self) -> bool {
         self.expected.is_some() && !self.lock().aborted
     }
 
-    /// How long it will be; only what is known can be followed.
+    /// Its length; 0 where unknown, which excludes followers.
     pub fn length(&self) -> u64 {
         self.expected.unwrap_or(0)
     }
 
-    /// Lets others read along.
-    pub fn open(&self, incoming: Arc<StreamingEntry>) {
-        self.sink.open(incoming);
+    /// Lets followers read the body.
+    pub fn open(&self, streaming: Arc<StreamingEntry>) {
+        self.sink.open(streaming);
     }
 
-    /// Another reader, from the beginning.
+    /// Adds a follower, which reads from the beginning.
     pub fn follow(self: &Arc<Self>) -> FillReader {
         let mut progress = self.lock();
-        progress.read = true;
-        // The client that asked hands its body over when it is polled the next time.
+        progress.has_followers = true;
+        // The client of the leader detaches its body when it is polled next.
         let driver = progress.driver.take();
         drop(progress);
         driver.into_iter().for_each(Waker::wake);
-        FillReader { filling: self.clone(), next: 0, current: Bytes::new() }
+        FillReader { fill: self.clone(), next: 0, current: Bytes::new() }
     }
 
-    fn is_read(&self) -> bool {
-        self.lock().read
+    fn has_followers(&self) -> bool {
+        self.lock().has_followers
     }
 
-    fn is_driven_by(&self, cx: &Context) {
+    fn set_driver(&self, cx: &Context) {
         let mut progress = self.lock();
         if !progress.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             progress.driver = Some(cx.waker().clone());
@@ -162,22 +168,22 @@ impl StreamingFill {
     }
 }
 
-/// A reader of what comes in, or came in.
+/// A reader of a body that is arriving or complete.
 pub struct FillReader {
-    filling: Arc<StreamingFill>,
+    fill: Arc<StreamingFill>,
     next: usize,
     current: Bytes,
 }
 
 impl FillReader {
     fn poll_piece(&mut self, cx: &Context) -> Poll<Result<bool, GatewayError>> {
-        let mut progress = self.filling.lock();
+        let mut progress = self.fill.lock();
         if let Some(piece) = progress.pieces.get(self.next) {
             self.current = piece.clone();
             self.next += 1;
             return Poll::Ready(Ok(true));
         }
-        match &progress.commit {
+        match &progress.end {
             Some(end) => Poll::Ready(end.clone().map(|()| false)),
             None => {
                 if !progress.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -204,72 +210,72 @@ impl BodyRead for FillReader {
     }
 
     fn framing(&self) -> Framing {
-        self.filling.expected.map_or(Framing::Chunked, Framing::Length)
+        self.fill.expected.map_or(Framing::Chunked, Framing::Length)
     }
 }
 
-/// The reader that asked: it fills, until somebody else reads too.
+/// The body of the leader's response: fills the store until a follower reads too.
 pub struct TeeBody {
     inner: Option<Box<dyn BodyRead>>,
-    filling: Arc<StreamingFill>,
+    fill: Arc<StreamingFill>,
     framing: Framing,
-    /// Bytes of what stands ready that are kept already.
+    /// Bytes of the current chunk that are stored already.
     buffered: usize,
-    follow: FillReader,
-    /// Bytes that went through here, and so need not be read again.
+    reader: FillReader,
+    /// Bytes that the client has received, skipped by `reader`.
     forwarded: u64,
     ended: bool,
 }
 
 impl TeeBody {
-    pub fn new(inner: Box<dyn BodyRead>, filling: Arc<StreamingFill>) -> TeeBody {
-        let follow = FillReader { filling: filling.clone(), next: 0, current: Bytes::new() };
+    pub fn new(inner: Box<dyn BodyRead>, fill: Arc<StreamingFill>) -> TeeBody {
+        let reader = FillReader { fill: fill.clone(), next: 0, current: Bytes::new() };
         let framing = inner.framing();
-        TeeBody { inner: Some(inner), filling, framing, buffered: 0, follow, forwarded: 0, ended: false }
+        TeeBody { inner: Some(inner), fill, framing, buffered: 0, reader, forwarded: 0, ended: false }
     }
 
-    /// From here on it is one reader among others. What it read already is passed over; what was kept and not read
-    /// comes again out of the pieces.
+    /// Moves the body into its own task and continues as one of its readers, at the same position: bytes that are stored
+    /// and not sent come from the chunks.
     fn detach(&mut self, inner: Box<dyn BodyRead>) {
-        let mut left = self.forwarded;
-        while left > 0 {
-            if self.follow.current.is_empty()
+        let mut to_skip = self.forwarded;
+        while to_skip > 0 {
+            if self.reader.current.is_empty()
                 && !matches!(
-                    self.follow.poll_piece(&Context::from_waker(Waker::noop())),
+                    self.reader.poll_piece(&Context::from_waker(Waker::noop())),
                     Poll::Ready(Ok(true))
                 )
             {
                 break;
             }
-            let n = left.min(self.follow.current.len() as u64);
-            self.follow.current.advance(n as usize);
-            left -= n;
+            let n = to_skip.min(self.reader.current.len() as u64);
+            self.reader.current.advance(n as usize);
+            to_skip -= n;
         }
-        drain_to_store(inner, self.filling.clone(), self.buffered);
+        drain_to_store(inner, self.fill.clone(), self.buffered);
     }
 
     fn poll_inner(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
-        // The filling wakes this reader when another one comes.
-        self.filling.is_driven_by(cx);
-        let TeeBody { inner: Some(inner), filling, buffered: kept, ended, .. } = self else {
+        // The first follower wakes this task, so that it detaches.
+        self.fill.set_driver(cx);
+        let TeeBody { inner: Some(inner), fill, buffered, ended, .. } = self else {
             return Poll::Ready(Ok(Chunk::End));
         };
         match ready!(inner.poll_fill(cx)) {
             Ok(Chunk::Data(data)) => {
-                if data.len() > *kept {
-                    filling.add(&data[*kept..]);
-                    *kept = data.len();
+                if data.len() > *buffered {
+                    fill.add(&data[*buffered..]);
+                    *buffered = data.len();
                 }
                 Poll::Ready(Ok(Chunk::Data(data)))
             }
             Ok(Chunk::End) => {
                 *ended = true;
-                filling.finish(Ok(()));
+                fill.finish(Ok(()));
                 Poll::Ready(Ok(Chunk::End))
             }
-            Err(cause) => {
-                filling.finish(Err(cause.clone()));
-                Poll::Ready(Err(cause))
+            Err(error) => {
+                fill.finish(Err(error.clone()));
+                Poll::Ready(Err(error))
             }
         }
     }
@@ -279,13 +285,13 @@ impl BodyRead for TeeBody {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         if !self.ended
             && self.inner.is_some()
-            && self.filling.is_read()
-            && self.filling.is_open()
+            && self.fill.has_followers()
+            && self.fill.is_open()
             && let Some(inner) = self.inner.take()
         {
             self.detach(inner);
         }
-        if self.inner.is_some() { self.poll_inner(cx) } else { self.follow.poll_fill(cx) }
+        if self.inner.is_some() { self.poll_inner(cx) } else { self.reader.poll_fill(cx) }
     }
 
     fn consume(&mut self, n: usize) {
@@ -295,7 +301,7 @@ impl BodyRead for TeeBody {
                 self.buffered -= n.min(self.buffered);
                 self.forwarded += n as u64;
             }
-            None => self.follow.consume(n),
+            None => self.reader.consume(n),
         }
     }
 
@@ -322,57 +328,63 @@ impl BodyRead for TeeBody {
 }
 
 impl Drop for TeeBody {
-    /// The client left, or its connection broke: those who read the same read on.
+    /// The client disconnected: its followers continue.
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
-        if !self.ended && self.filling.is_read() && self.filling.is_open() {
-            return drain_to_store(inner, self.filling.clone(), self.buffered);
+        if !self.ended && self.fill.has_followers() && self.fill.is_open() {
+            return drain_to_store(inner, self.fill.clone(), self.buffered);
         }
-        self.filling.finish(Err(GatewayError::client_closed()));
+        self.fill.finish(Err(GatewayError::client_closed()));
     }
 }
 
-/// Takes a body in while nobody waits for it in particular; so many bytes of what stands ready are kept already.
-pub fn drain_to_store(mut inner: Box<dyn BodyRead>, filling: Arc<StreamingFill>, mut kept: usize) {
+/// Reads a body in its own task; `kept` bytes of the current chunk are stored already.
+pub fn drain_to_store(mut inner: Box<dyn BodyRead>, fill: Arc<StreamingFill>, buffered: usize) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return filling.finish(Err(GatewayError::client_closed()));
+        return fill.finish(Err(GatewayError::client_closed()));
     };
     runtime.spawn(async move {
-        loop {
-            let step = poll_fn(|cx| {
-                let step = match ready!(inner.poll_fill(cx)) {
-                    Ok(Chunk::Data(data)) => {
-                        if data.len() > kept {
-                            filling.add(&data[kept..]);
-                        }
-                        Ok(Some(data.len()))
-                    }
-                    Ok(Chunk::End) => Ok(None),
-                    Err(cause) => Err(cause),
-                };
-                Poll::Ready(step)
-            });
-            kept = match tokio::time::timeout(BODY_IDLE_TIMEOUT, step).await {
-                Ok(Ok(Some(n))) => {
-                    inner.consume(n);
-                    0
-                }
-                Ok(Ok(None)) => {
-                    filling.finish(Ok(()));
-                    return inner.finish();
-                }
-                Ok(Err(cause)) => return filling.finish(Err(cause)),
-                Err(_) => {
-                    let cause =
-                        GatewayError::new(ErrorCode::BackendTruncated, "the body stood still for too long");
-                    return filling.finish(Err(cause));
-                }
-            };
-            if filling.lock().aborted {
-                return;
+        match read_to_end(&mut *inner, &fill, buffered).await {
+            Ok(()) if fill.lock().aborted => {}
+            Ok(()) => {
+                fill.finish(Ok(()));
+                inner.finish();
             }
+            Err(error) => fill.finish(Err(error)),
         }
     });
+}
+
+/// Adds the chunks of a body until it ends or is aborted.
+async fn read_to_end(
+    inner: &mut dyn BodyRead,
+    fill: &StreamingFill,
+    mut buffered: usize,
+) -> Result<(), GatewayError> {
+    loop {
+        let chunk = poll_fn(|cx| {
+            Poll::Ready(match ready!(inner.poll_fill(cx)) {
+                Ok(Chunk::Data(data)) => {
+                    if data.len() > buffered {
+                        fill.add(&data[buffered..]);
+                    }
+                    Ok(Some(data.len()))
+                }
+                Ok(Chunk::End) => Ok(None),
+                Err(error) => Err(error),
+            })
+        });
+        let Ok(chunk) = tokio::time::timeout(BODY_IDLE_TIMEOUT, chunk).await else {
+            let text = "the backend sent no data within the idle timeout";
+            return Err(GatewayError::new(ErrorCode::BackendTruncated, text));
+        };
+        let Some(n) = chunk? else { return Ok(()) };
+        inner.consume(n);
+        buffered = 0;
+        if fill.lock().aborted {
+            return Ok(());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,46 +1,46 @@
-//! Dictionaries of structured fields (RFC 8941 4.2.2), as far as cache directives need them.
+//! Parser for dictionaries of structured fields (RFC 8941 4.2.2), as far as cache directives need them.
 
 use crate::base::bytes::trim_ows;
 
-/// The value of a member; its parameters mean nothing here.
+/// The value of a member; parameters are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     True,
     Number(i64),
     Text(Vec<u8>),
-    /// Something else that is well-formed.
+    /// Any other well-formed value.
     Other,
 }
 
-/// The members, the last of each name; none if it is not a dictionary.
+/// The members, the last of each name; `None` if it is not a dictionary.
 pub fn dictionary(text: &[u8]) -> Option<Vec<(Vec<u8>, Value)>> {
-    let mut rest = Text(trim_ows(text));
+    let mut remaining = Parser(trim_ows(text));
     let mut members: Vec<(Vec<u8>, Value)> = Vec::new();
-    while !rest.0.is_empty() {
-        let name = rest.key()?.to_vec();
-        let value = if rest.consume_if(b'=') { rest.item_or_list()? } else { Value::True };
-        rest.parameters()?;
+    while !remaining.0.is_empty() {
+        let name = remaining.key()?.to_vec();
+        let value = if remaining.consume_if(b'=') { remaining.item_or_list()? } else { Value::True };
+        remaining.parameters()?;
         members.retain(|(known, _)| *known != name);
         members.push((name, value));
-        rest.0 = trim_ows(rest.0);
-        if rest.0.is_empty() {
+        remaining.0 = trim_ows(remaining.0);
+        if remaining.0.is_empty() {
             break;
         }
-        if !rest.consume_if(b',') {
+        if !remaining.consume_if(b',') {
             return None;
         }
-        rest.0 = trim_ows(rest.0);
-        // A comma at the end announces a member that is not there.
-        if rest.0.is_empty() {
+        remaining.0 = trim_ows(remaining.0);
+        // A trailing comma is invalid.
+        if remaining.0.is_empty() {
             return None;
         }
     }
     Some(members)
 }
 
-struct Text<'t>(&'t [u8]);
+struct Parser<'t>(&'t [u8]);
 
-impl<'t> Text<'t> {
+impl<'t> Parser<'t> {
     fn consume_if(&mut self, byte: u8) -> bool {
         let found = self.0.first() == Some(&byte);
         if found {
@@ -49,10 +49,10 @@ impl<'t> Text<'t> {
         found
     }
 
-    fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'t [u8] {
-        let end = self.0.iter().position(|b| !wanted(*b)).unwrap_or(self.0.len());
-        let (taken, rest) = self.0.split_at(end);
-        self.0 = rest;
+    fn take_while(&mut self, accept: impl Fn(u8) -> bool) -> &'t [u8] {
+        let end = self.0.iter().position(|b| !accept(*b)).unwrap_or(self.0.len());
+        let (taken, remaining) = self.0.split_at(end);
+        self.0 = remaining;
         taken
     }
 
@@ -107,13 +107,13 @@ impl<'t> Text<'t> {
         self.consume_if(b'"');
         let mut text = Vec::new();
         loop {
-            let (first, rest) = self.0.split_first()?;
-            self.0 = rest;
+            let (first, remaining) = self.0.split_first()?;
+            self.0 = remaining;
             match first {
                 b'"' => return Some(Value::Text(text)),
                 b'\\' => {
-                    let (escaped, rest) = self.0.split_first()?;
-                    self.0 = rest;
+                    let (escaped, remaining) = self.0.split_first()?;
+                    self.0 = remaining;
                     matches!(escaped, b'"' | b'\\').then(|| text.push(*escaped))?;
                 }
                 0x20..=0x7e => text.push(*first),
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_have_values_of_their_types() {
+    fn members_have_typed_values() {
         let text = b" a, b=10;p=1;q, c=\"x\\\"y\",\td=-5 , e=(1 \"x\";y t), f=1.5, g=:YQ==:, h=?0, i=tok/en ";
         let members = dictionary(text).unwrap();
         let values: Vec<_> = members.into_iter().map(|(_, value)| value).collect();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_dictionary_is_none() {
+    fn malformed_dictionaries_are_rejected() {
         for text in [
             "A",
             "a=",

@@ -1,42 +1,42 @@
-//! Which requests an answer is for: the fields that its `Vary` names, with the values they had (RFC 9111 4.1).
+//! `Vary`: the named request fields with the values of the original request (RFC 9111 4.1).
 
 use crate::{
     base::bytes::{comma_list, trim_ows},
     pipeline::head::Head,
 };
 
-/// What an answer says about the requests it is for.
+/// The requests that a stored response matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VaryKey {
-    /// For all that ask the same.
+    /// All requests with the same cache key.
     None,
     Fields(Box<Vary>),
-    /// By something that no request shows.
+    /// `Vary: *`: no other request.
     Star,
 }
 
-/// The fields that choose an answer, and what they said.
+/// The selecting fields and their values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vary {
     fields: Box<[VaryField]>,
-    /// The language of the answer, where that is what was chosen.
+    /// `Content-Language` of the response, if it varies by `Accept-Language`.
     language: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct VaryField {
     name: Box<[u8]>,
-    /// As it came, if it was one line: most often it comes like that again.
+    /// The field as received, if it was one line: the fast path of the comparison.
     line: Option<Box<[u8]>>,
-    /// What it means; none: the field was not there.
+    /// The normalized value; `None`: the field was absent.
     normalized: Option<Vec<u8>>,
 }
 
 impl VaryKey {
-    /// Reads the answer to that request.
-    pub fn of(answer: &Head, request: &Head) -> VaryKey {
+    /// The key of a response to this request.
+    pub fn of(response: &Head, request: &Head) -> VaryKey {
         let mut names: Vec<Box<[u8]>> = Vec::new();
-        for name in answer.get_all(b"vary").flat_map(comma_list) {
+        for name in response.get_all(b"vary").flat_map(comma_list) {
             if name == b"*" {
                 return VaryKey::Star;
             }
@@ -48,36 +48,35 @@ impl VaryKey {
         names.sort_unstable();
         names.dedup();
         let by_language = names.iter().any(|name| **name == *b"accept-language");
-        let language = answer.get(b"content-language").filter(|_| by_language);
+        let language = response.get(b"content-language").filter(|_| by_language);
         let language =
             language.filter(|text| comma_list(text).count() == 1).map(|text| trim_ows(text).into());
-        let chosen = names.into_iter().map(|name| VaryField::of(name, request)).collect();
-        VaryKey::Fields(Box::new(Vary { fields: chosen, language }))
+        let field = names.into_iter().map(|name| VaryField::of(name, request)).collect();
+        VaryKey::Fields(Box::new(Vary { fields: field, language }))
     }
 
-    /// Whether the answer is for this request too.
+    /// Whether the response may be served for this request.
     pub fn matches(&self, request: &Head) -> bool {
         match self {
             VaryKey::None => true,
             VaryKey::Star => false,
             VaryKey::Fields(vary) => {
-                vary.fields.iter().all(|chosen| chosen.is_in(request, vary.language.as_deref()))
+                vary.fields.iter().all(|field| field.is_in(request, vary.language.as_deref()))
             }
         }
     }
 
-    /// Whether two answers are for the same requests.
+    /// Whether two responses match the same requests.
     pub fn is_equal(&self, other: &VaryKey) -> bool {
         match (self, other) {
-            (VaryKey::Fields(one), VaryKey::Fields(two)) => {
-                one.fields.len() == two.fields.len()
-                    && one
-                        .fields
+            (VaryKey::Fields(a), VaryKey::Fields(b)) => {
+                a.fields.len() == b.fields.len()
+                    && a.fields
                         .iter()
-                        .zip(&two.fields)
-                        .all(|(a, b)| a.name == b.name && a.normalized == b.normalized)
+                        .zip(&b.fields)
+                        .all(|(f, g)| f.name == g.name && f.normalized == g.normalized)
             }
-            (one, two) => std::mem::discriminant(one) == std::mem::discriminant(two),
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
         }
     }
 }
@@ -93,25 +92,26 @@ impl VaryField {
         if line.is_some() && line == self.line.as_deref() {
             return true;
         }
-        let meaning = normalized(&self.name, request);
-        if meaning == self.normalized {
+        let normalized_value = normalized(&self.name, request);
+        if normalized_value == self.normalized {
             return true;
         }
         let by_language = language.filter(|_| *self.name == *b"accept-language");
         by_language.is_some_and(|language| {
-            meaning.is_some_and(|wanted| preferred_language(&wanted) == Some(language.to_ascii_lowercase()))
+            normalized_value
+                .is_some_and(|accepted| preferred_language(&accepted) == Some(language.to_ascii_lowercase()))
         })
     }
 }
 
-/// The value, if the field is there once.
+/// The value of a field that occurs once.
 fn single_value<'h>(name: &'h [u8], request: &'h Head) -> Option<&'h [u8]> {
     let mut lines = request.get_all(name);
     let first = lines.next()?;
     lines.next().is_none().then_some(first)
 }
 
-/// What a field means however it is written: one line, no needless blanks; preferences also in any order and case.
+/// The normalized value of a field: one line without optional whitespace; preferences also sorted and in lowercase.
 fn normalized(name: &[u8], request: &Head) -> Option<Vec<u8>> {
     let mut lines = request.get_all(name).peekable();
     lines.peek()?;
@@ -126,7 +126,7 @@ fn normalized(name: &[u8], request: &Head) -> Option<Vec<u8>> {
     Some(elements.join(&b','))
 }
 
-/// Commas within quotes are part of what they stand in.
+/// Splits at commas outside of quotes.
 fn elements(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut quoted = false;
     line.split(move |b| {
@@ -137,24 +137,24 @@ fn elements(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|element| !element.is_empty())
 }
 
-/// The language that is wanted before all others.
-fn preferred_language(wanted: &[u8]) -> Option<Vec<u8>> {
-    let mut all: Vec<(u32, &[u8])> = Vec::new();
-    for element in comma_list(wanted) {
+/// The language with the highest weight, unless there are several.
+fn preferred_language(accepted: &[u8]) -> Option<Vec<u8>> {
+    let mut weighted: Vec<(u32, &[u8])> = Vec::new();
+    for element in comma_list(accepted) {
         let mut parts = element.split(|b| *b == b';');
         let language = parts.next()?;
         let weight = parts.find_map(|part| part.strip_prefix(b"q=")).map_or(Some(1000), weight)?;
-        all.push((weight, language));
+        weighted.push((weight, language));
     }
-    all.sort_unstable_by(|one, two| two.cmp(one));
-    match all[..] {
+    weighted.sort_unstable_by(|a, b| b.cmp(a));
+    match weighted[..] {
         [(first, _), (second, _), ..] if first == second => None,
         [(1.., language), ..] if language != b"*" => Some(language.to_vec()),
         _ => None,
     }
 }
 
-/// A quality of three digits behind the point, in thousandths.
+/// A weight (`q`) in thousandths.
 fn weight(text: &[u8]) -> Option<u32> {
     let number: f32 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (0.0..=1.0).contains(&number).then_some((number * 1000.0).round() as u32)
@@ -171,14 +171,14 @@ mod tests {
     }
 
     fn matches(vary: &str, first: &[(&str, &str)], second: &[(&str, &str)]) -> bool {
-        let mut answer = Head::response(200, b"OK");
-        answer.append(b"Vary", vary.as_bytes());
-        answer.append(b"Content-Language", b"de");
-        VaryKey::of(&answer, &request(first)).matches(&request(second))
+        let mut response = Head::response(200, b"OK");
+        response.append(b"Vary", vary.as_bytes());
+        response.append(b"Content-Language", b"de");
+        VaryKey::of(&response, &request(first)).matches(&request(second))
     }
 
     #[test]
-    fn named_fields_must_say_the_same_and_others_need_not() {
+    fn named_fields_must_have_equal_values() {
         assert!(matches("Foo", &[("Foo", "1"), ("Bar", "2")], &[("foo", "1"), ("Bar", "3")]));
         assert!(!matches("Foo", &[("Foo", "1")], &[("Foo", "2")]));
         assert!(!matches("Foo", &[], &[("Foo", "1")]) && !matches("Foo", &[("Foo", "1")], &[]));
@@ -186,14 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_for_nobody_else() {
+    fn a_star_matches_no_request() {
         for vary in ["*", "Foo, *", ", *", "*, *"] {
             assert!(!matches(vary, &[("Foo", "1")], &[("Foo", "1")]), "{vary}");
         }
     }
 
     #[test]
-    fn lines_and_blanks_do_not_matter() {
+    fn line_breaks_and_whitespace_are_normalized() {
         assert!(matches("Foo", &[("Foo", "1, 2")], &[("Foo", "1"), ("Foo", "2")]));
         assert!(matches("Foo", &[("Foo", "1,2")], &[("Foo", " 1,  2 ")]));
         assert!(!matches("Foo", &[("Foo", "\"a, b\"")], &[("Foo", "\"a,b\"")]));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn preferences_mean_the_same_in_any_order_and_case() {
+    fn preferences_are_equal_in_any_order_and_case() {
         let stored = &[("Accept-Language", "en, de")];
         for text in ["de, en", "eN, De", " en ,   de", "fr;q=0.5, de;q=1.0"] {
             assert!(matches("Accept-Language", stored, &[("Accept-Language", text)]), "{text}");

@@ -1,6 +1,6 @@
-//! `AddClaimsToRequest`: claims out of claims, before anybody is judged by them.
+//! `AddClaimsToRequest`: adds claims from claims, before authorization.
 
-use super::{ClaimMapping, describe, in_dotnet_order};
+use super::mapping::{ClaimMapping, describe, in_dotnet_order};
 use crate::pipeline::{
     exchange::Exchange,
     stage::{Stage, Step},
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub const NAME: &str = "claims-to-claims";
 
-/// Gives the caller claims; the first claim of the same type goes.
+/// Adds claims to the caller; each replaces the first claim of its type.
 #[derive(Debug)]
 pub struct AddClaims(Box<[ClaimMapping]>);
 
@@ -24,7 +24,7 @@ impl Stage for AddClaims {
         NAME
     }
 
-    /// The identity is shared with other requests of the same token: this one gets a copy.
+    /// The identity is shared with other requests with the same token: this request gets a copy.
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         for (name, source) in &self.0 {
             exchange.scratch.clear();

@@ -1,6 +1,6 @@
-//! `AddHeadersToRequest`: headers out of claims.
+//! `AddHeadersToRequest`: sets request headers from claims.
 
-use super::{ClaimMapping, describe, in_dotnet_order};
+use super::mapping::{ClaimMapping, describe, in_dotnet_order};
 use crate::{
     base::bytes::{is_field_value, trim_ows},
     pipeline::{
@@ -12,7 +12,7 @@ use crate::{
 
 pub const NAME: &str = "claims-to-headers";
 
-/// Sets headers; whatever the client said in their place is gone.
+/// Sets headers, replacing those of the client.
 #[derive(Debug)]
 pub struct AddHeaders(Box<[ClaimMapping]>);
 
@@ -36,7 +36,7 @@ impl Stage for AddHeaders {
             }
             let value = trim_ows(scratch);
             if !is_field_value(value) {
-                let detail = format!("the claim {} cannot stand in the header {name}", source.claim);
+                let detail = format!("the claim {} is not a valid value of the header {name}", source.claim);
                 return Step::Fail(GatewayError::new(ErrorCode::AccessClaim, detail));
             }
             request.set(name.as_bytes(), value);

@@ -1,8 +1,8 @@
-//! `AddQueriesToRequest`: query parameters out of claims.
+//! `AddQueriesToRequest`: sets query parameters from claims.
 //!
-//! What came is kept as it is spelled; a value of ours is escaped, so that it can neither end nor begin a parameter.
+//! Existing parameters keep their spelling; new values are escaped, so that they cannot add parameters.
 
-use super::{ClaimMapping, describe, in_dotnet_order};
+use super::mapping::{ClaimMapping, describe, in_dotnet_order};
 use crate::{
     base::percent::{is_unescaped_query_byte, percent_decoded, put_percent},
     pipeline::{
@@ -16,11 +16,11 @@ use smallvec::SmallVec;
 
 pub const NAME: &str = "claims-to-queries";
 
-/// Sets parameters: in their place where the request has them, else behind the others.
+/// Sets parameters: in place if the request has them, otherwise appended.
 #[derive(Debug)]
 pub struct AddQueries {
     entries: Box<[ClaimMapping]>,
-    /// Ocelot's letter: what came is decoded and written anew, `flag` becomes `flag=`.
+    /// As Ocelot: existing parameters are decoded and encoded again, `flag` becomes `flag=`.
     ocelot: bool,
 }
 
@@ -29,7 +29,7 @@ impl AddQueries {
         AddQueries { entries: in_dotnet_order(entries), ocelot }
     }
 
-    /// Writes the new query, with its `?`, to `out`; `value` is memory.
+    /// Writes the new query, with its `?`, to `out`; `value` is a scratch buffer.
     fn write(&self, exchange: &Exchange, value: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), GatewayError> {
         let query = exchange.request.target().get(exchange.routing.path_len + 1..).unwrap_or_default();
         let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.entries.len());
@@ -38,8 +38,8 @@ impl AddQueries {
             let name = percent_decoded(name, true);
             match self.entries.iter().position(|(entry, _)| entry.as_bytes() == &*name) {
                 None => self.push_existing(param, out),
-                Some(at) if !std::mem::replace(&mut seen[at], true) => {
-                    push_param(&self.entries[at], exchange, value, out)?
+                Some(index) if !std::mem::replace(&mut seen[index], true) => {
+                    push_param(&self.entries[index], exchange, value, out)?
                 }
                 Some(_) => {}
             }
@@ -81,7 +81,7 @@ fn push_param(
     Ok(())
 }
 
-/// Writes a name or a value so that it stays one.
+/// Appends a name or a value, percent-encoded.
 fn push_encoded(text: &[u8], is_name: bool, out: &mut Vec<u8>) {
     for byte in text {
         match is_unescaped_query_byte(*byte) && !(is_name && *byte == b'=') {
@@ -100,9 +100,9 @@ impl Stage for AddQueries {
         let (mut query, mut value) =
             (std::mem::take(&mut exchange.routing.query), std::mem::take(&mut exchange.scratch));
         query.clear();
-        let written = self.write(exchange, &mut value, &mut query);
+        let result = self.write(exchange, &mut value, &mut query);
         (exchange.routing.query, exchange.scratch) = (query, value);
-        match written {
+        match result {
             Ok(()) => Step::Next,
             Err(cause) => Step::Fail(cause),
         }

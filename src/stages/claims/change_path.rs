@@ -1,6 +1,9 @@
-//! `ChangeDownstreamPathTemplate`: placeholders of the service's path out of claims.
+//! `ChangeDownstreamPathTemplate`: fills placeholders of the backend path from claims.
 
-use super::{ClaimMapping, ClaimSource, describe};
+use super::{
+    mapping::{ClaimMapping, describe, in_dotnet_order},
+    source::ClaimSource,
+};
 use crate::pipeline::{
     error::{ErrorCode, GatewayError},
     exchange::Exchange,
@@ -10,16 +13,16 @@ use std::sync::Arc;
 
 pub const NAME: &str = "claims-to-path";
 
-/// Gives placeholders the value of a claim, whatever the path says.
+/// Sets placeholders to the value of a claim, overriding the value from the path.
 #[derive(Debug)]
 pub struct ChangePath(Box<[(Arc<str>, ClaimSource, bool)]>);
 
 impl ChangePath {
-    /// `template` is `DownstreamPathTemplate`: a placeholder that it does not have is a 404 under Ocelot.
+    /// `template` is `DownstreamPathTemplate`: a placeholder that it does not have is a 404, as in Ocelot.
     pub fn new(entries: Vec<ClaimMapping>, template: &str) -> ChangePath {
-        let entries = super::in_dotnet_order(entries).into_iter().map(|(name, source)| {
-            let there = template.contains(&format!("{{{name}}}"));
-            (Arc::from(name), source, there)
+        let entries = in_dotnet_order(entries).into_iter().map(|(name, source)| {
+            let exists = template.contains(&format!("{{{name}}}"));
+            (Arc::from(name), source, exists)
         });
         ChangePath(entries.collect())
     }
@@ -31,12 +34,12 @@ impl Stage for ChangePath {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        for (name, source, there) in &self.0 {
+        for (name, source, exists) in &self.0 {
             exchange.scratch.clear();
             if let Err(cause) = source.write(exchange.client.user.as_deref(), &mut exchange.scratch) {
                 return Step::Fail(cause);
             }
-            if !there {
+            if !exists {
                 let detail = format!("DownstreamPathTemplate has no placeholder {{{name}}}");
                 return Step::Fail(GatewayError::new(ErrorCode::RouteUnsupported, detail));
             }

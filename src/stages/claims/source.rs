@@ -1,4 +1,4 @@
-//! The language of claims transformation: `Claims[type] > value` and `Claims[type] > value[index] > delimiter`.
+//! Expressions of claims transformation: `Claims[type] > value` and `Claims[type] > value[index] > delimiter`.
 
 use crate::pipeline::{
     error::{ErrorCode, GatewayError},
@@ -6,35 +6,35 @@ use crate::pipeline::{
 };
 use std::fmt;
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimSource {
     /// The claim's type.
     pub claim: Box<str>,
-    /// None: the whole value.
+    /// `None`: the whole value.
     pub part: Option<ClaimPart>,
 }
 
-/// A part of a value.
+/// A part of a delimited value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimPart {
     pub index: i32,
-    /// Each of these characters separates parts.
+    /// Each of these characters is a delimiter.
     pub delimiters: Box<str>,
 }
 
 impl ClaimSource {
-    /// Reads an expression as Ocelot does; none where Ocelot ignores the entry.
+    /// Parses an expression as Ocelot does; `None` where Ocelot ignores the entry.
     pub fn parse(text: &str) -> Option<ClaimSource> {
         let mut steps = text.split('>');
         let (first, second) = (steps.next()?, steps.next()?);
-        let named = first.find("Claims[").is_some_and(|at| first[at..].contains(']'));
-        let claim = bracket_index(first).filter(|_| named)?;
-        let indexed = second.find("value[").is_some_and(|at| second[at..].contains(']'));
-        let part = match steps.next().filter(|_| indexed) {
+        let has_brackets = first.find("Claims[").is_some_and(|at| first[at..].contains(']'));
+        let claim = between_brackets(first).filter(|_| has_brackets)?;
+        let has_index = second.find("value[").is_some_and(|at| second[at..].contains(']'));
+        let part = match steps.next().filter(|_| has_index) {
             None => None,
             Some(delimiters) => Some(ClaimPart {
-                index: bracket_index(second)?.trim().parse().ok()?,
+                index: between_brackets(second)?.trim().parse().ok()?,
                 delimiters: delimiters.trim().into(),
             }),
         };
@@ -42,18 +42,18 @@ impl ClaimSource {
         Some(ClaimSource { claim: claim.into(), part })
     }
 
-    /// Appends the value to `out`: all claims of the type joined with commas, or a part of that.
+    /// Appends the value to `out`: all claims of the type joined with commas, or a part.
     pub fn write(&self, user: Option<&Identity>, out: &mut Vec<u8>) -> Result<(), GatewayError> {
         let start = out.len();
-        let mut any = false;
+        let mut has_value = false;
         for value in user.into_iter().flat_map(|user| user.claim_values(&self.claim)) {
-            if std::mem::replace(&mut any, true) {
+            if std::mem::replace(&mut has_value, true) {
                 out.push(b',');
             }
             out.extend_from_slice(value.as_bytes());
         }
         match &self.part {
-            _ if !any => Err(self.missing_claim(user)),
+            _ if !has_value => Err(self.missing_claim(user)),
             None => Ok(()),
             Some(part) => part.retain_part(start, out).ok_or_else(|| self.missing_claim(user)),
         }
@@ -61,7 +61,7 @@ impl ClaimSource {
 
     fn missing_claim(&self, user: Option<&Identity>) -> GatewayError {
         let detail = match (user, &self.part) {
-            (None, _) => format!("nobody is known who could have the claim {}", self.claim),
+            (None, _) => format!("the request is not authenticated and has no claim {}", self.claim),
             (Some(user), Some(part)) if user.claim_value(&self.claim).is_some() => {
                 format!("the caller's claim {} has no part {}", self.claim, part.index)
             }
@@ -72,7 +72,7 @@ impl ClaimSource {
 }
 
 impl ClaimPart {
-    /// Leaves only this part of what stands behind `start`; none if there is no such part.
+    /// Reduces the bytes after `start` to this part; `None` if there is no such part.
     fn retain_part(&self, start: usize, out: &mut Vec<u8>) -> Option<()> {
         let text = std::str::from_utf8(&out[start..]).ok()?;
         let part = text.split(|c| self.delimiters.contains(c)).nth(usize::try_from(self.index).ok()?)?;
@@ -84,8 +84,8 @@ impl ClaimPart {
     }
 }
 
-/// What stands between the first `[` and the first `]`.
-fn bracket_index(text: &str) -> Option<&str> {
+/// The text between the first `[` and the first `]`.
+fn between_brackets(text: &str) -> Option<&str> {
     let (open, close) = (text.find('[')?, text.find(']')?);
     text.get(open + 1..close)
 }

@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use std::{sync::Arc, time::Instant};
 
 fn exchange(target: &str, claims: &[(&str, &str)]) -> Exchange {
-    let here = ([127, 0, 0, 1], 1).into();
-    let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-    x.request = Head::request(b"GET", target.as_bytes());
-    x.routing.path_len = target.find('?').unwrap_or(target.len());
+    let address = ([127, 0, 0, 1], 1).into();
+    let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+    exchange.request = Head::request(b"GET", target.as_bytes());
+    exchange.routing.path_len = target.find('?').unwrap_or(target.len());
     let mut user = Identity::new("jwt".into());
     claims.iter().for_each(|(name, value)| user.add(name, value));
-    x.client.user = Some(Arc::new(user));
-    x
+    exchange.client.user = Some(Arc::new(user));
+    exchange
 }
 
 fn entries(list: &[(&str, &str)]) -> Vec<ClaimMapping> {
@@ -33,7 +33,7 @@ fn failed(stage: &dyn Stage, exchange: &mut Exchange) -> Option<ErrorCode> {
 }
 
 #[test]
-fn expressions_are_read_as_ocelot_reads_them() {
+fn expressions_are_parsed_as_in_ocelot() {
     let part = |claim: &str, index, delimiters: &str| {
         Some(ClaimSource {
             claim: claim.into(),
@@ -41,7 +41,7 @@ fn expressions_are_read_as_ocelot_reads_them() {
         })
     };
     let whole = |claim: &str| Some(ClaimSource { claim: claim.into(), part: None });
-    for (text, read) in [
+    for (text, expected) in [
         ("Claims[sub] > value", whole("sub")),
         ("Claims[sub] > value[1] > |", part("sub", 1, "|")),
         ("Claims[tenant]>value[1]>;", part("tenant", 1, ";")),
@@ -51,7 +51,7 @@ fn expressions_are_read_as_ocelot_reads_them() {
         ("Claims[sub] > value[0]", whole("sub")),
         ("Claims[sub] > value[-1] > |", part("sub", -1, "|")),
     ] {
-        assert_eq!(ClaimSource::parse(text), read, "{text}");
+        assert_eq!(ClaimSource::parse(text), expected, "{text}");
     }
     for text in [
         "",
@@ -68,13 +68,13 @@ fn expressions_are_read_as_ocelot_reads_them() {
 
 fn value(text: &str, claims: &[(&str, &str)]) -> Option<String> {
     let mut out = b"before ".to_vec();
-    let written =
+    let result =
         ClaimSource::parse(text).unwrap().write(exchange("/", claims).client.user.as_deref(), &mut out);
-    written.ok().map(|()| String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned())
+    result.ok().map(|()| String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned())
 }
 
 #[test]
-fn a_value_is_all_claims_of_the_type_or_a_part_of_them() {
+fn a_value_has_all_claims_of_the_type_or_a_part() {
     let claims = [("sub", "a|b||c"), ("role", "x"), ("role", "y"), ("empty", "")];
     let is = |text, expected: Option<&str>| assert_eq!(value(text, &claims).as_deref(), expected, "{text}");
     is("Claims[sub] > value", Some("a|b||c"));
@@ -91,35 +91,35 @@ fn a_value_is_all_claims_of_the_type_or_a_part_of_them() {
 }
 
 #[test]
-fn claims_are_added_to_a_copy_one_after_the_other() {
-    let mut x = exchange("/", &[("role", "user"), ("sub", "u|1")]);
-    let before = x.client.user.clone().unwrap();
+fn claims_are_added_to_a_copy_in_order() {
+    let mut exchange = exchange("/", &[("role", "user"), ("sub", "u|1")]);
+    let before = exchange.client.user.clone().unwrap();
     let list = [("role", "Claims[sub] > value[0] > |"), ("copy", "Claims[role] > value")];
-    assert_eq!(failed(&AddClaims::new(entries(&list)), &mut x), None);
-    let user = x.client.user.unwrap();
+    assert_eq!(failed(&AddClaims::new(entries(&list)), &mut exchange), None);
+    let user = exchange.client.user.unwrap();
     assert_eq!((user.claim_value("role"), user.claim_value("copy")), (Some("u"), Some("user")));
     assert_eq!(before.claim_value("copy"), None);
 }
 
 #[test]
-fn headers_take_the_place_of_the_clients() {
-    let mut x = exchange("/", &[("sub", " u1 "), ("bad", "a\r\nX: y")]);
-    x.request.append(b"x-user", b"forged");
-    x.request.append(b"X-User", b"forged");
-    assert_eq!(failed(&AddHeaders::new(entries(&[("X-User", "Claims[sub] > value")])), &mut x), None);
-    assert_eq!(x.request.get_all(b"x-user").collect::<Vec<_>>(), [b"u1"]);
+fn headers_replace_those_of_the_client() {
+    let mut exchange = exchange("/", &[("sub", " u1 "), ("bad", "a\r\nX: y")]);
+    exchange.request.append(b"x-user", b"forged");
+    exchange.request.append(b"X-User", b"forged");
+    assert_eq!(failed(&AddHeaders::new(entries(&[("X-User", "Claims[sub] > value")])), &mut exchange), None);
+    assert_eq!(exchange.request.get_all(b"x-user").collect::<Vec<_>>(), [b"u1"]);
     let bad = AddHeaders::new(entries(&[("X-Bad", "Claims[bad] > value")]));
-    assert_eq!(failed(&bad, &mut x), Some(ErrorCode::AccessClaim));
+    assert_eq!(failed(&bad, &mut exchange), Some(ErrorCode::AccessClaim));
 }
 
 fn query(target: &str, ocelot: bool, list: &[(&str, &str)]) -> String {
-    let mut x = exchange(target, &[("sub", "u1"), ("odd", "q&r=s +é#%/")]);
-    assert_eq!(failed(&AddQueries::new(entries(list), ocelot), &mut x), None);
-    String::from_utf8(x.routing.query).unwrap()
+    let mut exchange = exchange(target, &[("sub", "u1"), ("odd", "q&r=s +é#%/")]);
+    assert_eq!(failed(&AddQueries::new(entries(list), ocelot), &mut exchange), None);
+    String::from_utf8(exchange.routing.query).unwrap()
 }
 
 #[test]
-fn parameters_are_set_in_their_place_or_added_in_the_order_of_their_names() {
+fn parameters_are_set_in_place_or_appended_by_name() {
     let list = [("who", "Claims[sub] > value"), ("a", "Claims[sub] > value")];
     assert_eq!(query("/", false, &list), "?a=u1&who=u1");
     assert_eq!(query("/?", false, &list), "?a=u1&who=u1");
@@ -129,18 +129,18 @@ fn parameters_are_set_in_their_place_or_added_in_the_order_of_their_names() {
 }
 
 #[test]
-fn path_values_are_overridden_and_a_placeholder_that_is_not_there_is_a_404() {
-    let mut x = exchange("/t/1", &[("sub", "u/1")]);
+fn path_values_are_overridden_and_a_missing_placeholder_is_a_404() {
+    let mut exchange = exchange("/t/1", &[("sub", "u/1")]);
     let list = entries(&[("who", "Claims[sub] > value")]);
-    assert_eq!(failed(&ChangePath::new(list.clone(), "/d/{who}"), &mut x), None);
-    assert_eq!(x.routing.path_params.get_override("who").unwrap().bytes, b"u/1");
-    assert_eq!(failed(&ChangePath::new(list, "/d"), &mut x), Some(ErrorCode::RouteUnsupported));
+    assert_eq!(failed(&ChangePath::new(list.clone(), "/d/{who}"), &mut exchange), None);
+    assert_eq!(exchange.routing.path_params.get_override("who").unwrap().bytes, b"u/1");
+    assert_eq!(failed(&ChangePath::new(list, "/d"), &mut exchange), Some(ErrorCode::RouteUnsupported));
     let missing = entries(&[("who", "Claims[none] > value")]);
-    assert_eq!(failed(&ChangePath::new(missing, "/d"), &mut x), Some(ErrorCode::AccessClaim));
+    assert_eq!(failed(&ChangePath::new(missing, "/d"), &mut exchange), Some(ErrorCode::AccessClaim));
 }
 
 #[test]
-fn nobody_has_no_claims() {
+fn an_unauthenticated_request_has_no_claims() {
     let list = || entries(&[("X", "Claims[sub] > value")]);
     let stages: [Box<dyn Stage>; 4] = [
         Box::new(AddClaims::new(list())),
@@ -149,9 +149,9 @@ fn nobody_has_no_claims() {
         Box::new(ChangePath::new(list(), "/{X}")),
     ];
     for stage in stages {
-        let mut x = exchange("/", &[("sub", "u1")]);
-        x.client.user = None;
-        assert_eq!(failed(&*stage, &mut x), Some(ErrorCode::AccessClaim));
+        let mut exchange = exchange("/", &[("sub", "u1")]);
+        exchange.client.user = None;
+        assert_eq!(failed(&*stage, &mut exchange), Some(ErrorCode::AccessClaim));
     }
 }
 
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn an_expression_says_what_it_means(
+    fn an_expression_selects_the_part(
         claim in "[a-z:/.]{1,8}", index in 0i32..6, delimiter in "[|;, é]{0,2}", value_text in "[ab|;,é ]{0,12}"
     ) {
         let text = format!("Claims[{claim}] > value[{index}] > {delimiter}");

@@ -28,20 +28,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub const NAME: &str = "concurrency-limit";
 
-/// How a gate is cut, so that workers rarely meet.
+/// Shards of the table of keys, against lock contention between workers.
 const SHARDS: usize = 16;
 
 /// One limit, as the blueprint has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConcurrencyLimitConfig {
-    /// Requests under way at one time.
+    /// Most requests in flight.
     pub limit: usize,
-    /// Requests that wait beside them.
+    /// Most queued requests, in addition.
     pub queue: usize,
-    /// How long they do.
+    /// Longest wait in the queue.
     pub queue_timeout: Duration,
     pub partition_by: Vec<KeyPart>,
-    /// Under which places are kept; equal names share them.
+    /// The name of the limiter; equal names share its slots.
     pub name: String,
 }
 
@@ -53,18 +53,18 @@ impl StageConfig for Vec<ConcurrencyLimitConfig> {
     }
 }
 
-/// All gates of the process.
+/// All limiters of the process.
 #[derive(Debug, Default)]
 pub struct ConcurrencyLimiters {
     keys: PartitionKeys,
-    gates: WeakMap<String, Limiter>,
+    limiters: WeakMap<String, Limiter>,
 }
 
-/// The places of one limit, for each of its keys.
+/// The slots of one limit by key.
 #[derive(Debug)]
 struct Limiter([WeakMap<Key, Slots>; SHARDS]);
 
-/// The places of one key; they live as long as somebody has one, waits for one, or the limit is for all alike.
+/// The slots of one key; dropped when no request uses or waits for one (with a key; unpartitioned slots stay).
 #[derive(Debug)]
 struct Slots {
     available: Arc<Semaphore>,
@@ -79,15 +79,15 @@ impl Slots {
         }
     }
 
-    /// A place in the queue, unless it is full.
-    fn queue(self: &Arc<Self>, most: usize) -> Option<QueueGuard> {
-        let grown = |n: usize| (n < most).then_some(n + 1);
+    /// Enters the queue, unless it is full.
+    fn enter_queue(self: &Arc<Self>, max_queue: usize) -> Option<QueueGuard> {
+        let grown = |n: usize| (n < max_queue).then_some(n + 1);
         self.waiting.fetch_update(Relaxed, Relaxed, grown).ok()?;
         Some(QueueGuard(self.clone()))
     }
 }
 
-/// A place in the queue, given back by being dropped.
+/// A place in the queue, released on drop.
 #[derive(Debug)]
 struct QueueGuard(Arc<Slots>);
 
@@ -97,68 +97,69 @@ impl Drop for QueueGuard {
     }
 }
 
-/// A place, and what keeps its kind alive.
+/// A slot; it keeps the slots of its key alive.
 struct SlotGuard {
     _permit: OwnedSemaphorePermit,
-    _places: Arc<Slots>,
+    _slots: Arc<Slots>,
 }
 
 impl SlotGuard {
-    fn into_guard(permit: OwnedSemaphorePermit, places: Arc<Slots>) -> ResponseGuard {
-        ResponseGuard::new(SlotGuard { _permit: permit, _places: places })
+    fn into_guard(permit: OwnedSemaphorePermit, slots: Arc<Slots>) -> ResponseGuard {
+        ResponseGuard::new(SlotGuard { _permit: permit, _slots: slots })
     }
 }
 
-/// Lets so many requests through at one time.
+/// The stage.
 #[derive(Debug)]
 pub struct Concurrency {
     settings: ConcurrencyLimitConfig,
-    keyer: KeyBuilder,
+    key_builder: KeyBuilder,
     limiter: Arc<Limiter>,
-    /// The places of all, where requests are not told apart.
+    /// The slots of an unpartitioned limit.
     single: Option<Arc<Slots>>,
 }
 
 impl Concurrency {
-    pub fn new(settings: &ConcurrencyLimitConfig, gates: &ConcurrencyLimiters) -> Concurrency {
-        // A limit of another size begins with places of its own: those who are under way count for the old one.
+    pub fn new(settings: &ConcurrencyLimitConfig, limiters: &ConcurrencyLimiters) -> Concurrency {
+        // A changed limit starts with new slots: requests in flight count for the old one.
         let name = format!("{}|{}", settings.name, settings.limit);
-        let keyer = gates.keys.of(&name, &settings.partition_by);
-        let limiter = gates.gates.get_or_insert_with(name, || Limiter(Default::default()));
-        let single = keyer.is_single().then(|| limiter.slots(Key([0, 0]), settings.limit));
-        Concurrency { settings: settings.clone(), keyer, limiter, single }
+        let key_builder = limiters.keys.builder(&name, &settings.partition_by);
+        let limiter = limiters.limiters.get_or_insert_with(name, || Limiter(Default::default()));
+        let single = key_builder.is_single().then(|| limiter.slots(Key([0, 0]), settings.limit));
+        Concurrency { settings: settings.clone(), key_builder, limiter, single }
     }
 
     fn slots(&self, exchange: &Exchange) -> Arc<Slots> {
         match &self.single {
-            Some(places) => places.clone(),
+            Some(slots) => slots.clone(),
             None => {
-                let key = self.keyer.key(exchange).unwrap_or(Key([0, 0]));
+                let key = self.key_builder.key(exchange).unwrap_or(Key([0, 0]));
                 self.limiter.slots(key, self.settings.limit)
             }
         }
     }
 
     fn queue_full(&self) -> GatewayError {
-        let detail = format!("{} requests are under way and no more may wait", self.settings.limit);
-        GatewayError::new(ErrorCode::LimitConcurrency, detail).with_details(retry_after)
+        let detail = format!("{} requests are in flight, and the queue is full", self.settings.limit);
+        GatewayError::new(ErrorCode::LimitConcurrency, detail).with_details(add_retry_after)
     }
 
-    fn queue_timeout(&self, queued: QueueGuard) -> Step {
-        let wait = self.settings.queue_timeout;
+    fn wait_for_slot(&self, place: QueueGuard) -> Step {
+        let queue_timeout = self.settings.queue_timeout;
         Step::Suspend(Box::pin(async move {
-            let turn = tokio::time::timeout(wait, queued.0.available.clone().acquire_owned()).await;
-            let places = queued.0.clone();
-            drop(queued);
-            match turn {
-                Ok(Ok(permit)) => Step::ResumeAt(Box::new(|x| {
-                    x.response.guards.push(SlotGuard::into_guard(permit, places));
+            let acquired =
+                tokio::time::timeout(queue_timeout, place.0.available.clone().acquire_owned()).await;
+            let slots = place.0.clone();
+            drop(place);
+            match acquired {
+                Ok(Ok(permit)) => Step::ResumeAt(Box::new(|exchange| {
+                    exchange.response.guards.push(SlotGuard::into_guard(permit, slots));
                     Step::Next
                 })),
                 _ => {
-                    let detail = format!("no turn came within {wait:?}");
+                    let detail = format!("no request slot became available within {queue_timeout:?}");
                     Step::Fail(
-                        GatewayError::new(ErrorCode::LimitQueueTimeout, detail).with_details(retry_after),
+                        GatewayError::new(ErrorCode::LimitQueueTimeout, detail).with_details(add_retry_after),
                     )
                 }
             }
@@ -166,9 +167,9 @@ impl Concurrency {
     }
 }
 
-/// Nobody knows when there will be a place; a second is polite.
-fn retry_after(more: &mut crate::pipeline::error::ErrorDetails) {
-    more.headers.push(("Retry-After".into(), "1".into()));
+/// `Retry-After: 1`: when a slot becomes available is unknown.
+fn add_retry_after(details: &mut crate::pipeline::error::ErrorDetails) {
+    details.headers.push(("Retry-After".into(), "1".into()));
 }
 
 impl Limiter {
@@ -183,26 +184,25 @@ impl Stage for Concurrency {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let places = self.slots(exchange);
+        let slots = self.slots(exchange);
         if exchange.is_dry_run {
-            let free = places.available.available_permits() > 0;
-            return if free { Step::Next } else { Step::Fail(self.queue_full()) };
+            let is_free = slots.available.available_permits() > 0;
+            return if is_free { Step::Next } else { Step::Fail(self.queue_full()) };
         }
-        if let Ok(permit) = places.available.clone().try_acquire_owned() {
-            exchange.response.guards.push(SlotGuard::into_guard(permit, places));
+        if let Ok(permit) = slots.available.clone().try_acquire_owned() {
+            exchange.response.guards.push(SlotGuard::into_guard(permit, slots));
             return Step::Next;
         }
-        match places.queue(self.settings.queue) {
-            Some(queued) => self.queue_timeout(queued),
+        match slots.enter_queue(self.settings.queue) {
+            Some(place) => self.wait_for_slot(place),
             None => Step::Fail(self.queue_full()),
         }
     }
 
     fn describe(&self) -> String {
-        let ConcurrencyLimitConfig { limit, queue, queue_timeout: wait, partition_by: parts, .. } =
-            &self.settings;
+        let ConcurrencyLimitConfig { limit, queue, queue_timeout, partition_by: parts, .. } = &self.settings;
         let by = if parts.is_empty() { String::new() } else { format!(" by {}", format_list(parts)) };
-        format!("{limit} at one time{by}, {queue} may wait {wait:?}")
+        format!("{limit} in flight{by}, {queue} may wait {queue_timeout:?}")
     }
 }
 
@@ -233,15 +233,15 @@ mod tests {
             step = match step {
                 Step::Next => return None,
                 Step::Fail(cause) => return Some(cause.why),
-                Step::Suspend(wait) => wait.await,
+                Step::Suspend(queue_timeout) => queue_timeout.await,
                 Step::ResumeAt(resume) => resume(exchange),
-                Step::Respond(_) | Step::ReadBody(_) => panic!("no reply expected"),
+                Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),
             }
         }
     }
 
     #[tokio::test]
-    async fn so_many_at_one_time_and_a_dropped_exchange_gives_its_place_back() {
+    async fn a_dropped_exchange_releases_its_slot() {
         let stage = Concurrency::new(&settings(2, 0, vec![]), &ConcurrencyLimiters::default());
         let (mut a, mut b, mut c) = (exchange("1.1.1.1:1"), exchange("1.1.1.1:2"), exchange("1.1.1.1:3"));
         assert_eq!((settle(&stage, &mut a).await, settle(&stage, &mut b).await), (None, None));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_key_has_places_of_its_own_and_they_are_forgotten_with_their_last_user() {
+    async fn each_key_has_its_own_slots() {
         let stage = Concurrency::new(&settings(1, 0, vec![KeyPart::Ip]), &ConcurrencyLimiters::default());
         let (mut a, mut b) = (exchange("1.1.1.1:1"), exchange("2.2.2.2:1"));
         assert_eq!((settle(&stage, &mut a).await, settle(&stage, &mut b).await), (None, None));
@@ -263,61 +263,59 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_few_may_wait_for_a_while_and_are_served_in_their_turn() {
+    async fn queued_requests_are_served_or_time_out() {
         let stage = Concurrency::new(&settings(1, 1, vec![]), &ConcurrencyLimiters::default());
         let (mut a, mut b, mut c) = (exchange("1.1.1.1:1"), exchange("1.1.1.1:2"), exchange("1.1.1.1:3"));
         assert_eq!(settle(&stage, &mut a).await, None);
-        let Step::Suspend(wait) = stage.on_request(&mut b) else { panic!("b waits") };
+        let Step::Suspend(queue_timeout) = stage.on_request(&mut b) else { panic!("b waits") };
         assert_eq!(settle(&stage, &mut c).await, Some(ErrorCode::LimitConcurrency), "the queue is full");
         drop(a);
-        let Step::ResumeAt(resume) = wait.await else { panic!("b is served") };
+        let Step::ResumeAt(resume) = queue_timeout.await else { panic!("b is served") };
         assert!(matches!(resume(&mut b), Step::Next));
         assert_eq!(b.response.guards.len(), 1);
-        let begun = tokio::time::Instant::now();
+        let started = tokio::time::Instant::now();
         assert_eq!(settle(&stage, &mut c).await, Some(ErrorCode::LimitQueueTimeout));
-        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+        assert_eq!(started.elapsed(), Duration::from_secs(5));
         drop(b);
         assert_eq!(settle(&stage, &mut c).await, None);
     }
 
     #[tokio::test]
-    async fn who_leaves_the_queue_leaves_no_trace() {
+    async fn a_dropped_request_leaves_the_queue() {
         let stage = Concurrency::new(&settings(1, 1, vec![]), &ConcurrencyLimiters::default());
         let (mut a, mut b) = (exchange("1.1.1.1:1"), exchange("1.1.1.1:2"));
         assert_eq!(settle(&stage, &mut a).await, None);
         drop(stage.on_request(&mut b));
-        let Step::Suspend(_) = stage.on_request(&mut b) else {
-            panic!("the place in the queue is free again")
-        };
+        let Step::Suspend(_) = stage.on_request(&mut b) else { panic!("expected a free place in the queue") };
         drop(a);
         assert_eq!(settle(&stage, &mut b).await, None);
     }
 
     #[tokio::test]
-    async fn a_new_plan_with_the_same_limit_goes_on_counting() {
-        let gates = ConcurrencyLimiters::default();
-        let (old, mut a) = (Concurrency::new(&settings(1, 0, vec![]), &gates), exchange("1.1.1.1:1"));
+    async fn a_new_plan_with_the_same_limit_shares_its_slots() {
+        let limiters = ConcurrencyLimiters::default();
+        let (old, mut a) = (Concurrency::new(&settings(1, 0, vec![]), &limiters), exchange("1.1.1.1:1"));
         assert_eq!(settle(&old, &mut a).await, None);
-        let new = Concurrency::new(&settings(1, 0, vec![]), &gates);
+        let new = Concurrency::new(&settings(1, 0, vec![]), &limiters);
         drop(old);
         assert_eq!(settle(&new, &mut exchange("1.1.1.1:2")).await, Some(ErrorCode::LimitConcurrency));
     }
 
     #[test]
-    fn never_more_than_the_limit_are_through_whatever_threads_do() {
-        let gates = ConcurrencyLimiters::default();
-        let stage = Concurrency::new(&settings(3, 0, vec![KeyPart::Ip]), &gates);
-        let (now, worst) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let hammer = || {
+    fn the_limit_is_exact_across_threads() {
+        let limiters = ConcurrencyLimiters::default();
+        let stage = Concurrency::new(&settings(3, 0, vec![KeyPart::Ip]), &limiters);
+        let (now, highest) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let send_requests = || {
             for _ in 0..2000 {
-                let mut x = exchange("1.1.1.1:1");
-                if let Step::Next = stage.on_request(&mut x) {
-                    worst.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
+                let mut exchange = exchange("1.1.1.1:1");
+                if let Step::Next = stage.on_request(&mut exchange) {
+                    highest.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
                     now.fetch_sub(1, Relaxed);
                 }
             }
         };
-        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(hammer))));
-        assert!((1..=3).contains(&worst.load(Relaxed)), "{worst:?}");
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(send_requests))));
+        assert!((1..=3).contains(&highest.load(Relaxed)), "{highest:?}");
     }
 }

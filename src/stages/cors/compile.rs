@@ -2,7 +2,7 @@
 
 use super::{
     options::CorsOptions,
-    {CorsConfig, Names, Origins},
+    {AllowedNames, CorsConfig, Origins},
 };
 use crate::{
     base::{bytes::is_token, method::parse_method, units::DurationText},
@@ -27,7 +27,7 @@ impl Feature for CorsOptions {
             origins: compiler.origins(self),
             methods: compiler.allowed_methods(&self.allowed_methods),
             headers: compiler.names(&self.allowed_headers),
-            expose_header: compiler.header_names(&self.exposed_headers),
+            exposed_headers: compiler.header_names(&self.exposed_headers),
             credentials: credentials.is_some(),
             max_age: compiler.max_age(&self.max_age),
         };
@@ -86,25 +86,25 @@ impl CorsCompiler<'_, '_> {
     }
 
     /// Without a list the methods of the route; a route for every method allows all.
-    fn allowed_methods(&mut self, list: &List<String>) -> Names {
+    fn allowed_methods(&mut self, list: &List<String>) -> AllowedNames {
         let own = self.context.route.methods;
         match items(list) {
-            [] if own.is_empty() => Names::Any,
-            [] => Names::List(own.iter().map(|method| method.to_ascii_uppercase()).collect()),
+            [] if own.is_empty() => AllowedNames::Any,
+            [] => AllowedNames::List(own.iter().map(|method| method.to_ascii_uppercase()).collect()),
             _ => match self.names(list) {
-                Names::List(names) => {
-                    Names::List(names.iter().map(|name| parse_method(name).unwrap_or_default()).collect())
-                }
+                AllowedNames::List(names) => AllowedNames::List(
+                    names.iter().map(|name| parse_method(name).unwrap_or_default()).collect(),
+                ),
                 any => any,
             },
         }
     }
 
-    fn names(&mut self, list: &List<String>) -> Names {
+    fn names(&mut self, list: &List<String>) -> AllowedNames {
         if items(list).iter().any(|name| name.trim() == "*") {
-            return Names::Any;
+            return AllowedNames::Any;
         }
-        Names::List(self.header_names(list))
+        AllowedNames::List(self.header_names(list))
     }
 
     fn header_names(&mut self, list: &List<String>) -> Vec<String> {

@@ -19,30 +19,30 @@ use std::net::IpAddr;
 
 pub const NAME: &str = "ip-filter";
 
-/// Compares the address of the client, as seen through trusted proxies, with two lists.
+/// Checks the address of the client, as reported by trusted proxies, against two lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpFilter {
-    /// Only these are let in; none: all.
+    /// Only these are allowed; empty: all.
     pub allowed: IpSet,
     pub blocked: IpSet,
-    /// The allowed ones are not among the blocked ones, whatever the lists say.
+    /// The allow list takes precedence over the block list.
     pub exclude_allowed: bool,
 }
 
 impl IpFilter {
-    /// Whether the lists say nothing at all.
+    /// Whether both lists are empty.
     pub fn is_empty(&self) -> bool {
         self.allowed.is_empty() && self.blocked.is_empty()
     }
 
-    /// What speaks against the address. The blocked are looked at first; an address on both lists is kept out.
+    /// Why the address is denied, if it is. Without `exclude_allowed`, an address on both lists is denied.
     fn deny_reason(&self, client: IpAddr) -> Option<&'static str> {
         let allowed = self.allowed.contains(client);
         if self.blocked.contains(client) && !(self.exclude_allowed && allowed) {
-            return Some("the address of the client is on the list of those kept out");
+            return Some("the address of the client is blocked");
         }
-        let asked = !self.allowed.is_empty() && !allowed;
-        asked.then_some("the address of the client is not on the list of those let in")
+        let is_denied = !self.allowed.is_empty() && !allowed;
+        is_denied.then_some("the address of the client is not allowed")
     }
 }
 
@@ -68,7 +68,7 @@ impl Stage for IpFilter {
 
     fn describe(&self) -> String {
         let part = |set: &IpSet, what: &str| (!set.is_empty()).then(|| format!("{} {what}", set.len()));
-        let parts = [part(&self.allowed, "ranges let in"), part(&self.blocked, "ranges kept out")];
+        let parts = [part(&self.allowed, "ranges allowed"), part(&self.blocked, "ranges blocked")];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_blocked_are_kept_out_and_with_a_list_of_the_allowed_everybody_else_too() {
+    fn blocked_addresses_and_those_not_on_an_allow_list_are_denied() {
         let lists = IpFilter { blocked: set(&["192.168.1.0/23"]), ..IpFilter::default() };
         assert!(!admits(&lists, "192.168.0.200") && admits(&lists, "192.168.2.1"));
         let lists = IpFilter { allowed: set(&["10.0.0.1-5", "fd00::/8"]), ..IpFilter::default() };
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_on_both_lists_is_kept_out_unless_the_allowed_are_excluded_from_the_blocked() {
+    fn an_address_on_both_lists_is_denied_unless_the_allow_list_takes_precedence() {
         let both = |exclude_allowed| IpFilter {
             allowed: set(&["192.168.1.30-50"]),
             blocked: set(&["192.168.1.1-100"]),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_in_ipv6_clothes_is_that_address_on_either_side() {
+    fn ipv4_mapped_addresses_equal_ipv4_addresses() {
         let lists =
             IpFilter { blocked: set(&["::ffff:10.0.0.1", "::ffff:10.1.0.0/112"]), ..IpFilter::default() };
         assert!(!admits(&lists, "10.0.0.1") && !admits(&lists, "::ffff:10.0.0.1"));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_networks_are_a_set_and_not_a_walk() {
+    fn a_hundred_thousand_networks_are_looked_up() {
         let nets = (0..100_000u32).map(|n| format!("{}.{}.{}.0/24", n >> 16 & 255, n >> 8 & 255, n & 255));
         let ranges: Vec<IpRange> = nets.filter_map(|text| IpRange::parse(&text)).collect();
         let lists = IpFilter { blocked: ranges.into_iter().step_by(2).collect(), ..IpFilter::default() };

@@ -166,7 +166,7 @@ impl Rule {
         let spared = || limit.exempt_clients.iter().map(|id| id.as_bytes().into()).collect();
         Rule {
             index,
-            keyer: counters.keys.of(&limit.counter, &limit.parts),
+            keyer: counters.keys.builder(&limit.counter, &limit.parts),
             is_exempt: header.map(|header| (header, spared())),
             policy: format!("{name};q={};w={}", limit.policy.0, limit.policy.1),
             name,

@@ -19,7 +19,7 @@ use crate::{
 
 pub const NAME: &str = "request-size";
 
-/// The sizes of a request that the route takes; none: what the connection takes.
+/// The limits of a route; `None`: the limit of the listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestSize {
     /// Bytes of body.
@@ -31,22 +31,22 @@ pub struct RequestSize {
 }
 
 impl RequestSize {
-    /// Whether it says nothing at all.
+    /// Whether it has no limits.
     pub fn is_empty(&self) -> bool {
         *self == RequestSize::default()
     }
 
-    fn head(&self, exchange: &Exchange) -> Option<GatewayError> {
+    fn check_head(&self, exchange: &Exchange) -> Option<GatewayError> {
         let (count, size) = exchange.request.received();
-        let over = |most: Option<usize>, is: usize| most.filter(|most| is > *most);
-        if let Some(most) = over(self.max_headers_bytes, size) {
-            let detail = format!("the header fields of the request are larger than {most} bytes");
+        let over = |max: Option<usize>, actual: usize| max.filter(|max| actual > *max);
+        if let Some(max) = over(self.max_headers_bytes, size) {
+            let detail = format!("the header fields of the request are larger than {max} bytes");
             return Some(GatewayError::new(ErrorCode::RequestHeaders, detail));
         }
-        let most = over(self.max_header_count, count)?;
+        let max = over(self.max_header_count, count)?;
         Some(GatewayError::new(
             ErrorCode::RequestHeaders,
-            format!("the request has more than {most} header fields"),
+            format!("the request has more than {max} header fields"),
         ))
     }
 }
@@ -64,18 +64,18 @@ impl Stage for RequestSize {
         NAME
     }
 
-    /// A length that is said is judged here, before anybody is bothered; one that is not, while the body comes in.
+    /// Checks `Content-Length`; a body without it is counted while it arrives.
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        if let Some(cause) = self.head(exchange) {
+        if let Some(cause) = self.check_head(exchange) {
             return Step::Fail(cause);
         }
-        let Some(most) = self.max_body else { return Step::Next };
+        let Some(max) = self.max_body else { return Step::Next };
         let length = exchange.request.get_known(KnownHeader::ContentLength).and_then(decimal);
-        if length.is_some_and(|length| length > most) {
-            let detail = format!("the request body is larger than {most} bytes");
+        if length.is_some_and(|length| length > max) {
+            let detail = format!("the request body is larger than {max} bytes");
             return Step::Fail(GatewayError::new(ErrorCode::RequestBody, detail));
         }
-        exchange.body.limit = exchange.body.limit.min(most);
+        exchange.body.limit = exchange.body.limit.min(max);
         Step::Next
     }
 
@@ -93,31 +93,31 @@ mod tests {
     use crate::pipeline::{exchange::Peer, head::Head};
     use std::time::Instant;
 
-    fn ask(size: &RequestSize, fields: &[(&str, &str)]) -> (Option<ErrorCode>, u64) {
+    fn check(size: &RequestSize, fields: &[(&str, &str)]) -> (Option<ErrorCode>, u64) {
         let from = "10.0.0.1:1".parse().expect("address");
-        let mut x = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
-        x.request = Head::request(b"POST", b"/");
-        fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
-        match size.on_request(&mut x) {
-            Step::Fail(cause) => (Some(cause.why), x.body.limit),
-            _ => (None, x.body.limit),
+        let mut exchange = Exchange::new(Peer::new(from, from, false), 0, Instant::now());
+        exchange.request = Head::request(b"POST", b"/");
+        fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
+        match size.on_request(&mut exchange) {
+            Step::Fail(cause) => (Some(cause.why), exchange.body.limit),
+            _ => (None, exchange.body.limit),
         }
     }
 
     #[test]
-    fn a_body_whose_length_is_said_is_refused_at_once_and_another_is_counted() {
+    fn a_known_length_is_rejected_early_and_an_unknown_one_counted() {
         let size = RequestSize { max_body: Some(10), ..RequestSize::default() };
-        assert_eq!(ask(&size, &[("Content-Length", "11")]).0, Some(ErrorCode::RequestBody));
-        assert_eq!(ask(&size, &[("Content-Length", "10")]), (None, 10));
-        assert_eq!(ask(&size, &[("Transfer-Encoding", "chunked")]), (None, 10));
+        assert_eq!(check(&size, &[("Content-Length", "11")]).0, Some(ErrorCode::RequestBody));
+        assert_eq!(check(&size, &[("Content-Length", "10")]), (None, 10));
+        assert_eq!(check(&size, &[("Transfer-Encoding", "chunked")]), (None, 10));
     }
 
     #[test]
-    fn header_fields_are_weighed_and_counted() {
+    fn header_fields_are_limited_by_size_and_number() {
         let size =
             RequestSize { max_headers_bytes: Some(20), max_header_count: Some(2), ..RequestSize::default() };
-        assert_eq!(ask(&size, &[("A", "1"), ("B", "2")]).0, None);
-        assert_eq!(ask(&size, &[("A", "1"), ("B", "2"), ("C", "3")]).0, Some(ErrorCode::RequestHeaders));
-        assert_eq!(ask(&size, &[("Name", "a long value here")]).0, Some(ErrorCode::RequestHeaders));
+        assert_eq!(check(&size, &[("A", "1"), ("B", "2")]).0, None);
+        assert_eq!(check(&size, &[("A", "1"), ("B", "2"), ("C", "3")]).0, Some(ErrorCode::RequestHeaders));
+        assert_eq!(check(&size, &[("Name", "a long value here")]).0, Some(ErrorCode::RequestHeaders));
     }
 }

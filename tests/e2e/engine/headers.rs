@@ -34,6 +34,20 @@ fn hop_by_hop_fields_of_a_request_are_removed() {
 }
 
 #[test]
+fn certificate_fields_of_clients_are_removed_on_every_listener() {
+    let request = Request::get("/")
+        .header("Client-Cert", ":Zm9yZ2Vk:")
+        .header("client-cert-chain", ":Zm9yZ2Vk:")
+        .header("X-Client-Certificate", ":Zm9yZ2Vk:")
+        .header("X-Client", "1");
+    let seen = seen_through(&json!({}), &json!({}), &request);
+    for removed in ["client-cert", "client-cert-chain", "x-client-certificate"] {
+        assert!(!seen.head.has(removed), "{removed} was forwarded: {:?}", seen.head.headers);
+    }
+    assert_eq!(seen.header("x-client"), Some("1"));
+}
+
+#[test]
 fn hop_by_hop_fields_of_a_response_are_removed() {
     let origin = Origin::with(|_| {
         StubResponse::new(200, "hello")

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::stages::StageConfigs;
-use crate::stages::cors::Names;
+use crate::stages::cors::AllowedNames;
 use crate::stages::partition_key::format_list;
 use crate::stages::rate_limit::{Algorithm, Fields};
 
@@ -174,9 +174,9 @@ fn pages_are_named_and_never_all_of_them_with_credentials() {
     };
     assert_eq!(
         methods(r#""UpstreamHttpMethod": ["get", "PUT"],"#),
-        Names::List(vec!["GET".into(), "PUT".into()])
+        AllowedNames::List(vec!["GET".into(), "PUT".into()])
     );
-    assert_eq!(methods(""), Names::Any);
+    assert_eq!(methods(""), AllowedNames::Any);
 }
 
 #[test]

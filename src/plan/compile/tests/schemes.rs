@@ -80,7 +80,7 @@ fn the_key_decides_the_algorithms_and_the_list_only_takes_away() {
 #[test]
 fn what_is_not_written_has_safe_defaults() {
     let ours = jwt(&format!(r#""SigningKey": "{SECRET}""#), false);
-    assert_eq!((ours.clock_skew, ours.places.header.as_str()), (Duration::from_secs(60), "Authorization"));
+    assert_eq!((ours.clock_skew, ours.locations.header.as_str()), (Duration::from_secs(60), "Authorization"));
     assert_eq!(jwt(&format!(r#""SigningKey": "{SECRET}""#), true).clock_skew, Duration::from_secs(300));
     let KeySource::Remote(remote) =
         jwt(r#""Authority": "https://id.example/a", "Audience": "x""#, false).keys
@@ -94,7 +94,7 @@ fn what_is_not_written_has_safe_defaults() {
     );
     let (said, kind) = read(r#""Type": "apikey", "KeysFile": "keys.json""#, false);
     let Some(SchemeKind::ApiKey(keys)) = kind else { panic!("{said:?}") };
-    assert_eq!((keys.places.header.as_str(), keys.keys.len()), ("X-Api-Key", 1));
+    assert_eq!((keys.locations.header.as_str(), keys.keys.len()), ("X-Api-Key", 1));
     assert!(matches!(read(r#""Type": "Basic", "UsersFile": "users""#, false).1, Some(SchemeKind::Basic(_))));
 }
 

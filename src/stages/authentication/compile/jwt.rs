@@ -31,7 +31,7 @@ const SOURCES: &str = "SigningKey, PublicKeyFile, JwksFile, JwksUri or Authority
 
 impl SchemeCompiler<'_, '_> {
     pub(super) fn jwt(&mut self) -> Option<JwtSettings> {
-        let places = self.credential_locations("Authorization");
+        let locations = self.credential_locations("Authorization");
         let usual = Duration::from_secs(if self.ocelot { 300 } else { 60 });
         let skew = self.time("ClockSkew", &self.document.clock_skew, usual, [0, 3600]);
         let keys = self.keys();
@@ -45,7 +45,7 @@ impl SchemeCompiler<'_, '_> {
         }
         let keys = keys?;
         Some(JwtSettings {
-            places,
+            locations,
             algorithms: self.algorithms(&keys),
             keys,
             issuer: non_blank(&self.document.issuer).map(|issuer| issuer.value.clone()),
@@ -243,5 +243,5 @@ impl SchemeCompiler<'_, '_> {
 }
 
 fn allows(key: &KeyData, algorithm: Algorithm) -> bool {
-    key.material.algorithms().contains(&algorithm) && key.key_use.is_none_or(|only| only == algorithm)
+    key.material.algorithms().contains(&algorithm) && key.algorithm.is_none_or(|only| only == algorithm)
 }

@@ -85,12 +85,12 @@ impl<'r> SchemeCompiler<'r, '_> {
     }
 
     fn api_key(&mut self) -> Option<ApiKeySettings> {
-        let (file, places) =
+        let (file, locations) =
             (self.required("KeysFile", &self.document.keys_file), self.credential_locations("X-Api-Key"));
         let (span, text) = file?;
         let keys = self.accept(codes::SCHEME_FILE, span, "KeysFile", files::api_keys(text))?;
         self.warn_no_listener_asks(keys.is_empty(), span, "KeysFile");
-        Some(ApiKeySettings { places, keys })
+        Some(ApiKeySettings { locations, keys })
     }
 
     fn basic(&mut self) -> Option<BasicSettings> {

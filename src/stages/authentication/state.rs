@@ -1,0 +1,92 @@
+//! Schemes and the state of authentication that outlives a plan.
+
+use super::{
+    api_key::ApiKeys,
+    basic::Basic,
+    jwks::{Fetch, HttpFetch, JwksCache},
+    jwt::{Jwt, Keys},
+    keys::KeySet,
+    outcome::AuthOutcome,
+    settings::{KeySource, RemoteKeys, SchemeConfig, SchemeKind},
+};
+use crate::{
+    base::{clock::Clock, weak_map::WeakMap},
+    net::background::BackgroundRuntime,
+    pipeline::exchange::Exchange,
+};
+use std::sync::Arc;
+
+/// A compiled scheme.
+#[derive(Debug)]
+pub enum Scheme {
+    Jwt(Arc<Jwt>),
+    ApiKey(ApiKeys),
+    Basic(Arc<Basic>),
+    /// With its name.
+    Certificate(Arc<str>),
+}
+
+impl Scheme {
+    pub fn authenticate(&self, exchange: &Exchange) -> AuthOutcome {
+        match self {
+            Scheme::Jwt(jwt) => jwt.authenticate(exchange),
+            Scheme::ApiKey(keys) => keys.authenticate(exchange),
+            Scheme::Basic(basic) => basic.authenticate(exchange),
+            Scheme::Certificate(name) => match &exchange.client.certificate {
+                Some(certificate) => AuthOutcome::Authenticated(certificate.identity(name)),
+                None => AuthOutcome::NoCredentials,
+            },
+        }
+    }
+}
+
+/// The state that outlives a plan: schemes with their caches as long as their settings are unchanged, and the keys of
+/// providers as long as a scheme uses them.
+#[derive(Debug)]
+pub struct AuthState {
+    schemes: WeakMap<Arc<SchemeConfig>, Scheme>,
+    providers: WeakMap<RemoteKeys, JwksCache>,
+    fetch: Arc<dyn Fetch>,
+}
+
+impl Default for AuthState {
+    fn default() -> Self {
+        AuthState::new(Arc::new(HttpFetch))
+    }
+}
+
+impl AuthState {
+    /// State with another transport for the keys of providers.
+    pub fn new(fetch: Arc<dyn Fetch>) -> AuthState {
+        AuthState { schemes: WeakMap::default(), providers: WeakMap::default(), fetch }
+    }
+
+    /// The scheme with these settings, created on first use.
+    pub fn scheme(
+        &self,
+        settings: &Arc<SchemeConfig>,
+        background: &BackgroundRuntime,
+        clock: &Clock,
+    ) -> Arc<Scheme> {
+        self.schemes.get_or_insert_with(settings.clone(), || match &settings.kind {
+            SchemeKind::Jwt(jwt) => {
+                let keys = match &jwt.keys {
+                    KeySource::Fixed(keys) => Keys::Fixed(Arc::new(KeySet::new(keys, None, 0))),
+                    KeySource::Remote(remote) => Keys::Remote(self.provider(remote, background)),
+                };
+                Scheme::Jwt(Arc::new(Jwt::new(&settings.name, (**jwt).clone(), keys, clock.clone())))
+            }
+            SchemeKind::ApiKey(keys) => Scheme::ApiKey(ApiKeys::new(&settings.name, keys.clone())),
+            SchemeKind::Basic(basic) => {
+                Scheme::Basic(Arc::new(Basic::new(&settings.name, basic.clone(), background.clone())))
+            }
+            SchemeKind::Certificate => Scheme::Certificate(settings.name.as_str().into()),
+        })
+    }
+
+    fn provider(&self, remote: &RemoteKeys, background: &BackgroundRuntime) -> Arc<JwksCache> {
+        let provider = self.providers.get_or_insert_with(remote.clone(), || JwksCache::new(remote.clone()));
+        JwksCache::start(&provider, background, &self.fetch);
+        provider
+    }
+}

@@ -4,6 +4,7 @@ pub mod build;
 pub mod aggregate;
 pub mod blueprint;
 pub mod check;
+pub mod clusters;
 pub mod compile;
 pub mod document;
 mod listeners;

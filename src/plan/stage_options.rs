@@ -19,14 +19,17 @@ use std::collections::HashSet;
 
 /// Emits the body if the documents of a line include this one.
 macro_rules! if_carried {
-    (aggregate [aggregate $dynamic:tt] $($body:tt)*) => { $($body)* };
-    (dynamic [$aggregate:tt dynamic] $($body:tt)*) => { $($body)* };
+    (aggregate [aggregate $dynamic:tt $cluster:tt] $($body:tt)*) => { $($body)* };
+    (dynamic [$aggregate:tt dynamic $cluster:tt] $($body:tt)*) => { $($body)* };
+    (cluster [$aggregate:tt $dynamic:tt cluster] $($body:tt)*) => { $($body)* };
     ($kind:ident [$($documents:tt)*] $($body:tt)*) => {};
 }
 
+pub(super) use if_carried;
+
 macro_rules! stage_options {
     ({} $(
-        $stage:tt $(=> {
+        $setting:literal $stage:tt $(=> {
             $(#[doc = $doc:literal])* $(#[cfg($($cfg:tt)*)] #[schemars($($schemars:tt)*)])?
             $field:ident: $options:ident $documents:tt
         })?;

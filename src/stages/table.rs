@@ -15,91 +15,91 @@ macro_rules! with_stages {
     ($callback:ident { $($payload:tt)* }) => {
         $callback! {
             { $($payload)* }
-            (forwarded_headers::NAME, "ForwardedHeaders",
+            "ForwardedHeaders" (forwarded_headers::NAME,
                 "first: every later stage needs the client and the scheme");
-            (client_certificate::NAME, "Listeners.Tls.ClientCertificates",
+            "Listeners.Tls.ClientCertificates" (client_certificate::NAME,
                 "next to the other headers that clients could forge");
-            (request_id::NAME, "RequestIdKey",
+            "RequestIdKey" (request_id::NAME,
                 "before any stage that rejects: a rejected request has an id too");
-            (trace_context::NAME, "TraceContext",
+            "TraceContext" (trace_context::NAME,
                 "next to the request id, which defaults to the trace id; {TraceId} is read from it");
-            (cors::NAME, "CorsOptions",
+            "CorsOptions" (cors::NAME,
                 "outside every stage that rejects: a page must be able to read the error") => {
                 /// CORS (cross-origin resource sharing): which web origins may read the responses. Default: off; CORS headers of
                 /// the backend are passed through.
-                cors: CorsOptions [aggregate _]
+                cors: CorsOptions [aggregate _ _]
             };
-            (compression::NAME, "CompressionOptions",
+            "CompressionOptions" (compression::NAME,
                 "outside the header transforms, which may change Accept-Encoding, and outside the cache, which stores what \
                  the backend sent: hits are compressed for each client") => {
                 /// Response compression. Default: off.
-                compression: CompressionOptions [aggregate dynamic]
+                compression: CompressionOptions [aggregate dynamic _]
             };
-            (ip_filter::NAME, "SecurityOptions",
+            "SecurityOptions" (ip_filter::NAME,
                 "a blocked address costs nothing more than this (Ocelot's step 7)") => {
                 /// IP filter: client addresses that are allowed or blocked. Default: all are allowed. Source: Ocelot, Security.
-                ip_filter: SecurityOptions [aggregate _]
+                ip_filter: SecurityOptions [aggregate _ _]
             };
-            (cors::NAME_PREFLIGHT, "CorsOptions",
+            "CorsOptions" (cors::NAME_PREFLIGHT,
                 "browsers send preflights without credentials and as often as they like: before authentication and limits");
-            (request_size::NAME, "RequestSizeOptions",
+            "RequestSizeOptions" (request_size::NAME,
                 "a request that is too large is rejected before it is counted, and before the backend is called") => {
                 /// Request size limits. Default: those of `Limits`.
-                request_size: RequestSizeOptions [_ _]
+                request_size: RequestSizeOptions [_ _ _]
             };
-            (websocket_limit::NAME, "Limits.MaxWebSocketsPerClient",
+            "Limits.MaxWebSocketsPerClient" (websocket_limit::NAME,
                 "a long-lived connection is rejected before any work is done for it");
-            (header_transform::NAME, "UpstreamHeaderTransform, DownstreamHeaderTransform",
+            "UpstreamHeaderTransform, DownstreamHeaderTransform" (header_transform::NAME,
                 "before any stage that reads headers: limits and authentication see the result (Ocelot's step 9)");
-            (rate_limit::NAME, "RateLimitOptions",
+            "RateLimitOptions" (rate_limit::NAME,
                 "after the header transforms, before authentication: attempts count too (Ocelot's step 11)") => {
                 /// Rate limiting: how many calls a client may make in a period. Default: no limit. Source: Ocelot, Rate Limiting.
-                rate_limit: RateLimitOptions [aggregate dynamic]
+                rate_limit: RateLimitOptions [aggregate dynamic _]
             };
-            (authentication::NAME, "AuthenticationOptions",
+            "AuthenticationOptions" (authentication::NAME,
                 "before every stage that needs the caller's identity (Ocelot's step 14)") => {
                 /// Authentication: which callers are accepted. Default: all callers, without authentication. Source: Ocelot,
                 /// Authentication.
-                authentication: AuthenticationOptions [aggregate dynamic]
+                authentication: AuthenticationOptions [aggregate dynamic _]
             };
-            (claims::ADD_CLAIMS, "AddClaimsToRequest",
+            "AddClaimsToRequest" (claims::ADD_CLAIMS,
                 "before authorization, which sees the added claims (Ocelot's step 15)");
-            (authorization::NAME, "AllowedScopes, RouteClaimsRequirement, RouteClaimsExpression",
+            "AllowedScopes, RouteClaimsRequirement, RouteClaimsExpression" (authorization::NAME,
                 "once the caller is known, before the request is changed by its claims (Ocelot's step 17)");
-            (rate_limit::NAME_BY_CLAIM, "RateLimitOptions.PartitionBy",
+            "RateLimitOptions.PartitionBy" (rate_limit::NAME_BY_CLAIM,
                 "claims are known only now, and unauthorized callers do not use up a quota");
-            (concurrency_limit::NAME, "ConcurrencyLimitOptions",
+            "ConcurrencyLimitOptions" (concurrency_limit::NAME,
                 "a slot is taken only by an authorized request, and held until the response is complete") => {
                 /// Concurrency limit: how many requests may be in flight. Default: no limit.
-                concurrency_limit: ConcurrencyLimitOptions [aggregate _]
+                concurrency_limit: ConcurrencyLimitOptions [aggregate _ _]
             };
-            (claims::ADD_HEADERS, "AddHeadersToRequest",
+            "AddHeadersToRequest" (claims::ADD_HEADERS,
                 "after the header transforms: nothing overwrites the caller's claims (Ocelot's step 18)");
-            (claims::ADD_QUERIES, "AddQueriesToRequest",
+            "AddQueriesToRequest" (claims::ADD_QUERIES,
                 "before the backend URL is built from the query (Ocelot's step 20)");
-            (claims::CHANGE_PATH, "ChangeDownstreamPathTemplate",
+            "ChangeDownstreamPathTemplate" (claims::CHANGE_PATH,
                 "before the backend URL is built from the path parameters (Ocelot's step 20)");
-            (ascii_headers::NAME, "Compatibility",
+            "Compatibility" (ascii_headers::NAME,
                 "after every stage that writes headers: Ocelot checks them when it sends them");
-            (method::NAME, "DownstreamHttpMethod",
+            "DownstreamHttpMethod" (method::NAME,
                 "after every stage that depends on the client's method");
-            (cache::NAME, "CacheOptions",
+            "CacheOptions" (cache::NAME,
                 "after every stage that rejects, counts or rewrites: a hit is counted and shaped as if the backend had \
                  responded (Ocelot's step 22)") => {
                 /// Response caching. Default: off. Source: Ocelot, Caching.
-                cache: CacheOptions [_ dynamic]
+                cache: CacheOptions [_ dynamic _]
             };
-            (cache::NAME_INVALIDATE, "CacheOptions.Mode",
+            "CacheOptions.Mode" (cache::NAME_INVALIDATE,
                 "in the same place on routes without a cache: what they change, others may have cached");
-            (custom::NAME, "DelegatingHandlers",
+            "DelegatingHandlers" (custom::NAME,
                 "innermost, as in Ocelot: next to the backend, in the order in which the route names them");
-            (fixture::NAME, "FixtureOptions", "anywhere: only tests have it") => {
+            "FixtureOptions" (fixture::NAME, "anywhere: only tests have it") => {
                 /// A feature of tests.
                 #[cfg(test)]
                 #[schemars(skip)]
-                fixture: FixtureOptions [_ _]
+                fixture: FixtureOptions [_ _ _]
             };
-            (via::NAME, "Via",
+            "Via" (via::NAME,
                 "last: it records that the request passed here");
         }
     };
@@ -118,7 +118,7 @@ pub struct StageOrder {
 
 macro_rules! stage_table {
     ({} $(
-        ($name:ident :: $constant:ident, $setting:literal, $reason:literal) $(=> {
+        $setting:literal ($name:ident :: $constant:ident, $reason:literal) $(=> {
             $(#[doc = $doc:literal])* $(#[cfg($($cfg:tt)*)] #[schemars($($schemars:tt)*)])?
             $field:ident: $options:ident [$($documents:tt)*]
         })?;

@@ -15,9 +15,9 @@ pub mod values;
 pub use crate::config::values::{items, non_blank};
 pub use crate::config::{OcelotBehavior, OcelotTolerated};
 
+use super::clusters::ClusterGroups;
 use super::document::*;
 use super::stage_options::StageGroups;
-use crate::config::options::GlobalGroup;
 use crate::config::{Diagnostic, Diagnostics, Node, ReferencedFiles, Sources, Spanned};
 use crate::stages::custom::StageRegistry;
 use crate::stages::feature::GatewayFacts;
@@ -26,7 +26,9 @@ use crate::stages::feature::GatewayFacts;
 pub struct CheckContext<'d> {
     pub check_document: &'d Document,
     pub global: &'d GlobalDocument,
-    pub groups: OptionGroups<'d>,
+    /// The groups of `GlobalConfiguration`.
+    pub stages: StageGroups<'d>,
+    pub clusters: ClusterGroups<'d>,
     pub sources: &'d Sources,
     pub ocelot: bool,
     pub gateway: GatewayFacts,
@@ -34,33 +36,6 @@ pub struct CheckContext<'d> {
     pub handlers: Option<(&'d StageRegistry, &'d Node)>,
     /// What the files hold that settings name.
     pub attached: Option<&'d ReferencedFiles>,
-}
-
-/// The groups of global options.
-pub struct OptionGroups<'d> {
-    pub stages: StageGroups<'d>,
-    pub http_handler: Option<GlobalGroup<'d, HttpHandlerOptions>>,
-    pub load_balancer: Option<GlobalGroup<'d, LoadBalancerOptions>>,
-    pub health: Option<GlobalGroup<'d, HealthCheckOptions>>,
-    pub qos: Option<GlobalGroup<'d, QosOptions>>,
-    pub tls: Option<GlobalGroup<'d, TlsOptions>>,
-    pub retry: Option<GlobalGroup<'d, RetryOptions>>,
-    pub fallback: Option<GlobalGroup<'d, FallbackOptions>>,
-}
-
-impl<'d> OptionGroups<'d> {
-    pub fn new(global: &'d GlobalDocument) -> Self {
-        OptionGroups {
-            stages: StageGroups::new(global),
-            http_handler: GlobalGroup::new(&global.http_handler),
-            load_balancer: GlobalGroup::new(&global.load_balancer),
-            health: GlobalGroup::new(&global.health),
-            qos: GlobalGroup::new(&global.qos),
-            tls: GlobalGroup::new(&global.tls),
-            retry: GlobalGroup::new(&global.retry),
-            fallback: GlobalGroup::new(&global.fallback),
-        }
-    }
 }
 
 impl<'d> CheckContext<'d> {
@@ -75,7 +50,8 @@ impl<'d> CheckContext<'d> {
         CheckContext {
             check_document,
             global,
-            groups: OptionGroups::new(global),
+            stages: StageGroups::new(global),
+            clusters: ClusterGroups::new(global),
             sources,
             ocelot: gateway.ocelot,
             gateway,
@@ -92,7 +68,8 @@ impl<'d> CheckContext<'d> {
         CheckContext {
             check_document: self.check_document,
             global: nothing,
-            groups: OptionGroups::new(nothing),
+            stages: StageGroups::new(nothing),
+            clusters: ClusterGroups::new(nothing),
             sources: self.sources,
             ocelot: self.ocelot,
             gateway: self.gateway.clone(),

@@ -3,7 +3,7 @@
 use super::{CheckContext, OcelotBehavior, OcelotTolerated, add, items, non_blank};
 use crate::config::{Diagnostics, Node, Spanned, codes, de};
 use crate::plan::document::*;
-use crate::plan::stage_options::{self, check_route_keys};
+use crate::plan::{clusters, stage_options};
 use crate::stages::custom::{CustomStage, StageRegistry, StageRequest};
 use std::collections::HashSet;
 
@@ -14,12 +14,7 @@ pub fn check_global(scope: &CheckContext, diagnostics: &mut Diagnostics) {
         scope.routes().iter().filter_map(|route| route.key.as_ref()).map(|key| key.as_str()).collect();
     let dynamic = items(&scope.check_document.dynamic_routes).iter().filter_map(|route| route.key.as_ref());
     let keys: HashSet<&str> = dynamic.map(|key| key.as_str()).chain(keys).collect();
-    check_route_keys(&global.http_handler, &keys, diagnostics);
-    check_route_keys(&global.load_balancer, &keys, diagnostics);
-    check_route_keys(&global.health, &keys, diagnostics);
-    check_route_keys(&global.qos, &keys, diagnostics);
-    check_route_keys(&global.retry, &keys, diagnostics);
-    check_route_keys(&global.fallback, &keys, diagnostics);
+    clusters::check_global(global, &keys, diagnostics);
     stage_options::check_global(global, &keys, &scope.gateway, diagnostics);
 }
 
@@ -79,46 +74,20 @@ fn unused_settings(settings: Option<&Node>, names: &[Spanned<String>], diagnosti
     }
 }
 
-/// Settings of the HTTP client that this gateway will not have.
-pub fn check_http_handler(
-    scope: &CheckContext,
-    client: &crate::plan::inherit::ResolvedHttpHandler,
-    diagnostics: &mut Diagnostics,
-) {
-    let rows = [
-        (&client.follow_redirects, "AllowAutoRedirect", "follow redirects; the client gets them"),
-        (&client.cookies, "UseCookieContainer", "keep cookies of services, which all clients would share"),
-        (&client.proxy, "UseProxy", "use the proxy of the system"),
-        (&client.tracing, "UseTracing", "send traces to Butterfly or OpenTracing"),
-    ];
-    for (set, name, what) in rows {
-        let Some(set) = set else { continue };
-        let message = format!("\"{name}\": true has no effect: this gateway does not {what}");
-        let said =
-            diagnostics.error_or_ocelot_warning(scope.ocelot, codes::NEVER_SUPPORTED, set.span, message);
-        add(said, format!("leave it out, or write \"{name}\": false"));
-    }
-}
-
-/// A route that leads to a cluster says nothing of what the cluster says.
+/// A route that leads to a cluster sets nothing that is the cluster's to set.
 pub fn check_cluster_conflicts(route: &RouteDocument, diagnostics: &mut Diagnostics) {
-    let written = [
+    let mut settings = vec![
         ("DownstreamHostAndPorts", route.endpoints.as_ref().filter(|list| !list.is_empty()).map(|s| s.span)),
         ("ServiceName", non_blank(&route.service_name).map(|s| s.span)),
         ("DownstreamScheme", non_blank(&route.scheme).map(|s| s.span)),
-        ("LoadBalancerOptions", route.load_balancer.as_ref().map(|s| s.span)),
-        ("HealthCheckOptions", route.health.as_ref().map(|s| s.span)),
-        ("HttpHandlerOptions", route.http_handler.as_ref().map(|s| s.span)),
-        ("TlsOptions", route.tls.as_ref().map(|s| s.span)),
-        (
-            "DangerousAcceptAnyServerCertificateValidator",
-            route.accept_any_certificate.as_ref().map(|s| s.span),
-        ),
     ];
-    for (setting, span) in written {
+    settings.extend(clusters::set_on_route(route));
+    let accept_any = route.accept_any_certificate.as_ref().map(|s| s.span);
+    settings.push(("DangerousAcceptAnyServerCertificateValidator", accept_any));
+    for (setting, span) in settings {
         let Some(span) = span else { continue };
         let message =
-            format!("the route has a DownstreamCluster and {setting}, which is the cluster's to say");
+            format!("the route has a DownstreamCluster and {setting}, which belongs to the cluster");
         diagnostics
             .error(codes::CLUSTER_AND_OWN, span, message)
             .help(format!("write {setting} in the cluster, or leave DownstreamCluster out"));

@@ -2,35 +2,29 @@
 //! never ignored; when the thing is built, its line goes.
 
 use super::{CheckContext, add};
+use crate::config::options::merge;
 use crate::config::{Code, Diagnostics, Span, codes};
+use crate::plan::clusters::ClusterOptions;
 use crate::plan::document::*;
-use crate::plan::inherit::{ResolvedHttpHandler, ResolvedLoadBalancer, ResolvedQos, merge};
 use crate::stages::authentication::options::ResolvedAuthentication;
 
 /// A route with its options inherited.
 pub struct EffectiveOptions<'d> {
     pub route: &'d RouteDocument,
     pub authentication: Option<ResolvedAuthentication>,
-    pub qos: Option<ResolvedQos>,
-    pub balancing: Option<ResolvedLoadBalancer>,
-    pub http_handler: Option<ResolvedHttpHandler>,
+    pub clusters: ClusterOptions<'d>,
     /// Set while the route is compiled: the version it speaks is HTTP/3 or later.
     pub newer_http: bool,
 }
 
 impl<'d> EffectiveOptions<'d> {
     pub fn new(scope: &'d CheckContext<'d>, route: &'d RouteDocument) -> Self {
-        let groups = &scope.groups;
         let key = route.key.as_ref().map(|key| key.as_str());
+        let authentication = merge(&route.authentication, scope.stages.authentication.as_ref(), key);
         EffectiveOptions {
             route,
-            authentication: merge(&route.authentication, groups.stages.authentication.as_ref(), key)
-                .map(|options| ResolvedAuthentication::resolve(&options)),
-            qos: merge(&route.qos, groups.qos.as_ref(), key).map(|options| ResolvedQos::resolve(&options)),
-            balancing: merge(&route.load_balancer, groups.load_balancer.as_ref(), key)
-                .map(|options| ResolvedLoadBalancer::resolve(&options)),
-            http_handler: merge(&route.http_handler, groups.http_handler.as_ref(), key)
-                .map(|options| ResolvedHttpHandler::resolve(&options)),
+            authentication: authentication.map(|options| ResolvedAuthentication::resolve(&options)),
+            clusters: ClusterOptions::of_route(route, &scope.clusters),
             newer_http: false,
         }
     }

@@ -2,36 +2,24 @@
 //! does then.
 
 use super::{OcelotBehavior, OcelotTolerated};
+use crate::base::method::parse_method;
 use crate::config::{codes, suggest};
 use crate::plan::blueprint::HttpVersion;
 use crate::plan::document::HostAndPort;
 use std::net::Ipv6Addr;
 
-/// The methods that everybody knows; they are sent in capitals.
-const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
-
 /// The policies of HTTP versions, by their exact names.
 pub const VERSION_POLICIES: [&str; 3] =
     ["RequestVersionExact", "RequestVersionOrLower", "RequestVersionOrHigher"];
 
-/// Whether a text is a token (RFC 9110 section 5.6.2), as methods and header names are.
+/// Whether a text is a token (RFC 9110, section 5.6.2), as methods and header names are.
 pub fn is_token(text: &str) -> bool {
-    let tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.bytes().all(tchar)
-}
-
-/// A method, in capitals when it is one that everybody knows.
-pub fn method(text: &str) -> Option<String> {
-    let known = METHODS.iter().find(|known| known.eq_ignore_ascii_case(text));
-    match known {
-        Some(known) => Some((*known).to_owned()),
-        None => is_token(text).then(|| text.to_owned()),
-    }
+    crate::base::bytes::is_token(text.as_bytes())
 }
 
 /// The method that the service is asked with.
 pub fn backend_method(text: &str) -> Result<String, OcelotTolerated> {
-    method(text).ok_or_else(|| {
+    parse_method(text).ok_or_else(|| {
         let message = format!("DownstreamHttpMethod \"{text}\" is not a method");
         OcelotTolerated::new(codes::BAD_BACKEND_METHOD, OcelotBehavior::Status(404), message)
             .help("write one word such as \"GET\"")
@@ -79,16 +67,6 @@ pub fn port(entry: &HostAndPort) -> Result<Option<u16>, OcelotTolerated> {
         let message = format!("Port {} is out of range", port.value);
         OcelotTolerated::new(codes::BAD_PORT, result, message).help("ports are 1 to 65535")
     })
-}
-
-/// Seconds for which a connection is kept.
-pub fn connection_lifetime(seconds: i32) -> Result<(), OcelotTolerated> {
-    let message = format!("PooledConnectionLifetimeSeconds is {seconds}");
-    if seconds < 0 {
-        Err(OcelotTolerated::new(codes::BAD_LIFETIME, OcelotBehavior::Status(500), message))
-    } else {
-        Ok(())
-    }
 }
 
 /// `DownstreamHttpVersion`: a digit, and perhaps a point or comma and another digit. Ocelot does not start otherwise.
@@ -139,14 +117,6 @@ fn is_short_version(version: &str) -> OcelotTolerated {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn known_methods_are_sent_in_capitals_and_others_as_they_are() {
-        assert_eq!(method("get").as_deref(), Some("GET"));
-        assert_eq!(method("pUrge").as_deref(), Some("pUrge"));
-        assert_eq!(method("G T"), None);
-        assert_eq!(method(""), None);
-    }
 
     #[test]
     fn versions_follow_ocelots_grammar_and_what_it_makes_of_them() {

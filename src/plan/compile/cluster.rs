@@ -1,11 +1,8 @@
 //! Where requests go: addresses and how one is chosen, a route's own or under a name in `Clusters`.
 
-use super::connection_pool::{cluster_pool_config, pool_config};
 use super::discovery;
 use super::route::{RouteCompiler, state_key};
-use super::tls::TlsDocument as Tls;
 use super::unix_sockets;
-use super::{health, load_balancer};
 use crate::backend::balance::HashPolicy;
 use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
 use crate::net::connection_limit::PoolConfig;
@@ -14,8 +11,13 @@ use crate::plan::blueprint::discovery::{DiscoveredService, Registry};
 use crate::plan::blueprint::*;
 use crate::plan::check::unsupported::EffectiveOptions;
 use crate::plan::check::{CheckContext, OcelotTolerated, items, non_blank, options, values};
+use crate::plan::clusters::http_handler::{
+    ResolvedHttpHandler, check_http_handler, cluster_pool_config, pool_config,
+};
+use crate::plan::clusters::load_balancer::LoadBalancerOptions;
+use crate::plan::clusters::tls::TlsDocument as Tls;
+use crate::plan::clusters::{ClusterOptions, health, load_balancer};
 use crate::plan::document::{ClusterDocument, HostAndPort};
-use crate::plan::inherit::{ResolvedHttpHandler, ResolvedLoadBalancer, merge};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -86,27 +88,27 @@ fn cluster(
     document: &Spanned<ClusterDocument>,
     diagnostics: &mut Diagnostics,
 ) -> ClusterBlueprint {
-    let groups = &scope.groups;
-    let balancing = merge(&document.load_balancer, groups.load_balancer.as_ref(), None);
-    let balancing = balancing.map(|options| ResolvedLoadBalancer::resolve(&options));
-    let client = merge(&document.http_handler, groups.http_handler.as_ref(), None);
-    let client = client.map(|options| ResolvedHttpHandler::resolve(&options));
+    let options = ClusterOptions::of_cluster(document, &scope.clusters);
+    let client = options.http_handler.as_ref().map(|options| ResolvedHttpHandler::resolve(options));
     if let Some(client) = &client {
-        options::check_http_handler(scope, client, diagnostics);
+        check_http_handler(scope.ocelot, client, diagnostics);
     }
     let pooling = cluster_pool_config(client.as_ref(), diagnostics);
     let mut reader = ClusterReader { sources: scope.sources, diagnostics: diagnostics };
-    let balancer = reader.balancer(balancing.as_ref());
-    let health = merge(&document.health, groups.health.as_ref(), None);
-    let health =
-        health::health(document.health.as_ref().map(|set| set.span), health.as_deref(), reader.diagnostics);
+    let balancer = reader.balancer(options.load_balancer.as_deref());
+    let health = health::health(options.health.as_ref(), reader.diagnostics);
     let endpoints = reader.endpoints(document);
     weights(items(&document.endpoints), &balancer, reader.diagnostics);
     health::check_ports(&health, &endpoints, reader.diagnostics);
     let scheme = reader.scheme(document);
     let found = reader.discovery(scope, registry, document);
-    let tls = Tls { options: &document.tls, accept_any: &document.accept_any_certificate, key: None, scheme };
-    let tls = tls.read(scope, diagnostics);
+    let tls = Tls {
+        options: options.tls.as_ref(),
+        own_span: document.tls.as_ref().map(|set| set.span),
+        accept_any: &document.accept_any_certificate,
+        scheme,
+    };
+    let tls = tls.read(scope.attached, diagnostics);
     unix_sockets::check_server_name(items(&document.endpoints), scheme, &tls, scope, diagnostics);
     ClusterBlueprint {
         key: key(name),
@@ -132,7 +134,7 @@ impl ClusterReader<'_> {
         read.map_err(|wrong| wrong.report(self.diagnostics, false, span)).ok()
     }
 
-    fn balancer(&mut self, balancing: Option<&ResolvedLoadBalancer>) -> Sourced<BalancerKind> {
+    fn balancer(&mut self, balancing: Option<&LoadBalancerOptions>) -> Sourced<BalancerKind> {
         let Some(balancing) = balancing else { return Sourced::new(BalancerKind::NoLoadBalancer, None) };
         let read = load_balancer::balancer(balancing, false, self.diagnostics);
         let (span, read) = read.map_or((None, None), |(span, read)| (Some(span), self.accept(span, read)));
@@ -234,19 +236,21 @@ impl RouteCompiler<'_, '_, '_> {
         let mut endpoints = self.endpoints(&balancer.value);
         weights(items(&self.document.endpoints), &balancer, self.diagnostics);
         let found = self.discovery(registry, &mut endpoints);
-        let health = self.health();
+        let health = health::health(effective.clusters.health.as_ref(), self.diagnostics);
         health::check_ports(&health, &endpoints, self.diagnostics);
         let key = state_key(self.document, effective);
         let route = self.document;
         let tls = Tls {
-            options: &route.tls,
+            options: effective.clusters.tls.as_ref(),
+            own_span: route.tls.as_ref().map(|set| set.span),
             accept_any: &route.accept_any_certificate,
-            key: route.key.as_ref().map(|key| key.as_str()),
             scheme,
         };
-        let tls = tls.read(self.scope, self.diagnostics);
+        let tls = tls.read(self.scope.attached, self.diagnostics);
         unix_sockets::check_server_name(items(&route.endpoints), scheme, &tls, self.scope, self.diagnostics);
-        let pooling = pool_config(effective.http_handler.as_ref(), self.diagnostics);
+        let client = effective.clusters.http_handler.as_ref();
+        let client = client.map(|options| ResolvedHttpHandler::resolve(options));
+        let pooling = pool_config(client.as_ref(), self.diagnostics);
         Arc::new(ClusterBlueprint {
             key,
             name: None,
@@ -347,22 +351,12 @@ impl RouteCompiler<'_, '_, '_> {
     }
 
     fn balancer(&mut self, effective: &EffectiveOptions) -> Sourced<BalancerKind> {
-        let Some(balancing) = &effective.balancing else {
+        let Some(balancing) = effective.clusters.load_balancer.as_deref() else {
             return Sourced::new(BalancerKind::NoLoadBalancer, None);
         };
         let read = load_balancer::balancer(balancing, self.scope.ocelot, self.diagnostics);
         let (span, read) = read.map_or((None, None), |(span, read)| (Some(span), self.accept(span, read)));
         Sourced::new(read.unwrap_or_default(), span)
-    }
-
-    fn health(&mut self) -> Sourced<HealthConfig> {
-        let key = self.document.key.as_ref().map(|key| key.as_str());
-        let options = merge(&self.document.health, self.scope.groups.health.as_ref(), key);
-        health::health(
-            self.document.health.as_ref().map(|set| set.span),
-            options.as_deref(),
-            self.diagnostics,
-        )
     }
 }
 

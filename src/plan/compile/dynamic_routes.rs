@@ -6,10 +6,12 @@ use crate::plan::blueprint::{
     RouteBlueprint,
     discovery::{DynamicBlueprint, DynamicEntry, Registry},
 };
-use crate::plan::check::{CheckContext, OptionGroups, items, non_blank};
+use crate::plan::check::{CheckContext, items, non_blank};
+use crate::plan::clusters::ClusterGroups;
 use crate::plan::document::{DynamicRouteDocument, GlobalDocument, RouteDocument, Setting};
 use crate::plan::routing::RoutingRules;
-use crate::plan::stage_options;
+use crate::plan::stage_options::StageGroups;
+use crate::plan::{clusters, stage_options};
 
 /// What the routes of services are called that have no entry of their own.
 const DEFAULT_SERVICE: &str = "dynamic";
@@ -28,7 +30,8 @@ pub fn read(
     let global = global(scope);
     let scope = CheckContext {
         global: &global,
-        groups: OptionGroups::new(&global),
+        stages: StageGroups::new(&global),
+        clusters: ClusterGroups::new(&global),
         ..CheckContext::new(scope.check_document, &global, scope.sources, scope.gateway.clone())
     };
     let read = |document: &Spanned<RouteDocument>, diagnostics: &mut Diagnostics| -> RouteBlueprint {
@@ -141,14 +144,12 @@ fn to_route_document(scope: &CheckContext, entry: Option<&DynamicRouteDocument>)
         scheme: text(&entry.scheme, &global.scheme),
         http_version: text(&entry.http_version, &global.http_version),
         http_version_policy: text(&entry.http_version_policy, &global.http_version_policy),
-        http_handler: entry.http_handler.clone(),
-        load_balancer: entry.load_balancer.clone(),
-        qos: entry.qos.clone(),
         timeout: entry.timeout.clone(),
         metadata: entry.metadata.clone(),
         policies: entry.policies.clone(),
         ..RouteDocument::default()
     };
     stage_options::copy_from_dynamic(entry, &mut route);
+    clusters::copy_from_dynamic(entry, &mut route);
     route
 }

@@ -2,25 +2,20 @@
 
 mod aggregate;
 mod resilience;
-mod load_balancer;
 mod cluster;
 mod discovery;
 mod dns;
 mod dynamic_routes;
-mod fallback;
-mod header_transforms;
-mod health;
+pub(super) mod header_transforms;
 mod listeners;
 mod matcher;
 mod aggregate_members;
 mod route_names;
 pub(super) mod limits;
-mod connection_pool;
 mod provider_settings;
 mod route;
 mod transforms;
 mod unix_sockets;
-mod tls;
 
 use super::blueprint::{
     Blueprint, RouteBlueprint, TraceMode,

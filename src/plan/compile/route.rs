@@ -12,10 +12,10 @@ use crate::plan::check::values::{self, VERSION_POLICIES, VersionChoice};
 use crate::plan::check::{
     CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, options, template,
 };
+use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
 use crate::plan::document::{HostAndPort, RouteDocument, Setting};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
-use crate::stages::StageConfigs;
 use crate::stages::authentication::options::ResolvedAuthentication;
 use crate::stages::feature::{CompileContext as FeatureContext, RouteFacts};
 use std::fmt::Write;
@@ -133,10 +133,18 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     ) -> RouteBlueprint {
         let (scope, written) = (self.scope, self.document);
         self.check_options(effective);
-        let tried = self.attempts(effective, &around.clusters);
         let state_key = state_key(written, effective);
-        let identity = || request_identity(&matches, &backend);
-        let stages = self.stages(&state_key, effective, &identity);
+        let authentication = effective.authentication.as_ref();
+        let facts = RouteFacts {
+            span: written.span,
+            methods: items(&written.methods),
+            client_path: written.client_path.as_ref().map_or("", |path| path.as_str()),
+            state_key: &state_key,
+            is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
+            request_identity: &|| request_identity(&matches, &backend),
+        };
+        let tried = self.attempts(effective, facts, &around.clusters);
+        let stages = scope.stages.compile(written, scope.global, &mut self.context(facts));
         RouteBlueprint {
             index,
             span: written.span,
@@ -311,41 +319,26 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         None
     }
 
-    /// The configurations of the route's stages.
-    fn stages(
-        &mut self,
-        state_key: &str,
-        effective: &EffectiveOptions,
-        request_identity: &dyn Fn() -> String,
-    ) -> StageConfigs {
-        let (scope, route) = (self.scope, self.document);
-        let authentication = effective.authentication.as_ref();
-        let facts = RouteFacts {
-            span: route.span,
-            methods: items(&route.methods),
-            client_path: route.client_path.as_ref().map_or("", |path| path.as_str()),
-            state_key,
-            is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
-            request_identity,
-        };
-        let mut context = FeatureContext {
-            gateway: &scope.gateway,
-            route: facts,
+    /// The surroundings of the compilers of option objects.
+    pub(super) fn context<'c>(&'c mut self, route: RouteFacts<'c>) -> FeatureContext<'c> {
+        FeatureContext {
+            gateway: &self.scope.gateway,
+            route,
             own_span: None,
             global_span: None,
             diagnostics: self.diagnostics,
             unservable: &mut self.unservable,
-        };
-        scope.groups.stages.compile(route, scope.global, &mut context)
+        }
     }
 
     /// The rules of option objects.
     fn check_options(&mut self, effective: &EffectiveOptions) {
         let scope = self.scope;
-        if let Some(client) = &effective.http_handler {
-            options::check_http_handler(scope, client, self.diagnostics);
+        if let Some(options) = &effective.clusters.http_handler {
+            let client = ResolvedHttpHandler::resolve(options);
+            http_handler::check_http_handler(scope.ocelot, &client, self.diagnostics);
             if let Some(lifetime) = &client.connection_lifetime {
-                self.accept(lifetime.span, values::connection_lifetime(lifetime.value));
+                self.accept(lifetime.span, http_handler::connection_lifetime(lifetime.value));
             }
         }
         unsupported::route(effective, self.diagnostics);
@@ -392,12 +385,12 @@ pub(super) fn state_key(route: &RouteDocument, effective: &EffectiveOptions) -> 
         Some(name) => key.push_str(&cluster::key(name)),
         None => addresses(items(&route.endpoints), &mut key),
     }
-    let balancing = effective.balancing.as_ref();
+    let balancing = effective.clusters.load_balancer.as_ref();
     for part in [
         or_inherit(non_blank(&route.service_namespace), "no-svc-ns"),
         or_inherit(non_blank(&route.service_name), "no-svc-name"),
-        or_inherit(balancing.and_then(|balancing| balancing.kind.as_ref()), "NoLoadBalancer"),
-        or_inherit(balancing.and_then(|balancing| balancing.key.as_ref()), "no-lb-key"),
+        or_inherit(balancing.and_then(|balancing| non_blank(&balancing.kind)), "NoLoadBalancer"),
+        or_inherit(balancing.and_then(|balancing| non_blank(&balancing.key)), "no-lb-key"),
     ] {
         key.push('|');
         key.push_str(part);

@@ -1,71 +1,108 @@
-//! Documents out of their own settings and the options of the features that they carry, as the table of stages places
-//! them.
+//! Documents out of their own settings and the options of the features that they carry, as the table of stages and the
+//! table of cluster options place them.
 
-/// Declares a document of one kind: `route`, `policy`, `global`, `aggregate`, `dynamic`. Its own settings come first.
+/// Declares a document of one kind: `route`, `policy`, `global`, `aggregate`, `dynamic`, `cluster`. Its own settings come
+/// first, then the options of clusters, then those of stages.
 macro_rules! document {
     ($kind:ident: $(#[$attribute:meta])* pub struct $name:ident { $($fields:tt)* }) => {
-        $crate::stages::table::with_stages! {
-            document_fields { $kind [$(#[$attribute])*] $name [$($fields)*] }
+        $crate::plan::clusters::with_cluster_options! {
+            document_fields { [$crate::plan::clusters] $kind [$(#[$attribute])*] $name [$($fields)*] }
         }
     };
 }
 
-/// Adds the fields of one line of the table after the other, then emits the struct.
+/// Adds the field of one entry of a table after the other, then emits the struct.
 macro_rules! document_fields {
-    ({ $kind:ident [$($attributes:tt)*] $name:ident [$($fields:tt)*] }) => {
+    ({ [$crate_:tt::plan::clusters] $kind:ident $attributes:tt $name:ident $fields:tt }) => {
+        $crate::stages::table::with_stages! {
+            document_fields { [$crate::stages] $kind $attributes $name $fields }
+        }
+    };
+    ({ $root:tt $kind:ident [$($attributes:tt)*] $name:ident [$($fields:tt)*] }) => {
         $($attributes)*
         pub struct $name { $($fields)* }
     };
     // A stage without options.
-    ({ $($document:tt)* } $stage:tt; $($lines:tt)*) => {
-        document_fields! { { $($document)* } $($lines)* }
+    ({ $($document:tt)* } $setting:literal $stage:tt; $($entries:tt)*) => {
+        document_fields! { { $($document)* } $($entries)* }
     };
     (
-        { global $attributes:tt $name:ident [$($fields:tt)*] }
-        ($feature:ident :: $constant:ident, $setting:literal, $reason:literal) => {
+        { [$($root:tt)*] global $attributes:tt $name:ident [$($fields:tt)*] }
+        $setting:literal $stage:tt => {
             $(#[doc = $doc:literal])* $(#[cfg($($cfg:tt)*)] #[schemars($($schemars:tt)*)])?
             $field:ident: $options:ident $documents:tt
         };
-        $($lines:tt)*
+        $($entries:tt)*
     ) => {
         document_fields! {
-            { global $attributes $name [
+            { [$($root)*] global $attributes $name [
                 $($fields)*
                 $(#[doc = $doc])* $(#[cfg($($cfg)*)] #[schemars($($schemars)*)])?
                 #[serde(rename = $setting)]
-                pub $field: Setting<<$crate::stages::$field::$options as $crate::config::options::Options>::Global>,
+                pub $field: Setting<<$($root)*::$field::$options as $crate::config::options::Options>::Global>,
             ] }
-            $($lines)*
+            $($entries)*
         }
     };
-    ({ route $($document:tt)* } $($lines:tt)*) => { document_fields! { @own { route $($document)* } $($lines)* } };
-    ({ policy $($document:tt)* } $($lines:tt)*) => { document_fields! { @own { policy $($document)* } $($lines)* } };
-    ({ aggregate $($document:tt)* } $stage:tt => { $(#$doc:tt)* $field:ident: $options:ident [aggregate $($more:tt)*] }; $($lines:tt)*) => {
-        document_fields! { @own { aggregate $($document)* } $stage => { $(#$doc)* $field: $options [aggregate $($more)*] }; $($lines)* }
+    ({ $root:tt route $($document:tt)* } $($entries:tt)*) => {
+        document_fields! { @own { $root route $($document)* } $($entries)* }
     };
-    ({ dynamic $($document:tt)* } $stage:tt => { $(#$doc:tt)* $field:ident: $options:ident [$aggregate:tt dynamic] }; $($lines:tt)*) => {
-        document_fields! { @own { dynamic $($document)* } $stage => { $(#$doc)* $field: $options [$aggregate dynamic] }; $($lines)* }
-    };
-    // A document without these options.
-    ({ $($document:tt)* } $stage:tt => $feature:tt; $($lines:tt)*) => {
-        document_fields! { { $($document)* } $($lines)* }
+    ({ $root:tt policy $($document:tt)* } $($entries:tt)*) => {
+        document_fields! { @own { $root policy $($document)* } $($entries)* }
     };
     (
-        @own { $kind:ident $attributes:tt $name:ident [$($fields:tt)*] }
-        ($feature:ident :: $constant:ident, $setting:literal, $reason:literal) => {
+        { $root:tt aggregate $($document:tt)* }
+        $setting:literal $stage:tt => { $(#$doc:tt)* $field:ident: $options:ident [aggregate $dynamic:tt $cluster:tt] };
+        $($entries:tt)*
+    ) => {
+        document_fields! {
+            @own { $root aggregate $($document)* }
+            $setting $stage => { $(#$doc)* $field: $options [aggregate $dynamic $cluster] };
+            $($entries)*
+        }
+    };
+    (
+        { $root:tt dynamic $($document:tt)* }
+        $setting:literal $stage:tt => { $(#$doc:tt)* $field:ident: $options:ident [$aggregate:tt dynamic $cluster:tt] };
+        $($entries:tt)*
+    ) => {
+        document_fields! {
+            @own { $root dynamic $($document)* }
+            $setting $stage => { $(#$doc)* $field: $options [$aggregate dynamic $cluster] };
+            $($entries)*
+        }
+    };
+    (
+        { $root:tt cluster $($document:tt)* }
+        $setting:literal $stage:tt => { $(#$doc:tt)* $field:ident: $options:ident [$aggregate:tt $dynamic:tt cluster] };
+        $($entries:tt)*
+    ) => {
+        document_fields! {
+            @own { $root cluster $($document)* }
+            $setting $stage => { $(#$doc)* $field: $options [$aggregate $dynamic cluster] };
+            $($entries)*
+        }
+    };
+    // A document without these options.
+    ({ $($document:tt)* } $setting:literal $stage:tt => $feature:tt; $($entries:tt)*) => {
+        document_fields! { { $($document)* } $($entries)* }
+    };
+    (
+        @own { [$($root:tt)*] $kind:ident $attributes:tt $name:ident [$($fields:tt)*] }
+        $setting:literal $stage:tt => {
             $(#[doc = $doc:literal])* $(#[cfg($($cfg:tt)*)] #[schemars($($schemars:tt)*)])?
             $field:ident: $options:ident $documents:tt
         };
-        $($lines:tt)*
+        $($entries:tt)*
     ) => {
         document_fields! {
-            { $kind $attributes $name [
+            { [$($root)*] $kind $attributes $name [
                 $($fields)*
                 $(#[doc = $doc])* $(#[cfg($($cfg)*)] #[schemars($($schemars)*)])?
                 #[serde(rename = $setting)]
-                pub $field: BoxedSetting<$crate::stages::$field::$options>,
+                pub $field: BoxedSetting<$($root)*::$field::$options>,
             ] }
-            $($lines)*
+            $($entries)*
         }
     };
 }

@@ -1,44 +1,31 @@
 //! `Clusters`: named backends that several routes share.
 
 use super::discovery::DiscoveryDocument;
-use super::options::{HealthCheckOptions, HttpHandlerOptions, LoadBalancerOptions, TlsOptions};
 use super::route::HostAndPort;
 use crate::config::values::{BoxedSetting, List, Setting};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A named backend: its endpoints and the options about them that a route would have otherwise. Options of
-/// `GlobalConfiguration` apply to it, unless they have `RouteKeys`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ClusterDocument {
-    /// Host and port of each endpoint. Required, unless `ServiceName` is set.
-    pub endpoints: List<HostAndPort>,
-    /// The service name in the discovery provider; replaces `Endpoints`. Default: none.
-    pub service_name: Setting<String>,
-    /// The namespace of the service in the discovery provider. Default: that of the provider.
-    pub service_namespace: Setting<String>,
-    /// The discovery provider of this cluster. Default: `ServiceDiscoveryProvider` of `GlobalConfiguration`.
-    pub discovery: Setting<DiscoveryDocument>,
-    /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request.
-    #[serde(rename = "DownstreamScheme")]
-    pub scheme: Setting<String>,
-    /// Load balancing: how an endpoint is selected for each request. Default: `NoLoadBalancer`, always the first
-    /// endpoint. Source: Ocelot, Load Balancer.
-    #[serde(rename = "LoadBalancerOptions")]
-    pub load_balancer: BoxedSetting<LoadBalancerOptions>,
-    /// Health checks: which endpoints are eligible for requests. Default: all endpoints are eligible.
-    #[serde(rename = "HealthCheckOptions")]
-    pub health: BoxedSetting<HealthCheckOptions>,
-    /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
-    #[serde(rename = "HttpHandlerOptions")]
-    pub http_handler: BoxedSetting<HttpHandlerOptions>,
-    /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted
-    /// authorities of the system, no client certificate.
-    #[serde(rename = "TlsOptions")]
-    pub tls: BoxedSetting<TlsOptions>,
-    /// Whether every certificate of the backend is accepted, without verification. Default: false. Source: Ocelot,
-    /// Configuration.
-    #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
-    pub accept_any_certificate: Setting<bool>,
+document! { cluster:
+    /// A named backend: its endpoints and the options about them that a route would have otherwise. Options of
+    /// `GlobalConfiguration` apply to it, unless they have `RouteKeys`.
+    #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+    #[serde(rename_all = "PascalCase", default)]
+    pub struct ClusterDocument {
+        /// Host and port of each endpoint. Required, unless `ServiceName` is set.
+        pub endpoints: List<HostAndPort>,
+        /// The service name in the discovery provider; replaces `Endpoints`. Default: none.
+        pub service_name: Setting<String>,
+        /// The namespace of the service in the discovery provider. Default: that of the provider.
+        pub service_namespace: Setting<String>,
+        /// The discovery provider of this cluster. Default: `ServiceDiscoveryProvider` of `GlobalConfiguration`.
+        pub discovery: Setting<DiscoveryDocument>,
+        /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request.
+        #[serde(rename = "DownstreamScheme")]
+        pub scheme: Setting<String>,
+        /// Whether every certificate of the backend is accepted, without verification. Default: false. Source: Ocelot,
+        /// Configuration.
+        #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
+        pub accept_any_certificate: Setting<bool>,
+    }
 }

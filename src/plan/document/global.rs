@@ -2,7 +2,6 @@
 
 use super::discovery::DiscoveryDocument;
 use super::headers::HeaderEdits;
-use super::options::*;
 use crate::config::values::{DurationSetting, List, Setting, StringList};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,32 +20,9 @@ document! { global:
         pub compatibility: Setting<String>,
         /// The header that carries the request id. Routes inherit the global value. Default: none. Source: Ocelot, Logging.
         pub request_id_key: Setting<String>,
-        /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
-        #[serde(rename = "HttpHandlerOptions")]
-        pub http_handler: Setting<GlobalHttpHandlerOptions>,
-        /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted
-        /// authorities of the system, no client certificate.
-        #[serde(rename = "TlsOptions")]
-        pub tls: Setting<GlobalTlsOptions>,
-        /// Load balancing: how an endpoint is selected for each request. Default: `NoLoadBalancer`, always the first
-        /// endpoint. Source: Ocelot, Load Balancer.
-        #[serde(rename = "LoadBalancerOptions")]
-        pub load_balancer: Setting<GlobalLoadBalancerOptions>,
-        /// Health checks: which endpoints are eligible for requests. Default: all endpoints are eligible.
-        #[serde(rename = "HealthCheckOptions")]
-        pub health: Setting<GlobalHealthCheckOptions>,
-        /// Circuit breaker and timeout. Default: none. Source: Ocelot, Quality of Service.
-        #[serde(rename = "QoSOptions")]
-        pub qos: Setting<GlobalQosOptions>,
-        /// Retries of failed attempts. Default: none, except one retry when a reused connection turns out to be closed.
-        #[serde(rename = "RetryOptions")]
-        pub retry: Setting<GlobalRetryOptions>,
         /// The request header that carries the remaining milliseconds of `Timeout` to the backend; `grpc-timeout` is
         /// written in the format of gRPC. Routes inherit the global value. Default: none.
         pub deadline_header: Setting<String>,
-        /// Fallback: the response when all attempts failed. Default: the error response.
-        #[serde(rename = "FallbackOptions")]
-        pub fallback: Setting<GlobalFallbackOptions>,
         /// Time limit for the start of the backend's response, all attempts included: whole seconds, or a duration such as
         /// `"1s"`. Routes inherit the global value. Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
         pub timeout: Setting<DurationSetting>,

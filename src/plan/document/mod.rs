@@ -11,11 +11,8 @@ mod cluster;
 mod discovery;
 mod global;
 mod headers;
-mod health;
 mod listener;
-mod options;
 mod extensions;
-mod nested;
 mod policy;
 mod route;
 
@@ -31,10 +28,7 @@ pub use discovery::DiscoveryDocument;
 pub use extensions::*;
 pub use global::{GlobalDocument, MetadataOptions};
 pub use headers::{HeaderEditDocument, HeaderEdits, HeaderForm};
-pub use health::{ActiveHealthDocument, PassiveHealthDocument};
 pub use listener::*;
-pub use nested::*;
-pub use options::*;
 pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 

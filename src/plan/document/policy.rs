@@ -1,7 +1,6 @@
 //! A policy file: the options of a route that several routes share by name.
 
 use super::headers::HeaderEdits;
-use super::options::*;
 use crate::config::values::{BoxedSetting, DurationSetting, List, ListMap, ScalarText, Setting, StringList};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,13 +14,6 @@ document! { policy:
         /// The JSON Schema of this file; used by editors only.
         #[serde(rename = "$schema")]
         pub schema: Setting<String>,
-        /// Load balancing: how an endpoint is selected for each request. Default: `NoLoadBalancer`, always the first
-        /// endpoint. Source: Ocelot, Load Balancer.
-        #[serde(rename = "LoadBalancerOptions")]
-        pub load_balancer: BoxedSetting<LoadBalancerOptions>,
-        /// Health checks: which endpoints are eligible for requests. Default: all endpoints are eligible.
-        #[serde(rename = "HealthCheckOptions")]
-        pub health: BoxedSetting<HealthCheckOptions>,
         /// Claim type → the value that the caller must have, or a list of values of which one suffices. All entries must be
         /// satisfied. `"{name}"` is the value of the path placeholder. Default: `{}`. Source: Ocelot, Authorization.
         #[serde(rename = "RouteClaimsRequirement")]
@@ -52,28 +44,12 @@ document! { policy:
         /// Transformation.
         #[serde(rename = "DownstreamHeaderTransform")]
         pub response_headers: HeaderEdits,
-        /// Circuit breaker and timeout. Default: none. Source: Ocelot, Quality of Service.
-        #[serde(rename = "QoSOptions")]
-        pub qos: BoxedSetting<QosOptions>,
-        /// Retries of failed attempts. Default: none, except one retry when a reused connection turns out to be closed.
-        #[serde(rename = "RetryOptions")]
-        pub retry: BoxedSetting<RetryOptions>,
         /// The request header that carries the remaining milliseconds of `Timeout` to the backend; `grpc-timeout` is
         /// written in the format of gRPC. Routes inherit the global value. Default: none.
         pub deadline_header: Setting<String>,
-        /// Fallback: the response when all attempts failed. Default: the error response.
-        #[serde(rename = "FallbackOptions")]
-        pub fallback: BoxedSetting<FallbackOptions>,
         /// Time limit for the start of the backend's response, all attempts included: whole seconds, or a duration such as
         /// `"1s"`. Routes inherit the global value. Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
         pub timeout: Setting<DurationSetting>,
-        /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
-        #[serde(rename = "HttpHandlerOptions")]
-        pub http_handler: BoxedSetting<HttpHandlerOptions>,
-        /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted
-        /// authorities of the system, no client certificate.
-        #[serde(rename = "TlsOptions")]
-        pub tls: BoxedSetting<TlsOptions>,
         /// Whether every certificate of the backend is accepted, without verification. Default: false. Source: Ocelot,
         /// Configuration.
         #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]

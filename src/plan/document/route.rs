@@ -1,7 +1,6 @@
 //! `Routes[]` and `DynamicRoutes[]`.
 
 use super::headers::HeaderEdits;
-use super::options::*;
 use crate::config::values::{BoxedSetting, DurationSetting, List, ListMap, ScalarText, Setting, StringList};
 use crate::stages::cache::CacheOptions;
 use crate::stages::rate_limit::RateLimitOptions;
@@ -72,13 +71,6 @@ document! { route:
         /// The namespace of the service in the discovery provider. Default: that of the provider. Source: Ocelot,
         /// Kubernetes.
         pub service_namespace: Setting<String>,
-        /// Load balancing: how an endpoint is selected for each request. Default: `NoLoadBalancer`, always the first
-        /// endpoint. Source: Ocelot, Load Balancer.
-        #[serde(rename = "LoadBalancerOptions")]
-        pub load_balancer: BoxedSetting<LoadBalancerOptions>,
-        /// Health checks: which endpoints are eligible for requests. Default: all endpoints are eligible.
-        #[serde(rename = "HealthCheckOptions")]
-        pub health: BoxedSetting<HealthCheckOptions>,
         /// Claim type → the value that the caller must have, or a list of values of which one suffices. All entries must be
         /// satisfied. `"{name}"` is the value of the path placeholder. Default: `{}`. Source: Ocelot, Authorization.
         #[serde(rename = "RouteClaimsRequirement")]
@@ -116,28 +108,12 @@ document! { route:
         /// Legacy name of `CacheOptions`; takes precedence if both are present. Source: Ocelot, Caching.
         #[serde(rename = "FileCacheOptions")]
         pub old_cache: BoxedSetting<CacheOptions>,
-        /// Circuit breaker and timeout. Default: none. Source: Ocelot, Quality of Service.
-        #[serde(rename = "QoSOptions")]
-        pub qos: BoxedSetting<QosOptions>,
-        /// Retries of failed attempts. Default: none, except one retry when a reused connection turns out to be closed.
-        #[serde(rename = "RetryOptions")]
-        pub retry: BoxedSetting<RetryOptions>,
         /// The request header that carries the remaining milliseconds of `Timeout` to the backend; `grpc-timeout` is
         /// written in the format of gRPC. Routes inherit the global value. Default: none.
         pub deadline_header: Setting<String>,
-        /// Fallback: the response when all attempts failed. Default: the error response.
-        #[serde(rename = "FallbackOptions")]
-        pub fallback: BoxedSetting<FallbackOptions>,
         /// Time limit for the start of the backend's response, all attempts included: whole seconds, or a duration such as
         /// `"1s"`. Routes inherit the global value. Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
         pub timeout: Setting<DurationSetting>,
-        /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
-        #[serde(rename = "HttpHandlerOptions")]
-        pub http_handler: BoxedSetting<HttpHandlerOptions>,
-        /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted
-        /// authorities of the system, no client certificate.
-        #[serde(rename = "TlsOptions")]
-        pub tls: BoxedSetting<TlsOptions>,
         /// Whether every certificate of the backend is accepted, without verification. Default: false. Source: Ocelot,
         /// Configuration.
         #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
@@ -200,16 +176,6 @@ document! { dynamic:
         /// Ocelot, Routing (since 23.3).
         #[serde(rename = "DownstreamHttpVersionPolicy")]
         pub http_version_policy: Setting<String>,
-        /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
-        #[serde(rename = "HttpHandlerOptions")]
-        pub http_handler: BoxedSetting<HttpHandlerOptions>,
-        /// Load balancing: how an endpoint is selected for each request. Default: `NoLoadBalancer`, always the first
-        /// endpoint. Source: Ocelot, Load Balancer.
-        #[serde(rename = "LoadBalancerOptions")]
-        pub load_balancer: BoxedSetting<LoadBalancerOptions>,
-        /// Circuit breaker and timeout. Default: none. Source: Ocelot, Quality of Service.
-        #[serde(rename = "QoSOptions")]
-        pub qos: BoxedSetting<QosOptions>,
         /// Legacy name of `RateLimitOptions`; takes precedence if both are present. Source: Ocelot, Rate Limiting.
         #[serde(rename = "RateLimitRule")]
         pub old_rate_limit: BoxedSetting<RateLimitOptions>,

@@ -4,11 +4,6 @@
 //! where it holds, the route's own values win property by property. Old names of a setting win over new ones after
 //! that merge, so that an old name under `GlobalConfiguration` beats a new name on the route, as in Ocelot.
 
-mod resolved;
-
-pub use resolved::{ResolvedHttpHandler, ResolvedLoadBalancer, ResolvedQos};
-
-pub use crate::config::options::{GlobalGroup, merge};
 use crate::config::{Spanned, SpannedMap};
 use crate::plan::document::{DurationSetting, Setting};
 use std::time::Duration;

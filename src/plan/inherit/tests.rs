@@ -1,5 +1,7 @@
 use super::*;
+use crate::config::options::{GlobalGroup, merge};
 use crate::config::{Environment, InMemoryFiles, de};
+use crate::plan::clusters::qos::ResolvedQos;
 use crate::plan::document::load_texts;
 use crate::plan::document::{Document, GlobalDocument, RouteDocument};
 

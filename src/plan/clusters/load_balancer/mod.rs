@@ -1,10 +1,14 @@
-//! `ResolvedLoadBalancer` → a balancer with all that it needs.
+//! `LoadBalancerOptions` → a balancer with everything that it needs.
+
+mod options;
+
+pub use options::{GlobalLoadBalancerOptions, LoadBalancerOptions};
 
 use crate::backend::balance::{HashPolicy, SessionStore, Sticky};
-use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::base::bytes::is_token;
+use crate::config::values::non_blank;
+use crate::config::{Diagnostics, OcelotBehavior, OcelotTolerated, Span, Spanned, codes, suggest};
 use crate::plan::blueprint::BalancerKind;
-use crate::plan::check::{OcelotBehavior, OcelotTolerated, values};
-use crate::plan::inherit::ResolvedLoadBalancer;
 use std::time::Duration;
 
 /// Balancers by their exact names.
@@ -27,11 +31,11 @@ const DEFAULT_COOKIE: &str = "MargayEndpoint";
 
 /// How an endpoint is chosen, and where that is written; none: nothing is.
 pub fn balancer(
-    options: &ResolvedLoadBalancer,
+    options: &LoadBalancerOptions,
     ocelot: bool,
     diagnostics: &mut Diagnostics,
 ) -> Option<(Span, Result<BalancerKind, OcelotTolerated>)> {
-    let kind = options.kind.as_ref();
+    let kind = non_blank(&options.kind);
     report_unused_settings(options, kind.map_or("", |kind| kind.as_str()), diagnostics);
     let kind = kind?;
     let read = match kind.as_str() {
@@ -41,7 +45,7 @@ pub fn balancer(
         "LeastRequest" => Ok(BalancerKind::LeastRequest),
         "PeakEwma" => Ok(BalancerKind::PeakEwma),
         "Random" => Ok(BalancerKind::Random),
-        HASH_BALANCER => Ok(BalancerKind::ConsistentHash(hash_on(options.hash_on.as_ref(), diagnostics))),
+        HASH_BALANCER => Ok(BalancerKind::ConsistentHash(hash_on(non_blank(&options.hash_on), diagnostics))),
         STICKY_BALANCER => Ok(sticky(options, ocelot, diagnostics)),
         _ => Err(unknown(kind)),
     };
@@ -57,10 +61,10 @@ fn unknown(kind: &str) -> OcelotTolerated {
 }
 
 /// Settings of our own that another balancer has.
-fn report_unused_settings(options: &ResolvedLoadBalancer, kind: &str, diagnostics: &mut Diagnostics) {
+fn report_unused_settings(options: &LoadBalancerOptions, kind: &str, diagnostics: &mut Diagnostics) {
     let settings = [
         ("SetCookie", STICKY_BALANCER, options.set_cookie.as_ref().map(|set| set.span)),
-        ("HashOn", HASH_BALANCER, options.hash_on.as_ref().map(|set| set.span)),
+        ("HashOn", HASH_BALANCER, non_blank(&options.hash_on).map(|set| set.span)),
     ];
     for (setting, of, span) in settings {
         if let Some(span) = span.filter(|_| kind != of) {
@@ -76,7 +80,7 @@ fn hash_on(written: Option<&Spanned<String>>, diagnostics: &mut Diagnostics) -> 
     let Some(written) = written else { return HashPolicy::Address };
     let read = HashPolicy::parse(written);
     let sound = match &read {
-        Some(HashPolicy::Header(name) | HashPolicy::Cookie(name)) => values::is_token(name),
+        Some(HashPolicy::Header(name) | HashPolicy::Cookie(name)) => is_token(name.as_bytes()),
         Some(_) => true,
         None => false,
     };
@@ -89,11 +93,11 @@ fn hash_on(written: Option<&Spanned<String>>, diagnostics: &mut Diagnostics) -> 
 }
 
 /// Under Ocelot sessions are kept as there; outside it a session that is of no use any more moves.
-fn sticky(options: &ResolvedLoadBalancer, ocelot: bool, diagnostics: &mut Diagnostics) -> BalancerKind {
+fn sticky(options: &LoadBalancerOptions, ocelot: bool, diagnostics: &mut Diagnostics) -> BalancerKind {
     let own = options.set_cookie.as_ref().is_some_and(|set| set.value);
     let cookie =
-        options.key.as_ref().map_or(if own { DEFAULT_COOKIE } else { OCELOT_COOKIE }, |key| key.as_str());
-    if let Some(key) = options.key.as_ref().filter(|key| !values::is_token(key)) {
+        non_blank(&options.key).map_or(if own { DEFAULT_COOKIE } else { OCELOT_COOKIE }, |key| key.as_str());
+    if let Some(key) = non_blank(&options.key).filter(|key| !is_token(key.as_bytes())) {
         let message = format!("Key \"{}\" is not the name of a cookie", key.value);
         let result = OcelotBehavior::Effect("no client carries it, and all go to one address");
         OcelotTolerated::new(codes::BAD_SESSION, result, message).report(diagnostics, ocelot, key.span);

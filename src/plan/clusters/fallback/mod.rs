@@ -1,50 +1,46 @@
-//! What is answered when all attempts failed: from an option object to settings.
+//! `FallbackOptions` → the response when all attempts failed.
 
-use super::cluster::Clusters;
-use super::route::RouteCompiler;
+mod options;
+
+pub use options::{FallbackOptions, GlobalFallbackOptions, StaticResponseDocument};
+
+use super::{Effective, retry::failing_statuses};
 use crate::backend::attempt::fallback::{Failure, FallbackConfig, StaticResponse};
-use crate::config::{Spanned, codes, suggest};
-use crate::plan::blueprint::ClusterBlueprint;
-use crate::plan::check::{items, non_blank, values};
-use crate::plan::document::{FallbackOptions, List, StaticResponseDocument};
-use crate::plan::inherit::merge;
-use std::sync::Arc;
+use crate::base::bytes::is_token;
+use crate::config::values::{List, items, non_blank};
+use crate::config::{Code, Span, Spanned, codes, suggest};
+use crate::plan::compile::header_transforms::is_framing;
+use crate::stages::feature::CompileContext;
 
-impl RouteCompiler<'_, '_, '_> {
-    /// The settings go into `settings`; what is given back is the cluster that they name.
-    pub(super) fn fallback(
-        &mut self,
-        clusters: &Clusters,
-        settings: &mut Option<FallbackConfig>,
-    ) -> Option<Arc<ClusterBlueprint>> {
-        let key = self.document.key.as_ref().map(|key| key.as_str());
-        let group = self.scope.groups.fallback.as_ref();
-        let options = merge(&self.document.fallback, group, key)?.into_owned();
-        if options.enable_fallback.as_ref().is_some_and(|on| !on.value) {
-            return None;
-        }
-        let cluster = non_blank(&options.cluster);
-        self.report_missing_target(&options);
-        *settings = Some(FallbackConfig {
-            on_failures: self.failure_conditions(&options.on),
-            statuses: self.failing_statuses(&options.on_status, codes::BAD_FALLBACK),
-            reply: options.reply.as_ref().map(|reply| self.static_response(reply)),
-        });
-        let name = cluster?;
-        let found = clusters.named(name).cloned();
-        if found.is_none() {
-            clusters.unknown(name, self.diagnostics);
-        }
-        found
+/// Compiles the options; the cluster that they name is looked up by the caller.
+pub fn compile(options: &Effective<FallbackOptions>, context: &mut CompileContext) -> Option<FallbackConfig> {
+    if options.enable_fallback.as_ref().is_some_and(|on| !on.value) {
+        return None;
+    }
+    let mut compiler = FallbackCompiler { context };
+    compiler.report_missing_target(options);
+    Some(FallbackConfig {
+        on_failures: compiler.failure_conditions(&options.on),
+        statuses: failing_statuses(&options.on_status, codes::BAD_FALLBACK, compiler.context.diagnostics),
+        reply: options.reply.as_ref().map(|reply| compiler.static_response(reply)),
+    })
+}
+
+struct FallbackCompiler<'c, 'd> {
+    context: &'c mut CompileContext<'d>,
+}
+
+impl FallbackCompiler<'_, '_> {
+    fn report(&mut self, code: Code, span: Span, message: String, help: &str) {
+        self.context.diagnostics.error(code, span, message).help(help);
     }
 
-    fn report_missing_target(&mut self, options: &FallbackOptions) {
+    fn report_missing_target(&mut self, options: &Effective<FallbackOptions>) {
         if non_blank(&options.cluster).is_none() && options.reply.is_none() {
-            let place = self.document.fallback.as_ref().map(|own| own.span);
-            let place = place.or(self.scope.global.fallback.as_ref().map(|global| global.span));
+            let place = options.own_span.or(options.global_span);
             let message = "FallbackOptions with neither a Cluster nor a Reply".to_owned();
             let help = "write what is answered instead: \"Reply\": { \"Status\": 503, \"Body\": \"...\" }";
-            self.report(codes::BAD_FALLBACK, place.unwrap_or(self.document.span), message, help);
+            self.report(codes::BAD_FALLBACK, place.unwrap_or(self.context.route.span), message, help);
         }
     }
 
@@ -76,7 +72,7 @@ impl RouteCompiler<'_, '_, '_> {
         let mut fields = Vec::new();
         for (name, value) in reply.headers.iter().flat_map(|map| map.iter()) {
             let value = value.as_ref().map_or("", |value| value.as_str());
-            let sound = values::is_token(name) && !super::header_transforms::is_framing(name);
+            let sound = is_token(name.as_bytes()) && !is_framing(name);
             if !sound || value.bytes().any(|b| b < b' ' && b != b'\t' || b == 0x7f) {
                 let message = format!("the header \"{}\" of a Reply cannot be sent", name.value);
                 let help = "take a header that does not frame messages, and a value of one line";

@@ -1,9 +1,23 @@
-//! `HealthCheckOptions`: active health checks and outlier detection.
+//! `HealthCheckOptions` as the document has them.
 
 use crate::base::units::DurationText;
+use crate::config::options::{IsBlank, option_objects};
 use crate::config::values::{List, Setting};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+option_objects! {
+    /// Health checks: which endpoints are eligible for requests.
+    HealthCheckOptions, GlobalHealthCheckOptions {
+        /// Active health checks: probes every endpoint periodically. Default: off.
+        active: Setting<ActiveHealthDocument>,
+        /// Outlier detection: temporarily ejects an endpoint after failed requests. Default: off.
+        passive: Setting<PassiveHealthDocument>,
+        /// Panic threshold: below this percentage of healthy endpoints, health is ignored and all endpoints are used. 0
+        /// to 100. Default: 0, never; with no healthy endpoint the response is 503 `backend.no_endpoint`.
+        panic_threshold: Setting<i32>,
+    }
+}
 
 /// Active health checks: periodic probes of every endpoint.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -58,3 +72,6 @@ pub struct PassiveHealthDocument {
     /// Statuses that count as failures: `503`, `500-599`, `5xx`. Default: `["500-599"]`.
     pub failure_statuses: List<String>,
 }
+
+impl IsBlank for ActiveHealthDocument {}
+impl IsBlank for PassiveHealthDocument {}

@@ -1,42 +1,42 @@
-//! `TlsOptions`: whom a service must convince, and what it is shown.
+//! `TlsOptions` → TLS with a backend: trust anchors, client certificate and server name.
 
+mod options;
+
+pub use options::{GlobalTlsOptions, TlsOptions};
+
+use super::Effective;
+use crate::config::values::{Setting, non_blank};
 use crate::config::{Diagnostics, ReferencedFiles, Span, codes};
 use crate::net::tls::certificate::{CertifiedKeyPem, KeyPairError};
 use crate::net::tls::client::{ClientTls, is_server_name};
 use crate::net::tls::trust::{TrustAnchors, parse_authorities};
 use crate::plan::blueprint::Scheme;
-use crate::plan::check::{CheckContext, non_blank};
-use crate::plan::document::{BoxedSetting, Setting, TlsOptions};
-use crate::plan::inherit::merge;
 
 /// What a route or a cluster says about TLS.
 pub struct TlsDocument<'w> {
-    pub options: &'w BoxedSetting<TlsOptions>,
+    pub options: Option<&'w Effective<'w, TlsOptions>>,
+    /// Where the route or cluster sets them.
+    pub own_span: Option<Span>,
     /// Whether any certificate is accepted.
     pub accept_any: &'w Setting<bool>,
-    /// Of a route.
-    pub key: Option<&'w str>,
     pub scheme: Scheme,
 }
 
 impl TlsDocument<'_> {
     /// How the service is spoken to over TLS, where it is.
-    pub fn read(&self, scope: &CheckContext, diagnostics: &mut Diagnostics) -> ClientTls {
-        let own = self.options.as_ref().filter(|_| self.scheme == Scheme::Http);
+    pub fn read(&self, attached: Option<&ReferencedFiles>, diagnostics: &mut Diagnostics) -> ClientTls {
+        let own = self.own_span.filter(|_| self.scheme == Scheme::Http);
         if let Some(own) = own {
             let message = "TlsOptions mean nothing here: DownstreamScheme is \"http\"";
-            diagnostics
-                .warning(codes::USELESS_TLS, own.span, message)
-                .help("write \"https\", or leave them out");
+            diagnostics.warning(codes::USELESS_TLS, own, message).help("write \"https\", or leave them out");
         }
         if self.scheme == Scheme::Http {
             return ClientTls::default();
         }
-        let merged = merge(self.options, scope.groups.tls.as_ref(), self.key);
         let nothing = TlsOptions::default();
         let mut reader = TlsCompiler {
-            options: merged.as_deref().unwrap_or(&nothing),
-            attached: scope.attached,
+            options: self.options.map_or(&nothing, |options| options),
+            attached,
             diagnostics: diagnostics,
         };
         let trust = reader.trust();

@@ -1,13 +1,19 @@
-//! `HealthCheckOptions` → how health is watched over.
+//! `HealthCheckOptions` → active health checks and outlier detection.
 
+mod options;
+
+pub use options::{
+    ActiveHealthDocument, GlobalHealthCheckOptions, HealthCheckOptions, PassiveHealthDocument,
+};
+
+use super::Effective;
 use crate::backend::health::{ActiveCheck, HealthConfig, OutlierDetection, ProbeKind};
 use crate::base::{status_set::StatusSet, units::DurationText};
 use crate::config::ranges::RangeChecker;
+use crate::config::values::{List, Setting, items, non_blank};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::net::unix_address::UnixAddress;
 use crate::plan::blueprint::{Endpoint, Sourced};
-use crate::plan::check::{items, non_blank};
-use crate::plan::document::{ActiveHealthDocument, HealthCheckOptions, List, PassiveHealthDocument, Setting};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +22,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What the options say; `own` is where they are written.
+/// Compiles the options that apply.
 pub fn health(
-    own: Option<Span>,
-    options: Option<&HealthCheckOptions>,
+    options: Option<&Effective<HealthCheckOptions>>,
     diagnostics: &mut Diagnostics,
 ) -> Sourced<HealthConfig> {
     let Some(options) = options else { return Sourced::new(HealthConfig::default(), None) };
@@ -35,7 +40,7 @@ pub fn health(
             .error(codes::BAD_HEALTH_CHECK, panic.span, "PanicThreshold without a health check")
             .help("say what is checked: \"Active\": {} or \"Passive\": {}");
     }
-    Sourced::new(spec, own.or(place))
+    Sourced::new(spec, options.own_span.or(place))
 }
 
 /// A probe needs a port to ask.

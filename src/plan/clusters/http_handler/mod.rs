@@ -1,10 +1,14 @@
-//! How connections to a service are kept, and how many there may be: from an option object to settings.
+//! `HttpHandlerOptions` → connections to a backend: how they are pooled, and how many there may be.
 
-use crate::config::{Diagnostics, Span, codes};
+mod options;
+
+pub use options::{GlobalHttpHandlerOptions, HttpHandlerOptions};
+
+use crate::base::units::DurationText;
+use crate::config::values::{Setting, non_blank};
+use crate::config::{Diagnostics, OcelotBehavior, OcelotTolerated, Span, Spanned, codes};
 use crate::net::connection_limit::{ConnectionLimit, PoolConfig};
 use crate::net::proxy_protocol::Version;
-use crate::plan::check::{non_blank, values};
-use crate::plan::inherit::ResolvedHttpHandler;
 use std::time::Duration;
 
 /// Requests that wait for a connection, unless the options say otherwise.
@@ -43,7 +47,7 @@ pub fn cluster_pool_config(
     diagnostics: &mut Diagnostics,
 ) -> PoolConfig {
     if let Some(lifetime) = client.and_then(|client| client.connection_lifetime.as_ref())
-        && let Err(wrong) = values::connection_lifetime(lifetime.value)
+        && let Err(wrong) = connection_lifetime(lifetime.value)
     {
         wrong.report(diagnostics, false, lifetime.span);
     }
@@ -77,4 +81,68 @@ fn limit(client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) -> Option<
             .map_or(QUEUE_RANGE, |queue| usize::try_from(queue.value).unwrap_or(0)),
         pending_timeout: client.queue_timeout.as_ref().map(|time| time.value.0),
     })
+}
+
+/// Settings of the client that calls a service.
+#[derive(Clone, Debug)]
+pub struct ResolvedHttpHandler {
+    pub follow_redirects: Option<Spanned<bool>>,
+    /// None: no limit.
+    pub max_connections: Option<Spanned<i32>>,
+    pub queue_limit: Option<Spanned<i64>>,
+    pub queue_timeout: Option<Spanned<DurationText>>,
+    pub connection_lifetime: Option<Spanned<i32>>,
+    pub proxy_protocol: Option<Spanned<String>>,
+    pub cookies: Option<Spanned<bool>>,
+    pub proxy: Option<Spanned<bool>>,
+    pub tracing: Option<Spanned<bool>>,
+}
+
+impl ResolvedHttpHandler {
+    /// Seconds after which a kept connection is not used again, unless the options say otherwise.
+    pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(120);
+
+    /// Only what is switched on, or differs from the default, is kept.
+    pub fn resolve(options: &HttpHandlerOptions) -> Self {
+        let on = |set: &Setting<bool>| set.as_ref().filter(|on| on.value).cloned();
+        let connections = options.max_connections_per_server.as_ref();
+        ResolvedHttpHandler {
+            follow_redirects: on(&options.allow_auto_redirect),
+            max_connections: connections.filter(|n| n.value > 0 && n.value < i32::MAX).cloned(),
+            queue_limit: options.connection_queue_limit.clone(),
+            queue_timeout: options.connection_queue_timeout.clone(),
+            connection_lifetime: options.pooled_connection_lifetime_seconds.clone(),
+            proxy_protocol: options.proxy_protocol.clone(),
+            cookies: on(&options.use_cookie_container),
+            proxy: on(&options.use_proxy),
+            tracing: on(&options.use_tracing),
+        }
+    }
+}
+
+/// Settings of the HTTP client that this gateway will not have.
+pub fn check_http_handler(ocelot: bool, client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) {
+    let rows = [
+        (&client.follow_redirects, "AllowAutoRedirect", "follow redirects; the client gets them"),
+        (&client.cookies, "UseCookieContainer", "keep cookies of services, which all clients would share"),
+        (&client.proxy, "UseProxy", "use the proxy of the system"),
+        (&client.tracing, "UseTracing", "send traces to Butterfly or OpenTracing"),
+    ];
+    for (set, name, what) in rows {
+        let Some(set) = set else { continue };
+        let message = format!("\"{name}\": true has no effect: this gateway does not {what}");
+        diagnostics
+            .error_or_ocelot_warning(ocelot, codes::NEVER_SUPPORTED, set.span, message)
+            .help(format!("leave it out, or write \"{name}\": false"));
+    }
+}
+
+/// Seconds for which a connection is kept.
+pub fn connection_lifetime(seconds: i32) -> Result<(), OcelotTolerated> {
+    let message = format!("PooledConnectionLifetimeSeconds is {seconds}");
+    if seconds < 0 {
+        Err(OcelotTolerated::new(codes::BAD_LIFETIME, OcelotBehavior::Status(500), message))
+    } else {
+        Ok(())
+    }
 }

@@ -1,0 +1,158 @@
+//! How backends are called: load balancing, health checks, connections, TLS, circuit breakers, retries and fallbacks.
+//! Envoy configures these on clusters and in the retry policy of routes, nginx in `upstream` blocks.
+//!
+//! Each folder holds the options of one feature as the document has them and their compiler; one entry of the table below
+//! places the options in the documents. Inheritance, `RouteKeys` and the checks of groups are generated from it.
+
+pub mod fallback;
+pub mod health;
+pub mod http_handler;
+pub mod load_balancer;
+pub mod qos;
+pub mod retry;
+pub mod tls;
+
+use super::document::{ClusterDocument, DynamicRouteDocument, GlobalDocument, RouteDocument};
+use super::stage_options::{check_route_keys, if_carried};
+use crate::config::options::{GlobalGroup, Options, merge};
+use crate::config::values::{BoxedSetting, Setting};
+use crate::config::{Diagnostics, Span};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ops::Deref;
+
+/// Passes the table to a macro: `{ payload } entry; entry; ...`. An entry is the setting, and the field with its
+/// description, its options, and the documents beside routes, policies and `GlobalConfiguration` that have it.
+macro_rules! with_cluster_options {
+    ($callback:ident { $($payload:tt)* }) => {
+        $callback! {
+            { $($payload)* }
+            "LoadBalancerOptions" () => {
+                /// Load balancing: how an endpoint is selected for each request. Default: `NoLoadBalancer`, always the first
+                /// endpoint. Source: Ocelot, Load Balancer.
+                load_balancer: LoadBalancerOptions [_ dynamic cluster]
+            };
+            "HealthCheckOptions" () => {
+                /// Health checks: which endpoints are eligible for requests. Default: all endpoints are eligible.
+                health: HealthCheckOptions [_ _ cluster]
+            };
+            "HttpHandlerOptions" () => {
+                /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
+                http_handler: HttpHandlerOptions [_ dynamic cluster]
+            };
+            "TlsOptions" () => {
+                /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted
+                /// authorities of the system, no client certificate.
+                tls: TlsOptions [_ _ cluster]
+            };
+            "QoSOptions" () => {
+                /// Circuit breaker and timeout. Default: none. Source: Ocelot, Quality of Service.
+                qos: QosOptions [_ dynamic _]
+            };
+            "RetryOptions" () => {
+                /// Retries of failed attempts. Default: none, except one retry when a reused connection turns out to be closed.
+                retry: RetryOptions [_ _ _]
+            };
+            "FallbackOptions" () => {
+                /// Fallback: the response when all attempts failed. Default: the error response.
+                fallback: FallbackOptions [_ _ _]
+            };
+        }
+    };
+}
+pub(crate) use with_cluster_options;
+
+/// Options that apply to a route or cluster: its own over those of `GlobalConfiguration`.
+#[derive(Clone, Debug)]
+pub struct Effective<'d, T: Clone> {
+    options: Cow<'d, T>,
+    /// Where the route or cluster sets them.
+    pub own_span: Option<Span>,
+    /// Where `GlobalConfiguration` sets them.
+    pub global_span: Option<Span>,
+}
+
+impl<T: Clone> Deref for Effective<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.options
+    }
+}
+
+/// One group of `GlobalConfiguration`, and where it is.
+type Group<'d, T> = (Option<GlobalGroup<'d, T>>, Option<Span>);
+
+fn group<T: Options>(global: &Setting<T::Global>) -> Group<'_, T> {
+    (GlobalGroup::new(global), global.as_ref().map(|global| global.span))
+}
+
+fn effective<'d, T: Options>(
+    own: &'d BoxedSetting<T>,
+    (group, global_span): &'d Group<'_, T>,
+    key: Option<&str>,
+) -> Option<Effective<'d, T>> {
+    let options = merge(own, group.as_ref(), key)?;
+    Some(Effective { options, own_span: own.as_ref().map(|own| own.span), global_span: *global_span })
+}
+
+macro_rules! cluster_options {
+    ({} $(
+        $setting:literal () => { $(#[doc = $doc:literal])* $field:ident: $options:ident $documents:tt };
+    )*) => {
+        /// The groups of `GlobalConfiguration`.
+        pub struct ClusterGroups<'d> {
+            $($field: Group<'d, $field::$options>,)*
+        }
+
+        impl<'d> ClusterGroups<'d> {
+            pub fn new(global: &'d GlobalDocument) -> Self {
+                ClusterGroups { $($field: group(&global.$field),)* }
+            }
+        }
+
+        /// The options that apply to a route or to a cluster with a name.
+        #[derive(Debug, Default)]
+        pub struct ClusterOptions<'d> {
+            $(pub $field: Option<Effective<'d, $field::$options>>,)*
+        }
+
+        impl<'d> ClusterOptions<'d> {
+            pub fn of_route(route: &'d RouteDocument, groups: &'d ClusterGroups<'_>) -> Self {
+                let key = route.key.as_ref().map(|key| key.as_str());
+                ClusterOptions { $($field: effective(&route.$field, &groups.$field, key),)* }
+            }
+
+            pub fn of_cluster(cluster: &'d ClusterDocument, groups: &'d ClusterGroups<'_>) -> Self {
+                let mut options = ClusterOptions::default();
+                $(if_carried! {
+                    cluster $documents
+                    options.$field = effective(&cluster.$field, &groups.$field, None);
+                })*
+                options
+            }
+        }
+
+        /// Checks the groups of `GlobalConfiguration`; `keys` are those of all routes.
+        pub fn check_global(global: &GlobalDocument, keys: &HashSet<&str>, diagnostics: &mut Diagnostics) {
+            $(check_route_keys(&global.$field, keys, diagnostics);)*
+        }
+
+        /// The options that a dynamic route sets, on a route.
+        pub fn copy_from_dynamic(from: &DynamicRouteDocument, to: &mut RouteDocument) {
+            $(if_carried! { dynamic $documents to.$field = from.$field.clone(); })*
+        }
+
+        /// The options of a route that a cluster has too, and where they are.
+        pub fn set_on_route(route: &RouteDocument) -> Vec<(&'static str, Option<Span>)> {
+            let mut settings = Vec::new();
+            $(if_carried! {
+                cluster $documents
+                settings.push(($setting, route.$field.as_ref().map(|options| options.span)));
+            })*
+            settings
+        }
+    };
+}
+
+with_cluster_options! { cluster_options {} }

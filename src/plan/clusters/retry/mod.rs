@@ -1,0 +1,207 @@
+//! `RetryOptions` → the retries.
+
+mod options;
+
+pub use options::{GlobalRetryOptions, RetryOptions};
+
+use crate::backend::attempt::retry;
+use crate::base::method::parse_method;
+use crate::config::ranges::RangeChecker;
+use crate::config::values::{List, items};
+use crate::config::{Code, Diagnostics, Span, codes, suggest};
+use crate::stages::feature::CompileContext;
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The codes of gRPC that mean a failure, by their numbers from 1.
+const GRPC_CODES: [&str; 16] = [
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// Compiles the options.
+pub fn compile(options: &RetryOptions, context: &mut CompileContext) -> Option<retry::RetryConfig> {
+    RetryCompiler { options, context }.retry()
+}
+
+/// Statuses of responses that count as failures.
+pub(super) fn failing_statuses(list: &List<i32>, code: Code, diagnostics: &mut Diagnostics) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for status in items(list) {
+        match u16::try_from(status.value).ok().filter(|status| (400..=599).contains(status)) {
+            Some(status) => statuses.push(status),
+            None => {
+                let message = format!("{} is not the status of a failure", status.value);
+                diagnostics.error(code, status.span, message).help("write statuses from 400 to 599");
+            }
+        }
+    }
+    statuses
+}
+
+struct RetryCompiler<'o, 'c, 'd> {
+    options: &'o RetryOptions,
+    context: &'c mut CompileContext<'d>,
+}
+
+impl RetryCompiler<'_, '_, '_> {
+    fn report(&mut self, code: Code, span: Span, message: String, help: &str) {
+        self.context.diagnostics.error(code, span, message).help(help);
+    }
+
+    fn retry(&mut self) -> Option<retry::RetryConfig> {
+        let options = self.options;
+        if options.enable_retry.as_ref().is_some_and(|on| !on.value) {
+            return None;
+        }
+        let on = self.retry_conditions(&options.on);
+        let mut read = self.ranges();
+        let least = read.time("MinBackoff", &options.min_backoff, 25 * MS, Duration::ZERO, 60 * SECOND);
+        let usual = least.max(SECOND);
+        let most = read.time("MaxBackoff", &options.max_backoff, usual, Duration::ZERO, 60 * SECOND);
+        if let Some(written) = options.max_backoff.as_ref().filter(|_| most < least) {
+            let message = format!("MaxBackoff is {}, and MinBackoff more", written.value);
+            self.report(codes::BAD_RETRY, written.span, message, "let MaxBackoff be at least MinBackoff");
+        }
+        let statuses = self.retried_statuses(&options.on_status);
+        let grpc = self.grpc(&options.on_grpc_status);
+        self.check_useless_retry(&on, &statuses, &grpc);
+        Some(retry::RetryConfig {
+            max_attempts: self.ranges().number("Attempts", &options.attempts, 1, 10).map_or(3, |n| n as u32),
+            on_connect: on[0],
+            on_reset: on[1],
+            on_timeout: on[2],
+            statuses,
+            grpc_codes: grpc,
+            methods: self.retried_methods(&options.methods),
+            per_try_timeout: options.per_try_timeout.is_some().then(|| {
+                self.ranges().time("PerTryTimeout", &options.per_try_timeout, SECOND, MS, 3600 * SECOND)
+            }),
+            base_backoff: least,
+            max_backoff: most,
+            honor_retry_after: options.honour_retry_after.as_ref().is_none_or(|on| on.value),
+            max_replay_bytes: self.ranges().size(
+                "MaxReplaySize",
+                &options.max_replay_size,
+                64 << 10,
+                0,
+                16 << 20,
+            ),
+            budget: self.budget(),
+        })
+    }
+
+    /// Which of the failures count, in the order of the words.
+    fn retry_conditions(&mut self, list: &List<String>) -> [bool; 3] {
+        const RETRY_CONDITIONS: [&str; 3] = ["Connect", "Reset", "Timeout"];
+        if list.is_none() {
+            return [true; 3];
+        }
+        let mut on = [false; 3];
+        for word in items(list) {
+            match RETRY_CONDITIONS.iter().position(|known| known.eq_ignore_ascii_case(word.trim())) {
+                Some(at) => on[at] = true,
+                None => {
+                    let message = format!("RetryOptions.On cannot hold \"{}\"", word.value);
+                    self.report(codes::BAD_RETRY, word.span, message, "write Connect, Reset or Timeout");
+                }
+            }
+        }
+        on
+    }
+
+    fn retried_statuses(&mut self, list: &List<i32>) -> Vec<u16> {
+        match list {
+            None => vec![502, 503, 504],
+            list => failing_statuses(list, codes::BAD_RETRY, self.context.diagnostics),
+        }
+    }
+
+    fn grpc(&mut self, list: &List<String>) -> Vec<u16> {
+        let mut codes_of = Vec::new();
+        for word in items(list) {
+            let named = GRPC_CODES
+                .iter()
+                .position(|known| known.eq_ignore_ascii_case(word.trim()))
+                .map(|at| at as u16 + 1);
+            let number = word.trim().parse().ok().filter(|code| (1..=16).contains(code));
+            match named.or(number) {
+                Some(code) => codes_of.push(code),
+                None => {
+                    let message = format!("\"{}\" is no gRPC code of a failure", word.value);
+                    let diagnostic = self.context.diagnostics.error(codes::BAD_RETRY, word.span, message);
+                    if let Some(meant) = suggest::closest_match(word, GRPC_CODES) {
+                        diagnostic.help(format!("did you mean \"{meant}\"?"));
+                    }
+                    diagnostic.help("write a name such as UNAVAILABLE, or a number from 1 to 16");
+                }
+            }
+        }
+        codes_of
+    }
+
+    fn retried_methods(&mut self, list: &List<String>) -> Option<Vec<String>> {
+        let mut methods = Vec::new();
+        for word in items(list) {
+            match parse_method(word) {
+                Some(method) => methods.push(method),
+                None => {
+                    let message = format!("\"{}\" is not a method", word.value);
+                    self.report(codes::BAD_RETRY, word.span, message, "write one word such as \"POST\"");
+                }
+            }
+        }
+        Some(methods).filter(|methods| !methods.is_empty())
+    }
+
+    /// A retry without a reason would never happen.
+    fn check_useless_retry(&mut self, on: &[bool; 3], statuses: &[u16], grpc: &[u16]) {
+        let options = self.options;
+        if !on.contains(&true) && statuses.is_empty() && grpc.is_empty() {
+            let place =
+                options.on.as_ref().map(|on| on.span).or(options.on_status.as_ref().map(|on| on.span));
+            let place = place.unwrap_or(self.context.route.span);
+            let message = "RetryOptions with no reason to try again".to_owned();
+            self.report(
+                codes::BAD_RETRY,
+                place,
+                message,
+                "name one in On or OnStatus, or set \"EnableRetry\": false",
+            );
+        }
+    }
+
+    fn ranges(&mut self) -> RangeChecker<'_> {
+        RangeChecker::for_code(codes::BAD_RETRY, self.context.diagnostics)
+    }
+
+    fn budget(&mut self) -> Option<retry::BudgetConfig> {
+        let options = self.options;
+        let least = self.ranges().number("BudgetMinimum", &options.budget_minimum, 0, 1_000_000);
+        let least = least.map_or(10, |least| least as u32);
+        let ratio = options.budget_ratio.as_ref().map_or(0.2, |ratio| ratio.value);
+        if let Some(written) = options.budget_ratio.as_ref().filter(|set| !(0.0..=10.0).contains(&set.value))
+        {
+            let message = format!("BudgetRatio is {}", written.value);
+            self.report(codes::BAD_RETRY, written.span, message, "it may be 0 to 10");
+        }
+        let on = options.enable_budget.as_ref().is_none_or(|on| on.value);
+        on.then_some(retry::BudgetConfig { min_retries: least, retry_ratio: ratio })
+    }
+}

@@ -1,7 +1,8 @@
 //! Where requests go: addresses and how one is chosen, a route's own or under a name in `Clusters`.
 
 use super::discovery;
-use super::route::{RouteCompiler, state_key};
+use super::route::RouteCompiler;
+use super::state_keys::state_key;
 use super::unix_sockets;
 use crate::backend::balance::HashPolicy;
 use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};

@@ -14,6 +14,7 @@ mod route_names;
 pub(super) mod limits;
 mod provider_settings;
 mod route;
+mod state_keys;
 mod transforms;
 mod unix_sockets;
 

@@ -1,8 +1,9 @@
 //! One route of the document → one route of the blueprint.
 
 use super::aggregate_members::AggregateMembers;
-use super::cluster::{self, Clusters};
+use super::cluster::Clusters;
 use super::discovery;
+use super::state_keys::{request_identity, state_key};
 use super::transforms;
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::blueprint::discovery::Registry;
@@ -13,12 +14,11 @@ use crate::plan::check::{
     CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, options, template,
 };
 use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
-use crate::plan::document::{HostAndPort, RouteDocument, Setting};
+use crate::plan::document::{RouteDocument, Setting};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
 use crate::stages::authentication::options::ResolvedAuthentication;
 use crate::stages::feature::{CompileContext as FeatureContext, RouteFacts};
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// What stands around the routes of a document and concerns each of them.
@@ -141,7 +141,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             client_path: written.client_path.as_ref().map_or("", |path| path.as_str()),
             state_key: &state_key,
             is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
-            request_identity: &|| request_identity(&matches, &backend),
+            request_identity: &|| request_identity(&matches, &backend.path.value, backend.method.as_deref()),
         };
         let tried = self.attempts(effective, facts, &around.clusters);
         let stages = scope.stages.compile(written, scope.global, &mut self.context(facts));
@@ -345,13 +345,6 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     }
 }
 
-/// A change of this begins with an empty cache, a change of addresses does not.
-fn request_identity(matcher: &Match, backend: &Backend) -> String {
-    let Match { client_path, case_sensitive, methods, host, header_templates, listeners, .. } = matcher;
-    let requests = (&client_path.value, case_sensitive, methods, host, header_templates, listeners);
-    format!("{requests:?} {:?}", (&backend.path.value, &backend.method))
-}
-
 /// The texts of a list.
 fn texts(list: &crate::plan::document::List<String>) -> Vec<String> {
     items(list).iter().map(|text| text.value.clone()).collect()
@@ -362,50 +355,6 @@ pub fn text(set: &Setting<String>) -> Sourced<String> {
     match set {
         Some(text) => Sourced::new(text.value.clone(), Some(text.span)),
         None => Sourced::new(String::new(), None),
-    }
-}
-
-/// Ocelot's LoadBalancerKey: methods, template, host, addresses, namespace, service, balancer and its key.
-pub(super) fn state_key(route: &RouteDocument, effective: &EffectiveOptions) -> String {
-    fn or_inherit<'t>(set: Option<&'t Spanned<String>>, none: &'t str) -> &'t str {
-        set.map_or(none, |text| text.as_str())
-    }
-    let mut key = String::with_capacity(160);
-    for (at, method) in items(&route.methods).iter().enumerate() {
-        key.push_str(if at == 0 { "" } else { "," });
-        key.push_str(method);
-    }
-    for part in
-        [or_inherit(route.client_path.as_ref(), ""), or_inherit(non_blank(&route.host), "no-host"), ""]
-    {
-        key.push('|');
-        key.push_str(part);
-    }
-    match non_blank(&route.cluster) {
-        Some(name) => key.push_str(&cluster::key(name)),
-        None => addresses(items(&route.endpoints), &mut key),
-    }
-    let balancing = effective.clusters.load_balancer.as_ref();
-    for part in [
-        or_inherit(non_blank(&route.service_namespace), "no-svc-ns"),
-        or_inherit(non_blank(&route.service_name), "no-svc-name"),
-        or_inherit(balancing.and_then(|balancing| non_blank(&balancing.kind)), "NoLoadBalancer"),
-        or_inherit(balancing.and_then(|balancing| non_blank(&balancing.key)), "no-lb-key"),
-    ] {
-        key.push('|');
-        key.push_str(part);
-    }
-    key
-}
-
-fn addresses(entries: &[Spanned<HostAndPort>], key: &mut String) {
-    if entries.is_empty() {
-        key.push_str("no-host-and-port");
-    }
-    for (at, entry) in entries.iter().enumerate() {
-        let host = entry.host.as_ref().map_or("", |host| host.as_str());
-        let port = entry.port.as_ref().map_or(0, |port| port.value);
-        let _ = write!(key, "{}{host}:{port}", if at == 0 { "" } else { "," });
     }
 }
 

@@ -1,6 +1,6 @@
 //! One aggregate of the document → one route of the blueprint that has parts.
 
-use super::route::{self, CompileContext};
+use super::route::{self, DocumentContext};
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::aggregate::compose::Representation;
@@ -26,7 +26,7 @@ const MAX_CALLS: u64 = 1 << 30;
 /// Reads the aggregates, which stand behind the routes. One that Ocelot leaves out is left out.
 pub fn aggregates(
     scope: &CheckContext,
-    around: &CompileContext,
+    context: &DocumentContext,
     rules: &RoutingRules,
     routes: &[RouteBlueprint],
     diagnostics: &mut Diagnostics,
@@ -38,7 +38,7 @@ pub fn aggregates(
         let mut reader = AggregateCompiler {
             scope,
             unresolved_routes: &bare,
-            context: around,
+            context,
             rules,
             routes,
             document: written,
@@ -52,7 +52,7 @@ pub fn aggregates(
 struct AggregateCompiler<'r, 'd> {
     scope: &'r CheckContext<'d>,
     unresolved_routes: &'r CheckContext<'d>,
-    context: &'r CompileContext<'d>,
+    context: &'r DocumentContext<'d>,
     rules: &'r RoutingRules,
     routes: &'r [RouteBlueprint],
     document: &'r Spanned<AggregateDocument>,

@@ -4,6 +4,7 @@ use super::discovery;
 use super::route::RouteCompiler;
 use super::state_keys::state_key;
 use super::unix_sockets;
+use super::weights::{report_missing_host, weight, weights};
 use crate::backend::balance::HashPolicy;
 use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
 use crate::net::connection_limit::PoolConfig;
@@ -365,49 +366,5 @@ fn tls_mode(scheme: Option<&str>) -> Scheme {
     match scheme {
         Some("https" | "wss") => Scheme::Https,
         _ => Scheme::Http,
-    }
-}
-
-fn report_missing_host(entry: &Spanned<HostAndPort>, list: &str, diagnostics: &mut Diagnostics) {
-    let place = entry.host.as_ref().map_or(entry.span, |host| host.span);
-    diagnostics
-        .error(codes::NO_HOST, place, format!("an entry of {list} has no Host"))
-        .help("write a host name or an address");
-}
-
-/// The heaviest that an address can be.
-const MAX_WEIGHT: u32 = 1000;
-
-fn weight(entry: &HostAndPort, diagnostics: &mut Diagnostics) -> u32 {
-    let Some(written) = &entry.weight else { return 1 };
-    match u32::try_from(written.value).ok().filter(|weight| (1..=MAX_WEIGHT).contains(weight)) {
-        Some(weight) => weight,
-        None => {
-            let message = format!("Weight is {}", written.value);
-            diagnostics
-                .error(codes::BAD_WEIGHT, written.span, message)
-                .help(format!("it may be 1 to {MAX_WEIGHT}; an address that shall get nothing is left out"));
-            1
-        }
-    }
-}
-
-/// Weights are shares of several; where always the first is asked there are none.
-fn weights(
-    entries: &[Spanned<HostAndPort>],
-    balancer: &Sourced<BalancerKind>,
-    diagnostics: &mut Diagnostics,
-) {
-    if balancer.value != BalancerKind::NoLoadBalancer {
-        return;
-    }
-    for weight in entries.iter().filter_map(|entry| entry.weight.as_ref()) {
-        diagnostics
-            .error(
-                codes::BAD_WEIGHT,
-                weight.span,
-                "Weight means nothing where always the first address is asked",
-            )
-            .help("choose a balancer: \"ResolvedLoadBalancer\": { \"Type\": \"RoundRobin\" }");
     }
 }

@@ -19,11 +19,11 @@ const DEFAULT_SERVICE: &str = "dynamic";
 /// Reads the options of services without routes; none when dynamic routing is off.
 pub fn read(
     scope: &CheckContext,
-    around: &route::CompileContext,
+    context: &route::DocumentContext,
     rules: &RoutingRules,
     diagnostics: &mut Diagnostics,
 ) -> Option<DynamicBlueprint> {
-    let Some((span, registry)) = registry(scope, around) else {
+    let Some((span, registry)) = registry(scope, context) else {
         report_unused(scope, diagnostics);
         return None;
     };
@@ -35,7 +35,7 @@ pub fn read(
         ..CheckContext::new(scope.check_document, &global, scope.sources, scope.gateway.clone())
     };
     let read = |document: &Spanned<RouteDocument>, diagnostics: &mut Diagnostics| -> RouteBlueprint {
-        route::route(&scope, around, rules, usize::MAX, document, diagnostics).0
+        route::route(&scope, context, rules, usize::MAX, document, diagnostics).0
     };
     let general = Spanned::new(to_route_document(&scope, None), span);
     let mut routes = vec![read(&general, diagnostics)];
@@ -58,7 +58,7 @@ pub fn read(
 /// wants a port too.
 fn registry(
     scope: &CheckContext,
-    around: &route::CompileContext,
+    context: &route::DocumentContext,
 ) -> Option<(Span, std::sync::Arc<crate::backend::discovery::ProviderSettings>)> {
     let written = scope.global.discovery.as_ref()?;
     let port = written.port.as_ref().is_some_and(|port| port.value > 0);
@@ -66,7 +66,7 @@ fn registry(
     if !wanted || !scope.routes().is_empty() || !scope.aggregates().is_empty() {
         return None;
     }
-    match &around.registry {
+    match &context.registry {
         Some(Registry::Provider(settings)) => Some((written.span, settings.clone())),
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! Which requests a route takes: its templates, methods and host.
 
-use super::route::{CompileContext, RouteCompiler, text};
+use super::route::{DocumentContext, RouteCompiler, text};
 use crate::config::{Spanned, codes, suggest};
 use crate::plan::blueprint::Match;
 use crate::plan::check::{OcelotBehavior, OcelotTolerated, items, template, values};
@@ -11,17 +11,17 @@ impl RouteCompiler<'_, '_, '_> {
     /// no good.
     pub fn compile_matcher(
         &mut self,
-        around: &CompileContext,
+        context: &DocumentContext,
         index: usize,
         rules: &RoutingRules,
     ) -> (Match, Option<RouteSpec>) {
-        let matches = self.matcher_document(around);
+        let matches = self.matcher_document(context);
         let spec = self.spec(index, &matches, rules);
         (matches, spec)
     }
 
     /// As written.
-    pub fn matcher_document(&mut self, around: &CompileContext) -> Match {
+    pub fn matcher_document(&mut self, context: &DocumentContext) -> Match {
         let written = self.document;
         Match {
             client_path: text(&written.client_path),
@@ -30,7 +30,7 @@ impl RouteCompiler<'_, '_, '_> {
             methods: self.methods(),
             host: self.host(),
             header_templates: self.header_templates(),
-            listeners: self.listeners(&around.listeners),
+            listeners: self.listeners(&context.listeners),
         }
     }
 

@@ -17,6 +17,7 @@ mod route;
 mod state_keys;
 mod transforms;
 mod unix_sockets;
+mod weights;
 
 use super::blueprint::{
     Blueprint, RouteBlueprint, TraceMode,
@@ -131,7 +132,7 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let clusters = cluster::Clusters::read(scope, registry.as_ref(), diagnostics);
     let listeners = listeners::names(scope.check_document);
-    let around = route::CompileContext {
+    let context = route::DocumentContext {
         registry,
         listeners,
         members: aggregate_members::AggregateMembers::new(scope),
@@ -140,19 +141,19 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, written) in scope.routes().iter().enumerate() {
-        let (route, spec) = route::route(scope, &around, &rules, index, written, diagnostics);
+        let (route, spec) = route::route(scope, &context, &rules, index, written, diagnostics);
         routes.push(route);
         specs.extend(spec);
     }
-    around.clusters.report_unused(diagnostics);
-    for (route, spec) in aggregate::aggregates(scope, &around, &rules, &routes, diagnostics) {
+    context.clusters.report_unused(diagnostics);
+    for (route, spec) in aggregate::aggregates(scope, &context, &rules, &routes, diagnostics) {
         routes.push(route);
         specs.extend(spec);
     }
     route_names::assign_names(&mut routes);
     let table = RouteTable::new(specs, rules);
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
-    let dynamic = dynamic_routes::read(scope, &around, &rules, diagnostics);
+    let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
     Routes { routes, table, rules, dynamic }
 }
 

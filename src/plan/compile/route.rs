@@ -18,14 +18,14 @@ use crate::plan::document::{RouteDocument, Setting};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
 use crate::stages::authentication::options::ResolvedAuthentication;
-use crate::stages::feature::{CompileContext as FeatureContext, RouteFacts};
+use crate::stages::feature::{CompileContext, RouteFacts};
 use std::sync::Arc;
 
-/// What stands around the routes of a document and concerns each of them.
-pub struct CompileContext<'d> {
+/// What all routes of a document have in common.
+pub struct DocumentContext<'d> {
     /// The registry of the document.
     pub registry: Option<Registry>,
-    /// What the listeners are called.
+    /// The names of the listeners.
     pub listeners: Vec<String>,
     pub members: AggregateMembers<'d>,
     pub clusters: Clusters<'d>,
@@ -34,50 +34,50 @@ pub struct CompileContext<'d> {
 /// Reads one route, its mistakes going to `out`. What is wrong stands in as a default.
 pub fn route(
     scope: &CheckContext,
-    around: &CompileContext,
+    context: &DocumentContext,
     rules: &RoutingRules,
     index: usize,
     document: &Spanned<RouteDocument>,
     diagnostics: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
     let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
-    let (matches, spec) = reader.compile_matcher(around, index, rules);
-    let names = spec.as_ref().map(|spec| around.members.names(document, spec));
+    let (matches, spec) = reader.compile_matcher(context, index, rules);
+    let names = spec.as_ref().map(|spec| context.members.names(document, spec));
     let mut effective = EffectiveOptions::new(scope, document);
-    let backend = reader.backend(around, names.as_deref(), &mut effective);
-    (reader.finish(around, index, matches, names.as_deref(), backend, &effective), spec)
+    let backend = reader.backend(context, names.as_deref(), &mut effective);
+    (reader.finish(context, index, matches, names.as_deref(), backend, &effective), spec)
 }
 
 /// Reads a route as a part of an aggregate, whose values have these names.
 pub fn compile_part(
     scope: &CheckContext,
-    around: &CompileContext,
+    context: &DocumentContext,
     names: &[Box<str>],
     index: usize,
     document: &Spanned<RouteDocument>,
     diagnostics: &mut Diagnostics,
 ) -> RouteBlueprint {
     let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
-    let matches = reader.matcher_document(around);
+    let matches = reader.matcher_document(context);
     let mut effective = EffectiveOptions::new(scope, document);
-    let backend = reader.backend(around, Some(names), &mut effective);
-    reader.finish(around, index, matches, Some(names), backend, &effective)
+    let backend = reader.backend(context, Some(names), &mut effective);
+    reader.finish(context, index, matches, Some(names), backend, &effective)
 }
 
 /// Reads what an aggregate has in common with routes: all but a service.
 pub fn compile_without_backend(
     scope: &CheckContext,
-    around: &CompileContext,
+    context: &DocumentContext,
     rules: &RoutingRules,
     (index, place): (usize, usize),
     document: &Spanned<RouteDocument>,
     diagnostics: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
     let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
-    let (matches, spec) = reader.compile_matcher(around, place, rules);
+    let (matches, spec) = reader.compile_matcher(context, place, rules);
     let names = spec.as_ref().map(|spec| AggregateMembers::default().names(document, spec));
     let effective = EffectiveOptions::new(scope, document);
-    (reader.finish(around, index, matches, names.as_deref(), Backend::no_backend(), &effective), spec)
+    (reader.finish(context, index, matches, names.as_deref(), Backend::no_backend(), &effective), spec)
 }
 
 /// What the service is asked for, where it is, and how it is spoken with.
@@ -124,7 +124,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     /// All that is not said yet; `names` are those that placeholders may have.
     fn finish(
         mut self,
-        around: &CompileContext,
+        context: &DocumentContext,
         index: usize,
         matches: Match,
         names: Option<&[Box<str>]>,
@@ -143,7 +143,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
             request_identity: &|| request_identity(&matches, &backend.path.value, backend.method.as_deref()),
         };
-        let tried = self.attempts(effective, facts, &around.clusters);
+        let tried = self.attempts(effective, facts, &context.clusters);
         let stages = scope.stages.compile(written, scope.global, &mut self.context(facts));
         RouteBlueprint {
             index,
@@ -175,18 +175,18 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     /// In the order in which Ocelot would fail.
     fn backend(
         &mut self,
-        around: &CompileContext,
+        context: &DocumentContext,
         names: Option<&[Box<str>]>,
         effective: &mut EffectiveOptions,
     ) -> Backend {
         let path = self.backend_path(names);
         let method = self.backend_method();
         let cluster = match non_blank(&self.document.cluster) {
-            Some(name) => self.named_cluster(&around.clusters, name),
-            None => self.own_cluster(effective, around.registry.as_ref()),
+            Some(name) => self.named_cluster(&context.clusters, name),
+            None => self.own_cluster(effective, context.registry.as_ref()),
         };
         self.known_key(&cluster, names);
-        let fabric = self.service_fabric_path(around, names);
+        let fabric = self.service_fabric_path(context, names);
         let version = self.http_version(&mut effective.newer_http);
         Backend { path, method, cluster, service_fabric_path: fabric, version }
     }
@@ -194,12 +194,12 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     /// The name that stands before the path where Service Fabric's reverse proxy is asked; it may hold placeholders.
     fn service_fabric_path(
         &mut self,
-        around: &CompileContext,
+        context: &DocumentContext,
         names: Option<&[Box<str>]>,
     ) -> Option<Sourced<String>> {
         let (route, ocelot) = (self.document, self.scope.ocelot);
         let name = non_blank(&route.service_name).filter(|_| non_blank(&route.cluster).is_none())?;
-        let Some(Registry::ServiceFabric(_)) = &around.registry else { return None };
+        let Some(Registry::ServiceFabric(_)) = &context.registry else { return None };
         let plain = |byte: u8| discovery::is_plain_http(byte) || matches!(byte, b'/' | b'{' | b'}');
         let bare = name.trim_matches('/');
         if bare.is_empty() || bare.contains("//") || bare.contains("..") || !bare.bytes().all(plain) {
@@ -320,8 +320,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     }
 
     /// The surroundings of the compilers of option objects.
-    pub(super) fn context<'c>(&'c mut self, route: RouteFacts<'c>) -> FeatureContext<'c> {
-        FeatureContext {
+    pub(super) fn context<'c>(&'c mut self, route: RouteFacts<'c>) -> CompileContext<'c> {
+        CompileContext {
             gateway: &self.scope.gateway,
             route,
             own_span: None,

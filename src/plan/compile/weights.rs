@@ -1,0 +1,49 @@
+//! Entries of endpoint lists: missing hosts, and weights.
+
+use crate::config::{Diagnostics, Spanned, codes};
+use crate::plan::blueprint::{BalancerKind, Sourced};
+use crate::plan::document::HostAndPort;
+
+pub(super) fn report_missing_host(entry: &Spanned<HostAndPort>, list: &str, diagnostics: &mut Diagnostics) {
+    let place = entry.host.as_ref().map_or(entry.span, |host| host.span);
+    diagnostics
+        .error(codes::NO_HOST, place, format!("an entry of {list} has no Host"))
+        .help("write a host name or an address");
+}
+
+/// The maximum of `Weight`.
+const MAX_WEIGHT: u32 = 1000;
+
+pub(super) fn weight(entry: &HostAndPort, diagnostics: &mut Diagnostics) -> u32 {
+    let Some(written) = &entry.weight else { return 1 };
+    match u32::try_from(written.value).ok().filter(|weight| (1..=MAX_WEIGHT).contains(weight)) {
+        Some(weight) => weight,
+        None => {
+            let message = format!("Weight is {}", written.value);
+            diagnostics.error(codes::BAD_WEIGHT, written.span, message).help(format!(
+                "it may be 1 to {MAX_WEIGHT}; leave out an endpoint that is to get no requests"
+            ));
+            1
+        }
+    }
+}
+
+/// Weights have no effect where the first endpoint is always chosen.
+pub(super) fn weights(
+    entries: &[Spanned<HostAndPort>],
+    balancer: &Sourced<BalancerKind>,
+    diagnostics: &mut Diagnostics,
+) {
+    if balancer.value != BalancerKind::NoLoadBalancer {
+        return;
+    }
+    for weight in entries.iter().filter_map(|entry| entry.weight.as_ref()) {
+        diagnostics
+            .error(
+                codes::BAD_WEIGHT,
+                weight.span,
+                "Weight has no effect where always the first endpoint is chosen",
+            )
+            .help("choose a load balancer: \"LoadBalancerOptions\": { \"Type\": \"RoundRobin\" }");
+    }
+}

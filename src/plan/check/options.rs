@@ -1,6 +1,6 @@
 //! The rules of option objects: those that Ocelot checks before it starts, and those of what lived in C#.
 
-use super::{CheckContext, OcelotBehavior, OcelotTolerated, add, items, non_blank};
+use super::{CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank};
 use crate::config::{Diagnostics, Node, Spanned, codes, de};
 use crate::plan::document::*;
 use crate::plan::{clusters, stage_options};

@@ -1,6 +1,7 @@
 //! Which requests a route takes: its templates, methods and host.
 
 use super::route::{DocumentContext, RouteCompiler, text};
+use crate::base::method::parse_method;
 use crate::config::{Spanned, codes, suggest};
 use crate::plan::blueprint::Match;
 use crate::plan::check::{OcelotBehavior, OcelotTolerated, items, template, values};
@@ -82,7 +83,7 @@ impl RouteCompiler<'_, '_, '_> {
     fn methods(&mut self) -> Vec<String> {
         let mut methods = Vec::new();
         for written in items(&self.document.methods) {
-            match values::method(written.trim()) {
+            match parse_method(written.trim()) {
                 Some(method) if methods.contains(&method) => {}
                 Some(method) => methods.push(method),
                 None => {

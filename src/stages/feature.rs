@@ -5,7 +5,7 @@
 //! `table.rs` places it. The floor above reads the documents, calls `compile` once per route and `build` once per plan.
 //! What outlives a reload is the feature's [`StageConfig::State`].
 
-use super::{authentication::Schemes, cache::MemoryConfig};
+use super::{authentication::scheme_set::SchemeSet, cache::settings::MemoryConfig};
 use crate::{
     base::clock::Clock,
     config::{
@@ -66,7 +66,7 @@ pub struct GatewayFacts {
     pub max_headers_bytes: u64,
     /// Header fields that `Limits` accepts.
     pub max_header_count: u64,
-    pub schemes: Arc<Schemes>,
+    pub schemes: Arc<SchemeSet>,
 }
 
 /// Facts about the route whose options are compiled.

@@ -16,15 +16,7 @@ const UNDOCUMENTED: usize = 166;
 const CITED_SECTIONS: usize = 29;
 
 /// Option groups that more than one document declares.
-const DECLARED_TWICE: &[&str] = &[
-    "fallbackoptions",
-    "healthcheckoptions",
-    "httphandleroptions",
-    "loadbalanceroptions",
-    "qosoptions",
-    "retryoptions",
-    "tlsoptions",
-];
+const DECLARED_TWICE: &[&str] = &[];
 
 /// Words that comments, doc comments and texts avoid, and how often they occur. The subject has a name: the client, the
 /// operator, another worker, an untrusted peer.

@@ -27,7 +27,7 @@ use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
-use crate::stages::authentication::Schemes;
+use crate::stages::authentication::scheme_set::SchemeSet;
 use crate::stages::cache::{Mode, compile_memory};
 use crate::stages::custom::StageRegistry;
 use crate::stages::feature::GatewayFacts;
@@ -75,7 +75,7 @@ fn gateway_facts(
         max_body_bytes: limits.body,
         max_headers_bytes: limits.headers_total as u64,
         max_header_count: limits.header_count as u64,
-        schemes: Arc::new(Schemes::compile(schemes, certificates, ocelot, attached, diagnostics)),
+        schemes: Arc::new(SchemeSet::compile(schemes, certificates, ocelot, attached, diagnostics)),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod options;
 mod outcome;
 pub mod scheme_document;
+pub mod scheme_set;
 pub mod settings;
 mod state;
 #[cfg(test)]
@@ -26,7 +27,6 @@ mod testing;
 mod token;
 
 pub use basic::check_hash;
-pub use compile::Schemes;
 pub use jwks::{Fetch, HttpFetch};
 pub use options::{AuthenticationOptions, GlobalAuthenticationOptions};
 pub use scheme_document::AuthenticationSchemeDocument;

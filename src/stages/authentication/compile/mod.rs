@@ -7,6 +7,7 @@ mod schemes;
 use super::{
     options::{AuthenticationOptions, ResolvedAuthentication},
     scheme_document::AuthenticationSchemeDocument,
+    scheme_set::SchemeSet,
     settings::{AuthenticationConfig, SchemeConfig},
 };
 use crate::{
@@ -16,17 +17,9 @@ use crate::{
     },
     stages::feature::{CompileContext, Feature, GatewayFacts, Origin},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-/// The schemes of a document by name.
-#[derive(Clone, Debug, Default)]
-pub struct Schemes {
-    /// All names, those of invalid schemes included.
-    names: Vec<String>,
-    valid: HashMap<String, Arc<SchemeConfig>>,
-}
-
-impl Schemes {
+impl SchemeSet {
     /// Compiles all of them. `client_certificates_requested`: a listener requests client certificates.
     pub fn compile(
         documents: &Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
@@ -35,7 +28,7 @@ impl Schemes {
         attached: &ReferencedFiles,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let mut schemes = Schemes::default();
+        let mut schemes = SchemeSet::default();
         for (name, document) in documents.iter().flat_map(|map| map.iter()) {
             let mut compiler = schemes::SchemeCompiler {
                 name,

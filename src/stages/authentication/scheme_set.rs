@@ -1,0 +1,12 @@
+//! The schemes of a document, which the options of routes name.
+
+use super::settings::SchemeConfig;
+use std::{collections::HashMap, sync::Arc};
+
+/// The schemes of a document by name.
+#[derive(Clone, Debug, Default)]
+pub struct SchemeSet {
+    /// All names, those of invalid schemes included.
+    pub(super) names: Vec<String>,
+    pub(super) valid: HashMap<String, Arc<SchemeConfig>>,
+}

@@ -66,17 +66,16 @@ impl<'s> File<'s> {
         faults
     }
 
-    /// Only `net` speaks to pingora.
+    /// Only `net` uses pingora; `net::pingora` is our own module.
     fn pingora(&self) -> Vec<(usize, String)> {
         if self.floor() == Some("net") {
             return Vec::new();
         }
-        let named = |t: &Token| t.name().is_some_and(|n| n == "pingora" || n.starts_with("pingora_"));
-        self.tokens
-            .iter()
-            .filter(|t| named(t))
-            .map(|t| (t.line, "pingora is named outside net/".into()))
-            .collect()
+        let t = &self.tokens;
+        let is_own = |at: usize| follows_path(t, at) && at >= 3 && t[at - 3].name() == Some("net");
+        let is_pingora = |n: &str| n == "pingora" || n.starts_with("pingora_");
+        let named = (0..t.len()).filter(|at| t[*at].name().is_some_and(is_pingora) && !is_own(*at));
+        named.map(|at| (t[at].line, "pingora is named outside net/".into())).collect()
     }
 
     /// Client and backend, except where configuration keys are read.

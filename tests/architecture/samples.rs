@@ -63,6 +63,7 @@ fn pingora_is_named_only_in_net() {
     one_fault("server/accept.rs", "use pingora::server::Server;", "outside net/");
     one_fault("server/accept.rs", "use pingora_core::x;", "outside net/");
     assert!(faults("net/accept.rs", "use pingora::server::Server;").is_empty());
+    assert!(faults("server/run.rs", "use crate::net::pingora::run;").is_empty());
     assert!(faults("server/accept.rs", "// pingora accepts\nconst WHO: &str = \"pingora\";").is_empty());
 }
 

@@ -1,5 +1,5 @@
-//! What a request passes between its head and its service: hop-by-hop fields, the match, the stages, the rewrite.
-//! No socket; what remains of a request's cost is the codec and the system's.
+//! The path of a request from its head to the backend: hop-by-hop fields, route match, stages, rewrite.
+//! No socket; the rest of a request's cost is the codec and the system.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use margay::config::{Environment, InMemoryFiles};
@@ -20,7 +20,7 @@ use std::time::Instant;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// `global` switches stages on.
+/// `global` enables stages.
 fn plan(global: &str, foundation: &ProcessState) -> Plan {
     let text = format!(
         r#"{{ "GlobalConfiguration": {{ {global} }},
@@ -44,7 +44,7 @@ fn request() -> Head {
     head
 }
 
-/// One request, until it would be sent.
+/// One request, up to the point where it would be sent.
 fn pass(plan: &Plan, x: &mut Exchange, now: Instant) -> usize {
     x.reset(now);
     hop_by_hop::strip(&mut x.request);
@@ -73,7 +73,7 @@ fn bench_plan(c: &mut Criterion, name: &str, global: &str) {
     });
 }
 
-/// A token that was checked before: what every request but the first costs.
+/// A token that was verified before: the cost of every request but the first.
 fn bench_token(c: &mut Criterion) {
     let foundation = ProcessState::new(Metrics::new(1), usize::MAX);
     let plan = plan(r#""AuthenticationOptions": { "AuthenticationProviderKeys": ["S"] }"#, &foundation);

@@ -1,5 +1,5 @@
-//! The route table: one look-up with its values and the URL that is sent on, among 1, 100 and 10,000 routes, and in the
-//! tables that are worst for it.
+//! The route table: one lookup with its path parameters and the backend URL, among 1, 100 and 10,000 routes, and in
+//! worst-case tables.
 
 use std::hint::black_box;
 
@@ -30,7 +30,7 @@ fn table(
     RouteTable::new((0..routes).map(|i| spec(i, &template(i), host(i))).collect(), RULES)
 }
 
-/// Normalise, find, take the values.
+/// Normalizes the target, matches it, and takes the path parameters.
 fn look_up(table: &RouteTable, url: &str, host: &str, values: &mut PathParams) -> Option<usize> {
     let target = Target::normalise(url.as_bytes(), false).ok()?;
     let query = Query { method: b"GET", host: host.as_bytes(), target: &target, headers: &(), listener: "" };
@@ -77,7 +77,7 @@ fn size(c: &mut Criterion) {
     }
 }
 
-/// A path that no route takes, and all paths of a large table in turn.
+/// A path that no route matches, and all paths of a large table in turn.
 fn others(c: &mut Criterion) {
     let plain = table(10_000, |i| format!("/service-{i}/items/{{id}}"), |_| None);
     let mut values = PathParams::new();

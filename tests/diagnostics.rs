@@ -1,12 +1,12 @@
-//! What `margay check` says about broken configurations, to the letter: `tests/golden/diagnostics/NAME.json`, or a
-//! directory `NAME`, with what is printed in `NAME.txt`. Adding a file needs no code; `UPDATE=1 cargo test --test diagnostics` writes the text.
+//! The exact output of `margay check` for invalid configurations: `tests/golden/diagnostics/NAME.json`, or a
+//! directory `NAME`, with the output in `NAME.txt`. A new file needs no code; `UPDATE=1 cargo test --test diagnostics` writes it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const FOLDER: &str = "tests/golden/diagnostics";
 
-/// What the command prints about a file, and its exit code.
+/// The output of the command for a file, and its exit code.
 fn check(file: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_margay"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().arg("check").arg("--config").arg(file);

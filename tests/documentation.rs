@@ -1,4 +1,4 @@
-//! What is written down holds: the README's tour happens as written, the reference lists every setting.
+//! The documentation is true: the tour of the README produces the output shown, the reference lists every setting.
 
 #[path = "documentation/bff.rs"]
 mod bff;

@@ -1,11 +1,11 @@
-//! What the house is built from: the given packages, and `deny.toml` over everything that comes with them.
+//! The dependencies: the given packages, and `deny.toml` for all packages.
 
 use super::{none, root, sources};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// The nine given packages, and what an unused one waits for.
+/// The nine given packages, and the capability that an unused one is reserved for.
 const GIVEN: [(&str, Option<&str>); 9] = [
     ("pingora", None),
     ("serde", None),
@@ -33,7 +33,7 @@ fn deny() -> toml::Table {
     std::fs::read_to_string(root().join("deny.toml")).unwrap().parse().unwrap()
 }
 
-/// Our own package and those of others.
+/// Our own package and the others.
 fn packages(metadata: &Value) -> (&Value, Vec<&Value>) {
     let (own, others): (Vec<_>, Vec<_>) =
         metadata["packages"].as_array().unwrap().iter().partition(|p| p["source"].is_null());
@@ -123,7 +123,7 @@ fn every_package_comes_from_crates_io() {
     none(elsewhere.map(|p| format!("{} comes from {}", name(p), p["source"])).collect());
 }
 
-/// The licences an expression names.
+/// The licenses that an expression contains.
 fn atoms(expression: &str) -> impl Iterator<Item = &str> {
     let words = expression.split(['(', ')', '/', ' ']).filter(|w| !w.is_empty());
     words.filter(|w| !["OR", "AND", "WITH", "LLVM-exception"].contains(w))

@@ -58,7 +58,7 @@ fn skip(rest: &str) -> usize {
     }
 }
 
-/// Pushes the name or mark at the start and gives its length. `r#type` gives a mark more, which hurts nobody.
+/// Pushes the name or mark at the start and returns its length. `r#type` gives one more mark, which does no harm.
 fn take<'s>(rest: &'s str, first: char, line: usize, out: &mut Vec<Token<'s>>) -> usize {
     let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
     let length = rest.find(|c| !part_of_name(c)).unwrap_or(rest.len());

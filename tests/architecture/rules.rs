@@ -1,4 +1,4 @@
-//! The rules of the house, each a function from one file's text to what is wrong with it.
+//! Rules on one file: functions from its text to the violations.
 
 use super::lexer::{Kind, Token, tokens};
 
@@ -37,14 +37,14 @@ impl<'s> File<'s> {
         self.path.split_once('/').map(|(floor, _)| floor)
     }
 
-    /// Everything wrong with the file, as `path:line: sentence`.
+    /// All violations, as `path:line: sentence`.
     pub fn faults(&self) -> Vec<String> {
         let rules = [Self::arrows, Self::pingora, Self::words];
         let found = rules.iter().flat_map(|rule| rule(self));
         found.map(|(line, what)| format!("src/{}:{line}: {what}", self.path)).collect()
     }
 
-    /// Arrows point down and siblings do not know each other.
+    /// Arrows point down, and siblings do not use each other.
     fn arrows(&self) -> Vec<(usize, String)> {
         let Some(here) = self.floor() else { return Vec::new() };
         let Some(own) = height(here) else {

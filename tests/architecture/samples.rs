@@ -1,4 +1,4 @@
-//! The rules are worth something only if bad code fails them.
+//! Samples that break the rules.
 
 use super::lexer::tokens;
 use super::rules::File;

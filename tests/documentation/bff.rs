@@ -1,4 +1,4 @@
-//! The README of the example with three front ends, taken as written.
+//! The README of the example with three front ends, run as shown.
 
 use super::readme::{Demo, steps};
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! The README's tour, taken: every line of its `console` blocks that begins with `$` is run in a shell against
-//! `margay demo`, and what the block shows must come out.
+//! The tour of the README: every line of its `console` blocks that begins with `$` is run in a shell against
+//! `margay demo`, and the output must contain what the block shows.
 //!
 //! A shown line must be a line of the output, in the order shown; `...` in it stands for anything, and a line of only
-//! `...` for any lines. Everything runs in a copy of the shipped configuration, on ports of its own.
+//! `...` for any lines. Everything runs in a copy of the shipped configuration, on its own ports.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -37,14 +37,14 @@ pub fn steps(readme: &str) -> Vec<Step> {
     steps
 }
 
-/// The first shown line that does not come out; none when all do.
+/// The first shown line that is missing from the output.
 fn missing<'s>(shown: &'s [String], output: &str) -> Option<&'s str> {
     let mut lines = output.lines().map(str::trim_end);
     let wanted = shown.iter().map(String::as_str).filter(|line| !line.is_empty() && *line != "...");
     wanted.into_iter().find(|want| !lines.any(|line| fits(want, line)))
 }
 
-/// Whether a line is as shown, `...` standing for anything. Names of header fields have no case.
+/// Whether a line is as shown, `...` matching any text. Names of header fields are case-insensitive.
 fn fits(shown: &str, line: &str) -> bool {
     let line = match (shown.split_once(": "), line.split_once(": ")) {
         (Some((a, _)), Some((b, rest))) if a.eq_ignore_ascii_case(b) => format!("{a}: {rest}"),
@@ -63,11 +63,11 @@ fn fits(shown: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// `margay demo` in a folder of its own, or its services and a gateway; killed when dropped.
+/// `margay demo` in its own folder, or its backends and a gateway; killed when dropped.
 pub struct Demo {
     folder: tempfile::TempDir,
     processes: Vec<Child>,
-    /// (as the README says it, as it is here).
+    /// (port in the README, port of this run).
     ports: Vec<(&'static str, u16)>,
 }
 
@@ -94,7 +94,7 @@ impl Demo {
         demo
     }
 
-    /// The services alone, and the gateway of an example in front of them; the folder is a copy of the example.
+    /// The backends alone, and the gateway of an example in front of them; the folder is a copy of the example.
     pub fn example(name: &str, listeners: &[(&'static str, &'static str)]) -> Demo {
         let folder = tempfile::tempdir().unwrap();
         copy_all(&Path::new(ROOT).join("deploy/examples").join(name), folder.path());
@@ -133,7 +133,7 @@ impl Demo {
         }
     }
 
-    /// Takes all steps of a page.
+    /// Runs all steps of a page.
     pub fn take_all(&self, page: &str) {
         for step in &steps(page) {
             if let Err(text) = self.take(step) {
@@ -146,7 +146,7 @@ impl Demo {
         std::fs::read_to_string(self.folder.path().join("margay.log")).unwrap_or_default()
     }
 
-    /// Ports as they are here, and a load that lasts a second instead of ten.
+    /// The text with the ports of this run, and a load test of one second instead of ten.
     fn localised(&self, text: &str) -> String {
         let text = self.ports.iter().fold(text.to_owned(), |text, (said, real)| {
             text.replace(&format!(":{said}"), &format!(":{real}"))
@@ -154,7 +154,7 @@ impl Demo {
         text.replace("-d10s", "-d1s")
     }
 
-    /// What a command prints, on both streams.
+    /// The output of a command, on both streams.
     fn run(&self, command: &str) -> String {
         let mut shell = Command::new("bash");
         let path =
@@ -168,7 +168,7 @@ impl Demo {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Runs a step until it shows what it should: a change of a file takes a moment to arrive.
+    /// Runs a step until it shows the expected output: a change of a file takes a moment to be applied.
     fn take(&self, step: &Step) -> Result<(), String> {
         let command = self.localised(&step.command);
         let shown: Vec<_> = step.shown.iter().map(|line| self.localised(line)).collect();
@@ -226,7 +226,7 @@ fn copy_all(from: &Path, to: &Path) {
     }
 }
 
-/// Ports that nobody listens on, all asked for before any is given back.
+/// Free ports, all allocated before the first is released.
 fn free_ports(count: usize) -> Vec<u16> {
     let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     held.iter().map(|l| l.local_addr().unwrap().port()).collect()

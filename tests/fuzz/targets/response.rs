@@ -7,7 +7,7 @@ use margay::{
     net::h1::parse::{HeadLimits, head_end, response},
 };
 
-const LIMITS: HeadLimits = HeadLimits { parse_request_line: 16 * 1024, parse_fields: 64 * 1024, count: 128 };
+const LIMITS: HeadLimits = HeadLimits { max_line_bytes: 16 * 1024, max_fields_bytes: 64 * 1024, max_fields: 128 };
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(end) = head_end(bytes, &mut 0) {

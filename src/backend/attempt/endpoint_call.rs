@@ -168,9 +168,9 @@ impl<'a> EndpointCall<'a> {
         };
         opened.map_err(|error| match error {
             OpenError::Refused(error) => self.acquire_error(transport.limiter.as_ref(), error, is_per_try),
-            OpenError::Failed(cause) => {
+            OpenError::Failed(error) => {
                 self.deadlines.is_per_try_timeout = is_per_try && Instant::now() >= end;
-                cause
+                error
             }
         })
     }
@@ -248,7 +248,7 @@ impl<'a> EndpointCall<'a> {
         let for_head = exchange.request.method() == b"HEAD";
         poll_fn(|cx| {
             let is_uploaded = match conn.poll_upload(cx, caller.as_body()) {
-                Poll::Ready(Err(cause)) => return Poll::Ready(Err(HeadError::Failed(cause))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(HeadError::Failed(error))),
                 ready => ready.is_ready(),
             };
             while let Poll::Ready(head) = conn.poll_head(cx, &mut self.head, for_head) {

@@ -106,7 +106,7 @@ mod tests {
             reply: None,
         };
         let fallback = Fallback { settings, cluster: None };
-        let applies_to = |why| fallback.applies_to(&Err(GatewayError::new(why, "x")));
+        let applies_to = |code| fallback.applies_to(&Err(GatewayError::new(code, "x")));
         assert!(
             applies_to(ErrorCode::BackendConnect)
                 && applies_to(ErrorCode::BackendDns)

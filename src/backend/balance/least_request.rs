@@ -24,9 +24,9 @@ pub fn take_least_loaded<'e>(
         for endpoint in endpoints.clone() {
             let load = in_flight(endpoint);
             let is_less = best.is_none_or(|(best, best_load)| {
-                let (own, least) =
+                let (own, other) =
                     weighted_load(endpoint, load.saturating_add(1), best, best_load.saturating_add(1));
-                own < least
+                own < other
             });
             if is_less {
                 best = Some((endpoint, load));

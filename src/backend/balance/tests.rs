@@ -237,8 +237,8 @@ impl Picks {
 
     /// Removes the other endpoints.
     fn keep(&mut self, keep: impl Fn(u16) -> bool) {
-        let kept = self.set.endpoints.iter().filter(|e| keep(e.port.unwrap())).cloned().collect();
-        self.set = self.balancer.build(kept, &self.set);
+        let remaining = self.set.endpoints.iter().filter(|e| keep(e.port.unwrap())).cloned().collect();
+        self.set = self.balancer.build(remaining, &self.set);
     }
 }
 
@@ -362,12 +362,9 @@ fn the_hash_key_is_the_configured_one_or_else_the_address() {
         ports.len()
     };
     let by = |n: u32| n.to_string();
-    assert_eq!(ports_reached("Header:X-User", &|n| request("10.0.0.1:1", &[("exchange-user", &by(n))])), 8);
+    assert_eq!(ports_reached("Header:X-User", &|n| request("10.0.0.1:1", &[("x-user", &by(n))])), 8);
     assert_eq!(
-        ports_reached("Header:X-User", &|n| request(
-            "10.0.0.1:1",
-            &[("exchange-user", "a"), ("exchange", &by(n))]
-        )),
+        ports_reached("Header:X-User", &|n| request("10.0.0.1:1", &[("x-user", "a"), ("x", &by(n))])),
         1
     );
     assert_eq!(ports_reached("cookie:sid", &|n| with_cookie(&by(n))), 8);

@@ -195,7 +195,7 @@ async fn on_demand_each_request_gets_the_result_of_a_later_query() {
     scene.settle().await;
     assert!(
         scene.source().has_responded() && scene.script.watches_started.load(Relaxed) == 0,
-        "nobody queries"
+        "no query yet"
     );
     let port = |cluster: &Cluster| cluster.members().endpoints[0].port;
     let until = Instant::now() + Duration::from_secs(1);

@@ -219,9 +219,9 @@ fn below_the_panic_threshold_all_endpoints_are_used_and_without_one_none_is() {
         (three, selected(&cluster), cluster.no_endpoint_error().detail.to_string())
     };
     assert_eq!(out(26).0, [1, 2, 3, 4]);
-    let (three, four, why) = out(0);
+    let (three, four, reason) = out(0);
     assert_eq!((three, four), (vec![4], vec![]));
-    assert_eq!(why, "none of the 4 endpoints of shop is healthy; 127.0.0.1:1 is unhealthy: refused");
+    assert_eq!(reason, "none of the 4 endpoints of shop is healthy; 127.0.0.1:1 is unhealthy: refused");
 }
 
 #[tokio::test]

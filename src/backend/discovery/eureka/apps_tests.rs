@@ -18,7 +18,7 @@ fn response(hash: &str, instances: &[String]) -> Vec<u8> {
     .into_bytes()
 }
 
-fn shown(applications: &Applications, service: &str, secure: bool) -> Vec<String> {
+fn addresses(applications: &Applications, service: &str, secure: bool) -> Vec<String> {
     applications.instances(service, secure).iter().map(|i| format!("{}:{}", i.host, i.port)).collect()
 }
 
@@ -33,18 +33,18 @@ fn two() -> Applications {
 #[test]
 fn instances_are_found_by_application_name_and_virtual_address_case_insensitively() {
     for name in ["ORDERS", "orders", "bestellungen"] {
-        assert_eq!(shown(&two(), name, false), ["a.example:8080", "b.example:8080"], "{name}");
+        assert_eq!(addresses(&two(), name, false), ["a.example:8080", "b.example:8080"], "{name}");
     }
-    assert!(shown(&two(), "order", false).is_empty());
+    assert!(addresses(&two(), "order", false).is_empty());
 }
 
 #[test]
 fn a_port_that_is_not_enabled_is_no_port() {
-    assert!(shown(&two(), "orders", true).is_empty());
+    assert!(addresses(&two(), "orders", true).is_empty());
     let secure = instance("s", "UP", "").replace("\"false\"", "true").replace("\"true\"", "false");
     let applications = Applications::parse_full(&response("", &[secure])).unwrap();
-    assert_eq!(shown(&applications, "orders", true), ["s.example:8443"]);
-    assert!(shown(&applications, "orders", false).is_empty());
+    assert_eq!(addresses(&applications, "orders", true), ["s.example:8443"]);
+    assert!(addresses(&applications, "orders", false).is_empty());
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_delta_is_applied_and_checked_against_the_servers_hashcode() {
         applications.apply_delta(&response("DOWN_1_OUT_OF_SERVICE_1_UP_1_", &[added, gone, down])),
         Ok(true)
     );
-    assert_eq!(shown(&applications, "orders", false), ["d.example:8080"]);
+    assert_eq!(addresses(&applications, "orders", false), ["d.example:8080"]);
     assert_eq!(applications.apply_delta(&response("DOWN_1_UP_3_", &[])), Ok(false));
 }
 
@@ -66,17 +66,19 @@ fn a_list_of_one_may_be_a_single_element_and_a_port_a_string() {
     let body = r#"{"applications":{"apps__hashcode":"UP_1_","application":{"name":"A","instance":{"hostName":"h","status":"UP","port":{"$":"80","@enabled":"true"}}}}}"#;
     let applications = Applications::parse_full(body.as_bytes()).unwrap();
     assert_eq!(
-        (shown(&applications, "a", false), applications.apps_hashcode()),
+        (addresses(&applications, "a", false), applications.apps_hashcode()),
         (vec!["h:80".to_owned()], "UP_1_".to_owned())
     );
     let empty = Applications::parse_full(br#"{"applications":{"application":null}}"#).unwrap();
-    assert!(shown(&empty, "a", false).is_empty());
+    assert!(addresses(&empty, "a", false).is_empty());
 }
 
 #[test]
 fn invalid_addresses_are_skipped_and_an_invalid_response_is_an_error() {
     let invalid = instance("x", "UP", "").replace("x.example", "a b").replace("8080", "0");
-    assert!(shown(&Applications::parse_full(&response("", &[invalid])).unwrap(), "orders", false).is_empty());
+    assert!(
+        addresses(&Applications::parse_full(&response("", &[invalid])).unwrap(), "orders", false).is_empty()
+    );
     assert!(Applications::parse_full(b"[]").is_err() && Applications::parse_full(b"").is_err());
 }
 

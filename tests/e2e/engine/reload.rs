@@ -175,7 +175,7 @@ fn reloads_under_load_cost_no_request() {
         for round in 0..rounds {
             gateway.write(&documents[usize::try_from(round % 3).expect("fits")]);
             let seen = becomes_true(WAIT_TIMEOUT, || {
-                reloads(&gateway, "applied") + reloads(&gateway, "refused") > round
+                reloads(&gateway, "applied") + reloads(&gateway, "rejected") > round
             });
             assert!(seen, "change {round} was not noticed");
             if round == 100 {
@@ -189,9 +189,9 @@ fn reloads_under_load_cost_no_request() {
         "reloads: {rounds} under load, {} requests, none failed",
         asked.load(Ordering::SeqCst)
     ));
-    assert_eq!(reloads(&gateway, "refused"), (rounds + 1) / 3, "broken files are refused");
+    assert_eq!(reloads(&gateway, "rejected"), (rounds + 1) / 3, "invalid files are rejected");
     assert_eq!(
-        reloads(&gateway, "applied") + reloads(&gateway, "refused"),
+        reloads(&gateway, "applied") + reloads(&gateway, "rejected"),
         rounds,
         "every change is noticed"
     );

@@ -35,10 +35,12 @@ impl ReadBuffer {
         &self.storage[self.start..self.end]
     }
 
+    /// The number of bytes that were not consumed yet.
     pub fn len(&self) -> usize {
         self.end - self.start
     }
 
+    /// Whether no bytes are held.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -153,14 +155,17 @@ impl WriteBuffer {
         &mut self.storage
     }
 
+    /// The bytes that were not written yet.
     pub fn bytes(&self) -> &[u8] {
         &self.storage[self.start..]
     }
 
+    /// The number of bytes that were not written yet.
     pub fn len(&self) -> usize {
         self.storage.len() - self.start
     }
 
+    /// Whether all bytes were written.
     pub fn is_empty(&self) -> bool {
         self.storage.len() == self.start
     }

@@ -7,7 +7,10 @@ use super::{
     tls::{alpn::AlpnOffer, client::TlsTarget},
     unix_address::UnixAddress,
 };
-use crate::pipeline::error::{ErrorCode, GatewayError};
+use crate::{
+    base::backoff,
+    pipeline::error::{ErrorCode, GatewayError},
+};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -21,6 +24,11 @@ use tokio::{
     io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
 };
+
+/// Delay of the first retry when the backlog of a Unix domain socket is full; doubled after each further attempt.
+const MIN_BACKLOG_DELAY: Duration = Duration::from_millis(1);
+/// Maximum delay of these retries.
+const MAX_BACKLOG_DELAY: Duration = Duration::from_millis(50);
 
 /// The address of an endpoint.
 #[derive(Debug)]
@@ -146,20 +154,20 @@ async fn write_proxy_header(
 }
 
 /// Connects to a Unix domain socket. When its backlog is full, the kernel fails at once instead of waiting; so retry.
-pub(in crate::net) async fn connect_unix(path: &UnixAddress, deadline: Instant) -> io::Result<UnixStream> {
-    let (mut delay, max_delay) = (Duration::from_millis(1), Duration::from_millis(50));
-    loop {
-        match UnixStream::connect(path.path()).await {
-            Err(full) if full.kind() == io::ErrorKind::WouldBlock => {
+pub(in crate::net) async fn connect_unix(address: &UnixAddress, deadline: Instant) -> io::Result<UnixStream> {
+    for attempt in 0.. {
+        match UnixStream::connect(address.path()).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let delay = backoff::bound(MIN_BACKLOG_DELAY, MAX_BACKLOG_DELAY, attempt);
                 if Instant::now() + delay >= deadline {
-                    return Err(io::ErrorKind::TimedOut.into());
+                    break;
                 }
                 tokio::time::sleep(delay).await;
-                delay = (delay * 2).min(max_delay);
             }
             connected => return connected,
         }
     }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 /// Tries the addresses one after the other, beginning with the one that accepted last. Each gets an equal share of the

@@ -100,6 +100,7 @@ pub enum AcquireError {
 }
 
 impl ConnectionLimiter {
+    /// A limiter with all permits free.
     pub fn new(limit: ConnectionLimit) -> Arc<ConnectionLimiter> {
         let permits = Arc::new(Semaphore::new(limit.max_connections.min(Semaphore::MAX_PERMITS)));
         Arc::new(ConnectionLimiter {

@@ -38,6 +38,7 @@ macro_rules! on {
 }
 
 impl Stream {
+    /// A plain connection.
     pub fn new(stream: L4Stream) -> Stream {
         Stream(Transport::Plain(stream))
     }

@@ -27,6 +27,7 @@ pub struct WorkerService {
 }
 
 impl WorkerService {
+    /// A service whose thread has this name; `start` runs on its runtime and returns the task.
     pub fn new(name: impl Into<String>, start: impl FnOnce() -> Task + Send + 'static) -> WorkerService {
         WorkerService { name: name.into(), run: Mutex::new(Some(Box::new(start))) }
     }

@@ -5,6 +5,7 @@ use super::{
     background::BackgroundRuntime,
     dns::{Dns, DnsSettings},
 };
+use crate::base::backoff;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -173,7 +174,7 @@ async fn refresh_task(name: Weak<ResolvedName>, dns: Dns) {
 }
 
 fn retry_delay(failures: u32) -> Duration {
-    MIN_RETRY_DELAY.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(MAX_RETRY_DELAY)
+    backoff::bound(MIN_RETRY_DELAY, MAX_RETRY_DELAY, failures.saturating_sub(1))
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ pub struct ClientConn {
 }
 
 impl ClientConn {
+    /// A connection before its first request.
     pub fn new(io: Stream, peer: Peer) -> ClientConn {
         ClientConn {
             io,
@@ -237,29 +238,29 @@ impl ClientIo for ClientConn {
     }
 
     fn send_head(&mut self, head: &Head, framing: Framing, keep: bool) {
-        let out = self.encoder.begin(framing);
-        put_status_line(out, head);
+        let buf = self.encoder.begin(framing);
+        put_status_line(buf, head);
         for (known, name, value) in head.fields() {
             // Without a body, Content-Length is that of the response to a GET (RFC 9110 8.6).
             if known != KnownHeader::ContentLength || framing == Framing::None && head.status != 204 {
-                put_field(out, name, value);
+                put_field(buf, name, value);
             }
         }
-        put_framing(out, framing);
+        put_framing(buf, framing);
         match (keep, self.version) {
-            (false, _) => put_field(out, b"Connection", b"close"),
-            (true, Version::Http10) => put_field(out, b"Connection", b"keep-alive"),
+            (false, _) => put_field(buf, b"Connection", b"close"),
+            (true, Version::Http10) => put_field(buf, b"Connection", b"keep-alive"),
             (true, _) => {}
         }
-        out.extend_from_slice(b"\r\n");
+        buf.extend_from_slice(b"\r\n");
     }
 
     fn send_upgrade(&mut self, head: &Head) {
-        let out = self.encoder.begin(Framing::None);
-        put_status_line(out, head);
-        put_fields(out, head);
-        out.extend_from_slice(UPGRADE_FIELDS);
-        out.extend_from_slice(b"\r\n");
+        let buf = self.encoder.begin(Framing::None);
+        put_status_line(buf, head);
+        put_fields(buf, head);
+        buf.extend_from_slice(UPGRADE_FIELDS);
+        buf.extend_from_slice(b"\r\n");
     }
 
     fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
@@ -350,10 +351,10 @@ impl ClientBody for ClientConn {
         if self.version < Version::Http11 {
             return;
         }
-        let out = self.encoder.informational_buf();
-        put_status_line(out, head);
-        put_fields(out, head);
-        out.extend_from_slice(b"\r\n");
+        let buf = self.encoder.informational_buf();
+        put_status_line(buf, head);
+        put_fields(buf, head);
+        buf.extend_from_slice(b"\r\n");
         // What cannot be written now is sent with the response.
         let _ = self.poll_flush_response(cx);
     }

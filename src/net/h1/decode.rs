@@ -74,6 +74,7 @@ impl Decoder {
         }
     }
 
+    /// The trailers, once the body has ended.
     pub fn trailers(&mut self) -> Option<&mut Head> {
         self.trailers.as_mut()
     }

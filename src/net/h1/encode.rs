@@ -22,7 +22,7 @@ const MAX_COALESCED_BODY: usize = 16 * 1024;
 /// Encodes one outgoing message.
 #[derive(Debug)]
 pub struct Encoder {
-    out: WriteBuffer,
+    buf: WriteBuffer,
     framing: Framing,
     /// Bytes of the body missing to its Content-Length.
     remaining: u64,
@@ -35,7 +35,7 @@ pub struct Encoder {
 impl Default for Encoder {
     fn default() -> Self {
         Encoder {
-            out: WriteBuffer::default(),
+            buf: WriteBuffer::default(),
             framing: Framing::None,
             remaining: 0,
             chunk_remaining: 0,
@@ -50,17 +50,17 @@ impl Encoder {
         self.framing = framing;
         self.remaining = if let Framing::Length(n) = framing { n } else { 0 };
         (self.chunk_remaining, self.bytes_sent) = (0, 0);
-        self.out.buf_mut()
+        self.buf.buf_mut()
     }
 
     /// The buffer for an informational (1xx) response.
     pub fn informational_buf(&mut self) -> &mut Vec<u8> {
-        self.out.buf_mut()
+        self.buf.buf_mut()
     }
 
     /// Whether nothing is buffered.
     pub fn is_flushed(&self) -> bool {
-        self.out.is_empty()
+        self.buf.is_empty()
     }
 
     /// Sends body data: copies it into the buffer while little is buffered, else writes it directly. Returns the number of
@@ -78,7 +78,7 @@ impl Encoder {
             // More than Content-Length: the surplus is dropped.
             return Poll::Ready(Ok(offered));
         }
-        if self.chunk_remaining == 0 && self.out.len() + data.len() <= MAX_COALESCED_BODY {
+        if self.chunk_remaining == 0 && self.buf.len() + data.len() <= MAX_COALESCED_BODY {
             self.buffer_chunk(data);
             return Poll::Ready(Ok(data.len()));
         }
@@ -87,13 +87,13 @@ impl Encoder {
 
     /// Appends a small piece, framed, to the buffer.
     fn buffer_chunk(&mut self, data: &[u8]) {
-        let out = self.out.buf_mut();
+        let buf = self.buf.buf_mut();
         if self.framing == Framing::Chunked {
-            put_size(out, data.len());
-            out.extend_from_slice(data);
-            out.extend_from_slice(b"\r\n");
+            put_size(buf, data.len());
+            buf.extend_from_slice(data);
+            buf.extend_from_slice(b"\r\n");
         } else {
-            out.extend_from_slice(data);
+            buf.extend_from_slice(data);
         }
         self.count(data.len());
     }
@@ -107,19 +107,19 @@ impl Encoder {
     ) -> Poll<io::Result<usize>> {
         let chunked = self.framing == Framing::Chunked;
         if chunked && self.chunk_remaining == 0 {
-            put_size(self.out.buf_mut(), data.len());
+            put_size(self.buf.buf_mut(), data.len());
             self.chunk_remaining = data.len();
         }
         let data = if chunked { &data[..self.chunk_remaining.min(data.len())] } else { data };
-        let buffered = self.out.len();
+        let buffered = self.buf.len();
         let written =
-            ready!(io.poll_write_vectored(cx, &[IoSlice::new(self.out.bytes()), IoSlice::new(data)]))?;
-        self.out.consume_written(written.min(buffered));
+            ready!(io.poll_write_vectored(cx, &[IoSlice::new(self.buf.bytes()), IoSlice::new(data)]))?;
+        self.buf.consume_written(written.min(buffered));
         let accepted = written.saturating_sub(buffered);
         if chunked && accepted > 0 {
             self.chunk_remaining -= accepted;
             if self.chunk_remaining == 0 {
-                self.out.buf_mut().extend_from_slice(b"\r\n");
+                self.buf.buf_mut().extend_from_slice(b"\r\n");
             }
         }
         self.count(accepted);
@@ -140,104 +140,104 @@ impl Encoder {
     /// Ends the message, with trailers if it is chunked.
     pub fn end(&mut self, trailers: Option<&Head>) {
         if self.framing == Framing::Chunked {
-            let out = self.out.buf_mut();
-            out.extend_from_slice(b"0\r\n");
+            let buf = self.buf.buf_mut();
+            buf.extend_from_slice(b"0\r\n");
             if let Some(trailers) = trailers {
-                put_fields(out, trailers);
+                put_fields(buf, trailers);
             }
-            out.extend_from_slice(b"\r\n");
+            buf.extend_from_slice(b"\r\n");
         }
         self.framing = Framing::None;
     }
 
     /// Writes the buffer.
     pub fn poll_flush(&mut self, cx: &mut Context, io: &mut Stream) -> Poll<io::Result<()>> {
-        while !self.out.is_empty() {
-            let n = ready!(io.poll_write(cx, self.out.bytes()))?;
-            self.out.consume_written(n);
+        while !self.buf.is_empty() {
+            let n = ready!(io.poll_write(cx, self.buf.bytes()))?;
+            self.buf.consume_written(n);
         }
         io.poll_flush(cx)
     }
 }
 
 /// RFC 9112 7.1: the line with the size of a chunk.
-fn put_size(out: &mut Vec<u8>, n: usize) {
-    put_hex(out, n as u64, 1);
-    out.extend_from_slice(b"\r\n");
+fn put_size(buf: &mut Vec<u8>, n: usize) {
+    put_hex(buf, n as u64, 1);
+    buf.extend_from_slice(b"\r\n");
 }
 
 /// Writes a request head for a backend: with the Host of the backend and new framing fields.
 pub fn put_request(
-    out: &mut Vec<u8>,
+    buf: &mut Vec<u8>,
     head: &Head,
     host: &[u8],
     framing: Framing,
     hop: HopByHop,
     version: Version,
 ) {
-    put_request_line(out, head, version);
-    put_field(out, b"Host", host);
+    put_request_line(buf, head, version);
+    put_field(buf, b"Host", host);
     for (known, name, value) in head.fields() {
         if !matches!(known, KnownHeader::Host | KnownHeader::ContentLength) {
-            put_field(out, name, value);
+            put_field(buf, name, value);
         }
     }
-    put_framing(out, framing);
+    put_framing(buf, framing);
     if hop.websocket {
-        out.extend_from_slice(UPGRADE_FIELDS);
+        buf.extend_from_slice(UPGRADE_FIELDS);
     } else if hop.te_trailers {
-        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+        buf.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
     }
-    out.extend_from_slice(b"\r\n");
+    buf.extend_from_slice(b"\r\n");
 }
 
 /// Requests or accepts an upgrade to WebSocket.
 pub const UPGRADE_FIELDS: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
 /// Writes the framing field of the body.
-pub fn put_framing(out: &mut Vec<u8>, framing: Framing) {
+pub fn put_framing(buf: &mut Vec<u8>, framing: Framing) {
     match framing {
         Framing::Length(n) => {
-            out.extend_from_slice(b"Content-Length: ");
-            put_decimal(out, n);
-            out.extend_from_slice(b"\r\n");
+            buf.extend_from_slice(b"Content-Length: ");
+            put_decimal(buf, n);
+            buf.extend_from_slice(b"\r\n");
         }
-        Framing::Chunked => put_field(out, b"Transfer-Encoding", b"chunked"),
+        Framing::Chunked => put_field(buf, b"Transfer-Encoding", b"chunked"),
         Framing::None | Framing::UntilClose => {}
     }
 }
 
-fn put_request_line(out: &mut Vec<u8>, head: &Head, version: Version) {
-    out.extend_from_slice(head.method());
-    out.push(b' ');
-    out.extend_from_slice(head.target());
-    out.push(b' ');
-    out.extend_from_slice(version.as_str().as_bytes());
-    out.extend_from_slice(b"\r\n");
+fn put_request_line(buf: &mut Vec<u8>, head: &Head, version: Version) {
+    buf.extend_from_slice(head.method());
+    buf.push(b' ');
+    buf.extend_from_slice(head.target());
+    buf.push(b' ');
+    buf.extend_from_slice(version.as_str().as_bytes());
+    buf.extend_from_slice(b"\r\n");
 }
 
 /// Writes a status line, always with HTTP/1.1, whatever the version of the client.
-pub fn put_status_line(out: &mut Vec<u8>, head: &Head) {
-    out.extend_from_slice(Version::Http11.as_str().as_bytes());
-    out.push(b' ');
-    put_decimal(out, u64::from(head.status));
-    out.push(b' ');
-    out.extend_from_slice(head.reason());
-    out.extend_from_slice(b"\r\n");
+pub fn put_status_line(buf: &mut Vec<u8>, head: &Head) {
+    buf.extend_from_slice(Version::Http11.as_str().as_bytes());
+    buf.push(b' ');
+    put_decimal(buf, u64::from(head.status));
+    buf.push(b' ');
+    buf.extend_from_slice(head.reason());
+    buf.extend_from_slice(b"\r\n");
 }
 
 /// Writes one field line.
-pub fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+pub fn put_field(buf: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    buf.extend_from_slice(name);
+    buf.extend_from_slice(b": ");
+    buf.extend_from_slice(value);
+    buf.extend_from_slice(b"\r\n");
 }
 
 /// Writes all field lines that were not removed.
-pub fn put_fields(out: &mut Vec<u8>, head: &Head) {
+pub fn put_fields(buf: &mut Vec<u8>, head: &Head) {
     for (_, name, value) in head.fields() {
-        put_field(out, name, value);
+        put_field(buf, name, value);
     }
 }
 
@@ -248,16 +248,16 @@ mod tests {
     #[test]
     fn chunk_sizes_are_hexadecimal_without_leading_zeros() {
         for (n, text) in [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (65_536, "10000\r\n")] {
-            let mut out = Vec::new();
-            put_size(&mut out, n);
-            assert_eq!(out, text.as_bytes());
+            let mut buf = Vec::new();
+            put_size(&mut buf, n);
+            assert_eq!(buf, text.as_bytes());
         }
     }
 
     #[test]
     fn a_status_line_keeps_the_reason_phrase() {
-        let mut out = Vec::new();
-        put_status_line(&mut out, &Head::response(200, b"some reason"));
-        assert_eq!(out, b"HTTP/1.1 200 some reason\r\n");
+        let mut buf = Vec::new();
+        put_status_line(&mut buf, &Head::response(200, b"some reason"));
+        assert_eq!(buf, b"HTTP/1.1 200 some reason\r\n");
     }
 }

@@ -47,6 +47,7 @@ pub struct BackendStream {
 }
 
 impl BackendStream {
+    /// A request to be sent on this connection; `reused`: the connection was used before.
     pub fn new(
         connection: SendRequest<WriteBuffer>,
         is_tls: bool,

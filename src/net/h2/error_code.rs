@@ -5,7 +5,10 @@
 pub struct H2ErrorCode(pub u32);
 
 impl H2ErrorCode {
+    /// A frame violates the protocol.
     pub const PROTOCOL_ERROR: H2ErrorCode = H2ErrorCode(0x1);
+    /// A frame has an invalid size.
     pub const FRAME_SIZE_ERROR: H2ErrorCode = H2ErrorCode(0x6);
+    /// The peer causes excessive load.
     pub const ENHANCE_YOUR_CALM: H2ErrorCode = H2ErrorCode(0xb);
 }

@@ -67,6 +67,7 @@ pub struct FrameInspector {
 pub type OnTrailers<'t> = &'t mut dyn FnMut(u32, usize);
 
 impl FrameInspector {
+    /// An inspector at the beginning of a connection, before the preface.
     pub fn new(limits: FrameRateLimits) -> FrameInspector {
         FrameInspector {
             header: [0; 9],

@@ -127,6 +127,7 @@ impl RecvBody {
         }
     }
 
+    /// The trailers, once the body has ended.
     pub fn trailers(&mut self) -> Option<&mut Head> {
         self.trailers.as_mut()
     }

@@ -23,6 +23,7 @@ pub struct WaitQueue {
 }
 
 impl StreamCount {
+    /// A counter for a new connection.
     pub fn new(limit: Option<(Arc<ConnectionLimiter>, Arc<WaitQueue>)>) -> Arc<StreamCount> {
         Arc::new(StreamCount { limit, ..StreamCount::default() })
     }
@@ -39,6 +40,7 @@ impl StreamCount {
 }
 
 impl WaitQueue {
+    /// The number of waiting requests.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed) as usize
     }
@@ -65,6 +67,7 @@ impl Drop for WaiterGuard {
 pub struct StreamGuard(Arc<StreamCount>);
 
 impl StreamGuard {
+    /// Counts a stream as active until the guard is dropped.
     pub fn acquire(streams: &Arc<StreamCount>) -> StreamGuard {
         streams.current.fetch_add(1, Relaxed);
         StreamGuard(streams.clone())

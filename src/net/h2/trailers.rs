@@ -157,6 +157,7 @@ fn string(block: &mut &[u8]) -> Option<()> {
 pub struct TrailerCounts(Mutex<VecDeque<(u32, usize)>>);
 
 impl TrailerCounts {
+    /// Adds the count of a stream; drops the oldest when there are too many.
     pub fn put(&self, stream: u32, fields: usize) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() == MAX_PENDING_COUNTS {

@@ -74,11 +74,11 @@ impl Transport {
         (Transport { io, input, observer: observer.clone(), inspector: inspector }, observer)
     }
 
-    fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(n)) = written {
+    fn sent(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(n)) = result {
             self.observer.sent.fetch_add(n as u64, Relaxed);
         }
-        written
+        result
     }
 
     /// How many of the buffered bytes may be passed on: all before the first invalid frame.

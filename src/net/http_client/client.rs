@@ -25,6 +25,7 @@ pub struct Response {
 }
 
 impl Response {
+    /// The status code.
     pub fn status(&self) -> u16 {
         self.head.status
     }
@@ -51,6 +52,7 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client with these trust anchors.
     pub fn new(trust: TrustAnchors) -> Client {
         Client::with_tls(ClientTls { trust, ..ClientTls::default() })
     }

@@ -21,6 +21,7 @@ impl LineStream {
         LineStream { address: url.to_string(), head, connection, buffered: Vec::new(), scanned: 0, max_line }
     }
 
+    /// The status code.
     pub fn status(&self) -> u16 {
         self.head.status
     }

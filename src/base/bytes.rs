@@ -91,7 +91,7 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 /// Writes a number in decimal digits without allocating.
-pub fn put_decimal(out: &mut Vec<u8>, mut n: u64) {
+pub fn put_decimal(buffer: &mut Vec<u8>, mut n: u64) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     loop {
@@ -102,13 +102,13 @@ pub fn put_decimal(out: &mut Vec<u8>, mut n: u64) {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    buffer.extend_from_slice(&digits[at..]);
 }
 
 /// Writes a number in lower-case hexadecimal digits, at least so many.
-pub fn put_hex(out: &mut Vec<u8>, n: u64, least: u32) {
+pub fn put_hex(buffer: &mut Vec<u8>, n: u64, least: u32) {
     let digits = least.max((u64::BITS - n.leading_zeros()).div_ceil(4));
-    out.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(n >> (at * 4) & 15) as usize]));
+    buffer.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(n >> (at * 4) & 15) as usize]));
 }
 
 #[cfg(test)]

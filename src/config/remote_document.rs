@@ -91,29 +91,29 @@ pub fn initial_value(root: &Node) -> Option<String> {
 }
 
 /// Serializes a tree as JSON.
-fn write(node: &Node, out: &mut String) {
+fn write(node: &Node, buffer: &mut String) {
     match &node.value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Number(digits) => out.push_str(digits),
-        Value::String(text) => out.push_str(&quoted(text)),
+        Value::Null => buffer.push_str("null"),
+        Value::Bool(value) => buffer.push_str(if *value { "true" } else { "false" }),
+        Value::Number(digits) => buffer.push_str(digits),
+        Value::String(text) => buffer.push_str(&quoted(text)),
         Value::Array(items) => {
-            out.push('[');
+            buffer.push('[');
             for (at, item) in items.iter().enumerate() {
-                out.push_str(if at == 0 { "" } else { "," });
-                write(item, out);
+                buffer.push_str(if at == 0 { "" } else { "," });
+                write(item, buffer);
             }
-            out.push(']');
+            buffer.push(']');
         }
         Value::Object(members) => {
-            out.push('{');
+            buffer.push('{');
             for (at, member) in members.iter().enumerate() {
-                out.push_str(if at == 0 { "" } else { "," });
-                out.push_str(&quoted(&member.key.value));
-                out.push(':');
-                write(&member.value, out);
+                buffer.push_str(if at == 0 { "" } else { "," });
+                buffer.push_str(&quoted(&member.key.value));
+                buffer.push(':');
+                write(&member.value, buffer);
             }
-            out.push('}');
+            buffer.push('}');
         }
     }
 }

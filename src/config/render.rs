@@ -94,25 +94,25 @@ fn severity(severity: Severity) -> &'static str {
     if severity == Severity::Error { "error" } else { "warning" }
 }
 
-fn write_diagnostic(out: &mut String, diagnostic: &Diagnostic, sources: &Sources, style: Style) {
+fn write_diagnostic(buffer: &mut String, diagnostic: &Diagnostic, sources: &Sources, style: Style) {
     let word = format!("{}[{}]", severity(diagnostic.severity), diagnostic.code.0);
     let word = style.severity(diagnostic.severity, &word);
-    let _ = writeln!(out, "{word}: {}", style.paint("1", &printable(&diagnostic.message)));
+    let _ = writeln!(buffer, "{word}: {}", style.paint("1", &printable(&diagnostic.message)));
     let gutter = match diagnostic.span {
-        Some(span) => write_location(out, diagnostic.severity, span, sources, style),
+        Some(span) => write_location(buffer, diagnostic.severity, span, sources, style),
         None => 1,
     };
     for help in &diagnostic.help {
         let lead = format!("{:gutter$} {} help: ", "", style.paint("34", "="));
         let indent = format!("\n{:width$}", "", width = gutter + 9);
         let lines: Vec<String> = help.lines().map(printable).collect();
-        let _ = writeln!(out, "{lead}{}", lines.join(&indent));
+        let _ = writeln!(buffer, "{lead}{}", lines.join(&indent));
     }
 }
 
 /// Writes the location and the source line with its caret; returns the width of the gutter.
 fn write_location(
-    out: &mut String,
+    buffer: &mut String,
     severity: Severity,
     span: Span,
     sources: &Sources,
@@ -123,7 +123,7 @@ fn write_location(
     let pointer = printable(&sources.pointer_of(span));
     let pointer = if pointer.is_empty() { String::new() } else { format!("  ({pointer})") };
     let arrow = style.paint("34", "-->");
-    let _ = writeln!(out, "{:gutter$}{arrow} {}{pointer}", "", printable(&sources.location(span)));
+    let _ = writeln!(buffer, "{:gutter$}{arrow} {}{pointer}", "", printable(&sources.location(span)));
     let Some(source) = sources.get(span.file) else { return gutter };
     let (shown, carets) = excerpt(source, at.line, span);
     if !shown.trim().is_empty() {
@@ -131,9 +131,9 @@ fn write_location(
         let carets = carets.trim_end().replace('^', "\u{1}");
         let (blank, marks) = carets.split_at(carets.find('\u{1}').unwrap_or(carets.len()));
         let marks = style.severity(severity, &marks.replace('\u{1}', "^"));
-        let _ = writeln!(out, "{:gutter$} {bar}", "");
-        let _ = writeln!(out, "{} {bar} {}", style.paint("34", &at.line.to_string()), shown.trim_end());
-        let _ = writeln!(out, "{:gutter$} {bar} {blank}{marks}", "");
+        let _ = writeln!(buffer, "{:gutter$} {bar}", "");
+        let _ = writeln!(buffer, "{} {bar} {}", style.paint("34", &at.line.to_string()), shown.trim_end());
+        let _ = writeln!(buffer, "{:gutter$} {bar} {blank}{marks}", "");
     }
     gutter
 }

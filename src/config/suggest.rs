@@ -4,11 +4,11 @@
 const SIMILARITY_THRESHOLD: f64 = 0.6;
 
 /// The known name closest to the written one.
-pub fn closest_match<'n>(written: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let written = written.to_lowercase();
+pub fn closest_match<'n>(text: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let text = text.to_lowercase();
     let mut best: Option<(f64, &str)> = None;
     for name in known {
-        let alike = similarity(&written, &name.to_lowercase());
+        let alike = similarity(&text, &name.to_lowercase());
         if alike >= SIMILARITY_THRESHOLD && best.is_none_or(|(before, _)| alike > before) {
             best = Some((alike, name));
         }
@@ -17,10 +17,10 @@ pub fn closest_match<'n>(written: &str, known: impl IntoIterator<Item = &'n str>
 }
 
 /// Normalized edit distance; a name that contains the other ("Reroutes") reaches the threshold.
-fn similarity(written: &str, known: &str) -> f64 {
-    let distance = strsim::normalized_damerau_levenshtein(written, known);
+fn similarity(text: &str, known: &str) -> f64 {
+    let distance = strsim::normalized_damerau_levenshtein(text, known);
     let contained =
-        known.len() >= 4 && written.len() >= 4 && (written.contains(known) || known.contains(written));
+        known.len() >= 4 && text.len() >= 4 && (text.contains(known) || known.contains(text));
     if contained { distance.max(SIMILARITY_THRESHOLD) } else { distance }
 }
 

@@ -288,17 +288,17 @@ impl Head {
     pub fn edit(
         &mut self,
         name: &[u8],
-        out: &mut Vec<u8>,
+        buffer: &mut Vec<u8>,
         mut change: impl FnMut(&[u8], &mut Vec<u8>) -> bool,
     ) {
-        let end = out.len();
+        let end = buffer.len();
         for at in 0..self.fields.len() {
             let field = self.fields[at];
             let named = field.is_active && field.name.from_name(&self.buf).eq_ignore_ascii_case(name);
-            if named && change(field.value.from_name(&self.buf), out) {
-                self.fields[at].value = self.push_bytes(&out[end..]);
+            if named && change(field.value.from_name(&self.buf), buffer) {
+                self.fields[at].value = self.push_bytes(&buffer[end..]);
             }
-            out.truncate(end);
+            buffer.truncate(end);
         }
     }
 

@@ -4,22 +4,22 @@ use std::io::Write;
 
 /// The object being written.
 pub(super) struct JsonLineWriter<'b> {
-    out: &'b mut Vec<u8>,
+    buffer: &'b mut Vec<u8>,
     first: bool,
 }
 
 impl<'b> JsonLineWriter<'b> {
-    pub(super) fn begin(out: &'b mut Vec<u8>) -> Self {
-        out.push(b'{');
-        JsonLineWriter { out, first: true }
+    pub(super) fn begin(buffer: &'b mut Vec<u8>) -> Self {
+        buffer.push(b'{');
+        JsonLineWriter { buffer, first: true }
     }
 
     /// A string; bytes that are not UTF-8 become U+FFFD.
     pub(super) fn text(&mut self, name: &str, value: &[u8]) -> &mut Self {
         self.name(name);
-        self.out.push(b'"');
-        write_escaped(self.out, value);
-        self.out.push(b'"');
+        self.buffer.push(b'"');
+        write_escaped(self.buffer, value);
+        self.buffer.push(b'"');
         self
     }
 
@@ -35,51 +35,51 @@ impl<'b> JsonLineWriter<'b> {
     /// Something that prints as JSON.
     pub(super) fn raw_value(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
         self.name(name);
-        let written = self.out.write_fmt(value);
+        let written = self.buffer.write_fmt(value);
         debug_assert!(written.is_ok(), "a Vec takes everything");
         self
     }
 
     pub(super) fn end(self) {
-        self.out.extend_from_slice(b"}\n");
+        self.buffer.extend_from_slice(b"}\n");
     }
 
     fn name(&mut self, name: &str) {
         if !std::mem::take(&mut self.first) {
-            self.out.push(b',');
+            self.buffer.push(b',');
         }
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(name.as_bytes());
+        self.buffer.extend_from_slice(b"\":");
     }
 }
 
-fn write_escaped(out: &mut Vec<u8>, value: &[u8]) {
+fn write_escaped(buffer: &mut Vec<u8>, value: &[u8]) {
     for chunk in value.utf8_chunks() {
-        escape_str(out, chunk.valid());
+        escape_str(buffer, chunk.valid());
         if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
+            buffer.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
 }
 
 /// Copies runs that need nothing, writes the rest as escapes.
-fn escape_str(out: &mut Vec<u8>, text: &str) {
+fn escape_str(buffer: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let mut from = 0;
     for (at, byte) in bytes.iter().enumerate() {
         if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' && *byte != 0x7f {
             continue;
         }
-        out.extend_from_slice(&bytes[from..at]);
+        buffer.extend_from_slice(&bytes[from..at]);
         let written = match byte {
-            b'"' | b'\\' => out.write_all(&[b'\\', *byte]),
-            _ => write!(out, "\\u{byte:04x}"),
+            b'"' | b'\\' => buffer.write_all(&[b'\\', *byte]),
+            _ => write!(buffer, "\\u{byte:04x}"),
         };
         debug_assert!(written.is_ok(), "a Vec takes everything");
         from = at + 1;
     }
-    out.extend_from_slice(&bytes[from..]);
+    buffer.extend_from_slice(&bytes[from..]);
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Parser<'_> {
         }
     }
 
-    fn unescaped_run(&mut self, quote: u8, out: &mut String) {
+    fn unescaped_run(&mut self, quote: u8, buffer: &mut String) {
         let from = self.pos;
         while let Some(c) = self.peek() {
             match c {
@@ -84,10 +84,10 @@ impl Parser<'_> {
                 _ => self.pos += 1,
             }
         }
-        out.push_str(self.text.get(from..self.pos).unwrap_or_default());
+        buffer.push_str(self.text.get(from..self.pos).unwrap_or_default());
     }
 
-    fn escape(&mut self, out: &mut String) {
+    fn escape(&mut self, buffer: &mut String) {
         let start = self.pos;
         self.pos += 1;
         let plain = match self.peek() {
@@ -102,12 +102,12 @@ impl Parser<'_> {
             Some(b't') => '\t',
             Some(b'u') => {
                 let c = self.unicode_escape(start);
-                return out.push(c);
+                return buffer.push(c);
             }
             _ => return self.bad_escape(start, "unknown escape sequence"),
         };
         self.pos += 1;
-        out.push(plain);
+        buffer.push(plain);
     }
 
     fn bad_escape(&mut self, start: usize, message: &str) {

@@ -60,15 +60,15 @@ pub fn compose_ocelot(parts: &[Part]) -> Vec<u8> {
 }
 
 /// Blank bodies are passed over, but a comma before the last of them stays.
-fn compose_ocelot_list(bodies: &[Bytes], out: &mut Vec<u8>) {
-    out.push(b'[');
+fn compose_ocelot_list(bodies: &[Bytes], buffer: &mut Vec<u8>) {
+    buffer.push(b'[');
     for (at, body) in bodies.iter().enumerate().filter(|(_, body)| !is_blank_body(body)) {
-        out.extend_from_slice(body);
+        buffer.extend_from_slice(body);
         if at + 1 < bodies.len() {
-            out.push(b',');
+            buffer.push(b',');
         }
     }
-    out.push(b']');
+    buffer.push(b']');
 }
 
 /// Whether there is nothing but white space.
@@ -110,17 +110,17 @@ fn compose_object(parts: &[Part], most: usize) -> Result<Vec<u8>, GatewayError> 
     Ok(out)
 }
 
-fn push_raw(body: &Body, out: &mut Vec<u8>) {
+fn push_raw(body: &Body, buffer: &mut Vec<u8>) {
     match body {
-        Body::Single(body) => out.extend_from_slice(body.trim_ascii()),
-        Body::Absent | Body::Missing => out.extend_from_slice(b"null"),
+        Body::Single(body) => buffer.extend_from_slice(body.trim_ascii()),
+        Body::Absent | Body::Missing => buffer.extend_from_slice(b"null"),
         Body::List(bodies) => {
-            out.push(b'[');
+            buffer.push(b'[');
             for (at, body) in bodies.iter().enumerate() {
-                out.extend_from_slice(if at > 0 { b"," } else { b"" });
-                out.extend_from_slice(body.trim_ascii());
+                buffer.extend_from_slice(if at > 0 { b"," } else { b"" });
+                buffer.extend_from_slice(body.trim_ascii());
             }
-            out.push(b']');
+            buffer.push(b']');
         }
     }
 }

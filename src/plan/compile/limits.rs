@@ -126,28 +126,28 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
 }
 
 /// The memory of encoders.
-fn compression(w: &LimitsDocument, read: &mut RangeChecker) -> u64 {
-    read.size("MaxCompressionMemory", &w.max_compression_memory, 512 << 20, 1 << 20, 1 << 40) as u64
+fn compression(document: &LimitsDocument, read: &mut RangeChecker) -> u64 {
+    read.size("MaxCompressionMemory", &document.max_compression_memory, 512 << 20, 1 << 20, 1 << 40) as u64
 }
 
 /// What HTTP/2 makes possible beside.
-fn http2(w: &LimitsDocument, read: &mut RangeChecker) -> Http2Limits {
+fn http2(document: &LimitsDocument, read: &mut RangeChecker) -> Http2Limits {
     let mut count = |name, set, most, usual| read.count(name, set, most).map_or(usual, |n| n as u32);
     Http2Limits {
-        streams: count("MaxConcurrentStreams", &w.max_concurrent_streams, 100_000, 100),
+        streams: count("MaxConcurrentStreams", &document.max_concurrent_streams, 100_000, 100),
         stream_resets_per_second: count(
             "MaxStreamResetsPerSecond",
-            &w.max_stream_resets_per_second,
+            &document.max_stream_resets_per_second,
             MAX_COUNT,
             200,
         ),
         control_frames_per_second: count(
             "MaxControlFramesPerSecond",
-            &w.max_control_frames_per_second,
+            &document.max_control_frames_per_second,
             MAX_COUNT,
             1000,
         ),
-        window: read.size("StreamWindowSize", &w.stream_window_size, 65_535, 65_535, 16 << 20) as u32,
+        window: read.size("StreamWindowSize", &document.stream_window_size, 65_535, 65_535, 16 << 20) as u32,
     }
 }
 

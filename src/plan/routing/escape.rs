@@ -54,18 +54,18 @@ pub(super) fn decoded(text: &[u8]) -> Option<u8> {
 }
 
 /// Writes `%XX` in upper case.
-pub(super) fn push_encoded(byte: u8, out: &mut Vec<u8>) {
+pub(super) fn push_encoded(byte: u8, buffer: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend_from_slice(&[b'%', DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]);
+    buffer.extend_from_slice(&[b'%', DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]);
 }
 
 /// Writes `text`; bytes outside `class` become `%XX`, a valid `%XX` stays as it is spelled.
-pub(super) fn push_escaped(text: &[u8], class: u8, out: &mut Vec<u8>) {
+pub(super) fn push_escaped(text: &[u8], class: u8, buffer: &mut Vec<u8>) {
     for (i, byte) in text.iter().enumerate() {
         let stays = contains(*byte, class) && *byte != b'%' || *byte == b'%' && decoded(&text[i..]).is_some();
         match stays {
-            true => out.push(*byte),
-            false => push_encoded(*byte, out),
+            true => buffer.push(*byte),
+            false => push_encoded(*byte, buffer),
         }
     }
 }
@@ -73,7 +73,7 @@ pub(super) fn push_escaped(text: &[u8], class: u8, out: &mut Vec<u8>) {
 /// Writes the text of a path: decoded once but for `%2F` and `%25`, then escaped again (spec section 6.2).
 ///
 /// `%25` stays what it is: decoding it would turn `%252e` into `%2e`, which the service would decode once more.
-pub(super) fn push_path_text(text: &[u8], out: &mut Vec<u8>) {
+pub(super) fn push_path_text(text: &[u8], buffer: &mut Vec<u8>) {
     let mut i = 0;
     while i < text.len() {
         let (byte, width) = match decoded(&text[i..]) {
@@ -81,9 +81,9 @@ pub(super) fn push_path_text(text: &[u8], out: &mut Vec<u8>) {
             None => (text[i], 1),
         };
         match (byte, width) {
-            (b'/' | b'%', 3) => out.extend_from_slice(&text[i..i + 3]),
-            (b, _) if contains(b, PATH) => out.push(b),
-            (b, _) => push_encoded(b, out),
+            (b'/' | b'%', 3) => buffer.extend_from_slice(&text[i..i + 3]),
+            (b, _) if contains(b, PATH) => buffer.push(b),
+            (b, _) => push_encoded(b, buffer),
         }
         i += width;
     }

@@ -153,14 +153,14 @@ fn replace_placeholders(template: &str) -> (String, Vec<String>) {
 }
 
 /// Copies an expression; a `{` that begins no `{2,3}` is plain text, as it is in .NET.
-fn push_expression(text: &str, out: &mut String) {
+fn push_expression(text: &str, buffer: &mut String) {
     let mut escaped = false;
     for (i, c) in text.char_indices() {
         let class = text[..i].ends_with("\\p") || text[..i].ends_with("\\P");
         if c == '{' && !escaped && !class && !is_quantifier(&text[i..]) {
-            out.push('\\');
+            buffer.push('\\');
         }
-        out.push(c);
+        buffer.push(c);
         escaped = c == '\\' && !escaped;
     }
 }

@@ -25,22 +25,22 @@ struct Group<'q> {
 }
 
 /// Writes `?` and the query byte for byte; bytes that cannot stand in a request line are escaped. `raw` is without `?`.
-pub(super) fn push_raw(raw: &[u8], out: &mut Vec<u8>) {
+pub(super) fn push_raw(raw: &[u8], buffer: &mut Vec<u8>) {
     if raw.is_empty() {
         return;
     }
-    out.push(b'?');
+    buffer.push(b'?');
     match raw.iter().all(|b| contains(*b, QUERY)) {
-        true => out.extend_from_slice(raw),
-        false => push_escaped(raw, QUERY, out),
+        true => buffer.extend_from_slice(raw),
+        false => push_escaped(raw, QUERY, buffer),
     }
 }
 
 /// The query without the parameters named like a placeholder (in any case), written anew: `flag` becomes `flag=`, equal
 /// names stand together under the first spelling. `raw` is without `?`.
-pub(super) fn push_reencoded_query(raw: &[u8], placeholders: &[Box<str>], out: &mut Vec<u8>) {
+pub(super) fn push_reencoded_query(raw: &[u8], placeholders: &[Box<str>], buffer: &mut Vec<u8>) {
     if is_normal_form(raw, placeholders) {
-        return push_raw(raw, out);
+        return push_raw(raw, buffer);
     }
     let mut first = true;
     for group in grouped(params(raw)) {
@@ -51,24 +51,24 @@ pub(super) fn push_reencoded_query(raw: &[u8], placeholders: &[Box<str>], out: &
             continue;
         }
         for value in &group.values {
-            push_param(group.raw_name, &[value], &mut first, out);
+            push_param(group.raw_name, &[value], &mut first, buffer);
         }
     }
 }
 
 /// The query of the template, then what else came. Equal names become one, their values joined with commas; names
 /// without `=` and blank names are dropped. Both are without `?`.
-pub(super) fn push_merged_query(template: &[u8], raw: &[u8], placeholders: &[Box<str>], out: &mut Vec<u8>) {
+pub(super) fn push_merged_query(template: &[u8], raw: &[u8], placeholders: &[Box<str>], buffer: &mut Vec<u8>) {
     let counts = |p: &Param<'_>| p.value.is_some() && !is_blank_param(&decode_component(p.name));
     let base = grouped(params(template).filter(counts));
     let mut first = true;
     for group in &base {
-        push_param(group.raw_name, &group.values, &mut first, out);
+        push_param(group.raw_name, &group.values, &mut first, buffer);
     }
     for group in grouped(params(raw).filter(counts)) {
         let used = placeholders.iter().any(|p| p.as_bytes() == group.name);
         if !used && !base.iter().any(|b| b.name == group.name) {
-            push_param(group.raw_name, &group.values, &mut first, out);
+            push_param(group.raw_name, &group.values, &mut first, buffer);
         }
     }
 }
@@ -94,12 +94,12 @@ fn grouped<'q>(params: impl Iterator<Item = Param<'q>>) -> Vec<Group<'q>> {
     groups
 }
 
-fn push_param(name: &[u8], values: &[&[u8]], first: &mut bool, out: &mut Vec<u8>) {
-    out.push(if std::mem::take(first) { b'?' } else { b'&' });
-    push_reencoded(name, out);
+fn push_param(name: &[u8], values: &[&[u8]], first: &mut bool, buffer: &mut Vec<u8>) {
+    buffer.push(if std::mem::take(first) { b'?' } else { b'&' });
+    push_reencoded(name, buffer);
     for (i, value) in values.iter().enumerate() {
-        out.push(if i == 0 { b'=' } else { b',' });
-        push_reencoded(value, out);
+        buffer.push(if i == 0 { b'=' } else { b',' });
+        push_reencoded(value, buffer);
     }
 }
 
@@ -123,11 +123,11 @@ fn decode_component(text: &[u8]) -> Vec<u8> {
 }
 
 /// Decodes, then encodes as .NET's `UrlEncoder.Default` does.
-fn push_reencoded(text: &[u8], out: &mut Vec<u8>) {
+fn push_reencoded(text: &[u8], buffer: &mut Vec<u8>) {
     for byte in plain_bytes(text) {
         match contains(byte, ENCODER) {
-            true => out.push(byte),
-            false => push_encoded(byte, out),
+            true => buffer.push(byte),
+            false => push_encoded(byte, buffer),
         }
     }
 }

@@ -297,11 +297,11 @@ fn ends_in_slash(text: &[u8]) -> bool {
 }
 
 /// The query is matched as it came: only what can never stand in one is escaped.
-fn push_query_text(text: &[u8], out: &mut Vec<u8>) {
+fn push_query_text(text: &[u8], buffer: &mut Vec<u8>) {
     for byte in text {
         match byte.is_ascii_graphic() {
-            true => out.push(*byte),
-            false => push_encoded(*byte, out),
+            true => buffer.push(*byte),
+            false => push_encoded(*byte, buffer),
         }
     }
 }

@@ -84,9 +84,9 @@ impl UrlTemplate {
         &self,
         values: &PathParams,
         target: &Target<'_>,
-        out: &mut Vec<u8>,
+        buffer: &mut Vec<u8>,
     ) -> Result<(), EmptyPath> {
-        self.build_with(values, target, target.query(), out)
+        self.build_with(values, target, target.query(), buffer)
     }
 
     /// The same with another query, with its `?`, than the one that came.
@@ -95,71 +95,71 @@ impl UrlTemplate {
         values: &PathParams,
         target: &Target<'_>,
         query: &[u8],
-        out: &mut Vec<u8>,
+        buffer: &mut Vec<u8>,
     ) -> Result<(), EmptyPath> {
-        let start = out.len();
-        self.push_path(values, target, out);
+        let start = buffer.len();
+        self.push_path(values, target, buffer);
         let no_slash = !target.path().ends_with(b"/");
         let Some(parts) = &self.query else {
-            if out.len() == start && !matches!(self.path[..], [Part::Remainder]) {
+            if buffer.len() == start && !matches!(self.path[..], [Part::Remainder]) {
                 return Err(EmptyPath);
             }
-            normalize_path_tail(no_slash, start, out);
-            self.push_incoming(query, out);
+            normalize_path_tail(no_slash, start, buffer);
+            self.push_incoming(query, buffer);
             return Ok(());
         };
-        normalize_path_tail(false, start, out);
+        normalize_path_tail(false, start, buffer);
         let mut own = Vec::new();
         self.push_query(parts, values, target, &mut own);
         if no_slash && self.ocelot {
             trim_slashes(0, &mut own);
         }
         match query.split_first() {
-            None => push_raw(&own, out),
-            Some((_, raw)) => push_merged_query(&own, raw, &self.names, out),
+            None => push_raw(&own, buffer),
+            Some((_, raw)) => push_merged_query(&own, raw, &self.names, buffer),
         }
         Ok(())
     }
 
     /// The query that came, where the template has none.
-    fn push_incoming(&self, query: &[u8], out: &mut Vec<u8>) {
+    fn push_incoming(&self, query: &[u8], buffer: &mut Vec<u8>) {
         let raw = query.get(1..).unwrap_or_default();
         match self.names.is_empty() || raw.is_empty() {
-            true => push_raw(raw, out),
-            false => push_reencoded_query(raw, &self.names, out),
+            true => push_raw(raw, buffer),
+            false => push_reencoded_query(raw, &self.names, buffer),
         }
     }
 
-    fn push_path(&self, values: &PathParams, target: &Target<'_>, out: &mut Vec<u8>) {
+    fn push_path(&self, values: &PathParams, target: &Target<'_>, buffer: &mut Vec<u8>) {
         for part in &self.path {
             match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Remainder => out.extend_from_slice(after_first_segment(target.path())),
+                Part::Text(text) => buffer.extend_from_slice(text),
+                Part::Remainder => buffer.extend_from_slice(after_first_segment(target.path())),
                 Part::Placeholder { index, name, unknown } => {
                     match value(values, *index, name, target.text()) {
-                        None => out.extend_from_slice(unknown),
+                        None => buffer.extend_from_slice(unknown),
                         Some(Param { bytes, at: Some(at) }) if at + bytes.len() <= target.path_len() => {
-                            out.extend_from_slice(bytes);
+                            buffer.extend_from_slice(bytes);
                         }
-                        Some(Param { bytes, .. }) => push_untrusted(bytes, out),
+                        Some(Param { bytes, .. }) => push_untrusted(bytes, buffer),
                     }
                 }
             }
         }
     }
 
-    fn push_query(&self, parts: &[Part], values: &PathParams, target: &Target<'_>, out: &mut Vec<u8>) {
+    fn push_query(&self, parts: &[Part], values: &PathParams, target: &Target<'_>, buffer: &mut Vec<u8>) {
         for part in parts {
             match part {
-                Part::Text(text) => out.extend_from_slice(text),
+                Part::Text(text) => buffer.extend_from_slice(text),
                 Part::Remainder => {}
                 Part::Placeholder { index, name, unknown } => {
                     match value(values, *index, name, target.text()) {
-                        None => out.extend_from_slice(unknown),
+                        None => buffer.extend_from_slice(unknown),
                         Some(Param { bytes, at: Some(at) }) if at >= target.path_len() => {
-                            push_escaped(bytes, QUERY, out);
+                            push_escaped(bytes, QUERY, buffer);
                         }
-                        Some(Param { bytes, .. }) => self.push_as_parameter(bytes, out),
+                        Some(Param { bytes, .. }) => self.push_as_parameter(bytes, buffer),
                     }
                 }
             }
@@ -167,7 +167,7 @@ impl UrlTemplate {
     }
 
     /// A value that did not come from a query: what would end or split a parameter there is escaped.
-    fn push_as_parameter(&self, bytes: &[u8], out: &mut Vec<u8>) {
+    fn push_as_parameter(&self, bytes: &[u8], buffer: &mut Vec<u8>) {
         for (i, byte) in bytes.iter().enumerate() {
             let stays = match byte {
                 b'&' => false,
@@ -176,8 +176,8 @@ impl UrlTemplate {
                 b => contains(*b, QUERY),
             };
             match stays {
-                true => out.push(*byte),
-                false => push_encoded(*byte, out),
+                true => buffer.push(*byte),
+                false => push_encoded(*byte, buffer),
             }
         }
     }
@@ -224,35 +224,35 @@ fn escaped(text: &str, class: u8) -> Box<[u8]> {
 
 /// A value from a query, a header or an override, written into the path: escaped, and its dot segments removed, so that
 /// it cannot climb out of its place.
-fn push_untrusted(bytes: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    push_escaped(bytes, PATH, out);
-    if has_dot_segment(b'/', &out[start..]) {
-        let relative = out[start] != b'/';
-        remove_dot_segments(out, start);
-        if relative && out.get(start) == Some(&b'/') {
-            out.remove(start);
+fn push_untrusted(bytes: &[u8], buffer: &mut Vec<u8>) {
+    let start = buffer.len();
+    push_escaped(bytes, PATH, buffer);
+    if has_dot_segment(b'/', &buffer[start..]) {
+        let relative = buffer[start] != b'/';
+        remove_dot_segments(buffer, start);
+        if relative && buffer.get(start) == Some(&b'/') {
+            buffer.remove(start);
         }
     }
 }
 
 /// The last touches to a path that begins at `start`: its last slashes, when the request had none; dot segments; never
 /// empty.
-fn normalize_path_tail(no_slash: bool, start: usize, out: &mut Vec<u8>) {
+fn normalize_path_tail(no_slash: bool, start: usize, buffer: &mut Vec<u8>) {
     if no_slash {
-        trim_slashes(start, out);
+        trim_slashes(start, buffer);
     }
-    if has_dot_segment(0, &out[start..]) {
-        remove_dot_segments(out, start);
+    if has_dot_segment(0, &buffer[start..]) {
+        remove_dot_segments(buffer, start);
     }
-    if out.get(start) != Some(&b'/') {
-        out.insert(start, b'/');
+    if buffer.get(start) != Some(&b'/') {
+        buffer.insert(start, b'/');
     }
 }
 
-fn trim_slashes(start: usize, out: &mut Vec<u8>) {
-    let kept = out[start..].iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
-    out.truncate(start + kept);
+fn trim_slashes(start: usize, buffer: &mut Vec<u8>) {
+    let kept = buffer[start..].iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+    buffer.truncate(start + kept);
 }
 
 /// True when a segment of `text` may be `.` or `..` in some spelling. `before` stands before the text.

@@ -88,13 +88,13 @@ pub fn unsatisfied_range(length: u64) -> Vec<u8> {
 }
 
 /// Appends a range of a body in pieces to `out`, without copying.
-pub fn slice(pieces: &[Bytes], (from, to): (u64, u64), out: &mut Vec<Bytes>) {
+pub fn slice(pieces: &[Bytes], (from, to): (u64, u64), buffer: &mut Vec<Bytes>) {
     let mut at = 0u64;
     for piece in pieces {
         let end = at + piece.len() as u64;
         let (first, last) = (from.max(at), to.min(end));
         if first < last {
-            out.push(piece.slice((first - at) as usize..(last - at) as usize));
+            buffer.push(piece.slice((first - at) as usize..(last - at) as usize));
         }
         at = end;
     }

@@ -30,63 +30,63 @@ impl AddQueries {
     }
 
     /// Writes the new query, with its `?`, to `out`; `value` is a scratch buffer.
-    fn write(&self, exchange: &Exchange, value: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), GatewayError> {
+    fn write(&self, exchange: &Exchange, value: &mut Vec<u8>, buffer: &mut Vec<u8>) -> Result<(), GatewayError> {
         let query = exchange.request.target().get(exchange.routing.path_len + 1..).unwrap_or_default();
         let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.entries.len());
         for param in query.split(|b| *b == b'&').filter(|param| !param.is_empty()) {
             let name = param.split(|b| *b == b'=').next().unwrap_or_default();
             let name = percent_decoded(name, true);
             match self.entries.iter().position(|(entry, _)| entry.as_bytes() == &*name) {
-                None => self.push_existing(param, out),
+                None => self.push_existing(param, buffer),
                 Some(index) if !std::mem::replace(&mut seen[index], true) => {
-                    push_param(&self.entries[index], exchange, value, out)?
+                    push_param(&self.entries[index], exchange, value, buffer)?
                 }
                 Some(_) => {}
             }
         }
         for (entry, _) in self.entries.iter().zip(seen).filter(|(_, seen)| !seen) {
-            push_param(entry, exchange, value, out)?;
+            push_param(entry, exchange, value, buffer)?;
         }
         Ok(())
     }
 
-    fn push_existing(&self, param: &[u8], out: &mut Vec<u8>) {
-        out.push(separator(out));
+    fn push_existing(&self, param: &[u8], buffer: &mut Vec<u8>) {
+        buffer.push(separator(buffer));
         if !self.ocelot {
-            return out.extend_from_slice(param);
+            return buffer.extend_from_slice(param);
         }
         let mut sides = param.splitn(2, |b| *b == b'=');
-        push_encoded(&percent_decoded(sides.next().unwrap_or_default(), true), true, out);
-        out.push(b'=');
-        push_encoded(&percent_decoded(sides.next().unwrap_or_default(), true), false, out);
+        push_encoded(&percent_decoded(sides.next().unwrap_or_default(), true), true, buffer);
+        buffer.push(b'=');
+        push_encoded(&percent_decoded(sides.next().unwrap_or_default(), true), false, buffer);
     }
 }
 
-fn separator(out: &[u8]) -> u8 {
-    if out.is_empty() { b'?' } else { b'&' }
+fn separator(buffer: &[u8]) -> u8 {
+    if buffer.is_empty() { b'?' } else { b'&' }
 }
 
 fn push_param(
     (name, source): &ClaimMapping,
     exchange: &Exchange,
     value: &mut Vec<u8>,
-    out: &mut Vec<u8>,
+    buffer: &mut Vec<u8>,
 ) -> Result<(), GatewayError> {
     value.clear();
     source.write(exchange.client.user.as_deref(), value)?;
-    out.push(separator(out));
-    push_encoded(name.as_bytes(), true, out);
-    out.push(b'=');
-    push_encoded(value, false, out);
+    buffer.push(separator(buffer));
+    push_encoded(name.as_bytes(), true, buffer);
+    buffer.push(b'=');
+    push_encoded(value, false, buffer);
     Ok(())
 }
 
 /// Appends a name or a value, percent-encoded.
-fn push_encoded(text: &[u8], is_name: bool, out: &mut Vec<u8>) {
+fn push_encoded(text: &[u8], is_name: bool, buffer: &mut Vec<u8>) {
     for byte in text {
         match is_unescaped_query_byte(*byte) && !(is_name && *byte == b'=') {
-            true => out.push(*byte),
-            false => put_percent(*byte, out),
+            true => buffer.push(*byte),
+            false => put_percent(*byte, buffer),
         }
     }
 }

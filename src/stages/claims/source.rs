@@ -43,19 +43,19 @@ impl ClaimSource {
     }
 
     /// Appends the value to `out`: all claims of the type joined with commas, or a part.
-    pub fn write(&self, user: Option<&Identity>, out: &mut Vec<u8>) -> Result<(), GatewayError> {
-        let start = out.len();
+    pub fn write(&self, user: Option<&Identity>, buffer: &mut Vec<u8>) -> Result<(), GatewayError> {
+        let start = buffer.len();
         let mut has_value = false;
         for value in user.into_iter().flat_map(|user| user.claim_values(&self.claim)) {
             if std::mem::replace(&mut has_value, true) {
-                out.push(b',');
+                buffer.push(b',');
             }
-            out.extend_from_slice(value.as_bytes());
+            buffer.extend_from_slice(value.as_bytes());
         }
         match &self.part {
             _ if !has_value => Err(self.missing_claim(user)),
             None => Ok(()),
-            Some(part) => part.retain_part(start, out).ok_or_else(|| self.missing_claim(user)),
+            Some(part) => part.retain_part(start, buffer).ok_or_else(|| self.missing_claim(user)),
         }
     }
 
@@ -73,13 +73,13 @@ impl ClaimSource {
 
 impl ClaimPart {
     /// Reduces the bytes after `start` to this part; `None` if there is no such part.
-    fn retain_part(&self, start: usize, out: &mut Vec<u8>) -> Option<()> {
-        let text = std::str::from_utf8(&out[start..]).ok()?;
+    fn retain_part(&self, start: usize, buffer: &mut Vec<u8>) -> Option<()> {
+        let text = std::str::from_utf8(&buffer[start..]).ok()?;
         let part = text.split(|c| self.delimiters.contains(c)).nth(usize::try_from(self.index).ok()?)?;
         let from = start + (part.as_ptr() as usize - text.as_ptr() as usize);
         let length = part.len();
-        out.copy_within(from..from + length, start);
-        out.truncate(start + length);
+        buffer.copy_within(from..from + length, start);
+        buffer.truncate(start + length);
         Some(())
     }
 }

@@ -74,9 +74,9 @@ struct CompressionCompiler<'c, 'd> {
 }
 
 impl CompressionCompiler<'_, '_> {
-    fn encodings(&mut self, written: &List<String>) -> Vec<ContentCoding> {
+    fn encodings(&mut self, values: &List<String>) -> Vec<ContentCoding> {
         let mut codings = Vec::new();
-        for name in items(written) {
+        for name in items(values) {
             let help = match ContentCoding::from_name(name.trim().as_bytes()) {
                 Some(coding) if !codings.contains(&coding) => {
                     codings.push(coding);
@@ -97,7 +97,7 @@ impl CompressionCompiler<'_, '_> {
             let message = format!("the encoding \"{}\" {what}", name.value);
             self.context.diagnostics.error(codes::COMPRESSION_ENCODING, name.span, message).help(help);
         }
-        if let Some(list) = written.as_ref().filter(|list| list.is_empty()) {
+        if let Some(list) = values.as_ref().filter(|list| list.is_empty()) {
             self.context
                 .diagnostics
                 .error(codes::COMPRESSION_ENCODING, list.span, "there is no encoding in Encodings")
@@ -107,8 +107,8 @@ impl CompressionCompiler<'_, '_> {
     }
 
     /// The index of the word among [`LEVELS`].
-    fn level_word(&mut self, written: &Setting<String>) -> usize {
-        let Some(word) = non_blank(written) else { return 1 };
+    fn level_word(&mut self, setting: &Setting<String>) -> usize {
+        let Some(word) = non_blank(setting) else { return 1 };
         let found = LEVELS.iter().position(|level| level.eq_ignore_ascii_case(word.trim()));
         if found.is_none() {
             let message = format!("there is no level \"{}\"", word.value);
@@ -150,15 +150,15 @@ impl CompressionCompiler<'_, '_> {
         list.as_ref().is_some_and(|list| list.span.file == level.file && within(list.span) == within(level))
     }
 
-    fn media_types(&mut self, written: &List<String>) -> MediaTypes {
-        let Some(list) = written else { return MediaTypes::default() };
+    fn media_types(&mut self, values: &List<String>) -> MediaTypes {
+        let Some(list) = values else { return MediaTypes::default() };
         if list.is_empty() {
             self.context.diagnostics
                 .error(codes::COMPRESSION_TYPE, list.span, "there is no media type in ContentTypes")
                 .help("leave it out for the usual ones, or write \"EnableCompression\": false to switch compression off");
         }
         let (mut patterns, mut seen) = (Vec::new(), HashSet::new());
-        for text in items(written) {
+        for text in items(values) {
             let problem = match Pattern::read(text) {
                 None => (
                     "is no media type",

@@ -69,11 +69,11 @@ impl Encoder {
     }
 
     /// Takes of the input what there is room for in `out`.
-    pub fn step(&mut self, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Progress> {
+    pub fn step(&mut self, input: &[u8], op: Op, buffer: &mut [u8]) -> io::Result<Progress> {
         match self {
-            Encoder::Gzip(encoder) => gzip(encoder, input, op, out),
-            Encoder::Brotli(encoder) => encoder.step(input, op, out),
-            Encoder::Zstd(encoder) => zstd(encoder, input, op, out),
+            Encoder::Gzip(encoder) => gzip(encoder, input, op, buffer),
+            Encoder::Brotli(encoder) => encoder.step(input, op, buffer),
+            Encoder::Zstd(encoder) => zstd(encoder, input, op, buffer),
         }
     }
 
@@ -90,31 +90,31 @@ impl Encoder {
     }
 }
 
-fn gzip(encoder: &mut Compress, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Progress> {
+fn gzip(encoder: &mut Compress, input: &[u8], op: Op, buffer: &mut [u8]) -> io::Result<Progress> {
     let flush = match op {
         Op::Write => FlushCompress::None,
         Op::Flush => FlushCompress::Sync,
         Op::Finish => FlushCompress::Finish,
     };
     let (taken, written) = (encoder.total_in(), encoder.total_out());
-    let status = encoder.compress(input, out, flush).map_err(io::Error::other)?;
+    let status = encoder.compress(input, buffer, flush).map_err(io::Error::other)?;
     let written = (encoder.total_out() - written) as usize;
     let complete = match op {
         Op::Finish => status == Status::StreamEnd,
         // What fills all the room may go on beyond it.
-        _ => written < out.len(),
+        _ => written < buffer.len(),
     };
     Ok(Progress { consumed: (encoder.total_in() - taken) as usize, written, complete })
 }
 
-fn zstd(encoder: &mut Zstd, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Progress> {
-    let (mut input, mut out) = (InBuffer::around(input), OutBuffer::around(out));
+fn zstd(encoder: &mut Zstd, input: &[u8], op: Op, buffer: &mut [u8]) -> io::Result<Progress> {
+    let (mut input, mut buffer) = (InBuffer::around(input), OutBuffer::around(buffer));
     let left = match op {
-        Op::Write => encoder.run(&mut input, &mut out).map(|_| 0)?,
-        Op::Flush => encoder.flush(&mut out)?,
-        Op::Finish => encoder.finish(&mut out, true)?,
+        Op::Write => encoder.run(&mut input, &mut buffer).map(|_| 0)?,
+        Op::Flush => encoder.flush(&mut buffer)?,
+        Op::Finish => encoder.finish(&mut buffer, true)?,
     };
-    Ok(Progress { consumed: input.pos(), written: out.pos(), complete: left == 0 })
+    Ok(Progress { consumed: input.pos(), written: buffer.pos(), complete: left == 0 })
 }
 
 /// Brotli; an encoder serves one body.
@@ -129,13 +129,13 @@ impl Brotli {
         Brotli(state)
     }
 
-    fn step(&mut self, input: &[u8], op: Op, out: &mut [u8]) -> io::Result<Progress> {
+    fn step(&mut self, input: &[u8], op: Op, buffer: &mut [u8]) -> io::Result<Progress> {
         let operation = match op {
             Op::Write => BrotliEncoderOperation::BROTLI_OPERATION_PROCESS,
             Op::Flush => BrotliEncoderOperation::BROTLI_OPERATION_FLUSH,
             Op::Finish => BrotliEncoderOperation::BROTLI_OPERATION_FINISH,
         };
-        let (mut left, mut taken, mut room, mut written) = (input.len(), 0, out.len(), 0);
+        let (mut left, mut taken, mut room, mut written) = (input.len(), 0, buffer.len(), 0);
         let good = BrotliEncoderCompressStream(
             &mut self.0,
             operation,
@@ -143,7 +143,7 @@ impl Brotli {
             input,
             &mut taken,
             &mut room,
-            out,
+            buffer,
             &mut written,
             &mut None,
             &mut |_, _, _, _| (),

@@ -37,34 +37,34 @@ pub fn add_vary(head: &mut Head) {
 }
 
 /// Says what is true of the compressed bytes, and nothing that was true of the others only.
-pub fn rewrite_headers(head: &mut Head, coding: ContentCoding, out: &mut Vec<u8>) {
+pub fn rewrite_headers(head: &mut Head, coding: ContentCoding, buffer: &mut Vec<u8>) {
     head.append(b"Content-Encoding", coding.name().as_bytes());
     head.remove_if(|known, name| {
         let same = |other: &[u8]| name.eq_ignore_ascii_case(other);
         known == KnownHeader::ContentLength || same(b"accept-ranges") || DIGEST_FIELDS.into_iter().any(same)
     });
-    weaken_etag(head, out);
+    weaken_etag(head, buffer);
 }
 
 /// A strong tag becomes a weak one: the bytes are other ones, the content is the same.
-fn weaken_etag(head: &mut Head, out: &mut Vec<u8>) {
-    head.edit(b"etag", out, |tag, out| {
+fn weaken_etag(head: &mut Head, buffer: &mut Vec<u8>) {
+    head.edit(b"etag", buffer, |tag, buffer| {
         let strong = tag.first() == Some(&b'"');
         if strong {
-            out.extend_from_slice(b"W/");
-            out.extend_from_slice(tag);
+            buffer.extend_from_slice(b"W/");
+            buffer.extend_from_slice(tag);
         }
         strong
     });
 }
 
 /// That nothing changed is said of the tag that the client knows: the weak one, if it has what was compressed.
-pub fn rewrite_not_modified(head: &mut Head, req: &Head, out: &mut Vec<u8>) {
+pub fn rewrite_not_modified(head: &mut Head, req: &Head, buffer: &mut Vec<u8>) {
     let Some(tag) = head.get(b"etag").filter(|tag| tag.first() == Some(&b'"')) else { return };
     let knows = |known: &[u8]| known.strip_prefix(b"W/") == Some(tag);
     let mut asked = req.get_all(b"if-none-match").flat_map(comma_list).peekable();
     // Where the cache took the question away, nobody knows: the weak tag holds for both.
     if asked.peek().is_none() || asked.any(knows) {
-        weaken_etag(head, out);
+        weaken_etag(head, buffer);
     }
 }

@@ -122,7 +122,7 @@ impl Compression {
 
     /// Compresses the body and writes into the head what was done; unless there is no memory for it, or it would not become
     /// shorter and `must` is not said.
-    fn compress(&self, answer: &mut Response, means: EncodingPlan, must: bool, out: &mut Vec<u8>) {
+    fn compress(&self, answer: &mut Response, means: EncodingPlan, must: bool, buffer: &mut Vec<u8>) {
         let (coding, worker) = (means.coding, means.worker);
         let (body, length) = match std::mem::take(&mut answer.body) {
             Body::Bytes(bytes) if bytes.len() <= BUFFERED_BODY_MAX => {
@@ -140,7 +140,7 @@ impl Compression {
             Err(body) => return answer.body = body,
         };
         self.metrics.record_response(worker, coding);
-        headers::rewrite_headers(&mut answer.head, coding, out);
+        headers::rewrite_headers(&mut answer.head, coding, buffer);
         if let Some(length) = length {
             answer.head.append_number(b"Content-Length", length);
         }

@@ -36,53 +36,53 @@ impl HeaderValueTemplate {
     }
 
     /// Appends the value to `out`; writes nothing and says false if a placeholder has no value.
-    pub(super) fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) -> bool {
-        let start = out.len();
-        let known = self.0.iter().all(|piece| piece.write(exchange, out));
+    pub(super) fn write(&self, exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
+        let start = buffer.len();
+        let known = self.0.iter().all(|piece| piece.write(exchange, buffer));
         if !known {
-            out.truncate(start);
+            buffer.truncate(start);
         }
         known
     }
 }
 
 impl Segment {
-    fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) -> bool {
+    fn write(&self, exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
         let value = match self {
             Segment::HeaderValueTemplate(text) => Some(text.as_bytes()),
-            Segment::ClientAddress => return write_address(exchange, out),
+            Segment::ClientAddress => return write_address(exchange, buffer),
             Segment::Host => exchange.request.get_known(KnownHeader::Host),
             Segment::TraceId => trace_context::trace_id(&exchange.request),
-            Segment::BackendUrl => return write_backend(exchange, out),
+            Segment::BackendUrl => return write_backend(exchange, buffer),
             Segment::Value { index, .. } => exchange
                 .routing
                 .path_params
                 .get(*index, exchange.request.routed_target())
                 .map(|value| value.bytes),
         };
-        value.map(|value| out.extend_from_slice(value)).is_some()
+        value.map(|value| buffer.extend_from_slice(value)).is_some()
     }
 }
 
 /// The text of the peer's address is there already; another client is written.
-fn write_address(exchange: &Exchange, out: &mut Vec<u8>) -> bool {
+fn write_address(exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
     use std::io::Write;
     match exchange.client.ip == exchange.client.peer.ip() {
         true => {
-            out.extend_from_slice(exchange.client.peer.ip_text());
+            buffer.extend_from_slice(exchange.client.peer.ip_text());
             true
         }
-        false => write!(out, "{}", exchange.client.ip).is_ok(),
+        false => write!(buffer, "{}", exchange.client.ip).is_ok(),
     }
 }
 
-fn write_backend(exchange: &Exchange, out: &mut Vec<u8>) -> bool {
+fn write_backend(exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
     let Some(endpoint) = &exchange.record.endpoint else { return false };
     let (scheme, usual) =
         if exchange.record.endpoint_secure { ("https://", ":443") } else { ("http://", ":80") };
-    out.extend_from_slice(scheme.as_bytes());
-    out.extend_from_slice(endpoint.strip_suffix(usual).unwrap_or(endpoint).as_bytes());
-    out.push(b'/');
+    buffer.extend_from_slice(scheme.as_bytes());
+    buffer.extend_from_slice(endpoint.strip_suffix(usual).unwrap_or(endpoint).as_bytes());
+    buffer.push(b'/');
     true
 }
 

@@ -51,13 +51,13 @@ impl FilterExpr {
         &self,
         root: &'v Value,
         values: impl Iterator<Item = &'v Value>,
-        out: &mut Vec<&'v Value>,
+        found: &mut Vec<&'v Value>,
         budget: &mut Budget,
     ) -> Result<(), BudgetExceeded> {
         for value in values {
             budget.visit()?;
             if self.evaluate(root, value, budget)? {
-                out.push(value);
+                found.push(value);
             }
         }
         Ok(())

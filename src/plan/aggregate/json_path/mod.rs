@@ -112,19 +112,19 @@ impl Step {
         &self,
         root: &'v Value,
         value: &'v Value,
-        out: &mut Vec<&'v Value>,
+        found: &mut Vec<&'v Value>,
         budget: &mut Budget,
     ) -> Result<(), BudgetExceeded> {
         budget.visit()?;
         match &self.selectors[..] {
-            [Selector::Name(name)] if self.is_descendant => descendants_named(name, value, out, budget),
-            [Selector::Members] if self.is_descendant => all_descendants(value, out, budget),
+            [Selector::Name(name)] if self.is_descendant => descendants_named(name, value, found, budget),
+            [Selector::Members] if self.is_descendant => all_descendants(value, found, budget),
             selectors if self.is_descendant => {
                 let mut all = vec![value];
                 all_descendants(value, &mut all, budget)?;
-                all.into_iter().try_for_each(|value| select(selectors, root, value, out, budget))
+                all.into_iter().try_for_each(|value| select(selectors, root, value, found, budget))
             }
-            selectors => select(selectors, root, value, out, budget),
+            selectors => select(selectors, root, value, found, budget),
         }
     }
 }
@@ -133,24 +133,24 @@ fn select<'v>(
     selectors: &[Selector],
     root: &'v Value,
     value: &'v Value,
-    out: &mut Vec<&'v Value>,
+    found: &mut Vec<&'v Value>,
     budget: &mut Budget,
 ) -> Result<(), BudgetExceeded> {
-    selectors.iter().try_for_each(|selector| selector.apply_selector(root, value, out, budget))
+    selectors.iter().try_for_each(|selector| selector.apply_selector(root, value, found, budget))
 }
 
 /// Every member of that name, a member before what is within it.
 fn descendants_named<'v>(
     name: &str,
     value: &'v Value,
-    out: &mut Vec<&'v Value>,
+    found: &mut Vec<&'v Value>,
     budget: &mut Budget,
 ) -> Result<(), BudgetExceeded> {
     let mut waiting = vec![(None, value)];
     while let Some((key, value)) = waiting.pop() {
         budget.visit()?;
         if key == Some(name) {
-            out.push(value);
+            found.push(value);
         }
         push_children(value, &mut waiting);
     }
@@ -160,14 +160,14 @@ fn descendants_named<'v>(
 /// Everything within a value, outer values first.
 fn all_descendants<'v>(
     value: &'v Value,
-    out: &mut Vec<&'v Value>,
+    found: &mut Vec<&'v Value>,
     budget: &mut Budget,
 ) -> Result<(), BudgetExceeded> {
     let mut waiting = Vec::new();
     push_children(value, &mut waiting);
     while let Some((_, value)) = waiting.pop() {
         budget.visit()?;
-        out.push(value);
+        found.push(value);
         push_children(value, &mut waiting);
     }
     Ok(())
@@ -191,37 +191,37 @@ impl Selector {
         &self,
         root: &'v Value,
         value: &'v Value,
-        out: &mut Vec<&'v Value>,
+        found: &mut Vec<&'v Value>,
         budget: &mut Budget,
     ) -> Result<(), BudgetExceeded> {
         match (self, value) {
-            (Selector::Name(name), Value::Object(members)) => out.extend(members.get(&**name)),
+            (Selector::Name(name), Value::Object(members)) => found.extend(members.get(&**name)),
             (Selector::Members, Value::Object(members)) => {
                 for member in members.values() {
                     budget.visit()?;
-                    out.push(member);
+                    found.push(member);
                 }
             }
             (Selector::Wildcard, Value::Array(items)) => {
                 for item in items {
                     budget.visit()?;
-                    out.push(item);
+                    found.push(item);
                 }
             }
             (Selector::Index(index), Value::Array(items)) => {
-                out.extend(resolve_index(*index, items.len()).and_then(|at| items.get(at)));
+                found.extend(resolve_index(*index, items.len()).and_then(|at| items.get(at)));
             }
             (Selector::Slice { start, end, step }, Value::Array(items)) => {
                 for at in slice(*start, *end, *step, items.len()) {
                     budget.visit()?;
-                    out.extend(items.get(at));
+                    found.extend(items.get(at));
                 }
             }
             (Selector::Filter(test), Value::Array(items)) => {
-                return test.filter(root, items.iter(), out, budget);
+                return test.filter(root, items.iter(), found, budget);
             }
             (Selector::Filter(test), Value::Object(members)) => {
-                return test.filter(root, members.values(), out, budget);
+                return test.filter(root, members.values(), found, budget);
             }
             _ => {}
         }

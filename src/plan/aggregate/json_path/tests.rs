@@ -105,11 +105,11 @@ fn an_expression_that_asks_for_too_much_work_is_given_up() {
 }
 
 /// Every value of a document with its place, by plain recursion.
-fn all<'v>(value: &'v Value, key: Option<&'v str>, out: &mut Vec<(Option<&'v str>, &'v Value)>) {
-    out.push((key, value));
+fn all<'v>(value: &'v Value, key: Option<&'v str>, found: &mut Vec<(Option<&'v str>, &'v Value)>) {
+    found.push((key, value));
     match value {
-        Value::Array(items) => items.iter().for_each(|item| all(item, None, out)),
-        Value::Object(members) => members.iter().for_each(|(key, value)| all(value, Some(key), out)),
+        Value::Array(items) => items.iter().for_each(|item| all(item, None, found)),
+        Value::Object(members) => members.iter().for_each(|(key, value)| all(value, Some(key), found)),
         _ => {}
     }
 }

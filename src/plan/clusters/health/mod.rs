@@ -69,11 +69,11 @@ struct HealthCompiler<'o> {
 }
 
 impl HealthCompiler<'_> {
-    fn active(&mut self, w: &Spanned<ActiveHealthDocument>) -> ActiveCheck {
-        let interval = self.status_ranges().time("Interval", &w.interval, 10 * SECOND, 100 * MS, DAY);
+    fn active(&mut self, document: &Spanned<ActiveHealthDocument>) -> ActiveCheck {
+        let interval = self.status_ranges().time("Interval", &document.interval, 10 * SECOND, 100 * MS, DAY);
         let timeout =
-            self.status_ranges().time("Timeout", &w.timeout, interval.min(2 * SECOND), 10 * MS, 600 * SECOND);
-        if let Some(written) = w.timeout.as_ref().filter(|_| timeout > interval) {
+            self.status_ranges().time("Timeout", &document.timeout, interval.min(2 * SECOND), 10 * MS, 600 * SECOND);
+        if let Some(written) = document.timeout.as_ref().filter(|_| timeout > interval) {
             self.diagnostics
                 .error(
                     codes::BAD_HEALTH_CHECK,
@@ -82,20 +82,20 @@ impl HealthCompiler<'_> {
                 )
                 .help(format!("write a Timeout of at most {}, or a longer Interval", DurationText(interval)));
         }
-        let port = w.port.as_ref().map(|_| self.number("Port", &w.port, 1, 1, 65_535) as u16);
+        let port = document.port.as_ref().map(|_| self.number("Port", &document.port, 1, 1, 65_535) as u16);
         ActiveCheck {
-            kind: self.kind(w),
+            kind: self.kind(document),
             port,
             interval,
             timeout,
-            jitter: self.number("Jitter", &w.jitter, 10, 0, 100),
-            healthy_threshold: self.number("HealthyThreshold", &w.healthy_threshold, 2, 1, 1000),
-            unhealthy_threshold: self.number("UnhealthyThreshold", &w.unhealthy_threshold, 3, 1, 1000),
+            jitter: self.number("Jitter", &document.jitter, 10, 0, 100),
+            healthy_threshold: self.number("HealthyThreshold", &document.healthy_threshold, 2, 1, 1000),
+            unhealthy_threshold: self.number("UnhealthyThreshold", &document.unhealthy_threshold, 3, 1, 1000),
         }
     }
 
-    fn kind(&mut self, w: &ActiveHealthDocument) -> ProbeKind {
-        let tcp = match non_blank(&w.kind).map(|kind| (kind, kind.to_ascii_lowercase())) {
+    fn kind(&mut self, document: &ActiveHealthDocument) -> ProbeKind {
+        let tcp = match non_blank(&document.kind).map(|kind| (kind, kind.to_ascii_lowercase())) {
             None => false,
             Some((_, kind)) if kind == "tcp" || kind == "http" => kind == "tcp",
             Some((kind, _)) => {
@@ -109,20 +109,20 @@ impl HealthCompiler<'_> {
             }
         };
         if tcp {
-            self.report_http_only(w);
+            self.report_http_only(document);
             return ProbeKind::Tcp;
         }
-        let statuses = self.statuses(&w.expected_status, (200, 299));
-        let body = w.expected_body.as_ref().filter(|body| !body.is_empty()).map(|body| body.as_str().into());
-        ProbeKind::Http { target: self.target(&w.path), statuses, body }
+        let statuses = self.statuses(&document.expected_status, (200, 299));
+        let body = document.expected_body.as_ref().filter(|body| !body.is_empty()).map(|body| body.as_str().into());
+        ProbeKind::Http { target: self.target(&document.path), statuses, body }
     }
 
     /// Whether a connection is accepted has nothing to do with paths and answers.
-    fn report_http_only(&mut self, w: &ActiveHealthDocument) {
+    fn report_http_only(&mut self, document: &ActiveHealthDocument) {
         let settings = [
-            ("Path", w.path.as_ref().map(|set| set.span)),
-            ("ExpectedStatus", w.expected_status.as_ref().map(|set| set.span)),
-            ("ExpectedBody", w.expected_body.as_ref().map(|set| set.span)),
+            ("Path", document.path.as_ref().map(|set| set.span)),
+            ("ExpectedStatus", document.expected_status.as_ref().map(|set| set.span)),
+            ("ExpectedBody", document.expected_body.as_ref().map(|set| set.span)),
         ];
         for (setting, span) in settings {
             if let Some(span) = span {
@@ -140,42 +140,42 @@ impl HealthCompiler<'_> {
         path.value.clone()
     }
 
-    fn passive(&mut self, w: &Spanned<PassiveHealthDocument>) -> OutlierDetection {
-        let ratio = w.failure_ratio.as_ref().map(|ratio| {
+    fn passive(&mut self, document: &Spanned<PassiveHealthDocument>) -> OutlierDetection {
+        let ratio = document.failure_ratio.as_ref().map(|ratio| {
             if !(ratio.value > 0.0 && ratio.value <= 1.0) {
                 self.report(ratio.span, format!("FailureRatio is {}", ratio.value))
                     .help("write a part of all requests, more than 0 and at most 1");
             }
             ratio.value.clamp(f64::MIN_POSITIVE, 1.0)
         });
-        let row = self.number("ConsecutiveFailures", &w.consecutive_failures, 5, 1, 100_000);
+        let row = self.number("ConsecutiveFailures", &document.consecutive_failures, 5, 1, 100_000);
         let ejection =
-            self.status_ranges().time("EjectionTime", &w.ejection_time, 30 * SECOND, 100 * MS, DAY);
+            self.status_ranges().time("EjectionTime", &document.ejection_time, 30 * SECOND, 100 * MS, DAY);
         let longest = self.status_ranges().time(
             "MaxEjectionTime",
-            &w.max_ejection_time,
+            &document.max_ejection_time,
             ejection.max(300 * SECOND),
             100 * MS,
             DAY,
         );
-        if let Some(written) = w.max_ejection_time.as_ref().filter(|_| longest < ejection) {
+        if let Some(written) = document.max_ejection_time.as_ref().filter(|_| longest < ejection) {
             self.report(written.span, "MaxEjectionTime is shorter than EjectionTime".to_owned());
         }
         OutlierDetection {
-            consecutive_failures: (w.consecutive_failures.is_some() || ratio.is_none()).then_some(row),
+            consecutive_failures: (document.consecutive_failures.is_some() || ratio.is_none()).then_some(row),
             failure_ratio: ratio,
-            min_requests: self.number("MinimumRequests", &w.minimum_requests, 20, 1, 1_000_000),
-            window: self.status_ranges().time("Window", &w.window, 10 * SECOND, SECOND, HOUR),
+            min_requests: self.number("MinimumRequests", &document.minimum_requests, 20, 1, 1_000_000),
+            window: self.status_ranges().time("Window", &document.window, 10 * SECOND, SECOND, HOUR),
             base_ejection_time: ejection,
             max_ejection_time: longest,
-            max_ejected_percent: self.number("MaxEjectedPercent", &w.max_ejected_percent, 50, 1, 100),
-            statuses: self.statuses(&w.failure_statuses, (500, 599)),
+            max_ejected_percent: self.number("MaxEjectedPercent", &document.max_ejected_percent, 50, 1, 100),
+            statuses: self.statuses(&document.failure_statuses, (500, 599)),
         }
     }
 
-    fn statuses(&mut self, written: &List<String>, (first, last): (u16, u16)) -> StatusSet {
+    fn statuses(&mut self, values: &List<String>, (first, last): (u16, u16)) -> StatusSet {
         let mut statuses = StatusSet::default();
-        for text in items(written) {
+        for text in items(values) {
             if !statuses.insert(text) {
                 self.report(text.span, format!("\"{}\" names no statuses", text.value))
                     .help("write 200, 200-299 or 2xx");

@@ -76,9 +76,9 @@ fn report_unused_settings(options: &LoadBalancerOptions, kind: &str, diagnostics
     }
 }
 
-fn hash_on(written: Option<&Spanned<String>>, diagnostics: &mut Diagnostics) -> HashPolicy {
-    let Some(written) = written else { return HashPolicy::Address };
-    let read = HashPolicy::parse(written);
+fn hash_on(value_options: Option<&Spanned<String>>, diagnostics: &mut Diagnostics) -> HashPolicy {
+    let Some(value_options) = value_options else { return HashPolicy::Address };
+    let read = HashPolicy::parse(value_options);
     let sound = match &read {
         Some(HashPolicy::Header(name) | HashPolicy::Cookie(name)) => is_token(name.as_bytes()),
         Some(_) => true,
@@ -86,7 +86,7 @@ fn hash_on(written: Option<&Spanned<String>>, diagnostics: &mut Diagnostics) -> 
     };
     if !sound {
         diagnostics
-            .error(codes::BAD_HASH_KEY, written.span, format!("HashOn \"{}\" names nothing", written.value))
+            .error(codes::BAD_HASH_KEY, value_options.span, format!("HashOn \"{}\" names nothing", value_options.value))
             .help("write \"IP\", \"Header:NAME\", \"Cookie:NAME\" or \"Path:PLACEHOLDER\"");
     }
     read.unwrap_or(HashPolicy::Address)

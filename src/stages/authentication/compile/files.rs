@@ -102,9 +102,9 @@ fn htpasswd_users(text: &[u8]) -> Result<Vec<User>, String> {
 }
 
 /// Claims as texts, of a list every item.
-fn claims(written: &Map<String, Value>) -> Option<Vec<(String, String)>> {
+fn claims(entries: &Map<String, Value>) -> Option<Vec<(String, String)>> {
     let mut all = Vec::new();
-    for (name, value) in written {
+    for (name, value) in entries {
         match value {
             Value::Array(items) => {
                 for item in items {

@@ -169,30 +169,30 @@ impl<'r> SchemeCompiler<'r, '_> {
 /// A setting, its place where it is written, and the types that read it.
 type Row = (&'static str, Option<Span>, &'static [&'static str]);
 
-fn settings(w: &AuthenticationSchemeDocument) -> [Row; 18] {
+fn settings(document: &AuthenticationSchemeDocument) -> [Row; 18] {
     fn at<T>(set: &Setting<T>) -> Option<Span> {
         set.as_ref().map(|set| set.span)
     }
     const JWT: &[&str] = &["JwtBearer"];
     const ALL_SCHEME_TYPES: &[&str] = &["JwtBearer", "ApiKey"];
     [
-        ("SigningKey", at(&w.signing_key), JWT),
-        ("PublicKeyFile", at(&w.public_key_file), JWT),
-        ("JwksFile", at(&w.jwks_file), JWT),
-        ("JwksUri", at(&w.jwks_uri), JWT),
-        ("Authority", at(&w.authority), JWT),
-        ("CaFile", at(&w.ca_file), JWT),
-        ("RefreshInterval", at(&w.refresh_interval), JWT),
-        ("MinimumRefreshInterval", at(&w.minimum_refresh_interval), JWT),
-        ("Algorithms", at(&w.algorithms), JWT),
-        ("Issuer", at(&w.issuer), JWT),
-        ("Audience", at(&w.audience), JWT),
-        ("ClockSkew", at(&w.clock_skew), JWT),
-        ("TokenTypes", at(&w.token_types), JWT),
-        ("Cookie", at(&w.cookie), JWT),
-        ("Header", at(&w.header), ALL_SCHEME_TYPES),
-        ("QueryParameter", at(&w.query_parameter), ALL_SCHEME_TYPES),
-        ("KeysFile", at(&w.keys_file), &["ApiKey"]),
-        ("UsersFile", at(&w.users_file), &["Basic"]),
+        ("SigningKey", at(&document.signing_key), JWT),
+        ("PublicKeyFile", at(&document.public_key_file), JWT),
+        ("JwksFile", at(&document.jwks_file), JWT),
+        ("JwksUri", at(&document.jwks_uri), JWT),
+        ("Authority", at(&document.authority), JWT),
+        ("CaFile", at(&document.ca_file), JWT),
+        ("RefreshInterval", at(&document.refresh_interval), JWT),
+        ("MinimumRefreshInterval", at(&document.minimum_refresh_interval), JWT),
+        ("Algorithms", at(&document.algorithms), JWT),
+        ("Issuer", at(&document.issuer), JWT),
+        ("Audience", at(&document.audience), JWT),
+        ("ClockSkew", at(&document.clock_skew), JWT),
+        ("TokenTypes", at(&document.token_types), JWT),
+        ("Cookie", at(&document.cookie), JWT),
+        ("Header", at(&document.header), ALL_SCHEME_TYPES),
+        ("QueryParameter", at(&document.query_parameter), ALL_SCHEME_TYPES),
+        ("KeysFile", at(&document.keys_file), &["ApiKey"]),
+        ("UsersFile", at(&document.users_file), &["Basic"]),
     ]
 }

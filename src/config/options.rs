@@ -4,6 +4,7 @@
 //! A group of `GlobalConfiguration` applies to all routes or to those whose `Key` it lists; where it applies, the
 //! route's values win property by property. [`option_objects!`] declares both forms of a group.
 
+use super::map::SpannedMap;
 use super::span::Spanned;
 use super::values::{BoxedSetting, List, Setting};
 use crate::base::units::{DurationText, SizeText};
@@ -121,6 +122,18 @@ macro_rules! option_objects {
     )*};
 }
 pub(crate) use option_objects;
+
+/// The entries of the route, then those of `GlobalConfiguration` whose key the route does not have; keys are
+/// case-sensitive. Used by both header transforms and by `Metadata`.
+pub fn merge_maps<'a, T>(
+    own: &'a Setting<SpannedMap<Option<Spanned<T>>>>,
+    global: &'a Setting<SpannedMap<Option<Spanned<T>>>>,
+) -> impl Iterator<Item = (&'a Spanned<String>, Option<&'a Spanned<T>>)> {
+    let mine = own.iter().flat_map(|map| map.iter());
+    let theirs = global.iter().flat_map(|map| map.iter());
+    let hidden = move |key: &str| own.as_ref().is_some_and(|map| map.get(key).is_some());
+    mine.chain(theirs.filter(move |(key, _)| !hidden(key))).map(|(key, value)| (key, value.as_ref()))
+}
 
 /// One group of `GlobalConfiguration` and the routes to which it applies.
 #[derive(Clone, Debug)]

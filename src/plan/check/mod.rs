@@ -5,7 +5,6 @@
 //! and, under Ocelot compatibility, a warning that says what Ocelot does with it.
 
 pub mod aggregates;
-pub mod claims;
 pub mod duplicates;
 pub mod options;
 pub mod unsupported;

@@ -6,7 +6,6 @@ mod cluster;
 mod discovery;
 mod dns;
 mod dynamic_routes;
-pub(super) mod header_transforms;
 mod listeners;
 mod matcher;
 mod aggregate_members;

@@ -10,6 +10,7 @@ use crate::plan::clusters::fallback;
 use crate::plan::clusters::qos::{self, ResolvedQos};
 use crate::plan::clusters::retry::{self, RetryOptions};
 use crate::stages::feature::RouteFacts;
+use crate::stages::header_transform::compile::is_framing;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ impl RouteCompiler<'_, '_, '_> {
     fn deadline_header(&mut self) -> Option<String> {
         let global = &self.scope.global.deadline_header;
         let name = non_blank(&self.document.deadline_header).or(non_blank(global))?;
-        if !values::is_token(name) || super::header_transforms::is_framing(name) {
+        if !values::is_token(name) || is_framing(name) {
             let message = format!("DeadlineHeader \"{}\" cannot be sent", name.value);
             self.diagnostics
                 .error(codes::BAD_HEADER_NAME, name.span, message)

@@ -5,6 +5,7 @@ use super::cluster::Clusters;
 use super::discovery;
 use super::state_keys::{request_identity, state_key};
 use super::transforms;
+use crate::config::options::merge_maps;
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::blueprint::discovery::Registry;
 use crate::plan::blueprint::*;
@@ -359,7 +360,7 @@ pub fn text(set: &Setting<String>) -> Sourced<String> {
 }
 
 fn metadata(scope: &CheckContext, route: &RouteDocument) -> Vec<(String, String)> {
-    inherit::merge_maps(&route.metadata, &scope.global.metadata)
+    merge_maps(&route.metadata, &scope.global.metadata)
         .map(|(key, value)| (key.value.clone(), value.map_or_else(String::new, |value| value.value.clone())))
         .collect()
 }

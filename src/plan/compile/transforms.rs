@@ -1,17 +1,15 @@
 //! What a route does with fields and claims, resolved.
 
-use super::header_transforms::{HeaderTransformCompiler, TransformSide};
-use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::config::{Diagnostics, Span, codes, suggest};
 use crate::plan::blueprint::transforms::Transforms;
 use crate::plan::check::unsupported::EffectiveOptions;
-use crate::plan::check::{
-    CheckContext, OcelotBehavior, OcelotTolerated, claims, non_blank, template, values,
-};
-use crate::plan::document::{OneOrMany, RouteDocument, StringList};
+use crate::plan::check::{CheckContext, OcelotBehavior, OcelotTolerated, template, values};
+use crate::plan::document::{RouteDocument, StringList};
 use crate::stages::authentication::options::ResolvedAuthentication;
-use crate::stages::authorization::{AuthorizationRules, ClaimValue, Expression, VARIABLES};
-use crate::stages::claims::ClaimMapping;
+use crate::stages::authorization::{AuthorizationRules, compile::AuthorizationCompiler};
+use crate::stages::claims::{ClaimMapping, compile::compile_mappings};
 use crate::stages::header_transform::HeaderEdits;
+use crate::stages::header_transform::compile::{HeaderTransformCompiler, TransformSide, is_framing};
 
 /// Reads what concerns authorisation and transformation; `names` are those of the route's values, in their order.
 pub fn transforms(
@@ -48,7 +46,7 @@ impl TransformCompiler<'_, '_> {
     fn headers(&mut self) -> HeaderEdits {
         let (route, global) = (self.route, self.scope.global);
         let mut reader = HeaderTransformCompiler {
-            way: TransformSide::Request,
+            side: TransformSide::Request,
             ocelot: self.scope.ocelot,
             base_url: &super::base_url(self.scope),
             names: self.names,
@@ -56,20 +54,20 @@ impl TransformCompiler<'_, '_> {
             span: Span::default(),
         };
         let request = reader.read(&route.request_headers, &global.request_headers);
-        reader.way = TransformSide::Response;
+        reader.side = TransformSide::Response;
         let response = reader.read(&route.response_headers, &global.response_headers);
         HeaderEdits { request, response }
     }
 
     fn entries(&mut self, setting: &str, map: &StringList) -> Vec<ClaimMapping> {
-        claims::valid_entries(self.diagnostics, self.scope.ocelot, setting, map)
+        compile_mappings(self.diagnostics, self.scope.ocelot, setting, map)
     }
 
     fn headers_of_claims(&mut self) -> Vec<ClaimMapping> {
         let route = self.route;
         let keys = route.add_headers.iter().flat_map(|map| map.iter()).map(|(key, _)| key);
         let mut left_out = Vec::new();
-        for key in keys.filter(|key| !values::is_token(key) || super::header_transforms::is_framing(key)) {
+        for key in keys.filter(|key| !values::is_token(key) || is_framing(key)) {
             let message = format!("AddHeadersToRequest: the header \"{}\" cannot be set", key.value);
             OcelotTolerated::new(
                 codes::BAD_HEADER_CHANGE,
@@ -106,77 +104,13 @@ impl TransformCompiler<'_, '_> {
     }
 
     fn authorization(&mut self, authentication: Option<&ResolvedAuthentication>) -> AuthorizationRules {
-        let route = self.route;
         let scopes = authentication.map_or(&[][..], |authentication| &authentication.scopes);
-        let required = route.claims_required.iter().flat_map(|map| map.iter());
-        let claims = required
-            .map(|(claim, wanted)| (claim.as_str().into(), self.claim_requirements(claim, wanted.as_ref())));
-        AuthorizationRules {
-            claims: claims.collect(),
-            scopes: scopes.iter().map(|scope| scope.as_str().into()).collect(),
-            expression: self.expression(),
-            ocelot: self.scope.ocelot,
-        }
-    }
-
-    fn claim_requirements(
-        &mut self,
-        claim: &Spanned<String>,
-        wanted: Option<&Spanned<OneOrMany>>,
-    ) -> Vec<ClaimValue> {
-        let values = wanted.map_or(&[][..], |wanted| &wanted.0);
-        if values.is_empty() {
-            let span = wanted.map_or(claim.span, |wanted| wanted.span);
-            let message = format!("RouteClaimsRequirement: no value of {} is good enough", claim.value);
-            OcelotTolerated::new(
-                codes::BAD_CLAIM_EXPRESSION,
-                OcelotBehavior::Effect("every request is refused with 403"),
-                message,
-            )
-            .help("name a value, or leave the claim out")
-            .report(self.diagnostics, self.scope.ocelot, span);
-        }
-        values.iter().map(|value| self.claim_requirement(value)).collect()
-    }
-
-    /// Braces around the whole value make it a placeholder.
-    fn claim_requirement(&mut self, value: &Spanned<String>) -> ClaimValue {
-        let inner = value.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        let Some(name) = inner.filter(|name| !name.is_empty()) else {
-            return ClaimValue::Text(value.as_str().into());
-        };
-        let index = self.names.iter().position(|known| **known == *name);
-        if index.is_none() {
-            let known = self.names.iter().map(|name| &**name);
-            let meant = suggest::closest_match(name, known).map(|name| format!("{{{name}}}"));
-            let message = format!("nothing gives the placeholder {} a value", value.value);
-            OcelotTolerated::new(
-                codes::BAD_CLAIM_EXPRESSION,
-                OcelotBehavior::Effect("every request is refused with 403"),
-                message,
-            )
-            .did_you_mean(meant.as_deref())
-            .help("placeholders come from UpstreamPathTemplate and UpstreamHeaderTemplates")
-            .report(self.diagnostics, self.scope.ocelot, value.span);
-        }
-        ClaimValue::Value { index, name: name.into() }
-    }
-
-    /// Ours, and so strict everywhere.
-    fn expression(&mut self) -> Option<Expression> {
-        let source = non_blank(&self.route.claims_expression)?;
-        let wrong = match Expression::compile(source, self.names) {
-            Ok(expression) => return Some(expression),
-            Err(wrong) => wrong,
-        };
-        let message = format!("RouteClaimsExpression: {}", wrong.message);
-        let said = self.diagnostics.error(codes::BAD_CLAIM_EXPRESSION, source.span, message);
-        if let Some(meant) = wrong.unknown.as_deref().and_then(|name| suggest::closest_match(name, VARIABLES))
-        {
-            said.help(format!("did you mean \"{meant}\"?"));
-        }
-        said.help(format!("the variables are {}", VARIABLES.join(", ")));
-        None
+        let (ocelot, names, route) = (self.scope.ocelot, self.names, self.route);
+        AuthorizationCompiler { ocelot, names, diagnostics: self.diagnostics }.compile(
+            scopes,
+            &route.claims_required,
+            &route.claims_expression,
+        )
     }
 
     /// Claims of callers who never say who they are.

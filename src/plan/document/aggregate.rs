@@ -1,8 +1,8 @@
 //! `Aggregates[]`.
 
-use super::HeaderEdits;
 use crate::base::units::SizeText;
 use crate::config::values::{BoxedSetting, DurationSetting, List, Setting, StringList};
+use crate::stages::header_transform::options::HeaderEditMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -64,7 +64,7 @@ document! { aggregate:
         /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
         /// Transformation.
         #[serde(rename = "DownstreamHeaderTransform")]
-        pub response_headers: HeaderEdits,
+        pub response_headers: HeaderEditMap,
     }
 }
 

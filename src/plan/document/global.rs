@@ -1,8 +1,8 @@
 //! `GlobalConfiguration`.
 
 use super::discovery::DiscoveryDocument;
-use super::headers::HeaderEdits;
 use crate::config::values::{DurationSetting, List, Setting, StringList};
+use crate::stages::header_transform::options::HeaderEditMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,13 +30,13 @@ document! { global:
         /// `find,replace` edits it, `null` removes it; an object is the long form. `{placeholders}` of the route are
         /// replaced. Default: `{}`. Source: Ocelot, Headers Transformation.
         #[serde(rename = "UpstreamHeaderTransform")]
-        pub request_headers: HeaderEdits,
+        pub request_headers: HeaderEditMap,
         /// Header name → how the response header is changed before the response is sent to the client: `value` adds it if
         /// the backend did not send it (and sets `Content-...` headers), `find,replace` edits it, `null` removes it; an
         /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
         /// Transformation.
         #[serde(rename = "DownstreamHeaderTransform")]
-        pub response_headers: HeaderEdits,
+        pub response_headers: HeaderEditMap,
         /// Free key-value pairs for custom stages. Routes inherit global entries, key by key. Default: `{}`. Source:
         /// Ocelot, Metadata (since 23.3).
         pub metadata: StringList,

@@ -1,7 +1,7 @@
 //! A policy file: the options of a route that several routes share by name.
 
-use super::headers::HeaderEdits;
 use crate::config::values::{BoxedSetting, DurationSetting, List, ListMap, ScalarText, Setting, StringList};
+use crate::stages::header_transform::options::HeaderEditMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,13 +37,13 @@ document! { policy:
         /// `find,replace` edits it, `null` removes it; an object is the long form. `{placeholders}` of the route are
         /// replaced. Default: `{}`. Source: Ocelot, Headers Transformation.
         #[serde(rename = "UpstreamHeaderTransform")]
-        pub request_headers: HeaderEdits,
+        pub request_headers: HeaderEditMap,
         /// Header name → how the response header is changed before the response is sent to the client: `value` adds it if
         /// the backend did not send it (and sets `Content-...` headers), `find,replace` edits it, `null` removes it; an
         /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
         /// Transformation.
         #[serde(rename = "DownstreamHeaderTransform")]
-        pub response_headers: HeaderEdits,
+        pub response_headers: HeaderEditMap,
         /// The request header that carries the remaining milliseconds of `Timeout` to the backend; `grpc-timeout` is
         /// written in the format of gRPC. Routes inherit the global value. Default: none.
         pub deadline_header: Setting<String>,

@@ -1,8 +1,8 @@
 //! `Routes[]` and `DynamicRoutes[]`.
 
-use super::headers::HeaderEdits;
 use crate::config::values::{BoxedSetting, DurationSetting, List, ListMap, ScalarText, Setting, StringList};
 use crate::stages::cache::CacheOptions;
+use crate::stages::header_transform::options::HeaderEditMap;
 use crate::stages::rate_limit::RateLimitOptions;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -98,13 +98,13 @@ document! { route:
         /// `find,replace` edits it, `null` removes it; an object is the long form. `{placeholders}` of the route are
         /// replaced. Default: `{}`. Source: Ocelot, Headers Transformation.
         #[serde(rename = "UpstreamHeaderTransform")]
-        pub request_headers: HeaderEdits,
+        pub request_headers: HeaderEditMap,
         /// Header name → how the response header is changed before the response is sent to the client: `value` adds it if
         /// the backend did not send it (and sets `Content-...` headers), `find,replace` edits it, `null` removes it; an
         /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
         /// Transformation.
         #[serde(rename = "DownstreamHeaderTransform")]
-        pub response_headers: HeaderEdits,
+        pub response_headers: HeaderEditMap,
         /// Legacy name of `CacheOptions`; takes precedence if both are present. Source: Ocelot, Caching.
         #[serde(rename = "FileCacheOptions")]
         pub old_cache: BoxedSetting<CacheOptions>,

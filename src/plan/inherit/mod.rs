@@ -4,24 +4,12 @@
 //! where it holds, the route's own values win property by property. Old names of a setting win over new ones after
 //! that merge, so that an old name under `GlobalConfiguration` beats a new name on the route, as in Ocelot.
 
-use crate::config::{Spanned, SpannedMap};
+use crate::config::Spanned;
 use crate::plan::document::{DurationSetting, Setting};
 use std::time::Duration;
 
 /// The `Timeout` of a route that has none, and none under `GlobalConfiguration`.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// The entries of the route, then those of `GlobalConfiguration` whose key the route does not have; keys are compared
-/// with regard to case. Used by both header transforms and by `Metadata`.
-pub fn merge_maps<'a, T>(
-    own: &'a Setting<SpannedMap<Option<Spanned<T>>>>,
-    global: &'a Setting<SpannedMap<Option<Spanned<T>>>>,
-) -> impl Iterator<Item = (&'a Spanned<String>, Option<&'a Spanned<T>>)> {
-    let mine = own.iter().flat_map(|map| map.iter());
-    let theirs = global.iter().flat_map(|map| map.iter());
-    let hidden = move |key: &str| own.as_ref().is_some_and(|map| map.get(key).is_some());
-    mine.chain(theirs.filter(move |(key, _)| !hidden(key))).map(|(key, value)| (key, value.as_ref()))
-}
 
 /// The header of the request id: the route's unless empty, else the global one unless empty.
 pub fn request_id_key<'a>(

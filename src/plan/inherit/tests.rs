@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::options::{GlobalGroup, merge};
+use crate::config::options::{GlobalGroup, merge, merge_maps};
 use crate::config::{Environment, InMemoryFiles, de};
 use crate::plan::clusters::qos::ResolvedQos;
 use crate::plan::document::load_texts;

@@ -2,6 +2,7 @@
 //!
 //! Who calls was settled before: what is missing here is a right, and the answer 403.
 
+pub mod compile;
 mod expression;
 mod variables;
 

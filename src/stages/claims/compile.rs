@@ -1,12 +1,11 @@
-//! The rules of claims: where they come from, and what a route asks of them.
+//! Maps of claims → claim sources.
 
-use super::{OcelotBehavior, OcelotTolerated};
-use crate::config::{Diagnostics, codes};
-use crate::plan::document::StringList;
-use crate::stages::claims::{ClaimMapping, ClaimSource};
+use super::{ClaimMapping, ClaimSource};
+use crate::config::values::StringList;
+use crate::config::{Diagnostics, OcelotBehavior, OcelotTolerated, codes};
 
-/// The entries that mean something; those that Ocelot ignores are told.
-pub fn valid_entries(
+/// The valid entries; the others, which Ocelot ignores, are reported.
+pub fn compile_mappings(
     diagnostics: &mut Diagnostics,
     ocelot: bool,
     setting: &str,

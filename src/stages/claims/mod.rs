@@ -11,6 +11,7 @@ mod add_headers;
 mod add_queries;
 mod change_path;
 mod mapping;
+pub mod compile;
 mod source;
 
 pub use add_claims::{AddClaims, NAME as ADD_CLAIMS};

@@ -1,10 +1,11 @@
-//! Header transforms as written → changes of header fields.
+//! `UpstreamHeaderTransform` and `DownstreamHeaderTransform` → edits of header fields.
 
-use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
-use crate::plan::check::{OcelotBehavior, OcelotTolerated, values};
-use crate::plan::document::{HeaderEditDocument, HeaderEdits, HeaderForm, Setting};
-use crate::plan::inherit;
-use crate::stages::header_transform::{Action, HeaderEdit, HeaderValueTemplate, OcelotFirstItem, Segment};
+use super::options::{HeaderEditDocument, HeaderEditMap, HeaderForm};
+use super::{Action, HeaderEdit, HeaderValueTemplate, OcelotFirstItem, Segment};
+use crate::base::bytes::is_token;
+use crate::config::options::merge_maps;
+use crate::config::values::Setting;
+use crate::config::{Diagnostics, OcelotBehavior, OcelotTolerated, Span, Spanned, codes, suggest};
 
 /// Headers of the body: Ocelot keeps them apart.
 const CONTENT_FIELDS: [&str; 11] = [
@@ -38,16 +39,16 @@ const FRAMING_FIELDS: [&str; 9] = [
 const PLACEHOLDERS: [&str; 5] =
     ["BaseUrl", "RemoteIpAddress", "UpstreamHost", "TraceId", "DownstreamBaseUrl"];
 
-/// The way a header travels.
+/// The message whose headers are transformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransformSide {
     Request,
     Response,
 }
 
-/// Reads header transforms; what is wrong is said and left out.
+/// Compiles header transforms; invalid entries are reported and left out.
 pub struct HeaderTransformCompiler<'r, 'o> {
-    pub way: TransformSide,
+    pub side: TransformSide,
     pub ocelot: bool,
     pub base_url: &'r str,
     /// The names of the route's values.
@@ -61,9 +62,9 @@ const OCELOT_IGNORED: OcelotBehavior = OcelotBehavior::Effect("the entry is igno
 
 impl HeaderTransformCompiler<'_, '_> {
     /// The changes of a route: its own entries, and the global ones whose key it does not have.
-    pub fn read(&mut self, own: &HeaderEdits, global: &HeaderEdits) -> Vec<HeaderEdit> {
+    pub fn read(&mut self, own: &HeaderEditMap, global: &HeaderEditMap) -> Vec<HeaderEdit> {
         let mut changes = Vec::new();
-        for (name, edit) in inherit::merge_maps(own, global) {
+        for (name, edit) in merge_maps(own, global) {
             self.span = edit.map_or(name.span, |edit| edit.span);
             let action = self.is_editable(name).then(|| self.action(name, edit)).flatten();
             changes.extend(action.map(|action| HeaderEdit { name: name.value.as_str().into(), action }));
@@ -77,7 +78,7 @@ impl HeaderTransformCompiler<'_, '_> {
     }
 
     fn is_editable(&mut self, name: &str) -> bool {
-        if !values::is_token(name) {
+        if !is_token(name.as_bytes()) {
             self.report(
                 OCELOT_IGNORED,
                 format!("\"{name}\" is not the name of a header"),
@@ -113,8 +114,8 @@ impl HeaderTransformCompiler<'_, '_> {
         }
         let value = if self.ocelot { self.whole_placeholder(text) } else { Some(self.text(text)) };
         match value {
-            None => (self.way == TransformSide::Request).then_some(Action::Remove),
-            Some(value) if self.way == TransformSide::Request || among(&CONTENT_FIELDS, name) => {
+            None => (self.side == TransformSide::Request).then_some(Action::Remove),
+            Some(value) if self.side == TransformSide::Request || among(&CONTENT_FIELDS, name) => {
                 Some(Action::Set(value))
             }
             Some(value) => Some(Action::Default(value)),
@@ -156,7 +157,7 @@ impl HeaderTransformCompiler<'_, '_> {
     }
 
     fn ocelot_find_replace(&mut self, name: &str, find: &str, with: &str) -> Option<Action> {
-        if self.way == TransformSide::Response && among(&CONTENT_FIELDS, name) {
+        if self.side == TransformSide::Response && among(&CONTENT_FIELDS, name) {
             let message = format!("{name} is a header of the body");
             self.report(
                 OcelotBehavior::Effect("it is not edited"),
@@ -171,13 +172,13 @@ impl HeaderTransformCompiler<'_, '_> {
             self.report(OCELOT_IGNORED, message, "only {BaseUrl} has one");
             return None;
         };
-        let backend = self.way == TransformSide::Response && find == "{DownstreamBaseUrl}";
+        let backend = self.side == TransformSide::Response && find == "{DownstreamBaseUrl}";
         if backend && !with.ends_with('/') {
             with.push('/');
         }
         let find = if backend { Segment::BackendUrl } else { self.plain(find) };
         let with = HeaderValueTemplate(vec![self.plain(&with)]);
-        let first = Some(if self.way == TransformSide::Request {
+        let first = Some(if self.side == TransformSide::Request {
             OcelotFirstItem::AnyCase
         } else {
             OcelotFirstItem::ExactName
@@ -271,7 +272,7 @@ impl HeaderTransformCompiler<'_, '_> {
             "RemoteIpAddress" => Segment::ClientAddress,
             "UpstreamHost" => Segment::Host,
             "TraceId" => Segment::TraceId,
-            "DownstreamBaseUrl" if self.way == TransformSide::Response => Segment::BackendUrl,
+            "DownstreamBaseUrl" if self.side == TransformSide::Response => Segment::BackendUrl,
             _ => {
                 let index = self.names.iter().position(|known| **known == *name)?;
                 Segment::Value { index, name: name.into() }
@@ -280,7 +281,7 @@ impl HeaderTransformCompiler<'_, '_> {
     }
 
     fn unknown(&mut self, name: &str) {
-        let result = match self.way {
+        let result = match self.side {
             TransformSide::Request => {
                 OcelotBehavior::Effect("the header of the client is removed and none is sent")
             }

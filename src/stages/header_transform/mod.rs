@@ -3,6 +3,8 @@
 //!
 //! The way back touches answers only, never the gateway's own errors.
 
+pub mod compile;
+pub mod options;
 mod template;
 
 pub use template::{HeaderValueTemplate, Segment};

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::{borrow::Cow, fmt};
 
 /// Header name → transform; `null` is kept, because it means "remove".
-pub type HeaderEdits = Option<Spanned<SpannedMap<Option<Spanned<HeaderEditDocument>>>>>;
+pub type HeaderEditMap = Option<Spanned<SpannedMap<Option<Spanned<HeaderEditDocument>>>>>;
 
 /// How a header is changed.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use crate::backend::attempt::fallback::{Failure, FallbackConfig, StaticResponse}
 use crate::base::bytes::is_token;
 use crate::config::values::{List, items, non_blank};
 use crate::config::{Code, Span, Spanned, codes, suggest};
-use crate::plan::compile::header_transforms::is_framing;
 use crate::stages::feature::CompileContext;
+use crate::stages::header_transform::compile::is_framing;
 
 /// Compiles the options; the cluster that they name is looked up by the caller.
 pub fn compile(options: &Effective<FallbackOptions>, context: &mut CompileContext) -> Option<FallbackConfig> {

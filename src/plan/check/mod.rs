@@ -23,7 +23,7 @@ use crate::stages::feature::GatewayFacts;
 
 /// What every rule may look at.
 pub struct CheckContext<'d> {
-    pub check_document: &'d Document,
+    pub document: &'d Document,
     pub global: &'d GlobalDocument,
     /// The groups of `GlobalConfiguration`.
     pub stages: StageGroups<'d>,
@@ -40,14 +40,14 @@ pub struct CheckContext<'d> {
 impl<'d> CheckContext<'d> {
     /// `nothing` stands in for an absent `GlobalConfiguration`.
     pub fn new(
-        check_document: &'d Document,
+        document: &'d Document,
         nothing: &'d GlobalDocument,
         sources: &'d Sources,
         gateway: GatewayFacts,
     ) -> Self {
-        let global = check_document.global_configuration.as_ref().map_or(nothing, |global| &global.value);
+        let global = document.global_configuration.as_ref().map_or(nothing, |global| &global.value);
         CheckContext {
-            check_document,
+            document,
             global,
             stages: StageGroups::new(global),
             clusters: ClusterGroups::new(global),
@@ -59,13 +59,13 @@ impl<'d> CheckContext<'d> {
         }
     }
 
-    /// The same without global options: those are for routes, not for aggregates (spec section 2.4).
+    /// The same without global options, which apply to routes, not to aggregates (docs/ocelot-behavior.md, section 2.4).
     pub fn for_aggregates<'n>(&self, nothing: &'n GlobalDocument) -> CheckContext<'n>
     where
         'd: 'n,
     {
         CheckContext {
-            check_document: self.check_document,
+            document: self.document,
             global: nothing,
             stages: StageGroups::new(nothing),
             clusters: ClusterGroups::new(nothing),
@@ -78,11 +78,11 @@ impl<'d> CheckContext<'d> {
     }
 
     pub fn routes(&self) -> &'d [Spanned<RouteDocument>] {
-        items(&self.check_document.routes)
+        items(&self.document.routes)
     }
 
     pub fn aggregates(&self) -> &'d [Spanned<AggregateDocument>] {
-        items(&self.check_document.aggregates)
+        items(&self.document.aggregates)
     }
 }
 
@@ -95,9 +95,9 @@ pub fn check_document(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     if scope.routes().is_empty()
         && scope.aggregates().is_empty()
         && scope.global.discovery.is_none()
-        && non_blank(&scope.check_document.configuration_store).is_none()
+        && non_blank(&scope.document.configuration_store).is_none()
     {
-        let place = scope.check_document.routes.as_ref().map(|routes| routes.span);
+        let place = scope.document.routes.as_ref().map(|routes| routes.span);
         diagnostics.warning(
             crate::config::codes::NO_ROUTES,
             place,

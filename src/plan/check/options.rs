@@ -12,7 +12,7 @@ pub fn check_global(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     let global = scope.global;
     let keys: HashSet<&str> =
         scope.routes().iter().filter_map(|route| route.key.as_ref()).map(|key| key.as_str()).collect();
-    let dynamic = items(&scope.check_document.dynamic_routes).iter().filter_map(|route| route.key.as_ref());
+    let dynamic = items(&scope.document.dynamic_routes).iter().filter_map(|route| route.key.as_ref());
     let keys: HashSet<&str> = dynamic.map(|key| key.as_str()).chain(keys).collect();
     clusters::check_global(global, &keys, diagnostics);
     stage_options::check_global(global, &keys, &scope.gateway, diagnostics);

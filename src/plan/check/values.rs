@@ -86,7 +86,8 @@ pub enum VersionChoice {
     Unsupported,
 }
 
-/// What is spoken (spec section 27): without TLS HTTP/2 only when nothing lower will do, over TLS also when it may be.
+/// The version spoken (docs/ocelot-behavior.md, section 27): without TLS, HTTP/2 only where no lower version is allowed;
+/// over TLS also where it is allowed.
 pub fn choose_version(version: &str, policy: &str) -> Result<VersionChoice, OcelotTolerated> {
     let (exact, higher) = (policy == "RequestVersionExact", policy == "RequestVersionOrHigher");
     match version.as_bytes() {

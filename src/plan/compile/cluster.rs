@@ -44,7 +44,7 @@ impl<'d> Clusters<'d> {
         registry: Option<&Registry>,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let written = scope.check_document.clusters.iter().flat_map(|map| map.iter());
+        let written = scope.document.clusters.iter().flat_map(|map| map.iter());
         let read = |(name, document): (&'d Spanned<String>, &'d Spanned<ClusterDocument>)| NamedCluster {
             name,
             cluster: Arc::new(cluster(scope, registry, name, document, diagnostics)),

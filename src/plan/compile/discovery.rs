@@ -142,7 +142,7 @@ pub fn store(
     diagnostics: &mut Diagnostics,
 ) -> Option<StoreBlueprint> {
     let key = scope.global.discovery.as_ref().and_then(|written| non_blank(&written.configuration_key));
-    let Some(store) = non_blank(&scope.check_document.configuration_store) else {
+    let Some(store) = non_blank(&scope.document.configuration_store) else {
         if let Some(key) = key {
             let message = "a ConfigurationKey, and no ConfigurationStore that holds it";
             diagnostics

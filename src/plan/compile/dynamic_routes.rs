@@ -32,7 +32,7 @@ pub fn read(
         global: &global,
         stages: StageGroups::new(&global),
         clusters: ClusterGroups::new(&global),
-        ..CheckContext::new(scope.check_document, &global, scope.sources, scope.gateway.clone())
+        ..CheckContext::new(scope.document, &global, scope.sources, scope.gateway.clone())
     };
     let read = |document: &Spanned<RouteDocument>, diagnostics: &mut Diagnostics| -> RouteBlueprint {
         route::route(&scope, context, rules, usize::MAX, document, diagnostics).0
@@ -73,7 +73,7 @@ fn registry(
 }
 
 fn report_unused(scope: &CheckContext, diagnostics: &mut Diagnostics) {
-    let Some(list) = scope.check_document.dynamic_routes.as_ref().filter(|list| !list.is_empty()) else {
+    let Some(list) = scope.document.dynamic_routes.as_ref().filter(|list| !list.is_empty()) else {
         return;
     };
     let message = "DynamicRoutes are never used here";
@@ -102,7 +102,7 @@ fn entries<'d>(
     diagnostics: &mut Diagnostics,
 ) -> Vec<(&'d Spanned<DynamicRouteDocument>, String, String)> {
     let mut entries: Vec<(&Spanned<DynamicRouteDocument>, String, String)> = Vec::new();
-    for entry in items(&scope.check_document.dynamic_routes) {
+    for entry in items(&scope.document.dynamic_routes) {
         let Some(name) = non_blank(&entry.service_name) else {
             let message = "a dynamic route has no ServiceName";
             diagnostics

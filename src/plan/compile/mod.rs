@@ -79,7 +79,7 @@ fn gateway_facts(
 }
 
 fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut Diagnostics) -> Blueprint {
-    let document = scope.check_document;
+    let document = scope.document;
     compatibility(scope, diagnostics);
     let (listeners, administration) = listeners::listeners(document, scope.sources, attached, diagnostics);
     let written = scope.global.discovery.as_ref();
@@ -130,7 +130,7 @@ struct Routes {
 fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let clusters = cluster::Clusters::read(scope, registry.as_ref(), diagnostics);
-    let listeners = listeners::names(scope.check_document);
+    let listeners = listeners::names(scope.document);
     let context = route::DocumentContext {
         registry,
         listeners,
@@ -202,8 +202,7 @@ fn trace_context(written: Option<TraceContextMode>, ocelot: bool) -> Option<Trac
 }
 
 fn base_url(scope: &CheckContext) -> String {
-    let written =
-        check::non_blank(&scope.global.base_url).or(check::non_blank(&scope.check_document.base_url));
+    let written = check::non_blank(&scope.global.base_url).or(check::non_blank(&scope.document.base_url));
     written.map_or_else(|| "http://localhost:5000".to_owned(), |url| url.value.clone())
 }
 

@@ -71,7 +71,7 @@ pub(super) fn check_server_name(
     scope: &CheckContext,
     diagnostics: &mut Diagnostics,
 ) {
-    let document = scope.check_document;
+    let document = scope.document;
     let comes = || {
         let proxies = document.forwarded_headers.as_ref().and_then(|set| set.trusted_proxies.as_ref());
         let listens = items(&document.listeners).iter().any(|listener| listener.tls.is_some());

@@ -1,4 +1,5 @@
-//! Whether the caller may: `AllowedScopes`, `RouteClaimsRequirement` and `RouteClaimsExpression` (spec section 16).
+//! Authorization: `AllowedScopes`, `RouteClaimsRequirement` and `RouteClaimsExpression` (docs/ocelot-behavior.md,
+//! section 16).
 //!
 //! Who calls was settled before: what is missing here is a right, and the answer 403.
 

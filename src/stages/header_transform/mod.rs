@@ -1,5 +1,5 @@
 //! `UpstreamHeaderTransform` and `DownstreamHeaderTransform`: header fields set, added, edited and removed on the way
-//! to the service and back (spec section 18).
+//! to the service and back (docs/ocelot-behavior.md, section 18).
 //!
 //! The way back touches answers only, never the gateway's own errors.
 

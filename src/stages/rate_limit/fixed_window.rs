@@ -1,4 +1,4 @@
-//! Ocelot's fixed window with a wait (spec section 13), as arithmetic on nanoseconds.
+//! Ocelot's fixed window with a wait (docs/ocelot-behavior.md, section 13), as arithmetic on nanoseconds.
 
 use super::store::Counter;
 

@@ -19,8 +19,7 @@ pub fn closest_match<'n>(text: &str, known: impl IntoIterator<Item = &'n str>) -
 /// Normalized edit distance; a name that contains the other ("Reroutes") reaches the threshold.
 fn similarity(text: &str, known: &str) -> f64 {
     let distance = strsim::normalized_damerau_levenshtein(text, known);
-    let contained =
-        known.len() >= 4 && text.len() >= 4 && (text.contains(known) || known.contains(text));
+    let contained = known.len() >= 4 && text.len() >= 4 && (text.contains(known) || known.contains(text));
     if contained { distance.max(SIMILARITY_THRESHOLD) } else { distance }
 }
 

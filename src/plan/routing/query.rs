@@ -58,7 +58,12 @@ pub(super) fn push_reencoded_query(raw: &[u8], placeholders: &[Box<str>], buffer
 
 /// The query of the template, then what else came. Equal names become one, their values joined with commas; names
 /// without `=` and blank names are dropped. Both are without `?`.
-pub(super) fn push_merged_query(template: &[u8], raw: &[u8], placeholders: &[Box<str>], buffer: &mut Vec<u8>) {
+pub(super) fn push_merged_query(
+    template: &[u8],
+    raw: &[u8],
+    placeholders: &[Box<str>],
+    buffer: &mut Vec<u8>,
+) {
     let counts = |p: &Param<'_>| p.value.is_some() && !is_blank_param(&decode_component(p.name));
     let base = grouped(params(template).filter(counts));
     let mut first = true;

@@ -30,7 +30,12 @@ impl AddQueries {
     }
 
     /// Writes the new query, with its `?`, to `out`; `value` is a scratch buffer.
-    fn write(&self, exchange: &Exchange, value: &mut Vec<u8>, buffer: &mut Vec<u8>) -> Result<(), GatewayError> {
+    fn write(
+        &self,
+        exchange: &Exchange,
+        value: &mut Vec<u8>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), GatewayError> {
         let query = exchange.request.target().get(exchange.routing.path_len + 1..).unwrap_or_default();
         let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.entries.len());
         for param in query.split(|b| *b == b'&').filter(|param| !param.is_empty()) {

@@ -71,8 +71,13 @@ struct HealthCompiler<'o> {
 impl HealthCompiler<'_> {
     fn active(&mut self, document: &Spanned<ActiveHealthDocument>) -> ActiveCheck {
         let interval = self.status_ranges().time("Interval", &document.interval, 10 * SECOND, 100 * MS, DAY);
-        let timeout =
-            self.status_ranges().time("Timeout", &document.timeout, interval.min(2 * SECOND), 10 * MS, 600 * SECOND);
+        let timeout = self.status_ranges().time(
+            "Timeout",
+            &document.timeout,
+            interval.min(2 * SECOND),
+            10 * MS,
+            600 * SECOND,
+        );
         if let Some(written) = document.timeout.as_ref().filter(|_| timeout > interval) {
             self.diagnostics
                 .error(
@@ -113,7 +118,8 @@ impl HealthCompiler<'_> {
             return ProbeKind::Tcp;
         }
         let statuses = self.statuses(&document.expected_status, (200, 299));
-        let body = document.expected_body.as_ref().filter(|body| !body.is_empty()).map(|body| body.as_str().into());
+        let body =
+            document.expected_body.as_ref().filter(|body| !body.is_empty()).map(|body| body.as_str().into());
         ProbeKind::Http { target: self.target(&document.path), statuses, body }
     }
 

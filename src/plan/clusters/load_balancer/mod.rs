@@ -86,7 +86,11 @@ fn hash_on(value_options: Option<&Spanned<String>>, diagnostics: &mut Diagnostic
     };
     if !sound {
         diagnostics
-            .error(codes::BAD_HASH_KEY, value_options.span, format!("HashOn \"{}\" names nothing", value_options.value))
+            .error(
+                codes::BAD_HASH_KEY,
+                value_options.span,
+                format!("HashOn \"{}\" names nothing", value_options.value),
+            )
             .help("write \"IP\", \"Header:NAME\", \"Cookie:NAME\" or \"Path:PLACEHOLDER\"");
     }
     read.unwrap_or(HashPolicy::Address)

@@ -1,16 +1,21 @@
-//! Words everyone uses: bytes of the protocol, units, address sets, secrets, and settings that are written as text.
+//! The lowest floor: values without I/O that every floor uses. Byte classes, percent-encoding and qualities of HTTP, dates,
+//! durations and sizes, IP ranges, hashes, backoff, WebSocket frames.
+//!
+//! Called by all floors and calls none. Nothing here holds state, except [`weak_map::WeakMap`], whose entries live as long
+//! as a user of them, and [`clock`], which tests replace. Nothing here outlives a reload by itself.
 
+pub mod accept;
 pub mod backoff;
 pub mod bytes;
 pub mod clock;
 pub mod content_coding;
+pub mod date;
 pub mod from_text;
 pub mod ip_set;
 pub mod method;
 pub mod weak_map;
 pub mod path_params;
 pub mod percent;
-pub mod random;
 pub mod secret;
 pub mod hash;
 pub mod status_set;

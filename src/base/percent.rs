@@ -1,49 +1,33 @@
 //! Percent-encoding (RFC 3986 2.1).
 
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode_byte, utf8_percent_encode,
+};
 use std::borrow::Cow;
 
-/// The bytes that a text of a URL stands for: `%XX` a byte, in a query `+` a space. A lone `%` is itself.
+/// Decodes `%XX`, and in a query `+` to a space. A `%` that is not followed by two digits is kept.
 pub fn percent_decoded(text: &[u8], in_query: bool) -> Cow<'_, [u8]> {
-    if !text.iter().any(|b| *b == b'%' || in_query && *b == b'+') {
-        return Cow::Borrowed(text);
+    if !(in_query && text.contains(&b'+')) {
+        return percent_decode(text).into();
     }
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        let (byte, left) = match (first, tail) {
-            (b'%', [high, low, left @ ..]) => match (hex_digit(*high), hex_digit(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, left),
-                _ => (b'%', tail),
-            },
-            (b'+', _) if in_query => (b' ', tail),
-            (byte, _) => (*byte, tail),
-        };
-        plain.push(byte);
-        rest = left;
+    let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    match percent_decode(&spaced).into() {
+        Cow::Owned(decoded) => Cow::Owned(decoded),
+        Cow::Borrowed(_) => Cow::Owned(spaced),
     }
-    Cow::Owned(plain)
 }
 
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).map(|digit| digit as u8)
-}
-
-/// Writes `%XX` in capitals.
+/// Appends `%XX`, with uppercase digits.
 pub fn put_percent(byte: u8, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    out.extend_from_slice(percent_encode_byte(byte).as_bytes());
 }
+
+/// All bytes but the unreserved ones (RFC 3986 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A text as one segment of a path or one value of a query: everything but unreserved characters is encoded.
 pub fn percent_encoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte),
-            _ => put_percent(byte, &mut out),
-        }
-    }
-    String::from_utf8(out).unwrap_or_default()
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// A byte that stands in the value of a query parameter as it is (RFC 3986 3.4), and neither splits nor means another.

@@ -2,6 +2,8 @@
 
 pub mod response;
 pub mod body;
+pub mod cancel;
+pub mod collect;
 pub mod error;
 pub mod cookies;
 pub mod client_certificate;

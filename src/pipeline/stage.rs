@@ -1,20 +1,15 @@
 //! The contract of a stage, and the walk through a route's stages.
 
 use super::{
-    body::{Chunk, ClientBody},
-    error::{ErrorCode, Fault, GatewayError},
+    body::ClientBody,
+    cancel::until_client_closes,
+    collect::collect_body,
+    error::{Fault, GatewayError},
     exchange::Exchange,
     response::{Response, RouteResult},
 };
 use crate::telemetry::{StageMetrics, StageOutcome};
-use bytes::Bytes;
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// What a stage says about a request.
 pub enum Step {
@@ -78,10 +73,11 @@ pub async fn run_request(
                 Step::ResumeAt(resume) => resume(exchange),
                 Step::Suspend(wait) => {
                     metrics.count(exchange.worker, StageOutcome::Suspended);
-                    until_client_closes(wait, caller).await
+                    until_client_closes(wait, caller).await.unwrap_or_else(Step::Fail)
                 }
                 Step::ReadBody(most) => {
-                    match collect_body(caller, most.min(saturating_usize(exchange.body.limit))).await {
+                    let max_bytes = most.min(saturating_usize(exchange.body.limit));
+                    match collect_body(caller, max_bytes, BODY_IDLE_TIMEOUT).await {
                         Ok(body) => {
                             exchange.body.collected = Some(body);
                             stage.on_request(exchange)
@@ -99,47 +95,8 @@ pub async fn run_request(
     (stages.len(), None)
 }
 
-async fn until_client_closes(mut wait: StageFuture, caller: &mut dyn ClientBody) -> Step {
-    poll_fn(|cx| match wait.as_mut().poll(cx) {
-        Poll::Pending if caller.poll_closed(cx).is_ready() => {
-            Poll::Ready(Step::Fail(GatewayError::client_closed()))
-        }
-        step => step,
-    })
-    .await
-}
-
-/// How long a body may stand still that a stage wants to see whole.
+/// How long a body that a stage reads completely may pause.
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The request's body, if it is not longer than that.
-async fn collect_body(caller: &mut dyn ClientBody, most: usize) -> Result<Bytes, GatewayError> {
-    let (mut body, mut since) = (Vec::new(), Instant::now());
-    poll_fn(|cx| {
-        loop {
-            let data = match caller.poll_fill(cx)? {
-                Poll::Ready(Chunk::Data(data)) => data,
-                Poll::Ready(Chunk::End) => return Poll::Ready(Ok(Bytes::from(std::mem::take(&mut body)))),
-                Poll::Pending => break,
-            };
-            if body.len() + data.len() > most {
-                let detail = format!("the request body is larger than {most} bytes");
-                return Poll::Ready(Err(GatewayError::new(ErrorCode::RequestBody, detail)));
-            }
-            body.extend_from_slice(data);
-            let n = data.len();
-            caller.consume(n);
-            since = Instant::now();
-        }
-        caller.poll_deadline(cx, since + BODY_IDLE_TIMEOUT).map(|()| {
-            Err(GatewayError::new(
-                ErrorCode::RequestTimeout,
-                format!("the request body stood still for {BODY_IDLE_TIMEOUT:?}"),
-            ))
-        })
-    })
-    .await
-}
 
 fn saturating_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)

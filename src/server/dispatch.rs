@@ -7,6 +7,7 @@ use crate::{
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
         body::ClientBody,
+        cancel::until_client_closes,
         error::GatewayError,
         exchange::Exchange,
         replay::ReplayBody,
@@ -15,12 +16,7 @@ use crate::{
     },
     plan::{Plan, Route, RouteRef, Target},
 };
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::time::Duration;
 
 /// How long a request waits for the first result of service discovery.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,12 +88,7 @@ async fn wait_for_discovery(
     exchange: &Exchange,
     client: &mut dyn ClientBody,
 ) -> Result<(), GatewayError> {
-    let mut ready = pin!(source.wait_ready(exchange.now + DISCOVERY_TIMEOUT));
-    poll_fn(|cx| match ready.as_mut().poll(cx) {
-        Poll::Pending => client.poll_closed(cx).map(|()| Err(GatewayError::client_closed())),
-        Poll::Ready(()) => Poll::Ready(Ok(())),
-    })
-    .await
+    until_client_closes(source.wait_ready(exchange.now + DISCOVERY_TIMEOUT), client).await
 }
 
 /// Calls the target of the route.

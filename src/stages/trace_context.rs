@@ -1,7 +1,7 @@
 //! `TraceContext`: propagation of W3C Trace Context (`traceparent`, `tracestate`).
 
 use crate::{
-    base::bytes::put_hex,
+    base::{bytes::put_hex, hash::mix64},
     pipeline::{
         exchange::Exchange,
         head::Head,
@@ -50,13 +50,6 @@ impl TraceContext {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
         self.seed.map(|seed| mix64(seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).max(1))
     }
-}
-
-/// The finalizer of SplitMix64, a bijection.
-fn mix64(mut n: u64) -> u64 {
-    n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
 }
 
 /// The trace ID of a head with a valid `traceparent`.

@@ -4,6 +4,7 @@
 //! second; a reader that is too slow costs lines (they are counted), never a request.
 
 use super::json::JsonLineWriter;
+use crate::base::date::civil_from_days;
 use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
@@ -94,21 +95,14 @@ impl fmt::Display for Millis {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds. Civil date from days: Howard Hinnant, "chrono-compatible low-level date
-/// algorithms".
+/// RFC 3339 in UTC with milliseconds.
 struct Timestamp(SystemTime);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (days, secs) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-        let z = days + 719_468;
-        let (era, doe) = (z / 146_097, z % 146_097);
-        let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-        let mp = (5 * doy + 2) / 153;
-        let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-        let year = yoe + era * 400 + u64::from(month <= 2);
+        let (year, month, day) = civil_from_days(days);
         let (h, m, s, ms) = (secs / 3600, secs / 60 % 60, secs % 60, since.subsec_millis());
         write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
     }

@@ -12,7 +12,9 @@ use crate::{
     backend::{cluster::Cluster, endpoint::Endpoint, health::AttemptReport, selection::Selection},
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
-        body::{Body, Chunk, ClientBody, Framing},
+        body::{Body, ClientBody, Framing},
+        cancel::sleep_until,
+        collect::drain_received,
         error::{ErrorCode, Fault, GatewayError},
         exchange::Exchange,
         grpc,
@@ -24,9 +26,7 @@ use crate::{
 };
 use smallvec::SmallVec;
 use std::{
-    future::poll_fn,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -121,7 +121,7 @@ impl<'a> RetryLoop<'a> {
             if let Ok(response) = outcome {
                 drain_response(response).await;
             }
-            if !delay.is_zero() && !sleep_unless_closed(caller, Instant::now() + delay).await {
+            if !delay.is_zero() && !sleep_until(caller, Instant::now() + delay).await {
                 return Err(GatewayError::client_closed());
             }
         }
@@ -313,34 +313,9 @@ fn has_failed(outcome: &RouteResult) -> Option<bool> {
 
 /// Reads what already arrived of a response, so that its connection can be reused; a longer one is closed.
 async fn drain_response(response: Response) {
-    let Body::Stream(mut body) = response.body else { return };
-    let mut remaining = MAX_DRAIN_BYTES;
-    let has_ended = poll_fn(|cx| {
-        while remaining > 0 {
-            let n = match body.poll_fill(cx) {
-                Poll::Ready(Ok(Chunk::Data(data))) => data.len(),
-                Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(true),
-                _ => break,
-            };
-            body.consume(n);
-            remaining = remaining.saturating_sub(n);
-        }
-        Poll::Ready(false)
-    });
-    if has_ended.await {
-        body.finish();
+    if let Body::Stream(body) = response.body {
+        drain_received(body, MAX_DRAIN_BYTES).await;
     }
-}
-
-/// Waits until `deadline`; returns false if the client disconnected.
-async fn sleep_unless_closed(caller: &mut dyn ClientBody, deadline: Instant) -> bool {
-    poll_fn(|cx| {
-        if caller.poll_closed(cx).is_ready() {
-            return Poll::Ready(false);
-        }
-        caller.poll_deadline(cx, deadline).map(|()| true)
-    })
-    .await
 }
 
 /// In Ocelot mode, an open circuit breaker and a timeout yield a text response like any other: it is cached and

@@ -1,6 +1,9 @@
 //! Which form of an answer a client wants (RFC 9110 12.5.1).
 
-use crate::base::bytes::comma_list;
+use crate::base::{
+    accept::{MAX_QUALITY, parse_quality_lenient},
+    bytes::comma_list,
+};
 
 /// The place of the form that the Accept fields prefer; the first one of those that are equal, and without a field.
 /// None: none of them is acceptable.
@@ -33,7 +36,7 @@ struct Range<'a> {
     type_: &'a str,
     of: &'a str,
     /// In thousandths.
-    quality: u32,
+    quality: u16,
 }
 
 impl<'a> Range<'a> {
@@ -45,7 +48,7 @@ impl<'a> Range<'a> {
             let (name, value) = parameter.split_once('=')?;
             name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
         });
-        Some(Range { type_: kind, of, quality: weight.map_or(Some(1000), parse_weight)? })
+        Some(Range { type_: kind, of, quality: weight.map_or(Some(MAX_QUALITY), parse_quality_lenient)? })
     }
 
     /// How exactly it fits: the most exact range decides.
@@ -59,12 +62,6 @@ impl<'a> Range<'a> {
             _ => None,
         }
     }
-}
-
-/// A weight: 0 to 1 with three digits at most.
-fn parse_weight(text: &str) -> Option<u32> {
-    let weight: f32 = text.parse().ok()?;
-    (0.0..=1.0).contains(&weight).then_some((weight * 1000.0).round() as u32)
 }
 
 #[cfg(test)]

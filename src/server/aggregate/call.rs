@@ -3,8 +3,9 @@
 use crate::{
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
-        body::{Body, Chunk, ClientBody},
-        error::{ErrorCode, GatewayError},
+        body::{Body, ClientBody},
+        collect::collect_response,
+        error::GatewayError,
         exchange::Exchange,
         head::Head,
         response::{Response, RouteResult},
@@ -15,10 +16,9 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     pin::Pin,
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -95,30 +95,13 @@ async fn read_response_body(
     idle: Duration,
     part: &Part,
 ) -> Result<Bytes, GatewayError> {
-    let mut stream = match body {
-        Body::Empty => return Ok(Bytes::new()),
-        Body::Bytes(bytes) => return reserve_bytes(remaining, bytes.len(), part).map(|()| bytes),
-        Body::Stream(stream) => stream,
-    };
-    let (mut all, mut since) = (Vec::new(), Instant::now());
-    poll_fn(|cx| {
-        // A backend that stops reading the request may still respond completely.
-        let _ = stream.poll_upload(cx, client);
-        while let Poll::Ready(chunk) = stream.poll_fill(cx) {
-            let Chunk::Data(data) = chunk? else { return Poll::Ready(Ok(())) };
-            let n = data.len();
-            reserve_bytes(remaining, n, part)?;
-            all.extend_from_slice(data);
-            stream.consume(n);
-            since = Instant::now();
+    match body {
+        Body::Empty => Ok(Bytes::new()),
+        Body::Bytes(bytes) => reserve_bytes(remaining, bytes.len(), part).map(|()| bytes),
+        Body::Stream(stream) => {
+            collect_response(stream, client, idle, |n| reserve_bytes(remaining, n, part)).await
         }
-        let idle_error =
-            || GatewayError::new(ErrorCode::BackendTruncated, "no byte of the body arrived in time");
-        client.poll_deadline(cx, since + idle).map(|()| Err(idle_error()))
-    })
-    .await?;
-    stream.finish();
-    Ok(all.into())
+    }
 }
 
 /// Reserves some of the bytes that the responses of a part may have.

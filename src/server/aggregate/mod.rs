@@ -13,7 +13,9 @@ use crate::{
     },
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
-        body::{Chunk, ClientBody, Framing},
+        body::{ClientBody, Framing},
+        cancel::until_deadline,
+        collect::collect_body,
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
         head::{Head, KnownHeader},
@@ -32,7 +34,6 @@ use call::{PartCaller, RequestBody, RequestMetricsGuard};
 use fan_out::{FanOut, FanOutResult};
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
     sync::atomic::AtomicU32,
     task::Poll,
     time::Instant,
@@ -135,21 +136,8 @@ async fn read_request_body(
         })
         .await;
     }
-    let (mut body, mut since) = (Vec::new(), Instant::now());
-    poll_fn(|cx| {
-        while let Poll::Ready(chunk) = client.poll_fill(cx) {
-            let Chunk::Data(data) = chunk? else { return Poll::Ready(Ok(())) };
-            let n = data.len();
-            body.extend_from_slice(data);
-            client.consume(n);
-            since = Instant::now();
-        }
-        let still =
-            || GatewayError::new(ErrorCode::RequestTimeout, "the request body stood still for too long");
-        client.poll_deadline(cx, since + aggregate.body_idle).map(|()| Err(still()))
-    })
-    .await?;
-    Ok(RequestBody { bytes: body.into(), trailers: client.trailers().cloned() })
+    let bytes = collect_body(client, usize::MAX, aggregate.body_idle).await?;
+    Ok(RequestBody { bytes, trailers: client.trailers().cloned() })
 }
 
 /// Waits for as long as the client does, and the aggregate may take.
@@ -159,24 +147,11 @@ async fn with_cancellation<T>(
     began: Instant,
     client: &mut dyn ClientBody,
 ) -> Result<T, GatewayError> {
-    let mut work = pin!(work);
-    let shape = &aggregate.shape;
-    poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(done);
-        }
-        if client.poll_closed(cx).is_ready() {
-            return Poll::Ready(Err(GatewayError::client_closed()));
-        }
-        match shape.timeout {
-            Some(time) if client.poll_deadline(cx, began + time).is_ready() => {
-                let detail = format!("the aggregate was not complete within {time:?}");
-                Poll::Ready(Err(GatewayError::new(ErrorCode::BackendTimeout, detail)))
-            }
-            _ => Poll::Pending,
-        }
+    let timeout = aggregate.shape.timeout;
+    until_deadline(work, client, timeout.map(|timeout| began + timeout)).await?.unwrap_or_else(|| {
+        let detail = format!("the aggregate was not complete within {:?}", timeout.unwrap_or_default());
+        Err(GatewayError::new(ErrorCode::BackendTimeout, detail))
     })
-    .await
 }
 
 fn response(

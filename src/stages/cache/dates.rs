@@ -1,6 +1,8 @@
 //! HTTP dates (RFC 9110 5.6.7) in their three formats, as seconds since 1970. Names are case-insensitive, everything else
 //! is strict: an invalid date makes a response stale, never fresh. (`httpdate` accepts less and more than that.)
 
+use crate::base::date::days_from_civil;
+
 /// Parses a date.
 pub fn parse(text: &[u8], now: i64) -> Option<i64> {
     let text = crate::base::bytes::trim_ows(text);
@@ -83,16 +85,11 @@ fn month(text: &[u8]) -> Option<i64> {
     MONTHS.iter().position(|name| name.eq_ignore_ascii_case(text)).map(|at| at as i64 + 1)
 }
 
-/// Years begin in March here, so that a leap day is the last day of a year.
 fn seconds(year: i64, month: i64, day: i64, time: i64) -> Option<i64> {
     if !(1..=31).contains(&day) || !(1601..=9999).contains(&year) {
         return None;
     }
-    let years = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (years / 400, years % 400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days =
-        era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    let days = days_from_civil(year, month, day);
     Some(days * 86_400 + time)
 }
 

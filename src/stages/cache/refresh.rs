@@ -4,12 +4,8 @@ use super::{
     coalescing::Role, conditions::Conditions, context::CacheContext, core::Cache, entry::Entry,
     key::ComputedKey, request::CacheRequest, status::Forward,
 };
-use crate::pipeline::{
-    body::{Body, BodyRead, Chunk},
-    exchange::Exchange,
-    response::RouteResult,
-};
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use crate::pipeline::{body::Body, collect::drain_body, exchange::Exchange, response::RouteResult};
+use std::{sync::Arc, time::Duration};
 
 /// Longest pause between two chunks of a body that no client waits for.
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,40 +38,8 @@ impl Cache {
             if let Ok(response) = outcome
                 && let Body::Stream(body) = response.body
             {
-                drain_body(body).await;
+                drain_body(body, BODY_IDLE_TIMEOUT).await;
             }
         }));
-    }
-}
-
-/// Reads a body to its end; the `TeeBody` within stores it.
-async fn drain_body(mut body: Box<dyn BodyRead>) {
-    loop {
-        let step = poll_fn(|cx| {
-            body.poll_fill(cx).map(|filled| match filled {
-                Ok(Chunk::Data(data)) => Ok(Some(data.len())),
-                Ok(Chunk::End) => Ok(None),
-                Err(cause) => Err(cause),
-            })
-        });
-        match tokio::time::timeout(BODY_IDLE_TIMEOUT, step).await {
-            Ok(Ok(Some(n))) => body.consume(n),
-            Ok(Ok(None)) => return body.finish(),
-            _ => return,
-        }
-        // Lets other tasks of this worker run.
-        poll_fn(yield_once()).await;
-    }
-}
-
-/// `Pending` once.
-fn yield_once() -> impl FnMut(&mut std::task::Context) -> Poll<()> {
-    let mut yielded = false;
-    move |cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

@@ -1,7 +1,10 @@
 //! `Vary`: the named request fields with the values of the original request (RFC 9111 4.1).
 
 use crate::{
-    base::bytes::{comma_list, trim_ows},
+    base::{
+        accept::{MAX_QUALITY, parse_quality_lenient},
+        bytes::{comma_list, trim_ows},
+    },
     pipeline::head::Head,
 };
 
@@ -139,11 +142,11 @@ fn elements(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The language with the highest weight, unless there are several.
 fn preferred_language(accepted: &[u8]) -> Option<Vec<u8>> {
-    let mut weighted: Vec<(u32, &[u8])> = Vec::new();
+    let mut weighted: Vec<(u16, &[u8])> = Vec::new();
     for element in comma_list(accepted) {
         let mut parts = element.split(|b| *b == b';');
         let language = parts.next()?;
-        let weight = parts.find_map(|part| part.strip_prefix(b"q=")).map_or(Some(1000), weight)?;
+        let weight = parts.find_map(|part| part.strip_prefix(b"q=")).map_or(Some(MAX_QUALITY), weight)?;
         weighted.push((weight, language));
     }
     weighted.sort_unstable_by(|a, b| b.cmp(a));
@@ -155,9 +158,8 @@ fn preferred_language(accepted: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A weight (`q`) in thousandths.
-fn weight(text: &[u8]) -> Option<u32> {
-    let number: f32 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (0.0..=1.0).contains(&number).then_some((number * 1000.0).round() as u32)
+fn weight(text: &[u8]) -> Option<u16> {
+    parse_quality_lenient(std::str::from_utf8(text).ok()?)
 }
 
 #[cfg(test)]

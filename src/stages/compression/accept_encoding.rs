@@ -1,12 +1,10 @@
 //! `Accept-Encoding` (RFC 9110 12.5.3): which coding a client likes best.
 
 use crate::base::{
+    accept::{MAX_QUALITY, parse_quality},
     bytes::{comma_list, is_token, trim_ows},
     content_coding::{AcceptedCoding, ContentCoding},
 };
-
-/// Thousandths: what a client says of a coding it would take as gladly as any.
-const MAX_WEIGHT: u16 = 1000;
 
 /// How gladly a client takes each coding; none: it does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +32,7 @@ impl Weights {
     fn add(&mut self, element: &[u8]) -> Option<()> {
         let mut parts = element.split(|&b| b == b';').map(trim_ows);
         let name = parts.next().filter(|name| is_token(name))?;
-        let weight = parts.next().map_or(Some(MAX_WEIGHT), weight)?;
+        let weight = parts.next().map_or(Some(MAX_QUALITY), weight)?;
         if parts.next().is_some() {
             return None;
         }
@@ -68,20 +66,9 @@ impl Weights {
     }
 }
 
-/// `q=` and a number from 0 to 1 with three digits behind the point at most, in thousandths.
-fn weight(text: &[u8]) -> Option<u16> {
-    let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), rest @ ..] = text else { return None };
-    let digits = match rest {
-        [] => rest,
-        [b'.', digits @ ..] if digits.len() <= 3 => digits,
-        _ => return None,
-    };
-    let mut n = u16::from(*whole == b'1');
-    for at in 0..3 {
-        let digit = digits.get(at).map_or(Some(0), |b| b.is_ascii_digit().then(|| b - b'0'))?;
-        n = n * 10 + u16::from(digit);
-    }
-    (n <= MAX_WEIGHT).then_some(n)
+fn weight(parameter: &[u8]) -> Option<u16> {
+    let [b'q' | b'Q', b'=', quality @ ..] = parameter else { return None };
+    parse_quality(quality)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a client is told of its limits: Ocelot's fields, and those of the IETF draft
 //! (draft-ietf-httpapi-ratelimit-headers).
 
-use crate::base::bytes::put_decimal;
+use crate::base::{bytes::put_decimal, date::civil_from_days};
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
@@ -29,19 +29,6 @@ pub fn round_trip(out: &mut Vec<u8>, unix: u64) {
 /// A number with leading zeros.
 fn zero_padded(out: &mut Vec<u8>, n: u64, width: u32) {
     out.extend((0..width).rev().map(|at| b'0' + (n / 10_u64.pow(at) % 10) as u8));
-}
-
-/// Days since 1970 as a date of the Gregorian calendar (H. Hinnant, chrono-compatible low-level date algorithms).
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let of_era = z % 146_097;
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year + era * 400 + u64::from(month <= 2), month, day)
 }
 
 /// Ocelot's `Retry-After`: seconds as .NET prints a double, exact to the tick of 100 ns.

@@ -140,41 +140,25 @@ fn build_document(
 }
 
 fn merge_trees(
-    input: Input,
+    mut input: Input,
     environment: Environment,
     vocabulary: &Vocabulary,
     mut diagnostics: Diagnostics,
 ) -> Loaded {
     let mut sources = Sources::default();
-    let mut incomplete = input.incomplete;
     let texts =
         input.files.iter().map(|file| &*file.text).chain(input.stored.iter().map(|stored| &*stored.text));
     let has_placeholders = texts.into_iter().any(|text| text.contains("${"));
-    let by_name = input.files.iter().any(File::is_ocelot_file);
-    let (trees, mut ocelot) = parse_all(input.files, input.ocelot, by_name, &mut sources, &mut diagnostics);
-    incomplete |= trees.iter().any(|(_, tree)| tree.is_none());
-    let parts = trees
-        .into_iter()
-        .filter_map(|(is_global, tree)| Some(MergeInput { tree: tree?, is_global }))
-        .collect();
-    let mut root = merge(parts, input.assembly, vocabulary.document, ocelot, &sources, &mut diagnostics);
-    let seed = root.as_ref().and_then(remote_document::initial_value);
-    if let (Some(root), Some(kept)) = (&mut root, input.stored) {
-        match parse_stored(kept, ocelot, &mut sources, &mut diagnostics) {
-            Some(tree) => {
-                ocelot |= requests_ocelot_mode(&tree);
-                remote_document::overlay(root, tree, &mut diagnostics);
-            }
-            None => incomplete = true,
-        }
-    }
+    let policy_files = std::mem::take(&mut input.policies);
+    let Merged { mut root, ocelot, is_incomplete, initial_store_value } =
+        merge_files(input, vocabulary, &mut sources, &mut diagnostics);
     if let Some(root) = root.as_mut().filter(|_| has_placeholders) {
         interpolate(root, environment, &mut diagnostics);
     }
     let options = Options { ocelot };
     let policies =
-        policies::read(input.policies, options, vocabulary, environment, &mut sources, &mut diagnostics);
-    let root = root.filter(|_| !incomplete).map(|mut root| {
+        policies::read(policy_files, options, vocabulary, environment, &mut sources, &mut diagnostics);
+    let root = root.filter(|_| !is_incomplete).map(|mut root| {
         merge::apply(&mut root, &policies, vocabulary, &mut diagnostics);
         root
     });
@@ -188,8 +172,45 @@ fn merge_trees(
         watched: Vec::new(),
         attached,
         ocelot,
-        initial_store_value: seed,
+        initial_store_value,
     }
+}
+
+/// The files as one tree.
+struct Merged {
+    root: Option<Node>,
+    ocelot: bool,
+    /// A file could not be read or parsed.
+    is_incomplete: bool,
+    initial_store_value: Option<String>,
+}
+
+/// Parses the files and the stored document and merges them.
+fn merge_files(
+    input: Input,
+    vocabulary: &Vocabulary,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Merged {
+    let by_name = input.files.iter().any(File::is_ocelot_file);
+    let (trees, mut ocelot) = parse_all(input.files, input.ocelot, by_name, sources, diagnostics);
+    let mut is_incomplete = input.incomplete || trees.iter().any(|(_, tree)| tree.is_none());
+    let parts = trees
+        .into_iter()
+        .filter_map(|(is_global, tree)| Some(MergeInput { tree: tree?, is_global }))
+        .collect();
+    let mut root = merge(parts, input.assembly, vocabulary.document, ocelot, sources, diagnostics);
+    let initial_store_value = root.as_ref().and_then(remote_document::initial_value);
+    if let (Some(root), Some(stored)) = (&mut root, input.stored) {
+        match parse_stored(stored, ocelot, sources, diagnostics) {
+            Some(tree) => {
+                ocelot |= requests_ocelot_mode(&tree);
+                remote_document::overlay(root, tree, diagnostics);
+            }
+            None => is_incomplete = true,
+        }
+    }
+    Merged { root, ocelot, is_incomplete, initial_store_value }
 }
 
 fn parse_stored(

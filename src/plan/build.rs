@@ -211,17 +211,7 @@ fn stages(
         stages.push(Box::new(TraceContext::new(mode)));
     }
     stages.extend(route.transforms.stages(&route.backend_path.value, blueprint.ocelot));
-    let context = BuildContext {
-        ocelot: blueprint.ocelot,
-        route: &route.name,
-        role,
-        max_compression_memory: blueprint.limits.compression,
-        cache_memory: &blueprint.cache,
-        has_http_cache: blueprint.has_http_cache,
-        metrics: &ground.metrics,
-        background: &ground.background,
-        clock: &ground.clock,
-    };
+    let context = build_context(route, role, blueprint, ground);
     stages.extend(route.stages.build(&ground.stage_state, &context));
     if let Some(most) = blueprint.limits.max_websockets_per_client {
         stages.push(Box::new(WebSocketLimit::new(most, &ground.stage_state.websockets)));
@@ -234,6 +224,26 @@ fn stages(
         stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
     }
     sort_by_table(stages)
+}
+
+/// What the features of a route need to build their stages.
+fn build_context<'b>(
+    route: &'b RouteBlueprint,
+    role: RouteRole,
+    blueprint: &'b Blueprint,
+    ground: &'b ProcessState,
+) -> BuildContext<'b> {
+    BuildContext {
+        ocelot: blueprint.ocelot,
+        route: &route.name,
+        role,
+        max_compression_memory: blueprint.limits.compression,
+        cache_memory: &blueprint.cache,
+        has_http_cache: blueprint.has_http_cache,
+        metrics: &ground.metrics,
+        background: &ground.background,
+        clock: &ground.clock,
+    }
 }
 
 /// An aggregate knows its client; what is told about it is told by its parts.

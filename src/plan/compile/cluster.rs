@@ -91,11 +91,7 @@ fn cluster(
     diagnostics: &mut Diagnostics,
 ) -> ClusterBlueprint {
     let options = ClusterOptions::of_cluster(document, &scope.clusters);
-    let client = options.http_handler.as_ref().map(|options| ResolvedHttpHandler::resolve(options));
-    if let Some(client) = &client {
-        check_http_handler(scope.ocelot, client, diagnostics);
-    }
-    let pooling = cluster_pool_config(client.as_ref(), diagnostics);
+    let pooling = cluster_pool(&options, scope.ocelot, diagnostics);
     let mut reader = ClusterReader { sources: scope.sources, diagnostics: diagnostics };
     let balancer = reader.balancer(options.load_balancer.as_deref());
     let health = health::health(options.health.as_ref(), reader.diagnostics);
@@ -123,6 +119,15 @@ fn cluster(
         health,
         discovery: found,
     }
+}
+
+/// The connection pool of a named cluster.
+fn cluster_pool(options: &ClusterOptions, ocelot: bool, diagnostics: &mut Diagnostics) -> PoolConfig {
+    let client = options.http_handler.as_ref().map(|options| ResolvedHttpHandler::resolve(options));
+    if let Some(client) = &client {
+        check_http_handler(ocelot, client, diagnostics);
+    }
+    cluster_pool_config(client.as_ref(), diagnostics)
 }
 
 /// Reads the settings of one named cluster: Ocelot has none, so nothing is let pass for its sake.

@@ -71,14 +71,7 @@ impl RetryCompiler<'_, '_, '_> {
             return None;
         }
         let on = self.retry_conditions(&options.on);
-        let mut read = self.ranges();
-        let least = read.time("MinBackoff", &options.min_backoff, 25 * MS, Duration::ZERO, 60 * SECOND);
-        let usual = least.max(SECOND);
-        let most = read.time("MaxBackoff", &options.max_backoff, usual, Duration::ZERO, 60 * SECOND);
-        if let Some(written) = options.max_backoff.as_ref().filter(|_| most < least) {
-            let message = format!("MaxBackoff is {}, and MinBackoff more", written.value);
-            self.report(codes::BAD_RETRY, written.span, message, "let MaxBackoff be at least MinBackoff");
-        }
+        let (base_backoff, max_backoff) = self.backoff();
         let statuses = self.retried_statuses(&options.on_status);
         let grpc = self.grpc(&options.on_grpc_status);
         self.check_useless_retry(&on, &statuses, &grpc);
@@ -93,8 +86,8 @@ impl RetryCompiler<'_, '_, '_> {
             per_try_timeout: options.per_try_timeout.is_some().then(|| {
                 self.ranges().time("PerTryTimeout", &options.per_try_timeout, SECOND, MS, 3600 * SECOND)
             }),
-            base_backoff: least,
-            max_backoff: most,
+            base_backoff,
+            max_backoff,
             honor_retry_after: options.honour_retry_after.as_ref().is_none_or(|on| on.value),
             max_replay_bytes: self.ranges().size(
                 "MaxReplaySize",
@@ -105,6 +98,20 @@ impl RetryCompiler<'_, '_, '_> {
             ),
             budget: self.budget(),
         })
+    }
+
+    /// The base and the maximum of the backoff.
+    fn backoff(&mut self) -> (Duration, Duration) {
+        let options = self.options;
+        let mut ranges = self.ranges();
+        let base = ranges.time("MinBackoff", &options.min_backoff, 25 * MS, Duration::ZERO, 60 * SECOND);
+        let default = base.max(SECOND);
+        let max = ranges.time("MaxBackoff", &options.max_backoff, default, Duration::ZERO, 60 * SECOND);
+        if let Some(set) = options.max_backoff.as_ref().filter(|_| max < base) {
+            let message = format!("MaxBackoff is {}, less than MinBackoff", set.value);
+            self.report(codes::BAD_RETRY, set.span, message, "MaxBackoff must be at least MinBackoff");
+        }
+        (base, max)
     }
 
     /// Which of the failures count, in the order of the words.

@@ -1,5 +1,5 @@
-//! Stages of the user's own: a program that uses margay as a library adds them to the table by name, routes name them
-//! in `DelegatingHandlers`, and their settings stand in `HandlerSettings` under the same name.
+//! Custom stages (Envoy filters, nginx modules, ASP.NET delegating handlers): a program that uses margay as a library
+//! registers them by name. Routes list the names in `DelegatingHandlers`, and their settings in `HandlerSettings`.
 
 use crate::{
     config::{Diagnostics, Node, Span, codes, de},
@@ -14,21 +14,22 @@ use std::sync::Arc;
 
 pub const NAME: &str = "custom";
 
-/// What is needed to make a stage: where its settings are and where mistakes are told.
+/// The use of a custom stage by a route: its settings, and the position for diagnostics.
 pub struct StageRequest<'o> {
-    /// The settings as written; none: the stage gets its defaults.
+    /// The settings of the document; `None`: the defaults.
     pub settings: Option<&'o Node>,
-    /// Where the route names the stage.
+    /// Position of the name in the route.
     pub stage_name: Span,
+    /// How settings are deserialized.
     pub options: de::Options,
 }
 
 type StageFactory = dyn Fn(&StageRequest, &mut Diagnostics) -> Option<BoxStage> + Send + Sync;
 
-/// The stages that a program adds.
+/// The custom stages of a program, by name.\n///\n/// ```\n/// use margay::{\n///     pipeline::{exchange::Exchange, stage::{Stage, Step}},\n///     stages::custom::StageRegistry,\n/// };\n///\n/// #[derive(serde::Deserialize, Default)]\n/// #[serde(default)]\n/// struct Settings {\n///     value: String,\n/// }\n///\n/// struct Mark(Vec<u8>);\n///\n/// impl Stage for Mark {\n///     fn name(&self) -> &'static str {\n///         "Mark"\n///     }\n///\n///     fn on_request(&self, exchange: &mut Exchange) -> Step {\n///         exchange.request.set(b"X-Mark", &self.0);\n///         Step::Next\n///     }\n///\n///     fn describe(&self) -> String {\n///         "sets X-Mark".to_owned()\n///     }\n/// }\n///\n/// let mut registry = StageRegistry::default();\n/// registry.add("Mark", |settings: Settings| match settings.value.is_empty() {\n///     true => Err("Value must not be empty".to_owned()),\n///     false => Ok(Mark(settings.value.into_bytes())),\n/// });\n/// assert!(registry.contains("Mark"));\n/// ```
 #[derive(Clone, Default)]
 pub struct StageRegistry {
-    kinds: Vec<(String, Arc<StageFactory>)>,
+    factories: Vec<(String, Arc<StageFactory>)>,
 }
 
 impl std::fmt::Debug for StageRegistry {
@@ -38,8 +39,13 @@ impl std::fmt::Debug for StageRegistry {
 }
 
 impl StageRegistry {
-    /// Adds a stage under a name. Its settings are read with all the care of our own: unknown keys and wrong types are
-    /// told with their place. `make` says in a sentence why settings that can be read are not acceptable.
+    /// Adds a stage; a stage with the same name is replaced. Unknown settings and wrong types are reported as for built-in
+    /// stages. `make` builds the stage of a route from its settings, or from their defaults.
+    ///
+    /// # Errors
+    ///
+    /// `make` returns the reason, one sentence, why settings are invalid. It becomes a diagnostic at the position of the
+    /// settings; the configuration is rejected.
     pub fn add<S, K, F>(&mut self, name: impl Into<String>, make: F)
     where
         S: DeserializeOwned + Default,
@@ -47,51 +53,51 @@ impl StageRegistry {
         F: Fn(S) -> Result<K, String> + Send + Sync + 'static,
     {
         let name = name.into();
-        let title = name.clone();
-        let make = move |order: &StageRequest, diagnostics: &mut Diagnostics| {
+        let stage_name = name.clone();
+        let make = move |request: &StageRequest, diagnostics: &mut Diagnostics| {
             let settings =
-                order.settings.map_or_else(S::default, |node| de::read(node, diagnostics, order.options));
+                request.settings.map_or_else(S::default, |node| de::read(node, diagnostics, request.options));
             match make(settings) {
                 Ok(stage) => Some(Box::new(stage) as BoxStage),
-                Err(why) => {
-                    let place = order.settings.map_or(order.stage_name, |node| node.span);
+                Err(error) => {
+                    let span = request.settings.map_or(request.stage_name, |node| node.span);
                     diagnostics.error(
                         codes::BAD_HANDLER_SETTINGS,
-                        place,
-                        format!("the stage \"{title}\" does not take its settings: {why}"),
+                        span,
+                        format!("invalid settings of the stage \"{stage_name}\": {error}"),
                     );
                     None
                 }
             }
         };
-        self.kinds.retain(|(known, _)| *known != name);
-        self.kinds.push((name, Arc::new(make)));
+        self.factories.retain(|(known, _)| *known != name);
+        self.factories.push((name, Arc::new(make)));
     }
 
-    /// The names, in the order in which they were added.
+    /// The names, in the order of registration.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.kinds.iter().map(|(name, _)| name.as_str())
+        self.factories.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Whether there is such a stage. Names are compared with regard to case, as in Ocelot.
+    /// Whether a stage is registered. Names are case-sensitive, as in Ocelot.
     pub fn contains(&self, name: &str) -> bool {
         self.names().any(|known| known == name)
     }
 
-    /// Makes the stage of that name.
+    /// Builds the stage of a route. `None`: the name is unknown, or `diagnostics` has an error about its settings.
     pub fn build(
         &self,
         name: &str,
-        order: &StageRequest,
+        request: &StageRequest,
         diagnostics: &mut Diagnostics,
     ) -> Option<CustomStage> {
-        let (name, make) = self.kinds.iter().find(|(known, _)| known == name)?;
-        let stage: Arc<dyn Stage> = make(order, diagnostics)?.into();
+        let (name, make) = self.factories.iter().find(|(known, _)| known == name)?;
+        let stage: Arc<dyn Stage> = make(request, diagnostics)?.into();
         Some(CustomStage { name: name.as_str().into(), stage })
     }
 }
 
-/// A stage of the user's own in its place on a route.
+/// A custom stage of a route.
 #[derive(Clone, Debug)]
 pub struct CustomStage {
     name: Arc<str>,
@@ -99,7 +105,7 @@ pub struct CustomStage {
 }
 
 impl Stage for CustomStage {
-    /// The name in the table: all handlers stand in one place, in the order in which the route names them.
+    /// The name in the table of stages: all custom stages run at one position, in the order of the route.
     fn name(&self) -> &'static str {
         NAME
     }

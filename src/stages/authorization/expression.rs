@@ -1,4 +1,4 @@
-//! `RouteClaimsExpression`: a condition in CEL, the Common Expression Language, compiled with the plan.
+//! `RouteClaimsExpression`: a condition in CEL (Common Expression Language), compiled with the plan.
 
 use super::variables;
 use crate::{
@@ -16,23 +16,23 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-/// What an expression may speak of.
+/// The variables of an expression.
 pub const VARIABLES: [&str; 7] = ["claims", "claim_values", "scopes", "path", "method", "headers", "client"];
 
-/// The longest expression, in bytes: some of it is walked as deep as it is long.
-pub const MAX_LEN: usize = 4096;
+/// Longest expression in bytes: the recursion depth of the compiler is bounded by the length.
+pub const MAX_EXPRESSION_BYTES: usize = 4096;
 
-/// The functions of the language: put together once, not once for a request.
-static CEL_VARIABLE_NAMES: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+/// The CEL standard library, shared by all evaluations.
+static CEL_ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A condition, compiled.
 #[derive(Clone)]
 pub struct Expression {
     text: Arc<str>,
     program: Arc<Program>,
-    /// Which of [`VARIABLES`] it speaks of: only those are made.
+    /// Which of [`VARIABLES`] it uses: only those are computed.
     used_variables: [bool; VARIABLES.len()],
-    /// The names of the route's values.
+    /// The names of the route's parameters.
     names: Arc<[Box<str>]>,
 }
 
@@ -40,40 +40,40 @@ pub struct Expression {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadExpression {
     pub message: String,
-    /// A variable that there is not.
+    /// An unknown variable.
     pub unknown: Option<String>,
 }
 
 impl Expression {
-    /// Compiles a condition of a route whose values have these names.
+    /// Compiles a condition; `names` are the parameters of the route.
     pub fn compile(source: &str, names: &[Box<str>]) -> Result<Expression, BadExpression> {
         let bad = |message: String| BadExpression { message, unknown: None };
-        if source.len() > MAX_LEN {
-            return Err(bad(format!("it has more than {MAX_LEN} bytes")));
+        if source.len() > MAX_EXPRESSION_BYTES {
+            return Err(bad(format!("it is longer than {MAX_EXPRESSION_BYTES} bytes")));
         }
-        let program = CEL_VARIABLE_NAMES.compile(source).map_err(|errors| bad(first_error(&errors)))?;
+        let program = CEL_ENVIRONMENT.compile(source).map_err(|errors| bad(first_error(&errors)))?;
         let free = variables::free_variables(program.expression());
         if let Some(name) = free.iter().find(|name| !VARIABLES.contains(name)) {
-            let (message, unknown) = (format!("there is no variable {name}"), Some((*name).to_owned()));
+            let (message, unknown) = (format!("unknown variable {name}"), Some((*name).to_owned()));
             return Err(BadExpression { message, unknown });
         }
-        let uses = VARIABLES.map(|name| free.contains(&name));
+        let used_variables = VARIABLES.map(|name| free.contains(&name));
         Ok(Expression {
             text: source.into(),
             program: Arc::new(program),
-            used_variables: uses,
+            used_variables: used_variables,
             names: names.into(),
         })
     }
 
-    /// As it was written.
+    /// The source text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether the condition holds. A condition that cannot be decided does not.
+    /// Evaluates the condition. An evaluation error counts as false.
     pub fn evaluate(&self, exchange: &Exchange) -> Result<(), GatewayError> {
-        let mut context = Context::with_env(CEL_VARIABLE_NAMES.clone());
+        let mut context = Context::with_env(CEL_ENVIRONMENT.clone());
         for (name, used) in VARIABLES.iter().zip(self.used_variables) {
             if used {
                 context.add_variable_from_value(*name, self.variable(name, exchange));
@@ -81,11 +81,11 @@ impl Expression {
         }
         let detail = match self.program.execute(&context) {
             Ok(Value::Bool(true)) => return Ok(()),
-            Ok(Value::Bool(false)) => "the condition of the route does not hold for the caller".to_owned(),
-            Ok(_) => "the condition of the route is neither true nor false".to_owned(),
+            Ok(Value::Bool(false)) => "the condition of the route is false for the caller".to_owned(),
+            Ok(_) => "the condition of the route is not a boolean".to_owned(),
             Err(error) => {
                 log::debug!("RouteClaimsExpression: {error}");
-                "the condition of the route cannot be decided for the caller".to_owned()
+                "the condition of the route cannot be evaluated for the caller".to_owned()
             }
         };
         Err(GatewayError::new(ErrorCode::AccessCondition, detail))
@@ -104,7 +104,7 @@ impl Expression {
         }
     }
 
-    /// The values of the route, decoded.
+    /// The parameters of the route, percent-decoded.
     fn path(&self, exchange: &Exchange) -> Value {
         let value = |index: usize| {
             let value = exchange.routing.path_params.get(index, exchange.request.routed_target())?;
@@ -148,7 +148,7 @@ fn scopes(user: Option<&Identity>) -> Value {
     Value::List(Arc::new(each.map(Value::from).collect()))
 }
 
-/// Name in small letters → its lines, joined.
+/// Lowercase name → its lines, joined.
 fn headers(exchange: &Exchange) -> Value {
     let mut map: HashMap<String, String> = HashMap::new();
     for (_, name, value) in exchange.request.fields() {
@@ -160,14 +160,15 @@ fn headers(exchange: &Exchange) -> Value {
     Value::from(map)
 }
 
-/// The first mistake and its place in the expression.
+/// The first error and its position in the expression.
 fn first_error(errors: &ParseErrors) -> String {
-    let Some(error) = errors.errors.first() else { return "it is no expression".to_owned() };
-    let said = error.msg.lines().next().unwrap_or_default();
-    let said = said.split(" expecting {").next().unwrap_or(said);
+    let Some(error) = errors.errors.first() else { return "it is not an expression".to_owned() };
+    let message = error.msg.lines().next().unwrap_or_default();
+    let message = message.split(" expecting {").next().unwrap_or(message);
     let (line, column) = (error.pos.0, error.pos.1 + 1);
-    let place = if line > 1 { format!("line {line}, column {column}") } else { format!("column {column}") };
-    format!("{place}: {}", said.strip_prefix("Syntax error: ").unwrap_or(said))
+    let position =
+        if line > 1 { format!("line {line}, column {column}") } else { format!("column {column}") };
+    format!("{position}: {}", message.strip_prefix("Syntax error: ").unwrap_or(message))
 }
 
 impl fmt::Debug for Expression {

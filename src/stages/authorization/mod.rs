@@ -1,7 +1,7 @@
 //! Authorization: `AllowedScopes`, `RouteClaimsRequirement` and `RouteClaimsExpression` (docs/ocelot-behavior.md,
 //! section 16).
 //!
-//! Who calls was settled before: what is missing here is a right, and the answer 403.
+//! The caller is authenticated before; a missing permission is a 403.
 
 pub mod compile;
 mod expression;
@@ -21,23 +21,23 @@ use crate::{
 
 pub const NAME: &str = "authorization";
 
-/// What a route asks of its callers; plain data.
+/// The authorization rules of a route.
 #[derive(Clone, Debug, Default)]
 pub struct AuthorizationRules {
-    /// One of these; empty: none is asked for.
+    /// One of these is required; empty: none.
     pub scopes: Vec<Box<str>>,
-    /// Claim and the values of which the caller needs one: all of these claims.
+    /// Required claims, each with its allowed values.
     pub claims: Vec<(Box<str>, Vec<ClaimValue>)>,
     pub expression: Option<Expression>,
-    /// Ocelot's letter: only the claim `scope`, path values as they are spelled.
+    /// As Ocelot: only the claim `scope`, path values without percent-decoding.
     pub ocelot: bool,
 }
 
-/// A value that a claim must have.
+/// An allowed value of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimValue {
     Text(Box<str>),
-    /// A value of the route; one that the route does not have is nobody's.
+    /// A parameter of the route; an unknown one matches no claim.
     Value {
         index: Option<usize>,
         name: Box<str>,
@@ -50,7 +50,7 @@ impl AuthorizationRules {
     }
 }
 
-/// Lets those pass who may.
+/// The stage.
 #[derive(Debug)]
 pub struct Authorization(AuthorizationRules);
 
@@ -70,10 +70,10 @@ impl Stage for Authorization {
         if exchange.request.method() == b"OPTIONS" {
             return Step::Next;
         }
-        let judged = self.0.scope(exchange.client.user.as_deref());
-        let judged =
-            judged.and_then(|()| self.0.claims.iter().try_for_each(|rule| self.0.claim(rule, exchange)));
-        match judged
+        let result = self.0.check_scopes(exchange.client.user.as_deref());
+        let result =
+            result.and_then(|()| self.0.claims.iter().try_for_each(|rule| self.0.claim(rule, exchange)));
+        match result
             .and_then(|()| self.0.expression.as_ref().map_or(Ok(()), |wanted| wanted.evaluate(exchange)))
         {
             Ok(()) => Step::Next,
@@ -92,12 +92,12 @@ impl Stage for Authorization {
             format!("the claim {claim} is {}", wanted.join(" or "))
         }));
         parts.extend(rules.expression.as_ref().map(|expression| expression.text().to_owned()));
-        format!("asks that {}", parts.join(", and "))
+        format!("requires {}", parts.join(", and "))
     }
 }
 
 impl AuthorizationRules {
-    fn scope(&self, user: Option<&Identity>) -> Result<(), GatewayError> {
+    fn check_scopes(&self, user: Option<&Identity>) -> Result<(), GatewayError> {
         if self.scopes.is_empty() || user.is_some_and(|user| self.has_scope(user)) {
             return Ok(());
         }
@@ -105,15 +105,15 @@ impl AuthorizationRules {
         Err(GatewayError::new(ErrorCode::AccessScope, detail))
     }
 
-    /// Ocelot splits a single claim only.
+    /// Ocelot splits the claim only if it occurs once.
     fn has_scope(&self, user: &Identity) -> bool {
         let allowed = |scope: &str| self.scopes.iter().any(|one| **one == *scope);
         if self.ocelot && user.claim_values("scope").nth(1).is_some() {
             return user.claim_values("scope").any(allowed);
         }
-        let own = if self.ocelot { "scope" } else { "scp" };
+        let short_name = if self.ocelot { "scope" } else { "scp" };
         let listed = |name: &str| user.claim_values(name).flat_map(|value| value.split(' ')).any(allowed);
-        listed("scope") || listed(own)
+        listed("scope") || listed(short_name)
     }
 
     fn claim(
@@ -121,16 +121,16 @@ impl AuthorizationRules {
         (claim, wanted): &(Box<str>, Vec<ClaimValue>),
         exchange: &Exchange,
     ) -> Result<(), GatewayError> {
-        let has = |wanted: &ClaimValue| {
+        let has_value = |wanted: &ClaimValue| {
             exchange.client.user.iter().any(|user| wanted.contains(user, claim, exchange, self.ocelot))
         };
-        if wanted.iter().any(has) {
+        if wanted.iter().any(has_value) {
             return Ok(());
         }
         let detail = match &exchange.client.user {
-            None => format!("nobody is known who could have the claim {claim}"),
+            None => format!("the request is not authenticated and has no claim {claim}"),
             Some(user) if user.claim_value(claim).is_none() => format!("the caller has no claim {claim}"),
-            Some(_) => format!("the caller's claim {claim} has another value than the one asked for"),
+            Some(_) => format!("the value of the caller's claim {claim} is not allowed"),
         };
         Err(GatewayError::new(ErrorCode::AccessClaim, detail))
     }

@@ -3,7 +3,7 @@ use crate::pipeline::{exchange::Peer, head::Head};
 use proptest::prelude::*;
 use std::{sync::Arc, time::Instant};
 
-/// A request for `/t/a%20b?q=1+2` on `/t/{tenant}?q={q}` by somebody with these claims.
+/// A request for `/t/a%20b?q=1+2` on `/t/{tenant}?q={q}` by a caller with these claims.
 fn exchange(claims: &[(&str, &str)]) -> Exchange {
     let here = ([127, 0, 0, 1], 1).into();
     let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
@@ -49,7 +49,7 @@ fn one_allowed_scope_is_enough_and_a_single_claim_is_split() {
 }
 
 #[test]
-fn ocelot_knows_no_scp_and_splits_no_claim_that_comes_twice() {
+fn ocelot_ignores_scp_and_splits_only_a_single_claim() {
     assert_eq!(scopes(false, &[("scp", "read write")]), None);
     assert_eq!(scopes(true, &[("scp", "read")]), Some(ErrorCode::AccessScope));
     let twice = [("scope", "a read"), ("scope", "b")];
@@ -62,7 +62,7 @@ fn claim(claim: &str, wanted: &[&str]) -> AuthorizationRules {
 }
 
 #[test]
-fn a_claim_has_exactly_one_of_the_values_asked_for() {
+fn a_claim_must_have_an_allowed_value() {
     let claims = [("role", "admin"), ("role", "dev"), ("a:b/c", "x")];
     let asked = |rules| refused(rules, &mut exchange(&claims));
     assert_eq!(asked(claim("role", &["dev"])), None);
@@ -79,7 +79,7 @@ fn a_claim_has_exactly_one_of_the_values_asked_for() {
 }
 
 #[test]
-fn every_claim_is_asked_for() {
+fn every_claim_is_required() {
     let mut rules = claim("role", &["admin"]);
     rules.claims.extend(claim("tenant", &["t1"]).claims);
     assert_eq!(refused(rules.clone(), &mut exchange(&[("role", "admin"), ("tenant", "t1")])), None);
@@ -116,7 +116,7 @@ fn condition(source: &str, exchange: &mut Exchange) -> Option<ErrorCode> {
 }
 
 #[test]
-fn a_condition_speaks_of_the_caller_and_the_request() {
+fn a_condition_uses_the_caller_and_the_request() {
     let claims = [("role", "dev"), ("role", "admin"), ("sub", "u1"), ("scope", "read write"), ("level", "7")];
     for holds in [
         "claims.sub == 'u1'",
@@ -135,7 +135,7 @@ fn a_condition_speaks_of_the_caller_and_the_request() {
 }
 
 #[test]
-fn a_condition_that_does_not_hold_or_cannot_be_decided_refuses() {
+fn a_false_or_failing_condition_rejects() {
     for fails in
         ["claims.sub == 'u2'", "claims.missing == 'x'", "claims.sub", "1 / 0 == 1", "int(claims.sub) > 1"]
     {
@@ -145,7 +145,7 @@ fn a_condition_that_does_not_hold_or_cannot_be_decided_refuses() {
 }
 
 #[test]
-fn a_bad_condition_is_told_before_it_is_asked() {
+fn invalid_conditions_do_not_compile() {
     let bad = |source: &str| Expression::compile(source, &[]).err().unwrap_or_else(|| panic!("{source}"));
     assert_eq!(bad("claim.sub == 'x'").unknown.as_deref(), Some("claim"));
     assert_eq!(bad("claims.a == 'x' && 1 =").message, "column 23: token recognition error at: '='");
@@ -178,7 +178,7 @@ fn the_longest_conditions_fit_into_a_small_stack() {
     thread.join().unwrap();
 }
 
-/// Pieces of conditions, sound and not.
+/// Fragments of conditions, valid and invalid.
 const WORDS: &[&str] = &[
     "claims",
     "claim_values",
@@ -251,14 +251,14 @@ const WORDS: &[&str] = &[
 
 proptest! {
     #[test]
-    fn any_text_is_compiled_or_refused(source in "[a-z0-9 .()\\[\\]{}'\"!=<>&|?:+*/%,-]{0,40}") {
+    fn any_text_is_compiled_or_rejected(source in "[a-z0-9 .()\\[\\]{}'\"!=<>&|?:+*/%,-]{0,40}") {
         if let Ok(expression) = Expression::compile(&source, &names()) {
             let _ = expression.evaluate(&exchange(&[("a", "b")]));
         }
     }
 
     #[test]
-    fn any_words_of_the_language_are_compiled_or_refused(words in proptest::collection::vec(0..WORDS.len(), 0..14)) {
+    fn any_words_of_the_language_are_compiled_or_rejected(words in proptest::collection::vec(0..WORDS.len(), 0..14)) {
         let source: String = words.into_iter().map(|at| WORDS[at]).collect::<Vec<_>>().join(" ");
         if let Ok(expression) = Expression::compile(&source, &names()) {
             let _ = expression.evaluate(&exchange(&[("a", "b"), ("a", "7")]));
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_at_all_is_compiled_or_refused(source in "\\PC{0,30}") {
+    fn any_unicode_text_is_compiled_or_rejected(source in "\\PC{0,30}") {
         let _ = Expression::compile(&source, &names());
     }
 }

@@ -1,8 +1,8 @@
-//! Which variables a CEL expression speaks of; those that its macros bind (`list.exists(x, ...)`) are its own.
+//! The free variables of a CEL expression, without those that macros bind (`list.exists(x, ...)`).
 
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr};
 
-/// The variables that must come from outside, each once.
+/// The free variables, each once.
 pub(super) fn free_variables(expression: &IdedExpr) -> Vec<&str> {
     let mut walk = FreeVariables::default();
     walk.expression(expression);

@@ -1,4 +1,4 @@
-//! The three encoders behind one step: so much in, so much out, never more than there is room for.
+//! One interface to the three encoders: a step consumes input and writes output, bounded by the output buffer.
 
 use crate::base::content_coding::ContentCoding;
 use brotli::enc::{
@@ -13,31 +13,31 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use std::io;
 use zstd::stream::raw::{CParameter, Encoder as Zstd, InBuffer, Operation, OutBuffer};
 
-/// How far back encoders look, as a power of two: what a stream costs in memory, here and at the client.
+/// Window sizes as powers of two: they bound the memory of a stream in the gateway and the client.
 const GZIP_WINDOW_BITS: u8 = 15;
-const BROTLI_WINDOW: u32 = 18;
-const ZSTD_WINDOW: u32 = 18;
+const BROTLI_WINDOW_BITS: u32 = 18;
+const ZSTD_WINDOW_BITS: u32 = 18;
 
-/// Up to this level zstd's own tables are small.
-const ZSTD_SMALL: u8 = 4;
+/// Up to this level zstd's default tables are small.
+const MAX_SMALL_ZSTD_LEVEL: u8 = 4;
 
-/// What a step is for.
+/// The operation of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Take more in.
+    /// Consume input.
     Write,
-    /// Give out everything that was taken in, so that it can be read.
+    /// Write all consumed input, so that it can be decoded.
     Flush,
-    /// Give out everything, and the end.
+    /// Write everything and the end of the stream.
     Finish,
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub consumed: usize,
     pub written: usize,
-    /// Nothing stands any more of what was to be flushed or finished.
+    /// The flush or finish is complete.
     pub complete: bool,
 }
 
@@ -57,18 +57,18 @@ impl Encoder {
             ContentCoding::Brotli => Encoder::Brotli(Box::new(Brotli::new(level))),
             ContentCoding::Zstd => {
                 let mut encoder = Zstd::new(level.into())?;
-                encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW))?;
-                if level > ZSTD_SMALL {
-                    // The tables of hard levels are meant for windows of many MiB.
-                    encoder.set_parameter(CParameter::HashLog(ZSTD_WINDOW))?;
-                    encoder.set_parameter(CParameter::ChainLog(ZSTD_WINDOW))?;
+                encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_BITS))?;
+                if level > MAX_SMALL_ZSTD_LEVEL {
+                    // The tables of high levels are sized for windows of many MiB.
+                    encoder.set_parameter(CParameter::HashLog(ZSTD_WINDOW_BITS))?;
+                    encoder.set_parameter(CParameter::ChainLog(ZSTD_WINDOW_BITS))?;
                 }
                 Encoder::Zstd(encoder)
             }
         })
     }
 
-    /// Takes of the input what there is room for in `out`.
+    /// Consumes input as far as `out` has room for the output.
     pub fn step(&mut self, input: &[u8], op: Op, buffer: &mut [u8]) -> io::Result<Progress> {
         match self {
             Encoder::Gzip(encoder) => gzip(encoder, input, op, buffer),
@@ -77,7 +77,7 @@ impl Encoder {
         }
     }
 
-    /// Makes it ready for another body; false if it cannot be.
+    /// Resets the encoder for another body; false if it cannot be reused.
     pub fn reset(&mut self) -> bool {
         match self {
             Encoder::Gzip(encoder) => {
@@ -96,25 +96,25 @@ fn gzip(encoder: &mut Compress, input: &[u8], op: Op, buffer: &mut [u8]) -> io::
         Op::Flush => FlushCompress::Sync,
         Op::Finish => FlushCompress::Finish,
     };
-    let (taken, written) = (encoder.total_in(), encoder.total_out());
+    let (consumed, written) = (encoder.total_in(), encoder.total_out());
     let status = encoder.compress(input, buffer, flush).map_err(io::Error::other)?;
     let written = (encoder.total_out() - written) as usize;
     let complete = match op {
         Op::Finish => status == Status::StreamEnd,
-        // What fills all the room may go on beyond it.
+        // A full output buffer means that there may be more output.
         _ => written < buffer.len(),
     };
-    Ok(Progress { consumed: (encoder.total_in() - taken) as usize, written, complete })
+    Ok(Progress { consumed: (encoder.total_in() - consumed) as usize, written, complete })
 }
 
 fn zstd(encoder: &mut Zstd, input: &[u8], op: Op, buffer: &mut [u8]) -> io::Result<Progress> {
     let (mut input, mut buffer) = (InBuffer::around(input), OutBuffer::around(buffer));
-    let left = match op {
+    let remaining = match op {
         Op::Write => encoder.run(&mut input, &mut buffer).map(|_| 0)?,
         Op::Flush => encoder.flush(&mut buffer)?,
         Op::Finish => encoder.finish(&mut buffer, true)?,
     };
-    Ok(Progress { consumed: input.pos(), written: buffer.pos(), complete: left == 0 })
+    Ok(Progress { consumed: input.pos(), written: buffer.pos(), complete: remaining == 0 })
 }
 
 /// Brotli; an encoder serves one body.
@@ -125,7 +125,7 @@ impl Brotli {
         let mut state = BrotliEncoderCreateInstance(StandardAlloc::default());
         let mut set = |parameter, value| BrotliEncoderSetParameter(&mut state, parameter, value);
         set(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, level.into());
-        set(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BROTLI_WINDOW);
+        set(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BROTLI_WINDOW_BITS);
         Brotli(state)
     }
 
@@ -135,28 +135,28 @@ impl Brotli {
             Op::Flush => BrotliEncoderOperation::BROTLI_OPERATION_FLUSH,
             Op::Finish => BrotliEncoderOperation::BROTLI_OPERATION_FINISH,
         };
-        let (mut left, mut taken, mut room, mut written) = (input.len(), 0, buffer.len(), 0);
-        let good = BrotliEncoderCompressStream(
+        let (mut remaining, mut consumed, mut available, mut written) = (input.len(), 0, buffer.len(), 0);
+        let result = BrotliEncoderCompressStream(
             &mut self.0,
             operation,
-            &mut left,
+            &mut remaining,
             input,
-            &mut taken,
-            &mut room,
+            &mut consumed,
+            &mut available,
             buffer,
             &mut written,
             &mut None,
             &mut |_, _, _, _| (),
         );
-        if good <= 0 {
-            return Err(io::Error::other("brotli cannot go on"));
+        if result <= 0 {
+            return Err(io::Error::other("the brotli encoder failed"));
         }
-        let more = BrotliEncoderHasMoreOutput(&self.0) != 0;
+        let has_more_output = BrotliEncoderHasMoreOutput(&self.0) != 0;
         let complete = match op {
             Op::Finish => BrotliEncoderIsFinished(&self.0) != 0,
-            _ => !more,
+            _ => !has_more_output,
         };
-        Ok(Progress { consumed: taken, written, complete })
+        Ok(Progress { consumed: consumed, written, complete })
     }
 }
 

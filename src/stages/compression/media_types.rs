@@ -1,9 +1,9 @@
-//! Which media types are worth compressing.
+//! Media types that are compressed.
 
 use crate::base::bytes::{is_token, trim_ows};
 use std::fmt;
 
-/// What is compressed unless the configuration says otherwise.
+/// Default media types.
 pub const DEFAULT_TYPES: [&str; 14] = [
     "text/*",
     "application/json",
@@ -21,7 +21,7 @@ pub const DEFAULT_TYPES: [&str; 14] = [
     "image/svg+xml",
 ];
 
-/// What is compressed already, or is a protocol of its own that must not be touched.
+/// Formats that are compressed already, and framed protocols that must not be changed.
 const EXCLUDED_TYPES: [&str; 34] = [
     "application/gzip",
     "application/java-archive",
@@ -59,10 +59,10 @@ const EXCLUDED_TYPES: [&str; 34] = [
     "video/*",
 ];
 
-/// A media type, or several: `text/html`, `text/*`, `application/*+json`, `*/*`.
+/// A media type or a pattern: `text/html`, `text/*`, `application/*+json`, `*/*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// None: any.
+    /// `None`: any.
     kind: Option<Box<str>>,
     subtype: Subtype,
 }
@@ -71,79 +71,79 @@ pub struct Pattern {
 enum Subtype {
     Any,
     Exact(Box<str>),
-    /// What follows the `*`, with its `+`.
+    /// The suffix with its `+`.
     Suffix(Box<str>),
 }
 
 impl Pattern {
-    /// Reads one; none if it is no media type without parameters.
+    /// Parses a media type without parameters.
     pub fn read(text: &str) -> Option<Pattern> {
-        let (kind, of) = text.trim().split_once('/')?;
+        let (kind, subtype) = text.trim().split_once('/')?;
         let word = |text: &str| is_token(text.as_bytes()) && !text.contains('*');
         let kind = match kind {
             "*" => None,
             kind if word(kind) => Some(kind.to_ascii_lowercase().into()),
             _ => return None,
         };
-        let of = match of.strip_prefix('*') {
+        let subtype = match subtype.strip_prefix('*') {
             Some("") => Subtype::Any,
             Some(suffix) if suffix.len() > 1 && suffix.starts_with('+') && word(suffix) => {
                 Subtype::Suffix(suffix.to_ascii_lowercase().into())
             }
-            None if word(of) && kind.is_some() => Subtype::Exact(of.to_ascii_lowercase().into()),
+            None if word(subtype) && kind.is_some() => Subtype::Exact(subtype.to_ascii_lowercase().into()),
             _ => return None,
         };
-        Some(Pattern { kind, subtype: of })
+        Some(Pattern { kind, subtype: subtype })
     }
 
-    fn matches(&self, kind: &[u8], of: &[u8]) -> bool {
-        let same = |known: &str| kind.eq_ignore_ascii_case(known.as_bytes());
-        self.kind.as_deref().is_none_or(same)
+    fn matches(&self, kind: &[u8], subtype: &[u8]) -> bool {
+        let is = |known: &str| kind.eq_ignore_ascii_case(known.as_bytes());
+        self.kind.as_deref().is_none_or(is)
             && match &self.subtype {
                 Subtype::Any => true,
-                Subtype::Exact(known) => of.eq_ignore_ascii_case(known.as_bytes()),
-                Subtype::Suffix(suffix) => of
+                Subtype::Exact(known) => subtype.eq_ignore_ascii_case(known.as_bytes()),
+                Subtype::Suffix(suffix) => subtype
                     .len()
                     .checked_sub(suffix.len())
-                    .is_some_and(|at| at > 0 && of[at..].eq_ignore_ascii_case(suffix.as_bytes())),
+                    .is_some_and(|at| at > 0 && subtype[at..].eq_ignore_ascii_case(suffix.as_bytes())),
             }
     }
 
-    /// Whether there is a media type that both mean.
+    /// Whether some media type matches both.
     fn overlaps(&self, other: &Pattern) -> bool {
         let kinds = self.kind.is_none() || other.kind.is_none() || self.kind == other.kind;
         kinds
             && match (&self.subtype, &other.subtype) {
                 (Subtype::Any, _) | (_, Subtype::Any) => true,
-                (Subtype::Exact(one), Subtype::Exact(of)) => one == of,
-                (Subtype::Exact(of), Subtype::Suffix(suffix))
-                | (Subtype::Suffix(suffix), Subtype::Exact(of)) => of.ends_with(&**suffix),
-                (Subtype::Suffix(one), Subtype::Suffix(of)) => one == of,
+                (Subtype::Exact(a), Subtype::Exact(subtype)) => a == subtype,
+                (Subtype::Exact(subtype), Subtype::Suffix(suffix))
+                | (Subtype::Suffix(suffix), Subtype::Exact(subtype)) => subtype.ends_with(&**suffix),
+                (Subtype::Suffix(a), Subtype::Suffix(subtype)) => a == subtype,
             }
     }
 
-    /// Whether nothing that it means is ever compressed.
+    /// Whether all matching media types are excluded.
     pub fn is_always_excluded(&self) -> bool {
-        EXCLUDED_TYPES.iter().filter_map(|text| Pattern::read(text)).any(|never| {
-            match (&self.kind, &self.subtype, &never.subtype) {
-                (Some(kind), Subtype::Exact(of), _) => {
-                    never.matches(kind.as_bytes(), of.as_bytes()) || is_grpc(kind, of)
+        EXCLUDED_TYPES.iter().filter_map(|text| Pattern::read(text)).any(|excluded| {
+            match (&self.kind, &self.subtype, &excluded.subtype) {
+                (Some(kind), Subtype::Exact(subtype), _) => {
+                    excluded.matches(kind.as_bytes(), subtype.as_bytes()) || is_grpc(kind, subtype)
                 }
-                (kind, Subtype::Any, Subtype::Any) => *kind == never.kind,
-                _ => *self == never,
+                (kind, Subtype::Any, Subtype::Any) => *kind == excluded.kind,
+                _ => *self == excluded,
             }
         })
     }
 }
 
-fn is_grpc(kind: &str, of: &str) -> bool {
-    kind == "application" && starts_grpc(of.as_bytes())
+fn is_grpc(kind: &str, subtype: &str) -> bool {
+    kind == "application" && starts_grpc(subtype.as_bytes())
 }
 
-/// `grpc`, `grpc+proto`, `grpc-web+json`: its messages are framed, and compressed by themselves.
-fn starts_grpc(of: &[u8]) -> bool {
-    of.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"grpc"))
-        && of.get(4).is_none_or(|b| matches!(b, b'+' | b'-'))
+/// `grpc`, `grpc+proto`, `grpc-web+json`: gRPC frames and compresses its messages itself.
+fn starts_grpc(subtype: &[u8]) -> bool {
+    subtype.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"grpc"))
+        && subtype.get(4).is_none_or(|b| matches!(b, b'+' | b'-'))
 }
 
 impl fmt::Display for Pattern {
@@ -151,7 +151,7 @@ impl fmt::Display for Pattern {
         write!(f, "{}/", self.kind.as_deref().unwrap_or("*"))?;
         match &self.subtype {
             Subtype::Any => f.write_str("*"),
-            Subtype::Exact(of) => f.write_str(of),
+            Subtype::Exact(subtype) => f.write_str(subtype),
             Subtype::Suffix(suffix) => write!(f, "*{suffix}"),
         }
     }
@@ -171,19 +171,20 @@ impl Default for MediaTypes {
 }
 
 impl MediaTypes {
-    pub fn new(wanted: Vec<Pattern>) -> MediaTypes {
-        let never = EXCLUDED_TYPES.iter().filter_map(|text| Pattern::read(text));
-        let excluded = never.filter(|never| wanted.iter().any(|pattern| pattern.overlaps(never))).collect();
-        MediaTypes { included: wanted.into(), excluded }
+    pub fn new(included: Vec<Pattern>) -> MediaTypes {
+        let excluded = EXCLUDED_TYPES.iter().filter_map(|text| Pattern::read(text));
+        let excluded =
+            excluded.filter(|excluded| included.iter().any(|pattern| pattern.overlaps(excluded))).collect();
+        MediaTypes { included: included.into(), excluded }
     }
 
-    /// Whether an answer with this `Content-Type` is worth it.
+    /// Whether responses with this `Content-Type` are compressed.
     pub fn matches(&self, content_type: &[u8]) -> bool {
         let bare = content_type.split(|&b| b == b';').next().unwrap_or_default();
         let Some(slash) = memchr::memchr(b'/', bare) else { return false };
-        let (kind, of) = (trim_ows(&bare[..slash]), trim_ows(&bare[slash + 1..]));
-        let among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(kind, of));
-        let grpc = kind.eq_ignore_ascii_case(b"application") && starts_grpc(of);
+        let (kind, subtype) = (trim_ows(&bare[..slash]), trim_ows(&bare[slash + 1..]));
+        let among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(kind, subtype));
+        let grpc = kind.eq_ignore_ascii_case(b"application") && starts_grpc(subtype);
         among(&self.included) && !grpc && !among(&self.excluded)
     }
 }
@@ -197,9 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn texts_data_and_code_are_compressed_and_what_is_compressed_already_is_not() {
-        let usual = MediaTypes::default();
-        for yes in [
+    fn text_data_and_code_are_compressed_by_default() {
+        let default = MediaTypes::default();
+        for accepted in [
             "text/html; charset=utf-8",
             "TEXT/Event-Stream",
             "application/json",
@@ -209,9 +210,9 @@ mod tests {
             "image/svg+xml",
             "application/wasm",
         ] {
-            assert!(usual.matches(yes.as_bytes()), "{yes}");
+            assert!(default.matches(accepted.as_bytes()), "{accepted}");
         }
-        for no in [
+        for rejected in [
             "image/png",
             "application/octet-stream",
             "application/grpc+json",
@@ -219,14 +220,14 @@ mod tests {
             "text",
             "application/+json",
         ] {
-            assert!(!usual.matches(no.as_bytes()), "{no}");
+            assert!(!default.matches(rejected.as_bytes()), "{rejected}");
         }
     }
 
     #[test]
-    fn a_wildcard_never_means_what_is_compressed_already() {
+    fn wildcards_do_not_match_excluded_types() {
         let all = kinds(&["*/*"]);
-        for no in [
+        for rejected in [
             "image/jpeg",
             "video/mp4",
             "application/zip",
@@ -234,7 +235,7 @@ mod tests {
             "application/grpc-web+proto",
             "multipart/byteranges; boundary=x",
         ] {
-            assert!(!all.matches(no.as_bytes()), "{no}");
+            assert!(!all.matches(rejected.as_bytes()), "{rejected}");
         }
         assert!(all.matches(b"application/octet-stream") && all.matches(b"application/grpcish"));
         assert!(kinds(&["image/*"]).matches(b"image/bmp") && !kinds(&["image/*"]).matches(b"image/webp"));
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_media_types_without_parameters() {
+    fn patterns_have_no_parameters() {
         for good in ["text/*", "application/*+json", "*/*", "*/*+xml", " text/html "] {
             assert_eq!(Pattern::read(good).map(|pattern| pattern.to_string()).as_deref(), Some(good.trim()));
         }
@@ -264,17 +265,20 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_meant_is_known() {
-        for useless in ["image/png", "video/*", "video/mp4", "application/grpc+proto", "Application/ZIP"] {
-            assert!(Pattern::read(useless).is_some_and(|pattern| pattern.is_always_excluded()), "{useless}");
+    fn always_excluded_patterns_are_recognized() {
+        for excluded in ["image/png", "video/*", "video/mp4", "application/grpc+proto", "Application/ZIP"] {
+            assert!(
+                Pattern::read(excluded).is_some_and(|pattern| pattern.is_always_excluded()),
+                "{excluded}"
+            );
         }
-        for useful in ["*/*", "image/*", "text/*", "application/*+json"] {
-            assert!(Pattern::read(useful).is_some_and(|pattern| !pattern.is_always_excluded()), "{useful}");
+        for usable in ["*/*", "image/*", "text/*", "application/*+json"] {
+            assert!(Pattern::read(usable).is_some_and(|pattern| !pattern.is_always_excluded()), "{usable}");
         }
     }
 
     #[test]
-    fn what_is_usual_can_be_read_and_never_is_among_it() {
+    fn defaults_are_valid_and_not_excluded() {
         for text in DEFAULT_TYPES {
             assert!(Pattern::read(text).is_some_and(|pattern| !pattern.is_always_excluded()), "{text}");
         }

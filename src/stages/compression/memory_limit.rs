@@ -1,4 +1,4 @@
-//! How much memory the encoders of streams take together: whoever opens many streams, or reads slowly, must not use up all.
+//! Memory limit for the encoders of all streams: many or slow clients must not exhaust the memory.
 
 use crate::base::content_coding::ContentCoding;
 use std::sync::{
@@ -8,7 +8,7 @@ use std::sync::{
 
 const KIB: u64 = 1024;
 
-/// What an encoder takes, measured (docs/compression.md).
+/// Measured memory of an encoder (docs/compression.md).
 fn encoder_memory(coding: ContentCoding, level: u8) -> u64 {
     KIB * match (coding, level) {
         (ContentCoding::Gzip, _) => 512,
@@ -21,7 +21,7 @@ fn encoder_memory(coding: ContentCoding, level: u8) -> u64 {
     }
 }
 
-/// The memory that all encoders share, and how much of it there is.
+/// The shared counter and its limit.
 #[derive(Clone, Debug)]
 pub struct MemoryLimit {
     used: Arc<AtomicU64>,
@@ -33,7 +33,7 @@ impl MemoryLimit {
         MemoryLimit { used: used.clone(), max_bytes }
     }
 
-    /// The part that one encoder takes, if it is still there.
+    /// Reserves the memory of one encoder, if available.
     pub fn try_reserve(&self, coding: ContentCoding, level: u8) -> Option<MemoryGuard> {
         let bytes = encoder_memory(coding, level);
         let grown = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max_bytes);
@@ -42,7 +42,7 @@ impl MemoryLimit {
     }
 }
 
-/// Memory in use, given back by being dropped.
+/// Reserved memory, released on drop.
 #[derive(Debug)]
 pub struct MemoryGuard {
     used: Arc<AtomicU64>,
@@ -60,13 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_given_out_up_to_its_end_and_comes_back() {
+    fn memory_is_reserved_up_to_the_limit_and_released() {
         let memory = MemoryLimit::new(&Arc::default(), 1024 * KIB);
         let first = memory.try_reserve(ContentCoding::Gzip, 1).expect("memory");
         let _second = memory.try_reserve(ContentCoding::Gzip, 9).expect("memory");
         assert!(memory.try_reserve(ContentCoding::Gzip, 1).is_none());
         drop(first);
-        assert!(memory.try_reserve(ContentCoding::Zstd, 3).is_none(), "it needs more than that");
+        assert!(memory.try_reserve(ContentCoding::Zstd, 3).is_none(), "zstd needs more than was released");
         assert!(memory.try_reserve(ContentCoding::Gzip, 1).is_some());
     }
 }

@@ -42,15 +42,15 @@ use stream::{BufferedBody, CompressedBody, EncodingPlan, compress_buffered};
 
 pub const NAME: &str = "compression";
 
-/// Bodies that are here already are compressed in one go up to this size; longer ones piece by piece.
-const BUFFERED_BODY_MAX: usize = 64 * 1024;
+/// Buffered bodies up to this size are compressed at once; larger ones are streamed.
+const MAX_BUFFERED_BODY_BYTES: usize = 64 * 1024;
 
 /// The compression of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompressionConfig {
-    /// Those that are offered, and how hard each tries; the first is liked best.
+    /// Codings with their levels, in order of preference.
     pub encodings: Vec<(ContentCoding, u8)>,
-    /// Shorter answers stay as they are.
+    /// Shorter responses are not compressed.
     pub min_size: u64,
     pub media_types: MediaTypes,
 }
@@ -88,84 +88,89 @@ impl Compression {
         Compression { settings: settings.clone(), preference, memory, metrics: metrics.clone() }
     }
 
-    /// How it is compressed, if it is.
+    /// Coding and level for a response, if it is to be compressed.
     fn plan_encoding(&self, exchange: &Exchange, length: Option<u64>) -> Option<EncodingPlan> {
-        let AcceptedCoding { best, identity_forbidden: only_coded, .. } = exchange.response.accepted_coding;
-        let coding = best.filter(|_| only_coded || length.is_none_or(|n| n >= self.settings.min_size))?;
+        let AcceptedCoding { best, identity_forbidden, .. } = exchange.response.accepted_coding;
+        let coding =
+            best.filter(|_| identity_forbidden || length.is_none_or(|n| n >= self.settings.min_size))?;
         let (_, level) = self.settings.encodings.iter().find(|(known, _)| *known == coding)?;
         Some(EncodingPlan { coding, level: *level, metrics: self.metrics.clone(), worker: exchange.worker })
     }
 
-    fn answer(&self, exchange: &mut Exchange, answer: &mut Response) {
-        let Some(length) = length(exchange, answer) else { return };
-        if answer.upgrade.is_some() || !headers::is_compressible(&answer.head, &self.settings.media_types) {
+    fn compress_response(&self, exchange: &mut Exchange, response: &mut Response) {
+        let Some(length) = body_length(exchange, response) else { return };
+        if response.upgrade.is_some() || !headers::is_compressible(&response.head, &self.settings.media_types)
+        {
             return;
         }
-        headers::add_vary(&mut answer.head);
-        let means = self.plan_encoding(exchange, length);
-        let mut out = std::mem::take(&mut exchange.scratch);
-        out.clear();
-        match means {
-            Some(_) if answer.head.status == 304 => {
-                headers::rewrite_not_modified(&mut answer.head, &exchange.request, &mut out)
+        headers::add_vary(&mut response.head);
+        let plan = self.plan_encoding(exchange, length);
+        let mut scratch = std::mem::take(&mut exchange.scratch);
+        scratch.clear();
+        match plan {
+            Some(_) if response.head.status == 304 => {
+                headers::rewrite_not_modified(&mut response.head, &exchange.request, &mut scratch)
             }
-            Some(means) if exchange.response.accepted_coding.head_only => {
-                headers::rewrite_headers(&mut answer.head, means.coding, &mut out)
+            Some(plan) if exchange.response.accepted_coding.head_only => {
+                headers::rewrite_headers(&mut response.head, plan.coding, &mut scratch)
             }
-            Some(means) => {
-                self.compress(answer, means, exchange.response.accepted_coding.identity_forbidden, &mut out)
-            }
+            Some(plan) => self.compress(
+                response,
+                plan,
+                exchange.response.accepted_coding.identity_forbidden,
+                &mut scratch,
+            ),
             None => {}
         }
-        exchange.scratch = out;
+        exchange.scratch = scratch;
     }
 
-    /// Compresses the body and writes into the head what was done; unless there is no memory for it, or it would not become
-    /// shorter and `must` is not said.
-    fn compress(&self, answer: &mut Response, means: EncodingPlan, must: bool, buffer: &mut Vec<u8>) {
-        let (coding, worker) = (means.coding, means.worker);
-        let (body, length) = match std::mem::take(&mut answer.body) {
-            Body::Bytes(bytes) if bytes.len() <= BUFFERED_BODY_MAX => {
-                match compress_buffered(&bytes, &means, must) {
+    /// Compresses the body and updates the head, unless the memory limit is reached, or the result is not shorter and
+    /// `force` is false.
+    fn compress(&self, response: &mut Response, plan: EncodingPlan, force: bool, buffer: &mut Vec<u8>) {
+        let (coding, worker) = (plan.coding, plan.worker);
+        let (body, length) = match std::mem::take(&mut response.body) {
+            Body::Bytes(bytes) if bytes.len() <= MAX_BUFFERED_BODY_BYTES => {
+                match compress_buffered(&bytes, &plan, force) {
                     Some(coded) => (Ok(Body::Bytes(coded.clone())), Some(coded.len() as u64)),
                     None => (Err(Body::Bytes(bytes)), None),
                 }
             }
-            Body::Bytes(bytes) => (self.compress_stream(Box::new(BufferedBody(bytes)), means), None),
-            Body::Stream(inner) => (self.compress_stream(inner, means), None),
+            Body::Bytes(bytes) => (self.compress_stream(Box::new(BufferedBody(bytes)), plan), None),
+            Body::Stream(inner) => (self.compress_stream(inner, plan), None),
             Body::Empty => (Err(Body::Empty), None),
         };
-        answer.body = match body {
+        response.body = match body {
             Ok(body) => body,
-            Err(body) => return answer.body = body,
+            Err(body) => return response.body = body,
         };
         self.metrics.record_response(worker, coding);
-        headers::rewrite_headers(&mut answer.head, coding, buffer);
+        headers::rewrite_headers(&mut response.head, coding, buffer);
         if let Some(length) = length {
-            answer.head.append_number(b"Content-Length", length);
+            response.head.append_number(b"Content-Length", length);
         }
     }
 
-    /// Compresses a body piece by piece, or gives it back where there is no memory for that.
-    fn compress_stream(&self, inner: Box<dyn BodyRead>, means: EncodingPlan) -> Result<Body, Body> {
-        match self.memory.try_reserve(means.coding, means.level) {
-            Some(share) => Ok(Body::Stream(Box::new(CompressedBody::new(inner, means, share)))),
+    /// Wraps a body in an encoder; returns it unchanged if the memory limit is reached.
+    fn compress_stream(&self, inner: Box<dyn BodyRead>, plan: EncodingPlan) -> Result<Body, Body> {
+        match self.memory.try_reserve(plan.coding, plan.level) {
+            Some(reservation) => Ok(Body::Stream(Box::new(CompressedBody::new(inner, plan, reservation)))),
             None => {
-                self.metrics.record_skipped(means.worker);
+                self.metrics.record_skipped(plan.worker);
                 Err(Body::Stream(inner))
             }
         }
     }
 }
 
-/// How long the body is or would be, where that is known; none at all where there is no body.
-fn length(exchange: &Exchange, answer: &Response) -> Option<Option<u64>> {
-    match answer.body.length() {
-        _ if answer.head.status == 304 => Some(None),
-        // To HEAD the length is said that a GET would bring.
+/// The length of the body, if known; the outer `None`: there is no body.
+fn body_length(exchange: &Exchange, response: &Response) -> Option<Option<u64>> {
+    match response.body.length() {
+        _ if response.head.status == 304 => Some(None),
+        // The response to HEAD has the length of the response to GET.
         Some(0) if exchange.response.accepted_coding.head_only => {
-            let said = answer.head.get_known(KnownHeader::ContentLength).and_then(decimal);
-            (said != Some(0)).then_some(said)
+            let content_length = response.head.get_known(KnownHeader::ContentLength).and_then(decimal);
+            (content_length != Some(0)).then_some(content_length)
         }
         Some(0) => None,
         length => Some(length),
@@ -177,7 +182,7 @@ impl Stage for Compression {
         NAME
     }
 
-    /// What the client takes is noticed before header transforms change what the service hears of it.
+    /// Negotiates the coding before header transforms may change `Accept-Encoding`.
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         exchange.response.accepted_coding =
             accept_encoding::negotiate(exchange.request.get_all(b"accept-encoding"), &self.preference);
@@ -189,8 +194,8 @@ impl Stage for Compression {
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        if let Ok(answer) = outcome {
-            self.answer(exchange, answer);
+        if let Ok(response) = outcome {
+            self.compress_response(exchange, response);
         }
     }
 

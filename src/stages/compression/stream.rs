@@ -1,11 +1,11 @@
-//! A body that is compressed while it passes.
+//! Streaming compression.
 //!
-//! Nothing is held back: when the service pauses, what it sent so far is flushed. No more is taken in while output
-//! stands, and after a while the worker's other connections have their turn.
+//! The encoder is flushed when the backend pauses, so that no data is held back. No input is consumed while output is
+//! pending, and the body yields to other connections of the worker periodically.
 
 use super::{
     encoder::Op,
-    encoder_pool::{OUTPUT_CHUNK, PooledEncoder},
+    encoder_pool::{OUTPUT_CHUNK_BYTES, PooledEncoder},
     memory_limit::MemoryGuard,
 };
 use crate::{
@@ -24,13 +24,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// What an encoder takes in at one time.
-const INPUT_CHUNK: usize = 2 * OUTPUT_CHUNK;
+/// Input per step of an encoder.
+const INPUT_CHUNK_BYTES: usize = 2 * OUTPUT_CHUNK_BYTES;
 
-/// What one body may have compressed before other connections of the worker have their turn: a few milliseconds.
-const YIELD_BUDGET: usize = 4 * INPUT_CHUNK;
+/// Input after which a body yields to other connections of the worker: a few milliseconds of work.
+const YIELD_BUDGET_BYTES: usize = 4 * INPUT_CHUNK_BYTES;
 
-/// How a body is compressed, and where that is counted.
+/// Coding and level of a response, and its metrics.
 #[derive(Clone, Debug)]
 pub struct EncodingPlan {
     pub coding: ContentCoding,
@@ -45,51 +45,51 @@ impl EncodingPlan {
     }
 }
 
-/// Where the body is.
+/// The state of a body.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     Open,
     Flushing,
     Finishing,
     Ended,
-    /// Broken off, which the client must see.
+    /// Failed; the client sees a truncated body.
     Broken,
 }
 
-/// A body that is compressed while it passes.
+/// A body that is compressed while it is sent.
 pub struct CompressedBody {
     inner: Box<dyn BodyRead>,
-    means: EncodingPlan,
-    /// From the first byte on: a body that says nothing holds nothing.
+    plan: EncodingPlan,
+    /// Created with the first byte: a silent body has no encoder.
     encoder: Option<PooledEncoder>,
     phase: Phase,
-    /// There is something in the encoder that the client cannot read yet.
+    /// The encoder has consumed input that the client cannot decode yet.
     needs_flush: bool,
-    /// Bytes taken in since other connections had their turn.
+    /// Input since the last yield.
     polled_bytes: usize,
-    /// Why it breaks off, once all that came before is out.
-    cause: Option<GatewayError>,
-    _share: MemoryGuard,
+    /// The error of the backend, reported after the output before it is sent.
+    error: Option<GatewayError>,
+    _reservation: MemoryGuard,
 }
 
 impl CompressedBody {
-    pub fn new(inner: Box<dyn BodyRead>, means: EncodingPlan, share: MemoryGuard) -> CompressedBody {
+    pub fn new(inner: Box<dyn BodyRead>, plan: EncodingPlan, reservation: MemoryGuard) -> CompressedBody {
         let phase = Phase::Open;
         CompressedBody {
             inner,
-            means,
+            plan,
             encoder: None,
             phase,
             needs_flush: false,
             polled_bytes: 0,
-            cause: None,
-            _share: share,
+            error: None,
+            _reservation: reservation,
         }
     }
 
-    /// Takes a piece in, or finds out that there is none.
+    /// Compresses the next chunk of the backend, or changes the phase.
     fn poll_input(&mut self, cx: &mut Context) -> Poll<()> {
-        if self.polled_bytes >= YIELD_BUDGET {
+        if self.polled_bytes >= YIELD_BUDGET_BYTES {
             self.polled_bytes = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -108,74 +108,76 @@ impl CompressedBody {
                 self.phase = Phase::Finishing;
                 return Poll::Ready(());
             }
-            Poll::Ready(Err(cause)) => {
-                self.cause = Some(cause);
+            Poll::Ready(Err(error)) => {
+                self.error = Some(error);
                 self.phase = if self.needs_flush { Phase::Flushing } else { Phase::Broken };
                 return Poll::Ready(());
             }
         };
-        let piece = &data[..data.len().min(INPUT_CHUNK)];
-        match encoder(&mut self.encoder, &self.means).and_then(|kit| kit.step(piece, Op::Write)) {
-            Ok(done) => {
-                self.inner.consume(done.consumed);
-                self.means.count(done.consumed, done.written);
-                self.polled_bytes += done.consumed;
+        let piece = &data[..data.len().min(INPUT_CHUNK_BYTES)];
+        match get_or_create(&mut self.encoder, &self.plan).and_then(|encoder| encoder.step(piece, Op::Write))
+        {
+            Ok(progress) => {
+                self.inner.consume(progress.consumed);
+                self.plan.count(progress.consumed, progress.written);
+                self.polled_bytes += progress.consumed;
                 self.needs_flush = true;
             }
-            Err(error) => self.release(&error),
+            Err(error) => self.fail(&error),
         }
         Poll::Ready(())
     }
 
-    /// Flushes or finishes as far as there is room.
+    /// Flushes or finishes as far as the output buffer has room.
     fn drain_encoder(&mut self, op: Op, then: Phase) {
-        match encoder(&mut self.encoder, &self.means).and_then(|kit| kit.step(&[], op)) {
-            Ok(done) => {
-                self.means.count(0, done.written);
-                if done.complete {
+        match get_or_create(&mut self.encoder, &self.plan).and_then(|encoder| encoder.step(&[], op)) {
+            Ok(progress) => {
+                self.plan.count(0, progress.written);
+                if progress.complete {
                     self.needs_flush = false;
                     self.phase = then;
                 }
             }
-            Err(error) => self.release(&error),
+            Err(error) => self.fail(&error),
         }
     }
 
-    fn release(&mut self, error: &io::Error) {
-        self.cause = Some(encoding_error(error));
+    fn fail(&mut self, error: &io::Error) {
+        self.error = Some(encoding_error(error));
         self.phase = Phase::Broken;
     }
 }
 
-fn encoder<'k>(
-    kit: &'k mut Option<PooledEncoder>,
-    means: &EncodingPlan,
-) -> io::Result<&'k mut PooledEncoder> {
-    match kit {
-        Some(kit) => Ok(kit),
-        None => Ok(kit.insert(PooledEncoder::take(means.coding, means.level)?)),
+fn get_or_create<'e>(
+    encoder: &'e mut Option<PooledEncoder>,
+    plan: &EncodingPlan,
+) -> io::Result<&'e mut PooledEncoder> {
+    match encoder {
+        Some(encoder) => Ok(encoder),
+        None => Ok(encoder.insert(PooledEncoder::take(plan.coding, plan.level)?)),
     }
 }
 
 fn encoding_error(error: &io::Error) -> GatewayError {
-    GatewayError::new(ErrorCode::GatewayInternal, format!("the answer cannot be compressed: {error}"))
+    GatewayError::new(ErrorCode::GatewayInternal, format!("compressing the response failed: {error}"))
 }
 
 impl BodyRead for CompressedBody {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
-        while self.encoder.as_ref().is_none_or(|kit| kit.pending_output().is_empty()) {
+        while self.encoder.as_ref().is_none_or(|encoder| encoder.pending_output().is_empty()) {
             match self.phase {
                 Phase::Open => ready!(self.poll_input(cx)),
                 Phase::Flushing => {
-                    let then = if self.cause.is_some() { Phase::Broken } else { Phase::Open };
+                    let then = if self.error.is_some() { Phase::Broken } else { Phase::Open };
                     self.drain_encoder(Op::Flush, then);
                 }
                 Phase::Finishing => self.drain_encoder(Op::Finish, Phase::Ended),
                 Phase::Ended => return Poll::Ready(Ok(Chunk::End)),
                 Phase::Broken => {
-                    let cause = self.cause.take();
-                    let again = || GatewayError::new(ErrorCode::BackendTruncated, "the body broke off");
-                    return Poll::Ready(Err(cause.unwrap_or_else(again)));
+                    let error = self.error.take();
+                    let body_error =
+                        || GatewayError::new(ErrorCode::BackendTruncated, "the body was truncated");
+                    return Poll::Ready(Err(error.unwrap_or_else(body_error)));
                 }
             }
         }
@@ -183,8 +185,8 @@ impl BodyRead for CompressedBody {
     }
 
     fn consume(&mut self, n: usize) {
-        if let Some(kit) = &mut self.encoder {
-            kit.consume(n);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.consume(n);
         }
     }
 
@@ -205,7 +207,7 @@ impl BodyRead for CompressedBody {
     }
 }
 
-/// A body that is here already.
+/// A buffered body as a stream.
 pub struct BufferedBody(pub Bytes);
 
 impl BodyRead for BufferedBody {
@@ -222,25 +224,25 @@ impl BodyRead for BufferedBody {
     }
 }
 
-/// A short body in one go; none if that does not make it shorter and need not be.
-pub fn compress_buffered(body: &[u8], means: &EncodingPlan, must: bool) -> Option<Bytes> {
-    let whole = compressed_response(body, means).ok()?;
-    if whole.len() >= body.len() && !must {
+/// Compresses a short body at once; `None` if the result is not shorter, unless `force`.
+pub fn compress_buffered(body: &[u8], plan: &EncodingPlan, force: bool) -> Option<Bytes> {
+    let output = compress_all(body, plan).ok()?;
+    if output.len() >= body.len() && !force {
         return None;
     }
-    means.count(body.len(), whole.len());
-    Some(whole.into())
+    plan.count(body.len(), output.len());
+    Some(output.into())
 }
 
-fn compressed_response(mut body: &[u8], means: &EncodingPlan) -> io::Result<Vec<u8>> {
-    let (mut kit, mut whole) = (PooledEncoder::take(means.coding, means.level)?, Vec::new());
+fn compress_all(mut body: &[u8], plan: &EncodingPlan) -> io::Result<Vec<u8>> {
+    let (mut encoder, mut output) = (PooledEncoder::take(plan.coding, plan.level)?, Vec::new());
     loop {
         let op = if body.is_empty() { Op::Finish } else { Op::Write };
-        let done = kit.step(body, op)?;
-        whole.extend_from_slice(kit.pending_output());
-        body = &body[done.consumed..];
-        if op == Op::Finish && done.complete {
-            return Ok(whole);
+        let progress = encoder.step(body, op)?;
+        output.extend_from_slice(encoder.pending_output());
+        body = &body[progress.consumed..];
+        if op == Op::Finish && progress.complete {
+            return Ok(output);
         }
     }
 }

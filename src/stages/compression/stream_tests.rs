@@ -94,7 +94,7 @@ fn take(body: &mut CompressedBody, most: usize, into: &mut Vec<u8>) -> Poll<Resu
             Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
             Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(Ok(())),
             Poll::Ready(Ok(Chunk::Data(data))) => {
-                assert!(!data.is_empty() && data.len() <= OUTPUT_CHUNK);
+                assert!(!data.is_empty() && data.len() <= OUTPUT_CHUNK_BYTES);
                 let n = data.len().min(most);
                 into.extend_from_slice(&data[..n]);
                 n
@@ -212,14 +212,14 @@ fn while_output_stands_nothing_more_is_taken_in() {
         let Poll::Ready(Ok(Chunk::Data(again))) = body.poll_fill(&mut cx) else { panic!("the same output") };
         assert_eq!(again.len(), first);
     }
-    assert!(body.polled_bytes == taken && taken <= 4 * INPUT_CHUNK, "{taken}");
+    assert!(body.polled_bytes == taken && taken <= 4 * INPUT_CHUNK_BYTES, "{taken}");
 }
 
 #[test]
 fn a_long_body_lets_others_have_their_turn() {
     let woken = Arc::new(Woken(0.into()));
     let waker = Waker::from(woken.clone());
-    let mut body = compressed([Act::Send(vec![7; 2 * YIELD_BUDGET])], ContentCoding::Zstd, 1);
+    let mut body = compressed([Act::Send(vec![7; 2 * YIELD_BUDGET_BYTES])], ContentCoding::Zstd, 1);
     let mut cx = Context::from_waker(&waker);
     let mut pauses = 0;
     loop {
@@ -261,7 +261,7 @@ fn what_does_not_become_shorter_stays_as_it_is() {
 fn bytes_in_and_out_are_counted() {
     let means = means(ContentCoding::Gzip, 5);
     let mut body = compressed([Act::Send(vec![b'x'; 5000])], ContentCoding::Gzip, 5);
-    body.means = means.clone();
+    body.plan = means.clone();
     let (bytes, _) = to_the_end(&mut body, 99);
     assert_eq!(means.metrics.totals(ContentCoding::Gzip), [0, 5000, bytes.len() as u64]);
 }

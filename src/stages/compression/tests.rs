@@ -167,7 +167,7 @@ fn that_nothing_changed_is_said_of_the_tag_that_the_client_has() {
 
 #[test]
 fn long_bodies_go_piece_by_piece() {
-    let answer = through("GET", ASKED, reply(200, BUFFERED_BODY_MAX + 1, &[]));
+    let answer = through("GET", ASKED, reply(200, MAX_BUFFERED_BODY_BYTES + 1, &[]));
     assert_eq!((field(&answer, "content-length"), answer.body.length()), ("-", None));
     assert!(matches!(answer.body, Body::Stream(_)));
 }

@@ -199,11 +199,11 @@ impl HeaderTransformCompiler<'_, '_> {
     fn replace(&mut self, find: &str, with: &str) -> Action {
         let (find, mut with) = (self.text(find), self.text(with));
         let ends_with_slash = match with.0.last() {
-            Some(Segment::HeaderValueTemplate(text)) => text.ends_with('/'),
+            Some(Segment::Literal(text)) => text.ends_with('/'),
             last => last == Some(&Segment::BackendUrl),
         };
         if find.0 == [Segment::BackendUrl] && !ends_with_slash {
-            with.0.push(Segment::HeaderValueTemplate("/".into()));
+            with.0.push(Segment::Literal("/".into()));
         }
         Action::Replace { pattern: find, with, first: None }
     }
@@ -263,12 +263,12 @@ impl HeaderTransformCompiler<'_, '_> {
             let said = self.diagnostics.error(codes::BAD_HEADER_CHANGE, self.span, message);
             said.help("take printable ASCII characters only");
         }
-        Segment::HeaderValueTemplate(text.into())
+        Segment::Literal(text.into())
     }
 
     fn placeholder(&self, name: &str) -> Option<Segment> {
         Some(match name {
-            "BaseUrl" => Segment::HeaderValueTemplate(self.base_url.into()),
+            "BaseUrl" => Segment::Literal(self.base_url.into()),
             "RemoteIpAddress" => Segment::ClientAddress,
             "UpstreamHost" => Segment::Host,
             "TraceId" => Segment::TraceId,

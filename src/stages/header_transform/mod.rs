@@ -19,26 +19,26 @@ use crate::pipeline::{
 
 pub const NAME: &str = "header-transform";
 
-/// One header and what is done with it.
+/// An edit of one header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderEdit {
     pub name: Box<str>,
     pub action: Action,
 }
 
-/// What is done with a header.
+/// The action of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// One line with this value, whatever there was; none if the value is not known.
+    /// Replaces all lines with one line; removes them if the value is unknown.
     Set(HeaderValueTemplate),
-    /// One more line.
+    /// Adds a line.
     Append(HeaderValueTemplate),
-    /// A line, where there is none.
+    /// Adds a line if the header is absent.
     Default(HeaderValueTemplate),
     Replace {
         pattern: HeaderValueTemplate,
         with: HeaderValueTemplate,
-        /// Ocelot's letter; none: in every line.
+        /// As Ocelot, in the first item only; `None`: in every line.
         first: Option<OcelotFirstItem>,
     },
     Remove,
@@ -48,14 +48,14 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OcelotFirstItem {
     AnyCase,
-    /// The name is compared with regard to case.
+    /// The name is case-sensitive.
     ExactName,
 }
 
-/// Headers of answers that .NET reads as lists of words.
-const LISTS: [&[u8]; 3] = [b"Accept-Ranges", b"Pragma", b"Vary"];
+/// Response headers that .NET parses as lists.
+const DOTNET_LIST_HEADERS: [&[u8]; 3] = [b"Accept-Ranges", b"Pragma", b"Vary"];
 
-/// What a route does with header fields; plain data.
+/// The header edits of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits {
     pub request: Vec<HeaderEdit>,
@@ -68,13 +68,13 @@ impl HeaderEdits {
     }
 }
 
-/// Applies the changes.
+/// The stage.
 #[derive(Debug)]
 pub struct Headers(HeaderEdits);
 
 impl Headers {
-    pub fn new(changes: HeaderEdits) -> Headers {
-        Headers(changes)
+    pub fn new(edits: HeaderEdits) -> Headers {
+        Headers(edits)
     }
 }
 
@@ -84,28 +84,28 @@ impl Stage for Headers {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let mut out = std::mem::take(&mut exchange.scratch);
-        for change in &self.0.request {
-            let written = change.write(exchange, &mut out);
-            change.apply(&mut exchange.request, written, &mut out);
+        let mut scratch = std::mem::take(&mut exchange.scratch);
+        for edit in &self.0.request {
+            let split = edit.write(exchange, &mut scratch);
+            edit.apply(&mut exchange.request, split, &mut scratch);
         }
-        exchange.scratch = out;
+        exchange.scratch = scratch;
         Step::Next
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        let Ok(answer) = outcome else { return };
-        let mut out = std::mem::take(&mut exchange.scratch);
-        for change in &self.0.response {
-            let written = change.write(exchange, &mut out);
-            change.apply(&mut answer.head, written, &mut out);
+        let Ok(response) = outcome else { return };
+        let mut scratch = std::mem::take(&mut exchange.scratch);
+        for edit in &self.0.response {
+            let split = edit.write(exchange, &mut scratch);
+            edit.apply(&mut response.head, split, &mut scratch);
         }
-        exchange.scratch = out;
+        exchange.scratch = scratch;
     }
 
     fn describe(&self) -> String {
         let list =
-            |changes: &[HeaderEdit]| changes.iter().map(HeaderEdit::describe).collect::<Vec<_>>().join(", ");
+            |edits: &[HeaderEdit]| edits.iter().map(HeaderEdit::describe).collect::<Vec<_>>().join(", ");
         match (list(&self.0.request), list(&self.0.response)) {
             (request, response) if response.is_empty() => format!("request: {request}"),
             (request, response) if request.is_empty() => format!("response: {response}"),
@@ -115,38 +115,38 @@ impl Stage for Headers {
 }
 
 impl HeaderEdit {
-    /// Writes what the change says to `out`, twice for find and replace; says where the first text ends, or nothing if
+    /// Writes the value to `scratch`; for a replacement, pattern and value. Returns the end of the first text, or `None` if
     /// a placeholder has no value.
-    fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) -> Option<usize> {
-        out.clear();
+    fn write(&self, exchange: &Exchange, scratch: &mut Vec<u8>) -> Option<usize> {
+        scratch.clear();
         match &self.action {
             Action::Remove => Some(0),
             Action::Set(text) | Action::Append(text) | Action::Default(text) => {
-                text.write(exchange, out).then_some(out.len())
+                text.write(exchange, scratch).then_some(scratch.len())
             }
             Action::Replace { pattern: find, with, .. } => {
-                let split = find.write(exchange, out).then_some(out.len());
-                split.filter(|_| with.write(exchange, out))
+                let split = find.write(exchange, scratch).then_some(scratch.len());
+                split.filter(|_| with.write(exchange, scratch))
             }
         }
     }
 
-    /// Changes the head with the texts in `out`.
-    fn apply(&self, head: &mut Head, written: Option<usize>, out: &mut Vec<u8>) {
+    /// Applies the edit with the texts in `scratch`.
+    fn apply(&self, head: &mut Head, split: Option<usize>, scratch: &mut Vec<u8>) {
         let name = self.name.as_bytes();
         if let Action::Set(_) | Action::Remove = self.action {
             head.remove(name);
         }
-        let Some(split) = written else { return };
+        let Some(split) = split else { return };
         match &self.action {
             Action::Remove => {}
             Action::Default(_) if head.get(name).is_some() => {}
-            Action::Set(_) | Action::Append(_) | Action::Default(_) => head.append(name, out),
+            Action::Set(_) | Action::Append(_) | Action::Default(_) => head.append(name, scratch),
             Action::Replace { first: None, .. } => {
-                let end = out.len();
-                head.edit(name, out, |value, out| push_replaced(value, split, end, out));
+                let end = scratch.len();
+                head.edit(name, scratch, |value, scratch| push_replaced(value, split, end, scratch));
             }
-            Action::Replace { first: Some(first), .. } => first.replace(head, name, split, out),
+            Action::Replace { first: Some(first), .. } => first.replace(head, name, split, scratch),
         }
     }
 
@@ -157,48 +157,48 @@ impl HeaderEdit {
             Action::Append(text) => format!("{name} += {text}"),
             Action::Default(text) => format!("{name} = {text} where absent"),
             Action::Replace { pattern: find, with, .. } => format!("{name}: {find} becomes {with}"),
-            Action::Remove => format!("no {name}"),
+            Action::Remove => format!("removes {name}"),
         }
     }
 }
 
 impl OcelotFirstItem {
-    /// .NET takes these headers of an answer apart, and Ocelot edits the first item.
+    /// The first item: .NET splits some response headers, and Ocelot edits only the first item.
     fn first_item<'v>(self, name: &[u8], value: &'v [u8]) -> &'v [u8] {
-        let is_list =
-            self == OcelotFirstItem::ExactName && LISTS.iter().any(|list| name.eq_ignore_ascii_case(list));
+        let is_list = self == OcelotFirstItem::ExactName
+            && DOTNET_LIST_HEADERS.iter().any(|list| name.eq_ignore_ascii_case(list));
         comma_list(value).next().filter(|_| is_list).unwrap_or(value)
     }
 
-    /// The first line is the only one afterwards, edited or not.
-    fn replace(self, head: &mut Head, name: &[u8], split: usize, out: &mut Vec<u8>) {
+    /// Only the first line is kept, edited or not.
+    fn replace(self, head: &mut Head, name: &[u8], split: usize, scratch: &mut Vec<u8>) {
         let line = head.fields().find(|(_, n, _)| match self {
             OcelotFirstItem::AnyCase => n.eq_ignore_ascii_case(name),
             OcelotFirstItem::ExactName => *n == name,
         });
-        let (Some((_, _, value)), end) = (line, out.len()) else { return };
+        let (Some((_, _, value)), end) = (line, scratch.len()) else { return };
         let value = self.first_item(name, value);
-        if !push_replaced(value, split, end, out) {
-            out.extend_from_slice(value);
+        if !push_replaced(value, split, end, scratch) {
+            scratch.extend_from_slice(value);
         }
-        head.set(name, &out[end..]);
+        head.set(name, &scratch[end..]);
     }
 }
 
-/// Appends `value` with every `out[..split]` in it replaced by `out[split..end]`; false, and nothing appended, if
-/// there is none.
-fn push_replaced(value: &[u8], split: usize, end: usize, out: &mut Vec<u8>) -> bool {
-    let (mut rest, mut any) = (value, false);
-    while let Some(at) = memchr::memmem::find(rest, &out[..split]).filter(|_| split > 0) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_within(split..end);
+/// Appends `value` with every `scratch[..split]` replaced by `scratch[split..end]`; returns false and appends nothing if
+/// there is no match.
+fn push_replaced(value: &[u8], split: usize, end: usize, scratch: &mut Vec<u8>) -> bool {
+    let (mut rest, mut replaced) = (value, false);
+    while let Some(at) = memchr::memmem::find(rest, &scratch[..split]).filter(|_| split > 0) {
+        scratch.extend_from_slice(&rest[..at]);
+        scratch.extend_from_within(split..end);
         rest = &rest[at + split..];
-        any = true;
+        replaced = true;
     }
-    if any {
-        out.extend_from_slice(rest);
+    if replaced {
+        scratch.extend_from_slice(rest);
     }
-    any
+    replaced
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A value that is written into a header: text and placeholders.
+//! Header values with placeholders.
 
 use crate::{
     pipeline::{exchange::Exchange, head::KnownHeader},
@@ -6,23 +6,23 @@ use crate::{
 };
 use std::fmt;
 
-/// A value, compiled.
+/// A compiled value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderValueTemplate(pub Vec<Segment>);
 
-/// A piece of a value.
+/// A segment of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
-    HeaderValueTemplate(Box<str>),
-    /// `{RemoteIpAddress}`: the client as seen through trusted proxies.
+    Literal(Box<str>),
+    /// `{RemoteIpAddress}`: the client as reported by trusted proxies.
     ClientAddress,
     /// `{UpstreamHost}`: the Host field.
     Host,
-    /// `{TraceId}`: the trace id of `traceparent`.
+    /// `{TraceId}`: the trace ID of `traceparent`.
     TraceId,
-    /// `{DownstreamBaseUrl}`: `scheme://host:port/` of the service that answered.
+    /// `{DownstreamBaseUrl}`: `scheme://host:port/` of the endpoint that responded.
     BackendUrl,
-    /// A value of the route: its place and name.
+    /// A path or query parameter of the route.
     Value {
         index: usize,
         name: Box<str>,
@@ -30,26 +30,26 @@ pub enum Segment {
 }
 
 impl HeaderValueTemplate {
-    /// The same text always.
+    /// A constant value.
     pub fn literal(text: &str) -> HeaderValueTemplate {
-        HeaderValueTemplate(vec![Segment::HeaderValueTemplate(text.into())])
+        HeaderValueTemplate(vec![Segment::Literal(text.into())])
     }
 
-    /// Appends the value to `out`; writes nothing and says false if a placeholder has no value.
+    /// Appends the value to `out`; returns false and appends nothing if a placeholder has no value.
     pub(super) fn write(&self, exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
         let start = buffer.len();
-        let known = self.0.iter().all(|piece| piece.write(exchange, buffer));
-        if !known {
+        let is_complete = self.0.iter().all(|piece| piece.write(exchange, buffer));
+        if !is_complete {
             buffer.truncate(start);
         }
-        known
+        is_complete
     }
 }
 
 impl Segment {
     fn write(&self, exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
         let value = match self {
-            Segment::HeaderValueTemplate(text) => Some(text.as_bytes()),
+            Segment::Literal(text) => Some(text.as_bytes()),
             Segment::ClientAddress => return write_address(exchange, buffer),
             Segment::Host => exchange.request.get_known(KnownHeader::Host),
             Segment::TraceId => trace_context::trace_id(&exchange.request),
@@ -64,7 +64,7 @@ impl Segment {
     }
 }
 
-/// The text of the peer's address is there already; another client is written.
+/// Uses the preformatted address of the peer, unless the client has another one.
 fn write_address(exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
     use std::io::Write;
     match exchange.client.ip == exchange.client.peer.ip() {
@@ -78,10 +78,10 @@ fn write_address(exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
 
 fn write_backend(exchange: &Exchange, buffer: &mut Vec<u8>) -> bool {
     let Some(endpoint) = &exchange.record.endpoint else { return false };
-    let (scheme, usual) =
+    let (scheme, default_port) =
         if exchange.record.endpoint_secure { ("https://", ":443") } else { ("http://", ":80") };
     buffer.extend_from_slice(scheme.as_bytes());
-    buffer.extend_from_slice(endpoint.strip_suffix(usual).unwrap_or(endpoint).as_bytes());
+    buffer.extend_from_slice(endpoint.strip_suffix(default_port).unwrap_or(endpoint).as_bytes());
     buffer.push(b'/');
     true
 }
@@ -91,7 +91,7 @@ impl fmt::Display for HeaderValueTemplate {
         f.write_str("\"")?;
         for piece in &self.0 {
             match piece {
-                Segment::HeaderValueTemplate(text) => f.write_str(text)?,
+                Segment::Literal(text) => f.write_str(text)?,
                 Segment::ClientAddress => f.write_str("{RemoteIpAddress}")?,
                 Segment::Host => f.write_str("{UpstreamHost}")?,
                 Segment::TraceId => f.write_str("{TraceId}")?,

@@ -7,7 +7,7 @@ use crate::pipeline::{
 use proptest::prelude::*;
 use std::time::Instant;
 
-fn change(name: &str, action: Action) -> HeaderEdit {
+fn edit(name: &str, action: Action) -> HeaderEdit {
     HeaderEdit { name: name.into(), action }
 }
 
@@ -53,76 +53,76 @@ fn answered(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_request_header_is_set_added_to_edited_and_removed() {
+fn request_headers_are_set_added_replaced_and_removed() {
     let fields = [("X-A", "1"), ("x-a", "2"), ("X-B", "aba")];
     assert_eq!(
-        sent(vec![change("x-A", Action::Set(HeaderValueTemplate::literal("3")))], &fields),
+        sent(vec![edit("x-A", Action::Set(HeaderValueTemplate::literal("3")))], &fields),
         ["X-B: aba", "x-A: 3"]
     );
-    assert_eq!(sent(vec![change("X-A", Action::Remove)], &fields), ["X-B: aba"]);
-    let appended = sent(vec![change("X-B", Action::Append(HeaderValueTemplate::literal("c, d")))], &fields);
+    assert_eq!(sent(vec![edit("X-A", Action::Remove)], &fields), ["X-B: aba"]);
+    let appended = sent(vec![edit("X-B", Action::Append(HeaderValueTemplate::literal("c, d")))], &fields);
     assert_eq!(appended, ["X-A: 1", "x-a: 2", "X-B: aba", "X-B: c, d"]);
-    let kept = sent(vec![change("X-B", Action::Default(HeaderValueTemplate::literal("c")))], &fields);
+    let kept = sent(vec![edit("X-B", Action::Default(HeaderValueTemplate::literal("c")))], &fields);
     assert_eq!(kept.len(), 3);
-    assert_eq!(sent(vec![change("X-B", replace("a", "A", None))], &fields)[2], "X-B: AbA");
+    assert_eq!(sent(vec![edit("X-B", replace("a", "A", None))], &fields)[2], "X-B: AbA");
 }
 
 #[test]
-fn ocelot_edits_the_first_line_and_drops_the_others() {
+fn ocelot_keeps_only_the_first_line() {
     let fields = [("X-A", "one"), ("x-a", "two")];
-    let any = change("x-A", replace("o", "0", Some(OcelotFirstItem::AnyCase)));
+    let any = edit("x-A", replace("o", "0", Some(OcelotFirstItem::AnyCase)));
     assert_eq!(sent(vec![any], &fields), ["x-A: 0ne"]);
-    let exact = change("x-a", replace("o", "0", Some(OcelotFirstItem::ExactName)));
+    let exact = edit("x-a", replace("o", "0", Some(OcelotFirstItem::ExactName)));
     assert_eq!(answered(vec![exact.clone()], &fields), ["x-a: tw0"]);
     assert_eq!(answered(vec![exact], &[("X-A", "one")]), ["X-A: one"]);
-    let vary = change("Vary", replace("c", "k", Some(OcelotFirstItem::ExactName)));
+    let vary = edit("Vary", replace("c", "k", Some(OcelotFirstItem::ExactName)));
     assert_eq!(answered(vec![vary], &[("Vary", "Accept, Origin")]), ["Vary: Akkept"]);
 }
 
 #[test]
-fn placeholders_tell_of_the_exchange() {
+fn placeholders_have_values_of_the_exchange() {
     let text = HeaderValueTemplate(vec![
         Segment::ClientAddress,
-        Segment::HeaderValueTemplate(" ".into()),
+        Segment::Literal(" ".into()),
         Segment::Host,
-        Segment::HeaderValueTemplate("/".into()),
+        Segment::Literal("/".into()),
         Segment::Value { index: 0, name: "id".into() },
     ]);
-    let made = answered(vec![change("X", Action::Set(text))], &[]);
+    let made = answered(vec![edit("X", Action::Set(text))], &[]);
     assert_eq!(made, ["X: 127.0.0.1 gw.test/42"]);
     let backend = Action::Replace {
         pattern: HeaderValueTemplate(vec![Segment::BackendUrl]),
         with: HeaderValueTemplate::literal("https://public.example/"),
         first: None,
     };
-    let moved = answered(vec![change("Location", backend)], &[("Location", "http://10.0.0.1/a")]);
+    let moved = answered(vec![edit("Location", backend)], &[("Location", "http://10.0.0.1/a")]);
     assert_eq!(moved, ["Location: https://public.example/a"]);
 }
 
 #[test]
-fn what_has_no_value_is_not_sent_and_what_the_client_sent_in_its_place_neither() {
-    let unknown = HeaderValueTemplate(vec![Segment::HeaderValueTemplate("a".into()), Segment::TraceId]);
-    assert_eq!(sent(vec![change("X", Action::Set(unknown.clone()))], &[("X", "1")]), [""; 0]);
-    assert_eq!(answered(vec![change("X", Action::Default(unknown))], &[]), [""; 0]);
+fn an_unknown_value_removes_the_header() {
+    let unknown = HeaderValueTemplate(vec![Segment::Literal("a".into()), Segment::TraceId]);
+    assert_eq!(sent(vec![edit("X", Action::Set(unknown.clone()))], &[("X", "1")]), [""; 0]);
+    assert_eq!(answered(vec![edit("X", Action::Default(unknown))], &[]), [""; 0]);
 }
 
 #[test]
-fn errors_of_the_gateway_are_left_alone() {
+fn errors_of_the_gateway_are_not_changed() {
     let mut x = exchange(&[]);
     let mut outcome = Err(GatewayError::new(ErrorCode::BackendNoEndpoint, "x"));
-    let response = vec![change("X", Action::Set(HeaderValueTemplate::literal("1")))];
+    let response = vec![edit("X", Action::Set(HeaderValueTemplate::literal("1")))];
     Headers::new(HeaderEdits { request: Vec::new(), response }).on_response(&mut x, &mut outcome);
     assert!(outcome.is_err_and(|cause| cause.extra.is_none()));
 }
 
 proptest! {
     #[test]
-    fn replacing_does_what_replacing_in_a_string_does(
+    fn replacement_equals_str_replace(
         value in "[abc]{0,12}", find in "[ab]{1,3}", with in "[abcd]{0,3}"
     ) {
         let expected = format!("X: {}", value.replace(&find, &with));
-        prop_assert_eq!(sent(vec![change("X", replace(&find, &with, None))], &[("X", &value)]), [expected.clone()]);
+        prop_assert_eq!(sent(vec![edit("X", replace(&find, &with, None))], &[("X", &value)]), [expected.clone()]);
         let first = Some(OcelotFirstItem::AnyCase);
-        prop_assert_eq!(sent(vec![change("X", replace(&find, &with, first))], &[("X", &value)]), [expected]);
+        prop_assert_eq!(sent(vec![edit("X", replace(&find, &with, first))], &[("X", &value)]), [expected]);
     }
 }

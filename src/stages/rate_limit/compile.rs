@@ -201,7 +201,11 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
             }
             let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             let (period, wait) = (nanoseconds(period), nanoseconds(wait));
-            return Some(Algorithm::Window(FixedWindow { limit: raw.limit.value, period, penalty: wait }));
+            return Some(Algorithm::Window(FixedWindow {
+                limit: raw.limit.value,
+                period_ns: period,
+                penalty_ns: wait,
+            }));
         }
         if !wait.is_zero() {
             self.report_unused(raw.wait.1, "Wait", "TokenBucket");

@@ -1,65 +1,65 @@
-//! Ocelot's fixed window with a wait (docs/ocelot-behavior.md, section 13), as arithmetic on nanoseconds.
+//! Ocelot's fixed window with a penalty (docs/ocelot-behavior.md, section 13). All times are nanoseconds.
 
 use super::store::Counter;
 
-/// How much in which time, and how long a client waits that wanted more.
+/// A limit per window, and how long a client is blocked after exceeding it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedWindow {
     pub limit: u64,
-    pub period: u64,
-    /// 0: until the window ends.
-    pub penalty: u64,
+    pub period_ns: u64,
+    /// 0: blocked until the window ends.
+    pub penalty_ns: u64,
 }
 
-/// What a limit says to a request.
+/// The decision of a limit about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub admitted: bool,
-    /// Requests left.
+    /// Remaining requests.
     pub remaining: u64,
-    /// When the count begins anew, or the bucket is full.
+    /// When the window resets, or the bucket is full.
     pub resets_at: u64,
-    /// When a request will be admitted again, if this one is not.
+    /// When the next request is admitted, if this one is rejected.
     pub retry_at: u64,
 }
 
-/// No first excess yet.
+/// The limit is not exceeded yet.
 const NEVER: u64 = u64::MAX;
 
 impl FixedWindow {
-    /// Counts a request in: the count after it, and what it means.
-    pub fn try_acquire(&self, cell: Option<Counter>, now: u64) -> (Counter, Decision) {
-        let mut cell = match cell {
-            Some(cell) if now < self.window_end(&cell) => {
-                Counter { count: cell.count.saturating_add(1), ..cell }
+    /// Counts a request; returns the new state and the decision.
+    pub fn try_acquire(&self, counter: Option<Counter>, now: u64) -> (Counter, Decision) {
+        let mut counter = match counter {
+            Some(counter) if now < self.window_end(&counter) => {
+                Counter { count: counter.count.saturating_add(1), ..counter }
             }
             _ => Counter { window_start: now, exceeded: NEVER, count: 1, expires_at: 0 },
         };
-        let admitted = cell.count <= self.limit;
-        if !admitted && cell.exceeded == NEVER {
-            cell.exceeded = now;
+        let admitted = counter.count <= self.limit;
+        if !admitted && counter.exceeded == NEVER {
+            counter.exceeded = now;
         }
-        cell.expires_at = self.window_end(&cell);
-        let standing = Decision {
+        counter.expires_at = self.window_end(&counter);
+        let decision = Decision {
             admitted,
-            remaining: self.limit.saturating_sub(cell.count),
-            resets_at: cell.window_start.saturating_add(self.period),
-            retry_at: cell.expires_at,
+            remaining: self.limit.saturating_sub(counter.count),
+            resets_at: counter.window_start.saturating_add(self.period_ns),
+            retry_at: counter.expires_at,
         };
-        (cell, standing)
+        (counter, decision)
     }
 
-    /// Takes a request back that was counted in the window which began then.
-    pub fn refund(cell: Counter, began: u64) -> Counter {
-        let same = cell.window_start == began && cell.exceeded == NEVER;
-        Counter { count: cell.count - u64::from(same && cell.count > 0), ..cell }
+    /// Refunds a request that was counted in the window with this start.
+    pub fn refund(counter: Counter, window_start: u64) -> Counter {
+        let same = counter.window_start == window_start && counter.exceeded == NEVER;
+        Counter { count: counter.count - u64::from(same && counter.count > 0), ..counter }
     }
 
-    /// When the count begins anew: with a wait that has begun, when that is over, however long the window is.
-    fn window_end(&self, cell: &Counter) -> u64 {
-        match (self.penalty, cell.exceeded) {
-            (0, _) | (_, NEVER) => cell.window_start.saturating_add(self.period),
-            (wait, exceeded) => exceeded.saturating_add(wait),
+    /// When the count restarts: after a penalty that has begun, regardless of the window.
+    fn window_end(&self, counter: &Counter) -> u64 {
+        match (self.penalty_ns, counter.exceeded) {
+            (0, _) | (_, NEVER) => counter.window_start.saturating_add(self.period_ns),
+            (penalty, exceeded) => exceeded.saturating_add(penalty),
         }
     }
 }
@@ -71,82 +71,82 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    /// Counts requests at these times (in tenths of seconds): which were admitted.
+    /// Whether requests at these times (in tenths of seconds) are admitted.
     fn admitted(window: FixedWindow, times: &[u64]) -> Vec<bool> {
-        let mut cell = None;
+        let mut counter = None;
         let mut count = |at: &u64| {
-            let (next, standing) = window.try_acquire(cell, at * S / 10);
-            cell = Some(next);
-            standing.admitted
+            let (next, decision) = window.try_acquire(counter, at * S / 10);
+            counter = Some(next);
+            decision.admitted
         };
         times.iter().map(&mut count).collect()
     }
 
-    fn window(limit: u64, period: u64, wait: u64) -> FixedWindow {
-        FixedWindow { limit, period: period * S / 10, penalty: wait * S / 10 }
+    fn window(limit: u64, period: u64, penalty: u64) -> FixedWindow {
+        FixedWindow { limit, period_ns: period * S / 10, penalty_ns: penalty * S / 10 }
     }
 
     #[test]
     fn the_first_request_starts_the_window_and_requests_within_it_are_counted() {
         assert_eq!(admitted(window(2, 10, 0), &[3, 4, 5]), [true, true, false]);
-        let (_, standing) = window(3, 10, 0).try_acquire(None, 7);
-        assert_eq!((standing.remaining, standing.resets_at), (2, 7 + S));
+        let (_, decision) = window(3, 10, 0).try_acquire(None, 7);
+        assert_eq!((decision.remaining, decision.resets_at), (2, 7 + S));
     }
 
     #[test]
-    fn without_a_wait_a_client_is_blocked_until_the_window_ends() {
+    fn without_a_penalty_a_client_is_blocked_until_the_window_ends() {
         assert_eq!(admitted(window(1, 10, 0), &[0, 1, 9, 10, 11]), [true, false, false, true, false]);
     }
 
     #[test]
-    fn with_a_wait_it_is_blocked_from_the_first_excess_even_if_the_window_ends_before() {
+    fn with_a_penalty_it_is_blocked_from_the_first_excess_on() {
         assert_eq!(admitted(window(1, 10, 20), &[0, 5, 10, 24, 25]), [true, false, false, false, true]);
     }
 
     #[test]
-    fn with_a_wait_that_is_shorter_than_the_window_it_begins_anew_before_the_window_ends() {
+    fn a_penalty_shorter_than_the_window_restarts_the_count_early() {
         assert_eq!(admitted(window(1, 100, 5), &[0, 1, 5, 6, 7]), [true, false, false, true, false]);
     }
 
     #[test]
-    fn requests_during_the_wait_do_not_extend_it() {
+    fn requests_during_the_penalty_do_not_extend_it() {
         assert_eq!(admitted(window(1, 10, 10), &[0, 1, 5, 10, 11]), [true, false, false, false, true]);
     }
 
     #[test]
-    fn after_the_wait_the_count_restarts_with_that_request_as_the_first() {
+    fn after_the_penalty_the_count_restarts() {
         let times = [0, 1, 2, 12, 13, 14];
         assert_eq!(admitted(window(2, 10, 10), &times), [true, true, false, true, true, false]);
     }
 
     #[test]
-    fn a_window_that_is_over_and_was_not_exceeded_restarts() {
+    fn an_expired_window_restarts() {
         assert_eq!(admitted(window(2, 10, 30), &[0, 1, 10, 11, 12]), [true, true, true, true, false]);
     }
 
     #[test]
-    fn a_limit_of_nothing_blocks_every_request_and_again_after_the_wait() {
+    fn a_limit_of_zero_blocks_every_request() {
         assert_eq!(admitted(window(0, 10, 0), &[0, 10, 25]), [false; 3]);
         assert_eq!(admitted(window(0, 10, 5), &[0, 5, 50]), [false; 3]);
     }
 
     #[test]
-    fn a_window_of_no_time_counts_every_request_alone() {
+    fn a_window_of_zero_length_counts_each_request_alone() {
         assert_eq!(admitted(window(1, 0, 0), &[0, 0, 0, 1]), [true; 4]);
     }
 
     #[test]
-    fn the_time_to_come_again_is_what_is_left_of_the_wait_or_of_the_window() {
-        let refused = |w: FixedWindow| {
-            let (cell, _) = w.try_acquire(None, 0);
-            w.try_acquire(Some(cell), 3 * S).1
+    fn retry_at_is_the_end_of_the_penalty_or_of_the_window() {
+        let rejected = |w: FixedWindow| {
+            let (counter, _) = w.try_acquire(None, 0);
+            w.try_acquire(Some(counter), 3 * S).1
         };
-        assert_eq!(refused(window(1, 100, 0)).retry_at, 10 * S);
-        assert_eq!(refused(window(1, 100, 20)).retry_at, 5 * S);
+        assert_eq!(rejected(window(1, 100, 0)).retry_at, 10 * S);
+        assert_eq!(rejected(window(1, 100, 20)).retry_at, 5 * S);
     }
 
     #[test]
-    fn a_request_is_taken_back_only_from_the_window_it_was_counted_in() {
+    fn a_request_is_refunded_only_in_its_window() {
         let w = window(5, 10, 0);
         let (one, _) = w.try_acquire(None, 0);
         let (two, _) = w.try_acquire(Some(one), 1);
@@ -154,23 +154,23 @@ mod tests {
         assert_eq!(FixedWindow::refund(two, 99), two);
     }
 
-    /// Section 13, sentence by sentence, with no attempt at being clever.
+    /// Section 13 of docs/ocelot-behavior.md, implemented literally.
     #[derive(Default)]
     struct Model {
-        began: Option<u64>,
+        window_start: Option<u64>,
         exceeded: Option<u64>,
         total: u64,
     }
 
     impl Model {
         fn admits(&mut self, w: &FixedWindow, now: u64) -> bool {
-            let restart = match (self.began, self.exceeded) {
+            let restart = match (self.window_start, self.exceeded) {
                 (None, _) => true,
-                (Some(_), Some(exceeded)) if w.penalty > 0 => now >= exceeded + w.penalty,
-                (Some(began), _) => now >= began + w.period,
+                (Some(_), Some(exceeded)) if w.penalty_ns > 0 => now >= exceeded + w.penalty_ns,
+                (Some(window_start), _) => now >= window_start + w.period_ns,
             };
             if restart {
-                *self = Model { began: Some(now), exceeded: None, total: 0 };
+                *self = Model { window_start: Some(now), exceeded: None, total: 0 };
             }
             self.total += 1;
             if self.total > w.limit && self.exceeded.is_none() {
@@ -182,21 +182,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_window_does_what_the_sentences_say(
+        fn decisions_equal_those_of_the_model(
             limit in 0u64..6,
             period in 0u64..30,
-            wait in 0u64..40,
+            penalty in 0u64..40,
             steps in prop::collection::vec(0u64..12, 1..80),
         ) {
-            let window = FixedWindow { limit, period, penalty: wait };
-            let (mut model, mut cell, mut now) = (Model::default(), None, 0);
+            let window = FixedWindow { limit, period_ns: period, penalty_ns: penalty };
+            let (mut model, mut counter, mut now) = (Model::default(), None, 0);
             for step in steps {
                 now += step;
-                let (next, standing) = window.try_acquire(cell, now);
-                prop_assert_eq!(standing.admitted, model.admits(&window, now));
-                prop_assert!(standing.admitted || standing.retry_at > now || period == 0 && wait == 0);
-                // What the sweep may forget is what would restart anyway.
-                cell = Some(next).filter(|cell| now < cell.expires_at);
+                let (next, decision) = window.try_acquire(counter, now);
+                prop_assert_eq!(decision.admitted, model.admits(&window, now));
+                prop_assert!(decision.admitted || decision.retry_at > now || period == 0 && penalty == 0);
+                // The sweep only removes counters that would restart anyway.
+                counter = Some(next).filter(|counter| now < counter.expires_at);
             }
         }
     }

@@ -30,9 +30,9 @@ use std::{collections::HashSet, sync::Arc};
 use store::{Counter, CounterStore};
 use token_bucket::TokenBucket;
 
-/// Limits that need to know nothing but the request.
+/// Limits that need only the request.
 pub const NAME: &str = "rate-limit";
-/// Limits by claim, which have to wait for authentication.
+/// Limits by claim, after authentication.
 pub const NAME_BY_CLAIM: &str = "rate-limit-by-claim";
 
 /// How requests are counted.
@@ -43,22 +43,22 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    fn count(&self, cell: Option<Counter>, now: u64) -> (Counter, (Decision, u64)) {
-        let (cell, standing) = match self {
-            Algorithm::Window(window) => window.try_acquire(cell, now),
-            Algorithm::Bucket(bucket) => bucket.try_acquire(cell, now),
+    fn try_acquire(&self, counter: Option<Counter>, now_ns: u64) -> (Counter, (Decision, u64)) {
+        let (counter, decision) = match self {
+            Algorithm::Window(window) => window.try_acquire(counter, now_ns),
+            Algorithm::Bucket(bucket) => bucket.try_acquire(counter, now_ns),
         };
-        (cell, (standing, cell.window_start))
+        (counter, (decision, counter.window_start))
     }
 
-    fn refund(&self, cell: Counter, began: u64) -> Counter {
+    fn refund(&self, counter: Counter, window_start: u64) -> Counter {
         match self {
-            Algorithm::Window(_) => FixedWindow::refund(cell, began),
-            Algorithm::Bucket(bucket) => bucket.refund(cell),
+            Algorithm::Window(_) => FixedWindow::refund(counter, window_start),
+            Algorithm::Bucket(bucket) => bucket.refund(counter),
         }
     }
 
-    /// Requests that pass at once.
+    /// Requests that are admitted in a burst.
     fn capacity(&self) -> u64 {
         match self {
             Algorithm::Window(window) => window.limit,
@@ -70,32 +70,32 @@ impl Algorithm {
 /// One limit, as the blueprint has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Told to the client.
+    /// Sent to the client.
     pub name: String,
-    /// `limit/period/wWAIT`, for people.
+    /// `limit/period/wWAIT`, for descriptions.
     pub rule: String,
-    /// Under which counts are kept; equal names share them.
+    /// The name of the counters; equal names share them.
     pub counter: String,
     pub algorithm: Algorithm,
-    /// Requests in a period, and the period in seconds; told to the client.
+    /// Requests in a period, and the period in seconds; sent to the client.
     pub policy: (u64, u64),
     pub parts: Vec<KeyPart>,
-    /// Client ids without a limit.
+    /// Client IDs without a limit.
     pub exempt_clients: Vec<String>,
     pub status: u16,
-    /// What a client is told that called too often.
+    /// The message when the limit is exceeded.
     pub message: String,
-    /// What a client is told that did not say who it is.
+    /// The message for a request without a client ID.
     pub on_missing_client_id: String,
 }
 
-/// Which fields a client is told its limits in.
+/// The response fields with the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fields {
     None,
-    /// Ocelot's alone.
+    /// Only those of Ocelot.
     Ocelot,
-    /// Ocelot's and those of the IETF draft.
+    /// Those of Ocelot and of the IETF draft.
     Both,
 }
 
@@ -104,70 +104,70 @@ pub enum Fields {
 pub struct RateLimitConfig {
     pub limits: Vec<Limit>,
     pub fields: Fields,
-    /// Ocelot's messages and numbers, instead of problems.
+    /// Responses as in Ocelot instead of problem details.
     pub ocelot: bool,
 }
 
 impl StageConfig for RateLimitConfig {
     type State = Arc<CounterStore>;
 
-    fn build(&self, counters: &Self::State, _: &BuildContext) -> Vec<BoxStage> {
-        stages(self, counters).into_iter().map(|stage| Box::new(stage) as BoxStage).collect()
+    fn build(&self, store: &Self::State, _: &BuildContext) -> Vec<BoxStage> {
+        stages(self, store).into_iter().map(|stage| Box::new(stage) as BoxStage).collect()
     }
 
-    fn maintain(counters: &Self::State, background: &BackgroundRuntime, clock: &Clock) {
-        background.spawn(store::sweep_task(Arc::downgrade(counters), clock.clone()));
+    fn maintain(store: &Self::State, background: &BackgroundRuntime, clock: &Clock) {
+        background.spawn(store::sweep_task(Arc::downgrade(store), clock.clone()));
     }
 }
 
-/// The stages of a route: the limits that need no claim, and those that do.
-fn stages(settings: &RateLimitConfig, counters: &Arc<CounterStore>) -> Vec<RateLimit> {
-    let rules = settings.limits.iter().zip(0u16..).map(|(limit, at)| Rule::new(limit, at, counters));
-    let (late, early): (Vec<_>, Vec<_>) =
+/// The stages of a route: limits before authentication, and limits by claim.
+fn stages(settings: &RateLimitConfig, store: &Arc<CounterStore>) -> Vec<RateLimit> {
+    let rules = settings.limits.iter().zip(0u16..).map(|(limit, index)| Rule::new(limit, index, store));
+    let (by_claim, before_authentication): (Vec<_>, Vec<_>) =
         rules.partition(|rule| rule.limit.parts.iter().any(KeyPart::is_claim));
-    let stage = |name, rules: Vec<Rule>, outermost| RateLimit {
+    let stage = |name, rules: Vec<Rule>, is_outermost| RateLimit {
         name,
         rules: rules.into(),
-        is_outermost: outermost,
+        is_outermost: is_outermost,
         fields: settings.fields,
         ocelot: settings.ocelot,
-        counters: counters.clone(),
+        store: store.clone(),
     };
-    let outermost = early.is_empty();
-    let stages = [stage(NAME, early, true), stage(NAME_BY_CLAIM, late, outermost)];
+    let is_outermost = before_authentication.is_empty();
+    let stages = [stage(NAME, before_authentication, true), stage(NAME_BY_CLAIM, by_claim, is_outermost)];
     stages.into_iter().filter(|stage| !stage.rules.is_empty()).collect()
 }
 
-/// Client ids.
-type CounterKeys = HashSet<Box<[u8]>>;
+/// Client IDs.
+type ClientIds = HashSet<Box<[u8]>>;
 
-/// A limit ready to be asked.
+/// A compiled limit.
 #[derive(Debug)]
 struct Rule {
-    /// Its place among the limits of the route.
+    /// Its index among the limits of the route.
     index: u16,
     limit: Limit,
-    keyer: KeyBuilder,
-    /// The header that names the client, where the limit is by client and some clients have none.
-    is_exempt: Option<(Box<str>, CounterKeys)>,
-    /// The name as a structured string.
+    key_builder: KeyBuilder,
+    /// The client ID header and the exempt clients, if there are any.
+    exempt: Option<(Box<str>, ClientIds)>,
+    /// The name as a structured field string.
     name: String,
     /// `"name";q=100;w=60`
     policy: String,
 }
 
 impl Rule {
-    fn new(limit: &Limit, index: u16, counters: &CounterStore) -> Rule {
+    fn new(limit: &Limit, index: u16, store: &CounterStore) -> Rule {
         let header = limit.parts.iter().find_map(|part| match part {
             KeyPart::ClientId(header) if !limit.exempt_clients.is_empty() => Some(header.clone()),
             _ => None,
         });
         let name = format::sf_string(&limit.name);
-        let spared = || limit.exempt_clients.iter().map(|id| id.as_bytes().into()).collect();
+        let exempt_ids = || limit.exempt_clients.iter().map(|id| id.as_bytes().into()).collect();
         Rule {
             index,
-            keyer: counters.keys.builder(&limit.counter, &limit.parts),
-            is_exempt: header.map(|header| (header, spared())),
+            key_builder: store.keys.builder(&limit.counter, &limit.parts),
+            exempt: header.map(|header| (header, exempt_ids())),
             policy: format!("{name};q={};w={}", limit.policy.0, limit.policy.1),
             name,
             limit: limit.clone(),
@@ -175,25 +175,25 @@ impl Rule {
     }
 
     fn is_exempt(&self, exchange: &Exchange) -> bool {
-        self.is_exempt
+        self.exempt
             .as_ref()
             .is_some_and(|(header, ids)| client_id(exchange, header).is_some_and(|id| ids.contains(id)))
     }
 }
 
-/// Asks the limits, one after the other; a request passes when all let it.
+/// Checks limits in order; a request passes if all admit it.
 #[derive(Debug)]
 pub struct RateLimit {
     name: &'static str,
     rules: Box<[Rule]>,
-    /// The first stage of this kind on the route: it speaks for all.
+    /// The first rate limit stage of the route; it adds the headers of Ocelot for all.
     is_outermost: bool,
     fields: Fields,
     ocelot: bool,
-    counters: Arc<CounterStore>,
+    store: Arc<CounterStore>,
 }
 
-/// What was counted: by which rule, under which key, in which window.
+/// The rules that counted the request, with key and start of the window.
 type CountedRules<'r> = SmallVec<[(&'r Rule, Key, u64); 4]>;
 
 impl Stage for RateLimit {
@@ -202,26 +202,30 @@ impl Stage for RateLimit {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let now = self.counters.instant_to_nanos(exchange.now);
+        let now_ns = self.store.instant_to_nanos(exchange.now);
         let mut counted = CountedRules::new();
         for rule in &self.rules {
             if rule.is_exempt(exchange) {
                 continue;
             }
-            let Some(key) = rule.keyer.key(exchange) else {
-                return self.reject(exchange, &counted, self.on_missing_client_id(rule));
+            let Some(key) = rule.key_builder.key(exchange) else {
+                return self.refund_and_reject(exchange, &counted, self.missing_client_id(rule));
             };
-            let count = |cell| rule.limit.algorithm.count(cell, now);
-            let (standing, began) = self.counters.count(key, now, !exchange.is_dry_run, count);
-            if !standing.admitted {
-                return self.reject(exchange, &counted, self.limit_exceeded(rule, &standing, now));
+            let count = |counter| rule.limit.algorithm.try_acquire(counter, now_ns);
+            let (decision, window_start) = self.store.update(key, now_ns, !exchange.is_dry_run, count);
+            if !decision.admitted {
+                return self.refund_and_reject(
+                    exchange,
+                    &counted,
+                    self.limit_exceeded(rule, &decision, now_ns),
+                );
             }
-            counted.push((rule, key, began));
+            counted.push((rule, key, window_start));
             exchange.response.rate_limits.push(RateLimitStatus {
                 limit: rule.index,
                 quota: rule.limit.algorithm.capacity(),
-                remaining: standing.remaining,
-                reset_after: standing.resets_at,
+                remaining: decision.remaining,
+                reset_after: decision.resets_at,
             });
         }
         Step::Next
@@ -244,45 +248,57 @@ impl Stage for RateLimit {
 }
 
 impl RateLimit {
-    /// What other limits counted is taken back: a request that one of them refuses costs nothing of the others.
-    fn reject(&self, exchange: &mut Exchange, counted: &CountedRules, cause: GatewayError) -> Step {
+    /// Refunds the counts of other limits: a rejected request counts for none of them.
+    fn refund_and_reject(
+        &self,
+        exchange: &mut Exchange,
+        counted: &CountedRules,
+        cause: GatewayError,
+    ) -> Step {
         if !exchange.is_dry_run {
-            for (rule, key, began) in counted {
-                self.counters.update_existing(*key, |cell| rule.limit.algorithm.refund(cell, *began));
+            for (rule, key, window_start) in counted {
+                self.store
+                    .update_existing(*key, |counter| rule.limit.algorithm.refund(counter, *window_start));
             }
         }
         exchange.response.rate_limits.clear();
         Step::Fail(cause)
     }
 
-    fn on_missing_client_id(&self, rule: &Rule) -> GatewayError {
+    fn missing_client_id(&self, rule: &Rule) -> GatewayError {
         let cause =
             GatewayError::new(ErrorCode::RateLimitClientIdMissing, rule.limit.on_missing_client_id.clone());
         if !self.ocelot {
             return cause;
         }
-        cause.with_details(|more| {
-            more.plain_body = Some(rule.limit.on_missing_client_id.clone());
+        cause.with_details(|details| {
+            details.plain_body = Some(rule.limit.on_missing_client_id.clone());
             if self.fields != Fields::None {
-                more.headers.push(("Retry-After".into(), "-1".into()));
+                details.headers.push(("Retry-After".into(), "-1".into()));
             }
         })
     }
 
-    fn limit_exceeded(&self, rule: &Rule, standing: &Decision, now: u64) -> GatewayError {
+    fn limit_exceeded(&self, rule: &Rule, decision: &Decision, now_ns: u64) -> GatewayError {
         let limit = &rule.limit;
-        let wait = standing.retry_at.saturating_sub(now);
-        GatewayError::new(ErrorCode::RateLimitExceeded, limit.message.clone()).with_details(|more| {
-            more.status = Some(limit.status);
-            more.plain_body = self.ocelot.then(|| limit.message.clone());
+        let retry_after_ns = decision.retry_at.saturating_sub(now_ns);
+        GatewayError::new(ErrorCode::RateLimitExceeded, limit.message.clone()).with_details(|details| {
+            details.status = Some(limit.status);
+            details.plain_body = self.ocelot.then(|| limit.message.clone());
             match self.fields {
                 Fields::None => {}
-                Fields::Ocelot => more.headers.push(("Retry-After".into(), format::seconds_as_double(wait))),
+                Fields::Ocelot => {
+                    details.headers.push(("Retry-After".into(), format::seconds_as_double(retry_after_ns)))
+                }
                 Fields::Both => {
-                    more.headers.push(("Retry-After".into(), format::whole_seconds(wait).to_string()));
-                    more.headers.push(("RateLimit-Policy".into(), rule.policy.clone()));
-                    more.headers
-                        .push(("RateLimit".into(), response_headers::exhausted_item(&rule.name, wait)));
+                    details
+                        .headers
+                        .push(("Retry-After".into(), format::whole_seconds(retry_after_ns).to_string()));
+                    details.headers.push(("RateLimit-Policy".into(), rule.policy.clone()));
+                    details.headers.push((
+                        "RateLimit".into(),
+                        response_headers::exhausted_item(&rule.name, retry_after_ns),
+                    ));
                 }
             }
         })

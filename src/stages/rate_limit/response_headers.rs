@@ -1,5 +1,5 @@
-//! The way back: what was left is told to the client, with every answer to a request that passed, refusals of later
-//! stages included.
+//! Rate limit headers, added to every response to an admitted request, including errors of later
+//! stages.
 
 use super::{Fields, RateLimit, format};
 use crate::pipeline::{
@@ -9,9 +9,9 @@ use crate::pipeline::{
 
 /// `"name";r=0;t=30`
 pub(super) fn exhausted_item(name: &str, nanoseconds: u64) -> String {
-    let mut out = Vec::new();
-    format::ratelimit_item(&mut out, name, 0, nanoseconds);
-    String::from_utf8_lossy(&out).into_owned()
+    let mut item = Vec::new();
+    format::ratelimit_item(&mut item, name, 0, nanoseconds);
+    String::from_utf8_lossy(&item).into_owned()
 }
 
 impl RateLimit {
@@ -19,10 +19,10 @@ impl RateLimit {
         let Exchange { response, scratch, now, .. } = exchange;
         let rate_limits = &response.rate_limits;
         if self.fields == Fields::Both {
-            let now = self.counters.instant_to_nanos(*now);
+            let now = self.store.instant_to_nanos(*now);
             self.add_ratelimit_headers(rate_limits, now, scratch, outcome);
         }
-        // The request that has least left of one of its limits is told that one.
+        // Ocelot's headers contain the limit with the fewest remaining requests.
         if let Some(tightest) =
             rate_limits.iter().min_by_key(|limit| limit.remaining).filter(|_| self.is_outermost)
         {
@@ -30,44 +30,44 @@ impl RateLimit {
         }
     }
 
-    /// Ocelot's three fields; each is there once, whatever the service says.
-    fn add_ocelot_headers(&self, quota: &RateLimitStatus, scratch: &mut Vec<u8>, outcome: &mut RouteResult) {
-        for (name, n) in [("X-RateLimit-Limit", quota.quota), ("X-RateLimit-Remaining", quota.remaining)] {
+    /// Ocelot's three fields, replacing those of the backend.
+    fn add_ocelot_headers(&self, status: &RateLimitStatus, scratch: &mut Vec<u8>, outcome: &mut RouteResult) {
+        for (name, n) in [("X-RateLimit-Limit", status.quota), ("X-RateLimit-Remaining", status.remaining)] {
             scratch.clear();
             crate::base::bytes::put_decimal(scratch, n);
-            put(outcome, name, scratch);
+            set_header(outcome, name, scratch);
         }
         scratch.clear();
-        format::round_trip(scratch, self.counters.to_unix_nanos(quota.reset_after));
-        put(outcome, "X-RateLimit-Reset", scratch);
+        format::round_trip(scratch, self.store.to_unix_nanos(status.reset_after));
+        set_header(outcome, "X-RateLimit-Reset", scratch);
     }
 
-    /// The draft's two fields, a member for each limit of this stage.
+    /// The two fields of the IETF draft, with an item for each limit of this stage.
     fn add_ratelimit_headers(
         &self,
-        quotas: &[RateLimitStatus],
+        statuses: &[RateLimitStatus],
         now: u64,
         scratch: &mut Vec<u8>,
         outcome: &mut RouteResult,
     ) {
-        for quota in quotas {
-            let Some(rule) = self.rules.iter().find(|rule| rule.index == quota.limit) else { continue };
+        for status in statuses {
+            let Some(rule) = self.rules.iter().find(|rule| rule.index == status.limit) else { continue };
             append_header(outcome, "RateLimit-Policy", rule.policy.as_bytes());
             scratch.clear();
             format::ratelimit_item(
                 scratch,
                 &rule.name,
-                quota.remaining,
-                quota.reset_after.saturating_sub(now),
+                status.remaining,
+                status.reset_after.saturating_sub(now),
             );
             append_header(outcome, "RateLimit", scratch);
         }
     }
 }
 
-fn put(outcome: &mut RouteResult, name: &'static str, value: &[u8]) {
+fn set_header(outcome: &mut RouteResult, name: &'static str, value: &[u8]) {
     match outcome {
-        Ok(answer) => answer.head.set(name.as_bytes(), value),
+        Ok(response) => response.head.set(name.as_bytes(), value),
         Err(_) => append_header(outcome, name, value),
     }
 }

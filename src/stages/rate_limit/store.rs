@@ -1,8 +1,8 @@
-//! The counts of all limits: one store for the process, bounded, exact across workers, emptied of what is over.
+//! The counters of all limits: one store per process, bounded, exact across workers, swept periodically.
 //!
-//! A count is 48 bytes whatever its key was. The store is cut into many shards, each behind a lock of its own that is
-//! held for some nanoseconds and never over anything that waits: what a window must decide (restart, count, first
-//! excess) is more than fits into one atomic number. Keys say which rule they belong to, so counts outlive plans.
+//! An entry takes 48 bytes. The store is sharded; a lock is held for nanoseconds and never across a wait: the state of a
+//! window (start, count, first excess) does not fit into one atomic number. Keys contain the name of the limit, so
+//! counters outlive plans.
 
 use super::super::partition_key::{Key, PartitionKeys};
 use crate::base::clock::Clock;
@@ -16,22 +16,22 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How the store is cut; enough for a shard to stay small and for workers to rarely meet.
+/// Shards, against lock contention; enough for small shards.
 const SHARDS: usize = 256;
-/// Counts in one shard at most: two millions in all, about 200 MiB.
+/// Most counters in one shard: two million in total, about 200 MiB.
 const MAX_ENTRIES_PER_SHARD: usize = 8192;
-/// Counts that are looked at when a full shard has to give one up.
+/// Counters that are examined for an eviction from a full shard.
 const EVICTION_SCAN: usize = 16;
-/// A shard is swept every so many rounds; a round is one call of [`Counters::sweep`].
+/// A shard is swept in every `SWEEP_INTERVAL`th call of [`CounterStore::sweep`].
 pub const SWEEP_INTERVAL: usize = 16;
 
-/// One count. What the numbers mean is the algorithm's.
+/// One counter, in nanoseconds of the store's clock; the algorithm interprets the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
     pub window_start: u64,
     pub exceeded: u64,
     pub count: u64,
-    /// From then on the count says nothing any more: a new one would say the same.
+    /// After this time the counter equals a new one and may be removed.
     pub expires_at: u64,
 }
 
@@ -60,12 +60,12 @@ impl Hash for HashedKey {
 
 type Shard = HashMap<HashedKey, Counter, BuildHasherDefault<IdentityHasher>>;
 
-/// All counts of the process.
+/// All counters of the process.
 #[derive(Debug)]
 pub struct CounterStore {
-    /// Times are nanoseconds since then.
+    /// The origin of all times.
     epoch: Instant,
-    /// That moment as Unix time in nanoseconds, corrected now and then.
+    /// `epoch` as Unix time in nanoseconds, synchronized periodically.
     wall_offset: AtomicU64,
     pub keys: PartitionKeys,
     shards: Box<[Mutex<Shard>]>,
@@ -80,85 +80,85 @@ impl Default for CounterStore {
 }
 
 impl CounterStore {
-    fn new(most: usize) -> CounterStore {
-        let counters = CounterStore {
+    fn new(max_entries: usize) -> CounterStore {
+        let store = CounterStore {
             epoch: Instant::now(),
             wall_offset: AtomicU64::new(0),
             keys: PartitionKeys::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            max_entries: most,
+            max_entries: max_entries,
             sweep_position: AtomicU64::new(0),
         };
-        counters.sync_wall_clock(counters.epoch, SystemTime::now());
-        counters
+        store.sync_wall_clock(store.epoch, SystemTime::now());
+        store
     }
 
-    /// A moment on the clock of the counters.
+    /// Nanoseconds since `epoch`.
     pub fn instant_to_nanos(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// A moment as Unix time in nanoseconds.
+    /// A time of the store's clock as Unix time in nanoseconds.
     pub fn to_unix_nanos(&self, at: u64) -> u64 {
         self.wall_offset.load(Relaxed).saturating_add(at)
     }
 
-    /// Says what time it is for others: clocks are set now and then.
-    pub fn sync_wall_clock(&self, now: Instant, wall: SystemTime) {
-        let unix = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        self.wall_offset.store(unix.saturating_sub(self.instant_to_nanos(now)), Relaxed);
+    /// Synchronizes with the system clock, which may be set.
+    pub fn sync_wall_clock(&self, now: Instant, unix_time: SystemTime) {
+        let unix_ns = unix_time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        self.wall_offset.store(unix_ns.saturating_sub(self.instant_to_nanos(now)), Relaxed);
     }
 
-    /// Replaces the count under the key by what is made of it, at one stroke; `keep` false only looks.
-    pub fn count<T>(
+    /// Updates the counter of a key atomically; with `keep` false nothing is stored (dry run).
+    pub fn update<T>(
         &self,
         key: Key,
         now: u64,
         keep: bool,
-        count: impl FnOnce(Option<Counter>) -> (Counter, T),
+        update: impl FnOnce(Option<Counter>) -> (Counter, T),
     ) -> T {
         let mut shard = self.shard(key);
         if !keep {
-            return count(shard.get(&HashedKey(key)).copied()).1;
+            return update(shard.get(&HashedKey(key)).copied()).1;
         }
         if shard.len() >= self.max_entries && !shard.contains_key(&HashedKey(key)) {
             evict_one(&mut shard, now);
         }
         match shard.entry(HashedKey(key)) {
-            Entry::Occupied(mut place) => {
-                let (cell, said) = count(Some(*place.get()));
-                place.insert(cell);
-                said
+            Entry::Occupied(mut slot) => {
+                let (counter, result) = update(Some(*slot.get()));
+                slot.insert(counter);
+                result
             }
-            Entry::Vacant(place) => {
-                let (cell, said) = count(None);
-                place.insert(cell);
-                said
+            Entry::Vacant(slot) => {
+                let (counter, result) = update(None);
+                slot.insert(counter);
+                result
             }
         }
     }
 
-    /// Changes a count that is there.
+    /// Changes an existing counter.
     pub fn update_existing(&self, key: Key, change: impl FnOnce(Counter) -> Counter) {
-        if let Some(cell) = self.shard(key).get_mut(&HashedKey(key)) {
-            *cell = change(*cell);
+        if let Some(counter) = self.shard(key).get_mut(&HashedKey(key)) {
+            *counter = change(*counter);
         }
     }
 
-    /// Forgets what is over in one part of the store, and gives back memory; after [`ROUNDS`] calls all was looked at.
+    /// Removes expired counters from a part of the store and releases memory; [`SWEEP_INTERVAL`] calls cover all shards.
     pub fn sweep(&self, now: u64) {
-        let round = self.sweep_position.fetch_add(1, Relaxed) as usize % SWEEP_INTERVAL;
-        for shard in self.shards.iter().skip(round).step_by(SWEEP_INTERVAL) {
+        let position = self.sweep_position.fetch_add(1, Relaxed) as usize % SWEEP_INTERVAL;
+        for shard in self.shards.iter().skip(position).step_by(SWEEP_INTERVAL) {
             let mut shard = lock(shard);
-            shard.retain(|_, cell| cell.expires_at > now);
+            shard.retain(|_, counter| counter.expires_at > now);
             if shard.capacity() > 64 && shard.len() < shard.capacity() / 4 {
-                let room = shard.len() * 2;
-                shard.shrink_to(room);
+                let capacity = shard.len() * 2;
+                shard.shrink_to(capacity);
             }
         }
     }
 
-    /// How many counts there are.
+    /// The number of counters.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
@@ -172,34 +172,34 @@ impl CounterStore {
     }
 }
 
-/// Sweeps for as long as somebody holds the counters: every part of the store once in [`ROUNDS`] seconds.
-pub async fn sweep_task(counters: Weak<CounterStore>, clock: Clock) {
+/// Sweeps as long as the store exists: each shard once in [`SWEEP_INTERVAL`] seconds.
+pub async fn sweep_task(store: Weak<CounterStore>, clock: Clock) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let Some(counters) = counters.upgrade() else { return };
+        let Some(store) = store.upgrade() else { return };
         let now = clock.now();
-        counters.sweep(counters.instant_to_nanos(now));
-        counters.sync_wall_clock(now, clock.unix_time());
+        store.sweep(store.instant_to_nanos(now));
+        store.sync_wall_clock(now, clock.unix_time());
     }
 }
 
-/// Takes out what is over; where nothing is, the one of a few that will be over first: it had the least to say.
+/// Removes expired counters among a few candidates, or the candidate that expires first.
 fn evict_one(shard: &mut Shard, now: u64) {
     let before = shard.len();
-    // Only a few at a time, so that a flood of strangers does not make every request walk through a whole shard.
-    let few = shard.iter().take(EVICTION_SCAN).map(|(place, cell)| (*place, cell.expires_at));
-    let few: smallvec::SmallVec<[(HashedKey, u64); EVICTION_SCAN]> = few.collect();
-    for (place, _) in few.iter().filter(|(_, ends)| *ends <= now) {
-        shard.remove(place);
+    // Only a few, so that a flood of new keys does not scan a whole shard for each request.
+    let candidates = shard.iter().take(EVICTION_SCAN).map(|(slot, counter)| (*slot, counter.expires_at));
+    let candidates: smallvec::SmallVec<[(HashedKey, u64); EVICTION_SCAN]> = candidates.collect();
+    for (slot, _) in candidates.iter().filter(|(_, expires_at)| *expires_at <= now) {
+        shard.remove(slot);
     }
     if shard.len() == before
-        && let Some((place, _)) = few.iter().min_by_key(|(_, ends)| *ends)
+        && let Some((slot, _)) = candidates.iter().min_by_key(|(_, expires_at)| *expires_at)
     {
-        shard.remove(place);
+        shard.remove(slot);
     }
 }
 
-/// A panic elsewhere must not take the counts away.
+/// Locks a shard, also after a panic elsewhere.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -216,45 +216,45 @@ mod tests {
         Key([state.hash_one(n), state.hash_one(!n)])
     }
 
-    fn hit(counters: &CounterStore, key: Key, window: &FixedWindow, now: u64) -> bool {
-        counters.count(key, now, true, |cell| window.try_acquire(cell, now)).admitted
+    fn hit(store: &CounterStore, key: Key, window: &FixedWindow, now: u64) -> bool {
+        store.update(key, now, true, |counter| window.try_acquire(counter, now)).admitted
     }
 
     #[test]
-    fn a_key_hammered_by_many_threads_is_admitted_exactly_as_often_as_the_limit_says_in_every_window() {
-        let counters = CounterStore::default();
-        let window = FixedWindow { limit: 1000, period: 10 * S, penalty: 0 };
+    fn the_limit_of_a_key_is_exact_across_threads_in_every_window() {
+        let store = CounterStore::default();
+        let window = FixedWindow { limit: 1000, period_ns: 10 * S, penalty_ns: 0 };
         let key = Key([1, 2]);
-        for round in 0..3 {
-            let hammer = || (0..500).filter(|_| hit(&counters, key, &window, round * 10 * S)).count();
+        for position in 0..3 {
+            let send_requests = || (0..500).filter(|_| hit(&store, key, &window, position * 10 * S)).count();
             let admitted: usize = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..64).map(|_| scope.spawn(hammer)).collect();
+                let threads: Vec<_> = (0..64).map(|_| scope.spawn(send_requests)).collect();
                 threads.into_iter().map(|thread| thread.join().expect("a thread")).sum()
             });
-            assert_eq!(admitted, 1000, "window {round}");
+            assert_eq!(admitted, 1000, "window {position}");
         }
     }
 
     #[test]
-    fn what_is_over_is_swept_away_and_what_is_not_stays() {
-        let counters = CounterStore::default();
+    fn expired_counters_are_swept() {
+        let store = CounterStore::default();
         let state = RandomState::new();
-        let short = FixedWindow { limit: 1, period: S, penalty: 0 };
-        let long = FixedWindow { limit: 1, period: 100 * S, penalty: 0 };
-        assert!((0..1000).all(|n| hit(&counters, key(&state, n), &short, 0)));
-        assert!((1000..1010).all(|n| hit(&counters, key(&state, n), &long, 0)));
-        (0..SWEEP_INTERVAL).for_each(|_| counters.sweep(S));
-        assert_eq!(counters.len(), 10);
-        assert!(!hit(&counters, key(&state, 1000), &long, 2 * S), "still counted");
+        let short = FixedWindow { limit: 1, period_ns: S, penalty_ns: 0 };
+        let long = FixedWindow { limit: 1, period_ns: 100 * S, penalty_ns: 0 };
+        assert!((0..1000).all(|n| hit(&store, key(&state, n), &short, 0)));
+        assert!((1000..1010).all(|n| hit(&store, key(&state, n), &long, 0)));
+        (0..SWEEP_INTERVAL).for_each(|_| store.sweep(S));
+        assert_eq!(store.len(), 10);
+        assert!(!hit(&store, key(&state, 1000), &long, 2 * S), "still counted");
     }
 
     #[test]
-    fn a_full_store_gives_up_what_ends_first_and_stays_bounded() {
-        let counters = CounterStore::new(8);
+    fn a_full_store_evicts_and_stays_bounded() {
+        let store = CounterStore::new(8);
         let state = RandomState::new();
-        let window = FixedWindow { limit: 1, period: S, penalty: 0 };
-        assert!((0..100_000).all(|n| hit(&counters, key(&state, n), &window, n)));
-        assert!(counters.len() <= 8 * SHARDS, "{}", counters.len());
+        let window = FixedWindow { limit: 1, period_ns: S, penalty_ns: 0 };
+        assert!((0..100_000).all(|n| hit(&store, key(&state, n), &window, n)));
+        assert!(store.len() <= 8 * SHARDS, "{}", store.len());
     }
 
     /// Resident memory of the process in bytes.
@@ -265,38 +265,38 @@ mod tests {
     }
 
     #[test]
-    fn a_million_keys_take_less_than_256_mib_and_idle_ones_are_forgotten() {
-        let counters = CounterStore::default();
+    fn a_million_keys_take_less_than_256_mib_and_idle_ones_are_removed() {
+        let store = CounterStore::default();
         let state = RandomState::new();
-        let window = FixedWindow { limit: 1, period: 60 * S, penalty: 0 };
+        let window = FixedWindow { limit: 1, period_ns: 60 * S, penalty_ns: 0 };
         let before = resident();
-        assert!((0..1_000_000).all(|n| hit(&counters, key(&state, n), &window, n)));
+        assert!((0..1_000_000).all(|n| hit(&store, key(&state, n), &window, n)));
         let grown = resident().saturating_sub(before);
-        assert_eq!(counters.len(), 1_000_000);
+        assert_eq!(store.len(), 1_000_000);
         assert!(grown <= 256 << 20, "{} MiB", grown >> 20);
-        assert!((0..1000).all(|n| !hit(&counters, key(&state, n), &window, S)), "none was given up");
-        (0..SWEEP_INTERVAL).for_each(|_| counters.sweep(61 * S));
-        assert_eq!(counters.len(), 0);
-        let room: usize = counters.shards.iter().map(|shard| lock(shard).capacity()).sum();
-        assert!(room < 64 * SHARDS, "{room}");
+        assert!((0..1000).all(|n| !hit(&store, key(&state, n), &window, S)), "none was evicted");
+        (0..SWEEP_INTERVAL).for_each(|_| store.sweep(61 * S));
+        assert_eq!(store.len(), 0);
+        let capacity: usize = store.shards.iter().map(|shard| lock(shard).capacity()).sum();
+        assert!(capacity < 64 * SHARDS, "{capacity}");
     }
 
     #[test]
-    fn looking_changes_nothing() {
-        let counters = CounterStore::default();
-        let window = FixedWindow { limit: 1, period: S, penalty: 0 };
+    fn a_dry_run_stores_nothing() {
+        let store = CounterStore::default();
+        let window = FixedWindow { limit: 1, period_ns: S, penalty_ns: 0 };
         let look =
-            |now| counters.count(Key([3, 4]), now, false, |cell| window.try_acquire(cell, now)).admitted;
+            |now| store.update(Key([3, 4]), now, false, |counter| window.try_acquire(counter, now)).admitted;
         assert!(look(0) && look(0));
-        assert!(counters.is_empty());
+        assert!(store.is_empty());
     }
 
     #[test]
-    fn a_moment_is_told_in_the_time_of_the_wall_and_clocks_may_be_set() {
-        let counters = CounterStore::default();
-        let later = counters.epoch + Duration::from_secs(5);
-        counters.sync_wall_clock(later, UNIX_EPOCH + Duration::from_secs(1_000_000));
-        assert_eq!(counters.to_unix_nanos(7 * S), 1_000_002 * S);
-        assert_eq!(counters.instant_to_nanos(later), 5 * S);
+    fn times_are_converted_to_the_system_clock() {
+        let store = CounterStore::default();
+        let later = store.epoch + Duration::from_secs(5);
+        store.sync_wall_clock(later, UNIX_EPOCH + Duration::from_secs(1_000_000));
+        assert_eq!(store.to_unix_nanos(7 * S), 1_000_002 * S);
+        assert_eq!(store.instant_to_nanos(later), 5 * S);
     }
 }

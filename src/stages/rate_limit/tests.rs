@@ -12,7 +12,7 @@ fn limit(limit: u64, parts: Vec<KeyPart>) -> Limit {
         name: format!("{limit}/1s"),
         rule: format!("{limit}/1s/w0ms"),
         counter: format!("{limit}|{}", format_list(&parts)),
-        algorithm: Algorithm::Window(FixedWindow { limit, period: S, penalty: 0 }),
+        algorithm: Algorithm::Window(FixedWindow { limit, period_ns: S, penalty_ns: 0 }),
         policy: (limit, 1),
         parts,
         exempt_clients: vec!["vip".into()],

@@ -1,51 +1,55 @@
-//! The token bucket, as the arithmetic of GCRA: one number, the time at which the bucket will be full again.
+//! Token bucket, implemented as GCRA (generic cell rate algorithm): the state is one number, the time at which the
+//! bucket is full again. All times are nanoseconds of the store's clock.
 //!
-//! The quota is `governor`'s; the number is kept in our own counters, because those of `governor` know neither the time
-//! of an exchange nor a bound of memory. A test holds the two together.
+//! The quota type is `governor`'s. Its counters are not used: they take neither the time of an exchange nor a memory
+//! limit. A test compares the decisions of both.
 
 use super::{fixed_window::Decision, store::Counter};
 use governor::Quota;
 use std::{num::NonZeroU32, time::Duration};
 
-/// A bucket of so many tokens, refilled one by one.
+/// A bucket of `burst` tokens, refilled one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenBucket {
-    /// Nanoseconds for one token.
-    emission_interval: u64,
+    /// Nanoseconds per token.
+    emission_interval_ns: u64,
     burst: u64,
 }
 
 impl TokenBucket {
-    /// So many requests in a period, so many of them at once; none when it is nothing in no time.
+    /// `limit` requests per period, `burst` of them at once; `None` if the interval is zero.
     pub fn new(limit: NonZeroU32, period: Duration, burst: NonZeroU32) -> Option<TokenBucket> {
         let quota = Quota::with_period(period / limit.get())?.allow_burst(burst);
-        let every = u64::try_from(quota.replenish_interval().as_nanos()).ok()?;
-        Some(TokenBucket { emission_interval: every, burst: u64::from(quota.burst_size().get()) })
+        let emission_interval = u64::try_from(quota.replenish_interval().as_nanos()).ok()?;
+        Some(TokenBucket {
+            emission_interval_ns: emission_interval,
+            burst: u64::from(quota.burst_size().get()),
+        })
     }
 
-    /// Takes a token: the bucket after that, and what it means.
-    pub fn try_acquire(&self, cell: Option<Counter>, now: u64) -> (Counter, Decision) {
-        let full = cell.map_or(now, |cell| cell.window_start.max(now));
-        let capacity = self.emission_interval.saturating_mul(self.burst);
-        let next = full.saturating_add(self.emission_interval);
+    /// Takes a token; returns the new state and the decision.
+    pub fn try_acquire(&self, counter: Option<Counter>, now: u64) -> (Counter, Decision) {
+        let full_at = counter.map_or(now, |counter| counter.window_start.max(now));
+        let capacity = self.emission_interval_ns.saturating_mul(self.burst);
+        let next = full_at.saturating_add(self.emission_interval_ns);
         let admitted = next - now <= capacity;
-        let full = if admitted { next } else { full };
-        let standing = Decision {
+        let full_at = if admitted { next } else { full_at };
+        let decision = Decision {
             admitted,
-            remaining: (capacity - (full - now).min(capacity)) / self.emission_interval,
-            resets_at: full,
+            remaining: (capacity - (full_at - now).min(capacity)) / self.emission_interval_ns,
+            resets_at: full_at,
             retry_at: next.saturating_sub(capacity),
         };
-        (Counter { window_start: full, exceeded: 0, count: 0, expires_at: full }, standing)
+        (Counter { window_start: full_at, exceeded: 0, count: 0, expires_at: full_at }, decision)
     }
 
-    /// Puts a token back.
-    pub fn refund(&self, cell: Counter) -> Counter {
-        let full = cell.window_start.saturating_sub(self.emission_interval);
-        Counter { window_start: full, expires_at: full, ..cell }
+    /// Returns a token.
+    pub fn refund(&self, counter: Counter) -> Counter {
+        let full_at = counter.window_start.saturating_sub(self.emission_interval_ns);
+        Counter { window_start: full_at, expires_at: full_at, ..counter }
     }
 
-    /// Tokens that fit in.
+    /// The capacity in tokens.
     pub fn burst(&self) -> u64 {
         self.burst
     }
@@ -68,13 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_at_once_and_then_one_after_the_other() {
+    fn a_burst_is_admitted_and_then_one_request_per_interval() {
         let bucket = bucket(10, 10, 3);
-        let mut cell = None;
+        let mut counter = None;
         let mut at = |now| {
-            let (next, standing) = bucket.try_acquire(cell, now);
-            cell = Some(next);
-            (standing.admitted, standing.remaining)
+            let (next, decision) = bucket.try_acquire(counter, now);
+            counter = Some(next);
+            (decision.admitted, decision.remaining)
         };
         assert_eq!([at(0), at(0), at(0), at(0)], [(true, 2), (true, 1), (true, 0), (false, 0)]);
         assert_eq!([at(S - 1), at(S), at(S)], [(false, 0), (true, 0), (false, 0)]);
@@ -82,30 +86,30 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_when_the_next_token_comes() {
+    fn a_rejection_has_the_time_of_the_next_token() {
         let bucket = bucket(2, 10, 1);
-        let (cell, _) = bucket.try_acquire(None, 0);
-        let (cell, refused) = bucket.try_acquire(Some(cell), S);
-        assert_eq!((refused.admitted, refused.retry_at, refused.resets_at), (false, 5 * S, 5 * S));
-        assert!(bucket.try_acquire(Some(cell), 5 * S).1.admitted);
+        let (counter, _) = bucket.try_acquire(None, 0);
+        let (counter, rejected) = bucket.try_acquire(Some(counter), S);
+        assert_eq!((rejected.admitted, rejected.retry_at, rejected.resets_at), (false, 5 * S, 5 * S));
+        assert!(bucket.try_acquire(Some(counter), 5 * S).1.admitted);
     }
 
     #[test]
-    fn a_token_put_back_is_there_again() {
+    fn a_refunded_token_is_available_again() {
         let bucket = bucket(1, 60, 1);
-        let (cell, _) = bucket.try_acquire(None, 7);
-        assert!(bucket.try_acquire(Some(bucket.refund(cell)), 7).1.admitted);
+        let (counter, _) = bucket.try_acquire(None, 7);
+        assert!(bucket.try_acquire(Some(bucket.refund(counter)), 7).1.admitted);
     }
 
     #[test]
-    fn nothing_in_no_time_is_no_bucket() {
+    fn a_zero_interval_is_not_a_bucket() {
         assert_eq!(TokenBucket::new(n(1), Duration::ZERO, n(1)), None);
         assert_eq!(TokenBucket::new(n(u32::MAX), Duration::from_nanos(1), n(1)), None);
     }
 
     proptest! {
         #[test]
-        fn it_admits_what_governor_admits(
+        fn decisions_equal_those_of_governor(
             limit in 1u32..20,
             period in 1u64..1_000_000,
             burst in 1u32..20,
@@ -116,13 +120,13 @@ mod tests {
             let clock = FakeRelativeClock::default();
             let theirs = RateLimiter::direct_with_clock(quota, clock.clone());
             let ours = TokenBucket::new(n(limit), period, n(burst)).expect("a bucket");
-            let (mut cell, mut now) = (None, 0);
+            let (mut counter, mut now) = (None, 0);
             for step in steps {
                 now += step;
                 clock.advance(Duration::from_nanos(step));
-                let (next, standing) = ours.try_acquire(cell, now);
-                prop_assert_eq!(standing.admitted, theirs.check().is_ok());
-                cell = Some(next).filter(|cell| now < cell.expires_at);
+                let (next, decision) = ours.try_acquire(counter, now);
+                prop_assert_eq!(decision.admitted, theirs.check().is_ok());
+                counter = Some(next).filter(|counter| now < counter.expires_at);
             }
         }
     }

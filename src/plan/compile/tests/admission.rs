@@ -74,7 +74,7 @@ fn old_names_are_read_and_win() {
     let limit = all[0].rate_limit.clone().expect("limits").limits.remove(0);
     assert_eq!((limit.rule.as_str(), limit.status, limit.message.as_str()), ("1/1s/w1.5s", 418, "1 per 1s"));
     let Algorithm::Window(window) = limit.algorithm else { panic!("a window") };
-    assert_eq!(window.penalty, 1_500_000_000);
+    assert_eq!(window.penalty_ns, 1_500_000_000);
 }
 
 #[test]

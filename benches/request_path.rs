@@ -8,7 +8,7 @@ use margay::pipeline::body::NoClient;
 use margay::pipeline::exchange::{Exchange, Peer};
 use margay::pipeline::head::Head;
 use margay::pipeline::stage::run_request;
-use margay::plan::build::{ProcessState, build};
+use margay::plan::{ProcessState, build};
 use margay::plan::document::load_texts;
 use margay::plan::{Plan, compile};
 use margay::telemetry::Metrics;

@@ -6,7 +6,7 @@ use crate::config::suggest;
 use crate::control::candidate::Candidate;
 use crate::pipeline::exchange::{Exchange, Peer};
 use crate::pipeline::head::Head;
-use crate::plan::build::{ProcessState, build};
+use crate::plan::{ProcessState, build};
 use crate::plan::explain::{Explainer, Explanation};
 use crate::stages::custom::StageRegistry;
 use crate::telemetry::Metrics;

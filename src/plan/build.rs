@@ -1,43 +1,33 @@
-//! Blueprint → plan: what was checked meets what runs. State is attached here, by key: counters, pools and names of
-//! unchanged routes go on as they were.
+//! Builds a plan from a blueprint. State is attached here, by key: counters, pools and resolved names of unchanged routes
+//! and clusters are reused.
 
 use super::{
     aggregate,
     blueprint::{
         self, Blueprint, ClusterBlueprint, HttpVersion, RouteBlueprint, Scheme, TraceMode,
-        discovery::DiscoveredService,
+        discovery::{DiscoveredService, DynamicBlueprint},
     },
     compiled::{PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
-    limits, listeners,
+    listeners,
+    process_state::ProcessState,
     routing::UrlTemplate,
 };
 use crate::{
     backend::{
         Cluster,
-        attempt::{AttemptConfig, Http2, Resilience, ResilienceState},
+        attempt::{AttemptConfig, Http2, Resilience},
         balance::{BalancerKind, HashPolicy},
-        cluster::{ClusterSpec, ClusterStates},
-        discovery::Registries,
+        cluster::ClusterSpec,
         endpoint::{Instance, TlsMode},
     },
-    base::{clock::Clock, weak_map::WeakMap},
-    net::{
-        background::BackgroundRuntime,
-        listener::Address,
-        resolver::Resolver,
-        tls::{
-            server::{ClientAuth, TicketKeys},
-            trust::TrustAnchors,
-        },
-    },
+    net::tls::trust::TrustAnchors,
     pipeline::{
         error::ErrorCode,
         head::Version,
         stage::{BoxStage, StageEntry},
     },
     stages::{
-        StageState,
         ascii_headers::AsciiHeaders,
         client_certificate::ForwardClientCertificate,
         feature::{BuildContext, RouteRole},
@@ -56,51 +46,6 @@ use std::{
     sync::Arc,
 };
 
-/// What runs, and outlives every plan.
-#[derive(Clone, Debug)]
-pub struct ProcessState {
-    pub cluster_states: Arc<ClusterStates>,
-    pub names: Resolver,
-    /// Circuits and budgets.
-    pub attempts: Arc<ResilienceState>,
-    pub background: BackgroundRuntime,
-    /// What the stages keep.
-    pub stage_state: Arc<StageState>,
-    /// Who says where services are.
-    pub registries: Arc<Registries>,
-    pub clock: Clock,
-    /// What makes TLS sessions resumable, by the address of the listener and what it asks of clients.
-    pub tls_tickets: Arc<WeakMap<(Address, Option<ClientAuth>), TicketKeys>>,
-    pub metrics: Arc<Metrics>,
-    /// How many connections the process may hold, where the document does not say.
-    pub connections: usize,
-}
-
-impl ProcessState {
-    pub fn new(metrics: Arc<Metrics>, connections: usize) -> ProcessState {
-        let (background, stage_state, clock) =
-            (BackgroundRuntime::default(), Arc::<StageState>::default(), Clock::default());
-        stage_state.maintain(&background, &clock);
-        let names = Resolver::new(background.clone());
-        ProcessState {
-            cluster_states: ClusterStates::with_runtime(
-                names.clone(),
-                background.clone(),
-                Some(metrics.clone()),
-            ),
-            registries: Arc::new(Registries::new(background.clone(), names.dns().clone(), metrics.clone())),
-            names,
-            attempts: Arc::default(),
-            background,
-            stage_state,
-            clock,
-            tls_tickets: Arc::default(),
-            metrics,
-            connections,
-        }
-    }
-}
-
 /// Makes the plan of a blueprint. An error is a template that was not checked before.
 pub fn build(blueprint: &Blueprint, id: String, ground: &ProcessState) -> Result<Plan, String> {
     ground.names.dns().configure(&blueprint.dns);
@@ -108,7 +53,7 @@ pub fn build(blueprint: &Blueprint, id: String, ground: &ProcessState) -> Result
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
-        limits: limits::runtime_limits(&blueprint.limits, ground.connections),
+        limits: listeners::runtime_limits(&blueprint.limits, ground.connections),
         listeners: listeners::listeners(blueprint, ground)?,
         expiries: listeners::certificate_expiries(blueprint),
         access_log: blueprint.access_log,
@@ -117,7 +62,7 @@ pub fn build(blueprint: &Blueprint, id: String, ground: &ProcessState) -> Result
         table: blueprint.table.clone(),
         clusters: all_clusters(&routes),
         routes,
-        dynamic: blueprint.dynamic.as_ref().map(|options| DynamicRoutes::new(blueprint, options, ground)),
+        dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, ground)),
     })
 }
 
@@ -141,7 +86,14 @@ fn routes(blueprint: &Blueprint, ground: &ProcessState) -> Box<[Arc<Route>]> {
 }
 
 /// The route of a service that a request named.
-pub(super) fn service_route(
+/// Routes of discovered services, built on demand.
+fn dynamic_routes(blueprint: &Blueprint, options: &DynamicBlueprint, ground: &ProcessState) -> DynamicRoutes {
+    let (ground, blueprint) =
+        (ground.clone(), Blueprint { routes: Vec::new(), dynamic: None, ..blueprint.clone() });
+    DynamicRoutes::new(options, Box::new(move |route| service_route(route, &blueprint, &ground)))
+}
+
+fn service_route(
     route: &RouteBlueprint,
     blueprint: &Blueprint,
     ground: &ProcessState,

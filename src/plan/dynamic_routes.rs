@@ -1,13 +1,13 @@
-//! Dynamic routing: the first segment of the path names a service, and the registry says where it is (spec section
-//! 11.2). A stranger chooses the name: what the registry does not know is forgotten at once, and all of it is bounded.
+//! Dynamic routing: the first path segment is a service name, which the discovery provider resolves
+//! (docs/ocelot-behavior.md, section 11.2). Clients choose the name: unknown services are dropped after a short time, and
+//! the number of services is bounded.
 
 use super::{
     blueprint::{
-        Blueprint, ClusterBlueprint, RouteBlueprint,
+        ClusterBlueprint, RouteBlueprint,
         discovery::{DiscoveredService, DynamicBlueprint},
     },
-    build::{ProcessState, service_route},
-    compiled::Route,
+    route::Route,
 };
 use crate::{
     backend::{Cluster, discovery::Service},
@@ -23,33 +23,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Services that are routed to at one time.
+/// Maximum number of known services.
 const MAX_SERVICES: usize = 1024;
-/// Names that the registry is being asked about at one time.
+/// Maximum number of services whose lookup is pending.
 const MAX_PENDING: usize = 64;
-/// A service that nobody asked for so long is let go.
+/// A service without requests for this time is dropped.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
-/// A name that the registry does not know is forgotten after so long.
+/// An unknown service is dropped after this time.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest name of namespace and service.
+/// Maximum length of namespace and service name together.
 const MAX_NAME: usize = 253;
 
-/// Routes that are made when a request names their service.
+/// Builds the route of a discovered service.
+type RouteBuilder = Box<dyn Fn(&RouteBlueprint) -> Arc<Route> + Send + Sync>;
+
+/// Routes of discovered services, created when a request names their service.
 pub struct DynamicRoutes {
-    blueprint: Box<Blueprint>,
     options: DynamicBlueprint,
-    shared_state: ProcessState,
+    build_route: RouteBuilder,
     /// Services that have, or had, instances.
     services: ArcSwap<HashMap<Box<[u8]>, Arc<KnownService>>>,
-    /// Names that a request brought, as long as nothing is known of them.
+    /// Services named by requests that the provider has not confirmed yet.
     pending: Mutex<HashMap<Box<[u8]>, PendingService>>,
     epoch: Instant,
 }
 
-/// A service that requests go to.
+/// A service with a route.
 struct KnownService {
     route: Arc<Route>,
-    /// Seconds from the beginning to the last request.
+    /// Seconds from `epoch` to the last request.
     last_used: AtomicU64,
 }
 
@@ -59,12 +61,11 @@ struct PendingService {
 }
 
 impl DynamicRoutes {
-    /// Routes for the services of this blueprint.
-    pub fn new(blueprint: &Blueprint, options: &DynamicBlueprint, ground: &ProcessState) -> DynamicRoutes {
+    /// No routes yet; `build_route` creates them.
+    pub fn new(options: &DynamicBlueprint, build_route: RouteBuilder) -> DynamicRoutes {
         DynamicRoutes {
-            blueprint: Box::new(Blueprint { routes: Vec::new(), dynamic: None, ..blueprint.clone() }),
             options: options.clone(),
-            shared_state: ground.clone(),
+            build_route,
             services: ArcSwap::default(),
             pending: Mutex::default(),
             epoch: Instant::now(),
@@ -75,54 +76,54 @@ impl DynamicRoutes {
     pub fn find(&self, path: &[u8], now: Instant) -> Result<Arc<Route>, GatewayError> {
         let segment = path.strip_prefix(b"/").unwrap_or(path);
         let segment = segment.split(|byte| *byte == b'/').next().unwrap_or_default();
-        if let Some(met) = self.services.load().get(segment) {
+        if let Some(known) = self.services.load().get(segment) {
             let second = self.elapsed_seconds(now);
-            if met.last_used.load(Relaxed) != second {
-                met.last_used.store(second, Relaxed);
+            if known.last_used.load(Relaxed) != second {
+                known.last_used.store(second, Relaxed);
             }
-            return Ok(met.route.clone());
+            return Ok(known.route.clone());
         }
         self.lookup_or_create(segment, now)
     }
 
-    /// The labels under which its routes count.
+    /// The metric labels of its routes.
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         let entries = self.options.entries.iter().map(|entry| entry.route.name.as_str());
         entries.chain([self.options.defaults.name.as_str()])
     }
 
-    /// Where the services are that requests go to.
+    /// The clusters of all known services.
     pub fn clusters(&self) -> Vec<Arc<Cluster>> {
         let services = self.services.load();
-        let leading = services.values().filter_map(|met| met.route.cluster().ok());
+        let leading = services.values().filter_map(|known| known.route.cluster().ok());
         leading.map(|(cluster, _)| cluster.clone()).collect()
     }
 
-    /// Lets go of what nobody wants any more; to be called now and then.
+    /// Drops idle and unknown services; called periodically.
     pub fn evict_idle(&self, now: Instant) {
-        let mut strangers = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let (known, strange): (Vec<_>, Vec<_>) = strangers.drain().partition(|(_, s)| is_known(&s.route));
-        strangers.extend(strange.into_iter().filter(|(_, stranger)| stranger.until > now));
-        drop(strangers);
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let (confirmed, unknown): (Vec<_>, Vec<_>) = pending.drain().partition(|(_, s)| is_known(&s.route));
+        pending.extend(unknown.into_iter().filter(|(_, service)| service.until > now));
+        drop(pending);
         let second = self.elapsed_seconds(now);
-        let fresh = |met: &Arc<KnownService>| met.last_used.load(Relaxed) + IDLE_TIMEOUT.as_secs() > second;
+        let is_active = |known: &Arc<KnownService>| known.last_used.load(Relaxed) + IDLE_TIMEOUT.as_secs() > second;
         let services = self.services.load();
-        if known.is_empty() && services.values().all(fresh) {
+        if confirmed.is_empty() && services.values().all(is_active) {
             return;
         }
         self.services.rcu(|services| {
-            let mut kept: HashMap<_, _> =
-                services.iter().filter(|(_, met)| fresh(met)).map(|(k, v)| (k.clone(), v.clone())).collect();
-            for (name, stranger) in known.iter().take(MAX_SERVICES.saturating_sub(kept.len())) {
-                let met = || {
+            let mut active: HashMap<_, _> =
+                services.iter().filter(|(_, known)| is_active(known)).map(|(k, v)| (k.clone(), v.clone())).collect();
+            for (name, service) in confirmed.iter().take(MAX_SERVICES.saturating_sub(active.len())) {
+                let known = || {
                     Arc::new(KnownService {
-                        route: stranger.route.clone(),
+                        route: service.route.clone(),
                         last_used: AtomicU64::new(second),
                     })
                 };
-                kept.entry(name.clone()).or_insert_with(met);
+                active.entry(name.clone()).or_insert_with(known);
             }
-            kept
+            active
         });
     }
 
@@ -130,48 +131,48 @@ impl DynamicRoutes {
         now.saturating_duration_since(self.epoch).as_secs()
     }
 
-    /// A name that was not heard before, or not long ago.
+    /// The route of a pending service, created if it is new.
     #[cold]
     fn lookup_or_create(&self, segment: &[u8], now: Instant) -> Result<Arc<Route>, GatewayError> {
         let (namespace, service) = display_name(segment)?;
-        let mut strangers = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stranger) = strangers.get(segment).filter(|stranger| stranger.until > now) {
-            return Ok(stranger.route.clone());
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pending) = pending.get(segment).filter(|pending| pending.until > now) {
+            return Ok(pending.route.clone());
         }
-        if strangers.len() >= MAX_PENDING {
-            // Those whose time is over make room; those that turned out to be services move with the next tidying.
-            strangers.retain(|_, stranger| stranger.until > now || is_known(&stranger.route));
+        if pending.len() >= MAX_PENDING {
+            // Expired services make room; confirmed ones are moved by the next `evict_idle`.
+            pending.retain(|_, service| service.until > now || is_known(&service.route));
         }
-        // Services that the configuration names are as many as it names.
-        let is_written = self.options.of(namespace, service).is_some();
-        if strangers.len() >= MAX_PENDING && !is_written {
-            let detail = "too many services that nobody has heard of are asked for at one time";
+        // The number of configured services is bounded by the configuration.
+        let is_configured = self.options.of(namespace, service).is_some();
+        if pending.len() >= MAX_PENDING && !is_configured {
+            let detail = "too many concurrent requests for unknown services";
             return Err(GatewayError::new(ErrorCode::BackendNoEndpoint, detail));
         }
-        let route = self.make(namespace, service);
-        strangers
+        let route = self.create(namespace, service);
+        pending
             .insert(segment.into(), PendingService { route: route.clone(), until: now + PENDING_TIMEOUT });
         Ok(route)
     }
 
-    fn make(&self, namespace: &str, name: &str) -> Arc<Route> {
+    fn create(&self, namespace: &str, name: &str) -> Arc<Route> {
         let entry = self.options.of(namespace, name);
         let options = entry.map_or(&self.options.defaults, |entry| &entry.route);
         let own = entry.map_or("", |entry| entry.namespace.as_str());
         let namespace = if namespace.is_empty() { own } else { namespace };
         let key = format!("dynamic {namespace}.{name}");
-        let template = options.cluster.discovery.as_ref().map(|found| found.service.scheme.clone());
+        let template = options.cluster.discovery.as_ref().map(|discovered| discovered.service.scheme.clone());
         let service =
             Service { name: name.into(), namespace: namespace.into(), scheme: template.unwrap_or_default() };
-        let found = DiscoveredService { registry: self.options.registry.clone(), service, is_unnamed: true };
+        let discovered = DiscoveredService { registry: self.options.registry.clone(), service, is_unnamed: true };
         let cluster =
-            ClusterBlueprint { key: key.clone(), discovery: Some(found), ..(*options.cluster).clone() };
+            ClusterBlueprint { key: key.clone(), discovery: Some(discovered), ..(*options.cluster).clone() };
         let route = RouteBlueprint { cluster: Arc::new(cluster), state_key: key, ..options.clone() };
-        service_route(&route, &self.blueprint, &self.shared_state)
+        (self.build_route)(&route)
     }
 }
 
-/// Whether the registry knows the service.
+/// Whether the provider has reported instances of the service.
 fn is_known(route: &Route) -> bool {
     route
         .cluster()
@@ -190,7 +191,7 @@ fn display_name(segment: &[u8]) -> Result<(&str, &str), GatewayError> {
     if service.is_empty() || service.starts_with('.') {
         return Err(GatewayError::new(
             ErrorCode::RouteNotFound,
-            "the first segment of the path is no name of a service",
+            "the first path segment is not a valid service name",
         ));
     }
     Ok((namespace, service))
@@ -198,7 +199,7 @@ fn display_name(segment: &[u8]) -> Result<(&str, &str), GatewayError> {
 
 impl std::fmt::Debug for DynamicRoutes {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.debug_struct("Dynamic").field("services", &self.services.load().len()).finish_non_exhaustive()
+        f.debug_struct("DynamicRoutes").field("services", &self.services.load().len()).finish_non_exhaustive()
     }
 }
 

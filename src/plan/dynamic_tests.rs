@@ -1,10 +1,10 @@
-//! Names that requests bring, without a registry that answers.
+//! Dynamic routes with an unreachable discovery provider.
 
 use super::*;
 use crate::{
     backend::endpoint::Instance,
     config::{Environment, InMemoryFiles},
-    plan::{Plan, build, compile, document::load_texts},
+    plan::{Plan, ProcessState, build, compile, document::load_texts},
     telemetry::Metrics,
 };
 
@@ -30,7 +30,7 @@ fn source(route: &Route) -> &Arc<crate::backend::discovery::ServiceWatch> {
 }
 
 #[test]
-fn a_service_has_the_options_of_its_entry_or_the_general_ones() {
+fn a_service_has_the_options_of_its_entry_or_the_defaults() {
     let plan = plan();
     let dynamic = plan.dynamic.as_ref().unwrap();
     let now = Instant::now();
@@ -49,13 +49,13 @@ fn a_service_has_the_options_of_its_entry_or_the_general_ones() {
             (timeout, service, namespace),
             "{path}"
         );
-        assert!(Arc::ptr_eq(&route, &dynamic.find(path.as_bytes(), now).unwrap()), "made once");
+        assert!(Arc::ptr_eq(&route, &dynamic.find(path.as_bytes(), now).unwrap()), "created once");
     }
     assert_eq!(dynamic.labels().collect::<Vec<_>>(), ["orders", "eu.stock", "dynamic"]);
 }
 
 #[test]
-fn what_is_no_name_is_no_route() {
+fn an_invalid_name_matches_no_route() {
     let plan = plan();
     let long = format!("/{}", "a".repeat(254));
     for path in ["/", "//a", "/a%20b/c", "/.", "/a.", "/..", "/a..b", "/a:b", "/a*", long.as_str()] {
@@ -76,7 +76,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn strangers_are_few_and_soon_forgotten_and_written_services_are_none() {
+fn unknown_services_are_bounded_and_dropped_but_configured_ones_are_not() {
     let plan = plan();
     let dynamic = plan.dynamic.as_ref().unwrap();
     let now = Instant::now();

@@ -1,4 +1,10 @@
-//! Document → plan: cross checks, inheritance, route table, routes, the current plan, explain.
+//! The plan: a document, checked and compiled to routes, clusters and listeners that serve requests. Envoy calls it the
+//! route configuration and cluster manager, nginx the configuration cycle, YARP the proxy configuration.
+//!
+//! [`compile`] checks a document and compiles it to a pure [`blueprint`]; [`build()`] adds handles (pools, balancers, TLS) and
+//! yields the [`Plan`], which `server` reads for every request; [`explain`] is its dry run. `control` builds a new plan at
+//! every reload. A plan owns its routes and route table; what outlives it (cluster, cache and rate limit state, TLS
+//! session tickets, metrics) is in [`ProcessState`] and is found again by key.
 
 pub mod build;
 pub mod aggregate;
@@ -10,14 +16,14 @@ pub mod document;
 mod listeners;
 mod dynamic_routes;
 pub mod explain;
-mod failures;
 pub mod inherit;
-mod limits;
 pub mod routing;
 pub mod compiled;
-pub mod sought;
+mod process_state;
+mod route;
 mod stage_options;
 
-pub use build::{ProcessState, build};
+pub use build::build;
 pub use compile::{compile, compile_with_stages};
+pub use process_state::ProcessState;
 pub use compiled::{Aggregate, Limits, ListenerPlan, ListenerTls, Part, Plan, Route, RouteRef, Target};

@@ -5,7 +5,8 @@ use crate::{
     plan::{
         aggregate::AggregateBlueprint,
         blueprint::Blueprint,
-        build::{ProcessState, route},
+        build::route,
+        process_state::ProcessState,
         compiled::{Aggregate, Part, Route, Target},
     },
     stages::feature::RouteRole,

@@ -5,7 +5,6 @@
 pub mod accept;
 pub(super) mod build;
 pub mod compose;
-pub mod explain;
 pub mod json_path;
 mod part_exchange;
 pub mod template;

@@ -89,23 +89,23 @@ fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
 }
 
 #[test]
-fn explain_tells_what_is_done_about_failures_in_words() {
+fn explain_describes_the_resilience_settings() {
     let text = with(
         r#""QoSOptions": { "MinimumThroughput": 5, "BreakDuration": 1000, "Timeout": 700, "Scope": "Endpoint" },
            "RetryOptions": { "Attempts": 4, "PerTryTimeout": "500ms", "On": ["Reset"], "OnStatus": [503] },
            "FallbackOptions": { "Reply": { "Status": 200 } },
            "HttpHandlerOptions": { "MaxConnectionsPerServer": 9, "ConnectionQueueLimit": 2 }"#,
     );
-    let told = crate::plan::failures::describe(&sound(&text, false).routes[0]);
-    let told: Vec<_> = told.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let rows = crate::plan::explain::resilience::describe(&sound(&text, false).routes[0]);
+    let rows: Vec<_> = rows.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     assert_eq!(
-        told,
+        rows,
         [
-            "QoSOptions: a circuit before each address: 5 failures in a row open it for 1s; 700ms for an attempt",
-            "RetryOptions: 4 attempts, 500ms each, again on reset, 503",
-            "FallbackOptions: a fixed 200",
-            "HttpHandlerOptions.MaxConnectionsPerServer: 9, and 2 may wait",
+            "QoSOptions: circuit breaker per endpoint: 5 consecutive failures open it for 1s; 700ms per attempt",
+            "RetryOptions: 4 attempts, 500ms per try, retried on reset, 503",
+            "FallbackOptions: static response 200",
+            "HttpHandlerOptions.MaxConnectionsPerServer: 9, queue of 2",
         ]
     );
-    assert!(crate::plan::failures::describe(&sound(&with(""), false).routes[0]).is_empty());
+    assert!(crate::plan::explain::resilience::describe(&sound(&with(""), false).routes[0]).is_empty());
 }

@@ -1,44 +1,44 @@
-//! What a registry says when `explain` asks it.
+//! The discovery lookup of `explain`.
 
 use crate::backend::Cluster;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// How long a registry is waited for.
+/// Timeout of the lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A service that was looked up.
+/// The result of a discovery lookup.
 #[derive(Debug, Serialize)]
 pub struct DiscoveryLookup {
     pub service: String,
-    /// Empty: that of the registry.
+    /// Empty: that of the provider.
     pub namespace: String,
-    pub registry: String,
-    /// None: the registry has not answered.
+    pub provider: String,
+    /// `None`: the provider has not responded.
     pub instances: Option<usize>,
 }
 
 impl DiscoveryLookup {
-    /// Asks the registry of the cluster, if it has one.
+    /// Queries the discovery provider of the cluster, if it has one.
     pub async fn query(cluster: &Cluster) -> Option<DiscoveryLookup> {
         let source = cluster.source.get()?;
         source.wait_ready(Instant::now() + LOOKUP_TIMEOUT).await;
         Some(DiscoveryLookup {
             service: source.service.name.clone(),
             namespace: source.service.namespace.clone(),
-            registry: source.provider_label().to_owned(),
+            provider: source.provider_label().to_owned(),
             instances: source.instances().map(|instances| instances.len()),
         })
     }
 
-    /// For people.
+    /// A row of the text output.
     pub fn row(&self) -> Vec<String> {
         let dot = if self.namespace.is_empty() { "" } else { "." };
-        let found = match self.instances {
+        let instances = match self.instances {
             Some(1) => "1 instance".to_owned(),
             Some(n) => format!("{n} instances"),
-            None => "no answer".to_owned(),
+            None => "no response".to_owned(),
         };
-        vec![format!("{}{dot}{}", self.namespace, self.service), self.registry.clone(), found]
+        vec![format!("{}{dot}{}", self.namespace, self.service), self.provider.clone(), instances]
     }
 }

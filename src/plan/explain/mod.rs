@@ -1,0 +1,293 @@
+//! `margay explain`: which route a request matches and why, and the request that would be sent to the backend, from a dry
+//! run of the same matcher and stages as live traffic. Entry point: [`Explainer::explain`], called by `cli::explain`.
+//! It owns nothing; the plan it explains is built for one call.
+
+mod discovery;
+mod parts;
+mod report;
+pub(crate) mod resilience;
+
+pub use discovery::DiscoveryLookup;
+pub use report::{Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription};
+
+use super::{
+    blueprint::{Blueprint, RouteBlueprint, Sourced, discovery::DynamicBlueprint},
+    compiled::{Plan, Route, RouteRef, Target},
+    routing::{MatchOutcome, RouteTrace},
+};
+use crate::{
+    backend::{
+        Cluster,
+        attempt::{AttemptConfig, Http2},
+        endpoint::Endpoint,
+        health::{HealthConfig, ProbeKind},
+    },
+    config::{Sources, Span},
+    net::h1::{encode::put_request, hop_by_hop},
+    pipeline::{
+        body::{Framing, NoClient},
+        exchange::Exchange,
+        head::{Head, KnownHeader, Version},
+        stage::{StageEntry, run_request, run_response},
+    },
+};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+/// Maximum number of near misses that are listed.
+const MAX_NEAR_MISSES: usize = 5;
+
+/// Explains requests by a plan and the blueprint and sources that it was built from.
+pub struct Explainer<'e> {
+    pub plan: &'e Plan,
+    pub blueprint: &'e Blueprint,
+    pub sources: &'e Sources,
+}
+
+impl Explainer<'_> {
+    /// Explains a request: the exchange contains its head and the client address.
+    pub async fn explain(&self, mut exchange: Exchange) -> Explanation {
+        exchange.is_dry_run = true;
+        let hop = hop_by_hop::strip_request(&mut exchange.request);
+        let found = self.plan.find(&mut exchange);
+        let mut explanation = self.on_match(&exchange);
+        match found {
+            Ok(route) => {
+                if let (RouteRef::Dynamic(_), Some(dynamic)) = (&route, &self.blueprint.dynamic) {
+                    explanation.route = Some(self.dynamic_route(&route, dynamic));
+                }
+                self.dry_run(&route, hop, exchange, &mut explanation).await;
+            }
+            Err(error) => explanation.reject(&Err(error), self.plan.ocelot),
+        }
+        explanation
+    }
+
+    fn on_match(&self, exchange: &Exchange) -> Explanation {
+        let (route, near_misses) = self.trace(exchange);
+        Explanation {
+            method: text(exchange.request.method()),
+            target: text(exchange.request.target()),
+            route,
+            near_misses,
+            ..Explanation::default()
+        }
+    }
+
+    fn trace(&self, exchange: &Exchange) -> (Option<MatchedRoute>, Vec<NearMiss>) {
+        let (mut matched_route, mut near_misses) = (None, Vec::new());
+        for RouteTrace { index, verdict } in self.plan.trace(exchange, MAX_NEAR_MISSES + 1) {
+            let Some(route) = self.blueprint.routes.get(index) else { continue };
+            match verdict {
+                MatchOutcome::Matched { .. } => matched_route = Some(self.matched_route(index, route, exchange)),
+                // Every path begins with a slash: not a near miss.
+                MatchOutcome::Path { matched: 0 | 1 } => {}
+                missed => near_misses.push(self.near_miss(route, &missed)),
+            }
+        }
+        near_misses.truncate(MAX_NEAR_MISSES);
+        (matched_route, near_misses)
+    }
+
+    fn matched_route(&self, index: usize, route: &RouteBlueprint, exchange: &Exchange) -> MatchedRoute {
+        let names = self.plan.table.names(index);
+        let value = |name: &str| {
+            exchange
+                .routing
+                .path_params
+                .get_by_name(name, names, exchange.request.target())
+                .map_or(String::new(), |v| text(v.bytes))
+        };
+        MatchedRoute {
+            name: route.name.clone(),
+            location: self.sources.location(route.span),
+            template: route.matcher.client_path.value.clone(),
+            values: names.iter().map(|name| (name.to_string(), value(name))).collect(),
+        }
+    }
+
+    fn near_miss(&self, route: &RouteBlueprint, verdict: &MatchOutcome) -> NearMiss {
+        let matcher = &route.matcher;
+        let name_of = |index: usize| self.blueprint.routes.get(index).map_or("", |r| r.name.as_str());
+        let reason = match verdict {
+            MatchOutcome::Matched { .. } => "matches".to_owned(),
+            MatchOutcome::LowerPriority { by } => format!("matches, but \"{}\" has priority", name_of(*by)),
+            MatchOutcome::NoHost => {
+                format!("only for the host {}", matcher.host.as_deref().unwrap_or_default())
+            }
+            MatchOutcome::NoListener => format!("only on the listener {}", matcher.listeners.join(", ")),
+            MatchOutcome::NoMethod => format!("only for {}", matcher.methods.join(", ")),
+            MatchOutcome::NoHeader(header) => format!("the header {header} is missing or different"),
+            MatchOutcome::Path { matched } => format!("the path differs after {matched} bytes"),
+        };
+        let (name, template) = (route.name.clone(), matcher.client_path.value.clone());
+        NearMiss { name, location: self.sources.location(route.span), template, reason }
+    }
+
+    /// Runs the request stages and records the request that would be sent to the backend.
+    async fn dry_run(
+        &self,
+        route: &Route,
+        hop: hop_by_hop::HopByHop,
+        mut exchange: Exchange,
+        explanation: &mut Explanation,
+    ) {
+        let (ran, early) = run_request(&route.stages, &mut exchange, &mut NoClient).await;
+        let describe = |entry: &StageEntry| StageDescription {
+            name: entry.stage.name(),
+            description: entry.stage.describe(),
+        };
+        explanation.stages = route.stages[..ran].iter().map(describe).collect();
+        if let Some(blueprint) = self.static_route(route) {
+            explanation.settings = self.settings(blueprint);
+        }
+        if let (None, Target::Aggregate(aggregate)) = (&early, &route.target) {
+            let dry_run = &|route, exchange| self.dry_run_part(route, exchange);
+            explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;
+            return;
+        }
+        let mut outcome = match early {
+            Some(outcome) => outcome,
+            None => match route.rewrite(&mut exchange).and_then(|()| route.cluster()) {
+                Ok((cluster, terms)) => {
+                    explanation.discovery = DiscoveryLookup::query(cluster).await;
+                    describe_request(explanation, cluster, terms, hop, &exchange);
+                    return;
+                }
+                Err(error) => Err(error),
+            },
+        };
+        run_response(&route.stages[..ran], &mut exchange, &mut outcome);
+        explanation.reject(&outcome, self.plan.ocelot);
+    }
+
+    /// A dry run of a part of an aggregate.
+    fn dry_run_part<'r>(
+        &'r self,
+        route: &'r Route,
+        exchange: Exchange,
+    ) -> Pin<Box<dyn Future<Output = Explanation> + 'r>> {
+        Box::pin(async move {
+            let mut explanation = Explanation::default();
+            self.dry_run(route, hop_by_hop::HopByHop::default(), exchange, &mut explanation).await;
+            explanation
+        })
+    }
+
+    /// The blueprint of a route.
+    fn static_route(&self, route: &Route) -> Option<&RouteBlueprint> {
+        let dynamic = self.blueprint.dynamic.iter();
+        let dynamic = dynamic.flat_map(|all| all.entries.iter().map(|e| &e.route).chain([&all.defaults]));
+        self.blueprint.routes.iter().chain(dynamic).find(|r| r.name == *route.label)
+    }
+
+    /// The route of a dynamically discovered service.
+    fn dynamic_route(&self, route: &Route, dynamic: &DynamicBlueprint) -> MatchedRoute {
+        let span = self.static_route(route).map_or(dynamic.defaults.span, |blueprint| blueprint.span);
+        let (name, location) = (route.label.to_string(), self.sources.location(span));
+        MatchedRoute { name, location, template: "/{service}/...".to_owned(), values: Vec::new() }
+    }
+
+    fn settings(&self, route: &RouteBlueprint) -> Vec<Setting> {
+        if route.aggregate.is_some() {
+            return vec![self.setting("UpstreamPathTemplate", &route.matcher.client_path, Clone::clone)];
+        }
+        let mut settings = vec![
+            self.setting("UpstreamPathTemplate", &route.matcher.client_path, Clone::clone),
+            self.setting("DownstreamPathTemplate", &route.backend_path, Clone::clone),
+            self.setting("DownstreamHttpVersion", &route.http_version, |version| version.name().to_owned()),
+            self.setting("Timeout", &route.timeout, |timeout| duration(*timeout)),
+            self.setting("LoadBalancerOptions.Type", &route.cluster.balancer, |kind| kind.name().to_owned()),
+            self.setting("HealthCheckOptions", &route.cluster.health, health_check_summary),
+            self.setting("PreserveHost", &route.preserve_host, ToString::to_string),
+        ];
+        settings.retain(|setting| !setting.value.is_empty() || setting.name != "HealthCheckOptions");
+        settings
+            .extend(route.request_id_key.as_ref().map(|key| self.setting("RequestIdKey", key, Clone::clone)));
+        let plain = |(name, value)| Setting { name, value, origin: String::new() };
+        settings.extend(resilience::describe(route).into_iter().map(plain));
+        settings
+    }
+
+    fn setting<T>(&self, name: &'static str, value: &Sourced<T>, show: impl Fn(&T) -> String) -> Setting {
+        let origin = value.origin.map_or("default".to_owned(), |span: Span| self.sources.location(span));
+        Setting { name, value: show(&value.value), origin }
+    }
+}
+
+/// Records the endpoints and the request that would be sent to one of them.
+fn describe_request(
+    explanation: &mut Explanation,
+    cluster: &Cluster,
+    terms: &AttemptConfig,
+    hop: hop_by_hop::HopByHop,
+    exchange: &Exchange,
+) {
+    let members = cluster.members();
+    let health = cluster.health();
+    explanation.endpoints =
+        members.endpoints.iter().map(|endpoint| describe_endpoint(endpoint, health, exchange)).collect();
+    let Some(first) = members.endpoints.first() else {
+        return explanation.reject(&Err(cluster.no_endpoint_error()), false);
+    };
+    let host = terms
+        .preserve_host
+        .then(|| exchange.request.get_known(KnownHeader::Host))
+        .flatten()
+        .unwrap_or(&first.transport_for(exchange).authority);
+    let mut bytes = Vec::new();
+    let version = if terms.http2 == Http2::Always { Version::Http2 } else { terms.version };
+    put_request(&mut bytes, &exchange.request, host, framing(&exchange.request), hop, version);
+    explanation.request = text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+}
+
+/// Scheme (if TLS), address and health (if not healthy) of an endpoint.
+fn describe_endpoint(endpoint: &Endpoint, health: &HealthConfig, exchange: &Exchange) -> String {
+    let scheme = if endpoint.transport_for(exchange).transport.tls.is_some() { "https://" } else { "" };
+    format!("{scheme}{}{}", endpoint.label, health_note(health, endpoint))
+}
+
+/// The status of an endpoint that is not healthy.
+fn health_note(health: &HealthConfig, endpoint: &Endpoint) -> String {
+    let status = endpoint.state.health.status(health, Instant::now());
+    match status.name {
+        "healthy" | "unknown" | "unchecked" => String::new(),
+        name => format!(" ({name}: {})", status.reason),
+    }
+}
+
+/// A summary of the health checks of a cluster.
+fn health_check_summary(health: &HealthConfig) -> String {
+    let mut all = Vec::new();
+    if let Some(active) = &health.active {
+        let what = match &active.kind {
+            ProbeKind::Tcp => "TCP connect".to_owned(),
+            ProbeKind::Http { target, .. } => format!("GET {target}"),
+        };
+        all.push(format!("{what} every {}", duration(active.interval)));
+    }
+    if let Some(passive) = &health.passive {
+        let consecutive = passive.consecutive_failures.map(|n| format!("{n} consecutive failures"));
+        let ratio = passive.failure_ratio.map(|ratio| format!("{}% failures", ratio * 100.0));
+        let when: Vec<String> = consecutive.into_iter().chain(ratio).collect();
+        all.push(format!("ejected after {}", when.join(" or ")));
+    }
+    all.join("; ")
+}
+
+fn duration(of: Duration) -> String {
+    if of.subsec_millis() == 0 { format!("{}s", of.as_secs()) } else { format!("{}ms", of.as_millis()) }
+}
+
+/// A dry run has no body; its framing is that of `Content-Length`.
+fn framing(head: &Head) -> Framing {
+    match head.get_known(KnownHeader::ContentLength).and_then(crate::base::bytes::decimal) {
+        Some(n) => Framing::Length(n),
+        None => Framing::None,
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

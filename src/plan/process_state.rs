@@ -1,0 +1,61 @@
+//! The state of the process that outlives every plan: connection pools, cluster, cache and rate limit state, TLS tickets.
+
+use crate::{
+    backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries},
+    base::{clock::Clock, weak_map::WeakMap},
+    net::{
+        background::BackgroundRuntime,
+        listener::Address,
+        resolver::Resolver,
+        tls::server::{ClientAuth, TicketKeys},
+    },
+    stages::StageState,
+    telemetry::Metrics,
+};
+use std::sync::Arc;
+
+/// State that plans share and that survives a reload. Unchanged parts of a new plan find their state by key.
+#[derive(Clone, Debug)]
+pub struct ProcessState {
+    pub cluster_states: Arc<ClusterStates>,
+    pub names: Resolver,
+    /// Circuit breakers and retry budgets.
+    pub attempts: Arc<ResilienceState>,
+    pub background: BackgroundRuntime,
+    /// State of the stages.
+    pub stage_state: Arc<StageState>,
+    /// Discovery providers.
+    pub registries: Arc<Registries>,
+    pub clock: Clock,
+    /// TLS session ticket keys, by listener address and client authentication.
+    pub tls_tickets: Arc<WeakMap<(Address, Option<ClientAuth>), TicketKeys>>,
+    pub metrics: Arc<Metrics>,
+    /// Maximum number of connections if the document sets no limit.
+    pub connections: usize,
+}
+
+impl ProcessState {
+    /// Empty state, with a background runtime that is not attached yet.
+    pub fn new(metrics: Arc<Metrics>, connections: usize) -> ProcessState {
+        let (background, stage_state, clock) =
+            (BackgroundRuntime::default(), Arc::<StageState>::default(), Clock::default());
+        stage_state.maintain(&background, &clock);
+        let names = Resolver::new(background.clone());
+        ProcessState {
+            cluster_states: ClusterStates::with_runtime(
+                names.clone(),
+                background.clone(),
+                Some(metrics.clone()),
+            ),
+            registries: Arc::new(Registries::new(background.clone(), names.dns().clone(), metrics.clone())),
+            names,
+            attempts: Arc::default(),
+            background,
+            stage_state,
+            clock,
+            tls_tickets: Arc::default(),
+            metrics,
+            connections,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A route of a plan: its stages, URL template and target.
+
+use super::aggregate::{AggregateConfig, PartTerms};
+use super::routing::{Target as RequestTarget, UrlTemplate};
+use crate::{
+    backend::{Cluster, attempt::AttemptConfig},
+    base::hash::stable_hash,
+    pipeline::{
+        error::{ErrorCode, GatewayError},
+        exchange::{Exchange, Routing},
+        stage::StageEntry,
+    },
+    telemetry::RouteMetrics,
+};
+use std::{sync::Arc, time::Duration};
+
+/// A compiled route.
+#[derive(Debug)]
+pub struct Route {
+    pub label: Arc<str>,
+    pub stages: Box<[StageEntry]>,
+    /// Whether it responds to CORS preflight requests.
+    pub preflight: bool,
+    /// The target of the request to the backend.
+    pub url: UrlTemplate,
+    /// The path placeholder that is the hash key of the load balancer.
+    pub affinity: Option<PathHashKey>,
+    pub target: Target,
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// A hash key taken from a path placeholder.
+#[derive(Debug)]
+pub struct PathHashKey {
+    pub name: Box<str>,
+    /// Its index among the path parameters of the route.
+    pub index: Option<usize>,
+}
+
+/// The target of a route.
+#[derive(Debug)]
+pub enum Target {
+    Cluster {
+        cluster: Arc<Cluster>,
+        terms: AttemptConfig,
+    },
+    /// Several routes, whose responses are composed to one.
+    Aggregate(Box<Aggregate>),
+    /// A route that Ocelot accepts but cannot serve: the error of every request.
+    Fail(ErrorCode, String),
+}
+
+impl Target {
+    /// The same target for another route.
+    pub fn clone_for_part(&self) -> Target {
+        match self {
+            Target::Cluster { cluster, terms } => {
+                Target::Cluster { cluster: cluster.clone(), terms: terms.clone() }
+            }
+            Target::Fail(why, detail) => Target::Fail(*why, detail.clone()),
+            Target::Aggregate(_) => {
+                Target::Fail(ErrorCode::GatewayInternal, "an aggregate cannot be a part of another aggregate".into())
+            }
+        }
+    }
+}
+
+/// A compiled aggregate.
+#[derive(Debug)]
+pub struct Aggregate {
+    /// In the order of the response.
+    pub parts: Box<[Part]>,
+    pub shape: AggregateConfig,
+    /// Idle timeout of bodies.
+    pub body_idle: Duration,
+}
+
+/// A part of an aggregate.
+#[derive(Debug)]
+pub struct Part {
+    pub route: Arc<Route>,
+    /// The index of that route in the plan.
+    pub index: usize,
+    /// The names of its path parameters: those of the aggregate, then its parameter, if any.
+    pub names: Box<[Box<str>]>,
+    pub terms: PartTerms,
+}
+
+impl Route {
+    /// Rewrites the request target from the client's to that of the backend.
+    pub fn rewrite(&self, exchange: &mut Exchange) -> Result<(), GatewayError> {
+        if let Some(affinity) = &self.affinity {
+            exchange.routing.balancer_key = affinity.of(exchange);
+        }
+        let Exchange { request, routing: Routing { path_params, path_len, query, .. }, scratch, .. } =
+            exchange;
+        scratch.clear();
+        let target = RequestTarget::from_normalized(request.target(), *path_len);
+        self.url
+            .build_with(path_params, &target, if query.is_empty() { target.query() } else { query }, scratch)
+            .map_err(|_| GatewayError::new(ErrorCode::RouteMisconfigured, "the rewritten path is empty"))?;
+        request.rewrite_target(scratch);
+        Ok(())
+    }
+}
+
+impl PathHashKey {
+    /// The hash of the value, computed before the path is rewritten.
+    fn of(&self, exchange: &Exchange) -> Option<u64> {
+        let own = exchange.routing.path_params.get_override(&self.name);
+        let value =
+            own.or_else(|| exchange.routing.path_params.get(self.index?, exchange.request.target()))?;
+        (!value.bytes.is_empty()).then(|| stable_hash(value.bytes))
+    }
+}
+
+impl Route {
+    /// The cluster of the route, or the error of a route without one.
+    pub fn cluster(&self) -> Result<(&Arc<Cluster>, &AttemptConfig), GatewayError> {
+        match &self.target {
+            Target::Cluster { cluster, terms } => Ok((cluster, terms)),
+            Target::Fail(why, detail) => Err(GatewayError::new(*why, detail.clone())),
+            Target::Aggregate(_) => {
+                Err(GatewayError::new(ErrorCode::GatewayInternal, "an aggregate has no backend"))
+            }
+        }
+    }
+}

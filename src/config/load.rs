@@ -1,6 +1,6 @@
-//! From what the user named to one tree: files, dialect, merge, placeholders, policies.
+//! Loads a configuration into one tree: files, dialect, merge, interpolation, policies.
 //!
-//! Nothing here knows what the settings mean; [`super::de::read`] makes the typed document out of the tree.
+//! The meaning of settings is not known here; [`super::de::read`] deserializes the tree into a typed document.
 
 use super::de::Options;
 use super::diagnostics::Diagnostics;
@@ -18,62 +18,61 @@ use super::vocabulary::Vocabulary;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-/// What the command line asks for.
+/// The configuration options of the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// `--config`, in the order given; none: `gateway.json`, then `ocelot.json` in `home`.
+    /// `--config`, in the order given; empty: `gateway.json`, then `ocelot.json`, in `base_dir`.
     pub paths: Vec<PathBuf>,
-    /// `--policies`; none: `policies/` beside the main file.
+    /// `--policies`; `None`: `policies/` in the directory of the main file.
     pub policies: Option<PathBuf>,
     /// `--compat ocelot`.
     pub ocelot: bool,
-    /// Where the usual files are looked for; empty: the working directory.
+    /// The directory of the default files; empty: the working directory.
     pub base_dir: PathBuf,
-    /// What the store of the configuration holds, where there is one and it was read.
+    /// The document of the configuration store, if there is one.
     pub stored: Option<RemoteDocument>,
 }
 
-/// A configuration as far as it can be understood without knowing its words.
+/// A loaded configuration, before it is deserialized.
 #[derive(Debug, Default)]
 pub struct Loaded {
     pub sources: Sources,
-    /// The tree of the document: merged, filled in, policies under the routes. None when a file could not be read
-    /// or parsed: what is said about the rest would be guesswork.
+    /// The merged and interpolated tree, with policies merged into the routes. `None` if a file could not be read or
+    /// parsed, because diagnostics about the rest would be unreliable.
     pub root: Option<Node>,
     pub policies: Policies,
     pub diagnostics: Diagnostics,
-    /// The files and directories whose change may change the configuration, those that placeholders name among
-    /// them. Some may not exist yet.
+    /// Files and directories that are watched for changes, including those of placeholders. Some may not exist yet.
     pub watched: Vec<PathBuf>,
-    /// The files that settings name beside the configuration.
+    /// The files that settings reference.
     pub attached: ReferencedFiles,
-    /// Ocelot compatibility, asked for by the flag, by the file's name or by `Compatibility`.
+    /// Ocelot compatibility, selected by the flag, by the file name or by `Compatibility`.
     pub ocelot: bool,
-    /// What an empty store is given, where the files name a store.
+    /// The initial value of an empty configuration store, if the files have one.
     pub initial_store_value: Option<String>,
 }
 
 impl Loaded {
-    /// How to read the tree.
+    /// The deserializer options.
     pub fn options(&self) -> Options {
         Options { ocelot: self.ocelot }
     }
 }
 
-/// Files that are given as text: by a test, a bench, or the administration address.
+/// Configuration files in memory: of a test, a benchmark, or the administration API.
 #[derive(Clone, Debug, Default)]
 pub struct InMemoryFiles<'t> {
-    /// Name and text; several are merged like listed files.
+    /// Name and text; several files are merged like listed files.
     pub files: &'t [(&'t str, &'t str)],
     /// Name without `.json`, and text.
     pub policies: &'t [(&'t str, &'t str)],
     /// As with `--compat ocelot`.
     pub ocelot: bool,
-    /// What a store holds.
+    /// The document of a configuration store.
     pub stored: Option<&'t RemoteDocument>,
 }
 
-/// Reads everything the request names; `vocabulary` holds the names of its documents.
+/// Loads the files of a request; `vocabulary` has the setting names of the documents.
 pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary) -> Loaded {
     let mut diagnostics = Diagnostics::default();
     let mut found = files::find(&request.paths, &request.base_dir, &mut diagnostics);
@@ -92,7 +91,7 @@ pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary
     loaded
 }
 
-/// The same for texts.
+/// Loads files from memory.
 pub fn load_texts(texts: &InMemoryFiles, environment: Environment, vocabulary: &Vocabulary) -> Loaded {
     let file =
         |(name, text): &(&str, &str)| File { name: (*name).to_owned(), path: None, text: (*text).to_owned() };
@@ -113,7 +112,7 @@ pub fn load_texts(texts: &InMemoryFiles, environment: Environment, vocabulary: &
     build_document(input, environment, vocabulary, Diagnostics::default())
 }
 
-/// Everything that was read.
+/// All input files.
 struct Input {
     files: Vec<File>,
     assembly: SourceLayout,
@@ -224,11 +223,11 @@ fn parse_stored(
     parse(id, &sources.get(id)?.text, dialect, diagnostics)
 }
 
-/// Each file's tree, and whether it is the global one.
+/// The tree of each file, and whether it is the global file.
 type ParsedFiles = Vec<(bool, Option<Node>)>;
 
-/// Parses all files in one dialect. Whether that is Ocelot's may stand in the files themselves, so a file that is
-/// no good in ours is looked at for `Compatibility` before it is refused.
+/// Parses all files in one dialect. The files themselves may select Ocelot's dialect, so files with errors in the default
+/// one are parsed again if they set `Compatibility`.
 fn parse_all(
     files: Vec<File>,
     flag: bool,
@@ -237,21 +236,21 @@ fn parse_all(
     diagnostics: &mut Diagnostics,
 ) -> (ParsedFiles, bool) {
     let mut ids = Vec::with_capacity(files.len());
-    let ours = Dialect { single_quotes: flag || by_name };
+    let initial = Dialect { single_quotes: flag || by_name };
     for file in files {
         let is_global = file.is_global();
-        ids.push((is_global, sources.add(file.name, file.path, file.text, ours)));
+        ids.push((is_global, sources.add(file.name, file.path, file.text, initial)));
     }
-    let (trees, said) = parse_each(&ids, ours, sources);
-    let ocelot = ours.single_quotes || trees.iter().flatten().any(requests_ocelot_mode);
-    let (trees, said) = match ocelot && !ours.single_quotes && !said.list.is_empty() {
+    let (trees, errors) = parse_each(&ids, initial, sources);
+    let ocelot = initial.single_quotes || trees.iter().flatten().any(requests_ocelot_mode);
+    let (trees, errors) = match ocelot && !initial.single_quotes && !errors.list.is_empty() {
         true => {
             sources.set_dialect(Dialect { single_quotes: true });
             parse_each(&ids, Dialect { single_quotes: true }, sources)
         }
-        false => (trees, said),
+        false => (trees, errors),
     };
-    diagnostics.append(said);
+    diagnostics.append(errors);
     (ids.iter().map(|(is_global, _)| *is_global).zip(trees).collect(), ocelot)
 }
 
@@ -260,9 +259,9 @@ fn parse_each(
     dialect: Dialect,
     sources: &Sources,
 ) -> (Vec<Option<Node>>, Diagnostics) {
-    let mut said = Diagnostics::default();
-    let one = |(_, id): &(bool, FileId)| parse(*id, &sources.get(*id)?.text, dialect, &mut said);
-    (ids.iter().map(one).collect(), said)
+    let mut diagnostics = Diagnostics::default();
+    let one = |(_, id): &(bool, FileId)| parse(*id, &sources.get(*id)?.text, dialect, &mut diagnostics);
+    (ids.iter().map(one).collect(), diagnostics)
 }
 
 /// `"Compatibility": "Ocelot"`.

@@ -1,8 +1,8 @@
-//! Several files become one tree, as Ocelot merges the files of a directory.
+//! Merges several files into one tree, as Ocelot merges the files of a directory.
 //!
-//! Routes, dynamic routes and aggregates are put one after the other in the order of the files. Of a directory
-//! `GlobalConfiguration` is taken from the global file only; of listed files from the one that has it. Every other
-//! section may stand in one file. Values keep their places, so a message points into the file they came from.
+//! Routes, dynamic routes and aggregates are concatenated in the order of the files. `GlobalConfiguration` is taken from
+//! the global file of a directory, or from the listed file that has it. Every other section may be in one file only.
+//! Values keep their spans, so diagnostics refer to the file they came from.
 
 use super::codes;
 use super::de::is_extension_key;
@@ -15,10 +15,10 @@ use super::vocabulary::has_name;
 const CONCATENATED_SECTIONS: [&str; 3] = ["Routes", "DynamicRoutes", "Aggregates"];
 const GLOBAL_CONFIGURATION: &str = "GlobalConfiguration";
 
-/// One file's tree.
+/// The tree of one file.
 pub struct MergeInput {
     pub tree: Node,
-    /// It is `gateway.global.json` or `ocelot.global.json`.
+    /// Whether it is `gateway.global.json` or `ocelot.global.json`.
     pub is_global: bool,
 }
 
@@ -61,7 +61,7 @@ impl Merger<'_> {
     fn merge_part(&mut self, member: Member, from_global: bool) {
         let name = &*member.key.value;
         if is_extension_key(name) {
-            return; // notes of one file are nobody else's business
+            return; // extension keys are not merged
         }
         if CONCATENATED_SECTIONS.iter().any(|list| list.eq_ignore_ascii_case(name)) {
             self.concatenate(member);
@@ -82,7 +82,7 @@ impl Merger<'_> {
         let known = self.members.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
         match (known, member.value.value) {
             (None, value) => self.members.push(Member { value: Node { value, ..member.value }, ..member }),
-            // A first one that is no list gets its diagnostic from the reader.
+            // If the first one is not a list, the deserializer reports it.
             (Some(known), Value::Array(items)) => {
                 if let Some(all) = known.value.items_mut() {
                     all.extend(items);
@@ -90,7 +90,7 @@ impl Merger<'_> {
             }
             (Some(_), other) => {
                 let node = Node { value: other, ..member.value };
-                let message = format!("\"{}\" wants a list, not {}", member.key.value, node.type_name());
+                let message = format!("\"{}\": expected a list, found {}", member.key.value, node.type_name());
                 self.diagnostics.error(codes::WRONG_TYPE, node.span, message);
             }
         }
@@ -98,13 +98,13 @@ impl Merger<'_> {
 
     fn global_ignored(&mut self, member: &Member) {
         let message =
-            "GlobalConfiguration is ignored in this file: of a directory only the global file's counts";
+            "GlobalConfiguration is ignored in this file: in a directory only the global file may contain it";
         self.diagnostics
             .warning(codes::GLOBAL_IGNORED, member.key.span, message)
             .help("move it to gateway.global.json (or ocelot.global.json)");
     }
 
-    /// A section that one file may have.
+    /// A section that may be in one file only.
     fn merge_unique_section(&mut self, member: Member) {
         let known = self.members.iter().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
         let Some(known) = known else {
@@ -112,14 +112,14 @@ impl Merger<'_> {
             return;
         };
         let place = self.sources.location(known.key.span);
-        let message = format!("\"{}\" stands in two files", member.key.value);
+        let message = format!("\"{}\" is defined in two files", member.key.value);
         self.diagnostics
             .error_or_ocelot_warning(self.ocelot, codes::MERGE_CONFLICT, member.key.span, message)
-            .help(format!("the other one is at {place}; keep one of them"));
+            .help(format!("it is first defined at {place}; remove one of them"));
     }
 
     fn not_an_object(&mut self, tree: &Node) {
-        let message = format!("a configuration is an object, not {}", tree.type_name());
+        let message = format!("configuration: expected an object, found {}", tree.type_name());
         self.diagnostics.error(codes::WRONG_TYPE, tree.span, message);
     }
 }

@@ -1,4 +1,4 @@
-//! Settings that have a least and a greatest value.
+//! Settings with a minimum and a maximum.
 
 use super::values::Setting;
 use super::{Code, Diagnostics, Span, codes};
@@ -6,7 +6,7 @@ use crate::base::units::{DurationText, SizeText};
 use std::fmt::Display;
 use std::time::Duration;
 
-/// Reads settings; what is out of its range is refused, and taken for the nearest value that is not.
+/// Reads settings; a value out of range is reported and clamped.
 pub struct RangeChecker<'o> {
     section: Option<&'static str>,
     code: Code,
@@ -14,57 +14,60 @@ pub struct RangeChecker<'o> {
 }
 
 impl<'o> RangeChecker<'o> {
-    /// Settings that are called by this section and their name.
+    /// Settings that messages name by section and name.
     pub fn for_section(section: &'static str, diagnostics: &'o mut Diagnostics) -> RangeChecker<'o> {
         RangeChecker { section: Some(section), code: codes::LIMIT_RANGE, diagnostics }
     }
 
-    /// Settings that are called by their name alone, refused with this code.
+    /// Settings that messages name by name only, reported with this code.
     pub fn for_code(code: Code, diagnostics: &'o mut Diagnostics) -> RangeChecker<'o> {
         RangeChecker { section: None, code, diagnostics }
     }
 
-    pub fn size(&mut self, name: &str, set: &Setting<SizeText>, usual: u64, least: u64, most: u64) -> usize {
-        let Some(size) = set else { return usual as usize };
-        if size.value.0 < least || size.value.0 > most {
-            self.report(name, size.span, size.value, SizeText(least), SizeText(most));
+    /// A size, or `default` if it is absent.
+    pub fn size(&mut self, name: &str, set: &Setting<SizeText>, default: u64, min: u64, max: u64) -> usize {
+        let Some(size) = set else { return default as usize };
+        if size.value.0 < min || size.value.0 > max {
+            self.report(name, size.span, size.value, SizeText(min), SizeText(max));
         }
-        size.value.0.clamp(least, most) as usize
+        size.value.0.clamp(min, max) as usize
     }
 
+    /// A duration, or `default` if it is absent.
     pub fn time(
         &mut self,
         name: &str,
         set: &Setting<DurationText>,
-        usual: Duration,
-        least: Duration,
-        most: Duration,
+        default: Duration,
+        min: Duration,
+        max: Duration,
     ) -> Duration {
-        let Some(time) = set else { return usual };
-        if time.value.0 < least || time.value.0 > most {
-            self.report(name, time.span, time.value, DurationText(least), DurationText(most));
+        let Some(time) = set else { return default };
+        if time.value.0 < min || time.value.0 > max {
+            self.report(name, time.span, time.value, DurationText(min), DurationText(max));
         }
-        time.value.0.clamp(least, most)
+        time.value.0.clamp(min, max)
     }
 
-    /// A number of things, one of them at least.
-    pub fn count(&mut self, name: &str, set: &Setting<i64>, most: u64) -> Option<u64> {
-        self.number(name, set, 1, most)
+    /// A count of at least one.
+    pub fn count(&mut self, name: &str, set: &Setting<i64>, max: u64) -> Option<u64> {
+        self.number(name, set, 1, max)
     }
 
+    /// A number, or none if it is absent.
     pub fn number<N: Copy + Display + Into<i64>>(
         &mut self,
         name: &str,
         set: &Setting<N>,
-        least: u64,
-        most: u64,
+        min: u64,
+        max: u64,
     ) -> Option<u64> {
         let number = set.as_ref()?;
         let read = u64::try_from(number.value.into()).unwrap_or(0);
-        if read < least || read > most || number.value.into() < 0 {
-            self.report(name, number.span, number.value, least, most);
+        if read < min || read > max || number.value.into() < 0 {
+            self.report(name, number.span, number.value, min, max);
         }
-        Some(read.clamp(least, most))
+        Some(read.clamp(min, max))
     }
 
     fn report(
@@ -72,13 +75,13 @@ impl<'o> RangeChecker<'o> {
         name: &str,
         span: Span,
         value: impl Display,
-        least: impl Display,
-        most: impl Display,
+        min: impl Display,
+        max: impl Display,
     ) {
         let message = match self.section {
             Some(section) => format!("{section}.{name} is {value}"),
             None => format!("{name} is {value}"),
         };
-        self.diagnostics.error(self.code, span, message).help(format!("it may be {least} to {most}"));
+        self.diagnostics.error(self.code, span, message).help(format!("must be between {min} and {max}"));
     }
 }

@@ -1,18 +1,18 @@
 //! JSON Schemas of documents, generated from the types that read them.
 //!
-//! schemars gives the shape; here it is brought to what the reader really takes: unknown settings are refused but
-//! for `x-...`, `//...` and `$schema`, and numbers and booleans may be written as strings. JSON Schema cannot say that
-//! names are matched without regard to case, so editors know the names as they are spelled here.
+//! The schemas of schemars are adapted to what the deserializer accepts: unknown settings are errors except `x-...`,
+//! `//...` and `$schema`, and numbers and booleans may be written as strings. JSON Schema cannot express case-insensitive
+//! names, so editors accept only the documented spelling.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-/// Names that every object takes beside its own.
+/// Names that every object accepts in addition to its settings.
 const EXTENSION_KEY_PATTERN: &str = r"^([xX]-|//)|^\$schema$";
-/// A placeholder somewhere in the string: what it becomes is not known to an editor.
+/// A placeholder within the string, whose value an editor does not know.
 const PLACEHOLDER: &str = r"\$\{";
 
-/// A schema as the text of a file.
+/// The text of a schema file.
 pub fn text(schema: &Value) -> String {
     let mut text = serde_json::to_string_pretty(schema).unwrap_or_default();
     text.push('\n');
@@ -24,7 +24,7 @@ pub fn schema<T: schemars::JsonSchema>(title: &str) -> Value {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     let mut schema = schema.to_value();
     walk(&mut schema);
-    // allow...: understood by the editors that share VS Code's JSON service.
+    // allow...: supported by editors that use VS Code's JSON service.
     let mut first = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
@@ -40,7 +40,7 @@ pub fn schema<T: schemars::JsonSchema>(title: &str) -> Value {
     first
 }
 
-/// Every schema below a schema, and the schema itself.
+/// Adapts a schema and all schemas nested in it.
 fn walk(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
     for (key, below) in object.iter_mut() {
@@ -71,7 +71,7 @@ fn one_line_description(object: &mut Map<String, Value>) {
     }
 }
 
-/// A number or a boolean may be written as a string, which has to look like one or hold a placeholder.
+/// A number or a boolean may be written as a string that has its form or contains a placeholder.
 fn string_or_scalar(object: &mut Map<String, Value>) {
     let form = match object.get("type").map(type_list) {
         Some(types) if types.iter().any(|t| t == "string") => return,
@@ -88,7 +88,7 @@ fn string_or_scalar(object: &mut Map<String, Value>) {
     object.insert("pattern".to_owned(), format!("{form}|{PLACEHOLDER}").into());
 }
 
-/// The values of a map of texts may be numbers and booleans too.
+/// The values of a map of strings may be numbers and booleans too.
 fn scalar_as_string(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
     let Some(mut all) = object.get("type").map(type_list) else { return };

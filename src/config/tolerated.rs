@@ -1,22 +1,22 @@
-//! Values with which Ocelot starts although they are wrong.
+//! Invalid values that Ocelot tolerates.
 
 use super::diagnostics::{Code, Diagnostics};
 use super::span::Span;
 
-/// A wrong value that is an error, and under Ocelot compatibility a warning, because Ocelot starts with it.
+/// An invalid value: an error, or a warning under Ocelot compatibility, because Ocelot tolerates it.
 #[derive(Debug)]
 pub struct OcelotTolerated {
     pub code: Code,
     pub message: String,
     pub help: Vec<String>,
-    /// What Ocelot does with it.
+    /// The effect in Ocelot.
     pub result: OcelotBehavior,
 }
 
-/// What Ocelot does with a value with which it starts.
+/// The effect of a tolerated value in Ocelot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OcelotBehavior {
-    /// Every request of the route gets this status.
+    /// Every request of the route has this status.
     Status(u16),
     /// The effect, as a clause.
     Effect(&'static str),
@@ -47,7 +47,7 @@ impl OcelotTolerated {
         match self.result {
             _ if !ocelot => {}
             OcelotBehavior::Status(status) => {
-                diagnostic.help(format!("as in Ocelot, the route answers {status}"));
+                diagnostic.help(format!("as in Ocelot, the route responds with {status}"));
             }
             OcelotBehavior::Effect(effect) => {
                 diagnostic.help(format!("as in Ocelot, {effect}"));

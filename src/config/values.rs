@@ -19,12 +19,12 @@ pub type StringList = Option<Spanned<SpannedMap<Option<Spanned<String>>>>>;
 /// A map with free keys whose values are strings or lists of strings.
 pub type ListMap = Option<Spanned<SpannedMap<Option<Spanned<OneOrMany>>>>>;
 
-/// The items of a list; none when it is absent.
+/// The items of a list; empty if it is absent.
 pub fn items<T>(list: &List<T>) -> &[Spanned<T>] {
     list.as_ref().map_or(&[], |list| &list.value)
 }
 
-/// The text, unless absent or blank.
+/// The string, unless it is absent or blank.
 pub fn non_blank(text: &Setting<String>) -> Option<&Spanned<String>> {
     text.as_ref().filter(|text| !text.trim().is_empty())
 }
@@ -59,7 +59,7 @@ impl FromText for DurationSetting {
         match text.trim().parse::<i64>() {
             Ok(seconds) => i32::try_from(seconds)
                 .map(DurationSetting::Seconds)
-                .map_err(|_| format!("{seconds} seconds are more than 2147483647")),
+                .map_err(|_| format!("expected at most 2147483647 seconds, found {seconds}")),
             Err(_) => DurationText::from_text(text).map(|time| DurationSetting::Text(time.0)),
         }
     }
@@ -99,7 +99,7 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
     type Value = OneOrMany;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a text or a list of texts")
+        f.write_str("a string or a list of strings")
     }
 
     /// The deserializer wraps every value that is not a list in a list of one.
@@ -126,15 +126,15 @@ impl schemars::JsonSchema for OneOrMany {
 
 /// An object whose content is opaque here: the settings of a custom stage.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ScalarText;
+pub struct StageSettings;
 
-impl<'de> serde::Deserialize<'de> for ScalarText {
+impl<'de> serde::Deserialize<'de> for StageSettings {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| ScalarText)
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| StageSettings)
     }
 }
 
-impl schemars::JsonSchema for ScalarText {
+impl schemars::JsonSchema for StageSettings {
     fn inline_schema() -> bool {
         true
     }

@@ -1,5 +1,5 @@
-//! The setting names of the documents that a configuration consists of. The floor that owns the documents passes them
-//! in: merging and policies compare names, and need nothing else of a document.
+//! The setting names of the configuration documents, passed in by `plan`, which owns the documents: merge and policies
+//! compare names and need nothing else of a document.
 
 use super::de::{Options, field_names, read};
 use super::diagnostics::Diagnostics;
@@ -14,7 +14,7 @@ pub struct Vocabulary {
     pub route: &'static [&'static str],
     pub dynamic_route: &'static [&'static str],
     pub policy: &'static [&'static str],
-    /// Reads a policy file for its diagnostics.
+    /// Deserializes a policy file for its diagnostics.
     pub check_policy: fn(&Node, &mut Diagnostics, Options),
 }
 
@@ -39,7 +39,7 @@ impl Vocabulary {
     }
 }
 
-/// Whether one of the names is this one; names are case-insensitive.
+/// Whether the list contains a name, case-insensitive.
 pub(super) fn has_name(names: &[&str], name: &str) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

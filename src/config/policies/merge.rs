@@ -1,7 +1,7 @@
-//! Putting policies under routes, weak to strong: global policies, the route's policies from left to right, the
-//! route. `GlobalConfiguration`'s own options are weaker still; they are inherited later, with their `RouteKeys`.
+//! Merges policies into routes. Precedence from low to high: global policies, the route's policies from left to right, the
+//! route. The options of `GlobalConfiguration` have the lowest precedence; they are inherited later, by `RouteKeys`.
 //!
-//! Option objects merge per property, maps by key, lists replace; every value keeps the place it came from.
+//! Option objects merge property by property, maps by key, lists are replaced; every value keeps its span.
 
 use super::{Policies, Policy};
 use crate::config::codes;
@@ -11,7 +11,7 @@ use crate::config::span::Span;
 use crate::config::suggest;
 use crate::config::vocabulary::{Vocabulary, has_name};
 
-/// Settings that are maps of the user's own keys: there null means something.
+/// Settings that are maps with free keys, in which `null` has a meaning.
 const MAPS: [&str; 9] = [
     "UpstreamHeaderTransform",
     "DownstreamHeaderTransform",
@@ -24,18 +24,18 @@ const MAPS: [&str; 9] = [
     "Metadata",
 ];
 
-/// The strong object with everything of the weak one that it does not set itself.
+/// `strong`, with the settings of `weak` that it does not have.
 pub fn merge_over(weak: &Node, strong: Node) -> Node {
     merged(weak, strong, MergePosition::Setting)
 }
 
-/// Where a value stands.
+/// The position of a value in the document.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MergePosition {
     Setting,
     /// The value of a setting that is a map.
     Map,
-    /// A value under a key of the user's own: taken whole, null included.
+    /// A value under a free key: replaced as a whole, including `null`.
     Entry,
 }
 
@@ -71,9 +71,9 @@ fn is_map(name: &str) -> bool {
     MAPS.iter().any(|map| map.eq_ignore_ascii_case(name))
 }
 
-/// Puts the policies under every route and dynamic route of a document; says what is unknown, unused or unwise.
+/// Merges the policies into every route and dynamic route; reports unknown, unused and weakening policies.
 pub fn apply(root: &mut Node, policies: &Policies, vocabulary: &Vocabulary, diagnostics: &mut Diagnostics) {
-    let mut layers = PolicyMerger {
+    let mut merger = PolicyMerger {
         policies,
         used: vec![false; policies.all.len()],
         global: Vec::new(),
@@ -81,20 +81,20 @@ pub fn apply(root: &mut Node, policies: &Policies, vocabulary: &Vocabulary, diag
         diagnostics,
     };
     let global = root.get_ignore_case("GlobalConfiguration").cloned();
-    layers.global = layers.named_by(global.as_ref());
+    merger.global = merger.named_by(global.as_ref());
     for (list, dynamic) in [("Routes", false), ("DynamicRoutes", true)] {
         for route in root.get_mut_ignore_case(list).and_then(Node::items_mut).into_iter().flatten() {
             let old = std::mem::replace(route, Node::empty_object(route.span));
-            *route = layers.effective(old, global.as_ref(), dynamic);
+            *route = merger.effective(old, global.as_ref(), dynamic);
         }
     }
-    layers.report_unused();
+    merger.report_unused();
 }
 
 struct PolicyMerger<'a> {
     policies: &'a Policies,
     used: Vec<bool>,
-    /// The policies that `GlobalConfiguration` names.
+    /// The policies of `GlobalConfiguration`.
     global: Vec<&'a Policy>,
     /// The settings of dynamic routes.
     dynamic: &'static [&'static str],
@@ -102,7 +102,7 @@ struct PolicyMerger<'a> {
 }
 
 impl<'a> PolicyMerger<'a> {
-    /// The policies that an object's `Policies` names, each once.
+    /// The policies in `Policies` of an object, without duplicates.
     fn named_by(&mut self, object: Option<&Node>) -> Vec<&'a Policy> {
         let mut named: Vec<&'a Policy> = Vec::new();
         for item in object.and_then(|object| object.get_ignore_case("Policies")).map_or(&[][..], Node::items)
@@ -123,10 +123,10 @@ impl<'a> PolicyMerger<'a> {
     fn unknown(&mut self, name: &str, span: Span) {
         let help = match suggest::closest_match(name, self.policies.names()) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("write it to policies/{name}.json beside the configuration"),
+            None => format!("create policies/{name}.json in the directory of the configuration"),
         };
         self.diagnostics
-            .error(codes::UNKNOWN_POLICY, span, format!("there is no policy \"{name}\""))
+            .error(codes::UNKNOWN_POLICY, span, format!("unknown policy \"{name}\""))
             .help(help);
     }
 
@@ -134,12 +134,12 @@ impl<'a> PolicyMerger<'a> {
         for (policy, used) in self.policies.all.iter().zip(&self.used) {
             let Some(tree) = policy.tree.as_ref().filter(|_| !used) else { continue };
             let span = Span { end: tree.span.start + 1, ..tree.span };
-            let message = format!("nothing names the policy \"{}\"", policy.name);
+            let message = format!("policy \"{}\" is not used", policy.name);
             self.diagnostics.warning(codes::UNUSED_POLICY, span, message);
         }
     }
 
-    /// A route with everything that its policies and the global ones add to it.
+    /// A route merged with its policies and the global ones.
     fn effective(&mut self, route: Node, global: Option<&Node>, dynamic: bool) -> Node {
         let own = self.named_by(Some(&route));
         if dynamic {
@@ -160,53 +160,53 @@ impl<'a> PolicyMerger<'a> {
         effective
     }
 
-    /// A dynamic route that names a policy with a setting it does not have would go without it unseen.
+    /// Reports settings that dynamic routes do not support, which would be ignored silently.
     fn reject_unsuitable(&mut self, policy: &Policy) {
         for member in
             policy.tree.iter().flat_map(Node::members).filter(|m| !has_name(self.dynamic, &m.key.value))
         {
             let name = &*member.key.value;
             let message =
-                format!("dynamic routes have no \"{name}\", and one names the policy \"{}\"", policy.name);
+                format!("dynamic routes do not support \"{name}\", and one uses the policy \"{}\"", policy.name);
             self.diagnostics
                 .error(codes::POLICY_UNSUITABLE, member.key.span, message)
-                .help("put the setting into a policy of its own, for routes only");
+                .help("move the setting to a separate policy that only routes use");
         }
     }
 
-    /// Says when a stronger layer switches off what a weaker one asks for, and one of the two is a policy.
+    /// Warns if a layer disables a protection that a layer of lower precedence enables, and one of them is a policy.
     fn warn_of_weakening(&mut self, stack: &[&Policy], global: Option<&Node>, route: &Node) {
         for guard in &PROTECTED_SWITCHES {
             let mut on: Option<&str> = global.filter(|node| guard.is_on(node)).map(|_| "GlobalConfiguration");
             for policy in stack {
                 let Some(tree) = &policy.tree else { continue };
                 if let (Some(below), Some(off)) = (on, guard.switched_off_at(tree)) {
-                    self.reports_weakening(guard, off, below);
+                    self.report_weakening(guard, off, below);
                 }
                 on = if guard.is_on(tree) { Some(&policy.name) } else { on };
             }
             let by_policy = on.filter(|name| stack.iter().any(|policy| policy.name == **name));
             if let (Some(below), Some(off)) = (by_policy, guard.switched_off_at(route)) {
-                self.reports_weakening(guard, off, below);
+                self.report_weakening(guard, off, below);
             }
         }
     }
 
-    fn reports_weakening(&mut self, guard: &ProtectedSwitch, off: Span, below: &str) {
-        let whose =
+    fn report_weakening(&mut self, guard: &ProtectedSwitch, off: Span, below: &str) {
+        let source =
             if below == "GlobalConfiguration" { below.to_owned() } else { format!("the policy \"{below}\"") };
-        let message = format!("this switches off the {} that {whose} asks for", guard.description);
+        let message = format!("this disables the {} that {source} enables", guard.description);
         self.diagnostics.warning(codes::POLICY_WEAKENS, off, message);
     }
 }
 
-/// A protection and the switch that turns it off.
+/// A protection and the setting that disables it.
 struct ProtectedSwitch {
     description: &'static str,
     section: &'static str,
     switch: &'static str,
-    /// The value of the switch that means off.
-    switched_off_at: bool,
+    /// The value of the switch that disables the protection.
+    off_value: bool,
 }
 
 const PROTECTED_SWITCHES: [ProtectedSwitch; 3] = [
@@ -214,37 +214,37 @@ const PROTECTED_SWITCHES: [ProtectedSwitch; 3] = [
         description: "authentication",
         section: "AuthenticationOptions",
         switch: "AllowAnonymous",
-        switched_off_at: true,
+        off_value: true,
     },
     ProtectedSwitch {
         description: "rate limit",
         section: "RateLimitOptions",
         switch: "EnableRateLimiting",
-        switched_off_at: false,
+        off_value: false,
     },
     ProtectedSwitch {
         description: "concurrency limit",
         section: "ConcurrencyLimitOptions",
         switch: "EnableConcurrencyLimit",
-        switched_off_at: false,
+        off_value: false,
     },
 ];
 
 impl ProtectedSwitch {
-    /// Where a layer turns the protection off.
+    /// The span at which a layer disables the protection.
     fn switched_off_at(&self, layer: &Node) -> Option<Span> {
         let switch = layer.get_ignore_case(self.section)?.get_ignore_case(self.switch)?;
-        (switch.as_bool() == Some(self.switched_off_at)).then_some(switch.span)
+        (switch.as_bool() == Some(self.off_value)).then_some(switch.span)
     }
 
-    /// The layer asks for the protection.
+    /// Whether the layer enables the protection.
     fn is_on(&self, layer: &Node) -> bool {
         let section = layer.get_ignore_case(self.section);
         section.is_some_and(|section| !section.members().is_empty()) && self.switched_off_at(layer).is_none()
     }
 }
 
-/// The part of a policy that a dynamic route can have.
+/// The settings of a policy that dynamic routes support.
 fn dynamic_route_subset(tree: &Node, settings: &[&str]) -> Node {
     let mut tree = tree.clone();
     if let Some(members) = tree.members_mut() {

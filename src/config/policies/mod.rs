@@ -1,6 +1,8 @@
-//! Policies: `policies/NAME.json` is a partial route that routes, dynamic routes and `GlobalConfiguration` name.
+//! Policies: `policies/NAME.json` contains route options that routes, dynamic routes and `GlobalConfiguration` apply by
+//! name (in Envoy terms: a shared typed per-filter configuration).
 //!
-//! Here the files are found, read and checked; [`layers`] puts them under the routes.
+//! [`find`] and [`read`] load and check the files; [`merge`] merges them into the routes. Called by `load` only; nothing
+//! outlives a reload.
 
 pub mod merge;
 
@@ -17,7 +19,7 @@ use super::vocabulary::{Vocabulary, has_name};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names that a later version gives a meaning to, as files and as directories.
+/// Names of files and directories that are reserved for a later version.
 const RESERVED_NAMES: [&str; 6] = ["global", "products", "apis", "fragments", "workspaces", "schemas"];
 /// Sections of the policy documents of a later version.
 const RESERVED_SECTIONS: [&str; 4] = ["inbound", "backend", "outbound", "on-error"];
@@ -25,10 +27,10 @@ const RESERVED_SECTIONS: [&str; 4] = ["inbound", "backend", "outbound", "on-erro
 /// One policy file.
 #[derive(Debug)]
 pub struct Policy {
-    /// The file's name without `.json`.
+    /// The file name without `.json`.
     pub name: String,
     pub file: Option<FileId>,
-    /// None when the file could not be read: whoever names the policy is not told that it is unknown.
+    /// `None` if the file could not be read; the policy is then not reported as unknown.
     pub tree: Option<Node>,
 }
 
@@ -38,13 +40,13 @@ pub struct Policies {
     pub all: Vec<Policy>,
 }
 
-/// A policy file's name and text, before it is understood.
+/// A policy file, before it is parsed.
 #[derive(Clone, Debug)]
 pub struct PolicyFile {
     pub name: String,
     pub display_path: String,
     pub path: Option<PathBuf>,
-    /// None when it could not be read.
+    /// `None` if it could not be read.
     pub text: Option<String>,
 }
 
@@ -58,7 +60,7 @@ impl Policies {
     }
 }
 
-/// The policy files of a directory. A directory that nobody named need not exist.
+/// The policy files of a directory. The default directory need not exist.
 pub fn find(
     folder: &Path,
     named_by_user: bool,
@@ -71,7 +73,7 @@ pub fn find(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named_by_user => return Vec::new(),
         Err(error) => {
             let message = format!(
-                "the policies directory {} cannot be read: {}",
+                "cannot read the policies directory {}: {}",
                 folder.display(),
                 io_error_text(&error)
             );
@@ -109,7 +111,7 @@ fn read_policy_file(
         return None;
     }
     if is_directory {
-        let message = format!("the directory {shown_as} is not read: policies are files beside each other");
+        let message = format!("the directory {shown_as} is ignored: policies are files of one directory");
         diagnostics.warning(codes::FILE_IGNORED, None, message);
         return None;
     }
@@ -125,7 +127,7 @@ fn file_stem(file_name: &str) -> Option<&str> {
     (end.eq_ignore_ascii_case(".json") && !stem.is_empty()).then_some(stem)
 }
 
-/// Parses, fills in and checks the policy files.
+/// Parses, interpolates and checks the policy files.
 pub fn read(
     files: Vec<PolicyFile>,
     options: Options,
@@ -151,7 +153,7 @@ pub fn read(
     Policies { all }
 }
 
-/// The policy with only those settings that a policy may have.
+/// The policy, without the settings that a policy may not have.
 fn validated(
     mut tree: Node,
     options: Options,
@@ -181,11 +183,11 @@ fn is_reserved_form(tree: &Node, diagnostics: &mut Diagnostics) -> bool {
         format!("policies with a section \"{}\" are reserved for a later version", member.key.value);
     diagnostics
         .error(codes::RESERVED_POLICY, member.key.span, message)
-        .help("today a policy is a partial route: its options stand at the top of the file");
+        .help("a policy is a partial route: put its options at the top level of the file");
     true
 }
 
-/// A setting of a route or of the whole gateway that is no policy's business.
+/// Reports a setting of routes or of the gateway that a policy may not have.
 fn is_forbidden(
     member: &super::node::Member,
     vocabulary: &Vocabulary,
@@ -199,19 +201,19 @@ fn is_forbidden(
         return false;
     }
     diagnostics
-        .error(codes::FORBIDDEN_IN_POLICY, member.key.span, format!("\"{name}\" may not stand in a policy"))
+        .error(codes::FORBIDDEN_IN_POLICY, member.key.span, format!("\"{name}\" is not allowed in a policy"))
         .help(help(name));
     true
 }
 
 fn help(name: &str) -> &'static str {
     match name.to_ascii_lowercase().as_str() {
-        "policies" => "policies do not name each other; name both where they are used, the stronger one last",
+        "policies" => "policies cannot use other policies; list both where they are used, the one with higher precedence last",
         "compatibility" | "servicediscoveryprovider" | "baseurl" | "metadataoptions" => {
-            "it belongs to GlobalConfiguration"
+            "it belongs in GlobalConfiguration"
         }
         "filecacheoptions" => "the new name is \"CacheOptions\"",
         "ratelimitrule" => "the new name is \"RateLimitOptions\"",
-        _ => "it makes a route that route: write it in the route itself",
+        _ => "it identifies a route: set it in the route itself",
     }
 }

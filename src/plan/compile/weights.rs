@@ -21,7 +21,7 @@ pub(super) fn weight(entry: &HostAndPort, diagnostics: &mut Diagnostics) -> u32 
         None => {
             let message = format!("Weight is {}", written.value);
             diagnostics.error(codes::BAD_WEIGHT, written.span, message).help(format!(
-                "it may be 1 to {MAX_WEIGHT}; leave out an endpoint that is to get no requests"
+                "must be between 1 and {MAX_WEIGHT}; leave out an endpoint that is to get no requests"
             ));
             1
         }

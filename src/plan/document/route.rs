@@ -1,6 +1,6 @@
 //! `Routes[]` and `DynamicRoutes[]`.
 
-use crate::config::values::{BoxedSetting, DurationSetting, List, ListMap, ScalarText, Setting, StringList};
+use crate::config::values::{BoxedSetting, DurationSetting, List, ListMap, StageSettings, Setting, StringList};
 use crate::stages::cache::CacheOptions;
 use crate::stages::header_transform::options::HeaderEditMap;
 use crate::stages::rate_limit::RateLimitOptions;
@@ -124,7 +124,7 @@ document! { route:
         pub handlers: List<String>,
         /// Settings of the custom stages named in `DelegatingHandlers`: stage name → object. Default: `{}`, the defaults of
         /// each stage. Source: margay, docs/custom-stages.md.
-        pub handler_settings: Setting<ScalarText>,
+        pub handler_settings: Setting<StageSettings>,
         /// The header that carries the request id. Routes inherit the global value. Default: none. Source: Ocelot, Logging.
         pub request_id_key: Setting<String>,
         /// Free key-value pairs for custom stages. Routes inherit global entries, key by key. Default: `{}`. Source:

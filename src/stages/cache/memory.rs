@@ -54,6 +54,6 @@ fn read_size(
     }
     let message = format!("{name} is {bytes} bytes");
     let (least, most) = (SizeText(*range.start()), SizeText(*range.end()));
-    diagnostics.error(codes::CACHE_SIZE, *span, message).help(format!("it may be {least} to {most}"));
+    diagnostics.error(codes::CACHE_SIZE, *span, message).help(format!("must be between {least} and {most}"));
     None
 }

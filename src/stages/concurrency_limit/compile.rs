@@ -54,7 +54,7 @@ impl ConcurrencyLimitOptions {
             context
                 .diagnostics
                 .error(codes::BAD_MAX_TIME, timeout.span, message)
-                .help("it may be 1ms to 10m");
+                .help("must be between 1ms and 10m");
         }
         let own = items(&limit.partition_by);
         let parts = match if own.is_empty() { items(&self.partition_by) } else { own } {

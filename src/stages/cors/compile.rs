@@ -125,7 +125,7 @@ impl CorsCompiler<'_, '_> {
             self.context
                 .diagnostics
                 .error(codes::BAD_MAX_TIME, age.span, message)
-                .help("it may be 24h at most");
+                .help("must be at most 24h");
         }
         Some(age.value.0)
     }

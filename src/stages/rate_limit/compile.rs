@@ -241,7 +241,7 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
                 codes::BAD_COUNT,
                 n.span,
                 &format!("{name} is {}", n.value),
-                "it may be 1 to 4294967295",
+                "must be between 1 and 4294967295",
             );
         }
         read
@@ -304,7 +304,7 @@ impl RateLimitCompiler<'_, '_, '_> {
                 message,
             );
             let place = self.options.spans[3].unwrap_or(self.span);
-            wrong.help("it may be 400 to 599").report(
+            wrong.help("must be between 400 and 599").report(
                 self.context.diagnostics,
                 self.context.gateway.ocelot,
                 place,

@@ -67,7 +67,7 @@ impl FallbackCompiler<'_, '_> {
         let status = reply.status.as_ref().map_or(503, |status| status.value);
         if let Some(written) = reply.status.as_ref().filter(|set| !(200..=599).contains(&set.value)) {
             let message = format!("the Status of a Reply is {}", written.value);
-            self.report(codes::BAD_FALLBACK, written.span, message, "it may be 200 to 599");
+            self.report(codes::BAD_FALLBACK, written.span, message, "must be between 200 and 599");
         }
         let mut fields = Vec::new();
         for (name, value) in reply.headers.iter().flat_map(|map| map.iter()) {

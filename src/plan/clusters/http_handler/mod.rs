@@ -62,7 +62,7 @@ fn limit(client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) -> Option<
         wrong(queue.span, format!("ConnectionQueueLimit is {}", queue.value), "write 0 or more");
     }
     if let Some(time) = client.queue_timeout.as_ref().filter(|time| !TIMEOUT_RANGE.contains(&time.value.0)) {
-        wrong(time.span, format!("ConnectionQueueTimeout is {}", time.value), "it may be 1ms to 10m");
+        wrong(time.span, format!("ConnectionQueueTimeout is {}", time.value), "must be between 1ms and 10m");
     }
     let place =
         client.queue_limit.as_ref().map(|set| set.span).or(client.queue_timeout.as_ref().map(|set| set.span));

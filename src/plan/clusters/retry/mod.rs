@@ -206,7 +206,7 @@ impl RetryCompiler<'_, '_, '_> {
         if let Some(written) = options.budget_ratio.as_ref().filter(|set| !(0.0..=10.0).contains(&set.value))
         {
             let message = format!("BudgetRatio is {}", written.value);
-            self.report(codes::BAD_RETRY, written.span, message, "it may be 0 to 10");
+            self.report(codes::BAD_RETRY, written.span, message, "must be between 0 and 10");
         }
         let on = options.enable_budget.as_ref().is_none_or(|on| on.value);
         on.then_some(retry::BudgetConfig { min_retries: least, retry_ratio: ratio })

@@ -108,7 +108,7 @@ fn unknown_policies_are_told_the_nearest_name_and_unused_ones_are_warned_about()
     assert_eq!(codes(&loaded), ["MG0220", "MG0220", "MG0221"]);
     assert!(said.contains("gateway.json:1:29  (/Routes/0/Policies/0)"), "{said}");
     assert!(
-        said.contains("did you mean \"partner\"?") && said.contains("write it to policies/zzz.json"),
+        said.contains("did you mean \"partner\"?") && said.contains("create policies/zzz.json"),
         "{said}"
     );
 }

@@ -1,6 +1,7 @@
 //! What the files come to at one moment: the one way from files to a checked blueprint, used by start, reload,
 //! `check` and `explain` alike.
 
+use super::services::NAMES;
 use crate::config::render::{self, Style};
 use crate::config::{Environment, Loaded, Request, files};
 use crate::plan::blueprint::Blueprint;
@@ -39,7 +40,7 @@ impl Candidate {
         watched_paths.sort();
         watched_paths.dedup();
         let id = format!("{:016x}", world.hash(&loaded));
-        let blueprint = compile_with_stages(&mut loaded, stages);
+        let blueprint = compile_with_stages(&mut loaded, stages, &NAMES);
         Candidate { loaded, blueprint, id, watched_paths }
     }
 

@@ -3,7 +3,7 @@
 
 pub mod admin;
 pub mod candidate;
-pub mod desk;
+pub mod services;
 mod watch_paths;
 pub mod process;
 pub mod reload;

@@ -1,24 +1,27 @@
-//! The process: from a checked configuration to a gateway that serves, follows changes, and goes down in order.
+//! The process: from a checked configuration to a gateway that serves, reloads, and shuts down gracefully.
 
 use super::{
     admin::{self, AdminContext},
     candidate::Candidate,
     config_store::{self, StoredConfig},
     reload::{ApplyFn, ReloadState},
+    services::{self, GatewayHandle},
     watch::{self, WatchGuard},
 };
 use crate::{
     config::{Request, render::Style},
-    net::listener::{Address, BoundSocket, bind},
+    net::listener::Address,
+    pipeline::internal::{InternalService, ServiceRegistry},
     plan::{
-        Plan, ProcessState,
+        ListenerPlan, Plan, ProcessState,
         blueprint::{Blueprint, Listener},
         build,
     },
     server::{
-        Gateway, admin_server,
+        Gateway,
+        internal_gateway::internal_gateway,
         listeners::{BindError, Listeners, unlink_sockets, update},
-        run,
+        run::{self, Served},
     },
     stages::custom::StageRegistry,
     telemetry::{AccessLog, Metrics},
@@ -29,17 +32,22 @@ use std::{
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch::{Receiver, Sender},
+    sync::watch::Sender,
 };
 
-/// How long a new plan waits for the first answers of new names before it serves.
+/// How long a new plan waits for the first resolution of new names before it serves.
 const DNS_WARMUP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often plans that nobody holds any more are let go.
+/// How often retired plans without requests are dropped.
 const RETIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors that connections of clients leave to everything else.
 const RESERVED_FDS: usize = 512;
+/// Concurrent connections to the administration address.
+const MAX_ADMIN_CONNECTIONS: usize = 64;
+/// The services on the administration address, by what it is.
+const LOCAL_ADMIN: &str = "administration on a local address";
+const REMOTE_ADMIN: &str = "administration";
 
-/// What the command line says beside the configuration.
+/// The settings of the command line, in addition to the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Instead of the configured listeners; empty: those.
@@ -52,7 +60,10 @@ pub struct Settings {
     pub style: Style,
 }
 
-/// Serves until a signal ends it. An error is a sentence for people: what failed, and what to do.
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// A sentence for the operator: what failed, and what to do.
 pub fn serve(
     request: Request,
     candidate: &Candidate,
@@ -63,33 +74,65 @@ pub fn serve(
     let log = AccessLog::stdout(settings.threads, metrics.dropped_log_lines())
         .map_err(|e| format!("no access log: {e}"))?;
     let first = settings.override_addresses(blueprint)?;
-    let foundation = ProcessState::new(metrics.clone(), max_connections());
-    let plan = build(&first, candidate.id.clone(), &foundation)?;
+    let handle = GatewayHandle::default();
+    let state =
+        ProcessState::new(metrics.clone(), max_connections()).with_services(services::registry(&handle));
+    let plan = build(&first, candidate.id.clone(), &state)?;
     let listeners = Sender::new(rebind_listeners(&Arc::from([]), &plan)?);
-    let admin = Sender::new(Arc::new(admin_socket(&first.administration)?));
-    log_started(&listeners.borrow(), &admin.borrow(), blueprint);
-    let gateway = Gateway::new(plan, foundation, log);
-    let (threads, admin_sockets, desk) = (settings.threads, admin.subscribe(), admin.subscribe());
-    let take =
-        apply_fn(gateway.clone(), listeners.clone(), admin, settings.clone(), first.administration.clone());
+    let gateway = Gateway::new(plan, state, log);
+    handle.set(&gateway);
+    let admin_listeners = Sender::new(rebind_admin(&Arc::from([]), &first.administration)?);
+    let administration = Served { gateway: admin_gateway(&handle)?, listeners: admin_listeners };
+    log_started(&listeners.borrow(), &administration.listeners.borrow(), blueprint);
+    let traffic = Served { gateway, listeners };
+    let watching = follow_changes(request, candidate, blueprint, &settings, &traffic, &administration)?;
+    let background = background(traffic.gateway.clone());
+    let stop = Box::pin(shutdown_signal(watching));
+    run::run(traffic, administration, settings.threads, background, stop);
+    Ok(())
+}
+
+/// Starts the watch over the files and the configuration store.
+fn follow_changes(
+    request: Request,
+    candidate: &Candidate,
+    blueprint: &Blueprint,
+    settings: &Settings,
+    traffic: &Served,
+    administration: &Served,
+) -> Result<WatchGuard, String> {
+    let (gateway, metrics) = (&traffic.gateway, traffic.gateway.metrics().clone());
+    let apply = apply_fn(
+        gateway.clone(),
+        traffic.listeners.clone(),
+        administration.listeners.clone(),
+        settings.clone(),
+    );
     let store = StoredConfig::new(request.stored.clone());
     if let Some(kv) = config_store::of(blueprint) {
         let (slot, seed) = (store.clone(), candidate.loaded.initial_store_value.clone());
         gateway.shared_state.background.spawn(config_store::watch(kv, slot, seed, metrics.clone()));
     }
     let (stages, style) = (settings.stages.clone(), settings.style);
-    let reloading = ReloadState::new(request, store.clone(), stages, style, candidate, take);
-    let follow = if blueprint.reload_on_change { candidate.watched_paths.clone() } else { Vec::new() };
-    let watching = watch::spawn(follow, store, metrics, reloading.into_reloader())
-        .map_err(|e| format!("no watch over the files: {e}"))?;
-    let background = background(gateway.clone(), admin_sockets);
-    run::run(gateway, listeners, threads, background, Box::pin(shutdown_signal(watching)));
-    desk.borrow().remove();
-    Ok(())
+    let reloading = ReloadState::new(request, store.clone(), stages, style, candidate, apply);
+    let paths = if blueprint.reload_on_change { candidate.watched_paths.clone() } else { Vec::new() };
+    watch::spawn(paths, store, metrics, reloading.into_reloader())
+        .map_err(|e| format!("no watch over the files: {e}"))
+}
+
+/// The gateway of the administration address. Which pages it has depends on the listener, by the connection's own plan of
+/// it: no connection to a public address ever sees the pages of a local one, whatever a reload changes.
+fn admin_gateway(handle: &GatewayHandle) -> Result<Arc<Gateway>, String> {
+    let mut pages = ServiceRegistry::default();
+    for (name, is_local) in [(LOCAL_ADMIN, true), (REMOTE_ADMIN, false)] {
+        let context = AdminContext { gateway: handle.clone(), is_local };
+        pages.add(InternalService::new(name, admin::router(context)));
+    }
+    internal_gateway(pages, MAX_ADMIN_CONNECTIONS)
 }
 
 impl Settings {
-    /// Flags win over the document.
+    /// Flags override the document.
     fn override_addresses(&self, blueprint: &Blueprint) -> Result<Blueprint, String> {
         let mut blueprint = blueprint.clone();
         if !self.listen.is_empty() {
@@ -120,8 +163,9 @@ fn rebind_listeners(old: &Listeners, plan: &Plan) -> Result<Listeners, String> {
     })
 }
 
-fn admin_socket(address: &Address) -> Result<BoundSocket, String> {
-    bind(address, None).map_err(|error| {
+fn rebind_admin(old: &Listeners, address: &Address) -> Result<Listeners, String> {
+    let name = if address.is_local() { LOCAL_ADMIN } else { REMOTE_ADMIN };
+    update(old, &[ListenerPlan::plain(name, address.clone())]).map_err(|BindError { address, error, .. }| {
         format!(
             "cannot listen on {address} for administration: {error}; {} with --admin, MARGAY_ADMIN or Administration \
              in the configuration",
@@ -130,92 +174,54 @@ fn admin_socket(address: &Address) -> Result<BoundSocket, String> {
     })
 }
 
-fn log_started(listeners: &Listeners, admin: &BoundSocket, blueprint: &Blueprint) {
+fn log_started(listeners: &Listeners, admin: &Listeners, blueprint: &Blueprint) {
     for listener in listeners.iter() {
         let scheme = if listener.plan().tls.is_some() { "https" } else { "http" };
         eprintln!("margay: serving {} routes on {}", blueprint.routes.len(), listener.address().url(scheme));
     }
-    if let Ok(address) = admin.address() {
+    for address in admin.iter().map(|listener| listener.address()) {
         eprintln!("margay: {} on {}", admin::endpoint_list(address.is_local()), address.url("http"));
     }
 }
 
-/// What takes a new blueprint into service; called on the watcher's thread, which may wait.
+/// What takes a new blueprint into service; called on the watcher's thread, which may block.
 fn apply_fn(
     gateway: Arc<Gateway>,
     listeners: Sender<Listeners>,
-    admin: Sender<Arc<BoundSocket>>,
+    admin: Sender<Listeners>,
     settings: Settings,
-    mut administration: Address,
 ) -> ApplyFn {
     Box::new(move |blueprint, id| {
         let blueprint = settings.override_addresses(blueprint)?;
         let plan = build(&blueprint, id.to_owned(), &gateway.shared_state)?;
         let bound = rebind_listeners(&listeners.borrow().clone(), &plan)?;
-        // As written, not as bound: port 0 stays where it was given.
-        let moved = blueprint.administration != administration;
-        let desk = moved.then(|| admin_socket(&blueprint.administration)).transpose()?;
+        let bound_admin = rebind_admin(&admin.borrow().clone(), &blueprint.administration)?;
         let until = Instant::now() + DNS_WARMUP_TIMEOUT;
         while !plan.is_resolved() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
         gateway.replace_plan(plan);
-        unlink_sockets(&listeners.send_replace(bound.clone()), &bound);
-        if let Some(desk) = desk {
-            admin.send_replace(Arc::new(desk)).remove();
-            administration = blueprint.administration;
+        for (sockets, bound) in [(&listeners, bound), (&admin, bound_admin)] {
+            unlink_sockets(&sockets.send_replace(bound.clone()), &bound);
         }
         Ok(())
     })
 }
 
-/// What runs beside the workers: the administration address, and letting go of old plans.
-fn background(
-    gateway: Arc<Gateway>,
-    mut sockets: Receiver<Arc<BoundSocket>>,
-) -> impl FnOnce() -> run::Task + Send {
+/// What runs on the background runtime: dropping retired plans.
+fn background(gateway: Arc<Gateway>) -> impl FnOnce() -> run::Task + Send {
     move || {
         Box::pin(async move {
-            let mut burial = tokio::time::interval(RETIRE_INTERVAL);
-            let mut desk = bind_listeners(&mut sockets, &gateway);
+            let mut interval = tokio::time::interval(RETIRE_INTERVAL);
             loop {
-                tokio::select! {
-                    _ = burial.tick() => gateway.drop_retired(),
-                    changed = sockets.changed() => {
-                        if changed.is_err() {
-                            return std::future::pending().await;
-                        }
-                        desk.abort();
-                        desk = bind_listeners(&mut sockets, &gateway);
-                    }
-                }
+                interval.tick().await;
+                gateway.drop_retired();
             }
         })
     }
 }
 
-fn bind_listeners(
-    sockets: &mut Receiver<Arc<BoundSocket>>,
-    gateway: &Arc<Gateway>,
-) -> tokio::task::JoinHandle<()> {
-    let socket = sockets.borrow_and_update().clone();
-    let here = socket.address().is_ok_and(|address| address.is_local());
-    let gateway = gateway.clone();
-    let handler: admin_server::Handler = Arc::new(move |head| {
-        let (plan, cache) = (gateway.plan.load(), &*gateway.shared_state.stage_state.cache);
-        let inside = here.then_some((&**plan, cache));
-        let of =
-            AdminContext { draining: gateway.drain.is_on(), metrics: gateway.metrics(), is_local: inside };
-        admin::handle(head, &of)
-    });
-    tokio::spawn(async move {
-        if let Err(error) = admin_server::serve(&socket, handler).await {
-            log::error!("the administration address is not served: {error}");
-        }
-    })
-}
-
-/// Until SIGTERM or SIGINT; gives back what waits for a second one, which ends the process without more patience.
+/// Waits for SIGTERM or SIGINT; returns a task that waits for a second one, which ends the drain at once.
 async fn shutdown_signal(watching: WatchGuard) -> run::Task {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
@@ -235,7 +241,7 @@ async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Connections that the process may hold: the descriptor limit, raised as far as it goes, less some for the rest.
+/// Connections that the process may hold: the descriptor limit, raised to its maximum, less the reserve.
 fn max_connections() -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(RESERVED_FDS).max(64)

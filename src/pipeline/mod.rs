@@ -11,6 +11,8 @@ pub mod exchange;
 pub mod grpc;
 pub mod head;
 pub mod identity;
+pub mod internal;
+pub mod problem;
 pub mod guard;
 pub mod replay;
 pub mod runtime;

@@ -4,6 +4,7 @@ use super::{
     body::Body,
     error::{GatewayError, reason},
     head::Head,
+    problem::{self, Problem},
     upgrade::Upgrade,
 };
 use bytes::Bytes;
@@ -60,7 +61,7 @@ pub fn rescue(cause: &GatewayError, instance: &[u8], id: &[u8], ocelot: bool) ->
         Some(text) => Response::local(status, "text/plain; charset=utf-8", text),
         None if ocelot => Response::local(status, "", Bytes::new()),
         None => {
-            Response::local(status, "application/problem+json", problem_json(cause, status, instance, id))
+            Response::local(status, problem::MEDIA_TYPE, problem_json(cause, status, instance, id))
         }
     };
     if let Some(reason) = extra.and_then(|extra| extra.reason.as_ref()) {
@@ -73,18 +74,8 @@ pub fn rescue(cause: &GatewayError, instance: &[u8], id: &[u8], ocelot: bool) ->
 }
 
 fn problem_json(cause: &GatewayError, status: u16, instance: &[u8], id: &[u8]) -> String {
-    let mut problem = serde_json::json!({
-        "type": format!("urn:margay:problem:{}", cause.why.name()),
-        "title": cause.why.title(),
-        "status": status,
-        "detail": cause.detail,
-        "code": cause.why.name(),
-        "instance": String::from_utf8_lossy(instance),
-    });
-    if !id.is_empty() {
-        problem["requestId"] = String::from_utf8_lossy(id).into();
-    }
-    problem.to_string()
+    let (code, title, detail) = (cause.why.name(), cause.why.title(), &*cause.detail);
+    Problem { status, code, title, detail, instance: Some(instance), request_id: id }.to_json()
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ pub struct ClusterBlueprint {
 }
 
 impl ClusterBlueprint {
-    /// That of an aggregate, which has parts instead.
+    /// That of a route without a cluster: an aggregate, which has parts, or an internal service.
     pub fn none() -> Self {
         ClusterBlueprint {
             key: String::new(),
@@ -277,6 +277,8 @@ pub struct RouteBlueprint {
     pub backend_path: Sourced<String>,
     /// Where its requests go.
     pub cluster: Arc<ClusterBlueprint>,
+    /// The internal service that responds instead of a cluster.
+    pub service: Option<Sourced<String>>,
     /// The name under which the reverse proxy of Service Fabric knows the service; stands before the path.
     pub service_fabric_path: Option<Sourced<String>>,
     /// What identifies the route's counters across plans: Ocelot's LoadBalancerKey.

@@ -9,7 +9,7 @@ use super::{
     },
     compiled::{PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
-    listeners,
+    internal_target, listeners,
     process_state::ProcessState,
     routing::UrlTemplate,
 };
@@ -25,6 +25,7 @@ use crate::{
     pipeline::{
         error::ErrorCode,
         head::Version,
+        internal::ServiceRegistry,
         stage::{BoxStage, StageEntry},
     },
     stages::{
@@ -132,7 +133,7 @@ impl Plan {
                     && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
             }
             // The routes of its parts are among the routes.
-            Target::Aggregate(_) | Target::Fail(..) => true,
+            Target::Aggregate(_) | Target::Internal { .. } | Target::Fail(..) => true,
         })
     }
 
@@ -172,7 +173,8 @@ fn stages(
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(MethodOverride::new(method)));
     }
-    if role != RouteRole::Aggregate {
+    // An internal service is the origin, and not the other side of a proxy.
+    if role != RouteRole::Aggregate && route.service.is_none() {
         stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
     }
     sort_by_table(stages)
@@ -242,6 +244,9 @@ fn target(
         let why =
             if broken.status == 404 { ErrorCode::RouteUnsupported } else { ErrorCode::RouteMisconfigured };
         return Target::Fail(why, broken.reason.clone());
+    }
+    if let Some(service) = &route.service {
+        return internal_target::target(service, route.timeout.value, ground);
     }
     let terms = AttemptConfig {
         timeout: route.timeout.value,

@@ -13,6 +13,7 @@ pub mod check;
 pub mod clusters;
 pub mod compile;
 pub mod document;
+pub mod internal_target;
 mod listeners;
 mod dynamic_routes;
 pub mod explain;

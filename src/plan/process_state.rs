@@ -9,6 +9,7 @@ use crate::{
         resolver::Resolver,
         tls::server::{ClientAuth, TicketKeys},
     },
+    pipeline::internal::ServiceRegistry,
     stages::StageState,
     telemetry::Metrics,
 };
@@ -30,6 +31,8 @@ pub struct ProcessState {
     /// TLS session ticket keys, by listener address and client authentication.
     pub tls_tickets: Arc<WeakMap<(Address, Option<ClientAuth>), TicketKeys>>,
     pub metrics: Arc<Metrics>,
+    /// Internal services of the process that routes may name.
+    pub services: ServiceRegistry,
     /// Maximum number of connections if the document sets no limit.
     pub connections: usize,
 }
@@ -55,7 +58,14 @@ impl ProcessState {
             clock,
             tls_tickets: Arc::default(),
             metrics,
+            services: ServiceRegistry::default(),
             connections,
         }
+    }
+
+    /// The same state with internal services.
+    #[must_use]
+    pub fn with_services(self, services: ServiceRegistry) -> ProcessState {
+        ProcessState { services, ..self }
     }
 }

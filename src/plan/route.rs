@@ -8,6 +8,7 @@ use crate::{
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::{Exchange, Routing},
+        internal::InternalService,
         stage::StageEntry,
     },
     telemetry::RouteMetrics,
@@ -44,6 +45,8 @@ pub enum Target {
         cluster: Arc<Cluster>,
         terms: AttemptConfig,
     },
+    /// A service of this process.
+    Internal { service: InternalService, timeout: Duration },
     /// Several routes, whose responses are composed to one.
     Aggregate(Box<Aggregate>),
     /// A route that Ocelot accepts but cannot serve: the error of every request.
@@ -56,6 +59,9 @@ impl Target {
         match self {
             Target::Cluster { cluster, terms } => {
                 Target::Cluster { cluster: cluster.clone(), terms: terms.clone() }
+            }
+            Target::Internal { service, timeout } => {
+                Target::Internal { service: service.clone(), timeout: *timeout }
             }
             Target::Fail(why, detail) => Target::Fail(*why, detail.clone()),
             Target::Aggregate(_) => {
@@ -120,6 +126,9 @@ impl Route {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(why, detail) => Err(GatewayError::new(*why, detail.clone())),
+            Target::Internal { .. } => {
+                Err(GatewayError::new(ErrorCode::GatewayInternal, "an internal service has no cluster"))
+            }
             Target::Aggregate(_) => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "an aggregate has no backend"))
             }

@@ -55,6 +55,12 @@ impl ConnectionContext {
         }
     }
 
+    /// A connection without TLS, for tests.
+    #[cfg(test)]
+    pub fn plain(peer: Peer, listener: ListenerPlan) -> ConnectionContext {
+        ConnectionContext { peer, listener: Arc::new(listener), tls_session: None }
+    }
+
     /// An exchange for a request, which knows what the connection proved.
     pub fn new_exchange(&self, worker: &Worker, since: Instant) -> Box<Exchange> {
         let mut x = worker.acquire_exchange(self.peer, since);

@@ -1,7 +1,7 @@
 //! From the request head to the response: the route, its stages, its target, and back. Independent of client
 //! connections, because parts of an aggregate and background exchanges (cache refreshes) are dispatched here too.
 
-use super::aggregate;
+use super::{aggregate, internal};
 use crate::{
     backend::{attempt, discovery::ServiceWatch},
     net::h1::hop_by_hop::HopByHop,
@@ -102,6 +102,10 @@ async fn call_target(
         return aggregate::run(several, exchange, hop, client, run_part).await;
     }
     route.rewrite(exchange)?;
+    if let Target::Internal { service, timeout } = &route.target {
+        client.limit_body(exchange.body_limit);
+        return internal::call(service, *timeout, exchange, hop, client).await;
+    }
     let (cluster, terms) = route.cluster()?;
     if let Some(source) = cluster.pending_discovery(exchange) {
         wait_for_discovery(source, exchange, client).await?;

@@ -145,3 +145,6 @@ impl<'c> Context<'c> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

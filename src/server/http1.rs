@@ -120,3 +120,90 @@ async fn tunnel(
     worker.release_exchange(exchange);
     linger(conn).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        internal_gateway::internal_gateway, listeners::update, run::serve_listeners, worker::Worker,
+    };
+    use super::*;
+    use crate::{
+        net::listener::Address,
+        pipeline::internal::{InternalService, Request, ServiceRegistry},
+        plan::ListenerPlan,
+    };
+    use axum::{Router, routing::any};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::watch,
+    };
+
+    /// A connection to a gateway that responds with the path, and what keeps the gateway running.
+    async fn connect() -> (TcpStream, watch::Sender<super::super::listeners::Listeners>, Arc<Worker>) {
+        let path = |request: Request| async move { request.uri().path().to_owned() };
+        let mut services = ServiceRegistry::default();
+        services.add(InternalService::new("pages", Router::new().fallback(any(path))));
+        let gateway = internal_gateway(services, 8).unwrap();
+        let port_of_kernel: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listeners = update(&[], &[ListenerPlan::plain("pages", port_of_kernel)]).unwrap();
+        let Address::Tcp(address) = listeners[0].address() else { panic!("a TCP address") };
+        let (sender, worker) = (watch::Sender::new(listeners), Arc::new(Worker { index: 0, gateway }));
+        tokio::spawn(serve_listeners(worker.clone(), sender.subscribe()));
+        (TcpStream::connect(address).await.unwrap(), sender, worker)
+    }
+
+    /// Sends these bytes and reads until the gateway closes.
+    async fn exchange(bytes: &[u8]) -> String {
+        let (mut stream, _listeners, _worker) = connect().await;
+        stream.write_all(bytes).await.unwrap();
+        let mut responses = String::new();
+        stream.read_to_string(&mut responses).await.unwrap();
+        responses
+    }
+
+    #[tokio::test]
+    async fn requests_are_served_in_order_and_unread_bodies_are_drained() {
+        let responses = exchange(
+            b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+        assert!(responses.contains("\r\n\r\n/aHTTP/1.1 200 OK"), "{responses}");
+        assert!(responses.ends_with("\r\n\r\n/b"), "{responses}");
+    }
+
+    #[tokio::test]
+    async fn a_long_unread_body_closes_the_connection_behind_the_response() {
+        let mut bytes = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n".to_vec();
+        bytes.resize(bytes.len() + 100_000, b'x');
+        bytes.extend_from_slice(b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+        let responses = exchange(&bytes).await;
+        assert!(responses.ends_with("\r\n\r\n/a"), "{responses}");
+    }
+
+    #[tokio::test]
+    async fn head_receives_a_head_and_a_malformed_request_400() {
+        let responses = exchange(b"HEAD /abc HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        let responses = responses.to_ascii_lowercase();
+        assert!(responses.contains("content-length: 4\r\n") && responses.ends_with("\r\n\r\n"), "{responses}");
+        let responses = exchange(b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n").await;
+        assert!(responses.starts_with("HTTP/1.1 400 "), "{responses}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_http_receives_nothing() {
+        assert_eq!(exchange(b"\x16\x03\x01\x02\x00\x01\x00").await, "");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_closed_when_the_gateway_drains() {
+        let (mut stream, _listeners, worker) = connect().await;
+        stream.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut responses = Vec::new();
+        while !responses.ends_with(b"/a") {
+            assert!(stream.read_buf(&mut responses).await.unwrap() > 0);
+        }
+        worker.gateway.drain.begin();
+        assert_eq!(stream.read_buf(&mut responses).await.unwrap(), 0);
+    }
+}

@@ -5,8 +5,11 @@ pub mod dispatch;
 pub mod connection;
 pub mod gateway;
 pub mod listeners;
-pub mod admin_server;
+pub mod internal;
 pub mod internal_client;
+pub mod internal_gateway;
+#[cfg(test)]
+mod scripted_client;
 pub mod relay;
 pub mod run;
 pub mod http1;

@@ -1,4 +1,4 @@
-//! The process: workers, the background, and the way down.
+//! The process: workers for the traffic, one for administration, the background runtime, and the graceful shutdown.
 
 use super::{
     gateway::Gateway,
@@ -14,18 +14,26 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Runs the gateway until `stop` is ready and everything in flight is finished, or the drain time is over, or whatever `stop` gave back is ready.
-/// `background` is started on a runtime of its own, where nothing it does can delay a request.
+/// What a gateway serves, and where.
+pub struct Served {
+    pub gateway: Arc<Gateway>,
+    pub listeners: watch::Sender<Listeners>,
+}
+
+/// Runs the gateway until `stop` is ready and all requests in flight are finished, the drain timeout is over, or the task
+/// that `stop` returned is ready. `administration` is served by a worker of its own until the end; `background` runs on a
+/// runtime of its own, where it cannot delay a request.
 pub fn run(
-    gateway: Arc<Gateway>,
-    listeners: watch::Sender<Listeners>,
+    traffic: Served,
+    administration: Served,
     threads: usize,
     background: impl FnOnce() -> Task + Send + 'static,
     stop: impl Future<Output = Task> + Send + 'static,
 ) {
     let mut jobs: Vec<WorkerService> =
-        (0..threads).map(|index| worker_service(index, &gateway, listeners.subscribe())).collect();
-    let runtime = gateway.shared_state.background.clone();
+        (0..threads).map(|index| worker_service(format!("worker-{index}"), index, &traffic)).collect();
+    jobs.push(worker_service("administration".to_owned(), 0, &administration));
+    let runtime = traffic.gateway.shared_state.background.clone();
     jobs.push(WorkerService::new("background", move || {
         runtime.attach(tokio::runtime::Handle::current());
         background()
@@ -34,26 +42,25 @@ pub fn run(
         jobs,
         Box::pin(async move {
             let hurry = stop.await;
-            drain(&gateway, &listeners, hurry).await;
+            drain(&traffic.gateway, &traffic.listeners, hurry).await;
+            unlink_sockets(&administration.listeners.borrow(), &[]);
         }),
     );
 }
 
-fn worker_service(
-    index: usize,
-    gateway: &Arc<Gateway>,
-    listeners: watch::Receiver<Listeners>,
-) -> WorkerService {
-    let worker = Arc::new(Worker { index, gateway: gateway.clone() });
-    WorkerService::new(format!("worker-{index}"), move || {
-        Box::pin(async move {
-            tokio::spawn(worker.clone().housekeeping());
-            accept_all(worker, listeners).await;
-        })
-    })
+fn worker_service(name: String, index: usize, served: &Served) -> WorkerService {
+    let worker = Arc::new(Worker { index, gateway: served.gateway.clone() });
+    let listeners = served.listeners.subscribe();
+    WorkerService::new(name, move || Box::pin(serve_listeners(worker, listeners)))
 }
 
-/// Stops accepting, lets what is in flight end, writes the last lines of the access log.
+/// Accepts and serves on the runtime that polls it.
+pub async fn serve_listeners(worker: Arc<Worker>, listeners: watch::Receiver<Listeners>) {
+    tokio::spawn(worker.clone().housekeeping());
+    accept_all(worker, listeners).await;
+}
+
+/// Stops accepting, lets requests in flight finish, writes the last lines of the access log.
 async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: Task) {
     unlink_sockets(&listeners.send_replace(Arc::from([])), &[]);
     gateway.drain.begin();

@@ -1,30 +1,52 @@
-//! The identity service: whoever asks for a token gets one. For the tour only; its key lives as long as the process.
+//! The identity service: it issues a token to every client. For the tour only; its key lives as long as the process.
 
-use super::server::{Request, Response};
+use super::services::{not_found, reply};
+use crate::pipeline::internal::Response;
+use axum::{Router, extract::State, response::IntoResponse, routing::any};
+use http::{StatusCode, Uri, header};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use serde_json::{Value, json};
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the tokens say of their issuer and audience; `gateway.json` says the same.
+/// Issuer and audience of the tokens, as `gateway.json` requires them.
 const ISSUER: &str = "margay-demo";
 const AUDIENCE: &str = "orders";
-/// Seconds for which a token is good.
+/// Seconds for which a token is valid.
 const TOKEN_LIFETIME: u64 = 3600;
 
-/// What stands before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410 section 7).
+/// The prefix of the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410 section 7).
 const PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
-/// A signer with a key of its own.
-pub struct Identity {
+/// `/token?sub=&scope=` and `/jwks.json`.
+pub fn router() -> io::Result<Router> {
+    let router = Router::new().route("/jwks.json", any(keys)).route("/token", any(token));
+    Ok(router.fallback(not_found).with_state(Arc::new(Identity::new()?)))
+}
+
+async fn keys(State(identity): State<Arc<Identity>>) -> Response {
+    reply(StatusCode::OK, json!({ "keys": [identity.public] }))
+}
+
+async fn token(State(identity): State<Arc<Identity>>, uri: Uri) -> Response {
+    let (status, text) = match identity.token(uri.query().unwrap_or_default()) {
+        Ok(token) => (StatusCode::OK, token),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    };
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{text}\n")).into_response()
+}
+
+/// A signer with its own key.
+struct Identity {
     key: EncodingKey,
     id: String,
     public: Value,
 }
 
 impl Identity {
-    /// A fresh key.
-    pub fn new() -> io::Result<Identity> {
+    /// A new random key.
+    fn new() -> io::Result<Identity> {
         let mut random = [0; 40];
         std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
         let key = EncodingKey::from_ed_der(&[&PKCS8[..], &random[..32]].concat());
@@ -33,22 +55,6 @@ impl Identity {
         let mut public = serde_json::to_value(public)?;
         (public["kid"], public["use"]) = (json!(id), json!("sig"));
         Ok(Identity { key, id, public })
-    }
-
-    /// `/token?sub=&scope=` and `/jwks.json`.
-    pub fn handle(&self, request: &Request) -> Response {
-        match request.path() {
-            "/jwks.json" => reply(200, "application/json", format!("{}\n", json!({ "keys": [self.public] }))),
-            "/token" => match self.token(request.query()) {
-                Ok(token) => reply(200, "text/plain; charset=utf-8", format!("{token}\n")),
-                Err(error) => reply(500, "text/plain; charset=utf-8", format!("{error}\n")),
-            },
-            path => reply(
-                404,
-                "application/json",
-                format!("{}\n", json!({ "error": format!("nothing at {path}") })),
-            ),
-        }
     }
 
     fn token(&self, query: &str) -> jsonwebtoken::errors::Result<String> {
@@ -66,14 +72,10 @@ impl Identity {
     }
 }
 
-fn reply(status: u16, kind: &'static str, body: String) -> Response {
-    Response { status, content_type: kind, fields: Vec::new(), body: body.into() }
-}
-
-/// A parameter of the query, `+` and `%20` read as blanks; nothing else needs escapes here.
+/// A parameter of the query; only `+` and `%20` are decoded.
 fn query_value(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let found = pairs.filter(|(own, _)| *own == name).map(|(_, value)| value).next()?;
+    let found = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value).next()?;
     Some(found.replace('+', " ").replace("%20", " ")).filter(|value| !value.is_empty())
 }
 
@@ -82,27 +84,26 @@ mod tests {
     use super::*;
     use jsonwebtoken::{DecodingKey, Validation, jwk::JwkSet};
 
-    fn ask(identity: &Identity, target: &str) -> String {
-        let request = Request { method: "GET".into(), target: target.into(), ..Request::default() };
-        identity.handle(&request).text().to_owned()
+    fn get(identity: &Router, target: &str) -> String {
+        super::super::services::tests::request(identity, "GET", target, &[], "").1
     }
 
     #[test]
     fn a_token_is_signed_with_the_key_that_is_published() {
-        let identity = Identity::new().unwrap();
-        let token = ask(&identity, "/token?sub=ben&scope=orders+x");
-        let keys: JwkSet = serde_json::from_str(&ask(&identity, "/jwks.json")).unwrap();
+        let identity = router().unwrap();
+        let token = get(&identity, "/token?sub=ben&scope=orders+x");
+        let keys: JwkSet = serde_json::from_str(&get(&identity, "/jwks.json")).unwrap();
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[ISSUER]);
         let key = DecodingKey::from_jwk(&keys.keys[0]).unwrap();
         let claims = jsonwebtoken::decode::<Value>(token.trim(), &key, &validation).unwrap().claims;
         assert_eq!((&claims["sub"], &claims["scope"]), (&json!("ben"), &json!("orders x")));
-        assert!(ask(&identity, "/").contains("nothing at /"));
+        assert!(get(&identity, "/").contains("nothing at /"));
     }
 
     #[test]
-    fn every_start_has_a_key_of_its_own() {
+    fn every_start_has_a_new_key() {
         let (one, two) = (Identity::new().unwrap(), Identity::new().unwrap());
         assert_ne!(one.public["x"], two.public["x"]);
     }

@@ -1,72 +1,62 @@
-//! The sample services that `margay demo` puts behind the gateway, on loopback ports that `gateway.json` names too.
+//! The sample services that `margay demo` runs behind the gateway, on loopback ports that `gateway.json` names too.
+//!
+//! Each is an axum router, served as an internal service on a listener of its own: the same engine as the gateway, with a
+//! worker of its own.
 
 mod identity;
-mod server;
 mod services;
 
 use super::args::Demo;
 use super::{Exit, output};
+use crate::net::listener::Address;
+use crate::pipeline::internal::{InternalService, ServiceRegistry};
+use crate::plan::ListenerPlan;
+use crate::server::{
+    internal_gateway::internal_gateway,
+    listeners::{BindError, Listeners, update},
+    run::serve_listeners,
+    worker::Worker,
+};
 use crate::stages::custom::StageRegistry;
+use axum::Router;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One service: its name, the variable that names its port, and the port without it. The defaults stand in
-/// `gateway.json` as `${CATALOG_PORT:-9101}` and so on.
+/// Concurrent connections to all sample services together.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// One service: its name, the variable that overrides its port, and the default port. The defaults are in `gateway.json`
+/// as `${CATALOG_PORT:-9101}` and so on.
 struct DemoService {
     name: &'static str,
     variable: &'static str,
     port: u16,
-    service: fn() -> io::Result<server::Service>,
+    router: fn() -> io::Result<Router>,
+}
+
+impl DemoService {
+    const fn new(
+        name: &'static str,
+        variable: &'static str,
+        port: u16,
+        router: fn() -> io::Result<Router>,
+    ) -> DemoService {
+        DemoService { name, variable, port, router }
+    }
 }
 
 const SERVICES: [DemoService; 7] = [
-    DemoService {
-        name: "catalog-1",
-        variable: "CATALOG_PORT",
-        port: 9101,
-        service: || Ok(Arc::new(|r| services::catalog(1, r))),
-    },
-    DemoService {
-        name: "catalog-2",
-        variable: "CATALOG2_PORT",
-        port: 9102,
-        service: || Ok(Arc::new(|r| services::catalog(2, r))),
-    },
-    DemoService {
-        name: "orders",
-        variable: "ORDERS_PORT",
-        port: 9103,
-        service: || Ok(Arc::new(services::orders)),
-    },
-    DemoService { name: "echo", variable: "ECHO_PORT", port: 9104, service: || Ok(Arc::new(services::echo)) },
-    DemoService {
-        name: "identity",
-        variable: "IDENTITY_PORT",
-        port: 9105,
-        service: || {
-            identity::Identity::new().map(|one| -> server::Service { Arc::new(move |r| one.handle(r)) })
-        },
-    },
-    DemoService {
-        name: "flaky",
-        variable: "FLAKY_PORT",
-        port: 9106,
-        service: || {
-            let calls = AtomicU64::new(0);
-            Ok(Arc::new(move |_| services::flaky(calls.fetch_add(1, Ordering::Relaxed) + 1)))
-        },
-    },
-    DemoService {
-        name: "events",
-        variable: "EVENTS_PORT",
-        port: 9107,
-        service: || Ok(Arc::new(services::events)),
-    },
+    DemoService::new("catalog-1", "CATALOG_PORT", 9101, || Ok(services::catalog(1))),
+    DemoService::new("catalog-2", "CATALOG2_PORT", 9102, || Ok(services::catalog(2))),
+    DemoService::new("orders", "ORDERS_PORT", 9103, || Ok(services::orders())),
+    DemoService::new("echo", "ECHO_PORT", 9104, || Ok(services::echo())),
+    DemoService::new("identity", "IDENTITY_PORT", 9105, identity::router),
+    DemoService::new("flaky", "FLAKY_PORT", 9106, || Ok(services::flaky())),
+    DemoService::new("events", "EVENTS_PORT", 9107, || Ok(services::events())),
 ];
 
-/// Why the services do not run; each a sentence with its cure.
+/// An error at the start of the services; each is a sentence with its cure.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{variable}={value} is not a port: set it to a number from 1 to 65535")]
@@ -75,13 +65,15 @@ pub enum StartError {
     PortInUse { name: &'static str, variable: &'static str, port: u16, source: io::Error },
     #[error("the sample services cannot start: {0}")]
     Start(#[from] io::Error),
+    #[error("the sample services cannot start: {0}")]
+    Configuration(String),
 }
 
 /// `margay demo`: the services, then the gateway in front of them.
 pub fn run(demo: &Demo, stages: &StageRegistry) -> Exit {
     let running = match start(|name| std::env::var(name).ok()) {
         Ok(running) => running,
-        Err(failed) => return Exit::failed(&failed.to_string()),
+        Err(error) => return Exit::failed(&error.to_string()),
     };
     for (name, address) in &running.services {
         output::write_stderr(&format!("margay: sample service {name} on http://{address}\n"));
@@ -89,7 +81,7 @@ pub fn run(demo: &Demo, stages: &StageRegistry) -> Exit {
     if demo.services_only { wait() } else { super::run::run(&demo.run, stages) }
 }
 
-/// Until a signal ends the process, as it does by default.
+/// Waits until a signal ends the process.
 fn wait() -> Exit {
     loop {
         std::thread::park();
@@ -103,81 +95,94 @@ pub struct Running {
     pub services: Vec<(&'static str, String)>,
 }
 
-/// A service and its socket.
-type Bound = (&'static DemoService, TcpListener, server::Service);
-
 /// Binds every port first, so that either all services run or none.
 pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, StartError> {
-    let mut bound = Vec::new();
+    let (mut registry, mut plans) = (ServiceRegistry::default(), Vec::new());
     for sample in &SERVICES {
-        bound.push((sample, bind(sample, &environment)?, (sample.service)()?));
+        let port = port(sample, &environment)?;
+        plans.push(ListenerPlan::plain(sample.name, SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+        registry.add(InternalService::new(sample.name, (sample.router)()?));
     }
-    let address = |(s, l, _): &Bound| Ok((s.name, l.local_addr()?.to_string()));
-    let services = bound.iter().map(address).collect::<io::Result<_>>()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new()
-        .name("sample-services".into())
-        .spawn(move || runtime.block_on(serve(bound)))?;
+    let listeners = update(&[], &plans).map_err(port_in_use)?;
+    let gateway = internal_gateway(registry, MAX_CONNECTIONS).map_err(StartError::Configuration)?;
+    let addresses = listeners.iter().map(|listener| match listener.address() {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => path.to_string(),
+    });
+    let services = SERVICES.iter().map(|sample| sample.name).zip(addresses).collect();
+    spawn(Worker { index: 0, gateway }, listeners)?;
     Ok(Running { services })
 }
 
-fn bind(
-    sample: &'static DemoService,
+fn port(
+    sample: &DemoService,
     environment: &impl Fn(&str) -> Option<String>,
-) -> Result<TcpListener, StartError> {
-    let DemoService { name, variable, .. } = *sample;
-    let port = match environment(variable).filter(|value| !value.is_empty()) {
-        None => sample.port,
-        Some(value) => value.parse().map_err(|_| StartError::NotAPort { variable, value })?,
-    };
-    let taken = |source| StartError::PortInUse { name, variable, port, source };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+) -> Result<u16, StartError> {
+    let variable = sample.variable;
+    match environment(variable).filter(|value| !value.is_empty()) {
+        None => Ok(sample.port),
+        Some(value) => value.parse().map_err(|_| StartError::NotAPort { variable, value }),
+    }
 }
 
-async fn serve(bound: Vec<Bound>) {
-    for (sample, listener, service) in bound {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => drop(tokio::spawn(server::serve(listener, service))),
-            Err(error) => eprintln!("margay: the sample service {} cannot start: {error}", sample.name),
-        }
+fn port_in_use(failed: BindError) -> StartError {
+    let BindError { name, address, error } = failed;
+    match (SERVICES.iter().find(|sample| sample.name == name), address) {
+        (Some(sample), Address::Tcp(address)) => StartError::PortInUse {
+            name: sample.name,
+            variable: sample.variable,
+            port: address.port(),
+            source: error,
+        },
+        _ => StartError::Start(error),
     }
-    std::future::pending::<()>().await;
+}
+
+/// Serves on a thread of its own.
+fn spawn(worker: Worker, listeners: Listeners) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve = move || {
+        // Kept for the life of the process: without it the worker would end.
+        let sender = tokio::sync::watch::Sender::new(listeners);
+        runtime.block_on(serve_listeners(Arc::new(worker), sender.subscribe()));
+    };
+    std::thread::Builder::new().name("sample-services".into()).spawn(serve)?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Read, Write};
+    use std::net::TcpListener;
 
     #[test]
-    fn all_services_answer_on_the_ports_asked_for() {
+    fn all_services_respond_on_the_configured_ports() {
         let running = start(|_| Some("0".into())).unwrap();
         assert_eq!(
             running.services.iter().map(|s| s.0).collect::<Vec<_>>(),
             ["catalog-1", "catalog-2", "orders", "echo", "identity", "flaky", "events"]
         );
         let mut stream = std::net::TcpStream::connect(&running.services[1].1).unwrap();
-        stream.write_all(b"GET /items HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains("X-Instance: catalog-2"), "{answer}");
+        stream.write_all(b"GET /items HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.contains("x-instance: catalog-2"), "{response}");
     }
 
     #[test]
     fn a_taken_port_names_the_variable_to_set() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = taken.local_addr().unwrap().port().to_string();
-        let failed =
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let error =
             start(|name| Some(if name == "ORDERS_PORT" { port.clone() } else { "0".into() })).unwrap_err();
-        let text = failed.to_string();
+        let text = error.to_string();
         assert!(text.contains(&port) && text.ends_with("set ORDERS_PORT to another one"), "{text}");
     }
 
     #[test]
-    fn a_variable_that_is_no_port_is_named() {
-        let failed = start(|_| Some("high".into())).unwrap_err();
-        assert_eq!(failed.to_string(), "CATALOG_PORT=high is not a port: set it to a number from 1 to 65535");
+    fn an_invalid_port_names_its_variable() {
+        let error = start(|_| Some("high".into())).unwrap_err();
+        assert_eq!(error.to_string(), "CATALOG_PORT=high is not a port: set it to a number from 1 to 65535");
     }
 }

@@ -33,6 +33,8 @@ pub struct CheckContext<'d> {
     pub gateway: GatewayFacts,
     /// The stages of the user's own, and the tree in which their settings stand.
     pub handlers: Option<(&'d StageRegistry, &'d Node)>,
+    /// The names of the internal services.
+    pub services: &'d [&'d str],
     /// What the files hold that settings name.
     pub attached: Option<&'d ReferencedFiles>,
 }
@@ -55,6 +57,7 @@ impl<'d> CheckContext<'d> {
             ocelot: gateway.ocelot,
             gateway,
             handlers: None,
+            services: &[],
             attached: None,
         }
     }
@@ -73,6 +76,7 @@ impl<'d> CheckContext<'d> {
             ocelot: self.ocelot,
             gateway: self.gateway.clone(),
             handlers: None,
+            services: self.services,
             attached: self.attached,
         }
     }

@@ -6,6 +6,7 @@ mod cluster;
 mod discovery;
 mod dns;
 mod dynamic_routes;
+mod internal_service;
 mod listeners;
 mod matcher;
 mod aggregate_members;
@@ -36,11 +37,15 @@ use std::sync::Arc;
 /// Checks what was loaded and compiles it; no blueprint when anything is an error. Warnings do not stand in the way.
 /// What there is to say is added to what loading said.
 pub fn compile(loaded: &mut Loaded) -> Option<Blueprint> {
-    compile_with_stages(loaded, &StageRegistry::default())
+    compile_with_stages(loaded, &StageRegistry::default(), &[])
 }
 
-/// The same for a program with stages of its own.
-pub fn compile_with_stages(loaded: &mut Loaded, stages: &StageRegistry) -> Option<Blueprint> {
+/// The same for a program with custom stages, and with internal services of these names.
+pub fn compile_with_stages(
+    loaded: &mut Loaded,
+    stages: &StageRegistry,
+    services: &[&str],
+) -> Option<Blueprint> {
     let root = loaded.root.as_ref()?;
     let options = loaded.options();
     let document = document::read(root, &mut loaded.diagnostics, options);
@@ -49,6 +54,7 @@ pub fn compile_with_stages(loaded: &mut Loaded, stages: &StageRegistry) -> Optio
     let gateway = gateway_facts(&document, loaded.ocelot, &loaded.attached, out);
     let scope = CheckContext {
         handlers: Some((stages, root)),
+        services,
         attached: Some(&loaded.attached),
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };

@@ -86,6 +86,7 @@ struct Backend {
     path: Sourced<String>,
     method: Option<String>,
     cluster: Arc<ClusterBlueprint>,
+    service: Option<Sourced<String>>,
     service_fabric_path: Option<Sourced<String>>,
     version: Sourced<HttpVersion>,
 }
@@ -96,6 +97,7 @@ impl Backend {
             path: Sourced::new(String::new(), None),
             method: None,
             cluster: Arc::new(ClusterBlueprint::none()),
+            service: None,
             service_fabric_path: None,
             version: Sourced::new(HttpVersion::Http11, None),
         }
@@ -155,6 +157,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             matcher: matches,
             backend_path: backend.path,
             cluster: backend.cluster,
+            service: backend.service,
             service_fabric_path: backend.service_fabric_path,
             state_key,
             backend_method: backend.method,
@@ -182,14 +185,16 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     ) -> Backend {
         let path = self.backend_path(names);
         let method = self.backend_method();
+        let service = self.internal_service();
         let cluster = match non_blank(&self.document.cluster) {
+            _ if service.is_some() => Arc::new(ClusterBlueprint::none()),
             Some(name) => self.named_cluster(&context.clusters, name),
             None => self.own_cluster(effective, context.registry.as_ref()),
         };
         self.known_key(&cluster, names);
         let fabric = self.service_fabric_path(context, names);
         let version = self.http_version(&mut effective.newer_http);
-        Backend { path, method, cluster, service_fabric_path: fabric, version }
+        Backend { path, method, cluster, service, service_fabric_path: fabric, version }
     }
 
     /// The name that stands before the path where Service Fabric's reverse proxy is asked; it may hold placeholders.

@@ -43,14 +43,18 @@ document! { route:
         /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request. Source: Ocelot, Routing.
         #[serde(rename = "DownstreamScheme")]
         pub scheme: Setting<String>,
-        /// Host and port of each endpoint. Required, unless `ServiceName` or `DownstreamCluster` is set. Source: Ocelot,
-        /// Routing.
+        /// Host and port of each endpoint. Required, unless `ServiceName`, `DownstreamCluster` or
+        /// `DownstreamService` is set. Source: Ocelot, Routing.
         #[serde(rename = "DownstreamHostAndPorts")]
         pub endpoints: List<HostAndPort>,
         /// The name of one of `Clusters`, to which the requests are sent; replaces the endpoints of the route and all
         /// options about them. Default: none.
         #[serde(rename = "DownstreamCluster")]
         pub cluster: Setting<String>,
+        /// The name of a service of the gateway itself that responds, instead of a backend: `administration`, the pages
+        /// `/live`, `/ready` and `/metrics`. Names are case-sensitive. Default: none.
+        #[serde(rename = "DownstreamService")]
+        pub service: Setting<String>,
         /// The method of the request to the backend. Default: the method of the incoming request. Source: Ocelot, Method
         /// Transformation.
         #[serde(rename = "DownstreamHttpMethod")]

@@ -13,6 +13,7 @@ pub use report::{Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection
 use super::{
     blueprint::{Blueprint, RouteBlueprint, Sourced, discovery::DynamicBlueprint},
     compiled::{Plan, Route, RouteRef, Target},
+    internal_target,
     routing::{MatchOutcome, RouteTrace},
 };
 use crate::{
@@ -147,9 +148,16 @@ impl Explainer<'_> {
             explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;
             return;
         }
+        let rewritten = if early.is_none() { route.rewrite(&mut exchange) } else { Ok(()) };
+        if let (None, Ok(()), Some((service, request))) =
+            (&early, &rewritten, internal_target::describe(route, hop, &exchange))
+        {
+            (explanation.endpoints, explanation.request) = (vec![service], request);
+            return;
+        }
         let mut outcome = match early {
             Some(outcome) => outcome,
-            None => match route.rewrite(&mut exchange).and_then(|()| route.cluster()) {
+            None => match rewritten.and_then(|()| route.cluster()) {
                 Ok((cluster, terms)) => {
                     explanation.discovery = DiscoveryLookup::query(cluster).await;
                     describe_request(explanation, cluster, terms, hop, &exchange);
@@ -192,6 +200,9 @@ impl Explainer<'_> {
     fn settings(&self, route: &RouteBlueprint) -> Vec<Setting> {
         if route.aggregate.is_some() {
             return vec![self.setting("UpstreamPathTemplate", &route.matcher.client_path, Clone::clone)];
+        }
+        if let Some(settings) = internal_target::settings(route) {
+            return settings.iter().map(|(name, value)| self.setting(name, value, Clone::clone)).collect();
         }
         let mut settings = vec![
             self.setting("UpstreamPathTemplate", &route.matcher.client_path, Clone::clone),

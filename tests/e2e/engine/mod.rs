@@ -31,6 +31,7 @@ mod h2_secure;
 mod headers;
 mod health;
 mod informational;
+mod internal;
 mod lifecycle;
 mod limits;
 mod listeners;

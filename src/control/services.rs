@@ -1,0 +1,52 @@
+//! The internal services of the gateway, by the names of `DownstreamService`. A feature adds one line to `SERVICES`, and
+//! its name to the text of the diagnostic `UNKNOWN_SERVICE`.
+
+use super::admin::{self, AdminContext};
+use crate::{
+    pipeline::internal::{InternalService, ServiceRegistry},
+    server::Gateway,
+};
+use axum::Router;
+use std::sync::{Arc, OnceLock, Weak};
+
+/// The gateway, for services that are made before it.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayHandle(Arc<OnceLock<Weak<Gateway>>>);
+
+impl GatewayHandle {
+    /// Sets the gateway, once.
+    pub fn set(&self, gateway: &Arc<Gateway>) {
+        let _ = self.0.set(Arc::downgrade(gateway));
+    }
+
+    /// The gateway, while it runs.
+    pub fn get(&self) -> Option<Arc<Gateway>> {
+        self.0.get()?.upgrade()
+    }
+}
+
+type MakeService = fn(&GatewayHandle) -> Router;
+
+const SERVICES: [(&str, MakeService); 1] = [("administration", |gateway| {
+    admin::router(AdminContext { gateway: gateway.clone(), is_local: false })
+})];
+
+/// The names, for the check of a configuration.
+pub const NAMES: [&str; SERVICES.len()] = {
+    let mut names = [""; SERVICES.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = SERVICES[at].0;
+        at += 1;
+    }
+    names
+};
+
+/// All services.
+pub fn registry(gateway: &GatewayHandle) -> ServiceRegistry {
+    let mut registry = ServiceRegistry::default();
+    for (name, make) in SERVICES {
+        registry.add(InternalService::new(name, make(gateway)));
+    }
+    registry
+}

@@ -1,0 +1,93 @@
+//! Internal services: targets of routes that run inside this process, such as the administration pages. Any tower service
+//! will do, usually an axum router. The server turns an exchange into a request and the response back into the exchange.
+
+use axum::body::Body;
+use std::{convert::Infallible, fmt, future::Future, sync::Arc};
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
+
+/// What an internal service receives; its body is the client's, as it arrives.
+pub type Request = http::Request<Body>;
+/// What an internal service returns; its body is sent to the client as it is produced.
+pub type Response = http::Response<Body>;
+
+/// A service and the name under which routes find it.
+#[derive(Clone)]
+pub struct InternalService {
+    name: Arc<str>,
+    service: BoxCloneSyncService<Request, Response, Infallible>,
+}
+
+impl InternalService {
+    pub fn new<S>(name: &str, service: S) -> InternalService
+    where
+        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        InternalService { name: name.into(), service: BoxCloneSyncService::new(service) }
+    }
+
+    /// The name in `DownstreamService`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Calls the service. Dropping the future cancels the call.
+    pub fn call(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+        let called = self.service.clone().oneshot(request);
+        async move {
+            match called.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    }
+}
+
+impl fmt::Debug for InternalService {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "InternalService({})", self.name)
+    }
+}
+
+/// The internal services of a process, by name.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceRegistry {
+    services: Vec<InternalService>,
+}
+
+impl ServiceRegistry {
+    /// Adds a service, replacing one of the same name.
+    pub fn add(&mut self, service: InternalService) {
+        self.services.retain(|known| known.name != service.name);
+        self.services.push(service);
+    }
+
+    /// The service of that name; names are case-sensitive.
+    pub fn get(&self, name: &str) -> Option<&InternalService> {
+        self.services.iter().find(|service| service.name() == name)
+    }
+
+    /// All names, in the order in which the services were added.
+    pub fn names(&self) -> Vec<&str> {
+        self.services.iter().map(InternalService::name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Router, routing::get};
+
+    #[tokio::test]
+    async fn a_service_is_found_by_its_name_and_the_later_one_wins() {
+        let mut registry = ServiceRegistry::default();
+        for text in ["one", "two"] {
+            registry.add(InternalService::new("pages", Router::new().route("/", get(move || async move { text }))));
+        }
+        assert_eq!(registry.names(), ["pages"]);
+        assert!(registry.get("Pages").is_none());
+        let response = registry.get("pages").unwrap().call(Request::new(Body::empty())).await;
+        let body = axum::body::to_bytes(response.into_body(), 10).await.unwrap();
+        assert_eq!(&body[..], b"two");
+    }
+}

@@ -1,0 +1,49 @@
+//! Routes to internal services: the target, and what `explain` shows of it.
+
+use super::{
+    blueprint::{RouteBlueprint, Sourced},
+    build::ProcessState,
+    compiled::{Route, Target},
+};
+use crate::{
+    net::h1::{encode::put_request, hop_by_hop::HopByHop},
+    pipeline::{
+        body::Framing,
+        error::ErrorCode,
+        exchange::Exchange,
+        head::{KnownHeader, Version},
+    },
+};
+use std::time::Duration;
+
+/// The target of a route to a service. Names are checked before, against the same table.
+pub fn target(name: &Sourced<String>, timeout: Duration, ground: &ProcessState) -> Target {
+    match ground.services.get(&name.value) {
+        Some(service) => Target::Internal { service: service.clone(), timeout },
+        None => Target::Fail(
+            ErrorCode::GatewayInternal,
+            format!("this process has no internal service \"{}\"", name.value),
+        ),
+    }
+}
+
+/// The name of the service, and the request it receives line by line.
+pub fn describe(route: &Route, hop: HopByHop, exchange: &Exchange) -> Option<(String, Vec<String>)> {
+    let Target::Internal { service, .. } = &route.target else { return None };
+    let host = exchange.req.get_known(KnownHeader::Host).unwrap_or_default();
+    let mut bytes = Vec::new();
+    put_request(&mut bytes, &exchange.req, host, Framing::None, hop, Version::Http11);
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    Some((format!("{} (internal service)", service.name()), lines))
+}
+
+/// The settings of a route to a service that `explain` lists.
+pub fn settings(route: &RouteBlueprint) -> Option<[(&'static str, Sourced<String>); 3]> {
+    let service = route.service.as_ref()?;
+    Some([
+        ("UpstreamPathTemplate", route.matcher.client_path.clone()),
+        ("DownstreamPathTemplate", route.backend_path.clone()),
+        ("DownstreamService", service.clone()),
+    ])
+}

@@ -30,9 +30,9 @@ pub fn target(name: &Sourced<String>, timeout: Duration, ground: &ProcessState) 
 /// The name of the service, and the request it receives line by line.
 pub fn describe(route: &Route, hop: HopByHop, exchange: &Exchange) -> Option<(String, Vec<String>)> {
     let Target::Internal { service, .. } = &route.target else { return None };
-    let host = exchange.req.get_known(KnownHeader::Host).unwrap_or_default();
+    let host = exchange.request.get_known(KnownHeader::Host).unwrap_or_default();
     let mut bytes = Vec::new();
-    put_request(&mut bytes, &exchange.req, host, Framing::None, hop, Version::Http11);
+    put_request(&mut bytes, &exchange.request, host, Framing::None, hop, Version::Http11);
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
     Some((format!("{} (internal service)", service.name()), lines))

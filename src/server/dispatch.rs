@@ -103,7 +103,7 @@ async fn call_target(
     }
     route.rewrite(exchange)?;
     if let Target::Internal { service, timeout } = &route.target {
-        client.limit_body(exchange.body_limit);
+        client.limit_body(exchange.body.limit);
         return internal::call(service, *timeout, exchange, hop, client).await;
     }
     let (cluster, terms) = route.cluster()?;

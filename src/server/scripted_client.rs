@@ -131,7 +131,7 @@ impl ClientIo for ScriptedClient {
         true
     }
 
-    fn poll_flush(&mut self, _cx: &mut Context) -> Poll<io::Result<()>> {
+    fn poll_flush_response(&mut self, _cx: &mut Context) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 

@@ -36,10 +36,10 @@ impl Scene {
         let peer = Peer::new(address, address, false);
         let connection = ConnectionContext::plain(peer, ListenerPlan::plain("pages", address));
         let mut exchange = connection.new_exchange(&worker, Instant::now());
-        exchange.req = Head::request(method.as_bytes(), target.as_bytes());
-        exchange.req.version = Version::Http11;
-        exchange.req.append(b"Host", b"gw.test");
-        fields.iter().for_each(|(name, value)| exchange.req.append(name.as_bytes(), value.as_bytes()));
+        exchange.request = Head::request(method.as_bytes(), target.as_bytes());
+        exchange.request.version = Version::Http11;
+        exchange.request.append(b"Host", b"gw.test");
+        fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
         Scene { worker, connection, exchange }
     }
 

@@ -60,7 +60,7 @@ pub async fn call(
     hop: HopByHop,
     client: &mut dyn ClientBody,
 ) -> RouteResult {
-    let expects_continue = exchange.req.remove_known(KnownHeader::Expect);
+    let expects_continue = exchange.request.remove_known(KnownHeader::Expect);
     let (upload, body) = request_body::channel(client.framing());
     let (pending, on_upgrade) = upgrade::pair();
     let mut request = to_request(exchange, body)?;
@@ -77,7 +77,7 @@ pub async fn call(
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return switch_protocols(service, response, pending);
     }
-    Ok(to_response(response, exchange.req.method() == b"HEAD", upload))
+    Ok(to_response(response, exchange.request.method() == b"HEAD", upload))
 }
 
 /// A call until the head of the response.
@@ -129,19 +129,19 @@ fn timed_out(service: &InternalService) -> GatewayError {
 
 /// The request that the service receives.
 fn to_request(exchange: &Exchange, body: axum::body::Body) -> Result<Request, GatewayError> {
-    let uri = Uri::try_from(exchange.req.target())
+    let uri = Uri::try_from(exchange.request.target())
         .map_err(|_| GatewayError::malformed_request("the request target is not a valid URI"))?;
-    let method = Method::from_bytes(exchange.req.method())
+    let method = Method::from_bytes(exchange.request.method())
         .map_err(|_| GatewayError::malformed_request("the method is not a token"))?;
     let mut request = Request::new(body);
     (*request.method_mut(), *request.uri_mut()) = (method, uri);
-    *request.headers_mut() = header_map(&exchange.req);
+    *request.headers_mut() = header_map(&exchange.request);
     request.extensions_mut().insert(ClientInfo {
-        address: exchange.client,
-        peer: exchange.peer.address,
-        is_tls: exchange.is_tls,
+        address: exchange.client.ip,
+        peer: exchange.client.peer.address,
+        is_tls: exchange.client.is_tls,
     });
-    if let Some(identity) = &exchange.user {
+    if let Some(identity) = &exchange.client.user {
         request.extensions_mut().insert(identity.clone());
     }
     Ok(request)

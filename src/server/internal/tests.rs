@@ -21,9 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 fn exchange(method: &[u8], fields: &[(&str, &str)]) -> Exchange {
     let address = "127.0.0.1:5".parse().unwrap();
     let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
-    exchange.req = Head::request(method, b"/path?query");
-    exchange.req.append(b"Host", b"gw.test");
-    fields.iter().for_each(|(name, value)| exchange.req.append(name.as_bytes(), value.as_bytes()));
+    exchange.request = Head::request(method, b"/path?query");
+    exchange.request.append(b"Host", b"gw.test");
+    fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
     exchange
 }
 

@@ -24,9 +24,12 @@ pub fn state_key(route: &RouteDocument, effective: &EffectiveOptions) -> String 
         key.push('|');
         key.push_str(part);
     }
-    match non_blank(&route.cluster) {
-        Some(name) => key.push_str(&cluster::key(name)),
-        None => addresses(items(&route.endpoints), &mut key),
+    match (non_blank(&route.service), non_blank(&route.cluster)) {
+        (Some(service), _) => {
+            let _ = write!(key, "service {}", service.value);
+        }
+        (None, Some(name)) => key.push_str(&cluster::key(name)),
+        (None, None) => addresses(items(&route.endpoints), &mut key),
     }
     let balancing = effective.clusters.load_balancer.as_ref();
     for part in [

@@ -90,7 +90,8 @@ impl Merger<'_> {
             }
             (Some(_), other) => {
                 let node = Node { value: other, ..member.value };
-                let message = format!("\"{}\": expected a list, found {}", member.key.value, node.type_name());
+                let message =
+                    format!("\"{}\": expected a list, found {}", member.key.value, node.type_name());
                 self.diagnostics.error(codes::WRONG_TYPE, node.span, message);
             }
         }

@@ -70,14 +70,7 @@ impl<'o> RangeChecker<'o> {
         Some(read.clamp(min, max))
     }
 
-    fn report(
-        &mut self,
-        name: &str,
-        span: Span,
-        value: impl Display,
-        min: impl Display,
-        max: impl Display,
-    ) {
+    fn report(&mut self, name: &str, span: Span, value: impl Display, min: impl Display, max: impl Display) {
         let message = match self.section {
             Some(section) => format!("{section}.{name} is {value}"),
             None => format!("{name} is {value}"),

@@ -27,9 +27,8 @@ impl GatewayHandle {
 
 type MakeService = fn(&GatewayHandle) -> Router;
 
-const SERVICES: [(&str, MakeService); 1] = [("administration", |gateway| {
-    admin::router(AdminContext { gateway: gateway.clone(), is_local: false })
-})];
+const SERVICES: [(&str, MakeService); 1] =
+    [("administration", |gateway| admin::router(AdminContext { gateway: gateway.clone(), is_local: false }))];
 
 /// The names, for the check of a configuration.
 pub const NAMES: [&str; SERVICES.len()] = {

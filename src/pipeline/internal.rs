@@ -82,7 +82,10 @@ mod tests {
     async fn a_service_is_found_by_its_name_and_the_later_one_wins() {
         let mut registry = ServiceRegistry::default();
         for text in ["one", "two"] {
-            registry.add(InternalService::new("pages", Router::new().route("/", get(move || async move { text }))));
+            registry.add(InternalService::new(
+                "pages",
+                Router::new().route("/", get(move || async move { text })),
+            ));
         }
         assert_eq!(registry.names(), ["pages"]);
         assert!(registry.get("Pages").is_none());

@@ -52,8 +52,10 @@ mod tests {
             problem.to_json(),
             r#"{"type":"urn:margay:problem:route.none","title":"No route","status":404,"detail":"","code":"route.none"}"#
         );
-        assert!(Problem { instance: Some(b"/a"), request_id: b"7", ..problem }
-            .to_json()
-            .ends_with(r#","instance":"/a","requestId":"7"}"#));
+        assert!(
+            Problem { instance: Some(b"/a"), request_id: b"7", ..problem }
+                .to_json()
+                .ends_with(r#","instance":"/a","requestId":"7"}"#)
+        );
     }
 }

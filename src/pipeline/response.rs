@@ -60,9 +60,7 @@ pub fn rescue(cause: &GatewayError, instance: &[u8], id: &[u8], ocelot: bool) ->
     let mut answer = match extra.and_then(|extra| extra.plain_body.clone()) {
         Some(text) => Response::local(status, "text/plain; charset=utf-8", text),
         None if ocelot => Response::local(status, "", Bytes::new()),
-        None => {
-            Response::local(status, problem::MEDIA_TYPE, problem_json(cause, status, instance, id))
-        }
+        None => Response::local(status, problem::MEDIA_TYPE, problem_json(cause, status, instance, id)),
     };
     if let Some(reason) = extra.and_then(|extra| extra.reason.as_ref()) {
         answer.head.set_status(status, reason.as_bytes());

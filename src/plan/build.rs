@@ -25,7 +25,6 @@ use crate::{
     pipeline::{
         error::ErrorCode,
         head::Version,
-        internal::ServiceRegistry,
         stage::{BoxStage, StageEntry},
     },
     stages::{
@@ -94,11 +93,7 @@ fn dynamic_routes(blueprint: &Blueprint, options: &DynamicBlueprint, ground: &Pr
     DynamicRoutes::new(options, Box::new(move |route| service_route(route, &blueprint, &ground)))
 }
 
-fn service_route(
-    route: &RouteBlueprint,
-    blueprint: &Blueprint,
-    ground: &ProcessState,
-) -> Arc<Route> {
+fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, ground: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
     let target = target(route, blueprint, ground, &mut Clusters::default());
     self::route(route, RouteRole::Standalone, url, &[], target, blueprint, ground)

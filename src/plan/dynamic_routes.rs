@@ -106,20 +106,21 @@ impl DynamicRoutes {
         pending.extend(unknown.into_iter().filter(|(_, service)| service.until > now));
         drop(pending);
         let second = self.elapsed_seconds(now);
-        let is_active = |known: &Arc<KnownService>| known.last_used.load(Relaxed) + IDLE_TIMEOUT.as_secs() > second;
+        let is_active =
+            |known: &Arc<KnownService>| known.last_used.load(Relaxed) + IDLE_TIMEOUT.as_secs() > second;
         let services = self.services.load();
         if confirmed.is_empty() && services.values().all(is_active) {
             return;
         }
         self.services.rcu(|services| {
-            let mut active: HashMap<_, _> =
-                services.iter().filter(|(_, known)| is_active(known)).map(|(k, v)| (k.clone(), v.clone())).collect();
+            let mut active: HashMap<_, _> = services
+                .iter()
+                .filter(|(_, known)| is_active(known))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
             for (name, service) in confirmed.iter().take(MAX_SERVICES.saturating_sub(active.len())) {
                 let known = || {
-                    Arc::new(KnownService {
-                        route: service.route.clone(),
-                        last_used: AtomicU64::new(second),
-                    })
+                    Arc::new(KnownService { route: service.route.clone(), last_used: AtomicU64::new(second) })
                 };
                 active.entry(name.clone()).or_insert_with(known);
             }
@@ -150,8 +151,7 @@ impl DynamicRoutes {
             return Err(GatewayError::new(ErrorCode::BackendNoEndpoint, detail));
         }
         let route = self.create(namespace, service);
-        pending
-            .insert(segment.into(), PendingService { route: route.clone(), until: now + PENDING_TIMEOUT });
+        pending.insert(segment.into(), PendingService { route: route.clone(), until: now + PENDING_TIMEOUT });
         Ok(route)
     }
 
@@ -164,7 +164,8 @@ impl DynamicRoutes {
         let template = options.cluster.discovery.as_ref().map(|discovered| discovered.service.scheme.clone());
         let service =
             Service { name: name.into(), namespace: namespace.into(), scheme: template.unwrap_or_default() };
-        let discovered = DiscoveredService { registry: self.options.registry.clone(), service, is_unnamed: true };
+        let discovered =
+            DiscoveredService { registry: self.options.registry.clone(), service, is_unnamed: true };
         let cluster =
             ClusterBlueprint { key: key.clone(), discovery: Some(discovered), ..(*options.cluster).clone() };
         let route = RouteBlueprint { cluster: Arc::new(cluster), state_key: key, ..options.clone() };

@@ -2,8 +2,8 @@
 
 use super::{
     blueprint::{RouteBlueprint, Sourced},
-    build::ProcessState,
     compiled::{Route, Target},
+    process_state::ProcessState,
 };
 use crate::{
     net::h1::{encode::put_request, hop_by_hop::HopByHop},

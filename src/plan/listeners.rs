@@ -3,8 +3,8 @@
 
 use super::{
     blueprint::{self, Blueprint, Listener},
-    process_state::ProcessState,
     compiled::{Limits, ListenerPlan, ListenerTls},
+    process_state::ProcessState,
 };
 use crate::{
     net::{
@@ -73,7 +73,8 @@ fn expiry(listener: &Listener, certificate: &ListenerCertificate, now: i64) -> O
 /// The limits of a plan; `max_connections` is the limit of the process, which applies if the document sets none.
 pub fn runtime_limits(limits: &blueprint::Limits, max_connections: usize) -> Limits {
     let count = |n: Option<u64>| n.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let max_requests = limits.requests_per_connection.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
+    let max_requests =
+        limits.requests_per_connection.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
     Limits {
         http2: http2(limits.http2, max_requests),
         client: ClientLimits {

@@ -46,7 +46,10 @@ pub enum Target {
         terms: AttemptConfig,
     },
     /// A service of this process.
-    Internal { service: InternalService, timeout: Duration },
+    Internal {
+        service: InternalService,
+        timeout: Duration,
+    },
     /// Several routes, whose responses are composed to one.
     Aggregate(Box<Aggregate>),
     /// A route that Ocelot accepts but cannot serve: the error of every request.
@@ -64,9 +67,10 @@ impl Target {
                 Target::Internal { service: service.clone(), timeout: *timeout }
             }
             Target::Fail(why, detail) => Target::Fail(*why, detail.clone()),
-            Target::Aggregate(_) => {
-                Target::Fail(ErrorCode::GatewayInternal, "an aggregate cannot be a part of another aggregate".into())
-            }
+            Target::Aggregate(_) => Target::Fail(
+                ErrorCode::GatewayInternal,
+                "an aggregate cannot be a part of another aggregate".into(),
+            ),
         }
     }
 }

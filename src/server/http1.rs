@@ -185,7 +185,10 @@ mod tests {
     async fn head_receives_a_head_and_a_malformed_request_400() {
         let responses = exchange(b"HEAD /abc HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
         let responses = responses.to_ascii_lowercase();
-        assert!(responses.contains("content-length: 4\r\n") && responses.ends_with("\r\n\r\n"), "{responses}");
+        assert!(
+            responses.contains("content-length: 4\r\n") && responses.ends_with("\r\n\r\n"),
+            "{responses}"
+        );
         let responses = exchange(b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n").await;
         assert!(responses.starts_with("HTTP/1.1 400 "), "{responses}");
     }

@@ -33,9 +33,10 @@ pub fn internal_gateway(services: ServiceRegistry, max_connections: usize) -> Re
 
 /// One route for each service. The addresses are placeholders: the sockets are bound by the caller.
 fn document(names: &[&str]) -> Value {
-    let listeners = names.iter().zip(1..).map(|(name, port)| {
-        json!({ "Name": name, "Address": format!("127.0.0.1:{port}") })
-    });
+    let listeners = names
+        .iter()
+        .zip(1..)
+        .map(|(name, port)| json!({ "Name": name, "Address": format!("127.0.0.1:{port}") }));
     let routes = names.iter().map(|name| {
         json!({
             "UpstreamPathTemplate": "/{everything}", "DownstreamPathTemplate": "/{everything}",

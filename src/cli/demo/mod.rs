@@ -114,10 +114,7 @@ pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, St
     Ok(Running { services })
 }
 
-fn port(
-    sample: &DemoService,
-    environment: &impl Fn(&str) -> Option<String>,
-) -> Result<u16, StartError> {
+fn port(sample: &DemoService, environment: &impl Fn(&str) -> Option<String>) -> Result<u16, StartError> {
     let variable = sample.variable;
     match environment(variable).filter(|value| !value.is_empty()) {
         None => Ok(sample.port),

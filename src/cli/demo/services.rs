@@ -126,10 +126,9 @@ pub fn echo() -> Router {
 /// Accepts a WebSocket that returns each message (RFC 6455 4.2.2).
 async fn websocket(request: Request) -> Response {
     let key = request.headers().get("sec-websocket-key").map(HeaderValue::as_bytes);
-    let (Some(upgrade), Some(key)) = (
-        request.extensions().get::<OnUpgrade>().cloned(),
-        key.filter(|key| is_valid_key(key)),
-    ) else {
+    let (Some(upgrade), Some(key)) =
+        (request.extensions().get::<OnUpgrade>().cloned(), key.filter(|key| is_valid_key(key)))
+    else {
         let mut response =
             reply(StatusCode::UPGRADE_REQUIRED, json!({ "error": "this path supports WebSocket only" }));
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -265,7 +264,9 @@ pub mod tests {
     fn an_order_is_paid_packed_and_shipped_before_the_next() {
         let [first, third, fourth, tenth] = [1, 3, 4, 10].map(event);
         assert_eq!(first, "id: 1\nevent: order\ndata: {\"id\":7,\"state\":\"paid\"}\n\n");
-        assert!(third.contains(r#"{"id":7,"state":"shipped"}"#) && fourth.contains(r#"{"id":8,"state":"paid"}"#));
+        assert!(
+            third.contains(r#"{"id":7,"state":"shipped"}"#) && fourth.contains(r#"{"id":8,"state":"paid"}"#)
+        );
         assert!(tenth.contains(r#"{"id":7,"state":"paid"}"#));
     }
 

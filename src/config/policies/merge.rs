@@ -125,9 +125,7 @@ impl<'a> PolicyMerger<'a> {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("create policies/{name}.json in the directory of the configuration"),
         };
-        self.diagnostics
-            .error(codes::UNKNOWN_POLICY, span, format!("unknown policy \"{name}\""))
-            .help(help);
+        self.diagnostics.error(codes::UNKNOWN_POLICY, span, format!("unknown policy \"{name}\"")).help(help);
     }
 
     fn report_unused(&mut self) {
@@ -166,8 +164,10 @@ impl<'a> PolicyMerger<'a> {
             policy.tree.iter().flat_map(Node::members).filter(|m| !has_name(self.dynamic, &m.key.value))
         {
             let name = &*member.key.value;
-            let message =
-                format!("dynamic routes do not support \"{name}\", and one uses the policy \"{}\"", policy.name);
+            let message = format!(
+                "dynamic routes do not support \"{name}\", and one uses the policy \"{}\"",
+                policy.name
+            );
             self.diagnostics
                 .error(codes::POLICY_UNSUITABLE, member.key.span, message)
                 .help("move the setting to a separate policy that only routes use");

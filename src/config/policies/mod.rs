@@ -72,11 +72,8 @@ pub fn find(
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named_by_user => return Vec::new(),
         Err(error) => {
-            let message = format!(
-                "cannot read the policies directory {}: {}",
-                folder.display(),
-                io_error_text(&error)
-            );
+            let message =
+                format!("cannot read the policies directory {}: {}", folder.display(), io_error_text(&error));
             diagnostics.error(codes::FILE_UNREADABLE, None, message);
             return Vec::new();
         }
@@ -208,7 +205,9 @@ fn is_forbidden(
 
 fn help(name: &str) -> &'static str {
     match name.to_ascii_lowercase().as_str() {
-        "policies" => "policies cannot use other policies; list both where they are used, the one with higher precedence last",
+        "policies" => {
+            "policies cannot use other policies; list both where they are used, the one with higher precedence last"
+        }
         "compatibility" | "servicediscoveryprovider" | "baseurl" | "metadataoptions" => {
             "it belongs in GlobalConfiguration"
         }

@@ -6,8 +6,8 @@ use crate::{
         aggregate::AggregateBlueprint,
         blueprint::Blueprint,
         build::route,
-        process_state::ProcessState,
         compiled::{Aggregate, Part, Route, Target},
+        process_state::ProcessState,
     },
     stages::feature::RouteRole,
 };

@@ -1,6 +1,8 @@
 //! A policy file: the options of a route that several routes share by name.
 
-use crate::config::values::{BoxedSetting, DurationSetting, List, ListMap, StageSettings, Setting, StringList};
+use crate::config::values::{
+    BoxedSetting, DurationSetting, List, ListMap, Setting, StageSettings, StringList,
+};
 use crate::stages::header_transform::options::HeaderEditMap;
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -1,6 +1,8 @@
 //! `Routes[]` and `DynamicRoutes[]`.
 
-use crate::config::values::{BoxedSetting, DurationSetting, List, ListMap, StageSettings, Setting, StringList};
+use crate::config::values::{
+    BoxedSetting, DurationSetting, List, ListMap, Setting, StageSettings, StringList,
+};
 use crate::stages::cache::CacheOptions;
 use crate::stages::header_transform::options::HeaderEditMap;
 use crate::stages::rate_limit::RateLimitOptions;

@@ -8,7 +8,9 @@ mod report;
 pub(crate) mod resilience;
 
 pub use discovery::DiscoveryLookup;
-pub use report::{Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription};
+pub use report::{
+    Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
+};
 
 use super::{
     blueprint::{Blueprint, RouteBlueprint, Sourced, discovery::DynamicBlueprint},
@@ -81,7 +83,9 @@ impl Explainer<'_> {
         for RouteTrace { index, verdict } in self.plan.trace(exchange, MAX_NEAR_MISSES + 1) {
             let Some(route) = self.blueprint.routes.get(index) else { continue };
             match verdict {
-                MatchOutcome::Matched { .. } => matched_route = Some(self.matched_route(index, route, exchange)),
+                MatchOutcome::Matched { .. } => {
+                    matched_route = Some(self.matched_route(index, route, exchange))
+                }
                 // Every path begins with a slash: not a near miss.
                 MatchOutcome::Path { matched: 0 | 1 } => {}
                 missed => near_misses.push(self.near_miss(route, &missed)),

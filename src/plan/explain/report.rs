@@ -114,7 +114,8 @@ impl Explanation {
         let mut page = String::new();
         let none = || vec![vec!["none".to_owned()]];
         write_section(&mut page, "route", self.route.as_ref().map_or_else(none, |route| vec![route.row()]));
-        let near_miss = |o: &NearMiss| [&o.name, &o.location, &o.template, &o.reason].map(String::clone).to_vec();
+        let near_miss =
+            |o: &NearMiss| [&o.name, &o.location, &o.template, &o.reason].map(String::clone).to_vec();
         write_section(&mut page, "near misses", self.near_misses.iter().map(near_miss).collect());
         let step = |step: &StageDescription| vec![step.name.to_owned(), step.description.clone()];
         write_section(&mut page, "stages", self.stages.iter().map(step).collect());

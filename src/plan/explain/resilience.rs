@@ -1,9 +1,9 @@
 //! Describes the resilience settings and the connection pool of a route for `explain`.
 
-use crate::plan::blueprint::RouteBlueprint;
 use crate::backend::attempt::{QosConfig, Scope, breaker::Trip, retry::RetryConfig as Retry};
 use crate::base::units::DurationText;
 use crate::net::connection_limit::PoolConfig;
+use crate::plan::blueprint::RouteBlueprint;
 
 /// Setting and description, for those that are set.
 pub fn describe(route: &RouteBlueprint) -> Vec<(&'static str, String)> {
@@ -52,6 +52,7 @@ fn describe_retry(retry: &Retry) -> String {
     let mut on: Vec<String> = on.into_iter().filter(|(_, is)| *is).map(|(word, _)| word.to_owned()).collect();
     on.extend(retry.statuses.iter().map(u16::to_string));
     on.extend(retry.grpc_codes.iter().map(|code| format!("gRPC {code}")));
-    let each = retry.per_try_timeout.map_or(String::new(), |each| format!(", {} per try", DurationText(each)));
+    let each =
+        retry.per_try_timeout.map_or(String::new(), |each| format!(", {} per try", DurationText(each)));
     format!("{} attempts{each}, retried on {}", retry.max_attempts, on.join(", "))
 }

@@ -181,7 +181,8 @@ fn switch_protocols(
     pending: Option<PendingUpgrade>,
 ) -> RouteResult {
     let Some(backend) = pending.and_then(PendingUpgrade::accept) else {
-        let detail = format!("the internal service \"{}\" switched protocols without a request", service.name());
+        let detail =
+            format!("the internal service \"{}\" switched protocols without a request", service.name());
         return Err(GatewayError::new(ErrorCode::GatewayInternal, detail));
     };
     let upgrade = Some(Upgrade { backend, guards: SmallVec::new() });

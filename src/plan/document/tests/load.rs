@@ -162,7 +162,11 @@ fn a_section_may_stand_in_one_file_only() {
     let texts = InMemoryFiles { files: &files, ..InMemoryFiles::default() };
     let loaded = load_texts(&texts, Environment::of_process());
     assert_eq!(codes(&loaded), ["MG0210", "MG0210"]);
-    assert!(said(&loaded).contains("it is first defined at a.json:1:3; remove one of them"), "{}", said(&loaded));
+    assert!(
+        said(&loaded).contains("it is first defined at a.json:1:3; remove one of them"),
+        "{}",
+        said(&loaded)
+    );
 }
 
 #[test]

@@ -26,7 +26,45 @@ pub struct StageRequest<'o> {
 
 type StageFactory = dyn Fn(&StageRequest, &mut Diagnostics) -> Option<BoxStage> + Send + Sync;
 
-/// The custom stages of a program, by name.\n///\n/// ```\n/// use margay::{\n///     pipeline::{exchange::Exchange, stage::{Stage, Step}},\n///     stages::custom::StageRegistry,\n/// };\n///\n/// #[derive(serde::Deserialize, Default)]\n/// #[serde(default)]\n/// struct Settings {\n///     value: String,\n/// }\n///\n/// struct Mark(Vec<u8>);\n///\n/// impl Stage for Mark {\n///     fn name(&self) -> &'static str {\n///         "Mark"\n///     }\n///\n///     fn on_request(&self, exchange: &mut Exchange) -> Step {\n///         exchange.request.set(b"X-Mark", &self.0);\n///         Step::Next\n///     }\n///\n///     fn describe(&self) -> String {\n///         "sets X-Mark".to_owned()\n///     }\n/// }\n///\n/// let mut registry = StageRegistry::default();\n/// registry.add("Mark", |settings: Settings| match settings.value.is_empty() {\n///     true => Err("Value must not be empty".to_owned()),\n///     false => Ok(Mark(settings.value.into_bytes())),\n/// });\n/// assert!(registry.contains("Mark"));\n/// ```
+/// The custom stages of a program, by name.
+///
+/// ```
+/// use margay::{
+///     pipeline::{exchange::Exchange, stage::{Stage, Step}},
+///     stages::custom::StageRegistry,
+/// };
+///
+/// #[derive(serde::Deserialize, Default)]
+/// #[serde(default)]
+/// struct Settings {
+///     value: String,
+/// }
+///
+/// #[derive(Debug)]
+/// struct Mark(Vec<u8>);
+///
+/// impl Stage for Mark {
+///     fn name(&self) -> &'static str {
+///         "Mark"
+///     }
+///
+///     fn on_request(&self, exchange: &mut Exchange) -> Step {
+///         exchange.request.set(b"X-Mark", &self.0);
+///         Step::Next
+///     }
+///
+///     fn describe(&self) -> String {
+///         "sets X-Mark".to_owned()
+///     }
+/// }
+///
+/// let mut registry = StageRegistry::default();
+/// registry.add("Mark", |settings: Settings| match settings.value.is_empty() {
+///     true => Err("Value must not be empty".to_owned()),
+///     false => Ok(Mark(settings.value.into_bytes())),
+/// });
+/// assert!(registry.contains("Mark"));
+/// ```
 #[derive(Clone, Default)]
 pub struct StageRegistry {
     factories: Vec<(String, Arc<StageFactory>)>,

@@ -1,4 +1,4 @@
-//! `Limits.MaxWebSocketsPerClient`: how many WebSocket connections one client address has open at one time.
+//! `Limits.MaxWebSocketsPerClient`: the largest number of open WebSocket connections per client address.
 
 use crate::{
     base::weak_map::WeakMap,

@@ -19,6 +19,7 @@ use crate::{
         body::Framing,
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
+        head::Head,
         response::Response,
         stage::Step,
     },
@@ -288,14 +289,7 @@ impl Cache {
             Conditions::default()
         };
         if let Some(entry) = entry.as_ref().filter(|_| validating) {
-            let stored = &entry.metadata.head;
-            for (name, field) in
-                [(&b"If-None-Match"[..], &b"etag"[..]), (b"If-Modified-Since", b"last-modified")]
-            {
-                if let Some(value) = stored.get(field) {
-                    exchange.request.append(name, value);
-                }
-            }
+            add_validators(&mut exchange.request, &entry.metadata.head);
         }
         let context = CacheContext {
             // The response to HEAD is not stored in mode `Http`.
@@ -319,5 +313,14 @@ impl Cache {
             self.forward(exchange, &CacheRequest::default(), None, None, forward, None);
         }
         Step::Next
+    }
+}
+
+/// Adds the conditions of a revalidation, from the validators of the stored response.
+fn add_validators(request: &mut Head, stored: &Head) {
+    for (name, field) in [(&b"If-None-Match"[..], &b"etag"[..]), (b"If-Modified-Since", b"last-modified")] {
+        if let Some(value) = stored.get(field) {
+            request.append(name, value);
+        }
     }
 }

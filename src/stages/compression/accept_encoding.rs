@@ -1,4 +1,4 @@
-//! `Accept-Encoding` (RFC 9110 12.5.3): which coding a client likes best.
+//! Negotiation of the content coding by `Accept-Encoding` (RFC 9110 12.5.3).
 
 use crate::base::{
     accept::{MAX_QUALITY, parse_quality},
@@ -6,16 +6,16 @@ use crate::base::{
     content_coding::{AcceptedCoding, ContentCoding},
 };
 
-/// How gladly a client takes each coding; none: it does not say.
+/// The weights of a client; `None`: not in the field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Weights {
     codings: [Option<u16>; 3],
     identity: Option<u16>,
-    /// `*`: all that is not named.
+    /// `*`: all other codings.
     wildcard: Option<u16>,
 }
 
-/// What the lines of `Accept-Encoding` lead to. Lines that break the grammar say nothing: the content goes out as it is.
+/// The best coding for a client. Malformed lines are ignored: the content is not compressed.
 pub fn negotiate<'l>(lines: impl Iterator<Item = &'l [u8]>, preference: &[ContentCoding]) -> AcceptedCoding {
     Weights::read(lines).map(|weights| weights.choose(preference)).unwrap_or_default()
 }
@@ -42,7 +42,7 @@ impl Weights {
             None if name == b"*" => &mut self.wildcard,
             None => return Some(()),
         };
-        // Said twice, the lesser holds: what is refused once is refused.
+        // Of a duplicate, the smaller weight counts.
         *place = Some(place.map_or(weight, |known| known.min(weight)));
         Some(())
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_weight_wins_and_among_equals_the_preference_of_the_gateway() {
+    fn the_highest_weight_wins_and_ties_follow_the_preference() {
         for (line, coding) in [
             ("gzip", Some(Gzip)),
             ("gzip, br", Some(Brotli)),
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_are_one_list_and_none_asks_for_nothing() {
+    fn several_lines_are_one_list() {
         assert_eq!(ask(&["gzip;q=0.5", "br"]).best, Some(Brotli));
         assert_eq!(ask(&["gzip", "gzip;q=0"]).best, None);
         assert_eq!(ask(&[]), AcceptedCoding::default());
     }
 
     #[test]
-    fn the_content_as_it_is_can_be_preferred_and_refused() {
+    fn identity_can_be_preferred_or_forbidden() {
         assert_eq!(best("gzip;q=0.5, identity"), None);
         assert_eq!(best("gzip;q=0.5, identity;q=0.5"), Some(Gzip));
         assert_eq!(best("gzip;q=0.1, identity;q=0.05"), Some(Gzip));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_grammar_says_nothing_at_all() {
+    fn malformed_fields_are_ignored() {
         for line in [
             "gzip, br;q=2",
             "gzip;q=1.001",
@@ -173,7 +173,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_it_says_what_is_chosen_was_offered_and_lines_are_one_list(
+        fn the_chosen_coding_was_offered_and_lines_are_one_list(
             one in "[a-z*;q=0-9., \\t-]{0,24}", other in "((gzip|br|zstd|\\*|identity)(;q=[01](\\.[0-9]{0,4})?)?,? ?){0,4}",
         ) {
             let offered = [Gzip, Brotli];

@@ -1,11 +1,11 @@
-//! What a client is told of its limits: Ocelot's fields, and those of the IETF draft
+//! Values of rate limit headers: those of Ocelot, and of the IETF draft
 //! (draft-ietf-httpapi-ratelimit-headers).
 
 use crate::base::{bytes::put_decimal, date::civil_from_days};
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
-/// Unix time in nanoseconds as .NET's round-trip form of a UTC time: `2026-11-21T15:27:51.1234567Z`.
+/// Unix time in nanoseconds in the round-trip format of .NET: `2026-11-21T15:27:51.1234567Z`.
 pub fn round_trip(out: &mut Vec<u8>, unix: u64) {
     let (days, rest) = (unix / (86_400 * NANOS_PER_SEC), unix % (86_400 * NANOS_PER_SEC));
     let (year, month, day) = civil_from_days(days);
@@ -45,12 +45,12 @@ pub fn seconds_as_double(nanoseconds: u64) -> String {
     format!("{}", ticks as f64 / 1e7)
 }
 
-/// Whole seconds (RFC 9110 10.2.3); who comes again then is not too early.
+/// Whole seconds (RFC 9110 10.2.3), rounded up.
 pub fn whole_seconds(nanoseconds: u64) -> u64 {
     nanoseconds.div_ceil(NANOS_PER_SEC)
 }
 
-/// A structured string (RFC 9651 3.3.3); what it cannot hold becomes a question mark.
+/// A structured field string (RFC 9651 3.3.3); invalid characters become `?`.
 pub fn sf_string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -65,7 +65,7 @@ pub fn sf_string(text: &str) -> String {
     out
 }
 
-/// One member of `RateLimit`: how much is left, and for how long that holds.
+/// One item of `RateLimit`: remaining requests and seconds until the reset.
 pub fn ratelimit_item(out: &mut Vec<u8>, name: &str, left: u64, nanoseconds: u64) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b";r=");
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_dot_net_reads_them_back() {
+    fn times_have_the_round_trip_format() {
         let text = |unix| {
             let mut out = Vec::new();
             round_trip(&mut out, unix);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_written_as_dot_net_prints_doubles() {
+    fn seconds_are_formatted_as_dot_net_doubles() {
         for (nanoseconds, text) in [
             (248_761_300, "0.2487613"),
             (NANOS_PER_SEC, "1"),

@@ -172,7 +172,7 @@ fn a_later_layer_that_switches_a_protection_off_is_warned_about() {
     let by_policy = r#"{ "Routes": [{ "Policies": ["on", "off"] }] }"#;
     let (_, loaded) = effective(by_policy, &[("on", on), ("off", off)]);
     assert_eq!(codes(&loaded), ["MG0224", "MG0224"]);
-    assert!(said(&loaded).contains("this switches off the authentication that the policy \"on\" asks for"));
+    assert!(said(&loaded).contains("this disables the authentication that the policy \"on\" enables"));
     let by_route = format!(r#"{{ "Routes": [{{ "Policies": ["on"], {} }}] }}"#, &off[1..off.len() - 1]);
     assert_eq!(codes(&effective(&by_route, &[("on", on)]).1), ["MG0224", "MG0224"]);
     let over_global = format!(r#"{{ "GlobalConfiguration": {on}, "Routes": [{{ "Policies": ["off"] }}] }}"#);

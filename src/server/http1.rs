@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_http_receives_nothing() {
-        assert_eq!(exchange(b"\x16\x03\x01\x02\x00\x01\x00").await, "");
+        assert_eq!(exchange(b"INVALID CONNECTION PREFACE\r\n\r\n").await, "");
     }
 
     #[tokio::test]

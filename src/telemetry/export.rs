@@ -90,11 +90,8 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         "margay_websocket_connections" => vec![gauge(m.tunnels().totals().1, &[])],
         "margay_websocket_connections_total" => vec![counter(m.tunnels().totals().0, &[])],
         "margay_websocket_bytes_total" => {
-            let [service, client] = m.tunnels().bytes();
-            vec![
-                counter(service, &[("direction", "to_backend")]),
-                counter(client, &[("direction", "to_client")]),
-            ]
+            let sample = |(bytes, direction)| counter(bytes, &[("direction", direction)]);
+            m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         "margay_config_reloads_total" => {
             Reload::ALL.iter().map(|o| counter(m.reload_total(*o), &[("outcome", o.name())])).collect()

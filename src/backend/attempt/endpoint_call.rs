@@ -110,10 +110,9 @@ impl<'a> EndpointCall<'a> {
         let transport = &self.endpoint.transport_for(exchange).transport;
         let (offer, header) = (self.alpn_offer(transport), transport.proxy_header(exchange));
         if !needs_new && may_reuse_pooled(offer, transport) && self.endpoint.port.is_some() {
-            let check_out = |cx: &mut Context| {
-                pool::check_out(transport.pool.key(), &transport.addr, header.as_ref(), cx)
-            };
-            if let Some(conn) = poll_fn(|cx| Poll::Ready(check_out(cx))).await {
+            let (key, addr) = (transport.pool.key(), &transport.addr);
+            let check_out = |cx: &mut Context| Poll::Ready(pool::check_out(key, addr, header.as_ref(), cx));
+            if let Some(conn) = poll_fn(check_out).await {
                 return Ok(BackendRequest::H1(conn));
             }
         }

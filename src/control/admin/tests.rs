@@ -30,7 +30,7 @@ pub(super) struct Pages {
 }
 
 /// Status, the fields `Content-Type` and `Allow`, and the body.
-pub(super) type Shown = (u16, String, String, String);
+pub(super) type PageResponse = (u16, String, String, String);
 
 impl Pages {
     pub(super) fn new(is_local: bool) -> Pages {
@@ -42,7 +42,7 @@ impl Pages {
         Pages { gateway, router: router(AdminContext { gateway: handle, is_local }) }
     }
 
-    pub(super) fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Shown {
+    pub(super) fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> PageResponse {
         let mut request = http::Request::builder().method(method).uri(target);
         for (name, value) in fields {
             request = request.header(*name, *value);
@@ -61,7 +61,7 @@ impl Pages {
         })
     }
 
-    fn get(&self, target: &str) -> Shown {
+    fn get(&self, target: &str) -> PageResponse {
         self.request("GET", target, &[])
     }
 }

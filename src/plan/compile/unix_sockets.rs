@@ -147,13 +147,12 @@ pub(super) fn proxy_protocol(
     }
     if items(&document.trusted).is_empty() {
         let place = document.trusted.as_ref().map_or(document.span, |list| list.span);
-        diagnostics
-            .error(codes::NO_TRUSTED, place, "ProxyProtocol has no Trusted: anybody could say who he is")
-            .help(if is_unix {
-                "write \"Trusted\": [\"unix\"]"
-            } else {
-                "name the proxies in front: \"Trusted\": [\"10.0.0.0/8\"]"
-            });
+        let help = match is_unix {
+            true => "write \"Trusted\": [\"unix\"]",
+            false => "name the proxies in front: \"Trusted\": [\"10.0.0.0/8\"]",
+        };
+        let message = "ProxyProtocol has no Trusted: any peer could claim any address";
+        diagnostics.error(codes::NO_TRUSTED, place, message).help(help);
     }
     ProxyProtocolConfig {
         trusted: ranges.into_iter().collect(),

@@ -48,6 +48,10 @@ pub struct Explainer<'e> {
     pub sources: &'e Sources,
 }
 
+fn describe_stage(entry: &StageEntry) -> StageDescription {
+    StageDescription { name: entry.stage.name(), description: entry.stage.describe() }
+}
+
 impl Explainer<'_> {
     /// Explains a request: the exchange contains its head and the client address.
     pub async fn explain(&self, mut exchange: Exchange) -> Explanation {
@@ -139,11 +143,7 @@ impl Explainer<'_> {
         explanation: &mut Explanation,
     ) {
         let (ran, early) = run_request(&route.stages, &mut exchange, &mut NoClient).await;
-        let describe = |entry: &StageEntry| StageDescription {
-            name: entry.stage.name(),
-            description: entry.stage.describe(),
-        };
-        explanation.stages = route.stages[..ran].iter().map(describe).collect();
+        explanation.stages = route.stages[..ran].iter().map(describe_stage).collect();
         if let Some(blueprint) = self.static_route(route) {
             explanation.settings = self.settings(blueprint);
         }

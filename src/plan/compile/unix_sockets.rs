@@ -134,10 +134,7 @@ pub(super) fn proxy_protocol(
             Some(range) => ranges.push(range),
             None if is_word => unix = true,
             None => {
-                let message = format!("\"{}\" is not an address, a range or a network", entry.value);
-                let help =
-                    "write 10.0.0.1, 10.0.0.0/8, ::1 or fd00::/8; \"unix\" for a listener that is a socket";
-                diagnostics.error(codes::BAD_PROXY, entry.span, message).help(help);
+                report_invalid_proxy(entry, diagnostics);
                 continue;
             }
         }
@@ -160,6 +157,12 @@ pub(super) fn proxy_protocol(
         mode: kind(&document.mode, diagnostics),
         timeout: limit,
     }
+}
+
+fn report_invalid_proxy(entry: &Spanned<String>, diagnostics: &mut Diagnostics) {
+    let message = format!("\"{}\" is not an address, a range or a network", entry.value);
+    let help = "write 10.0.0.1, 10.0.0.0/8, ::1 or fd00::/8; \"unix\" for a listener that is a socket";
+    diagnostics.error(codes::BAD_PROXY, entry.span, message).help(help);
 }
 
 fn report_unused_trust(entry: &Spanned<String>, address: &Address, diagnostics: &mut Diagnostics) {

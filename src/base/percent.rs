@@ -18,8 +18,8 @@ pub fn percent_decoded(text: &[u8], in_query: bool) -> Cow<'_, [u8]> {
 }
 
 /// Appends `%XX`, with uppercase digits.
-pub fn put_percent(byte: u8, out: &mut Vec<u8>) {
-    out.extend_from_slice(percent_encode_byte(byte).as_bytes());
+pub fn put_percent(byte: u8, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(percent_encode_byte(byte).as_bytes());
 }
 
 /// All bytes but the unreserved ones (RFC 3986 2.3).

@@ -73,19 +73,19 @@ fn parse_traceparent(head: &Head) -> Option<&[u8]> {
 
 /// Writes a new span in the trace of `parent`, or in a new trace. A new trace is marked as sampled: backends with a
 /// parent-based sampler would drop it otherwise.
-fn write_traceparent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"00-");
+fn write_traceparent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(b"00-");
     match parent {
-        Some(parent) => out.extend_from_slice(&parent[3..35]),
+        Some(parent) => buffer.extend_from_slice(&parent[3..35]),
         None => {
-            put_hex(out, high, 16);
-            put_hex(out, low, 16);
+            put_hex(buffer, high, 16);
+            put_hex(buffer, low, 16);
         }
     }
-    out.push(b'-');
-    put_hex(out, span, 16);
-    out.push(b'-');
-    out.extend_from_slice(parent.map_or(b"01", |parent| &parent[53..TRACEPARENT_LEN]));
+    buffer.push(b'-');
+    put_hex(buffer, span, 16);
+    buffer.push(b'-');
+    buffer.extend_from_slice(parent.map_or(b"01", |parent| &parent[53..TRACEPARENT_LEN]));
 }
 
 impl Stage for TraceContext {

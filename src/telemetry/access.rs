@@ -54,8 +54,8 @@ pub struct Record<'a> {
 
 impl Record<'_> {
     /// Appends the record as one line of JSON.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let mut line = JsonLineWriter::begin(out);
+    pub fn write(&self, buffer: &mut Vec<u8>) {
+        let mut line = JsonLineWriter::begin(buffer);
         line.string_unescaped("time", format_args!("{}", Timestamp(self.time)))
             .text("id", self.id)
             .string_unescaped("client_ip", format_args!("{}", self.client))

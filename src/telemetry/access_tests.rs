@@ -26,7 +26,7 @@ impl Write for Broken {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn record() -> Record<'static> {
     Record {
@@ -97,7 +97,7 @@ fn every_line_is_written_by_the_time_a_flush_returns() {
     for worker in workers {
         worker.join().unwrap();
     }
-    assert!(log.flush(PATIENCE));
+    assert!(log.flush(FLUSH_TIMEOUT));
     assert_eq!(String::from_utf8_lossy(&lock(&sink.0)).lines().count(), 1000);
     assert_eq!(dropped.load(Ordering::Relaxed), 0);
 }
@@ -136,14 +136,14 @@ fn a_closed_standard_output_costs_lines_and_nothing_else() {
     let dropped = Arc::<AtomicU64>::default();
     let log = AccessLog::new(1, QUEUE_BYTES, dropped.clone(), Broken).unwrap();
     log.log(0, &record());
-    assert!(log.flush(PATIENCE));
+    assert!(log.flush(FLUSH_TIMEOUT));
     assert_eq!(dropped.load(Ordering::Relaxed), 1);
 }
 
 fn until(done: impl Fn() -> bool) {
     let start = std::time::Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "nothing was written");
+        assert!(start.elapsed() < FLUSH_TIMEOUT, "nothing was written");
         std::thread::yield_now();
     }
 }

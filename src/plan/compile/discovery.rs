@@ -125,10 +125,10 @@ pub fn discovery(
 pub fn report_unused_addresses(
     ocelot: bool,
     setting: &str,
-    written: &List<HostAndPort>,
+    values: &List<HostAndPort>,
     diagnostics: &mut Diagnostics,
 ) {
-    let Some(list) = written.as_ref().filter(|list| !list.is_empty()) else { return };
+    let Some(list) = values.as_ref().filter(|list| !list.is_empty()) else { return };
     let message = format!("{setting} beside ServiceName: the registry says where the service is");
     diagnostics
         .error_or_ocelot_warning(ocelot, codes::SERVICE_AND_ADDRESSES, list.span, message)

@@ -175,9 +175,9 @@ fn report_unused_trust(entry: &Spanned<String>, address: &Address, diagnostics: 
     diagnostics.error(codes::USELESS_TRUST, entry.span, message).help(help);
 }
 
-fn kind(written: &Setting<String>, diagnostics: &mut Diagnostics) -> Mode {
+fn kind(setting: &Setting<String>, diagnostics: &mut Diagnostics) -> Mode {
     const MODES: [(&str, Mode); 2] = [("Required", Mode::Required), ("Optional", Mode::Optional)];
-    let Some(word) = non_blank(written) else { return Mode::default() };
+    let Some(word) = non_blank(setting) else { return Mode::default() };
     match MODES.iter().find(|(known, _)| known.eq_ignore_ascii_case(word.trim())) {
         Some((_, mode)) => *mode,
         None => {

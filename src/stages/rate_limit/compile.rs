@@ -161,7 +161,7 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
     fn nested_limit(
         &mut self,
         document: &'o Spanned<RateLimitDocument>,
-        around: &FlatLimit<'o>,
+        parent: &FlatLimit<'o>,
     ) -> Option<FlatLimit<'o>> {
         let missing =
             [("Limit", document.limit.is_none()), ("Period", non_blank(&document.period).is_none())];
@@ -178,10 +178,10 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
             name: non_blank(&document.name).map(|name| name.as_str()),
             limit: self.context.positive_count(&document.limit, "Limit")?,
             period: (period, period.span),
-            wait: non_blank(&document.wait).map_or(around.wait, |wait| (wait, wait.span)),
-            algorithm: non_blank(&document.algorithm).or(around.algorithm),
+            wait: non_blank(&document.wait).map_or(parent.wait, |wait| (wait, wait.span)),
+            algorithm: non_blank(&document.algorithm).or(parent.algorithm),
             burst: document.burst.as_ref(),
-            partition: if own_list.is_empty() { around.partition } else { own_list },
+            partition: if own_list.is_empty() { parent.partition } else { own_list },
         })
     }
 

@@ -163,20 +163,20 @@ mod tests {
     }
 
     impl Model {
-        fn admits(&mut self, w: &FixedWindow, now: u64) -> bool {
+        fn admits(&mut self, window: &FixedWindow, now: u64) -> bool {
             let restart = match (self.window_start, self.exceeded) {
                 (None, _) => true,
-                (Some(_), Some(exceeded)) if w.penalty_ns > 0 => now >= exceeded + w.penalty_ns,
-                (Some(window_start), _) => now >= window_start + w.period_ns,
+                (Some(_), Some(exceeded)) if window.penalty_ns > 0 => now >= exceeded + window.penalty_ns,
+                (Some(window_start), _) => now >= window_start + window.period_ns,
             };
             if restart {
                 *self = Model { window_start: Some(now), exceeded: None, total: 0 };
             }
             self.total += 1;
-            if self.total > w.limit && self.exceeded.is_none() {
+            if self.total > window.limit && self.exceeded.is_none() {
                 self.exceeded = Some(now);
             }
-            self.total <= w.limit
+            self.total <= window.limit
         }
     }
 

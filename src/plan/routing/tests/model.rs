@@ -152,7 +152,7 @@ fn second_expression(template: &str, target: &Target<'_>) -> Option<Vec<String>>
 
 /// One random route.
 #[derive(Clone, Debug)]
-struct Wanted {
+struct RouteModel {
     template: String,
     case_sensitive: bool,
     methods: Vec<String>,
@@ -161,12 +161,12 @@ struct Wanted {
     priority: i64,
 }
 
-fn wanted() -> impl Strategy<Value = Wanted> {
+fn wanted() -> impl Strategy<Value = RouteModel> {
     let methods = prop::collection::vec("GET|post|M-X", 0..2);
     let host = prop::option::of("a|A|b".prop_map(String::from));
     let header = prop::option::weighted(0.2, "x|\\{header:h\\}");
     (template(), any::<bool>(), methods, host, header, -1i64..3).prop_map(
-        |(template, case_sensitive, methods, host, header, priority)| Wanted {
+        |(template, case_sensitive, methods, host, header, priority)| RouteModel {
             template,
             case_sensitive,
             methods,
@@ -177,7 +177,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
     )
 }
 
-fn spec(wanted: &Wanted, index: usize, rules: &RoutingRules) -> RouteSpec {
+fn spec(wanted: &RouteModel, index: usize, rules: &RoutingRules) -> RouteSpec {
     let pairs: Vec<(String, String)> = wanted.header.iter().map(|h| ("X-H".to_owned(), h.clone())).collect();
     RouteSpec {
         index,

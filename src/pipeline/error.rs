@@ -30,7 +30,7 @@ macro_rules! error_codes {
                 match self { $(ErrorCode::$name => Fault::$fault),* }
             }
 
-            /// The status that the client gets; the second table is Ocelot's (spec section 9).
+            /// The status that the client gets; the second table is Ocelot's (docs/ocelot-behavior.md, section 9).
             pub fn status(self, ocelot: bool) -> u16 {
                 match (self, ocelot) { $((ErrorCode::$name, false) => $status, (ErrorCode::$name, true) => $ocelot),* }
             }

@@ -27,7 +27,7 @@ impl Identity {
         self.claims.push(Claim { name: name.into(), value: value.into() });
     }
 
-    /// Takes away the first claim of that name and adds this one (spec section 17).
+    /// Takes away the first claim of that name and adds this one (docs/ocelot-behavior.md, section 17).
     pub fn replace(&mut self, name: &str, value: &str) {
         if let Some(at) = self.claims.iter().position(|claim| &*claim.name == name) {
             self.claims.remove(at);

@@ -4,7 +4,7 @@
 use super::{circles, names, none, sources, text};
 
 /// Forbidden names (rules N1, N3, N9): (kind, how many).
-const FORBIDDEN_NAMES: [(&str, usize); 3] = [("constant", 0), ("type", 4), ("parameter", 4)];
+const FORBIDDEN_NAMES: [(&str, usize); 3] = [("constant", 0), ("type", 3), ("parameter", 4)];
 
 /// Groups of files that name each other, and the files in them.
 const CIRCLES: (usize, usize) = (12, 44);
@@ -13,7 +13,7 @@ const CIRCLES: (usize, usize) = (12, 44);
 const UNDOCUMENTED: usize = 140;
 
 /// Comments that cite a specification by "spec section" instead of `docs/ocelot-behavior.md`.
-const CITED_SECTIONS: usize = 17;
+const CITED_SECTIONS: usize = 0;
 
 /// Option groups that more than one document declares.
 const DECLARED_TWICE: &[&str] = &[];
@@ -25,9 +25,9 @@ const FORBIDDEN_WORDS: [(&str, usize); 9] = [
     ("somebody", 14),
     ("whoever", 5),
     ("anew", 8),
-    ("at one time", 9),
+    ("at one time", 8),
     ("is asked", 15),
-    ("is told", 6),
+    ("is told", 5),
     ("stranger", 2),
     ("strangers", 0),
 ];

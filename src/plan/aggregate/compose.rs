@@ -41,7 +41,7 @@ impl Representation {
     }
 }
 
-/// Ocelot's: every body as it came, in an object with Ocelot's commas (spec section 20.2).
+/// Ocelot's: every body as it came, in an object with Ocelot's commas (docs/ocelot-behavior.md, section 20.2).
 pub fn compose_ocelot(parts: &[Part]) -> Vec<u8> {
     let there: Vec<&Part> = parts.iter().filter(|part| part.body != Body::Absent).collect();
     let mut out = vec![b'{'];

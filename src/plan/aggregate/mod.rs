@@ -1,4 +1,4 @@
-//! Aggregates: what they are made of, and how one answer comes out of several (spec section 20).
+//! Aggregates: what they are made of, and how one answer comes out of several (docs/ocelot-behavior.md, section 20).
 //!
 //! Nothing here asks a service: `edge` makes the calls, this says which, and puts together what came of them.
 

@@ -2,9 +2,9 @@
 
 use crate::base::bytes::is_in;
 
-/// Bytes that stand in a path as they are (spec section 6.2): letters, digits and `-._~!$&'()*+,;=:@/`.
+/// Bytes that stand in a path as they are (docs/ocelot-behavior.md, section 6.2): letters, digits and `-._~!$&'()*+,;=:@/`.
 pub(super) const PATH: u8 = 1;
-/// Bytes that .NET's `UrlEncoder.Default` leaves alone (spec section 7.4).
+/// Bytes that .NET's `UrlEncoder.Default` leaves alone (docs/ocelot-behavior.md, section 7.4).
 pub(super) const ENCODER: u8 = 2;
 /// Bytes that stand in a query byte for byte; the rest would not be a request line any more.
 pub(super) const QUERY: u8 = 4;
@@ -70,7 +70,7 @@ pub(super) fn push_escaped(text: &[u8], class: u8, buffer: &mut Vec<u8>) {
     }
 }
 
-/// Writes the text of a path: decoded once but for `%2F` and `%25`, then escaped again (spec section 6.2).
+/// Writes the text of a path: decoded once but for `%2F` and `%25`, then escaped again (docs/ocelot-behavior.md, section 6.2).
 ///
 /// `%25` stays what it is: decoding it would turn `%252e` into `%2e`, which the service would decode once more.
 pub(super) fn push_path_text(text: &[u8], buffer: &mut Vec<u8>) {

@@ -1,4 +1,4 @@
-//! Placeholder values (spec section 6.4): literal texts with holes between them, each hole as long as it can be, the
+//! Placeholder values (docs/ocelot-behavior.md, section 6.4): literal texts with holes between them, each hole as long as it can be, the
 //! first one first. Literals are packed from the right, which gives just that, in linear time.
 
 use smallvec::SmallVec;

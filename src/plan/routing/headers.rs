@@ -1,4 +1,4 @@
-//! `UpstreamHeaderTemplates` (spec section 6.5): every named header must be there and match.
+//! `UpstreamHeaderTemplates` (docs/ocelot-behavior.md, section 6.5): every named header must be there and match.
 //!
 //! A template is a regular expression with `{header:name}` for `(.+)`. This is the only place where routing uses the
 //! regex crate, and only routes with such templates pay for it.

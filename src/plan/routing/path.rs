@@ -1,4 +1,4 @@
-//! The request target, normalised once (spec section 6.2). What comes out is matched and forwarded alike.
+//! The request target, normalised once (docs/ocelot-behavior.md, section 6.2). What comes out is matched and forwarded alike.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Query strings as Ocelot writes them (spec section 7.4): rebuilt without the parameters that were used as
+//! Query strings as Ocelot writes them (docs/ocelot-behavior.md, section 7.4): rebuilt without the parameters that were used as
 //! placeholders, or merged with the query of the template.
 
 use std::collections::HashMap;

@@ -5,7 +5,7 @@
 pub struct RoutingRules {
     /// `UpstreamHost` is compared case-sensitively, with the Host header up to its first `:` (so no IPv6 literals).
     pub ocelot_host_matching: bool,
-    /// A path value ends at an `&` (spec section 6.4); ours keeps it, `&` means nothing in a path.
+    /// A path value ends at an `&` (docs/ocelot-behavior.md, section 6.4); ours keeps it, `&` means nothing in a path.
     pub ocelot_value_extraction: bool,
 }
 

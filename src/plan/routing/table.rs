@@ -1,4 +1,4 @@
-//! The route table: finds the one route a request belongs to (spec section 6.1).
+//! The route table: finds the one route a request belongs to (docs/ocelot-behavior.md, section 6.1).
 //!
 //! Ocelot collects every match and takes the first one with an `UpstreamHost`, else the first. That is the same as one
 //! order: routes of this very host before routes of any host, then priority descending, then the order in the file.

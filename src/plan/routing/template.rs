@@ -1,4 +1,4 @@
-//! `UpstreamPathTemplate` → a small program that matches what Ocelot's regular expression would (spec section 6.3).
+//! `UpstreamPathTemplate` → a small program that matches what Ocelot's regular expression would (docs/ocelot-behavior.md, section 6.3).
 //!
 //! Literal text is put into the normal form of [`super::path`] first, so that `/é` or `/a b` match their escaped
 //! form; characters that mean something in a regular expression are plain text here.
@@ -35,7 +35,7 @@ pub struct Template {
     values: Values,
 }
 
-/// How the placeholder values are taken (spec section 6.4).
+/// How the placeholder values are taken (docs/ocelot-behavior.md, section 6.4).
 #[derive(Clone, Debug)]
 enum Values {
     /// There are none, or there is one and it is the whole query (`/c?{rest}`): always empty.

@@ -1,4 +1,4 @@
-//! The request target that is sent on: `DownstreamPathTemplate` with its values, and the query (spec section 7).
+//! The request target that is sent on: `DownstreamPathTemplate` with its values, and the query (docs/ocelot-behavior.md, section 7).
 
 use super::escape::{PATH, QUERY, contains, decoded, push_encoded, push_escaped};
 use super::path::{Target, remove_dot_segments};

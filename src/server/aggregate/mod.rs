@@ -1,4 +1,4 @@
-//! Asks the parts of an aggregate, all at one time, and answers with what they say (spec section 20).
+//! Asks the parts of an aggregate, all at one time, and answers with what they say (docs/ocelot-behavior.md, section 20).
 //!
 //! Parts are exchanges of their own that go through their whole route. They belong to the exchange of the aggregate: when
 //! that ends, because the client left or time is over, they end with it, and everything that they hold is given back.
@@ -76,7 +76,7 @@ pub async fn run(
     }
 }
 
-/// To Ocelot an aggregate of one route is that route; a WebSocket goes to the first one (spec sections 20, 22).
+/// To Ocelot an aggregate of one route is that route; a WebSocket goes to the first one (docs/ocelot-behavior.md, section 20, 22).
 async fn single_part(
     part: &Part,
     exchange: &mut Exchange,

@@ -1,4 +1,4 @@
-//! The tables of spec sections 6.3 and 6.4.
+//! The tables of docs/ocelot-behavior.md, section 6.3 and 6.4.
 
 use crate::plan::routing::{PathParams, RoutingRules, Target, Template, TemplateError};
 

@@ -19,7 +19,7 @@ fn a_custom_stage_edits_requests_and_responds() {
     let answer = gateway.ask(&Request::get("/cart").header("Host", "acme.shop.test:80"));
     assert_eq!((answer.status, origin.last().header("x-tenant")), (200, Some("acme")));
     assert_eq!(gateway.ask(&Request::get("/cart").header("Host", "shop.test")).status, 421);
-    assert!(gateway.admin("/metrics").text().contains("handler"), "its outcomes are counted");
+    assert!(gateway.admin("/metrics").text().contains("stage=\"custom\""), "its outcomes are counted");
 }
 
 #[test]

@@ -218,10 +218,10 @@ fn explain_shows_the_registry_and_its_endpoints() {
     };
     let registry = format!("Consul http://127.0.0.1:{}", consul.port());
     let written = explain(&document(consul.port(), &json!({})), "/a");
-    assert!(written.contains(&format!("found     shop  {registry}  2 instances")), "{written}");
+    assert!(written.contains(&format!("discovery    shop  {registry}  2 instances")), "{written}");
     assert!(written.contains("127.0.0.1:9101 or 127.0.0.1:9102") && !written.contains("s3cret"), "{written}");
     let named = explain(&dynamic(consul.port(), &json!({})), "/shop/a?b");
-    assert!(named.contains("route     dynamic") && named.contains("GET /a?b HTTP/1.1"), "{named}");
+    assert!(named.contains("route        dynamic") && named.contains("GET /a?b HTTP/1.1"), "{named}");
     let unknown = explain(&dynamic(consul.port(), &json!({})), "/nobody/a");
     assert!(
         unknown.contains("404  route.not_found") && unknown.contains("unknown service nobody"),

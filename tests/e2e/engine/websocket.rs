@@ -160,7 +160,7 @@ fn an_incomplete_handshake_is_an_ordinary_request() {
 #[test]
 fn connections_per_client_are_limited_and_counted() {
     let parrot = echo_backend_of();
-    let limited = with(parrot.port(), json!({ "Limits": { "MaxTunnelsPerClient": 2 } }));
+    let limited = with(parrot.port(), json!({ "Limits": { "MaxWebSocketsPerClient": 2 } }));
     let gateway = Gateway::with(&limited);
     let mut first = must_open(gateway.address, &opening("/"));
     let second = must_open(gateway.address, &opening("/"));
@@ -222,7 +222,7 @@ fn shutdown_sends_going_away_to_both_sides_between_frames() {
 #[test]
 fn the_idle_timeout_or_the_loss_of_either_side_closes_it() {
     let parrot = echo_backend_of();
-    let gateway = Gateway::with(&with(parrot.port(), json!({ "Limits": { "TunnelIdleTimeout": "1s" } })));
+    let gateway = Gateway::with(&with(parrot.port(), json!({ "Limits": { "WebSocketIdleTimeout": "1s" } })));
     let mut silent = must_open(gateway.address, &opening("/"));
     let began = Instant::now();
     assert!(silent.read().is_err());

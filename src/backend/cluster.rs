@@ -264,7 +264,7 @@ impl ProbedCluster for Cluster {
         if endpoint.state.health.record_probe(result, check) {
             match error {
                 Some(error) => {
-                    log::warn!("{}: endpoint {} is unhealthy: {error}", self.label, endpoint.label)
+                    log::warn!("{}: endpoint {} is unhealthy: {error}", self.label, endpoint.label);
                 }
                 None => log::info!("{}: endpoint {} is healthy again", self.label, endpoint.label),
             }

@@ -4,6 +4,7 @@ use super::args::Explain;
 use super::{Exit, output, settings};
 use crate::config::suggest;
 use crate::control::candidate::Candidate;
+use crate::control::services::{self, GatewayHandle};
 use crate::pipeline::exchange::{Exchange, Peer};
 use crate::pipeline::head::Head;
 use crate::plan::explain::{Explainer, Explanation};
@@ -47,7 +48,8 @@ fn build_plan(candidate: &Candidate, mut exchange: Exchange) -> Result<Explanati
             return Err(format!("there is no listener \"{asked}\": there are {known}"));
         }
     }
-    let foundation = ProcessState::new(Metrics::new(1), usize::MAX);
+    let services = services::registry(&GatewayHandle::default());
+    let foundation = ProcessState::new(Metrics::new(1), usize::MAX).with_services(services);
     let plan = build(blueprint, candidate.id.clone(), &foundation)?;
     let explainer = Explainer { plan: &plan, blueprint, sources: &candidate.loaded.sources };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

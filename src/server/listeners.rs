@@ -175,7 +175,7 @@ fn handle_proxied_connection(accepted: Accepted, door: Arc<ListenerPlan>, worker
                     }
                 }
                 Err(too_many) if door.tls.is_some() => {
-                    w.gateway.metrics().record_error(too_many.error_code().name())
+                    w.gateway.metrics().record_error(too_many.error_code().name());
                 }
                 Err(too_many) => reject_connection(ClientConn::new(io, peer), w.clone(), too_many).await,
             }

@@ -19,6 +19,7 @@ use crate::{
 use std::time::{Instant, SystemTime};
 
 /// Turns an error into the gateway's own response; there is none for a client that closed its connection.
+#[expect(clippy::result_unit_err, reason = "the only failure is a client that is gone")]
 pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Result<Response, ()> {
     let (exchange, ocelot) = (&mut *ctx.exchange, ctx.plan.ocelot);
     exchange.record.error_code = Some(cause.why.name());

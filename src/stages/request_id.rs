@@ -49,7 +49,7 @@ impl Stage for RequestId {
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         match exchange.request.get(&self.header) {
             Some(id) if !id.is_empty() => {
-                exchange.record.id.extend_from_slice(&id[..id.len().min(MAX_ID_BYTES)])
+                exchange.record.id.extend_from_slice(&id[..id.len().min(MAX_ID_BYTES)]);
             }
             _ => {
                 match exchange.is_dry_run {

@@ -73,7 +73,7 @@ fn parameters<'s>(t: &[Token<'s>]) -> Vec<(usize, &'s str)> {
             Kind::Mark('(' | '[' | '{') => depth += 1,
             Kind::Mark(')' | ']' | '}') => depth -= 1,
             Kind::Name(name) if depth == 1 && is_followed_by_one_colon(t, at) => {
-                names.push((token.line, name))
+                names.push((token.line, name));
             }
             _ => {}
         }

@@ -47,6 +47,7 @@ async fn purge(
 }
 
 /// The selector in the query, for a request that no web page of another site can have caused.
+#[expect(clippy::result_large_err, reason = "a response is returned once per administration request")]
 fn selector(uri: &Uri, fields: &HeaderMap) -> Result<Option<Purge>, Response> {
     if !is_cross_site_safe(fields) {
         let detail = "requests of web pages are rejected: Host must be a loopback address, and Origin absent";

@@ -56,6 +56,7 @@ pub fn endpoint_list(is_local: bool) -> &'static str {
 }
 
 impl AdminContext {
+    #[expect(clippy::result_large_err, reason = "a response is returned once per administration request")]
     fn gateway(&self) -> Result<Arc<Gateway>, Response> {
         let starting = || problem(503, "admin.draining", "Service Unavailable", "the gateway is not running");
         self.gateway.get().ok_or_else(starting)

@@ -56,7 +56,7 @@ impl BackendStream {
     ) -> Box<BackendStream> {
         Box::new(BackendStream {
             connection,
-            is_tls: is_tls,
+            is_tls,
             response: None,
             receiver: RecvBody::default(),
             framing: Framing::None,

@@ -96,7 +96,7 @@ impl Connection {
         let conn = tokio::time::timeout(client.head_timeout, handshake).await.ok()?.ok()?;
         Some(Connection {
             conn,
-            observer: observer,
+            observer,
             timer: DeadlineTimer::default(),
             limits,
             head_timeout: client.head_timeout,

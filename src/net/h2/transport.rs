@@ -71,7 +71,7 @@ impl Transport {
         inspector: Option<FrameInspector>,
     ) -> (Transport, Arc<FrameObserver>) {
         let observer = Arc::new(FrameObserver::default());
-        (Transport { io, input, observer: observer.clone(), inspector: inspector }, observer)
+        (Transport { io, input, observer: observer.clone(), inspector }, observer)
     }
 
     fn sent(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

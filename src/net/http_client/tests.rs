@@ -113,7 +113,7 @@ async fn https_requires_a_trusted_certificate() {
         "the certificate authority is not trusted"
     );
     let client =
-        Client::with_tls(ClientTls { trust: trust, name: Some("localhost".into()), ..ClientTls::default() });
+        Client::with_tls(ClientTls { trust, name: Some("localhost".into()), ..ClientTls::default() });
     let response = client.send(&Request::get(&url("127.0.0.1")), long_limits).await;
     assert_eq!(
         response.and_then(Response::body_if_ok).as_deref(),

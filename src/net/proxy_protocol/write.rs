@@ -31,7 +31,7 @@ pub fn write_proxy(buf: &mut Vec<u8>, header: &ProxyHeader) {
             write_v2(buf, 0x11, &a.octets(), &b.octets(), [from, to]);
         }
         (Version::V2, a, b) => {
-            write_v2(buf, 0x21, &to_same_family(a).octets(), &to_same_family(b).octets(), [from, to])
+            write_v2(buf, 0x21, &to_same_family(a).octets(), &to_same_family(b).octets(), [from, to]);
         }
     }
 }

@@ -50,7 +50,7 @@ impl TlsConfigCache {
             config.resumption = Resumption::in_memory_sessions(SESSION_CACHE_SIZE);
             Ok((with_alpn(&config), name))
         });
-        TlsTarget { config: config, _compiled: compiled }
+        TlsTarget { config, _compiled: compiled }
     }
 }
 

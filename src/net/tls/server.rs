@@ -142,7 +142,7 @@ impl ServerTls {
         let forward = self.client_auth.as_ref().is_some_and(|client_auth| client_auth.forward_certificate);
         Ok(TlsAcceptor {
             acceptor,
-            resolver: resolver,
+            resolver,
             handshake_timeout: self.handshake,
             forward_certificate: forward,
             _tickets: tickets,

@@ -144,6 +144,7 @@ macro_rules! cluster_options {
         }
 
         /// The options of a route that a cluster has too, and where they are.
+        #[expect(clippy::vec_init_then_push, reason = "one push per line of the table")]
         pub fn set_on_route(route: &RouteDocument) -> Vec<(&'static str, Option<Span>)> {
             let mut settings = Vec::new();
             $(if_carried! {

@@ -42,7 +42,7 @@ pub fn aggregates(
             rules,
             routes,
             document: written,
-            diagnostics: diagnostics,
+            diagnostics,
         };
         all.extend(reader.read(index, routes.len() + all.len()));
     }

@@ -92,7 +92,7 @@ fn cluster(
 ) -> ClusterBlueprint {
     let options = ClusterOptions::of_cluster(document, &scope.clusters);
     let pooling = cluster_pool(&options, scope.ocelot, diagnostics);
-    let mut reader = ClusterReader { sources: scope.sources, diagnostics: diagnostics };
+    let mut reader = ClusterReader { sources: scope.sources, diagnostics };
     let balancer = reader.balancer(options.load_balancer.as_deref());
     let health = health::health(options.health.as_ref(), reader.diagnostics);
     let endpoints = reader.endpoints(document);

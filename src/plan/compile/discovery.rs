@@ -37,7 +37,7 @@ pub fn registry(
     document: &Spanned<DiscoveryDocument>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Registry> {
-    let mut reader = DiscoveryCompiler { document: document, diagnostics: diagnostics };
+    let mut reader = DiscoveryCompiler { document, diagnostics };
     let kind = reader.kind()?;
     let (name, reads) = kind.map_or((SERVICE_FABRIC, provider_settings::SERVICE_FABRIC_SETTINGS), |kind| {
         (kind.name(), kind.settings())
@@ -255,6 +255,7 @@ impl DiscoveryCompiler<'_, '_> {
     }
 
     /// The settings of the provider, from those that all providers share and its own.
+    #[expect(clippy::too_many_lines, reason = "a table: the settings of each provider")]
     fn provider(
         &mut self,
         scope: &CheckContext,

@@ -61,6 +61,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The limits, each within its range.
+#[expect(clippy::too_many_lines, reason = "a table: one setting of `Limits` per field")]
 pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut Diagnostics) -> Limits {
     let nothing = LimitsDocument::default();
     let w = document.unwrap_or(&nothing);

@@ -40,7 +40,7 @@ pub fn listeners(
     let mut listeners: Vec<Listener> = written
         .iter()
         .filter_map(|written| {
-            ListenerCompiler { document: written, sources, attached, diagnostics: diagnostics }.listener()
+            ListenerCompiler { document: written, sources, attached, diagnostics }.listener()
         })
         .collect();
     if written.is_empty() {

@@ -41,7 +41,7 @@ pub fn route(
     document: &Spanned<RouteDocument>,
     diagnostics: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
-    let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
+    let mut reader = RouteCompiler { scope, document, diagnostics, unservable: None };
     let (matches, spec) = reader.compile_matcher(context, index, rules);
     let names = spec.as_ref().map(|spec| context.members.names(document, spec));
     let mut effective = EffectiveOptions::new(scope, document);
@@ -58,7 +58,7 @@ pub fn compile_part(
     document: &Spanned<RouteDocument>,
     diagnostics: &mut Diagnostics,
 ) -> RouteBlueprint {
-    let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
+    let mut reader = RouteCompiler { scope, document, diagnostics, unservable: None };
     let matches = reader.matcher_document(context);
     let mut effective = EffectiveOptions::new(scope, document);
     let backend = reader.backend(context, Some(names), &mut effective);
@@ -74,7 +74,7 @@ pub fn compile_without_backend(
     document: &Spanned<RouteDocument>,
     diagnostics: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
-    let mut reader = RouteCompiler { scope, document: document, diagnostics: diagnostics, unservable: None };
+    let mut reader = RouteCompiler { scope, document, diagnostics, unservable: None };
     let (matches, spec) = reader.compile_matcher(context, place, rules);
     let names = spec.as_ref().map(|spec| AggregateMembers::default().names(document, spec));
     let effective = EffectiveOptions::new(scope, document);

@@ -20,7 +20,7 @@ pub fn transforms(
 ) -> Transforms {
     let (route, authentication) = (effective.route, effective.authentication.as_ref());
     let authentication = authentication.filter(|authentication| authentication.is_required());
-    let mut reader = TransformCompiler { scope, route, names, diagnostics: diagnostics };
+    let mut reader = TransformCompiler { scope, route, names, diagnostics };
     let shaping = Transforms {
         headers: reader.headers(),
         authorization: reader.authorization(authentication),

@@ -88,7 +88,7 @@ impl Explainer<'_> {
             let Some(route) = self.blueprint.routes.get(index) else { continue };
             match verdict {
                 MatchOutcome::Matched { .. } => {
-                    matched_route = Some(self.matched_route(index, route, exchange))
+                    matched_route = Some(self.matched_route(index, route, exchange));
                 }
                 // Every path begins with a slash: not a near miss.
                 MatchOutcome::Path { matched: 0 | 1 } => {}

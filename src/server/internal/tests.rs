@@ -62,7 +62,7 @@ async fn read_to_end(response: Response, client: &mut ScriptedClient) -> Result<
 }
 
 fn code(outcome: RouteResult) -> ErrorCode {
-    outcome.err().expect("an error").why
+    outcome.expect_err("an error").why
 }
 
 /// Sets a flag when it is dropped.
@@ -202,7 +202,7 @@ async fn the_response_stream_is_dropped_with_the_response() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_never_responds_times_out() {
-    let service = service!(|| std::future::pending::<()>());
+    let service = service!(std::future::pending::<()>);
     let mut client = ScriptedClient { stalls: true, ..ScriptedClient::with_body(&[b"x"]) };
     assert_eq!(code(request(&service, b"POST", &mut client).await), ErrorCode::BackendTimeout);
 }

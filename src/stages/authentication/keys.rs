@@ -213,7 +213,7 @@ fn parse_jwk(key: &Value, secrets: bool) -> Result<KeyData, &'static str> {
     if algorithm.is_some_and(|algorithm| !material.algorithms().contains(&algorithm)) {
         return Err("its `alg` does not match its type");
     }
-    Ok(KeyData { kid: text("kid").map(str::to_owned), material, algorithm: algorithm })
+    Ok(KeyData { kid: text("kid").map(str::to_owned), material, algorithm })
 }
 
 fn jwk_material(key: &Value, secrets: bool) -> Result<Material, &'static str> {

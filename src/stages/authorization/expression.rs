@@ -61,7 +61,7 @@ impl Expression {
         Ok(Expression {
             text: source.into(),
             program: Arc::new(program),
-            used_variables: used_variables,
+            used_variables,
             names: names.into(),
         })
     }

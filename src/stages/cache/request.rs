@@ -15,6 +15,7 @@ pub struct CacheRequest {
 }
 
 /// How the cache handles a request.
+#[expect(clippy::enum_variant_names, reason = "look up is what the cache does")]
 pub enum Lookup {
     Lookup(CacheRequest),
     /// Forward it without the cache.

@@ -44,7 +44,7 @@ impl AddQueries {
             match self.entries.iter().position(|(entry, _)| entry.as_bytes() == &*name) {
                 None => self.push_existing(param, buffer),
                 Some(index) if !std::mem::replace(&mut seen[index], true) => {
-                    push_param(&self.entries[index], exchange, value, buffer)?
+                    push_param(&self.entries[index], exchange, value, buffer)?;
                 }
                 Some(_) => {}
             }

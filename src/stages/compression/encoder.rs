@@ -156,7 +156,7 @@ impl Brotli {
             Op::Finish => BrotliEncoderIsFinished(&self.0) != 0,
             _ => !has_more_output,
         };
-        Ok(Progress { consumed: consumed, written, complete })
+        Ok(Progress { consumed, written, complete })
     }
 }
 

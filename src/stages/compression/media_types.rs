@@ -93,7 +93,7 @@ impl Pattern {
             None if word(subtype) && kind.is_some() => Subtype::Exact(subtype.to_ascii_lowercase().into()),
             _ => return None,
         };
-        Some(Pattern { kind, subtype: subtype })
+        Some(Pattern { kind, subtype })
     }
 
     fn matches(&self, kind: &[u8], subtype: &[u8]) -> bool {

@@ -109,10 +109,10 @@ impl Compression {
         scratch.clear();
         match plan {
             Some(_) if response.head.status == 304 => {
-                headers::rewrite_not_modified(&mut response.head, &exchange.request, &mut scratch)
+                headers::rewrite_not_modified(&mut response.head, &exchange.request, &mut scratch);
             }
             Some(plan) if exchange.response.accepted_coding.head_only => {
-                headers::rewrite_headers(&mut response.head, plan.coding, &mut scratch)
+                headers::rewrite_headers(&mut response.head, plan.coding, &mut scratch);
             }
             Some(plan) => self.compress(
                 response,

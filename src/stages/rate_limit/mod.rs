@@ -128,7 +128,7 @@ fn stages(settings: &RateLimitConfig, store: &Arc<CounterStore>) -> Vec<RateLimi
     let stage = |name, rules: Vec<Rule>, is_outermost| RateLimit {
         name,
         rules: rules.into(),
-        is_outermost: is_outermost,
+        is_outermost,
         fields: settings.fields,
         ocelot: settings.ocelot,
         store: store.clone(),
@@ -288,7 +288,7 @@ impl RateLimit {
             match self.fields {
                 Fields::None => {}
                 Fields::Ocelot => {
-                    details.headers.push(("Retry-After".into(), format::seconds_as_double(retry_after_ns)))
+                    details.headers.push(("Retry-After".into(), format::seconds_as_double(retry_after_ns)));
                 }
                 Fields::Both => {
                     details

@@ -86,7 +86,7 @@ impl CounterStore {
             wall_offset: AtomicU64::new(0),
             keys: PartitionKeys::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            max_entries: max_entries,
+            max_entries,
             sweep_position: AtomicU64::new(0),
         };
         store.sync_wall_clock(store.epoch, SystemTime::now());

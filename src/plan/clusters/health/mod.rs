@@ -28,7 +28,7 @@ pub fn health(
     diagnostics: &mut Diagnostics,
 ) -> Sourced<HealthConfig> {
     let Some(options) = options else { return Sourced::new(HealthConfig::default(), None) };
-    let mut read = HealthCompiler { diagnostics: diagnostics };
+    let mut read = HealthCompiler { diagnostics };
     let spec = HealthConfig {
         active: options.active.as_ref().map(|active| Arc::new(read.active(active))),
         passive: options.passive.as_ref().map(|passive| read.passive(passive)),

@@ -34,11 +34,8 @@ impl TlsDocument<'_> {
             return ClientTls::default();
         }
         let nothing = TlsOptions::default();
-        let mut reader = TlsCompiler {
-            options: self.options.map_or(&nothing, |options| options),
-            attached,
-            diagnostics: diagnostics,
-        };
+        let mut reader =
+            TlsCompiler { options: self.options.map_or(&nothing, |options| options), attached, diagnostics };
         let trust = reader.trust();
         ClientTls {
             trust: reader.accept_any(self.accept_any).unwrap_or(trust),

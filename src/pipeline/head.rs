@@ -12,7 +12,7 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
-    fn from_name(self, buf: &[u8]) -> &[u8] {
+    fn slice(self, buf: &[u8]) -> &[u8] {
         &buf[self.start as usize..self.end as usize]
     }
 }
@@ -151,26 +151,26 @@ impl Head {
     }
 
     pub fn method(&self) -> &[u8] {
-        self.first.from_name(&self.buf)
+        self.first.slice(&self.buf)
     }
 
     pub fn reason(&self) -> &[u8] {
-        self.first.from_name(&self.buf)
+        self.first.slice(&self.buf)
     }
 
     /// The request target; after routing the normalised one, before the target the rewritten one.
     pub fn target(&self) -> &[u8] {
-        self.target_range.from_name(&self.buf)
+        self.target_range.slice(&self.buf)
     }
 
     /// The target as the route matched it, whatever is sent to the service: path values point into it.
     pub fn routed_target(&self) -> &[u8] {
-        self.routed_target.unwrap_or(self.target_range).from_name(&self.buf)
+        self.routed_target.unwrap_or(self.target_range).slice(&self.buf)
     }
 
     /// The target as the client asked for it, whatever it became since.
     pub fn original_target(&self) -> &[u8] {
-        self.original_target.from_name(&self.buf)
+        self.original_target.slice(&self.buf)
     }
 
     /// The path as the client asked for it, whatever the target became since; without the query.
@@ -225,7 +225,7 @@ impl Head {
         self.fields
             .iter()
             .filter(|f| f.is_active)
-            .map(|f| (f.get_known, f.name.from_name(&self.buf), f.value.from_name(&self.buf)))
+            .map(|f| (f.get_known, f.name.slice(&self.buf), f.value.slice(&self.buf)))
     }
 
     /// The first live field of that name.
@@ -248,13 +248,13 @@ impl Head {
         self.fields
             .iter()
             .filter(move |f| f.is_active && f.get_known == known)
-            .map(|f| f.value.from_name(&self.buf))
+            .map(|f| f.value.slice(&self.buf))
     }
 
     /// Adds a line at the end.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.push_bytes(name), self.push_bytes(value));
-        let known = KnownHeader::of(name.from_name(&self.buf));
+        let known = KnownHeader::of(name.slice(&self.buf));
         self.fields.push(Field { get_known: known, is_active: true, name, value });
     }
 
@@ -264,7 +264,7 @@ impl Head {
         let start = self.buf.len() as u32;
         put_decimal(&mut self.buf, n);
         let value = ByteRange { start, end: self.buf.len() as u32 };
-        let known = KnownHeader::of(name.from_name(&self.buf));
+        let known = KnownHeader::of(name.slice(&self.buf));
         self.fields.push(Field { get_known: known, is_active: true, name, value });
     }
 
@@ -273,7 +273,7 @@ impl Head {
         if let Some(value) = self.fields.iter().find(|f| f.is_active && f.get_known == known).map(|f| f.value)
         {
             let name = self.push_bytes(name);
-            let known = KnownHeader::of(name.from_name(&self.buf));
+            let known = KnownHeader::of(name.slice(&self.buf));
             self.fields.push(Field { get_known: known, is_active: true, name, value });
         }
     }
@@ -294,8 +294,8 @@ impl Head {
         let end = buffer.len();
         for at in 0..self.fields.len() {
             let field = self.fields[at];
-            let named = field.is_active && field.name.from_name(&self.buf).eq_ignore_ascii_case(name);
-            if named && change(field.value.from_name(&self.buf), buffer) {
+            let named = field.is_active && field.name.slice(&self.buf).eq_ignore_ascii_case(name);
+            if named && change(field.value.slice(&self.buf), buffer) {
                 self.fields[at].value = self.push_bytes(&buffer[end..]);
             }
             buffer.truncate(end);
@@ -305,7 +305,7 @@ impl Head {
     /// Takes away every line of that name; says whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let buf = &self.buf;
-        Self::deactivate(&mut self.fields, |f| f.name.from_name(buf).eq_ignore_ascii_case(name))
+        Self::deactivate(&mut self.fields, |f| f.name.slice(buf).eq_ignore_ascii_case(name))
     }
 
     /// Takes away every line of a known field.
@@ -316,7 +316,7 @@ impl Head {
     /// Takes away every line for which the question is answered yes.
     pub fn remove_if(&mut self, mut question: impl FnMut(KnownHeader, &[u8]) -> bool) {
         let buf = &self.buf;
-        Self::deactivate(&mut self.fields, |f| question(f.get_known, f.name.from_name(buf)));
+        Self::deactivate(&mut self.fields, |f| question(f.get_known, f.name.slice(buf)));
     }
 
     fn deactivate(fields: &mut [Field], mut question: impl FnMut(&Field) -> bool) -> bool {
@@ -366,7 +366,7 @@ impl Head {
     pub fn push_field(&mut self, name: (usize, usize), value: (usize, usize)) -> KnownHeader {
         let name = ByteRange { start: name.0 as u32, end: name.1 as u32 };
         let value = ByteRange { start: value.0 as u32, end: value.1 as u32 };
-        let known = KnownHeader::of(name.from_name(&self.buf));
+        let known = KnownHeader::of(name.slice(&self.buf));
         self.fields.push(Field { get_known: known, is_active: true, name, value });
         known
     }

@@ -12,9 +12,12 @@ use crate::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Providers by their settings.
+type Providers = Vec<(Arc<ProviderSettings>, Arc<dyn Provider>)>;
+
 /// The providers and watches of a process. A watch ends when its last user drops it.
 pub struct Registries {
-    providers: Mutex<Vec<(Arc<ProviderSettings>, Arc<dyn Provider>)>>,
+    providers: Mutex<Providers>,
     watches: WeakMap<(Arc<ProviderSettings>, Service, bool), ServiceWatch>,
     background: BackgroundRuntime,
     dns: Dns,

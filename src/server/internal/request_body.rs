@@ -118,7 +118,7 @@ impl Upload {
         false
     }
 
-    fn deliver(&mut self, chunk: Bytes) {
+    fn deliver(&self, chunk: Bytes) {
         let mut slot = lock(&self.slot);
         (slot.chunk, slot.is_wanted) = (Some(chunk), false);
         wake(slot.reader.take());

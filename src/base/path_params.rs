@@ -86,7 +86,7 @@ impl PathParams {
         self.slots.get(index).map(|slot| self.read(*slot, text))
     }
 
-    /// The value that [`PathValues::set`] gave to `name`.
+    /// The value that [`PathParams::set`] gave to `name`.
     pub fn get_override(&self, name: &str) -> Option<Param<'_>> {
         let (_, slot) = self.named.iter().find(|(n, _)| &**n == name)?;
         Some(self.read(*slot, &[]))

@@ -2,7 +2,7 @@
 //! two become one (Ocelot 24.1 and later).
 //!
 //! A group of `GlobalConfiguration` applies to all routes or to those whose `Key` it lists; where it applies, the
-//! route's values win property by property. [`option_objects!`] declares both forms of a group.
+//! route's values win property by property. `option_objects!` declares both forms of a group.
 
 use super::map::SpannedMap;
 use super::span::Spanned;

@@ -337,7 +337,7 @@ impl Head {
         self.received_len = bytes.len() as u32;
     }
 
-    /// Begins a head that is received in pieces; [`Head::seal`] ends it.
+    /// Begins a head that is received in pieces; [`Head::finish`] ends it.
     pub fn begin(&mut self, method: &[u8], target: &[u8]) {
         self.clear();
         self.set_method(method);

@@ -1,7 +1,7 @@
 //! The plan: a document, checked and compiled to routes, clusters and listeners that serve requests. Envoy calls it the
 //! route configuration and cluster manager, nginx the configuration cycle, YARP the proxy configuration.
 //!
-//! [`compile`] checks a document and compiles it to a pure [`blueprint`]; [`build()`] adds handles (pools, balancers, TLS) and
+//! [`compile()`] checks a document and compiles it to a pure [`blueprint`]; [`build()`] adds handles (pools, balancers, TLS) and
 //! yields the [`Plan`], which `server` reads for every request; [`explain`] is its dry run. `control` builds a new plan at
 //! every reload. A plan owns its routes and route table; what outlives it (cluster, cache and rate limit state, TLS
 //! session tickets, metrics) is in [`ProcessState`] and is found again by key.

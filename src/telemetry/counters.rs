@@ -93,9 +93,9 @@ impl RouteMetrics {
 /// One route's numbers at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Requests by class, in the order of [`CLASSES`].
+    /// Requests by class, in the order of [`STATUS_CLASSES`].
     pub classes: [u64; 5],
-    /// Requests by latency, in the order of [`BOUNDS`], not cumulative.
+    /// Requests by latency, in the order of [`BUCKET_BOUNDS`], not cumulative.
     pub buckets: [u64; 15],
     /// Requests slower than the last bound.
     pub over_last_bucket: u64,

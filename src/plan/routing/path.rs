@@ -49,7 +49,7 @@ impl<'a> Target<'a> {
         Target { text: Cow::Borrowed(text), path_len: path_len.min(text.len()) }
     }
 
-    /// The path followed by the raw query: what [`crate::base::path_values::PathValues`] ranges point into.
+    /// The path followed by the raw query: what [`crate::base::path_params::PathParams`] ranges point into.
     pub fn text(&self) -> &[u8] {
         &self.text
     }

@@ -71,7 +71,7 @@ impl UrlTemplate {
     }
 
     /// The names of placeholders that no value of the route fills: they are sent as they are written, escaped, unless
-    /// [`PathValues::set`] gives them a value.
+    /// [`PathParams::set`] gives them a value.
     pub fn unresolved_names(&self) -> impl Iterator<Item = &str> {
         self.path.iter().chain(self.query.iter().flatten()).filter_map(|part| match part {
             Part::Placeholder { index: None, name, .. } => Some(&**name),

@@ -33,7 +33,7 @@ use std::process::ExitCode;
 ///
 /// fn main() -> std::process::ExitCode {
 ///     let make = |settings: Settings| Ok(Tenant(settings.header.into_bytes()));
-///     Gateway::builder().stage("Tenant", make).main()
+///     Gateway::builder().add_stage("Tenant", make).main()
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]

@@ -31,7 +31,6 @@ const TABLES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
     ("plan/compile/limits.rs", "limits", "a table: one setting of `Limits` per field"),
     ("plan/compile/route.rs", "finish", "a table: one field of the blueprint per line"),
-    ("plan/compile/discovery.rs", "provider", "a table: the settings of each provider"),
 ];
 
 fn root() -> &'static Path {

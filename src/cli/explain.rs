@@ -4,7 +4,7 @@ use super::args::Explain;
 use super::{Exit, output, settings};
 use crate::config::suggest;
 use crate::control::candidate::Candidate;
-use crate::control::services::{self, GatewayHandle};
+use crate::control::{gateway_handle::GatewayHandle, services};
 use crate::pipeline::exchange::{Exchange, Peer};
 use crate::pipeline::head::Head;
 use crate::plan::explain::{Explainer, Explanation};

@@ -4,6 +4,7 @@ pub mod args;
 mod builder;
 mod check;
 pub mod demo;
+mod exit;
 mod explain;
 mod log;
 mod output;
@@ -13,47 +14,13 @@ pub mod settings;
 mod error_codes;
 
 pub use builder::{Builder, Gateway};
+pub use exit::Exit;
 
 use crate::stages::custom::StageRegistry;
 use args::{Arguments, Command, Topic};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
-
-/// How a command ended; the numbers are a promise to scripts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    Done,
-    /// Something failed while running: a port in use, a signal that cannot be received.
-    Failed,
-    /// The configuration is not valid.
-    Invalid,
-    /// The command line is not one.
-    Usage,
-}
-
-impl Exit {
-    fn usage(why: &str) -> Exit {
-        output::write_stderr(&format!("margay: {why}\n"));
-        Exit::Usage
-    }
-
-    fn failed(why: &str) -> Exit {
-        output::write_stderr(&format!("margay: {why}\n"));
-        Exit::Failed
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Invalid => 2,
-            Exit::Usage => 64,
-        })
-    }
-}
 
 /// Runs the command line.
 pub fn main() -> ExitCode {

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod candidate;
+pub mod gateway_handle;
 pub mod services;
 mod watch_paths;
 pub mod process;

@@ -4,8 +4,9 @@ use super::{
     admin::{self, AdminContext},
     candidate::Candidate,
     config_store::{self, StoredConfig},
+    gateway_handle::GatewayHandle,
     reload::{ApplyFn, ReloadState},
-    services::{self, GatewayHandle},
+    services,
     watch::{self, WatchGuard},
 };
 use crate::{

@@ -1,29 +1,12 @@
 //! The internal services of the gateway, by the names of `DownstreamService`. A feature adds one line to `SERVICES`, and
 //! its name to the text of the diagnostic `UNKNOWN_SERVICE`.
 
-use super::admin::{self, AdminContext};
-use crate::{
-    pipeline::internal::{InternalService, ServiceRegistry},
-    server::Gateway,
+use super::{
+    admin::{self, AdminContext},
+    gateway_handle::GatewayHandle,
 };
+use crate::pipeline::internal::{InternalService, ServiceRegistry};
 use axum::Router;
-use std::sync::{Arc, OnceLock, Weak};
-
-/// The gateway, for services that are made before it.
-#[derive(Clone, Debug, Default)]
-pub struct GatewayHandle(Arc<OnceLock<Weak<Gateway>>>);
-
-impl GatewayHandle {
-    /// Sets the gateway, once.
-    pub fn set(&self, gateway: &Arc<Gateway>) {
-        let _ = self.0.set(Arc::downgrade(gateway));
-    }
-
-    /// The gateway, while it runs.
-    pub fn get(&self) -> Option<Arc<Gateway>> {
-        self.0.get()?.upgrade()
-    }
-}
 
 type MakeService = fn(&GatewayHandle) -> Router;
 

@@ -1,12 +1,7 @@
 //! Bodies: polled, lending their buffers, so that no chunk is ever allocated and backpressure is the absence of a poll.
 
-use super::{
-    error::GatewayError,
-    guard::{GuardedBody, ResponseGuard},
-    head::Head,
-};
+use super::{error::GatewayError, head::Head};
 use bytes::Bytes;
-use smallvec::SmallVec;
 use std::{
     task::{Context, Poll},
     time::Instant,
@@ -137,16 +132,6 @@ pub enum Body {
 }
 
 impl Body {
-    /// The same body, holding these leases until its end; a body that is already here gives them back at once.
-    pub fn with_guards(self, leases: SmallVec<[ResponseGuard; 1]>) -> Body {
-        match self {
-            Body::Stream(body) if !leases.is_empty() => {
-                Body::Stream(Box::new(GuardedBody::new(body, leases)))
-            }
-            body => body,
-        }
-    }
-
     /// How long the body is, where that is known beforehand.
     pub fn length(&self) -> Option<u64> {
         match self {

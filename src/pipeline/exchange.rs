@@ -2,15 +2,18 @@
 
 use super::{
     body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
-    identity::Identity, runtime::Runtime,
+    identity::Identity, response::RouteResult,
 };
 use crate::base::{content_coding::AcceptedCoding, path_params::PathParams};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{
     any::Any,
+    fmt::Debug,
+    future::Future,
     io::Write,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -213,6 +216,19 @@ pub struct RateLimitStatus {
     pub remaining: u64,
     /// When the limit resets, on the clock of the counters.
     pub reset_after: u64,
+}
+
+/// A background task, polled to its end by the worker.
+pub type Task<T = ()> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The server as stages see it, with the plan of the exchange: background tasks and subrequests.
+pub trait Runtime: Send + Sync + Debug {
+    /// Starts a task on the worker of the caller; outside of a worker the task is dropped.
+    fn spawn(&self, task: Task);
+
+    /// Runs a forked exchange from behind the stage that forked it: the remaining stages, then the target. The exchange
+    /// belongs to the caller and has no body; it is neither logged nor counted.
+    fn run_remaining(self: Arc<Self>, exchange: Box<Exchange>) -> Task<RouteResult>;
 }
 
 /// A request, its client and everything that is learned about them on the way to the response. The exchange holds one plan from

@@ -1,11 +1,11 @@
 //! Something held for the time of an exchange: given back by being dropped, whatever becomes of the exchange.
 
 use super::{
-    body::{BodyRead, Chunk},
+    body::{Body, BodyRead, Chunk, Framing},
     error::GatewayError,
     head::Head,
 };
-use crate::pipeline::body::Framing;
+use smallvec::SmallVec;
 use std::{
     any::Any,
     fmt,
@@ -66,5 +66,17 @@ impl<L: Send> BodyRead for GuardedBody<L> {
 
     fn finish(self: Box<Self>) {
         self.body.finish();
+    }
+}
+
+impl Body {
+    /// The body with guards that are dropped at its end; a body that is already in memory drops them at once.
+    pub fn with_guards(self, guards: SmallVec<[ResponseGuard; 1]>) -> Body {
+        match self {
+            Body::Stream(body) if !guards.is_empty() => {
+                Body::Stream(Box::new(GuardedBody::new(body, guards)))
+            }
+            body => body,
+        }
     }
 }

@@ -15,6 +15,5 @@ pub mod internal;
 pub mod problem;
 pub mod guard;
 pub mod replay;
-pub mod runtime;
 pub mod stage;
 pub mod upgrade;

@@ -4,9 +4,10 @@
 //! what needs the running process (metric handles, balancer state, descriptor limits).
 
 pub mod discovery;
+pub mod endpoint;
 pub mod transforms;
 
-use super::aggregate::AggregateBlueprint;
+use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{RouteTable, RoutingRules, UrlTemplate};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::base::ip_set::IpSet;
@@ -20,6 +21,7 @@ use crate::stages::StageConfigs;
 use crate::stages::custom::CustomStage;
 pub use crate::stages::feature::UnservableRoute;
 pub use crate::stages::trace_context::Mode as TraceMode;
+pub use endpoint::Endpoint;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +52,7 @@ pub struct Blueprint {
     pub table: Arc<RouteTable>,
     pub rules: RoutingRules,
     /// What the path names is looked up in a registry.
-    pub dynamic: Option<discovery::DynamicBlueprint>,
+    pub dynamic: Option<DynamicBlueprint>,
     /// Where the configuration itself is kept, if not in files.
     pub store: Option<discovery::StoreBlueprint>,
 }
@@ -196,17 +198,6 @@ impl HttpVersion {
     }
 }
 
-/// One address of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// A host name or an address; an IPv6 address without brackets.
-    pub host: String,
-    /// None: the port of the incoming request.
-    pub port: Option<u16>,
-    /// Its share beside the others, 1 and more.
-    pub weight: u32,
-}
-
 /// Where requests go: a service under a name that routes share, or a route's own.
 #[derive(Clone, Debug)]
 pub struct ClusterBlueprint {
@@ -315,5 +306,51 @@ impl RouteBlueprint {
             Some(service) => UrlTemplate::with_prefix(&service.value, &self.backend_path.value, names, rules),
             None => UrlTemplate::compile(&self.backend_path.value, names, rules),
         }
+    }
+}
+
+/// An aggregate, everything resolved; plain data.
+#[derive(Clone, Debug)]
+pub struct AggregateBlueprint {
+    /// In the order of `RouteKeys`, which is that of the answer.
+    pub parts: Vec<PartBlueprint>,
+    pub shape: AggregateConfig,
+}
+
+/// A part of an aggregate: a route, and what the aggregate says about calling it.
+#[derive(Clone, Debug)]
+pub struct PartBlueprint {
+    /// The route as it is within the aggregate: its placeholders are those of the aggregate.
+    pub route: Box<RouteBlueprint>,
+    /// The names of the values that it is given: the aggregate's, then its parameter.
+    pub placeholder_names: Vec<Box<str>>,
+    pub terms: PartTerms,
+}
+
+/// Services that have no routes: the first segment of the path names them.
+#[derive(Clone, Debug)]
+pub struct DynamicBlueprint {
+    pub registry: Arc<crate::backend::discovery::ProviderSettings>,
+    /// For services without an entry of their own.
+    pub defaults: RouteBlueprint,
+    pub entries: Vec<DynamicEntry>,
+}
+
+/// The options of one service.
+#[derive(Clone, Debug)]
+pub struct DynamicEntry {
+    pub service: String,
+    /// Empty: it has none.
+    pub namespace: String,
+    pub route: RouteBlueprint,
+}
+
+impl DynamicBlueprint {
+    /// The options of a service: its name is compared with regard to case, its namespace only if the request has one.
+    pub fn of(&self, namespace: &str, service: &str) -> Option<&DynamicEntry> {
+        let fits = |entry: &&DynamicEntry| {
+            entry.service == service && (namespace.is_empty() || entry.namespace == namespace)
+        };
+        self.entries.iter().find(fits)
     }
 }

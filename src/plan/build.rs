@@ -4,8 +4,8 @@
 use super::{
     aggregate,
     blueprint::{
-        self, Blueprint, ClusterBlueprint, HttpVersion, RouteBlueprint, Scheme, TraceMode,
-        discovery::{DiscoveredService, DynamicBlueprint},
+        self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint, Scheme, TraceMode,
+        discovery::DiscoveredService,
     },
     compiled::{PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,

@@ -3,10 +3,7 @@
 //! the number of services is bounded.
 
 use super::{
-    blueprint::{
-        ClusterBlueprint, RouteBlueprint,
-        discovery::{DiscoveredService, DynamicBlueprint},
-    },
+    blueprint::{ClusterBlueprint, DynamicBlueprint, RouteBlueprint, discovery::DiscoveredService},
     route::Route,
 };
 use crate::{

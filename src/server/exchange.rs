@@ -2,10 +2,9 @@
 //! serves one exchange after the other, and for the streams of HTTP/2, which are served concurrently.
 
 use super::{
-    connection::ConnectionContext,
+    context::{Context, NextAction},
     dispatch::dispatch,
     respond::{error_response, log_access, send_final_response, send_response},
-    worker::{CachedPlan, Worker},
 };
 use crate::{
     net::{
@@ -17,31 +16,10 @@ use crate::{
         exchange::Exchange,
         head::{KnownHeader, Version},
         response::{Response, RouteResult},
-        upgrade::Upgrade,
     },
     plan::RouteRef,
 };
-use std::{sync::Arc, time::Instant};
-
-/// What serves an exchange: the connection it came over, the plan it holds from start to end, and the worker.
-pub struct Context<'c> {
-    pub connection: &'c ConnectionContext,
-    pub exchange: &'c mut Exchange,
-    pub plan: &'c CachedPlan,
-    pub worker: &'c Worker,
-}
-
-/// What becomes of the connection after an exchange.
-pub enum NextAction {
-    /// It is idle since then.
-    KeepAlive(Instant),
-    /// It is closed so that the client can still read the response.
-    Linger,
-    /// It is closed at once: the client closed its side, or must notice that the response is incomplete.
-    Close,
-    /// It changed its protocol; the label of the route is needed for the access log.
-    Tunnel(Box<Upgrade>, Arc<str>),
-}
+use std::time::Instant;
 
 /// Serves one request.
 pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) -> NextAction {
@@ -52,9 +30,12 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
     ctx.exchange.is_websocket = hop.websocket;
     ctx.exchange.runtime = Some(ctx.plan.clone());
     let (route, outcome) = ctx.route(hop, conn).await;
-    let outcome = outcome.or_else(|cause| error_response(&mut ctx, cause));
-    let next = match outcome {
-        Ok(Response { head, upgrade: Some(upgrade), .. }) if head.status == 101 => {
+    let response = match outcome {
+        Ok(response) => Some(response),
+        Err(cause) => error_response(&mut ctx, cause),
+    };
+    let next = match response {
+        Some(Response { head, upgrade: Some(upgrade), .. }) if head.status == 101 => {
             ctx.exchange.record.status = 101;
             conn.send_upgrade(&head);
             NextAction::Tunnel(
@@ -62,12 +43,12 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
                 route.as_ref().map_or_else(|| "".into(), |route| route.label.clone()),
             )
         }
-        Ok(mut response) => {
+        Some(mut response) => {
             ctx.connection.add_hsts(&mut response);
             let keep = ctx.can_keep_alive(conn, hop) && !response.close_connection;
             send_response(conn, &mut ctx, response, for_head, keep).await
         }
-        Err(()) => NextAction::Close,
+        None => NextAction::Close,
     };
     ctx.finish(conn, route.as_deref(), next)
 }
@@ -84,8 +65,8 @@ pub async fn reject_request<C: ClientIo>(
     unrouted.begin(ctx.worker.index);
     ctx.exchange.record.enabled = ctx.plan.access_log;
     let next = match error_response(&mut ctx, cause) {
-        Ok(response) => send_final_response(conn, &mut ctx, response).await,
-        Err(()) => NextAction::Close,
+        Some(response) => send_final_response(conn, &mut ctx, response).await,
+        None => NextAction::Close,
     };
     let now = Instant::now();
     unrouted.end(ctx.worker.index, ctx.exchange.record.status, now - ctx.exchange.now);

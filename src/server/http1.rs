@@ -3,7 +3,8 @@
 
 use super::{
     connection::ConnectionContext,
-    exchange::{Context, NextAction, handle_exchange, reject_request},
+    context::{Context, NextAction},
+    exchange::{handle_exchange, reject_request},
     http2,
     respond::{error_response, log_access},
     websocket,

@@ -2,7 +2,8 @@
 
 use super::{
     connection::ConnectionContext,
-    exchange::{Context, handle_exchange, reject_request},
+    context::Context,
+    exchange::{handle_exchange, reject_request},
     worker::Worker,
 };
 use crate::net::{

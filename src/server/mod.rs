@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod dispatch;
 pub mod connection;
+pub mod context;
 pub mod gateway;
 pub mod listeners;
 pub mod internal;

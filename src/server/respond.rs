@@ -1,7 +1,7 @@
 //! Delivery of a response: the gateway's own error responses, head and body to the client, and the access record.
 
 use super::{
-    exchange::{Context, NextAction},
+    context::{Context, NextAction},
     relay::{framing, relay},
     worker::Worker,
 };
@@ -18,16 +18,15 @@ use crate::{
 };
 use std::time::{Instant, SystemTime};
 
-/// Turns an error into the gateway's own response; there is none for a client that closed its connection.
-#[expect(clippy::result_unit_err, reason = "the only failure is a client that is gone")]
-pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Result<Response, ()> {
+/// Turns an error into the gateway's own response; none for a client that closed its connection.
+pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Option<Response> {
     let (exchange, ocelot) = (&mut *ctx.exchange, ctx.plan.ocelot);
     exchange.record.error_code = Some(cause.why.name());
     exchange.record.status = cause.status(ocelot);
     ctx.worker.gateway.metrics().record_error(cause.why.name());
     log::debug!("{}: {}", cause.why.name(), cause.detail);
     if cause.why == ErrorCode::ClientClosed {
-        return Err(());
+        return None;
     }
     let mut response = match grpc::is_grpc(&exchange.request) {
         true => grpc::error_response(&cause),
@@ -35,7 +34,7 @@ pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Result<Resp
     };
     response.close_connection = cause.why.breaks_connection();
     response.head.append(b"Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-    Ok(response)
+    Some(response)
 }
 
 /// Sends head and body of the response.

@@ -4,9 +4,8 @@ use super::{dispatch::run_route, gateway::Gateway, internal_client::BufferedClie
 use crate::{
     net::{h1::hop_by_hop::HopByHop, h2, pool},
     pipeline::{
-        exchange::{Exchange, Peer},
+        exchange::{Exchange, Peer, Runtime, Task},
         response::RouteResult,
-        runtime::{Runtime, Task},
     },
     plan::Plan,
 };

@@ -5,7 +5,7 @@
 //! `table.rs` places it. The floor above reads the documents, calls `compile` once per route and `build` once per plan.
 //! What outlives a reload is the feature's [`StageConfig::State`].
 
-use super::{authentication::scheme_set::SchemeSet, cache::settings::MemoryConfig};
+use super::{authentication::scheme_set::SchemeSet, cache::memory_config::MemoryConfig};
 use crate::{
     base::clock::Clock,
     config::{

@@ -10,10 +10,9 @@ use super::resilience::{Event, ResilienceMetrics};
 use super::stages::{StageMetrics, StageOutcome};
 use super::tls::{CertificateExpiry, Handshake, TlsMetrics};
 use crate::base::content_coding::ContentCoding;
-use prometheus::core::{Collector, Desc};
+use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// Everything exported, as documentation writes it: `name{label,label}`.
 pub fn names() -> impl Iterator<Item = String> {
@@ -23,39 +22,30 @@ pub fn names() -> impl Iterator<Item = String> {
     })
 }
 
-/// The one collector of the registry.
-pub(super) struct PrometheusCollector {
-    metrics: Weak<Metrics>,
-    descs: Vec<Desc>,
-}
-
-impl PrometheusCollector {
-    pub(super) fn family(metrics: &Arc<Metrics>) -> Self {
-        let desc = |(name, help, _, labels): &(&str, &str, MetricType, &[&str])| {
-            let labels = labels.iter().map(|l| (*l).to_owned()).collect();
-            Desc::new((*name).to_owned(), (*help).to_owned(), labels, HashMap::new()).ok()
-        };
-        PrometheusCollector {
-            metrics: Arc::downgrade(metrics),
-            descs: FAMILIES.iter().filter_map(desc).collect(),
+impl Metrics {
+    /// All numbers in Prometheus' text format (`text/plain; version=0.0.4`).
+    pub fn render(&self) -> String {
+        let routes: Vec<_> = self.all_routes().into_iter().map(|r| (r.totals(), r)).collect();
+        let mut families: Vec<_> = FAMILIES
+            .iter()
+            .map(|(name, help, kind, _)| family(name, help, *kind, samples(name, self, &routes)))
+            .filter(|family| !family.get_metric().is_empty())
+            .collect();
+        families.sort_by(|one, other| one.name().cmp(other.name()));
+        let mut text = String::with_capacity(8 * 1024);
+        match TextEncoder::new().encode_utf8(&families, &mut text) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
         }
     }
 }
 
-impl Collector for PrometheusCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descs.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let Some(metrics) = self.metrics.upgrade() else { return Vec::new() };
-        let routes: Vec<_> = metrics.all_routes().into_iter().map(|r| (r.totals(), r)).collect();
-        let samples = |name: &str| samples(name, &metrics, &routes);
-        FAMILIES.iter().map(|(name, help, kind, _)| family(name, help, *kind, samples(name))).collect()
-    }
-}
-
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+/// A family with its samples in the order of their label values.
+fn family(name: &str, help: &str, kind: MetricType, mut metrics: Vec<Metric>) -> MetricFamily {
+    metrics.sort_by(|one, other| {
+        let [one, other] = [one, other].map(|metric| metric.get_label().iter().map(LabelPair::value));
+        one.cmp(other)
+    });
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());

@@ -5,13 +5,11 @@ use super::compression::CompressionMetrics;
 use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{EndpointMetrics, EndpointTable};
-use super::export::PrometheusCollector;
 use super::http2::Http2Metrics;
 use super::resilience::ResilienceMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
 use super::websockets::WebSocketMetrics;
-use prometheus::{Registry, TextEncoder};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -75,7 +73,6 @@ pub struct Metrics {
     pub tls: TlsTable,
     plan: Mutex<PlanInfo>,
     dropped_log_lines: Arc<AtomicU64>,
-    registry: Registry,
 }
 
 /// What is known of the plan that serves.
@@ -89,7 +86,7 @@ impl Metrics {
     /// Counters for this many workers, numbered from 0.
     pub fn new(workers: usize) -> Arc<Metrics> {
         let workers = workers.max(1);
-        let metrics = Arc::new(Metrics {
+        Arc::new(Metrics {
             workers,
             routes: Mutex::default(),
             unrouted: Arc::new(RouteMetrics::new(UNROUTED_LABEL, workers)),
@@ -107,11 +104,7 @@ impl Metrics {
             tls: TlsTable::default(),
             plan: Mutex::default(),
             dropped_log_lines: Arc::default(),
-            registry: Registry::new(),
-        });
-        let registered = metrics.registry.register(Box::new(PrometheusCollector::family(&metrics)));
-        debug_assert!(registered.is_ok(), "a new registry takes its only collector: {registered:?}");
-        metrics
+        })
     }
 
     /// The handle of a route; the same label always gives the same handle, so numbers survive a reload.
@@ -224,15 +217,6 @@ impl Metrics {
     /// Where the access log counts lines it had to drop.
     pub fn dropped_log_lines(&self) -> Arc<AtomicU64> {
         self.dropped_log_lines.clone()
-    }
-
-    /// All numbers in Prometheus' text format (`text/plain; version=0.0.4`).
-    pub fn render(&self) -> String {
-        let mut text = String::with_capacity(8 * 1024);
-        match TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            Ok(()) => text,
-            Err(error) => format!("# {error}\n"),
-        }
     }
 }
 

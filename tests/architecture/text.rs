@@ -12,6 +12,7 @@ pub fn without_tests<'s>(path: &str, text: &'s str) -> &'s str {
     let mut from = 0;
     while let Some(at) = text[from..].find("#[cfg(test)]") {
         let rest = text[from + at + "#[cfg(test)]".len()..].trim_start();
+        let rest = rest.trim_start_matches("pub ");
         if rest.starts_with("mod ") && rest.find('{') < rest.find(';') && rest.contains('{') {
             return &text[..from + at];
         }

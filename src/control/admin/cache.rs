@@ -1,7 +1,7 @@
 //! The cache pages: `GET /cache` lists entries, `POST /cache/purge` removes them. Only on a local address, because clients
 //! are not authenticated there.
 
-use super::{AdminContext, json, method_not_allowed, problem};
+use super::{context::AdminContext, error::AdminError, page::json};
 use crate::{
     base::percent::percent_decoded,
     pipeline::internal::Response,
@@ -12,7 +12,7 @@ use axum::{
     extract::State,
     routing::{get, post},
 };
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use std::net::IpAddr;
 
 /// Entries in one response.
@@ -23,15 +23,21 @@ const USAGE_METHODS: &str = "GET /cache lists entries, POST /cache/purge removes
 /// The pages.
 pub fn router() -> Router<AdminContext> {
     Router::new()
-        .route("/cache", get(list).fallback(|| async { method_not_allowed("GET, HEAD", USAGE_METHODS) }))
-        .route("/cache/purge", post(purge).fallback(|| async { method_not_allowed("POST", USAGE_METHODS) }))
+        .route(
+            "/cache",
+            get(list).fallback(|| async { AdminError::method_not_allowed("GET, HEAD", USAGE_METHODS) }),
+        )
+        .route(
+            "/cache/purge",
+            post(purge).fallback(|| async { AdminError::method_not_allowed("POST", USAGE_METHODS) }),
+        )
 }
 
 async fn list(
     State(context): State<AdminContext>,
     uri: Uri,
     fields: HeaderMap,
-) -> Result<Response, Response> {
+) -> Result<Response, AdminError> {
     let selector = selector(&uri, &fields)?.unwrap_or(Purge::All);
     Ok(list_entries(&context.gateway()?.shared_state.stage_state.cache, &selector))
 }
@@ -40,24 +46,23 @@ async fn purge(
     State(context): State<AdminContext>,
     uri: Uri,
     fields: HeaderMap,
-) -> Result<Response, Response> {
+) -> Result<Response, AdminError> {
     let selector = selector(&uri, &fields)?.ok_or_else(|| bad_query(USAGE_ONE_SELECTOR))?;
     let purged = context.gateway()?.shared_state.stage_state.cache.purge(&selector);
     Ok(json(&serde_json::json!({ "purged": purged })))
 }
 
 /// The selector in the query, for a request that no web page of another site can have caused.
-#[expect(clippy::result_large_err, reason = "a response is returned once per administration request")]
-fn selector(uri: &Uri, fields: &HeaderMap) -> Result<Option<Purge>, Response> {
+fn selector(uri: &Uri, fields: &HeaderMap) -> Result<Option<Purge>, AdminError> {
     if !is_cross_site_safe(fields) {
         let detail = "requests of web pages are rejected: Host must be a loopback address, and Origin absent";
-        return Err(problem(403, "admin.origin", "Forbidden", detail));
+        return Err(AdminError::new(StatusCode::FORBIDDEN, "admin.origin", detail));
     }
     parse_selector(uri.query().unwrap_or_default().as_bytes()).map_err(bad_query)
 }
 
-fn bad_query(detail: &str) -> Response {
-    problem(400, "admin.query", "Bad Request", detail)
+fn bad_query(detail: &'static str) -> AdminError {
+    AdminError::new(StatusCode::BAD_REQUEST, "admin.query", detail)
 }
 
 /// A page in a browser of this machine can send requests here, but can neither hide its origin nor use this address as its

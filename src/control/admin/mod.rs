@@ -7,33 +7,26 @@
 //! clients are not authenticated there. The router outlives plans; each request reads the current one.
 
 mod cache;
+mod context;
+mod error;
+mod page;
 
-use super::services::GatewayHandle;
-use crate::pipeline::{
-    internal::Response,
-    problem::{self, Problem},
-};
-use crate::server::Gateway;
+pub use context::AdminContext;
+
+use crate::pipeline::internal::Response;
 use axum::{
     Router,
     extract::State,
     handler::Handler,
-    response::IntoResponse,
     routing::{MethodRouter, get},
 };
-use http::{HeaderValue, StatusCode, header};
-use std::{sync::Arc, time::Instant};
+use error::AdminError;
+use http::StatusCode;
+use page::{json, page};
+use std::time::Instant;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// What the pages are about.
-#[derive(Clone, Debug)]
-pub struct AdminContext {
-    pub gateway: GatewayHandle,
-    /// Only this machine can reach the address.
-    pub is_local: bool,
-}
 
 /// The pages. The address is served as soon as a plan is, so the process is ready unless it drains.
 pub fn router(context: AdminContext) -> Router {
@@ -55,40 +48,32 @@ pub fn endpoint_list(is_local: bool) -> &'static str {
     }
 }
 
-impl AdminContext {
-    #[expect(clippy::result_large_err, reason = "a response is returned once per administration request")]
-    fn gateway(&self) -> Result<Arc<Gateway>, Response> {
-        let starting = || problem(503, "admin.draining", "Service Unavailable", "the gateway is not running");
-        self.gateway.get().ok_or_else(starting)
-    }
-}
-
 /// A page for GET and HEAD.
 fn read_only<H, T>(page: H) -> MethodRouter<AdminContext>
 where
     H: Handler<T, AdminContext>,
     T: 'static,
 {
-    get(page).fallback(|| async { method_not_allowed("GET, HEAD", "the page is read-only") })
+    get(page).fallback(|| async { AdminError::method_not_allowed("GET, HEAD", "the page is read-only") })
 }
 
 async fn live() -> Response {
     page(TEXT, "live\n".to_owned())
 }
 
-async fn ready(State(context): State<AdminContext>) -> Result<Response, Response> {
+async fn ready(State(context): State<AdminContext>) -> Result<Response, AdminError> {
     match context.gateway()?.drain.is_on() {
         false => Ok(page(TEXT, "ready\n".to_owned())),
-        true => Ok(problem(503, "admin.draining", "Service Unavailable", "the gateway is shutting down")),
+        true => Err(AdminError::unavailable("the gateway is shutting down")),
     }
 }
 
-async fn metrics(State(context): State<AdminContext>) -> Result<Response, Response> {
+async fn metrics(State(context): State<AdminContext>) -> Result<Response, AdminError> {
     Ok(page(METRICS, context.gateway()?.metrics().render()))
 }
 
 /// The clusters of the plan, with the state of their endpoints.
-async fn clusters(State(context): State<AdminContext>) -> Result<Response, Response> {
+async fn clusters(State(context): State<AdminContext>) -> Result<Response, AdminError> {
     let (gateway, now) = (context.gateway()?, Instant::now());
     let plan = gateway.plan.load();
     let clusters: Vec<_> = plan.all_clusters().map(|cluster| cluster.status_json(now)).collect();
@@ -96,31 +81,10 @@ async fn clusters(State(context): State<AdminContext>) -> Result<Response, Respo
 }
 
 /// Lists the pages that exist.
-async fn not_found(State(context): State<AdminContext>) -> Response {
+async fn not_found(State(context): State<AdminContext>) -> AdminError {
     let more = if context.is_local { "" } else { "; a local administration address has more" };
     let detail = format!("the pages are {}{more}", endpoint_list(context.is_local));
-    problem(404, "admin.none", "Not Found", &detail)
-}
-
-fn page(content_type: &'static str, body: String) -> Response {
-    ([(header::CONTENT_TYPE, content_type)], body).into_response()
-}
-
-fn json(value: &serde_json::Value) -> Response {
-    page("application/json", format!("{value}\n"))
-}
-
-fn problem(status: u16, code: &str, title: &str, detail: &str) -> Response {
-    let body = Problem { status, code, title, detail, ..Problem::default() }.to_json();
-    let mut response = page(problem::MEDIA_TYPE, format!("{body}\n"));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-}
-
-fn method_not_allowed(allowed: &'static str, detail: &str) -> Response {
-    let mut response = problem(405, "admin.method", "Method Not Allowed", detail);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-    response
+    AdminError::new(StatusCode::NOT_FOUND, "admin.none", detail)
 }
 
 #[cfg(test)]

@@ -2,9 +2,13 @@ use super::*;
 use crate::{
     backend::health::tasks::ProbedCluster,
     config::{Environment, InMemoryFiles},
+    control::gateway_handle::GatewayHandle,
+    pipeline::problem,
     plan::{Plan, ProcessState, build, compile, document::load_texts},
+    server::Gateway,
     telemetry::{AccessLog, Metrics},
 };
+use std::sync::Arc;
 use tower::ServiceExt;
 
 /// A cluster of two endpoints; the probe of the first one failed.

@@ -3,8 +3,7 @@
 use crate::{
     pipeline::error::ErrorCode,
     plan::{
-        aggregate::AggregateBlueprint,
-        blueprint::Blueprint,
+        blueprint::{AggregateBlueprint, Blueprint},
         build::route,
         compiled::{Aggregate, Part, Route, Target},
         process_state::ProcessState,

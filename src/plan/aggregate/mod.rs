@@ -10,21 +10,12 @@ mod part_exchange;
 pub mod template;
 pub mod values;
 
-use super::blueprint::RouteBlueprint;
 use compose::Representation;
 use json_path::JsonPath;
 use std::time::Duration;
 
 /// The field of an answer that names the optional parts that are missing.
 pub const PARTIAL_HEADER: &str = "X-Partial";
-
-/// An aggregate, everything resolved; plain data.
-#[derive(Clone, Debug)]
-pub struct AggregateBlueprint {
-    /// In the order of `RouteKeys`, which is that of the answer.
-    pub parts: Vec<PartBlueprint>,
-    pub shape: AggregateConfig,
-}
 
 /// How an answer is made of the parts.
 #[derive(Clone, Debug)]
@@ -41,16 +32,6 @@ pub struct AggregateConfig {
     pub max_response_bytes: usize,
     /// Bytes of a request body.
     pub max_request_bytes: usize,
-}
-
-/// A part of an aggregate: a route, and what the aggregate says about calling it.
-#[derive(Clone, Debug)]
-pub struct PartBlueprint {
-    /// The route as it is within the aggregate: its placeholders are those of the aggregate.
-    pub route: Box<RouteBlueprint>,
-    /// The names of the values that it is given: the aggregate's, then its parameter.
-    pub placeholder_names: Vec<Box<str>>,
-    pub terms: PartTerms,
 }
 
 /// What an aggregate says about calling a part.

@@ -1,6 +1,6 @@
 //! Services that are found instead of written down.
 
-use super::{Endpoint, RouteBlueprint};
+use super::endpoint::Endpoint;
 use crate::backend::discovery::{ProviderSettings, Service, consul::ConsulSettings};
 use std::sync::Arc;
 
@@ -27,32 +27,4 @@ pub struct DiscoveredService {
 pub struct StoreBlueprint {
     pub consul: ConsulSettings,
     pub key: String,
-}
-
-/// Services that have no routes: the first segment of the path names them.
-#[derive(Clone, Debug)]
-pub struct DynamicBlueprint {
-    pub registry: Arc<ProviderSettings>,
-    /// For services without an entry of their own.
-    pub defaults: RouteBlueprint,
-    pub entries: Vec<DynamicEntry>,
-}
-
-/// The options of one service.
-#[derive(Clone, Debug)]
-pub struct DynamicEntry {
-    pub service: String,
-    /// Empty: it has none.
-    pub namespace: String,
-    pub route: RouteBlueprint,
-}
-
-impl DynamicBlueprint {
-    /// The options of a service: its name is compared with regard to case, its namespace only if the request has one.
-    pub fn of(&self, namespace: &str, service: &str) -> Option<&DynamicEntry> {
-        let fits = |entry: &&DynamicEntry| {
-            entry.service == service && (namespace.is_empty() || entry.namespace == namespace)
-        };
-        self.entries.iter().find(fits)
-    }
 }

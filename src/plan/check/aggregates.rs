@@ -1,7 +1,7 @@
 //! The rules of aggregates.
 
 use super::duplicates::host;
-use super::{CheckContext, OcelotBehavior, OcelotTolerated, add, items, non_blank, template};
+use super::{CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, template};
 use crate::config::codes;
 use crate::config::{Diagnostics, Span, Spanned, suggest};
 use crate::plan::document::{AggregateDocument, RouteDocument};
@@ -26,7 +26,7 @@ pub fn check(scope: &CheckContext, diagnostics: &mut Diagnostics) {
                 place,
                 format!("aggregate {path} has a duplicate"),
             );
-            add(said, format!("the other one stands at {}", scope.sources.location(first)));
+            said.help(format!("the other one stands at {}", scope.sources.location(first)));
         }
         path_rules(scope, aggregate, diagnostics);
         check_route_keys(scope, aggregate, &by_key, diagnostics);
@@ -63,7 +63,7 @@ fn check_route_conflicts(scope: &CheckContext, diagnostics: &mut Diagnostics) {
         };
         let message = format!("route {} and an aggregate take the same requests", path.value);
         let said = diagnostics.error(codes::ROUTE_AND_AGGREGATE, path.span, message);
-        add(said, format!("the aggregate stands at {}", scope.sources.location(*other)));
+        said.help(format!("the aggregate stands at {}", scope.sources.location(*other)));
     }
 }
 
@@ -114,7 +114,7 @@ fn check_route_keys(
     for id in routes.iter().filter_map(|route| route.request_id_key.as_ref()).filter(|id| !id.is_empty()) {
         let message = "an aggregate calls this route, which may then have no RequestIdKey of its own";
         let said = diagnostics.error(codes::AGGREGATE_REQUEST_ID, id.span, message);
-        add(said, format!("the aggregate stands at {}", scope.sources.location(location(aggregate))));
+        said.help(format!("the aggregate stands at {}", scope.sources.location(location(aggregate))));
     }
 }
 

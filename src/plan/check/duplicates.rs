@@ -1,6 +1,6 @@
 //! No two routes take the same request as far as their texts tell.
 
-use super::{CheckContext, add, items};
+use super::{CheckContext, items};
 use crate::config::codes;
 use crate::config::{Diagnostics, Span, Spanned};
 use crate::plan::document::{RouteDocument, Setting, StringList};
@@ -121,9 +121,9 @@ fn report(
     let said = diagnostics.error(codes::DUPLICATE_ROUTE, place, message);
     if !std::ptr::eq(route, first) {
         let other = scope.sources.location(self::place(first).0);
-        add(said, format!("the same path, host and headers, and a method in common, stand at {other}"));
+        said.help(format!("the same path, host and headers, and a method in common, stand at {other}"));
     }
-    add(said, "tell them apart by UpstreamHttpMethod, UpstreamHost or UpstreamHeaderTemplates".to_owned());
+    said.help("tell them apart by UpstreamHttpMethod, UpstreamHost or UpstreamHeaderTemplates");
 }
 
 fn place(route: &Spanned<RouteDocument>) -> (Span, &str) {

@@ -5,6 +5,7 @@
 //! and, under Ocelot compatibility, a warning that says what Ocelot does with it.
 
 pub mod aggregates;
+mod context;
 pub mod duplicates;
 pub mod options;
 pub mod unsupported;
@@ -14,85 +15,9 @@ pub mod values;
 pub use crate::config::values::{items, non_blank};
 pub use crate::config::{OcelotBehavior, OcelotTolerated};
 
-use super::clusters::ClusterGroups;
-use super::document::*;
-use super::stage_options::StageGroups;
-use crate::config::{Diagnostic, Diagnostics, Node, ReferencedFiles, Sources, Spanned};
-use crate::stages::custom::StageRegistry;
-use crate::stages::feature::GatewayFacts;
+pub use context::CheckContext;
 
-/// What every rule may look at.
-pub struct CheckContext<'d> {
-    pub document: &'d Document,
-    pub global: &'d GlobalDocument,
-    /// The groups of `GlobalConfiguration`.
-    pub stages: StageGroups<'d>,
-    pub clusters: ClusterGroups<'d>,
-    pub sources: &'d Sources,
-    pub ocelot: bool,
-    pub gateway: GatewayFacts,
-    /// The stages of the user's own, and the tree in which their settings stand.
-    pub handlers: Option<(&'d StageRegistry, &'d Node)>,
-    /// The names of the internal services.
-    pub services: &'d [&'d str],
-    /// What the files hold that settings name.
-    pub attached: Option<&'d ReferencedFiles>,
-}
-
-impl<'d> CheckContext<'d> {
-    /// `nothing` stands in for an absent `GlobalConfiguration`.
-    pub fn new(
-        document: &'d Document,
-        nothing: &'d GlobalDocument,
-        sources: &'d Sources,
-        gateway: GatewayFacts,
-    ) -> Self {
-        let global = document.global_configuration.as_ref().map_or(nothing, |global| &global.value);
-        CheckContext {
-            document,
-            global,
-            stages: StageGroups::new(global),
-            clusters: ClusterGroups::new(global),
-            sources,
-            ocelot: gateway.ocelot,
-            gateway,
-            handlers: None,
-            services: &[],
-            attached: None,
-        }
-    }
-
-    /// The same without global options, which apply to routes, not to aggregates (docs/ocelot-behavior.md, section 2.4).
-    pub fn for_aggregates<'n>(&self, nothing: &'n GlobalDocument) -> CheckContext<'n>
-    where
-        'd: 'n,
-    {
-        CheckContext {
-            document: self.document,
-            global: nothing,
-            stages: StageGroups::new(nothing),
-            clusters: ClusterGroups::new(nothing),
-            sources: self.sources,
-            ocelot: self.ocelot,
-            gateway: self.gateway.clone(),
-            handlers: None,
-            services: self.services,
-            attached: self.attached,
-        }
-    }
-
-    pub fn routes(&self) -> &'d [Spanned<RouteDocument>] {
-        items(&self.document.routes)
-    }
-
-    pub fn aggregates(&self) -> &'d [Spanned<AggregateDocument>] {
-        items(&self.document.aggregates)
-    }
-}
-
-fn add(said: &mut Diagnostic, text: String) {
-    said.help(text);
-}
+use crate::config::Diagnostics;
 
 /// The rules that look at the document as a whole; those of single routes run while the routes are compiled.
 pub fn check_document(scope: &CheckContext, diagnostics: &mut Diagnostics) {

@@ -81,7 +81,7 @@ pub fn check_cluster_conflicts(route: &RouteDocument, diagnostics: &mut Diagnost
         ("ServiceName", non_blank(&route.service_name).map(|s| s.span)),
         ("DownstreamScheme", non_blank(&route.scheme).map(|s| s.span)),
     ];
-    settings.extend(clusters::set_on_route(route));
+    clusters::set_on_route(route, |setting, span| settings.push((setting, span)));
     let accept_any = route.accept_any_certificate.as_ref().map(|s| s.span);
     settings.push(("DangerousAcceptAnyServerCertificateValidator", accept_any));
     for (setting, span) in settings {

@@ -1,6 +1,6 @@
 //! The rules of path templates.
 
-use super::{OcelotBehavior, OcelotTolerated, add};
+use super::{OcelotBehavior, OcelotTolerated};
 use crate::config::codes;
 use crate::config::{Code, Diagnostics, Span, Spanned, suggest};
 use crate::plan::document::Setting;
@@ -85,7 +85,7 @@ pub fn check_repeated(
         template.span,
         message,
     );
-    add(said, "give every placeholder a name of its own".to_owned());
+    said.help("give every placeholder a name of its own");
 }
 
 fn is_word(c: char) -> bool {

@@ -1,7 +1,7 @@
 //! What this version cannot do yet: the one table of it. A setting that would switch such a thing on is refused,
 //! never ignored; when the thing is built, its line goes.
 
-use super::{CheckContext, add};
+use super::CheckContext;
 use crate::config::options::merge;
 use crate::config::{Code, Diagnostics, Span, codes};
 use crate::plan::clusters::ClusterOptions;
@@ -65,5 +65,5 @@ fn report_unsupported(
     instead: &str,
 ) {
     let message = format!("not supported yet: \"{setting}\" would switch on {}", capability.1);
-    add(diagnostics.error(capability.0, span, message), instead.to_owned());
+    diagnostics.error(capability.0, span, message).help(instead);
 }

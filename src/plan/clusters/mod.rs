@@ -143,15 +143,12 @@ macro_rules! cluster_options {
             $(if_carried! { dynamic $documents to.$field = from.$field.clone(); })*
         }
 
-        /// The options of a route that a cluster has too, and where they are.
-        #[expect(clippy::vec_init_then_push, reason = "one push per line of the table")]
-        pub fn set_on_route(route: &RouteDocument) -> Vec<(&'static str, Option<Span>)> {
-            let mut settings = Vec::new();
+        /// Visits the options of a route that a cluster has, too, and where they are set.
+        pub fn set_on_route(route: &RouteDocument, mut visit: impl FnMut(&'static str, Option<Span>)) {
             $(if_carried! {
                 cluster $documents
-                settings.push(($setting, route.$field.as_ref().map(|options| options.span)));
+                visit($setting, route.$field.as_ref().map(|options| options.span));
             })*
-            settings
         }
     };
 }

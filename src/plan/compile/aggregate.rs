@@ -1,13 +1,13 @@
 //! One aggregate of the document → one route of the blueprint that has parts.
 
-use super::route::{self, DocumentContext};
+use super::{route, route_compiler::DocumentContext};
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::aggregate::compose::Representation;
 use crate::plan::aggregate::json_path::JsonPath;
 use crate::plan::aggregate::template::{Escaping, Template};
-use crate::plan::aggregate::{AggregateBlueprint, AggregateConfig, PartBlueprint, PartTerms};
-use crate::plan::blueprint::RouteBlueprint;
+use crate::plan::aggregate::{AggregateConfig, PartTerms};
+use crate::plan::blueprint::{AggregateBlueprint, PartBlueprint, RouteBlueprint};
 use crate::plan::check::aggregates::is_template;
 use crate::plan::check::{CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank};
 use crate::plan::document::{

@@ -255,7 +255,6 @@ impl DiscoveryCompiler<'_, '_> {
     }
 
     /// The settings of the provider, from those that all providers share and its own.
-    #[expect(clippy::too_many_lines, reason = "a table: the settings of each provider")]
     fn provider(
         &mut self,
         scope: &CheckContext,
@@ -273,20 +272,7 @@ impl DiscoveryCompiler<'_, '_> {
                 })
             }
             ProviderKind::Kube | ProviderKind::PollKube | ProviderKind::WatchKube => {
-                let has_address = non_blank(&self.document.host).is_some() || server.port != 0;
-                ProviderSettings::Kubernetes(KubernetesSettings {
-                    kind: match kind {
-                        ProviderKind::PollKube => KubernetesKind::Poll,
-                        ProviderKind::WatchKube => KubernetesKind::Watch,
-                        _ => KubernetesKind::Kube,
-                    },
-                    use_service_account: !has_address && server.token.is_none(),
-                    server,
-                    interval,
-                    namespace,
-                    endpoint_slices: self.document.endpoint_slices.as_ref().is_some_and(|on| on.value),
-                    ocelot: scope.ocelot,
-                })
+                ProviderSettings::Kubernetes(self.kubernetes(scope, kind, server, interval))
             }
             ProviderKind::Eureka => {
                 let path = provider_settings::path(self.document, self.diagnostics);
@@ -304,6 +290,29 @@ impl DiscoveryCompiler<'_, '_> {
                 let path = provider_settings::file(scope, self.document, self.diagnostics);
                 ProviderSettings::File(FileSettings { path, interval })
             }
+        }
+    }
+
+    fn kubernetes(
+        &self,
+        scope: &CheckContext,
+        kind: ProviderKind,
+        server: ServerSettings,
+        interval: Option<Duration>,
+    ) -> KubernetesSettings {
+        let has_address = non_blank(&self.document.host).is_some() || server.port != 0;
+        KubernetesSettings {
+            kind: match kind {
+                ProviderKind::PollKube => KubernetesKind::Poll,
+                ProviderKind::WatchKube => KubernetesKind::Watch,
+                _ => KubernetesKind::Kube,
+            },
+            use_service_account: !has_address && server.token.is_none(),
+            server,
+            interval,
+            namespace: text(&self.document.namespace),
+            endpoint_slices: self.document.endpoint_slices.as_ref().is_some_and(|on| on.value),
+            ocelot: scope.ocelot,
         }
     }
 

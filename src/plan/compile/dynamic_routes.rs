@@ -1,11 +1,8 @@
 //! Dynamic routing: `DynamicRoutes` and the global options become routes without a template of their own.
 
-use super::{discovery, route, route_names};
+use super::{discovery, route, route_compiler, route_names};
 use crate::config::{Diagnostics, Span, Spanned, codes};
-use crate::plan::blueprint::{
-    RouteBlueprint,
-    discovery::{DynamicBlueprint, DynamicEntry, Registry},
-};
+use crate::plan::blueprint::{DynamicBlueprint, DynamicEntry, RouteBlueprint, discovery::Registry};
 use crate::plan::check::{CheckContext, items, non_blank};
 use crate::plan::clusters::ClusterGroups;
 use crate::plan::document::{DynamicRouteDocument, GlobalDocument, RouteDocument, Setting};
@@ -19,7 +16,7 @@ const DEFAULT_SERVICE: &str = "dynamic";
 /// Reads the options of services without routes; none when dynamic routing is off.
 pub fn read(
     scope: &CheckContext,
-    context: &route::DocumentContext,
+    context: &route_compiler::DocumentContext,
     rules: &RoutingRules,
     diagnostics: &mut Diagnostics,
 ) -> Option<DynamicBlueprint> {
@@ -58,7 +55,7 @@ pub fn read(
 /// wants a port too.
 fn registry(
     scope: &CheckContext,
-    context: &route::DocumentContext,
+    context: &route_compiler::DocumentContext,
 ) -> Option<(Span, std::sync::Arc<crate::backend::discovery::ProviderSettings>)> {
     let written = scope.global.discovery.as_ref()?;
     let port = written.port.as_ref().is_some_and(|port| port.value > 0);

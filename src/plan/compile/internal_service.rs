@@ -1,6 +1,6 @@
 //! `DownstreamService`: a route to a service of this process. It has no endpoints, and nothing that concerns them.
 
-use super::route::RouteCompiler;
+use super::route_compiler::RouteCompiler;
 use crate::config::{Span, codes, suggest};
 use crate::plan::blueprint::Sourced;
 use crate::plan::check::non_blank;

@@ -1,6 +1,6 @@
 //! Which requests a route takes: its templates, methods and host.
 
-use super::route::{DocumentContext, RouteCompiler, text};
+use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use crate::base::method::parse_method;
 use crate::config::{Spanned, codes, suggest};
 use crate::plan::blueprint::Match;

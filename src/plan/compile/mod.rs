@@ -2,7 +2,7 @@
 
 mod aggregate;
 mod resilience;
-mod cluster;
+mod clusters;
 mod discovery;
 mod dns;
 mod dynamic_routes;
@@ -14,15 +14,14 @@ mod route_names;
 pub(super) mod limits;
 mod provider_settings;
 mod route;
+mod route_cluster;
+mod route_compiler;
 mod state_keys;
 mod transforms;
 mod unix_sockets;
 mod weights;
 
-use super::blueprint::{
-    Blueprint, RouteBlueprint, TraceMode,
-    discovery::{DynamicBlueprint, Registry},
-};
+use super::blueprint::{Blueprint, DynamicBlueprint, RouteBlueprint, TraceMode, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::routing::{RouteTable, RoutingRules};
@@ -111,7 +110,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         cache: compile_memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
         access_log: document.access_log.as_ref().is_some_and(|on| on.value),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
-        base_url: base_url(scope),
+        base_url: scope.base_url(),
         has_http_cache: routes.iter().any(caches_by_http),
         routes,
         table: Arc::new(table),
@@ -135,9 +134,9 @@ struct Routes {
 
 fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
-    let clusters = cluster::Clusters::read(scope, registry.as_ref(), diagnostics);
+    let clusters = clusters::Clusters::read(scope, registry.as_ref(), diagnostics);
     let listeners = listeners::names(scope.document);
-    let context = route::DocumentContext {
+    let context = route_compiler::DocumentContext {
         registry,
         listeners,
         members: aggregate_members::AggregateMembers::new(scope),
@@ -205,11 +204,6 @@ fn trace_context(written: Option<TraceContextMode>, ocelot: bool) -> Option<Trac
         Some(TraceContextMode::Start) => Some(TraceMode::Start),
         Some(TraceContextMode::Continue) | None => Some(TraceMode::Continue),
     }
-}
-
-fn base_url(scope: &CheckContext) -> String {
-    let written = check::non_blank(&scope.global.base_url).or(check::non_blank(&scope.document.base_url));
-    written.map_or_else(|| "http://localhost:5000".to_owned(), |url| url.value.clone())
 }
 
 #[cfg(test)]

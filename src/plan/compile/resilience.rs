@@ -1,7 +1,7 @@
 //! What a route does about backends that fail: circuit breaker, retries, fallback and deadlines.
 
-use super::cluster::Clusters;
-use super::route::RouteCompiler;
+use super::clusters::Clusters;
+use super::route_compiler::RouteCompiler;
 use crate::backend::attempt::ResilienceConfig;
 use crate::config::codes;
 use crate::plan::blueprint::{ClusterBlueprint, Sourced};

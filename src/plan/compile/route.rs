@@ -1,12 +1,12 @@
 //! One route of the document → one route of the blueprint.
 
 use super::aggregate_members::AggregateMembers;
-use super::cluster::Clusters;
 use super::discovery;
+use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use super::state_keys::{request_identity, state_key};
 use super::transforms;
 use crate::config::options::merge_maps;
-use crate::config::{Diagnostics, Span, Spanned, codes};
+use crate::config::{Diagnostics, Spanned, codes};
 use crate::plan::blueprint::discovery::Registry;
 use crate::plan::blueprint::*;
 use crate::plan::check::unsupported::{self, EffectiveOptions};
@@ -15,22 +15,12 @@ use crate::plan::check::{
     CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, options, template,
 };
 use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
-use crate::plan::document::{RouteDocument, Setting};
+use crate::plan::document::RouteDocument;
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
 use crate::stages::authentication::options::ResolvedAuthentication;
-use crate::stages::feature::{CompileContext, RouteFacts};
+use crate::stages::feature::RouteFacts;
 use std::sync::Arc;
-
-/// What all routes of a document have in common.
-pub struct DocumentContext<'d> {
-    /// The registry of the document.
-    pub registry: Option<Registry>,
-    /// The names of the listeners.
-    pub listeners: Vec<String>,
-    pub members: AggregateMembers<'d>,
-    pub clusters: Clusters<'d>,
-}
 
 /// Reads one route, its mistakes going to `out`. What is wrong stands in as a default.
 pub fn route(
@@ -104,26 +94,7 @@ impl Backend {
     }
 }
 
-/// Reads the settings of one route.
-pub struct RouteCompiler<'s, 'd, 'o> {
-    pub scope: &'s CheckContext<'d>,
-    pub document: &'s Spanned<RouteDocument>,
-    pub diagnostics: &'o mut Diagnostics,
-    pub(super) unservable: Option<UnservableRoute>,
-}
-
 impl<'s> RouteCompiler<'s, '_, '_> {
-    /// The value, or the report of what is wrong with it; the first status that Ocelot would answer stays.
-    pub(super) fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
-        let wrong = match read {
-            Ok(value) => return Some(value),
-            Err(wrong) => wrong,
-        };
-        UnservableRoute::record(&mut self.unservable, &wrong, self.scope.ocelot);
-        wrong.report(self.diagnostics, self.scope.ocelot, span);
-        None
-    }
-
     /// All that is not said yet; `names` are those that placeholders may have.
     fn finish(
         mut self,
@@ -325,18 +296,6 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         None
     }
 
-    /// The surroundings of the compilers of option objects.
-    pub(super) fn context<'c>(&'c mut self, route: RouteFacts<'c>) -> CompileContext<'c> {
-        CompileContext {
-            gateway: &self.scope.gateway,
-            route,
-            own_span: None,
-            global_span: None,
-            diagnostics: self.diagnostics,
-            unservable: &mut self.unservable,
-        }
-    }
-
     /// The rules of option objects.
     fn check_options(&mut self, effective: &EffectiveOptions) {
         let scope = self.scope;
@@ -354,14 +313,6 @@ impl<'s> RouteCompiler<'s, '_, '_> {
 /// The texts of a list.
 fn texts(list: &crate::plan::document::List<String>) -> Vec<String> {
     items(list).iter().map(|text| text.value.clone()).collect()
-}
-
-/// A text as written; empty when it is absent.
-pub fn text(set: &Setting<String>) -> Sourced<String> {
-    match set {
-        Some(text) => Sourced::new(text.value.clone(), Some(text.span)),
-        None => Sourced::new(String::new(), None),
-    }
 }
 
 fn metadata(scope: &CheckContext, route: &RouteDocument) -> Vec<(String, String)> {

@@ -1,12 +1,16 @@
 //! The keys under which the state of a route outlives plans.
 
-use super::cluster;
 use crate::config::Spanned;
 use crate::config::values::{items, non_blank};
 use crate::plan::blueprint::Match;
 use crate::plan::check::unsupported::EffectiveOptions;
 use crate::plan::document::{HostAndPort, RouteDocument};
 use std::fmt::Write;
+
+/// The key of the state of a named cluster.
+pub fn cluster_key(name: &str) -> String {
+    format!("cluster {name}")
+}
 
 /// Ocelot's LoadBalancerKey: methods, template, host, addresses, namespace, service, balancer and its key.
 pub fn state_key(route: &RouteDocument, effective: &EffectiveOptions) -> String {
@@ -28,7 +32,7 @@ pub fn state_key(route: &RouteDocument, effective: &EffectiveOptions) -> String 
         (Some(service), _) => {
             let _ = write!(key, "service {}", service.value);
         }
-        (None, Some(name)) => key.push_str(&cluster::key(name)),
+        (None, Some(name)) => key.push_str(&cluster_key(name)),
         (None, None) => addresses(items(&route.endpoints), &mut key),
     }
     let balancing = effective.clusters.load_balancer.as_ref();

@@ -48,7 +48,7 @@ impl TransformCompiler<'_, '_> {
         let mut reader = HeaderTransformCompiler {
             side: TransformSide::Request,
             ocelot: self.scope.ocelot,
-            base_url: &super::base_url(self.scope),
+            base_url: &self.scope.base_url(),
             names: self.names,
             diagnostics: self.diagnostics,
             span: Span::default(),

@@ -13,7 +13,7 @@ pub use report::{
 };
 
 use super::{
-    blueprint::{Blueprint, RouteBlueprint, Sourced, discovery::DynamicBlueprint},
+    blueprint::{Blueprint, DynamicBlueprint, RouteBlueprint, Sourced},
     compiled::{Plan, Route, RouteRef, Target},
     internal_target,
     routing::{MatchOutcome, RouteTrace},

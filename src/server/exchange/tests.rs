@@ -9,7 +9,10 @@ use crate::{
         internal::{InternalService, Request, ServiceRegistry},
     },
     plan::ListenerPlan,
-    server::{internal::OnUpgrade, internal_gateway::internal_gateway, scripted_client::ScriptedClient},
+    server::{
+        connection::ConnectionContext, internal::OnUpgrade, internal_gateway::internal_gateway,
+        scripted_client::ScriptedClient, worker::Worker,
+    },
 };
 use axum::{Router, body::Body, response::IntoResponse, routing::any};
 use futures_util::stream;

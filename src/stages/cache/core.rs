@@ -3,8 +3,9 @@
 
 use super::{
     key::CacheKeyBuilder,
+    memory_config::MemoryConfig,
     registry::{CacheRegistry, CacheShared},
-    settings::{CacheConfig, MemoryConfig, Mode},
+    settings::{CacheConfig, Mode},
     store::Store,
 };
 use crate::telemetry::{CacheMetrics, Metrics};

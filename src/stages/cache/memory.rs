@@ -1,6 +1,6 @@
 //! The section `Cache` → the memory of the cache.
 
-use super::{MemoryConfig, options::CacheDocument};
+use super::{memory_config::MemoryConfig, options::CacheDocument};
 use crate::{
     base::units::SizeText,
     config::{Diagnostics, Spanned, codes, values::Setting},

@@ -23,6 +23,7 @@ mod invalidation_epochs;
 pub mod key;
 mod lookup;
 mod memory;
+pub mod memory_config;
 mod options;
 mod ranges;
 mod refresh;
@@ -42,9 +43,10 @@ mod vary;
 
 pub use invalidate::{Invalidator, NAME_INVALIDATE};
 pub use memory::compile_memory;
+pub use memory_config::MemoryConfig;
 pub use options::{CacheDocument, CacheOptions, CacheRegionDocument, GlobalCacheOptions};
 pub use registry::{CacheRegistry, EntrySummary, Purge, sweep_task};
-pub use settings::{CacheConfig, MemoryConfig, Mode, Statuses};
+pub use settings::{CacheConfig, Mode, Statuses};
 
 use self::{context::CacheContext, core::Cache};
 use crate::{

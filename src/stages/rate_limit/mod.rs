@@ -25,6 +25,7 @@ use crate::pipeline::{
 };
 use crate::stages::feature::{BuildContext, StageConfig};
 use fixed_window::{Decision, FixedWindow};
+use response_headers::LimitHeader;
 use smallvec::SmallVec;
 use std::{collections::HashSet, sync::Arc};
 use store::{Counter, CounterStore};
@@ -150,10 +151,7 @@ struct Rule {
     key_builder: KeyBuilder,
     /// The client ID header and the exempt clients, if there are any.
     exempt: Option<(Box<str>, ClientIds)>,
-    /// The name as a structured field string.
-    name: String,
-    /// `"name";q=100;w=60`
-    policy: String,
+    header: LimitHeader,
 }
 
 impl Rule {
@@ -162,14 +160,12 @@ impl Rule {
             KeyPart::ClientId(header) if !limit.exempt_clients.is_empty() => Some(header.clone()),
             _ => None,
         });
-        let name = format::sf_string(&limit.name);
         let exempt_ids = || limit.exempt_clients.iter().map(|id| id.as_bytes().into()).collect();
         Rule {
             index,
             key_builder: store.keys.builder(&limit.counter, &limit.parts),
             exempt: header.map(|header| (header, exempt_ids())),
-            policy: format!("{name};q={};w={}", limit.policy.0, limit.policy.1),
-            name,
+            header: LimitHeader::new(&limit.name, limit.policy),
             limit: limit.clone(),
         }
     }
@@ -232,8 +228,12 @@ impl Stage for RateLimit {
     }
 
     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        if self.fields != Fields::None && !exchange.response.rate_limits.is_empty() {
-            self.add_headers(exchange, outcome);
+        let limit_headers = || self.rules.iter().map(|rule| (rule.index, &rule.header));
+        if self.fields == Fields::Both {
+            response_headers::add_standard(exchange, outcome, &self.store, limit_headers);
+        }
+        if self.fields != Fields::None && self.is_outermost {
+            response_headers::add_ocelot(exchange, outcome, &self.store);
         }
     }
 
@@ -294,11 +294,7 @@ impl RateLimit {
                     details
                         .headers
                         .push(("Retry-After".into(), format::whole_seconds(retry_after_ns).to_string()));
-                    details.headers.push(("RateLimit-Policy".into(), rule.policy.clone()));
-                    details.headers.push((
-                        "RateLimit".into(),
-                        response_headers::exhausted_item(&rule.name, retry_after_ns),
-                    ));
+                    details.headers.extend(rule.header.exhausted(retry_after_ns));
                 }
             }
         })

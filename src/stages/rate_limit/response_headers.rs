@@ -1,68 +1,73 @@
 //! Rate limit headers, added to every response to an admitted request, including errors of later
 //! stages.
 
-use super::{Fields, RateLimit, format};
+use super::{format, store::CounterStore};
 use crate::pipeline::{
-    exchange::{Exchange, RateLimitStatus},
+    exchange::Exchange,
     response::{RouteResult, append_header},
 };
+use std::borrow::Cow;
 
-/// `"name";r=0;t=30`
-pub(super) fn exhausted_item(name: &str, nanoseconds: u64) -> String {
-    let mut item = Vec::new();
-    format::ratelimit_item(&mut item, name, 0, nanoseconds);
-    String::from_utf8_lossy(&item).into_owned()
+/// One limit in the fields of the IETF draft.
+#[derive(Debug)]
+pub(super) struct LimitHeader {
+    /// The name as a structured field string.
+    name: String,
+    /// `"name";q=100;w=60`
+    policy: String,
 }
 
-impl RateLimit {
-    pub(super) fn add_headers(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
-        let Exchange { response, scratch, now, .. } = exchange;
-        let rate_limits = &response.rate_limits;
-        if self.fields == Fields::Both {
-            let now = self.store.instant_to_nanos(*now);
-            self.add_ratelimit_headers(rate_limits, now, scratch, outcome);
-        }
-        // Ocelot's headers contain the limit with the fewest remaining requests.
-        if let Some(tightest) =
-            rate_limits.iter().min_by_key(|limit| limit.remaining).filter(|_| self.is_outermost)
-        {
-            self.add_ocelot_headers(tightest, scratch, outcome);
-        }
+impl LimitHeader {
+    /// The texts of a limit with this quota and period in seconds.
+    pub fn new(name: &str, (quota, period): (u64, u64)) -> LimitHeader {
+        let name = format::sf_string(name);
+        LimitHeader { policy: format!("{name};q={quota};w={period}"), name }
     }
 
-    /// Ocelot's three fields, replacing those of the backend.
-    fn add_ocelot_headers(&self, status: &RateLimitStatus, scratch: &mut Vec<u8>, outcome: &mut RouteResult) {
-        for (name, n) in [("X-RateLimit-Limit", status.quota), ("X-RateLimit-Remaining", status.remaining)] {
-            scratch.clear();
-            crate::base::bytes::put_decimal(scratch, n);
-            set_header(outcome, name, scratch);
-        }
+    /// The fields of a response that rejects a request: `"name";r=0;t=30`.
+    pub fn exhausted(&self, retry_after_ns: u64) -> [(Cow<'static, str>, String); 2] {
+        let mut item = Vec::new();
+        format::ratelimit_item(&mut item, &self.name, 0, retry_after_ns);
+        let item = String::from_utf8_lossy(&item).into_owned();
+        [("RateLimit-Policy".into(), self.policy.clone()), ("RateLimit".into(), item)]
+    }
+}
+
+/// Adds the two fields of the IETF draft, with an item for each of these limits that admitted the request.
+pub(super) fn add_standard<'l, L: Iterator<Item = (u16, &'l LimitHeader)>>(
+    exchange: &mut Exchange,
+    outcome: &mut RouteResult,
+    store: &CounterStore,
+    limits: impl Fn() -> L,
+) {
+    let Exchange { response, scratch, now, .. } = exchange;
+    let now = store.instant_to_nanos(*now);
+    for status in &response.rate_limits {
+        let Some((_, header)) = limits().find(|(index, _)| *index == status.limit) else { continue };
+        append_header(outcome, "RateLimit-Policy", header.policy.as_bytes());
         scratch.clear();
-        format::round_trip(scratch, self.store.to_unix_nanos(status.reset_after));
-        set_header(outcome, "X-RateLimit-Reset", scratch);
+        format::ratelimit_item(
+            scratch,
+            &header.name,
+            status.remaining,
+            status.reset_after.saturating_sub(now),
+        );
+        append_header(outcome, "RateLimit", scratch);
     }
+}
 
-    /// The two fields of the IETF draft, with an item for each limit of this stage.
-    fn add_ratelimit_headers(
-        &self,
-        statuses: &[RateLimitStatus],
-        now: u64,
-        scratch: &mut Vec<u8>,
-        outcome: &mut RouteResult,
-    ) {
-        for status in statuses {
-            let Some(rule) = self.rules.iter().find(|rule| rule.index == status.limit) else { continue };
-            append_header(outcome, "RateLimit-Policy", rule.policy.as_bytes());
-            scratch.clear();
-            format::ratelimit_item(
-                scratch,
-                &rule.name,
-                status.remaining,
-                status.reset_after.saturating_sub(now),
-            );
-            append_header(outcome, "RateLimit", scratch);
-        }
+/// Sets Ocelot's three fields for the limit with the fewest remaining requests, replacing those of the backend.
+pub(super) fn add_ocelot(exchange: &mut Exchange, outcome: &mut RouteResult, store: &CounterStore) {
+    let Exchange { response, scratch, .. } = exchange;
+    let Some(tightest) = response.rate_limits.iter().min_by_key(|limit| limit.remaining) else { return };
+    for (name, n) in [("X-RateLimit-Limit", tightest.quota), ("X-RateLimit-Remaining", tightest.remaining)] {
+        scratch.clear();
+        crate::base::bytes::put_decimal(scratch, n);
+        set_header(outcome, name, scratch);
     }
+    scratch.clear();
+    format::round_trip(scratch, store.to_unix_nanos(tightest.reset_after));
+    set_header(outcome, "X-RateLimit-Reset", scratch);
 }
 
 fn set_header(outcome: &mut RouteResult, name: &'static str, value: &[u8]) {

@@ -4,66 +4,25 @@
 //! list and `.*` the values of an object, `..name` is looked for at every depth in the order of the document, `==`
 //! takes `5` and `'5'` for the same. Indexes and slices may count from the end.
 
-mod filter;
+mod compare;
+mod evaluate;
 mod parse;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
-pub use filter::FilterExpr;
+pub use evaluate::BudgetExceeded;
 pub use parse::ParseError;
 
 use serde_json::Value;
 use std::fmt;
-
-/// Nodes that one evaluation may visit: a short expression can ask for very much work.
-const MAX_VISITS: usize = 1_000_000;
+use syntax::{Selector, Step};
 
 /// A compiled expression.
 #[derive(Clone, Debug)]
 pub struct JsonPath {
     text: Box<str>,
     steps: Vec<Step>,
-}
-
-/// One step: from every value found so far, or from those and everything within them.
-#[derive(Clone, Debug)]
-struct Step {
-    is_descendant: bool,
-    selectors: Vec<Selector>,
-}
-
-/// What a step takes out of one value.
-#[derive(Clone, Debug)]
-enum Selector {
-    Name(Box<str>),
-    /// `.*`: the values of an object.
-    Members,
-    /// `[*]`: the items of a list.
-    Wildcard,
-    /// From the end if negative.
-    Index(i64),
-    Slice {
-        start: Option<i64>,
-        end: Option<i64>,
-        step: i64,
-    },
-    /// Items and values for which it holds.
-    Filter(FilterExpr),
-}
-
-/// The document is too large for the expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {MAX_VISITS} values would have to be looked at")]
-pub struct BudgetExceeded;
-
-/// How many values may still be looked at.
-struct Budget(usize);
-
-impl Budget {
-    fn visit(&mut self) -> Result<(), BudgetExceeded> {
-        self.0 = self.0.checked_sub(1).ok_or(BudgetExceeded)?;
-        Ok(())
-    }
 }
 
 impl JsonPath {
@@ -80,7 +39,7 @@ impl JsonPath {
 
     /// The values it finds, in the order of the document.
     pub fn find<'v>(&self, root: &'v Value) -> Result<Vec<&'v Value>, BudgetExceeded> {
-        walk(&self.steps, root, root, &mut Budget(MAX_VISITS))
+        evaluate::evaluate(&self.steps, root)
     }
 }
 
@@ -88,176 +47,4 @@ impl fmt::Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-fn walk<'v>(
-    steps: &[Step],
-    root: &'v Value,
-    from: &'v Value,
-    budget: &mut Budget,
-) -> Result<Vec<&'v Value>, BudgetExceeded> {
-    let mut found = vec![from];
-    for step in steps {
-        let mut next = Vec::new();
-        for value in found {
-            step.apply_selector(root, value, &mut next, budget)?;
-        }
-        found = next;
-    }
-    Ok(found)
-}
-
-impl Step {
-    fn apply_selector<'v>(
-        &self,
-        root: &'v Value,
-        value: &'v Value,
-        found: &mut Vec<&'v Value>,
-        budget: &mut Budget,
-    ) -> Result<(), BudgetExceeded> {
-        budget.visit()?;
-        match &self.selectors[..] {
-            [Selector::Name(name)] if self.is_descendant => descendants_named(name, value, found, budget),
-            [Selector::Members] if self.is_descendant => all_descendants(value, found, budget),
-            selectors if self.is_descendant => {
-                let mut all = vec![value];
-                all_descendants(value, &mut all, budget)?;
-                all.into_iter().try_for_each(|value| select(selectors, root, value, found, budget))
-            }
-            selectors => select(selectors, root, value, found, budget),
-        }
-    }
-}
-
-fn select<'v>(
-    selectors: &[Selector],
-    root: &'v Value,
-    value: &'v Value,
-    found: &mut Vec<&'v Value>,
-    budget: &mut Budget,
-) -> Result<(), BudgetExceeded> {
-    selectors.iter().try_for_each(|selector| selector.apply_selector(root, value, found, budget))
-}
-
-/// Every member of that name, a member before what is within it.
-fn descendants_named<'v>(
-    name: &str,
-    value: &'v Value,
-    found: &mut Vec<&'v Value>,
-    budget: &mut Budget,
-) -> Result<(), BudgetExceeded> {
-    let mut waiting = vec![(None, value)];
-    while let Some((key, value)) = waiting.pop() {
-        budget.visit()?;
-        if key == Some(name) {
-            found.push(value);
-        }
-        push_children(value, &mut waiting);
-    }
-    Ok(())
-}
-
-/// Everything within a value, outer values first.
-fn all_descendants<'v>(
-    value: &'v Value,
-    found: &mut Vec<&'v Value>,
-    budget: &mut Budget,
-) -> Result<(), BudgetExceeded> {
-    let mut waiting = Vec::new();
-    push_children(value, &mut waiting);
-    while let Some((_, value)) = waiting.pop() {
-        budget.visit()?;
-        found.push(value);
-        push_children(value, &mut waiting);
-    }
-    Ok(())
-}
-
-/// A stack of what is still to be visited: the last one pushed is the next.
-fn push_children<'v>(value: &'v Value, waiting: &mut Vec<(Option<&'v str>, &'v Value)>) {
-    let start = waiting.len();
-    match value {
-        Value::Array(items) => waiting.extend(items.iter().map(|item| (None, item))),
-        Value::Object(members) => {
-            waiting.extend(members.iter().map(|(key, value)| (Some(key.as_str()), value)));
-        }
-        _ => {}
-    }
-    waiting[start..].reverse();
-}
-
-impl Selector {
-    fn apply_selector<'v>(
-        &self,
-        root: &'v Value,
-        value: &'v Value,
-        found: &mut Vec<&'v Value>,
-        budget: &mut Budget,
-    ) -> Result<(), BudgetExceeded> {
-        match (self, value) {
-            (Selector::Name(name), Value::Object(members)) => found.extend(members.get(&**name)),
-            (Selector::Members, Value::Object(members)) => {
-                for member in members.values() {
-                    budget.visit()?;
-                    found.push(member);
-                }
-            }
-            (Selector::Wildcard, Value::Array(items)) => {
-                for item in items {
-                    budget.visit()?;
-                    found.push(item);
-                }
-            }
-            (Selector::Index(index), Value::Array(items)) => {
-                found.extend(resolve_index(*index, items.len()).and_then(|at| items.get(at)));
-            }
-            (Selector::Slice { start, end, step }, Value::Array(items)) => {
-                for at in slice(*start, *end, *step, items.len()) {
-                    budget.visit()?;
-                    found.extend(items.get(at));
-                }
-            }
-            (Selector::Filter(test), Value::Array(items)) => {
-                return test.filter(root, items.iter(), found, budget);
-            }
-            (Selector::Filter(test), Value::Object(members)) => {
-                return test.filter(root, members.values(), found, budget);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-/// The place an index means, from the end if it is negative.
-fn resolve_index(index: i64, len: usize) -> Option<usize> {
-    let len = i64::try_from(len).ok()?;
-    let at = if index < 0 { len.checked_add(index)? } else { index };
-    usize::try_from(at).ok()
-}
-
-/// The places a slice means (as in Python, and RFC 9535 2.3.4).
-fn slice(start: Option<i64>, end: Option<i64>, step: i64, len: usize) -> Vec<usize> {
-    let len = i64::try_from(len).unwrap_or(i64::MAX);
-    let bound = |at: i64, least: i64, most: i64| {
-        let at = if at < 0 { len.saturating_add(at) } else { at };
-        at.clamp(least, most)
-    };
-    let mut places = Vec::new();
-    if step > 0 {
-        let end = end.map_or(len, |end| bound(end, 0, len));
-        let mut at = start.map_or(0, |start| bound(start, 0, len));
-        while at < end {
-            places.extend(usize::try_from(at));
-            at = at.saturating_add(step);
-        }
-    } else if step < 0 {
-        let end = end.map_or(-1, |end| bound(end, -1, len - 1));
-        let mut at = start.map_or(len - 1, |start| bound(start, -1, len - 1));
-        while at > end {
-            places.extend(usize::try_from(at));
-            at = at.saturating_add(step);
-        }
-    }
-    places
 }

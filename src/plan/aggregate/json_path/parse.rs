@@ -1,7 +1,6 @@
 //! Text → steps.
 
-use super::filter::{FilterExpr, Operand, Operator, Steps};
-use super::{Selector, Step};
+use super::syntax::{FilterExpr, Operand, Operator, Selector, Step};
 use serde_json::Value;
 
 /// How deep conditions may be nested.
@@ -289,7 +288,7 @@ impl Reader<'_> {
         let root = self.peek() == Some('$');
         if root || self.peek() == Some('@') {
             self.at += 1;
-            return Ok(Operand::Path { root, steps: Steps(self.steps()?) });
+            return Ok(Operand::Path { root, steps: self.steps()? });
         }
         if matches!(self.peek(), Some('\'' | '"')) {
             return Ok(Operand::Literal(Value::String(self.quoted()?)));

@@ -1,0 +1,66 @@
+//! The compiler of one route. Each group of settings is compiled in a file of its own.
+
+use super::aggregate_members::AggregateMembers;
+use super::clusters::Clusters;
+use crate::config::{Diagnostics, OcelotTolerated, Span, Spanned};
+use crate::plan::blueprint::{Sourced, UnservableRoute, discovery::Registry};
+use crate::plan::check::CheckContext;
+use crate::plan::document::{RouteDocument, Setting};
+use crate::stages::feature::{CompileContext, RouteFacts};
+
+/// The parts of a document that routes refer to.
+pub struct DocumentContext<'d> {
+    /// The registry of the document.
+    pub registry: Option<Registry>,
+    /// The names of the listeners.
+    pub listeners: Vec<String>,
+    /// The routes that are parts of aggregates.
+    pub members: AggregateMembers<'d>,
+    /// The named clusters.
+    pub clusters: Clusters<'d>,
+}
+
+/// Compiles the settings of one route.
+pub struct RouteCompiler<'s, 'd, 'o> {
+    /// The document.
+    pub scope: &'s CheckContext<'d>,
+    /// The route.
+    pub document: &'s Spanned<RouteDocument>,
+    /// Receives the errors.
+    pub diagnostics: &'o mut Diagnostics,
+    /// Set if Ocelot would start and could not serve the route.
+    pub unservable: Option<UnservableRoute>,
+}
+
+impl RouteCompiler<'_, '_, '_> {
+    /// The value, or the report of what is wrong with it; the first status that Ocelot would answer stays.
+    pub(super) fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
+        let wrong = match read {
+            Ok(value) => return Some(value),
+            Err(wrong) => wrong,
+        };
+        UnservableRoute::record(&mut self.unservable, &wrong, self.scope.ocelot);
+        wrong.report(self.diagnostics, self.scope.ocelot, span);
+        None
+    }
+
+    /// The surroundings of the compilers of option objects.
+    pub(super) fn context<'c>(&'c mut self, route: RouteFacts<'c>) -> CompileContext<'c> {
+        CompileContext {
+            gateway: &self.scope.gateway,
+            route,
+            own_span: None,
+            global_span: None,
+            diagnostics: self.diagnostics,
+            unservable: &mut self.unservable,
+        }
+    }
+}
+
+/// A text as written; empty when it is absent.
+pub fn text(set: &Setting<String>) -> Sourced<String> {
+    match set {
+        Some(text) => Sourced::new(text.value.clone(), Some(text.span)),
+        None => Sourced::new(String::new(), None),
+    }
+}

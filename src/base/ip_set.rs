@@ -88,6 +88,7 @@ pub struct IpSet {
 }
 
 impl IpSet {
+    /// Whether it contains no address; as an allow list it then restricts nothing.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }

@@ -8,6 +8,7 @@ use std::{borrow::Cow, fmt};
 pub struct Secret(String);
 
 impl Secret {
+    /// Wraps a text, so that `Debug` and logs print dots.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }

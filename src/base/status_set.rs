@@ -28,6 +28,7 @@ impl StatusSet {
         read.is_some()
     }
 
+    /// Whether it contains no status.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

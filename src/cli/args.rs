@@ -17,14 +17,14 @@ use std::path::PathBuf;
 #[command(
     after_help = "Exit codes: 0 done, 1 failed while running, 2 the configuration is not valid, 64 wrong usage."
 )]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 }
 
 /// What margay can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Serve: check the configuration, listen, and follow its changes.
     Run(Run),
     /// Start the sample services, then serve as `run` does.
@@ -41,7 +41,7 @@ pub enum Command {
 
 /// Where the configuration is.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Configuration {
+pub(super) struct Configuration {
     /// A file, or a directory of gateway.*.json or ocelot.*.json; several are merged. Without: gateway.json, then
     /// ocelot.json.
     #[arg(long, value_name = "FILE|DIR")]
@@ -56,12 +56,12 @@ pub struct Configuration {
 
 /// What to be compatible with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Compat {
+pub(super) enum Compat {
     Ocelot,
 }
 
 #[derive(Args, Clone, Debug, Default)]
-pub struct Run {
+pub(super) struct Run {
     #[command(flatten)]
     pub configuration: Configuration,
     /// Listen here instead of on the configured listeners; MARGAY_LISTEN says the same, separated by commas.
@@ -76,7 +76,7 @@ pub struct Run {
 }
 
 #[derive(Args, Clone, Debug)]
-pub struct Demo {
+pub(super) struct Demo {
     #[command(flatten)]
     pub run: Run,
     /// Only the sample services, without a gateway in front.
@@ -85,7 +85,7 @@ pub struct Demo {
 }
 
 #[derive(Args, Clone, Debug)]
-pub struct Check {
+pub(super) struct Check {
     #[command(flatten)]
     pub configuration: Configuration,
     /// The same as --config.
@@ -100,19 +100,19 @@ pub struct Check {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Deny {
+pub(super) enum Deny {
     Warnings,
 }
 
 #[derive(Args, Clone, Debug)]
-pub struct Schema {
+pub(super) struct Schema {
     /// The schema of policy files instead.
     #[arg(long)]
     pub policy: bool,
 }
 
 #[derive(Args, Clone, Debug)]
-pub struct Explain {
+pub(super) struct Explain {
     /// The method, such as GET.
     pub method: String,
     /// The URL as the client would ask for it, or just a path.
@@ -135,13 +135,13 @@ pub struct Explain {
 
 /// What is asked about.
 #[derive(Args, Clone, Debug)]
-pub struct Help {
+pub(super) struct Help {
     #[command(subcommand)]
     pub topic: Topic,
 }
 
 #[derive(Clone, Debug, Subcommand)]
-pub enum Topic {
+pub(super) enum Topic {
     /// Explain an error code of the gateway; without a code, list all of them.
     Error {
         /// The `code` of a problem, or the `error_code` of the access log.
@@ -150,7 +150,7 @@ pub enum Topic {
 }
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` for every address, or `unix:` and the path of a socket.
-pub fn address(text: &str) -> Result<Address, String> {
+pub(super) fn address(text: &str) -> Result<Address, String> {
     if let Some(place) = UnixAddress::parse(text, None) {
         return place.map(Address::Unix).map_err(str::to_owned);
     }

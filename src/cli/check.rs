@@ -8,7 +8,7 @@ use crate::stages::custom::StageRegistry;
 use serde_json::json;
 
 /// Reads, checks and reports; nothing is started, no name is looked up.
-pub fn run(check: &Check, stages: &StageRegistry) -> Exit {
+pub(super) fn run(check: &Check, stages: &StageRegistry) -> Exit {
     let mut configuration = check.configuration.clone();
     configuration.config.extend(check.files.iter().cloned());
     let candidate = Candidate::read(&settings::request(&configuration), stages);

@@ -28,7 +28,7 @@ const fn help(
 }
 
 /// Prints one page, or the list of all codes.
-pub fn run(name: Option<&str>) -> Exit {
+pub(super) fn run(name: Option<&str>) -> Exit {
     let Some(name) = name else {
         output::write_stdout(&list());
         return Exit::Done;

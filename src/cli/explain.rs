@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Loads the configuration, asks its plan, and tells.
-pub fn run(asked: &Explain, stages: &StageRegistry) -> Exit {
+pub(super) fn run(asked: &Explain, stages: &StageRegistry) -> Exit {
     let request = match request(asked) {
         Ok(request) => request,
         Err(wrong) => return Exit::usage(&wrong),

@@ -1,6 +1,6 @@
 //! The commands: what can be asked of margay on the command line, and with which code it exits.
 
-pub mod args;
+mod args;
 mod builder;
 mod check;
 pub mod demo;
@@ -10,7 +10,7 @@ mod log;
 mod output;
 mod run;
 mod schema;
-pub mod settings;
+mod settings;
 mod error_codes;
 
 pub use builder::{Builder, Gateway};

@@ -8,7 +8,7 @@ use crate::control::process::{Settings, serve};
 use crate::stages::custom::StageRegistry;
 
 /// Serves until a signal ends it.
-pub fn run(run: &Run, stages: &StageRegistry) -> Exit {
+pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
     let addresses = match settings::addresses(run, |name| std::env::var(name).ok()) {
         Ok(addresses) => addresses,
         Err(wrong) => return Exit::usage(&wrong),

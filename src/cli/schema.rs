@@ -6,7 +6,7 @@ use crate::config::schema;
 use crate::plan::document::{gateway_schema, policy_schema};
 
 /// Prints it.
-pub fn run(asked: &Schema) -> Exit {
+pub(super) fn run(asked: &Schema) -> Exit {
     let schema = if asked.policy { policy_schema() } else { gateway_schema() };
     output::write_stdout(&schema::text(&schema));
     Exit::Done

@@ -6,7 +6,7 @@ use crate::net::listener::Address;
 use std::io::IsTerminal;
 
 /// What to load.
-pub fn request(of: &Configuration) -> Request {
+pub(super) fn request(of: &Configuration) -> Request {
     Request {
         paths: of.config.clone(),
         policies: of.policies.clone(),
@@ -16,20 +16,20 @@ pub fn request(of: &Configuration) -> Request {
 }
 
 /// Colour where somebody looks.
-pub fn color_style() -> Style {
+pub(super) fn color_style() -> Style {
     Style::for_output(std::io::stderr().is_terminal(), std::env::var("NO_COLOR").ok().as_deref())
 }
 
 /// Addresses that stand above the configured ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses {
+pub(super) struct Addresses {
     /// Empty: as configured.
     pub listen: Vec<Address>,
     pub admin: Option<Address>,
 }
 
 /// From the flags, else from `MARGAY_LISTEN` and `MARGAY_ADMIN`; the error is a sentence about the variable.
-pub fn addresses(run: &Run, environment: impl Fn(&str) -> Option<String>) -> Result<Addresses, String> {
+pub(super) fn addresses(run: &Run, environment: impl Fn(&str) -> Option<String>) -> Result<Addresses, String> {
     let read = |name: &str, text: &str| address(text).map_err(|why| format!("{name}={text}: {why}"));
     let variable = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
     let mut addresses = Addresses { listen: run.listen.clone(), admin: run.admin.clone() };
@@ -44,7 +44,7 @@ pub fn addresses(run: &Run, environment: impl Fn(&str) -> Option<String>) -> Res
 }
 
 /// As asked, else one for each core.
-pub fn threads(run: &Run) -> usize {
+pub(super) fn threads(run: &Run) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     run.threads.map_or_else(cores, usize::from)
 }

@@ -52,6 +52,7 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
+    /// Adds an error, with which the configuration is rejected; `None` as the span: no position in a file.
     pub fn error(
         &mut self,
         code: Code,
@@ -61,6 +62,7 @@ impl Diagnostics {
         self.add(Severity::Error, code, span.into(), message.into())
     }
 
+    /// Adds a warning, with which the configuration is applied; `None` as the span: no position in a file.
     pub fn warning(
         &mut self,
         code: Code,
@@ -82,6 +84,7 @@ impl Diagnostics {
         self.add(severity, code, span.into(), message.into())
     }
 
+    /// Whether the configuration must be rejected; warnings do not count.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }

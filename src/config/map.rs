@@ -13,14 +13,17 @@ pub struct SpannedMap<T> {
 }
 
 impl<T> SpannedMap<T> {
+    /// Whether the object has no members.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
+    /// The number of members.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Keys and values in file order.
     pub fn iter(&self) -> impl Iterator<Item = (&Spanned<String>, &T)> {
         self.entries.iter().map(|(key, value)| (key, value))
     }

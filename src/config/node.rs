@@ -30,6 +30,7 @@ pub struct Member {
 }
 
 impl Node {
+    /// A value at `span`, without interpolated placeholders.
     pub fn new(span: Span, value: Value) -> Self {
         Node { span, interpolated: false, value }
     }
@@ -111,6 +112,7 @@ impl Node {
         }
     }
 
+    /// Whether the document contains `null`, which is the same as an absent setting.
     pub fn is_null(&self) -> bool {
         self.value == Value::Null
     }

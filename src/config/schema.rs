@@ -98,6 +98,7 @@ fn scalar_as_string(schema: &mut Value) {
     }
 }
 
+/// The types in `type` of a schema, which is one name or a list of names.
 pub fn type_list(value: &Value) -> Vec<String> {
     match value {
         Value::String(one) => vec![one.clone()],

@@ -54,10 +54,12 @@ impl Sources {
         self.files.iter_mut().for_each(|source| source.dialect = dialect);
     }
 
+    /// The source with this id; `None` for an id of another load.
     pub fn get(&self, file: FileId) -> Option<&Source> {
         self.files.get(usize::from(file.0))
     }
 
+    /// All sources in the order in which they were loaded.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
         self.files.iter().enumerate().map(|(at, source)| (FileId(at as u16), source))
     }

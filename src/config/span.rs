@@ -26,6 +26,7 @@ pub struct Spanned<T> {
 pub(crate) const SPANNED: &str = "$margay::Spanned";
 
 impl<T> Spanned<T> {
+    /// A value that was read at `span`.
     pub fn new(value: T, span: Span) -> Self {
         Spanned { value, span }
     }

@@ -23,10 +23,12 @@ pub enum OcelotBehavior {
 }
 
 impl OcelotTolerated {
+    /// `result` is what Ocelot makes of the value, for the warning.
     pub fn new(code: Code, result: OcelotBehavior, message: impl Into<String>) -> Self {
         OcelotTolerated { code, message: message.into(), help: Vec::new(), result }
     }
 
+    /// Adds a cure; each is printed on its own line.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help.push(text.into());
         self

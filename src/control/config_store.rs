@@ -22,10 +22,12 @@ pub struct StoredConfig {
 }
 
 impl StoredConfig {
+    /// `held` is what the store contained at startup; `None`: the store was unreachable.
     pub fn new(held: Option<RemoteDocument>) -> Arc<StoredConfig> {
         Arc::new(StoredConfig { current: Mutex::new(held), changed: Notify::new() })
     }
 
+    /// The document of the last successful read.
     pub fn get(&self) -> Option<RemoteDocument> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -34,6 +34,7 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
+    /// `thumbprint` is the `x5t#S256` of RFC 8705; an empty `header_value` keeps the certificate from backends.
     pub fn new(facts: CertificateInfo, thumbprint: String, header_value: String) -> ClientCertificate {
         ClientCertificate { facts, thumbprint, header_value, identity: OnceLock::new() }
     }

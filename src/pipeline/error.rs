@@ -170,6 +170,8 @@ pub struct ErrorDetails {
 }
 
 impl GatewayError {
+    /// An error with the status and title of its code. `detail` is sent to the client: it must not contain a
+    /// secret.
     pub fn new(why: ErrorCode, detail: impl Into<Cow<'static, str>>) -> GatewayError {
         GatewayError { why, detail: detail.into(), extra: None }
     }
@@ -195,6 +197,7 @@ impl GatewayError {
         GatewayError::new(ErrorCode::BackendMalformed, detail)
     }
 
+    /// The client closed the connection early: status 499 in the access log, nothing is sent.
     pub fn client_closed() -> GatewayError {
         GatewayError::new(
             ErrorCode::ClientClosed,

@@ -16,6 +16,7 @@ use std::{
 pub struct ResponseGuard(Box<dyn Any + Send + Sync>);
 
 impl ResponseGuard {
+    /// Holds a value until the exchange ends, whatever its outcome.
     pub fn new(held: impl Any + Send + Sync) -> ResponseGuard {
         ResponseGuard(Box::new(held))
     }
@@ -34,6 +35,7 @@ pub struct GuardedBody<L> {
 }
 
 impl<L> GuardedBody<L> {
+    /// Drops `lease` with the last chunk of `body`, or with the body.
     pub fn new(body: Box<dyn BodyRead>, lease: L) -> GuardedBody<L> {
         GuardedBody { body, lease: Some(lease) }
     }

@@ -150,10 +150,12 @@ impl Head {
         head
     }
 
+    /// The method of a request, as received.
     pub fn method(&self) -> &[u8] {
         self.first.slice(&self.buf)
     }
 
+    /// The reason phrase of a response; over HTTP/2 the standard one of the status.
     pub fn reason(&self) -> &[u8] {
         self.first.slice(&self.buf)
     }
@@ -178,10 +180,12 @@ impl Head {
         self.original_target().split(|&b| b == b'?').next().unwrap_or_default()
     }
 
+    /// Replaces the method of a request.
     pub fn set_method(&mut self, method: &[u8]) {
         self.first = self.push_bytes(method);
     }
 
+    /// Replaces the target of a request: path and query, or the absolute form.
     pub fn set_target(&mut self, target: &[u8]) {
         self.target_range = self.push_bytes(target);
     }
@@ -192,6 +196,7 @@ impl Head {
         self.target_range = self.push_bytes(target);
     }
 
+    /// Replaces status and reason phrase of a response.
     pub fn set_status(&mut self, status: u16, reason: &[u8]) {
         self.status = status;
         self.first = self.push_bytes(reason);

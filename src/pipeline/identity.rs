@@ -18,6 +18,7 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// An identity without claims, authenticated by this scheme.
     pub fn new(scheme: Arc<str>) -> Identity {
         Identity { scheme, claims: Vec::new() }
     }

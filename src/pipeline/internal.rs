@@ -18,6 +18,7 @@ pub struct InternalService {
 }
 
 impl InternalService {
+    /// `name` is what routes write in `DownstreamService`. The service is cloned for each request.
     pub fn new<S>(name: &str, service: S) -> InternalService
     where
         S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,

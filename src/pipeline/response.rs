@@ -47,6 +47,7 @@ impl Response {
         Response { head, body, close_connection: false, upgrade: None }
     }
 
+    /// The status code that the client receives.
     pub fn status(&self) -> u16 {
         self.head.status
     }

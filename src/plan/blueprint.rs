@@ -161,6 +161,7 @@ pub struct Sourced<T> {
 }
 
 impl<T> Sourced<T> {
+    /// `origin` is where the document sets the value; `None` for a default.
     pub fn new(value: T, origin: Option<Span>) -> Self {
         Sourced { value, origin }
     }

@@ -40,6 +40,7 @@ macro_rules! stage_options {
         }
 
         impl<'d> StageGroups<'d> {
+            /// Prepares the global groups once for all routes.
             pub fn new(global: &'d GlobalDocument) -> Self {
                 StageGroups { $($($(#[cfg($($cfg)*)])? $field: GlobalGroup::new(&global.$field),)?)* }
             }

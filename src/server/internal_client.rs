@@ -24,6 +24,7 @@ pub struct BufferedClient {
 }
 
 impl BufferedClient {
+    /// A complete request body, and the trailers that follow it.
     pub fn new(body: Bytes, trailers: Option<Head>) -> BufferedClient {
         BufferedClient { body_len: body.len() as u64, body, trailers, timer: DeadlineTimer::default() }
     }

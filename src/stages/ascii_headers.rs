@@ -6,6 +6,7 @@ use crate::pipeline::{
     stage::{Stage, Step},
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "ascii-headers";
 
 /// Rejects requests that Ocelot's HTTP client would not send.

@@ -8,6 +8,7 @@ use crate::pipeline::{
     stage::{Stage, Step},
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "client-certificate";
 
 /// The certificate as a structured field byte sequence, `:base64(DER):` (RFC 9440 2.2).

@@ -12,6 +12,7 @@ use crate::{
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "custom";
 
 /// The use of a custom stage by a route: its settings, and the position for diagnostics.

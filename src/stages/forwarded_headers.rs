@@ -11,6 +11,7 @@ use crate::{
 };
 use std::net::{IpAddr, SocketAddr};
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "forwarded-headers";
 
 /// Reads `X-Forwarded-*` of trusted proxies only, and writes them for the backend.

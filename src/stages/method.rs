@@ -5,6 +5,7 @@ use crate::pipeline::{
     stage::{Stage, Step},
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "method-override";
 
 const STANDARD_METHODS: [&str; 9] =

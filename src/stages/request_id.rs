@@ -12,6 +12,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "request-id";
 
 /// Longest ID in the access log.
@@ -27,6 +28,7 @@ pub struct RequestId {
 }
 
 impl RequestId {
+    /// `header` carries the ID in both directions.
     pub fn new(header: &str) -> RequestId {
         let prefix = RandomState::new().hash_one(header);
         RequestId { header: header.as_bytes().into(), prefix, count: AtomicU64::new(0) }

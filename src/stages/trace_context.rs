@@ -13,6 +13,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "trace-context";
 
 const TRACEPARENT: &[u8] = b"traceparent";
@@ -40,6 +41,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
+    /// Seeds the IDs, which differ between plans and processes.
     pub fn new(mode: Mode) -> TraceContext {
         let seed = [0, 1, 2].map(|n: u64| RandomState::new().hash_one(n));
         TraceContext { mode, seed, count: AtomicU64::new(0) }

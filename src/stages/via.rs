@@ -11,6 +11,7 @@ use crate::{
     },
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "via";
 
 /// Appends to `Via`; decrements `Max-Forwards` and responds when it is exhausted.

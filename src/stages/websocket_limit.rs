@@ -17,6 +17,7 @@ use std::{
     },
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "websocket-limit";
 
 /// The number of open WebSocket connections by client address.
@@ -40,6 +41,7 @@ impl Drop for WebSocketGuard {
 }
 
 impl WebSocketLimit {
+    /// `open` is shared by all routes with a limit and survives a reload.
     pub fn new(max_per_client: u64, open: &Arc<OpenWebSockets>) -> WebSocketLimit {
         WebSocketLimit { max_per_client, open: open.clone() }
     }

@@ -53,6 +53,7 @@ struct Table {
 }
 
 impl DiscoveryTable {
+    /// The metrics of a service, and of its registry; without `service` only errors are exported.
     pub fn handle(&self, registry: &str, service: Option<&str>) -> Arc<DiscoveryMetrics> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let errors = table.errors.entry(registry.into()).or_default().clone();
@@ -70,6 +71,7 @@ impl DiscoveryTable {
         new
     }
 
+    /// The services that are being followed, in the order of their labels.
     pub fn rows(&self) -> Vec<DiscoveryRow> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let row = |((registry, service), handle): (&(Box<str>, Box<str>), &Weak<DiscoveryMetrics>)| {
@@ -81,6 +83,7 @@ impl DiscoveryTable {
         table.services.iter().filter_map(row).collect()
     }
 
+    /// The number of failed queries of each registry, also of those that are no longer used.
     pub fn errors(&self) -> Vec<(Box<str>, u64)> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.errors.iter().map(|(registry, n)| (registry.clone(), n.load(Relaxed))).collect()

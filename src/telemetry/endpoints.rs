@@ -53,6 +53,7 @@ pub(super) struct EndpointTable(Mutex<Handles>);
 type Handles = BTreeMap<(Box<str>, Box<str>), Weak<EndpointMetrics>>;
 
 impl EndpointTable {
+    /// The metrics of an endpoint: equal labels share them. Beyond `MAX_ROWS` endpoints they are not exported.
     pub fn handle(&self, cluster: &str, endpoint: &str) -> Arc<EndpointMetrics> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (Box::from(cluster), Box::from(endpoint));
@@ -69,6 +70,7 @@ impl EndpointTable {
         new
     }
 
+    /// The endpoints that are in use, in the order of their labels.
     pub fn rows(&self) -> Vec<EndpointRow> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let row = |((cluster, endpoint), handle): (&(Box<str>, Box<str>), &Weak<EndpointMetrics>)| {

@@ -57,6 +57,7 @@ impl ResilienceMetrics {
         self.counts[event as usize].fetch_add(1, Relaxed);
     }
 
+    /// The number of these events since the start of the process.
     pub fn total(&self, event: Event) -> u64 {
         self.counts[event as usize].load(Relaxed)
     }

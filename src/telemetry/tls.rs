@@ -37,6 +37,7 @@ impl Handshake {
 pub struct TlsMetrics([AtomicU64; 4]);
 
 impl TlsMetrics {
+    /// Counts one handshake.
     pub fn count(&self, outcome: Handshake) {
         self.0[outcome as usize].fetch_add(1, Relaxed);
     }

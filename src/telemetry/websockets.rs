@@ -23,6 +23,7 @@ impl WebSocketMetrics {
         self.opened.fetch_add(1, Relaxed);
     }
 
+    /// Ends what `open` began.
     pub fn close(&self) {
         self.closed.fetch_add(1, Relaxed);
     }

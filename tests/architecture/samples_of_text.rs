@@ -42,6 +42,7 @@ fn an_undocumented_public_item_is_found() {
         1
     );
     assert_eq!(found("/// Documented.\n#[derive(\n    Debug,\n)]\npub struct S;"), 0);
+    assert_eq!(found("$(#[$meta])*\npub struct $name {}"), 0);
     assert_eq!(found("pub(crate) fn f() {}\npub use a::b;\nfn g() {}"), 0);
 }
 

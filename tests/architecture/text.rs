@@ -21,7 +21,8 @@ pub fn without_tests<'s>(path: &str, text: &'s str) -> &'s str {
     text
 }
 
-/// Public items without a doc comment: (line, the item's first line).
+/// Public items without a doc comment: (line, the item's first line). An item that a macro declares has the doc comment
+/// of the macro's caller.
 pub fn undocumented(text: &str) -> Vec<(usize, &str)> {
     let lines: Vec<&str> = text.lines().collect();
     let items = lines.iter().enumerate().filter(|(_, line)| is_public_item(line.trim_start()));
@@ -35,7 +36,7 @@ fn is_public_item(line: &str) -> bool {
     }
     ["fn ", "struct ", "enum ", "trait ", "const ", "static ", "type ", "union "]
         .iter()
-        .any(|keyword| rest.starts_with(keyword))
+        .any(|keyword| rest.strip_prefix(keyword).is_some_and(|name| !name.starts_with('$')))
 }
 
 /// Whether the lines above an item end in a doc comment; attributes may stand between them.

@@ -221,6 +221,7 @@ pub struct AdmissionGuard<'b> {
 }
 
 impl<'b> AdmissionGuard<'b> {
+    /// Guards an admission that `breaker` granted. `config` classifies the result.
     pub fn new(breaker: &'b Breaker, config: &'b BreakerConfig, admission: Admission) -> AdmissionGuard<'b> {
         AdmissionGuard { breaker, config, admission: Some(admission) }
     }

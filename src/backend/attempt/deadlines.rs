@@ -18,6 +18,7 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
+    /// Starts both timers at `started_at`; without a `per_try_timeout` the attempt is limited by the exchange only.
     pub fn new(started_at: Instant) -> Deadlines {
         Deadlines {
             started_at,

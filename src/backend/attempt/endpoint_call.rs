@@ -54,6 +54,7 @@ pub struct EndpointCall<'a> {
 }
 
 impl<'a> EndpointCall<'a> {
+    /// Prepares an attempt. `hop` comes from the client's request and is applied again for each connection.
     pub fn new(
         endpoint: &'a Arc<Endpoint>,
         config: &'a AttemptConfig,

@@ -86,6 +86,7 @@ pub struct Retry {
 }
 
 impl Retry {
+    /// `budget` is the one of the cluster: its routes share it, and it survives a reload.
     pub fn new(settings: RetryConfig, budget: Arc<Budget>) -> Retry {
         Retry { settings, budget }
     }

@@ -91,6 +91,7 @@ impl Balancer {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The load-balancing algorithm, with its parameters.
     pub fn kind(&self) -> &BalancerKind {
         &self.kind
     }

@@ -53,6 +53,7 @@ impl std::fmt::Debug for Sessions {
 }
 
 impl Sessions {
+    /// An empty table; a session that is not used for `expiry` is forgotten.
     pub fn new(expiry: Duration) -> Sessions {
         Sessions::with_capacity(expiry, MAX_SESSIONS)
     }

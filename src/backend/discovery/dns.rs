@@ -39,6 +39,7 @@ pub struct DnsProvider {
 }
 
 impl DnsProvider {
+    /// Resolves services through `dns`, whose cache it shares with the connections to backends.
     pub fn new(settings: &DnsSettings, dns: &Dns) -> DnsProvider {
         DnsProvider { settings: settings.clone(), dns: dns.clone() }
     }

@@ -77,6 +77,7 @@ impl FileFingerprint {
 }
 
 impl FileProvider {
+    /// The file is read on the first query and when its fingerprint changes.
     pub fn new(settings: &FileSettings) -> FileProvider {
         FileProvider {
             label: format!("File {}", settings.path.display()),

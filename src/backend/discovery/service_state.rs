@@ -56,6 +56,7 @@ pub(super) struct ServiceState {
 }
 
 impl ServiceState {
+    /// A service that no query has found yet. `name` appears in the log.
     pub fn new(name: String, metrics: Arc<DiscoveryMetrics>) -> ServiceState {
         ServiceState {
             name,

@@ -70,7 +70,7 @@ pub enum StartError {
 }
 
 /// `margay demo`: the services, then the gateway in front of them.
-pub fn run(demo: &Demo, stages: &StageRegistry) -> Exit {
+pub(super) fn run(demo: &Demo, stages: &StageRegistry) -> Exit {
     let running = match start(|name| std::env::var(name).ok()) {
         Ok(running) => running,
         Err(error) => return Exit::failed(&error.to_string()),

@@ -51,10 +51,12 @@ pub struct PolicyFile {
 }
 
 impl Policies {
+    /// The policy with this name, case-sensitive.
     pub fn get(&self, name: &str) -> Option<&Policy> {
         self.all.iter().find(|policy| policy.name == name)
     }
 
+    /// All names in alphabetical order, for suggestions.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|policy| policy.name.as_str())
     }

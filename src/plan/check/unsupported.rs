@@ -18,6 +18,7 @@ pub struct EffectiveOptions<'d> {
 }
 
 impl<'d> EffectiveOptions<'d> {
+    /// Merges the options of the route with the global groups that apply to it.
     pub fn new(scope: &'d CheckContext<'d>, route: &'d RouteDocument) -> Self {
         let key = route.key.as_ref().map(|key| key.as_str());
         let authentication = merge(&route.authentication, scope.stages.authentication.as_ref(), key);

@@ -106,6 +106,7 @@ macro_rules! cluster_options {
         }
 
         impl<'d> ClusterGroups<'d> {
+            /// Prepares the global groups once for all routes and clusters.
             pub fn new(global: &'d GlobalDocument) -> Self {
                 ClusterGroups { $($field: group(&global.$field),)* }
             }
@@ -118,11 +119,13 @@ macro_rules! cluster_options {
         }
 
         impl<'d> ClusterOptions<'d> {
+            /// The options of a route: its own, then those of the global groups that name its key or no key.
             pub fn of_route(route: &'d RouteDocument, groups: &'d ClusterGroups<'_>) -> Self {
                 let key = route.key.as_ref().map(|key| key.as_str());
                 ClusterOptions { $($field: effective(&route.$field, &groups.$field, key),)* }
             }
 
+            /// The options of a cluster: its own, then those of the global groups that name no key.
             pub fn of_cluster(cluster: &'d ClusterDocument, groups: &'d ClusterGroups<'_>) -> Self {
                 let mut options = ClusterOptions::default();
                 $(if_carried! {

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 pub struct AggregateMembers<'d>(HashMap<&'d str, Vec<&'d AggregateDocument>>);
 
 impl<'d> AggregateMembers<'d> {
+    /// Collects the aggregates of the document by the keys of the routes that they call.
     pub fn new(scope: &CheckContext<'d>) -> Self {
         let mut members: HashMap<&str, Vec<_>> = HashMap::new();
         for aggregate in scope.aggregates() {

@@ -122,6 +122,7 @@ pub struct RequestMetricsGuard<'m> {
 }
 
 impl<'m> RequestMetricsGuard<'m> {
+    /// Counts the request as in flight. Until `status` is set it counts as canceled (499).
     pub fn start(metrics: &'m RouteMetrics, worker: usize) -> RequestMetricsGuard<'m> {
         metrics.begin(worker);
         RequestMetricsGuard { metrics, worker, started_at: Instant::now(), status: 499 }

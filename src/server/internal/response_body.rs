@@ -28,6 +28,7 @@ pub struct ResponseBody {
 }
 
 impl ResponseBody {
+    /// `length` is the `Content-Length`, `None`: chunked. `upload` is polled along with the response.
     pub fn new(body: Body, length: Option<u64>, upload: Upload) -> ResponseBody {
         ResponseBody { body, chunk: Bytes::new(), length, trailers: None, ended: false, upload }
     }

@@ -27,6 +27,7 @@ pub struct ApiKeys {
 }
 
 impl ApiKeys {
+    /// Builds the table of key hashes; the owner becomes the claim `sub` unless the key has one.
     pub fn new(name: &str, settings: ApiKeySettings) -> ApiKeys {
         let (scheme, hasher): (Arc<str>, _) = (name.into(), RandomState::new());
         let mut owners: HashMap<u64, Vec<KeyOwner>> = HashMap::with_capacity(settings.keys.len());

@@ -58,6 +58,7 @@ pub struct Basic {
 }
 
 impl Basic {
+    /// Password hashes are verified on `background`, because each takes tens of milliseconds.
     pub fn new(name: &str, settings: BasicSettings, background: BackgroundRuntime) -> Basic {
         let dummy_user = settings.users.first().cloned();
         let random = RandomState::new();

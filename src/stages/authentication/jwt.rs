@@ -56,6 +56,7 @@ struct CachedToken {
 }
 
 impl Jwt {
+    /// `clock` decides about `exp` and `nbf`; verified tokens are cached until they expire.
     pub fn new(name: &str, settings: JwtSettings, keys: Keys, clock: Clock) -> Jwt {
         let token_cache = Cache::<Box<[u8]>, CachedToken>::builder()
             .max_capacity(TOKEN_CACHE_BYTES)

@@ -284,6 +284,7 @@ pub enum SignatureCheck {
 }
 
 impl KeySet {
+    /// `generation` must differ from that of every earlier set of the same provider.
     pub fn new(data: &[KeyData], issuer: Option<String>, generation: u64) -> KeySet {
         KeySet { keys: data.iter().map(Key::new).collect(), issuer, generation }
     }

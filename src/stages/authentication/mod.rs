@@ -48,6 +48,7 @@ use settings::{AuthenticationConfig, SchemeConfig, SchemeKind};
 use state::Scheme;
 use std::sync::Arc;
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "authentication";
 
 impl StageConfig for AuthenticationConfig {
@@ -81,6 +82,7 @@ struct Challenge {
 }
 
 impl Authentication {
+    /// Compiles the schemes in the order in which they are tried; `state` shares them between routes and plans.
     pub fn new(
         settings: &AuthenticationConfig,
         state: &AuthState,

@@ -34,6 +34,7 @@ pub struct ResolvedAuthentication {
 }
 
 impl ResolvedAuthentication {
+    /// Folds `AuthenticationProviderKey` into the list, in first place.
     pub fn resolve(options: &AuthenticationOptions) -> Self {
         let old = non_blank(&options.authentication_provider_key).into_iter();
         ResolvedAuthentication {

@@ -27,6 +27,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// Checks the credentials of a request, or finds none of its kind.
     pub fn authenticate(&self, exchange: &Exchange) -> AuthOutcome {
         match self {
             Scheme::Jwt(jwt) => jwt.authenticate(exchange),

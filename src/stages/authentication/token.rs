@@ -23,6 +23,7 @@ pub struct TokenParts<'t> {
 pub struct JsonObject(pub Vec<(String, Value)>);
 
 impl JsonObject {
+    /// The member with this name, case-sensitive.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }

@@ -19,6 +19,7 @@ use crate::{
     },
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "authorization";
 
 /// The authorization rules of a route.
@@ -45,6 +46,7 @@ pub enum ClaimValue {
 }
 
 impl AuthorizationRules {
+    /// Whether every request passes.
     pub fn is_empty(&self) -> bool {
         self.scopes.is_empty() && self.claims.is_empty() && self.expression.is_none()
     }
@@ -55,6 +57,7 @@ impl AuthorizationRules {
 pub struct Authorization(AuthorizationRules);
 
 impl Authorization {
+    /// Scopes, claims and expression must all hold.
     pub fn new(rules: AuthorizationRules) -> Authorization {
         Authorization(rules)
     }

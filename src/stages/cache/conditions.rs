@@ -29,6 +29,7 @@ impl Conditions {
         conditions
     }
 
+    /// Whether the request has none of the conditional headers.
     pub fn is_empty(&self) -> bool {
         *self == Conditions::default()
     }

@@ -96,6 +96,7 @@ impl Freshness {
         }
     }
 
+    /// The age of the response (RFC 9111 4.2.3): `Age` when it was received, and the time since.
     pub fn age(&self, now: Instant) -> Duration {
         self.initial + now.saturating_duration_since(self.received_at)
     }

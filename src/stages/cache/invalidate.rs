@@ -13,6 +13,7 @@ use crate::pipeline::{
 };
 use std::sync::Arc;
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME_INVALIDATE: &str = "cache-invalidate";
 
 /// Invalidates the stored responses of a URL after a successful unsafe request.
@@ -23,6 +24,7 @@ pub struct Invalidator {
 }
 
 impl Invalidator {
+    /// Invalidates in all caches of `registry`.
     pub fn new(registry: &CacheRegistry) -> Invalidator {
         let shared = registry.shared();
         Invalidator { key_builder: CacheKeyBuilder::new(&shared.keys, "", KeyRules::default()), shared }

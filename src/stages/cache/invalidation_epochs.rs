@@ -9,6 +9,7 @@ const SLOTS: usize = 1 << 15;
 /// A number that each invalidation increments.
 pub type Epoch = u64;
 
+/// The epochs of one cache memory, in a table of fixed size.
 #[derive(Debug)]
 pub struct InvalidationEpochs {
     slots: Box<[AtomicU64]>,

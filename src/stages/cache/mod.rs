@@ -62,6 +62,7 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "cache";
 
 impl StageConfig for CacheConfig {

@@ -15,6 +15,7 @@ pub struct SegmentedBody {
 }
 
 impl SegmentedBody {
+    /// A body of known length, the sum of its segments.
     pub fn new(segments: Vec<Bytes>) -> SegmentedBody {
         let length = segments.iter().map(|segment| segment.len() as u64).sum();
         SegmentedBody { segments, next: 0, length }

@@ -24,6 +24,7 @@ pub enum Statuses {
 }
 
 impl Statuses {
+    /// Whether the statuses allow this one; the rules of HTTP apply in addition.
     pub fn contains(&self, status: u16) -> bool {
         match self {
             Statuses::All | Statuses::Standard => true,

@@ -30,6 +30,7 @@ pub struct StoreWriter {
 }
 
 impl StoreWriter {
+    /// Stores nothing if it is dropped without `commit`.
     pub fn new(
         cache: &Cache,
         key: ComputedKey,

@@ -70,6 +70,7 @@ impl std::fmt::Debug for StreamingFill {
 }
 
 impl StreamingFill {
+    /// `expected` is the `Content-Length`; `None`: the body ends where the backend ends it.
     pub fn new(sink: Box<dyn FillSink>, expected: Option<u64>) -> Arc<StreamingFill> {
         Arc::new(StreamingFill { progress: Mutex::default(), sink, expected })
     }
@@ -228,6 +229,7 @@ pub struct TeeBody {
 }
 
 impl TeeBody {
+    /// Reads `inner` for the client and copies each chunk to `fill`.
     pub fn new(inner: Box<dyn BodyRead>, fill: Arc<StreamingFill>) -> TeeBody {
         let reader = FillReader { fill: fill.clone(), next: 0, current: Bytes::new() };
         let framing = inner.framing();

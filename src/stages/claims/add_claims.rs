@@ -7,6 +7,7 @@ use crate::pipeline::{
 };
 use std::sync::Arc;
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "claims-to-claims";
 
 /// Adds claims to the caller; each replaces the first claim of its type.
@@ -14,6 +15,7 @@ pub const NAME: &str = "claims-to-claims";
 pub struct AddClaims(Box<[ClaimMapping]>);
 
 impl AddClaims {
+    /// The entries apply in the order of their names, as in .NET.
     pub fn new(entries: Vec<ClaimMapping>) -> AddClaims {
         AddClaims(in_dotnet_order(entries))
     }

@@ -10,6 +10,7 @@ use crate::{
     },
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "claims-to-headers";
 
 /// Sets headers, replacing those of the client.
@@ -17,6 +18,7 @@ pub const NAME: &str = "claims-to-headers";
 pub struct AddHeaders(Box<[ClaimMapping]>);
 
 impl AddHeaders {
+    /// The entries apply in the order of their names, as in .NET.
     pub fn new(entries: Vec<ClaimMapping>) -> AddHeaders {
         AddHeaders(in_dotnet_order(entries))
     }

@@ -14,6 +14,7 @@ use crate::{
 
 use smallvec::SmallVec;
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "claims-to-queries";
 
 /// Sets parameters: in place if the request has them, otherwise appended.
@@ -25,6 +26,7 @@ pub struct AddQueries {
 }
 
 impl AddQueries {
+    /// The entries apply in the order of their names, as in .NET.
     pub fn new(entries: Vec<ClaimMapping>, ocelot: bool) -> AddQueries {
         AddQueries { entries: in_dotnet_order(entries), ocelot }
     }

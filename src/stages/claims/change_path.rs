@@ -11,6 +11,7 @@ use crate::pipeline::{
 };
 use std::sync::Arc;
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "claims-to-path";
 
 /// Sets placeholders to the value of a claim, overriding the value from the path.

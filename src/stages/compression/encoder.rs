@@ -49,6 +49,7 @@ pub enum Encoder {
 }
 
 impl Encoder {
+    /// `level` is a level of the coding: gzip and zstd 1 to 9, Brotli 1 to 6.
     pub fn new(coding: ContentCoding, level: u8) -> io::Result<Encoder> {
         Ok(match coding {
             ContentCoding::Gzip => {

@@ -171,6 +171,7 @@ impl Default for MediaTypes {
 }
 
 impl MediaTypes {
+    /// Types that do not compress well, such as `image/png`, are excluded where `included` covers them.
     pub fn new(included: Vec<Pattern>) -> MediaTypes {
         let excluded = EXCLUDED_TYPES.iter().filter_map(|text| Pattern::read(text));
         let excluded =

@@ -29,6 +29,7 @@ pub struct MemoryLimit {
 }
 
 impl MemoryLimit {
+    /// `used` is shared by all routes; `max_bytes` limits their sum.
     pub fn new(used: &Arc<AtomicU64>, max_bytes: u64) -> MemoryLimit {
         MemoryLimit { used: used.clone(), max_bytes }
     }

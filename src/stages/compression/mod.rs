@@ -40,6 +40,7 @@ use std::{
 };
 use stream::{BufferedBody, CompressedBody, EncodingPlan, compress_buffered};
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "compression";
 
 /// Buffered bodies up to this size are compressed at once; larger ones are streamed.
@@ -79,6 +80,7 @@ pub struct Compression {
 }
 
 impl Compression {
+    /// Compresses within `memory`; responses beyond it are sent uncompressed.
     pub fn new(
         settings: &CompressionConfig,
         memory: MemoryLimit,

@@ -73,6 +73,7 @@ pub struct CompressedBody {
 }
 
 impl CompressedBody {
+    /// `reservation` is the memory of the encoder, released with the body.
     pub fn new(inner: Box<dyn BodyRead>, plan: EncodingPlan, reservation: MemoryGuard) -> CompressedBody {
         let phase = Phase::Open;
         CompressedBody {

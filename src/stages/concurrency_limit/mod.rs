@@ -26,6 +26,7 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "concurrency-limit";
 
 /// Shards of the table of keys, against lock contention between workers.
@@ -120,6 +121,7 @@ pub struct Concurrency {
 }
 
 impl Concurrency {
+    /// Continues with the slots of the previous plan, unless the limit changed.
     pub fn new(settings: &ConcurrencyLimitConfig, limiters: &ConcurrencyLimiters) -> Concurrency {
         // A changed limit starts with new slots: requests in flight count for the old one.
         let name = format!("{}|{}", settings.name, settings.limit);

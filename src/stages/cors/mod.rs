@@ -22,7 +22,9 @@ use crate::{
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "cors";
+/// Name of the stage that responds to preflights, which runs after the IP filter.
 pub const NAME_PREFLIGHT: &str = "cors-preflight";
 
 const ORIGIN: &[u8] = b"Origin";

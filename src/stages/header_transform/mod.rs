@@ -17,6 +17,7 @@ use crate::pipeline::{
     stage::{Stage, Step},
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "header-transform";
 
 /// An edit of one header.
@@ -63,6 +64,7 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
+    /// Whether the route edits no header.
     pub fn is_empty(&self) -> bool {
         self.request.is_empty() && self.response.is_empty()
     }
@@ -73,6 +75,7 @@ impl HeaderEdits {
 pub struct Headers(HeaderEdits);
 
 impl Headers {
+    /// The edits apply in the order of the document.
     pub fn new(edits: HeaderEdits) -> Headers {
         Headers(edits)
     }

@@ -17,6 +17,7 @@ use crate::{
 };
 use std::net::IpAddr;
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "ip-filter";
 
 /// Checks the address of the client, as reported by trusted proxies, against two lists.

@@ -30,6 +30,7 @@ pub(super) struct ResolvedRateLimit {
 }
 
 impl ResolvedRateLimit {
+    /// Folds the old names into the new ones and fills in the defaults.
     pub fn resolve(options: &RateLimitOptions) -> Self {
         let status = or(&options.http_status_code, &options.status_code);
         let wait = match &options.period_timespan {

@@ -163,6 +163,7 @@ impl CounterStore {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
+    /// Whether no counter is stored.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

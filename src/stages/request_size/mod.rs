@@ -17,6 +17,7 @@ use crate::{
     stages::feature::{BuildContext, StageConfig},
 };
 
+/// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "request-size";
 
 /// The limits of a route; `None`: the limit of the listener.

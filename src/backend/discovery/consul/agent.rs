@@ -33,6 +33,7 @@ pub(super) struct Agent {
 }
 
 impl Agent {
+    /// A client for the HTTP API of the configured agent; the first query opens the connection.
     pub fn new(settings: &ConsulSettings) -> Agent {
         Agent {
             label: format!("{} {}", settings.kind_name(), settings.server.address(DEFAULT_PORT)),

@@ -34,6 +34,7 @@ struct KvEntry {
 }
 
 impl KvStore {
+    /// Reads `key` of the KV store; the first read opens the connection.
     pub fn new(settings: &ConsulSettings, key: &str) -> KvStore {
         KvStore { agent: Agent::new(settings), key: key.to_owned() }
     }

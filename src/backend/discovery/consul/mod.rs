@@ -28,6 +28,7 @@ pub struct Consul {
 }
 
 impl Consul {
+    /// Discovers services through the configured agent; the first query opens the connection.
     pub fn new(settings: &ConsulSettings) -> Consul {
         Consul { agent: Agent::new(settings) }
     }

@@ -59,6 +59,7 @@ struct State {
 }
 
 impl Eureka {
+    /// Without settings the path is `/eureka` and the poll interval 10 s; the first poll opens the connection.
     pub fn new(settings: &EurekaSettings) -> Eureka {
         let path = if settings.path.is_empty() { DEFAULT_PATH } else { &settings.path };
         Eureka {

@@ -49,6 +49,7 @@ pub struct Credentials {
 }
 
 impl CredentialSource {
+    /// Reads the service account from the environment and its directory, or takes the configured server and token.
     pub fn new(settings: &KubernetesSettings) -> CredentialSource {
         if settings.use_service_account {
             let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

@@ -59,6 +59,7 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
+    /// `Kube` watches, except under Ocelot compatibility; `PollKube` without an interval polls every second.
     pub fn new(settings: &KubernetesSettings) -> Kubernetes {
         let credentials = CredentialSource::new(settings);
         Kubernetes {

@@ -27,6 +27,7 @@ pub struct ResolvedQos {
 }
 
 impl ResolvedQos {
+    /// Folds the old names into the new ones; an old name wins, as in Ocelot.
     pub fn resolve(options: &QosOptions) -> Self {
         ResolvedQos {
             minimum_throughput: or_new(

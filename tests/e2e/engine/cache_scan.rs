@@ -1,6 +1,7 @@
 //! A scan through more URLs than the cache can hold: memory stays within its bound. `SOAK=1` scans a million.
 
 use super::document;
+use crate::support::StopGuard;
 use crate::support::client::Request;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
@@ -43,6 +44,7 @@ fn a_scan_stays_within_the_cache_memory_and_keeps_frequent_entries() {
     let before = gateway.process.rss();
     let (most, highest, done) = (AtomicU64::new(0), AtomicU64::new(before), AtomicBool::new(false));
     std::thread::scope(|scope| {
+        let _stop_guard = StopGuard(&done);
         scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
                 most.fetch_max(stored_bytes(&gateway), Ordering::SeqCst);
@@ -54,9 +56,7 @@ fn a_scan_stays_within_the_cache_memory_and_keeps_frequent_entries() {
         let (part, gateway) = (keys() / READERS, &gateway);
         let readers: Vec<_> =
             (0..READERS).map(|n| scope.spawn(move || scan(gateway, n * part, (n + 1) * part))).collect();
-        let through = readers.into_iter().all(|reader| reader.join().is_ok());
-        done.store(true, Ordering::SeqCst);
-        assert!(through, "a reader failed");
+        assert!(readers.into_iter().all(|reader| reader.join().is_ok()), "a reader failed");
     });
     let (most, grown) = (most.into_inner(), (highest.into_inner() - before) * 1024);
     assert!(most <= BOUND && most > BOUND / 2, "{most} bytes of {BOUND}");

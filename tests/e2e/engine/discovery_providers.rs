@@ -1,12 +1,12 @@
 //! Discovery providers: files, DNS, Eureka and Kubernetes.
 
 use super::{over, to};
-use crate::support::becomes_true;
 use crate::support::client::{Client, Request};
 use crate::support::dns::{NameServer, Record};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::stub_backend::StubResponse;
+use crate::support::{StopGuard, becomes_true};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,6 +89,7 @@ fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
     };
     let over = AtomicBool::new(false);
     let asked: usize = std::thread::scope(|scope| {
+        let stop_guard = StopGuard(&over);
         let loads: Vec<_> = (0..4).map(|_| scope.spawn(|| load(&gateway, &over))).collect();
         // All appear, others replace them, most disappear, and again.
         for (from, count) in [(0, 1000), (1000, 1000), (1500, 1000), (1700, 10), (0, 1000), (7, 1)] {
@@ -96,7 +97,7 @@ fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
             assert!(becomes_true(RESPONSE_TIMEOUT, || known() == count), "{} instead of {count}", known());
             std::thread::sleep(Duration::from_millis(300));
         }
-        over.store(true, Ordering::Relaxed);
+        drop(stop_guard);
         loads.into_iter().map(|load| load.join().expect("no request failed")).sum()
     });
     assert!(asked > 1000, "{asked} requests");

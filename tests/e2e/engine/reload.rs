@@ -5,7 +5,7 @@ use crate::support::client::{Client, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::stub_backend::StubResponse;
-use crate::support::{announce, becomes_true, ports};
+use crate::support::{StopGuard, announce, becomes_true, ports};
 use serde_json::{Value, json};
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -169,6 +169,7 @@ fn reloads_under_load_cost_no_request() {
     let rounds = soak().unwrap_or(30);
     let (mut early, mut late) = (0, 0);
     std::thread::scope(|scope| {
+        let _stop_guard = StopGuard(&stop);
         for _ in 0..3 {
             scope.spawn(|| send_until(&gateway, &stop, &asked));
         }
@@ -183,7 +184,6 @@ fn reloads_under_load_cost_no_request() {
             }
         }
         late = gateway.process.rss();
-        stop.store(true, Ordering::SeqCst);
     });
     announce(&format!(
         "reloads: {rounds} under load, {} requests, none failed",

@@ -1,10 +1,10 @@
 //! The kill test: four backend processes, one killed and restarted, one stalled, one failing, one
 //! healthy; the client must see no error.
 
-use crate::support::becomes_true;
 use crate::support::client::{Client, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::ports;
+use crate::support::{StopGuard, becomes_true};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -157,6 +157,7 @@ fn clients_see_no_error_while_backends_die_stall_and_fail() {
     let gateway = Gateway::start(&Setup::json(&document(&all)).threads(2));
     let (start, seen, end) = (Instant::now(), Mutex::<Seen>::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
+        let _stop_guard = StopGuard(&end);
         (0..CLIENTS).for_each(|_| drop(scope.spawn(|| load(&gateway, &end, &seen))));
         std::thread::sleep(Duration::from_secs(1));
         services[0].kill();
@@ -167,9 +168,7 @@ fn clients_see_no_error_while_backends_die_stall_and_fail() {
             let seen = seen.lock().expect("no panic");
             seen.answers.iter().any(|(port, when)| *port == all[0] && *when > restarted)
         };
-        let back = becomes_true(Duration::from_secs(10), is_back);
-        end.store(true, Ordering::SeqCst);
-        assert!(back, "the restarted service is asked again");
+        assert!(becomes_true(Duration::from_secs(10), is_back), "the restarted service is asked again");
     });
     let seen = seen.into_inner().expect("no panic");
     let answers = seen.answers.len();

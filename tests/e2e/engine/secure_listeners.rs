@@ -2,13 +2,13 @@
 //! routing.
 
 use super::{document, over, to};
-use crate::support::becomes_true;
 use crate::support::client::{Client, Request, Response};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
 use crate::support::stub_backend::StubResponse;
 use crate::support::tls::{Authority, Issued};
+use crate::support::{StopGuard, becomes_true};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::process::Command;
@@ -167,6 +167,7 @@ fn certificates_rotated_under_load_fail_no_handshake() {
     let scene = Plan { threads: 2, ..Plan::of(hello(&origin)) }.start();
     let (stop, made) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        let _stop_guard = StopGuard(&stop);
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::SeqCst) {
@@ -183,7 +184,6 @@ fn certificates_rotated_under_load_fail_no_handshake() {
             let next = next.certificates()[0].to_vec();
             assert!(becomes_true(WAIT_TIMEOUT, || scene.shown("localhost") == next));
         }
-        stop.store(true, Ordering::SeqCst);
     });
     let metrics = scene.gateway.admin("/metrics").text();
     assert!(

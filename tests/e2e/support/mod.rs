@@ -18,12 +18,23 @@ pub mod tonic;
 pub mod websocket;
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Prints text that `cargo test` shows for passing tests as well: counts belong into every log.
 pub fn announce(text: &str) {
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(format!("{text}\n").as_bytes());
+}
+
+/// Sets a flag on drop. Threads of a scope that loop until it is set end after a failed assertion too; otherwise the scope
+/// would wait for them forever.
+pub struct StopGuard<'f>(pub &'f AtomicBool);
+
+impl Drop for StopGuard<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Repeats `ask` until it returns a value; `None` after `within`.

@@ -185,4 +185,69 @@ mod tests {
         scene.write(&gateway(1, ""));
         assert!(!scene.reloading.reload(Trigger::Signal).watch.is_empty());
     }
+
+    /// A document of the store.
+    fn stored(text: &str) -> crate::config::RemoteDocument {
+        crate::config::RemoteDocument { name: "consul:key".into(), text: text.into() }
+    }
+
+    #[test]
+    fn a_stored_document_replaces_the_routes_of_the_files() {
+        let mut scene = Scene::new();
+        scene.reloading.store.put(stored(&gateway(3, "")));
+        assert_eq!(scene.reloading.reload(Trigger::Store).outcome, Reload::Applied);
+        assert_eq!(*scene.taken.lock().unwrap(), [3]);
+        scene.write(&gateway(5, ""));
+        scene.files();
+        assert!(!scene.taken.lock().unwrap().contains(&5), "the routes come from the store");
+    }
+
+    #[test]
+    fn an_invalid_stored_document_keeps_the_last_valid_one() {
+        let mut scene = Scene::new();
+        scene.reloading.store.put(stored(&gateway(2, "")));
+        assert_eq!(scene.reloading.reload(Trigger::Store).outcome, Reload::Applied);
+        scene.reloading.store.put(stored("{ broken"));
+        assert_eq!(scene.reloading.reload(Trigger::Store).outcome, Reload::Rejected);
+        scene.reloading.store.put(stored(&gateway(2, "")));
+        assert_eq!(scene.reloading.reload(Trigger::Store).outcome, Reload::Unchanged, "it is active");
+        assert_eq!(*scene.taken.lock().unwrap(), [2]);
+    }
+
+    #[test]
+    fn a_rejected_configuration_is_applied_once_the_port_is_free() {
+        let mut scene = Scene::new();
+        scene.write(&gateway(9, ""));
+        assert_eq!(scene.files(), Reload::Rejected);
+        assert_eq!(scene.files(), Reload::Unchanged, "the same content is tried on a signal only");
+        let taken = scene.taken.clone();
+        scene.reloading.apply = Box::new(move |blueprint, _| {
+            taken.lock().unwrap().push(blueprint.routes.len());
+            Ok(())
+        });
+        assert_eq!(scene.reloading.reload(Trigger::Signal).outcome, Reload::Applied);
+        assert_eq!(*scene.taken.lock().unwrap(), [9]);
+    }
+
+    #[test]
+    fn a_replaced_certificate_is_applied_and_a_broken_one_is_rejected() {
+        let mut scene = Scene::new();
+        let issue = |scene: &Scene| {
+            let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            std::fs::write(scene.folder.path().join("cert.pem"), issued.cert.pem()).unwrap();
+            std::fs::write(scene.folder.path().join("key.pem"), issued.key_pair.serialize_pem()).unwrap();
+        };
+        issue(&scene);
+        let listeners = r#""Listeners": [{ "Address": "127.0.0.1:1", "Tls": { "Certificates": [
+            { "CertificateFile": "cert.pem", "KeyFile": "key.pem" }] } }],"#;
+        scene.write(&gateway(1, listeners));
+        assert_eq!((scene.files(), scene.files()), (Reload::Applied, Reload::Unchanged));
+        issue(&scene);
+        assert_eq!(scene.files(), Reload::Applied, "the files of the certificate are part of the configuration");
+        std::fs::write(scene.folder.path().join("key.pem"), "no key").unwrap();
+        assert_eq!(scene.files(), Reload::Rejected);
+        let watched = scene.reloading.reload(Trigger::Files).watch;
+        assert!(watched.contains(&scene.folder.path().join("key.pem")), "{watched:?}");
+        assert_eq!(scene.taken.lock().unwrap().len(), 2, "the last valid certificate stays");
+    }
 }

@@ -2,6 +2,7 @@ use super::*;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant as StdInstant;
 use tempfile::TempDir;
 
 /// Longer than any machine needs, shorter than the interval at which files are looked at anyway.
@@ -45,7 +46,7 @@ impl Scene {
 
     /// The signal of one test reaches the watchers of all: each waits for its own trigger.
     fn wait(&self, for_trigger: Trigger, at_most: Duration) -> bool {
-        let start = Instant::now();
+        let start = StdInstant::now();
         let left = || at_most.saturating_sub(start.elapsed());
         std::iter::from_fn(|| self.reloads.recv_timeout(left()).ok()).any(|t| t == for_trigger)
     }
@@ -139,4 +140,62 @@ fn the_hangup_signal_asks_for_a_reload() {
     let me = std::process::id().to_string();
     assert!(std::process::Command::new("kill").args(["-HUP", &me]).status().unwrap().success());
     assert!(scene.wait(Trigger::Signal, SOON));
+}
+
+/// Triggers without files, events and SIGHUP; the clock of the test is paused.
+fn scripted() -> (FileWatcher, Triggers) {
+    let sighup = signal(SignalKind::window_change()).unwrap();
+    let triggers = Triggers { sighup, store: StoredConfig::new(None), stop: Arc::default() };
+    (FileWatcher { watcher: None, ..FileWatcher::new() }, triggers)
+}
+
+/// Reports a change every 50 ms, this many times.
+fn change_repeatedly(changed: &Arc<Notify>, times: usize) {
+    let changed = changed.clone();
+    tokio::spawn(async move {
+        for _ in 0..times {
+            changed.notify_one();
+            sleep(DEBOUNCE / 2).await;
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_in_quick_succession_are_one_trigger() {
+    let (files, mut triggers) = scripted();
+    change_repeatedly(&files.changed, 5);
+    let start = Instant::now();
+    assert_eq!(triggers.next(&files).await, Some(Trigger::Files));
+    let expected = DEBOUNCE * 3..DEBOUNCE * 4;
+    assert!(expected.contains(&start.elapsed()), "the last change, and a pause: {:?}", start.elapsed());
+    assert!(timeout(DEBOUNCE * 4, triggers.next(&files)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn continuous_changes_delay_a_reload_by_a_second_at_most() {
+    let (files, mut triggers) = scripted();
+    change_repeatedly(&files.changed, 1000);
+    let start = Instant::now();
+    assert_eq!(triggers.next(&files).await, Some(Trigger::Files));
+    assert!(start.elapsed() <= MAX_DEBOUNCE + DEBOUNCE, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_without_an_event_is_found_by_polling() {
+    let folder = tempfile::tempdir().unwrap();
+    one_file(folder.path());
+    let (mut files, mut triggers) = scripted();
+    files.watch_paths(vec![folder.path().join("gateway.json")]);
+    fs::write(folder.path().join("gateway.json"), "[1]").unwrap();
+    let start = Instant::now();
+    assert_eq!(triggers.next(&files).await, Some(Trigger::Files));
+    assert!(start.elapsed() >= POLL_INTERVAL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_watch_precedes_other_triggers() {
+    let (files, mut triggers) = scripted();
+    triggers.store.changed.notify_one();
+    drop(WatchGuard(triggers.stop.clone()));
+    assert_eq!(triggers.next(&files).await, None);
 }

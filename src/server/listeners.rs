@@ -226,3 +226,7 @@ pub async fn wait_drained(gateway: &Gateway, until: Instant) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+#[path = "listeners_tests.rs"]
+mod tests;

@@ -156,3 +156,7 @@ impl Relay {
         Poll::Ready(Err(GatewayError::new(ErrorCode::BackendTruncated, "the body stood still for too long")))
     }
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use crate::{
         body::{BodyRead, Chunk, ClientBody, Framing},
         error::GatewayError,
         head::{Head, Version},
+        upgrade::Duplex,
     },
 };
 use std::{
@@ -26,6 +27,10 @@ pub struct ScriptedClient {
     pub stalls: bool,
     /// The client has closed its connection.
     pub is_closed: bool,
+    /// Reading from the client fails.
+    pub is_reset: bool,
+    /// Bytes of the response that the client still accepts; `None`: all.
+    pub max_receive_bytes: Option<usize>,
     pub requests_served: u32,
     pub received: u64,
     /// Status, framing and keep-alive of the response.
@@ -122,13 +127,21 @@ impl ClientIo for ScriptedClient {
     }
 
     fn poll_send(&mut self, _cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.body.extend_from_slice(data);
-        Poll::Ready(Ok(data.len()))
+        let n = self.max_receive_bytes.map_or(data.len(), |max| max.min(data.len()));
+        if n == 0 {
+            return Poll::Pending;
+        }
+        self.max_receive_bytes = self.max_receive_bytes.map(|max| max - n);
+        self.body.extend_from_slice(&data[..n]);
+        Poll::Ready(Ok(n))
     }
 
     fn end(&mut self, _trailers: Option<&Head>) -> bool {
-        self.is_ended = true;
-        true
+        self.is_ended = match self.head {
+            Some((_, Framing::Length(length), _)) => self.sent() == length,
+            _ => true,
+        };
+        self.is_ended
     }
 
     fn poll_flush_response(&mut self, _cx: &mut Context) -> Poll<io::Result<()>> {
@@ -137,5 +150,34 @@ impl ClientIo for ScriptedClient {
 
     fn sent(&self) -> u64 {
         self.body.len() as u64
+    }
+}
+
+/// After an upgrade the chunks are what the client sends, and the body is what it receives.
+impl Duplex for ScriptedClient {
+    fn poll_read(&mut self, _cx: &mut Context) -> Poll<io::Result<&[u8]>> {
+        match self.chunks.front() {
+            _ if self.is_reset => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Some(chunk) => Poll::Ready(Ok(chunk)),
+            None if self.stalls => Poll::Pending,
+            None => Poll::Ready(Ok(&[])),
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        BodyRead::consume(self, n);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bytes)
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _cx: &mut Context) -> Poll<io::Result<()>> {
+        self.is_ended = true;
+        Poll::Ready(Ok(()))
     }
 }

@@ -3,7 +3,6 @@
 use super::gateway::Drain;
 use crate::{
     base::websocket::{FrameTracker, GOING_AWAY, masked_going_away_frame},
-    net::h1::client::ClientConn,
     pipeline::{
         body::ClientBody,
         upgrade::{Duplex, Upgrade},
@@ -45,7 +44,12 @@ pub struct TunnelConfig {
 
 /// Carries bytes both ways until the end. Only frames are told from each other, so that a word of the gateway's own
 /// (it is going away) never falls into the middle of one.
-pub async fn run(conn: &mut ClientConn, switch: Upgrade, terms: TunnelConfig, drain: &Drain) -> CloseReason {
+pub async fn run<C: Duplex + ClientBody>(
+    conn: &mut C,
+    switch: Upgrade,
+    terms: TunnelConfig,
+    drain: &Drain,
+) -> CloseReason {
     let Upgrade { backend: mut far, guards: leases } = switch;
     let told = drain.notified();
     let mut told = pin!(told.notified());
@@ -89,7 +93,12 @@ impl<'t> Tunnel<'t> {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context, conn: &mut ClientConn, far: &mut dyn Duplex) -> Poll<CloseReason> {
+    fn poll<C: Duplex + ClientBody>(
+        &mut self,
+        cx: &mut Context,
+        conn: &mut C,
+        far: &mut dyn Duplex,
+    ) -> Poll<CloseReason> {
         let out = self.upload.poll(cx, conn, far, self.draining, self.metrics);
         let back = self.download.poll(cx, far, conn, self.draining, self.metrics);
         match (out, back) {
@@ -108,7 +117,7 @@ impl<'t> Tunnel<'t> {
         self.upload.frames.is_closed() && self.download.frames.is_closed()
     }
 
-    fn poll_timeouts(&mut self, cx: &mut Context, conn: &mut ClientConn, half: bool) -> Poll<CloseReason> {
+    fn poll_timeouts(&mut self, cx: &mut Context, conn: &mut impl ClientBody, half: bool) -> Poll<CloseReason> {
         let moved = self.upload.progressed + self.download.progressed + u64::from(half);
         if moved != self.progressed {
             (self.progressed, self.idle_since) = (moved, Instant::now());
@@ -254,3 +263,7 @@ impl CloseFrame {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+#[path = "websocket_tests.rs"]
+mod tests;

@@ -1,0 +1,62 @@
+use super::*;
+use crate::{
+    net::unix_address::UnixAddress, pipeline::internal::ServiceRegistry, server::internal_gateway::internal_gateway,
+};
+use std::{net::TcpListener, path::Path};
+
+fn tcp(name: &str, port: u16) -> ListenerPlan {
+    ListenerPlan::plain(name, SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+fn unix(path: &Path) -> ListenerPlan {
+    let address = UnixAddress::parse(&format!("unix:{}", path.display()), None).unwrap().unwrap();
+    ListenerPlan::plain("local", Address::Unix(address))
+}
+
+#[test]
+fn a_listener_with_the_same_address_keeps_its_socket_and_has_the_new_plan() {
+    let old = update(&[], &[tcp("a", 0)]).unwrap();
+    let new = update(&old, &[tcp("b", 0)]).unwrap();
+    assert!(Arc::ptr_eq(&old[0], &new[0]));
+    assert_eq!((new[0].address(), &*new[0].plan().name), (old[0].address(), "b"));
+}
+
+#[test]
+fn a_listener_that_cannot_be_bound_changes_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let old = update(&[], &[tcp("a", 0)]).unwrap();
+    let error = update(&old, &[tcp("b", 0), tcp("c", port)]).unwrap_err();
+    assert_eq!((&*error.name, error.error.kind()), ("c", io::ErrorKind::AddrInUse));
+    assert_eq!(&*old[0].plan().name, "a");
+}
+
+#[test]
+fn the_file_of_a_removed_unix_domain_socket_is_deleted_and_that_of_a_kept_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let old = update(&[], &[unix(&one), unix(&two)]).unwrap();
+    let new = update(&old, &[unix(&two)]).unwrap();
+    unlink_sockets(&old, &new);
+    assert!(!one.exists() && two.exists());
+}
+
+#[test]
+fn a_unix_domain_socket_whose_file_was_deleted_is_bound_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let old = update(&[], &[unix(&path)]).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let new = update(&old, &[unix(&path)]).unwrap();
+    assert!(!Arc::ptr_eq(&old[0], &new[0]) && path.exists());
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_open_connections_until_its_deadline() {
+    let gateway = internal_gateway(ServiceRegistry::default(), 8).unwrap();
+    let client = [127, 0, 0, 1].into();
+    let guard = gateway.connections.try_acquire(client, 8, 8).unwrap();
+    assert!(!wait_drained(&gateway, Instant::now()).await);
+    drop(guard);
+    assert!(wait_drained(&gateway, Instant::now()).await);
+}

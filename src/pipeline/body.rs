@@ -38,6 +38,36 @@ pub enum Chunk<'a> {
 }
 
 /// A body that is being received.
+///
+/// ```
+/// use margay::pipeline::{
+///     body::{Body, BodyRead, Chunk, Framing},
+///     error::GatewayError,
+/// };
+/// use std::task::{Context, Poll};
+///
+/// /// A body of this many spaces, made while it is sent.
+/// struct Spaces(u64);
+///
+/// const SPACES: [u8; 1024] = [b' '; 1024];
+///
+/// impl BodyRead for Spaces {
+///     fn poll_fill(&mut self, _cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+///         let n = self.0.min(1024) as usize;
+///         Poll::Ready(Ok(if n == 0 { Chunk::End } else { Chunk::Data(&SPACES[..n]) }))
+///     }
+///
+///     fn consume(&mut self, n: usize) {
+///         self.0 -= n as u64;
+///     }
+///
+///     fn framing(&self) -> Framing {
+///         Framing::Length(self.0)
+///     }
+/// }
+///
+/// assert_eq!(Body::Stream(Box::new(Spaces(1 << 20))).length(), Some(1 << 20));
+/// ```
 pub trait BodyRead: Send {
     /// The bytes that stand ready; reads more when there are none.
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>>;
@@ -123,6 +153,13 @@ impl ClientBody for NoClient {
 }
 
 /// The body of an answer.
+///
+/// ```
+/// use margay::pipeline::body::{Body, Framing};
+///
+/// assert_eq!(Body::Bytes("hello".into()).length(), Some(5));
+/// assert_eq!(Framing::Chunked.length(), None);
+/// ```
 #[derive(Default)]
 pub enum Body {
     #[default]

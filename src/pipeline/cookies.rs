@@ -3,6 +3,14 @@
 use super::head::Head;
 
 /// The value of the first cookie of that name, without quotes around it.
+///
+/// ```
+/// use margay::pipeline::{cookies::cookie_value, head::Head};
+///
+/// let mut head = Head::request(b"GET", b"/");
+/// head.append(b"Cookie", b"theme=dark; sid=\"42\"");
+/// assert_eq!(cookie_value(&head, "sid"), Some(&b"42"[..]));
+/// ```
 pub fn cookie_value<'h>(head: &'h Head, name: &str) -> Option<&'h [u8]> {
     let pairs = head.get_all(b"cookie").flat_map(|line| line.split(|b| *b == b';')).map(<[u8]>::trim_ascii);
     let mut values = pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));

@@ -13,6 +13,13 @@ pub enum Fault {
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $fault:ident, $status:literal, $ocelot:literal, $title:literal;)*) => {
         /// The vocabulary of failures. A name is stable: it stands in problems, in the access log and in metrics.
+        ///
+        /// ```
+        /// use margay::pipeline::error::{ErrorCode, Fault};
+        ///
+        /// let code = ErrorCode::BackendTimeout;
+        /// assert_eq!((code.name(), code.fault(), code.status(false)), ("backend.timeout", Fault::Backend, 504));
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ErrorCode { $($(#[$doc])* $name),* }
 
@@ -147,6 +154,14 @@ error_codes! {
 }
 
 /// One failure.
+///
+/// ```
+/// use margay::pipeline::error::{ErrorCode, GatewayError};
+///
+/// let error = GatewayError::new(ErrorCode::RateLimitExceeded, "10 requests per second are allowed")
+///     .with_details(|details| details.headers.push(("Retry-After".into(), "1".into())));
+/// assert_eq!(error.status(false), 429);
+/// ```
 #[derive(Clone, Debug)]
 pub struct GatewayError {
     pub why: ErrorCode,

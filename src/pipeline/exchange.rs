@@ -19,6 +19,14 @@ use std::{
 };
 
 /// The peer of a client connection and the transport it uses.
+///
+/// ```
+/// use margay::pipeline::exchange::Peer;
+///
+/// let peer = Peer::new("[::ffff:192.0.2.7]:4711".parse()?, "192.0.2.1:443".parse()?, true);
+/// assert_eq!((peer.ip_text(), peer.scheme()), (&b"192.0.2.7"[..], "https"));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     /// The remote address of the connection.
@@ -72,6 +80,15 @@ impl Peer {
 }
 
 /// The client of an exchange: its connection, and what the gateway has verified about it.
+///
+/// ```
+/// use margay::pipeline::exchange::Exchange;
+///
+/// /// The user for a header of the backend.
+/// fn user_name(exchange: &Exchange) -> Option<&str> {
+///     exchange.client.user.as_ref()?.claim_value("sub")
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Client {
     /// The peer of the connection: the client itself or a proxy in front of the gateway.
@@ -95,6 +112,22 @@ impl Client {
 }
 
 /// The body of the request.
+///
+/// ```
+/// use margay::pipeline::{exchange::Exchange, stage::Step};
+///
+/// /// Reads the body, up to 64 KiB, before the request continues.
+/// fn on_request(exchange: &mut Exchange) -> Step {
+///     match &exchange.body.collected {
+///         None => Step::ReadBody(64 * 1024),
+///         Some(body) => {
+///             let length = body.len().to_string();
+///             exchange.request.set(b"X-Body-Length", length.as_bytes());
+///             Step::Next
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct RequestBody {
     /// How the body is delimited.
@@ -137,6 +170,16 @@ impl Routing {
 }
 
 /// What request stages leave for the response.
+///
+/// ```
+/// use margay::pipeline::{exchange::Exchange, guard::ResponseGuard};
+/// use std::sync::Arc;
+///
+/// /// Holds a permit until the response body has ended.
+/// fn hold(exchange: &mut Exchange, permit: Arc<()>) {
+///     exchange.response.guards.push(ResponseGuard::new(permit));
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct ResponseContext {
     /// Permits and counts that are released when the response body ends or the exchange is dropped.
@@ -233,6 +276,16 @@ pub trait Runtime: Send + Sync + Debug {
 
 /// A request, its client and everything that is learned about them on the way to the response. The exchange holds one plan from
 /// start to end.
+///
+/// ```
+/// use margay::pipeline::{exchange::{Exchange, Peer}, head::Head};
+///
+/// # let address = "192.0.2.7:4711".parse().unwrap();
+/// let mut exchange = Exchange::new(Peer::new(address, address, false), 0, std::time::Instant::now());
+/// exchange.request = Head::request(b"GET", b"/orders?page=2");
+/// exchange.request.append(b"Host", b"shop.example");
+/// assert_eq!(exchange.client.ip.to_string(), "192.0.2.7");
+/// ```
 #[derive(Debug)]
 pub struct Exchange {
     /// Request line and headers; stages edit them before they are forwarded.

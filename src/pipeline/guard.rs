@@ -13,6 +13,17 @@ use std::{
 };
 
 /// Whatever is given back when it is dropped: a place under a limit, a count.
+///
+/// ```
+/// use margay::pipeline::guard::ResponseGuard;
+/// use std::sync::Arc;
+///
+/// let open = Arc::new(());
+/// let guard = ResponseGuard::new(open.clone());
+/// assert_eq!(Arc::strong_count(&open), 2);
+/// drop(guard);
+/// assert_eq!(Arc::strong_count(&open), 1);
+/// ```
 pub struct ResponseGuard(Box<dyn Any + Send + Sync>);
 
 impl ResponseGuard {

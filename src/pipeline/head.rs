@@ -74,6 +74,14 @@ pub struct Field {
 }
 
 /// The head of a request or of a response.
+///
+/// ```
+/// let mut head = margay::pipeline::head::Head::request(b"GET", b"/orders");
+/// head.append(b"Accept", b"text/html");
+/// head.set(b"accept", b"application/json");
+/// assert_eq!(head.get(b"ACCEPT"), Some(&b"application/json"[..]));
+/// assert_eq!(head.fields().count(), 1);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     buf: Vec<u8>,

@@ -10,6 +10,16 @@ pub struct Claim {
 }
 
 /// Somebody who proved who they are. Shared by all requests with the same proof; changed only as a copy.
+///
+/// ```
+/// use margay::pipeline::identity::Identity;
+///
+/// let mut user = Identity::new("jwt".into());
+/// user.add("role", "editor");
+/// user.add("role", "admin");
+/// assert_eq!(user.claim_values("role").collect::<Vec<_>>(), ["editor", "admin"]);
+/// assert_eq!(user.claim_value("Role"), None, "names are case-sensitive");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The name of the scheme that vouches for it.

@@ -11,6 +11,14 @@ pub type Request = http::Request<Body>;
 pub type Response = http::Response<Body>;
 
 /// A service and the name under which routes find it.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use margay::pipeline::internal::InternalService;
+///
+/// let pages = Router::new().route("/status", get(|| async { "up" }));
+/// assert_eq!(InternalService::new("pages", pages).name(), "pages");
+/// ```
 #[derive(Clone)]
 pub struct InternalService {
     name: Arc<str>,

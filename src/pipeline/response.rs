@@ -24,6 +24,14 @@ pub fn append_header(outcome: &mut RouteResult, name: &'static str, value: &[u8]
 }
 
 /// A response on its way to the client.
+///
+/// ```
+/// use margay::pipeline::response::Response;
+///
+/// let mut response = Response::local(421, "text/plain", "no tenant has this host name\n");
+/// response.head.append(b"Cache-Control", b"no-store");
+/// assert_eq!((response.status(), response.body.length()), (421, Some(29)));
+/// ```
 #[derive(Debug, Default)]
 pub struct Response {
     pub head: Head,

@@ -12,6 +12,23 @@ use crate::telemetry::{StageMetrics, StageOutcome};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// What a stage says about a request.
+///
+/// ```
+/// use margay::pipeline::{error::GatewayError, exchange::Exchange, response::Response, stage::Step};
+/// use std::time::Duration;
+///
+/// fn on_request(exchange: &mut Exchange) -> Step {
+///     match exchange.request.get(b"X-Mode") {
+///         None => Step::Next,
+///         Some(b"closed") => Step::Respond(Response::local(503, "text/plain", "open from 8 to 20\n")),
+///         Some(b"slow") => Step::Suspend(Box::pin(async {
+///             tokio::time::sleep(Duration::from_millis(10)).await;
+///             Step::Next
+///         })),
+///         Some(_) => Step::Fail(GatewayError::malformed_request("unknown X-Mode")),
+///     }
+/// }
+/// ```
 pub enum Step {
     /// Go on with the next stage.
     Next,
@@ -31,6 +48,37 @@ pub enum Step {
 pub type StageFuture = Pin<Box<dyn Future<Output = Step> + Send>>;
 
 /// One compiled step of a route. Synchronous and free of allocation on the warm path; no sockets; time from the exchange.
+///
+/// ```
+/// use margay::pipeline::{
+///     exchange::Exchange,
+///     response::{RouteResult, append_header},
+///     stage::{Stage, Step},
+/// };
+///
+/// /// Sends the duration of the request to the client.
+/// #[derive(Debug)]
+/// struct Timing;
+///
+/// impl Stage for Timing {
+///     fn name(&self) -> &'static str {
+///         "Timing"
+///     }
+///
+///     fn on_request(&self, _exchange: &mut Exchange) -> Step {
+///         Step::Next
+///     }
+///
+///     fn on_response(&self, exchange: &mut Exchange, outcome: &mut RouteResult) {
+///         let duration_ms = exchange.now.elapsed().as_millis().to_string();
+///         append_header(outcome, "X-Duration-Ms", duration_ms.as_bytes());
+///     }
+///
+///     fn describe(&self) -> String {
+///         "sends X-Duration-Ms".into()
+///     }
+/// }
+/// ```
 pub trait Stage: Send + Sync + std::fmt::Debug {
     /// The name in the table of stages.
     fn name(&self) -> &'static str;

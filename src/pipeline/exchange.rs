@@ -257,8 +257,8 @@ pub struct RateLimitStatus {
     pub quota: u64,
     /// The requests left in the period.
     pub remaining: u64,
-    /// When the limit resets, on the clock of the counters.
-    pub reset_after: u64,
+    /// When the limit resets, in nanoseconds on the clock of the counters.
+    pub resets_at_ns: u64,
 }
 
 /// A background task, polled to its end by the worker.

@@ -48,17 +48,17 @@ fn tls_listener(
 
 /// The expiry of all listener certificates; logs those that are expired or not yet valid.
 pub fn certificate_expiries(blueprint: &Blueprint) -> Vec<CertificateExpiry> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    let now_unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
     let expiries = |listener: &Listener| {
         let all = listener.tls.as_ref().map_or(&[][..], |tls| &tls.server.certificates);
-        all.iter().filter_map(|certificate| expiry(listener, certificate, now)).collect::<Vec<_>>()
+        all.iter().filter_map(|certificate| expiry(listener, certificate, now_unix)).collect::<Vec<_>>()
     };
     blueprint.listeners.iter().flat_map(expiries).collect()
 }
 
-fn expiry(listener: &Listener, certificate: &ListenerCertificate, now: i64) -> Option<CertificateExpiry> {
+fn expiry(listener: &Listener, certificate: &ListenerCertificate, now_unix: i64) -> Option<CertificateExpiry> {
     let info = certificate_info(certificates(&certificate.certified_key.chain).ok()?.first()?)?;
-    let problem = match now {
+    let problem = match now_unix {
         now if now > info.not_after => Some("has expired"),
         now if now < info.not_before => Some("is not yet valid"),
         _ => None,

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct DiscoveryMetrics {
     instances: AtomicU64,
     /// Unix seconds; 0: never.
-    last_update: AtomicU64,
+    last_update_unix_secs: AtomicU64,
     up: AtomicBool,
     /// Shared by all services of the registry.
     errors: Arc<AtomicU64>,
@@ -20,7 +20,7 @@ impl DiscoveryMetrics {
     /// The registry was heard: so many instances there are.
     pub fn record_update(&self, instances: usize) {
         self.instances.store(instances as u64, Relaxed);
-        self.last_update
+        self.last_update_unix_secs
             .store(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()), Relaxed);
         self.up.store(true, Relaxed);
     }
@@ -38,7 +38,7 @@ pub(super) struct DiscoveryRow {
     pub registry: Box<str>,
     pub service: Box<str>,
     pub instances: u64,
-    pub last_update: u64,
+    pub last_update_unix_secs: u64,
     pub up: bool,
 }
 
@@ -59,7 +59,7 @@ impl DiscoveryTable {
         let errors = table.errors.entry(registry.into()).or_default().clone();
         let new = DiscoveryMetrics {
             instances: AtomicU64::new(0),
-            last_update: AtomicU64::new(0),
+            last_update_unix_secs: AtomicU64::new(0),
             up: AtomicBool::new(false),
             errors,
         };
@@ -77,8 +77,8 @@ impl DiscoveryTable {
         let row = |((registry, service), handle): (&(Box<str>, Box<str>), &Weak<DiscoveryMetrics>)| {
             let of = handle.upgrade()?;
             let (registry, service) = (registry.clone(), service.clone());
-            let (instances, heard) = (of.instances.load(Relaxed), of.last_update.load(Relaxed));
-            Some(DiscoveryRow { registry, service, instances, last_update: heard, up: of.up.load(Relaxed) })
+            let (instances, heard) = (of.instances.load(Relaxed), of.last_update_unix_secs.load(Relaxed));
+            Some(DiscoveryRow { registry, service, instances, last_update_unix_secs: heard, up: of.up.load(Relaxed) })
         };
         table.services.iter().filter_map(row).collect()
     }
@@ -101,7 +101,7 @@ mod tests {
         one.record_update(3);
         let rows = table.rows();
         assert!(
-            rows.len() == 1 && rows[0].instances == 3 && rows[0].up && rows[0].last_update > 0,
+            rows.len() == 1 && rows[0].instances == 3 && rows[0].up && rows[0].last_update_unix_secs > 0,
             "{rows:?}"
         );
         one.record_error();

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const ISSUER: &str = "margay-demo";
 const AUDIENCE: &str = "orders";
 /// Seconds for which a token is valid.
-const TOKEN_LIFETIME: u64 = 3600;
+const TOKEN_LIFETIME_SECS: u64 = 3600;
 
 /// The prefix of the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410 section 7).
 const PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -61,7 +61,7 @@ impl Identity {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": query_value(query, "sub").unwrap_or_else(|| "ann".into()),
-            "iat": now, "exp": now + TOKEN_LIFETIME,
+            "iat": now, "exp": now + TOKEN_LIFETIME_SECS,
         });
         if let Some(scope) = query_value(query, "scope") {
             claims["scope"] = json!(scope);

@@ -111,7 +111,7 @@ fn list_entries(cache: &CacheRegistry, what: &Purge) -> Response {
 fn entry(stored: &EntrySummary) -> serde_json::Value {
     serde_json::json!({
         "url": stored.url, "region": stored.region, "status": stored.status, "bytes": stored.bytes,
-        "age": stored.age, "ttl": stored.ttl, "tags": stored.tags, "vary": stored.vary,
+        "age": stored.age_secs, "ttl": stored.ttl_secs, "tags": stored.tags, "vary": stored.vary,
     })
 }
 

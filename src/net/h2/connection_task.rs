@@ -20,9 +20,9 @@ use std::{
 };
 
 /// Flow-control window of a stream: memory that a slow client can occupy.
-const STREAM_WINDOW: u32 = 128 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// Flow-control window of a connection: no limit of its own.
-const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// Maximum number of bytes buffered for one stream.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
 /// Maximum size of a response head.
@@ -41,8 +41,8 @@ pub async fn handshake(
     let mut builder = client::Builder::new();
     builder
         .enable_push(false)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(MAX_HEADER_LIST)
         .max_send_buffer_size(MAX_SEND_BUFFER);
     let (requests, connection) = builder.handshake(transport).await?;

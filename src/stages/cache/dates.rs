@@ -4,9 +4,9 @@
 use crate::base::date::days_from_civil;
 
 /// Parses a date.
-pub fn parse(text: &[u8], now: i64) -> Option<i64> {
+pub fn parse(text: &[u8], now_unix: i64) -> Option<i64> {
     let text = crate::base::bytes::trim_ows(text);
-    fixdate(text).or_else(|| rfc850(text, now)).or_else(|| asctime(text))
+    fixdate(text).or_else(|| rfc850(text, now_unix)).or_else(|| asctime(text))
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -20,7 +20,7 @@ fn fixdate(text: &[u8]) -> Option<i64> {
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`; the year is the one nearest to now, at most 50 years ahead.
-fn rfc850(text: &[u8], now: i64) -> Option<i64> {
+fn rfc850(text: &[u8], now_unix: i64) -> Option<i64> {
     let comma = text.iter().position(|b| *b == b',')?;
     weekday(&text[..comma], comma)?;
     let rest = text[comma..].strip_prefix(b", ")?;
@@ -29,7 +29,7 @@ fn rfc850(text: &[u8], now: i64) -> Option<i64> {
     }
     let time = time_with_gmt(&rest[10..])?;
     let (day, month, year) = (number(&rest[..2])?, month(&rest[3..6])?, number(&rest[7..9])?);
-    let this_year = 1970 + now / 31_556_952;
+    let this_year = 1970 + now_unix / 31_556_952;
     let mut year = this_year - this_year % 100 + year;
     if year > this_year + 50 {
         year -= 100;

@@ -24,6 +24,7 @@ pub struct Directives {
     pub proxy_revalidate: bool,
     pub must_understand: bool,
     pub only_if_cached: bool,
+    /// Seconds, like the directives that follow.
     pub max_age: Option<u32>,
     pub s_maxage: Option<u32>,
     pub min_fresh: Option<u32>,

@@ -55,7 +55,7 @@ pub struct ResponseTimes<'a> {
     pub requested_at: Instant,
     pub received_at: Instant,
     /// `received_at` as seconds since 1970.
-    pub date_now: i64,
+    pub now_unix: i64,
 }
 
 impl Freshness {
@@ -156,13 +156,13 @@ fn explicit_lifetime(times: &ResponseTimes) -> Option<Duration> {
         return Some(Duration::from_secs(u64::from(time)));
     }
     let expires = head.get(b"expires").filter(|_| !times.targeted)?;
-    let until = dates::parse(expires, times.date_now).unwrap_or(0);
-    let from = date(times).unwrap_or(times.date_now);
+    let until = dates::parse(expires, times.now_unix).unwrap_or(0);
+    let from = date(times).unwrap_or(times.now_unix);
     Some(Duration::from_secs(u64::try_from(until.saturating_sub(from)).unwrap_or(0)))
 }
 
 fn date(times: &ResponseTimes) -> Option<i64> {
-    dates::parse(times.head.get(b"date")?, times.date_now)
+    dates::parse(times.head.get(b"date")?, times.now_unix)
 }
 
 /// RFC 9111 4.2.2: a tenth of the time since `Last-Modified`, where the status allows a heuristic.
@@ -178,8 +178,8 @@ fn heuristic_lifetime(times: &ResponseTimes, defaults: &Defaults) -> Duration {
     if let Some(ttl) = defaults.ttl.filter(|_| head.status < 400) {
         return ttl;
     }
-    let modified = head.get(b"last-modified").and_then(|text| dates::parse(text, times.date_now));
-    let from = date(times).unwrap_or(times.date_now);
+    let modified = head.get(b"last-modified").and_then(|text| dates::parse(text, times.now_unix));
+    let from = date(times).unwrap_or(times.now_unix);
     let tenth = modified
         .map_or(0, |modified| (from.saturating_sub(modified) / 10).clamp(0, MAX_HEURISTIC_LIFETIME_SECS));
     Duration::from_secs(tenth.unsigned_abs())
@@ -197,7 +197,7 @@ pub fn knows_status(status: u16) -> bool {
 
 /// RFC 9111 4.2.3; of several ages the first counts, an invalid one is ignored.
 fn initial_age(times: &ResponseTimes) -> Duration {
-    let apparent = date(times).map_or(0, |date| times.date_now.saturating_sub(date).max(0));
+    let apparent = date(times).map_or(0, |date| times.now_unix.saturating_sub(date).max(0));
     let line = times.head.get(b"age").and_then(|line| crate::base::bytes::comma_list(line).next());
     let age = line.and_then(seconds).unwrap_or(0);
     let delay = times.received_at.saturating_duration_since(times.requested_at);
@@ -224,7 +224,7 @@ mod tests {
                 targeted,
                 requested_at: requested,
                 received_at: received,
-                date_now: NOW_UNIX,
+                now_unix: NOW_UNIX,
             },
             defaults,
         )

@@ -259,7 +259,7 @@ impl Cache {
         let collapsed = outcome == CacheOutcome::Coalesced;
         let cache_status = CacheStatus {
             hit: true,
-            ttl: Some(metadata.freshness.ttl(now)),
+            ttl_secs: Some(metadata.freshness.ttl(now)),
             collapsed,
             ..CacheStatus::default()
         };

@@ -78,9 +78,9 @@ pub struct EntrySummary {
     pub region: String,
     pub status: u16,
     pub bytes: u64,
-    pub age: u64,
+    pub age_secs: u64,
     /// Seconds of freshness left.
-    pub ttl: i64,
+    pub ttl_secs: i64,
     pub tags: Vec<String>,
     pub vary: Option<String>,
 }
@@ -171,8 +171,8 @@ impl EntrySummary {
             region: metadata.region.to_string(),
             status: metadata.head.status,
             bytes: entry.length,
-            age: metadata.freshness.age(now).as_secs(),
-            ttl: metadata.freshness.ttl(now),
+            age_secs: metadata.freshness.age(now).as_secs(),
+            ttl_secs: metadata.freshness.ttl(now),
             tags: metadata.tags().map(text).collect(),
             vary: metadata.head.get(b"vary").map(text),
         }

@@ -38,7 +38,7 @@ pub struct CacheStatus<'s> {
     /// The status of the backend, if the client gets another one.
     pub forward_status: Option<u16>,
     /// Remaining freshness in seconds.
-    pub ttl: Option<i64>,
+    pub ttl_secs: Option<i64>,
     pub stored: bool,
     pub collapsed: bool,
     pub detail: Option<&'s str>,
@@ -63,7 +63,7 @@ impl CacheStatus<'_> {
         if let Some(status) = self.forward_status {
             push_param(&mut text, b"; fwd-status=", i64::from(status));
         }
-        if let Some(ttl) = self.ttl {
+        if let Some(ttl) = self.ttl_secs {
             push_param(&mut text, b"; ttl=", ttl);
         }
         if self.stored {
@@ -102,17 +102,17 @@ mod tests {
     fn a_hit_has_its_ttl_and_a_miss_its_reason() {
         let text = |status: CacheStatus| String::from_utf8(status.text().to_vec()).unwrap();
         assert_eq!(
-            text(CacheStatus { hit: true, ttl: Some(30), ..CacheStatus::default() }),
+            text(CacheStatus { hit: true, ttl_secs: Some(30), ..CacheStatus::default() }),
             "margay; hit; ttl=30"
         );
         assert_eq!(
-            text(CacheStatus { hit: true, ttl: Some(-4), ..CacheStatus::default() }),
+            text(CacheStatus { hit: true, ttl_secs: Some(-4), ..CacheStatus::default() }),
             "margay; hit; ttl=-4"
         );
         let miss = CacheStatus {
             forward: Some(Forward::Stale),
             forward_status: Some(304),
-            ttl: Some(0),
+            ttl_secs: Some(0),
             stored: true,
             collapsed: true,
             detail: Some("x"),

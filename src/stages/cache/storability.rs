@@ -105,7 +105,7 @@ impl Cache {
             targeted,
             requested_at: context.requested_at,
             received_at: now,
-            date_now: unix_now(),
+            now_unix: unix_now(),
         };
         let freshness = Freshness::from_response(&times, &self.settings.defaults);
         let validates = head.get(b"etag").is_some() || head.get(b"last-modified").is_some();

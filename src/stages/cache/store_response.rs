@@ -105,9 +105,9 @@ impl Cache {
         }
         let bypass = context.key.is_none();
         self.metrics.count(worker, if bypass { CacheOutcome::Bypass } else { CacheOutcome::Miss });
-        let (stored, ttl) = self.store_new(&context, request, response, leader, now);
+        let (stored, ttl_secs) = self.store_new(&context, request, response, leader, now);
         let forward = Some(context.forward_reason);
-        self.add_cache_status(outcome, CacheStatus { forward, stored, ttl, ..CacheStatus::default() });
+        self.add_cache_status(outcome, CacheStatus { forward, stored, ttl_secs, ..CacheStatus::default() });
     }
 
     /// Stores a response if the rules allow it; returns whether it is stored, and the TTL of a storable one.
@@ -121,8 +121,8 @@ impl Cache {
     ) -> (bool, Option<i64>) {
         match self.entry_metadata(context, request, response, now) {
             Some((computed, metadata)) => {
-                let ttl = metadata.freshness.ttl(now);
-                (self.begin_store(computed, metadata, response, leader, now), Some(ttl))
+                let ttl_secs = metadata.freshness.ttl(now);
+                (self.begin_store(computed, metadata, response, leader, now), Some(ttl_secs))
             }
             None => {
                 self.mark_uncacheable(context, leader, now);
@@ -176,7 +176,7 @@ impl Cache {
             hit: false,
             forward: Some(Forward::Stale),
             forward_status,
-            ttl: Some(entry.metadata.freshness.ttl(now)),
+            ttl_secs: Some(entry.metadata.freshness.ttl(now)),
             detail,
             ..CacheStatus::default()
         };
@@ -221,7 +221,7 @@ impl Cache {
         let cache_status = CacheStatus {
             forward: Some(Forward::Stale),
             forward_status: Some(304),
-            ttl: Some(entry.metadata.freshness.ttl(now)),
+            ttl_secs: Some(entry.metadata.freshness.ttl(now)),
             stored,
             ..CacheStatus::default()
         };

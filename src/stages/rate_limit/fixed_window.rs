@@ -18,9 +18,9 @@ pub struct Decision {
     /// Remaining requests.
     pub remaining: u64,
     /// When the window resets, or the bucket is full.
-    pub resets_at: u64,
+    pub resets_at_ns: u64,
     /// When the next request is admitted, if this one is rejected.
-    pub retry_at: u64,
+    pub retry_at_ns: u64,
 }
 
 /// The limit is not exceeded yet.
@@ -28,38 +28,38 @@ const NEVER: u64 = u64::MAX;
 
 impl FixedWindow {
     /// Counts a request; returns the new state and the decision.
-    pub fn try_acquire(&self, counter: Option<Counter>, now: u64) -> (Counter, Decision) {
+    pub fn try_acquire(&self, counter: Option<Counter>, now_ns: u64) -> (Counter, Decision) {
         let mut counter = match counter {
-            Some(counter) if now < self.window_end(&counter) => {
+            Some(counter) if now_ns < self.window_end(&counter) => {
                 Counter { count: counter.count.saturating_add(1), ..counter }
             }
-            _ => Counter { window_start: now, exceeded: NEVER, count: 1, expires_at: 0 },
+            _ => Counter { window_start_ns: now_ns, exceeded_at_ns: NEVER, count: 1, expires_at_ns: 0 },
         };
         let admitted = counter.count <= self.limit;
-        if !admitted && counter.exceeded == NEVER {
-            counter.exceeded = now;
+        if !admitted && counter.exceeded_at_ns == NEVER {
+            counter.exceeded_at_ns = now_ns;
         }
-        counter.expires_at = self.window_end(&counter);
+        counter.expires_at_ns = self.window_end(&counter);
         let decision = Decision {
             admitted,
             remaining: self.limit.saturating_sub(counter.count),
-            resets_at: counter.window_start.saturating_add(self.period_ns),
-            retry_at: counter.expires_at,
+            resets_at_ns: counter.window_start_ns.saturating_add(self.period_ns),
+            retry_at_ns: counter.expires_at_ns,
         };
         (counter, decision)
     }
 
     /// Refunds a request that was counted in the window with this start.
-    pub fn refund(counter: Counter, window_start: u64) -> Counter {
-        let same = counter.window_start == window_start && counter.exceeded == NEVER;
+    pub fn refund(counter: Counter, window_start_ns: u64) -> Counter {
+        let same = counter.window_start_ns == window_start_ns && counter.exceeded_at_ns == NEVER;
         Counter { count: counter.count - u64::from(same && counter.count > 0), ..counter }
     }
 
     /// When the count restarts: after a penalty that has begun, regardless of the window.
     fn window_end(&self, counter: &Counter) -> u64 {
-        match (self.penalty_ns, counter.exceeded) {
-            (0, _) | (_, NEVER) => counter.window_start.saturating_add(self.period_ns),
-            (penalty, exceeded) => exceeded.saturating_add(penalty),
+        match (self.penalty_ns, counter.exceeded_at_ns) {
+            (0, _) | (_, NEVER) => counter.window_start_ns.saturating_add(self.period_ns),
+            (penalty, exceeded_at_ns) => exceeded_at_ns.saturating_add(penalty),
         }
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     fn the_first_request_starts_the_window_and_requests_within_it_are_counted() {
         assert_eq!(admitted(window(2, 10, 0), &[3, 4, 5]), [true, true, false]);
         let (_, decision) = window(3, 10, 0).try_acquire(None, 7);
-        assert_eq!((decision.remaining, decision.resets_at), (2, 7 + S));
+        assert_eq!((decision.remaining, decision.resets_at_ns), (2, 7 + S));
     }
 
     #[test]
@@ -141,8 +141,8 @@ mod tests {
             let (counter, _) = w.try_acquire(None, 0);
             w.try_acquire(Some(counter), 3 * S).1
         };
-        assert_eq!(rejected(window(1, 100, 0)).retry_at, 10 * S);
-        assert_eq!(rejected(window(1, 100, 20)).retry_at, 5 * S);
+        assert_eq!(rejected(window(1, 100, 0)).retry_at_ns, 10 * S);
+        assert_eq!(rejected(window(1, 100, 20)).retry_at_ns, 5 * S);
     }
 
     #[test]
@@ -157,24 +157,24 @@ mod tests {
     /// Section 13 of docs/ocelot-behavior.md, implemented literally.
     #[derive(Default)]
     struct Model {
-        window_start: Option<u64>,
+        window_start_ns: Option<u64>,
         exceeded: Option<u64>,
         total: u64,
     }
 
     impl Model {
-        fn admits(&mut self, window: &FixedWindow, now: u64) -> bool {
-            let restart = match (self.window_start, self.exceeded) {
+        fn admits(&mut self, window: &FixedWindow, now_ns: u64) -> bool {
+            let restart = match (self.window_start_ns, self.exceeded_at_ns) {
                 (None, _) => true,
-                (Some(_), Some(exceeded)) if window.penalty_ns > 0 => now >= exceeded + window.penalty_ns,
-                (Some(window_start), _) => now >= window_start + window.period_ns,
+                (Some(_), Some(exceeded_at_ns)) if window.penalty_ns > 0 => now_ns >= exceeded_at_ns + window.penalty_ns,
+                (Some(window_start_ns), _) => now_ns >= window_start_ns + window.period_ns,
             };
             if restart {
-                *self = Model { window_start: Some(now), exceeded: None, total: 0 };
+                *self = Model { window_start_ns: Some(now_ns), exceeded_at_ns: None, total: 0 };
             }
             self.total += 1;
-            if self.total > window.limit && self.exceeded.is_none() {
-                self.exceeded = Some(now);
+            if self.total > window.limit && self.exceeded_at_ns.is_none() {
+                self.exceeded_at_ns = Some(now_ns);
             }
             self.total <= window.limit
         }
@@ -189,14 +189,14 @@ mod tests {
             steps in prop::collection::vec(0u64..12, 1..80),
         ) {
             let window = FixedWindow { limit, period_ns: period, penalty_ns: penalty };
-            let (mut model, mut counter, mut now) = (Model::default(), None, 0);
+            let (mut model, mut counter, mut now_ns) = (Model::default(), None, 0);
             for step in steps {
-                now += step;
-                let (next, decision) = window.try_acquire(counter, now);
-                prop_assert_eq!(decision.admitted, model.admits(&window, now));
-                prop_assert!(decision.admitted || decision.retry_at > now || period == 0 && penalty == 0);
+                now_ns += step;
+                let (next, decision) = window.try_acquire(counter, now_ns);
+                prop_assert_eq!(decision.admitted, model.admits(&window, now_ns));
+                prop_assert!(decision.admitted || decision.retry_at_ns > now_ns || period == 0 && penalty == 0);
                 // The sweep only removes counters that would restart anyway.
-                counter = Some(next).filter(|counter| now < counter.expires_at);
+                counter = Some(next).filter(|counter| now_ns < counter.expires_at_ns);
             }
         }
     }

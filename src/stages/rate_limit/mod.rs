@@ -49,12 +49,12 @@ impl Algorithm {
             Algorithm::Window(window) => window.try_acquire(counter, now_ns),
             Algorithm::Bucket(bucket) => bucket.try_acquire(counter, now_ns),
         };
-        (counter, (decision, counter.window_start))
+        (counter, (decision, counter.window_start_ns))
     }
 
-    fn refund(&self, counter: Counter, window_start: u64) -> Counter {
+    fn refund(&self, counter: Counter, window_start_ns: u64) -> Counter {
         match self {
-            Algorithm::Window(_) => FixedWindow::refund(counter, window_start),
+            Algorithm::Window(_) => FixedWindow::refund(counter, window_start_ns),
             Algorithm::Bucket(bucket) => bucket.refund(counter),
         }
     }
@@ -208,7 +208,7 @@ impl Stage for RateLimit {
                 return self.refund_and_reject(exchange, &counted, self.missing_client_id(rule));
             };
             let count = |counter| rule.limit.algorithm.try_acquire(counter, now_ns);
-            let (decision, window_start) = self.store.update(key, now_ns, !exchange.is_dry_run, count);
+            let (decision, window_start_ns) = self.store.update(key, now_ns, !exchange.is_dry_run, count);
             if !decision.admitted {
                 return self.refund_and_reject(
                     exchange,
@@ -216,12 +216,12 @@ impl Stage for RateLimit {
                     self.limit_exceeded(rule, &decision, now_ns),
                 );
             }
-            counted.push((rule, key, window_start));
+            counted.push((rule, key, window_start_ns));
             exchange.response.rate_limits.push(RateLimitStatus {
                 limit: rule.index,
                 quota: rule.limit.algorithm.capacity(),
                 remaining: decision.remaining,
-                reset_after: decision.resets_at,
+                resets_at_ns: decision.resets_at_ns,
             });
         }
         Step::Next
@@ -256,9 +256,9 @@ impl RateLimit {
         cause: GatewayError,
     ) -> Step {
         if !exchange.is_dry_run {
-            for (rule, key, window_start) in counted {
+            for (rule, key, window_start_ns) in counted {
                 self.store
-                    .update_existing(*key, |counter| rule.limit.algorithm.refund(counter, *window_start));
+                    .update_existing(*key, |counter| rule.limit.algorithm.refund(counter, *window_start_ns));
             }
         }
         exchange.response.rate_limits.clear();
@@ -281,7 +281,7 @@ impl RateLimit {
 
     fn limit_exceeded(&self, rule: &Rule, decision: &Decision, now_ns: u64) -> GatewayError {
         let limit = &rule.limit;
-        let retry_after_ns = decision.retry_at.saturating_sub(now_ns);
+        let retry_after_ns = decision.retry_at_ns.saturating_sub(now_ns);
         GatewayError::new(ErrorCode::RateLimitExceeded, limit.message.clone()).with_details(|details| {
             details.status = Some(limit.status);
             details.plain_body = self.ocelot.then(|| limit.message.clone());

@@ -41,7 +41,7 @@ pub(super) fn add_standard<'l, L: Iterator<Item = (u16, &'l LimitHeader)>>(
     limits: impl Fn() -> L,
 ) {
     let Exchange { response, scratch, now, .. } = exchange;
-    let now = store.instant_to_nanos(*now);
+    let now_ns = store.instant_to_nanos(*now);
     for status in &response.rate_limits {
         let Some((_, header)) = limits().find(|(index, _)| *index == status.limit) else { continue };
         append_header(outcome, "RateLimit-Policy", header.policy.as_bytes());
@@ -50,7 +50,7 @@ pub(super) fn add_standard<'l, L: Iterator<Item = (u16, &'l LimitHeader)>>(
             scratch,
             &header.name,
             status.remaining,
-            status.reset_after.saturating_sub(now),
+            status.resets_at_ns.saturating_sub(now_ns),
         );
         append_header(outcome, "RateLimit", scratch);
     }
@@ -66,7 +66,7 @@ pub(super) fn add_ocelot(exchange: &mut Exchange, outcome: &mut RouteResult, sto
         set_header(outcome, name, scratch);
     }
     scratch.clear();
-    format::round_trip(scratch, store.to_unix_nanos(tightest.reset_after));
+    format::round_trip(scratch, store.to_unix_nanos(tightest.resets_at_ns));
     set_header(outcome, "X-RateLimit-Reset", scratch);
 }
 

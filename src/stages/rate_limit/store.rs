@@ -28,11 +28,11 @@ pub const SWEEP_INTERVAL: usize = 16;
 /// One counter, in nanoseconds of the store's clock; the algorithm interprets the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
-    pub window_start: u64,
-    pub exceeded: u64,
+    pub window_start_ns: u64,
+    pub exceeded_at_ns: u64,
     pub count: u64,
     /// After this time the counter equals a new one and may be removed.
-    pub expires_at: u64,
+    pub expires_at_ns: u64,
 }
 
 /// Keys are hashes already.
@@ -113,7 +113,7 @@ impl CounterStore {
     pub fn update<T>(
         &self,
         key: Key,
-        now: u64,
+        now_ns: u64,
         keep: bool,
         update: impl FnOnce(Option<Counter>) -> (Counter, T),
     ) -> T {
@@ -122,7 +122,7 @@ impl CounterStore {
             return update(shard.get(&HashedKey(key)).copied()).1;
         }
         if shard.len() >= self.max_entries && !shard.contains_key(&HashedKey(key)) {
-            evict_one(&mut shard, now);
+            evict_one(&mut shard, now_ns);
         }
         match shard.entry(HashedKey(key)) {
             Entry::Occupied(mut slot) => {
@@ -146,11 +146,11 @@ impl CounterStore {
     }
 
     /// Removes expired counters from a part of the store and releases memory; [`SWEEP_INTERVAL`] calls cover all shards.
-    pub fn sweep(&self, now: u64) {
+    pub fn sweep(&self, now_ns: u64) {
         let position = self.sweep_position.fetch_add(1, Relaxed) as usize % SWEEP_INTERVAL;
         for shard in self.shards.iter().skip(position).step_by(SWEEP_INTERVAL) {
             let mut shard = lock(shard);
-            shard.retain(|_, counter| counter.expires_at > now);
+            shard.retain(|_, counter| counter.expires_at_ns > now_ns);
             if shard.capacity() > 64 && shard.len() < shard.capacity() / 4 {
                 let capacity = shard.len() * 2;
                 shard.shrink_to(capacity);
@@ -185,16 +185,16 @@ pub async fn sweep_task(store: Weak<CounterStore>, clock: Clock) {
 }
 
 /// Removes expired counters among a few candidates, or the candidate that expires first.
-fn evict_one(shard: &mut Shard, now: u64) {
+fn evict_one(shard: &mut Shard, now_ns: u64) {
     let before = shard.len();
     // Only a few, so that a flood of new keys does not scan a whole shard for each request.
-    let candidates = shard.iter().take(EVICTION_SCAN).map(|(slot, counter)| (*slot, counter.expires_at));
+    let candidates = shard.iter().take(EVICTION_SCAN).map(|(slot, counter)| (*slot, counter.expires_at_ns));
     let candidates: smallvec::SmallVec<[(HashedKey, u64); EVICTION_SCAN]> = candidates.collect();
-    for (slot, _) in candidates.iter().filter(|(_, expires_at)| *expires_at <= now) {
+    for (slot, _) in candidates.iter().filter(|(_, expires_at_ns)| *expires_at_ns <= now_ns) {
         shard.remove(slot);
     }
     if shard.len() == before
-        && let Some((slot, _)) = candidates.iter().min_by_key(|(_, expires_at)| *expires_at)
+        && let Some((slot, _)) = candidates.iter().min_by_key(|(_, expires_at_ns)| *expires_at_ns)
     {
         shard.remove(slot);
     }

@@ -28,25 +28,25 @@ impl TokenBucket {
     }
 
     /// Takes a token; returns the new state and the decision.
-    pub fn try_acquire(&self, counter: Option<Counter>, now: u64) -> (Counter, Decision) {
-        let full_at = counter.map_or(now, |counter| counter.window_start.max(now));
+    pub fn try_acquire(&self, counter: Option<Counter>, now_ns: u64) -> (Counter, Decision) {
+        let full_at_ns = counter.map_or(now_ns, |counter| counter.window_start_ns.max(now_ns));
         let capacity = self.emission_interval_ns.saturating_mul(self.burst);
-        let next = full_at.saturating_add(self.emission_interval_ns);
-        let admitted = next - now <= capacity;
-        let full_at = if admitted { next } else { full_at };
+        let next = full_at_ns.saturating_add(self.emission_interval_ns);
+        let admitted = next - now_ns <= capacity;
+        let full_at_ns = if admitted { next } else { full_at_ns };
         let decision = Decision {
             admitted,
-            remaining: (capacity - (full_at - now).min(capacity)) / self.emission_interval_ns,
-            resets_at: full_at,
-            retry_at: next.saturating_sub(capacity),
+            remaining: (capacity - (full_at_ns - now_ns).min(capacity)) / self.emission_interval_ns,
+            resets_at_ns: full_at_ns,
+            retry_at_ns: next.saturating_sub(capacity),
         };
-        (Counter { window_start: full_at, exceeded: 0, count: 0, expires_at: full_at }, decision)
+        (Counter { window_start_ns: full_at_ns, exceeded_at_ns: 0, count: 0, expires_at_ns: full_at_ns }, decision)
     }
 
     /// Returns a token.
     pub fn refund(&self, counter: Counter) -> Counter {
-        let full_at = counter.window_start.saturating_sub(self.emission_interval_ns);
-        Counter { window_start: full_at, expires_at: full_at, ..counter }
+        let full_at_ns = counter.window_start_ns.saturating_sub(self.emission_interval_ns);
+        Counter { window_start_ns: full_at_ns, expires_at_ns: full_at_ns, ..counter }
     }
 
     /// The capacity in tokens.
@@ -75,8 +75,8 @@ mod tests {
     fn a_burst_is_admitted_and_then_one_request_per_interval() {
         let bucket = bucket(10, 10, 3);
         let mut counter = None;
-        let mut at = |now| {
-            let (next, decision) = bucket.try_acquire(counter, now);
+        let mut at = |now_ns| {
+            let (next, decision) = bucket.try_acquire(counter, now_ns);
             counter = Some(next);
             (decision.admitted, decision.remaining)
         };
@@ -90,7 +90,7 @@ mod tests {
         let bucket = bucket(2, 10, 1);
         let (counter, _) = bucket.try_acquire(None, 0);
         let (counter, rejected) = bucket.try_acquire(Some(counter), S);
-        assert_eq!((rejected.admitted, rejected.retry_at, rejected.resets_at), (false, 5 * S, 5 * S));
+        assert_eq!((rejected.admitted, rejected.retry_at_ns, rejected.resets_at_ns), (false, 5 * S, 5 * S));
         assert!(bucket.try_acquire(Some(counter), 5 * S).1.admitted);
     }
 
@@ -120,13 +120,13 @@ mod tests {
             let clock = FakeRelativeClock::default();
             let theirs = RateLimiter::direct_with_clock(quota, clock.clone());
             let ours = TokenBucket::new(n(limit), period, n(burst)).expect("a bucket");
-            let (mut counter, mut now) = (None, 0);
+            let (mut counter, mut now_ns) = (None, 0);
             for step in steps {
-                now += step;
+                now_ns += step;
                 clock.advance(Duration::from_nanos(step));
-                let (next, decision) = ours.try_acquire(counter, now);
+                let (next, decision) = ours.try_acquire(counter, now_ns);
                 prop_assert_eq!(decision.admitted, theirs.check().is_ok());
-                counter = Some(next).filter(|counter| now < counter.expires_at);
+                counter = Some(next).filter(|counter| now_ns < counter.expires_at_ns);
             }
         }
     }

@@ -18,7 +18,7 @@ mod send_body;
 mod stream;
 mod trailers;
 mod transport;
-mod frame_inspector;
+pub mod frame_inspector;
 
 pub use backend::BackendStream;
 pub use client::{Connection, Limits};

@@ -24,7 +24,7 @@ pub mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
-mod token;
+pub mod token;
 
 pub use basic::check_hash;
 pub use jwks::{Fetch, HttpFetch};

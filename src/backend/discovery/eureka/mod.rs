@@ -3,7 +3,7 @@
 //! Source: Netflix, "Eureka REST operations" and "Understanding eureka client server communication". Entry point:
 //! [`Eureka::watch`](Provider). The provider owns the copy of the registry; it is dropped with the last watch.
 
-mod apps;
+pub mod apps;
 
 use super::{
     provider::{Provider, Service},

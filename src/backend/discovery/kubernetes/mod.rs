@@ -5,7 +5,7 @@
 //! the HTTP client of the API server.
 
 mod credentials;
-mod objects;
+pub mod objects;
 mod settings;
 
 pub use settings::{KubernetesKind, KubernetesSettings};

@@ -9,18 +9,18 @@ help: ## list the recipes
 
 demo: ## start margay on gateway.json with its sample backends
 	@.ci/need cargo cmake cc
-	@[ -x target/demo/margay ] || echo "Building about 330 crates once, with little optimization: a few minutes."
+	@[ -x target/demo/margay ] || echo "Building about 330 crates once, with little optimization: about four minutes on two cores."
 	cargo run --profile demo --locked -- demo
 
 test: ## run every test: units, architecture, engine, cases, the README's tour
-	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm
-	@echo "1/2: build. From a clean clone about 370 crates are compiled once."
+	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm ps
+	@echo "1/2: build. From a clean clone about 370 crates are compiled once; both steps take about ten minutes on two cores."
 	cargo test --locked --no-run
 	@echo "2/2: run. Each dot is a test; the end-to-end tests take a few minutes."
 	cargo test --locked --quiet
 
 soak: ## the long runs: 1,000 reloads under load, 2 GiB up and down
-	@.ci/need cargo cmake cc
+	@.ci/need cargo cmake cc ps
 	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load streaming_memory::
 
 check: ## format, lints, documentation; changes nothing

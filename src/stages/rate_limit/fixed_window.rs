@@ -158,7 +158,7 @@ mod tests {
     #[derive(Default)]
     struct Model {
         window_start_ns: Option<u64>,
-        exceeded: Option<u64>,
+        exceeded_at_ns: Option<u64>,
         total: u64,
     }
 

@@ -29,7 +29,10 @@ pub(super) struct Addresses {
 }
 
 /// From the flags, else from `MARGAY_LISTEN` and `MARGAY_ADMIN`; the error is a sentence about the variable.
-pub(super) fn addresses(run: &Run, environment: impl Fn(&str) -> Option<String>) -> Result<Addresses, String> {
+pub(super) fn addresses(
+    run: &Run,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Addresses, String> {
     let read = |name: &str, text: &str| address(text).map_err(|why| format!("{name}={text}: {why}"));
     let variable = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
     let mut addresses = Addresses { listen: run.listen.clone(), admin: run.admin.clone() };

@@ -243,7 +243,11 @@ mod tests {
         scene.write(&gateway(1, listeners));
         assert_eq!((scene.files(), scene.files()), (Reload::Applied, Reload::Unchanged));
         issue(&scene);
-        assert_eq!(scene.files(), Reload::Applied, "the files of the certificate are part of the configuration");
+        assert_eq!(
+            scene.files(),
+            Reload::Applied,
+            "the files of the certificate are part of the configuration"
+        );
         std::fs::write(scene.folder.path().join("key.pem"), "no key").unwrap();
         assert_eq!(scene.files(), Reload::Rejected);
         let watched = scene.reloading.reload(Trigger::Files).watch;

@@ -56,7 +56,11 @@ pub fn certificate_expiries(blueprint: &Blueprint) -> Vec<CertificateExpiry> {
     blueprint.listeners.iter().flat_map(expiries).collect()
 }
 
-fn expiry(listener: &Listener, certificate: &ListenerCertificate, now_unix: i64) -> Option<CertificateExpiry> {
+fn expiry(
+    listener: &Listener,
+    certificate: &ListenerCertificate,
+    now_unix: i64,
+) -> Option<CertificateExpiry> {
     let info = certificate_info(certificates(&certificate.certified_key.chain).ok()?.first()?)?;
     let problem = match now_unix {
         now if now > info.not_after => Some("has expired"),

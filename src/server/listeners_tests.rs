@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    net::unix_address::UnixAddress, pipeline::internal::ServiceRegistry, server::internal_gateway::internal_gateway,
+    net::unix_address::UnixAddress, pipeline::internal::ServiceRegistry,
+    server::internal_gateway::internal_gateway,
 };
 use std::{net::TcpListener, path::Path};
 

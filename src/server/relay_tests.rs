@@ -69,8 +69,13 @@ impl BodyRead for ScriptedBody {
 
 /// Polls a new relay once.
 fn poll_once(client: &mut ScriptedClient, body: &mut Body) -> Poll<Result<(), GatewayError>> {
-    let mut relay =
-        Relay { ended: false, upload_done: false, progressed: 0, idle_since: None, idle_timeout: IDLE_TIMEOUT };
+    let mut relay = Relay {
+        ended: false,
+        upload_done: false,
+        progressed: 0,
+        idle_since: None,
+        idle_timeout: IDLE_TIMEOUT,
+    };
     relay.poll(&mut Context::from_waker(Waker::noop()), client, body)
 }
 

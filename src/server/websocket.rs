@@ -117,7 +117,12 @@ impl<'t> Tunnel<'t> {
         self.upload.frames.is_closed() && self.download.frames.is_closed()
     }
 
-    fn poll_timeouts(&mut self, cx: &mut Context, conn: &mut impl ClientBody, half: bool) -> Poll<CloseReason> {
+    fn poll_timeouts(
+        &mut self,
+        cx: &mut Context,
+        conn: &mut impl ClientBody,
+        half: bool,
+    ) -> Poll<CloseReason> {
         let moved = self.upload.progressed + self.download.progressed + u64::from(half);
         if moved != self.progressed {
             (self.progressed, self.idle_since) = (moved, Instant::now());

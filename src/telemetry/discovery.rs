@@ -78,7 +78,13 @@ impl DiscoveryTable {
             let of = handle.upgrade()?;
             let (registry, service) = (registry.clone(), service.clone());
             let (instances, heard) = (of.instances.load(Relaxed), of.last_update_unix_secs.load(Relaxed));
-            Some(DiscoveryRow { registry, service, instances, last_update_unix_secs: heard, up: of.up.load(Relaxed) })
+            Some(DiscoveryRow {
+                registry,
+                service,
+                instances,
+                last_update_unix_secs: heard,
+                up: of.up.load(Relaxed),
+            })
         };
         table.services.iter().filter_map(row).collect()
     }

@@ -114,7 +114,9 @@ fn environment_samples(name: &str, m: &Metrics) -> Vec<Metric> {
     match name {
         "margay_discovery_up" => discovery_samples(m, |row| u64::from(row.up)),
         "margay_discovery_instances" => discovery_samples(m, |row| row.instances),
-        "margay_discovery_last_update_timestamp_seconds" => discovery_samples(m, |row| row.last_update_unix_secs),
+        "margay_discovery_last_update_timestamp_seconds" => {
+            discovery_samples(m, |row| row.last_update_unix_secs)
+        }
         "margay_discovery_errors_total" => {
             m.discovery.errors().iter().map(|(registry, n)| counter(*n, &[("registry", registry)])).collect()
         }

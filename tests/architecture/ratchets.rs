@@ -6,7 +6,6 @@ use super::{circles, names, none, sources, text};
 /// Forbidden names (rules N1, N3, N9): (kind, how many).
 const FORBIDDEN_NAMES: [(&str, usize); 3] = [("constant", 0), ("type", 3), ("parameter", 4)];
 
-
 /// Comments that cite a specification by "spec section" instead of `docs/ocelot-behavior.md`.
 const CITED_SECTIONS: usize = 0;
 

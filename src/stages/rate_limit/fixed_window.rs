@@ -166,7 +166,9 @@ mod tests {
         fn admits(&mut self, window: &FixedWindow, now_ns: u64) -> bool {
             let restart = match (self.window_start_ns, self.exceeded_at_ns) {
                 (None, _) => true,
-                (Some(_), Some(exceeded_at_ns)) if window.penalty_ns > 0 => now_ns >= exceeded_at_ns + window.penalty_ns,
+                (Some(_), Some(exceeded_at_ns)) if window.penalty_ns > 0 => {
+                    now_ns >= exceeded_at_ns + window.penalty_ns
+                }
                 (Some(window_start_ns), _) => now_ns >= window_start_ns + window.period_ns,
             };
             if restart {

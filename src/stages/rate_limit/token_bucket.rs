@@ -40,7 +40,10 @@ impl TokenBucket {
             resets_at_ns: full_at_ns,
             retry_at_ns: next.saturating_sub(capacity),
         };
-        (Counter { window_start_ns: full_at_ns, exceeded_at_ns: 0, count: 0, expires_at_ns: full_at_ns }, decision)
+        (
+            Counter { window_start_ns: full_at_ns, exceeded_at_ns: 0, count: 0, expires_at_ns: full_at_ns },
+            decision,
+        )
     }
 
     /// Returns a token.

@@ -32,7 +32,7 @@ fn table(
 
 /// Normalizes the target, matches it, and takes the path parameters.
 fn look_up(table: &RouteTable, url: &str, host: &str, values: &mut PathParams) -> Option<usize> {
-    let target = Target::normalise(url.as_bytes(), false).ok()?;
+    let target = Target::normalize(url.as_bytes(), false).ok()?;
     let query = Query { method: b"GET", host: host.as_bytes(), target: &target, headers: &(), listener: "" };
     table.find(&query, values)
 }
@@ -108,7 +108,7 @@ fn urls(c: &mut Criterion) {
         ("url/query-merged", "/a/{x}", "/c?x={x}", "/a/1?page=1"),
     ] {
         let template = Template::compile(from, false, &RULES).expect("a good template");
-        let target = Target::normalise(url.as_bytes(), false).expect("a good target");
+        let target = Target::normalize(url.as_bytes(), false).expect("a good target");
         let mut values = PathParams::new();
         template.extract(&target, &mut values);
         let to = UrlTemplate::compile(to, template.names(), &RULES);

@@ -47,7 +47,7 @@ fn parse_name(name: &str, base_dir: Option<&Path>) -> Result<UnixAddress, &'stat
     }
     let address = match name.strip_prefix('@') {
         Some(name) => UnixAddress::Abstract(name.to_owned()),
-        None if name.is_empty() || name.ends_with('/') => return Err("it names no socket"),
+        None if name.is_empty() || name.ends_with('/') => return Err("it contains no path or name"),
         None => {
             UnixAddress::Path(base_dir.map_or_else(|| PathBuf::from(name), |base_dir| base_dir.join(name)))
         }
@@ -57,7 +57,7 @@ fn parse_name(name: &str, base_dir: Option<&Path>) -> Result<UnixAddress, &'stat
         UnixAddress::Abstract(name) => name.len(),
     };
     match length {
-        0 => Err("it names no socket"),
+        0 => Err("it contains no path or name"),
         1..=MAX_SUN_PATH => Ok(address),
         _ => Err("it is longer than the maximum of 107 bytes"),
     }

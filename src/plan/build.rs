@@ -1,5 +1,5 @@
-//! Builds a plan from a blueprint. State is attached here, by key: counters, pools and resolved names of unchanged routes
-//! and clusters are reused.
+//! Builds a plan from a blueprint. State is attached here, by key: counters, pools and resolved names of unchanged
+//! routes and clusters are reused.
 
 use super::{
     aggregate,
@@ -46,15 +46,15 @@ use std::{
     sync::Arc,
 };
 
-/// Makes the plan of a blueprint. An error is a template that was not checked before.
-pub fn build(blueprint: &Blueprint, id: String, ground: &ProcessState) -> Result<Plan, String> {
-    ground.names.dns().configure(&blueprint.dns);
-    let routes = routes(blueprint, ground);
+/// Builds the plan. The error is an invalid template that was not checked before.
+pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) -> Result<Plan, String> {
+    process_state.names.dns().configure(&blueprint.dns);
+    let routes = routes(blueprint, process_state);
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
-        limits: listeners::runtime_limits(&blueprint.limits, ground.connections),
-        listeners: listeners::listeners(blueprint, ground)?,
+        limits: listeners::runtime_limits(&blueprint.limits, process_state.connections),
+        listeners: listeners::listeners(blueprint, process_state)?,
         expiries: listeners::certificate_expiries(blueprint),
         access_log: blueprint.access_log,
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
@@ -62,41 +62,44 @@ pub fn build(blueprint: &Blueprint, id: String, ground: &ProcessState) -> Result
         table: blueprint.table.clone(),
         clusters: all_clusters(&routes),
         routes,
-        dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, ground)),
+        dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
     })
 }
 
-/// The routes, and behind them the parts of aggregates.
-fn routes(blueprint: &Blueprint, ground: &ProcessState) -> Box<[Arc<Route>]> {
+/// The routes, followed by the parts of aggregates.
+fn routes(blueprint: &Blueprint, process_state: &ProcessState) -> Box<[Arc<Route>]> {
     let (mut routes, mut parts, mut clusters) = (Vec::new(), Vec::new(), Clusters::default());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
-            None => (RouteRole::Standalone, target(route, blueprint, ground, &mut clusters)),
+            None => (RouteRole::Standalone, target(route, blueprint, process_state, &mut clusters)),
             Some(several) => (
                 RouteRole::Aggregate,
-                aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, ground),
+                aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
             ),
         };
         let names = blueprint.table.names(at);
         let url = route.url(names, &blueprint.rules);
-        routes.push(self::route(route, role, url, names, target, blueprint, ground));
+        routes.push(self::route(route, role, url, names, target, blueprint, process_state));
     }
     routes.append(&mut parts);
     routes.into()
 }
 
-/// The route of a service that a request named.
 /// Routes of discovered services, built on demand.
-fn dynamic_routes(blueprint: &Blueprint, options: &DynamicBlueprint, ground: &ProcessState) -> DynamicRoutes {
-    let (ground, blueprint) =
-        (ground.clone(), Blueprint { routes: Vec::new(), dynamic: None, ..blueprint.clone() });
-    DynamicRoutes::new(options, Box::new(move |route| service_route(route, &blueprint, &ground)))
+fn dynamic_routes(
+    blueprint: &Blueprint,
+    options: &DynamicBlueprint,
+    process_state: &ProcessState,
+) -> DynamicRoutes {
+    let (process_state, blueprint) =
+        (process_state.clone(), Blueprint { routes: Vec::new(), dynamic: None, ..blueprint.clone() });
+    DynamicRoutes::new(options, Box::new(move |route| service_route(route, &blueprint, &process_state)))
 }
 
-fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, ground: &ProcessState) -> Arc<Route> {
+fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
-    let target = target(route, blueprint, ground, &mut Clusters::default());
-    self::route(route, RouteRole::Standalone, url, &[], target, blueprint, ground)
+    let target = target(route, blueprint, process_state, &mut Clusters::default());
+    self::route(route, RouteRole::Standalone, url, &[], target, blueprint, process_state)
 }
 
 pub(super) fn route(
@@ -106,21 +109,21 @@ pub(super) fn route(
     names: &[Box<str>],
     target: Target,
     blueprint: &Blueprint,
-    ground: &ProcessState,
+    process_state: &ProcessState,
 ) -> Arc<Route> {
     Arc::new(Route {
         label: route.name.as_str().into(),
-        stages: with_metrics(stages(route, role, blueprint, ground), &ground.metrics),
+        stages: with_metrics(stages(route, role, blueprint, process_state), &process_state.metrics),
         url,
         affinity: affinity(&route.cluster, names),
         target,
         preflight: route.stages.cors.is_some(),
-        metrics: ground.metrics.route(&route.name),
+        metrics: process_state.metrics.route(&route.name),
     })
 }
 
 impl Plan {
-    /// Whether every name of the plan has an answer, and every registry has said where its services are.
+    /// Whether every name of the plan is resolved, and every registry has reported the endpoints of its services.
     pub fn is_resolved(&self) -> bool {
         self.routes.iter().all(|route| match &route.target {
             Target::Cluster { cluster, .. } => {
@@ -132,7 +135,7 @@ impl Plan {
         })
     }
 
-    /// The labels under which the plan counts; all others may be forgotten.
+    /// The metric labels of the plan; all others may be dropped.
     pub fn labels(&self) -> HashSet<&str> {
         let dynamic = self.dynamic.iter().flat_map(DynamicRoutes::labels);
         self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
@@ -143,7 +146,7 @@ fn stages(
     route: &RouteBlueprint,
     role: RouteRole,
     blueprint: &Blueprint,
-    ground: &ProcessState,
+    process_state: &ProcessState,
 ) -> Box<[BoxStage]> {
     let mut stages: Vec<BoxStage> = Vec::new();
     stages.extend(forwarded(role, blueprint));
@@ -154,21 +157,21 @@ fn stages(
         stages.push(Box::new(RequestId::new(&key.value)));
     }
     if let Some(mode) = blueprint.trace_context {
-        // The parts go on with the trace of their aggregate.
+        // The parts continue the trace of their aggregate.
         let mode = if role == RouteRole::AggregatePart { TraceMode::Continue } else { mode };
         stages.push(Box::new(TraceContext::new(mode)));
     }
     stages.extend(route.transforms.stages(&route.backend_path.value, blueprint.ocelot));
-    let context = build_context(route, role, blueprint, ground);
-    stages.extend(route.stages.build(&ground.stage_state, &context));
-    if let Some(most) = blueprint.limits.max_websockets_per_client {
-        stages.push(Box::new(WebSocketLimit::new(most, &ground.stage_state.websockets)));
+    let context = build_context(route, role, blueprint, process_state);
+    stages.extend(route.stages.build(&process_state.stage_state, &context));
+    if let Some(max) = blueprint.limits.max_websockets_per_client {
+        stages.push(Box::new(WebSocketLimit::new(max, &process_state.stage_state.websockets)));
     }
     stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
     if let Some(method) = &route.backend_method {
         stages.push(Box::new(MethodOverride::new(method)));
     }
-    // An internal service is the origin, and not the other side of a proxy.
+    // An internal service is the origin server, not the other side of a proxy.
     if role != RouteRole::Aggregate && route.service.is_none() {
         stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
     }
@@ -180,7 +183,7 @@ fn build_context<'b>(
     route: &'b RouteBlueprint,
     role: RouteRole,
     blueprint: &'b Blueprint,
-    ground: &'b ProcessState,
+    process_state: &'b ProcessState,
 ) -> BuildContext<'b> {
     BuildContext {
         ocelot: blueprint.ocelot,
@@ -189,13 +192,13 @@ fn build_context<'b>(
         max_compression_memory: blueprint.limits.compression,
         cache_memory: &blueprint.cache,
         has_http_cache: blueprint.has_http_cache,
-        metrics: &ground.metrics,
-        background: &ground.background,
-        clock: &ground.clock,
+        metrics: &process_state.metrics,
+        background: &process_state.background,
+        clock: &process_state.clock,
     }
 }
 
-/// An aggregate knows its client; what is told about it is told by its parts.
+/// An aggregate determines its client; its parts send the forwarded fields.
 fn forwarded(role: RouteRole, blueprint: &Blueprint) -> Option<BoxStage> {
     let forwarded = &blueprint.forwarded;
     let add = forwarded.add_to_request && role != RouteRole::Aggregate;
@@ -217,13 +220,13 @@ fn requests_client_certificates(blueprint: &Blueprint) -> bool {
     blueprint.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(asks))
 }
 
-/// The value of the path by which the balancer goes, if it does.
+/// The path value that the balancer hashes, if it hashes one.
 fn affinity(cluster: &ClusterBlueprint, names: &[Box<str>]) -> Option<PathHashKey> {
     let BalancerKind::ConsistentHash(HashPolicy::Path(name)) = &cluster.balancer.value else { return None };
     Some(PathHashKey { index: names.iter().position(|known| known == name), name: name.clone() })
 }
 
-/// Every stage with the counters of its kind.
+/// Every stage with its metrics.
 fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]> {
     let placed = stages.into_iter().map(|stage| StageEntry { metrics: metrics.stage(stage.name()), stage });
     placed.collect()
@@ -232,7 +235,7 @@ fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]>
 fn target(
     route: &RouteBlueprint,
     blueprint: &Blueprint,
-    ground: &ProcessState,
+    process_state: &ProcessState,
     clusters: &mut Clusters,
 ) -> Target {
     if let Some(broken) = &route.broken {
@@ -241,7 +244,7 @@ fn target(
         return Target::Fail(why, broken.reason.clone());
     }
     if let Some(service) = &route.service {
-        return internal_target::target(service, route.timeout.value, ground);
+        return internal_target::target(service, route.timeout.value, process_state);
     }
     let terms = AttemptConfig {
         timeout: route.timeout.value,
@@ -257,12 +260,12 @@ fn target(
             HttpVersion::Http2OverTls => Http2::IfNegotiated,
             HttpVersion::Http2 => Http2::Always,
         },
-        resilience: resilience(route, blueprint, ground, clusters),
+        resilience: resilience(route, blueprint, process_state, clusters),
     };
-    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, ground), terms }
+    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
 }
 
-/// Where routes lead, each once.
+/// The target clusters of the routes, each once.
 fn all_clusters(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
     let mut seen = HashSet::new();
     let targets = routes.iter().filter_map(|route| route.cluster().ok());
@@ -270,7 +273,7 @@ fn all_clusters(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
     clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
 }
 
-/// The clusters of a plan: those with a name are made once, however many routes lead to them.
+/// The clusters of a plan: a named cluster is built once, however many routes use it.
 #[derive(Default)]
 struct Clusters(HashMap<*const ClusterBlueprint, Arc<Cluster>>);
 
@@ -280,14 +283,14 @@ impl Clusters {
         cluster: &Arc<ClusterBlueprint>,
         route: &str,
         blueprint: &Blueprint,
-        ground: &ProcessState,
+        process_state: &ProcessState,
     ) -> Arc<Cluster> {
         let name = cluster.name.as_deref().unwrap_or(route);
         let make = || {
-            let made = ground.cluster_states.cluster(&cluster_config(cluster, name, blueprint));
+            let made = process_state.cluster_states.cluster(&cluster_config(cluster, name, blueprint));
             if let Some(found) = &cluster.discovery {
                 let DiscoveredService { registry, service, is_unnamed } = found;
-                made.attach_source(&ground.registries.watch(registry, service, *is_unnamed));
+                made.attach_source(&process_state.registries.watch(registry, service, *is_unnamed));
             }
             made
         };
@@ -314,33 +317,35 @@ fn cluster_config(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint)
     }
 }
 
-/// Whether the service is spoken to over TLS. Where the client decides, that is prepared only if one can come over TLS.
+/// Whether connections to the backend use TLS. Where the client's scheme decides, TLS is prepared only if a listener
+/// accepts it.
 fn tls_mode(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> TlsMode {
     if cluster.scheme != Scheme::Http && cluster.tls.trust == TrustAnchors::DangerousAcceptAny {
-        log::warn!("{name} accepts any certificate of its service: what is sent is not protected");
+        log::warn!("{name} accepts any certificate of its backend: traffic can be intercepted");
     }
     let forwarded = &blueprint.forwarded;
-    let told = forwarded.believe_proto && !forwarded.trusted.is_empty();
-    let told = told || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
+    let tls_possible = forwarded.believe_proto && !forwarded.trusted.is_empty();
+    let tls_possible = tls_possible || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
     match cluster.scheme {
         Scheme::Https => TlsMode::Always(cluster.tls.clone()),
-        Scheme::SameAsClient if told => TlsMode::SameAsClient(cluster.tls.clone()),
+        Scheme::SameAsClient if tls_possible => TlsMode::SameAsClient(cluster.tls.clone()),
         Scheme::SameAsClient | Scheme::Http => TlsMode::Plain,
     }
 }
 
-/// What is done about a service that fails; the route's name and its cluster's key lead to what is known of it.
+/// How failures are handled; the route's name and its cluster's key identify the state that is reused.
 fn resilience(
     route: &RouteBlueprint,
     blueprint: &Blueprint,
-    ground: &ProcessState,
+    process_state: &ProcessState,
     clusters: &mut Clusters,
 ) -> Option<Arc<Resilience>> {
     let wanted = Some(&route.attempts).filter(|wanted| !wanted.is_empty())?;
-    let metrics = ground.metrics.attempts(&route.name);
-    let other = route.fallback.as_ref().map(|other| clusters.get(other, &route.name, blueprint, ground));
-    // Routes of services without entries of their own share a name, and nothing else.
+    let metrics = process_state.metrics.attempts(&route.name);
+    let other =
+        route.fallback.as_ref().map(|other| clusters.get(other, &route.name, blueprint, process_state));
+    // Routes of services without entries share a name, and nothing else.
     let name = if route.index == usize::MAX { &route.state_key } else { &route.name };
     let keys = (name.as_str(), route.cluster.key.as_str());
-    Some(Arc::new(ground.attempts.attach(wanted, keys, other, metrics)))
+    Some(Arc::new(process_state.attempts.attach(wanted, keys, other, metrics)))
 }

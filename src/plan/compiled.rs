@@ -1,7 +1,7 @@
 //! The plan: the checked, compiled, immutable form of one document. A request uses the same plan from start to end.
 
 use super::dynamic_routes::DynamicRoutes;
-pub use super::route::{Aggregate, Part, PathHashKey, Route, Target};
+pub use super::route::{Aggregate, AggregatePart, PathHashKey, Route, Target};
 use super::routing::{HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget};
 use crate::{
     backend::Cluster,
@@ -117,7 +117,7 @@ impl Plan {
     pub fn find(&self, exchange: &mut Exchange) -> Result<RouteRef<'_>, GatewayError> {
         let Exchange { request, client, routing, .. } = exchange;
         let listener = client.listener.as_deref().unwrap_or_default();
-        let target = RequestTarget::normalise(request.target(), request.method() == b"OPTIONS")
+        let target = RequestTarget::normalize(request.target(), request.method() == b"OPTIONS")
             .map_err(|error| GatewayError::new(ErrorCode::RequestMalformed, error.to_string()))?;
         let host = request.get_known(KnownHeader::Host).unwrap_or_default();
         let method = self.method(request, host, listener, &target);

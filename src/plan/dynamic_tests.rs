@@ -43,9 +43,9 @@ fn a_service_has_the_options_of_its_entry_or_the_defaults() {
         ("/Orders/", 9, "Orders", ""),
     ] {
         let route = dynamic.find(path.as_bytes(), now).unwrap();
-        let asked = &source(&route).service;
+        let requested = &source(&route).service;
         assert_eq!(
-            (seconds(&route), &*asked.name, &*asked.namespace),
+            (seconds(&route), &*requested.name, &*requested.namespace),
             (timeout, service, namespace),
             "{path}"
         );
@@ -66,7 +66,7 @@ fn an_invalid_name_matches_no_route() {
 
 proptest::proptest! {
     #[test]
-    fn whatever_stands_in_a_path_is_a_plain_name_or_no_route(path in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+    fn any_path_is_a_valid_service_name_or_matches_no_route(path in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
         if let Ok((namespace, service)) = display_name(&path) {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
             proptest::prop_assert!(!service.is_empty() && service.bytes().chain(namespace.bytes()).all(plain));
@@ -84,7 +84,7 @@ fn unknown_services_are_bounded_and_dropped_but_configured_ones_are_not() {
     assert!((0..MAX_PENDING).all(|n| ask(n, now).is_ok()));
     assert_eq!(ask(MAX_PENDING, now), Err(ErrorCode::BackendNoEndpoint));
     assert!(dynamic.find(b"/orders/", now).is_ok(), "the configuration names it");
-    assert_eq!(ask(0, now), Ok(()), "it is known to be asked for");
+    assert_eq!(ask(0, now), Ok(()), "a configured service counts as known");
     let later = now + PENDING_TIMEOUT;
     assert_eq!(ask(MAX_PENDING, later), Ok(()));
     dynamic.evict_idle(later + PENDING_TIMEOUT);
@@ -92,13 +92,13 @@ fn unknown_services_are_bounded_and_dropped_but_configured_ones_are_not() {
 }
 
 #[test]
-fn a_service_with_instances_stays_until_nobody_asks_for_it() {
+fn a_service_with_instances_is_kept_until_it_is_idle() {
     let plan = plan();
     let dynamic = plan.dynamic.as_ref().unwrap();
     let now = Instant::now();
     let route = dynamic.find(b"/shop/a", now).unwrap();
     source(&route).set_for_test(vec![Instance::new("127.0.0.1", 1)]);
-    assert_eq!(plan.all_clusters().count(), 0, "nobody knows yet whether it is one");
+    assert_eq!(plan.all_clusters().count(), 0, "the provider has not confirmed it yet");
     dynamic.evict_idle(now + PENDING_TIMEOUT * 2);
     assert_eq!(plan.all_clusters().next().unwrap().status_json(now)["service"], "shop");
     let later = now + PENDING_TIMEOUT * 3;

@@ -1,4 +1,4 @@
-//! Routes to internal services: the target, and what `explain` shows of it.
+//! Routes to internal services: the target, and its description for `explain`.
 
 use super::{
     blueprint::{RouteBlueprint, Sourced},
@@ -16,9 +16,9 @@ use crate::{
 };
 use std::time::Duration;
 
-/// The target of a route to a service. Names are checked before, against the same table.
-pub fn target(name: &Sourced<String>, timeout: Duration, ground: &ProcessState) -> Target {
-    match ground.services.get(&name.value) {
+/// The target of a route to a service. Names have been checked before, against the same table.
+pub fn target(name: &Sourced<String>, timeout: Duration, process_state: &ProcessState) -> Target {
+    match process_state.services.get(&name.value) {
         Some(service) => Target::Internal { service: service.clone(), timeout },
         None => Target::Fail(
             ErrorCode::GatewayInternal,

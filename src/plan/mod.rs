@@ -26,5 +26,7 @@ mod stage_options;
 
 pub use build::build;
 pub use compile::{compile, compile_with_stages};
-pub use compiled::{Aggregate, Limits, ListenerPlan, ListenerTls, Part, Plan, Route, RouteRef, Target};
+pub use compiled::{
+    Aggregate, AggregatePart, Limits, ListenerPlan, ListenerTls, Plan, Route, RouteRef, Target,
+};
 pub use process_state::ProcessState;

@@ -79,7 +79,7 @@ impl Target {
 #[derive(Debug)]
 pub struct Aggregate {
     /// In the order of the response.
-    pub parts: Box<[Part]>,
+    pub parts: Box<[AggregatePart]>,
     pub shape: AggregateConfig,
     /// Idle timeout of bodies.
     pub body_idle: Duration,
@@ -87,7 +87,7 @@ pub struct Aggregate {
 
 /// A part of an aggregate.
 #[derive(Debug)]
-pub struct Part {
+pub struct AggregatePart {
     pub route: Arc<Route>,
     /// The index of that route in the plan.
     pub index: usize,

@@ -1,5 +1,5 @@
-//! The options of stages in the documents, generated from the table of stages: the groups of `GlobalConfiguration`, their
-//! checks, their inheritance by routes, and the compilers they are passed to.
+//! The options of stages in the documents, generated from the table of stages: the groups of `GlobalConfiguration`,
+//! their checks, their inheritance by routes, and the compilers they are passed to.
 
 use super::document::{AggregateDocument, DynamicRouteDocument, GlobalDocument, RouteDocument, Setting};
 use crate::{

@@ -24,7 +24,7 @@ pub trait Feature: Options {
     /// The options, checked and resolved.
     type Config: StageConfig;
 
-    /// Compiles the options that apply to a route; none: the route does without the feature.
+    /// Compiles the options that apply to a route; `None`: the route does not use the feature.
     fn compile(&self, context: &mut CompileContext) -> Option<Self::Config>;
 
     /// Checks options as one document sets them, before anything is inherited.
@@ -51,7 +51,7 @@ pub trait StageConfig: Clone + Debug + PartialEq {
         Vec::new()
     }
 
-    /// Starts the tasks that keep the state small.
+    /// Starts the tasks that bound the state.
     fn maintain(_state: &Self::State, _background: &BackgroundRuntime, _clock: &Clock) {}
 }
 
@@ -60,11 +60,11 @@ pub trait StageConfig: Clone + Debug + PartialEq {
 pub struct GatewayFacts {
     /// Whether Ocelot compatibility is on.
     pub ocelot: bool,
-    /// Bytes of a request body that `Limits` accepts; none: no limit.
+    /// Maximum bytes of a request body in `Limits`; `None`: no limit.
     pub max_body_bytes: Option<u64>,
-    /// Bytes of all header fields that `Limits` accepts.
+    /// Maximum bytes of all header fields in `Limits`.
     pub max_headers_bytes: u64,
-    /// Header fields that `Limits` accepts.
+    /// Maximum number of header fields in `Limits`.
     pub max_header_count: u64,
     pub schemes: Arc<SchemeSet>,
 }
@@ -82,7 +82,7 @@ pub struct RouteFacts<'c> {
     pub state_key: &'c str,
     /// Whether callers must authenticate.
     pub is_authenticated: bool,
-    /// Everything that decides which requests the route takes and what it requests of the backend.
+    /// Everything that determines which requests the route matches and what it requests of the backend.
     pub request_identity: &'c dyn Fn() -> String,
 }
 
@@ -95,7 +95,7 @@ pub struct UnservableRoute {
     pub reason: String,
 }
 
-/// The surroundings in which options are compiled.
+/// The context in which options are compiled.
 pub struct CompileContext<'c> {
     pub gateway: &'c GatewayFacts,
     pub route: RouteFacts<'c>,
@@ -114,7 +114,7 @@ impl CompileContext<'_> {
         self.own_span.or(self.global_span).unwrap_or(self.route.span)
     }
 
-    /// The value, or the diagnostic; the first status that Ocelot would respond with counts.
+    /// The value, or a diagnostic; the first status that Ocelot would respond with is retained.
     pub fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
         let fault = match read {
             Ok(value) => return Some(value),
@@ -125,20 +125,20 @@ impl CompileContext<'_> {
         None
     }
 
-    /// A whole number greater than zero.
+    /// An integer greater than zero.
     pub fn positive_count(&mut self, set: &Setting<i64>, name: &str) -> Option<Spanned<u64>> {
         let set = set.as_ref()?;
         if set.value < 1 {
             self.diagnostics
-                .error(codes::BAD_COUNT, set.span, format!("{name} is {}", set.value))
-                .help("write a number greater than zero");
+                .error(codes::BAD_COUNT, set.span, format!("invalid {name} {}", set.value))
+                .help("must be greater than 0");
         }
         Some(Spanned::new(u64::try_from(set.value).unwrap_or(1).max(1), set.span))
     }
 }
 
 impl UnservableRoute {
-    /// Keeps the first status that Ocelot would respond with.
+    /// Retains the first status that Ocelot would respond with.
     pub fn record(first: &mut Option<UnservableRoute>, fault: &OcelotTolerated, ocelot: bool) {
         if let (OcelotBehavior::Status(status), None, true) = (fault.result, &first, ocelot) {
             *first = Some(UnservableRoute { status, reason: fault.message.clone() });
@@ -164,21 +164,21 @@ pub fn compile<T: Feature>(
 /// The role of a route in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteRole {
-    /// Requests arrive at it and are forwarded from it.
+    /// It receives requests and forwards them.
     Standalone,
-    /// Requests arrive at it, and its parts forward them.
+    /// It receives requests, and its parts forward them.
     Aggregate,
-    /// It forwards requests that arrived at an aggregate.
+    /// It forwards requests that an aggregate received.
     AggregatePart,
 }
 
-/// The surroundings in which stages are built.
+/// The context in which stages are built.
 pub struct BuildContext<'b> {
     pub ocelot: bool,
     /// The name of the route in logs and metrics.
     pub route: &'b str,
     pub role: RouteRole,
-    /// Bytes of memory that encoders of streams may take together.
+    /// Maximum bytes of memory for all streaming encoders together.
     pub max_compression_memory: u64,
     pub cache_memory: &'b MemoryConfig,
     /// Whether any route caches by the rules of HTTP.

@@ -46,7 +46,7 @@ impl Stage for ForwardedHeaders {
         let forwarded = if self.add_to_request {
             "adds X-Forwarded-For, -Host, -Proto"
         } else {
-            "passes X-Forwarded-* as they are"
+            "passes X-Forwarded-* unchanged"
         };
         let trusted =
             if self.trusted.is_empty() { "trusts no proxy" } else { "trusts the configured proxies" };

@@ -1,9 +1,10 @@
-//! Stages: what a route does with a request on the way in and with the response on the way back. Envoy calls them HTTP
-//! filters, nginx modules.
+//! Stages: the processing of requests and responses by a route. Envoy calls them HTTP filters, nginx modules, ASP.NET
+//! middleware.
 //!
-//! `table.rs` holds their order and, for the features that routes configure, generates documents, blueprints and state.
-//! A feature's folder holds its options, their compiler, its configuration and its stages; `feature.rs` is the contract.
-//! [`StageState`] outlives a reload.
+//! `table.rs` defines their order and, for the features that routes configure, generates documents, blueprints and
+//! state. A feature's folder holds its options, their compiler, its configuration and its stages; `feature.rs` is the
+//! contract. `plan::build` builds the stages of a route, `server` runs them for every request. [`StageState`]
+//! outlives a reload.
 
 pub mod ip_filter;
 pub mod ascii_headers;

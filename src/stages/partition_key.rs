@@ -33,9 +33,9 @@ impl KeyPart {
     pub fn parse(text: &str, client_id_header: &str) -> Option<KeyPart> {
         let text = text.trim();
         let named = |prefix: &str| {
-            let (word, name) = text.split_once(':')?;
+            let (keyword, name) = text.split_once(':')?;
             let name = name.trim();
-            (word.trim_end().eq_ignore_ascii_case(prefix) && !name.is_empty()).then(|| Box::from(name))
+            (keyword.trim_end().eq_ignore_ascii_case(prefix) && !name.is_empty()).then(|| Box::from(name))
         };
         match text.to_ascii_lowercase().as_str() {
             "ip" => Some(KeyPart::Ip),
@@ -186,25 +186,26 @@ pub fn compile_parts(
                 context
                     .diagnostics
                     .error(codes::BAD_PARTITION, text.span, message)
-                    .help(format!("write {client_id}IP, Route, Claim:TYPE or Header:NAME"));
+                    .help(format!("expected {client_id}IP, Route, Claim:TYPE or Header:NAME"));
             }
         }
     }
     parts
 }
 
-/// Callers who do not authenticate have no claims: all of them share one count.
+/// Callers that do not authenticate have no claims: all of them share one count.
 fn warn_anonymous_claims(part: &KeyPart, span: Span, context: &mut CompileContext) {
     if part.is_claim() && !context.route.is_authenticated {
         let message =
-            "the count is partitioned by a claim, and callers do not authenticate: they share one count";
-        context.diagnostics.warning(codes::NOBODY_TO_JUDGE, span, message).help(
-            "name the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }",
-        );
+            "the count is partitioned by a claim, but callers do not authenticate: they share one count";
+        context
+            .diagnostics
+            .warning(codes::NOBODY_TO_JUDGE, span, message)
+            .help("set the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }");
     }
 }
 
-/// The name under which a limit counts: with the route's key where routes are counted separately.
+/// The name of a limit's counters: with the route's key where routes are counted separately.
 pub fn limit_name(parts: &[KeyPart], rule: &str, state_key: &str) -> String {
     let route = if parts.contains(&KeyPart::Route) { state_key } else { "" };
     format!("{rule}|{}|{route}", format_list(parts))

@@ -1,9 +1,9 @@
-//! The table of stages: one line per stage, in the order in which requests pass them. The place of a key in the document
-//! never matters; the place in this table does.
+//! The table of stages: one line per stage, in the order in which requests pass them. The order of keys in the
+//! document never matters; the order of this table does.
 //!
 //! A line with `=>` also declares a feature: its field in the documents that have its options, with the description,
-//! the type of the options in the module of the same name, and the documents beside routes, policies and
-//! `GlobalConfiguration` that have them. Documents, inheritance, `RouteKeys`, blueprints, state and the building of
+//! the type of the options in the module of the same name, and the documents that have them in addition to routes,
+//! policies and `GlobalConfiguration`. Documents, inheritance, `RouteKeys`, blueprints, state and the building of
 //! stages are generated from these lines.
 
 use super::feature::{self, BuildContext, Feature, StageConfig};
@@ -110,9 +110,9 @@ pub(crate) use with_stages;
 #[derive(Clone, Copy, Debug)]
 pub struct StageOrder {
     pub name: &'static str,
-    /// The setting that switches it on.
+    /// The setting that enables it.
     pub setting: &'static str,
-    /// The reason for its place.
+    /// The reason for its position.
     pub reason: &'static str,
 }
 
@@ -129,13 +129,13 @@ macro_rules! stage_table {
             StageOrder { name: super::$name::$constant, setting: $setting, reason: $reason },
         )*];
 
-        /// The configurations of all features of a route; none: the route does without the feature.
+        /// The configurations of all features of a route; `None`: the route does not use the feature.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct StageConfigs {
             $($($(#[cfg($($cfg)*)])? pub $field: Option<<super::$field::$options as Feature>::Config>,)?)*
         }
 
-        /// What the stages keep beyond the life of a plan, each under its own keys.
+        /// The state of the stages that outlives plans, each part under its own keys.
         #[derive(Debug, Default)]
         pub struct StageState {
             $($($(#[cfg($($cfg)*)])? pub $field: State<super::$field::$options>,)?)*
@@ -152,7 +152,7 @@ macro_rules! stage_table {
         }
 
         impl StageState {
-            /// Starts the tasks that keep the state small.
+            /// Starts the tasks that bound the state.
             pub fn maintain(&self, background: &BackgroundRuntime, clock: &Clock) {
                 $($($(#[cfg($($cfg)*)])? Config::<super::$field::$options>::maintain(&self.$field, background, clock);)?)*
             }

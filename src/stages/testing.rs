@@ -1,4 +1,4 @@
-//! Options of features out of JSON, for tests.
+//! Options of features from JSON, for tests.
 
 use crate::config::{
     Diagnostics, Sources, Spanned,

@@ -182,8 +182,8 @@ mod tests {
     fn mode_start_and_duplicate_fields_start_a_new_trace() {
         let exchange = sent(Mode::Start, &[("traceparent", PARENT_OF_CLIENT)]);
         assert!(!parent(&exchange).contains("4bf92f"));
-        let twice = [("traceparent", PARENT_OF_CLIENT), ("traceparent", PARENT_OF_CLIENT)];
-        assert!(!parent(&sent(Mode::Continue, &twice)).contains("4bf92f"));
+        let duplicate = [("traceparent", PARENT_OF_CLIENT), ("traceparent", PARENT_OF_CLIENT)];
+        assert!(!parent(&sent(Mode::Continue, &duplicate)).contains("4bf92f"));
     }
 
     #[test]

@@ -119,8 +119,8 @@ fn many_threads_admit_one_trial_request() {
     let (breaker, settings, now) = (Breaker::default(), consecutive(1), Instant::now());
     assert_eq!(one(&breaker, &settings, true, now), Ok(Transition::Opened));
     let admitted: usize = std::thread::scope(|scope| {
-        let ask = || usize::from(breaker.admit(now + OPEN_DURATION).is_ok());
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        let admit = || usize::from(breaker.admit(now + OPEN_DURATION).is_ok());
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(admit)).collect();
         threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
     });
     assert_eq!(admitted, 1);

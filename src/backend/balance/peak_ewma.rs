@@ -30,9 +30,9 @@ pub struct PeakEwma {
 
 impl PeakEwma {
     /// Records a response time; a failure counts as at least [`FAILURE_PENALTY`].
-    pub fn add(&self, took: Duration, failed: bool, now: Instant) {
-        let took = if failed { took.max(FAILURE_PENALTY) } else { took };
-        let (new, old) = (took.as_nanos() as f64, self.decayed(now));
+    pub fn add(&self, duration: Duration, failed: bool, now: Instant) {
+        let duration = if failed { duration.max(FAILURE_PENALTY) } else { duration };
+        let (new, old) = (duration.as_nanos() as f64, self.decayed(now));
         let factor = self.decay_factor(now);
         let next = if new > old { new } else { self.average_ns() * factor + new * (1.0 - factor) };
         self.average_ns.store(next.to_bits(), Ordering::Relaxed);

@@ -209,7 +209,7 @@ fn the_first_probe_decides_at_once_and_later_ones_by_their_thresholds() {
 
 #[test]
 fn below_the_panic_threshold_all_endpoints_are_used_and_without_one_none_is() {
-    let out = |panic| {
+    let with_panic_threshold = |panic| {
         let active = Some(Arc::new(active_check()));
         let states = states();
         let cluster = cluster(&states, 4, HealthConfig { active, passive: None, panic_threshold: panic });
@@ -218,8 +218,8 @@ fn below_the_panic_threshold_all_endpoints_are_used_and_without_one_none_is() {
         cluster.record_probe(&endpoint(&cluster, 4), Err("refused".into()));
         (three, selected(&cluster), cluster.no_endpoint_error().detail.to_string())
     };
-    assert_eq!(out(26).0, [1, 2, 3, 4]);
-    let (three, four, reason) = out(0);
+    assert_eq!(with_panic_threshold(26).0, [1, 2, 3, 4]);
+    let (three, four, reason) = with_panic_threshold(0);
     assert_eq!((three, four), (vec![4], vec![]));
     assert_eq!(reason, "none of the 4 endpoints of shop is healthy; 127.0.0.1:1 is unhealthy: refused");
 }
@@ -300,9 +300,9 @@ proptest! {
             }
             let report = [AttemptReport::Response(200), AttemptReport::Response(502), RESET, AttemptReport::Abandoned][usize::from(what)];
             record(&cluster, port, report, 1, now);
-            let out = cluster.members().endpoints.iter().filter(|e| e.state.health.is_ejected()).count();
-            prop_assert!(out <= 3);
-            prop_assert_eq!(selected(&cluster).len(), 5 - out);
+            let ejected = cluster.members().endpoints.iter().filter(|e| e.state.health.is_ejected()).count();
+            prop_assert!(ejected <= 3);
+            prop_assert_eq!(selected(&cluster).len(), 5 - ejected);
         }
         now += spec.max_ejection_time;
         cluster.members().endpoints.iter().for_each(|e| { e.state.health.end_ejection(now); });

@@ -179,15 +179,15 @@ impl ClientConn {
 
     /// Discards the rest of the request body, at most `max_len` bytes until `deadline`; returns whether it ended.
     pub async fn drain(&mut self, max_len: u64, deadline: Instant) -> bool {
-        let mut left = max_len;
+        let mut remaining = max_len;
         poll_fn(|cx| {
             loop {
                 match self.poll_fill(cx) {
                     Poll::Ready(Ok(Chunk::Data(data))) => {
                         let n = data.len();
                         BodyRead::consume(self, n);
-                        left = left.saturating_sub(n as u64);
-                        if left == 0 {
+                        remaining = remaining.saturating_sub(n as u64);
+                        if remaining == 0 {
                             return Poll::Ready(self.decoder.is_end());
                         }
                     }
@@ -204,7 +204,7 @@ impl ClientConn {
     /// Lingering close: shuts down the write side, then discards received bytes, so that the client can read the response.
     /// Closing with unread input would make the kernel send a reset, which discards the response at the client.
     pub async fn close_lingering(mut self, max_len: u64, deadline: Instant) {
-        let mut left = max_len;
+        let mut remaining = max_len;
         poll_fn(|cx| {
             if ready!(self.poll_flush_response(cx)).is_err() || ready!(self.io.poll_shutdown(cx)).is_err() {
                 return Poll::Ready(());
@@ -213,7 +213,7 @@ impl ClientConn {
                 let n = self.input.len();
                 self.input.consume(n);
                 match self.poll_read_more(cx, 1) {
-                    Poll::Ready(Ok(n @ 1..)) if left > n as u64 => left -= n as u64,
+                    Poll::Ready(Ok(n @ 1..)) if remaining > n as u64 => remaining -= n as u64,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => break,
                 }

@@ -84,8 +84,8 @@ impl Decoder {
         match self.state {
             State::End => Ok(Decoded::End),
             _ if bytes.is_empty() => Ok(Decoded::More),
-            State::Length(left) | State::ChunkData(left) => {
-                Ok(Decoded::Data(left.min(bytes.len() as u64) as usize))
+            State::Length(remaining) | State::ChunkData(remaining) => {
+                Ok(Decoded::Data(remaining.min(bytes.len() as u64) as usize))
             }
             State::UntilClose => Ok(Decoded::Data(bytes.len())),
             State::ChunkSize => self.size(bytes),
@@ -98,15 +98,15 @@ impl Decoder {
     pub fn advance(&mut self, n: usize) {
         let n = n as u64;
         match &mut self.state {
-            State::Length(left) => {
-                *left -= n.min(*left);
-                if *left == 0 {
+            State::Length(remaining) => {
+                *remaining -= n.min(*remaining);
+                if *remaining == 0 {
                     self.state = State::End;
                 }
             }
-            State::ChunkData(left) => {
-                *left -= n.min(*left);
-                if *left == 0 {
+            State::ChunkData(remaining) => {
+                *remaining -= n.min(*remaining);
+                if *remaining == 0 {
                     self.state = State::ChunkEnd;
                 }
             }

@@ -93,7 +93,7 @@ fn connection_options(head: &Head, hop: &mut HopByHop) -> Vec<Vec<u8>> {
 fn must_not_be_listed(name: &[u8]) -> bool {
     const END_TO_END_EXCEPTIONS: [&[u8]; 5] =
         [b"authorization", b"cookie", b"cache-control", b"content-type", b"x-real-ip"];
-    END_TO_END_EXCEPTIONS.iter().any(|kept| name.eq_ignore_ascii_case(kept))
+    END_TO_END_EXCEPTIONS.iter().any(|exception| name.eq_ignore_ascii_case(exception))
 }
 
 #[cfg(test)]

@@ -150,14 +150,18 @@ impl ServerTls {
     }
 
     fn resolver(&self) -> Result<CertificateResolver, String> {
-        let read = |shown: &ListenerCertificate| match shown.certified_key.read() {
+        let read = |certificate: &ListenerCertificate| match certificate.certified_key.read() {
             Ok(key) => Ok(Arc::new(key)),
-            Err(KeyPairError::Chain(why) | KeyPairError::Key(why)) => Err(format!("{}: {why}", shown.label)),
+            Err(KeyPairError::Chain(why) | KeyPairError::Key(why)) => {
+                Err(format!("{}: {why}", certificate.label))
+            }
         };
         let keys = self.certificates.iter().map(read).collect::<Result<_, _>>()?;
         Ok(CertificateResolver {
             keys,
-            names: SniTable::new(self.certificates.iter().map(|shown| shown.server_names.as_slice())),
+            names: SniTable::new(
+                self.certificates.iter().map(|certificate| certificate.server_names.as_slice()),
+            ),
         })
     }
 
@@ -182,11 +186,11 @@ impl TlsAcceptor {
             Err(_) => return Err(HandshakeError::Timeout),
         };
         let tls = stream.get_ref().1;
-        let shown = tls.peer_certificates().and_then(<[_]>::first);
+        let leaf = tls.peer_certificates().and_then(<[_]>::first);
         let session = TlsSession {
             server_name: tls.server_name().map(Into::into),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
-            certificate: shown.map(|der| Arc::new(client_certificate(der, self.forward_certificate))),
+            certificate: leaf.map(|der| Arc::new(client_certificate(der, self.forward_certificate))),
         };
         Ok((Stream::tls(stream.into()), session))
     }

@@ -1,12 +1,12 @@
-//! Which form of an answer a client wants (RFC 9110 12.5.1).
+//! Proactive negotiation: selects the representation that a client prefers (RFC 9110 12.5.1).
 
 use crate::base::{
     accept::{MAX_QUALITY, parse_quality_lenient},
     bytes::comma_list,
 };
 
-/// The place of the form that the Accept fields prefer; the first one of those that are equal, and without a field.
-/// None: none of them is acceptable.
+/// Index of the form that the `Accept` fields prefer; among equals, and without a field, the first one. `None`: no
+/// form is acceptable.
 pub fn negotiate<'a>(fields: impl Iterator<Item = &'a [u8]>, forms: &[&str]) -> Option<usize> {
     let ranges: Vec<Range> = fields.flat_map(comma_list).filter_map(Range::of).collect();
     if ranges.is_empty() {
@@ -19,7 +19,7 @@ pub fn negotiate<'a>(fields: impl Iterator<Item = &'a [u8]>, forms: &[&str]) -> 
     };
     let mut best = None;
     for (at, quality) in forms.iter().map(quality).enumerate().filter(|(_, quality)| *quality > 0) {
-        if best.is_none_or(|(_, most)| quality > most) {
+        if best.is_none_or(|(_, max)| quality > max) {
             best = Some((at, quality));
         }
     }
@@ -31,16 +31,16 @@ fn media_type(text: &str) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
 
-/// One entry of Accept.
+/// One entry of `Accept`.
 struct Range<'a> {
     type_: &'a str,
     of: &'a str,
-    /// In thousandths.
+    /// Quality value in thousandths.
     quality: u16,
 }
 
 impl<'a> Range<'a> {
-    /// An entry that is none is passed over.
+    /// Parses an entry; invalid entries are ignored.
     fn of(entry: &'a [u8]) -> Option<Range<'a>> {
         let entry = std::str::from_utf8(entry).ok()?;
         let (kind, of) = media_type(entry).split_once('/')?;
@@ -51,7 +51,7 @@ impl<'a> Range<'a> {
         Some(Range { type_: kind, of, quality: weight.map_or(Some(MAX_QUALITY), parse_quality_lenient)? })
     }
 
-    /// How exactly it fits: the most exact range decides.
+    /// How specific the match is: the most specific range decides.
     fn specificity(&self, media: &str) -> Option<u8> {
         let (kind, of) = media.split_once('/')?;
         let same = |range: &str, mine: &str| range.eq_ignore_ascii_case(mine);
@@ -75,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_wish_it_is_the_first() {
+    fn without_an_accept_field_the_first_form_is_chosen() {
         assert_eq!(negotiate(std::iter::empty(), &FORMS), Some(0));
         assert_eq!(chosen(""), Some(0));
         assert_eq!(chosen("*/*"), Some(0));
     }
 
     #[test]
-    fn the_best_that_is_acceptable_is_chosen() {
+    fn the_most_preferred_acceptable_form_is_chosen() {
         assert_eq!(chosen("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Some(1));
         assert_eq!(chosen("Text/*;q=0.5, application/json;q=0.4"), Some(1));
         assert_eq!(chosen("text/*, text/html;q=0.1"), Some(2));

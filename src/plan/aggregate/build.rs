@@ -1,25 +1,25 @@
-//! The parts of an aggregate as a plan holds them.
+//! Builds the parts of an aggregate for a plan.
 
 use crate::{
     pipeline::error::ErrorCode,
     plan::{
         blueprint::{AggregateBlueprint, Blueprint},
         build::route,
-        compiled::{Aggregate, Part, Route, Target},
+        compiled::{Aggregate, AggregatePart, Route, Target},
         process_state::ProcessState,
     },
     stages::feature::RouteRole,
 };
 use std::sync::Arc;
 
-/// An aggregate of some of these routes. Its parts lead where the routes lead; they are added to `parts`, which will stand
-/// behind all routes of the plan.
+/// An aggregate of some of these routes. Its parts have the targets of these routes; they are added to `parts`, which
+/// follow all routes of the plan.
 pub fn build_aggregate(
     aggregate: &AggregateBlueprint,
     routes: &[Arc<Route>],
     parts: &mut Vec<Arc<Route>>,
     blueprint: &Blueprint,
-    ground: &ProcessState,
+    process_state: &ProcessState,
 ) -> Target {
     let mut own = Vec::with_capacity(aggregate.parts.len());
     for part in &aggregate.parts {
@@ -34,13 +34,13 @@ pub fn build_aggregate(
             &part.placeholder_names,
             target,
             blueprint,
-            ground,
+            process_state,
         );
         parts.push(route.clone());
-        let place = blueprint.routes.len() + parts.len() - 1;
-        own.push(Part {
+        let index = blueprint.routes.len() + parts.len() - 1;
+        own.push(AggregatePart {
             route,
-            index: place,
+            index,
             names: part.placeholder_names.clone().into(),
             terms: part.terms.clone(),
         });

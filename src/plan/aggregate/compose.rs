@@ -1,4 +1,4 @@
-//! One answer out of several bodies. Pure: bodies in, a body out.
+//! Composes one response from the bodies of several. Pure: bodies in, a body out.
 
 use super::template::{RenderError, Template};
 use crate::pipeline::error::{ErrorCode, GatewayError};
@@ -6,31 +6,31 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// What became of a part.
+/// The result of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// It was not called: there is no value to call it for.
+    /// The part was not called: there is no value for its parameter.
     Absent,
     Single(Bytes),
-    /// One for each value.
+    /// One body for each value.
     List(Vec<Bytes>),
-    /// It failed, and the answer may do without it.
+    /// The call failed, and the part is optional.
     Missing,
 }
 
-/// A part and what became of it.
+/// A part and its result.
 #[derive(Clone, Debug)]
-pub struct Part<'p> {
+pub struct PartBody<'p> {
     pub key: &'p str,
     pub body: Body,
 }
 
-/// A form that the answer may take.
+/// A representation that the response may have.
 #[derive(Clone, Debug)]
 pub struct Representation {
     /// The media type, as it is sent.
     pub media: Box<str>,
-    /// None: one object of all parts.
+    /// `None`: one JSON object of all parts.
     pub template: Option<Template>,
 }
 
@@ -41,9 +41,9 @@ impl Representation {
     }
 }
 
-/// Ocelot's: every body as it came, in an object with Ocelot's commas (docs/ocelot-behavior.md, section 20.2).
-pub fn compose_ocelot(parts: &[Part]) -> Vec<u8> {
-    let there: Vec<&Part> = parts.iter().filter(|part| part.body != Body::Absent).collect();
+/// Ocelot's form: every body unchanged, in an object with Ocelot's commas (docs/ocelot-behavior.md, section 20.2).
+pub fn compose_ocelot(parts: &[PartBody]) -> Vec<u8> {
+    let there: Vec<&PartBody> = parts.iter().filter(|part| part.body != Body::Absent).collect();
     let mut out = vec![b'{'];
     for (at, part) in there.iter().enumerate() {
         out.extend_from_slice(if at > 0 { b",\"" } else { b"\"" });
@@ -59,7 +59,7 @@ pub fn compose_ocelot(parts: &[Part]) -> Vec<u8> {
     out
 }
 
-/// Blank bodies are passed over, but a comma before the last of them stays.
+/// Blank bodies are skipped, but the comma before the last of them remains.
 fn compose_ocelot_list(bodies: &[Bytes], buffer: &mut Vec<u8>) {
     buffer.push(b'[');
     for (at, body) in bodies.iter().enumerate().filter(|(_, body)| !is_blank_body(body)) {
@@ -71,39 +71,39 @@ fn compose_ocelot_list(bodies: &[Bytes], buffer: &mut Vec<u8>) {
     buffer.push(b']');
 }
 
-/// Whether there is nothing but white space.
+/// Whether the body is empty or white space only.
 pub fn is_blank_body(body: &[u8]) -> bool {
     String::from_utf8_lossy(body).trim().is_empty()
 }
 
-/// Whether it is one JSON value and nothing else, so that it can stand in another one.
+/// Whether the bytes are exactly one JSON value, so that they can be embedded in another one.
 pub fn is_json(body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
-/// Ours: one JSON object, or what a template makes of it. The bodies are JSON; `values` are the placeholders of the
+/// Our form: one JSON object, or the output of a template. The bodies are JSON; `values` are the placeholders of the
 /// aggregate.
 pub fn compose(
     form: &Representation,
-    parts: &[Part],
+    parts: &[PartBody],
     values: &[(String, String)],
-    most: usize,
+    max: usize,
 ) -> Result<Vec<u8>, GatewayError> {
     match &form.template {
-        None => compose_object(parts, most),
-        Some(template) => serialized(template, &form.media, parts, values, most),
+        None => compose_object(parts, max),
+        Some(template) => serialized(template, &form.media, parts, values, max),
     }
 }
 
-fn compose_object(parts: &[Part], most: usize) -> Result<Vec<u8>, GatewayError> {
+fn compose_object(parts: &[PartBody], max: usize) -> Result<Vec<u8>, GatewayError> {
     let mut out = vec![b'{'];
     for part in parts {
         out.extend_from_slice(if out.len() > 1 { b"," } else { b"" });
         out.extend_from_slice(Value::from(part.key).to_string().as_bytes());
         out.push(b':');
         push_raw(&part.body, &mut out);
-        if out.len() >= most {
-            return Err(too_long(most));
+        if out.len() >= max {
+            return Err(too_long(max));
         }
     }
     out.push(b'}');
@@ -128,9 +128,9 @@ fn push_raw(body: &Body, buffer: &mut Vec<u8>) {
 fn serialized(
     template: &Template,
     media: &str,
-    parts: &[Part],
+    parts: &[PartBody],
     values: &[(String, String)],
-    most: usize,
+    max: usize,
 ) -> Result<Vec<u8>, GatewayError> {
     let mut read = serde_json::Map::new();
     for part in parts {
@@ -142,22 +142,24 @@ fn serialized(
         missing => missing,
         values => minijinja::Value::from_pairs(values.iter().cloned()),
     };
-    let text = template.render(context, most).map_err(|failed| match failed {
-        RenderError::TooLong => too_long(most),
-        RenderError::Template(mistake) => GatewayError::new(
-            ErrorCode::AggregateTemplate,
-            format!("the template of the aggregate: {mistake}"),
-        ),
+    let text = template.render(context, max).map_err(|failed| match failed {
+        RenderError::TooLong => too_long(max),
+        RenderError::Template(error) => {
+            GatewayError::new(ErrorCode::AggregateTemplate, format!("template of the aggregate: {error}"))
+        }
     })?;
     if super::template::Escaping::escaping_for(media) == super::template::Escaping::Json && !is_json(&text) {
-        return Err(GatewayError::new(ErrorCode::AggregateTemplate, "what the template wrote is not JSON"));
+        return Err(GatewayError::new(
+            ErrorCode::AggregateTemplate,
+            "the output of the template is not JSON",
+        ));
     }
     Ok(text)
 }
 
-fn parse_part(part: &Part) -> Result<Value, GatewayError> {
+fn parse_part(part: &PartBody) -> Result<Value, GatewayError> {
     let one = |body: &Bytes| {
-        serde_json::from_slice::<Value>(body).map_err(|_| failed(part.key, "is nested too deep to be read"))
+        serde_json::from_slice::<Value>(body).map_err(|_| failed(part.key, "is nested too deeply"))
     };
     match &part.body {
         Body::Absent | Body::Missing => Ok(Value::Null),
@@ -166,18 +168,18 @@ fn parse_part(part: &Part) -> Result<Value, GatewayError> {
     }
 }
 
-/// The parts that the answer does without.
-pub fn missing_parts<'p>(parts: &[Part<'p>]) -> impl Iterator<Item = &'p str> {
+/// The optional parts that are missing.
+pub fn missing_parts<'p>(parts: &[PartBody<'p>]) -> impl Iterator<Item = &'p str> {
     parts.iter().filter(|part| part.body == Body::Missing).map(|part| part.key)
 }
 
-/// A part is no good.
+/// The response of a part cannot be used.
 pub fn failed(key: &str, what: impl std::fmt::Display) -> GatewayError {
-    GatewayError::new(ErrorCode::AggregatePart, format!("the part \"{key}\" {what}"))
+    GatewayError::new(ErrorCode::AggregatePart, format!("part \"{key}\" {what}"))
 }
 
-fn too_long(most: usize) -> GatewayError {
-    GatewayError::new(ErrorCode::AggregateSize, format!("the answer would be longer than {most} bytes"))
+fn too_long(max: usize) -> GatewayError {
+    GatewayError::new(ErrorCode::AggregateSize, format!("the response is longer than {max} bytes"))
 }
 
 #[cfg(test)]
@@ -194,8 +196,8 @@ mod tests {
         Body::List(bodies.iter().map(|body| Bytes::copy_from_slice(body.as_bytes())).collect())
     }
 
-    fn parts(bodies: Vec<Body>) -> Vec<Part<'static>> {
-        ["a", "b\"", "c"].into_iter().zip(bodies).map(|(key, body)| Part { key, body }).collect()
+    fn parts(bodies: Vec<Body>) -> Vec<PartBody<'static>> {
+        ["a", "b\"", "c"].into_iter().zip(bodies).map(|(key, body)| PartBody { key, body }).collect()
     }
 
     fn ocelot(bodies: Vec<Body>) -> String {
@@ -213,27 +215,27 @@ mod tests {
     }
 
     #[test]
-    fn ocelot_puts_bodies_in_as_they_come() {
+    fn ocelot_composes_bodies_unchanged() {
         assert_eq!(ocelot(vec![one("some_data"), one("")]), r#"{"a":some_data,"b"":}"#);
         assert_eq!(ocelot(vec![one(" {} "), Body::Absent, many(&["1", "2"])]), r#"{"a": {} ,"c":[1,2]}"#);
         assert_eq!(ocelot(vec![many(&["", " "]), many(&["1", ""])]), r#"{"a":[],"b"":[1,]}"#);
     }
 
     #[test]
-    fn ours_is_json_in_the_order_of_the_parts() {
+    fn our_object_is_json_in_the_order_of_the_parts() {
         let made = made(None, vec![one(" {} \n"), Body::Missing, many(&["1", " 2"])]);
         assert_eq!(made.unwrap(), r#"{"a":{},"b\"":null,"c":[1,2]}"#);
     }
 
     #[test]
-    fn an_answer_has_a_greatest_length() {
+    fn a_response_has_a_maximum_size() {
         assert_eq!(made(None, vec![one(&format!("\"{}\"", "x".repeat(100)))]), Err(ErrorCode::AggregateSize));
         let long = made(Some(("text/plain", "{{ parts.a * 60 }}")), vec![one("\"xx\"")]);
         assert_eq!(long, Err(ErrorCode::AggregateSize));
     }
 
     #[test]
-    fn a_template_sees_parts_values_and_what_is_missing() {
+    fn a_template_has_parts_values_and_the_missing_keys() {
         let source = r#"{"id": {{ values.id }}, "n": {{ parts.c|length }}, "a": {{ parts.a.x }}, "no": {{ missing }}}"#;
         let bodies = vec![one(r#"{"x":[1]}"#), Body::Missing, many(&["1", "2"])];
         let made = made(Some(("application/json", source)), bodies);
@@ -241,13 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_template_calls_json_is_json() {
+    fn the_json_output_of_a_template_is_validated() {
         let made = made(Some(("application/json", "{{ parts.a }},")), vec![one("1")]);
         assert_eq!(made, Err(ErrorCode::AggregateTemplate));
     }
 
     #[test]
-    fn one_value_and_nothing_else_is_json() {
+    fn exactly_one_value_is_json() {
         assert!(is_json(b" {\"a\": [1, null]} ") && is_json(b"\"\xc3\xbc\""));
         assert!(!is_json(b"") && !is_json(b"{} {}") && !is_json(b"\"\xff\"") && !is_json(b"plain"));
     }
@@ -275,7 +277,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_json_exactly_when_they_can_be_read(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
+        fn any_bytes_are_json_exactly_when_they_parse(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
             prop_assert_eq!(is_json(&bytes), serde_json::from_slice::<Value>(&bytes).is_ok());
         }
     }

@@ -1,6 +1,8 @@
-//! Aggregates: what they are made of, and how one answer comes out of several (docs/ocelot-behavior.md, section 20).
+//! Aggregates: their settings, and the composition of one response from several (docs/ocelot-behavior.md, section
+//! 20). API gateways call this response aggregation or a composite API; Envoy and nginx have no equivalent.
 //!
-//! Nothing here asks a service: `edge` makes the calls, this says which, and puts together what came of them.
+//! Nothing here sends requests: `server::aggregate` makes the calls; this module determines which calls are made and
+//! composes their results. Settings are compiled by `plan::compile::aggregate`; nothing outlives a reload.
 
 pub mod accept;
 pub(super) mod build;
@@ -14,36 +16,36 @@ use compose::Representation;
 use json_path::JsonPath;
 use std::time::Duration;
 
-/// The field of an answer that names the optional parts that are missing.
+/// The response field that lists the missing optional parts.
 pub const PARTIAL_HEADER: &str = "X-Partial";
 
-/// How an answer is made of the parts.
+/// How the response is composed.
 #[derive(Clone, Debug)]
 pub struct AggregateConfig {
-    /// Ocelot's letter: bodies are put in as they come, whatever they are.
+    /// Ocelot's exact form: bodies are embedded unchanged, valid JSON or not.
     pub ocelot: bool,
-    /// What the client may choose from; the first one is what it gets that does not choose.
+    /// The representations that the client may choose from; the first one is the default.
     pub representations: Vec<Representation>,
-    /// Ocelot's answer where `Aggregator` names a class.
+    /// Ocelot's response where `Aggregator` names a class.
     pub unsupported_aggregator: Option<String>,
-    /// For the whole answer; none: as long as the parts take.
+    /// Timeout of the whole response; `None`: as long as the parts take.
     pub timeout: Option<Duration>,
-    /// Bytes of the whole answer.
+    /// Maximum bytes of the whole response.
     pub max_response_bytes: usize,
-    /// Bytes of a request body.
+    /// Maximum bytes of a request body.
     pub max_request_bytes: usize,
 }
 
-/// What an aggregate says about calling a part.
+/// The settings of the calls to a part.
 #[derive(Clone, Debug)]
 pub struct PartTerms {
     pub key: Box<str>,
-    /// Where the values stand that it is called for; none: it is called once.
+    /// Where the values are for which the part is called; `None`: it is called once.
     pub values: Option<JsonPath>,
     pub optional: bool,
-    /// For all its calls; none: as long as the route takes.
+    /// Timeout of all its calls; `None`: the route's.
     pub timeout: Option<Duration>,
-    /// Bytes of all its answers.
+    /// Maximum bytes of all its responses.
     pub max_response_bytes: usize,
     pub max_calls: usize,
     pub max_concurrency: usize,

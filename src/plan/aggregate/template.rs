@@ -1,9 +1,9 @@
-//! `Aggregator` and `Formats`: an answer written by a template.
+//! `Aggregator` and `Formats`: responses rendered by a template.
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use std::{fmt, io, sync::Arc};
 
-/// Bytes of a template.
+/// Maximum bytes of a template.
 pub const MAX_TEMPLATE: usize = 64 * 1024;
 /// Instructions of one rendering: a template over a long list needs a few for each item.
 const MAX_INSTRUCTIONS: u64 = 500_000;
@@ -15,7 +15,7 @@ pub struct Template {
     environment: Arc<Environment<'static>>,
 }
 
-/// How values are written.
+/// How values are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escaping {
     Json,
@@ -24,7 +24,7 @@ pub enum Escaping {
 }
 
 impl Escaping {
-    /// What a media type asks for.
+    /// The escaping for a media type.
     pub fn escaping_for(media: &str) -> Escaping {
         let kind = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if kind == "application/json" || kind.ends_with("+json") {
@@ -37,7 +37,7 @@ impl Escaping {
     }
 }
 
-/// What is wrong with a template, and where.
+/// An error in a template, and its line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct TemplateError {
@@ -53,10 +53,10 @@ impl TemplateError {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Compiles a template.
     pub fn compile(source: &str, escaping: Escaping) -> Result<Template, TemplateError> {
         if source.len() > MAX_TEMPLATE {
-            let what = format!("a template may hold {MAX_TEMPLATE} bytes");
+            let what = format!("the template is longer than {MAX_TEMPLATE} bytes");
             return Err(TemplateError { line: 1, message: what });
         }
         let mut environment = Environment::new();
@@ -74,7 +74,7 @@ impl Template {
         Ok(template)
     }
 
-    /// Filters and functions are looked for only when they are used: so it is rendered once, over nothing.
+    /// Renders once with an empty context: unknown filters and functions are detected only when they are called.
     fn validate_calls(&self) -> Result<(), TemplateError> {
         let unknown = [
             ErrorKind::UnknownFilter,
@@ -88,13 +88,13 @@ impl Template {
         }
     }
 
-    /// Renders it; the error is one of the template, or says that the result is too long.
-    pub fn render(&self, context: Value, most: usize) -> Result<Vec<u8>, RenderError> {
+    /// Renders the template; the error is one of the template, or reports that the result is too long.
+    pub fn render(&self, context: Value, max: usize) -> Result<Vec<u8>, RenderError> {
         let template = self
             .environment
             .get_template(NAME)
             .map_err(|error| RenderError::Template(TemplateError::escaping_for(&error)))?;
-        let mut out = BoundedWriter { bytes: Vec::new(), max_bytes: most, full: false };
+        let mut out = BoundedWriter { bytes: Vec::new(), max_bytes: max, full: false };
         match template.render_captured_to(context, &mut out) {
             Ok(_) => Ok(out.bytes),
             Err(_) if out.full => Err(RenderError::TooLong),
@@ -109,7 +109,7 @@ impl fmt::Debug for Template {
     }
 }
 
-/// Why there is no text.
+/// Why rendering failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     #[error("{0}")]
@@ -118,7 +118,7 @@ pub enum RenderError {
     TooLong,
 }
 
-/// Takes no more than so many bytes.
+/// A writer that accepts at most `max` bytes.
 struct BoundedWriter {
     bytes: Vec<u8>,
     max_bytes: usize,
@@ -149,12 +149,12 @@ mod tests {
         let parts = json!({"user": {"name": "A\"<b>", "tags": ["x", "y"]}, "reviews": null});
         let context = minijinja::context! { parts => minijinja::value::Serde(&parts) };
         let template =
-            Template::compile(source, escaping).unwrap_or_else(|wrong| panic!("{source}: {wrong}"));
+            Template::compile(source, escaping).unwrap_or_else(|error| panic!("{source}: {error}"));
         template.render(context, 200).map(|text| String::from_utf8(text).unwrap())
     }
 
     #[test]
-    fn values_are_written_as_the_media_type_wants_them() {
+    fn values_are_escaped_for_the_media_type() {
         let name = "{{ parts.user.name }}";
         assert_eq!(rendered(name, Escaping::escaping_for("application/json")).unwrap(), r#""A\"<b>""#);
         assert_eq!(
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_missing_is_null_however_deep_it_is_asked() {
+    fn a_missing_part_is_null_at_any_depth() {
         assert_eq!(rendered("{{ parts.reviews.summary.average }}", Escaping::Json).unwrap(), "null");
         assert_eq!(
             rendered("[{% for r in parts.reviews.all %}{{ r }}{% endfor %}]", Escaping::Json).unwrap(),
@@ -179,16 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_found_before_the_first_request() {
-        let wrong = |source: &str| Template::compile(source, Escaping::Json).unwrap_err();
-        assert_eq!(wrong("{\n{% if %}").line, 2);
-        assert!(wrong("{{ parts|nonsense }}").message.contains("nonsense"));
-        assert!(wrong("{% include 'other' %}").message.contains("other"));
-        assert!(wrong(&"x".repeat(MAX_TEMPLATE + 1)).message.contains("65536"));
+    fn errors_are_found_before_the_first_request() {
+        let compile_error = |source: &str| Template::compile(source, Escaping::Json).unwrap_err();
+        assert_eq!(compile_error("{\n{% if %}").line, 2);
+        assert!(compile_error("{{ parts|nonsense }}").message.contains("nonsense"));
+        assert!(compile_error("{% include 'other' %}").message.contains("other"));
+        assert!(compile_error(&"x".repeat(MAX_TEMPLATE + 1)).message.contains("65536"));
     }
 
     #[test]
-    fn neither_time_nor_space_is_without_end() {
+    fn time_and_space_are_bounded() {
         let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
         assert!(matches!(rendered(loops, Escaping::None), Err(RenderError::Template(_))));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The values that further calls are made for.
+//! Extracts the values for which further calls are made.
 
 use super::json_path::{BudgetExceeded, JsonPath};
 use crate::base::percent::put_percent;
@@ -10,24 +10,24 @@ use std::collections::HashSet;
 pub enum ValueError {
     #[error(transparent)]
     TooMuch(#[from] BudgetExceeded),
-    #[error("there are more than {0} different values")]
+    #[error("more than {0} distinct values")]
     TooMany(usize),
 }
 
-/// The different values that a document has at a path, in its order, as they stand for a placeholder. Texts, numbers
-/// and truth values are values; to Ocelot everything is one.
+/// The distinct values at a path, in document order, as they replace a placeholder. Strings, numbers and booleans are
+/// values; in Ocelot everything is.
 pub fn extract(
     path: &JsonPath,
     document: &Value,
     ocelot: bool,
-    most: usize,
+    max: usize,
 ) -> Result<Vec<Vec<u8>>, ValueError> {
     let as_text = if ocelot { dotnet_string } else { url_encoded };
     let (mut seen, mut values) = (HashSet::new(), Vec::new());
     for text in path.find(document)?.into_iter().filter_map(as_text) {
         if seen.insert(text.clone()) {
-            if values.len() == most {
-                return Err(ValueError::TooMany(most));
+            if values.len() == max {
+                return Err(ValueError::TooMany(max));
             }
             values.push(text);
         }
@@ -35,7 +35,7 @@ pub fn extract(
     Ok(values)
 }
 
-/// Spelled as in a URL, so that a value is one segment, or one parameter, whatever it holds.
+/// Percent-encoded, so that a value is one segment or one parameter, whatever it contains.
 fn url_encoded(value: &Value) -> Option<Vec<u8>> {
     let text = match value {
         Value::String(text) if !text.is_empty() => text.clone(),
@@ -52,7 +52,7 @@ fn url_encoded(value: &Value) -> Option<Vec<u8>> {
     Some(spelled)
 }
 
-/// What .NET makes of it.
+/// .NET's `ToString` of the value.
 fn dotnet_string(value: &Value) -> Option<Vec<u8>> {
     Some(match value {
         Value::Null => Vec::new(),
@@ -69,28 +69,28 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn texts(document: &Value, ocelot: bool, most: usize) -> Result<Vec<String>, ValueError> {
+    fn texts(document: &Value, ocelot: bool, max: usize) -> Result<Vec<String>, ValueError> {
         let path = JsonPath::parse("$[*]").unwrap();
-        let found = extract(&path, document, ocelot, most)?;
+        let found = extract(&path, document, ocelot, max)?;
         Ok(found.into_iter().map(|text| String::from_utf8(text).unwrap()).collect())
     }
 
     #[test]
-    fn values_are_different_ones_in_the_order_of_the_document() {
+    fn values_are_distinct_and_in_document_order() {
         let list = json!([2, "1", 1, 2, true, "a/b?c%"]);
         assert_eq!(texts(&list, false, 9).unwrap(), ["2", "1", "true", "a%2Fb%3Fc%25"]);
         assert_eq!(texts(&list, true, 9).unwrap(), ["2", "1", "True", "a/b?c%"]);
     }
 
     #[test]
-    fn what_is_no_value_is_passed_over_and_to_ocelot_it_is_one() {
+    fn nulls_and_containers_are_skipped_except_under_ocelot() {
         let list = json!([null, "", [], {"a": 1}]);
         assert_eq!(texts(&list, false, 9).unwrap(), [""; 0]);
         assert_eq!(texts(&list, true, 9).unwrap(), ["", "[]", "{\n  \"a\": 1\n}"]);
     }
 
     #[test]
-    fn there_are_only_so_many() {
+    fn the_number_of_values_is_limited() {
         assert_eq!(texts(&json!([1, 2, 2]), false, 2).unwrap().len(), 2);
         assert_eq!(texts(&json!([1, 2, 3]), false, 2), Err(ValueError::TooMany(2)));
     }

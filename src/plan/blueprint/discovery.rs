@@ -1,28 +1,28 @@
-//! Services that are found instead of written down.
+//! Discovered services, as opposed to configured endpoints.
 
 use super::endpoint::Endpoint;
 use crate::backend::discovery::{ProviderSettings, Service, consul::ConsulSettings};
 use std::sync::Arc;
 
-/// What is asked where services are.
+/// How a service is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registry {
-    /// A registry that is followed.
+    /// A registry that is watched.
     Provider(Arc<ProviderSettings>),
-    /// The reverse proxy of Service Fabric, which knows itself where they are.
+    /// The reverse proxy of Service Fabric, which resolves services itself.
     ServiceFabric(Endpoint),
 }
 
-/// A service, and who says where it is.
+/// A service, and the registry that lists its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiscoveredService {
     pub registry: Arc<ProviderSettings>,
     pub service: Service,
-    /// A request named it, not the configuration.
+    /// Named by a request, not by the configuration.
     pub is_unnamed: bool,
 }
 
-/// Where the configuration itself is kept.
+/// The configuration store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreBlueprint {
     pub consul: ConsulSettings,

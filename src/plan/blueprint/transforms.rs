@@ -1,11 +1,11 @@
-//! What a route does with a request's and an answer's fields, and with what is known of the caller.
+//! How a route changes the fields of requests and responses, and what it adds from the caller's claims.
 
 use crate::pipeline::stage::BoxStage;
 use crate::stages::authorization::{Authorization, AuthorizationRules};
 use crate::stages::claims::{AddClaims, AddHeaders, AddQueries, ChangePath, ClaimMapping};
 use crate::stages::header_transform::{HeaderEdits, Headers};
 
-/// The resolved settings of authorisation and transformation.
+/// The resolved settings of authorization and transformation.
 #[derive(Clone, Debug, Default)]
 pub struct Transforms {
     pub headers: HeaderEdits,
@@ -17,7 +17,7 @@ pub struct Transforms {
 }
 
 impl Transforms {
-    /// The stages that it asks for; `template` is `DownstreamPathTemplate`.
+    /// The stages of these settings; `template` is `DownstreamPathTemplate`.
     pub fn stages(&self, template: &str, ocelot: bool) -> Vec<BoxStage> {
         let own = self.clone();
         let mut stages: Vec<BoxStage> = Vec::new();

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 type Aggregate = Spanned<AggregateDocument>;
 
-/// All of them.
+/// Checks all aggregates.
 pub fn check(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     if scope.aggregates().is_empty() {
         return;
@@ -19,14 +19,14 @@ pub fn check(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     let mut seen: HashMap<(&str, Option<&str>), Span> = HashMap::new();
     for aggregate in scope.aggregates() {
         let path = aggregate.client_path.as_ref().map_or("", |path| path.as_str());
-        let place = location(aggregate);
-        if let Some(first) = seen.insert((path, host(&aggregate.host, scope.ocelot)), place) {
-            let said = diagnostics.error(
+        let span = location(aggregate);
+        if let Some(first) = seen.insert((path, host(&aggregate.host, scope.ocelot)), span) {
+            let diagnostic = diagnostics.error(
                 codes::DUPLICATE_AGGREGATE,
-                place,
+                span,
                 format!("aggregate {path} has a duplicate"),
             );
-            said.help(format!("the other one stands at {}", scope.sources.location(first)));
+            diagnostic.help(format!("the other one is at {}", scope.sources.location(first)));
         }
         path_rules(scope, aggregate, diagnostics);
         check_route_keys(scope, aggregate, &by_key, diagnostics);
@@ -48,7 +48,7 @@ fn routes_by_key<'d>(scope: &CheckContext<'d>) -> HashMap<&'d str, Vec<&'d Spann
     by_key
 }
 
-/// A route that names GET may not have the path and host of an aggregate.
+/// A route with method GET must not have the path and host of an aggregate.
 fn check_route_conflicts(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     let paths: HashMap<(&str, Option<&str>), Span> = scope
         .aggregates()
@@ -61,9 +61,9 @@ fn check_route_conflicts(scope: &CheckContext, diagnostics: &mut Diagnostics) {
         let Some(other) = paths.get(&(path.as_str(), host(&route.host, scope.ocelot))).filter(|_| get) else {
             continue;
         };
-        let message = format!("route {} and an aggregate take the same requests", path.value);
-        let said = diagnostics.error(codes::ROUTE_AND_AGGREGATE, path.span, message);
-        said.help(format!("the aggregate stands at {}", scope.sources.location(*other)));
+        let message = format!("route {} and an aggregate match the same requests", path.value);
+        let diagnostic = diagnostics.error(codes::ROUTE_AND_AGGREGATE, path.span, message);
+        diagnostic.help(format!("the aggregate is at {}", scope.sources.location(*other)));
     }
 }
 
@@ -75,15 +75,15 @@ fn path_rules(scope: &CheckContext, aggregate: &Aggregate, diagnostics: &mut Dia
         template::check_repeated(&mut found, false, "UpstreamPathTemplate", path);
     }
     let absent = aggregate.client_path.is_none();
-    for mistake in found.list {
-        let fatal = absent || mistake.code == codes::BAD_TEMPLATE;
-        let said = diagnostics.error_or_ocelot_warning(
+    for error in found.list {
+        let fatal = absent || error.code == codes::BAD_TEMPLATE;
+        let diagnostic = diagnostics.error_or_ocelot_warning(
             scope.ocelot && !fatal,
             codes::AGGREGATE_PATH,
-            mistake.span,
-            mistake.message,
+            error.span,
+            error.message,
         );
-        said.help = mistake.help;
+        diagnostic.help = error.help;
     }
 }
 
@@ -112,9 +112,9 @@ fn check_route_keys(
         .report(diagnostics, scope.ocelot, span);
     }
     for id in routes.iter().filter_map(|route| route.request_id_key.as_ref()).filter(|id| !id.is_empty()) {
-        let message = "an aggregate calls this route, which may then have no RequestIdKey of its own";
-        let said = diagnostics.error(codes::AGGREGATE_REQUEST_ID, id.span, message);
-        said.help(format!("the aggregate stands at {}", scope.sources.location(location(aggregate))));
+        let message = "an aggregate calls this route, so it cannot have its own RequestIdKey";
+        let diagnostic = diagnostics.error(codes::AGGREGATE_REQUEST_ID, id.span, message);
+        diagnostic.help(format!("the aggregate is at {}", scope.sources.location(location(aggregate))));
     }
 }
 
@@ -130,7 +130,7 @@ fn report_missing_route(
         let meant = suggest::closest_match(key, by_key.keys().copied().filter(|known| !keys.contains(known)));
         OcelotTolerated::new(
             codes::AGGREGATE_MEMBERS,
-            OcelotBehavior::Effect("the aggregate is left out"),
+            OcelotBehavior::Effect("the aggregate is ignored"),
             message,
         )
         .did_you_mean(meant)
@@ -153,26 +153,24 @@ pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
-/// Ocelot's aggregators live in C#; the cure is the aggregate without one, or a template.
+/// Ocelot's aggregators are C# classes; the cure is the aggregate without one, or a template.
 fn aggregator(scope: &CheckContext, aggregate: &Aggregate, diagnostics: &mut Diagnostics) {
     let Some(name) = non_blank(&aggregate.aggregator).filter(|name| !is_template(name)) else { return };
     let keys: Vec<String> = items(&aggregate.route_keys).iter().map(|key| quote_json(key)).collect();
     let path = aggregate.client_path.as_ref().map_or("/", |path| path.as_str());
     let paste =
         format!("{{ \"UpstreamPathTemplate\": {}, \"RouteKeys\": [{}] }}", quote_json(path), keys.join(", "));
-    let message = format!(
-        "there is no aggregator \"{}\": aggregators written in C# are not part of the file",
-        name.value
-    );
+    let message =
+        format!("unknown aggregator \"{}\": aggregators written in C# are not available", name.value);
     OcelotTolerated::new(codes::UNKNOWN_AGGREGATOR, OcelotBehavior::Status(404), message)
-        .help(format!("without it the answers are put together by key:\n{paste}"))
+        .help(format!("without it the responses are combined by key:\n{paste}"))
         .help(
-            "a template writes any other answer: \"Aggregator\": \"{ \\\"name\\\": {{ parts.user.name }} }\"",
+            "a template renders any other response: \"Aggregator\": \"{ \\\"name\\\": {{ parts.user.name }} }\"",
         )
         .report(diagnostics, scope.ocelot, name.span);
 }
 
-/// A text as JSON writes it.
+/// Quotes a text as JSON.
 pub fn quote_json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

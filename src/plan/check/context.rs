@@ -24,16 +24,16 @@ pub struct CheckContext<'d> {
     pub ocelot: bool,
     /// Facts that compilers of options need.
     pub gateway: GatewayFacts,
-    /// The stages of the user's own, and the tree in which their settings stand.
+    /// The custom stages, and the tree that contains their settings.
     pub handlers: Option<(&'d StageRegistry, &'d Node)>,
     /// The names of the internal services.
     pub services: &'d [&'d str],
-    /// What the files hold that settings name.
+    /// The content of the referenced files.
     pub attached: Option<&'d ReferencedFiles>,
 }
 
 impl<'d> CheckContext<'d> {
-    /// `nothing` stands in for an absent `GlobalConfiguration`.
+    /// `nothing` replaces an absent `GlobalConfiguration`.
     pub fn new(
         document: &'d Document,
         nothing: &'d GlobalDocument,
@@ -86,7 +86,7 @@ impl<'d> CheckContext<'d> {
 
     /// The gateway's own public address.
     pub fn base_url(&self) -> String {
-        let written = non_blank(&self.global.base_url).or(non_blank(&self.document.base_url));
-        written.map_or_else(|| "http://localhost:5000".to_owned(), |url| url.value.clone())
+        let url = non_blank(&self.global.base_url).or(non_blank(&self.document.base_url));
+        url.map_or_else(|| "http://localhost:5000".to_owned(), |url| url.value.clone())
     }
 }

@@ -1,4 +1,4 @@
-//! No two routes take the same request as far as their texts tell.
+//! No two routes match the same requests, as far as their texts show.
 
 use super::{CheckContext, items};
 use crate::config::codes;
@@ -6,7 +6,7 @@ use crate::config::{Diagnostics, Span, Spanned};
 use crate::plan::document::{RouteDocument, Setting, StringList};
 use std::collections::HashMap;
 
-/// What makes two routes the same but for their methods. Compared as texts: `/a/{x}` and `/a/{y}` differ.
+/// What identifies a route apart from its methods. Compared as text: `/a/{x}` and `/a/{y}` differ.
 #[derive(PartialEq, Eq, Hash)]
 struct RouteIdentity<'d> {
     path: &'d str,
@@ -15,7 +15,7 @@ struct RouteIdentity<'d> {
     listeners: Vec<&'d str>,
 }
 
-/// A host for comparison. To Ocelot an empty one is another text than none; to us it is none.
+/// A host for comparison. In Ocelot an empty host differs from a missing one; in our mode it does not.
 pub fn host(host: &Setting<String>, ocelot: bool) -> Option<&str> {
     host.as_ref().map(|host| host.as_str()).filter(|host| ocelot || !host.is_empty())
 }
@@ -42,7 +42,7 @@ pub fn check(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     for route in scope.routes() {
         let path = route.client_path.as_ref().map_or("", |path| path.as_str());
         let host = host(&route.host, scope.ocelot);
-        let place = *places
+        let index = *places
             .entry(RouteIdentity {
                 path,
                 host,
@@ -53,14 +53,14 @@ pub fn check(scope: &CheckContext, diagnostics: &mut Diagnostics) {
                 groups.push(Vec::new());
                 groups.len() - 1
             });
-        groups[place].push(route);
+        groups[index].push(route);
     }
     for group in groups.iter().filter(|group| group.len() > 1) {
         report_conflicts(scope, group, diagnostics);
     }
 }
 
-/// Reports every route of a group of equal ones that clashes with one before it.
+/// Reports every route of a group of equal ones that conflicts with an earlier one.
 fn report_conflicts(scope: &CheckContext, group: &[&Spanned<RouteDocument>], diagnostics: &mut Diagnostics) {
     let mut taken: HashMap<String, &Spanned<RouteDocument>> = HashMap::new();
     let mut any: Option<&Spanned<RouteDocument>> = None;
@@ -83,18 +83,18 @@ fn report_conflicts(scope: &CheckContext, group: &[&Spanned<RouteDocument>], dia
     }
 }
 
-/// The route before it that takes one of its methods; itself when it names one method in two spellings, which
-/// Ocelot refuses only beside an equal route.
+/// The earlier route that has one of its methods; the route itself when it names one method in two spellings, which
+/// Ocelot rejects only next to an equal route.
 fn find_conflict<'r>(
     route: &'r Spanned<RouteDocument>,
     methods: &[String],
     taken: &HashMap<String, &'r Spanned<RouteDocument>>,
 ) -> Option<&'r Spanned<RouteDocument>> {
-    let twice = methods.iter().enumerate().any(|(at, method)| methods[..at].contains(method));
-    methods.iter().find_map(|method| taken.get(method).copied()).or(twice.then_some(route))
+    let has_duplicate = methods.iter().enumerate().any(|(at, method)| methods[..at].contains(method));
+    methods.iter().find_map(|method| taken.get(method).copied()).or(has_duplicate.then_some(route))
 }
 
-/// The methods in small letters, equal spellings once.
+/// The methods in lower case, equal spellings once.
 fn methods(route: &RouteDocument) -> Vec<String> {
     let mut spellings: Vec<&str> = Vec::new();
     for method in items(&route.methods) {
@@ -111,22 +111,22 @@ fn report(
     first: &Spanned<RouteDocument>,
     diagnostics: &mut Diagnostics,
 ) {
-    let (place, path) = place(route);
+    let (span, path) = span_and_path(route);
     let message = match std::ptr::eq(route, first) {
         true => {
-            format!("route {path} names one method in two spellings, beside another route for the same path")
+            format!("route {path} names one method in two spellings, next to another route for the same path")
         }
         false => format!("route {path} has a duplicate"),
     };
-    let said = diagnostics.error(codes::DUPLICATE_ROUTE, place, message);
+    let diagnostic = diagnostics.error(codes::DUPLICATE_ROUTE, span, message);
     if !std::ptr::eq(route, first) {
-        let other = scope.sources.location(self::place(first).0);
-        said.help(format!("the same path, host and headers, and a method in common, stand at {other}"));
+        let other = scope.sources.location(span_and_path(first).0);
+        diagnostic.help(format!("the route at {other} has the same path, host and headers, and a method in common"));
     }
-    said.help("tell them apart by UpstreamHttpMethod, UpstreamHost or UpstreamHeaderTemplates");
+    diagnostic.help("distinguish them by UpstreamHttpMethod, UpstreamHost or UpstreamHeaderTemplates");
 }
 
-fn place(route: &Spanned<RouteDocument>) -> (Span, &str) {
+fn span_and_path(route: &Spanned<RouteDocument>) -> (Span, &str) {
     match &route.client_path {
         Some(path) => (path.span, &path.value),
         None => (route.span, ""),

@@ -1,8 +1,10 @@
-//! The rules of a document that reach across its parts (Ocelot's validation, and ours).
+//! Rules that reach across the parts of a document (Ocelot's validation, and ours). Envoy calls this validation,
+//! nginx `-t`.
 //!
-//! Nothing here stops at the first mistake and nothing here touches the world: every rule reads the document and
-//! adds diagnostics. A value that Ocelot refuses is an error always; one that Ocelot starts with is an error for us
-//! and, under Ocelot compatibility, a warning that says what Ocelot does with it.
+//! Rules do not stop at the first error and do no I/O: every rule reads the document and adds diagnostics. A value
+//! that Ocelot rejects is always an error; one that Ocelot starts with is an error in our mode and, under Ocelot
+//! compatibility, a warning that describes what Ocelot does with it. The entry point is [`check_document`];
+//! `plan::compile` calls it, and checks single routes while it compiles them. Nothing outlives the check.
 
 pub mod aggregates;
 mod context;
@@ -19,18 +21,18 @@ pub use context::CheckContext;
 
 use crate::config::Diagnostics;
 
-/// The rules that look at the document as a whole; those of single routes run while the routes are compiled.
+/// Checks the document as a whole; the rules of single routes run while the routes are compiled.
 pub fn check_document(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     if scope.routes().is_empty()
         && scope.aggregates().is_empty()
         && scope.global.discovery.is_none()
         && non_blank(&scope.document.configuration_store).is_none()
     {
-        let place = scope.document.routes.as_ref().map(|routes| routes.span);
+        let span = scope.document.routes.as_ref().map(|routes| routes.span);
         diagnostics.warning(
             crate::config::codes::NO_ROUTES,
-            place,
-            "there are no routes: every request is answered with 404",
+            span,
+            "there are no routes: every response is 404",
         );
     }
     duplicates::check(scope, diagnostics);

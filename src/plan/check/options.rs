@@ -1,4 +1,4 @@
-//! The rules of option objects: those that Ocelot checks before it starts, and those of what lived in C#.
+//! The rules of option objects: those that Ocelot checks before it starts, and those of former C# code.
 
 use super::{CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank};
 use crate::config::{Diagnostics, Node, Spanned, codes, de};
@@ -7,7 +7,7 @@ use crate::plan::{clusters, stage_options};
 use crate::stages::custom::{CustomStage, StageRegistry, StageRequest};
 use std::collections::HashSet;
 
-/// The rules that hold for `GlobalConfiguration`.
+/// Checks `GlobalConfiguration`.
 pub fn check_global(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     let global = scope.global;
     let keys: HashSet<&str> =
@@ -18,7 +18,7 @@ pub fn check_global(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     stage_options::check_global(global, &keys, &scope.gateway, diagnostics);
 }
 
-/// The stages of the user's own that a route names, made with their settings; unknown names are told.
+/// The custom stages that a route names, built with their settings; unknown names are reported.
 pub fn handlers(
     scope: &CheckContext,
     route: &RouteDocument,
@@ -53,12 +53,12 @@ fn unknown_handler(
     let known: Vec<&str> = stages.names().collect();
     let message = match known.is_empty() {
         true => {
-            format!("there is no stage \"{}\": handlers written in C# are not part of the file", name.value)
+            format!("unknown stage \"{}\": handlers written in C# are not available", name.value)
         }
-        false => format!("there is no stage \"{}\"; there are {}", name.value, known.join(", ")),
+        false => format!("unknown stage \"{}\"; known stages: {}", name.value, known.join(", ")),
     };
     OcelotTolerated::new(codes::UNKNOWN_HANDLER, OcelotBehavior::Effect("the name is ignored"), message)
-        .help("add a stage of that name in Rust (docs/custom-stages.md), or say what it did in settings of the route and leave the name out:\n\"DelegatingHandlers\": []")
+        .help("add a stage of that name in Rust (docs/custom-stages.md), or replace it with settings of the route and remove the name:\n\"DelegatingHandlers\": []")
         .report(diagnostics, scope.ocelot, name.span);
 }
 
@@ -69,12 +69,12 @@ fn unused_settings(settings: Option<&Node>, names: &[Spanned<String>], diagnosti
             let message = format!("settings of \"{}\", which the route does not name", &*member.key.value);
             diagnostics
                 .error(codes::BAD_HANDLER_SETTINGS, member.key.span, message)
-                .help("name the stage in DelegatingHandlers, or leave its settings out");
+                .help("name the stage in DelegatingHandlers, or remove its settings");
         }
     }
 }
 
-/// A route that leads to a cluster sets nothing that is the cluster's to set.
+/// A route with `DownstreamCluster` must not set what belongs to the cluster.
 pub fn check_cluster_conflicts(route: &RouteDocument, diagnostics: &mut Diagnostics) {
     let mut settings = vec![
         ("DownstreamHostAndPorts", route.endpoints.as_ref().filter(|list| !list.is_empty()).map(|s| s.span)),
@@ -90,6 +90,6 @@ pub fn check_cluster_conflicts(route: &RouteDocument, diagnostics: &mut Diagnost
             format!("the route has a DownstreamCluster and {setting}, which belongs to the cluster");
         diagnostics
             .error(codes::CLUSTER_AND_OWN, span, message)
-            .help(format!("write {setting} in the cluster, or leave DownstreamCluster out"));
+            .help(format!("move {setting} to the cluster, or remove DownstreamCluster"));
     }
 }

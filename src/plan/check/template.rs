@@ -6,14 +6,14 @@ use crate::config::{Code, Diagnostics, Span, Spanned, suggest};
 use crate::plan::document::Setting;
 use smallvec::SmallVec;
 
-/// A placeholder of a template: its name and the whole text with its braces.
+/// A placeholder of a template: its name, and its text with the braces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placeholder<'t> {
     pub name: &'t str,
     pub text: &'t str,
 }
 
-/// The placeholders of a template in order; what follows a brace that is never closed is the rest.
+/// The placeholders of a template in order, and the text after a brace that is never closed.
 pub fn placeholders(template: &str) -> (SmallVec<[Placeholder<'_>; 4]>, Option<&str>) {
     let mut found = SmallVec::new();
     let mut rest = template;
@@ -28,7 +28,7 @@ pub fn placeholders(template: &str) -> (SmallVec<[Placeholder<'_>; 4]>, Option<&
     (found, None)
 }
 
-/// The four rules that both templates of a route obey. Gives the text when it may be used.
+/// The four rules for both templates of a route. Returns the text when it is valid.
 pub fn path<'d>(
     diagnostics: &mut Diagnostics,
     setting: &str,
@@ -36,8 +36,8 @@ pub fn path<'d>(
     owner: Span,
 ) -> Option<&'d Spanned<String>> {
     let Some(path) = path.as_ref().filter(|path| !path.is_empty()) else {
-        let place = path.as_ref().map_or(owner, |path| path.span);
-        diagnostics.error(codes::PATH_MISSING, place, format!("{setting} is missing or empty"));
+        let span = path.as_ref().map_or(owner, |path| path.span);
+        diagnostics.error(codes::PATH_MISSING, span, format!("{setting} is missing or empty"));
         return None;
     };
     let before = diagnostics.list.len();
@@ -52,22 +52,26 @@ pub fn path<'d>(
         broken(codes::PATH_WITHOUT_SLASH, "does not begin with a slash", meant);
     }
     if path.contains("//") {
-        broken(codes::PATH_DOUBLE_SLASH, "holds a double slash", "a path has single slashes only".to_owned());
+        broken(
+            codes::PATH_DOUBLE_SLASH,
+            "contains a double slash",
+            "a path has single slashes only".to_owned(),
+        );
     }
     if path.contains("http://") || path.contains("https://") {
-        let help = "scheme, host and port belong into DownstreamScheme and DownstreamHostAndPorts";
-        broken(codes::PATH_WITH_SCHEME, "holds a scheme", help.to_owned());
+        let help = "scheme, host and port belong in DownstreamScheme and DownstreamHostAndPorts";
+        broken(codes::PATH_WITH_SCHEME, "contains a scheme", help.to_owned());
     }
     (diagnostics.list.len() == before).then_some(path)
 }
 
-/// `https://x/y` without what does not belong into a path: `y`.
+/// `https://x/y` without scheme and host: `y`.
 fn path_of_url(path: &str) -> &str {
     let Some((_, rest)) = path.split_once("://") else { return path.trim() };
     rest.split_once('/').map_or("", |(_, path)| path)
 }
 
-/// No placeholder of word characters stands twice, as Ocelot wants it; others are our own concern.
+/// Ocelot's rule: no placeholder of word characters occurs twice; others are checked by our rule.
 pub fn check_repeated(
     diagnostics: &mut Diagnostics,
     ocelot: bool,
@@ -75,25 +79,25 @@ pub fn check_repeated(
     template: &Spanned<String>,
 ) {
     let (found, _) = placeholders(template);
-    let twice = found.iter().enumerate().find(|(at, placeholder)| found[..*at].contains(placeholder));
-    let Some((_, placeholder)) = twice else { return };
+    let duplicate = found.iter().enumerate().find(|(at, placeholder)| found[..*at].contains(placeholder));
+    let Some((_, placeholder)) = duplicate else { return };
     let message = format!("{setting} \"{}\" has the placeholder {} twice", template.value, placeholder.text);
-    let word = !placeholder.name.is_empty() && placeholder.name.chars().all(is_word);
-    let said = diagnostics.error_or_ocelot_warning(
-        ocelot && !word,
+    let only_word_chars = !placeholder.name.is_empty() && placeholder.name.chars().all(is_word);
+    let diagnostic = diagnostics.error_or_ocelot_warning(
+        ocelot && !only_word_chars,
         codes::REPEATED_PLACEHOLDER,
         template.span,
         message,
     );
-    said.help("give every placeholder a name of its own");
+    diagnostic.help("give every placeholder a different name");
 }
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// A placeholder of the service's template is closed and has a name without braces, slashes and question marks;
-/// Ocelot sends anything else literally. Says whether the placeholders can be looked at.
+/// A placeholder of the downstream template is closed and has a name without braces, slashes and question marks;
+/// Ocelot sends anything else literally. Returns whether the placeholders can be checked further.
 pub fn check_braces(
     diagnostics: &mut Diagnostics,
     ocelot: bool,
@@ -115,8 +119,8 @@ pub fn check_braces(
     };
     if let Some(odd) = found.iter().find(odd) {
         let message = format!("{setting} \"{}\": {} is not a placeholder", template.value, odd.text);
-        let wrong = sent_literally(message).help("a placeholder is a name in braces, such as {id}");
-        wrong.report(diagnostics, ocelot, template.span);
+        let tolerated = sent_literally(message).help("a placeholder is a name in braces, such as {id}");
+        tolerated.report(diagnostics, ocelot, template.span);
         return false;
     }
     stray_closing_brace(diagnostics, ocelot, setting, template)
@@ -132,17 +136,17 @@ pub fn stray_closing_brace(
     let count = |brace: char| template.matches(brace).count();
     let stray = count('}') > count('{');
     if stray {
-        let message = format!("{setting} \"{}\" has a closing brace without an opening one", template.value);
+        let message = format!("{setting} \"{}\" has an unmatched closing brace", template.value);
         sent_literally(message).report(diagnostics, ocelot, template.span);
     }
     ocelot || !stray
 }
 
 fn sent_literally(message: String) -> OcelotTolerated {
-    OcelotTolerated::new(codes::BAD_TEMPLATE, OcelotBehavior::Effect("it is taken as it stands"), message)
+    OcelotTolerated::new(codes::BAD_TEMPLATE, OcelotBehavior::Effect("it is used literally"), message)
 }
 
-/// Reports a placeholder that nothing gives a value; `known` are the names that have one.
+/// Reports a placeholder without a value; `known` are the names that have one.
 pub fn unknown_placeholder(
     diagnostics: &mut Diagnostics,
     ocelot: bool,
@@ -150,11 +154,11 @@ pub fn unknown_placeholder(
     placeholder: Placeholder,
     known: &[&str],
 ) {
-    let message = format!("nothing gives the placeholder {} a value", placeholder.text);
+    let message = format!("unknown placeholder {}", placeholder.text);
     let meant = suggest::closest_match(placeholder.name, known.iter().copied());
     OcelotTolerated::new(
         codes::UNKNOWN_PLACEHOLDER,
-        OcelotBehavior::Effect("the service gets the placeholder itself"),
+        OcelotBehavior::Effect("the backend receives the placeholder itself"),
         message,
     )
     .did_you_mean(meant.map(|name| format!("{{{name}}}")).as_deref())
@@ -167,14 +171,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_are_found_in_order_wherever_they_stand() {
+    fn placeholders_are_found_in_order_at_any_position() {
         let (found, open) = placeholders("/a/{x}-{y}/{z}?q={q}");
         assert_eq!(found.iter().map(|p| p.name).collect::<Vec<_>>(), ["x", "y", "z", "q"]);
         assert_eq!(open, None);
     }
 
     #[test]
-    fn an_open_brace_is_told() {
+    fn an_unclosed_brace_is_reported() {
         assert_eq!(placeholders("/a/{x}/{y").1, Some("{y"));
         assert_eq!(placeholders("/a/x}").1, None);
     }

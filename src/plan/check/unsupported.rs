@@ -1,5 +1,5 @@
-//! What this version cannot do yet: the one table of it. A setting that would switch such a thing on is refused,
-//! never ignored; when the thing is built, its line goes.
+//! The table of what this version does not support. A setting that would enable such a feature is refused, never
+//! ignored; when the feature is built, its line is removed.
 
 use super::CheckContext;
 use crate::config::options::merge;
@@ -13,7 +13,7 @@ pub struct EffectiveOptions<'d> {
     pub route: &'d RouteDocument,
     pub authentication: Option<ResolvedAuthentication>,
     pub clusters: ClusterOptions<'d>,
-    /// Set while the route is compiled: the version it speaks is HTTP/3 or later.
+    /// Set while the route is compiled: its HTTP version is HTTP/3 or later.
     pub newer_http: bool,
 }
 
@@ -31,13 +31,12 @@ impl<'d> EffectiveOptions<'d> {
     }
 }
 
-/// One thing that this version cannot do: its code and its name.
+/// One unsupported feature: its code and its name.
 type Capability = (Code, &'static str);
 
 const HTTP3: Capability = (codes::PENDING_PROTOCOLS, "HTTP/3");
 
-/// What a route may ask for: the setting, what it would switch on, the place that asks for it, and what to write
-/// instead.
+/// What a route may request: the setting, the feature, the span that requests it, and the alternative.
 type Row = (&'static str, Capability, fn(&EffectiveOptions) -> Option<Span>, &'static str);
 
 #[rustfmt::skip]
@@ -49,10 +48,10 @@ fn newer_http(route: &EffectiveOptions) -> Option<Span> {
     route.route.http_version.as_ref().filter(|_| route.newer_http).map(|version| version.span)
 }
 
-/// Refuses what a route asks for and this version cannot do.
+/// Refuses what a route requests and this version does not support.
 pub fn route(route: &EffectiveOptions, diagnostics: &mut Diagnostics) {
-    for (setting, capability, asked, instead) in ROUTE {
-        if let Some(span) = asked(route) {
+    for (setting, capability, requested, instead) in ROUTE {
+        if let Some(span) = requested(route) {
             report_unsupported(diagnostics, span, setting, *capability, instead);
         }
     }
@@ -65,6 +64,6 @@ fn report_unsupported(
     capability: Capability,
     instead: &str,
 ) {
-    let message = format!("not supported yet: \"{setting}\" would switch on {}", capability.1);
+    let message = format!("not supported yet: \"{setting}\" would enable {}", capability.1);
     diagnostics.error(capability.0, span, message).help(instead);
 }

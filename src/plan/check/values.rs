@@ -1,5 +1,5 @@
-//! Single values that Ocelot starts with whatever they are: each is read here, or said to be wrong with what Ocelot
-//! does then.
+//! Single values with which Ocelot starts whatever they are: each is parsed here, or reported with what Ocelot does
+//! instead.
 
 use super::{OcelotBehavior, OcelotTolerated};
 use crate::base::method::parse_method;
@@ -17,59 +17,59 @@ pub fn is_token(text: &str) -> bool {
     crate::base::bytes::is_token(text.as_bytes())
 }
 
-/// The method that the service is asked with.
+/// The method of requests to the backend.
 pub fn backend_method(text: &str) -> Result<String, OcelotTolerated> {
     parse_method(text).ok_or_else(|| {
         let message = format!("DownstreamHttpMethod \"{text}\" is not a method");
         OcelotTolerated::new(codes::BAD_BACKEND_METHOD, OcelotBehavior::Status(404), message)
-            .help("write one word such as \"GET\"")
+            .help("must be a method name such as \"GET\"")
     })
 }
 
-/// A scheme in small letters; which of the four are served is another question.
+/// A scheme in lower case; which of the four are supported is checked elsewhere.
 pub fn scheme(text: &str) -> Result<&'static str, OcelotTolerated> {
     let known = ["http", "https", "ws", "wss"];
     let found = known.into_iter().find(|known| known.eq_ignore_ascii_case(text));
     found.ok_or_else(|| {
-        let message = format!("DownstreamScheme \"{text}\" is unknown");
+        let message = format!("unknown DownstreamScheme \"{text}\"");
         OcelotTolerated::new(codes::BAD_SCHEME, OcelotBehavior::Status(500), message)
             .did_you_mean(suggest::closest_match(text, known))
-            .help("the schemes are http, https, ws and wss")
+            .help("expected http, https, ws or wss")
     })
 }
 
-/// Host name, IPv4 or IPv6 address (its brackets taken off).
+/// A host name, IPv4 or IPv6 address (without brackets).
 pub fn host(text: &str) -> Result<String, OcelotTolerated> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
     if bare.parse::<Ipv6Addr>().is_ok() || (!text.is_empty() && text.chars().all(name)) {
         return Ok(bare.to_owned());
     }
-    let wrong = OcelotTolerated::new(
+    let error = OcelotTolerated::new(
         codes::BAD_HOST,
         OcelotBehavior::Status(500),
-        format!("Host \"{text}\" is not a host"),
+        format!("invalid Host \"{text}\""),
     );
     let host = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = host.split(['/', ':', '?', '#']).next().unwrap_or_default().trim();
     let meant = Some(host).filter(|host| !host.is_empty() && *host != text && host.chars().all(name));
-    Err(wrong.did_you_mean(meant).help("write the name or address alone; the port has a setting of its own"))
+    Err(error.did_you_mean(meant).help("must be a host name or an IP address; the port has its own setting"))
 }
 
-/// The port, none for that of the incoming request.
+/// The port; `None` for that of the incoming request.
 pub fn port(entry: &HostAndPort) -> Result<Option<u16>, OcelotTolerated> {
     let Some(port) = entry.port.as_ref().filter(|port| port.value != 0) else { return Ok(None) };
     u16::try_from(port.value).map(Some).map_err(|_| {
         let result = match port.value {
-            ..0 => OcelotBehavior::Effect("the port of the incoming request is kept"),
+            ..0 => OcelotBehavior::Effect("the port of the incoming request is used"),
             _ => OcelotBehavior::Status(500),
         };
         let message = format!("Port {} is out of range", port.value);
-        OcelotTolerated::new(codes::BAD_PORT, result, message).help("ports are 1 to 65535")
+        OcelotTolerated::new(codes::BAD_PORT, result, message).help("must be between 1 and 65535")
     })
 }
 
-/// `DownstreamHttpVersion`: a digit, and perhaps a point or comma and another digit. Ocelot does not start otherwise.
+/// `DownstreamHttpVersion`: a digit, optionally a dot or comma and another digit. Ocelot does not start otherwise.
 pub fn is_version(text: &str) -> bool {
     match text.as_bytes() {
         [major] => major.is_ascii_digit(),
@@ -78,16 +78,16 @@ pub fn is_version(text: &str) -> bool {
     }
 }
 
-/// What a version asks for, given how binding it is.
+/// The version that the settings select, given how strict the policy is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionChoice {
     Known(HttpVersion),
-    /// HTTP/3 and nothing else, which this version does not speak.
+    /// HTTP/3 only, which this version does not support.
     Unsupported,
 }
 
-/// The version spoken (docs/ocelot-behavior.md, section 27): without TLS, HTTP/2 only where no lower version is allowed;
-/// over TLS also where it is allowed.
+/// The selected version (docs/ocelot-behavior.md, section 27): without TLS, HTTP/2 only where no lower version is
+/// allowed; over TLS also where it is allowed.
 pub fn choose_version(version: &str, policy: &str) -> Result<VersionChoice, OcelotTolerated> {
     let (exact, higher) = (policy == "RequestVersionExact", policy == "RequestVersionOrHigher");
     match version.as_bytes() {
@@ -98,7 +98,7 @@ pub fn choose_version(version: &str, policy: &str) -> Result<VersionChoice, Ocel
         [b'3'..=b'9', b'.', _] if exact || higher => Ok(VersionChoice::Unsupported),
         [b'2'..=b'9', b'.', _] => Ok(VersionChoice::Known(HttpVersion::Http2OverTls)),
         [b'0', b'.', _] => {
-            let message = format!("DownstreamHttpVersion \"{version}\" does not exist");
+            let message = format!("unknown DownstreamHttpVersion \"{version}\"");
             Err(OcelotTolerated::new(codes::BAD_HTTP_VERSION, OcelotBehavior::Status(500), message)
                 .did_you_mean(Some("1.1")))
         }
@@ -106,12 +106,12 @@ pub fn choose_version(version: &str, policy: &str) -> Result<VersionChoice, Ocel
     }
 }
 
-/// `2` and `2,0` pass Ocelot's validation and are then not understood.
+/// `2` and `2,0` pass Ocelot's validation and are then not recognized.
 fn is_short_version(version: &str) -> OcelotTolerated {
-    let message = format!("DownstreamHttpVersion \"{version}\" is not a version with a point");
+    let message = format!("DownstreamHttpVersion \"{version}\" has no dot");
     let meant = format!("{}.{}", &version[..1], version.get(2..).unwrap_or("0"));
     let meant = if version.len() == 1 && version == "1" { "1.1".to_owned() } else { meant };
-    OcelotTolerated::new(codes::BAD_HTTP_VERSION, OcelotBehavior::Effect("1.1 is spoken"), message)
+    OcelotTolerated::new(codes::BAD_HTTP_VERSION, OcelotBehavior::Effect("1.1 is used"), message)
         .did_you_mean(Some(&meant))
 }
 
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_follow_ocelots_grammar_and_what_it_makes_of_them() {
+    fn versions_follow_ocelots_grammar_and_selection() {
         assert!(is_version("1.1") && is_version("2,0") && is_version("3"));
         assert!(
             !is_version("10")
@@ -140,10 +140,10 @@ mod tests {
         assert_eq!(known("2.0", higher), Some(VersionChoice::Known(HttpVersion::Http2)));
         assert_eq!(known("3.0", lower), Some(VersionChoice::Known(HttpVersion::Http2OverTls)));
         assert_eq!(known("3.0", exact), Some(VersionChoice::Unsupported));
-        let wrong = choose_version("2", "RequestVersionExact").expect_err("no point");
+        let error = choose_version("2", "RequestVersionExact").expect_err("no point");
         assert_eq!(
-            (wrong.result, wrong.help),
-            (OcelotBehavior::Effect("1.1 is spoken"), vec!["did you mean \"2.0\"?".into()])
+            (error.result, error.help),
+            (OcelotBehavior::Effect("1.1 is used"), vec!["did you mean \"2.0\"?".into()])
         );
     }
 
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(host("localhost").ok().as_deref(), Some("localhost"));
         assert_eq!(host("[::1]").ok().as_deref(), Some("::1"));
         assert_eq!(host("10.0.0.1").ok().as_deref(), Some("10.0.0.1"));
-        let wrong = host("http://catalog:8080/x").expect_err("a url");
-        assert_eq!(wrong.help[0], "did you mean \"catalog\"?");
+        let error = host("http://catalog:8080/x").expect_err("a url");
+        assert_eq!(error.help[0], "did you mean \"catalog\"?");
     }
 }

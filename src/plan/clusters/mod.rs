@@ -21,8 +21,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Deref;
 
-/// Passes the table to a macro: `{ payload } entry; entry; ...`. An entry is the setting, and the field with its
-/// description, its options, and the documents beside routes, policies and `GlobalConfiguration` that have it.
+/// Passes the table to a macro: `{ payload } entry; entry; ...`. An entry has the setting, the field with its
+/// description, its options, and the documents that have it in addition to routes, policies and
+/// `GlobalConfiguration`.
 macro_rules! with_cluster_options {
     ($callback:ident { $($payload:tt)* }) => {
         $callback! {
@@ -112,7 +113,7 @@ macro_rules! cluster_options {
             }
         }
 
-        /// The options that apply to a route or to a cluster with a name.
+        /// The options that apply to a route or to a named cluster.
         #[derive(Debug, Default)]
         pub struct ClusterOptions<'d> {
             $(pub $field: Option<Effective<'d, $field::$options>>,)*
@@ -146,7 +147,7 @@ macro_rules! cluster_options {
             $(if_carried! { dynamic $documents to.$field = from.$field.clone(); })*
         }
 
-        /// Visits the options of a route that a cluster has, too, and where they are set.
+        /// Visits the options of a route that clusters have too, and where they are set.
         pub fn set_on_route(route: &RouteDocument, mut visit: impl FnMut(&'static str, Option<Span>)) {
             $(if_carried! {
                 cluster $documents

@@ -23,7 +23,7 @@ use std::time::Duration;
 const MIB: u64 = 1 << 20;
 const MAX_CALLS: u64 = 1 << 30;
 
-/// Reads the aggregates, which stand behind the routes. One that Ocelot leaves out is left out.
+/// Compiles the aggregates, which follow the routes. An aggregate that Ocelot ignores is left out.
 pub fn aggregates(
     scope: &CheckContext,
     context: &DocumentContext,
@@ -34,14 +34,14 @@ pub fn aggregates(
     let nothing = GlobalDocument::default();
     let bare = scope.for_aggregates(&nothing);
     let mut all = Vec::new();
-    for (index, written) in scope.aggregates().iter().enumerate() {
+    for (index, document) in scope.aggregates().iter().enumerate() {
         let mut reader = AggregateCompiler {
             scope,
             unresolved_routes: &bare,
             context,
             rules,
             routes,
-            document: written,
+            document,
             diagnostics,
         };
         all.extend(reader.read(index, routes.len() + all.len()));
@@ -60,8 +60,8 @@ struct AggregateCompiler<'r, 'd> {
 }
 
 impl AggregateCompiler<'_, '_> {
-    fn read(&mut self, index: usize, place: usize) -> Option<(RouteBlueprint, Option<RouteSpec>)> {
-        let (mut route, spec) = self.compile_matcher(index, place);
+    fn read(&mut self, index: usize, position: usize) -> Option<(RouteBlueprint, Option<RouteSpec>)> {
+        let (mut route, spec) = self.compile_matcher(index, position);
         let names: Vec<Box<str>> = spec
             .iter()
             .flat_map(|spec| spec.template.names().iter().chain(spec.headers.names()))
@@ -73,32 +73,34 @@ impl AggregateCompiler<'_, '_> {
         Some((route, spec))
     }
 
-    /// Which requests it takes and whom it lets in: as a route.
-    fn compile_matcher(&mut self, index: usize, place: usize) -> (RouteBlueprint, Option<RouteSpec>) {
+    /// Which requests the aggregate matches, and its access rules: as for a route.
+    fn compile_matcher(&mut self, index: usize, position: usize) -> (RouteBlueprint, Option<RouteSpec>) {
         let document =
             Spanned { value: to_route_document(self.document, self.scope.ocelot), span: self.document.span };
-        let mut said = Diagnostics::default();
+        let mut collected = Diagnostics::default();
         let (mut route, spec) = route::compile_without_backend(
             self.unresolved_routes,
             self.context,
             self.rules,
-            (index, place),
+            (index, position),
             &document,
-            &mut said,
+            &mut collected,
         );
-        // The path is judged by the rules of aggregates.
+        // The path is checked by the rules of aggregates.
         let of_path = [codes::PATH_MISSING, codes::PATH_WITHOUT_SLASH, codes::PATH_DOUBLE_SLASH];
         let of_path =
             [&of_path[..], &[codes::PATH_WITH_SCHEME, codes::BAD_TEMPLATE, codes::REPEATED_PLACEHOLDER]]
                 .concat();
-        self.diagnostics.list.extend(said.list.into_iter().filter(|said| !of_path.contains(&said.code)));
+        self.diagnostics
+            .list
+            .extend(collected.list.into_iter().filter(|diagnostic| !of_path.contains(&diagnostic.code)));
         let id = inherit::request_id_key(&None, &self.scope.global.request_id_key);
         route.request_id_key =
             id.map(|id| crate::plan::blueprint::Sourced::new(id.value.clone(), Some(id.span)));
         (route, spec)
     }
 
-    /// The routes that it calls, each as it is within the aggregate; none if one does not exist.
+    /// The routes that the aggregate calls, each within the aggregate; `None` if one does not exist.
     fn parts(&mut self, names: &[Box<str>]) -> Option<Vec<PartBlueprint>> {
         self.report_unused_calls();
         let (mut parts, mut seen) = (Vec::new(), HashSet::new());
@@ -127,29 +129,31 @@ impl AggregateCompiler<'_, '_> {
         {
             names.push(parameter.as_str().into());
         }
-        let mut said = Diagnostics::default();
-        let mut inner = route::compile_part(self.scope, self.context, &names, index, route, &mut said);
+        let mut collected = Diagnostics::default();
+        let mut inner = route::compile_part(self.scope, self.context, &names, index, route, &mut collected);
         inner.cluster = self.routes[index].cluster.clone();
         inner.stages.cache = None;
-        self.check_part(said);
+        self.check_part(collected);
         PartBlueprint { route: Box::new(inner), placeholder_names: names, terms }
     }
 
-    /// What is wrong with a route only where the aggregate calls it.
-    fn check_part(&mut self, said: Diagnostics) {
-        for mut said in said.list {
+    /// Errors of a route that occur only where the aggregate calls it.
+    fn check_part(&mut self, collected: Diagnostics) {
+        for mut diagnostic in collected.list {
             let same = |other: &crate::config::Diagnostic| {
-                other.code == said.code && other.span == said.span && other.message == said.message
+                other.code == diagnostic.code
+                    && other.span == diagnostic.span
+                    && other.message == diagnostic.message
             };
             if self.diagnostics.list.iter().any(same) {
                 continue;
             }
-            if said.code != codes::UNKNOWN_PLACEHOLDER {
-                said.severity = crate::config::Severity::Warning;
+            if diagnostic.code != codes::UNKNOWN_PLACEHOLDER {
+                diagnostic.severity = crate::config::Severity::Warning;
             }
-            let place = self.scope.sources.location(self.document.span);
-            said.help.push(format!("this is so where the aggregate at {place} calls the route"));
-            self.diagnostics.list.push(said);
+            let location = self.scope.sources.location(self.document.span);
+            diagnostic.help.push(format!("this applies where the aggregate at {location} calls the route"));
+            self.diagnostics.list.push(diagnostic);
         }
     }
 
@@ -161,7 +165,7 @@ impl AggregateCompiler<'_, '_> {
         names: &[Box<str>],
     ) -> PartTerms {
         let nothing = RouteKeyConfigDocument::default();
-        let usual = self.size("MaxPartSize", &self.document.max_part_size, 4 * MIB);
+        let default_value = self.size("MaxPartSize", &self.document.max_part_size, 4 * MIB);
         let values = call.filter(|_| !first).and_then(|call| self.values(call, names));
         let call = call.map_or(&nothing, |call| &call.value);
         let mut ranges = RangeChecker::for_section("RouteKeysConfig", self.diagnostics);
@@ -172,100 +176,95 @@ impl AggregateCompiler<'_, '_> {
             values,
             optional: call.optional.as_ref().is_some_and(|on| on.value),
             timeout: self.timeout(&call.timeout),
-            max_response_bytes: self.size("MaxSize", &call.max_size, usual as u64),
+            max_response_bytes: self.size("MaxSize", &call.max_size, default_value as u64),
             max_calls: calls,
             max_concurrency: at_one_time,
         }
     }
 
-    /// Where the values of a call stand; none if it does not depend on any.
+    /// Where the values of a call are; `None` if it does not depend on any.
     fn values(&mut self, call: &Spanned<RouteKeyConfigDocument>, names: &[Box<str>]) -> Option<JsonPath> {
         let parameter = non_blank(&call.parameter);
         let Some(path) = non_blank(&call.json_path) else {
             if let Some(parameter) = parameter {
-                self.bad_call(
-                    parameter.span,
-                    "there is no JsonPath that says where the values of the parameter stand",
-                );
+                self.bad_call(parameter.span, "Parameter without JsonPath: the values are not specified");
             } else if is_blank(call) {
-                self.bad_call(call.span, "the entry says nothing about its route");
+                self.bad_call(call.span, "the entry has no settings");
             }
             return None;
         };
         match parameter {
-            None => self.bad_call(path.span, "there is no Parameter that takes the values"),
+            None => self.bad_call(path.span, "JsonPath without Parameter"),
             Some(name) if names.iter().any(|known| **known == *name.value) => {
-                let message = format!(
-                    "the parameter \"{}\" has the name of a placeholder of the aggregate",
-                    name.value
-                );
-                let result = OcelotBehavior::Effect("the placeholder of the aggregate counts");
-                let wrong = OcelotTolerated::new(codes::AGGREGATE_CALL, result, message)
-                    .help("give it a name of its own");
-                wrong.report(self.diagnostics, self.scope.ocelot, name.span);
+                let message = format!("Parameter \"{}\" is also a placeholder of the aggregate", name.value);
+                let result = OcelotBehavior::Effect("the placeholder of the aggregate is used");
+                let tolerated = OcelotTolerated::new(codes::AGGREGATE_CALL, result, message)
+                    .help("give it a different name");
+                tolerated.report(self.diagnostics, self.scope.ocelot, name.span);
             }
             Some(_) => {}
         }
         JsonPath::parse(path)
-            .map_err(|mistake| {
-                let message = format!("JsonPath \"{}\": {mistake}", path.value);
-                let wrong = OcelotTolerated::new(codes::BAD_JSON_PATH, OcelotBehavior::Status(500), message);
-                wrong.report(self.diagnostics, self.scope.ocelot, path.span);
+            .map_err(|error| {
+                let message = format!("JsonPath \"{}\": {error}", path.value);
+                let tolerated =
+                    OcelotTolerated::new(codes::BAD_JSON_PATH, OcelotBehavior::Status(500), message);
+                tolerated.report(self.diagnostics, self.scope.ocelot, path.span);
             })
             .ok()
     }
 
-    /// Entries for no route, for the first one, or for one that has an entry already.
+    /// Entries without a route, for the first route, or for one that already has an entry.
     fn report_unused_calls(&mut self) {
         let keys = items(&self.document.route_keys);
         let mut seen = HashSet::new();
         for call in items(&self.document.route_keys_config) {
             let Some(key) = &call.route_key else {
-                self.bad_call(call.span, "the entry names no RouteKey");
+                self.bad_call(call.span, "the entry has no RouteKey");
                 continue;
             };
             let depends = call.json_path.as_ref().or(call.parameter.as_ref());
             if !keys.iter().any(|known| known.value == key.value) {
                 self.bad_call(
                     key.span,
-                    &format!("\"{}\" is none of the RouteKeys of the aggregate", key.value),
+                    &format!("\"{}\" is not in the RouteKeys of the aggregate", key.value),
                 );
             } else if !seen.insert(key.as_str()) {
-                self.bad_call(key.span, &format!("there are two entries for \"{}\"", key.value));
+                self.bad_call(key.span, &format!("duplicate entry for \"{}\"", key.value));
             } else if let Some(depends) =
                 depends.filter(|_| keys.first().is_some_and(|first| first.value == key.value))
             {
                 self.bad_call(
                     depends.span,
-                    "values are taken from the answer of the first route, for the others",
+                    "the first route cannot have values: they are taken from its response",
                 );
             }
         }
     }
 
-    /// Ocelot looks at such an entry only when there is a request, if at all.
+    /// Ocelot reads such an entry only while it serves a request, if at all.
     fn bad_call(&mut self, span: Span, message: &str) {
-        let result = OcelotBehavior::Effect("the entry is ignored, or the aggregate answers 500");
-        let wrong =
+        let result = OcelotBehavior::Effect("the entry is ignored, or the response of the aggregate is 500");
+        let tolerated =
             OcelotTolerated::new(codes::AGGREGATE_CALL, result, format!("RouteKeysConfig: {message}"));
-        wrong.report(self.diagnostics, self.scope.ocelot, span);
+        tolerated.report(self.diagnostics, self.scope.ocelot, span);
     }
 
     fn config(&mut self) -> AggregateConfig {
-        let written = self.document;
-        let name = non_blank(&written.aggregator);
+        let document = self.document;
+        let name = non_blank(&document.aggregator);
         let unserved = name
             .filter(|name| !is_template(name))
-            .map(|name| format!("there is no aggregator \"{}\"", name.value));
+            .map(|name| format!("unknown aggregator \"{}\"", name.value));
         AggregateConfig {
             ocelot: self.scope.ocelot,
-            representations: self.forms(name.filter(|name| is_template(name)), &written.formats),
+            representations: self.forms(name.filter(|name| is_template(name)), &document.formats),
             unsupported_aggregator: unserved,
-            timeout: self.timeout(&written.timeout),
-            max_response_bytes: self.size("MaxSize", &written.max_size, 16 * MIB),
+            timeout: self.timeout(&document.timeout),
+            max_response_bytes: self.size("MaxSize", &document.max_size, 16 * MIB),
             max_request_bytes: self.size(
                 "MaxRequestBodySize",
-                &written.max_request_body_size,
+                &document.max_request_body_size,
                 if self.scope.ocelot { super::limits::OCELOT_MAX_BODY } else { MIB },
             ),
         }
@@ -281,10 +280,10 @@ impl AggregateCompiler<'_, '_> {
         }];
         for (media, source) in formats.iter().flat_map(|map| map.iter()) {
             if !is_media_type(media) {
-                let message = format!("\"{}\" is not a media type", media.value);
-                let said = self.diagnostics.error(codes::BAD_AGGREGATE_TEMPLATE, media.span, message);
-                said.help(
-                    "such as text/html; charset=utf-8; the template for application/json is Aggregator",
+                let message = format!("invalid media type \"{}\"", media.value);
+                let diagnostic = self.diagnostics.error(codes::BAD_AGGREGATE_TEMPLATE, media.span, message);
+                diagnostic.help(
+                    "expected a type expected a type such as text/html; charset=utf-8; the template for application/json is Aggregator",
                 );
             }
             let Some(source) = source else { continue };
@@ -294,29 +293,30 @@ impl AggregateCompiler<'_, '_> {
         forms
     }
 
-    /// Ours, and so strict everywhere.
+    /// Our own setting, so it is strict in both modes.
     fn template(&mut self, source: &Spanned<String>, escaping: Escaping) -> Option<Template> {
         Template::compile(source, escaping)
-            .map_err(|mistake| {
-                let message = format!("the template of the aggregate, {mistake}");
-                let said = self.diagnostics.error(codes::BAD_AGGREGATE_TEMPLATE, source.span, message);
-                said.help(
-                    "it may speak of parts (key → body), values (placeholder → value) and missing (keys)",
+            .map_err(|error| {
+                let message = format!("invalid template of the aggregate: {error}");
+                let diagnostic = self.diagnostics.error(codes::BAD_AGGREGATE_TEMPLATE, source.span, message);
+                diagnostic.help(
+                    "available are parts (key → body), values (placeholder → value) and missing (keys)",
                 );
             })
             .ok()
     }
 
-    fn size(&mut self, name: &str, set: &Setting<crate::base::units::SizeText>, usual: u64) -> usize {
-        RangeChecker::for_section("Aggregates", self.diagnostics).size(name, set, usual, 1, MAX_CALLS)
+    fn size(&mut self, name: &str, set: &Setting<crate::base::units::SizeText>, default_value: u64) -> usize {
+        RangeChecker::for_section("Aggregates", self.diagnostics).size(name, set, default_value, 1, MAX_CALLS)
     }
 
     fn timeout(&mut self, set: &Setting<DurationSetting>) -> Option<Duration> {
-        let written = set.as_ref()?;
-        let time = written.non_zero();
+        let setting = set.as_ref()?;
+        let time = setting.non_zero();
         if time.is_none() {
-            let said = self.diagnostics.error(codes::BAD_TIMEOUT, written.span, "a Timeout of zero or less");
-            said.help("write a time greater than zero, or leave it out");
+            let diagnostic =
+                self.diagnostics.error(codes::BAD_TIMEOUT, setting.span, "Timeout must be greater than zero");
+            diagnostic.help("set a duration greater than zero, or remove Timeout");
         }
         time
     }
@@ -334,7 +334,7 @@ fn is_blank(call: &RouteKeyConfigDocument) -> bool {
         && call.max_concurrency.is_none()
 }
 
-/// `type/subtype`, perhaps with parameters; not that of the first form.
+/// `type/subtype`, with optional parameters; not that of the first form.
 fn is_media_type(text: &str) -> bool {
     let kind = text.split(';').next().unwrap_or_default().trim();
     let token = |part: &str| crate::base::bytes::is_token(part.as_bytes()) && part != "*";
@@ -343,7 +343,7 @@ fn is_media_type(text: &str) -> bool {
     sound && plain && !kind.eq_ignore_ascii_case("application/json")
 }
 
-/// What an aggregate and a route have in common. To Ocelot GET is always among the methods (measured).
+/// What an aggregate and a route have in common. Ocelot always adds GET to the methods (measured).
 fn to_route_document(document: &AggregateDocument, ocelot: bool) -> RouteDocument {
     let mut methods = document.methods.clone().filter(|methods| !methods.is_empty());
     let span = methods.as_ref().map_or(Span::default(), |methods| methods.span);

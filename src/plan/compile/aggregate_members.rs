@@ -1,11 +1,11 @@
-//! Which routes aggregates call, and what their placeholders may be.
+//! Which routes aggregates call, and which placeholders they may use.
 
 use crate::plan::check::{CheckContext, items, template};
 use crate::plan::document::{AggregateDocument, RouteDocument};
 use crate::plan::routing::RouteSpec;
 use std::collections::HashMap;
 
-/// The routes that aggregates call: they get the values of the aggregate's placeholders too.
+/// The routes that aggregates call: they also have the values of the aggregate's placeholders.
 #[derive(Default)]
 pub struct AggregateMembers<'d>(HashMap<&'d str, Vec<&'d AggregateDocument>>);
 
@@ -21,7 +21,7 @@ impl<'d> AggregateMembers<'d> {
         AggregateMembers(members)
     }
 
-    /// The names of the route's own values, in the order of [`crate::plan::routing::RouteTable::names`], and behind them
+    /// The names of the route's own values, in the order of [`crate::plan::routing::RouteTable::names`], followed by
     /// those that have a value only where an aggregate calls the route.
     pub fn names(&self, route: &RouteDocument, spec: &RouteSpec) -> Vec<Box<str>> {
         let mut names: Vec<Box<str>> =

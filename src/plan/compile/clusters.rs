@@ -17,7 +17,7 @@ use crate::plan::document::{ClusterDocument, HostAndPort};
 use std::cell::Cell;
 use std::sync::Arc;
 
-/// The clusters that have names.
+/// The named clusters.
 pub struct Clusters<'d>(Vec<NamedCluster<'d>>);
 
 struct NamedCluster<'d> {
@@ -27,19 +27,19 @@ struct NamedCluster<'d> {
 }
 
 impl<'d> Clusters<'d> {
-    /// Reads `Clusters`, its mistakes going to `out`.
+    /// Compiles `Clusters`.
     pub fn read(
         scope: &CheckContext<'d>,
         registry: Option<&Registry>,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let written = scope.document.clusters.iter().flat_map(|map| map.iter());
+        let documents = scope.document.clusters.iter().flat_map(|map| map.iter());
         let read = |(name, document): (&'d Spanned<String>, &'d Spanned<ClusterDocument>)| NamedCluster {
             name,
             cluster: Arc::new(cluster(scope, registry, name, document, diagnostics)),
             is_used: Cell::new(false),
         };
-        Clusters(written.map(read).collect())
+        Clusters(documents.map(read).collect())
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&Arc<ClusterBlueprint>> {
@@ -48,26 +48,26 @@ impl<'d> Clusters<'d> {
         Some(&found.cluster)
     }
 
-    /// Says that there is no cluster of that name.
+    /// Reports an unknown cluster.
     pub(super) fn unknown(&self, name: &Spanned<String>, diagnostics: &mut Diagnostics) {
-        let message = format!("there is no cluster \"{}\"", name.value);
-        let said = diagnostics.error(codes::UNKNOWN_CLUSTER, name.span, message);
+        let message = format!("unknown cluster \"{}\"", name.value);
+        let diagnostic = diagnostics.error(codes::UNKNOWN_CLUSTER, name.span, message);
         if let Some(meant) = suggest::closest_match(name, self.0.iter().map(|known| known.name.as_str())) {
-            said.help(format!("did you mean \"{meant}\"?"));
+            diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        said.help(format!(
-            "clusters stand at the top level, beside Routes:\n\"Clusters\": {{ \"{}\": {{ \"Endpoints\": \
+        diagnostic.help(format!(
+            "clusters are defined at the top level, next to Routes:\n\"Clusters\": {{ \"{}\": {{ \"Endpoints\": \
              [{{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }}] }} }}",
             name.value
         ));
     }
 
-    /// A cluster that nothing leads to is most likely a mistake.
+    /// A cluster that no route uses is most likely a mistake.
     pub fn report_unused(&self, diagnostics: &mut Diagnostics) {
         for unused in self.0.iter().filter(|named| !named.is_used.get()) {
-            let message = format!("no route leads to the cluster \"{}\"", unused.name.value);
-            let said = diagnostics.warning(codes::UNUSED_CLUSTER, unused.name.span, message);
-            said.help("name it in the DownstreamCluster of a route, or leave it out");
+            let message = format!("no route uses the cluster \"{}\"", unused.name.value);
+            let diagnostic = diagnostics.warning(codes::UNUSED_CLUSTER, unused.name.span, message);
+            diagnostic.help("set it as the DownstreamCluster of a route, or remove it");
         }
     }
 }
@@ -119,7 +119,7 @@ fn cluster_pool(options: &ClusterOptions, ocelot: bool, diagnostics: &mut Diagno
     cluster_pool_config(client.as_ref(), diagnostics)
 }
 
-/// Reads the settings of one named cluster: Ocelot has none, so nothing is let pass for its sake.
+/// Compiles one named cluster: Ocelot has none, so nothing is tolerated for compatibility.
 struct ClusterReader<'o> {
     sources: &'o Sources,
     diagnostics: &'o mut Diagnostics,
@@ -127,7 +127,7 @@ struct ClusterReader<'o> {
 
 impl ClusterReader<'_> {
     fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
-        read.map_err(|wrong| wrong.report(self.diagnostics, false, span)).ok()
+        read.map_err(|error| error.report(self.diagnostics, false, span)).ok()
     }
 
     fn balancer(&mut self, balancing: Option<&LoadBalancerOptions>) -> Sourced<BalancerKind> {
@@ -138,13 +138,13 @@ impl ClusterReader<'_> {
     }
 
     fn scheme(&mut self, document: &ClusterDocument) -> Scheme {
-        let Some(written) = document.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
+        let Some(scheme) = document.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
             return Scheme::SameAsClient;
         };
-        compile_scheme(self.accept(written.span, values::scheme(written)))
+        compile_scheme(self.accept(scheme.span, values::scheme(scheme)))
     }
 
-    /// Who says where the service is, if it has a name.
+    /// The registry that lists the endpoints, if the service has a name.
     fn discovery(
         &mut self,
         scope: &CheckContext,
@@ -154,10 +154,10 @@ impl ClusterReader<'_> {
         let own = document.discovery.as_ref().map(|own| discovery::registry(scope, own, self.diagnostics));
         let Some(name) = non_blank(&document.service_name) else {
             if let Some(own) = &document.discovery {
-                let message = "the cluster has a Discovery and no ServiceName to look up";
+                let message = "the cluster has a Discovery but no ServiceName";
                 self.diagnostics
                     .error(codes::NO_REGISTRY, own.span, message)
-                    .help("name the service, or leave it out");
+                    .help("set ServiceName, or remove Discovery");
             }
             return None;
         };
@@ -173,10 +173,10 @@ impl ClusterReader<'_> {
 
     fn endpoints(&mut self, document: &Spanned<ClusterDocument>) -> Vec<Endpoint> {
         if items(&document.endpoints).is_empty() && non_blank(&document.service_name).is_none() {
-            let place = document.endpoints.as_ref().map_or(document.span, |list| list.span);
+            let span = document.endpoints.as_ref().map_or(document.span, |list| list.span);
             self.diagnostics
-                .error(codes::NO_ENDPOINTS, place, "the cluster has no Endpoints")
-                .help("name the service: \"Endpoints\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]");
+                .error(codes::NO_ENDPOINTS, span, "the cluster has no Endpoints")
+                .help("add the endpoints of the backend: \"Endpoints\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]");
         }
         items(&document.endpoints).iter().filter_map(|entry| self.endpoint(entry)).collect()
     }

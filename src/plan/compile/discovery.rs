@@ -1,4 +1,4 @@
-//! `ServiceDiscoveryProvider`, and the same in a cluster: which registry is asked, and how.
+//! `ServiceDiscoveryProvider`, and the same in a cluster: which registry is used, and its settings.
 
 use super::provider_settings;
 use crate::backend::discovery::{
@@ -20,18 +20,18 @@ use crate::plan::document::{DiscoveryDocument, HostAndPort, List, Setting, Strin
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The type that is no registry: a reverse proxy takes the name of the service in the path.
+/// The type that is not a registry: its reverse proxy takes the name of the service in the path.
 const SERVICE_FABRIC: &str = "ServiceFabric";
-/// Its usual port.
+/// The default port of that proxy.
 const FABRIC_PORT: u16 = 19081;
-/// The key of the configuration, unless the document names one.
+/// The default key of the configuration.
 const STORE_KEY: &str = "InternalConfiguration";
-/// Milliseconds between two looks.
+/// Range of the polling interval, in milliseconds.
 const INTERVALS: std::ops::RangeInclusive<i32> = 10..=3_600_000;
-/// The longest name of a service.
+/// Maximum length of a service name.
 const MAX_SERVICE_NAME: usize = 253;
 
-/// Reads the description of a registry. What is wrong with it goes to `out`; the rest stands in as a default.
+/// Compiles the settings of a registry. Errors are reported, and the defaults replace invalid values.
 pub fn registry(
     scope: &CheckContext,
     document: &Spanned<DiscoveryDocument>,
@@ -56,7 +56,7 @@ pub fn registry(
     Some(Registry::Provider(Arc::new(settings)))
 }
 
-/// The settings of Consul, from those that all providers share and its own.
+/// The settings of Consul: those that all providers share, and its own.
 fn consul(scope: &CheckContext, document: &DiscoveryDocument, server: ServerSettings) -> ConsulSettings {
     ConsulSettings {
         server,
@@ -71,7 +71,7 @@ fn consul(scope: &CheckContext, document: &DiscoveryDocument, server: ServerSett
     }
 }
 
-/// The name under which a registry knows a service.
+/// The name of a service in a registry.
 pub fn service(
     ocelot: bool,
     name: &Spanned<String>,
@@ -83,16 +83,16 @@ pub fn service(
         name.len() <= MAX_SERVICE_NAME && name.bytes().all(is_plain_http) && !name.starts_with('.')
     };
     for text in [Some(name), non_blank(namespace)].into_iter().flatten().filter(|text| !fine(text)) {
-        let message = format!("\"{}\" is no name of a service", text.value);
+        let message = format!("invalid service name \"{}\"", text.value);
         diagnostics
             .error_or_ocelot_warning(ocelot, codes::BAD_SERVICE_NAME, text.span, message)
-            .help("write the name alone: letters, digits, dots, hyphens and underscores");
+            .help("must consist of letters, digits, dots, hyphens and underscores");
     }
     let scheme = text(scheme).to_ascii_lowercase();
     Service { name: name.value.clone(), namespace: text(namespace), scheme }
 }
 
-/// Who is asked about a service that has a name.
+/// The registry of a service that has a name.
 pub fn discovery(
     span: Span,
     registry: Option<&Registry>,
@@ -105,23 +105,24 @@ pub fn discovery(
             Some(DiscoveredService { registry: registry.clone(), service, is_unnamed: false })
         }
         Some(Registry::ServiceFabric(_)) => {
-            let message = "Service Fabric is asked by routes, whose path takes the name of the service";
-            diagnostics.error(codes::NO_REGISTRY, span, message).help("write ServiceName in the routes");
+            let message =
+                "Service Fabric can be used by routes only, whose path contains the name of the service";
+            diagnostics.error(codes::NO_REGISTRY, span, message).help("set ServiceName in the routes");
             None
         }
-        // One that could not be read was told of.
+        // An invalid registry has been reported already.
         None if scope.global.discovery.is_some() => None,
         None => {
-            let message = format!("nobody is asked where the service \"{}\" is", service.name);
+            let message = format!("no registry for the service \"{}\"", service.name);
             diagnostics.error(codes::NO_REGISTRY, span, message).help(
-                "name a registry: \"GlobalConfiguration\": { \"ServiceDiscoveryProvider\": { \"Type\": \"Consul\" } }",
+                "set one: \"GlobalConfiguration\": { \"ServiceDiscoveryProvider\": { \"Type\": \"Consul\" } }",
             );
             None
         }
     }
 }
 
-/// Addresses beside a name mean nothing.
+/// Addresses next to a service name have no effect.
 pub fn report_unused_addresses(
     ocelot: bool,
     setting: &str,
@@ -129,33 +130,31 @@ pub fn report_unused_addresses(
     diagnostics: &mut Diagnostics,
 ) {
     let Some(list) = values.as_ref().filter(|list| !list.is_empty()) else { return };
-    let message = format!("{setting} beside ServiceName: the registry says where the service is");
+    let message = format!("{setting} has no effect with ServiceName: the registry lists the endpoints");
     diagnostics
         .error_or_ocelot_warning(ocelot, codes::SERVICE_AND_ADDRESSES, list.span, message)
-        .help("keep one of the two");
+        .help("remove one of the two");
 }
 
-/// Where the configuration itself is kept, if not in files.
+/// The configuration store, if the configuration is not in files.
 pub fn store(
     scope: &CheckContext,
     registry: Option<&Registry>,
     diagnostics: &mut Diagnostics,
 ) -> Option<StoreBlueprint> {
-    let key = scope.global.discovery.as_ref().and_then(|written| non_blank(&written.configuration_key));
+    let key = scope.global.discovery.as_ref().and_then(|document| non_blank(&document.configuration_key));
     let Some(store) = non_blank(&scope.document.configuration_store) else {
         if let Some(key) = key {
-            let message = "a ConfigurationKey, and no ConfigurationStore that holds it";
+            let message = "ConfigurationKey without ConfigurationStore";
             diagnostics
                 .error_or_ocelot_warning(scope.ocelot, codes::USELESS_IN_REGISTRY, key.span, message)
-                .help("\"ConfigurationStore\": \"Consul\" at the top level keeps the configuration there");
+                .help("set \"ConfigurationStore\": \"Consul\" at the top level");
         }
         return None;
     };
     if !store.trim().eq_ignore_ascii_case("Consul") {
-        let message = format!("there is no store \"{}\"", store.value);
-        diagnostics
-            .error(codes::UNKNOWN_STORE, store.span, message)
-            .help("write \"Consul\", or leave it out");
+        let message = format!("unknown ConfigurationStore \"{}\"", store.value);
+        diagnostics.error(codes::UNKNOWN_STORE, store.span, message).help("set \"Consul\", or remove it");
         return None;
     }
     let consul = registry.and_then(|registry| match registry {
@@ -166,7 +165,7 @@ pub fn store(
         Registry::ServiceFabric(_) => None,
     });
     let Some(consul) = consul else {
-        let message = "the store has no address: there is no ServiceDiscoveryProvider that is a Consul";
+        let message = "the store has no address: ServiceDiscoveryProvider is not Consul";
         diagnostics.error(codes::NO_REGISTRY, store.span, message).help(
             "\"GlobalConfiguration\": { \"ServiceDiscoveryProvider\": { \"Host\": \"localhost\", \"Port\": 8500 } }",
         );
@@ -176,7 +175,7 @@ pub fn store(
     Some(StoreBlueprint { consul, key })
 }
 
-/// Characters that names of services have everywhere, and that mean nothing in a path.
+/// Characters that service names have everywhere, and that have no meaning in a path.
 pub fn is_plain_http(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
@@ -197,14 +196,14 @@ impl DiscoveryCompiler<'_, '_> {
         if let Some(kind) = ProviderKind::by_name(&name) {
             return Some(Some(kind));
         }
-        let message = format!("there is no ServiceDiscoveryProvider of the type \"{}\"", name.value);
-        let said = self.diagnostics.error(codes::UNKNOWN_REGISTRY, name.span, message);
+        let message = format!("unknown ServiceDiscoveryProvider type \"{}\"", name.value);
+        let diagnostic = self.diagnostics.error(codes::UNKNOWN_REGISTRY, name.span, message);
         let mut known: Vec<_> = ProviderKind::names().collect();
         known.push(SERVICE_FABRIC);
         if let Some(meant) = suggest::closest_match(&name, known.iter().copied()) {
-            said.help(format!("did you mean \"{meant}\"?"));
+            diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        said.help(format!("the types are {}", suggest::list(&known)));
+        diagnostic.help(format!("expected {}", suggest::list(&known)));
         None
     }
 
@@ -218,8 +217,8 @@ impl DiscoveryCompiler<'_, '_> {
             "http" => false,
             "https" => true,
             other => {
-                let message = format!("Scheme \"{other}\" is not one that a registry speaks");
-                self.report(scheme.span, message, "write \"http\" or \"https\"");
+                let message = format!("unknown Scheme \"{other}\" of a registry");
+                self.report(scheme.span, message, "expected \"http\" or \"https\"");
                 false
             }
         }
@@ -227,9 +226,9 @@ impl DiscoveryCompiler<'_, '_> {
 
     fn host(&mut self) -> String {
         let Some(host) = non_blank(&self.document.host) else { return "localhost".to_owned() };
-        values::host(host).unwrap_or_else(|wrong| {
-            let said = self.diagnostics.error(codes::BAD_REGISTRY, host.span, wrong.message);
-            said.help.extend(wrong.help);
+        values::host(host).unwrap_or_else(|error| {
+            let diagnostic = self.diagnostics.error(codes::BAD_REGISTRY, host.span, error.message);
+            diagnostic.help.extend(error.help);
             String::new()
         })
     }
@@ -238,7 +237,7 @@ impl DiscoveryCompiler<'_, '_> {
         let Some(port) = &self.document.port else { return 0 };
         u16::try_from(port.value).unwrap_or_else(|_| {
             let message = format!("Port {} is out of range", port.value);
-            self.report(port.span, message, "ports are 1 to 65535; 0 is the usual one of the type");
+            self.report(port.span, message, "must be between 1 and 65535, or 0 for the default of the type");
             0
         })
     }
@@ -246,15 +245,15 @@ impl DiscoveryCompiler<'_, '_> {
     fn interval(&mut self) -> Option<Duration> {
         let interval = self.document.polling_interval.as_ref().filter(|interval| interval.value != 0)?;
         if !INTERVALS.contains(&interval.value) {
-            let message = format!("a PollingInterval of {} ms is out of range", interval.value);
-            let (least, most) = (INTERVALS.start(), INTERVALS.end());
-            let help = format!("write {least} to {most} milliseconds, or 0 for the usual time");
+            let message = format!("PollingInterval {} ms is out of range", interval.value);
+            let (min, max) = (INTERVALS.start(), INTERVALS.end());
+            let help = format!("must be between {min} and {max} milliseconds, or 0 for the default");
             self.report(interval.span, message, &help);
         }
         u64::try_from(interval.value).ok().map(Duration::from_millis)
     }
 
-    /// The settings of the provider, from those that all providers share and its own.
+    /// The settings of the provider: those that all providers share, and its own.
     fn provider(
         &mut self,
         scope: &CheckContext,
@@ -325,9 +324,7 @@ impl DiscoveryCompiler<'_, '_> {
             return;
         };
         let message = format!("the Token is sent to {} over plain http", settings.host);
-        self.diagnostics
-            .warning(codes::PLAIN_TOKEN, token.span, message)
-            .help("\"Scheme\": \"https\" keeps it secret");
+        self.diagnostics.warning(codes::PLAIN_TOKEN, token.span, message).help("set \"Scheme\": \"https\"");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Dynamic routing: `DynamicRoutes` and the global options become routes without a template of their own.
+//! Dynamic routing: `DynamicRoutes` and the global options become routes without their own template.
 
 use super::{discovery, route, route_compiler, route_names};
 use crate::config::{Diagnostics, Span, Spanned, codes};
@@ -10,10 +10,10 @@ use crate::plan::routing::RoutingRules;
 use crate::plan::stage_options::StageGroups;
 use crate::plan::{clusters, stage_options};
 
-/// What the routes of services are called that have no entry of their own.
+/// The name of the routes of services without an entry.
 const DEFAULT_SERVICE: &str = "dynamic";
 
-/// Reads the options of services without routes; none when dynamic routing is off.
+/// Compiles the options of services without routes; `None` when dynamic routing is off.
 pub fn read(
     scope: &CheckContext,
     context: &route_compiler::DocumentContext,
@@ -51,20 +51,20 @@ pub fn read(
     Some(DynamicBlueprint { registry, defaults: general, entries: entries.collect() })
 }
 
-/// The registry, where there are neither routes nor aggregates, and it can be asked about services of any name. Ocelot
-/// wants a port too.
+/// The registry, if there are neither routes nor aggregates and it can look up services by name. Ocelot requires a
+/// port too.
 fn registry(
     scope: &CheckContext,
     context: &route_compiler::DocumentContext,
 ) -> Option<(Span, std::sync::Arc<crate::backend::discovery::ProviderSettings>)> {
-    let written = scope.global.discovery.as_ref()?;
-    let port = written.port.as_ref().is_some_and(|port| port.value > 0);
-    let wanted = port || !scope.ocelot && non_blank(&written.kind).is_some();
+    let provider = scope.global.discovery.as_ref()?;
+    let port = provider.port.as_ref().is_some_and(|port| port.value > 0);
+    let wanted = port || !scope.ocelot && non_blank(&provider.kind).is_some();
     if !wanted || !scope.routes().is_empty() || !scope.aggregates().is_empty() {
         return None;
     }
     match &context.registry {
-        Some(Registry::Provider(settings)) => Some((written.span, settings.clone())),
+        Some(Registry::Provider(settings)) => Some((provider.span, settings.clone())),
         _ => None,
     }
 }
@@ -73,15 +73,19 @@ fn report_unused(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     let Some(list) = scope.document.dynamic_routes.as_ref().filter(|list| !list.is_empty()) else {
         return;
     };
-    let message = "DynamicRoutes are never used here";
-    let said = diagnostics.error_or_ocelot_warning(scope.ocelot, codes::USELESS_DYNAMIC, list.span, message);
-    said.help("they hold where there are neither Routes nor Aggregates, and a ServiceDiscoveryProvider that is a registry");
+    let message = "DynamicRoutes have no effect";
+    let diagnostic =
+        diagnostics.error_or_ocelot_warning(scope.ocelot, codes::USELESS_DYNAMIC, list.span, message);
+    diagnostic.help(
+        "they require a ServiceDiscoveryProvider that is a registry, and neither Routes nor Aggregates",
+    );
     if scope.ocelot {
-        said.help("Ocelot wants the provider to have a Port, too");
+        diagnostic.help("Ocelot also requires a Port of the provider");
     }
 }
 
-/// The global options that hold for dynamic routes: in Ocelot neither header transforms, request ids nor address lists.
+/// The global options that apply to dynamic routes: in Ocelot neither header transforms, request ids nor address
+/// lists.
 fn global(scope: &CheckContext) -> GlobalDocument {
     let mut global = scope.global.clone();
     if scope.ocelot {
@@ -101,20 +105,21 @@ fn entries<'d>(
     let mut entries: Vec<(&Spanned<DynamicRouteDocument>, String, String)> = Vec::new();
     for entry in items(&scope.document.dynamic_routes) {
         let Some(name) = non_blank(&entry.service_name) else {
-            let message = "a dynamic route has no ServiceName";
+            let message = "dynamic route without ServiceName";
             diagnostics
                 .error_or_ocelot_warning(scope.ocelot, codes::BAD_DYNAMIC, entry.span, message)
-                .help("name the service whose options these are");
+                .help("set the service that these options apply to");
             continue;
         };
         let service = discovery::service(scope.ocelot, name, &entry.service_namespace, &None, diagnostics);
-        let twice = entries.iter().find(|(_, known, of)| (known, of) == (&service.name, &service.namespace));
-        if let Some((first, ..)) = twice {
-            let message = format!("a second dynamic route for the service \"{}\"", service.name);
-            let place = scope.sources.location(first.span);
+        let duplicate =
+            entries.iter().find(|(_, known, of)| (known, of) == (&service.name, &service.namespace));
+        if let Some((first, ..)) = duplicate {
+            let message = format!("duplicate dynamic route for the service \"{}\"", service.name);
+            let location = scope.sources.location(first.span);
             diagnostics
                 .error_or_ocelot_warning(scope.ocelot, codes::BAD_DYNAMIC, name.span, message)
-                .help(format!("the first, at {place}, is the one that is used"));
+                .help(format!("the first one, at {location}, is used"));
             continue;
         }
         entries.push((entry, service.name, service.namespace));
@@ -122,7 +127,7 @@ fn entries<'d>(
     entries
 }
 
-/// A route that says what the entry says, and what only dynamic routes take from the global options.
+/// A route with the settings of the entry, and those that only dynamic routes take from the global options.
 fn to_route_document(scope: &CheckContext, entry: Option<&DynamicRouteDocument>) -> RouteDocument {
     let nothing = DynamicRouteDocument::default();
     let (entry, global) = (entry.unwrap_or(&nothing), scope.global);

@@ -1,4 +1,5 @@
-//! `DownstreamService`: a route to a service of this process. It has no endpoints, and nothing that concerns them.
+//! `DownstreamService`: a route to a service of this process. It has no endpoints, so settings of endpoints have no
+//! effect.
 
 use super::route_compiler::RouteCompiler;
 use crate::config::{Span, codes, suggest};

@@ -1,4 +1,4 @@
-//! The sections of our own: addresses, limits, forwarded fields.
+//! Our own sections: addresses, limits, forwarded fields.
 
 use crate::base::ip_set::IpRange;
 use crate::config::ranges::RangeChecker;
@@ -21,8 +21,8 @@ pub(super) fn address(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> 
     let parsed = parse_address(text.trim());
     if parsed.is_none() {
         diagnostics
-            .error(codes::BAD_ADDRESS, text.span, format!("\"{}\" is not an address and a port", text.value))
-            .help("write it like 127.0.0.1:8080, 0.0.0.0:80, [::]:80 or unix:/run/margay.sock");
+            .error(codes::BAD_ADDRESS, text.span, format!("invalid address \"{}\"", text.value))
+            .help("expected an address such as 127.0.0.1:8080, 0.0.0.0:80, [::]:80 or unix:/run/margay.sock");
     }
     parsed
 }
@@ -37,7 +37,7 @@ pub(super) fn report_duplicate_address<'a>(
             let message = format!("two of the listeners and the administration use {address}");
             diagnostics
                 .error(codes::ADDRESS_TWICE, span.or(first), message)
-                .help("give each an address of its own");
+                .help("give each a different address");
         }
     }
 }
@@ -126,14 +126,15 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
     }
 }
 
-/// The memory of encoders.
+/// The memory limit of encoders.
 fn compression(document: &LimitsDocument, read: &mut RangeChecker) -> u64 {
     read.size("MaxCompressionMemory", &document.max_compression_memory, 512 << 20, 1 << 20, 1 << 40) as u64
 }
 
-/// What HTTP/2 makes possible beside.
+/// The limits of HTTP/2.
 fn http2(document: &LimitsDocument, read: &mut RangeChecker) -> Http2Limits {
-    let mut count = |name, set, most, usual| read.count(name, set, most).map_or(usual, |n| n as u32);
+    let mut count =
+        |name, set, max, default_value| read.count(name, set, max).map_or(default_value, |n| n as u32);
     Http2Limits {
         streams: count("MaxConcurrentStreams", &document.max_concurrent_streams, 100_000, 100),
         stream_resets_per_second: count(
@@ -152,38 +153,38 @@ fn http2(document: &LimitsDocument, read: &mut RangeChecker) -> Http2Limits {
     }
 }
 
-/// The greatest count that makes sense for a limit of connections or requests.
+/// Maximum of a limit of connections or requests.
 const MAX_COUNT: u64 = 1_000_000_000;
 
 const FORWARDED_FIELDS: [&str; 3] = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
 
-/// Whom to believe, and what to add.
+/// Which proxies are trusted, and which fields are added.
 pub fn forwarded(
     document: Option<&ForwardedHeadersDocument>,
     ocelot: bool,
     diagnostics: &mut Diagnostics,
 ) -> Forwarded {
     let nothing = ForwardedHeadersDocument::default();
-    let written = document.unwrap_or(&nothing);
+    let document = document.unwrap_or(&nothing);
     let mut ranges = Vec::new();
-    for proxy in items(&written.trusted_proxies) {
+    for proxy in items(&document.trusted_proxies) {
         match IpRange::parse(proxy) {
             Some(range) => ranges.push(range),
             None => {
-                let message = format!("\"{}\" is not an address, a range or a network", proxy.value);
+                let message = format!("invalid trusted proxy \"{}\"", proxy.value);
                 diagnostics
                     .error(codes::BAD_PROXY, proxy.span, message)
-                    .help("write 10.0.0.1, 10.0.0.0/8, ::1 or fd00::/8");
+                    .help("expected an address or network such as 10.0.0.1, 10.0.0.0/8, ::1 or fd00::/8");
             }
         }
     }
-    let believed = trusted_fields(written, diagnostics);
+    let believed = trusted_fields(document, diagnostics);
     Forwarded {
         trusted: ranges.into_iter().collect(),
         believe_for: believed[0],
         believe_proto: believed[1],
         believe_host: believed[2],
-        add_to_request: written.add_to_request.as_ref().map_or(!ocelot, |on| on.value),
+        add_to_request: document.add_to_request.as_ref().map_or(!ocelot, |on| on.value),
     }
 }
 
@@ -196,12 +197,12 @@ fn trusted_fields(document: &ForwardedHeadersDocument, diagnostics: &mut Diagnos
         match FORWARDED_FIELDS.iter().position(|field| field.eq_ignore_ascii_case(name.trim())) {
             Some(at) => believed[at] = true,
             None => {
-                let message = format!("the field \"{}\" cannot be believed", name.value);
-                let said = diagnostics.error(codes::UNKNOWN_FORWARDED_FIELD, name.span, message);
+                let message = format!("unknown forwarded field \"{}\"", name.value);
+                let diagnostic = diagnostics.error(codes::UNKNOWN_FORWARDED_FIELD, name.span, message);
                 if let Some(meant) = suggest::closest_match(name, FORWARDED_FIELDS) {
-                    said.help(format!("did you mean \"{meant}\"?"));
+                    diagnostic.help(format!("did you mean \"{meant}\"?"));
                 }
-                said.help(format!("the fields are {}", suggest::list(&FORWARDED_FIELDS)));
+                diagnostic.help(format!("expected {}", suggest::list(&FORWARDED_FIELDS)));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `Listeners` → addresses, and the TLS spoken there: certificates with their keys and names, what clients must show.
+//! `Listeners` → addresses and TLS: certificates with their keys and names, and client certificates.
 
 use super::limits::{report_duplicate_address, report_duplicate_name};
 use super::unix_sockets::{address, parse_mode, proxy_protocol};
@@ -20,12 +20,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where requests are accepted, unless the document says otherwise.
+/// The default listener.
 pub const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-/// Where the operator asks, unless the document says otherwise.
+/// The default address of the administration.
 pub const DEFAULT_ADMINISTRATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 
-/// The protocols that can be offered.
+/// The ALPN protocols that can be offered.
 const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -36,14 +36,12 @@ pub fn listeners(
     attached: &ReferencedFiles,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Listener>, Address) {
-    let written = items(&document.listeners);
-    let mut listeners: Vec<Listener> = written
+    let documents = items(&document.listeners);
+    let mut listeners: Vec<Listener> = documents
         .iter()
-        .filter_map(|written| {
-            ListenerCompiler { document: written, sources, attached, diagnostics }.listener()
-        })
+        .filter_map(|document| ListenerCompiler { document, sources, attached, diagnostics }.listener())
         .collect();
-    if written.is_empty() {
+    if documents.is_empty() {
         listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER, None));
     }
     let desk = document.administration.as_ref().and_then(|admin| admin.address.as_ref());
@@ -52,27 +50,27 @@ pub fn listeners(
     let admin = administration.unwrap_or(Address::Tcp(DEFAULT_ADMINISTRATION));
     let all = listeners.iter().map(|listener| (&listener.address, listener.span));
     report_duplicate_address(all.chain([(&admin, admin_span)]), diagnostics);
-    report_duplicate_name(written, diagnostics);
+    report_duplicate_name(documents, diagnostics);
     (listeners, admin)
 }
 
-/// What routes may call the listeners.
+/// The names by which routes may refer to listeners.
 pub fn names(document: &Document) -> Vec<String> {
-    let written = items(&document.listeners);
-    if written.is_empty() {
+    let documents = items(&document.listeners);
+    if documents.is_empty() {
         return vec![DEFAULT_LISTENER.to_string()];
     }
-    // Without a name it has that of its address, as it is read and not as it is written.
+    // The default name is the parsed address, not its text.
     let name = |listener: &Spanned<ListenerDocument>| match non_blank(&listener.name) {
         Some(name) => Some(name.value.clone()),
         None => {
             listener.address.as_ref()?.trim().parse::<SocketAddr>().ok().map(|address| address.to_string())
         }
     };
-    written.iter().filter_map(name).collect()
+    documents.iter().filter_map(name).collect()
 }
 
-/// Reads one listener.
+/// Compiles one listener.
 struct ListenerCompiler<'r, 'o> {
     document: &'r Spanned<ListenerDocument>,
     sources: &'r Sources,
@@ -82,93 +80,91 @@ struct ListenerCompiler<'r, 'o> {
 
 impl<'r> ListenerCompiler<'r, '_> {
     fn listener(&mut self) -> Option<Listener> {
-        let written = self.document;
-        let Some(text) = &written.address else {
+        let document = self.document;
+        let Some(text) = &document.address else {
             self.diagnostics
-                .error(codes::BAD_ADDRESS, written.span, "the listener has no Address")
-                .help("such as \"Address\": \"127.0.0.1:8080\"");
+                .error(codes::BAD_ADDRESS, document.span, "the listener has no Address")
+                .help("set one, set one, such as \"Address\": \"127.0.0.1:8080\"");
             return None;
         };
         let (tls, redirect) = (self.tls(), self.https_redirect());
         let address = address(text, self.sources, self.diagnostics)?;
-        let name = non_blank(&written.name).map_or_else(|| address.to_string(), |name| name.value.clone());
-        let (mode, proxy) = (parse_mode(written, &address, self.diagnostics), self.proxy(&address));
+        let name = non_blank(&document.name).map_or_else(|| address.to_string(), |name| name.value.clone());
+        let (mode, proxy) = (parse_mode(document, &address, self.diagnostics), self.proxy(&address));
         Some(Listener { mode, proxy, tls, redirect, ..Listener::plain(name, address, Some(text.span)) })
     }
 
     fn proxy(&mut self, address: &Address) -> Option<Arc<ProxyProtocolConfig>> {
-        let written = self.document.proxy_protocol.as_ref()?;
-        let limit = self.duration_in_range("ProxyProtocol.Timeout", &written.timeout, 5, [100, 600_000]);
-        Some(Arc::new(proxy_protocol(written, address, limit, self.diagnostics)))
+        let document = self.document.proxy_protocol.as_ref()?;
+        let limit = self.duration_in_range("ProxyProtocol.Timeout", &document.timeout, 5, [100, 600_000]);
+        Some(Arc::new(proxy_protocol(document, address, limit, self.diagnostics)))
     }
 
-    /// The port that requests are sent on to.
+    /// The https port to which requests are redirected.
     fn https_redirect(&mut self) -> Option<u16> {
         let port = self.document.redirect_to_https.as_ref()?;
         if self.document.tls.is_some() {
-            let message = "RedirectToHttps and Tls on one listener: clients are there already";
-            self.diagnostics
-                .error(codes::REDIRECT_WITH_TLS, port.span, message)
-                .help("leave one of them out");
+            let message = "RedirectToHttps has no effect on a listener with Tls";
+            self.diagnostics.error(codes::REDIRECT_WITH_TLS, port.span, message).help("remove one of them");
         }
         let read = u16::try_from(port.value).ok().filter(|port| *port > 0);
         if read.is_none() {
-            let message = format!("RedirectToHttps {} is no port", port.value);
+            let message = format!("invalid RedirectToHttps port {}", port.value);
             self.diagnostics
                 .error(codes::BAD_PORT, port.span, message)
-                .help("ports are 1 to 65535; https has 443");
+                .help("must be between 1 and 65535; the port of https is 443");
         }
         read
     }
 
     fn tls(&mut self) -> Option<ListenerTls> {
-        let written = self.document.tls.as_ref()?;
-        let certificates = self.certificates(written);
-        let only_13 = self.is_tls13_only(written);
+        let document = self.document.tls.as_ref()?;
+        let certificates = self.certificates(document);
+        let only_13 = self.is_tls13_only(document);
         let tls = ServerTls {
             certificates,
             tls13_only: only_13,
-            client_auth: written
+            client_auth: document
                 .client_certificates
                 .as_ref()
                 .and_then(|clients| self.client_certificates(clients)),
-            alpn: self.protocols(written),
+            alpn: self.protocols(document),
             handshake: self.duration_in_range(
                 "HandshakeTimeout",
-                &written.handshake_timeout,
+                &document.handshake_timeout,
                 10,
                 [100, 600_000],
             ),
         };
         Some(ListenerTls {
             server: Arc::new(tls),
-            hsts: written.strict_transport_security.as_ref().map(|strict| self.hsts(strict)),
+            hsts: document.strict_transport_security.as_ref().map(|strict| self.hsts(strict)),
         })
     }
 
     fn certificates(&mut self, tls: &'r Spanned<Box<ListenerTlsDocument>>) -> Vec<ListenerCertificate> {
-        let written = items(&tls.certificates);
-        if written.is_empty() {
-            let place = tls.certificates.as_ref().map_or(tls.span, |list| list.span);
-            self.diagnostics.error(codes::NO_CERTIFICATES, place, "Tls has no Certificates").help(
-                "such as \"Certificates\": [{ \"CertificateFile\": \"site.pem\", \"KeyFile\": \"site.key\" }]",
+        let certificates = items(&tls.certificates);
+        if certificates.is_empty() {
+            let span = tls.certificates.as_ref().map_or(tls.span, |list| list.span);
+            self.diagnostics.error(codes::NO_CERTIFICATES, span, "Tls has no Certificates").help(
+                "add one, add one, such as \"Certificates\": [{ \"CertificateFile\": \"site.pem\", \"KeyFile\": \"site.key\" }]",
             );
         }
         let mut seen = HashMap::new();
-        let mut shown = Vec::with_capacity(written.len());
-        for certificate in written {
+        let mut compiled = Vec::with_capacity(certificates.len());
+        for certificate in certificates {
             let Some((read, kind)) = self.certificate(certificate) else { continue };
             for host in &read.server_names {
                 if let Some(first) = seen.insert((host.clone(), kind.clone()), read.label.clone()) {
                     let message = format!("\"{}\" and \"{first}\" are both for {host}", read.label);
                     self.diagnostics
                         .error(codes::HOST_TWICE, certificate.span, message)
-                        .help("write Hosts, or leave one out; two of one name have keys of different kinds");
+                        .help("set Hosts, or remove one; two certificates of one host must have keys of different kinds");
                 }
             }
-            shown.push(read);
+            compiled.push(read);
         }
-        shown
+        compiled
     }
 
     /// A certificate, and the kind of its key.
@@ -201,10 +197,10 @@ impl<'r> ListenerCompiler<'r, '_> {
 
     fn hosts(&mut self, hosts: &[Spanned<String>]) -> Vec<String> {
         for host in hosts.iter().filter(|host| !is_host_pattern(host)) {
-            let message = format!("\"{}\" is not a host that a certificate can be shown for", host.value);
+            let message = format!("invalid certificate host \"{}\"", host.value);
             self.diagnostics
                 .error(codes::BAD_CERTIFICATE_HOST, host.span, message)
-                .help("write a host name, or *. and a host name for all names one level below");
+                .help("must be a host name, or *. and a host name for all names one level below");
         }
         hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
     }
@@ -214,7 +210,7 @@ impl<'r> ListenerCompiler<'r, '_> {
         None
     }
 
-    /// What a file holds that must be named.
+    /// The content of a file that is required.
     fn file(&mut self, setting: &str, owner: Span, set: &Setting<String>) -> Option<(Span, &'r [u8])> {
         let Some(name) = non_blank(set) else {
             self.diagnostics.error(codes::BAD_CERTIFICATE, owner, format!("{setting} is missing"));
@@ -233,10 +229,10 @@ impl<'r> ListenerCompiler<'r, '_> {
     fn is_tls13_only(&mut self, tls: &ListenerTlsDocument) -> bool {
         let Some(version) = non_blank(&tls.min_version) else { return false };
         if !["1.2", "1.3"].contains(&version.trim()) {
-            let message = format!("MinVersion \"{}\" is not spoken", version.value);
+            let message = format!("unsupported MinVersion \"{}\"", version.value);
             self.diagnostics
                 .error(codes::BAD_TLS_VERSION, version.span, message)
-                .help("write \"1.2\" or \"1.3\"");
+                .help("expected \"1.2\" or \"1.3\"");
         }
         version.trim() == "1.3"
     }
@@ -250,10 +246,10 @@ impl<'r> ListenerCompiler<'r, '_> {
         if let Some(mode) =
             mode.filter(|mode| !UNIX_MODES.iter().any(|known| known.eq_ignore_ascii_case(mode.trim())))
         {
-            let message = format!("there is no Mode \"{}\" of ClientCertificates", mode.value);
-            let said = self.diagnostics.error(codes::UNKNOWN_CHOICE, mode.span, message);
+            let message = format!("unknown Mode \"{}\" of ClientCertificates", mode.value);
+            let diagnostic = self.diagnostics.error(codes::UNKNOWN_CHOICE, mode.span, message);
             if let Some(meant) = suggest::closest_match(mode, UNIX_MODES) {
-                said.help(format!("did you mean \"{meant}\"?"));
+                diagnostic.help(format!("did you mean \"{meant}\"?"));
             }
         }
         let (span, pem) = self.file("CaFile", document.span, &document.ca_file)?;
@@ -266,29 +262,35 @@ impl<'r> ListenerCompiler<'r, '_> {
     }
 
     fn protocols(&mut self, tls: &ListenerTlsDocument) -> Vec<String> {
-        let written = items(&tls.alpn);
-        for name in written.iter().filter(|name| !PROTOCOLS.contains(&name.as_str())) {
-            let message = format!("\"{}\" cannot be offered", name.value);
-            let known = format!("what can be is {}", suggest::list(&PROTOCOLS));
+        let protocols = items(&tls.alpn);
+        for name in protocols.iter().filter(|name| !PROTOCOLS.contains(&name.as_str())) {
+            let message = format!("unsupported protocol \"{}\"", name.value);
+            let known = format!("expected {}", suggest::list(&PROTOCOLS));
             self.diagnostics.error(codes::BAD_PROTOCOL, name.span, message).help(known);
         }
-        match (written, &tls.alpn) {
+        match (protocols, &tls.alpn) {
             ([], None) => PROTOCOLS.map(str::to_owned).to_vec(),
             (names, _) => names.iter().map(|name| name.value.clone()).collect(),
         }
     }
 
-    /// A time within its range of milliseconds.
+    /// A duration in milliseconds, within its range.
     fn duration_in_range(
         &mut self,
         setting: &str,
         set: &Setting<DurationText>,
-        usual: u64,
+        default_value: u64,
         range: [u64; 2],
     ) -> Duration {
-        let [least, most] = range.map(Duration::from_millis);
-        let usual = Duration::from_secs(usual);
-        RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics).time(setting, set, usual, least, most)
+        let [min, max] = range.map(Duration::from_millis);
+        let default_value = Duration::from_secs(default_value);
+        RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics).time(
+            setting,
+            set,
+            default_value,
+            min,
+            max,
+        )
     }
 
     /// The value of `Strict-Transport-Security` (RFC 6797 6.1).
@@ -297,10 +299,9 @@ impl<'r> ListenerCompiler<'r, '_> {
         let age = self.duration_in_range("MaxAge", &document.max_age, YEAR.as_secs(), [0, 3650 * 86_400_000]);
         let (below, preload) = (on(&document.include_sub_domains), on(&document.preload));
         if preload && (!below || age < YEAR) {
-            let place = document.preload.as_ref().map_or(document.span, |preload| preload.span);
-            let message =
-                "Preload without IncludeSubDomains and a MaxAge of a year: no list would take the name";
-            self.diagnostics.error(codes::USELESS_PRELOAD, place, message);
+            let span = document.preload.as_ref().map_or(document.span, |preload| preload.span);
+            let message = "Preload requires IncludeSubDomains and a MaxAge of at least one year";
+            self.diagnostics.error(codes::USELESS_PRELOAD, span, message);
         }
         let mut value = format!("max-age={}", age.as_secs());
         let _ = write!(

@@ -1,4 +1,4 @@
-//! Which requests a route takes: its templates, methods and host.
+//! Which requests a route matches: its templates, methods and host.
 
 use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use crate::base::method::parse_method;
@@ -8,8 +8,8 @@ use crate::plan::check::{OcelotBehavior, OcelotTolerated, items, template, value
 use crate::plan::routing::{HeaderTemplates, RouteSpec, RoutingRules, Template, TemplateError};
 
 impl RouteCompiler<'_, '_, '_> {
-    /// What the route asks of a request, as written and as the table wants it; not the latter when a template is
-    /// no good.
+    /// The conditions of the route, as written and as the route table needs them; the latter is `None` when a
+    /// template is invalid.
     pub fn compile_matcher(
         &mut self,
         context: &DocumentContext,
@@ -23,11 +23,11 @@ impl RouteCompiler<'_, '_, '_> {
 
     /// As written.
     pub fn matcher_document(&mut self, context: &DocumentContext) -> Match {
-        let written = self.document;
+        let document = self.document;
         Match {
-            client_path: text(&written.client_path),
-            case_sensitive: written.case_sensitive.as_ref().is_some_and(|on| on.value),
-            priority: written.priority.as_ref().map_or(1, |priority| priority.value),
+            client_path: text(&document.client_path),
+            case_sensitive: document.case_sensitive.as_ref().is_some_and(|on| on.value),
+            priority: document.priority.as_ref().map_or(1, |priority| priority.value),
             methods: self.methods(),
             host: self.host(),
             header_templates: self.header_templates(),
@@ -53,7 +53,7 @@ impl RouteCompiler<'_, '_, '_> {
         const PATH_SETTING: &str = "UpstreamPathTemplate";
         let path =
             template::path(self.diagnostics, PATH_SETTING, &self.document.client_path, self.document.span)?;
-        let mistake = match Template::compile(path, case_sensitive, rules) {
+        let error = match Template::compile(path, case_sensitive, rules) {
             Ok(template) => {
                 return template::stray_closing_brace(
                     self.diagnostics,
@@ -63,33 +63,33 @@ impl RouteCompiler<'_, '_, '_> {
                 )
                 .then_some(template);
             }
-            Err(mistake) => mistake,
+            Err(error) => error,
         };
-        let code = match mistake {
+        let code = match error {
             TemplateError::Twice(_) => codes::REPEATED_PLACEHOLDER,
             TemplateError::NoSlash => codes::PATH_WITHOUT_SLASH,
             TemplateError::Unclosed(_) | TemplateError::Name(_) => codes::BAD_TEMPLATE,
         };
-        let help = match mistake {
-            TemplateError::Twice(_) => "give every placeholder a name of its own",
+        let help = match error {
+            TemplateError::Twice(_) => "give every placeholder a different name",
             _ => "a placeholder is a name in braces, such as {id}",
         };
         self.diagnostics
-            .error(code, path.span, format!("{PATH_SETTING} \"{}\": {mistake}", path.value))
+            .error(code, path.span, format!("{PATH_SETTING} \"{}\": {error}", path.value))
             .help(help);
         None
     }
 
     fn methods(&mut self) -> Vec<String> {
         let mut methods = Vec::new();
-        for written in items(&self.document.methods) {
-            match parse_method(written.trim()) {
+        for method in items(&self.document.methods) {
+            match parse_method(method.trim()) {
                 Some(method) if methods.contains(&method) => {}
                 Some(method) => methods.push(method),
                 None => {
-                    let message = format!("UpstreamHttpMethod \"{}\" is not a method", written.value);
-                    let said = self.diagnostics.error(codes::BAD_METHOD, written.span, message);
-                    said.help("write one word such as \"GET\"");
+                    let message = format!("invalid method \"{}\" in UpstreamHttpMethod", method.value);
+                    let diagnostic = self.diagnostics.error(codes::BAD_METHOD, method.span, message);
+                    diagnostic.help("must be a method name such as \"GET\"");
                 }
             }
         }
@@ -103,10 +103,10 @@ impl RouteCompiler<'_, '_, '_> {
             let message = format!("UpstreamHost \"{}\" can never match", host.value);
             OcelotTolerated::new(
                 codes::BAD_HOST_MATCH,
-                OcelotBehavior::Effect("the route takes no request"),
+                OcelotBehavior::Effect("the route matches no request"),
                 message,
             )
-            .help("write the host name alone, as it stands in the Host field, without a port")
+            .help("must be a host name as in the Host field, without a port")
             .report(self.diagnostics, self.scope.ocelot, host.span);
         }
         Some(host.value.clone())
@@ -115,30 +115,30 @@ impl RouteCompiler<'_, '_, '_> {
     fn listeners(&mut self, known: &[String]) -> Vec<String> {
         let Some(list) = &self.document.listeners else { return Vec::new() };
         if list.is_empty() {
-            let message = "Listeners is empty: the route would answer nowhere";
+            let message = "Listeners is empty: the route matches no request";
             self.diagnostics
                 .error(codes::UNKNOWN_LISTENER, list.span, message)
-                .help("leave it out to answer on all");
+                .help("remove it to match on all listeners");
         }
-        for written in list.iter().filter(|written| !known.contains(&written.value)) {
-            let message = format!("there is no listener \"{}\"", written.value);
-            let said = self.diagnostics.error(codes::UNKNOWN_LISTENER, written.span, message);
-            match suggest::closest_match(written, known.iter().map(String::as_str)) {
-                Some(meant) => said.help(format!("did you mean \"{meant}\"?")),
-                None => said.help(format!("there are {}", known.join(", "))),
+        for name in list.iter().filter(|name| !known.contains(&name.value)) {
+            let message = format!("unknown listener \"{}\"", name.value);
+            let diagnostic = self.diagnostics.error(codes::UNKNOWN_LISTENER, name.span, message);
+            match suggest::closest_match(name, known.iter().map(String::as_str)) {
+                Some(meant) => diagnostic.help(format!("did you mean \"{meant}\"?")),
+                None => diagnostic.help(format!("known listeners: {}", known.join(", "))),
             };
         }
-        list.iter().map(|written| written.value.clone()).collect()
+        list.iter().map(|name| name.value.clone()).collect()
     }
 
     fn header_templates(&mut self) -> Vec<(String, String)> {
         let mut templates = Vec::new();
         for (name, value) in self.document.header_templates.iter().flat_map(|map| map.iter()) {
             if !values::is_token(name) {
-                let message = format!("\"{}\" is not the name of a header", name.value);
+                let message = format!("invalid header name \"{}\"", name.value);
                 OcelotTolerated::new(
                     codes::BAD_HEADER_MATCH,
-                    OcelotBehavior::Effect("the route takes no request"),
+                    OcelotBehavior::Effect("the route matches no request"),
                     message,
                 )
                 .report(self.diagnostics, self.scope.ocelot, name.span);
@@ -146,7 +146,7 @@ impl RouteCompiler<'_, '_, '_> {
             match value {
                 Some(value) => templates.push((name.value.clone(), value.value.clone())),
                 None => {
-                    let message = "a header template is a text, not null";
+                    let message = "expected a header template, found null";
                     self.diagnostics.error(codes::BAD_HEADER_MATCH, name.span, message);
                 }
             }
@@ -159,10 +159,10 @@ impl RouteCompiler<'_, '_, '_> {
             Ok(headers) => return Some(headers),
             Err(mistakes) => mistakes,
         };
-        for mistake in mistakes {
-            let place = self.header_template(&mistake.header).map_or(self.document.span, |text| text.span);
+        for error in mistakes {
+            let span = self.header_template(&error.header).map_or(self.document.span, |text| text.span);
             self.diagnostics
-                .error(codes::BAD_HEADER_MATCH, place, mistake.to_string())
+                .error(codes::BAD_HEADER_MATCH, span, error.to_string())
                 .help("placeholders are written {header:name}; the rest is a regular expression");
         }
         None

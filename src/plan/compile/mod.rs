@@ -1,4 +1,10 @@
-//! Document → blueprint: every rule is checked, every value resolved. Pure: no file, no clock, no name look-up.
+//! Compiles a document into a blueprint: every rule is checked, every value resolved. Pure: no files, no clock, no
+//! name resolution.
+//!
+//! Envoy does this in its xDS config translation, YARP in `ProxyConfigManager`. The entry points are [`compile`] and
+//! [`compile_with_stages`]; `control` calls them for every load and reload, `cli` for `check` and `explain`.
+//! Compilers of stages are in `stages/*/compile.rs`, those of clusters in `plan/clusters`. Nothing here outlives the
+//! call.
 
 mod aggregate;
 mod resilience;
@@ -33,8 +39,8 @@ use crate::stages::feature::GatewayFacts;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Checks what was loaded and compiles it; no blueprint when anything is an error. Warnings do not stand in the way.
-/// What there is to say is added to what loading said.
+/// Checks what was loaded and compiles it; returns no blueprint if there is any error. Warnings do not prevent it.
+/// Diagnostics are added to those of loading.
 pub fn compile(loaded: &mut Loaded) -> Option<Blueprint> {
     compile_with_stages(loaded, &StageRegistry::default(), &[])
 }
@@ -87,8 +93,8 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let document = scope.document;
     compatibility(scope, diagnostics);
     let (listeners, administration) = listeners::listeners(document, scope.sources, attached, diagnostics);
-    let written = scope.global.discovery.as_ref();
-    let registry = written.and_then(|written| discovery::registry(scope, written, diagnostics));
+    let provider = scope.global.discovery.as_ref();
+    let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
     Blueprint {
@@ -124,7 +130,7 @@ fn caches_by_http(route: &RouteBlueprint) -> bool {
     route.stages.cache.as_ref().is_some_and(|cache| cache.mode == Mode::Http)
 }
 
-/// All routes, and how they are found.
+/// All routes, and the table that finds them.
 struct Routes {
     routes: Vec<RouteBlueprint>,
     table: RouteTable,
@@ -144,8 +150,8 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     };
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
-    for (index, written) in scope.routes().iter().enumerate() {
-        let (route, spec) = route::route(scope, &context, &rules, index, written, diagnostics);
+    for (index, document) in scope.routes().iter().enumerate() {
+        let (route, spec) = route::route(scope, &context, &rules, index, document, diagnostics);
         routes.push(route);
         specs.extend(spec);
     }
@@ -161,44 +167,44 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     Routes { routes, table, rules, dynamic }
 }
 
-/// Warns of routes that can never be found; a duplicate was told already.
+/// Warns of routes that can never match; duplicates have been reported already.
 fn warn_unreachable_routes(
     table: &RouteTable,
     routes: &[RouteBlueprint],
     scope: &CheckContext,
     diagnostics: &mut Diagnostics,
 ) {
-    let told = [codes::DUPLICATE_ROUTE, codes::DUPLICATE_AGGREGATE, codes::ROUTE_AND_AGGREGATE];
+    let reported = [codes::DUPLICATE_ROUTE, codes::DUPLICATE_AGGREGATE, codes::ROUTE_AND_AGGREGATE];
     let duplicates: HashSet<Span> =
-        diagnostics.list.iter().filter(|d| told.contains(&d.code)).filter_map(|d| d.span).collect();
+        diagnostics.list.iter().filter(|d| reported.contains(&d.code)).filter_map(|d| d.span).collect();
     for (hidden, by) in table.unreachable_routes() {
         let (Some(hidden), Some(by)) = (routes.get(hidden), routes.get(by)) else { continue };
-        let place = |route: &RouteBlueprint| route.matcher.client_path.origin.unwrap_or(route.span);
-        let beside_aggregate = hidden.aggregate.is_some() && duplicates.contains(&place(by));
-        if duplicates.contains(&place(hidden)) || beside_aggregate {
+        let span_of = |route: &RouteBlueprint| route.matcher.client_path.origin.unwrap_or(route.span);
+        let beside_aggregate = hidden.aggregate.is_some() && duplicates.contains(&span_of(by));
+        if duplicates.contains(&span_of(hidden)) || beside_aggregate {
             continue;
         }
         let message = format!("route {} can never match", hidden.matcher.client_path.value);
-        let said = diagnostics.warning(codes::SHADOWED_ROUTE, place(hidden), message);
-        let other = scope.sources.location(place(by));
-        said.help(format!("all its requests go to {}, at {other}", by.matcher.client_path.value));
-        said.help("give it a higher Priority, or let it stand before the other");
+        let diagnostic = diagnostics.warning(codes::SHADOWED_ROUTE, span_of(hidden), message);
+        let other = scope.sources.location(span_of(by));
+        diagnostic.help(format!("all its requests match {}, at {other}", by.matcher.client_path.value));
+        diagnostic.help("give it a higher Priority, or move it before the other route");
     }
 }
 
 fn compatibility(scope: &CheckContext, diagnostics: &mut Diagnostics) {
-    let written = check::non_blank(&scope.global.compatibility);
-    if let Some(word) = written.filter(|word| !word.eq_ignore_ascii_case("Ocelot")) {
-        let message = format!("Compatibility \"{}\" is unknown", word.value);
+    let compatibility = check::non_blank(&scope.global.compatibility);
+    if let Some(mode) = compatibility.filter(|mode| !mode.eq_ignore_ascii_case("Ocelot")) {
+        let message = format!("unknown Compatibility \"{}\"", mode.value);
         diagnostics
-            .error(codes::UNKNOWN_CHOICE, word.span, message)
-            .help("write \"Ocelot\", or leave it out");
+            .error(codes::UNKNOWN_CHOICE, mode.span, message)
+            .help("expected \"Ocelot\", or no Compatibility");
     }
 }
 
-/// Ocelot adds nothing that is not asked for.
-fn trace_context(written: Option<TraceContextMode>, ocelot: bool) -> Option<TraceMode> {
-    match written {
+/// Under Ocelot no trace context is added unless it is configured.
+fn trace_context(mode: Option<TraceContextMode>, ocelot: bool) -> Option<TraceMode> {
+    match mode {
         Some(TraceContextMode::Off) => None,
         None if ocelot => None,
         Some(TraceContextMode::Start) => Some(TraceMode::Start),

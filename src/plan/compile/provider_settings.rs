@@ -1,4 +1,4 @@
-//! What only some types of registries read, and whom a registry's connection believes.
+//! Settings that only some types of registries use, and the trust anchors of connections to registries.
 
 use crate::base::bytes::is_target;
 use crate::config::{Diagnostics, Span, Spanned, codes};
@@ -7,11 +7,11 @@ use crate::plan::check::{CheckContext, non_blank};
 use crate::plan::document::DiscoveryDocument;
 use std::path::PathBuf;
 
-/// What the reverse proxy of Service Fabric reads.
+/// The settings of Service Fabric's reverse proxy.
 pub const SERVICE_FABRIC_SETTINGS: &[&str] =
     &["Scheme", "Host", "Port", "Token", "PollingInterval", "Namespace"];
 
-/// Settings that are written and that only other types read. Those of Ocelot's vocabulary may lie around under it.
+/// Reports settings that only other types use. Those that Ocelot knows are tolerated under Ocelot compatibility.
 pub fn report_unused(
     scope: &CheckContext,
     document: &DiscoveryDocument,
@@ -42,14 +42,14 @@ pub fn report_unused(
     let lenient = ocelots.into_iter().map(|setting| (setting, scope.ocelot));
     for ((setting, span), lenient) in lenient.chain(ours.into_iter().map(|setting| (setting, false))) {
         let Some(span) = span.filter(|_| !reads.contains(&setting)) else { continue };
-        let message = format!("a {kind} provider does not read {setting}");
+        let message = format!("{setting} has no effect with a {kind} provider");
         diagnostics
             .error_or_ocelot_warning(lenient, codes::USELESS_IN_REGISTRY, span, message)
-            .help("leave it out");
+            .help("remove it");
     }
 }
 
-/// Whose certificates are believed.
+/// The trusted authorities of connections to the registry.
 pub fn trust_anchors(
     scope: &CheckContext,
     document: &DiscoveryDocument,
@@ -58,45 +58,50 @@ pub fn trust_anchors(
 ) -> TrustAnchors {
     let Some(name) = non_blank(&document.ca_file) else { return TrustAnchors::System };
     if !tls {
-        let message = "a CaFile, and a registry that is asked without TLS";
+        let message = "CaFile has no effect: the registry is used without TLS";
         diagnostics.error(codes::USELESS_IN_REGISTRY, name.span, message).help("add \"Scheme\": \"https\"");
         return TrustAnchors::System;
     }
-    let read = scope.attached.map_or(Err("it was not read"), |attached| attached.get(name.span));
+    let read = scope.attached.map_or(Err("it has not been read"), |attached| attached.get(name.span));
     match read.and_then(|pem| certificates(pem).map(|_| pem)) {
         Ok(pem) => TrustAnchors::Custom(pem.into()),
         Err(why) => {
-            let message = format!("the CaFile \"{}\" cannot be used: {why}", name.value);
+            let message = format!("invalid CaFile \"{}\": {why}", name.value);
             report(
                 diagnostics,
                 name.span,
                 &message,
-                "it holds the certificates of the authorities as PEM text",
+                "must contain the certificates of the authorities in PEM",
             );
             TrustAnchors::System
         }
     }
 }
 
-/// Where the interface of the registry begins; empty: where it usually does.
+/// The base path of the registry's API; empty: the default.
 pub fn path(document: &DiscoveryDocument, diagnostics: &mut Diagnostics) -> String {
     let Some(path) = non_blank(&document.path) else { return String::new() };
     let text = path.trim();
     if !text.starts_with('/') || text.contains(['?', '#']) || !is_target(text.as_bytes()) {
-        report(diagnostics, path.span, &format!("\"{text}\" is no path"), "write it like \"/eureka\"");
+        report(
+            diagnostics,
+            path.span,
+            &format!("invalid path \"{text}\""),
+            "expected a path such as \"/eureka\"",
+        );
     }
     text.to_owned()
 }
 
-/// The file that is the registry, beside the configuration.
+/// The file of a `File` registry, relative to the configuration.
 pub fn file(
     scope: &CheckContext,
     document: &Spanned<DiscoveryDocument>,
     diagnostics: &mut Diagnostics,
 ) -> PathBuf {
     let Some(name) = non_blank(&document.file) else {
-        let help = "name the file that lists services and their instances";
-        report(diagnostics, document.span, "a File provider has no File", help);
+        let help = "set the file that lists services and their instances";
+        report(diagnostics, document.span, "File provider without File", help);
         return PathBuf::new();
     };
     let beside = scope.sources.get(name.span.file).and_then(|source| source.path.as_ref()?.parent());

@@ -1,4 +1,4 @@
-//! What a route does about backends that fail: circuit breaker, retries, fallback and deadlines.
+//! How a route handles failing backends: circuit breaker, retries, fallback and deadlines.
 
 use super::clusters::Clusters;
 use super::route_compiler::RouteCompiler;
@@ -14,7 +14,7 @@ use crate::stages::header_transform::compile::is_framing;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time of a route's backend, and what is done about its failures.
+/// The timeout of a route's backend, and how its failures are handled.
 pub(super) struct CompiledResilience {
     pub timeout: Sourced<Duration>,
     pub attempts: ResilienceConfig,
@@ -22,7 +22,7 @@ pub(super) struct CompiledResilience {
 }
 
 impl RouteCompiler<'_, '_, '_> {
-    /// Everything that is done about failures.
+    /// Compiles all of it.
     pub(super) fn attempts(
         &mut self,
         effective: &EffectiveOptions,
@@ -60,20 +60,20 @@ impl RouteCompiler<'_, '_, '_> {
         found
     }
 
-    /// The header is a header.
+    /// `DeadlineHeader`, if it is a valid header name.
     fn deadline_header(&mut self) -> Option<String> {
         let global = &self.scope.global.deadline_header;
         let name = non_blank(&self.document.deadline_header).or(non_blank(global))?;
         if !values::is_token(name) || is_framing(name) {
-            let message = format!("DeadlineHeader \"{}\" cannot be sent", name.value);
+            let message = format!("invalid DeadlineHeader \"{}\"", name.value);
             self.diagnostics
                 .error(codes::BAD_HEADER_NAME, name.span, message)
-                .help("take the name of a header that does not frame messages, such as X-Deadline-Ms");
+                .help("must be a header name that is not a framing field, such as X-Deadline-Ms");
         }
         Some(name.value.clone())
     }
 
-    /// A limit within a shorter one never counts.
+    /// A timeout that is not shorter than the enclosing one has no effect.
     fn check_timeouts(
         &mut self,
         settings: &ResilienceConfig,
@@ -81,28 +81,30 @@ impl RouteCompiler<'_, '_, '_> {
         timeout: &mut Sourced<Duration>,
     ) {
         let limit = settings.quality.as_ref().and_then(|quality| quality.timeout);
-        let place = quality.and_then(|quality| Some(quality.timeout.as_ref()?.span));
-        if let (Some(limit), Some(place)) = (limit.filter(|limit| *limit >= timeout.value), place) {
-            let message =
-                format!("QoSOptions.Timeout is {limit:?}, and the Timeout of the route {:?}", timeout.value);
+        let span = quality.and_then(|quality| Some(quality.timeout.as_ref()?.span));
+        if let (Some(limit), Some(span)) = (limit.filter(|limit| *limit >= timeout.value), span) {
+            let message = format!(
+                "QoSOptions.Timeout {limit:?} is not less than the route's Timeout {:?}",
+                timeout.value
+            );
             OcelotTolerated::new(
                 codes::TIMEOUTS_DISAGREE,
                 OcelotBehavior::Effect("Timeout becomes twice QoSOptions.Timeout"),
                 message,
             )
-            .help("let QoSOptions.Timeout, the time of one attempt, be less than Timeout, the time of all")
-            .report(self.diagnostics, self.scope.ocelot, place);
-            *timeout = Sourced::new(limit * 2, Some(place));
+            .help("QoSOptions.Timeout (one attempt) must be less than Timeout (all attempts)")
+            .report(self.diagnostics, self.scope.ocelot, span);
+            *timeout = Sourced::new(limit * 2, Some(span));
         }
         let each = settings.retry.as_ref().and_then(|retry| retry.per_try_timeout);
         if let Some(each) = each.filter(|each| *each >= timeout.value) {
-            let place = retry.and_then(|retry| retry.per_try_timeout.as_ref()).map(|set| set.span);
-            let place = place.unwrap_or(self.document.span);
+            let span = retry.and_then(|retry| retry.per_try_timeout.as_ref()).map(|set| set.span);
+            let span = span.unwrap_or(self.document.span);
             let message =
-                format!("PerTryTimeout is {each:?}, and the Timeout of the route {:?}", timeout.value);
+                format!("PerTryTimeout {each:?} is not less than the route's Timeout {:?}", timeout.value);
             self.diagnostics
-                .error(codes::TIMEOUTS_DISAGREE, place, message)
-                .help("let PerTryTimeout be less than Timeout, the time of all attempts");
+                .error(codes::TIMEOUTS_DISAGREE, span, message)
+                .help("PerTryTimeout (one attempt) must be less than Timeout (all attempts)");
         }
     }
 }

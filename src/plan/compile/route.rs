@@ -22,7 +22,7 @@ use crate::stages::authentication::options::ResolvedAuthentication;
 use crate::stages::feature::RouteFacts;
 use std::sync::Arc;
 
-/// Reads one route, its mistakes going to `out`. What is wrong stands in as a default.
+/// Compiles one route. Invalid values are reported and replaced by defaults.
 pub fn route(
     scope: &CheckContext,
     context: &DocumentContext,
@@ -39,7 +39,7 @@ pub fn route(
     (reader.finish(context, index, matches, names.as_deref(), backend, &effective), spec)
 }
 
-/// Reads a route as a part of an aggregate, whose values have these names.
+/// Compiles a route as a part of an aggregate, whose values have these names.
 pub fn compile_part(
     scope: &CheckContext,
     context: &DocumentContext,
@@ -55,23 +55,23 @@ pub fn compile_part(
     reader.finish(context, index, matches, Some(names), backend, &effective)
 }
 
-/// Reads what an aggregate has in common with routes: all but a service.
+/// Compiles what an aggregate has in common with routes: everything except a backend.
 pub fn compile_without_backend(
     scope: &CheckContext,
     context: &DocumentContext,
     rules: &RoutingRules,
-    (index, place): (usize, usize),
+    (index, position): (usize, usize),
     document: &Spanned<RouteDocument>,
     diagnostics: &mut Diagnostics,
 ) -> (RouteBlueprint, Option<RouteSpec>) {
     let mut reader = RouteCompiler { scope, document, diagnostics, unservable: None };
-    let (matches, spec) = reader.compile_matcher(context, place, rules);
+    let (matches, spec) = reader.compile_matcher(context, position, rules);
     let names = spec.as_ref().map(|spec| AggregateMembers::default().names(document, spec));
     let effective = EffectiveOptions::new(scope, document);
     (reader.finish(context, index, matches, names.as_deref(), Backend::no_backend(), &effective), spec)
 }
 
-/// What the service is asked for, where it is, and how it is spoken with.
+/// The URL, the endpoints and the protocol of a route's backend.
 struct Backend {
     path: Sourced<String>,
     method: Option<String>,
@@ -95,7 +95,7 @@ impl Backend {
 }
 
 impl<'s> RouteCompiler<'s, '_, '_> {
-    /// All that is not said yet; `names` are those that placeholders may have.
+    /// Everything not compiled yet; `names` are those that placeholders may have.
     fn finish(
         mut self,
         context: &DocumentContext,
@@ -105,26 +105,26 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        let (scope, written) = (self.scope, self.document);
+        let (scope, document) = (self.scope, self.document);
         self.check_options(effective);
-        let state_key = state_key(written, effective);
+        let state_key = state_key(document, effective);
         let authentication = effective.authentication.as_ref();
         let facts = RouteFacts {
-            span: written.span,
-            methods: items(&written.methods),
-            client_path: written.client_path.as_ref().map_or("", |path| path.as_str()),
+            span: document.span,
+            methods: items(&document.methods),
+            client_path: document.client_path.as_ref().map_or("", |path| path.as_str()),
             state_key: &state_key,
             is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
             request_identity: &|| request_identity(&matches, &backend.path.value, backend.method.as_deref()),
         };
         let tried = self.attempts(effective, facts, &context.clusters);
-        let stages = scope.stages.compile(written, scope.global, &mut self.context(facts));
+        let stages = scope.stages.compile(document, scope.global, &mut self.context(facts));
         RouteBlueprint {
             index,
-            span: written.span,
+            span: document.span,
             name: String::new(),
-            handlers: options::handlers(scope, written, index, self.diagnostics),
-            key: written.key.as_ref().map(|key| key.value.clone()),
+            handlers: options::handlers(scope, document, index, self.diagnostics),
+            key: document.key.as_ref().map(|key| key.value.clone()),
             matcher: matches,
             backend_path: backend.path,
             cluster: backend.cluster,
@@ -139,8 +139,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             preserve_host: self.preserve_host(),
             request_id_key: self.request_id_key(),
             transforms: transforms::transforms(scope, effective, names.unwrap_or_default(), self.diagnostics),
-            policies: texts(&written.policies),
-            metadata: metadata(scope, written),
+            policies: texts(&document.policies),
+            metadata: metadata(scope, document),
             stages,
             broken: self.unservable,
             aggregate: None,
@@ -168,7 +168,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         Backend { path, method, cluster, service, service_fabric_path: fabric, version }
     }
 
-    /// The name that stands before the path where Service Fabric's reverse proxy is asked; it may hold placeholders.
+    /// The service name that precedes the path in requests to Service Fabric's reverse proxy; it may contain
+    /// placeholders.
     fn service_fabric_path(
         &mut self,
         context: &DocumentContext,
@@ -180,10 +181,10 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         let plain = |byte: u8| discovery::is_plain_http(byte) || matches!(byte, b'/' | b'{' | b'}');
         let bare = name.trim_matches('/');
         if bare.is_empty() || bare.contains("//") || bare.contains("..") || !bare.bytes().all(plain) {
-            let message = format!("\"{}\" is no name of a service of Service Fabric", name.value);
+            let message = format!("invalid Service Fabric service name \"{}\"", name.value);
             self.diagnostics
                 .error(codes::BAD_SERVICE_NAME, name.span, message)
-                .help("write Application/Service; placeholders of the route may be used");
+                .help("expected Application/Service; it may contain placeholders of the route");
         } else if template::check_braces(self.diagnostics, ocelot, "ServiceName", name)
             && let Some(names) = names
         {
@@ -206,7 +207,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         text(&route.backend_path)
     }
 
-    /// Every placeholder of the service's template has a value.
+    /// Every placeholder of the downstream template must have a value.
     fn known_placeholders(&mut self, path: &Spanned<String>, names: &[Box<str>]) {
         let (found, _) = template::placeholders(path);
         if found.iter().all(|placeholder| names.iter().any(|known| **known == *placeholder.name)) {
@@ -225,24 +226,24 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         self.accept(method.span, values::backend_method(method))
     }
 
-    /// The version; `newer` is set when the route asks for a later one than this gateway speaks.
+    /// The version; `newer` is set when the route requests a later one than this gateway supports.
     fn http_version(&mut self, newer: &mut bool) -> Sourced<HttpVersion> {
         let policy = self.version_policy();
-        let usual = Sourced::new(HttpVersion::Http11, None);
+        let default_value = Sourced::new(HttpVersion::Http11, None);
         let Some(version) = self.document.http_version.as_ref().filter(|text| !text.is_empty()) else {
-            return usual;
+            return default_value;
         };
         if !values::is_version(version) {
-            let message = format!("DownstreamHttpVersion \"{}\" is not a version", version.value);
-            let said = self.diagnostics.error(codes::BAD_HTTP_VERSION, version.span, message);
-            said.help("write \"1.1\", \"1.0\" or \"2.0\"");
-            return usual;
+            let message = format!("invalid DownstreamHttpVersion \"{}\"", version.value);
+            let diagnostic = self.diagnostics.error(codes::BAD_HTTP_VERSION, version.span, message);
+            diagnostic.help("expected \"1.1\", \"1.0\" or \"2.0\"");
+            return default_value;
         }
         match self.accept(version.span, values::choose_version(version, policy)) {
             Some(VersionChoice::Known(spoken)) => Sourced::new(spoken, Some(version.span)),
             spoken => {
                 *newer = spoken.is_some();
-                usual
+                default_value
             }
         }
     }
@@ -252,33 +253,33 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             return "";
         };
         if !VERSION_POLICIES.contains(&policy.as_str()) {
-            let message = format!("DownstreamHttpVersionPolicy \"{}\" is unknown", policy.value);
-            let said = self.diagnostics.error(codes::BAD_VERSION_POLICY, policy.span, message);
+            let message = format!("unknown DownstreamHttpVersionPolicy \"{}\"", policy.value);
+            let diagnostic = self.diagnostics.error(codes::BAD_VERSION_POLICY, policy.span, message);
             if let Some(meant) = crate::config::suggest::closest_match(policy, VERSION_POLICIES) {
-                said.help(format!("did you mean \"{meant}\"?"));
+                diagnostic.help(format!("did you mean \"{meant}\"?"));
             }
         }
         policy
     }
 
     pub(super) fn timeout(&mut self) -> Sourced<std::time::Duration> {
-        let (time, written) = inherit::timeout(&self.document.timeout, &self.scope.global.timeout);
-        if let Some(written) = written.filter(|wait| wait.non_zero().is_none()) {
-            let message = "a Timeout of zero or less";
+        let (time, setting) = inherit::timeout(&self.document.timeout, &self.scope.global.timeout);
+        if let Some(setting) = setting.filter(|timeout| timeout.non_zero().is_none()) {
+            let message = "Timeout must be greater than zero";
             OcelotTolerated::new(
                 codes::BAD_TIMEOUT,
-                OcelotBehavior::Effect("90 seconds are taken instead"),
+                OcelotBehavior::Effect("90 seconds are used instead"),
                 message,
             )
-            .help("write a time greater than zero, or leave it out for 90 seconds")
-            .report(self.diagnostics, self.scope.ocelot, written.span);
+            .help("set a duration greater than zero, or remove it for 90 seconds")
+            .report(self.diagnostics, self.scope.ocelot, setting.span);
         }
-        Sourced::new(time, written.map(|written| written.span))
+        Sourced::new(time, setting.map(|setting| setting.span))
     }
 
     fn preserve_host(&self) -> Sourced<bool> {
-        let written = self.document.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
-        Sourced::new(written.is_some_and(|on| on.value), written.map(|on| on.span))
+        let setting = self.document.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
+        Sourced::new(setting.is_some_and(|on| on.value), setting.map(|on| on.span))
     }
 
     fn request_id_key(&mut self) -> Option<Sourced<String>> {
@@ -286,7 +287,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         if values::is_token(key) {
             return Some(Sourced::new(key.value.clone(), Some(key.span)));
         }
-        let message = format!("RequestIdKey \"{}\" is not the name of a header", key.value);
+        let message = format!("invalid header name \"{}\" in RequestIdKey", key.value);
         OcelotTolerated::new(
             codes::BAD_HEADER_NAME,
             OcelotBehavior::Effect("no request id is sent"),
@@ -310,7 +311,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     }
 }
 
-/// The texts of a list.
+/// The strings of a list.
 fn texts(list: &crate::plan::document::List<String>) -> Vec<String> {
     items(list).iter().map(|text| text.value.clone()).collect()
 }

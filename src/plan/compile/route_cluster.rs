@@ -21,7 +21,7 @@ use crate::plan::document::HostAndPort;
 use std::sync::Arc;
 
 impl RouteCompiler<'_, '_, '_> {
-    /// The cluster that the route names. It has addresses and options of its own; those of a route would contradict it.
+    /// The cluster that the route names. It has its own endpoints and options; those of a route would contradict it.
     pub(super) fn named_cluster(
         &mut self,
         clusters: &Clusters,
@@ -45,7 +45,7 @@ impl RouteCompiler<'_, '_, '_> {
         })
     }
 
-    /// The addresses of the route itself, read in the order in which Ocelot would fail.
+    /// The endpoints of the route itself, read in the order in which Ocelot would fail.
     pub(super) fn own_cluster(
         &mut self,
         effective: &EffectiveOptions,
@@ -84,7 +84,7 @@ impl RouteCompiler<'_, '_, '_> {
         })
     }
 
-    /// What the balancer hashes is a value that the route takes from the path.
+    /// The hash key of the balancer must be a path value of the route.
     pub(super) fn known_key(&mut self, cluster: &ClusterBlueprint, names: Option<&[Box<str>]>) {
         let (BalancerKind::ConsistentHash(HashPolicy::Path(name)), Some(names)) =
             (&cluster.balancer.value, names)
@@ -96,14 +96,15 @@ impl RouteCompiler<'_, '_, '_> {
         }
         let place = cluster.name.as_ref().and(self.document.cluster.as_ref()).map(|set| set.span);
         let message =
-            format!("the path of the route has no placeholder \"{name}\", by which an address is chosen");
-        let said = self.diagnostics.error(codes::BAD_HASH_KEY, place.or(cluster.balancer.origin), message);
+            format!("the path of the route has no placeholder \"{name}\", which HashOn names");
+        let diagnostic = self.diagnostics.error(codes::BAD_HASH_KEY, place.or(cluster.balancer.origin), message);
         if let Some(meant) = suggest::closest_match(name, names.iter().map(|known| &**known)) {
-            said.help(format!("did you mean \"{meant}\"?"));
+            diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
     }
 
-    /// Who says where the service is, if it has a name. The reverse proxy of Service Fabric stands in its place.
+    /// The registry that lists the endpoints, if the service has a name. With Service Fabric its reverse proxy is the
+    /// endpoint.
     fn discovery(
         &mut self,
         registry: Option<&Registry>,
@@ -127,26 +128,26 @@ impl RouteCompiler<'_, '_, '_> {
     }
 
     fn scheme(&mut self) -> Scheme {
-        let Some(written) = self.document.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
+        let Some(scheme) = self.document.scheme.as_ref().filter(|scheme| !scheme.is_empty()) else {
             return Scheme::SameAsClient;
         };
-        compile_scheme(self.accept(written.span, values::scheme(written)))
+        compile_scheme(self.accept(scheme.span, values::scheme(scheme)))
     }
 
     fn endpoints(&mut self, balancer: &BalancerKind) -> Vec<Endpoint> {
-        let written = items(&self.document.endpoints);
+        let entries = items(&self.document.endpoints);
         let discovered = self.document.service_name.as_ref().is_some_and(|name| !name.is_empty());
-        if written.is_empty() && !discovered {
+        if entries.is_empty() && !discovered {
             let place = self.document.endpoints.as_ref().map_or(self.document.span, |list| list.span);
             self.diagnostics.error(codes::NO_ENDPOINTS, place, "the route has no DownstreamHostAndPorts").help(
-                "name the service: \"DownstreamHostAndPorts\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]",
+                "add the endpoints of the backend: \"DownstreamHostAndPorts\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]",
             );
         }
-        let mut endpoints = Vec::with_capacity(written.len());
-        for (position, entry) in written.iter().enumerate() {
+        let mut endpoints = Vec::with_capacity(entries.len());
+        for (position, entry) in entries.iter().enumerate() {
             let before = self.unservable.clone();
             endpoints.extend(self.endpoint(entry, discovered));
-            let is_asked = position == 0 || written.len() == 1;
+            let is_asked = position == 0 || entries.len() == 1;
             if before.is_none() && (!is_asked && *balancer == BalancerKind::NoLoadBalancer) {
                 self.unservable = None;
             }

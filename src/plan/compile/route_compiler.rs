@@ -33,18 +33,18 @@ pub struct RouteCompiler<'s, 'd, 'o> {
 }
 
 impl RouteCompiler<'_, '_, '_> {
-    /// The value, or the report of what is wrong with it; the first status that Ocelot would answer stays.
+    /// The value, or a report of its error; the first status that Ocelot would respond with is retained.
     pub(super) fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
-        let wrong = match read {
+        let error = match read {
             Ok(value) => return Some(value),
-            Err(wrong) => wrong,
+            Err(error) => error,
         };
-        UnservableRoute::record(&mut self.unservable, &wrong, self.scope.ocelot);
-        wrong.report(self.diagnostics, self.scope.ocelot, span);
+        UnservableRoute::record(&mut self.unservable, &error, self.scope.ocelot);
+        error.report(self.diagnostics, self.scope.ocelot, span);
         None
     }
 
-    /// The surroundings of the compilers of option objects.
+    /// The context of the compilers of option objects.
     pub(super) fn context<'c>(&'c mut self, route: RouteFacts<'c>) -> CompileContext<'c> {
         CompileContext {
             gateway: &self.scope.gateway,

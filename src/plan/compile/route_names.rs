@@ -1,11 +1,11 @@
-//! Names of routes for logs and metrics.
+//! Assigns the names of routes for logs and metrics.
 
 use crate::plan::blueprint::RouteBlueprint;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Gives every route a name of its own, which it has as a part of an aggregate too: its `Key`, else its template; where that is taken, the methods stand before
-/// it, and where that is taken too, its place in the file behind it.
+/// Gives every route a unique name, which it also has as a part of an aggregate: its `Key`, otherwise its template;
+/// if that is taken, prefixed with its methods; if that is taken too, followed by its index.
 pub fn assign_names(routes: &mut [RouteBlueprint]) {
     let mut taken: HashSet<Cow<str>> = HashSet::with_capacity(routes.len());
     let mut names = Vec::with_capacity(routes.len());

@@ -59,7 +59,7 @@ fn addresses(entries: &[Spanned<HostAndPort>], key: &mut String) {
     }
 }
 
-/// The key of the route's cached responses: a change of it begins with an empty cache, a change of addresses does not.
+/// The key of the route's cached responses: changing it starts with an empty cache, changing the endpoints does not.
 pub fn request_identity(matcher: &Match, backend_path: &str, backend_method: Option<&str>) -> String {
     let Match { client_path, case_sensitive, methods, host, header_templates, listeners, .. } = matcher;
     let requests = (&client_path.value, case_sensitive, methods, host, header_templates, listeners);

@@ -1,4 +1,4 @@
-//! What a route does with fields and claims, resolved.
+//! Compiles how a route changes fields and uses claims.
 
 use crate::config::{Diagnostics, Span, codes, suggest};
 use crate::plan::blueprint::transforms::Transforms;
@@ -11,7 +11,7 @@ use crate::stages::claims::{ClaimMapping, compile::compile_mappings};
 use crate::stages::header_transform::HeaderEdits;
 use crate::stages::header_transform::compile::{HeaderTransformCompiler, TransformSide, is_framing};
 
-/// Reads what concerns authorisation and transformation; `names` are those of the route's values, in their order.
+/// Compiles authorization and transformation; `names` are those of the route's values, in their order.
 pub fn transforms(
     scope: &CheckContext,
     effective: &EffectiveOptions,
@@ -68,13 +68,13 @@ impl TransformCompiler<'_, '_> {
         let keys = route.add_headers.iter().flat_map(|map| map.iter()).map(|(key, _)| key);
         let mut left_out = Vec::new();
         for key in keys.filter(|key| !values::is_token(key) || is_framing(key)) {
-            let message = format!("AddHeadersToRequest: the header \"{}\" cannot be set", key.value);
+            let message = format!("invalid header \"{}\" in AddHeadersToRequest", key.value);
             OcelotTolerated::new(
                 codes::BAD_HEADER_CHANGE,
                 OcelotBehavior::Effect("the entry is ignored"),
                 message,
             )
-            .help("take the name of a header that does not frame messages, such as X-User")
+            .help("must be a header name that is not a framing field, such as X-User")
             .report(self.diagnostics, self.scope.ocelot, key.span);
             left_out.push(key.value.as_str());
         }
@@ -94,7 +94,7 @@ impl TransformCompiler<'_, '_> {
             let message = format!("DownstreamPathTemplate has no placeholder {{{}}}", key.value);
             OcelotTolerated::new(
                 codes::BAD_PATH_CLAIM,
-                OcelotBehavior::Effect("the route answers 403 or 404"),
+                OcelotBehavior::Effect("the response is 403 or 404"),
                 message,
             )
             .did_you_mean(suggest::closest_match(key, there.iter().copied()))
@@ -113,17 +113,16 @@ impl TransformCompiler<'_, '_> {
         )
     }
 
-    /// Claims of callers who never say who they are.
+    /// Claims require authentication.
     fn warn_unauthenticated_claims(&mut self) {
         let route = self.route;
         let maps = [&route.add_claims, &route.add_headers, &route.add_queries, &route.path_claims];
         let first = maps.iter().filter_map(|map| map.as_ref()?.iter().next()).map(|(key, _)| key.span);
         let required = route.claims_required.iter().flat_map(|map| map.iter()).map(|(key, _)| key.span);
-        let Some(place) = first.chain(required).next() else { return };
-        let message =
-            "the route asks for claims, and not who the caller is: every request is refused with 403";
-        self.diagnostics.warning(codes::NOBODY_TO_JUDGE, place, message).help(
-            "name the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }",
-        );
+        let Some(span) = first.chain(required).next() else { return };
+        let message = "the route requires claims but no authentication: every request is rejected with 403";
+        self.diagnostics
+            .warning(codes::NOBODY_TO_JUDGE, span, message)
+            .help("set the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }");
     }
 }

@@ -1,5 +1,4 @@
-//! Addresses of listeners and services that may be sockets of this machine, and who may say on a listener for whom he
-//! comes.
+//! Addresses of listeners and endpoints that may be Unix domain sockets, and trusted PROXY protocol senders.
 
 use crate::base::ip_set::IpRange;
 use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
@@ -14,33 +13,37 @@ use crate::plan::document::{HostAndPort, ListenerDocument, ProxyProtocolDocument
 use std::path::Path;
 use std::time::Duration;
 
-/// The word in `Trusted` for everybody who comes through a socket of this machine.
+/// The entry of `Trusted` for all clients of a Unix domain socket.
 const UNIX: &str = "unix";
 
-/// The folder of the file in which something is written.
+/// The folder of the file that contains a span.
 pub(super) fn base_dir(sources: &Sources, span: Span) -> Option<&Path> {
     sources.get(span.file)?.path.as_deref()?.parent()
 }
 
-/// An address and a port, or a socket of this machine.
+/// An address and a port, or a Unix domain socket.
 pub(super) fn address(
     text: &Spanned<String>,
     sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Address> {
     match UnixAddress::parse(text, base_dir(sources, text.span)) {
-        Some(Ok(place)) => Some(Address::Unix(place)),
+        Some(Ok(address)) => Some(Address::Unix(address)),
         Some(Err(why)) => {
             diagnostics
-                .error(codes::BAD_SOCKET, text.span, format!("\"{}\" is no socket: {why}", text.value))
-                .help("write it like unix:/run/margay.sock, or unix:@margay for a name without a file");
+                .error(
+                    codes::BAD_SOCKET,
+                    text.span,
+                    format!("\"{}\" is not a Unix domain socket: {why}", text.value),
+                )
+                .help("expected unix:/run/margay.sock, or unix:@margay for an abstract socket");
             None
         }
         None => super::limits::address(text, diagnostics).map(Address::Tcp),
     }
 }
 
-/// A service behind a socket of this machine: `unix:` and where it is, from the root on. None where it is somewhere else.
+/// An endpoint behind a Unix domain socket: `unix:` and its absolute path. `None` for other endpoints.
 pub(super) fn backend_socket(
     entry: &HostAndPort,
     host: &Spanned<String>,
@@ -49,21 +52,25 @@ pub(super) fn backend_socket(
 ) -> Option<Option<String>> {
     let read = UnixAddress::parse(host, base_dir(sources, host.span))?;
     if let Some(port) = entry.port.as_ref().filter(|port| port.value != 0) {
-        let message = format!("Port {} means nothing here: Host is a socket of this machine", port.value);
-        diagnostics.error(codes::SOCKET_PORT, port.span, message).help("leave it out");
+        let message = format!("Port {} has no effect: Host is a Unix domain socket", port.value);
+        diagnostics.error(codes::SOCKET_PORT, port.span, message).help("remove it");
     }
     Some(match read {
-        Ok(place) => Some(place.to_string()),
+        Ok(address) => Some(address.to_string()),
         Err(why) => {
             diagnostics
-                .error(codes::BAD_SOCKET, host.span, format!("\"{}\" is no socket: {why}", host.value))
-                .help("write it like unix:/run/app.sock, or unix:@app for a name without a file");
+                .error(
+                    codes::BAD_SOCKET,
+                    host.span,
+                    format!("\"{}\" is not a Unix domain socket: {why}", host.value),
+                )
+                .help("expected unix:/run/app.sock, or unix:@app for an abstract socket");
             None
         }
     })
 }
 
-/// Where services behind sockets are spoken to over TLS, it is known whose certificate they show.
+/// TLS over a Unix domain socket requires a server name to verify the certificate.
 pub(super) fn check_server_name(
     entries: &[Spanned<HostAndPort>],
     scheme: Scheme,
@@ -88,17 +95,17 @@ pub(super) fn check_server_name(
     let hosts = entries.iter().filter_map(|entry| non_blank(&entry.host));
     for host in hosts.filter(|host| UnixAddress::has_unix_scheme(host)) {
         let message = match scheme {
-            Scheme::SameAsClient => "clients may come over https, and then the socket is spoken to over TLS",
-            _ => "the socket is spoken to over TLS",
+            Scheme::SameAsClient => "requests of https clients use TLS over the socket",
+            _ => "the socket uses TLS",
         };
-        let message = format!("{message}, and nothing says for whom its certificate is");
+        let message = format!("{message}, but there is no ServerName to verify its certificate");
         diagnostics.error(codes::NO_SERVER_NAME, host.span, message).help(
-            "write \"TlsOptions\": { \"ServerName\": \"app.example\" }, or \"DownstreamScheme\": \"http\"",
+            "set \"TlsOptions\": { \"ServerName\": \"app.example\" }, or \"DownstreamScheme\": \"http\"",
         );
     }
 }
 
-/// The mode of the file, in octal as chmod has it.
+/// The mode of the socket file, in octal as for chmod.
 pub(super) fn parse_mode(
     document: &ListenerDocument,
     address: &Address,
@@ -106,20 +113,20 @@ pub(super) fn parse_mode(
 ) -> Option<u32> {
     let text = non_blank(&document.unix_mode)?;
     if !matches!(address, Address::Unix(UnixAddress::Path(_))) {
-        let message = format!("UnixMode means nothing here: no file stands for {address}");
-        diagnostics.error(codes::BAD_UNIX_MODE, text.span, message).help("leave it out");
+        let message = format!("UnixMode has no effect: {address} has no socket file");
+        diagnostics.error(codes::BAD_UNIX_MODE, text.span, message).help("remove it");
     }
     let digits = text.trim();
     let read = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o777 && digits.len() >= 3);
     if read.is_none() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         diagnostics
-            .error(codes::BAD_UNIX_MODE, text.span, format!("UnixMode \"{}\" is no mode", text.value))
-            .help("write three or four octal digits, such as \"0660\" for owner and group");
+            .error(codes::BAD_UNIX_MODE, text.span, format!("invalid UnixMode \"{}\"", text.value))
+            .help("must be three or four octal digits, such as \"0660\" for owner and group");
     }
     read
 }
 
-/// Who may say for whom he comes. The time was read by others.
+/// The settings of the PROXY protocol. The timeout is compiled elsewhere.
 pub(super) fn proxy_protocol(
     document: &Spanned<ProxyProtocolDocument>,
     address: &Address,
@@ -143,13 +150,13 @@ pub(super) fn proxy_protocol(
         }
     }
     if items(&document.trusted).is_empty() {
-        let place = document.trusted.as_ref().map_or(document.span, |list| list.span);
+        let span = document.trusted.as_ref().map_or(document.span, |list| list.span);
         let help = match is_unix {
-            true => "write \"Trusted\": [\"unix\"]",
-            false => "name the proxies in front: \"Trusted\": [\"10.0.0.0/8\"]",
+            true => "set \"Trusted\": [\"unix\"]",
+            false => "list the trusted proxies: \"Trusted\": [\"10.0.0.0/8\"]",
         };
-        let message = "ProxyProtocol has no Trusted: any peer could claim any address";
-        diagnostics.error(codes::NO_TRUSTED, place, message).help(help);
+        let message = "ProxyProtocol without Trusted: any peer could claim any address";
+        diagnostics.error(codes::NO_TRUSTED, span, message).help(help);
     }
     ProxyProtocolConfig {
         trusted: ranges.into_iter().collect(),
@@ -160,16 +167,16 @@ pub(super) fn proxy_protocol(
 }
 
 fn report_invalid_proxy(entry: &Spanned<String>, diagnostics: &mut Diagnostics) {
-    let message = format!("\"{}\" is not an address, a range or a network", entry.value);
-    let help = "write 10.0.0.1, 10.0.0.0/8, ::1 or fd00::/8; \"unix\" for a listener that is a socket";
+    let message = format!("invalid trusted proxy \"{}\"", entry.value);
+    let help = "expected an address or network such as 10.0.0.1, 10.0.0.0/8, ::1 or fd00::/8; \"unix\" for a listener on a Unix domain socket";
     diagnostics.error(codes::BAD_PROXY, entry.span, message).help(help);
 }
 
 fn report_unused_trust(entry: &Spanned<String>, address: &Address, diagnostics: &mut Diagnostics) {
     let (message, help) = match address {
-        Address::Unix(_) => ("clients of a socket have no address to be trusted for", "write \"unix\""),
+        Address::Unix(_) => ("clients of a Unix domain socket have no address", "use \"unix\""),
         Address::Tcp(_) => {
-            ("\"unix\" is for listeners that are sockets", "name the addresses of the proxies")
+            ("\"unix\" applies to listeners on Unix domain sockets only", "list the addresses of the proxies")
         }
     };
     diagnostics.error(codes::USELESS_TRUST, entry.span, message).help(help);
@@ -177,16 +184,16 @@ fn report_unused_trust(entry: &Spanned<String>, address: &Address, diagnostics: 
 
 fn kind(setting: &Setting<String>, diagnostics: &mut Diagnostics) -> Mode {
     const MODES: [(&str, Mode); 2] = [("Required", Mode::Required), ("Optional", Mode::Optional)];
-    let Some(word) = non_blank(setting) else { return Mode::default() };
-    match MODES.iter().find(|(known, _)| known.eq_ignore_ascii_case(word.trim())) {
+    let Some(name) = non_blank(setting) else { return Mode::default() };
+    match MODES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim())) {
         Some((_, mode)) => *mode,
         None => {
-            let message = format!("there is no Mode \"{}\" of ProxyProtocol", word.value);
-            let said = diagnostics.error(codes::UNKNOWN_CHOICE, word.span, message);
-            if let Some(meant) = suggest::closest_match(word, MODES.map(|(known, _)| known)) {
-                said.help(format!("did you mean \"{meant}\"?"));
+            let message = format!("unknown Mode \"{}\" of ProxyProtocol", name.value);
+            let diagnostic = diagnostics.error(codes::UNKNOWN_CHOICE, name.span, message);
+            if let Some(meant) = suggest::closest_match(name, MODES.map(|(known, _)| known)) {
+                diagnostic.help(format!("did you mean \"{meant}\"?"));
             }
-            said.help("write \"Required\" or \"Optional\"");
+            diagnostic.help("expected \"Required\" or \"Optional\"");
             Mode::default()
         }
     }

@@ -1,5 +1,5 @@
-//! Documents out of their own settings and the options of the features that they carry, as the table of stages and the
-//! table of cluster options place them.
+//! Assembles documents from their own settings and the options of the features that they carry, as placed by the
+//! table of stages and the table of cluster options.
 
 /// Declares a document of one kind: `route`, `policy`, `global`, `aggregate`, `dynamic`, `cluster`. Its own settings come
 /// first, then the options of clusters, then those of stages.

@@ -1,7 +1,10 @@
-//! The documents that users write, as plain serde types: every setting is optional, and every value has its source span.
+//! The documents that users write, as plain serde types: every setting is optional, and every value has its source
+//! span.
 //!
-//! JSON names are Ocelot's (margay's own settings follow its style); Rust field names say client and backend, as the
-//! floors above do. The doc comments become the descriptions of the JSON Schema and of docs/configuration.md.
+//! JSON names are Ocelot's (margay's own settings follow its style); Rust field names say client and backend, as in
+//! the higher floors. The doc comments become the descriptions of the JSON Schema and of docs/configuration.md. Entry
+//! points: [`load`], called by `control` and `cli`, and [`gateway_schema`]. A document lives for one load; nothing in
+//! it outlives the compilation.
 
 #[macro_use]
 mod assemble;
@@ -86,17 +89,17 @@ pub struct Document {
     pub configuration_store: Setting<String>,
 }
 
-/// Reads everything that the request names.
+/// Loads the files that the request names.
 pub fn load(request: &Request, environment: Environment) -> Loaded {
     crate::config::load(request, environment, &vocabulary())
 }
 
-/// Reads a configuration from texts.
+/// Loads a configuration from texts in memory.
 pub fn load_texts(texts: &InMemoryFiles, environment: Environment) -> Loaded {
     crate::config::load_texts(texts, environment, &vocabulary())
 }
 
-/// The document of a tree; options under old names stand under their new ones.
+/// The document of a tree; options under legacy names are moved to the current ones.
 pub fn read(root: &Node, diagnostics: &mut Diagnostics, options: de::Options) -> Document {
     let mut document: Document = de::read(root, diagnostics, options);
     let routes = document.routes.iter_mut().flat_map(|list| list.value.iter_mut());

@@ -198,14 +198,14 @@ document! { dynamic:
 }
 
 impl RouteDocument {
-    /// Moves options under old names to their new ones; the old name wins.
+    /// Moves options under legacy names to the current ones; the legacy name takes precedence.
     pub(super) fn fold_old_names(&mut self) {
         self.cache = self.old_cache.take().or(self.cache.take());
     }
 }
 
 impl DynamicRouteDocument {
-    /// Moves options under old names to their new ones; the old name wins.
+    /// Moves options under legacy names to the current ones; the legacy name takes precedence.
     pub(super) fn fold_old_names(&mut self) {
         self.rate_limit = self.old_rate_limit.take().or(self.rate_limit.take());
     }

@@ -1,6 +1,8 @@
-//! `margay explain`: which route a request matches and why, and the request that would be sent to the backend, from a dry
-//! run of the same matcher and stages as live traffic. Entry point: [`Explainer::explain`], called by `cli::explain`.
-//! It owns nothing; the plan it explains is built for one call.
+//! `margay explain`: which route a request matches and why, and the request that would be sent to the backend, from a
+//! dry run of the same matcher and stages as live traffic. Envoy has the router check tool for this.
+//!
+//! Entry point: [`Explainer::explain`], called by `cli::explain`. It owns nothing; the plan it explains is built for
+//! one call.
 
 mod discovery;
 mod parts;

@@ -3,7 +3,7 @@
 use super::report::{Explanation, PartExplanation};
 use crate::{
     pipeline::exchange::Exchange,
-    plan::compiled::{Aggregate, Part, Route},
+    plan::compiled::{Aggregate, AggregatePart, Route},
 };
 use std::{future::Future, pin::Pin};
 
@@ -26,7 +26,7 @@ pub(super) async fn explain<'r>(
 
 async fn explain_part<'r>(
     aggregate: &'r Aggregate,
-    part: &'r Part,
+    part: &'r AggregatePart,
     exchange: &Exchange,
     dry_run: &DryRun<'_, 'r>,
 ) -> PartExplanation {

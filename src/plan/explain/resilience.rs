@@ -49,7 +49,7 @@ fn describe_qos(quality: &QosConfig) -> String {
 
 fn describe_retry(retry: &Retry) -> String {
     let on = [("connect", retry.on_connect), ("reset", retry.on_reset), ("timeout", retry.on_timeout)];
-    let mut on: Vec<String> = on.into_iter().filter(|(_, is)| *is).map(|(word, _)| word.to_owned()).collect();
+    let mut on: Vec<String> = on.into_iter().filter(|(_, is)| *is).map(|(name, _)| name.to_owned()).collect();
     on.extend(retry.statuses.iter().map(u16::to_string));
     on.extend(retry.grpc_codes.iter().map(|code| format!("gRPC {code}")));
     let each =

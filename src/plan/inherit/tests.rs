@@ -11,7 +11,7 @@ fn read(global: &str, route: &str) -> (GlobalDocument, RouteDocument) {
     let files = [("gateway.json", text.as_str())];
     let mut loaded =
         load_texts(&InMemoryFiles { files: &files, ..InMemoryFiles::default() }, Environment::of_process());
-    let root = loaded.root.as_ref().expect("sound JSON");
+    let root = loaded.root.as_ref().expect("valid JSON");
     let document: Document = de::read(root, &mut loaded.diagnostics, Default::default());
     assert!(loaded.diagnostics.list.is_empty(), "{:?}", loaded.diagnostics.list);
     let route = document.routes.expect("routes").value.remove(0).value;
@@ -30,27 +30,27 @@ fn number(set: &Option<Spanned<i32>>) -> Option<i32> {
 }
 
 #[test]
-fn a_route_without_options_takes_the_global_ones() {
+fn a_route_without_options_inherits_the_global_ones() {
     let quality = quality(r#"{ "QoSOptions": { "Timeout": 500 } }"#, "{}").expect("options");
     assert_eq!(number(&quality.timeout), Some(500));
 }
 
 #[test]
-fn properties_merge_one_by_one_and_the_route_wins() {
+fn properties_are_merged_one_by_one_and_the_route_takes_precedence() {
     let global = r#"{ "QoSOptions": { "Timeout": 500, "BreakDuration": 2000 } }"#;
     let quality = quality(global, r#"{ "QoSOptions": { "Timeout": 900 } }"#).expect("options");
     assert_eq!((number(&quality.timeout), number(&quality.break_duration)), (Some(900), Some(2000)));
 }
 
 #[test]
-fn an_old_name_wins_after_the_merge_so_a_global_old_name_beats_a_new_one_on_the_route() {
+fn a_global_legacy_name_overrides_a_new_name_on_the_route() {
     let global = r#"{ "QoSOptions": { "TimeoutValue": 500 } }"#;
     let quality = quality(global, r#"{ "QoSOptions": { "Timeout": 900 } }"#).expect("options");
     assert_eq!(number(&quality.timeout), Some(500));
 }
 
 #[test]
-fn a_group_holds_for_the_keys_it_lists_only_and_keys_have_their_case() {
+fn a_group_applies_to_the_keys_it_lists_and_keys_are_case_sensitive() {
     let global = r#"{ "QoSOptions": { "Timeout": 500, "RouteKeys": ["A"] } }"#;
     assert!(quality(global, r#"{ "Key": "A" }"#).is_some());
     assert!(quality(global, r#"{ "Key": "a" }"#).is_none());
@@ -72,7 +72,7 @@ fn an_empty_object_on_the_route_is_absent() {
 }
 
 #[test]
-fn a_breaker_is_on_when_one_of_three_values_is_above_zero() {
+fn a_breaker_is_enabled_by_one_of_three_positive_values() {
     for (options, on) in [
         (r#"{ "MinimumThroughput": 0, "Timeout": 0 }"#, false),
         (r#"{ "BreakDuration": 1000, "SamplingDuration": 1000 }"#, false),
@@ -86,7 +86,7 @@ fn a_breaker_is_on_when_one_of_three_values_is_above_zero() {
 }
 
 #[test]
-fn maps_are_united_by_exact_key_and_the_route_wins() {
+fn maps_are_merged_by_exact_key_and_the_route_takes_precedence() {
     let (global, route) = read(
         r#"{ "Metadata": { "a": "1", "b": "2" } }"#,
         r#"{ "Metadata": { "B": "3", "b": "4" , "c": null } }"#.replace(r#""B": "3", "#, "").as_str(),
@@ -98,7 +98,7 @@ fn maps_are_united_by_exact_key_and_the_route_wins() {
 }
 
 #[test]
-fn a_timeout_comes_from_the_route_then_from_above_then_is_ninety_seconds() {
+fn a_timeout_is_the_routes_then_the_global_one_then_ninety_seconds() {
     for (global, route, seconds) in [
         ("{}", "{}", 90.0),
         (r#"{ "Timeout": 4 }"#, "{}", 4.0),

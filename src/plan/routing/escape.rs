@@ -1,14 +1,14 @@
-//! Byte tables and percent-encoding: which bytes stay, and how the others are written.
+//! Byte classes and percent-encoding: which bytes are literal, and how the others are encoded.
 
 use crate::base::bytes::is_in;
 
-/// Bytes that stand in a path as they are (docs/ocelot-behavior.md, section 6.2): letters, digits and `-._~!$&'()*+,;=:@/`.
+/// Bytes that are literal in a path (docs/ocelot-behavior.md, section 6.2): letters, digits and `-._~!$&'()*+,;=:@/`.
 pub(super) const PATH: u8 = 1;
-/// Bytes that .NET's `UrlEncoder.Default` leaves alone (docs/ocelot-behavior.md, section 7.4).
+/// Bytes that .NET's `UrlEncoder.Default` does not encode (docs/ocelot-behavior.md, section 7.4).
 pub(super) const ENCODER: u8 = 2;
-/// Bytes that stand in a query byte for byte; the rest would not be a request line any more.
+/// Bytes that are literal in a query; any other byte would make the request line invalid.
 pub(super) const QUERY: u8 = 4;
-/// Bytes of [`PATH`] that need no second look: all but `/`.
+/// Bytes of [`PATH`] that need no further check: all except `/`.
 pub(super) const PLAIN: u8 = 8;
 
 /// The classes of each byte.
@@ -35,7 +35,7 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-/// True when `byte` belongs to the class.
+/// Whether `byte` belongs to the class.
 pub(super) fn contains(byte: u8, class: u8) -> bool {
     BYTE_CLASSES[byte as usize] & class != 0
 }
@@ -45,7 +45,7 @@ fn digit(byte: u8) -> Option<u8> {
     (byte as char).to_digit(16).map(|d| d as u8)
 }
 
-/// The byte that a `%XX` at the start of `text` stands for.
+/// The byte that a `%XX` at the start of `text` encodes.
 pub(super) fn decoded(text: &[u8]) -> Option<u8> {
     match text {
         [b'%', high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
@@ -59,7 +59,7 @@ pub(super) fn push_encoded(byte: u8, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&[b'%', DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]);
 }
 
-/// Writes `text`; bytes outside `class` become `%XX`, a valid `%XX` stays as it is spelled.
+/// Writes `text`; bytes outside `class` become `%XX`, a valid `%XX` is copied unchanged.
 pub(super) fn push_escaped(text: &[u8], class: u8, buffer: &mut Vec<u8>) {
     for (i, byte) in text.iter().enumerate() {
         let stays = contains(*byte, class) && *byte != b'%' || *byte == b'%' && decoded(&text[i..]).is_some();
@@ -70,9 +70,10 @@ pub(super) fn push_escaped(text: &[u8], class: u8, buffer: &mut Vec<u8>) {
     }
 }
 
-/// Writes the text of a path: decoded once but for `%2F` and `%25`, then escaped again (docs/ocelot-behavior.md, section 6.2).
+/// Writes the text of a path: decoded once except for `%2F` and `%25`, then encoded again (docs/ocelot-behavior.md,
+/// section 6.2).
 ///
-/// `%25` stays what it is: decoding it would turn `%252e` into `%2e`, which the service would decode once more.
+/// `%25` is copied unchanged: decoding it would turn `%252e` into `%2e`, which the backend would decode once more.
 pub(super) fn push_path_text(text: &[u8], buffer: &mut Vec<u8>) {
     let mut i = 0;
     while i < text.len() {
@@ -89,13 +90,12 @@ pub(super) fn push_path_text(text: &[u8], buffer: &mut Vec<u8>) {
     }
 }
 
-/// True when two texts are equal, with `any_case` but for the case of ASCII letters.
+/// Whether two texts are equal; with `any_case`, ASCII case is ignored.
 pub(super) fn eq_maybe_ignore_case(a: &[u8], b: &[u8], any_case: bool) -> bool {
     a == b || any_case && a.eq_ignore_ascii_case(b)
 }
 
-/// A hash that is equal for texts that differ only in the case of ASCII letters. Eight bytes at a time, the last eight
-/// may overlap those before.
+/// A hash that ignores ASCII case. Reads eight bytes at a time; the last eight may overlap those before.
 pub(super) fn folded_hash(text: &[u8]) -> u32 {
     let mut hash = fold_multiply(0x9e37_79b9, text.len() as u64);
     if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
@@ -114,7 +114,7 @@ pub(super) fn folded_hash(text: &[u8]) -> u32 {
     hash as u32
 }
 
-/// One step of the hash: both halves of a wide product. The bit that tells upper case from lower is set in every byte.
+/// One step of the hash: folds both halves of a wide product. The case bit is set in every byte.
 fn fold_multiply(hash: u64, word: u64) -> u64 {
     const FOLD: u64 = 0x2020_2020_2020_2020;
     const MIX: u128 = 0x9e37_79b9_7f4a_7c15;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_decoded_once_and_escaped_again() {
+    fn a_path_is_decoded_once_and_encoded_again() {
         assert_eq!(path_text("/%41b%7e"), "/Ab~");
         assert_eq!(path_text("/é b?#[]"), "/%C3%A9%20b%3F%23%5B%5D");
         assert_eq!(path_text("/%c3%a9"), "/%C3%A9");
@@ -179,12 +179,16 @@ mod tests {
             let mut taken: Vec<u32> = (0..8192).map(slots).collect();
             taken.sort_unstable();
             taken.dedup();
-            assert!(taken.len() > 6000, "{name}: {} of 8192 in 16384 slots; chance gives 6446", taken.len());
+            assert!(
+                taken.len() > 6000,
+                "{name}: {} of 8192 in 16384 slots; a random hash has 6446",
+                taken.len()
+            );
         }
     }
 
     #[test]
-    fn a_valid_escape_stays_and_a_lone_percent_sign_does_not() {
+    fn a_valid_escape_is_copied_and_a_lone_percent_sign_is_encoded() {
         let mut out = Vec::new();
         push_escaped(b"a%20b% {c}\xc3", QUERY, &mut out);
         assert_eq!(out, b"a%20b%25%20%7Bc%7D%C3");

@@ -1,5 +1,6 @@
-//! Placeholder values (docs/ocelot-behavior.md, section 6.4): literal texts with holes between them, each hole as long as it can be, the
-//! first one first. Literals are packed from the right, which gives just that, in linear time.
+//! Extracts placeholder values (docs/ocelot-behavior.md, section 6.4): literal texts with captures between them, each
+//! capture as long as possible, the first one first. Literals are packed from the right, which is equivalent and
+//! linear.
 
 use smallvec::SmallVec;
 
@@ -8,7 +9,7 @@ use super::program::Op;
 use super::rules::RoutingRules;
 use crate::base::path_params::PathParams;
 
-/// Bytes at which a hole ends.
+/// Bytes at which a capture ends.
 const SLASH: u8 = 1;
 const AMPERSAND: u8 = 2;
 const BAR: u8 = 4;
@@ -24,25 +25,25 @@ fn stop_class(byte: u8) -> u8 {
     }
 }
 
-/// One hole: where it stops, and how short it may be.
+/// One capture: its stop bytes and its minimum length.
 #[derive(Clone, Copy, Debug)]
 struct CapturePattern {
     terminators: u8,
     min_len: usize,
 }
 
-/// Literal texts with a hole between each two of them.
+/// Literal texts with a capture between each two of them.
 #[derive(Clone, Debug)]
 pub(super) struct LiteralPattern {
     texts: Vec<Box<[u8]>>,
     captures: SmallVec<[CapturePattern; 4]>,
-    /// The last text stands at the end of the subject.
+    /// Whether the last text must be at the end of the subject.
     anchored: bool,
-    /// Every hole ends at the first byte it stops at: the common case, for which one pass suffices.
+    /// Whether every capture ends at the first of its stop bytes: the common case, which needs a single pass.
     plain: bool,
 }
 
-/// Where a hole may lie: from, to at most, and exactly to when the next text leaves no choice.
+/// The range of a capture: its start, its maximum end, and its exact end when the next text determines it.
 #[derive(Clone, Copy, Default)]
 struct CaptureRange {
     from: usize,
@@ -50,7 +51,7 @@ struct CaptureRange {
     fixed: Option<usize>,
 }
 
-/// A text with or without one more `/` behind it.
+/// A text, optionally with one more `/` at its end.
 #[derive(Clone, Copy)]
 struct MatchInput<'t> {
     bytes: &'t [u8],
@@ -58,8 +59,8 @@ struct MatchInput<'t> {
 }
 
 impl LiteralPattern {
-    /// The pattern that values are taken with: `[^/|&]*`, the last hole `[^&]*`, not anchored at the end. Ours lets
-    /// `&` and `|` stand in path values, where they mean nothing.
+    /// The pattern that extracts values: `[^/|&]*`, the last capture `[^&]*`, not anchored at the end. Ours permits
+    /// `&` and `|` in path values, where they have no meaning.
     pub(super) fn extraction_pattern(
         texts: Vec<Vec<u8>>,
         path_holes: usize,
@@ -67,7 +68,7 @@ impl LiteralPattern {
         rules: &RoutingRules,
     ) -> LiteralPattern {
         let count = texts.len() - 1;
-        let hole = |i: usize| match (rules.ocelot_value_extraction, i + 1 == count) {
+        let terminators = |i: usize| match (rules.ocelot_value_extraction, i + 1 == count) {
             (true, true) => AMPERSAND,
             (true, false) => SLASH | BAR | AMPERSAND,
             (false, _) if i >= path_holes => AMPERSAND,
@@ -77,19 +78,19 @@ impl LiteralPattern {
         };
         LiteralPattern::new(
             texts,
-            (0..count).map(|i| CapturePattern { terminators: hole(i), min_len: 0 }).collect(),
+            (0..count).map(|i| CapturePattern { terminators: terminators(i), min_len: 0 }).collect(),
             false,
         )
     }
 
     fn new(texts: Vec<Vec<u8>>, captures: SmallVec<[CapturePattern; 4]>, anchored: bool) -> LiteralPattern {
-        let stops = |(hole, next): (&CapturePattern, &Vec<u8>)| match next.first() {
-            Some(byte) => stop_class(*byte) & hole.terminators != 0,
+        let stops = |(capture, next): (&CapturePattern, &Vec<u8>)| match next.first() {
+            Some(byte) => stop_class(*byte) & capture.terminators != 0,
             None => !anchored,
         };
         let plain = captures.iter().zip(&texts[1..]).all(stops)
             && texts[1..].iter().rev().skip(1).all(|text| !text.is_empty())
-            && captures.iter().all(|hole| hole.min_len == 0);
+            && captures.iter().all(|capture| capture.min_len == 0);
         LiteralPattern {
             texts: texts.into_iter().map(Vec::into_boxed_slice).collect(),
             captures,
@@ -98,14 +99,14 @@ impl LiteralPattern {
         }
     }
 
-    /// Takes the values out of `bytes`, with `slash` as if one `/` more stood at its end. False: it does not fit.
+    /// Extracts the values from `bytes`; `slash` appends a virtual `/`. Returns false if the pattern does not match.
     pub(super) fn solve(&self, bytes: &[u8], slash: bool, values: &mut PathParams) -> bool {
         let subject = MatchInput { bytes, slash };
         if self.plain {
             return self.solve_plain(&subject, values);
         }
-        let Some(rooms) = self.candidate_ranges(&subject) else { return false };
-        let Some(ends) = self.latest_ends(&subject, &rooms) else { return false };
+        let Some(ranges) = self.candidate_ranges(&subject) else { return false };
+        let Some(ends) = self.latest_ends(&subject, &ranges) else { return false };
         let mut start = self.texts[0].len();
         for (i, end) in ends.iter().enumerate() {
             values.push_range(start.min(bytes.len()), (*end).min(bytes.len()));
@@ -118,59 +119,61 @@ impl LiteralPattern {
         if !subject.matches_at(0, &self.texts[0]) {
             return false;
         }
-        let (before, most) = (values.len(), subject.bytes.len());
+        let (before, max) = (values.len(), subject.bytes.len());
         let mut pos = self.texts[0].len();
-        for (hole, next) in self.captures.iter().zip(&self.texts[1..]) {
-            let end = subject.run_end(pos, hole.terminators);
+        for (capture, next) in self.captures.iter().zip(&self.texts[1..]) {
+            let end = subject.run_end(pos, capture.terminators);
             if !subject.matches_at(end, next) {
                 values.truncate(before);
                 return false;
             }
-            values.push_range(pos.min(most), end.min(most));
+            values.push_range(pos.min(max), end.min(max));
             pos = end + next.len();
         }
         true
     }
 
-    /// Left to right: where each hole may lie. A text that holds a byte the hole stops at leaves it no choice.
+    /// Left to right: the range of each capture. A text that contains a stop byte of the capture determines its end.
     fn candidate_ranges(&self, subject: &MatchInput<'_>) -> Option<SmallVec<[CaptureRange; 4]>> {
         let mut pos = subject.matches_at(0, &self.texts[0]).then_some(self.texts[0].len())?;
-        let mut rooms = SmallVec::new();
-        for (i, hole) in self.captures.iter().enumerate() {
+        let mut ranges = SmallVec::new();
+        for (i, capture) in self.captures.iter().enumerate() {
             let next = &self.texts[i + 1];
-            let to = subject.run_end(pos, hole.terminators);
+            let to = subject.run_end(pos, capture.terminators);
             let last = i + 1 == self.captures.len();
-            let mut fixed =
-                next.iter().position(|b| stop_class(*b) & hole.terminators != 0).map(|at| to.checked_sub(at));
+            let mut fixed = next
+                .iter()
+                .position(|b| stop_class(*b) & capture.terminators != 0)
+                .map(|at| to.checked_sub(at));
             if fixed.is_none() && last && self.anchored {
                 fixed = Some(subject.len().checked_sub(next.len()).filter(|at| *at <= to));
             }
-            let room = CaptureRange { from: pos, to, fixed: fixed.map_or(Some(None), |at| at.map(Some))? };
-            if let Some(at) = room.fixed {
-                (at >= pos + hole.min_len && subject.matches_at(at, next)).then_some(())?;
+            let range = CaptureRange { from: pos, to, fixed: fixed.map_or(Some(None), |at| at.map(Some))? };
+            if let Some(at) = range.fixed {
+                (at >= pos + capture.min_len && subject.matches_at(at, next)).then_some(())?;
                 pos = at + next.len();
             }
-            rooms.push(room);
+            ranges.push(range);
         }
-        Some(rooms)
+        Some(ranges)
     }
 
-    /// Right to left: the last place where each hole can end.
-    fn latest_ends(&self, subject: &MatchInput<'_>, rooms: &[CaptureRange]) -> Option<SmallVec<[usize; 4]>> {
-        let mut ends: SmallVec<[usize; 4]> = SmallVec::from_elem(0, rooms.len());
+    /// Right to left: the last position where each capture can end.
+    fn latest_ends(&self, subject: &MatchInput<'_>, ranges: &[CaptureRange]) -> Option<SmallVec<[usize; 4]>> {
+        let mut ends: SmallVec<[usize; 4]> = SmallVec::from_elem(0, ranges.len());
         let mut limit = usize::MAX;
-        for (i, room) in rooms.iter().enumerate().rev() {
-            let (hole, next) = (&self.captures[i], &self.texts[i + 1]);
-            let end = match room.fixed {
+        for (i, range) in ranges.iter().enumerate().rev() {
+            let (capture, next) = (&self.captures[i], &self.texts[i + 1]);
+            let end = match range.fixed {
                 Some(at) => at,
                 None => {
-                    let most = room.to.min(limit.checked_sub(next.len())?);
-                    let least = room.from + hole.min_len;
-                    (least..=most).rev().find(|at| subject.matches_at(*at, next))?
+                    let max = range.to.min(limit.checked_sub(next.len())?);
+                    let min = range.from + capture.min_len;
+                    (min..=max).rev().find(|at| subject.matches_at(*at, next))?
                 }
             };
             ends[i] = end;
-            limit = end.checked_sub(hole.min_len)?;
+            limit = end.checked_sub(capture.min_len)?;
         }
         Some(ends)
     }
@@ -181,7 +184,7 @@ impl MatchInput<'_> {
         self.bytes.len() + usize::from(self.slash)
     }
 
-    /// Whether `want` stands at `at`; values are taken in any case.
+    /// Whether `want` occurs at `at`, ignoring case.
     fn matches_at(&self, at: usize, want: &[u8]) -> bool {
         match self.bytes.get(at..at + want.len()) {
             Some(have) => eq_maybe_ignore_case(have, want, true),
@@ -194,7 +197,7 @@ impl MatchInput<'_> {
         }
     }
 
-    /// The first byte from `at` that a hole with these stops cannot take.
+    /// The first byte from `at` at which a capture with these stops ends.
     fn run_end(&self, at: usize, stops: u8) -> usize {
         let rest = self.bytes.get(at..).unwrap_or_default();
         match first_stop(rest, stops) {
@@ -205,7 +208,7 @@ impl MatchInput<'_> {
     }
 }
 
-/// Where the first byte of these classes stands.
+/// The position of the first byte of these classes.
 fn first_stop(text: &[u8], stops: u8) -> Option<usize> {
     match stops {
         0 => None,
@@ -215,8 +218,8 @@ fn first_stop(text: &[u8], stops: u8) -> Option<usize> {
     }
 }
 
-/// The values as the route itself matched, where the simpler pattern of section 6.4 does not fit: each way to write the
-/// optional parts is tried until one fits.
+/// The values by the matching pattern of the route, where the simpler pattern of section 6.4 does not match: each
+/// form of the optional parts is tried until one matches.
 pub(super) fn as_matched(ops: &[Op], names: usize, text: &[u8], values: &mut PathParams) {
     let before = values.len();
     for (slash, tail) in [(false, true), (true, true), (false, false)] {
@@ -231,15 +234,15 @@ pub(super) fn as_matched(ops: &[Op], names: usize, text: &[u8], values: &mut Pat
             }
         }
     }
-    debug_assert!(false, "a route that matched has values");
+    debug_assert!(false, "a route that matched must have values");
     (0..names).for_each(|_| values.push_range(text.len(), text.len()));
 }
 
-/// The program as texts and holes, with `mark` for the `?`. A mark without `?` is only possible when nothing but holes
-/// follows it; then they are left out.
+/// The program as texts and captures, with `mark` for the `?`. A mark without `?` is only possible when nothing
+/// except captures follows it; then they are omitted.
 fn to_texts_and_captures(ops: &[Op], mark: &[u8], tail: bool) -> Option<LiteralPattern> {
     let mut texts = vec![Vec::new()];
-    let mut holes = SmallVec::new();
+    let mut captures = SmallVec::new();
     for (i, op) in ops.iter().enumerate() {
         let last = texts.last_mut()?;
         match op {
@@ -257,7 +260,7 @@ fn to_texts_and_captures(ops: &[Op], mark: &[u8], tail: bool) -> Option<LiteralP
             Op::OptionalTail | Op::End => {}
             Op::Segment | Op::CatchAll => {
                 let stops = if matches!(op, Op::Segment) { SLASH } else { 0 };
-                holes.push(CapturePattern {
+                captures.push(CapturePattern {
                     terminators: stops,
                     min_len: usize::from(matches!(op, Op::Segment)),
                 });
@@ -265,5 +268,5 @@ fn to_texts_and_captures(ops: &[Op], mark: &[u8], tail: bool) -> Option<LiteralP
             }
         }
     }
-    Some(LiteralPattern::new(texts, holes, true))
+    Some(LiteralPattern::new(texts, captures, true))
 }

@@ -1,7 +1,7 @@
-//! `UpstreamHeaderTemplates` (docs/ocelot-behavior.md, section 6.5): every named header must be there and match.
+//! `UpstreamHeaderTemplates` (docs/ocelot-behavior.md, section 6.5): every named header must be present and match.
 //!
 //! A template is a regular expression with `{header:name}` for `(.+)`. This is the only place where routing uses the
-//! regex crate, and only routes with such templates pay for it.
+//! regex crate, so only routes with such templates pay for it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,9 +10,9 @@ use regex::bytes::{Captures, Regex};
 
 use crate::base::path_params::PathParams;
 
-/// Looks a request header up: all its lines joined with `,`; `None` when it is absent.
+/// Looks up a request header: all its lines joined with `,`; `None` when it is absent.
 pub trait HeaderLookup {
-    /// The joined value of the header with this name (in any case).
+    /// The joined value of the header with this name (case-insensitive).
     fn join_header_lines(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 }
 
@@ -34,11 +34,11 @@ impl HeaderLookup for [(&str, &str)] {
 
 /// Why a header template cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the template for the header `{header}` is no regular expression: {reason}")]
+#[error("invalid template for the header `{header}`: {reason}")]
 pub struct HeaderTemplateError {
     /// The header's name.
     pub header: String,
-    /// What the regex crate says.
+    /// The error of the regex crate.
     pub reason: String,
 }
 
@@ -54,7 +54,7 @@ struct HeaderTemplate {
     header: Box<str>,
     source: Box<str>,
     regex: Regex,
-    /// The groups that give a value, one for each name, in order. A name used twice means its last group.
+    /// The groups that capture a value, one for each name, in order. For a name used twice it is the last group.
     groups: Vec<usize>,
 }
 
@@ -78,12 +78,12 @@ impl HeaderTemplates {
         if errors.is_empty() { Ok(compiled) } else { Err(errors) }
     }
 
-    /// True when the route asks for no header.
+    /// Whether the route has no header templates.
     pub fn is_empty(&self) -> bool {
         self.templates.is_empty()
     }
 
-    /// The names of the values these templates give, in order.
+    /// The names of the values of these templates, in order.
     pub fn names(&self) -> &[Box<str>] {
         &self.names
     }
@@ -108,7 +108,7 @@ impl HeaderTemplates {
         }
     }
 
-    /// True when every header `self` asks for is asked for by `other` in the same words.
+    /// Whether every template of `self` also occurs in `other`, with the same text.
     pub(super) fn is_implied_by(&self, other: &HeaderTemplates) -> bool {
         let alike = |a: &HeaderTemplate, b: &HeaderTemplate| {
             a.header.eq_ignore_ascii_case(&b.header)
@@ -136,10 +136,10 @@ impl HeaderTemplate {
     }
 }
 
-/// Names our own groups get in the expression, so that a placeholder may have any name.
+/// The names of our own groups in the expression, so that a placeholder may have any name.
 const GROUP: &str = "placeholder_";
 
-/// `{header:name}` → a named group; gives the expression and the names in order.
+/// `{header:name}` → a named group; returns the expression and the names in order.
 fn replace_placeholders(template: &str) -> (String, Vec<String>) {
     let (mut body, mut names, mut rest) = (String::new(), Vec::new(), template);
     while let Some((at, len)) = next_placeholder(rest) {
@@ -152,7 +152,7 @@ fn replace_placeholders(template: &str) -> (String, Vec<String>) {
     (body, names)
 }
 
-/// Copies an expression; a `{` that begins no `{2,3}` is plain text, as it is in .NET.
+/// Copies an expression; a `{` that does not begin a quantifier is literal, as in .NET.
 fn push_expression(text: &str, buffer: &mut String) {
     let mut escaped = false;
     for (i, c) in text.char_indices() {
@@ -165,17 +165,17 @@ fn push_expression(text: &str, buffer: &mut String) {
     }
 }
 
-/// True for `{2}`, `{2,}` and `{2,3}`.
+/// Whether the text is `{2}`, `{2,}` or `{2,3}`.
 fn is_quantifier(text: &str) -> bool {
     let inner = text.strip_prefix('{').and_then(|t| t.split_once('}')).map(|(inner, _)| inner);
     let number = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
     inner.is_some_and(|inner| match inner.split_once(',') {
-        Some((least, most)) => number(least) && (most.is_empty() || number(most)),
+        Some((min, max)) => number(min) && (max.is_empty() || number(max)),
         None => number(inner),
     })
 }
 
-/// Where the next `{header:...}` is, and how long.
+/// The position and length of the next `{header:...}`.
 fn next_placeholder(text: &str) -> Option<(usize, usize)> {
     const OPEN: &[u8] = b"{header:";
     let at = text.as_bytes().windows(OPEN.len()).position(|w| w.eq_ignore_ascii_case(OPEN))?;
@@ -183,8 +183,8 @@ fn next_placeholder(text: &str) -> Option<(usize, usize)> {
     Some((at, len))
 }
 
-/// Each group with the name of its value: ours, those named in the template, the others by their number (.NET counts
-/// unnamed groups apart).
+/// Each group with the name of its value: ours, those named in the template, the others by their number (.NET numbers
+/// unnamed groups separately).
 fn named_groups(regex: &Regex, placeholders: &[String]) -> (Vec<usize>, Vec<Box<str>>) {
     let mut by_name: HashMap<Box<str>, usize> = HashMap::new();
     let (mut groups, mut names, mut unnamed) = (Vec::new(), Vec::new(), 0);
@@ -199,7 +199,7 @@ fn named_groups(regex: &Regex, placeholders: &[String]) -> (Vec<usize>, Vec<Box<
             }
         };
         match by_name.get(&name) {
-            Some(place) => groups[*place] = group,
+            Some(position) => groups[*position] = group,
             None => {
                 by_name.insert(name.clone(), groups.len());
                 groups.push(group);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_takes_one_or_more_characters() {
+    fn a_placeholder_matches_one_or_more_characters() {
         assert_eq!(values("v-{header:kind}", "v-7"), pairs(&[("kind", "7")]));
         assert_eq!(values("v-{header:kind}", "v-"), None);
         assert_eq!(values("{header:a}-{header:b}", "x-y-z"), pairs(&[("a", "x-y"), ("b", "z")]));
@@ -249,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn case_counts_only_when_the_route_says_so() {
+    fn matching_is_case_sensitive_only_if_the_route_is() {
         assert_eq!(values("BLUE", "blue"), pairs(&[]));
         assert!(compile("BLUE", true).matches(&[("X-Kind", "blue")][..]).is_err());
     }
 
     #[test]
-    fn every_line_of_a_header_counts_joined_by_commas() {
+    fn all_lines_of_a_header_are_matched_joined_by_commas() {
         let templates = compile("v-7,second", false);
         assert!(templates.matches(&[("X-Kind", "v-7"), ("x-kind", "second")][..]).is_ok());
         assert_eq!(templates.matches(&[("X-Kind", "v-7")][..]), Err("X-Kind"));

@@ -1,8 +1,9 @@
-//! The index of the routes of one host: a tree over path segments. It leads to the few routes whose template may match
-//! a path, best rank first known; the program of each is then run. The index may offer too many, never too few.
+//! The index of the routes of one host: a tree over path segments. It narrows a path down to the few routes whose
+//! template may match; their programs are then run in order of rank. The index may return too many candidates, never
+//! too few.
 //!
-//! Each level looks the segment up in one hash table, whatever the number of routes, once as a whole and once for each
-//! length of literal text that stands before a placeholder in a segment there (mostly none: `{id}`).
+//! Each level looks the segment up in one hash table, whatever the number of routes: once as a whole, and once for
+//! each length of literal text that precedes a placeholder in a segment of that level (usually none: `{id}`).
 
 use smallvec::SmallVec;
 
@@ -10,17 +11,17 @@ use super::escape::{eq_maybe_ignore_case, folded_hash};
 use super::path::Target;
 use super::program::{Op, Program};
 
-/// Deeper than this, routes share one list; templates are never that deep in earnest.
+/// Deeper than this, routes share one list; real templates are not that deep.
 const MAX_DEPTH: usize = 24;
 
-/// One node: what was read so far are the segments on the way to it.
+/// One node; its path in the tree is the sequence of segments read so far.
 #[derive(Debug)]
 struct Node {
     key: Box<[u8]>,
     /// The best rank in the subtree.
     best_match: u32,
     literals: Hashed,
-    /// Children for segments with a placeholder, by the length of the text before it.
+    /// Children for segments with a placeholder, by the length of the text that precedes it.
     prefixed: SmallVec<[(u32, Hashed); 1]>,
     /// Routes that may match when the path ends here.
     exact: Vec<u32>,
@@ -28,7 +29,7 @@ struct Node {
     descendants: Vec<u32>,
     /// Routes that may match whatever follows the text before the placeholder.
     prefix: Vec<u32>,
-    /// Query templates whose placeholder here may reach into the query, where more of the template follows.
+    /// Query templates whose placeholder may extend into the query, where more of the template follows.
     query_boundary: Vec<u32>,
 }
 
@@ -54,7 +55,7 @@ struct Hashed {
     used: usize,
 }
 
-/// Marks a free slot; no tree has as many nodes.
+/// Marks a free slot; no tree has that many nodes.
 const EMPTY_SLOT: u32 = u32::MAX;
 
 impl Hashed {
@@ -97,13 +98,13 @@ impl Hashed {
     }
 }
 
-/// The tree. Ranks are given by the caller, who inserts them in ascending order.
+/// The tree. Ranks are assigned by the caller, which inserts them in ascending order.
 #[derive(Debug)]
 pub(super) struct Index {
     nodes: Vec<Node>,
 }
 
-/// Which list of a node.
+/// Selects a list of a node.
 #[derive(Clone, Copy)]
 enum List {
     Here,
@@ -120,13 +121,13 @@ enum Segment {
 
 /// How the path part of a template ends, after its segments.
 enum Tail {
-    /// Right there.
+    /// At this position.
     Exact,
-    /// There, or with one `/` more.
+    /// At this position, optionally followed by one `/`.
     Slash,
-    /// There, or with anything after a `/`.
+    /// At this position, or anything after a `/`.
     OpenSegment,
-    /// With anything after a segment that begins with this text.
+    /// Anything after a segment that begins with this text.
     CatchAll(Vec<u8>),
 }
 
@@ -135,7 +136,7 @@ impl Index {
         Index { nodes: vec![Node::new(b"")] }
     }
 
-    /// Enters a program under its rank.
+    /// Inserts a program with its rank.
     pub(super) fn insert(&mut self, program: &Program, rank: u32) {
         let (segments, tail) = shape(program);
         let mut node = 0;
@@ -238,7 +239,7 @@ impl Index {
     }
 }
 
-/// One look-up.
+/// One lookup.
 struct Walk<'w> {
     nodes: &'w [Node],
     path: &'w [u8],
@@ -248,7 +249,7 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// `pos` is where the next segment's `/` stands, or the end of the path.
+    /// `pos` is the position of the next segment's `/`, or the end of the path.
     fn visit(&mut self, node: u32, pos: usize) {
         let nodes = self.nodes;
         let node = &nodes[node as usize];
@@ -272,7 +273,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A child reached by a segment with a placeholder, which ends at `end`.
+    /// A child for a segment with a placeholder, which ends at `end`.
     fn prefixed(&mut self, child: u32, end: usize) {
         let node = &self.nodes[child as usize];
         if node.best_match >= self.best_match {

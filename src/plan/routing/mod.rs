@@ -1,8 +1,11 @@
-//! Routing: the request target, path templates, the route table, and the URL that is sent on.
+//! Routing: finds the route of a request and builds the URL of the request to the backend. Envoy calls this route
+//! matching and path rewriting, nginx `location` and `proxy_pass`, YARP routes and transforms.
 //!
-//! Pure functions over bytes: no sockets, no serde. `path` normalises, `template` and `program` match, `extract` takes
-//! the values, `headers` matches header templates, `table` finds the route,
-//! `trace` says why, `shadow` which can never be found, `url` and `query` write what is sent on.
+//! Pure functions over bytes: no sockets, no serde. `path` normalizes the target, `template` and `program` match it,
+//! `extract` captures the values, `headers` matches header templates, `table` and `index` find the route, `trace`
+//! explains the result, `unreachable` detects routes that can never match, `url` and `query` build the outgoing
+//! target. Entry points: [`RouteTable`] and [`UrlTemplate`], owned by the plan and used by `Plan::find` for every
+//! request; nothing outlives a reload.
 
 mod escape;
 mod extract;

@@ -1,4 +1,5 @@
-//! The request target, normalised once (docs/ocelot-behavior.md, section 6.2). What comes out is matched and forwarded alike.
+//! The request target, normalized once (docs/ocelot-behavior.md, section 6.2). The normalized target is both matched
+//! and forwarded.
 
 use std::borrow::Cow;
 
@@ -11,23 +12,23 @@ pub struct Target<'a> {
     path_len: usize,
 }
 
-/// Why a request target cannot be routed. The answer is 400.
+/// Why a request target cannot be routed. The response is 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Neither a path nor the `*` of an OPTIONS request.
-    #[error("the request target does not begin with `/`")]
+    #[error("the request target does not start with `/`")]
     NoSlash,
-    /// A control byte or a space, or a NUL in escaped form.
-    #[error("the request target holds a byte that no target may hold")]
+    /// A control byte or a space, or an encoded NUL.
+    #[error("the request target contains an invalid byte")]
     Byte,
-    /// Longer than any buffer of ours.
+    /// Longer than the supported maximum.
     #[error("the request target is too long")]
     TooLong,
 }
 
 impl<'a> Target<'a> {
-    /// Normalises an origin-form target, or the `*` of an OPTIONS request. Borrows when there is nothing to do.
-    pub fn normalise(raw: &'a [u8], options: bool) -> Result<Target<'a>, TargetError> {
+    /// Normalizes an origin-form target, or the `*` of an OPTIONS request. Borrows if it is in normal form already.
+    pub fn normalize(raw: &'a [u8], options: bool) -> Result<Target<'a>, TargetError> {
         if raw.first() != Some(&b'/') && !(options && raw == b"*") {
             return Err(TargetError::NoSlash);
         }
@@ -44,12 +45,13 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// A target that was normalised before: `text` is its whole text, the first `path_len` bytes are the path.
+    /// A target that has been normalized: `text` is its whole text, the first `path_len` bytes are the path.
     pub fn from_normalized(text: &'a [u8], path_len: usize) -> Target<'a> {
         Target { text: Cow::Borrowed(text), path_len: path_len.min(text.len()) }
     }
 
-    /// The path followed by the raw query: what [`crate::base::path_params::PathParams`] ranges point into.
+    /// The path followed by the raw query: the text that the ranges of [`crate::base::path_params::PathParams`] refer
+    /// to.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
@@ -59,7 +61,7 @@ impl<'a> Target<'a> {
         &self.text[..self.path_len]
     }
 
-    /// The query as it came, with its `?`; empty when there is none.
+    /// The query as received, with its `?`; empty when there is none.
     pub fn query(&self) -> &[u8] {
         &self.text[self.path_len..]
     }
@@ -69,18 +71,18 @@ impl<'a> Target<'a> {
         self.path_len
     }
 
-    /// True when the text had to be written anew.
+    /// Whether the text differs from the received one.
     pub fn is_rewritten(&self) -> bool {
         matches!(self.text, Cow::Owned(_))
     }
 
-    /// The same target with a text of its own.
+    /// The same target with its own copy of the text.
     pub fn into_owned(self) -> Target<'static> {
         Target { text: Cow::Owned(self.text.into_owned()), path_len: self.path_len }
     }
 }
 
-/// Finds the end of the path and whether the path is in normal form already.
+/// Finds the end of the path, and whether the path is in normal form already.
 fn scan(raw: &[u8]) -> Result<(usize, bool), TargetError> {
     let mut normal = true;
     let mut i = 0;
@@ -98,13 +100,13 @@ fn scan(raw: &[u8]) -> Result<(usize, bool), TargetError> {
     Ok((raw.len(), normal))
 }
 
-/// True when `text` begins with a segment `.` or `..`.
+/// Whether `text` begins with a segment `.` or `..`.
 fn dot_segment_at(text: &[u8]) -> bool {
     let end = text.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(text.len());
     matches!(&text[..end], b"." | b"..")
 }
 
-/// Whether the `%` at the start of `text` is how normal form writes it.
+/// Whether the escape at the start of `text` is in normal form.
 fn escape_is_normal(text: &[u8]) -> Result<bool, TargetError> {
     match decoded(text) {
         None => Ok(false),
@@ -125,7 +127,7 @@ fn rewritten(raw: &[u8], path_len: usize) -> Target<'static> {
 
 /// Removes the segments `.` and `..` from the path that begins at `start` (RFC 3986 section 5.2.4).
 ///
-/// A segment spelled with `%2e` counts as well: what the service decodes must not climb out of its path.
+/// A segment spelled with `%2e` counts as well: it must not climb out of its path once the backend decodes it.
 pub(super) fn remove_dot_segments(text: &mut Vec<u8>, start: usize) {
     let mut write = start;
     let mut read = start;
@@ -175,22 +177,22 @@ mod tests {
     use super::*;
 
     fn normal(raw: &str) -> String {
-        let target = Target::normalise(raw.as_bytes(), false).unwrap();
+        let target = Target::normalize(raw.as_bytes(), false).unwrap();
         String::from_utf8(target.text().to_vec()).unwrap()
     }
 
     #[test]
     fn a_normal_target_is_borrowed() {
         for raw in ["/", "/a/b.c/~x", "/a%20b%C3%A9/%2f%2F%25", "/a?b=..&c=%41", "/a//b/", "/..a/.b/a./..."] {
-            let target = Target::normalise(raw.as_bytes(), false).unwrap();
+            let target = Target::normalize(raw.as_bytes(), false).unwrap();
             assert!(!target.is_rewritten(), "{raw}");
             assert_eq!(target.text(), raw.as_bytes());
         }
     }
 
     #[test]
-    fn path_and_query_part_at_the_first_question_mark() {
-        let target = Target::normalise(b"/a%3fb?c?d", false).unwrap();
+    fn path_and_query_are_split_at_the_first_question_mark() {
+        let target = Target::normalize(b"/a%3fb?c?d", false).unwrap();
         assert_eq!((target.path(), target.query()), (&b"/a%3Fb"[..], &b"?c?d"[..]));
     }
 
@@ -215,18 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_is_refused() {
-        assert_eq!(Target::normalise(b"", false), Err(TargetError::NoSlash));
-        assert_eq!(Target::normalise(b"a", false), Err(TargetError::NoSlash));
-        assert_eq!(Target::normalise(b"*", false), Err(TargetError::NoSlash));
-        assert_eq!(Target::normalise(b"*", true).unwrap().path(), b"*");
-        assert_eq!(Target::normalise(b"/a%00", false), Err(TargetError::Byte));
-        assert_eq!(Target::normalise(b"/a b", false), Err(TargetError::Byte));
-        assert_eq!(Target::normalise(b"/a?b\r", false), Err(TargetError::Byte));
+    fn invalid_targets_are_refused() {
+        assert_eq!(Target::normalize(b"", false), Err(TargetError::NoSlash));
+        assert_eq!(Target::normalize(b"a", false), Err(TargetError::NoSlash));
+        assert_eq!(Target::normalize(b"*", false), Err(TargetError::NoSlash));
+        assert_eq!(Target::normalize(b"*", true).unwrap().path(), b"*");
+        assert_eq!(Target::normalize(b"/a%00", false), Err(TargetError::Byte));
+        assert_eq!(Target::normalize(b"/a b", false), Err(TargetError::Byte));
+        assert_eq!(Target::normalize(b"/a?b\r", false), Err(TargetError::Byte));
     }
 
     #[test]
-    fn normalising_twice_changes_nothing() {
+    fn normalization_is_idempotent() {
         for raw in ["/%41/../%c3%a9/é|x", "/a/%2e%2e/b%2fc", "/%zz%/..//.//"] {
             let once = normal(raw);
             assert_eq!(normal(&once), once);

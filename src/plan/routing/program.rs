@@ -1,26 +1,26 @@
-//! The program a template compiles to, and the machine that runs it.
+//! The program that a template compiles to, and the machine that runs it.
 //!
-//! The machine needs to go back to the last placeholder only: whatever an earlier one could have taken instead, the
-//! last one can take as well, because a placeholder that stops at `/` fixes where its segment ends, and one that spans
-//! segments takes everything. So a match costs at most (bytes of the path) × (bytes of the template).
+//! The machine backtracks to the last placeholder only: whatever an earlier one could match instead, the last one can
+//! match as well, because a placeholder that stops at `/` determines where its segment ends, and one that spans
+//! segments matches everything. So a match costs at most (bytes of the path) × (bytes of the template).
 
 use super::escape::eq_maybe_ignore_case;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Op {
-    /// This text.
+    /// Literal text.
     Text(Box<[u8]>),
     /// `[^/]+`
     Segment,
     /// `.*`
     CatchAll,
-    /// `(/$|/\?|\?|$)`; `slash`: it was written `/?`.
+    /// `(/$|/\?|\?|$)`; `slash`: the template has `/?`.
     Query {
-        /// Written `/?` in the template.
+        /// Whether the template has `/?`.
         slash: bool,
     },
-    /// `(?:|` ... `)$`: the end, or the rest of the program.
+    /// `(?:|` ... `)$`: the end, or the remaining program.
     OptionalTail,
     /// `(/|)`
     OptionalSlash,
@@ -32,25 +32,25 @@ pub(super) enum Op {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {
     pub(super) ops: Vec<Op>,
-    /// ASCII letters match in both cases.
+    /// ASCII letters are matched case-insensitively.
     pub(super) any_case: bool,
     /// `/{name}`: everything, at priority 0.
     pub(super) catch_all: bool,
-    /// The subject is path and query, not the path alone.
+    /// The subject is path and query, not only the path.
     pub(super) query: bool,
 }
 
-/// What one step leads to.
+/// The result of one step.
 enum Next {
-    /// On with the next step, from here.
+    /// Continues with the next step at this position.
     Continue(usize),
     /// It matches.
     Done,
-    /// Not here.
+    /// No match at this position.
     Fail,
 }
 
-/// The last placeholder passed: the step after it, where it ends for now, whether it may pass a `/`.
+/// The last placeholder passed: the step after it, its current end, and whether it may match a `/`.
 struct CaptureState {
     op: usize,
     end: usize,
@@ -58,17 +58,17 @@ struct CaptureState {
 }
 
 impl Program {
-    /// Whether the whole text matches; if not, how far the best try came.
+    /// Whether the whole text matches; if not, how many bytes the longest attempt matched.
     pub(super) fn run(&self, text: &[u8]) -> Result<(), usize> {
         let (mut op, mut pos, mut far) = (0, 0, 0);
-        let mut hole: Option<CaptureState> = None;
+        let mut capture: Option<CaptureState> = None;
         while let Some(step) = self.ops.get(op) {
             if matches!((step, self.ops.get(op + 1)), (Op::CatchAll, None | Some(Op::End))) {
                 return Ok(());
             }
             if matches!(step, Op::Segment) && self.segment_ends_before(op + 1) {
                 let width = segment_width(&text[pos..]).ok_or(far.max(pos))?;
-                (op, pos, hole) = (op + 1, pos + width, None);
+                (op, pos, capture) = (op + 1, pos + width, None);
                 continue;
             }
             match self.step(step, text, pos) {
@@ -77,12 +77,12 @@ impl Program {
                     pos = next;
                     op += 1;
                     if matches!(step, Op::Segment | Op::CatchAll) {
-                        hole = Some(CaptureState { op, end: pos, spans: matches!(step, Op::CatchAll) });
+                        capture = Some(CaptureState { op, end: pos, spans: matches!(step, Op::CatchAll) });
                     }
                 }
                 Next::Fail => {
                     far = far.max(pos + self.matched_prefix_len(step, text, pos));
-                    let last = hole.as_mut().ok_or(far)?;
+                    let last = capture.as_mut().ok_or(far)?;
                     if !last.extend_capture(text) {
                         return Err(far);
                     }
@@ -113,7 +113,7 @@ impl Program {
         }
     }
 
-    /// True when this step can only pass at the end of a segment: a placeholder before it has no choice then.
+    /// Whether this step can only match at the end of a segment: then a placeholder before it has a fixed end.
     fn segment_ends_before(&self, op: usize) -> bool {
         match self.ops.get(op) {
             Some(Op::Text(text)) => text.first() == Some(&b'/'),
@@ -122,7 +122,7 @@ impl Program {
         }
     }
 
-    /// How many bytes of a text that failed do agree: for `explain`.
+    /// How many bytes of a mismatching text match; for `explain`.
     fn matched_prefix_len(&self, op: &Op, text: &[u8], pos: usize) -> usize {
         let Op::Text(want) = op else { return 0 };
         let pairs = want.iter().zip(&text[pos..]);
@@ -131,7 +131,7 @@ impl Program {
 }
 
 impl CaptureState {
-    /// Takes one byte more, if it may.
+    /// Extends the capture by one byte, if permitted.
     fn extend_capture(&mut self, text: &[u8]) -> bool {
         let may = text.get(self.end).is_some_and(|b| self.spans || *b != b'/');
         self.end += usize::from(may);

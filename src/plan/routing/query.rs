@@ -1,5 +1,5 @@
-//! Query strings as Ocelot writes them (docs/ocelot-behavior.md, section 7.4): rebuilt without the parameters that were used as
-//! placeholders, or merged with the query of the template.
+//! Query strings in Ocelot's form (docs/ocelot-behavior.md, section 7.4): rebuilt without the parameters that were
+//! used as placeholders, or merged with the query of the template.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use smallvec::SmallVec;
 
 use super::escape::{ENCODER, QUERY, contains, decoded, push_encoded, push_escaped};
 
-/// Up to so many parameters are checked one against each other without a table.
+/// Up to this number of parameters, each is compared with every other one instead of using a table.
 const LINEAR_SCAN_LIMIT: usize = 16;
 
-/// One parameter, as it was written. `value` is `None` for a name without `=`.
+/// One parameter as received. `value` is `None` for a name without `=`.
 #[derive(Clone, Copy, Debug)]
 struct Param<'q> {
     name: &'q [u8],
     value: Option<&'q [u8]>,
 }
 
-/// Parameters whose names are equal but for case, under the first spelling.
+/// Parameters whose names are equal ignoring case, under the first spelling.
 struct Group<'q> {
     name: Vec<u8>,
     raw_name: &'q [u8],
     values: SmallVec<[&'q [u8]; 2]>,
 }
 
-/// Writes `?` and the query byte for byte; bytes that cannot stand in a request line are escaped. `raw` is without `?`.
+/// Writes `?` and the query unchanged; bytes that are invalid in a request line are encoded. `raw` is without `?`.
 pub(super) fn push_raw(raw: &[u8], buffer: &mut Vec<u8>) {
     if raw.is_empty() {
         return;
@@ -36,8 +36,8 @@ pub(super) fn push_raw(raw: &[u8], buffer: &mut Vec<u8>) {
     }
 }
 
-/// The query without the parameters named like a placeholder (in any case), written anew: `flag` becomes `flag=`, equal
-/// names stand together under the first spelling. `raw` is without `?`.
+/// Rebuilds the query without the parameters named like a placeholder (case-insensitive): `flag` becomes `flag=`,
+/// equal names are grouped under the first spelling. `raw` is without `?`.
 pub(super) fn push_reencoded_query(raw: &[u8], placeholders: &[Box<str>], buffer: &mut Vec<u8>) {
     if is_normal_form(raw, placeholders) {
         return push_raw(raw, buffer);
@@ -56,8 +56,8 @@ pub(super) fn push_reencoded_query(raw: &[u8], placeholders: &[Box<str>], buffer
     }
 }
 
-/// The query of the template, then what else came. Equal names become one, their values joined with commas; names
-/// without `=` and blank names are dropped. Both are without `?`.
+/// The query of the template, followed by the other received parameters. Equal names become one, their values joined
+/// with commas; names without `=` and blank names are dropped. Both are without `?`.
 pub(super) fn push_merged_query(
     template: &[u8],
     raw: &[u8],
@@ -90,11 +90,11 @@ fn grouped<'q>(params: impl Iterator<Item = Param<'q>>) -> Vec<Group<'q>> {
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
     for param in params {
         let name = decode_component(param.name);
-        let place = *places.entry(ordinal_ignore_case_key(&name)).or_insert(groups.len());
-        if place == groups.len() {
+        let position = *places.entry(ordinal_ignore_case_key(&name)).or_insert(groups.len());
+        if position == groups.len() {
             groups.push(Group { name, raw_name: param.name, values: SmallVec::new() });
         }
-        groups[place].values.push(param.value.unwrap_or_default());
+        groups[position].values.push(param.value.unwrap_or_default());
     }
     groups
 }
@@ -108,7 +108,7 @@ fn push_param(name: &[u8], values: &[&[u8]], first: &mut bool, buffer: &mut Vec<
     }
 }
 
-/// The bytes a query text stands for: `+` is a space, `%XX` a byte.
+/// The decoded bytes of a query text: `+` is a space, `%XX` a byte.
 fn plain_bytes(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -137,7 +137,7 @@ fn push_reencoded(text: &[u8], buffer: &mut Vec<u8>) {
     }
 }
 
-/// A key that is equal for names that differ in case only (each character on its own, as .NET's ordinal comparison).
+/// A key that is equal for names that differ in case only (per character, as in .NET's ordinal comparison).
 fn ordinal_ignore_case_key(name: &[u8]) -> Vec<u8> {
     if name.is_ascii() {
         return name.to_ascii_uppercase();
@@ -154,7 +154,7 @@ fn is_blank_param(name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|n| n.trim().is_empty())
 }
 
-/// True when rebuilding would change nothing: the common case, which then costs no allocation.
+/// Whether rebuilding would change nothing: the common case, which then needs no allocation.
 fn is_normal_form(raw: &[u8], placeholders: &[Box<str>]) -> bool {
     let mut names: SmallVec<[&[u8]; LINEAR_SCAN_LIMIT]> = SmallVec::new();
     for part in raw.split(|b| *b == b'&') {
@@ -171,7 +171,7 @@ fn is_normal_form(raw: &[u8], placeholders: &[Box<str>]) -> bool {
     true
 }
 
-/// True when encoding the text anew would change nothing.
+/// Whether encoding the text again would change nothing.
 fn is_reencoded_form(text: &[u8]) -> bool {
     let mut at = 0;
     while at < text.len() {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn rebuilding_keeps_values_apart_and_groups_names() {
+    fn rebuilding_keeps_values_separate_and_groups_names() {
         assert_eq!(rebuilt("A=1&b=2&a=3", &["x"]), "?A=1&A=3&b=2");
         assert_eq!(rebuilt("flag&=1&&z", &["x"]), "?flag=&=1&z=");
         assert_eq!(rebuilt("id=3&Id=4&ID=5&extra=x", &["id"]), "?extra=x");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_is_as_rebuilt_is_copied() {
+    fn a_query_in_normal_form_is_copied() {
         for (raw, yes) in [
             ("a=1&b=%2F&c=", true),
             ("a=1&A=2", false),

@@ -1,7 +1,8 @@
-//! The route table: finds the one route a request belongs to (docs/ocelot-behavior.md, section 6.1).
+//! The route table: finds the route of a request (docs/ocelot-behavior.md, section 6.1).
 //!
-//! Ocelot collects every match and takes the first one with an `UpstreamHost`, else the first. That is the same as one
-//! order: routes of this very host before routes of any host, then priority descending, then the order in the file.
+//! Ocelot collects every match and selects the first one with an `UpstreamHost`, otherwise the first. That is
+//! equivalent to one order: routes of this exact host before routes of any host, then priority descending, then the
+//! order in the file.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -14,36 +15,36 @@ use super::rules::RoutingRules;
 use super::template::Template;
 use crate::base::path_params::PathParams;
 
-/// What one route asks of a request. `index` is the caller's own number for it.
+/// The match conditions of one route. `index` is the caller's number for it.
 #[derive(Clone, Debug)]
 pub struct RouteSpec {
-    /// What [`RouteTable::find`] answers with.
+    /// The number that [`RouteTable::find`] returns.
     pub index: usize,
     /// The path template.
     pub template: Template,
-    /// Methods, in any case; none means any.
+    /// Methods, case-insensitive; empty: any method.
     pub methods: Vec<String>,
-    /// The host it is for; `None` or empty means any.
+    /// The host; `None` or empty: any host.
     pub host: Option<String>,
     /// The header templates.
     pub headers: HeaderTemplates,
-    /// The names of the listeners it answers on; none means all.
+    /// The names of the listeners; empty: all listeners.
     pub listeners: Vec<String>,
-    /// Higher goes first. A catch-all `/{name}` has 0 whatever is written here.
+    /// Higher priorities are matched first. A catch-all `/{name}` always has 0.
     pub priority: i64,
 }
 
-/// What the table looks at of one request.
+/// The parts of a request that the table matches.
 pub struct Query<'q, H: ?Sized> {
     /// The method.
     pub method: &'q [u8],
     /// The Host header, with its port.
     pub host: &'q [u8],
-    /// The normalised request target.
+    /// The normalized request target.
     pub target: &'q Target<'q>,
     /// The headers.
     pub headers: &'q H,
-    /// The name of the listener that it came by.
+    /// The name of the listener that accepted the request.
     pub listener: &'q str,
 }
 
@@ -57,7 +58,7 @@ pub struct RouteTable {
     pub(super) any_host: Group,
 }
 
-/// Keys that are hashes already are spread by one multiplication.
+/// Keys are hashes already and are only spread by one multiplication.
 #[derive(Debug, Default)]
 pub(super) struct IdentityHasher(u64);
 
@@ -87,7 +88,7 @@ pub(super) struct Route {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) host: Box<str>,
-    /// Rank → place in `routes`.
+    /// Rank → index in `routes`.
     pub(super) order: Vec<u32>,
     index: Index,
 }
@@ -97,8 +98,8 @@ impl RouteTable {
     pub fn new(specs: Vec<RouteSpec>, rules: RoutingRules) -> RouteTable {
         let routes: Vec<Route> = specs.into_iter().map(Route::new).collect();
         let mut by_host: HashMap<&str, Vec<u32>> = HashMap::new();
-        for (place, route) in routes.iter().enumerate() {
-            by_host.entry(route.host()).or_default().push(place as u32);
+        for (position, route) in routes.iter().enumerate() {
+            by_host.entry(route.host()).or_default().push(position as u32);
         }
         let any_host = Group::new("", by_host.remove("").unwrap_or_default(), &routes);
         let mut hosts: HashMap<u32, Vec<Group>, _> = HashMap::default();
@@ -108,7 +109,7 @@ impl RouteTable {
         RouteTable { routes, rules, hosts, any_host }
     }
 
-    /// The route this request belongs to. Its placeholder values replace what `values` held.
+    /// The route of this request. Its placeholder values replace those in `values`.
     pub fn find<H: HeaderLookup + ?Sized>(
         &self,
         query: &Query<'_, H>,
@@ -129,12 +130,12 @@ impl RouteTable {
         route.map_or(&[], |r| &r.names)
     }
 
-    /// How many routes there are.
+    /// The number of routes.
     pub fn len(&self) -> usize {
         self.routes.len()
     }
 
-    /// True without routes.
+    /// Whether there are no routes.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty()
     }
@@ -148,7 +149,7 @@ impl RouteTable {
         own.or_else(|| self.search(&self.any_host, query, method))
     }
 
-    /// The routes for exactly the host this Host header names.
+    /// The routes of exactly the host in this Host header.
     pub(super) fn group(&self, header: &[u8]) -> Option<&Group> {
         if self.hosts.is_empty() {
             return None;
@@ -180,7 +181,7 @@ impl RouteTable {
     }
 }
 
-/// Hosts that differ only in case are one host, unless Ocelot's letter counts.
+/// Hosts that differ only in case are one host, except in Ocelot's exact mode.
 fn merge_hosts_ignoring_case(
     by_host: HashMap<&str, Vec<u32>>,
     rules: &RoutingRules,
@@ -199,12 +200,12 @@ impl Route {
         Route { methods: Methods::new(&spec.methods), names, spec }
     }
 
-    /// The host it is for; empty means any.
+    /// The host; empty: any host.
     pub(super) fn host(&self) -> &str {
         self.spec.host.as_deref().unwrap_or_default()
     }
 
-    /// Whether it answers what came by this listener.
+    /// Whether the route accepts requests from this listener.
     pub(super) fn accepts_listener(&self, listener: &str) -> bool {
         self.spec.listeners.is_empty() || self.spec.listeners.iter().any(|name| name == listener)
     }
@@ -221,16 +222,16 @@ impl Route {
 
 impl Group {
     fn new(host: &str, mut places: Vec<u32>, routes: &[Route]) -> Group {
-        places.sort_by_key(|place| (std::cmp::Reverse(routes[*place as usize].priority()), *place));
+        places.sort_by_key(|position| (std::cmp::Reverse(routes[*position as usize].priority()), *position));
         let mut index = Index::new();
-        for (rank, place) in places.iter().enumerate() {
-            index.insert(routes[*place as usize].spec.template.program(), rank as u32);
+        for (rank, position) in places.iter().enumerate() {
+            index.insert(routes[*position as usize].spec.template.program(), rank as u32);
         }
         Group { host: host.into(), order: places, index }
     }
 }
 
-/// The methods a request may have, as bits, and those without a bit.
+/// A set of methods: common ones as bits, others by name.
 #[derive(Debug)]
 pub(super) struct Methods {
     bits: u16,
@@ -268,7 +269,7 @@ impl Methods {
         made
     }
 
-    /// True when a request with this method may pass.
+    /// Whether the set contains this method.
     pub(super) fn contains(&self, method: Method<'_>) -> bool {
         match method {
             Method::Known(bit) => self.bits & bit != 0,
@@ -276,7 +277,7 @@ impl Methods {
         }
     }
 
-    /// True when every method of `other` is one of these.
+    /// Whether every method of `other` is in this set.
     pub(super) fn is_superset(&self, other: &Methods) -> bool {
         self.any()
             || !other.any()

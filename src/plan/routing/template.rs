@@ -1,7 +1,8 @@
-//! `UpstreamPathTemplate` → a small program that matches what Ocelot's regular expression would (docs/ocelot-behavior.md, section 6.3).
+//! `UpstreamPathTemplate` → a small program that matches what Ocelot's regular expression would match
+//! (docs/ocelot-behavior.md, section 6.3).
 //!
-//! Literal text is put into the normal form of [`super::path`] first, so that `/é` or `/a b` match their escaped
-//! form; characters that mean something in a regular expression are plain text here.
+//! Literal text is converted to the normal form of [`super::path`] first, so that `/é` or `/a b` match their encoded
+//! form; characters with a meaning in regular expressions are literal here.
 
 use super::escape::{push_encoded, push_path_text};
 use super::extract::LiteralPattern;
@@ -14,16 +15,16 @@ use crate::base::path_params::PathParams;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// It does not begin with `/`.
-    #[error("the template does not begin with `/`")]
+    #[error("the template does not start with `/`")]
     NoSlash,
     /// A `{` without its `}`.
     #[error("the `{{` at character {0} has no `}}`")]
     Unclosed(usize),
-    /// A placeholder name with `/`, `?` or `{` in it.
-    #[error("`{{{0}}}` is no placeholder: `/`, `?` and `{{` cannot stand in a name")]
+    /// A placeholder name that contains `/`, `?` or `{`.
+    #[error("invalid placeholder `{{{0}}}`: its name must not contain `/`, `?` or `{{`")]
     Name(String),
     /// The same placeholder twice.
-    #[error("the placeholder `{{{0}}}` stands in the template twice")]
+    #[error("duplicate placeholder `{{{0}}}`")]
     Twice(String),
 }
 
@@ -35,12 +36,12 @@ pub struct Template {
     values: Values,
 }
 
-/// How the placeholder values are taken (docs/ocelot-behavior.md, section 6.4).
+/// How the placeholder values are extracted (docs/ocelot-behavior.md, section 6.4).
 #[derive(Clone, Debug)]
 enum Values {
-    /// There are none, or there is one and it is the whole query (`/c?{rest}`): always empty.
+    /// There are no values, or one that is the whole query (`/c?{rest}`): always empty.
     Empty,
-    /// By the second, simpler pattern; `retry`: once more with a `/` at the end of the path.
+    /// By the second, simpler pattern; `retry`: a second attempt with a `/` appended to the path.
     Extracted { pack: LiteralPattern, retry: bool },
 }
 
@@ -69,12 +70,12 @@ impl Template {
         &self.names
     }
 
-    /// True for exactly `/{name}`, whose priority is 0 whatever was written.
+    /// Whether the template is exactly `/{name}`, whose priority is always 0.
     pub fn is_catch_all(&self) -> bool {
         self.program.catch_all
     }
 
-    /// True when the template looks at the query too.
+    /// Whether the template matches the query too.
     pub fn has_query(&self) -> bool {
         self.program.query
     }
@@ -83,12 +84,12 @@ impl Template {
         &self.program
     }
 
-    /// Whether the target matches; if not, how many bytes of it did.
+    /// Whether the target matches; if not, how many bytes of it match.
     pub fn matches(&self, target: &Target<'_>) -> Result<(), usize> {
         self.program.run(self.match_input(target))
     }
 
-    /// Takes the values out of a target that matches.
+    /// Extracts the values from a target that matches.
     pub fn extract(&self, target: &Target<'_>, values: &mut PathParams) {
         let text = self.match_input(target);
         match &self.values {
@@ -115,12 +116,12 @@ fn catch_all_ops() -> Vec<Op> {
     vec![Op::Text(Box::from(&b"/"[..])), Op::CatchAll]
 }
 
-/// A stretch of the template.
+/// A piece of the template.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
     Text(Vec<u8>),
     Capture,
-    /// The `?` (or `/?`, with `slash`) that parts path and query.
+    /// The `?` (or `/?`, with `slash`) that separates path and query.
     Query {
         slash: bool,
     },
@@ -131,9 +132,9 @@ struct Parsed {
     pieces: Vec<Piece>,
     names: Vec<Box<str>>,
     query: bool,
-    /// How many holes stand before the `?`.
+    /// The number of placeholders before the `?`.
     path_captures: usize,
-    /// Where in `pieces` the last `/` of the path part stands.
+    /// The index in `pieces` of the last `/` of the path part.
     last_slash: usize,
 }
 
@@ -191,7 +192,7 @@ impl Parsed {
         Ok(())
     }
 
-    /// The first `?` parts path and query, a later one is text.
+    /// The first `?` separates path and query, later ones are literal.
     fn question_mark(&mut self) {
         if self.query {
             return self.append(b"?");
@@ -207,23 +208,23 @@ impl Parsed {
         self.pieces.push(Piece::Query { slash });
     }
 
-    /// A placeholder spans segments when no `/` follows it (the group that stands for `?` holds one), or after the `?`.
-    fn spans_segments(&self, piece: usize, hole: usize) -> bool {
-        hole >= self.path_captures || !self.query && piece > self.last_slash
+    /// A placeholder spans segments when no `/` follows it (the group for `?` contains one), or after the `?`.
+    fn spans_segments(&self, piece: usize, capture_index: usize) -> bool {
+        capture_index >= self.path_captures || !self.query && piece > self.last_slash
     }
 
     /// The program: pieces in order, the optional tail, the optional last `/`.
     fn ops(&self) -> Vec<Op> {
         let mut ops = Vec::with_capacity(self.pieces.len() + 2);
         let tail = self.optional_tail();
-        let mut holes = 0;
+        let mut captures = 0;
         for (i, piece) in self.pieces.iter().enumerate() {
             match piece {
                 Piece::Text(text) => push_text(text, tail == Some(i), &mut ops),
                 Piece::Query { slash } => ops.push(Op::Query { slash: *slash }),
                 Piece::Capture => {
-                    ops.push(if self.spans_segments(i, holes) { Op::CatchAll } else { Op::Segment });
-                    holes += 1;
+                    ops.push(if self.spans_segments(i, captures) { Op::CatchAll } else { Op::Segment });
+                    captures += 1;
                 }
             }
         }
@@ -240,7 +241,7 @@ impl Parsed {
         ops
     }
 
-    /// The piece whose last byte is the last `/` of the template, when a hole that spans segments follows it.
+    /// The piece whose last byte is the last `/` of the template, when a placeholder that spans segments follows it.
     fn optional_tail(&self) -> Option<usize> {
         let slash = self.pieces.iter().rposition(|p| match p {
             Piece::Text(text) => text.contains(&b'/'),
@@ -280,7 +281,7 @@ impl Parsed {
     }
 }
 
-/// Appends literal text; with `tail` its last `/` begins the optional tail.
+/// Appends literal text; with `tail`, its last `/` begins the optional tail.
 fn push_text(text: &[u8], tail: bool, ops: &mut Vec<Op>) {
     let (text, slash) = if tail { text.split_at(text.len() - 1) } else { (text, &b""[..]) };
     if !text.is_empty() {
@@ -296,7 +297,7 @@ fn ends_in_slash(text: &[u8]) -> bool {
     text.last() == Some(&b'/')
 }
 
-/// The query is matched as it came: only what can never stand in one is escaped.
+/// The query is matched as received: only bytes that are invalid in a query are encoded.
 fn push_query_text(text: &[u8], buffer: &mut Vec<u8>) {
     for byte in text {
         match byte.is_ascii_graphic() {

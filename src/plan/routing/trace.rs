@@ -1,19 +1,19 @@
-//! Why a request went where it went: for `explain`, by the very matcher that traffic runs.
+//! Explains why a request matches its route: for `explain`, with the matcher that serves live traffic.
 
 use super::headers::HeaderLookup;
 use super::table::{Method, Query, Route, RouteTable};
 use crate::base::path_params::PathParams;
 
-/// What became of one route that was considered.
+/// The result of one route that was considered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTrace {
-    /// The route's number.
+    /// The index of the route.
     pub index: usize,
-    /// What became of it.
+    /// Its result.
     pub verdict: MatchOutcome,
 }
 
-/// What became of one route.
+/// The result of one route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MatchOutcome {
     /// It serves the request, with these values.
@@ -21,9 +21,9 @@ pub enum MatchOutcome {
         /// In the order of [`RouteTable::names`].
         values: PathParams,
     },
-    /// It matches as well, but another one goes first.
+    /// It matches too, but another route comes first.
     LowerPriority {
-        /// The one that serves the request.
+        /// The route that serves the request.
         by: usize,
     },
     /// The path matches, the host does not.
@@ -32,17 +32,17 @@ pub enum MatchOutcome {
     NoListener,
     /// Path, host and listener match, the method does not.
     NoMethod,
-    /// All matches but this header, which is missing or different.
+    /// Everything matches except this header, which is missing or different.
     NoHeader(String),
     /// The path does not match.
     Path {
-        /// How many bytes of it did.
+        /// How many bytes of the path match.
         matched: usize,
     },
 }
 
 impl MatchOutcome {
-    /// The nearer the miss, the smaller; paths that got further go first.
+    /// The distance of a miss; paths with a longer matching prefix are nearer.
     fn miss_distance(&self) -> (u8, std::cmp::Reverse<usize>) {
         let (kind, matched) = match self {
             MatchOutcome::Matched { .. } => (0, 0),
@@ -58,25 +58,26 @@ impl MatchOutcome {
 }
 
 impl RouteTable {
-    /// The route that serves the request, those that match as well, and the nearest misses; at most `most` of them.
+    /// The route that serves the request, those that match too, and the nearest misses; at most `max` of them.
     ///
-    /// This looks at every route: it is for people who ask, not for traffic.
-    pub fn trace<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>, most: usize) -> Vec<RouteTrace> {
+    /// This visits every route: it is meant for diagnosis, not for traffic.
+    pub fn trace<H: HeaderLookup + ?Sized>(&self, query: &Query<'_, H>, max: usize) -> Vec<RouteTrace> {
         let winner = self.find_route(query).map(|route| route.spec.index);
         let consider = |route: &Route| RouteTrace {
             index: route.spec.index,
             verdict: self.verdict(route, query, winner),
         };
-        let mut all: Vec<RouteTrace> = self.ranked().map(|place| consider(&self.routes[place])).collect();
+        let mut all: Vec<RouteTrace> =
+            self.ranked().map(|position| consider(&self.routes[position])).collect();
         all.sort_by_key(|c| c.verdict.miss_distance());
-        all.truncate(most);
+        all.truncate(max);
         all
     }
 
-    /// Every route once, in the order of rank within its host, routes with a host first.
+    /// Every route once, by rank within its host, routes with a host first.
     fn ranked(&self) -> impl Iterator<Item = usize> {
         let own = self.hosts.values().flatten().flat_map(|group| &group.order);
-        own.chain(&self.any_host.order).map(|place| *place as usize)
+        own.chain(&self.any_host.order).map(|position| *position as usize)
     }
 
     fn verdict<H: HeaderLookup + ?Sized>(
@@ -146,7 +147,7 @@ mod tests {
             RouteSpec { listeners: vec!["out".to_owned()], ..route(7, "/orders/{id}", "GET", "", "") },
         ];
         let table = RouteTable::new(specs, RoutingRules::default());
-        let target = Target::normalise(b"/orders/7", false).unwrap();
+        let target = Target::normalize(b"/orders/7", false).unwrap();
         let query =
             Query { method: b"GET", host: b"a.example", target: &target, headers: &(), listener: "in" };
         let seen = table.trace(&query, 7);

@@ -1,17 +1,18 @@
-//! Routes that can never serve a request, because one that goes first takes all of theirs. A warning at check time.
+//! Detects routes that can never serve a request, because an earlier one matches all their requests. A warning at
+//! check time.
 //!
-//! Told only where it is certain: the same template, or a template that takes everything below a literal path, with no
-//! more conditions on host, method and headers.
+//! Reported only where it is certain: the same template, or a template that matches everything below a literal path,
+//! with no more conditions on host, method and headers.
 
 use std::collections::HashMap;
 
 use super::program::{Op, Program};
 use super::table::{Group, Route, RouteTable};
 
-/// Of routes with the same key, so many are compared: more are rare, and saying nothing is right too.
+/// Maximum number of routes with the same key that are compared: more are rare, and omitting a warning is acceptable.
 const MAX_CANDIDATES: usize = 32;
 
-/// Earlier routes of one host, by what they take.
+/// Earlier routes of one host, by what they match.
 #[derive(Default)]
 struct RouteIndex {
     same_path: HashMap<Vec<u8>, Vec<u32>>,
@@ -20,7 +21,7 @@ struct RouteIndex {
 }
 
 impl RouteTable {
-    /// Pairs (route that can never match, route that takes its requests).
+    /// Pairs (route that can never match, route that matches its requests).
     pub fn unreachable_routes(&self) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         for group in self.hosts.values().flatten().chain([&self.any_host]) {
@@ -32,26 +33,26 @@ impl RouteTable {
 
     fn shadowed_in(&self, group: &Group, found: &mut Vec<(usize, usize)>) {
         let mut earlier = RouteIndex::default();
-        for place in &group.order {
-            let route = &self.routes[*place as usize];
+        for position in &group.order {
+            let route = &self.routes[*position as usize];
             let covers = |earlier: &u32| self.routes[*earlier as usize].subsumes(route);
             if let Some(by) = earlier.candidates(route).find(|e| covers(e)) {
                 found.push((route.spec.index, self.routes[by as usize].spec.index));
             }
-            earlier.add(*place, route.spec.template.program());
+            earlier.add(*position, route.spec.template.program());
         }
     }
 }
 
 impl RouteIndex {
-    fn add(&mut self, place: u32, program: &Program) {
+    fn add(&mut self, position: u32, program: &Program) {
         let list = match catch_all_prefix(program) {
             _ if program.catch_all => &mut self.all,
             Some(prefix) => self.under_prefix.entry(prefix.to_ascii_lowercase()).or_default(),
             None => self.same_path.entry(key(program)).or_default(),
         };
         if list.len() < MAX_CANDIDATES {
-            list.push(place);
+            list.push(position);
         }
     }
 
@@ -67,7 +68,7 @@ impl RouteIndex {
 }
 
 impl Route {
-    /// True when every request of `other` matches this one too. The templates are candidates for it already.
+    /// Whether every request of `other` matches this route too. The templates have been compared already.
     fn subsumes(&self, other: &Route) -> bool {
         self.methods.is_superset(&other.methods)
             && self.covers_listeners(other)
@@ -77,7 +78,7 @@ impl Route {
 }
 
 impl Route {
-    /// Whether it answers on every listener on which the other one does.
+    /// Whether it accepts requests on every listener of the other one.
     fn covers_listeners(&self, other: &Route) -> bool {
         let others = &other.spec.listeners;
         self.spec.listeners.is_empty()
@@ -93,7 +94,7 @@ fn subsumes_path(a: &Program, b: &Program) -> bool {
     !b.any_case && (a.ops == b.ops && a.query == b.query || below())
 }
 
-/// Programs that are equal but for case have equal keys.
+/// Programs that are equal ignoring case have equal keys.
 fn key(program: &Program) -> Vec<u8> {
     let mut key = vec![u8::from(program.query), u8::from(program.catch_all)];
     for op in &program.ops {
@@ -114,7 +115,7 @@ fn key(program: &Program) -> Vec<u8> {
     key
 }
 
-/// The literal path of a program that takes it and everything below it: `/a/b` of `/a/b/{rest}`.
+/// The literal path of a program that matches it and everything below it: `/a/b` of `/a/b/{rest}`.
 fn catch_all_prefix(program: &Program) -> Option<&[u8]> {
     match &program.ops[..] {
         [Op::Text(prefix), Op::OptionalTail, Op::Text(_), Op::CatchAll, Op::End] if !program.query => {
@@ -124,7 +125,7 @@ fn catch_all_prefix(program: &Program) -> Option<&[u8]> {
     }
 }
 
-/// The literal paths that every path of this program equals or lies below.
+/// The literal paths that every path of this program equals or is below.
 fn literal_prefixes(program: &Program) -> Vec<&[u8]> {
     let Some(Op::Text(text)) = program.ops.first() else { return Vec::new() };
     if program.catch_all {

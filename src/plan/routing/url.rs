@@ -1,4 +1,5 @@
-//! The request target that is sent on: `DownstreamPathTemplate` with its values, and the query (docs/ocelot-behavior.md, section 7).
+//! The request target of the request to the backend: `DownstreamPathTemplate` with its values, and the query
+//! (docs/ocelot-behavior.md, section 7).
 
 use super::escape::{PATH, QUERY, contains, decoded, push_encoded, push_escaped};
 use super::path::{Target, remove_dot_segments};
@@ -6,31 +7,31 @@ use super::query::{push_merged_query, push_raw, push_reencoded_query};
 use super::rules::RoutingRules;
 use crate::base::path_params::{Param, PathParams};
 
-/// A template and its values gave an empty path: a mistake of the configuration, answered with 500.
+/// A template and its values resulted in an empty path: a configuration error, responded to with 500.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the path to be sent is empty")]
+#[error("the path of the backend request is empty")]
 pub struct EmptyPath;
 
 /// A compiled `DownstreamPathTemplate`.
 #[derive(Clone, Debug)]
 pub struct UrlTemplate {
-    path: Vec<Part>,
-    /// What stands after the first `?`; `None` without one.
-    query: Option<Vec<Part>>,
-    /// The placeholder names of the route: parameters of these names do not travel on.
+    path: Vec<UrlPart>,
+    /// The part after the first `?`; `None` without one.
+    query: Option<Vec<UrlPart>>,
+    /// The placeholder names of the route: parameters of these names are not forwarded.
     names: Vec<Box<str>>,
-    /// Ocelot's letter: a `+` of a path value stays a `+` in a query, where it means a space, and slashes at the end of
-    /// the query are cut off like those at the end of the path.
+    /// Ocelot's exact behavior: a `+` of a path value remains a `+` in a query, where it means a space, and trailing
+    /// slashes of the query are removed like those of the path.
     ocelot: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Part {
+enum UrlPart {
     Text(Box<[u8]>),
     /// The path of the request without its first segment.
     Remainder,
-    /// A placeholder: its place among the route's values, if the route has one of this name. `unknown` is what is sent
-    /// when nothing gives it a value.
+    /// A placeholder: the index among the route's values, if the route has one of this name. `unknown` is sent when
+    /// it has no value.
     Placeholder {
         index: Option<usize>,
         name: Box<str>,
@@ -53,13 +54,13 @@ impl UrlTemplate {
         }
     }
 
-    /// What comes after the first segment of the path, which names the service, and the query as it came.
+    /// The path after its first segment, which names the service, and the query as received.
     pub fn after_first_segment(rules: &RoutingRules) -> UrlTemplate {
-        let path = vec![Part::Remainder];
+        let path = vec![UrlPart::Remainder];
         UrlTemplate { path, query: None, names: Vec::new(), ocelot: rules.ocelot_value_extraction }
     }
 
-    /// With something before the path, and the query as it came: placeholders of the path are no parameters.
+    /// A prefix before the path, and the query as received: placeholders of the path are not parameters.
     pub fn with_prefix(
         prefix: &str,
         template: &str,
@@ -70,16 +71,16 @@ impl UrlTemplate {
         UrlTemplate { names: Vec::new(), ..whole }
     }
 
-    /// The names of placeholders that no value of the route fills: they are sent as they are written, escaped, unless
-    /// [`PathParams::set`] gives them a value.
+    /// The names of placeholders without a value of the route: they are sent literally, encoded, unless
+    /// [`PathParams::set`] sets their value.
     pub fn unresolved_names(&self) -> impl Iterator<Item = &str> {
         self.path.iter().chain(self.query.iter().flatten()).filter_map(|part| match part {
-            Part::Placeholder { index: None, name, .. } => Some(&**name),
+            UrlPart::Placeholder { index: None, name, .. } => Some(&**name),
             _ => None,
         })
     }
 
-    /// Appends path and query of the request to be sent to `out`.
+    /// Appends path and query of the request to be sent to the buffer.
     pub fn build(
         &self,
         values: &PathParams,
@@ -89,7 +90,7 @@ impl UrlTemplate {
         self.build_with(values, target, target.query(), buffer)
     }
 
-    /// The same with another query, with its `?`, than the one that came.
+    /// The same with another query, including its `?`, instead of the received one.
     pub fn build_with(
         &self,
         values: &PathParams,
@@ -101,7 +102,7 @@ impl UrlTemplate {
         self.push_path(values, target, buffer);
         let no_slash = !target.path().ends_with(b"/");
         let Some(parts) = &self.query else {
-            if buffer.len() == start && !matches!(self.path[..], [Part::Remainder]) {
+            if buffer.len() == start && !matches!(self.path[..], [UrlPart::Remainder]) {
                 return Err(EmptyPath);
             }
             normalize_path_tail(no_slash, start, buffer);
@@ -121,7 +122,7 @@ impl UrlTemplate {
         Ok(())
     }
 
-    /// The query that came, where the template has none.
+    /// The received query, if the template has none.
     fn push_incoming(&self, query: &[u8], buffer: &mut Vec<u8>) {
         let raw = query.get(1..).unwrap_or_default();
         match self.names.is_empty() || raw.is_empty() {
@@ -133,9 +134,9 @@ impl UrlTemplate {
     fn push_path(&self, values: &PathParams, target: &Target<'_>, buffer: &mut Vec<u8>) {
         for part in &self.path {
             match part {
-                Part::Text(text) => buffer.extend_from_slice(text),
-                Part::Remainder => buffer.extend_from_slice(after_first_segment(target.path())),
-                Part::Placeholder { index, name, unknown } => {
+                UrlPart::Text(text) => buffer.extend_from_slice(text),
+                UrlPart::Remainder => buffer.extend_from_slice(after_first_segment(target.path())),
+                UrlPart::Placeholder { index, name, unknown } => {
                     match value(values, *index, name, target.text()) {
                         None => buffer.extend_from_slice(unknown),
                         Some(Param { bytes, at: Some(at) }) if at + bytes.len() <= target.path_len() => {
@@ -148,12 +149,12 @@ impl UrlTemplate {
         }
     }
 
-    fn push_query(&self, parts: &[Part], values: &PathParams, target: &Target<'_>, buffer: &mut Vec<u8>) {
+    fn push_query(&self, parts: &[UrlPart], values: &PathParams, target: &Target<'_>, buffer: &mut Vec<u8>) {
         for part in parts {
             match part {
-                Part::Text(text) => buffer.extend_from_slice(text),
-                Part::Remainder => {}
-                Part::Placeholder { index, name, unknown } => {
+                UrlPart::Text(text) => buffer.extend_from_slice(text),
+                UrlPart::Remainder => {}
+                UrlPart::Placeholder { index, name, unknown } => {
                     match value(values, *index, name, target.text()) {
                         None => buffer.extend_from_slice(unknown),
                         Some(Param { bytes, at: Some(at) }) if at >= target.path_len() => {
@@ -166,7 +167,7 @@ impl UrlTemplate {
         }
     }
 
-    /// A value that did not come from a query: what would end or split a parameter there is escaped.
+    /// A value that is not from a query: characters that would end or split a parameter are encoded.
     fn push_as_parameter(&self, bytes: &[u8], buffer: &mut Vec<u8>) {
         for (i, byte) in bytes.iter().enumerate() {
             let stays = match byte {
@@ -193,8 +194,8 @@ fn value<'v>(values: &'v PathParams, index: Option<usize>, name: &str, text: &'v
     values.get_override(name).or_else(|| values.get(index?, text))
 }
 
-/// Splits template text at its placeholders; the text between them is escaped once and for all.
-fn parts(text: &str, names: &[Box<str>], class: u8) -> Vec<Part> {
+/// Splits template text at its placeholders; the text between them is encoded once.
+fn parts(text: &str, names: &[Box<str>], class: u8) -> Vec<UrlPart> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some(open) = rest.find('{') {
@@ -203,16 +204,16 @@ fn parts(text: &str, names: &[Box<str>], class: u8) -> Vec<Part> {
         let name = &rest[open + 1..close];
         let index = names.iter().position(|n| &**n == name);
         let unknown = escaped(&rest[open..=close], class);
-        parts.push(Part::Placeholder { index, name: name.into(), unknown });
+        parts.push(UrlPart::Placeholder { index, name: name.into(), unknown });
         rest = &rest[close + 1..];
     }
     push_part(rest, class, &mut parts);
     parts
 }
 
-fn push_part(text: &str, class: u8, parts: &mut Vec<Part>) {
+fn push_part(text: &str, class: u8, parts: &mut Vec<UrlPart>) {
     if !text.is_empty() {
-        parts.push(Part::Text(escaped(text, class)));
+        parts.push(UrlPart::Text(escaped(text, class)));
     }
 }
 
@@ -222,8 +223,8 @@ fn escaped(text: &str, class: u8) -> Box<[u8]> {
     out.into_boxed_slice()
 }
 
-/// A value from a query, a header or an override, written into the path: escaped, and its dot segments removed, so that
-/// it cannot climb out of its place.
+/// A value from a query, a header or an override, written into the path: encoded and without dot segments, so that it
+/// cannot climb out of its segment.
 fn push_untrusted(bytes: &[u8], buffer: &mut Vec<u8>) {
     let start = buffer.len();
     push_escaped(bytes, PATH, buffer);
@@ -236,8 +237,8 @@ fn push_untrusted(bytes: &[u8], buffer: &mut Vec<u8>) {
     }
 }
 
-/// The last touches to a path that begins at `start`: its last slashes, when the request had none; dot segments; never
-/// empty.
+/// Normalizes a path that begins at `start`: removes trailing slashes when the request had none, and dot segments;
+/// the path is never empty.
 fn normalize_path_tail(no_slash: bool, start: usize, buffer: &mut Vec<u8>) {
     if no_slash {
         trim_slashes(start, buffer);
@@ -251,11 +252,11 @@ fn normalize_path_tail(no_slash: bool, start: usize, buffer: &mut Vec<u8>) {
 }
 
 fn trim_slashes(start: usize, buffer: &mut Vec<u8>) {
-    let kept = buffer[start..].iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
-    buffer.truncate(start + kept);
+    let len = buffer[start..].iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+    buffer.truncate(start + len);
 }
 
-/// True when a segment of `text` may be `.` or `..` in some spelling. `before` stands before the text.
+/// Whether a segment of `text` may be `.` or `..` in some spelling. `before` is the byte before the text.
 fn has_dot_segment(before: u8, text: &[u8]) -> bool {
     let starts = |rest: &[u8]| matches!(rest, [b'.', ..] | [b'%', b'2', b'e' | b'E', ..]);
     before == b'/' && starts(text) || memchr::memchr_iter(b'/', text).any(|at| starts(&text[at + 1..]))
@@ -269,7 +270,7 @@ mod tests {
     /// Matches `url` with the template and builds.
     fn built(from: &str, to: &str, url: &str, rules: RoutingRules) -> String {
         let template = Template::compile(from, false, &rules).unwrap();
-        let target = Target::normalise(url.as_bytes(), false).unwrap();
+        let target = Target::normalize(url.as_bytes(), false).unwrap();
         template.matches(&target).expect("the template matches");
         let mut values = PathParams::new();
         template.extract(&target, &mut values);
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_written_where_their_names_stand() {
+    fn values_replace_their_placeholders() {
         assert_eq!(ocelot("/a/{x}/{y}", "/b/{y}/{x}/{x}", "/a/1/2/3"), "/b/2/3/1/1");
         assert_eq!(ocelot("/a/{x}", "/b/{y}", "/a/1"), "/b/%7By%7D");
         assert_eq!(ocelot("/a/{x}", "/b/{X}", "/a/1"), "/b/%7BX%7D");
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_slash_needs_a_last_slash_in_the_request() {
+    fn a_trailing_slash_requires_a_trailing_slash_in_the_request() {
         assert_eq!(ocelot("/a/{x}", "/b/{x}/", "/a/1"), "/b/1");
         assert_eq!(ocelot("/a/{x}", "/b/{x}/", "/a/1/"), "/b/1//");
         assert_eq!(ocelot("/a", "/", "/a"), "/");
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_follows_the_templates() {
+    fn the_query_depends_on_the_templates() {
         assert_eq!(ocelot("/a", "/b", "/a?flag&b=%2F&c=+"), "/b?flag&b=%2F&c=+");
         assert_eq!(ocelot("/a", "/b", "/a?"), "/b");
         assert_eq!(ocelot("/a/{x}", "/b/{x}", "/a/1?flag"), "/b/1?flag=");
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn values_cannot_climb_or_split() {
+    fn values_cannot_climb_out_of_the_path_or_split_parameters() {
         assert_eq!(ocelot("/a?p={p}", "/b/{p}/c", "/a?p=../../admin"), "/b/admin/c");
         assert_eq!(ocelot("/a?p={p}", "/b/{p}", "/a?p=%2e%2e/x/.."), "/b");
         assert_eq!(ocelot("/a?p={p}", "/b/{p}", "/a?p=x?y%23"), "/b/x%3Fy%23");
@@ -322,9 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_segment_names_a_service_and_the_rest_is_the_path() {
+    fn the_first_segment_is_the_service_and_the_remainder_is_the_path() {
         let rest = |url: &str| {
-            let target = Target::normalise(url.as_bytes(), false).unwrap();
+            let target = Target::normalize(url.as_bytes(), false).unwrap();
             let (template, mut out) =
                 (UrlTemplate::after_first_segment(&RoutingRules::default()), Vec::new());
             template.build(&PathParams::new(), &target, &mut out).unwrap();
@@ -343,10 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn before_the_path_of_service_fabric_stands_the_service_and_the_query_stays_as_it_came() {
+    fn service_fabric_paths_have_the_service_as_prefix_and_the_query_is_unchanged() {
         let rules = RoutingRules::ocelot();
         let template = Template::compile("/api/{version}/values", false, &rules).unwrap();
-        let target = Target::normalise(b"/api/1.0/values?version=2&PartitionKey=+", false).unwrap();
+        let target = Target::normalize(b"/api/1.0/values?version=2&PartitionKey=+", false).unwrap();
         let mut values = PathParams::new();
         template.matches(&target).expect("the template matches");
         template.extract(&target, &mut values);
@@ -357,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_by_name_goes_first_and_fills_unknown_names() {
+    fn an_override_takes_precedence_and_resolves_unknown_names() {
         let template = UrlTemplate::compile("/b/{x}?n={n}", &["x".into()], &RoutingRules::default());
         assert_eq!(template.unresolved_names().collect::<Vec<_>>(), ["n"]);
         let target = Target::from_normalized(b"/a/1", 4);

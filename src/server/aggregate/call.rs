@@ -10,7 +10,7 @@ use crate::{
         head::Head,
         response::{Response, RouteResult},
     },
-    plan::{Aggregate, Part, Route, aggregate::compose::failed},
+    plan::{Aggregate, AggregatePart, Route, aggregate::compose::failed},
     server::internal_client::BufferedClient,
     telemetry::RouteMetrics,
 };
@@ -57,7 +57,7 @@ impl PartCaller<'_> {
     /// Calls a part, for a value if there is one. `remaining` are the bytes that responses of the part may still have.
     pub fn call<'f>(
         &'f self,
-        part: &'f Part,
+        part: &'f AggregatePart,
         value: Option<&'f [u8]>,
         remaining: &'f AtomicUsize,
     ) -> BoxFuture<'f, Result<PartResponse, GatewayError>> {
@@ -80,7 +80,7 @@ impl PartCaller<'_> {
 }
 
 /// Adds the name of the part.
-fn with_part_name(mut cause: GatewayError, part: &Part, ocelot: bool) -> GatewayError {
+fn with_part_name(mut cause: GatewayError, part: &AggregatePart, ocelot: bool) -> GatewayError {
     if !ocelot {
         cause.detail = format!("the part \"{}\": {}", part.terms.key, cause.detail).into();
     }
@@ -93,7 +93,7 @@ async fn read_response_body(
     client: &mut BufferedClient,
     remaining: &AtomicUsize,
     idle: Duration,
-    part: &Part,
+    part: &AggregatePart,
 ) -> Result<Bytes, GatewayError> {
     match body {
         Body::Empty => Ok(Bytes::new()),
@@ -105,7 +105,7 @@ async fn read_response_body(
 }
 
 /// Reserves some of the bytes that the responses of a part may have.
-fn reserve_bytes(remaining: &AtomicUsize, n: usize, part: &Part) -> Result<(), GatewayError> {
+fn reserve_bytes(remaining: &AtomicUsize, n: usize, part: &AggregatePart) -> Result<(), GatewayError> {
     let reserved = remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n));
     let max_bytes = part.terms.max_response_bytes;
     reserved

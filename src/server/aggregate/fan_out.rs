@@ -8,7 +8,7 @@ use crate::{
         response::Response,
     },
     plan::{
-        Part,
+        AggregatePart,
         aggregate::{
             compose::{Body, failed, is_json},
             values,
@@ -170,7 +170,7 @@ impl FanOut<'_> {
         })
     }
 
-    async fn call_once(&self, part: &Part) -> Result<PartResult, GatewayError> {
+    async fn call_once(&self, part: &AggregatePart) -> Result<PartResult, GatewayError> {
         let remaining = AtomicUsize::new(part.terms.max_response_bytes);
         let reply = self.caller.call(part, None, &remaining).await?;
         let body = self.validate_body(part, &reply)?;
@@ -178,7 +178,11 @@ impl FanOut<'_> {
     }
 
     /// One call for each value, so many at one time.
-    async fn call_per_value(&self, part: &Part, values: &[Vec<u8>]) -> Result<PartResult, GatewayError> {
+    async fn call_per_value(
+        &self,
+        part: &AggregatePart,
+        values: &[Vec<u8>],
+    ) -> Result<PartResult, GatewayError> {
         let remaining = &AtomicUsize::new(part.terms.max_response_bytes);
         let mut waiting = values.iter().enumerate();
         let mut running = FuturesUnordered::new();
@@ -201,7 +205,7 @@ impl FanOut<'_> {
     }
 
     /// One value gives Ocelot a plain body; to us it is a list where a path can find several.
-    fn list(&self, part: &Part, mut bodies: Vec<Bytes>) -> Body {
+    fn list(&self, part: &AggregatePart, mut bodies: Vec<Bytes>) -> Body {
         let singular = part.terms.values.as_ref().is_some_and(|path| path.is_singular());
         match (bodies.len(), self.ocelot() || singular) {
             (1, true) => Body::Single(bodies.remove(0)),
@@ -211,7 +215,7 @@ impl FanOut<'_> {
     }
 
     /// The body, if it may stand in an answer; to Ocelot every body may.
-    fn validate_body(&self, part: &Part, reply: &PartResponse) -> Result<Bytes, GatewayError> {
+    fn validate_body(&self, part: &AggregatePart, reply: &PartResponse) -> Result<Bytes, GatewayError> {
         if self.ocelot() {
             return Ok(reply.body.clone());
         }

@@ -22,7 +22,7 @@ use crate::{
         response::{Response, RouteResult},
     },
     plan::{
-        Aggregate, Part,
+        Aggregate, AggregatePart,
         aggregate::{
             PARTIAL_HEADER, accept,
             compose::{self, Representation},
@@ -78,7 +78,7 @@ pub async fn run(
 
 /// To Ocelot an aggregate of one route is that route; a WebSocket goes to the first one (docs/ocelot-behavior.md, section 20, 22).
 async fn single_part(
-    part: &Part,
+    part: &AggregatePart,
     exchange: &mut Exchange,
     hop: HopByHop,
     client: &mut dyn ClientBody,
@@ -162,7 +162,8 @@ fn response(
 ) -> RouteResult {
     let shape = &aggregate.shape;
     let keys = aggregate.parts.iter().map(|part| &*part.terms.key);
-    let parts: Vec<compose::Part> = keys.zip(bodies).map(|(key, body)| compose::Part { key, body }).collect();
+    let parts: Vec<compose::PartBody> =
+        keys.zip(bodies).map(|(key, body)| compose::PartBody { key, body }).collect();
     let text = match form.template {
         None if shape.ocelot => compose::compose_ocelot(&parts),
         _ => compose::compose(

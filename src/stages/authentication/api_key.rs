@@ -115,7 +115,7 @@ mod tests {
             why(keys.authenticate(&exchange("/", &[("X-Api-Key", "K")]))),
             "identity.invalid_credentials"
         );
-        let twice = [("X-Api-Key", "k"), ("X-Api-Key", "k")];
-        assert_eq!(why(keys.authenticate(&exchange("/", &twice))), "identity.malformed");
+        let duplicate = [("X-Api-Key", "k"), ("X-Api-Key", "k")];
+        assert_eq!(why(keys.authenticate(&exchange("/", &duplicate))), "identity.malformed");
     }
 }

@@ -123,8 +123,8 @@ mod tests {
         for line in ["Basic YTpi", "Bearer", "Bearer ", "Bearerx y", ""] {
             assert_eq!(credential(&[("Authorization", line)], "/"), None, "{line}");
         }
-        let twice = [("Authorization", "Bearer a"), ("authorization", "Bearer b")];
-        assert_eq!(credential(&twice, "/").as_deref(), Some("ambiguous"));
+        let duplicate = [("Authorization", "Bearer a"), ("authorization", "Bearer b")];
+        assert_eq!(credential(&duplicate, "/").as_deref(), Some("ambiguous"));
     }
 
     #[test]

@@ -24,12 +24,12 @@ option_objects! {
     }
 }
 
-/// The options with the old name folded into the new one.
+/// The options with the legacy name folded into the current one.
 #[derive(Clone, Debug, Default)]
 pub struct ResolvedAuthentication {
     pub allow_anonymous: bool,
     pub scopes: Vec<Spanned<String>>,
-    /// Names of schemes in the order in which they are tried, the one under the old name first.
+    /// Names of schemes in the order in which they are tried, the one under the legacy name first.
     pub schemes: Vec<Spanned<String>>,
 }
 
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_single_key_is_tried_first_and_anonymous_access_ends_the_matter() {
+    fn the_legacy_single_key_is_tried_first_and_anonymous_access_takes_precedence() {
         let both = r#"{ "AuthenticationProviderKey": "A", "AuthenticationProviderKeys": ["B"] }"#;
         let options = resolved(Some(both), None);
         assert_eq!(options.schemes.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["A", "B"]);

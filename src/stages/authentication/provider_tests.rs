@@ -17,7 +17,7 @@ use std::{sync::Mutex, time::UNIX_EPOCH};
 #[derive(Debug, Default)]
 struct MockProvider {
     answers: Mutex<Vec<(String, Result<Value, String>)>>,
-    asked: AtomicUsize,
+    fetches: AtomicUsize,
 }
 
 impl MockProvider {
@@ -35,7 +35,7 @@ impl MockProvider {
     }
 
     fn fetch_count(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+        self.fetches.load(Ordering::Relaxed)
     }
 }
 
@@ -45,7 +45,7 @@ impl Fetch for MockProvider {
         url: HttpUrl,
         _: TrustAnchors,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.fetches.fetch_add(1, Ordering::Relaxed);
         let answers = self.answers.lock().unwrap();
         let found = answers.iter().find(|(path, _)| *path == url.target);
         let answer = found.map_or(Err("404".to_owned()), |(_, answer)| answer.clone());
@@ -126,7 +126,7 @@ impl Scene {
             AuthOutcome::Pending(wait) => {
                 wait.await.map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
             }
-            judged => judged,
+            outcome => outcome,
         })
     }
 
@@ -151,8 +151,8 @@ async fn a_key_rotation_under_load_rejects_no_valid_token() {
     for round in 1..40_u8 {
         scene.mock.publishes(&[round, round + 1]);
         let tokens: Vec<_> = (0..20).map(|n| scene.token(round + n % 2, &json!({ "jti": n }))).collect();
-        let asked = tokens.iter().map(|token| scene.why(token));
-        for (token, why) in tokens.iter().zip(join(asked).await) {
+        let fetches = tokens.iter().map(|token| scene.why(token));
+        for (token, why) in tokens.iter().zip(join(fetches).await) {
             assert_eq!(why, "authenticated", "round {round}: {token}");
         }
         scene.pass(Duration::from_millis(u64::from(round) * 97)).await;
@@ -214,13 +214,8 @@ async fn unknown_keys_cause_at_most_one_fetch_per_interval() {
             assert_eq!(why, "identity.key");
         }
     }
-    let most = 2 + began.elapsed().as_secs() as usize / 2;
-    assert!(
-        scene.mock.fetch_count() <= most,
-        "{} fetches in {:?}",
-        scene.mock.fetch_count(),
-        began.elapsed()
-    );
+    let max = 2 + began.elapsed().as_secs() as usize / 2;
+    assert!(scene.mock.fetch_count() <= max, "{} fetches in {:?}", scene.mock.fetch_count(), began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,14 +261,14 @@ async fn discovery_provides_the_keys_and_the_issuer() {
     let scene = Scene::new(mock, "https://id.test/a", true);
     assert_eq!(scene.why(&scene.token(1, &json!({ "iss": "https://id.test/a" }))).await, "authenticated");
     assert_eq!(scene.why(&scene.token(1, &json!({ "iss": "https://id.test" }))).await, "identity.issuer");
-    for wrong in [
+    for document in [
         json!({ "issuer": "https://evil.test/a", "jwks_uri": "https://id.test/jwks" }),
         json!({ "issuer": "https://id.test/a", "jwks_uri": "http://id.test/jwks" }),
         json!({ "issuer": "https://id.test/a" }),
     ] {
         let mock = MockProvider::default();
         mock.publishes(&[1]);
-        mock.set_response("/a/.well-known/openid-configuration", Ok(wrong));
+        mock.set_response("/a/.well-known/openid-configuration", Ok(document));
         let scene = Scene::new(mock, "https://id.test/a", true);
         assert_eq!(
             scene.why(&scene.token(1, &json!({ "iss": "https://id.test/a" }))).await,
@@ -290,7 +285,7 @@ async fn the_refresh_task_ends_with_the_last_scheme() {
     drop(scene);
     sleep(Duration::from_secs(3)).await;
     assert!(wanted.upgrade().is_none(), "the task is gone");
-    let asked = mock.fetch_count();
+    let fetches = mock.fetch_count();
     sleep(Duration::from_secs(3600)).await;
-    assert_eq!(mock.fetch_count(), asked);
+    assert_eq!(mock.fetch_count(), fetches);
 }

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// The authentication of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticationConfig {
-    /// Tried in this order; the first that succeeds wins.
+    /// Tried in this order; the first success decides.
     pub schemes: Vec<Arc<SchemeConfig>>,
     /// No challenge in a 401, as Ocelot.
     pub ocelot: bool,

@@ -59,7 +59,7 @@ fn stage(schemes: Vec<Arc<SchemeConfig>>, ocelot: bool) -> Authentication {
 }
 
 /// The scheme that authenticates the request, or the error code with the challenges.
-async fn asked(
+async fn authenticate(
     stage: &Authentication,
     exchange: &mut Exchange,
 ) -> Result<String, (&'static str, Vec<String>)> {
@@ -85,7 +85,7 @@ async fn asked(
 }
 
 #[tokio::test]
-async fn schemes_are_tried_in_order_and_the_first_success_wins() {
+async fn schemes_are_tried_in_order_and_the_first_success_decides() {
     let other = b"another-secret-another-secret-an";
     let stage = stage(vec![jwt("one", other), jwt("two", SECRET), api_key(), basic()], false);
     let bearer = format!("Bearer {}", token(SECRET));
@@ -94,7 +94,7 @@ async fn schemes_are_tried_in_order_and_the_first_success_wins() {
         (("X-Api-Key", "k"), "partners"),
         (("Authorization", "Basic YW5uOnB3"), "staff"),
     ] {
-        assert_eq!(asked(&stage, &mut exchange("/", &[field])).await.as_deref(), Ok(scheme));
+        assert_eq!(authenticate(&stage, &mut exchange("/", &[field])).await.as_deref(), Ok(scheme));
     }
 }
 
@@ -104,17 +104,20 @@ async fn a_401_has_a_challenge_for_each_scheme_and_the_bearer_error() {
     let default = stage(schemes.clone(), false);
     let plain =
         ["Bearer realm=\"one\"", "ApiKey realm=\"partners\"", "Basic realm=\"staff\", charset=\"UTF-8\""];
-    let nothing = asked(&default, &mut exchange("/", &[])).await.unwrap_err();
+    let nothing = authenticate(&default, &mut exchange("/", &[])).await.unwrap_err();
     assert_eq!(
         (nothing.0, nothing.1.iter().map(String::as_str).collect::<Vec<_>>()),
         ("identity.missing", plain.to_vec())
     );
     let bad = [("Authorization", "Bearer x.y.z")];
-    let headers = asked(&default, &mut exchange("/", &bad)).await.unwrap_err();
+    let headers = authenticate(&default, &mut exchange("/", &bad)).await.unwrap_err();
     let error = "Bearer realm=\"one\", error=\"invalid_token\", error_description=\"the token header is not a JSON object in base64url\"";
     assert_eq!((headers.0, headers.1[0].as_str(), headers.1.len()), ("identity.malformed", error, 3));
     let ocelot = stage(schemes, true);
-    assert_eq!(asked(&ocelot, &mut exchange("/", &bad)).await, Err(("identity.malformed", Vec::new())));
+    assert_eq!(
+        authenticate(&ocelot, &mut exchange("/", &bad)).await,
+        Err(("identity.malformed", Vec::new()))
+    );
 }
 
 #[tokio::test]
@@ -122,14 +125,14 @@ async fn a_preflight_needs_no_credentials() {
     let stage = stage(vec![jwt("one", SECRET)], true);
     let mut exchange = exchange("/", &[]);
     exchange.request.set_method(b"OPTIONS");
-    assert_eq!(asked(&stage, &mut exchange).await.as_deref(), Ok(""));
+    assert_eq!(authenticate(&stage, &mut exchange).await.as_deref(), Ok(""));
 }
 
 #[tokio::test]
 async fn credentials_are_removed_from_the_query() {
     let stage = stage(vec![jwt("one", SECRET), api_key()], false);
     let mut exchange = exchange(&format!("/p?a=1&access_token={}&key=zzz&b=2", token(SECRET)), &[]);
-    assert_eq!(asked(&stage, &mut exchange).await.as_deref(), Ok("one"));
+    assert_eq!(authenticate(&stage, &mut exchange).await.as_deref(), Ok("one"));
     assert_eq!(exchange.request.target(), b"/p?a=1&b=2");
 }
 

@@ -13,7 +13,7 @@ pub struct AuthorizationCompiler<'r, 'o> {
 }
 
 impl AuthorizationCompiler<'_, '_> {
-    /// The rules: one of the scopes, all of the claims, and the expression.
+    /// Compiles the rules: one of the scopes, all of the claims, and the expression.
     pub fn compile(
         &mut self,
         scopes: &[Spanned<String>],
@@ -39,13 +39,13 @@ impl AuthorizationCompiler<'_, '_> {
         let values = wanted.map_or(&[][..], |wanted| &wanted.0);
         if values.is_empty() {
             let span = wanted.map_or(claim.span, |wanted| wanted.span);
-            let message = format!("RouteClaimsRequirement: no value of {} is good enough", claim.value);
+            let message = format!("RouteClaimsRequirement: the list of values of {} is empty", claim.value);
             OcelotTolerated::new(
                 codes::BAD_CLAIM_EXPRESSION,
-                OcelotBehavior::Effect("every request is refused with 403"),
+                OcelotBehavior::Effect("every request is rejected with 403"),
                 message,
             )
-            .help("name a value, or leave the claim out")
+            .help("add a value, or remove the claim")
             .report(self.diagnostics, self.ocelot, span);
         }
         values.iter().map(|value| self.claim_requirement(value)).collect()
@@ -61,10 +61,10 @@ impl AuthorizationCompiler<'_, '_> {
         if index.is_none() {
             let known = self.names.iter().map(|name| &**name);
             let meant = suggest::closest_match(name, known).map(|name| format!("{{{name}}}"));
-            let message = format!("nothing gives the placeholder {} a value", value.value);
+            let message = format!("unknown placeholder {}", value.value);
             OcelotTolerated::new(
                 codes::BAD_CLAIM_EXPRESSION,
-                OcelotBehavior::Effect("every request is refused with 403"),
+                OcelotBehavior::Effect("every request is rejected with 403"),
                 message,
             )
             .did_you_mean(meant.as_deref())
@@ -74,20 +74,20 @@ impl AuthorizationCompiler<'_, '_> {
         ClaimValue::Value { index, name: name.into() }
     }
 
-    /// Ours, and so strict everywhere.
+    /// Our own setting, so it is strict in both modes.
     fn expression(&mut self, source: Option<&Spanned<String>>) -> Option<Expression> {
         let source = source?;
-        let wrong = match Expression::compile(source, self.names) {
+        let error = match Expression::compile(source, self.names) {
             Ok(expression) => return Some(expression),
-            Err(wrong) => wrong,
+            Err(error) => error,
         };
-        let message = format!("RouteClaimsExpression: {}", wrong.message);
+        let message = format!("RouteClaimsExpression: {}", error.message);
         let diagnostic = self.diagnostics.error(codes::BAD_CLAIM_EXPRESSION, source.span, message);
-        if let Some(meant) = wrong.unknown.as_deref().and_then(|name| suggest::closest_match(name, VARIABLES))
+        if let Some(meant) = error.unknown.as_deref().and_then(|name| suggest::closest_match(name, VARIABLES))
         {
             diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        diagnostic.help(format!("the variables are {}", VARIABLES.join(", ")));
+        diagnostic.help(format!("available variables: {}", VARIABLES.join(", ")));
         None
     }
 }

@@ -1,7 +1,10 @@
 //! Authorization: `AllowedScopes`, `RouteClaimsRequirement` and `RouteClaimsExpression` (docs/ocelot-behavior.md,
 //! section 16).
 //!
-//! The caller is authenticated before; a missing permission is a 403.
+//! - Elsewhere: Envoy's RBAC filter and `jwt_authn` requirements, ASP.NET authorization policies under YARP.
+//! - Entry point: [`Authorization`], the stage. The caller is authenticated before; a missing permission is a 403.
+//! - Callers: `plan::compile` compiles [`AuthorizationRules`], `plan::build` makes the stage.
+//! - Owns: the rules and compiled CEL expressions. Nothing outlives a reload.
 
 pub mod compile;
 mod expression;
@@ -30,7 +33,7 @@ pub struct AuthorizationRules {
     /// Required claims, each with its allowed values.
     pub claims: Vec<(Box<str>, Vec<ClaimValue>)>,
     pub expression: Option<Expression>,
-    /// As Ocelot: only the claim `scope`, path values without percent-decoding.
+    /// As in Ocelot: only the claim `scope`, path values without percent-decoding.
     pub ocelot: bool,
 }
 
@@ -68,7 +71,7 @@ impl Stage for Authorization {
         NAME
     }
 
-    /// A preflight carries no proof of who asks: it passes.
+    /// A preflight has no credentials: it passes.
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         if exchange.request.method() == b"OPTIONS" {
             return Step::Next;

@@ -6,17 +6,17 @@ use std::{sync::Arc, time::Instant};
 /// A request for `/t/a%20b?q=1+2` on `/t/{tenant}?q={q}` by a caller with these claims.
 fn exchange(claims: &[(&str, &str)]) -> Exchange {
     let here = ([127, 0, 0, 1], 1).into();
-    let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-    x.request = Head::request(b"GET", b"/t/a%20b?q=1+2");
-    x.request.append(b"X-Two", b"a");
-    x.request.append(b"x-two", b"b");
-    x.routing.path_len = 8;
-    x.routing.path_params.push_range(3, 8);
-    x.routing.path_params.push_range(11, 14);
+    let mut exchange = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
+    exchange.request = Head::request(b"GET", b"/t/a%20b?q=1+2");
+    exchange.request.append(b"X-Two", b"a");
+    exchange.request.append(b"x-two", b"b");
+    exchange.routing.path_len = 8;
+    exchange.routing.path_params.push_range(3, 8);
+    exchange.routing.path_params.push_range(11, 14);
     let mut user = Identity::new("jwt".into());
     claims.iter().for_each(|(name, value)| user.add(name, value));
-    x.client.user = Some(Arc::new(user));
-    x
+    exchange.client.user = Some(Arc::new(user));
+    exchange
 }
 
 fn names() -> [Box<str>; 2] {
@@ -52,8 +52,8 @@ fn one_allowed_scope_is_enough_and_a_single_claim_is_split() {
 fn ocelot_ignores_scp_and_splits_only_a_single_claim() {
     assert_eq!(scopes(false, &[("scp", "read write")]), None);
     assert_eq!(scopes(true, &[("scp", "read")]), Some(ErrorCode::AccessScope));
-    let twice = [("scope", "a read"), ("scope", "b")];
-    assert_eq!((scopes(false, &twice), scopes(true, &twice)), (None, Some(ErrorCode::AccessScope)));
+    let duplicate = [("scope", "a read"), ("scope", "b")];
+    assert_eq!((scopes(false, &duplicate), scopes(true, &duplicate)), (None, Some(ErrorCode::AccessScope)));
 }
 
 fn claim(claim: &str, wanted: &[&str]) -> AuthorizationRules {
@@ -64,18 +64,18 @@ fn claim(claim: &str, wanted: &[&str]) -> AuthorizationRules {
 #[test]
 fn a_claim_must_have_an_allowed_value() {
     let claims = [("role", "admin"), ("role", "dev"), ("a:b/c", "x")];
-    let asked = |rules| refused(rules, &mut exchange(&claims));
-    assert_eq!(asked(claim("role", &["dev"])), None);
-    assert_eq!(asked(claim("role", &["owner", "admin"])), None);
-    assert_eq!(asked(claim("a:b/c", &["x"])), None);
+    let outcome = |rules| refused(rules, &mut exchange(&claims));
+    assert_eq!(outcome(claim("role", &["dev"])), None);
+    assert_eq!(outcome(claim("role", &["owner", "admin"])), None);
+    assert_eq!(outcome(claim("a:b/c", &["x"])), None);
     for rules in
         [claim("role", &["Admin"]), claim("Role", &["admin"]), claim("none", &[""]), claim("role", &[])]
     {
-        assert_eq!(asked(rules), Some(ErrorCode::AccessClaim));
+        assert_eq!(outcome(rules), Some(ErrorCode::AccessClaim));
     }
-    let mut nobody = exchange(&[]);
-    nobody.client.user = None;
-    assert_eq!(refused(claim("role", &["admin"]), &mut nobody), Some(ErrorCode::AccessClaim));
+    let mut anonymous = exchange(&[]);
+    anonymous.client.user = None;
+    assert_eq!(refused(claim("role", &["admin"]), &mut anonymous), Some(ErrorCode::AccessClaim));
 }
 
 #[test]
@@ -103,10 +103,10 @@ fn a_placeholder_is_compared_with_the_value_in_the_path() {
 }
 
 #[test]
-fn a_preflight_passes() {
-    let mut x = exchange(&[]);
-    x.request.set_method(b"OPTIONS");
-    assert_eq!(refused(claim("role", &["admin"]), &mut x), None);
+fn a_preflight_needs_no_authorization() {
+    let mut exchange = exchange(&[]);
+    exchange.request.set_method(b"OPTIONS");
+    assert_eq!(refused(claim("role", &["admin"]), &mut exchange), None);
 }
 
 fn condition(source: &str, exchange: &mut Exchange) -> Option<ErrorCode> {
@@ -167,14 +167,14 @@ fn the_longest_conditions_fit_into_a_small_stack() {
         format!("claims{}", ".a".repeat(2000)),
         format!("claims{}", "[0]".repeat(1300)),
     ];
-    let asked = move || {
+    let outcome = move || {
         for chain in chains {
             if let Ok(expression) = Expression::compile(&chain, &[]) {
                 let _ = expression.evaluate(&exchange(&[("a", "b")]));
             }
         }
     };
-    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(asked).unwrap();
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(outcome).unwrap();
     thread.join().unwrap();
 }
 

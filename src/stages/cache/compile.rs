@@ -68,46 +68,46 @@ impl CacheCompiler<'_, '_> {
     }
 
     fn cache_mode(&mut self, options: &CacheOptions) -> Option<Mode> {
-        let Some(written) = non_blank(&options.mode) else { return Some(Mode::Ocelot) };
-        match written.to_ascii_lowercase().as_str() {
+        let Some(mode) = non_blank(&options.mode) else { return Some(Mode::Ocelot) };
+        match mode.to_ascii_lowercase().as_str() {
             "ocelot" => Some(Mode::Ocelot),
             "http" => Some(Mode::Http),
             "off" => None,
             _ => {
-                let message = format!("there is no cache mode \"{}\"", written.value);
-                let said = self.context.diagnostics.error(codes::CACHE_MODE, written.span, message);
-                match suggest::closest_match(written, MODES.iter().copied()) {
-                    Some(meant) => said.help(format!("did you mean \"{meant}\"?")),
-                    None => said.help("write \"Http\", \"Ocelot\" or \"Off\""),
+                let message = format!("unknown cache mode \"{}\"", mode.value);
+                let diagnostic = self.context.diagnostics.error(codes::CACHE_MODE, mode.span, message);
+                match suggest::closest_match(mode, MODES.iter().copied()) {
+                    Some(meant) => diagnostic.help(format!("did you mean \"{meant}\"?")),
+                    None => diagnostic.help("expected \"Http\", \"Ocelot\" or \"Off\""),
                 };
                 None
             }
         }
     }
 
-    /// CacheConfig that mean nothing in the mode.
+    /// Reports settings that have no effect in the mode.
     fn cache_contradictions(&mut self, options: &CacheOptions, mode: Mode) {
-        fn place<T>(set: &Setting<T>) -> Option<Span> {
+        fn span<T>(set: &Setting<T>) -> Option<Span> {
             set.as_ref().map(|set| set.span)
         }
         let of_http = [
-            (place(&options.stale_while_revalidate), "StaleWhileRevalidate"),
-            (place(&options.stale_if_error), "StaleIfError"),
-            (place(&options.negative_ttl), "NegativeTtl"),
+            (span(&options.stale_while_revalidate), "StaleWhileRevalidate"),
+            (span(&options.stale_if_error), "StaleIfError"),
+            (span(&options.negative_ttl), "NegativeTtl"),
         ];
         let hashing = options.enable_content_hashing.as_ref().filter(|on| on.value);
         let of_ocelot = [(hashing.map(|set| set.span), "EnableContentHashing")];
-        let (wrong, other): (&[_], _) = match mode {
+        let (unused, other): (&[_], _) = match mode {
             Mode::Http => (&of_ocelot, "Ocelot"),
             Mode::Ocelot => (&of_http, "Http"),
         };
-        for (place, name) in wrong {
-            if let Some(place) = place {
-                let message = format!("{name} has no meaning in this cache mode");
+        for (span, name) in unused {
+            if let Some(span) = span {
+                let message = format!("{name} has no effect in this cache mode");
                 self.context
                     .diagnostics
-                    .error(codes::CACHE_SETTING, *place, message)
-                    .help(format!("leave it out, or write \"Mode\": \"{other}\""));
+                    .error(codes::CACHE_SETTING, *span, message)
+                    .help(format!("remove it, or set \"Mode\": \"{other}\""));
             }
         }
     }
@@ -120,41 +120,41 @@ impl CacheCompiler<'_, '_> {
     }
 
     fn cache_methods(&mut self, options: &CacheOptions, mode: Mode) -> Vec<String> {
-        let written = items(&options.methods);
-        for method in written {
-            let kept = ["GET", "HEAD", "POST"].iter().any(|known| known.eq_ignore_ascii_case(method));
-            if !is_token(method.as_bytes()) || mode == Mode::Http && !kept {
-                let message = format!("answers to {} are not kept", method.value);
+        let methods = items(&options.methods);
+        for method in methods {
+            let is_cacheable = ["GET", "HEAD", "POST"].iter().any(|known| known.eq_ignore_ascii_case(method));
+            if !is_token(method.as_bytes()) || mode == Mode::Http && !is_cacheable {
+                let message = format!("responses to {} are not cacheable", method.value);
                 self.context
                     .diagnostics
                     .error(codes::CACHE_METHOD, method.span, message)
-                    .help("write GET, HEAD or POST");
+                    .help("expected GET, HEAD or POST");
             }
         }
-        match written {
+        match methods {
             [] if self.ocelot && mode == Mode::Ocelot => Vec::new(),
             [] => vec!["GET".to_owned(), "HEAD".to_owned()],
-            written => written.iter().map(|method| method.to_ascii_uppercase()).collect(),
+            methods => methods.iter().map(|method| method.to_ascii_uppercase()).collect(),
         }
     }
 
     fn cache_statuses(&mut self, options: &CacheOptions, mode: Mode) -> Statuses {
-        let written = items(&options.status_codes);
-        for status in written {
+        let statuses = items(&options.status_codes);
+        for status in statuses {
             if !(200..600).contains(&status.value) || matches!(status.value, 206 | 304) {
-                let message = format!("answers with the status {} are not kept", status.value);
+                let message = format!("responses with status {} are not cacheable", status.value);
                 self.context
                     .diagnostics
                     .error(codes::CACHE_STATUS, status.span, message)
-                    .help("write statuses of 200 to 599, but 206 and 304");
+                    .help("must be between 200 and 599, except 206 and 304");
             }
         }
-        match (written, mode) {
+        match (statuses, mode) {
             ([], Mode::Http) => Statuses::Standard,
             ([], Mode::Ocelot) if self.ocelot => Statuses::All,
             ([], Mode::Ocelot) => Statuses::Successful,
-            (written, _) => {
-                Statuses::Listed(written.iter().filter_map(|one| u16::try_from(one.value).ok()).collect())
+            (statuses, _) => {
+                Statuses::Listed(statuses.iter().filter_map(|one| u16::try_from(one.value).ok()).collect())
             }
         }
     }
@@ -185,21 +185,21 @@ impl CacheCompiler<'_, '_> {
         }
     }
 
-    /// Ocelot gives everybody what it kept for the first.
+    /// Ocelot serves responses to all callers, whichever caller they were made for.
     fn warn_shared_responses(&mut self, options: &CacheOptions, headers: &[Box<str>]) {
         if headers.iter().any(|name| name.eq_ignore_ascii_case("authorization")) {
             return;
         }
-        let place = options.ttl_seconds.as_ref().map(|ttl| ttl.span);
-        let place = place.or(options.mode.as_ref().map(|mode| mode.span)).unwrap_or(self.context.route.span);
+        let span = options.ttl_seconds.as_ref().map(|ttl| ttl.span);
+        let span = span.or(options.mode.as_ref().map(|mode| mode.span)).unwrap_or(self.context.route.span);
         self.context.diagnostics
-            .warning(codes::CACHE_SHARED, place, "callers get answers that were made for other callers, as in Ocelot")
-            .help("write \"VaryByIdentity\": true, or \"Header\": \"Authorization\"; \"VaryByIdentity\": false says that it is meant");
+            .warning(codes::CACHE_SHARED, span, "cached responses are shared between authenticated callers, as in Ocelot")
+            .help("set \"VaryByIdentity\": true, or \"Header\": \"Authorization\"; \"VaryByIdentity\": false confirms the sharing");
     }
 
     fn cache_headers(&mut self, list: &List<String>) -> Vec<Box<str>> {
         for name in items(list).iter().filter(|name| !is_token(name.as_bytes())) {
-            let message = format!("VaryByHeader: \"{}\" is not the name of a header", name.value);
+            let message = format!("invalid header name \"{}\" in VaryByHeader", name.value);
             self.context.diagnostics.error(codes::CACHE_KEY, name.span, message);
         }
         items(list).iter().map(|name| name.as_str().into()).collect()
@@ -207,16 +207,12 @@ impl CacheCompiler<'_, '_> {
 
     fn cache_claims(&mut self, list: &List<String>, authenticated: bool) -> Vec<Box<str>> {
         for name in items(list).iter().filter(|name| name.trim().is_empty()) {
-            self.context.diagnostics.error(
-                codes::CACHE_KEY,
-                name.span,
-                "VaryByClaim: a claim without a name",
-            );
+            self.context.diagnostics.error(codes::CACHE_KEY, name.span, "empty claim name in VaryByClaim");
         }
         if let Some(list) = list.as_ref().filter(|list| !authenticated && !list.is_empty()) {
-            let message = "answers are kept apart by a claim, and callers are not asked who they are";
+            let message = "responses vary by a claim, but callers do not authenticate";
             self.context.diagnostics.warning(codes::NOBODY_TO_JUDGE, list.span, message).help(
-                "name the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }",
+                "set the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }",
             );
         }
         items(list).iter().map(|name| name.as_str().into()).collect()
@@ -227,7 +223,7 @@ fn is_mode(set: &Setting<bool>, default: bool) -> bool {
     set.as_ref().map_or(default, |on| on.value)
 }
 
-/// None: the whole query.
+/// `None`: the whole query.
 fn cache_query(list: &List<String>) -> Option<Vec<Box<str>>> {
     let names = items(list);
     let all = names.is_empty() || names.iter().any(|name| name.value == "*");

@@ -1,5 +1,5 @@
-//! The cache of one route: its settings, and the handles of the state that it shares with other routes. `lookup`,
-//! `store_response` and `refresh` add what it does.
+//! The cache of one route: its settings, and the handles of the state that it shares with other routes. Its behavior
+//! is in `lookup`, `store_response` and `refresh`.
 
 use super::{
     key::CacheKeyBuilder,

@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-/// Memory of an entry besides its head and body: its fields, those of the store, and allocator overhead.
+/// Memory of an entry in addition to its head and body: its fields, those of the store, and allocator overhead.
 pub const ENTRY_OVERHEAD_BYTES: usize = 1024;
 /// Responses under one key; the oldest is evicted.
 const MAX_VARIANTS: usize = 16;
@@ -49,7 +49,7 @@ impl Drop for MemoryGuard {
     }
 }
 
-/// Bytes that count against the budget as long as a reader holds them, also after the eviction of their entry.
+/// Bytes that count against the budget as long as a reader holds them, even after the eviction of their entry.
 struct Counted {
     bytes: Box<[u8]>,
     _reservation: MemoryGuard,
@@ -61,7 +61,7 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// Bytes that hold their reservation.
+/// Bytes that own their reservation.
 pub fn copy_counted(bytes: Box<[u8]>, reservation: MemoryGuard) -> Bytes {
     Bytes::from_owner(Counted { bytes, _reservation: reservation })
 }

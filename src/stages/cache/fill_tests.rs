@@ -2,7 +2,7 @@
 
 use super::{super::entry::MemoryBudget, *};
 
-/// A body with these chunks; then it ends, or breaks.
+/// A body with these chunks; then it ends, or fails.
 struct ScriptedBody(Vec<&'static [u8]>, bool);
 
 impl BodyRead for ScriptedBody {

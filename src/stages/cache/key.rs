@@ -48,7 +48,7 @@ pub struct ComputedKey {
     pub resource: u64,
 }
 
-/// Claims that describe the token and not its bearer.
+/// Claims that describe the token instead of the caller.
 const TOKEN_CLAIMS: [&str; 5] = ["exp", "iat", "nbf", "jti", "auth_time"];
 
 /// Fields from which backends build URLs or choose an action: not in the URL, but known from cache poisoning.

@@ -1,4 +1,4 @@
-//! The section `Cache` → the memory of the cache.
+//! The section `Cache` → the memory limits of the cache.
 
 use super::{memory_config::MemoryConfig, options::CacheDocument};
 use crate::{
@@ -9,37 +9,37 @@ use crate::{
 const MIN_MEMORY: u64 = 1 << 20;
 const MAX_MEMORY: u64 = 1 << 40;
 
-/// The memory for stored answers, each bound within its range.
+/// The memory for stored responses, each limit within its range.
 pub fn compile_memory(document: Option<&CacheDocument>, diagnostics: &mut Diagnostics) -> MemoryConfig {
-    let usual = MemoryConfig::default();
-    let Some(written) = document else { return usual };
-    let size =
-        read_size(&written.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics).unwrap_or(usual.size);
+    let defaults = MemoryConfig::default();
+    let Some(document) = document else { return defaults };
+    let size = read_size(&document.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics)
+        .unwrap_or(defaults.size);
     let mut regions = Vec::new();
-    for (name, region) in written.regions.iter().flat_map(|regions| regions.value.iter()) {
+    for (name, region) in document.regions.iter().flat_map(|regions| regions.value.iter()) {
         match read_size(&region.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics) {
             Some(bytes) => regions.push((name.value.clone(), bytes)),
             None if region.max_size.is_none() => {
                 let message = format!("the region \"{}\" has no MaxSize", name.value);
                 diagnostics
                     .error(codes::CACHE_SIZE, region.span, message)
-                    .help("such as \"MaxSize\": \"64MiB\"");
+                    .help("set one, such as \"MaxSize\": \"64MiB\"");
             }
             None => {}
         }
     }
     let taken: u64 = regions.iter().map(|(_, bytes)| bytes).sum();
     if taken.saturating_add(MIN_MEMORY) > size {
-        let place = written.regions.as_ref().map(|regions| regions.span);
-        let message = format!("the regions take {taken} bytes, and MaxSize is {size}");
+        let span = document.regions.as_ref().map(|regions| regions.span);
+        let message = format!("the regions reserve {taken} bytes, but MaxSize is {size}");
         diagnostics
-            .error(codes::CACHE_SIZE, place, message)
+            .error(codes::CACHE_SIZE, span, message)
             .help("raise Cache.MaxSize, and leave 1MiB for all other regions");
     }
     let smallest = regions.iter().map(|(_, bytes)| *bytes).chain([size.saturating_sub(taken)]).min();
     let quarter = (smallest.unwrap_or(size) / 4).max(1);
-    let largest = read_size(&written.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
-    MemoryConfig { size, max_object_size: largest.unwrap_or(usual.max_object_size.min(quarter)), regions }
+    let largest = read_size(&document.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
+    MemoryConfig { size, max_object_size: largest.unwrap_or(defaults.max_object_size.min(quarter)), regions }
 }
 
 fn read_size(
@@ -53,7 +53,7 @@ fn read_size(
         return Some(*bytes);
     }
     let message = format!("{name} is {bytes} bytes");
-    let (least, most) = (SizeText(*range.start()), SizeText(*range.end()));
-    diagnostics.error(codes::CACHE_SIZE, *span, message).help(format!("must be between {least} and {most}"));
+    let (min, max) = (SizeText(*range.start()), SizeText(*range.end()));
+    diagnostics.error(codes::CACHE_SIZE, *span, message).help(format!("must be between {min} and {max}"));
     None
 }

@@ -1,4 +1,4 @@
-//! Storage of responses: the trait `Store`, and its implementation in memory, bounded in bytes. moka decides about
+//! Storage of responses: the trait `Store`, and its implementation in memory, bounded in bytes. moka implements
 //! admission and eviction (TinyLFU): a scan does not evict entries in use.
 
 use super::{
@@ -61,16 +61,16 @@ impl Store for MemoryStore {
     fn retain(&self, keep: &mut dyn FnMut(&Entry) -> bool) -> usize {
         let mut removed = 0;
         for (key, set) in &self.cache {
-            let kept: smallvec::SmallVec<[Arc<Entry>; 1]> =
+            let retained: smallvec::SmallVec<[Arc<Entry>; 1]> =
                 set.variants.iter().filter(|entry| keep(entry)).cloned().collect();
-            if kept.len() == set.variants.len() {
+            if retained.len() == set.variants.len() {
                 continue;
             }
-            removed += set.variants.len() - kept.len();
-            if kept.is_empty() {
+            removed += set.variants.len() - retained.len();
+            if retained.is_empty() {
                 self.cache.invalidate(&*key);
             } else {
-                self.cache.insert(*key, Arc::new(VariantSet { variants: kept }));
+                self.cache.insert(*key, Arc::new(VariantSet { variants: retained }));
             }
         }
         self.cache.run_pending_tasks();

@@ -340,7 +340,7 @@ impl Drop for TeeBody {
     }
 }
 
-/// Reads a body in its own task; `kept` bytes of the current chunk are stored already.
+/// Reads a body in its own task; `buffered` bytes of the current chunk are stored already.
 pub fn drain_to_store(mut inner: Box<dyn BodyRead>, fill: Arc<StreamingFill>, buffered: usize) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return fill.finish(Err(GatewayError::client_closed()));

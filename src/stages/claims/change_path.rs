@@ -1,4 +1,4 @@
-//! `ChangeDownstreamPathTemplate`: fills placeholders of the backend path from claims.
+//! `ChangeDownstreamPathTemplate`: sets placeholders of the backend path from claims.
 
 use super::{
     mapping::{ClaimMapping, describe, in_dotnet_order},

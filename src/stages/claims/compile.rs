@@ -19,13 +19,13 @@ pub fn compile_mappings(
             continue;
         }
         let span = value.as_ref().map_or(key.span, |value| value.span);
-        let message = format!("{setting}: \"{text}\" does not name a claim");
+        let message = format!("invalid claim expression \"{text}\" in {setting}");
         OcelotTolerated::new(
             codes::BAD_CLAIM_SOURCE,
             OcelotBehavior::Effect("the entry is ignored"),
             message,
         )
-        .help("write Claims[type] > value, or Claims[type] > value[0] > |")
+        .help("expected Claims[type] > value, or Claims[type] > value[0] > |")
         .report(diagnostics, ocelot, span);
     }
     entries

@@ -52,7 +52,7 @@ impl Weights {
         let mut best: Option<(ContentCoding, u16)> = None;
         for coding in preference {
             let weight = of(coding);
-            if weight > best.map_or(0, |(_, most)| most) {
+            if weight > best.map_or(0, |(_, max)| max) {
                 best = Some((*coding, weight));
             }
         }
@@ -78,16 +78,16 @@ mod tests {
 
     const OURS: [ContentCoding; 3] = [Zstd, Brotli, Gzip];
 
-    fn ask(lines: &[&str]) -> AcceptedCoding {
+    fn negotiated(lines: &[&str]) -> AcceptedCoding {
         negotiate(lines.iter().map(|line| line.as_bytes()), &OURS)
     }
 
     fn best(line: &str) -> Option<ContentCoding> {
-        ask(&[line]).best
+        negotiated(&[line]).best
     }
 
     #[test]
-    fn the_highest_weight_wins_and_ties_follow_the_preference() {
+    fn the_highest_weight_is_chosen_and_ties_follow_the_preference() {
         for (line, coding) in [
             ("gzip", Some(Gzip)),
             ("gzip, br", Some(Brotli)),
@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn several_lines_are_one_list() {
-        assert_eq!(ask(&["gzip;q=0.5", "br"]).best, Some(Brotli));
-        assert_eq!(ask(&["gzip", "gzip;q=0"]).best, None);
-        assert_eq!(ask(&[]), AcceptedCoding::default());
+        assert_eq!(negotiated(&["gzip;q=0.5", "br"]).best, Some(Brotli));
+        assert_eq!(negotiated(&["gzip", "gzip;q=0"]).best, None);
+        assert_eq!(negotiated(&[]), AcceptedCoding::default());
     }
 
     #[test]
@@ -128,16 +128,16 @@ mod tests {
         assert_eq!(best("gzip;q=0.1, identity;q=0.05"), Some(Gzip));
         for line in ["gzip, identity;q=0", "gzip, *;q=0"] {
             assert_eq!(
-                ask(&[line]),
+                negotiated(&[line]),
                 AcceptedCoding { best: Some(Gzip), identity_forbidden: true, head_only: false },
                 "{line}"
             );
         }
         assert_eq!(
-            ask(&["identity;q=0"]),
+            negotiated(&["identity;q=0"]),
             AcceptedCoding { best: None, identity_forbidden: true, head_only: false }
         );
-        assert!(!ask(&["*;q=0, identity;q=0.1"]).identity_forbidden);
+        assert!(!negotiated(&["*;q=0, identity;q=0.1"]).identity_forbidden);
     }
 
     #[test]
@@ -158,12 +158,12 @@ mod tests {
             "gzip;q=-1",
             "gzip;q=1.0a",
         ] {
-            assert_eq!(ask(&[line]), AcceptedCoding::default(), "{line}");
+            assert_eq!(negotiated(&[line]), AcceptedCoding::default(), "{line}");
         }
     }
 
     #[test]
-    fn no_weight_is_below_nothing_or_beyond_full() {
+    fn weights_are_between_zero_and_one() {
         for (text, n) in
             [("q=0", 0), ("q=0.", 0), ("q=0.001", 1), ("q=0.5", 500), ("q=1.", 1000), ("q=1.000", 1000)]
         {

@@ -23,14 +23,14 @@ const LEVELS: [&str; 3] = ["Fastest", "Balanced", "Smallest"];
 const DEFAULT_MIN_SIZE: u64 = 1024;
 const MAX_MIN_SIZE: u64 = 1 << 30;
 
-/// The levels of an encoder: by `Level`, and the highest.
+/// The levels of an encoder: by `Level`, and the maximum.
 struct LevelRange {
     setting: &'static str,
     default: [u8; 3],
     max: u8,
 }
 
-/// Higher levels cost more time and memory than a gateway can spend.
+/// Higher levels cost more time and memory than is reasonable for a gateway.
 fn range(coding: ContentCoding) -> LevelRange {
     match coding {
         ContentCoding::Zstd => LevelRange { setting: "ZstdLevel", default: [1, 3, 9], max: 9 },
@@ -56,8 +56,8 @@ impl Feature for CompressionOptions {
         }
         let mut compiler = CompressionCompiler { context };
         let codings = compiler.encodings(&self.encodings);
-        let word = compiler.level_word(&self.level);
-        let levels = ContentCoding::ALL.map(|coding| compiler.level(self, coding, &codings, word));
+        let preset = compiler.preset_index(&self.level);
+        let levels = ContentCoding::ALL.map(|coding| compiler.level(self, coding, &codings, preset));
         let media_types = compiler.media_types(&self.content_types);
         let mut ranges = RangeChecker::for_code(codes::COMPRESSION_SIZE, compiler.context.diagnostics);
         let min_size = ranges.size("MinSize", &self.min_size, DEFAULT_MIN_SIZE, 0, MAX_MIN_SIZE);
@@ -82,15 +82,15 @@ impl CompressionCompiler<'_, '_> {
                     codings.push(coding);
                     continue;
                 }
-                Some(_) => "name each encoding once".to_owned(),
+                Some(_) => "list each encoding once".to_owned(),
                 None => match suggest::closest_match(name, ["gzip", "zstd", "brotli"]) {
-                    Some("brotli") => "brotli is called \"br\"".to_owned(),
+                    Some("brotli") => "use \"br\" for brotli".to_owned(),
                     Some(meant) => format!("did you mean \"{meant}\"?"),
-                    None => "there are \"zstd\", \"br\" and \"gzip\"".to_owned(),
+                    None => "expected \"zstd\", \"br\" or \"gzip\"".to_owned(),
                 },
             };
             let what = if ContentCoding::from_name(name.trim().as_bytes()).is_some() {
-                "stands twice"
+                "is a duplicate"
             } else {
                 "is unknown"
             };
@@ -100,22 +100,22 @@ impl CompressionCompiler<'_, '_> {
         if let Some(list) = values.as_ref().filter(|list| list.is_empty()) {
             self.context
                 .diagnostics
-                .error(codes::COMPRESSION_ENCODING, list.span, "there is no encoding in Encodings")
-                .help("name some, or write \"EnableCompression\": false to switch compression off");
+                .error(codes::COMPRESSION_ENCODING, list.span, "Encodings is empty")
+                .help("add one, or set \"EnableCompression\": false to disable compression");
         }
         if codings.is_empty() { ContentCoding::ALL.to_vec() } else { codings }
     }
 
-    /// The index of the word among [`LEVELS`].
-    fn level_word(&mut self, setting: &Setting<String>) -> usize {
-        let Some(word) = non_blank(setting) else { return 1 };
-        let found = LEVELS.iter().position(|level| level.eq_ignore_ascii_case(word.trim()));
+    /// The index of the name in [`LEVELS`].
+    fn preset_index(&mut self, setting: &Setting<String>) -> usize {
+        let Some(name) = non_blank(setting) else { return 1 };
+        let found = LEVELS.iter().position(|level| level.eq_ignore_ascii_case(name.trim()));
         if found.is_none() {
-            let message = format!("there is no level \"{}\"", word.value);
-            let diagnostic = self.context.diagnostics.error(codes::COMPRESSION_LEVEL, word.span, message);
-            match suggest::closest_match(word, LEVELS) {
+            let message = format!("unknown level \"{}\"", name.value);
+            let diagnostic = self.context.diagnostics.error(codes::COMPRESSION_LEVEL, name.span, message);
+            match suggest::closest_match(name, LEVELS) {
                 Some(meant) => diagnostic.help(format!("did you mean \"{meant}\"?")),
-                None => diagnostic.help("write \"Fastest\", \"Balanced\" or \"Smallest\""),
+                None => diagnostic.help("expected \"Fastest\", \"Balanced\" or \"Smallest\""),
             };
         }
         found.unwrap_or(1)
@@ -126,24 +126,24 @@ impl CompressionCompiler<'_, '_> {
         options: &CompressionOptions,
         coding: ContentCoding,
         codings: &[ContentCoding],
-        word: usize,
+        preset: usize,
     ) -> u8 {
         let LevelRange { setting, default, max } = range(coding);
-        let Some(written) = level_of(options, coding) else { return default[word] };
-        if !codings.contains(&coding) && self.same_origin(&options.encodings, written.span) {
-            let message = format!("{setting} is set, and {} is not among the Encodings", coding.name());
+        let Some(level) = level_of(options, coding) else { return default[preset] };
+        if !codings.contains(&coding) && self.same_origin(&options.encodings, level.span) {
+            let message = format!("{setting} has no effect: {} is not in Encodings", coding.name());
             self.context
                 .diagnostics
-                .error(codes::COMPRESSION_LEVEL, written.span, message)
-                .help(format!("leave {setting} out, or add \"{}\" to Encodings", coding.name()));
+                .error(codes::COMPRESSION_LEVEL, level.span, message)
+                .help(format!("remove {setting}, or add \"{}\" to Encodings", coding.name()));
         }
         let mut ranges = RangeChecker::for_code(codes::COMPRESSION_LEVEL, self.context.diagnostics);
         let level = ranges.number(setting, level_of(options, coding), 1, u64::from(max));
-        level.map_or(default[word], |level| level as u8)
+        level.map_or(default[preset], |level| level as u8)
     }
 
-    /// Whether the list and the level come from the same document: an inherited level may belong to an encoding that the
-    /// route leaves out.
+    /// Whether the list and the level come from the same document: an inherited level may belong to an encoding that
+    /// the route excludes.
     fn same_origin(&self, list: &List<String>, level: Span) -> bool {
         let own = self.context.own_span;
         let within = |span: Span| own.is_some_and(|own| own.start <= span.start && span.end <= own.end);
@@ -153,21 +153,21 @@ impl CompressionCompiler<'_, '_> {
     fn media_types(&mut self, values: &List<String>) -> MediaTypes {
         let Some(list) = values else { return MediaTypes::default() };
         if list.is_empty() {
-            self.context.diagnostics
-                .error(codes::COMPRESSION_TYPE, list.span, "there is no media type in ContentTypes")
-                .help("leave it out for the usual ones, or write \"EnableCompression\": false to switch compression off");
+            self.context.diagnostics.error(codes::COMPRESSION_TYPE, list.span, "ContentTypes is empty").help(
+                "remove it for the default types, or set \"EnableCompression\": false to disable compression",
+            );
         }
         let (mut patterns, mut seen) = (Vec::new(), HashSet::new());
         for text in items(values) {
             let problem = match Pattern::read(text) {
                 None => (
-                    "is no media type",
-                    "write it without parameters: \"text/html\", \"text/*\", \"application/*+json\"",
+                    "is invalid",
+                    "expected a type without parameters: \"text/html\", \"text/*\", \"application/*+json\"",
                 ),
                 Some(pattern) if pattern.is_always_excluded() => {
-                    ("is never compressed", "it is compressed already, or must not be touched: leave it out")
+                    ("is never compressed", "it is compressed already, or must not be changed: remove it")
                 }
-                Some(pattern) if !seen.insert(pattern.to_string()) => ("stands twice", "write it once"),
+                Some(pattern) if !seen.insert(pattern.to_string()) => ("is a duplicate", "list it once"),
                 Some(pattern) => {
                     patterns.push(pattern);
                     continue;

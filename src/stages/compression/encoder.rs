@@ -69,7 +69,7 @@ impl Encoder {
         })
     }
 
-    /// Consumes input as far as `out` has room for the output.
+    /// Consumes input as long as the output buffer has room.
     pub fn step(&mut self, input: &[u8], op: Op, buffer: &mut [u8]) -> io::Result<Progress> {
         match self {
             Encoder::Gzip(encoder) => gzip(encoder, input, op, buffer),

@@ -24,9 +24,9 @@ pub fn is_compressible(head: &Head, media_types: &MediaTypes) -> bool {
         && !list_contains(head, b"cache-control", b"no-transform")
 }
 
-/// Whether a list field contains a word, case-insensitive.
-pub fn list_contains(head: &Head, name: &[u8], word: &[u8]) -> bool {
-    head.get_all(name).flat_map(comma_list).any(|item| item.eq_ignore_ascii_case(word))
+/// Whether a list field contains an item, case-insensitive.
+pub fn list_contains(head: &Head, name: &[u8], item: &[u8]) -> bool {
+    head.get_all(name).flat_map(comma_list).any(|entry| entry.eq_ignore_ascii_case(item))
 }
 
 /// Adds `Vary: Accept-Encoding`.

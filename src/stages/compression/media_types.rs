@@ -79,18 +79,18 @@ impl Pattern {
     /// Parses a media type without parameters.
     pub fn read(text: &str) -> Option<Pattern> {
         let (kind, subtype) = text.trim().split_once('/')?;
-        let word = |text: &str| is_token(text.as_bytes()) && !text.contains('*');
+        let is_name = |text: &str| is_token(text.as_bytes()) && !text.contains('*');
         let kind = match kind {
             "*" => None,
-            kind if word(kind) => Some(kind.to_ascii_lowercase().into()),
+            kind if is_name(kind) => Some(kind.to_ascii_lowercase().into()),
             _ => return None,
         };
         let subtype = match subtype.strip_prefix('*') {
             Some("") => Subtype::Any,
-            Some(suffix) if suffix.len() > 1 && suffix.starts_with('+') && word(suffix) => {
+            Some(suffix) if suffix.len() > 1 && suffix.starts_with('+') && is_name(suffix) => {
                 Subtype::Suffix(suffix.to_ascii_lowercase().into())
             }
-            None if word(subtype) && kind.is_some() => Subtype::Exact(subtype.to_ascii_lowercase().into()),
+            None if is_name(subtype) && kind.is_some() => Subtype::Exact(subtype.to_ascii_lowercase().into()),
             _ => return None,
         };
         Some(Pattern { kind, subtype })

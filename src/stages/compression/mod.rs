@@ -1,8 +1,11 @@
-//! `CompressionOptions`: compression of responses for clients that accept it (RFC 9110, 8.4 and 12.5.3; nginx's `gzip`,
-//! Envoy's `compressor` filter).
+//! `CompressionOptions`: compression of responses for clients that accept it (RFC 9110, 8.4 and 12.5.3).
 //!
-//! The stage is outside the cache, which stores what the backend sent, and outside the header transforms, which may
-//! change `Accept-Encoding` and the response's fields. The memory count of the encoders outlives a reload.
+//! - Elsewhere: nginx's `gzip` and `brotli`, Envoy's `compressor` filter, ASP.NET response compression under YARP.
+//! - Entry point: [`Compression`], the stage. It is outside the cache, which stores what the backend sent, and
+//!   outside the header transforms, which may change `Accept-Encoding` and the response's fields.
+//! - Callers: the table of stages builds it; `compile` checks the options.
+//! - Owns: idle encoders per worker, and the memory limit of streaming encoders.
+//! - Outlives a reload: the memory count of the encoders.
 
 pub mod accept_encoding;
 mod compile;

@@ -1,4 +1,4 @@
-//! Bodies that are compressed while they pass: nothing lost, nothing held back, nothing hidden.
+//! Bodies that are compressed while they are sent: no data is lost or delayed, and errors are reported.
 
 use super::{super::MemoryLimit, *};
 use crate::telemetry::Metrics;
@@ -9,7 +9,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// What a service does, in turn.
+/// The steps of a backend.
 #[derive(Clone, Debug)]
 pub enum Act {
     Send(Vec<u8>),
@@ -55,7 +55,7 @@ fn compressed(acts: impl IntoIterator<Item = Act>, coding: ContentCoding, level:
     CompressedBody::new(Box::new(Script(acts.into_iter().collect())), means(coding, level), share)
 }
 
-/// Whatever can be read of it, and whether it ends where it should.
+/// The decoded bytes, and whether the stream is complete.
 pub fn decoded(bytes: &[u8], coding: ContentCoding) -> (Vec<u8>, bool) {
     let mut text = Vec::new();
     let mut reader: Box<dyn Read + '_> = match coding {
@@ -76,7 +76,7 @@ pub fn decoded(bytes: &[u8], coding: ContentCoding) -> (Vec<u8>, bool) {
     }
 }
 
-/// How often the body had to be asked again.
+/// Counts how often the body was woken.
 struct Woken(std::sync::atomic::AtomicUsize);
 
 impl Wake for Woken {
@@ -85,8 +85,8 @@ impl Wake for Woken {
     }
 }
 
-/// Takes `most` bytes at one time until the body pauses or ends.
-fn take(body: &mut CompressedBody, most: usize, into: &mut Vec<u8>) -> Poll<Result<(), GatewayError>> {
+/// Reads at most `max` bytes per call until the body is pending or ends.
+fn take(body: &mut CompressedBody, max: usize, into: &mut Vec<u8>) -> Poll<Result<(), GatewayError>> {
     let mut cx = Context::from_waker(Waker::noop());
     loop {
         let n = match body.poll_fill(&mut cx) {
@@ -95,7 +95,7 @@ fn take(body: &mut CompressedBody, most: usize, into: &mut Vec<u8>) -> Poll<Resu
             Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(Ok(())),
             Poll::Ready(Ok(Chunk::Data(data))) => {
                 assert!(!data.is_empty() && data.len() <= OUTPUT_CHUNK_BYTES);
-                let n = data.len().min(most);
+                let n = data.len().min(max);
                 into.extend_from_slice(&data[..n]);
                 n
             }
@@ -104,16 +104,16 @@ fn take(body: &mut CompressedBody, most: usize, into: &mut Vec<u8>) -> Poll<Resu
     }
 }
 
-fn to_the_end(body: &mut CompressedBody, most: usize) -> (Vec<u8>, Result<(), GatewayError>) {
+fn to_the_end(body: &mut CompressedBody, max: usize) -> (Vec<u8>, Result<(), GatewayError>) {
     let mut all = Vec::new();
     loop {
-        if let Poll::Ready(end) = take(body, most, &mut all) {
+        if let Poll::Ready(end) = take(body, max, &mut all) {
             return (all, end);
         }
     }
 }
 
-/// Bytes that do not become shorter.
+/// Incompressible bytes.
 fn noise(n: usize) -> Vec<u8> {
     let mut x = 0x9e37_79b9_u32;
     let mut next = || {
@@ -139,15 +139,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_the_pieces_and_pauses_the_client_reads_what_the_service_sent(
-        acts in acts(), most in 1..40_000usize, coding in 0..3usize, level in 1..7u8,
+    fn the_client_reads_what_the_backend_sent_for_any_chunks_and_pauses(
+        acts in acts(), max in 1..40_000usize, coding in 0..3usize, level in 1..7u8,
     ) {
         let coding = ContentCoding::ALL[coding];
         let sent: Vec<u8> = acts.iter().flat_map(|act| match act {
             Act::Send(bytes) => bytes.clone(),
             _ => Vec::new(),
         }).collect();
-        let (bytes, end) = to_the_end(&mut compressed(acts, coding, level), most);
+        let (bytes, end) = to_the_end(&mut compressed(acts, coding, level), max);
         prop_assert!(end.is_ok());
         prop_assert_eq!(decoded(&bytes, coding), (sent.clone(), true));
         let at_once = compress_buffered(&sent, &means(coding, level), true).expect("compressed");
@@ -156,10 +156,10 @@ proptest! {
 }
 
 #[test]
-fn whatever_came_before_a_pause_can_be_read_during_it() {
+fn data_before_a_pause_can_be_decoded_during_it() {
     for coding in ContentCoding::ALL {
         let events = [&b"data: 1\n\n"[..], b"data: 2\n\n", &noise(40_000)];
-        // One is heard when the event is taken in, one once it is out, one by who asks again.
+        // One wake-up when the event is consumed, one when it is sent, one by the next poll.
         let acts =
             events.iter().flat_map(|event| [Act::Send(event.to_vec()), Act::Pause, Act::Pause, Act::Pause]);
         let (mut body, mut bytes, mut sent) = (compressed(acts, coding, 4), Vec::new(), Vec::new());
@@ -175,7 +175,7 @@ fn whatever_came_before_a_pause_can_be_read_during_it() {
 }
 
 #[test]
-fn a_body_that_breaks_off_gives_what_came_and_has_no_end() {
+fn a_failed_body_delivers_the_received_data_and_stays_incomplete() {
     for coding in ContentCoding::ALL {
         let acts = [Act::Send(b"half of ".to_vec()), Act::Send(b"it".to_vec()), Act::Break];
         let mut body = compressed(acts, coding, 4);
@@ -184,11 +184,11 @@ fn a_body_that_breaks_off_gives_what_came_and_has_no_end() {
         let (text, _) = decoded(&bytes, coding);
         assert_eq!(text, b"half of it", "{coding:?}");
         assert!(whole_length(&bytes, coding).is_none(), "{coding:?} has an end");
-        assert!(to_the_end(&mut body, 7).1.is_err(), "it stays broken");
+        assert!(to_the_end(&mut body, 7).1.is_err(), "it stays failed");
     }
 }
 
-/// How long the text is, if the bytes end as they should.
+/// The decoded length, if the stream is complete.
 fn whole_length(bytes: &[u8], coding: ContentCoding) -> Option<usize> {
     let mut text = Vec::new();
     let read = match coding {
@@ -202,7 +202,7 @@ fn whole_length(bytes: &[u8], coding: ContentCoding) -> Option<usize> {
 }
 
 #[test]
-fn while_output_stands_nothing_more_is_taken_in() {
+fn no_input_is_consumed_while_output_is_pending() {
     let mut body = compressed([Act::Send(noise(1 << 20))], ContentCoding::Gzip, 1);
     let mut cx = Context::from_waker(Waker::noop());
     let Poll::Ready(Ok(Chunk::Data(first))) = body.poll_fill(&mut cx) else { panic!("some output") };
@@ -216,7 +216,7 @@ fn while_output_stands_nothing_more_is_taken_in() {
 }
 
 #[test]
-fn a_long_body_lets_others_have_their_turn() {
+fn a_long_body_yields_periodically() {
     let woken = Arc::new(Woken(0.into()));
     let waker = Waker::from(woken.clone());
     let mut body = compressed([Act::Send(vec![7; 2 * YIELD_BUDGET_BYTES])], ContentCoding::Zstd, 1);
@@ -237,7 +237,7 @@ fn a_long_body_lets_others_have_their_turn() {
 }
 
 #[test]
-fn a_body_that_said_nothing_holds_no_encoder_and_an_empty_one_is_whole() {
+fn a_silent_body_has_no_encoder_and_an_empty_one_is_complete() {
     for coding in ContentCoding::ALL {
         let mut body = compressed([Act::Pause], coding, 4);
         let mut cx = Context::from_waker(Waker::noop());
@@ -248,7 +248,7 @@ fn a_body_that_said_nothing_holds_no_encoder_and_an_empty_one_is_whole() {
 }
 
 #[test]
-fn what_does_not_become_shorter_stays_as_it_is() {
+fn an_incompressible_body_is_unchanged() {
     for coding in ContentCoding::ALL {
         assert_eq!(compress_buffered(&noise(500), &means(coding, 4), false), None, "{coding:?}");
         assert!(
@@ -267,7 +267,7 @@ fn bytes_in_and_out_are_counted() {
 }
 
 #[test]
-fn an_encoder_left_in_the_middle_serves_the_next_body_well() {
+fn an_abandoned_encoder_is_reset_for_the_next_body() {
     for coding in ContentCoding::ALL {
         let mut left = compressed([Act::Send(noise(50_000)), Act::Pause, Act::Pause], coding, 3);
         assert!(take(&mut left, 10, &mut Vec::new()).is_pending());

@@ -40,17 +40,17 @@ impl ConcurrencyLimitOptions {
             context
                 .diagnostics
                 .error(codes::LIMIT_MISSING, span, "a concurrency limit without a Limit")
-                .help("write the maximum number of concurrent requests: \"Limit\": 100");
+                .help("set the maximum number of concurrent requests: \"Limit\": 100");
         }
         let max = context.positive_count(&limit.limit, "Limit").map_or(1, |n| n.value);
         let queue = limit.queue_limit.as_ref().or(self.queue_limit.as_ref());
         if let Some(queue) = queue.filter(|queue| queue.value < 0) {
-            let message = format!("QueueLimit is {}", queue.value);
-            context.diagnostics.error(codes::BAD_COUNT, queue.span, message).help("write 0 or more");
+            let message = format!("invalid QueueLimit {}", queue.value);
+            context.diagnostics.error(codes::BAD_COUNT, queue.span, message).help("must be 0 or more");
         }
         let timeout = limit.queue_timeout.as_ref().or(self.queue_timeout.as_ref());
         if let Some(timeout) = timeout.filter(|timeout| !QUEUE_TIMEOUT_RANGE.contains(&timeout.value.0)) {
-            let message = format!("QueueTimeout is {}", timeout.value);
+            let message = format!("invalid QueueTimeout {}", timeout.value);
             context
                 .diagnostics
                 .error(codes::BAD_MAX_TIME, timeout.span, message)

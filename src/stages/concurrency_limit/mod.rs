@@ -1,5 +1,10 @@
-//! `ConcurrencyLimitOptions`: a maximum of concurrent requests, in all or for each key, with a queue (nginx's `limit_conn`,
-//! Envoy's circuit breaker thresholds). The slots in use outlive a reload.
+//! `ConcurrencyLimitOptions`: a maximum of concurrent requests, in total or for each key, with a queue.
+//!
+//! - Elsewhere: nginx's `limit_conn`, Envoy's circuit breaker thresholds, ASP.NET's concurrency limiter.
+//! - Entry point: [`Concurrency`], the stage; after authorization, so that only permitted requests occupy a slot.
+//! - Callers: the table of stages builds it; `compile` checks the options.
+//! - Owns: the slots and queues of each limit ([`ConcurrencyLimiters`]); a slot is held until the response body ends.
+//! - Outlives a reload: the slots in use, found again by the name of the limit.
 
 mod compile;
 mod options;
@@ -35,11 +40,11 @@ const SHARDS: usize = 16;
 /// One limit, as the blueprint has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConcurrencyLimitConfig {
-    /// Most requests in flight.
+    /// Maximum number of requests in flight.
     pub limit: usize,
-    /// Most queued requests, in addition.
+    /// Maximum number of queued requests, in addition.
     pub queue: usize,
-    /// Longest wait in the queue.
+    /// Maximum time in the queue.
     pub queue_timeout: Duration,
     pub partition_by: Vec<KeyPart>,
     /// The name of the limiter; equal names share its slots.
@@ -88,7 +93,7 @@ impl Slots {
     }
 }
 
-/// A place in the queue, released on drop.
+/// A position in the queue, released on drop.
 #[derive(Debug)]
 struct QueueGuard(Arc<Slots>);
 
@@ -146,13 +151,13 @@ impl Concurrency {
         GatewayError::new(ErrorCode::LimitConcurrency, detail).with_details(add_retry_after)
     }
 
-    fn wait_for_slot(&self, place: QueueGuard) -> Step {
+    fn wait_for_slot(&self, position: QueueGuard) -> Step {
         let queue_timeout = self.settings.queue_timeout;
         Step::Suspend(Box::pin(async move {
             let acquired =
-                tokio::time::timeout(queue_timeout, place.0.available.clone().acquire_owned()).await;
-            let slots = place.0.clone();
-            drop(place);
+                tokio::time::timeout(queue_timeout, position.0.available.clone().acquire_owned()).await;
+            let slots = position.0.clone();
+            drop(position);
             match acquired {
                 Ok(Ok(permit)) => Step::ResumeAt(Box::new(|exchange| {
                     exchange.response.guards.push(SlotGuard::into_guard(permit, slots));
@@ -196,7 +201,7 @@ impl Stage for Concurrency {
             return Step::Next;
         }
         match slots.enter_queue(self.settings.queue) {
-            Some(place) => self.wait_for_slot(place),
+            Some(position) => self.wait_for_slot(position),
             None => Step::Fail(self.queue_full()),
         }
     }
@@ -288,7 +293,9 @@ mod tests {
         let (mut a, mut b) = (exchange("1.1.1.1:1"), exchange("1.1.1.1:2"));
         assert_eq!(settle(&stage, &mut a).await, None);
         drop(stage.on_request(&mut b));
-        let Step::Suspend(_) = stage.on_request(&mut b) else { panic!("expected a free place in the queue") };
+        let Step::Suspend(_) = stage.on_request(&mut b) else {
+            panic!("expected a free position in the queue")
+        };
         drop(a);
         assert_eq!(settle(&stage, &mut b).await, None);
     }

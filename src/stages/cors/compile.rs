@@ -33,13 +33,12 @@ impl Feature for CorsOptions {
         };
         let mut any = items(&self.allowed_origins).iter().chain(items(&self.exposed_headers));
         if let (Some(_), Some(star)) = (credentials, any.find(|text| text.trim() == "*")) {
-            let message =
-                "credentials with any origin: every page on the web could act in the name of its reader";
+            let message = "AllowCredentials with any origin: every website could send authenticated requests of its visitors";
             compiler
                 .context
                 .diagnostics
                 .error(codes::ANY_ORIGIN_WITH_CREDENTIALS, star.span, message)
-                .help("name the origins, or leave out AllowCredentials");
+                .help("list the origins, or remove AllowCredentials");
         }
         Some(config)
     }
@@ -58,7 +57,7 @@ impl CorsCompiler<'_, '_> {
             self.context
                 .diagnostics
                 .error(codes::BAD_ORIGIN, span, "CorsOptions without AllowedOrigins")
-                .help("such as \"AllowedOrigins\": [\"https://app.example\"]");
+                .help("add one, such as \"AllowedOrigins\": [\"https://app.example\"]");
         }
         for text in list {
             match Origin::read(text.trim()) {
@@ -72,7 +71,7 @@ impl CorsCompiler<'_, '_> {
     }
 
     fn report_origin(&mut self, text: &Spanned<String>) {
-        let message = format!("\"{}\" is not an origin", text.value);
+        let message = format!("invalid origin \"{}\"", text.value);
         let diagnostic = self.context.diagnostics.error(codes::BAD_ORIGIN, text.span, message);
         let parts =
             text.split_once("://").map(|(scheme, rest)| (scheme, rest.split('/').next().unwrap_or_default()));
@@ -81,7 +80,7 @@ impl CorsCompiler<'_, '_> {
             diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
         diagnostic.help(
-            "write scheme, host and optionally port: https://app.example, https://*.example.com, or * for all",
+            "expected scheme, host and optional port: https://app.example, https://*.example.com, or * for all",
         );
     }
 
@@ -109,11 +108,11 @@ impl CorsCompiler<'_, '_> {
 
     fn header_names(&mut self, list: &List<String>) -> Vec<String> {
         for name in items(list).iter().filter(|name| !is_token(name.trim().as_bytes())) {
-            let message = format!("\"{}\" is not a header name", name.value);
+            let message = format!("invalid header name \"{}\"", name.value);
             self.context
                 .diagnostics
                 .error(codes::BAD_HEADER_NAME, name.span, message)
-                .help("header names contain no spaces and no commas");
+                .help("must not contain spaces or commas");
         }
         items(list).iter().map(|name| name.trim().to_owned()).collect()
     }
@@ -121,7 +120,7 @@ impl CorsCompiler<'_, '_> {
     fn max_age(&mut self, max_age: &Setting<DurationText>) -> Option<Duration> {
         let age = max_age.as_ref()?;
         if age.value.0 > Duration::from_secs(86_400) {
-            let message = format!("MaxAge is {}", age.value);
+            let message = format!("invalid MaxAge {}", age.value);
             self.context
                 .diagnostics
                 .error(codes::BAD_MAX_TIME, age.span, message)
@@ -141,7 +140,7 @@ enum Origin {
 }
 
 impl Origin {
-    /// Origins have no path and no trailing slash; browsers leave out default ports.
+    /// Origins have no path and no trailing slash; browsers omit default ports.
     fn read(text: &str) -> Option<Origin> {
         if text == "*" {
             return Some(Origin::Any);

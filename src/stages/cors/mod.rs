@@ -1,7 +1,11 @@
-//! `CorsOptions`: which origins may read the responses (the CORS protocol of the Fetch standard; Envoy's `cors` filter).
+//! `CorsOptions`: which origins may read the responses (the CORS protocol of the Fetch standard).
 //!
-//! Two stages: `cors` is outside every stage that rejects, so that pages can read errors too; `preflight` responds to
-//! preflight requests, after the address lists and before authentication and limits. Nothing outlives a reload.
+//! - Elsewhere: Envoy's `cors` filter, ASP.NET CORS middleware under YARP.
+//! - Entry points: two stages. [`Cors`] is outside every stage that rejects, so that pages can read errors too;
+//!   [`Preflight`] responds to preflight requests, after the IP filter and before authentication and limits.
+//! - Callers: the table of stages builds them; `compile` checks the options. `plan` routes preflights by
+//!   [`preflight_method`].
+//! - Owns: the settings of a route. Nothing outlives a reload.
 
 mod compile;
 mod options;

@@ -7,7 +7,7 @@ use crate::config::options::merge_maps;
 use crate::config::values::Setting;
 use crate::config::{Diagnostics, OcelotBehavior, OcelotTolerated, Span, Spanned, codes, suggest};
 
-/// Headers of the body: Ocelot keeps them apart.
+/// Headers of the body: Ocelot manages them separately.
 const CONTENT_FIELDS: [&str; 11] = [
     "Allow",
     "Content-Disposition",
@@ -22,7 +22,7 @@ const CONTENT_FIELDS: [&str; 11] = [
     "Last-Modified",
 ];
 
-/// Headers that frame messages or belong to one connection: they are the gateway's own.
+/// Headers of the body: Ocelot manages them separately.
 const FRAMING_FIELDS: [&str; 9] = [
     "Connection",
     "Content-Length",
@@ -35,7 +35,7 @@ const FRAMING_FIELDS: [&str; 9] = [
     "HTTP2-Settings",
 ];
 
-/// The placeholders that are no values of the route.
+/// The placeholders that are not values of the route.
 const PLACEHOLDERS: [&str; 5] =
     ["BaseUrl", "RemoteIpAddress", "UpstreamHost", "TraceId", "DownstreamBaseUrl"];
 
@@ -46,7 +46,7 @@ pub enum TransformSide {
     Response,
 }
 
-/// Compiles header transforms; invalid entries are reported and left out.
+/// Compiles header transforms; invalid entries are reported and omitted.
 pub struct HeaderTransformCompiler<'r, 'o> {
     pub side: TransformSide,
     pub ocelot: bool,
@@ -54,14 +54,14 @@ pub struct HeaderTransformCompiler<'r, 'o> {
     /// The names of the route's values.
     pub names: &'r [Box<str>],
     pub diagnostics: &'o mut Diagnostics,
-    /// The entry that is read.
+    /// The span of the current entry.
     pub span: Span,
 }
 
 const OCELOT_IGNORED: OcelotBehavior = OcelotBehavior::Effect("the entry is ignored");
 
 impl HeaderTransformCompiler<'_, '_> {
-    /// The changes of a route: its own entries, and the global ones whose key it does not have.
+    /// The edits of a route: its own entries, and the global ones whose header it does not name.
     pub fn read(&mut self, own: &HeaderEditMap, global: &HeaderEditMap) -> Vec<HeaderEdit> {
         let mut changes = Vec::new();
         for (name, edit) in merge_maps(own, global) {
@@ -73,24 +73,23 @@ impl HeaderTransformCompiler<'_, '_> {
     }
 
     fn report(&mut self, result: OcelotBehavior, message: String, help: &str) {
-        let wrong = OcelotTolerated::new(codes::BAD_HEADER_CHANGE, result, message).help(help);
-        wrong.report(self.diagnostics, self.ocelot, self.span);
+        let tolerated = OcelotTolerated::new(codes::BAD_HEADER_CHANGE, result, message).help(help);
+        tolerated.report(self.diagnostics, self.ocelot, self.span);
     }
 
     fn is_editable(&mut self, name: &str) -> bool {
         if !is_token(name.as_bytes()) {
             self.report(
                 OCELOT_IGNORED,
-                format!("\"{name}\" is not the name of a header"),
-                "take a name such as X-Name",
+                format!("invalid header name \"{name}\""),
+                "expected a name such as X-Name",
             );
             return false;
         }
         let framing = is_framing(name);
         if framing {
-            let message =
-                format!("{name} frames messages, or belongs to one connection: the gateway writes it");
-            self.report(OCELOT_IGNORED, message, "leave it out");
+            let message = format!("{name} is a framing or hop-by-hop field: the gateway writes it");
+            self.report(OCELOT_IGNORED, message, "remove it");
         }
         !framing
     }
@@ -106,11 +105,11 @@ impl HeaderTransformCompiler<'_, '_> {
         }
     }
 
-    /// The text without a comma: set on a request; added to an answer, where a header of the service stays, unless it
-    /// is one of the body.
+    /// The short form without a comma: sets the header of a request; adds one to a response, where a header of the
+    /// backend is retained unless it is one of the body.
     fn add(&mut self, name: &str, text: &str) -> Option<Action> {
         if text.is_empty() && !self.ocelot {
-            self.report(OCELOT_IGNORED, format!("{name} would be empty"), "write null to remove the header");
+            self.report(OCELOT_IGNORED, format!("empty value of {name}"), "use null to remove the header");
         }
         let value = if self.ocelot { self.whole_placeholder(text) } else { Some(self.text(text)) };
         match value {
@@ -122,7 +121,7 @@ impl HeaderTransformCompiler<'_, '_> {
         }
     }
 
-    /// Ocelot knows a placeholder only where it is the whole value. None: there is no value.
+    /// Ocelot resolves a placeholder only if it is the whole value. `None`: it has no value.
     fn whole_placeholder(&mut self, text: &str) -> Option<HeaderValueTemplate> {
         let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
             return (!text.is_empty()).then(|| HeaderValueTemplate(vec![self.plain(text)]));
@@ -135,19 +134,21 @@ impl HeaderTransformCompiler<'_, '_> {
         piece.map(|piece| HeaderValueTemplate(vec![piece]))
     }
 
-    /// The text with a comma: what is looked for, and what stands in its place.
+    /// The short form with a comma: the text to find, and its replacement.
     fn find(&mut self, name: &str, find: &str, rest: &str) -> Option<Action> {
         if find.is_empty() {
-            let message = format!("the transform of {name} looks for nothing");
-            self.diagnostics.error(codes::BAD_HEADER_CHANGE, self.span, message).help("write find,replace");
+            let message = format!("the transform of {name} has no text to find");
+            self.diagnostics
+                .error(codes::BAD_HEADER_CHANGE, self.span, message)
+                .help("expected find,replace");
             return None;
         }
         if rest.contains(',') {
             let message = format!("the transform of {name} has more than one comma");
             let at_length =
-                "say it at length: { \"Set\": \"a, b, c\" } or { \"Find\": \"a\", \"Replace\": \"b, c\" }";
+                "use the long form: { \"Set\": \"a, b, c\" } or { \"Find\": \"a\", \"Replace\": \"b, c\" }";
             self.report(
-                OcelotBehavior::Effect("what stands behind the second comma is lost"),
+                OcelotBehavior::Effect("the text after the second comma is dropped"),
                 message,
                 at_length,
             );
@@ -159,17 +160,13 @@ impl HeaderTransformCompiler<'_, '_> {
     fn ocelot_find_replace(&mut self, name: &str, find: &str, with: &str) -> Option<Action> {
         if self.side == TransformSide::Response && among(&CONTENT_FIELDS, name) {
             let message = format!("{name} is a header of the body");
-            self.report(
-                OcelotBehavior::Effect("it is not edited"),
-                message,
-                "set it to a value without a comma",
-            );
+            self.report(OcelotBehavior::Effect("it is not edited"), message, "use a value without a comma");
             return None;
         }
         let Some(mut with) = self.interpolate_base_url(with) else {
             let message =
-                format!("the placeholder in the transform of {name} has no value when Ocelot fills it in");
-            self.report(OCELOT_IGNORED, message, "only {BaseUrl} has one");
+                format!("the placeholder in the transform of {name} has no value when Ocelot resolves it");
+            self.report(OCELOT_IGNORED, message, "only {BaseUrl} has a value");
             return None;
         };
         let backend = self.side == TransformSide::Response && find == "{DownstreamBaseUrl}";
@@ -186,7 +183,8 @@ impl HeaderTransformCompiler<'_, '_> {
         Some(Action::Replace { pattern: HeaderValueTemplate(vec![find]), with, first })
     }
 
-    /// Ocelot fills the first placeholder of the replacement before there is a request: only `{BaseUrl}` has a value.
+    /// Ocelot resolves the first placeholder of the replacement before there is a request: only `{BaseUrl}` has a
+    /// value.
     fn interpolate_base_url(&self, with: &str) -> Option<String> {
         let inner = with.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
         match inner {
@@ -208,7 +206,7 @@ impl HeaderTransformCompiler<'_, '_> {
         Action::Replace { pattern: find, with, first: None }
     }
 
-    /// The form at length.
+    /// The long form.
     fn object_form(&mut self, form: &HeaderForm) -> Option<Action> {
         let text = |set: &Setting<String>| set.as_ref().map(|set| set.value.clone());
         match [&form.set, &form.append, &form.otherwise, &form.find, &form.replace].map(text) {
@@ -219,14 +217,14 @@ impl HeaderTransformCompiler<'_, '_> {
                 Some(self.replace(&find, &with))
             }
             _ => {
-                let message = "a transform is one of Set, Append, Default, or Find with Replace".to_owned();
-                self.report(OCELOT_IGNORED, message, "write null to remove the header");
+                let message = "expected one of Set, Append, Default, or Find with Replace".to_owned();
+                self.report(OCELOT_IGNORED, message, "use null to remove the header");
                 None
             }
         }
     }
 
-    /// Text with placeholders anywhere; braces around anything but a name are braces.
+    /// Text with placeholders anywhere; braces around anything but a name are literal.
     fn text(&mut self, text: &str) -> HeaderValueTemplate {
         let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
         while let Some((before, inner)) = rest.split_once('{') {
@@ -256,12 +254,12 @@ impl HeaderTransformCompiler<'_, '_> {
         HeaderValueTemplate(pieces)
     }
 
-    /// Text that may stand in a header.
+    /// Text that is valid in a header value.
     fn plain(&mut self, text: &str) -> Segment {
         if !text.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
-            let message = format!("{} cannot stand in a header", text.escape_debug());
-            let said = self.diagnostics.error(codes::BAD_HEADER_CHANGE, self.span, message);
-            said.help("take printable ASCII characters only");
+            let message = format!("invalid characters in a header value: {}", text.escape_debug());
+            let diagnostic = self.diagnostics.error(codes::BAD_HEADER_CHANGE, self.span, message);
+            diagnostic.help("must be printable ASCII");
         }
         Segment::Literal(text.into())
     }
@@ -292,15 +290,15 @@ impl HeaderTransformCompiler<'_, '_> {
         OcelotTolerated::new(
             codes::BAD_HEADER_CHANGE,
             result,
-            format!("nothing gives the placeholder {{{name}}} a value"),
+            format!("unknown placeholder {{{name}}}"),
         )
         .did_you_mean(meant.as_deref())
-        .help("there are {BaseUrl}, {RemoteIpAddress}, {UpstreamHost}, {TraceId}, on answers {DownstreamBaseUrl}, and the placeholders of the route")
+        .help("available are {BaseUrl}, {RemoteIpAddress}, {UpstreamHost}, {TraceId}, in responses {DownstreamBaseUrl}, and the placeholders of the route")
         .report(self.diagnostics, self.ocelot, self.span);
     }
 }
 
-/// Whether a header frames messages or belongs to one connection.
+/// Whether the header is a framing or hop-by-hop field.
 pub fn is_framing(name: &str) -> bool {
     among(&FRAMING_FIELDS, name)
 }
@@ -309,7 +307,7 @@ fn among(names: &[&str], name: &str) -> bool {
     names.iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 
-/// What may stand between the braces of a placeholder.
+/// Whether the text is valid as the name of a placeholder.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
 }

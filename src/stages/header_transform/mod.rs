@@ -1,7 +1,12 @@
-//! `UpstreamHeaderTransform` and `DownstreamHeaderTransform`: header fields set, added, edited and removed on the way
-//! to the service and back (docs/ocelot-behavior.md, section 18).
+//! `UpstreamHeaderTransform` and `DownstreamHeaderTransform`: sets, appends, edits and removes header fields of
+//! requests and responses (docs/ocelot-behavior.md, section 18).
 //!
-//! The way back touches answers only, never the gateway's own errors.
+//! - Elsewhere: Envoy's `request_headers_to_add` and `header_mutation`, nginx's `proxy_set_header` and `add_header`,
+//!   YARP transforms.
+//! - Entry point: [`Headers`], the stage. It changes requests and responses of the backend, never the gateway's own
+//!   errors.
+//! - Callers: `plan::compile` compiles [`HeaderEdits`], `plan::build` makes the stage.
+//! - Owns: the compiled edits and templates. Nothing outlives a reload.
 
 pub mod compile;
 pub mod options;

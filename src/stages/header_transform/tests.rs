@@ -21,12 +21,12 @@ fn replace(find: &str, with: &str, first: Option<OcelotFirstItem>) -> Action {
 
 fn exchange(fields: &[(&str, &str)]) -> Exchange {
     let here = ([127, 0, 0, 1], 1).into();
-    let mut x = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
-    x.request = Head::request(b"GET", b"/a/42?x=1");
-    x.routing.path_len = 5;
-    x.routing.path_params.push_range(3, 5);
-    fields.iter().for_each(|(name, value)| x.request.append(name.as_bytes(), value.as_bytes()));
-    x
+    let mut exchange = Exchange::new(Peer::new(here, here, false), 0, Instant::now());
+    exchange.request = Head::request(b"GET", b"/a/42?x=1");
+    exchange.routing.path_len = 5;
+    exchange.routing.path_params.push_range(3, 5);
+    fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
+    exchange
 }
 
 fn lines(head: &Head) -> Vec<String> {
@@ -35,20 +35,21 @@ fn lines(head: &Head) -> Vec<String> {
 }
 
 fn sent(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
-    let mut x = exchange(fields);
+    let mut exchange = exchange(fields);
     let stage = Headers::new(HeaderEdits { request: changes, response: Vec::new() });
-    assert!(matches!(stage.on_request(&mut x), Step::Next));
-    lines(&x.request)
+    assert!(matches!(stage.on_request(&mut exchange), Step::Next));
+    lines(&exchange.request)
 }
 
-fn answered(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
-    let mut x = exchange(&[("Host", "gw.test")]);
-    x.record.endpoint = Some("10.0.0.1:80".into());
-    x.request.rewrite_target(b"/rewritten");
+fn response_headers(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
+    let mut exchange = exchange(&[("Host", "gw.test")]);
+    exchange.record.endpoint = Some("10.0.0.1:80".into());
+    exchange.request.rewrite_target(b"/rewritten");
     let mut head = Head::response(200, b"OK");
     fields.iter().for_each(|(name, value)| head.append(name.as_bytes(), value.as_bytes()));
     let mut outcome = Ok(Response { head, ..Response::default() });
-    Headers::new(HeaderEdits { request: Vec::new(), response: changes }).on_response(&mut x, &mut outcome);
+    Headers::new(HeaderEdits { request: Vec::new(), response: changes })
+        .on_response(&mut exchange, &mut outcome);
     lines(&outcome.unwrap().head)
 }
 
@@ -62,21 +63,21 @@ fn request_headers_are_set_added_replaced_and_removed() {
     assert_eq!(sent(vec![edit("X-A", Action::Remove)], &fields), ["X-B: aba"]);
     let appended = sent(vec![edit("X-B", Action::Append(HeaderValueTemplate::literal("c, d")))], &fields);
     assert_eq!(appended, ["X-A: 1", "x-a: 2", "X-B: aba", "X-B: c, d"]);
-    let kept = sent(vec![edit("X-B", Action::Default(HeaderValueTemplate::literal("c")))], &fields);
-    assert_eq!(kept.len(), 3);
+    let sent_headers = sent(vec![edit("X-B", Action::Default(HeaderValueTemplate::literal("c")))], &fields);
+    assert_eq!(sent_headers.len(), 3);
     assert_eq!(sent(vec![edit("X-B", replace("a", "A", None))], &fields)[2], "X-B: AbA");
 }
 
 #[test]
-fn ocelot_keeps_only_the_first_line() {
+fn ocelot_retains_only_the_first_line() {
     let fields = [("X-A", "one"), ("x-a", "two")];
     let any = edit("x-A", replace("o", "0", Some(OcelotFirstItem::AnyCase)));
     assert_eq!(sent(vec![any], &fields), ["x-A: 0ne"]);
     let exact = edit("x-a", replace("o", "0", Some(OcelotFirstItem::ExactName)));
-    assert_eq!(answered(vec![exact.clone()], &fields), ["x-a: tw0"]);
-    assert_eq!(answered(vec![exact], &[("X-A", "one")]), ["X-A: one"]);
+    assert_eq!(response_headers(vec![exact.clone()], &fields), ["x-a: tw0"]);
+    assert_eq!(response_headers(vec![exact], &[("X-A", "one")]), ["X-A: one"]);
     let vary = edit("Vary", replace("c", "k", Some(OcelotFirstItem::ExactName)));
-    assert_eq!(answered(vec![vary], &[("Vary", "Accept, Origin")]), ["Vary: Akkept"]);
+    assert_eq!(response_headers(vec![vary], &[("Vary", "Accept, Origin")]), ["Vary: Akkept"]);
 }
 
 #[test]
@@ -88,14 +89,14 @@ fn placeholders_have_values_of_the_exchange() {
         Segment::Literal("/".into()),
         Segment::Value { index: 0, name: "id".into() },
     ]);
-    let made = answered(vec![edit("X", Action::Set(text))], &[]);
+    let made = response_headers(vec![edit("X", Action::Set(text))], &[]);
     assert_eq!(made, ["X: 127.0.0.1 gw.test/42"]);
     let backend = Action::Replace {
         pattern: HeaderValueTemplate(vec![Segment::BackendUrl]),
         with: HeaderValueTemplate::literal("https://public.example/"),
         first: None,
     };
-    let moved = answered(vec![edit("Location", backend)], &[("Location", "http://10.0.0.1/a")]);
+    let moved = response_headers(vec![edit("Location", backend)], &[("Location", "http://10.0.0.1/a")]);
     assert_eq!(moved, ["Location: https://public.example/a"]);
 }
 
@@ -103,15 +104,15 @@ fn placeholders_have_values_of_the_exchange() {
 fn an_unknown_value_removes_the_header() {
     let unknown = HeaderValueTemplate(vec![Segment::Literal("a".into()), Segment::TraceId]);
     assert_eq!(sent(vec![edit("X", Action::Set(unknown.clone()))], &[("X", "1")]), [""; 0]);
-    assert_eq!(answered(vec![edit("X", Action::Default(unknown))], &[]), [""; 0]);
+    assert_eq!(response_headers(vec![edit("X", Action::Default(unknown))], &[]), [""; 0]);
 }
 
 #[test]
 fn errors_of_the_gateway_are_not_changed() {
-    let mut x = exchange(&[]);
+    let mut exchange = exchange(&[]);
     let mut outcome = Err(GatewayError::new(ErrorCode::BackendNoEndpoint, "x"));
     let response = vec![edit("X", Action::Set(HeaderValueTemplate::literal("1")))];
-    Headers::new(HeaderEdits { request: Vec::new(), response }).on_response(&mut x, &mut outcome);
+    Headers::new(HeaderEdits { request: Vec::new(), response }).on_response(&mut exchange, &mut outcome);
     assert!(outcome.is_err_and(|cause| cause.extra.is_none()));
 }
 

@@ -30,10 +30,10 @@ impl Feature for SecurityOptions {
             if IpRange::parse(entry).is_some() {
                 continue;
             }
-            let message = format!("\"{}\" is not an address, a range or a network", entry.value);
+            let message = format!("invalid address, range or network \"{}\"", entry.value);
             let result = OcelotBehavior::Effect("the entry is ignored");
             OcelotTolerated::new(codes::BAD_ADDRESS_RANGE, result, message)
-                .help("write 10.0.0.1, 10.0.0.1-9, 10.0.0.1-10.0.1.9 or 10.0.0.0/8")
+                .help("expected 10.0.0.1, 10.0.0.1-9, 10.0.0.1-10.0.1.9 or 10.0.0.0/8")
                 .report(diagnostics, gateway.ocelot, entry.span);
         }
     }

@@ -1,5 +1,9 @@
-//! `SecurityOptions`: client addresses that are allowed or blocked (docs/ocelot-behavior.md, section 23; nginx's `allow`
-//! and `deny`, Envoy's RBAC filter). Nothing outlives a reload.
+//! `SecurityOptions`: client addresses that are allowed or blocked (docs/ocelot-behavior.md, section 23).
+//!
+//! - Elsewhere: nginx's `allow` and `deny`, Envoy's RBAC filter.
+//! - Entry point: [`IpFilter`], the settings and the stage.
+//! - Callers: the table of stages builds it; `compile` checks the options.
+//! - Owns: the address sets of a route. Nothing outlives a reload.
 
 mod compile;
 mod options;

@@ -1,5 +1,5 @@
-//! `SecurityOptions` as the document has them. Under `GlobalConfiguration` they have no `RouteKeys`, and a route with a
-//! list of its own replaces them as a whole.
+//! `SecurityOptions` as the document has them. In `GlobalConfiguration` they have no `RouteKeys`, and a route with
+//! its own list replaces them as a whole.
 
 use crate::config::{
     options::{GlobalOptions, Options},
@@ -27,7 +27,7 @@ pub struct SecurityOptions {
 impl Options for SecurityOptions {
     type Global = SecurityOptions;
 
-    /// Only an entry of a list counts.
+    /// Only an entry of a list counts as set.
     fn is_empty(&self) -> bool {
         items(&self.allowed).is_empty() && items(&self.blocked).is_empty()
     }

@@ -67,10 +67,10 @@ impl Feature for RateLimitOptions {
 impl RateLimitOptions {
     fn check_limit(&self, diagnostics: &mut Diagnostics) {
         if let Some(limit) = self.limit.as_ref().filter(|limit| limit.value <= 0) {
-            let message = format!("RateLimitOptions.Limit is {}; it must be greater than zero", limit.value);
+            let message = format!("invalid RateLimitOptions.Limit {}", limit.value);
             diagnostics
                 .error(codes::RATE_LIMIT_WITHOUT_CALLS, limit.span, message)
-                .help("to switch the limit off, set \"EnableRateLimiting\": false");
+                .help("must be greater than 0; to disable the limit, set \"EnableRateLimiting\": false");
         }
     }
 
@@ -82,13 +82,13 @@ impl RateLimitOptions {
                 let span = self.period.as_ref().map_or(span, |period| period.span);
                 diagnostics
                     .error(codes::RATE_LIMIT_WITHOUT_PERIOD, span, "RateLimitOptions has no Period")
-                    .help("a route that sets any of these options sets its own Period, such as \"1m\"");
+                    .help("a route that sets any of these options must set its own Period, such as \"1m\"");
             }
             Some(period) if !period::has_period_prefix(period.trim()) => {
-                let message = format!("RateLimitOptions.Period \"{}\" is not a period", period.value);
+                let message = format!("invalid RateLimitOptions.Period \"{}\"", period.value);
                 diagnostics
                     .error(codes::BAD_PERIOD, period.span, message)
-                    .help("write a number and ms, s, m, h or d, such as \"1m\" for one minute");
+                    .help("expected a number and ms, s, m, h or d, such as \"1m\" for one minute");
             }
             Some(_) => {}
         }
@@ -120,7 +120,7 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
         limits
     }
 
-    /// The limit of the options, unless only the list has limits, and those of the list.
+    /// The limit of the options, unless only the list has limits, followed by those of the list.
     fn flatten_limits(&mut self) -> Vec<FlatLimit<'o>> {
         let (options, place) = (self.options, self.span);
         let [limit, period, wait, _] = options.spans;
@@ -144,17 +144,21 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
         all
     }
 
-    /// Ocelot starts with a global limit of nothing, and then refuses every request.
+    /// Ocelot starts with a global limit of zero, and then rejects every request.
     fn zero_limit(&mut self, raw: &FlatLimit) {
         // A route's own limit was checked before anything was inherited.
         if raw.limit.value == 0 && !self.is_reported(codes::RATE_LIMIT_WITHOUT_CALLS, raw.limit.span) {
-            let wrong = OcelotTolerated::new(
+            let tolerated = OcelotTolerated::new(
                 codes::RATE_LIMIT_WITHOUT_CALLS,
-                OcelotBehavior::Effect("every request is refused"),
+                OcelotBehavior::Effect("every request is rejected"),
                 "RateLimitOptions without a Limit greater than zero",
             );
-            let cure = "write a Limit, or switch it off with \"EnableRateLimiting\": false";
-            wrong.help(cure).report(self.context.diagnostics, self.context.gateway.ocelot, raw.limit.span);
+            let cure = "set a Limit, or disable it with \"EnableRateLimiting\": false";
+            tolerated.help(cure).report(
+                self.context.diagnostics,
+                self.context.gateway.ocelot,
+                raw.limit.span,
+            );
         }
     }
 
@@ -166,11 +170,11 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
         let missing =
             [("Limit", document.limit.is_none()), ("Period", non_blank(&document.period).is_none())];
         for (name, _) in missing.iter().filter(|(_, missing)| *missing) {
-            let message = format!("an entry of RateLimitOptions.Limits without a {name}");
+            let message = format!("entry of RateLimitOptions.Limits without {name}");
             self.context
                 .diagnostics
                 .error(codes::LIMIT_MISSING, document.span, message)
-                .help("such as { \"Limit\": 10, \"Period\": \"1s\" }");
+                .help("expected an entry such as { \"Limit\": 10, \"Period\": \"1s\" }");
         }
         let own_list = items(&document.partition_by);
         let period = non_blank(&document.period)?;
@@ -190,9 +194,9 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
         let wait = self.time("Wait", raw.wait)?;
         let bucket = match raw.algorithm {
             None => false,
-            Some(word) => match ALGORITHMS.iter().position(|known| known.eq_ignore_ascii_case(word.trim())) {
+            Some(name) => match ALGORITHMS.iter().position(|known| known.eq_ignore_ascii_case(name.trim())) {
                 Some(at) => at == 1,
-                None => return self.unknown_algorithm(word),
+                None => return self.unknown_algorithm(name),
             },
         };
         if !bucket {
@@ -227,8 +231,8 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
             self.report_with_help(
                 codes::BAD_PERIOD,
                 raw.period.1,
-                "the period is too short for so many calls",
-                "write a longer one",
+                "Period is too short for this Limit",
+                "set a longer Period",
             );
         }
         bucket
@@ -240,7 +244,7 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
             self.report_with_help(
                 codes::BAD_COUNT,
                 n.span,
-                &format!("{name} is {}", n.value),
+                &format!("invalid {name} {}", n.value),
                 "must be between 1 and 4294967295",
             );
         }
@@ -282,12 +286,12 @@ impl RateLimitCompiler<'_, '_, '_> {
         if read.is_none() && self.is_reported(codes::BAD_PERIOD, span) {
             return None;
         }
-        let wrong = || {
-            let message = format!("RateLimitOptions.{name} \"{text}\" is not a time");
+        let tolerated = || {
+            let message = format!("invalid RateLimitOptions.{name} \"{text}\"");
             OcelotTolerated::new(codes::BAD_PERIOD, OcelotBehavior::Status(500), message)
-                .help("write a number and ms, s, m, h or d, such as \"1m\" for one minute")
+                .help("expected a number and ms, s, m, h or d, such as \"1m\" for one minute")
         };
-        self.context.accept(span, read.ok_or_else(wrong))
+        self.context.accept(span, read.ok_or_else(tolerated))
     }
 
     fn is_reported(&self, code: Code, span: Span) -> bool {
@@ -297,14 +301,14 @@ impl RateLimitCompiler<'_, '_, '_> {
     fn status(&mut self) -> u16 {
         let is = self.options.status;
         if !(400..=599).contains(&is) {
-            let message = format!("StatusCode is {is}");
-            let wrong = OcelotTolerated::new(
+            let message = format!("invalid StatusCode {is}");
+            let tolerated = OcelotTolerated::new(
                 codes::BAD_STATUS,
-                OcelotBehavior::Effect("it is sent as it is"),
+                OcelotBehavior::Effect("it is sent unchanged"),
                 message,
             );
             let place = self.options.spans[3].unwrap_or(self.span);
-            wrong.help("must be between 400 and 599").report(
+            tolerated.help("must be between 400 and 599").report(
                 self.context.diagnostics,
                 self.context.gateway.ocelot,
                 place,
@@ -313,13 +317,13 @@ impl RateLimitCompiler<'_, '_, '_> {
         u16::try_from(is).ok().filter(|status| (200..=999).contains(status)).unwrap_or(429)
     }
 
-    fn unknown_algorithm(&mut self, word: &Spanned<String>) -> Option<Algorithm> {
-        let message = format!("unknown algorithm \"{}\"", word.value);
-        let diagnostic = self.context.diagnostics.error(codes::UNKNOWN_CHOICE, word.span, message);
-        if let Some(meant) = suggest::closest_match(word, ALGORITHMS) {
+    fn unknown_algorithm(&mut self, name: &Spanned<String>) -> Option<Algorithm> {
+        let message = format!("unknown algorithm \"{}\"", name.value);
+        let diagnostic = self.context.diagnostics.error(codes::UNKNOWN_CHOICE, name.span, message);
+        if let Some(meant) = suggest::closest_match(name, ALGORITHMS) {
             diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        diagnostic.help(format!("the algorithms are {}", suggest::list(&ALGORITHMS)));
+        diagnostic.help(format!("expected {}", suggest::list(&ALGORITHMS)));
         None
     }
 
@@ -329,7 +333,7 @@ impl RateLimitCompiler<'_, '_, '_> {
             codes::USELESS_IN_ALGORITHM,
             span,
             &message,
-            "leave it out, or write another Algorithm",
+            "remove it, or set another Algorithm",
         );
     }
 

@@ -6,7 +6,7 @@ use crate::base::{bytes::put_decimal, date::civil_from_days};
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 /// Unix time in nanoseconds in the round-trip format of .NET: `2026-11-21T15:27:51.1234567Z`.
-pub fn round_trip(out: &mut Vec<u8>, unix: u64) {
+pub fn round_trip(buffer: &mut Vec<u8>, unix: u64) {
     let (days, rest) = (unix / (86_400 * NANOS_PER_SEC), unix % (86_400 * NANOS_PER_SEC));
     let (year, month, day) = civil_from_days(days);
     let (seconds, ticks) = (rest / NANOS_PER_SEC, rest % NANOS_PER_SEC / 100);
@@ -21,14 +21,14 @@ pub fn round_trip(out: &mut Vec<u8>, unix: u64) {
         (ticks, 7, b'Z'),
     ];
     for (n, width, after) in parts {
-        zero_padded(out, n, width);
-        out.push(after);
+        zero_padded(buffer, n, width);
+        buffer.push(after);
     }
 }
 
 /// A number with leading zeros.
-fn zero_padded(out: &mut Vec<u8>, n: u64, width: u32) {
-    out.extend((0..width).rev().map(|at| b'0' + (n / 10_u64.pow(at) % 10) as u8));
+fn zero_padded(buffer: &mut Vec<u8>, n: u64, width: u32) {
+    buffer.extend((0..width).rev().map(|at| b'0' + (n / 10_u64.pow(at) % 10) as u8));
 }
 
 /// Ocelot's `Retry-After`: seconds as .NET prints a double, exact to the tick of 100 ns.
@@ -52,26 +52,26 @@ pub fn whole_seconds(nanoseconds: u64) -> u64 {
 
 /// A structured field string (RFC 9651 3.3.3); invalid characters become `?`.
 pub fn sf_string(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
+    let mut buffer = String::with_capacity(text.len() + 2);
+    buffer.push('"');
     for c in text.chars() {
         match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            ' '..='~' => out.push(c),
-            _ => out.push('?'),
+            '"' | '\\' => buffer.extend(['\\', c]),
+            ' '..='~' => buffer.push(c),
+            _ => buffer.push('?'),
         }
     }
-    out.push('"');
-    out
+    buffer.push('"');
+    buffer
 }
 
 /// One item of `RateLimit`: remaining requests and seconds until the reset.
-pub fn ratelimit_item(out: &mut Vec<u8>, name: &str, left: u64, nanoseconds: u64) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b";r=");
-    put_decimal(out, left);
-    out.extend_from_slice(b";t=");
-    put_decimal(out, whole_seconds(nanoseconds));
+pub fn ratelimit_item(buffer: &mut Vec<u8>, name: &str, left: u64, nanoseconds: u64) {
+    buffer.extend_from_slice(name.as_bytes());
+    buffer.extend_from_slice(b";r=");
+    put_decimal(buffer, left);
+    buffer.extend_from_slice(b";t=");
+    put_decimal(buffer, whole_seconds(nanoseconds));
 }
 
 #[cfg(test)]
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn times_have_the_round_trip_format() {
         let text = |unix| {
-            let mut out = Vec::new();
-            round_trip(&mut out, unix);
-            String::from_utf8(out).expect("ASCII")
+            let mut buffer = Vec::new();
+            round_trip(&mut buffer, unix);
+            String::from_utf8(buffer).expect("ASCII")
         };
         assert_eq!(text(0), "1970-01-01T00:00:00.0000000Z");
         assert_eq!(text(1_709_164_800 * NANOS_PER_SEC - 100), "2024-02-28T23:59:59.9999999Z");
@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn names_are_structured_strings() {
         assert_eq!(sf_string("a \"b\" \\ ü"), r#""a \"b\" \\ ?""#);
-        let mut out = Vec::new();
-        ratelimit_item(&mut out, "\"d\"", 7, 1_500_000_000);
-        assert_eq!(out, b"\"d\";r=7;t=2");
+        let mut buffer = Vec::new();
+        ratelimit_item(&mut buffer, "\"d\"", 7, 1_500_000_000);
+        assert_eq!(buffer, b"\"d\";r=7;t=2");
     }
 }

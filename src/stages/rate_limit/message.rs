@@ -1,6 +1,6 @@
 //! The body of a rejection.
 
-/// .NET's composite format with two values: `{0}` and `{1}`; doubled braces are braces.
+/// .NET's composite format with two values: `{0}` and `{1}`; doubled braces are literal braces.
 pub(super) fn format_message(message: &str, limit: &str, period: &str) -> String {
     let mut out = String::with_capacity(message.len() + 16);
     let mut rest = message;
@@ -21,7 +21,7 @@ mod tests {
     use super::format_message;
 
     #[test]
-    fn messages_are_filled_as_dot_net_fills_them() {
+    fn messages_are_formatted_as_in_dot_net() {
         for (message, text) in [
             (
                 "API calls quota exceeded! Maximum admitted {0} per {1}.",

@@ -1,5 +1,12 @@
-//! `RateLimitOptions`: rate limits by fixed window (docs/ocelot-behavior.md, section 13) or token bucket, partitioned by
-//! client, address, header or claim (nginx's `limit_req`, Envoy's local rate limit filter). The counters outlive a reload.
+//! `RateLimitOptions`: rate limits by fixed window (docs/ocelot-behavior.md, section 13) or token bucket, partitioned
+//! by client, address, header or claim.
+//!
+//! - Elsewhere: nginx's `limit_req`, Envoy's local rate limit filter, ASP.NET's rate limiter.
+//! - Entry point: [`RateLimit`], the stage. There are two of it: before authentication, and after it for limits by
+//!   claim.
+//! - Callers: the table of stages builds them; `compile` checks the options.
+//! - Owns: the counters ([`store::CounterStore`]), swept by a background task.
+//! - Outlives a reload: the counters, found again by the name of the limit.
 
 mod compile;
 mod message;

@@ -1,5 +1,6 @@
-//! `RateLimitOptions` after inheritance: old names folded into new ones, defaults filled in. An old name wins after the
-//! merge, so that an old name under `GlobalConfiguration` beats a new name on the route, as in Ocelot.
+//! `RateLimitOptions` after inheritance: legacy names folded into current ones, defaults applied. A legacy name takes
+//! precedence after the merge, so that a legacy name in `GlobalConfiguration` overrides a current name on the route,
+//! as in Ocelot.
 
 use super::options::{RateLimitDocument, RateLimitOptions};
 use crate::config::{
@@ -7,7 +8,7 @@ use crate::config::{
     values::{List, Setting, non_blank},
 };
 
-/// The options with old names folded into new ones and defaults filled in.
+/// The options with legacy names folded into current ones and defaults applied.
 #[derive(Clone, Debug)]
 pub(super) struct ResolvedRateLimit {
     pub client_id_header: String,
@@ -19,11 +20,11 @@ pub(super) struct ResolvedRateLimit {
     pub status: i32,
     pub message: String,
     pub key_prefix: String,
-    /// Where limit, period, wait and status are set; none: the default.
+    /// Where limit, period, wait and status are set; `None`: the default.
     pub spans: [Option<Span>; 4],
     pub algorithm: Option<Spanned<String>>,
     pub burst: Option<Spanned<i64>>,
-    /// None: Ocelot's partition.
+    /// `None`: Ocelot's partition.
     pub partition: Option<Vec<Spanned<String>>>,
     /// The limits of the list.
     pub nested_limits: Vec<Spanned<RateLimitDocument>>,
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_limit_is_off_when_the_route_or_a_group_that_applies_switches_it_off() {
+    fn a_rate_limit_can_be_disabled_by_the_route_or_its_group() {
         let on = r#"{ "Limit": 3, "Period": "1s" }"#;
         let off = r#"{ "EnableRateLimiting": false }"#;
         assert!(limited(on, None).is_some());
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_texts_and_empty_lists_are_inherited_and_old_names_win() {
+    fn blank_texts_and_empty_lists_are_inherited_and_legacy_names_take_precedence() {
         let global = r#"{ "Limit": 3, "Period": "1h", "ClientWhitelist": ["vip"],
             "QuotaExceededMessage": "old", "HttpStatusCode": 428, "DisableRateLimitHeaders": true }"#;
         let own = r#"{ "Period": "1m", "ClientIdHeader": " ", "ClientWhitelist": [],

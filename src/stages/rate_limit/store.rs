@@ -18,7 +18,7 @@ use std::{
 
 /// Shards, against lock contention; enough for small shards.
 const SHARDS: usize = 256;
-/// Most counters in one shard: two million in total, about 200 MiB.
+/// Maximum counters in one shard: two million in total, about 200 MiB.
 const MAX_ENTRIES_PER_SHARD: usize = 8192;
 /// Counters that are examined for an eviction from a full shard.
 const EVICTION_SCAN: usize = 16;

@@ -1,4 +1,4 @@
-//! The stage as a whole: what it admits, what it says, what it takes back.
+//! The stage as a whole: admission, response headers and refunds.
 
 use super::*;
 use crate::pipeline::{exchange::Peer, head::Head, identity::Identity, response::Response};
@@ -41,15 +41,16 @@ impl Bench {
 
     fn exchange(&self, client: &str, after: u64) -> Exchange {
         let from = "10.0.0.1:1".parse().expect("address");
-        let mut x = Exchange::new(Peer::new(from, from, false), 0, self.began + Duration::from_nanos(after));
-        x.request = Head::request(b"GET", b"/");
+        let mut exchange =
+            Exchange::new(Peer::new(from, from, false), 0, self.began + Duration::from_nanos(after));
+        exchange.request = Head::request(b"GET", b"/");
         if !client.is_empty() {
-            x.request.append(b"Oc-Client", client.as_bytes());
+            exchange.request.append(b"Oc-Client", client.as_bytes());
         }
-        x
+        exchange
     }
 
-    /// There and back through all stages.
+    /// Runs request and response through all stages.
     fn run(&self, exchange: &mut Exchange) -> RouteResult {
         let mut outcome = Ok(Response::local(200, "", Bytes::new()));
         let mut ran = 0;
@@ -64,14 +65,14 @@ impl Bench {
         outcome
     }
 
-    fn ask(&self, client: &str, after: u64) -> RouteResult {
+    fn run_as(&self, client: &str, after: u64) -> RouteResult {
         self.run(&mut self.exchange(client, after))
     }
 }
 
 fn field(outcome: &RouteResult, name: &str) -> Option<String> {
     match outcome {
-        Ok(answer) => answer.head.get(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned()),
+        Ok(response) => response.head.get(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned()),
         Err(cause) => {
             let all = cause.extra.iter().flat_map(|extra| &extra.headers);
             all.clone().find(|(n, _)| n == name).map(|(_, value)| value.clone())
@@ -84,21 +85,21 @@ fn why(outcome: &RouteResult) -> Option<ErrorCode> {
 }
 
 #[test]
-fn an_admitted_request_is_told_limit_remaining_and_reset_in_ocelots_words() {
+fn an_admitted_request_has_ocelots_limit_remaining_and_reset_fields() {
     let bench = Bench::new(vec![limit(2, vec![client(), KeyPart::Route])], Fields::Ocelot);
-    let answer = bench.ask("a", 0);
-    assert_eq!(field(&answer, "X-RateLimit-Limit").as_deref(), Some("2"));
-    assert_eq!(field(&answer, "X-RateLimit-Remaining").as_deref(), Some("1"));
-    let reset = field(&answer, "X-RateLimit-Reset").expect("a time");
+    let response = bench.run_as("a", 0);
+    assert_eq!(field(&response, "X-RateLimit-Limit").as_deref(), Some("2"));
+    assert_eq!(field(&response, "X-RateLimit-Remaining").as_deref(), Some("1"));
+    let reset = field(&response, "X-RateLimit-Reset").expect("a time");
     assert!(reset.len() == 28 && reset.ends_with('Z') && reset.as_bytes()[10] == b'T', "{reset}");
-    assert_eq!(field(&answer, "RateLimit"), None);
+    assert_eq!(field(&response, "RateLimit"), None);
 }
 
 #[test]
-fn a_refusal_has_the_message_and_the_time_left_and_none_of_the_fields_of_an_admitted_one() {
+fn a_rejection_has_the_message_and_retry_after_but_no_limit_fields() {
     let bench = Bench::new(vec![limit(1, vec![client()])], Fields::Ocelot);
-    bench.ask("a", 0).expect("admitted");
-    let refused = bench.ask("a", S / 4);
+    bench.run_as("a", 0).expect("admitted");
+    let refused = bench.run_as("a", S / 4);
     assert_eq!(field(&refused, "Retry-After").as_deref(), Some("0.75"));
     assert_eq!(field(&refused, "X-RateLimit-Limit"), None);
     let cause = refused.expect_err("refused");
@@ -107,93 +108,93 @@ fn a_refusal_has_the_message_and_the_time_left_and_none_of_the_fields_of_an_admi
 }
 
 #[test]
-fn a_client_that_does_not_say_who_it_is_is_refused_with_503_and_never_to_come_again() {
+fn a_request_without_a_client_id_is_rejected_with_503_and_retry_after_minus_one() {
     let bench = Bench::new(vec![limit(1, vec![client()])], Fields::Ocelot);
-    let refused = bench.ask("", 0);
+    let refused = bench.run_as("", 0);
     assert_eq!(field(&refused, "Retry-After").as_deref(), Some("-1"));
     assert_eq!(refused.expect_err("refused").status(true), 503);
     let silent = Bench::new(vec![limit(1, vec![client()])], Fields::None);
-    assert_eq!(field(&silent.ask("", 0), "Retry-After"), None);
+    assert_eq!(field(&silent.run_as("", 0), "Retry-After"), None);
 }
 
 #[test]
-fn a_spared_client_passes_without_a_word_and_its_name_has_its_case() {
+fn an_exempt_client_passes_without_fields_and_its_id_is_case_sensitive() {
     let bench = Bench::new(vec![limit(1, vec![client()])], Fields::Ocelot);
     for _ in 0..3 {
-        assert_eq!(field(&bench.ask("vip", 0), "X-RateLimit-Limit"), None);
+        assert_eq!(field(&bench.run_as("vip", 0), "X-RateLimit-Limit"), None);
     }
-    assert!(bench.ask("VIP", 0).is_ok());
-    assert_eq!(why(&bench.ask("VIP", 0)), Some(ErrorCode::RateLimitExceeded));
+    assert!(bench.run_as("VIP", 0).is_ok());
+    assert_eq!(why(&bench.run_as("VIP", 0)), Some(ErrorCode::RateLimitExceeded));
 }
 
 #[test]
-fn nobody_is_told_anything_where_the_fields_are_switched_off() {
+fn disabled_fields_are_not_sent() {
     let bench = Bench::new(vec![limit(1, vec![client()])], Fields::None);
-    assert_eq!(field(&bench.ask("a", 0), "X-RateLimit-Limit"), None);
-    assert_eq!(field(&bench.ask("a", 0), "Retry-After"), None);
+    assert_eq!(field(&bench.run_as("a", 0), "X-RateLimit-Limit"), None);
+    assert_eq!(field(&bench.run_as("a", 0), "Retry-After"), None);
 }
 
 #[test]
-fn a_refusal_of_a_later_stage_is_told_what_was_left_too() {
+fn a_rejection_by_a_later_stage_has_the_limit_fields_too() {
     let bench = Bench::new(vec![limit(2, vec![client()])], Fields::Ocelot);
-    let mut x = bench.exchange("a", 0);
-    assert!(matches!(bench.stages[0].on_request(&mut x), Step::Next));
+    let mut exchange = bench.exchange("a", 0);
+    assert!(matches!(bench.stages[0].on_request(&mut exchange), Step::Next));
     let mut outcome = Err(GatewayError::new(ErrorCode::AccessIpDenied, "no"));
-    bench.stages[0].on_response(&mut x, &mut outcome);
+    bench.stages[0].on_response(&mut exchange, &mut outcome);
     assert_eq!(field(&outcome, "X-RateLimit-Remaining").as_deref(), Some("1"));
 }
 
 #[test]
-fn limits_by_claim_are_a_stage_of_their_own_and_both_are_told_with_the_tighter_one() {
+fn limits_by_claim_are_a_separate_stage_and_the_tightest_limit_is_reported() {
     let bench = Bench::new(
         vec![limit(9, vec![KeyPart::Ip]), limit(2, vec![KeyPart::Claim("sub".into())])],
         Fields::Both,
     );
     assert_eq!(bench.stages.iter().map(|stage| stage.name).collect::<Vec<_>>(), [NAME, NAME_BY_CLAIM]);
-    let ask = |sub: &str| {
-        let mut x = bench.exchange("", 0);
+    let run_as = |sub: &str| {
+        let mut exchange = bench.exchange("", 0);
         let mut user = Identity::new("jwt".into());
         user.add("sub", sub);
-        x.client.user = Some(Arc::new(user));
-        bench.run(&mut x)
+        exchange.client.user = Some(Arc::new(user));
+        bench.run(&mut exchange)
     };
-    let answer = ask("a").expect("admitted");
-    let told: Vec<_> = answer.head.get_all(b"RateLimit").collect();
-    assert_eq!(told, [&b"\"2/1s\";r=1;t=1"[..], b"\"9/1s\";r=8;t=1"]);
-    assert_eq!(answer.head.get_all(b"X-RateLimit-Limit").collect::<Vec<_>>(), [b"2"]);
-    assert!(ask("a").is_ok());
-    let refused = ask("a");
+    let response = run_as("a").expect("admitted");
+    let reported: Vec<_> = response.head.get_all(b"RateLimit").collect();
+    assert_eq!(reported, [&b"\"2/1s\";r=1;t=1"[..], b"\"9/1s\";r=8;t=1"]);
+    assert_eq!(response.head.get_all(b"X-RateLimit-Limit").collect::<Vec<_>>(), [b"2"]);
+    assert!(run_as("a").is_ok());
+    let refused = run_as("a");
     assert_eq!(why(&refused), Some(ErrorCode::RateLimitExceeded));
     assert_eq!(field(&refused, "RateLimit").as_deref(), Some("\"2/1s\";r=0;t=1"));
-    assert!(ask("b").is_ok());
+    assert!(run_as("b").is_ok());
 }
 
 #[test]
-fn a_refusal_by_one_limit_costs_nothing_of_the_others() {
+fn a_rejection_by_one_limit_refunds_the_others() {
     let bench = Bench::new(vec![limit(5, vec![KeyPart::Ip]), limit(1, vec![client()])], Fields::None);
-    assert!(bench.ask("a", 0).is_ok());
+    assert!(bench.run_as("a", 0).is_ok());
     for _ in 0..50 {
-        assert_eq!(why(&bench.ask("a", 1)), Some(ErrorCode::RateLimitExceeded));
+        assert_eq!(why(&bench.run_as("a", 1)), Some(ErrorCode::RateLimitExceeded));
     }
-    assert!(["b", "c", "d", "e"].iter().all(|client| bench.ask(client, 2).is_ok()));
-    assert_eq!(why(&bench.ask("f", 3)), Some(ErrorCode::RateLimitExceeded));
+    assert!(["b", "c", "d", "e"].iter().all(|client| bench.run_as(client, 2).is_ok()));
+    assert_eq!(why(&bench.run_as("f", 3)), Some(ErrorCode::RateLimitExceeded));
 }
 
 #[test]
-fn a_dry_exchange_counts_nothing() {
+fn a_dry_run_counts_nothing() {
     let bench = Bench::new(vec![limit(1, vec![client()])], Fields::None);
-    let mut x = bench.exchange("a", 0);
-    x.is_dry_run = true;
-    assert!(bench.run(&mut x).is_ok() && bench.run(&mut x).is_ok());
+    let mut exchange = bench.exchange("a", 0);
+    exchange.is_dry_run = true;
+    assert!(bench.run(&mut exchange).is_ok() && bench.run(&mut exchange).is_ok());
     assert!(bench.counters.is_empty());
 }
 
 #[test]
-fn a_new_plan_goes_on_counting_where_the_old_one_was() {
+fn a_new_plan_continues_the_counts_of_the_previous_one() {
     let bench = Bench::new(vec![limit(1, vec![client()])], Fields::None);
-    assert!(bench.ask("a", 0).is_ok());
+    assert!(bench.run_as("a", 0).is_ok());
     let settings =
         RateLimitConfig { limits: vec![limit(1, vec![client()])], fields: Fields::None, ocelot: false };
     let new = Bench { stages: stages(&settings, &bench.counters), ..bench };
-    assert_eq!(why(&new.ask("a", 1)), Some(ErrorCode::RateLimitExceeded));
+    assert_eq!(why(&new.run_as("a", 1)), Some(ErrorCode::RateLimitExceeded));
 }

@@ -37,11 +37,11 @@ fn within_limits(
 ) -> Option<u64> {
     let set = set?;
     if set.value > max {
-        let message = format!("{name} is {}, larger than the {max} of Limits", set.value);
+        let message = format!("{name} {} is larger than {max} in Limits", set.value);
         context
             .diagnostics
             .error(codes::LARGER_THAN_LIMITS, set.span, message)
-            .help(format!("write a smaller number, or raise Limits.{name}"));
+            .help(format!("set a smaller value, or raise Limits.{name}"));
     }
     Some(set.value)
 }

@@ -1,5 +1,9 @@
-//! `RequestSizeOptions`: a route with smaller requests than `Limits` allow (nginx's `client_max_body_size`, Envoy's
-//! `buffer` filter). Nothing outlives a reload.
+//! `RequestSizeOptions`: smaller request size limits on a route than those of `Limits`.
+//!
+//! - Elsewhere: nginx's `client_max_body_size`, Envoy's `buffer` filter, ASP.NET's `RequestSizeLimit`.
+//! - Entry point: [`RequestSize`], the settings and the stage.
+//! - Callers: the table of stages builds it; `compile` checks the options.
+//! - Owns: the limits of a route. Nothing outlives a reload.
 
 mod compile;
 mod options;

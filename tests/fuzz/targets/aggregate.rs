@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use margay::plan::aggregate::{
-    compose::{self, Body, Part, Representation},
+    compose::{self, Body, PartBody, Representation},
     json_path::JsonPath,
     values,
 };
@@ -20,7 +20,7 @@ fuzz_target!(|data: (&str, &[u8])| {
     if compose::is_json(body) {
         let bytes = bytes::Bytes::copy_from_slice(body);
         let bodies = [Body::Single(bytes.clone()), Body::List(vec![bytes.clone(), bytes]), Body::Missing];
-        let parts = ["a", "b\"\\", "c"].into_iter().zip(bodies).map(|(key, body)| Part { key, body });
+        let parts = ["a", "b\"\\", "c"].into_iter().zip(bodies).map(|(key, body)| PartBody { key, body });
         let whole = compose::compose(&Representation::compose_object(), &parts.collect::<Vec<_>>(), &[], usize::MAX);
         assert!(whole.is_ok_and(|whole| compose::is_json(&whole)));
     }

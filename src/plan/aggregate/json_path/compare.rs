@@ -29,7 +29,7 @@ fn strict_eq(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// A text is equal to what another kind of value looks like as text.
+/// A string equals the text form of a value of another type.
 fn loosely_equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::String(text), other) | (other, Value::String(text))

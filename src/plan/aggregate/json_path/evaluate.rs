@@ -3,15 +3,15 @@
 use super::syntax::{FilterExpr, Operand, Selector, Step};
 use serde_json::Value;
 
-/// Nodes that one evaluation may visit: a short expression can ask for very much work.
+/// Maximum number of nodes that one evaluation visits: a short expression can require a lot of work.
 const MAX_VISITS: usize = 1_000_000;
 
 /// The document is too large for the expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {MAX_VISITS} values would have to be looked at")]
+#[error("the evaluation would visit more than {MAX_VISITS} values")]
 pub struct BudgetExceeded;
 
-/// How many values may still be looked at.
+/// How many more values may be visited.
 struct Budget(usize);
 
 impl Budget {
@@ -75,7 +75,7 @@ fn select<'v>(
     selectors.iter().try_for_each(|selector| selector.apply_selector(root, value, found, budget))
 }
 
-/// Every member of that name, a member before what is within it.
+/// Every member of that name, parents before their descendants.
 fn descendants_named<'v>(
     name: &str,
     value: &'v Value,
@@ -93,7 +93,7 @@ fn descendants_named<'v>(
     Ok(())
 }
 
-/// Everything within a value, outer values first.
+/// All descendants of a value, parents first.
 fn all_descendants<'v>(
     value: &'v Value,
     found: &mut Vec<&'v Value>,
@@ -109,7 +109,7 @@ fn all_descendants<'v>(
     Ok(())
 }
 
-/// A stack of what is still to be visited: the last one pushed is the next.
+/// Pushes onto the stack of values to visit: the last one pushed is visited next.
 fn push_children<'v>(value: &'v Value, waiting: &mut Vec<(Option<&'v str>, &'v Value)>) {
     let start = waiting.len();
     match value {
@@ -165,19 +165,19 @@ impl Selector {
     }
 }
 
-/// The place an index means, from the end if it is negative.
+/// Resolves an index; negative indexes count from the end.
 fn resolve_index(index: i64, len: usize) -> Option<usize> {
     let len = i64::try_from(len).ok()?;
     let at = if index < 0 { len.checked_add(index)? } else { index };
     usize::try_from(at).ok()
 }
 
-/// The places a slice means (as in Python, and RFC 9535 2.3.4).
+/// The indexes that a slice selects (as in Python, and RFC 9535 2.3.4).
 fn slice(start: Option<i64>, end: Option<i64>, step: i64, len: usize) -> Vec<usize> {
     let len = i64::try_from(len).unwrap_or(i64::MAX);
-    let bound = |at: i64, least: i64, most: i64| {
+    let bound = |at: i64, min: i64, max: i64| {
         let at = if at < 0 { len.saturating_add(at) } else { at };
-        at.clamp(least, most)
+        at.clamp(min, max)
     };
     let mut places = Vec::new();
     if step > 0 {
@@ -199,7 +199,7 @@ fn slice(start: Option<i64>, end: Option<i64>, step: i64, len: usize) -> Vec<usi
 }
 
 impl FilterExpr {
-    /// Appends the values for which it holds.
+    /// Appends the values for which the condition holds.
     fn filter<'v>(
         &self,
         root: &'v Value,

@@ -1,8 +1,9 @@
-//! JSONPath: where the values stand that further calls are made for.
+//! JSONPath: locates the values for which further calls are made. Entry points: [`JsonPath::parse`], called when an
+//! aggregate is compiled, and [`JsonPath::find`], called for each response.
 //!
-//! The dialect is that of Newtonsoft's Json.NET, which Ocelot users write: `$` may be left out, `[*]` are the items of a
-//! list and `.*` the values of an object, `..name` is looked for at every depth in the order of the document, `==`
-//! takes `5` and `'5'` for the same. Indexes and slices may count from the end.
+//! The dialect is that of Newtonsoft's Json.NET, which Ocelot uses: `$` is optional, `[*]` selects the items of a
+//! list and `.*` the values of an object, `..name` matches at every depth in document order, and `==` compares `5`
+//! and `'5'` as equal. Negative indexes and slice bounds count from the end.
 
 mod compare;
 mod evaluate;
@@ -26,18 +27,18 @@ pub struct JsonPath {
 }
 
 impl JsonPath {
-    /// Reads an expression.
+    /// Parses an expression.
     pub fn parse(text: &str) -> Result<JsonPath, ParseError> {
         Ok(JsonPath { text: text.into(), steps: parse::path(text)? })
     }
 
-    /// Whether it can find one value at most, whatever the document.
+    /// Whether the expression selects at most one value, whatever the document.
     pub fn is_singular(&self) -> bool {
         let one = |selectors: &[Selector]| matches!(selectors, [Selector::Name(_) | Selector::Index(_)]);
         self.steps.iter().all(|step| !step.is_descendant && one(&step.selectors))
     }
 
-    /// The values it finds, in the order of the document.
+    /// The selected values, in document order.
     pub fn find<'v>(&self, root: &'v Value) -> Result<Vec<&'v Value>, BudgetExceeded> {
         evaluate::evaluate(&self.steps, root)
     }

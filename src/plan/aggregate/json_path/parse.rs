@@ -1,12 +1,12 @@
-//! Text → steps.
+//! Parses expressions into steps.
 
 use super::syntax::{FilterExpr, Operand, Operator, Selector, Step};
 use serde_json::Value;
 
-/// How deep conditions may be nested.
+/// Maximum nesting of conditions.
 const MAX_DEPTH: usize = 16;
 
-/// What is wrong, and at which character (from 1).
+/// An error, and its position in characters (from 1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at character {column}: {message}")]
 pub struct ParseError {
@@ -14,32 +14,32 @@ pub struct ParseError {
     pub message: String,
 }
 
-/// The steps of a whole expression.
+/// Parses the steps of a whole expression.
 pub(super) fn path(text: &str) -> Result<Vec<Step>, ParseError> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
-    reader.space();
-    if reader.rest().is_empty() {
-        return Err(reader.error_at("the expression is empty"));
+    let mut parser = Parser { text, at: 0, depth: 0 };
+    parser.space();
+    if parser.rest().is_empty() {
+        return Err(parser.error_at("the expression is empty"));
     }
-    let steps = match reader.consume_if("$") {
-        true => reader.steps()?,
-        false => reader.parse_without_root()?,
+    let steps = match parser.consume_if("$") {
+        true => parser.steps()?,
+        false => parser.parse_without_root()?,
     };
-    reader.space();
-    if reader.rest().is_empty() { Ok(steps) } else { Err(reader.unexpected()) }
+    parser.space();
+    if parser.rest().is_empty() { Ok(steps) } else { Err(parser.unexpected()) }
 }
 
-struct Reader<'t> {
+struct Parser<'t> {
     text: &'t str,
     at: usize,
     depth: usize,
 }
 
-/// What a name without quotes may not hold.
+/// Characters that an unquoted name must not contain.
 const NAME_TERMINATORS: &[char] =
     &['.', '[', ']', '(', ')', '\'', '"', '=', '<', '>', '!', '&', '|', '~', ',', '?'];
 
-impl<'t> Reader<'t> {
+impl<'t> Parser<'t> {
     fn rest(&self) -> &'t str {
         &self.text[self.at..]
     }
@@ -64,17 +64,17 @@ impl<'t> Reader<'t> {
 
     fn unexpected(&self) -> ParseError {
         match self.peek() {
-            Some(c) => self.error_at(format!("'{c}' is not expected here")),
-            None => self.error_at("the expression ends too early"),
+            Some(c) => self.error_at(format!("unexpected '{c}'")),
+            None => self.error_at("unexpected end of the expression"),
         }
     }
 
     fn expect(&mut self, token: &str) -> Result<(), ParseError> {
         self.space();
-        if self.consume_if(token) { Ok(()) } else { Err(self.error_at(format!("a {token} is missing"))) }
+        if self.consume_if(token) { Ok(()) } else { Err(self.error_at(format!("expected {token}"))) }
     }
 
-    /// An expression without `$`: its first name has no point before it.
+    /// An expression without `$`: its first name has no dot before it.
     fn parse_without_root(&mut self) -> Result<Vec<Step>, ParseError> {
         let mut steps = Vec::new();
         if !matches!(self.peek(), Some('.' | '[')) {
@@ -98,7 +98,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// What stands behind a point.
+    /// What follows a dot.
     fn parse_dot(&mut self) -> Result<Selector, ParseError> {
         if self.consume_if("*") {
             return Ok(Selector::Members);
@@ -107,7 +107,7 @@ impl<'t> Reader<'t> {
         let end =
             rest.find(|c: char| c.is_whitespace() || NAME_TERMINATORS.contains(&c)).unwrap_or(rest.len());
         if end == 0 {
-            return Err(self.error_at("a name is missing"));
+            return Err(self.error_at("expected a name"));
         }
         self.at += end;
         Ok(Selector::Name(rest[..end].into()))
@@ -152,7 +152,7 @@ impl<'t> Reader<'t> {
         let end = self.integer()?;
         let step = if self.consume_if(":") { self.integer()? } else { None };
         match step.unwrap_or(1) {
-            0 => Err(self.error_at("a slice cannot have the step 0")),
+            0 => Err(self.error_at("the step of a slice must not be 0")),
             step => Ok(Selector::Slice { start, end, step }),
         }
     }
@@ -166,13 +166,13 @@ impl<'t> Reader<'t> {
         if end == 0 {
             return Ok(None);
         }
-        let number = rest[..end].parse().map_err(|_| self.error_at("this is not a whole number"))?;
+        let number = rest[..end].parse().map_err(|_| self.error_at("invalid integer"))?;
         self.at += end;
         self.space();
         Ok(Some(number))
     }
 
-    /// A text in either kind of quotes.
+    /// A string in single or double quotes.
     fn quoted(&mut self) -> Result<String, ParseError> {
         let begin = self.at;
         let mut chars = self.rest().char_indices();
@@ -187,17 +187,17 @@ impl<'t> Reader<'t> {
                 '\\' => {
                     let escaped = unescape(&mut chars);
                     self.at = begin + at;
-                    text.push(escaped.ok_or_else(|| self.error_at("this is not an escape"))?);
+                    text.push(escaped.ok_or_else(|| self.error_at("invalid escape sequence"))?);
                 }
                 c => text.push(c),
             }
         }
         self.at = begin;
-        Err(self.error_at("a closing quote is missing"))
+        Err(self.error_at("missing closing quote"))
     }
 }
 
-/// What stands behind a backslash.
+/// The character that an escape sequence represents.
 fn unescape(chars: &mut std::str::CharIndices) -> Option<char> {
     Some(match chars.next()?.1 {
         c @ ('\'' | '"' | '\\' | '/') => c,
@@ -216,7 +216,7 @@ fn unescape(chars: &mut std::str::CharIndices) -> Option<char> {
 }
 
 /// Conditions.
-impl Reader<'_> {
+impl Parser<'_> {
     fn parse_or(&mut self) -> Result<FilterExpr, ParseError> {
         let mut tests = vec![self.parse_and()?];
         while self.operator("||") {
@@ -242,7 +242,7 @@ impl Reader<'_> {
         self.space();
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(self.error_at(format!("conditions may be nested {MAX_DEPTH} deep")));
+            return Err(self.error_at(format!("conditions are nested deeper than {MAX_DEPTH}")));
         }
         let test = if self.consume_if("!") {
             FilterExpr::Not(Box::new(self.parse_primary()?))
@@ -305,7 +305,7 @@ impl Reader<'_> {
         let begin = self.at;
         self.expect("/")?;
         let rest = self.rest();
-        let Some(end) = closing_slash(rest) else { return Err(self.error_at("a closing slash is missing")) };
+        let Some(end) = closing_slash(rest) else { return Err(self.error_at("missing closing slash")) };
         let pattern = rest[..end].replace("\\/", "/");
         self.at += end + 1;
         let mut builder = regex::RegexBuilder::new(&pattern);
@@ -323,12 +323,12 @@ impl Reader<'_> {
         let built = builder.build();
         built.map_err(|_| {
             self.at = begin;
-            self.error_at("this is not a regular expression that runs in linear time")
+            self.error_at("invalid regular expression, or one that does not run in linear time")
         })
     }
 }
 
-/// The first slash without a backslash before it.
+/// The first unescaped slash.
 fn closing_slash(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.char_indices().find_map(|(at, c)| {

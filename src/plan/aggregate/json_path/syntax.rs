@@ -18,7 +18,7 @@ pub enum Selector {
     Members,
     /// `[*]`: the items of a list.
     Wildcard,
-    /// From the end if negative.
+    /// Counts from the end if negative.
     Index(i64),
     Slice {
         start: Option<i64>,
@@ -54,7 +54,7 @@ pub enum Operand {
 /// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
-    /// `5` and `'5'` are equal.
+    /// Loose equality: `5` and `'5'` are equal.
     Equal,
     NotEqual,
     /// `5` and `'5'` are not equal.

@@ -3,12 +3,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn find(path: &str, document: &Value) -> Vec<Value> {
-    let path = JsonPath::parse(path).unwrap_or_else(|wrong| panic!("{path}: {wrong}"));
+    let path = JsonPath::parse(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     path.find(document).unwrap().into_iter().cloned().collect()
 }
 
 #[test]
-fn what_ocelot_users_write_finds_what_json_net_finds() {
+fn paths_of_ocelot_users_select_what_json_net_selects() {
     let list = json!([{"id": 1, "user": {"id": 7}}, {"id": 2}, {"name": "x"}]);
     assert_eq!(find("$[*].id", &list), [json!(1), json!(2)]);
     assert_eq!(find("$[0].id", &list), [json!(1)]);
@@ -35,7 +35,7 @@ fn items_belong_to_lists_and_members_to_objects() {
 }
 
 #[test]
-fn indexes_slices_and_unions_choose() {
+fn indexes_slices_and_unions_select() {
     let list = json!([0, 1, 2, 3, 4]);
     assert_eq!(find("$[-1]", &list), [json!(4)]);
     assert_eq!(find("$[0,2]", &list), [json!(0), json!(2)]);
@@ -50,7 +50,7 @@ fn indexes_slices_and_unions_choose() {
 }
 
 #[test]
-fn conditions_choose_items() {
+fn conditions_select_items() {
     let shop = json!({"least": 5, "books": [
         {"id": 1, "price": 3, "kind": "novel"}, {"id": 2, "price": "8", "kind": "Essay"}, {"id": 3, "price": 12.5},
     ]});
@@ -67,7 +67,7 @@ fn conditions_choose_items() {
 }
 
 #[test]
-fn a_path_to_one_place_is_singular() {
+fn a_path_to_one_value_is_singular() {
     for path in ["$", "$.a.b", "a", "$['a'][0]"] {
         assert!(JsonPath::parse(path).unwrap().is_singular(), "{path}");
     }
@@ -77,34 +77,34 @@ fn a_path_to_one_place_is_singular() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_place() {
+fn errors_have_a_position() {
     for (path, column, what) in [
         ("", 1, "empty"),
         ("$.", 3, "a name"),
-        ("$.a[", 5, "too early"),
-        ("$.a[1", 6, "a ]"),
+        ("$.a[", 5, "end of the expression"),
+        ("$.a[1", 6, "expected ]"),
         ("$['a", 3, "quote"),
         ("$[::0]", 6, "step"),
         ("$ x", 3, "'x'"),
         ("$[?(@.a =~ /(/)]", 12, "regular expression"),
         ("$[?(1)]", 6, "')'"),
-        ("$[99999999999999999999]", 3, "whole number"),
+        ("$[99999999999999999999]", 3, "integer"),
     ] {
-        let mistake = JsonPath::parse(path).unwrap_err();
-        assert!(mistake.column == column && mistake.message.contains(what), "{path}: {mistake}");
+        let error = JsonPath::parse(path).unwrap_err();
+        assert!(error.column == column && error.message.contains(what), "{path}: {error}");
     }
     assert!(JsonPath::parse(&format!("$[?{}@.a", "(".repeat(1000))).is_err());
     assert!(JsonPath::parse(&format!("$[?{}@.a]", "!".repeat(1000))).is_err());
 }
 
 #[test]
-fn an_expression_that_asks_for_too_much_work_is_given_up() {
+fn an_expression_that_needs_too_much_work_is_aborted() {
     let list = Value::Array((0..2000).map(|n| json!({"a": n})).collect());
     let path = JsonPath::parse("$[?(@.a == $..a)]").unwrap();
     assert_eq!(path.find(&list), Err(BudgetExceeded));
 }
 
-/// Every value of a document with its place, by plain recursion.
+/// Every value of a document with its key, by plain recursion.
 fn all<'v>(value: &'v Value, key: Option<&'v str>, found: &mut Vec<(Option<&'v str>, &'v Value)>) {
     found.push((key, value));
     match value {
@@ -128,7 +128,7 @@ fn document() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn any_text_is_an_expression_or_a_mistake(text in "[$@.\\[\\]()?*:,'\"a0=<>!&|~/\\\\ -]{0,24}", json in document()) {
+    fn any_text_is_an_expression_or_an_error(text in "[$@.\\[\\]()?*:,'\"a0=<>!&|~/\\\\ -]{0,24}", json in document()) {
         if let Ok(path) = JsonPath::parse(&text) {
             let found = path.find(&json).unwrap();
             prop_assert!(!path.is_singular() || found.len() <= 1);
@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn a_slice_is_what_taking_and_skipping_gives(len in 0usize..8, start in -9i64..9, end in -9i64..9, step in 1usize..4) {
+    fn a_slice_selects_what_skip_and_step_by_select(len in 0usize..8, start in -9i64..9, end in -9i64..9, step in 1usize..4) {
         let list = Value::Array((0..len).map(|n| json!(n)).collect());
         let absolute = |at: i64| if at < 0 { len.saturating_sub(at.unsigned_abs() as usize) } else { at as usize };
         let want: Vec<Value> =

@@ -1,4 +1,8 @@
 //! `FallbackOptions` → the response when all attempts failed.
+//!
+//! Resilience libraries (Polly) call it a fallback; nginx has `error_page` with `proxy_intercept_errors`, Envoy
+//! aggregate clusters. Entry point: [`compile`], called by `plan::compile::resilience` for each route. The result is
+//! part of the blueprint; `backend::attempt` applies it. Nothing outlives a reload.
 
 mod options;
 
@@ -12,7 +16,7 @@ use crate::config::{Code, Span, Spanned, codes, suggest};
 use crate::stages::feature::CompileContext;
 use crate::stages::header_transform::compile::is_framing;
 
-/// Compiles the options; the cluster that they name is looked up by the caller.
+/// Compiles the options; the named cluster is looked up by the caller.
 pub fn compile(options: &Effective<FallbackOptions>, context: &mut CompileContext) -> Option<FallbackConfig> {
     if options.enable_fallback.as_ref().is_some_and(|on| !on.value) {
         return None;
@@ -37,10 +41,10 @@ impl FallbackCompiler<'_, '_> {
 
     fn report_missing_target(&mut self, options: &Effective<FallbackOptions>) {
         if non_blank(&options.cluster).is_none() && options.reply.is_none() {
-            let place = options.own_span.or(options.global_span);
+            let span = options.own_span.or(options.global_span);
             let message = "FallbackOptions with neither a Cluster nor a Reply".to_owned();
-            let help = "write what is answered instead: \"Reply\": { \"Status\": 503, \"Body\": \"...\" }";
-            self.report(codes::BAD_FALLBACK, place.unwrap_or(self.context.route.span), message, help);
+            let help = "set the response: \"Reply\": { \"Status\": 503, \"Body\": \"...\" }";
+            self.report(codes::BAD_FALLBACK, span.unwrap_or(self.context.route.span), message, help);
         }
     }
 
@@ -49,14 +53,14 @@ impl FallbackCompiler<'_, '_> {
             return Failure::ALL.map(|(_, failure)| failure).to_vec();
         }
         let mut failures = Vec::new();
-        for word in items(list) {
-            match Failure::ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(word.trim())) {
+        for condition in items(list) {
+            match Failure::ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(condition.trim())) {
                 Some((_, failure)) => failures.push(*failure),
                 None => {
-                    let message = format!("FallbackOptions.On cannot hold \"{}\"", word.value);
-                    let words = Failure::ALL.map(|(word, _)| word);
-                    let help = format!("the words are {}", suggest::list(&words));
-                    self.report(codes::BAD_FALLBACK, word.span, message, &help);
+                    let message = format!("unknown failure \"{}\" in FallbackOptions.On", condition.value);
+                    let names = Failure::ALL.map(|(condition, _)| condition);
+                    let help = format!("expected {}", suggest::list(&names));
+                    self.report(codes::BAD_FALLBACK, condition.span, message, &help);
                 }
             }
         }
@@ -65,17 +69,17 @@ impl FallbackCompiler<'_, '_> {
 
     fn static_response(&mut self, reply: &Spanned<StaticResponseDocument>) -> StaticResponse {
         let status = reply.status.as_ref().map_or(503, |status| status.value);
-        if let Some(written) = reply.status.as_ref().filter(|set| !(200..=599).contains(&set.value)) {
-            let message = format!("the Status of a Reply is {}", written.value);
-            self.report(codes::BAD_FALLBACK, written.span, message, "must be between 200 and 599");
+        if let Some(status) = reply.status.as_ref().filter(|set| !(200..=599).contains(&set.value)) {
+            let message = format!("invalid Status {} of a Reply", status.value);
+            self.report(codes::BAD_FALLBACK, status.span, message, "must be between 200 and 599");
         }
         let mut fields = Vec::new();
         for (name, value) in reply.headers.iter().flat_map(|map| map.iter()) {
             let value = value.as_ref().map_or("", |value| value.as_str());
             let sound = is_token(name.as_bytes()) && !is_framing(name);
             if !sound || value.bytes().any(|b| b < b' ' && b != b'\t' || b == 0x7f) {
-                let message = format!("the header \"{}\" of a Reply cannot be sent", name.value);
-                let help = "take a header that does not frame messages, and a value of one line";
+                let message = format!("invalid header \"{}\" of a Reply", name.value);
+                let help = "must not be a framing field, and its value must be one line";
                 self.report(codes::BAD_FALLBACK, name.span, message, help);
             }
             fields.push((name.value.clone(), value.to_owned()));

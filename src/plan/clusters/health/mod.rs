@@ -1,4 +1,9 @@
 //! `HealthCheckOptions` → active health checks and outlier detection.
+//!
+//! Envoy's `health_checks` and `outlier_detection`, nginx's `health_check` and `max_fails`, YARP's active and passive
+//! health checks. Entry point: [`health`], called by `plan::compile::cluster` for each cluster. The result is plain
+//! settings; probes and ejections are in `backend::health`, whose state outlives a reload under the key of the
+//! cluster.
 
 mod options;
 
@@ -34,33 +39,30 @@ pub fn health(
         passive: options.passive.as_ref().map(|passive| read.passive(passive)),
         panic_threshold: read.number("PanicThreshold", &options.panic_threshold, 0, 0, 100),
     };
-    let place = options.active.as_ref().map(|set| set.span).or(options.passive.as_ref().map(|set| set.span));
+    let span = options.active.as_ref().map(|set| set.span).or(options.passive.as_ref().map(|set| set.span));
     if let Some(panic) = options.panic_threshold.as_ref().filter(|_| spec.is_disabled()) {
         read.diagnostics
             .error(codes::BAD_HEALTH_CHECK, panic.span, "PanicThreshold without a health check")
-            .help("say what is checked: \"Active\": {} or \"Passive\": {}");
+            .help("enable a check: \"Active\": {} or \"Passive\": {}");
     }
-    Sourced::new(spec, options.own_span.or(place))
+    Sourced::new(spec, options.own_span.or(span))
 }
 
-/// A probe needs a port to ask.
+/// A probe needs a port.
 pub fn check_ports(health: &Sourced<HealthConfig>, endpoints: &[Endpoint], diagnostics: &mut Diagnostics) {
     let Some(active) = &health.value.active else { return };
     let is_socket = |endpoint: &&Endpoint| UnixAddress::has_unix_scheme(&endpoint.host);
     if let Some(socket) = endpoints.iter().filter(|_| active.port.is_some()).find(is_socket) {
-        let message = format!("probes have a Port, and {} has none", socket.host);
-        diagnostics
-            .error(codes::BAD_HEALTH_CHECK, health.origin, message)
-            .help("leave the Port of Active out");
+        let message = format!("Active.Port has no effect on {}, a Unix domain socket", socket.host);
+        diagnostics.error(codes::BAD_HEALTH_CHECK, health.origin, message).help("remove Active.Port");
     }
     let probed = active.port.is_none();
     let portless = |endpoint: &&Endpoint| endpoint.port.is_none() && !is_socket(endpoint);
     if let Some(endpoint) = endpoints.iter().filter(|_| probed).find(portless) {
-        let message =
-            format!("{} has the port of each request, so there is none to be probed", endpoint.host);
+        let message = format!("{} uses the port of each request, so probes have no port", endpoint.host);
         diagnostics
             .error(codes::BAD_HEALTH_CHECK, health.origin, message)
-            .help("give the address a Port, or the probe one of its own: \"Active\": { \"Port\": 8080 }");
+            .help("set the Port of the endpoint, or of the probe: \"Active\": { \"Port\": 8080 }");
     }
 }
 
@@ -78,14 +80,10 @@ impl HealthCompiler<'_> {
             10 * MS,
             600 * SECOND,
         );
-        if let Some(written) = document.timeout.as_ref().filter(|_| timeout > interval) {
+        if let Some(setting) = document.timeout.as_ref().filter(|_| timeout > interval) {
             self.diagnostics
-                .error(
-                    codes::BAD_HEALTH_CHECK,
-                    written.span,
-                    "a probe would last longer than until the next one",
-                )
-                .help(format!("write a Timeout of at most {}, or a longer Interval", DurationText(interval)));
+                .error(codes::BAD_HEALTH_CHECK, setting.span, "Timeout is longer than Interval")
+                .help(format!("set Timeout to at most {}, or a longer Interval", DurationText(interval)));
         }
         let port = document.port.as_ref().map(|_| self.number("Port", &document.port, 1, 1, 65_535) as u16);
         ActiveCheck {
@@ -104,12 +102,11 @@ impl HealthCompiler<'_> {
             None => false,
             Some((_, kind)) if kind == "tcp" || kind == "http" => kind == "tcp",
             Some((kind, _)) => {
-                let said =
-                    self.report(kind.span, format!("there is no probe of the Type \"{}\"", kind.value));
+                let diagnostic = self.report(kind.span, format!("unknown probe Type \"{}\"", kind.value));
                 if let Some(meant) = suggest::closest_match(kind, ["Http", "Tcp"]) {
-                    said.help(format!("did you mean \"{meant}\"?"));
+                    diagnostic.help(format!("did you mean \"{meant}\"?"));
                 }
-                said.help("the types are \"Http\" and \"Tcp\"");
+                diagnostic.help("expected \"Http\" or \"Tcp\"");
                 false
             }
         };
@@ -123,7 +120,7 @@ impl HealthCompiler<'_> {
         ProbeKind::Http { target: self.target(&document.path), statuses, body }
     }
 
-    /// Whether a connection is accepted has nothing to do with paths and answers.
+    /// A TCP probe has no path and no response.
     fn report_http_only(&mut self, document: &ActiveHealthDocument) {
         let settings = [
             ("Path", document.path.as_ref().map(|set| set.span)),
@@ -132,7 +129,7 @@ impl HealthCompiler<'_> {
         ];
         for (setting, span) in settings {
             if let Some(span) = span {
-                self.report(span, format!("{setting} is a setting of the Type \"Http\""));
+                self.report(span, format!("{setting} has no effect with Type \"Tcp\""));
             }
         }
     }
@@ -140,8 +137,8 @@ impl HealthCompiler<'_> {
     fn target(&mut self, path: &Setting<String>) -> String {
         let Some(path) = non_blank(path) else { return "/".to_owned() };
         if !path.starts_with('/') || path.bytes().any(|b| b <= b' ' || b >= 0x7f || b == b'#') {
-            self.report(path.span, format!("Path \"{}\" is not a path", path.value))
-                .help("begin with a slash, and escape what is not ASCII");
+            self.report(path.span, format!("invalid Path \"{}\"", path.value))
+                .help("must start with a slash and be percent-encoded ASCII");
         }
         path.value.clone()
     }
@@ -149,8 +146,8 @@ impl HealthCompiler<'_> {
     fn passive(&mut self, document: &Spanned<PassiveHealthDocument>) -> OutlierDetection {
         let ratio = document.failure_ratio.as_ref().map(|ratio| {
             if !(ratio.value > 0.0 && ratio.value <= 1.0) {
-                self.report(ratio.span, format!("FailureRatio is {}", ratio.value))
-                    .help("write a part of all requests, more than 0 and at most 1");
+                self.report(ratio.span, format!("invalid FailureRatio {}", ratio.value))
+                    .help("must be greater than 0 and at most 1");
             }
             ratio.value.clamp(f64::MIN_POSITIVE, 1.0)
         });
@@ -164,8 +161,8 @@ impl HealthCompiler<'_> {
             100 * MS,
             DAY,
         );
-        if let Some(written) = document.max_ejection_time.as_ref().filter(|_| longest < ejection) {
-            self.report(written.span, "MaxEjectionTime is shorter than EjectionTime".to_owned());
+        if let Some(setting) = document.max_ejection_time.as_ref().filter(|_| longest < ejection) {
+            self.report(setting.span, "MaxEjectionTime is shorter than EjectionTime".to_owned());
         }
         OutlierDetection {
             consecutive_failures: (document.consecutive_failures.is_some() || ratio.is_none()).then_some(row),
@@ -183,15 +180,15 @@ impl HealthCompiler<'_> {
         let mut statuses = StatusSet::default();
         for text in items(values) {
             if !statuses.insert(text) {
-                self.report(text.span, format!("\"{}\" names no statuses", text.value))
-                    .help("write 200, 200-299 or 2xx");
+                self.report(text.span, format!("invalid status range \"{}\"", text.value))
+                    .help("expected a range such as 200, 200-299 or 2xx");
             }
         }
         if statuses.is_empty() { StatusSet::insert_range(first, last) } else { statuses }
     }
 
-    fn number(&mut self, name: &str, set: &Setting<i32>, usual: u32, least: u64, most: u64) -> u32 {
-        self.status_ranges().number(name, set, least, most).map_or(usual, |n| n as u32)
+    fn number(&mut self, name: &str, set: &Setting<i32>, default_value: u32, min: u64, max: u64) -> u32 {
+        self.status_ranges().number(name, set, min, max).map_or(default_value, |n| n as u32)
     }
 
     fn status_ranges(&mut self) -> RangeChecker<'_> {

@@ -1,4 +1,8 @@
-//! `HttpHandlerOptions` → connections to a backend: how they are pooled, and how many there may be.
+//! `HttpHandlerOptions` → connections to a backend: pooling and the maximum number of connections.
+//!
+//! Envoy's cluster circuit breakers (`max_connections`) and connection pools, nginx's `keepalive` and `max_conns`,
+//! .NET's `SocketsHttpHandler`. Entry point: [`pool_config`], called by `plan::compile::cluster`. The result is plain
+//! settings; connection pools belong to the workers and outlive a reload under the key of the transport.
 
 mod options;
 
@@ -11,11 +15,11 @@ use crate::net::connection_limit::{ConnectionLimit, PoolConfig};
 use crate::net::proxy_protocol::Version;
 use std::time::Duration;
 
-/// Requests that wait for a connection, unless the options say otherwise.
+/// Default queue limit: requests that may wait for a connection.
 const QUEUE_RANGE: usize = 1024;
 const TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
 
-/// The settings; a negative lifetime was said to be wrong elsewhere, and is the usual one.
+/// The pool settings; a negative lifetime was reported elsewhere and is replaced by the default.
 pub fn pool_config(client: Option<&ResolvedHttpHandler>, diagnostics: &mut Diagnostics) -> PoolConfig {
     let lifetime = client.and_then(|client| client.connection_lifetime.as_ref());
     let lifetime = lifetime.and_then(|seconds| u64::try_from(seconds.value).ok());
@@ -28,53 +32,59 @@ pub fn pool_config(client: Option<&ResolvedHttpHandler>, diagnostics: &mut Diagn
     }
 }
 
-/// In which version services are told whose connection it is.
+/// The PROXY protocol version that is sent to backends.
 fn proxy_protocol_version(client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) -> Option<Version> {
     const VERSIONS: [(&str, Option<Version>); 3] =
         [("V1", Some(Version::V1)), ("V2", Some(Version::V2)), ("None", None)];
-    let word = non_blank(&client.proxy_protocol)?;
-    let found = VERSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word.trim()));
+    let name = non_blank(&client.proxy_protocol)?;
+    let found = VERSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim()));
     if found.is_none() {
-        let message = format!("there is no ProxyProtocol \"{}\"", word.value);
-        diagnostics.error(codes::UNKNOWN_CHOICE, word.span, message).help("write \"V1\", \"V2\" or \"None\"");
+        let message = format!("unknown ProxyProtocol \"{}\"", name.value);
+        diagnostics
+            .error(codes::UNKNOWN_CHOICE, name.span, message)
+            .help("expected \"V1\", \"V2\" or \"None\"");
     }
     found.and_then(|(_, version)| *version)
 }
 
-/// The same for a cluster with a name: Ocelot has none, so nothing is let pass for its sake.
+/// The same for a named cluster: Ocelot has none, so nothing is tolerated for compatibility.
 pub fn cluster_pool_config(
     client: Option<&ResolvedHttpHandler>,
     diagnostics: &mut Diagnostics,
 ) -> PoolConfig {
     if let Some(lifetime) = client.and_then(|client| client.connection_lifetime.as_ref())
-        && let Err(wrong) = connection_lifetime(lifetime.value)
+        && let Err(error) = connection_lifetime(lifetime.value)
     {
-        wrong.report(diagnostics, false, lifetime.span);
+        error.report(diagnostics, false, lifetime.span);
     }
     pool_config(client, diagnostics)
 }
 
 fn limit(client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) -> Option<ConnectionLimit> {
-    let mut wrong = |span: Span, message: String, help: &str| {
+    let mut report = |span: Span, message: String, help: &str| {
         diagnostics.error(codes::BAD_CONNECTION_QUEUE, span, message).help(help);
     };
     if let Some(queue) = client.queue_limit.as_ref().filter(|queue| queue.value < 0) {
-        wrong(queue.span, format!("ConnectionQueueLimit is {}", queue.value), "write 0 or more");
+        report(queue.span, format!("invalid ConnectionQueueLimit {}", queue.value), "must be 0 or more");
     }
     if let Some(time) = client.queue_timeout.as_ref().filter(|time| !TIMEOUT_RANGE.contains(&time.value.0)) {
-        wrong(time.span, format!("ConnectionQueueTimeout is {}", time.value), "must be between 1ms and 10m");
+        report(
+            time.span,
+            format!("invalid ConnectionQueueTimeout {}", time.value),
+            "must be between 1ms and 10m",
+        );
     }
-    let place =
+    let span =
         client.queue_limit.as_ref().map(|set| set.span).or(client.queue_timeout.as_ref().map(|set| set.span));
-    let Some(most) = &client.max_connections else {
-        if let Some(place) = place {
-            let message = "a queue for connections whose number is not limited".to_owned();
-            wrong(place, message, "set MaxConnectionsPerServer, or leave the queue out");
+    let Some(max) = &client.max_connections else {
+        if let Some(span) = span {
+            let message = "the connection queue has no effect without MaxConnectionsPerServer".to_owned();
+            report(span, message, "set MaxConnectionsPerServer, or remove the queue settings");
         }
         return None;
     };
     Some(ConnectionLimit {
-        max_connections: usize::try_from(most.value).unwrap_or(1),
+        max_connections: usize::try_from(max.value).unwrap_or(1),
         max_pending: client
             .queue_limit
             .as_ref()
@@ -83,11 +93,11 @@ fn limit(client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) -> Option<
     })
 }
 
-/// Settings of the client that calls a service.
+/// Settings of the client that calls a backend.
 #[derive(Clone, Debug)]
 pub struct ResolvedHttpHandler {
     pub follow_redirects: Option<Spanned<bool>>,
-    /// None: no limit.
+    /// `None`: no limit.
     pub max_connections: Option<Spanned<i32>>,
     pub queue_limit: Option<Spanned<i64>>,
     pub queue_timeout: Option<Spanned<DurationText>>,
@@ -99,10 +109,10 @@ pub struct ResolvedHttpHandler {
 }
 
 impl ResolvedHttpHandler {
-    /// Seconds after which a kept connection is not used again, unless the options say otherwise.
+    /// Default maximum age in seconds of a reused connection.
     pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(120);
 
-    /// Only what is switched on, or differs from the default, is kept.
+    /// Retains only what is enabled or differs from the default.
     pub fn resolve(options: &HttpHandlerOptions) -> Self {
         let on = |set: &Setting<bool>| set.as_ref().filter(|on| on.value).cloned();
         let connections = options.max_connections_per_server.as_ref();
@@ -120,11 +130,11 @@ impl ResolvedHttpHandler {
     }
 }
 
-/// Settings of the HTTP client that this gateway will not have.
+/// Settings of Ocelot's HTTP client that are not supported.
 pub fn check_http_handler(ocelot: bool, client: &ResolvedHttpHandler, diagnostics: &mut Diagnostics) {
     let rows = [
-        (&client.follow_redirects, "AllowAutoRedirect", "follow redirects; the client gets them"),
-        (&client.cookies, "UseCookieContainer", "keep cookies of services, which all clients would share"),
+        (&client.follow_redirects, "AllowAutoRedirect", "follow redirects; they are passed to the client"),
+        (&client.cookies, "UseCookieContainer", "store cookies of backends, which all clients would share"),
         (&client.proxy, "UseProxy", "use the proxy of the system"),
         (&client.tracing, "UseTracing", "send traces to Butterfly or OpenTracing"),
     ];
@@ -133,11 +143,11 @@ pub fn check_http_handler(ocelot: bool, client: &ResolvedHttpHandler, diagnostic
         let message = format!("\"{name}\": true has no effect: this gateway does not {what}");
         diagnostics
             .error_or_ocelot_warning(ocelot, codes::NEVER_SUPPORTED, set.span, message)
-            .help(format!("leave it out, or write \"{name}\": false"));
+            .help(format!("remove it, or set \"{name}\": false"));
     }
 }
 
-/// Seconds for which a connection is kept.
+/// Maximum age of a pooled connection in seconds.
 pub fn connection_lifetime(seconds: i32) -> Result<(), OcelotTolerated> {
     let message = format!("PooledConnectionLifetimeSeconds is {seconds}");
     if seconds < 0 {

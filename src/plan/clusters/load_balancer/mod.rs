@@ -1,4 +1,8 @@
-//! `LoadBalancerOptions` → a balancer with everything that it needs.
+//! `LoadBalancerOptions` → a balancer and its settings.
+//!
+//! Envoy's `lb_policy`, nginx's `least_conn`, `hash` and `sticky`, YARP's load balancing policies. Entry point:
+//! [`balancer`], called by `plan::compile::cluster` for each cluster. The result is plain settings; selection is in
+//! `backend::balance`, whose counters and sessions outlive a reload under the key of the cluster.
 
 mod options;
 
@@ -11,7 +15,7 @@ use crate::config::{Diagnostics, OcelotBehavior, OcelotTolerated, Span, Spanned,
 use crate::plan::blueprint::BalancerKind;
 use std::time::Duration;
 
-/// Balancers by their exact names.
+/// The load balancers by their exact names.
 const BALANCERS: [&str; 8] = [
     "NoLoadBalancer",
     "RoundRobin",
@@ -25,11 +29,11 @@ const BALANCERS: [&str; 8] = [
 const STICKY_BALANCER: &str = "CookieStickySessions";
 const HASH_BALANCER: &str = "ConsistentHash";
 
-/// The cookie of sessions, unless the configuration says otherwise: the application's own in ASP.NET Core, and ours.
+/// Default names of the session cookie: ASP.NET Core's session cookie, and ours.
 const OCELOT_COOKIE: &str = ".AspNetCore.Session";
 const DEFAULT_COOKIE: &str = "MargayEndpoint";
 
-/// How an endpoint is chosen, and where that is written; none: nothing is.
+/// The balancer, and where it is configured; no origin: the default.
 pub fn balancer(
     options: &LoadBalancerOptions,
     ocelot: bool,
@@ -53,14 +57,14 @@ pub fn balancer(
 }
 
 fn unknown(kind: &str) -> OcelotTolerated {
-    let message = format!("there is no load balancer \"{kind}\"");
-    let known = format!("the load balancers are {}", suggest::list(&BALANCERS));
+    let message = format!("unknown load balancer \"{kind}\"");
+    let known = format!("expected {}", suggest::list(&BALANCERS));
     OcelotTolerated::new(codes::UNKNOWN_BALANCER, OcelotBehavior::Status(500), message)
         .did_you_mean(suggest::closest_match(kind, BALANCERS))
         .help(known)
 }
 
-/// Settings of our own that another balancer has.
+/// Reports settings of our own that belong to another balancer.
 fn report_unused_settings(options: &LoadBalancerOptions, kind: &str, diagnostics: &mut Diagnostics) {
     let settings = [
         ("SetCookie", STICKY_BALANCER, options.set_cookie.as_ref().map(|set| set.span)),
@@ -68,10 +72,10 @@ fn report_unused_settings(options: &LoadBalancerOptions, kind: &str, diagnostics
     ];
     for (setting, of, span) in settings {
         if let Some(span) = span.filter(|_| kind != of) {
-            let message = format!("{setting} is a setting of {of}");
+            let message = format!("{setting} has no effect: it is a setting of {of}");
             diagnostics
                 .error(codes::BALANCER_SETTING, span, message)
-                .help(format!("write \"Type\": \"{of}\", or leave it out"));
+                .help(format!("set \"Type\": \"{of}\", or remove {setting}"));
         }
     }
 }
@@ -89,32 +93,33 @@ fn hash_on(value_options: Option<&Spanned<String>>, diagnostics: &mut Diagnostic
             .error(
                 codes::BAD_HASH_KEY,
                 value_options.span,
-                format!("HashOn \"{}\" names nothing", value_options.value),
+                format!("invalid HashOn \"{}\"", value_options.value),
             )
-            .help("write \"IP\", \"Header:NAME\", \"Cookie:NAME\" or \"Path:PLACEHOLDER\"");
+            .help("expected \"IP\", \"Header:NAME\", \"Cookie:NAME\" or \"Path:PLACEHOLDER\"");
     }
     read.unwrap_or(HashPolicy::Address)
 }
 
-/// Under Ocelot sessions are kept as there; outside it a session that is of no use any more moves.
+/// Under Ocelot sessions behave as in Ocelot; in our mode a session whose endpoint is unavailable moves.
 fn sticky(options: &LoadBalancerOptions, ocelot: bool, diagnostics: &mut Diagnostics) -> BalancerKind {
     let own = options.set_cookie.as_ref().is_some_and(|set| set.value);
     let cookie =
         non_blank(&options.key).map_or(if own { DEFAULT_COOKIE } else { OCELOT_COOKIE }, |key| key.as_str());
     if let Some(key) = non_blank(&options.key).filter(|key| !is_token(key.as_bytes())) {
-        let message = format!("Key \"{}\" is not the name of a cookie", key.value);
-        let result = OcelotBehavior::Effect("no client carries it, and all go to one address");
+        let message = format!("invalid cookie name \"{}\" in Key", key.value);
+        let result =
+            OcelotBehavior::Effect("no client sends the cookie, and all requests go to one endpoint");
         OcelotTolerated::new(codes::BAD_SESSION, result, message).report(diagnostics, ocelot, key.span);
     }
     let expiry = options.expiry.as_ref();
     if let Some(expiry) = expiry.filter(|expiry| expiry.value <= 0) {
-        let message = format!("sessions expire after {} milliseconds", expiry.value);
+        let message = format!("invalid Expiry {}", expiry.value);
         OcelotTolerated::new(
             codes::BAD_SESSION,
-            OcelotBehavior::Effect("every request takes its turn"),
+            OcelotBehavior::Effect("every request is balanced separately"),
             message,
         )
-        .help("write a number of milliseconds greater than zero, or leave it out for 20 minutes")
+        .help("must be greater than 0 milliseconds; the default is 20 minutes")
         .report(diagnostics, ocelot, expiry.span);
         return BalancerKind::RoundRobin;
     }

@@ -1,4 +1,9 @@
-//! `QoSOptions` → the circuit breaker and the time limit of single attempts.
+//! `QoSOptions` → the circuit breaker and the timeout of single attempts.
+//!
+//! Polly's circuit breaker and timeout, as Ocelot uses them; Envoy has outlier detection and `per_try_timeout`
+//! instead. Entry point: [`compile`], called by `plan::compile::resilience` for each route. The result is part of the
+//! blueprint; the breakers are in `backend::attempt`, whose state outlives a reload under the keys of route and
+//! endpoint.
 
 mod options;
 
@@ -15,7 +20,7 @@ use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Circuit breaker and time limit, as written; zero and less mean "not set" for each.
+/// Circuit breaker and timeout as written; zero and negative values mean "not set".
 #[derive(Clone, Debug, Default)]
 pub struct ResolvedQos {
     pub minimum_throughput: Setting<i32>,
@@ -42,7 +47,7 @@ impl ResolvedQos {
         }
     }
 
-    /// Whether any value switches it on.
+    /// Whether any value enables it.
     pub fn is_on(&self) -> bool {
         let positive = |set: &Setting<i32>| set.as_ref().is_some_and(|n| n.value > 0);
         let ratio = self.failure_ratio.as_ref().is_some_and(|ratio| ratio.value > 0.0);
@@ -50,12 +55,12 @@ impl ResolvedQos {
     }
 }
 
-/// The value under the old name, else that under the new one.
+/// The value under the legacy name, otherwise that under the new one.
 fn or_new<T: Copy>(old: &Setting<T>, new: &Setting<T>) -> Setting<T> {
     old.as_ref().or(new.as_ref()).map(|set| Spanned::new(set.value, set.span))
 }
 
-/// Compiles the options. Under Ocelot they have no effect unless one of three values switches them on.
+/// Compiles the options. Under Ocelot they have no effect unless one of three values enables them.
 pub fn compile(options: &ResolvedQos, context: &mut CompileContext) -> Option<QosConfig> {
     let applies = options.is_on() || !context.gateway.ocelot;
     applies.then(|| QosCompiler { options, context }.qos()).flatten()
@@ -84,10 +89,10 @@ impl QosCompiler<'_, '_, '_> {
         })
     }
 
-    /// Under Ocelot there is a circuit as soon as there is a time limit.
+    /// Under Ocelot a timeout alone enables the circuit breaker.
     fn breaker(&mut self) -> Option<breaker::BreakerConfig> {
         let quality = self.options;
-        let least = self
+        let min = self
             .positive_millis("MinimumThroughput", &quality.minimum_throughput, |n| (n < 2).then_some(100));
         let pause =
             self.positive_millis("BreakDuration", &quality.break_duration, |ms| (ms <= 500).then_some(5_000));
@@ -95,15 +100,15 @@ impl QosCompiler<'_, '_, '_> {
             (ms <= 500).then_some(10_000)
         });
         let ratio = self.ratio(quality.failure_ratio.as_ref());
-        if least.is_none() && ratio.is_none() && !self.context.gateway.ocelot {
+        if min.is_none() && ratio.is_none() && !self.context.gateway.ocelot {
             return None;
         }
-        let least = least.unwrap_or(100);
+        let min = min.unwrap_or(100);
         let trip = match ratio {
             Some(ratio) => {
-                Trip::FailureRatio { min_requests: least, ratio, window: within.unwrap_or(10_000) * MS }
+                Trip::FailureRatio { min_requests: min, ratio, window: within.unwrap_or(10_000) * MS }
             }
-            None => Trip::ConsecutiveFailures(least),
+            None => Trip::ConsecutiveFailures(min),
         };
         Some(breaker::BreakerConfig {
             trip,
@@ -112,7 +117,7 @@ impl QosCompiler<'_, '_, '_> {
         })
     }
 
-    /// A whole number greater than zero; zero counts as absent. Under Ocelot what it takes instead.
+    /// A positive integer; zero means "not set". Under Ocelot an invalid value is replaced as Ocelot does.
     fn positive_millis(
         &mut self,
         name: &str,
@@ -123,12 +128,12 @@ impl QosCompiler<'_, '_, '_> {
         let value = u32::try_from(set.value).ok().filter(|value| *value > 0);
         if !self.context.gateway.ocelot {
             if set.value < 0 {
-                let message = format!("QoSOptions.{name} is {}", set.value);
+                let message = format!("invalid QoSOptions.{name} {}", set.value);
                 self.report(
                     codes::BAD_QUALITY,
                     set.span,
                     message,
-                    "write a number greater than zero, or leave it out",
+                    "must be greater than 0; remove it for the default",
                 );
             }
             return value;
@@ -137,9 +142,9 @@ impl QosCompiler<'_, '_, '_> {
             return None;
         }
         let Some(other) = instead(i64::from(set.value)) else { return value };
-        // Zero is Ocelot's way of saying nothing.
+        // In Ocelot zero means "not set".
         if set.value != 0 {
-            let message = format!("QoSOptions.{name} is {}: as in Ocelot, {other} is taken", set.value);
+            let message = format!("invalid QoSOptions.{name} {}: as in Ocelot, {other} is used", set.value);
             self.context.diagnostics.warning(codes::BAD_QUALITY, set.span, message);
         }
         Some(other)
@@ -150,22 +155,22 @@ impl QosCompiler<'_, '_, '_> {
         if set.value <= 1.0 && set.value > 0.0 {
             return Some(set.value);
         }
-        let message = format!("QoSOptions.FailureRatio is {}", set.value);
-        let instead = if set.value > 1.0 { "0.5 is taken" } else { "failures in a row are counted" };
+        let message = format!("invalid QoSOptions.FailureRatio {}", set.value);
+        let instead = if set.value > 1.0 { "0.5 is used" } else { "consecutive failures are counted" };
         OcelotTolerated::new(codes::BAD_QUALITY, OcelotBehavior::Effect(instead), message)
-            .help("write the part of failed calls, such as 0.5")
+            .help("must be the ratio of failed calls, greater than 0 and at most 1, such as 0.5")
             .report(self.context.diagnostics, self.context.gateway.ocelot, set.span);
         (set.value > 1.0).then_some(0.5)
     }
 
     fn breaker_scope(&mut self) -> Scope {
-        let Some(word) = &self.options.scope else { return Scope::default() };
-        match word.as_str() {
+        let Some(name) = &self.options.scope else { return Scope::default() };
+        match name.as_str() {
             "Route" => Scope::Route,
             "Endpoint" => Scope::Endpoint,
             _ => {
-                let message = format!("QoSOptions.Scope \"{}\" is unknown", word.value);
-                self.report(codes::BAD_QUALITY, word.span, message, "write Route or Endpoint");
+                let message = format!("unknown QoSOptions.Scope \"{}\"", name.value);
+                self.report(codes::BAD_QUALITY, name.span, message, "expected \"Route\" or \"Endpoint\"");
                 Scope::default()
             }
         }

@@ -1,4 +1,8 @@
-//! `RetryOptions` → the retries.
+//! `RetryOptions` → retries.
+//!
+//! Envoy's retry policy with retry budgets, nginx's `proxy_next_upstream`, Polly's retry strategy. Entry point:
+//! [`compile`], called by `plan::compile::resilience` for each route. The result is part of the blueprint; the retry
+//! loop is in `backend::attempt`, and the retry budget of a cluster outlives a reload.
 
 mod options;
 
@@ -15,7 +19,7 @@ use std::time::Duration;
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The codes of gRPC that mean a failure, by their numbers from 1.
+/// The gRPC status codes of failures, by number from 1.
 const GRPC_CODES: [&str; 16] = [
     "CANCELLED",
     "UNKNOWN",
@@ -47,8 +51,8 @@ pub(super) fn failing_statuses(list: &List<i32>, code: Code, diagnostics: &mut D
         match u16::try_from(status.value).ok().filter(|status| (400..=599).contains(status)) {
             Some(status) => statuses.push(status),
             None => {
-                let message = format!("{} is not the status of a failure", status.value);
-                diagnostics.error(code, status.span, message).help("write statuses from 400 to 599");
+                let message = format!("status {} is not a failure", status.value);
+                diagnostics.error(code, status.span, message).help("must be between 400 and 599");
             }
         }
     }
@@ -108,25 +112,30 @@ impl RetryCompiler<'_, '_, '_> {
         let default = base.max(SECOND);
         let max = ranges.time("MaxBackoff", &options.max_backoff, default, Duration::ZERO, 60 * SECOND);
         if let Some(set) = options.max_backoff.as_ref().filter(|_| max < base) {
-            let message = format!("MaxBackoff is {}, less than MinBackoff", set.value);
+            let message = format!("MaxBackoff {} is less than MinBackoff", set.value);
             self.report(codes::BAD_RETRY, set.span, message, "MaxBackoff must be at least MinBackoff");
         }
         (base, max)
     }
 
-    /// Which of the failures count, in the order of the words.
+    /// Which failures are retried, in the order of the names.
     fn retry_conditions(&mut self, list: &List<String>) -> [bool; 3] {
         const RETRY_CONDITIONS: [&str; 3] = ["Connect", "Reset", "Timeout"];
         if list.is_none() {
             return [true; 3];
         }
         let mut on = [false; 3];
-        for word in items(list) {
-            match RETRY_CONDITIONS.iter().position(|known| known.eq_ignore_ascii_case(word.trim())) {
+        for entry in items(list) {
+            match RETRY_CONDITIONS.iter().position(|known| known.eq_ignore_ascii_case(entry.trim())) {
                 Some(at) => on[at] = true,
                 None => {
-                    let message = format!("RetryOptions.On cannot hold \"{}\"", word.value);
-                    self.report(codes::BAD_RETRY, word.span, message, "write Connect, Reset or Timeout");
+                    let message = format!("unknown failure \"{}\" in RetryOptions.On", entry.value);
+                    self.report(
+                        codes::BAD_RETRY,
+                        entry.span,
+                        message,
+                        "expected \"Connect\", \"Reset\" or \"Timeout\"",
+                    );
                 }
             }
         }
@@ -142,21 +151,21 @@ impl RetryCompiler<'_, '_, '_> {
 
     fn grpc(&mut self, list: &List<String>) -> Vec<u16> {
         let mut codes_of = Vec::new();
-        for word in items(list) {
+        for entry in items(list) {
             let named = GRPC_CODES
                 .iter()
-                .position(|known| known.eq_ignore_ascii_case(word.trim()))
+                .position(|known| known.eq_ignore_ascii_case(entry.trim()))
                 .map(|at| at as u16 + 1);
-            let number = word.trim().parse().ok().filter(|code| (1..=16).contains(code));
+            let number = entry.trim().parse().ok().filter(|code| (1..=16).contains(code));
             match named.or(number) {
                 Some(code) => codes_of.push(code),
                 None => {
-                    let message = format!("\"{}\" is no gRPC code of a failure", word.value);
-                    let diagnostic = self.context.diagnostics.error(codes::BAD_RETRY, word.span, message);
-                    if let Some(meant) = suggest::closest_match(word, GRPC_CODES) {
+                    let message = format!("\"{}\" is not a gRPC status code of a failure", entry.value);
+                    let diagnostic = self.context.diagnostics.error(codes::BAD_RETRY, entry.span, message);
+                    if let Some(meant) = suggest::closest_match(entry, GRPC_CODES) {
                         diagnostic.help(format!("did you mean \"{meant}\"?"));
                     }
-                    diagnostic.help("write a name such as UNAVAILABLE, or a number from 1 to 16");
+                    diagnostic.help("expected a name such as UNAVAILABLE, or a number between 1 and 16");
                 }
             }
         }
@@ -165,31 +174,35 @@ impl RetryCompiler<'_, '_, '_> {
 
     fn retried_methods(&mut self, list: &List<String>) -> Option<Vec<String>> {
         let mut methods = Vec::new();
-        for word in items(list) {
-            match parse_method(word) {
+        for entry in items(list) {
+            match parse_method(entry) {
                 Some(method) => methods.push(method),
                 None => {
-                    let message = format!("\"{}\" is not a method", word.value);
-                    self.report(codes::BAD_RETRY, word.span, message, "write one word such as \"POST\"");
+                    let message = format!("invalid method \"{}\"", entry.value);
+                    self.report(
+                        codes::BAD_RETRY,
+                        entry.span,
+                        message,
+                        "must be a method name such as \"POST\"",
+                    );
                 }
             }
         }
         Some(methods).filter(|methods| !methods.is_empty())
     }
 
-    /// A retry without a reason would never happen.
+    /// Without a condition no attempt would be retried.
     fn check_useless_retry(&mut self, on: &[bool; 3], statuses: &[u16], grpc: &[u16]) {
         let options = self.options;
         if !on.contains(&true) && statuses.is_empty() && grpc.is_empty() {
-            let place =
-                options.on.as_ref().map(|on| on.span).or(options.on_status.as_ref().map(|on| on.span));
-            let place = place.unwrap_or(self.context.route.span);
-            let message = "RetryOptions with no reason to try again".to_owned();
+            let span = options.on.as_ref().map(|on| on.span).or(options.on_status.as_ref().map(|on| on.span));
+            let span = span.unwrap_or(self.context.route.span);
+            let message = "RetryOptions without a condition: no attempt is retried".to_owned();
             self.report(
                 codes::BAD_RETRY,
-                place,
+                span,
                 message,
-                "name one in On or OnStatus, or set \"EnableRetry\": false",
+                "add one to On or OnStatus, or set \"EnableRetry\": false",
             );
         }
     }
@@ -200,15 +213,15 @@ impl RetryCompiler<'_, '_, '_> {
 
     fn budget(&mut self) -> Option<retry::BudgetConfig> {
         let options = self.options;
-        let least = self.ranges().number("BudgetMinimum", &options.budget_minimum, 0, 1_000_000);
-        let least = least.map_or(10, |least| least as u32);
+        let min = self.ranges().number("BudgetMinimum", &options.budget_minimum, 0, 1_000_000);
+        let min = min.map_or(10, |min| min as u32);
         let ratio = options.budget_ratio.as_ref().map_or(0.2, |ratio| ratio.value);
-        if let Some(written) = options.budget_ratio.as_ref().filter(|set| !(0.0..=10.0).contains(&set.value))
+        if let Some(setting) = options.budget_ratio.as_ref().filter(|set| !(0.0..=10.0).contains(&set.value))
         {
-            let message = format!("BudgetRatio is {}", written.value);
-            self.report(codes::BAD_RETRY, written.span, message, "must be between 0 and 10");
+            let message = format!("invalid BudgetRatio {}", setting.value);
+            self.report(codes::BAD_RETRY, setting.span, message, "must be between 0 and 10");
         }
         let on = options.enable_budget.as_ref().is_none_or(|on| on.value);
-        on.then_some(retry::BudgetConfig { min_retries: least, retry_ratio: ratio })
+        on.then_some(retry::BudgetConfig { min_retries: min, retry_ratio: ratio })
     }
 }

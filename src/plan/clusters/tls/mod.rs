@@ -1,4 +1,8 @@
 //! `TlsOptions` → TLS with a backend: trust anchors, client certificate and server name.
+//!
+//! Envoy's upstream TLS context, nginx's `proxy_ssl_*`, .NET's `SslClientAuthenticationOptions`. Entry point:
+//! [`TlsDocument::read`], called by `plan::compile::cluster` for each cluster. The result is plain settings;
+//! connectors are built from it in `net::tls`. Nothing outlives a reload except connections with equal settings.
 
 mod options;
 
@@ -12,7 +16,7 @@ use crate::net::tls::client::{ClientTls, is_server_name};
 use crate::net::tls::trust::{TrustAnchors, parse_authorities};
 use crate::plan::blueprint::Scheme;
 
-/// What a route or a cluster says about TLS.
+/// The TLS settings of a route or a cluster.
 pub struct TlsDocument<'w> {
     pub options: Option<&'w Effective<'w, TlsOptions>>,
     /// Where the route or cluster sets them.
@@ -23,12 +27,12 @@ pub struct TlsDocument<'w> {
 }
 
 impl TlsDocument<'_> {
-    /// How the service is spoken to over TLS, where it is.
+    /// The TLS settings of connections to the backend.
     pub fn read(&self, attached: Option<&ReferencedFiles>, diagnostics: &mut Diagnostics) -> ClientTls {
         let own = self.own_span.filter(|_| self.scheme == Scheme::Http);
         if let Some(own) = own {
-            let message = "TlsOptions mean nothing here: DownstreamScheme is \"http\"";
-            diagnostics.warning(codes::USELESS_TLS, own, message).help("write \"https\", or leave them out");
+            let message = "TlsOptions have no effect: DownstreamScheme is \"http\"";
+            diagnostics.warning(codes::USELESS_TLS, own, message).help("set \"https\", or remove TlsOptions");
         }
         if self.scheme == Scheme::Http {
             return ClientTls::default();
@@ -52,17 +56,17 @@ struct TlsCompiler<'r, 'o> {
 }
 
 impl<'r> TlsCompiler<'r, '_> {
-    /// Everybody is believed, if that is what is wanted.
+    /// Accepts any certificate, if that is configured.
     fn accept_any(&mut self, any: &Setting<bool>) -> Option<TrustAnchors> {
         let any = any.as_ref().filter(|any| any.value)?;
         if non_blank(&self.options.ca_file).is_some() {
-            let message = "any certificate is accepted, and TlsOptions.CaFile says whose";
-            self.diagnostics.error(codes::TLS_CONTRADICTION, any.span, message).help("leave one of them out");
+            let message = "TlsOptions.CaFile has no effect: any certificate is accepted";
+            self.diagnostics.error(codes::TLS_CONTRADICTION, any.span, message).help("remove one of them");
         }
-        let message = "any certificate of the service is accepted: whoever stands in between can read and change \
-                       everything that is sent";
+        let message = "any certificate of the backend is accepted: an attacker on the network can read and change \
+                       all traffic";
         self.diagnostics.warning(codes::ANY_CERTIFICATE, any.span, message).help(
-            "leave it out, and give the service a certificate that the system or TlsOptions.CaFile trusts",
+            "remove it, and give the backend a certificate that the system or TlsOptions.CaFile trusts",
         );
         Some(TrustAnchors::DangerousAcceptAny)
     }
@@ -80,11 +84,11 @@ impl<'r> TlsCompiler<'r, '_> {
         }
     }
 
-    /// What the gateway shows.
+    /// The client certificate that the gateway presents.
     fn identity(&mut self) -> Option<CertifiedKeyPem> {
         let (chain, key) = (&self.options.certificate_file, &self.options.key_file);
         if let (Some(alone), None) | (None, Some(alone)) = (non_blank(chain), non_blank(key)) {
-            let message = "CertificateFile and KeyFile belong together, and one of them is missing";
+            let message = "CertificateFile and KeyFile must be set together";
             self.diagnostics.error(codes::TLS_CONTRADICTION, alone.span, message);
             return None;
         }
@@ -102,18 +106,18 @@ impl<'r> TlsCompiler<'r, '_> {
     fn name(&mut self) -> Option<String> {
         let name = non_blank(&self.options.server_name)?;
         if !is_server_name(name) {
-            let message = format!("ServerName \"{}\" is no name of a certificate", name.value);
+            let message = format!("invalid ServerName \"{}\"", name.value);
             self.diagnostics
                 .error(codes::BAD_SERVER_NAME, name.span, message)
-                .help("write a host name or an address alone");
+                .help("must be a host name or an IP address");
         }
         Some(name.value.clone())
     }
 
-    /// What a file holds, if one is named and can be read.
+    /// The content of a file, if one is configured and readable.
     fn file(&mut self, setting: &str, set: &'r Setting<String>) -> Option<(Span, &'r [u8])> {
         let name = non_blank(set)?;
-        match self.attached.map_or(Err("it was not read"), |attached| attached.get(name.span)) {
+        match self.attached.map_or(Err("it has not been read"), |attached| attached.get(name.span)) {
             Ok(content) => Some((name.span, content)),
             Err(why) => {
                 self.report_unusable_file(

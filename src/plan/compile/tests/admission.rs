@@ -1,4 +1,4 @@
-//! Who is let in, how often, how many at one time: what is refused, and what is inherited.
+//! Admission control: access, rate limits and concurrency limits; invalid settings and inheritance.
 
 use super::*;
 use crate::stages::StageConfigs;
@@ -7,10 +7,10 @@ use crate::stages::partition_key::format_list;
 use crate::stages::rate_limit::{Algorithm, Fields};
 
 fn admission(routes: &str, global: &str) -> Vec<StageConfigs> {
-    sound(&document(routes, global), false).routes.into_iter().map(|route| route.stages).collect()
+    valid(&document(routes, global), false).routes.into_iter().map(|route| route.stages).collect()
 }
 
-/// The limits of the only route: rule, parts, under which they are counted.
+/// The limits of the only route: the rule, and the parts of its key.
 fn limits(options: &str) -> Vec<(String, String)> {
     let all = admission(&route(&format!(r#""RateLimitOptions": {options}"#)), "{}");
     let rates = all[0].rate_limit.clone().expect("limits");
@@ -22,7 +22,7 @@ fn rule(rule: &str, parts: &str) -> (String, String) {
 }
 
 #[test]
-fn a_limit_is_ocelots_unless_it_says_otherwise() {
+fn a_limit_is_ocelots_unless_it_sets_an_algorithm() {
     assert_eq!(limits(r#"{ "Limit": 3, "Period": "1s" }"#), [rule("3/1s/w0ms", "ClientId, Route")]);
     let bucket =
         r#"{ "Limit": 10, "Period": "1m", "Algorithm": "tokenbucket", "Burst": 4, "PartitionBy": ["ip"] }"#;
@@ -30,7 +30,7 @@ fn a_limit_is_ocelots_unless_it_says_otherwise() {
 }
 
 #[test]
-fn limits_of_a_list_take_from_their_surroundings_what_they_do_not_say() {
+fn limits_of_a_list_inherit_from_the_options_around_them() {
     let options = r#"{ "Wait": "2s", "PartitionBy": ["IP"], "Limits": [
         { "Limit": 1, "Period": "1s" }, { "Limit": 5, "Period": "1m", "Wait": "9s", "PartitionBy": ["Header:X"] } ] }"#;
     assert_eq!(limits(options), [rule("1/1s/w2s", "IP"), rule("5/1m/w9s", "Header:X")]);
@@ -39,7 +39,7 @@ fn limits_of_a_list_take_from_their_surroundings_what_they_do_not_say() {
 }
 
 #[test]
-fn limits_count_together_over_routes_unless_the_route_is_a_part() {
+fn limits_are_shared_by_routes_unless_they_are_partitioned_by_route() {
     let two = [
         route(r#""UpstreamPathTemplate": "/one", "DownstreamPathTemplate": "/""#),
         route(r#""UpstreamPathTemplate": "/two", "DownstreamPathTemplate": "/""#),
@@ -56,10 +56,10 @@ fn limits_count_together_over_routes_unless_the_route_is_a_part() {
 }
 
 #[test]
-fn fields_are_ocelots_alone_under_ocelot_and_none_where_they_are_switched_off() {
+fn ocelot_has_only_its_own_fields_and_fields_can_be_disabled() {
     let fields = |settings: &str, ocelot: bool| {
         let text = with(&format!(r#""RateLimitOptions": {{ "Limit": 1, "Period": "1s"{settings} }}"#));
-        sound(&text, ocelot).routes[0].stages.rate_limit.clone().expect("limits").fields
+        valid(&text, ocelot).routes[0].stages.rate_limit.clone().expect("limits").fields
     };
     assert_eq!((fields("", true), fields("", false)), (Fields::Ocelot, Fields::Both));
     assert_eq!(fields(r#", "EnableHeaders": false"#, true), Fields::None);
@@ -67,7 +67,7 @@ fn fields_are_ocelots_alone_under_ocelot_and_none_where_they_are_switched_off() 
 }
 
 #[test]
-fn old_names_are_read_and_win() {
+fn legacy_names_take_precedence() {
     let options = r#"{ "Limit": 1, "Period": "1s", "Wait": "9s", "PeriodTimespan": 1.5, "HttpStatusCode": 418,
         "StatusCode": 429, "QuotaExceededMessage": "{0} per {1}", "QuotaMessage": "new" }"#;
     let all = admission(&route(&format!(r#""RateLimitOptions": {options}"#)), "{}");
@@ -78,7 +78,7 @@ fn old_names_are_read_and_win() {
 }
 
 #[test]
-fn what_cannot_be_counted_is_said() {
+fn invalid_limits_are_reported() {
     let rates = |options: &str| format!(r#""RateLimitOptions": {{ "Period": "1s", {options} }}"#);
     for (options, expected) in [
         (r#""Limit": 1, "PartitionBy": ["Claim"]"#, r#"MG0430 "Claim""#),
@@ -94,15 +94,15 @@ fn what_cannot_be_counted_is_said() {
     lenient(&rates(r#""Limit": 1, "Wait": "soon""#), r#"MG0404 "soon""#);
     assert_eq!(status(&rates(r#""Limit": 1, "Wait": "soon""#)), Some(500));
     lenient(&rates(r#""Limit": 1, "StatusCode": 302"#), "MG0434 302");
-    let claim = said(&with(&rates(r#""Limit": 1, "PartitionBy": ["Claim:sub"]"#)), false);
+    let claim = reported(&with(&rates(r#""Limit": 1, "PartitionBy": ["Claim:sub"]"#)), false);
     assert_eq!(claim, [r#"(MG0422) "Claim:sub""#]);
 }
 
 #[test]
-fn a_limit_of_nothing_under_global_configuration_is_a_mistake_that_ocelot_makes() {
+fn a_global_limit_of_zero_is_tolerated_under_ocelot() {
     let global = r#"{ "RateLimitOptions": { "Limit": 0 } }"#;
-    assert_eq!(said(&document(&route(""), global), false), ["MG0402 0"]);
-    assert_eq!(said(&document(&route(""), global), true), ["(MG0402) 0"]);
+    assert_eq!(reported(&document(&route(""), global), false), ["MG0402 0"]);
+    assert_eq!(reported(&document(&route(""), global), true), ["(MG0402) 0"]);
 }
 
 #[test]
@@ -110,13 +110,13 @@ fn concurrency_is_limited_for_the_route_and_for_each_key() {
     let options =
         r#"{ "Limit": 100, "QueueLimit": 9, "Limits": [{ "Limit": 2, "PartitionBy": ["IP", "Route"] }] }"#;
     let all = admission(&route(&format!(r#""ConcurrencyLimitOptions": {options}"#)), "{}");
-    let shown: Vec<_> = all[0]
+    let found: Vec<_> = all[0]
         .concurrency_limit
         .iter()
         .flatten()
         .map(|l| (l.limit, l.queue, format_list(&l.partition_by)))
         .collect();
-    assert_eq!(shown, [(100, 9, "Route".to_owned()), (2, 9, "IP, Route".to_owned())]);
+    assert_eq!(found, [(100, 9, "Route".to_owned()), (2, 9, "IP, Route".to_owned())]);
     for (options, expected) in [
         (r#"{ "QueueLimit": 1 }"#, r#"MG0432 { "QueueLimit": 1 }"#),
         (r#"{ "Limit": 0 }"#, "MG0431 0"),
@@ -129,7 +129,7 @@ fn concurrency_is_limited_for_the_route_and_for_each_key() {
 }
 
 #[test]
-fn groups_hold_for_the_routes_they_name_and_an_empty_object_says_nothing() {
+fn groups_apply_to_the_routes_they_name_and_an_empty_object_has_no_effect() {
     let routes = [
         route(
             r#""Key": "A", "UpstreamPathTemplate": "/a", "DownstreamPathTemplate": "/", "CorsOptions": {}"#,
@@ -145,18 +145,18 @@ fn groups_hold_for_the_routes_they_name_and_an_empty_object_says_nothing() {
         "ConcurrencyLimitOptions": { "Limit": 50, "QueueLimit": 3 },
         "RequestSizeOptions": { "MaxRequestBodySize": "1KiB", "RouteKeys": ["B"] } }"#;
     let all = admission(&routes.join(", "), global);
-    let shown: Vec<_> = all
+    let found: Vec<_> = all
         .iter()
         .map(|a| {
             let concurrency = &a.concurrency_limit.as_ref().expect("limits")[0];
             (a.cors.is_some(), concurrency.limit, concurrency.queue, a.request_size.is_some())
         })
         .collect();
-    assert_eq!(shown, [(true, 50, 3, false), (false, 1, 3, true), (false, 50, 3, false)]);
+    assert_eq!(found, [(true, 50, 3, false), (false, 1, 3, true), (false, 50, 3, false)]);
 }
 
 #[test]
-fn pages_are_named_and_never_all_of_them_with_credentials() {
+fn origins_are_listed_and_credentials_exclude_the_wildcard() {
     let cors = |options: &str| format!(r#""CorsOptions": {options}"#);
     for (options, expected) in [
         (r#"{ "MaxAge": "1m" }"#, r#"MG0435 { "MaxAge": "1m" }"#),
@@ -180,25 +180,25 @@ fn pages_are_named_and_never_all_of_them_with_credentials() {
 }
 
 #[test]
-fn a_route_cannot_take_more_than_its_connection() {
+fn a_route_limit_cannot_exceed_the_connection_limit() {
     let text = |limits: &str, size: &str| {
         let route = route(&format!(r#""RequestSizeOptions": {size}"#));
         format!(r#"{{ "Limits": {limits}, "Routes": [{route}] }}"#)
     };
     assert_eq!(
-        said(&text(r#"{ "MaxRequestBodySize": "1KiB" }"#, r#"{ "MaxRequestBodySize": "2KiB" }"#), false),
+        reported(&text(r#"{ "MaxRequestBodySize": "1KiB" }"#, r#"{ "MaxRequestBodySize": "2KiB" }"#), false),
         [r#"MG0437 "2KiB""#]
     );
-    assert_eq!(said(&text("{}", r#"{ "MaxRequestHeaderCount": 129 }"#), false), ["MG0437 129"]);
-    assert_eq!(said(&text("{}", r#"{ "MaxRequestHeaderCount": 0 }"#), false), ["MG0431 0"]);
-    let read = sound(&text("{}", r#"{ "MaxRequestBodySize": "2KiB", "MaxRequestHeaderCount": 9 }"#), false);
+    assert_eq!(reported(&text("{}", r#"{ "MaxRequestHeaderCount": 129 }"#), false), ["MG0437 129"]);
+    assert_eq!(reported(&text("{}", r#"{ "MaxRequestHeaderCount": 0 }"#), false), ["MG0431 0"]);
+    let read = valid(&text("{}", r#"{ "MaxRequestBodySize": "2KiB", "MaxRequestHeaderCount": 9 }"#), false);
     let size = read.routes[0].stages.request_size.clone().expect("sizes");
     assert_eq!((size.max_body, size.max_headers_bytes, size.max_header_count), (Some(2048), None, Some(9)));
 }
 
 #[test]
-fn entries_that_are_no_addresses_are_passed_over_under_ocelot() {
+fn entries_that_are_not_addresses_are_ignored_under_ocelot() {
     let text = with(r#""SecurityOptions": { "IPAllowedList": ["nonsense"], "IPBlockedList": ["10.0.0.1"] }"#);
-    let lists = sound(&text, true).routes[0].stages.ip_filter.clone().expect("lists");
+    let lists = valid(&text, true).routes[0].stages.ip_filter.clone().expect("lists");
     assert!(lists.allowed.is_empty() && !lists.blocked.is_empty());
 }

@@ -1,11 +1,11 @@
-//! Aggregates: what is said of their entries, expressions and templates.
+//! Aggregates: diagnostics of their entries, expressions and templates.
 
-use super::{document, route, said, sound};
+use super::{document, reported, route, valid};
 
-/// Two routes and an aggregate of them with these settings: what is said of ours, and under Ocelot.
+/// Two routes and an aggregate of them with these settings: the diagnostics in our mode and under Ocelot.
 fn both(settings: &str) -> (Vec<String>, Vec<String>) {
     let text = aggregate(settings);
-    (said(&text, false), said(&text, true))
+    (reported(&text, false), reported(&text, true))
 }
 
 fn aggregate(settings: &str) -> String {
@@ -22,14 +22,14 @@ fn aggregate(settings: &str) -> String {
     format!("{}, {aggregate} }}", routes.trim_end().strip_suffix('}').expect("an object").trim_end())
 }
 
-/// An aggregate that asks for the items of a list.
+/// An aggregate that calls a part for the items of a list.
 fn with_call(more: &str) -> (Vec<String>, Vec<String>) {
     both(&format!(
         r#""RouteKeysConfig": [{{ "RouteKey": "item", "JsonPath": "$[*].id", "Parameter": "id" }}, {more}]"#
     ))
 }
 
-/// An error of ours, a warning under Ocelot, for the entry after the sound one.
+/// An error in our mode, a warning under Ocelot, for the entry after the valid one.
 fn bad_entry(entry: &str, place: &str) {
     let (ours, ocelots) = with_call(entry);
     assert_eq!(ours, [format!("MG0508 {place}")], "{entry}");
@@ -47,27 +47,28 @@ fn an_entry_names_one_of_the_routes_and_each_once() {
 }
 
 #[test]
-fn what_fills_a_parameter_and_what_takes_it_belong_together() {
+fn a_parameter_requires_a_json_path_and_vice_versa() {
     let entry = |more: &str| both(&format!(r#""RouteKeysConfig": [{{ "RouteKey": "item"{more} }}]"#)).0;
-    let of_0508 =
-        |said: Vec<String>| said.into_iter().filter(|line| line.contains("MG0508")).collect::<Vec<_>>();
+    let of_0508 = |reported: Vec<String>| {
+        reported.into_iter().filter(|line| line.contains("MG0508")).collect::<Vec<_>>()
+    };
     assert_eq!(of_0508(entry(r#", "Parameter": "id""#)), [r#"MG0508 "id""#]);
     assert_eq!(of_0508(entry(r#", "JsonPath": "$[*].id""#)), [r#"MG0508 "$[*].id""#]);
     assert_eq!(of_0508(entry(r#", "JsonPath": "$[*].id", "Parameter": "x""#)), [r#"MG0508 "x""#]);
-    assert_eq!(of_0508(entry("")), [r#"MG0508 { "RouteKey": "item" }"#], "it says nothing");
+    assert_eq!(of_0508(entry("")), [r#"MG0508 { "RouteKey": "item" }"#], "it has no settings");
 }
 
 #[test]
-fn an_expression_that_is_none_is_shown() {
+fn an_invalid_expression_is_reported() {
     let path = |path: &str| {
         both(&format!(
             r#""RouteKeysConfig": [{{ "RouteKey": "item", "JsonPath": "{path}", "Parameter": "id" }}]"#
         ))
     };
-    for wrong in ["$[", "$.a[?(@.b >]", "$..", "$[*"] {
-        let (ours, ocelots) = path(wrong);
-        assert!(ours.contains(&format!("MG0509 \"{wrong}\"")), "{wrong}: {ours:?}");
-        assert!(ocelots.contains(&format!("(MG0509) \"{wrong}\"")), "{wrong}: {ocelots:?}");
+    for refused in ["$[", "$.a[?(@.b >]", "$..", "$[*"] {
+        let (ours, ocelots) = path(refused);
+        assert!(ours.contains(&format!("MG0509 \"{refused}\"")), "{refused}: {ours:?}");
+        assert!(ocelots.contains(&format!("(MG0509) \"{refused}\"")), "{refused}: {ocelots:?}");
     }
     for right in ["$[*].id", "$.items[?(@.price > 5)].id", "$..id", "id"] {
         assert!(!path(right).0.iter().any(|line| line.contains("MG0509")), "{right}");
@@ -75,22 +76,22 @@ fn an_expression_that_is_none_is_shown() {
 }
 
 #[test]
-fn templates_are_compiled_under_the_media_type_that_they_are_for() {
+fn templates_are_compiled_for_their_media_type() {
     let call = r#""RouteKeysConfig": [{ "RouteKey": "item", "JsonPath": "$[*].id", "Parameter": "id" }]"#;
     let all = |settings: &str| both(&format!("{call}, {settings}"));
-    let wrong = |settings: &str, place: &str| {
+    let refused = |settings: &str, place: &str| {
         let line = format!("MG0510 {place}");
         assert_eq!(all(settings), (vec![line.clone()], vec![line]), "{settings}");
     };
-    wrong(r#""Aggregator": "{ {{ parts.list }""#, r#""{ {{ parts.list }""#);
-    wrong(r#""Formats": { "text/html": "{% if %}" }"#, r#""{% if %}""#);
-    wrong(r#""Formats": { "html": "x" }"#, r#""html""#);
-    wrong(r#""Formats": { "*/*": "x" }"#, r#""*/*""#);
-    wrong(r#""Formats": { "application/json": "x" }"#, r#""application/json""#);
-    let sound_ones =
+    refused(r#""Aggregator": "{ {{ parts.list }""#, r#""{ {{ parts.list }""#);
+    refused(r#""Formats": { "text/html": "{% if %}" }"#, r#""{% if %}""#);
+    refused(r#""Formats": { "html": "x" }"#, r#""html""#);
+    refused(r#""Formats": { "*/*": "x" }"#, r#""*/*""#);
+    refused(r#""Formats": { "application/json": "x" }"#, r#""application/json""#);
+    let valid_templates =
         r#""Aggregator": "{ \"l\": {{ parts.list }} }", "Formats": { "text/html; charset=utf-8": "<p>" }"#;
-    assert_eq!(all(sound_ones), (vec![], vec![]));
-    let blueprint = sound(&aggregate(&format!("{call}, {sound_ones}")), false);
+    assert_eq!(all(valid_templates), (vec![], vec![]));
+    let blueprint = valid(&aggregate(&format!("{call}, {valid_templates}")), false);
     let shape = &blueprint.routes[2].aggregate.as_ref().expect("an aggregate").shape;
     assert_eq!(
         shape.representations.iter().map(|form| &*form.media).collect::<Vec<_>>(),

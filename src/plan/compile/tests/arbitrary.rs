@@ -1,4 +1,4 @@
-//! Compiling never panics and never contradicts itself, whatever the document holds.
+//! Compiling never panics and is deterministic, whatever the document contains.
 
 use super::compile;
 use crate::config::{Environment, InMemoryFiles};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-/// Keys of routes, aggregates, options and the document, with unknown ones among them.
+/// Keys of routes, aggregates, options and the document, including unknown ones.
 const KEYS: &[&str] = &[
     "Routes",
     "Aggregates",
@@ -181,7 +181,7 @@ fn object(members: Vec<(&'static str, Value)>) -> Value {
     Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
 }
 
-/// A route in which everything that a sound route has may be anything.
+/// A route in which everything that a valid route has may be anything.
 fn route() -> impl Strategy<Value = Value> {
     let path = || prop_oneof![3 => select(WORDS).prop_map(Value::from), 1 => value()];
     let hosts = prop_oneof![2 => Just(json!([{ "Host": "localhost", "Port": 1 }])), 1 => value()];
@@ -213,7 +213,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_document_compiles_or_says_why_not(document in document(), ocelot: bool) {
+    fn any_document_compiles_or_has_diagnostics(document in document(), ocelot: bool) {
         let text = document.to_string();
         let files = [("gateway.json", text.as_str())];
         let read = || load_texts(&InMemoryFiles { files: &files, ocelot, ..InMemoryFiles::default() }, Environment::of_process());

@@ -1,4 +1,4 @@
-//! How an address is chosen, and which are well.
+//! Load balancing and health checks: how they are compiled, and their diagnostics.
 
 use super::*;
 use crate::backend::balance::{HashPolicy, SessionStore, Sticky};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 fn kind(options: &str, ocelot: bool) -> BalancerKind {
     let text = with(&format!(r#""LoadBalancerOptions": {options}"#));
-    sound(&text, ocelot).routes[0].cluster.balancer.value.clone()
+    valid(&text, ocelot).routes[0].cluster.balancer.value.clone()
 }
 
 #[test]
@@ -22,12 +22,15 @@ fn sticky_sessions_are_ocelots_under_ocelot_and_ours_outside_it() {
     assert_eq!(read(bare, false).2, SessionStore::Bounded);
     let own = r#"{ "Type": "CookieStickySessions", "SetCookie": true }"#;
     assert_eq!(read(own, true), ("MargayEndpoint".into(), None, SessionStore::Cookie));
-    let said = r#"{ "Type": "CookieStickySessions", "Key": "sid", "Expiry": 1500 }"#;
-    assert_eq!(read(said, false), ("sid".into(), Some(Duration::from_millis(1500)), SessionStore::Bounded));
+    let reported = r#"{ "Type": "CookieStickySessions", "Key": "sid", "Expiry": 1500 }"#;
+    assert_eq!(
+        read(reported, false),
+        ("sid".into(), Some(Duration::from_millis(1500)), SessionStore::Bounded)
+    );
 }
 
 #[test]
-fn sessions_that_cannot_be_kept_are_told() {
+fn invalid_session_settings_are_reported() {
     let options =
         |rest: &str| format!(r#""LoadBalancerOptions": {{ "Type": "CookieStickySessions", {rest} }}"#);
     lenient(&options(r#""Expiry": 0"#), "MG0335 0");
@@ -36,7 +39,7 @@ fn sessions_that_cannot_be_kept_are_told() {
 }
 
 #[test]
-fn a_key_to_hash_is_one_that_requests_have() {
+fn a_hash_key_is_a_value_of_requests() {
     let hash = |on: &str| kind(&format!(r#"{{ "Type": "ConsistentHash"{on} }}"#), false);
     assert_eq!(hash(""), BalancerKind::ConsistentHash(HashPolicy::Address));
     assert_eq!(
@@ -44,12 +47,12 @@ fn a_key_to_hash_is_one_that_requests_have() {
         BalancerKind::ConsistentHash(HashPolicy::Header("X-User".into()))
     );
     assert_eq!(hash(r#", "HashOn": "Path:x""#), BalancerKind::ConsistentHash(HashPolicy::Path("x".into())));
-    let wrong = |on: &str| {
+    let refused = |on: &str| {
         both(&format!(r#""LoadBalancerOptions": {{ "Type": "ConsistentHash", "HashOn": {on} }}"#)).0
     };
-    assert_eq!(wrong(r#""Claim:sub""#), [r#"MG0336 "Claim:sub""#]);
-    assert_eq!(wrong(r#""Header:a b""#), [r#"MG0336 "Header:a b""#]);
-    assert_eq!(wrong(r#""Path:y""#), [r#"MG0336 "ConsistentHash""#]);
+    assert_eq!(refused(r#""Claim:sub""#), [r#"MG0336 "Claim:sub""#]);
+    assert_eq!(refused(r#""Header:a b""#), [r#"MG0336 "Header:a b""#]);
+    assert_eq!(refused(r#""Path:y""#), [r#"MG0336 "ConsistentHash""#]);
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn a_setting_of_another_balancer_is_refused() {
 
 fn health(options: &str) -> HealthConfig {
     let text = with(&format!(r#""HealthCheckOptions": {options}"#));
-    sound(&text, false).routes[0].cluster.health.value.clone()
+    valid(&text, false).routes[0].cluster.health.value.clone()
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn health_is_off_unless_something_is_checked() {
 }
 
 #[test]
-fn what_cannot_be_checked_is_told() {
+fn invalid_health_checks_are_reported() {
     for (options, place) in [
         (r#"{ "Active": { "Type": "Ping" } }"#, r#""Ping""#),
         (r#"{ "Active": { "Path": "health" } }"#, r#""health""#),
@@ -116,13 +119,13 @@ fn what_cannot_be_checked_is_told() {
 }
 
 #[test]
-fn global_checks_are_taken_over_whole() {
+fn global_health_checks_are_inherited_as_a_whole() {
     let global =
         r#"{ "HealthCheckOptions": { "Active": { "Path": "/a", "Interval": "1s" }, "PanicThreshold": 30 } }"#;
     let text = document(&route(r#""HealthCheckOptions": { "Active": { "Path": "/b" } }"#), global);
-    let read = sound(&text, false).routes[0].cluster.health.value.clone();
+    let read = valid(&text, false).routes[0].cluster.health.value.clone();
     let active = read.active.expect("probes");
     assert_eq!((active.interval, read.panic_threshold), (Duration::from_secs(10), 30));
-    let inherited = sound(&document(&route(""), global), false).routes[0].cluster.health.value.clone();
+    let inherited = valid(&document(&route(""), global), false).routes[0].cluster.health.value.clone();
     assert_eq!(inherited.active.expect("probes").interval, Duration::from_secs(1));
 }

@@ -1,10 +1,10 @@
-//! Caches of routes: what is refused, what is warned of, what is inherited.
+//! Response caches: errors, warnings and inheritance.
 
 use super::*;
 use crate::stages::cache::{CacheConfig, Mode, Statuses};
 
 fn cache(settings: &str, global: &str, ocelot: bool) -> Option<CacheConfig> {
-    sound(&document(&route(settings), global), ocelot).routes.remove(0).stages.cache
+    valid(&document(&route(settings), global), ocelot).routes.remove(0).stages.cache
 }
 
 fn options(options: &str) -> Option<CacheConfig> {
@@ -12,7 +12,7 @@ fn options(options: &str) -> Option<CacheConfig> {
 }
 
 #[test]
-fn a_cache_is_on_with_a_time_or_with_the_rules_of_http() {
+fn a_cache_is_enabled_by_a_ttl_or_by_mode_http() {
     assert_eq!(options(r#"{ "Region": "r" }"#), None);
     assert_eq!(options(r#"{ "TtlSeconds": 0 }"#), None);
     assert_eq!(options(r#"{ "TtlSeconds": 5, "Mode": "off" }"#), None);
@@ -26,7 +26,7 @@ fn a_cache_is_on_with_a_time_or_with_the_rules_of_http() {
 }
 
 #[test]
-fn the_old_name_wins_and_groups_are_merged() {
+fn the_legacy_name_takes_precedence_and_groups_are_merged() {
     let both = r#""FileCacheOptions": { "TtlSeconds": 2 }, "CacheOptions": { "TtlSeconds": 1 }"#;
     assert_eq!(cache(both, "{}", true).expect("a cache").ttl().as_secs(), 2);
     let global = r#"{ "CacheOptions": { "TtlSeconds": 60, "Header": "X" } }"#;
@@ -38,14 +38,14 @@ fn the_old_name_wins_and_groups_are_merged() {
 }
 
 #[test]
-fn ocelots_cache_keeps_everything_for_everybody() {
+fn ocelots_cache_shares_every_response_with_all_callers() {
     let exact = cache(r#""CacheOptions": { "TtlSeconds": 5 }"#, "{}", true).expect("a cache");
     assert!(exact.ocelot_exact && exact.methods.is_empty() && exact.cookies && !exact.coalesce);
     assert!(!exact.key.identity && exact.key.ocelot_literal && exact.statuses == Statuses::All);
 }
 
 #[test]
-fn what_cannot_be_kept_is_refused() {
+fn invalid_cache_options_are_refused() {
     let always = |options: &str, expected: &str| always(&format!(r#""CacheOptions": {options}"#), expected);
     always(r#"{ "Mode": "Htp" }"#, r#"MG0470 "Htp""#);
     always(r#"{ "Mode": "Http", "EnableContentHashing": true }"#, "MG0471 true");
@@ -61,7 +61,7 @@ fn what_cannot_be_kept_is_refused() {
 }
 
 #[test]
-fn callers_who_share_are_told_of_under_ocelot() {
+fn sharing_between_authenticated_callers_is_a_warning_under_ocelot() {
     let guarded = |options: &str| {
         let route = route(&format!(
             r#""AuthenticationOptions": {{ "AuthenticationProviderKeys": ["k"] }}, "CacheOptions": {options}"#
@@ -72,7 +72,7 @@ fn callers_who_share_are_told_of_under_ocelot() {
         )
     };
     let codes = |options: &str, ocelot| -> Vec<String> {
-        said(&guarded(options), ocelot).into_iter().filter(|line| line.contains("MG0474")).collect()
+        reported(&guarded(options), ocelot).into_iter().filter(|line| line.contains("MG0474")).collect()
     };
     assert_eq!(codes(r#"{ "TtlSeconds": 9 }"#, true), ["(MG0474) 9"]);
     for options in [
@@ -86,11 +86,12 @@ fn callers_who_share_are_told_of_under_ocelot() {
 }
 
 #[test]
-fn regions_fit_into_the_memory_of_all() {
+fn regions_fit_into_the_total_memory() {
     let memory = |cache: &str| {
         let text = format!(r#"{{ "Routes": [{}], "Cache": {cache} }}"#, route(""));
-        let wrong: Vec<String> = said(&text, false).into_iter().map(|line| line[..6].to_owned()).collect();
-        (wrong.is_empty().then(|| sound(&text, false).cache), wrong)
+        let codes: Vec<String> =
+            reported(&text, false).into_iter().map(|line| line[..6].to_owned()).collect();
+        (codes.is_empty().then(|| valid(&text, false).cache), codes)
     };
     let (fits, _) = memory(r#"{ "MaxSize": "64MiB", "Regions": { "a": { "MaxSize": "16MiB" } } }"#);
     let fits = fits.expect("sound");
@@ -107,7 +108,7 @@ fn regions_fit_into_the_memory_of_all() {
 }
 
 #[test]
-fn keys_outlive_changes_that_do_not_concern_them() {
+fn cache_keys_outlive_unrelated_changes() {
     let space = |settings: &str| cache(settings, "{}", false).expect("a cache").fingerprint();
     let one = space(r#""CacheOptions": { "Mode": "Http" }"#);
     let moved = space(

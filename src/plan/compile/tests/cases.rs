@@ -1,5 +1,5 @@
-//! The black-box cases, as far as they can be decided without a gateway: does the configuration start, and if not,
-//! for Ocelot's reason?
+//! The black-box cases, as far as they can be decided without a running gateway: whether the configuration starts,
+//! and if not, whether for Ocelot's reason.
 
 use crate::config::{Environment, InMemoryFiles, Loaded, Severity};
 use crate::plan::document::load_texts;
@@ -25,7 +25,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// Port tokens become numbers that a real run would have.
+/// Replaces port tokens with numbers.
 fn ports(text: &str) -> String {
     let mut text = text.to_owned();
     for (token, port) in [("TLSPORT1", 9401), ("CLOSED1", 9402), ("CONSUL1", 9403), ("KUBE1", 9404)] {
@@ -79,7 +79,7 @@ impl Case {
     }
 }
 
-/// The errors, less those that say that this version cannot do a thing yet.
+/// The errors, except those that report unsupported features.
 fn errors(case: &Case) -> Vec<&'static str> {
     let mut loaded = case.loaded();
     let blueprint = super::compile(&mut loaded);
@@ -90,7 +90,7 @@ fn errors(case: &Case) -> Vec<&'static str> {
 }
 
 #[test]
-fn what_ocelot_starts_with_has_no_error_but_what_is_not_supported_yet() {
+fn what_ocelot_starts_with_has_no_error_except_unsupported_features() {
     for case in cases().iter().filter(|case| !case.must_fail()) {
         let codes = errors(case);
         assert!(codes.is_empty(), "{} ({}): {codes:?}", case.id, case.feature);
@@ -101,7 +101,7 @@ fn what_ocelot_starts_with_has_no_error_but_what_is_not_supported_yet() {
 #[allow(dead_code)]
 mod reasons;
 
-/// Ocelot's reasons: `message_contains`, else `notes`, which holds one sentence for each.
+/// Ocelot's reasons: `message_contains`, otherwise `notes`, which contains one sentence for each.
 fn reasons_of(case: &Case) -> Vec<String> {
     let contains = case.value["start"]["message_contains"].as_array();
     let texts: Vec<String> =
@@ -111,7 +111,7 @@ fn reasons_of(case: &Case) -> Vec<String> {
 }
 
 #[test]
-fn what_keeps_ocelot_from_starting_keeps_us_for_the_same_reasons_and_no_others() {
+fn configurations_that_ocelot_rejects_are_rejected_for_the_same_reasons() {
     for case in cases().iter().filter(|case| case.must_fail()) {
         let absent = &case.value["requires"];
         if absent["qos"] == false || absent["consul"] == false {
@@ -121,11 +121,11 @@ fn what_keeps_ocelot_from_starting_keeps_us_for_the_same_reasons_and_no_others()
         let mut expected = Vec::new();
         for reason in reasons_of(case) {
             let ours = reasons::codes_for(&reason);
-            let said = ours.iter().any(|code| codes.contains(code));
-            assert!(said, "{}: \"{reason}\" wants one of {ours:?}, not {codes:?}", case.id);
+            let reported = ours.iter().any(|code| codes.contains(code));
+            assert!(reported, "{}: \"{reason}\": expected one of {ours:?}, found {codes:?}", case.id);
             expected.extend(ours);
         }
         let others: Vec<_> = codes.iter().filter(|code| !expected.contains(code)).collect();
-        assert!(others.is_empty(), "{}: {others:?} without a reason of Ocelot's", case.id);
+        assert!(others.is_empty(), "{}: {others:?} has no counterpart in Ocelot", case.id);
     }
 }

@@ -1,4 +1,4 @@
-//! Named clusters, and the weights of addresses.
+//! Named clusters, and the weights of endpoints.
 
 use super::*;
 use crate::plan::blueprint::*;
@@ -20,28 +20,28 @@ const SHOP: &str = r#""shop": { "DownstreamScheme": "http",
     "LoadBalancerOptions": { "Type": "RoundRobin" } }"#;
 
 #[test]
-fn routes_share_the_cluster_that_they_name() {
-    let read = sound(&to("shop", "shop", SHOP), false);
+fn routes_share_a_named_cluster() {
+    let read = valid(&to("shop", "shop", SHOP), false);
     let [one, two] = [&read.routes[0].cluster, &read.routes[1].cluster];
     assert!(Arc::ptr_eq(one, two));
     assert_eq!((one.key.as_str(), one.balancer.value.clone()), ("cluster shop", BalancerKind::RoundRobin));
     let endpoints: Vec<_> = one.endpoints.iter().map(|e| (e.host.as_str(), e.port, e.weight)).collect();
     assert_eq!(endpoints, [("a", Some(1), 3), ("b", Some(2), 1)]);
-    assert_eq!(said(&to("shop", "shop", SHOP), false), [] as [&str; 0]);
+    assert_eq!(reported(&to("shop", "shop", SHOP), false), [] as [&str; 0]);
 }
 
 #[test]
-fn unknown_and_unused_clusters_are_told() {
-    assert_eq!(said(&to("shop", "shpo", SHOP), false), [r#"MG0330 "shpo""#]);
+fn unknown_and_unused_clusters_are_reported() {
+    assert_eq!(reported(&to("shop", "shpo", SHOP), false), [r#"MG0330 "shpo""#]);
     let mut loaded = load(&to("shop", "shpo", SHOP), false);
     compile(&mut loaded);
     assert_eq!(loaded.diagnostics.list[0].help[0], r#"did you mean "shop"?"#);
     let more = format!(r#"{SHOP}, "left": {{ "Endpoints": [{{ "Host": "h", "Port": 1 }}] }}"#);
-    assert_eq!(said(&to("shop", "shop", &more), false), [r#"(MG0331) "left""#]);
+    assert_eq!(reported(&to("shop", "shop", &more), false), [r#"(MG0331) "left""#]);
 }
 
 #[test]
-fn a_route_says_nothing_that_its_cluster_says() {
+fn a_route_must_not_set_what_its_cluster_sets() {
     let text = |setting: &str| {
         to("shop", "shop", SHOP).replacen(
             "\"DownstreamPathTemplate\"",
@@ -55,14 +55,14 @@ fn a_route_says_nothing_that_its_cluster_says() {
         (r#""LoadBalancerOptions": { "Type": "Random" }"#, r#"{ "Type": "Random" }"#),
         (r#""HttpHandlerOptions": { "UseProxy": false }"#, r#"{ "UseProxy": false }"#),
     ] {
-        assert_eq!(said(&text(setting), false), [format!("MG0332 {place}")], "{setting}");
-        assert_eq!(said(&text(setting), true), [format!("MG0332 {place}")], "{setting}");
+        assert_eq!(reported(&text(setting), false), [format!("MG0332 {place}")], "{setting}");
+        assert_eq!(reported(&text(setting), true), [format!("MG0332 {place}")], "{setting}");
     }
 }
 
 #[test]
-fn a_cluster_needs_addresses_that_are_some() {
-    let cluster = |body: &str| said(&to("c", "c", &format!(r#""c": {{ {body} }}"#)), true);
+fn a_cluster_needs_valid_endpoints() {
+    let cluster = |body: &str| reported(&to("c", "c", &format!(r#""c": {{ {body} }}"#)), true);
     assert_eq!(cluster(r#""Endpoints": []"#), ["MG0320 []"]);
     assert_eq!(cluster(r#""Endpoints": [{ "Port": 1 }]"#), [r#"MG0321 { "Port": 1 }"#]);
     assert_eq!(
@@ -77,7 +77,7 @@ fn a_cluster_needs_addresses_that_are_some() {
 }
 
 #[test]
-fn global_options_are_for_clusters_too_unless_they_are_for_certain_routes() {
+fn global_options_apply_to_clusters_unless_they_have_route_keys() {
     let kind = |keys: &str| {
         let global = format!(
             r#""GlobalConfiguration": {{ "LoadBalancerOptions": {{ "Type": "Random" {keys} }} }}, "Clusters""#
@@ -86,7 +86,7 @@ fn global_options_are_for_clusters_too_unless_they_are_for_certain_routes() {
             .replace(r#""LoadBalancerOptions": { "Type": "RoundRobin" }"#, r#""x-y": 0"#)
             .replace(r#", "Weight": 3"#, "");
         let text = to("shop", "shop", &shop).replace("\"Clusters\"", &global);
-        sound(&text, false).routes[0].cluster.balancer.value.clone()
+        valid(&text, false).routes[0].cluster.balancer.value.clone()
     };
     assert_eq!(
         (kind(""), kind(r#", "RouteKeys": ["k"]"#)),
@@ -95,7 +95,7 @@ fn global_options_are_for_clusters_too_unless_they_are_for_certain_routes() {
 }
 
 #[test]
-fn a_weight_is_a_share_of_several() {
+fn a_weight_requires_a_balancer_with_several_endpoints() {
     let weight = |weight: &str, kind: &str| {
         both(&format!(
             r#""DownstreamHostAndPorts": [{{ "Host": "h", "Port": 1, "Weight": {weight} }}], "LoadBalancerOptions": {{ "Type": "{kind}" }}"#

@@ -1,11 +1,11 @@
-//! Compression of routes: what is refused, what is inherited, what is usual.
+//! Compression: errors, inheritance and defaults.
 
 use super::*;
 use crate::base::content_coding::ContentCoding::{Brotli, Gzip, Zstd};
 use crate::stages::compression::CompressionConfig;
 
 fn compression(settings: &str, global: &str) -> Option<CompressionConfig> {
-    sound(&document(&route(settings), global), false).routes.remove(0).stages.compression
+    valid(&document(&route(settings), global), false).routes.remove(0).stages.compression
 }
 
 fn options(options: &str) -> Option<CompressionConfig> {
@@ -13,21 +13,21 @@ fn options(options: &str) -> Option<CompressionConfig> {
 }
 
 #[test]
-fn it_is_off_until_something_is_said_of_it() {
+fn compression_is_off_by_default() {
     assert_eq!(compression("", "{}"), None);
     assert_eq!(options("{}"), None);
     assert_eq!(options(r#"{ "EnableCompression": false, "Level": "Fastest" }"#), None);
-    let usual = options(r#"{ "EnableCompression": true }"#).expect("compression");
-    assert_eq!(usual.encodings, [(Zstd, 3), (Brotli, 4), (Gzip, 5)]);
+    let defaults = options(r#"{ "EnableCompression": true }"#).expect("compression");
+    assert_eq!(defaults.encodings, [(Zstd, 3), (Brotli, 4), (Gzip, 5)]);
     assert!(
-        usual.min_size == 1024
-            && usual.media_types.matches(b"text/html")
-            && !usual.media_types.matches(b"image/png")
+        defaults.min_size == 1024
+            && defaults.media_types.matches(b"text/html")
+            && !defaults.media_types.matches(b"image/png")
     );
 }
 
 #[test]
-fn every_setting_is_heard() {
+fn every_setting_is_compiled() {
     let some = r#"{ "Encodings": ["GZIP", "br"], "MinSize": "200B", "Level": "smallest", "BrotliLevel": 1,
         "ContentTypes": ["text/csv"] }"#;
     let some = options(some).expect("compression");
@@ -38,7 +38,7 @@ fn every_setting_is_heard() {
 }
 
 #[test]
-fn routes_take_over_what_they_do_not_say() {
+fn routes_inherit_what_they_do_not_set() {
     let global =
         r#"{ "CompressionOptions": { "Level": "Fastest", "Encodings": ["gzip"], "RouteKeys": ["A"] } }"#;
     let own = r#""Key": "A", "CompressionOptions": { "MinSize": "1B" }"#;
@@ -50,19 +50,19 @@ fn routes_take_over_what_they_do_not_say() {
 }
 
 #[test]
-fn services_without_routes_take_over_the_global_options_and_aggregates_have_their_own() {
+fn dynamic_routes_inherit_the_global_options_and_aggregates_have_their_own() {
     let global = r#""GlobalConfiguration": { "CompressionOptions": { "Encodings": ["br"] },
         "ServiceDiscoveryProvider": { "Type": "Consul", "Port": 8500 } }"#;
     let entry = r#"{ "ServiceName": "a", "CompressionOptions": { "EnableCompression": false } }"#;
     let dynamic =
-        sound(&format!("{{ \"DynamicRoutes\": [{entry}], {global} }}"), false).dynamic.expect("dynamic");
+        valid(&format!("{{ \"DynamicRoutes\": [{entry}], {global} }}"), false).dynamic.expect("dynamic");
     assert_eq!(dynamic.defaults.stages.compression.as_ref().expect("compression").encodings, [(Brotli, 4)]);
     assert_eq!(dynamic.of("", "a").expect("the entry").route.stages.compression, None);
     let aggregate = |more: &str| {
         let keys = r#""UpstreamPathTemplate": "/all", "RouteKeys": ["A"]"#;
         let route = route(r#""Key": "A", "UpstreamPathTemplate": "/a", "DownstreamPathTemplate": "/a""#);
         let text = format!("{{ \"Routes\": [{route}], \"Aggregates\": [{{ {keys}{more} }}], {global} }}");
-        sound(&text, false).routes.pop().expect("the aggregate").stages.compression
+        valid(&text, false).routes.pop().expect("the aggregate").stages.compression
     };
     assert_eq!(aggregate(""), None);
     let own = aggregate(r#", "CompressionOptions": { "Encodings": ["gzip"] }"#);
@@ -70,14 +70,14 @@ fn services_without_routes_take_over_the_global_options_and_aggregates_have_thei
 }
 
 #[test]
-fn an_inherited_level_may_be_for_an_encoding_that_a_route_leaves_out() {
+fn an_inherited_level_may_be_for_an_encoding_that_a_route_excludes() {
     let global = r#"{ "CompressionOptions": { "ZstdLevel": 1, "GzipLevel": 2 } }"#;
     let own = r#""CompressionOptions": { "Encodings": ["gzip"] }"#;
     assert_eq!(compression(own, global).expect("compression").encodings, [(Gzip, 2)]);
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn invalid_compression_options_are_refused() {
     let always =
         |options: &str, expected: &str| always(&format!(r#""CompressionOptions": {options}"#), expected);
     always(r#"{ "Encodings": ["gzip", "deflate"] }"#, r#"MG0480 "deflate""#);

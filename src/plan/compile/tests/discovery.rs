@@ -1,12 +1,12 @@
-//! Services that are found: what is read, and what is refused.
+//! Service discovery: how providers are compiled, and their diagnostics.
 
-use super::{always, document, route, said, sound};
+use super::{always, document, reported, route, valid};
 use crate::backend::discovery::{ProviderSettings, file::FileSettings};
 use crate::plan::blueprint::Blueprint;
 
-/// The blueprint of a sound document.
+/// The blueprint of a valid document.
 fn compiled(text: &str) -> Blueprint {
-    sound(text, false)
+    valid(text, false)
 }
 
 fn with(settings: &str, provider: &str) -> String {
@@ -15,32 +15,32 @@ fn with(settings: &str, provider: &str) -> String {
 }
 
 #[test]
-fn a_service_name_wants_a_registry_and_no_addresses() {
+fn a_service_name_requires_a_registry_and_excludes_addresses() {
     always(r#""ServiceName": "s", "DownstreamHostAndPorts": []"#, r#"MG0702 "s""#);
-    let sound = with(r#""ServiceName": "s""#, r#"{ "Type": "pollconsul", "Port": 8500 }"#);
-    assert_eq!(said(&sound, false), [] as [&str; 0]);
+    let valid = with(r#""ServiceName": "s""#, r#"{ "Type": "pollconsul", "Port": 8500 }"#);
+    assert_eq!(reported(&valid, false), [] as [&str; 0]);
     let both =
         document(&route(r#""ServiceName": "s""#), r#"{ "ServiceDiscoveryProvider": { "Type": "Consul" } }"#);
-    assert!(said(&both, false)[0].starts_with("MG0706"), "{:?}", said(&both, false));
-    assert!(said(&both, true)[0].starts_with("(MG0706)"), "{:?}", said(&both, true));
+    assert!(reported(&both, false)[0].starts_with("MG0706"), "{:?}", reported(&both, false));
+    assert!(reported(&both, true)[0].starts_with("(MG0706)"), "{:?}", reported(&both, true));
 }
 
 #[test]
-fn every_mistake_of_a_provider_is_told_at_once() {
+fn all_errors_of_a_provider_are_reported_together() {
     let text = with(
         r#""ServiceName": "a b""#,
         r#"{ "Type": "Kube", "Scheme": "ftp", "Host": "a/b", "Port": 70000, "PollingInterval": 5, "Tags": ["x"] }"#,
     );
-    let said = said(&text, false);
+    let reported = reported(&text, false);
     for code in ["MG0703", "MG0704 \"ftp\"", "MG0704 \"a/b\"", "MG0704 70000", "MG0704 5", "MG0709 \"a b\""] {
-        assert!(said.iter().any(|one| one.starts_with(code)), "{code}: {said:?}");
+        assert!(reported.iter().any(|one| one.starts_with(code)), "{code}: {reported:?}");
     }
 }
 
 #[test]
-fn an_unknown_type_is_told_the_nearest_one() {
+fn an_unknown_type_suggests_the_closest_one() {
     let text = with(r#""ServiceName": "s""#, r#"{ "Type": "Konsul" }"#);
-    assert_eq!(said(&text, true), [r#"MG0701 "Konsul""#]);
+    assert_eq!(reported(&text, true), [r#"MG0701 "Konsul""#]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_settings_of_a_registry_are_resolved() {
 }
 
 #[test]
-fn a_cluster_may_have_a_registry_of_its_own() {
+fn a_cluster_may_have_its_own_registry() {
     let text = r#"{ "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "c" }],
         "Clusters": { "c": { "ServiceName": "s", "Discovery": { "Type": "File", "File": "f.json" } } } }"#;
     let blueprint = compiled(text);
@@ -70,8 +70,8 @@ fn a_cluster_may_have_a_registry_of_its_own() {
     let expected = FileSettings { path: "f.json".into(), interval: None };
     assert_eq!(*found.registry, ProviderSettings::File(expected));
     let without = text.replace("\"ServiceName\": \"s\", ", "");
-    let said = said(&without, false);
-    assert!(said.iter().any(|one| one.starts_with("MG0702")), "{said:?}");
+    let reported = reported(&without, false);
+    assert!(reported.iter().any(|one| one.starts_with("MG0702")), "{reported:?}");
 }
 
 #[test]
@@ -87,61 +87,70 @@ fn dynamic_routing_is_on_without_routes_and_its_options_are_checked() {
     assert_eq!(read.of("n", "a").unwrap().namespace, "n");
     assert!(read.of("m", "a").is_none() && read.defaults.request_id_key.is_some());
     assert_eq!(format!("{:?}", read.defaults.cluster.scheme), "Https");
-    let twice = dynamic(r#"{ "ServiceName": "a" }, { "ServiceName": "a" }, {}"#);
-    assert_eq!(said(&twice, false).iter().filter(|one| one.starts_with("MG0708")).count(), 2);
+    let duplicates = dynamic(r#"{ "ServiceName": "a" }, { "ServiceName": "a" }, {}"#);
+    assert_eq!(reported(&duplicates, false).iter().filter(|one| one.starts_with("MG0708")).count(), 2);
     let beside = format!(
         "{{ \"Routes\": [{}], \"DynamicRoutes\": [{{ \"ServiceName\": \"a\" }}], {PROVIDER} }}",
         route("")
     );
-    assert!(said(&beside, false)[0].starts_with("MG0707") && said(&beside, true)[0].starts_with("(MG0707)"));
+    assert!(
+        reported(&beside, false)[0].starts_with("MG0707")
+            && reported(&beside, true)[0].starts_with("(MG0707)")
+    );
     let loaded =
         compiled(&dynamic("").replace("\"RequestIdKey\"", "\"Compatibility\": \"Ocelot\", \"RequestIdKey\""));
     assert!(loaded.dynamic.unwrap().defaults.request_id_key.is_none(), "Ocelot has none there");
 }
 
 #[test]
-fn service_fabric_takes_the_name_into_the_path() {
+fn service_fabric_has_the_service_name_in_the_path() {
     let provider = r#"{ "Type": "ServiceFabric" }"#;
     let blueprint = compiled(&with(r#""ServiceName": "/App/Service""#, provider));
     let route = &blueprint.routes[0];
     assert_eq!(route.service_fabric_path.as_ref().unwrap().value, "App/Service");
     assert_eq!((route.cluster.endpoints[0].port, route.cluster.discovery.is_none()), (Some(19081), true));
-    for (name, code) in [("a//b", "MG0709"), ("a/../b", "MG0709"), ("a?b", "MG0709"), ("a{nobody}", "MG0307")]
+    for (name, code) in
+        [("a//b", "MG0709"), ("a/../b", "MG0709"), ("a?b", "MG0709"), ("a{unknown}", "MG0307")]
     {
-        let said = said(&with(&format!("\"ServiceName\": \"{name}\""), provider), false);
-        assert!(said.iter().any(|one| one.starts_with(code)), "{name}: {said:?}");
+        let reported = reported(&with(&format!("\"ServiceName\": \"{name}\""), provider), false);
+        assert!(reported.iter().any(|one| one.starts_with(code)), "{name}: {reported:?}");
     }
 }
 
 #[test]
-fn a_store_is_a_consul_with_an_address() {
+fn a_configuration_store_is_a_consul_with_an_address() {
     let store = |name: &str, provider: &str| {
         format!("{{ \"ConfigurationStore\": \"{name}\", \"GlobalConfiguration\": {{ {provider} }} }}")
     };
     let consul = r#""ServiceDiscoveryProvider": { "Port": 8500, "ConfigurationKey": "/a/b/" }"#;
     let blueprint = compiled(&store("consul", consul));
     assert_eq!(blueprint.store.as_ref().unwrap().key, "a/b");
-    assert_eq!(said(&store("etcd", consul), false), [r#"MG0710 "etcd""#]);
-    assert_eq!(said(&store("Consul", ""), false), [r#"MG0702 "Consul""#]);
+    assert_eq!(reported(&store("etcd", consul), false), [r#"MG0710 "etcd""#]);
+    assert_eq!(reported(&store("Consul", ""), false), [r#"MG0702 "Consul""#]);
     let kube = r#""ServiceDiscoveryProvider": { "Type": "Kube" }"#;
-    assert_eq!(said(&store("Consul", kube), false), [r#"MG0702 "Consul""#]);
+    assert_eq!(reported(&store("Consul", kube), false), [r#"MG0702 "Consul""#]);
     let alone = store("", consul);
-    assert!(said(&alone, false)[0].starts_with("MG0703") && said(&alone, true)[0].starts_with("(MG0703)"));
+    assert!(
+        reported(&alone, false)[0].starts_with("MG0703") && reported(&alone, true)[0].starts_with("(MG0703)")
+    );
 }
 
 #[test]
-fn a_type_refuses_the_settings_that_only_others_read() {
-    let said = |provider: &str, ocelot| said(&with(r#""ServiceName": "s""#, provider), ocelot);
+fn settings_of_another_provider_type_are_refused() {
+    let reported = |provider: &str, ocelot| reported(&with(r#""ServiceName": "s""#, provider), ocelot);
     let file = r#"{ "Type": "File", "File": "a.json", "Host": "h", "Port": 1, "Path": "/x" }"#;
-    assert_eq!(said(file, false), [r#"MG0703 "h""#, "MG0703 1", r#"MG0703 "/x""#]);
-    assert_eq!(said(file, true), [r#"(MG0703) "h""#, "(MG0703) 1", r#"MG0703 "/x""#]);
-    assert_eq!(said(r#"{ "Type": "DnsSrv", "Namespace": "b.example", "Port": 0 }"#, false), [] as [&str; 0]);
-    assert_eq!(said(r#"{ "Type": "Eureka", "Path": "x" }"#, false), [r#"MG0704 "x""#]);
-    assert!(said(r#"{ "Type": "File" }"#, false)[0].starts_with("MG0704 {"));
+    assert_eq!(reported(file, false), [r#"MG0703 "h""#, "MG0703 1", r#"MG0703 "/x""#]);
+    assert_eq!(reported(file, true), [r#"(MG0703) "h""#, "(MG0703) 1", r#"MG0703 "/x""#]);
+    assert_eq!(
+        reported(r#"{ "Type": "DnsSrv", "Namespace": "b.example", "Port": 0 }"#, false),
+        [] as [&str; 0]
+    );
+    assert_eq!(reported(r#"{ "Type": "Eureka", "Path": "x" }"#, false), [r#"MG0704 "x""#]);
+    assert!(reported(r#"{ "Type": "File" }"#, false)[0].starts_with("MG0704 {"));
 }
 
 #[test]
-fn authorities_of_a_registry_are_read_and_want_tls() {
+fn trust_anchors_of_a_registry_are_read_and_require_tls() {
     let folder = tempfile::tempdir().unwrap();
     let own = rcgen::generate_simple_self_signed(["consul".to_owned()]).unwrap();
     let path = folder.path().join("ca.pem");
@@ -160,12 +169,12 @@ fn authorities_of_a_registry_are_read_and_want_tls() {
         consul.server.trust,
         crate::net::tls::trust::TrustAnchors::Custom(own.cert.pem().into_bytes().into())
     );
-    assert_eq!(said(&provider("http", path), false), [format!("MG0703 \"{path}\"")]);
-    assert_eq!(said(&provider("https", "/nowhere"), false), [r#"MG0704 "/nowhere""#]);
+    assert_eq!(reported(&provider("http", path), false), [format!("MG0703 \"{path}\"")]);
+    assert_eq!(reported(&provider("https", "/nowhere"), false), [r#"MG0704 "/nowhere""#]);
 }
 
 #[test]
-fn a_kubernetes_without_a_place_is_that_of_the_pod() {
+fn a_kubernetes_provider_without_a_host_uses_the_cluster_of_the_pod() {
     let in_pod = |provider: &str| {
         let blueprint = compiled(&with(r#""ServiceName": "s""#, provider));
         let registry = &blueprint.routes[0].cluster.discovery.as_ref().unwrap().registry;

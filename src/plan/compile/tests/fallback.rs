@@ -1,4 +1,4 @@
-//! What is answered when all attempts failed, and how many connections there may be.
+//! Fallbacks, connection pools, and how `explain` describes them.
 
 use super::*;
 use crate::backend::attempt::fallback::{Failure, StaticResponse};
@@ -7,10 +7,10 @@ use crate::net::proxy_protocol::Version;
 use std::time::Duration;
 
 #[test]
-fn a_fallback_stands_in_for_every_failure_unless_some_are_named() {
+fn a_fallback_applies_to_every_failure_unless_some_are_listed() {
     let of = |options: &str| {
         let text = with(&format!(r#""FallbackOptions": {options}"#));
-        sound(&text, false).routes[0].attempts.fallback.clone()
+        valid(&text, false).routes[0].attempts.fallback.clone()
     };
     let all = of(r#"{ "Reply": { "Body": "later", "Headers": { "X-A": "b" } } }"#).expect("a fallback");
     let fields = vec![("X-A".to_owned(), "b".to_owned())];
@@ -22,28 +22,28 @@ fn a_fallback_stands_in_for_every_failure_unless_some_are_named() {
 }
 
 #[test]
-fn a_fallback_leads_somewhere_that_exists() {
+fn the_cluster_of_a_fallback_exists() {
     let text = |cluster: &str| {
         let route = route(&format!(r#""FallbackOptions": {{ "Cluster": "{cluster}" }}"#));
         format!(
             r#"{{ "Routes": [{route}], "Clusters": {{ "spare": {{ "DownstreamScheme": "http", "Endpoints": [{{ "Host": "h", "Port": 1 }}] }} }} }}"#
         )
     };
-    let other = sound(&text("spare"), false).routes[0].fallback.clone().expect("a cluster");
+    let other = valid(&text("spare"), false).routes[0].fallback.clone().expect("a cluster");
     assert_eq!(other.name.as_deref(), Some("spare"));
-    assert!(said(&text("spar"), false).contains(&r#"MG0330 "spar""#.to_owned()));
+    assert!(reported(&text("spar"), false).contains(&r#"MG0330 "spar""#.to_owned()));
 }
 
 #[test]
-fn what_cannot_be_meant_is_said() {
-    let wrong = |options: &str, place: &str| {
+fn invalid_fallback_and_handler_options_are_reported() {
+    let refused = |options: &str, place: &str| {
         always(&format!(r#""FallbackOptions": {options}"#), &format!("MG0453 {place}"));
     };
-    wrong(r#"{ "On": ["Timeout"] }"#, r#"{ "On": ["Timeout"] }"#);
-    wrong(r#"{ "On": ["Anything"], "Reply": {} }"#, r#""Anything""#);
-    wrong(r#"{ "OnStatus": [200], "Reply": {} }"#, "200");
-    wrong(r#"{ "Reply": { "Status": 100 } }"#, "100");
-    wrong(r#"{ "Reply": { "Headers": { "Content-Length": "1" } } }"#, r#""Content-Length""#);
+    refused(r#"{ "On": ["Timeout"] }"#, r#"{ "On": ["Timeout"] }"#);
+    refused(r#"{ "On": ["Anything"], "Reply": {} }"#, r#""Anything""#);
+    refused(r#"{ "OnStatus": [200], "Reply": {} }"#, "200");
+    refused(r#"{ "Reply": { "Status": 100 } }"#, "100");
+    refused(r#"{ "Reply": { "Headers": { "Content-Length": "1" } } }"#, r#""Content-Length""#);
     let handler =
         |options: &str, expected: &str| always(&format!(r#""HttpHandlerOptions": {options}"#), expected);
     handler(r#"{ "ConnectionQueueLimit": 5 }"#, "MG0454 5");
@@ -53,9 +53,9 @@ fn what_cannot_be_meant_is_said() {
 }
 
 #[test]
-fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
+fn connections_live_two_minutes_and_are_unlimited_by_default() {
     let of = |options: &str| {
-        sound(&with(&format!(r#""HttpHandlerOptions": {options}"#)), false).routes[0].cluster.pooling
+        valid(&with(&format!(r#""HttpHandlerOptions": {options}"#)), false).routes[0].cluster.pooling
     };
     let seconds = |n| Some(Duration::from_secs(n));
     assert_eq!(of("{}"), PoolConfig { max_lifetime: seconds(120), ..PoolConfig::default() });
@@ -72,7 +72,7 @@ fn connections_live_two_minutes_and_are_as_many_as_are_needed_unless_said() {
         .join(", "),
         r#"{ "HttpHandlerOptions": { "ProxyProtocol": "V1" } }"#,
     );
-    let inherited = sound(&text, false)
+    let inherited = valid(&text, false)
         .routes
         .iter()
         .map(|route| route.cluster.pooling.proxy_protocol)
@@ -96,7 +96,7 @@ fn explain_describes_the_resilience_settings() {
            "FallbackOptions": { "Reply": { "Status": 200 } },
            "HttpHandlerOptions": { "MaxConnectionsPerServer": 9, "ConnectionQueueLimit": 2 }"#,
     );
-    let rows = crate::plan::explain::resilience::describe(&sound(&text, false).routes[0]);
+    let rows = crate::plan::explain::resilience::describe(&valid(&text, false).routes[0]);
     let rows: Vec<_> = rows.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     assert_eq!(
         rows,
@@ -107,5 +107,5 @@ fn explain_describes_the_resilience_settings() {
             "HttpHandlerOptions.MaxConnectionsPerServer: 9, queue of 2",
         ]
     );
-    assert!(crate::plan::explain::resilience::describe(&sound(&with(""), false).routes[0]).is_empty());
+    assert!(crate::plan::explain::resilience::describe(&valid(&with(""), false).routes[0]).is_empty());
 }

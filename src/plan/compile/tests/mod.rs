@@ -1,4 +1,4 @@
-//! The rules, one by one: what each says, and where.
+//! The rules, one by one: the diagnostics of each, and their spans.
 
 use super::compile;
 use crate::config::{Environment, InMemoryFiles, Loaded, Severity};
@@ -33,12 +33,12 @@ fn load(text: &str, ocelot: bool) -> Loaded {
     )
 }
 
-/// Errors as `MG0301 text` and warnings as `(MG0301) text`, where the text is what stands at the place.
-fn said(text: &str, ocelot: bool) -> Vec<String> {
+/// Errors as `MG0301 text` and warnings as `(MG0301) text`, where the text is the source at the span.
+fn reported(text: &str, ocelot: bool) -> Vec<String> {
     let mut loaded = load(text, ocelot);
     let blueprint = compile(&mut loaded);
     assert_eq!(blueprint.is_some(), !loaded.diagnostics.has_errors());
-    let shown = loaded.diagnostics.sorted();
+    let sorted = loaded.diagnostics.sorted();
     let line = |d: &&crate::config::Diagnostic| {
         let place = d.span.map_or("", |span| &text[span.start as usize..span.end as usize]);
         match d.severity {
@@ -46,10 +46,10 @@ fn said(text: &str, ocelot: bool) -> Vec<String> {
             Severity::Warning => format!("({}) {place}", d.code.0),
         }
     };
-    shown.iter().map(line).collect()
+    sorted.iter().map(line).collect()
 }
 
-/// A document with one sound route whose settings are added to or replaced.
+/// A document with one valid route, in which settings are added or replaced.
 fn with(settings: &str) -> String {
     document(&route(settings), "{}")
 }
@@ -74,34 +74,34 @@ fn document(routes: &str, global: &str) -> String {
     format!(r#"{{ "Routes": [{routes}], "GlobalConfiguration": {global} }}"#)
 }
 
-fn sound(text: &str, ocelot: bool) -> Blueprint {
+fn valid(text: &str, ocelot: bool) -> Blueprint {
     let mut loaded = load(text, ocelot);
     compile(&mut loaded).unwrap_or_else(|| panic!("{:?}", loaded.diagnostics.list))
 }
 
-/// What one route says, ours and under Ocelot.
+/// The diagnostics of one route, in our mode and under Ocelot.
 fn both(settings: &str) -> (Vec<String>, Vec<String>) {
     let text = with(settings);
-    (said(&text, false), said(&text, true))
+    (reported(&text, false), reported(&text, true))
 }
 
-/// An error always.
+/// An error in both modes.
 fn always(settings: &str, expected: &str) {
     assert_eq!(both(settings), (vec![expected.to_owned()], vec![expected.to_owned()]), "{settings}");
 }
 
-/// An error of ours, a warning under Ocelot.
+/// An error in our mode, a warning under Ocelot.
 fn lenient(settings: &str, expected: &str) {
     let (code, place) = expected.split_once(' ').expect("code and place");
     assert_eq!(both(settings), (vec![expected.to_owned()], vec![format!("({code}) {place}")]), "{settings}");
 }
 
-/// Nothing, either way.
+/// No diagnostics in either mode.
 fn quiet(settings: &str) {
     assert_eq!(both(settings), (vec![], vec![]), "{settings}");
 }
 
-/// What becomes of requests for a route under Ocelot.
+/// The status of requests for a route under Ocelot.
 fn status(settings: &str) -> Option<u16> {
-    sound(&with(settings), true).routes[0].broken.as_ref().map(|broken| broken.status)
+    valid(&with(settings), true).routes[0].broken.as_ref().map(|broken| broken.status)
 }

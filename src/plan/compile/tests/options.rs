@@ -1,13 +1,13 @@
-//! Options, inherited and not; what is not supported yet.
+//! Options with and without inheritance, and unsupported features.
 
 use super::*;
 use crate::plan::blueprint::*;
 use std::time::Duration;
 
 #[test]
-fn balancers_have_exact_names_and_others_answer_500_under_ocelot() {
+fn balancers_have_exact_names_and_others_respond_500_under_ocelot() {
     let kind = |kind: &str| {
-        sound(&with(&format!(r#""LoadBalancerOptions": {{ "Type": "{kind}" }}"#)), true).routes[0]
+        valid(&with(&format!(r#""LoadBalancerOptions": {{ "Type": "{kind}" }}"#)), true).routes[0]
             .cluster
             .balancer
             .value
@@ -27,7 +27,7 @@ fn balancers_have_exact_names_and_others_answer_500_under_ocelot() {
 fn timeouts_of_zero_and_less_are_ninety_seconds_under_ocelot() {
     lenient(r#""Timeout": 0"#, "MG0328 0");
     let timeout = |route: &str, global: &str| {
-        let read = sound(&document(&self::route(route), global), true);
+        let read = valid(&document(&self::route(route), global), true);
         read.routes[0].timeout.value
     };
     assert_eq!(timeout(r#""Timeout": 0"#, r#"{ "Timeout": 4 }"#), Duration::from_secs(90));
@@ -36,9 +36,10 @@ fn timeouts_of_zero_and_less_are_ninety_seconds_under_ocelot() {
 }
 
 #[test]
-fn a_rate_limit_of_a_route_has_a_limit_and_a_period_of_its_own() {
-    let limit =
-        |options: &str| -> Vec<String> { said(&with(&format!(r#""RateLimitOptions": {options}"#)), true) };
+fn a_rate_limit_of_a_route_has_its_own_limit_and_period() {
+    let limit = |options: &str| -> Vec<String> {
+        reported(&with(&format!(r#""RateLimitOptions": {options}"#)), true)
+    };
     assert_eq!(limit(r#"{ "Limit": 0, "Period": "1s" }"#), ["MG0402 0"]);
     assert_eq!(limit(r#"{ "Limit": -1, "Period": "1s" }"#), ["MG0402 -1"]);
     assert_eq!(limit(r#"{ "Limit": 1 }"#), [r#"MG0403 { "Limit": 1 }"#]);
@@ -46,19 +47,19 @@ fn a_rate_limit_of_a_route_has_a_limit_and_a_period_of_its_own() {
     assert_eq!(limit(r#"{ "EnableRateLimiting": false, "Limit": 0 }"#), [] as [&str; 0]);
     assert_eq!(limit("{}"), [] as [&str; 0]);
     assert_eq!(
-        said(&document(&route(""), r#"{ "RateLimitOptions": { "Limit": 0 } }"#), true),
+        reported(&document(&route(""), r#"{ "RateLimitOptions": { "Limit": 0 } }"#), true),
         ["(MG0402) 0"]
     );
 }
 
 #[test]
-fn schemes_that_are_named_exist() {
+fn named_authentication_schemes_exist() {
     let lines = |options: &str| -> Vec<String> {
         let text = format!(
             r#"{{ "AuthenticationSchemes": {{ "Bearer": {{ "Type": "JwtBearer", "SigningKey": "0123456789abcdef0123456789abcdef" }} }}, "Routes": [{}] }}"#,
             route(&format!(r#""AuthenticationOptions": {options}"#))
         );
-        said(&text, true)
+        reported(&text, true)
     };
     assert_eq!(lines(r#"{ "AuthenticationProviderKeys": ["Bearer"] }"#), [] as [&str; 0]);
     assert_eq!(lines(r#"{ "AuthenticationProviderKeys": ["Bearer", "bearer"] }"#), [r#"MG0401 "bearer""#]);
@@ -71,11 +72,11 @@ fn schemes_that_are_named_exist() {
         &route(""),
         r#"{ "AuthenticationOptions": { "AuthenticationProviderKeys": ["X"], "AllowAnonymous": true } }"#,
     );
-    assert_eq!(said(&global, true), [r#"MG0401 "X""#]);
+    assert_eq!(reported(&global, true), [r#"MG0401 "X""#]);
 }
 
 #[test]
-fn the_cure_for_a_scheme_is_json_to_paste() {
+fn the_help_for_an_unknown_scheme_is_json_to_paste() {
     let mut loaded =
         load(&with(r#""AuthenticationOptions": { "AuthenticationProviderKeys": ["My Key"] }"#), true);
     compile(&mut loaded);
@@ -85,7 +86,7 @@ fn the_cure_for_a_scheme_is_json_to_paste() {
 }
 
 #[test]
-fn what_switches_nothing_on_is_accepted() {
+fn options_that_enable_nothing_are_accepted() {
     for settings in [
         r#""QoSOptions": {}, "CacheOptions": { "TtlSeconds": 0 }, "HttpHandlerOptions": { "UseTracing": false }"#,
         r#""QoSOptions": { "MinimumThroughput": 0, "Timeout": 0 }, "FileCacheOptions": { "Region": "x" }"#,
@@ -99,12 +100,12 @@ fn what_switches_nothing_on_is_accepted() {
     }
     let text = r#"{ "Routes": [ROUTE], "Aggregates": [], "DynamicRoutes": [], "ConfigurationStore": "",
         "GlobalConfiguration": { "DownstreamScheme": "https", "ServiceDiscoveryProvider": { "Host": "h" } } }"#;
-    assert_eq!(said(&text.replace("ROUTE", &route("")), false), [] as [&str; 0]);
+    assert_eq!(reported(&text.replace("ROUTE", &route("")), false), [] as [&str; 0]);
 }
 
 #[test]
-fn a_group_that_names_no_route_is_told_of_and_a_route_may_switch_it_off() {
-    let global = |options: &str| said(&document(&route(r#""Key": "A""#), options), true);
+fn a_group_without_routes_is_reported_and_a_route_may_disable_it() {
+    let global = |options: &str| reported(&document(&route(r#""Key": "A""#), options), true);
     assert_eq!(
         global(r#"{ "CacheOptions": { "TtlSeconds": 60, "RouteKeys": ["B"] } }"#),
         [r#"(MG0407) "B""#]
@@ -113,7 +114,7 @@ fn a_group_that_names_no_route_is_told_of_and_a_route_may_switch_it_off() {
         &route(r#""CacheOptions": { "TtlSeconds": 0 }"#),
         r#"{ "CacheOptions": { "TtlSeconds": 60 } }"#,
     );
-    assert_eq!(said(&off, true), [] as [&str; 0]);
+    assert_eq!(reported(&off, true), [] as [&str; 0]);
 }
 
 #[test]

@@ -14,18 +14,18 @@ fn read(text: &str, ocelot: bool) -> (Option<Blueprint>, Vec<String>) {
         Environment::of_process(),
     );
     let blueprint = super::compile(&mut loaded);
-    let said = loaded.diagnostics.list.iter().filter(|d| d.code.0 != "MG0313");
-    (blueprint, said.map(|d| format!("{}: {}", d.code.0, d.message)).collect())
+    let reported = loaded.diagnostics.list.iter().filter(|d| d.code.0 != "MG0313");
+    (blueprint, reported.map(|d| format!("{}: {}", d.code.0, d.message)).collect())
 }
 
-fn sound(text: &str, ocelot: bool) -> Blueprint {
-    let (blueprint, said) = read(text, ocelot);
-    blueprint.unwrap_or_else(|| panic!("{said:?}"))
+fn valid(text: &str, ocelot: bool) -> Blueprint {
+    let (blueprint, reported) = read(text, ocelot);
+    blueprint.unwrap_or_else(|| panic!("{reported:?}"))
 }
 
 #[test]
 fn an_empty_document_has_the_documented_defaults() {
-    let read = sound("{}", false);
+    let read = valid("{}", false);
     assert_eq!(read.listeners[0].address, DEFAULT_LISTENER.into());
     assert_eq!(read.administration, DEFAULT_ADMINISTRATION.into());
     let limits = &read.limits;
@@ -47,10 +47,10 @@ fn an_empty_document_has_the_documented_defaults() {
 
 #[test]
 fn ocelot_limits_bodies_and_adds_no_forwarded_fields() {
-    let read = sound("{}", true);
+    let read = valid("{}", true);
     assert_eq!(read.limits.body, Some(30_000_000));
     assert!(!read.forwarded.add_to_request);
-    let more = sound(
+    let more = valid(
         r#"{ "Limits": { "MaxRequestBodySize": "1GiB" }, "ForwardedHeaders": { "AddToRequest": true } }"#,
         true,
     );
@@ -59,8 +59,8 @@ fn ocelot_limits_bodies_and_adds_no_forwarded_fields() {
 }
 
 #[test]
-fn limits_are_read_and_keep_their_range() {
-    let read = sound(
+fn limits_are_compiled_within_their_range() {
+    let read = valid(
         r#"{ "Limits": { "MaxRequestBodySize": 100, "ConnectTimeout": "250ms", "MaxConnectionsPerClient": 7 } }"#,
         false,
     );
@@ -68,69 +68,72 @@ fn limits_are_read_and_keep_their_range() {
         (read.limits.body, read.limits.connect_timeout, read.limits.connections_per_client),
         (Some(100), Duration::from_millis(250), Some(7))
     );
-    for (limit, said) in [
+    for (limit, reported) in [
         (r#""MaxRequestLineSize": "1B""#, "MG0603: Limits.MaxRequestLineSize is 1B"),
         (r#""MaxRequestHeaderCount": 0"#, "MG0603: Limits.MaxRequestHeaderCount is 0"),
         (r#""DrainTimeout": "2h""#, "MG0603: Limits.DrainTimeout is 2h"),
         (r#""MaxRequestsPerConnection": -1"#, "MG0603: Limits.MaxRequestsPerConnection is -1"),
     ] {
         let text = format!(r#"{{ "Limits": {{ {limit} }} }}"#);
-        assert_eq!(read_said(&text), [said], "{limit}");
+        assert_eq!(reported_for(&text), [reported], "{limit}");
     }
 }
 
-fn read_said(text: &str) -> Vec<String> {
+fn reported_for(text: &str) -> Vec<String> {
     read(text, false).1
 }
 
 #[test]
-fn addresses_are_addresses_and_used_once() {
+fn addresses_are_valid_and_used_once() {
     assert_eq!(parse_address("localhost:80").map(|a| a.to_string()).as_deref(), Some("127.0.0.1:80"));
     assert_eq!(parse_address("[::]:80").map(|a| a.to_string()).as_deref(), Some("[::]:80"));
     assert_eq!(parse_address("8080"), None);
     let two = r#"{ "Listeners": [{ "Name": "a", "Address": "127.0.0.1:80" }, { "Address": "[::1]:80" }] }"#;
-    let names: Vec<String> = sound(two, false).listeners.into_iter().map(|l| l.name).collect();
+    let names: Vec<String> = valid(two, false).listeners.into_iter().map(|l| l.name).collect();
     assert_eq!(names, ["a", "[::1]:80"]);
-    let twice = r#"{ "Listeners": [{ "Address": "127.0.0.1:8081" }] }"#;
-    assert_eq!(read_said(twice), ["MG0602: two of the listeners and the administration use 127.0.0.1:8081"]);
+    let duplicates = r#"{ "Listeners": [{ "Address": "127.0.0.1:8081" }] }"#;
+    assert_eq!(
+        reported_for(duplicates),
+        ["MG0602: two of the listeners and the administration use 127.0.0.1:8081"]
+    );
     let bad = r#"{ "Listeners": [{ "Address": "here" }, {}], "Administration": { "Address": ":1" } }"#;
-    assert_eq!(read_said(bad).len(), 3);
+    assert_eq!(reported_for(bad).len(), 3);
 }
 
 #[test]
-fn proxies_are_addresses_and_networks() {
-    let read = sound(
+fn trusted_proxies_are_addresses_and_networks() {
+    let read = valid(
         r#"{ "ForwardedHeaders": { "Headers": ["x-forwarded-for"], "TrustedProxies": ["10.0.0.0/8", "::1"] } }"#,
         true,
     );
     assert!(read.forwarded.trusted.contains([10, 1, 2, 3].into()));
     assert!(read.forwarded.believe_for && !read.forwarded.believe_proto && !read.forwarded.believe_host);
     let bad = r#"{ "ForwardedHeaders": { "Headers": ["X-Forwarded-Fro"], "TrustedProxies": ["proxy"] } }"#;
-    let codes: Vec<String> = read_said(bad).iter().map(|said| said[..6].to_owned()).collect();
+    let codes: Vec<String> = reported_for(bad).iter().map(|reported| reported[..6].to_owned()).collect();
     assert_eq!(codes, ["MG0604", "MG0605"]);
 }
 
 #[test]
-fn only_ocelot_is_a_compatibility() {
-    assert!(sound(r#"{ "GlobalConfiguration": { "Compatibility": "ocelot" } }"#, false).ocelot);
+fn ocelot_is_the_only_compatibility_mode() {
+    assert!(valid(r#"{ "GlobalConfiguration": { "Compatibility": "ocelot" } }"#, false).ocelot);
     assert_eq!(
-        read_said(r#"{ "GlobalConfiguration": { "Compatibility": "YARP" } }"#),
-        ["MG0104: Compatibility \"YARP\" is unknown"]
+        reported_for(r#"{ "GlobalConfiguration": { "Compatibility": "YARP" } }"#),
+        ["MG0104: unknown Compatibility \"YARP\""]
     );
 }
 
 #[test]
-fn names_are_asked_of_the_servers_that_are_named_and_hold_within_bounds() {
-    let read = sound(r#"{ "Dns": { "Servers": ["127.0.0.1:5353", "::1"], "MaxTtl": "1h" } }"#, false).dns;
+fn dns_servers_and_ttl_bounds_are_compiled() {
+    let read = valid(r#"{ "Dns": { "Servers": ["127.0.0.1:5353", "::1"], "MaxTtl": "1h" } }"#, false).dns;
     assert_eq!(read.servers, ["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()]);
     assert_eq!([read.min_ttl, read.max_ttl, read.timeout].map(|time| time.as_secs()), [1, 3600, 2]);
-    for (dns, said) in [
-        (r#""Servers": ["dns.example"]"#, "MG0601: \"dns.example\" is no address of a DNS server"),
+    for (dns, reported) in [
+        (r#""Servers": ["dns.example"]"#, "MG0601: invalid address of a DNS server \"dns.example\""),
         (r#""MinTtl": "0s""#, "MG0603: Dns.MinTtl is 0s"),
         (r#""MinTtl": "10m""#, "MG0603: Dns.MinTtl is longer than Dns.MaxTtl"),
         (r#""Timeout": "1m""#, "MG0603: Dns.Timeout is 1m"),
     ] {
         let (blueprint, all) = self::read(&format!(r#"{{ "Dns": {{ {dns} }} }}"#), false);
-        assert!(blueprint.is_none() && all.iter().any(|one| one == said), "{all:?}");
+        assert!(blueprint.is_none() && all.iter().any(|one| one == reported), "{all:?}");
     }
 }

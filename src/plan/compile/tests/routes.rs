@@ -1,11 +1,11 @@
-//! Routes: templates, methods, services.
+//! Routes: templates, methods, backends.
 
 use super::*;
 use crate::net::tls::trust::TrustAnchors;
 use crate::plan::blueprint::*;
 
 #[test]
-fn paths_begin_with_a_slash_and_hold_neither_schemes_nor_double_slashes() {
+fn paths_begin_with_a_slash_and_contain_neither_schemes_nor_double_slashes() {
     always(r#""UpstreamPathTemplate": "a", "DownstreamPathTemplate": "/b""#, r#"MG0302 "a""#);
     always(r#""DownstreamPathTemplate": "b""#, r#"MG0302 "b""#);
     always(r#""DownstreamPathTemplate": """#, r#"MG0301 """#);
@@ -14,11 +14,11 @@ fn paths_begin_with_a_slash_and_hold_neither_schemes_nor_double_slashes() {
     assert_eq!(ours, [r#"MG0302 "http://x/y""#, r#"MG0303 "http://x/y""#, r#"MG0304 "http://x/y""#]);
     let text =
         document(r#"{ "DownstreamPathTemplate": "/", "DownstreamHostAndPorts": [{ "Host": "h" }] }"#, "{}");
-    assert!(said(&text, true)[0].starts_with("MG0301 {"));
+    assert!(reported(&text, true)[0].starts_with("MG0301 {"));
 }
 
 #[test]
-fn a_placeholder_stands_once_and_has_a_value() {
+fn a_placeholder_occurs_once_and_has_a_value() {
     always(r#""UpstreamPathTemplate": "/{x}/{x}""#, r#"MG0305 "/{x}/{x}""#);
     always(r#""DownstreamPathTemplate": "/{x}/{x}""#, r#"MG0305 "/{x}/{x}""#);
     always(r#""UpstreamPathTemplate": "/{x""#, r#"MG0306 "/{x""#);
@@ -36,7 +36,7 @@ fn a_placeholder_stands_once_and_has_a_value() {
 fn equal_routes_may_not_share_a_method() {
     let two = |first: &str, second: &str| document(&format!("{}, {}", route(first), route(second)), "{}");
     let count = |first: &str, second: &str| {
-        said(&two(first, second), true).iter().filter(|line| line.starts_with("MG0308")).count()
+        reported(&two(first, second), true).iter().filter(|line| line.starts_with("MG0308")).count()
     };
     assert_eq!(count("", ""), 1);
     assert_eq!(count(r#""UpstreamHttpMethod": ["GET"]"#, r#""UpstreamHttpMethod": ["Post", "get"]"#), 1);
@@ -54,29 +54,29 @@ fn equal_routes_may_not_share_a_method() {
         1
     );
     assert_eq!(count("", r#""UpstreamPathTemplate": "/a/{y}", "DownstreamPathTemplate": "/{y}""#), 0);
-    assert_eq!(count("", r#""UpstreamHost": """#), 0, "to Ocelot an empty host is another text than none");
-    assert_eq!(said(&two("", r#""UpstreamHost": """#), false).len(), 1);
+    assert_eq!(count("", r#""UpstreamHost": """#), 0, "in Ocelot an empty host differs from a missing one");
+    assert_eq!(reported(&two("", r#""UpstreamHost": """#), false).len(), 1);
 }
 
 #[test]
-fn a_route_names_listeners_that_there_are() {
+fn the_listeners_of_a_route_exist() {
     const DOORS: &str = r#"[{ "Name": "in", "Address": "127.0.0.1:1" }, { "Address": "127.0.0.1:02" }]"#;
     let document = |routes: &str| format!(r#"{{ "Routes": [{routes}], "Listeners": {DOORS} }}"#);
     let with = |names: &str| document(&route(&format!(r#""Listeners": {names}"#)));
-    assert_eq!(said(&with(r#"["in", "127.0.0.1:2"]"#), false), [""; 0]);
-    assert_eq!(said(&with(r#"["in", "on"]"#), false), [r#"MG0339 "on""#]);
-    assert_eq!(said(&with("[]"), false), ["MG0339 []"]);
+    assert_eq!(reported(&with(r#"["in", "127.0.0.1:2"]"#), false), [""; 0]);
+    assert_eq!(reported(&with(r#"["in", "on"]"#), false), [r#"MG0339 "on""#]);
+    assert_eq!(reported(&with("[]"), false), ["MG0339 []"]);
     assert_eq!(both(r#""Listeners": ["127.0.0.1:8080"]"#).0, [""; 0]);
     let two = |first: &str, second: &str| document(&format!("{}, {}", route(first), route(second)));
     let one = r#""Listeners": ["in"]"#;
-    assert_eq!(said(&two(one, r#""Listeners": ["127.0.0.1:2"]"#), false), [""; 0]);
-    assert_eq!(said(&two(one, ""), false), [""; 0], "what is for one listener goes first");
-    assert_eq!(said(&two(one, one), false).len(), 1);
-    assert_eq!(said(&two("", one), false).len(), 1, "it never gets its turn");
+    assert_eq!(reported(&two(one, r#""Listeners": ["127.0.0.1:2"]"#), false), [""; 0]);
+    assert_eq!(reported(&two(one, ""), false), [""; 0], "a route for one listener comes first");
+    assert_eq!(reported(&two(one, one), false).len(), 1);
+    assert_eq!(reported(&two("", one), false).len(), 1, "it never matches");
 }
 
 #[test]
-fn a_route_needs_a_service_with_a_host() {
+fn a_route_needs_an_endpoint_with_a_host() {
     always(r#""DownstreamHostAndPorts": []"#, "MG0320 []");
     always(r#""DownstreamHostAndPorts": [{ "Port": 1 }]"#, r#"MG0321 { "Port": 1 }"#);
     always(r#""DownstreamHostAndPorts": [{ "Host": " ", "Port": 1 }]"#, r#"MG0321 " ""#);
@@ -90,17 +90,17 @@ fn a_route_needs_a_service_with_a_host() {
 }
 
 #[test]
-fn port_zero_and_no_port_keep_that_of_the_request() {
+fn port_zero_and_no_port_use_that_of_the_request() {
     let text = with(
         r#""DownstreamHostAndPorts": [{ "Host": "[::1]" }, { "Host": "h", "Port": 0 }, { "Host": "i", "Port": "8080" }]"#,
     );
-    let endpoints = &sound(&text, false).routes[0].cluster.endpoints;
+    let endpoints = &valid(&text, false).routes[0].cluster.endpoints;
     let expected = [("::1", None), ("h", None), ("i", Some(8080))];
     assert_eq!(endpoints.iter().map(|e| (e.host.as_str(), e.port)).collect::<Vec<_>>(), expected);
 }
 
 #[test]
-fn schemes_are_read_without_regard_to_case_and_an_absent_one_is_that_of_the_request() {
+fn schemes_are_case_insensitive_and_default_to_that_of_the_request() {
     for (scheme, read) in [
         (r#""HTTP""#, Scheme::Http),
         (r#""Https""#, Scheme::Https),
@@ -110,39 +110,39 @@ fn schemes_are_read_without_regard_to_case_and_an_absent_one_is_that_of_the_requ
         ("null", Scheme::SameAsClient),
     ] {
         let text = with(&format!(r#""DownstreamScheme": {scheme}"#));
-        assert_eq!(sound(&text, false).routes[0].cluster.scheme, read);
+        assert_eq!(valid(&text, false).routes[0].cluster.scheme, read);
     }
     lenient(r#""DownstreamScheme": "ftp""#, r#"MG0324 "ftp""#);
     assert_eq!(status(r#""DownstreamScheme": "ftp""#), Some(500));
 }
 
 #[test]
-fn accepting_any_certificate_is_warned_of_where_there_could_be_one() {
+fn accepting_any_certificate_is_a_warning_where_tls_is_possible() {
     let any = r#""DangerousAcceptAnyServerCertificateValidator": true"#;
     quiet(any);
     for scheme in [r#""https""#, "null"] {
-        let written = format!(r#""DownstreamScheme": {scheme}, {any}"#);
+        let settings = format!(r#""DownstreamScheme": {scheme}, {any}"#);
         let warned = vec!["(MG0460) true".to_owned()];
-        assert_eq!(both(&written), (warned.clone(), warned));
+        assert_eq!(both(&settings), (warned.clone(), warned));
         assert_eq!(
-            sound(&with(&written), false).routes[0].cluster.tls.trust,
+            valid(&with(&settings), false).routes[0].cluster.tls.trust,
             TrustAnchors::DangerousAcceptAny
         );
     }
 }
 
 #[test]
-fn methods_are_words() {
+fn methods_are_tokens() {
     always(r#""UpstreamHttpMethod": ["GET", "a b"]"#, r#"MG0310 "a b""#);
     lenient(r#""DownstreamHttpMethod": "a b""#, r#"MG0327 "a b""#);
     assert_eq!(status(r#""DownstreamHttpMethod": "a b", "DownstreamScheme": "ftp""#), Some(404));
-    let read = sound(
+    let read = valid(
         &with(r#""UpstreamHttpMethod": ["Get", " put ", "PURGE", "get"], "DownstreamHttpMethod": "post""#),
         true,
     );
     assert_eq!(read.routes[0].matcher.methods, ["GET", "PUT", "PURGE"]);
     assert_eq!(read.routes[0].backend_method.as_deref(), Some("POST"));
-    assert_eq!(sound(&with(r#""DownstreamHttpMethod": """#), false).routes[0].backend_method, None);
+    assert_eq!(valid(&with(r#""DownstreamHttpMethod": """#), false).routes[0].backend_method, None);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn http_versions_have_ocelots_grammar() {
         r#"MG0921 "3.0""#,
     );
     let read = |version: &str| {
-        sound(&with(&format!(r#""DownstreamHttpVersion": {version}"#)), true).routes[0].http_version.value
+        valid(&with(&format!(r#""DownstreamHttpVersion": {version}"#)), true).routes[0].http_version.value
     };
     assert_eq!(
         (read(r#""1.0""#), read("1.1"), read(r#""2""#)),
@@ -169,10 +169,10 @@ fn http_versions_have_ocelots_grammar() {
 fn a_route_that_can_never_match_is_a_warning() {
     let routes = |first: &str, second: &str| document(&format!("{}, {}", route(first), route(second)), "{}");
     let below = r#""UpstreamPathTemplate": "/a/b/{x}""#;
-    assert_eq!(said(&routes("", below), false), [r#"(MG0309) "/a/b/{x}""#]);
-    assert_eq!(said(&routes(below, ""), false), [] as [&str; 0]);
-    assert_eq!(said(&routes("", ""), false), [r#"MG0308 "/a/{x}""#], "a duplicate is told once");
+    assert_eq!(reported(&routes("", below), false), [r#"(MG0309) "/a/b/{x}""#]);
+    assert_eq!(reported(&routes(below, ""), false), [] as [&str; 0]);
+    assert_eq!(reported(&routes("", ""), false), [r#"MG0308 "/a/{x}""#], "a duplicate is reported once");
     let mut loaded = load(&routes("", below), false);
     compile(&mut loaded);
-    assert_eq!(loaded.diagnostics.list[0].help[0], "all its requests go to /a/{x}, at gateway.json:1:40");
+    assert_eq!(loaded.diagnostics.list[0].help[0], "all its requests match /a/{x}, at gateway.json:1:40");
 }

@@ -1,6 +1,6 @@
-//! `AuthenticationSchemes`: what is said of each mistake, and what sound schemes come to.
+//! `AuthenticationSchemes`: the diagnostics of each error, and the settings of valid schemes.
 
-use super::{route, said};
+use super::{reported, route};
 use crate::config::{Environment, InMemoryFiles};
 use crate::plan::compile;
 use crate::plan::document::load_texts;
@@ -31,23 +31,23 @@ fn files(path: &Path, _: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// `(code, message)` of all that is said, and the scheme where it is sound.
+/// `(code, message)` of all diagnostics, and the scheme if it is valid.
 fn read(settings: &str, ocelot: bool) -> (Vec<(&'static str, String)>, Option<SchemeKind>) {
     let text = scheme(settings);
     let texts =
         InMemoryFiles { files: &[("gateway.json", text.as_str())], ocelot, ..InMemoryFiles::default() };
     let mut loaded = load_texts(&texts, Environment { variable: &|_| None, read: &files });
     let blueprint = compile(&mut loaded);
-    let said = loaded.diagnostics.sorted().into_iter().map(|d| (d.code.0, d.message.clone())).collect();
+    let reported = loaded.diagnostics.sorted().into_iter().map(|d| (d.code.0, d.message.clone())).collect();
     let kind = blueprint
         .and_then(|plan| Some(plan.routes[0].stages.authentication.as_ref()?.schemes[0].kind.clone()));
-    (said, kind)
+    (reported, kind)
 }
 
 fn jwt(settings: &str, ocelot: bool) -> JwtSettings {
     match read(&format!(r#""Type": "JwtBearer", {settings}"#), ocelot) {
         (_, Some(SchemeKind::Jwt(jwt))) => *jwt,
-        (said, _) => panic!("{settings}: {said:?}"),
+        (reported, _) => panic!("{settings}: {reported:?}"),
     }
 }
 
@@ -56,7 +56,7 @@ fn codes(settings: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_key_decides_the_algorithms_and_the_list_only_takes_away() {
+fn the_key_determines_the_algorithms_and_the_list_restricts_them() {
     let secret = |text: &str| format!(r#""SigningKey": "{text}""#);
     assert_eq!(jwt(&secret(SECRET), false).algorithms, [Algorithm::HS256]);
     let all = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
@@ -78,7 +78,7 @@ fn the_key_decides_the_algorithms_and_the_list_only_takes_away() {
 }
 
 #[test]
-fn what_is_not_written_has_safe_defaults() {
+fn missing_settings_have_safe_defaults() {
     let ours = jwt(&format!(r#""SigningKey": "{SECRET}""#), false);
     assert_eq!((ours.clock_skew, ours.locations.header.as_str()), (Duration::from_secs(60), "Authorization"));
     assert_eq!(jwt(&format!(r#""SigningKey": "{SECRET}""#), true).clock_skew, Duration::from_secs(300));
@@ -92,14 +92,14 @@ fn what_is_not_written_has_safe_defaults() {
             && remote.refresh == Duration::from_secs(300)
             && remote.min_refresh_interval == Duration::from_secs(2)
     );
-    let (said, kind) = read(r#""Type": "apikey", "KeysFile": "keys.json""#, false);
-    let Some(SchemeKind::ApiKey(keys)) = kind else { panic!("{said:?}") };
+    let (reported, kind) = read(r#""Type": "apikey", "KeysFile": "keys.json""#, false);
+    let Some(SchemeKind::ApiKey(keys)) = kind else { panic!("{reported:?}") };
     assert_eq!((keys.locations.header.as_str(), keys.keys.len()), ("X-Api-Key", 1));
     assert!(matches!(read(r#""Type": "Basic", "UsersFile": "users""#, false).1, Some(SchemeKind::Basic(_))));
 }
 
 #[test]
-fn every_mistake_of_a_scheme_has_its_code() {
+fn every_error_of_a_scheme_has_its_code() {
     for (settings, expected) in [
         ("", vec!["MG0440"]),
         (r#""Type": "Jwt""#, vec!["MG0440"]),
@@ -140,26 +140,26 @@ fn plain_http_and_any_audience_are_warnings() {
         (r#""JwksUri": "http://127.0.0.1:9105/keys", "Audience": "a""#, vec![]),
         (r#""JwksUri": "https://id.example/keys""#, vec!["MG0448"]),
     ] {
-        let (said, kind) = read(&format!(r#""Type": "JwtBearer", {settings}"#), false);
-        let codes: Vec<_> = said.iter().map(|(code, _)| *code).collect();
-        assert!(codes == expected && kind.is_some(), "{settings}: {said:?}");
+        let (reported, kind) = read(&format!(r#""Type": "JwtBearer", {settings}"#), false);
+        let codes: Vec<_> = reported.iter().map(|(code, _)| *code).collect();
+        assert!(codes == expected && kind.is_some(), "{settings}: {reported:?}");
     }
 }
 
 #[test]
-fn what_is_said_never_repeats_a_secret() {
+fn diagnostics_never_contain_a_secret() {
     let text = scheme(r#""Type": "JwtBearer", "SigningKey": "hunter2""#);
-    assert_eq!(said(&text, false), [r#"MG0443 "hunter2""#]);
-    let (said, _) = read(r#""Type": "JwtBearer", "SigningKey": "hunter2""#, false);
-    assert!(!said[0].1.contains("hunter2"), "{said:?}");
+    assert_eq!(reported(&text, false), [r#"MG0443 "hunter2""#]);
+    let (reported, _) = read(r#""Type": "JwtBearer", "SigningKey": "hunter2""#, false);
+    assert!(!reported[0].1.contains("hunter2"), "{reported:?}");
 }
 
 #[test]
-fn a_route_that_lets_everybody_in_asks_for_nothing() {
+fn a_route_with_allow_anonymous_requires_nothing() {
     let route =
         route(r#""AuthenticationOptions": { "AuthenticationProviderKeys": ["S"], "AllowAnonymous": true }"#);
     let text = format!(
         r#"{{ "AuthenticationSchemes": {{ "S": {{ "Type": "JwtBearer", "SigningKey": "{SECRET}" }} }}, "Routes": [{route}] }}"#
     );
-    assert!(super::sound(&text, false).routes[0].stages.authentication.is_none());
+    assert!(super::valid(&text, false).routes[0].stages.authentication.is_none());
 }

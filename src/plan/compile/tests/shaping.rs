@@ -1,4 +1,4 @@
-//! Header transforms, claims and conditions, as they are read.
+//! Header transforms, claims and conditions: how they are compiled.
 
 use super::*;
 use crate::plan::blueprint::TraceMode;
@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 fn changes(setting: &str, ocelot: bool) -> Vec<HeaderEdit> {
     let text = with(setting);
-    let shaping = sound(&text, ocelot).routes.remove(0).transforms;
+    let shaping = valid(&text, ocelot).routes.remove(0).transforms;
     [shaping.headers.request, shaping.headers.response].concat()
 }
 
-/// What one header of a request or an answer becomes.
+/// The action on one header of a request or a response.
 fn action(way: &str, name: &str, value: &str, ocelot: bool) -> Option<String> {
     let setting = format!(r#""{way}HeaderTransform": {{ "{name}": {value} }}"#);
     let change = changes(&setting, ocelot).pop()?;
@@ -36,7 +36,7 @@ fn answer(name: &str, value: &str, ocelot: bool) -> Option<String> {
 }
 
 #[test]
-fn a_text_without_a_comma_is_set_on_requests_and_added_to_answers() {
+fn a_text_without_a_comma_is_set_on_requests_and_added_to_responses() {
     for ocelot in [false, true] {
         assert_eq!(request(r#"" Bob ""#, ocelot).as_deref(), Some(r#"set "Bob""#));
         assert_eq!(answer("X-A", r#""Bob""#, ocelot).as_deref(), Some(r#"default "Bob""#));
@@ -49,7 +49,7 @@ fn a_text_without_a_comma_is_set_on_requests_and_added_to_answers() {
 }
 
 #[test]
-fn a_text_with_a_comma_is_found_and_replaced() {
+fn a_text_with_a_comma_is_find_and_replace() {
     assert_eq!(
         request(r#""a , {BaseUrl}/x""#, true).as_deref(),
         Some(r#"first "a " "http://localhost:5000/x""#)
@@ -63,7 +63,7 @@ fn a_text_with_a_comma_is_found_and_replaced() {
 }
 
 #[test]
-fn what_ocelot_cannot_resolve_removes_a_header_of_a_request_and_adds_none_to_an_answer() {
+fn an_unresolved_placeholder_removes_a_request_header_and_adds_no_response_header() {
     assert_eq!(request(r#""{Unknown}""#, true).as_deref(), Some("remove"));
     assert_eq!(request(r#""""#, true).as_deref(), Some("remove"));
     assert_eq!(request(r#""a,{RemoteIpAddress}""#, true), None);
@@ -74,7 +74,7 @@ fn what_ocelot_cannot_resolve_removes_a_header_of_a_request_and_adds_none_to_an_
 }
 
 #[test]
-fn placeholders_stand_anywhere_and_braces_around_other_things_are_braces() {
+fn placeholders_may_be_anywhere_and_other_braces_are_literal() {
     let text = r#""{x}-{RemoteIpAddress}; {\"a\":{\"b\":1}}""#;
     let expected = r#"set "{x}-{RemoteIpAddress}; {"a":{"b":1}}""#;
     assert_eq!(request(text, false).as_deref(), Some(expected));
@@ -82,7 +82,7 @@ fn placeholders_stand_anywhere_and_braces_around_other_things_are_braces() {
 }
 
 #[test]
-fn a_change_may_be_said_at_length() {
+fn an_edit_may_be_an_object() {
     for (form, expected) in [
         (r#"{ "Set": "a, b" }"#, r#"set "a, b""#),
         (r#"{ "append": "{x}" }"#, r#"append "{x}""#),
@@ -96,7 +96,7 @@ fn a_change_may_be_said_at_length() {
 }
 
 #[test]
-fn malformed_changes_are_told() {
+fn malformed_edits_are_reported() {
     let headers = |value: &str| format!(r#""UpstreamHeaderTransform": {{ "X-A": {value} }}"#);
     always(&headers(r#"",b""#), r#"MG0420 ",b""#);
     always(&headers(r#""é""#), r#"MG0420 "é""#);
@@ -113,12 +113,12 @@ fn malformed_changes_are_told() {
 }
 
 #[test]
-fn global_transforms_hold_for_headers_that_the_route_does_not_name() {
+fn global_transforms_apply_to_headers_that_the_route_does_not_name() {
     let text = document(
         &route(r#""UpstreamHeaderTransform": { "X-A": null, "x-b": "1" }"#),
         r#"{ "UpstreamHeaderTransform": { "X-A": "2", "X-B": "3" }, "DownstreamHeaderTransform": { "X-C": "4" } }"#,
     );
-    let headers = sound(&text, false).routes.remove(0).transforms.headers;
+    let headers = valid(&text, false).routes.remove(0).transforms.headers;
     let names =
         |changes: &[HeaderEdit]| changes.iter().map(|change| change.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&headers.request), ["X-A", "x-b", "X-B"]);
@@ -126,64 +126,70 @@ fn global_transforms_hold_for_headers_that_the_route_does_not_name() {
     assert_eq!(names(&headers.response), ["X-C"]);
 }
 
-/// The warning that nobody is known does not come where callers say who they are.
+/// With an authentication scheme, so that the warning about claims without authentication does not occur.
 fn known(settings: &str) -> String {
     let scheme = r#""AuthenticationSchemes": { "Bearer": { "Type": "JwtBearer", "Issuer": "i", "Audience": "a", "SigningKey": "0123456789abcdef0123456789abcdef" } }"#;
     let keys = r#""AuthenticationOptions": { "AuthenticationProviderKeys": ["Bearer"] }"#;
     with(&format!("{settings}, {keys}")).replacen('{', &format!("{{ {scheme}, "), 1)
 }
 
-fn known_said(settings: &str, ocelot: bool) -> Vec<String> {
-    let mut all = said(&known(settings), ocelot);
+fn reported_with_scheme(settings: &str, ocelot: bool) -> Vec<String> {
+    let mut all = reported(&known(settings), ocelot);
     all.retain(|line| !line.contains("MG09"));
     all
 }
 
 #[test]
-fn malformed_claims_are_told() {
+fn malformed_claims_are_reported() {
     for setting in ["AddClaimsToRequest", "AddHeadersToRequest", "AddQueriesToRequest"] {
         let text = format!(r#""{setting}": {{ "X": "nonsense", "Y": "Claims[sub] > value" }}"#);
-        assert_eq!(known_said(&text, false), [r#"MG0409 "nonsense""#]);
-        assert_eq!(known_said(&text, true), [r#"(MG0409) "nonsense""#]);
+        assert_eq!(reported_with_scheme(&text, false), [r#"MG0409 "nonsense""#]);
+        assert_eq!(reported_with_scheme(&text, true), [r#"(MG0409) "nonsense""#]);
     }
     let framing =
         r#""AddHeadersToRequest": { "Host x": "Claims[sub] > value", "Connection": "Claims[sub] > value" }"#;
-    assert_eq!(known_said(framing, true), [r#"(MG0420) "Host x""#, r#"(MG0420) "Connection""#]);
+    assert_eq!(reported_with_scheme(framing, true), [r#"(MG0420) "Host x""#, r#"(MG0420) "Connection""#]);
     let path = r#""ChangeDownstreamPathTemplate": { "y": "Claims[sub] > value" }"#;
-    assert_eq!(known_said(path, false), [r#"MG0423 "y""#]);
+    assert_eq!(reported_with_scheme(path, false), [r#"MG0423 "y""#]);
     assert_eq!(
-        known_said(r#""ChangeDownstreamPathTemplate": { "x": "Claims[sub] > value" }"#, false),
+        reported_with_scheme(r#""ChangeDownstreamPathTemplate": { "x": "Claims[sub] > value" }"#, false),
         [""; 0]
     );
-    let nobody = r#""AddHeadersToRequest": { "X": "Claims[sub] > value" }"#;
-    assert_eq!(both(nobody), (vec![r#"(MG0422) "X""#.to_owned()], vec![r#"(MG0422) "X""#.to_owned()]));
+    let unauthenticated = r#""AddHeadersToRequest": { "X": "Claims[sub] > value" }"#;
+    assert_eq!(
+        both(unauthenticated),
+        (vec![r#"(MG0422) "X""#.to_owned()], vec![r#"(MG0422) "X""#.to_owned()])
+    );
 }
 
 #[test]
-fn claims_asked_for_name_values_and_placeholders_of_the_route() {
+fn required_claims_contain_values_and_placeholders_of_the_route() {
     let required = |value: &str| format!(r#""RouteClaimsRequirement": {{ "a:b": {value} }}"#);
     for value in [r#""x""#, r#"["x", "{x}"]"#, r#""{""#, "7"] {
-        assert_eq!(known_said(&required(value), false), [""; 0], "{value}");
+        assert_eq!(reported_with_scheme(&required(value), false), [""; 0], "{value}");
     }
-    assert_eq!(known_said(&required(r#""{y}""#), false), [r#"MG0421 "{y}""#]);
-    assert_eq!(known_said(&required(r#""{y}""#), true), [r#"(MG0421) "{y}""#]);
-    assert_eq!(known_said(&required("[]"), false), ["MG0421 []"]);
+    assert_eq!(reported_with_scheme(&required(r#""{y}""#), false), [r#"MG0421 "{y}""#]);
+    assert_eq!(reported_with_scheme(&required(r#""{y}""#), true), [r#"(MG0421) "{y}""#]);
+    assert_eq!(reported_with_scheme(&required("[]"), false), ["MG0421 []"]);
 }
 
 #[test]
-fn a_condition_is_compiled_when_the_document_is_read() {
+fn a_condition_is_compiled_with_the_document() {
     let condition = |source: &str| format!(r#""RouteClaimsExpression": "{source}""#);
-    assert_eq!(known_said(&condition("'a' in scopes && path.x == claims.sub"), false), [""; 0]);
+    assert_eq!(reported_with_scheme(&condition("'a' in scopes && path.x == claims.sub"), false), [""; 0]);
     for ocelot in [false, true] {
-        assert_eq!(known_said(&condition("clams.sub == 'a'"), ocelot), [r#"MG0421 "clams.sub == 'a'""#]);
-        assert_eq!(known_said(&condition("claims.sub =="), ocelot), [r#"MG0421 "claims.sub ==""#]);
+        assert_eq!(
+            reported_with_scheme(&condition("clams.sub == 'a'"), ocelot),
+            [r#"MG0421 "clams.sub == 'a'""#]
+        );
+        assert_eq!(reported_with_scheme(&condition("claims.sub =="), ocelot), [r#"MG0421 "claims.sub ==""#]);
     }
 }
 
 #[test]
-fn traces_are_continued_unless_the_document_says_otherwise_or_asks_for_ocelot() {
+fn traces_are_continued_unless_configured_otherwise_or_under_ocelot() {
     let mode = |text: &str, ocelot: bool| -> Option<TraceMode> {
-        sound(&format!(r#"{{ {text} "Routes": [{}] }}"#, route("")), ocelot).trace_context
+        valid(&format!(r#"{{ {text} "Routes": [{}] }}"#, route("")), ocelot).trace_context
     };
     assert_eq!((mode("", false), mode("", true)), (Some(Mode::Continue), None));
     assert_eq!(mode(r#""TraceContext": "start","#, true), Some(Mode::Start));
@@ -197,7 +203,7 @@ proptest! {
         let way = ["Upstream", "Downstream"][way];
         let value = serde_json::Value::from(text.clone());
         let setting = format!(r#""{way}HeaderTransform": {{ "X-A": {value}, "Content-Type": {{ "Set": {value} }} }}"#);
-        let lines = said(&with(&setting), ocelot);
+        let lines = reported(&with(&setting), ocelot);
         prop_assert!(lines.iter().all(|line| line.contains("MG0420")), "{:?}", lines);
         if text.is_ascii() && !text.is_empty() && !text.contains(['{', ',']) && text.trim() == text {
             prop_assert_eq!(action(way, "X-B", &format!(r#"{{ "Set": {value} }}"#), ocelot), Some(format!("set \"{text}\"")));

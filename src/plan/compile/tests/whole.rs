@@ -6,7 +6,7 @@ use super::*;
 fn aggregates_obey_ocelots_rules_and_ours() {
     let lines = |routes: &str, aggregates: &str, ocelot: bool| -> Vec<String> {
         let text = format!(r#"{{ "Routes": [{routes}], "Aggregates": [{aggregates}] }}"#);
-        said(&text, ocelot)
+        reported(&text, ocelot)
     };
     let k = route(
         r#""Key": "K", "UpstreamPathTemplate": "/k", "DownstreamPathTemplate": "/k", "UpstreamHttpMethod": ["POST"]"#,
@@ -30,15 +30,15 @@ fn aggregates_obey_ocelots_rules_and_ours() {
     assert_eq!(lines(&shared, &one(r#"["K", "L"]"#), true), [r#"(MG0503) "K""#, r#"(MG0503) "L""#]);
     let named = r#"{ "RouteKeys": ["K"], "UpstreamPathTemplate": "/g", "Aggregator": "Mine" }"#;
     assert_eq!(lines(&k, named, true), [r#"(MG0507) "Mine""#]);
-    let crooked = r#"{ "RouteKeys": ["K"], "UpstreamPathTemplate": "g" }"#;
+    let invalid = r#"{ "RouteKeys": ["K"], "UpstreamPathTemplate": "g" }"#;
     assert_eq!(
-        (lines(&k, crooked, true), lines(&k, crooked, false)),
+        (lines(&k, invalid, true), lines(&k, invalid, false)),
         (vec![r#"(MG0506) "g""#.into()], vec![r#"MG0506 "g""#.into()])
     );
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
+fn all_errors_are_reported_together() {
     let text = document(
         &route(
             r#""DownstreamPathTemplate": "b", "DownstreamHostAndPorts": [],
@@ -46,14 +46,14 @@ fn every_mistake_is_told_at_once() {
         ),
         "{}",
     );
-    let codes: Vec<String> = said(&text, true).iter().map(|line| line[..6].to_owned()).collect();
+    let codes: Vec<String> = reported(&text, true).iter().map(|line| line[..6].to_owned()).collect();
     let mut sorted = codes.clone();
     sorted.sort();
     assert_eq!(sorted, ["MG0302", "MG0320", "MG0325", "MG0401"]);
 }
 
 #[test]
-fn nothing_more_is_said_of_a_value_that_could_not_be_read() {
+fn a_value_that_cannot_be_parsed_is_reported_once() {
     assert_eq!(both(r#""DownstreamHostAndPorts": 5"#).0, ["MG0101 5"]);
     assert_eq!(both(r#""Timeout": "x""#).0, [r#"MG0106 "x""#]);
 }
@@ -68,13 +68,13 @@ fn names_are_unique_and_come_from_the_configuration() {
         route(r#""Key": "K", "UpstreamPathTemplate": "/q/{x}""#),
     ];
     let names: Vec<String> =
-        sound(&document(&routes.join(","), "{}"), true).routes.into_iter().map(|r| r.name).collect();
+        valid(&document(&routes.join(","), "{}"), true).routes.into_iter().map(|r| r.name).collect();
     assert_eq!(names, ["K", "/p/{x}", "POST /p/{x}", "/p/{x} #3", "K #4"]);
 }
 
 #[test]
 fn the_state_key_is_ocelots_load_balancer_key() {
-    let read = sound(
+    let read = valid(
         &with(r#""UpstreamHttpMethod": ["Get", "POST"], "LoadBalancerOptions": { "Type": "RoundRobin" }"#),
         true,
     );
@@ -83,12 +83,12 @@ fn the_state_key_is_ocelots_load_balancer_key() {
 }
 
 #[test]
-fn values_know_where_they_come_from() {
+fn values_have_their_origin() {
     let text = document(
         &route(r#""PreserveHost": true"#),
         r#"{ "RequestIdKey": "X-Id", "Metadata": { "a": "1" } }"#,
     );
-    let read = sound(&text, false);
+    let read = valid(&text, false);
     let route = &read.routes[0];
     let at =
         |span: Option<crate::config::Span>| span.map(|span| &text[span.start as usize..span.end as usize]);

@@ -29,12 +29,12 @@ impl Folder {
     }
 }
 
-fn said(loaded: &Loaded) -> String {
+fn reported(loaded: &Loaded) -> String {
     render::text(&loaded.diagnostics, &loaded.sources, render::Style::default())
 }
 
 fn clean(loaded: Loaded) -> Loaded {
-    assert!(loaded.diagnostics.list.is_empty(), "{}", said(&loaded));
+    assert!(loaded.diagnostics.list.is_empty(), "{}", reported(&loaded));
     loaded
 }
 
@@ -72,7 +72,7 @@ fn without_names_gateway_json_comes_before_ocelot_json() {
 }
 
 #[test]
-fn nothing_found_is_said_and_still_watched() {
+fn missing_files_are_reported_and_watched() {
     let loaded = Folder::with(&[]).load(&[]);
     assert_eq!(codes(&loaded), ["MG0005"]);
     assert!(loaded.root.is_none());
@@ -85,14 +85,14 @@ fn unreadable_files_are_diagnostics() {
     fs::write(folder.path().join("bytes.json"), b"{\n \"a\": \"\xff\" }").unwrap();
     assert_eq!(codes(&folder.load(&["gone.json"])), ["MG0001"]);
     let loaded = folder.load(&["bytes.json"]);
-    assert!(said(&loaded).contains("is not UTF-8: invalid byte in line 2"), "{}", said(&loaded));
+    assert!(reported(&loaded).contains("is not UTF-8: invalid byte in line 2"), "{}", reported(&loaded));
     let large = fs::File::create(folder.path().join("large.json")).unwrap();
     large.set_len(crate::config::files::MAX_FILE + 1).unwrap();
     assert_eq!(codes(&folder.load(&["large.json"])), ["MG0002"]);
 }
 
 #[test]
-fn of_a_directory_the_parts_are_put_together_in_the_order_of_their_names() {
+fn the_files_of_a_directory_are_merged_in_the_order_of_their_names() {
     let folder = Folder::with(&[
         ("ocelot.b.json", &route("b")),
         ("Ocelot.C.json", &route("c")),
@@ -108,7 +108,7 @@ fn of_a_directory_the_parts_are_put_together_in_the_order_of_their_names() {
 }
 
 #[test]
-fn of_a_directory_only_the_global_file_is_asked_for_global_configuration() {
+fn in_a_directory_global_configuration_comes_from_the_global_file_only() {
     let global =
         "{ \"GlobalConfiguration\": { \"BaseUrl\": \"http://a\" }, \"Routes\": [{ \"Key\": \"g\" }] }";
     let other =
@@ -131,21 +131,21 @@ fn of_a_directory_only_the_global_file_is_asked_for_global_configuration() {
 }
 
 #[test]
-fn a_directory_with_just_the_main_file_is_that_file() {
+fn a_directory_with_only_the_main_file_equals_that_file() {
     let main = "{ \"GlobalConfiguration\": { \"BaseUrl\": \"http://a\" } }";
     let loaded = clean(Folder::with(&[("gateway.json", main)]).load(&["."]));
     assert!(loaded.root.unwrap().get_ignore_case("GlobalConfiguration").is_some());
 }
 
 #[test]
-fn a_main_file_beside_parts_and_a_second_family_are_not_passed_over_in_silence() {
+fn a_main_file_next_to_parts_and_a_second_file_set_are_reported() {
     let folder = Folder::with(&[("gateway.json", "{}"), ("gateway.a.json", "{}"), ("ocelot.json", "{}")]);
     assert_eq!(codes(&folder.load(&["."])), ["MG0212", "MG0212"]);
     assert_eq!(codes(&Folder::with(&[("other.json", "{}")]).load(&["."])), ["MG0005"]);
 }
 
 #[test]
-fn listed_files_are_put_together_in_the_order_given() {
+fn listed_files_are_merged_in_the_given_order() {
     let folder = Folder::with(&[
         ("z.json", &route("z")),
         ("a.json", "{ \"GlobalConfiguration\": {}, \"Routes\": [{ \"Key\": \"a\" }], \"Limits\": {} }"),
@@ -154,7 +154,7 @@ fn listed_files_are_put_together_in_the_order_given() {
 }
 
 #[test]
-fn a_section_may_stand_in_one_file_only() {
+fn a_section_may_be_in_one_file_only() {
     let files = [
         ("a.json", "{ \"Limits\": {}, \"GlobalConfiguration\": {} }"),
         ("b.json", "{ \"limits\": {}, \"GlobalConfiguration\": {}, \"x-a\": 1 }"),
@@ -163,14 +163,14 @@ fn a_section_may_stand_in_one_file_only() {
     let loaded = load_texts(&texts, Environment::of_process());
     assert_eq!(codes(&loaded), ["MG0210", "MG0210"]);
     assert!(
-        said(&loaded).contains("it is first defined at a.json:1:3; remove one of them"),
+        reported(&loaded).contains("it is first defined at a.json:1:3; remove one of them"),
         "{}",
-        said(&loaded)
+        reported(&loaded)
     );
 }
 
 #[test]
-fn one_broken_file_leaves_no_tree_to_guess_about() {
+fn one_invalid_file_leaves_no_tree() {
     let folder = Folder::with(&[("gateway.a.json", "{ \"Routes\": [ }"), ("gateway.b.json", "{}")]);
     let loaded = folder.load(&["."]);
     assert!(loaded.root.is_none() && loaded.diagnostics.has_errors());
@@ -178,7 +178,7 @@ fn one_broken_file_leaves_no_tree_to_guess_about() {
 }
 
 #[test]
-fn single_quotes_are_for_ocelots_files() {
+fn single_quotes_are_accepted_in_ocelot_files_only() {
     let text = "{ 'Routes': [ { Key: 'a' } ] }";
     let of = |name: &str, text: &str, ocelot| {
         let files = [(name, text)];
@@ -198,7 +198,7 @@ fn single_quotes_are_for_ocelots_files() {
 }
 
 #[test]
-fn placeholders_are_filled_in_after_the_merge() {
+fn placeholders_are_interpolated_after_the_merge() {
     let variable = |name: &str| (name == "KEY").then(|| "filled".to_owned());
     let environment = Environment { variable: &variable, ..Environment::of_process() };
     let files = [("a.json", "{ \"Routes\": [ { \"Key\": \"${KEY}\" }, { \"Key\": \"${NONE}\" } ] }")];
@@ -208,7 +208,7 @@ fn placeholders_are_filled_in_after_the_merge() {
 }
 
 #[test]
-fn files_that_placeholders_name_are_watched_even_before_they_exist() {
+fn files_of_placeholders_are_watched_even_before_they_exist() {
     let folder = Folder::with(&[("gateway.json", "{ \"Routes\": [ { \"Key\": \"${file:/gone/key}\" } ] }")]);
     let loaded = folder.load(&[]);
     assert_eq!(codes(&loaded), ["MG0202"]);
@@ -216,7 +216,7 @@ fn files_that_placeholders_name_are_watched_even_before_they_exist() {
 }
 
 #[test]
-fn policies_lie_beside_the_main_file_or_where_the_user_says() {
+fn policies_are_next_to_the_main_file_or_in_the_configured_directory() {
     let main = "{ \"Routes\": [ { \"Policies\": [\"edge\"] } ] }";
     let folder = Folder::with(&[
         ("conf/gateway.json", main),
@@ -238,7 +238,7 @@ fn policies_lie_beside_the_main_file_or_where_the_user_says() {
 }
 
 #[test]
-fn a_policies_directory_that_the_user_named_must_exist() {
+fn a_configured_policies_directory_must_exist() {
     let folder = Folder::with(&[("gateway.json", "{}")]);
     let policies = Some(folder.path().join("gone"));
     let request = Request { base_dir: folder.path().into(), policies, ..Request::default() };
@@ -246,12 +246,12 @@ fn a_policies_directory_that_the_user_named_must_exist() {
 }
 
 #[test]
-fn the_working_directory_is_named_as_the_user_would() {
+fn the_working_directory_has_a_readable_name() {
     let files = crate::config::files::find(&[], Path::new(""), &mut Default::default());
     assert!(files.watched.iter().all(|path| path.components().count() == 1), "{:?}", files.watched);
 }
 
-/// A configuration with a little of everything.
+/// A configuration with most kinds of values.
 const SAMPLE: &str = r#"{ "$schema": "s", // note
   "Listeners": [{ "Name": "a", "Address": "127.0.0.1:8080" }], "Limits": { "MaxRequestBodySize": "4MiB" },
   "GlobalConfiguration": { "Policies": ["p"], "Timeout": "1s", "Metadata": { "a:b": 1 } },
@@ -261,7 +261,7 @@ const SAMPLE: &str = r#"{ "$schema": "s", // note
 
 proptest::proptest! {
     #[test]
-    fn no_slip_of_the_keyboard_makes_it_panic(
+    fn no_typo_causes_a_panic(
         at in 0usize..700, length in 0usize..12, insert in "[\\[\\]{}\",:'/*\\\\a1${é \n-]{0,3}", in_policy: bool,
     ) {
         let from = SAMPLE.floor_char_boundary(at.min(SAMPLE.len()));
@@ -274,8 +274,8 @@ proptest::proptest! {
         if let Some(root) = &loaded.root {
             let _: crate::plan::document::Document = crate::config::de::read(root, &mut loaded.diagnostics, options);
         }
-        let shown = said(&loaded);
-        proptest::prop_assert!(loaded.root.is_some() || shown.contains("error["), "{}", shown);
+        let rendered = reported(&loaded);
+        proptest::prop_assert!(loaded.root.is_some() || rendered.contains("error["), "{}", rendered);
         let _ = render::json(&loaded.diagnostics, &loaded.sources);
     }
 }

@@ -1,4 +1,4 @@
-//! Documents as they are read, merged and described.
+//! Documents: reading, merging and descriptions.
 
 use super::*;
 
@@ -12,14 +12,14 @@ fn keys(schema: &serde_json::Value, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_route_is_small_because_there_may_be_ten_thousand() {
+fn a_route_document_is_small() {
     let size = size_of::<RouteDocument>();
-    // 16 bytes belong to the feature of tests.
+    // 16 bytes belong to the fixture feature of the tests.
     assert!(size <= 1672 + 16, "{size} bytes");
 }
 
 #[test]
-fn the_schema_speaks_ocelots_words_and_describes_every_setting() {
+fn the_schema_has_ocelots_names_and_describes_every_setting() {
     let schema = schemars::schema_for!(Document).to_value();
     let route = keys(&schema, "RouteDocument");
     assert!(route.contains(&"UpstreamPathTemplate".to_owned()), "{route:?}");

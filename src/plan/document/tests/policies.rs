@@ -10,7 +10,7 @@ fn loaded(main: &str, policies: &[(&str, &str)]) -> Loaded {
     )
 }
 
-fn said(loaded: &Loaded) -> String {
+fn reported(loaded: &Loaded) -> String {
     render::text(&loaded.diagnostics, &loaded.sources, render::Style::default())
 }
 
@@ -31,7 +31,7 @@ fn plain(node: &Node) -> serde_json::Value {
     }
 }
 
-/// The only route, with its policies under it.
+/// The only route, with its policies merged.
 fn effective(main: &str, policies: &[(&str, &str)]) -> (serde_json::Value, Loaded) {
     let loaded = loaded(main, policies);
     let route =
@@ -66,7 +66,7 @@ fn objects_merge_per_property_maps_by_key_and_lists_are_replaced() {
         ),
     ];
     let (route, loaded) = effective(main, &policies);
-    assert!(loaded.diagnostics.list.is_empty(), "{}", said(&loaded));
+    assert!(loaded.diagnostics.list.is_empty(), "{}", reported(&loaded));
     let expected = serde_json::json!({
         "Policies": ["first", "second"],
         "QoSOptions": { "timeout": 1, "BreakDuration": 5 },
@@ -79,7 +79,7 @@ fn objects_merge_per_property_maps_by_key_and_lists_are_replaced() {
 }
 
 #[test]
-fn an_entry_of_a_map_is_taken_whole() {
+fn an_entry_of_a_map_is_replaced_as_a_whole() {
     let main =
         r#"{ "Routes": [{ "Policies": ["a"], "UpstreamHeaderTransform": { "X-A": { "Append": "1" } } }] }"#;
     let policy = r#"{ "UpstreamHeaderTransform": { "x-a": { "Set": "2" }, "X-B": { "Set": "3" } } }"#;
@@ -89,7 +89,7 @@ fn an_entry_of_a_map_is_taken_whole() {
 }
 
 #[test]
-fn every_value_keeps_the_place_it_came_from() {
+fn every_value_retains_its_source_span() {
     let main = r#"{ "Routes": [{ "Policies": ["a"], "QoSOptions": { "Timeout": 1 } }] }"#;
     let (_, loaded) = effective(main, &[("a", r#"{ "QoSOptions": { "BreakDuration": 5 } }"#)]);
     let qos = loaded.root.as_ref().unwrap().get_ignore_case("Routes").unwrap().items()[0]
@@ -101,20 +101,20 @@ fn every_value_keeps_the_place_it_came_from() {
 }
 
 #[test]
-fn unknown_policies_are_told_the_nearest_name_and_unused_ones_are_warned_about() {
+fn unknown_policies_suggest_the_closest_name_and_unused_ones_are_warnings() {
     let main = r#"{ "Routes": [{ "Policies": ["partnr", "zzz"] }] }"#;
     let (_, loaded) = effective(main, &[("partner", "{}")]);
-    let said = said(&loaded);
+    let reported = reported(&loaded);
     assert_eq!(codes(&loaded), ["MG0220", "MG0220", "MG0221"]);
-    assert!(said.contains("gateway.json:1:29  (/Routes/0/Policies/0)"), "{said}");
+    assert!(reported.contains("gateway.json:1:29  (/Routes/0/Policies/0)"), "{reported}");
     assert!(
-        said.contains("did you mean \"partner\"?") && said.contains("create policies/zzz.json"),
-        "{said}"
+        reported.contains("did you mean \"partner\"?") && reported.contains("create policies/zzz.json"),
+        "{reported}"
     );
 }
 
 #[test]
-fn a_policy_holds_only_what_routes_inherit() {
+fn a_policy_contains_only_inheritable_settings() {
     let policy = r#"{ "UpstreamPathTemplate": "/x", "Key": "k", "Compatibility": "Ocelot", "Policies": [], "Tmeout": 3, "x-note": 1 }"#;
     let (route, loaded) = effective(r#"{ "Routes": [{ "Policies": ["a"] }] }"#, &[("a", policy)]);
     assert_eq!(codes(&loaded), ["MG0222", "MG0222", "MG0222", "MG0222", "MG0102"]);
@@ -122,14 +122,18 @@ fn a_policy_holds_only_what_routes_inherit() {
 }
 
 #[test]
-fn a_mistake_in_a_policy_is_said_once_and_in_the_policy() {
+fn an_error_in_a_policy_is_reported_once_and_in_the_policy() {
     let main = r#"{ "Routes": [{ "Policies": ["a"] }, { "Policies": ["a"] }] }"#;
     let (_, mut loaded) = effective(main, &[("a", r#"{ "QoSOptions": { "Timeout": "x" } }"#)]);
     let options = loaded.options();
     let _: crate::plan::document::Document =
         crate::config::de::read(loaded.root.as_ref().unwrap(), &mut loaded.diagnostics, options);
     assert_eq!(codes(&loaded), ["MG0101"]);
-    assert!(said(&loaded).contains("policies/a.json:1:30  (/QoSOptions/Timeout)"), "{}", said(&loaded));
+    assert!(
+        reported(&loaded).contains("policies/a.json:1:30  (/QoSOptions/Timeout)"),
+        "{}",
+        reported(&loaded)
+    );
 }
 
 #[test]
@@ -166,13 +170,13 @@ fn names_of_a_later_version_are_refused_as_files_and_as_directories() {
 }
 
 #[test]
-fn a_later_layer_that_switches_a_protection_off_is_warned_about() {
+fn a_later_layer_that_disables_a_protection_is_a_warning() {
     let on = r#"{ "AuthenticationOptions": { "AuthenticationProviderKeys": ["k"] }, "RateLimitOptions": { "Limit": 1 } }"#;
     let off = r#"{ "AuthenticationOptions": { "AllowAnonymous": true }, "RateLimitOptions": { "EnableRateLimiting": "false" } }"#;
     let by_policy = r#"{ "Routes": [{ "Policies": ["on", "off"] }] }"#;
     let (_, loaded) = effective(by_policy, &[("on", on), ("off", off)]);
     assert_eq!(codes(&loaded), ["MG0224", "MG0224"]);
-    assert!(said(&loaded).contains("this disables the authentication that the policy \"on\" enables"));
+    assert!(reported(&loaded).contains("this disables the authentication that the policy \"on\" enables"));
     let by_route = format!(r#"{{ "Routes": [{{ "Policies": ["on"], {} }}] }}"#, &off[1..off.len() - 1]);
     assert_eq!(codes(&effective(&by_route, &[("on", on)]).1), ["MG0224", "MG0224"]);
     let over_global = format!(r#"{{ "GlobalConfiguration": {on}, "Routes": [{{ "Policies": ["off"] }}] }}"#);
@@ -180,7 +184,7 @@ fn a_later_layer_that_switches_a_protection_off_is_warned_about() {
 }
 
 #[test]
-fn a_route_that_opens_what_the_global_options_close_is_everyday() {
+fn a_route_may_disable_global_authentication_without_a_warning() {
     let main = r#"{
       "GlobalConfiguration": { "AuthenticationOptions": { "AuthenticationProviderKeys": ["k"] } },
       "Routes": [{ "Policies": ["a"], "AuthenticationOptions": { "AllowAnonymous": true } }]
@@ -189,13 +193,13 @@ fn a_route_that_opens_what_the_global_options_close_is_everyday() {
 }
 
 #[test]
-fn dynamic_routes_refuse_what_they_do_not_have_unless_it_comes_from_everywhere() {
+fn dynamic_routes_refuse_foreign_settings_unless_the_policy_is_global() {
     let policy = [("a", r#"{ "RequestIdKey": "x", "Timeout": 3 }"#)];
     let named = loaded(r#"{ "DynamicRoutes": [{ "Policies": ["a"] }] }"#, &policy);
     assert_eq!(codes(&named), ["MG0225"]);
     let global = r#"{ "GlobalConfiguration": { "Policies": ["a"] }, "DynamicRoutes": [{}], "Routes": [{}] }"#;
     let global = loaded(global, &policy);
-    assert!(global.diagnostics.list.is_empty(), "{}", said(&global));
+    assert!(global.diagnostics.list.is_empty(), "{}", reported(&global));
     let root = global.root.unwrap();
     assert_eq!(
         plain(&root.get_ignore_case("DynamicRoutes").unwrap().items()[0]),

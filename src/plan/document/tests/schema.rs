@@ -1,4 +1,4 @@
-//! The files of `deploy/schema/`.
+//! The schema files in `deploy/schema/`.
 
 use crate::config::schema::{text, type_list};
 use crate::plan::document::{gateway_schema, policy_schema};
@@ -23,13 +23,13 @@ fn holds(name: &str, schema: &Value) {
 }
 
 #[test]
-fn the_schema_files_are_those_of_the_types() {
+fn the_schema_files_match_the_types() {
     holds("gateway.schema.json", &gateway_schema());
     holds("policy.schema.json", &policy_schema());
 }
 
 #[test]
-fn unknown_settings_are_refused_and_notes_pass() {
+fn unknown_settings_are_refused_and_comments_are_accepted() {
     let schema = gateway_schema();
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["$defs"]["RouteDocument"]["additionalProperties"], false);
@@ -43,7 +43,7 @@ fn unknown_settings_are_refused_and_notes_pass() {
 }
 
 #[test]
-fn numbers_and_booleans_may_be_strings_that_look_like_them() {
+fn numbers_and_booleans_may_be_strings() {
     let schema = gateway_schema();
     let route = &schema["$defs"]["RouteDocument"]["properties"];
     for (setting, good, bad) in [

@@ -1,5 +1,5 @@
-//! The black-box cases of routing and URL building, judged without a socket: which route is found, and which path and
-//! query it sends on.
+//! The black-box cases of routing and URL building, evaluated without sockets: which route is found, and which path
+//! and query are sent to its backend.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ struct Gateway {
     urls: Vec<UrlTemplate>,
 }
 
-/// Any property of a route, by its name in any case.
+/// A property of a route by its name, case-insensitive.
 fn property<'j>(route: &'j Json, name: &str) -> Option<&'j Json> {
     route.as_object()?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v)
 }
@@ -58,7 +58,7 @@ impl Gateway {
 
     fn answer(&self, request: &Json) -> Option<(usize, String)> {
         let method = request["method"].as_str().unwrap_or("GET");
-        let target = Target::normalise(request["path"].as_str()?.as_bytes(), method == "OPTIONS").ok()?;
+        let target = Target::normalize(request["path"].as_str()?.as_bytes(), method == "OPTIONS").ok()?;
         let headers = Headers::new(&request["headers"]);
         let host = headers.join_header_lines("host").unwrap_or(b"localhost:5000"[..].into()).into_owned();
         let mut values = PathParams::new();
@@ -119,7 +119,7 @@ impl HeaderLookup for Headers {
     }
 }
 
-/// The path as the cases compare it: decoded, but for `%2F`.
+/// The path as the cases compare it: decoded, except for `%2F`.
 fn decoded(path: &str) -> String {
     let (bytes, mut out, mut i) = (path.as_bytes(), Vec::new(), 0);
     while i < bytes.len() {
@@ -133,32 +133,32 @@ fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// What is wrong with the answer to this step, if anything.
+/// The difference between the result and the expectation of this step, if any.
 fn fault(case: &Json, gateway: &Gateway, step: &Json) -> Option<String> {
     let (request, expect) = (&step["request"], &step["expect"]);
     let answer = gateway.answer(request);
     let saw = &expect["downstream_saw"];
     if saw.is_null() && expect["status"] == 404 {
-        return answer.map(|(route, url)| format!("no route expected, got {route}: {url}"));
+        return answer.map(|(route, url)| format!("expected no route, found {route}: {url}"));
     }
-    let Some((route, url)) = answer else { return Some("a route is expected".to_owned()) };
+    let Some((route, url)) = answer else { return Some("expected a route".to_owned()) };
     if list(&case["config"], "Routes").len() <= route {
         return None;
     }
     let (path, query) = url.split_at(url.find('?').unwrap_or(url.len()));
     let differs = |name: &str, have: &str| {
         let want = saw[name].as_str()?;
-        (want != have).then(|| format!("{name}: want {want}, have {have}"))
+        (want != have).then(|| format!("{name}: expected {want}, found {have}"))
     };
     let echo = expect["body"].as_str().filter(|b| b.starts_with("/r") && *b != url);
-    echo.map(|want| format!("want {want}, have {url}"))
+    echo.map(|want| format!("expected {want}, found {url}"))
         .or_else(|| differs("path", &decoded(path)))
         .or_else(|| differs("raw_path", path))
         .or_else(|| differs("query", query))
         .or_else(|| stub_fault(case, route, path, expect))
 }
 
-/// Where the case says nothing about what the service saw: the stub that would answer has the expected body.
+/// Where the case does not record the backend's request: the stub that would respond has the expected body.
 fn stub_fault(case: &Json, route: usize, path: &str, expect: &Json) -> Option<String> {
     let want = expect["body"].as_str().filter(|b| !b.starts_with("/r"))?;
     let route = &list(&case["config"], "Routes")[route];
@@ -168,11 +168,11 @@ fn stub_fault(case: &Json, route: usize, path: &str, expect: &Json) -> Option<St
     };
     let stub = case["downstream"].as_array()?.iter().find(|s| answers(s))?;
     let have = stub["respond"]["body"].as_str()?;
-    (have != want && !have.contains("{{")).then(|| format!("body: want {want}, have {have}"))
+    (have != want && !have.contains("{{")).then(|| format!("body: expected {want}, found {have}"))
 }
 
-/// Judged steps and faults of one file.
-fn judge(file: &str, judged: &mut BTreeMap<String, usize>) -> Vec<String> {
+/// Checks the steps of one file; returns the differences and counts the steps.
+fn check_file(file: &str, counts: &mut BTreeMap<String, usize>) -> Vec<String> {
     let path = format!("{}/tests/cases/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut faults = Vec::new();
     for line in std::fs::read_to_string(path).unwrap().lines() {
@@ -183,7 +183,7 @@ fn judge(file: &str, judged: &mut BTreeMap<String, usize>) -> Vec<String> {
         }
         let gateway = Gateway::new(&case["config"]);
         for step in case["steps"].as_array().unwrap().iter().filter(|s| s["request"].is_object()) {
-            *judged.entry(feature.to_owned()).or_default() += 1;
+            *counts.entry(feature.to_owned()).or_default() += 1;
             if let Some(fault) = fault(&case, &gateway, step) {
                 let (id, request) = (case["id"].as_str().unwrap(), &step["request"]["path"]);
                 faults.push(format!("{id} {request}: {fault}"));
@@ -194,10 +194,10 @@ fn judge(file: &str, judged: &mut BTreeMap<String, usize>) -> Vec<String> {
 }
 
 #[test]
-fn every_recorded_and_restated_case_of_routing_holds() {
-    let mut judged = BTreeMap::new();
-    let mut faults = judge("ocelot.jsonl", &mut judged);
-    faults.extend(judge("ocelot_recorded.jsonl", &mut judged));
-    assert!(judged.values().sum::<usize>() > 1000, "{judged:?}");
-    assert!(faults.is_empty(), "{} faults in {judged:?}:\n{}", faults.len(), faults.join("\n"));
+fn all_recorded_and_written_cases_of_routing_pass() {
+    let mut counts = BTreeMap::new();
+    let mut faults = check_file("ocelot.jsonl", &mut counts);
+    faults.extend(check_file("ocelot_recorded.jsonl", &mut counts));
+    assert!(counts.values().sum::<usize>() > 1000, "{counts:?}");
+    assert!(faults.is_empty(), "{} faults in {counts:?}:\n{}", faults.len(), faults.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! Random templates and requests against the plainest reading of the specification: regular expressions built by
+//! Random templates and requests against the simplest implementation of the specification: regular expressions by
 //! section 6.3, and a scan over all routes by section 6.1.
 
 use proptest::prelude::*;
@@ -22,10 +22,10 @@ fn expression(template: &str, case_sensitive: bool) -> Regex {
         text = text.replacen(if text.contains(r"/\?") { r"/\?" } else { r"\?" }, MARK, 1);
     }
     for name in names {
-        let hole = format!("{{{name}}}");
-        let at = text.find(&hole).unwrap();
+        let placeholder = format!("{{{name}}}");
+        let at = text.find(&placeholder).unwrap();
         let spans = !text[at..].contains('/') || query && text.find('?').unwrap() < at;
-        text = text.replace(&hole, if spans { ".*" } else { "[^/]+" });
+        text = text.replace(&placeholder, if spans { ".*" } else { "[^/]+" });
     }
     if text == "/" {
         return Regex::new("^/$").unwrap();
@@ -40,13 +40,13 @@ fn expression(template: &str, case_sensitive: bool) -> Regex {
     Regex::new(&format!("^{}{text}$", if case_sensitive { "" } else { "(?i)" })).unwrap()
 }
 
-/// Escapes all but braces, one character at a time.
+/// Escapes all characters except braces, one at a time.
 fn escaped(template: &str) -> String {
     let one = |c: char| if "{}".contains(c) { c.to_string() } else { regex::escape(&c.to_string()) };
     template.chars().map(one).collect()
 }
 
-/// Templates of few letters, so that requests hit them often.
+/// Templates over a small alphabet, so that requests often match.
 fn template() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => Just("/".to_owned()),
@@ -69,7 +69,7 @@ fn url() -> impl Strategy<Value = String> {
     "/[abAB/.+&-]{0,8}(\\?[xyab=&/?]{0,8})?"
 }
 
-/// A template with a URL made from it, so that most match; the last characters are left to chance.
+/// A template with a URL derived from it, so that most match; the last characters are random.
 pub(super) fn fitting() -> impl Strategy<Value = (String, String)> {
     let fills = prop::collection::vec("[abB&./-]{0,3}", 10);
     (template(), fills, "([/ab]|\\?[xy=&/?]{0,5})?").prop_map(|(template, fills, end)| {
@@ -89,7 +89,7 @@ pub(super) fn config(cases: u32) -> ProptestConfig {
 }
 
 fn target(url: &str) -> Target<'_> {
-    Target::normalise(url.as_bytes(), false).unwrap()
+    Target::normalize(url.as_bytes(), false).unwrap()
 }
 
 proptest! {
@@ -110,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn values_are_those_of_the_second_expression((text, url) in fitting()) {
+    fn values_are_those_of_the_extraction_expression((text, url) in fitting()) {
         let target = target(&url);
         let template = Template::compile(&text, false, &RoutingRules::ocelot()).unwrap();
         if template.matches(&target).is_err() {
@@ -130,14 +130,14 @@ proptest! {
 
 /// Section 6.4; `None` when the expression does not match although the route did.
 fn second_expression(template: &str, target: &Target<'_>) -> Option<Vec<String>> {
-    let holes = template.matches('{').count();
-    if holes == 1 && template.contains("?{") && template.ends_with('}') {
+    let count = template.matches('{').count();
+    if count == 1 && template.contains("?{") && template.ends_with('}') {
         return Some(vec![String::new()]);
     }
     let mut text = escaped(template);
-    for hole in 0..holes {
-        let class = if hole + 1 == holes { "([^&]*)" } else { "([^/|&]*)" };
-        text = text.replace(&format!("{{n{hole}}}"), class);
+    for index in 0..count {
+        let class = if index + 1 == count { "([^&]*)" } else { "([^/|&]*)" };
+        text = text.replace(&format!("{{n{index}}}"), class);
     }
     let regex = Regex::new(&format!("^(?i){text}")).unwrap();
     let subject = if template.contains('?') { target.text() } else { target.path() };
@@ -161,7 +161,7 @@ struct RouteModel {
     priority: i64,
 }
 
-fn wanted() -> impl Strategy<Value = RouteModel> {
+fn any_route() -> impl Strategy<Value = RouteModel> {
     let methods = prop::collection::vec("GET|post|M-X", 0..2);
     let host = prop::option::of("a|A|b".prop_map(String::from));
     let header = prop::option::weighted(0.2, "x|\\{header:h\\}");
@@ -177,20 +177,20 @@ fn wanted() -> impl Strategy<Value = RouteModel> {
     )
 }
 
-fn spec(wanted: &RouteModel, index: usize, rules: &RoutingRules) -> RouteSpec {
-    let pairs: Vec<(String, String)> = wanted.header.iter().map(|h| ("X-H".to_owned(), h.clone())).collect();
+fn spec(model: &RouteModel, index: usize, rules: &RoutingRules) -> RouteSpec {
+    let pairs: Vec<(String, String)> = model.header.iter().map(|h| ("X-H".to_owned(), h.clone())).collect();
     RouteSpec {
         index,
-        template: Template::compile(&wanted.template, wanted.case_sensitive, rules).unwrap(),
-        methods: wanted.methods.clone(),
-        host: wanted.host.clone(),
-        headers: HeaderTemplates::compile(&pairs, wanted.case_sensitive).unwrap(),
+        template: Template::compile(&model.template, model.case_sensitive, rules).unwrap(),
+        methods: model.methods.clone(),
+        host: model.host.clone(),
+        headers: HeaderTemplates::compile(&pairs, model.case_sensitive).unwrap(),
         listeners: Vec::new(),
-        priority: wanted.priority,
+        priority: model.priority,
     }
 }
 
-/// Section 6.1 to the letter.
+/// Section 6.1, literally.
 fn naive<H: HeaderLookup + ?Sized>(specs: &[RouteSpec], query: &Query<'_, H>) -> Option<usize> {
     let host = query.host.split(|b| *b == b':').next().unwrap();
     let any = |list: &[String]| list.is_empty();
@@ -213,7 +213,7 @@ proptest! {
 
     #[test]
     fn the_table_finds_what_a_scan_over_all_routes_finds(
-        mut routes in prop::collection::vec(wanted(), 1..12),
+        mut routes in prop::collection::vec(any_route(), 1..12),
         fits in prop::collection::vec(fitting(), 3),
         mut requests in prop::collection::vec((url(), "GET|get|POST|M-X|m-x", "a|A|b:80|c", prop::option::of("x|y")), 8),
     ) {
@@ -247,7 +247,7 @@ proptest! {
         let rules = if ours { RoutingRules::default() } else { RoutingRules::ocelot() };
         let template = Template::compile(&from, false, &rules).unwrap();
         let raw = format!("{}{query}", if fits { &fit } else { &path });
-        let Ok(target) = Target::normalise(raw.as_bytes(), false) else { return Ok(()) };
+        let Ok(target) = Target::normalize(raw.as_bytes(), false) else { return Ok(()) };
         if template.matches(&target).is_err() {
             return Ok(());
         }

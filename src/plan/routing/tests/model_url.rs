@@ -1,4 +1,5 @@
-//! The URL that is sent on, against section 7 read as plainly as possible: whole strings, replaced and split.
+//! The URL of the request to the backend against the simplest implementation of section 7: whole strings, replaced
+//! and split.
 
 use proptest::prelude::*;
 
@@ -22,7 +23,7 @@ fn plain(text: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// As .NET's `UrlEncoder.Default` writes it.
+/// Encoded as by .NET's `UrlEncoder.Default`.
 fn encoded(text: &str) -> String {
     let one = |b: u8| match b {
         b if b.is_ascii_alphanumeric() || b"!$()*,-.;@_~".contains(&b) => (b as char).to_string(),
@@ -31,7 +32,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(one).collect()
 }
 
-/// Parses a query; `bare` says what a name without `=` gives.
+/// Parses a query; `bare` determines whether a name without `=` is kept.
 fn parameters(query: &str, bare: bool) -> Parameters {
     let mut all: Parameters = Vec::new();
     for part in query.strip_prefix('?').unwrap_or(query).split('&').filter(|p| !p.is_empty()) {
@@ -94,15 +95,15 @@ fn model(to: &str, values: &[(&str, String)], path: &str, query: &str) -> String
     format!("{url}{mark}{query}").replace('{', "%7B").replace('}', "%7D")
 }
 
-/// Templates to send to: placeholders in path and query, some unknown, literal parameters.
-fn sent() -> impl Strategy<Value = String> {
+/// Downstream templates: placeholders in path and query, some unknown, literal parameters.
+fn downstream_template() -> impl Strategy<Value = String> {
     let path = "/[abr/]{0,3}(\\{n[0-3]\\})?[a/-]{0,2}(\\{n[0-3]\\})?/?".prop_map(|p| p.replace("//", "/"));
     let query = "(\\?([axn]=)?(\\{n[0-3]\\})?(&b=[a:+/]{0,2}(\\{n[0-3]\\})?)?(&n0=1)?)?";
     (path, query).prop_map(|(path, query)| format!("{path}{query}"))
 }
 
-/// Queries with names that are placeholders, in other cases, repeated, bare, empty, escaped.
-fn asked() -> impl Strategy<Value = String> {
+/// Queries whose names are placeholders, in other cases, repeated, bare, empty, encoded.
+fn incoming_query() -> impl Strategy<Value = String> {
     let name = prop_oneof![
         Just("a"),
         Just("A"),
@@ -125,14 +126,14 @@ proptest! {
     #![proptest_config(config(2000))]
 
     #[test]
-    fn a_url_is_what_the_plain_reading_gives((from, fit) in fitting(), to in sent(), query in asked()) {
+    fn a_url_equals_that_of_the_simple_model((from, fit) in fitting(), to in downstream_template(), query in incoming_query()) {
         let url = match fit.split_once('?') {
             Some(_) => fit.clone(),
             None => format!("{fit}{query}"),
         };
         let rules = RoutingRules::ocelot();
         let template = Template::compile(&from, false, &rules).unwrap();
-        let target = Target::normalise(url.as_bytes(), false).unwrap();
+        let target = Target::normalize(url.as_bytes(), false).unwrap();
         if template.matches(&target).is_err() {
             return Ok(());
         }
@@ -142,7 +143,7 @@ proptest! {
         let names = template.names().iter().map(|n| &**n);
         let values: Vec<(&str, String)> =
             names.enumerate().map(|(i, n)| (n, text(taken.get(i, target.text()).unwrap().bytes))).collect();
-        // What is done otherwise on purpose stands in the page of differences.
+        // Deliberate differences are documented.
         if values.iter().any(|(_, v)| v.contains(['?', '&', '.'])) || to.contains("//") {
             return Ok(());
         }

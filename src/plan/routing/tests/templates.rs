@@ -7,13 +7,13 @@ fn compile(template: &str) -> Template {
 }
 
 fn matches(template: &str, url: &str) -> bool {
-    compile(template).matches(&Target::normalise(url.as_bytes(), false).unwrap()).is_ok()
+    compile(template).matches(&Target::normalize(url.as_bytes(), false).unwrap()).is_ok()
 }
 
 /// The values of `url`, or `None` when it does not match.
 fn values_by(rules: &RoutingRules, template: &str, url: &str) -> Option<Vec<String>> {
     let template = Template::compile(template, false, rules).unwrap();
-    let target = Target::normalise(url.as_bytes(), false).unwrap();
+    let target = Target::normalize(url.as_bytes(), false).unwrap();
     template.matches(&target).ok()?;
     let mut values = PathParams::new();
     template.extract(&target, &mut values);
@@ -74,10 +74,10 @@ fn literal_text_is_compared_in_normal_form() {
 }
 
 #[test]
-fn case_counts_when_the_route_says_so() {
+fn matching_is_case_sensitive_if_the_route_is() {
     let rules = RoutingRules::default();
     let strict = |template: &str| Template::compile(template, true, &rules).unwrap();
-    let target = |url: &'static str| Target::normalise(url.as_bytes(), false).unwrap();
+    let target = |url: &'static str| Target::normalize(url.as_bytes(), false).unwrap();
     assert!(strict("/a/{x}").matches(&target("/A/1")).is_err());
     assert!(strict("/a/{x}").matches(&target("/a/1")).is_ok());
     assert!(strict("/{x}").is_catch_all());
@@ -105,7 +105,7 @@ fn an_ampersand_ends_a_value_in_ocelot_only() {
 }
 
 #[test]
-fn the_rest_of_the_query_has_no_value_of_its_own() {
+fn a_placeholder_for_the_whole_query_has_no_value() {
     takes("/c?{rest}", "/c?a=1", &[""]);
     takes("/c/{x}?{rest}", "/c/1?a=1&b=2", &["1", "a=1"]);
 }
@@ -135,7 +135,7 @@ fn a_broken_template_is_an_error() {
 #[test]
 fn a_hostile_path_costs_no_more_than_its_length_times_the_template() {
     let path = format!("/{}", "a-".repeat(8000));
-    let target = Target::normalise(path.as_bytes(), false).unwrap();
+    let target = Target::normalize(path.as_bytes(), false).unwrap();
     for template in ["/{a}-{b}-{c}-{d}_x", "/{a}a{b}a{c}a{d}a{e}-_x/", "/x{a}?{b}-{c}"] {
         assert!(compile(template).matches(&target).is_err());
     }

@@ -1,4 +1,4 @@
-//! Files of API keys and of users. What is wrong with one is said in a sentence that never repeats a key or a hash.
+//! Files of API keys and of users. The errors never contain a key or a hash.
 
 use crate::stages::authentication::check_hash;
 use crate::stages::authentication::settings::{ApiKey, User};
@@ -40,28 +40,28 @@ struct UserEntry {
     claims: Map<String, Value>,
 }
 
-/// Reads a `KeysFile`.
+/// Parses a `KeysFile`.
 pub fn api_keys(text: &[u8]) -> Result<Vec<ApiKey>, String> {
     let file: KeysFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let mut seen = HashSet::new();
     let mut keys = Vec::with_capacity(file.keys.len());
     for (at, entry) in file.keys.into_iter().enumerate() {
-        let wrong = |what: &str| format!("key {} of \"{}\": {what}", at + 1, entry.owner);
-        let sha256 = parse_sha256_hex(&entry.sha256).ok_or_else(|| wrong("Sha256 is not 64 hex digits"))?;
+        let error = |what: &str| format!("key {} of \"{}\": {what}", at + 1, entry.owner);
+        let sha256 = parse_sha256_hex(&entry.sha256).ok_or_else(|| error("Sha256 must be 64 hex digits"))?;
         if !seen.insert(sha256) {
-            return Err(wrong("the same key is there before"));
+            return Err(error("duplicate key"));
         }
         if entry.owner.trim().is_empty() {
-            return Err(wrong("it has no Owner"));
+            return Err(error("missing Owner"));
         }
         let claims =
-            claims(&entry.claims).ok_or_else(|| wrong("a claim is neither a text nor a list of texts"))?;
+            claims(&entry.claims).ok_or_else(|| error("a claim must be a string or a list of strings"))?;
         keys.push(ApiKey { sha256, owner: entry.owner, claims });
     }
     Ok(keys)
 }
 
-/// Reads a `UsersFile`: JSON, or lines as htpasswd writes them.
+/// Parses a `UsersFile`: JSON, or lines in htpasswd format.
 pub fn users(text: &[u8]) -> Result<Vec<User>, String> {
     let entries = match text.trim_ascii_start().first() {
         Some(b'{') => json_users(text)?,
@@ -71,10 +71,10 @@ pub fn users(text: &[u8]) -> Result<Vec<User>, String> {
     for user in &entries {
         check_hash(&user.hash).map_err(|what| format!("the user \"{}\": {what}", user.name))?;
         if user.name.is_empty() || user.name.contains(':') {
-            return Err(format!("\"{}\" is not a name", user.name));
+            return Err(format!("invalid user name \"{}\"", user.name));
         }
         if !seen.insert(&user.name) {
-            return Err(format!("the user \"{}\" is there twice", user.name));
+            return Err(format!("duplicate user \"{}\"", user.name));
         }
     }
     Ok(entries)
@@ -84,8 +84,8 @@ fn json_users(text: &[u8]) -> Result<Vec<User>, String> {
     let file: UsersFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let user = |entry: UserEntry| {
         let claims = claims(&entry.claims);
-        let wrong = || format!("the user \"{}\": a claim is neither a text nor a list of texts", entry.name);
-        Ok(User { claims: claims.ok_or_else(wrong)?, name: entry.name, hash: entry.hash })
+        let error = || format!("the user \"{}\": a claim must be a string or a list of strings", entry.name);
+        Ok(User { claims: claims.ok_or_else(error)?, name: entry.name, hash: entry.hash })
     };
     file.users.into_iter().map(user).collect()
 }
@@ -95,13 +95,14 @@ fn htpasswd_users(text: &[u8]) -> Result<Vec<User>, String> {
     let lines = text.lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let user = |(at, line): (usize, &str)| {
-        let (name, hash) = line.split_once(':').ok_or_else(|| format!("line {} is not name:hash", at + 1))?;
+        let (name, hash) =
+            line.split_once(':').ok_or_else(|| format!("line {}: expected name:hash", at + 1))?;
         Ok(User { name: name.to_owned(), hash: hash.to_owned(), claims: Vec::new() })
     };
     lines.map(user).collect()
 }
 
-/// Claims as texts, of a list every item.
+/// The claims as strings; of a list, one for every item.
 fn claims(entries: &Map<String, Value>) -> Option<Vec<(String, String)>> {
     let mut all = Vec::new();
     for (name, value) in entries {
@@ -151,12 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_file_of_keys_is_said() {
+    fn invalid_key_files_are_reported() {
         let hash = "a".repeat(64);
         for (file, says) in [
             ("nonsense".to_owned(), "expected"),
             (r#"{ "Keys": [{ "Sha256": "abc", "Owner": "anna" }] }"#.to_owned(), "64 hex digits"),
-            (format!(r#"{{ "Keys": [{{ "Sha256": "{hash}", "Owner": " " }}] }}"#), "no Owner"),
+            (format!(r#"{{ "Keys": [{{ "Sha256": "{hash}", "Owner": " " }}] }}"#), "missing Owner"),
             (
                 format!(r#"{{ "Keys": [{{ "Sha256": "{hash}", "Owner": "a", "Key": "b" }}] }}"#),
                 "unknown field",
@@ -174,13 +175,13 @@ mod tests {
                 "claim",
             ),
         ] {
-            let said = api_keys(file.as_bytes()).unwrap_err();
-            assert!(said.contains(says) && !said.contains(&hash), "{said}");
+            let error = api_keys(file.as_bytes()).unwrap_err();
+            assert!(error.contains(says) && !error.contains(&hash), "{error}");
         }
     }
 
     #[test]
-    fn users_are_json_or_lines_of_htpasswd() {
+    fn users_are_json_or_htpasswd_lines() {
         let lines = format!("# staff\nann:{BCRYPT}\n\nben:{BCRYPT}\n");
         let json = format!(
             r#"{{ "Users": [{{ "Name": "ann", "Hash": "{BCRYPT}", "Claims": {{ "role": "x" }} }}] }}"#
@@ -193,11 +194,11 @@ mod tests {
         for (text, says) in [
             ("ann\n".to_owned(), "line 1"),
             ("ann:secret\n".to_owned(), "neither bcrypt's"),
-            (format!("ann:{BCRYPT}\nann:{BCRYPT}"), "twice"),
-            (format!(":{BCRYPT}"), "not a name"),
+            (format!("ann:{BCRYPT}\nann:{BCRYPT}"), "duplicate user"),
+            (format!(":{BCRYPT}"), "invalid user name"),
         ] {
-            let said = users(text.as_bytes()).unwrap_err();
-            assert!(said.contains(says), "{said}");
+            let error = users(text.as_bytes()).unwrap_err();
+            assert!(error.contains(says), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `JwtBearer`: which keys, which algorithms, which tokens.
+//! `JwtBearer`: keys, algorithms and accepted tokens.
 
 use super::schemes::SchemeCompiler;
 use crate::base::url::HttpUrl;
@@ -10,7 +10,7 @@ use crate::stages::authentication::settings::{JwtSettings, KeySource, RemoteKeys
 use jsonwebtoken::Algorithm;
 use std::time::Duration;
 
-/// Every algorithm by its name, the secret's first.
+/// Every algorithm by its name, HMAC first.
 const ALGORITHMS: [(&str, Algorithm); 12] = [
     ("HS256", Algorithm::HS256),
     ("HS384", Algorithm::HS384),
@@ -26,22 +26,22 @@ const ALGORITHMS: [(&str, Algorithm); 12] = [
     ("EdDSA", Algorithm::EdDSA),
 ];
 
-/// The settings of which one says where the keys are.
+/// The settings of which exactly one sets the source of the keys.
 const SOURCES: &str = "SigningKey, PublicKeyFile, JwksFile, JwksUri or Authority";
 
 impl SchemeCompiler<'_, '_> {
     pub(super) fn jwt(&mut self) -> Option<JwtSettings> {
         let locations = self.credential_locations("Authorization");
-        let usual = Duration::from_secs(if self.ocelot { 300 } else { 60 });
-        let skew = self.time("ClockSkew", &self.document.clock_skew, usual, [0, 3600]);
+        let default_skew = Duration::from_secs(if self.ocelot { 300 } else { 60 });
+        let skew = self.time("ClockSkew", &self.document.clock_skew, default_skew, [0, 3600]);
         let keys = self.keys();
         let audiences: Vec<String> =
             self.document.audience.iter().flat_map(|list| &list.0).map(|one| one.value.clone()).collect();
         if let (Some(KeySource::Remote(_)), true) = (&keys, audiences.is_empty()) {
-            let message = format!("the scheme \"{}\" takes tokens for any audience", self.name.value);
+            let message = format!("the scheme \"{}\" accepts tokens for any audience", self.name.value);
             self.diagnostics
                 .warning(codes::ANY_AUDIENCE, self.name.span, message)
-                .help("name this API as the provider does: \"Audience\": \"orders-api\"");
+                .help("set the audience of this API: \"Audience\": \"orders-api\"");
         }
         let keys = keys?;
         Some(JwtSettings {
@@ -57,30 +57,30 @@ impl SchemeCompiler<'_, '_> {
 
     /// Exactly one of the five sources.
     fn keys(&mut self) -> Option<KeySource> {
-        let w = self.document;
-        let secret = w.signing_key.as_ref().filter(|key| !key.reveal().is_empty()).map(|key| key.span);
+        let document = self.document;
+        let secret = document.signing_key.as_ref().filter(|key| !key.reveal().is_empty()).map(|key| key.span);
         let at = |name: Option<&Spanned<String>>| name.map(|name| name.span);
         let all = [
             ("SigningKey", secret),
-            ("PublicKeyFile", at(non_blank(&w.public_key_file))),
-            ("JwksFile", at(non_blank(&w.jwks_file))),
-            ("JwksUri", at(non_blank(&w.jwks_uri))),
-            ("Authority", at(non_blank(&w.authority))),
+            ("PublicKeyFile", at(non_blank(&document.public_key_file))),
+            ("JwksFile", at(non_blank(&document.jwks_file))),
+            ("JwksUri", at(non_blank(&document.jwks_uri))),
+            ("Authority", at(non_blank(&document.authority))),
         ];
-        let mut written = all.into_iter().filter_map(|(name, span)| Some((name, span?)));
-        let Some((source, span)) = written.next() else {
+        let mut sources = all.into_iter().filter_map(|(name, span)| Some((name, span?)));
+        let Some((source, span)) = sources.next() else {
             let message = format!("the scheme \"{}\" has no keys", self.name.value);
             self.diagnostics
-                .error(codes::SCHEME_KEYS, w.span, message)
-                .help(format!("write one of {SOURCES}"));
+                .error(codes::SCHEME_KEYS, document.span, message)
+                .help(format!("set one of {SOURCES}"));
             return None;
         };
         let mut alone = true;
-        for (other, span) in written {
-            let message = format!("the scheme \"{}\" has a {source} and a {other}", self.name.value);
+        for (other, span) in sources {
+            let message = format!("the scheme \"{}\" has both {source} and {other}", self.name.value);
             self.diagnostics
                 .error(codes::SCHEME_KEYS, span, message)
-                .help("keep one of them, or write a scheme for each");
+                .help("remove one of them, or define a scheme for each");
             alone = false;
         }
         let remote = matches!(source, "JwksUri" | "Authority");
@@ -94,18 +94,18 @@ impl SchemeCompiler<'_, '_> {
         .filter(|_| alone)
     }
 
-    /// Settings of fetching say nothing about keys that are at hand.
+    /// Settings of remote keys have no effect on local keys.
     fn report_remote_settings(&mut self, remote: bool) {
-        let w = self.document;
+        let document = self.document;
         let times = [
-            ("RefreshInterval", &w.refresh_interval),
-            ("MinimumRefreshInterval", &w.minimum_refresh_interval),
+            ("RefreshInterval", &document.refresh_interval),
+            ("MinimumRefreshInterval", &document.minimum_refresh_interval),
         ];
         let times = times.into_iter().map(|(name, set)| (name, set.as_ref().map(|set| set.span)));
-        let all = times.chain([("CaFile", non_blank(&w.ca_file).map(|file| file.span))]);
+        let all = times.chain([("CaFile", non_blank(&document.ca_file).map(|file| file.span))]);
         for (name, span) in all.filter_map(|(name, span)| Some((name, span.filter(|_| !remote)?))) {
-            let message = format!("\"{name}\" is about keys that are fetched, and these are not");
-            self.diagnostics.error(codes::SCHEME_SETTING, span, message).help("leave it out");
+            let message = format!("\"{name}\" has no effect: the keys are not fetched");
+            self.diagnostics.error(codes::SCHEME_SETTING, span, message).help("remove it");
         }
     }
 
@@ -114,16 +114,16 @@ impl SchemeCompiler<'_, '_> {
         match KeyData::secret(secret) {
             Ok(key) => Some(KeySource::Fixed(vec![key])),
             Err(_) => {
-                let message = format!("SigningKey has {} bytes; HS256 needs 32 at least", secret.len());
+                let message = format!("SigningKey has {} bytes; HS256 requires at least 32", secret.len());
                 self.diagnostics
                     .error(codes::WEAK_KEY, span, message)
-                    .help("openssl rand -base64 48 makes a good one");
+                    .help("generate one with openssl rand -base64 48");
                 None
             }
         }
     }
 
-    /// Keys of a file; those that cannot be used are told, and no error while one can.
+    /// The keys of a file; unusable ones are warnings as long as one is usable.
     fn file(
         &mut self,
         setting: &str,
@@ -138,25 +138,22 @@ impl SchemeCompiler<'_, '_> {
             self.diagnostics.warning(codes::SCHEME_FILE, span, format!("{setting}: {why}"));
         }
         if keys.is_empty() {
-            self.diagnostics.error(
-                codes::SCHEME_FILE,
-                span,
-                format!("{setting} holds no key that can be used"),
-            );
+            self.diagnostics.error(codes::SCHEME_FILE, span, format!("{setting} contains no usable key"));
             return None;
         }
         Some(KeySource::Fixed(keys))
     }
 
     fn remote(&mut self, discover: bool) -> Option<KeySource> {
-        let w = self.document;
-        let (setting, set) = if discover { ("Authority", &w.authority) } else { ("JwksUri", &w.jwks_uri) };
+        let document = self.document;
+        let (setting, set) =
+            if discover { ("Authority", &document.authority) } else { ("JwksUri", &document.jwks_uri) };
         let address = non_blank(set)?;
         let refresh =
-            self.time("RefreshInterval", &w.refresh_interval, Duration::from_secs(300), [10, 86_400]);
+            self.time("RefreshInterval", &document.refresh_interval, Duration::from_secs(300), [10, 86_400]);
         let pause = self.time(
             "MinimumRefreshInterval",
-            &w.minimum_refresh_interval,
+            &document.minimum_refresh_interval,
             Duration::from_secs(2),
             [1, 600],
         );
@@ -176,8 +173,9 @@ impl SchemeCompiler<'_, '_> {
     }
 
     fn warn_plaintext_keys(&mut self, setting: &str, span: Span) {
-        let message =
-            format!("{setting} is plain http: who can change the answer on its way can sign tokens");
+        let message = format!(
+            "{setting} is plain http: an attacker on the network could replace the keys and forge tokens"
+        );
         self.diagnostics.warning(codes::INSECURE_PROVIDER, span, message).help("use https");
     }
 
@@ -190,7 +188,7 @@ impl SchemeCompiler<'_, '_> {
         self.accept(codes::SCHEME_FILE, span, "CaFile", read).map(TrustAnchors::Custom)
     }
 
-    /// What signatures may be made with: what the keys allow, or of that what the list names.
+    /// The accepted signature algorithms: those that the keys allow, restricted by the configured list.
     fn algorithms(&mut self, keys: &KeySource) -> Vec<Algorithm> {
         let possible = |algorithm: &Algorithm| match keys {
             KeySource::Fixed(keys) => keys.iter().any(|key| allows(key, *algorithm)),
@@ -214,7 +212,7 @@ impl SchemeCompiler<'_, '_> {
     fn report_unsuitable_algorithm(&mut self, name: &Spanned<String>, keys: &KeySource) {
         let (code, why): (Code, String) = match keys {
             KeySource::Remote(_) => {
-                (codes::BAD_ALGORITHM, "keys that everybody can fetch are no secrets".to_owned())
+                (codes::BAD_ALGORITHM, "published keys cannot be HMAC secrets".to_owned())
             }
             KeySource::Fixed(keys) => match keys.first().map(|key| &key.material) {
                 Some(Material::Secret(secret)) if name.starts_with("HS") => {
@@ -224,21 +222,17 @@ impl SchemeCompiler<'_, '_> {
                 None => return,
             },
         };
-        self.diagnostics.error(
-            code,
-            name.span,
-            format!("the algorithm {} is not possible: {why}", name.value),
-        );
+        self.diagnostics.error(code, name.span, format!("invalid algorithm {}: {why}", name.value));
     }
 
     fn report_no_algorithm(&mut self, name: &Spanned<String>) {
-        let message = format!("there is no algorithm \"{}\"", name.value);
+        let message = format!("unknown algorithm \"{}\"", name.value);
         let names = ALGORITHMS.map(|(name, _)| name);
-        let said = self.diagnostics.error(codes::BAD_ALGORITHM, name.span, message);
+        let diagnostic = self.diagnostics.error(codes::BAD_ALGORITHM, name.span, message);
         if let Some(meant) = suggest::closest_match(name, names) {
-            said.help(format!("did you mean \"{meant}\"?"));
+            diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        said.help(format!("the algorithms are {}", suggest::list(&names)));
+        diagnostic.help(format!("expected {}", suggest::list(&names)));
     }
 }
 

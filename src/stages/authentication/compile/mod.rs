@@ -1,4 +1,8 @@
 //! `AuthenticationOptions` → the schemes of a route, and `AuthenticationSchemes` → the schemes.
+//!
+//! Envoy configures these as `jwt_authn` providers, ASP.NET as authentication schemes. Entry points: [`compile`],
+//! called by `plan::compile` once per document, and the compiler of the options, called for each route. The results
+//! are plain settings; keys, caches and refresh tasks belong to `AuthState`, which outlives a reload.
 
 mod files;
 mod jwt;
@@ -51,7 +55,7 @@ impl SchemeSet {
         if self.names.contains(&name.value) {
             return;
         }
-        let message = format!("there is no authentication scheme \"{}\"", name.value);
+        let message = format!("unknown authentication scheme \"{}\"", name.value);
         let diagnostic = diagnostics.error(codes::UNKNOWN_AUTHENTICATION_SCHEME, name.span, message);
         if let Some(similar) = suggest::closest_match(name, self.names.iter().map(String::as_str)) {
             diagnostic.help(format!("did you mean \"{similar}\"?"));
@@ -81,7 +85,7 @@ impl Feature for AuthenticationOptions {
         })
     }
 
-    /// Every scheme exists. With the old single key only that one is checked, as in Ocelot.
+    /// Every scheme exists. With the legacy single key only that one is checked, as in Ocelot.
     fn check(&self, _: Span, _: Origin, gateway: &GatewayFacts, diagnostics: &mut Diagnostics) {
         match non_blank(&self.authentication_provider_key) {
             Some(name) => gateway.schemes.report_unknown(name, diagnostics),

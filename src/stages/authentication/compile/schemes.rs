@@ -1,4 +1,4 @@
-//! One entry of `AuthenticationSchemes` → a scheme, every fault reported.
+//! One entry of `AuthenticationSchemes` → a scheme; every error is reported.
 
 use super::files;
 use crate::{
@@ -32,10 +32,10 @@ impl<'r> SchemeCompiler<'r, '_> {
     pub(super) fn kind(&mut self) -> Option<SchemeKind> {
         let Some(kind) = non_blank(&self.document.kind) else {
             let message = format!("the scheme \"{}\" has no Type", self.name.value);
-            let place = self.document.kind.as_ref().map_or(self.document.span, |kind| kind.span);
+            let span = self.document.kind.as_ref().map_or(self.document.span, |kind| kind.span);
             self.diagnostics
-                .error(codes::SCHEME_TYPE, place, message)
-                .help("write \"JwtBearer\", \"ApiKey\", \"Basic\" or \"ClientCertificate\"");
+                .error(codes::SCHEME_TYPE, span, message)
+                .help("expected \"JwtBearer\", \"ApiKey\", \"Basic\" or \"ClientCertificate\"");
             return None;
         };
         let known = SCHEME_TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
@@ -53,33 +53,33 @@ impl<'r> SchemeCompiler<'r, '_> {
     }
 
     fn unknown(&mut self, kind: &Spanned<String>) {
-        let message = format!("there is no Type \"{}\" of authentication schemes", kind.value);
-        let said = self.diagnostics.error(codes::SCHEME_TYPE, kind.span, message);
+        let message = format!("unknown Type \"{}\" of authentication schemes", kind.value);
+        let diagnostic = self.diagnostics.error(codes::SCHEME_TYPE, kind.span, message);
         if let Some(meant) = suggest::closest_match(kind, SCHEME_TYPES) {
-            said.help(format!("did you mean \"{meant}\"?"));
+            diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        said.help("the types are JwtBearer, ApiKey, Basic and ClientCertificate");
+        diagnostic.help("expected JwtBearer, ApiKey, Basic or ClientCertificate");
     }
 
-    /// Settings that a scheme of this type does not read would be ignored in silence.
+    /// Reports settings that a scheme of this type does not use.
     fn report_unused_settings(&mut self, kind: Option<&str>) {
         let Some(kind) = kind else { return };
         for (setting, span, types) in settings(self.document) {
             if let Some(span) = span.filter(|_| !types.contains(&kind)) {
-                let message = format!("a scheme of Type \"{kind}\" does not read \"{setting}\"");
-                let help = format!("leave it out; it belongs to {}", types.join(" and "));
+                let message = format!("\"{setting}\" has no effect on a scheme of Type \"{kind}\"");
+                let help = format!("remove it; it is a setting of {}", types.join(" and "));
                 self.diagnostics.error(codes::SCHEME_SETTING, span, message).help(help);
             }
         }
     }
 
-    /// Listeners verify certificates; without one that asks for them nobody can show any.
+    /// Listeners verify certificates; without one that requests them no client can present any.
     fn certificate(&mut self, span: Span) -> SchemeKind {
         if !self.client_certificates_requested {
-            let message = "no listener asks clients for certificates: this scheme lets nobody in";
+            let message = "no listener requests client certificates: this scheme rejects every caller";
             self.diagnostics
                 .warning(codes::CERTIFICATES_NOT_ASKED, span, message)
-                .help("give a listener Tls with ClientCertificates");
+                .help("set Tls.ClientCertificates on a listener");
         }
         SchemeKind::Certificate
     }
@@ -102,12 +102,12 @@ impl<'r> SchemeCompiler<'r, '_> {
 
     fn warn_no_listener_asks(&mut self, is_empty: bool, span: Span, setting: &str) {
         if is_empty {
-            let message = format!("{setting} holds nobody: every caller is refused");
+            let message = format!("{setting} is empty: every caller is rejected");
             self.diagnostics.warning(codes::SCHEME_FILE, span, message);
         }
     }
 
-    /// The content of the file that a scheme of this type must have.
+    /// The content of a required file.
     pub(super) fn required(&mut self, setting: &str, set: &Setting<String>) -> Option<(Span, &'r [u8])> {
         let Some(name) = non_blank(set) else {
             let message = format!("the scheme \"{}\" has no {setting}", self.name.value);
@@ -124,7 +124,7 @@ impl<'r> SchemeCompiler<'r, '_> {
         }
     }
 
-    /// The value, or the report of what is wrong with it.
+    /// The value, or a report of its error.
     pub(super) fn accept<T>(
         &mut self,
         code: Code,
@@ -135,38 +135,44 @@ impl<'r> SchemeCompiler<'r, '_> {
         read.map_err(|why| self.diagnostics.error(code, span, format!("{setting}: {why}"))).ok()
     }
 
-    /// Where the credentials stand.
-    pub(super) fn credential_locations(&mut self, usual: &str) -> CredentialLocations {
+    /// The locations of the credentials.
+    pub(super) fn credential_locations(&mut self, default_value: &str) -> CredentialLocations {
         let header = non_blank(&self.document.header);
         let (query, cookie) = (non_blank(&self.document.query_parameter), non_blank(&self.document.cookie));
         for (setting, name) in [("Header", header), ("QueryParameter", query), ("Cookie", cookie)] {
             if let Some(name) = name.filter(|name| !is_token(name.as_bytes())) {
-                let message = format!("{setting} \"{}\" is not a name", name.value);
+                let message = format!("invalid {setting} \"{}\"", name.value);
                 self.diagnostics.error(codes::BAD_HEADER_NAME, name.span, message);
             }
         }
         let text = |name: Option<&Spanned<String>>| name.map(|name| name.value.clone());
         CredentialLocations {
-            header: text(header).unwrap_or_else(|| usual.to_owned()),
+            header: text(header).unwrap_or_else(|| default_value.to_owned()),
             query: text(query),
             cookie: text(cookie),
         }
     }
 
-    /// A time within its range.
+    /// A duration within its range.
     pub(super) fn time(
         &mut self,
         setting: &str,
         set: &Setting<DurationText>,
-        usual: Duration,
+        default_value: Duration,
         range: [u64; 2],
     ) -> Duration {
-        let [least, most] = range.map(Duration::from_secs);
-        RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics).time(setting, set, usual, least, most)
+        let [min, max] = range.map(Duration::from_secs);
+        RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics).time(
+            setting,
+            set,
+            default_value,
+            min,
+            max,
+        )
     }
 }
 
-/// A setting, its place where it is written, and the types that read it.
+/// A setting, its span if it is set, and the types that use it.
 type Row = (&'static str, Option<Span>, &'static [&'static str]);
 
 fn settings(document: &AuthenticationSchemeDocument) -> [Row; 18] {

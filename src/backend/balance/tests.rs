@@ -357,7 +357,8 @@ fn the_hash_key_is_the_configured_one_or_else_the_address() {
         exchange
     };
     let ports_reached = |on: &str, make: &dyn Fn(u32) -> Exchange| {
-        let balancer = TestBalancer::new(BalancerKind::ConsistentHash(HashPolicy::parse(on).unwrap()), &[1; 8]);
+        let balancer =
+            TestBalancer::new(BalancerKind::ConsistentHash(HashPolicy::parse(on).unwrap()), &[1; 8]);
         let ports: std::collections::BTreeSet<u16> = (0..200).map(|n| balancer.port_for(&make(n))).collect();
         ports.len()
     };

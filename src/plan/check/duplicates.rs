@@ -121,7 +121,9 @@ fn report(
     let diagnostic = diagnostics.error(codes::DUPLICATE_ROUTE, span, message);
     if !std::ptr::eq(route, first) {
         let other = scope.sources.location(span_and_path(first).0);
-        diagnostic.help(format!("the route at {other} has the same path, host and headers, and a method in common"));
+        diagnostic.help(format!(
+            "the route at {other} has the same path, host and headers, and a method in common"
+        ));
     }
     diagnostic.help("distinguish them by UpstreamHttpMethod, UpstreamHost or UpstreamHeaderTemplates");
 }

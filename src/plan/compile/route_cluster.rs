@@ -95,9 +95,9 @@ impl RouteCompiler<'_, '_, '_> {
             return;
         }
         let place = cluster.name.as_ref().and(self.document.cluster.as_ref()).map(|set| set.span);
-        let message =
-            format!("the path of the route has no placeholder \"{name}\", which HashOn names");
-        let diagnostic = self.diagnostics.error(codes::BAD_HASH_KEY, place.or(cluster.balancer.origin), message);
+        let message = format!("the path of the route has no placeholder \"{name}\", which HashOn names");
+        let diagnostic =
+            self.diagnostics.error(codes::BAD_HASH_KEY, place.or(cluster.balancer.origin), message);
         if let Some(meant) = suggest::closest_match(name, names.iter().map(|known| &**known)) {
             diagnostic.help(format!("did you mean \"{meant}\"?"));
         }

@@ -283,7 +283,7 @@ impl AggregateCompiler<'_, '_> {
                 let message = format!("invalid media type \"{}\"", media.value);
                 let diagnostic = self.diagnostics.error(codes::BAD_AGGREGATE_TEMPLATE, media.span, message);
                 diagnostic.help(
-                    "expected a type expected a type such as text/html; charset=utf-8; the template for application/json is Aggregator",
+                    "expected a type such as text/html; charset=utf-8; the template for application/json is Aggregator",
                 );
             }
             let Some(source) = source else { continue };

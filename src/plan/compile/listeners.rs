@@ -84,7 +84,7 @@ impl<'r> ListenerCompiler<'r, '_> {
         let Some(text) = &document.address else {
             self.diagnostics
                 .error(codes::BAD_ADDRESS, document.span, "the listener has no Address")
-                .help("set one, set one, such as \"Address\": \"127.0.0.1:8080\"");
+                .help("set one, such as \"Address\": \"127.0.0.1:8080\"");
             return None;
         };
         let (tls, redirect) = (self.tls(), self.https_redirect());
@@ -147,7 +147,7 @@ impl<'r> ListenerCompiler<'r, '_> {
         if certificates.is_empty() {
             let span = tls.certificates.as_ref().map_or(tls.span, |list| list.span);
             self.diagnostics.error(codes::NO_CERTIFICATES, span, "Tls has no Certificates").help(
-                "add one, add one, such as \"Certificates\": [{ \"CertificateFile\": \"site.pem\", \"KeyFile\": \"site.key\" }]",
+                "add one, such as \"Certificates\": [{ \"CertificateFile\": \"site.pem\", \"KeyFile\": \"site.key\" }]",
             );
         }
         let mut seen = HashMap::new();

@@ -28,16 +28,52 @@ const CONSTANTS: &[&str] = &[
 
 /// A type is a noun of the field; these need a qualifier (`CorsDecision`, `JsonPathPart`) or another noun.
 const TYPES: &[&str] = &[
-    "Found", "Kept", "Told", "Asked", "Wanted", "Shown", "Judged", "Joined", "Met", "Stranger", "Place",
-    "Part", "Way", "Written", "Entered", "Picked", "Announced", "Bound", "Seat", "One", "Taken", "Queued",
-    "Standing", "Share", "Hold", "Lease", "Leaves", "Watching", "Terms", "Care", "Keeps", "Quality", "Reception",
-    "Speech", "Shape", "Reader", "Names", "Turns", "Guest", "Wish",
+    "Found",
+    "Kept",
+    "Told",
+    "Asked",
+    "Wanted",
+    "Shown",
+    "Judged",
+    "Joined",
+    "Met",
+    "Stranger",
+    "Place",
+    "Part",
+    "Way",
+    "Written",
+    "Entered",
+    "Picked",
+    "Announced",
+    "Bound",
+    "Seat",
+    "One",
+    "Taken",
+    "Queued",
+    "Standing",
+    "Share",
+    "Hold",
+    "Lease",
+    "Leaves",
+    "Watching",
+    "Terms",
+    "Care",
+    "Keeps",
+    "Quality",
+    "Reception",
+    "Speech",
+    "Shape",
+    "Reader",
+    "Names",
+    "Turns",
+    "Guest",
+    "Wish",
 ];
 
 /// A parameter is `exchange` (or `ctx`), `worker`, `diagnostics`, `document`.
 const PARAMETERS: &[&str] = &[
-    "x", "w", "out", "written", "around", "ground", "mistake", "wrong", "told", "judged", "wish", "speech", "whom",
-    "nobody",
+    "x", "w", "out", "written", "around", "ground", "mistake", "wrong", "told", "judged", "wish", "speech",
+    "whom", "nobody",
 ];
 
 /// Every forbidden name that a file declares: (line, kind, name).

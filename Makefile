@@ -1,5 +1,5 @@
-# The one door: `make` lists the recipes, continuous integration runs the same ones.
-# Each recipe first makes sure that the tools it needs are there (.ci/need says what it installs).
+# The entry point: `make` lists the recipes, continuous integration runs the same ones.
+# Each recipe first makes sure that the tools it needs are installed (.ci/need prints what it installs).
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak check bench

@@ -11,7 +11,7 @@ use std::fmt::Write;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Typical routes: a key, a prefix of their own, two endpoints, a load balancer, metadata.
+/// Typical routes: a key, their own prefix, two endpoints, a load balancer, metadata.
 fn document(routes: usize) -> String {
     let mut text = String::from("{\n  \"Routes\": [");
     for n in 0..routes {

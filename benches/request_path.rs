@@ -50,8 +50,8 @@ fn pass(plan: &Plan, x: &mut Exchange, now: Instant) -> usize {
     hop_by_hop::strip(&mut x.request);
     let route = plan.find(x).expect("the route");
     let walked = {
-        let mut nobody = NoClient;
-        let mut walk = pin!(run_request(&route.stages, x, &mut nobody));
+        let mut client = NoClient;
+        let mut walk = pin!(run_request(&route.stages, x, &mut client));
         walk.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     };
     let Poll::Ready((ran, None)) = walked else { unreachable!("no stage of these waits or answers") };
@@ -98,7 +98,7 @@ fn bench_token(c: &mut Criterion) {
         });
     };
     let without = self::plan("", &foundation);
-    run(&format!("walk/a token of {} bytes, not asked for", token.len()), &line, &without);
+    run(&format!("walk/a token of {} bytes, not required", token.len()), &line, &without);
     run("walk/the same token, warm", &line, &plan);
 }
 

@@ -11,9 +11,9 @@ fn check(file: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_margay"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().arg("check").arg("--config").arg(file);
     let output = command.output().expect("margay runs");
-    assert!(output.stdout.is_empty(), "diagnostics are talk: they go to standard error");
-    let said = String::from_utf8(output.stderr).expect("UTF-8");
-    format!("{said}exit code {}\n", output.status.code().unwrap_or(-1))
+    assert!(output.stdout.is_empty(), "diagnostics go to standard error");
+    let text = String::from_utf8(output.stderr).expect("UTF-8");
+    format!("{text}exit code {}\n", output.status.code().unwrap_or(-1))
 }
 
 fn files() -> Vec<PathBuf> {
@@ -30,21 +30,21 @@ fn files() -> Vec<PathBuf> {
 fn every_broken_file_produces_its_golden_diagnostics() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in files() {
-        let said = check(&file);
+        let text = check(&file);
         let golden = root.join(&file).with_extension("txt");
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&golden, &said).expect("the golden file is written");
+            std::fs::write(&golden, &text).expect("the golden file is written");
         }
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
-        assert!(said == expected, "{}: expected\n{expected}\nbut it says\n{said}", file.display());
+        assert!(text == expected, "{}: expected\n{expected}\nfound\n{text}", file.display());
     }
 }
 
 #[test]
 fn six_mistakes_produce_six_diagnostics() {
-    let said = check(&Path::new(FOLDER).join("six-mistakes.json"));
+    let text = check(&Path::new(FOLDER).join("six-mistakes.json"));
     let codes: std::collections::BTreeSet<&str> =
-        said.lines().filter_map(|line| line.strip_prefix("error[")?.split(']').next()).collect();
-    assert_eq!(codes.len(), 6, "{said}");
-    assert!(said.ends_with("6 errors\nexit code 2\n"), "{said}");
+        text.lines().filter_map(|line| line.strip_prefix("error[")?.split(']').next()).collect();
+    assert_eq!(codes.len(), 6, "{text}");
+    assert!(text.ends_with("6 errors\nexit code 2\n"), "{text}");
 }

@@ -1,10 +1,10 @@
-//! Byte classes of RFC 9110 and 9112, as tables: one look-up a byte.
+//! Byte classes of RFC 9110 and RFC 9112 as tables: one lookup per byte.
 
 const TCHARS: u8 = 1;
 const FIELD_VALUE_BYTES: u8 = 2;
 const TARGET_BYTES: u8 = 4;
 
-/// What each byte may be part of.
+/// The classes of each byte.
 static CLASS: [u8; 256] = byte_classes();
 
 const fn byte_classes() -> [u8; 256] {
@@ -31,7 +31,7 @@ const fn byte_classes() -> [u8; 256] {
     table
 }
 
-/// Whether a byte is among those; for tables that are made at compile time.
+/// Whether `set` contains the byte; for tables that are built at compile time.
 pub const fn is_in(byte: u8, set: &[u8]) -> bool {
     let mut i = 0;
     while i < set.len() {
@@ -43,7 +43,7 @@ pub const fn is_in(byte: u8, set: &[u8]) -> bool {
     false
 }
 
-/// RFC 9110 5.6.2: a token, at least one byte.
+/// RFC 9110 5.6.2: a token, at min_digits one byte.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&b| CLASS[b as usize] & TCHARS != 0)
 }
@@ -58,12 +58,12 @@ pub fn is_field_value(text: &[u8]) -> bool {
     text.iter().all(|&b| CLASS[b as usize] & FIELD_VALUE_BYTES != 0)
 }
 
-/// A request target without white space, control bytes or a fragment; raw high bytes are left to the normaliser.
+/// A request target without white space, control bytes or a fragment; bytes above 0x7f are left to the normalizer.
 pub fn is_target(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&b| CLASS[b as usize] & TARGET_BYTES != 0)
 }
 
-/// Takes optional white space (RFC 9110 5.6.3) off both ends.
+/// Removes optional white space (RFC 9110 5.6.3) from both ends.
 pub fn trim_ows(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
@@ -74,12 +74,12 @@ pub fn trim_ows(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The elements of a comma list (RFC 9110 5.6.1): trimmed, empty ones left out.
+/// The elements of a comma-separated list (RFC 9110 5.6.1), trimmed and without empty ones.
 pub fn comma_list(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&b| b == b',').map(trim_ows).filter(|part| !part.is_empty())
 }
 
-/// A number of decimal digits only, that fits.
+/// A number of decimal digits only; `None` if it overflows.
 pub fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -105,9 +105,9 @@ pub fn put_decimal(buffer: &mut Vec<u8>, mut n: u64) {
     buffer.extend_from_slice(&digits[at..]);
 }
 
-/// Writes a number in lower-case hexadecimal digits, at least so many.
-pub fn put_hex(buffer: &mut Vec<u8>, n: u64, least: u32) {
-    let digits = least.max((u64::BITS - n.leading_zeros()).div_ceil(4));
+/// Writes a number in lowercase hexadecimal digits, padded to `min_digits`.
+pub fn put_hex(buffer: &mut Vec<u8>, n: u64, min_digits: u32) {
+    let digits = min_digits.max((u64::BITS - n.leading_zeros()).div_ceil(4));
     buffer.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(n >> (at * 4) & 15) as usize]));
 }
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn values_hold_no_control_bytes_but_tabs() {
+    fn field_values_contain_no_control_bytes_except_tabs() {
         assert!(is_field_value(b"caf\xe9\t x"));
         for bad in [&b"a\0"[..], b"a\r", b"a\n", b"a\x7f", b"\x0b"] {
             assert!(!is_field_value(bad), "{bad:?}");
@@ -138,10 +138,10 @@ mod tests {
         for bad in [&b""[..], b"+5", b"-5", b"5 ", b"1_0", b"18446744073709551616"] {
             assert_eq!(decimal(bad), None, "{bad:?}");
         }
-        let mut out = Vec::new();
-        put_decimal(&mut out, 0);
-        put_decimal(&mut out, 1234);
-        assert_eq!(out, b"01234");
+        let mut buffer = Vec::new();
+        put_decimal(&mut buffer, 0);
+        put_decimal(&mut buffer, 1234);
+        assert_eq!(buffer, b"01234");
     }
 
     #[test]

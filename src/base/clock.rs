@@ -1,39 +1,41 @@
-//! Time, as something that is given: tests give their own.
+//! A clock that tests can replace.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-/// Where cold paths take the time from; the warm path takes it from its exchange.
+/// Source of the time on cold paths; hot paths use `Exchange::now`.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<Mutex<Duration>>>);
 
 impl Clock {
-    /// A clock that can be moved on.
+    /// A mock clock, moved with [`Clock::advance`].
     pub fn mock() -> Clock {
         Clock(Some(Arc::default()))
     }
 
-    /// Moves a manual clock on; the real one goes by itself.
+    /// Advances a mock clock; the real clock ignores this.
     pub fn advance(&self, by: Duration) {
-        if let Some(moved) = &self.0 {
-            *moved.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        if let Some(offset) = &self.0 {
+            *offset.lock().unwrap_or_else(PoisonError::into_inner) += by;
         }
     }
 
-    /// For measuring.
+    /// Monotonic time, for measuring durations.
     pub fn now(&self) -> Instant {
         Instant::now() + self.offset()
     }
 
-    /// For comparing with what others wrote down.
+    /// Wall-clock time, for comparing with timestamps from other systems.
     pub fn unix_time(&self) -> SystemTime {
         SystemTime::now() + self.offset()
     }
 
     fn offset(&self) -> Duration {
-        self.0.as_ref().map_or(Duration::ZERO, |moved| *moved.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0
+            .as_ref()
+            .map_or(Duration::ZERO, |offset| *offset.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -42,12 +44,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manual_clock_is_moved_and_the_real_one_is_not() {
-        let (manual, real) = (Clock::mock(), Clock::default());
+    fn only_a_mock_clock_can_be_advanced() {
+        let (mock, real) = (Clock::mock(), Clock::default());
         let hour = Duration::from_secs(3600);
-        manual.advance(hour);
+        mock.advance(hour);
         real.advance(hour);
-        assert!(manual.now() >= real.now() + hour - Duration::from_secs(60));
+        assert!(mock.now() >= real.now() + hour - Duration::from_secs(60));
         assert!(real.unix_time() <= SystemTime::now() + Duration::from_secs(60));
     }
 }

@@ -1,4 +1,4 @@
-//! Content codings that the gateway itself can apply to an answer (RFC 9110 8.4.1, RFC 1952, RFC 7932, RFC 8878).
+//! Content codings that the gateway can apply to a response (RFC 9110 8.4.1, RFC 1952, RFC 7932, RFC 8878).
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,10 +9,10 @@ pub enum ContentCoding {
 }
 
 impl ContentCoding {
-    /// All of them, in the order of their numbers.
+    /// All content codings, in the order of their discriminants.
     pub const ALL: [ContentCoding; 3] = [ContentCoding::Zstd, ContentCoding::Brotli, ContentCoding::Gzip];
 
-    /// As it stands in `Content-Encoding`.
+    /// The name in `Content-Encoding`.
     pub fn name(self) -> &'static str {
         match self {
             ContentCoding::Zstd => "zstd",
@@ -21,7 +21,7 @@ impl ContentCoding {
         }
     }
 
-    /// The coding of that name, in any case; `x-gzip` is gzip (RFC 9110 8.4.1.3).
+    /// The coding with this name, case-insensitive; `x-gzip` is gzip (RFC 9110 8.4.1.3).
     pub fn from_name(name: &[u8]) -> Option<ContentCoding> {
         if name.eq_ignore_ascii_case(b"x-gzip") {
             return Some(ContentCoding::Gzip);
@@ -30,13 +30,13 @@ impl ContentCoding {
     }
 }
 
-/// What a client takes, of what it is offered.
+/// The result of negotiating `Accept-Encoding` (RFC 9110 12.5.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AcceptedCoding {
-    /// The coding it likes best; none: the content as it is.
+    /// The preferred coding; `None` for an unencoded response.
     pub best: Option<ContentCoding>,
-    /// It does not take the content as it is.
+    /// The client does not accept an unencoded response.
     pub identity_forbidden: bool,
-    /// It asked with HEAD: the head alone goes to it.
+    /// A HEAD request: the response has no body.
     pub head_only: bool,
 }

@@ -1,7 +1,7 @@
 //! Days and dates of the proleptic Gregorian calendar, counted from 1970-01-01 (Howard Hinnant, "chrono-compatible low-level
 //! date algorithms").
 
-/// Days from the algorithm's epoch, 0000-03-01, to 1970-01-01.
+/// Days from the epoch of the algorithm, 0000-03-01, to 1970-01-01.
 const EPOCH_OFFSET_DAYS: u64 = 719_468;
 /// Days of a cycle of 400 years.
 const CYCLE_DAYS: u64 = 146_097;

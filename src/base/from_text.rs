@@ -1,19 +1,20 @@
-//! Settings that are written as text and mean something else: "250ms", "4MiB".
+//! Settings written as text that represent another value: "250ms", "4MiB".
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use std::{fmt, marker::PhantomData};
 
-/// The name under which a [`FromText`] type asks our own deserializer to report a bad value and go on.
+/// The name with which a [`FromText`] type requests that our own deserializer reports an invalid value and continues.
 pub const VALIDATED_NEWTYPE: &str = "$margay::Checked";
 
-/// A type that is read from text. The default stands in for a value that was reported as bad, so that reading
-/// goes on to the next mistake.
+/// A type that is parsed from text. Its default replaces a value that was reported as invalid, so that reading
+/// continues to the next error.
 pub trait FromText: Sized + Default {
-    /// Reads the text. The first line of the error says what is wrong, every further line what to do about it.
+    /// Parses the text. The first line of the error is the message, every further line a suggested fix.
     fn from_text(text: &str) -> Result<Self, String>;
 }
 
-/// What `Deserialize` of a [`FromText`] type calls. With any other deserializer a bad text is an ordinary error.
+/// The implementation of `Deserialize` for a [`FromText`] type. With any other deserializer, invalid text is an
+/// ordinary error.
 pub fn deserialize<'de, T: FromText, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_newtype_struct(VALIDATED_NEWTYPE, Validated(PhantomData))
 }
@@ -27,7 +28,7 @@ impl<'de, T: FromText> Visitor<'de> for Validated<T> {
         f.write_str("text")
     }
 
-    /// Our deserializer offers one element; when that fails it reports the error and offers none.
+    /// Our deserializer provides one element; if that is invalid, it reports the error and provides none.
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<T, A::Error> {
         Ok(seq.next_element::<Parsed<T>>()?.map(|parsed| parsed.0).unwrap_or_default())
     }

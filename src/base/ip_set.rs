@@ -1,8 +1,8 @@
-//! Sets of IP addresses: single ones, ranges and networks, as they stand in settings.
+//! Sets of IP addresses: single addresses, ranges and networks, as written in settings.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses from the first to the last, both included, of one family.
+/// The addresses from `first` to `last`, both included, of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpRange {
     first: IpAddr,
@@ -10,9 +10,9 @@ pub struct IpRange {
 }
 
 impl IpRange {
-    /// Reads `10.0.0.1`, `10.0.0.1-10.0.0.9`, `10.0.0.1-9`, `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, and the same with
-    /// IPv6 addresses, but for the short range. IPv4 addresses in IPv6 clothes are IPv4 addresses. None when it is none
-    /// of these.
+    /// Parses `10.0.0.1`, `10.0.0.1-10.0.0.9`, `10.0.0.1-9`, `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, and the same forms
+    /// with IPv6 addresses except the short range. IPv4-mapped IPv6 addresses become IPv4 addresses. `None` if the text
+    /// is invalid.
     pub fn parse(text: &str) -> Option<IpRange> {
         let range = Self::parse_range(text.trim())?;
         match (range.first.to_canonical(), range.last.to_canonical()) {
@@ -69,7 +69,7 @@ fn from_cidr(address: IpAddr, mask: &str) -> Option<IpRange> {
     })
 }
 
-/// The number of leading ones of a mask that has no others.
+/// The prefix length of a contiguous mask.
 fn prefix_len(mask: IpAddr, bits: u32) -> Option<u32> {
     let value = match mask {
         IpAddr::V4(v4) if bits == 32 => u128::from(u32::from(v4)) << 96,
@@ -83,7 +83,7 @@ fn prefix_len(mask: IpAddr, bits: u32) -> Option<u32> {
 /// A set of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpSet {
-    /// Sorted by first address, IPv4 before IPv6, none touching another.
+    /// Sorted by first address, IPv4 before IPv6, not overlapping.
     ranges: Vec<IpRange>,
 }
 
@@ -93,12 +93,12 @@ impl IpSet {
         self.ranges.is_empty()
     }
 
-    /// How many ranges there are that do not touch.
+    /// The number of ranges after merging.
     pub fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    /// Whether the address is in the set; an IPv4 address in IPv6 clothes counts as IPv4.
+    /// Whether the set contains the address; an IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let after = self.ranges.partition_point(|range| range.first <= address);
@@ -129,12 +129,12 @@ mod tests {
         entries.iter().filter_map(|text| IpRange::parse(text)).collect()
     }
 
-    fn holds(entries: &[&str], address: &str) -> bool {
+    fn contains(entries: &[&str], address: &str) -> bool {
         set(entries).contains(address.parse().expect(address))
     }
 
     #[test]
-    fn every_form_holds_its_addresses_and_no_others() {
+    fn every_form_contains_its_addresses_and_no_others() {
         for (entry, inside, outside) in [
             ("10.0.0.1", "10.0.0.1", "10.0.0.2"),
             ("10.0.0.1-10.0.1.5", "10.0.1.5", "10.0.1.6"),
@@ -148,13 +148,13 @@ mod tests {
             ("::/0", "ffff::", "1.2.3.4"),
             ("fe80::1-fe80::9", "fe80::5", "fe80::a"),
         ] {
-            assert!(holds(&[entry], inside), "{entry} holds {inside}");
-            assert!(!holds(&[entry], outside), "{entry} does not hold {outside}");
+            assert!(contains(&[entry], inside), "{entry} contains {inside}");
+            assert!(!contains(&[entry], outside), "{entry} does not contain {outside}");
         }
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_ranges_are_rejected() {
         for text in
             ["", "x", "1.2.3", "1.2.3.4/99", "1.2.3.4/255.0.255.0", "9.0.0.1-8.0.0.1", "::1-5", "1.1.1.1-::1"]
         {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_entries_become_one() {
+    fn overlapping_entries_are_merged() {
         let set = set(&["10.0.0.5-9", "10.0.0.0/30", "10.0.0.2-6", "::1"]);
         assert_eq!(set.ranges.len(), 2);
         assert!(set.contains("10.0.0.7".parse().expect("address")));
@@ -171,6 +171,6 @@ mod tests {
 
     #[test]
     fn a_mapped_address_is_an_ipv4_address() {
-        assert!(holds(&["127.0.0.1"], "::ffff:127.0.0.1"));
+        assert!(contains(&["127.0.0.1"], "::ffff:127.0.0.1"));
     }
 }

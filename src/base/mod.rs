@@ -1,8 +1,9 @@
-//! The lowest floor: values without I/O that every floor uses. Byte classes, percent-encoding and qualities of HTTP, dates,
-//! durations and sizes, IP ranges, hashes, backoff, WebSocket frames.
+//! The lowest floor: values without I/O that every floor uses (in Envoy: `source/common/common` and
+//! `common/http/utility`). Byte classes, percent-encoding and quality values of HTTP, dates, durations and sizes, IP
+//! ranges, hashes, backoff, WebSocket frames.
 //!
-//! Called by all floors and calls none. Nothing here holds state, except [`weak_map::WeakMap`], whose entries live as long
-//! as a user of them, and [`clock`], which tests replace. Nothing here outlives a reload by itself.
+//! Called by all floors and calls none. Nothing here holds state except [`weak_map::WeakMap`], whose entries live as
+//! long as a user of them, and [`clock`], which tests replace. Nothing here outlives a reload by itself.
 
 pub mod accept;
 pub mod backoff;

@@ -1,13 +1,12 @@
-//! The values a route takes out of a request: path and query placeholders, and header captures.
+//! The values a route captures from a request: path and query placeholders, and header captures.
 //!
-//! A value is a range into the request's own text (the normalised path followed by the raw query), or a few bytes of
-//! its own. Names are not kept here: the route knows them, in the same order. Nothing is allocated until a value
-//! needs bytes of its own.
+//! A value is a range of the request's own text (the normalized path followed by the raw query), or bytes stored here.
+//! Names are not stored: the route has them in the same order. Nothing is allocated until a value needs its own bytes.
 
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Where the bytes of one value are.
+/// The location of one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ParamSlot {
     start: u32,
@@ -15,12 +14,12 @@ struct ParamSlot {
     owned: bool,
 }
 
-/// One value, as read back.
+/// One value, as returned to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Param<'v> {
     /// The bytes: escaped path text, raw query text, or a header's bytes.
     pub bytes: &'v [u8],
-    /// Where the value begins in the request's text; `None` when the bytes are its own (header, override).
+    /// The offset of the value in the request's text; `None` if the value has its own bytes (header, override).
     pub at: Option<usize>,
 }
 
@@ -28,7 +27,7 @@ pub struct Param<'v> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathParams {
     slots: SmallVec<[ParamSlot; 6]>,
-    make_owned: Vec<u8>,
+    owned_bytes: Vec<u8>,
     named: Vec<(Arc<str>, ParamSlot)>,
 }
 
@@ -38,19 +37,19 @@ impl PathParams {
         PathParams::default()
     }
 
-    /// Forgets every value, keeps the memory.
+    /// Removes all values and keeps the memory.
     pub fn clear(&mut self) {
         self.slots.clear();
-        self.make_owned.clear();
+        self.owned_bytes.clear();
         self.named.clear();
     }
 
-    /// How many values the route took (overrides by name not counted).
+    /// The number of captured values, without overrides by name.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// True when the route took no value.
+    /// Whether the route captured no value.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -60,19 +59,19 @@ impl PathParams {
         self.slots.truncate(len);
     }
 
-    /// Appends the value that stands at `start..end` of the request's text.
+    /// Appends the value at `start..end` of the request's text.
     pub fn push_range(&mut self, start: usize, end: usize) {
         debug_assert!(start <= end);
         self.slots.push(ParamSlot { start: start as u32, end: end as u32, owned: false });
     }
 
-    /// Appends a value with bytes of its own.
+    /// Appends a value that has its own bytes.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         let slot = self.make_owned(bytes);
         self.slots.push(slot);
     }
 
-    /// Gives the name `name` this value from now on, whatever the route took for it.
+    /// Overrides the value of `name`.
     pub fn set<N: AsRef<str> + Into<Arc<str>>>(&mut self, name: N, bytes: &[u8]) {
         let slot = self.make_owned(bytes);
         match self.named.iter_mut().find(|(n, _)| **n == *name.as_ref()) {
@@ -81,23 +80,23 @@ impl PathParams {
         }
     }
 
-    /// The value at `index`; `text` is the text the ranges point into.
+    /// The value at `index`; `text` is the text that the ranges refer to.
     pub fn get<'v>(&'v self, index: usize, text: &'v [u8]) -> Option<Param<'v>> {
         self.slots.get(index).map(|slot| self.read(*slot, text))
     }
 
-    /// The value that [`PathParams::set`] gave to `name`.
+    /// The value set with [`PathParams::set`].
     pub fn get_override(&self, name: &str) -> Option<Param<'_>> {
         let (_, slot) = self.named.iter().find(|(n, _)| &**n == name)?;
         Some(self.read(*slot, &[]))
     }
 
-    /// The value of `name`: an override first, then the place of `name` in `names` (the route's).
+    /// The value of `name`: an override first, then the captured value at the position of `name` in `names`.
     pub fn get_by_name<'v>(&'v self, name: &str, names: &[Box<str>], text: &'v [u8]) -> Option<Param<'v>> {
         self.get_override(name).or_else(|| self.get(names.iter().position(|n| &**n == name)?, text))
     }
 
-    /// The bytes `start..end` of the request's text are gone: what stood behind them has moved.
+    /// Adjusts all ranges after the bytes `start..end` of the request's text were removed.
     pub fn remove_range(&mut self, start: usize, end: usize) {
         let moved = |at: u32| match at as usize {
             at if at <= start => at as u32,
@@ -110,15 +109,15 @@ impl PathParams {
     }
 
     fn make_owned(&mut self, bytes: &[u8]) -> ParamSlot {
-        let start = self.make_owned.len() as u32;
-        self.make_owned.extend_from_slice(bytes);
-        ParamSlot { start, end: self.make_owned.len() as u32, owned: true }
+        let start = self.owned_bytes.len() as u32;
+        self.owned_bytes.extend_from_slice(bytes);
+        ParamSlot { start, end: self.owned_bytes.len() as u32, owned: true }
     }
 
     fn read<'v>(&'v self, slot: ParamSlot, text: &'v [u8]) -> Param<'v> {
         let (start, end) = (slot.start as usize, slot.end as usize);
         match slot.owned {
-            true => Param { bytes: self.make_owned.get(start..end).unwrap_or_default(), at: None },
+            true => Param { bytes: self.owned_bytes.get(start..end).unwrap_or_default(), at: None },
             false => Param { bytes: text.get(start..end).unwrap_or_default(), at: Some(start) },
         }
     }
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn values_behind_a_cut_move_and_those_around_it_shrink() {
+    fn ranges_after_a_removed_range_move_and_enclosing_ranges_shrink() {
         let mut values = PathParams::new();
         values.push_range(0, 2);
         values.push_range(1, 6);
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn clear_forgets_everything() {
+    fn clear_removes_all_values() {
         let mut values = PathParams::new();
         values.push_bytes(b"x");
         values.set("n", b"y");

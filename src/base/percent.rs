@@ -5,7 +5,7 @@ use percent_encoding::{
 };
 use std::borrow::Cow;
 
-/// Decodes `%XX`, and in a query `+` to a space. A `%` that is not followed by two digits is kept.
+/// Decodes `%XX`, and in a query `+` to a space. A `%` that is not followed by two hexadecimal digits is kept.
 pub fn percent_decoded(text: &[u8], in_query: bool) -> Cow<'_, [u8]> {
     if !(in_query && text.contains(&b'+')) {
         return percent_decode(text).into();
@@ -25,12 +25,12 @@ pub fn put_percent(byte: u8, buffer: &mut Vec<u8>) {
 /// All bytes but the unreserved ones (RFC 3986 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A text as one segment of a path or one value of a query: everything but unreserved characters is encoded.
+/// Encodes a text as one path segment or one query value: everything except unreserved characters is escaped.
 pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// A byte that stands in the value of a query parameter as it is (RFC 3986 3.4), and neither splits nor means another.
+/// A byte that needs no escape in the value of a query parameter (RFC 3986 3.4).
 pub fn is_unescaped_query_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$'()*,;:@/?=".contains(&byte)
 }
@@ -48,7 +48,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_escaped_is_decoded_to_itself(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn escaped_text_decodes_to_the_original(text in proptest::collection::vec(any::<u8>(), 0..40)) {
             let mut escaped = Vec::new();
             text.iter().for_each(|b| if is_unescaped_query_byte(*b) { escaped.push(*b) } else { put_percent(*b, &mut escaped) });
             prop_assert_eq!(&*percent_decoded(&escaped, true), &text[..]);

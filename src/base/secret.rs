@@ -1,9 +1,9 @@
-//! A text that must not be shown.
+//! Text that must not be printed.
 
 use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, fmt};
 
-/// A secret of the configuration: it prints as dots.
+/// A secret of the configuration; `Debug` prints dots.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
@@ -13,7 +13,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text itself; never for logs, answers or diagnostics.
+    /// The text itself; never for logs, responses or diagnostics.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,16 +1,16 @@
-//! Sets of statuses, as settings write them: `200`, `200-299`, `5xx`.
+//! Sets of status codes as written in settings: `200`, `200-299`, `5xx`.
 
-/// Statuses of answers.
+/// A set of HTTP status codes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StatusSet(Vec<(u16, u16)>);
 
 impl StatusSet {
-    /// All from `first` to `last`.
-    pub fn insert_range(first: u16, last: u16) -> StatusSet {
+    /// All status codes from `first` to `last`.
+    pub fn from_range(first: u16, last: u16) -> StatusSet {
         StatusSet(vec![(first, last)])
     }
 
-    /// Adds what a text names; false when it names nothing.
+    /// Adds the status codes of an entry; returns false if the entry is invalid.
     pub fn insert(&mut self, text: &str) -> bool {
         let number = |text: &str| text.trim().parse::<u16>().ok().filter(|n| (100..=599).contains(n));
         let text = text.trim();
@@ -33,7 +33,7 @@ impl StatusSet {
         self.0.is_empty()
     }
 
-    /// Whether it is one of them.
+    /// Whether the set contains the status code.
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_read_in_three_forms_and_nothing_else_is() {
+    fn three_forms_are_accepted_and_nothing_else() {
         let mut set = StatusSet::default();
         assert!(["404", "200-204", " 5xx "].iter().all(|text| set.insert(text)));
         let has: Vec<u16> =

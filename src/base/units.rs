@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
-/// The longest duration a setting may name; longer ones overflow deadlines.
+/// The longest duration of a setting; longer ones overflow deadlines.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60 * 10);
 
 const DURATION_UNITS: [(&str, f64); 5] =
@@ -152,7 +152,7 @@ impl JsonSchema for SizeText {
     }
 }
 
-/// The number and the unit, without blanks.
+/// The number and the unit, without white space.
 fn split_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -160,10 +160,10 @@ fn split_unit(text: &str) -> (&str, &str) {
     (number, unit.trim_start())
 }
 
-fn parse_amount(text: &str, number: &str, what: &str, forms: &str) -> Result<f64, String> {
+fn parse_amount(text: &str, number: &str, quantity: &str, forms: &str) -> Result<f64, String> {
     let dots_inside = !number.starts_with('.') && !number.ends_with('.');
     let amount = number.parse::<f64>().ok().filter(|n| n.is_finite() && dots_inside);
-    amount.ok_or_else(|| format!("\"{text}\" is not a {what}\n{forms}"))
+    amount.ok_or_else(|| format!("\"{text}\" is not a {quantity}\n{forms}"))
 }
 
 fn bad_unit(number: &str, unit: &str, units: &[&str], forms: &str) -> String {
@@ -208,19 +208,19 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_without_a_unit_is_told_the_usual_one_and_a_size_without_one_is_bytes() {
+    fn a_duration_needs_a_unit_and_a_size_without_one_is_in_bytes() {
         assert!(duration("30").unwrap_err().contains("did you mean \"30s\"?"));
         assert_eq!(size("30000000"), Ok(30_000_000));
     }
 
     #[test]
-    fn a_unit_in_the_wrong_case_is_told_the_right_one() {
+    fn a_unit_in_the_wrong_case_gets_a_suggestion() {
         assert!(duration("5MS").unwrap_err().contains("did you mean \"5ms\"?"));
         assert!(size("4mib").unwrap_err().contains("did you mean \"4MiB\"?"));
     }
 
     #[test]
-    fn nonsense_names_the_valid_forms() {
+    fn an_invalid_value_lists_the_valid_forms() {
         for text in ["", "s", "-1s", "1 parsec", ".5s", "1.s", "1e3s", "99999999999d", "∞s"] {
             assert!(duration(text).is_err(), "{text}");
             assert!(size(text).is_err(), "{text}");
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_reads_back_equal() {
+    fn printed_values_parse_to_the_same_value() {
         for text in ["250ms", "90s", "2m", "1h", "3d"] {
             assert_eq!(DurationText::from_text(text).unwrap().to_string(), text);
         }

@@ -1,10 +1,10 @@
-//! Absolute http and https addresses, as settings name them.
+//! Absolute `http` and `https` URLs, as written in settings.
 
-/// An address that can be asked: `http://host:port/path?query`.
+/// An absolute URL: `http://host:port/path?query`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpUrl {
     pub tls: bool,
-    /// A name or an address, IPv6 without brackets.
+    /// A host name or an IP address, IPv6 without brackets.
     pub host: String,
     pub port: u16,
     /// Path and query, never empty.
@@ -12,7 +12,7 @@ pub struct HttpUrl {
 }
 
 impl HttpUrl {
-    /// Reads an address; an error says in a few words what is wrong with it.
+    /// Parses a URL; the error describes the problem in a few words.
     pub fn parse(text: &str) -> Result<HttpUrl, &'static str> {
         let (scheme, rest) = text.split_once("://").ok_or("it has no scheme")?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
@@ -21,7 +21,7 @@ impl HttpUrl {
             _ => return Err("its scheme is neither http nor https"),
         };
         if text.bytes().any(|b| b <= b' ' || b >= 0x7f) {
-            return Err("it holds blanks or other characters that must be escaped");
+            return Err("it contains spaces or other characters that must be escaped");
         }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
@@ -31,19 +31,19 @@ impl HttpUrl {
         Ok(HttpUrl { tls, host, port, target: format!("{slash}{target}") })
     }
 
-    /// The same place with a path below its own; a query is dropped.
+    /// The same URL with a path appended; the query is dropped.
     pub fn join_path(&self, path: &str) -> HttpUrl {
         let own = self.target.split('?').next().unwrap_or_default().trim_end_matches('/');
         HttpUrl { target: format!("{own}/{path}"), ..self.clone() }
     }
 
-    /// Whether it leads to this machine.
+    /// Whether the host is a loopback address.
     pub fn is_loopback(&self) -> bool {
         let address = self.host.parse::<std::net::IpAddr>();
         self.host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
     }
 
-    /// The value of the Host field.
+    /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         match (self.tls, self.port) {
@@ -60,14 +60,14 @@ impl std::fmt::Display for HttpUrl {
     }
 }
 
-fn authority_parts(text: &str, usual: u16) -> Result<(String, u16), &'static str> {
+fn authority_parts(text: &str, default_port: u16) -> Result<(String, u16), &'static str> {
     if text.contains('@') {
-        return Err("it holds a user name");
+        return Err("it contains a user name");
     }
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or("its address is never closed with ]")?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| "its host is no IPv6 address")?;
+            let (host, port) = rest.split_once(']').ok_or("its IPv6 address has no closing ]")?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| "its host is not an IPv6 address")?;
             (host, port)
         }
         None => text.split_at(text.find(':').unwrap_or(text.len())),
@@ -76,8 +76,8 @@ fn authority_parts(text: &str, usual: u16) -> Result<(String, u16), &'static str
         return Err("it has no host");
     }
     let port = match port.strip_prefix(':') {
-        None if port.is_empty() => usual,
-        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("its port is not a port")?,
+        None if port.is_empty() => default_port,
+        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("its port must be 1 to 65535")?,
         None => return Err("its host is malformed"),
     };
     Ok((host.to_owned(), port))
@@ -88,19 +88,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_written() {
-        for (text, written) in [
+    fn urls_are_parsed_and_printed() {
+        for (text, printed) in [
             ("http://localhost:9105/jwks.json", "http://localhost:9105/jwks.json"),
             ("HTTPS://id.example", "https://id.example/"),
             ("https://id.example:443/a?b=c#d", "https://id.example/a?b=c"),
             ("http://[::1]:80?x", "http://[::1]/?x"),
         ] {
-            assert_eq!(HttpUrl::parse(text).map(|url| url.to_string()).as_deref(), Ok(written), "{text}");
+            assert_eq!(HttpUrl::parse(text).map(|url| url.to_string()).as_deref(), Ok(printed), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_urls_are_rejected() {
         for text in [
             "",
             "id.example",
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_below_keeps_the_path_above() {
+    fn a_joined_path_keeps_the_base_path() {
         let url = HttpUrl::parse("https://id.example/realms/a/").unwrap();
         assert_eq!(url.join_path(".well-known/x").target, "/realms/a/.well-known/x");
         assert!(!url.is_loopback() && HttpUrl::parse("http://127.0.0.1/").unwrap().is_loopback());

@@ -1,4 +1,4 @@
-//! State that outlives a plan: found again by its key for as long as somebody holds it.
+//! State that outlives a plan: found by its key for as long as it is in use.
 
 use std::{
     collections::HashMap,
@@ -17,17 +17,17 @@ impl<K, V> Default for WeakMap<K, V> {
 }
 
 impl<K: Hash + Eq, V> WeakMap<K, V> {
-    /// The value under the key, made if nobody holds it any more.
+    /// The value of the key, created with `make` if it is no longer in use.
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = known.get(&key).and_then(Weak::upgrade) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = entries.get(&key).and_then(Weak::upgrade) {
             return value;
         }
-        if known.len() == known.capacity() {
-            known.retain(|_, value| value.strong_count() > 0);
+        if entries.len() == entries.capacity() {
+            entries.retain(|_, value| value.strong_count() > 0);
         }
         let value = Arc::new(make());
-        known.insert(key, Arc::downgrade(&value));
+        entries.insert(key, Arc::downgrade(&value));
         value
     }
 }
@@ -37,11 +37,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_lives_as_long_as_somebody_holds_it() {
+    fn a_value_lives_as_long_as_it_is_in_use() {
         let keyed = WeakMap::<_, u8>::default();
-        let one = keyed.get_or_insert_with("a", || 1);
-        assert!(Arc::ptr_eq(&one, &keyed.get_or_insert_with("a", || 2)));
-        drop(one);
+        let first = keyed.get_or_insert_with("a", || 1);
+        assert!(Arc::ptr_eq(&first, &keyed.get_or_insert_with("a", || 2)));
+        drop(first);
         assert_eq!(*keyed.get_or_insert_with("a", || 3), 3);
     }
 }

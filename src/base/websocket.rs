@@ -1,25 +1,25 @@
-//! What the gateway must know of WebSocket (RFC 6455) to carry it: the proof of a handshake, and where frames end.
+//! The parts of WebSocket (RFC 6455) that a proxy needs: the handshake proof and frame boundaries.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
 
-/// What a client's key is joined with before it is hashed (RFC 6455 1.3).
+/// The GUID appended to the client's key before hashing (RFC 6455 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Whether this is 16 bytes in base64 (RFC 6455 4.1).
+/// Whether this is 16 bytes encoded in Base64 (RFC 6455 4.1).
 pub fn is_valid_key(key: &[u8]) -> bool {
     key.len() == 24 && STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }
 
-/// What proves that the other side read this key (RFC 6455 4.2.2).
+/// The value of `Sec-WebSocket-Accept` for a key (RFC 6455 4.2.2).
 pub fn accept_key(key: &[u8]) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-/// `Going away` (RFC 6455 7.4.1) as the server says it: unmasked.
+/// A close frame with status 1001, `Going Away` (RFC 6455 7.4.1), as a server sends it: unmasked.
 pub const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
 
-/// `Going away` as a client says it: masked with these four bytes.
+/// The same close frame as a client sends it: masked with these four bytes.
 pub fn masked_going_away_frame(mask: [u8; 4]) -> [u8; 8] {
     let [a, b, c, d] = mask;
     [0x88, 0x82, a, b, c, d, 0x03 ^ a, 0xe9 ^ b]
@@ -28,19 +28,19 @@ pub fn masked_going_away_frame(mask: [u8; 4]) -> [u8; 8] {
 /// The opcode of a close frame.
 const CLOSE: u8 = 8;
 
-/// Follows a stream of frames without looking at what they carry.
+/// Tracks frame boundaries in a byte stream without looking at payloads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FrameTracker {
-    /// Bytes of payload that the current frame still has.
+    /// Remaining payload bytes of the current frame.
     payload: u64,
-    /// The header of the current frame as far as it was seen.
+    /// The received part of the current frame's header.
     header: [u8; 14],
     header_len_seen: u8,
     closed: bool,
 }
 
 impl FrameTracker {
-    /// These bytes passed.
+    /// Records bytes that were forwarded.
     pub fn observe(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let n = self.step(bytes);
@@ -48,7 +48,7 @@ impl FrameTracker {
         }
     }
 
-    /// How many of these bytes belong to the frame that has begun; 0 between two frames.
+    /// How many of these bytes belong to the current frame; 0 at a frame boundary.
     pub fn remaining_in_frame(&self, bytes: &[u8]) -> usize {
         let (mut ahead, mut left) = (*self, bytes);
         while !left.is_empty() && !ahead.is_at_frame_boundary() {
@@ -58,17 +58,17 @@ impl FrameTracker {
         bytes.len() - left.len()
     }
 
-    /// Whether nothing of a frame is outstanding.
+    /// Whether the last frame is complete.
     pub fn is_at_frame_boundary(&self) -> bool {
         self.payload == 0 && self.header_len_seen == 0
     }
 
-    /// Whether a close frame passed: no frame follows it.
+    /// Whether a close frame was forwarded completely: no frame follows it.
     pub fn is_closed(&self) -> bool {
         self.closed && self.is_at_frame_boundary()
     }
 
-    /// Takes payload, or one byte of a header.
+    /// Consumes payload, or one byte of a header; returns the number of bytes.
     fn step(&mut self, bytes: &[u8]) -> usize {
         if self.payload > 0 {
             let n = self.payload.min(bytes.len() as u64);
@@ -85,7 +85,7 @@ impl FrameTracker {
         1
     }
 
-    /// How long the header is, as far as it can be told.
+    /// The length of the header, as far as the received bytes determine it.
     fn header_len(&self) -> usize {
         if self.header_len_seen < 2 {
             return 2;
@@ -114,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_proof_is_that_of_the_rfc() {
+    fn the_accept_key_matches_the_example_of_the_rfc() {
         assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(is_valid_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
         assert!(
@@ -124,7 +124,7 @@ mod tests {
         );
     }
 
-    /// A frame of that opcode with a payload of that many bytes.
+    /// A frame with this opcode and payload length.
     fn frame(opcode: u8, masked: bool, len: usize) -> Vec<u8> {
         let mask = if masked { 0x80 } else { 0 };
         let mut frame = vec![0x80 | opcode];
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_end_of_a_frame_is_found_however_its_bytes_arrive(
+        fn the_end_of_a_frame_is_found_regardless_of_segmentation(
             len in prop_oneof![0_usize..300, 65_000_usize..70_000],
             masked: bool,
             cut in 0.0..1.0,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_frame_is_noticed_once_it_is_through_and_nothing_like_it_within_a_payload() {
+    fn a_close_frame_is_detected_when_complete_and_never_inside_a_payload() {
         let mut frames = FrameTracker::default();
         frames.observe(&frame(1, false, 5));
         assert!(!frames.is_closed());

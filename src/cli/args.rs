@@ -1,11 +1,11 @@
-//! The command line: what can be asked, in one place. The texts here are the help.
+//! The command line. The texts here are the help.
 
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// margay, an API gateway: one binary, one JSON route table, in front of your services.
+/// margay, an API gateway: one binary, one JSON route table, in front of your backends.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -15,46 +15,47 @@ use std::path::PathBuf;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed while running, 2 the configuration is not valid, 64 wrong usage."
+    after_help = "Exit codes: 0 done, 1 failed while running, 2 the configuration is not valid, 64 invalid command line."
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What margay can do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Serve: check the configuration, listen, and follow its changes.
     Run(Run),
     /// Start the sample services, then serve as `run` does.
     Demo(Demo),
-    /// Say what is wrong with the configuration, all of it at once.
+    /// Report all errors and warnings of the configuration.
     Check(Check),
     /// Print the JSON Schema of the configuration, for editors.
     Schema(Schema),
-    /// Say what would happen to a request: which route, why, and what the service would be sent.
+    /// Explain the handling of a request: the matched route, the reasons, and the request as the backend would receive
+    /// it.
     Explain(Explain),
     /// Explain an error code: `margay help error identity.expired`.
     Help(Help),
 }
 
-/// Where the configuration is.
+/// The location of the configuration.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Configuration {
-    /// A file, or a directory of gateway.*.json or ocelot.*.json; several are merged. Without: gateway.json, then
+    /// A file, or a directory of gateway.*.json or ocelot.*.json; several are merged. Default: gateway.json, then
     /// ocelot.json.
     #[arg(long, value_name = "FILE|DIR")]
     pub config: Vec<PathBuf>,
-    /// The directory of policy files. Without: policies/ beside the configuration.
+    /// The directory of policy files. Default: policies/ next to the configuration.
     #[arg(long, value_name = "DIR")]
     pub policies: Option<PathBuf>,
-    /// Behave as Ocelot does, to the letter; implied by files named ocelot*.json.
+    /// Behave exactly as Ocelot does; implied by files named ocelot*.json.
     #[arg(long, value_name = "WITH", ignore_case = true)]
     pub compat: Option<Compat>,
 }
 
-/// What to be compatible with.
+/// The gateway to be compatible with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Compat {
     Ocelot,
@@ -64,13 +65,13 @@ pub(super) enum Compat {
 pub(super) struct Run {
     #[command(flatten)]
     pub configuration: Configuration,
-    /// Listen here instead of on the configured listeners; MARGAY_LISTEN says the same, separated by commas.
+    /// Listen here instead of on the configured listeners; MARGAY_LISTEN has the same effect, separated by commas.
     #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_parser = address)]
     pub listen: Vec<Address>,
-    /// Serve /live, /ready, /metrics, /clusters and /cache here; MARGAY_ADMIN says the same.
+    /// Serve /live, /ready, /metrics, /clusters and /cache here; MARGAY_ADMIN has the same effect.
     #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_parser = address)]
     pub admin: Option<Address>,
-    /// Worker threads. Without: one for each core.
+    /// Worker threads. Default: one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
@@ -79,7 +80,7 @@ pub(super) struct Run {
 pub(super) struct Demo {
     #[command(flatten)]
     pub run: Run,
-    /// Only the sample services, without a gateway in front.
+    /// Start only the sample services, without a gateway in front.
     #[arg(long)]
     pub services_only: bool,
 }
@@ -91,7 +92,7 @@ pub(super) struct Check {
     /// The same as --config.
     #[arg(value_name = "FILE|DIR")]
     pub files: Vec<PathBuf>,
-    /// Print the findings as JSON on standard output.
+    /// Print the diagnostics as JSON on standard output.
     #[arg(long)]
     pub json: bool,
     /// Exit with 2 on warnings too.
@@ -106,7 +107,7 @@ pub(super) enum Deny {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Schema {
-    /// The schema of policy files instead.
+    /// Print the schema of policy files instead.
     #[arg(long)]
     pub policy: bool,
 }
@@ -115,25 +116,25 @@ pub(super) struct Schema {
 pub(super) struct Explain {
     /// The method, such as GET.
     pub method: String,
-    /// The URL as the client would ask for it, or just a path.
+    /// The URL as the client would send it, or just a path.
     pub url: String,
-    /// A header field of the request.
+    /// A header of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// The address that the client comes from.
+    /// The address of the client.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
-    /// The listener that it comes by. Without: the first.
+    /// The listener that receives the request. Default: the first.
     #[arg(long, value_name = "NAME")]
     pub listener: Option<String>,
-    /// Print the answer as JSON.
+    /// Print the explanation as JSON.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub configuration: Configuration,
 }
 
-/// What is asked about.
+/// The help topic.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Help {
     #[command(subcommand)]
@@ -149,18 +150,20 @@ pub(super) enum Topic {
     },
 }
 
-/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` for every address, or `unix:` and the path of a socket.
+/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` for all addresses, or `unix:` and the path of a Unix
+/// domain socket.
 pub(super) fn address(text: &str) -> Result<Address, String> {
-    if let Some(place) = UnixAddress::parse(text, None) {
-        return place.map(Address::Unix).map_err(str::to_owned);
+    if let Some(address) = UnixAddress::parse(text, None) {
+        return address.map(Address::Unix).map_err(str::to_owned);
     }
     let spelled = match text.trim().split_once(':') {
         Some(("", port)) => format!("0.0.0.0:{port}"),
         Some(("localhost", port)) => format!("127.0.0.1:{port}"),
         _ => text.trim().to_owned(),
     };
-    let wrong = "write an address and a port, such as 127.0.0.1:8080 or [::]:8080, or unix:/run/margay.sock";
-    spelled.parse().map(Address::Tcp).map_err(|_| wrong.to_owned())
+    let help =
+        "expected an address and a port, such as 127.0.0.1:8080 or [::]:8080, or unix:/run/margay.sock";
+    spelled.parse().map(Address::Tcp).map_err(|_| help.to_owned())
 }
 
 #[cfg(test)]
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
+    fn common_forms_of_addresses_are_accepted() {
         for (text, expected) in [
             ("127.0.0.1:80", "127.0.0.1:80"),
             ("[::]:80", "[::]:80"),

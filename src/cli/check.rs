@@ -1,4 +1,4 @@
-//! `margay check`: everything that is wrong, at once.
+//! `margay check`: reports all errors and warnings of the configuration at once.
 
 use super::args::{Check, Deny};
 use super::{Exit, output, settings};
@@ -7,7 +7,7 @@ use crate::control::candidate::Candidate;
 use crate::stages::custom::StageRegistry;
 use serde_json::json;
 
-/// Reads, checks and reports; nothing is started, no name is looked up.
+/// Reads, checks and reports; nothing is started, and no name is resolved.
 pub(super) fn run(check: &Check, stages: &StageRegistry) -> Exit {
     let mut configuration = check.configuration.clone();
     configuration.config.extend(check.files.iter().cloned());

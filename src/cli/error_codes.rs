@@ -1,4 +1,4 @@
-//! `margay help error`: one page for every error code: its meaning, its cure, and Envoy's closest response flag.
+//! `margay help error`: one page for every error code: its meaning, its fix, and Envoy's closest response flag.
 
 use super::{Exit, output};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     pipeline::error::{ErrorCode, Fault},
 };
 
-/// What is documented about one error code.
+/// The documentation of one error code.
 struct CodeHelp {
     code: ErrorCode,
     /// The closest response flag of Envoy, or `-`.
@@ -58,8 +58,9 @@ fn list() -> String {
 
 fn write_page(help: &CodeHelp) -> String {
     let code = help.code;
-    let (ours, ocelot) = (code.status(false), code.status(true));
-    let status = if ours == ocelot { ours.to_string() } else { format!("{ours} ({ocelot} under Ocelot)") };
+    let (default, ocelot) = (code.status(false), code.status(true));
+    let status =
+        if default == ocelot { default.to_string() } else { format!("{default} ({ocelot} under Ocelot)") };
     let fault = match code.fault() {
         Fault::Client => "client",
         Fault::Backend => "backend",
@@ -154,7 +155,7 @@ mod tests {
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
     const TABLE: &str = "| code | status | Envoy flag | meaning |\n|---|---|---|---|\n";
 
-    /// `UPDATE=1 cargo test --lib error_codes` writes everything below the introduction of the page.
+    /// `UPDATE=1 cargo test --lib error_codes` generates everything after the introduction of the page.
     #[test]
     fn the_page_of_error_codes_is_up_to_date() {
         let page = std::fs::read_to_string(FILE).unwrap();

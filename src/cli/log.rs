@@ -1,5 +1,5 @@
-//! What the process says about itself, on standard error: one line each, warnings and errors unless `MARGAY_LOG` asks
-//! for more (`error`, `warn`, `info`, `debug`, `trace`, `off`).
+//! The log of the process on standard error: one line per event, warnings and errors unless `MARGAY_LOG` enables more
+//! (`error`, `warn`, `info`, `debug`, `trace`, `off`).
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::Write;
@@ -8,9 +8,9 @@ struct Stderr;
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        // pingora tells of every start and stop at info; that is its matter until somebody debugs.
-        let ours = metadata.target().starts_with("margay");
-        ours || metadata.level() <= Level::Warn || log::max_level() >= LevelFilter::Debug
+        // pingora logs every start and stop at `info`, which is only useful for debugging.
+        let is_own = metadata.target().starts_with("margay");
+        is_own || metadata.level() <= Level::Warn || log::max_level() >= LevelFilter::Debug
     }
 
     fn log(&self, record: &Record) {
@@ -23,13 +23,13 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-/// Takes over logging for the process.
+/// Installs the logger of the process.
 pub fn start(level: Option<&str>) -> Result<(), String> {
     let level = match level.map(str::trim).filter(|level| !level.is_empty()) {
         None => LevelFilter::Warn,
-        Some(level) => level
-            .parse()
-            .map_err(|_| format!("MARGAY_LOG={level} is none of: off, error, warn, info, debug, trace"))?,
+        Some(level) => level.parse().map_err(|_| {
+            format!("invalid MARGAY_LOG={level}: expected off, error, warn, info, debug or trace")
+        })?,
     };
     if log::set_logger(&Stderr).is_ok() {
         log::set_max_level(level);
@@ -40,7 +40,7 @@ pub fn start(level: Option<&str>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_level_that_does_not_exist_is_refused() {
+    fn an_unknown_level_is_rejected() {
         assert!(super::start(Some("loud")).unwrap_err().contains("MARGAY_LOG=loud"));
     }
 }

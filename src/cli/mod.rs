@@ -1,4 +1,9 @@
-//! The commands: what can be asked of margay on the command line, and with which code it exits.
+//! The commands of the command line and their exit codes (Envoy and nginx: command line flags; here also `check`,
+//! `explain`, `schema` and `help error`).
+//!
+//! Entry point: [`main`], or [`Builder::main`] of a program with custom stages; each command is one module. Standard
+//! output has data only, standard error has the log. Calls `control` to serve and to read a configuration. Owns nothing
+//! that outlives a reload: settings of the command line are passed to `control`, which applies them to each plan.
 
 mod args;
 mod builder;
@@ -27,10 +32,10 @@ pub fn main() -> ExitCode {
     Gateway::builder().main()
 }
 
-/// The same for a program with stages of its own.
+/// The same with custom stages.
 fn main_with(stages: &StageRegistry) -> ExitCode {
     let exit = match log::start(std::env::var("MARGAY_LOG").ok().as_deref()) {
-        Err(why) => Exit::usage(&why),
+        Err(error) => Exit::usage(&error),
         Ok(()) => match Arguments::try_parse() {
             Ok(arguments) => command(&arguments.command, stages),
             Err(error) => explain_usage(&error),
@@ -45,16 +50,16 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Demo(demo) => demo::run(demo, stages),
         Command::Check(check) => check::run(check, stages),
         Command::Schema(schema) => schema::run(schema),
-        Command::Help(asked) => match &asked.topic {
+        Command::Help(help) => match &help.topic {
             Topic::Error { code } => error_codes::run(code.as_deref()),
         },
-        Command::Explain(asked) => explain::run(asked, stages),
+        Command::Explain(arguments) => explain::run(arguments, stages),
     }
 }
 
-/// Help and version were asked for; anything else is a mistake.
+/// Help and version are output that the user requested; anything else is a usage error.
 fn explain_usage(error: &clap::Error) -> Exit {
-    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let is_requested = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let _ = error.print();
-    if asked { Exit::Done } else { Exit::Usage }
+    if is_requested { Exit::Done } else { Exit::Usage }
 }

@@ -1,14 +1,14 @@
-//! Data goes to standard output, talk to standard error. A reader that went away is no reason to fail.
+//! Data is written to standard output, everything else to standard error. A closed reader is not an error.
 
 use std::io::{Write, stderr, stdout};
 
-/// What was asked for.
+/// Writes the requested data.
 pub fn write_stdout(text: &str) {
-    let mut out = stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let mut output = stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
-/// What is said beside it.
+/// Writes a message.
 pub fn write_stderr(text: &str) {
     let _ = stderr().lock().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `margay run`: check, then serve.
+//! `margay run`: checks the configuration, then serves.
 
 use super::args::Run;
 use super::{Exit, output, settings};
@@ -7,7 +7,7 @@ use crate::control::config_store;
 use crate::control::process::{Settings, serve};
 use crate::stages::custom::StageRegistry;
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends the process.
 pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
     let addresses = match settings::addresses(run, |name| std::env::var(name).ok()) {
         Ok(addresses) => addresses,

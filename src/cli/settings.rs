@@ -1,44 +1,44 @@
-//! What flags and environment variables come to; flags win.
+//! Settings from flags and environment variables; flags have precedence.
 
 use super::args::{Configuration, Run, address};
 use crate::config::{Request, render::Style};
 use crate::net::listener::Address;
 use std::io::IsTerminal;
 
-/// What to load.
-pub(super) fn request(of: &Configuration) -> Request {
+/// The configuration to load.
+pub(super) fn request(configuration: &Configuration) -> Request {
     Request {
-        paths: of.config.clone(),
-        policies: of.policies.clone(),
-        ocelot: of.compat.is_some(),
+        paths: configuration.config.clone(),
+        policies: configuration.policies.clone(),
+        ocelot: configuration.compat.is_some(),
         ..Request::default()
     }
 }
 
-/// Colour where somebody looks.
+/// Colors if standard error is a terminal.
 pub(super) fn color_style() -> Style {
     Style::for_output(std::io::stderr().is_terminal(), std::env::var("NO_COLOR").ok().as_deref())
 }
 
-/// Addresses that stand above the configured ones.
+/// Addresses that replace the configured ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Addresses {
-    /// Empty: as configured.
+    /// Empty: use the configured listeners.
     pub listen: Vec<Address>,
     pub admin: Option<Address>,
 }
 
-/// From the flags, else from `MARGAY_LISTEN` and `MARGAY_ADMIN`; the error is a sentence about the variable.
+/// The flags, otherwise `MARGAY_LISTEN` and `MARGAY_ADMIN`; the error is a sentence about the variable.
 pub(super) fn addresses(
     run: &Run,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Addresses, String> {
-    let read = |name: &str, text: &str| address(text).map_err(|why| format!("{name}={text}: {why}"));
+    let read = |name: &str, text: &str| address(text).map_err(|error| format!("{name}={text}: {error}"));
     let variable = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
     let mut addresses = Addresses { listen: run.listen.clone(), admin: run.admin.clone() };
     if let Some(value) = variable("MARGAY_LISTEN").filter(|_| run.listen.is_empty()) {
         addresses.listen =
-            value.split(',').map(|one| read("MARGAY_LISTEN", one)).collect::<Result<_, _>>()?;
+            value.split(',').map(|item| read("MARGAY_LISTEN", item)).collect::<Result<_, _>>()?;
     }
     if let Some(value) = variable("MARGAY_ADMIN").filter(|_| run.admin.is_none()) {
         addresses.admin = Some(read("MARGAY_ADMIN", &value)?);
@@ -46,7 +46,7 @@ pub(super) fn addresses(
     Ok(addresses)
 }
 
-/// As asked, else one for each core.
+/// The requested number of threads, otherwise one per core.
 pub(super) fn threads(run: &Run) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     run.threads.map_or_else(cores, usize::from)
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_stand_in_for_flags_and_flags_win() {
+    fn variables_replace_missing_flags_and_flags_have_precedence() {
         let from_variables = addresses(&Run::default(), environment).unwrap();
         let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
         assert_eq!(from_variables.listen, [tcp("127.0.0.1:1"), tcp("[::1]:2")]);
@@ -75,9 +75,9 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_none_and_a_wrong_one_is_named() {
+    fn an_empty_variable_is_ignored_and_an_invalid_one_is_named() {
         assert_eq!(addresses(&Run::default(), |_| Some(String::new())), Ok(Addresses::default()));
-        let wrong = addresses(&Run::default(), |_| Some("8080".into())).unwrap_err();
-        assert!(wrong.starts_with("MARGAY_LISTEN=8080: write an address"), "{wrong}");
+        let error = addresses(&Run::default(), |_| Some("8080".into())).unwrap_err();
+        assert!(error.starts_with("MARGAY_LISTEN=8080: expected an address"), "{error}");
     }
 }

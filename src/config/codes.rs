@@ -1,4 +1,4 @@
-//! The one table of all diagnostic codes. A code never changes its meaning and is never given twice.
+//! The one table of all diagnostic codes. A code never changes its meaning and is never reused.
 //!
 //! Families: MG00 reading files and syntax, MG01 keys and types, MG02 placeholders, merge and policies,
 //! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG09 not supported yet.
@@ -6,7 +6,7 @@
 
 use super::diagnostics::Code;
 
-/// One line of the table: the code, its title, and what it means at length.
+/// One line of the table: the code, its title, and its description.
 pub type Entry = (Code, &'static str, &'static str);
 
 macro_rules! codes {
@@ -62,7 +62,7 @@ codes! {
     DUPLICATE_ROUTE = "MG0308", "Duplicate route", "Two routes have the same UpstreamPathTemplate, UpstreamHost and UpstreamHeaderTemplates, and a method in common.";
     SHADOWED_ROUTE = "MG0309", "Unreachable route", "Another route with higher precedence matches every request that this route could match.";
     BAD_METHOD = "MG0310", "Malformed method", "A method is one word such as GET; custom methods such as PURGE are allowed.";
-    BAD_HOST_MATCH = "MG0311", "UpstreamHost can never match", "UpstreamHost is compared with the Host field without its port: write a host name without scheme, port and path.";
+    BAD_HOST_MATCH = "MG0311", "UpstreamHost can never match", "UpstreamHost is compared with the Host header without its port: write a host name without scheme, port and path.";
     BAD_HEADER_MATCH = "MG0312", "Malformed header template", "UpstreamHeaderTemplates maps header names to templates with {header:name} placeholders; the remaining text is a regular expression.";
     NO_ROUTES = "MG0313", "No routes", "Without routes the response to every request is 404.";
     NO_ENDPOINTS = "MG0320", "Route without endpoints", "A route without ServiceName needs DownstreamHostAndPorts with at least one entry.";
@@ -99,7 +99,7 @@ codes! {
     BAD_HANDLER_SETTINGS = "MG0419", "Invalid custom stage settings", "HandlerSettings contains one object per stage in DelegatingHandlers, with the settings that the stage supports.";
     BAD_HEADER_CHANGE = "MG0420", "Malformed header transform", "A transform is a value, find,replace, null (remove the header), or an object with one of Set, Append, Default, or Find with Replace. Headers that frame messages or belong to one connection (Connection, Content-Length, HTTP2-Settings, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade) cannot be changed.";
     BAD_CLAIM_EXPRESSION = "MG0421", "Malformed claim rule", "RouteClaimsExpression is a CEL expression over claims, claim_values, scopes, path, method, headers and client; RouteClaimsRequirement may use placeholders of the route.";
-    NOBODY_TO_JUDGE = "MG0422", "Claims used without authentication", "The configuration uses claims of the caller, but the route has no authentication scheme: callers have no claims, so a rule that requires one rejects every request.";
+    CLAIMS_WITHOUT_AUTHENTICATION = "MG0422", "Claims used without authentication", "The configuration uses claims of the caller, but the route has no authentication scheme: callers have no claims, so a rule that requires one rejects every request.";
     BAD_PATH_CLAIM = "MG0423", "ChangeDownstreamPathTemplate without a placeholder", "The keys of ChangeDownstreamPathTemplate are placeholders of DownstreamPathTemplate. Ocelot responds with 404.";
     BAD_PARTITION = "MG0430", "Unknown PartitionBy entry", "PartitionBy contains ClientId (rate limits only), IP, Claim:TYPE, Header:NAME or Route.";
     BAD_COUNT = "MG0431", "Limit must be greater than zero", "Limit and Burst must be integers greater than zero (with TokenBucket at most 4294967295), QueueLimit must be zero or more.";
@@ -119,7 +119,7 @@ codes! {
     SCHEME_SETTING = "MG0446", "Setting not used by this scheme", "JwtBearer uses SigningKey, PublicKeyFile, JwksFile, JwksUri, Authority, Algorithms, Issuer, Audience, ClockSkew, TokenTypes, Header, QueryParameter and Cookie, and with JwksUri or Authority also CaFile, RefreshInterval and MinimumRefreshInterval; ApiKey uses KeysFile, Header and QueryParameter; Basic uses UsersFile; ClientCertificate has no further settings.";
     INSECURE_PROVIDER = "MG0447", "Signing keys fetched over plain HTTP", "An attacker who can modify the response can sign valid tokens. Use https.";
     ANY_AUDIENCE = "MG0448", "No audience restriction", "An identity provider issues tokens for many services; without Audience a token issued for any of them is accepted.";
-    CERTIFICATES_NOT_ASKED = "MG0449", "No listener requests client certificates", "The scheme ClientCertificate uses the certificate of the client's connection, and no listener has Tls.ClientCertificates, which requests and verifies it: the scheme rejects every caller.";
+    CERTIFICATES_NOT_REQUESTED = "MG0449", "No listener requests client certificates", "The scheme ClientCertificate uses the certificate of the client's connection, and no listener has Tls.ClientCertificates, which requests and verifies it: the scheme rejects every caller.";
     BAD_QUALITY = "MG0450", "Invalid QoSOptions", "MinimumThroughput, BreakDuration, SamplingDuration and Timeout must be greater than zero, FailureRatio above 0 up to 1, Scope Route or Endpoint. Ocelot replaces invalid values.";
     TIMEOUTS_DISAGREE = "MG0451", "Per-try timeout not shorter than the route's Timeout", "QoSOptions.Timeout and RetryOptions.PerTryTimeout, which limit one attempt, must be less than Timeout of the route, which limits all attempts. Ocelot sets the latter to twice QoSOptions.Timeout.";
     BAD_RETRY = "MG0452", "Invalid RetryOptions", "Attempts is 1 to 10; On contains Connect, Reset or Timeout; OnStatus 400 to 599; OnGrpcStatus 1 to 16 or names such as UNAVAILABLE; PerTryTimeout is 1ms to 1h; MinBackoff and MaxBackoff 0s to 1m, with MaxBackoff at least MinBackoff; MaxReplaySize 0B to 16MiB; BudgetRatio 0 to 10; BudgetMinimum 0 to 1000000. At least one retry condition is required.";
@@ -203,9 +203,9 @@ mod tests {
         ("MG12", "Administration and telemetry"),
     ];
 
-    const HEAD: &str = "# Diagnostics\n\nWhat `margay check`, a start and a reload say about a configuration, by code. \
-        A code never changes its meaning.\nEvery diagnostic names its place and, where there is one, the cure; \
-        `margay check --json` prints them for programs.\nThis page is generated from `src/config/codes.rs`.\n";
+    const HEAD: &str = "# Diagnostics\n\nErrors and warnings of the configuration, reported by `margay check`, at startup and on reload, by code. \
+        A code never changes its meaning.\nEvery diagnostic has its location and, if possible, a suggested fix; \
+        `margay check --json` prints them as JSON.\nThis page is generated from `src/config/codes.rs`.\n";
 
     fn page() -> String {
         let mut page = HEAD.to_owned();
@@ -224,13 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn the_page_about_diagnostics_is_that_of_the_table() {
+    fn the_page_of_diagnostics_matches_the_table() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnostics.md");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&path, page()).unwrap();
         }
         let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == page(), "docs/diagnostics.md is behind: run UPDATE=1 cargo test --lib codes");
+        assert!(written == page(), "docs/diagnostics.md is out of date: run UPDATE=1 cargo test --lib codes");
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_sorted_and_has_no_doubles() {
+    fn the_table_is_sorted_without_duplicates() {
         for pair in TABLE.windows(2) {
             assert!(pair[0].0.0 < pair[1].0.0, "{} before {}", pair[0].0.0, pair[1].0.0);
         }

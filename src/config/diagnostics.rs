@@ -126,10 +126,10 @@ impl Diagnostics {
     /// The diagnostics by file and position, without duplicates: an error in a policy is one error, however many routes
     /// use the policy. Those without a span come first.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
-        let mut all: Vec<&Diagnostic> = self.list.iter().collect();
-        all.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-        all.dedup_by(|a, b| a.sort_key() == b.sort_key());
-        all
+        let mut sorted: Vec<&Diagnostic> = self.list.iter().collect();
+        sorted.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        sorted.dedup_by(|a, b| a.sort_key() == b.sort_key());
+        sorted
     }
 
     fn add(

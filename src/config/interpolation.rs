@@ -57,25 +57,25 @@ struct Interpolator<'a, 'e> {
 
 impl Interpolator<'_, '_> {
     fn interpolate(&mut self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
+        let mut result = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find("${") {
             if rest[..at].ends_with('$') {
-                out.push_str(&rest[..at - 1]);
-                out.push_str("${");
+                result.push_str(&rest[..at - 1]);
+                result.push_str("${");
                 rest = &rest[at + 2..];
                 continue;
             }
-            out.push_str(&rest[..at]);
+            result.push_str(&rest[..at]);
             let Some(length) = rest[at..].find('}') else {
                 self.report_malformed(format!("the placeholder {} is never closed", name_part(&rest[at..])));
-                return out;
+                return result;
             };
-            out.push_str(&self.value(&rest[at + 2..at + length]));
+            result.push_str(&self.value(&rest[at + 2..at + length]));
             rest = &rest[at + length + 1..];
         }
-        out.push_str(rest);
-        out
+        result.push_str(rest);
+        result
     }
 
     /// The value of the text between the braces.

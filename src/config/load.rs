@@ -75,19 +75,20 @@ pub struct InMemoryFiles<'t> {
 /// Loads the files of a request; `vocabulary` has the setting names of the documents.
 pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary) -> Loaded {
     let mut diagnostics = Diagnostics::default();
-    let mut found = files::find(&request.paths, &request.base_dir, &mut diagnostics);
-    let folder = request.policies.clone().unwrap_or_else(|| found.folder.join("policies"));
-    let policies = policies::find(&folder, request.policies.is_some(), &mut found.watched, &mut diagnostics);
+    let mut source_files = files::find(&request.paths, &request.base_dir, &mut diagnostics);
+    let folder = request.policies.clone().unwrap_or_else(|| source_files.folder.join("policies"));
+    let policies =
+        policies::find(&folder, request.policies.is_some(), &mut source_files.watched, &mut diagnostics);
     let input = Input {
-        files: found.files,
-        assembly: found.assembly,
-        incomplete: found.truncated,
+        files: source_files.files,
+        assembly: source_files.assembly,
+        incomplete: source_files.truncated,
         policies,
         ocelot: request.ocelot,
         stored: request.stored.clone(),
     };
     let mut loaded = build_document(input, environment, vocabulary, diagnostics);
-    loaded.watched.splice(0..0, found.watched);
+    loaded.watched.splice(0..0, source_files.watched);
     loaded
 }
 
@@ -266,8 +267,8 @@ fn parse_each(
 
 /// `"Compatibility": "Ocelot"`.
 fn requests_ocelot_mode(tree: &Node) -> bool {
-    let word = tree
+    let compatibility = tree
         .get_ignore_case("GlobalConfiguration")
         .and_then(|global| global.get_ignore_case("Compatibility"));
-    word.and_then(Node::as_str).is_some_and(|word| word.trim().eq_ignore_ascii_case("Ocelot"))
+    compatibility.and_then(Node::as_str).is_some_and(|text| text.trim().eq_ignore_ascii_case("Ocelot"))
 }

@@ -22,7 +22,7 @@ pub struct MergeInput {
     pub is_global: bool,
 }
 
-/// Merges the trees of several files whose document has these sections; none when there are none.
+/// Merges the trees of several files whose document has these sections; `None` if there are no trees.
 pub fn merge(
     parts: Vec<MergeInput>,
     assembly: SourceLayout,
@@ -79,12 +79,12 @@ impl Merger<'_> {
         if member.value.is_null() {
             return;
         }
-        let known = self.members.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
-        match (known, member.value.value) {
+        let existing = self.members.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
+        match (existing, member.value.value) {
             (None, value) => self.members.push(Member { value: Node { value, ..member.value }, ..member }),
             // If the first one is not a list, the deserializer reports it.
-            (Some(known), Value::Array(items)) => {
-                if let Some(all) = known.value.items_mut() {
+            (Some(existing), Value::Array(items)) => {
+                if let Some(all) = existing.value.items_mut() {
                     all.extend(items);
                 }
             }
@@ -107,12 +107,12 @@ impl Merger<'_> {
 
     /// A section that may be in one file only.
     fn merge_unique_section(&mut self, member: Member) {
-        let known = self.members.iter().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
-        let Some(known) = known else {
+        let existing = self.members.iter().find(|m| m.key.value.eq_ignore_ascii_case(&member.key.value));
+        let Some(existing) = existing else {
             self.members.push(member);
             return;
         };
-        let place = self.sources.location(known.key.span);
+        let place = self.sources.location(existing.key.span);
         let message = format!("\"{}\" is defined in two files", member.key.value);
         self.diagnostics
             .error_or_ocelot_warning(self.ocelot, codes::MERGE_CONFLICT, member.key.span, message)

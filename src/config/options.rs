@@ -53,7 +53,7 @@ pub trait Options: Default + Clone {
     /// Property by property: this value, or the one of `base` where this one is absent or blank.
     fn inherit_from(&self, base: &Self) -> Self;
 
-    /// Whether the options switch their feature off wherever they apply, whatever the other side sets.
+    /// Whether the options disable their feature wherever they apply, whatever the other side sets.
     fn is_switched_off(&self) -> bool {
         false
     }
@@ -70,8 +70,8 @@ pub trait GlobalOptions: Clone {
     fn route_keys(&self) -> &List<String>;
 }
 
-/// Declares option objects in both their forms, with the merge property by property. `off_by(SWITCH)` behind the names:
-/// `SWITCH: false` on either side ends the matter.
+/// Declares option objects in both their forms, with the merge property by property. `off_by(SWITCH)` after the names:
+/// `SWITCH: false` on either side disables the feature.
 macro_rules! option_objects {
     ($($(#[$meta:meta])* $name:ident, $global:ident $(off_by($switch:ident))? {
         $($(#[$field_meta:meta])* $field:ident: $kind:ty,)*
@@ -139,7 +139,7 @@ pub fn merge_maps<'a, T>(
 #[derive(Clone, Debug)]
 pub struct GlobalGroup<'d, T> {
     options: T,
-    /// None: every route.
+    /// `None`: every route.
     route_keys: Option<HashSet<&'d str>>,
 }
 
@@ -164,8 +164,8 @@ fn route_keys(list: &List<String>) -> Option<HashSet<&str>> {
     Some(list.iter().map(|key| key.as_str()).collect())
 }
 
-/// The options of a route: its own over those of the group; none when both are absent, or one of them switches the
-/// feature off. `{}` on the route is absent.
+/// The options of a route: its own over those of the group; `None` if both are absent, or one of them disables the
+/// feature. `{}` on the route is absent.
 pub fn merge<'a, T: Options>(
     own: &'a BoxedSetting<T>,
     group: Option<&'a GlobalGroup<'_, T>>,

@@ -54,7 +54,7 @@ impl<'o> RangeChecker<'o> {
         self.number(name, set, 1, max)
     }
 
-    /// A number, or none if it is absent.
+    /// A number, or `None` if it is absent.
     pub fn number<N: Copy + Display + Into<i64>>(
         &mut self,
         name: &str,

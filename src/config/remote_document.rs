@@ -23,7 +23,7 @@ const CONFIGURATION_STORE: &str = "ConfigurationStore";
 
 /// Merges the stored document over the tree of the files.
 pub fn overlay(root: &mut Node, stored: Node, diagnostics: &mut Diagnostics) {
-    let Value::Object(members) = stored.value else {
+    let Value::Object(stored_members) = stored.value else {
         let message = format!("configuration: expected an object, found {}", stored.type_name());
         diagnostics.error(codes::WRONG_TYPE, stored.span, message);
         return;
@@ -41,28 +41,29 @@ pub fn overlay(root: &mut Node, stored: Node, diagnostics: &mut Diagnostics) {
         root.remove_ignore_case(section);
     }
     let span = root.span;
-    let Some(all) = root.members_mut() else { return };
-    for member in members.into_iter().filter(|m| !name_matches(m, CONFIGURATION_STORE)) {
-        all.retain(|known| !name_matches(known, &member.key.value));
-        all.push(member);
+    let Some(members) = root.members_mut() else { return };
+    for member in stored_members.into_iter().filter(|m| !name_matches(m, CONFIGURATION_STORE)) {
+        members.retain(|known| !name_matches(known, &member.key.value));
+        members.push(member);
     }
-    preserve_local_sections(all, global, span);
+    preserve_local_sections(members, global, span);
 }
 
 /// Keeps the local settings of `GlobalConfiguration`.
-fn preserve_local_sections(all: &mut Vec<Member>, kept: Vec<Member>, span: super::Span) {
-    let at = all.iter().position(|m| name_matches(m, GLOBAL) && matches!(m.value.value, Value::Object(_)));
+fn preserve_local_sections(members: &mut Vec<Member>, preserved: Vec<Member>, span: super::Span) {
+    let at =
+        members.iter().position(|m| name_matches(m, GLOBAL) && matches!(m.value.value, Value::Object(_)));
     let Some(at) = at else {
-        if !kept.is_empty() && !all.iter().any(|m| name_matches(m, GLOBAL) && !m.value.is_null()) {
-            all.retain(|m| !name_matches(m, GLOBAL));
+        if !preserved.is_empty() && !members.iter().any(|m| name_matches(m, GLOBAL) && !m.value.is_null()) {
+            members.retain(|m| !name_matches(m, GLOBAL));
             let key = super::Spanned::new(GLOBAL.into(), span);
-            all.push(Member { key, value: Node::new(span, Value::Object(kept)) });
+            members.push(Member { key, value: Node::new(span, Value::Object(preserved)) });
         }
         return;
     };
-    let stored = &mut all[at].value;
+    let stored = &mut members[at].value;
     stored.remove_ignore_case(SERVICE_DISCOVERY_PROVIDER);
-    for member in kept {
+    for member in preserved {
         let is_set = stored.get_ignore_case(&member.key.value).is_some();
         if let Some(members) = stored.members_mut().filter(|_| !is_set) {
             members.push(member);

@@ -37,16 +37,16 @@ impl Style {
 /// All diagnostics as text, separated by blank lines, with their number at the end; empty if there are none.
 pub fn text(diagnostics: &Diagnostics, sources: &Sources, style: Style) -> String {
     let all = diagnostics.sorted();
-    let mut out = String::new();
+    let mut output = String::new();
     for diagnostic in &all {
-        write_diagnostic(&mut out, diagnostic, sources, style);
-        out.push('\n');
+        write_diagnostic(&mut output, diagnostic, sources, style);
+        output.push('\n');
     }
     if !all.is_empty() {
-        out.push_str(&summary(diagnostics));
-        out.push('\n');
+        output.push_str(&summary(diagnostics));
+        output.push('\n');
     }
-    out
+    output
 }
 
 /// "2 errors and 1 warning".
@@ -95,9 +95,9 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 fn write_diagnostic(buffer: &mut String, diagnostic: &Diagnostic, sources: &Sources, style: Style) {
-    let word = format!("{}[{}]", severity(diagnostic.severity), diagnostic.code.0);
-    let word = style.severity(diagnostic.severity, &word);
-    let _ = writeln!(buffer, "{word}: {}", style.paint("1", &printable(&diagnostic.message)));
+    let title = format!("{}[{}]", severity(diagnostic.severity), diagnostic.code.0);
+    let title = style.severity(diagnostic.severity, &title);
+    let _ = writeln!(buffer, "{title}: {}", style.paint("1", &printable(&diagnostic.message)));
     let gutter = match diagnostic.span {
         Some(span) => write_location(buffer, diagnostic.severity, span, sources, style),
         None => 1,

@@ -43,8 +43,8 @@ pub fn schema<T: schemars::JsonSchema>(title: &str) -> Value {
 /// Adapts a schema and all schemas nested in it.
 fn walk(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
-    for (key, below) in object.iter_mut() {
-        match (key.as_str(), below) {
+    for (key, subschema) in object.iter_mut() {
+        match (key.as_str(), subschema) {
             ("properties" | "$defs", Value::Object(named)) => named.values_mut().for_each(walk),
             ("anyOf" | "oneOf" | "allOf", Value::Array(several)) => several.iter_mut().for_each(walk),
             ("items", one) => walk(one),

@@ -1,5 +1,5 @@
-//! What the files come to at one moment: the one way from files to a checked blueprint, used by start, reload,
-//! `check` and `explain` alike.
+//! A candidate: the checked blueprint of the current configuration files. The only path from files to a blueprint, used
+//! at startup, on reload, by `check` and by `explain`.
 
 use super::services::NAMES;
 use crate::config::render::{self, Style};
@@ -14,43 +14,42 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A configuration that may become the plan.
+/// A configuration that may become the active plan.
 #[derive(Debug)]
 pub struct Candidate {
-    /// The sources, and what there is to say about them.
+    /// The sources and the diagnostics.
     pub loaded: Loaded,
-    /// None: the configuration has errors.
+    /// `None`: the configuration has errors.
     pub blueprint: Option<Blueprint>,
-    /// Names the content: the same files, variables and secrets give the same one.
+    /// Identifies the content: equal files, variables and secrets have equal ids.
     pub id: String,
-    /// Files and directories whose change may change the configuration; some may not exist yet.
+    /// Files and directories that are watched for changes; some may not exist yet.
     pub watched_paths: Vec<PathBuf>,
 }
 
 impl Candidate {
-    /// Reads and checks what the request names.
-    /// `stages` are those that the program itself adds.
+    /// Reads and checks the requested configuration. `stages` are the custom stages of the program.
     pub fn read(request: &Request, stages: &StageRegistry) -> Candidate {
-        let world = RecordingEnvironment::default();
-        let variable = |name: &str| world.variable(name);
-        let read = |path: &Path, limit| world.read(path, limit);
+        let environment = RecordingEnvironment::default();
+        let variable = |name: &str| environment.variable(name);
+        let read = |path: &Path, limit| environment.read(path, limit);
         let mut loaded = load(request, Environment { variable: &variable, read: &read });
         let mut watched_paths = std::mem::take(&mut loaded.watched);
-        watched_paths.append(&mut world.files.borrow_mut());
+        watched_paths.append(&mut environment.files.borrow_mut());
         watched_paths.sort();
         watched_paths.dedup();
-        let id = format!("{:016x}", world.hash(&loaded));
+        let id = format!("{:016x}", environment.hash(&loaded));
         let blueprint = compile_with_stages(&mut loaded, stages, &NAMES);
         Candidate { loaded, blueprint, id, watched_paths }
     }
 
-    /// Everything there is to say, for people; empty when there is nothing.
+    /// All diagnostics as text; empty if there are none.
     pub fn report(&self, style: Style) -> String {
         render::text(&self.loaded.diagnostics, &self.loaded.sources, style)
     }
 }
 
-/// The variables and files of this process, with a note of what was asked.
+/// The variables and files of this process, with a record of what was read.
 #[derive(Default)]
 struct RecordingEnvironment {
     files: RefCell<Vec<PathBuf>>,
@@ -71,8 +70,8 @@ impl RecordingEnvironment {
         content
     }
 
-    fn record(&self, asked: &str, answer: Option<Vec<u8>>) {
-        self.variables_read.borrow_mut().push((asked.to_owned(), answer));
+    fn record(&self, name: &str, value: Option<Vec<u8>>) {
+        self.variables_read.borrow_mut().push((name.to_owned(), value));
     }
 
     fn hash(&self, loaded: &Loaded) -> u64 {
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_has_the_same_id_and_a_changed_secret_another() {
+    fn equal_content_has_equal_ids_and_a_changed_secret_changes_the_id() {
         let (folder, request) = folder();
         let before = Candidate::read(&request, &StageRegistry::default());
         assert!(before.blueprint.is_some(), "{}", before.report(Style::default()));
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_placeholders_are_watched_beside_the_main_file() {
+    fn files_of_placeholders_are_watched_too() {
         let (folder, request) = folder();
         let watch = Candidate::read(&request, &StageRegistry::default()).watched_paths;
         for name in ["gateway.json", "secret", "policies"] {
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_with_errors_has_no_blueprint_and_says_why() {
+    fn a_configuration_with_errors_has_no_blueprint_but_diagnostics() {
         let (folder, request) = folder();
         std::fs::write(folder.path().join("gateway.json"), "{ \"Routes\": [ }").unwrap();
         let candidate = Candidate::read(&request, &StageRegistry::default());

@@ -1,5 +1,9 @@
-//! Who may change the plan, and who may ask how the gateway is: the file watch, the store, the signal, the administration
-//! address.
+//! The control plane: what replaces the active plan, and the administration pages (Envoy: xDS client and admin
+//! interface; nginx: master process with `SIGHUP`; YARP: `IProxyConfigProvider`).
+//!
+//! Entry point: [`process::serve`], called by `cli`; [`candidate::Candidate::read`] is the path from files to a checked
+//! blueprint for startup, reload, `check` and `explain`. Owns the file watch, the configuration store, signal handling
+//! and the administration gateway, all of which outlive a reload.
 
 pub mod admin;
 pub mod candidate;

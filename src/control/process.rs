@@ -36,35 +36,35 @@ use tokio::{
     sync::watch::Sender,
 };
 
-/// How long a new plan waits for the first resolution of new names before it serves.
+/// How long a new plan waits for the first resolution of new names before it becomes active.
 const DNS_WARMUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often retired plans without requests are dropped.
 const RETIRE_INTERVAL: Duration = Duration::from_secs(1);
-/// Descriptors that connections of clients leave to everything else.
+/// File descriptors reserved for everything except client connections.
 const RESERVED_FDS: usize = 512;
-/// Concurrent connections to the administration address.
+/// Maximum number of concurrent connections to the administration address.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
-/// The services on the administration address, by what it is.
+/// The internal service of the administration address, by the kind of address.
 const LOCAL_ADMIN: &str = "administration on a local address";
 const REMOTE_ADMIN: &str = "administration";
 
 /// The settings of the command line, in addition to the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Instead of the configured listeners; empty: those.
+    /// Replace the configured listeners; empty: use those.
     pub listen: Vec<Address>,
-    /// Instead of the configured administration address.
+    /// Replaces the configured administration address.
     pub admin: Option<Address>,
     pub threads: usize,
-    /// The stages that the program itself adds.
+    /// The custom stages of the program.
     pub stages: StageRegistry,
     pub style: Style,
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends the process.
 ///
 /// # Errors
-/// A sentence for the operator: what failed, and what to do.
+/// A sentence for the operator: what failed, and the fix.
 pub fn serve(
     request: Request,
     candidate: &Candidate,
@@ -73,7 +73,7 @@ pub fn serve(
 ) -> Result<(), String> {
     let metrics = Metrics::new(settings.threads);
     let log = AccessLog::stdout(settings.threads, metrics.dropped_log_lines())
-        .map_err(|e| format!("no access log: {e}"))?;
+        .map_err(|e| format!("cannot start the access log: {e}"))?;
     let first = settings.override_addresses(blueprint)?;
     let handle = GatewayHandle::default();
     let state =
@@ -93,7 +93,7 @@ pub fn serve(
     Ok(())
 }
 
-/// Starts the watch over the files and the configuration store.
+/// Starts watching the files and the configuration store.
 fn follow_changes(
     request: Request,
     candidate: &Candidate,
@@ -118,11 +118,11 @@ fn follow_changes(
     let reloading = ReloadState::new(request, store.clone(), stages, style, candidate, apply);
     let paths = if blueprint.reload_on_change { candidate.watched_paths.clone() } else { Vec::new() };
     watch::spawn(paths, store, metrics, reloading.into_reloader())
-        .map_err(|e| format!("no watch over the files: {e}"))
+        .map_err(|e| format!("cannot watch the configuration files: {e}"))
 }
 
-/// The gateway of the administration address. Which pages it has depends on the listener, by the connection's own plan of
-/// it: no connection to a public address ever sees the pages of a local one, whatever a reload changes.
+/// The gateway of the administration address. The pages depend on the listener in the plan of each connection: no
+/// connection to a public address ever reaches the pages of a local one, whatever a reload changes.
 fn admin_gateway(handle: &GatewayHandle) -> Result<Arc<Gateway>, String> {
     let mut pages = ServiceRegistry::default();
     for (name, is_local) in [(LOCAL_ADMIN, true), (REMOTE_ADMIN, false)] {
@@ -139,8 +139,8 @@ impl Settings {
         if !self.listen.is_empty() {
             if blueprint.by_listener() {
                 return Err(
-                    "--listen takes the place of the listeners that routes name in Listeners, so that these \
-                            routes would answer nowhere; leave --listen and MARGAY_LISTEN out"
+                    "--listen replaces the listeners that routes reference in Listeners, so that these \
+                            routes would have no listener; remove --listen and MARGAY_LISTEN"
                         .to_owned(),
                 );
             }
@@ -185,7 +185,7 @@ fn log_started(listeners: &Listeners, admin: &Listeners, blueprint: &Blueprint) 
     }
 }
 
-/// What takes a new blueprint into service; called on the watcher's thread, which may block.
+/// The function that activates a new blueprint; called on the watcher's thread, which may block.
 fn apply_fn(
     gateway: Arc<Gateway>,
     listeners: Sender<Listeners>,
@@ -209,7 +209,7 @@ fn apply_fn(
     })
 }
 
-/// What runs on the background runtime: dropping retired plans.
+/// Background tasks: dropping retired plans.
 fn background(gateway: Arc<Gateway>) -> impl FnOnce() -> run::Task + Send {
     move || {
         Box::pin(async move {
@@ -222,15 +222,15 @@ fn background(gateway: Arc<Gateway>) -> impl FnOnce() -> run::Task + Send {
     }
 }
 
-/// Waits for SIGTERM or SIGINT; returns a task that waits for a second one, which ends the drain at once.
+/// Waits for SIGTERM or SIGINT; returns a task that waits for a second one, which ends the drain immediately.
 async fn shutdown_signal(watching: WatchGuard) -> run::Task {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        log::error!("signals cannot be waited for");
+        log::error!("cannot wait for signals");
         return Box::pin(std::future::ready(()));
     };
     next_signal(&mut terminate, &mut interrupt).await;
-    eprintln!("margay: no new connections; finishing what is in flight");
+    eprintln!("margay: shutting down: no new connections, draining requests in flight");
     drop(watching);
     Box::pin(async move { next_signal(&mut terminate, &mut interrupt).await })
 }
@@ -242,7 +242,7 @@ async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Connections that the process may hold: the descriptor limit, raised to its maximum, less the reserve.
+/// The maximum number of connections: the descriptor limit, raised to its maximum, minus the reserve.
 fn max_connections() -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(RESERVED_FDS).max(64)

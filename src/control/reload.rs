@@ -1,5 +1,5 @@
-//! What a change means: read again, check, hand over. A configuration with errors is reported and the plan that
-//! serves goes on serving.
+//! Reloading: reads and checks the configuration again and activates it. A configuration with errors is reported, and
+//! the active plan stays.
 
 use super::candidate::Candidate;
 use super::config_store::StoredConfig;
@@ -11,26 +11,26 @@ use crate::telemetry::Reload;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Takes a checked blueprint into service under this id; says in one sentence why it could not.
+/// Activates a checked blueprint under this id; the error is one sentence.
 pub type ApplyFn = Box<dyn FnMut(&Blueprint, &str) -> Result<(), String> + Send>;
 
-/// What is known between two reloads.
+/// State between two reloads.
 pub struct ReloadState {
     request: Request,
-    /// What the store holds.
+    /// The stored document.
     store: Arc<StoredConfig>,
     stages: StageRegistry,
     style: Style,
     apply: ApplyFn,
-    /// What was looked at last, whether it was taken or not.
+    /// The id of the last candidate, whether it was applied or not.
     last_seen_id: String,
     active_id: String,
-    /// `ReloadOnChange` of the plan that serves.
+    /// `ReloadOnChange` of the active plan.
     store_watch: bool,
 }
 
 impl ReloadState {
-    /// The candidate is what serves already.
+    /// The state after startup: the candidate is active.
     pub fn new(
         request: Request,
         store: Arc<StoredConfig>,
@@ -52,7 +52,7 @@ impl ReloadState {
         }
     }
 
-    /// What the watch calls.
+    /// The function that the file watch calls.
     pub fn into_reloader(mut self) -> Reloader {
         Box::new(move |trigger| self.reload(trigger))
     }
@@ -60,8 +60,8 @@ impl ReloadState {
     fn reload(&mut self, trigger: Trigger) -> ReloadAttempt {
         self.request.stored = self.store.get();
         let candidate = Candidate::read(&self.request, &self.stages);
-        let again = std::mem::replace(&mut self.last_seen_id, candidate.id.clone()) == candidate.id;
-        let outcome = if candidate.id == self.active_id || (again && trigger != Trigger::Signal) {
+        let is_repeated = std::mem::replace(&mut self.last_seen_id, candidate.id.clone()) == candidate.id;
+        let outcome = if candidate.id == self.active_id || (is_repeated && trigger != Trigger::Signal) {
             Reload::Unchanged
         } else {
             self.replace(&candidate)
@@ -72,18 +72,18 @@ impl ReloadState {
     fn replace(&mut self, candidate: &Candidate) -> Reload {
         eprint!("{}", candidate.report(self.style));
         let Some(blueprint) = &candidate.blueprint else {
-            eprintln!("margay: the new configuration has errors; the old one goes on serving");
+            eprintln!("margay: the new configuration has errors; keeping the current one");
             return Reload::Rejected;
         };
         match (self.apply)(blueprint, &candidate.id) {
             Ok(()) => {
-                eprintln!("margay: the new configuration serves, {} routes", blueprint.routes.len());
+                eprintln!("margay: new configuration applied, {} routes", blueprint.routes.len());
                 self.active_id.clone_from(&candidate.id);
                 self.store_watch = blueprint.reload_on_change;
                 Reload::Applied
             }
-            Err(why) => {
-                eprintln!("margay: {why}; the old configuration goes on serving");
+            Err(error) => {
+                eprintln!("margay: {error}; keeping the current configuration");
                 Reload::Rejected
             }
         }
@@ -102,17 +102,17 @@ mod tests {
     struct Scene {
         folder: tempfile::TempDir,
         reloading: ReloadState,
-        taken: Arc<Mutex<Vec<usize>>>,
+        applied: Arc<Mutex<Vec<usize>>>,
     }
 
-    fn gateway(routes: usize, more: &str) -> String {
+    fn gateway(routes: usize, prefix: &str) -> String {
         let route = |n| {
             format!(
                 r#"{{ "UpstreamPathTemplate": "/{n}", "DownstreamPathTemplate": "/", "DownstreamScheme": "http",
                 "DownstreamHostAndPorts": [{{ "Host": "localhost", "Port": 1 }}] }},"#
             )
         };
-        format!("{{ {more} \"Routes\": [{}] }}", (0..routes).map(route).collect::<String>())
+        format!("{{ {prefix} \"Routes\": [{}] }}", (0..routes).map(route).collect::<String>())
     }
 
     impl Scene {
@@ -120,13 +120,13 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let request = Request { base_dir: folder.path().to_path_buf(), ..Request::default() };
             std::fs::write(folder.path().join("gateway.json"), gateway(1, "")).unwrap();
-            let taken = Arc::<Mutex<Vec<usize>>>::default();
-            let note = taken.clone();
-            let take = move |blueprint: &Blueprint, _: &str| {
+            let applied = Arc::<Mutex<Vec<usize>>>::default();
+            let recorder = applied.clone();
+            let apply = move |blueprint: &Blueprint, _: &str| {
                 if blueprint.routes.len() == 9 {
-                    return Err("the port is taken".to_owned());
+                    return Err("the port is in use".to_owned());
                 }
-                note.lock().unwrap().push(blueprint.routes.len());
+                recorder.lock().unwrap().push(blueprint.routes.len());
                 Ok(())
             };
             let current = Candidate::read(&request, &StageRegistry::default());
@@ -136,9 +136,9 @@ mod tests {
                 StageRegistry::default(),
                 Style::default(),
                 &current,
-                Box::new(take),
+                Box::new(apply),
             );
-            Scene { folder, reloading, taken }
+            Scene { folder, reloading, applied }
         }
 
         fn write(&self, text: &str) {
@@ -151,26 +151,30 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_taken_and_the_same_file_is_unchanged() {
+    fn a_changed_file_is_applied_and_an_equal_one_is_unchanged() {
         let mut scene = Scene::new();
         assert_eq!(scene.files(), Reload::Unchanged);
         scene.write(&gateway(2, ""));
         assert_eq!((scene.files(), scene.files()), (Reload::Applied, Reload::Unchanged));
-        assert_eq!(*scene.taken.lock().unwrap(), [2]);
+        assert_eq!(*scene.applied.lock().unwrap(), [2]);
     }
 
     #[test]
-    fn a_broken_file_is_refused_once_and_the_way_back_is_unchanged() {
+    fn an_invalid_file_is_rejected_once_and_restoring_it_is_unchanged() {
         let mut scene = Scene::new();
         scene.write("{ \"Routes\": [ ");
         assert_eq!((scene.files(), scene.files()), (Reload::Rejected, Reload::Unchanged));
-        assert_eq!(scene.reloading.reload(Trigger::Signal).outcome, Reload::Rejected, "who asks is answered");
+        assert_eq!(
+            scene.reloading.reload(Trigger::Signal).outcome,
+            Reload::Rejected,
+            "a signal repeats the report"
+        );
         scene.write(&gateway(1, ""));
-        assert_eq!(scene.files(), Reload::Unchanged, "it is what serves");
+        assert_eq!(scene.files(), Reload::Unchanged, "it is active");
     }
 
     #[test]
-    fn what_cannot_be_taken_into_service_is_refused() {
+    fn a_configuration_that_cannot_be_activated_is_rejected() {
         let mut scene = Scene::new();
         scene.write(&gateway(9, ""));
         assert_eq!(scene.files(), Reload::Rejected);

@@ -13,7 +13,7 @@ type MakeService = fn(&GatewayHandle) -> Router;
 const SERVICES: [(&str, MakeService); 1] =
     [("administration", |gateway| admin::router(AdminContext { gateway: gateway.clone(), is_local: false }))];
 
-/// The names, for the check of a configuration.
+/// The names of all services, for the check of a configuration.
 pub const NAMES: [&str; SERVICES.len()] = {
     let mut names = [""; SERVICES.len()];
     let mut at = 0;

@@ -1,5 +1,5 @@
-//! Notices that the configuration may have changed: files (any way they are replaced) and SIGHUP, on a thread of its
-//! own. What a change means is not decided here: the reloader is called, one call at a time.
+//! Watches for configuration changes: files (however they are replaced), the configuration store and SIGHUP, on a
+//! separate thread. The effect of a change is not decided here: the reloader is called, one call at a time.
 
 use super::config_store::StoredConfig;
 use super::watch_paths::{self, FileFingerprint, WatchPath};
@@ -15,23 +15,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-/// A change counts when it has been quiet for so long, but waits no longer than the second.
+/// Changes are debounced by this interval, up to the maximum below.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 const MAX_DEBOUNCE: Duration = Duration::from_secs(1);
 
-/// Files are also looked at this often, for file systems and directories that send no events.
+/// Files are also polled at this interval, for file systems and directories without events.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What asks for a reload.
+/// The trigger of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     Files,
-    /// What the store holds.
+    /// The document of the store changed.
     Store,
     Signal,
 }
 
-/// What a reload came to, and what to watch from now on: files and directories, empty for none.
+/// The outcome of a reload, and the files and directories to watch from now on; empty for none.
 #[derive(Clone, Debug)]
 pub struct ReloadAttempt {
     pub outcome: Reload,
@@ -51,7 +51,7 @@ impl Drop for WatchGuard {
     }
 }
 
-/// Starts watching. `SIGHUP` is taken over at once, so it never ends the process.
+/// Starts watching. The handler of `SIGHUP` is installed immediately, so that the signal never ends the process.
 pub fn spawn(
     watch: Vec<PathBuf>,
     store: Arc<StoredConfig>,
@@ -65,35 +65,35 @@ pub fn spawn(
     };
     let stop = Arc::new(Notify::new());
     let watching = WatchGuard(stop.clone());
-    let mut eyes = FileWatcher::new();
-    eyes.watch_paths(watch);
-    let ears = Triggers { sighup: hangup, store, stop };
-    let run = move || run(&runtime, eyes, ears, &metrics, reloader);
+    let mut watcher = FileWatcher::new();
+    watcher.watch_paths(watch);
+    let triggers = Triggers { sighup: hangup, store, stop };
+    let run = move || run(&runtime, watcher, triggers, &metrics, reloader);
     std::thread::Builder::new().name("reload".into()).spawn(run)?;
     Ok(watching)
 }
 
 fn run(
     runtime: &Runtime,
-    mut eyes: FileWatcher,
-    mut ears: Triggers,
+    mut watcher: FileWatcher,
+    mut triggers: Triggers,
     metrics: &Metrics,
     mut reload: Reloader,
 ) {
-    while let Some(trigger) = runtime.block_on(ears.next(&eyes)) {
-        let before = FileFingerprint::for_paths(&eyes.paths);
+    while let Some(trigger) = runtime.block_on(triggers.next(&watcher)) {
+        let before = FileFingerprint::for_paths(&watcher.paths);
         let attempt = reload(trigger);
         metrics.reload(attempt.outcome);
-        let same = attempt.watch == eyes.paths;
-        eyes.watch_paths(attempt.watch);
-        if !same || eyes.fingerprint != before {
-            // Something changed between reading and watching, or may have.
-            eyes.changed.notify_one();
+        let same = attempt.watch == watcher.paths;
+        watcher.watch_paths(attempt.watch);
+        if !same || watcher.fingerprint != before {
+            // Something may have changed between reading and watching.
+            watcher.changed.notify_one();
         }
     }
 }
 
-/// What the watch listens to beside the files.
+/// The triggers in addition to files.
 struct Triggers {
     sighup: Signal,
     store: Arc<StoredConfig>,
@@ -101,29 +101,29 @@ struct Triggers {
 }
 
 impl Triggers {
-    /// Waits for the next trigger; none when it is over.
-    async fn next(&mut self, eyes: &FileWatcher) -> Option<Trigger> {
+    /// Waits for the next trigger; `None` after the watch has ended.
+    async fn next(&mut self, watcher: &FileWatcher) -> Option<Trigger> {
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.notified() => return None,
                 _ = self.sighup.recv() => return Some(Trigger::Signal),
                 () = self.store.changed.notified() => return Some(Trigger::Store),
-                () = wait_debounced(&eyes.changed) => return Some(Trigger::Files),
-                () = sleep(POLL_INTERVAL) => if eyes.poll_changed() { return Some(Trigger::Files) },
+                () = wait_debounced(&watcher.changed) => return Some(Trigger::Files),
+                () = sleep(POLL_INTERVAL) => if watcher.poll_changed() { return Some(Trigger::Files) },
             }
         }
     }
 }
 
-/// Waits for a change and then until changes stop.
+/// Waits for a change, and then until changes stop.
 async fn wait_debounced(changed: &Notify) {
     changed.notified().await;
     let since = Instant::now();
     while since.elapsed() < MAX_DEBOUNCE && timeout(DEBOUNCE, changed.notified()).await.is_ok() {}
 }
 
-/// What is watched, and how.
+/// The watched paths and the watcher of the operating system.
 struct FileWatcher {
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
@@ -135,17 +135,19 @@ struct FileWatcher {
 impl FileWatcher {
     fn new() -> FileWatcher {
         let (changed, places) = (Arc::new(Notify::new()), Arc::<Mutex<BTreeSet<WatchPath>>>::default());
-        let (tell, of) = (changed.clone(), places.clone());
+        let (wake, paths) = (changed.clone(), places.clone());
         let on_event = move |event: notify::Result<notify::Event>| {
-            let matters =
-                event.map_or(true, |e| is_relevant(&e, &of.lock().unwrap_or_else(PoisonError::into_inner)));
+            let matters = event
+                .map_or(true, |e| is_relevant(&e, &paths.lock().unwrap_or_else(PoisonError::into_inner)));
             if matters {
-                tell.notify_one();
+                wake.notify_one();
             }
         };
         let watcher = notify::recommended_watcher(on_event);
         let watcher = watcher
-            .inspect_err(|e| eprintln!("margay: files are only looked at every {POLL_INTERVAL:?}: {e}"))
+            .inspect_err(|e| {
+                eprintln!("margay: cannot watch files, polling every {POLL_INTERVAL:?} instead: {e}")
+            })
             .ok();
         FileWatcher {
             changed,
@@ -156,17 +158,17 @@ impl FileWatcher {
         }
     }
 
-    /// From now on these; directories are watched anew each time, because one may have been replaced.
+    /// Replaces the watched paths; directories are watched again each time, because one may have been replaced.
     fn watch_paths(&mut self, paths: Vec<PathBuf>) {
         let new = watch_paths::for_paths(&paths);
         let old =
             std::mem::replace(&mut *self.places.lock().unwrap_or_else(PoisonError::into_inner), new.clone());
         if let Some(watcher) = &mut self.watcher {
-            for gone in directories(&old).difference(&directories(&new)) {
-                let _ = watcher.unwatch(gone);
+            for removed in directories(&old).difference(&directories(&new)) {
+                let _ = watcher.unwatch(removed);
             }
             for directory in directories(&new) {
-                // A directory that does not exist (yet) is found by looking again.
+                // A directory that does not exist yet is found by polling.
                 let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
             }
         }
@@ -174,7 +176,7 @@ impl FileWatcher {
         self.paths = paths;
     }
 
-    /// Whether something changed that no event told of.
+    /// Whether something changed without an event.
     fn poll_changed(&self) -> bool {
         self.fingerprint != FileFingerprint::for_paths(&self.paths)
     }
@@ -184,18 +186,18 @@ fn directories(places: &BTreeSet<WatchPath>) -> BTreeSet<&Path> {
     places.iter().map(|p| p.directory.as_path()).collect()
 }
 
-/// Reading a file is an event too, and a directory holds files that are not ours.
+/// Filters events: reading a file is an event too, and a directory contains other files.
 fn is_relevant(event: &notify::Event, places: &BTreeSet<WatchPath>) -> bool {
     use event::{AccessKind, AccessMode};
     let read = matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
-    let ours = |path: &PathBuf| {
+    let is_watched = |path: &PathBuf| {
         let (directory, name) = (path.parent(), path.file_name().map(Path::new));
-        let here = |p: &WatchPath| {
+        let matches = |p: &WatchPath| {
             Some(p.directory.as_path()) == directory && (p.name.is_none() || p.name.as_deref() == name)
         };
-        places.iter().any(|p| here(p) || p.directory == *path)
+        places.iter().any(|p| matches(p) || p.directory == *path)
     };
-    !read && (event.paths.is_empty() || event.paths.iter().any(ours))
+    !read && (event.paths.is_empty() || event.paths.iter().any(is_watched))
 }
 
 #[cfg(test)]

@@ -1,23 +1,23 @@
-//! Where a change of a file can be seen: its directory, and the directory of every symbolic link on the way to it.
-//! Editors rename a new file into place, Kubernetes swaps the link `..data`, deployments swap `current`; none of
-//! these touch the file that was read.
+//! The directories in which a change of a file is visible: its own, and that of every symbolic link on the path to it.
+//! Editors rename a new file into place, Kubernetes swaps the link `..data`, deployments swap `current`; none of these
+//! modify the file that was read.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// A directory to watch, and the name in it that matters; none when all of them do.
+/// A directory to watch, and the relevant file name in it; `None` for all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchPath {
     pub directory: PathBuf,
     pub name: Option<PathBuf>,
 }
 
-/// Links followed on the way to one file; more is a loop.
+/// Maximum number of links on the path to one file; more are a loop.
 const MAX_SYMLINKS: usize = 40;
 
-/// Every place where a change of one of these files or directories shows.
+/// All directories in which a change of one of these files or directories is visible.
 pub fn for_paths<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> BTreeSet<WatchPath> {
     let mut places = BTreeSet::new();
     for path in paths {
@@ -31,42 +31,42 @@ pub fn for_paths<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> BTreeSet<W
     places
 }
 
-/// Walks down a path; says where it ends once every link is resolved, none when it leads nowhere.
+/// Resolves all links of a path and records the directories; `None` if the path leads nowhere.
 fn resolve_links(path: &Path, places: &mut BTreeSet<WatchPath>, links: &mut usize) -> Option<PathBuf> {
-    let mut here = PathBuf::from("/");
+    let mut resolved = PathBuf::from("/");
     let components: Vec<_> = path.components().collect();
     for (at, component) in components.iter().enumerate() {
         match component {
-            Component::ParentDir => drop(here.pop()),
+            Component::ParentDir => drop(resolved.pop()),
             Component::Normal(name) => {
-                let next = here.join(name);
+                let next = resolved.join(name);
                 let last = at + 1 == components.len();
                 match fs::read_link(&next) {
                     Ok(target) => {
-                        places.insert(WatchPath { directory: here.clone(), name: Some(name.into()) });
+                        places.insert(WatchPath { directory: resolved.clone(), name: Some(name.into()) });
                         *links += 1;
-                        here = (*links <= MAX_SYMLINKS)
-                            .then(|| resolve_links(&here.join(target), places, links))??;
+                        resolved = (*links <= MAX_SYMLINKS)
+                            .then(|| resolve_links(&resolved.join(target), places, links))??;
                     }
                     Err(_) if last || !next.exists() => {
-                        places.insert(WatchPath { directory: here.clone(), name: Some(name.into()) });
-                        here = next;
+                        places.insert(WatchPath { directory: resolved.clone(), name: Some(name.into()) });
+                        resolved = next;
                     }
-                    Err(_) => here = next,
+                    Err(_) => resolved = next,
                 }
             }
             _ => {}
         }
     }
-    Some(here)
+    Some(resolved)
 }
 
-/// What tells one state of a file from another without reading it.
+/// The state of files, compared without reading them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFingerprint(Vec<Option<(u64, u64, i64, i64)>>);
 
 impl FileFingerprint {
-    /// The state of all these; a directory counts with everything in it.
+    /// The state of these files; a directory includes its entries.
     pub fn for_paths(paths: &[PathBuf]) -> FileFingerprint {
         let mut stamps = Vec::new();
         for path in paths {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_shows_in_its_directory_even_before_it_exists() {
+    fn a_file_is_watched_in_its_directory_even_before_it_exists() {
         let (_keep, root) = folder();
         assert_eq!(names(&[root.join("gateway.json")], &root), ["/gateway.json"]);
         fs::write(root.join("gateway.json"), "{}").unwrap();
@@ -113,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_shows_with_all_names_in_it() {
+    fn a_directory_is_watched_with_all_its_entries() {
         let (_keep, root) = folder();
         fs::create_dir(root.join("policies")).unwrap();
         assert_eq!(names(&[root.join("policies")], &root), ["/policies", "policies/*"]);
     }
 
     #[test]
-    fn every_link_on_the_way_is_a_place() {
+    fn the_directory_of_every_link_is_watched() {
         let (_keep, root) = folder();
         fs::create_dir(root.join("..v1")).unwrap();
         fs::write(root.join("..v1/gateway.json"), "{}").unwrap();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_lead_in_a_circle_end() {
+    fn circular_links_terminate() {
         let (_keep, root) = folder();
         symlink("b", root.join("a")).unwrap();
         symlink("a", root.join("b")).unwrap();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_differs_when_a_file_is_replaced() {
+    fn a_fingerprint_changes_when_a_file_is_replaced() {
         let (_keep, root) = folder();
         let file = root.join("gateway.json");
         fs::write(&file, "{}").unwrap();

@@ -5,10 +5,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant as StdInstant;
 use tempfile::TempDir;
 
-/// Longer than any machine needs, shorter than the interval at which files are looked at anyway.
-const SOON: Duration = Duration::from_secs(4);
+/// Longer than any machine needs, shorter than the polling interval.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A folder with `gateway.json`, watched; the receiver hears of every reload.
+/// A directory with `gateway.json`, watched; the receiver gets every trigger.
 struct Scene {
     folder: TempDir,
     store: Arc<StoredConfig>,
@@ -23,32 +23,32 @@ impl Scene {
         prepare(folder.path());
         let watch: Vec<_> = watch.iter().map(|p| folder.path().join(p)).collect();
         let store = StoredConfig::new(None);
-        let (heard, reloads) = channel();
+        let (sender, reloads) = channel();
         let metrics = Metrics::new(1);
-        let again = watch.clone();
+        let watch_again = watch.clone();
         let reloader = move |trigger| {
-            let _ = heard.send(trigger);
-            ReloadAttempt { outcome: Reload::Applied, watch: again.clone() }
+            let _ = sender.send(trigger);
+            ReloadAttempt { outcome: Reload::Applied, watch: watch_again.clone() }
         };
         let watching = spawn(watch, store.clone(), metrics.clone(), Box::new(reloader)).unwrap();
         Scene { folder, store, reloads, metrics, _watching: watching }
     }
 
     #[track_caller]
-    fn heard(&self) {
-        assert!(self.wait(Trigger::Files, SOON), "no reload");
+    fn expect_reload(&self) {
+        assert!(self.wait(Trigger::Files, RELOAD_TIMEOUT), "no reload");
     }
 
     #[track_caller]
-    fn silent(&self) {
-        assert!(!self.wait(Trigger::Files, DEBOUNCE * 4), "a reload that nobody asked for");
+    fn expect_no_reload(&self) {
+        assert!(!self.wait(Trigger::Files, DEBOUNCE * 4), "a reload without a change");
     }
 
-    /// The signal of one test reaches the watchers of all: each waits for its own trigger.
-    fn wait(&self, for_trigger: Trigger, at_most: Duration) -> bool {
+    /// The signal of one test reaches the watchers of all tests: each waits for its own trigger.
+    fn wait(&self, for_trigger: Trigger, limit: Duration) -> bool {
         let start = StdInstant::now();
-        let left = || at_most.saturating_sub(start.elapsed());
-        std::iter::from_fn(|| self.reloads.recv_timeout(left()).ok()).any(|t| t == for_trigger)
+        let remaining = || limit.saturating_sub(start.elapsed());
+        std::iter::from_fn(|| self.reloads.recv_timeout(remaining()).ok()).any(|t| t == for_trigger)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -57,13 +57,13 @@ impl Scene {
 }
 
 #[test]
-fn a_store_that_holds_something_else_is_told_once() {
+fn a_changed_stored_document_is_reported_once() {
     let scene = Scene::new(one_file, &["gateway.json"]);
     let stored = |text: &str| crate::config::RemoteDocument { name: "consul:key".into(), text: text.into() };
     scene.store.put(stored("{}"));
-    assert!(scene.wait(Trigger::Store, SOON));
+    assert!(scene.wait(Trigger::Store, RELOAD_TIMEOUT));
     scene.store.put(stored("{}"));
-    assert!(!scene.wait(Trigger::Store, DEBOUNCE * 4), "the same again");
+    assert!(!scene.wait(Trigger::Store, DEBOUNCE * 4), "the document is unchanged");
 }
 
 fn one_file(folder: &Path) {
@@ -76,23 +76,23 @@ fn a_file_written_in_place_is_one_reload_and_is_counted() {
     for _ in 0..5 {
         fs::write(scene.path("gateway.json"), "[]").unwrap();
     }
-    scene.heard();
-    scene.silent();
+    scene.expect_reload();
+    scene.expect_no_reload();
     assert!(!scene.metrics.render().contains("margay_config_reloads_total{outcome=\"applied\"} 0"));
 }
 
 #[test]
-fn a_file_renamed_into_place_is_noticed_again_and_again() {
+fn a_file_renamed_into_place_is_detected_repeatedly() {
     let scene = Scene::new(one_file, &["gateway.json"]);
     for text in ["1", "2", "3"] {
         fs::write(scene.path("gateway.json.tmp"), text).unwrap();
         fs::rename(scene.path("gateway.json.tmp"), scene.path("gateway.json")).unwrap();
-        scene.heard();
+        scene.expect_reload();
     }
 }
 
 #[test]
-fn a_swapped_link_as_kubernetes_does_it_is_noticed_again_and_again() {
+fn a_link_swapped_as_in_kubernetes_is_detected_repeatedly() {
     let version = |folder: &Path, name: &str| {
         fs::create_dir(folder.join(name)).unwrap();
         fs::write(folder.join(name).join("gateway.json"), name).unwrap();
@@ -105,41 +105,41 @@ fn a_swapped_link_as_kubernetes_does_it_is_noticed_again_and_again() {
     };
     let scene = Scene::new(prepare, &["gateway.json"]);
     version(scene.folder.path(), "..v2");
-    scene.heard();
+    scene.expect_reload();
     version(scene.folder.path(), "..v3");
-    scene.heard();
+    scene.expect_reload();
 }
 
 #[test]
-fn a_file_added_to_a_watched_directory_is_noticed() {
+fn a_file_added_to_a_watched_directory_is_detected() {
     let scene = Scene::new(|folder| fs::create_dir(folder.join("policies")).unwrap(), &["policies"]);
     fs::write(scene.path("policies/edge.json"), "{}").unwrap();
-    scene.heard();
+    scene.expect_reload();
 }
 
 #[test]
-fn a_directory_that_appears_later_is_noticed_and_then_watched() {
+fn a_directory_created_later_is_detected_and_then_watched() {
     let scene = Scene::new(one_file, &["gateway.json", "policies"]);
     fs::create_dir(scene.path("policies")).unwrap();
-    scene.heard();
+    scene.expect_reload();
     fs::write(scene.path("policies/edge.json"), "{}").unwrap();
-    scene.heard();
+    scene.expect_reload();
 }
 
 #[test]
-fn neither_reading_nor_a_neighbour_is_a_change() {
+fn neither_reading_nor_another_file_is_a_change() {
     let scene = Scene::new(one_file, &["gateway.json"]);
     let _ = fs::read(scene.path("gateway.json")).unwrap();
     fs::write(scene.path("other.json"), "{}").unwrap();
-    scene.silent();
+    scene.expect_no_reload();
 }
 
 #[test]
-fn the_hangup_signal_asks_for_a_reload() {
+fn sighup_triggers_a_reload() {
     let scene = Scene::new(one_file, &[]);
     let me = std::process::id().to_string();
     assert!(std::process::Command::new("kill").args(["-HUP", &me]).status().unwrap().success());
-    assert!(scene.wait(Trigger::Signal, SOON));
+    assert!(scene.wait(Trigger::Signal, RELOAD_TIMEOUT));
 }
 
 /// Triggers without files, events and SIGHUP; the clock of the test is paused.

@@ -1,4 +1,4 @@
-//! Bodies: polled, lending their buffers, so that no chunk is ever allocated and backpressure is the absence of a poll.
+//! Bodies: polled, lending their buffers, so that no chunk is allocated and a missing poll is backpressure.
 
 use super::{error::GatewayError, head::Head};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The length, where it is known beforehand.
+    /// The length, if it is known in advance.
     pub fn length(self) -> Option<u64> {
         match self {
             Framing::None => Some(0),
@@ -28,12 +28,12 @@ impl Framing {
     }
 }
 
-/// What a body has to give right now.
+/// The state of a body after a poll.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Chunk<'a> {
-    /// Some bytes; they stay until `consume` says that they were used.
+    /// Some bytes; they remain available until `consume` releases them.
     Data(&'a [u8]),
-    /// The clean end.
+    /// The body ended without an error.
     End,
 }
 
@@ -69,13 +69,13 @@ pub enum Chunk<'a> {
 /// assert_eq!(Body::Stream(Box::new(Spaces(1 << 20))).length(), Some(1 << 20));
 /// ```
 pub trait BodyRead: Send {
-    /// The bytes that stand ready; reads more when there are none.
+    /// The received bytes; reads more if there are none.
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>>;
 
-    /// Frees bytes that were used: this is what lets the sender send more.
+    /// Releases used bytes, which opens the sender's flow control window again.
     fn consume(&mut self, n: usize);
 
-    /// Trailers, once the end was reached.
+    /// Trailers, after the end of the body.
     fn trailers(&mut self) -> Option<&mut Head> {
         None
     }
@@ -83,38 +83,39 @@ pub trait BodyRead: Send {
     /// How the sender delimits it.
     fn framing(&self) -> Framing;
 
-    /// Takes the request body further while the answer is on its way; ready when nothing is left to send.
+    /// Sends more of the request body while the response is received; ready when nothing is left to send.
     fn poll_upload(&mut self, _cx: &mut Context, _from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         Poll::Ready(Ok(()))
     }
 
-    /// Both messages ended cleanly: the connection may go back to its pool. A plain drop closes it.
+    /// Both messages ended without an error: the connection may return to its pool. Dropping the body closes it
+    /// instead.
     fn finish(self: Box<Self>) {}
 }
 
-/// Whoever wants the answer: a client's connection, or an aggregate for one of its parts. Its body is the request's.
+/// The receiver of a response: a client connection, or an aggregate for one of its parts. Its body is the request body.
 pub trait ClientBody: BodyRead {
-    /// Ready when nobody waits for the answer any more. While body is to come, a connection of HTTP/1.1 knows it only of
-    /// what it has room to read.
+    /// Ready when the receiver no longer needs the response. While request body is outstanding, an HTTP/1.1 connection
+    /// detects this only within the bytes that it has room to read.
     fn poll_closed(&mut self, cx: &mut Context) -> Poll<()>;
 
-    /// Ready once that time has come; only the latest time asked for counts.
+    /// Ready at the deadline; only the deadline passed last counts.
     fn poll_deadline(&mut self, cx: &mut Context, at: Instant) -> Poll<()>;
 
-    /// Passes on a 1xx response.
+    /// Forwards a 1xx response.
     fn send_informational(&mut self, head: &Head, cx: &mut Context);
 
-    /// Bytes of body taken so far.
+    /// Bytes of the body received so far.
     fn bytes_received(&self) -> u64;
 
-    /// Takes no more body than this, however much the connection would; more is refused while it comes in.
-    fn limit_body(&mut self, most: u64);
+    /// Lowers the maximum body size of the connection; a larger body fails while it is received.
+    fn limit_body(&mut self, max_bytes: u64);
 
-    /// For the calls that take any body.
+    /// For calls that accept any body.
     fn as_body(&mut self) -> &mut dyn BodyRead;
 }
 
-/// A caller that sends no body, never leaves and hears no clock: for exchanges that only ask what would happen.
+/// A client without a body that never disconnects and has no timer: for dry runs.
 #[derive(Debug)]
 pub struct NoClient;
 
@@ -145,14 +146,14 @@ impl ClientBody for NoClient {
         0
     }
 
-    fn limit_body(&mut self, _most: u64) {}
+    fn limit_body(&mut self, _max_bytes: u64) {}
 
     fn as_body(&mut self) -> &mut dyn BodyRead {
         self
     }
 }
 
-/// The body of an answer.
+/// The body of a response.
 ///
 /// ```
 /// use margay::pipeline::body::{Body, Framing};
@@ -169,7 +170,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// How long the body is, where that is known beforehand.
+    /// The length of the body, if it is known in advance.
     pub fn length(&self) -> Option<u64> {
         match self {
             Body::Empty => Some(0),

@@ -20,7 +20,7 @@ pub async fn until_client_closes<T>(
     let mut work = pin!(work);
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Pending => client.poll_closed(cx).map(|()| Err(GatewayError::client_closed())),
-        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
     })
     .await
 }
@@ -37,8 +37,8 @@ pub async fn until_deadline<T>(
 ) -> Result<Option<T>, GatewayError> {
     let mut work = pin!(work);
     poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(Ok(Some(done)));
+        if let Poll::Ready(output) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(Some(output)));
         }
         if client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(GatewayError::client_closed()));

@@ -1,66 +1,66 @@
-//! What a client proved when its connection began: the certificate that it holds the key of.
+//! The client certificate of a connection (mutual TLS).
 
 use super::identity::Identity;
 use std::sync::{Arc, OnceLock};
 
-/// What stands in a certificate.
+/// The fields of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateInfo {
-    /// The name of its owner, `C=.., O=.., CN=..`, in the order of the certificate.
+    /// The subject, `C=.., O=.., CN=..`, in the order of the certificate.
     pub subject: String,
     pub common_name: Option<String>,
     pub issuer: String,
-    /// Hexadecimal digits in pairs, with colons.
+    /// Pairs of hexadecimal digits, separated by colons.
     pub serial: String,
     /// Unix times.
     pub not_before: i64,
     pub not_after: i64,
-    /// Names of hosts, in small letters.
+    /// DNS names, in lowercase.
     pub dns: Vec<String>,
     pub uris: Vec<String>,
     pub emails: Vec<String>,
 }
 
-/// The certificate of a client, verified by the listener.
+/// A client certificate that the listener has verified.
 #[derive(Debug, Default)]
 pub struct ClientCertificate {
-    facts: CertificateInfo,
+    info: CertificateInfo,
     /// SHA-256 of the certificate, base64url (`x5t#S256`, RFC 8705).
     thumbprint: String,
-    /// The certificate as a header field carries it (RFC 9440 2.2); empty: services are not told.
+    /// The certificate as a header value (RFC 9440 2.2); empty: not forwarded to backends.
     header_value: String,
-    /// Who that is, once somebody asked: the same for all requests of the connection.
+    /// The identity of the certificate, created on first use and shared by all requests of the connection.
     identity: OnceLock<Arc<Identity>>,
 }
 
 impl ClientCertificate {
     /// `thumbprint` is the `x5t#S256` of RFC 8705; an empty `header_value` keeps the certificate from backends.
-    pub fn new(facts: CertificateInfo, thumbprint: String, header_value: String) -> ClientCertificate {
-        ClientCertificate { facts, thumbprint, header_value, identity: OnceLock::new() }
+    pub fn new(info: CertificateInfo, thumbprint: String, header_value: String) -> ClientCertificate {
+        ClientCertificate { info, thumbprint, header_value, identity: OnceLock::new() }
     }
 
-    /// The certificate as a header field carries it; empty: services are not told.
+    /// The certificate as a header value; empty: not forwarded to backends.
     pub fn header_value(&self) -> &str {
         &self.header_value
     }
 
-    /// Who it is in the eyes of the scheme of that name.
+    /// The identity that the named scheme derives from the certificate.
     pub fn identity(&self, scheme: &Arc<str>) -> Arc<Identity> {
-        let known = self.identity.get_or_init(|| Arc::new(self.claims(scheme)));
-        if known.scheme == *scheme { known.clone() } else { Arc::new(self.claims(scheme)) }
+        let identity = self.identity.get_or_init(|| Arc::new(self.claims(scheme)));
+        if identity.scheme == *scheme { identity.clone() } else { Arc::new(self.claims(scheme)) }
     }
 
     fn claims(&self, scheme: &Arc<str>) -> Identity {
-        let facts = &self.facts;
+        let info = &self.info;
         let mut user = Identity::new(scheme.clone());
-        user.add("sub", &facts.subject);
-        facts.common_name.iter().for_each(|name| user.add("cn", name));
-        user.add("iss", &facts.issuer);
-        user.add("serial", &facts.serial);
-        user.add("exp", &facts.not_after.to_string());
-        facts.dns.iter().for_each(|name| user.add("dns", name));
-        facts.uris.iter().for_each(|uri| user.add("uri", uri));
-        facts.emails.iter().for_each(|email| user.add("email", email));
+        user.add("sub", &info.subject);
+        info.common_name.iter().for_each(|name| user.add("cn", name));
+        user.add("iss", &info.issuer);
+        user.add("serial", &info.serial);
+        user.add("exp", &info.not_after.to_string());
+        info.dns.iter().for_each(|name| user.add("dns", name));
+        info.uris.iter().for_each(|uri| user.add("uri", uri));
+        info.emails.iter().for_each(|email| user.add("email", email));
         user.add("x5t#S256", &self.thumbprint);
         user
     }
@@ -71,19 +71,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_somebody_and_the_same_for_every_request() {
-        let facts = CertificateInfo {
+    fn a_certificate_has_one_identity_for_all_requests() {
+        let info = CertificateInfo {
             subject: "CN=robot".into(),
             common_name: Some("robot".into()),
             dns: vec!["a".into(), "b".into()],
             ..CertificateInfo::default()
         };
-        let certificate = ClientCertificate::new(facts, "t".into(), ":AA==:".into());
-        let (one, other) = (Arc::<str>::from("machines"), Arc::<str>::from("others"));
-        let user = certificate.identity(&one);
+        let certificate = ClientCertificate::new(info, "t".into(), ":AA==:".into());
+        let (first, second) = (Arc::<str>::from("machines"), Arc::<str>::from("others"));
+        let user = certificate.identity(&first);
         assert_eq!((user.claim_value("sub"), user.claim_value("cn")), (Some("CN=robot"), Some("robot")));
         assert_eq!(user.claim_values("dns").collect::<Vec<_>>(), ["a", "b"]);
-        assert!(Arc::ptr_eq(&user, &certificate.identity(&one)));
-        assert_eq!(*certificate.identity(&other).scheme, *other);
+        assert!(Arc::ptr_eq(&user, &certificate.identity(&first)));
+        assert_eq!(*certificate.identity(&second).scheme, *second);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::head::Head;
 
-/// The value of the first cookie of that name, without quotes around it.
+/// The value of the first cookie with this name, without quotes.
 ///
 /// ```
 /// use margay::pipeline::{cookies::cookie_value, head::Head};
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cookie_is_found_in_any_line_and_only_by_its_whole_name() {
+    fn a_cookie_is_found_in_any_header_line_by_its_full_name() {
         let mut head = Head::request(b"GET", b"/");
         head.append(b"Cookie", b"a=1; sid2=no;sid=\"x=y\"");
         head.append(b"Cookie", b"b=");

@@ -1,8 +1,8 @@
-//! Why an exchange failed: whose fault, on which leg, and under which name it is known everywhere.
+//! Errors of an exchange: the error code, the responsible party and the response details.
 
 use std::borrow::Cow;
 
-/// Whose fault a failure is.
+/// The party responsible for an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Client,
@@ -12,7 +12,7 @@ pub enum Fault {
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $fault:ident, $status:literal, $ocelot:literal, $title:literal;)*) => {
-        /// The vocabulary of failures. A name is stable: it stands in problems, in the access log and in metrics.
+        /// The error codes. Their names are stable: they appear in problem bodies, in the access log and in metrics.
         ///
         /// ```
         /// use margay::pipeline::error::{ErrorCode, Fault};
@@ -24,30 +24,30 @@ macro_rules! error_codes {
         pub enum ErrorCode { $($(#[$doc])* $name),* }
 
         impl ErrorCode {
-            /// Every failure there is.
+            /// All error codes.
             pub const ALL: &[ErrorCode] = &[$(ErrorCode::$name),*];
 
-            /// The stable name, `leg.what`.
+            /// The stable name, `area.reason`.
             pub fn name(self) -> &'static str {
                 match self { $(ErrorCode::$name => $text),* }
             }
 
-            /// Whose fault it is.
+            /// The responsible party.
             pub fn fault(self) -> Fault {
                 match self { $(ErrorCode::$name => Fault::$fault),* }
             }
 
-            /// The status that the client gets; the second table is Ocelot's (docs/ocelot-behavior.md, section 9).
+            /// The status of the response; Ocelot mode has its own (docs/ocelot-behavior.md, section 9).
             pub fn status(self, ocelot: bool) -> u16 {
                 match (self, ocelot) { $((ErrorCode::$name, false) => $status, (ErrorCode::$name, true) => $ocelot),* }
             }
 
-            /// Whether the request itself is broken: nothing that follows on its connection can be trusted.
+            /// Whether the request itself is malformed, so that the framing of its connection can no longer be trusted.
             pub fn breaks_connection(self) -> bool {
                 matches!(self, ErrorCode::RequestMalformed | ErrorCode::RequestBody | ErrorCode::RequestTimeout | ErrorCode::RequestCoding)
             }
 
-            /// One short sentence for people.
+            /// One short sentence for the reader.
             pub fn title(self) -> &'static str {
                 match self { $(ErrorCode::$name => $title),* }
             }
@@ -56,54 +56,54 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    // name = stable name, whose fault, our status, Ocelot's status, title;
+    // name = stable name, responsible party, status, status in Ocelot mode, title;
     RequestMalformed = "request.malformed", Client, 400, 400, "Malformed request";
     RequestVersion = "request.version", Client, 505, 505, "HTTP version not supported";
     RequestMethod = "request.method", Client, 501, 501, "Method not supported";
     RequestCoding = "request.coding", Client, 501, 501, "Transfer coding not supported";
-    /// WebSocket, where only answers are to be had.
+    /// A WebSocket handshake on a route that only returns ordinary responses.
     RequestUpgrade = "request.upgrade", Client, 501, 501, "Upgrade not supported";
     RequestLength = "request.length", Client, 411, 411, "Length required";
     RequestLine = "request.line", Client, 414, 414, "Request line too long";
     RequestHeaders = "request.headers", Client, 431, 431, "Request header fields too large";
     RequestTimeout = "request.timeout", Client, 408, 408, "Request not received in time";
-    /// The connection was made for another host, with another certificate.
+    /// The connection was established for another host, with another certificate.
     RequestMisdirected = "request.misdirected", Client, 421, 421, "Misdirected request";
     RequestBody = "request.body", Client, 413, 413, "Request body too large";
-    /// Frames of HTTP/2 that break its rules; the connection is ended.
+    /// HTTP/2 frames that violate the protocol; the connection is closed.
     RequestFrame = "request.frame", Client, 400, 400, "Malformed frame";
-    /// Frames of HTTP/2 that carry nothing, faster than any use of them; the connection is ended.
+    /// HTTP/2 frames without payload, above the rate limit; the connection is closed.
     RequestFrameFlood = "request.frame_flood", Client, 429, 429, "Too many frames";
     /// On a listener with the PROXY protocol: no such header, or a malformed one. The connection is closed.
     ProxyHeader = "proxy.header", Client, 400, 400, "Missing or malformed PROXY header";
     /// The header was not complete in time.
     ProxyTimeout = "proxy.timeout", Client, 408, 408, "PROXY header not received in time";
-    /// Somebody came who is none of the proxies that may.
+    /// The peer is not in `ProxyProtocol.Trusted`.
     ProxyUntrusted = "proxy.untrusted", Client, 403, 403, "Peer is not a trusted proxy";
-    /// The path names nothing that we route.
+    /// No route matches the request.
     RouteNotFound = "route.not_found", Client, 404, 404, "No matching route";
-    /// What Ocelot answers for configuration that it starts with and cannot serve.
+    /// The response of Ocelot for a configuration with which it starts but which it cannot serve.
     RouteMisconfigured = "route.misconfigured", Gateway, 500, 500, "Route misconfigured";
     RouteUnsupported = "route.unsupported", Gateway, 500, 404, "Route not supported";
-    /// The client's address is on a list of those kept out, or not on the list of those let in.
+    /// The client's address is in the list of blocked addresses, or not in the list of allowed addresses.
     AccessIpDenied = "access.ip_denied", Client, 403, 403, "Client address denied";
-    /// A web page of an origin that may not call asks whether it may.
+    /// A CORS preflight request from an origin that is not allowed.
     CorsOriginDenied = "cors.origin_denied", Client, 403, 403, "Origin not allowed";
     RateLimitExceeded = "rate_limit.exceeded", Client, 429, 429, "Too many requests";
-    /// The header by which clients are told apart is missing.
+    /// The header that identifies the client is missing.
     RateLimitClientIdMissing = "rate_limit.client_id_missing", Client, 503, 503, "Client ID header missing";
-    /// The client has as many WebSocket connections open as it may.
+    /// The client has reached its maximum number of open WebSocket connections.
     LimitWebsockets = "limit.websockets", Client, 503, 503, "Too many WebSocket connections from this client";
     LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many concurrent requests";
-    /// A place in the queue, and not served within the time for it.
+    /// The request was queued and not admitted within the queue timeout.
     LimitQueueTimeout = "limit.queue_timeout", Gateway, 503, 503, "Timed out in the queue";
-    /// The caller has none of the scopes that the route asks for.
+    /// The caller has none of the scopes that the route requires.
     AccessScope = "access.scope", Client, 403, 403, "Scope missing";
-    /// A claim is missing, or has another value than the one that the route asks for.
+    /// A claim that the route requires is missing or has another value.
     AccessClaim = "access.claim", Client, 403, 403, "Claim missing or different";
-    /// The condition of the route does not hold, or cannot be decided.
+    /// The condition of the route is false or cannot be evaluated.
     AccessCondition = "access.condition", Client, 403, 403, "Condition not met";
-    /// The request carries nothing that a scheme of the route reads.
+    /// The request has no credentials for any scheme of the route.
     IdentityMissing = "identity.missing", Client, 401, 401, "No credentials";
     IdentityMalformed = "identity.malformed", Client, 401, 401, "Malformed credentials";
     IdentityAlgorithm = "identity.algorithm", Client, 401, 401, "Algorithm not allowed";
@@ -115,12 +115,12 @@ error_codes! {
     IdentityNotYetValid = "identity.not_yet_valid", Client, 401, 401, "Token not yet valid";
     IdentityIssuer = "identity.issuer", Client, 401, 401, "Wrong token issuer";
     IdentityAudience = "identity.audience", Client, 401, 401, "Wrong token audience";
-    /// No such API key, or a wrong name or password.
+    /// Unknown API key, or wrong user name or password.
     IdentityInvalidCredentials = "identity.invalid_credentials", Client, 401, 401, "Invalid credentials";
-    /// The keys of an issuer cannot be had, so nothing can be said about its tokens.
+    /// The keys of the issuer cannot be fetched, so its tokens cannot be verified.
     IdentityProviderUnavailable = "identity.provider_unavailable", Gateway, 503, 401, "Identity provider unavailable";
     IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many pending password checks";
-    /// The client wants nothing but what is stored.
+    /// The request has `only-if-cached`, and no stored response matches.
     CacheOnlyIfCached = "cache.only_if_cached", Client, 504, 504, "Not in the cache";
     ClientClosed = "client.closed", Client, 499, 499, "Client closed the connection";
     ClientConnectionLimit = "client.connection_limit", Client, 503, 503, "Too many connections from this client";
@@ -129,31 +129,31 @@ error_codes! {
     BackendDns = "backend.dns", Backend, 502, 502, "DNS resolution failed";
     BackendConnect = "backend.connect", Backend, 502, 502, "Backend not reachable";
     BackendConnectTimeout = "backend.connect_timeout", Backend, 504, 503, "Connection to the backend timed out";
-    /// The backend's certificate is not believed, or is that of another host.
+    /// The backend's certificate is not trusted, or is issued for another host.
     BackendCertificate = "backend.certificate", Backend, 502, 502, "Invalid backend certificate";
     BackendTls = "backend.tls", Backend, 502, 502, "TLS handshake with the backend failed";
     BackendSend = "backend.send", Backend, 502, 502, "Backend closed the connection during the request";
     BackendReset = "backend.reset", Backend, 502, 502, "Backend closed the connection";
     BackendTimeout = "backend.timeout", Backend, 504, 503, "Backend did not respond in time";
-    /// Nobody is asked for a while, because too much failed.
+    /// The circuit breaker rejects requests after too many failures.
     BackendCircuitOpen = "backend.circuit_open", Backend, 503, 503, "Circuit breaker open";
-    /// All connections are in use, and nobody gave one back in time.
+    /// All connections are in use, and none was released within the timeout.
     BackendConnectionLimit = "backend.connection_limit", Gateway, 503, 503, "All connections to the backend are in use";
     BackendMalformed = "backend.malformed", Backend, 502, 502, "Malformed response from the backend";
     BackendUnexpectedUpgrade = "backend.unexpected_upgrade", Backend, 502, 502, "Unexpected upgrade by the backend";
-    /// The head was relayed; the rest never came.
+    /// The response head was relayed; the body was not received completely.
     BackendTruncated = "backend.truncated", Backend, 502, 502, "Response from the backend truncated";
-    /// A part of an aggregate answered with something that cannot stand in an answer.
+    /// The response of a part cannot be included in the aggregate.
     AggregatePart = "aggregate.part", Backend, 502, 500, "Part of the aggregate failed";
     AggregateSize = "aggregate.size", Backend, 502, 502, "Aggregate response too large";
     AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Aggregate template failed";
-    /// The client takes none of the forms that there are.
+    /// The client accepts none of the available representations.
     RequestNotAcceptable = "request.not_acceptable", Client, 406, 406, "Not acceptable";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";
 }
 
-/// One failure.
+/// An error of one exchange.
 ///
 /// ```
 /// use margay::pipeline::error::{ErrorCode, GatewayError};
@@ -165,22 +165,22 @@ error_codes! {
 #[derive(Clone, Debug)]
 pub struct GatewayError {
     pub why: ErrorCode,
-    /// What a person wants to know about this one; never a secret.
+    /// Details of this occurrence for the operator; never a secret.
     pub detail: Cow<'static, str>,
-    /// What this one says beyond its kind.
+    /// Overrides of the response for this occurrence.
     pub extra: Option<Box<ErrorDetails>>,
 }
 
-/// What an answer carries beyond the usual of its kind.
+/// Overrides of the response that an error code produces.
 #[derive(Clone, Debug, Default)]
 pub struct ErrorDetails {
-    /// Instead of the kind's status.
+    /// Replaces the status of the error code.
     pub status: Option<u16>,
-    /// Instead of the status's reason phrase.
+    /// Replaces the reason phrase of the status.
     pub reason: Option<String>,
-    /// Fields of the answer: a challenge, when to come again.
+    /// Headers of the response: a challenge, `Retry-After`.
     pub headers: Vec<(Cow<'static, str>, String)>,
-    /// A plain text instead of a problem, where the configuration asks for one (Ocelot's quota message).
+    /// A plain text body instead of a problem, if configured (Ocelot's quota message).
     pub plain_body: Option<String>,
 }
 
@@ -191,23 +191,23 @@ impl GatewayError {
         GatewayError { why, detail: detail.into(), extra: None }
     }
 
-    /// The same with more to say.
-    pub fn with_details(mut self, more: impl FnOnce(&mut ErrorDetails)) -> GatewayError {
-        more(self.extra.get_or_insert_default());
+    /// The same error with overrides.
+    pub fn with_details(mut self, change: impl FnOnce(&mut ErrorDetails)) -> GatewayError {
+        change(self.extra.get_or_insert_default());
         self
     }
 
-    /// The status of the answer.
+    /// The status of the response.
     pub fn status(&self, ocelot: bool) -> u16 {
         self.extra.as_ref().and_then(|extra| extra.status).unwrap_or_else(|| self.why.status(ocelot))
     }
 
-    /// A request that breaks a rule of the grammar.
+    /// A request that violates the grammar of HTTP.
     pub fn malformed_request(detail: &'static str) -> GatewayError {
         GatewayError::new(ErrorCode::RequestMalformed, detail)
     }
 
-    /// A backend's answer that breaks a rule of the grammar.
+    /// A backend response that violates the grammar of HTTP.
     pub fn malformed_response(detail: &'static str) -> GatewayError {
         GatewayError::new(ErrorCode::BackendMalformed, detail)
     }
@@ -216,7 +216,7 @@ impl GatewayError {
     pub fn client_closed() -> GatewayError {
         GatewayError::new(
             ErrorCode::ClientClosed,
-            "the client closed the connection before the answer was complete",
+            "the client closed the connection before the response was complete",
         )
     }
 }
@@ -224,7 +224,7 @@ impl GatewayError {
 /// The reason phrase of a status.
 pub fn reason(status: u16) -> &'static str {
     match status {
-        // RFC 9110 renamed it; the `http` crate has the name of RFC 7231.
+        // Renamed by RFC 9110; the `http` crate has the name of RFC 7231.
         413 => "Content Too Large",
         499 => "Client Closed Request",
         _ => http::StatusCode::from_u16(status)

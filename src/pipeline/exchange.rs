@@ -204,7 +204,7 @@ impl ResponseContext {
     }
 }
 
-/// The access log entry of an exchange, written regardless of its result.
+/// The access log entry of an exchange, written whatever its result.
 #[derive(Debug, Default)]
 pub struct AccessRecord {
     /// An access log is configured; values that are expensive to collect are recorded only then.

@@ -1,5 +1,5 @@
-//! gRPC: the gateway's own errors as its clients read them. A status of HTTP tells a gRPC client little; a trailers-only
-//! answer with `grpc-status` and `grpc-message` tells it what happened (gRPC over HTTP/2, "Responses").
+//! gRPC: errors of the gateway as gRPC clients expect them, trailers-only responses with `grpc-status` and
+//! `grpc-message` ("gRPC over HTTP/2", section "Responses").
 
 use super::{
     error::{ErrorCode, GatewayError},
@@ -9,7 +9,7 @@ use super::{
 use crate::base::bytes::decimal;
 use std::{fmt::Write, time::Duration};
 
-/// Whether a request is a call of gRPC: `application/grpc`, with or without the name of an encoding. gRPC-Web is not.
+/// Whether a request is a gRPC call: `application/grpc`, with or without a message format. gRPC-Web is not.
 pub fn is_grpc(head: &Head) -> bool {
     const CONTENT_TYPE: &[u8] = b"application/grpc";
     let Some(kind) = head.get(b"content-type") else { return false };
@@ -18,7 +18,7 @@ pub fn is_grpc(head: &Head) -> bool {
     named && matches!(kind.get(CONTENT_TYPE.len()), None | Some(b'+' | b';' | b' '))
 }
 
-/// The time that a client gives a call (`grpc-timeout`): at most eight digits and a unit.
+/// The deadline of a call (`grpc-timeout`): at most eight digits and a unit.
 pub fn timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.len() > 8 {
@@ -36,7 +36,7 @@ pub fn timeout(value: &[u8]) -> Option<Duration> {
     }
 }
 
-/// The status code of a cause.
+/// The gRPC status code of an error.
 fn status_for_error(cause: &GatewayError) -> u64 {
     const CANCELLED: u64 = 1;
     const UNKNOWN: u64 = 2;
@@ -60,7 +60,7 @@ fn status_for_error(cause: &GatewayError) -> u64 {
     }
 }
 
-/// Turns a cause into a trailers-only answer.
+/// Converts an error into a trailers-only response.
 pub fn error_response(cause: &GatewayError) -> Response {
     let mut head = Head::response(200, b"OK");
     head.append(b"content-type", b"application/grpc");
@@ -72,18 +72,18 @@ pub fn error_response(cause: &GatewayError) -> Response {
     Response { head, ..Response::default() }
 }
 
-/// Percent-encoded: everything but printable ASCII, and the percent sign itself.
+/// Percent-encodes everything except printable ASCII, and the percent sign.
 fn percent_encode_message(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+    let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
             b'%' | ..=0x1f | 0x7f.. => {
-                let _ = write!(out, "%{byte:02X}");
+                let _ = write!(encoded, "%{byte:02X}");
             }
-            _ => out.push(char::from(byte)),
+            _ => encoded.push(char::from(byte)),
         }
     }
-    out
+    encoded
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_told_by_their_content_type() {
+    fn calls_are_recognized_by_their_content_type() {
         let mut head = Head::request(b"POST", b"/a.B/C");
         assert!(!is_grpc(&head));
         for (kind, is) in [
@@ -117,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_has_its_code_its_message_and_its_fields() {
+    fn an_error_has_a_status_a_message_and_headers() {
         let cause = GatewayError::new(ErrorCode::RateLimitExceeded, "100% gone\u{e9}")
             .with_details(|more| more.headers.push(("Retry-After".into(), "3".into())));
-        let answer = error_response(&cause);
+        let response = error_response(&cause);
         let field =
-            |name: &str| answer.head.get(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned());
-        assert_eq!((answer.status(), field("grpc-status").as_deref()), (200, Some("8")));
+            |name: &str| response.head.get(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned());
+        assert_eq!((response.status(), field("grpc-status").as_deref()), (200, Some("8")));
         assert_eq!(field("grpc-message").as_deref(), Some("100%25 gone%C3%A9"));
         assert_eq!(field("retry-after").as_deref(), Some("3"));
         let of = |why| status_for_error(&GatewayError::new(why, ""));

@@ -1,4 +1,4 @@
-//! Something held for the time of an exchange: given back by being dropped, whatever becomes of the exchange.
+//! Guards: values that release something when they are dropped, whatever the result of the exchange.
 
 use super::{
     body::{Body, BodyRead, Chunk, Framing},
@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Whatever is given back when it is dropped: a place under a limit, a count.
+/// A value that is released when it is dropped: a permit of a limit, a count.
 ///
 /// ```
 /// use margay::pipeline::guard::ResponseGuard;
@@ -28,27 +28,27 @@ pub struct ResponseGuard(Box<dyn Any + Send + Sync>);
 
 impl ResponseGuard {
     /// Holds a value until the exchange ends, whatever its outcome.
-    pub fn new(held: impl Any + Send + Sync) -> ResponseGuard {
-        ResponseGuard(Box::new(held))
+    pub fn new(value: impl Any + Send + Sync) -> ResponseGuard {
+        ResponseGuard(Box::new(value))
     }
 }
 
 impl fmt::Debug for ResponseGuard {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Lease({:?})", (*self.0).type_id())
+        write!(f, "ResponseGuard({:?})", (*self.0).type_id())
     }
 }
 
-/// A body that gives something back at its end: before the last bytes go to the client, whose next request may be fast.
+/// A body that drops its guard before its last bytes are sent to the client, whose next request may arrive immediately.
 pub struct GuardedBody<L> {
     body: Box<dyn BodyRead>,
-    lease: Option<L>,
+    guard: Option<L>,
 }
 
 impl<L> GuardedBody<L> {
     /// Drops `lease` with the last chunk of `body`, or with the body.
-    pub fn new(body: Box<dyn BodyRead>, lease: L) -> GuardedBody<L> {
-        GuardedBody { body, lease: Some(lease) }
+    pub fn new(body: Box<dyn BodyRead>, guard: L) -> GuardedBody<L> {
+        GuardedBody { body, guard: Some(guard) }
     }
 }
 
@@ -56,7 +56,7 @@ impl<L: Send> BodyRead for GuardedBody<L> {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         let filled = self.body.poll_fill(cx);
         if matches!(filled, Poll::Ready(Ok(Chunk::End))) {
-            self.lease = None;
+            self.guard = None;
         }
         filled
     }

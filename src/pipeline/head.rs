@@ -1,10 +1,10 @@
-//! The head of a message: one buffer, and where in it things stand.
+//! The head of a message: one buffer and the positions of its parts.
 //!
-//! Edits append to the buffer and flip `live`, so a head is never shuffled about and never needs a map.
+//! Edits append to the buffer and toggle `is_active`, so that a head is never moved and needs no map.
 
 use crate::base::bytes::put_decimal;
 
-/// A piece of the head's buffer.
+/// A range of the head's buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByteRange {
     start: u32,
@@ -17,7 +17,7 @@ impl ByteRange {
     }
 }
 
-/// What the sender says it speaks.
+/// The protocol version of the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     Http10,
@@ -27,7 +27,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// As it stands on a message and in the access log.
+    /// The name in messages and in the access log.
     pub fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
@@ -39,12 +39,12 @@ impl Version {
 
 macro_rules! get_known {
     ($($name:ident = $text:literal),* $(,)?) => {
-        /// The fields that the gateway itself has to do with; every other one is `Other`.
+        /// The headers that the gateway itself processes; any other is `Other`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum KnownHeader { Other, $($name),* }
 
         impl KnownHeader {
-            /// Which field a name is; `Other` for all that need no care of ours.
+            /// The header with this name; `Other` for all that the gateway does not process.
             pub fn of(name: &[u8]) -> KnownHeader {
                 $(if name.len() == $text.len() && name.eq_ignore_ascii_case($text) { return KnownHeader::$name; })*
                 KnownHeader::Other
@@ -64,10 +64,10 @@ get_known! {
     XClientCertificate = b"x-client-certificate",
 }
 
-/// One field line; a dead one was removed or replaced.
+/// One header line; an inactive one was removed or replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    pub get_known: KnownHeader,
+    pub known: KnownHeader,
     is_active: bool,
     name: ByteRange,
     value: ByteRange,
@@ -86,15 +86,15 @@ pub struct Field {
 pub struct Head {
     buf: Vec<u8>,
     fields: Vec<Field>,
-    /// Method of a request, reason phrase of a response.
+    /// Method of a request, or reason phrase of a response.
     first: ByteRange,
     /// Target of a request.
     target_range: ByteRange,
-    /// Target as it was received.
+    /// Target as received.
     original_target: ByteRange,
-    /// Bytes of the buffer that were received; what stands behind them is ours.
+    /// Received bytes of the buffer; the bytes after them are the gateway's own.
     received_len: u32,
-    /// Target as it was matched, once another one is sent.
+    /// Target as matched by the route, after a rewrite.
     routed_target: Option<ByteRange>,
     pub version: Version,
     /// Status of a response; 0 on a request.
@@ -102,7 +102,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Forgets the message and keeps the memory.
+    /// Clears the message and keeps the memory.
     pub fn clear(&mut self) {
         self.buf.clear();
         self.fields.clear();
@@ -110,15 +110,15 @@ impl Head {
         (self.version, self.status, self.received_len) = (Version::default(), 0, 0);
     }
 
-    /// Bytes of memory this head holds on to.
+    /// Allocated memory in bytes.
     pub fn capacity(&self) -> usize {
         self.buf.capacity() + self.fields.capacity() * size_of::<Field>()
     }
 
-    /// The same with room for so many bytes more.
-    pub fn copy(&self, more: usize) -> Head {
+    /// A copy with room for `additional` bytes.
+    pub fn copy(&self, additional: usize) -> Head {
         let mut head = Head {
-            buf: Vec::with_capacity(self.buf.len() + more),
+            buf: Vec::with_capacity(self.buf.len() + additional),
             fields: Vec::with_capacity(self.fields.len() + 4),
             ..Head::default()
         };
@@ -130,7 +130,7 @@ impl Head {
         head
     }
 
-    /// A response head with the same status and live fields, and nothing else; for keeping.
+    /// A copy with the status and the active headers only, for storing.
     pub fn to_stored(&self) -> Head {
         let bytes: usize = self.fields().map(|(_, name, value)| name.len() + value.len()).sum();
         let mut head = Head {
@@ -143,14 +143,14 @@ impl Head {
         head
     }
 
-    /// A fresh response head.
+    /// A new response head.
     pub fn response(status: u16, reason: &[u8]) -> Head {
         let mut head = Head::default();
         head.set_status(status, reason);
         head
     }
 
-    /// A fresh request head.
+    /// A new request head.
     pub fn request(method: &[u8], target: &[u8]) -> Head {
         let mut head = Head::default();
         head.set_method(method);
@@ -168,22 +168,22 @@ impl Head {
         self.first.slice(&self.buf)
     }
 
-    /// The request target; after routing the normalised one, before the target the rewritten one.
+    /// The request target: normalized after routing, rewritten before it is sent to the target of the route.
     pub fn target(&self) -> &[u8] {
         self.target_range.slice(&self.buf)
     }
 
-    /// The target as the route matched it, whatever is sent to the service: path values point into it.
+    /// The target as the route matched it; path parameters are ranges of it.
     pub fn routed_target(&self) -> &[u8] {
         self.routed_target.unwrap_or(self.target_range).slice(&self.buf)
     }
 
-    /// The target as the client asked for it, whatever it became since.
+    /// The target as received.
     pub fn original_target(&self) -> &[u8] {
         self.original_target.slice(&self.buf)
     }
 
-    /// The path as the client asked for it, whatever the target became since; without the query.
+    /// The path as received, without the query.
     pub fn original_path(&self) -> &[u8] {
         self.original_target().split(|&b| b == b'?').next().unwrap_or_default()
     }
@@ -198,7 +198,7 @@ impl Head {
         self.target_range = self.push_bytes(target);
     }
 
-    /// The target that the service gets; the matched one is kept beside it.
+    /// Sets the target that the backend receives; the matched target is kept.
     pub fn rewrite_target(&mut self, target: &[u8]) {
         self.routed_target.get_or_insert(self.target_range);
         self.target_range = self.push_bytes(target);
@@ -210,18 +210,18 @@ impl Head {
         self.first = self.push_bytes(reason);
     }
 
-    /// How many live fields there are.
+    /// The number of active header lines.
     pub fn len(&self) -> usize {
         self.fields.iter().filter(|f| f.is_active).count()
     }
 
-    /// Whether there is no live field.
+    /// Whether there is no active header line.
     pub fn is_empty(&self) -> bool {
         !self.fields.iter().any(|f| f.is_active)
     }
 
-    /// How many fields were received, and their bytes, whatever was done with them since; of a head that was not
-    /// received, those that it has.
+    /// The number of received header lines and their size in bytes, regardless of edits; for a head that was not
+    /// received, its current ones.
     pub fn received(&self) -> (usize, usize) {
         if self.received_len == 0 {
             let size: usize = self.fields().map(|(_, name, value)| name.len() + value.len() + 4).sum();
@@ -233,71 +233,67 @@ impl Head {
         (count, (self.received_len - first) as usize)
     }
 
-    /// The live fields, in order.
+    /// The active header lines, in order.
     pub fn fields(&self) -> impl Iterator<Item = (KnownHeader, &[u8], &[u8])> {
         self.fields
             .iter()
             .filter(|f| f.is_active)
-            .map(|f| (f.get_known, f.name.slice(&self.buf), f.value.slice(&self.buf)))
+            .map(|f| (f.known, f.name.slice(&self.buf), f.value.slice(&self.buf)))
     }
 
-    /// The first live field of that name.
+    /// The first active value of this header.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.fields().find(|(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, v)| v)
     }
 
-    /// All live lines of that name.
+    /// All active values of this header.
     pub fn get_all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, v)| v)
     }
 
-    /// The first live line of a known field.
+    /// The first active value of a known header.
     pub fn get_known(&self, known: KnownHeader) -> Option<&[u8]> {
         self.get_all_known(known).next()
     }
 
-    /// All live lines of a known field.
+    /// All active values of a known header.
     pub fn get_all_known(&self, known: KnownHeader) -> impl Iterator<Item = &[u8]> {
-        self.fields
-            .iter()
-            .filter(move |f| f.is_active && f.get_known == known)
-            .map(|f| f.value.slice(&self.buf))
+        self.fields.iter().filter(move |f| f.is_active && f.known == known).map(|f| f.value.slice(&self.buf))
     }
 
-    /// Adds a line at the end.
+    /// Appends a header line.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.push_bytes(name), self.push_bytes(value));
         let known = KnownHeader::of(name.slice(&self.buf));
-        self.fields.push(Field { get_known: known, is_active: true, name, value });
+        self.fields.push(Field { known, is_active: true, name, value });
     }
 
-    /// Adds a line whose value is a number.
+    /// Appends a header line with a number as its value.
     pub fn append_number(&mut self, name: &[u8], n: u64) {
         let name = self.push_bytes(name);
         let start = self.buf.len() as u32;
         put_decimal(&mut self.buf, n);
         let value = ByteRange { start, end: self.buf.len() as u32 };
         let known = KnownHeader::of(name.slice(&self.buf));
-        self.fields.push(Field { get_known: known, is_active: true, name, value });
+        self.fields.push(Field { known, is_active: true, name, value });
     }
 
-    /// Adds a line with the value of a known field, if there is such a field; the bytes are shared, not copied.
+    /// Appends a header line with the value of a known header, if present; the bytes are shared, not copied.
     pub fn append_copy(&mut self, name: &[u8], known: KnownHeader) {
-        if let Some(value) = self.fields.iter().find(|f| f.is_active && f.get_known == known).map(|f| f.value)
-        {
+        if let Some(value) = self.fields.iter().find(|f| f.is_active && f.known == known).map(|f| f.value) {
             let name = self.push_bytes(name);
             let known = KnownHeader::of(name.slice(&self.buf));
-            self.fields.push(Field { get_known: known, is_active: true, name, value });
+            self.fields.push(Field { known, is_active: true, name, value });
         }
     }
 
-    /// One line of that name with that value, whatever there was.
+    /// Replaces all lines of this header with one.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(name);
         self.append(name, value);
     }
 
-    /// Gives the lines of that name the values that `change` appends to `out`; false leaves a line as it is.
+    /// Replaces the values of this header with what `change` appends to its buffer; `false` keeps a value.
     pub fn edit(
         &mut self,
         name: &[u8],
@@ -315,27 +311,27 @@ impl Head {
         }
     }
 
-    /// Takes away every line of that name; says whether there was one.
+    /// Removes all lines of this header; returns whether there were any.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let buf = &self.buf;
         Self::deactivate(&mut self.fields, |f| f.name.slice(buf).eq_ignore_ascii_case(name))
     }
 
-    /// Takes away every line of a known field.
+    /// Removes all lines of a known header; returns whether there were any.
     pub fn remove_known(&mut self, known: KnownHeader) -> bool {
-        Self::deactivate(&mut self.fields, |f| f.get_known == known)
+        Self::deactivate(&mut self.fields, |f| f.known == known)
     }
 
-    /// Takes away every line for which the question is answered yes.
-    pub fn remove_if(&mut self, mut question: impl FnMut(KnownHeader, &[u8]) -> bool) {
+    /// Removes the header lines for which `predicate` returns true.
+    pub fn remove_if(&mut self, mut predicate: impl FnMut(KnownHeader, &[u8]) -> bool) {
         let buf = &self.buf;
-        Self::deactivate(&mut self.fields, |f| question(f.get_known, f.name.slice(buf)));
+        Self::deactivate(&mut self.fields, |f| predicate(f.known, f.name.slice(buf)));
     }
 
-    fn deactivate(fields: &mut [Field], mut question: impl FnMut(&Field) -> bool) -> bool {
+    fn deactivate(fields: &mut [Field], mut predicate: impl FnMut(&Field) -> bool) -> bool {
         let mut any = false;
         for field in fields.iter_mut().filter(|f| f.is_active) {
-            if question(field) {
+            if predicate(field) {
                 field.is_active = false;
                 any = true;
             }
@@ -343,14 +339,14 @@ impl Head {
         any
     }
 
-    /// Takes the bytes of a received head; the parser then says with the functions below where things stand in them.
+    /// Copies the bytes of a received head; the parser then sets the positions with the functions below.
     pub fn load(&mut self, bytes: &[u8]) {
         self.clear();
         self.buf.extend_from_slice(bytes);
         self.received_len = bytes.len() as u32;
     }
 
-    /// Begins a head that is received in pieces; [`Head::finish`] ends it.
+    /// Begins a head that is received in parts; [`Head::finish`] ends it.
     pub fn begin(&mut self, method: &[u8], target: &[u8]) {
         self.clear();
         self.set_method(method);
@@ -358,29 +354,29 @@ impl Head {
         self.original_target = self.target_range;
     }
 
-    /// What stands in the head now was received; what comes after is ours.
+    /// Marks the current content as received; later additions are the gateway's own.
     pub fn finish(&mut self) {
         self.received_len = self.buf.len() as u32;
     }
 
-    /// The bytes taken.
+    /// The loaded bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.buf
     }
 
-    /// Says where method and target (or reason phrase and nothing) stand.
+    /// Sets the positions of method and target, or of the reason phrase.
     pub fn set_start_line(&mut self, first: (usize, usize), second: (usize, usize)) {
         self.first = ByteRange { start: first.0 as u32, end: first.1 as u32 };
         self.target_range = ByteRange { start: second.0 as u32, end: second.1 as u32 };
         self.original_target = self.target_range;
     }
 
-    /// Says where a field stands.
+    /// Adds a header line by its positions.
     pub fn push_field(&mut self, name: (usize, usize), value: (usize, usize)) -> KnownHeader {
         let name = ByteRange { start: name.0 as u32, end: name.1 as u32 };
         let value = ByteRange { start: value.0 as u32, end: value.1 as u32 };
         let known = KnownHeader::of(name.slice(&self.buf));
-        self.fields.push(Field { get_known: known, is_active: true, name, value });
+        self.fields.push(Field { known, is_active: true, name, value });
         known
     }
 

@@ -1,9 +1,9 @@
-//! Heads: what is found in them, and what edits do.
+//! Lookup and edits of message heads.
 
 use super::*;
 
 #[test]
-fn edits_replace_without_moving_anything() {
+fn edits_replace_values_in_place() {
     let mut head = Head::request(b"GET", b"/a");
     head.append(b"X-A", b"1");
     head.append(b"x-a", b"2");
@@ -18,7 +18,7 @@ fn edits_replace_without_moving_anything() {
 }
 
 #[test]
-fn what_was_received_is_known_after_edits() {
+fn the_received_size_survives_edits() {
     let mut head = Head::default();
     let bytes = b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n";
     head.load(bytes);
@@ -27,13 +27,13 @@ fn what_was_received_is_known_after_edits() {
     head.set(b"A", b"long value");
     head.append(b"C", b"3");
     assert_eq!(head.received(), (2, bytes.len() - 16));
-    let mut made = Head::request(b"GET", b"/");
-    made.append(b"A", b"1");
-    assert_eq!(made.received(), (1, 6));
+    let mut created = Head::request(b"GET", b"/");
+    created.append(b"A", b"1");
+    assert_eq!(created.received(), (1, 6));
 }
 
 #[test]
-fn names_are_known_in_any_case() {
+fn header_names_are_case_insensitive() {
     assert_eq!(KnownHeader::of(b"tRANSFER-encoding"), KnownHeader::TransferEncoding);
     assert_eq!(KnownHeader::of(b"x-unknown"), KnownHeader::Other);
 }

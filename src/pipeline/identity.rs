@@ -1,15 +1,15 @@
-//! Who asks: what an authentication stage found out.
+//! The authenticated user of a request.
 
 use std::sync::Arc;
 
-/// One thing said about somebody; a name may be there several times.
+/// One claim; a name may occur several times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub name: Box<str>,
     pub value: Box<str>,
 }
 
-/// Somebody who proved who they are. Shared by all requests with the same proof; changed only as a copy.
+/// An authenticated user. Shared by all requests with the same credentials; changed only as a copy.
 ///
 /// ```
 /// use margay::pipeline::identity::Identity;
@@ -22,7 +22,7 @@ pub struct Claim {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The name of the scheme that vouches for it.
+    /// The name of the scheme that authenticated the user.
     pub scheme: Arc<str>,
     claims: Vec<Claim>,
 }
@@ -38,7 +38,7 @@ impl Identity {
         self.claims.push(Claim { name: name.into(), value: value.into() });
     }
 
-    /// Takes away the first claim of that name and adds this one (docs/ocelot-behavior.md, section 17).
+    /// Replaces the first claim with this name (docs/ocelot-behavior.md, section 17).
     pub fn replace(&mut self, name: &str, value: &str) {
         if let Some(at) = self.claims.iter().position(|claim| &*claim.name == name) {
             self.claims.remove(at);
@@ -46,17 +46,17 @@ impl Identity {
         self.add(name, value);
     }
 
-    /// All claims, in the order in which they were said.
+    /// All claims, in the order in which they were added.
     pub fn claims(&self) -> &[Claim] {
         &self.claims
     }
 
-    /// The values of the claims of exactly that name.
+    /// The values of the claims with exactly this name.
     pub fn claim_values<'i>(&'i self, name: &'i str) -> impl Iterator<Item = &'i str> {
         self.claims.iter().filter(move |claim| &*claim.name == name).map(|claim| &*claim.value)
     }
 
-    /// The first of them.
+    /// The value of the first claim with exactly this name.
     pub fn claim_value(&self, name: &str) -> Option<&str> {
         self.claims.iter().find(|claim| &*claim.name == name).map(|claim| &*claim.value)
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replacing_takes_away_the_first_of_a_name() {
+    fn replace_removes_the_first_claim_of_a_name() {
         let mut user = Identity::new("jwt".into());
         user.add("role", "a");
         user.add("role", "b");

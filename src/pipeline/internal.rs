@@ -1,5 +1,6 @@
-//! Internal services: targets of routes that run inside this process, such as the administration pages. Any tower service
-//! will do, usually an axum router. The server turns an exchange into a request and the response back into the exchange.
+//! Internal services: targets of routes that run inside this process, such as the administration pages. Any tower
+//! service works, usually an axum router. The server converts an exchange into a request and the response back into the
+//! exchange.
 
 use axum::body::Body;
 use std::{convert::Infallible, fmt, future::Future, sync::Arc};
@@ -88,9 +89,9 @@ mod tests {
     use axum::{Router, routing::get};
 
     #[tokio::test]
-    async fn a_service_is_found_by_its_name_and_the_later_one_wins() {
+    async fn a_service_is_found_by_name_and_the_last_registration_wins() {
         let mut registry = ServiceRegistry::default();
-        for text in ["one", "two"] {
+        for text in ["first", "second"] {
             registry.add(InternalService::new(
                 "pages",
                 Router::new().route("/", get(move || async move { text })),
@@ -100,6 +101,6 @@ mod tests {
         assert!(registry.get("Pages").is_none());
         let response = registry.get("pages").unwrap().call(Request::new(Body::empty())).await;
         let body = axum::body::to_bytes(response.into_body(), 10).await.unwrap();
-        assert_eq!(&body[..], b"two");
+        assert_eq!(&body[..], b"second");
     }
 }

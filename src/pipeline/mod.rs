@@ -1,4 +1,11 @@
-//! Head, exchange, stage contract, outcome, rescue: what a request is, without a socket in sight.
+//! The model of an HTTP exchange without I/O: heads, bodies, the exchange, the stage contract, errors and their
+//! responses (Envoy: HTTP connection manager stream and `StreamFilter`; nginx: `ngx_http_request_t` and phases; YARP:
+//! `HttpContext` and the middleware pipeline).
+//!
+//! Entry point: [`stage::run_request`] and [`stage::run_response`], called by `server` for each exchange;
+//! [`response::rescue`] converts an error into a response. `stages` implements [`stage::Stage`], `net` implements the
+//! bodies. An exchange owns its buffers, which a connection reuses for the next request. Nothing here outlives a
+//! reload.
 
 pub mod response;
 pub mod body;

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// One problem.
+/// One problem body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Problem<'p> {
     pub status: u16,
-    /// The stable code, `leg.what`.
+    /// The stable error code, `area.reason`.
     pub code: &'p str,
     /// A short summary, the same for all problems of the code.
     pub title: &'p str,
@@ -21,7 +21,7 @@ pub struct Problem<'p> {
 }
 
 impl Problem<'_> {
-    /// The body.
+    /// The JSON body.
     pub fn to_json(&self) -> String {
         let mut problem = json!({
             "type": format!("urn:margay:problem:{}", self.code),

@@ -1,5 +1,5 @@
-//! A request body of which some is here already: kept while it is read, so that it can be sent again, or read whole before
-//! it is sent at all.
+//! A replayable request body: buffered while it is read so that a retry can send it again, or collected before the
+//! first attempt.
 
 use super::{
     body::{Body, BodyRead, Chunk, ClientBody, Framing},
@@ -13,18 +13,18 @@ use std::{
     time::Instant,
 };
 
-/// A caller whose body is kept.
+/// A client whose body is buffered.
 pub struct ReplayBody<'c> {
-    caller: &'c mut dyn ClientBody,
+    client: &'c mut dyn ClientBody,
     buffer: Buffered,
-    /// How much of what is kept was sent in this attempt.
+    /// The position in the buffer of this attempt.
     at: usize,
     limit: usize,
-    /// There was more than may be kept: it cannot be sent again.
+    /// The body exceeds the limit: it cannot be replayed.
     overflowed: bool,
 }
 
-/// What was read of a body.
+/// The buffered part of a body.
 enum Buffered {
     Some(Vec<u8>),
     All(Bytes),
@@ -42,18 +42,18 @@ impl Deref for Buffered {
 }
 
 impl<'c> ReplayBody<'c> {
-    /// Keeps up to `limit` bytes; nothing of a body that says it is longer.
-    pub fn new(caller: &'c mut dyn ClientBody, limit: usize) -> ReplayBody<'c> {
-        let overflowed = caller.framing().length().is_some_and(|length| length > limit as u64);
-        ReplayBody { caller, buffer: Buffered::Some(Vec::new()), at: 0, limit, overflowed }
+    /// Buffers up to `limit` bytes; nothing if the declared length is larger.
+    pub fn new(client: &'c mut dyn ClientBody, limit: usize) -> ReplayBody<'c> {
+        let overflowed = client.framing().length().is_some_and(|length| length > limit as u64);
+        ReplayBody { client, buffer: Buffered::Some(Vec::new()), at: 0, limit, overflowed }
     }
 
-    /// The body is here already; of the caller only what belongs to it is left: its framing, its trailers.
-    pub fn from_buffered(body: Bytes, caller: &'c mut dyn ClientBody) -> ReplayBody<'c> {
-        ReplayBody { caller, limit: body.len(), buffer: Buffered::All(body), at: 0, overflowed: false }
+    /// A body that was collected already; the client only provides framing and trailers.
+    pub fn from_buffered(body: Bytes, client: &'c mut dyn ClientBody) -> ReplayBody<'c> {
+        ReplayBody { client, limit: body.len(), buffer: Buffered::All(body), at: 0, overflowed: false }
     }
 
-    /// Begins the body anew; false if it cannot be sent again.
+    /// Starts the body again; returns false if it cannot be replayed.
     pub fn rewind(&mut self) -> bool {
         let can = self.is_replayable();
         if can {
@@ -62,12 +62,12 @@ impl<'c> ReplayBody<'c> {
         can
     }
 
-    /// Whether all that was read of the body is still here.
+    /// Whether everything read so far is still buffered.
     pub fn is_replayable(&self) -> bool {
-        !self.overflowed || self.caller.bytes_received() == 0
+        !self.overflowed || self.client.bytes_received() == 0
     }
 
-    /// The body of the answer to come, with what was read of the request and not sent yet.
+    /// The response body, combined with the buffered request bytes that were not sent yet.
     pub fn with_remaining_upload(self, body: Body) -> Body {
         match body {
             Body::Stream(body) if self.at < self.buffer.len() => {
@@ -77,7 +77,7 @@ impl<'c> ReplayBody<'c> {
         }
     }
 
-    /// Forgets what was kept and sent, of a body that cannot be sent again.
+    /// Drops the buffer after it was sent, if the body cannot be replayed.
     fn discard_buffer(&mut self) {
         (self.buffer, self.at) = (Buffered::Some(Vec::new()), 0);
     }
@@ -86,14 +86,14 @@ impl<'c> ReplayBody<'c> {
 impl BodyRead for ReplayBody<'_> {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         if self.at == self.buffer.len() && !self.overflowed {
-            let Chunk::Data(data) = ready!(self.caller.poll_fill(cx))? else {
+            let Chunk::Data(data) = ready!(self.client.poll_fill(cx))? else {
                 return Poll::Ready(Ok(Chunk::End));
             };
             match &mut self.buffer {
-                Buffered::Some(kept) if kept.len() + data.len() <= self.limit => {
+                Buffered::Some(buffer) if buffer.len() + data.len() <= self.limit => {
                     let n = data.len();
-                    kept.extend_from_slice(data);
-                    self.caller.consume(n);
+                    buffer.extend_from_slice(data);
+                    self.client.consume(n);
                 }
                 _ => {
                     self.overflowed = true;
@@ -104,12 +104,12 @@ impl BodyRead for ReplayBody<'_> {
         if self.at < self.buffer.len() {
             return Poll::Ready(Ok(Chunk::Data(&self.buffer[self.at..])));
         }
-        self.caller.poll_fill(cx)
+        self.client.poll_fill(cx)
     }
 
     fn consume(&mut self, n: usize) {
         if self.at == self.buffer.len() {
-            return self.caller.consume(n);
+            return self.client.consume(n);
         }
         self.at += n;
         if self.overflowed && self.at == self.buffer.len() {
@@ -118,34 +118,34 @@ impl BodyRead for ReplayBody<'_> {
     }
 
     fn trailers(&mut self) -> Option<&mut Head> {
-        self.caller.trailers()
+        self.client.trailers()
     }
 
     fn framing(&self) -> Framing {
-        self.caller.framing()
+        self.client.framing()
     }
 }
 
 impl ClientBody for ReplayBody<'_> {
     fn poll_closed(&mut self, cx: &mut Context) -> Poll<()> {
-        self.caller.poll_closed(cx)
+        self.client.poll_closed(cx)
     }
 
     fn poll_deadline(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
-        self.caller.poll_deadline(cx, at)
+        self.client.poll_deadline(cx, at)
     }
 
     fn send_informational(&mut self, head: &Head, cx: &mut Context) {
-        self.caller.send_informational(head, cx);
+        self.client.send_informational(head, cx);
     }
 
-    /// Of this attempt, while it is not the only one possible.
+    /// Bytes sent in this attempt, while the body can be replayed.
     fn bytes_received(&self) -> u64 {
-        if self.overflowed { self.caller.bytes_received() } else { self.at as u64 }
+        if self.overflowed { self.client.bytes_received() } else { self.at as u64 }
     }
 
-    fn limit_body(&mut self, most: u64) {
-        self.caller.limit_body(most);
+    fn limit_body(&mut self, max_bytes: u64) {
+        self.client.limit_body(max_bytes);
     }
 
     fn as_body(&mut self) -> &mut dyn BodyRead {
@@ -153,14 +153,14 @@ impl ClientBody for ReplayBody<'_> {
     }
 }
 
-/// The body of an answer that came before the request was through.
+/// A response body that arrived before the request was sent completely.
 struct EarlyResponseBody {
     body: Box<dyn BodyRead>,
     buffer: Buffered,
     at: usize,
 }
 
-/// What is kept, and then the rest from the caller.
+/// The buffered bytes, followed by the remaining body of the client.
 struct PrefixedBody<'a> {
     buffer: &'a [u8],
     at: &'a mut usize,

@@ -1,7 +1,7 @@
 use super::*;
 use std::task::Waker;
 
-/// A caller that has its body in pieces.
+/// A client that sends its body in pieces.
 struct Pieces {
     pieces: Vec<&'static [u8]>,
     received: u64,
@@ -47,12 +47,12 @@ impl ClientBody for Pieces {
     }
 }
 
-/// Reads so many bytes, or to the end.
-fn read(body: &mut dyn BodyRead, most: usize) -> String {
+/// Reads up to `max_bytes`, or to the end.
+fn read(body: &mut dyn BodyRead, max_bytes: usize) -> String {
     let (mut cx, mut read) = (Context::from_waker(Waker::noop()), Vec::new());
-    while read.len() < most {
+    while read.len() < max_bytes {
         let Poll::Ready(Ok(Chunk::Data(data))) = body.poll_fill(&mut cx) else { break };
-        let n = data.len().min(most - read.len());
+        let n = data.len().min(max_bytes - read.len());
         read.extend_from_slice(&data[..n]);
         body.consume(n);
     }
@@ -60,9 +60,9 @@ fn read(body: &mut dyn BodyRead, most: usize) -> String {
 }
 
 #[test]
-fn a_body_is_read_again_from_the_beginning_and_on() {
-    let mut caller = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = ReplayBody::new(&mut caller, 100);
+fn a_replay_starts_from_the_beginning_and_continues_with_the_client() {
+    let mut client = Pieces::new(&[b"one ", b"two ", b"three"]);
+    let mut replay = ReplayBody::new(&mut client, 100);
     assert_eq!(read(&mut replay, 6), "one tw");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 2), "on");
@@ -73,9 +73,9 @@ fn a_body_is_read_again_from_the_beginning_and_on() {
 }
 
 #[test]
-fn beyond_the_limit_it_goes_through_whole_and_once() {
-    let mut caller = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = ReplayBody::new(&mut caller, 8);
+fn a_body_beyond_the_limit_is_sent_completely_but_once() {
+    let mut client = Pieces::new(&[b"one ", b"two ", b"three"]);
+    let mut replay = ReplayBody::new(&mut client, 8);
     assert_eq!(read(&mut replay, 8), "one two ");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 10), "one two th");
@@ -84,19 +84,19 @@ fn beyond_the_limit_it_goes_through_whole_and_once() {
 }
 
 #[test]
-fn a_length_beyond_the_limit_is_not_kept_at_all() {
-    let mut caller = Pieces { length: Some(13), ..Pieces::new(&[b"one ", b"two ", b"three"]) };
-    let mut replay = ReplayBody::new(&mut caller, 12);
+fn a_declared_length_beyond_the_limit_is_not_buffered() {
+    let mut client = Pieces { length: Some(13), ..Pieces::new(&[b"one ", b"two ", b"three"]) };
+    let mut replay = ReplayBody::new(&mut client, 12);
     assert!(replay.rewind(), "nothing was read yet");
     assert_eq!(read(&mut replay, 1), "o");
     assert!(!replay.rewind() && replay.buffer.is_empty());
     assert_eq!(read(&mut replay, 99), "ne two three");
 }
 
-/// An answer that takes the upload and remembers it.
-struct Taker(Vec<u8>);
+/// A response body that records the upload.
+struct UploadRecorder(Vec<u8>);
 
-impl BodyRead for Taker {
+impl BodyRead for UploadRecorder {
     fn poll_fill(&mut self, _: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
         Poll::Ready(Ok(Chunk::Data(&self.0)))
     }
@@ -111,29 +111,30 @@ impl BodyRead for Taker {
 }
 
 #[test]
-fn an_early_answer_does_not_lose_what_was_kept_and_not_sent() {
-    let mut caller = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = ReplayBody::new(&mut caller, 100);
+fn an_early_response_does_not_lose_buffered_unsent_bytes() {
+    let mut client = Pieces::new(&[b"one ", b"two ", b"three"]);
+    let mut replay = ReplayBody::new(&mut client, 100);
     assert_eq!(read(&mut replay, 8), "one two ");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 2), "on");
-    let Body::Stream(mut body) = replay.with_remaining_upload(Body::Stream(Box::new(Taker(Vec::new()))))
+    let Body::Stream(mut body) =
+        replay.with_remaining_upload(Body::Stream(Box::new(UploadRecorder(Vec::new()))))
     else {
-        panic!("a stream stays one")
+        panic!("expected a stream")
     };
     let mut cx = Context::from_waker(Waker::noop());
-    assert!(body.poll_upload(&mut cx, &mut caller).is_ready());
+    assert!(body.poll_upload(&mut cx, &mut client).is_ready());
     let Poll::Ready(Ok(Chunk::Data(sent))) = body.poll_fill(&mut cx) else { panic!("bytes") };
     assert_eq!(sent, b"e two three");
 }
 
 #[test]
-fn a_body_that_is_here_already_is_sent_as_often_as_needed_and_framed_as_it_came() {
-    let mut caller = Pieces { length: Some(13), ..Pieces::new(&[]) };
-    let mut replay = ReplayBody::from_buffered(Bytes::from_static(b"one two three"), &mut caller);
+fn a_collected_body_can_be_replayed_with_its_original_framing() {
+    let mut client = Pieces { length: Some(13), ..Pieces::new(&[]) };
+    let mut replay = ReplayBody::from_buffered(Bytes::from_static(b"one two three"), &mut client);
     assert_eq!((replay.framing(), replay.bytes_received()), (Framing::Length(13), 0));
     assert_eq!(read(&mut replay, 6), "one tw");
-    assert_eq!(replay.bytes_received(), 6, "so much of it is gone in this attempt");
+    assert_eq!(replay.bytes_received(), 6, "counted per attempt");
     assert!(replay.rewind() && replay.bytes_received() == 0);
     assert_eq!(read(&mut replay, 99), "one two three");
 }

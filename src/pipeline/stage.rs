@@ -1,4 +1,4 @@
-//! The contract of a stage, and the walk through a route's stages.
+//! The stage contract, and the walk through the stages of a route.
 
 use super::{
     body::ClientBody,
@@ -11,7 +11,7 @@ use super::{
 use crate::telemetry::{StageMetrics, StageOutcome};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-/// What a stage says about a request.
+/// The decision of a stage about a request.
 ///
 /// ```
 /// use margay::pipeline::{error::GatewayError, exchange::Exchange, response::Response, stage::Step};
@@ -30,24 +30,24 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 /// }
 /// ```
 pub enum Step {
-    /// Go on with the next stage.
+    /// Continue with the next stage.
     Next,
-    /// The gateway answers; the service is not asked.
+    /// Send this response; the backend does not receive the request.
     Respond(Response),
-    /// Refused.
+    /// Reject the request.
     Fail(GatewayError),
-    /// Cannot be said without waiting; never on the warm path, never for a dry exchange.
+    /// The decision needs to wait; never on the hot path, never in a dry run.
     Suspend(StageFuture),
-    /// The stage wants to see the request's body whole, at most so many bytes of it, and is then asked again.
+    /// Collect the request body, at most this many bytes, and call the stage again.
     ReadBody(usize),
-    /// What was waited for, given to the exchange: a wait itself does not have it in its hands.
+    /// Resume with the result of a `Suspend`, whose future has no access to the exchange.
     ResumeAt(Box<dyn FnOnce(&mut Exchange) -> Step + Send>),
 }
 
-/// A stage's answer that is still to come.
+/// The pending decision of a stage.
 pub type StageFuture = Pin<Box<dyn Future<Output = Step> + Send>>;
 
-/// One compiled step of a route. Synchronous and free of allocation on the warm path; no sockets; time from the exchange.
+/// A compiled stage of a route. Synchronous and without allocation on the hot path; no sockets; time from the exchange.
 ///
 /// ```
 /// use margay::pipeline::{
@@ -80,31 +80,31 @@ pub type StageFuture = Pin<Box<dyn Future<Output = Step> + Send>>;
 /// }
 /// ```
 pub trait Stage: Send + Sync + std::fmt::Debug {
-    /// The name in the table of stages.
+    /// The name in the stage table.
     fn name(&self) -> &'static str;
 
-    /// The way in: may read and edit the request.
+    /// Request direction: may read and edit the request.
     fn on_request(&self, exchange: &mut Exchange) -> Step;
 
-    /// The way back, in reverse order, for every stage that ran: may edit the answer or take its place.
+    /// Response direction, in reverse order, for every stage that ran: may edit or replace the response.
     fn on_response(&self, _exchange: &mut Exchange, _outcome: &mut RouteResult) {}
 
-    /// What it does, in a few words, for `explain`.
+    /// A short description for `explain`.
     fn describe(&self) -> String;
 }
 
 /// A compiled stage, shared by all requests of its plan.
 pub type BoxStage = Box<dyn Stage>;
 
-/// A stage in its place on a route, and where it is counted.
+/// A stage of a route, with its metrics.
 #[derive(Debug)]
 pub struct StageEntry {
     pub stage: BoxStage,
     pub metrics: Arc<StageMetrics>,
 }
 
-/// Walks the stages that the exchange has not behind it yet, in order; says how many lie behind it then, and what the last
-/// one answered if it did not say `Next`. While a stage waits the caller is watched: nobody waits for one that left.
+/// Runs the remaining request stages in order. Returns the number of stages that have run, and the last decision unless
+/// it was `Next`. While a stage waits, the exchange is canceled if the client closes its connection.
 pub async fn run_request(
     stages: &[StageEntry],
     exchange: &mut Exchange,
@@ -116,7 +116,7 @@ pub async fn run_request(
         let outcome = loop {
             step = match step {
                 Step::Next => break None,
-                Step::Respond(answer) => break Some(Ok(answer)),
+                Step::Respond(response) => break Some(Ok(response)),
                 Step::Fail(cause) => break Some(Err(cause)),
                 Step::ResumeAt(resume) => resume(exchange),
                 Step::Suspend(wait) => {
@@ -143,7 +143,7 @@ pub async fn run_request(
     (stages.len(), None)
 }
 
-/// How long a body that a stage reads completely may pause.
+/// The idle timeout of a body that a stage collects.
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn saturating_usize(n: u64) -> usize {
@@ -151,18 +151,18 @@ fn saturating_usize(n: u64) -> usize {
 }
 
 fn count(metrics: &StageMetrics, exchange: &Exchange, outcome: Option<&RouteResult>) {
-    let what = match outcome {
+    let outcome_kind = match outcome {
         Some(Ok(_)) => StageOutcome::Responded,
         Some(Err(cause)) if cause.why.fault() == Fault::Client => StageOutcome::Rejected,
         Some(Err(_)) => StageOutcome::Failed,
         None => return,
     };
     if !exchange.is_dry_run {
-        metrics.count(exchange.worker, what);
+        metrics.count(exchange.worker, outcome_kind);
     }
 }
 
-/// Walks back through the stages that ran.
+/// Runs the response stages in reverse order.
 pub fn run_response(stages: &[StageEntry], exchange: &mut Exchange, outcome: &mut RouteResult) {
     for StageEntry { stage, .. } in stages.iter().rev() {
         stage.on_response(exchange, outcome);
@@ -178,7 +178,7 @@ mod tests {
     };
     use std::time::Instant;
 
-    /// Writes its name down.
+    /// Appends its name to the scratch buffer.
     #[derive(Debug)]
     struct Named(&'static str);
 
@@ -198,16 +198,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_exchange_forked_in_a_stage_goes_on_behind_it() {
+    async fn a_fork_continues_with_the_next_stage() {
         let metrics = Metrics::new(1);
-        let placed = |name| StageEntry { stage: Box::new(Named(name)), metrics: metrics.stage("via") };
-        let stages = [placed("a"), placed("b"), placed("c")];
-        let nobody = "127.0.0.1:0".parse().unwrap();
-        let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
-        let (ran, early) = run_request(&stages[..2], &mut x, &mut NoClient).await;
-        assert!(early.is_none() && ran == 2 && x.routing.stage_index == 2);
-        let mut fork = x.fork(x.now);
+        let entry = |name| StageEntry { stage: Box::new(Named(name)), metrics: metrics.stage("via") };
+        let stages = [entry("a"), entry("b"), entry("c")];
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+        let (ran, early) = run_request(&stages[..2], &mut exchange, &mut NoClient).await;
+        assert!(early.is_none() && ran == 2 && exchange.routing.stage_index == 2);
+        let mut fork = exchange.fork(exchange.now);
         run_request(&stages, &mut fork, &mut NoClient).await;
-        assert_eq!((&x.scratch[..], &fork.scratch[..]), (&b"ab"[..], &b"c"[..]));
+        assert_eq!((&exchange.scratch[..], &fork.scratch[..]), (&b"ab"[..], &b"c"[..]));
     }
 }

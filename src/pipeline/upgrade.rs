@@ -1,4 +1,4 @@
-//! A connection that changed its protocol (RFC 9110 7.8): no messages any more, only bytes, both ways.
+//! A connection after an HTTP upgrade (RFC 9110 7.8): raw bytes in both directions.
 
 use super::guard::ResponseGuard;
 use smallvec::SmallVec;
@@ -8,26 +8,25 @@ use std::{
     task::{Context, Poll},
 };
 
-/// One side of a switched connection.
+/// One side of an upgraded connection.
 pub trait Duplex: Send + Debug {
-    /// Bytes that stand ready until `used` says that they were; reads when there are none. An empty slice is the end of
-    /// the other side's sending.
+    /// Bytes that are available until `consume`; reads if there are none. An empty slice is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context) -> Poll<io::Result<&[u8]>>;
 
-    /// Frees received bytes.
+    /// Releases received bytes.
     fn consume(&mut self, n: usize);
 
-    /// Writes some of the bytes, behind all that was written before.
+    /// Writes some of the bytes after everything written before.
     fn poll_write(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Sends what was taken to be written and is still held here.
+    /// Flushes buffered bytes.
     fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>>;
 
-    /// Tells the other side that nothing more will be sent.
+    /// Closes the sending direction.
     fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>>;
 }
 
-/// Where the bytes of a switched client connection go, and what is held meanwhile.
+/// The backend side of an upgraded client connection, and the guards held while it is open.
 #[derive(Debug)]
 pub struct Upgrade {
     pub backend: Box<dyn Duplex>,

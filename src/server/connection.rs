@@ -1,4 +1,4 @@
-//! What a listener knows of a client before there is a request, and what it says before there is a route.
+//! The context of a client connection: its listener and TLS session, and responses that need no route.
 
 use super::worker::Worker;
 use crate::{
@@ -18,38 +18,38 @@ use crate::{
 };
 use std::{sync::Arc, time::Instant};
 
-/// A client that came through a listener.
+/// A client connection of a listener.
 #[derive(Debug)]
 pub struct ConnectionContext {
     pub peer: Peer,
-    /// The listener as it was when the client came.
+    /// The listener's plan at the time of the connection.
     listener: Arc<ListenerPlan>,
     tls_session: Option<TlsSession>,
 }
 
 impl ConnectionContext {
-    /// Welcomes a connection: after a handshake, where the listener speaks TLS.
+    /// Prepares a new connection; on a TLS listener this performs the handshake.
     pub async fn handshake(
         io: Stream,
         peer: Peer,
-        door: Arc<ListenerPlan>,
+        listener: Arc<ListenerPlan>,
     ) -> Option<(Stream, ConnectionContext)> {
-        let Some(tls) = &door.tls else {
-            return Some((io, ConnectionContext { peer, listener: door, tls_session: None }));
+        let Some(tls) = &listener.tls else {
+            return Some((io, ConnectionContext { peer, listener, tls_session: None }));
         };
-        // Much larger than what serves a connection, and over before that begins.
+        // Boxed: the handshake needs far more memory than the connection after it.
         match Box::pin(tls.tls_acceptor.accept(io)).await {
             Ok((io, session)) => {
                 tls.metrics.count(if session.resumed { Handshake::Resumed } else { Handshake::Full });
-                Some((io, ConnectionContext { peer, listener: door, tls_session: Some(session) }))
+                Some((io, ConnectionContext { peer, listener, tls_session: Some(session) }))
             }
-            Err(no) => {
-                tls.metrics.count(if matches!(no, HandshakeError::Timeout) {
+            Err(error) => {
+                tls.metrics.count(if matches!(error, HandshakeError::Timeout) {
                     Handshake::TimedOut
                 } else {
                     Handshake::Failed
                 });
-                log::debug!("no TLS with {} on {}: {no:?}", peer.address, door.name);
+                log::debug!("TLS handshake with {} on {} failed: {error:?}", peer.address, listener.name);
                 None
             }
         }
@@ -61,21 +61,21 @@ impl ConnectionContext {
         ConnectionContext { peer, listener: Arc::new(listener), tls_session: None }
     }
 
-    /// An exchange for a request, which knows what the connection proved.
+    /// An exchange for a request, with the client certificate of the connection.
     pub fn new_exchange(&self, worker: &Worker, since: Instant) -> Box<Exchange> {
-        let mut x = worker.acquire_exchange(self.peer, since);
+        let mut exchange = worker.acquire_exchange(self.peer, since);
         if let Some(session) = &self.tls_session {
-            x.client.certificate.clone_from(&session.certificate);
+            exchange.client.certificate.clone_from(&session.certificate);
         }
-        x
+        exchange
     }
 
-    /// The name of the listener it came by.
+    /// The name of the listener.
     pub fn listener(&self) -> Arc<str> {
         self.listener.name.clone()
     }
 
-    /// What is answered without looking for a route.
+    /// The response if it does not depend on a route.
     pub fn early_response(&self, exchange: &Exchange) -> Option<RouteResult> {
         if let Some(port) = self.listener.redirect {
             return Some(https_redirect(exchange, port));
@@ -88,30 +88,31 @@ impl ConnectionContext {
         }
     }
 
-    /// Adds what every answer on this listener says.
-    pub fn add_hsts(&self, answer: &mut Response) {
+    /// Adds the HSTS header of the listener.
+    pub fn add_hsts(&self, response: &mut Response) {
         const HSTS: &[u8] = b"Strict-Transport-Security";
         let strict = self.listener.tls.as_ref().and_then(|tls| tls.hsts.as_deref());
-        if let Some(strict) = strict.filter(|_| answer.head.get(HSTS).is_none()) {
-            answer.head.append(HSTS, strict.as_bytes());
+        if let Some(strict) = strict.filter(|_| response.head.get(HSTS).is_none()) {
+            response.head.append(HSTS, strict.as_bytes());
         }
     }
 }
 
-/// RFC 9110 15.5.20: the certificate that was shown is not the one for this host, and with it perhaps not the rules.
+/// RFC 9110 15.5.20: the certificate of the connection differs from the one for this host, and so may client
+/// authentication.
 fn misdirected_request(session: &TlsSession, host: &[u8]) -> GatewayError {
     let detail = format!(
-        "the connection was made for {}, and the request is for {}, which has another certificate",
-        session.server_name.as_deref().unwrap_or("no name"),
+        "the TLS connection was established for {}, and the request is for {}, which has another certificate",
+        session.server_name.as_deref().unwrap_or("no server name"),
         String::from_utf8_lossy(host),
     );
     GatewayError::new(ErrorCode::RequestMisdirected, detail)
 }
 
-/// The same over https; 308 keeps method and body (RFC 9110 15.4.9).
+/// The redirect to https; 308 keeps method and body (RFC 9110 15.4.9).
 fn https_redirect(exchange: &Exchange, port: u16) -> RouteResult {
     let Some(host) = exchange.request.get_known(KnownHeader::Host) else {
-        return Err(GatewayError::malformed_request("a request without Host cannot be sent on to https"));
+        return Err(GatewayError::malformed_request("a request without Host cannot be redirected to https"));
     };
     let mut location = [b"https://", host::split_host_port(host).0].concat();
     if port != 443 {
@@ -122,9 +123,9 @@ fn https_redirect(exchange: &Exchange, port: u16) -> RouteResult {
     } else {
         exchange.request.target()
     });
-    let mut answer = Response::local(308, "", "");
-    answer.head.append(b"Location", &location);
-    Ok(answer)
+    let mut response = Response::local(308, "", "");
+    response.head.append(b"Location", &location);
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -133,19 +134,20 @@ mod tests {
     use crate::pipeline::head::Head;
 
     fn location(host: &str, target: &str, port: u16) -> String {
-        let nobody = "127.0.0.1:0".parse().unwrap();
-        let mut x = Exchange::new(Peer::new(nobody, nobody, false), 0, Instant::now());
-        x.request = Head::request(b"GET", target.as_bytes());
-        x.request.append(b"Host", host.as_bytes());
-        let door = ListenerPlan { redirect: Some(port), ..ListenerPlan::plain("d", nobody) };
-        let guest = ConnectionContext { peer: x.client.peer, listener: Arc::new(door), tls_session: None };
-        let answer = guest.early_response(&x).unwrap().unwrap();
-        assert_eq!(answer.status(), 308);
-        String::from_utf8_lossy(answer.head.get(b"Location").unwrap()).into_owned()
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+        exchange.request = Head::request(b"GET", target.as_bytes());
+        exchange.request.append(b"Host", host.as_bytes());
+        let listener = ListenerPlan { redirect: Some(port), ..ListenerPlan::plain("d", address) };
+        let connection =
+            ConnectionContext { peer: exchange.client.peer, listener: Arc::new(listener), tls_session: None };
+        let response = connection.early_response(&exchange).unwrap().unwrap();
+        assert_eq!(response.status(), 308);
+        String::from_utf8_lossy(response.head.get(b"Location").unwrap()).into_owned()
     }
 
     #[test]
-    fn the_same_is_asked_for_over_https() {
+    fn the_redirect_keeps_host_path_and_query() {
         assert_eq!(location("gw.test:8080", "/a?b=c", 443), "https://gw.test/a?b=c");
         assert_eq!(location("[::1]:80", "/", 8443), "https://[::1]:8443/");
         assert_eq!(location("gw.test", "*", 443), "https://gw.test/");

@@ -21,12 +21,12 @@ pub struct Context<'c> {
 
 /// The state of the connection after an exchange.
 pub enum NextAction {
-    /// It is idle since then.
+    /// Keep it open; it has been idle since this time.
     KeepAlive(Instant),
-    /// It is closed so that the client can still read the response.
+    /// Close it with a lingering close, so that the client can still read the response.
     Linger,
-    /// It is closed at once: the client closed its side, or must notice that the response is incomplete.
+    /// Close it immediately: the client closed its side, or must notice that the response is incomplete.
     Close,
-    /// It changed its protocol; the label of the route is needed for the access log.
+    /// Tunnel bytes after an upgrade; the access log needs the label of the route.
     Tunnel(Box<Upgrade>, Arc<str>),
 }

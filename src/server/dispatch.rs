@@ -1,5 +1,6 @@
-//! From the request head to the response: the route, its stages, its target, and back. Independent of client
-//! connections, because parts of an aggregate and background exchanges (cache refreshes) are dispatched here too.
+//! From the request head to the response: route lookup, stages, target, and back through the stages. Independent of
+//! client connections, because parts of an aggregate and background exchanges (cache refreshes) are dispatched here
+//! too.
 
 use super::{aggregate, internal};
 use crate::{
@@ -21,7 +22,7 @@ use std::time::Duration;
 /// How long a request waits for the first result of service discovery.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Finds the route and takes the exchange through it; returns the route too, if there is one.
+/// Finds the route and runs the exchange through it; returns the route too, if one matches.
 pub async fn dispatch<'p>(
     exchange: &mut Exchange,
     plan: &'p Plan,
@@ -50,9 +51,10 @@ pub async fn run_route(
     let mut outcome = match (early, exchange.body.collected.clone()) {
         (Some(outcome), _) => outcome,
         (None, Some(body)) => {
-            let mut whole = ReplayBody::from_buffered(body, client);
-            let outcome = call_target(route, exchange, hop, &mut whole).await;
-            outcome.map(|response| Response { body: whole.with_remaining_upload(response.body), ..response })
+            let mut collected = ReplayBody::from_buffered(body, client);
+            let outcome = call_target(route, exchange, hop, &mut collected).await;
+            outcome
+                .map(|response| Response { body: collected.with_remaining_upload(response.body), ..response })
         }
         (None, None) => call_target(route, exchange, hop, client).await,
     };

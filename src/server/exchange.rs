@@ -1,5 +1,5 @@
-//! One exchange: a request, its response, and what becomes of the connection. The same for a connection of HTTP/1.1, which
-//! serves one exchange after the other, and for the streams of HTTP/2, which are served concurrently.
+//! One exchange: a request, its response, and the action on the connection after it. The same for HTTP/1.1 connections,
+//! which serve one exchange after the other, and for HTTP/2 streams, which are served concurrently.
 
 use super::{
     context::{Context, NextAction},
@@ -112,7 +112,7 @@ impl<'c> Context<'c> {
             && !self.worker.gateway.drain.is_on()
     }
 
-    /// Keeps what routes match in addition to the request, and the fields of the access log, before stages change them.
+    /// Records the values that routes match on, and the fields of the access log, before stages change them.
     fn capture_access_fields(&mut self) {
         if self.plan.matches_by_listener {
             self.exchange.client.listener = Some(self.connection.listener());

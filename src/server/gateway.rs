@@ -1,4 +1,4 @@
-//! What all workers share: the current plan, counters, the access log, and the word that it is time to go.
+//! State shared by all workers: the current plan, metrics, the access log, connection counts, and the drain signal.
 
 use crate::{
     pipeline::error::ErrorCode,
@@ -17,25 +17,25 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// The gateway as a whole.
+/// The gateway.
 pub struct Gateway {
     pub plan: ArcSwap<Plan>,
-    /// What plans are activated on, and outlives them.
+    /// The state that plans are activated on, and which outlives them.
     pub shared_state: ProcessState,
     pub log: AccessLog,
     pub drain: Drain,
     pub connections: Arc<Connections>,
-    /// Plans that were replaced, until no request holds them any more.
+    /// Replaced plans, kept until no request holds them.
     retired: Mutex<Vec<Arc<Plan>>>,
 }
 
 impl Gateway {
-    /// Where everything is counted.
+    /// The metrics of the process.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.shared_state.metrics
     }
 
-    /// A gateway that is about to serve its first plan, which was activated on this foundation.
+    /// A gateway with its first plan, which was activated on `foundation`.
     pub fn new(plan: Plan, foundation: ProcessState, log: AccessLog) -> Arc<Gateway> {
         foundation.metrics.plan(&plan.id);
         foundation.metrics.tls.certificates(plan.expiries.clone());
@@ -49,7 +49,7 @@ impl Gateway {
         })
     }
 
-    /// Puts a new plan in the place of the old one, which is let go later, off the data threads.
+    /// Replaces the current plan; the old one is dropped later, outside of the worker threads.
     pub fn replace_plan(&self, plan: Plan) {
         self.shared_state.metrics.plan(&plan.id);
         self.shared_state.metrics.tls.certificates(plan.expiries.clone());
@@ -59,20 +59,20 @@ impl Gateway {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }
 
-    /// Lets go of what nobody wants any more: retired plans that no request holds, services that nobody asks for.
+    /// Drops retired plans that no request holds, and dynamic services that have been idle.
     pub fn drop_retired(&self) {
         if let Some(dynamic) = &self.plan.load().dynamic {
             dynamic.evict_idle(Instant::now());
         }
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        let (dead, held) = retired.drain(..).partition::<Vec<_>, _>(|plan| Arc::strong_count(plan) == 1);
-        *retired = held;
+        let (unused, in_use) = retired.drain(..).partition::<Vec<_>, _>(|plan| Arc::strong_count(plan) == 1);
+        *retired = in_use;
         drop(retired);
-        drop(dead);
+        drop(unused);
     }
 }
 
-/// The word that no new work is wanted.
+/// The drain signal: no new connections and requests are accepted.
 #[derive(Debug, Default)]
 pub struct Drain {
     draining: AtomicBool,
@@ -85,26 +85,26 @@ impl Drain {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Tells everybody.
+    /// Starts draining and wakes all waiting tasks.
     pub fn begin(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.notified.notify_waiters();
     }
 
-    /// Wakes whoever waits for the word.
+    /// Resolves when draining starts.
     pub fn notified(&self) -> Arc<Notify> {
         self.notified.clone()
     }
 }
 
-/// Client connections, all and by address.
+/// The number of client connections, in total and per address.
 #[derive(Debug, Default)]
 pub struct Connections {
     open: AtomicUsize,
     by_client: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// Why a connection is not wanted.
+/// The connection limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionLimitError {
     Total,
@@ -112,7 +112,7 @@ pub enum ConnectionLimitError {
 }
 
 impl ConnectionLimitError {
-    /// The name of it.
+    /// The error code of the limit.
     pub fn error_code(self) -> ErrorCode {
         match self {
             ConnectionLimitError::Total => ErrorCode::GatewayConnectionLimit,
@@ -122,19 +122,19 @@ impl ConnectionLimitError {
 }
 
 impl Connections {
-    /// How many are open.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Counts one in; addresses are only counted where there is a limit for them.
+    /// Counts a new connection; addresses are counted only if there is a limit per client.
     pub fn try_acquire(
         self: &Arc<Self>,
         client: IpAddr,
-        most: usize,
+        max_connections: usize,
         most_of_client: usize,
     ) -> Result<ConnectionGuard, ConnectionLimitError> {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= most {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= max_connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(ConnectionLimitError::Total);
         }
@@ -144,7 +144,7 @@ impl Connections {
     }
 }
 
-/// One connection, counted until it is dropped.
+/// A counted connection, until it is dropped.
 #[derive(Debug)]
 pub struct ConnectionGuard {
     connections: Arc<Connections>,
@@ -152,7 +152,7 @@ pub struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
-    /// Counts it to an address too, once it is known whose connection it is.
+    /// Counts the connection for the client's address once that is known.
     pub fn assign_client(
         &mut self,
         client: IpAddr,

@@ -1,5 +1,5 @@
-//! A client connection of HTTP/1.1: keep-alive, one exchange after the other, and a close that does not cut off the last
-//! response (lingering close).
+//! A client connection of HTTP/1.1: keep-alive, one exchange after the other, and a lingering close that does not cut
+//! off the last response.
 
 use super::{
     connection::ConnectionContext,
@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The rest of an unread request body up to which it is drained; beyond, the connection is closed instead.
+/// An unread request body up to this size is drained; otherwise the connection is closed.
 const MAX_LINGER_BYTES: u64 = 64 * 1024;
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -53,7 +53,7 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
         if let Next::Http2 = next {
             worker.release_exchange(exchange);
             let (io, input) = conn.into_parts();
-            // Boxed: connections of HTTP/1.1 need not reserve its memory.
+            // Boxed: HTTP/1.1 connections should not reserve memory for HTTP/2.
             return Box::pin(http2::serve(io, input, connection, worker)).await;
         }
         let ctx = Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
@@ -81,12 +81,12 @@ async fn serve_request(conn: &mut ClientConn, mut ctx: Context<'_>, next: Next) 
     }
 }
 
-/// Closes so that the client can still read the response.
+/// Closes the connection so that the client can still read the response.
 async fn linger(conn: ClientConn) {
     conn.close_lingering(16 * MAX_LINGER_BYTES, Instant::now() + LINGER_TIMEOUT).await;
 }
 
-/// Before the next request, a short rest of the last request body is drained.
+/// Before the next request, the remaining bytes of the last request body are drained.
 async fn finish_request_body(conn: &mut ClientConn, next: NextAction) -> NextAction {
     match next {
         NextAction::KeepAlive(now) if !conn.is_body_done() => {
@@ -99,7 +99,7 @@ async fn finish_request_body(conn: &mut ClientConn, next: NextAction) -> NextAct
     }
 }
 
-/// The rest of a connection that changed its protocol; it holds no plan, because it may outlive many.
+/// Serves the connection after an upgrade; it holds no plan, because it may outlive many.
 async fn tunnel(
     mut conn: ClientConn,
     mut exchange: Box<Exchange>,
@@ -109,14 +109,14 @@ async fn tunnel(
     route: Arc<str>,
 ) {
     let config = websocket::TunnelConfig {
-        idle: plan.limits.tunnel_idle,
+        idle_timeout: plan.limits.tunnel_idle,
         metrics: worker.gateway.metrics().tunnels().clone(),
     };
     exchange.runtime = None;
     drop(plan);
     let reason = websocket::run(&mut conn, upgrade, config, &worker.gateway.drain).await;
     exchange.record.bytes_out = conn.sent();
-    log::debug!("a WebSocket connection ended: {reason:?}");
+    log::debug!("WebSocket connection closed: {reason:?}");
     log_access(&conn, &exchange, &worker, &route, Instant::now());
     worker.release_exchange(exchange);
     linger(conn).await;
@@ -140,7 +140,7 @@ mod tests {
         sync::watch,
     };
 
-    /// A connection to a gateway that responds with the path, and what keeps the gateway running.
+    /// A connection to a gateway that responds with the path; the sender keeps the gateway running.
     async fn connect() -> (TcpStream, watch::Sender<super::super::listeners::Listeners>, Arc<Worker>) {
         let path = |request: Request| async move { request.uri().path().to_owned() };
         let mut services = ServiceRegistry::default();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_unread_body_closes_the_connection_behind_the_response() {
+    async fn a_long_unread_body_closes_the_connection_after_the_response() {
         let mut bytes = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n".to_vec();
         bytes.resize(bytes.len() + 100_000, b'x');
         bytes.extend_from_slice(b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_http_receives_nothing() {
+    async fn a_connection_without_http_receives_nothing() {
         assert_eq!(exchange(b"INVALID CONNECTION PREFACE\r\n\r\n").await, "");
     }
 

@@ -1,4 +1,4 @@
-//! A client connection of HTTP/2: every stream is an exchange, and all are served concurrently on the same worker.
+//! A client connection of HTTP/2: every stream is an exchange; all run concurrently on the same worker.
 
 use super::{
     connection::ConnectionContext,
@@ -13,7 +13,7 @@ use crate::net::{
 };
 use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Instant};
 
-/// Serves a connection of HTTP/2; `input` is what was already read from it. A stream does not outlive its connection.
+/// Serves an HTTP/2 connection; `input` was already read from it. Streams end with their connection.
 pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext, worker: Arc<Worker>) {
     let (client, limits) = {
         let plan = worker.plan();

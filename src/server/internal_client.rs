@@ -1,4 +1,4 @@
-//! A caller without a client connection: whoever asks for a part of an aggregate, or refreshes what is kept.
+//! A client without a connection: for parts of aggregates and cache refreshes.
 
 use crate::{
     net::deadline::DeadlineTimer,
@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-/// A request body that is already here, and a clock.
+/// A request body in memory, and a timer.
 #[derive(Debug)]
 pub struct BufferedClient {
     body: Bytes,
@@ -43,7 +43,7 @@ impl BodyRead for BufferedClient {
         self.trailers.as_mut()
     }
 
-    /// Only chunks have room for trailers behind them.
+    /// Only chunked framing has trailers.
     fn framing(&self) -> Framing {
         match (self.body_len, &self.trailers) {
             (_, Some(_)) => Framing::Chunked,
@@ -68,8 +68,8 @@ impl ClientBody for BufferedClient {
         self.body_len - self.body.len() as u64
     }
 
-    /// The body was let in already.
-    fn limit_body(&mut self, _most: u64) {}
+    /// The limit was already applied when the body was read.
+    fn limit_body(&mut self, _max_bytes: u64) {}
 
     fn as_body(&mut self) -> &mut dyn BodyRead {
         self
@@ -82,7 +82,7 @@ mod tests {
     use std::task::Waker;
 
     #[test]
-    fn its_body_is_given_to_the_end_and_counted() {
+    fn the_body_is_read_to_the_end_and_counted() {
         let mut part = BufferedClient::new(Bytes::from_static(b"abc"), None);
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(part.framing(), Framing::Length(3));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_come_behind_chunks() {
+    fn trailers_follow_the_body() {
         let mut part = BufferedClient::new(Bytes::from_static(b"abc"), Some(Head::default()));
         assert_eq!(part.framing(), Framing::Chunked);
         assert!(part.trailers().is_some());

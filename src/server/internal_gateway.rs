@@ -1,6 +1,6 @@
-//! A gateway that serves nothing but internal services, each on a listener of its name: the administration address, and
-//! the sample services of `margay demo`. It is the ordinary engine with a small configuration, a plan and counters of its
-//! own, and is served by a worker of its own, so that it and the traffic cannot starve each other.
+//! A gateway that serves internal services only, each on a listener with its name: the administration address, and the
+//! sample services of `margay demo`. It is the ordinary gateway with a generated configuration, its own plan and its
+//! own counters, and runs on its own worker, so that it and the traffic cannot starve each other.
 
 use super::Gateway;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Makes the gateway; beyond `max_connections` clients receive 503. An error is a sentence for the operator.
+/// Builds the gateway; beyond `max_connections`, clients receive 503. The error is a sentence for the operator.
 pub fn internal_gateway(services: ServiceRegistry, max_connections: usize) -> Result<Arc<Gateway>, String> {
     let document = document(&services.names()).to_string();
     let files = [("gateway.json", document.as_str())];
@@ -31,7 +31,7 @@ pub fn internal_gateway(services: ServiceRegistry, max_connections: usize) -> Re
     Ok(Gateway::new(plan, state, log))
 }
 
-/// One route for each service. The addresses are placeholders: the sockets are bound by the caller.
+/// One route per service. The addresses are placeholders: the caller binds the sockets.
 fn document(names: &[&str]) -> Value {
     let listeners = names
         .iter()

@@ -1,4 +1,10 @@
-//! Workers, accept, the exchange loop, relay: where requests enter and answers leave.
+//! The data plane: accepts connections and serves exchanges (Envoy: listener manager, HTTP connection manager and
+//! workers; nginx: worker processes; YARP: Kestrel with the proxy middleware).
+//!
+//! Entry point: [`run::run`], called by `control::process`; a connection goes from [`listeners`] to [`http1`] or
+//! [`http2`], each request from [`exchange`] to [`dispatch`] and back through [`respond`] and [`relay`]. The server
+//! owns the worker threads, listening sockets, client connections, and the current plan ([`Gateway`]). Listening
+//! sockets, connections and metrics outlive a reload; an exchange keeps the plan it started with.
 
 pub mod aggregate;
 pub mod dispatch;

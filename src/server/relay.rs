@@ -1,4 +1,4 @@
-//! The way back: one poll drives download and upload, deadlines and the client's patience.
+//! The response body: one poll drives download and upload, timeouts, and the detection of a closed client.
 
 use crate::{
     net::client_io::ClientIo,
@@ -15,19 +15,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How the body of an answer is framed for this client.
-pub fn framing(answer: &Response, for_head: bool, version: Version) -> Framing {
-    if for_head || matches!(answer.head.status, 204 | 304) {
+/// The framing of a response body for this client.
+pub fn framing(response: &Response, for_head: bool, version: Version) -> Framing {
+    if for_head || matches!(response.head.status, 204 | 304) {
         return Framing::None;
     }
-    match (answer.body.length(), version) {
+    match (response.body.length(), version) {
         (Some(n), _) => Framing::Length(n),
         (None, Version::Http11 | Version::Http2) => Framing::Chunked,
         (None, Version::Http10) => Framing::UntilClose,
     }
 }
 
-/// Sends the body of an answer whose head was begun, to its clean end; an error means that the client must see it broken.
+/// Sends the body of a response whose head was sent, up to its end; on an error the client must see a truncated body.
 pub async fn relay<C: ClientIo>(conn: &mut C, body: &mut Body, idle: Duration) -> Result<(), GatewayError> {
     let mut relay =
         Relay { ended: false, upload_done: false, progressed: 0, idle_since: None, idle_timeout: idle };
@@ -35,10 +35,10 @@ pub async fn relay<C: ClientIo>(conn: &mut C, body: &mut Body, idle: Duration) -
 }
 
 struct Relay {
-    /// The end of the body is in the client's buffer.
+    /// The end of the body is in the client's send buffer.
     ended: bool,
     upload_done: bool,
-    /// Bytes moved when `since` was taken.
+    /// Bytes sent when `idle_since` was set.
     progressed: u64,
     idle_since: Option<Instant>,
     idle_timeout: Duration,
@@ -51,7 +51,7 @@ impl Relay {
         conn: &mut impl ClientIo,
         body: &mut Body,
     ) -> Poll<Result<(), GatewayError>> {
-        let done = match body {
+        let state = match body {
             Body::Empty => self.end(conn, None),
             Body::Bytes(bytes) => {
                 let sent = self.poll_bytes(cx, conn, bytes);
@@ -59,7 +59,7 @@ impl Relay {
             }
             Body::Stream(stream) => self.poll_stream(cx, conn, &mut **stream),
         };
-        if let Poll::Ready(Err(cause)) = done {
+        if let Poll::Ready(Err(cause)) = state {
             return Poll::Ready(Err(cause));
         }
         let flushed = conn.poll_flush_response(cx).map_err(|_| GatewayError::client_closed())?;
@@ -111,14 +111,14 @@ impl Relay {
         if !self.ended && !conn.end(trailers.as_deref()) {
             return Poll::Ready(Err(GatewayError::new(
                 ErrorCode::BackendTruncated,
-                "the body is shorter than its head promised",
+                "the body is shorter than its Content-Length",
             )));
         }
         self.ended = true;
         Poll::Ready(Ok(()))
     }
 
-    /// The request may still be on its way out; whether the client is still there is watched meanwhile.
+    /// Sends the remaining request body; meanwhile, detects a client that closes its connection.
     fn poll_upload(
         &mut self,
         cx: &mut Context,
@@ -140,7 +140,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Only idleness ends a body, on whichever side.
+    /// Applies the idle timeout, the only timeout of a body, in both directions.
     fn poll_idle_timeout(
         &mut self,
         cx: &mut Context,
@@ -153,7 +153,7 @@ impl Relay {
         };
         self.progressed = moved;
         ready!(conn.poll_deadline(cx, since + self.idle_timeout));
-        Poll::Ready(Err(GatewayError::new(ErrorCode::BackendTruncated, "the body stood still for too long")))
+        Poll::Ready(Err(GatewayError::new(ErrorCode::BackendTruncated, "the body was idle for too long")))
     }
 }
 

@@ -60,8 +60,8 @@ pub async fn send_response<C: ClientIo>(
         if cause.why == ErrorCode::ClientClosed {
             record.status = 499;
         }
-        // What was received is sent, and then the connection ends too early. Where only the end of the connection
-        // delimits the body, an orderly close would look like the end of a complete one.
+        // The received part is sent, then the connection is reset or the stream aborted. If only the end of the
+        // connection delimits the body, an orderly close would look like a complete body.
         let visible = cause.why != ErrorCode::ClientClosed && framing != Framing::UntilClose;
         return if visible { NextAction::Linger } else { NextAction::Close };
     }
@@ -84,7 +84,7 @@ pub async fn send_final_response<C: ClientIo>(
     if relayed.is_ok() { NextAction::Linger } else { NextAction::Close }
 }
 
-/// Writes the access record of an exchange, where the plan has an access log.
+/// Writes the access record of an exchange, if the plan has an access log.
 pub fn log_access(conn: &impl ClientIo, exchange: &Exchange, worker: &Worker, route: &str, now: Instant) {
     if !exchange.record.enabled {
         return;

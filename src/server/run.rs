@@ -14,15 +14,15 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// What a gateway serves, and where.
+/// The listeners of a gateway.
 pub struct Served {
     pub gateway: Arc<Gateway>,
     pub listeners: watch::Sender<Listeners>,
 }
 
-/// Runs the gateway until `stop` is ready and all requests in flight are finished, the drain timeout is over, or the task
-/// that `stop` returned is ready. `administration` is served by a worker of its own until the end; `background` runs on a
-/// runtime of its own, where it cannot delay a request.
+/// Runs the gateway until `stop` resolves, then drains: returns when all requests in flight are finished, the drain
+/// timeout expires, or the task returned by `stop` resolves. `administration` runs on its own worker until the end;
+/// `background` runs on its own runtime, where it cannot delay a request.
 pub fn run(
     traffic: Served,
     administration: Served,
@@ -54,13 +54,13 @@ fn worker_service(name: String, index: usize, served: &Served) -> WorkerService 
     WorkerService::new(name, move || Box::pin(serve_listeners(worker, listeners)))
 }
 
-/// Accepts and serves on the runtime that polls it.
+/// Accepts and serves connections on the current runtime.
 pub async fn serve_listeners(worker: Arc<Worker>, listeners: watch::Receiver<Listeners>) {
     tokio::spawn(worker.clone().housekeeping());
     accept_all(worker, listeners).await;
 }
 
-/// Stops accepting, lets requests in flight finish, writes the last lines of the access log.
+/// Stops accepting, waits for requests in flight, writes the last lines of the access log.
 async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: Task) {
     unlink_sockets(&listeners.send_replace(Arc::from([])), &[]);
     gateway.drain.begin();
@@ -70,7 +70,10 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
         () = hurry => false,
     };
     if !finished {
-        log::warn!("{} connections were still open when the drain time was over", gateway.connections.open());
+        log::warn!(
+            "{} connections were still open when the drain timeout expired",
+            gateway.connections.open()
+        );
     }
     gateway.log.flush(Duration::from_secs(1));
 }

@@ -1,4 +1,4 @@
-//! A client for tests: its request body is a script, and what it receives is recorded.
+//! A client for tests: its request body is scripted, and what it receives is recorded.
 
 use crate::{
     net::{client_io::ClientIo, deadline::DeadlineTimer},
@@ -16,10 +16,10 @@ use std::{
     time::Instant,
 };
 
-/// The script, and the record.
+/// The script and the recording.
 #[derive(Debug, Default)]
 pub struct ScriptedClient {
-    /// Chunks of the request body that are still to come.
+    /// Remaining chunks of the request body.
     pub chunks: VecDeque<&'static [u8]>,
     pub framing: Framing,
     pub version: Version,

@@ -1,4 +1,5 @@
-//! What follows a switch: bytes both ways, as they come, until both sides have ended, nobody speaks, or the gateway goes.
+//! WebSocket tunnels: bytes in both directions until both sides have closed, the idle timeout expires, or the gateway
+//! drains.
 
 use super::gateway::Drain;
 use crate::{
@@ -19,74 +20,74 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one side may be silent after the other ended.
+/// The idle timeout of one direction after the other one ended.
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same where both had said goodbye before: the other may go too (RFC 6455 7.1.1).
+/// The same after both sides sent a close frame: the connection may close (RFC 6455 7.1.1).
 const DRAIN_HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a tunnel ended.
+/// The reason for the end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// Both sides ended.
+    /// Both sides closed.
     Closed,
     /// One side was lost.
     Aborted,
-    /// Nobody spoke for too long.
+    /// The idle timeout expired.
     IdleTimeout,
 }
 
-/// What a tunnel is allowed, and where it is counted.
+/// Limits and metrics of a tunnel.
 pub struct TunnelConfig {
-    /// The longest silence.
-    pub idle: Duration,
+    /// The idle timeout.
+    pub idle_timeout: Duration,
     pub metrics: Arc<WebSocketMetrics>,
 }
 
-/// Carries bytes both ways until the end. Only frames are told from each other, so that a word of the gateway's own
-/// (it is going away) never falls into the middle of one.
+/// Forwards bytes in both directions until the end. Frame boundaries are tracked so that the gateway's own close frame is
+/// never inserted into another frame.
 pub async fn run<C: Duplex + ClientBody>(
     conn: &mut C,
-    switch: Upgrade,
-    terms: TunnelConfig,
+    upgrade: Upgrade,
+    config: TunnelConfig,
     drain: &Drain,
 ) -> CloseReason {
-    let Upgrade { backend: mut far, guards: leases } = switch;
-    let told = drain.notified();
-    let mut told = pin!(told.notified());
-    let mut tunnel = Tunnel::new(&terms);
+    let Upgrade { mut backend, guards } = upgrade;
+    let drain_started = drain.notified();
+    let mut drain_started = pin!(drain_started.notified());
+    let mut tunnel = Tunnel::new(&config);
     let end = poll_fn(|cx| {
-        if !tunnel.draining && (drain.is_on() || told.as_mut().poll(cx).is_ready()) {
+        if !tunnel.draining && (drain.is_on() || drain_started.as_mut().poll(cx).is_ready()) {
             tunnel.draining = true;
         }
-        tunnel.poll(cx, conn, &mut *far)
+        tunnel.poll(cx, conn, &mut *backend)
     })
     .await;
-    drop((far, leases));
-    terms.metrics.close();
+    drop((backend, guards));
+    config.metrics.close();
     end
 }
 
 struct Tunnel<'t> {
-    /// From the client to the service, and back.
+    /// From the client to the backend, and back.
     upload: CopyHalf,
     download: CopyHalf,
     metrics: &'t WebSocketMetrics,
-    idle: Duration,
+    idle_timeout: Duration,
     /// The gateway is shutting down.
     draining: bool,
-    /// Bytes moved when `since` was taken.
+    /// Bytes moved when `idle_since` was set.
     progressed: u64,
     idle_since: Instant,
 }
 
 impl<'t> Tunnel<'t> {
-    fn new(terms: &'t TunnelConfig) -> Tunnel<'t> {
-        terms.metrics.open();
+    fn new(config: &'t TunnelConfig) -> Tunnel<'t> {
+        config.metrics.open();
         Tunnel {
             upload: CopyHalf::new(Direction::ToBackend),
             download: CopyHalf::new(Direction::ToClient),
-            metrics: &terms.metrics,
-            idle: terms.idle,
+            metrics: &config.metrics,
+            idle_timeout: config.idle_timeout,
             draining: false,
             progressed: 0,
             idle_since: Instant::now(),
@@ -97,11 +98,11 @@ impl<'t> Tunnel<'t> {
         &mut self,
         cx: &mut Context,
         conn: &mut C,
-        far: &mut dyn Duplex,
+        backend: &mut dyn Duplex,
     ) -> Poll<CloseReason> {
-        let out = self.upload.poll(cx, conn, far, self.draining, self.metrics);
-        let back = self.download.poll(cx, far, conn, self.draining, self.metrics);
-        match (out, back) {
+        let upload = self.upload.poll(cx, conn, backend, self.draining, self.metrics);
+        let download = self.download.poll(cx, backend, conn, self.draining, self.metrics);
+        match (upload, download) {
             (Poll::Ready(HalfState::SenderLost), _) | (_, Poll::Ready(HalfState::SenderLost)) => {
                 Poll::Ready(CloseReason::Aborted)
             }
@@ -109,7 +110,7 @@ impl<'t> Tunnel<'t> {
                 Poll::Ready(CloseReason::Closed)
             }
             (Poll::Ready(_), Poll::Ready(_)) => Poll::Ready(CloseReason::Aborted),
-            (out, back) => self.poll_timeouts(cx, conn, out.is_ready() || back.is_ready()),
+            (upload, download) => self.poll_timeouts(cx, conn, upload.is_ready() || download.is_ready()),
         }
     }
 
@@ -127,24 +128,24 @@ impl<'t> Tunnel<'t> {
         if moved != self.progressed {
             (self.progressed, self.idle_since) = (moved, Instant::now());
         }
-        let longest = match half {
+        let timeout = match half {
             true if self.is_over() => DRAIN_HALF_CLOSE_TIMEOUT,
-            true => HALF_CLOSE_TIMEOUT.min(self.idle),
-            false => self.idle,
+            true => HALF_CLOSE_TIMEOUT.min(self.idle_timeout),
+            false => self.idle_timeout,
         };
-        ready!(conn.poll_deadline(cx, self.idle_since + longest));
+        ready!(conn.poll_deadline(cx, self.idle_since + timeout));
         Poll::Ready(if half { CloseReason::Closed } else { CloseReason::IdleTimeout })
     }
 }
 
-/// How one direction ended.
+/// The end of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HalfState {
-    /// The sender ended.
+    /// The sender closed.
     Ended,
     /// The sender was lost.
     SenderLost,
-    /// The receiver takes no more; what it said before may still be on its way.
+    /// The receiver accepts no more bytes; bytes from it may still be in flight.
     ReceiverLost,
 }
 
@@ -153,14 +154,14 @@ struct CopyHalf {
     direction: Direction,
     frames: FrameTracker,
     progressed: u64,
-    /// What is left to be said by the gateway itself, once it goes.
+    /// The gateway's own close frame, once it drains.
     close_frame: Option<CloseFrame>,
     half: Option<HalfState>,
-    /// The receiver knows of the end, and has all that was said before.
+    /// The receiver has received everything, including the end.
     close_sent: bool,
 }
 
-/// A close frame of the gateway's own, and how much of it was sent.
+/// The gateway's own close frame, and how much of it was sent.
 struct CloseFrame {
     bytes: [u8; 8],
     from: usize,
@@ -179,49 +180,49 @@ impl CopyHalf {
         }
     }
 
-    /// Ready when this direction has ended, and the receiver has all that was sent.
+    /// Ready when this direction has ended and everything was sent to the receiver.
     fn poll(
         &mut self,
         cx: &mut Context,
         from: &mut dyn Duplex,
         to: &mut dyn Duplex,
-        leaving: bool,
-        counted: &WebSocketMetrics,
+        draining: bool,
+        metrics: &WebSocketMetrics,
     ) -> Poll<HalfState> {
         loop {
             match self.half {
-                None => self.half = ready!(self.poll_copy(cx, from, to, leaving, counted)).err(),
+                None => self.half = ready!(self.poll_copy(cx, from, to, draining, metrics)).err(),
                 Some(half) if self.close_sent => return Poll::Ready(half),
                 Some(half) => {
-                    let told = match half {
+                    let sent = match half {
                         HalfState::Ended => ready!(to.poll_close(cx)),
                         HalfState::SenderLost => ready!(to.poll_flush(cx)),
                         HalfState::ReceiverLost => Ok(()),
                     };
                     self.close_sent = true;
-                    self.half = Some(told.map_or(HalfState::ReceiverLost, |()| half));
+                    self.half = Some(sent.map_or(HalfState::ReceiverLost, |()| half));
                 }
             }
         }
     }
 
-    /// Passes on what has come.
+    /// Forwards received bytes.
     fn poll_copy(
         &mut self,
         cx: &mut Context,
         from: &mut dyn Duplex,
         to: &mut dyn Duplex,
-        leaving: bool,
-        counted: &WebSocketMetrics,
+        draining: bool,
+        metrics: &WebSocketMetrics,
     ) -> Poll<Result<(), HalfState>> {
-        if leaving && self.close_frame.is_none() && self.frames.is_at_frame_boundary() {
+        if draining && self.close_frame.is_none() && self.frames.is_at_frame_boundary() {
             self.close_frame = Some(CloseFrame::close_frame_for(self.frames.is_closed(), self.direction));
         }
-        if let Some(word) = &mut self.close_frame {
-            ready!(word.poll_send_close(cx, to)).map_err(|_| HalfState::ReceiverLost)?;
+        if let Some(frame) = &mut self.close_frame {
+            ready!(frame.poll_send_close(cx, to)).map_err(|_| HalfState::ReceiverLost)?;
         }
         let Poll::Ready(received) = from.poll_read(cx) else {
-            // Nothing more to put together with it: what waits is sent.
+            // Nothing more to coalesce with: flush the buffer.
             ready!(to.poll_flush(cx)).map_err(|_| HalfState::ReceiverLost)?;
             return Poll::Pending;
         };
@@ -229,27 +230,27 @@ impl CopyHalf {
         if bytes.is_empty() {
             return Poll::Ready(Err(HalfState::Ended));
         }
-        // Behind a close frame nothing follows (RFC 6455 5.5.1); what still comes is read away.
+        // After a close frame nothing follows (RFC 6455 5.5.1); later bytes are discarded.
         let mut n = bytes.len();
         if self.close_frame.is_none() {
-            let most = if leaving { self.frames.remaining_in_frame(bytes) } else { n };
-            n = ready!(to.poll_write(cx, &bytes[..most])).map_err(|_| HalfState::ReceiverLost)?;
+            let len = if draining { self.frames.remaining_in_frame(bytes) } else { n };
+            n = ready!(to.poll_write(cx, &bytes[..len])).map_err(|_| HalfState::ReceiverLost)?;
             self.frames.observe(&bytes[..n]);
         }
         from.consume(n);
         self.progressed += n as u64;
-        counted.record_bytes(self.direction, n as u64);
+        metrics.record_bytes(self.direction, n as u64);
         Poll::Ready(Ok(()))
     }
 }
 
 impl CloseFrame {
-    /// Nothing behind a close frame; else what a server says without a mask, and a client with one that nobody can
-    /// foresee (RFC 6455 5.3).
-    fn close_frame_for(said: bool, way: Direction) -> CloseFrame {
+    /// Nothing if the peer sent a close frame; otherwise `Going Away`, unmasked for a client and with a random mask for
+    /// a backend (RFC 6455 5.3).
+    fn close_frame_for(close_sent: bool, direction: Direction) -> CloseFrame {
         let mut bytes = [0; 8];
-        match way {
-            _ if said => CloseFrame { bytes, from: 0, to: 0 },
+        match direction {
+            _ if close_sent => CloseFrame { bytes, from: 0, to: 0 },
             Direction::ToClient => {
                 bytes[..4].copy_from_slice(&GOING_AWAY);
                 CloseFrame { bytes, from: 0, to: 4 }

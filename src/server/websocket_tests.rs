@@ -7,7 +7,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const FRAME: &[u8] = b"\x81\x04abcd";
 
 fn config() -> TunnelConfig {
-    TunnelConfig { idle: IDLE_TIMEOUT, metrics: Arc::default() }
+    TunnelConfig { idle_timeout: IDLE_TIMEOUT, metrics: Arc::default() }
 }
 
 /// A side that sends these bytes and then stays connected.

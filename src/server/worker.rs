@@ -1,4 +1,4 @@
-//! A worker: one thread, one runtime; a connection lives and dies on the worker that accepted it.
+//! A worker: one thread with its own runtime; a connection stays on the worker that accepted it.
 
 use super::{dispatch::run_route, gateway::Gateway, internal_client::BufferedClient};
 use crate::{
@@ -18,31 +18,31 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// How often a worker looks after its pools and its plan.
+/// The interval of pool and plan maintenance.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
-/// Exchanges that a worker keeps for the next borrower.
+/// The number of exchanges kept for reuse per worker.
 const MAX_POOLED_EXCHANGES: usize = 256;
-/// A head that grew larger than this is not kept.
+/// A head with a larger buffer is not kept for reuse.
 const MAX_RETAINED_HEAD: usize = 16 * 1024;
 
-/// What a worker knows; shared by its connections.
+/// The state of a worker, shared by its connections.
 pub struct Worker {
     pub index: usize,
     pub gateway: Arc<Gateway>,
 }
 
 thread_local! {
-    /// The plan behind a count of this worker's own: cloning it does not touch the other workers' memory.
+    /// The plan behind a reference count of this worker: cloning it does not touch memory of other workers.
     static PLAN: RefCell<Option<CachedPlan>> = const { RefCell::new(None) };
-    #[expect(clippy::vec_box, reason = "exchanges are lent and taken back as boxes, never moved")]
+    #[expect(clippy::vec_box, reason = "exchanges are pooled as boxes, never moved")]
     static EXCHANGES: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The plan as one worker holds it, and what stages may ask of that worker.
+/// The plan as held by one worker, and the runtime that stages use.
 #[derive(Debug)]
 pub struct PlanRef(Arc<Plan>);
 
-/// Cloning it touches the memory of this worker only.
+/// Cloning it touches memory of this worker only.
 pub type CachedPlan = Arc<PlanRef>;
 
 impl Deref for PlanRef {
@@ -75,31 +75,31 @@ impl Runtime for PlanRef {
 }
 
 impl Worker {
-    /// The current plan; a request asks once.
+    /// The current plan; fetched once per request.
     pub fn plan(&self) -> CachedPlan {
-        PLAN.with_borrow_mut(|held| {
+        PLAN.with_borrow_mut(|cached| {
             let current = self.gateway.plan.load();
-            match held {
-                Some(held) if Arc::ptr_eq(&held.0, &current) => held.clone(),
-                _ => held.insert(Arc::new(PlanRef(Arc::clone(&current)))).clone(),
+            match cached {
+                Some(cached) if Arc::ptr_eq(&cached.0, &current) => cached.clone(),
+                _ => cached.insert(Arc::new(PlanRef(Arc::clone(&current)))).clone(),
             }
         })
     }
 
-    /// An exchange for a request of that peer.
+    /// An exchange for a request of this peer.
     pub fn acquire_exchange(&self, peer: Peer, now: Instant) -> Box<Exchange> {
         match EXCHANGES.with_borrow_mut(Vec::pop) {
-            Some(mut x) => {
-                x.client.peer = peer;
-                x.worker = self.index;
-                x.reset(now);
-                x
+            Some(mut exchange) => {
+                exchange.client.peer = peer;
+                exchange.worker = self.index;
+                exchange.reset(now);
+                exchange
             }
             None => Box::new(Exchange::new(peer, self.index, now)),
         }
     }
 
-    /// Takes an exchange back when its connection goes idle.
+    /// Takes an exchange back into the pool when its connection becomes idle.
     pub fn release_exchange(&self, mut exchange: Box<Exchange>) {
         (exchange.response.cache_context, exchange.runtime) = (None, None);
         if exchange.request.capacity() <= MAX_RETAINED_HEAD {
@@ -111,23 +111,23 @@ impl Worker {
         }
     }
 
-    /// Looks after the pools, and lets go of a plan that is no longer the current one.
+    /// Evicts idle connections, and drops a plan that is no longer current.
     pub async fn housekeeping(self: Arc<Self>) {
         let mut tick = tokio::time::interval(HOUSEKEEPING_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let wanted = pool::idle_release_requested();
+            let release_requested = pool::idle_release_requested();
             pool::release_contended();
             h2::pool::release_contended();
             tokio::select! {
                 now = tick.tick() => {
-                    let longest = self.plan().limits.backend_idle;
-                    pool::sweep(now.into_std(), longest);
-                    h2::pool::evict_expired(now.into_std(), longest);
+                    let idle_timeout = self.plan().limits.backend_idle;
+                    pool::sweep(now.into_std(), idle_timeout);
+                    h2::pool::evict_expired(now.into_std(), idle_timeout);
                     let (connections, streams) = h2::pool::connection_counts();
                     self.gateway.metrics().http2().backends(self.index, connections, streams);
                 }
-                () = wanted => {}
+                () = release_requested => {}
             }
         }
     }

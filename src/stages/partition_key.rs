@@ -200,7 +200,7 @@ fn warn_anonymous_claims(part: &KeyPart, span: Span, context: &mut CompileContex
             "the count is partitioned by a claim, but callers do not authenticate: they share one count";
         context
             .diagnostics
-            .warning(codes::NOBODY_TO_JUDGE, span, message)
+            .warning(codes::CLAIMS_WITHOUT_AUTHENTICATION, span, message)
             .help("set the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }");
     }
 }

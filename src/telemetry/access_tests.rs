@@ -1,7 +1,7 @@
 use super::*;
 use std::net::Ipv4Addr;
 
-/// A writer the test can read, and hold back.
+/// A writer that the test can read and block.
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
 
@@ -51,30 +51,30 @@ fn record() -> Record<'static> {
 
 #[test]
 fn a_record_is_one_line_of_json() {
-    let mut out = Vec::new();
-    record().write(&mut out);
+    let mut line = Vec::new();
+    record().write(&mut line);
     let expected = concat!(
         r#"{"time":"2026-11-21T14:33:09.007Z","id":"01J","client_ip":"127.0.0.1","method":"GET","host":"api.example","#,
         r#""path":"/orders/7","route":"orders","status":200,"endpoint":"127.0.0.1:9103","attempts":1,"bytes_in":0,"#,
         r#""bytes_out":12,"duration_ms":1.234,"backend_duration_ms":0.987,"protocol":"HTTP/1.1"}"#,
         "\n"
     );
-    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    assert_eq!(String::from_utf8(line).unwrap(), expected);
 }
 
 #[test]
-fn what_a_stranger_sends_cannot_break_the_line() {
-    let mut out = Vec::new();
+fn request_data_cannot_break_the_line() {
+    let mut line = Vec::new();
     Record { path: b"/a\"\n\x00\xff\\", host: b"\r\n{", error_code: "request.malformed", ..record() }
-        .write(&mut out);
-    let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        .write(&mut line);
+    let read: serde_json::Value = serde_json::from_slice(&line).unwrap();
     assert_eq!(read["path"], "/a\"\n\u{0}\u{fffd}\\");
     assert_eq!(read["error_code"], "request.malformed");
-    assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+    assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
 }
 
 #[test]
-fn days_are_counted_right_across_leap_years() {
+fn dates_are_correct_across_leap_years() {
     for (secs, text) in [
         (0, "1970-01-01T00:00:00.000Z"),
         (951_782_400, "2000-02-29T00:00:00.000Z"),
@@ -86,7 +86,7 @@ fn days_are_counted_right_across_leap_years() {
 }
 
 #[test]
-fn every_line_is_written_by_the_time_a_flush_returns() {
+fn a_flush_returns_after_all_queued_lines_are_written() {
     let sink = Sink::default();
     let dropped = Arc::<AtomicU64>::default();
     let log = Arc::new(AccessLog::new(2, QUEUE_BYTES, dropped.clone(), sink.clone()).unwrap());
@@ -103,7 +103,7 @@ fn every_line_is_written_by_the_time_a_flush_returns() {
 }
 
 #[test]
-fn lines_appear_without_a_flush_and_the_rest_when_the_log_is_dropped() {
+fn lines_are_written_without_a_flush_and_when_the_log_is_dropped() {
     let sink = Sink::default();
     let log = AccessLog::new(1, QUEUE_BYTES, Arc::default(), sink.clone()).unwrap();
     log.log(0, &record());
@@ -132,7 +132,7 @@ fn a_line_larger_than_the_queue_is_counted_as_dropped() {
 }
 
 #[test]
-fn a_closed_standard_output_costs_lines_and_nothing_else() {
+fn a_closed_standard_output_only_loses_lines() {
     let dropped = Arc::<AtomicU64>::default();
     let log = AccessLog::new(1, QUEUE_BYTES, dropped.clone(), Broken).unwrap();
     log.log(0, &record());

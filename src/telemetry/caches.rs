@@ -1,4 +1,4 @@
-//! What the caches of routes did, and what they hold.
+//! Counters of route caches: outcomes of requests and memory of stored responses.
 
 use super::counters::LocalCounter;
 use std::collections::{BTreeMap, HashSet};
@@ -7,20 +7,20 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// What became of a request at the cache.
+/// The cache outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// Answered with what is stored and fresh.
+    /// Served from a fresh stored response.
     Hit,
-    /// Answered with what is stored and stale.
+    /// Served from a stale stored response.
     Stale,
-    /// The service said that what is stored still holds.
+    /// Served from a stored response that the backend revalidated (304).
     Validated,
-    /// The service answered anew.
+    /// Served by the backend with a new response.
     Miss,
-    /// Another request for the same was waited for.
+    /// Served with the response to a concurrent request for the same key (request coalescing).
     Coalesced,
-    /// The request was none for the cache.
+    /// The request is not cacheable.
     Bypass,
 }
 
@@ -48,12 +48,12 @@ impl CacheOutcome {
     }
 }
 
-/// One worker's part; a cache line of its own.
+/// The shard of one worker, in its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Shard([LocalCounter; 6]);
 
-/// The numbers of one route's cache.
+/// The counters of one route's cache.
 #[derive(Debug)]
 pub struct CacheMetrics {
     label: Box<str>,
@@ -65,28 +65,28 @@ impl CacheMetrics {
         CacheMetrics { label: label.into(), shards: (0..workers.max(1)).map(|_| Shard::default()).collect() }
     }
 
-    /// The route these numbers are of.
+    /// The route label.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// Counts one; an unknown worker counts nowhere.
+    /// Counts one outcome; ignored for an unknown worker.
     pub fn count(&self, worker: usize, outcome: CacheOutcome) {
         if let Some(Shard(counts)) = self.shards.get(worker) {
             counts[outcome as usize].add(1);
         }
     }
 
-    /// How many there were, over all workers.
+    /// The sum over all workers.
     pub fn total(&self, outcome: CacheOutcome) -> u64 {
         self.shards.iter().map(|Shard(counts)| counts[outcome as usize].get()).sum()
     }
 }
 
-/// Bytes that one store of answers holds.
+/// The memory used by one store of responses, in bytes.
 pub type CacheMemory = Arc<AtomicU64>;
 
-/// The numbers of all caches.
+/// The counters of all caches.
 #[derive(Debug)]
 pub struct CacheTable {
     workers: usize,
@@ -99,23 +99,23 @@ impl CacheTable {
         CacheTable { workers, routes: Mutex::default(), memories: Mutex::default() }
     }
 
-    /// The handle of a route's cache; the same label always gives the same handle.
+    /// The handle of a route's cache; equal labels share one handle.
     pub fn route(&self, label: &str) -> Arc<CacheMetrics> {
         let mut routes = lock(&self.routes);
-        if let Some(known) = routes.get(label) {
-            return known.clone();
+        if let Some(existing) = routes.get(label) {
+            return existing.clone();
         }
         let new = Arc::new(CacheMetrics::new(label, self.workers));
         routes.insert(label.into(), new.clone());
         new
     }
 
-    /// The handle of the memory of a region, `""` for that of all others; the same name always gives the same handle.
+    /// The handle of a region's memory, `""` for the shared region; equal names share one handle.
     pub fn memory(&self, region: &str) -> CacheMemory {
         lock(&self.memories).entry(region.into()).or_default().clone()
     }
 
-    /// Forgets every route whose label is not among these.
+    /// Removes all routes whose label is not in the set.
     pub(super) fn remove_absent(&self, live: &HashSet<&str>) {
         lock(&self.routes).retain(|label, _| live.contains(&**label));
     }
@@ -140,7 +140,7 @@ mod tests {
     use super::{super::Metrics, *};
 
     #[test]
-    fn a_scrape_shows_what_a_cache_did_and_what_it_holds() {
+    fn a_scrape_contains_cache_outcomes_and_memory() {
         let metrics = Metrics::new(2);
         metrics.caches().route("items").count(1, CacheOutcome::Hit);
         metrics.caches().memory("").store(7, Relaxed);

@@ -1,9 +1,9 @@
-//! What was compressed, by coding.
+//! Counters of response compression, by content coding.
 
 use super::counters::LocalCounter;
 use crate::base::content_coding::ContentCoding;
 
-/// One worker's part: answers, bytes in and bytes out of each coding.
+/// The shard of one worker: responses, bytes in and bytes out of each coding.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Shard {
@@ -13,7 +13,7 @@ struct Shard {
     skipped: LocalCounter,
 }
 
-/// The numbers of all routes together.
+/// The counters of all routes together.
 #[derive(Debug)]
 pub struct CompressionMetrics(Box<[Shard]>);
 
@@ -22,26 +22,26 @@ impl CompressionMetrics {
         CompressionMetrics((0..workers.max(1)).map(|_| Shard::default()).collect())
     }
 
-    /// One more answer is compressed; an unknown worker counts nowhere.
+    /// Counts a compressed response; ignored for an unknown worker.
     pub fn record_response(&self, worker: usize, coding: ContentCoding) {
         if let Some(shard) = self.0.get(worker) {
             shard.responses[coding as usize].add(1);
         }
     }
 
-    /// One that could have been compressed goes out as it is, for want of memory.
+    /// Counts a response that was not compressed because the encoder memory limit was reached.
     pub fn record_skipped(&self, worker: usize) {
         if let Some(shard) = self.0.get(worker) {
             shard.skipped.add(1);
         }
     }
 
-    /// How many did.
+    /// Responses skipped because of the memory limit.
     pub fn skipped(&self) -> u64 {
         self.0.iter().map(|shard| shard.skipped.get()).sum()
     }
 
-    /// So many bytes went into an encoder, and so many came out.
+    /// Adds the bytes that entered and left an encoder.
     pub fn record_bytes(&self, worker: usize, coding: ContentCoding, bytes_in: u64, bytes_out: u64) {
         if let Some(shard) = self.0.get(worker) {
             shard.bytes_in[coding as usize].add(bytes_in);
@@ -49,7 +49,7 @@ impl CompressionMetrics {
         }
     }
 
-    /// Answers, bytes in and bytes out, over all workers.
+    /// Responses, bytes in and bytes out, summed over all workers.
     pub fn totals(&self, coding: ContentCoding) -> [u64; 3] {
         let at = coding as usize;
         let sum = |of: fn(&Shard) -> &[LocalCounter; 3]| self.0.iter().map(|shard| of(shard)[at].get()).sum();
@@ -62,7 +62,7 @@ mod tests {
     use super::{super::Metrics, *};
 
     #[test]
-    fn a_scrape_shows_what_went_in_and_what_came_out_of_each_coding() {
+    fn a_scrape_contains_bytes_in_and_out_of_each_coding() {
         let metrics = Metrics::new(2);
         metrics.compression().record_response(1, ContentCoding::Brotli);
         metrics.compression().record_bytes(1, ContentCoding::Brotli, 10, 3);

@@ -1,25 +1,25 @@
-//! Counters kept per worker and summed when somebody scrapes.
+//! Counters per worker, summed at scrape time.
 //!
-//! A worker writes only its own shard, so an increment is a plain load and store: no locked instruction, no cache
-//! line that travels between cores.
+//! A worker writes only its own shard, so an increment is a plain load and store: no locked instruction, no cache line
+//! shared between cores.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Upper bounds of the latency buckets, in seconds; what is slower falls into `+Inf`.
+/// Upper bounds of the latency buckets, in seconds; slower requests count in `+Inf`.
 pub const BUCKET_BOUNDS: [f64; 15] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
-/// The same bounds in microseconds, which is what a request is compared with.
+/// The same bounds in microseconds, for comparison with request durations.
 const BOUNDS_US: [u64; 15] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000, 60_000_000,
 ];
 
-/// The status classes a request can end in.
+/// The status classes of responses.
 pub const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// A number that only one worker writes and anybody reads.
+/// A counter that one worker writes and any thread reads.
 #[derive(Debug, Default)]
 pub(super) struct LocalCounter(AtomicU64);
 
@@ -33,7 +33,7 @@ impl LocalCounter {
     }
 }
 
-/// One worker's part of a route's numbers; three cache lines, the first holds what every request touches.
+/// The shard of one worker; three cache lines, the first contains the counters that every request updates.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Shard {
@@ -44,7 +44,7 @@ struct Shard {
     buckets: [LocalCounter; 15],
 }
 
-/// The numbers of one route, kept across reloads as long as its label lives.
+/// The counters of one route; they survive reloads that keep the label.
 #[derive(Debug)]
 pub struct RouteMetrics {
     label: Box<str>,
@@ -56,19 +56,19 @@ impl RouteMetrics {
         RouteMetrics { label: label.into(), shards: (0..workers.max(1)).map(|_| Shard::default()).collect() }
     }
 
-    /// The label these numbers are exported under.
+    /// The route label.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// A request entered; `end` must follow on the same worker. An unknown worker counts nowhere.
+    /// Counts the start of a request; `end` must follow on the same worker. Ignored for an unknown worker.
     pub fn begin(&self, worker: usize) {
         if let Some(shard) = self.shards.get(worker) {
             shard.started.add(1);
         }
     }
 
-    /// The request is over, with the status the client got (499 when it left) and the time it took.
+    /// Counts the end of a request, with the status sent (499 if the client closed the connection) and the duration.
     pub fn end(&self, worker: usize, status: u16, elapsed: Duration) {
         let Some(shard) = self.shards.get(worker) else { return };
         shard.classes[status_class(status)].add(1);
@@ -76,21 +76,21 @@ impl RouteMetrics {
         bucket(shard, elapsed.as_micros() as u64).add(1);
     }
 
-    /// Sums the shards. Ends are read before beginnings, so the difference is never negative.
+    /// Sums the shards. Ends are read before starts, so that the difference is never negative.
     pub fn totals(&self) -> Totals {
-        let mut t = Totals::default();
+        let mut totals = Totals::default();
         for s in &self.shards {
-            let ended: u64 = merge(&mut t.classes, &s.classes);
-            merge(&mut t.buckets, &s.buckets);
-            t.over_last_bucket += s.over_last_bucket.get();
-            t.sum_ns += s.sum_ns.get();
-            t.in_flight += s.started.get().saturating_sub(ended);
+            let ended: u64 = merge(&mut totals.classes, &s.classes);
+            merge(&mut totals.buckets, &s.buckets);
+            totals.over_last_bucket += s.over_last_bucket.get();
+            totals.sum_ns += s.sum_ns.get();
+            totals.in_flight += s.started.get().saturating_sub(ended);
         }
-        t
+        totals
     }
 }
 
-/// One route's numbers at one moment.
+/// A snapshot of one route's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Requests by class, in the order of [`STATUS_CLASSES`].
@@ -99,9 +99,9 @@ pub struct Totals {
     pub buckets: [u64; 15],
     /// Requests slower than the last bound.
     pub over_last_bucket: u64,
-    /// Time of all requests together.
+    /// Total duration of all requests.
     pub sum_ns: u64,
-    /// Begun and not ended.
+    /// Started and not ended.
     pub in_flight: u64,
 }
 
@@ -121,7 +121,7 @@ fn merge<const N: usize>(to: &mut [u64; N], from: &[LocalCounter; N]) -> u64 {
     sum
 }
 
-/// 100–199 is 0 … 500 and above is 4; a number outside HTTP counts as our own fault.
+/// 100–199 is 0 … 500 and above is 4; a status outside HTTP counts as 5xx.
 fn status_class(status: u16) -> usize {
     match status {
         100..=199 => 0,
@@ -132,7 +132,7 @@ fn status_class(status: u16) -> usize {
     }
 }
 
-/// Walks up from the fastest bucket, because that is where most requests end.
+/// Searches from the fastest bucket, where most requests end.
 fn bucket(shard: &Shard, us: u64) -> &LocalCounter {
     match BOUNDS_US.iter().position(|bound| us <= *bound) {
         Some(i) => &shard.buckets[i],
@@ -153,48 +153,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_counts_once_in_its_class_its_bucket_and_the_sum() {
-        let m = RouteMetrics::new("orders", 2);
-        m.begin(0);
-        m.end(0, 204, Duration::from_micros(500));
-        m.begin(1);
-        m.end(1, 499, Duration::from_secs(61));
-        let t = m.totals();
-        assert_eq!((t.classes, t.in_flight, t.ended()), ([0, 1, 0, 1, 0], 0, 2));
+    fn a_request_counts_once_in_its_class_and_its_bucket_and_in_the_sum() {
+        let metrics = RouteMetrics::new("orders", 2);
+        metrics.begin(0);
+        metrics.end(0, 204, Duration::from_micros(500));
+        metrics.begin(1);
+        metrics.end(1, 499, Duration::from_secs(61));
+        let totals = metrics.totals();
+        assert_eq!((totals.classes, totals.in_flight, totals.ended()), ([0, 1, 0, 1, 0], 0, 2));
         assert_eq!(
-            (t.buckets[0], t.over_last_bucket),
+            (totals.buckets[0], totals.over_last_bucket),
             (1, 1),
-            "a bound belongs to its bucket; 61 s is beyond all"
+            "a bound belongs to its bucket; 61 s exceeds all bounds"
         );
-        assert_eq!(t.sum_ns, 61_000_500_000);
+        assert_eq!(totals.sum_ns, 61_000_500_000);
     }
 
     #[test]
-    fn requests_in_flight_are_those_begun_and_not_ended() {
-        let m = RouteMetrics::new("orders", 1);
-        m.begin(0);
-        m.begin(0);
-        m.end(0, 200, Duration::ZERO);
-        assert_eq!(m.totals().in_flight, 1);
+    fn requests_in_flight_are_started_and_not_ended() {
+        let metrics = RouteMetrics::new("orders", 1);
+        metrics.begin(0);
+        metrics.begin(0);
+        metrics.end(0, 200, Duration::ZERO);
+        assert_eq!(metrics.totals().in_flight, 1);
     }
 
     #[test]
-    fn a_worker_that_does_not_exist_counts_nowhere() {
-        let m = RouteMetrics::new("orders", 1);
-        m.begin(7);
-        m.end(7, 200, Duration::ZERO);
-        assert_eq!(m.totals(), Totals::default());
+    fn an_unknown_worker_is_ignored() {
+        let metrics = RouteMetrics::new("orders", 1);
+        metrics.begin(7);
+        metrics.end(7, 200, Duration::ZERO);
+        assert_eq!(metrics.totals(), Totals::default());
     }
 
     #[test]
-    fn seconds_and_microseconds_name_the_same_bounds() {
+    fn bounds_in_seconds_and_microseconds_are_equal() {
         for (s, us) in BUCKET_BOUNDS.iter().zip(BOUNDS_US) {
             assert_eq!((s * 1e6).round() as u64, us);
         }
     }
 
     #[test]
-    fn the_numbers_of_one_worker_fill_three_cache_lines() {
+    fn the_shard_of_a_worker_fills_three_cache_lines() {
         assert_eq!(size_of::<Shard>(), 192);
     }
 }

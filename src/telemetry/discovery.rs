@@ -1,23 +1,23 @@
-//! What registries said: instances of each service, when they were last heard, and how often they could not be followed.
+//! Metrics of service discovery: instances per service, the time of the last update, and failed requests to providers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The numbers of one service in one registry; shown for as long as somebody holds them.
+/// The metrics of one service of a provider; exported while the handle is in use.
 #[derive(Debug)]
 pub struct DiscoveryMetrics {
     instances: AtomicU64,
-    /// Unix seconds; 0: never.
+    /// Unix time in seconds; 0: never.
     last_update_unix_secs: AtomicU64,
     up: AtomicBool,
-    /// Shared by all services of the registry.
+    /// Shared by all services of the provider.
     errors: Arc<AtomicU64>,
 }
 
 impl DiscoveryMetrics {
-    /// The registry was heard: so many instances there are.
+    /// Records a successful update with the number of instances.
     pub fn record_update(&self, instances: usize) {
         self.instances.store(instances as u64, Relaxed);
         self.last_update_unix_secs
@@ -25,14 +25,14 @@ impl DiscoveryMetrics {
         self.up.store(true, Relaxed);
     }
 
-    /// It could not be followed.
+    /// Records a failed request to the provider.
     pub fn record_error(&self) {
         self.up.store(false, Relaxed);
         self.errors.fetch_add(1, Relaxed);
     }
 }
 
-/// What a scrape shows of one service.
+/// The exported values of one service.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct DiscoveryRow {
     pub registry: Box<str>,
@@ -42,7 +42,7 @@ pub(super) struct DiscoveryRow {
     pub up: bool,
 }
 
-/// All of them.
+/// The metrics of all services.
 #[derive(Debug, Default)]
 pub(super) struct DiscoveryTable(Mutex<Table>);
 
@@ -77,12 +77,13 @@ impl DiscoveryTable {
         let row = |((registry, service), handle): (&(Box<str>, Box<str>), &Weak<DiscoveryMetrics>)| {
             let of = handle.upgrade()?;
             let (registry, service) = (registry.clone(), service.clone());
-            let (instances, heard) = (of.instances.load(Relaxed), of.last_update_unix_secs.load(Relaxed));
+            let (instances, last_update_unix_secs) =
+                (of.instances.load(Relaxed), of.last_update_unix_secs.load(Relaxed));
             Some(DiscoveryRow {
                 registry,
                 service,
                 instances,
-                last_update_unix_secs: heard,
+                last_update_unix_secs,
                 up: of.up.load(Relaxed),
             })
         };
@@ -101,18 +102,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_is_shown_while_it_is_followed_and_the_errors_of_its_registry_stay() {
+    fn a_service_is_exported_while_it_is_watched_and_provider_errors_remain() {
         let table = DiscoveryTable::default();
-        let (one, _unnamed) = (table.handle("consul", Some("orders")), table.handle("consul", None));
-        one.record_update(3);
+        let (orders, _unnamed) = (table.handle("consul", Some("orders")), table.handle("consul", None));
+        orders.record_update(3);
         let rows = table.rows();
         assert!(
             rows.len() == 1 && rows[0].instances == 3 && rows[0].up && rows[0].last_update_unix_secs > 0,
             "{rows:?}"
         );
-        one.record_error();
-        assert!(!table.rows()[0].up, "and the instances stay");
-        drop(one);
+        orders.record_error();
+        assert!(!table.rows()[0].up, "the instances stay");
+        drop(orders);
         assert!(table.rows().is_empty());
         assert_eq!(table.errors(), [("consul".into(), 1)]);
     }

@@ -1,13 +1,13 @@
-//! The health of endpoints: shown for as long as somebody watches over it.
+//! Health metrics of endpoints, exported while a health check or outlier detection is active.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Endpoints that are shown at most; the health of others is watched over all the same.
+/// The maximum number of exported endpoints; health checks of others run all the same.
 const MAX_ROWS: usize = 2000;
 
-/// What is known of one endpoint of one cluster.
+/// The metrics of one endpoint of one cluster.
 #[derive(Debug, Default)]
 pub struct EndpointMetrics {
     down: AtomicBool,
@@ -17,24 +17,24 @@ pub struct EndpointMetrics {
 }
 
 impl EndpointMetrics {
-    /// Whether it may be chosen, as far as its health goes.
+    /// Records whether the endpoint is healthy.
     pub fn set_up(&self, up: bool) {
         self.down.store(!up, Relaxed);
     }
 
-    /// It was left alone for a while.
+    /// Counts an ejection by outlier detection.
     pub fn ejected(&self) {
         self.ejections.fetch_add(1, Relaxed);
     }
 
-    /// A probe came back.
-    pub fn probed(&self, good: bool) {
-        let count = if good { &self.successes } else { &self.failures };
+    /// Counts the result of an active health check.
+    pub fn probed(&self, success: bool) {
+        let count = if success { &self.successes } else { &self.failures };
         count.fetch_add(1, Relaxed);
     }
 }
 
-/// What a scrape shows of one endpoint.
+/// The exported values of one endpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EndpointRow {
     pub cluster: Box<str>,
@@ -45,11 +45,11 @@ pub(super) struct EndpointRow {
     pub failures: u64,
 }
 
-/// All of them.
+/// The metrics of all endpoints.
 #[derive(Debug, Default)]
 pub(super) struct EndpointTable(Mutex<Handles>);
 
-/// By cluster and endpoint.
+/// Handles by cluster and endpoint.
 type Handles = BTreeMap<(Box<str>, Box<str>), Weak<EndpointMetrics>>;
 
 impl EndpointTable {
@@ -57,8 +57,8 @@ impl EndpointTable {
     pub fn handle(&self, cluster: &str, endpoint: &str) -> Arc<EndpointMetrics> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (Box::from(cluster), Box::from(endpoint));
-        if let Some(known) = table.get(&key).and_then(Weak::upgrade) {
-            return known;
+        if let Some(existing) = table.get(&key).and_then(Weak::upgrade) {
+            return existing;
         }
         let new = Arc::default();
         if table.len() >= MAX_ROWS {
@@ -76,15 +76,15 @@ impl EndpointTable {
         let row = |((cluster, endpoint), handle): (&(Box<str>, Box<str>), &Weak<EndpointMetrics>)| {
             let of = handle.upgrade()?;
             let (cluster, endpoint) = (cluster.clone(), endpoint.clone());
-            let (ejections, good, bad) =
+            let (ejections, success, failure) =
                 (of.ejections.load(Relaxed), of.successes.load(Relaxed), of.failures.load(Relaxed));
             Some(EndpointRow {
                 cluster,
                 endpoint,
                 up: !of.down.load(Relaxed),
                 ejections,
-                successes: good,
-                failures: bad,
+                successes: success,
+                failures: failure,
             })
         };
         table.iter().filter_map(row).collect()
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_is_shown_while_it_is_watched_and_there_is_an_end_to_them() {
+    fn an_endpoint_is_exported_while_it_is_watched_up_to_a_maximum() {
         let table = EndpointTable::default();
         let one = table.handle("shop", "a:1");
         assert!(Arc::ptr_eq(&one, &table.handle("shop", "a:1")));

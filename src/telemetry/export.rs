@@ -1,4 +1,4 @@
-//! Hands the numbers to the `prometheus` crate: shards are summed here, once a scrape.
+//! Exports the metrics through the `prometheus` crate; shards are summed once per scrape.
 
 use super::caches::{CacheMetrics, CacheOutcome};
 use super::counters::{BUCKET_BOUNDS, RouteMetrics, STATUS_CLASSES, Totals};
@@ -14,7 +14,7 @@ use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::sync::Arc;
 
-/// Everything exported, as documentation writes it: `name{label,label}`.
+/// All exported metrics, in the notation of the documentation: `name{label,label}`.
 pub fn names() -> impl Iterator<Item = String> {
     FAMILIES.iter().map(|(name, _, _, labels)| match labels {
         [] => (*name).to_owned(),
@@ -109,7 +109,7 @@ fn http2(name: &str, m: &Metrics) -> Vec<Metric> {
     }
 }
 
-/// The numbers of what is around the requests: registries, certificates, endpoints.
+/// Samples that do not belong to requests: discovery, certificates, endpoints.
 fn environment_samples(name: &str, m: &Metrics) -> Vec<Metric> {
     match name {
         "margay_discovery_up" => discovery_samples(m, |row| u64::from(row.up)),
@@ -157,9 +157,10 @@ fn handshakes((listener, of): &(Box<str>, Arc<TlsMetrics>)) -> Vec<Metric> {
     Handshake::ALL.iter().map(|o| counter(of.total(*o), &labels(*o))).collect()
 }
 
-fn expiry(of: &CertificateExpiry) -> Metric {
-    let labels = [("certificate", of.certificate.as_str()), ("listener", of.listener.as_str())];
-    gauge(u64::try_from(of.not_after).unwrap_or(0), &labels)
+fn expiry(certificate: &CertificateExpiry) -> Metric {
+    let labels =
+        [("certificate", certificate.certificate.as_str()), ("listener", certificate.listener.as_str())];
+    gauge(u64::try_from(certificate.not_after).unwrap_or(0), &labels)
 }
 
 fn by_status_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric> {
@@ -167,15 +168,15 @@ fn by_status_class((totals, route): &(Totals, Arc<RouteMetrics>)) -> Vec<Metric>
     totals.classes.iter().zip(STATUS_CLASSES).map(|(n, class)| counter(*n, &labels(class))).collect()
 }
 
-/// Everything of a family that happened to attempts; without a label of its own where `label` is empty.
+/// All samples of a resilience family; without a label of the event if `label` is empty.
 fn events(m: &Metrics, family: &str, label: &str) -> Vec<Metric> {
     let of_route = |route: &Arc<ResilienceMetrics>| -> Vec<Metric> {
-        let own = Event::ALL.iter().filter(|event| event.place().0 == family);
-        let one = |event: &Event| match event.place().1 {
+        let events = Event::ALL.iter().filter(|event| event.family_and_label().0 == family);
+        let one = |event: &Event| match event.family_and_label().1 {
             "" => counter(route.total(*event), &[("route", route.label())]),
             value => counter(route.total(*event), &[(label, value), ("route", route.label())]),
         };
-        own.map(one).collect()
+        events.map(one).collect()
     };
     m.all_attempts().iter().flat_map(of_route).collect()
 }
@@ -194,10 +195,10 @@ fn caches(m: &Metrics, name: &str) -> Vec<Metric> {
 
 fn compression(m: &Metrics, name: &str) -> Vec<Metric> {
     let of = |coding: ContentCoding| -> Vec<Metric> {
-        let [answers, bytes_in, bytes_out] = m.compression().totals(coding);
+        let [responses, bytes_in, bytes_out] = m.compression().totals(coding);
         let label = ("encoding", coding.name());
         match name {
-            "margay_compressed_responses_total" => vec![counter(answers, &[label])],
+            "margay_compressed_responses_total" => vec![counter(responses, &[label])],
             _ => vec![
                 counter(bytes_in, &[("direction", "in"), label]),
                 counter(bytes_out, &[("direction", "out"), label]),
@@ -213,17 +214,17 @@ fn by_cache_outcome(cache: &CacheMetrics) -> Vec<Metric> {
 }
 
 fn latency((totals, route): &(Totals, Arc<RouteMetrics>)) -> Metric {
-    let mut below = 0;
+    let mut cumulative = 0;
     let buckets = totals.buckets.iter().zip(BUCKET_BOUNDS).map(|(n, bound)| {
-        below += n;
+        cumulative += n;
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(bound);
-        bucket.set_cumulative_count(below);
+        bucket.set_cumulative_count(cumulative);
         bucket
     });
     let mut histogram = Histogram::default();
     histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(below + totals.over_last_bucket);
+    histogram.set_sample_count(cumulative + totals.over_last_bucket);
     histogram.set_sample_sum(totals.sum_ns as f64 / 1e9);
     let mut metric = labelled(&[("route", route.label())]);
     metric.set_histogram(histogram);

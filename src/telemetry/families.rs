@@ -1,8 +1,8 @@
-//! Everything that is exported: one table.
+//! The table of all exported metrics.
 
 use prometheus::proto::MetricType;
 
-/// Name, help, type and label names of everything exported. The reference in `docs/` is checked against it.
+/// Name, help, type and labels of each metric. The reference in `docs/` is checked against it.
 pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
     (
         "margay_requests_total",
@@ -25,7 +25,7 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
     ),
     (
         "margay_stage_outcomes_total",
-        "Requests that a stage answered (responded), rejected because of the client (rejected), failed for another reason (failed) or suspended (suspended).",
+        "Requests to which a stage responded (responded), rejected because of the client (rejected), failed for another reason (failed) or suspended (suspended).",
         MetricType::COUNTER,
         &["stage", "outcome"],
     ),

@@ -1,9 +1,9 @@
-//! Connections and requests of HTTP/2, counted by each worker for itself.
+//! HTTP/2 connections and streams, counted per worker.
 
 use super::counters::LocalCounter;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// One worker's part.
+/// The shard of one worker.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Shard {
@@ -13,27 +13,27 @@ struct Shard {
     streams_ended: LocalCounter,
     resets: LocalCounter,
     streams_refused: LocalCounter,
-    /// Connections to backends and requests on them, as they were lately.
+    /// Connections to backends and their streams, updated periodically.
     connections: AtomicU64,
     streams: AtomicU64,
 }
 
-/// The numbers of all workers.
+/// The counters of all workers.
 #[derive(Debug)]
 pub struct Http2Metrics(Box<[Shard]>);
 
-/// What is exported.
+/// The exported values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Http2Totals {
-    /// Connections that are open, to clients and to backends.
+    /// Open connections, to clients and to backends.
     pub connections: [u64; 2],
-    /// Requests that are under way on them.
+    /// Active streams on them.
     pub streams: [u64; 2],
-    /// Requests that clients began.
+    /// Streams opened by clients.
     pub streams_started: u64,
-    /// Those that they gave up.
+    /// Streams reset by clients.
     pub resets: u64,
-    /// Those refused because too many that were given up are not done with yet.
+    /// Streams refused because too many reset streams are still being cleaned up.
     pub streams_refused: u64,
 }
 
@@ -42,35 +42,35 @@ impl Http2Metrics {
         Http2Metrics((0..workers.max(1)).map(|_| Shard::default()).collect())
     }
 
-    /// A client connection turned out to be one; `closed` must follow on the same worker.
+    /// Counts a new client connection; `closed` must follow on the same worker.
     pub fn opened(&self, worker: usize) {
         self.add(worker, |shard| &shard.opened, 1);
     }
 
-    /// It ended.
+    /// Counts a closed client connection.
     pub fn closed(&self, worker: usize) {
         self.add(worker, |shard| &shard.closed, 1);
     }
 
-    /// So many requests were refused because too many that were given up are not done with yet.
+    /// Counts refused streams.
     pub fn streams_refused(&self, worker: usize, requests: u32) {
         if requests > 0 {
             self.add(worker, |shard| &shard.streams_refused, u64::from(requests));
         }
     }
 
-    /// A request begins; `ended` must follow on the same worker.
+    /// Counts a new stream; `streams_ended` must follow on the same worker.
     pub fn streams_started(&self, worker: usize) {
         self.add(worker, |shard| &shard.streams_started, 1);
     }
 
-    /// It is over, or was given up by its client.
-    pub fn streams_ended(&self, worker: usize, given_up: bool) {
+    /// Counts the end of a stream; `reset` if the client reset it.
+    pub fn streams_ended(&self, worker: usize, reset: bool) {
         self.add(worker, |shard| &shard.streams_ended, 1);
-        self.add(worker, |shard| &shard.resets, u64::from(given_up));
+        self.add(worker, |shard| &shard.resets, u64::from(reset));
     }
 
-    /// So many connections to backends does a worker have, with so many requests on them.
+    /// Sets the number of backend connections of a worker and of the streams on them.
     pub fn backends(&self, worker: usize, connections: u64, streams: u64) {
         if let Some(shard) = self.0.get(worker) {
             shard.connections.store(connections, Relaxed);
@@ -84,7 +84,7 @@ impl Http2Metrics {
         }
     }
 
-    /// The sum of all workers. Ends are read before beginnings, so no difference is negative.
+    /// The sum of all workers. Ends are read before starts, so that no difference is negative.
     pub fn totals(&self) -> Http2Totals {
         let mut totals = Http2Totals::default();
         for shard in &self.0 {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_workers_numbers_are_summed_and_what_is_open_is_what_began_and_did_not_end() {
+    fn workers_are_summed_and_open_is_started_minus_ended() {
         let metrics = Http2Metrics::new(2);
         metrics.opened(0);
         metrics.opened(1);
@@ -119,13 +119,13 @@ mod tests {
         metrics.backends(0, 2, 9);
         metrics.backends(1, 1, 1);
         metrics.streams_started(7);
-        let wanted = Http2Totals {
+        let expected = Http2Totals {
             connections: [1, 3],
             streams: [1, 10],
             streams_started: 2,
             resets: 1,
             streams_refused: 3,
         };
-        assert_eq!(metrics.totals(), wanted, "a worker that does not exist counts nowhere");
+        assert_eq!(metrics.totals(), expected, "an unknown worker is ignored");
     }
 }

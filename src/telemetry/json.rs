@@ -1,8 +1,8 @@
-//! Writes one flat JSON object into a buffer that is used again and again; no value can break the line.
+//! Writes one flat JSON object into a reusable buffer; no value can break the line.
 
 use std::io::Write;
 
-/// The object being written.
+/// The object under construction.
 pub(super) struct JsonLineWriter<'b> {
     buffer: &'b mut Vec<u8>,
     first: bool,
@@ -27,16 +27,16 @@ impl<'b> JsonLineWriter<'b> {
         self.raw_value(name, format_args!("{value}"))
     }
 
-    /// Something that prints without quotes, backslashes and control characters, as a string.
+    /// A `Display` value without quotes, backslashes and control characters, as a string.
     pub(super) fn string_unescaped(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
         self.raw_value(name, format_args!("\"{value}\""))
     }
 
-    /// Something that prints as JSON.
+    /// A `Display` value that is JSON already.
     pub(super) fn raw_value(&mut self, name: &str, value: std::fmt::Arguments) -> &mut Self {
         self.name(name);
-        let written = self.buffer.write_fmt(value);
-        debug_assert!(written.is_ok(), "a Vec takes everything");
+        let result = self.buffer.write_fmt(value);
+        debug_assert!(result.is_ok(), "writing to a Vec cannot fail");
         self
     }
 
@@ -63,7 +63,7 @@ fn write_escaped(buffer: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-/// Copies runs that need nothing, writes the rest as escapes.
+/// Copies runs of plain characters and writes the others as escapes.
 fn escape_str(buffer: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let mut from = 0;
@@ -72,11 +72,11 @@ fn escape_str(buffer: &mut Vec<u8>, text: &str) {
             continue;
         }
         buffer.extend_from_slice(&bytes[from..at]);
-        let written = match byte {
+        let result = match byte {
             b'"' | b'\\' => buffer.write_all(&[b'\\', *byte]),
             _ => write!(buffer, "\\u{byte:04x}"),
         };
-        debug_assert!(written.is_ok(), "a Vec takes everything");
+        debug_assert!(result.is_ok(), "writing to a Vec cannot fail");
         from = at + 1;
     }
     buffer.extend_from_slice(&bytes[from..]);
@@ -88,24 +88,24 @@ mod tests {
     use proptest::prelude::*;
 
     fn line(value: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut line = JsonLineWriter::begin(&mut out);
+        let mut json = Vec::new();
+        let mut line = JsonLineWriter::begin(&mut json);
         line.text("v", value).number("n", 7);
         line.end();
-        out
+        json
     }
 
     proptest! {
         #[test]
         fn any_bytes_give_one_line_of_valid_json(value: Vec<u8>) {
-            let out = line(&value);
-            let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            let json = line(&value);
+            let read: serde_json::Value = serde_json::from_slice(&json).unwrap();
             prop_assert_eq!(read["v"].as_str().unwrap(), String::from_utf8_lossy(&value));
-            prop_assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+            prop_assert_eq!(json.iter().filter(|b| **b == b'\n').count(), 1);
         }
 
         #[test]
-        fn text_comes_back_as_it_was(value: String) {
+        fn text_round_trips(value: String) {
             let read: serde_json::Value = serde_json::from_slice(&line(value.as_bytes())).unwrap();
             prop_assert_eq!(read["v"].as_str().unwrap(), value);
         }

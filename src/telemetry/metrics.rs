@@ -1,4 +1,4 @@
-//! All numbers of the process, and the handles through which the other floors count.
+//! All metrics of the process, and the handles with which the other floors count.
 
 use super::caches::CacheTable;
 use super::compression::CompressionMetrics;
@@ -15,20 +15,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The label of requests that never found a route.
+/// The label of requests that matched no route.
 pub const UNROUTED_LABEL: &str = "(none)";
 
-/// How many kinds of refusal are told apart; the vocabulary is ours and shorter than this.
+/// The maximum number of distinct error codes; the registry has fewer.
 const ERROR_CODES: usize = 128;
 
-/// What became of a reload.
+/// The outcome of a configuration reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// The new document became the plan.
+    /// The new document was applied.
     Applied,
-    /// The files say what they said before.
+    /// The content of the files has not changed.
     Unchanged,
-    /// The document has errors; the old plan stays.
+    /// The document has errors; the active plan stays.
     Rejected,
 }
 
@@ -46,14 +46,14 @@ impl Reload {
     }
 }
 
-/// One slot of the table of refusals: claimed by the first request refused for this reason.
+/// One slot of the table of error codes, claimed by the first error with its code.
 #[derive(Debug, Default)]
 struct ErrorCount {
-    why: OnceLock<&'static str>,
+    code: OnceLock<&'static str>,
     count: AtomicU64,
 }
 
-/// Everything that is counted, for the whole life of the process.
+/// All metrics, for the lifetime of the process.
 #[derive(Debug)]
 pub struct Metrics {
     workers: usize,
@@ -75,7 +75,7 @@ pub struct Metrics {
     dropped_log_lines: Arc<AtomicU64>,
 }
 
-/// What is known of the plan that serves.
+/// Metrics of the active plan.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PlanInfo {
     pub(super) id: String,
@@ -107,125 +107,125 @@ impl Metrics {
         })
     }
 
-    /// The handle of a route; the same label always gives the same handle, so numbers survive a reload.
+    /// The handle of a route; equal labels share one handle, so that counters survive a reload.
     pub fn route(&self, label: &str) -> Arc<RouteMetrics> {
         let mut routes = lock(&self.routes);
-        if let Some(known) = routes.get(label) {
-            return known.clone();
+        if let Some(existing) = routes.get(label) {
+            return existing.clone();
         }
         let new = Arc::new(RouteMetrics::new(label, self.workers));
         routes.insert(label.into(), new.clone());
         new
     }
 
-    /// The handle of a kind of stage; the same name always gives the same handle.
+    /// The handle of a stage type; equal names share one handle.
     pub fn stage(&self, name: &str) -> Arc<StageMetrics> {
         let mut stages = lock(&self.stages);
-        if let Some(known) = stages.get(name) {
-            return known.clone();
+        if let Some(existing) = stages.get(name) {
+            return existing.clone();
         }
         let new = Arc::new(StageMetrics::new(name, self.workers));
         stages.insert(name.into(), new.clone());
         new
     }
 
-    /// The handle of an endpoint whose health is watched over.
+    /// The handle of an endpoint with health checks or outlier detection.
     pub fn endpoint(&self, cluster: &str, endpoint: &str) -> Arc<EndpointMetrics> {
         self.endpoints.handle(cluster, endpoint)
     }
 
-    /// The handle of a service in a registry; without a name only the errors are shown, as those of the registry.
+    /// The handle of a service of a discovery provider; without a service, only the provider's errors are exported.
     pub fn discovery(&self, registry: &str, service: Option<&str>) -> Arc<DiscoveryMetrics> {
         self.discovery.handle(registry, service)
     }
 
-    /// The handle of a route that does something about failures; the same label always gives the same handle.
+    /// The handle of a route with resilience settings; equal labels share one handle.
     pub fn attempts(&self, label: &str) -> Arc<ResilienceMetrics> {
         let mut attempts = lock(&self.attempts);
-        if let Some(known) = attempts.get(label) {
-            return known.clone();
+        if let Some(existing) = attempts.get(label) {
+            return existing.clone();
         }
         let new = Arc::new(ResilienceMetrics::new(label));
         attempts.insert(label.into(), new.clone());
         new
     }
 
-    /// Where caches count.
+    /// The metrics of caches.
     pub fn caches(&self) -> &CacheTable {
         &self.caches
     }
 
-    /// Where compressed answers are counted.
+    /// The metrics of compression.
     pub fn compression(&self) -> &Arc<CompressionMetrics> {
         &self.compression
     }
 
-    /// The handle of requests that found no route or were refused before one was looked for.
+    /// The handle of requests that matched no route or were rejected before routing.
     pub fn unrouted(&self) -> &Arc<RouteMetrics> {
         &self.unrouted
     }
 
-    /// Where switched connections are counted.
+    /// The metrics of upgraded connections.
     pub fn tunnels(&self) -> &Arc<WebSocketMetrics> {
         &self.tunnels
     }
 
-    /// Where connections and requests of HTTP/2 are counted.
+    /// The metrics of HTTP/2.
     pub fn http2(&self) -> &Http2Metrics {
         &self.http2
     }
 
-    /// Forgets every route whose label is not among these; requests still on their way keep their handle.
+    /// Removes all routes whose label is not in the set; requests in flight keep their handle.
     pub fn remove_absent(&self, live: &HashSet<&str>) {
         lock(&self.routes).retain(|label, _| live.contains(&**label));
         lock(&self.attempts).retain(|label, _| live.contains(&**label));
         self.caches.remove_absent(live);
     }
 
-    /// A connection was accepted on this worker; `closed` must follow there.
+    /// Counts a connection accepted on this worker; `closed` must follow on the same worker.
     pub fn accepted(&self, worker: usize) {
         if let Some(c) = self.connections.get(worker) {
             c.accepted.add(1);
         }
     }
 
-    /// A connection ended on this worker.
+    /// Counts a closed connection.
     pub fn closed(&self, worker: usize) {
         if let Some(c) = self.connections.get(worker) {
             c.closed.add(1);
         }
     }
 
-    /// The gateway itself answered with a problem, with this error code.
-    pub fn record_error(&self, why: &'static str) {
-        if let Some(slot) = self.refusals.iter().find(|slot| *slot.why.get_or_init(|| why) == why) {
+    /// Counts an error response of the gateway by its error code.
+    pub fn record_error(&self, code: &'static str) {
+        if let Some(slot) = self.refusals.iter().find(|slot| *slot.code.get_or_init(|| code) == code) {
             slot.count.fetch_add(1, Relaxed);
         }
     }
 
-    /// A reload ended.
+    /// Counts the outcome of a reload.
     pub fn reload(&self, outcome: Reload) {
         self.reloads[outcome as usize].fetch_add(1, Relaxed);
     }
 
-    /// A plan took over; `id` names its content.
+    /// Records the activation of a plan; `id` identifies its content.
     pub fn plan(&self, id: &str) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         *lock(&self.plan) = PlanInfo { id: id.to_owned(), applied_at: since };
     }
 
-    /// Where the access log counts lines it had to drop.
+    /// The counter of dropped access log lines.
     pub fn dropped_log_lines(&self) -> Arc<AtomicU64> {
         self.dropped_log_lines.clone()
     }
 }
 
-/// What the exporter reads.
+/// Values for the exporter.
 impl Metrics {
     pub(super) fn all_routes(&self) -> Vec<Arc<RouteMetrics>> {
-        let mut all = vec![self.unrouted.clone()];
-        all.extend(lock(&self.routes).values().cloned());
-        all
+        let mut routes = vec![self.unrouted.clone()];
+        routes.extend(lock(&self.routes).values().cloned());
+        routes
     }
 
     pub(super) fn all_stages(&self) -> Vec<Arc<StageMetrics>> {
@@ -236,7 +236,7 @@ impl Metrics {
         lock(&self.attempts).values().cloned().collect()
     }
 
-    /// (accepted since the start, open now).
+    /// Connections accepted since the start, and open ones.
     pub(super) fn connection_totals(&self) -> (u64, u64) {
         let closed: u64 = self.connections.iter().map(|c| c.closed.get()).sum();
         let accepted: u64 = self.connections.iter().map(|c| c.accepted.get()).sum();
@@ -245,7 +245,7 @@ impl Metrics {
 
     pub(super) fn refusal_totals(&self) -> Vec<(&'static str, u64)> {
         let named =
-            self.refusals.iter().filter_map(|slot| Some((*slot.why.get()?, slot.count.load(Relaxed))));
+            self.refusals.iter().filter_map(|slot| Some((*slot.code.get()?, slot.count.load(Relaxed))));
         named.collect()
     }
 
@@ -262,7 +262,7 @@ impl Metrics {
     }
 }
 
-/// A panic elsewhere must not take the numbers away.
+/// A panic elsewhere must not make the metrics unavailable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -273,22 +273,22 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_same_label_gives_the_same_handle_until_it_is_retired() {
-        let m = Metrics::new(1);
-        let first = m.route("orders");
-        assert!(Arc::ptr_eq(&first, &m.route("orders")));
-        m.remove_absent(&HashSet::from(["catalog"]));
-        assert!(!Arc::ptr_eq(&first, &m.route("orders")));
+    fn equal_labels_share_a_handle_until_it_is_retired() {
+        let metrics = Metrics::new(1);
+        let first = metrics.route("orders");
+        assert!(Arc::ptr_eq(&first, &metrics.route("orders")));
+        metrics.remove_absent(&HashSet::from(["catalog"]));
+        assert!(!Arc::ptr_eq(&first, &metrics.route("orders")));
     }
 
     #[test]
-    fn a_scrape_shows_requests_by_class_latency_and_what_is_in_flight() {
-        let m = Metrics::new(2);
-        let r = m.route("orders");
-        r.begin(0);
-        r.begin(1);
-        r.end(1, 200, Duration::from_millis(2));
-        let text = m.render();
+    fn a_scrape_contains_requests_by_class_latency_and_in_flight() {
+        let metrics = Metrics::new(2);
+        let route = metrics.route("orders");
+        route.begin(0);
+        route.begin(1);
+        route.end(1, 200, Duration::from_millis(2));
+        let text = metrics.render();
         for line in [
             "margay_requests_total{status_class=\"2xx\",route=\"orders\"} 1",
             "margay_requests_total{status_class=\"5xx\",route=\"orders\"} 0",
@@ -304,17 +304,17 @@ mod tests {
     }
 
     #[test]
-    fn a_scrape_shows_the_process_reloads_refusals_and_the_plan() {
-        let m = Metrics::new(1);
-        m.accepted(0);
-        m.accepted(0);
-        m.closed(0);
-        m.record_error("route.not_found");
-        m.record_error("route.not_found");
-        m.record_error("request.malformed");
-        m.reload(Reload::Rejected);
-        m.plan("5f3a");
-        let text = m.render();
+    fn a_scrape_contains_the_process_reloads_errors_and_the_plan() {
+        let metrics = Metrics::new(1);
+        metrics.accepted(0);
+        metrics.accepted(0);
+        metrics.closed(0);
+        metrics.record_error("route.not_found");
+        metrics.record_error("route.not_found");
+        metrics.record_error("request.malformed");
+        metrics.reload(Reload::Rejected);
+        metrics.plan("5f3a");
+        let text = metrics.render();
         for line in [
             "margay_connections{state=\"open\"} 1",
             "margay_connections_accepted_total 2",
@@ -332,8 +332,8 @@ mod tests {
 
     #[test]
     fn a_label_with_quotes_and_line_breaks_stays_one_line() {
-        let m = Metrics::new(1);
-        m.route("a\"b\nc\\d");
-        assert!(m.render().contains("route=\"a\\\"b\\nc\\\\d\""));
+        let metrics = Metrics::new(1);
+        metrics.route("a\"b\nc\\d");
+        assert!(metrics.render().contains("route=\"a\\\"b\\nc\\\\d\""));
     }
 }

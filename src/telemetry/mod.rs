@@ -1,5 +1,11 @@
-//! What the gateway says about itself: counters that cost a request a handful of plain stores, and the access
-//! record. Floor 1: knows nothing of routes or sockets, only labels and numbers.
+//! Metrics and the access log (Envoy: stats and access loggers; nginx: `stub_status` and `access_log`; YARP:
+//! `System.Diagnostics.Metrics`).
+//!
+//! Entry point: [`Metrics::new`] once per process; the other floors fetch handles ([`RouteMetrics`], [`StageMetrics`],
+//! ...) when a plan is compiled and count with plain stores. [`Metrics::render`] is called by the metrics page,
+//! [`AccessLog::log`] by `server`. Owns all counters and the thread that writes the access log. Counters outlive a
+//! reload as long as the label of their route exists. This floor contains no routes and no sockets, only labels and
+//! numbers.
 
 pub mod access;
 pub mod resilience;

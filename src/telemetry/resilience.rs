@@ -1,10 +1,10 @@
-//! What was done about services that fail: attempts made again, circuits opened, fallbacks taken.
+//! Metrics of resilience: retries, circuit breaker transitions, fallbacks.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident = $group:literal, $text:literal;)*) => {
-        /// Something that happened to the attempts of a route.
+        /// A resilience event of a route.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Event { $($(#[$doc])* $name),* }
 
@@ -12,8 +12,8 @@ macro_rules! events {
             /// All events, in the order they are exported.
             pub const ALL: &[Event] = &[$(Event::$name),*];
 
-            /// The family that exports it, and the value of its label.
-            pub fn place(self) -> (&'static str, &'static str) {
+            /// The metric family of the event, and the value of its label.
+            pub fn family_and_label(self) -> (&'static str, &'static str) {
                 match self { $(Event::$name => ($group, $text)),* }
             }
         }
@@ -21,13 +21,13 @@ macro_rules! events {
 }
 
 events! {
-    /// Again, because there was no connection.
+    /// Retried because connecting failed.
     RetriedConnect = "margay_retries_total", "connect";
     RetriedReset = "margay_retries_total", "reset";
     RetriedTimeout = "margay_retries_total", "timeout";
     RetriedStatus = "margay_retries_total", "status";
     RetriedGrpc = "margay_retries_total", "grpc";
-    /// Not again, because too much was sent again already.
+    /// Not retried because the retry budget was exhausted.
     BudgetExhausted = "margay_retry_budget_exhausted_total", "";
     BreakerOpened = "margay_circuit_breaker_events_total", "opened";
     BreakerClosed = "margay_circuit_breaker_events_total", "closed";
@@ -35,7 +35,7 @@ events! {
     Fallback = "margay_fallbacks_total", "";
 }
 
-/// The numbers of one route that has any such setting.
+/// The counters of a route with resilience settings.
 #[derive(Debug)]
 pub struct ResilienceMetrics {
     label: Box<str>,
@@ -47,12 +47,12 @@ impl ResilienceMetrics {
         ResilienceMetrics { label: label.into(), counts: Default::default() }
     }
 
-    /// The label these numbers are exported under.
+    /// The route label.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// Counts one: rare enough that all workers share the number.
+    /// Counts one event: rare enough that all workers share the counter.
     pub fn count(&self, event: Event) {
         self.counts[event as usize].fetch_add(1, Relaxed);
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::{super::Metrics, *};
 
     #[test]
-    fn a_scrape_shows_what_was_done_about_failures() {
+    fn a_scrape_contains_retries_breaker_events_and_fallbacks() {
         let metrics = Metrics::new(1);
         let route = metrics.attempts("orders");
         route.count(Event::RetriedReset);

@@ -1,17 +1,17 @@
-//! What stages did with requests, when it was more than letting them pass.
+//! Outcomes of stages other than passing the request on.
 
 use super::counters::LocalCounter;
 
-/// What a stage did.
+/// The outcome of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageOutcome {
-    /// It answered in the place of the service.
+    /// It responded instead of the backend.
     Responded,
-    /// It refused, and the client is to blame.
+    /// It rejected the request because of the client.
     Rejected,
-    /// It refused, and the client is not to blame.
+    /// It failed for another reason.
     Failed,
-    /// It had to wait for something before it could say.
+    /// It suspended the request.
     Suspended,
 }
 
@@ -31,12 +31,12 @@ impl StageOutcome {
     }
 }
 
-/// One worker's part; a cache line of its own.
+/// The shard of one worker, in its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Shard([LocalCounter; 4]);
 
-/// The numbers of one kind of stage, over all routes.
+/// The counters of one stage type, over all routes.
 #[derive(Debug)]
 pub struct StageMetrics {
     name: Box<str>,
@@ -48,19 +48,19 @@ impl StageMetrics {
         StageMetrics { name: name.into(), shards: (0..workers.max(1)).map(|_| Shard::default()).collect() }
     }
 
-    /// The label these numbers are exported under.
+    /// The name of the stage type.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Counts one; an unknown worker counts nowhere.
+    /// Counts one outcome; ignored for an unknown worker.
     pub fn count(&self, worker: usize, outcome: StageOutcome) {
         if let Some(Shard(counts)) = self.shards.get(worker) {
             counts[outcome as usize].add(1);
         }
     }
 
-    /// How many there were, over all workers.
+    /// The sum over all workers.
     pub fn total(&self, outcome: StageOutcome) -> u64 {
         self.shards.iter().map(|Shard(counts)| counts[outcome as usize].get()).sum()
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::{super::Metrics, *};
 
     #[test]
-    fn a_scrape_shows_what_a_stage_did_over_all_workers() {
+    fn a_scrape_contains_stage_outcomes_of_all_workers() {
         let metrics = Metrics::new(2);
         let stage = metrics.stage("rate-limit");
         stage.count(0, StageOutcome::Rejected);

@@ -1,18 +1,18 @@
-//! Handshakes of listeners by what became of them, and when certificates end.
+//! TLS handshakes of listeners by outcome, and expiry dates of certificates.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// What became of a handshake.
+/// The outcome of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handshake {
-    /// All of it.
+    /// A full handshake.
     Full,
-    /// A session went on.
+    /// A resumed session.
     Resumed,
     Failed,
-    /// It was not finished in time.
+    /// Not finished within the timeout.
     TimedOut,
 }
 
@@ -47,17 +47,17 @@ impl TlsMetrics {
     }
 }
 
-/// When a certificate of a listener ends.
+/// The expiry date of a listener certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateExpiry {
     pub listener: String,
-    /// The file it is in, as configured.
+    /// Its file, as configured.
     pub certificate: String,
     /// Unix time.
     pub not_after: i64,
 }
 
-/// All of it.
+/// The metrics of all listeners.
 #[derive(Debug, Default)]
 pub struct TlsTable {
     listeners: Mutex<BTreeMap<Box<str>, Weak<TlsMetrics>>>,
@@ -65,11 +65,11 @@ pub struct TlsTable {
 }
 
 impl TlsTable {
-    /// The handle of a listener, shown for as long as somebody holds it.
+    /// The handle of a listener, exported while the handle is in use.
     pub fn handle(&self, listener: &str) -> Arc<TlsMetrics> {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = listeners.get(listener).and_then(Weak::upgrade) {
-            return known;
+        if let Some(existing) = listeners.get(listener).and_then(Weak::upgrade) {
+            return existing;
         }
         listeners.retain(|_, handle| handle.strong_count() > 0);
         let new = Arc::new(TlsMetrics::default());
@@ -77,9 +77,9 @@ impl TlsTable {
         new
     }
 
-    /// From now on these are the certificates in use.
-    pub fn certificates(&self, all: Vec<CertificateExpiry>) {
-        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    /// Replaces the set of certificates in use.
+    pub fn certificates(&self, certificates: Vec<CertificateExpiry>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
     pub(super) fn handshakes(&self) -> Vec<(Box<str>, Arc<TlsMetrics>)> {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_keeps_its_numbers_from_plan_to_plan_and_is_forgotten_with_the_last() {
+    fn a_listener_keeps_its_counters_across_plans_until_the_last_one() {
         let table = TlsTable::default();
         let old = table.handle("public");
         old.count(Handshake::Resumed);

@@ -1,4 +1,4 @@
-//! Switched connections, counted: few and long, so shared atomics do.
+//! Upgraded connections: few and long-lived, so shared atomics suffice.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -9,7 +9,7 @@ pub enum Direction {
     ToClient,
 }
 
-/// The numbers of all tunnels.
+/// The counters of all WebSocket connections.
 #[derive(Debug, Default)]
 pub struct WebSocketMetrics {
     opened: AtomicU64,
@@ -18,7 +18,7 @@ pub struct WebSocketMetrics {
 }
 
 impl WebSocketMetrics {
-    /// One more; `close` must follow.
+    /// Counts an opened connection; `close` must follow.
     pub fn open(&self) {
         self.opened.fetch_add(1, Relaxed);
     }
@@ -28,19 +28,19 @@ impl WebSocketMetrics {
         self.closed.fetch_add(1, Relaxed);
     }
 
-    /// So many bytes went that way.
-    pub fn record_bytes(&self, way: Direction, bytes: u64) {
-        self.record_bytes[way as usize].fetch_add(bytes, Relaxed);
+    /// Adds forwarded bytes of one direction.
+    pub fn record_bytes(&self, direction: Direction, bytes: u64) {
+        self.record_bytes[direction as usize].fetch_add(bytes, Relaxed);
     }
 
-    /// How many were opened so far, and how many of them are open.
+    /// The number of connections opened so far, and of those open now.
     pub fn totals(&self) -> (u64, u64) {
         let closed = self.closed.load(Relaxed);
         let opened = self.opened.load(Relaxed);
         (opened, opened.saturating_sub(closed))
     }
 
-    /// Bytes to services and to clients.
+    /// Bytes to backends and to clients.
     pub fn bytes(&self) -> [u64; 2] {
         [self.record_bytes[0].load(Relaxed), self.record_bytes[1].load(Relaxed)]
     }

@@ -14,16 +14,27 @@ const DECLARED_TWICE: &[&str] = &[];
 
 /// Words that comments, doc comments and texts avoid, and how often they occur. The subject has a name: the client, the
 /// operator, another worker, an untrusted peer.
-const FORBIDDEN_WORDS: [(&str, usize); 9] = [
-    ("nobody", 26),
-    ("somebody", 13),
-    ("whoever", 4),
-    ("anew", 4),
-    ("at one time", 2),
-    ("is asked", 3),
-    ("is told", 2),
-    ("stranger", 2),
+const FORBIDDEN_WORDS: [(&str, usize); 20] = [
+    ("nobody", 0),
+    ("somebody", 0),
+    ("whoever", 0),
+    ("anew", 0),
+    ("at one time", 0),
+    ("is asked", 0),
+    ("is told", 0),
+    ("stranger", 0),
     ("strangers", 0),
+    ("again and again", 0),
+    ("beside", 7),
+    ("cannot be meant", 0),
+    ("heard", 0),
+    ("hears", 0),
+    ("left alone", 0),
+    ("let go", 0),
+    ("means nothing", 0),
+    ("of its own", 4),
+    ("spoken", 6),
+    ("told", 0),
 ];
 
 /// Fails with everything found when it is more than allowed.

@@ -21,8 +21,8 @@ fn the_example_with_three_front_ends_does_what_its_readme_shows() {
 #[test]
 fn check_reports_no_diagnostic_for_the_example() {
     let mut check = Command::new(env!("CARGO_BIN_EXE_margay"));
-    let said = check.arg("check").arg("--config").arg(folder().join("gateway.json")).output().unwrap();
-    let said = [said.stdout, said.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(said.contains("valid") && !said.contains("warning") && !said.contains("error"), "{said}");
+    let result = check.arg("check").arg("--config").arg(folder().join("gateway.json")).output().unwrap();
+    let output = [result.stdout, result.stderr].concat();
+    let output = String::from_utf8_lossy(&output);
+    assert!(output.contains("valid") && !output.contains("warning") && !output.contains("error"), "{output}");
 }

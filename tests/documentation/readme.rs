@@ -40,8 +40,8 @@ pub fn steps(readme: &str) -> Vec<Step> {
 /// The first shown line that is missing from the output.
 fn missing<'s>(shown: &'s [String], output: &str) -> Option<&'s str> {
     let mut lines = output.lines().map(str::trim_end);
-    let wanted = shown.iter().map(String::as_str).filter(|line| !line.is_empty() && *line != "...");
-    wanted.into_iter().find(|want| !lines.any(|line| fits(want, line)))
+    let expected = shown.iter().map(String::as_str).filter(|line| !line.is_empty() && *line != "...");
+    expected.into_iter().find(|want| !lines.any(|line| fits(want, line)))
 }
 
 /// Whether a line is as shown, `...` matching any text. Names of header fields are case-insensitive.
@@ -137,7 +137,7 @@ impl Demo {
     pub fn take_all(&self, page: &str) {
         for step in &steps(page) {
             if let Err(text) = self.take(step) {
-                panic!("{text}\nmargay said:\n{}", self.log());
+                panic!("{text}\nmargay printed:\n{}", self.log());
             }
         }
     }

@@ -154,6 +154,6 @@ impl Resilience {
             breaker::Transition::Closed => Event::BreakerClosed,
         };
         self.metrics.count(event);
-        log::warn!("{}: circuit breaker of {target} {}", self.metrics.label(), event.place().1);
+        log::warn!("{}: circuit breaker of {target} {}", self.metrics.label(), event.family_and_label().1);
     }
 }

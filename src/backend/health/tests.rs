@@ -31,7 +31,7 @@ fn outlier_detection() -> OutlierDetection {
         base_ejection_time: Duration::from_secs(30),
         max_ejection_time: Duration::from_secs(100),
         max_ejected_percent: 50,
-        statuses: StatusSet::insert_range(500, 599),
+        statuses: StatusSet::from_range(500, 599),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The identity service: it issues a token to every client. For the tour only; its key lives as long as the process.
+//! The sample identity service: it issues a token to every client. For the tour only; its key lives as long as the
+//! process.
 
 use super::services::{not_found, reply};
 use crate::pipeline::internal::Response;
@@ -75,8 +76,8 @@ impl Identity {
 /// A parameter of the query; only `+` and `%20` are decoded.
 fn query_value(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let found = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value).next()?;
-    Some(found.replace('+', " ").replace("%20", " ")).filter(|value| !value.is_empty())
+    let encoded = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next()?;
+    Some(encoded.replace('+', " ").replace("%20", " ")).filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_start_has_a_new_key() {
-        let (one, two) = (Identity::new().unwrap(), Identity::new().unwrap());
-        assert_ne!(one.public["x"], two.public["x"]);
+        let (first, second) = (Identity::new().unwrap(), Identity::new().unwrap());
+        assert_ne!(first.public["x"], second.public["x"]);
     }
 }

@@ -1,7 +1,7 @@
-//! The sample services that `margay demo` runs behind the gateway, on loopback ports that `gateway.json` names too.
+//! The sample services that `margay demo` runs behind the gateway, on loopback ports that `gateway.json` references.
 //!
-//! Each is an axum router, served as an internal service on a listener of its own: the same engine as the gateway, with a
-//! worker of its own.
+//! Entry point: [`run`]; [`start`] without the gateway. Each service is an axum router, served as an internal service
+//! on its own listener by the ordinary gateway engine, all on one separate worker. They live until the process ends.
 
 mod identity;
 mod services;
@@ -56,12 +56,12 @@ const SERVICES: [DemoService; 7] = [
     DemoService::new("events", "EVENTS_PORT", 9107, || Ok(services::events())),
 ];
 
-/// An error at the start of the services; each is a sentence with its cure.
+/// An error at the start of the services; each is a sentence with its fix.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{variable}={value} is not a port: set it to a number from 1 to 65535")]
     NotAPort { variable: &'static str, value: String },
-    #[error("port {port} for the sample service {name} is taken ({source}): set {variable} to another one")]
+    #[error("port {port} for the sample service {name} is in use ({source}): set {variable} to another port")]
     PortInUse { name: &'static str, variable: &'static str, port: u16, source: io::Error },
     #[error("the sample services cannot start: {0}")]
     Start(#[from] io::Error),
@@ -88,7 +88,7 @@ fn wait() -> Exit {
     }
 }
 
-/// The sample services, running on a thread of their own for the rest of the process.
+/// The sample services, running on a separate thread for the rest of the process.
 #[derive(Debug)]
 pub struct Running {
     /// (name, address) of each.
@@ -135,11 +135,11 @@ fn port_in_use(failed: BindError) -> StartError {
     }
 }
 
-/// Serves on a thread of its own.
+/// Serves on a separate thread.
 fn spawn(worker: Worker, listeners: Listeners) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || {
-        // Kept for the life of the process: without it the worker would end.
+        // Kept for the lifetime of the process: without it the worker would end.
         let sender = tokio::sync::watch::Sender::new(listeners);
         runtime.block_on(serve_listeners(Arc::new(worker), sender.subscribe()));
     };
@@ -168,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_names_the_variable_to_set() {
+    fn the_error_of_a_port_in_use_names_the_variable_to_set() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port().to_string();
         let error =
             start(|name| Some(if name == "ORDERS_PORT" { port.clone() } else { "0".into() })).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains(&port) && text.ends_with("set ORDERS_PORT to another one"), "{text}");
+        assert!(text.contains(&port) && text.ends_with("set ORDERS_PORT to another port"), "{text}");
     }
 
     #[test]

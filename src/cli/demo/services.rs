@@ -25,7 +25,7 @@ use std::{
 };
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 
-/// The longest request body of a sample service.
+/// Maximum size of a request body of a sample service.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// The time between two events.
 const EVENT_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,11 +33,11 @@ const EVENT_INTERVAL: Duration = Duration::from_millis(500);
 const ITEMS: [(u32, &str, u32); 3] = [(1, "lamp", 4900), (2, "chair", 12900), (3, "desk", 25900)];
 const ORDERS: [(u32, u32, &str); 3] = [(7, 1, "shipped"), (8, 3, "paid"), (9, 2, "open")];
 
-/// Things to sell; `X-Instance` is the instance that responded.
+/// The products; `X-Instance` is the instance that responded.
 pub fn catalog(instance: u8) -> Router {
     let item = |(id, name, cents): &(u32, &str, u32)| json!({ "id": id, "name": name, "cents": cents });
     let list = move || async move { ok_json(ITEMS.iter().map(item).collect()) };
-    let one = move |Path(id): Path<String>| async move {
+    let item_page = move |Path(id): Path<String>| async move {
         found(ITEMS.iter().find(|i| i.0.to_string() == id).map(item), "item", &id)
     };
     let with_instance = move |mut response: Response| async move {
@@ -46,20 +46,20 @@ pub fn catalog(instance: u8) -> Router {
         }
         response
     };
-    let router = Router::new().route("/items", any(list)).route("/items/{id}", any(one));
+    let router = Router::new().route("/items", any(list)).route("/items/{id}", any(item_page));
     router.fallback(not_found).layer(map_response(with_instance))
 }
 
-/// Who bought what; a POST receives 201 with what was sent.
+/// The orders of customers; a POST receives 201 with the created order.
 pub fn orders() -> Router {
     let order = |(id, item, state): &(u32, u32, &str)| json!({ "id": id, "item": item, "state": state });
     let list = move || async move { ok_json(ORDERS.iter().map(order).collect()) };
-    let one = move |Path(id): Path<String>| async move {
+    let order_page = move |Path(id): Path<String>| async move {
         found(ORDERS.iter().find(|o| o.0.to_string() == id).map(order), "order", &id)
     };
     Router::new()
         .route("/orders", get(list).post(create_order).fallback(method_not_allowed))
-        .route("/orders/{id}", get(one).fallback(method_not_allowed))
+        .route("/orders/{id}", get(order_page).fallback(method_not_allowed))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
@@ -87,7 +87,7 @@ pub fn flaky() -> Router {
     Router::new().fallback(call).with_state(calls)
 }
 
-/// The progress of the orders: server-sent events, two each second, until the client closes the connection.
+/// The progress of orders as server-sent events, two per second, until the client closes the connection.
 pub fn events() -> Router {
     let stream = || async {
         let events = stream::unfold(1, |number| async move {
@@ -184,8 +184,8 @@ pub fn reply(status: StatusCode, body: Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
-fn found(one: Option<Value>, kind: &str, id: &str) -> Response {
-    one.map_or_else(|| reply(StatusCode::NOT_FOUND, json!({ "error": format!("no {kind} {id}") })), ok_json)
+fn found(item: Option<Value>, kind: &str, id: &str) -> Response {
+    item.map_or_else(|| reply(StatusCode::NOT_FOUND, json!({ "error": format!("no {kind} {id}") })), ok_json)
 }
 
 async fn method_not_allowed(method: Method) -> Response {

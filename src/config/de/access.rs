@@ -103,8 +103,8 @@ impl<'de, R> MapReader<'de, R> {
 
 /// Keys without a meaning for the gateway: `x-...`, `$schema`, and comments.
 pub(crate) fn is_extension_key(name: &str) -> bool {
-    let x = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-    x || name.eq_ignore_ascii_case("$schema") || name.starts_with("//")
+    let has_prefix = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+    has_prefix || name.eq_ignore_ascii_case("$schema") || name.starts_with("//")
 }
 
 fn unknown_key(context: &Context, object: Span, key: &Spanned<Box<str>>, fields: &'static [&'static str]) {

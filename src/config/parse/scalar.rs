@@ -59,16 +59,16 @@ impl Parser<'_> {
 
     /// The slow path, from the first backslash on.
     fn string_with_escapes(&mut self, start: usize, quote: u8) -> Step<Box<str>> {
-        let mut out = self.text.get(start + 1..self.pos).unwrap_or_default().to_owned();
+        let mut unescaped = self.text.get(start + 1..self.pos).unwrap_or_default().to_owned();
         loop {
             match self.peek() {
                 Some(c) if c == quote => {
                     self.pos += 1;
-                    return Ok(out.into());
+                    return Ok(unescaped.into());
                 }
-                Some(b'\\') => self.escape(&mut out),
+                Some(b'\\') => self.escape(&mut unescaped),
                 Some(b'\n' | b'\r') | None => return self.unclosed_string(start),
-                Some(_) => self.unescaped_run(quote, &mut out),
+                Some(_) => self.unescaped_run(quote, &mut unescaped),
             }
         }
     }

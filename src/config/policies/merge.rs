@@ -46,12 +46,13 @@ fn merged(weak: &Node, mut strong: Node, place: MergePosition) -> Node {
     if strong.is_null() && place == MergePosition::Setting {
         return weak.clone();
     }
-    let (Value::Object(below), Value::Object(above)) = (&weak.value, &mut strong.value) else {
+    let (Value::Object(weak_members), Value::Object(strong_members)) = (&weak.value, &mut strong.value)
+    else {
         return strong;
     };
-    for member in below {
+    for member in weak_members {
         let name = &*member.key.value;
-        match above.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(name)) {
+        match strong_members.iter_mut().find(|m| m.key.value.eq_ignore_ascii_case(name)) {
             Some(own) => {
                 let value = std::mem::replace(&mut own.value, Node::new(own.key.span, Value::Null));
                 let inside = match place {
@@ -61,7 +62,7 @@ fn merged(weak: &Node, mut strong: Node, place: MergePosition) -> Node {
                 };
                 own.value = merged(&member.value, value, inside);
             }
-            None => above.push(member.clone()),
+            None => strong_members.push(member.clone()),
         }
     }
     strong
@@ -180,21 +181,21 @@ impl<'a> PolicyMerger<'a> {
             let mut on: Option<&str> = global.filter(|node| guard.is_on(node)).map(|_| "GlobalConfiguration");
             for policy in stack {
                 let Some(tree) = &policy.tree else { continue };
-                if let (Some(below), Some(off)) = (on, guard.switched_off_at(tree)) {
-                    self.report_weakening(guard, off, below);
+                if let (Some(source), Some(off)) = (on, guard.switched_off_at(tree)) {
+                    self.report_weakening(guard, off, source);
                 }
                 on = if guard.is_on(tree) { Some(&policy.name) } else { on };
             }
             let by_policy = on.filter(|name| stack.iter().any(|policy| policy.name == **name));
-            if let (Some(below), Some(off)) = (by_policy, guard.switched_off_at(route)) {
-                self.report_weakening(guard, off, below);
+            if let (Some(source), Some(off)) = (by_policy, guard.switched_off_at(route)) {
+                self.report_weakening(guard, off, source);
             }
         }
     }
 
-    fn report_weakening(&mut self, guard: &ProtectedSwitch, off: Span, below: &str) {
+    fn report_weakening(&mut self, guard: &ProtectedSwitch, off: Span, layer: &str) {
         let source =
-            if below == "GlobalConfiguration" { below.to_owned() } else { format!("the policy \"{below}\"") };
+            if layer == "GlobalConfiguration" { layer.to_owned() } else { format!("the policy \"{layer}\"") };
         let message = format!("this disables the {} that {source} enables", guard.description);
         self.diagnostics.warning(codes::POLICY_WEAKENS, off, message);
     }

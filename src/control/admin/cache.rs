@@ -15,7 +15,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, Uri, header};
 use std::net::IpAddr;
 
-/// Entries in one response.
+/// Maximum number of entries in one response.
 const MAX_LISTED: usize = 100;
 const USAGE_ONE_SELECTOR: &str = "exactly one of url=, prefix=, tag=, region= and all is required";
 const USAGE_METHODS: &str = "GET /cache lists entries, POST /cache/purge removes them";
@@ -52,7 +52,7 @@ async fn purge(
     Ok(json(&serde_json::json!({ "purged": purged })))
 }
 
-/// The selector in the query, for a request that no web page of another site can have caused.
+/// The selector in the query, if the request cannot come from a web page of another site.
 fn selector(uri: &Uri, fields: &HeaderMap) -> Result<Option<Purge>, AdminError> {
     if !is_cross_site_safe(fields) {
         let detail = "requests of web pages are rejected: Host must be a loopback address, and Origin absent";
@@ -65,8 +65,8 @@ fn bad_query(detail: &'static str) -> AdminError {
     AdminError::new(StatusCode::BAD_REQUEST, "admin.query", detail)
 }
 
-/// A page in a browser of this machine can send requests here, but can neither hide its origin nor use this address as its
-/// own (RFC 6454; DNS rebinding).
+/// A page in a local browser can send requests here, but it can neither hide its origin nor use this address as its own
+/// (RFC 6454; DNS rebinding).
 fn is_cross_site_safe(fields: &HeaderMap) -> bool {
     let host = fields.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let bare = host
@@ -83,11 +83,11 @@ fn is_cross_site_safe(fields: &HeaderMap) -> bool {
 
 /// The selector of a query.
 fn parse_selector(query: &[u8]) -> Result<Option<Purge>, &'static str> {
-    let mut found = None;
+    let mut selector = None;
     for part in query.split(|b| *b == b'&').filter(|part| !part.is_empty()) {
         let at = part.iter().position(|b| *b == b'=').unwrap_or(part.len());
         let value = percent_decoded(part.get(at + 1..).unwrap_or_default(), true).into_owned();
-        let what = match (&part[..at], value.is_empty()) {
+        let parsed = match (&part[..at], value.is_empty()) {
             (b"url", false) => Purge::Url(value),
             (b"prefix", false) => Purge::Prefix(value),
             (b"tag", false) => Purge::Tag(value),
@@ -95,15 +95,15 @@ fn parse_selector(query: &[u8]) -> Result<Option<Purge>, &'static str> {
             (b"all", true) => Purge::All,
             _ => return Err(USAGE_ONE_SELECTOR),
         };
-        if found.replace(what).is_some() {
+        if selector.replace(parsed).is_some() {
             return Err(USAGE_ONE_SELECTOR);
         }
     }
-    Ok(found)
+    Ok(selector)
 }
 
-fn list_entries(cache: &CacheRegistry, what: &Purge) -> Response {
-    let (listed, count) = cache.inspect(what, MAX_LISTED);
+fn list_entries(cache: &CacheRegistry, selector: &Purge) -> Response {
+    let (listed, count) = cache.inspect(selector, MAX_LISTED);
     let entries: Vec<_> = listed.iter().map(entry).collect();
     json(&serde_json::json!({ "count": count, "entries": entries }))
 }

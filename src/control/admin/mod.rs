@@ -28,7 +28,7 @@ use std::time::Instant;
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The pages. The address is served as soon as a plan is, so the process is ready unless it drains.
+/// The pages. The address is served only after a plan is active, so the process is ready unless it drains.
 pub fn router(context: AdminContext) -> Router {
     let mut router = Router::new()
         .route("/live", read_only(live))
@@ -40,7 +40,7 @@ pub fn router(context: AdminContext) -> Router {
     router.fallback(not_found).with_state(context)
 }
 
-/// The pages that an address has; a local one has more.
+/// The pages of an address; a local one has more.
 pub fn endpoint_list(is_local: bool) -> &'static str {
     match is_local {
         true => "/live, /ready, /metrics, /clusters, /cache and /cache/purge",
@@ -72,7 +72,7 @@ async fn metrics(State(context): State<AdminContext>) -> Result<Response, AdminE
     Ok(page(METRICS, context.gateway()?.metrics().render()))
 }
 
-/// The clusters of the plan, with the state of their endpoints.
+/// The clusters of the plan, with the health of their endpoints.
 async fn clusters(State(context): State<AdminContext>) -> Result<Response, AdminError> {
     let (gateway, now) = (context.gateway()?, Instant::now());
     let plan = gateway.plan.load();
@@ -80,10 +80,10 @@ async fn clusters(State(context): State<AdminContext>) -> Result<Response, Admin
     Ok(json(&serde_json::json!({ "clusters": clusters })))
 }
 
-/// Lists the pages that exist.
+/// Lists the existing pages.
 async fn not_found(State(context): State<AdminContext>) -> AdminError {
-    let more = if context.is_local { "" } else { "; a local administration address has more" };
-    let detail = format!("the pages are {}{more}", endpoint_list(context.is_local));
+    let hint = if context.is_local { "" } else { "; a local administration address has more pages" };
+    let detail = format!("the pages are {}{hint}", endpoint_list(context.is_local));
     AdminError::new(StatusCode::NOT_FOUND, "admin.none", detail)
 }
 

@@ -11,7 +11,7 @@ use crate::{
 use std::sync::Arc;
 use tower::ServiceExt;
 
-/// A cluster of two endpoints; the probe of the first one failed.
+/// A cluster of two endpoints; the health check of the first one failed.
 fn plan(state: &ProcessState) -> Plan {
     let text = r#"{ "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "shop" }],
         "Clusters": { "shop": { "DownstreamScheme": "http",
@@ -23,17 +23,17 @@ fn plan(state: &ProcessState) -> Plan {
     let blueprint = compile(&mut loaded).expect("a valid document");
     let plan = build(&blueprint, "id".into(), state).expect("a plan");
     let cluster = &plan.clusters[0];
-    ProbedCluster::record_probe(&**cluster, &cluster.members().endpoints[0], Err("no answer".into()));
+    ProbedCluster::record_probe(&**cluster, &cluster.members().endpoints[0], Err("no response".into()));
     plan
 }
 
-/// The pages of a gateway, over HTTP messages.
+/// The pages of a gateway, as an HTTP service.
 pub(super) struct Pages {
     gateway: Arc<Gateway>,
     router: Router,
 }
 
-/// Status, the fields `Content-Type` and `Allow`, and the body.
+/// Status, the headers `Content-Type` and `Allow`, and the body.
 pub(super) type PageResponse = (u16, String, String, String);
 
 impl Pages {
@@ -75,7 +75,7 @@ fn exactly_the_listed_pages_exist() {
     for is_local in [true, false] {
         let pages = Pages::new(is_local);
         let is_listed = |page: &str| endpoint_list(is_local).split([',', ' ']).any(|listed| listed == page);
-        for page in endpoint_list(true).split([',', ' ']).filter(|word| word.starts_with('/')) {
+        for page in endpoint_list(true).split([',', ' ']).filter(|page| page.starts_with('/')) {
             let (status, _, _, body) = pages.get(page);
             assert_eq!(status == 404, !is_listed(page), "{page}: {body}");
         }
@@ -101,11 +101,11 @@ fn metrics_are_prometheus_text() {
 fn clusters_show_the_state_of_their_endpoints() {
     let (_, kind, _, body) = Pages::new(true).get("/clusters");
     assert_eq!(kind, "application/json");
-    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let shop = &shown["clusters"][0];
+    let clusters: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let shop = &clusters["clusters"][0];
     assert_eq!((&shop["cluster"], &shop["balancer"]), (&"shop".into(), &"LeastConnection".into()));
     let first = serde_json::json!({ "endpoint": "127.0.0.1:1", "weight": 1, "health": "unhealthy", "eligible": false,
-        "reason": "no answer", "in_flight": 0 });
+        "reason": "no response", "in_flight": 0 });
     assert_eq!(shop["endpoints"][0], first);
     let second = &shop["endpoints"][1];
     assert_eq!((&second["health"], &second["weight"]), (&"unknown".into(), &3.into()));
@@ -122,7 +122,7 @@ fn an_unknown_path_is_a_404_problem_for_every_method() {
 }
 
 #[test]
-fn an_address_that_is_not_local_shows_no_internals() {
+fn a_non_local_address_does_not_expose_internals() {
     let pages = Pages::new(false);
     for target in ["/clusters", "/cache", "/cache?all"] {
         assert_eq!(pages.get(target).0, 404, "{target}");
@@ -133,7 +133,7 @@ fn an_address_that_is_not_local_shows_no_internals() {
 }
 
 #[test]
-fn writing_is_a_405_with_the_allowed_methods() {
+fn other_methods_receive_405_with_the_allowed_ones() {
     let (status, _, allow, _) = Pages::new(true).request("POST", "/live", &[]);
     assert_eq!((status, allow.as_str()), (405, "GET, HEAD"));
 }

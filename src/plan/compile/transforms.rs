@@ -122,7 +122,7 @@ impl TransformCompiler<'_, '_> {
         let Some(span) = first.chain(required).next() else { return };
         let message = "the route requires claims but no authentication: every request is rejected with 403";
         self.diagnostics
-            .warning(codes::NOBODY_TO_JUDGE, span, message)
+            .warning(codes::CLAIMS_WITHOUT_AUTHENTICATION, span, message)
             .help("set the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }");
     }
 }

@@ -1,4 +1,4 @@
-//! One call: an exchange that goes through the whole route of a part.
+//! Calls of aggregate parts: each is an exchange that runs through the complete route of its part.
 
 use crate::{
     net::h1::hop_by_hop::HopByHop,
@@ -22,10 +22,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A future that borrows what it was made from.
+/// A boxed future that borrows its input.
 pub type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
-/// Takes an exchange through a route. Passed in by `dispatch`, so that aggregates do not depend on what calls them.
+/// Runs an exchange through a route. Passed in by `dispatch`, so that aggregates do not depend on their caller.
 pub type RouteRunner =
     for<'f> fn(&'f Route, &'f mut Exchange, HopByHop, &'f mut dyn ClientBody) -> BoxFuture<'f, RouteResult>;
 
@@ -54,7 +54,8 @@ pub struct PartResponse {
 }
 
 impl PartCaller<'_> {
-    /// Calls a part, for a value if there is one. `remaining` are the bytes that responses of the part may still have.
+    /// Calls a part, for a value if there is one. `remaining` is the number of bytes that responses of the part may
+    /// still have.
     pub fn call<'f>(
         &'f self,
         part: &'f AggregatePart,
@@ -79,7 +80,7 @@ impl PartCaller<'_> {
     }
 }
 
-/// Adds the name of the part.
+/// Prefixes the error detail with the name of the part.
 fn with_part_name(mut cause: GatewayError, part: &AggregatePart, ocelot: bool) -> GatewayError {
     if !ocelot {
         cause.detail = format!("the part \"{}\": {}", part.terms.key, cause.detail).into();
@@ -113,7 +114,7 @@ fn reserve_bytes(remaining: &AtomicUsize, n: usize, part: &AggregatePart) -> Res
         .map_err(|_| failed(&part.terms.key, format!("sent a response of more than {max_bytes} bytes")))
 }
 
-/// Counts a call in the metrics of its route, also where the call is canceled.
+/// Counts a call in the metrics of its route, even if the call is canceled.
 pub struct RequestMetricsGuard<'m> {
     metrics: &'m RouteMetrics,
     worker: usize,

@@ -1,4 +1,4 @@
-//! Fan-out: the order in which parts are called, and the result where one of them fails.
+//! Fan-out: the order in which parts are called, and the result if one of them fails.
 
 use super::call::{BoxFuture, PartCaller, PartResponse};
 use crate::{
@@ -22,7 +22,7 @@ use std::{future::Future, sync::atomic::AtomicUsize, time::Duration};
 
 /// The result of calling the parts.
 pub enum FanOutResult {
-    /// Ocelot composes nothing where only the first part was called: its response is the response.
+    /// In Ocelot mode nothing is composed if only the first part was called: its response is the response.
     Only(Response),
     /// In the order of the parts.
     Parts(Vec<Body>),
@@ -55,29 +55,29 @@ impl FanOut<'_> {
         self.caller.aggregate.shape.ocelot
     }
 
-    /// Asks the parts: those that depend on the first one behind it, all others at once. Ocelot lets them all wait for the
-    /// first one as soon as one of them depends on it.
+    /// Calls the parts: those that depend on the first one after it, all others concurrently. In Ocelot mode all wait
+    /// for the first one as soon as one of them depends on it.
     pub async fn gather(&self) -> Result<FanOutResult, GatewayError> {
         let parts = &self.caller.aggregate.parts;
         let some_depend = parts.iter().any(|part| part.terms.values.is_some());
         let mut progress = Progress::default();
         progress.results.resize_with(parts.len(), || None);
         for (at, part) in parts.iter().enumerate() {
-            let waits = part.terms.values.is_some() || self.ocelot() && some_depend;
-            if at == 0 || !waits {
+            let is_dependent = part.terms.values.is_some() || self.ocelot() && some_depend;
+            if at == 0 || !is_dependent {
                 progress.running.push(self.call_part(at, None));
             }
         }
         while let Some((at, done)) = progress.running.next().await {
             if at == 0
                 && some_depend
-                && let Some(main) = self.start_dependents(&done, &mut progress)?
+                && let Some(first) = self.start_dependents(&done, &mut progress)?
             {
-                return Ok(FanOutResult::Only(main));
+                return Ok(FanOutResult::Only(first));
             }
             progress.results[at] = Some(self.handle_failed_part(at, done.map(|done| done.body))?);
         }
-        // An aggregator that nobody has is looked for whatever became of the parts.
+        // In Ocelot mode an unknown aggregator fails only after the parts were called.
         if self.caller.aggregate.shape.unsupported_aggregator.is_some() {
             return Ok(FanOutResult::Parts(Vec::new()));
         }
@@ -85,8 +85,8 @@ impl FanOut<'_> {
         bodies.map(FanOutResult::Parts)
     }
 
-    /// Whether the answer may do without a part that failed. Ocelot waits for the others, and tells of the first in their
-    /// order.
+    /// Accepts the failure of an optional part. In Ocelot mode the others are awaited and the first failure in their
+    /// order is returned.
     fn handle_failed_part(
         &self,
         at: usize,
@@ -96,7 +96,7 @@ impl FanOut<'_> {
         match done {
             Err(cause) if part.optional => {
                 log::debug!(
-                    "the aggregate does without \"{}\": {}: {}",
+                    "optional part \"{}\" of the aggregate failed: {}: {}",
                     part.key,
                     cause.why.name(),
                     cause.detail
@@ -108,13 +108,13 @@ impl FanOut<'_> {
         }
     }
 
-    /// The first part was asked: now those that waited for it. Gives its answer back where Ocelot asks no other.
+    /// Calls the dependent parts after the first part. Returns its response if no other part is called in Ocelot mode.
     fn start_dependents<'f>(
         &'f self,
-        main: &Result<PartResult, GatewayError>,
+        first: &Result<PartResult, GatewayError>,
         progress: &mut Progress<'f>,
     ) -> Result<Option<Response>, GatewayError> {
-        let document = match main.as_ref().map(|main| self.document(main)) {
+        let document = match first.as_ref().map(|first| self.document(first)) {
             Ok(document) => Some(document?),
             Err(cause) if !self.caller.aggregate.parts[0].terms.optional => return Err(cause.clone()),
             Err(_) => None,
@@ -132,9 +132,9 @@ impl FanOut<'_> {
                             progress.results[at] = Some(Ok(Body::Absent));
                         }
                         Ok(values) => progress.running.push(self.call_part(at, Some(values))),
-                        Err(none) => {
+                        Err(error) => {
                             progress.results[at] =
-                                Some(self.handle_failed_part(at, Err(failed(&part.terms.key, none)))?);
+                                Some(self.handle_failed_part(at, Err(failed(&part.terms.key, error)))?);
                         }
                     }
                 }
@@ -142,17 +142,17 @@ impl FanOut<'_> {
                 (None, _) => {}
             }
         }
-        let main = main.as_ref().ok().and_then(|main| main.response.as_ref());
-        Ok(main.filter(|_| self.ocelot() && progress.running.is_empty()).map(PartResponse::to_response))
+        let first = first.as_ref().ok().and_then(|first| first.response.as_ref());
+        Ok(first.filter(|_| self.ocelot() && progress.running.is_empty()).map(PartResponse::to_response))
     }
 
-    /// The answer of the first part, in which the values stand.
-    fn document(&self, main: &PartResult) -> Result<Value, GatewayError> {
-        let Body::Single(body) = &main.body else { return Ok(Value::Null) };
+    /// The JSON document of the first part, which contains the values.
+    fn document(&self, first: &PartResult) -> Result<Value, GatewayError> {
+        let Body::Single(body) = &first.body else { return Ok(Value::Null) };
         serde_json::from_slice(body).map_err(|_| {
             failed(
                 &self.caller.aggregate.parts[0].terms.key,
-                "is not JSON, or nested too deep, and others need its values",
+                "did not respond with JSON of the allowed depth, which other parts depend on",
             )
         })
     }
@@ -160,24 +160,24 @@ impl FanOut<'_> {
     fn call_part(&self, at: usize, values: Option<Vec<Vec<u8>>>) -> PartFuture<'_> {
         let part = &self.caller.aggregate.parts[at];
         Box::pin(async move {
-            let asked = async {
+            let call = async {
                 match values {
                     None => self.call_once(part).await,
                     Some(values) => self.call_per_value(part, &values).await,
                 }
             };
-            (at, within(part.terms.timeout, &part.terms.key, asked).await)
+            (at, within(part.terms.timeout, &part.terms.key, call).await)
         })
     }
 
     async fn call_once(&self, part: &AggregatePart) -> Result<PartResult, GatewayError> {
         let remaining = AtomicUsize::new(part.terms.max_response_bytes);
-        let reply = self.caller.call(part, None, &remaining).await?;
-        let body = self.validate_body(part, &reply)?;
-        Ok(PartResult { body: Body::Single(body), response: Some(reply) })
+        let response = self.caller.call(part, None, &remaining).await?;
+        let body = self.validate_body(part, &response)?;
+        Ok(PartResult { body: Body::Single(body), response: Some(response) })
     }
 
-    /// One call for each value, so many at one time.
+    /// One call per value, at most `max_concurrency` concurrently.
     async fn call_per_value(
         &self,
         part: &AggregatePart,
@@ -186,25 +186,26 @@ impl FanOut<'_> {
         let remaining = &AtomicUsize::new(part.terms.max_response_bytes);
         let mut waiting = values.iter().enumerate();
         let mut running = FuturesUnordered::new();
-        let mut replies: Vec<Option<Result<Bytes, GatewayError>>> = Vec::new();
-        replies.resize_with(values.len(), || None);
+        let mut responses: Vec<Option<Result<Bytes, GatewayError>>> = Vec::new();
+        responses.resize_with(values.len(), || None);
         loop {
             let room = part.terms.max_concurrency - running.len();
             for (at, value) in waiting.by_ref().take(room) {
                 running.push(async move { (at, self.caller.call(part, Some(value), remaining).await) });
             }
-            let Some((at, reply)) = running.next().await else { break };
-            let body = reply.and_then(|reply| self.validate_body(part, &reply));
+            let Some((at, response)) = running.next().await else { break };
+            let body = response.and_then(|response| self.validate_body(part, &response));
             match body {
                 Err(cause) if !self.ocelot() => return Err(cause),
-                body => replies[at] = Some(body),
+                body => responses[at] = Some(body),
             }
         }
-        let bodies: Result<Vec<Bytes>, GatewayError> = replies.into_iter().flatten().collect();
+        let bodies: Result<Vec<Bytes>, GatewayError> = responses.into_iter().flatten().collect();
         Ok(PartResult { body: self.list(part, bodies?), response: None })
     }
 
-    /// One value gives Ocelot a plain body; to us it is a list where a path can find several.
+    /// A single value has a plain body in Ocelot mode; otherwise the body is a list if the path can match several
+    /// values.
     fn list(&self, part: &AggregatePart, mut bodies: Vec<Bytes>) -> Body {
         let singular = part.terms.values.as_ref().is_some_and(|path| path.is_singular());
         match (bodies.len(), self.ocelot() || singular) {
@@ -214,27 +215,27 @@ impl FanOut<'_> {
         }
     }
 
-    /// The body, if it may stand in an answer; to Ocelot every body may.
-    fn validate_body(&self, part: &AggregatePart, reply: &PartResponse) -> Result<Bytes, GatewayError> {
+    /// The body, if it can be part of the aggregate; in Ocelot mode every body can.
+    fn validate_body(&self, part: &AggregatePart, response: &PartResponse) -> Result<Bytes, GatewayError> {
         if self.ocelot() {
-            return Ok(reply.body.clone());
+            return Ok(response.body.clone());
         }
         let key = &part.terms.key;
-        match reply.head.status {
+        match response.head.status {
             204 | 205 => Ok(Bytes::from_static(b"null")),
-            200..=299 if reply.head.get(b"Content-Encoding").is_some() => {
-                Err(failed(key, "answered with a content coding that nobody asked for"))
+            200..=299 if response.head.get(b"Content-Encoding").is_some() => {
+                Err(failed(key, "responded with a content coding that was not requested"))
             }
-            200..=299 if is_json(&reply.body) => Ok(reply.body.clone()),
-            200..=299 => Err(failed(key, "answered with something that is not JSON")),
-            status => Err(error_from_part(key, status, reply)),
+            200..=299 if is_json(&response.body) => Ok(response.body.clone()),
+            200..=299 => Err(failed(key, "responded with a body that is not JSON")),
+            status => Err(error_from_part(key, status, response)),
         }
     }
 }
 
-/// A part that answers with an error: the client's mistakes are passed on as such.
-fn error_from_part(key: &str, status: u16, reply: &PartResponse) -> GatewayError {
-    let cause = failed(key, format!("answered {status}"));
+/// The error of a part that responded with an error status: a 4xx status becomes the status of the whole response.
+fn error_from_part(key: &str, status: u16, response: &PartResponse) -> GatewayError {
+    let cause = failed(key, format!("responded with status {status}"));
     if !(400..500).contains(&status) {
         return cause;
     }
@@ -242,7 +243,7 @@ fn error_from_part(key: &str, status: u16, reply: &PartResponse) -> GatewayError
         more.status = Some(status);
         for name in ["WWW-Authenticate", "Retry-After"] {
             let lines =
-                reply.head.get_all(name.as_bytes()).map(|line| String::from_utf8_lossy(line).into_owned());
+                response.head.get_all(name.as_bytes()).map(|line| String::from_utf8_lossy(line).into_owned());
             more.headers.extend(lines.map(|line| (name.into(), line)));
         }
     })

@@ -1,7 +1,10 @@
-//! Asks the parts of an aggregate, all at one time, and answers with what they say (docs/ocelot-behavior.md, section 20).
+//! Aggregates (response aggregation, API composition): the parts are called concurrently and their responses composed
+//! into one (docs/ocelot-behavior.md, section 20).
 //!
-//! Parts are exchanges of their own that go through their whole route. They belong to the exchange of the aggregate: when
-//! that ends, because the client left or time is over, they end with it, and everything that they hold is given back.
+//! Entry point: [`run`], for a route whose target is an aggregate; caller: `dispatch` only. Each part is an exchange
+//! that runs through its complete route. The parts belong to the exchange of the aggregate: if it ends because the
+//! client disconnects or a timeout expires, they are canceled and release their resources. Nothing here outlives the
+//! exchange.
 
 mod call;
 mod fan_out;
@@ -39,7 +42,7 @@ use std::{
     time::Instant,
 };
 
-/// Asks the parts and puts their answers together.
+/// Calls the parts and composes their responses.
 pub async fn run(
     aggregate: &Aggregate,
     exchange: &mut Exchange,
@@ -54,10 +57,7 @@ pub async fn run(
         return single_part(only, exchange, hop, client, run_route).await;
     }
     if hop.websocket && !shape.ocelot {
-        return Err(GatewayError::new(
-            ErrorCode::RequestUpgrade,
-            "an answer of several services is no WebSocket",
-        ));
+        return Err(GatewayError::new(ErrorCode::RequestUpgrade, "an aggregate does not support WebSocket"));
     }
     let form = negotiate(aggregate, exchange)?;
     let body = read_request_body(aggregate, exchange, client).await?;
@@ -67,7 +67,7 @@ pub async fn run(
     exchange.record.attempts = fan_out.caller.attempts.into_inner();
     exchange.record.backend = exchange.record.enabled.then(|| exchange.now.elapsed());
     match gathered? {
-        FanOutResult::Only(answer) => Ok(answer),
+        FanOutResult::Only(response) => Ok(response),
         FanOutResult::Parts(_) if shape.unsupported_aggregator.is_some() => Err(GatewayError::new(
             ErrorCode::RouteUnsupported,
             shape.unsupported_aggregator.clone().unwrap_or_default(),
@@ -76,7 +76,8 @@ pub async fn run(
     }
 }
 
-/// To Ocelot an aggregate of one route is that route; a WebSocket goes to the first one (docs/ocelot-behavior.md, section 20, 22).
+/// In Ocelot mode an aggregate of one route is that route; a WebSocket uses the first one (docs/ocelot-behavior.md,
+/// sections 20 and 22).
 async fn single_part(
     part: &AggregatePart,
     exchange: &mut Exchange,
@@ -95,7 +96,7 @@ async fn single_part(
     outcome
 }
 
-/// The form that the client asks for.
+/// The representation that the client prefers.
 fn negotiate<'a>(aggregate: &'a Aggregate, exchange: &Exchange) -> Result<&'a Representation, GatewayError> {
     let forms = &aggregate.shape.representations;
     let names: Vec<&str> = forms.iter().map(|form| &*form.media).collect();
@@ -104,31 +105,31 @@ fn negotiate<'a>(aggregate: &'a Aggregate, exchange: &Exchange) -> Result<&'a Re
     wished.and_then(|at| forms.get(at)).ok_or_else(|| {
         GatewayError::new(
             ErrorCode::RequestNotAcceptable,
-            format!("the answer can be had as {}", names.join(", ")),
+            format!("available representations: {}", names.join(", ")),
         )
     })
 }
 
-/// The request body, which every part gets. Ocelot copies it only if its length is known beforehand.
+/// The request body, which every part receives. In Ocelot mode it is copied only if its length is known in advance.
 async fn read_request_body(
     aggregate: &Aggregate,
     exchange: &Exchange,
     client: &mut dyn ClientBody,
 ) -> Result<RequestBody, GatewayError> {
-    let most = (aggregate.shape.max_request_bytes as u64).min(exchange.body.limit);
+    let max_bytes = (aggregate.shape.max_request_bytes as u64).min(exchange.body.limit);
     let expects = exchange.request.get_known(KnownHeader::Expect).is_some();
     match client.framing() {
         Framing::None => return Ok(RequestBody::default()),
         Framing::Chunked if aggregate.shape.ocelot => return Ok(RequestBody::default()),
-        Framing::Length(n) if n > most => {
+        Framing::Length(n) if n > max_bytes => {
             return Err(GatewayError::new(
                 ErrorCode::RequestBody,
-                format!("the request body is larger than {most} bytes"),
+                format!("the request body is larger than {max_bytes} bytes"),
             ));
         }
         _ => {}
     }
-    client.limit_body(most);
+    client.limit_body(max_bytes);
     if expects && client.bytes_received() == 0 {
         poll_fn(|cx| {
             client.send_informational(&Head::response(100, b"Continue"), cx);
@@ -140,15 +141,15 @@ async fn read_request_body(
     Ok(RequestBody { bytes, trailers: client.trailers().cloned() })
 }
 
-/// Waits for as long as the client does, and the aggregate may take.
+/// Awaits `work` while the client is connected, up to the timeout of the aggregate.
 async fn with_cancellation<T>(
     work: impl Future<Output = Result<T, GatewayError>>,
     aggregate: &Aggregate,
-    began: Instant,
+    started: Instant,
     client: &mut dyn ClientBody,
 ) -> Result<T, GatewayError> {
     let timeout = aggregate.shape.timeout;
-    until_deadline(work, client, timeout.map(|timeout| began + timeout)).await?.unwrap_or_else(|| {
+    until_deadline(work, client, timeout.map(|timeout| started + timeout)).await?.unwrap_or_else(|| {
         let detail = format!("the aggregate was not complete within {:?}", timeout.unwrap_or_default());
         Err(GatewayError::new(ErrorCode::BackendTimeout, detail))
     })
@@ -173,17 +174,17 @@ fn response(
             shape.max_response_bytes,
         )?,
     };
-    let mut answer = Response::local(200, &form.media, text);
+    let mut response = Response::local(200, &form.media, text);
     if shape.representations.len() > 1 {
-        answer.head.append(b"Vary", b"Accept");
+        response.head.append(b"Vary", b"Accept");
     }
     let missing: Vec<String> = compose::missing_parts(&parts).map(encode_route_key).collect();
     if !missing.is_empty() {
-        answer.head.append(PARTIAL_HEADER.as_bytes(), missing.join(", ").as_bytes());
-        // Nobody should find half an answer in a cache.
-        answer.head.append(b"Cache-Control", b"no-store");
+        response.head.append(PARTIAL_HEADER.as_bytes(), missing.join(", ").as_bytes());
+        // A partial response must not be stored by caches.
+        response.head.append(b"Cache-Control", b"no-store");
     }
-    Ok(answer)
+    Ok(response)
 }
 
 /// The placeholders of the aggregate, for templates.
@@ -199,14 +200,14 @@ fn placeholder_values(aggregate: &Aggregate, exchange: &Exchange) -> Vec<(String
     (0..part.names.len()).filter_map(value).collect()
 }
 
-/// A key as it may stand in a list in a header.
+/// Escapes a key for a list in a header value.
 fn encode_route_key(key: &str) -> String {
-    let mut out = Vec::new();
+    let mut encoded = Vec::new();
     for byte in key.bytes() {
         match is_tchar(byte) && byte != b'%' {
-            true => out.push(byte),
-            false => put_percent(byte, &mut out),
+            true => encoded.push(byte),
+            false => put_percent(byte, &mut encoded),
         }
     }
-    String::from_utf8(out).unwrap_or_default()
+    String::from_utf8(encoded).unwrap_or_default()
 }

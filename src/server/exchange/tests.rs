@@ -82,7 +82,7 @@ async fn a_connection_is_kept_alive_after_a_complete_response() {
 }
 
 #[tokio::test]
-async fn a_connection_is_closed_where_the_client_or_the_gateway_wants_it() {
+async fn a_connection_is_closed_if_the_client_or_the_gateway_requests_it() {
     for (fields, version, draining) in [
         (&[("Connection", "close")][..], Version::Http11, false),
         (&[], Version::Http10, false),
@@ -135,7 +135,7 @@ async fn a_client_that_closed_receives_nothing_and_is_logged_as_499() {
 }
 
 #[tokio::test]
-async fn a_response_that_breaks_off_ends_the_connection_visibly() {
+async fn a_truncated_response_is_visible_to_the_client() {
     let (mut scene, mut client) = (Scene::new("GET", "/broken", &[]), client());
     assert!(matches!(scene.serve(&mut client).await, NextAction::Linger));
     assert_eq!((&client.body[..], client.is_ended), (&b"one"[..], false));
@@ -143,7 +143,7 @@ async fn a_response_that_breaks_off_ends_the_connection_visibly() {
 }
 
 #[tokio::test]
-async fn where_only_the_close_delimits_a_body_a_broken_one_is_cut_off() {
+async fn a_truncated_body_delimited_by_close_resets_the_connection() {
     let (mut scene, mut client) = (Scene::new("GET", "/broken", &[]), client());
     client.version = Version::Http10;
     assert!(matches!(scene.serve(&mut client).await, NextAction::Close));
@@ -151,7 +151,7 @@ async fn where_only_the_close_delimits_a_body_a_broken_one_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_switch_of_protocols_becomes_a_tunnel() {
+async fn an_upgrade_becomes_a_tunnel() {
     let opening = [
         ("Connection", "Upgrade"),
         ("Upgrade", "websocket"),

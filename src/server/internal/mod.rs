@@ -41,12 +41,12 @@ use std::{
 };
 use upgrade::PendingUpgrade;
 
-/// A request extension: the client. Its identity, where the route authenticates, is an extension `Arc<Identity>`.
+/// A request extension: the client. If the route authenticates, its identity is the extension `Arc<Identity>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientInfo {
     /// The client's address as seen through trusted proxies.
     pub address: IpAddr,
-    /// The other end of the connection.
+    /// The remote address of the connection.
     pub peer: SocketAddr,
     /// Whether the client uses https, as seen through trusted proxies.
     pub is_tls: bool,
@@ -88,17 +88,17 @@ struct Call {
 }
 
 impl Call {
-    /// Waits for the response while the request body moves along, no longer than the client does.
+    /// Awaits the response while the request body is sent and the client is connected.
     async fn run(
         mut self,
         service: &InternalService,
         request: Request,
         client: &mut dyn ClientBody,
     ) -> Result<(ServiceResponse, Upload), GatewayError> {
-        let called = AssertUnwindSafe(async { service.call(request).await }).catch_unwind();
-        let mut called = pin!(called);
+        let response = AssertUnwindSafe(async { service.call(request).await }).catch_unwind();
+        let mut response = pin!(response);
         let response = poll_fn(|cx| {
-            if let Poll::Ready(done) = called.as_mut().poll(cx) {
+            if let Poll::Ready(done) = response.as_mut().poll(cx) {
                 return Poll::Ready(done.map_err(|_| panicked(service)));
             }
             if let Poll::Ready(Err(cause)) =
@@ -158,7 +158,7 @@ fn to_head(response: &ServiceResponse) -> Head {
     head
 }
 
-/// The response of the exchange; its body is still to come.
+/// The response of the exchange; its body is still to be sent.
 fn to_response(response: ServiceResponse, for_head: bool, upload: Upload) -> Response {
     let mut head = to_head(&response);
     if head.get(b"date").is_none() {
@@ -174,15 +174,17 @@ fn to_response(response: ServiceResponse, for_head: bool, upload: Upload) -> Res
     Response { head, body, ..Response::default() }
 }
 
-/// The connection of the client is joined to the stream that the service waits for.
+/// Connects the client connection to the stream that the service waits for.
 fn switch_protocols(
     service: &InternalService,
     response: ServiceResponse,
     pending: Option<PendingUpgrade>,
 ) -> RouteResult {
     let Some(backend) = pending.and_then(PendingUpgrade::accept) else {
-        let detail =
-            format!("the internal service \"{}\" switched protocols without a request", service.name());
+        let detail = format!(
+            "the internal service \"{}\" switched protocols without an upgrade request",
+            service.name()
+        );
         return Err(GatewayError::new(ErrorCode::GatewayInternal, detail));
     };
     let upgrade = Some(Upgrade { backend, guards: SmallVec::new() });

@@ -1,5 +1,5 @@
-//! The client's request body as the body of an internal request. The service polls it on its own; a chunk is read from the
-//! client only after the service has asked for one, so that back-pressure reaches the client.
+//! The client's request body as the body of an internal request. The service polls it independently; a chunk is read
+//! from the client only after the service polled for one, so that backpressure reaches the client.
 
 use crate::pipeline::{
     body::{BodyRead, Chunk, ClientBody, Framing},
@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// The two ends of a request body: what moves it along, and what the service reads.
+/// The two ends of a request body: the sender, and the body that the service reads.
 pub fn channel(framing: Framing) -> (Upload, Body) {
     let slot = Arc::new(Mutex::new(Slot::default()));
     let is_empty = matches!(framing, Framing::None | Framing::Length(0));
@@ -29,7 +29,7 @@ pub fn channel(framing: Framing) -> (Upload, Body) {
     (upload, body)
 }
 
-/// What both ends share: room for one chunk.
+/// The state shared by both ends: a buffer for one chunk.
 #[derive(Debug, Default)]
 struct Slot {
     chunk: Option<Bytes>,
@@ -45,9 +45,9 @@ struct Slot {
 enum State {
     #[default]
     Open,
-    /// All of it was received.
+    /// All of the body was received.
     Complete,
-    /// The rest will never arrive.
+    /// The body ended early.
     Aborted,
     /// The service dropped its end.
     Unread,
@@ -57,7 +57,7 @@ fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The sending end, driven by whatever serves the exchange.
+/// The sending end, polled by the exchange.
 #[derive(Debug)]
 pub struct Upload {
     slot: Arc<Mutex<Slot>>,
@@ -65,7 +65,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Moves the body along; sends `100 Continue` once the service asks for the body of a client that waits for that.
+    /// Sends available chunks; sends `100 Continue` when the service first reads the body of a client that expects it.
     pub fn poll_from_client(
         &mut self,
         cx: &mut Context,
@@ -79,7 +79,7 @@ impl Upload {
         self.poll(cx, client.as_body())
     }
 
-    /// Moves the body along; ready when nothing is left to do.
+    /// Sends available chunks; ready when nothing is left to send.
     pub fn poll(&mut self, cx: &mut Context, body: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         while !self.done {
             if !self.poll_wanted(cx) {
@@ -107,7 +107,7 @@ impl Upload {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the next chunk is wanted now, or never will be.
+    /// Whether the next chunk is requested; an error state counts as requested.
     fn poll_wanted(&mut self, cx: &mut Context) -> bool {
         let mut slot = lock(&self.slot);
         self.done = slot.state == State::Unread;
@@ -133,7 +133,7 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// A service that outlives the exchange learns that no more arrives.
+    /// Ends the body of a service that outlives the exchange.
     fn drop(&mut self) {
         if !self.done {
             self.finish(State::Aborted, None);
@@ -145,7 +145,7 @@ impl Drop for Upload {
 #[derive(Debug)]
 struct RequestBody {
     slot: Arc<Mutex<Slot>>,
-    /// Bytes to come, where the length is known.
+    /// Remaining bytes, if the length is known.
     remaining: Option<u64>,
 }
 
@@ -194,7 +194,7 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// The fields of a head; those that HTTP libraries do not accept are left out.
+/// The headers of a head; those that the `http` crate rejects are omitted.
 pub fn header_map(head: &Head) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(head.len());
     for (_, name, value) in head.fields() {

@@ -1,5 +1,5 @@
-//! The body of an internal service's response as the body of the exchange: polled while the client has room for it, so a
-//! slow client slows the service down.
+//! The body of an internal service's response as the body of the exchange: polled only while the client has room, so
+//! that a slow client slows the service down.
 
 use super::request_body::Upload;
 use crate::pipeline::{
@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// A response body that is being produced; the request body moves along with it.
+/// A response body that is being produced, while the request body is sent.
 pub struct ResponseBody {
     body: Body,
     chunk: Bytes,

@@ -38,7 +38,7 @@ async fn request(service: &InternalService, method: &[u8], client: &mut Scripted
     call(service, TIMEOUT, &mut exchange(method, &[]), HopByHop::default(), client).await
 }
 
-/// The body of a response, moving the request body along with it.
+/// Reads the response body while the request body is sent.
 async fn read_to_end(response: Response, client: &mut ScriptedClient) -> Result<Vec<u8>, GatewayError> {
     let Body::Stream(mut stream) = response.body else { return Ok(Vec::new()) };
     let mut body = Vec::new();
@@ -113,7 +113,7 @@ async fn bodies_stream_in_both_directions() {
 }
 
 #[tokio::test]
-async fn only_what_the_service_reads_is_taken_from_the_client() {
+async fn only_chunks_that_the_service_reads_are_received_from_the_client() {
     let service = service!(|request: Request| async move {
         let mut body = request.into_body().into_data_stream();
         body.next().await.unwrap().unwrap()
@@ -275,7 +275,7 @@ async fn an_upgraded_connection_is_a_byte_stream() {
 }
 
 #[tokio::test]
-async fn an_unrequested_switch_of_protocols_is_an_internal_error() {
+async fn an_unrequested_upgrade_is_an_internal_error() {
     let service = service!(|| async { StatusCode::SWITCHING_PROTOCOLS });
     let outcome = request(&service, b"GET", &mut ScriptedClient::with_body(&[])).await;
     assert_eq!(code(outcome), ErrorCode::GatewayInternal);

@@ -13,18 +13,18 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Bytes that may be on their way in each direction.
+/// The buffer size of each direction.
 const STREAM_CAPACITY: usize = 64 * 1024;
 
-/// The byte stream of an upgraded connection. The end of it is the end of the client's sending.
+/// The byte stream of an upgraded connection. Its end is the end of the client's sending direction.
 pub type UpgradedStream = DuplexStream;
 
-/// A request extension, present where the client asks for an upgrade that the gateway can carry (WebSocket).
+/// A request extension, present if the client requests an upgrade that the gateway supports (WebSocket).
 #[derive(Clone, Debug)]
 pub struct OnUpgrade(Arc<Mutex<Option<oneshot::Receiver<UpgradedStream>>>>);
 
 impl OnUpgrade {
-    /// The stream, once the response with status 101 was accepted. Await it in a task of its own: the response has to be
+    /// The stream, after the response with status 101 was accepted. Await it in a separate task: the response must be
     /// returned first.
     ///
     /// # Errors
@@ -36,18 +36,18 @@ impl OnUpgrade {
     }
 }
 
-/// The gateway's side of an upgrade that may happen.
+/// The gateway's side of a pending upgrade.
 #[derive(Debug)]
 pub struct PendingUpgrade(oneshot::Sender<UpgradedStream>);
 
-/// An upgrade that may happen: the gateway's side of it, and the service's.
+/// A pending upgrade: the gateway's side and the service's side.
 pub fn pair() -> (PendingUpgrade, OnUpgrade) {
     let (sender, receiver) = oneshot::channel();
     (PendingUpgrade(sender), OnUpgrade(Arc::new(Mutex::new(Some(receiver)))))
 }
 
 impl PendingUpgrade {
-    /// Hands the stream to the service; none where it no longer waits for it.
+    /// Passes the stream to the service; `None` if the service no longer waits for it.
     pub fn accept(self) -> Option<Box<dyn Duplex>> {
         let (gateway, service) = tokio::io::duplex(STREAM_CAPACITY);
         self.0.send(service).ok()?;
@@ -55,7 +55,7 @@ impl PendingUpgrade {
     }
 }
 
-/// The service as the other side of a tunnel.
+/// The service side of a tunnel.
 #[derive(Debug)]
 struct ServiceSide {
     stream: DuplexStream,

@@ -211,7 +211,7 @@ impl CacheCompiler<'_, '_> {
         }
         if let Some(list) = list.as_ref().filter(|list| !authenticated && !list.is_empty()) {
             let message = "responses vary by a claim, but callers do not authenticate";
-            self.context.diagnostics.warning(codes::NOBODY_TO_JUDGE, list.span, message).help(
+            self.context.diagnostics.warning(codes::CLAIMS_WITHOUT_AUTHENTICATION, list.span, message).help(
                 "set the scheme: \"AuthenticationOptions\": { \"AuthenticationProviderKeys\": [\"...\"] }",
             );
         }

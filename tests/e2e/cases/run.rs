@@ -80,9 +80,9 @@ fn refused(case: &Case, ended: &Ended) -> Outcome {
         .reasons()
         .iter()
         .filter_map(|reason| {
-            let wanted = codes_for(reason);
-            let found = wanted.iter().any(|c| !is_not_yet(c) && printed.iter().any(|p| p == c));
-            (!found).then(|| format!("{reason:?} wants one of {wanted:?}"))
+            let codes = codes_for(reason);
+            let found = codes.iter().any(|c| !is_not_yet(c) && printed.iter().any(|p| p == c));
+            (!found).then(|| format!("{reason:?} requires one of {codes:?}"))
         })
         .collect();
     if missing.is_empty() && ended.code.is_some_and(|c| c != 0) {
@@ -134,8 +134,8 @@ fn one_step(case: &Case, environment: &Environment, gateway: &Gateway, step: &Va
     if step["reset_calls"] == Value::Bool(true) {
         environment.origins.values().for_each(crate::support::origin::Origin::forget);
     }
-    if let Some(wanted) = step.get("websocket") {
-        return websocket(&environment.ports.fill(wanted), gateway, &step["expect"]);
+    if let Some(action) = step.get("websocket") {
+        return websocket(&environment.ports.fill(action), gateway, &step["expect"]);
     }
     if step.get("request").is_none() {
         return Vec::new();
@@ -154,28 +154,28 @@ fn one_step(case: &Case, environment: &Environment, gateway: &Gateway, step: &Va
 }
 
 /// Opens a WebSocket, sends the messages, and compares the responses.
-fn websocket(wanted: &Value, gateway: &Gateway, expected: &Value) -> Vec<String> {
-    let mut request = opening(wanted["path"].as_str().unwrap_or("/"));
-    request.headers.extend(pairs(&wanted["headers"]));
+fn websocket(action: &Value, gateway: &Gateway, expected: &Value) -> Vec<String> {
+    let mut request = opening(action["path"].as_str().unwrap_or("/"));
+    request.headers.extend(pairs(&action["headers"]));
     let (head, socket) = open(gateway.address, &request);
     let mut wrong = Vec::new();
     let status = expected["status"].as_u64().unwrap_or(101);
     if !head.start.contains(&format!(" {status} ")) {
-        wrong.push(format!("status {status} wanted, got {}", head.start));
+        wrong.push(format!("unexpected status {status}: {}", head.start));
     }
     let Some(mut socket) = socket else { return wrong };
-    let list = |key: &str| wanted[key].as_array().cloned().unwrap_or_default();
-    for said in list("send") {
-        let _ = socket.send(Message::text(text_of(&said)));
+    let list = |key: &str| action[key].as_array().cloned().unwrap_or_default();
+    for message in list("send") {
+        let _ = socket.send(Message::text(text_of(&message)));
     }
     for want in list("expect") {
         let want = Message::text(text_of(&want));
         match socket.read() {
             Ok(got) if got == want => {}
-            other => wrong.push(format!("{want:?} wanted, got {other:?}")),
+            other => wrong.push(format!("expected {want:?}, got {other:?}")),
         }
     }
-    let Some([code, reason]) = wanted["close"].as_array().map(Vec::as_slice) else { return wrong };
+    let Some([code, reason]) = action["close"].as_array().map(Vec::as_slice) else { return wrong };
     let code = u16::try_from(code.as_u64().unwrap_or(1000)).expect("a close code");
     let _ = socket.close(Some(CloseFrame { code: code.into(), reason: text_of(reason).into() }));
     let answered = loop {
@@ -186,17 +186,17 @@ fn websocket(wanted: &Value, gateway: &Gateway, expected: &Value) -> Vec<String>
         }
     };
     if answered != expected["close_code"].as_u64() {
-        wrong.push(format!("close code {} wanted, got {answered:?}", expected["close_code"]));
+        wrong.push(format!("expected close code {}, got {answered:?}", expected["close_code"]));
     }
     wrong
 }
 
 /// Sends the request(s) of a step.
-fn make(case: &Case, environment: &Environment, gateway: &Gateway, wanted: &Value) -> StepResult {
-    let wanted = environment.ports.fill(wanted);
-    let parallel = wanted["repeat_parallel"].as_u64();
-    let times = parallel.or(wanted["repeat"].as_u64()).unwrap_or(1);
-    let requests: Vec<Request> = (0..times).map(|i| request(case, &wanted, i)).collect();
+fn make(case: &Case, environment: &Environment, gateway: &Gateway, action: &Value) -> StepResult {
+    let action = environment.ports.fill(action);
+    let parallel = action["repeat_parallel"].as_u64();
+    let times = parallel.or(action["repeat"].as_u64()).unwrap_or(1);
+    let requests: Vec<Request> = (0..times).map(|i| request(case, &action, i)).collect();
     let start = Instant::now();
     let answers: Vec<expect::Answer> = if parallel.is_some() {
         std::thread::scope(|scope| {
@@ -205,7 +205,7 @@ fn make(case: &Case, environment: &Environment, gateway: &Gateway, wanted: &Valu
             all.into_iter().map(|t| t.join().expect("no panic")).collect()
         })
     } else {
-        requests.iter().map(|r| ask(gateway, r, &wanted["abort_after_ms"])).collect()
+        requests.iter().map(|r| ask(gateway, r, &action["abort_after_ms"])).collect()
     };
     StepResult { answers: requests.into_iter().zip(answers).collect(), took: start.elapsed() }
 }
@@ -220,32 +220,32 @@ fn ask(gateway: &Gateway, request: &Request, abort_after: &Value) -> expect::Ans
     client.ask(request).map_err(|fault| format!("{fault:?}"))
 }
 
-fn request(case: &Case, wanted: &Value, index: u64) -> Request {
-    let target = match wanted["path"].as_array() {
+fn request(case: &Case, action: &Value, index: u64) -> Request {
+    let target = match action["path"].as_array() {
         Some(list) => text_of(&list[usize::try_from(index).expect("fits") % list.len()]),
-        None => text_of(&wanted["path"]),
+        None => text_of(&action["path"]),
     };
-    let mut request = Request::new(wanted["method"].as_str().unwrap_or("GET"), &target);
+    let mut request = Request::new(action["method"].as_str().unwrap_or("GET"), &target);
     request.headers =
-        pairs(&wanted["headers"]).into_iter().map(|(n, v)| (n, header_value(case, &v))).collect();
-    request.body = body(wanted);
+        pairs(&action["headers"]).into_iter().map(|(n, v)| (n, header_value(case, &v))).collect();
+    request.body = body(action);
     request
 }
 
-fn body(wanted: &Value) -> Body {
-    if let Some(chunks) = wanted["chunks"].as_array() {
+fn body(action: &Value) -> Body {
+    if let Some(chunks) = action["chunks"].as_array() {
         return Body::Chunks(chunks.iter().map(|c| text_of(c).into_bytes()).collect(), Vec::new());
     }
-    let bytes = if let Some(n) = wanted["generate_body_bytes"].as_u64() {
+    let bytes = if let Some(n) = action["generate_body_bytes"].as_u64() {
         vec![b'x'; usize::try_from(n).expect("fits")]
-    } else if let Some(text) = wanted["body_base64"].as_str() {
+    } else if let Some(text) = action["body_base64"].as_str() {
         base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
-    } else if wanted["body"].is_null() {
+    } else if action["body"].is_null() {
         return Body::None;
     } else {
-        text_of(&wanted["body"]).into_bytes()
+        text_of(&action["body"]).into_bytes()
     };
-    if wanted["chunked"] == Value::Bool(true) {
+    if action["chunked"] == Value::Bool(true) {
         Body::Chunks(vec![bytes], Vec::new())
     } else {
         Body::CompleteResponse(bytes)

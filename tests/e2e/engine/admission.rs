@@ -64,8 +64,8 @@ fn rejections_carry_retry_after_and_responses_carry_the_remaining_quota() {
     let again: u64 = refused.header("Retry-After").and_then(|text| text.parse().ok()).expect("whole seconds");
     assert!((3590..=3600).contains(&again), "{again}");
     assert!(refused.header("X-RateLimit-Limit").is_none());
-    let nobody = gateway.get("/");
-    assert_eq!((nobody.status, error_code(&nobody)), (503, "rate_limit.client_id_missing".to_owned()));
+    let anonymous = gateway.get("/");
+    assert_eq!((anonymous.status, error_code(&anonymous)), (503, "rate_limit.client_id_missing".to_owned()));
 }
 
 #[test]
@@ -89,7 +89,11 @@ fn a_request_must_pass_all_limits_and_a_rejected_one_is_not_counted_by_the_other
     ]);
     let gateway = limited(&origin, &json!({ "RateLimitOptions": { "Limits": limits } }));
     let ask = |key: &str| gateway.ask(&Request::get("/").header("X-Key", key));
-    assert_eq!(ask("a").header("X-RateLimit-Limit"), Some("2"), "the limit with least left is told");
+    assert_eq!(
+        ask("a").header("X-RateLimit-Limit"),
+        Some("2"),
+        "the limit with the fewest remaining requests is reported"
+    );
     ask("a");
     for _ in 0..5 {
         let refused = ask("a");

@@ -275,16 +275,16 @@ fn templates_produce_the_media_type_the_client_accepts() {
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(ask("text/csv, application/json;q=0.1").text(), "1;2");
     assert_eq!(status_and_code(&ask("image/png")), (406, "request.not_acceptable".into()));
-    assert_eq!(user.calls(), 3, "nobody is asked for an answer that cannot be given");
+    assert_eq!(user.calls(), 3, "no part is requested for a response that cannot be composed");
 }
 
 #[test]
 fn a_client_disconnect_cancels_all_parts() {
-    let asked = Arc::new(AtomicUsize::new(0));
+    let requested = Arc::new(AtomicUsize::new(0));
     let slow = || {
-        let asked = Arc::clone(&asked);
+        let requested = Arc::clone(&requested);
         Origin::with(move |_| {
-            asked.fetch_add(1, Ordering::SeqCst);
+            requested.fetch_add(1, Ordering::SeqCst);
             StubResponse::new(200, "1").after(Duration::from_secs(20))
         })
     };
@@ -295,7 +295,7 @@ fn a_client_disconnect_cancels_all_parts() {
     let gateway = Gateway::start(&Setup::json(&over(document, &json!({ "AccessLog": true }))));
     let mut client = gateway.connect();
     client.send(Request::get("/all/7").bytes("gw.test"));
-    assert!(becomes_true(Duration::from_secs(5), || asked.load(Ordering::SeqCst) == 2));
+    assert!(becomes_true(Duration::from_secs(5), || requested.load(Ordering::SeqCst) == 2));
     drop(client);
     let idle =
         |route: &str| metric(&gateway, &format!("margay_requests_in_flight{{route=\"{route}\"}}")) == "0";
@@ -307,7 +307,7 @@ fn a_client_disconnect_cancels_all_parts() {
     let mut again = gateway.connect();
     again.send(Request::get("/b/1").bytes("gw.test"));
     assert!(
-        becomes_true(Duration::from_secs(5), || asked.load(Ordering::SeqCst) == 3),
+        becomes_true(Duration::from_secs(5), || requested.load(Ordering::SeqCst) == 3),
         "the place was given back"
     );
     let logged =
@@ -351,11 +351,11 @@ fn trailers_of_a_buffered_request_go_to_every_part() {
     let mut document = document(&[&a, &b], &json!({ "UpstreamHttpMethod": ["POST"] }));
     document["Routes"][1]["CacheOptions"] = json!({ "TtlSeconds": 30, "EnableContentHashing": true });
     let gateway = Gateway::with(&document);
-    let asked =
+    let template =
         Request::new("POST", "/all/1").header("TE", "trailers").chunks(&["he", "llo"]).trailer("X-Sum", "42");
     for target in ["/all/1", "/b/1"] {
-        let asked = Request { target: target.into(), ..asked.clone() };
-        assert_eq!(gateway.ask(&asked).status, 200, "{target}");
+        let template = Request { target: target.into(), ..template.clone() };
+        assert_eq!(gateway.ask(&template).status, 200, "{target}");
     }
     for seen in [a.last(), b.last()] {
         assert_eq!(
@@ -393,8 +393,8 @@ fn an_early_response_still_gets_the_rest_of_a_buffered_body() {
             "MaxRequestBodySize": "16MiB" }],
     }));
     let came = format!("{LENGTH:07}");
-    let asked = |target: &str| Request::new("POST", target).body(vec![b'x'; LENGTH]);
-    assert_eq!(gateway.ask(&asked("/a/1")).text(), came);
-    assert_eq!(gateway.ask(&asked("/c/1")).text(), came);
-    assert_eq!(gateway.ask(&asked("/all/2")).text(), format!(r#"{{"a":{came},"b":{came}}}"#));
+    let upload = |target: &str| Request::new("POST", target).body(vec![b'x'; LENGTH]);
+    assert_eq!(gateway.ask(&upload("/a/1")).text(), came);
+    assert_eq!(gateway.ask(&upload("/c/1")).text(), came);
+    assert_eq!(gateway.ask(&upload("/all/2")).text(), format!(r#"{{"a":{came},"b":{came}}}"#));
 }

@@ -177,12 +177,12 @@ fn the_backend_gets_the_remaining_time() {
         &json!({}),
     ));
     assert_eq!(gateway.get("/").status, 200);
-    assert!(origin.last().header("grpc-timeout").is_some_and(|told| told.ends_with('m')));
-    for (said, told) in [("100m", "100m"), ("9S", "m"), ("soon", "m")] {
-        assert_eq!(gateway.ask(&Request::get("/").header("grpc-timeout", said)).status, 200);
+    assert!(origin.last().header("grpc-timeout").is_some_and(|value| value.ends_with('m')));
+    for (sent, suffix) in [("100m", "100m"), ("9S", "m"), ("soon", "m")] {
+        assert_eq!(gateway.ask(&Request::get("/").header("grpc-timeout", sent)).status, 200);
         let seen = origin.last();
-        let header = seen.header("grpc-timeout").expect("told");
-        assert!(header.ends_with(told) && header != said || said == told, "{said}: {header}");
+        let header = seen.header("grpc-timeout").expect("a deadline");
+        assert!(header.ends_with(suffix) && header != sent || sent == suffix, "{sent}: {header}");
     }
 }
 

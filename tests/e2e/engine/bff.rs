@@ -145,10 +145,10 @@ fn the_web_front_end_is_matched_by_host_and_compressed() {
     assert_eq!(items.header("content-security-policy"), Some("default-src 'self'"));
     assert_eq!(items.header("access-control-allow-origin"), Some("https://shop.example"));
     assert_eq!((items.header("x-instance"), items.header("content-encoding")), (None, None));
-    let heard = scene.catalog.last();
-    assert_eq!((heard.header("x-channel"), heard.header("x-workstation")), (Some("web"), None));
-    let stranger = once(scene.web, &Request::get("/items")).expect("a response");
-    assert_eq!((stranger.status, &stranger.json()["code"]), (404, &json!("route.not_found")));
+    let received = scene.catalog.last();
+    assert_eq!((received.header("x-channel"), received.header("x-workstation")), (Some("web"), None));
+    let unmatched = once(scene.web, &Request::get("/items")).expect("a response");
+    assert_eq!((unmatched.status, &unmatched.json()["code"]), (404, &json!("route.not_found")));
     assert_eq!(scene.web(post("/orders", 512)).status, 201);
     assert_eq!(scene.web(post("/orders", 2048)).status, 413);
 }
@@ -162,8 +162,11 @@ fn the_mobile_front_end_is_matched_by_header_with_smaller_limits() {
     assert!(home.length * 4 < whole.length, "{} is not much less than {}", home.length, whole.length);
     let account = scene.mobile(Request::get("/account"));
     assert_eq!((account.status, account.header("content-security-policy")), (200, None));
-    let heard = scene.accounts.last();
-    assert_eq!((heard.header("x-channel"), heard.header("x-app-version")), (Some("mobile"), Some("3.2")));
+    let received = scene.accounts.last();
+    assert_eq!(
+        (received.header("x-channel"), received.header("x-app-version")),
+        (Some("mobile"), Some("3.2"))
+    );
     let items = scene.mobile(Request::get("/items").header("Accept-Encoding", "gzip"));
     assert_eq!(unzipped(&items, "gzip")[2]["name"], "desk");
     assert_eq!(
@@ -194,8 +197,11 @@ fn a_workstation_is_identified_only_by_its_certificate() {
     );
     let account = scene.desktop(&Request::get("/desktop/account").header("X-Workstation", "eve"));
     assert_eq!(account.status, 200);
-    let heard = scene.accounts.last();
-    assert_eq!((heard.header("x-workstation"), heard.header("x-channel")), (Some("ann"), Some("desktop")));
+    let received = scene.accounts.last();
+    assert_eq!(
+        (received.header("x-workstation"), received.header("x-channel")),
+        (Some("ann"), Some("desktop"))
+    );
     assert_eq!(scene.desktop(&post("/desktop/orders", 2048)).text(), (2048 << 10).to_string());
     for address in [scene.web, scene.mobile] {
         for path in ["/desktop/home", "/desktop/account", "/desktop/items"] {
@@ -204,8 +210,10 @@ fn a_workstation_is_identified_only_by_its_certificate() {
         }
     }
     let config = scene.authority.client(None);
-    let nobody = Client::secure(scene.desktop, "localhost", config);
-    assert!(nobody.map_or(true, |mut client| client.ask(&Request::get("/desktop/home")).is_err()));
+    let without_certificate = Client::secure(scene.desktop, "localhost", config);
+    assert!(
+        without_certificate.map_or(true, |mut client| client.ask(&Request::get("/desktop/home")).is_err())
+    );
     assert_eq!(scene.orders.last().method, "POST");
 }
 
@@ -234,8 +242,11 @@ fn graphql_passes_as_any_post() {
     let ask = || Request::new("POST", "/graphql").header("Content-Type", "application/json").body(question);
     for answer in [scene.web(ask()), scene.mobile(ask())] {
         assert_eq!((answer.status, answer.text().as_str()), (200, question));
-        let heard = scene.accounts.last();
-        assert_eq!((heard.raw_path(), heard.header("content-type")), ("/graphql", Some("application/json")));
+        let received = scene.accounts.last();
+        assert_eq!(
+            (received.raw_path(), received.header("content-type")),
+            ("/graphql", Some("application/json"))
+        );
     }
 }
 

@@ -190,7 +190,7 @@ fn coalesced_requests_are_released_when_the_response_is_private_or_missing() {
                 std::thread::spawn(move || gateway.get("/x").status)
             })
             .collect();
-        assert!(asking.into_iter().all(|asked| asked.join().is_ok_and(|got| got == status)));
+        assert!(asking.into_iter().all(|request| request.join().is_ok_and(|got| got == status)));
         assert!(began.elapsed() < Duration::from_secs(2), "one after the other: {:?}", began.elapsed());
         assert_eq!(origin.calls(), 5);
     }

@@ -128,7 +128,7 @@ fn requests_with_different_credentials_are_not_coalesced() {
             })
         })
         .collect();
-    assert!(asking.into_iter().all(|asked| asked.join().is_ok_and(|own| own)));
+    assert!(asking.into_iter().all(|request| request.join().is_ok_and(|own| own)));
 }
 
 fn token(sub: &str) -> String {

@@ -63,7 +63,7 @@ fn a_scan_stays_within_the_cache_memory_and_keeps_frequent_entries() {
     assert!(grown <= BOUND * 5 / 4, "grown by {grown} bytes, the bound is {BOUND}");
     let used = gateway.ask(&Request::get("/used").header("Host", "gw"));
     assert!(
-        used.header("cache-status").is_some_and(|said| said.contains("; hit")),
+        used.header("cache-status").is_some_and(|value| value.contains("; hit")),
         "{:?}",
         used.header("cache-status")
     );

@@ -24,15 +24,15 @@ import fs from 'fs'
 const { default: suites } = await import(process.argv[1] + '/tests/index.mjs')
 const { determineTestResult } = await import(process.argv[1] + '/lib/display.mjs')
 const results = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'))
-const told = { required: [0, 0, []], optimal: [0, 0, []], check: [0, 0, []] }
+const counts = { required: [0, 0, []], optimal: [0, 0, []], check: [0, 0, []] }
 for (const test of suites.flatMap(suite => suite.tests).filter(test => !test.browser_only)) {
-  const kind = told[test.kind || 'required']
+  const kind = counts[test.kind || 'required']
   const passes = ['\u2705', 'Y'].includes(determineTestResult(suites, test.id, results)[2])
   kind[0] += passes
   kind[1] += 1
   if (!passes) kind[2].push(test.id)
 }
-console.log(JSON.stringify(told))
+console.log(JSON.stringify(counts))
 ";
 
 /// Kills the child process when dropped.
@@ -52,8 +52,8 @@ fn suite(version: &str) -> PathBuf {
     let package = home.join("node_modules/http-cache-tests");
     if !package.join("cli.mjs").exists() {
         std::fs::create_dir_all(&home).expect("a directory below target");
-        let wanted = format!("http-cache-tests@{version}");
-        let arguments = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev", &wanted];
+        let package = format!("http-cache-tests@{version}");
+        let arguments = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev", &package];
         let installed = Command::new("npm").args(arguments).current_dir(&home).output();
         let installed = installed.expect("npm is there: .ci/need npm");
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
@@ -80,34 +80,34 @@ fn run(package: &Path) -> Value {
     assert!(crate::support::becomes_true(Duration::from_secs(20), wait), "the suite's server does not start");
     let route = document(port, &json!({ "CacheOptions": { "Mode": "Http" } }), &json!({}));
     let gateway = Gateway::start(&Setup::json(&route).threads(2));
-    let asked =
+    let results_json =
         node(package, "cli.mjs", port, &format!("http://{}", gateway.address)).output().expect("node runs");
     let results = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(results.path(), &asked.stdout).expect("write the results");
+    std::fs::write(results.path(), &results_json.stdout).expect("write the results");
     let count = Command::new("node")
         .args(["--no-warnings", "--input-type=module", "-e", COUNT])
         .args([package, results.path()])
         .output()
         .expect("node runs");
-    let told = serde_json::from_slice(&count.stdout);
-    told.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&count.stderr)))
+    let counts = serde_json::from_slice(&count.stdout);
+    counts.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&count.stderr)))
 }
 
 #[test]
 fn the_public_cache_test_suite_has_no_new_failures() {
     let text = include_str!("../../cache-suite.toml");
-    let least: MinimumCounts = toml::from_str(text).expect("tests/cache-suite.toml");
-    let told = run(&suite(&least.version));
-    let passed = |kind: &str| told[kind][0].as_u64().unwrap_or(0);
+    let minimum: MinimumCounts = toml::from_str(text).expect("tests/cache-suite.toml");
+    let counts = run(&suite(&minimum.version));
+    let passed = |kind: &str| counts[kind][0].as_u64().unwrap_or(0);
     announce(&format!(
         "cache suite: {} of {} required, {} of {} optimal pass; not: {} {}",
-        told["required"][0],
-        told["required"][1],
-        told["optimal"][0],
-        told["optimal"][1],
-        told["required"][2],
-        told["optimal"][2],
+        counts["required"][0],
+        counts["required"][1],
+        counts["optimal"][0],
+        counts["optimal"][1],
+        counts["required"][2],
+        counts["optimal"][2],
     ));
-    assert!(passed("required") >= least.required, "required: {told}");
-    assert!(passed("optimal") >= least.optimal, "optimal: {told}");
+    assert!(passed("required") >= minimum.required, "required: {counts}");
+    assert!(passed("optimal") >= minimum.optimal, "optimal: {counts}");
 }

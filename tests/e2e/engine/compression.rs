@@ -51,7 +51,7 @@ fn compressing(port: u16) -> Gateway {
 fn serving(fields: &'static [(&str, &str)]) -> Origin {
     Origin::with(move |seen| {
         let answer = StubResponse::new(200, text()).header("Content-Type", "application/json");
-        let answer = answer.header("X-Asked", seen.header("accept-encoding").unwrap_or("nothing"));
+        let answer = answer.header("X-Accepted", seen.header("accept-encoding").unwrap_or("nothing"));
         fields.iter().fold(answer, |answer, (name, value)| answer.header(name, value))
     })
 }
@@ -65,15 +65,15 @@ fn every_coding_is_negotiated_and_decodes_to_the_original() {
     let origin =
         serving(&[("ETag", "\"v1\""), ("Accept-Ranges", "bytes"), ("Content-Digest", "sha-256=:x:")]);
     let gateway = compressing(origin.port());
-    for (asked, given) in [
+    for (accepted, given) in [
         ("gzip", "gzip"),
         ("gzip, br", "br"),
         ("gzip, deflate, br, zstd", "zstd"),
         ("gzip;q=1, br;q=0.5", "gzip"),
         ("*", "zstd"),
     ] {
-        let answer = gateway.ask(&accepting(asked));
-        assert_eq!(answer.header("content-encoding"), Some(given), "{asked}");
+        let answer = gateway.ask(&accepting(accepted));
+        assert_eq!(answer.header("content-encoding"), Some(given), "{accepted}");
         assert_eq!(decoded(&answer).expect("sound"), text());
         assert!(answer.length < text().len() as u64 / 4, "{given}: {}", answer.length);
         assert_eq!(
@@ -81,7 +81,7 @@ fn every_coding_is_negotiated_and_decodes_to_the_original() {
             (Some("W/\"v1\""), Some("Accept-Encoding"))
         );
         assert_eq!((answer.header("accept-ranges"), answer.header("content-digest")), (None, None));
-        assert_eq!(answer.header("x-asked"), Some(asked), "the service hears what the client takes");
+        assert_eq!(answer.header("x-accepted"), Some(accepted), "the backend receives Accept-Encoding");
         assert!(answer.keeps_alive());
     }
     let page = gateway.admin("/metrics").text();
@@ -130,12 +130,12 @@ fn curl_decodes_the_response_over_http_1_and_2() {
     let write = " %{http_version} %{header_json}";
     for version in ["--http1.1", "--http2-prior-knowledge"] {
         for coding in ["gzip", "br", "zstd"] {
-            let asked = format!("Accept-Encoding: {coding}");
-            let arguments = ["-sS", "--compressed", version, "-H", &asked, "-w", write, &url];
-            let said = Command::new("curl").args(arguments).output().expect("curl");
-            let said = String::from_utf8(said.stdout).expect("text");
-            assert!(said.starts_with(&text()), "{coding}: {said}");
-            assert!(said.contains(&format!("\"content-encoding\":[\"{coding}\"]")), "{said}");
+            let header = format!("Accept-Encoding: {coding}");
+            let arguments = ["-sS", "--compressed", version, "-H", &header, "-w", write, &url];
+            let output = Command::new("curl").args(arguments).output().expect("curl");
+            let output = String::from_utf8(output.stdout).expect("text");
+            assert!(output.starts_with(&text()), "{coding}: {output}");
+            assert!(output.contains(&format!("\"content-encoding\":[\"{coding}\"]")), "{output}");
         }
     }
 }

@@ -74,7 +74,7 @@ fn an_unreachable_or_invalid_store_at_startup_falls_back_to_the_files() {
     let gateway = Gateway::with(&file(consul.port(), &routes(origin.port(), "file")));
     assert_eq!(gateway.get("/x").text(), "/file/x");
     assert!(
-        gateway.process.stderr().contains("the files serve until it can"),
+        gateway.process.stderr().contains("using the configuration files until then"),
         "{}",
         gateway.process.stderr()
     );

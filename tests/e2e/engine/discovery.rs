@@ -49,12 +49,15 @@ fn a_registry_change_is_applied_within_one_watch_interval() {
     let first = gateway.get("/a?b=1").text();
     let second = gateway.get("/a?b=1").text();
     assert!(first == "one /a?b=1" && second == "two /a?b=1", "{first}, {second}");
-    let turns = consul.asked("/v1/health/service/shop");
+    let queries = consul.query_count("/v1/health/service/shop");
     consul.set("shop", &[two.port()]);
     let since = Instant::now();
     assert!(becomes_true(WAIT_TIMEOUT, || (0..4).all(|_| gateway.get("/").text() == "two /")));
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
-    assert!(consul.asked("/v1/health/service/shop") <= turns + 2, "the question was held, not repeated");
+    assert!(
+        consul.query_count("/v1/health/service/shop") <= queries + 2,
+        "the question was held, not repeated"
+    );
     consul.set("shop", &[]);
     assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/").status == 503));
     let refused = gateway.get("/");
@@ -85,8 +88,8 @@ fn an_unreachable_registry_keeps_the_last_endpoints_and_recovers() {
     consul.break_down(None);
     assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/").text() == "two /"));
     assert!(up(1));
-    let said = gateway.process.stderr();
-    assert!(said.contains("cannot watch service") && !said.contains("s3cret"), "{said}");
+    let log = gateway.process.stderr();
+    assert!(log.contains("cannot watch service") && !log.contains("s3cret"), "{log}");
 }
 
 #[test]
@@ -128,12 +131,12 @@ fn a_reload_keeps_discovered_endpoints_and_clusters_may_use_their_own_registry()
     consul.set("shop", &[one.port()]);
     let gateway = Gateway::with(&document(consul.port(), &json!({})));
     assert_eq!(gateway.get("/").text(), "one /");
-    let asked = consul.asked("/v1/health/");
+    let queries = consul.query_count("/v1/health/");
     let mut changed = document(consul.port(), &json!({}));
     changed["Routes"][0]["DownstreamPathTemplate"] = json!("/changed/{everything}");
     gateway.write(&changed.to_string());
     assert!(becomes_true(WAIT_TIMEOUT, || gateway.get("/x").text() == "one /changed/x"));
-    assert!(consul.asked("/v1/health/") <= asked + 1, "the same question goes on");
+    assert!(consul.query_count("/v1/health/") <= queries + 1, "the watch continues");
     let clusters = json!({
         "Routes": [{ "UpstreamPathTemplate": "/c", "DownstreamPathTemplate": "/own", "DownstreamCluster": "own" }],
         "Clusters": { "own": { "ServiceName": "shop", "DownstreamScheme": "http", "Discovery": provider(consul.port()) } },
@@ -182,14 +185,14 @@ fn unknown_services_are_a_cheap_404() {
         200,
         "{statuses:?}"
     );
-    assert!(consul.asked("/v1/health/service/x") <= 80 * 2, "at most so many names at one time");
+    assert!(consul.query_count("/v1/health/service/x") <= 80 * 2, "a bounded number of concurrent lookups");
     assert_eq!(gateway.get("/shop/").text(), "one /", "those that are known are served on");
     for odd in ["/", "/a%2Fb/", "/%00/", "/a:b/"] {
         let status = gateway.ask(&Request::get(odd)).status;
         assert!(matches!(status, 400 | 404), "{odd}: {status}");
     }
     let metrics = gateway.admin("/metrics").text();
-    assert!(!metrics.contains("nobody") && !metrics.contains("x17"), "a stranger's names are no labels");
+    assert!(!metrics.contains("nobody") && !metrics.contains("x17"), "names from requests are not labels");
 }
 
 #[test]

@@ -65,13 +65,13 @@ fn instances(from: usize, count: usize, port: u16) -> String {
 
 /// Sends requests until the flag is set; returns their number.
 fn load(gateway: &Gateway, over: &AtomicBool) -> usize {
-    let (mut client, mut asked) = (Client::connect(gateway.address), 0);
+    let (mut client, mut requests) = (Client::connect(gateway.address), 0);
     while !over.load(Ordering::Relaxed) {
         let answer = client.ask(&Request::get("/")).expect("a response");
-        assert_eq!(answer.status, 200, "after {asked} requests: {}", answer.text());
-        asked += 1;
+        assert_eq!(answer.status, 200, "after {requests} requests: {}", answer.text());
+        requests += 1;
     }
-    asked
+    requests
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
         line.and_then(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).unwrap_or(0)
     };
     let over = AtomicBool::new(false);
-    let asked: usize = std::thread::scope(|scope| {
+    let requests: usize = std::thread::scope(|scope| {
         let stop_guard = StopGuard(&over);
         let loads: Vec<_> = (0..4).map(|_| scope.spawn(|| load(&gateway, &over))).collect();
         // All appear, others replace them, most disappear, and again.
@@ -100,7 +100,7 @@ fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
         drop(stop_guard);
         loads.into_iter().map(|load| load.join().expect("no request failed")).sum()
     });
-    assert!(asked > 1000, "{asked} requests");
+    assert!(requests > 1000, "{requests} requests");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn srv_records_give_hosts_and_ports_for_their_ttl() {
     let mut document = document(&json!({ "Type": "DnsSrv" }), &dns);
     document["Routes"][0]["ServiceName"] = json!("_http._tcp.shop.test");
     let gateway = Gateway::with(&document);
-    assert_eq!(gateway.get("/").status, 503, "nobody knows the name yet");
+    assert_eq!(gateway.get("/").status, 503, "the name does not exist yet");
     server.records("_http._tcp.shop.test", 1, vec![record(&one, 1), record(&two, 2)]);
     assert!(says(&gateway, "one"));
     server.records("_http._tcp.shop.test", 1, vec![record(&two, 2)]);
@@ -163,8 +163,8 @@ fn eureka_is_read_once_then_polled_for_deltas() {
     let gateway = Gateway::with(&document(&registry, &json!({})));
     assert!(says(&gateway, "one"));
     assert!(says(&gateway, "two"));
-    let asked = eureka.seen().iter().filter(|seen| seen.path == "/eureka/apps").count();
-    assert_eq!(asked, 1);
+    let requests = eureka.seen().iter().filter(|seen| seen.path == "/eureka/apps").count();
+    assert_eq!(requests, 1);
 }
 
 #[test]

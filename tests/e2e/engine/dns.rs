@@ -44,9 +44,9 @@ fn a_dns_change_moves_traffic_and_pooled_connections_within_the_ttl() {
     server.addresses("shop.test", 2, &["127.0.0.2"]);
     let changed = Instant::now();
     assert!(becomes_true(Duration::from_secs(10), || {
-        let said = gateway.get("/");
-        assert_eq!(said.status, 200, "{}", said.text());
-        said.text() == "two"
+        let response = gateway.get("/");
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.text() == "two"
     }));
     // Two seconds, and half a second for a busy machine.
     assert!(changed.elapsed() < Duration::from_millis(2500), "{:?}", changed.elapsed());
@@ -65,8 +65,8 @@ fn while_dns_is_unreachable_the_last_addresses_are_used() {
     assert_eq!(gateway.get("/").text(), "one");
     for mood in [ServerMode::Failing, ServerMode::Silent] {
         server.mood(mood);
-        let asked = server.asked("shop.test");
-        assert!(becomes_true(Duration::from_secs(10), || server.asked("shop.test") > asked + 2));
+        let queries = server.query_count("shop.test");
+        assert!(becomes_true(Duration::from_secs(10), || server.query_count("shop.test") > queries + 2));
         one.hang_up();
         assert_eq!(gateway.get("/").text(), "one");
     }

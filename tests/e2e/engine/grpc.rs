@@ -74,9 +74,9 @@ async fn serve(request: Request<RecvStream>, mut respond: Respond) {
 }
 
 async fn gateway(port: u16, more: Value) -> Gateway {
-    let spoken =
+    let version_options =
         json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionOrHigher" });
-    let document = document(port, &over(spoken, &more), &json!({}));
+    let document = document(port, &over(version_options, &more), &json!({}));
     tokio::task::spawn_blocking(move || Gateway::with(&document)).await.expect("a gateway")
 }
 
@@ -152,8 +152,9 @@ fn a_backend_error_status_is_relayed_unchanged() {
 #[test]
 fn gateway_errors_have_a_grpc_status_and_no_body() {
     run(async {
-        let nobody = gateway(crate::support::ports::free(), json!({})).await;
-        let answer = call_with(&mut Client::connect(nobody.address).await, "/echo.Echo/Unary", &["x"]).await;
+        let unreachable = gateway(crate::support::ports::free(), json!({})).await;
+        let answer =
+            call_with(&mut Client::connect(unreachable.address).await, "/echo.Echo/Unary", &["x"]).await;
         assert_eq!((answer.status(), answer.header("grpc-status")), (200, Some("14")));
         assert_eq!(answer.header("content-type"), Some("application/grpc"));
         assert!(answer.body.is_empty() && answer.header("grpc-message").is_some());

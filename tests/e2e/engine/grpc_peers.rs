@@ -31,9 +31,9 @@ async fn start(
     rest: Value,
 ) -> (Gateway, SocketAddr) {
     let scheme = if secure.is_some() { "https" } else { "http" };
-    let spoken = json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact",
+    let version_options = json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact",
         "DownstreamScheme": scheme, "DangerousAcceptAnyServerCertificateValidator": secure.is_some() });
-    let document = document(port, &over(spoken, &route), &rest);
+    let document = document(port, &over(version_options, &route), &rest);
     let start = move || match secure {
         Some(authority) => over_tls(&authority, &document),
         None => {
@@ -87,13 +87,13 @@ fn backend_metadata_and_errors_are_relayed_unchanged() {
     for secure in [false, true] {
         run(async {
             let Scene { client, .. } = &scene(secure, json!({}), json!({})).await;
-            let mut asked = Request::new(Bytes::new());
-            asked.metadata_mut().insert("x-asked", "a, b".parse().expect("a value"));
+            let mut call = Request::new(Bytes::new());
+            call.metadata_mut().insert("x-echo", "a, b".parse().expect("a value"));
             let binary = tonic::metadata::MetadataValue::from_bytes(&[0, 255, 128]);
-            asked.metadata_mut().insert_bin("x-asked-bin", binary.clone());
-            let answer = client.unary(asked).await.expect("a response");
-            assert_eq!(answer.metadata().get("x-asked").map(|v| v.as_bytes()), Some(&b"a, b"[..]));
-            assert_eq!(answer.metadata().get_bin("x-asked-bin"), Some(&binary));
+            call.metadata_mut().insert_bin("x-echo-bin", binary.clone());
+            let answer = client.unary(call).await.expect("a response");
+            assert_eq!(answer.metadata().get("x-echo").map(|v| v.as_bytes()), Some(&b"a, b"[..]));
+            assert_eq!(answer.metadata().get_bin("x-echo-bin"), Some(&binary));
             let failed = client.ask("fail").await.expect_err("it fails");
             assert_eq!((failed.code(), failed.message()), (Code::NotFound, "no such thing: 100 %"));
             assert_eq!(failed.details(), b"\x01\x02");
@@ -113,14 +113,14 @@ fn a_deadline_reaches_the_backend_and_a_canceled_call_is_canceled_there() {
     for secure in [false, true] {
         run(async {
             let Scene { client, seen, .. } = &scene(secure, json!({}), json!({})).await;
-            let mut asked = Request::new(Bytes::new());
-            asked.set_timeout(Duration::from_secs(9));
-            let answer = client.unary(asked).await.expect("a response");
+            let mut call = Request::new(Bytes::new());
+            call.set_timeout(Duration::from_secs(9));
+            let answer = client.unary(call).await.expect("a response");
             assert!(answer.metadata().contains_key("x-time"), "{:?}", answer.metadata());
-            let mut asked = Request::new(Bytes::from_static(b"slow"));
-            asked.set_timeout(Duration::from_millis(200));
+            let mut call = Request::new(Bytes::from_static(b"slow"));
+            call.set_timeout(Duration::from_millis(200));
             let began = Instant::now();
-            let late = client.unary(asked).await.expect_err("it is late");
+            let late = client.unary(call).await.expect_err("it is late");
             assert!(matches!(late.code(), Code::DeadlineExceeded | Code::Cancelled), "{late:?}");
             assert!(began.elapsed() < Duration::from_secs(5));
             until(|| seen.cancelled.load(SeqCst) == 1).await;
@@ -157,9 +157,9 @@ fn gateway_errors_are_valid_grpc_statuses() {
         run(async {
             let own = secure.then(|| self_signed("localhost"));
             let (service, seen) = service(own.as_ref()).await;
-            let nobody = ports::free();
+            let unused_port = ports::free();
             let cases = [
-                (nobody, json!({}), json!({}), Code::Unavailable),
+                (unused_port, json!({}), json!({}), Code::Unavailable),
                 (service.port(), asks.clone(), scheme.clone(), Code::Unauthenticated),
                 (service.port(), blocked.clone(), json!({}), Code::PermissionDenied),
                 (service.port(), nowhere.clone(), json!({}), Code::Unimplemented),

@@ -24,9 +24,9 @@ fn a_request_reaches_an_http_1_backend() {
     let gateway = gateway(origin.port());
     let answer = run(async {
         let mut client = Client::connect(gateway.address).await;
-        let asked =
+        let request =
             request("POST", "/a?b=c", &[("content-length", "5"), ("cookie", "a=1"), ("cookie", "b=2")]);
-        let (answer, mut body) = client.begin(asked, false).await;
+        let (answer, mut body) = client.begin(request, false).await;
         body.send_data(Bytes::from_static(b"hello"), true).expect("sent");
         whole(answer.await.expect("a response")).await.expect("a body")
     });
@@ -307,8 +307,9 @@ fn curl_and_nghttp_are_served() {
     let origin = Origin::with(|seen| StubResponse::new(200, format!("{} {}", seen.path, seen.body.len())));
     let gateway = gateway(origin.port());
     let url = format!("http://{}/a", gateway.address);
-    let said = tool("curl", &["-sS", "--http2-prior-knowledge", "-w", " %{http_version}", "-d", "xyz", &url]);
-    assert_eq!(said, "/a 3 2");
+    let output =
+        tool("curl", &["-sS", "--http2-prior-knowledge", "-w", " %{http_version}", "-d", "xyz", &url]);
+    assert_eq!(output, "/a 3 2");
     assert_eq!(tool("nghttp", &[&url]), "/a 0");
 }
 
@@ -327,8 +328,8 @@ fn h2load_completes_with_more_streams_than_allowed() {
         ("3000", &["-c", "2", "-m", "400"]),
         ("2000", &["-c", "20", "-m", "50", "-d", body]),
     ] {
-        let said = tool("h2load", &[&["-n", count], more, &[&url]].concat());
-        assert!(said.contains(&format!("{count} succeeded, 0 failed, 0 errored")), "{more:?}: {said}");
+        let output = tool("h2load", &[&["-n", count], more, &[&url]].concat());
+        assert!(output.contains(&format!("{count} succeeded, 0 failed, 0 errored")), "{more:?}: {output}");
         total += count.parse::<usize>().expect("a number");
         assert!(becomes_true(RESPONSE_TIMEOUT, || origin.calls() == total), "{more:?}: {}", origin.calls());
     }

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 fn exact(port: u16, route: &Value) -> Gateway {
-    let spoken =
+    let version_options =
         json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
-    Gateway::with(&document(port, &super::over(spoken, route), &json!({})))
+    Gateway::with(&document(port, &super::over(version_options, route), &json!({})))
 }
 
 /// The gateway in front of an HTTP/2 backend; started outside the runtime, which must continue.
@@ -32,12 +32,14 @@ async fn ask(gateway: &Arc<Gateway>, request: Plain) -> crate::support::client::
 
 /// Responds with the received body, the method, the path and a trailer.
 async fn echo(mut request: Request<RecvStream>, mut respond: Respond) {
-    let told = format!("{} {}", request.method(), request.uri().path_and_query().expect("a path"));
+    let received = format!("{} {}", request.method(), request.uri().path_and_query().expect("a path"));
     let te = request.headers().contains_key("te");
     let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
     let Ok((body, trailers)) = drain(request.body_mut()).await else { return };
-    let response =
-        Response::builder().header("x-told", told).header("x-te", te.to_string()).header("x-host", host);
+    let response = Response::builder()
+        .header("x-received", received)
+        .header("x-te", te.to_string())
+        .header("x-host", host);
     let mut stream = respond.send_response(response.body(()).expect("a head"), false).expect("sent");
     stream.send_data(Bytes::from(body), false).expect("sent");
     let mut sum = HeaderMap::new();
@@ -57,12 +59,12 @@ fn clients_of_both_versions_are_served_with_their_trailers() {
             .trailer("X-Check", "7");
         let answer = ask(&gateway, old).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
-        assert_eq!(answer.head.get("x-told"), Some("POST /a?b=c"));
+        assert_eq!(answer.head.get("x-received"), Some("POST /a?b=c"));
         assert_eq!(answer.head.get("x-host"), Some(&*service.to_string()));
         assert_eq!(answer.trailers, [("x-sum".to_owned(), "7".to_owned())]);
         let mut client = Client::connect(gateway.address).await;
         let answer = client.get("/x").await.expect("a response");
-        assert_eq!((answer.header("x-told"), answer.trailer("x-sum")), (Some("GET /x"), Some("none")));
+        assert_eq!((answer.header("x-received"), answer.trailer("x-sum")), (Some("GET /x"), Some("none")));
     });
 }
 

@@ -37,12 +37,12 @@ struct InvalidHead {
 
 /// RFC 7541 5.1 with a prefix of this many bits below `first`.
 fn integer(first: u8, bits: u8, mut n: usize) -> Vec<u8> {
-    let most = (1 << bits) - 1;
-    if n < most {
+    let max = (1 << bits) - 1;
+    if n < max {
         return vec![first | n as u8];
     }
-    let mut out = vec![first | most as u8];
-    n -= most;
+    let mut out = vec![first | max as u8];
+    n -= max;
     while n >= 128 {
         out.push((n % 128 + 128) as u8);
         n /= 128;
@@ -155,7 +155,7 @@ fn targets() -> Vec<InvalidHead> {
         .into_iter().map(|scheme| with_field((b":scheme", scheme))));
     all.extend([
         with_fields("another Host", &[(b"host", b"other.test")]),
-        with_fields("a Host with a port of its own", &[(b"host", b"gw.test:81")]),
+        with_fields("a Host with its own port", &[(b"host", b"gw.test:81")]),
         with_fields("an empty Host", &[(b"host", b"")]),
         with_fields("two Hosts", &[(b"host", b"gw.test"), (b"host", b"gw.test")]),
         with_fields("two Hosts, one of them another", &[(b"host", b"gw.test"), (b"host", b"other.test")]),
@@ -259,7 +259,7 @@ fn compression() -> Vec<InvalidHead> {
         compressed("an index that is cut off", &[0xff]),
         compressed("an index that is cut off later", &[0xff, 0x80]),
         compressed("a name of an index beyond both tables", &[0x7e, 0x01, b'a']),
-        compressed("a name that nobody needs to remember, beyond both tables", &[0x0f, 0x70, 0x01, b'a']),
+        compressed("a name with an index beyond both tables", &[0x0f, 0x70, 0x01, b'a']),
         compressed("a name never to be remembered, beyond both tables", &[0x1f, 0x70, 0x01, b'a']),
         compressed("a literal without anything", &[0x00]),
         compressed("a name that is cut off", &[0x00, 0x05, b'a', b'b']),
@@ -415,8 +415,8 @@ fn valid_heads() -> Vec<(&'static str, Vec<Written>)> {
         ("a plain GET", with(&[])),
         ("pseudo fields in another order", whole(block(&[HOST, PATH, SCHEME, METHOD]))),
         ("Host instead of an authority", whole(block(&[METHOD, SCHEME, PATH, (b"host", b"gw.test")]))),
-        ("Host beside the same authority", with(&[(b"host", b"GW.test")])),
-        ("a method of its own", whole(block(&[(b":method", b"Find!"), SCHEME, PATH, HOST]))),
+        ("Host in addition to the same authority", with(&[(b"host", b"GW.test")])),
+        ("a custom method", whole(block(&[(b":method", b"Find!"), SCHEME, PATH, HOST]))),
         ("an address in brackets", whole(block(&[METHOD, SCHEME, PATH, (b":authority", b"[::1]:80")]))),
         ("segments and a query that are empty", whole(block(&[METHOD, SCHEME, (b":path", b"/bad//a/?"), HOST]))),
         ("te: trailers", with(&[(b"te", b"trailers")])),

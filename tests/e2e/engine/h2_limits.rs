@@ -170,8 +170,11 @@ fn idle_http_1_and_http_2_connections_are_closed_for_each_other() {
         let service = Origin::secure(both);
         let any =
             json!({ "DownstreamScheme": "https", "DangerousAcceptAnyServerCertificateValidator": true });
-        let spoken = |version: &str| json!({ "DownstreamHttpVersion": version });
-        let routes = [cluster_route("c", "/old", &spoken("1.1")), cluster_route("c", "/new", &spoken("2.0"))];
+        let version_options = |version: &str| json!({ "DownstreamHttpVersion": version });
+        let routes = [
+            cluster_route("c", "/old", &version_options("1.1")),
+            cluster_route("c", "/new", &version_options("2.0")),
+        ];
         let clusters = json!({ "c": only_one(service.port(), &any) });
         let gateway = start(json!({ "Routes": routes, "Clusters": clusters }), 1).await;
         let mut client = Client::connect(gateway.address).await;

@@ -92,8 +92,8 @@ fn version_and_policy_select_the_protocol_of_the_backend() {
         // The second request uses what the first one learned.
         for _ in 0..2 {
             let answer = gateway.get(&format!("/{n}/x"));
-            let said = (answer.status == 200).then(|| answer.text());
-            assert_eq!(said.as_deref(), *expected, "case {n}: {version} {policy}: {}", answer.text());
+            let text = (answer.status == 200).then(|| answer.text());
+            assert_eq!(text.as_deref(), *expected, "case {n}: {version} {policy}: {}", answer.text());
         }
     }
     assert!(new.connections() >= 3 && both.connections() >= 2);
@@ -117,9 +117,9 @@ fn streams_share_one_tls_connection_with_trailers_in_both_directions() {
     run(async {
         let mut client = Client::secure(address, "localhost", &authority.client(None)).await;
         let named = |path: &str| {
-            let mut asked = request("POST", path, &[("te", "trailers")]);
-            *asked.uri_mut() = format!("https://localhost{path}").parse().expect("a target");
-            asked
+            let mut head = request("POST", path, &[("te", "trailers")]);
+            *head.uri_mut() = format!("https://localhost{path}").parse().expect("a target");
+            head
         };
         let mut waiting = Vec::new();
         for _ in 0..20 {
@@ -192,9 +192,9 @@ fn serve_then_goaway(wire: &mut Http1Stream, most: usize) {
 #[test]
 fn a_goaway_under_load_loses_no_request() {
     let origin = ScriptedBackend::start(|wire, _| serve_then_goaway(wire, 40));
-    let spoken =
+    let version_options =
         json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
-    let gateway = Gateway::with(&document(origin.port(), &spoken, &json!({})));
+    let gateway = Gateway::with(&document(origin.port(), &version_options, &json!({})));
     run(async {
         let mut clients = Vec::new();
         for _ in 0..4 {
@@ -226,11 +226,11 @@ fn curl_and_h2load_agree_on_http_2_over_tls() {
     let (_gateway, address) = over_tls(&authority, &document(origin.port(), &json!({}), &json!({})));
     let url = format!("https://localhost:{}/a", address.port());
     let at = format!("localhost:{}:127.0.0.1", address.port());
-    for (asked, got) in [("--http2", "2"), ("--http1.1", "1.1")] {
+    for (option, got) in [("--http2", "2"), ("--http1.1", "1.1")] {
         let ran = Command::new("curl")
             .args([
                 "-sSk",
-                asked,
+                option,
                 "--resolve",
                 &at,
                 "-o",
@@ -247,9 +247,9 @@ fn curl_and_h2load_agree_on_http_2_over_tls() {
         .args(["-n", "2000", "-c", "4", "-m", "100", &format!("https://127.0.0.1:{}/a", address.port())])
         .output()
         .expect("h2load");
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(said.contains("2000 succeeded, 0 failed, 0 errored"), "{said}");
-    assert!(said.contains("Application protocol: h2"), "{said}");
+    let output = String::from_utf8_lossy(&ran.stdout);
+    assert!(output.contains("2000 succeeded, 0 failed, 0 errored"), "{output}");
+    assert!(output.contains("Application protocol: h2"), "{output}");
 }
 
 #[test]

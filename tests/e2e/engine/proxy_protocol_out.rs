@@ -113,9 +113,9 @@ fn http_2_connections_belong_to_one_client() {
     let origin = Origin::newer_stubs();
     origin.set_stub(Stub::read(&json!({ "when": {}, "respond": { "status": 200, "body": "newer" } })));
     let (bridge, port) = TcpRelay::announced(origin.address);
-    let spoken =
+    let version_options =
         json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
-    let gateway = Gateway::with(&announcing(port, "V1", &spoken, &json!({})));
+    let gateway = Gateway::with(&announcing(port, "V1", &version_options, &json!({})));
     let (mut first, own) = client(&gateway);
     let (mut second, other) = client(&gateway);
     for _ in 0..3 {
@@ -123,7 +123,7 @@ fn http_2_connections_belong_to_one_client() {
     }
     assert_eq!(bridge.headers(), [own.as_bytes(), other.as_bytes()]);
     let limit = json!({ "MaxConnectionsPerServer": 1 });
-    let gateway = Gateway::with(&announcing(port, "V1", &spoken, &limit));
+    let gateway = Gateway::with(&announcing(port, "V1", &version_options, &limit));
     let ((mut first, _), (mut second, _)) = (client(&gateway), client(&gateway));
     for _ in 0..3 {
         assert_eq!((first.get("/").text(), second.get("/").text()), ("newer".into(), "newer".into()));

@@ -111,14 +111,14 @@ fn ask(client: &mut Client) -> (Result<u16, String>, Duration) {
     let start = Instant::now();
     let answer = client.ask(&Request::get("/x"));
     let took = start.elapsed();
-    let said = match answer {
+    let body = match answer {
         Ok(answer) if answer.status == 200 && answer.length == 1024 => {
             answer.text().trim().parse().map_err(|_| "not a port".to_owned())
         }
         Ok(answer) => Err(format!("{}: {}", answer.status, answer.text())),
         Err(fault) => Err(format!("{fault:?}")),
     };
-    (said, took)
+    (body, took)
 }
 
 /// One value of the metrics.
@@ -132,10 +132,10 @@ fn number(gateway: &Gateway, name: &str) -> u64 {
 fn load(gateway: &Gateway, end: &AtomicBool, seen: &Mutex<Seen>) {
     let mut client = gateway.connect();
     while !end.load(Ordering::SeqCst) {
-        let (said, took) = ask(&mut client);
+        let (body, took) = ask(&mut client);
         let mut seen = seen.lock().expect("no panic");
         seen.longest = seen.longest.max(took);
-        match said {
+        match body {
             Ok(port) => seen.answers.push((port, Instant::now())),
             Err(wrong) => seen.wrong.push(wrong),
         }
@@ -168,7 +168,7 @@ fn clients_see_no_error_while_backends_die_stall_and_fail() {
             let seen = seen.lock().expect("no panic");
             seen.answers.iter().any(|(port, when)| *port == all[0] && *when > restarted)
         };
-        assert!(becomes_true(Duration::from_secs(10), is_back), "the restarted service is asked again");
+        assert!(becomes_true(Duration::from_secs(10), is_back), "the restarted backend gets requests again");
     });
     let seen = seen.into_inner().expect("no panic");
     let answers = seen.answers.len();

@@ -60,7 +60,7 @@ fn a_backend_certificate_is_verified_by_name_and_the_connection_reused() {
 #[test]
 fn an_untrusted_certificate_has_its_own_502() {
     let authority = Authority::new("ours");
-    for (service, says) in [
+    for (service, reason) in [
         (self_signed("localhost").server(&["http/1.1"], None), "UnknownIssuer"),
         (authority.issue(&["elsewhere"]).server(&["http/1.1"], None), "not valid for name"),
     ] {
@@ -69,7 +69,7 @@ fn an_untrusted_certificate_has_its_own_502() {
         let answer = gateway.get("/");
         let problem = answer.json();
         assert_eq!((answer.status, problem["code"].as_str()), (502, Some("backend.certificate")));
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(reason)), "{problem}");
         assert_eq!(origin.calls(), 0, "nothing was sent");
     }
 }
@@ -80,8 +80,8 @@ fn verification_is_disabled_only_by_a_setting_with_a_warning() {
     let any = json!({ "DangerousAcceptAnyServerCertificateValidator": true });
     let gateway = Gateway::with(&to_localhost(origin.port(), &any));
     assert_eq!(gateway.get("/").text(), "hello");
-    let said = gateway.process.stderr();
-    assert!(said.contains("warning[MG0460]") && said.contains("accepts any certificate"), "{said}");
+    let log = gateway.process.stderr();
+    assert!(log.contains("warning[MG0460]") && log.contains("accepts any certificate"), "{log}");
 }
 
 #[test]
@@ -120,15 +120,15 @@ fn without_a_scheme_the_scheme_of_the_client_is_used() {
     let (plain, secure) = (Origin::hello(), Origin::secure(self_signed("x").server(&["http/1.1"], None)));
     let rest = json!({ "ForwardedHeaders": { "TrustedProxies": ["127.0.0.1"] },
         "Limits": { "ConnectTimeout": "500ms" } });
-    let asked = |port: u16| {
+    let gateway_for = |port: u16| {
         let any = json!({ "DownstreamScheme": null, "DangerousAcceptAnyServerCertificateValidator": true });
         Gateway::with(&document(port, &any, &rest))
     };
     let over_tls = Request::get("/").header("X-Forwarded-Proto", "https");
-    let gateway = asked(secure.port());
+    let gateway = gateway_for(secure.port());
     assert_eq!(gateway.ask(&over_tls).text(), "hello");
     assert_eq!(gateway.get("/").json()["code"], "backend.reset", "plain: the service expects TLS");
-    let gateway = asked(plain.port());
+    let gateway = gateway_for(plain.port());
     assert_eq!(gateway.get("/").text(), "hello");
     assert_eq!(gateway.ask(&over_tls).json()["code"], "backend.connect_timeout", "it waits for a request");
 }

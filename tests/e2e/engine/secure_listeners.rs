@@ -224,12 +224,12 @@ fn a_required_client_certificate_identifies_the_client() {
     let rest = json!({ "AuthenticationSchemes": { "machines": { "Type": "ClientCertificate" } } });
     let tls = json!({ "ClientCertificates": clients });
     let scene = Plan { tls, ..Plan::of(document(origin.port(), &route, &rest)) }.start();
-    let nobody = scene.client("localhost").and_then(|mut client| {
+    let without_certificate = scene.client("localhost").and_then(|mut client| {
         client.ask(&Request::get("/")).map_err(|fault| std::io::Error::other(format!("{fault:?}")))
     });
-    assert!(nobody.is_err(), "{nobody:?}");
-    let stranger = Authority::new("another").issue(&["robot.test"]);
-    let refused = Client::secure(scene.address, "localhost", scene.authority.client(Some(&stranger)))
+    assert!(without_certificate.is_err(), "{without_certificate:?}");
+    let untrusted = Authority::new("another").issue(&["robot.test"]);
+    let refused = Client::secure(scene.address, "localhost", scene.authority.client(Some(&untrusted)))
         .is_ok_and(|mut client| client.ask(&Request::get("/")).is_ok());
     assert!(!refused && origin.calls() == 0);
     let robot = scene.authority.issue(&["robot.test"]);

@@ -141,9 +141,9 @@ fn every_event_reaches_an_http_2_client_before_the_next_is_sent() {
         let mut client = h2::Client::connect(gateway.address).await;
         for (route, _) in routes() {
             for framing in ["chunked", "counted", "closed"] {
-                let asked =
+                let request =
                     h2::request("GET", &format!("/{route}/{framing}?h2"), &[("authorization", ANN.1)]);
-                let answer = client.begin(asked, true).await.0.await.expect("a response");
+                let answer = client.begin(request, true).await.0.await.expect("a response");
                 assert_eq!(answer.status(), 200, "{route} {framing}");
                 let mut body = answer.into_body();
                 for number in 1..=EVENTS {
@@ -307,8 +307,8 @@ fn every_chunk_of_an_http_2_upload_reaches_the_backend_before_the_next_is_sent()
     h2::run(async {
         let mut client = h2::Client::connect(gateway.address).await;
         for (route, _) in routes() {
-            let asked = h2::request("POST", &format!("/{route}/x"), &[("authorization", ANN.1)]);
-            let (answer, mut body) = client.begin(asked, false).await;
+            let request = h2::request("POST", &format!("/{route}/x"), &[("authorization", ANN.1)]);
+            let (answer, mut body) = client.begin(request, false).await;
             for number in 1..=EVENTS {
                 body.send_data(Bytes::from(event(number)), number == EVENTS).expect("sent");
                 let coming = coming.clone();

@@ -86,8 +86,11 @@ fn a_trace_is_continued_or_started_and_its_id_is_in_errors() {
     let gateway = shaped(&origin, &json!({ "UpstreamHeaderTransform": { "X-Trace": "{TraceId}" } }));
     gateway.ask(&Request::get("/").header("traceparent", parent).header("tracestate", "a=1"));
     let seen = origin.last();
-    let told = seen.header("traceparent").unwrap();
-    assert!(told.starts_with(&parent[..36]) && told.ends_with("-01") && told != parent, "{told}");
+    let traceparent = seen.header("traceparent").unwrap();
+    assert!(
+        traceparent.starts_with(&parent[..36]) && traceparent.ends_with("-01") && traceparent != parent,
+        "{traceparent}"
+    );
     assert_eq!(seen.header("tracestate"), Some("a=1"));
     assert_eq!(seen.header("x-trace"), Some(&parent[3..35]));
     gateway.get("/");
@@ -117,13 +120,13 @@ fn token(claims: &Value) -> String {
     format!("Bearer {}", encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap())
 }
 
-fn asked(gateway: &Gateway, target: &str, claims: &Value) -> Response {
+fn response_for(gateway: &Gateway, target: &str, claims: &Value) -> Response {
     gateway.ask(&Request::get(target).header("Authorization", &token(claims)))
 }
 
 /// Status and error code of a response.
 fn status_and_code(gateway: &Gateway, target: &str, claims: &Value) -> (u16, String) {
-    let answer = asked(gateway, target, claims);
+    let answer = response_for(gateway, target, claims);
     let why =
         if answer.status == 200 { String::new() } else { answer.json()["code"].as_str().unwrap().into() };
     (answer.status, why)

@@ -155,9 +155,9 @@ fn tls_and_the_proxy_protocol_work_on_sockets() {
     assert_eq!(origin.last().header("x-forwarded-proto"), Some("https"));
     let (gateway, path) = listening(&origin, &json!({ "ProxyProtocol": { "Trusted": ["unix"] } }));
     let mut stream = UnixStream::connect(&path).expect("a socket");
-    let asked =
+    let request =
         "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    stream.write_all(asked.as_bytes()).expect("sent");
+    stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("a response");
     assert!(
@@ -214,8 +214,8 @@ fn a_relative_backend_socket_is_resolved_and_a_missing_one_is_a_502() {
     let refused = gateway.get("/");
     assert_eq!((refused.status, refused.json()["code"].as_str()), (502, Some("backend.connect")));
     let _bridge = TcpRelay::unix(&sibling_path(&gateway, "app.sock"), origin.address);
-    let asked = Request::get("/").header("Host", "shop.test");
-    assert_eq!(gateway.ask(&asked).text(), "hello");
+    let request = Request::get("/").header("Host", "shop.test");
+    assert_eq!(gateway.ask(&request).text(), "hello");
     assert_eq!(origin.last().header("host"), Some("shop.test"));
 }
 
@@ -235,11 +235,11 @@ fn socket_endpoints_are_balanced_probed_and_ejected() {
         document["Routes"][0].as_object_mut().expect("a route").remove(key);
     }
     let gateway = Gateway::with(&document);
-    let told = || gateway.admin("/clusters").text();
-    assert!(becomes_true(WAIT_TIMEOUT, || told().contains("unhealthy")), "{}", told());
+    let clusters = || gateway.admin("/clusters").text();
+    assert!(becomes_true(WAIT_TIMEOUT, || clusters().contains("unhealthy")), "{}", clusters());
     let answers: Vec<String> = (0..4).map(|_| gateway.get("/").text()).collect();
     for answer in ["one", "two"] {
-        assert_eq!(answers.iter().filter(|said| *said == answer).count(), 2, "{answers:?}");
+        assert_eq!(answers.iter().filter(|text| *text == answer).count(), 2, "{answers:?}");
     }
     assert!(one.seen().iter().any(|seen| seen.path == "/health" && seen.header("host") == Some("localhost")));
 }
@@ -253,9 +253,9 @@ fn every_protocol_works_over_unix_sockets() {
     let newer = Origin::newer_stubs();
     newer.set_stub(Stub::read(&json!({ "when": {}, "respond": { "status": 200, "body": "newer" } })));
     let behind = SocketBackend::of(&newer);
-    let spoken =
+    let version_options =
         json!({ "DownstreamHttpVersion": "2.0", "DownstreamHttpVersionPolicy": "RequestVersionExact" });
-    let gateway = Gateway::with(&behind.document(&spoken, &json!({})));
+    let gateway = Gateway::with(&behind.document(&version_options, &json!({})));
     assert_eq!([gateway.get("/").text(), gateway.get("/").text()], ["newer", "newer"]);
     assert_eq!(behind.bridge.connections(), 1);
     let authority = Authority::new("ours");

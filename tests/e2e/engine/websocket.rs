@@ -248,9 +248,9 @@ fn a_thousand_concurrent_connections_lose_no_message() {
         assert!(gateway.admin("/metrics").text().contains("\nmargay_websocket_connections 1000\n"));
         join_all(all.iter_mut().enumerate().map(|(n, socket)| async move {
             for turn in 0..3 {
-                let said = Message::text(format!("{turn} of {n}"));
-                socket.send(said.clone()).await.expect("sent");
-                assert_eq!(socket.next().await.expect("a response").expect("no error"), said);
+                let sent = Message::text(format!("{turn} of {n}"));
+                socket.send(sent.clone()).await.expect("sent");
+                assert_eq!(socket.next().await.expect("a response").expect("no error"), sent);
             }
             socket.close(None).await.expect("closed");
             assert!(socket.next().await.expect("a response").expect("no error").is_close());
@@ -307,9 +307,9 @@ fn both_sides_may_use_tls() {
 /// Small and large messages, a ping, and a close with its code.
 async fn exchange_messages(target: &str, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let (mut socket, _) = tokio_tungstenite::client_async(target, stream).await.expect(target);
-    for said in [Message::text("hello"), Message::binary(vec![7; 5 << 20]), Message::text("")] {
-        socket.send(said.clone()).await.expect("sent");
-        assert!(socket.next().await.expect("a response").expect("no error") == said, "{target}");
+    for sent in [Message::text("hello"), Message::binary(vec![7; 5 << 20]), Message::text("")] {
+        socket.send(sent.clone()).await.expect("sent");
+        assert!(socket.next().await.expect("a response").expect("no error") == sent, "{target}");
     }
     socket.send(Message::Ping("p".into())).await.expect("sent");
     assert_eq!(socket.next().await.expect("a response").expect("no error"), Message::Pong("p".into()));
@@ -323,17 +323,17 @@ async fn exchange_messages(target: &str, stream: impl AsyncRead + AsyncWrite + U
 fn extensions_and_subprotocols_are_negotiated_end_to_end() {
     let service = ScriptedBackend::start(|wire, _| {
         let head = wire.head().unwrap();
-        let asked = head.get("sec-websocket-extensions").unwrap_or_default().to_owned();
-        let own = asked.contains("permessage-deflate; client_max_window_bits, x-own; a=\"b, c\"");
+        let offered = head.get("sec-websocket-extensions").unwrap_or_default().to_owned();
+        let own = offered.contains("permessage-deflate; client_max_window_bits, x-own; a=\"b, c\"");
         let extensions = if own { "permessage-deflate; server_no_context_takeover" } else { "lost" };
         let more = format!("Sec-WebSocket-Extensions: {extensions}\r\nSec-WebSocket-Protocol: v2.chat\r\n");
         wire.send(agreement(&head, &more).as_bytes());
     });
     let gateway = Gateway::with(&with(service.port(), json!({})));
-    let asked = opening("/")
+    let offered = opening("/")
         .header("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits, x-own; a=\"b, c\"")
         .header("Sec-WebSocket-Protocol", "v1.chat, v2.chat");
-    let (head, _) = open(gateway.address, &asked);
+    let (head, _) = open(gateway.address, &offered);
     assert_eq!(head.all("sec-websocket-extensions"), ["permessage-deflate; server_no_context_takeover"]);
     assert_eq!(head.all("sec-websocket-protocol"), ["v2.chat"]);
 }

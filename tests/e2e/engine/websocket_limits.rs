@@ -240,9 +240,9 @@ fn data_sent_after_a_backend_half_close_arrives() {
                 }
             }
         });
-        let heard = wire.drain();
+        let received = wire.drain();
         let _ = wire.stream.shutdown(Shutdown::Both);
         let _ = talking.join();
-        assert_eq!(heard.as_deref(), Some(&b"\x88\x02\x03\xea"[..]));
+        assert_eq!(received.as_deref(), Some(&b"\x88\x02\x03\xea"[..]));
     }
 }

@@ -79,8 +79,8 @@ fn settle(section: &str, what: &str, cases: &[Value], verdicts: &[Verdict]) {
             open += 1;
         }
     }
-    for stranger in listed.iter().filter(|l| !filtered && !cases.iter().any(|c| id(c) == *l)) {
-        wrong.push(format!("{stranger}: in tests/cases/raw-open.toml, but no such case"));
+    for unknown in listed.iter().filter(|l| !filtered && !cases.iter().any(|c| id(c) == *l)) {
+        wrong.push(format!("{unknown}: in tests/cases/raw-open.toml, but no such case"));
     }
     announce(&format!("raw {what}: {holds} hold, {open} open (SHOULD and SEC), {} wrong", wrong.len()));
     assert!(wrong.is_empty(), "{} raw {what} are wrong:\n{}", wrong.len(), wrong.join("\n"));

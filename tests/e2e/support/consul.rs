@@ -83,7 +83,7 @@ impl Consul {
     }
 
     /// How often a path below this one was requested.
-    pub fn asked(&self, path: &str) -> usize {
+    pub fn query_count(&self, path: &str) -> usize {
         self.origin.seen().iter().filter(|seen| seen.path.starts_with(path)).count()
     }
 }

@@ -84,8 +84,8 @@ impl NameServer {
     }
 
     /// How often this name was queried.
-    pub fn asked(&self, name: &str) -> usize {
-        self.shared.questions.lock().unwrap().iter().filter(|asked| *asked == name).count()
+    pub fn query_count(&self, name: &str) -> usize {
+        self.shared.questions.lock().unwrap().iter().filter(|question| *question == name).count()
     }
 }
 

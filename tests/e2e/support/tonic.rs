@@ -116,13 +116,13 @@ async fn unary(request: Request<Bytes>, seen: Arc<Seen>) -> Result<Response<Byte
         return Err(Status::with_details_and_metadata(Code::NotFound, "no such thing: 100 %", details, more));
     }
     let mut answer = Response::new(message);
-    for name in ["x-asked", "grpc-timeout"] {
+    for name in ["x-echo", "grpc-timeout"] {
         if let Some(value) = metadata.get(name) {
-            answer.metadata_mut().insert(if name == "x-asked" { name } else { "x-time" }, value.clone());
+            answer.metadata_mut().insert(if name == "x-echo" { name } else { "x-time" }, value.clone());
         }
     }
-    if let Some(value) = metadata.get_bin("x-asked-bin") {
-        answer.metadata_mut().insert_bin("x-asked-bin", value.clone());
+    if let Some(value) = metadata.get_bin("x-echo-bin") {
+        answer.metadata_mut().insert_bin("x-echo-bin", value.clone());
     }
     Ok(answer)
 }
@@ -178,9 +178,9 @@ impl Service<http::Request<Body>> for Echo {
         Box::pin(async move {
             let mut grpc = tonic::server::Grpc::new(Plain);
             Ok(match request.uri().path() {
-                "/echo.Echo/Unary" => grpc.unary(Call(|asked| unary(asked, seen.clone())), request).await,
+                "/echo.Echo/Unary" => grpc.unary(Call(|request| unary(request, seen.clone())), request).await,
                 "/echo.Echo/ServerStream" => {
-                    grpc.server_streaming(Call(|asked| several(asked, seen.clone())), request).await
+                    grpc.server_streaming(Call(|request| several(request, seen.clone())), request).await
                 }
                 "/echo.Echo/ClientStream" => grpc.client_streaming(Call(count), request).await,
                 "/echo.Echo/Both" => grpc.streaming(Call(both), request).await,

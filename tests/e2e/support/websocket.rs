@@ -144,8 +144,8 @@ async fn echo_backend(listener: tokio::net::TcpListener, tls: Option<Arc<ServerC
 async fn parrot(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
     while let Some(Ok(message)) = socket.next().await {
-        let said = message.is_text() || message.is_binary();
-        if said && socket.send(message).await.is_err() {
+        let is_message = message.is_text() || message.is_binary();
+        if is_message && socket.send(message).await.is_err() {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! `Accept-Encoding`: whatever it says, what is chosen was offered, and saying it in two lines says the same.
+//! `Accept-Encoding`: for any value, the chosen coding was offered, and splitting it into two lines has the same result.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -12,7 +12,7 @@ fuzz_target!(|text: &str| {
         let files = [("gateway.json", text)];
         let mut loaded = load_texts(&InMemoryFiles { files: &files, ocelot, ..InMemoryFiles::default() }, Environment::of_process());
         let blueprint = compile(&mut loaded);
-        let said = render::text(&loaded.diagnostics, &loaded.sources, render::Style::default());
-        assert!(blueprint.is_some() || !said.is_empty(), "a refusal says why");
+        let report = render::text(&loaded.diagnostics, &loaded.sources, render::Style::default());
+        assert!(blueprint.is_some() || !report.is_empty(), "a rejection has a diagnostic");
     }
 });

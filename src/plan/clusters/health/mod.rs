@@ -184,7 +184,7 @@ impl HealthCompiler<'_> {
                     .help("expected a range such as 200, 200-299 or 2xx");
             }
         }
-        if statuses.is_empty() { StatusSet::insert_range(first, last) } else { statuses }
+        if statuses.is_empty() { StatusSet::from_range(first, last) } else { statuses }
     }
 
     fn number(&mut self, name: &str, set: &Setting<i32>, default_value: u32, min: u64, max: u64) -> u32 {

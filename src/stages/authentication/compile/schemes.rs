@@ -78,7 +78,7 @@ impl<'r> SchemeCompiler<'r, '_> {
         if !self.client_certificates_requested {
             let message = "no listener requests client certificates: this scheme rejects every caller";
             self.diagnostics
-                .warning(codes::CERTIFICATES_NOT_ASKED, span, message)
+                .warning(codes::CERTIFICATES_NOT_REQUESTED, span, message)
                 .help("set Tls.ClientCertificates on a listener");
         }
         SchemeKind::Certificate

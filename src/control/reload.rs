@@ -200,10 +200,10 @@ mod tests {
         let mut scene = Scene::new();
         scene.reloading.store.put(stored(&gateway(3, "")));
         assert_eq!(scene.reloading.reload(Trigger::Store).outcome, Reload::Applied);
-        assert_eq!(*scene.taken.lock().unwrap(), [3]);
+        assert_eq!(*scene.applied.lock().unwrap(), [3]);
         scene.write(&gateway(5, ""));
         scene.files();
-        assert!(!scene.taken.lock().unwrap().contains(&5), "the routes come from the store");
+        assert!(!scene.applied.lock().unwrap().contains(&5), "the routes come from the store");
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(scene.reloading.reload(Trigger::Store).outcome, Reload::Rejected);
         scene.reloading.store.put(stored(&gateway(2, "")));
         assert_eq!(scene.reloading.reload(Trigger::Store).outcome, Reload::Unchanged, "it is active");
-        assert_eq!(*scene.taken.lock().unwrap(), [2]);
+        assert_eq!(*scene.applied.lock().unwrap(), [2]);
     }
 
     #[test]
@@ -224,13 +224,13 @@ mod tests {
         scene.write(&gateway(9, ""));
         assert_eq!(scene.files(), Reload::Rejected);
         assert_eq!(scene.files(), Reload::Unchanged, "the same content is tried on a signal only");
-        let taken = scene.taken.clone();
+        let applied = scene.applied.clone();
         scene.reloading.apply = Box::new(move |blueprint, _| {
-            taken.lock().unwrap().push(blueprint.routes.len());
+            applied.lock().unwrap().push(blueprint.routes.len());
             Ok(())
         });
         assert_eq!(scene.reloading.reload(Trigger::Signal).outcome, Reload::Applied);
-        assert_eq!(*scene.taken.lock().unwrap(), [9]);
+        assert_eq!(*scene.applied.lock().unwrap(), [9]);
     }
 
     #[test]
@@ -256,6 +256,6 @@ mod tests {
         assert_eq!(scene.files(), Reload::Rejected);
         let watched = scene.reloading.reload(Trigger::Files).watch;
         assert!(watched.contains(&scene.folder.path().join("key.pem")), "{watched:?}");
-        assert_eq!(scene.taken.lock().unwrap().len(), 2, "the last valid certificate stays");
+        assert_eq!(scene.applied.lock().unwrap().len(), 2, "the last valid certificate stays");
     }
 }

@@ -14,7 +14,7 @@ fn keys(schema: &serde_json::Value, name: &str) -> Vec<String> {
 #[test]
 fn a_route_document_is_small() {
     let size = size_of::<RouteDocument>();
-    // 16 bytes belong to the fixture feature of the tests.
+    // 16 bytes belong to the feature of the tests.
     assert!(size <= 1672 + 16, "{size} bytes");
 }
 

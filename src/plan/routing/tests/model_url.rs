@@ -96,7 +96,7 @@ fn model(to: &str, values: &[(&str, String)], path: &str, query: &str) -> String
 }
 
 /// Downstream templates: placeholders in path and query, some unknown, literal parameters.
-fn downstream_template() -> impl Strategy<Value = String> {
+fn backend_template() -> impl Strategy<Value = String> {
     let path = "/[abr/]{0,3}(\\{n[0-3]\\})?[a/-]{0,2}(\\{n[0-3]\\})?/?".prop_map(|p| p.replace("//", "/"));
     let query = "(\\?([axn]=)?(\\{n[0-3]\\})?(&b=[a:+/]{0,2}(\\{n[0-3]\\})?)?(&n0=1)?)?";
     (path, query).prop_map(|(path, query)| format!("{path}{query}"))
@@ -126,7 +126,7 @@ proptest! {
     #![proptest_config(config(2000))]
 
     #[test]
-    fn a_url_equals_that_of_the_simple_model((from, fit) in fitting(), to in downstream_template(), query in incoming_query()) {
+    fn a_url_equals_that_of_the_simple_model((from, fit) in fitting(), to in backend_template(), query in incoming_query()) {
         let url = match fit.split_once('?') {
             Some(_) => fit.clone(),
             None => format!("{fit}{query}"),

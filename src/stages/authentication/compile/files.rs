@@ -166,7 +166,7 @@ mod tests {
                 format!(
                     r#"{{ "Keys": [{{ "Sha256": "{hash}", "Owner": "a" }}, {{ "Sha256": "{hash}", "Owner": "b" }}] }}"#
                 ),
-                "before",
+                "duplicate key",
             ),
             (
                 format!(

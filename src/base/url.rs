@@ -1,5 +1,7 @@
 //! Absolute `http` and `https` URLs, as written in settings.
 
+use http::uri::{PathAndQuery, Uri};
+
 /// An absolute URL: `http://host:port/path?query`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpUrl {
@@ -14,19 +16,37 @@ pub struct HttpUrl {
 impl HttpUrl {
     /// Parses a URL; the error describes the problem in a few words.
     pub fn parse(text: &str) -> Result<HttpUrl, &'static str> {
-        let (scheme, rest) = text.split_once("://").ok_or("it has no scheme")?;
-        let tls = match scheme.to_ascii_lowercase().as_str() {
-            "https" => true,
-            "http" => false,
-            _ => return Err("its scheme is neither http nor https"),
-        };
         if text.bytes().any(|b| b <= b' ' || b >= 0x7f) {
             return Err("it contains spaces or other characters that must be escaped");
         }
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at(end);
-        let target = target.split('#').next().unwrap_or_default();
-        let (host, port) = authority_parts(authority, if tls { 443 } else { 80 })?;
+        let uri: Uri = text.parse().map_err(|_| "its host or port is malformed")?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) => return Err("its scheme is neither http nor https"),
+            None => return Err("it has no scheme"),
+        };
+        let authority = uri.authority().ok_or("it has no host")?;
+        if authority.as_str().contains('@') {
+            return Err("it contains a user name");
+        }
+        if authority.host().is_empty() {
+            return Err("it has no host");
+        }
+        let port = match &authority.as_str()[authority.host().len()..] {
+            "" if tls => 443,
+            "" => 80,
+            rest => rest.strip_prefix(':').and_then(|port| port.parse().ok()).unwrap_or(0),
+        };
+        if port == 0 {
+            return Err("its port must be 1 to 65535");
+        }
+        let bare = authority.host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if bare.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_err()) {
+            return Err("its host is not an IPv6 address");
+        }
+        let host = bare.unwrap_or(authority.host()).to_owned();
+        let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(HttpUrl { tls, host, port, target: format!("{slash}{target}") })
     }
@@ -60,29 +80,6 @@ impl std::fmt::Display for HttpUrl {
     }
 }
 
-fn authority_parts(text: &str, default_port: u16) -> Result<(String, u16), &'static str> {
-    if text.contains('@') {
-        return Err("it contains a user name");
-    }
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or("its IPv6 address has no closing ]")?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| "its host is not an IPv6 address")?;
-            (host, port)
-        }
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
-    };
-    if host.is_empty() {
-        return Err("it has no host");
-    }
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => default_port,
-        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("its port must be 1 to 65535")?,
-        None => return Err("its host is malformed"),
-    };
-    Ok((host.to_owned(), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +91,8 @@ mod tests {
             ("HTTPS://id.example", "https://id.example/"),
             ("https://id.example:443/a?b=c#d", "https://id.example/a?b=c"),
             ("http://[::1]:80?x", "http://[::1]/?x"),
+            ("http://a?b", "http://a/?b"),
+            ("http://a#b", "http://a/"),
         ] {
             assert_eq!(HttpUrl::parse(text).map(|url| url.to_string()).as_deref(), Ok(printed), "{text}");
         }
@@ -109,6 +108,12 @@ mod tests {
             "http://a:b/",
             "http://a:0/",
             "http://u@a/",
+            "http://:80/",
+            "http://a:/",
+            "http://a:65536/",
+            "http://a::80/",
+            "http://[x]/",
+            "http://[::1]x/",
             "http://a b/",
         ] {
             assert!(HttpUrl::parse(text).is_err(), "{text}");

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Explain, stages: &StageRegistry) -> Exit {
 /// Builds the plan as at startup, without starting anything.
 fn build_plan(candidate: &Candidate, mut exchange: Exchange) -> Result<Explanation, String> {
     let Some(blueprint) = &candidate.blueprint else { return Err("the configuration has errors".to_owned()) };
-    let mut names = blueprint.listeners.iter().map(|listener| listener.name.as_str());
+    let mut names = blueprint.listeners.iter().map(|listener| &*listener.name);
     match &exchange.client.listener {
         None => exchange.client.listener = names.next().map(Into::into),
         Some(name) if names.clone().any(|other| *other == **name) => {}

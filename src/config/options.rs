@@ -123,6 +123,22 @@ macro_rules! option_objects {
 }
 pub(crate) use option_objects;
 
+/// Declares settings that several documents have, as a macro: a document adds them with `use NAME;` in their place.
+macro_rules! shared_settings {
+    ($d:tt $group:ident { $($settings:tt)* }) => {
+        macro_rules! $group {
+            (
+                $d callback:ident { $d kind:ident $d attributes:tt $d name:ident [$d($d fields:tt)*] }
+                $d($d rest:tt)*
+            ) => {
+                $d callback! { { $d kind $d attributes $d name [$d($d fields)* $($settings)*] } $d($d rest)* }
+            };
+        }
+        pub(crate) use $group;
+    };
+}
+pub(crate) use shared_settings;
+
 /// The entries of the route, then those of `GlobalConfiguration` whose key the route does not have; keys are
 /// case-sensitive. Used by both header transforms and by `Metadata`.
 pub fn merge_maps<'a, T>(

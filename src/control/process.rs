@@ -145,7 +145,7 @@ impl Settings {
                 );
             }
             let named = |(at, address): (usize, &Address)| {
-                Listener::plain(format!("--listen {}", at + 1), address.clone(), None)
+                Listener::plain(format!("--listen {}", at + 1), address.clone())
             };
             blueprint.listeners = self.listen.iter().enumerate().map(named).collect();
         }

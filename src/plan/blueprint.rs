@@ -5,22 +5,20 @@
 
 pub mod discovery;
 pub mod endpoint;
-pub mod transforms;
 
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{RouteTable, RoutingRules, UrlTemplate};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
-use crate::base::ip_set::IpSet;
 use crate::config::Span;
 use crate::net::connection_limit::PoolConfig;
 use crate::net::dns::DnsSettings;
+use crate::net::h1::client::ClientLimits;
+use crate::net::h2;
 use crate::net::listener::Address;
 use crate::net::proxy_protocol::ProxyProtocolConfig;
 use crate::net::tls::{client::ClientTls, server::ServerTls};
-use crate::stages::StageConfigs;
-use crate::stages::custom::CustomStage;
 pub use crate::stages::feature::UnservableRoute;
-pub use crate::stages::trace_context::Mode as TraceMode;
+use crate::stages::{GatewayStages, StageConfigs};
 pub use endpoint::Endpoint;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +33,11 @@ pub struct Blueprint {
     /// How names are resolved.
     pub dns: DnsSettings,
     pub limits: Limits,
-    pub forwarded: Forwarded,
     pub access_log: bool,
     /// Maximum memory for cached responses.
     pub cache: crate::stages::cache::MemoryConfig,
-    /// How the client's trace context is handled; `None`: it is passed on unchanged.
-    pub trace_context: Option<TraceMode>,
+    /// The stages that all routes have.
+    pub stages: GatewayStages,
     pub reload_on_change: bool,
     /// The gateway's own public address.
     pub base_url: String,
@@ -57,27 +54,45 @@ pub struct Blueprint {
     pub store: Option<discovery::StoreBlueprint>,
 }
 
-/// An address on which the gateway accepts requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    pub name: String,
+/// An address on which the gateway accepts requests. `Tls` is the configuration of TLS, in a plan the acceptor built from it.
+#[derive(Clone, Debug)]
+pub struct Listener<Tls = Arc<ServerTls>> {
+    pub name: Arc<str>,
     pub address: Address,
-    /// Mode of the socket file; `None`: the default of the process.
+    /// Mode of the socket file; `None`: by the umask.
     pub mode: Option<u32>,
-    /// Proxies that may send a PROXY protocol header; `None`: no peer.
+    /// The PROXY protocol, if enabled.
     pub proxy: Option<Arc<ProxyProtocolConfig>>,
-    /// `None`: the default listener, which exists when none is configured.
+    /// Where the document declares it; `None`: the default listener.
     pub span: Option<Span>,
     /// `None`: plain HTTP.
-    pub tls: Option<ListenerTls>,
+    pub tls: Option<Tls>,
+    /// The value of `Strict-Transport-Security` in responses.
+    pub hsts: Option<Box<str>>,
     /// The https port to which every request is redirected.
     pub redirect: Option<u16>,
 }
 
-impl Listener {
-    /// A listener that speaks plain HTTP and does not redirect.
-    pub fn plain(name: String, address: impl Into<Address>, span: Option<Span>) -> Listener {
-        Listener { name, address: address.into(), mode: None, proxy: None, span, tls: None, redirect: None }
+impl<Tls> Listener<Tls> {
+    /// A plain HTTP listener.
+    pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> Self {
+        let (name, address) = (name.into(), address.into());
+        Listener { name, address, mode: None, proxy: None, span: None, tls: None, hsts: None, redirect: None }
+    }
+
+    /// The same listener with other TLS.
+    pub fn with_tls<Other>(&self, tls: Option<Other>) -> Listener<Other> {
+        let Listener { name, address, mode, proxy, span, hsts, redirect, .. } = self;
+        Listener {
+            name: name.clone(),
+            address: address.clone(),
+            mode: *mode,
+            proxy: proxy.clone(),
+            span: *span,
+            tls,
+            hsts: hsts.clone(),
+            redirect: *redirect,
+        }
     }
 }
 
@@ -88,69 +103,22 @@ impl Blueprint {
     }
 }
 
-/// The TLS settings of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerTls {
-    pub server: Arc<ServerTls>,
-    /// The value of `Strict-Transport-Security` in responses.
-    pub hsts: Option<String>,
-}
-
-/// Sizes, counts and times beyond which the gateway rejects a request or closes a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Limits and timeouts of connections.
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Maximum bytes of a request line.
-    pub request_line: usize,
-    /// Maximum bytes of all header fields of a request.
-    pub headers_total: usize,
-    /// Maximum number of header fields of a request.
-    pub header_count: usize,
-    /// Maximum bytes of a request body; `None`: no limit.
-    pub body: Option<u64>,
-    pub headers_timeout: Duration,
-    pub keep_alive_timeout: Duration,
-    pub body_idle_timeout: Duration,
+    pub client: ClientLimits,
+    pub http2: h2::Limits,
+    pub body_idle: Duration,
     pub connect_timeout: Duration,
-    pub backend_idle_timeout: Duration,
-    pub drain_timeout: Duration,
+    pub backend_idle: Duration,
+    pub drain: Duration,
+    pub tunnel_idle: Duration,
     /// Maximum concurrent client connections; `None`: the descriptor limit minus 512.
-    pub max_connections: Option<u64>,
-    /// Maximum concurrent connections of one client address; `None`: no limit.
-    pub connections_per_client: Option<u64>,
-    /// Idle timeout of a WebSocket connection.
-    pub websocket_idle_timeout: Duration,
-    /// Maximum concurrent WebSocket connections of one client address; `None`: no limit.
-    pub max_websockets_per_client: Option<u64>,
+    pub connections: Option<usize>,
+    pub connections_per_client: usize,
+    pub requests_per_connection: u32,
     /// Maximum bytes of memory for all streaming encoders together.
     pub compression: u64,
-    /// Maximum requests of one client connection; `None`: no limit.
-    pub requests_per_connection: Option<u64>,
-    pub http2: Http2Limits,
-}
-
-/// Limits that apply to HTTP/2 only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Http2Limits {
-    /// Maximum concurrent requests of one client connection.
-    pub streams: u32,
-    /// Receive window of a request body in bytes.
-    pub window: u32,
-    /// Maximum canceled requests in one second.
-    pub stream_resets_per_second: u32,
-    /// Maximum frames without payload in one second.
-    pub control_frames_per_second: u32,
-}
-
-/// Which `X-Forwarded-*` fields are trusted, and which are added.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forwarded {
-    /// Proxies whose fields are trusted; empty: none.
-    pub trusted: IpSet,
-    pub believe_for: bool,
-    pub believe_proto: bool,
-    pub believe_host: bool,
-    /// Whether the fields are sent to backends.
-    pub add_to_request: bool,
 }
 
 /// A value and where it was written; no origin: the default.
@@ -261,8 +229,6 @@ pub struct RouteBlueprint {
     /// A name for logs and metrics, unique within the blueprint.
     pub name: String,
     pub key: Option<String>,
-    /// Custom stages, in the order in which the route names them.
-    pub handlers: Vec<CustomStage>,
     /// Which requests it matches.
     pub matcher: Match,
     /// `DownstreamPathTemplate` as written.
@@ -275,8 +241,6 @@ pub struct RouteBlueprint {
     pub service_fabric_path: Option<Sourced<String>>,
     /// The key of the route's counters across plans: Ocelot's LoadBalancerKey.
     pub state_key: String,
-    /// `None`: the method of the request.
-    pub backend_method: Option<String>,
     pub http_version: Sourced<HttpVersion>,
     pub timeout: Sourced<Duration>,
     /// How failures of the backend are handled.
@@ -284,10 +248,6 @@ pub struct RouteBlueprint {
     /// The cluster that receives the request when all attempts failed.
     pub fallback: Option<Arc<ClusterBlueprint>>,
     pub preserve_host: Sourced<bool>,
-    /// The header that carries the request id.
-    pub request_id_key: Option<Sourced<String>>,
-    /// Authorization and transformation.
-    pub transforms: transforms::Transforms,
     /// The policies it names, weakest first.
     pub policies: Vec<String>,
     /// The metadata of the route, followed by the global one.

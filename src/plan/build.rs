@@ -4,7 +4,7 @@
 use super::{
     aggregate,
     blueprint::{
-        self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint, Scheme, TraceMode,
+        self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, Limits, RouteBlueprint, Scheme,
         discovery::DiscoveredService,
     },
     compiled::{PathHashKey, Plan, Route, Target},
@@ -27,18 +27,7 @@ use crate::{
         head::Version,
         stage::{BoxStage, StageEntry},
     },
-    stages::{
-        ascii_headers::AsciiHeaders,
-        client_certificate::ForwardClientCertificate,
-        feature::{BuildContext, RouteRole},
-        forwarded_headers::ForwardedHeaders,
-        method::MethodOverride,
-        request_id::RequestId,
-        sort_by_table,
-        trace_context::TraceContext,
-        via::Via,
-        websocket_limit::WebSocketLimit,
-    },
+    stages::feature::{BuildContext, RouteRole},
     telemetry::Metrics,
 };
 use std::{
@@ -53,7 +42,10 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
-        limits: listeners::runtime_limits(&blueprint.limits, process_state.connections),
+        limits: Limits {
+            connections: blueprint.limits.connections.or(Some(process_state.connections)),
+            ..blueprint.limits
+        },
         listeners: listeners::listeners(blueprint, process_state)?,
         expiries: listeners::certificate_expiries(blueprint),
         access_log: blueprint.access_log,
@@ -111,9 +103,11 @@ pub(super) fn route(
     blueprint: &Blueprint,
     process_state: &ProcessState,
 ) -> Arc<Route> {
+    let context = build_context(route, role, blueprint, process_state);
+    let stages = route.stages.build(&blueprint.stages, &process_state.stage_state, &context);
     Arc::new(Route {
         label: route.name.as_str().into(),
-        stages: with_metrics(stages(route, role, blueprint, process_state), &process_state.metrics),
+        stages: with_metrics(stages, &process_state.metrics),
         url,
         affinity: affinity(&route.cluster, names),
         target,
@@ -142,42 +136,6 @@ impl Plan {
     }
 }
 
-fn stages(
-    route: &RouteBlueprint,
-    role: RouteRole,
-    blueprint: &Blueprint,
-    process_state: &ProcessState,
-) -> Box<[BoxStage]> {
-    let mut stages: Vec<BoxStage> = Vec::new();
-    stages.extend(forwarded(role, blueprint));
-    if requests_client_certificates(blueprint) {
-        stages.push(Box::new(ForwardClientCertificate));
-    }
-    if let Some(key) = &route.request_id_key {
-        stages.push(Box::new(RequestId::new(&key.value)));
-    }
-    if let Some(mode) = blueprint.trace_context {
-        // The parts continue the trace of their aggregate.
-        let mode = if role == RouteRole::AggregatePart { TraceMode::Continue } else { mode };
-        stages.push(Box::new(TraceContext::new(mode)));
-    }
-    stages.extend(route.transforms.stages(&route.backend_path.value, blueprint.ocelot));
-    let context = build_context(route, role, blueprint, process_state);
-    stages.extend(route.stages.build(&process_state.stage_state, &context));
-    if let Some(max) = blueprint.limits.max_websockets_per_client {
-        stages.push(Box::new(WebSocketLimit::new(max, &process_state.stage_state.websockets)));
-    }
-    stages.extend(route.handlers.iter().map(|handler| Box::new(handler.clone()) as BoxStage));
-    if let Some(method) = &route.backend_method {
-        stages.push(Box::new(MethodOverride::new(method)));
-    }
-    // An internal service is the origin server, not the other side of a proxy.
-    if role != RouteRole::Aggregate && route.service.is_none() {
-        stages.push(if blueprint.ocelot { Box::new(AsciiHeaders) } else { Box::new(Via) });
-    }
-    sort_by_table(stages)
-}
-
 /// What the features of a route need to build their stages.
 fn build_context<'b>(
     route: &'b RouteBlueprint,
@@ -189,6 +147,7 @@ fn build_context<'b>(
         ocelot: blueprint.ocelot,
         route: &route.name,
         role,
+        is_proxied: role != RouteRole::Aggregate && route.service.is_none(),
         max_compression_memory: blueprint.limits.compression,
         cache_memory: &blueprint.cache,
         has_http_cache: blueprint.has_http_cache,
@@ -196,28 +155,6 @@ fn build_context<'b>(
         background: &process_state.background,
         clock: &process_state.clock,
     }
-}
-
-/// An aggregate determines its client; its parts send the forwarded fields.
-fn forwarded(role: RouteRole, blueprint: &Blueprint) -> Option<BoxStage> {
-    let forwarded = &blueprint.forwarded;
-    let add = forwarded.add_to_request && role != RouteRole::Aggregate;
-    let wanted = add || !forwarded.trusted.is_empty();
-    wanted.then(|| -> BoxStage {
-        Box::new(ForwardedHeaders {
-            trusted: forwarded.trusted.clone(),
-            trust_for: forwarded.believe_for,
-            trust_proto: forwarded.believe_proto,
-            trust_host: forwarded.believe_host,
-            add_to_request: add,
-        })
-    })
-}
-
-/// Whether any listener requests client certificates. Forged fields are removed on every listener, before routing.
-fn requests_client_certificates(blueprint: &Blueprint) -> bool {
-    let asks = |tls: &blueprint::ListenerTls| tls.server.client_auth.is_some();
-    blueprint.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(asks))
 }
 
 /// The path value that the balancer hashes, if it hashes one.
@@ -249,7 +186,7 @@ fn target(
     let terms = AttemptConfig {
         timeout: route.timeout.value,
         connect_timeout: blueprint.limits.connect_timeout,
-        body_idle_timeout: blueprint.limits.body_idle_timeout,
+        body_idle_timeout: blueprint.limits.body_idle,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {
             HttpVersion::Http10 => Version::Http10,
@@ -323,8 +260,8 @@ fn tls_mode(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Tl
     if cluster.scheme != Scheme::Http && cluster.tls.trust == TrustAnchors::DangerousAcceptAny {
         log::warn!("{name} accepts any certificate of its backend: traffic can be intercepted");
     }
-    let forwarded = &blueprint.forwarded;
-    let tls_possible = forwarded.believe_proto && !forwarded.trusted.is_empty();
+    let forwarded = blueprint.stages.forwarded_headers.as_ref();
+    let tls_possible = forwarded.is_some_and(|forwarded| forwarded.trust_proto && !forwarded.trusted.is_empty());
     let tls_possible = tls_possible || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
     match cluster.scheme {
         Scheme::Https => TlsMode::Always(cluster.tls.clone()),

@@ -1,15 +1,13 @@
 //! The plan: the checked, compiled, immutable form of one document. A request uses the same plan from start to end.
 
+use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
 pub use super::route::{Aggregate, AggregatePart, PathHashKey, Route, Target};
 use super::routing::{HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget};
 use crate::{
     backend::Cluster,
     base::path_params::PathParams,
-    net::{
-        h1::client::ClientLimits, h2, listener::Address, proxy_protocol::ProxyProtocolConfig,
-        tls::server::TlsAcceptor,
-    },
+    net::tls::server::TlsAcceptor,
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
@@ -18,7 +16,7 @@ use crate::{
     stages::cors::preflight_method,
     telemetry::{CertificateExpiry, TlsMetrics},
 };
-use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
+use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -46,50 +44,14 @@ pub struct Plan {
     pub dynamic: Option<DynamicRoutes>,
 }
 
-/// A listener.
-#[derive(Clone, Debug)]
-pub struct ListenerPlan {
-    pub name: Arc<str>,
-    pub address: Address,
-    /// The mode of the Unix domain socket file; `None`: by the umask.
-    pub mode: Option<u32>,
-    /// The PROXY protocol, if enabled.
-    pub proxy: Option<Arc<ProxyProtocolConfig>>,
-    /// `None`: plain HTTP.
-    pub tls: Option<ListenerTls>,
-    /// The https port to which every request is redirected.
-    pub redirect: Option<u16>,
-}
-
-impl ListenerPlan {
-    /// A plain HTTP listener.
-    pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> ListenerPlan {
-        let (name, address) = (name.into(), address.into());
-        ListenerPlan { name, address, mode: None, proxy: None, tls: None, redirect: None }
-    }
-}
+/// A listener of a plan.
+pub type ListenerPlan = Listener<ListenerTls>;
 
 /// TLS on a listener.
 #[derive(Clone, Debug)]
 pub struct ListenerTls {
     pub tls_acceptor: Arc<TlsAcceptor>,
     pub metrics: Arc<TlsMetrics>,
-    /// The value of `Strict-Transport-Security` in responses.
-    pub hsts: Option<Box<str>>,
-}
-
-/// Limits and timeouts of client connections.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    pub client: ClientLimits,
-    pub http2: h2::Limits,
-    pub body_idle: Duration,
-    pub backend_idle: Duration,
-    pub drain: Duration,
-    pub tunnel_idle: Duration,
-    pub connections: usize,
-    pub connections_per_client: usize,
-    pub requests_per_connection: u32,
 }
 
 /// The route of a request: of the document, or created for a discovered service.

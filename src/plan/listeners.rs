@@ -1,16 +1,16 @@
-//! Builds the listeners and limits of a plan from its blueprint: TLS acceptors, whose session tickets outlive the plan,
-//! certificate expiry, and the limits of connections.
+//! Builds the listeners of a plan from its blueprint: TLS acceptors, whose session tickets outlive the plan, and
+//! certificate expiry.
 
 use super::{
-    blueprint::{self, Blueprint, Listener},
-    compiled::{Limits, ListenerPlan, ListenerTls},
+    blueprint::{Blueprint, Listener},
+    compiled::{ListenerPlan, ListenerTls},
     process_state::ProcessState,
 };
 use crate::{
-    net::{
-        h1::{client::ClientLimits, parse::HeadLimits},
-        h2,
-        tls::{certificate::certificate_info, server::ListenerCertificate, trust::certificates},
+    net::tls::{
+        certificate::certificate_info,
+        server::{ListenerCertificate, ServerTls},
+        trust::certificates,
     },
     telemetry::CertificateExpiry,
 };
@@ -26,23 +26,20 @@ pub fn listeners(blueprint: &Blueprint, process_state: &ProcessState) -> Result<
 
 fn listener(listener: &Listener, process_state: &ProcessState) -> Result<ListenerPlan, String> {
     let tls = listener.tls.as_ref().map(|tls| tls_listener(listener, tls, process_state)).transpose()?;
-    let (name, address) = (listener.name.as_str().into(), listener.address.clone());
-    let (mode, redirect) = (listener.mode, listener.redirect);
-    Ok(ListenerPlan { name, address, mode, proxy: listener.proxy.clone(), tls, redirect })
+    Ok(listener.with_tls(tls))
 }
 
 fn tls_listener(
     listener: &Listener,
-    tls: &blueprint::ListenerTls,
+    tls: &ServerTls,
     process_state: &ProcessState,
 ) -> Result<ListenerTls, String> {
     let tickets = process_state
         .tls_tickets
-        .get_or_insert_with((listener.address.clone(), tls.server.client_auth.clone()), Default::default);
+        .get_or_insert_with((listener.address.clone(), tls.client_auth.clone()), Default::default);
     Ok(ListenerTls {
-        tls_acceptor: Arc::new(tls.server.compile(tickets)?),
+        tls_acceptor: Arc::new(tls.compile(tickets)?),
         metrics: process_state.metrics.tls.handle(&listener.name),
-        hsts: tls.hsts.as_deref().map(Into::into),
     })
 }
 
@@ -50,7 +47,7 @@ fn tls_listener(
 pub fn certificate_expiries(blueprint: &Blueprint) -> Vec<CertificateExpiry> {
     let now_unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
     let expiries = |listener: &Listener| {
-        let all = listener.tls.as_ref().map_or(&[][..], |tls| &tls.server.certificates);
+        let all = listener.tls.as_ref().map_or(&[][..], |tls| &tls.certificates);
         all.iter().filter_map(|certificate| expiry(listener, certificate, now_unix)).collect::<Vec<_>>()
     };
     blueprint.listeners.iter().flat_map(expiries).collect()
@@ -70,48 +67,6 @@ fn expiry(
     if let Some(problem) = problem {
         log::warn!("certificate {} of listener {} {problem}", certificate.label, listener.name);
     }
-    let (listener, certificate) = (listener.name.clone(), certificate.label.clone());
+    let (listener, certificate) = (listener.name.to_string(), certificate.label.clone());
     Some(CertificateExpiry { listener, certificate, not_after: info.not_after })
-}
-
-/// The limits of a plan; `max_connections` is the limit of the process, which applies if the document sets none.
-pub fn runtime_limits(limits: &blueprint::Limits, max_connections: usize) -> Limits {
-    let count = |n: Option<u64>| n.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let max_requests =
-        limits.requests_per_connection.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
-    Limits {
-        http2: http2(limits.http2, max_requests),
-        client: ClientLimits {
-            head: HeadLimits {
-                max_line_bytes: limits.request_line,
-                max_fields_bytes: limits.headers_total,
-                max_fields: limits.header_count,
-            },
-            body: limits.body.unwrap_or(u64::MAX),
-            head_timeout: limits.headers_timeout,
-            idle_timeout: limits.keep_alive_timeout,
-        },
-        body_idle: limits.body_idle_timeout,
-        backend_idle: limits.backend_idle_timeout,
-        drain: limits.drain_timeout,
-        tunnel_idle: limits.websocket_idle_timeout,
-        connections: limits.max_connections.map_or(max_connections, |n| count(Some(n))),
-        connections_per_client: count(limits.connections_per_client),
-        requests_per_connection: max_requests,
-    }
-}
-
-fn http2(limits: blueprint::Http2Limits, max_requests: u32) -> h2::Limits {
-    let blueprint::Http2Limits {
-        streams,
-        window,
-        stream_resets_per_second: resets_per_second,
-        control_frames_per_second,
-    } = limits;
-    h2::Limits {
-        streams,
-        window,
-        frame_rate: h2::FrameRateLimits { resets_per_second, control_frames_per_second },
-        requests: max_requests,
-    }
 }

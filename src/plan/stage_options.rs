@@ -58,6 +58,7 @@ macro_rules! stage_options {
                         let group = (self.$field.as_ref(), &global.$field);
                         feature::compile(&route.$field, group, key, context)
                     },)?)*
+                    ..StageConfigs::default()
                 }
             }
         }

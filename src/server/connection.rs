@@ -91,8 +91,7 @@ impl ConnectionContext {
     /// Adds the HSTS header of the listener.
     pub fn add_hsts(&self, response: &mut Response) {
         const HSTS: &[u8] = b"Strict-Transport-Security";
-        let strict = self.listener.tls.as_ref().and_then(|tls| tls.hsts.as_deref());
-        if let Some(strict) = strict.filter(|_| response.head.get(HSTS).is_none()) {
+        if let Some(strict) = self.listener.hsts.as_deref().filter(|_| response.head.get(HSTS).is_none()) {
             response.head.append(HSTS, strict.as_bytes());
         }
     }

@@ -64,7 +64,7 @@ mod tests {
         services.add(InternalService::new("b", Router::new()));
         let gateway = internal_gateway(services, 7).unwrap();
         let plan = gateway.plan.load();
-        assert_eq!((plan.routes.len(), plan.limits.connections), (2, 7));
+        assert_eq!((plan.routes.len(), plan.limits.connections), (2, Some(7)));
         assert!(plan.matches_by_listener);
     }
 }

@@ -137,8 +137,8 @@ fn handle_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &A
     let Accepted { io, peer, local, .. } = accepted;
     let peer = Peer::new(peer, local, listener.tls.is_some());
     let limits = worker.plan().limits;
-    let guard =
-        worker.gateway.connections.try_acquire(peer.ip(), limits.connections, limits.connections_per_client);
+    let max = limits.connections.unwrap_or(usize::MAX);
+    let guard = worker.gateway.connections.try_acquire(peer.ip(), max, limits.connections_per_client);
     let worker = worker.clone();
     match guard {
         Ok(guard) => drop(tokio::spawn(async move {
@@ -159,7 +159,7 @@ fn handle_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &A
 
 /// The same for a listener with the PROXY protocol: the limit per client applies to the client, not to the proxy.
 fn handle_proxied_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &Arc<Worker>) {
-    let max_connections = worker.plan().limits.connections;
+    let max_connections = worker.plan().limits.connections.unwrap_or(usize::MAX);
     let mut guard =
         match worker.gateway.connections.try_acquire(accepted.peer.ip(), max_connections, usize::MAX) {
             Ok(guard) => guard,

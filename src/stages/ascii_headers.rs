@@ -1,17 +1,26 @@
 //! With `Compatibility: "Ocelot"` a header value that is not ASCII is a 400 (docs/ocelot-behavior.md, section 8).
 
+use super::feature::{BuildContext, StageConfig};
 use crate::pipeline::{
     error::GatewayError,
     exchange::Exchange,
-    stage::{Stage, Step},
+    stage::{BoxStage, Stage, Step},
 };
 
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "ascii-headers";
 
 /// Rejects requests that Ocelot's HTTP client would not send.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct AsciiHeaders;
+
+impl StageConfig for AsciiHeaders {
+    type State = ();
+
+    fn build(&self, (): &(), context: &BuildContext) -> Vec<BoxStage> {
+        context.is_proxied.then(|| Box::new(*self) as BoxStage).into_iter().collect()
+    }
+}
 
 impl Stage for AsciiHeaders {
     fn name(&self) -> &'static str {

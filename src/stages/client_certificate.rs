@@ -3,6 +3,7 @@
 //! A backend can trust the field because `net::h1::hop_by_hop::strip_request` removes it, `Client-Cert-Chain` and
 //! `X-Client-Certificate` from every request of a client.
 
+use super::feature::ConfiguredStage;
 use crate::pipeline::{
     exchange::Exchange,
     stage::{Stage, Step},
@@ -15,8 +16,10 @@ pub const NAME: &str = "client-certificate";
 const FIELD: &[u8] = b"Client-Cert";
 
 /// Sends the certificate that the client presented. `Client-Cert-Chain` is not sent: the listener does not keep the chain.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ForwardClientCertificate;
+
+impl ConfiguredStage for ForwardClientCertificate {}
 
 impl Stage for ForwardClientCertificate {
     fn name(&self) -> &'static str {

@@ -1,8 +1,9 @@
 //! Custom stages (Envoy filters, nginx modules, ASP.NET delegating handlers): a program that uses margay as a library
 //! registers them by name. Routes list the names in `DelegatingHandlers`, and their settings in `HandlerSettings`.
 
+use super::feature::{BuildContext, StageConfig};
 use crate::{
-    config::{Diagnostics, Node, Span, codes, de},
+    config::{Diagnostics, Node, Span, codes, de, options::shared_settings},
     pipeline::{
         exchange::Exchange,
         response::RouteResult,
@@ -14,6 +15,16 @@ use std::sync::Arc;
 
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "custom";
+
+shared_settings! { $ custom_stage_settings {
+    /// Names of the custom stages that the route runs, in this order. Default: `[]`. Source: Ocelot, Delegating
+    /// Handlers.
+    #[serde(rename = "DelegatingHandlers")]
+    pub handlers: List<String>,
+    /// Settings of the custom stages named in `DelegatingHandlers`: stage name → object. Default: `{}`, the defaults of
+    /// each stage. Source: margay, docs/custom-stages.md.
+    pub handler_settings: Setting<StageSettings>,
+} }
 
 /// The use of a custom stage by a route: its settings, and the position for diagnostics.
 pub struct StageRequest<'o> {
@@ -133,6 +144,17 @@ impl StageRegistry {
         let (name, make) = self.factories.iter().find(|(known, _)| known == name)?;
         let stage: Arc<dyn Stage> = make(request, diagnostics)?.into();
         Some(CustomStage { name: name.as_str().into(), stage })
+    }
+}
+
+/// The custom stages of a route, in the order in which the route names them.
+pub type CustomStages = Vec<CustomStage>;
+
+impl StageConfig for CustomStages {
+    type State = ();
+
+    fn build(&self, (): &(), _: &BuildContext) -> Vec<BoxStage> {
+        self.iter().map(|stage| Box::new(stage.clone()) as BoxStage).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         values::{BoxedSetting, Setting},
     },
     net::background::BackgroundRuntime,
-    pipeline::stage::BoxStage,
+    pipeline::stage::{BoxStage, Stage},
     telemetry::Metrics,
 };
 use std::{fmt::Debug, sync::Arc};
@@ -39,7 +39,7 @@ pub enum Origin {
 }
 
 /// The configuration of a feature on one route: plain data.
-pub trait StageConfig: Clone + Debug + PartialEq {
+pub trait StageConfig: Clone + Debug {
     /// What outlives a reload; `()` for most.
     type State: Default + Debug;
 
@@ -53,6 +53,17 @@ pub trait StageConfig: Clone + Debug + PartialEq {
 
     /// Starts the tasks that bound the state.
     fn maintain(_state: &Self::State, _background: &BackgroundRuntime, _clock: &Clock) {}
+}
+
+/// A stage that is its own configuration: built as it is.
+pub trait ConfiguredStage: Stage + Clone {}
+
+impl<T: ConfiguredStage + 'static> StageConfig for T {
+    type State = ();
+
+    fn build(&self, (): &(), _: &BuildContext) -> Vec<BoxStage> {
+        vec![Box::new(self.clone())]
+    }
 }
 
 /// Facts about the whole configuration that compilers of options need.
@@ -178,6 +189,8 @@ pub struct BuildContext<'b> {
     /// The name of the route in logs and metrics.
     pub route: &'b str,
     pub role: RouteRole,
+    /// Whether requests leave the gateway: neither an aggregate nor an internal service.
+    pub is_proxied: bool,
     /// Maximum bytes of memory for all streaming encoders together.
     pub max_compression_memory: u64,
     pub cache_memory: &'b MemoryConfig,
@@ -189,7 +202,7 @@ pub struct BuildContext<'b> {
 }
 
 /// The stages of one feature on one route.
-pub fn build<C: StageConfig>(config: Option<&C>, state: &C::State, context: &BuildContext) -> Vec<BoxStage> {
+pub fn build<C: StageConfig>(config: &Option<C>, state: &C::State, context: &BuildContext) -> Vec<BoxStage> {
     match config {
         Some(config) => config.build(state, context),
         None => C::build_absent(state, context),

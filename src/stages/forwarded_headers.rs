@@ -1,12 +1,13 @@
 //! `ForwardedHeaders`: the address, scheme and host of the client from `X-Forwarded-*` of trusted proxies (nginx `realip`,
 //! ASP.NET forwarded headers middleware), and the fields that the backend gets.
 
+use super::feature::{BuildContext, RouteRole, StageConfig};
 use crate::{
     base::{bytes::comma_list, ip_set::IpSet},
     pipeline::{
         exchange::Exchange,
         head::KnownHeader,
-        stage::{Stage, Step},
+        stage::{BoxStage, Stage, Step},
     },
 };
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 pub const NAME: &str = "forwarded-headers";
 
 /// Reads `X-Forwarded-*` of trusted proxies only, and writes them for the backend.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardedHeaders {
     /// Trusted proxies.
     pub trusted: IpSet,
@@ -24,6 +25,18 @@ pub struct ForwardedHeaders {
     pub trust_host: bool,
     /// Send the fields to the backend; otherwise they pass unchanged.
     pub add_to_request: bool,
+}
+
+impl StageConfig for ForwardedHeaders {
+    type State = ();
+
+    /// The parts of an aggregate add the fields, not the aggregate.
+    fn build(&self, (): &(), context: &BuildContext) -> Vec<BoxStage> {
+        let add_to_request = self.add_to_request && context.role != RouteRole::Aggregate;
+        let stage = (add_to_request || !self.trusted.is_empty())
+            .then(|| Box::new(ForwardedHeaders { add_to_request, ..self.clone() }) as BoxStage);
+        stage.into_iter().collect()
+    }
 }
 
 impl Stage for ForwardedHeaders {

@@ -1,5 +1,6 @@
 //! `DownstreamHttpMethod`: sends another method to the backend (docs/ocelot-behavior.md, section 19).
 
+use super::feature::ConfiguredStage;
 use crate::pipeline::{
     exchange::Exchange,
     stage::{Stage, Step},
@@ -12,7 +13,7 @@ const STANDARD_METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 
 /// Replaces the method; body and headers are unchanged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MethodOverride(Box<[u8]>);
 
 impl MethodOverride {
@@ -22,6 +23,8 @@ impl MethodOverride {
         MethodOverride(standard.copied().unwrap_or(method).as_bytes().into())
     }
 }
+
+impl ConfiguredStage for MethodOverride {}
 
 impl Stage for MethodOverride {
     fn name(&self) -> &'static str {

@@ -34,4 +34,4 @@ pub mod request_size;
 pub mod websocket_limit;
 pub mod via;
 
-pub use table::{StageConfigs, StageOrder, StageState, TABLE, sort_by_table};
+pub use table::{GatewayStages, StageConfigs, StageOrder, StageState, TABLE};

@@ -1,10 +1,12 @@
 //! `RequestIdKey`: every request has an ID, from the client or generated (docs/ocelot-behavior.md, section 24).
 
+use super::feature::{BuildContext, StageConfig};
 use crate::{
     base::bytes::put_hex,
+    config::{Spanned, options::shared_settings},
     pipeline::{
         exchange::Exchange,
-        stage::{Stage, Step},
+        stage::{BoxStage, Stage, Step},
     },
 };
 use std::{
@@ -17,6 +19,22 @@ pub const NAME: &str = "request-id";
 
 /// Longest ID in the access log.
 const MAX_ID_BYTES: usize = 128;
+
+shared_settings! { $ request_id_settings {
+    /// The header that carries the request id. Routes inherit the global value. Default: none. Source: Ocelot, Logging.
+    pub request_id_key: Setting<String>,
+} }
+
+/// The header that carries the ID, and where the document sets it.
+pub type RequestIdHeader = Spanned<String>;
+
+impl StageConfig for RequestIdHeader {
+    type State = ();
+
+    fn build(&self, (): &(), _: &BuildContext) -> Vec<BoxStage> {
+        vec![Box::new(RequestId::new(self))]
+    }
+}
 
 /// Reads the ID of a request from a header, or generates one and sets the header.
 #[derive(Debug)]

@@ -5,23 +5,25 @@
 //! the type of the options in the module of the same name, and the documents that have them in addition to routes,
 //! policies and `GlobalConfiguration`. Documents, inheritance, `RouteKeys`, blueprints, state and the building of
 //! stages are generated from these lines.
+//!
+//! A stage without options names the field of its configuration behind `route` or, where all routes have the same one,
+//! behind `gateway`; the compiler of routes or of the document sets the field.
 
 use super::feature::{self, BuildContext, Feature, StageConfig};
 use crate::{base::clock::Clock, net::background::BackgroundRuntime, pipeline::stage::BoxStage};
-use std::sync::Arc;
 
 /// Passes the table to a macro: `{ payload } line; line; ...`.
 macro_rules! with_stages {
     ($callback:ident { $($payload:tt)* }) => {
         $callback! {
             { $($payload)* }
-            "ForwardedHeaders" (forwarded_headers::NAME,
+            "ForwardedHeaders" (forwarded_headers::NAME, gateway forwarded_headers: ForwardedHeaders,
                 "first: every later stage needs the client and the scheme");
-            "Listeners.Tls.ClientCertificates" (client_certificate::NAME,
+            "Listeners.Tls.ClientCertificates" (client_certificate::NAME, gateway client_certificate: ForwardClientCertificate,
                 "next to the other headers that clients could forge");
-            "RequestIdKey" (request_id::NAME,
+            "RequestIdKey" (request_id::NAME, route request_id: RequestIdHeader,
                 "before any stage that rejects: a rejected request has an id too");
-            "TraceContext" (trace_context::NAME,
+            "TraceContext" (trace_context::NAME, gateway trace_context: Mode,
                 "next to the request id, which defaults to the trace id; {TraceId} is read from it");
             "CorsOptions" (cors::NAME,
                 "outside every stage that rejects: a page must be able to read the error") => {
@@ -47,9 +49,9 @@ macro_rules! with_stages {
                 /// Request size limits. Default: those of `Limits`.
                 request_size: RequestSizeOptions [_ _ _]
             };
-            "Limits.MaxWebSocketsPerClient" (websocket_limit::NAME,
+            "Limits.MaxWebSocketsPerClient" (websocket_limit::NAME, gateway websocket_limit: WebSocketsPerClient,
                 "a long-lived connection is rejected before any work is done for it");
-            "UpstreamHeaderTransform, DownstreamHeaderTransform" (header_transform::NAME,
+            "UpstreamHeaderTransform, DownstreamHeaderTransform" (header_transform::NAME, route header_transform: Headers,
                 "before any stage that reads headers: limits and authentication see the result (Ocelot's step 9)");
             "RateLimitOptions" (rate_limit::NAME,
                 "after the header transforms, before authentication: attempts count too (Ocelot's step 11)") => {
@@ -62,9 +64,9 @@ macro_rules! with_stages {
                 /// Authentication.
                 authentication: AuthenticationOptions [aggregate dynamic _]
             };
-            "AddClaimsToRequest" (claims::ADD_CLAIMS,
+            "AddClaimsToRequest" (claims::ADD_CLAIMS, route add_claims: AddClaims,
                 "before authorization, which sees the added claims (Ocelot's step 15)");
-            "AllowedScopes, RouteClaimsRequirement, RouteClaimsExpression" (authorization::NAME,
+            "AllowedScopes, RouteClaimsRequirement, RouteClaimsExpression" (authorization::NAME, route authorization: Authorization,
                 "once the caller is known, before the request is changed by its claims (Ocelot's step 17)");
             "RateLimitOptions.PartitionBy" (rate_limit::NAME_BY_CLAIM,
                 "claims are known only now, and unauthorized callers do not use up a quota");
@@ -73,15 +75,15 @@ macro_rules! with_stages {
                 /// Concurrency limit: how many requests may be in flight. Default: no limit.
                 concurrency_limit: ConcurrencyLimitOptions [aggregate _ _]
             };
-            "AddHeadersToRequest" (claims::ADD_HEADERS,
+            "AddHeadersToRequest" (claims::ADD_HEADERS, route add_headers: AddHeaders,
                 "after the header transforms: nothing overwrites the caller's claims (Ocelot's step 18)");
-            "AddQueriesToRequest" (claims::ADD_QUERIES,
+            "AddQueriesToRequest" (claims::ADD_QUERIES, route add_queries: AddQueries,
                 "before the backend URL is built from the query (Ocelot's step 20)");
-            "ChangeDownstreamPathTemplate" (claims::CHANGE_PATH,
+            "ChangeDownstreamPathTemplate" (claims::CHANGE_PATH, route change_path: ChangePath,
                 "before the backend URL is built from the path parameters (Ocelot's step 20)");
-            "Compatibility" (ascii_headers::NAME,
+            "Compatibility" (ascii_headers::NAME, gateway ascii_headers: AsciiHeaders,
                 "after every stage that writes headers: Ocelot checks them when it sends them");
-            "DownstreamHttpMethod" (method::NAME,
+            "DownstreamHttpMethod" (method::NAME, route method: MethodOverride,
                 "after every stage that depends on the client's method");
             "CacheOptions" (cache::NAME,
                 "after every stage that rejects, counts or rewrites: a hit is counted and shaped as if the backend had \
@@ -91,7 +93,7 @@ macro_rules! with_stages {
             };
             "CacheOptions.Mode" (cache::NAME_INVALIDATE,
                 "in the same place on routes without a cache: what they change, others may have cached");
-            "DelegatingHandlers" (custom::NAME,
+            "DelegatingHandlers" (custom::NAME, route custom: CustomStages,
                 "innermost, as in Ocelot: next to the backend, in the order in which the route names them");
             "FixtureOptions" (fixture::NAME, "anywhere: only tests have it") => {
                 /// A feature of tests.
@@ -99,7 +101,7 @@ macro_rules! with_stages {
                 #[schemars(skip)]
                 fixture: FixtureOptions [_ _ _]
             };
-            "Via" (via::NAME,
+            "Via" (via::NAME, gateway via: Via,
                 "last: it records that the request passed here");
         }
     };
@@ -118,7 +120,11 @@ pub struct StageOrder {
 
 macro_rules! stage_table {
     ({} $(
-        $setting:literal ($name:ident :: $constant:ident, $reason:literal) $(=> {
+        $setting:literal (
+            $name:ident :: $constant:ident,
+            $(gateway $gateway:ident: $gateway_config:ident,)? $(route $route:ident: $route_config:ident,)?
+            $reason:literal
+        ) $(=> {
             $(#[doc = $doc:literal])* $(#[cfg($($cfg:tt)*)] #[schemars($($schemars:tt)*)])?
             $field:ident: $options:ident [$($documents:tt)*]
         })?;
@@ -129,25 +135,40 @@ macro_rules! stage_table {
             StageOrder { name: super::$name::$constant, setting: $setting, reason: $reason },
         )*];
 
-        /// The configurations of all features of a route; `None`: the route does not use the feature.
-        #[derive(Clone, Debug, Default, PartialEq)]
+        /// The configurations of the stages of a route; `None`: the route does not use the stage.
+        #[derive(Clone, Debug, Default)]
         pub struct StageConfigs {
-            $($($(#[cfg($($cfg)*)])? pub $field: Option<<super::$field::$options as Feature>::Config>,)?)*
+            $($($(#[cfg($($cfg)*)])? pub $field: Option<Config<super::$field::$options>>,)?)*
+            $($(pub $route: Option<super::$name::$route_config>,)?)*
+        }
+
+        /// The configurations of the stages that are the same on every route.
+        #[derive(Clone, Debug, Default)]
+        pub struct GatewayStages {
+            $($(pub $gateway: Option<super::$name::$gateway_config>,)?)*
         }
 
         /// The state of the stages that outlives plans, each part under its own keys.
         #[derive(Debug, Default)]
         pub struct StageState {
-            $($($(#[cfg($($cfg)*)])? pub $field: State<super::$field::$options>,)?)*
-            pub websockets: Arc<super::websocket_limit::OpenWebSockets>,
+            $($($(#[cfg($($cfg)*)])? pub $field: State<Config<super::$field::$options>>,)?)*
+            $($($gateway: State<super::$name::$gateway_config>,)?)*
+            $($($route: State<super::$name::$route_config>,)?)*
         }
 
         impl StageConfigs {
-            /// The stages of all features, in any order.
-            pub fn build(&self, state: &StageState, context: &BuildContext) -> Vec<BoxStage> {
+            /// The stages of a route, in the order of the table.
+            pub fn build(
+                &self,
+                gateway: &GatewayStages,
+                state: &StageState,
+                context: &BuildContext,
+            ) -> Box<[BoxStage]> {
                 let mut stages = Vec::new();
-                $($($(#[cfg($($cfg)*)])? stages.extend(feature::build(self.$field.as_ref(), &state.$field, context));)?)*
-                stages
+                $($($(#[cfg($($cfg)*)])? stages.extend(feature::build(&self.$field, &state.$field, context));)?)*
+                $($(stages.extend(feature::build(&gateway.$gateway, &state.$gateway, context));)?)*
+                $($(stages.extend(feature::build(&self.$route, &state.$route, context));)?)*
+                sort_by_table(stages)
             }
         }
 
@@ -161,12 +182,12 @@ macro_rules! stage_table {
 }
 
 type Config<T> = <T as Feature>::Config;
-type State<T> = <Config<T> as StageConfig>::State;
+type State<C> = <C as StageConfig>::State;
 
 with_stages! { stage_table {} }
 
 /// Puts compiled stages into the order of the table.
-pub fn sort_by_table(mut stages: Vec<BoxStage>) -> Box<[BoxStage]> {
+fn sort_by_table(mut stages: Vec<BoxStage>) -> Box<[BoxStage]> {
     debug_assert!(stages.iter().all(|stage| TABLE.iter().any(|place| place.name == stage.name())));
     stages.sort_by_key(|stage| TABLE.iter().position(|place| place.name == stage.name()));
     stages.into()

@@ -1,11 +1,12 @@
 //! `TraceContext`: propagation of W3C Trace Context (`traceparent`, `tracestate`).
 
+use super::feature::{BuildContext, RouteRole, StageConfig};
 use crate::{
     base::{bytes::put_hex, hash::mix64},
     pipeline::{
         exchange::Exchange,
         head::Head,
-        stage::{Stage, Step},
+        stage::{BoxStage, Stage, Step},
     },
 };
 use std::{
@@ -29,6 +30,16 @@ pub enum Mode {
     Continue,
     /// Start a trace for every request.
     Start,
+}
+
+impl StageConfig for Mode {
+    type State = ();
+
+    /// The parts of an aggregate continue the trace of the aggregate.
+    fn build(&self, (): &(), context: &BuildContext) -> Vec<BoxStage> {
+        let is_part = context.role == RouteRole::AggregatePart;
+        vec![Box::new(TraceContext::new(if is_part { Mode::Continue } else { *self }))]
+    }
 }
 
 /// Continues or starts a trace, and sends `traceparent` to the backend.

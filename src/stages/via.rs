@@ -1,5 +1,6 @@
 //! `Via` and `Max-Forwards` (RFC 9110 7.6.2, 7.6.3).
 
+use super::feature::{BuildContext, StageConfig};
 use crate::{
     base::bytes::{decimal, put_decimal},
     pipeline::{
@@ -7,7 +8,7 @@ use crate::{
         exchange::Exchange,
         head::{KnownHeader, Version},
         response::Response,
-        stage::{Stage, Step},
+        stage::{BoxStage, Stage, Step},
     },
 };
 
@@ -15,8 +16,16 @@ use crate::{
 pub const NAME: &str = "via";
 
 /// Appends to `Via`; decrements `Max-Forwards` and responds when it is exhausted.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Via;
+
+impl StageConfig for Via {
+    type State = ();
+
+    fn build(&self, (): &(), context: &BuildContext) -> Vec<BoxStage> {
+        context.is_proxied.then(|| Box::new(*self) as BoxStage).into_iter().collect()
+    }
+}
 
 impl Stage for Via {
     fn name(&self) -> &'static str {

@@ -1,12 +1,13 @@
 //! `Limits.MaxWebSocketsPerClient`: the largest number of open WebSocket connections per client address.
 
+use super::feature::{BuildContext, StageConfig};
 use crate::{
     base::weak_map::WeakMap,
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
         guard::ResponseGuard,
-        stage::{Stage, Step},
+        stage::{BoxStage, Stage, Step},
     },
 };
 use std::{
@@ -23,6 +24,18 @@ pub const NAME: &str = "websocket-limit";
 /// The number of open WebSocket connections by client address.
 #[derive(Debug, Default)]
 pub struct OpenWebSockets(WeakMap<IpAddr, AtomicU64>);
+
+/// The largest number of open WebSocket connections per client address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketsPerClient(pub u64);
+
+impl StageConfig for WebSocketsPerClient {
+    type State = Arc<OpenWebSockets>;
+
+    fn build(&self, open: &Self::State, _: &BuildContext) -> Vec<BoxStage> {
+        vec![Box::new(WebSocketLimit::new(self.0, open))]
+    }
+}
 
 /// The compiled limit.
 #[derive(Debug)]

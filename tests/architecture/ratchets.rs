@@ -12,6 +12,9 @@ const CITED_SECTIONS: usize = 0;
 /// Option groups that more than one document declares.
 const DECLARED_TWICE: &[&str] = &[];
 
+/// Settings with the same description in more than one document: `$schema`, which is a key of files, not of gateways.
+const DESCRIBED_TWICE: &[&str] = &["schema"];
+
 /// Words that comments, doc comments and texts avoid, and how often they occur. The subject has a name: the client, the
 /// operator, another worker, an untrusted peer.
 const FORBIDDEN_WORDS: [(&str, usize); 20] = [
@@ -91,6 +94,13 @@ fn no_option_is_declared_twice() {
     let declared = text::declared_twice(&files).into_iter();
     let new = declared.filter(|(key, _)| !DECLARED_TWICE.contains(&key.as_str()));
     none(new.map(|(key, places)| format!("`{key}` is declared by {}", places.join(", "))).collect());
+}
+
+#[test]
+fn no_setting_is_described_twice() {
+    let repeated = text::repeated_settings(&sources()).into_iter();
+    let new = repeated.filter(|(field, _)| !DESCRIBED_TWICE.contains(&field.as_str()));
+    none(new.map(|(field, places)| format!("`{field}` is declared by {}", places.join(", "))).collect());
 }
 
 #[test]

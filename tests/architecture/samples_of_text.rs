@@ -76,6 +76,19 @@ fn an_option_that_two_documents_declare_is_found() {
 }
 
 #[test]
+fn a_setting_that_two_documents_describe_is_found() {
+    let document =
+        "    /// The key. Default: none.\n    #[serde(rename = \"Key\")]\n    pub key: Setting<String>,\n";
+    let other = document.replace("none", "the path");
+    let found = |files: &[(&str, &str)]| text::repeated_settings(&self::files(files));
+    let twice = found(&[("plan/document/route.rs", document), ("plan/document/global.rs", document)]);
+    let places = ["src/plan/document/route.rs:3".to_owned(), "src/plan/document/global.rs:3".to_owned()];
+    assert_eq!(twice, [("key".to_owned(), places.to_vec())]);
+    assert!(found(&[("plan/document/route.rs", document), ("plan/document/global.rs", &other)]).is_empty());
+    assert!(found(&[("plan/document/route.rs", document), ("backend/settings.rs", document)]).is_empty());
+}
+
+#[test]
 fn files_that_name_each_other_are_a_circle() {
     let found = circles(&files(&[
         ("lib.rs", "pub mod a;"),

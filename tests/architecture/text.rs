@@ -94,6 +94,30 @@ fn declared_option(line: &str) -> Option<String> {
     is_field.then(|| name.replace('_', "")).or_else(|| of.ends_with("Options").then(|| of.to_lowercase()))
 }
 
+/// Settings of the documents that several places declare with the same description: (field, places).
+pub fn repeated_settings(files: &[(String, String)]) -> Vec<(String, Vec<String>)> {
+    let mut settings = BTreeMap::<String, (String, Vec<String>)>::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.starts_with("plan/document/")) {
+        let mut description = String::new();
+        for (at, line) in without_tests(path, text).lines().map(str::trim).enumerate() {
+            match line.strip_prefix("pub ").and_then(|field| field.split_once(": ")) {
+                Some((field, _)) if !description.is_empty() => {
+                    let declared = settings.entry(format!("{description} {line}")).or_default();
+                    declared.0 = field.to_owned();
+                    declared.1.push(format!("src/{path}:{}", at + 1));
+                }
+                _ if line.starts_with("///") || line.starts_with("#[") => {
+                    description += line;
+                    continue;
+                }
+                _ => {}
+            }
+            description.clear();
+        }
+    }
+    settings.into_values().filter(|(_, places)| places.len() > 1).collect()
+}
+
 /// Option groups that several places declare: key → places.
 pub fn declared_twice(files: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
     let mut places = BTreeMap::<String, Vec<String>>::new();

@@ -45,6 +45,6 @@ pub fn build_aggregate(
             terms: part.terms.clone(),
         });
     }
-    let (shape, body_idle) = (aggregate.shape.clone(), blueprint.limits.body_idle_timeout);
+    let (shape, body_idle) = (aggregate.shape.clone(), blueprint.limits.body_idle);
     Target::Aggregate(Box::new(Aggregate { parts: own.into(), shape, body_idle }))
 }

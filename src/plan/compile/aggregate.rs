@@ -95,8 +95,7 @@ impl AggregateCompiler<'_, '_> {
             .list
             .extend(collected.list.into_iter().filter(|diagnostic| !of_path.contains(&diagnostic.code)));
         let id = inherit::request_id_key(&None, &self.scope.global.request_id_key);
-        route.request_id_key =
-            id.map(|id| crate::plan::blueprint::Sourced::new(id.value.clone(), Some(id.span)));
+        route.stages.request_id = id.cloned();
         (route, spec)
     }
 

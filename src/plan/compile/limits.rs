@@ -3,10 +3,12 @@
 use crate::base::ip_set::IpRange;
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
-use crate::net::listener::Address;
-use crate::plan::blueprint::{Forwarded, Http2Limits, Limits};
+use crate::net::h1::{client::ClientLimits, parse::HeadLimits};
+use crate::net::{h2, listener::Address};
+use crate::plan::blueprint::Limits;
 use crate::plan::check::{items, non_blank};
 use crate::plan::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
+use crate::stages::{forwarded_headers::ForwardedHeaders, websocket_limit::WebSocketsPerClient};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -61,95 +63,96 @@ const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The limits, each within its range.
-#[expect(clippy::too_many_lines, reason = "a table: one setting of `Limits` per field")]
 pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut Diagnostics) -> Limits {
     let nothing = LimitsDocument::default();
-    let w = document.unwrap_or(&nothing);
+    let document = document.unwrap_or(&nothing);
     let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
-    let tenth = 100 * ms;
-    let mut read = RangeChecker::for_section("Limits", diagnostics);
+    let read = &mut RangeChecker::for_section("Limits", diagnostics);
+    let client = client(document, ocelot, read);
+    let body_idle = read.time("BodyIdleTimeout", &document.body_idle_timeout, 60 * second, 100 * ms, DAY);
+    let connect_timeout =
+        read.time("ConnectTimeout", &document.connect_timeout, 5 * second, ms, 600 * second);
+    let backend_idle =
+        read.time("BackendIdleTimeout", &document.backend_idle_timeout, 55 * second, second, DAY);
+    let drain = read.time("DrainTimeout", &document.drain_timeout, 30 * second, Duration::ZERO, HOUR);
+    let tunnel_idle =
+        read.time("WebSocketIdleTimeout", &document.web_socket_idle_timeout, HOUR, second, 30 * DAY);
+    let compression =
+        read.size("MaxCompressionMemory", &document.max_compression_memory, 512 << 20, 1 << 20, 1 << 40);
+    let mut count = |name, set, default| read.count(name, set, MAX_COUNT).map_or(default, |n| n as usize);
+    let connections = count("MaxConcurrentConnections", &document.max_concurrent_connections, usize::MAX);
+    let connections_per_client =
+        count("MaxConnectionsPerClient", &document.max_connections_per_client, usize::MAX);
+    let requests =
+        count("MaxRequestsPerConnection", &document.max_requests_per_connection, u32::MAX as usize);
     Limits {
-        request_line: read.size("MaxRequestLineSize", &w.max_request_line_size, 16 << 10, 256, 1 << 20),
-        headers_total: read.size(
-            "MaxRequestHeadersTotalSize",
-            &w.max_request_headers_total_size,
-            64 << 10,
-            1 << 10,
-            16 << 20,
-        ),
-        header_count: read.count("MaxRequestHeaderCount", &w.max_request_header_count, 10_000).unwrap_or(128)
-            as usize,
-        body: w.max_request_body_size.as_ref().map(|size| size.value.0).or(ocelot.then_some(OCELOT_MAX_BODY)),
-        headers_timeout: read.time(
+        client,
+        http2: http2(document, requests as u32, read),
+        body_idle,
+        connect_timeout,
+        backend_idle,
+        drain,
+        tunnel_idle,
+        connections: Some(connections).filter(|max| *max < usize::MAX),
+        connections_per_client,
+        requests_per_connection: requests as u32,
+        compression: compression as u64,
+    }
+}
+
+fn client(document: &LimitsDocument, ocelot: bool, read: &mut RangeChecker) -> ClientLimits {
+    let (tenth, second) = (Duration::from_millis(100), Duration::from_secs(1));
+    let total = &document.max_request_headers_total_size;
+    let count = &document.max_request_header_count;
+    ClientLimits {
+        head: HeadLimits {
+            max_line_bytes: read.size(
+                "MaxRequestLineSize",
+                &document.max_request_line_size,
+                16 << 10,
+                256,
+                1 << 20,
+            ),
+            max_fields_bytes: read.size("MaxRequestHeadersTotalSize", total, 64 << 10, 1 << 10, 16 << 20),
+            max_fields: read.count("MaxRequestHeaderCount", count, 10_000).unwrap_or(128) as usize,
+        },
+        body: match &document.max_request_body_size {
+            Some(size) => size.value.0,
+            None if ocelot => OCELOT_MAX_BODY,
+            None => u64::MAX,
+        },
+        head_timeout: read.time(
             "RequestHeadersTimeout",
-            &w.request_headers_timeout,
+            &document.request_headers_timeout,
             10 * second,
             tenth,
             HOUR,
         ),
-        keep_alive_timeout: read.time("KeepAliveTimeout", &w.keep_alive_timeout, 75 * second, tenth, DAY),
-        body_idle_timeout: read.time("BodyIdleTimeout", &w.body_idle_timeout, 60 * second, tenth, DAY),
-        connect_timeout: read.time("ConnectTimeout", &w.connect_timeout, 5 * second, ms, 600 * second),
-        backend_idle_timeout: read.time(
-            "BackendIdleTimeout",
-            &w.backend_idle_timeout,
-            55 * second,
-            second,
-            DAY,
-        ),
-        drain_timeout: read.time("DrainTimeout", &w.drain_timeout, 30 * second, Duration::ZERO, HOUR),
-        websocket_idle_timeout: read.time(
-            "WebSocketIdleTimeout",
-            &w.web_socket_idle_timeout,
-            HOUR,
-            second,
-            30 * DAY,
-        ),
-        max_websockets_per_client: read.count(
-            "MaxWebSocketsPerClient",
-            &w.max_web_sockets_per_client,
-            MAX_COUNT,
-        ),
-        compression: compression(w, &mut read),
-        max_connections: read.count("MaxConcurrentConnections", &w.max_concurrent_connections, MAX_COUNT),
-        connections_per_client: read.count(
-            "MaxConnectionsPerClient",
-            &w.max_connections_per_client,
-            MAX_COUNT,
-        ),
-        requests_per_connection: read.count(
-            "MaxRequestsPerConnection",
-            &w.max_requests_per_connection,
-            MAX_COUNT,
-        ),
-        http2: http2(w, &mut read),
+        idle_timeout: read.time("KeepAliveTimeout", &document.keep_alive_timeout, 75 * second, tenth, DAY),
     }
 }
 
-/// The memory limit of encoders.
-fn compression(document: &LimitsDocument, read: &mut RangeChecker) -> u64 {
-    read.size("MaxCompressionMemory", &document.max_compression_memory, 512 << 20, 1 << 20, 1 << 40) as u64
+/// `MaxWebSocketsPerClient`; none: no limit.
+pub fn websockets_per_client(
+    limits: Option<&LimitsDocument>,
+    diagnostics: &mut Diagnostics,
+) -> Option<WebSocketsPerClient> {
+    let max = &limits?.max_web_sockets_per_client;
+    let mut ranges = RangeChecker::for_section("Limits", diagnostics);
+    ranges.count("MaxWebSocketsPerClient", max, MAX_COUNT).map(WebSocketsPerClient)
 }
 
-/// The limits of HTTP/2.
-fn http2(document: &LimitsDocument, read: &mut RangeChecker) -> Http2Limits {
-    let mut count =
-        |name, set, max, default_value| read.count(name, set, max).map_or(default_value, |n| n as u32);
-    Http2Limits {
+fn http2(document: &LimitsDocument, requests: u32, read: &mut RangeChecker) -> h2::Limits {
+    let mut count = |name, set, max, default| read.count(name, set, max).map_or(default, |n| n as u32);
+    let (resets, frames) = (&document.max_stream_resets_per_second, &document.max_control_frames_per_second);
+    h2::Limits {
         streams: count("MaxConcurrentStreams", &document.max_concurrent_streams, 100_000, 100),
-        stream_resets_per_second: count(
-            "MaxStreamResetsPerSecond",
-            &document.max_stream_resets_per_second,
-            MAX_COUNT,
-            200,
-        ),
-        control_frames_per_second: count(
-            "MaxControlFramesPerSecond",
-            &document.max_control_frames_per_second,
-            MAX_COUNT,
-            1000,
-        ),
+        frame_rate: h2::FrameRateLimits {
+            resets_per_second: count("MaxStreamResetsPerSecond", resets, MAX_COUNT, 200),
+            control_frames_per_second: count("MaxControlFramesPerSecond", frames, MAX_COUNT, 1000),
+        },
         window: read.size("StreamWindowSize", &document.stream_window_size, 65_535, 65_535, 16 << 20) as u32,
+        requests,
     }
 }
 
@@ -163,7 +166,7 @@ pub fn forwarded(
     document: Option<&ForwardedHeadersDocument>,
     ocelot: bool,
     diagnostics: &mut Diagnostics,
-) -> Forwarded {
+) -> ForwardedHeaders {
     let nothing = ForwardedHeadersDocument::default();
     let document = document.unwrap_or(&nothing);
     let mut ranges = Vec::new();
@@ -178,12 +181,12 @@ pub fn forwarded(
             }
         }
     }
-    let believed = trusted_fields(document, diagnostics);
-    Forwarded {
+    let [trust_for, trust_proto, trust_host] = trusted_fields(document, diagnostics);
+    ForwardedHeaders {
         trusted: ranges.into_iter().collect(),
-        believe_for: believed[0],
-        believe_proto: believed[1],
-        believe_host: believed[2],
+        trust_for,
+        trust_proto,
+        trust_host,
         add_to_request: document.add_to_request.as_ref().map_or(!ocelot, |on| on.value),
     }
 }

@@ -11,7 +11,7 @@ use crate::net::tls::certificate::{CertifiedKeyPem, KeyPairError, certificate_in
 use crate::net::tls::server::{ClientAuth, ListenerCertificate, ServerTls};
 use crate::net::tls::sni::is_host_pattern;
 use crate::net::tls::trust::{certificates, parse_authorities};
-use crate::plan::blueprint::{Listener, ListenerTls};
+use crate::plan::blueprint::Listener;
 use crate::plan::check::{items, non_blank};
 use crate::plan::document::*;
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ pub fn listeners(
         .filter_map(|document| ListenerCompiler { document, sources, attached, diagnostics }.listener())
         .collect();
     if documents.is_empty() {
-        listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER, None));
+        listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER));
     }
     let desk = document.administration.as_ref().and_then(|admin| admin.address.as_ref());
     let administration = desk.and_then(|text| address(text, sources, diagnostics));
@@ -87,11 +87,12 @@ impl<'r> ListenerCompiler<'r, '_> {
                 .help("set one, such as \"Address\": \"127.0.0.1:8080\"");
             return None;
         };
-        let (tls, redirect) = (self.tls(), self.https_redirect());
+        let (tls, hsts, redirect) = (self.tls(), self.hsts(), self.https_redirect());
         let address = address(text, self.sources, self.diagnostics)?;
         let name = non_blank(&document.name).map_or_else(|| address.to_string(), |name| name.value.clone());
         let (mode, proxy) = (parse_mode(document, &address, self.diagnostics), self.proxy(&address));
-        Some(Listener { mode, proxy, tls, redirect, ..Listener::plain(name, address, Some(text.span)) })
+        let span = Some(text.span);
+        Some(Listener { mode, proxy, span, tls, hsts, redirect, ..Listener::plain(name, address) })
     }
 
     fn proxy(&mut self, address: &Address) -> Option<Arc<ProxyProtocolConfig>> {
@@ -117,11 +118,11 @@ impl<'r> ListenerCompiler<'r, '_> {
         read
     }
 
-    fn tls(&mut self) -> Option<ListenerTls> {
+    fn tls(&mut self) -> Option<Arc<ServerTls>> {
         let document = self.document.tls.as_ref()?;
         let certificates = self.certificates(document);
         let only_13 = self.is_tls13_only(document);
-        let tls = ServerTls {
+        Some(Arc::new(ServerTls {
             certificates,
             tls13_only: only_13,
             client_auth: document
@@ -135,11 +136,7 @@ impl<'r> ListenerCompiler<'r, '_> {
                 10,
                 [100, 600_000],
             ),
-        };
-        Some(ListenerTls {
-            server: Arc::new(tls),
-            hsts: document.strict_transport_security.as_ref().map(|strict| self.hsts(strict)),
-        })
+        }))
     }
 
     fn certificates(&mut self, tls: &'r Spanned<Box<ListenerTlsDocument>>) -> Vec<ListenerCertificate> {
@@ -294,7 +291,8 @@ impl<'r> ListenerCompiler<'r, '_> {
     }
 
     /// The value of `Strict-Transport-Security` (RFC 6797 6.1).
-    fn hsts(&mut self, document: &Spanned<StrictTransportSecurityDocument>) -> String {
+    fn hsts(&mut self) -> Option<Box<str>> {
+        let document = self.document.tls.as_ref()?.strict_transport_security.as_ref()?;
         let on = |set: &Setting<bool>| set.as_ref().is_some_and(|on| on.value);
         let age = self.duration_in_range("MaxAge", &document.max_age, YEAR.as_secs(), [0, 3650 * 86_400_000]);
         let (below, preload) = (on(&document.include_sub_domains), on(&document.preload));
@@ -310,6 +308,6 @@ impl<'r> ListenerCompiler<'r, '_> {
             if below { "; includeSubDomains" } else { "" },
             if preload { "; preload" } else { "" }
         );
-        value
+        Some(value.into())
     }
 }

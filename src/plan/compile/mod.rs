@@ -27,15 +27,22 @@ mod transforms;
 mod unix_sockets;
 mod weights;
 
-use super::blueprint::{Blueprint, DynamicBlueprint, RouteBlueprint, TraceMode, discovery::Registry};
+use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
-use crate::stages::authentication::scheme_set::SchemeSet;
-use crate::stages::cache::{Mode, compile_memory};
-use crate::stages::custom::StageRegistry;
-use crate::stages::feature::GatewayFacts;
+use crate::stages::{
+    GatewayStages,
+    ascii_headers::AsciiHeaders,
+    authentication::scheme_set::SchemeSet,
+    cache::{Mode, compile_memory},
+    client_certificate::ForwardClientCertificate,
+    custom::StageRegistry,
+    feature::GatewayFacts,
+    trace_context::Mode as TraceMode,
+    via::Via,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -82,9 +89,9 @@ fn gateway_facts(
     let schemes = &document.authentication_schemes;
     GatewayFacts {
         ocelot,
-        max_body_bytes: limits.body,
-        max_headers_bytes: limits.headers_total as u64,
-        max_header_count: limits.header_count as u64,
+        max_body_bytes: Some(limits.client.body).filter(|max| *max < u64::MAX),
+        max_headers_bytes: limits.client.head.max_fields_bytes as u64,
+        max_header_count: limits.client.head.max_fields as u64,
         schemes: Arc::new(SchemeSet::compile(schemes, certificates, ocelot, attached, diagnostics)),
     }
 }
@@ -97,22 +104,15 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
+    let written_limits = document.limits.as_ref().map(|limits| &limits.value);
+    let stages = gateway_stages(scope, &listeners, diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
         administration,
         dns: dns::dns(document.dns.as_ref(), diagnostics),
-        limits: limits::limits(
-            document.limits.as_ref().map(|limits| &limits.value),
-            scope.ocelot,
-            diagnostics,
-        ),
-        forwarded: limits::forwarded(
-            document.forwarded_headers.as_ref().map(|f| &f.value),
-            scope.ocelot,
-            diagnostics,
-        ),
-        trace_context: trace_context(document.trace_context.as_ref().map(|mode| mode.value), scope.ocelot),
+        limits: limits::limits(written_limits, scope.ocelot, diagnostics),
+        stages,
         cache: compile_memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
         access_log: document.access_log.as_ref().is_some_and(|on| on.value),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
@@ -123,6 +123,28 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         rules,
         dynamic,
         store,
+    }
+}
+
+/// The stages that all routes have. The fields of client certificates are removed from requests on every listener,
+/// before routing.
+fn gateway_stages(
+    scope: &CheckContext,
+    listeners: &[Listener],
+    diagnostics: &mut Diagnostics,
+) -> GatewayStages {
+    let (document, ocelot) = (scope.document, scope.ocelot);
+    let limits = document.limits.as_ref().map(|limits| &limits.value);
+    let forwarded = document.forwarded_headers.as_ref().map(|forwarded| &forwarded.value);
+    let mut tls = listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let has_client_certificates = tls.any(|tls| tls.client_auth.is_some());
+    GatewayStages {
+        forwarded_headers: Some(limits::forwarded(forwarded, ocelot, diagnostics)),
+        client_certificate: has_client_certificates.then_some(ForwardClientCertificate),
+        trace_context: trace_context(document.trace_context.as_ref().map(|mode| mode.value), ocelot),
+        websocket_limit: limits::websockets_per_client(limits, diagnostics),
+        ascii_headers: ocelot.then_some(AsciiHeaders),
+        via: (!ocelot).then_some(Via),
     }
 }
 

@@ -18,8 +18,10 @@ use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
 use crate::plan::document::RouteDocument;
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
+use crate::stages::StageConfigs;
 use crate::stages::authentication::options::ResolvedAuthentication;
 use crate::stages::feature::RouteFacts;
+use crate::stages::method::MethodOverride;
 use std::sync::Arc;
 
 /// Compiles one route. Invalid values are reported and replaced by defaults.
@@ -118,12 +120,13 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             request_identity: &|| request_identity(&matches, &backend.path.value, backend.method.as_deref()),
         };
         let tried = self.attempts(effective, facts, &context.clusters);
-        let stages = scope.stages.compile(document, scope.global, &mut self.context(facts));
+        let mut stages = scope.stages.compile(document, scope.global, &mut self.context(facts));
+        stages.method = backend.method.as_deref().map(MethodOverride::new);
+        self.compile_stages(index, names.unwrap_or_default(), effective, &mut stages);
         RouteBlueprint {
             index,
             span: document.span,
             name: String::new(),
-            handlers: options::handlers(scope, document, index, self.diagnostics),
             key: document.key.as_ref().map(|key| key.value.clone()),
             matcher: matches,
             backend_path: backend.path,
@@ -131,20 +134,30 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             service: backend.service,
             service_fabric_path: backend.service_fabric_path,
             state_key,
-            backend_method: backend.method,
             http_version: backend.version,
             timeout: tried.timeout,
             attempts: tried.attempts,
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),
-            request_id_key: self.request_id_key(),
-            transforms: transforms::transforms(scope, effective, names.unwrap_or_default(), self.diagnostics),
             policies: texts(&document.policies),
             metadata: metadata(scope, document),
             stages,
             broken: self.unservable,
             aggregate: None,
         }
+    }
+
+    /// The stages without options.
+    fn compile_stages(
+        &mut self,
+        index: usize,
+        names: &[Box<str>],
+        effective: &EffectiveOptions,
+        stages: &mut StageConfigs,
+    ) {
+        stages.custom = Some(options::handlers(self.scope, self.document, index, self.diagnostics));
+        stages.request_id = self.request_id_key();
+        transforms::compile(self.scope, effective, names, stages, self.diagnostics);
     }
 
     /// In the order in which Ocelot would fail.
@@ -282,10 +295,10 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         Sourced::new(setting.is_some_and(|on| on.value), setting.map(|on| on.span))
     }
 
-    fn request_id_key(&mut self) -> Option<Sourced<String>> {
+    fn request_id_key(&mut self) -> Option<Spanned<String>> {
         let key = inherit::request_id_key(&self.document.request_id_key, &self.scope.global.request_id_key)?;
         if values::is_token(key) {
-            return Some(Sourced::new(key.value.clone(), Some(key.span)));
+            return Some(key.clone());
         }
         let message = format!("invalid header name \"{}\" in RequestIdKey", key.value);
         OcelotTolerated::new(

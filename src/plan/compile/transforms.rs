@@ -1,39 +1,45 @@
 //! Compiles how a route changes fields and uses claims.
 
 use crate::config::{Diagnostics, Span, codes, suggest};
-use crate::plan::blueprint::transforms::Transforms;
 use crate::plan::check::unsupported::EffectiveOptions;
 use crate::plan::check::{CheckContext, OcelotBehavior, OcelotTolerated, template, values};
 use crate::plan::document::{RouteDocument, StringList};
+use crate::stages::StageConfigs;
 use crate::stages::authentication::options::ResolvedAuthentication;
-use crate::stages::authorization::{AuthorizationRules, compile::AuthorizationCompiler};
-use crate::stages::claims::{ClaimMapping, compile::compile_mappings};
-use crate::stages::header_transform::HeaderEdits;
+use crate::stages::authorization::{Authorization, AuthorizationRules, compile::AuthorizationCompiler};
+use crate::stages::claims::{
+    AddClaims, AddHeaders, AddQueries, ChangePath, ClaimMapping, compile::compile_mappings,
+};
 use crate::stages::header_transform::compile::{HeaderTransformCompiler, TransformSide, is_framing};
+use crate::stages::header_transform::{HeaderEdits, Headers};
 
 /// Compiles authorization and transformation; `names` are those of the route's values, in their order.
-pub fn transforms(
+pub fn compile(
     scope: &CheckContext,
     effective: &EffectiveOptions,
     names: &[Box<str>],
+    stages: &mut StageConfigs,
     diagnostics: &mut Diagnostics,
-) -> Transforms {
+) {
     let (route, authentication) = (effective.route, effective.authentication.as_ref());
     let authentication = authentication.filter(|authentication| authentication.is_required());
     let mut reader = TransformCompiler { scope, route, names, diagnostics };
-    let shaping = Transforms {
-        headers: reader.headers(),
-        authorization: reader.authorization(authentication),
-        add_claims: reader.entries("AddClaimsToRequest", &route.add_claims),
-        add_headers: reader.headers_of_claims(),
-        add_queries: reader.entries("AddQueriesToRequest", &route.add_queries),
-        path_claims: reader.path_claims(),
-    };
+    let (path, ocelot) = (route.backend_path.as_ref().map_or("", |path| path.as_str()), scope.ocelot);
+    stages.header_transform = Headers::of(reader.headers());
+    stages.authorization = Authorization::of(reader.authorization(authentication));
+    let add_claims = reader.entries("AddClaimsToRequest", &route.add_claims);
+    stages.add_claims = add_claims.map(AddClaims::new);
+    stages.add_headers = reader.headers_of_claims().map(AddHeaders::new);
+    let add_queries = reader.entries("AddQueriesToRequest", &route.add_queries);
+    stages.add_queries = add_queries.map(|entries| AddQueries::new(entries, ocelot));
+    stages.change_path = reader.path_claims(path).map(|entries| ChangePath::new(entries, path));
     if authentication.is_none() {
         reader.warn_unauthenticated_claims();
     }
-    shaping
 }
+
+/// The entries; none: no stage.
+type Mappings = Option<Vec<ClaimMapping>>;
 
 struct TransformCompiler<'r, 'd> {
     scope: &'r CheckContext<'d>,
@@ -59,11 +65,12 @@ impl TransformCompiler<'_, '_> {
         HeaderEdits { request, response }
     }
 
-    fn entries(&mut self, setting: &str, map: &StringList) -> Vec<ClaimMapping> {
-        compile_mappings(self.diagnostics, self.scope.ocelot, setting, map)
+    fn entries(&mut self, setting: &str, map: &StringList) -> Mappings {
+        Some(compile_mappings(self.diagnostics, self.scope.ocelot, setting, map))
+            .filter(|all| !all.is_empty())
     }
 
-    fn headers_of_claims(&mut self) -> Vec<ClaimMapping> {
+    fn headers_of_claims(&mut self) -> Mappings {
         let route = self.route;
         let keys = route.add_headers.iter().flat_map(|map| map.iter()).map(|(key, _)| key);
         let mut left_out = Vec::new();
@@ -78,14 +85,13 @@ impl TransformCompiler<'_, '_> {
             .report(self.diagnostics, self.scope.ocelot, key.span);
             left_out.push(key.value.as_str());
         }
-        let mut entries = self.entries("AddHeadersToRequest", &route.add_headers);
+        let mut entries = self.entries("AddHeadersToRequest", &route.add_headers)?;
         entries.retain(|(name, _)| !left_out.contains(&&**name));
-        entries
+        Some(entries).filter(|entries| !entries.is_empty())
     }
 
-    fn path_claims(&mut self) -> Vec<ClaimMapping> {
+    fn path_claims(&mut self, path: &str) -> Mappings {
         let route = self.route;
-        let path = route.backend_path.as_ref().map_or("", |path| path.as_str());
         let there: Vec<&str> = template::placeholders(path).0.iter().map(|found| found.name).collect();
         for (key, _) in route.path_claims.iter().flat_map(|map| map.iter()) {
             if there.contains(&key.as_str()) {

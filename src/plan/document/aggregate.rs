@@ -1,5 +1,6 @@
 //! `Aggregates[]`.
 
+use super::shared::*;
 use crate::base::units::SizeText;
 use crate::config::values::{BoxedSetting, DurationSetting, List, Setting, StringList};
 use crate::stages::header_transform::options::HeaderEditMap;
@@ -17,29 +18,11 @@ document! { aggregate:
         /// Settings of single routes of the aggregate: calls parameterized by the response of the first route, optional
         /// parts and limits. Default: `[]`. Source: Ocelot, Aggregation.
         pub route_keys_config: List<RouteKeyConfigDocument>,
-        /// The path to match, with `{placeholders}`, and a query template after `?`. Required. Source: Ocelot, Routing.
-        #[serde(rename = "UpstreamPathTemplate")]
-        pub client_path: Setting<String>,
+        use path_settings;
         /// The methods to match, case-insensitive. Default: `["GET"]`. Source: Ocelot, Aggregation.
         #[serde(rename = "UpstreamHttpMethod")]
         pub methods: List<String>,
-        /// The value that the request's `Host` field must have, case-sensitive, without port. Default: any. Source: Ocelot,
-        /// Routing.
-        #[serde(rename = "UpstreamHost")]
-        pub host: Setting<String>,
-        /// Header name → template with `{header:name}` placeholders; all templates must match. Default: `{}`. Source:
-        /// Ocelot, Routing (since 23.3).
-        #[serde(rename = "UpstreamHeaderTemplates")]
-        pub header_templates: StringList,
-        /// Names of the listeners on which requests are accepted; a listener without `Name` is referenced by its address.
-        /// Default: all listeners.
-        pub listeners: List<String>,
-        /// Whether the path and the header templates are matched case-sensitively. Default: false. Source: Ocelot, Routing.
-        #[serde(rename = "RouteIsCaseSensitive")]
-        pub case_sensitive: Setting<bool>,
-        /// Higher priorities are matched first, equal priorities in the order of the file; `/{anything}` always has
-        /// priority 0. Default: 1. Source: Ocelot, Routing.
-        pub priority: Setting<i32>,
+        use match_settings;
         /// A Jinja template that renders the response from `parts`, instead of one JSON object of all parts; at most 64
         /// KiB. The response is JSON, and every value is serialized as JSON. In Ocelot this is the name of a class.
         /// Default: none. Source: Ocelot, Aggregation.
@@ -59,12 +42,7 @@ document! { aggregate:
         pub max_request_body_size: Setting<SizeText>,
         /// The name in logs and metrics. Default: the path.
         pub key: Setting<String>,
-        /// Header name → how the response header is changed before the response is sent to the client: `value` adds it if
-        /// the backend did not send it (and sets `Content-...` headers), `find,replace` edits it, `null` removes it; an
-        /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
-        /// Transformation.
-        #[serde(rename = "DownstreamHeaderTransform")]
-        pub response_headers: HeaderEditMap,
+        use response_header_settings;
     }
 }
 

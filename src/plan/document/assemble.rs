@@ -2,11 +2,38 @@
 //! table of stages and the table of cluster options.
 
 /// Declares a document of one kind: `route`, `policy`, `global`, `aggregate`, `dynamic`, `cluster`. Its own settings come
-/// first, then the options of clusters, then those of stages.
+/// first, with `use GROUP;` in the place of settings that other documents have too, then the options of clusters, then
+/// those of stages.
 macro_rules! document {
-    ($kind:ident: $(#[$attribute:meta])* pub struct $name:ident { $($fields:tt)* }) => {
+    ($kind:ident: $(#[$attribute:meta])* pub struct $name:ident { $($settings:tt)* }) => {
+        own_settings! { { $kind [$(#[$attribute])*] $name [] } $($settings)* }
+    };
+}
+
+/// Adds the settings up to the next `use`, and those of its group.
+macro_rules! own_settings {
+    (
+        { $kind:ident $attributes:tt $name:ident [$($fields:tt)*] }
+        $($(#[$attribute:meta])* pub $field:ident: $type:ty,)*
+        use $group:ident;
+        $($rest:tt)*
+    ) => {
+        $group! {
+            own_settings {
+                $kind $attributes $name [$($fields)* $($(#[$attribute])* pub $field: $type,)*]
+            }
+            $($rest)*
+        }
+    };
+    (
+        { $kind:ident $attributes:tt $name:ident [$($fields:tt)*] }
+        $($(#[$attribute:meta])* pub $field:ident: $type:ty,)*
+    ) => {
         $crate::plan::clusters::with_cluster_options! {
-            document_fields { [$crate::plan::clusters] $kind [$(#[$attribute])*] $name [$($fields)*] }
+            document_fields {
+                [$crate::plan::clusters] $kind $attributes $name
+                [$($fields)* $($(#[$attribute])* pub $field: $type,)*]
+            }
         }
     };
 }

@@ -2,6 +2,7 @@
 
 use super::discovery::DiscoveryDocument;
 use super::route::HostAndPort;
+use super::shared::*;
 use crate::config::values::{BoxedSetting, List, Setting};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,9 +24,6 @@ document! { cluster:
         /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request.
         #[serde(rename = "DownstreamScheme")]
         pub scheme: Setting<String>,
-        /// Whether every certificate of the backend is accepted, without verification. Default: false. Source: Ocelot,
-        /// Configuration.
-        #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
-        pub accept_any_certificate: Setting<bool>,
+        use certificate_settings;
     }
 }

@@ -1,6 +1,7 @@
 //! `GlobalConfiguration`.
 
 use super::discovery::DiscoveryDocument;
+use super::shared::*;
 use crate::config::values::{DurationSetting, List, Setting, StringList};
 use crate::stages::header_transform::options::HeaderEditMap;
 use schemars::JsonSchema;
@@ -18,28 +19,12 @@ document! { global:
         /// `"Ocelot"`: status codes, error bodies and tolerance of invalid values exactly as in Ocelot 25. Default:
         /// margay's own behavior.
         pub compatibility: Setting<String>,
-        /// The header that carries the request id. Routes inherit the global value. Default: none. Source: Ocelot, Logging.
-        pub request_id_key: Setting<String>,
-        /// The request header that carries the remaining milliseconds of `Timeout` to the backend; `grpc-timeout` is
-        /// written in the format of gRPC. Routes inherit the global value. Default: none.
-        pub deadline_header: Setting<String>,
-        /// Time limit for the start of the backend's response, all attempts included: whole seconds, or a duration such as
-        /// `"1s"`. Routes inherit the global value. Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
-        pub timeout: Setting<DurationSetting>,
-        /// Header name → how the request header is changed before the request is sent to the backend: `value` sets it,
-        /// `find,replace` edits it, `null` removes it; an object is the long form. `{placeholders}` of the route are
-        /// replaced. Default: `{}`. Source: Ocelot, Headers Transformation.
-        #[serde(rename = "UpstreamHeaderTransform")]
-        pub request_headers: HeaderEditMap,
-        /// Header name → how the response header is changed before the response is sent to the client: `value` adds it if
-        /// the backend did not send it (and sets `Content-...` headers), `find,replace` edits it, `null` removes it; an
-        /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
-        /// Transformation.
-        #[serde(rename = "DownstreamHeaderTransform")]
-        pub response_headers: HeaderEditMap,
-        /// Free key-value pairs for custom stages. Routes inherit global entries, key by key. Default: `{}`. Source:
-        /// Ocelot, Metadata (since 23.3).
-        pub metadata: StringList,
+        use request_id_settings;
+        use deadline_settings;
+        use timeout_settings;
+        use request_header_settings;
+        use response_header_settings;
+        use metadata_settings;
         /// How the values of `Metadata` are parsed. Source: Ocelot, Metadata.
         pub metadata_options: Setting<MetadataOptions>,
         /// The scheme for discovered services without a route: `http`, `https`, `ws` or `wss`; routes do not inherit it.
@@ -61,9 +46,7 @@ document! { global:
         /// Names of policy files whose options apply to every route; later ones override earlier ones, and the policies of
         /// a route override these. Default: `[]`.
         pub policies: List<String>,
-        /// Whether the `Host` field of the client is sent to the backend instead of the backend's own host. Routes inherit
-        /// the global value. Default: false.
-        pub preserve_host: Setting<bool>,
+        use host_settings;
     }
 }
 

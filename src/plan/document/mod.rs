@@ -17,6 +17,7 @@ mod listener;
 mod extensions;
 mod policy;
 mod route;
+mod shared;
 
 pub use crate::config::options::{GlobalOptions, Options};
 pub use crate::config::values::{

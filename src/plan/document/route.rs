@@ -1,5 +1,6 @@
 //! `Routes[]` and `DynamicRoutes[]`.
 
+use super::shared::*;
 use crate::config::values::{
     BoxedSetting, DurationSetting, List, ListMap, Setting, StageSettings, StringList,
 };
@@ -15,29 +16,11 @@ document! { route:
     #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
     #[serde(rename_all = "PascalCase", default)]
     pub struct RouteDocument {
-        /// The path to match, with `{placeholders}`, and a query template after `?`. Required. Source: Ocelot, Routing.
-        #[serde(rename = "UpstreamPathTemplate")]
-        pub client_path: Setting<String>,
+        use path_settings;
         /// The methods to match, case-insensitive. Default: `[]`, every method. Source: Ocelot, Routing.
         #[serde(rename = "UpstreamHttpMethod")]
         pub methods: List<String>,
-        /// The value that the request's `Host` field must have, case-sensitive, without port. Default: any. Source: Ocelot,
-        /// Routing.
-        #[serde(rename = "UpstreamHost")]
-        pub host: Setting<String>,
-        /// Header name → template with `{header:name}` placeholders; all templates must match. Default: `{}`. Source:
-        /// Ocelot, Routing (since 23.3).
-        #[serde(rename = "UpstreamHeaderTemplates")]
-        pub header_templates: StringList,
-        /// Names of the listeners on which requests are accepted; a listener without `Name` is referenced by its address.
-        /// Default: all listeners.
-        pub listeners: List<String>,
-        /// Whether the path and the header templates are matched case-sensitively. Default: false. Source: Ocelot, Routing.
-        #[serde(rename = "RouteIsCaseSensitive")]
-        pub case_sensitive: Setting<bool>,
-        /// Higher priorities are matched first, equal priorities in the order of the file; `/{anything}` always has
-        /// priority 0. Default: 1. Source: Ocelot, Routing.
-        pub priority: Setting<i32>,
+        use match_settings;
         /// The path of the request to the backend; may contain `{placeholders}` and a query. Required. Source: Ocelot,
         /// Routing.
         #[serde(rename = "DownstreamPathTemplate")]
@@ -77,71 +60,25 @@ document! { route:
         /// The namespace of the service in the discovery provider. Default: that of the provider. Source: Ocelot,
         /// Kubernetes.
         pub service_namespace: Setting<String>,
-        /// Claim type → the value that the caller must have, or a list of values of which one suffices. All entries must be
-        /// satisfied. `"{name}"` is the value of the path placeholder. Default: `{}`. Source: Ocelot, Authorization.
-        #[serde(rename = "RouteClaimsRequirement")]
-        pub claims_required: ListMap,
-        /// A CEL (Common Expression Language) condition that the caller must satisfy; 403 if it is false or cannot be
-        /// evaluated. Variables: `claims` (claim type → first value), `claim_values` (claim type → list), `scopes` (list),
-        /// `path` (placeholder → value), `method`, `headers` (lowercase name → value) and `client` (address). At most 4096
-        /// bytes. Default: none.
-        #[serde(rename = "RouteClaimsExpression")]
-        pub claims_expression: Setting<String>,
-        /// Claim type → the source of its value. Default: `{}`. Source: Ocelot, Claims Transformation.
-        #[serde(rename = "AddClaimsToRequest")]
-        pub add_claims: StringList,
-        /// Request header name → the claim that becomes its value. Default: `{}`. Source: Ocelot, Claims Transformation.
-        #[serde(rename = "AddHeadersToRequest")]
-        pub add_headers: StringList,
-        /// Query parameter → the claim that becomes its value. Default: `{}`. Source: Ocelot, Claims Transformation.
-        #[serde(rename = "AddQueriesToRequest")]
-        pub add_queries: StringList,
+        use authorization_settings;
+        use claims_settings;
         /// Placeholder of `DownstreamPathTemplate` → the claim that replaces its value. Default: `{}`. Source: Ocelot,
         /// Claims Transformation.
         #[serde(rename = "ChangeDownstreamPathTemplate")]
         pub path_claims: StringList,
-        /// Header name → how the request header is changed before the request is sent to the backend: `value` sets it,
-        /// `find,replace` edits it, `null` removes it; an object is the long form. `{placeholders}` of the route are
-        /// replaced. Default: `{}`. Source: Ocelot, Headers Transformation.
-        #[serde(rename = "UpstreamHeaderTransform")]
-        pub request_headers: HeaderEditMap,
-        /// Header name → how the response header is changed before the response is sent to the client: `value` adds it if
-        /// the backend did not send it (and sets `Content-...` headers), `find,replace` edits it, `null` removes it; an
-        /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
-        /// Transformation.
-        #[serde(rename = "DownstreamHeaderTransform")]
-        pub response_headers: HeaderEditMap,
+        use request_header_settings;
+        use response_header_settings;
         /// Legacy name of `CacheOptions`; takes precedence if both are present. Source: Ocelot, Caching.
         #[serde(rename = "FileCacheOptions")]
         pub old_cache: BoxedSetting<CacheOptions>,
-        /// The request header that carries the remaining milliseconds of `Timeout` to the backend; `grpc-timeout` is
-        /// written in the format of gRPC. Routes inherit the global value. Default: none.
-        pub deadline_header: Setting<String>,
-        /// Time limit for the start of the backend's response, all attempts included: whole seconds, or a duration such as
-        /// `"1s"`. Routes inherit the global value. Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
-        pub timeout: Setting<DurationSetting>,
-        /// Whether every certificate of the backend is accepted, without verification. Default: false. Source: Ocelot,
-        /// Configuration.
-        #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
-        pub accept_any_certificate: Setting<bool>,
-        /// Names of the custom stages that the route runs, in this order. Default: `[]`. Source: Ocelot, Delegating
-        /// Handlers.
-        #[serde(rename = "DelegatingHandlers")]
-        pub handlers: List<String>,
-        /// Settings of the custom stages named in `DelegatingHandlers`: stage name → object. Default: `{}`, the defaults of
-        /// each stage. Source: margay, docs/custom-stages.md.
-        pub handler_settings: Setting<StageSettings>,
-        /// The header that carries the request id. Routes inherit the global value. Default: none. Source: Ocelot, Logging.
-        pub request_id_key: Setting<String>,
-        /// Free key-value pairs for custom stages. Routes inherit global entries, key by key. Default: `{}`. Source:
-        /// Ocelot, Metadata (since 23.3).
-        pub metadata: StringList,
-        /// Names of policy files whose options are applied; later ones override earlier ones, and the document's own
-        /// settings override all of them. Default: `[]`.
-        pub policies: List<String>,
-        /// Whether the `Host` field of the client is sent to the backend instead of the backend's own host. Routes inherit
-        /// the global value. Default: false.
-        pub preserve_host: Setting<bool>,
+        use deadline_settings;
+        use timeout_settings;
+        use certificate_settings;
+        use custom_stage_settings;
+        use request_id_settings;
+        use metadata_settings;
+        use policy_settings;
+        use host_settings;
     }
 }
 
@@ -185,15 +122,9 @@ document! { dynamic:
         /// Legacy name of `RateLimitOptions`; takes precedence if both are present. Source: Ocelot, Rate Limiting.
         #[serde(rename = "RateLimitRule")]
         pub old_rate_limit: BoxedSetting<RateLimitOptions>,
-        /// Time limit for the start of the backend's response, all attempts included: whole seconds, or a duration such as
-        /// `"1s"`. Routes inherit the global value. Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
-        pub timeout: Setting<DurationSetting>,
-        /// Free key-value pairs for custom stages. Routes inherit global entries, key by key. Default: `{}`. Source:
-        /// Ocelot, Metadata (since 23.3).
-        pub metadata: StringList,
-        /// Names of policy files whose options are applied; later ones override earlier ones, and the document's own
-        /// settings override all of them. Default: `[]`.
-        pub policies: List<String>,
+        use timeout_settings;
+        use metadata_settings;
+        use policy_settings;
     }
 }
 

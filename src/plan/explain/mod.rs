@@ -220,8 +220,9 @@ impl Explainer<'_> {
             self.setting("PreserveHost", &route.preserve_host, ToString::to_string),
         ];
         settings.retain(|setting| !setting.value.is_empty() || setting.name != "HealthCheckOptions");
-        settings
-            .extend(route.request_id_key.as_ref().map(|key| self.setting("RequestIdKey", key, Clone::clone)));
+        let id = route.stages.request_id.as_ref();
+        let id = id.map(|key| Sourced::new(key.value.clone(), Some(key.span)));
+        settings.extend(id.map(|key| self.setting("RequestIdKey", &key, Clone::clone)));
         let plain = |(name, value)| Setting { name, value, origin: String::new() };
         settings.extend(resilience::describe(route).into_iter().map(plain));
         settings

@@ -7,11 +7,13 @@
 //! - Owns: the rules and compiled CEL expressions. Nothing outlives a reload.
 
 pub mod compile;
+pub mod options;
 mod expression;
 mod variables;
 
 pub use expression::{Expression, VARIABLES};
 
+use super::feature::ConfiguredStage;
 use crate::{
     base::percent::percent_decoded,
     pipeline::{
@@ -48,23 +50,19 @@ pub enum ClaimValue {
     },
 }
 
-impl AuthorizationRules {
-    /// Whether every request passes.
-    pub fn is_empty(&self) -> bool {
-        self.scopes.is_empty() && self.claims.is_empty() && self.expression.is_none()
-    }
-}
-
 /// The stage.
-#[derive(Debug)]
-pub struct Authorization(AuthorizationRules);
+#[derive(Clone, Debug)]
+pub struct Authorization(pub AuthorizationRules);
 
 impl Authorization {
-    /// Scopes, claims and expression must all hold.
-    pub fn new(rules: AuthorizationRules) -> Authorization {
-        Authorization(rules)
+    /// The stage of these rules; none if there are no rules.
+    pub fn of(rules: AuthorizationRules) -> Option<Authorization> {
+        let is_empty = rules.scopes.is_empty() && rules.claims.is_empty() && rules.expression.is_none();
+        (!is_empty).then_some(Authorization(rules))
     }
 }
+
+impl ConfiguredStage for Authorization {}
 
 impl Stage for Authorization {
     fn name(&self) -> &'static str {

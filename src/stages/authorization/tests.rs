@@ -24,7 +24,7 @@ fn names() -> [Box<str>; 2] {
 }
 
 fn refused(rules: AuthorizationRules, exchange: &mut Exchange) -> Option<ErrorCode> {
-    match Authorization::new(rules).on_request(exchange) {
+    match Authorization(rules).on_request(exchange) {
         Step::Fail(cause) => Some(cause.why),
         _ => None,
     }

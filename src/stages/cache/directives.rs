@@ -1,11 +1,11 @@
 //! `Cache-Control` of requests and responses (RFC 9111 5.2), and its targeted form `CDN-Cache-Control` (RFC 9213): a
 //! dictionary of structured fields (RFC 8941), ignored if malformed.
 
-use super::structured;
 use crate::{
     base::bytes::{decimal, trim_ows},
     pipeline::head::Head,
 };
+use sfv::{BareItem, ListEntry};
 use smallvec::SmallVec;
 
 /// Longer times are limited to this (RFC 9111 1.2.2).
@@ -58,14 +58,16 @@ impl Directives {
     fn targeted(head: &Head) -> Option<Directives> {
         let mut lines = head.get_all(b"cdn-cache-control").peekable();
         lines.peek()?;
-        let members = structured::dictionary(&lines.collect::<Vec<_>>().join(&b","[..]))?;
+        let members = sfv::Parser::parse_dictionary(&lines.collect::<Vec<_>>().join(&b","[..])).ok()?;
         let mut directives = Directives::default();
         for (name, value) in &members {
-            match value {
-                structured::Value::True => directives.add(name, None),
+            let ListEntry::Item(item) = value else { continue };
+            let name = name.as_bytes();
+            match &item.bare_item {
+                BareItem::Boolean(true) => directives.add(name, None),
                 // Times must be numbers; field names are in a string.
-                structured::Value::Number(n) => directives.add(name, Some(n.to_string().as_bytes())),
-                structured::Value::Text(text) if !is_time(name) => directives.add(name, Some(text)),
+                BareItem::Integer(n) => directives.add(name, Some(n.to_string().as_bytes())),
+                BareItem::String(text) if !is_time(name) => directives.add(name, Some(text.as_bytes())),
                 _ => {}
             }
         }

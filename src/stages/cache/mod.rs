@@ -38,7 +38,6 @@ mod store;
 mod store_response;
 mod store_writer;
 mod streaming_fill;
-pub mod structured;
 mod vary;
 
 pub use invalidate::{Invalidator, NAME_INVALIDATE};

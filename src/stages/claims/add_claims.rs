@@ -5,13 +5,14 @@ use crate::pipeline::{
     exchange::Exchange,
     stage::{Stage, Step},
 };
+use crate::stages::feature::ConfiguredStage;
 use std::sync::Arc;
 
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "claims-to-claims";
 
 /// Adds claims to the caller; each replaces the first claim of its type.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AddClaims(Box<[ClaimMapping]>);
 
 impl AddClaims {
@@ -20,6 +21,8 @@ impl AddClaims {
         AddClaims(in_dotnet_order(entries))
     }
 }
+
+impl ConfiguredStage for AddClaims {}
 
 impl Stage for AddClaims {
     fn name(&self) -> &'static str {

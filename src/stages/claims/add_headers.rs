@@ -1,6 +1,7 @@
 //! `AddHeadersToRequest`: sets request headers from claims.
 
 use super::mapping::{ClaimMapping, describe, in_dotnet_order};
+use crate::stages::feature::ConfiguredStage;
 use crate::{
     base::bytes::{is_field_value, trim_ows},
     pipeline::{
@@ -14,7 +15,7 @@ use crate::{
 pub const NAME: &str = "claims-to-headers";
 
 /// Sets headers, replacing those of the client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AddHeaders(Box<[ClaimMapping]>);
 
 impl AddHeaders {
@@ -23,6 +24,8 @@ impl AddHeaders {
         AddHeaders(in_dotnet_order(entries))
     }
 }
+
+impl ConfiguredStage for AddHeaders {}
 
 impl Stage for AddHeaders {
     fn name(&self) -> &'static str {

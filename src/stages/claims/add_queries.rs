@@ -3,6 +3,7 @@
 //! Existing parameters keep their spelling; new values are escaped, so that they cannot add parameters.
 
 use super::mapping::{ClaimMapping, describe, in_dotnet_order};
+use crate::stages::feature::ConfiguredStage;
 use crate::{
     base::percent::{is_unescaped_query_byte, percent_decoded, put_percent},
     pipeline::{
@@ -18,7 +19,7 @@ use smallvec::SmallVec;
 pub const NAME: &str = "claims-to-queries";
 
 /// Sets parameters: in place if the request has them, otherwise appended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AddQueries {
     entries: Box<[ClaimMapping]>,
     /// As Ocelot: existing parameters are decoded and encoded again, `flag` becomes `flag=`.
@@ -97,6 +98,8 @@ fn push_encoded(text: &[u8], is_name: bool, buffer: &mut Vec<u8>) {
         }
     }
 }
+
+impl ConfiguredStage for AddQueries {}
 
 impl Stage for AddQueries {
     fn name(&self) -> &'static str {

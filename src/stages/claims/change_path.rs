@@ -9,13 +9,14 @@ use crate::pipeline::{
     exchange::Exchange,
     stage::{Stage, Step},
 };
+use crate::stages::feature::ConfiguredStage;
 use std::sync::Arc;
 
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "claims-to-path";
 
 /// Sets placeholders to the value of a claim, overriding the value from the path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ChangePath(Box<[(Arc<str>, ClaimSource, bool)]>);
 
 impl ChangePath {
@@ -28,6 +29,8 @@ impl ChangePath {
         ChangePath(entries.collect())
     }
 }
+
+impl ConfiguredStage for ChangePath {}
 
 impl Stage for ChangePath {
     fn name(&self) -> &'static str {

@@ -3,7 +3,7 @@
 //!
 //! - Elsewhere: Envoy `jwt_authn` `claim_to_headers`, YARP request transforms, ASP.NET claims transformation.
 //! - Entry points: the stages `AddClaims`, `AddHeaders`, `AddQueries` and `ChangePath`; `ClaimSource::parse` for expressions.
-//! - Callers: `plan::compile` parses the expressions, `plan::build` makes the stages.
+//! - Callers: `plan::compile` parses the expressions and sets the stages of the route.
 //! - Owns: the compiled mappings. Nothing outlives a reload.
 
 mod add_claims;
@@ -12,6 +12,7 @@ mod add_queries;
 mod change_path;
 mod mapping;
 pub mod compile;
+pub mod options;
 mod source;
 
 pub use add_claims::{AddClaims, NAME as ADD_CLAIMS};

@@ -14,6 +14,7 @@ mod template;
 
 pub use template::{HeaderValueTemplate, Segment};
 
+use super::feature::ConfiguredStage;
 use crate::base::bytes::comma_list;
 use crate::pipeline::{
     exchange::Exchange,
@@ -68,23 +69,18 @@ pub struct HeaderEdits {
     pub response: Vec<HeaderEdit>,
 }
 
-impl HeaderEdits {
-    /// Whether the route edits no header.
-    pub fn is_empty(&self) -> bool {
-        self.request.is_empty() && self.response.is_empty()
-    }
-}
-
 /// The stage.
-#[derive(Debug)]
-pub struct Headers(HeaderEdits);
+#[derive(Clone, Debug)]
+pub struct Headers(pub HeaderEdits);
 
 impl Headers {
-    /// The edits apply in the order of the document.
-    pub fn new(edits: HeaderEdits) -> Headers {
-        Headers(edits)
+    /// The stage of these edits; none if there are no edits.
+    pub fn of(edits: HeaderEdits) -> Option<Headers> {
+        (!edits.request.is_empty() || !edits.response.is_empty()).then_some(Headers(edits))
     }
 }
+
+impl ConfiguredStage for Headers {}
 
 impl Stage for Headers {
     fn name(&self) -> &'static str {

@@ -1,11 +1,29 @@
 //! One entry of a header transform: Ocelot's short form, or the long form.
 
 use crate::config::de::TEXT_OR_OBJECT_NEWTYPE;
+use crate::config::options::shared_settings;
 use crate::config::values::Setting;
 use crate::config::{Spanned, SpannedMap};
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::{borrow::Cow, fmt};
+
+shared_settings! { $ request_header_settings {
+    /// Header name → how the request header is changed before the request is sent to the backend: `value` sets it,
+    /// `find,replace` edits it, `null` removes it; an object is the long form. `{placeholders}` of the route are
+    /// replaced. Default: `{}`. Source: Ocelot, Headers Transformation.
+    #[serde(rename = "UpstreamHeaderTransform")]
+    pub request_headers: HeaderEditMap,
+} }
+
+shared_settings! { $ response_header_settings {
+    /// Header name → how the response header is changed before the response is sent to the client: `value` adds it if
+    /// the backend did not send it (and sets `Content-...` headers), `find,replace` edits it, `null` removes it; an
+    /// object is the long form. Error responses of the gateway are not changed. Default: `{}`. Source: Ocelot, Headers
+    /// Transformation.
+    #[serde(rename = "DownstreamHeaderTransform")]
+    pub response_headers: HeaderEditMap,
+} }
 
 /// Header name → transform; `null` is kept, because it means "remove".
 pub type HeaderEditMap = Option<Spanned<SpannedMap<Option<Spanned<HeaderEditDocument>>>>>;

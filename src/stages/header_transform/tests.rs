@@ -36,7 +36,7 @@ fn lines(head: &Head) -> Vec<String> {
 
 fn sent(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<String> {
     let mut exchange = exchange(fields);
-    let stage = Headers::new(HeaderEdits { request: changes, response: Vec::new() });
+    let stage = Headers(HeaderEdits { request: changes, response: Vec::new() });
     assert!(matches!(stage.on_request(&mut exchange), Step::Next));
     lines(&exchange.request)
 }
@@ -48,8 +48,7 @@ fn response_headers(changes: Vec<HeaderEdit>, fields: &[(&str, &str)]) -> Vec<St
     let mut head = Head::response(200, b"OK");
     fields.iter().for_each(|(name, value)| head.append(name.as_bytes(), value.as_bytes()));
     let mut outcome = Ok(Response { head, ..Response::default() });
-    Headers::new(HeaderEdits { request: Vec::new(), response: changes })
-        .on_response(&mut exchange, &mut outcome);
+    Headers(HeaderEdits { request: Vec::new(), response: changes }).on_response(&mut exchange, &mut outcome);
     lines(&outcome.unwrap().head)
 }
 
@@ -112,7 +111,7 @@ fn errors_of_the_gateway_are_not_changed() {
     let mut exchange = exchange(&[]);
     let mut outcome = Err(GatewayError::new(ErrorCode::BackendNoEndpoint, "x"));
     let response = vec![edit("X", Action::Set(HeaderValueTemplate::literal("1")))];
-    Headers::new(HeaderEdits { request: Vec::new(), response }).on_response(&mut exchange, &mut outcome);
+    Headers(HeaderEdits { request: Vec::new(), response }).on_response(&mut exchange, &mut outcome);
     assert!(outcome.is_err_and(|cause| cause.extra.is_none()));
 }
 

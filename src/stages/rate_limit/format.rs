@@ -2,6 +2,7 @@
 //! (draft-ietf-httpapi-ratelimit-headers).
 
 use crate::base::{bytes::put_decimal, date::civil_from_days};
+use sfv::{BareItem, Item, SerializeValue};
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
@@ -52,17 +53,8 @@ pub fn whole_seconds(nanoseconds: u64) -> u64 {
 
 /// A structured field string (RFC 9651 3.3.3); invalid characters become `?`.
 pub fn sf_string(text: &str) -> String {
-    let mut buffer = String::with_capacity(text.len() + 2);
-    buffer.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => buffer.extend(['\\', c]),
-            ' '..='~' => buffer.push(c),
-            _ => buffer.push('?'),
-        }
-    }
-    buffer.push('"');
-    buffer
+    let ascii = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect();
+    Item::new(BareItem::String(ascii)).serialize_value().unwrap_or_default()
 }
 
 /// One item of `RateLimit`: remaining requests and seconds until the reset.

@@ -85,7 +85,7 @@ fn dynamic_routing_is_on_without_routes_and_its_options_are_checked() {
     let read = blueprint.dynamic.as_ref().unwrap();
     assert_eq!(read.of("", "a").unwrap().route.timeout.value.as_secs(), 3);
     assert_eq!(read.of("n", "a").unwrap().namespace, "n");
-    assert!(read.of("m", "a").is_none() && read.defaults.request_id_key.is_some());
+    assert!(read.of("m", "a").is_none() && read.defaults.stages.request_id.is_some());
     assert_eq!(format!("{:?}", read.defaults.cluster.scheme), "Https");
     let duplicates = dynamic(r#"{ "ServiceName": "a" }, { "ServiceName": "a" }, {}"#);
     assert_eq!(reported(&duplicates, false).iter().filter(|one| one.starts_with("MG0708")).count(), 2);
@@ -99,7 +99,7 @@ fn dynamic_routing_is_on_without_routes_and_its_options_are_checked() {
     );
     let loaded =
         compiled(&dynamic("").replace("\"RequestIdKey\"", "\"Compatibility\": \"Ocelot\", \"RequestIdKey\""));
-    assert!(loaded.dynamic.unwrap().defaults.request_id_key.is_none(), "Ocelot has none there");
+    assert!(loaded.dynamic.unwrap().defaults.stages.request_id.is_none(), "Ocelot has none there");
 }
 
 #[test]

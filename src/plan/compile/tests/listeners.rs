@@ -63,7 +63,7 @@ fn tls(certificates: &[(&str, &str)], more: &str) -> String {
 fn valid(listener: &str) -> ServerTls {
     let (reported, listener) = read(listener);
     assert!(reported.is_empty(), "{reported:?}");
-    listener.and_then(|listener| listener.tls).map(|tls| (*tls.server).clone()).unwrap()
+    listener.and_then(|listener| listener.tls).map(|tls| (*tls).clone()).unwrap()
 }
 
 /// The only diagnostic.
@@ -145,7 +145,7 @@ fn strict_transport_security_is_one_field() {
     let strict = |settings: &str| {
         let listener =
             read(&tls(&[("a.pem", "a.key")], &format!(r#", "StrictTransportSecurity": {settings}"#)));
-        listener.1.and_then(|listener| listener.tls?.hsts)
+        listener.1.and_then(|listener| listener.hsts)
     };
     assert_eq!(strict("{}").as_deref(), Some("max-age=31536000"));
     let all = r#"{ "MaxAge": "730d", "IncludeSubDomains": true, "Preload": true }"#;

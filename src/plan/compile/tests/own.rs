@@ -29,18 +29,23 @@ fn an_empty_document_has_the_documented_defaults() {
     assert_eq!(read.listeners[0].address, DEFAULT_LISTENER.into());
     assert_eq!(read.administration, DEFAULT_ADMINISTRATION.into());
     let limits = &read.limits;
-    assert_eq!((limits.request_line, limits.headers_total, limits.header_count), (16384, 65536, 128));
-    assert_eq!((limits.body, limits.max_connections, limits.requests_per_connection), (None, None, None));
+    let head = &limits.client.head;
+    assert_eq!((head.max_line_bytes, head.max_fields_bytes, head.max_fields), (16384, 65536, 128));
+    assert_eq!(
+        (limits.client.body, limits.connections, limits.requests_per_connection),
+        (u64::MAX, None, u32::MAX)
+    );
     let seconds = [
-        limits.headers_timeout,
-        limits.keep_alive_timeout,
-        limits.body_idle_timeout,
+        limits.client.head_timeout,
+        limits.client.idle_timeout,
+        limits.body_idle,
         limits.connect_timeout,
-        limits.backend_idle_timeout,
-        limits.drain_timeout,
+        limits.backend_idle,
+        limits.drain,
     ];
     assert_eq!(seconds.map(|time| time.as_secs()), [10, 75, 60, 5, 55, 30]);
-    assert!(read.forwarded.add_to_request && read.forwarded.trusted.is_empty());
+    let forwarded = read.stages.forwarded_headers.unwrap();
+    assert!(forwarded.add_to_request && forwarded.trusted.is_empty());
     assert!(read.reload_on_change && !read.access_log);
     assert_eq!(read.base_url, "http://localhost:5000");
 }
@@ -48,14 +53,14 @@ fn an_empty_document_has_the_documented_defaults() {
 #[test]
 fn ocelot_limits_bodies_and_adds_no_forwarded_fields() {
     let read = valid("{}", true);
-    assert_eq!(read.limits.body, Some(30_000_000));
-    assert!(!read.forwarded.add_to_request);
+    assert_eq!(read.limits.client.body, 30_000_000);
+    assert!(!read.stages.forwarded_headers.unwrap().add_to_request);
     let more = valid(
         r#"{ "Limits": { "MaxRequestBodySize": "1GiB" }, "ForwardedHeaders": { "AddToRequest": true } }"#,
         true,
     );
-    assert_eq!(more.limits.body, Some(1 << 30));
-    assert!(more.forwarded.add_to_request);
+    assert_eq!(more.limits.client.body, 1 << 30);
+    assert!(more.stages.forwarded_headers.unwrap().add_to_request);
 }
 
 #[test]
@@ -65,8 +70,8 @@ fn limits_are_compiled_within_their_range() {
         false,
     );
     assert_eq!(
-        (read.limits.body, read.limits.connect_timeout, read.limits.connections_per_client),
-        (Some(100), Duration::from_millis(250), Some(7))
+        (read.limits.client.body, read.limits.connect_timeout, read.limits.connections_per_client),
+        (100, Duration::from_millis(250), 7)
     );
     for (limit, reported) in [
         (r#""MaxRequestLineSize": "1B""#, "MG0603: Limits.MaxRequestLineSize is 1B"),
@@ -89,7 +94,7 @@ fn addresses_are_valid_and_used_once() {
     assert_eq!(parse_address("[::]:80").map(|a| a.to_string()).as_deref(), Some("[::]:80"));
     assert_eq!(parse_address("8080"), None);
     let two = r#"{ "Listeners": [{ "Name": "a", "Address": "127.0.0.1:80" }, { "Address": "[::1]:80" }] }"#;
-    let names: Vec<String> = valid(two, false).listeners.into_iter().map(|l| l.name).collect();
+    let names: Vec<String> = valid(two, false).listeners.into_iter().map(|l| l.name.to_string()).collect();
     assert_eq!(names, ["a", "[::1]:80"]);
     let duplicates = r#"{ "Listeners": [{ "Address": "127.0.0.1:8081" }] }"#;
     assert_eq!(
@@ -106,8 +111,9 @@ fn trusted_proxies_are_addresses_and_networks() {
         r#"{ "ForwardedHeaders": { "Headers": ["x-forwarded-for"], "TrustedProxies": ["10.0.0.0/8", "::1"] } }"#,
         true,
     );
-    assert!(read.forwarded.trusted.contains([10, 1, 2, 3].into()));
-    assert!(read.forwarded.believe_for && !read.forwarded.believe_proto && !read.forwarded.believe_host);
+    let forwarded = read.stages.forwarded_headers.unwrap();
+    assert!(forwarded.trusted.contains([10, 1, 2, 3].into()));
+    assert!(forwarded.trust_for && !forwarded.trust_proto && !forwarded.trust_host);
     let bad = r#"{ "ForwardedHeaders": { "Headers": ["X-Forwarded-Fro"], "TrustedProxies": ["proxy"] } }"#;
     let codes: Vec<String> = reported_for(bad).iter().map(|reported| reported[..6].to_owned()).collect();
     assert_eq!(codes, ["MG0604", "MG0605"]);

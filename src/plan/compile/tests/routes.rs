@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::tls::trust::TrustAnchors;
+use crate::pipeline::stage::Stage;
 use crate::plan::blueprint::*;
 
 #[test]
@@ -141,8 +142,8 @@ fn methods_are_tokens() {
         true,
     );
     assert_eq!(read.routes[0].matcher.methods, ["GET", "PUT", "PURGE"]);
-    assert_eq!(read.routes[0].backend_method.as_deref(), Some("POST"));
-    assert_eq!(valid(&with(r#""DownstreamHttpMethod": """#), false).routes[0].backend_method, None);
+    assert_eq!(read.routes[0].stages.method.as_ref().map(Stage::describe).as_deref(), Some("sends POST"));
+    assert!(valid(&with(r#""DownstreamHttpMethod": """#), false).routes[0].stages.method.is_none());
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Header transforms, claims and conditions: how they are compiled.
 
 use super::*;
-use crate::plan::blueprint::TraceMode;
 use crate::stages::header_transform::{Action, HeaderEdit};
 use crate::stages::trace_context::Mode;
 use proptest::prelude::*;
 
 fn changes(setting: &str, ocelot: bool) -> Vec<HeaderEdit> {
     let text = with(setting);
-    let shaping = valid(&text, ocelot).routes.remove(0).transforms;
-    [shaping.headers.request, shaping.headers.response].concat()
+    let headers = valid(&text, ocelot).routes.remove(0).stages.header_transform;
+    headers.map_or_else(Vec::new, |headers| [headers.0.request, headers.0.response].concat())
 }
 
 /// The action on one header of a request or a response.
@@ -118,7 +117,7 @@ fn global_transforms_apply_to_headers_that_the_route_does_not_name() {
         &route(r#""UpstreamHeaderTransform": { "X-A": null, "x-b": "1" }"#),
         r#"{ "UpstreamHeaderTransform": { "X-A": "2", "X-B": "3" }, "DownstreamHeaderTransform": { "X-C": "4" } }"#,
     );
-    let headers = valid(&text, false).routes.remove(0).transforms.headers;
+    let headers = valid(&text, false).routes.remove(0).stages.header_transform.unwrap().0;
     let names =
         |changes: &[HeaderEdit]| changes.iter().map(|change| change.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&headers.request), ["X-A", "x-b", "X-B"]);
@@ -188,8 +187,8 @@ fn a_condition_is_compiled_with_the_document() {
 
 #[test]
 fn traces_are_continued_unless_configured_otherwise_or_under_ocelot() {
-    let mode = |text: &str, ocelot: bool| -> Option<TraceMode> {
-        valid(&format!(r#"{{ {text} "Routes": [{}] }}"#, route("")), ocelot).trace_context
+    let mode = |text: &str, ocelot: bool| -> Option<Mode> {
+        valid(&format!(r#"{{ {text} "Routes": [{}] }}"#, route("")), ocelot).stages.trace_context
     };
     assert_eq!((mode("", false), mode("", true)), (Some(Mode::Continue), None));
     assert_eq!(mode(r#""TraceContext": "start","#, true), Some(Mode::Start));

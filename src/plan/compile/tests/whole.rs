@@ -93,7 +93,7 @@ fn values_have_their_origin() {
     let at =
         |span: Option<crate::config::Span>| span.map(|span| &text[span.start as usize..span.end as usize]);
     assert_eq!(at(route.preserve_host.origin), Some("true"));
-    assert_eq!(at(route.request_id_key.as_ref().and_then(|key| key.origin)), Some(r#""X-Id""#));
+    assert_eq!(at(route.stages.request_id.as_ref().map(|key| key.span)), Some(r#""X-Id""#));
     assert_eq!(at(route.timeout.origin), None);
     assert_eq!(route.metadata, [("a".to_owned(), "1".to_owned())]);
 }

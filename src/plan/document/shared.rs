@@ -1,0 +1,73 @@
+//! Single settings that several documents have, each declared once. Those of stages are declared in their folders.
+
+use crate::config::options::shared_settings;
+pub(super) use crate::stages::authorization::options::authorization_settings;
+pub(super) use crate::stages::claims::options::claims_settings;
+pub(super) use crate::stages::custom::custom_stage_settings;
+pub(super) use crate::stages::header_transform::options::{
+    request_header_settings, response_header_settings,
+};
+pub(super) use crate::stages::request_id::request_id_settings;
+
+shared_settings! { $ path_settings {
+    /// The path to match, with `{placeholders}`, and a query template after `?`. Required. Source: Ocelot, Routing.
+    #[serde(rename = "UpstreamPathTemplate")]
+    pub client_path: Setting<String>,
+} }
+
+shared_settings! { $ match_settings {
+    /// The value that the request's `Host` field must have, case-sensitive, without port. Default: any. Source: Ocelot,
+    /// Routing.
+    #[serde(rename = "UpstreamHost")]
+    pub host: Setting<String>,
+    /// Header name → template with `{header:name}` placeholders; all templates must match. Default: `{}`. Source:
+    /// Ocelot, Routing (since 23.3).
+    #[serde(rename = "UpstreamHeaderTemplates")]
+    pub header_templates: StringList,
+    /// Names of the listeners on which requests are accepted; a listener without `Name` is referenced by its address.
+    /// Default: all listeners.
+    pub listeners: List<String>,
+    /// Whether the path and the header templates are matched case-sensitively. Default: false. Source: Ocelot, Routing.
+    #[serde(rename = "RouteIsCaseSensitive")]
+    pub case_sensitive: Setting<bool>,
+    /// Higher priorities are matched first, equal priorities in the order of the file; `/{anything}` always has
+    /// priority 0. Default: 1. Source: Ocelot, Routing.
+    pub priority: Setting<i32>,
+} }
+
+shared_settings! { $ deadline_settings {
+    /// The request header that carries the remaining milliseconds of `Timeout` to the backend; `grpc-timeout` is
+    /// written in the format of gRPC. Routes inherit the global value. Default: none.
+    pub deadline_header: Setting<String>,
+} }
+
+shared_settings! { $ timeout_settings {
+    /// Time limit for the start of the backend's response, all attempts included: whole seconds, or a duration such as
+    /// `"1s"`. Routes inherit the global value. Default: 90 seconds. Source: Ocelot, Configuration (since 24.1).
+    pub timeout: Setting<DurationSetting>,
+} }
+
+shared_settings! { $ certificate_settings {
+    /// Whether every certificate of the backend is accepted, without verification. Default: false. Source: Ocelot,
+    /// Configuration.
+    #[serde(rename = "DangerousAcceptAnyServerCertificateValidator")]
+    pub accept_any_certificate: Setting<bool>,
+} }
+
+shared_settings! { $ metadata_settings {
+    /// Free key-value pairs for custom stages. Routes inherit global entries, key by key. Default: `{}`. Source:
+    /// Ocelot, Metadata (since 23.3).
+    pub metadata: StringList,
+} }
+
+shared_settings! { $ policy_settings {
+    /// Names of policy files whose options are applied; later ones override earlier ones, and the document's own
+    /// settings override all of them. Default: `[]`.
+    pub policies: List<String>,
+} }
+
+shared_settings! { $ host_settings {
+    /// Whether the `Host` field of the client is sent to the backend instead of the backend's own host. Routes inherit
+    /// the global value. Default: false.
+    pub preserve_host: Setting<bool>,
+} }

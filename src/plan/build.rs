@@ -261,7 +261,8 @@ fn tls_mode(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Tl
         log::warn!("{name} accepts any certificate of its backend: traffic can be intercepted");
     }
     let forwarded = blueprint.stages.forwarded_headers.as_ref();
-    let tls_possible = forwarded.is_some_and(|forwarded| forwarded.trust_proto && !forwarded.trusted.is_empty());
+    let tls_possible =
+        forwarded.is_some_and(|forwarded| forwarded.trust_proto && !forwarded.trusted.is_empty());
     let tls_possible = tls_possible || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
     match cluster.scheme {
         Scheme::Https => TlsMode::Always(cluster.tls.clone()),

@@ -27,5 +27,5 @@ mod stage_options;
 pub use blueprint::Limits;
 pub use build::build;
 pub use compile::{compile, compile_with_stages};
-pub use compiled::{Aggregate, ListenerPlan, ListenerTls, AggregatePart, Plan, Route, RouteRef, Target};
+pub use compiled::{Aggregate, AggregatePart, ListenerPlan, ListenerTls, Plan, Route, RouteRef, Target};
 pub use process_state::ProcessState;

@@ -1,11 +1,10 @@
-//! Fields that the cache reads: dates, byte ranges, structured dictionaries.
+//! Fields that the cache reads: dates and byte ranges.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use margay::stages::cache::{
     dates,
     ranges::{self, RangeRequest},
-    structured,
 };
 
 fuzz_target!(|data: (&[u8], u64)| {
@@ -14,5 +13,4 @@ fuzz_target!(|data: (&[u8], u64)| {
         assert!(!all.is_empty() && all.iter().all(|(from, to)| from < to && *to <= length));
     }
     let _ = dates::parse(field, 1_790_000_000);
-    let _ = structured::dictionary(field);
 });

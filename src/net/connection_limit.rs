@@ -10,7 +10,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -20,12 +20,19 @@ use tokio::{
     time::sleep_until,
 };
 
+/// Age of the queue from which it counts as overload: it has not been empty for this long.
+const STANDING_QUEUE: Duration = Duration::from_millis(200);
+
+/// How long a request waits in a queue that is overloaded, where no timeout is configured (controlled delay).
+const OVERLOADED_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Maximum number of connections and of pending requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionLimit {
     pub max_connections: usize,
     pub max_pending: usize,
-    /// `None`: until the request's own deadline.
+    /// `None`: until the request's own deadline, and not longer than 100 ms once the queue has not been empty for
+    /// 200 ms. With a longer wait every response of an overloaded backend would be too late.
     pub pending_timeout: Option<Duration>,
 }
 
@@ -45,6 +52,9 @@ pub struct ConnectionLimiter {
     limit: ConnectionLimit,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// When the queue was last empty, in milliseconds after `created`.
+    empty_at_ms: AtomicU64,
+    created: Instant,
     /// Counts connections handed to waiting requests: every fourth goes to another worker.
     handoff_count: AtomicUsize,
 }
@@ -107,6 +117,8 @@ impl ConnectionLimiter {
             limit,
             permits,
             waiting: AtomicUsize::new(0),
+            empty_at_ms: AtomicU64::new(0),
+            created: tokio::time::Instant::now().into_std(),
             handoff_count: AtomicUsize::new(0),
         })
     }
@@ -141,8 +153,23 @@ impl ConnectionLimiter {
     pub(in crate::net) fn enqueue(&self) -> Option<QueueGuard<'_>> {
         let max_pending = self.limit.max_pending;
         let grown = |n: usize| (n < max_pending).then_some(n + 1);
-        self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).ok()?;
+        let before = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).ok()?;
+        if before == 0 {
+            self.empty_at_ms.store(self.elapsed_ms(), Ordering::Relaxed);
+        }
         Some(QueueGuard(self))
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        let elapsed = tokio::time::Instant::now().into_std().saturating_duration_since(self.created);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long a request that joins the queue now may wait; `None`: until its own deadline.
+    fn queue_timeout(&self) -> Option<Duration> {
+        let queued_ms = self.elapsed_ms().saturating_sub(self.empty_at_ms.load(Ordering::Relaxed));
+        let overloaded = Duration::from_millis(queued_ms) > STANDING_QUEUE;
+        self.limit.pending_timeout.or_else(|| overloaded.then_some(OVERLOADED_TIMEOUT))
     }
 
     /// A permit or a released connection; waits in the queue if the limit is reached.
@@ -169,7 +196,8 @@ impl ConnectionLimiter {
         mut closed: impl FnMut(&mut Context) -> Poll<()>,
         mut room: impl FnMut(&mut Context) -> Poll<T>,
     ) -> Result<Acquired<S::Connection, T>, AcquireError> {
-        let (expires, timeout_error) = match self.limit.pending_timeout.map(|wait| Instant::now() + wait) {
+        let now = tokio::time::Instant::now().into_std();
+        let (expires, timeout_error) = match self.queue_timeout().map(|wait| now + wait) {
             Some(expires) if expires < deadline => (expires, AcquireError::QueueTimeout),
             _ => (deadline, AcquireError::DeadlineExceeded),
         };
@@ -259,6 +287,24 @@ mod tests {
             matches!(limiter.acquire(EmptyPool, later(), local_waiters).await, Ok(Acquired::Connect(_))),
             "a permit is free again"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_briefly_in_a_queue_that_does_not_empty() {
+        let limiter = ConnectionLimiter::new(ConnectionLimit { pending_timeout: None, ..limit(1, 9) });
+        let Ok(held) = limiter.acquire(EmptyPool, later(), local_waiters).await else { panic!("free") };
+        let mut first = Box::pin(limiter.acquire(EmptyPool, later(), local_waiters));
+        assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await.is_pending());
+        tokio::time::sleep(STANDING_QUEUE * 2).await;
+        let start = tokio::time::Instant::now();
+        let second = limiter.acquire(EmptyPool, later(), local_waiters).await;
+        assert_eq!((second.err(), start.elapsed()), (Some(AcquireError::QueueTimeout), OVERLOADED_TIMEOUT));
+        drop(held);
+        assert!(matches!(first.await, Ok(Acquired::Connect(_))), "requests of before keep their place");
+        let Ok(_held) = limiter.acquire(EmptyPool, later(), local_waiters).await else { panic!("free") };
+        let mut third = Box::pin(limiter.acquire(EmptyPool, later(), local_waiters));
+        tokio::time::advance(OVERLOADED_TIMEOUT * 2).await;
+        assert!(poll_fn(|cx| Poll::Ready(third.as_mut().poll(cx))).await.is_pending(), "the queue was empty");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,48 @@
+"""A small HTTP/1.1 backend on asyncio: it counts what it serves and can be slow or limited."""
+
+import asyncio
+
+BIG = b"x" * (256 * 1024)
+
+
+class Backend:
+    """`/` responds at once, `/big` with 256 KiB, `/work` after 200 ms with at most `capacity` requests at work."""
+
+    def __init__(self, capacity=20):
+        self.served = 0
+        self.open = 0
+        self.peak = 0
+        self.work = asyncio.Semaphore(capacity)
+        self.server = None
+
+    async def start(self, port=0):
+        self.server = await asyncio.start_server(self.connection, "127.0.0.1", port, backlog=1024)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def connection(self, reader, writer):
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        try:
+            while await self.exchange(reader, writer):
+                pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+
+    async def exchange(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        path = head[0].split(" ")[1]
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        if "content-length" in fields:
+            await reader.readexactly(int(fields["content-length"]))
+        if path.startswith("/work"):
+            async with self.work:
+                await asyncio.sleep(0.2)
+        body = BIG if path.startswith("/big") else b"ok"
+        self.served += 1
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        return True

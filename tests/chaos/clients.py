@@ -1,0 +1,140 @@
+"""Clients: one that behaves and measures what it gets, and those that do not."""
+
+import asyncio
+import struct
+import time
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+async def request(reader, writer, path="/", fields=""):
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: chaos.test\r\n{fields}\r\n".encode())
+    await writer.drain()
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    status = int(head.split(" ")[1])
+    lines = (line.partition(":") for line in head.lower().split("\r\n")[1:])
+    fields = {name: value.strip() for name, _, value in lines}
+    if "content-length" in fields:
+        await reader.readexactly(int(fields["content-length"]))
+    elif "chunked" in fields.get("transfer-encoding", ""):
+        while (size := int((await reader.readline()).split(b";")[0], 16)) > 0:
+            await reader.readexactly(size + 2)
+        await reader.readline()
+    return status, fields.get("connection", "") == "close"
+
+
+class Result:
+    def __init__(self):
+        self.ok = self.failed = 0
+        self.worst = 0.0
+        self.reasons = {}
+
+    def add(self, seconds, reason=None):
+        self.worst = max(self.worst, seconds)
+        if reason is None:
+            self.ok += 1
+        else:
+            self.failed += 1
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+    def __str__(self):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
+        return f"{self.ok}/{self.ok + self.failed} ok, worst {self.worst * 1000:.0f} ms" + (f" ({reasons})" if reasons else "")
+
+
+class SteadyClient:
+    """Sends 20 requests a second until it is stopped: on one kept connection, or on a new connection for each."""
+
+    def __init__(self, port, path="/", fresh=False, timeout=3.0):
+        self.port, self.path, self.fresh, self.timeout = port, path, fresh, timeout
+        self.result = Result()
+        self.stream = None
+        self.stopped = asyncio.Event()
+
+    async def run(self):
+        while not self.stopped.is_set():
+            begun = time.monotonic()
+            try:
+                reason = await asyncio.wait_for(self.once(), self.timeout)
+            except (OSError, EOFError, asyncio.TimeoutError) as error:
+                reason = type(error).__name__
+                self.drop()
+            self.result.add(time.monotonic() - begun, reason)
+            await asyncio.sleep(max(0, 0.05 - (time.monotonic() - begun)))
+        self.drop()
+
+    async def once(self):
+        if self.stream is None:
+            self.stream = await asyncio.open_connection("127.0.0.1", self.port)
+        status, close = await request(*self.stream, self.path)
+        if self.fresh or close:
+            self.drop()
+        return None if status == 200 else f"status {status}"
+
+    def drop(self):
+        if self.stream:
+            self.stream[1].close()
+            self.stream = None
+
+
+async def slow_reader(port, path="/big"):
+    """Requests 256 KiB and reads one byte a second."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: chaos.test\r\n\r\n".encode())
+    while await reader.read(1):
+        await asyncio.sleep(1)
+
+
+async def slow_writer(port, path="/limited"):
+    """Announces 10,000 bytes and sends one byte a second."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: chaos.test\r\nContent-Length: 10000\r\n\r\n".encode())
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(1)
+
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def literal(name, value):
+    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+async def zero_window(port, path="/limited", streams=100):
+    """One HTTP/2 connection with a flow-control window of zero and as many GETs as the server allows."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(PREFACE + frame(4, 0, 0, struct.pack(">HI", 4, 0)))
+    block = b"\x82\x86" + literal(b":path", path.encode()) + literal(b":authority", b"chaos.test")
+    for number in range(streams):
+        writer.write(frame(1, 5, 1 + 2 * number, block))
+    writer.write(frame(4, 1, 0))
+    while await reader.read(65536):
+        pass
+
+
+async def idle(port):
+    reader, _ = await asyncio.open_connection("127.0.0.1", port)
+    await reader.read(1)
+
+
+class Crowd:
+    """Keeps `count` clients of one kind alive; one that is disconnected comes again."""
+
+    def __init__(self, count, client, *args):
+        self.tasks = [asyncio.create_task(self.repeat(client, args)) for _ in range(count)]
+
+    async def repeat(self, client, args):
+        while True:
+            try:
+                await client(*args)
+            except (OSError, EOFError):
+                pass
+            await asyncio.sleep(0.05)
+
+    async def stop(self):
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)

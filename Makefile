@@ -13,15 +13,19 @@ demo: ## start margay on gateway.json with its sample backends
 	cargo run --profile demo --locked -- demo
 
 test: ## run every test: units, architecture, engine, cases, the README's tour
-	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm ps
-	@echo "1/2: build. From a clean clone about 370 crates are compiled once; both steps take about ten minutes on two cores."
+	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm ps python3 faketime prlimit
+	@echo "1/3: build. From a clean clone about 370 crates are compiled once; the first two steps take about ten minutes on two cores."
 	cargo test --locked --no-run
-	@echo "2/2: run. Each dot is a test; the end-to-end tests take a few minutes."
+	@echo "2/3: run. Each dot is a test; the end-to-end tests take a few minutes."
 	cargo test --locked --quiet
+	@echo "3/3: chaos: slow clients, lost backends, exhausted descriptors; under a minute."
+	tests/chaos/run.py target/debug/margay
 
-soak: ## the long runs: 1,000 reloads under load, 2 GiB up and down
-	@.ci/need cargo cmake cc ps
+soak: ## the long runs: 1,000 reloads under load, 2 GiB up and down, a minute of each chaos scenario
+	@.ci/need cargo cmake cc ps python3 faketime prlimit nginx haproxy
 	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load streaming_memory::
+	cargo build --release --locked
+	tests/chaos/run.py target/release/margay --gateways margay,nginx,haproxy --seconds 60
 
 check: ## format, lints, documentation; changes nothing
 	@.ci/need cargo cmake cc

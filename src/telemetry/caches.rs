@@ -1,9 +1,9 @@
 //! Counters of route caches: outcomes of requests and memory of stored responses.
 
-use super::counters::LocalCounter;
-use std::collections::{BTreeMap, HashSet};
+use super::{counters::LocalCounter, registry::Registry};
+use std::collections::HashSet;
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -90,49 +90,38 @@ pub type CacheMemory = Arc<AtomicU64>;
 #[derive(Debug)]
 pub struct CacheTable {
     workers: usize,
-    routes: Mutex<BTreeMap<Box<str>, Arc<CacheMetrics>>>,
-    memories: Mutex<BTreeMap<Box<str>, CacheMemory>>,
+    routes: Registry<CacheMetrics>,
+    memories: Registry<AtomicU64>,
 }
 
 impl CacheTable {
     pub(super) fn new(workers: usize) -> CacheTable {
-        CacheTable { workers, routes: Mutex::default(), memories: Mutex::default() }
+        CacheTable { workers, routes: Registry::default(), memories: Registry::default() }
     }
 
     /// The handle of a route's cache; equal labels share one handle.
     pub fn route(&self, label: &str) -> Arc<CacheMetrics> {
-        let mut routes = lock(&self.routes);
-        if let Some(existing) = routes.get(label) {
-            return existing.clone();
-        }
-        let new = Arc::new(CacheMetrics::new(label, self.workers));
-        routes.insert(label.into(), new.clone());
-        new
+        self.routes.get_or_insert_with(label, || CacheMetrics::new(label, self.workers))
     }
 
     /// The handle of a region's memory, `""` for the shared region; equal names share one handle.
     pub fn memory(&self, region: &str) -> CacheMemory {
-        lock(&self.memories).entry(region.into()).or_default().clone()
+        self.memories.get_or_insert_with(region, AtomicU64::default)
     }
 
     /// Removes all routes whose label is not in the set.
     pub(super) fn remove_absent(&self, live: &HashSet<&str>) {
-        lock(&self.routes).retain(|label, _| live.contains(&**label));
+        self.routes.remove_absent(live);
     }
 
     pub(super) fn all(&self) -> Vec<Arc<CacheMetrics>> {
-        lock(&self.routes).values().cloned().collect()
+        self.routes.handles()
     }
 
     /// (region, bytes held).
     pub(super) fn memories(&self) -> Vec<(Box<str>, u64)> {
-        let memories = lock(&self.memories);
-        memories.iter().map(|(region, held)| (region.clone(), held.load(Relaxed))).collect()
+        self.memories.entries().into_iter().map(|(region, held)| (region, held.load(Relaxed))).collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Metrics of service discovery: instances per service, the time of the last update, and failed requests to providers.
 
-use std::collections::BTreeMap;
+use super::registry::{Registry, WeakRegistry};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The metrics of one service of a provider; exported while the handle is in use.
@@ -44,56 +44,44 @@ pub(super) struct DiscoveryRow {
 
 /// The metrics of all services.
 #[derive(Debug, Default)]
-pub(super) struct DiscoveryTable(Mutex<Table>);
-
-#[derive(Debug, Default)]
-struct Table {
-    services: BTreeMap<(Box<str>, Box<str>), Weak<DiscoveryMetrics>>,
-    errors: BTreeMap<Box<str>, Arc<AtomicU64>>,
+pub(super) struct DiscoveryTable {
+    /// By registry and service.
+    services: WeakRegistry<(Box<str>, Box<str>), DiscoveryMetrics>,
+    /// By registry.
+    errors: Registry<AtomicU64>,
 }
 
 impl DiscoveryTable {
     /// The metrics of a service, and of its registry; without `service` only errors are exported.
     pub fn handle(&self, registry: &str, service: Option<&str>) -> Arc<DiscoveryMetrics> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let errors = table.errors.entry(registry.into()).or_default().clone();
-        let new = DiscoveryMetrics {
+        let errors = self.errors.get_or_insert_with(registry, AtomicU64::default);
+        let new = Arc::new(DiscoveryMetrics {
             instances: AtomicU64::new(0),
             last_update_unix_secs: AtomicU64::new(0),
             up: AtomicBool::new(false),
             errors,
-        };
-        let new = Arc::new(new);
+        });
         if let Some(service) = service {
-            table.services.retain(|_, handle| handle.strong_count() > 0);
-            table.services.insert((registry.into(), service.into()), Arc::downgrade(&new));
+            self.services.replace((registry.into(), service.into()), &new);
         }
         new
     }
 
     /// The services that are being followed, in the order of their labels.
     pub fn rows(&self) -> Vec<DiscoveryRow> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = |((registry, service), handle): (&(Box<str>, Box<str>), &Weak<DiscoveryMetrics>)| {
-            let of = handle.upgrade()?;
-            let (registry, service) = (registry.clone(), service.clone());
-            let (instances, last_update_unix_secs) =
-                (of.instances.load(Relaxed), of.last_update_unix_secs.load(Relaxed));
-            Some(DiscoveryRow {
-                registry,
-                service,
-                instances,
-                last_update_unix_secs,
-                up: of.up.load(Relaxed),
-            })
+        let row = |((registry, service), of): ((Box<str>, Box<str>), Arc<DiscoveryMetrics>)| DiscoveryRow {
+            registry,
+            service,
+            instances: of.instances.load(Relaxed),
+            last_update_unix_secs: of.last_update_unix_secs.load(Relaxed),
+            up: of.up.load(Relaxed),
         };
-        table.services.iter().filter_map(row).collect()
+        self.services.entries().into_iter().map(row).collect()
     }
 
     /// The number of failed queries of each registry, also of those that are no longer used.
     pub fn errors(&self) -> Vec<(Box<str>, u64)> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.errors.iter().map(|(registry, n)| (registry.clone(), n.load(Relaxed))).collect()
+        self.errors.entries().into_iter().map(|(registry, n)| (registry, n.load(Relaxed))).collect()
     }
 }
 

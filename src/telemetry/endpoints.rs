@@ -1,8 +1,8 @@
 //! Health metrics of endpoints, exported while a health check or outlier detection is active.
 
-use std::collections::BTreeMap;
+use super::registry::WeakRegistry;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The maximum number of exported endpoints; health checks of others run all the same.
 const MAX_ROWS: usize = 2000;
@@ -47,47 +47,25 @@ pub(super) struct EndpointRow {
 
 /// The metrics of all endpoints.
 #[derive(Debug, Default)]
-pub(super) struct EndpointTable(Mutex<Handles>);
-
-/// Handles by cluster and endpoint.
-type Handles = BTreeMap<(Box<str>, Box<str>), Weak<EndpointMetrics>>;
+pub(super) struct EndpointTable(WeakRegistry<(Box<str>, Box<str>), EndpointMetrics>);
 
 impl EndpointTable {
     /// The metrics of an endpoint: equal labels share them. Beyond `MAX_ROWS` endpoints they are not exported.
     pub fn handle(&self, cluster: &str, endpoint: &str) -> Arc<EndpointMetrics> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Box::from(cluster), Box::from(endpoint));
-        if let Some(existing) = table.get(&key).and_then(Weak::upgrade) {
-            return existing;
-        }
-        let new = Arc::default();
-        if table.len() >= MAX_ROWS {
-            table.retain(|_, handle| handle.strong_count() > 0);
-        }
-        if table.len() < MAX_ROWS {
-            table.insert(key, Arc::downgrade(&new));
-        }
-        new
+        self.0.get_or_default((cluster.into(), endpoint.into()), MAX_ROWS)
     }
 
     /// The endpoints that are in use, in the order of their labels.
     pub fn rows(&self) -> Vec<EndpointRow> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = |((cluster, endpoint), handle): (&(Box<str>, Box<str>), &Weak<EndpointMetrics>)| {
-            let of = handle.upgrade()?;
-            let (cluster, endpoint) = (cluster.clone(), endpoint.clone());
-            let (ejections, success, failure) =
-                (of.ejections.load(Relaxed), of.successes.load(Relaxed), of.failures.load(Relaxed));
-            Some(EndpointRow {
-                cluster,
-                endpoint,
-                up: !of.down.load(Relaxed),
-                ejections,
-                successes: success,
-                failures: failure,
-            })
+        let row = |((cluster, endpoint), of): ((Box<str>, Box<str>), Arc<EndpointMetrics>)| EndpointRow {
+            cluster,
+            endpoint,
+            up: !of.down.load(Relaxed),
+            ejections: of.ejections.load(Relaxed),
+            successes: of.successes.load(Relaxed),
+            failures: of.failures.load(Relaxed),
         };
-        table.iter().filter_map(row).collect()
+        self.0.entries().into_iter().map(row).collect()
     }
 }
 

@@ -6,13 +6,14 @@ use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{EndpointMetrics, EndpointTable};
 use super::http2::Http2Metrics;
+use super::registry::{Registry, lock};
 use super::resilience::ResilienceMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
 use super::websockets::WebSocketMetrics;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The label of requests that matched no route.
@@ -57,10 +58,10 @@ struct ErrorCount {
 #[derive(Debug)]
 pub struct Metrics {
     workers: usize,
-    routes: Mutex<BTreeMap<Box<str>, Arc<RouteMetrics>>>,
+    routes: Registry<RouteMetrics>,
     unrouted: Arc<RouteMetrics>,
-    stages: Mutex<BTreeMap<Box<str>, Arc<StageMetrics>>>,
-    attempts: Mutex<BTreeMap<Box<str>, Arc<ResilienceMetrics>>>,
+    stages: Registry<StageMetrics>,
+    attempts: Registry<ResilienceMetrics>,
     caches: CacheTable,
     compression: Arc<CompressionMetrics>,
     connections: Box<[Connections]>,
@@ -88,10 +89,10 @@ impl Metrics {
         let workers = workers.max(1);
         Arc::new(Metrics {
             workers,
-            routes: Mutex::default(),
+            routes: Registry::default(),
             unrouted: Arc::new(RouteMetrics::new(UNROUTED_LABEL, workers)),
-            stages: Mutex::default(),
-            attempts: Mutex::default(),
+            stages: Registry::default(),
+            attempts: Registry::default(),
             caches: CacheTable::new(workers),
             compression: Arc::new(CompressionMetrics::new(workers)),
             connections: (0..workers).map(|_| Connections::default()).collect(),
@@ -109,24 +110,12 @@ impl Metrics {
 
     /// The handle of a route; equal labels share one handle, so that counters survive a reload.
     pub fn route(&self, label: &str) -> Arc<RouteMetrics> {
-        let mut routes = lock(&self.routes);
-        if let Some(existing) = routes.get(label) {
-            return existing.clone();
-        }
-        let new = Arc::new(RouteMetrics::new(label, self.workers));
-        routes.insert(label.into(), new.clone());
-        new
+        self.routes.get_or_insert_with(label, || RouteMetrics::new(label, self.workers))
     }
 
     /// The handle of a stage type; equal names share one handle.
     pub fn stage(&self, name: &str) -> Arc<StageMetrics> {
-        let mut stages = lock(&self.stages);
-        if let Some(existing) = stages.get(name) {
-            return existing.clone();
-        }
-        let new = Arc::new(StageMetrics::new(name, self.workers));
-        stages.insert(name.into(), new.clone());
-        new
+        self.stages.get_or_insert_with(name, || StageMetrics::new(name, self.workers))
     }
 
     /// The handle of an endpoint with health checks or outlier detection.
@@ -141,13 +130,7 @@ impl Metrics {
 
     /// The handle of a route with resilience settings; equal labels share one handle.
     pub fn attempts(&self, label: &str) -> Arc<ResilienceMetrics> {
-        let mut attempts = lock(&self.attempts);
-        if let Some(existing) = attempts.get(label) {
-            return existing.clone();
-        }
-        let new = Arc::new(ResilienceMetrics::new(label));
-        attempts.insert(label.into(), new.clone());
-        new
+        self.attempts.get_or_insert_with(label, || ResilienceMetrics::new(label))
     }
 
     /// The metrics of caches.
@@ -177,8 +160,8 @@ impl Metrics {
 
     /// Removes all routes whose label is not in the set; requests in flight keep their handle.
     pub fn remove_absent(&self, live: &HashSet<&str>) {
-        lock(&self.routes).retain(|label, _| live.contains(&**label));
-        lock(&self.attempts).retain(|label, _| live.contains(&**label));
+        self.routes.remove_absent(live);
+        self.attempts.remove_absent(live);
         self.caches.remove_absent(live);
     }
 
@@ -223,17 +206,17 @@ impl Metrics {
 /// Values for the exporter.
 impl Metrics {
     pub(super) fn all_routes(&self) -> Vec<Arc<RouteMetrics>> {
-        let mut routes = vec![self.unrouted.clone()];
-        routes.extend(lock(&self.routes).values().cloned());
-        routes
+        let mut all = vec![self.unrouted.clone()];
+        all.extend(self.routes.handles());
+        all
     }
 
     pub(super) fn all_stages(&self) -> Vec<Arc<StageMetrics>> {
-        lock(&self.stages).values().cloned().collect()
+        self.stages.handles()
     }
 
     pub(super) fn all_attempts(&self) -> Vec<Arc<ResilienceMetrics>> {
-        lock(&self.attempts).values().cloned().collect()
+        self.attempts.handles()
     }
 
     /// Connections accepted since the start, and open ones.
@@ -260,11 +243,6 @@ impl Metrics {
     pub(super) fn dropped_total(&self) -> u64 {
         self.dropped_log_lines.load(Relaxed)
     }
-}
-
-/// A panic elsewhere must not make the metrics unavailable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod families;
 pub mod http2;
 mod json;
 pub mod metrics;
+mod registry;
 pub mod stages;
 pub mod tls;
 pub mod websockets;

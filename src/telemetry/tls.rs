@@ -1,8 +1,8 @@
 //! TLS handshakes of listeners by outcome, and expiry dates of certificates.
 
-use std::collections::BTreeMap;
+use super::registry::{WeakRegistry, lock};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex};
 
 /// The outcome of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,35 +60,27 @@ pub struct CertificateExpiry {
 /// The metrics of all listeners.
 #[derive(Debug, Default)]
 pub struct TlsTable {
-    listeners: Mutex<BTreeMap<Box<str>, Weak<TlsMetrics>>>,
+    listeners: WeakRegistry<Box<str>, TlsMetrics>,
     certificates: Mutex<Vec<CertificateExpiry>>,
 }
 
 impl TlsTable {
     /// The handle of a listener, exported while the handle is in use.
     pub fn handle(&self, listener: &str) -> Arc<TlsMetrics> {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(existing) = listeners.get(listener).and_then(Weak::upgrade) {
-            return existing;
-        }
-        listeners.retain(|_, handle| handle.strong_count() > 0);
-        let new = Arc::new(TlsMetrics::default());
-        listeners.insert(listener.into(), Arc::downgrade(&new));
-        new
+        self.listeners.get_or_default(listener.into(), usize::MAX)
     }
 
     /// Replaces the set of certificates in use.
     pub fn certificates(&self, certificates: Vec<CertificateExpiry>) {
-        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
+        *lock(&self.certificates) = certificates;
     }
 
     pub(super) fn handshakes(&self) -> Vec<(Box<str>, Arc<TlsMetrics>)> {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.iter().filter_map(|(name, handle)| Some((name.clone(), handle.upgrade()?))).collect()
+        self.listeners.entries()
     }
 
     pub(super) fn certificate_expiries(&self) -> Vec<CertificateExpiry> {
-        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.certificates).clone()
     }
 }
 

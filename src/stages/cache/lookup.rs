@@ -9,7 +9,7 @@ use super::{
     entry::{Entry, EntryMetadata},
     freshness::Freshness,
     key::{ComputedKey, url},
-    request::{CacheRequest, Lookup},
+    request::{CacheDecision, CacheRequest},
     serve::{self, ServeRequest, Source},
     settings::Mode,
     status::{CacheStatus, Forward},
@@ -67,17 +67,17 @@ fn disposition(freshness: &Freshness, request: &Directives, now: Instant) -> Dis
 impl Cache {
     pub(super) fn lookup(self: &Arc<Self>, exchange: &mut Exchange) -> Step {
         let lookup = match self.settings.mode {
-            Mode::Http => Lookup::http(&self.settings, exchange),
-            Mode::Ocelot => Lookup::ocelot(&self.settings, exchange),
+            Mode::Http => CacheDecision::http(&self.settings, exchange),
+            Mode::Ocelot => CacheDecision::ocelot(&self.settings, exchange),
         };
         match lookup {
-            Lookup::Lookup(request) => {
+            CacheDecision::LookUp(request) => {
                 let computed = self.compute_key(exchange);
                 self.serve_or_forward(exchange, request, computed, true)
             }
-            Lookup::Body if exchange.is_dry_run => Step::Next,
-            Lookup::Body => Step::ReadBody(MAX_KEY_BODY_BYTES),
-            Lookup::Bypass(forward) => self.bypass(exchange, forward),
+            CacheDecision::Body if exchange.is_dry_run => Step::Next,
+            CacheDecision::Body => Step::ReadBody(MAX_KEY_BODY_BYTES),
+            CacheDecision::Bypass(forward) => self.bypass(exchange, forward),
         }
     }
 

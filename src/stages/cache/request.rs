@@ -15,9 +15,9 @@ pub struct CacheRequest {
 }
 
 /// How the cache handles a request.
-#[expect(clippy::enum_variant_names, reason = "look up is what the cache does")]
-pub enum Lookup {
-    Lookup(CacheRequest),
+pub enum CacheDecision {
+    /// Look it up, and store its response.
+    LookUp(CacheRequest),
     /// Forward it without the cache.
     Bypass(Forward),
     /// Read its body, which is part of the key.
@@ -56,29 +56,29 @@ impl RelevantHeaders {
     }
 }
 
-impl Lookup {
+impl CacheDecision {
     /// RFC 9111.
-    pub fn http(settings: &CacheConfig, exchange: &Exchange) -> Lookup {
+    pub fn http(settings: &CacheConfig, exchange: &Exchange) -> CacheDecision {
         let head_only = match exchange.request.method() {
             b"GET" => false,
             b"HEAD" => true,
-            _ => return Lookup::Bypass(Forward::Method),
+            _ => return CacheDecision::Bypass(Forward::Method),
         };
         let headers = RelevantHeaders::of(&exchange.request);
         // The body of a GET may affect the response, and is not part of the key.
         let must_bypass =
             exchange.is_websocket || exchange.body.framing != Framing::None || headers.unsafe_condition;
         if !is_cacheable_method(settings, exchange.request.method()) || must_bypass {
-            return Lookup::Bypass(Forward::Bypass);
+            return CacheDecision::Bypass(Forward::Bypass);
         }
         let directives = match headers.cache_control {
             true => Directives::from_lines(exchange.request.get_all(b"cache-control")),
             false => Directives::default(),
         };
         if directives.no_store {
-            return Lookup::Bypass(Forward::Request);
+            return CacheDecision::Bypass(Forward::Request);
         }
-        Lookup::Lookup(CacheRequest {
+        CacheDecision::LookUp(CacheRequest {
             head_only,
             directives,
             conditional: headers.conditional,
@@ -87,16 +87,16 @@ impl Lookup {
     }
 
     /// Ocelot: only the method decides.
-    pub fn ocelot(settings: &CacheConfig, exchange: &Exchange) -> Lookup {
+    pub fn ocelot(settings: &CacheConfig, exchange: &Exchange) -> CacheDecision {
         if !is_cacheable_method(settings, exchange.request.method()) || exchange.is_websocket {
-            return Lookup::Bypass(Forward::Method);
+            return CacheDecision::Bypass(Forward::Method);
         }
         if settings.hash_body && exchange.body.framing != Framing::None && exchange.body.collected.is_none() {
-            return Lookup::Body;
+            return CacheDecision::Body;
         }
         let head_only = exchange.request.method() == b"HEAD";
         let conditional = !settings.ocelot_exact && RelevantHeaders::of(&exchange.request).conditional;
-        Lookup::Lookup(CacheRequest { head_only, conditional, ..CacheRequest::default() })
+        CacheDecision::LookUp(CacheRequest { head_only, conditional, ..CacheRequest::default() })
     }
 }
 

@@ -257,7 +257,7 @@ impl HeaderTransformCompiler<'_, '_> {
     /// Text that is valid in a header value.
     fn plain(&mut self, text: &str) -> Segment {
         if !text.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
-            let message = format!("invalid characters in a header value: {}", text.escape_debug());
+            let message = format!("invalid characters in a header value: \"{}\"", text.escape_debug());
             let diagnostic = self.diagnostics.error(codes::BAD_HEADER_CHANGE, self.span, message);
             diagnostic.help("must be printable ASCII");
         }

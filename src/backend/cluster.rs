@@ -83,6 +83,11 @@ impl Cluster {
         self.members.load_full()
     }
 
+    /// Whether the connections to an endpoint are limited.
+    pub fn limits_connections(&self) -> bool {
+        self.pooling.limit.is_some()
+    }
+
     /// Takes the instances from a watched service.
     pub fn attach_source(self: &Arc<Self>, source: &Arc<ServiceWatch>) {
         if self.source.set(source.clone()).is_ok() {

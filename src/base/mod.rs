@@ -2,14 +2,17 @@
 //! `common/http/utility`). Byte classes, percent-encoding and quality values of HTTP, dates, durations and sizes, IP
 //! ranges, hashes, backoff, WebSocket frames.
 //!
-//! Called by all floors and calls none. Nothing here holds state except [`weak_map::WeakMap`], whose entries live as
-//! long as a user of them, and [`clock`], which tests replace. Nothing here outlives a reload by itself.
+//! Called by all floors and calls none. Nothing here holds state, except [`weak_map::WeakMap`], whose entries live as long
+//! as a user of them, the counts of [`budget`] and [`stream_limit`], which their owners create, and [`clock`], which tests replace. Nothing here outlives a reload by itself.
 
 pub mod accept;
 pub mod backoff;
+pub mod budget;
 pub mod bytes;
+pub mod client_prefix;
 pub mod clock;
 pub mod content_coding;
+pub mod data_rate;
 pub mod date;
 pub mod from_text;
 pub mod ip_set;
@@ -20,6 +23,7 @@ pub mod percent;
 pub mod secret;
 pub mod hash;
 pub mod status_set;
+pub mod stream_limit;
 pub mod units;
 pub mod url;
 pub mod websocket;

@@ -1,8 +1,12 @@
 //! The log of the process on standard error: one line per event, warnings and errors unless `MARGAY_LOG` enables more
 //! (`error`, `warn`, `info`, `debug`, `trace`, `off`).
 
+use crate::telemetry::process_log;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How long the end of the process waits for queued lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 struct Stderr;
 
@@ -14,13 +18,19 @@ impl Log for Stderr {
     }
 
     fn log(&self, record: &Record) {
-        if self.enabled(record.metadata()) {
+        let Some(log) = process_log::current().filter(|_| self.enabled(record.metadata())) else { return };
+        let (file, line) = (record.file().unwrap_or_default(), record.line().unwrap_or_default());
+        if log::max_level() >= LevelFilter::Debug || log.admits(file, line, Instant::now()) {
             let level = record.level().as_str().to_ascii_lowercase();
-            let _ = writeln!(std::io::stderr().lock(), "margay: {level}: {}", record.args());
+            log.log(format!("margay: {level}: {}\n", record.args()));
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        if let Some(log) = process_log::current() {
+            log.flush(FLUSH_TIMEOUT);
+        }
+    }
 }
 
 /// Installs the logger of the process.
@@ -31,6 +41,7 @@ pub fn start(level: Option<&str>) -> Result<(), String> {
             format!("invalid MARGAY_LOG={level}: expected off, error, warn, info, debug or trace")
         })?,
     };
+    process_log::start().map_err(|error| format!("no process log: {error}"))?;
     if log::set_logger(&Stderr).is_ok() {
         log::set_max_level(level);
     }

@@ -41,6 +41,7 @@ fn main_with(stages: &StageRegistry) -> ExitCode {
             Err(error) => explain_usage(&error),
         },
     };
+    ::log::logger().flush();
     exit.into()
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Request, render::Style},
-    net::listener::Address,
+    net::{descriptors, listener::Address},
     pipeline::internal::{InternalService, ServiceRegistry},
     plan::{
         ListenerPlan, Plan, ProcessState,
@@ -25,7 +25,7 @@ use crate::{
         run::{self, Served},
     },
     stages::custom::StageRegistry,
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, Metrics, process_log::notice},
 };
 use std::{
     sync::Arc,
@@ -40,8 +40,6 @@ use tokio::{
 const DNS_WARMUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often retired plans without requests are dropped.
 const RETIRE_INTERVAL: Duration = Duration::from_secs(1);
-/// File descriptors reserved for everything except client connections.
-const RESERVED_FDS: usize = 512;
 /// Maximum number of concurrent connections to the administration address.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// The internal service of the administration address, by the kind of address.
@@ -178,10 +176,10 @@ fn rebind_admin(old: &Listeners, address: &Address) -> Result<Listeners, String>
 fn log_started(listeners: &Listeners, admin: &Listeners, blueprint: &Blueprint) {
     for listener in listeners.iter() {
         let scheme = if listener.plan().tls.is_some() { "https" } else { "http" };
-        eprintln!("margay: serving {} routes on {}", blueprint.routes.len(), listener.address().url(scheme));
+        notice(&format!("serving {} routes on {}", blueprint.routes.len(), listener.address().url(scheme)));
     }
     for address in admin.iter().map(|listener| listener.address()) {
-        eprintln!("margay: {} on {}", admin::endpoint_list(address.is_local()), address.url("http"));
+        notice(&format!("{} on {}", admin::endpoint_list(address.is_local()), address.url("http")));
     }
 }
 
@@ -230,7 +228,7 @@ async fn shutdown_signal(watching: WatchGuard) -> run::Task {
         return Box::pin(std::future::ready(()));
     };
     next_signal(&mut terminate, &mut interrupt).await;
-    eprintln!("margay: shutting down: no new connections, draining requests in flight");
+    notice("shutting down: no new connections, draining requests in flight");
     drop(watching);
     Box::pin(async move { next_signal(&mut terminate, &mut interrupt).await })
 }
@@ -242,8 +240,8 @@ async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// The maximum number of connections: the descriptor limit, raised to its maximum, minus the reserve.
+/// Client connections that the process may hold: a part of the descriptor limit, raised to its maximum.
 fn max_connections() -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(RESERVED_FDS).max(64)
+    descriptors::PROCESS.set_capacity(usize::try_from(limit).unwrap_or(usize::MAX)).max(64)
 }

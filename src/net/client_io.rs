@@ -37,4 +37,14 @@ pub trait ClientIo: ClientBody {
 
     /// Bytes of the response body sent.
     fn sent(&self) -> u64;
+
+    /// Bytes that have reached the client, as far as that is known, counted from any start.
+    fn delivered(&self) -> u64 {
+        self.sent()
+    }
+
+    /// The number of responses that share the connection.
+    fn concurrent_streams(&self) -> u32 {
+        1
+    }
 }

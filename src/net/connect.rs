@@ -1,6 +1,7 @@
 //! Connecting to backends: address selection, PROXY header, TLS handshake.
 
 use super::{
+    descriptors,
     io::{L4Stream, Stream},
     proxy_protocol::{ProxyHeader, write_proxy},
     resolver::{ResolvedName, ResolvedPeer},
@@ -87,6 +88,19 @@ impl ConnectTarget<'_> {
 
 /// Opens a connection within `timeout`: connects, writes the PROXY header and completes the TLS handshake.
 pub(in crate::net) async fn open_stream(
+    target: &ConnectTarget<'_>,
+    offer: AlpnOffer,
+    timeout: Duration,
+) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
+    let Some(descriptor) = descriptors::PROCESS.try_backend() else {
+        let detail = format!("no descriptor is free for a connection to the backend {}", target.label());
+        return Err(GatewayError::new(ErrorCode::GatewayConnectionLimit, detail));
+    };
+    let (stream, peer) = connect_stream(target, offer, timeout).await?;
+    Ok((stream.counted(descriptor), peer))
+}
+
+async fn connect_stream(
     target: &ConnectTarget<'_>,
     offer: AlpnOffer,
     timeout: Duration,

@@ -1,8 +1,11 @@
 //! A byte stream over pingora's streams, plain or TLS.
 
+use super::descriptors::DescriptorGuard;
+use pingora::protocols::l4::ext::get_tcp_info;
 pub(in crate::net) use pingora::protocols::l4::stream::Stream as L4Stream;
 use std::{
     io::{self, IoSlice},
+    os::fd::AsRawFd,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -11,7 +14,7 @@ use tokio_rustls::TlsStream;
 
 /// One connection.
 #[derive(Debug)]
-pub struct Stream(Transport);
+pub struct Stream(Transport, Option<DescriptorGuard>);
 
 /// An enum instead of a trait object: most connections are plain.
 #[derive(Debug)]
@@ -40,12 +43,18 @@ macro_rules! on {
 impl Stream {
     /// A plain connection.
     pub fn new(stream: L4Stream) -> Stream {
-        Stream(Transport::Plain(stream))
+        Stream(Transport::Plain(stream), None)
     }
 
     /// A connection with a completed TLS handshake.
     pub(in crate::net) fn tls(stream: TlsStream<L4Stream>) -> Stream {
-        Stream(Transport::Tls(Box::new(stream)))
+        Stream(Transport::Tls(Box::new(stream)), None)
+    }
+
+    /// The same connection, counted as long as it is open.
+    pub(in crate::net) fn counted(mut self, guard: DescriptorGuard) -> Stream {
+        self.1 = Some(guard);
+        self
     }
 
     /// The plain stream; `None` when it is already encrypted.
@@ -98,6 +107,15 @@ impl Stream {
             Transport::Plain(_) => true,
             Transport::Tls(stream) => !stream.get_ref().1.wants_write(),
         }
+    }
+
+    /// Bytes that the peer has acknowledged; `None` where there is no TCP.
+    pub fn acknowledged(&self) -> Option<u64> {
+        let stream = match &self.0 {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.get_ref().0,
+        };
+        get_tcp_info(stream.as_raw_fd()).ok().map(|info| info.tcpi_bytes_acked)
     }
 
     /// Shuts down the write side.

@@ -11,6 +11,7 @@ pub mod background;
 pub mod buffer;
 pub mod backend_request;
 pub mod connect;
+pub mod descriptors;
 pub mod dns;
 pub mod connection_limit;
 pub mod h1;

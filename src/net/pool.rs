@@ -122,7 +122,8 @@ pub fn sweep(now: Instant, max_idle: Duration) {
         drop(evicted);
         for (_, idle) in pool.iter_mut() {
             idle.retain_mut(|Idle { conn, since }| {
-                let keep = now.saturating_duration_since(*since) < max_idle && !conn.is_retired(now);
+                let idle = now.saturating_duration_since(*since);
+                let keep = idle < conn.max_idle(max_idle) && !conn.is_retired(now);
                 keep && !conn.is_dead(&mut cx)
             });
         }

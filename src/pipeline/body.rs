@@ -111,6 +111,11 @@ pub trait ClientBody: BodyRead {
     /// Lowers the maximum body size of the connection; a larger body fails while it is received.
     fn limit_body(&mut self, max_bytes: u64);
 
+    /// Starts the body again; false if a part of it is lost.
+    fn rewind(&mut self) -> bool {
+        self.bytes_received() == 0
+    }
+
     /// For calls that accept any body.
     fn as_body(&mut self) -> &mut dyn BodyRead;
 }

@@ -4,6 +4,7 @@ use super::{
     body::{BodyRead, Chunk, ClientBody},
     error::{ErrorCode, GatewayError},
 };
+use crate::base::data_rate::{MinDataRate, RateWindow};
 use bytes::Bytes;
 use std::{
     future::poll_fn,
@@ -32,12 +33,12 @@ fn poll_chunks(
 ///
 /// # Errors
 ///
-/// `request.body` if the body is larger than `max_bytes`, `request.timeout` if no byte arrives for `idle_timeout`, and the
-/// errors of the body itself.
+/// `request.body` if the body is larger than `max_bytes`, `request.timeout` if no byte arrives for the idle timeout or fewer
+/// than the minimum rate, and the errors of the body itself.
 pub async fn collect_body(
     client: &mut dyn ClientBody,
     max_bytes: usize,
-    idle_timeout: Duration,
+    mut pace: BodyPace,
 ) -> Result<Bytes, GatewayError> {
     let (mut bytes, mut last_read) = (Vec::new(), Instant::now());
     let mut sink = |data: &[u8]| {
@@ -49,14 +50,53 @@ pub async fn collect_body(
         Ok(())
     };
     poll_fn(|cx| match poll_chunks(client.as_body(), cx, &mut last_read, &mut sink) {
-        Poll::Pending => client.poll_deadline(cx, last_read + idle_timeout).map(|()| {
-            let detail = format!("no byte of the request body arrived within {idle_timeout:?}");
-            Err(GatewayError::new(ErrorCode::RequestTimeout, detail))
-        }),
+        Poll::Pending => pace.poll_stalled(cx, client, last_read).map(Err),
         end => end,
     })
     .await?;
     Ok(bytes.into())
+}
+
+/// How fast a request body must arrive while it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyPace {
+    idle_timeout: Duration,
+    min_rate: Option<MinDataRate>,
+    window: RateWindow,
+}
+
+impl BodyPace {
+    /// At least one byte within each `idle_timeout`, and at least the minimum rate.
+    pub fn new(idle_timeout: Duration, min_rate: Option<MinDataRate>) -> BodyPace {
+        BodyPace { idle_timeout, min_rate, window: RateWindow::default() }
+    }
+
+    /// The client is not waited for.
+    pub fn reset(&mut self) {
+        self.window.reset();
+    }
+
+    /// Waits for more of the body; ready with the error of a client that is too slow. `since` is the time of the last byte.
+    pub fn poll_stalled(
+        &mut self,
+        cx: &mut Context,
+        client: &mut dyn ClientBody,
+        since: Instant,
+    ) -> Poll<GatewayError> {
+        if let Some(rate) = self.min_rate {
+            while client.poll_deadline(cx, self.window.end(rate, since)).is_ready() {
+                if self.window.is_too_slow(rate, client.bytes_received(), 1, Instant::now()) {
+                    let rate = rate.bytes_per_second;
+                    let detail = format!("the request body arrives with less than {rate} bytes/s");
+                    return Poll::Ready(GatewayError::new(ErrorCode::RequestTimeout, detail));
+                }
+            }
+        }
+        client.poll_deadline(cx, since + self.idle_timeout).map(|()| {
+            let detail = format!("the request body stalled for {:?}", self.idle_timeout);
+            GatewayError::new(ErrorCode::RequestTimeout, detail)
+        })
+    }
 }
 
 /// Reads the whole body of a response, while the rest of the request body of `client` is sent; `reserve` is called with the

@@ -123,6 +123,10 @@ error_codes! {
     /// The request has `only-if-cached`, and no stored response matches.
     CacheOnlyIfCached = "cache.only_if_cached", Client, 504, 504, "Not in the cache";
     ClientClosed = "client.closed", Client, 499, 499, "Client closed the connection";
+    /// The client accepted the response more slowly than `Limits.MinResponseDataRate`.
+    ClientReadTimeout = "client.read_timeout", Client, 408, 408, "Response not accepted in time";
+    /// The HTTP/2 streams of the client's address, across its connections; the stream is refused.
+    ClientStreamLimit = "client.stream_limit", Client, 503, 503, "Too many concurrent streams from this client";
     ClientConnectionLimit = "client.connection_limit", Client, 503, 503, "Too many connections from this client";
     GatewayConnectionLimit = "gateway.connection_limit", Gateway, 503, 503, "Too many connections";
     BackendNoEndpoint = "backend.no_endpoint", Backend, 503, 404, "No available endpoint";

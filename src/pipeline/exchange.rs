@@ -4,7 +4,7 @@ use super::{
     body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
     identity::Identity, response::RouteResult,
 };
-use crate::base::{content_coding::AcceptedCoding, path_params::PathParams};
+use crate::base::{content_coding::AcceptedCoding, data_rate::MinDataRate, path_params::PathParams};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{
@@ -136,11 +136,13 @@ pub struct RequestBody {
     pub collected: Option<Bytes>,
     /// The maximum size in bytes on this route; `u64::MAX` if only the listener limits it.
     pub limit: u64,
+    /// The minimum rate of the client while it is waited for.
+    pub min_rate: Option<MinDataRate>,
 }
 
 impl RequestBody {
     fn new() -> RequestBody {
-        RequestBody { framing: Framing::None, collected: None, limit: u64::MAX }
+        RequestBody { framing: Framing::None, collected: None, limit: u64::MAX, min_rate: None }
     }
 }
 

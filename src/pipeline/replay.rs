@@ -53,18 +53,22 @@ impl<'c> ReplayBody<'c> {
         ReplayBody { client, limit: body.len(), buffer: Buffered::All(body), at: 0, overflowed: false }
     }
 
-    /// Starts the body again; returns false if it cannot be replayed.
-    pub fn rewind(&mut self) -> bool {
-        let can = self.is_replayable();
-        if can {
-            self.at = 0;
-        }
-        can
+    /// Whether all that was read of the body is still buffered.
+    pub fn is_replayable(&self) -> bool {
+        !self.overflowed || self.client.bytes_received() == self.buffer.len() as u64
     }
 
-    /// Whether everything read so far is still buffered.
-    pub fn is_replayable(&self) -> bool {
-        !self.overflowed || self.client.bytes_received() == 0
+    /// Reads the body ahead, at most `max_bytes` of it; ready once these or the whole body are buffered.
+    pub fn poll_read_ahead(&mut self, cx: &mut Context, max_bytes: usize) -> Poll<Result<(), GatewayError>> {
+        while let Buffered::Some(buffered) = &mut self.buffer
+            && buffered.len() < max_bytes
+        {
+            let Chunk::Data(data) = ready!(self.client.poll_fill(cx))? else { break };
+            let n = data.len().min(max_bytes - buffered.len());
+            buffered.extend_from_slice(&data[..n]);
+            self.client.consume(n);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The response body, combined with the buffered request bytes that were not sent yet.
@@ -75,6 +79,11 @@ impl<'c> ReplayBody<'c> {
             }
             body => body,
         }
+    }
+
+    /// Bytes read of the body and not sent in this attempt.
+    pub fn buffered_bytes(&self) -> u64 {
+        (self.buffer.len() - self.at) as u64
     }
 
     /// Drops the buffer after it was sent, if the body cannot be replayed.
@@ -141,7 +150,15 @@ impl ClientBody for ReplayBody<'_> {
 
     /// Bytes sent in this attempt, while the body can be replayed.
     fn bytes_received(&self) -> u64 {
-        if self.overflowed { self.client.bytes_received() } else { self.at as u64 }
+        if self.overflowed { self.client.bytes_received() - self.buffered_bytes() } else { self.at as u64 }
+    }
+
+    fn rewind(&mut self) -> bool {
+        let can = self.is_replayable();
+        if can {
+            self.at = 0;
+        }
+        can
     }
 
     fn limit_body(&mut self, max_bytes: u64) {

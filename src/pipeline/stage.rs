@@ -3,7 +3,7 @@
 use super::{
     body::ClientBody,
     cancel::until_client_closes,
-    collect::collect_body,
+    collect::{BodyPace, collect_body},
     error::{Fault, GatewayError},
     exchange::Exchange,
     response::{Response, RouteResult},
@@ -125,7 +125,8 @@ pub async fn run_request(
                 }
                 Step::ReadBody(most) => {
                     let max_bytes = most.min(saturating_usize(exchange.body.limit));
-                    match collect_body(caller, max_bytes, BODY_IDLE_TIMEOUT).await {
+                    let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
+                    match collect_body(caller, max_bytes, pace).await {
                         Ok(body) => {
                             exchange.body.collected = Some(body);
                             stage.on_request(exchange)

@@ -7,8 +7,10 @@ pub mod discovery;
 pub mod endpoint;
 
 use super::aggregate::{AggregateConfig, PartTerms};
+use super::clusters::buffering::BufferingConfig;
 use super::routing::{RouteTable, RoutingRules, UrlTemplate};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
+use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
 use crate::config::Span;
 use crate::net::connection_limit::PoolConfig;
 use crate::net::dns::DnsSettings;
@@ -110,15 +112,38 @@ pub struct Limits {
     pub http2: h2::Limits,
     pub body_idle: Duration,
     pub connect_timeout: Duration,
+    /// The minimum rates of bodies; `None`: no minimum.
+    pub min_request_rate: Option<MinDataRate>,
+    pub min_response_rate: Option<MinDataRate>,
+    /// Maximum bytes of memory for responses that are received ahead of slow clients.
+    pub buffering_memory: usize,
     pub backend_idle: Duration,
+    /// Not ready, but still accepting.
+    pub shutdown_delay: Duration,
     pub drain: Duration,
     pub tunnel_idle: Duration,
-    /// Maximum concurrent client connections; `None`: the descriptor limit minus 512.
+    /// Maximum concurrent client connections; `None`: a part of the descriptors.
     pub connections: Option<usize>,
+    /// The same for one client address; `usize::MAX`: a part of the default, or no limit.
     pub connections_per_client: usize,
+    pub streams: StreamLimits,
     pub requests_per_connection: u32,
     /// Maximum bytes of memory for all streaming encoders together.
     pub compression: u64,
+}
+
+impl Limits {
+    /// The limits in a process that may have `max_connections` client connections.
+    pub fn in_process(self, max_connections: usize) -> Limits {
+        let connections = self.connections.unwrap_or(max_connections);
+        let connections_per_client = match self.connections_per_client {
+            // Half of a resource of the process is what one address may hold.
+            usize::MAX if self.connections.is_none() => max_connections / 2,
+            limit => limit,
+        };
+        let streams = StreamLimits { capacity: connections, ..self.streams };
+        Limits { connections: Some(connections), connections_per_client, streams, ..self }
+    }
 }
 
 /// A value and where it was written; no origin: the default.
@@ -243,6 +268,7 @@ pub struct RouteBlueprint {
     pub state_key: String,
     pub http_version: Sourced<HttpVersion>,
     pub timeout: Sourced<Duration>,
+    pub buffering: BufferingConfig,
     /// How failures of the backend are handled.
     pub attempts: crate::backend::attempt::ResilienceConfig,
     /// The cluster that receives the request when all attempts failed.

@@ -4,7 +4,7 @@
 use super::{
     aggregate,
     blueprint::{
-        self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, Limits, RouteBlueprint, Scheme,
+        self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint, Scheme,
         discovery::DiscoveredService,
     },
     compiled::{PathHashKey, Plan, Route, Target},
@@ -42,10 +42,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
-        limits: Limits {
-            connections: blueprint.limits.connections.or(Some(process_state.connections)),
-            ..blueprint.limits
-        },
+        limits: blueprint.limits.in_process(process_state.connections),
         listeners: listeners::listeners(blueprint, process_state)?,
         expiries: listeners::certificate_expiries(blueprint),
         access_log: blueprint.access_log,
@@ -85,7 +82,12 @@ fn dynamic_routes(
 ) -> DynamicRoutes {
     let (process_state, blueprint) =
         (process_state.clone(), Blueprint { routes: Vec::new(), dynamic: None, ..blueprint.clone() });
-    DynamicRoutes::new(options, Box::new(move |route| service_route(route, &blueprint, &process_state)))
+    let catalogue = process_state.registries.catalogue(&options.registry);
+    DynamicRoutes::new(
+        options,
+        catalogue,
+        Box::new(move |route| service_route(route, &blueprint, &process_state)),
+    )
 }
 
 fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
@@ -107,6 +109,7 @@ pub(super) fn route(
     let stages = route.stages.build(&blueprint.stages, &process_state.stage_state, &context);
     Arc::new(Route {
         label: route.name.as_str().into(),
+        response_buffer_bytes: route.buffering.response_bytes,
         stages: with_metrics(stages, &process_state.metrics),
         url,
         affinity: affinity(&route.cluster, names),
@@ -187,6 +190,7 @@ fn target(
         timeout: route.timeout.value,
         connect_timeout: blueprint.limits.connect_timeout,
         body_idle_timeout: blueprint.limits.body_idle,
+        request_buffer_bytes: route.buffering.request_bytes,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {
             HttpVersion::Http10 => Version::Http10,

@@ -98,7 +98,11 @@ impl Plan {
         match (self.routes.get(exchange.routing.route), &self.dynamic) {
             (Some(route), _) => Ok(RouteRef::Static(route)),
             (None, Some(dynamic)) => dynamic
-                .find(&exchange.request.target()[..exchange.routing.path_len], exchange.now)
+                .find(
+                    &exchange.request.target()[..exchange.routing.path_len],
+                    exchange.client.ip,
+                    exchange.now,
+                )
                 .map(RouteRef::Dynamic),
             (None, None) => Err(no_route(exchange)),
         }

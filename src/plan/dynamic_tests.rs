@@ -8,6 +8,8 @@ use crate::{
     telemetry::Metrics,
 };
 
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 const TEXT: &str = r#"{ "DynamicRoutes": [{ "ServiceName": "orders", "Timeout": 7 },
         { "ServiceName": "stock", "ServiceNamespace": "eu", "Timeout": 8 }],
     "GlobalConfiguration": { "ServiceDiscoveryProvider": { "Type": "Consul", "Port": 1 }, "Timeout": 9 } }"#;
@@ -42,14 +44,14 @@ fn a_service_has_the_options_of_its_entry_or_the_defaults() {
         ("/us.stock/", 9, "stock", "us"),
         ("/Orders/", 9, "Orders", ""),
     ] {
-        let route = dynamic.find(path.as_bytes(), now).unwrap();
+        let route = dynamic.find(path.as_bytes(), CLIENT, now).unwrap();
         let requested = &source(&route).service;
         assert_eq!(
             (seconds(&route), &*requested.name, &*requested.namespace),
             (timeout, service, namespace),
             "{path}"
         );
-        assert!(Arc::ptr_eq(&route, &dynamic.find(path.as_bytes(), now).unwrap()), "created once");
+        assert!(Arc::ptr_eq(&route, &dynamic.find(path.as_bytes(), CLIENT, now).unwrap()), "created once");
     }
     assert_eq!(dynamic.labels().collect::<Vec<_>>(), ["orders", "eu.stock", "dynamic"]);
 }
@@ -59,7 +61,7 @@ fn an_invalid_name_matches_no_route() {
     let plan = plan();
     let long = format!("/{}", "a".repeat(254));
     for path in ["/", "//a", "/a%20b/c", "/.", "/a.", "/..", "/a..b", "/a:b", "/a*", long.as_str()] {
-        let found = plan.dynamic.as_ref().unwrap().find(path.as_bytes(), Instant::now());
+        let found = plan.dynamic.as_ref().unwrap().find(path.as_bytes(), CLIENT, Instant::now());
         assert_eq!(found.map(|_| ()).map_err(|cause| cause.why), Err(ErrorCode::RouteNotFound), "{path}");
     }
 }
@@ -76,19 +78,46 @@ proptest::proptest! {
 }
 
 #[test]
-fn unknown_services_are_bounded_and_dropped_but_configured_ones_are_not() {
+fn unknown_services_are_bounded_per_client_and_dropped_but_configured_ones_are_not() {
     let plan = plan();
     let dynamic = plan.dynamic.as_ref().unwrap();
     let now = Instant::now();
-    let ask = |n: usize, now| dynamic.find(format!("/x{n}/").as_bytes(), now).map(|_| ()).map_err(|c| c.why);
-    assert!((0..MAX_PENDING).all(|n| ask(n, now).is_ok()));
-    assert_eq!(ask(MAX_PENDING, now), Err(ErrorCode::BackendNoEndpoint));
-    assert!(dynamic.find(b"/orders/", now).is_ok(), "the configuration names it");
-    assert_eq!(ask(0, now), Ok(()), "a configured service counts as known");
+    let of = |client: u8| IpAddr::from([192, 0, 2, client]);
+    let ask = |n: usize, client, now| {
+        dynamic.find(format!("/x{n}/").as_bytes(), of(client), now).map(|_| ()).map_err(|c| c.why)
+    };
+    let half = MAX_PENDING / 2;
+    assert!((0..half).all(|n| ask(n, 1, now).is_ok()), "one client may take half");
+    assert_eq!(ask(half, 1, now), Err(ErrorCode::BackendNoEndpoint), "and then no more than its share");
+    assert!((half..half + MAX_PENDING_PER_CLIENT).all(|n| ask(n, 2, now).is_ok()));
+    assert_eq!(ask(half + MAX_PENDING_PER_CLIENT, 2, now), Err(ErrorCode::BackendNoEndpoint));
+    assert!(dynamic.find(b"/orders/", CLIENT, now).is_ok(), "the configuration has it");
+    assert_eq!(ask(0, 1, now), Ok(()), "it is pending already");
     let later = now + PENDING_TIMEOUT;
-    assert_eq!(ask(MAX_PENDING, later), Ok(()));
+    assert_eq!(ask(MAX_PENDING, 1, later), Ok(()));
     dynamic.evict_idle(later + PENDING_TIMEOUT);
     assert_eq!(dynamic.pending.lock().unwrap().len(), 0);
+    assert!(dynamic.is_unknown(b"x0", later) && !dynamic.is_unknown(b"x0", later + 2 * UNKNOWN_TTL));
+}
+
+#[test]
+fn a_new_plan_takes_over_the_services_that_were_found() {
+    let (old, new) = (plan(), plan());
+    let (old, new) = (old.dynamic.as_ref().unwrap(), new.dynamic.as_ref().unwrap());
+    let now = Instant::now();
+    for name in ["/found/", "/confirmed/", "/unknown/"] {
+        let route = old.find(name.as_bytes(), CLIENT, now).unwrap();
+        if name != "/unknown/" {
+            source(&route).set_for_test(vec![Instance::new("127.0.0.1", 1)]);
+        }
+        if name == "/found/" {
+            old.evict_idle(now);
+        }
+    }
+    new.adopt(old, now);
+    let mut names: Vec<_> = new.services.load().keys().cloned().collect();
+    names.sort();
+    assert_eq!(names, [b"confirmed"[..].into(), b"found"[..].into()]);
 }
 
 #[test]
@@ -96,13 +125,13 @@ fn a_service_with_instances_is_kept_until_it_is_idle() {
     let plan = plan();
     let dynamic = plan.dynamic.as_ref().unwrap();
     let now = Instant::now();
-    let route = dynamic.find(b"/shop/a", now).unwrap();
+    let route = dynamic.find(b"/shop/a", CLIENT, now).unwrap();
     source(&route).set_for_test(vec![Instance::new("127.0.0.1", 1)]);
     assert_eq!(plan.all_clusters().count(), 0, "the provider has not confirmed it yet");
     dynamic.evict_idle(now + PENDING_TIMEOUT * 2);
     assert_eq!(plan.all_clusters().next().unwrap().status_json(now)["service"], "shop");
     let later = now + PENDING_TIMEOUT * 3;
-    assert!(Arc::ptr_eq(&route, &dynamic.find(b"/shop/b", later).unwrap()));
+    assert!(Arc::ptr_eq(&route, &dynamic.find(b"/shop/b", CLIENT, later).unwrap()));
     dynamic.evict_idle(later + IDLE_TIMEOUT - Duration::from_secs(2));
     assert_eq!(dynamic.services.load().len(), 1);
     dynamic.evict_idle(later + IDLE_TIMEOUT + Duration::from_secs(1));

@@ -27,6 +27,8 @@ pub struct Route {
     /// The path placeholder that is the hash key of the load balancer.
     pub affinity: Option<PathHashKey>,
     pub target: Target,
+    /// How much of a response is received ahead of a slow client.
+    pub response_buffer_bytes: usize,
     pub metrics: Arc<RouteMetrics>,
 }
 

@@ -29,6 +29,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
     let hop = hop_by_hop::strip_request(&mut ctx.exchange.request);
     ctx.exchange.is_websocket = hop.websocket;
     ctx.exchange.runtime = Some(ctx.plan.clone());
+    ctx.exchange.body.min_rate = ctx.plan.limits.min_request_rate;
     let (route, outcome) = ctx.route(hop, conn).await;
     let response = match outcome {
         Ok(response) => Some(response),
@@ -46,7 +47,8 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
         Some(mut response) => {
             ctx.connection.add_hsts(&mut response);
             let keep = ctx.can_keep_alive(conn, hop) && !response.close_connection;
-            send_response(conn, &mut ctx, response, for_head, keep).await
+            let buffer_bytes = route.as_ref().map_or(0, |route| route.response_buffer_bytes);
+            send_response(conn, &mut ctx, response, for_head, keep, buffer_bytes).await
         }
         None => NextAction::Close,
     };

@@ -1,6 +1,8 @@
 //! State shared by all workers: the current plan, metrics, the access log, connection counts, and the drain signal.
 
 use crate::{
+    base::{budget::Budget, stream_limit::ActiveStreams},
+    net::descriptors::{self, DescriptorGuard},
     pipeline::error::ErrorCode,
     plan::{Plan, ProcessState},
     telemetry::{AccessLog, Metrics},
@@ -10,10 +12,10 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
@@ -25,6 +27,10 @@ pub struct Gateway {
     pub log: AccessLog,
     pub drain: Drain,
     pub connections: Arc<Connections>,
+    /// HTTP/2 streams of clients.
+    pub streams: Arc<ActiveStreams>,
+    /// Responses that are received ahead of slow clients.
+    pub response_memory: Arc<Budget>,
     /// Replaced plans, kept until no request holds them.
     retired: Mutex<Vec<Arc<Plan>>>,
 }
@@ -39,12 +45,15 @@ impl Gateway {
     pub fn new(plan: Plan, foundation: ProcessState, log: AccessLog) -> Arc<Gateway> {
         foundation.metrics.plan(&plan.id);
         foundation.metrics.tls.certificates(plan.expiries.clone());
+        let response_memory = Budget::new(plan.limits.buffering_memory);
         Arc::new(Gateway {
+            response_memory,
             plan: ArcSwap::from_pointee(plan),
             shared_state: foundation,
             log,
             drain: Drain::default(),
             connections: Arc::default(),
+            streams: Arc::default(),
             retired: Mutex::default(),
         })
     }
@@ -53,6 +62,10 @@ impl Gateway {
     pub fn replace_plan(&self, plan: Plan) {
         self.shared_state.metrics.plan(&plan.id);
         self.shared_state.metrics.tls.certificates(plan.expiries.clone());
+        self.response_memory.set_capacity(plan.limits.buffering_memory);
+        if let (Some(dynamic), Some(previous)) = (&plan.dynamic, &self.plan.load().dynamic) {
+            dynamic.adopt(previous, Instant::now());
+        }
         let plan = Arc::new(plan);
         self.shared_state.metrics.remove_absent(&plan.labels());
         let old = self.plan.swap(plan);
@@ -72,26 +85,47 @@ impl Gateway {
     }
 }
 
-/// The drain signal: no new connections and requests are accepted.
+/// The phases of a graceful shutdown.
 #[derive(Debug, Default)]
 pub struct Drain {
-    draining: AtomicBool,
+    /// Not ready any more, but still accepting.
+    leaving: AtomicBool,
+    /// When draining began.
+    since: OnceLock<Instant>,
     notified: Arc<Notify>,
 }
 
+/// How long an idle client connection is kept while the gateway drains, for a request that is on its way.
+const DRAIN_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+
 impl Drain {
-    /// Whether the gateway is shutting down.
+    /// Whether the gateway is shutting down: no new request is accepted on a connection after the next one.
     pub fn is_on(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.since.get().is_some()
     }
 
-    /// Starts draining and wakes all waiting tasks.
+    /// Whether a load balancer should send new requests here.
+    pub fn is_ready(&self) -> bool {
+        !self.leaving.load(Ordering::Relaxed) && !self.is_on()
+    }
+
+    /// When an idle connection is closed, once the gateway drains.
+    pub fn idle_deadline(&self) -> Option<Instant> {
+        self.since.get().map(|since| *since + DRAIN_IDLE_TIMEOUT)
+    }
+
+    /// Reports that the gateway is not ready any more; it still serves.
+    pub fn announce(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins to drain.
     pub fn begin(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        let _ = self.since.set(Instant::now());
         self.notified.notify_waiters();
     }
 
-    /// Resolves when draining starts.
+    /// Notified when draining begins.
     pub fn notified(&self) -> Arc<Notify> {
         self.notified.clone()
     }
@@ -134,11 +168,13 @@ impl Connections {
         max_connections: usize,
         most_of_client: usize,
     ) -> Result<ConnectionGuard, ConnectionLimitError> {
+        let descriptor =
+            descriptors::PROCESS.try_client(max_connections).ok_or(ConnectionLimitError::Total)?;
         if self.open.fetch_add(1, Ordering::Relaxed) >= max_connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(ConnectionLimitError::Total);
         }
-        let mut seat = ConnectionGuard { connections: self.clone(), client: None };
+        let mut seat = ConnectionGuard { connections: self.clone(), client: None, _descriptor: descriptor };
         seat.assign_client(client, most_of_client)?;
         Ok(seat)
     }
@@ -149,6 +185,7 @@ impl Connections {
 pub struct ConnectionGuard {
     connections: Arc<Connections>,
     client: Option<IpAddr>,
+    _descriptor: DescriptorGuard,
 }
 
 impl ConnectionGuard {

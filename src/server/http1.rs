@@ -23,7 +23,6 @@ use std::{
     future::Future,
     pin::pin,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -42,8 +41,9 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
     let mut idle_since = Instant::now();
     loop {
         let (idle_timeout, drain) = (worker.plan().limits.client.idle_timeout, &worker.gateway.drain);
-        let stop = |cx: &mut std::task::Context| {
-            if drain.is_on() { Poll::Ready(()) } else { notified.as_mut().poll(cx) }
+        let stop = |cx: &mut std::task::Context| match drain.idle_deadline() {
+            Some(deadline) => Some(deadline),
+            None => notified.as_mut().poll(cx).is_ready().then(|| drain.idle_deadline()).flatten(),
         };
         if !conn.wait_readable(idle_since, idle_timeout, stop).await {
             return;

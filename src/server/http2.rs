@@ -6,10 +6,13 @@ use super::{
     exchange::{handle_exchange, reject_request},
     worker::Worker,
 };
-use crate::net::{
-    buffer::ReadBuffer,
-    h2::{ClientStream, Connection},
-    io::Stream,
+use crate::{
+    net::{
+        buffer::ReadBuffer,
+        h2::{ClientStream, Connection},
+        io::Stream,
+    },
+    pipeline::error::ErrorCode,
 };
 use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Instant};
 
@@ -27,14 +30,26 @@ pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext,
     let mut stop = |cx: &mut std::task::Context| {
         if drain.is_on() { Poll::Ready(()) } else { notified.as_mut().poll(cx) }
     };
+    let streams = worker.gateway.streams.client(connection.peer.ip());
     let metrics = worker.gateway.metrics().http2();
     metrics.opened(worker.index);
     loop {
         let stream = conn.next(&mut stop).await;
         metrics.streams_refused(worker.index, conn.refused());
-        let Some(stream) = stream else { break };
+        let Some(mut stream) = stream else { break };
+        let limits = worker.plan().limits.streams;
+        let Some(guard) = streams.try_acquire(limits) else {
+            stream.refuse();
+            metrics.streams_refused(worker.index, 1);
+            worker.gateway.metrics().record_error(ErrorCode::ClientStreamLimit.name());
+            continue;
+        };
         metrics.streams_started(worker.index);
-        tokio::spawn(serve_stream(stream, connection.clone(), worker.clone()));
+        let (connection, worker) = (connection.clone(), worker.clone());
+        tokio::spawn(async move {
+            serve_stream(stream, connection, worker).await;
+            drop(guard);
+        });
     }
     metrics.closed(worker.index);
     if let Some(cause) = conn.error() {

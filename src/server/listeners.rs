@@ -4,6 +4,8 @@ use super::{
     connection::ConnectionContext,
     gateway::{ConnectionLimitError, Gateway},
     http1::serve,
+    read_ahead::ReadAheadLimit,
+    relay::TransferLimits,
     worker::Worker,
 };
 use crate::{
@@ -19,12 +21,13 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
+    cell::Cell,
     io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::{oneshot, watch};
 
 /// A bound listening socket.
 #[derive(Debug)]
@@ -87,19 +90,16 @@ pub fn unlink_sockets(old: &[Arc<BoundListener>], now: &[Arc<BoundListener>]) {
 
 /// Runs the accept loops of a worker: follows the set of listeners until the gateway drains.
 pub async fn accept_all(worker: Arc<Worker>, mut listeners: watch::Receiver<Listeners>) {
-    let mut tasks: Vec<(Arc<BoundListener>, JoinHandle<()>)> = Vec::new();
+    let mut tasks: Vec<(Arc<BoundListener>, oneshot::Sender<()>)> = Vec::new();
     loop {
         let current = listeners.borrow_and_update().clone();
-        tasks.retain(|(accepted, task)| {
-            let stays = current.iter().any(|bound| Arc::ptr_eq(bound, accepted));
-            if !stays {
-                task.abort();
-            }
-            stays
-        });
+        // A dropped sender stops the task once the backlog is empty.
+        tasks.retain(|(accepted, _)| current.iter().any(|bound| Arc::ptr_eq(bound, accepted)));
         for bound in current.iter() {
             if !tasks.iter().any(|(accepted, _)| Arc::ptr_eq(bound, accepted)) {
-                tasks.push((bound.clone(), tokio::spawn(accept(bound.clone(), worker.clone()))));
+                let (stop, stopped) = oneshot::channel();
+                tokio::spawn(accept(bound.clone(), worker.clone(), stopped));
+                tasks.push((bound.clone(), stop));
             }
         }
         drop(current);
@@ -109,8 +109,8 @@ pub async fn accept_all(worker: Arc<Worker>, mut listeners: watch::Receiver<List
     }
 }
 
-/// Accepts connections from one socket until the task is aborted.
-async fn accept(bound: Arc<BoundListener>, worker: Arc<Worker>) {
+/// Accepts from one socket until `stopped`, and then until its backlog is empty.
+async fn accept(bound: Arc<BoundListener>, worker: Arc<Worker>, mut stopped: oneshot::Receiver<()>) {
     let acceptor = match Acceptor::new(&bound.socket) {
         Ok(acceptor) => acceptor,
         Err(error) => {
@@ -118,9 +118,14 @@ async fn accept(bound: Arc<BoundListener>, worker: Arc<Worker>) {
         }
     };
     loop {
-        match acceptor.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            accepted = acceptor.accept() => accepted,
+            _ = &mut stopped => return,
+        };
+        match accepted {
             Ok(accepted) => handle_connection(accepted, bound.plan(), &worker),
-            // Usually out of file descriptors: other connections must close first.
+            // The usual cause is the descriptor limit: other connections must close first.
             Err(error) => {
                 log::warn!("cannot accept a connection on {}: {error}", bound.address());
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -149,11 +154,40 @@ fn handle_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &A
             worker.gateway.metrics().closed(worker.index);
             drop(guard);
         })),
-        // A handshake only to send 503 would cost too much.
-        Err(too_many) if listener.tls.is_some() => {
-            worker.gateway.metrics().record_error(too_many.error_code().name())
-        }
-        Err(too_many) => drop(tokio::spawn(reject_connection(ClientConn::new(io, peer), worker, too_many))),
+        // Neither a handshake nor a descriptor is spent on many rejections.
+        Err(too_many) => match RejectionGuard::try_acquire().filter(|_| listener.tls.is_none()) {
+            None => worker.gateway.metrics().record_error(too_many.error_code().name()),
+            Some(guard) => drop(tokio::spawn(async move {
+                reject_connection(ClientConn::new(io, peer), worker, too_many).await;
+                drop(guard);
+            })),
+        },
+    }
+}
+
+/// Rejected connections of a worker that still receive their response; more are closed at once.
+const MAX_REJECTIONS: usize = 32;
+
+thread_local! {
+    static REJECTIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One rejected connection that is still open. Dropped on the worker that created it.
+struct RejectionGuard;
+
+impl RejectionGuard {
+    fn try_acquire() -> Option<RejectionGuard> {
+        let open = REJECTIONS.get();
+        (open < MAX_REJECTIONS).then(|| {
+            REJECTIONS.set(open + 1);
+            RejectionGuard
+        })
+    }
+}
+
+impl Drop for RejectionGuard {
+    fn drop(&mut self) {
+        let _ = REJECTIONS.try_with(|open| open.set(open.get().saturating_sub(1)));
     }
 }
 
@@ -212,7 +246,10 @@ async fn reject_connection(mut conn: ClientConn, worker: Arc<Worker>, too_many: 
     worker.gateway.metrics().record_error(code.name());
     let mut response = rescue(&GatewayError::new(code, "try again later"), b"", b"", worker.plan().ocelot);
     conn.send_head(&response.head, super::relay::framing(&response, false, conn.version()), false);
-    let sent = super::relay::relay(&mut conn, &mut response.body, Duration::from_secs(1)).await;
+    let read_ahead =
+        ReadAheadLimit { max_bytes: 0, budget: &worker.gateway.response_memory, client: conn.peer.ip() };
+    let limits = TransferLimits { idle_timeout: Duration::from_secs(1), min_rate: None, read_ahead };
+    let sent = super::relay::relay(&mut conn, &mut response.body, limits).await;
     response.body = Body::Empty;
     if sent.is_ok() {
         conn.close_lingering(16 * 1024, Instant::now() + Duration::from_millis(500)).await;

@@ -17,6 +17,7 @@ pub mod internal_client;
 pub mod internal_gateway;
 #[cfg(test)]
 mod scripted_client;
+pub mod read_ahead;
 pub mod relay;
 pub mod run;
 pub mod http1;

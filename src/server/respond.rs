@@ -2,21 +2,26 @@
 
 use super::{
     context::{Context, NextAction},
-    relay::{framing, relay},
+    read_ahead::ReadAheadLimit,
+    relay::{TransferLimits, framing, relay},
     worker::Worker,
 };
 use crate::{
     net::client_io::ClientIo,
     pipeline::{
         body::{Body, Framing},
-        error::{ErrorCode, GatewayError},
+        error::{ErrorCode, Fault, GatewayError},
         exchange::Exchange,
         grpc,
         head::Version,
         response::{Response, rescue},
     },
+    plan::Plan,
 };
-use std::time::{Instant, SystemTime};
+use std::{
+    net::IpAddr,
+    time::{Instant, SystemTime},
+};
 
 /// Turns an error into the gateway's own response; none for a client that closed its connection.
 pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Option<Response> {
@@ -44,6 +49,7 @@ pub async fn send_response<C: ClientIo>(
     mut response: Response,
     for_head: bool,
     keep: bool,
+    buffer_bytes: usize,
 ) -> NextAction {
     let record = &mut ctx.exchange.record;
     record.status = response.status();
@@ -53,22 +59,43 @@ pub async fn send_response<C: ClientIo>(
     if framing == Framing::None && !matches!(response.body, Body::Stream(_)) {
         response.body = Body::Empty;
     }
-    let relayed = relay(conn, &mut response.body, ctx.plan.limits.body_idle).await;
+    let client = ctx.exchange.client.ip;
+    let relayed =
+        relay(conn, &mut response.body, transfer_limits(ctx.plan, ctx.worker, buffer_bytes, client)).await;
     record.bytes_out = conn.sent();
     if let Err(cause) = relayed {
         record.error_code = Some(cause.why.name());
+        ctx.worker.gateway.metrics().record_error(cause.why.name());
         if cause.why == ErrorCode::ClientClosed {
             record.status = 499;
         }
         // The received part is sent, then the connection is reset or the stream aborted. If only the end of the
         // connection delimits the body, an orderly close would look like a complete body.
-        let visible = cause.why != ErrorCode::ClientClosed && framing != Framing::UntilClose;
+        let is_client = cause.why.fault() == Fault::Client;
+        let visible = !is_client && framing != Framing::UntilClose;
         return if visible { NextAction::Linger } else { NextAction::Close };
     }
     if let Body::Stream(stream) = response.body {
         stream.finish();
     }
     if keep { NextAction::KeepAlive(ctx.exchange.now) } else { NextAction::Linger }
+}
+
+fn transfer_limits<'w>(
+    plan: &Plan,
+    worker: &'w Worker,
+    buffer_bytes: usize,
+    client: IpAddr,
+) -> TransferLimits<'w> {
+    TransferLimits {
+        idle_timeout: plan.limits.body_idle,
+        min_rate: plan.limits.min_response_rate,
+        read_ahead: ReadAheadLimit {
+            max_bytes: buffer_bytes,
+            budget: &worker.gateway.response_memory,
+            client,
+        },
+    }
 }
 
 /// Sends the last response on a connection: nothing more of the request is read.
@@ -79,7 +106,8 @@ pub async fn send_final_response<C: ClientIo>(
 ) -> NextAction {
     ctx.exchange.record.status = response.status();
     conn.send_head(&response.head, framing(&response, false, Version::Http11), false);
-    let relayed = relay(conn, &mut response.body, ctx.plan.limits.body_idle).await;
+    let limits = transfer_limits(ctx.plan, ctx.worker, 0, ctx.exchange.client.ip);
+    let relayed = relay(conn, &mut response.body, limits).await;
     ctx.exchange.record.bytes_out = conn.sent();
     if relayed.is_ok() { NextAction::Linger } else { NextAction::Close }
 }

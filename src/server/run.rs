@@ -2,14 +2,14 @@
 
 use super::{
     gateway::Gateway,
-    listeners::{Listeners, accept_all, unlink_sockets, wait_drained},
+    listeners::{BoundListener, Listeners, accept_all, unlink_sockets, wait_drained},
     worker::Worker,
 };
 pub use crate::net::pingora::Task;
 use crate::net::pingora::{WorkerService, run as serve};
 use std::{
     future::Future,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -60,13 +60,24 @@ pub async fn serve_listeners(worker: Arc<Worker>, listeners: watch::Receiver<Lis
     accept_all(worker, listeners).await;
 }
 
-/// Stops accepting, waits for requests in flight, writes the last lines of the access log.
+/// How long connections in the backlog of the listeners are accepted.
+const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Reports not ready for `Limits.ShutdownDelay`, stops accepting, lets requests in flight finish, writes the last lines of
+/// the access log.
 async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: Task) {
-    unlink_sockets(&listeners.send_replace(Arc::from([])), &[]);
-    gateway.drain.begin();
-    let until = Instant::now() + gateway.plan.load().limits.drain;
+    gateway.drain.announce();
+    let limits = gateway.plan.load().limits;
+    let finish = async {
+        tokio::time::sleep(limits.shutdown_delay).await;
+        let closing = close_listeners(listeners);
+        gateway.drain.begin();
+        let until = Instant::now() + limits.drain;
+        wait_backlog_accepted(&closing, until.min(Instant::now() + BACKLOG_TIMEOUT)).await;
+        wait_drained(gateway, until).await
+    };
     let finished = tokio::select! {
-        finished = wait_drained(gateway, until) => finished,
+        finished = finish => finished,
         () = hurry => false,
     };
     if !finished {
@@ -76,4 +87,18 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
         );
     }
     gateway.log.flush(Duration::from_secs(1));
+}
+
+/// Stops accepting. The sockets are closed when their last worker has dropped them.
+fn close_listeners(listeners: &watch::Sender<Listeners>) -> Vec<Weak<BoundListener>> {
+    let closing = listeners.send_replace(Arc::from([]));
+    unlink_sockets(&closing, &[]);
+    closing.iter().map(Arc::downgrade).collect()
+}
+
+/// Waits until every worker has accepted the connections in the backlog and dropped its listeners.
+async fn wait_backlog_accepted(listeners: &[Weak<BoundListener>], until: Instant) {
+    while listeners.iter().any(|bound| bound.strong_count() > 0) && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }

@@ -88,6 +88,7 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         }
         "margay_config_applied_timestamp_seconds" => vec![gauge(m.current_plan().applied_at, &[])],
         "margay_config_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
+        "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),

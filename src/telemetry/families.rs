@@ -138,6 +138,12 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         &[],
     ),
     (
+        "margay_log_dropped_total",
+        "Lines of the process log dropped because the reader of standard error was too slow, or repeated too often.",
+        MetricType::COUNTER,
+        &[],
+    ),
+    (
         "margay_discovery_up",
         "1 if the last update of the service from its discovery provider succeeded, 0 if it failed or has not arrived yet.",
         MetricType::GAUGE,

@@ -19,6 +19,7 @@ mod families;
 pub mod http2;
 mod json;
 pub mod metrics;
+pub mod process_log;
 mod registry;
 pub mod stages;
 pub mod tls;

@@ -1,5 +1,6 @@
 //! Circuit breaker: opens after too many failures, rejects requests for `open_duration`, then admits one
-//! trial request (half-open).
+//! trial request (half-open), and one more per `open_duration` while trials have no result. A trial whose client
+//! is slow yields to the next request at once.
 //!
 //! Settings come from the plan, the state outlives it. While a breaker is closed and nothing fails, admission
 //! and (when consecutive failures are counted) a success cost one atomic load; everything else is one short
@@ -52,6 +53,10 @@ struct Inner {
     /// Consecutive failures.
     failures: u32,
     window: SlidingWindow,
+    /// How long the breaker stays open, as of the failure that opened it.
+    open_duration: Duration,
+    /// The number of the last trial request.
+    trial: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,15 +64,23 @@ enum Phase {
     #[default]
     Closed,
     Open(Instant),
-    /// One trial request is in flight.
-    HalfOpen,
+    /// A trial request is in flight; the next one is admitted at this time.
+    HalfOpen(Instant),
 }
 
 /// The admission of a request; reported back with its result.
 #[derive(Clone, Copy, Debug)]
 pub struct Admission {
     state_word: u32,
-    is_trial: bool,
+    /// The number of a trial request; 0: not a trial.
+    trial: u32,
+}
+
+impl Admission {
+    /// Whether it is a trial request of a half-open breaker.
+    pub fn is_trial(&self) -> bool {
+        self.trial != 0
+    }
 }
 
 /// The state change that a result caused.
@@ -78,7 +91,7 @@ pub enum Transition {
     Closed,
 }
 
-/// The `Retry-After` of requests while the trial request is in flight.
+/// The longest `Retry-After` of requests while a trial request is in flight.
 const HALF_OPEN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Breaker {
@@ -86,19 +99,32 @@ impl Breaker {
     pub fn admit(&self, now: Instant) -> Result<Admission, Duration> {
         let state = self.state_word.load(Ordering::Acquire);
         if state & OPEN == 0 {
-            return Ok(Admission { state_word: state, is_trial: false });
+            return Ok(Admission { state_word: state, trial: 0 });
         }
         let mut inner = self.lock();
-        match inner.phase {
+        let next = now + inner.open_duration;
+        let state_word = match inner.phase {
             Phase::Closed => {
-                Ok(Admission { state_word: self.state_word.load(Ordering::Relaxed), is_trial: false })
+                return Ok(Admission { state_word: self.state_word.load(Ordering::Relaxed), trial: 0 });
             }
-            Phase::Open(until) if now < until => Err(until - now),
-            Phase::Open(_) => {
-                let state = self.transition_to(&mut inner, Phase::HalfOpen);
-                Ok(Admission { state_word: state, is_trial: true })
+            Phase::Open(until) if now < until => return Err(until - now),
+            Phase::HalfOpen(next) if now < next => return Err((next - now).min(HALF_OPEN_RETRY_AFTER)),
+            Phase::Open(_) => self.transition_to(&mut inner, Phase::HalfOpen(next)),
+            // The trials in flight stay valid: the first result decides.
+            Phase::HalfOpen(_) => {
+                inner.phase = Phase::HalfOpen(next);
+                self.state_word.load(Ordering::Relaxed)
             }
-            Phase::HalfOpen => Err(HALF_OPEN_RETRY_AFTER),
+        };
+        inner.trial = inner.trial.wrapping_add(1).max(1);
+        Ok(Admission { state_word, trial: inner.trial })
+    }
+
+    /// Admits the next trial request at once, because the client of this one is slow; its own result still counts.
+    pub fn yield_trial(&self, admission: Admission, now: Instant) {
+        let mut inner = self.lock();
+        if matches!(inner.phase, Phase::HalfOpen(_)) && inner.trial == admission.trial {
+            inner.phase = Phase::HalfOpen(now);
         }
     }
 
@@ -108,7 +134,7 @@ impl Breaker {
             && match self.lock().phase {
                 Phase::Closed => false,
                 Phase::Open(until) => now < until,
-                Phase::HalfOpen => true,
+                Phase::HalfOpen(next) => now < next,
             }
     }
 
@@ -125,7 +151,7 @@ impl Breaker {
         let is_unchanged =
             counts_consecutive && state == admission.state_word && state & (OPEN | FAILED) == 0;
         match failed {
-            None if !admission.is_trial => return Transition::None,
+            None if !admission.is_trial() => return Transition::None,
             Some(false) if is_unchanged => return Transition::None,
             _ => {}
         }
@@ -133,14 +159,17 @@ impl Breaker {
         let is_late = self.state_word.load(Ordering::Relaxed) / PHASE != admission.state_word / PHASE;
         match (inner.phase, failed) {
             // No result: the next request is the trial request.
-            (Phase::HalfOpen, None) if !is_late => self.trip(&mut inner, now),
+            (Phase::HalfOpen(_), None) if !is_late && inner.trial == admission.trial => {
+                inner.phase = Phase::HalfOpen(now);
+                Transition::None
+            }
             (_, None) => Transition::None,
             (phase, Some(false)) if config.late_success_closes => {
                 self.on_success(&mut inner, phase, config, now)
             }
             _ if is_late => Transition::None,
-            (Phase::HalfOpen, Some(false)) => self.close(&mut inner),
-            (Phase::HalfOpen, Some(true)) => self.trip(&mut inner, now + config.open_duration),
+            (Phase::HalfOpen(_), Some(false)) => self.close(&mut inner),
+            (Phase::HalfOpen(_), Some(true)) => self.trip(&mut inner, config, now),
             (Phase::Closed, Some(failed)) => self.on_failure(&mut inner, config, failed, now),
             (Phase::Open(_), Some(_)) => Transition::None,
         }
@@ -181,12 +210,13 @@ impl Breaker {
                 failed && sum.total >= min_requests && f64::from(sum.failures) >= ratio * f64::from(sum.total)
             }
         };
-        if trips { self.trip(inner, now + config.open_duration) } else { Transition::None }
+        if trips { self.trip(inner, config, now) } else { Transition::None }
     }
 
-    fn trip(&self, inner: &mut Inner, until: Instant) -> Transition {
+    fn trip(&self, inner: &mut Inner, config: &BreakerConfig, now: Instant) -> Transition {
         let previous = inner.phase;
-        self.transition_to(inner, Phase::Open(until));
+        inner.open_duration = config.open_duration;
+        self.transition_to(inner, Phase::Open(now + config.open_duration));
         if previous == Phase::Closed { Transition::Opened } else { Transition::None }
     }
 
@@ -224,6 +254,11 @@ impl<'b> AdmissionGuard<'b> {
     /// Guards an admission that `breaker` granted. `config` classifies the result.
     pub fn new(breaker: &'b Breaker, config: &'b BreakerConfig, admission: Admission) -> AdmissionGuard<'b> {
         AdmissionGuard { breaker, config, admission: Some(admission) }
+    }
+
+    /// The admission, if it is a trial request of a half-open breaker.
+    pub fn trial(&self) -> Option<Admission> {
+        self.admission.filter(Admission::is_trial)
     }
 
     /// Reports the result.

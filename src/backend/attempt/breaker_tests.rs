@@ -69,6 +69,34 @@ fn a_trial_without_a_result_admits_the_next_one() {
 }
 
 #[test]
+fn a_trial_that_takes_longer_than_the_open_duration_admits_one_more() {
+    let (breaker, settings, now) = (Breaker::default(), consecutive(1), Instant::now());
+    assert_eq!(one(&breaker, &settings, true, now), Ok(Transition::Opened));
+    let later = now + OPEN_DURATION;
+    let first = breaker.admit(later).expect("the first trial");
+    let second = breaker.admit(later + OPEN_DURATION).expect("one more after another open duration");
+    assert!(breaker.admit(later + OPEN_DURATION).is_err());
+    assert_eq!(breaker.report(&settings, second, Some(false), later), Transition::Closed);
+    assert_eq!(breaker.report(&settings, first, Some(true), later), Transition::None, "it is late");
+}
+
+#[test]
+fn a_trial_whose_client_is_slow_yields_once_and_its_result_counts() {
+    let (breaker, settings, now) = (Breaker::default(), consecutive(1), Instant::now());
+    assert_eq!(one(&breaker, &settings, true, now), Ok(Transition::Opened));
+    let later = now + OPEN_DURATION;
+    let slow = breaker.admit(later).expect("the first trial");
+    breaker.yield_trial(slow, later);
+    let next = breaker.admit(later).expect("the next trial");
+    breaker.yield_trial(slow, later);
+    assert!(breaker.admit(later).is_err(), "it yields to one request");
+    assert_eq!(breaker.report(&settings, slow, None, later), Transition::None);
+    assert!(breaker.admit(later).is_err(), "another trial is in flight");
+    assert_eq!(breaker.report(&settings, next, Some(true), later), Transition::None);
+    assert_eq!(breaker.admit(later).err(), Some(OPEN_DURATION));
+}
+
+#[test]
 fn a_late_success_closes_an_open_breaker_only_in_ocelot_mode() {
     for (late_success_closes, change) in [(false, Transition::None), (true, Transition::Closed)] {
         let settings = BreakerConfig { late_success_closes, ..consecutive(1) };

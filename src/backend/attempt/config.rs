@@ -1,7 +1,10 @@
 //! Settings of a route for its attempts.
 
 use super::resilience::Resilience;
-use crate::{backend::cluster::Cluster, pipeline::head::Version};
+use crate::{
+    backend::cluster::Cluster,
+    pipeline::{collect::BodyPace, exchange::Exchange, grpc, head::Version},
+};
 use std::{sync::Arc, time::Duration};
 
 /// When backends are called with HTTP/2.
@@ -22,6 +25,8 @@ pub struct AttemptConfig {
     pub connect_timeout: Duration,
     /// How long an upload may stall.
     pub body_idle_timeout: Duration,
+    /// How much of a request body is received before a limited connection is taken.
+    pub request_buffer_bytes: usize,
     /// Sends the client's Host instead of the endpoint's authority.
     pub preserve_host: bool,
     /// The HTTP version of requests without HTTP/2.
@@ -32,6 +37,12 @@ pub struct AttemptConfig {
 }
 
 impl AttemptConfig {
+    /// How fast the body of a request must arrive. A gRPC call may be silent.
+    pub fn body_pace(&self, exchange: &Exchange) -> BodyPace {
+        let min_rate = exchange.body.min_rate.filter(|_| !grpc::is_grpc(&exchange.request));
+        BodyPace::new(self.timeout.min(self.body_idle_timeout), min_rate)
+    }
+
     /// The cluster that is called when all attempts failed.
     pub fn fallback(&self) -> Option<&Arc<Cluster>> {
         self.resilience.as_ref()?.fallback.as_ref()?.cluster.as_ref()

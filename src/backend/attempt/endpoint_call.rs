@@ -36,13 +36,16 @@ use crate::{
 use std::{
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
-/// How often a request is sent again that the backend reports as not processed: a backend that limits the requests of a
-/// connection rejects several concurrent ones, and some of them again on the next connection.
-const MAX_UNPROCESSED_RETRIES: u32 = 3;
+/// How often a request is sent again that the backend refused (REFUSED_STREAM): some of several concurrent ones are
+/// refused again.
+const MAX_REFUSED_RETRIES: u32 = 3;
+/// How often a request is sent again because the backend ended the connection before it (GOAWAY). A backend that limits
+/// the requests of a connection ends one connection after the other while many requests are concurrent.
+const MAX_GOAWAY_RETRIES: u32 = 128;
 
 /// One attempt with one endpoint.
 pub struct EndpointCall<'a> {
@@ -72,7 +75,7 @@ impl<'a> EndpointCall<'a> {
         exchange: &mut Exchange,
         caller: &mut dyn ClientBody,
     ) -> RouteResult {
-        let (mut needs_new, mut unprocessed) = (false, 0);
+        let (mut needs_new, mut refused, mut ended) = (false, 0, 0);
         loop {
             exchange.record.attempts += 1;
             let mut conn = self.connect(exchange, needs_new, caller).await?;
@@ -85,14 +88,17 @@ impl<'a> EndpointCall<'a> {
                     needs_new = true;
                 }
                 // A request that was not processed may be sent again, whatever its method.
-                Err(HeadError::NotStarted(_))
-                    if unprocessed < MAX_UNPROCESSED_RETRIES && caller.bytes_received() == 0 =>
-                {
-                    unprocessed += 1;
-                }
-                Err(HeadError::NotStarted(error)) => {
-                    let detail = format!("the backend {} refused the request: {error}", self.endpoint.label);
-                    return Err(GatewayError::new(ErrorCode::BackendReset, detail));
+                Err(HeadError::NotStarted(is_goaway, error)) => {
+                    let (count, max) = match is_goaway {
+                        true => (&mut ended, MAX_GOAWAY_RETRIES),
+                        false => (&mut refused, MAX_REFUSED_RETRIES),
+                    };
+                    *count += 1;
+                    if *count > max || !caller.rewind() {
+                        let detail =
+                            format!("the backend {} refused the request: {error}", self.endpoint.label);
+                        return Err(GatewayError::new(ErrorCode::BackendReset, detail));
+                    }
                 }
                 Err(HeadError::Closed(error)) => {
                     return Err(closed_error(conn.is_upload_done(), &self.endpoint.label, &error));
@@ -216,7 +222,7 @@ impl<'a> EndpointCall<'a> {
             }
             _ => {
                 self.deadlines.is_per_try_timeout = is_per_try;
-                self.timeout_error(false)
+                self.timeout_error()
             }
         }
     }
@@ -246,11 +252,14 @@ impl<'a> EndpointCall<'a> {
         let host = preserved.unwrap_or(&self.endpoint.transport_for(exchange).authority);
         conn.send_head(&exchange.request, host, caller.framing(), self.hop, self.config.version);
         let for_head = exchange.request.method() == b"HEAD";
+        self.deadlines.start_sending();
         poll_fn(|cx| {
             let is_uploaded = match conn.poll_upload(cx, caller.as_body()) {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(HeadError::Failed(error))),
                 ready => ready.is_ready(),
             };
+            let waits_for_client = !is_uploaded && !conn.is_write_blocked();
+            self.deadlines.track_client_wait(waits_for_client);
             while let Poll::Ready(head) = conn.poll_head(cx, &mut self.head, for_head) {
                 if head.is_err() || self.head.status >= 200 || self.head.status == 101 {
                     return Poll::Ready(head);
@@ -260,8 +269,7 @@ impl<'a> EndpointCall<'a> {
             if conn.bytes_sent() > self.deadlines.bytes_sent {
                 self.deadlines.restart(conn.bytes_sent());
             }
-            let is_stalled = !is_uploaded && !conn.is_write_blocked();
-            self.poll_deadlines(cx, caller, is_stalled)
+            self.poll_deadlines(cx, exchange, caller, waits_for_client)
         })
         .await
     }
@@ -270,32 +278,43 @@ impl<'a> EndpointCall<'a> {
     fn poll_deadlines(
         &mut self,
         cx: &mut Context,
+        exchange: &Exchange,
         caller: &mut dyn ClientBody,
-        is_stalled: bool,
+        waits_for_client: bool,
     ) -> Poll<Result<(), HeadError>> {
         if caller.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(HeadError::Failed(GatewayError::client_closed())));
         }
-        // Until the upload is complete, a stalled client fails first if its timeout is shorter; the backend
-        // is not at fault then.
-        let AttemptConfig { timeout, body_idle_timeout, .. } = *self.config;
-        let (end, is_per_try) = match is_stalled {
-            true => (self.deadlines.started_at + timeout.min(body_idle_timeout), false),
-            false => self.deadlines.end(timeout),
+        let error = if waits_for_client {
+            ready!(self.poll_client_stalled(cx, exchange, caller))
+        } else {
+            let (end, is_per_try) = self.deadlines.end(self.config.timeout);
+            ready!(caller.poll_deadline(cx, end));
+            self.deadlines.is_per_try_timeout = is_per_try;
+            self.timeout_error()
         };
-        if caller.poll_deadline(cx, end).is_pending() {
-            return Poll::Pending;
+        Poll::Ready(Err(HeadError::Failed(error)))
+    }
+
+    /// Waits for the upload of the client; ready when it stalled for too long. The backend is not at fault then.
+    fn poll_client_stalled(
+        &mut self,
+        cx: &mut Context,
+        exchange: &Exchange,
+        caller: &mut dyn ClientBody,
+    ) -> Poll<GatewayError> {
+        if let Some(at) = self.deadlines.trial_yields_at() {
+            ready!(caller.poll_deadline(cx, at));
+            let resilience = self.config.resilience.as_deref();
+            self.deadlines.yield_trials(resilience, self.endpoint, Instant::now());
         }
-        self.deadlines.is_per_try_timeout = is_per_try;
-        Poll::Ready(Err(HeadError::Failed(self.timeout_error(is_stalled && body_idle_timeout < timeout))))
+        let since = self.deadlines.stalled_since();
+        let pace = self.deadlines.pace.get_or_insert_with(|| self.config.body_pace(exchange));
+        pace.poll_stalled(cx, caller, since)
     }
 
     #[cold]
-    fn timeout_error(&self, is_stalled: bool) -> GatewayError {
-        if is_stalled {
-            let detail = format!("the request body stalled for {:?}", self.config.body_idle_timeout);
-            return GatewayError::new(ErrorCode::RequestTimeout, detail);
-        }
+    fn timeout_error(&self) -> GatewayError {
         let limit = self
             .deadlines
             .per_try_timeout
@@ -339,9 +358,9 @@ fn closed_error(is_sent: bool, label: &str, error: &std::io::Error) -> GatewayEr
     GatewayError::new(code, format!("the backend {label} closed the connection {when}: {error}"))
 }
 
-/// Without configured retries, only a harmless request is sent again: idempotent, and no byte of its body consumed.
-fn is_replayable(exchange: &Exchange, caller: &dyn ClientBody) -> bool {
-    is_idempotent(exchange.request.method()) && caller.bytes_received() == 0
+/// Without configured retries, only a harmless request is sent again: idempotent, and no byte of its body lost.
+fn is_replayable(exchange: &Exchange, caller: &mut dyn ClientBody) -> bool {
+    is_idempotent(exchange.request.method()) && caller.rewind()
 }
 
 /// Whether a pooled HTTP/1.1 connection may be used. With ALPN, only if the backend is known not to support

@@ -10,6 +10,7 @@ mod config;
 mod deadlines;
 mod endpoint_call;
 pub mod fallback;
+mod request_buffer;
 mod resilience;
 pub mod retry;
 mod retry_loop;

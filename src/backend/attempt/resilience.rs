@@ -125,6 +125,13 @@ impl Resilience {
         }
     }
 
+    /// Admits the next trial request to the breaker of the route.
+    pub(super) fn yield_trial(&self, admission: breaker::Admission, now: Instant) {
+        if let Some(breaker) = &self.breaker {
+            breaker.yield_trial(admission, now);
+        }
+    }
+
     /// Whether the breaker of the route is open.
     pub(super) fn is_open(&self, now: Instant) -> bool {
         self.breaker.as_ref().is_some_and(|breaker| breaker.is_open(now))

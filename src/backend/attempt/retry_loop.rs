@@ -2,10 +2,11 @@
 
 use super::{
     breaker::{Admission, AdmissionGuard, BreakerConfig},
-    config::AttemptConfig,
+    config::{AttemptConfig, Http2},
     deadlines::Deadlines,
     endpoint_call::EndpointCall,
     fallback::Fallback,
+    request_buffer::{UNPROCESSED_REPLAY_BYTES, read_ahead},
     resilience::Resilience,
 };
 use crate::{
@@ -60,6 +61,8 @@ pub async fn run(
     let mut outcome = match &config.resilience {
         // Boxed: keeps the future of exchanges without resilience small.
         Some(resilience) => Box::pin(run_resilient(target, resilience, exchange, caller)).await,
+        // Boxed: only these requests have a buffered body.
+        None if target.buffers_body(caller) => Box::pin(run_buffered(target, exchange, caller)).await,
         None => {
             let selection = cluster.pick(exchange, &[])?;
             target.call_endpoint(selection, &mut Deadlines::new(exchange.now), exchange, caller).await
@@ -67,6 +70,20 @@ pub async fn run(
     };
     cluster.set_session_cookie(exchange, &mut outcome);
     outcome
+}
+
+/// The only attempt of a request whose body is buffered.
+async fn run_buffered(
+    target: CallTarget<'_>,
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+) -> RouteResult {
+    let mut caller = ReplayBody::new(caller, UNPROCESSED_REPLAY_BYTES);
+    read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
+    let selection = target.cluster.pick(exchange, &[])?;
+    let mut deadlines = Deadlines::new(exchange.now);
+    let outcome = target.call_endpoint(selection, &mut deadlines, exchange, &mut caller).await;
+    outcome.map(|response| Response { body: caller.with_remaining_upload(response.body), ..response })
 }
 
 /// Attempts until one succeeds or no more may be made; then the fallback.
@@ -81,7 +98,12 @@ async fn run_resilient(
     let for_retries = retry.map_or(0, |retry| retry.settings.max_replay_bytes);
     let has_fallback_cluster = resilience.fallback.as_ref().is_some_and(|f| f.cluster.is_some());
     let for_fallback = if has_fallback_cluster { FALLBACK_REPLAY_BYTES } else { 0 };
-    let mut caller = ReplayBody::new(caller, for_retries.max(for_fallback));
+    let buffers_body = target.buffers_body(caller);
+    let for_unprocessed = if buffers_body { UNPROCESSED_REPLAY_BYTES } else { 0 };
+    let mut caller = ReplayBody::new(caller, for_retries.max(for_fallback).max(for_unprocessed));
+    if buffers_body {
+        read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
+    }
     let mut retries = RetryLoop {
         target,
         resilience,
@@ -136,9 +158,11 @@ impl<'a> RetryLoop<'a> {
         let endpoint_admission = admission
             .map(|(config, admission)| AdmissionGuard::new(&endpoint.state.breaker, config, admission));
         self.deadlines.start_attempt(now, resilience.per_try_timeout());
+        let trial = |guard: &Option<AdmissionGuard>| guard.as_ref().and_then(AdmissionGuard::trial);
+        self.deadlines.set_trials(trial(&route_admission), trial(&endpoint_admission));
         self.set_deadline_header(exchange, now);
         let outcome = self.target.call_endpoint(selection, &mut self.deadlines, exchange, caller).await;
-        let failed = has_failed(&outcome);
+        let failed = has_failed(&outcome).filter(|failed| !failed || !self.deadlines.is_held_by_client());
         if let Some(admission) = route_admission {
             resilience.report(admission, failed, "the cluster");
         }
@@ -189,7 +213,7 @@ impl<'a> RetryLoop<'a> {
         {
             return None;
         }
-        let event = retry.retry_reason(outcome)?;
+        let event = retry.retry_reason(outcome).filter(|_| !self.deadlines.is_held_by_client())?;
         let now = Instant::now();
         let delay = retry
             .backoff_delay(self.attempts_made)
@@ -273,6 +297,18 @@ struct CallTarget<'a> {
 }
 
 impl CallTarget<'_> {
+    /// Whether the beginning of the request body is buffered: HTTP/2 backends report requests that they did not process,
+    /// and a limited connection is not taken for a client that sends slowly.
+    fn buffers_body(self, caller: &dyn ClientBody) -> bool {
+        let is_useful = self.config.http2 != Http2::Never || self.read_ahead_bytes() > 0;
+        is_useful && !self.hop.websocket && caller.framing().length() != Some(0)
+    }
+
+    /// How much of the request body is received before a connection is taken.
+    fn read_ahead_bytes(self) -> usize {
+        if self.cluster.limits_connections() { self.config.request_buffer_bytes } else { 0 }
+    }
+
     /// Calls one endpoint, and reports the result to the cluster.
     async fn call_endpoint(
         self,
@@ -286,15 +322,30 @@ impl CallTarget<'_> {
         exchange.record.endpoint_secure = endpoint.transport_for(exchange).transport.tls.is_some();
         let started_at = deadlines.attempt_started_at;
         let call = EndpointCall::new(&endpoint, self.config, self.hop, deadlines);
-        let outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
-        self.cluster.record(&endpoint, classify_for_health(&outcome), started_at);
+        let mut outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
+        if let Err(error) = &mut outcome
+            && error.why.fault() == Fault::Backend
+            && deadlines.is_held_by_client()
+        {
+            *error = stalled_client_error(error);
+        }
+        let report = classify_for_health(&outcome, deadlines);
+        self.cluster.record(&endpoint, report, started_at + deadlines.client_wait());
         outcome
     }
 }
 
+/// The error of a backend that gave up while it waited for the request body of a stalled client.
+#[cold]
+fn stalled_client_error(error: &GatewayError) -> GatewayError {
+    let detail = format!("the request body stalled until the backend gave up: {}", error.detail);
+    GatewayError::new(ErrorCode::RequestTimeout, detail)
+}
+
 /// The result of an attempt, as far as it concerns the health of the endpoint.
-fn classify_for_health(outcome: &RouteResult) -> AttemptReport {
+fn classify_for_health(outcome: &RouteResult, deadlines: &Deadlines) -> AttemptReport {
     match outcome {
+        Ok(response) if response.status() >= 500 && deadlines.is_held_by_client() => AttemptReport::Abandoned,
         Ok(response) => AttemptReport::Response(response.status()),
         Err(error) if error.why.fault() == Fault::Backend => AttemptReport::Failed(error.why),
         Err(_) => AttemptReport::Abandoned,

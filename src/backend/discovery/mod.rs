@@ -5,6 +5,7 @@
 //! Each provider owns its settings. Watches outlive a reload as long as the next plan uses them, by registry settings
 //! and service.
 
+mod catalogue;
 pub mod consul;
 pub mod dns;
 pub mod eureka;
@@ -18,6 +19,7 @@ mod service_watch;
 pub mod settings;
 pub mod validate;
 
+pub use catalogue::Catalogue;
 pub use provider::{Provider, Service};
 pub use providers::{ProviderKind, ProviderSettings};
 pub use registries::Registries;

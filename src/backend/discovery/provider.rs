@@ -2,6 +2,7 @@
 
 use super::service_state::InstanceSink;
 use async_trait::async_trait;
+use std::collections::HashSet;
 
 /// A service to discover.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// cannot report changes itself, as Ocelot's `Consul` does.
     fn is_on_demand(&self) -> bool {
         false
+    }
+
+    /// The names of all services; `None` if the registry has no such list.
+    async fn service_names(&self) -> Result<Option<HashSet<String>>, String> {
+        Ok(None)
     }
 
     /// Watches one service and publishes each change. Returns the error when it cannot go on: the last instances stay

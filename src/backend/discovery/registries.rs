@@ -1,6 +1,7 @@
 //! All registries and the services watched in them; found again from plan to plan.
 
 use super::{
+    catalogue::Catalogue,
     provider::{Provider, Service},
     providers::ProviderSettings,
     service_watch::ServiceWatch,
@@ -45,6 +46,11 @@ impl Registries {
             let metrics = self.metrics.discovery(provider.label(), label);
             ServiceWatch::new(provider, service.clone(), metrics, self.background.clone(), is_from_request)
         })
+    }
+
+    /// The names of all services of a registry.
+    pub fn catalogue(&self, settings: &Arc<ProviderSettings>) -> Arc<Catalogue> {
+        Catalogue::new(self.provider(settings), self.background.clone())
     }
 
     /// The one provider for all services of a registry; kept while a watch uses it.

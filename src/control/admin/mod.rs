@@ -62,9 +62,9 @@ async fn live() -> Response {
 }
 
 async fn ready(State(context): State<AdminContext>) -> Result<Response, AdminError> {
-    match context.gateway()?.drain.is_on() {
-        false => Ok(page(TEXT, "ready\n".to_owned())),
-        true => Err(AdminError::unavailable("the gateway is shutting down")),
+    match context.gateway()?.drain.is_ready() {
+        true => Ok(page(TEXT, "ready\n".to_owned())),
+        false => Err(AdminError::unavailable("the gateway is shutting down")),
     }
 }
 

@@ -46,8 +46,8 @@ pub(super) enum Upload {
 pub enum HeadError {
     /// The connection was closed before the first byte of a response.
     Closed(io::Error),
-    /// The backend has certainly not processed the request.
-    NotStarted(String),
+    /// The backend has certainly not processed the request; whether it ended the connection (GOAWAY), and why.
+    NotStarted(bool, String),
     Failed(GatewayError),
 }
 
@@ -78,6 +78,8 @@ pub struct BackendConn {
     expected_accept_key: Option<String>,
     /// When it becomes too old for another request.
     max_age_deadline: Option<Instant>,
+    /// How long the backend keeps it idle (`Keep-Alive: timeout`), less a margin.
+    max_idle: Option<Duration>,
     /// Its permit under a connection limit.
     permit: Option<ConnectionPermit>,
 }
@@ -117,6 +119,7 @@ impl BackendConn {
             write_blocked: false,
             expected_accept_key: None,
             max_age_deadline: None,
+            max_idle: None,
             permit: None,
         })
     }
@@ -131,6 +134,11 @@ impl BackendConn {
     /// Whether it is too old for another request.
     pub(in crate::net) fn is_retired(&self, now: Instant) -> bool {
         self.max_age_deadline.is_some_and(|then| then <= now)
+    }
+
+    /// How long it may be idle, if the backend limits that to less than `limit`.
+    pub(in crate::net) fn max_idle(&self, limit: Duration) -> Duration {
+        self.max_idle.map_or(limit, |max_idle| max_idle.min(limit))
     }
 
     /// The limiter of its permit.
@@ -231,6 +239,7 @@ impl BackendConn {
         let hop = hop_by_hop::strip(head);
         if head.status >= 200 {
             self.keep_alive = !ambiguous && !hop.close && (head.version == Version::Http11 || hop.keep_alive);
+            self.max_idle = hop.keep_alive_timeout.map(idle_limit);
             self.decoder = Decoder::new(
                 self.framing,
                 (RESPONSE_HEAD_LIMITS.max_fields_bytes, RESPONSE_HEAD_LIMITS.max_fields),
@@ -285,4 +294,11 @@ impl BackendConn {
             && self.encoder.is_flushed()
             && self.io.is_flushed()
     }
+}
+
+/// How long a connection may be idle that the backend closes after this number of seconds. The pool closes up to a second
+/// late, and a request needs time to arrive.
+fn idle_limit(seconds: u32) -> Duration {
+    let timeout = Duration::from_secs(seconds.into());
+    timeout.saturating_sub(Duration::from_secs(1) + timeout / 10)
 }

@@ -82,7 +82,9 @@ impl BodyRead for BackendConn {
                 Err(_) => self.upload = Upload::Aborted,
             }
         }
-        if ready!(self.encoder.poll_flush(cx, &mut self.io)).is_err() {
+        let flushed = self.encoder.poll_flush(cx, &mut self.io);
+        self.write_blocked = flushed.is_pending();
+        if ready!(flushed).is_err() {
             self.upload = Upload::Aborted;
         }
         Poll::Ready(Ok(()))

@@ -87,12 +87,12 @@ impl ClientConn {
         }
     }
 
-    /// Waits for the first byte of a request without holding a buffer; `stop` is ready when no new request is accepted.
+    /// Waits for the first byte of a request without holding a buffer; `stop` returns an earlier deadline, if there is one.
     pub async fn wait_readable(
         &mut self,
         since: Instant,
         idle: Duration,
-        mut stop: impl FnMut(&mut Context) -> Poll<()>,
+        mut stop: impl FnMut(&mut Context) -> Option<Instant>,
     ) -> bool {
         poll_fn(|cx| {
             if !self.input.is_empty() {
@@ -102,8 +102,8 @@ impl ClientConn {
                 Poll::Ready(read) => return Poll::Ready(matches!(read, Ok(1..))),
                 Poll::Pending => self.input.release_if_empty(),
             }
-            let ended = stop(cx).is_ready() || self.timer.poll(cx, since + idle).is_ready();
-            if ended { Poll::Ready(false) } else { Poll::Pending }
+            let end = stop(cx).map_or(since + idle, |deadline| deadline.min(since + idle));
+            self.timer.poll(cx, end).map(|()| false)
         })
         .await
     }
@@ -133,10 +133,8 @@ impl ClientConn {
             }
             let started = *started.get_or_insert_with(Instant::now);
             ready!(self.timer.poll(cx, started + limits.head_timeout));
-            Poll::Ready(Next::Rejected(GatewayError::new(
-                ErrorCode::RequestTimeout,
-                "the request head was not complete in time",
-            )))
+            let detail = "the request head was not complete in time";
+            Poll::Ready(Next::Rejected(GatewayError::new(ErrorCode::RequestTimeout, detail)))
         })
         .await
     }
@@ -166,10 +164,8 @@ impl ClientConn {
     }
 
     fn too_large(&self) -> GatewayError {
-        GatewayError::new(
-            ErrorCode::RequestBody,
-            format!("the request body is larger than {} bytes", self.body_limit),
-        )
+        let detail = format!("the request body is larger than {} bytes", self.body_limit);
+        GatewayError::new(ErrorCode::RequestBody, detail)
     }
 
     /// Reads once; 0 is the end of the stream.
@@ -281,6 +277,10 @@ impl ClientIo for ClientConn {
 
     fn sent(&self) -> u64 {
         self.encoder.bytes_sent
+    }
+
+    fn delivered(&self) -> u64 {
+        self.io.acknowledged().unwrap_or(self.encoder.bytes_sent)
     }
 }
 

@@ -10,6 +10,8 @@ use crate::{
 pub struct HopByHop {
     pub close: bool,
     pub keep_alive: bool,
+    /// The seconds of `Keep-Alive: timeout`: how long the sender keeps an idle connection.
+    pub keep_alive_timeout: Option<u32>,
     pub te_trailers: bool,
     /// The client requests an upgrade to WebSocket (RFC 6455 4.1).
     pub websocket: bool,
@@ -40,6 +42,8 @@ fn strip_where(head: &mut Head, is_forbidden: impl Fn(KnownHeader) -> bool) -> H
     for name in listed {
         head.remove(&name);
     }
+    let options = head.get_all_known(KnownHeader::KeepAlive).flat_map(comma_list);
+    hop.keep_alive_timeout = options.filter_map(keep_alive_timeout).min();
     head.remove_if(|known, _| {
         matches!(
             known,
@@ -50,6 +54,13 @@ fn strip_where(head: &mut Head, is_forbidden: impl Fn(KnownHeader) -> bool) -> H
         ) || is_forbidden(known)
     });
     hop
+}
+
+/// The value of `timeout=5`, an option of `Keep-Alive`.
+fn keep_alive_timeout(option: &[u8]) -> Option<u32> {
+    let (name, seconds) = option.split_at_checked(8)?;
+    let is_timeout = name.eq_ignore_ascii_case(b"timeout=");
+    is_timeout.then(|| std::str::from_utf8(seconds).ok()?.trim_matches('"').parse().ok()).flatten()
 }
 
 /// Whether a request is a complete WebSocket handshake; any other is forwarded without its upgrade.
@@ -132,6 +143,13 @@ mod tests {
         ]);
         assert!(strip(&mut head).te_trailers);
         assert_eq!(head.len(), 1);
+    }
+
+    #[test]
+    fn the_shortest_keep_alive_timeout_counts() {
+        let hop = |value| strip(&mut head(&[("Keep-Alive", value)])).keep_alive_timeout;
+        assert_eq!((hop("timeout=5, max=100"), hop("max=1, Timeout=7, timeout=\"6\"")), (Some(5), Some(6)));
+        assert_eq!((hop("5"), hop("timeout=x"), hop("timeout=-1")), (None, None, None));
     }
 
     #[test]

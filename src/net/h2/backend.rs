@@ -137,7 +137,7 @@ impl BackendStream {
 fn classify_head_error(error: h2::Error) -> HeadError {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     if error.is_remote() && (refused || error.is_go_away()) {
-        return HeadError::NotStarted(error.to_string());
+        return HeadError::NotStarted(error.is_go_away(), error.to_string());
     }
     if error.is_reset() && error.is_remote() {
         let detail = format!("the backend reset the stream: {error}");

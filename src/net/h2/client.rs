@@ -231,8 +231,9 @@ impl Connection {
 
     /// Handles an expired timeout: sends GOAWAY, or returns true to close. A client that still reads is not cut off.
     fn expire(&mut self) -> bool {
-        let sent = self.observer.sent();
-        let progressed = sent != std::mem::replace(&mut self.sent, sent);
+        let sent = self.observer.sent_without_replies();
+        let progressed = sent > self.sent;
+        self.sent = self.sent.max(sent);
         match self.goaway_since {
             _ if self.header_block_since.is_some() || self.peer_error.is_some() => return true,
             Some(_) if !progressed => return true,

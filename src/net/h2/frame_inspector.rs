@@ -60,6 +60,8 @@ pub struct FrameInspector {
     control_frames: u32,
     /// Bytes sent at the beginning of the current second.
     sent: u64,
+    /// Bytes of the acknowledgments that the frames require.
+    reply_bytes: u64,
     trailers: TrailerBlocks,
 }
 
@@ -80,6 +82,7 @@ impl FrameInspector {
             resets: 0,
             control_frames: 0,
             sent: 0,
+            reply_bytes: 0,
             trailers: TrailerBlocks::default(),
         }
     }
@@ -87,6 +90,11 @@ impl FrameInspector {
     /// Whether a header block is incomplete.
     pub fn is_block_open(&self) -> bool {
         self.open_header_block.is_some()
+    }
+
+    /// Bytes of the acknowledgments of PING and SETTINGS so far.
+    pub fn reply_bytes(&self) -> u64 {
+        self.reply_bytes
     }
 
     /// Inspects received bytes; `sent` is the number of bytes sent. An error contains the number of valid bytes before it.
@@ -157,6 +165,11 @@ impl FrameInspector {
         self.check_header_block(frame)?;
         check_length(frame)?;
         check_stream_id(frame)?;
+        self.reply_bytes += match frame.kind {
+            PING if frame.flags & ACK == 0 => 17,
+            SETTINGS if frame.flags & ACK == 0 => 9,
+            _ => 0,
+        };
         self.count_control_frame(frame, sent)
     }
 

@@ -39,7 +39,7 @@ pub struct ClientStream {
     body_limit: u64,
     received: u64,
     closed: bool,
-    _guard: ActiveStreamGuard,
+    guard: ActiveStreamGuard,
 }
 
 impl ClientStream {
@@ -61,7 +61,7 @@ impl ClientStream {
             body_limit: u64::MAX,
             received: 0,
             closed: false,
-            _guard: guard,
+            guard,
         }
     }
 
@@ -87,6 +87,11 @@ impl ClientStream {
     /// Whether the client reset the stream.
     pub fn is_reset_by_client(&self) -> bool {
         self.closed
+    }
+
+    /// Refuses the request: it was not processed, so that the client may send it again.
+    pub fn refuse(&mut self) {
+        self.respond.send_reset(Reason::REFUSED_STREAM);
     }
 
     /// Resets the stream after an incomplete response.
@@ -163,6 +168,10 @@ impl ClientIo for ClientStream {
 
     fn sent(&self) -> u64 {
         self.sender.sent
+    }
+
+    fn concurrent_streams(&self) -> u32 {
+        self.guard.active()
     }
 }
 
@@ -244,6 +253,11 @@ impl ActiveStreamGuard {
     pub fn acquire(active: &Arc<AtomicU32>) -> ActiveStreamGuard {
         active.fetch_add(1, Relaxed);
         ActiveStreamGuard(active.clone())
+    }
+
+    /// The active streams of the connection.
+    pub fn active(&self) -> u32 {
+        self.0.load(Relaxed)
     }
 }
 

@@ -22,6 +22,8 @@ pub struct FrameObserver {
     /// Bytes received and sent.
     received: AtomicU64,
     sent: AtomicU64,
+    /// Bytes sent because the peer requested a reply: acknowledgments of PING and SETTINGS.
+    replies: AtomicU64,
     /// A header block is incomplete.
     header_block_open: AtomicBool,
     /// The error code for which reading stopped, plus one; 0: none.
@@ -39,6 +41,11 @@ impl FrameObserver {
     /// Bytes sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
+    }
+
+    /// Bytes sent so far as frames of streams, or nearly so: without acknowledgments.
+    pub fn sent_without_replies(&self) -> u64 {
+        self.sent().saturating_sub(self.replies.load(Relaxed))
     }
 
     /// Whether a header block is incomplete.
@@ -88,7 +95,9 @@ impl Transport {
         let Some(inspector) = &mut self.inspector else { return bytes.len() };
         let trailers = &self.observer.trailers;
         let mut on_trailers = |stream, fields| trailers.put(stream, fields);
-        match inspector.inspect(bytes, self.observer.sent.load(Relaxed), &mut on_trailers) {
+        let inspected = inspector.inspect(bytes, self.observer.sent.load(Relaxed), &mut on_trailers);
+        self.observer.replies.store(inspector.reply_bytes(), Relaxed);
+        match inspected {
             Ok(()) => {
                 self.observer.header_block_open.store(inspector.is_block_open(), Relaxed);
                 bytes.len()

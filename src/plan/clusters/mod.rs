@@ -4,6 +4,7 @@
 //! Each folder holds the options of one feature as the document has them and their compiler; one entry of the table below
 //! places the options in the documents. Inheritance, `RouteKeys` and the checks of groups are generated from it.
 
+pub mod buffering;
 pub mod fallback;
 pub mod health;
 pub mod http_handler;
@@ -40,6 +41,11 @@ macro_rules! with_cluster_options {
             "HttpHandlerOptions" () => {
                 /// Connections to the backend: pool size, lifetime and PROXY protocol. Source: Ocelot, Configuration.
                 http_handler: HttpHandlerOptions [_ dynamic cluster]
+            };
+            "Buffering" () => {
+                /// Buffers that free a connection to the backend early. Default: 64 KiB of a response; on clusters with
+                /// `MaxConnectionsPerServer` also 64 KiB of a request.
+                buffering: BufferingOptions [_ dynamic _]
             };
             "TlsOptions" () => {
                 /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted

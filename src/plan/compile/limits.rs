@@ -1,13 +1,13 @@
 //! Our own sections: addresses, limits, forwarded fields.
 
-use crate::base::ip_set::IpRange;
-use crate::config::ranges::RangeChecker;
+use crate::base::{data_rate::MinDataRate, ip_set::IpRange, stream_limit::StreamLimits};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::config::{ranges::RangeChecker, values::Setting};
 use crate::net::h1::{client::ClientLimits, parse::HeadLimits};
 use crate::net::{h2, listener::Address};
 use crate::plan::blueprint::Limits;
 use crate::plan::check::{items, non_blank};
-use crate::plan::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
+use crate::plan::document::{DataRateDocument, ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
 use crate::stages::{forwarded_headers::ForwardedHeaders, websocket_limit::WebSocketsPerClient};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -59,6 +59,8 @@ pub(super) fn report_duplicate_name(listeners: &[Spanned<ListenerDocument>], dia
 
 /// Ocelot's limit of a request body, which is Kestrel's.
 pub(super) const OCELOT_MAX_BODY: u64 = 30_000_000;
+/// Kestrel's bytes per second.
+const DEFAULT_DATA_RATE: u64 = 240;
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -74,19 +76,34 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         read.time("ConnectTimeout", &document.connect_timeout, 5 * second, ms, 600 * second);
     let backend_idle =
         read.time("BackendIdleTimeout", &document.backend_idle_timeout, 55 * second, second, DAY);
+    let shutdown_delay =
+        read.time("ShutdownDelay", &document.shutdown_delay, Duration::ZERO, Duration::ZERO, HOUR);
     let drain = read.time("DrainTimeout", &document.drain_timeout, 30 * second, Duration::ZERO, HOUR);
     let tunnel_idle =
         read.time("WebSocketIdleTimeout", &document.web_socket_idle_timeout, HOUR, second, 30 * DAY);
     let compression =
         read.size("MaxCompressionMemory", &document.max_compression_memory, 512 << 20, 1 << 20, 1 << 40);
+    let buffering_memory =
+        read.size("MaxBufferingMemory", &document.max_buffering_memory, 256 << 20, 1 << 20, 1 << 40);
+    let min_request_rate = data_rate("MinRequestBodyDataRate", &document.min_request_body_data_rate, read);
+    let min_response_rate = data_rate("MinResponseDataRate", &document.min_response_data_rate, read);
     let mut count = |name, set, default| read.count(name, set, MAX_COUNT).map_or(default, |n| n as usize);
     let connections = count("MaxConcurrentConnections", &document.max_concurrent_connections, usize::MAX);
     let connections_per_client =
         count("MaxConnectionsPerClient", &document.max_connections_per_client, usize::MAX);
     let requests =
         count("MaxRequestsPerConnection", &document.max_requests_per_connection, u32::MAX as usize);
+    let streams = count("MaxStreamsPerClient", &document.max_streams_per_client, usize::MAX);
     Limits {
         client,
+        min_request_rate,
+        min_response_rate,
+        buffering_memory,
+        shutdown_delay,
+        streams: StreamLimits {
+            capacity: usize::MAX,
+            per_client: Some(streams).filter(|max| *max < usize::MAX),
+        },
         http2: http2(document, requests as u32, read),
         body_idle,
         connect_timeout,
@@ -98,6 +115,22 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         requests_per_connection: requests as u32,
         compression: compression as u64,
     }
+}
+
+/// A minimum rate; `None`: no minimum.
+fn data_rate(
+    name: &str,
+    document: &Setting<DataRateDocument>,
+    read: &mut RangeChecker,
+) -> Option<MinDataRate> {
+    let nothing = DataRateDocument::default();
+    let document = document.as_ref().map_or(&nothing, |document| &document.value);
+    let setting = |key: &str| format!("{name}.{key}");
+    let rate = read.number(&setting("BytesPerSecond"), &document.bytes_per_second, 0, MAX_COUNT);
+    let (default, min) = (Duration::from_secs(5), Duration::from_millis(100));
+    let grace_period = read.time(&setting("GracePeriod"), &document.grace_period, default, min, HOUR);
+    let bytes_per_second = rate.unwrap_or(DEFAULT_DATA_RATE);
+    (bytes_per_second > 0).then_some(MinDataRate { bytes_per_second, grace_period })
 }
 
 fn client(document: &LimitsDocument, ocelot: bool, read: &mut RangeChecker) -> ClientLimits {
@@ -148,8 +181,8 @@ fn http2(document: &LimitsDocument, requests: u32, read: &mut RangeChecker) -> h
     h2::Limits {
         streams: count("MaxConcurrentStreams", &document.max_concurrent_streams, 100_000, 100),
         frame_rate: h2::FrameRateLimits {
-            resets_per_second: count("MaxStreamResetsPerSecond", resets, MAX_COUNT, 200),
-            control_frames_per_second: count("MaxControlFramesPerSecond", frames, MAX_COUNT, 1000),
+            resets_per_second: count("MaxStreamResetsPerSecond", resets, MAX_COUNT, 95),
+            control_frames_per_second: count("MaxControlFramesPerSecond", frames, MAX_COUNT, 190),
         },
         window: read.size("StreamWindowSize", &document.stream_window_size, 65_535, 65_535, 16 << 20) as u32,
         requests,

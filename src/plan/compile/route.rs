@@ -14,6 +14,7 @@ use crate::plan::check::values::{self, VERSION_POLICIES, VersionChoice};
 use crate::plan::check::{
     CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, options, template,
 };
+use crate::plan::clusters::buffering;
 use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
 use crate::plan::document::RouteDocument;
 use crate::plan::inherit;
@@ -136,6 +137,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             state_key,
             http_version: backend.version,
             timeout: tried.timeout,
+            buffering: buffering::buffering_config(effective.clusters.buffering.as_deref(), self.diagnostics),
             attempts: tried.attempts,
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),

@@ -44,16 +44,29 @@ pub struct LimitsDocument {
     pub keep_alive_timeout: Setting<DurationText>,
     /// Maximum time without data while a body is transferred, in either direction. 100ms to 1d. Default: `60s`.
     pub body_idle_timeout: Setting<DurationText>,
+    /// Minimum rate of a request body while the gateway waits for it; a slower client gets 408. gRPC calls are exempt.
+    /// Default: 240 bytes per second. Source: Kestrel, `MinRequestBodyDataRate`.
+    pub min_request_body_data_rate: Setting<DataRateDocument>,
+    /// Minimum rate at which a client accepts a response while the gateway waits for it; the connection of a slower
+    /// client is closed. Default: 240 bytes per second. Source: Kestrel, `MinResponseDataRate`.
+    pub min_response_data_rate: Setting<DataRateDocument>,
+    /// Memory of all responses that are received ahead of slow clients; beyond it backends wait for their clients. 1 MiB
+    /// to 1 TiB. Default: `256MiB`.
+    pub max_buffering_memory: Setting<SizeText>,
     /// Time to connect to an endpoint, including DNS resolution. 1ms to 10m. Default: `5s`.
     pub connect_timeout: Setting<DurationText>,
     /// How long an idle backend connection is kept in the pool. 1s to 1d. Default: `55s`.
     pub backend_idle_timeout: Setting<DurationText>,
-    /// Graceful shutdown: how long requests in flight may take to finish. 0s to 1h. Default: `30s`.
+    /// Graceful shutdown: how long new requests are still served after SIGTERM, while `/ready` responds 503, so that load
+    /// balancers notice. 0s to 1h. Default: `0s`.
+    pub shutdown_delay: Setting<DurationText>,
+    /// Graceful shutdown: how long requests in flight may take to finish, after `ShutdownDelay`. 0s to 1h. Default: `30s`.
     pub drain_timeout: Setting<DurationText>,
-    /// Maximum number of concurrent client connections. 1 or more. Default: the file descriptor limit of the process
-    /// minus 512.
+    /// Maximum number of concurrent client connections. 1 or more. Default: 90 % of the file descriptors of
+    /// the process.
     pub max_concurrent_connections: Setting<i64>,
-    /// Maximum number of concurrent connections per client address. 1 or more. Default: no limit.
+    /// Maximum number of concurrent connections per client address. 1 or more. Default: half of the default of
+    /// `MaxConcurrentConnections`; no limit if that is set.
     pub max_connections_per_client: Setting<i64>,
     /// How long a WebSocket connection may be idle in both directions before it is closed. 1s to 30d. Default: `1h`.
     pub web_socket_idle_timeout: Setting<DurationText>,
@@ -67,15 +80,29 @@ pub struct LimitsDocument {
     pub max_requests_per_connection: Setting<i64>,
     /// HTTP/2: maximum number of concurrent streams per client connection; more are refused. 1 to 100000. Default: 100.
     pub max_concurrent_streams: Setting<i64>,
+    /// HTTP/2: maximum number of concurrent streams per client address, across its connections; more are refused with
+    /// `client.stream_limit`. 1 or more. Default: an eighth of `MaxConcurrentConnections`, once half as many streams are
+    /// active.
+    pub max_streams_per_client: Setting<i64>,
     /// HTTP/2: initial flow-control window of a stream: request body bytes that a client may send before the backend
     /// consumes them. 64 KiB less one byte to 16 MiB. Default: 64 KiB less one byte.
     pub stream_window_size: Setting<SizeText>,
     /// HTTP/2: streams that a client may reset per second on one connection; beyond it the connection is closed. 1 or
-    /// more. Default: 200.
+    /// more. Default: 95.
     pub max_stream_resets_per_second: Setting<i64>,
     /// HTTP/2: control frames (frames without request data) per second on one connection; beyond it the connection is
-    /// closed. 1 or more. Default: 1000.
+    /// closed. 1 or more. Default: 190.
     pub max_control_frames_per_second: Setting<i64>,
+}
+
+/// A minimum data rate.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DataRateDocument {
+    /// Bytes per second; 0: no minimum. 0 to 1000000000. Default: 240.
+    pub bytes_per_second: Setting<i64>,
+    /// The period in which the bytes are counted, so that a shorter pause is no failure. 100ms to 1h. Default: `5s`.
+    pub grace_period: Setting<DurationText>,
 }
 
 /// How host names of backends are resolved; the hosts of discovery providers and key servers are resolved by the

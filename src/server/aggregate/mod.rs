@@ -18,7 +18,7 @@ use crate::{
     pipeline::{
         body::{ClientBody, Framing},
         cancel::until_deadline,
-        collect::collect_body,
+        collect::{BodyPace, collect_body},
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
         head::{Head, KnownHeader},
@@ -137,7 +137,8 @@ async fn read_request_body(
         })
         .await;
     }
-    let bytes = collect_body(client, usize::MAX, aggregate.body_idle).await?;
+    let bytes =
+        collect_body(client, usize::MAX, BodyPace::new(aggregate.body_idle, exchange.body.min_rate)).await?;
     Ok(RequestBody { bytes, trailers: client.trailers().cloned() })
 }
 

@@ -51,13 +51,21 @@ impl InFlightRequest {
         self.changed.notify_waiters();
     }
 
-    /// Waits until the state is no longer `Pending`.
-    pub async fn wait_finished(&self) -> State {
+    /// Waits until `deadline` for a response that can be used: one that followers can read, or a complete one. After
+    /// the deadline each request has to go to the backend.
+    pub async fn wait_usable(&self, deadline: Instant) -> State {
+        let usable = tokio::time::timeout_at(deadline.into(), self.wait_finished());
+        usable.await.unwrap_or(State::NotShareable)
+    }
+
+    async fn wait_finished(&self) -> State {
         loop {
             let changed = self.changed.notified();
-            let state = self.state();
-            if !matches!(state, State::Pending) {
-                return state;
+            match self.state() {
+                State::Pending => {}
+                // Its client may be slow: from now on the body is read without it.
+                State::Open(streaming) if !streaming.fill.is_open() => streaming.fill.request_detach(),
+                state => return state,
             }
             changed.await;
         }
@@ -186,12 +194,24 @@ mod tests {
 
     const KEY: Key = Key([1, 2]);
 
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_follower_waits_until_its_deadline() {
+        let coalescer = Arc::new(Coalescer::default());
+        let Role::Leader(_leader) = coalescer.join(KEY) else { panic!("expected a leader") };
+        let Role::Follower(request) = coalescer.join(KEY) else { panic!("expected a follower") };
+        assert!(matches!(request.wait_usable(later()).await, State::NotShareable));
+    }
+
     #[tokio::test]
     async fn followers_see_the_result_of_the_leader() {
         let coalescer = Arc::new(Coalescer::default());
         let Role::Leader(leader) = coalescer.join(KEY) else { panic!("expected a leader") };
         let Role::Follower(request) = coalescer.join(KEY) else { panic!("expected a follower") };
-        let waiter = tokio::spawn(async move { request.wait_finished().await });
+        let waiter = tokio::spawn(async move { request.wait_usable(later()).await });
         tokio::task::yield_now().await;
         leader.end(None);
         assert!(matches!(waiter.await, Ok(State::NotShareable)));
@@ -205,7 +225,7 @@ mod tests {
         let Role::Leader(leader) = coalescer.join(KEY) else { panic!("expected a leader") };
         let Role::Follower(request) = coalescer.join(KEY) else { panic!("expected a follower") };
         drop(leader);
-        assert!(matches!(request.wait_finished().await, State::Abandoned));
+        assert!(matches!(request.wait_usable(later()).await, State::Abandoned));
     }
 
     #[test]

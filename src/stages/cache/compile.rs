@@ -29,6 +29,9 @@ impl Feature for CacheOptions {
     }
 }
 
+/// nginx's `proxy_cache_lock_timeout`.
+const DEFAULT_COALESCING_TIMEOUT: Duration = Duration::from_secs(5);
+
 struct CacheCompiler<'c, 'd> {
     ocelot: bool,
     context: &'c mut CompileContext<'d>,
@@ -51,6 +54,9 @@ impl CacheCompiler<'_, '_> {
             region,
             hash_body: mode == Mode::Ocelot && is_mode(&options.enable_content_hashing, false),
             coalesce: is_mode(&options.collapse, !self.ocelot),
+            coalescing_timeout: self
+                .cache_time(&options.collapse_timeout, "CollapseTimeout")
+                .unwrap_or(DEFAULT_COALESCING_TIMEOUT),
             cookies: is_mode(&options.store_cookies, self.ocelot && mode == Mode::Ocelot),
             namespace: (route.request_identity)(),
         };

@@ -1,6 +1,13 @@
 //! Tests of bodies that are stored while they are sent.
 
-use super::{super::entry::MemoryBudget, *};
+use super::{
+    super::{
+        entry::{MemoryBudget, MemoryGuard, Pieces},
+        streaming_fill::{FillSink, StreamingEntry},
+    },
+    *,
+};
+use std::{sync::Mutex, task::Waker};
 
 /// A body with these chunks; then it ends, or fails.
 struct ScriptedBody(Vec<&'static [u8]>, bool);
@@ -43,9 +50,13 @@ impl FillSink for TestSink {
 }
 
 fn fill(max_bytes: u64) -> (Arc<StreamingFill>, StoredBody) {
+    fill_of(max_bytes, Some(6))
+}
+
+fn fill_of(max_bytes: u64, length: Option<u64>) -> (Arc<StreamingFill>, StoredBody) {
     let stored_body = StoredBody::default();
     let budget = Arc::new(MemoryBudget { limit: max_bytes, used: Arc::default() });
-    (StreamingFill::new(Box::new(TestSink(stored_body.clone(), budget)), Some(6)), stored_body)
+    (StreamingFill::new(Box::new(TestSink(stored_body.clone(), budget)), length), stored_body)
 }
 
 /// Reads to the end, two bytes at a time.
@@ -121,4 +132,34 @@ fn broken_short_and_oversized_bodies_are_not_stored() {
         assert_eq!(read(&mut tee).is_ok(), complete);
         assert_eq!(stored(&stored_body), None);
     }
+}
+
+/// Polls the body as a client that reads no byte of it, until the fill has ended.
+async fn stall(tee: &mut TeeBody, stored_body: &StoredBody) {
+    while stored_body.lock().unwrap().is_none() {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(!matches!(tee.poll_fill(&mut cx), Poll::Ready(Err(_))));
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_completed_without_its_client_once_another_waits() {
+    let (fill, stored_body) = fill_of(100, None);
+    let mut tee = TeeBody::new(Box::new(ScriptedBody(vec![b"abc", b"def"], false)), fill.clone());
+    assert!(!fill.is_open());
+    fill.request_detach();
+    stall(&mut tee, &stored_body).await;
+    assert_eq!(stored(&stored_body), Some(b"abcdef".to_vec()));
+    assert_eq!(read(&mut tee), Ok(b"abcdef".to_vec()));
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_that_does_not_fit_is_handed_back_to_its_client() {
+    let (fill, stored_body) = fill_of(4, None);
+    let mut tee = TeeBody::new(Box::new(ScriptedBody(vec![b"abc", b"def"], false)), fill.clone());
+    fill.request_detach();
+    stall(&mut tee, &stored_body).await;
+    assert_eq!(stored(&stored_body), None);
+    assert_eq!(read(&mut tee), Ok(b"abcdef".to_vec()));
 }

@@ -73,7 +73,8 @@ impl Cache {
         match lookup {
             CacheDecision::LookUp(request) => {
                 let computed = self.compute_key(exchange);
-                self.serve_or_forward(exchange, request, computed, true)
+                let deadline = exchange.now + self.settings.coalescing_timeout;
+                self.serve_or_forward(exchange, request, computed, Some(deadline))
             }
             CacheDecision::Body if exchange.is_dry_run => Step::Next,
             CacheDecision::Body => Step::ReadBody(MAX_KEY_BODY_BYTES),
@@ -107,7 +108,7 @@ impl Cache {
         exchange: &mut Exchange,
         request: CacheRequest,
         computed: ComputedKey,
-        may_coalesce: bool,
+        coalesce_until: Option<Instant>,
     ) -> Step {
         let (entry, forward_reason) = self.find_stored(exchange, computed);
         let forward = if entry.is_some() { Forward::Stale } else { forward_reason };
@@ -135,7 +136,7 @@ impl Cache {
         if exchange.is_dry_run {
             return Step::Next;
         }
-        self.join_or_lead(exchange, request, computed, entry, forward, may_coalesce)
+        self.join_or_lead(exchange, request, computed, entry, forward, coalesce_until)
     }
 
     /// Waits for an identical request in flight (request coalescing), or forwards the request.
@@ -146,18 +147,21 @@ impl Cache {
         computed: ComputedKey,
         entry: Option<Arc<Entry>>,
         forward: Forward,
-        may_coalesce: bool,
+        coalesce_until: Option<Instant>,
     ) -> Step {
-        let may_not_coalesce = !may_coalesce
-            || !self.settings.coalesce
-            || request.head_only
-            || !self.can_lead(&request, entry.as_ref());
+        // Followers do not wait for the upload of a leader.
+        let is_upload = exchange.body.framing != Framing::None && exchange.body.collected.is_none();
+        let deadline = coalesce_until.filter(|_| self.settings.coalesce && !is_upload);
+        let may_not_coalesce =
+            deadline.is_none() || request.head_only || !self.can_lead(&request, entry.as_ref());
         if may_not_coalesce || self.shared.uncacheable.should_bypass(computed.key, exchange.now) {
             self.forward(exchange, &request, Some(computed), entry, forward, None);
             return Step::Next;
         }
         match self.shared.coalescer.join(computed.key) {
-            Role::Follower(in_flight) => self.wait_for_leader(in_flight, request, computed),
+            Role::Follower(in_flight) => {
+                self.wait_for_leader(in_flight, request, computed, deadline.unwrap_or(exchange.now))
+            }
             Role::Leader(leader) => {
                 // Another request may have stored a response in the meantime.
                 let (stored, _) = self.find_stored(exchange, computed);
@@ -184,11 +188,14 @@ impl Cache {
         in_flight: Arc<InFlightRequest>,
         request: CacheRequest,
         computed: ComputedKey,
+        deadline: Instant,
     ) -> Step {
         let cache = self.clone();
         Step::Suspend(Box::pin(async move {
-            let state = in_flight.wait_finished().await;
-            Step::ResumeAt(Box::new(move |exchange| cache.use_stored(exchange, state, request, computed)))
+            let state = in_flight.wait_usable(deadline).await;
+            Step::ResumeAt(Box::new(move |exchange| {
+                cache.use_stored(exchange, state, request, computed, deadline)
+            }))
         }))
     }
 
@@ -199,37 +206,27 @@ impl Cache {
         state: State,
         request: CacheRequest,
         computed: ComputedKey,
+        deadline: Instant,
     ) -> Step {
         // `exchange.now` is from before the wait.
-        let now = Instant::now();
+        let (now, outcome) = (Instant::now(), CacheOutcome::Coalesced);
         match state {
             State::Open(streaming)
                 if streaming.metadata.vary_key.matches(&exchange.request) && streaming.fill.is_open() =>
             {
-                let length = streaming.fill.length();
-                let source = Source::Streaming(streaming.fill.follow(), length);
-                Step::Respond(self.respond(
-                    exchange,
-                    &streaming.metadata,
-                    source,
-                    &request,
-                    now,
-                    CacheOutcome::Coalesced,
-                ))
+                let length = streaming.fill.length().unwrap_or_default();
+                let (metadata, source) =
+                    (&streaming.metadata, Source::Streaming(streaming.fill.follow(), length));
+                Step::Respond(self.respond(exchange, metadata, source, &request, now, outcome))
             }
             State::Stored(entry) if entry.metadata.vary_key.matches(&exchange.request) => {
-                let source = Source::Stored(&entry);
-                Step::Respond(self.respond(
-                    exchange,
-                    &entry.metadata,
-                    source,
-                    &request,
-                    now,
-                    CacheOutcome::Coalesced,
-                ))
+                let (metadata, source) = (&entry.metadata, Source::Stored(&entry));
+                Step::Respond(self.respond(exchange, metadata, source, &request, now, outcome))
             }
-            State::Abandoned => self.serve_or_forward(exchange, request, computed, true),
-            _ => self.serve_or_forward(exchange, request, computed, false),
+            State::Abandoned if now < deadline => {
+                self.serve_or_forward(exchange, request, computed, Some(deadline))
+            }
+            _ => self.serve_or_forward(exchange, request, computed, None),
         }
     }
 

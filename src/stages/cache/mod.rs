@@ -38,6 +38,7 @@ mod store;
 mod store_response;
 mod store_writer;
 mod streaming_fill;
+mod tee_body;
 mod vary;
 
 pub use invalidate::{Invalidator, NAME_INVALIDATE};

@@ -56,6 +56,9 @@ option_objects! {
         /// Request coalescing: whether concurrent requests for the same cache entry share one backend request. Default:
         /// true; false under `"Compatibility": "Ocelot"`.
         collapse: Setting<bool>,
+        /// Request coalescing: how long a request waits for the response of another one; then it is sent to the backend
+        /// itself. 0s to 365d. Default: `5s`. Source: nginx, `proxy_cache_lock_timeout`.
+        collapse_timeout: Setting<DurationText>,
         /// Whether `Set-Cookie` fields are stored and served to all callers. Default: false; true under
         /// `"Compatibility": "Ocelot"`.
         store_cookies: Setting<bool>,

@@ -50,6 +50,8 @@ pub struct CacheConfig {
     pub hash_body: bool,
     /// Request coalescing: concurrent requests with the same key share one backend request.
     pub coalesce: bool,
+    /// How long a request waits for the response of another one.
+    pub coalescing_timeout: Duration,
     /// Responses are stored with their `Set-Cookie`.
     pub cookies: bool,
     /// The namespace of keys: the settings of the route that its responses depend on.

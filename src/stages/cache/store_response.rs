@@ -10,7 +10,8 @@ use super::{
     serve::{self, ServeRequest, Source},
     status::{CacheStatus, Forward},
     store_writer::StoreWriter,
-    streaming_fill::{StreamingEntry, StreamingFill, TeeBody},
+    streaming_fill::{StreamingEntry, StreamingFill},
+    tee_body::TeeBody,
 };
 use crate::{
     pipeline::{
@@ -279,7 +280,7 @@ impl Cache {
                 // Followers of a response that cannot be shared go to the backend themselves.
                 let leader = self.or_release_followers(leader, shared);
                 let fill = StreamingFill::new(Box::new(writer(leader)), expected);
-                if expected.is_some() && shared {
+                if shared {
                     let streaming = StreamingEntry { metadata: metadata.clone(), fill: fill.clone() };
                     fill.open(Arc::new(streaming));
                 }

@@ -1,25 +1,22 @@
 //! Stores a response body while it is sent: to the client of the leader, to followers, and into memory; each byte is
 //! copied once.
 //!
-//! The client of the leader drives the transfer as long as it is the only reader. With the first follower the body moves
-//! into its own task: a slow client does not delay others, and its disconnect does not abort their responses.
+//! The client of the leader drives the transfer as long as no other request waits for it. With the first follower the
+//! body moves into its own task: a slow client does not delay others, and its disconnect does not abort their responses.
+//! Followers read a body of known length while it arrives, and one of unknown length when it is complete and fits; one
+//! that does not fit is handed back to the client of the leader.
 
 use super::entry::{EntryMetadata, MemoryGuard, Pieces, copy_counted};
 use crate::pipeline::{
     body::{BodyRead, Chunk, Framing},
     error::{ErrorCode, GatewayError},
-    head::Head,
 };
 use bytes::{Buf, Bytes};
 use std::{
-    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 
-/// Longest pause between two chunks while the body is read by its own task.
-const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The chunks of a body up to this size are joined at its end.
 const MAX_JOINED_BYTES: u64 = 1 << 20;
 
@@ -41,7 +38,7 @@ pub trait FillSink: Send + Sync {
 }
 
 /// The progress of a body.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Progress {
     pieces: Vec<Bytes>,
     length: u64,
@@ -49,10 +46,12 @@ struct Progress {
     wakers: Vec<Waker>,
     /// The task of the client that drives the transfer.
     driver: Option<Waker>,
-    /// A follower reads too.
+    /// A follower reads too, or waits for the end.
     has_followers: bool,
     /// There was not enough memory: the body is not stored.
     aborted: bool,
+    /// The rest of a body that was read by its own task and does not fit.
+    handed_back: Option<Box<dyn BodyRead>>,
 }
 
 /// A body with several readers while it arrives.
@@ -80,18 +79,38 @@ impl StreamingFill {
     }
 
     /// Adds a chunk. Without memory the body is not stored, and its followers see a broken body.
-    fn add(&self, bytes: &[u8]) {
+    pub(super) fn add(&self, bytes: &[u8]) {
+        if !self.try_add(bytes) {
+            self.abort();
+        }
+    }
+
+    /// Adds a chunk; false without memory for it.
+    pub(super) fn try_add(&self, bytes: &[u8]) -> bool {
         let reservation = if self.lock().aborted { None } else { self.sink.try_reserve(bytes.len()) };
         let mut progress = self.lock();
-        let Some(reservation) = reservation else { return self.abort(progress) };
+        let Some(reservation) = reservation else { return false };
         progress.length += bytes.len() as u64;
         progress.pieces.push(copy_counted(bytes.into(), reservation));
         let wakers = std::mem::take(&mut progress.wakers);
         drop(progress);
         wakers.into_iter().for_each(Waker::wake);
+        true
     }
 
-    fn abort(&self, mut progress: MutexGuard<'_, Progress>) {
+    /// Stops storing a body that its own task reads, and leaves its rest to the client of the leader.
+    pub(super) fn hand_back(&self, rest: Box<dyn BodyRead>) {
+        let mut progress = self.lock();
+        progress.aborted = true;
+        progress.handed_back = Some(rest);
+        let wakers = std::mem::take(&mut progress.wakers);
+        drop(progress);
+        self.sink.commit(None);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn abort(&self) {
+        let mut progress = self.lock();
         if progress.aborted {
             return;
         }
@@ -105,7 +124,7 @@ impl StreamingFill {
     }
 
     /// Ends the body; only the first call has an effect.
-    fn finish(&self, end: Result<(), GatewayError>) {
+    pub(super) fn finish(&self, end: Result<(), GatewayError>) {
         let mut progress = self.lock();
         if progress.end.is_some() {
             return;
@@ -131,14 +150,14 @@ impl StreamingFill {
         }
     }
 
-    /// Whether followers can read it: its length must be known, because it must fit into the store.
+    /// Whether followers can read it while it arrives: its length must be known, because it must fit into the store.
     pub fn is_open(&self) -> bool {
         self.expected.is_some() && !self.lock().aborted
     }
 
-    /// Its length; 0 where unknown, which excludes followers.
-    pub fn length(&self) -> u64 {
-        self.expected.unwrap_or(0)
+    /// Its length, where known.
+    pub fn length(&self) -> Option<u64> {
+        self.expected
     }
 
     /// Lets followers read the body.
@@ -148,20 +167,27 @@ impl StreamingFill {
 
     /// Adds a follower, which reads from the beginning.
     pub fn follow(self: &Arc<Self>) -> FillReader {
+        // The client of the leader detaches its body when it is polled next.
+        self.request_detach();
+        FillReader::new(self)
+    }
+
+    /// Lets the body be read by its own task, because a request waits for its end.
+    pub fn request_detach(&self) {
         let mut progress = self.lock();
         progress.has_followers = true;
-        // The client of the leader detaches its body when it is polled next.
         let driver = progress.driver.take();
         drop(progress);
         driver.into_iter().for_each(Waker::wake);
-        FillReader { fill: self.clone(), next: 0, current: Bytes::new() }
     }
 
-    fn has_followers(&self) -> bool {
-        self.lock().has_followers
+    /// Whether the body has to be read by its own task.
+    pub(super) fn should_detach(&self) -> bool {
+        let progress = self.lock();
+        progress.has_followers && !progress.aborted
     }
 
-    fn set_driver(&self, cx: &Context) {
+    pub(super) fn set_driver(&self, cx: &Context) {
         let mut progress = self.lock();
         if !progress.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             progress.driver = Some(cx.waker().clone());
@@ -177,6 +203,33 @@ pub struct FillReader {
 }
 
 impl FillReader {
+    /// Reads from the beginning.
+    pub(super) fn new(fill: &Arc<StreamingFill>) -> FillReader {
+        FillReader { fill: fill.clone(), next: 0, current: Bytes::new() }
+    }
+
+    /// Skips bytes that are stored.
+    pub(super) fn skip(&mut self, mut n: u64) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while n > 0 && (!self.current.is_empty() || matches!(self.poll_piece(&mut cx), Poll::Ready(Ok(true))))
+        {
+            let skipped = n.min(self.current.len() as u64);
+            self.current.advance(skipped as usize);
+            n -= skipped;
+        }
+    }
+
+    /// The rest of the body, once everything before it was read and if it does not fit into the store.
+    pub(super) fn take_handed_back(&mut self) -> Option<Box<dyn BodyRead>> {
+        let mut progress = self.fill.lock();
+        let is_drained = self.current.is_empty() && self.next >= progress.pieces.len();
+        let rest = if is_drained { progress.handed_back.take() } else { None };
+        if rest.is_some() {
+            progress.pieces = Vec::new();
+        }
+        rest
+    }
+
     fn poll_piece(&mut self, cx: &Context) -> Poll<Result<bool, GatewayError>> {
         let mut progress = self.fill.lock();
         if let Some(piece) = progress.pieces.get(self.next) {
@@ -214,181 +267,3 @@ impl BodyRead for FillReader {
         self.fill.expected.map_or(Framing::Chunked, Framing::Length)
     }
 }
-
-/// The body of the leader's response: fills the store until a follower reads too.
-pub struct TeeBody {
-    inner: Option<Box<dyn BodyRead>>,
-    fill: Arc<StreamingFill>,
-    framing: Framing,
-    /// Bytes of the current chunk that are stored already.
-    buffered: usize,
-    reader: FillReader,
-    /// Bytes that the client has received, skipped by `reader`.
-    forwarded: u64,
-    ended: bool,
-}
-
-impl TeeBody {
-    /// Reads `inner` for the client and copies each chunk to `fill`.
-    pub fn new(inner: Box<dyn BodyRead>, fill: Arc<StreamingFill>) -> TeeBody {
-        let reader = FillReader { fill: fill.clone(), next: 0, current: Bytes::new() };
-        let framing = inner.framing();
-        TeeBody { inner: Some(inner), fill, framing, buffered: 0, reader, forwarded: 0, ended: false }
-    }
-
-    /// Moves the body into its own task and continues as one of its readers, at the same position: bytes that are stored
-    /// and not sent come from the chunks.
-    fn detach(&mut self, inner: Box<dyn BodyRead>) {
-        let mut to_skip = self.forwarded;
-        while to_skip > 0 {
-            if self.reader.current.is_empty()
-                && !matches!(
-                    self.reader.poll_piece(&Context::from_waker(Waker::noop())),
-                    Poll::Ready(Ok(true))
-                )
-            {
-                break;
-            }
-            let n = to_skip.min(self.reader.current.len() as u64);
-            self.reader.current.advance(n as usize);
-            to_skip -= n;
-        }
-        drain_to_store(inner, self.fill.clone(), self.buffered);
-    }
-
-    fn poll_inner(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
-        // The first follower wakes this task, so that it detaches.
-        self.fill.set_driver(cx);
-        let TeeBody { inner: Some(inner), fill, buffered, ended, .. } = self else {
-            return Poll::Ready(Ok(Chunk::End));
-        };
-        match ready!(inner.poll_fill(cx)) {
-            Ok(Chunk::Data(data)) => {
-                if data.len() > *buffered {
-                    fill.add(&data[*buffered..]);
-                    *buffered = data.len();
-                }
-                Poll::Ready(Ok(Chunk::Data(data)))
-            }
-            Ok(Chunk::End) => {
-                *ended = true;
-                fill.finish(Ok(()));
-                Poll::Ready(Ok(Chunk::End))
-            }
-            Err(error) => {
-                fill.finish(Err(error.clone()));
-                Poll::Ready(Err(error))
-            }
-        }
-    }
-}
-
-impl BodyRead for TeeBody {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
-        if !self.ended
-            && self.inner.is_some()
-            && self.fill.has_followers()
-            && self.fill.is_open()
-            && let Some(inner) = self.inner.take()
-        {
-            self.detach(inner);
-        }
-        if self.inner.is_some() { self.poll_inner(cx) } else { self.reader.poll_fill(cx) }
-    }
-
-    fn consume(&mut self, n: usize) {
-        match &mut self.inner {
-            Some(inner) => {
-                inner.consume(n);
-                self.buffered -= n.min(self.buffered);
-                self.forwarded += n as u64;
-            }
-            None => self.reader.consume(n),
-        }
-    }
-
-    fn trailers(&mut self) -> Option<&mut Head> {
-        self.inner.as_mut().and_then(|inner| inner.trailers())
-    }
-
-    fn framing(&self) -> Framing {
-        self.framing
-    }
-
-    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
-        match &mut self.inner {
-            Some(inner) => inner.poll_upload(cx, from),
-            None => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn finish(mut self: Box<Self>) {
-        if let Some(inner) = self.inner.take() {
-            inner.finish();
-        }
-    }
-}
-
-impl Drop for TeeBody {
-    /// The client disconnected: its followers continue.
-    fn drop(&mut self) {
-        let Some(inner) = self.inner.take() else { return };
-        if !self.ended && self.fill.has_followers() && self.fill.is_open() {
-            return drain_to_store(inner, self.fill.clone(), self.buffered);
-        }
-        self.fill.finish(Err(GatewayError::client_closed()));
-    }
-}
-
-/// Reads a body in its own task; `buffered` bytes of the current chunk are stored already.
-pub fn drain_to_store(mut inner: Box<dyn BodyRead>, fill: Arc<StreamingFill>, buffered: usize) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return fill.finish(Err(GatewayError::client_closed()));
-    };
-    runtime.spawn(async move {
-        match read_to_end(&mut *inner, &fill, buffered).await {
-            Ok(()) if fill.lock().aborted => {}
-            Ok(()) => {
-                fill.finish(Ok(()));
-                inner.finish();
-            }
-            Err(error) => fill.finish(Err(error)),
-        }
-    });
-}
-
-/// Adds the chunks of a body until it ends or is aborted.
-async fn read_to_end(
-    inner: &mut dyn BodyRead,
-    fill: &StreamingFill,
-    mut buffered: usize,
-) -> Result<(), GatewayError> {
-    loop {
-        let chunk = poll_fn(|cx| {
-            Poll::Ready(match ready!(inner.poll_fill(cx)) {
-                Ok(Chunk::Data(data)) => {
-                    if data.len() > buffered {
-                        fill.add(&data[buffered..]);
-                    }
-                    Ok(Some(data.len()))
-                }
-                Ok(Chunk::End) => Ok(None),
-                Err(error) => Err(error),
-            })
-        });
-        let Ok(chunk) = tokio::time::timeout(BODY_IDLE_TIMEOUT, chunk).await else {
-            let text = "the backend sent no data within the idle timeout";
-            return Err(GatewayError::new(ErrorCode::BackendTruncated, text));
-        };
-        let Some(n) = chunk? else { return Ok(()) };
-        inner.consume(n);
-        buffered = 0;
-        if fill.lock().aborted {
-            return Ok(());
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "fill_tests.rs"]
-mod tests;

@@ -231,3 +231,34 @@ fn explain_shows_the_registry_and_its_endpoints() {
         "{unknown}"
     );
 }
+
+#[test]
+fn a_flood_of_unknown_names_displaces_no_service_of_the_registry() {
+    let (consul, shop) = (Consul::start(), named("shop"));
+    let names: Vec<String> = (0..6).map(|n| format!("s{n}")).collect();
+    names.iter().for_each(|name| consul.set(name, &[shop.port()]));
+    let gateway = Gateway::with(&dynamic(consul.port(), &json!({})));
+    assert_eq!(gateway.get("/s0/a").status, 200);
+    let (address, stop) = (gateway.address, std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let flood = std::thread::spawn(move || {
+        for n in 0.. {
+            if stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                return;
+            }
+            let Ok(mut client) = crate::support::client::Client::try_connect(address) else { continue };
+            client.send(format!("GET /unknown{n}/ HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    names[1..].iter().for_each(|name| assert_eq!(gateway.get(&format!("/{name}/a")).status, 200, "{name}"));
+    assert!(consul.query_count("/v1/health/service/unknown") < 150, "most were refused without a query");
+    let reloads =
+        || gateway.admin("/metrics").text().contains("margay_config_reloads_total{outcome=\"applied\"} 1");
+    gateway.write(&dynamic(consul.port(), &json!({ "AccessLog": true })).to_string());
+    assert!(becomes_true(WAIT_TIMEOUT, reloads), "{}", gateway.admin("/metrics").text());
+    names.iter().for_each(|name| assert_eq!(gateway.get(&format!("/{name}/a")).status, 200, "{name}"));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    flood.join().expect("no panic");
+}

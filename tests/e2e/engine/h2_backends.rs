@@ -213,3 +213,43 @@ fn an_http_1_backend_is_a_502_where_http_2_is_required() {
     let gateway = exact(service.port(), &json!({}));
     assert_eq!(gateway.get("/").status, 502);
 }
+
+/// Ends every connection after five requests: GOAWAY before the response to the fifth.
+async fn ends_after_five(listener: tokio::net::TcpListener, calls: Arc<AtomicUsize>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let calls = calls.clone();
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+            let mut served = 0;
+            while let Some(Ok((request, respond))) = connection.accept().await {
+                served += 1;
+                if served == 5 {
+                    connection.graceful_shutdown();
+                }
+                calls.fetch_add(1, SeqCst);
+                tokio::spawn(echo(request, respond));
+            }
+        });
+    }
+}
+
+#[test]
+fn posts_that_a_backend_ends_its_connection_before_are_sent_again_with_their_body() {
+    run(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (service, calls) = (listener.local_addr().expect("an address"), Arc::new(AtomicUsize::new(0)));
+        tokio::spawn(ends_after_five(listener, calls.clone()));
+        let gateway = Arc::new(before(service).await);
+        let asked = (0..100).map(|number| {
+            let gateway = gateway.clone();
+            tokio::spawn(
+                async move { ask(&gateway, Plain::new("POST", "/").body(format!("{number}"))).await },
+            )
+        });
+        for (number, answer) in asked.collect::<Vec<_>>().into_iter().enumerate() {
+            let answer = answer.await.expect("an answer");
+            assert_eq!((answer.status, answer.text()), (200, number.to_string()));
+        }
+        assert_eq!(calls.load(SeqCst), 100, "none was processed twice");
+    });
+}

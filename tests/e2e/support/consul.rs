@@ -144,6 +144,11 @@ fn read(state: &State, path: &str) -> StubResponse {
             StubResponse::new(200, entry.to_string())
         }
         Some((_, None)) => StubResponse::new(404, ""),
+        None if path == "catalog/services" => {
+            let names: serde_json::Map<_, _> =
+                state.services.keys().map(|name| (name.clone(), json!([]))).collect();
+            StubResponse::new(200, Value::Object(names).to_string())
+        }
         None if path == "catalog/nodes" => StubResponse::new(200, "[]"),
         None => StubResponse::new(404, ""),
     }

@@ -19,7 +19,7 @@ use crate::base::url::HttpUrl;
 use agent::{Agent, BlockingQuery, INTERVAL, NextQuery, RESPONSE_TIMEOUT, index, push_encoded};
 use async_trait::async_trait;
 use health_response::ParsedInstances;
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 /// Discovers services in a Consul agent.
 #[derive(Debug)]
@@ -112,6 +112,21 @@ impl Provider for Consul {
 
     fn is_on_demand(&self) -> bool {
         self.agent.settings.ocelot && !self.agent.settings.polls
+    }
+
+    async fn service_names(&self) -> Result<Option<HashSet<String>>, String> {
+        let settings = &self.agent.settings;
+        let mut path = "v1/catalog/services?stale".to_owned();
+        let parameters = [("&dc=", &settings.datacenter), ("&ns=", &settings.namespace)];
+        for (key, value) in parameters.into_iter().filter(|(_, value)| !value.is_empty()) {
+            path += key;
+            push_encoded(&mut path, value);
+        }
+        let url = self.agent.url(&path);
+        let response = self.agent.get(&url, RESPONSE_TIMEOUT).await?;
+        let services: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&response.body).map_err(|error| format!("{url}: {error}"))?;
+        Ok(Some(services.into_iter().map(|(name, _)| name).collect()))
     }
 
     async fn watch(&self, service: &Service, sink: &InstanceSink) -> String {

@@ -4,7 +4,7 @@
 use super::super::validate;
 use crate::backend::endpoint::Instance;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 
 /// The maximum number of instances of a registry.
@@ -126,6 +126,11 @@ impl Applications {
             }
         }
         Ok(delta.apps_hashcode == self.apps_hashcode())
+    }
+
+    /// The names of all services, in lower case.
+    pub fn service_names(&self) -> HashSet<String> {
+        self.instances.values().flat_map(|instance| &instance.names).cloned().collect()
     }
 
     /// The instances of a service with status `UP`, by application name or virtual address.

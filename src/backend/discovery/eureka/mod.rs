@@ -17,7 +17,7 @@ use crate::{
 };
 use apps::Applications;
 use async_trait::async_trait;
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 /// Eureka's default port.
@@ -75,13 +75,18 @@ impl Eureka {
     /// The instances of a service, from a copy of the registry that is no older than the interval.
     async fn instances(&self, service: &Service) -> Result<Vec<Instance>, String> {
         let mut state = self.state.lock().await;
-        if state.refreshed_at.is_none_or(|at| at.elapsed() >= self.interval) {
-            self.refresh(&mut state).await?;
-            state.refreshed_at = Some(Instant::now());
-        }
+        self.refresh_if_due(&mut state).await?;
         let secure = matches!(&*service.scheme, "https" | "wss");
         let applications = state.applications.as_ref();
         Ok(applications.map(|applications| applications.instances(&service.name, secure)).unwrap_or_default())
+    }
+
+    async fn refresh_if_due(&self, state: &mut State) -> Result<(), String> {
+        if state.refreshed_at.is_none_or(|at| at.elapsed() >= self.interval) {
+            self.refresh(state).await?;
+            state.refreshed_at = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Fetches the delta, or the whole registry if the delta does not apply. Canceled half-way, the next refresh fetches
@@ -141,6 +146,12 @@ impl Eureka {
 impl Provider for Eureka {
     fn label(&self) -> &str {
         &self.label
+    }
+
+    async fn service_names(&self) -> Result<Option<HashSet<String>>, String> {
+        let mut state = self.state.lock().await;
+        self.refresh_if_due(&mut state).await?;
+        Ok(state.applications.as_ref().map(Applications::service_names))
     }
 
     async fn watch(&self, service: &Service, sink: &InstanceSink) -> String {

@@ -1,0 +1,42 @@
+//! The beginning of a request body: received before a limited connection is taken, so that a slow client does not hold it.
+
+use super::config::AttemptConfig;
+use crate::pipeline::{
+    body::ClientBody, error::GatewayError, exchange::Exchange, head::Head, replay::ReplayBody,
+};
+use std::{future::poll_fn, task::Poll, time::Instant};
+
+/// How many bytes of a request body are kept for a request that an HTTP/2 backend does not process.
+pub const UNPROCESSED_REPLAY_BYTES: usize = 64 * 1024;
+
+/// Receives at most `max_bytes` of the request body before a limited connection is taken.
+pub async fn read_ahead(
+    config: &AttemptConfig,
+    max_bytes: usize,
+    exchange: &mut Exchange,
+    caller: &mut ReplayBody<'_>,
+) -> Result<(), GatewayError> {
+    if max_bytes == 0 {
+        return Ok(());
+    }
+    if exchange.request.get(b"expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+        exchange.request.remove(b"expect");
+        poll_fn(|cx| Poll::Ready(caller.send_informational(&Head::response(100, b"Continue"), cx))).await;
+    }
+    let (mut pace, mut received, mut since) = (config.body_pace(exchange), 0, Instant::now());
+    let outcome = poll_fn(|cx| {
+        if let Poll::Ready(done) = caller.poll_read_ahead(cx, max_bytes) {
+            return Poll::Ready(done);
+        }
+        if caller.poll_closed(cx).is_ready() {
+            return Poll::Ready(Err(GatewayError::client_closed()));
+        }
+        if received != caller.buffered_bytes() {
+            (received, since) = (caller.buffered_bytes(), Instant::now());
+        }
+        pace.poll_stalled(cx, caller, since).map(Err)
+    });
+    outcome.await?;
+    exchange.now = Instant::now();
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The descriptors of the process: connections of clients and to backends share them, and a reserve is left for accepting,
+//! DNS and files. The shares are limits under contention: either side may use what the other does not.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Limits of at most this many connections fit into the reserve: the administration address is always reachable.
+const MAX_RESERVED_CONNECTIONS: usize = 64;
+
+/// The descriptors of one process.
+#[derive(Debug)]
+pub struct Descriptors {
+    capacity: AtomicUsize,
+    clients: AtomicUsize,
+    backends: AtomicUsize,
+}
+
+/// The descriptors of this process; unlimited until the capacity is set.
+pub static PROCESS: Descriptors = Descriptors::new(usize::MAX);
+
+impl Descriptors {
+    const fn new(capacity: usize) -> Descriptors {
+        Descriptors {
+            capacity: AtomicUsize::new(capacity),
+            clients: AtomicUsize::new(0),
+            backends: AtomicUsize::new(0),
+        }
+    }
+
+    /// Sets the number of descriptors; returns how many of them clients may use.
+    pub fn set_capacity(&self, capacity: usize) -> usize {
+        self.capacity.store(capacity, Relaxed);
+        capacity / 10 * 9
+    }
+
+    /// A descriptor for a connection of a client, whose listeners accept at most `max_connections`.
+    pub fn try_client(&'static self, max_connections: usize) -> Option<DescriptorGuard> {
+        let is_reserved = max_connections <= MAX_RESERVED_CONNECTIONS;
+        (is_reserved || self.used() < self.capacity() - self.reserve())
+            .then(|| DescriptorGuard::new(&self.clients))
+    }
+
+    /// A descriptor for a connection to a backend.
+    pub fn try_backend(&'static self) -> Option<DescriptorGuard> {
+        (self.used() < self.capacity() - self.reserve() / 2).then(|| DescriptorGuard::new(&self.backends))
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity.load(Relaxed)
+    }
+
+    fn used(&self) -> usize {
+        self.clients.load(Relaxed) + self.backends.load(Relaxed)
+    }
+
+    fn reserve(&self) -> usize {
+        (self.capacity() / 20).max(32).min(self.capacity() / 2)
+    }
+}
+
+/// A descriptor in use.
+#[derive(Debug)]
+pub struct DescriptorGuard(&'static AtomicUsize);
+
+impl DescriptorGuard {
+    fn new(count: &'static AtomicUsize) -> DescriptorGuard {
+        count.fetch_add(1, Relaxed);
+        DescriptorGuard(count)
+    }
+}
+
+impl Drop for DescriptorGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_may_use_what_backends_do_not_but_never_the_reserve() {
+        static DESCRIPTORS: Descriptors = Descriptors::new(1000);
+        assert_eq!(DESCRIPTORS.set_capacity(20_000), 18_000);
+        DESCRIPTORS.set_capacity(1000);
+        let mut backends: Vec<_> = (0..100).map_while(|_| DESCRIPTORS.try_backend()).collect();
+        let clients: Vec<_> = (0..2000).map_while(|_| DESCRIPTORS.try_client(5000)).collect();
+        assert_eq!((backends.len(), clients.len()), (100, 850), "50 are the reserve");
+        backends.extend((0..100).map_while(|_| DESCRIPTORS.try_backend()));
+        assert_eq!(backends.len(), 125, "half of the reserve is for backends");
+        assert!(DESCRIPTORS.try_client(64).is_some(), "administration");
+        drop((backends, clients));
+        assert_eq!(DESCRIPTORS.used(), 0);
+    }
+}

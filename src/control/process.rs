@@ -21,7 +21,7 @@ use crate::{
     server::{
         Gateway,
         internal_gateway::internal_gateway,
-        listeners::{BindError, Listeners, unlink_sockets, update},
+        listeners::{BindError, Listeners, retire, update},
         run::{self, Served},
     },
     stages::custom::StageRegistry,
@@ -201,7 +201,7 @@ fn apply_fn(
         }
         gateway.replace_plan(plan);
         for (sockets, bound) in [(&listeners, bound), (&admin, bound_admin)] {
-            unlink_sockets(&sockets.send_replace(bound.clone()), &bound);
+            retire(&sockets.send_replace(bound.clone()), &bound);
         }
         Ok(())
     })

@@ -119,7 +119,7 @@ error_codes! {
     IdentityInvalidCredentials = "identity.invalid_credentials", Client, 401, 401, "Invalid credentials";
     /// The keys of the issuer cannot be fetched, so its tokens cannot be verified.
     IdentityProviderUnavailable = "identity.provider_unavailable", Gateway, 503, 401, "Identity provider unavailable";
-    IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many pending password checks";
+    IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many pending password or signature checks";
     /// The request has `only-if-cached`, and no stored response matches.
     CacheOnlyIfCached = "cache.only_if_cached", Client, 504, 504, "Not in the cache";
     ClientClosed = "client.closed", Client, 499, 499, "Client closed the connection";
@@ -127,6 +127,8 @@ error_codes! {
     ClientReadTimeout = "client.read_timeout", Client, 408, 408, "Response not accepted in time";
     /// The HTTP/2 streams of the client's address, across its connections; the stream is refused.
     ClientStreamLimit = "client.stream_limit", Client, 503, 503, "Too many concurrent streams from this client";
+    /// The client certificate of an open connection has expired.
+    ClientCertificateExpired = "client.certificate_expired", Client, 421, 421, "Client certificate expired";
     ClientConnectionLimit = "client.connection_limit", Client, 503, 503, "Too many connections from this client";
     GatewayConnectionLimit = "gateway.connection_limit", Gateway, 503, 503, "Too many connections";
     BackendNoEndpoint = "backend.no_endpoint", Backend, 503, 404, "No available endpoint";

@@ -22,7 +22,7 @@ use crate::net::tls::{client::ClientTls, server::ServerTls};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
 pub use endpoint::Endpoint;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
 
 /// A whole configuration.
@@ -32,6 +32,8 @@ pub struct Blueprint {
     pub ocelot: bool,
     pub listeners: Vec<Listener>,
     pub administration: Address,
+    /// Names of the administration address, in addition to those of the machine.
+    pub administration_hosts: Vec<String>,
     /// How names are resolved.
     pub dns: DnsSettings,
     pub limits: Limits,
@@ -73,13 +75,25 @@ pub struct Listener<Tls = Arc<ServerTls>> {
     pub hsts: Option<Box<str>>,
     /// The https port to which every request is redirected.
     pub redirect: Option<u16>,
+    /// Set when the listener is removed or its security settings change: open connections end with their next response.
+    pub outdated: Arc<AtomicBool>,
 }
 
 impl<Tls> Listener<Tls> {
     /// A plain HTTP listener.
     pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> Self {
         let (name, address) = (name.into(), address.into());
-        Listener { name, address, mode: None, proxy: None, span: None, tls: None, hsts: None, redirect: None }
+        Listener {
+            name,
+            address,
+            mode: None,
+            proxy: None,
+            span: None,
+            tls: None,
+            hsts: None,
+            redirect: None,
+            outdated: Arc::default(),
+        }
     }
 
     /// The same listener with other TLS.
@@ -94,6 +108,7 @@ impl<Tls> Listener<Tls> {
             tls,
             hsts: hsts.clone(),
             redirect: *redirect,
+            outdated: Arc::default(),
         }
     }
 }

@@ -44,6 +44,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         ocelot: blueprint.ocelot,
         limits: blueprint.limits.in_process(process_state.connections),
         listeners: listeners::listeners(blueprint, process_state)?,
+        administration_hosts: blueprint.administration_hosts.as_slice().into(),
         expiries: listeners::certificate_expiries(blueprint),
         access_log: blueprint.access_log,
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),

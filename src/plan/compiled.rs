@@ -27,6 +27,8 @@ pub struct Plan {
     pub ocelot: bool,
     pub limits: Limits,
     pub listeners: Box<[ListenerPlan]>,
+    /// Names of the administration address, in addition to those of the machine.
+    pub administration_hosts: Box<[String]>,
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
     pub access_log: bool,
@@ -46,6 +48,17 @@ pub struct Plan {
 
 /// A listener of a plan.
 pub type ListenerPlan = Listener<ListenerTls>;
+
+impl ListenerPlan {
+    /// Whether connections of the other listener may continue under this one.
+    pub fn has_same_policy(&self, other: &ListenerPlan) -> bool {
+        let same_tls = match (&self.tls, &other.tls) {
+            (Some(one), Some(another)) => one.tls_acceptor.has_same_policy(&another.tls_acceptor),
+            (one, another) => one.is_none() && another.is_none(),
+        };
+        same_tls && (&self.name, &self.proxy, self.redirect) == (&other.name, &other.proxy, other.redirect)
+    }
+}
 
 /// TLS on a listener.
 #[derive(Clone, Debug)]

@@ -16,7 +16,10 @@ use crate::{
     plan::ListenerPlan,
     telemetry::Handshake,
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 /// A client connection of a listener.
 #[derive(Debug)]
@@ -81,11 +84,21 @@ impl ConnectionContext {
             return Some(https_redirect(exchange, port));
         }
         let (tls, session) = (self.listener.tls.as_ref()?, self.tls_session.as_ref()?);
+        if session.has_expired() {
+            return Some(Err(certificate_expired()));
+        }
         let (name, _) = host::split_host_port(exchange.request.get_known(KnownHeader::Host)?);
         match tls.tls_acceptor.same_certificate(session.server_name.as_deref(), name) {
             true => None,
             false => Some(Err(misdirected_request(session, name))),
         }
+    }
+
+    /// Whether the connection ends with its next response: the listener changed or is gone, or the client certificate has
+    /// expired.
+    pub fn is_outdated(&self) -> bool {
+        self.listener.outdated.load(Ordering::Relaxed)
+            || self.tls_session.as_ref().is_some_and(TlsSession::has_expired)
     }
 
     /// Adds the HSTS header of the listener.
@@ -106,6 +119,12 @@ fn misdirected_request(session: &TlsSession, host: &[u8]) -> GatewayError {
         String::from_utf8_lossy(host),
     );
     GatewayError::new(ErrorCode::RequestMisdirected, detail)
+}
+
+/// A certificate that was valid when the connection began; the client may retry on another connection (RFC 9110 15.5.20).
+fn certificate_expired() -> GatewayError {
+    let detail = "the client certificate of the connection has expired";
+    GatewayError::new(ErrorCode::ClientCertificateExpired, detail)
 }
 
 /// The redirect to https; 308 keeps method and body (RFC 9110 15.4.9).

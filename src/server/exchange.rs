@@ -112,6 +112,7 @@ impl<'c> Context<'c> {
         requested
             && conn.requests_served() < self.plan.limits.requests_per_connection
             && !self.worker.gateway.drain.is_on()
+            && !self.connection.is_outdated()
     }
 
     /// Records the values that routes match on, and the fields of the access log, before stages change them.

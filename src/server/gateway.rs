@@ -1,7 +1,7 @@
 //! State shared by all workers: the current plan, metrics, the access log, connection counts, and the drain signal.
 
 use crate::{
-    base::{budget::Budget, stream_limit::ActiveStreams},
+    base::{budget::Budget, client_prefix::ClientPrefix, stream_limit::ActiveStreams},
     net::descriptors::{self, DescriptorGuard},
     pipeline::error::ErrorCode,
     plan::{Plan, ProcessState},
@@ -131,11 +131,11 @@ impl Drain {
     }
 }
 
-/// The number of client connections, in total and per address.
+/// The number of client connections, in total and per address (of IPv6 per /64).
 #[derive(Debug, Default)]
 pub struct Connections {
     open: AtomicUsize,
-    by_client: Mutex<HashMap<IpAddr, usize>>,
+    by_client: Mutex<HashMap<ClientPrefix, usize>>,
 }
 
 /// The connection limit that was reached.
@@ -184,7 +184,7 @@ impl Connections {
 #[derive(Debug)]
 pub struct ConnectionGuard {
     connections: Arc<Connections>,
-    client: Option<IpAddr>,
+    client: Option<ClientPrefix>,
     _descriptor: DescriptorGuard,
 }
 
@@ -197,12 +197,12 @@ impl ConnectionGuard {
     ) -> Result<(), ConnectionLimitError> {
         if most_of_client < usize::MAX {
             let mut by_client = self.connections.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = by_client.entry(client).or_insert(0);
+            let count = by_client.entry(client.into()).or_insert(0);
             if *count >= most_of_client {
                 return Err(ConnectionLimitError::PerClient);
             }
             *count += 1;
-            self.client = Some(client);
+            self.client = Some(client.into());
         }
         Ok(())
     }

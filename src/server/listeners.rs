@@ -24,7 +24,7 @@ use std::{
     cell::Cell,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::sync::{oneshot, watch};
@@ -72,7 +72,14 @@ pub fn update(old: &[Arc<BoundListener>], plans: &[ListenerPlan]) -> Result<List
     };
     let bound: Listeners = plans.iter().map(bind_or_keep).collect::<Result<_, _>>()?;
     for (bound, plan) in bound.iter().zip(plans) {
-        let before = bound.plan.swap(Arc::new(plan.clone()));
+        let before = bound.plan();
+        let mut plan = plan.clone();
+        match plan.has_same_policy(&before) {
+            true => plan.outdated = before.outdated.clone(),
+            false => before.outdated.store(true, Ordering::Relaxed),
+        }
+        let plan = Arc::new(plan);
+        bound.plan.store(plan.clone());
         if let Some(mode) = plan.mode.filter(|_| before.mode != plan.mode)
             && let Err(error) = bound.socket.set_mode(mode)
         {
@@ -82,10 +89,14 @@ pub fn update(old: &[Arc<BoundListener>], plans: &[ListenerPlan]) -> Result<List
     Ok(bound)
 }
 
-/// Removes the files of Unix domain sockets that are no longer listened on, even if they are still referenced.
-pub fn unlink_sockets(old: &[Arc<BoundListener>], now: &[Arc<BoundListener>]) {
+/// Lets the connections of removed listeners end with their next response, and removes the files of Unix domain sockets
+/// that are no longer listened on, even if they are still referenced.
+pub fn retire(old: &[Arc<BoundListener>], now: &[Arc<BoundListener>]) {
     let stays = |bound: &Arc<BoundListener>| now.iter().any(|other| Arc::ptr_eq(bound, other));
-    old.iter().filter(|bound| !stays(bound)).for_each(|bound| bound.socket.remove());
+    for gone in old.iter().filter(|bound| !stays(bound)) {
+        gone.plan.load().outdated.store(true, Ordering::Relaxed);
+        gone.socket.remove();
+    }
 }
 
 /// Runs the accept loops of a worker: follows the set of listeners until the gateway drains.

@@ -38,7 +38,7 @@ fn the_file_of_a_removed_unix_domain_socket_is_deleted_and_that_of_a_kept_one_is
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     let old = update(&[], &[unix(&one), unix(&two)]).unwrap();
     let new = update(&old, &[unix(&two)]).unwrap();
-    unlink_sockets(&old, &new);
+    retire(&old, &new);
     assert!(!one.exists() && two.exists());
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     gateway::Gateway,
-    listeners::{BoundListener, Listeners, accept_all, unlink_sockets, wait_drained},
+    listeners::{BoundListener, Listeners, accept_all, retire, wait_drained},
     worker::Worker,
 };
 pub use crate::net::pingora::Task;
@@ -43,7 +43,7 @@ pub fn run(
         Box::pin(async move {
             let hurry = stop.await;
             drain(&traffic.gateway, &traffic.listeners, hurry).await;
-            unlink_sockets(&administration.listeners.borrow(), &[]);
+            retire(&administration.listeners.borrow(), &[]);
         }),
     );
 }
@@ -92,7 +92,7 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
 /// Stops accepting. The sockets are closed when their last worker has dropped them.
 fn close_listeners(listeners: &watch::Sender<Listeners>) -> Vec<Weak<BoundListener>> {
     let closing = listeners.send_replace(Arc::from([]));
-    unlink_sockets(&closing, &[]);
+    retire(&closing, &[]);
     closing.iter().map(Arc::downgrade).collect()
 }
 

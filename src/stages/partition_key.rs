@@ -5,6 +5,7 @@
 
 use super::feature::CompileContext;
 use crate::{
+    base::client_prefix::ClientPrefix,
     config::{Span, Spanned, codes},
     pipeline::exchange::Exchange,
 };
@@ -159,7 +160,7 @@ pub fn client_id<'r>(exchange: &'r Exchange, header: &str) -> Option<&'r [u8]> {
 }
 
 fn add_address(hasher: &mut KeyHasher, address: IpAddr) {
-    match address.to_canonical() {
+    match ClientPrefix::from(address).address() {
         IpAddr::V4(v4) => hasher.add(&v4.octets()),
         IpAddr::V6(v6) => hasher.add(&v6.octets()[..8]),
     }

@@ -2,7 +2,7 @@
 
 use super::feature::{BuildContext, StageConfig};
 use crate::{
-    base::weak_map::WeakMap,
+    base::{client_prefix::ClientPrefix, weak_map::WeakMap},
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
@@ -11,7 +11,6 @@ use crate::{
     },
 };
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,9 +20,9 @@ use std::{
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "websocket-limit";
 
-/// The number of open WebSocket connections by client address.
+/// The number of open WebSocket connections by client address, of IPv6 by /64.
 #[derive(Debug, Default)]
-pub struct OpenWebSockets(WeakMap<IpAddr, AtomicU64>);
+pub struct OpenWebSockets(WeakMap<ClientPrefix, AtomicU64>);
 
 /// The largest number of open WebSocket connections per client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ impl WebSocketLimit {
     }
 
     fn try_acquire(&self, exchange: &mut Exchange) -> Step {
-        let count = self.open.0.get_or_insert_with(exchange.client.ip, AtomicU64::default);
+        let count = self.open.0.get_or_insert_with(exchange.client.ip.into(), AtomicU64::default);
         let grown = |n: u64| (n < self.max_per_client).then_some(n + 1);
         if exchange.is_dry_run {
             return Step::Next;
@@ -117,5 +116,14 @@ mod tests {
         assert!(matches!(stage.on_request(&mut plain), Step::Next));
         first.response.guards.clear();
         assert!(matches!(stage.on_request(&mut opening("10.0.0.1:4")), Step::Next));
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_subscriber_share_a_limit() {
+        let stage = WebSocketLimit::new(1, &Arc::default());
+        let mut first = opening("[2001:db8::1]:1");
+        assert!(matches!(stage.on_request(&mut first), Step::Next));
+        assert!(matches!(stage.on_request(&mut opening("[2001:db8::2]:1")), Step::Fail(_)));
+        assert!(matches!(stage.on_request(&mut opening("[2001:db8:0:1::1]:1")), Step::Next));
     }
 }

@@ -1,7 +1,7 @@
 //! The cache pages: `GET /cache` lists entries, `POST /cache/purge` removes them. Only on a local address, because clients
 //! are not authenticated there.
 
-use super::{context::AdminContext, error::AdminError, page::json};
+use super::{context::AdminContext, error::AdminError, host, page::json};
 use crate::{
     base::percent::percent_decoded,
     pipeline::internal::Response,
@@ -13,7 +13,6 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, StatusCode, Uri, header};
-use std::net::IpAddr;
 
 /// Maximum number of entries in one response.
 const MAX_LISTED: usize = 100;
@@ -38,7 +37,7 @@ async fn list(
     uri: Uri,
     fields: HeaderMap,
 ) -> Result<Response, AdminError> {
-    let selector = selector(&uri, &fields)?.unwrap_or(Purge::All);
+    let selector = selector(&uri, &fields, &context)?.unwrap_or(Purge::All);
     Ok(list_entries(&context.gateway()?.shared_state.stage_state.cache, &selector))
 }
 
@@ -47,14 +46,14 @@ async fn purge(
     uri: Uri,
     fields: HeaderMap,
 ) -> Result<Response, AdminError> {
-    let selector = selector(&uri, &fields)?.ok_or_else(|| bad_query(USAGE_ONE_SELECTOR))?;
+    let selector = selector(&uri, &fields, &context)?.ok_or_else(|| bad_query(USAGE_ONE_SELECTOR))?;
     let purged = context.gateway()?.shared_state.stage_state.cache.purge(&selector);
     Ok(json(&serde_json::json!({ "purged": purged })))
 }
 
 /// The selector in the query, if the request cannot come from a web page of another site.
-fn selector(uri: &Uri, fields: &HeaderMap) -> Result<Option<Purge>, AdminError> {
-    if !is_cross_site_safe(fields) {
+fn selector(uri: &Uri, fields: &HeaderMap, context: &AdminContext) -> Result<Option<Purge>, AdminError> {
+    if !is_cross_site_safe(fields, context) {
         let detail = "requests of web pages are rejected: Host must be a loopback address, and Origin absent";
         return Err(AdminError::new(StatusCode::FORBIDDEN, "admin.origin", detail));
     }
@@ -67,16 +66,8 @@ fn bad_query(detail: &'static str) -> AdminError {
 
 /// A page in a local browser can send requests here, but it can neither hide its origin nor use this address as its own
 /// (RFC 6454; DNS rebinding).
-fn is_cross_site_safe(fields: &HeaderMap) -> bool {
-    let host = fields.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let bare = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-        .map_or(host, |(name, _)| name);
-    let bare = bare.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback =
-        bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    is_loopback
+fn is_cross_site_safe(fields: &HeaderMap, context: &AdminContext) -> bool {
+    host::host(fields).is_some_and(|host| host::is_accepted(host, context))
         && !fields.contains_key(header::ORIGIN)
         && fields.get("sec-fetch-site").is_none_or(|site| site == "none")
 }

@@ -9,6 +9,7 @@
 mod cache;
 mod context;
 mod error;
+mod host;
 mod page;
 
 pub use context::AdminContext;
@@ -18,6 +19,7 @@ use axum::{
     Router,
     extract::State,
     handler::Handler,
+    middleware,
     routing::{MethodRouter, get},
 };
 use error::AdminError;
@@ -37,7 +39,11 @@ pub fn router(context: AdminContext) -> Router {
     if context.is_local {
         router = router.route("/clusters", read_only(clusters)).merge(cache::router());
     }
-    router.fallback(not_found).with_state(context)
+    router = router.fallback(not_found);
+    if context.is_local {
+        router = router.layer(middleware::from_fn_with_state(context.clone(), host::check_host));
+    }
+    router.with_state(context)
 }
 
 /// The pages of an address; a local one has more.

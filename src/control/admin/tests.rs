@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 /// A cluster of two endpoints; the health check of the first one failed.
 fn plan(state: &ProcessState) -> Plan {
-    let text = r#"{ "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "shop" }],
+    let text = r#"{ "Administration": { "AllowedHosts": ["admin.test"] }, "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "shop" }],
         "Clusters": { "shop": { "DownstreamScheme": "http",
             "Endpoints": [{ "Host": "127.0.0.1", "Port": 1 }, { "Host": "127.0.0.1", "Port": 2, "Weight": 3 }],
             "LoadBalancerOptions": { "Type": "LeastConnection" }, "HealthCheckOptions": { "Active": {} } } } }"#;
@@ -109,6 +109,21 @@ fn clusters_show_the_state_of_their_endpoints() {
     assert_eq!(shop["endpoints"][0], first);
     let second = &shop["endpoints"][1];
     assert_eq!((&second["health"], &second["weight"]), (&"unknown".into(), &3.into()));
+}
+
+#[test]
+fn a_web_page_cannot_read_a_local_address_by_a_name_of_its_own() {
+    let pages = Pages::new(true);
+    let status = |host: &str| pages.request("GET", "/clusters", &[("Host", host)]).0;
+    for host in ["localhost:8081", "LOCALHOST", "127.0.0.1:8081", "127.9.9.9", "[::1]:8081", "admin.test:1"] {
+        assert_eq!(status(host), 200, "{host}");
+    }
+    for host in ["evil.example", "evil.example:8081", "localhost.evil.example", "192.0.2.1:8081", ""] {
+        assert_eq!(status(host), 403, "{host}");
+    }
+    let (_, _, _, body) = pages.request("GET", "/metrics", &[("Host", "evil.example")]);
+    assert!(body.contains("admin.host"), "{body}");
+    assert_eq!(Pages::new(false).request("GET", "/ready", &[("Host", "gw.monitoring.svc")]).0, 200);
 }
 
 #[test]

@@ -82,6 +82,11 @@ pub fn certificate_info(der: &[u8]) -> Option<CertificateInfo> {
     Some(info)
 }
 
+/// The first second, as Unix time, in which a certificate is not valid any more; 0 when it cannot be parsed.
+pub(super) fn expiry(der: &[u8]) -> i64 {
+    X509Certificate::from_der(der).map_or(0, |(_, parsed)| parsed.validity().not_after.timestamp() + 1)
+}
+
 /// The certificate presented by a client, parsed once per connection; `forward`: its header value is sent to backends.
 pub(super) fn client_certificate(der: &[u8], forward: bool) -> ClientCertificate {
     let thumbprint = general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(der));

@@ -8,6 +8,7 @@
 pub mod alpn;
 pub mod certificate;
 pub mod client;
+mod client_session;
 mod crypto;
 pub mod server;
 pub mod sni;

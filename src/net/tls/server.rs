@@ -3,12 +3,17 @@
 use super::{
     super::io::Stream,
     certificate::{CertifiedKeyPem, KeyPairError, client_certificate},
+    client_session::ClientSession,
     crypto::provider,
     sni::SniTable,
     trust::parse_authorities,
 };
 use crate::pipeline::client_certificate::ClientCertificate;
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio_rustls::{
     TlsAcceptor as RustlsAcceptor,
     rustls::{
@@ -54,6 +59,8 @@ pub struct ClientAuth {
     pub required: bool,
     /// Send the client certificate to backends.
     pub forward_certificate: bool,
+    /// Reject requests of open connections once the certificate has expired.
+    pub checks_open_connections: bool,
 }
 
 /// The keys of session tickets. Kept across reloads and shared by all workers, so that sessions can be resumed there. A
@@ -79,9 +86,10 @@ impl fmt::Debug for TicketKeys {
 pub struct TlsAcceptor {
     acceptor: RustlsAcceptor,
     resolver: Arc<CertificateResolver>,
-    handshake_timeout: Duration,
-    forward_certificate: bool,
-    _tickets: Arc<TicketKeys>,
+    settings: ServerTls,
+    /// Verifies client certificates, if they are requested.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    tickets: Arc<TicketKeys>,
 }
 
 impl fmt::Debug for TlsAcceptor {
@@ -114,6 +122,15 @@ pub struct TlsSession {
     pub server_name: Option<Box<str>>,
     pub resumed: bool,
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// The time from which requests are rejected, because the certificate has expired.
+    pub certificate_expires_at: Option<Instant>,
+}
+
+impl TlsSession {
+    /// Whether requests are rejected now, because the client certificate has expired.
+    pub fn has_expired(&self) -> bool {
+        self.certificate_expires_at.is_some_and(|expires_at| Instant::now() >= expires_at)
+    }
 }
 
 /// Why a handshake failed.
@@ -127,26 +144,35 @@ impl ServerTls {
     /// Builds the acceptor; an error names what is invalid.
     pub fn compile(&self, tickets: Arc<TicketKeys>) -> Result<TlsAcceptor, String> {
         let resolver = Arc::new(self.resolver()?);
+        let (verifier, tickets_of_all) = (self.verifier()?, tickets.0.clone());
+        let no_client_auth = WebPkiClientVerifier::no_client_auth;
+        let config = self.server_config(
+            verifier.clone().unwrap_or_else(no_client_auth),
+            resolver.clone(),
+            tickets_of_all,
+        )?;
+        let acceptor = RustlsAcceptor::from(Arc::new(config));
+        Ok(TlsAcceptor { acceptor, resolver, settings: self.clone(), verifier, tickets })
+    }
+
+    fn server_config(
+        &self,
+        verifier: Arc<dyn ClientCertVerifier>,
+        resolver: Arc<CertificateResolver>,
+        ticketer: Option<Arc<dyn ProducesTickets>>,
+    ) -> Result<ServerConfig, String> {
         let versions: &[_] = if self.tls13_only { &[&TLS13] } else { &[&TLS13, &TLS12] };
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .map_err(|error| error.to_string())?
-            .with_client_cert_verifier(self.verifier()?)
-            .with_cert_resolver(resolver.clone());
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(resolver);
         config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        if let Some(ticketer) = &tickets.0 {
-            config.ticketer = ticketer.clone();
+        if let Some(ticketer) = ticketer {
+            config.ticketer = ticketer;
         }
-        let acceptor = RustlsAcceptor::from(Arc::new(config));
-        let forward = self.client_auth.as_ref().is_some_and(|client_auth| client_auth.forward_certificate);
-        Ok(TlsAcceptor {
-            acceptor,
-            resolver,
-            handshake_timeout: self.handshake,
-            forward_certificate: forward,
-            _tickets: tickets,
-        })
+        Ok(config)
     }
 
     fn resolver(&self) -> Result<CertificateResolver, String> {
@@ -165,12 +191,22 @@ impl ServerTls {
         })
     }
 
-    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, String> {
-        let Some(client_auth) = &self.client_auth else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+    fn verifier(&self) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
+        let Some(client_auth) = &self.client_auth else { return Ok(None) };
         let roots = Arc::new(parse_authorities(&client_auth.authorities)?);
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
         let builder = if client_auth.required { builder } else { builder.allow_unauthenticated() };
-        builder.build().map_err(|error| error.to_string())
+        builder.build().map(Some).map_err(|error| error.to_string())
+    }
+
+    /// Whether a connection under these settings is as good under the other ones: everything but the certificates
+    /// themselves.
+    fn has_same_policy(&self, other: &ServerTls) -> bool {
+        let names = |tls: &ServerTls| {
+            tls.certificates.iter().map(|shown| shown.server_names.clone()).collect::<Vec<_>>()
+        };
+        (self.tls13_only, &self.client_auth) == (other.tls13_only, &other.client_auth)
+            && names(self) == names(other)
     }
 }
 
@@ -180,19 +216,46 @@ impl TlsAcceptor {
         let Some(stream) = io.into_plain() else {
             return Err(HandshakeError::Failed(io::ErrorKind::InvalidInput.into()));
         };
-        let stream = match tokio::time::timeout(self.handshake_timeout, self.acceptor.accept(stream)).await {
+        let client = self.client_session();
+        let acceptor = match &client {
+            Some(client) => self.acceptor_for(client.clone()).map_err(HandshakeError::Failed)?,
+            None => self.acceptor.clone(),
+        };
+        let stream = match tokio::time::timeout(self.settings.handshake, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(HandshakeError::Failed(error)),
             Err(_) => return Err(HandshakeError::Timeout),
         };
         let tls = stream.get_ref().1;
-        let leaf = tls.peer_certificates().and_then(<[_]>::first);
+        let shown = tls.peer_certificates().and_then(<[_]>::first);
+        let auth = self.settings.client_auth.as_ref();
+        let (forwards, checks) =
+            auth.map_or((false, false), |auth| (auth.forward_certificate, auth.checks_open_connections));
+        let remaining = client.filter(|_| shown.is_some() && checks).and_then(|c| c.remaining_seconds());
         let session = TlsSession {
             server_name: tls.server_name().map(Into::into),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
-            certificate: leaf.map(|der| Arc::new(client_certificate(der, self.forward_certificate))),
+            certificate: shown.map(|der| Arc::new(client_certificate(der, forwards))),
+            certificate_expires_at: remaining
+                .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds))),
         };
         Ok((Stream::tls(stream.into()), session))
+    }
+
+    fn client_session(&self) -> Option<Arc<ClientSession>> {
+        let verifier = self.verifier.clone()?;
+        Some(Arc::new(ClientSession::new(verifier, self.tickets.0.clone())))
+    }
+
+    /// An acceptor for one connection: its tickets depend on its certificate.
+    fn acceptor_for(&self, client: Arc<ClientSession>) -> io::Result<RustlsAcceptor> {
+        let config = self.settings.server_config(client.clone(), self.resolver.clone(), Some(client));
+        Ok(RustlsAcceptor::from(Arc::new(config.map_err(io::Error::other)?)))
+    }
+
+    /// Whether a connection of the other acceptor may go on under this one.
+    pub fn has_same_policy(&self, other: &TlsAcceptor) -> bool {
+        self.settings.has_same_policy(&other.settings)
     }
 
     /// Whether a client that sent this SNI would have received the same certificate for `host` (a `Host` field without its

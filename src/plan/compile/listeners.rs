@@ -54,6 +54,13 @@ pub fn listeners(
     (listeners, admin)
 }
 
+/// The names in `Administration.AllowedHosts`.
+pub fn administration_hosts(document: &Document) -> Vec<String> {
+    let section = document.administration.as_ref();
+    let names = section.map_or(&[][..], |section| items(&section.allowed_hosts));
+    names.iter().map(|name| name.value.clone()).collect()
+}
+
 /// The names by which routes may refer to listeners.
 pub fn names(document: &Document) -> Vec<String> {
     let documents = items(&document.listeners);
@@ -255,7 +262,13 @@ impl<'r> ListenerCompiler<'r, '_> {
         }
         let required = !mode.is_some_and(|mode| mode.trim().eq_ignore_ascii_case("Optional"));
         let forward = document.forward.as_ref().is_some_and(|forward| forward.value);
-        Some(ClientAuth { authorities: pem.into(), required, forward_certificate: forward })
+        let checks_open_connections = document.check_open_connections.as_ref().is_none_or(|check| check.value);
+        Some(ClientAuth {
+            authorities: pem.into(),
+            required,
+            forward_certificate: forward,
+            checks_open_connections,
+        })
     }
 
     fn protocols(&mut self, tls: &ListenerTlsDocument) -> Vec<String> {

@@ -110,6 +110,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         ocelot: scope.ocelot,
         listeners,
         administration,
+        administration_hosts: listeners::administration_hosts(document),
         dns: dns::dns(document.dns.as_ref(), diagnostics),
         limits: limits::limits(written_limits, scope.ocelot, diagnostics),
         stages,

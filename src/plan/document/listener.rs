@@ -84,6 +84,8 @@ pub struct ClientCertificatesDocument {
     pub mode: Setting<String>,
     /// A PEM file with the certificate authorities that client certificates must be issued by. Required.
     pub ca_file: Setting<String>,
+    /// Whether requests of an open connection are rejected once its certificate has expired. Default: true.
+    pub check_open_connections: Setting<bool>,
     /// Whether the verified certificate is sent to backends in `Client-Cert` (RFC 9440). `Client-Cert`,
     /// `Client-Cert-Chain` and `X-Client-Certificate` fields sent by clients are always removed. Default: false.
     pub forward: Setting<bool>,

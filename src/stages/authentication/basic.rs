@@ -1,13 +1,15 @@
 //! `Basic`: name and password (RFC 7617). Password hashes are slow by design: they are verified on background threads, a
-//! few in parallel, and verified pairs are cached.
+//! few in parallel, and verified pairs are cached. Wrong passwords are slowed by client address.
 
 use super::{
     credential_location::Credential,
+    failures::Failures,
     outcome::AuthOutcome,
     settings::{BasicSettings, CredentialLocations, User},
+    verification_pool::VerificationPool,
 };
 use crate::{
-    net::background::BackgroundRuntime,
+    base::client_prefix::ClientPrefix,
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
@@ -27,14 +29,9 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
-use tokio::sync::{Semaphore, oneshot};
 
 /// Verified pairs that one scheme caches.
 const MAX_CACHED_PAIRS: u64 = 10_000;
-/// Hashes that are verified in parallel.
-const MAX_PARALLEL_HASHES: usize = 2;
-/// Requests that wait for the verification of a hash, including those in progress.
-const MAX_QUEUED: usize = 64;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -52,18 +49,17 @@ pub struct Basic {
     /// Keyed by a salted hash of the whole pair: no password is stored.
     verified_cache: Cache<[u8; 32], Arc<Identity>>,
     salt: [u64; 4],
-    hash_permits: Arc<Semaphore>,
-    queued: Arc<Semaphore>,
-    background: BackgroundRuntime,
+    failures: Failures,
+    pool: Arc<VerificationPool>,
 }
 
 impl Basic {
-    /// Password hashes are verified on `background`, because each takes tens of milliseconds.
-    pub fn new(name: &str, settings: BasicSettings, background: BackgroundRuntime) -> Basic {
+    /// Password hashes are verified in `pool`, because each takes tens of milliseconds.
+    pub fn new(name: &str, settings: BasicSettings, pool: Arc<VerificationPool>) -> Basic {
         let dummy_user = settings.users.first().cloned();
         let random = RandomState::new();
         Basic {
-            locations: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
+            locations: CredentialLocations { header: "Authorization".into(), ..CredentialLocations::default() },
             scheme: name.into(),
             users: settings.users.into_iter().map(|user| (user.name.clone(), user)).collect(),
             dummy_user,
@@ -72,9 +68,8 @@ impl Basic {
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             salt: [1, 2, 3, 4].map(|n: u64| random.hash_one(n)),
-            hash_permits: Arc::new(Semaphore::new(MAX_PARALLEL_HASHES)),
-            queued: Arc::new(Semaphore::new(MAX_QUEUED)),
-            background,
+            failures: Failures::new(settings.max_failure_delay),
+            pool,
         }
     }
 
@@ -105,7 +100,8 @@ impl Basic {
                 .verify(&name, &password)
                 .map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated);
         }
-        AuthOutcome::Pending(Box::pin(self.clone().verify_in_background(key, name, password)))
+        let client = exchange.client.ip.into();
+        AuthOutcome::Pending(Box::pin(self.clone().verify_in_pool(key, client, name, password)))
     }
 
     fn key(&self, pair: &[u8]) -> [u8; 32] {
@@ -116,23 +112,21 @@ impl Basic {
     }
 
     /// Verifies on a background thread, unless too many requests wait already.
-    async fn verify_in_background(
+    async fn verify_in_pool(
         self: Arc<Self>,
         key: [u8; 32],
+        client: ClientPrefix,
         name: String,
         password: Vec<u8>,
     ) -> Result<Arc<Identity>, GatewayError> {
-        let Ok(queue_permit) = self.queued.clone().try_acquire_owned() else { return Err(too_many_checks()) };
-        let (sender, receiver) = oneshot::channel();
-        let basic = self.clone();
-        self.background.spawn(async move {
-            let _queue_permit = queue_permit;
-            let Ok(_slot) = basic.hash_permits.clone().acquire_owned().await else { return };
-            let result =
-                tokio::task::spawn_blocking(move || basic.verify_unless_cached(key, &name, &password)).await;
-            let _ = sender.send(result.unwrap_or_else(|_| Err(too_many_checks())));
-        });
-        receiver.await.unwrap_or_else(|_| Err(too_many_checks()))
+        let source = self.failures.source(client, &name);
+        let (basic, bytes) = (self.clone(), name.len() + password.len());
+        let job = move || basic.verify_unless_cached(key, &name, &password);
+        let verified = self.pool.run(self.failures.job(&source), bytes, job).await.ok_or_else(too_many_checks)?;
+        if verified.is_err() {
+            tokio::time::sleep(self.failures.record(&source)).await;
+        }
+        verified
     }
 
     /// A request before this one in the queue may have had the same pair.
@@ -217,7 +211,8 @@ mod tests {
     use super::super::testing::{exchange, why};
     use super::*;
     use argon2::password_hash::{PasswordHasher, SaltString};
-    use std::time::Instant;
+    use crate::{net::background::BackgroundRuntime, stages::authentication::state::PASSWORD_LIMITS};
+    use std::time::{Duration, Instant};
 
     fn basic() -> Arc<Basic> {
         let salt = SaltString::encode_b64(b"0123456789abcdef").unwrap();
@@ -234,9 +229,15 @@ mod tests {
         };
         let users = vec![user("ann", bcrypt::hash("secret", 4).unwrap()), user("ben", argon)];
         users.iter().for_each(|user| assert_eq!(check_hash(&user.hash), Ok(())));
+        scheme(users)
+    }
+
+    fn scheme(users: Vec<User>) -> Arc<Basic> {
         let background = BackgroundRuntime::default();
         background.attach(tokio::runtime::Handle::current());
-        Arc::new(Basic::new("staff", BasicSettings { users }, background))
+        let pool = VerificationPool::new(PASSWORD_LIMITS, background);
+        let settings = BasicSettings { users, max_failure_delay: Duration::from_millis(400) };
+        Arc::new(Basic::new("staff", settings, pool))
     }
 
     async fn authenticate(basic: &Arc<Basic>, pair: &str) -> AuthOutcome {
@@ -275,10 +276,8 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_are_verified_off_the_worker_thread() {
-        let basic = basic();
         let slow = User { name: "old".into(), hash: bcrypt::hash("x", 10).unwrap(), claims: Vec::new() };
-        let settings = BasicSettings { users: vec![slow] };
-        let slow = Arc::new(Basic::new("slow", settings, basic.background.clone()));
+        let slow = scheme(vec![slow]);
         let line = format!("Basic {}", BASE64.encode("old:x"));
         let request = exchange("/", &[("Authorization", &line)]);
         let started = Instant::now();
@@ -294,11 +293,89 @@ mod tests {
         );
     }
 
+    /// A request with these credentials from this address.
+    fn login(basic: &Arc<Basic>, address: [u8; 4], pair: &str) -> AuthOutcome {
+        let line = format!("Basic {}", BASE64.encode(pair));
+        let mut request = exchange("/", &[("Authorization", &line)]);
+        request.client.ip = address.into();
+        basic.authenticate(&request)
+    }
+
+    async fn outcome(outcome: AuthOutcome) -> &'static str {
+        match outcome {
+            AuthOutcome::Pending(wait) => {
+                why(wait.await.map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated))
+            }
+            outcome => why(outcome),
+        }
+    }
+
+    /// Starts a flood of wrong passwords that ends with the runtime.
+    fn flood(basic: &Arc<Basic>, connections: usize, address: fn(usize) -> [u8; 4], name: fn(usize) -> String) {
+        for index in 0..connections {
+            let basic = basic.clone();
+            tokio::spawn(async move {
+                for attempt in 0.. {
+                    let pair = format!("{}:wrong{attempt}", name(index));
+                    outcome(login(&basic, address(index), &pair)).await;
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    }
+
+    async fn first_login_during(address: fn(usize) -> [u8; 4], name: fn(usize) -> String) -> &'static str {
+        let basic = scheme(vec![User {
+            name: "ann".into(),
+            hash: bcrypt::hash("secret", 6).unwrap(),
+            claims: Vec::new(),
+        }]);
+        flood(&basic, 500, address, name);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        outcome(login(&basic, [127, 0, 0, 1], "ann:secret")).await
+    }
+
+    #[tokio::test]
+    async fn the_first_login_succeeds_during_a_flood_from_another_address() {
+        let name = |_| "ann".to_owned();
+        assert_eq!(first_login_during(|_| [127, 0, 0, 2], name).await, "authenticated");
+    }
+
+    #[tokio::test]
+    async fn the_first_login_succeeds_during_a_flood_for_another_name_from_the_same_address() {
+        assert_eq!(first_login_during(|_| [127, 0, 0, 1], |_| "eve".to_owned()).await, "authenticated");
+    }
+
     #[tokio::test]
     async fn a_full_queue_rejects_with_retry_after() {
         let basic = basic();
-        let _permits = basic.queued.clone().acquire_many_owned(MAX_QUEUED as u32).await.unwrap();
-        assert_eq!(why(authenticate(&basic, "ann:secret").await), "identity.busy");
+        let mut waiting: Vec<_> =
+            (0..400).map(|n| login(&basic, [10, 0, 0, 1], &format!("ann:wrong{n}"))).collect();
+        let last = waiting.pop().unwrap();
+        // Polled once each, the others fill the queue.
+        for wait in &mut waiting {
+            if let AuthOutcome::Pending(wait) = wait {
+                let _ = futures_util::poll!(wait.as_mut());
+            }
+        }
+        assert_eq!(outcome(last).await, "identity.busy");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_passwords_of_one_address_are_slowed() {
+        let basic = basic();
+        let mut times = Vec::new();
+        for n in 0..12 {
+            let started = tokio::time::Instant::now();
+            let pair = format!("ann:wrong{n}");
+            assert_eq!(outcome(login(&basic, [10, 0, 0, 1], &pair)).await, "identity.invalid_credentials");
+            times.push(started.elapsed().as_millis());
+        }
+        assert!(times[..5].iter().all(|ms| *ms < 50), "{times:?}");
+        assert!(times[11] >= 400, "{times:?}");
+        let started = tokio::time::Instant::now();
+        outcome(login(&basic, [10, 0, 0, 2], "ann:wrong")).await;
+        assert!(started.elapsed().as_millis() < 50, "another address is not slowed");
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub enum Credential<'r> {
 }
 
 impl CredentialLocations {
+    /// The query parameter that is removed before the request is sent to the backend.
+    pub fn removed_parameter(&self) -> Option<&str> {
+        self.query.as_deref().filter(|_| !self.keeps_query)
+    }
+
     /// The credentials: from the header, else the query, else the cookie. `scheme` is a required prefix in
     /// `Authorization` (RFC 9110 11.4) and an optional one in other headers.
     pub fn find<'r>(&self, exchange: &'r Exchange, scheme: &str) -> Credential<'r> {
@@ -97,6 +102,7 @@ mod tests {
         CredentialLocations {
             header: "Authorization".into(),
             query: Some("access_token".into()),
+            keeps_query: false,
             cookie: Some("session".into()),
         }
     }
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn another_header_may_have_credentials_without_a_scheme() {
-        let locations = CredentialLocations { header: "X-Token".into(), query: None, cookie: None };
+        let locations = CredentialLocations { header: "X-Token".into(), ..CredentialLocations::default() };
         let bare = exchange("/", &[("x-token", "abc")]);
         assert_eq!(locations.find(&bare, "Bearer"), Credential::Value(b"abc"));
         let exchange = exchange("/", &[("x-token", "Bearer abc")]);

@@ -257,8 +257,8 @@ async fn discover(settings: &RemoteKeys, fetch: &dyn Fetch) -> Result<(HttpUrl, 
         serde_json::from_slice(&text).map_err(|error| format!("{url} is not JSON: {error}"))?;
     let issuer = document["issuer"].as_str().ok_or_else(|| format!("{url} has no issuer"))?;
     let without_slash = |one: &str| one.trim_end_matches('/').to_owned();
-    if without_slash(issuer) != without_slash(&settings.url.to_string()) {
-        return Err(format!("{url} has another issuer: {issuer}"));
+    if settings.requires_own_issuer && without_slash(issuer) != without_slash(&settings.url.to_string()) {
+        return Err(format!("{url} has another issuer: {issuer}; if it is right, set Issuer"));
     }
     let keys = document["jwks_uri"].as_str().ok_or_else(|| format!("{url} has no jwks_uri"))?;
     let keys = HttpUrl::parse(keys).map_err(|why| format!("the jwks_uri of {url} is not a URL: {why}"))?;

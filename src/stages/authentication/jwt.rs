@@ -1,15 +1,19 @@
 //! `JwtBearer`: signed tokens (RFC 7519), verified once and cached until they expire.
 
 use super::{
+    budget::Budget,
     credential_location::Credential,
+    issuer::IssuerPattern,
     jwks::JwksCache,
-    keys::{KeySet, SignatureCheck},
+    jwt_claims::identity_from_claims,
+    keys::{KeySet, NoKey},
     outcome::AuthOutcome,
     settings::JwtSettings,
     token::{JsonObject, TokenParts},
+    verification_pool::{JobSource, Priority, VerificationPool},
 };
 use crate::{
-    base::clock::Clock,
+    base::{client_prefix::ClientPrefix, clock::Clock},
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
@@ -43,6 +47,8 @@ pub struct Jwt {
     settings: JwtSettings,
     keys: Keys,
     clock: Clock,
+    /// Verifies what exceeds the budget of a worker.
+    pool: Arc<VerificationPool>,
     /// Keyed by the whole token.
     token_cache: Cache<Box<[u8]>, CachedToken>,
 }
@@ -56,14 +62,21 @@ struct CachedToken {
 }
 
 impl Jwt {
-    /// `clock` decides about `exp` and `nbf`; verified tokens are cached until they expire.
-    pub fn new(name: &str, settings: JwtSettings, keys: Keys, clock: Clock) -> Jwt {
+    /// `clock` decides about `exp` and `nbf`; verified tokens are cached until they expire. `pool` verifies the signatures that
+    /// exceed the budget of a worker.
+    pub fn new(
+        name: &str,
+        settings: JwtSettings,
+        keys: Keys,
+        clock: Clock,
+        pool: Arc<VerificationPool>,
+    ) -> Jwt {
         let token_cache = Cache::<Box<[u8]>, CachedToken>::builder()
             .max_capacity(TOKEN_CACHE_BYTES)
             .weigher(|token, cached| cache_weight(token, cached))
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Jwt { name: name.into(), settings, keys, clock, token_cache }
+        Jwt { name: name.into(), settings, keys, clock, pool, token_cache }
     }
 
     fn generation(&self) -> u64 {
@@ -85,39 +98,84 @@ impl Jwt {
         let cached = self.token_cache.get(token).filter(|cached| cached.generation == self.generation());
         match cached {
             Some(cached) if exchange.now < cached.expires_at => AuthOutcome::Authenticated(cached.user),
-            _ => self.verify(token, exchange.now, exchange.is_dry_run),
+            _ => self.verify(token, exchange),
         }
     }
 
-    /// Verifies a token that is not cached. A token with an unknown key waits for a refresh of the keys.
-    fn verify(self: &Arc<Self>, token: &[u8], now: Instant, is_dry_run: bool) -> AuthOutcome {
-        match (self.check(token, now, is_dry_run), &self.keys) {
-            (Ok(user), _) => AuthOutcome::Authenticated(user),
-            (Err(Rejection::Final(cause)), _) => AuthOutcome::Rejected(cause),
-            (Err(Rejection::UnknownKey), Keys::Fixed(_)) => AuthOutcome::Rejected(unknown_key()),
-            (Err(Rejection::UnknownKey), Keys::Remote(provider)) if is_dry_run => {
+    /// Verifies a token that is not cached. A token with an unknown key waits for a refresh of the keys, and one that
+    /// exceeds the budget of the worker for the pool.
+    fn verify(self: &Arc<Self>, token: &[u8], exchange: &Exchange) -> AuthOutcome {
+        let budget = if exchange.is_dry_run { Budget::Unlimited } else { Budget::Worker };
+        let rejection = match self.check(token, exchange.now, budget, exchange.is_dry_run) {
+            Ok(user) => return AuthOutcome::Authenticated(user),
+            Err(rejection) => rejection,
+        };
+        match (rejection, &self.keys) {
+            (Rejection::Final(cause), _) => AuthOutcome::Rejected(cause),
+            (Rejection::UnknownKey, Keys::Fixed(_)) => AuthOutcome::Rejected(unknown_key()),
+            (Rejection::UnknownKey, Keys::Remote(provider)) if exchange.is_dry_run => {
                 AuthOutcome::Rejected(match provider.keys() {
                     Some(_) => unknown_key(),
                     None => provider_unavailable(),
                 })
             }
-            (Err(Rejection::UnknownKey), Keys::Remote(provider)) => {
-                let (jwt, provider, token) = (self.clone(), provider.clone(), token.to_vec());
-                AuthOutcome::Pending(Box::pin(async move {
-                    let refreshed = provider.refresh().await;
-                    match jwt.check(&token, now, false) {
-                        Ok(user) => Ok(user),
-                        Err(Rejection::Final(cause)) => Err(cause),
-                        Err(Rejection::UnknownKey) if refreshed => Err(unknown_key()),
-                        Err(Rejection::UnknownKey) => Err(provider_unavailable()),
-                    }
-                }))
+            (rejection, _) => AuthOutcome::Pending(Box::pin(self.clone().verify_later(
+                token.into(),
+                exchange.client.ip.into(),
+                exchange.now,
+                rejection,
+            ))),
+        }
+    }
+
+    /// Continues after the worker could not decide.
+    async fn verify_later(
+        self: Arc<Self>,
+        token: Arc<[u8]>,
+        client: ClientPrefix,
+        now: Instant,
+        mut rejection: Rejection,
+    ) -> Result<Arc<Identity>, GatewayError> {
+        let mut refreshed = None;
+        loop {
+            let result = match (rejection, refreshed, &self.keys) {
+                (Rejection::Final(cause), _, _) => return Err(cause),
+                (Rejection::OverBudget, _, _) => self.verify_in_pool(&token, client, now).await,
+                (Rejection::UnknownKey, None, Keys::Remote(provider)) => {
+                    refreshed = Some(provider.refresh().await);
+                    self.check(&token, now, Budget::Worker, false)
+                }
+                (Rejection::UnknownKey, Some(false), _) => return Err(provider_unavailable()),
+                (Rejection::UnknownKey, _, _) => return Err(unknown_key()),
+            };
+            match result {
+                Ok(user) => return Ok(user),
+                Err(next) => rejection = next,
             }
         }
     }
 
+    async fn verify_in_pool(
+        self: &Arc<Self>,
+        token: &Arc<[u8]>,
+        client: ClientPrefix,
+        now: Instant,
+    ) -> Result<Arc<Identity>, Rejection> {
+        let (jwt, owned) = (self.clone(), token.clone());
+        let job = move || jwt.check(&owned, now, Budget::Unlimited, false);
+        let source = JobSource { client, name: 0, priority: Priority::High };
+        let verified = self.pool.run(source, token.len(), job).await;
+        verified.unwrap_or_else(|| Err(Rejection::Final(too_many_verifications())))
+    }
+
     /// Checks signature and claims, cheap checks first, and caches a valid token.
-    fn check(&self, token: &[u8], now: Instant, is_dry_run: bool) -> Result<Arc<Identity>, Rejection> {
+    fn check(
+        &self,
+        token: &[u8],
+        now: Instant,
+        budget: Budget,
+        is_dry_run: bool,
+    ) -> Result<Arc<Identity>, Rejection> {
         let parts = TokenParts::split(token).map_err(malformed)?;
         let algorithm = self.check_header(&parts.header)?;
         let claims = parts.claims().map_err(malformed)?;
@@ -128,22 +186,9 @@ impl Jwt {
         // A token of another issuer does not cause a refresh of the keys.
         self.check_issuer(&claims, set.as_deref())?;
         let set = set.ok_or(Rejection::UnknownKey)?;
-        let kid = parts.header.get("kid").and_then(Value::as_str);
-        match set.check(kid, algorithm, parts.message, parts.signature) {
-            SignatureCheck::Valid => {}
-            SignatureCheck::Unknown => return Err(Rejection::UnknownKey),
-            SignatureCheck::Invalid => {
-                return Err(reject(ErrorCode::IdentitySignature, "the token signature is invalid"));
-            }
-            SignatureCheck::Algorithm => {
-                return Err(reject(
-                    ErrorCode::IdentityAlgorithm,
-                    "the algorithm of the token is not allowed for its key",
-                ));
-            }
-        }
         let remaining = self.check_times(&claims)?;
         self.check_audience(&claims)?;
+        self.check_signature(&parts, algorithm, &set, budget)?;
         let user = Arc::new(identity_from_claims(self.name.clone(), &claims));
         let valid_until = now + remaining;
         if !is_dry_run {
@@ -153,6 +198,37 @@ impl Jwt {
             );
         }
         Ok(user)
+    }
+
+    fn check_signature(
+        &self,
+        parts: &TokenParts,
+        algorithm: Algorithm,
+        set: &KeySet,
+        budget: Budget,
+    ) -> Result<(), Rejection> {
+        let kid = parts.header.get("kid").and_then(Value::as_str);
+        let candidates = match set.select(kid, algorithm, self.settings.max_keys_tried) {
+            Ok(candidates) => candidates,
+            Err(NoKey::Unknown) => return Err(Rejection::UnknownKey),
+            Err(NoKey::Algorithm) => {
+                return Err(reject(
+                    ErrorCode::IdentityAlgorithm,
+                    "the algorithm of the token is not allowed for its key",
+                ));
+            }
+        };
+        if !budget.try_spend(candidates.cost()) {
+            return Err(Rejection::OverBudget);
+        }
+        match (candidates.verify(parts.message, parts.signature), candidates.untried) {
+            (true, _) => Ok(()),
+            (false, 0) => Err(reject(ErrorCode::IdentitySignature, "the token signature is invalid")),
+            (false, untried) => Err(reject(
+                ErrorCode::IdentityKey,
+                format!("the token has no `kid`, and {untried} keys beyond MaxKeysTried are not tried"),
+            )),
+        }
     }
 
     /// Checks the header; returns its algorithm if the scheme allows it.
@@ -196,12 +272,16 @@ impl Jwt {
     }
 
     fn check_issuer(&self, claims: &JsonObject, set: Option<&KeySet>) -> Result<(), Rejection> {
-        let expected = self.settings.issuer.as_deref().or_else(|| set?.issuer.as_deref());
-        match expected {
-            Some(expected) if claims.get("iss").and_then(Value::as_str) != Some(expected) => {
-                Err(reject(ErrorCode::IdentityIssuer, "the token has another issuer (`iss`)"))
-            }
-            _ => Ok(()),
+        let issuer = claims.get("iss").and_then(Value::as_str);
+        let has = |pattern: &IssuerPattern| issuer.is_some_and(|issuer| pattern.matches(issuer, claims));
+        let is_accepted = match (self.settings.issuers.as_slice(), set.and_then(|set| set.issuer.as_deref())) {
+            ([], None) => true,
+            ([], discovered) => issuer == discovered,
+            (patterns, _) => patterns.iter().any(has),
+        };
+        match is_accepted {
+            true => Ok(()),
+            false => Err(reject(ErrorCode::IdentityIssuer, "the token has another issuer (`iss`)")),
         }
     }
 
@@ -246,6 +326,8 @@ enum Rejection {
     Final(GatewayError),
     /// No key has its `kid`; a refresh may bring it.
     UnknownKey,
+    /// Verification is too expensive for the worker.
+    OverBudget,
 }
 
 fn reject(why: ErrorCode, detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
@@ -264,6 +346,11 @@ fn unknown_key() -> GatewayError {
     GatewayError::new(ErrorCode::IdentityKey, "no key of the issuer has the `kid` of the token")
 }
 
+fn too_many_verifications() -> GatewayError {
+    GatewayError::new(ErrorCode::IdentityBusy, "too many token signatures wait for verification")
+        .with_details(|details| details.headers.push(("Retry-After".into(), "1".to_owned())))
+}
+
 fn provider_unavailable() -> GatewayError {
     GatewayError::new(
         ErrorCode::IdentityProviderUnavailable,
@@ -277,26 +364,6 @@ fn numeric_date(claims: &JsonObject, name: &str) -> Result<Option<f64>, Rejectio
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = value.as_f64().filter(|n| n.abs() <= MAX_TIMESTAMP);
     seconds.map(Some).ok_or_else(|| malformed("`exp` and `nbf` must be seconds since 1970"))
-}
-
-/// The claims under their own names: one for each item of a list; objects as JSON text.
-fn identity_from_claims(scheme: Arc<str>, claims: &JsonObject) -> Identity {
-    let mut user = Identity::new(scheme);
-    for (name, value) in &claims.0 {
-        match value {
-            Value::Array(all) => all.iter().for_each(|one| add_claim(&mut user, name, one)),
-            one => add_claim(&mut user, name, one),
-        }
-    }
-    user
-}
-
-fn add_claim(user: &mut Identity, name: &str, value: &Value) {
-    match value {
-        Value::String(text) => user.add(name, text),
-        Value::Null => user.add(name, ""),
-        other => user.add(name, &other.to_string()),
-    }
 }
 
 fn cache_weight(token: &[u8], cached: &CachedToken) -> u32 {

@@ -3,7 +3,9 @@
 use super::super::keys::KeyData;
 use super::super::settings::CredentialLocations;
 use super::super::testing::{exchange, why};
+use super::super::verification_pool::PoolLimits;
 use super::*;
+use crate::net::background::BackgroundRuntime;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, crypto};
 use p256::pkcs8::EncodePrivateKey as _;
@@ -59,6 +61,10 @@ fn signed(header: &Value, claims: &str, key: &EncodingKey, algorithm: Algorithm)
     format!("{message}.{signature}")
 }
 
+/// Runs the verifications that exceed the budget of a worker.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap());
+
 struct Scene {
     jwt: Arc<Jwt>,
     clock: Clock,
@@ -66,10 +72,11 @@ struct Scene {
 
 fn settings(algorithms: &[Algorithm]) -> JwtSettings {
     JwtSettings {
-        locations: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
+        locations: CredentialLocations { header: "Authorization".into(), ..CredentialLocations::default() },
         keys: super::super::settings::KeySource::Fixed(Vec::new()),
         algorithms: algorithms.to_vec(),
-        issuer: Some("https://issuer".into()),
+        issuers: vec![IssuerPattern::exact("https://issuer")],
+        max_keys_tried: 3,
         audiences: vec!["api".into()],
         clock_skew: Duration::from_secs(60),
         token_types: Vec::new(),
@@ -80,7 +87,11 @@ impl Scene {
     fn of(settings: JwtSettings, keys: &[KeyData]) -> Scene {
         let clock = Clock::mock();
         let keys = Keys::Fixed(Arc::new(KeySet::new(keys, None, 0)));
-        Scene { jwt: Arc::new(Jwt::new("jwt", settings, keys, clock.clone())), clock }
+        let background = BackgroundRuntime::default();
+        background.attach(RUNTIME.handle().clone());
+        let limits = PoolLimits { max_parallel: 2, max_queued: 64, max_queued_bytes: 1 << 20 };
+        let pool = VerificationPool::new(limits, background);
+        Scene { jwt: Arc::new(Jwt::new("jwt", settings, keys, clock.clone(), pool)), clock }
     }
 
     fn hmac() -> Scene {
@@ -94,7 +105,12 @@ impl Scene {
     fn authenticate(&self, token: &str) -> AuthOutcome {
         let mut request = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
         request.now = self.clock.now();
-        self.jwt.authenticate(&request)
+        match self.jwt.authenticate(&request) {
+            AuthOutcome::Pending(wait) => {
+                RUNTIME.block_on(wait).map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
+            }
+            outcome => outcome,
+        }
     }
 
     fn why(&self, token: &str) -> &'static str {
@@ -394,5 +410,68 @@ fn weak_and_invalid_keys_are_rejected() {
     ] {
         let (good, bad) = KeyData::set(json!({ "keys": [key] }).to_string().as_bytes(), false).unwrap();
         assert_eq!((good.len(), bad.len()), (0, 1), "{key}");
+    }
+}
+
+/// Eight RSA keys and the last one's private key.
+fn rsa_keys() -> (Vec<KeyData>, &'static EncodingKey) {
+    let ours = KeyData::pem(RSA.public.as_bytes()).unwrap().remove(0);
+    let mut keys: Vec<KeyData> = (1..8)
+        .map(|n| KeyData {
+            kid: Some(format!("other-{n}")),
+            material: super::super::keys::Material::Rsa { n: vec![0xff - n; 256], e: vec![1, 0, 1] },
+            algorithm: None,
+        })
+        .collect();
+    keys.push(KeyData { kid: Some("ours".into()), ..ours });
+    (keys, &RSA.private)
+}
+
+#[test]
+fn a_token_without_kid_is_tried_with_three_keys_at_most() {
+    let (keys, private) = rsa_keys();
+    let scene = Scene::of(settings(&[Algorithm::RS256]), &keys);
+    let token = |header: Value| signed(&header, &scene.claims().to_string(), private, Algorithm::RS256);
+    assert_eq!(scene.why(&token(json!({ "alg": "RS256" }))), "identity.key");
+    assert_eq!(scene.why(&token(json!({ "alg": "RS256", "kid": "ours" }))), "authenticated");
+    let all = JwtSettings { max_keys_tried: 8, ..settings(&[Algorithm::RS256]) };
+    let scene = Scene::of(all, &keys);
+    let token = signed(&json!({ "alg": "RS256" }), &scene.claims().to_string(), private, Algorithm::RS256);
+    assert_eq!(scene.why(&token), "authenticated");
+}
+
+#[test]
+fn signatures_beyond_the_budget_of_a_tick_leave_the_worker() {
+    let (mut keys, private) = rsa_keys();
+    let keys = [keys.pop().unwrap()];
+    let scene = Scene::of(settings(&[Algorithm::RS256]), &keys);
+    let outcome = |n: u32| {
+        let claims = json!({ "iss": "https://issuer", "aud": "api", "exp": 4_000_000_000u64, "jti": n });
+        let token = signed(&json!({ "alg": "RS256" }), &claims.to_string(), private, Algorithm::RS256);
+        format!("Bearer {token}x")
+    };
+    let tokens: Vec<String> = (0..100).map(outcome).collect();
+    let results: Vec<&str> = tokens
+        .iter()
+        .map(|token| why(scene.jwt.authenticate(&exchange("/", &[("Authorization", token)]))))
+        .collect();
+    let on_worker = results.iter().filter(|result| **result == "identity.signature").count();
+    assert_eq!(results[0], "identity.signature");
+    assert!(on_worker < 100 && results.contains(&"pending"), "{on_worker} of 100 on the worker");
+}
+
+#[test]
+fn tokens_of_several_issuers_and_of_issuer_patterns_are_accepted() {
+    let issuers = ["https://one", "https://login/{tenantid}/v2.0"].map(|text| IssuerPattern::parse(text).unwrap());
+    let several = JwtSettings { issuers: issuers.into(), ..settings(&[Algorithm::HS256]) };
+    let scene = Scene::of(several, &[KeyData::secret(SECRET).unwrap()]);
+    for (claims, wanted) in [
+        (json!({ "iss": "https://one" }), "authenticated"),
+        (json!({ "iss": "https://login/t1/v2.0", "tid": "t1" }), "authenticated"),
+        (json!({ "iss": "https://login/t1/v2.0", "tid": "t2" }), "identity.issuer"),
+        (json!({ "iss": "https://login/t1/v2.0" }), "identity.issuer"),
+        (json!({ "iss": "https://two" }), "identity.issuer"),
+    ] {
+        assert_eq!(scene.why_changed(json!({}), claims.clone()), wanted, "{claims}");
     }
 }

@@ -1,9 +1,11 @@
 //! Keys for the verification of signatures. The type of a key decides which algorithms are allowed with it; a token only
 //! selects one of them.
 
+use super::verifier::Verifier;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, crypto};
 use serde_json::Value;
+use smallvec::SmallVec;
 use std::fmt;
 
 const HMAC: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
@@ -16,7 +18,7 @@ const RSA: [Algorithm; 6] = [
     Algorithm::PS512,
 ];
 
-/// Most keys of one set: a token without `kid` is tried with each.
+/// Most keys of one set.
 pub const MAX_KEYS: usize = 64;
 
 /// One key as plain data.
@@ -74,6 +76,16 @@ impl Material {
             Material::P256(_) => &[Algorithm::ES256],
             Material::P384(_) => &[Algorithm::ES384],
             Material::Ed25519(_) => &[Algorithm::EdDSA],
+        }
+    }
+
+    fn verifier(&self) -> Verifier {
+        match self {
+            Material::Secret(secret) => Verifier::hmac(secret),
+            Material::Rsa { n, e } => Verifier::rsa(n, e),
+            Material::P256(point) => Verifier::p256(point),
+            Material::P384(point) => Verifier::p384(point),
+            Material::Ed25519(point) => Verifier::ed25519(point),
         }
     }
 
@@ -236,12 +248,15 @@ fn jwk_material(key: &Value, secrets: bool) -> Result<Material, &'static str> {
     }
 }
 
-/// A compiled key.
+/// Keys that a token without `kid` is tried with.
+pub const DEFAULT_MAX_KEYS_TRIED: usize = 3;
+
+/// A key of a set.
 #[derive(Debug)]
 pub struct Key {
     kid: Option<Box<str>>,
     algorithms: Box<[Algorithm]>,
-    decoding: DecodingKey,
+    verifier: Verifier,
 }
 
 impl Key {
@@ -252,12 +267,8 @@ impl Key {
             algorithms: algorithms
                 .filter(|one| data.algorithm.is_none_or(|algorithm| algorithm == *one))
                 .collect(),
-            decoding: data.material.decoding(),
+            verifier: data.material.verifier(),
         }
-    }
-
-    fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
-        crypto::verify(signature, message, &self.decoding, algorithm).unwrap_or(false)
     }
 }
 
@@ -271,16 +282,34 @@ pub struct KeySet {
     pub generation: u64,
 }
 
-/// The result of verifying a signature.
+/// The reason why no key of a set is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureCheck {
-    Valid,
-    /// A key matches, but the signature is invalid.
-    Invalid,
+pub enum NoKey {
     /// No key has that `kid`.
     Unknown,
     /// The matching keys do not allow the algorithm.
     Algorithm,
+}
+
+/// The keys that a token is tried with.
+#[derive(Debug)]
+pub struct Candidates<'s> {
+    keys: SmallVec<[&'s Key; 4]>,
+    algorithm: Algorithm,
+    /// Matching keys beyond the limit.
+    pub untried: usize,
+}
+
+impl Candidates<'_> {
+    /// Cost of trying all of them, in microseconds.
+    pub fn cost(&self) -> u32 {
+        self.keys.iter().fold(0, |sum, key| sum.saturating_add(key.verifier.cost()))
+    }
+
+    /// Whether one of the keys verifies the signature.
+    pub fn verify(&self, message: &[u8], signature: &str) -> bool {
+        self.keys.iter().any(|key| key.verifier.verifies(self.algorithm, message, signature))
+    }
 }
 
 impl KeySet {
@@ -289,27 +318,26 @@ impl KeySet {
         KeySet { keys: data.iter().map(Key::new).collect(), issuer, generation }
     }
 
-    /// Verifies a signature with the keys that have this `kid`; without one on either side, with all of them.
-    pub fn check(
+    /// The keys for this `kid`: those that have it, then those without `kid`; without one in the token, all of them. At
+    /// most `max_tried`.
+    pub fn select(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
-        message: &[u8],
-        signature: &str,
-    ) -> SignatureCheck {
-        let has_kid = |key: &&Key| kid.is_none() || key.kid.is_none() || key.kid.as_deref() == kid;
-        let mut matching = self.keys.iter().filter(has_kid).peekable();
+        max_tried: usize,
+    ) -> Result<Candidates<'_>, NoKey> {
+        let has_kid = |key: &&Key| kid.is_some() && key.kid.as_deref() == kid;
+        let may_match = |key: &&Key| kid.is_none() || key.kid.is_none();
+        let exact = self.keys.iter().filter(has_kid);
+        let mut matching = exact.chain(self.keys.iter().filter(may_match)).peekable();
         if matching.peek().is_none() {
-            return SignatureCheck::Unknown;
+            return Err(NoKey::Unknown);
         }
-        let mut candidates = matching.filter(|key| key.algorithms.contains(&algorithm)).peekable();
-        if candidates.peek().is_none() {
-            return SignatureCheck::Algorithm;
-        }
-        if candidates.any(|key| key.verifies(algorithm, message, signature)) {
-            SignatureCheck::Valid
-        } else {
-            SignatureCheck::Invalid
+        let mut allowed = matching.filter(|key| key.algorithms.contains(&algorithm));
+        let keys: SmallVec<[&Key; 4]> = allowed.by_ref().take(max_tried).collect();
+        match keys.is_empty() {
+            true => Err(NoKey::Algorithm),
+            false => Ok(Candidates { keys, algorithm, untried: allowed.count() }),
         }
     }
 }

@@ -11,10 +11,14 @@
 
 mod api_key;
 mod basic;
+mod budget;
 mod compile;
 mod credential_location;
+mod failures;
+pub mod issuer;
 mod jwks;
 pub mod jwt;
+mod jwt_claims;
 pub mod keys;
 pub mod options;
 mod outcome;
@@ -25,6 +29,8 @@ mod state;
 #[cfg(test)]
 mod testing;
 pub mod token;
+mod verification_pool;
+mod verifier;
 
 pub use basic::check_hash;
 pub use jwks::{Fetch, HttpFetch};
@@ -92,8 +98,8 @@ impl Authentication {
         let schemes = || settings.schemes.iter();
         let challenges = schemes().filter(|_| !settings.ocelot).map(|scheme| challenge(scheme)).collect();
         let query_names = schemes().filter_map(|scheme| match &scheme.kind {
-            SchemeKind::Jwt(jwt) => jwt.locations.query.as_deref(),
-            SchemeKind::ApiKey(keys) => keys.locations.query.as_deref(),
+            SchemeKind::Jwt(jwt) => jwt.locations.removed_parameter(),
+            SchemeKind::ApiKey(keys) => keys.locations.removed_parameter(),
             SchemeKind::Basic(_) | SchemeKind::Certificate => None,
         });
         Authentication(Arc::new(SchemeChain {

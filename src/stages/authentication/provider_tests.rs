@@ -5,6 +5,7 @@ use super::super::{
     jwt::{Jwt, Keys},
     settings::{CredentialLocations, JwtSettings, KeySource},
     testing::{exchange, why},
+    verification_pool::{PoolLimits, VerificationPool},
 };
 use super::*;
 use crate::base::clock::Clock;
@@ -81,6 +82,7 @@ impl Scene {
         let remote = RemoteKeys {
             url: HttpUrl::parse(url).unwrap(),
             use_discovery: discover,
+            requires_own_issuer: true,
             trust: TrustAnchors::System,
             refresh: Duration::from_secs(300),
             min_refresh_interval: Duration::from_secs(2),
@@ -91,16 +93,20 @@ impl Scene {
         let fetch: Arc<dyn Fetch> = mock.clone();
         JwksCache::start(&provider, &background, &fetch);
         let settings = JwtSettings {
-            locations: CredentialLocations { header: "Authorization".into(), query: None, cookie: None },
+            locations: CredentialLocations { header: "Authorization".into(), ..CredentialLocations::default() },
             keys: KeySource::Remote(remote),
             algorithms: vec![Algorithm::EdDSA],
-            issuer: None,
+            issuers: Vec::new(),
+            max_keys_tried: 3,
             audiences: Vec::new(),
             clock_skew: Duration::ZERO,
             token_types: Vec::new(),
         };
         let clock = Clock::mock();
-        let jwt = Arc::new(Jwt::new("jwt", settings, Keys::Remote(provider.clone()), clock.clone()));
+        let limits = PoolLimits { max_parallel: 2, max_queued: 64, max_queued_bytes: 1 << 20 };
+        let pool = VerificationPool::new(limits, background);
+        let keys = Keys::Remote(provider.clone());
+        let jwt = Arc::new(Jwt::new("jwt", settings, keys, clock.clone(), pool));
         Scene { provider, mock, jwt, clock }
     }
 

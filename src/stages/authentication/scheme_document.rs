@@ -40,8 +40,10 @@ pub struct AuthenticationSchemeDocument {
     /// JwtBearer. The accepted signature algorithms: `HS256`, `HS384`, `HS512`, `RS256`, `RS384`, `RS512`, `PS256`,
     /// `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`. Default: all that are safe with the type of the key.
     pub algorithms: List<String>,
-    /// JwtBearer. The required `iss` of tokens. Default: that of the `Authority`, else any.
-    pub issuer: Setting<String>,
+    /// JwtBearer. The accepted values of `iss`: a string or a list. A name in braces is the value of that claim of the
+    /// same token, `{tenantid}` that of `tid`: `https://login.microsoftonline.com/{tenantid}/v2.0`. With it the discovery
+    /// document of the `Authority` may name another issuer. Default: that of the `Authority`, else any.
+    pub issuer: Setting<OneOrMany>,
     /// JwtBearer. The accepted values of `aud`, of which a token must contain one: a string or a list. Default: any.
     pub audience: Setting<OneOrMany>,
     /// JwtBearer. Tolerated difference between the clocks of the issuer and the gateway. 0s to 1h. Default: `1m`; `5m`
@@ -50,13 +52,18 @@ pub struct AuthenticationSchemeDocument {
     /// JwtBearer. The accepted values of `typ`; with this list a token without `typ` is rejected. Default: no `typ`,
     /// `JWT` or `at+jwt`.
     pub token_types: List<String>,
+    /// JwtBearer. The number of keys that a token is tried with, if its `kid` does not select one. 1 to 64. Default: 3.
+    pub max_keys_tried: Setting<i64>,
     /// JwtBearer, ApiKey. The header that carries the credentials: in `Authorization` after `Bearer` or `ApiKey`, in
     /// another header without a prefix. It is sent to the backend. Default: `Authorization`; `X-Api-Key` for ApiKey.
     pub header: Setting<String>,
     /// JwtBearer, ApiKey. The query parameter that carries the credentials if the header is absent; it is removed
     /// before the request is sent to the backend. Default: none.
     pub query_parameter: Setting<String>,
-    /// JwtBearer. The cookie that carries the token if header and query parameter are absent. Default: none.
+    /// JwtBearer, ApiKey. Whether the `QueryParameter` is sent to the backend, too. Default: false.
+    pub keep_query_parameter: Setting<bool>,
+    /// JwtBearer. The cookie that carries the token if header and query parameter are absent; it is sent to the backend.
+    /// Default: none.
     pub cookie: Setting<String>,
     /// ApiKey. A JSON file `{ "Keys": [{ "Sha256": "64 hex digits", "Owner": "name", "Claims": { "scope": "read" } }]
     /// }`; an owner may have several keys. The owner is the claim `sub`. Required.
@@ -64,4 +71,7 @@ pub struct AuthenticationSchemeDocument {
     /// Basic. A JSON file `{ "Users": [{ "Name": "ann", "Hash": "$2b$...", "Claims": {} }] }`, or lines `name:hash` in
     /// the format of htpasswd; hashes are bcrypt or argon2. The name is the claim `sub`. Required.
     pub users_file: Setting<String>,
+    /// Basic. The longest delay of the response to a wrong password, after several from one client address. 0s to 30s;
+    /// `0s`: none. Default: `2s`.
+    pub max_wrong_password_delay: Setting<DurationText>,
 }

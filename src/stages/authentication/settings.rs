@@ -1,6 +1,6 @@
 //! Authentication schemes, resolved: plain data. Equal settings share keys and caches, also from plan to plan.
 
-use super::keys::KeyData;
+use super::{issuer::IssuerPattern, keys::KeyData};
 use crate::{base::url::HttpUrl, net::tls::trust::TrustAnchors};
 use jsonwebtoken::Algorithm;
 use std::{fmt, sync::Arc, time::Duration};
@@ -32,10 +32,12 @@ pub enum SchemeKind {
 }
 
 /// Where credentials are in a request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CredentialLocations {
     pub header: String,
     pub query: Option<String>,
+    /// Whether the query parameter is sent to the backend.
+    pub keeps_query: bool,
     pub cookie: Option<String>,
 }
 
@@ -46,8 +48,10 @@ pub struct JwtSettings {
     pub keys: KeySource,
     /// Allowed signature algorithms; each key allows only those of its type.
     pub algorithms: Vec<Algorithm>,
-    /// `None`: the issuer from discovery, or any.
-    pub issuer: Option<String>,
+    /// Empty: the issuer from discovery, or any.
+    pub issuers: Vec<IssuerPattern>,
+    /// Keys that a token without `kid` is tried with.
+    pub max_keys_tried: usize,
     /// Empty: any.
     pub audiences: Vec<String>,
     pub clock_skew: Duration,
@@ -69,6 +73,8 @@ pub struct RemoteKeys {
     pub url: HttpUrl,
     /// `url` is an OIDC authority; its discovery document contains the URL of the keys.
     pub use_discovery: bool,
+    /// Whether the discovery document must name the authority as its issuer; otherwise the scheme has its own issuers.
+    pub requires_own_issuer: bool,
     pub trust: TrustAnchors,
     /// The interval at which the keys are fetched again.
     pub refresh: Duration,
@@ -95,6 +101,8 @@ pub struct ApiKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BasicSettings {
     pub users: Vec<User>,
+    /// Longest delay of the response to a wrong password.
+    pub max_failure_delay: Duration,
 }
 
 /// One user; the hash is a bcrypt hash or an argon2 PHC string.

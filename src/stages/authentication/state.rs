@@ -8,13 +8,21 @@ use super::{
     keys::KeySet,
     outcome::AuthOutcome,
     settings::{KeySource, RemoteKeys, SchemeConfig, SchemeKind},
+    verification_pool::{PoolLimits, VerificationPool},
 };
 use crate::{
     base::{clock::Clock, weak_map::WeakMap},
     net::background::BackgroundRuntime,
     pipeline::exchange::Exchange,
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// Signatures are quick: a queue of a thousand takes less than a second.
+const SIGNATURE_LIMITS: PoolLimits =
+    PoolLimits { max_parallel: 2, max_queued: 1024, max_queued_bytes: 8 << 20 };
+/// Password hashes are slow by design.
+pub(super) const PASSWORD_LIMITS: PoolLimits =
+    PoolLimits { max_parallel: 2, max_queued: 256, max_queued_bytes: 1 << 20 };
 
 /// A compiled scheme.
 #[derive(Debug)]
@@ -48,6 +56,14 @@ pub struct AuthState {
     schemes: WeakMap<Arc<SchemeConfig>, Scheme>,
     providers: WeakMap<RemoteKeys, JwksCache>,
     fetch: Arc<dyn Fetch>,
+    pools: OnceLock<Pools>,
+}
+
+/// Verification off the workers, shared by all schemes.
+#[derive(Debug)]
+struct Pools {
+    signatures: Arc<VerificationPool>,
+    passwords: Arc<VerificationPool>,
 }
 
 impl Default for AuthState {
@@ -59,7 +75,7 @@ impl Default for AuthState {
 impl AuthState {
     /// State with another transport for the keys of providers.
     pub fn new(fetch: Arc<dyn Fetch>) -> AuthState {
-        AuthState { schemes: WeakMap::default(), providers: WeakMap::default(), fetch }
+        AuthState { schemes: WeakMap::default(), providers: WeakMap::default(), fetch, pools: OnceLock::new() }
     }
 
     /// The scheme with these settings, created on first use.
@@ -69,17 +85,22 @@ impl AuthState {
         background: &BackgroundRuntime,
         clock: &Clock,
     ) -> Arc<Scheme> {
+        let pools = self.pools.get_or_init(|| Pools {
+            signatures: VerificationPool::new(SIGNATURE_LIMITS, background.clone()),
+            passwords: VerificationPool::new(PASSWORD_LIMITS, background.clone()),
+        });
         self.schemes.get_or_insert_with(settings.clone(), || match &settings.kind {
             SchemeKind::Jwt(jwt) => {
                 let keys = match &jwt.keys {
                     KeySource::Fixed(keys) => Keys::Fixed(Arc::new(KeySet::new(keys, None, 0))),
                     KeySource::Remote(remote) => Keys::Remote(self.provider(remote, background)),
                 };
-                Scheme::Jwt(Arc::new(Jwt::new(&settings.name, (**jwt).clone(), keys, clock.clone())))
+                let pool = pools.signatures.clone();
+                Scheme::Jwt(Arc::new(Jwt::new(&settings.name, (**jwt).clone(), keys, clock.clone(), pool)))
             }
             SchemeKind::ApiKey(keys) => Scheme::ApiKey(ApiKeys::new(&settings.name, keys.clone())),
             SchemeKind::Basic(basic) => {
-                Scheme::Basic(Arc::new(Basic::new(&settings.name, basic.clone(), background.clone())))
+                Scheme::Basic(Arc::new(Basic::new(&settings.name, basic.clone(), pools.passwords.clone())))
             }
             SchemeKind::Certificate => Scheme::Certificate(settings.name.as_str().into()),
         })

@@ -14,7 +14,7 @@ use std::time::Duration;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 fn locations(header: &str, query: &str) -> CredentialLocations {
-    CredentialLocations { header: header.into(), query: Some(query.into()), cookie: None }
+    CredentialLocations { header: header.into(), query: Some(query.into()), ..CredentialLocations::default() }
 }
 
 fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
@@ -22,7 +22,8 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
         locations: locations("Authorization", "access_token"),
         keys: KeySource::Fixed(vec![KeyData::secret(secret).unwrap()]),
         algorithms: vec![Algorithm::HS256],
-        issuer: None,
+        issuers: Vec::new(),
+        max_keys_tried: 3,
         audiences: Vec::new(),
         clock_skew: Duration::ZERO,
         token_types: Vec::new(),
@@ -40,7 +41,7 @@ fn basic() -> Arc<SchemeConfig> {
     let user = User { name: "ann".into(), hash: bcrypt::hash("pw", 4).unwrap(), claims: Vec::new() };
     Arc::new(SchemeConfig {
         name: "staff".into(),
-        kind: SchemeKind::Basic(BasicSettings { users: vec![user] }),
+        kind: SchemeKind::Basic(BasicSettings { users: vec![user], max_failure_delay: Duration::ZERO }),
     })
 }
 

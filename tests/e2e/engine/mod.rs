@@ -47,6 +47,7 @@ mod slow_peers;
 mod streaming_memory;
 mod streams;
 mod transforms;
+mod trust;
 mod unix_sockets;
 mod websocket;
 mod websocket_conformance;

@@ -145,6 +145,10 @@ fn ip_filters_and_limits_use_the_client_address() {
     assert_eq!(status, 200, "another client of the same proxy");
     let (_second, status) = open(V1);
     assert_eq!(status, 503, "the same client once more");
+    let (_v6, status) = open(b"PROXY TCP6 2001:db8:0:7::1 2001:db8::f 41000 443\r\n");
+    assert_eq!(status, 200, "an IPv6 client");
+    let (_v6_again, status) = open(b"PROXY TCP6 2001:db8:0:7::2 2001:db8::f 41000 443\r\n");
+    assert_eq!(status, 503, "another address of the same /64");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{
+    ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 
 /// A certificate authority.
 pub struct Authority {
@@ -61,8 +63,17 @@ impl Authority {
 
     /// A client that trusts this authority, with a client certificate if one is given.
     pub fn client(&self, own: Option<&Issued>) -> Arc<ClientConfig> {
+        self.client_of(ALL_VERSIONS, own)
+    }
+
+    /// The same with these versions of TLS only.
+    pub fn client_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        own: Option<&Issued>,
+    ) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(self.roots());
         let mut config = match own {

@@ -3,9 +3,10 @@
 use super::schemes::SchemeCompiler;
 use crate::base::url::HttpUrl;
 use crate::config::values::{items, non_blank};
-use crate::config::{Code, Span, Spanned, codes, suggest};
+use crate::config::{Code, Span, Spanned, codes, ranges::RangeChecker, suggest};
 use crate::net::tls::trust::{TrustAnchors, certificates};
-use crate::stages::authentication::keys::{KeyData, Material};
+use crate::stages::authentication::issuer::IssuerPattern;
+use crate::stages::authentication::keys::{DEFAULT_MAX_KEYS_TRIED, KeyData, MAX_KEYS, Material};
 use crate::stages::authentication::settings::{JwtSettings, KeySource, RemoteKeys};
 use jsonwebtoken::Algorithm;
 use std::time::Duration;
@@ -44,15 +45,44 @@ impl SchemeCompiler<'_, '_> {
                 .help("set the audience of this API: \"Audience\": \"orders-api\"");
         }
         let keys = keys?;
+        let max_keys_tried = self.max_keys_tried(&keys);
         Some(JwtSettings {
             locations,
             algorithms: self.algorithms(&keys),
             keys,
-            issuer: non_blank(&self.document.issuer).map(|issuer| issuer.value.clone()),
+            issuers: self.issuers(),
+            max_keys_tried,
             audiences,
             clock_skew: skew,
             token_types: items(&self.document.token_types).iter().map(|kind| kind.value.clone()).collect(),
         })
+    }
+
+    fn issuers(&mut self) -> Vec<IssuerPattern> {
+        let document = self.document;
+        let written = document.issuer.iter().flat_map(|list| &list.0).filter(|one| !one.trim().is_empty());
+        let parsed = written.filter_map(|one| {
+            let pattern = IssuerPattern::parse(one).map_err(str::to_owned);
+            self.accept(codes::ISSUER_PATTERN, one.span, "Issuer", pattern)
+        });
+        parsed.collect()
+    }
+
+    /// `MaxKeysTried`; a file whose keys without `kid` exceed it has keys that are never tried.
+    fn max_keys_tried(&mut self, keys: &KeySource) -> usize {
+        let set = &self.document.max_keys_tried;
+        let mut range = RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics);
+        let max_tried = range.count("MaxKeysTried", set, MAX_KEYS as u64);
+        let max_tried = max_tried.map_or(DEFAULT_MAX_KEYS_TRIED, |count| count as usize);
+        let KeySource::Fixed(keys) = keys else { return max_tried };
+        let without_kid = keys.iter().filter(|key| key.kid.is_none()).count();
+        if without_kid > max_tried {
+            let message = format!("{without_kid} keys have no `kid`, and only {max_tried} of them are tried");
+            self.diagnostics
+                .warning(codes::KEYS_NOT_TRIED, self.name.span, message)
+                .help(format!("set \"MaxKeysTried\": {without_kid}, or use a JwksFile with key IDs"));
+        }
+        max_tried
     }
 
     /// Exactly one of the five sources.
@@ -166,6 +196,7 @@ impl SchemeCompiler<'_, '_> {
         Some(KeySource::Remote(RemoteKeys {
             url,
             use_discovery: discover,
+            requires_own_issuer: document.issuer.is_none(),
             trust: trust?,
             refresh: refresh.max(pause),
             min_refresh_interval: pause,

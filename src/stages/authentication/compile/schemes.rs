@@ -97,7 +97,10 @@ impl<'r> SchemeCompiler<'r, '_> {
         let (span, text) = self.required("UsersFile", &self.document.users_file)?;
         let users = self.accept(codes::SCHEME_FILE, span, "UsersFile", files::users(text))?;
         self.warn_no_listener_asks(users.is_empty(), span, "UsersFile");
-        Some(BasicSettings { users })
+        let default = Duration::from_secs(2);
+        let max_failure_delay =
+            self.time("MaxWrongPasswordDelay", &self.document.max_wrong_password_delay, default, [0, 30]);
+        Some(BasicSettings { users, max_failure_delay })
     }
 
     fn warn_no_listener_asks(&mut self, is_empty: bool, span: Span, setting: &str) {
@@ -149,6 +152,7 @@ impl<'r> SchemeCompiler<'r, '_> {
         CredentialLocations {
             header: text(header).unwrap_or_else(|| default_value.to_owned()),
             query: text(query),
+            keeps_query: self.document.keep_query_parameter.as_ref().is_some_and(|keep| keep.value),
             cookie: text(cookie),
         }
     }
@@ -175,7 +179,7 @@ impl<'r> SchemeCompiler<'r, '_> {
 /// A setting, its span if it is set, and the types that use it.
 type Row = (&'static str, Option<Span>, &'static [&'static str]);
 
-fn settings(document: &AuthenticationSchemeDocument) -> [Row; 18] {
+fn settings(document: &AuthenticationSchemeDocument) -> [Row; 21] {
     fn at<T>(set: &Setting<T>) -> Option<Span> {
         set.as_ref().map(|set| set.span)
     }
@@ -195,10 +199,13 @@ fn settings(document: &AuthenticationSchemeDocument) -> [Row; 18] {
         ("Audience", at(&document.audience), JWT),
         ("ClockSkew", at(&document.clock_skew), JWT),
         ("TokenTypes", at(&document.token_types), JWT),
+        ("MaxKeysTried", at(&document.max_keys_tried), JWT),
         ("Cookie", at(&document.cookie), JWT),
         ("Header", at(&document.header), ALL_SCHEME_TYPES),
         ("QueryParameter", at(&document.query_parameter), ALL_SCHEME_TYPES),
+        ("KeepQueryParameter", at(&document.keep_query_parameter), ALL_SCHEME_TYPES),
         ("KeysFile", at(&document.keys_file), &["ApiKey"]),
         ("UsersFile", at(&document.users_file), &["Basic"]),
+        ("MaxWrongPasswordDelay", at(&document.max_wrong_password_delay), &["Basic"]),
     ]
 }

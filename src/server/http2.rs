@@ -27,11 +27,9 @@ pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext,
     let notified = worker.gateway.drain.notified();
     let mut notified = pin!(notified.notified());
     let drain = &worker.gateway.drain;
-    let mut stop = |cx: &mut std::task::Context| {
-        match drain.is_on() || connection.is_outdated() {
-            true => Poll::Ready(()),
-            false => notified.as_mut().poll(cx),
-        }
+    let mut stop = |cx: &mut std::task::Context| match drain.is_on() || connection.is_outdated() {
+        true => Poll::Ready(()),
+        false => notified.as_mut().poll(cx),
     };
     let streams = worker.gateway.streams.client(connection.peer.ip());
     let metrics = worker.gateway.metrics().http2();

@@ -10,11 +10,9 @@ use crate::{
         stage::{BoxStage, Stage, Step},
     },
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.

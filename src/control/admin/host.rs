@@ -38,7 +38,9 @@ pub fn host(fields: &HeaderMap) -> Option<&str> {
 pub fn is_accepted(host: &str, context: &AdminContext) -> bool {
     let is_allowed = || {
         let plan = context.gateway.get().map(|gateway| gateway.plan.load_full());
-        plan.is_some_and(|plan| plan.administration_hosts.iter().any(|known| known.eq_ignore_ascii_case(host)))
+        plan.is_some_and(|plan| {
+            plan.administration_hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+        })
     };
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

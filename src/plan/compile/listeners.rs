@@ -262,7 +262,8 @@ impl<'r> ListenerCompiler<'r, '_> {
         }
         let required = !mode.is_some_and(|mode| mode.trim().eq_ignore_ascii_case("Optional"));
         let forward = document.forward.as_ref().is_some_and(|forward| forward.value);
-        let checks_open_connections = document.check_open_connections.as_ref().is_none_or(|check| check.value);
+        let checks_open_connections =
+            document.check_open_connections.as_ref().is_none_or(|check| check.value);
         Some(ClientAuth {
             authorities: pem.into(),
             required,

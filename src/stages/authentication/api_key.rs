@@ -79,8 +79,11 @@ mod tests {
     }
 
     fn keys(keys: Vec<ApiKey>) -> ApiKeys {
-        let locations =
-            CredentialLocations { header: "X-Api-Key".into(), query: Some("key".into()), ..CredentialLocations::default() };
+        let locations = CredentialLocations {
+            header: "X-Api-Key".into(),
+            query: Some("key".into()),
+            ..CredentialLocations::default()
+        };
         ApiKeys::new("partners", ApiKeySettings { locations, keys })
     }
 

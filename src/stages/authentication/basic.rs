@@ -59,7 +59,10 @@ impl Basic {
         let dummy_user = settings.users.first().cloned();
         let random = RandomState::new();
         Basic {
-            locations: CredentialLocations { header: "Authorization".into(), ..CredentialLocations::default() },
+            locations: CredentialLocations {
+                header: "Authorization".into(),
+                ..CredentialLocations::default()
+            },
             scheme: name.into(),
             users: settings.users.into_iter().map(|user| (user.name.clone(), user)).collect(),
             dummy_user,
@@ -122,7 +125,8 @@ impl Basic {
         let source = self.failures.source(client, &name);
         let (basic, bytes) = (self.clone(), name.len() + password.len());
         let job = move || basic.verify_unless_cached(key, &name, &password);
-        let verified = self.pool.run(self.failures.job(&source), bytes, job).await.ok_or_else(too_many_checks)?;
+        let verified =
+            self.pool.run(self.failures.job(&source), bytes, job).await.ok_or_else(too_many_checks)?;
         if verified.is_err() {
             tokio::time::sleep(self.failures.record(&source)).await;
         }
@@ -210,8 +214,8 @@ pub fn check_hash(hash: &str) -> Result<(), &'static str> {
 mod tests {
     use super::super::testing::{exchange, why};
     use super::*;
-    use argon2::password_hash::{PasswordHasher, SaltString};
     use crate::{net::background::BackgroundRuntime, stages::authentication::state::PASSWORD_LIMITS};
+    use argon2::password_hash::{PasswordHasher, SaltString};
     use std::time::{Duration, Instant};
 
     fn basic() -> Arc<Basic> {
@@ -311,7 +315,12 @@ mod tests {
     }
 
     /// Starts a flood of wrong passwords that ends with the runtime.
-    fn flood(basic: &Arc<Basic>, connections: usize, address: fn(usize) -> [u8; 4], name: fn(usize) -> String) {
+    fn flood(
+        basic: &Arc<Basic>,
+        connections: usize,
+        address: fn(usize) -> [u8; 4],
+        name: fn(usize) -> String,
+    ) {
         for index in 0..connections {
             let basic = basic.clone();
             tokio::spawn(async move {

@@ -274,7 +274,8 @@ impl Jwt {
     fn check_issuer(&self, claims: &JsonObject, set: Option<&KeySet>) -> Result<(), Rejection> {
         let issuer = claims.get("iss").and_then(Value::as_str);
         let has = |pattern: &IssuerPattern| issuer.is_some_and(|issuer| pattern.matches(issuer, claims));
-        let is_accepted = match (self.settings.issuers.as_slice(), set.and_then(|set| set.issuer.as_deref())) {
+        let is_accepted = match (self.settings.issuers.as_slice(), set.and_then(|set| set.issuer.as_deref()))
+        {
             ([], None) => true,
             ([], discovered) => issuer == discovered,
             (patterns, _) => patterns.iter().any(has),

@@ -462,7 +462,8 @@ fn signatures_beyond_the_budget_of_a_tick_leave_the_worker() {
 
 #[test]
 fn tokens_of_several_issuers_and_of_issuer_patterns_are_accepted() {
-    let issuers = ["https://one", "https://login/{tenantid}/v2.0"].map(|text| IssuerPattern::parse(text).unwrap());
+    let issuers =
+        ["https://one", "https://login/{tenantid}/v2.0"].map(|text| IssuerPattern::parse(text).unwrap());
     let several = JwtSettings { issuers: issuers.into(), ..settings(&[Algorithm::HS256]) };
     let scene = Scene::of(several, &[KeyData::secret(SECRET).unwrap()]);
     for (claims, wanted) in [

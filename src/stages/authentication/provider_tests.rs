@@ -93,7 +93,10 @@ impl Scene {
         let fetch: Arc<dyn Fetch> = mock.clone();
         JwksCache::start(&provider, &background, &fetch);
         let settings = JwtSettings {
-            locations: CredentialLocations { header: "Authorization".into(), ..CredentialLocations::default() },
+            locations: CredentialLocations {
+                header: "Authorization".into(),
+                ..CredentialLocations::default()
+            },
             keys: KeySource::Remote(remote),
             algorithms: vec![Algorithm::EdDSA],
             issuers: Vec::new(),

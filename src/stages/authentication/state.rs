@@ -75,7 +75,12 @@ impl Default for AuthState {
 impl AuthState {
     /// State with another transport for the keys of providers.
     pub fn new(fetch: Arc<dyn Fetch>) -> AuthState {
-        AuthState { schemes: WeakMap::default(), providers: WeakMap::default(), fetch, pools: OnceLock::new() }
+        AuthState {
+            schemes: WeakMap::default(),
+            providers: WeakMap::default(),
+            fetch,
+            pools: OnceLock::new(),
+        }
     }
 
     /// The scheme with these settings, created on first use.

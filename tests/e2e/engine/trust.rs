@@ -93,7 +93,10 @@ fn an_expired_client_certificate_is_refused_at_resumption_and_on_its_connection(
     for (config, mut open) in configs {
         assert_eq!(connect(&scene, &config), None, "neither resumed nor in full");
         let refused = open.get("/");
-        assert_eq!((refused.status, refused.json()["code"].as_str()), (421, Some("client.certificate_expired")));
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (421, Some("client.certificate_expired"))
+        );
         assert!(!refused.keeps_alive());
     }
     assert_eq!(scene.origin.calls(), calls);

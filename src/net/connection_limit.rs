@@ -21,18 +21,18 @@ use tokio::{
 };
 
 /// Age of the queue from which it counts as overload: it has not been empty for this long.
-const STANDING_QUEUE: Duration = Duration::from_millis(200);
+const STANDING_QUEUE: Duration = Duration::from_millis(400);
 
 /// How long a request waits in a queue that is overloaded, where no timeout is configured (controlled delay).
-const OVERLOADED_TIMEOUT: Duration = Duration::from_millis(100);
+const OVERLOADED_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Maximum number of connections and of pending requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionLimit {
     pub max_connections: usize,
     pub max_pending: usize,
-    /// `None`: until the request's own deadline, and not longer than 100 ms once the queue has not been empty for
-    /// 200 ms. With a longer wait every response of an overloaded backend would be too late.
+    /// `None`: until the request's own deadline, and not longer than 500 ms once the queue has not been empty for
+    /// 400 ms. With a longer wait every response of an overloaded backend would be too late.
     pub pending_timeout: Option<Duration>,
 }
 
@@ -303,6 +303,7 @@ mod tests {
         assert!(matches!(first.await, Ok(Acquired::Connect(_))), "requests of before keep their place");
         let Ok(_held) = limiter.acquire(EmptyPool, later(), local_waiters).await else { panic!("free") };
         let mut third = Box::pin(limiter.acquire(EmptyPool, later(), local_waiters));
+        assert!(poll_fn(|cx| Poll::Ready(third.as_mut().poll(cx))).await.is_pending());
         tokio::time::advance(OVERLOADED_TIMEOUT * 2).await;
         assert!(poll_fn(|cx| Poll::Ready(third.as_mut().poll(cx))).await.is_pending(), "the queue was empty");
     }

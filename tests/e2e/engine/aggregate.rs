@@ -141,7 +141,7 @@ fn a_failed_part_fails_the_response_and_client_errors_stay_client_errors() {
         (status_and_code(&missing), missing.header("retry-after")),
         ((404, "aggregate.part".into()), Some("7"))
     );
-    assert!(missing.json()["detail"].as_str().unwrap().contains("\"b\" answered 404"));
+    assert!(missing.json()["detail"].as_str().unwrap().contains("\"b\" responded with status 404"));
     assert_eq!(status_and_code(&ask(&says("no json"))), (502, "aggregate.part".into()));
     assert_eq!(status_and_code(&ask(&says("1, \"c\": 2"))), (502, "aggregate.part".into()));
     let coded = Origin::with(|_| StubResponse::new(200, "1").header("Content-Encoding", "gzip"));

@@ -58,5 +58,5 @@ fn command_line_listeners_do_not_replace_listeners_that_routes_name() {
     let route = who_is(1, &json!({ "Listeners": ["front"] }));
     let document = named(&[("front", ports::free_address())], &[route]);
     let ended = Gateway::try_start(&Setup::json(&document)).err().expect("it does not start");
-    assert!(ended.stderr.contains("--listen takes the place"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--listen replaces the listeners"), "{}", ended.stderr);
 }

@@ -17,7 +17,7 @@ option_objects! {
         /// Default: 1024.
         connection_queue_limit: Setting<i64>,
         /// How long a request may wait for a connection; then 503 `backend.connection_limit`. 1ms to 10m. Default: the
-        /// remaining time of `Timeout`; 100ms while the queue has not been empty for 200ms, which is overload.
+        /// remaining time of `Timeout`; 500ms while the queue has not been empty for 400ms, which is overload.
         connection_queue_timeout: Setting<DurationText>,
         /// Maximum age in seconds at which a connection is reused; 0: every connection serves one request. Default:
         /// 120. Source: Ocelot, Configuration.

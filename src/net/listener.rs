@@ -2,7 +2,7 @@
 
 use super::{io::Stream, unix_address::UnixAddress};
 use pingora::protocols::{GetSocketDigest, l4::listener::Listener, l4::socket::SocketAddr as PeerSocketAddr};
-use socket2::{Domain, Protocol, SockAddr, Socket as Raw, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Raw, Type};
 use std::{
     fmt,
     fs::{self, File, Permissions},
@@ -205,6 +205,18 @@ impl BoundSocket {
         match &*self.file.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(file) if file.exists() => fs::set_permissions(&file.path, Permissions::from_mode(mode)),
             _ => Ok(()),
+        }
+    }
+
+    /// Lets no more connections wait in the backlog: clients try again until the socket is closed, instead of being reset
+    /// with it.
+    pub fn shrink_backlog(&self) {
+        let shrunk = match &self.kind {
+            Kind::Tcp(listener) => SockRef::from(listener).listen(0),
+            Kind::Unix(listener, _) => SockRef::from(listener).listen(0),
+        };
+        if let Err(error) = shrunk {
+            log::debug!("the backlog was not reduced: {error}");
         }
     }
 

@@ -60,6 +60,8 @@ pub async fn serve_listeners(worker: Arc<Worker>, listeners: watch::Receiver<Lis
     accept_all(worker, listeners).await;
 }
 
+/// How long listeners still accept after their backlog was reduced.
+const SHRINK_DELAY: Duration = Duration::from_millis(20);
 /// How long connections in the backlog of the listeners are accepted.
 const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -70,7 +72,7 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
     let limits = gateway.plan.load().limits;
     let finish = async {
         tokio::time::sleep(limits.shutdown_delay).await;
-        let closing = close_listeners(listeners);
+        let closing = close_listeners(listeners).await;
         gateway.drain.begin();
         let until = Instant::now() + limits.drain;
         wait_backlog_accepted(&closing, until.min(Instant::now() + BACKLOG_TIMEOUT)).await;
@@ -90,7 +92,12 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
 }
 
 /// Stops accepting. The sockets are closed when their last worker has dropped them.
-fn close_listeners(listeners: &watch::Sender<Listeners>) -> Vec<Weak<BoundListener>> {
+async fn close_listeners(listeners: &watch::Sender<Listeners>) -> Vec<Weak<BoundListener>> {
+    let bound = listeners.borrow().clone();
+    bound.iter().for_each(|bound| bound.socket.shrink_backlog());
+    drop(bound);
+    // The workers accept what is in the backlog.
+    tokio::time::sleep(SHRINK_DELAY).await;
     let closing = listeners.send_replace(Arc::from([]));
     retire(&closing, &[]);
     closing.iter().map(Arc::downgrade).collect()

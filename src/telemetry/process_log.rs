@@ -72,10 +72,10 @@ impl ProcessLog {
     /// If the thread cannot be started.
     pub fn start(sink: impl Write + Send + 'static) -> std::io::Result<ProcessLog> {
         let (queue, lines) = sync_channel(QUEUE_CAPACITY);
-        let written_lines: &'static AtomicU64 = Box::leak(Box::default());
+        let (written_lines, reported): (&'static AtomicU64, _) = (Box::leak(Box::default()), dropped_total());
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_lines(&lines, sink, written_lines))?;
+            .spawn(move || write_lines(&lines, sink, written_lines, reported))?;
         Ok(ProcessLog { queue, queued: AtomicU64::new(0), written_lines, repeats: RepeatLimiter::default() })
     }
 
@@ -106,8 +106,7 @@ impl ProcessLog {
 }
 
 /// Writes lines until the queue is dropped; after lines were dropped, their number too.
-fn write_lines(lines: &Receiver<String>, mut sink: impl Write, written_lines: &AtomicU64) {
-    let mut reported = dropped_total();
+fn write_lines(lines: &Receiver<String>, mut sink: impl Write, written_lines: &AtomicU64, mut reported: u64) {
     for line in lines {
         // Without standard error there is no place for the log.
         let _ = sink.write_all(line.as_bytes());

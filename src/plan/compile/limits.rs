@@ -1,6 +1,6 @@
 //! Our own sections: addresses, limits, forwarded fields.
 
-use crate::base::{data_rate::MinDataRate, ip_set::IpRange, stream_limit::StreamLimits};
+use crate::base::{data_rate::MinDataRate, ip_set::IpRange, stream_limit::StreamLimits, units::SizeText};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::config::{ranges::RangeChecker, values::Setting};
 use crate::net::h1::{client::ClientLimits, parse::HeadLimits};
@@ -81,39 +81,48 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
     let drain = read.time("DrainTimeout", &document.drain_timeout, 30 * second, Duration::ZERO, HOUR);
     let tunnel_idle =
         read.time("WebSocketIdleTimeout", &document.web_socket_idle_timeout, HOUR, second, 30 * DAY);
-    let compression =
-        read.size("MaxCompressionMemory", &document.max_compression_memory, 512 << 20, 1 << 20, 1 << 40);
-    let buffering_memory =
-        read.size("MaxBufferingMemory", &document.max_buffering_memory, 256 << 20, 1 << 20, 1 << 40);
-    let min_request_rate = data_rate("MinRequestBodyDataRate", &document.min_request_body_data_rate, read);
-    let min_response_rate = data_rate("MinResponseDataRate", &document.min_response_data_rate, read);
-    let mut count = |name, set, default| read.count(name, set, MAX_COUNT).map_or(default, |n| n as usize);
-    let connections = count("MaxConcurrentConnections", &document.max_concurrent_connections, usize::MAX);
-    let connections_per_client =
-        count("MaxConnectionsPerClient", &document.max_connections_per_client, usize::MAX);
-    let requests =
-        count("MaxRequestsPerConnection", &document.max_requests_per_connection, u32::MAX as usize);
-    let streams = count("MaxStreamsPerClient", &document.max_streams_per_client, usize::MAX);
+    let counts = counts(document, read);
     Limits {
         client,
-        min_request_rate,
-        min_response_rate,
-        buffering_memory,
+        min_request_rate: data_rate("MinRequestBodyDataRate", &document.min_request_body_data_rate, read),
+        min_response_rate: data_rate("MinResponseDataRate", &document.min_response_data_rate, read),
+        buffering_memory: memory("MaxBufferingMemory", &document.max_buffering_memory, 256, read),
         shutdown_delay,
-        streams: StreamLimits {
-            capacity: usize::MAX,
-            per_client: Some(streams).filter(|max| *max < usize::MAX),
-        },
-        http2: http2(document, requests as u32, read),
+        streams: StreamLimits { capacity: usize::MAX, per_client: counts.streams_per_client },
+        http2: http2(document, counts.requests, read),
         body_idle,
         connect_timeout,
         backend_idle,
         drain,
         tunnel_idle,
-        connections: Some(connections).filter(|max| *max < usize::MAX),
-        connections_per_client,
-        requests_per_connection: requests as u32,
-        compression: compression as u64,
+        connections: counts.connections,
+        connections_per_client: counts.connections_per_client.unwrap_or(usize::MAX),
+        requests_per_connection: counts.requests,
+        compression: memory("MaxCompressionMemory", &document.max_compression_memory, 512, read) as u64,
+    }
+}
+
+/// A memory limit, with its default in MiB.
+fn memory(name: &str, set: &Setting<SizeText>, default_mib: u64, read: &mut RangeChecker) -> usize {
+    read.size(name, set, default_mib << 20, 1 << 20, 1 << 40)
+}
+
+/// Limits of connections, streams and requests; `None`: not set.
+struct Counts {
+    connections: Option<usize>,
+    connections_per_client: Option<usize>,
+    streams_per_client: Option<usize>,
+    requests: u32,
+}
+
+fn counts(document: &LimitsDocument, read: &mut RangeChecker) -> Counts {
+    let mut count = |name, set| read.count(name, set, MAX_COUNT).map(|n| n as usize);
+    Counts {
+        connections: count("MaxConcurrentConnections", &document.max_concurrent_connections),
+        connections_per_client: count("MaxConnectionsPerClient", &document.max_connections_per_client),
+        streams_per_client: count("MaxStreamsPerClient", &document.max_streams_per_client),
+        requests: count("MaxRequestsPerConnection", &document.max_requests_per_connection)
+            .map_or(u32::MAX, |n| n as u32),
     }
 }
 

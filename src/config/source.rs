@@ -1,4 +1,4 @@
-//! The files of one configuration: names as given, text, and positions in it.
+//! The files of one configuration: names as given, text, and the positions (line, column, JSON pointer) of spans.
 
 use super::diagnostics::Diagnostics;
 use super::node::Node;

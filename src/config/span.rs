@@ -1,4 +1,4 @@
-//! Source spans of the configuration files.
+//! Source spans of the configuration files, as byte offsets; `source.rs` converts them to line and column.
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref};

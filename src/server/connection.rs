@@ -1,4 +1,4 @@
-//! The context of a client connection: its listener and TLS session, and responses that need no route.
+//! The context of a client connection: its listener and TLS session, responses that need no route, and HSTS.
 
 use super::worker::Worker;
 use crate::{

@@ -1,5 +1,5 @@
 //! Rate limit headers, added to every response to an admitted request, including errors of later
-//! stages.
+//! stages. `Retry-After` of a rejection is set by `mod.rs`.
 
 use super::{format, store::CounterStore};
 use crate::pipeline::{

@@ -15,7 +15,7 @@ use std::path::PathBuf;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed while running, 2 the configuration is not valid, 64 invalid command line."
+    after_help = "Exit codes: 0 success, 1 failure at runtime, 2 invalid configuration, 64 invalid usage."
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -25,9 +25,9 @@ pub(super) struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve: check the configuration, listen, and follow its changes.
+    /// Run the gateway: check the configuration, listen, and reload it when it changes.
     Run(Run),
-    /// Start the sample services, then serve as `run` does.
+    /// Start the sample services, then run the gateway as `run` does.
     Demo(Demo),
     /// Report all errors and warnings of the configuration.
     Check(Check),

@@ -43,6 +43,9 @@ pub(super) fn run(name: Option<&str>) -> Exit {
 }
 
 fn unknown(name: &str) -> String {
+    if name.starts_with("MG") {
+        return format!("{name} is a diagnostic of the configuration; docs/diagnostics.md describes it");
+    }
     let closest = suggest::closest_match(name, ErrorCode::ALL.iter().map(|code| code.name()));
     let hint = closest.map_or("`margay help error` lists all codes".to_owned(), |closest| {
         format!("did you mean \"{closest}\"?")

@@ -100,7 +100,8 @@ impl Diagnostics {
         self.misspelled.push((object, name));
     }
 
-    fn is_suppressed(&self, span: Span, message: &str) -> bool {
+    /// Whether a diagnostic with this span and message is suppressed.
+    pub fn is_suppressed(&self, span: Span, message: &str) -> bool {
         let is_misspelled = |(object, name): &(Span, &str)| *object == span && message.contains(name);
         self.unreadable.contains(&span) || self.misspelled.iter().any(is_misspelled)
     }

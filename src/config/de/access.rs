@@ -114,7 +114,7 @@ fn unknown_key(context: &Context, object: Span, key: &Spanned<Box<str>>, fields:
         None if fields.len() <= MAX_LISTED_SETTINGS => {
             vec![format!("the settings are {}", suggest::list(fields))]
         }
-        None => Vec::new(),
+        None => vec!["docs/configuration.md lists all settings".to_owned()],
     };
     context.error_or_ocelot_warning(
         codes::UNKNOWN_KEY,

@@ -98,7 +98,8 @@ impl<'de> NodeDeserializer<'de, '_, '_> {
         let items = match &self.node.value {
             Value::Array(items) => items.as_slice(),
             _ => {
-                self.wrong_type("a list");
+                let help = "a list is written in brackets: [...]".to_owned();
+                self.unexpected_value(codes::WRONG_TYPE, "a list", &[help]);
                 &[]
             }
         };

@@ -121,7 +121,7 @@ fn every_error_is_reported_and_deserialization_continues() {
         "MG0104 at \"slwo\": \"Mode\": expected \"Fast\" or \"Slow\", found \"slwo\" [\"did you mean \\\"Slow\\\"?\"]",
         "MG0106 at \"5\": \"Wait\": \"5\" has no unit [\"did you mean \\\"5s\\\"?\", \"durations are written with ms, s, m, h or d, for example \\\"250ms\\\", \\\"1s\\\", \\\"2m\\\"\"]",
         "MG0101 at {}: \"Size\": expected a string, found an object []",
-        "MG0101 at \"a\": \"Tags\": expected a list, found \"a\" []",
+        "MG0101 at \"a\": \"Tags\": expected a list, found \"a\" [\"a list is written in brackets: [...]\"]",
         "MG0101 at []: \"Inner\": expected an object, found a list []",
         "MG0102 at \"Hots\": unknown setting \"Hots\" [\"did you mean \\\"Host\\\"?\"]",
         "MG0105 at 1.5: \"ID\": expected an integer, found 1.5 []",

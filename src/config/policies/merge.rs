@@ -124,6 +124,9 @@ impl<'a> PolicyMerger<'a> {
     fn unknown(&mut self, name: &str, span: Span) {
         let help = match suggest::closest_match(name, self.policies.names()) {
             Some(near) => format!("did you mean \"{near}\"?"),
+            None if name.contains(['/', '\\']) || name.ends_with(".json") => {
+                "expected the name of a file in policies/, without directory and .json".to_owned()
+            }
             None => format!("create policies/{name}.json in the directory of the configuration"),
         };
         self.diagnostics.error(codes::UNKNOWN_POLICY, span, format!("unknown policy \"{name}\"")).help(help);

@@ -21,11 +21,8 @@ pub fn check(scope: &CheckContext, diagnostics: &mut Diagnostics) {
         let path = aggregate.client_path.as_ref().map_or("", |path| path.as_str());
         let span = location(aggregate);
         if let Some(first) = seen.insert((path, host(&aggregate.host, scope.ocelot)), span) {
-            let diagnostic = diagnostics.error(
-                codes::DUPLICATE_AGGREGATE,
-                span,
-                format!("aggregate {path} has a duplicate"),
-            );
+            let diagnostic =
+                diagnostics.error(codes::DUPLICATE_AGGREGATE, span, format!("duplicate aggregate {path}"));
             diagnostic.help(format!("the other one is at {}", scope.sources.location(first)));
         }
         path_rules(scope, aggregate, diagnostics);
@@ -134,6 +131,7 @@ fn report_missing_route(
             message,
         )
         .did_you_mean(meant)
+        .help("set this Key on the route to call, or remove the entry")
         .report(diagnostics, ocelot, key.span);
     }
     for key in items(&aggregate.route_keys) {

@@ -114,9 +114,9 @@ fn report(
     let (span, path) = span_and_path(route);
     let message = match std::ptr::eq(route, first) {
         true => {
-            format!("route {path} names one method in two spellings, next to another route for the same path")
+            format!("route {path} lists one method in two spellings, and another route has the same path")
         }
-        false => format!("route {path} has a duplicate"),
+        false => format!("duplicate route {path}"),
     };
     let diagnostic = diagnostics.error(codes::DUPLICATE_ROUTE, span, message);
     if !std::ptr::eq(route, first) {

@@ -144,7 +144,8 @@ impl AggregateCompiler<'_, '_> {
                     && other.span == diagnostic.span
                     && other.message == diagnostic.message
             };
-            if self.diagnostics.list.iter().any(same) {
+            let is_suppressed = |span| self.diagnostics.is_suppressed(span, &diagnostic.message);
+            if self.diagnostics.list.iter().any(same) || diagnostic.span.is_some_and(is_suppressed) {
                 continue;
             }
             if diagnostic.code != codes::UNKNOWN_PLACEHOLDER {

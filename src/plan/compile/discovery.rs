@@ -203,7 +203,7 @@ impl DiscoveryCompiler<'_, '_> {
         if let Some(meant) = suggest::closest_match(&name, known.iter().copied()) {
             diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        diagnostic.help(format!("expected {}", suggest::list(&known)));
+        diagnostic.help(format!("expected {}", suggest::one_of(&known)));
         None
     }
 

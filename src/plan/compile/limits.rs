@@ -247,7 +247,7 @@ fn trusted_fields(document: &ForwardedHeadersDocument, diagnostics: &mut Diagnos
                 if let Some(meant) = suggest::closest_match(name, FORWARDED_FIELDS) {
                     diagnostic.help(format!("did you mean \"{meant}\"?"));
                 }
-                diagnostic.help(format!("expected {}", suggest::list(&FORWARDED_FIELDS)));
+                diagnostic.help(format!("expected {}", suggest::one_of(&FORWARDED_FIELDS)));
             }
         }
     }

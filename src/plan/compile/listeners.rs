@@ -276,7 +276,7 @@ impl<'r> ListenerCompiler<'r, '_> {
         let protocols = items(&tls.alpn);
         for name in protocols.iter().filter(|name| !PROTOCOLS.contains(&name.as_str())) {
             let message = format!("unsupported protocol \"{}\"", name.value);
-            let known = format!("expected {}", suggest::list(&PROTOCOLS));
+            let known = format!("expected {}", suggest::one_of(&PROTOCOLS));
             self.diagnostics.error(codes::BAD_PROTOCOL, name.span, message).help(known);
         }
         match (protocols, &tls.alpn) {

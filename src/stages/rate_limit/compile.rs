@@ -323,7 +323,7 @@ impl RateLimitCompiler<'_, '_, '_> {
         if let Some(meant) = suggest::closest_match(name, ALGORITHMS) {
             diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        diagnostic.help(format!("expected {}", suggest::list(&ALGORITHMS)));
+        diagnostic.help(format!("expected {}", suggest::one_of(&ALGORITHMS)));
         None
     }
 

@@ -59,7 +59,7 @@ impl FallbackCompiler<'_, '_> {
                 None => {
                     let message = format!("unknown failure \"{}\" in FallbackOptions.On", condition.value);
                     let names = Failure::ALL.map(|(condition, _)| condition);
-                    let help = format!("expected {}", suggest::list(&names));
+                    let help = format!("expected {}", suggest::one_of(&names));
                     self.report(codes::BAD_FALLBACK, condition.span, message, &help);
                 }
             }

@@ -58,7 +58,7 @@ pub fn balancer(
 
 fn unknown(kind: &str) -> OcelotTolerated {
     let message = format!("unknown load balancer \"{kind}\"");
-    let known = format!("expected {}", suggest::list(&BALANCERS));
+    let known = format!("expected {}", suggest::one_of(&BALANCERS));
     OcelotTolerated::new(codes::UNKNOWN_BALANCER, OcelotBehavior::Status(500), message)
         .did_you_mean(suggest::closest_match(kind, BALANCERS))
         .help(known)

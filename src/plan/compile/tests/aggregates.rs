@@ -37,6 +37,16 @@ fn bad_entry(entry: &str, place: &str) {
 }
 
 #[test]
+fn an_unreadable_setting_of_a_part_is_reported_once() {
+    let part = r#""Key": "a", "UpstreamPathTemplate": "/a", "DownstreamPathTemplate": "/a", "Timeout": "3x""#;
+    let routes = document(&route(part), "{}");
+    let routes = routes.trim_end().strip_suffix('}').expect("an object");
+    let text =
+        format!(r#"{routes}, "Aggregates": [{{ "UpstreamPathTemplate": "/all", "RouteKeys": ["a"] }}] }}"#);
+    assert_eq!(reported(&text, false), [r#"MG0106 "3x""#]);
+}
+
+#[test]
 fn an_entry_names_one_of_the_routes_and_each_once() {
     let only = r#""RouteKeysConfig": [{ "RouteKey": "item", "JsonPath": "$[*].id", "Parameter": "id" }]"#;
     assert_eq!(both(only), (vec![], vec![]));

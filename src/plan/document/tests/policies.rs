@@ -102,10 +102,11 @@ fn every_value_retains_its_source_span() {
 
 #[test]
 fn unknown_policies_suggest_the_closest_name_and_unused_ones_are_warnings() {
-    let main = r#"{ "Routes": [{ "Policies": ["partnr", "zzz"] }] }"#;
+    let main = r#"{ "Routes": [{ "Policies": ["partnr", "zzz", "a/b"] }] }"#;
     let (_, loaded) = effective(main, &[("partner", "{}")]);
     let reported = reported(&loaded);
-    assert_eq!(codes(&loaded), ["MG0220", "MG0220", "MG0221"]);
+    assert_eq!(codes(&loaded), ["MG0220", "MG0220", "MG0220", "MG0221"]);
+    assert!(reported.contains("expected the name of a file in policies/"), "{reported}");
     assert!(reported.contains("gateway.json:1:29  (/Routes/0/Policies/0)"), "{reported}");
     assert!(
         reported.contains("did you mean \"partner\"?") && reported.contains("create policies/zzz.json"),

@@ -263,7 +263,7 @@ impl SchemeCompiler<'_, '_> {
         if let Some(meant) = suggest::closest_match(name, names) {
             diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        diagnostic.help(format!("expected {}", suggest::list(&names)));
+        diagnostic.help(format!("expected {}", suggest::one_of(&names)));
     }
 }
 

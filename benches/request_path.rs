@@ -47,7 +47,7 @@ fn request() -> Head {
 /// One request, up to the point where it would be sent.
 fn pass(plan: &Plan, x: &mut Exchange, now: Instant) -> usize {
     x.reset(now);
-    hop_by_hop::strip(&mut x.request);
+    let _ = hop_by_hop::strip(&mut x.request, 32);
     let route = plan.find(x).expect("the route");
     let walked = {
         let mut client = NoClient;

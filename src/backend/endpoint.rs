@@ -22,7 +22,7 @@ pub struct Instance {
     /// A host name or an IP address, IPv6 with or without brackets; or `unix:` and the path of a Unix domain
     /// socket.
     pub host: String,
-    /// 0: the port of the client's request (Ocelot's port 0). Unused for Unix domain sockets.
+    /// 0: the port of the listener (Ocelot's port 0). Unused for Unix domain sockets.
     pub port: u16,
     /// The relative weight, at least 1.
     pub weight: u32,
@@ -92,7 +92,7 @@ pub struct EndpointTransport {
 /// An endpoint of a cluster.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// `None`: the port of the client's request (Ocelot's port 0). 0 for a Unix domain socket.
+    /// `None`: the port of the listener (Ocelot's port 0). 0 for a Unix domain socket.
     pub port: Option<u16>,
     /// Host and port, for operators and the access log.
     pub label: Arc<str>,

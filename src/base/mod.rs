@@ -14,6 +14,7 @@ pub mod clock;
 pub mod content_coding;
 pub mod data_rate;
 pub mod date;
+pub mod escaped_separators;
 pub mod from_text;
 pub mod ip_set;
 pub mod method;

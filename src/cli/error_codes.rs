@@ -82,6 +82,8 @@ fn write_page(help: &CodeHelp) -> String {
 #[rustfmt::skip]
 static CODE_HELP: &[CodeHelp] = &[
     help(ErrorCode::RequestMalformed, "DPE", "request violates HTTP", "The request violates a rule of HTTP in a way that could be interpreted differently by another server, so it is not forwarded. The detail names the rule.", "Fix the client. The connection is closed, because the start of the next request cannot be determined."),
+    help(ErrorCode::RequestPath, "-", "hidden dot segment", "The path contains a dot segment next to %2f, %5c, a backslash or a semicolon, such as /public/..%2fadmin. Many backends read it as /admin, behind the authentication of the route.", "Fix the client, or set PathWithEscapedSeparators to Unescape or Keep: globally, on the listener or on the route."),
+    help(ErrorCode::RequestFieldName, "-", "underscore in a field name", "A request field has an underscore in its name, and Limits.UnderscoresInHeaders is Reject: many backends cannot distinguish it from a name with dashes.", "Rename the field, list it in ForwardedHeaders.AllowFromClients, or set Limits.UnderscoresInHeaders to Drop or Allow."),
     help(ErrorCode::RequestVersion, "DPE", "unsupported HTTP version", "The request line contains a protocol version other than HTTP/1.0 or HTTP/1.1.", "Use HTTP/1.1 in the client."),
     help(ErrorCode::RequestMethod, "-", "CONNECT or final TRACE", "The gateway does not support this method: CONNECT, or TRACE with Max-Forwards: 0.", "Send the request to the backend directly."),
     help(ErrorCode::RequestCoding, "DPE", "transfer coding besides chunked", "The body has a transfer coding other than chunked.", "Send the body unencoded or chunked; compress it with Content-Encoding."),

@@ -1,7 +1,7 @@
 //! Diagnostics: all errors and warnings of a document, each with its span, message and suggested fix.
 
 use super::span::Span;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// An error prevents the document from being applied, a warning does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +82,24 @@ impl Diagnostics {
     ) -> &mut Diagnostic {
         let severity = if ocelot { Severity::Warning } else { Severity::Error };
         self.add(severity, code, span.into(), message.into())
+    }
+
+    /// Reports equal diagnostics of this code once, at the first place, with a count.
+    pub fn merge_repeated(&mut self, code: Code) {
+        let mut places: HashMap<(String, Vec<String>), HashSet<Option<Span>>> = HashMap::new();
+        let mut is_first = |d: &Diagnostic| {
+            let places = places.entry((d.message.clone(), d.help.clone())).or_default();
+            places.insert(d.span);
+            places.len() == 1
+        };
+        self.list.retain(|d| d.code != code || is_first(d));
+        for d in self.list.iter_mut().filter(|d| d.code == code) {
+            let more =
+                places.remove(&(d.message.clone(), d.help.clone())).map_or(0, |places| places.len() - 1);
+            if more > 0 {
+                d.help(format!("{more} more in other places"));
+            }
+        }
     }
 
     /// Whether the configuration must be rejected; warnings do not count.

@@ -2,12 +2,63 @@
 
 use crate::pipeline::{
     body::{ClientBody, Framing},
-    head::{Head, Version},
+    head::{Head, KnownHeader, Version},
 };
 use std::{
     io,
     task::{Context, Poll},
 };
+
+/// Maximum size of the heads of all informational (1xx) responses to one request.
+pub const MAX_INFORMATIONAL_BYTES: usize = 64 * 1024;
+
+/// Parts of an exchange that were not forwarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemovedParts {
+    /// Trailer fields of the request.
+    pub trailers: u64,
+    /// Informational (1xx) responses.
+    pub informational: u64,
+}
+
+/// Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1). The gateway sends it as soon as
+/// it reads the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AwaitedContinue {
+    #[default]
+    No,
+    Awaited,
+    Answered,
+}
+
+impl AwaitedContinue {
+    /// Removes the expectation from the request: it is the gateway that answers it.
+    pub fn take(head: &mut Head, framing: Framing) -> AwaitedContinue {
+        let is_expected =
+            head.get_known(KnownHeader::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+        if is_expected {
+            head.remove_known(KnownHeader::Expect);
+        }
+        match is_expected && framing != Framing::None && head.version >= Version::Http11 {
+            true => AwaitedContinue::Awaited,
+            false => AwaitedContinue::No,
+        }
+    }
+
+    /// Marks it as answered; true if it was awaited.
+    pub fn answer(&mut self) -> bool {
+        let is_awaited = *self == AwaitedContinue::Awaited;
+        if is_awaited {
+            *self = AwaitedContinue::Answered;
+        }
+        is_awaited
+    }
+
+    /// Whether this is a second 100, from the backend.
+    pub fn is_duplicate(self, head: &Head) -> bool {
+        head.status == 100 && self != AwaitedContinue::No
+    }
+}
 
 /// Sends the response to the client. The request body is read through the supertrait [`ClientBody`].
 pub trait ClientIo: ClientBody {
@@ -19,6 +70,11 @@ pub trait ClientIo: ClientBody {
 
     /// Whether the request body was received completely.
     fn is_body_done(&self) -> bool;
+
+    /// The parts of this exchange that were not forwarded.
+    fn removed(&self) -> RemovedParts {
+        RemovedParts::default()
+    }
 
     /// Begins a response with this framing; `keep_alive` is whether another request may follow.
     fn send_head(&mut self, head: &Head, framing: Framing, keep_alive: bool);

@@ -109,7 +109,8 @@ async fn connect_stream(
     let connected = match target.addr {
         ConnectAddr::Tcp { name, preferred } => {
             let generation = name.generation();
-            let Some(addresses) = name.addresses(deadline).await else { return Err(resolve_error(target)) };
+            let addresses =
+                name.addresses(deadline).await.map_err(|reason| resolve_error(target, &reason))?;
             let connected = connect(&addresses, target.port, preferred, deadline).await;
             connected.map(|(stream, address)| (stream, Some(ResolvedPeer { address, generation })))
         }
@@ -140,8 +141,8 @@ pub(in crate::net) fn timeout_error(target: &ConnectTarget, what: &str, timeout:
 }
 
 #[cold]
-fn resolve_error(target: &ConnectTarget) -> GatewayError {
-    let detail = format!("the host name of the backend {} was not resolved", target.label());
+fn resolve_error(target: &ConnectTarget, reason: &str) -> GatewayError {
+    let detail = format!("the host name of the backend {} was not resolved: {reason}", target.label());
     GatewayError::new(ErrorCode::BackendDns, detail)
 }
 

@@ -24,11 +24,34 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(16);
 
 type Addresses = Option<Arc<[IpAddr]>>;
 
+/// The result of the lookups of a name so far.
+#[derive(Clone, Debug)]
+enum Lookup {
+    Pending,
+    /// No lookup succeeded yet; the reason of the last failure.
+    Failed(Arc<str>),
+    /// The addresses of the last lookup that succeeded.
+    Found(Arc<[IpAddr]>),
+}
+
+impl Lookup {
+    fn from_literal(addresses: Addresses) -> Lookup {
+        addresses.map_or(Lookup::Pending, Lookup::Found)
+    }
+
+    fn addresses(&self) -> Addresses {
+        match self {
+            Lookup::Found(addresses) => Some(addresses.clone()),
+            Lookup::Pending | Lookup::Failed(_) => None,
+        }
+    }
+}
+
 /// A host name and its current addresses.
 #[derive(Debug)]
 pub struct ResolvedName {
     text: Box<str>,
-    addresses: watch::Sender<Addresses>,
+    lookup: watch::Sender<Lookup>,
     /// Counts the changes, so that a connection can cheaply check that its address is current.
     changes: AtomicU64,
 }
@@ -48,7 +71,7 @@ impl ResolvedName {
 
     /// The current addresses; `None` before the first answer.
     pub fn current(&self) -> Addresses {
-        self.addresses.borrow().clone()
+        self.lookup.borrow().addresses()
     }
 
     /// The number of changes of the addresses; read it before them.
@@ -63,20 +86,39 @@ impl ResolvedName {
             return true;
         }
         peer.generation = generation;
-        self.addresses.borrow().as_ref().is_some_and(|current| current.contains(&peer.address))
+        matches!(&*self.lookup.borrow(), Lookup::Found(current) if current.contains(&peer.address))
     }
 
-    /// The addresses; waits until `deadline` for the first answer.
-    pub async fn addresses(&self, deadline: Instant) -> Addresses {
+    /// The addresses; waits until `deadline` for the first lookup. A lookup that failed is remembered until the next one.
+    ///
+    /// # Errors
+    ///
+    /// The reason of the last failure, or that no lookup was complete in time.
+    pub async fn addresses(&self, deadline: Instant) -> Result<Arc<[IpAddr]>, Arc<str>> {
         if let Some(current) = self.current() {
-            return Some(current);
+            return Ok(current);
         }
-        let mut receiver = self.addresses.subscribe();
-        let first_answer = receiver.wait_for(Option::is_some);
+        let mut receiver = self.lookup.subscribe();
+        let first_answer = receiver.wait_for(|lookup| !matches!(lookup, Lookup::Pending));
         match tokio::time::timeout_at(deadline.into(), first_answer).await {
-            Ok(Ok(current)) => current.clone(),
-            _ => None,
+            Ok(Ok(lookup)) => match &*lookup {
+                Lookup::Found(addresses) => Ok(addresses.clone()),
+                Lookup::Failed(reason) => Err(reason.clone()),
+                Lookup::Pending => Err("no answer yet".into()),
+            },
+            _ => Err("no answer in time".into()),
         }
+    }
+
+    /// Remembers why a lookup failed, if none succeeded before.
+    fn publish_failure(&self, reason: &str) {
+        self.lookup.send_if_modified(|lookup| {
+            let is_first = !matches!(lookup, Lookup::Found(_));
+            if is_first {
+                *lookup = Lookup::Failed(reason.into());
+            }
+            is_first
+        });
     }
 
     /// Sets the addresses; an empty answer is ignored.
@@ -84,7 +126,7 @@ impl ResolvedName {
         answer.sort_unstable();
         answer.dedup();
         if !answer.is_empty() && self.current().as_deref() != Some(&answer[..]) {
-            self.addresses.send_replace(Some(answer.into()));
+            self.lookup.send_replace(Lookup::Found(answer.into()));
             self.changes.fetch_add(1, Ordering::Release);
         }
     }
@@ -121,7 +163,7 @@ impl Resolver {
         let literal = parse_literal(text);
         let name = Arc::new(ResolvedName {
             text: text.into(),
-            addresses: watch::Sender::new(literal.clone()),
+            lookup: watch::Sender::new(Lookup::from_literal(literal.clone())),
             changes: AtomicU64::new(0),
         });
         current.insert(text.into(), Arc::downgrade(&name));
@@ -160,6 +202,7 @@ async fn refresh_task(name: Weak<ResolvedName>, dns: Dns) {
             }
             Err(error) => {
                 failures += 1;
+                name.publish_failure(&error);
                 let kept = if name.current().is_some() { "; its last addresses are kept" } else { "" };
                 log::warn!("DNS lookup of {text} failed: {error}{kept}");
                 retry_delay(failures)
@@ -201,9 +244,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_for_an_unknown_name_times_out() {
         let name = Resolver::default().get("no.such.name");
-        assert!(name.addresses(Instant::now() + Duration::from_secs(1)).await.is_none());
-        name.addresses.send_replace(Some(Arc::from([IpAddr::V4(Ipv4Addr::LOCALHOST)])));
-        assert!(name.addresses(Instant::now()).await.is_some());
+        assert!(name.addresses(Instant::now() + Duration::from_secs(1)).await.is_err());
+        name.publish(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+        assert!(name.addresses(Instant::now()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_lookup_is_an_answer_until_the_next_one() {
+        let name = Resolver::default().get("no.such.name");
+        name.publish_failure("no such name");
+        let began = tokio::time::Instant::now();
+        let failed = name.addresses(Instant::now() + Duration::from_secs(5)).await;
+        assert_eq!((failed.unwrap_err().as_ref(), began.elapsed()), ("no such name", Duration::ZERO));
+        let found = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        name.publish(found.clone());
+        name.publish_failure("timeout");
+        assert_eq!(name.current().as_deref(), Some(&found[..]), "the last addresses are kept");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Bodies: polled, lending their buffers, so that no chunk is allocated and a missing poll is backpressure.
 
-use super::{error::GatewayError, head::Head};
+use super::{error::GatewayError, head::Head, trailer_filter::TrailerFilter};
 use bytes::Bytes;
 use std::{
     task::{Context, Poll},
@@ -115,6 +115,9 @@ pub trait ClientBody: BodyRead {
     fn rewind(&mut self) -> bool {
         self.bytes_received() == 0
     }
+
+    /// Which trailer fields of the request are forwarded; without a filter none are.
+    fn set_trailer_filter(&mut self, _filter: Box<TrailerFilter>) {}
 
     /// For calls that accept any body.
     fn as_body(&mut self) -> &mut dyn BodyRead;

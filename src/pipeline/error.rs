@@ -58,6 +58,10 @@ macro_rules! error_codes {
 error_codes! {
     // name = stable name, responsible party, status, status in Ocelot mode, title;
     RequestMalformed = "request.malformed", Client, 400, 400, "Malformed request";
+    /// A dot segment next to an escaped separator, which a backend may read as a dot segment.
+    RequestPath = "request.path", Client, 400, 400, "Path not allowed";
+    /// A field name with an underscore, where they are rejected.
+    RequestFieldName = "request.field_name", Client, 400, 400, "Field name not allowed";
     RequestVersion = "request.version", Client, 505, 505, "HTTP version not supported";
     RequestMethod = "request.method", Client, 501, 501, "Method not supported";
     RequestCoding = "request.coding", Client, 501, 501, "Transfer coding not supported";

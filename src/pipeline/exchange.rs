@@ -1,83 +1,25 @@
 //! One request and its response on their way through the gateway.
 
+pub use super::peer::Peer;
 use super::{
     body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
     identity::Identity, response::RouteResult,
 };
-use crate::base::{content_coding::AcceptedCoding, data_rate::MinDataRate, path_params::PathParams};
+use crate::base::{
+    content_coding::AcceptedCoding, data_rate::MinDataRate, escaped_separators::EscapedSeparators,
+    path_params::PathParams,
+};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{
     any::Any,
     fmt::Debug,
     future::Future,
-    io::Write,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// The peer of a client connection and the transport it uses.
-///
-/// ```
-/// use margay::pipeline::exchange::Peer;
-///
-/// let peer = Peer::new("[::ffff:192.0.2.7]:4711".parse()?, "192.0.2.1:443".parse()?, true);
-/// assert_eq!((peer.ip_text(), peer.scheme()), (&b"192.0.2.7"[..], "https"));
-/// # Ok::<(), std::net::AddrParseError>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// The remote address of the connection.
-    pub address: SocketAddr,
-    /// The local address of the connection.
-    pub local_address: SocketAddr,
-    /// The connection uses TLS.
-    pub tls: bool,
-    text: AddressText,
-}
-
-/// An IP address as text, formatted once per connection instead of once per request.
-#[derive(Clone, Copy, Debug)]
-struct AddressText {
-    bytes: [u8; 46],
-    len: u8,
-}
-
-impl AddressText {
-    fn from_ip(address: IpAddr) -> AddressText {
-        let mut bytes = [0; 46];
-        let capacity = bytes.len();
-        let mut free = &mut bytes[..];
-        // The longest address has 45 characters: this cannot fail.
-        let _ = write!(free, "{address}");
-        let len = (capacity - free.len()) as u8;
-        AddressText { bytes, len }
-    }
-}
-
-impl Peer {
-    /// The peer of a connection between two addresses.
-    pub fn new(address: SocketAddr, local_address: SocketAddr, tls: bool) -> Peer {
-        Peer { address, local_address, tls, text: AddressText::from_ip(address.ip().to_canonical()) }
-    }
-
-    /// The remote IP address; IPv4-mapped IPv6 addresses (`::ffff:`) are converted to IPv4.
-    pub fn ip(&self) -> IpAddr {
-        self.address.ip().to_canonical()
-    }
-
-    /// [`Peer::ip`] as text, without brackets.
-    pub fn ip_text(&self) -> &[u8] {
-        &self.text.bytes[..self.text.len as usize]
-    }
-
-    /// The URL scheme of the connection.
-    pub fn scheme(&self) -> &'static str {
-        if self.tls { "https" } else { "http" }
-    }
-}
 
 /// The client of an exchange: its connection, and what the gateway has verified about it.
 ///
@@ -99,6 +41,8 @@ pub struct Client {
     pub is_tls: bool,
     /// The listener that accepted the connection; set only if a route of the plan matches by listener.
     pub listener: Option<Arc<str>>,
+    /// What the listener does with escaped separators in paths; `None`: as the plan has it.
+    pub escaped_separators: Option<EscapedSeparators>,
     /// The client certificate, if the listener requested one and the client presented it.
     pub certificate: Option<Arc<ClientCertificate>>,
     /// The authenticated user; set by an authentication stage.
@@ -107,7 +51,15 @@ pub struct Client {
 
 impl Client {
     fn new(peer: Peer) -> Client {
-        Client { ip: peer.ip(), is_tls: peer.tls, peer, listener: None, certificate: None, user: None }
+        Client {
+            ip: peer.ip(),
+            is_tls: peer.tls,
+            peer,
+            listener: None,
+            escaped_separators: None,
+            certificate: None,
+            user: None,
+        }
     }
 }
 
@@ -157,6 +109,8 @@ pub struct Routing {
     pub path_params: PathParams,
     /// The length of the path within the normalized target; the query follows it.
     pub path_len: usize,
+    /// The path of the normalized target as the client spelled it, without its dot segments; empty if it is the same.
+    pub spelled_path: Vec<u8>,
     /// The query that replaces the request's own, with its `?`; empty if the request's own is forwarded.
     pub query: Vec<u8>,
     /// The hash key taken from the path, if the cluster balances by a path placeholder.
@@ -167,6 +121,7 @@ impl Routing {
     fn reset(&mut self) {
         (self.route, self.stage_index, self.balancer_key) = (0, 0, None);
         self.path_params.clear();
+        self.spelled_path.clear();
         self.query.clear();
     }
 }
@@ -354,6 +309,7 @@ impl Exchange {
                 stage_index: routing.stage_index,
                 path_params: routing.path_params.clone(),
                 path_len: routing.path_len,
+                spelled_path: routing.spelled_path.clone(),
                 query: routing.query.clone(),
                 balancer_key: None,
             },

@@ -2,6 +2,7 @@
 //!
 //! Edits append to the buffer and toggle `is_active`, so that a head is never moved and needs no map.
 
+pub use super::known_header::KnownHeader;
 use crate::base::bytes::put_decimal;
 
 /// A range of the head's buffer.
@@ -35,33 +36,6 @@ impl Version {
             Version::Http2 => "HTTP/2",
         }
     }
-}
-
-macro_rules! get_known {
-    ($($name:ident = $text:literal),* $(,)?) => {
-        /// The headers that the gateway itself processes; any other is `Other`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum KnownHeader { Other, $($name),* }
-
-        impl KnownHeader {
-            /// The header with this name; `Other` for all that the gateway does not process.
-            pub fn of(name: &[u8]) -> KnownHeader {
-                $(if name.len() == $text.len() && name.eq_ignore_ascii_case($text) { return KnownHeader::$name; })*
-                KnownHeader::Other
-            }
-        }
-    };
-}
-
-get_known! {
-    Host = b"host", Connection = b"connection", ContentLength = b"content-length",
-    TransferEncoding = b"transfer-encoding", Te = b"te", Trailer = b"trailer", Upgrade = b"upgrade",
-    Expect = b"expect", KeepAlive = b"keep-alive", ProxyConnection = b"proxy-connection",
-    ProxyAuthenticate = b"proxy-authenticate", Http2Settings = b"http2-settings",
-    Via = b"via", MaxForwards = b"max-forwards", XForwardedFor = b"x-forwarded-for",
-    XForwardedHost = b"x-forwarded-host", XForwardedProto = b"x-forwarded-proto", Forwarded = b"forwarded",
-    ClientCert = b"client-cert", ClientCertChain = b"client-cert-chain",
-    XClientCertificate = b"x-client-certificate",
 }
 
 /// One header line; an inactive one was removed or replaced.

@@ -31,9 +31,3 @@ fn the_received_size_survives_edits() {
     created.append(b"A", b"1");
     assert_eq!(created.received(), (1, 6));
 }
-
-#[test]
-fn header_names_are_case_insensitive() {
-    assert_eq!(KnownHeader::of(b"tRANSFER-encoding"), KnownHeader::TransferEncoding);
-    assert_eq!(KnownHeader::of(b"x-unknown"), KnownHeader::Other);
-}

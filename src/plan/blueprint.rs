@@ -8,7 +8,7 @@ pub mod endpoint;
 
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::buffering::BufferingConfig;
-use super::routing::{RouteTable, RoutingRules, UrlTemplate};
+use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
 use crate::config::Span;
@@ -19,6 +19,7 @@ use crate::net::h2;
 use crate::net::listener::Address;
 use crate::net::proxy_protocol::ProxyProtocolConfig;
 use crate::net::tls::{client::ClientTls, server::ServerTls};
+pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
 pub use endpoint::Endpoint;
@@ -52,6 +53,8 @@ pub struct Blueprint {
     /// Finds the index in `routes` of the route that matches a request.
     pub table: Arc<RouteTable>,
     pub rules: RoutingRules,
+    /// What is done with escaped separators in paths, unless the listener or the route differs.
+    pub escaped_separators: EscapedSeparators,
     /// Dynamic routing: the service that the path names is looked up in a registry.
     pub dynamic: Option<DynamicBlueprint>,
     /// The configuration store, if the configuration is not in files.
@@ -77,6 +80,8 @@ pub struct Listener<Tls = Arc<ServerTls>> {
     pub redirect: Option<u16>,
     /// Set when the listener is removed or its security settings change: open connections end with their next response.
     pub outdated: Arc<AtomicBool>,
+    /// None: as the document has it.
+    pub escaped_separators: Option<EscapedSeparators>,
 }
 
 impl<Tls> Listener<Tls> {
@@ -93,12 +98,13 @@ impl<Tls> Listener<Tls> {
             hsts: None,
             redirect: None,
             outdated: Arc::default(),
+            escaped_separators: None,
         }
     }
 
     /// The same listener with other TLS.
     pub fn with_tls<Other>(&self, tls: Option<Other>) -> Listener<Other> {
-        let Listener { name, address, mode, proxy, span, hsts, redirect, .. } = self;
+        let Listener { name, address, mode, proxy, span, hsts, redirect, escaped_separators, .. } = self;
         Listener {
             name: name.clone(),
             address: address.clone(),
@@ -109,6 +115,7 @@ impl<Tls> Listener<Tls> {
             hsts: hsts.clone(),
             redirect: *redirect,
             outdated: Arc::default(),
+            escaped_separators: *escaped_separators,
         }
     }
 }
@@ -145,6 +152,12 @@ pub struct Limits {
     pub requests_per_connection: u32,
     /// Maximum bytes of memory for all streaming encoders together.
     pub compression: u64,
+    /// Maximum number of options of `Connection`.
+    pub connection_options: usize,
+    /// Maximum number of informational (1xx) responses to a request.
+    pub max_informational: u32,
+    pub underscores: UnderscoresInHeaders,
+    pub trailers: RequestTrailers,
 }
 
 impl Limits {
@@ -289,6 +302,8 @@ pub struct RouteBlueprint {
     /// The cluster that receives the request when all attempts failed.
     pub fallback: Option<Arc<ClusterBlueprint>>,
     pub preserve_host: Sourced<bool>,
+    /// `None`: as the listener or the document has it.
+    pub escaped_separators: Option<EscapedSeparators>,
     /// The policies it names, weakest first.
     pub policies: Vec<String>,
     /// The metadata of the route, followed by the global one.
@@ -304,10 +319,11 @@ pub struct RouteBlueprint {
 impl RouteBlueprint {
     /// The URL of requests to the backend; `names` are those of the route's values.
     pub fn url(&self, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
-        match &self.service_fabric_path {
+        let url = match &self.service_fabric_path {
             Some(service) => UrlTemplate::with_prefix(&service.value, &self.backend_path.value, names, rules),
             None => UrlTemplate::compile(&self.backend_path.value, names, rules),
-        }
+        };
+        url.with_client_template(&self.matcher.client_path.value)
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
         self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint, Scheme,
         discovery::DiscoveredService,
     },
+    client_fields,
     compiled::{PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
     internal_target, listeners,
@@ -42,6 +43,8 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
+        client_fields: client_fields::rules(blueprint, process_state),
+        proxies: blueprint.stages.forwarded_headers.clone().unwrap_or_default().proxies,
         limits: blueprint.limits.in_process(process_state.connections),
         listeners: listeners::listeners(blueprint, process_state)?,
         administration_hosts: blueprint.administration_hosts.as_slice().into(),
@@ -50,6 +53,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
+        escaped_separators: blueprint.escaped_separators,
         clusters: all_clusters(&routes),
         routes,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
@@ -116,6 +120,7 @@ pub(super) fn route(
         affinity: affinity(&route.cluster, names),
         target,
         preflight: route.stages.cors.is_some(),
+        escaped_separators: route.escaped_separators,
         metrics: process_state.metrics.route(&route.name),
     })
 }
@@ -192,6 +197,7 @@ fn target(
         connect_timeout: blueprint.limits.connect_timeout,
         body_idle_timeout: blueprint.limits.body_idle,
         request_buffer_bytes: route.buffering.request_bytes,
+        max_informational: blueprint.limits.max_informational,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {
             HttpVersion::Http10 => Version::Http10,
@@ -266,8 +272,7 @@ fn tls_mode(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Tl
         log::warn!("{name} accepts any certificate of its backend: traffic can be intercepted");
     }
     let forwarded = blueprint.stages.forwarded_headers.as_ref();
-    let tls_possible =
-        forwarded.is_some_and(|forwarded| forwarded.trust_proto && !forwarded.trusted.is_empty());
+    let tls_possible = forwarded.is_some_and(|forwarded| forwarded.proxies.may_change_scheme());
     let tls_possible = tls_possible || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
     match cluster.scheme {
         Scheme::Https => TlsMode::Always(cluster.tls.clone()),

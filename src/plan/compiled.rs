@@ -3,17 +3,20 @@
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
 pub use super::route::{Aggregate, AggregatePart, PathHashKey, Route, Target};
-use super::routing::{HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget};
+use super::routing::{
+    EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
+};
 use crate::{
     backend::Cluster,
     base::path_params::PathParams,
     net::tls::server::TlsAcceptor,
     pipeline::{
+        client_fields::ClientFieldRules,
         error::{ErrorCode, GatewayError},
-        exchange::Exchange,
+        exchange::{Exchange, Routing},
         head::{Head, KnownHeader},
     },
-    stages::cors::preflight_method,
+    stages::{cors::preflight_method, forwarded_headers::TrustedProxies},
     telemetry::{CertificateExpiry, TlsMetrics},
 };
 use std::{borrow::Cow, ops::Deref, sync::Arc};
@@ -26,6 +29,10 @@ pub struct Plan {
     /// Ocelot compatibility: its status codes and errors without a body.
     pub ocelot: bool,
     pub limits: Limits,
+    /// What clients may not send.
+    pub client_fields: Arc<ClientFieldRules>,
+    /// The proxies whose fields are trusted.
+    pub proxies: TrustedProxies,
     pub listeners: Box<[ListenerPlan]>,
     /// Names of the administration address, in addition to those of the machine.
     pub administration_hosts: Box<[String]>,
@@ -39,6 +46,8 @@ pub struct Plan {
     /// Whether any route is restricted to some listeners.
     pub matches_by_listener: bool,
     pub table: Arc<RouteTable>,
+    /// What is done with escaped separators in paths, unless the listener or the route differs.
+    pub escaped_separators: EscapedSeparators,
     /// In the order of the document, aggregates after routes: the table returns indexes of this list. The parts of
     /// aggregates follow; they are not in the table.
     pub routes: Box<[Arc<Route>]>,
@@ -90,20 +99,61 @@ impl Deref for RouteRef<'_> {
 impl Plan {
     /// Finds the route of a request. The target is normalized here, once: what is matched is what is forwarded.
     pub fn find(&self, exchange: &mut Exchange) -> Result<RouteRef<'_>, GatewayError> {
-        let Exchange { request, client, routing, .. } = exchange;
-        let listener = client.listener.as_deref().unwrap_or_default();
-        let target = RequestTarget::normalize(request.target(), request.method() == b"OPTIONS")
-            .map_err(|error| GatewayError::new(ErrorCode::RequestMalformed, error.to_string()))?;
-        let host = request.get_known(KnownHeader::Host).unwrap_or_default();
-        let method = self.method(request, host, listener, &target);
-        let query = Query { method, host, target: &target, headers: &*request, listener };
-        let found = self.table.find(&query, &mut routing.path_params);
-        exchange.routing.path_len = target.path_len();
-        if let Some(text) = target.is_rewritten().then(|| target.text().to_vec()) {
+        self.accept_client_fields(exchange)?;
+        let target =
+            RequestTarget::normalize(exchange.request.target(), exchange.request.method() == b"OPTIONS")
+                .map_err(|error| GatewayError::new(ErrorCode::RequestMalformed, error.to_string()))?;
+        let separators = exchange.client.escaped_separators.unwrap_or(self.escaped_separators);
+        let unescaped = if separators == EscapedSeparators::Unescape { target.unescaped() } else { None };
+        let mut target = unescaped.unwrap_or(target);
+        let mut values = std::mem::take(&mut exchange.routing.path_params);
+        let mut found = self.search(exchange, &target, &mut values);
+        let own = found.and_then(|at| self.routes.get(at)).and_then(|route| route.escaped_separators);
+        match own.unwrap_or(separators) {
+            EscapedSeparators::Reject if target.has_hidden_dot_segment() => {
+                let detail = "the path contains a dot segment next to %2f, %5c, a backslash or a semicolon";
+                return Err(GatewayError::new(ErrorCode::RequestPath, detail));
+            }
+            EscapedSeparators::Unescape => {
+                if let Some(unescaped) = target.unescaped() {
+                    found = self.search(exchange, &unescaped, &mut values);
+                    target = unescaped;
+                }
+            }
+            EscapedSeparators::Reject | EscapedSeparators::Keep => {}
+        }
+        let text = target.is_rewritten().then(|| target.text().to_vec());
+        let Routing { path_len, spelled_path, .. } = &mut exchange.routing;
+        *path_len = target.path_len();
+        spelled_path.clear();
+        spelled_path.extend_from_slice(target.spelled().unwrap_or_default());
+        if let Some(text) = text {
             exchange.request.set_target(&text);
         }
+        exchange.routing.path_params = values;
         exchange.routing.route = found.unwrap_or(usize::MAX);
         self.route_of(exchange)
+    }
+
+    /// The index of the route that matches this target.
+    fn search(&self, exchange: &Exchange, target: &RequestTarget, values: &mut PathParams) -> Option<usize> {
+        let Exchange { request, client, .. } = exchange;
+        let listener = client.listener.as_deref().unwrap_or_default();
+        let host = request.get_known(KnownHeader::Host).unwrap_or_default();
+        let method = self.method(request, host, listener, target);
+        self.table.find(&Query { method, host, target, headers: request, listener }, values)
+    }
+
+    /// Removes the fields that the client may not send, and takes the client's address, scheme and host from those of a
+    /// trusted proxy: before routing, so that the host of the route is the host that the backend gets.
+    fn accept_client_fields(&self, exchange: &mut Exchange) -> Result<(), GatewayError> {
+        let is_trusted = self.proxies.contains(exchange);
+        let believed = |field| is_trusted && self.proxies.trusts(field);
+        self.client_fields.apply(&mut exchange.request, exchange.worker, believed)?;
+        if is_trusted {
+            self.proxies.apply(exchange);
+        }
+        Ok(())
     }
 
     /// The route of an exchange that went through [`Plan::find`].

@@ -9,6 +9,7 @@
 pub mod build;
 pub mod aggregate;
 pub mod blueprint;
+mod client_fields;
 pub mod check;
 pub mod clusters;
 pub mod compile;

@@ -1,7 +1,7 @@
 //! A route of a plan: its stages, URL template and target.
 
 use super::aggregate::{AggregateConfig, PartTerms};
-use super::routing::{Target as RequestTarget, UrlTemplate};
+use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
 use crate::{
     backend::{Cluster, attempt::AttemptConfig},
     base::hash::stable_hash,
@@ -22,6 +22,8 @@ pub struct Route {
     pub stages: Box<[StageEntry]>,
     /// Whether it responds to CORS preflight requests.
     pub preflight: bool,
+    /// What is done with escaped separators in paths; `None`: as the listener or the plan has it.
+    pub escaped_separators: Option<EscapedSeparators>,
     /// The target of the request to the backend.
     pub url: UrlTemplate,
     /// The path placeholder that is the hash key of the load balancer.
@@ -104,10 +106,10 @@ impl Route {
         if let Some(affinity) = &self.affinity {
             exchange.routing.balancer_key = affinity.of(exchange);
         }
-        let Exchange { request, routing: Routing { path_params, path_len, query, .. }, scratch, .. } =
-            exchange;
+        let Exchange { request, routing, scratch, .. } = exchange;
+        let Routing { path_params, path_len, query, spelled_path, .. } = routing;
         scratch.clear();
-        let target = RequestTarget::from_normalized(request.target(), *path_len);
+        let target = RequestTarget::from_normalized(request.target(), *path_len).with_spelling(spelled_path);
         self.url
             .build_with(path_params, &target, if query.is_empty() { target.query() } else { query }, scratch)
             .map_err(|_| GatewayError::new(ErrorCode::RouteMisconfigured, "the rewritten path is empty"))?;

@@ -2,6 +2,7 @@
 
 use super::worker::Worker;
 use crate::{
+    base::escaped_separators::EscapedSeparators,
     net::{
         h1::host,
         io::Stream,
@@ -71,6 +72,11 @@ impl ConnectionContext {
             exchange.client.certificate.clone_from(&session.certificate);
         }
         exchange
+    }
+
+    /// What the listener does with escaped separators in paths.
+    pub fn escaped_separators(&self) -> Option<EscapedSeparators> {
+        self.listener.escaped_separators
     }
 
     /// The name of the listener.

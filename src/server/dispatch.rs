@@ -33,6 +33,9 @@ pub async fn dispatch<'p>(
         Ok(route) => route,
         Err(cause) => return (None, Err(cause)),
     };
+    if let Some(filter) = plan.client_fields.trailer_filter(&exchange.request, client.framing()) {
+        client.set_trailer_filter(filter);
+    }
     route.metrics.begin(exchange.worker);
     let outcome = run_route(&route, exchange, hop, client).await;
     (Some(route), outcome)

@@ -8,16 +8,17 @@ use super::{
 };
 use crate::{
     net::{
-        client_io::ClientIo,
+        client_io::{ClientIo, RemovedParts},
         h1::hop_by_hop::{self, HopByHop},
     },
     pipeline::{
-        error::GatewayError,
+        error::{ErrorCode, GatewayError},
         exchange::Exchange,
         head::{KnownHeader, Version},
         response::{Response, RouteResult},
     },
     plan::RouteRef,
+    telemetry::Removed,
 };
 use std::time::Instant;
 
@@ -26,7 +27,13 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
     ctx.exchange.now = Instant::now();
     ctx.capture_access_fields();
     let for_head = ctx.exchange.request.method() == b"HEAD";
-    let hop = hop_by_hop::strip_request(&mut ctx.exchange.request);
+    let hop = match hop_by_hop::strip(&mut ctx.exchange.request, ctx.plan.limits.connection_options) {
+        Ok(hop) => hop,
+        Err(error) => {
+            let cause = GatewayError::new(ErrorCode::RequestHeaders, error.detail());
+            return reject_request(conn, ctx, cause).await;
+        }
+    };
     ctx.exchange.is_websocket = hop.websocket;
     ctx.exchange.runtime = Some(ctx.plan.clone());
     ctx.exchange.body.min_rate = ctx.plan.limits.min_request_rate;
@@ -99,11 +106,21 @@ impl<'c> Context<'c> {
         let (now, exchange) = (Instant::now(), &*self.exchange);
         let metrics = route.map_or(self.worker.gateway.metrics().unrouted(), |route| &route.metrics);
         metrics.end(self.worker.index, exchange.record.status, now - exchange.now);
+        self.count_removed(conn.removed());
         if let NextAction::Tunnel(..) = next {
             return next;
         }
         log_access(conn, exchange, self.worker, route.map_or("", |route| &route.label), now);
         if let NextAction::KeepAlive(_) = next { NextAction::KeepAlive(now) } else { next }
+    }
+
+    fn count_removed(&self, removed: RemovedParts) {
+        let RemovedParts { trailers, informational } = removed;
+        if trailers + informational > 0 {
+            let removals = self.worker.gateway.metrics().removals();
+            removals.count(self.worker.index, Removed::TrailerField, trailers);
+            removals.count(self.worker.index, Removed::InformationalResponse, informational);
+        }
     }
 
     /// Whether another request may follow on this connection.
@@ -120,6 +137,7 @@ impl<'c> Context<'c> {
         if self.plan.matches_by_listener {
             self.exchange.client.listener = Some(self.connection.listener());
         }
+        self.exchange.client.escaped_separators = self.connection.escaped_separators();
         self.exchange.record.enabled = self.plan.access_log;
         if self.plan.access_log {
             let Exchange { request, record, .. } = &mut *self.exchange;

@@ -45,7 +45,7 @@ fn document(names: &[&str]) -> Value {
     });
     json!({
         "TraceContext": "Off",
-        "ForwardedHeaders": { "AddToRequest": false },
+        "ForwardedHeaders": { "AddToRequest": false, "AllowFromClients": ["*"] },
         "Listeners": listeners.collect::<Value>(),
         "Routes": routes.collect::<Value>(),
     })

@@ -240,8 +240,11 @@ async fn read_proxy_header(
     worker: &Worker,
 ) -> Option<(Stream, Peer)> {
     let (proxy, config): (SocketAddr, &ProxyProtocolConfig) = (accepted.peer, listener.proxy.as_deref()?);
+    let port = accepted.local.port();
     match config.receive(accepted).await {
-        Ok((io, peer, local)) => Some((io, Peer::new(peer, local, listener.tls.is_some()))),
+        Ok((io, peer, local)) => {
+            Some((io, Peer::new(peer, local, listener.tls.is_some()).with_listener_port(port)))
+        }
         Err(ReceiveError::Closed) => None,
         Err(ReceiveError::Rejected(cause)) => {
             worker.gateway.metrics().record_error(cause.why.name());

@@ -1,7 +1,7 @@
 //! Client certificates for backends (`ClientCertificates.Forward`): the field `Client-Cert` of RFC 9440.
 //!
-//! A backend can trust the field because `net::h1::hop_by_hop::strip_request` removes it, `Client-Cert-Chain` and
-//! `X-Client-Certificate` from every request of a client.
+//! A backend can trust the field because `pipeline::client_fields` removes it, `Client-Cert-Chain` and `X-Client-Certificate`
+//! from every request of a client.
 
 use super::feature::ConfiguredStage;
 use crate::pipeline::{

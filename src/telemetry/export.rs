@@ -6,6 +6,7 @@ use super::discovery::DiscoveryRow;
 use super::endpoints::EndpointRow;
 use super::families::FAMILIES;
 use super::metrics::{Metrics, Reload};
+use super::removals::Removed;
 use super::resilience::{Event, ResilienceMetrics};
 use super::stages::{StageMetrics, StageOutcome};
 use super::tls::{CertificateExpiry, Handshake, TlsMetrics};
@@ -113,6 +114,9 @@ fn http2(name: &str, m: &Metrics) -> Vec<Metric> {
 /// Samples that do not belong to requests: discovery, certificates, endpoints.
 fn environment_samples(name: &str, m: &Metrics) -> Vec<Metric> {
     match name {
+        "margay_removed_total" => {
+            Removed::ALL.iter().map(|r| counter(m.removals().total(*r), &[("what", r.name())])).collect()
+        }
         "margay_discovery_up" => discovery_samples(m, |row| u64::from(row.up)),
         "margay_discovery_instances" => discovery_samples(m, |row| row.instances),
         "margay_discovery_last_update_timestamp_seconds" => {

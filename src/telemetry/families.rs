@@ -78,6 +78,12 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::COUNTER,
         &[],
     ),
+    (
+        "margay_removed_total",
+        "Parts of messages removed instead of forwarded: proxy_field, reserved_field, underscore_field, trailer_field, informational_response.",
+        MetricType::COUNTER,
+        &["what"],
+    ),
     ("margay_connections", "Open client connections.", MetricType::GAUGE, &["state"]),
     (
         "margay_connections_accepted_total",

@@ -7,6 +7,7 @@ use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{EndpointMetrics, EndpointTable};
 use super::http2::Http2Metrics;
 use super::registry::{Registry, lock};
+use super::removals::RemovalMetrics;
 use super::resilience::ResilienceMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
@@ -64,6 +65,7 @@ pub struct Metrics {
     attempts: Registry<ResilienceMetrics>,
     caches: CacheTable,
     compression: Arc<CompressionMetrics>,
+    removals: Arc<RemovalMetrics>,
     connections: Box<[Connections]>,
     refusals: Box<[ErrorCount]>,
     tunnels: Arc<WebSocketMetrics>,
@@ -95,6 +97,7 @@ impl Metrics {
             attempts: Registry::default(),
             caches: CacheTable::new(workers),
             compression: Arc::new(CompressionMetrics::new(workers)),
+            removals: Arc::new(RemovalMetrics::new(workers)),
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..ERROR_CODES).map(|_| ErrorCount::default()).collect(),
             tunnels: Arc::default(),
@@ -141,6 +144,11 @@ impl Metrics {
     /// The metrics of compression.
     pub fn compression(&self) -> &Arc<CompressionMetrics> {
         &self.compression
+    }
+
+    /// The counters of removed parts of messages.
+    pub fn removals(&self) -> &Arc<RemovalMetrics> {
+        &self.removals
     }
 
     /// The handle of requests that matched no route or were rejected before routing.

@@ -27,6 +27,8 @@ pub struct AttemptConfig {
     pub body_idle_timeout: Duration,
     /// How much of a request body is received before a limited connection is taken.
     pub request_buffer_bytes: usize,
+    /// Maximum number of informational (1xx) responses.
+    pub max_informational: u32,
     /// Sends the client's Host instead of the endpoint's authority.
     pub preserve_host: bool,
     /// The HTTP version of requests without HTTP/2.

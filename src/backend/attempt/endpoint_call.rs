@@ -17,7 +17,6 @@ use crate::{
         h1::{
             backend::{BackendConn, HeadError},
             hop_by_hop::HopByHop,
-            host,
         },
         h2::pool::{self as shared, OpenError, OpenRequest},
         pool,
@@ -54,6 +53,8 @@ pub struct EndpointCall<'a> {
     hop: HopByHop,
     deadlines: &'a mut Deadlines,
     head: Head,
+    /// Informational (1xx) responses received.
+    informational: u32,
 }
 
 impl<'a> EndpointCall<'a> {
@@ -64,7 +65,7 @@ impl<'a> EndpointCall<'a> {
         hop: HopByHop,
         deadlines: &'a mut Deadlines,
     ) -> EndpointCall<'a> {
-        EndpointCall { endpoint, config, hop, deadlines, head: Head::default() }
+        EndpointCall { endpoint, config, hop, deadlines, head: Head::default(), informational: 0 }
     }
 
     /// Sends the request and returns the response; again on another connection if a reused one turned out to be closed,
@@ -123,7 +124,7 @@ impl<'a> EndpointCall<'a> {
                 return Ok(BackendRequest::H1(conn));
             }
         }
-        let port = self.endpoint.port.unwrap_or_else(|| requested_port(exchange));
+        let port = self.endpoint.port.unwrap_or_else(|| exchange.client.peer.listener_port());
         let target = transport.connect_target(port, header);
         if offer != AlpnOffer::Http1 {
             // Boxed: keeps the future of HTTP/1.1 calls small.
@@ -264,6 +265,10 @@ impl<'a> EndpointCall<'a> {
                 if head.is_err() || self.head.status >= 200 || self.head.status == 101 {
                     return Poll::Ready(head);
                 }
+                self.informational += 1;
+                if self.informational > self.config.max_informational {
+                    return Poll::Ready(Err(HeadError::Failed(too_many_informational())));
+                }
                 caller.send_informational(&self.head, cx);
             }
             if conn.bytes_sent() > self.deadlines.bytes_sent {
@@ -358,6 +363,11 @@ fn closed_error(is_sent: bool, label: &str, error: &std::io::Error) -> GatewayEr
     GatewayError::new(code, format!("the backend {label} closed the connection {when}: {error}"))
 }
 
+#[cold]
+fn too_many_informational() -> GatewayError {
+    GatewayError::malformed_response("too many informational (1xx) responses")
+}
+
 /// Without configured retries, only a harmless request is sent again: idempotent, and no byte of its body lost.
 fn is_replayable(exchange: &Exchange, caller: &mut dyn ClientBody) -> bool {
     is_idempotent(exchange.request.method()) && caller.rewind()
@@ -371,15 +381,4 @@ fn may_reuse_pooled(offer: AlpnOffer, transport: &Transport) -> bool {
         AlpnOffer::Http2 => false,
         AlpnOffer::Both => shared::is_http1(transport.pool.key()),
     }
-}
-
-/// The port of the client's request: of its Host, or of the connection.
-fn requested_port(exchange: &Exchange) -> u16 {
-    let host = exchange.request.get_known(KnownHeader::Host).map(host::split_host_port);
-    let port = host.and_then(|(_, port)| std::str::from_utf8(port?).ok()?.parse().ok());
-    port.unwrap_or(if exchange.request.get_known(KnownHeader::Host).is_some() {
-        if exchange.client.peer.tls { 443 } else { 80 }
-    } else {
-        exchange.client.peer.local_address.port()
-    })
 }

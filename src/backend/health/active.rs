@@ -53,8 +53,8 @@ impl ActiveCheck {
             .or(endpoint.port)
             .ok_or("the endpoint has no port; set the port of the health check")?;
         let resolved = name.addresses(Instant::now() + self.timeout).await;
-        let resolved = resolved.filter(|addresses| !addresses.is_empty());
-        let addresses = resolved.ok_or_else(|| format!("the name {} could not be resolved", name.text()))?;
+        let addresses =
+            resolved.map_err(|reason| format!("the name {} could not be resolved: {reason}", name.text()))?;
         let (preferred, mut last_error) = (preferred.load(Relaxed), String::new());
         for at in 0..addresses.len() {
             let peer = PeerAddr::Tcp((addresses[(preferred + at) % addresses.len()], port).into());

@@ -13,7 +13,8 @@ use super::{
     },
     decode::Decoder,
     encode::{Encoder, put_request},
-    hop_by_hop::{self, HopByHop},
+    hop_by_hop::{self, HopByHop, MAX_CONNECTION_OPTIONS},
+    incomplete,
     parse::{self, HeadLimits},
 };
 use crate::base::{bytes::comma_list, websocket::accept_key};
@@ -199,6 +200,7 @@ impl BackendConn {
         for_head: bool,
     ) -> Poll<Result<(), HeadError>> {
         loop {
+            let from = self.scanned;
             if let Some(end) = parse::head_end(self.input.bytes(), &mut self.scanned) {
                 return Poll::Ready(self.take_head(end, head, for_head).map_err(HeadError::Failed));
             }
@@ -207,6 +209,9 @@ impl BackendConn {
                 return Poll::Ready(Err(HeadError::Failed(GatewayError::malformed_response(
                     "the response head is too large",
                 ))));
+            }
+            if let Err(error) = incomplete::check_incomplete_response(self.input.bytes(), from) {
+                return Poll::Ready(Err(HeadError::Failed(error)));
             }
             let nothing = self.input.is_empty();
             let error = match ready!(self.poll_read_more(
@@ -236,7 +241,12 @@ impl BackendConn {
             self.verify_upgrade(head)?;
         }
         let ambiguous = self.has_ambiguous_framing(head);
-        let hop = hop_by_hop::strip(head);
+        let hop = hop_by_hop::strip(head, MAX_CONNECTION_OPTIONS)
+            .map_err(|error| GatewayError::malformed_response(error.detail()))?;
+        if head.status < 200 {
+            // RFC 9110 8.6: a client could take the bytes behind the head for a body.
+            head.remove_known(KnownHeader::ContentLength);
+        }
         if head.status >= 200 {
             self.keep_alive = !ambiguous && !hop.close && (head.version == Version::Http11 || hop.keep_alive);
             self.max_idle = hop.keep_alive_timeout.map(idle_limit);

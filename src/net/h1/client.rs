@@ -1,18 +1,24 @@
 //! An HTTP/1.1 connection from a client: requests in, responses out, one after the other.
 
 use super::{
-    super::{buffer::ReadBuffer, client_io::ClientIo, deadline::DeadlineTimer, io::Stream},
-    decode::{Decoded, Decoder},
+    super::{
+        buffer::ReadBuffer,
+        client_io::{AwaitedContinue, ClientIo, RemovedParts},
+        deadline::DeadlineTimer,
+        io::Stream,
+    },
+    decode::Decoder,
     detect,
     encode::{Encoder, UPGRADE_FIELDS, put_field, put_fields, put_framing, put_status_line},
+    incomplete,
     parse::{self, HeadLimits},
 };
 use crate::pipeline::{
-    body::{BodyRead, Chunk, ClientBody, Framing},
+    body::{BodyRead, Chunk, Framing},
     error::{ErrorCode, GatewayError},
     exchange::Peer,
     head::{Head, KnownHeader, Version},
-    upgrade::Duplex,
+    trailer_filter::TrailerFilter,
 };
 use std::{
     future::poll_fn,
@@ -28,6 +34,8 @@ pub struct ClientLimits {
     pub body: u64,
     pub head_timeout: Duration,
     pub idle_timeout: Duration,
+    /// Whether a request is canceled when the client closes its sending side.
+    pub abort_on_close: bool,
 }
 
 /// What was received next on the connection.
@@ -48,22 +56,30 @@ pub enum Next {
 /// One client connection.
 #[derive(Debug)]
 pub struct ClientConn {
-    io: Stream,
+    pub(super) io: Stream,
     pub peer: Peer,
-    input: ReadBuffer,
+    pub(super) input: ReadBuffer,
     scanned: usize,
-    decoder: Decoder,
-    framing: Framing,
-    encoder: Encoder,
-    timer: DeadlineTimer,
-    body_limit: u64,
+    pub(super) decoder: Decoder,
+    pub(super) framing: Framing,
+    pub(super) encoder: Encoder,
+    pub(super) timer: DeadlineTimer,
+    pub(super) body_limit: u64,
+    pub(super) trailer_filter: Option<Box<TrailerFilter>>,
+    pub(super) removed: RemovedParts,
+    pub(super) awaited_continue: AwaitedContinue,
+    /// Bytes of the informational (1xx) responses to this request.
+    pub(super) informational_bytes: usize,
+    /// Whether the request is canceled when the client closes its sending side.
+    pub(super) abort_on_close: bool,
+    pub(super) is_half_closed: bool,
     /// Maximum number of bytes that a head or trailer section may buffer.
-    max_buffered: usize,
-    received: u64,
-    version: Version,
+    pub(super) max_buffered: usize,
+    pub(super) received: u64,
+    pub(super) version: Version,
     /// Requests served.
     pub served: u32,
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 impl ClientConn {
@@ -79,6 +95,12 @@ impl ClientConn {
             encoder: Encoder::default(),
             timer: DeadlineTimer::default(),
             body_limit: u64::MAX,
+            trailer_filter: None,
+            removed: RemovedParts::default(),
+            awaited_continue: AwaitedContinue::default(),
+            informational_bytes: 0,
+            abort_on_close: true,
+            is_half_closed: false,
             max_buffered: 0,
             received: 0,
             version: Version::Http11,
@@ -148,13 +170,17 @@ impl ClientConn {
     fn parse(&mut self, head: &mut Head, limits: &ClientLimits) -> Result<bool, GatewayError> {
         let lead = if self.scanned == 0 { parse::leading_empty_bytes(self.input.bytes()) } else { 0 };
         self.input.consume(lead);
+        let from = self.scanned;
         let Some(end) = parse::head_end(self.input.bytes(), &mut self.scanned) else {
-            return parse::check_incomplete(self.input.bytes(), &limits.head).map(|()| false);
+            return incomplete::check_incomplete(self.input.bytes(), from, &limits.head).map(|()| false);
         };
-        self.framing = parse::request(&self.input.bytes()[..end], head, &limits.head)?;
+        self.framing = parse::request(&self.input.bytes()[..end], head, &limits.head, self.peer.tls)?;
+        self.awaited_continue = AwaitedContinue::take(head, self.framing);
         self.decoder = Decoder::new(self.framing, (limits.head.max_fields_bytes, limits.head.max_fields));
         self.input.consume(end);
         (self.scanned, self.received, self.body_limit) = (0, 0, limits.body);
+        (self.trailer_filter, self.removed, self.informational_bytes) = (None, RemovedParts::default(), 0);
+        self.abort_on_close = limits.abort_on_close;
         self.version = head.version;
         self.served += 1;
         match self.framing {
@@ -163,13 +189,13 @@ impl ClientConn {
         }
     }
 
-    fn too_large(&self) -> GatewayError {
+    pub(super) fn too_large(&self) -> GatewayError {
         let detail = format!("the request body is larger than {} bytes", self.body_limit);
         GatewayError::new(ErrorCode::RequestBody, detail)
     }
 
     /// Reads once; 0 is the end of the stream.
-    fn poll_read_more(&mut self, cx: &mut Context, max_len: usize) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read_more(&mut self, cx: &mut Context, max_len: usize) -> Poll<io::Result<usize>> {
         self.input.poll_read(cx, &mut self.io, max_len)
     }
 
@@ -233,7 +259,12 @@ impl ClientIo for ClientConn {
         self.decoder.is_end()
     }
 
+    fn removed(&self) -> RemovedParts {
+        self.removed
+    }
+
     fn send_head(&mut self, head: &Head, framing: Framing, keep: bool) {
+        self.awaited_continue = AwaitedContinue::No;
         let buf = self.encoder.begin(framing);
         put_status_line(buf, head);
         for (known, name, value) in head.fields() {
@@ -281,120 +312,5 @@ impl ClientIo for ClientConn {
 
     fn delivered(&self) -> u64 {
         self.io.acknowledged().unwrap_or(self.encoder.bytes_sent)
-    }
-}
-
-impl BodyRead for ClientConn {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
-        let ready = loop {
-            match self.decoder.decode(self.input.bytes()).map_err(GatewayError::malformed_request)? {
-                Decoded::Data(n) => break n,
-                Decoded::Skip(n) => self.input.consume(n),
-                Decoded::End => return Poll::Ready(Ok(Chunk::End)),
-                Decoded::More => {
-                    if self.received > 64 * 1024 {
-                        self.input.grow();
-                    }
-                    match ready!(self.poll_read_more(cx, self.max_buffered.max(64 * 1024))) {
-                        Ok(1..) => {}
-                        _ => {
-                            self.closed = true;
-                            return Poll::Ready(Err(GatewayError::client_closed()));
-                        }
-                    }
-                }
-            }
-        };
-        if self.received + ready as u64 > self.body_limit {
-            return Poll::Ready(Err(self.too_large()));
-        }
-        Poll::Ready(Ok(Chunk::Data(&self.input.bytes()[..ready])))
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.received += n as u64;
-        self.decoder.advance(n);
-        self.input.consume(n);
-    }
-
-    fn trailers(&mut self) -> Option<&mut Head> {
-        self.decoder.trailers()
-    }
-
-    fn framing(&self) -> Framing {
-        self.framing
-    }
-}
-
-impl ClientBody for ClientConn {
-    /// Reads ahead at most one buffer while the client waits: the end of the stream means that the client aborted.
-    fn poll_closed(&mut self, cx: &mut Context) -> Poll<()> {
-        const MAX_READ_AHEAD: usize = 16 * 1024;
-        while !self.closed && self.input.len() < MAX_READ_AHEAD {
-            match self.poll_read_more(cx, MAX_READ_AHEAD) {
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) => self.closed = true,
-                Poll::Pending => break,
-            }
-        }
-        if self.input.is_empty() {
-            self.input.release_if_empty();
-        }
-        if self.closed { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    fn poll_deadline(&mut self, cx: &mut Context, at: Instant) -> Poll<()> {
-        self.timer.poll(cx, at)
-    }
-
-    fn send_informational(&mut self, head: &Head, cx: &mut Context) {
-        if self.version < Version::Http11 {
-            return;
-        }
-        let buf = self.encoder.informational_buf();
-        put_status_line(buf, head);
-        put_fields(buf, head);
-        buf.extend_from_slice(b"\r\n");
-        // What cannot be written now is sent with the response.
-        let _ = self.poll_flush_response(cx);
-    }
-
-    fn bytes_received(&self) -> u64 {
-        self.received
-    }
-
-    fn limit_body(&mut self, max_len: u64) {
-        self.body_limit = self.body_limit.min(max_len);
-    }
-
-    fn as_body(&mut self) -> &mut dyn BodyRead {
-        self
-    }
-}
-
-impl Duplex for ClientConn {
-    fn poll_read(&mut self, cx: &mut Context) -> Poll<io::Result<&[u8]>> {
-        self.input.poll_received(cx, &mut self.io)
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.received += n as u64;
-        self.input.consume(n);
-    }
-
-    fn poll_write(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_flush_response(cx))?;
-        let n = ready!(self.io.poll_write(cx, bytes))?;
-        self.encoder.bytes_sent += n as u64;
-        Poll::Ready(Ok(n))
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
-        self.poll_flush_response(cx)
-    }
-
-    fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
-        ready!(self.poll_flush_response(cx))?;
-        self.io.poll_shutdown(cx)
     }
 }

@@ -43,6 +43,8 @@ pub struct Decoder {
     /// Maximum size and number of fields of a trailer section.
     trailer_limits: (usize, usize),
     trailers: Option<Head>,
+    /// Bytes of the trailer section that were searched for its end.
+    scanned: usize,
 }
 
 impl Decoder {
@@ -54,7 +56,7 @@ impl Decoder {
             Framing::Chunked => State::ChunkSize,
             Framing::UntilClose => State::UntilClose,
         };
-        Decoder { state, trailer_limits, trailers: None }
+        Decoder { state, trailer_limits, trailers: None, scanned: 0 }
     }
 
     /// Whether the message is complete.
@@ -150,10 +152,12 @@ impl Decoder {
             self.state = State::End;
             return Ok(Decoded::Skip(2));
         }
-        if bytes[0] == b'\n' || memmem::find(bytes, b"\n\n").is_some() {
+        let from = self.scanned.saturating_sub(3);
+        if bytes[0] == b'\n' || memmem::find(&bytes[from..], b"\n\n").is_some() {
             return Err("a trailer line ends without CR LF");
         }
-        let Some(end) = memmem::find(bytes, b"\r\n\r\n").map(|state| state + 4) else {
+        let Some(end) = memmem::find(&bytes[from..], b"\r\n\r\n").map(|at| from + at + 4) else {
+            self.scanned = bytes.len();
             return if bytes.len() > self.trailer_limits.0 {
                 Err("the trailer section is too large")
             } else {

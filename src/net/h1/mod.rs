@@ -8,10 +8,12 @@
 pub mod backend;
 mod backend_body;
 pub mod client;
+mod client_body;
 pub mod decode;
 pub(in crate::net) mod detect;
 pub mod encode;
 pub mod hop_by_hop;
 pub mod host;
+pub mod incomplete;
 pub mod parse;
 pub mod trailers;

@@ -2,7 +2,7 @@
 
 use super::host;
 use crate::{
-    base::bytes::{comma_list, decimal, is_field_value, is_target, is_tchar, is_token, trim_ows},
+    base::bytes::{comma_list, decimal, is_field_value, is_target, is_token, trim_ows},
     pipeline::{
         body::Framing,
         error::{ErrorCode, GatewayError},
@@ -47,33 +47,14 @@ pub fn leading_empty_bytes(bytes: &[u8]) -> usize {
     at
 }
 
-/// Rejects an incomplete head that is already too large or can never become a request.
-pub fn check_incomplete(bytes: &[u8], limits: &HeadLimits) -> Result<(), GatewayError> {
-    if bytes.iter().enumerate().any(|(at, &b)| b == b'\n' && (at == 0 || bytes[at - 1] != b'\r')) {
-        return Err(GatewayError::malformed_request("a line ends without CR LF"));
-    }
-    match memchr(b'\n', bytes) {
-        None if bytes.len() > limits.max_line_bytes + 1 => Err(line_too_long(limits)),
-        None => is_method_prefix(bytes),
-        Some(end) => {
-            parse_request_line(&bytes[..end - 1], limits).map(drop)?;
-            if bytes.len() - end > limits.max_fields_bytes { Err(fields_too_large(limits)) } else { Ok(()) }
-        }
-    }
-}
-
-/// Bytes that cannot begin a method are not HTTP: do not wait for a line end.
-fn is_method_prefix(bytes: &[u8]) -> Result<(), GatewayError> {
-    let method = bytes.split(|&b| b == b' ' || b == b'\r').next().unwrap_or_default();
-    if method.iter().all(|&b| is_tchar(b)) {
-        Ok(())
-    } else {
-        Err(GatewayError::malformed_request("not an HTTP request"))
-    }
-}
-
-/// Parses a complete request head, `bytes` ending with the empty line, and returns the framing of the body.
-pub fn request(bytes: &[u8], head: &mut Head, limits: &HeadLimits) -> Result<Framing, GatewayError> {
+/// Parses a complete request head, `bytes` ending with the empty line, and returns the framing of the body; `is_tls` is
+/// whether it was received over TLS.
+pub fn request(
+    bytes: &[u8],
+    head: &mut Head,
+    limits: &HeadLimits,
+    is_tls: bool,
+) -> Result<Framing, GatewayError> {
     let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
     if end == 0 || bytes[end - 1] != b'\r' {
         return Err(GatewayError::malformed_request("the request line ends without CR LF"));
@@ -94,32 +75,32 @@ pub fn request(bytes: &[u8], head: &mut Head, limits: &HeadLimits) -> Result<Fra
         FieldError::Bad(detail) => GatewayError::malformed_request(detail),
     })?;
     let framing = request_framing(head)?;
-    target_and_host(head)?;
+    target_and_host(head, is_tls)?;
     Ok(framing)
 }
 
-fn line_too_long(limits: &HeadLimits) -> GatewayError {
+pub(super) fn line_too_long(limits: &HeadLimits) -> GatewayError {
     GatewayError::new(
         ErrorCode::RequestLine,
         format!("the request line is longer than {} bytes", limits.max_line_bytes),
     )
 }
 
-fn fields_too_large(limits: &HeadLimits) -> GatewayError {
+pub(super) fn fields_too_large(limits: &HeadLimits) -> GatewayError {
     GatewayError::new(
         ErrorCode::RequestHeaders,
         format!("the header fields are larger than {} bytes", limits.max_fields_bytes),
     )
 }
 
-struct RequestLine {
+pub(super) struct RequestLine {
     method: (usize, usize),
     target: (usize, usize),
     version: Version,
 }
 
 /// RFC 9112 3: method SP request-target SP HTTP-version, with single spaces.
-fn parse_request_line(text: &[u8], limits: &HeadLimits) -> Result<RequestLine, GatewayError> {
+pub(super) fn parse_request_line(text: &[u8], limits: &HeadLimits) -> Result<RequestLine, GatewayError> {
     if text.len() > limits.max_line_bytes {
         return Err(line_too_long(limits));
     }
@@ -260,7 +241,10 @@ fn transfer_coding(head: &Head) -> Coding {
 }
 
 /// RFC 9112 3.2 and 3.3: one valid Host, and a target in a supported form.
-fn target_and_host(head: &mut Head) -> Result<(), GatewayError> {
+fn target_and_host(head: &mut Head, is_tls: bool) -> Result<(), GatewayError> {
+    if head.method() == b"CONNECT" {
+        return Err(GatewayError::new(ErrorCode::RequestMethod, "CONNECT is not supported"));
+    }
     let mut hosts = head.get_all_known(KnownHeader::Host);
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return Err(GatewayError::malformed_request("more than one Host")),
@@ -275,22 +259,22 @@ fn target_and_host(head: &mut Head) -> Result<(), GatewayError> {
     drop(hosts);
     match head.target() {
         [b'/', ..] => Ok(()),
-        _ if head.method() == b"CONNECT" => {
-            Err(GatewayError::new(ErrorCode::RequestMethod, "CONNECT is not supported"))
-        }
         b"*" if head.method() == b"OPTIONS" => Ok(()),
-        _ => parse_absolute_form(head),
+        _ => parse_absolute_form(head, is_tls),
     }
 }
 
-/// RFC 9112 3.2.2: the authority of an absolute-form target replaces Host.
-fn parse_absolute_form(head: &mut Head) -> Result<(), GatewayError> {
+/// RFC 9112 3.2.2: the authority of an absolute-form target replaces Host. `https` is accepted over TLS only.
+fn parse_absolute_form(head: &mut Head, is_tls: bool) -> Result<(), GatewayError> {
     let target = head.target();
     let bad = GatewayError::malformed_request("the request target is neither a path nor an http URL");
-    if target.len() < 8 || !target[..7].eq_ignore_ascii_case(b"http://") {
+    let behind = |scheme: &[u8]| {
+        let start = target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme));
+        start.map(|start| &target[start.len()..])
+    };
+    let Some(rest) = behind(b"http://").or_else(|| behind(b"https://").filter(|_| is_tls)) else {
         return Err(bad);
-    }
-    let rest = &target[7..];
+    };
     let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
     if !host::is_authority(&rest[..end]) {
         return Err(bad);

@@ -1,11 +1,17 @@
-use super::{super::trailers::trailers, *};
+use super::{
+    super::{
+        incomplete::{check_incomplete, check_incomplete_response},
+        trailers::trailers,
+    },
+    *,
+};
 use proptest::prelude::*;
 
 const LIMITS: HeadLimits = HeadLimits { max_line_bytes: 100, max_fields_bytes: 400, max_fields: 4 };
 
 fn parse(text: &str) -> Result<(Head, Framing), GatewayError> {
     let mut head = Head::default();
-    let framing = request(text.as_bytes(), &mut head, &LIMITS)?;
+    let framing = request(text.as_bytes(), &mut head, &LIMITS, false)?;
     Ok((head, framing))
 }
 
@@ -80,10 +86,10 @@ fn an_invalid_request_is_rejected_before_its_end() {
     for bad in
         ["\x16\x03\x01", "GET / HTTP/1.1\nHost", "SSH-2.0-x\r\n", "GET /x\r\n", "GET / HTTP/1.1\r\nA: b\n"]
     {
-        assert!(check_incomplete(bad.as_bytes(), &LIMITS).is_err(), "{bad:?}");
+        assert!(check_incomplete(bad.as_bytes(), 0, &LIMITS).is_err(), "{bad:?}");
     }
     for good in ["", "GE", "GET /x HT", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\nHo"] {
-        assert!(check_incomplete(good.as_bytes(), &LIMITS).is_ok(), "{good:?}");
+        assert!(check_incomplete(good.as_bytes(), 0, &LIMITS).is_ok(), "{good:?}");
     }
 }
 
@@ -127,8 +133,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut head = Head::default();
-        let _ = check_incomplete(&bytes, &LIMITS);
-        let _ = request(&bytes, &mut head, &LIMITS);
+        let _ = check_incomplete(&bytes, 0, &LIMITS);
+        let _ = request(&bytes, &mut head, &LIMITS, true);
         let _ = response(&bytes, &mut head, &LIMITS, false);
         let _ = trailers(&bytes, 3);
     }
@@ -136,8 +142,40 @@ proptest! {
     #[test]
     fn arbitrary_tokens_never_panic(text in "(GET|POST| |/|:|\r\n|\n|\r|HTTP/1.1|Host|h|\t|\u{0}|http://|chunked){0,40}") {
         let mut head = Head::default();
-        let _ = check_incomplete(text.as_bytes(), &LIMITS);
-        let _ = request(text.as_bytes(), &mut head, &LIMITS);
+        let _ = check_incomplete(text.as_bytes(), 0, &LIMITS);
+        let _ = request(text.as_bytes(), &mut head, &LIMITS, false);
         let _ = response(text.as_bytes(), &mut head, &LIMITS, true);
     }
+}
+
+#[test]
+fn connect_is_refused_and_https_targets_need_tls() {
+    for target in ["/t", "h:443", "http://h/t"] {
+        assert_eq!(why(&format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n")), ErrorCode::RequestMethod);
+    }
+    let text = b"GET https://a.example/b HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut head = Head::default();
+    assert!(request(text, &mut head, &LIMITS, false).is_err());
+    assert!(request(text, &mut head, &LIMITS, true).is_ok());
+    assert_eq!((head.target(), head.get(b"host")), (&b"/b"[..], Some(&b"a.example"[..])));
+}
+
+#[test]
+fn a_response_that_is_not_http_is_detected_by_its_first_bytes() {
+    for bad in ["S", "-ERR", "HTTP/2 200", "HTTP/1.1 200 OK\n", "\r\n"] {
+        assert!(check_incomplete_response(bad.as_bytes(), 0).is_err(), "{bad:?}");
+    }
+    for good in ["", "H", "HTTP/1.", "HTTP/1.1 200 OK\r\nA: b\r\n"] {
+        assert!(check_incomplete_response(good.as_bytes(), 0).is_ok(), "{good:?}");
+    }
+}
+
+#[test]
+fn an_incomplete_head_is_not_scanned_again() {
+    let limits = HeadLimits { max_line_bytes: 100, max_fields_bytes: 1 << 20, max_fields: 9 };
+    let mut bytes = b"GET / HTTP/1.1\r\n\n".to_vec();
+    assert!(check_incomplete(&bytes, 0, &limits).is_err());
+    assert!(check_incomplete(&bytes, bytes.len(), &limits).is_ok(), "the first bytes were checked before");
+    bytes.extend_from_slice(b"a\n");
+    assert!(check_incomplete(&bytes, bytes.len() - 1, &limits).is_err());
 }

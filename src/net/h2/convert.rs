@@ -2,7 +2,10 @@
 //! connection-specific fields are never sent.
 
 use crate::{
-    base::bytes::{decimal, is_target, is_token},
+    base::{
+        bytes::{decimal, is_target, is_token},
+        percent::put_percent,
+    },
     net::h1::{hop_by_hop::HopByHop, host, parse::HeadLimits, trailers::is_allowed_trailer},
     pipeline::{
         body::Framing,
@@ -160,7 +163,10 @@ pub fn response<B>(
     head.set_status(status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
     head.version = Version::Http2;
     for (name, value) in from.headers() {
-        head.append(name.as_str().as_bytes(), value.as_bytes());
+        // RFC 9110 8.6: an informational response has no body.
+        if !status.is_informational() || name != CONTENT_LENGTH {
+            head.append(name.as_str().as_bytes(), value.as_bytes());
+        }
     }
     let mut lengths = head.get_all_known(KnownHeader::ContentLength);
     let length = lengths.next().map(decimal);
@@ -214,7 +220,7 @@ pub fn to_request(
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
     parts.authority = Some(Authority::try_from(host).ok()?);
-    parts.path_and_query = Some(PathAndQuery::try_from(head.target()).ok()?);
+    parts.path_and_query = Some(path_and_query(head.target())?);
     *request.uri_mut() = Uri::from_parts(parts).ok()?;
     *request.headers_mut() =
         fields(head, |valid| matches!(valid, KnownHeader::Host | KnownHeader::ContentLength));
@@ -223,6 +229,23 @@ pub fn to_request(
         request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     }
     Some(request)
+}
+
+/// The target; bytes that the `http` crate rejects are escaped, although clients may have sent them over HTTP/1.1.
+fn path_and_query(target: &[u8]) -> Option<PathAndQuery> {
+    if let Ok(valid) = PathAndQuery::try_from(target) {
+        return Some(valid);
+    }
+    let mut escaped = Vec::with_capacity(target.len() + 16);
+    for byte in target {
+        match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | ..=b' ' | 0x7f.. => {
+                put_percent(*byte, &mut escaped);
+            }
+            byte => escaped.push(*byte),
+        }
+    }
+    PathAndQuery::try_from(escaped).ok()
 }
 
 /// Converts a trailer section to HTTP/2.

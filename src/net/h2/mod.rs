@@ -14,6 +14,8 @@ mod shared_connections;
 mod stream_slots;
 pub mod pool;
 mod recv_body;
+mod hpack;
+mod request_path;
 mod send_body;
 mod stream;
 mod trailers;

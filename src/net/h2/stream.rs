@@ -7,11 +7,17 @@ use super::{
     transport::FrameObserver,
 };
 use crate::{
-    net::{buffer::WriteBuffer, client_io::ClientIo, deadline::DeadlineTimer, h1::client::ClientLimits},
+    net::{
+        buffer::WriteBuffer,
+        client_io::{AwaitedContinue, ClientIo, MAX_INFORMATIONAL_BYTES, RemovedParts},
+        deadline::DeadlineTimer,
+        h1::client::ClientLimits,
+    },
     pipeline::{
         body::{BodyRead, Chunk, ClientBody, Framing},
         error::{ErrorCode, GatewayError},
         head::{Head, Version},
+        trailer_filter::{TrailerFilter, filter_trailers},
     },
 };
 use h2::{Reason, RecvStream, server::SendResponse};
@@ -37,8 +43,14 @@ pub struct ClientStream {
     sender: SendBody,
     timer: DeadlineTimer,
     body_limit: u64,
+    trailer_filter: Option<Box<TrailerFilter>>,
+    removed: RemovedParts,
+    awaited_continue: AwaitedContinue,
+    /// Bytes of the informational (1xx) responses to this request.
+    informational_bytes: usize,
     received: u64,
     closed: bool,
+    has_fragment: bool,
     guard: ActiveStreamGuard,
 }
 
@@ -50,6 +62,7 @@ impl ClientStream {
         guard: ActiveStreamGuard,
     ) -> ClientStream {
         let (parts, body) = request.into_parts();
+        let has_fragment = observer.fragments.take(body.stream_id().as_u32()).is_some();
         ClientStream {
             request: Some(Request::from_parts(parts, ())),
             receiver: RecvBody::with_observer(body, observer.clone()),
@@ -59,8 +72,13 @@ impl ClientStream {
             sender: SendBody::default(),
             timer: DeadlineTimer::default(),
             body_limit: u64::MAX,
+            trailer_filter: None,
+            removed: RemovedParts::default(),
+            awaited_continue: AwaitedContinue::default(),
+            informational_bytes: 0,
             received: 0,
             closed: false,
+            has_fragment,
             guard,
         }
     }
@@ -69,7 +87,11 @@ impl ClientStream {
     pub fn head(&mut self, head: &mut Head, limits: &ClientLimits) -> Result<(), GatewayError> {
         self.body_limit = limits.body;
         let Some(request) = self.request.take() else { return Err(GatewayError::client_closed()) };
+        if self.has_fragment {
+            return Err(GatewayError::malformed_request(":path contains a fragment"));
+        }
         self.framing = convert::request(&request, self.receiver.is_end(), head, &limits.head)?;
+        self.awaited_continue = AwaitedContinue::take(head, self.framing);
         if let Framing::Length(n) = self.framing {
             if n > limits.body {
                 return Err(self.body_too_large());
@@ -99,6 +121,13 @@ impl ClientStream {
         match self.sender.stream() {
             Some(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
             None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+
+    fn push_informational(&mut self, head: &Head) {
+        if self.pending_response.is_none() && self.sender.stream().is_none() {
+            // An error means that the client closed the connection.
+            let _ = self.respond.send_informational(convert::to_response(head, Framing::None));
         }
     }
 
@@ -140,6 +169,10 @@ impl ClientIo for ClientStream {
         self.receiver.is_end()
     }
 
+    fn removed(&self) -> RemovedParts {
+        self.removed
+    }
+
     fn send_head(&mut self, head: &Head, framing: Framing, _keep: bool) {
         self.pending_response = Some(convert::to_response(head, framing));
         self.sender.set_framing(framing);
@@ -177,6 +210,9 @@ impl ClientIo for ClientStream {
 
 impl BodyRead for ClientStream {
     fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        if self.awaited_continue.answer() {
+            self.push_informational(&Head::response(100, b"Continue"));
+        }
         let remaining = self.body_limit - self.received.min(self.body_limit);
         let too_large = match ready!(self.receiver.poll_fill(cx)) {
             Ok(Chunk::Data(data)) => data.len() as u64 > remaining,
@@ -201,7 +237,9 @@ impl BodyRead for ClientStream {
     }
 
     fn trailers(&mut self) -> Option<&mut Head> {
-        self.receiver.trailers()
+        let trailers = self.receiver.trailers()?;
+        self.removed.trailers += filter_trailers(self.trailer_filter.as_deref(), trailers);
+        Some(trailers)
     }
 
     fn framing(&self) -> Framing {
@@ -225,9 +263,14 @@ impl ClientBody for ClientStream {
     }
 
     fn send_informational(&mut self, head: &Head, _cx: &mut Context) {
-        if self.pending_response.is_none() && self.sender.stream().is_none() {
-            // An error means that the client closed the connection.
-            let _ = self.respond.send_informational(convert::to_response(head, Framing::None));
+        if self.awaited_continue.is_duplicate(head) {
+            return;
+        }
+        let (_, size) = head.received();
+        self.informational_bytes += size;
+        match self.informational_bytes > MAX_INFORMATIONAL_BYTES {
+            true => self.removed.informational += 1,
+            false => self.push_informational(head),
         }
     }
 
@@ -237,6 +280,10 @@ impl ClientBody for ClientStream {
 
     fn limit_body(&mut self, max_len: u64) {
         self.body_limit = self.body_limit.min(max_len);
+    }
+
+    fn set_trailer_filter(&mut self, filter: Box<TrailerFilter>) {
+        self.trailer_filter = Some(filter);
     }
 
     fn as_body(&mut self) -> &mut dyn BodyRead {

@@ -1,10 +1,17 @@
-//! Counts the fields of trailer blocks on the wire, which the `h2` crate does not expose. The crate drops pseudo-header
+//! Inspects header blocks on the wire. Counts the fields of trailers, which the `h2` crate does not expose. The crate drops pseudo-header
 //! fields, but trailers that contain any are malformed (RFC 9113 8.1).
 
-use super::error_code::H2ErrorCode;
+use super::{
+    error_code::H2ErrorCode,
+    hpack::{integer, string},
+    request_path::{Fragment, find_fragment},
+};
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 const PADDED: u8 = 0x8;
@@ -12,21 +19,27 @@ const PRIORITY: u8 = 0x20;
 
 /// Maximum size of an inspected block; far more than the head limits allow.
 const MAX_BLOCK: usize = 256 * 1024;
+/// The count of a request whose path has a fragment.
+pub const FRAGMENT: usize = usize::MAX;
 /// Maximum number of counts that wait for their streams; exceeded only by streams that are never read.
 const MAX_PENDING_COUNTS: usize = 1024;
 
-/// Tracks the header blocks that follow the one that opened their stream.
+/// Tracks header blocks: requests, whose path is inspected, and trailers.
 #[derive(Debug, Default)]
 pub struct TrailerBlocks {
     /// The highest stream id seen.
     last_stream_id: u32,
     open: Option<HeaderBlock>,
+    /// The memory of the last block.
+    memory: Vec<u8>,
 }
 
 /// A header block, as far as it was received.
 #[derive(Debug)]
 struct HeaderBlock {
     stream: u32,
+    /// It opened the stream: a request.
+    is_request: bool,
     bytes: Vec<u8>,
     /// Where the payload of the current frame begins, and the flags that define its padding.
     frame: usize,
@@ -38,20 +51,14 @@ struct HeaderBlock {
 }
 
 impl TrailerBlocks {
-    /// Handles a HEADERS frame; on an existing stream it contains trailers.
+    /// Handles a HEADERS frame; on an existing stream it contains trailers, otherwise a request.
     pub fn headers(&mut self, stream: u32, flags: u8, length: usize, last: bool) {
-        if stream > self.last_stream_id {
-            self.last_stream_id = stream;
-        } else {
-            self.open = Some(HeaderBlock {
-                stream,
-                bytes: Vec::new(),
-                frame: 0,
-                flags,
-                frame_remaining: length,
-                last,
-            });
-        }
+        let is_request = stream > self.last_stream_id;
+        self.last_stream_id = self.last_stream_id.max(stream);
+        let (mut bytes, frame) = (std::mem::take(&mut self.memory), 0);
+        bytes.clear();
+        self.open =
+            Some(HeaderBlock { stream, is_request, bytes, frame, flags, frame_remaining: length, last });
     }
 
     /// Handles a CONTINUATION frame.
@@ -67,12 +74,15 @@ impl TrailerBlocks {
         self.open.is_some()
     }
 
-    /// Adds bytes of a frame; returns the stream and the number of its trailer fields once they are complete.
+    /// Adds bytes of a frame; returns the stream and the number of its trailer fields once they are complete, or [`FRAGMENT`]
+    /// for a request whose path has one.
     pub fn push_payload(&mut self, bytes: &[u8]) -> Result<Option<(u32, usize)>, H2ErrorCode> {
         let Some(block) = &mut self.open else { return Ok(None) };
-        block.bytes.extend_from_slice(bytes);
         block.frame_remaining -= bytes.len();
-        if block.bytes.len() > MAX_BLOCK {
+        if block.bytes.len() + bytes.len() <= MAX_BLOCK {
+            block.bytes.extend_from_slice(bytes);
+        } else if !block.is_request {
+            // The head limits apply to requests; of their blocks only the beginning is inspected.
             return Err(H2ErrorCode::ENHANCE_YOUR_CALM);
         }
         if block.frame_remaining > 0 {
@@ -83,9 +93,17 @@ impl TrailerBlocks {
         if !block.last {
             return Ok(None);
         }
-        let counted = count_fields(&block.bytes).map(|fields| (block.stream, fields));
-        self.open = None;
-        Ok(counted)
+        let found = match block.is_request {
+            false => count_fields(&block.bytes),
+            true => match find_fragment(&block.bytes) {
+                Some(Fragment::Indexed) => return Err(H2ErrorCode::PROTOCOL_ERROR),
+                Some(Fragment::Literal) => Some(FRAGMENT),
+                None => None,
+            },
+        };
+        let found = found.map(|fields| (block.stream, fields));
+        self.memory = self.open.take().map(|block| block.bytes).unwrap_or_default();
+        Ok(found)
     }
 }
 
@@ -124,42 +142,15 @@ fn count_fields(mut block: &[u8]) -> Option<usize> {
     Some(fields)
 }
 
-/// RFC 7541 5.1.
-fn integer(block: &mut &[u8], prefix: u32) -> Option<usize> {
-    let (first, mut rest) = block.split_first()?;
-    let max_prefix = (1usize << prefix) - 1;
-    let mut n = usize::from(*first) & max_prefix;
-    if n == max_prefix {
-        for shift in (0..28).step_by(7) {
-            let (byte, behind) = rest.split_first()?;
-            rest = behind;
-            n += usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                *block = rest;
-                return Some(n);
-            }
-        }
-        return None;
-    }
-    *block = rest;
-    Some(n)
-}
-
-/// RFC 7541 5.2.
-fn string(block: &mut &[u8]) -> Option<()> {
-    let length = integer(block, 7)?;
-    *block = block.get(length..)?;
-    Some(())
-}
-
 /// The field counts of trailers that were not read yet.
 #[derive(Debug, Default)]
-pub struct TrailerCounts(Mutex<VecDeque<(u32, usize)>>);
+pub struct TrailerCounts(Mutex<VecDeque<(u32, usize)>>, AtomicUsize);
 
 impl TrailerCounts {
     /// Adds the count of a stream; drops the oldest when there are too many.
     pub fn put(&self, stream: u32, fields: usize) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.1.store(waiting.len() + 1, Relaxed);
         if waiting.len() == MAX_PENDING_COUNTS {
             waiting.pop_front();
         }
@@ -168,9 +159,14 @@ impl TrailerCounts {
 
     /// Removes and returns the count of a stream.
     pub fn take(&self, stream: u32) -> Option<usize> {
+        if self.1.load(Relaxed) == 0 {
+            return None;
+        }
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = waiting.iter().position(|(of, _)| *of == stream)?;
-        waiting.remove(at).map(|(_, fields)| fields)
+        let found = waiting.remove(at).map(|(_, fields)| fields);
+        self.1.store(waiting.len(), Relaxed);
+        found
     }
 }
 
@@ -196,7 +192,7 @@ mod tests {
     fn a_block_may_be_padded_split_and_continued() {
         let mut blocks = TrailerBlocks::default();
         blocks.headers(3, 0, 1, true);
-        assert!(!blocks.expects_payload(), "the block opens a stream");
+        assert_eq!(blocks.push_payload(b"\x82").ok(), Some(None), "the block opens a stream");
         let payload = [&b"\x02\0\0\0\0\x07"[..], &FIVE[..4], b"\0\0"].concat();
         for size in 1..payload.len() {
             blocks.headers(3, PADDED | PRIORITY, payload.len(), false);
@@ -215,6 +211,7 @@ mod tests {
     fn an_oversized_block_is_a_flood_and_unread_counts_are_dropped() {
         let mut blocks = TrailerBlocks::default();
         blocks.headers(1, 0, 0, true);
+        assert!(blocks.push_payload(b"").is_ok());
         blocks.headers(1, 0, MAX_BLOCK + 1, false);
         assert_eq!(blocks.push_payload(&[0; MAX_BLOCK + 1]), Err(H2ErrorCode::ENHANCE_YOUR_CALM));
         let counts = TrailerCounts::default();
@@ -229,6 +226,7 @@ mod tests {
         )) {
             let mut blocks = TrailerBlocks::default();
             blocks.headers(1, 0, 0, true);
+            let _ = blocks.push_payload(b"");
             for (at, (flags, payload)) in frames.iter().enumerate() {
                 let last = at + 1 == frames.len();
                 match at {

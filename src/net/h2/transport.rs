@@ -1,6 +1,10 @@
 //! The byte stream below the `h2` crate: counts bytes in both directions and inspects received frames.
 
-use super::{error_code::H2ErrorCode, frame_inspector::FrameInspector, trailers::TrailerCounts};
+use super::{
+    error_code::H2ErrorCode,
+    frame_inspector::FrameInspector,
+    trailers::{FRAGMENT, TrailerCounts},
+};
 use crate::net::{buffer::ReadBuffer, io::Stream};
 use std::{
     io::{self, IoSlice},
@@ -30,6 +34,8 @@ pub struct FrameObserver {
     peer_error: AtomicU32,
     /// Field counts of trailers.
     pub trailers: TrailerCounts,
+    /// Requests whose path has a fragment.
+    pub fragments: TrailerCounts,
 }
 
 impl FrameObserver {
@@ -93,8 +99,11 @@ impl Transport {
         let bytes = self.input.bytes();
         let bytes = &bytes[..bytes.len().min(max_len)];
         let Some(inspector) = &mut self.inspector else { return bytes.len() };
-        let trailers = &self.observer.trailers;
-        let mut on_trailers = |stream, fields| trailers.put(stream, fields);
+        let FrameObserver { trailers, fragments, .. } = &*self.observer;
+        let mut on_trailers = |stream, fields| match fields {
+            FRAGMENT => fragments.put(stream, FRAGMENT),
+            fields => trailers.put(stream, fields),
+        };
         let inspected = inspector.inspect(bytes, self.observer.sent.load(Relaxed), &mut on_trailers);
         self.observer.replies.store(inspector.reply_bytes(), Relaxed);
         match inspected {

@@ -6,6 +6,7 @@ use crate::{
         connect,
         h1::{
             decode::{Decoded, Decoder},
+            incomplete,
             parse::{self, HeadLimits},
         },
         proxy_protocol::write_local,
@@ -129,12 +130,14 @@ async fn head(
     loop {
         let mut scanned = 0;
         let end = loop {
+            let from = scanned;
             if let Some(end) = parse::head_end(read, &mut scanned) {
                 break end;
             }
             if read.len() > MAX_HEAD.max_fields_bytes {
                 return Err(invalid_data("the response head is too large"));
             }
+            incomplete::check_incomplete_response(read, from).map_err(|cause| invalid_data(&cause.detail))?;
             read_more(stream, read).await?;
         };
         let mut head = Head::default();

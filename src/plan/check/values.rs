@@ -56,12 +56,12 @@ pub fn host(text: &str) -> Result<String, OcelotTolerated> {
     Err(error.did_you_mean(meant).help("must be a host name or an IP address; the port has its own setting"))
 }
 
-/// The port; `None` for that of the incoming request.
+/// The port; `None` if it is absent or 0.
 pub fn port(entry: &HostAndPort) -> Result<Option<u16>, OcelotTolerated> {
     let Some(port) = entry.port.as_ref().filter(|port| port.value != 0) else { return Ok(None) };
     u16::try_from(port.value).map(Some).map_err(|_| {
         let result = match port.value {
-            ..0 => OcelotBehavior::Effect("the port of the incoming request is used"),
+            ..0 => OcelotBehavior::Effect("the port of the listener is used"),
             _ => OcelotBehavior::Status(500),
         };
         let message = format!("Port {} is out of range", port.value);

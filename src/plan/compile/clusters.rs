@@ -1,6 +1,7 @@
 //! The named clusters of a document.
 
 use super::discovery;
+use super::endpoint_port::default_port;
 use super::state_keys::cluster_key;
 use super::unix_sockets;
 use super::weights::{report_missing_host, weight, weights};
@@ -84,10 +85,10 @@ fn cluster(
     let mut reader = ClusterReader { sources: scope.sources, diagnostics };
     let balancer = reader.balancer(options.load_balancer.as_deref());
     let health = health::health(options.health.as_ref(), reader.diagnostics);
-    let endpoints = reader.endpoints(document);
+    let scheme = reader.scheme(document);
+    let endpoints = reader.endpoints(document, scheme);
     weights(items(&document.endpoints), &balancer, reader.diagnostics);
     health::check_ports(&health, &endpoints, reader.diagnostics);
-    let scheme = reader.scheme(document);
     let found = reader.discovery(scope, registry, document);
     let tls = Tls {
         options: options.tls.as_ref(),
@@ -171,17 +172,17 @@ impl ClusterReader<'_> {
         discovery::discovery(name.span, registry.as_ref(), scope, service, self.diagnostics)
     }
 
-    fn endpoints(&mut self, document: &Spanned<ClusterDocument>) -> Vec<Endpoint> {
+    fn endpoints(&mut self, document: &Spanned<ClusterDocument>, scheme: Scheme) -> Vec<Endpoint> {
         if items(&document.endpoints).is_empty() && non_blank(&document.service_name).is_none() {
             let span = document.endpoints.as_ref().map_or(document.span, |list| list.span);
             self.diagnostics
                 .error(codes::NO_ENDPOINTS, span, "the cluster has no Endpoints")
                 .help("add the endpoints of the backend: \"Endpoints\": [{ \"Host\": \"127.0.0.1\", \"Port\": 9101 }]");
         }
-        items(&document.endpoints).iter().filter_map(|entry| self.endpoint(entry)).collect()
+        items(&document.endpoints).iter().filter_map(|entry| self.endpoint(entry, scheme)).collect()
     }
 
-    fn endpoint(&mut self, entry: &Spanned<HostAndPort>) -> Option<Endpoint> {
+    fn endpoint(&mut self, entry: &Spanned<HostAndPort>, scheme: Scheme) -> Option<Endpoint> {
         let Some(host) = non_blank(&entry.host) else {
             report_missing_host(entry, "Endpoints", self.diagnostics);
             return None;
@@ -191,7 +192,8 @@ impl ClusterReader<'_> {
         }
         let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
         let read = self.accept(host.span, values::host(host));
-        let port = self.accept(port_span, values::port(entry)).unwrap_or(None);
+        let port = self.accept(port_span, values::port(entry))?;
+        let port = port.or_else(|| default_port(false, scheme, entry, self.diagnostics));
         Some(Endpoint { host: read?, port, weight: weight(entry, self.diagnostics) })
     }
 }

@@ -1,14 +1,19 @@
 //! Our own sections: addresses, limits, forwarded fields.
 
-use crate::base::{data_rate::MinDataRate, ip_set::IpRange, stream_limit::StreamLimits, units::SizeText};
+use crate::base::{
+    bytes::is_token, data_rate::MinDataRate, ip_set::IpRange, stream_limit::StreamLimits, units::SizeText,
+};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::config::{ranges::RangeChecker, values::Setting};
-use crate::net::h1::{client::ClientLimits, parse::HeadLimits};
+use crate::net::h1::{client::ClientLimits, hop_by_hop::MAX_CONNECTION_OPTIONS, parse::HeadLimits};
 use crate::net::{h2, listener::Address};
 use crate::plan::blueprint::Limits;
 use crate::plan::check::{items, non_blank};
 use crate::plan::document::{DataRateDocument, ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
-use crate::stages::{forwarded_headers::ForwardedHeaders, websocket_limit::WebSocketsPerClient};
+use crate::stages::{
+    forwarded_headers::{ForwardedHeaders, TrustedProxies},
+    websocket_limit::WebSocketsPerClient,
+};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -82,6 +87,7 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
     let tunnel_idle =
         read.time("WebSocketIdleTimeout", &document.web_socket_idle_timeout, HOUR, second, 30 * DAY);
     let counts = counts(document, read);
+    let (connection_options, max_informational) = message_counts(document, read);
     Limits {
         client,
         min_request_rate: data_rate("MinRequestBodyDataRate", &document.min_request_body_data_rate, read),
@@ -99,6 +105,10 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         connections_per_client: counts.connections_per_client.unwrap_or(usize::MAX),
         requests_per_connection: counts.requests,
         compression: memory("MaxCompressionMemory", &document.max_compression_memory, 512, read) as u64,
+        connection_options,
+        max_informational,
+        underscores: document.underscores_in_headers.as_ref().map_or_else(Default::default, |set| set.value),
+        trailers: document.request_trailers.as_ref().map_or_else(Default::default, |set| set.value),
     }
 }
 
@@ -142,6 +152,17 @@ fn data_rate(
     (bytes_per_second > 0).then_some(MinDataRate { bytes_per_second, grace_period })
 }
 
+/// Options of `Connection`, and informational (1xx) responses.
+fn message_counts(document: &LimitsDocument, read: &mut RangeChecker) -> (usize, u32) {
+    let (options, informational) = (&document.max_connection_options, &document.max_informational_responses);
+    let options = read.count("MaxConnectionOptions", options, 10_000);
+    let informational = read.count("MaxInformationalResponses", informational, MAX_COUNT);
+    (
+        options.map_or(MAX_CONNECTION_OPTIONS, |n| n as usize),
+        informational.map_or(MAX_INFORMATIONAL, |n| n as u32),
+    )
+}
+
 fn client(document: &LimitsDocument, ocelot: bool, read: &mut RangeChecker) -> ClientLimits {
     let (tenth, second) = (Duration::from_millis(100), Duration::from_secs(1));
     let total = &document.max_request_headers_total_size;
@@ -171,6 +192,7 @@ fn client(document: &LimitsDocument, ocelot: bool, read: &mut RangeChecker) -> C
             HOUR,
         ),
         idle_timeout: read.time("KeepAliveTimeout", &document.keep_alive_timeout, 75 * second, tenth, DAY),
+        abort_on_close: document.abort_on_close.as_ref().is_none_or(|set| set.value),
     }
 }
 
@@ -198,10 +220,12 @@ fn http2(document: &LimitsDocument, requests: u32, read: &mut RangeChecker) -> h
     }
 }
 
+/// Informational (1xx) responses to a request, unless configured.
+const MAX_INFORMATIONAL: u32 = 32;
 /// Maximum of a limit of connections or requests.
 const MAX_COUNT: u64 = 1_000_000_000;
 
-const FORWARDED_FIELDS: [&str; 3] = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
+const FORWARDED_FIELDS: [&str; 4] = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"];
 
 /// Which proxies are trusted, and which fields are added.
 pub fn forwarded(
@@ -223,21 +247,37 @@ pub fn forwarded(
             }
         }
     }
-    let [trust_for, trust_proto, trust_host] = trusted_fields(document, diagnostics);
+    let [trust_for, trust_proto, trust_host, trust_forwarded] = trusted_fields(document, diagnostics);
     ForwardedHeaders {
-        trusted: ranges.into_iter().collect(),
-        trust_for,
-        trust_proto,
-        trust_host,
+        proxies: TrustedProxies {
+            proxies: ranges.into_iter().collect(),
+            trust_for,
+            trust_proto,
+            trust_host,
+            trust_forwarded,
+        },
+        allow_from_clients: allowed_fields(document, diagnostics),
         add_to_request: document.add_to_request.as_ref().map_or(!ocelot, |on| on.value),
     }
 }
 
-fn trusted_fields(document: &ForwardedHeadersDocument, diagnostics: &mut Diagnostics) -> [bool; 3] {
-    if document.headers.is_none() {
-        return [true; 3];
+/// Names of fields; `*` is all fields of proxies.
+fn allowed_fields(document: &ForwardedHeadersDocument, diagnostics: &mut Diagnostics) -> Vec<String> {
+    for name in items(&document.allow_from_clients) {
+        if !is_token(name.trim().as_bytes()) {
+            let message = format!("\"{}\" is not the name of a header", name.value);
+            let help = "write names such as X-HTTP-Method-Override, or \"*\" for all fields of proxies";
+            diagnostics.error(codes::BAD_HEADER_NAME, name.span, message).help(help);
+        }
     }
-    let mut believed = [false; 3];
+    items(&document.allow_from_clients).iter().map(|name| name.trim().to_owned()).collect()
+}
+
+fn trusted_fields(document: &ForwardedHeadersDocument, diagnostics: &mut Diagnostics) -> [bool; 4] {
+    if document.headers.is_none() {
+        return [true, true, false, false];
+    }
+    let mut believed = [false; 4];
     for name in items(&document.headers) {
         match FORWARDED_FIELDS.iter().position(|field| field.eq_ignore_ascii_case(name.trim())) {
             Some(at) => believed[at] = true,

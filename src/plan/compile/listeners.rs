@@ -99,7 +99,9 @@ impl<'r> ListenerCompiler<'r, '_> {
         let name = non_blank(&document.name).map_or_else(|| address.to_string(), |name| name.value.clone());
         let (mode, proxy) = (parse_mode(document, &address, self.diagnostics), self.proxy(&address));
         let span = Some(text.span);
-        Some(Listener { mode, proxy, span, tls, hsts, redirect, ..Listener::plain(name, address) })
+        let escaped_separators = document.path_with_escaped_separators.as_ref().map(|set| set.value);
+        let plain = Listener::plain(name, address);
+        Some(Listener { mode, proxy, span, tls, hsts, redirect, escaped_separators, ..plain })
     }
 
     fn proxy(&mut self, address: &Address) -> Option<Arc<ProxyProtocolConfig>> {

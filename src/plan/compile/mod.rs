@@ -11,6 +11,7 @@ mod resilience;
 mod clusters;
 mod discovery;
 mod dns;
+mod endpoint_port;
 mod dynamic_routes;
 mod internal_service;
 mod listeners;
@@ -29,7 +30,7 @@ mod weights;
 
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
-use super::document::{self, Document, GlobalDocument, TraceContextMode};
+use super::document::{self, Document, GlobalDocument, Setting, TraceContextMode};
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
 use crate::stages::{
@@ -122,6 +123,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         routes,
         table: Arc::new(table),
         rules,
+        escaped_separators: value_or_default(&scope.global.path_with_escaped_separators),
         dynamic,
         store,
     }
@@ -147,6 +149,10 @@ fn gateway_stages(
         ascii_headers: ocelot.then_some(AsciiHeaders),
         via: (!ocelot).then_some(Via),
     }
+}
+
+fn value_or_default<T: Copy + Default>(setting: &Setting<T>) -> T {
+    setting.as_ref().map_or_else(T::default, |set| set.value)
 }
 
 fn caches_by_http(route: &RouteBlueprint) -> bool {

@@ -141,6 +141,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             attempts: tried.attempts,
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),
+            escaped_separators: document.path_with_escaped_separators.as_ref().map(|set| set.value),
             policies: texts(&document.policies),
             metadata: metadata(scope, document),
             stages,

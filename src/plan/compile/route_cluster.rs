@@ -2,6 +2,7 @@
 
 use super::clusters::{Clusters, compile_scheme};
 use super::discovery;
+use super::endpoint_port::default_port;
 use super::route_compiler::RouteCompiler;
 use super::state_keys::{cluster_key, state_key};
 use super::unix_sockets;
@@ -53,7 +54,7 @@ impl RouteCompiler<'_, '_, '_> {
     ) -> Arc<ClusterBlueprint> {
         let balancer = self.balancer(effective);
         let scheme = self.scheme();
-        let mut endpoints = self.endpoints(&balancer.value);
+        let mut endpoints = self.endpoints(&balancer.value, scheme);
         weights(items(&self.document.endpoints), &balancer, self.diagnostics);
         let found = self.discovery(registry, &mut endpoints);
         let health = health::health(effective.clusters.health.as_ref(), self.diagnostics);
@@ -134,7 +135,7 @@ impl RouteCompiler<'_, '_, '_> {
         compile_scheme(self.accept(scheme.span, values::scheme(scheme)))
     }
 
-    fn endpoints(&mut self, balancer: &BalancerKind) -> Vec<Endpoint> {
+    fn endpoints(&mut self, balancer: &BalancerKind, scheme: Scheme) -> Vec<Endpoint> {
         let entries = items(&self.document.endpoints);
         let discovered = self.document.service_name.as_ref().is_some_and(|name| !name.is_empty());
         if entries.is_empty() && !discovered {
@@ -146,7 +147,7 @@ impl RouteCompiler<'_, '_, '_> {
         let mut endpoints = Vec::with_capacity(entries.len());
         for (position, entry) in entries.iter().enumerate() {
             let before = self.unservable.clone();
-            endpoints.extend(self.endpoint(entry, discovered));
+            endpoints.extend(self.endpoint(entry, scheme, discovered));
             let is_asked = position == 0 || entries.len() == 1;
             if before.is_none() && (!is_asked && *balancer == BalancerKind::NoLoadBalancer) {
                 self.unservable = None;
@@ -155,7 +156,12 @@ impl RouteCompiler<'_, '_, '_> {
         endpoints
     }
 
-    fn endpoint(&mut self, entry: &Spanned<HostAndPort>, discovered: bool) -> Option<Endpoint> {
+    fn endpoint(
+        &mut self,
+        entry: &Spanned<HostAndPort>,
+        scheme: Scheme,
+        discovered: bool,
+    ) -> Option<Endpoint> {
         let Some(host) = non_blank(&entry.host) else {
             if !discovered {
                 report_missing_host(entry, "DownstreamHostAndPorts", self.diagnostics);
@@ -167,7 +173,10 @@ impl RouteCompiler<'_, '_, '_> {
         }
         let port_span = entry.port.as_ref().map_or(entry.span, |port| port.span);
         let read = self.accept(host.span, values::host(host));
-        let port = self.accept(port_span, values::port(entry)).unwrap_or(None);
+        let port = match self.accept(port_span, values::port(entry)) {
+            Some(None) => default_port(self.scope.ocelot, scheme, entry, self.diagnostics),
+            port => port.flatten(),
+        };
         Some(Endpoint { host: read?, port, weight: weight(entry, self.diagnostics) })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::base::units::{DurationText, SizeText};
 use crate::config::values::{List, Setting};
+use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -96,6 +97,22 @@ pub struct LimitsDocument {
     /// HTTP/2: control frames (frames without request data) per second on one connection; beyond it the connection is
     /// closed. 1 or more. Default: 190.
     pub max_control_frames_per_second: Setting<i64>,
+    /// Maximum number of options in the `Connection` fields of a request; beyond it 431 with `request.headers`. 1 to 10000.
+    /// Default: 32.
+    pub max_connection_options: Setting<i64>,
+    /// Maximum number of informational (1xx) responses of a backend to one request; beyond it 502 with
+    /// `backend.malformed`. Those that the client does not read at once are dropped. 1 to 1000000000. Default: 32.
+    pub max_informational_responses: Setting<i64>,
+    /// HTTP/1.1: whether a request is canceled when its client closes the sending side of the connection (half-close);
+    /// `false` serves clients such as `nc` that do so after their request. Default: true. Source: HAProxy, abortonclose.
+    pub abort_on_close: Setting<bool>,
+    /// Request fields whose name contains an underscore: `"Allow"` forwards them, unless the name with `-` is one that the
+    /// gateway writes or removes, or that of another field of the request; `"Drop"` removes them; `"Reject"` responds 400
+    /// with `request.field_name`. Default: `"Allow"`. Source: nginx, underscores_in_headers.
+    pub underscores_in_headers: Setting<UnderscoresInHeaders>,
+    /// Trailer fields of requests: `"Announced"` forwards those of gRPC and those that the `Trailer` field of the request
+    /// lists, `"All"` forwards all, `"Drop"` none; never a name that the gateway writes or removes. Default: `"Announced"`.
+    pub request_trailers: Setting<RequestTrailers>,
 }
 
 /// A minimum data rate.
@@ -124,15 +141,22 @@ pub struct DnsDocument {
     pub timeout: Setting<DurationText>,
 }
 
-/// Which `X-Forwarded-*` fields of a request are trusted, and which are added to it.
+/// Which `X-Forwarded-*` fields of a request are trusted, and which are added to it. Fields of proxies are removed from the
+/// requests of untrusted clients.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ForwardedHeadersDocument {
-    /// The fields that are trusted from a trusted proxy: `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`.
-    /// Default: all three.
+    /// The fields that are trusted from a trusted proxy: `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`, or
+    /// `Forwarded` (RFC 7239), which states all three; the others of these four are removed. They take effect before
+    /// routing. List only fields that the proxy overwrites: many proxies forward the `X-Forwarded-Host` of their clients.
+    /// Default: `["X-Forwarded-For", "X-Forwarded-Proto"]`.
     pub headers: List<String>,
     /// Addresses and networks of the trusted proxies, such as `10.0.0.0/8` or `::1`. Default: `[]`, none.
     pub trusted_proxies: List<String>,
+    /// Names of fields that are forwarded although an untrusted client sent them, such as `X-HTTP-Method-Override`: fields
+    /// of proxies (docs/limits.md lists them) and names with an underscore. `"*"` is all fields of proxies. Default: `[]`;
+    /// `["*"]` under `"Compatibility": "Ocelot"` unless `AddToRequest` is true.
+    pub allow_from_clients: List<String>,
     /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent to backends. Default: true; false under
     /// `"Compatibility": "Ocelot"`.
     pub add_to_request: Setting<bool>,

@@ -3,6 +3,7 @@
 use super::discovery::DiscoveryDocument;
 use super::shared::*;
 use crate::config::values::{DurationSetting, List, Setting, StringList};
+use crate::plan::routing::EscapedSeparators;
 use crate::stages::header_transform::options::HeaderEditMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -47,6 +48,7 @@ document! { global:
         /// a route override these. Default: `[]`.
         pub policies: List<String>,
         use host_settings;
+        use separator_settings;
     }
 }
 

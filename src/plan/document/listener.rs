@@ -1,31 +1,47 @@
 //! `Listeners[]`: addresses, PROXY protocol, TLS, client certificates and HSTS.
 
+use super::shared::*;
 use crate::base::units::DurationText;
 use crate::config::values::{BoxedSetting, List, Setting};
+use crate::plan::routing::EscapedSeparators;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// An address on which the gateway accepts requests.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ListenerDocument {
-    /// The name in logs and metrics. Default: the address.
-    pub name: Setting<String>,
-    /// `host:port`, such as `0.0.0.0:80` or `[::]:8080`; with port 0 the system assigns a port. Or a Unix domain
-    /// socket: `unix:/run/margay.sock` (relative paths are resolved against the configuration file), `unix:@name` for a
-    /// name in the abstract namespace; at most 107 bytes. Required.
-    pub address: Setting<String>,
-    /// The permissions of a Unix domain socket file: its mode in octal, `"0660"`. 000 to 0777. Default: determined by
-    /// the umask of the process.
-    pub unix_mode: Setting<String>,
-    /// PROXY protocol: trusted load balancers in front of the gateway send the client's address before the first
-    /// request. Default: off. Source: HAProxy, PROXY protocol versions 1 and 2.
-    pub proxy_protocol: Setting<ProxyProtocolDocument>,
-    /// TLS on this address. Default: none, plain HTTP.
-    pub tls: BoxedSetting<ListenerTlsDocument>,
-    /// The https port to which every request is redirected (308) instead of being routed, usually 443. 1 to 65535. Not
-    /// with `Tls`. Default: none, requests are routed.
-    pub redirect_to_https: Setting<i32>,
+/// Emits the document of a listener, with the settings that it shares with other documents.
+macro_rules! listener_document {
+    ({ listener [$($attributes:tt)*] $name:ident [$($fields:tt)*] }) => {
+        $($attributes)*
+        pub struct $name { $($fields)* }
+    };
+}
+
+separator_settings! {
+    listener_document {
+        listener [
+            /// An address on which the gateway accepts requests.
+            #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+            #[serde(rename_all = "PascalCase", default)]
+        ]
+        ListenerDocument [
+            /// The name in logs and metrics. Default: the address.
+            pub name: Setting<String>,
+            /// `host:port`, such as `0.0.0.0:80` or `[::]:8080`; with port 0 the system assigns a port. Or a Unix domain
+            /// socket: `unix:/run/margay.sock` (relative paths are resolved against the configuration file), `unix:@name` for a
+            /// name in the abstract namespace; at most 107 bytes. Required.
+            pub address: Setting<String>,
+            /// The permissions of a Unix domain socket file: its mode in octal, `"0660"`. 000 to 0777. Default: determined by
+            /// the umask of the process.
+            pub unix_mode: Setting<String>,
+            /// PROXY protocol: trusted load balancers in front of the gateway send the client's address before the first
+            /// request. Default: off. Source: HAProxy, PROXY protocol versions 1 and 2.
+            pub proxy_protocol: Setting<ProxyProtocolDocument>,
+            /// TLS on this address. Default: none, plain HTTP.
+            pub tls: BoxedSetting<ListenerTlsDocument>,
+            /// The https port to which every request is redirected (308) instead of being routed, usually 443. 1 to 65535. Not
+            /// with `Tls`. Default: none, requests are routed.
+            pub redirect_to_https: Setting<i32>,
+        ]
+    }
 }
 
 /// The PROXY protocol on accepted connections, version 1 or 2.

@@ -35,8 +35,8 @@ pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 
 use crate::config::{
-    Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, de,
-    schema,
+    Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,
+    de, schema,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -103,6 +103,7 @@ pub fn load_texts(texts: &InMemoryFiles, environment: Environment) -> Loaded {
 /// The document of a tree; options under legacy names are moved to the current ones.
 pub fn read(root: &Node, diagnostics: &mut Diagnostics, options: de::Options) -> Document {
     let mut document: Document = de::read(root, diagnostics, options);
+    diagnostics.merge_repeated(codes::UNKNOWN_KEY);
     let routes = document.routes.iter_mut().flat_map(|list| list.value.iter_mut());
     routes.for_each(|route| route.value.fold_old_names());
     let dynamic = document.dynamic_routes.iter_mut().flat_map(|list| list.value.iter_mut());

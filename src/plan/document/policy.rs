@@ -4,6 +4,7 @@ use super::shared::*;
 use crate::config::values::{
     BoxedSetting, DurationSetting, List, ListMap, Setting, StageSettings, StringList,
 };
+use crate::plan::routing::EscapedSeparators;
 use crate::stages::header_transform::options::HeaderEditMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -28,5 +29,6 @@ document! { policy:
         use request_id_settings;
         use metadata_settings;
         use host_settings;
+        use separator_settings;
     }
 }

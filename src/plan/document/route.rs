@@ -4,6 +4,7 @@ use super::shared::*;
 use crate::config::values::{
     BoxedSetting, DurationSetting, List, ListMap, Setting, StageSettings, StringList,
 };
+use crate::plan::routing::EscapedSeparators;
 use crate::stages::cache::CacheOptions;
 use crate::stages::header_transform::options::HeaderEditMap;
 use crate::stages::rate_limit::RateLimitOptions;
@@ -79,6 +80,7 @@ document! { route:
         use metadata_settings;
         use policy_settings;
         use host_settings;
+        use separator_settings;
     }
 }
 
@@ -89,7 +91,8 @@ pub struct HostAndPort {
     /// A host name or IP address, without scheme and port; or a Unix domain socket: `unix:/run/app.sock` (relative
     /// paths are resolved against the configuration file), `unix:@name` for a name in the abstract namespace. Required.
     pub host: Setting<String>,
-    /// The port, 1 to 65535; not used with a Unix domain socket. Default: 0, the port of the incoming request.
+    /// The port, 1 to 65535; not used with a Unix domain socket. Default: the usual port of `DownstreamScheme`, 80 or 443;
+    /// required without it. Under `"Compatibility": "Ocelot"` the port of the listener.
     pub port: Setting<i32>,
     /// Load-balancing weight: an endpoint of weight 2 gets twice as many requests as one of weight 1. 1 to 1000. Not
     /// used by `NoLoadBalancer`. Default: 1.

@@ -71,3 +71,12 @@ shared_settings! { $ host_settings {
     /// the global value. Default: false.
     pub preserve_host: Setting<bool>,
 } }
+
+shared_settings! { $ separator_settings {
+    /// What is done with escaped separators in the path, `%2f`, `%5c`, `\` and `;`, which many backends read as `/`:
+    /// `"Reject"` responds 400 with `request.path` where one stands next to a dot segment (`/public/..%2fadmin`);
+    /// `"Unescape"` replaces them by `/` and removes dot segments before the route is matched; `"Keep"` forwards them.
+    /// Default: that of the listener, then the global one; globally `"Reject"`. Source: Envoy,
+    /// path_with_escaped_slashes_action.
+    pub path_with_escaped_separators: Setting<EscapedSeparators>,
+} }

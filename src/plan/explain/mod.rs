@@ -58,7 +58,8 @@ impl Explainer<'_> {
     /// Explains a request: the exchange contains its head and the client address.
     pub async fn explain(&self, mut exchange: Exchange) -> Explanation {
         exchange.is_dry_run = true;
-        let hop = hop_by_hop::strip_request(&mut exchange.request);
+        // Explained requests have no such list.
+        let hop = hop_by_hop::strip(&mut exchange.request, usize::MAX).unwrap_or_default();
         let found = self.plan.find(&mut exchange);
         let mut explanation = self.on_match(&exchange);
         match found {

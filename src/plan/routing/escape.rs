@@ -70,6 +70,19 @@ pub(super) fn push_escaped(text: &[u8], class: u8, buffer: &mut Vec<u8>) {
     }
 }
 
+/// Writes `text` as it is; only bytes that no request target may contain, those beyond ASCII, become `%XX`.
+pub(super) fn push_as_spelled(text: &[u8], buffer: &mut Vec<u8>) {
+    if text.is_ascii() {
+        return buffer.extend_from_slice(text);
+    }
+    for byte in text {
+        match byte.is_ascii() {
+            true => buffer.push(*byte),
+            false => push_encoded(*byte, buffer),
+        }
+    }
+}
+
 /// Writes the text of a path: decoded once except for `%2F` and `%25`, then encoded again (docs/ocelot-behavior.md,
 /// section 6.2).
 ///

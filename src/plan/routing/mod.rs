@@ -13,14 +13,18 @@ pub mod headers;
 mod index;
 pub mod path;
 mod program;
+mod passthrough;
 mod query;
 mod rules;
+mod separators;
+mod spelled;
 mod unreachable;
 pub mod table;
 pub mod template;
 pub mod trace;
 pub mod url;
 
+pub use crate::base::escaped_separators::EscapedSeparators;
 pub use crate::base::path_params::{Param, PathParams};
 pub use headers::{HeaderLookup, HeaderTemplateError, HeaderTemplates};
 pub use path::{Target, TargetError};

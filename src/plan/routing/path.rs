@@ -3,13 +3,16 @@
 
 use std::borrow::Cow;
 
-use super::escape::{PATH, PLAIN, contains, decoded, push_path_text};
+use super::escape::{PATH, PLAIN, contains, decoded, push_as_spelled, push_path_text};
+use super::spelled::spelled_range;
 
 /// A request target whose path is in normal form: one text, the path followed by the raw query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     text: Cow<'a, [u8]>,
     path_len: usize,
+    /// The path as the client spelled it, without its dot segments; `None`: as in the text.
+    spelled: Option<Cow<'a, [u8]>>,
 }
 
 /// Why a request target cannot be routed. The response is 400.
@@ -40,14 +43,30 @@ impl<'a> Target<'a> {
             return Err(TargetError::Byte);
         }
         match normal {
-            true => Ok(Target { text: Cow::Borrowed(raw), path_len }),
+            true => Ok(Target { text: Cow::Borrowed(raw), path_len, spelled: None }),
             false => Ok(rewritten(raw, path_len)),
         }
     }
 
     /// A target that has been normalized: `text` is its whole text, the first `path_len` bytes are the path.
     pub fn from_normalized(text: &'a [u8], path_len: usize) -> Target<'a> {
-        Target { text: Cow::Borrowed(text), path_len: path_len.min(text.len()) }
+        Target { text: Cow::Borrowed(text), path_len: path_len.min(text.len()), spelled: None }
+    }
+
+    /// The same target with the spelling of its path; empty: as in the text.
+    pub fn with_spelling(self, spelled: &'a [u8]) -> Target<'a> {
+        Target { spelled: (!spelled.is_empty()).then_some(Cow::Borrowed(spelled)), ..self }
+    }
+
+    /// The path as the client spelled it, without its dot segments; `None`: as in [`Target::path`].
+    pub fn spelled(&self) -> Option<&[u8]> {
+        self.spelled.as_deref()
+    }
+
+    /// The spelling of `start..end` of the path.
+    pub(super) fn spelled_range(&self, start: usize, end: usize) -> &[u8] {
+        let spelled = self.spelled.as_deref().and_then(|spelled| spelled_range(spelled, start, end));
+        spelled.unwrap_or(&self.text[start..end])
     }
 
     /// The path followed by the raw query: the text that the ranges of [`crate::base::path_params::PathParams`] refer
@@ -78,7 +97,11 @@ impl<'a> Target<'a> {
 
     /// The same target with its own copy of the text.
     pub fn into_owned(self) -> Target<'static> {
-        Target { text: Cow::Owned(self.text.into_owned()), path_len: self.path_len }
+        Target {
+            text: Cow::Owned(self.text.into_owned()),
+            path_len: self.path_len,
+            spelled: self.spelled.map(|spelled| Cow::Owned(spelled.into_owned())),
+        }
     }
 }
 
@@ -122,7 +145,11 @@ fn rewritten(raw: &[u8], path_len: usize) -> Target<'static> {
     remove_dot_segments(&mut text, 0);
     let new_len = text.len();
     text.extend_from_slice(&raw[path_len..]);
-    Target { text: Cow::Owned(text), path_len: new_len }
+    let mut spelled = Vec::with_capacity(path_len + 16);
+    push_as_spelled(&raw[..path_len], &mut spelled);
+    remove_dot_segments(&mut spelled, 0);
+    let spelled = (spelled != text[..new_len]).then_some(Cow::Owned(spelled));
+    Target { text: Cow::Owned(text), path_len: new_len, spelled }
 }
 
 /// Removes the segments `.` and `..` from the path that begins at `start` (RFC 3986 section 5.2.4).

@@ -90,7 +90,7 @@ pub(super) struct Group {
     pub(super) host: Box<str>,
     /// Rank → index in `routes`.
     pub(super) order: Vec<u32>,
-    index: Index,
+    pub(super) index: Index,
 }
 
 impl RouteTable {

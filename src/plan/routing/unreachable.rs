@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::path::Target;
 use super::program::{Op, Program};
 use super::table::{Group, Route, RouteTable};
 
@@ -33,15 +34,61 @@ impl RouteTable {
 
     fn shadowed_in(&self, group: &Group, found: &mut Vec<(usize, usize)>) {
         let mut earlier = RouteIndex::default();
-        for position in &group.order {
+        for (rank, position) in group.order.iter().enumerate() {
             let route = &self.routes[*position as usize];
             let covers = |earlier: &u32| self.routes[*earlier as usize].subsumes(route);
-            if let Some(by) = earlier.candidates(route).find(|e| covers(e)) {
+            let by = earlier.candidates(route).find(|e| covers(e));
+            if let Some(by) = by.or_else(|| self.shadowed_by_samples(group, rank as u32, route)) {
                 found.push((route.spec.index, self.routes[by as usize].spec.index));
             }
             earlier.add(*position, route.spec.template.program());
         }
     }
+}
+
+/// A placeholder value that no template contains: what matches it matches every value.
+const ANY_VALUE: &str = "~0~any~value~0~";
+
+impl RouteTable {
+    /// The earlier route that matches every path of this one, placeholders empty or not.
+    fn shadowed_by_samples(&self, group: &Group, rank: u32, route: &Route) -> Option<u32> {
+        let samples = samples(route.spec.template.program());
+        let targets: Vec<Target<'_>> =
+            samples.iter().map(|path| Target::from_normalized(path, path.len())).collect();
+        let earlier = |rank: u32| group.order[rank as usize];
+        let by = group.index.best_match(targets.first()?, rank, &mut |rank| {
+            let earlier = &self.routes[earlier(rank) as usize];
+            let (template, other) = (&earlier.spec.template, route.spec.template.program());
+            earlier.covers_conditions(route)
+                && (template.program().any_case || !other.any_case)
+                && targets.iter().all(|target| template.matches(target).is_ok())
+        });
+        (by < rank).then(|| earlier(by))
+    }
+}
+
+/// Paths of a program, one for each way through it; none if it cannot be told by samples.
+fn samples(program: &Program) -> Vec<Vec<u8>> {
+    if program.query || program.catch_all {
+        return Vec::new();
+    }
+    let (mut open, mut done) = (vec![Vec::new()], Vec::new());
+    for op in &program.ops {
+        match op {
+            Op::Text(text) => open.iter_mut().for_each(|path: &mut Vec<u8>| path.extend_from_slice(text)),
+            Op::Segment => open.iter_mut().for_each(|path| path.extend_from_slice(ANY_VALUE.as_bytes())),
+            Op::OptionalTail => done.extend(open.iter().cloned()),
+            Op::CatchAll => open = with_each(&open, &["", ANY_VALUE, "~0~/~0~"]),
+            Op::OptionalSlash => open = with_each(&open, &["", "/"]),
+            Op::Query { .. } | Op::End => {}
+        }
+    }
+    done.append(&mut open);
+    done
+}
+
+fn with_each(paths: &[Vec<u8>], ends: &[&str]) -> Vec<Vec<u8>> {
+    paths.iter().flat_map(|path| ends.iter().map(move |end| [path, end.as_bytes()].concat())).collect()
 }
 
 impl RouteIndex {
@@ -70,14 +117,19 @@ impl RouteIndex {
 impl Route {
     /// Whether every request of `other` matches this route too. The templates have been compared already.
     fn subsumes(&self, other: &Route) -> bool {
-        self.methods.is_superset(&other.methods)
-            && self.covers_listeners(other)
-            && self.spec.headers.is_implied_by(&other.spec.headers)
+        self.covers_conditions(other)
             && subsumes_path(self.spec.template.program(), other.spec.template.program())
     }
 }
 
 impl Route {
+    /// Whether its methods, listeners and headers are no narrower.
+    fn covers_conditions(&self, other: &Route) -> bool {
+        self.methods.is_superset(&other.methods)
+            && self.covers_listeners(other)
+            && self.spec.headers.is_implied_by(&other.spec.headers)
+    }
+
     /// Whether it accepts requests on every listener of the other one.
     fn covers_listeners(&self, other: &Route) -> bool {
         let others = &other.spec.listeners;
@@ -179,6 +231,27 @@ mod tests {
         }
         assert_eq!(unreachable_routes(&[("/{all}", &[], "", "", 9), ("/x?y={z}", &[], "", "", 0)]), [(1, 0)]);
         assert_eq!(unreachable_routes(&[("/{all}", &[], "", "", 9), ("/x", &[], "", "", 1)]), []);
+    }
+
+    #[test]
+    fn a_placeholder_that_may_be_empty_shadows_the_path_without_it() {
+        for (earlier, later) in [
+            ("/a/{x}/{y}", "/a/b/"),
+            ("/a{x}", "/a"),
+            ("/a{x}", "/ab/c"),
+            ("/a/{x}/{y}", "/a/{x}/c/{z}"),
+            ("/a/b{x}", "/a/b/{y}"),
+            ("/{x}/b/{y}", "/a/b/c"),
+        ] {
+            let routes: [(&str, &[&str], &str, &str, i64); 2] =
+                [(earlier, &[], "", "", 1), (later, &[], "", "", 1)];
+            assert_eq!(unreachable_routes(&routes), [(1, 0)], "{earlier} {later}");
+        }
+        for (earlier, later) in [("/a/{x}/{y}", "/a/{x}"), ("/a{x}", "/{y}b"), ("/a/{x}/b", "/a/{y}/{z}")] {
+            let routes: [(&str, &[&str], &str, &str, i64); 2] =
+                [(earlier, &[], "", "", 1), (later, &[], "", "", 1)];
+            assert_eq!(unreachable_routes(&routes), [], "{earlier} {later}");
+        }
     }
 
     #[test]

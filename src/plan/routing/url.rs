@@ -1,7 +1,8 @@
 //! The request target of the request to the backend: `DownstreamPathTemplate` with its values, and the query
 //! (docs/ocelot-behavior.md, section 7).
 
-use super::escape::{PATH, QUERY, contains, decoded, push_encoded, push_escaped};
+use super::escape::{PATH, QUERY, contains, decoded, push_as_spelled, push_encoded, push_escaped};
+use super::passthrough::{parameter_names, push_query};
 use super::path::{Target, remove_dot_segments};
 use super::query::{push_merged_query, push_raw, push_reencoded_query};
 use super::rules::RoutingRules;
@@ -18,10 +19,12 @@ pub struct UrlTemplate {
     path: Vec<UrlPart>,
     /// The part after the first `?`; `None` without one.
     query: Option<Vec<UrlPart>>,
-    /// The placeholder names of the route: parameters of these names are not forwarded.
+    /// Ocelot: the placeholder names of the route; parameters of these names are not forwarded.
     names: Vec<Box<str>>,
-    /// Ocelot's exact behavior: a `+` of a path value remains a `+` in a query, where it means a space, and trailing
-    /// slashes of the query are removed like those of the path.
+    /// The parameters that the templates of the route name: those of the request are not forwarded.
+    parameters: Vec<Box<[u8]>>,
+    /// Ocelot rebuilds the query, removes slashes at the end of path and query, and keeps a `+` of a path value in a query,
+    /// where it is a space. In margay's own mode path values and queries are forwarded byte for byte.
     ocelot: bool,
 }
 
@@ -50,14 +53,26 @@ impl UrlTemplate {
             path: parts(path, names, PATH),
             query: query.map(|q| parts(q, names, QUERY)),
             names: names.to_vec(),
+            parameters: parameter_names(template).map(|name| name.as_bytes().into()).collect(),
             ocelot: rules.ocelot_value_extraction,
         }
     }
 
+    /// The same for a route whose `UpstreamPathTemplate` names parameters as well.
+    pub fn with_client_template(mut self, template: &str) -> UrlTemplate {
+        self.parameters.extend(parameter_names(template).map(|name| Box::from(name.as_bytes())));
+        self
+    }
+
     /// The path after its first segment, which names the service, and the query as received.
     pub fn after_first_segment(rules: &RoutingRules) -> UrlTemplate {
-        let path = vec![UrlPart::Remainder];
-        UrlTemplate { path, query: None, names: Vec::new(), ocelot: rules.ocelot_value_extraction }
+        UrlTemplate {
+            path: vec![UrlPart::Remainder],
+            query: None,
+            names: Vec::new(),
+            parameters: Vec::new(),
+            ocelot: rules.ocelot_value_extraction,
+        }
     }
 
     /// A prefix before the path, and the query as received: placeholders of the path are not parameters.
@@ -100,6 +115,9 @@ impl UrlTemplate {
     ) -> Result<(), EmptyPath> {
         let start = buffer.len();
         self.push_path(values, target, buffer);
+        if !self.ocelot {
+            return self.finish(values, target, query, start, buffer);
+        }
         let no_slash = !target.path().ends_with(b"/");
         let Some(parts) = &self.query else {
             if buffer.len() == start && !matches!(self.path[..], [UrlPart::Remainder]) {
@@ -112,13 +130,34 @@ impl UrlTemplate {
         normalize_path_tail(false, start, buffer);
         let mut own = Vec::new();
         self.push_query(parts, values, target, &mut own);
-        if no_slash && self.ocelot {
+        if no_slash {
             trim_slashes(0, &mut own);
         }
         match query.split_first() {
             None => push_raw(&own, buffer),
             Some((_, raw)) => push_merged_query(&own, raw, &self.names, buffer),
         }
+        Ok(())
+    }
+
+    /// The rest of the URL in margay's own mode: slashes stay as the template has them, and so does the query.
+    fn finish(
+        &self,
+        values: &PathParams,
+        target: &Target<'_>,
+        query: &[u8],
+        start: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), EmptyPath> {
+        if buffer.len() == start && self.query.is_none() && !matches!(self.path[..], [UrlPart::Remainder]) {
+            return Err(EmptyPath);
+        }
+        normalize_path_tail(false, start, buffer);
+        let mut own = Vec::new();
+        if let Some(parts) = &self.query {
+            self.push_query(parts, values, target, &mut own);
+        }
+        push_query(&own, query, &self.parameters, buffer);
         Ok(())
     }
 
@@ -135,12 +174,19 @@ impl UrlTemplate {
         for part in &self.path {
             match part {
                 UrlPart::Text(text) => buffer.extend_from_slice(text),
-                UrlPart::Remainder => buffer.extend_from_slice(after_first_segment(target.path())),
+                UrlPart::Remainder if self.ocelot => {
+                    buffer.extend_from_slice(after_first_segment(target.path()));
+                }
+                UrlPart::Remainder => {
+                    buffer.extend_from_slice(after_first_segment(target.spelled().unwrap_or(target.path())));
+                }
                 UrlPart::Placeholder { index, name, unknown } => {
                     match value(values, *index, name, target.text()) {
                         None => buffer.extend_from_slice(unknown),
                         Some(Param { bytes, at: Some(at) }) if at + bytes.len() <= target.path_len() => {
-                            buffer.extend_from_slice(bytes);
+                            let spelled =
+                                if self.ocelot { bytes } else { target.spelled_range(at, at + bytes.len()) };
+                            buffer.extend_from_slice(spelled);
                         }
                         Some(Param { bytes, .. }) => push_untrusted(bytes, buffer),
                     }
@@ -157,9 +203,10 @@ impl UrlTemplate {
                 UrlPart::Placeholder { index, name, unknown } => {
                     match value(values, *index, name, target.text()) {
                         None => buffer.extend_from_slice(unknown),
-                        Some(Param { bytes, at: Some(at) }) if at >= target.path_len() => {
-                            push_escaped(bytes, QUERY, buffer);
-                        }
+                        Some(Param { bytes, at: Some(at) }) if at >= target.path_len() => match self.ocelot {
+                            true => push_escaped(bytes, QUERY, buffer),
+                            false => push_as_spelled(bytes, buffer),
+                        },
                         Some(Param { bytes, .. }) => self.push_as_parameter(bytes, buffer),
                     }
                 }
@@ -263,118 +310,5 @@ fn has_dot_segment(before: u8, text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::routing::Template;
-
-    /// Matches `url` with the template and builds.
-    fn built(from: &str, to: &str, url: &str, rules: RoutingRules) -> String {
-        let template = Template::compile(from, false, &rules).unwrap();
-        let target = Target::normalize(url.as_bytes(), false).unwrap();
-        template.matches(&target).expect("the template matches");
-        let mut values = PathParams::new();
-        template.extract(&target, &mut values);
-        let mut out = Vec::new();
-        UrlTemplate::compile(to, template.names(), &rules).build(&values, &target, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    fn ocelot(from: &str, to: &str, url: &str) -> String {
-        built(from, to, url, RoutingRules::ocelot())
-    }
-
-    #[test]
-    fn values_replace_their_placeholders() {
-        assert_eq!(ocelot("/a/{x}/{y}", "/b/{y}/{x}/{x}", "/a/1/2/3"), "/b/2/3/1/1");
-        assert_eq!(ocelot("/a/{x}", "/b/{y}", "/a/1"), "/b/%7By%7D");
-        assert_eq!(ocelot("/a/{x}", "/b/{X}", "/a/1"), "/b/%7BX%7D");
-        assert_eq!(ocelot("/a/{x}", "/b/{x}", "/a/x%20y%2Fz"), "/b/x%20y%2Fz");
-    }
-
-    #[test]
-    fn a_trailing_slash_requires_a_trailing_slash_in_the_request() {
-        assert_eq!(ocelot("/a/{x}", "/b/{x}/", "/a/1"), "/b/1");
-        assert_eq!(ocelot("/a/{x}", "/b/{x}/", "/a/1/"), "/b/1//");
-        assert_eq!(ocelot("/a", "/", "/a"), "/");
-        assert_eq!(ocelot("/a/{x}", "/b/{x}", "/a"), "/b");
-        assert_eq!(ocelot("/a/{x}", "/b/{x}/?f=1", "/a"), "/b//?f=1");
-        assert_eq!(ocelot("/a?x={x}", "/b/?x={x}", "/a?x=1/"), "/b/?x=1");
-        assert_eq!(built("/a?x={x}", "/b/?x={x}", "/a?x=1/", RoutingRules::default()), "/b/?x=1%2F");
-    }
-
-    #[test]
-    fn the_query_depends_on_the_templates() {
-        assert_eq!(ocelot("/a", "/b", "/a?flag&b=%2F&c=+"), "/b?flag&b=%2F&c=+");
-        assert_eq!(ocelot("/a", "/b", "/a?"), "/b");
-        assert_eq!(ocelot("/a/{x}", "/b/{x}", "/a/1?flag"), "/b/1?flag=");
-        assert_eq!(ocelot("/c?{all}", "/d?{all}", "/c?x=1"), "/d?x=1");
-        assert_eq!(ocelot("/c?{all}", "/d?{all}", "/c"), "/d");
-        assert_eq!(ocelot("/a/{x}", "/b?y={x}&v=a:b", "/a/1"), "/b?y=1&v=a:b");
-        assert_eq!(ocelot("/a/{x}", "/b?y={x}&v=a:b", "/a/1?"), "/b?y=1&v=a%3Ab");
-    }
-
-    #[test]
-    fn values_cannot_climb_out_of_the_path_or_split_parameters() {
-        assert_eq!(ocelot("/a?p={p}", "/b/{p}/c", "/a?p=../../admin"), "/b/admin/c");
-        assert_eq!(ocelot("/a?p={p}", "/b/{p}", "/a?p=%2e%2e/x/.."), "/b");
-        assert_eq!(ocelot("/a?p={p}", "/b/{p}", "/a?p=x?y%23"), "/b/x%3Fy%23");
-        assert_eq!(ocelot("/{p}/a", "/b?p={p}&q=1", "/x&q=2/a"), "/b?p=x%26q=2&q=1");
-        assert_eq!(ocelot("/x{p}", "/.{p}", "/x."), "/");
-    }
-
-    #[test]
-    fn the_first_segment_is_the_service_and_the_remainder_is_the_path() {
-        let rest = |url: &str| {
-            let target = Target::normalize(url.as_bytes(), false).unwrap();
-            let (template, mut out) =
-                (UrlTemplate::after_first_segment(&RoutingRules::default()), Vec::new());
-            template.build(&PathParams::new(), &target, &mut out).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        for (url, sent) in [
-            ("/product/a/b?c=d&c=+", "/a/b?c=d&c=+"),
-            ("/product/", "/"),
-            ("/product", "/"),
-            ("/product?x", "/?x"),
-            ("/product/a%2Fb/", "/a%2Fb/"),
-            ("/product/../stock/x", "/x"),
-        ] {
-            assert_eq!(rest(url), sent, "{url}");
-        }
-    }
-
-    #[test]
-    fn service_fabric_paths_have_the_service_as_prefix_and_the_query_is_unchanged() {
-        let rules = RoutingRules::ocelot();
-        let template = Template::compile("/api/{version}/values", false, &rules).unwrap();
-        let target = Target::normalize(b"/api/1.0/values?version=2&PartitionKey=+", false).unwrap();
-        let mut values = PathParams::new();
-        template.matches(&target).expect("the template matches");
-        template.extract(&target, &mut values);
-        let url = UrlTemplate::with_prefix("App_{version}/Api", "/values", template.names(), &rules);
-        let mut out = Vec::new();
-        url.build(&values, &target, &mut out).unwrap();
-        assert_eq!(out, b"/App_1.0/Api/values?version=2&PartitionKey=+");
-    }
-
-    #[test]
-    fn an_override_takes_precedence_and_resolves_unknown_names() {
-        let template = UrlTemplate::compile("/b/{x}?n={n}", &["x".into()], &RoutingRules::default());
-        assert_eq!(template.unresolved_names().collect::<Vec<_>>(), ["n"]);
-        let target = Target::from_normalized(b"/a/1", 4);
-        let mut values = PathParams::new();
-        values.push_range(3, 4);
-        values.set("x", b"2 3");
-        values.set("n", b"a&b+c");
-        let mut out = Vec::new();
-        template.build(&values, &target, &mut out).unwrap();
-        assert_eq!(out, b"/b/2%203?n=a%26b%2Bc");
-    }
-
-    #[test]
-    fn an_empty_template_is_an_error() {
-        let template = UrlTemplate::compile("", &[], &RoutingRules::default());
-        let target = Target::from_normalized(b"/", 1);
-        assert_eq!(template.build(&PathParams::new(), &target, &mut Vec::new()), Err(EmptyPath));
-    }
-}
+#[path = "url_tests.rs"]
+mod tests;

@@ -21,7 +21,6 @@ use crate::{
         collect::{BodyPace, collect_body},
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
-        head::{Head, KnownHeader},
         response::{Response, RouteResult},
     },
     plan::{
@@ -35,12 +34,7 @@ use crate::{
 pub use call::{BoxFuture, RouteRunner};
 use call::{PartCaller, RequestBody, RequestMetricsGuard};
 use fan_out::{FanOut, FanOutResult};
-use std::{
-    future::{Future, poll_fn},
-    sync::atomic::AtomicU32,
-    task::Poll,
-    time::Instant,
-};
+use std::{future::Future, sync::atomic::AtomicU32, time::Instant};
 
 /// Calls the parts and composes their responses.
 pub async fn run(
@@ -117,7 +111,6 @@ async fn read_request_body(
     client: &mut dyn ClientBody,
 ) -> Result<RequestBody, GatewayError> {
     let max_bytes = (aggregate.shape.max_request_bytes as u64).min(exchange.body.limit);
-    let expects = exchange.request.get_known(KnownHeader::Expect).is_some();
     match client.framing() {
         Framing::None => return Ok(RequestBody::default()),
         Framing::Chunked if aggregate.shape.ocelot => return Ok(RequestBody::default()),
@@ -130,13 +123,6 @@ async fn read_request_body(
         _ => {}
     }
     client.limit_body(max_bytes);
-    if expects && client.bytes_received() == 0 {
-        poll_fn(|cx| {
-            client.send_informational(&Head::response(100, b"Continue"), cx);
-            Poll::Ready(())
-        })
-        .await;
-    }
     let bytes =
         collect_body(client, usize::MAX, BodyPace::new(aggregate.body_idle, exchange.body.min_rate)).await?;
     Ok(RequestBody { bytes, trailers: client.trailers().cloned() })

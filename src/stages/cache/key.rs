@@ -165,7 +165,7 @@ fn add_suspicious_headers(request: &Head, digest: &mut KeyHasher) {
     for (which, name, value) in request.fields() {
         let is_relevant = match which {
             KnownHeader::XForwardedHost | KnownHeader::XForwardedProto | KnownHeader::Forwarded => true,
-            KnownHeader::Other => is_suspicious(name),
+            KnownHeader::Other | KnownHeader::ProxyProvided => is_suspicious(name),
             _ => false,
         };
         if is_relevant {

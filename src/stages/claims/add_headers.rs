@@ -23,6 +23,11 @@ impl AddHeaders {
     pub fn new(entries: Vec<ClaimMapping>) -> AddHeaders {
         AddHeaders(in_dotnet_order(entries))
     }
+
+    /// The headers that it sets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| &**name)
+    }
 }
 
 impl ConfiguredStage for AddHeaders {}

@@ -351,8 +351,11 @@ fn trailers_of_a_buffered_request_go_to_every_part() {
     let mut document = document(&[&a, &b], &json!({ "UpstreamHttpMethod": ["POST"] }));
     document["Routes"][1]["CacheOptions"] = json!({ "TtlSeconds": 30, "EnableContentHashing": true });
     let gateway = Gateway::with(&document);
-    let template =
-        Request::new("POST", "/all/1").header("TE", "trailers").chunks(&["he", "llo"]).trailer("X-Sum", "42");
+    let template = Request::new("POST", "/all/1")
+        .header("TE", "trailers")
+        .header("Trailer", "X-Sum")
+        .chunks(&["he", "llo"])
+        .trailer("X-Sum", "42");
     for target in ["/all/1", "/b/1"] {
         let template = Request { target: target.into(), ..template.clone() };
         assert_eq!(gateway.ask(&template).status, 200, "{target}");

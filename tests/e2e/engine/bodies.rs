@@ -55,8 +55,11 @@ fn a_request_without_body_has_no_framing() {
 fn trailers_pass_in_both_directions() {
     let origin = Origin::with(|seen| StubResponse::new(200, &seen.body).chunked(&[("X-Sum", "42")]));
     let gateway = gateway(origin.port());
-    let request =
-        Request::new("POST", "/").header("TE", "trailers").chunks(&["he", "llo"]).trailer("X-Check", "7");
+    let request = Request::new("POST", "/")
+        .header("TE", "trailers")
+        .header("Trailer", "X-Check")
+        .chunks(&["he", "llo"])
+        .trailer("X-Check", "7");
     let answer = gateway.ask(&request);
     assert_eq!((answer.text().as_str(), answer.ending), ("hello", Ending::Chunked));
     assert_eq!(answer.trailers, [("X-Sum".to_owned(), "42".to_owned())]);

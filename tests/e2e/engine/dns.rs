@@ -76,6 +76,22 @@ fn while_dns_is_unreachable_the_last_addresses_are_used() {
 }
 
 #[test]
+fn a_name_that_does_not_exist_is_an_answer_at_once() {
+    let server = NameServer::start();
+    let route = json!({ "DownstreamHostAndPorts": [{ "Host": "shop.test", "Port": 1 }] });
+    let gateway = Gateway::start(&Setup::json(&json!({
+        "Routes": [over(to(1), &route)], "Dns": { "Servers": [server.address()] },
+    })));
+    assert_eq!(gateway.get("/").status, 502);
+    let began = Instant::now();
+    for _ in 0..5 {
+        let refused = gateway.get("/");
+        assert_eq!((refused.status, refused.json()["code"].as_str()), (502, Some("backend.dns")));
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "not the whole ConnectTimeout: {:?}", began.elapsed());
+}
+
+#[test]
 fn a_name_created_later_resolves_without_a_reload() {
     let (server, (one, _two)) = (NameServer::start(), two_backends());
     let gateway = gateway(&server, one.port());

@@ -314,3 +314,30 @@ fn a_backend_that_does_not_accept_fails_after_the_connect_timeout() {
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     drop(filling);
 }
+
+#[test]
+fn a_backend_that_does_not_speak_http_is_a_502_at_once() {
+    for greeting in [
+        "SSH-2.0-OpenSSH_9.6\r\n",
+        "-ERR unknown command\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        "\0\0",
+    ] {
+        let backend = ScriptedBackend::start(move |wire, _| {
+            let _ = wire.head();
+            wire.send(greeting.as_bytes());
+            let _ = wire.drain();
+        });
+        let gateway = gateway(backend.port());
+        let start = Instant::now();
+        let answer = gateway.get("/");
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (502, Some("backend.malformed")),
+            "{greeting:?}"
+        );
+        assert!(start.elapsed() < Duration::from_secs(2), "{greeting:?}: {:?}", start.elapsed());
+        let shown = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(!greeting.starts_with("SSH") || shown.contains("SSH-2.0-OpenSSH_9.6"), "{shown}");
+    }
+}

@@ -44,7 +44,8 @@ fn a_body_of_unknown_length_is_chunked_with_trailers_in_both_directions() {
     let gateway = gateway(origin.port());
     let answer = run(async {
         let mut client = Client::connect(gateway.address).await;
-        let (answer, mut body) = client.begin(request("POST", "/", &[("te", "trailers")]), false).await;
+        let (answer, mut body) =
+            client.begin(request("POST", "/", &[("te", "trailers"), ("trailer", "x-check")]), false).await;
         body.send_data(Bytes::from_static(b"he"), false).expect("sent");
         body.send_data(Bytes::from_static(b"llo"), false).expect("sent");
         let mut trailers = http::HeaderMap::new();

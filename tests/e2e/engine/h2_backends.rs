@@ -59,6 +59,7 @@ fn clients_of_both_versions_are_served_with_their_trailers() {
         let gateway = Arc::new(before(service).await);
         let old = Plain::new("POST", "/a?b=c")
             .header("TE", "trailers")
+            .header("Trailer", "X-Check")
             .chunks(&["he", "llo"])
             .trailer("X-Check", "7");
         let answer = ask(&gateway, old).await;

@@ -476,6 +476,6 @@ fn a_fragment_in_the_path_reaches_no_backend() {
     let gateway = gateway(origin.port());
     let mut raw = Raw::connect(gateway.address);
     raw.send(HEADERS, WHOLE, 1, &block(&[METHOD, SCHEME, (b":path", b"/a#b?c"), HOST]));
-    assert_eq!(outcome(&mut raw, 1), StreamOutcome::Answer(200));
-    assert_eq!(origin.last().target, "/a");
+    assert_eq!(outcome(&mut raw, 1), StreamOutcome::Answer(400));
+    assert_eq!(origin.calls(), 0);
 }

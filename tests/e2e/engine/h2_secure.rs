@@ -117,7 +117,7 @@ fn streams_share_one_tls_connection_with_trailers_in_both_directions() {
     run(async {
         let mut client = Client::secure(address, "localhost", &authority.client(None)).await;
         let named = |path: &str| {
-            let mut head = request("POST", path, &[("te", "trailers")]);
+            let mut head = request("POST", path, &[("te", "trailers"), ("trailer", "x-check")]);
             *head.uri_mut() = format!("https://localhost{path}").parse().expect("a target");
             head
         };

@@ -4,6 +4,7 @@ use super::{document, gateway, limited, ocelot};
 use crate::support::client::Request;
 use crate::support::gateway::Gateway;
 use crate::support::origin::Origin;
+use crate::support::stub_backend::StubResponse;
 use serde_json::json;
 use std::time::Duration;
 
@@ -112,4 +113,29 @@ fn a_rejection_is_a_problem_document() {
     let answer = client.answer("GET").expect("a response");
     assert_eq!((answer.status, answer.header("content-type")), (400, Some("application/problem+json")));
     assert_eq!(answer.json()["status"], json!(400));
+}
+
+#[test]
+fn more_than_32_connection_options_are_431() {
+    let origin = Origin::hello();
+    let options = |n: usize| Request::get("/").header("Connection", &vec!["a"; n].join(","));
+    let gateway = gateway(origin.port());
+    assert_eq!(gateway.ask(&options(32)).status, 200);
+    let refused = gateway.ask(&options(33));
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (431, Some("request.headers")));
+    let wide = limited(origin.port(), &json!({ "MaxConnectionOptions": 64 }));
+    assert_eq!(wide.ask(&options(64)).status, 200);
+}
+
+#[test]
+fn a_half_closed_client_is_served_only_if_configured() {
+    let origin = Origin::with(|_| StubResponse::new(200, "late").after(Duration::from_millis(300)));
+    for (abort, served) in [(true, None), (false, Some("late".to_owned()))] {
+        let gateway = limited(origin.port(), &json!({ "AbortOnClose": abort }));
+        let mut client = gateway.connect();
+        client.send(b"GET / HTTP/1.1\r\nHost: gw\r\n\r\n");
+        client.wire.finish();
+        assert_eq!(client.answer("GET").ok().map(|answer| answer.text()), served);
+        assert!(client.closes_within(Duration::from_secs(2)));
+    }
 }

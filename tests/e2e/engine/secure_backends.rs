@@ -127,7 +127,7 @@ fn without_a_scheme_the_scheme_of_the_client_is_used() {
     let over_tls = Request::get("/").header("X-Forwarded-Proto", "https");
     let gateway = gateway_for(secure.port());
     assert_eq!(gateway.ask(&over_tls).text(), "hello");
-    assert_eq!(gateway.get("/").json()["code"], "backend.reset", "plain: the service expects TLS");
+    assert_eq!(gateway.get("/").json()["code"], "backend.malformed", "plain: the service expects TLS");
     let gateway = gateway_for(plain.port());
     assert_eq!(gateway.get("/").text(), "hello");
     assert_eq!(gateway.ask(&over_tls).json()["code"], "backend.connect_timeout", "it waits for a request");

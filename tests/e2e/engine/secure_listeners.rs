@@ -336,3 +336,14 @@ fn an_active_connection_continues_while_its_listener_drains() {
             && began.elapsed() < WAIT_TIMEOUT
     );
 }
+
+#[test]
+fn https_targets_are_accepted_over_tls_only() {
+    let origin = Origin::with(|seen| StubResponse::new(200, &seen.target));
+    let scene = Plan::of(document(origin.port(), &json!({}), &json!({}))).start();
+    assert_eq!(scene.get("localhost", "https://localhost/a?b=c").text(), "/a?b=c");
+    assert_eq!(scene.get("localhost", "HTTPS://localhost").text(), "/");
+    let plain = super::gateway(origin.port());
+    assert_eq!(plain.get("https://localhost/a").status, 400);
+    assert_eq!(plain.get("http://localhost/a").text(), "/a");
+}

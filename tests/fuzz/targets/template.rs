@@ -11,7 +11,7 @@ fuzz_target!(|data: (&str, &[u8])| {
     let (text, target) = data;
     let _ = AggregateTemplate::compile(text, Escaping::Json);
     let template = Template::compile(text, false, &RoutingRules::default());
-    if let (Ok(template), Ok(target)) = (template, Target::normalise(target, false)) {
+    if let (Ok(template), Ok(target)) = (template, Target::normalize(target, false)) {
         let _ = template.matches(&target);
     }
 });

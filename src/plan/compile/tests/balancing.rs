@@ -111,11 +111,21 @@ fn invalid_health_checks_are_reported() {
     ] {
         always(&format!(r#""HealthCheckOptions": {options}"#), &format!("MG0337 {place}"));
     }
-    let portless = r#""DownstreamHostAndPorts": [{ "Host": "h" }], "HealthCheckOptions": { "Active": {} }"#;
-    always(portless, r#"MG0337 { "Active": {} }"#);
-    quiet(
-        r#""DownstreamHostAndPorts": [{ "Host": "h" }], "HealthCheckOptions": { "Active": { "Port": 80 } }"#,
+    let portless = |active: &str| {
+        with(&format!(
+            r#""DownstreamHostAndPorts": [{{ "Host": "h" }}], "HealthCheckOptions": {{ "Active": {active} }}"#
+        ))
+    };
+    let found = reported(&portless("{}"), true);
+    assert!(
+        found.iter().any(|line| line.starts_with("MG0337")),
+        "the port of the listener is not probed: {found:?}"
     );
+    assert!(
+        reported(&portless("{}"), false).is_empty(),
+        "without compatibility mode it is that of the scheme"
+    );
+    assert!(reported(&portless(r#"{ "Port": 80 }"#), true).iter().all(|line| line.starts_with("(MG0340)")));
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn an_empty_document_has_the_documented_defaults() {
     ];
     assert_eq!(seconds.map(|time| time.as_secs()), [10, 75, 60, 5, 55, 30]);
     let forwarded = read.stages.forwarded_headers.unwrap();
-    assert!(forwarded.add_to_request && forwarded.trusted.is_empty());
+    assert!(forwarded.add_to_request && forwarded.proxies.proxies.is_empty());
     assert!(read.reload_on_change && !read.access_log);
     assert_eq!(read.base_url, "http://localhost:5000");
 }
@@ -111,9 +111,9 @@ fn trusted_proxies_are_addresses_and_networks() {
         r#"{ "ForwardedHeaders": { "Headers": ["x-forwarded-for"], "TrustedProxies": ["10.0.0.0/8", "::1"] } }"#,
         true,
     );
-    let forwarded = read.stages.forwarded_headers.unwrap();
-    assert!(forwarded.trusted.contains([10, 1, 2, 3].into()));
-    assert!(forwarded.trust_for && !forwarded.trust_proto && !forwarded.trust_host);
+    let trusted = read.stages.forwarded_headers.unwrap().proxies;
+    assert!(trusted.proxies.contains([10, 1, 2, 3].into()));
+    assert!(trusted.trust_for && !trusted.trust_proto && !trusted.trust_host && !trusted.trust_forwarded);
     let bad = r#"{ "ForwardedHeaders": { "Headers": ["X-Forwarded-Fro"], "TrustedProxies": ["proxy"] } }"#;
     let codes: Vec<String> = reported_for(bad).iter().map(|reported| reported[..6].to_owned()).collect();
     assert_eq!(codes, ["MG0604", "MG0605"]);

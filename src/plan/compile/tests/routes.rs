@@ -91,13 +91,21 @@ fn a_route_needs_an_endpoint_with_a_host() {
 }
 
 #[test]
-fn port_zero_and_no_port_use_that_of_the_request() {
-    let text = with(
-        r#""DownstreamHostAndPorts": [{ "Host": "[::1]" }, { "Host": "h", "Port": 0 }, { "Host": "i", "Port": "8080" }]"#,
-    );
-    let endpoints = &valid(&text, false).routes[0].cluster.endpoints;
-    let expected = [("::1", None), ("h", None), ("i", Some(8080))];
-    assert_eq!(endpoints.iter().map(|e| (e.host.as_str(), e.port)).collect::<Vec<_>>(), expected);
+fn without_a_port_that_of_the_scheme_is_used_and_never_that_of_the_request() {
+    let hosts = r#""DownstreamHostAndPorts": [{ "Host": "[::1]" }, { "Host": "h", "Port": 0 }, { "Host": "i", "Port": "8080" }]"#;
+    let ports = |scheme: &str, ocelot: bool| {
+        let text = with(&format!(r#"{hosts}, "DownstreamScheme": "{scheme}""#));
+        let endpoints = &valid(&text, ocelot).routes[0].cluster.endpoints;
+        endpoints.iter().map(|e| e.port).collect::<Vec<_>>()
+    };
+    assert_eq!(ports("http", false), [Some(80), Some(80), Some(8080)]);
+    assert_eq!(ports("wss", false), [Some(443), Some(443), Some(8080)]);
+    assert_eq!(ports("http", true), [None, None, Some(8080)], "the port of the listener");
+    let without = |port: &str| {
+        format!(r#""DownstreamHostAndPorts": [{{ "Host": "h"{port} }}], "DownstreamScheme": null"#)
+    };
+    lenient(&without(r#", "Port": 0"#), "MG0340 0");
+    lenient(&without(""), r#"MG0340 { "Host": "h" }"#);
 }
 
 #[test]

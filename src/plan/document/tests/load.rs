@@ -279,3 +279,20 @@ proptest::proptest! {
         let _ = render::json(&loaded.diagnostics, &loaded.sources);
     }
 }
+
+#[test]
+fn a_repeated_unknown_setting_is_reported_once_with_a_count() {
+    let route = r#"{ "UpstreamPathTemplat": "/a", "Key": "k" }"#;
+    let text = format!(r#"{{ "Routes": [{route}, {route}, {route}], "Unknown": 1 }}"#);
+    let mut loaded = Folder::with(&[("gateway.json", &text)]).load(&["gateway.json"]);
+    let options = loaded.options();
+    let root = loaded.root.take().unwrap();
+    crate::plan::document::read(&root, &mut loaded.diagnostics, options);
+    let unknown: Vec<_> = loaded.diagnostics.list.iter().filter(|d| d.code.0 == "MG0102").collect();
+    assert_eq!(unknown.len(), 2, "{}", reported(&loaded));
+    assert!(
+        unknown.iter().any(|d| d.help.contains(&"2 more in other places".to_owned())),
+        "{}",
+        reported(&loaded)
+    );
+}

@@ -1,0 +1,153 @@
+//! The header fields that the gateway evaluates, writes or removes, by name.
+
+macro_rules! known_headers {
+    ($($name:ident = $text:literal),* $(,)?) => {
+        /// The fields that the gateway itself evaluates, writes or removes; every other one is `Other`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum KnownHeader {
+            Other,
+            /// A field by which a proxy describes or overrides the request of its client; see [`PROXY_PROVIDED`].
+            ProxyProvided,
+            $($name),*
+        }
+
+        const NAMES: &[(&[u8], KnownHeader)] = &[$(($text, KnownHeader::$name)),*];
+    };
+}
+
+known_headers! {
+    Host = b"host", Connection = b"connection", ContentLength = b"content-length",
+    TransferEncoding = b"transfer-encoding", Te = b"te", Trailer = b"trailer", Upgrade = b"upgrade",
+    Expect = b"expect", KeepAlive = b"keep-alive", ProxyConnection = b"proxy-connection",
+    ProxyAuthenticate = b"proxy-authenticate", Http2Settings = b"http2-settings",
+    Via = b"via", MaxForwards = b"max-forwards", XForwardedFor = b"x-forwarded-for",
+    XForwardedHost = b"x-forwarded-host", XForwardedProto = b"x-forwarded-proto", Forwarded = b"forwarded",
+    ClientCert = b"client-cert", ClientCertChain = b"client-cert-chain",
+    XClientCertificate = b"x-client-certificate",
+}
+
+/// Fields in which proxies describe the client of a request, or from which backends take its address, host, scheme, URL
+/// or method. Every name that begins with `X-Forwarded-` is one of them.
+const PROXY_PROVIDED: &[&[u8]] = &[
+    b"x-forwarded",
+    b"forwarded-for",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"client-ip",
+    b"true-client-ip",
+    b"cf-connecting-ip",
+    b"cf-connecting-ipv6",
+    b"fastly-client-ip",
+    b"x-cluster-client-ip",
+    b"x-azure-clientip",
+    b"x-azure-socketip",
+    b"x-envoy-external-address",
+    b"x-original-forwarded-for",
+    b"x-original-for",
+    b"x-original-proto",
+    b"x-original-host",
+    b"x-original-method",
+    b"x-original-uri",
+    b"x-original-url",
+    b"x-rewrite-url",
+    b"x-host",
+    b"x-http-host-override",
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-scheme",
+    b"x-url-scheme",
+    b"front-end-https",
+    b"proxy",
+];
+
+const FORWARDED_PREFIX: &[u8] = b"x-forwarded-";
+/// The longest name of the table is shorter.
+const MAX_NAME_LEN: usize = 32;
+/// Names of one length are at most this many.
+const MAX_SAME_LEN: usize = 8;
+
+/// The names by their length, so that a lookup compares few of them.
+static NAMES_BY_LEN: [[(&[u8], KnownHeader); MAX_SAME_LEN]; MAX_NAME_LEN] = names_by_len();
+
+const fn names_by_len() -> [[(&'static [u8], KnownHeader); MAX_SAME_LEN]; MAX_NAME_LEN] {
+    const EMPTY: (&[u8], KnownHeader) = (b"", KnownHeader::Other);
+    let mut table = [[EMPTY; MAX_SAME_LEN]; MAX_NAME_LEN];
+    let mut used = [0; MAX_NAME_LEN];
+    let mut at = 0;
+    while at < NAMES.len() + PROXY_PROVIDED.len() {
+        let row = match at < NAMES.len() {
+            true => NAMES[at],
+            false => (PROXY_PROVIDED[at - NAMES.len()], KnownHeader::ProxyProvided),
+        };
+        let len = row.0.len();
+        table[len][used[len]] = row;
+        used[len] += 1;
+        at += 1;
+    }
+    table
+}
+
+impl KnownHeader {
+    /// The field of this name; case-insensitive.
+    pub fn of(name: &[u8]) -> KnownHeader {
+        let same_len = NAMES_BY_LEN.get(name.len()).map_or(&[][..], |row| &row[..]);
+        for (text, known) in same_len.iter().take_while(|(text, _)| !text.is_empty()) {
+            if name.eq_ignore_ascii_case(text) {
+                return *known;
+            }
+        }
+        match name.get(..FORWARDED_PREFIX.len()) {
+            Some(start) if start.eq_ignore_ascii_case(FORWARDED_PREFIX) => KnownHeader::ProxyProvided,
+            _ => KnownHeader::Other,
+        }
+    }
+
+    /// Whether only a trusted proxy may send the field.
+    pub fn is_proxy_provided(self) -> bool {
+        matches!(
+            self,
+            KnownHeader::ProxyProvided
+                | KnownHeader::XForwardedFor
+                | KnownHeader::XForwardedHost
+                | KnownHeader::XForwardedProto
+                | KnownHeader::Forwarded
+        )
+    }
+
+    /// Whether only the gateway may send the field to a backend (RFC 9440 4).
+    pub fn is_reserved(self) -> bool {
+        matches!(
+            self,
+            KnownHeader::ClientCert | KnownHeader::ClientCertChain | KnownHeader::XClientCertificate
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        assert_eq!(KnownHeader::of(b"tRANSFER-encoding"), KnownHeader::TransferEncoding);
+        assert_eq!(KnownHeader::of(b"x-unknown"), KnownHeader::Other);
+        assert_eq!(KnownHeader::of(b""), KnownHeader::Other);
+        assert_eq!(KnownHeader::of(&[b'a'; 300]), KnownHeader::Other);
+    }
+
+    #[test]
+    fn every_name_of_the_tables_is_found() {
+        for (name, known) in NAMES {
+            assert_eq!(KnownHeader::of(name), *known);
+        }
+        for name in PROXY_PROVIDED.iter().copied().chain([&b"X-Forwarded-Port"[..], b"x-forwarded-"]) {
+            assert_eq!(
+                KnownHeader::of(name),
+                KnownHeader::ProxyProvided,
+                "{}",
+                String::from_utf8_lossy(name)
+            );
+        }
+    }
+}

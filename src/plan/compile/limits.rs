@@ -1,5 +1,6 @@
 //! Our own sections: addresses, limits, forwarded fields.
 
+use super::value_or_default;
 use crate::base::{
     bytes::is_token, data_rate::MinDataRate, ip_set::IpRange, stream_limit::StreamLimits, units::SizeText,
 };
@@ -83,7 +84,6 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         read.time("BackendIdleTimeout", &document.backend_idle_timeout, 55 * second, second, DAY);
     let shutdown_delay =
         read.time("ShutdownDelay", &document.shutdown_delay, Duration::ZERO, Duration::ZERO, HOUR);
-    let drain = read.time("DrainTimeout", &document.drain_timeout, 30 * second, Duration::ZERO, HOUR);
     let tunnel_idle =
         read.time("WebSocketIdleTimeout", &document.web_socket_idle_timeout, HOUR, second, 30 * DAY);
     let counts = counts(document, read);
@@ -99,7 +99,7 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         body_idle,
         connect_timeout,
         backend_idle,
-        drain,
+        drain: read.time("DrainTimeout", &document.drain_timeout, 30 * second, Duration::ZERO, HOUR),
         tunnel_idle,
         connections: counts.connections,
         connections_per_client: counts.connections_per_client.unwrap_or(usize::MAX),
@@ -107,8 +107,8 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         compression: memory("MaxCompressionMemory", &document.max_compression_memory, 512, read) as u64,
         connection_options,
         max_informational,
-        underscores: document.underscores_in_headers.as_ref().map_or_else(Default::default, |set| set.value),
-        trailers: document.request_trailers.as_ref().map_or_else(Default::default, |set| set.value),
+        underscores: value_or_default(&document.underscores_in_headers),
+        trailers: value_or_default(&document.request_trailers),
     }
 }
 

@@ -151,7 +151,7 @@ fn gateway_stages(
     }
 }
 
-fn value_or_default<T: Copy + Default>(setting: &Setting<T>) -> T {
+pub(super) fn value_or_default<T: Copy + Default>(setting: &Setting<T>) -> T {
     setting.as_ref().map_or_else(T::default, |set| set.value)
 }
 

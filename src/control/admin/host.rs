@@ -1,4 +1,4 @@
-//! The `Host` of requests to a local administration address. A web page whose name resolves to this machine (DNS
+//! The `Host` of requests for the pages that only a local administration address has. A web page whose name resolves to this machine (DNS
 //! rebinding) could read the pages otherwise: the browser takes them for its own site.
 
 use super::{context::AdminContext, error::AdminError};

@@ -37,13 +37,11 @@ pub fn router(context: AdminContext) -> Router {
         .route("/ready", read_only(ready))
         .route("/metrics", read_only(metrics));
     if context.is_local {
-        router = router.route("/clusters", read_only(clusters)).merge(cache::router());
+        let check_host = middleware::from_fn_with_state(context.clone(), host::check_host);
+        let internals = Router::new().route("/clusters", read_only(clusters)).merge(cache::router());
+        router = router.merge(internals.route_layer(check_host));
     }
-    router = router.fallback(not_found);
-    if context.is_local {
-        router = router.layer(middleware::from_fn_with_state(context.clone(), host::check_host));
-    }
-    router.with_state(context)
+    router.fallback(not_found).with_state(context)
 }
 
 /// The pages of an address; a local one has more.

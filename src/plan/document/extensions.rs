@@ -23,8 +23,9 @@ pub struct AdministrationDocument {
     /// The address of `/live`, `/ready`, `/metrics` and `/clusters`: `host:port`, or a Unix domain socket as in
     /// `Listeners` (`unix:/run/margay-admin.sock`). Default: `127.0.0.1:8081`.
     pub address: Setting<String>,
-    /// Names that `Host` may contain on a local address, in addition to `localhost` and loopback addresses; other names are
-    /// rejected with 403, because a web page of another site can use them (DNS rebinding). Default: `[]`.
+    /// Names that `Host` may contain in requests for `/clusters` and `/cache`, in addition to `localhost` and loopback
+    /// addresses; other names are rejected with 403, because a web page of another site can use them (DNS rebinding).
+    /// Default: `[]`.
     pub allowed_hosts: List<String>,
 }
 

@@ -10,13 +10,13 @@ mod cost {
     /// HS256, HS384 and HS512.
     pub const HMAC: u32 = 3;
     /// It grows with the square of the size of the key.
-    pub const RSA_2048: u32 = 30;
+    pub const RSA_2048: u32 = 35;
     /// ES256.
     pub const P256: u32 = 90;
     /// ES384.
-    pub const P384: u32 = 400;
+    pub const P384: u32 = 2000;
     /// EdDSA.
-    pub const ED25519: u32 = 70;
+    pub const ED25519: u32 = 85;
 }
 
 /// A compiled key.

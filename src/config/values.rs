@@ -24,6 +24,11 @@ pub fn items<T>(list: &List<T>) -> &[Spanned<T>] {
     list.as_ref().map_or(&[], |list| &list.value)
 }
 
+/// The value, or the default of its type.
+pub fn value_or_default<T: Copy + Default>(setting: &Setting<T>) -> T {
+    setting.as_ref().map_or_else(T::default, |set| set.value)
+}
+
 /// The string, unless it is absent or blank.
 pub fn non_blank(text: &Setting<String>) -> Option<&Spanned<String>> {
     text.as_ref().filter(|text| !text.trim().is_empty())

@@ -1,11 +1,13 @@
 //! Our own sections: addresses, limits, forwarded fields.
 
-use super::value_or_default;
 use crate::base::{
     bytes::is_token, data_rate::MinDataRate, ip_set::IpRange, stream_limit::StreamLimits, units::SizeText,
 };
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
-use crate::config::{ranges::RangeChecker, values::Setting};
+use crate::config::{
+    ranges::RangeChecker,
+    values::{Setting, value_or_default},
+};
 use crate::net::h1::{client::ClientLimits, hop_by_hop::MAX_CONNECTION_OPTIONS, parse::HeadLimits};
 use crate::net::{h2, listener::Address};
 use crate::plan::blueprint::Limits;

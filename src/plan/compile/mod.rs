@@ -30,8 +30,9 @@ mod weights;
 
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
-use super::document::{self, Document, GlobalDocument, Setting, TraceContextMode};
+use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::routing::{RouteTable, RoutingRules};
+use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
 use crate::stages::{
     GatewayStages,
@@ -149,10 +150,6 @@ fn gateway_stages(
         ascii_headers: ocelot.then_some(AsciiHeaders),
         via: (!ocelot).then_some(Via),
     }
-}
-
-pub(super) fn value_or_default<T: Copy + Default>(setting: &Setting<T>) -> T {
-    setting.as_ref().map_or_else(T::default, |set| set.value)
 }
 
 fn caches_by_http(route: &RouteBlueprint) -> bool {

@@ -67,7 +67,7 @@ impl RouteTable {
     }
 }
 
-/// Paths of a program, one for each way through it; none if it cannot be told by samples.
+/// Paths of a program, one for each way through it; none if samples do not suffice.
 fn samples(program: &Program) -> Vec<Vec<u8>> {
     if program.query || program.catch_all {
         return Vec::new();

@@ -24,13 +24,6 @@ mod text;
 use rules::{FILE_LINES, File};
 use std::path::{Path, PathBuf};
 
-/// Files that may be longer because they are tables: (path below src/, reason).
-const TABLES: &[(&str, &str)] = &[];
-
-/// Functions that may be longer: (path below src/, function, reason).
-const LONG_FUNCTIONS: &[(&str, &str, &str)] =
-    &[("plan/compile/route.rs", "finish", "a table: one field of the blueprint per line")];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -68,9 +61,8 @@ fn no_file_breaks_a_rule_of_floors_or_words() {
 #[test]
 fn files_are_small() {
     let lines = |text: &str| text.lines().count();
-    let exempt = |path: &str| TABLES.iter().any(|(table, _)| *table == path);
     let all = sources();
-    let long = all.iter().filter(|(path, text)| lines(text) > FILE_LINES && !exempt(path));
+    let long = all.iter().filter(|(_, text)| lines(text) > FILE_LINES);
     none(
         long.map(|(path, text)| format!("src/{path}: {} lines, at most {FILE_LINES}", lines(text))).collect(),
     );
@@ -78,38 +70,14 @@ fn files_are_small() {
 
 #[test]
 fn functions_are_small() {
-    let exempt = |path: &str, name: &str| LONG_FUNCTIONS.iter().any(|(p, n, _)| *p == path && *n == name);
     let mut faults = Vec::new();
     for (path, text) in &sources() {
-        for (name, line, lines) in File::new(path, text).long_functions() {
-            if !exempt(path, &name) {
-                faults.push(format!(
-                    "src/{path}:{line}: `{name}` has {lines} lines, at most {}",
-                    rules::FUNCTION_LINES
-                ));
-            }
-        }
+        faults.extend(File::new(path, text).long_functions().into_iter().map(|(name, line, lines)| {
+            let most = rules::FUNCTION_LINES;
+            format!("src/{path}:{line}: `{name}` has {lines} lines, at most {most}")
+        }));
     }
     none(faults);
-}
-
-#[test]
-fn exceptions_name_things_that_exist_and_are_needed() {
-    let all = sources();
-    let text = |path: &str| all.iter().find(|(p, _)| p == path).map(|(_, text)| text.as_str());
-    let mut stale = Vec::new();
-    for (path, why) in TABLES {
-        if why.is_empty() || text(path).is_none_or(|t| t.lines().count() <= FILE_LINES) {
-            stale.push(format!("src/{path} needs no exception"));
-        }
-    }
-    for (path, name, why) in LONG_FUNCTIONS {
-        let long = text(path).map(|t| File::new(path, t).long_functions()).unwrap_or_default();
-        if why.is_empty() || !long.iter().any(|(n, _, _)| n == name) {
-            stale.push(format!("src/{path}: `{name}` needs no exception"));
-        }
-    }
-    none(stale);
 }
 
 #[test]

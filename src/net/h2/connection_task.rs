@@ -21,7 +21,7 @@ use std::{
 
 /// Flow-control window of a stream: memory that a slow client can occupy.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-/// Flow-control window of a connection: no limit of its own.
+/// Flow-control window of a connection: not limited itself.
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// Maximum number of bytes buffered for one stream.
 const MAX_SEND_BUFFER: usize = 64 * 1024;

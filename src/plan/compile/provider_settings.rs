@@ -104,8 +104,8 @@ pub fn file(
         report(diagnostics, document.span, "File provider without File", help);
         return PathBuf::new();
     };
-    let beside = scope.sources.get(name.span.file).and_then(|source| source.path.as_ref()?.parent());
-    beside.map_or_else(|| PathBuf::from(name.trim()), |folder| folder.join(name.trim()))
+    let folder = scope.sources.get(name.span.file).and_then(|source| source.path.as_ref()?.parent());
+    folder.map_or_else(|| PathBuf::from(name.trim()), |folder| folder.join(name.trim()))
 }
 
 fn report(diagnostics: &mut Diagnostics, span: Span, message: &str, help: &str) {

@@ -111,19 +111,10 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         let (scope, document) = (self.scope, self.document);
         self.check_options(effective);
         let state_key = state_key(document, effective);
-        let authentication = effective.authentication.as_ref();
-        let facts = RouteFacts {
-            span: document.span,
-            methods: items(&document.methods),
-            client_path: document.client_path.as_ref().map_or("", |path| path.as_str()),
-            state_key: &state_key,
-            is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
-            request_identity: &|| request_identity(&matches, &backend.path.value, backend.method.as_deref()),
-        };
+        let identity = || request_identity(&matches, &backend.path.value, backend.method.as_deref());
+        let facts = route_facts(document, effective, &state_key, &identity);
         let tried = self.attempts(effective, facts, &context.clusters);
-        let mut stages = scope.stages.compile(document, scope.global, &mut self.context(facts));
-        stages.method = backend.method.as_deref().map(MethodOverride::new);
-        self.compile_stages(index, names.unwrap_or_default(), effective, &mut stages);
+        let stages = self.compile_stages(index, names, backend.method.as_deref(), effective, facts);
         RouteBlueprint {
             index,
             span: document.span,
@@ -150,17 +141,22 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         }
     }
 
-    /// The stages without options.
+    /// The stages with options, then those without.
     fn compile_stages(
         &mut self,
         index: usize,
-        names: &[Box<str>],
+        names: Option<&[Box<str>]>,
+        method: Option<&str>,
         effective: &EffectiveOptions,
-        stages: &mut StageConfigs,
-    ) {
-        stages.custom = Some(options::handlers(self.scope, self.document, index, self.diagnostics));
+        facts: RouteFacts,
+    ) -> StageConfigs {
+        let (scope, document) = (self.scope, self.document);
+        let mut stages = scope.stages.compile(document, scope.global, &mut self.context(facts));
+        stages.method = method.map(MethodOverride::new);
+        stages.custom = Some(options::handlers(scope, document, index, self.diagnostics));
         stages.request_id = self.request_id_key();
-        transforms::compile(self.scope, effective, names, stages, self.diagnostics);
+        transforms::compile(scope, effective, names.unwrap_or_default(), &mut stages, self.diagnostics);
+        stages
     }
 
     /// In the order in which Ocelot would fail.
@@ -256,9 +252,9 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             return default_value;
         }
         match self.accept(version.span, values::choose_version(version, policy)) {
-            Some(VersionChoice::Known(spoken)) => Sourced::new(spoken, Some(version.span)),
-            spoken => {
-                *newer = spoken.is_some();
+            Some(VersionChoice::Known(known)) => Sourced::new(known, Some(version.span)),
+            other => {
+                *newer = other.is_some();
                 default_value
             }
         }
@@ -324,6 +320,24 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             }
         }
         unsupported::route(effective, self.diagnostics);
+    }
+}
+
+/// What the compilers of option objects read of the route.
+fn route_facts<'r>(
+    document: &'r Spanned<RouteDocument>,
+    effective: &EffectiveOptions,
+    state_key: &'r str,
+    request_identity: &'r dyn Fn() -> String,
+) -> RouteFacts<'r> {
+    let authentication = effective.authentication.as_ref();
+    RouteFacts {
+        span: document.span,
+        methods: items(&document.methods),
+        client_path: document.client_path.as_ref().map_or("", |path| path.as_str()),
+        state_key,
+        is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
+        request_identity,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The cluster of a route: a named one, or one of its own addresses.
+//! The cluster of a route: a named one, or its own addresses.
 
 use super::clusters::{Clusters, compile_scheme};
 use super::discovery;

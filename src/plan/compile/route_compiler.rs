@@ -1,4 +1,4 @@
-//! The compiler of one route. Each group of settings is compiled in a file of its own.
+//! The compiler of one route. Each group of settings is compiled in its own file.
 
 use super::aggregate_members::AggregateMembers;
 use super::clusters::Clusters;

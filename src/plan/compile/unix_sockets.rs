@@ -84,12 +84,12 @@ pub(super) fn check_server_name(
         let listens = items(&document.listeners).iter().any(|listener| listener.tls.is_some());
         listens || proxies.is_some_and(|list| !list.is_empty())
     };
-    let spoken = match scheme {
+    let is_tls_used = match scheme {
         Scheme::Https => true,
         Scheme::SameAsClient => comes(),
         Scheme::Http => false,
     };
-    if !spoken || tls.name.is_some() || tls.trust == TrustAnchors::DangerousAcceptAny {
+    if !is_tls_used || tls.name.is_some() || tls.trust == TrustAnchors::DangerousAcceptAny {
         return;
     }
     let hosts = entries.iter().filter_map(|entry| non_blank(&entry.host));

@@ -100,7 +100,7 @@ pub struct HostAndPort {
 }
 
 document! { dynamic:
-    /// Options for one discovered service that has no route of its own. Settings that are absent are inherited from the
+    /// Options for one discovered service that does not have a route. Settings that are absent are inherited from the
     /// policies, then from `GlobalConfiguration`.
     #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
     #[serde(rename_all = "PascalCase", default)]

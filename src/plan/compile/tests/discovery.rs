@@ -89,13 +89,13 @@ fn dynamic_routing_is_on_without_routes_and_its_options_are_checked() {
     assert_eq!(format!("{:?}", read.defaults.cluster.scheme), "Https");
     let duplicates = dynamic(r#"{ "ServiceName": "a" }, { "ServiceName": "a" }, {}"#);
     assert_eq!(reported(&duplicates, false).iter().filter(|one| one.starts_with("MG0708")).count(), 2);
-    let beside = format!(
+    let with_addresses = format!(
         "{{ \"Routes\": [{}], \"DynamicRoutes\": [{{ \"ServiceName\": \"a\" }}], {PROVIDER} }}",
         route("")
     );
     assert!(
-        reported(&beside, false)[0].starts_with("MG0707")
-            && reported(&beside, true)[0].starts_with("(MG0707)")
+        reported(&with_addresses, false)[0].starts_with("MG0707")
+            && reported(&with_addresses, true)[0].starts_with("(MG0707)")
     );
     let loaded =
         compiled(&dynamic("").replace("\"RequestIdKey\"", "\"Compatibility\": \"Ocelot\", \"RequestIdKey\""));

@@ -12,7 +12,7 @@ fn label(cluster: &Cluster) -> String {
     let exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
     cluster
         .pick(&exchange, &[])
-        .map_or_else(|error| error.why.name().into(), |selection| selection.endpoint.label.to_string())
+        .map_or_else(|error| error.code.name().into(), |selection| selection.endpoint.label.to_string())
 }
 
 #[test]

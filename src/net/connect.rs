@@ -244,7 +244,7 @@ mod tests {
             open_stream(&target, AlpnOffer::Http1, Duration::from_millis(400))
                 .await
                 .map(drop)
-                .map_err(|c| c.why)
+                .map_err(|c| c.code)
         };
         assert_eq!(
             connected().await,
@@ -269,7 +269,7 @@ mod tests {
         let addr = ConnectAddr::Unix(UnixAddress::Path(path));
         let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None };
         let connected = async |ms| {
-            open_stream(&target, AlpnOffer::Http1, Duration::from_millis(ms)).await.map_err(|c| c.why)
+            open_stream(&target, AlpnOffer::Http1, Duration::from_millis(ms)).await.map_err(|c| c.code)
         };
         let mut connections = Vec::new();
         let error = loop {

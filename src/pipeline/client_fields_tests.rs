@@ -56,7 +56,7 @@ fn underscores_may_be_dropped_rejected_or_allowed_by_name() {
     assert_eq!(kept(&rules, &["A_b", "A-c"]), ["A-c"]);
     rules.underscores = UnderscoresInHeaders::Reject;
     let error = rules.apply(&mut head(&["A_b"]), 0, |_| false).unwrap_err();
-    assert_eq!(error.why, ErrorCode::RequestFieldName);
+    assert_eq!(error.code, ErrorCode::RequestFieldName);
     let allowed = ClientFieldRules::new([].into_iter(), ["A_b"].into_iter(), rules.metrics.clone());
     rules = ClientFieldRules { underscores: UnderscoresInHeaders::Reject, ..allowed };
     assert_eq!(kept(&rules, &["a_b"]), ["a_b"]);

@@ -174,7 +174,7 @@ error_codes! {
 /// ```
 #[derive(Clone, Debug)]
 pub struct GatewayError {
-    pub why: ErrorCode,
+    pub code: ErrorCode,
     /// Details of this occurrence for the operator; never a secret.
     pub detail: Cow<'static, str>,
     /// Overrides of the response for this occurrence.
@@ -197,8 +197,8 @@ pub struct ErrorDetails {
 impl GatewayError {
     /// An error with the status and title of its code. `detail` is sent to the client: it must not contain a
     /// secret.
-    pub fn new(why: ErrorCode, detail: impl Into<Cow<'static, str>>) -> GatewayError {
-        GatewayError { why, detail: detail.into(), extra: None }
+    pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> GatewayError {
+        GatewayError { code, detail: detail.into(), extra: None }
     }
 
     /// The same error with overrides.
@@ -209,7 +209,7 @@ impl GatewayError {
 
     /// The status of the response.
     pub fn status(&self, ocelot: bool) -> u16 {
-        self.extra.as_ref().and_then(|extra| extra.status).unwrap_or_else(|| self.why.status(ocelot))
+        self.extra.as_ref().and_then(|extra| extra.status).unwrap_or_else(|| self.code.status(ocelot))
     }
 
     /// A request that violates the grammar of HTTP.

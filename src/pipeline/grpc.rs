@@ -47,7 +47,7 @@ fn status_for_error(cause: &GatewayError) -> u64 {
     const INTERNAL: u64 = 13;
     const UNAVAILABLE: u64 = 14;
     const UNAUTHENTICATED: u64 = 16;
-    match (cause.why, cause.status(false)) {
+    match (cause.code, cause.status(false)) {
         (ErrorCode::BackendTimeout | ErrorCode::RequestTimeout, _) => DEADLINE_EXCEEDED,
         (_, 401) => UNAUTHENTICATED,
         (_, 403) => PERMISSION_DENIED,
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!((response.status(), field("grpc-status").as_deref()), (200, Some("8")));
         assert_eq!(field("grpc-message").as_deref(), Some("100%25 gone%C3%A9"));
         assert_eq!(field("retry-after").as_deref(), Some("3"));
-        let of = |why| status_for_error(&GatewayError::new(why, ""));
+        let of = |code| status_for_error(&GatewayError::new(code, ""));
         assert_eq!(
             [ErrorCode::RouteNotFound, ErrorCode::IdentityMissing, ErrorCode::AccessScope].map(of),
             [12, 16, 7]

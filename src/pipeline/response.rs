@@ -81,7 +81,7 @@ pub fn rescue(cause: &GatewayError, instance: &[u8], id: &[u8], ocelot: bool) ->
 }
 
 fn problem_json(cause: &GatewayError, status: u16, instance: &[u8], id: &[u8]) -> String {
-    let (code, title, detail) = (cause.why.name(), cause.why.title(), &*cause.detail);
+    let (code, title, detail) = (cause.code.name(), cause.code.title(), &*cause.detail);
     Problem { status, code, title, detail, instance: Some(instance), request_id: id }.to_json()
 }
 

@@ -154,7 +154,7 @@ fn saturating_usize(n: u64) -> usize {
 fn count(metrics: &StageMetrics, exchange: &Exchange, outcome: Option<&RouteResult>) {
     let outcome_kind = match outcome {
         Some(Ok(_)) => StageOutcome::Responded,
-        Some(Err(cause)) if cause.why.fault() == Fault::Client => StageOutcome::Rejected,
+        Some(Err(cause)) if cause.code.fault() == Fault::Client => StageOutcome::Rejected,
         Some(Err(_)) => StageOutcome::Failed,
         None => return,
     };

@@ -185,9 +185,9 @@ fn target(
     clusters: &mut Clusters,
 ) -> Target {
     if let Some(broken) = &route.broken {
-        let why =
+        let code =
             if broken.status == 404 { ErrorCode::RouteUnsupported } else { ErrorCode::RouteMisconfigured };
-        return Target::Fail(why, broken.reason.clone());
+        return Target::Fail(code, broken.reason.clone());
     }
     if let Some(service) = &route.service {
         return internal_target::target(service, route.timeout.value, process_state);

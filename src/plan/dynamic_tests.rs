@@ -62,7 +62,7 @@ fn an_invalid_name_matches_no_route() {
     let long = format!("/{}", "a".repeat(254));
     for path in ["/", "//a", "/a%20b/c", "/.", "/a.", "/..", "/a..b", "/a:b", "/a*", long.as_str()] {
         let found = plan.dynamic.as_ref().unwrap().find(path.as_bytes(), CLIENT, Instant::now());
-        assert_eq!(found.map(|_| ()).map_err(|cause| cause.why), Err(ErrorCode::RouteNotFound), "{path}");
+        assert_eq!(found.map(|_| ()).map_err(|cause| cause.code), Err(ErrorCode::RouteNotFound), "{path}");
     }
 }
 
@@ -84,7 +84,7 @@ fn unknown_services_are_bounded_per_client_and_dropped_but_configured_ones_are_n
     let now = Instant::now();
     let of = |client: u8| IpAddr::from([192, 0, 2, client]);
     let ask = |n: usize, client, now| {
-        dynamic.find(format!("/x{n}/").as_bytes(), of(client), now).map(|_| ()).map_err(|c| c.why)
+        dynamic.find(format!("/x{n}/").as_bytes(), of(client), now).map(|_| ()).map_err(|c| c.code)
     };
     let half = MAX_PENDING / 2;
     assert!((0..half).all(|n| ask(n, 1, now).is_ok()), "one client may take half");

@@ -70,7 +70,7 @@ impl Target {
             Target::Internal { service, timeout } => {
                 Target::Internal { service: service.clone(), timeout: *timeout }
             }
-            Target::Fail(why, detail) => Target::Fail(*why, detail.clone()),
+            Target::Fail(code, detail) => Target::Fail(*code, detail.clone()),
             Target::Aggregate(_) => Target::Fail(
                 ErrorCode::GatewayInternal,
                 "an aggregate cannot be a part of another aggregate".into(),
@@ -133,7 +133,7 @@ impl Route {
     pub fn cluster(&self) -> Result<(&Arc<Cluster>, &AttemptConfig), GatewayError> {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
-            Target::Fail(why, detail) => Err(GatewayError::new(*why, detail.clone())),
+            Target::Fail(code, detail) => Err(GatewayError::new(*code, detail.clone())),
             Target::Internal { .. } => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "an internal service has no cluster"))
             }

@@ -54,8 +54,8 @@ pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext,
     }
     metrics.closed(worker.index);
     if let Some(cause) = conn.error() {
-        worker.gateway.metrics().record_error(cause.why.name());
-        log::debug!("{} from {}: {}", cause.why.name(), connection.peer.address, cause.detail);
+        worker.gateway.metrics().record_error(cause.code.name());
+        log::debug!("{} from {}: {}", cause.code.name(), connection.peer.address, cause.detail);
     }
 }
 

@@ -247,8 +247,8 @@ async fn read_proxy_header(
         }
         Err(ReceiveError::Closed) => None,
         Err(ReceiveError::Rejected(cause)) => {
-            worker.gateway.metrics().record_error(cause.why.name());
-            log::debug!("{} proxy {proxy} on {}: {}", cause.why.name(), listener.name, cause.detail);
+            worker.gateway.metrics().record_error(cause.code.name());
+            log::debug!("{} proxy {proxy} on {}: {}", cause.code.name(), listener.name, cause.detail);
             None
         }
     }

@@ -130,7 +130,7 @@ async fn a_body_that_the_backend_breaks_off_has_no_end() {
     let mut client = ScriptedClient::with_body(&[]);
     let mut body = ScriptedBody { fails: true, ..ScriptedBody::of(&[b"half"]) }.into_body();
     let result = relay(&mut client, &mut body, IDLE_TIMEOUT).await;
-    assert_eq!(result.map_err(|error| error.why), Err(ErrorCode::BackendMalformed));
+    assert_eq!(result.map_err(|error| error.code), Err(ErrorCode::BackendMalformed));
     assert_eq!((client.body.as_slice(), client.is_ended), (&b"half"[..], false));
 }
 
@@ -140,7 +140,7 @@ async fn a_body_that_is_shorter_than_its_content_length_is_truncated() {
     client.send_head(&crate::pipeline::head::Head::response(200, b"OK"), Framing::Length(10), true);
     let mut body = ScriptedBody::of(&[b"half"]).into_body();
     let result = relay(&mut client, &mut body, IDLE_TIMEOUT).await;
-    assert_eq!(result.map_err(|error| error.why), Err(ErrorCode::BackendTruncated));
+    assert_eq!(result.map_err(|error| error.code), Err(ErrorCode::BackendTruncated));
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_client_that_disconnects_ends_the_relay() {
     let mut client = ScriptedClient { is_closed: true, ..ScriptedClient::with_body(&[]) };
     let mut body = ScriptedBody { stalls: true, ..ScriptedBody::default() }.into_body();
     let result = relay(&mut client, &mut body, IDLE_TIMEOUT).await;
-    assert_eq!(result.map_err(|error| error.why), Err(ErrorCode::ClientClosed));
+    assert_eq!(result.map_err(|error| error.code), Err(ErrorCode::ClientClosed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,6 +157,6 @@ async fn a_body_that_stalls_is_truncated_after_the_idle_timeout() {
     let mut client = ScriptedClient::with_body(&[]);
     let mut body = ScriptedBody { stalls: true, ..ScriptedBody::of(&[b"half"]) }.into_body();
     let result = relay(&mut client, &mut body, IDLE_TIMEOUT).await;
-    assert_eq!(result.map_err(|error| error.why), Err(ErrorCode::BackendTruncated));
+    assert_eq!(result.map_err(|error| error.code), Err(ErrorCode::BackendTruncated));
     assert!(start.elapsed() >= IDLE_TIMEOUT, "{:?}", start.elapsed());
 }

@@ -26,18 +26,18 @@ use std::{
 /// Turns an error into the gateway's own response; none for a client that closed its connection.
 pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Option<Response> {
     let (exchange, ocelot) = (&mut *ctx.exchange, ctx.plan.ocelot);
-    exchange.record.error_code = Some(cause.why.name());
+    exchange.record.error_code = Some(cause.code.name());
     exchange.record.status = cause.status(ocelot);
-    ctx.worker.gateway.metrics().record_error(cause.why.name());
-    log::debug!("{}: {}", cause.why.name(), cause.detail);
-    if cause.why == ErrorCode::ClientClosed {
+    ctx.worker.gateway.metrics().record_error(cause.code.name());
+    log::debug!("{}: {}", cause.code.name(), cause.detail);
+    if cause.code == ErrorCode::ClientClosed {
         return None;
     }
     let mut response = match grpc::is_grpc(&exchange.request) {
         true => grpc::error_response(&cause),
         false => rescue(&cause, exchange.request.original_path(), &exchange.record.id, ocelot),
     };
-    response.close_connection = cause.why.breaks_connection();
+    response.close_connection = cause.code.breaks_connection();
     response.head.append(b"Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
     Some(response)
 }
@@ -64,14 +64,14 @@ pub async fn send_response<C: ClientIo>(
         relay(conn, &mut response.body, transfer_limits(ctx.plan, ctx.worker, buffer_bytes, client)).await;
     record.bytes_out = conn.sent();
     if let Err(cause) = relayed {
-        record.error_code = Some(cause.why.name());
-        ctx.worker.gateway.metrics().record_error(cause.why.name());
-        if cause.why == ErrorCode::ClientClosed {
+        record.error_code = Some(cause.code.name());
+        ctx.worker.gateway.metrics().record_error(cause.code.name());
+        if cause.code == ErrorCode::ClientClosed {
             record.status = 499;
         }
         // The received part is sent, then the connection is reset or the stream aborted. If only the end of the
         // connection delimits the body, an orderly close would look like a complete body.
-        let is_client = cause.why.fault() == Fault::Client;
+        let is_client = cause.code.fault() == Fault::Client;
         let visible = !is_client && framing != Framing::UntilClose;
         return if visible { NextAction::Linger } else { NextAction::Close };
     }

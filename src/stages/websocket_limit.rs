@@ -106,7 +106,8 @@ mod tests {
         let stage = WebSocketLimit::new(1, &Arc::default());
         let mut first = opening("10.0.0.1:1");
         assert!(matches!(stage.on_request(&mut first), Step::Next));
-        let is_rejected = |step| matches!(step, Step::Fail(cause) if cause.why == ErrorCode::LimitWebsockets);
+        let is_rejected =
+            |step| matches!(step, Step::Fail(cause) if cause.code == ErrorCode::LimitWebsockets);
         assert!(is_rejected(stage.on_request(&mut opening("10.0.0.1:2"))));
         assert!(matches!(stage.on_request(&mut opening("10.0.0.2:1")), Step::Next));
         let mut plain = opening("10.0.0.1:3");

@@ -87,7 +87,7 @@ impl Fallback {
     pub fn applies_to(&self, outcome: &RouteResult) -> bool {
         match outcome {
             Ok(response) => self.settings.statuses.contains(&response.status()),
-            Err(error) => Failure::classify(error.why)
+            Err(error) => Failure::classify(error.code)
                 .is_some_and(|failure| self.settings.on_failures.contains(&failure)),
         }
     }

@@ -103,7 +103,7 @@ impl Retry {
     pub fn retry_reason(&self, outcome: &RouteResult) -> Option<Event> {
         let RetryConfig { on_connect, on_reset, on_timeout, statuses, grpc_codes: grpc, .. } = &self.settings;
         let (is_enabled, event) = match outcome {
-            Err(cause) => match cause.why {
+            Err(cause) => match cause.code {
                 ErrorCode::BackendDns
                 | ErrorCode::BackendConnect
                 | ErrorCode::BackendConnectTimeout

@@ -259,7 +259,7 @@ impl<'a> RetryLoop<'a> {
         exchange: &mut Exchange,
         caller: &mut ReplayBody<'_>,
     ) -> RouteResult {
-        exchange.record.error_code = failed.as_ref().err().map(|error| error.why.name());
+        exchange.record.error_code = failed.as_ref().err().map(|error| error.code.name());
         let mut outcome = failed;
         if let Some(cluster) = fallback.cluster.as_ref().filter(|_| caller.rewind()) {
             outcome = self.call_fallback_cluster(cluster, exchange, caller).await;
@@ -324,7 +324,7 @@ impl CallTarget<'_> {
         let call = EndpointCall::new(&endpoint, self.config, self.hop, deadlines);
         let mut outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
         if let Err(error) = &mut outcome
-            && error.why.fault() == Fault::Backend
+            && error.code.fault() == Fault::Backend
             && deadlines.is_held_by_client()
         {
             *error = stalled_client_error(error);
@@ -347,7 +347,7 @@ fn classify_for_health(outcome: &RouteResult, deadlines: &Deadlines) -> AttemptR
     match outcome {
         Ok(response) if response.status() >= 500 && deadlines.is_held_by_client() => AttemptReport::Abandoned,
         Ok(response) => AttemptReport::Response(response.status()),
-        Err(error) if error.why.fault() == Fault::Backend => AttemptReport::Failed(error.why),
+        Err(error) if error.code.fault() == Fault::Backend => AttemptReport::Failed(error.code),
         Err(_) => AttemptReport::Abandoned,
     }
 }
@@ -357,8 +357,8 @@ fn classify_for_health(outcome: &RouteResult, deadlines: &Deadlines) -> AttemptR
 fn has_failed(outcome: &RouteResult) -> Option<bool> {
     match outcome {
         Ok(response) => Some(matches!(response.status(), 500..=508)),
-        Err(GatewayError { why: ErrorCode::BackendNoEndpoint | ErrorCode::BackendCircuitOpen, .. }) => None,
-        Err(error) => (error.why.fault() == Fault::Backend).then_some(true),
+        Err(GatewayError { code: ErrorCode::BackendNoEndpoint | ErrorCode::BackendCircuitOpen, .. }) => None,
+        Err(error) => (error.code.fault() == Fault::Backend).then_some(true),
     }
 }
 
@@ -384,14 +384,14 @@ fn to_ocelot_response(
     let Some(route) = resilience.quality.as_ref().and_then(|quality| quality.ocelot.as_deref()) else {
         return Err(error);
     };
-    let reason = match error.why {
+    let reason = match error.code {
         ErrorCode::BackendCircuitOpen => "Circuit breaker is open",
         ErrorCode::BackendTimeout | ErrorCode::BackendConnectTimeout if is_per_try_timeout => {
             "Request timeout"
         }
         _ => return Err(error),
     };
-    exchange.record.error_code = Some(error.why.name());
+    exchange.record.error_code = Some(error.code.name());
     let mut response =
         Response::local(503, "text/plain; charset=utf-8", format!("{reason} for route -> {route}"));
     response.head.set_status(503, reason.as_bytes());

@@ -43,7 +43,7 @@ fn a_budget_allows_a_minimum_and_a_share_of_the_requests() {
 #[test]
 fn only_configured_failures_are_retried() {
     let retry = retry(settings());
-    let of = |why: ErrorCode| retry.retry_reason(&Err(GatewayError::new(why, "x")));
+    let of = |code: ErrorCode| retry.retry_reason(&Err(GatewayError::new(code, "x")));
     assert_eq!(of(ErrorCode::BackendConnect), Some(Event::RetriedConnect));
     assert_eq!(of(ErrorCode::BackendReset), Some(Event::RetriedReset));
     assert_eq!(of(ErrorCode::BackendTimeout), None);

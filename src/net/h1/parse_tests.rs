@@ -16,7 +16,7 @@ fn parse(text: &str) -> Result<(Head, Framing), GatewayError> {
 }
 
 fn why(text: &str) -> ErrorCode {
-    parse(text).expect_err("the request is invalid").why
+    parse(text).expect_err("the request is invalid").code
 }
 
 #[test]

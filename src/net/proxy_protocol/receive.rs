@@ -99,6 +99,6 @@ impl ProxyProtocolConfig {
     }
 }
 
-fn rejection(why: ErrorCode, detail: &'static str) -> ReceiveError {
-    ReceiveError::Rejected(GatewayError::new(why, detail))
+fn rejection(code: ErrorCode, detail: &'static str) -> ReceiveError {
+    ReceiveError::Rejected(GatewayError::new(code, detail))
 }

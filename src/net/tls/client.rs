@@ -120,13 +120,13 @@ impl TlsTarget {
 
 /// An untrusted certificate has its own error code.
 fn tls_error(error: &io::Error, label: &str) -> GatewayError {
-    let why = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+    let code = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => ErrorCode::BackendCertificate,
         _ => ErrorCode::BackendTls,
     };
-    let what = match why {
+    let what = match code {
         ErrorCode::BackendCertificate => "the certificate of the backend",
         _ => "no TLS connection to the backend",
     };
-    GatewayError::new(why, format!("{what} {label}: {error}"))
+    GatewayError::new(code, format!("{what} {label}: {error}"))
 }

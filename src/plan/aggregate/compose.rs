@@ -210,7 +210,7 @@ mod tests {
             template: Some(Template::compile(source, Escaping::escaping_for(media)).unwrap()),
         });
         let values = [("id".to_owned(), "7".to_owned())];
-        let made = compose(&form, &parts(bodies), &values, 100).map_err(|cause| cause.why);
+        let made = compose(&form, &parts(bodies), &values, 100).map_err(|cause| cause.code);
         made.map(|text| String::from_utf8(text).unwrap())
     }
 

@@ -98,9 +98,9 @@ impl Explanation {
             },
             Err(error) => Rejection {
                 status: error.status(ocelot),
-                code: error.why.name().to_owned(),
+                code: error.code.name().to_owned(),
                 // The near misses explain why no route matches.
-                detail: if error.why == ErrorCode::RouteNotFound && self.route.is_none() {
+                detail: if error.code == ErrorCode::RouteNotFound && self.route.is_none() {
                     String::new()
                 } else {
                     error.detail.to_string()

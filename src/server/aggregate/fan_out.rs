@@ -98,7 +98,7 @@ impl FanOut<'_> {
                 log::debug!(
                     "optional part \"{}\" of the aggregate failed: {}: {}",
                     part.key,
-                    cause.why.name(),
+                    cause.code.name(),
                     cause.detail
                 );
                 Ok(Ok(Body::Missing))

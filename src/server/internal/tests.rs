@@ -62,7 +62,7 @@ async fn read_to_end(response: Response, client: &mut ScriptedClient) -> Result<
 }
 
 fn code(outcome: RouteResult) -> ErrorCode {
-    outcome.expect_err("an error").why
+    outcome.expect_err("an error").code
 }
 
 /// Sets a flag when it is dropped.
@@ -226,7 +226,7 @@ async fn a_panic_is_an_internal_error_before_and_within_the_body() {
     });
     let response = request(&service, b"GET", &mut client).await.unwrap();
     let cause = read_to_end(response, &mut client).await.unwrap_err();
-    assert_eq!(cause.why, ErrorCode::GatewayInternal);
+    assert_eq!(cause.code, ErrorCode::GatewayInternal);
 }
 
 #[tokio::test]

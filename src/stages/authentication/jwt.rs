@@ -331,16 +331,16 @@ enum Rejection {
     OverBudget,
 }
 
-fn reject(why: ErrorCode, detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
-    Rejection::Final(GatewayError::new(why, detail))
+fn reject(code: ErrorCode, detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
+    Rejection::Final(GatewayError::new(code, detail))
 }
 
 fn malformed(detail: &'static str) -> Rejection {
     reject(ErrorCode::IdentityMalformed, detail)
 }
 
-fn rejection(why: ErrorCode, detail: &'static str) -> AuthOutcome {
-    AuthOutcome::Rejected(GatewayError::new(why, detail))
+fn rejection(code: ErrorCode, detail: &'static str) -> AuthOutcome {
+    AuthOutcome::Rejected(GatewayError::new(code, detail))
 }
 
 fn unknown_key() -> GatewayError {

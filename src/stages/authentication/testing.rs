@@ -20,7 +20,7 @@ pub fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
 /// The error code of a rejection, or the name of another outcome.
 pub fn why(outcome: AuthOutcome) -> &'static str {
     match outcome {
-        AuthOutcome::Rejected(cause) => cause.why.name(),
+        AuthOutcome::Rejected(cause) => cause.code.name(),
         AuthOutcome::NoCredentials => "no_credentials",
         AuthOutcome::Authenticated(_) => "authenticated",
         AuthOutcome::Pending(_) => "pending",

@@ -78,7 +78,7 @@ async fn authenticate(
             Step::ResumeAt(go_on) => go_on(exchange),
             Step::Fail(cause) => {
                 let fields = cause.extra.map(|extra| extra.headers).unwrap_or_default();
-                return Err((cause.why.name(), fields.into_iter().map(|(_, value)| value).collect()));
+                return Err((cause.code.name(), fields.into_iter().map(|(_, value)| value).collect()));
             }
             Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),
         }

@@ -25,7 +25,7 @@ fn names() -> [Box<str>; 2] {
 
 fn refused(rules: AuthorizationRules, exchange: &mut Exchange) -> Option<ErrorCode> {
     match Authorization(rules).on_request(exchange) {
-        Step::Fail(cause) => Some(cause.why),
+        Step::Fail(cause) => Some(cause.code),
         _ => None,
     }
 }
@@ -139,8 +139,8 @@ fn a_false_or_failing_condition_rejects() {
     for fails in
         ["claims.sub == 'u2'", "claims.missing == 'x'", "claims.sub", "1 / 0 == 1", "int(claims.sub) > 1"]
     {
-        let why = condition(fails, &mut exchange(&[("sub", "u1")]));
-        assert_eq!(why, Some(ErrorCode::AccessCondition), "{fails}");
+        let code = condition(fails, &mut exchange(&[("sub", "u1")]));
+        assert_eq!(code, Some(ErrorCode::AccessCondition), "{fails}");
     }
 }
 

@@ -93,7 +93,7 @@ impl Cache {
         }
         let Ok(response) = outcome else {
             // Followers go to the backend themselves; after the client of the leader disconnected, one of them leads.
-            let client_gone = matches!(outcome, Err(cause) if cause.why == ErrorCode::ClientClosed);
+            let client_gone = matches!(outcome, Err(cause) if cause.code == ErrorCode::ClientClosed);
             leader.filter(|_| !client_gone).into_iter().for_each(|leader| leader.end(None));
             return self.add_cache_status(
                 outcome,
@@ -154,8 +154,8 @@ impl Cache {
                 matches!(response.status(), 500 | 502 | 503 | 504)
                     && freshness.may_serve_on_error(now, context.stale_if_error)
             }
-            Err(GatewayError { why, .. }) => {
-                why.fault() == Fault::Backend
+            Err(GatewayError { code, .. }) => {
+                code.fault() == Fault::Backend
                     && (freshness.may_serve_disconnected(now)
                         || freshness.may_serve_on_error(now, context.stale_if_error))
             }

@@ -27,7 +27,7 @@ fn entries(list: &[(&str, &str)]) -> Vec<ClaimMapping> {
 fn failed(stage: &dyn Stage, exchange: &mut Exchange) -> Option<ErrorCode> {
     match stage.on_request(exchange) {
         Step::Next => None,
-        Step::Fail(cause) => Some(cause.why),
+        Step::Fail(cause) => Some(cause.code),
         _ => panic!("neither passed nor failed"),
     }
 }

@@ -180,7 +180,7 @@ fn a_failed_body_delivers_the_received_data_and_stays_incomplete() {
         let acts = [Act::Send(b"half of ".to_vec()), Act::Send(b"it".to_vec()), Act::Break];
         let mut body = compressed(acts, coding, 4);
         let (bytes, end) = to_the_end(&mut body, 7);
-        assert_eq!(end.expect_err("broken").why, ErrorCode::BackendTruncated);
+        assert_eq!(end.expect_err("broken").code, ErrorCode::BackendTruncated);
         let (text, _) = decoded(&bytes, coding);
         assert_eq!(text, b"half of it", "{coding:?}");
         assert!(whole_length(&bytes, coding).is_none(), "{coding:?} has an end");

@@ -239,7 +239,7 @@ mod tests {
         loop {
             step = match step {
                 Step::Next => return None,
-                Step::Fail(cause) => return Some(cause.why),
+                Step::Fail(cause) => return Some(cause.code),
                 Step::Suspend(queue_timeout) => queue_timeout.await,
                 Step::ResumeAt(resume) => resume(exchange),
                 Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),

@@ -358,7 +358,7 @@ mod tests {
             &[("Origin", "https://evil.example"), ("Access-Control-Request-Method", "PUT")],
         );
         let rejected = run(&settings(exact("https://app.example"), false), &mut exchange);
-        assert_eq!(rejected.as_ref().err().map(|cause| cause.why), Some(ErrorCode::CorsOriginDenied));
+        assert_eq!(rejected.as_ref().err().map(|cause| cause.code), Some(ErrorCode::CorsOriginDenied));
         assert!(fields(&rejected, ALLOW).is_empty());
     }
 

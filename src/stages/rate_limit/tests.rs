@@ -80,8 +80,8 @@ fn field(outcome: &RouteResult, name: &str) -> Option<String> {
     }
 }
 
-fn why(outcome: &RouteResult) -> Option<ErrorCode> {
-    outcome.as_ref().err().map(|cause| cause.why)
+fn code(outcome: &RouteResult) -> Option<ErrorCode> {
+    outcome.as_ref().err().map(|cause| cause.code)
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_rejection_has_the_message_and_retry_after_but_no_limit_fields() {
     assert_eq!(field(&refused, "Retry-After").as_deref(), Some("0.75"));
     assert_eq!(field(&refused, "X-RateLimit-Limit"), None);
     let cause = refused.expect_err("refused");
-    assert_eq!((cause.why, cause.status(true)), (ErrorCode::RateLimitExceeded, 429));
+    assert_eq!((cause.code, cause.status(true)), (ErrorCode::RateLimitExceeded, 429));
     assert_eq!(cause.extra.and_then(|extra| extra.plain_body).as_deref(), Some("no more"));
 }
 
@@ -124,7 +124,7 @@ fn an_exempt_client_passes_without_fields_and_its_id_is_case_sensitive() {
         assert_eq!(field(&bench.run_as("vip", 0), "X-RateLimit-Limit"), None);
     }
     assert!(bench.run_as("VIP", 0).is_ok());
-    assert_eq!(why(&bench.run_as("VIP", 0)), Some(ErrorCode::RateLimitExceeded));
+    assert_eq!(code(&bench.run_as("VIP", 0)), Some(ErrorCode::RateLimitExceeded));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn limits_by_claim_are_a_separate_stage_and_the_tightest_limit_is_reported() {
     assert_eq!(response.head.get_all(b"X-RateLimit-Limit").collect::<Vec<_>>(), [b"2"]);
     assert!(run_as("a").is_ok());
     let refused = run_as("a");
-    assert_eq!(why(&refused), Some(ErrorCode::RateLimitExceeded));
+    assert_eq!(code(&refused), Some(ErrorCode::RateLimitExceeded));
     assert_eq!(field(&refused, "RateLimit").as_deref(), Some("\"2/1s\";r=0;t=1"));
     assert!(run_as("b").is_ok());
 }
@@ -174,10 +174,10 @@ fn a_rejection_by_one_limit_refunds_the_others() {
     let bench = Bench::new(vec![limit(5, vec![KeyPart::Ip]), limit(1, vec![client()])], Fields::None);
     assert!(bench.run_as("a", 0).is_ok());
     for _ in 0..50 {
-        assert_eq!(why(&bench.run_as("a", 1)), Some(ErrorCode::RateLimitExceeded));
+        assert_eq!(code(&bench.run_as("a", 1)), Some(ErrorCode::RateLimitExceeded));
     }
     assert!(["b", "c", "d", "e"].iter().all(|client| bench.run_as(client, 2).is_ok()));
-    assert_eq!(why(&bench.run_as("f", 3)), Some(ErrorCode::RateLimitExceeded));
+    assert_eq!(code(&bench.run_as("f", 3)), Some(ErrorCode::RateLimitExceeded));
 }
 
 #[test]
@@ -196,5 +196,5 @@ fn a_new_plan_continues_the_counts_of_the_previous_one() {
     let settings =
         RateLimitConfig { limits: vec![limit(1, vec![client()])], fields: Fields::None, ocelot: false };
     let new = Bench { stages: stages(&settings, &bench.counters), ..bench };
-    assert_eq!(why(&new.run_as("a", 1)), Some(ErrorCode::RateLimitExceeded));
+    assert_eq!(code(&new.run_as("a", 1)), Some(ErrorCode::RateLimitExceeded));
 }

@@ -104,7 +104,7 @@ mod tests {
         exchange.request = Head::request(b"POST", b"/");
         fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
         match size.on_request(&mut exchange) {
-            Step::Fail(cause) => (Some(cause.why), exchange.body.limit),
+            Step::Fail(cause) => (Some(cause.code), exchange.body.limit),
             _ => (None, exchange.body.limit),
         }
     }

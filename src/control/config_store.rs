@@ -71,7 +71,7 @@ pub fn load_initial(
             );
         }
         Err(error) => {
-            eprintln!("margay: {name} cannot be read; using the configuration files until then: {error}")
+            eprintln!("margay: {name} cannot be read; using the configuration files until then: {error}");
         }
     }
     files
@@ -144,10 +144,10 @@ fn log_transition(
         match result {
             Ok(Some(_)) => log::info!("{} ({}) can be read again", kv.name(), kv.store()),
             Ok(None) => {
-                log::warn!("{} not found in {}; keeping the current configuration", kv.name(), kv.store())
+                log::warn!("{} not found in {}; keeping the current configuration", kv.name(), kv.store());
             }
             Err(error) => {
-                log::warn!("{} cannot be read; keeping the current configuration: {error}", kv.name())
+                log::warn!("{} cannot be read; keeping the current configuration: {error}", kv.name());
             }
         }
         *logged = now;

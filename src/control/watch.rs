@@ -146,7 +146,7 @@ impl FileWatcher {
         let watcher = notify::recommended_watcher(on_event);
         let watcher = watcher
             .inspect_err(|e| {
-                eprintln!("margay: cannot watch files, polling every {POLL_INTERVAL:?} instead: {e}")
+                eprintln!("margay: cannot watch files, polling every {POLL_INTERVAL:?} instead: {e}");
             })
             .ok();
         FileWatcher {

@@ -117,7 +117,9 @@ pub trait ClientBody: BodyRead {
     }
 
     /// Which trailer fields of the request are forwarded; without a filter none are.
-    fn set_trailer_filter(&mut self, _filter: Box<TrailerFilter>) {}
+    fn set_trailer_filter(&mut self, filter: Box<TrailerFilter>) {
+        drop(filter);
+    }
 
     /// For calls that accept any body.
     fn as_body(&mut self) -> &mut dyn BodyRead;

@@ -12,7 +12,7 @@ use crate::{
         h2::{ClientStream, Connection},
         io::Stream,
     },
-    pipeline::error::ErrorCode,
+    pipeline::error::{ErrorCode, GatewayError},
 };
 use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Instant};
 
@@ -24,9 +24,9 @@ pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext,
     };
     let Some(mut conn) = Connection::open(io, input, &client, limits).await else { return };
     let connection = Arc::new(connection);
-    let notified = worker.gateway.drain.notified();
-    let mut notified = pin!(notified.notified());
     let drain = &worker.gateway.drain;
+    let notified = drain.notified();
+    let mut notified = pin!(notified.notified());
     let mut stop = |cx: &mut std::task::Context| match drain.is_on() || connection.is_outdated() {
         true => Poll::Ready(()),
         false => notified.as_mut().poll(cx),
@@ -54,9 +54,14 @@ pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext,
     }
     metrics.closed(worker.index);
     if let Some(cause) = conn.error() {
-        worker.gateway.metrics().record_error(cause.code.name());
-        log::debug!("{} from {}: {}", cause.code.name(), connection.peer.address, cause.detail);
+        report(&cause, &connection, &worker);
     }
+}
+
+/// Counts and logs the error that ended a connection.
+fn report(cause: &GatewayError, connection: &ConnectionContext, worker: &Worker) {
+    worker.gateway.metrics().record_error(cause.code.name());
+    log::debug!("{} from {}: {}", cause.code.name(), connection.peer.address, cause.detail);
 }
 
 /// One request and its response.

@@ -1,9 +1,7 @@
 //! The beginning of a request body: received before a limited connection is taken, so that a slow client does not hold it.
 
 use super::config::AttemptConfig;
-use crate::pipeline::{
-    body::ClientBody, error::GatewayError, exchange::Exchange, head::Head, replay::ReplayBody,
-};
+use crate::pipeline::{body::ClientBody, error::GatewayError, exchange::Exchange, replay::ReplayBody};
 use std::{future::poll_fn, task::Poll, time::Instant};
 
 /// How many bytes of a request body are kept for a request that an HTTP/2 backend does not process.
@@ -18,10 +16,6 @@ pub async fn read_ahead(
 ) -> Result<(), GatewayError> {
     if max_bytes == 0 {
         return Ok(());
-    }
-    if exchange.request.get(b"expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")) {
-        exchange.request.remove(b"expect");
-        poll_fn(|cx| Poll::Ready(caller.send_informational(&Head::response(100, b"Continue"), cx))).await;
     }
     let (mut pace, mut received, mut since) = (config.body_pace(exchange), 0, Instant::now());
     let outcome = poll_fn(|cx| {

@@ -206,8 +206,8 @@ fn warn_unreachable_routes(
     for (hidden, by) in table.unreachable_routes() {
         let (Some(hidden), Some(by)) = (routes.get(hidden), routes.get(by)) else { continue };
         let span_of = |route: &RouteBlueprint| route.matcher.client_path.origin.unwrap_or(route.span);
-        let beside_aggregate = hidden.aggregate.is_some() && duplicates.contains(&span_of(by));
-        if duplicates.contains(&span_of(hidden)) || beside_aggregate {
+        let same_as_aggregate = hidden.aggregate.is_some() && duplicates.contains(&span_of(by));
+        if duplicates.contains(&span_of(hidden)) || same_as_aggregate {
             continue;
         }
         let message = format!("route {} can never match", hidden.matcher.client_path.value);

@@ -108,7 +108,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        let (scope, document) = (self.scope, self.document);
+        let document = self.document;
         self.check_options(effective);
         let state_key = state_key(document, effective);
         let identity = || request_identity(&matches, &backend.path.value, backend.method.as_deref());
@@ -134,7 +134,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             preserve_host: self.preserve_host(),
             escaped_separators: document.path_with_escaped_separators.as_ref().map(|set| set.value),
             policies: texts(&document.policies),
-            metadata: metadata(scope, document),
+            metadata: metadata(self.scope, document),
             stages,
             broken: self.unservable,
             aggregate: None,

@@ -210,9 +210,8 @@ impl FillReader {
 
     /// Skips bytes that are stored.
     pub(super) fn skip(&mut self, mut n: u64) {
-        let mut cx = Context::from_waker(Waker::noop());
-        while n > 0 && (!self.current.is_empty() || matches!(self.poll_piece(&mut cx), Poll::Ready(Ok(true))))
-        {
+        let cx = Context::from_waker(Waker::noop());
+        while n > 0 && (!self.current.is_empty() || matches!(self.poll_piece(&cx), Poll::Ready(Ok(true)))) {
             let skipped = n.min(self.current.len() as u64);
             self.current.advance(skipped as usize);
             n -= skipped;
@@ -220,7 +219,7 @@ impl FillReader {
     }
 
     /// The rest of the body, once everything before it was read and if it does not fit into the store.
-    pub(super) fn take_handed_back(&mut self) -> Option<Box<dyn BodyRead>> {
+    pub(super) fn take_handed_back(&self) -> Option<Box<dyn BodyRead>> {
         let mut progress = self.fill.lock();
         let is_drained = self.current.is_empty() && self.next >= progress.pieces.len();
         let rest = if is_drained { progress.handed_back.take() } else { None };

@@ -108,18 +108,17 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        let document = self.document;
         self.check_options(effective);
-        let state_key = state_key(document, effective);
+        let state_key = state_key(self.document, effective);
         let identity = || request_identity(&matches, &backend.path.value, backend.method.as_deref());
-        let facts = route_facts(document, effective, &state_key, &identity);
+        let facts = route_facts(self.document, effective, &state_key, &identity);
         let tried = self.attempts(effective, facts, &context.clusters);
         let stages = self.compile_stages(index, names, backend.method.as_deref(), effective, facts);
         RouteBlueprint {
             index,
-            span: document.span,
+            span: self.document.span,
             name: String::new(),
-            key: document.key.as_ref().map(|key| key.value.clone()),
+            key: self.document.key.as_ref().map(|key| key.value.clone()),
             matcher: matches,
             backend_path: backend.path,
             cluster: backend.cluster,
@@ -132,9 +131,9 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             attempts: tried.attempts,
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),
-            escaped_separators: document.path_with_escaped_separators.as_ref().map(|set| set.value),
-            policies: texts(&document.policies),
-            metadata: metadata(self.scope, document),
+            escaped_separators: self.document.path_with_escaped_separators.as_ref().map(|set| set.value),
+            policies: texts(&self.document.policies),
+            metadata: metadata(self.scope, self.document),
             stages,
             broken: self.unservable,
             aggregate: None,

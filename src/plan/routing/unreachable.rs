@@ -49,12 +49,18 @@ impl RouteTable {
 /// A placeholder value that no template contains: what matches it matches every value.
 const ANY_VALUE: &str = "~0~any~value~0~";
 
+/// A query that no template contains: a template may match it or not.
+const ANY_QUERY: &[u8] = b"?~0~any~query~0~";
+
 impl RouteTable {
-    /// The earlier route that matches every path of this one, placeholders empty or not.
+    /// The earlier route that matches every path of this one, placeholders empty or not, with and without a query.
     fn shadowed_by_samples(&self, group: &Group, rank: u32, route: &Route) -> Option<u32> {
         let samples = samples(route.spec.template.program());
-        let targets: Vec<Target<'_>> =
-            samples.iter().map(|path| Target::from_normalized(path, path.len())).collect();
+        let with_query: Vec<Vec<u8>> = samples.iter().map(|path| [path, ANY_QUERY].concat()).collect();
+        let bare = samples.iter().map(|path| Target::from_normalized(path, path.len()));
+        let queried = with_query.iter().map(|t| Target::from_normalized(t, t.len() - ANY_QUERY.len()));
+        let own = |target: &Target<'_>| route.spec.template.matches(target).is_ok();
+        let targets: Vec<Target<'_>> = bare.chain(queried).filter(own).collect();
         let earlier = |rank: u32| group.order[rank as usize];
         let by = group.index.best_match(targets.first()?, rank, &mut |rank| {
             let earlier = &self.routes[earlier(rank) as usize];

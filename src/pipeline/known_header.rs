@@ -6,7 +6,7 @@ macro_rules! known_headers {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum KnownHeader {
             Other,
-            /// A field by which a proxy describes or overrides the request of its client; see [`PROXY_PROVIDED`].
+            /// A field by which a proxy describes or overrides the request of its client; see `PROXY_PROVIDED`.
             ProxyProvided,
             $($name),*
         }

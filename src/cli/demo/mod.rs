@@ -1,6 +1,6 @@
 //! The sample services that `margay demo` runs behind the gateway, on loopback ports that `gateway.json` references.
 //!
-//! Entry point: [`run`]; [`start`] without the gateway. Each service is an axum router, served as an internal service
+//! Entry point: `run`; `start` without the gateway. Each service is an axum router, served as an internal service
 //! on its own listener by the ordinary gateway engine, all on one separate worker. They live until the process ends.
 
 mod identity;

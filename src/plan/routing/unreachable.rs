@@ -46,11 +46,11 @@ impl RouteTable {
     }
 }
 
-/// A placeholder value that no template contains: what matches it matches every value.
-const ANY_VALUE: &str = "~0~any~value~0~";
+/// A placeholder value of control characters, which no template contains: what matches it matches every value.
+const ANY_VALUE: &str = "\u{1}\u{2}";
 
 /// A query that no template contains: a template may match it or not.
-const ANY_QUERY: &[u8] = b"?~0~any~query~0~";
+const ANY_QUERY: &[u8] = b"?\x01\x02";
 
 impl RouteTable {
     /// The earlier route that matches every path of this one, placeholders empty or not, with and without a query.
@@ -84,7 +84,7 @@ fn samples(program: &Program) -> Vec<Vec<u8>> {
             Op::Text(text) => open.iter_mut().for_each(|path: &mut Vec<u8>| path.extend_from_slice(text)),
             Op::Segment => open.iter_mut().for_each(|path| path.extend_from_slice(ANY_VALUE.as_bytes())),
             Op::OptionalTail => done.extend(open.iter().cloned()),
-            Op::CatchAll => open = with_each(&open, &["", ANY_VALUE, "~0~/~0~"]),
+            Op::CatchAll => open = with_each(&open, &["", ANY_VALUE, "\u{1}/\u{1}"]),
             Op::OptionalSlash => open = with_each(&open, &["", "/"]),
             Op::Query { .. } | Op::End => {}
         }

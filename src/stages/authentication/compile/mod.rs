@@ -1,6 +1,6 @@
 //! `AuthenticationOptions` → the schemes of a route, and `AuthenticationSchemes` → the schemes.
 //!
-//! Envoy configures these as `jwt_authn` providers, ASP.NET as authentication schemes. Entry points: [`compile`],
+//! Envoy configures these as `jwt_authn` providers, ASP.NET as authentication schemes. Entry points: `compile`,
 //! called by `plan::compile` once per document, and the compiler of the options, called for each route. The results
 //! are plain settings; keys, caches and refresh tasks belong to `AuthState`, which outlives a reload.
 

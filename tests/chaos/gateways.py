@@ -43,7 +43,7 @@ class Gateway:
 
         def route(path, **more):
             return {"UpstreamPathTemplate": path, "DownstreamPathTemplate": path, "DownstreamScheme": "http",
-                    "DownstreamHostAndPorts": hosts, "LoadBalancerOptions": {"Type": "RoundRobin"}, "RetryOptions": {"Attempts": 2}, **more}
+                    "DownstreamHostAndPorts": hosts, "LoadBalancerOptions": {"Type": "RoundRobin"}, "RetryOptions": {"Attempts": 2, "BudgetMinimum": 100}, **more}
 
         limited = {"HttpHandlerOptions": {"MaxConnectionsPerServer": LIMITED_CONNECTIONS}}
         routes = [route("/"), route("/big"), route("/work", **limited), route("/limited", **limited),

@@ -11,6 +11,11 @@ use std::{
 /// The share of one client address of a budget that is more than half used.
 const CONTENDED_SHARE: usize = 8;
 
+/// The bound of one client when `total` of an amount is used: none while that is at most half of the capacity.
+pub fn client_bound(total: usize, capacity: usize) -> usize {
+    if total <= capacity / 2 { usize::MAX } else { capacity / CONTENDED_SHARE }
+}
+
 /// A bounded amount.
 #[derive(Debug)]
 pub struct Budget {
@@ -50,8 +55,7 @@ impl Budget {
         let mut used = self.lock();
         let total = used.total.saturating_add(amount);
         let of_client = used.by_client.get(&client).copied().unwrap_or(0) + amount;
-        let fits = total <= used.capacity
-            && (total <= used.capacity / 2 || of_client <= used.capacity / CONTENDED_SHARE);
+        let fits = total <= used.capacity && of_client <= client_bound(total, used.capacity);
         if fits {
             used.total = total;
             used.by_client.insert(client, of_client);

@@ -9,6 +9,7 @@ pub mod accept;
 pub mod backoff;
 pub mod budget;
 pub mod bytes;
+pub mod client_counts;
 pub mod client_prefix;
 pub mod clock;
 pub mod content_coding;

@@ -1,17 +1,16 @@
 //! HTTP/2 streams of all client connections: while many are active, each client address is limited to a share.
 
-use super::client_prefix::ClientPrefix;
+use super::{
+    budget::client_bound,
+    client_counts::{ClientCount, ClientCountGuard, ClientCounts},
+};
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
-
-/// The share of one client address while more than half of the streams are active.
-const CONTENDED_SHARE: usize = 8;
 
 /// Limits of active streams.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +22,9 @@ pub struct StreamLimits {
 }
 
 impl StreamLimits {
-    fn admits(self, total: usize, of_client: usize) -> bool {
-        match self.per_client {
-            Some(max) => of_client < max,
-            None => total < self.capacity / 2 || of_client < (self.capacity / CONTENDED_SHARE).max(1),
-        }
+    /// The bound of one address when another stream becomes active; every address may have one.
+    fn max_of_client(self, active: usize) -> usize {
+        self.per_client.unwrap_or_else(|| client_bound(active + 1, self.capacity).max(1))
     }
 }
 
@@ -35,23 +32,13 @@ impl StreamLimits {
 #[derive(Debug, Default)]
 pub struct ActiveStreams {
     total: AtomicUsize,
-    by_client: Mutex<HashMap<ClientPrefix, Weak<AtomicUsize>>>,
+    by_client: ClientCounts,
 }
 
 impl ActiveStreams {
     /// The counter for a connection of a client; one lookup for each connection, none for a stream.
     pub fn client(self: &Arc<Self>, client: IpAddr) -> ClientStreams {
-        let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = by_client.entry(client.into()).or_default();
-        let count = entry.upgrade().unwrap_or_else(|| {
-            let count = Arc::default();
-            *entry = Arc::downgrade(&count);
-            count
-        });
-        if by_client.len() >= by_client.capacity() / 2 {
-            by_client.retain(|_, count| count.strong_count() > 0);
-        }
-        ClientStreams { all: self.clone(), count }
+        ClientStreams { all: self.clone(), count: self.by_client.of(client) }
     }
 }
 
@@ -59,28 +46,28 @@ impl ActiveStreams {
 #[derive(Clone, Debug)]
 pub struct ClientStreams {
     all: Arc<ActiveStreams>,
-    count: Arc<AtomicUsize>,
+    count: ClientCount,
 }
 
 impl ClientStreams {
     /// Counts a stream as active; `None` if the address has too many.
     pub fn try_acquire(&self, limits: StreamLimits) -> Option<StreamCountGuard> {
-        limits.admits(self.all.total.load(Relaxed), self.count.load(Relaxed)).then(|| {
-            self.all.total.fetch_add(1, Relaxed);
-            self.count.fetch_add(1, Relaxed);
-            StreamCountGuard(self.clone())
-        })
+        let of_client = self.count.try_acquire(limits.max_of_client(self.all.total.load(Relaxed)))?;
+        self.all.total.fetch_add(1, Relaxed);
+        Some(StreamCountGuard { all: self.all.clone(), _of_client: of_client })
     }
 }
 
 /// One active stream.
 #[derive(Debug)]
-pub struct StreamCountGuard(ClientStreams);
+pub struct StreamCountGuard {
+    all: Arc<ActiveStreams>,
+    _of_client: ClientCountGuard,
+}
 
 impl Drop for StreamCountGuard {
     fn drop(&mut self) {
-        self.0.all.total.fetch_sub(1, Relaxed);
-        self.0.count.fetch_sub(1, Relaxed);
+        self.all.total.fetch_sub(1, Relaxed);
     }
 }
 

@@ -1,7 +1,11 @@
 //! State shared by all workers: the current plan, metrics, the access log, connection counts, and the drain signal.
 
 use crate::{
-    base::{budget::Budget, client_prefix::ClientPrefix, stream_limit::ActiveStreams},
+    base::{
+        budget::Budget,
+        client_counts::{ClientCountGuard, ClientCounts},
+        stream_limit::ActiveStreams,
+    },
     net::descriptors::{self, DescriptorGuard},
     pipeline::error::ErrorCode,
     plan::{Plan, ProcessState},
@@ -9,7 +13,6 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -135,7 +138,7 @@ impl Drain {
 #[derive(Debug, Default)]
 pub struct Connections {
     open: AtomicUsize,
-    by_client: Mutex<HashMap<ClientPrefix, usize>>,
+    by_client: ClientCounts,
 }
 
 /// The connection limit that was reached.
@@ -166,7 +169,7 @@ impl Connections {
         self: &Arc<Self>,
         client: IpAddr,
         max_connections: usize,
-        most_of_client: usize,
+        max_per_client: usize,
     ) -> Result<ConnectionGuard, ConnectionLimitError> {
         let descriptor =
             descriptors::PROCESS.try_client(max_connections).ok_or(ConnectionLimitError::Total)?;
@@ -174,9 +177,9 @@ impl Connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(ConnectionLimitError::Total);
         }
-        let mut seat = ConnectionGuard { connections: self.clone(), client: None, _descriptor: descriptor };
-        seat.assign_client(client, most_of_client)?;
-        Ok(seat)
+        let mut guard = ConnectionGuard { connections: self.clone(), client: None, _descriptor: descriptor };
+        guard.assign_client(client, max_per_client)?;
+        Ok(guard)
     }
 }
 
@@ -184,7 +187,7 @@ impl Connections {
 #[derive(Debug)]
 pub struct ConnectionGuard {
     connections: Arc<Connections>,
-    client: Option<ClientPrefix>,
+    client: Option<ClientCountGuard>,
     _descriptor: DescriptorGuard,
 }
 
@@ -193,16 +196,11 @@ impl ConnectionGuard {
     pub fn assign_client(
         &mut self,
         client: IpAddr,
-        most_of_client: usize,
+        max_per_client: usize,
     ) -> Result<(), ConnectionLimitError> {
-        if most_of_client < usize::MAX {
-            let mut by_client = self.connections.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = by_client.entry(client.into()).or_insert(0);
-            if *count >= most_of_client {
-                return Err(ConnectionLimitError::PerClient);
-            }
-            *count += 1;
-            self.client = Some(client.into());
+        if max_per_client < usize::MAX {
+            let counted = self.connections.by_client.of(client).try_acquire(max_per_client);
+            self.client = Some(counted.ok_or(ConnectionLimitError::PerClient)?);
         }
         Ok(())
     }
@@ -211,13 +209,5 @@ impl ConnectionGuard {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        let Some(client) = self.client else { return };
-        let mut by_client = self.connections.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_client.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                by_client.remove(&client);
-            }
-        }
     }
 }

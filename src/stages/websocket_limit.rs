@@ -2,7 +2,7 @@
 
 use super::feature::{BuildContext, StageConfig};
 use crate::{
-    base::{client_prefix::ClientPrefix, weak_map::WeakMap},
+    base::client_counts::ClientCounts,
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
@@ -10,17 +10,14 @@ use crate::{
         stage::{BoxStage, Stage, Step},
     },
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "websocket-limit";
 
 /// The number of open WebSocket connections by client address, of IPv6 by /64.
 #[derive(Debug, Default)]
-pub struct OpenWebSockets(WeakMap<ClientPrefix, AtomicU64>);
+pub struct OpenWebSockets(ClientCounts);
 
 /// The largest number of open WebSocket connections per client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +38,6 @@ pub struct WebSocketLimit {
     open: Arc<OpenWebSockets>,
 }
 
-/// An open WebSocket connection, counted until dropped.
-struct WebSocketGuard(Arc<AtomicU64>);
-
-impl Drop for WebSocketGuard {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 impl WebSocketLimit {
     /// `open` is shared by all routes with a limit and survives a reload.
     pub fn new(max_per_client: u64, open: &Arc<OpenWebSockets>) -> WebSocketLimit {
@@ -57,19 +45,18 @@ impl WebSocketLimit {
     }
 
     fn try_acquire(&self, exchange: &mut Exchange) -> Step {
-        let count = self.open.0.get_or_insert_with(exchange.client.ip.into(), AtomicU64::default);
-        let grown = |n: u64| (n < self.max_per_client).then_some(n + 1);
         if exchange.is_dry_run {
             return Step::Next;
         }
-        if count.fetch_update(Relaxed, Relaxed, grown).is_err() {
+        let max_per_client = usize::try_from(self.max_per_client).unwrap_or(usize::MAX);
+        let Some(guard) = self.open.0.of(exchange.client.ip).try_acquire(max_per_client) else {
             let detail = format!(
                 "this client has {} WebSocket connections open, which is the limit",
                 self.max_per_client
             );
             return Step::Fail(GatewayError::new(ErrorCode::LimitWebsockets, detail));
-        }
-        exchange.response.guards.push(ResponseGuard::new(WebSocketGuard(count)));
+        };
+        exchange.response.guards.push(ResponseGuard::new(guard));
         Step::Next
     }
 }

@@ -23,17 +23,13 @@ pub(super) fn push_query(own: &[u8], query: &[u8], named: &[Box<[u8]>], buffer: 
     buffer.push(b'?');
     buffer.extend_from_slice(own);
     let start = buffer.len();
-    if named.is_empty() {
-        push_separated(raw, own, start, buffer);
-        return;
-    }
     let is_named = |parameter: &[u8]| {
         let name = parameter.split(|b| *b == b'=').next().unwrap_or_default();
         let name = percent_decoded(name, true);
         named.iter().any(|known| **known == *name)
     };
-    if !raw.split(|b| *b == b'&').any(is_named) {
-        return push_separated(raw, own, start, buffer);
+    if named.is_empty() || !raw.split(|b| *b == b'&').any(is_named) {
+        return push_separated(raw, own, buffer);
     }
     let mut is_first = own.is_empty();
     for parameter in raw.split(|b| *b == b'&').filter(|parameter| !is_named(parameter)) {
@@ -48,9 +44,10 @@ pub(super) fn push_query(own: &[u8], query: &[u8], named: &[Box<[u8]>], buffer: 
     }
 }
 
-fn push_separated(raw: &[u8], own: &[u8], at: usize, buffer: &mut Vec<u8>) {
+/// Writes the query of the request behind that of the template.
+fn push_separated(raw: &[u8], own: &[u8], buffer: &mut Vec<u8>) {
     if !own.is_empty() && !raw.is_empty() {
-        buffer.insert(at, b'&');
+        buffer.push(b'&');
     }
     push_as_spelled(raw, buffer);
 }

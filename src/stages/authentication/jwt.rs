@@ -1,7 +1,7 @@
 //! `JwtBearer`: signed tokens (RFC 7519), verified once and cached until they expire.
 
 use super::{
-    budget::Budget,
+    cpu_budget::CpuBudget,
     credential_location::Credential,
     issuer::IssuerPattern,
     jwks::JwksCache,
@@ -105,7 +105,7 @@ impl Jwt {
     /// Verifies a token that is not cached. A token with an unknown key waits for a refresh of the keys, and one that
     /// exceeds the budget of the worker for the pool.
     fn verify(self: &Arc<Self>, token: &[u8], exchange: &Exchange) -> AuthOutcome {
-        let budget = if exchange.is_dry_run { Budget::Unlimited } else { Budget::Worker };
+        let budget = if exchange.is_dry_run { CpuBudget::Unlimited } else { CpuBudget::Worker };
         let rejection = match self.check(token, exchange.now, budget, exchange.is_dry_run) {
             Ok(user) => return AuthOutcome::Authenticated(user),
             Err(rejection) => rejection,
@@ -143,7 +143,7 @@ impl Jwt {
                 (Rejection::OverBudget, _, _) => self.verify_in_pool(&token, client, now).await,
                 (Rejection::UnknownKey, None, Keys::Remote(provider)) => {
                     refreshed = Some(provider.refresh().await);
-                    self.check(&token, now, Budget::Worker, false)
+                    self.check(&token, now, CpuBudget::Worker, false)
                 }
                 (Rejection::UnknownKey, Some(false), _) => return Err(provider_unavailable()),
                 (Rejection::UnknownKey, _, _) => return Err(unknown_key()),
@@ -162,7 +162,7 @@ impl Jwt {
         now: Instant,
     ) -> Result<Arc<Identity>, Rejection> {
         let (jwt, owned) = (self.clone(), token.clone());
-        let job = move || jwt.check(&owned, now, Budget::Unlimited, false);
+        let job = move || jwt.check(&owned, now, CpuBudget::Unlimited, false);
         let source = JobSource { client, name: 0, priority: Priority::High };
         let verified = self.pool.run(source, token.len(), job).await;
         verified.unwrap_or_else(|| Err(Rejection::Final(too_many_verifications())))
@@ -173,7 +173,7 @@ impl Jwt {
         &self,
         token: &[u8],
         now: Instant,
-        budget: Budget,
+        budget: CpuBudget,
         is_dry_run: bool,
     ) -> Result<Arc<Identity>, Rejection> {
         let parts = TokenParts::split(token).map_err(malformed)?;
@@ -205,7 +205,7 @@ impl Jwt {
         parts: &TokenParts,
         algorithm: Algorithm,
         set: &KeySet,
-        budget: Budget,
+        budget: CpuBudget,
     ) -> Result<(), Rejection> {
         let kid = parts.header.get("kid").and_then(Value::as_str);
         let candidates = match set.select(kid, algorithm, self.settings.max_keys_tried) {

@@ -11,7 +11,7 @@
 
 mod api_key;
 mod basic;
-mod budget;
+mod cpu_budget;
 mod compile;
 mod credential_location;
 mod failures;

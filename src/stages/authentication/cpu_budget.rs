@@ -24,17 +24,17 @@ struct Tick {
 
 /// The place where a token is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Budget {
+pub enum CpuBudget {
     /// A worker.
     Worker,
     /// A background thread, or a dry run.
     Unlimited,
 }
 
-impl Budget {
+impl CpuBudget {
     /// Whether a verification of this cost may run here; counts it.
     pub fn try_spend(self, cost: u32) -> bool {
-        self == Budget::Unlimited || spend(Instant::now(), cost)
+        self == CpuBudget::Unlimited || spend(Instant::now(), cost)
     }
 }
 
@@ -63,12 +63,12 @@ mod tests {
         assert_eq!(fitting, 10);
         assert!(!spend(now + Duration::from_millis(9), 50));
         assert!(spend(now + TICK_INTERVAL, 50));
-        assert!(Budget::Unlimited.try_spend(10_000));
+        assert!(CpuBudget::Unlimited.try_spend(10_000));
     }
 
     #[test]
     fn an_expensive_verification_never_runs_on_a_worker() {
-        assert!(!Budget::Worker.try_spend(MAX_COST + 1));
-        assert!(Budget::Worker.try_spend(MAX_COST));
+        assert!(!CpuBudget::Worker.try_spend(MAX_COST + 1));
+        assert!(CpuBudget::Worker.try_spend(MAX_COST));
     }
 }

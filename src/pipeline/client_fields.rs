@@ -9,7 +9,7 @@ use super::{
     error::{ErrorCode, GatewayError},
     field_names::{FieldNames, with_dashes},
     grpc,
-    head::{Head, KnownHeader},
+    head::{Head, KnownHeader, KnownHeaders},
     trailer_filter::TrailerFilter,
 };
 use crate::{
@@ -30,6 +30,18 @@ pub enum UnderscoresInHeaders {
     Drop,
     Reject,
 }
+
+/// The fields that `KnownHeader::is_reserved` or `is_proxy_provided` names.
+const RESTRICTED: KnownHeaders = KnownHeaders::of(&[
+    KnownHeader::ProxyProvided,
+    KnownHeader::XForwardedFor,
+    KnownHeader::XForwardedHost,
+    KnownHeader::XForwardedProto,
+    KnownHeader::Forwarded,
+    KnownHeader::ClientCert,
+    KnownHeader::ClientCertChain,
+    KnownHeader::XClientCertificate,
+]);
 
 /// Maximum number of trailer fields that a request may announce; further ones are not forwarded.
 const MAX_ANNOUNCED_TRAILERS: usize = 128;
@@ -87,6 +99,16 @@ impl ClientFieldRules {
         worker: usize,
         believed: impl Fn(KnownHeader) -> bool,
     ) -> Result<(), GatewayError> {
+        if head.may_have(RESTRICTED) {
+            self.remove_restricted(head, worker, believed);
+        }
+        match memchr::memchr(b'_', head.bytes()) {
+            Some(_) => self.apply_to_underscores(head, worker),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_restricted(&self, head: &mut Head, worker: usize, believed: impl Fn(KnownHeader) -> bool) {
         let mut removed = [0; 2];
         head.remove_if(|known, name| match known {
             KnownHeader::Other => false,
@@ -98,10 +120,6 @@ impl ClientFieldRules {
         });
         for (n, what) in removed.into_iter().zip([Removed::ReservedField, Removed::ProxyField]) {
             self.count(worker, what, n);
-        }
-        match memchr::memchr(b'_', head.bytes()) {
-            Some(_) => self.apply_to_underscores(head, worker),
-            None => Ok(()),
         }
     }
 

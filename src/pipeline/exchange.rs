@@ -195,13 +195,12 @@ pub struct AccessRecord {
 impl AccessRecord {
     /// Clears the entry and keeps the memory of its texts.
     fn reset(&mut self) {
-        let record = std::mem::take(self);
-        let [id, path, method, host] =
-            [record.id, record.path, record.method, record.host].map(|mut bytes| {
-                bytes.clear();
-                bytes
-            });
-        *self = AccessRecord { id, path, method, host, ..AccessRecord::default() };
+        for text in [&mut self.id, &mut self.path, &mut self.method, &mut self.host] {
+            text.clear();
+        }
+        (self.enabled, self.status, self.error_code, self.attempts) = Default::default();
+        (self.bytes_in, self.bytes_out, self.endpoint_secure, self.backend) = Default::default();
+        self.endpoint = None;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Edits append to the buffer and toggle `is_active`, so that a head is never moved and needs no map.
 
-pub use super::known_header::KnownHeader;
+pub use super::known_header::{KnownHeader, KnownHeaders};
 use crate::base::bytes::put_decimal;
 
 /// A range of the head's buffer.
@@ -73,6 +73,8 @@ pub struct Head {
     pub version: Version,
     /// Status of a response; 0 on a request.
     pub status: u16,
+    /// The known headers that were added since the last `clear`; those that were removed remain in it.
+    added: KnownHeaders,
 }
 
 impl Head {
@@ -82,6 +84,7 @@ impl Head {
         self.fields.clear();
         (self.first, self.target_range, self.original_target, self.routed_target) = Default::default();
         (self.version, self.status, self.received_len) = (Version::default(), 0, 0);
+        self.added = KnownHeaders::default();
     }
 
     /// Allocated memory in bytes.
@@ -101,6 +104,7 @@ impl Head {
         (head.first, head.target_range, head.original_target, head.routed_target) =
             (self.first, self.target_range, self.original_target, self.routed_target);
         (head.version, head.status, head.received_len) = (self.version, self.status, self.received_len);
+        head.added = self.added;
         head
     }
 
@@ -232,14 +236,19 @@ impl Head {
 
     /// All active values of a known header.
     pub fn get_all_known(&self, known: KnownHeader) -> impl Iterator<Item = &[u8]> {
-        self.fields.iter().filter(move |f| f.is_active && f.known == known).map(|f| f.value.slice(&self.buf))
+        let fields = if self.may_have(KnownHeaders::of(&[known])) { &self.fields[..] } else { &[] };
+        fields.iter().filter(move |f| f.is_active && f.known == known).map(|f| f.value.slice(&self.buf))
+    }
+
+    /// Whether one of these headers was added; false is certain, true includes headers that were removed since.
+    pub fn may_have(&self, headers: KnownHeaders) -> bool {
+        self.added.intersects(headers)
     }
 
     /// Appends a header line.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.push_bytes(name), self.push_bytes(value));
-        let known = KnownHeader::of(name.slice(&self.buf));
-        self.fields.push(Field { known, is_active: true, name, value });
+        self.add(name, value);
     }
 
     /// Appends a header line with a number as its value.
@@ -248,16 +257,14 @@ impl Head {
         let start = self.buf.len() as u32;
         put_decimal(&mut self.buf, n);
         let value = ByteRange { start, end: self.buf.len() as u32 };
-        let known = KnownHeader::of(name.slice(&self.buf));
-        self.fields.push(Field { known, is_active: true, name, value });
+        self.add(name, value);
     }
 
     /// Appends a header line with the value of a known header, if present; the bytes are shared, not copied.
     pub fn append_copy(&mut self, name: &[u8], known: KnownHeader) {
         if let Some(value) = self.fields.iter().find(|f| f.is_active && f.known == known).map(|f| f.value) {
             let name = self.push_bytes(name);
-            let known = KnownHeader::of(name.slice(&self.buf));
-            self.fields.push(Field { known, is_active: true, name, value });
+            self.add(name, value);
         }
     }
 
@@ -293,7 +300,7 @@ impl Head {
 
     /// Removes all lines of a known header; returns whether there were any.
     pub fn remove_known(&mut self, known: KnownHeader) -> bool {
-        Self::deactivate(&mut self.fields, |f| f.known == known)
+        self.may_have(KnownHeaders::of(&[known])) && Self::deactivate(&mut self.fields, |f| f.known == known)
     }
 
     /// Removes the header lines for which `predicate` returns true.
@@ -349,8 +356,13 @@ impl Head {
     pub fn push_field(&mut self, name: (usize, usize), value: (usize, usize)) -> KnownHeader {
         let name = ByteRange { start: name.0 as u32, end: name.1 as u32 };
         let value = ByteRange { start: value.0 as u32, end: value.1 as u32 };
+        self.add(name, value)
+    }
+
+    fn add(&mut self, name: ByteRange, value: ByteRange) -> KnownHeader {
         let known = KnownHeader::of(name.slice(&self.buf));
         self.fields.push(Field { known, is_active: true, name, value });
+        self.added.insert(known);
         known
     }
 

@@ -67,38 +67,56 @@ const MAX_NAME_LEN: usize = 32;
 /// Names of one length are at most this many.
 const MAX_SAME_LEN: usize = 8;
 
-/// The names by their length, so that a lookup compares few of them.
-static NAMES_BY_LEN: [[(&[u8], KnownHeader); MAX_SAME_LEN]; MAX_NAME_LEN] = names_by_len();
+/// A name of the table, with its tag.
+type Name = (u32, &'static [u8], KnownHeader);
 
-const fn names_by_len() -> [[(&'static [u8], KnownHeader); MAX_SAME_LEN]; MAX_NAME_LEN] {
-    const EMPTY: (&[u8], KnownHeader) = (b"", KnownHeader::Other);
+/// The names by their length, so that a lookup compares few of them.
+static NAMES_BY_LEN: [[Name; MAX_SAME_LEN]; MAX_NAME_LEN] = names_by_len();
+
+const fn names_by_len() -> [[Name; MAX_SAME_LEN]; MAX_NAME_LEN] {
+    const EMPTY: Name = (0, b"", KnownHeader::Other);
     let mut table = [[EMPTY; MAX_SAME_LEN]; MAX_NAME_LEN];
     let mut used = [0; MAX_NAME_LEN];
     let mut at = 0;
     while at < NAMES.len() + PROXY_PROVIDED.len() {
-        let row = match at < NAMES.len() {
+        let (text, known) = match at < NAMES.len() {
             true => NAMES[at],
             false => (PROXY_PROVIDED[at - NAMES.len()], KnownHeader::ProxyProvided),
         };
-        let len = row.0.len();
-        table[len][used[len]] = row;
+        let len = text.len();
+        table[len][used[len]] = (tag(text), text, known);
         used[len] += 1;
         at += 1;
     }
     table
 }
 
+/// Three bytes of a name, regardless of case; never 0. Most lookups end without comparing a whole name.
+const fn tag(name: &[u8]) -> u32 {
+    let (first, middle, last) = (name[0], name[name.len() / 2], name[name.len() - 1]);
+    u32::from_le_bytes([first | 0x20, middle | 0x20, last | 0x20, 0])
+}
+
 impl KnownHeader {
     /// The field of this name; case-insensitive.
     pub fn of(name: &[u8]) -> KnownHeader {
-        let same_len = NAMES_BY_LEN.get(name.len()).map_or(&[][..], |row| &row[..]);
-        for (text, known) in same_len.iter().take_while(|(text, _)| !text.is_empty()) {
+        let Some(same_len) = NAMES_BY_LEN.get(name.len()).filter(|_| !name.is_empty()) else {
+            return KnownHeader::of_prefix(name);
+        };
+        let tag = tag(name);
+        for (_, text, known) in same_len.iter().filter(|(of_row, ..)| *of_row == tag) {
             if name.eq_ignore_ascii_case(text) {
                 return *known;
             }
         }
+        KnownHeader::of_prefix(name)
+    }
+
+    fn of_prefix(name: &[u8]) -> KnownHeader {
         match name.get(..FORWARDED_PREFIX.len()) {
-            Some(start) if start.eq_ignore_ascii_case(FORWARDED_PREFIX) => KnownHeader::ProxyProvided,
+            Some(start) if start[2] | 0x20 == b'f' && start.eq_ignore_ascii_case(FORWARDED_PREFIX) => {
+                KnownHeader::ProxyProvided
+            }
             _ => KnownHeader::Other,
         }
     }
@@ -121,6 +139,32 @@ impl KnownHeader {
             self,
             KnownHeader::ClientCert | KnownHeader::ClientCertChain | KnownHeader::XClientCertificate
         )
+    }
+}
+
+/// A set of known headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownHeaders(u32);
+
+impl KnownHeaders {
+    /// The set of these headers.
+    pub const fn of(headers: &[KnownHeader]) -> KnownHeaders {
+        let (mut bits, mut at) = (0, 0);
+        while at < headers.len() {
+            bits |= 1 << headers[at] as u32;
+            at += 1;
+        }
+        KnownHeaders(bits)
+    }
+
+    /// Adds a header.
+    pub fn insert(&mut self, header: KnownHeader) {
+        self.0 |= 1 << header as u32;
+    }
+
+    /// Whether the sets have a header in common.
+    pub fn intersects(self, other: KnownHeaders) -> bool {
+        self.0 & other.0 != 0
     }
 }
 

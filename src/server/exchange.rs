@@ -15,29 +15,24 @@ use crate::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
         head::{KnownHeader, Version},
-        response::{Response, RouteResult},
+        response::Response,
     },
-    plan::RouteRef,
     telemetry::Removed,
 };
 use std::time::Instant;
 
 /// Serves one request.
 pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) -> NextAction {
-    ctx.exchange.now = Instant::now();
-    ctx.capture_access_fields();
     let for_head = ctx.exchange.request.method() == b"HEAD";
-    let hop = match hop_by_hop::strip(&mut ctx.exchange.request, ctx.plan.limits.connection_options) {
+    let hop = match ctx.begin() {
         Ok(hop) => hop,
-        Err(error) => {
-            let cause = GatewayError::new(ErrorCode::RequestHeaders, error.detail());
-            return reject_request(conn, ctx, cause).await;
-        }
+        Err(cause) => return reject_request(conn, ctx, cause).await,
     };
-    ctx.exchange.is_websocket = hop.websocket;
-    ctx.exchange.runtime = Some(ctx.plan.clone());
-    ctx.exchange.body.min_rate = ctx.plan.limits.min_request_rate;
-    let (route, outcome) = ctx.route(hop, conn).await;
+    // No function around this: each one moves the future of the exchange once more.
+    let (route, outcome) = match ctx.connection.early_response(ctx.exchange) {
+        Some(outcome) => (None, outcome),
+        None => dispatch(ctx.exchange, ctx.plan, hop, conn).await,
+    };
     let response = match outcome {
         Ok(response) => Some(response),
         Err(cause) => error_response(&mut ctx, cause),
@@ -83,17 +78,17 @@ pub async fn reject_request<C: ClientIo>(
     next
 }
 
-impl<'c> Context<'c> {
-    /// The response of the listener, or of the route.
-    async fn route(
-        &mut self,
-        hop: HopByHop,
-        conn: &mut impl ClientIo,
-    ) -> (Option<RouteRef<'c>>, RouteResult) {
-        match self.connection.early_response(self.exchange) {
-            Some(outcome) => (None, outcome),
-            None => dispatch(self.exchange, self.plan, hop, conn).await,
-        }
+impl Context<'_> {
+    /// Prepares the exchange for routing.
+    fn begin(&mut self) -> Result<HopByHop, GatewayError> {
+        self.exchange.now = Instant::now();
+        self.capture_access_fields();
+        let hop = hop_by_hop::strip(&mut self.exchange.request, self.plan.limits.connection_options)
+            .map_err(|error| GatewayError::new(ErrorCode::RequestHeaders, error.detail()))?;
+        self.exchange.is_websocket = hop.websocket;
+        self.exchange.runtime = Some(self.plan.clone());
+        self.exchange.body.min_rate = self.plan.limits.min_request_rate;
+        Ok(hop)
     }
 
     /// Counts and logs the exchange. A tunnel is logged when it ends.

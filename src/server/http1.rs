@@ -56,8 +56,16 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
             // Boxed: HTTP/1.1 connections should not reserve memory for HTTP/2.
             return Box::pin(http2::serve(io, input, connection, worker)).await;
         }
-        let ctx = Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
-        let next = serve_request(&mut conn, ctx, next).await;
+        let mut ctx =
+            Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
+        let next = match next {
+            Next::Request => handle_exchange(&mut conn, ctx).await,
+            Next::Rejected(cause) => reject_request(&mut conn, ctx, cause).await,
+            Next::NotHttp(cause) => {
+                error_response(&mut ctx, cause).map_or(NextAction::Close, |_| NextAction::Linger)
+            }
+            Next::Closed | Next::Http2 => NextAction::Close,
+        };
         if let NextAction::Tunnel(upgrade, route) = next {
             return Box::pin(tunnel(conn, exchange, plan, worker, *upgrade, route)).await;
         }
@@ -67,17 +75,6 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
             NextAction::Linger => return linger(conn).await,
             NextAction::Close | NextAction::Tunnel(..) => return,
         };
-    }
-}
-
-async fn serve_request(conn: &mut ClientConn, mut ctx: Context<'_>, next: Next) -> NextAction {
-    match next {
-        Next::Request => handle_exchange(conn, ctx).await,
-        Next::Rejected(cause) => reject_request(conn, ctx, cause).await,
-        Next::NotHttp(cause) => {
-            error_response(&mut ctx, cause).map_or(NextAction::Close, |_| NextAction::Linger)
-        }
-        Next::Closed | Next::Http2 => NextAction::Close,
     }
 }
 

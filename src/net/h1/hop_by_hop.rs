@@ -2,7 +2,7 @@
 
 use crate::{
     base::{bytes::comma_list, websocket::is_valid_key},
-    pipeline::head::{Head, KnownHeader, Version},
+    pipeline::head::{Head, KnownHeader, KnownHeaders, Version},
 };
 
 /// The connection options of a message.
@@ -31,6 +31,17 @@ impl TooManyOptions {
     }
 }
 
+/// The fields that are removed from every head (RFC 9110 7.6.1).
+const HOP_BY_HOP: KnownHeaders = KnownHeaders::of(&[
+    KnownHeader::Connection,
+    KnownHeader::KeepAlive,
+    KnownHeader::ProxyConnection,
+    KnownHeader::Te,
+    KnownHeader::TransferEncoding,
+    KnownHeader::Upgrade,
+    KnownHeader::Http2Settings,
+]);
+
 /// Reads the connection options and removes every hop-by-hop field from the head, framing fields included. A field that the
 /// gateway itself relies on is never removed because `Connection` lists it.
 pub fn strip(head: &mut Head, max_options: usize) -> Result<HopByHop, TooManyOptions> {
@@ -44,15 +55,9 @@ pub fn strip(head: &mut Head, max_options: usize) -> Result<HopByHop, TooManyOpt
     }
     let options = head.get_all_known(KnownHeader::KeepAlive).flat_map(comma_list);
     hop.keep_alive_timeout = options.filter_map(keep_alive_timeout).min();
-    head.remove_if(|known, _| {
-        matches!(
-            known,
-            KnownHeader::Connection | KnownHeader::KeepAlive | KnownHeader::ProxyConnection | KnownHeader::Te
-        ) || matches!(
-            known,
-            KnownHeader::TransferEncoding | KnownHeader::Upgrade | KnownHeader::Http2Settings
-        )
-    });
+    if head.may_have(HOP_BY_HOP) {
+        head.remove_if(|known, _| HOP_BY_HOP.intersects(KnownHeaders::of(&[known])));
+    }
     Ok(hop)
 }
 

@@ -17,11 +17,11 @@ use crate::{
         h1::client::{ClientConn, Next},
         io::Stream,
     },
-    pipeline::{exchange::Exchange, upgrade::Upgrade},
+    pipeline::{error::GatewayError, exchange::Exchange, upgrade::Upgrade},
 };
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,10 +35,9 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
     if io.alpn_protocol() == Some(b"h2") {
         return Box::pin(http2::serve(io, ReadBuffer::default(), connection, worker)).await;
     }
-    let mut conn = ClientConn::new(io, connection.peer);
+    let (mut conn, mut idle_since) = (ClientConn::new(io, connection.peer), Instant::now());
     let notified = worker.gateway.drain.notified();
     let mut notified = pin!(notified.notified());
-    let mut idle_since = Instant::now();
     loop {
         let (idle_timeout, drain) = (worker.plan().limits.client.idle_timeout, &worker.gateway.drain);
         let stop = |cx: &mut std::task::Context| match drain.idle_deadline() {
@@ -51,19 +50,14 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
         let (mut exchange, plan) = (connection.new_exchange(&worker, idle_since), worker.plan());
         let next = conn.next_head(&mut exchange.request, &plan.limits.client).await;
         if let Next::Http2 = next {
-            worker.release_exchange(exchange);
-            let (io, input) = conn.into_parts();
-            // Boxed: HTTP/1.1 connections should not reserve memory for HTTP/2.
-            return Box::pin(http2::serve(io, input, connection, worker)).await;
+            return switch_to_http2(conn, connection, worker, exchange).await;
         }
         let mut ctx =
             Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
         let next = match next {
             Next::Request => handle_exchange(&mut conn, ctx).await,
             Next::Rejected(cause) => reject_request(&mut conn, ctx, cause).await,
-            Next::NotHttp(cause) => {
-                error_response(&mut ctx, cause).map_or(NextAction::Close, |_| NextAction::Linger)
-            }
+            Next::NotHttp(cause) => reject_connection(&mut ctx, cause),
             Next::Closed | Next::Http2 => NextAction::Close,
         };
         if let NextAction::Tunnel(upgrade, route) = next {
@@ -76,6 +70,24 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
             NextAction::Close | NextAction::Tunnel(..) => return,
         };
     }
+}
+
+/// Serves HTTP/2 on a connection that began with its preface. Boxed: HTTP/1.1 connections should not reserve memory for
+/// it.
+fn switch_to_http2(
+    conn: ClientConn,
+    connection: ConnectionContext,
+    worker: Arc<Worker>,
+    exchange: Box<Exchange>,
+) -> Pin<Box<impl Future<Output = ()>>> {
+    worker.release_exchange(exchange);
+    let (io, input) = conn.into_parts();
+    Box::pin(http2::serve(io, input, connection, worker))
+}
+
+/// Reports a connection whose first bytes are not HTTP.
+fn reject_connection(ctx: &mut Context<'_>, cause: GatewayError) -> NextAction {
+    error_response(ctx, cause).map_or(NextAction::Close, |_| NextAction::Linger)
 }
 
 /// Closes the connection so that the client can still read the response.

@@ -5,6 +5,7 @@ use super::{
     balance::{Balancer, BalancerKind, DEFAULT_EXPIRY, EndpointSet, SessionStore, Sessions, Sticky},
     cluster_state::ClusterState,
     discovery::{InstanceTarget, ServiceWatch},
+    drained::{DrainError, DrainedEndpoints},
     endpoint::{Endpoint, EndpointRegistry, Instance, TlsMode},
     health::{
         ActiveCheck, AttemptReport, HealthConfig,
@@ -102,6 +103,12 @@ impl Cluster {
             .iter()
             .map(|i| self.states.endpoints.get(&self.key, i, &self.tls_mode, self.pooling))
             .collect();
+        for endpoint in &endpoints {
+            let is_drained = self.states.drained.contains(&self.key, &endpoint.label);
+            if is_drained != endpoint.state.health.is_drained() {
+                endpoint.state.health.set_drained(is_drained);
+            }
+        }
         if let Some(metrics) = self.states.metrics.as_ref().filter(|_| !self.health.is_disabled()) {
             for endpoint in &endpoints {
                 endpoint.state.health.attach_metrics(|| metrics.endpoint(&self.label, &endpoint.label));
@@ -119,13 +126,38 @@ impl Cluster {
         let _guard = self.update.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.members.load_full();
         let (endpoints, is_known) = change(&old);
+        // A drained endpoint gets no request, even if too few others are healthy.
+        let open: Box<[_]> = endpoints.iter().filter(|e| !e.state.health.is_drained()).cloned().collect();
         let eligible: Box<[_]> =
-            endpoints.iter().filter(|e| e.state.health.is_eligible(&self.health)).cloned().collect();
-        let is_panic =
-            eligible.len() < endpoints.len() && self.health.is_panic(eligible.len(), endpoints.len());
-        let candidates =
-            self.balancer.build(if is_panic { endpoints.clone() } else { eligible }, &old.candidates);
+            open.iter().filter(|e| e.state.health.is_eligible(&self.health)).cloned().collect();
+        let is_panic = eligible.len() < open.len() && self.health.is_panic(eligible.len(), open.len());
+        let candidates = self.balancer.build(if is_panic { open } else { eligible }, &old.candidates);
         self.members.store(Arc::new(EndpointsSnapshot { endpoints, candidates, is_panic, is_known }));
+    }
+
+    /// Drains an endpoint, or ends it: a drained endpoint gets no new requests, requests in flight finish. It lasts until it
+    /// is ended, whatever reloads and service discovery do.
+    ///
+    /// # Errors
+    ///
+    /// [`DrainError`]. The drain of an endpoint that the cluster does not have any more can be ended.
+    pub fn set_drained(&self, endpoint: &str, on: bool) -> Result<(), DrainError> {
+        let members = self.members();
+        let found = members.endpoints.iter().find(|known| *known.label == *endpoint);
+        if found.is_none() && (on || !self.states.drained.contains(&self.key, endpoint)) {
+            return Err(DrainError::UnknownEndpoint);
+        }
+        self.states.drained.set(&self.key, endpoint, on)?;
+        if let Some(metrics) = &self.states.metrics {
+            metrics.set_drained(&self.label, endpoint, on);
+        }
+        let what = if on { "is drained" } else { "is enabled again" };
+        log::warn!("{}: endpoint {endpoint} {what} by the administration", self.label);
+        if let Some(endpoint) = found {
+            endpoint.state.health.set_drained(on);
+            refresh_all(&self.state);
+        }
+        Ok(())
     }
 
     /// Selects an endpoint for an attempt, avoiding those already tried as long as there is another.
@@ -292,6 +324,7 @@ pub struct ClusterStates {
     /// Counters and sessions that all clusters with one cookie name share, as in Ocelot.
     cookie_counters: WeakMap<String, AtomicUsize>,
     sessions: WeakMap<(String, Duration), Sessions>,
+    drained: DrainedEndpoints,
     background: BackgroundRuntime,
     metrics: Option<Arc<Metrics>>,
 }
@@ -313,6 +346,7 @@ impl ClusterStates {
             clusters: WeakMap::default(),
             cookie_counters: WeakMap::default(),
             sessions: WeakMap::default(),
+            drained: DrainedEndpoints::default(),
             background,
             metrics,
         })
@@ -339,9 +373,7 @@ impl ClusterStates {
         if let Some(instances) = &spec.instances {
             cluster.set_instances(instances);
         }
-        if !cluster.health.is_disabled() {
-            cluster.start_health_checks();
-        }
+        cluster.start_health_checks();
         cluster
     }
 

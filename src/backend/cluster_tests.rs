@@ -50,3 +50,42 @@ fn a_cluster_without_endpoints_returns_an_error_until_instances_are_set() {
     cluster.set_instances(&[]);
     assert_eq!(label(&cluster), "backend.no_endpoint");
 }
+
+#[test]
+fn a_drained_endpoint_gets_no_request_in_any_plan_until_it_is_enabled() {
+    let states = ClusterStates::new(Resolver::default());
+    let old = states.cluster(&spec(BalancerKind::RoundRobin));
+    let labels = |cluster: &Cluster| -> Vec<String> { (0..4).map(|_| label(cluster)).collect() };
+    assert_eq!(old.set_drained("127.0.0.1:1", true), Ok(()));
+    let new = states.cluster(&spec(BalancerKind::RoundRobin));
+    for cluster in [&old, &new] {
+        assert_eq!(labels(cluster), ["[::1]:80"; 4]);
+        let status = &cluster.status(Instant::now()).endpoints[0];
+        assert_eq!((status.health.as_str(), status.eligible), ("drained", false));
+    }
+    new.set_instances(&[Instance::new("::1", 80)]);
+    new.set_instances(&[Instance::new("127.0.0.1", 1), Instance::new("::1", 80)]);
+    assert_eq!(labels(&new), ["[::1]:80"; 4], "also if it was removed and added again");
+    assert_eq!(new.set_drained("[::1]:80", true), Ok(()));
+    assert_eq!(label(&new), "backend.no_endpoint", "panic mode does not include drained endpoints");
+    for endpoint in ["[::1]:80", "127.0.0.1:1"] {
+        assert_eq!(new.set_drained(endpoint, false), Ok(()));
+    }
+    let after = labels(&new);
+    assert!(
+        after.iter().any(|label| label == "127.0.0.1:1") && after.iter().any(|label| label == "[::1]:80")
+    );
+    assert_eq!(new.set_drained("127.0.0.1:9", true), Err(DrainError::UnknownEndpoint));
+}
+
+#[test]
+fn the_drain_of_a_removed_endpoint_can_be_ended() {
+    let states = ClusterStates::new(Resolver::default());
+    let cluster = states.cluster(&spec(BalancerKind::RoundRobin));
+    assert_eq!(cluster.set_drained("127.0.0.1:1", true), Ok(()));
+    cluster.set_instances(&[]);
+    assert_eq!(cluster.set_drained("127.0.0.1:1", false), Ok(()));
+    assert_eq!(cluster.set_drained("127.0.0.1:1", false), Err(DrainError::UnknownEndpoint));
+    cluster.set_instances(&[Instance::new("127.0.0.1", 1)]);
+    assert_eq!(label(&cluster), "127.0.0.1:1");
+}

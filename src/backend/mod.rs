@@ -14,11 +14,13 @@ pub mod balance;
 pub mod cluster;
 pub mod cluster_state;
 pub mod discovery;
+mod drained;
 pub mod endpoint;
 pub mod endpoint_state;
 pub mod health;
 pub mod selection;
 mod sliding_window;
-mod status;
+pub mod status;
 
 pub use cluster::Cluster;
+pub use drained::DrainError;

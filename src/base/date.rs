@@ -1,6 +1,11 @@
 //! Days and dates of the proleptic Gregorian calendar, counted from 1970-01-01 (Howard Hinnant, "chrono-compatible low-level
 //! date algorithms").
 
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
 /// Days from the epoch of the algorithm, 0000-03-01, to 1970-01-01.
 const EPOCH_OFFSET_DAYS: u64 = 719_468;
 /// Days of a cycle of 400 years.
@@ -29,9 +34,24 @@ pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     cycle * CYCLE_DAYS as i64 + day_of_cycle - EPOCH_OFFSET_DAYS as i64
 }
 
+/// A time in the form of RFC 3339, in UTC with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp(pub SystemTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (days, secs) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+        let (year, month, day) = civil_from_days(days);
+        let (h, m, s, ms) = (secs / 3600, secs / 60 % 60, secs % 60, since.subsec_millis());
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn both_directions_agree_for_every_day_of_four_centuries() {
@@ -42,5 +62,17 @@ mod tests {
         assert_eq!(civil_from_days(0), (1970, 1, 1));
         assert_eq!(civil_from_days(19_782), (2024, 2, 29));
         assert_eq!(days_from_civil(1969, 12, 31), -1);
+    }
+
+    #[test]
+    fn dates_are_correct_across_leap_years() {
+        for (secs, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Timestamp(UNIX_EPOCH + Duration::from_secs(secs)).to_string(), text);
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::control::candidate::Candidate;
 use crate::control::config_store;
 use crate::control::process::{Settings, serve};
 use crate::stages::custom::StageRegistry;
+use std::sync::Arc;
 
 /// Serves until a signal ends the process.
 pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
@@ -17,6 +18,7 @@ pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
     let candidate = Candidate::read(&request, stages);
     output::write_stderr(&candidate.report(style));
     let candidate = config_store::load_initial(&mut request, candidate, stages, style);
+    let candidate = Arc::new(candidate);
     let Some(blueprint) = &candidate.blueprint else { return Exit::Invalid };
     let settings = Settings {
         listen: addresses.listen,
@@ -25,7 +27,7 @@ pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
         stages: stages.clone(),
         style,
     };
-    match serve(request, &candidate, blueprint, settings) {
+    match serve(request, candidate.clone(), blueprint, settings) {
         Ok(()) => Exit::Done,
         Err(why) => Exit::failed(&why),
     }

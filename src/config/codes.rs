@@ -185,6 +185,10 @@ codes! {
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
     UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration. Names are case-sensitive.";
     SERVICE_AND_ENDPOINTS = "MG1202", "Endpoint settings on a route with DownstreamService", "A route with DownstreamService has no endpoints, and none of the options that concern them: addresses, cluster, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries and fallback.";
+    ADMINISTRATION_UNPROTECTED = "MG1203", "Administration address without credentials", "An address that is neither loopback nor a Unix domain socket needs Administration.Tokens, or Administration.Tls with ClientCertificates. Health.Address serves /live, /ready and /metrics alone, without credentials.";
+    BAD_ADMIN_TOKEN = "MG1204", "Invalid administration token", "An entry of Administration.Tokens has a unique Name, and a Hash: sha256: and the SHA-256 of the token in 64 hexadecimal digits.";
+    ADMINISTRATION_PLAIN = "MG1205", "Administration tokens over plain HTTP", "An attacker on the network can read the tokens and use them. Set Administration.Tls.";
+    ADMINISTRATION_TARGET = "MG1206", "Target is the administration address", "No endpoint, discovery provider, key URL or redirect may lead to the administration address: clients could control the gateway. Such a connection is also refused when it is opened.";
 }
 
 #[cfg(test)]

@@ -9,10 +9,12 @@ use super::span::Span;
 use std::path::{Path, PathBuf};
 
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
-const FILE_SETTINGS: [(&[&str], &[&str]); 8] = [
+const FILE_SETTINGS: [(&[&str], &[&str]); 10] = [
     (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
+    (&["Administration", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["Administration", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Routes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["Clusters", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),

@@ -5,8 +5,10 @@
 //! blueprint for startup, reload, `check` and `explain`. Owns the file watch, the configuration store, signal handling
 //! and the administration gateway, all of which outlive a reload.
 
+pub mod active;
 pub mod admin;
 pub mod candidate;
+pub mod effective;
 pub mod gateway_handle;
 pub mod services;
 mod watch_paths;

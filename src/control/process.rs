@@ -1,7 +1,8 @@
 //! The process: from a checked configuration to a gateway that serves, reloads, and shuts down gracefully.
 
 use super::{
-    admin::{self, AdminContext},
+    active::ActiveConfig,
+    admin::{self, Access, AdminContext, AdminState},
     candidate::Candidate,
     config_store::{self, StoredConfig},
     gateway_handle::GatewayHandle,
@@ -11,10 +12,12 @@ use super::{
 };
 use crate::{
     config::{Request, render::Style},
-    net::{descriptors, listener::Address},
+    net::{descriptors, listener::Address, reserved::reserve},
     pipeline::internal::{InternalService, ServiceRegistry},
     plan::{
         ListenerPlan, Plan, ProcessState,
+        administration::Administration,
+        administration_listener,
         blueprint::{Blueprint, Listener},
         build,
     },
@@ -42,10 +45,6 @@ const DNS_WARMUP_TIMEOUT: Duration = Duration::from_secs(2);
 const RETIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of concurrent connections to the administration address.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
-/// The internal service of the administration address, by the kind of address.
-const LOCAL_ADMIN: &str = "administration on a local address";
-const REMOTE_ADMIN: &str = "administration";
-
 /// The settings of the command line, in addition to the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -65,7 +64,7 @@ pub struct Settings {
 /// A sentence for the operator: what failed, and the fix.
 pub fn serve(
     request: Request,
-    candidate: &Candidate,
+    candidate: Arc<Candidate>,
     blueprint: &Blueprint,
     settings: Settings,
 ) -> Result<(), String> {
@@ -80,26 +79,35 @@ pub fn serve(
     let listeners = Sender::new(rebind_listeners(&Arc::from([]), &plan)?);
     let gateway = Gateway::new(plan, state, log);
     handle.set(&gateway);
-    let admin_listeners = Sender::new(rebind_admin(&Arc::from([]), &first.administration)?);
-    let administration = Served { gateway: admin_gateway(&handle)?, listeners: admin_listeners };
+    let bound = rebind_admin(&Arc::from([]), &first.administration, &gateway.shared_state)?;
+    let state = AdminState::new(Arc::default());
+    let administration = Served { gateway: admin_gateway(&handle, &state)?, listeners: Sender::new(bound) };
     log_started(&listeners.borrow(), &administration.listeners.borrow(), blueprint);
     let traffic = Served { gateway, listeners };
-    let watching = follow_changes(request, candidate, blueprint, &settings, &traffic, &administration)?;
+    let serving = Serving { traffic: &traffic, administration: &administration, active: &state.active };
+    let watching = follow_changes(request, candidate, blueprint, &settings, &serving)?;
     let background = background(traffic.gateway.clone());
     let stop = Box::pin(shutdown_signal(watching));
     run::run(traffic, administration, settings.threads, background, stop);
     Ok(())
 }
 
+/// What a reload changes.
+struct Serving<'s> {
+    traffic: &'s Served,
+    administration: &'s Served,
+    active: &'s Arc<ActiveConfig>,
+}
+
 /// Starts watching the files and the configuration store.
 fn follow_changes(
     request: Request,
-    candidate: &Candidate,
+    candidate: Arc<Candidate>,
     blueprint: &Blueprint,
     settings: &Settings,
-    traffic: &Served,
-    administration: &Served,
+    serving: &Serving<'_>,
 ) -> Result<WatchGuard, String> {
+    let Serving { traffic, administration, active } = *serving;
     let (gateway, metrics) = (&traffic.gateway, traffic.gateway.metrics().clone());
     let apply = apply_fn(
         gateway.clone(),
@@ -113,19 +121,19 @@ fn follow_changes(
         gateway.shared_state.background.spawn(config_store::watch(kv, slot, seed, metrics.clone()));
     }
     let (stages, style) = (settings.stages.clone(), settings.style);
-    let reloading = ReloadState::new(request, store.clone(), stages, style, candidate, apply);
     let paths = if blueprint.reload_on_change { candidate.watched_paths.clone() } else { Vec::new() };
+    let reloading = ReloadState::new(request, store.clone(), stages, style, candidate, active.clone(), apply);
     watch::spawn(paths, store, metrics, reloading.into_reloader())
         .map_err(|e| format!("cannot watch the configuration files: {e}"))
 }
 
 /// The gateway of the administration address. The pages depend on the listener in the plan of each connection: no
 /// connection to a public address ever reaches the pages of a local one, whatever a reload changes.
-fn admin_gateway(handle: &GatewayHandle) -> Result<Arc<Gateway>, String> {
+fn admin_gateway(handle: &GatewayHandle, state: &Arc<AdminState>) -> Result<Arc<Gateway>, String> {
     let mut pages = ServiceRegistry::default();
-    for (name, is_local) in [(LOCAL_ADMIN, true), (REMOTE_ADMIN, false)] {
-        let context = AdminContext { gateway: handle.clone(), is_local };
-        pages.add(InternalService::new(name, admin::router(context)));
+    for access in Access::ALL {
+        let context = AdminContext { gateway: handle.clone(), access, shared: state.clone() };
+        pages.add(InternalService::new(access.name(), admin::router(context)));
     }
     internal_gateway(pages, MAX_ADMIN_CONNECTIONS)
 }
@@ -147,7 +155,17 @@ impl Settings {
             };
             blueprint.listeners = self.listen.iter().enumerate().map(named).collect();
         }
-        blueprint.administration = self.admin.clone().unwrap_or(blueprint.administration);
+        if let Some(address) = &self.admin {
+            let administration =
+                Administration { address: address.clone(), ..(*blueprint.administration).clone() };
+            if !address.is_local() && !administration.requires_credentials() {
+                return Err(format!(
+                    "--admin {address} can be reached from other machines and needs credentials; add Administration.Tokens \
+                     to the configuration, or use Health.Address for /live, /ready and /metrics"
+                ));
+            }
+            blueprint.administration = Arc::new(administration);
+        }
         Ok(blueprint)
     }
 }
@@ -162,15 +180,28 @@ fn rebind_listeners(old: &Listeners, plan: &Plan) -> Result<Listeners, String> {
     })
 }
 
-fn rebind_admin(old: &Listeners, address: &Address) -> Result<Listeners, String> {
-    let name = if address.is_local() { LOCAL_ADMIN } else { REMOTE_ADMIN };
-    update(old, &[ListenerPlan::plain(name, address.clone())]).map_err(|BindError { address, error, .. }| {
+fn rebind_admin(
+    old: &Listeners,
+    administration: &Administration,
+    state: &ProcessState,
+) -> Result<Listeners, String> {
+    let access = Access::for_address(&administration.address);
+    let mut plans = vec![administration_listener(access.name(), administration, state)?];
+    let health = administration.health.iter();
+    plans.extend(health.map(|address| ListenerPlan::plain(Access::Health.name(), address.clone())));
+    let bound = update(old, &plans).map_err(|BindError { name, address, error }| {
+        let setting = match name == Access::Health.name() {
+            true => "Health.Address",
+            false => "--admin, MARGAY_ADMIN or Administration",
+        };
         format!(
-            "cannot listen on {address} for administration: {error}; {} with --admin, MARGAY_ADMIN or Administration \
-             in the configuration",
+            "cannot listen on {address} ({name}): {error}; {} with {setting} in the configuration",
             address.help(&error)
         )
-    })
+    })?;
+    // The health pages may be a target: they show nothing that needs credentials.
+    reserve(bound.iter().take(1).map(|listener| listener.address()).collect());
+    Ok(bound)
 }
 
 fn log_started(listeners: &Listeners, admin: &Listeners, blueprint: &Blueprint) {
@@ -178,8 +209,10 @@ fn log_started(listeners: &Listeners, admin: &Listeners, blueprint: &Blueprint) 
         let scheme = if listener.plan().tls.is_some() { "https" } else { "http" };
         notice(&format!("serving {} routes on {}", blueprint.routes.len(), listener.address().url(scheme)));
     }
-    for address in admin.iter().map(|listener| listener.address()) {
-        notice(&format!("{} on {}", admin::endpoint_list(address.is_local()), address.url("http")));
+    for listener in admin.iter() {
+        let plan = listener.plan();
+        let scheme = if plan.tls.is_some() { "https" } else { "http" };
+        notice(&format!("{} on {}", plan.name, listener.address().url(scheme)));
     }
 }
 
@@ -194,7 +227,8 @@ fn apply_fn(
         let blueprint = settings.override_addresses(blueprint)?;
         let plan = build(&blueprint, id.to_owned(), &gateway.shared_state)?;
         let bound = rebind_listeners(&listeners.borrow().clone(), &plan)?;
-        let bound_admin = rebind_admin(&admin.borrow().clone(), &blueprint.administration)?;
+        let bound_admin =
+            rebind_admin(&admin.borrow().clone(), &blueprint.administration, &gateway.shared_state)?;
         let until = Instant::now() + DNS_WARMUP_TIMEOUT;
         while !plan.is_resolved() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));

@@ -1,6 +1,7 @@
 //! Reloading: reads and checks the configuration again and activates it. A configuration with errors is reported, and
 //! the active plan stays.
 
+use super::active::ActiveConfig;
 use super::candidate::Candidate;
 use super::config_store::StoredConfig;
 use super::watch::{ReloadAttempt, Reloader, Trigger};
@@ -22,6 +23,7 @@ pub struct ReloadState {
     stages: StageRegistry,
     style: Style,
     apply: ApplyFn,
+    active: Arc<ActiveConfig>,
     /// The id of the last candidate, whether it was applied or not.
     last_seen_id: String,
     active_id: String,
@@ -36,20 +38,14 @@ impl ReloadState {
         store: Arc<StoredConfig>,
         stages: StageRegistry,
         style: Style,
-        current: &Candidate,
+        current: Arc<Candidate>,
+        active: Arc<ActiveConfig>,
         apply: ApplyFn,
     ) -> Self {
+        let (last_seen_id, active_id) = (current.id.clone(), current.id.clone());
         let store_watch = current.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
-        ReloadState {
-            request,
-            store,
-            stages,
-            style,
-            apply,
-            last_seen_id: current.id.clone(),
-            active_id: current.id.clone(),
-            store_watch,
-        }
+        active.set(current);
+        ReloadState { request, store, stages, style, apply, active, last_seen_id, active_id, store_watch }
     }
 
     /// The function that the file watch calls.
@@ -59,17 +55,18 @@ impl ReloadState {
 
     fn reload(&mut self, trigger: Trigger) -> ReloadAttempt {
         self.request.stored = self.store.get();
-        let candidate = Candidate::read(&self.request, &self.stages);
+        let candidate = Arc::new(Candidate::read(&self.request, &self.stages));
         let is_repeated = std::mem::replace(&mut self.last_seen_id, candidate.id.clone()) == candidate.id;
         let outcome = if candidate.id == self.active_id || (is_repeated && trigger != Trigger::Signal) {
             Reload::Unchanged
         } else {
             self.replace(&candidate)
         };
-        ReloadAttempt { outcome, watch: self.watch(candidate.watched_paths) }
+        self.active.record(outcome);
+        ReloadAttempt { outcome, watch: self.watch(candidate.watched_paths.clone()) }
     }
 
-    fn replace(&mut self, candidate: &Candidate) -> Reload {
+    fn replace(&mut self, candidate: &Arc<Candidate>) -> Reload {
         eprint!("{}", candidate.report(self.style));
         let Some(blueprint) = &candidate.blueprint else {
             eprintln!("margay: the new configuration has errors; keeping the current one");
@@ -79,6 +76,7 @@ impl ReloadState {
             Ok(()) => {
                 eprintln!("margay: new configuration applied, {} routes", blueprint.routes.len());
                 self.active_id.clone_from(&candidate.id);
+                self.active.set(candidate.clone());
                 self.store_watch = blueprint.reload_on_change;
                 Reload::Applied
             }
@@ -135,7 +133,8 @@ mod tests {
                 StoredConfig::new(None),
                 StageRegistry::default(),
                 Style::default(),
-                &current,
+                Arc::new(current),
+                Arc::default(),
                 Box::new(apply),
             );
             Scene { folder, reloading, applied }

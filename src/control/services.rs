@@ -11,7 +11,7 @@ use axum::Router;
 type MakeService = fn(&GatewayHandle) -> Router;
 
 const SERVICES: [(&str, MakeService); 1] =
-    [("administration", |gateway| admin::router(AdminContext { gateway: gateway.clone(), is_local: false }))];
+    [("administration", |gateway| admin::router(AdminContext::health(gateway)))];
 
 /// The names of all services, for the check of a configuration.
 pub const NAMES: [&str; SERVICES.len()] = {

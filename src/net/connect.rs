@@ -4,6 +4,7 @@ use super::{
     descriptors,
     io::{L4Stream, Stream},
     proxy_protocol::{ProxyHeader, write_proxy},
+    reserved::{self, ReservedAddress},
     resolver::{ResolvedName, ResolvedPeer},
     tls::{alpn::AlpnOffer, client::TlsTarget},
     unix_address::UnixAddress,
@@ -148,6 +149,10 @@ fn resolve_error(target: &ConnectTarget, reason: &str) -> GatewayError {
 
 #[cold]
 fn connect_error(target: &ConnectTarget, error: &io::Error, timeout: Duration) -> GatewayError {
+    if ReservedAddress::is_cause(error) {
+        let detail = format!("no connection to {}: {ReservedAddress}", target.label());
+        return GatewayError::new(ErrorCode::BackendForbidden, detail);
+    }
     if error.kind() == io::ErrorKind::TimedOut {
         return timeout_error(target, "did not accept a connection", timeout);
     }
@@ -170,6 +175,7 @@ async fn write_proxy_header(
 
 /// Connects to a Unix domain socket. When its backlog is full, the kernel fails at once instead of waiting; so retry.
 pub(in crate::net) async fn connect_unix(address: &UnixAddress, deadline: Instant) -> io::Result<UnixStream> {
+    reserved::check_unix(address)?;
     for attempt in 0.. {
         match UnixStream::connect(address.path()).await {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -197,7 +203,11 @@ async fn connect(
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (tried, at) in (first..addresses.len()).chain(0..first).enumerate() {
         let share = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
-        let connecting = TcpStream::connect(SocketAddr::new(addresses[at], port));
+        let target = SocketAddr::new(addresses[at], port);
+        let connecting = async {
+            reserved::check_tcp(target)?;
+            TcpStream::connect(target).await
+        };
         match tokio::time::timeout(share, connecting).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;

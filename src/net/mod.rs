@@ -18,6 +18,7 @@ pub mod h1;
 pub mod h2;
 pub mod io;
 pub mod listener;
+pub mod reserved;
 pub mod resolver;
 pub mod http_client;
 pub mod unix_address;

@@ -22,7 +22,7 @@ const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Maximum retry delay.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(16);
 
-type Addresses = Option<Arc<[IpAddr]>>;
+pub(super) type Addresses = Option<Arc<[IpAddr]>>;
 
 /// The result of the lookups of a name so far.
 #[derive(Clone, Debug)]
@@ -175,7 +175,7 @@ impl Resolver {
 }
 
 /// Addresses that need no DNS: `localhost` and its subdomains are the loopback addresses (RFC 6761 6.3).
-fn parse_literal(text: &str) -> Addresses {
+pub(super) fn parse_literal(text: &str) -> Addresses {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Some(Arc::from([address]));

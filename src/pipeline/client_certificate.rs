@@ -44,6 +44,11 @@ impl ClientCertificate {
         &self.header_value
     }
 
+    /// The subject, `C=.., O=.., CN=..`, in the order of the certificate.
+    pub fn subject(&self) -> &str {
+        &self.info.subject
+    }
+
     /// The identity that the named scheme derives from the certificate.
     pub fn identity(&self, scheme: &Arc<str>) -> Arc<Identity> {
         let identity = self.identity.get_or_init(|| Arc::new(self.claims(scheme)));

@@ -139,6 +139,8 @@ error_codes! {
     BackendDns = "backend.dns", Backend, 502, 502, "DNS resolution failed";
     BackendConnect = "backend.connect", Backend, 502, 502, "Backend not reachable";
     BackendConnectTimeout = "backend.connect_timeout", Backend, 504, 503, "Connection to the backend timed out";
+    /// The endpoint is the administration address of the gateway.
+    BackendForbidden = "backend.forbidden", Gateway, 502, 502, "Backend not allowed";
     /// The backend's certificate is not trusted, or is issued for another host.
     BackendCertificate = "backend.certificate", Backend, 502, 502, "Invalid backend certificate";
     BackendTls = "backend.tls", Backend, 502, 502, "TLS handshake with the backend failed";

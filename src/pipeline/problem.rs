@@ -21,8 +21,13 @@ pub struct Problem<'p> {
 }
 
 impl Problem<'_> {
-    /// The JSON body.
+    /// The JSON body as text.
     pub fn to_json(&self) -> String {
+        self.to_value().to_string()
+    }
+
+    /// The JSON body, to which a service may add members (RFC 9457 3.2).
+    pub fn to_value(&self) -> Value {
         let mut problem = json!({
             "type": format!("urn:margay:problem:{}", self.code),
             "title": self.title,
@@ -37,7 +42,7 @@ impl Problem<'_> {
         if !self.request_id.is_empty() {
             problem["requestId"] = text(self.request_id);
         }
-        problem.to_string()
+        problem
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod discovery;
 pub mod endpoint;
 
+use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::buffering::BufferingConfig;
 use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate};
@@ -32,9 +33,7 @@ pub struct Blueprint {
     /// Whether the document requests Ocelot's statuses, bodies and leniency.
     pub ocelot: bool,
     pub listeners: Vec<Listener>,
-    pub administration: Address,
-    /// Names of the administration address, in addition to those of the machine.
-    pub administration_hosts: Vec<String>,
+    pub administration: Arc<Administration>,
     /// How names are resolved.
     pub dns: DnsSettings,
     pub limits: Limits,

@@ -47,7 +47,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         proxies: blueprint.stages.forwarded_headers.clone().unwrap_or_default().proxies,
         limits: blueprint.limits.in_process(process_state.connections),
         listeners: listeners::listeners(blueprint, process_state)?,
-        administration_hosts: blueprint.administration_hosts.as_slice().into(),
+        administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),
         access_log: blueprint.access_log,
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),

@@ -1,5 +1,6 @@
 //! The plan: the checked, compiled, immutable form of one document. A request uses the same plan from start to end.
 
+use super::administration::Administration;
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
 pub use super::route::{Aggregate, AggregatePart, PathHashKey, Route, Target};
@@ -34,8 +35,8 @@ pub struct Plan {
     /// The proxies whose fields are trusted.
     pub proxies: TrustedProxies,
     pub listeners: Box<[ListenerPlan]>,
-    /// Names of the administration address, in addition to those of the machine.
-    pub administration_hosts: Box<[String]>,
+    /// The addresses for operators, and their credentials.
+    pub administration: Arc<Administration>,
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
     pub access_log: bool,

@@ -129,7 +129,7 @@ fn a_service_with_instances_is_kept_until_it_is_idle() {
     source(&route).set_for_test(vec![Instance::new("127.0.0.1", 1)]);
     assert_eq!(plan.all_clusters().count(), 0, "the provider has not confirmed it yet");
     dynamic.evict_idle(now + PENDING_TIMEOUT * 2);
-    assert_eq!(plan.all_clusters().next().unwrap().status_json(now)["service"], "shop");
+    assert_eq!(plan.all_clusters().next().unwrap().status(now).service.as_deref(), Some("shop"));
     let later = now + PENDING_TIMEOUT * 3;
     assert!(Arc::ptr_eq(&route, &dynamic.find(b"/shop/b", CLIENT, later).unwrap()));
     dynamic.evict_idle(later + IDLE_TIMEOUT - Duration::from_secs(2));

@@ -2,6 +2,7 @@
 //! certificate expiry.
 
 use super::{
+    administration::Administration,
     blueprint::{Blueprint, Listener},
     compiled::{ListenerPlan, ListenerTls},
     process_state::ProcessState,
@@ -29,6 +30,24 @@ fn listener(listener: &Listener, process_state: &ProcessState) -> Result<Listene
     Ok(listener.with_tls(tls))
 }
 
+/// The listener of the administration address, under a name.
+///
+/// # Errors
+///
+/// If a certificate is unusable, which compilation reports first.
+pub fn administration_listener(
+    name: &str,
+    administration: &Administration,
+    process_state: &ProcessState,
+) -> Result<ListenerPlan, String> {
+    listener(&as_listener(name, administration), process_state)
+}
+
+fn as_listener(name: &str, administration: &Administration) -> Listener {
+    let Administration { address, tls, hsts, .. } = administration;
+    Listener { tls: tls.clone(), hsts: hsts.clone(), ..Listener::plain(name, address.clone()) }
+}
+
 fn tls_listener(
     listener: &Listener,
     tls: &ServerTls,
@@ -50,7 +69,8 @@ pub fn certificate_expiries(blueprint: &Blueprint) -> Vec<CertificateExpiry> {
         let all = listener.tls.as_ref().map_or(&[][..], |tls| &tls.certificates);
         all.iter().filter_map(|certificate| expiry(listener, certificate, now_unix)).collect::<Vec<_>>()
     };
-    blueprint.listeners.iter().flat_map(expiries).collect()
+    let administration = as_listener("administration", &blueprint.administration);
+    blueprint.listeners.iter().chain([&administration]).flat_map(expiries).collect()
 }
 
 fn expiry(

@@ -6,6 +6,7 @@
 //! every reload. A plan owns its routes and route table; what outlives it (cluster, cache and rate limit state, TLS
 //! session tickets, metrics) is in [`ProcessState`] and is found again by key.
 
+pub mod administration;
 pub mod build;
 pub mod aggregate;
 pub mod blueprint;
@@ -29,4 +30,5 @@ pub use blueprint::Limits;
 pub use build::build;
 pub use compile::{compile, compile_with_stages};
 pub use compiled::{Aggregate, AggregatePart, ListenerPlan, ListenerTls, Plan, Route, RouteRef, Target};
+pub use listeners::administration_listener;
 pub use process_state::ProcessState;

@@ -145,6 +145,28 @@ impl KeyBuilder {
     }
 }
 
+impl KeyBuilder {
+    /// The key of requests with these values, one for each part; `None` if there is another number, or an invalid address.
+    pub fn key_of_values(&self, values: &[&str]) -> Option<Key> {
+        let mut hasher = self.seed.clone();
+        if values.len() != self.parts.len() {
+            return None;
+        }
+        for (part, value) in self.parts.iter().zip(values) {
+            match part {
+                KeyPart::Ip => add_address(&mut hasher, value.parse().ok()?),
+                KeyPart::ClientId(_) | KeyPart::Claim(_) => hasher.add(value.as_bytes()),
+                KeyPart::Header(_) => {
+                    hasher.add(value.as_bytes());
+                    hasher.write_absent();
+                }
+                KeyPart::Route => {}
+            }
+        }
+        Some(hasher.finish())
+    }
+}
+
 impl KeyHasher {
     /// Marks an absent value: a length that no text has.
     pub(super) fn write_absent(&mut self) {
@@ -272,6 +294,26 @@ mod tests {
             );
         }
         assert_ne!(keys.builder("other", &[]).key(&one), keys.builder("rule", &[]).key(&one));
+    }
+
+    #[test]
+    fn values_have_the_key_of_the_requests_with_them() {
+        let keys = PartitionKeys::default();
+        let mut one = exchange("10.0.0.1:1", &[("Oc-Client", "a"), ("X", "1")]);
+        let mut user = Identity::new("jwt".into());
+        user.add("sub", "s");
+        one.client.user = Some(Arc::new(user));
+        for (texts, values) in [
+            (&["ClientId"][..], &["a"][..]),
+            (&["IP", "Route"], &["10.0.0.1"]),
+            (&["Header:X", "Claim:sub"], &["1", "s"]),
+            (&[], &[]),
+        ] {
+            let builder = keys.builder("rule", &parts(texts));
+            assert_eq!(builder.key_of_values(values), builder.key(&one), "{texts:?}");
+        }
+        let builder = keys.builder("rule", &parts(&["IP"]));
+        assert_eq!([builder.key_of_values(&["host"]), builder.key_of_values(&[])], [None, None]);
     }
 
     #[test]

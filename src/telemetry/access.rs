@@ -4,13 +4,13 @@
 //! If the reader of the log is too slow, lines are dropped and counted; requests are never delayed.
 
 use super::json::JsonLineWriter;
-use crate::base::date::civil_from_days;
+use crate::base::date::Timestamp;
 use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// The queue capacity of one worker.
 pub const QUEUE_BYTES: usize = 2 * 1024 * 1024;
@@ -92,19 +92,6 @@ impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let us = self.0.as_micros();
         write!(f, "{}.{:03}", us / 1000, us % 1000)
-    }
-}
-
-/// RFC 3339 in UTC with milliseconds.
-struct Timestamp(SystemTime);
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (days, secs) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-        let (year, month, day) = civil_from_days(days);
-        let (h, m, s, ms) = (secs / 3600, secs / 60 % 60, secs % 60, since.subsec_millis());
-        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
     }
 }
 

@@ -1,8 +1,9 @@
 //! Health metrics of endpoints, exported while a health check or outlier detection is active.
 
-use super::registry::WeakRegistry;
-use std::sync::Arc;
+use super::registry::{WeakRegistry, lock};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// The maximum number of exported endpoints; health checks of others run all the same.
 const MAX_ROWS: usize = 2000;
@@ -66,6 +67,27 @@ impl EndpointTable {
             failures: of.failures.load(Relaxed),
         };
         self.0.entries().into_iter().map(row).collect()
+    }
+}
+
+/// The drained endpoints: cluster and endpoint.
+#[derive(Debug, Default)]
+pub(super) struct DrainTable(Mutex<BTreeSet<(Box<str>, Box<str>)>>);
+
+impl DrainTable {
+    /// Adds or removes an endpoint; beyond `MAX_ROWS` they are not exported.
+    pub fn set(&self, cluster: &str, endpoint: &str, on: bool) {
+        let (mut rows, row) = (lock(&self.0), (cluster.into(), endpoint.into()));
+        if !on {
+            rows.remove(&row);
+        } else if rows.len() < MAX_ROWS {
+            rows.insert(row);
+        }
+    }
+
+    /// All drained endpoints.
+    pub fn rows(&self) -> Vec<(Box<str>, Box<str>)> {
+        lock(&self.0).iter().cloned().collect()
     }
 }
 

@@ -132,6 +132,12 @@ fn environment_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_endpoint_healthy" => {
             endpoint_samples(m, |row, labels| vec![gauge(u64::from(row.up), labels)])
         }
+        "margay_endpoint_drained" => {
+            let row = |(cluster, endpoint): &(Box<str>, Box<str>)| {
+                gauge(1, &[("cluster", &**cluster), ("endpoint", &**endpoint)])
+            };
+            m.drained.rows().iter().map(row).collect()
+        }
         "margay_endpoint_ejections_total" => {
             endpoint_samples(m, |row, labels| vec![counter(row.ejections, labels)])
         }

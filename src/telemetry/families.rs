@@ -192,6 +192,12 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         &["cluster", "endpoint"],
     ),
     (
+        "margay_endpoint_drained",
+        "1 while an operator drains the endpoint; absent otherwise.",
+        MetricType::GAUGE,
+        &["cluster", "endpoint"],
+    ),
+    (
         "margay_endpoint_ejections_total",
         "Ejections of the endpoint by outlier detection.",
         MetricType::COUNTER,

@@ -4,7 +4,7 @@ use super::caches::CacheTable;
 use super::compression::CompressionMetrics;
 use super::counters::{Connections, RouteMetrics};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
-use super::endpoints::{EndpointMetrics, EndpointTable};
+use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
 use super::http2::Http2Metrics;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
@@ -73,6 +73,7 @@ pub struct Metrics {
     reloads: [AtomicU64; 3],
     pub(super) discovery: DiscoveryTable,
     pub(super) endpoints: EndpointTable,
+    pub(super) drained: DrainTable,
     pub tls: TlsTable,
     plan: Mutex<PlanInfo>,
     dropped_log_lines: Arc<AtomicU64>,
@@ -105,6 +106,7 @@ impl Metrics {
             reloads: Default::default(),
             discovery: DiscoveryTable::default(),
             endpoints: EndpointTable::default(),
+            drained: DrainTable::default(),
             tls: TlsTable::default(),
             plan: Mutex::default(),
             dropped_log_lines: Arc::default(),
@@ -124,6 +126,11 @@ impl Metrics {
     /// The handle of an endpoint with health checks or outlier detection.
     pub fn endpoint(&self, cluster: &str, endpoint: &str) -> Arc<EndpointMetrics> {
         self.endpoints.handle(cluster, endpoint)
+    }
+
+    /// Records that an operator drains an endpoint, or ends it.
+    pub fn set_drained(&self, cluster: &str, endpoint: &str, on: bool) {
+        self.drained.set(cluster, endpoint, on);
     }
 
     /// The handle of a service of a discovery provider; without a service, only the provider's errors are exported.
@@ -199,6 +206,16 @@ impl Metrics {
         self.reloads[outcome as usize].fetch_add(1, Relaxed);
     }
 
+    /// The number of workers.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The Unix time at which the active plan was activated, in seconds.
+    pub fn config_applied_at(&self) -> u64 {
+        lock(&self.plan).applied_at
+    }
+
     /// Records the activation of a plan; `id` identifies its content.
     pub fn plan(&self, id: &str) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
@@ -228,7 +245,7 @@ impl Metrics {
     }
 
     /// Connections accepted since the start, and open ones.
-    pub(super) fn connection_totals(&self) -> (u64, u64) {
+    pub fn connection_totals(&self) -> (u64, u64) {
         let closed: u64 = self.connections.iter().map(|c| c.closed.get()).sum();
         let accepted: u64 = self.connections.iter().map(|c| c.accepted.get()).sum();
         (accepted, accepted.saturating_sub(closed))
@@ -240,7 +257,8 @@ impl Metrics {
         named.collect()
     }
 
-    pub(super) fn reload_total(&self, outcome: Reload) -> u64 {
+    /// The number of reloads with this outcome.
+    pub fn reload_total(&self, outcome: Reload) -> u64 {
         self.reloads[outcome as usize].load(Relaxed)
     }
 

@@ -17,11 +17,13 @@ use std::{
 const UNHEALTHY: u8 = 1;
 /// Flag: outlier detection ejected the endpoint.
 const EJECTED: u8 = 2;
+/// Flag: an operator drains the endpoint, whatever the settings.
+const DRAINED: u8 = 4;
 
 /// The health of one endpoint.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// [`UNHEALTHY`] and [`EJECTED`]; 0 for a healthy endpoint.
+    /// [`UNHEALTHY`], [`EJECTED`] and [`DRAINED`]; 0 for a healthy endpoint.
     flags: AtomicU8,
     consecutive_failures: AtomicU32,
     /// Only used with a failure ratio.
@@ -52,7 +54,7 @@ struct ProbeRecord {
 /// The health of an endpoint as an operator sees it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct HealthStatus {
-    /// `healthy`, `unhealthy`, `ejected`, `unknown` (not probed yet) or `unchecked` (no health checks).
+    /// `healthy`, `unhealthy`, `ejected`, `drained`, `unknown` (not probed yet) or `unchecked` (no health checks).
     pub name: &'static str,
     /// Empty if there is nothing to report.
     pub reason: String,
@@ -94,13 +96,16 @@ impl Health {
     fn relevant_flags(&self, config: &HealthConfig) -> u8 {
         let unhealthy = if config.active.is_some() { UNHEALTHY } else { 0 };
         let ejected = if config.passive.is_some() { EJECTED } else { 0 };
-        self.flags.load(Relaxed) & (unhealthy | ejected)
+        self.flags.load(Relaxed) & (unhealthy | ejected | DRAINED)
     }
 
     /// The status under these settings, with its reason.
     pub fn status(&self, config: &HealthConfig, now: Instant) -> HealthStatus {
         let record = self.record();
         let flags = self.relevant_flags(config);
+        if flags & DRAINED != 0 {
+            return HealthStatus::new("drained", "drained by the administration");
+        }
         if flags & EJECTED != 0 {
             let remaining = record.ejected_until.map(|until| until.saturating_duration_since(now));
             return HealthStatus { remaining, ..HealthStatus::new("ejected", &record.ejection_reason) };
@@ -121,7 +126,17 @@ impl Health {
         let before =
             if on { self.flags.fetch_or(flag, Relaxed) } else { self.flags.fetch_and(!flag, Relaxed) };
         let after = if on { before | flag } else { before & !flag };
-        self.update_metrics(|metrics| metrics.set_up(after == 0));
+        self.update_metrics(|metrics| metrics.set_up(after & !DRAINED == 0));
+    }
+
+    /// Whether an operator drains the endpoint: it gets no new requests.
+    pub fn is_drained(&self) -> bool {
+        self.flags.load(Relaxed) & DRAINED != 0
+    }
+
+    /// Drains the endpoint, or ends it.
+    pub fn set_drained(&self, on: bool) {
+        self.set_flag(DRAINED, on);
     }
 
     /// Records the result of a probe; returns whether the endpoint became healthy or unhealthy. The first probe decides

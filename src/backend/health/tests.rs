@@ -105,7 +105,7 @@ fn consecutive_failures_eject_an_endpoint_and_a_success_resets_them() {
     assert_eq!(selected(&cluster), [1, 2]);
     record(&cluster, 1, AttemptReport::Response(500), 1, now);
     assert_eq!(selected(&cluster), [2]);
-    let report = cluster.status_json(now);
+    let report = serde_json::json!(cluster.status(now));
     assert_eq!(report["endpoints"][0]["health"], "ejected");
     assert_eq!(report["endpoints"][0]["reason"], "3 consecutive failures, last: 500");
     assert_eq!(

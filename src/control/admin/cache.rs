@@ -1,75 +1,84 @@
-//! The cache pages: `GET /cache` lists entries, `POST /cache/purge` removes them. Only on a local address, because clients
-//! are not authenticated there.
+//! The cache pages: `GET /cache` lists entries, `POST /cache/purge` removes them.
 
-use super::{context::AdminContext, error::AdminError, host, page::json};
+use super::{context::AdminContext, error::AdminError, page::JsonPage};
 use crate::{
     base::percent::percent_decoded,
-    pipeline::internal::Response,
     stages::cache::{CacheRegistry, EntrySummary, Purge},
 };
-use axum::{
-    Router,
-    extract::State,
-    routing::{get, post},
-};
-use http::{HeaderMap, StatusCode, Uri, header};
+use axum::extract::State;
+use http::Uri;
+use serde::Serialize;
 
 /// Maximum number of entries in one response.
 const MAX_LISTED: usize = 100;
 const USAGE_ONE_SELECTOR: &str = "exactly one of url=, prefix=, tag=, region= and all is required";
-const USAGE_METHODS: &str = "GET /cache lists entries, POST /cache/purge removes them";
 
-/// The pages.
-pub fn router() -> Router<AdminContext> {
-    Router::new()
-        .route(
-            "/cache",
-            get(list).fallback(|| async { AdminError::method_not_allowed("GET, HEAD", USAGE_METHODS) }),
-        )
-        .route(
-            "/cache/purge",
-            post(purge).fallback(|| async { AdminError::method_not_allowed("POST", USAGE_METHODS) }),
-        )
+/// Stored responses.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct CacheList {
+    /// The number of entries that match; at most 100 are listed.
+    pub count: usize,
+    pub entries: Vec<CacheEntry>,
 }
 
-async fn list(
-    State(context): State<AdminContext>,
-    uri: Uri,
-    fields: HeaderMap,
-) -> Result<Response, AdminError> {
-    let selector = selector(&uri, &fields, &context)?.unwrap_or(Purge::All);
-    Ok(list_entries(&context.gateway()?.shared_state.stage_state.cache, &selector))
+/// A stored response.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct CacheEntry {
+    pub url: String,
+    pub region: String,
+    pub status: u16,
+    pub bytes: u64,
+    /// Seconds since the response was generated.
+    pub age: u64,
+    /// Seconds of freshness left.
+    pub ttl: i64,
+    pub tags: Vec<String>,
+    pub vary: Option<String>,
 }
 
-async fn purge(
+/// The number of removed responses.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct CachePurge {
+    pub purged: usize,
+}
+
+/// The stored responses, all or those of one selector.
+#[utoipa::path(get, path = "/cache", tag = "cache",
+    params(
+        ("url" = Option<String>, Query, description = "The whole URL."),
+        ("prefix" = Option<String>, Query, description = "The beginning of the URL."),
+        ("tag" = Option<String>, Query, description = "A tag of the response."),
+        ("region" = Option<String>, Query, description = "The region of the route."),
+        ("all" = Option<String>, Query, description = "Without a value: all.")),
+    responses((status = 200, body = CacheList)))]
+pub async fn list_cache(
     State(context): State<AdminContext>,
     uri: Uri,
-    fields: HeaderMap,
-) -> Result<Response, AdminError> {
-    let selector = selector(&uri, &fields, &context)?.ok_or_else(|| bad_query(USAGE_ONE_SELECTOR))?;
+) -> Result<JsonPage<CacheList>, AdminError> {
+    let selector = selector(&uri)?.unwrap_or(Purge::All);
+    Ok(JsonPage(list_entries(&context.gateway()?.shared_state.stage_state.cache, &selector)))
+}
+
+/// Removes the stored responses of exactly one selector.
+#[utoipa::path(post, path = "/cache/purge", tag = "cache",
+    params(
+        ("url" = Option<String>, Query, description = "The whole URL."),
+        ("prefix" = Option<String>, Query, description = "The beginning of the URL."),
+        ("tag" = Option<String>, Query, description = "A tag of the response."),
+        ("region" = Option<String>, Query, description = "The region of the route."),
+        ("all" = Option<String>, Query, description = "Without a value: all.")),
+    responses((status = 200, body = CachePurge)))]
+pub async fn purge_cache(
+    State(context): State<AdminContext>,
+    uri: Uri,
+) -> Result<JsonPage<CachePurge>, AdminError> {
+    let selector = selector(&uri)?.ok_or_else(|| AdminError::query(USAGE_ONE_SELECTOR))?;
     let purged = context.gateway()?.shared_state.stage_state.cache.purge(&selector);
-    Ok(json(&serde_json::json!({ "purged": purged })))
+    Ok(JsonPage(CachePurge { purged }))
 }
 
-/// The selector in the query, if the request cannot come from a web page of another site.
-fn selector(uri: &Uri, fields: &HeaderMap, context: &AdminContext) -> Result<Option<Purge>, AdminError> {
-    if !is_cross_site_safe(fields, context) {
-        let detail = "requests of web pages are rejected: Host must be a loopback address, and Origin absent";
-        return Err(AdminError::new(StatusCode::FORBIDDEN, "admin.origin", detail));
-    }
-    parse_selector(uri.query().unwrap_or_default().as_bytes()).map_err(bad_query)
-}
-
-fn bad_query(detail: &'static str) -> AdminError {
-    AdminError::new(StatusCode::BAD_REQUEST, "admin.query", detail)
-}
-
-/// A page in a local browser can send requests here, but it can neither hide its origin nor use this address as its own
-/// (RFC 6454; DNS rebinding).
-fn is_cross_site_safe(fields: &HeaderMap, context: &AdminContext) -> bool {
-    host::host(fields).is_some_and(|host| host::is_accepted(host, context))
-        && !fields.contains_key(header::ORIGIN)
-        && fields.get("sec-fetch-site").is_none_or(|site| site == "none")
+fn selector(uri: &Uri) -> Result<Option<Purge>, AdminError> {
+    parse_selector(uri.query().unwrap_or_default().as_bytes()).map_err(AdminError::query)
 }
 
 /// The selector of a query.
@@ -93,17 +102,16 @@ fn parse_selector(query: &[u8]) -> Result<Option<Purge>, &'static str> {
     Ok(selector)
 }
 
-fn list_entries(cache: &CacheRegistry, selector: &Purge) -> Response {
+fn list_entries(cache: &CacheRegistry, selector: &Purge) -> CacheList {
     let (listed, count) = cache.inspect(selector, MAX_LISTED);
-    let entries: Vec<_> = listed.iter().map(entry).collect();
-    json(&serde_json::json!({ "count": count, "entries": entries }))
+    CacheList { count, entries: listed.into_iter().map(CacheEntry::from).collect() }
 }
 
-fn entry(stored: &EntrySummary) -> serde_json::Value {
-    serde_json::json!({
-        "url": stored.url, "region": stored.region, "status": stored.status, "bytes": stored.bytes,
-        "age": stored.age_secs, "ttl": stored.ttl_secs, "tags": stored.tags, "vary": stored.vary,
-    })
+impl From<EntrySummary> for CacheEntry {
+    fn from(stored: EntrySummary) -> CacheEntry {
+        let EntrySummary { url, region, status, bytes, age_secs, ttl_secs, tags, vary } = stored;
+        CacheEntry { url, region, status, bytes, age: age_secs, ttl: ttl_secs, tags, vary }
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +120,7 @@ mod tests {
     use super::*;
 
     fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> (u16, String) {
-        let (status, _, _, body) = Pages::new(true).request(method, target, fields);
+        let (status, _, _, body) = Pages::local().request(method, target, fields);
         (status, body)
     }
 

@@ -1,21 +1,62 @@
 //! The state of the administration pages.
 
-use super::error::AdminError;
-use crate::{control::gateway_handle::GatewayHandle, server::Gateway};
-use std::sync::Arc;
+use super::{access::Access, error::AdminError, log_level::LogLevelState, work::WorkPool};
+use crate::{
+    control::{active::ActiveConfig, candidate::Candidate, gateway_handle::GatewayHandle},
+    server::Gateway,
+};
+use std::{sync::Arc, time::Instant};
 
-/// The gateway that the pages show, and the reach of their address.
+/// The gateway that the pages show, and the access that their address grants.
 #[derive(Clone, Debug)]
 pub struct AdminContext {
     /// The gateway; absent while it starts.
     pub gateway: GatewayHandle,
-    /// The address is local to the machine.
-    pub is_local: bool,
+    /// Which pages the address has, and who may use them.
+    pub access: Access,
+    /// What the pages of all addresses share.
+    pub shared: Arc<AdminState>,
+}
+
+/// The state that the pages of all addresses share; it outlives plans.
+#[derive(Debug)]
+pub struct AdminState {
+    pub active: Arc<ActiveConfig>,
+    /// Runs work that takes long or blocks.
+    pub work: WorkPool,
+    pub log_level: LogLevelState,
+    pub started_at: Instant,
+}
+
+impl AdminState {
+    /// The state of a process that starts now.
+    pub fn new(active: Arc<ActiveConfig>) -> Arc<AdminState> {
+        Arc::new(AdminState {
+            active,
+            work: WorkPool::default(),
+            log_level: LogLevelState::default(),
+            started_at: Instant::now(),
+        })
+    }
 }
 
 impl AdminContext {
+    /// The pages for probes, which show nothing of the configuration.
+    pub fn health(gateway: &GatewayHandle) -> AdminContext {
+        AdminContext {
+            gateway: gateway.clone(),
+            access: Access::Health,
+            shared: AdminState::new(Arc::default()),
+        }
+    }
+
     /// The gateway, if it is running.
     pub fn gateway(&self) -> Result<Arc<Gateway>, AdminError> {
         self.gateway.get().ok_or_else(|| AdminError::unavailable("the gateway is not running"))
+    }
+
+    /// The active configuration with its sources.
+    pub fn candidate(&self) -> Result<Arc<Candidate>, AdminError> {
+        self.shared.active.candidate().ok_or_else(|| AdminError::unavailable("no configuration is active"))
     }
 }

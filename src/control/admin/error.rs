@@ -1,4 +1,4 @@
-//! The errors of the administration pages.
+//! The errors of the administration pages: problem responses (RFC 9457), each with a stable code.
 
 use super::page::page;
 use crate::pipeline::{
@@ -6,23 +6,58 @@ use crate::pipeline::{
     problem::{self, Problem},
 };
 use axum::response::IntoResponse;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
 use std::borrow::Cow;
 
-/// An error of an administration page, sent as a problem response (RFC 9457).
+/// An error of an administration page, sent as a problem response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminError {
     status: StatusCode,
     code: &'static str,
     detail: Cow<'static, str>,
-    /// The value of `Allow`.
-    allowed_methods: Option<&'static str>,
+    errors: Vec<FieldError>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// One error of a request body or of a configuration, with its position.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// The JSON pointer (RFC 6901) of the value; empty for the whole document.
+    pub pointer: String,
+    /// The code of the diagnostic, `MG0102`.
+    pub code: String,
+    pub detail: String,
+    /// Suggested fixes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub help: Vec<String>,
+}
+
+/// A problem (RFC 9457), the body of every error response.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// `urn:margay:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
+    pub detail: String,
+    /// The stable error code, such as `admin.token`.
+    pub code: String,
+    /// The errors of a request body or of a configuration; absent for other problems.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// The code of an error response, as an extension of the response; the guard counts it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResponseCode(pub(super) &'static str);
 
 impl AdminError {
     /// An error with a status, an error code and its explanation.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> AdminError {
-        AdminError { status, code, detail: detail.into(), allowed_methods: None }
+        AdminError { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
     /// The gateway is starting or shutting down.
@@ -30,10 +65,37 @@ impl AdminError {
         AdminError::new(StatusCode::SERVICE_UNAVAILABLE, "admin.draining", detail)
     }
 
-    /// The page exists, but not for this method.
-    pub fn method_not_allowed(allowed: &'static str, detail: &'static str) -> AdminError {
-        let error = AdminError::new(StatusCode::METHOD_NOT_ALLOWED, "admin.method", detail);
-        AdminError { allowed_methods: Some(allowed), ..error }
+    /// The object that the path names does not exist.
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> AdminError {
+        AdminError::new(StatusCode::NOT_FOUND, "admin.none", detail)
+    }
+
+    /// The query is invalid.
+    pub fn query(detail: impl Into<Cow<'static, str>>) -> AdminError {
+        AdminError::new(StatusCode::BAD_REQUEST, "admin.query", detail)
+    }
+
+    /// The same error with the errors of the document.
+    #[must_use]
+    pub fn with_errors(self, errors: Vec<FieldError>) -> AdminError {
+        AdminError { errors, ..self }
+    }
+
+    /// The same error with a header of the response.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> AdminError {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The status of the response.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The error code.
+    pub fn code(&self) -> &'static str {
+        self.code
     }
 }
 
@@ -46,11 +108,14 @@ impl IntoResponse for AdminError {
             detail: &self.detail,
             ..Problem::default()
         };
-        let mut response = page(problem::MEDIA_TYPE, format!("{}\n", problem.to_json()));
-        *response.status_mut() = self.status;
-        if let Some(allowed) = self.allowed_methods {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+        let mut body = problem.to_value();
+        if !self.errors.is_empty() {
+            body["errors"] = serde_json::json!(self.errors);
         }
+        let mut response = page(problem::MEDIA_TYPE, format!("{body}\n"));
+        *response.status_mut() = self.status;
+        response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(ResponseCode(self.code));
         response
     }
 }

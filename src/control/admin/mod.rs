@@ -1,94 +1,111 @@
-//! The administration pages (Envoy's admin interface, nginx's stub_status): liveness, readiness, metrics, clusters, and
-//! the cache.
+//! The administration API (Envoy's admin interface, HAProxy's runtime API): health, metrics, status, configuration,
+//! clusters, cache and more, as axum pages with an OpenAPI document.
 //!
 //! Entry point: [`router`], an axum router that is served as an internal service: on the administration address, and on
-//! routes with `"DownstreamService": "administration"`. Callers: `control::services` and `control::process`. Pages that
-//! show internals or change anything exist only on an administration address that is local to the machine, because
-//! clients are not authenticated there. The router outlives plans; each request reads the current one.
+//! routes with `"DownstreamService": "administration"`. Callers: `control::services` and `control::process`. A page is a
+//! function with `#[utoipa::path]` and one line in `pages`; it is then behind the [`guard`], in `/openapi.json`, and in
+//! the tests of credentials, roles, methods and hosts. The router outlives plans; each request reads the current one.
 
+mod access;
 mod cache;
+mod certificates;
+mod clusters;
+mod config;
 mod context;
 mod error;
+mod explain;
+mod extract;
+mod guard;
+mod health;
 mod host;
+mod limits;
+mod log_level;
+mod ocelot;
+mod openapi;
 mod page;
+mod status;
+mod work;
 
-pub use context::AdminContext;
+pub use access::Access;
+pub use config::{etag, matches};
+pub use context::{AdminContext, AdminState};
+pub use error::{AdminError, FieldError, ProblemBody};
+pub use extract::{JsonBody, PathParams, QueryParams, RawBody, field_errors, read_json};
+pub use guard::{Caller, Credential};
+pub use page::JsonPage;
+pub use work::WorkPool;
 
-use crate::pipeline::internal::Response;
 use axum::{
-    Router,
-    extract::State,
-    handler::Handler,
+    Extension, Router,
+    extract::{DefaultBodyLimit, State},
     middleware,
-    routing::{MethodRouter, get},
 };
-use error::AdminError;
 use http::StatusCode;
-use page::{json, page};
-use std::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The maximum size of a request body, for pages without their own `DefaultBodyLimit`.
+const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// The pages. The address is served only after a plan is active, so the process is ready unless it drains.
+/// The pages for probes and Prometheus.
+fn health_pages() -> OpenApiRouter<AdminContext> {
+    OpenApiRouter::default()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+}
+
+/// All pages. A page with several methods is one line with all of its functions.
+fn pages() -> OpenApiRouter<AdminContext> {
+    health_pages()
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(status::status))
+        .routes(routes!(certificates::list_certificates))
+        .routes(routes!(log_level::log_level, log_level::set_log_level))
+        .routes(routes!(config::config))
+        .routes(routes!(explain::explain))
+        .routes(routes!(clusters::clusters))
+        .routes(routes!(clusters::list_clusters))
+        .routes(routes!(clusters::drain_endpoint))
+        .routes(routes!(clusters::enable_endpoint))
+        .routes(routes!(limits::limits, limits::reset_limits))
+        .routes(routes!(cache::list_cache))
+        .routes(routes!(cache::purge_cache))
+        .routes(routes!(ocelot::ocelot_configuration))
+        .routes(routes!(ocelot::ocelot_clear_region))
+}
+
+/// The pages of an address.
 pub fn router(context: AdminContext) -> Router {
-    let mut router = Router::new()
-        .route("/live", read_only(live))
-        .route("/ready", read_only(ready))
-        .route("/metrics", read_only(metrics));
-    if context.is_local {
-        let check_host = middleware::from_fn_with_state(context.clone(), host::check_host);
-        let internals = Router::new().route("/clusters", read_only(clusters)).merge(cache::router());
-        router = router.merge(internals.route_layer(check_host));
-    }
-    router.fallback(not_found).with_state(context)
+    let pages = match context.access {
+        Access::Local | Access::Remote => pages(),
+        Access::Health => health_pages(),
+    };
+    let (router, document) = pages.split_for_parts();
+    let document = openapi::Document(openapi::complete(document).into());
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(Extension(document))
+        .layer(middleware::from_fn_with_state(context.clone(), guard::guard))
+        .with_state(context)
 }
 
-/// The pages of an address; a local one has more.
-pub fn endpoint_list(is_local: bool) -> &'static str {
-    match is_local {
-        true => "/live, /ready, /metrics, /clusters, /cache and /cache/purge",
-        false => "/live, /ready and /metrics",
-    }
+/// The OpenAPI document of all pages, as JSON.
+pub fn openapi_document() -> String {
+    openapi::complete(pages().into_openapi())
 }
 
-/// A page for GET and HEAD.
-fn read_only<H, T>(page: H) -> MethodRouter<AdminContext>
-where
-    H: Handler<T, AdminContext>,
-    T: 'static,
-{
-    get(page).fallback(|| async { AdminError::method_not_allowed("GET, HEAD", "the page is read-only") })
-}
-
-async fn live() -> Response {
-    page(TEXT, "live\n".to_owned())
-}
-
-async fn ready(State(context): State<AdminContext>) -> Result<Response, AdminError> {
-    match context.gateway()?.drain.is_ready() {
-        true => Ok(page(TEXT, "ready\n".to_owned())),
-        false => Err(AdminError::unavailable("the gateway is shutting down")),
-    }
-}
-
-async fn metrics(State(context): State<AdminContext>) -> Result<Response, AdminError> {
-    Ok(page(METRICS, context.gateway()?.metrics().render()))
-}
-
-/// The clusters of the plan, with the health of their endpoints.
-async fn clusters(State(context): State<AdminContext>) -> Result<Response, AdminError> {
-    let (gateway, now) = (context.gateway()?, Instant::now());
-    let plan = gateway.plan.load();
-    let clusters: Vec<_> = plan.all_clusters().map(|cluster| cluster.status_json(now)).collect();
-    Ok(json(&serde_json::json!({ "clusters": clusters })))
-}
-
-/// Lists the existing pages.
 async fn not_found(State(context): State<AdminContext>) -> AdminError {
-    let hint = if context.is_local { "" } else { "; a local administration address has more pages" };
-    let detail = format!("the pages are {}{hint}", endpoint_list(context.is_local));
-    AdminError::new(StatusCode::NOT_FOUND, "admin.none", detail)
+    AdminError::not_found(match context.access {
+        Access::Health => "the pages are /live, /ready and /metrics",
+        Access::Local | Access::Remote => "no such page; /openapi.json lists all pages",
+    })
+}
+
+async fn method_not_allowed() -> AdminError {
+    let detail = "the page has other methods; they are in Allow and in /openapi.json";
+    AdminError::new(StatusCode::METHOD_NOT_ALLOWED, "admin.method", detail)
 }
 
 #[cfg(test)]

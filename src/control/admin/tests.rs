@@ -3,23 +3,32 @@ use crate::{
     backend::health::tasks::ProbedCluster,
     config::{Environment, InMemoryFiles},
     control::gateway_handle::GatewayHandle,
-    pipeline::problem,
+    pipeline::{client_certificate::ClientCertificate, problem},
     plan::{Plan, ProcessState, build, compile, document::load_texts},
     server::Gateway,
     telemetry::{AccessLog, Metrics},
 };
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
 
+mod matrix;
+
 /// A cluster of two endpoints; the health check of the first one failed.
-fn plan(state: &ProcessState) -> Plan {
-    let text = r#"{ "Administration": { "AllowedHosts": ["admin.test"] }, "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "shop" }],
-        "Clusters": { "shop": { "DownstreamScheme": "http",
+fn plan(state: &ProcessState, administration: &Value) -> Plan {
+    let text = json!({
+        "Administration": administration,
+        "Routes": [{ "UpstreamPathTemplate": "/", "DownstreamPathTemplate": "/", "DownstreamCluster": "shop" }],
+        "Clusters": { "shop": {
+            "DownstreamScheme": "http",
             "Endpoints": [{ "Host": "127.0.0.1", "Port": 1 }, { "Host": "127.0.0.1", "Port": 2, "Weight": 3 }],
-            "LoadBalancerOptions": { "Type": "LeastConnection" }, "HealthCheckOptions": { "Active": {} } } } }"#;
-    let files = [("gateway.json", text)];
-    let files = InMemoryFiles { files: &files, ..InMemoryFiles::default() };
-    let mut loaded = load_texts(&files, Environment::of_process());
+            "LoadBalancerOptions": { "Type": "LeastConnection" },
+            "HealthCheckOptions": { "Active": {} },
+        } },
+    });
+    let (text, environment) = (text.to_string(), Environment::of_process());
+    let files = [("gateway.json", text.as_str())];
+    let mut loaded = load_texts(&InMemoryFiles { files: &files, ..InMemoryFiles::default() }, environment);
     let blueprint = compile(&mut loaded).expect("a valid document");
     let plan = build(&blueprint, "id".into(), state).expect("a plan");
     let cluster = &plan.clusters[0];
@@ -31,28 +40,53 @@ fn plan(state: &ProcessState) -> Plan {
 pub(super) struct Pages {
     gateway: Arc<Gateway>,
     router: Router,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// Status, the headers `Content-Type` and `Allow`, and the body.
 pub(super) type PageResponse = (u16, String, String, String);
 
 impl Pages {
-    pub(super) fn new(is_local: bool) -> Pages {
+    pub(super) fn new(access: Access, administration: &Value) -> Pages {
         let state = ProcessState::new(Metrics::new(1), 64);
-        let plan = plan(&state);
+        let plan = plan(&state, administration);
         let log = AccessLog::new(1, 0, Arc::default(), std::io::sink()).unwrap();
         let (gateway, handle) = (Gateway::new(plan, state, log), GatewayHandle::default());
         handle.set(&gateway);
-        Pages { gateway, router: router(AdminContext { gateway: handle, is_local }) }
+        let context = AdminContext { gateway: handle, access, shared: AdminState::new(Arc::default()) };
+        Pages { gateway, router: router(context), certificate: None }
+    }
+
+    /// The pages of a local address without credentials.
+    pub(super) fn local() -> Pages {
+        Pages::new(Access::Local, &json!({ "AllowedHosts": ["admin.test"] }))
     }
 
     pub(super) fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> PageResponse {
+        self.request_with_body(method, target, fields, Vec::new())
+    }
+
+    fn request_with_body(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> PageResponse {
         let mut request = http::Request::builder().method(method).uri(target);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let request = request.body(axum::body::Body::empty()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut request = request.body(axum::body::Body::from(body)).unwrap();
+        request.extensions_mut().extend(self.certificate.iter().fold(
+            http::Extensions::new(),
+            |mut all, one| {
+                all.insert(one.clone());
+                all
+            },
+        ));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let response = self.router.clone().oneshot(request).await.unwrap();
             let field = |name| {
@@ -71,20 +105,8 @@ impl Pages {
 }
 
 #[test]
-fn exactly_the_listed_pages_exist() {
-    for is_local in [true, false] {
-        let pages = Pages::new(is_local);
-        let is_listed = |page: &str| endpoint_list(is_local).split([',', ' ']).any(|listed| listed == page);
-        for page in endpoint_list(true).split([',', ' ']).filter(|page| page.starts_with('/')) {
-            let (status, _, _, body) = pages.get(page);
-            assert_eq!(status == 404, !is_listed(page), "{page}: {body}");
-        }
-    }
-}
-
-#[test]
 fn a_live_process_is_ready_until_it_drains() {
-    let pages = Pages::new(true);
+    let pages = Pages::local();
     assert_eq!((pages.get("/live").0, pages.get("/ready?verbose").0), (200, 200));
     pages.gateway.drain.begin();
     assert_eq!((pages.get("/live").0, pages.get("/ready").0), (200, 503));
@@ -92,28 +114,40 @@ fn a_live_process_is_ready_until_it_drains() {
 
 #[test]
 fn metrics_are_prometheus_text() {
-    let (_, kind, _, body) = Pages::new(true).get("/metrics");
-    assert_eq!(kind, METRICS);
+    let (_, kind, _, body) = Pages::local().get("/metrics");
+    assert_eq!(kind, health::METRICS);
     assert!(body.contains("# TYPE margay_config_reloads_total counter"));
 }
 
 #[test]
 fn clusters_show_the_state_of_their_endpoints() {
-    let (_, kind, _, body) = Pages::new(true).get("/clusters");
+    let (_, kind, _, body) = Pages::local().get("/clusters");
     assert_eq!(kind, "application/json");
-    let clusters: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let clusters: Value = serde_json::from_str(&body).unwrap();
     let shop = &clusters["clusters"][0];
     assert_eq!((&shop["cluster"], &shop["balancer"]), (&"shop".into(), &"LeastConnection".into()));
-    let first = serde_json::json!({ "endpoint": "127.0.0.1:1", "weight": 1, "health": "unhealthy", "eligible": false,
+    let first = json!({ "endpoint": "127.0.0.1:1", "weight": 1, "health": "unhealthy", "eligible": false,
         "reason": "no response", "in_flight": 0 });
     assert_eq!(shop["endpoints"][0], first);
     let second = &shop["endpoints"][1];
     assert_eq!((&second["health"], &second["weight"]), (&"unknown".into(), &3.into()));
+    assert_eq!(Pages::local().get("/v1/clusters").3, body);
+}
+
+#[test]
+fn the_status_shows_the_configuration_and_the_process() {
+    let pages = Pages::local();
+    pages.gateway.metrics().accepted(0);
+    let status: Value = serde_json::from_str(&pages.get("/v1/status").3).unwrap();
+    assert_eq!((&status["state"], &status["workers"]), (&json!("ready"), &json!(1)));
+    assert_eq!((&status["config"]["id"], &status["config"]["routes"]), (&json!("id"), &json!(1)));
+    assert_eq!(status["connections"], json!({ "open": 1, "accepted_total": 1, "max": 64 }));
+    assert_eq!(status["listeners"][0]["address"], "127.0.0.1:8080");
 }
 
 #[test]
 fn a_web_page_cannot_read_a_local_address_by_a_name_of_its_own() {
-    let pages = Pages::new(true);
+    let pages = Pages::local();
     let status = |host: &str| pages.request("GET", "/clusters", &[("Host", host)]).0;
     for host in ["localhost:8081", "LOCALHOST", "127.0.0.1:8081", "127.9.9.9", "[::1]:8081", "admin.test:1"] {
         assert_eq!(status(host), 200, "{host}");
@@ -122,7 +156,7 @@ fn a_web_page_cannot_read_a_local_address_by_a_name_of_its_own() {
         assert_eq!(status(host), 403, "{host}");
     }
     assert!(pages.get("/metrics").3.contains("admin.host"));
-    let pages = Pages::new(true);
+    let pages = Pages::local();
     for page in ["/live", "/ready", "/metrics"] {
         assert_eq!(pages.request("GET", page, &[("Host", "gw.monitoring.svc")]).0, 200, "{page}");
     }
@@ -130,33 +164,48 @@ fn a_web_page_cannot_read_a_local_address_by_a_name_of_its_own() {
 
 #[test]
 fn an_unknown_path_is_a_404_problem_for_every_method() {
-    let pages = Pages::new(false);
-    for target in ["/", "/metrics/", "/LIVE", "*", "/cache", "/cache/purge?all"] {
+    let pages = Pages::new(Access::Health, &json!({}));
+    for target in
+        ["/", "/metrics/", "/LIVE", "*", "/cache", "/cache/purge?all", "/openapi.json", "/v1/status"]
+    {
         let (status, kind, _, body) = pages.request("POST", target, &[]);
         assert_eq!((status, kind.as_str()), (404, problem::MEDIA_TYPE), "{target}");
-        assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok());
+        assert!(serde_json::from_str::<Value>(&body).is_ok());
     }
 }
 
 #[test]
-fn a_non_local_address_does_not_expose_internals() {
-    let pages = Pages::new(false);
-    for target in ["/clusters", "/cache", "/cache?all"] {
+fn an_address_for_probes_has_the_health_pages_alone_and_needs_no_credentials() {
+    let token = json!({ "Name": "a", "Hash": format!("sha256:{}", "0".repeat(64)) });
+    let pages = Pages::new(Access::Health, &json!({ "Tokens": [token] }));
+    for target in ["/clusters", "/cache", "/cache?all", "/v1/status", "/openapi.json"] {
         assert_eq!(pages.get(target).0, 404, "{target}");
     }
     for target in ["/live", "/ready", "/metrics"] {
-        assert_eq!(pages.get(target).0, 200, "{target}");
+        assert_eq!(pages.request("GET", target, &[("Host", "10.0.0.9:8082")]).0, 200, "{target}");
     }
 }
 
 #[test]
 fn other_methods_receive_405_with_the_allowed_ones() {
-    let (status, _, allow, _) = Pages::new(true).request("POST", "/live", &[]);
-    assert_eq!((status, allow.as_str()), (405, "GET, HEAD"));
+    let pages = Pages::local();
+    let (status, kind, allow, body) = pages.request("POST", "/live", &[("Host", "localhost")]);
+    assert_eq!((status, allow.as_str(), kind.as_str()), (405, "GET,HEAD", problem::MEDIA_TYPE), "{body}");
+    assert!(pages.get("/metrics").3.contains("margay_errors_total{code=\"admin.method\"} 1"));
 }
 
 #[test]
 fn head_has_no_body() {
-    let (status, _, _, body) = Pages::new(true).request("HEAD", "/metrics", &[]);
+    let (status, _, _, body) = Pages::local().request("HEAD", "/metrics", &[]);
     assert_eq!((status, body.as_str()), (200, ""));
+}
+
+#[test]
+fn a_body_over_the_limit_is_rejected() {
+    let pages = Pages::local();
+    let body = vec![b' '; MAX_BODY_BYTES + 1];
+    let fields = [("Host", "localhost"), ("Content-Type", "application/json")];
+    let (status, _, _, text) = pages.request_with_body("POST", "/v1/explain", &fields, body);
+    assert_eq!(status, 413, "{text}");
+    assert!(text.contains("admin.size"), "{text}");
 }

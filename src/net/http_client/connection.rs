@@ -10,11 +10,13 @@ use crate::{
             parse::{self, HeadLimits},
         },
         proxy_protocol::write_local,
+        reserved,
     },
     pipeline::head::Head,
 };
 use std::{
     io,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -89,7 +91,7 @@ impl Connection {
 async fn connect(request: &Request<'_>, tls: Option<(TlsConnector, &str)>) -> io::Result<Box<dyn Stream>> {
     let stream = match request.options {
         Some(options) => connect_with_options(options).await?,
-        None => with_keepalive(TcpStream::connect((request.url.host.as_str(), request.url.port)).await?)?,
+        None => with_keepalive(connect_by_name(&request.url.host, request.url.port).await?)?,
     };
     let Some((connector, name)) = tls else { return Ok(stream) };
     let name = ServerName::try_from(name.to_owned())
@@ -100,7 +102,7 @@ async fn connect(request: &Request<'_>, tls: Option<(TlsConnector, &str)>) -> io
 /// Connects and sends a LOCAL PROXY header if configured; the caller applies the timeout.
 pub(super) async fn connect_with_options(options: ConnectOptions<'_>) -> io::Result<Box<dyn Stream>> {
     let mut stream = match options.peer {
-        PeerAddr::Tcp(address) => with_keepalive(TcpStream::connect(address).await?)?,
+        PeerAddr::Tcp(address) => with_keepalive(connect_tcp(address).await?)?,
         PeerAddr::Unix(address) => {
             Box::new(connect::connect_unix(address, Instant::now() + WRITE_TIMEOUT).await?)
         }
@@ -111,6 +113,23 @@ pub(super) async fn connect_with_options(options: ConnectOptions<'_>) -> io::Res
         stream.write_all(&header).await?;
     }
     Ok(stream)
+}
+
+/// Connects to the first address of the name that accepts.
+async fn connect_by_name(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match connect_tcp(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    reserved::check_tcp(address)?;
+    TcpStream::connect(address).await
 }
 
 fn with_keepalive(stream: TcpStream) -> io::Result<Box<dyn Stream>> {

@@ -10,6 +10,7 @@ pub mod aggregates;
 mod context;
 pub mod duplicates;
 pub mod options;
+pub mod targets;
 pub mod unsupported;
 pub mod template;
 pub mod values;

@@ -1,6 +1,6 @@
 //! `Listeners` → addresses and TLS: certificates with their keys and names, and client certificates.
 
-use super::limits::{report_duplicate_address, report_duplicate_name};
+use super::limits::report_duplicate_name;
 use super::unix_sockets::{address, parse_mode, proxy_protocol};
 use crate::base::units::DurationText;
 use crate::config::ranges::RangeChecker;
@@ -22,20 +22,18 @@ use std::time::Duration;
 
 /// The default listener.
 pub const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-/// The default address of the administration.
-pub const DEFAULT_ADMINISTRATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 
 /// The ALPN protocols that can be offered.
 const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-/// The listeners and the address of the administration.
+/// The listeners for traffic.
 pub fn listeners(
     document: &Document,
     sources: &Sources,
     attached: &ReferencedFiles,
     diagnostics: &mut Diagnostics,
-) -> (Vec<Listener>, Address) {
+) -> Vec<Listener> {
     let documents = items(&document.listeners);
     let mut listeners: Vec<Listener> = documents
         .iter()
@@ -44,21 +42,22 @@ pub fn listeners(
     if documents.is_empty() {
         listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER));
     }
-    let desk = document.administration.as_ref().and_then(|admin| admin.address.as_ref());
-    let administration = desk.and_then(|text| address(text, sources, diagnostics));
-    let admin_span = desk.map(|text| text.span);
-    let admin = administration.unwrap_or(Address::Tcp(DEFAULT_ADMINISTRATION));
-    let all = listeners.iter().map(|listener| (&listener.address, listener.span));
-    report_duplicate_address(all.chain([(&admin, admin_span)]), diagnostics);
     report_duplicate_name(documents, diagnostics);
-    (listeners, admin)
+    listeners
 }
 
-/// The names in `Administration.AllowedHosts`.
-pub fn administration_hosts(document: &Document) -> Vec<String> {
-    let section = document.administration.as_ref();
-    let names = section.map_or(&[][..], |section| items(&section.allowed_hosts));
-    names.iter().map(|name| name.value.clone()).collect()
+/// TLS of the administration address, which has the settings of a listener, and its HSTS.
+pub(super) fn administration_tls(
+    tls: &BoxedSetting<ListenerTlsDocument>,
+    sources: &Sources,
+    attached: &ReferencedFiles,
+    diagnostics: &mut Diagnostics,
+) -> (Option<Arc<ServerTls>>, Option<Box<str>>) {
+    let Some(set) = tls else { return (None, None) };
+    let document =
+        Spanned::new(ListenerDocument { tls: tls.clone(), ..ListenerDocument::default() }, set.span);
+    let mut compiler = ListenerCompiler { document: &document, sources, attached, diagnostics };
+    (compiler.tls(), compiler.hsts())
 }
 
 /// The names by which routes may refer to listeners.

@@ -6,6 +6,7 @@
 //! Compilers of stages are in `stages/*/compile.rs`, those of clusters in `plan/clusters`. Nothing here outlives the
 //! call.
 
+pub(super) mod administration;
 mod aggregate;
 mod resilience;
 mod clusters;
@@ -101,7 +102,10 @@ fn gateway_facts(
 fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut Diagnostics) -> Blueprint {
     let document = scope.document;
     compatibility(scope, diagnostics);
-    let (listeners, administration) = listeners::listeners(document, scope.sources, attached, diagnostics);
+    let listeners = listeners::listeners(document, scope.sources, attached, diagnostics);
+    let administration =
+        administration::administration(document, &listeners, scope.sources, attached, diagnostics);
+    check::targets::check(scope, &administration.address, diagnostics);
     let provider = scope.global.discovery.as_ref();
     let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
@@ -111,8 +115,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
-        administration,
-        administration_hosts: listeners::administration_hosts(document),
+        administration: Arc::new(administration),
         dns: dns::dns(document.dns.as_ref(), diagnostics),
         limits: limits::limits(written_limits, scope.ocelot, diagnostics),
         stages,

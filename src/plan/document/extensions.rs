@@ -1,4 +1,4 @@
-//! margay's own sections: administration, limits, DNS, forwarded headers, cache.
+//! margay's own sections: limits, DNS, forwarded headers, cache.
 
 use crate::base::units::{DurationText, SizeText};
 use crate::config::values::{List, Setting};
@@ -14,19 +14,6 @@ pub enum TraceContextMode {
     Continue,
     Start,
     Off,
-}
-
-/// The administration listener.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct AdministrationDocument {
-    /// The address of `/live`, `/ready`, `/metrics` and `/clusters`: `host:port`, or a Unix domain socket as in
-    /// `Listeners` (`unix:/run/margay-admin.sock`). Default: `127.0.0.1:8081`.
-    pub address: Setting<String>,
-    /// Names that `Host` may contain in requests for `/clusters` and `/cache`, in addition to `localhost` and loopback
-    /// addresses; other names are rejected with 403, because a web page of another site can use them (DNS rebinding).
-    /// Default: `[]`.
-    pub allowed_hosts: List<String>,
 }
 
 /// Size, count and time limits of the gateway. A size is a string such as `"4MiB"` or a number of bytes, a duration is

@@ -9,6 +9,7 @@
 #[macro_use]
 mod assemble;
 
+mod administration;
 mod aggregate;
 mod cluster;
 mod discovery;
@@ -25,6 +26,7 @@ pub use crate::config::values::{
 };
 pub use crate::stages::authentication::AuthenticationSchemeDocument;
 pub use crate::stages::cache::CacheDocument;
+pub use administration::{AdminRole, AdminTokenDocument, AdministrationDocument, HealthDocument};
 pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
 pub use cluster::ClusterDocument;
 pub use discovery::DiscoveryDocument;
@@ -65,8 +67,10 @@ pub struct Document {
     pub base_url: Setting<String>,
     /// The addresses on which requests are accepted. Default: one, `127.0.0.1:8080`.
     pub listeners: List<ListenerDocument>,
-    /// The address of `/live`, `/ready`, `/metrics` and `/clusters`. Default: `127.0.0.1:8081`.
+    /// The address of the administration API, and who may use it. Default: `127.0.0.1:8081`.
     pub administration: Setting<AdministrationDocument>,
+    /// An address of `/live`, `/ready` and `/metrics` only. Default: none.
+    pub health: Setting<HealthDocument>,
     /// Size, count and time limits of the gateway.
     pub limits: Setting<LimitsDocument>,
     /// How host names of backends are resolved.

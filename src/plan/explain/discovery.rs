@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The result of a discovery lookup.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct DiscoveryLookup {
     pub service: String,
     /// Empty: that of the provider.

@@ -7,12 +7,14 @@
 mod discovery;
 mod parts;
 mod report;
+mod request;
 pub(crate) mod resilience;
 
 pub use discovery::DiscoveryLookup;
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
+pub use request::{parse_request, parse_request_from};
 
 use super::{
     blueprint::{Blueprint, DynamicBlueprint, RouteBlueprint, Sourced},

@@ -8,7 +8,7 @@ use serde::Serialize;
 const LABEL_WIDTH: usize = 13;
 
 /// The explanation as data; [`Explanation::text`] renders it as text.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Explanation {
     pub method: String,
     /// The normalized path and query, which are matched.
@@ -31,17 +31,18 @@ pub struct Explanation {
 }
 
 /// The route that matches the request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct MatchedRoute {
     pub name: String,
     pub location: String,
     pub template: String,
     /// Placeholder and value.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub values: Vec<(String, String)>,
 }
 
 /// A route that does not match, or has a lower priority.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct NearMiss {
     pub name: String,
     pub location: String,
@@ -50,22 +51,25 @@ pub struct NearMiss {
 }
 
 /// A stage that ran.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct StageDescription {
+    #[schema(value_type = String)]
     pub name: &'static str,
     pub description: String,
 }
 
 /// An effective setting and its origin.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = EffectiveSetting)]
 pub struct Setting {
+    #[schema(value_type = String)]
     pub name: &'static str,
     pub value: String,
     pub origin: String,
 }
 
 /// A response of the gateway itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Rejection {
     pub status: u16,
     /// The error code; empty for a response without an error.
@@ -74,7 +78,7 @@ pub struct Rejection {
 }
 
 /// One part of an aggregate and its request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct PartExplanation {
     pub name: String,
     /// When the part is called, and how often.

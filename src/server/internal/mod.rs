@@ -41,7 +41,8 @@ use std::{
 };
 use upgrade::PendingUpgrade;
 
-/// A request extension: the client. If the route authenticates, its identity is the extension `Arc<Identity>`.
+/// A request extension: the client. If the route authenticates, its identity is the extension `Arc<Identity>`; a verified
+/// client certificate of the connection is the extension `Arc<ClientCertificate>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientInfo {
     /// The client's address as seen through trusted proxies.
@@ -141,6 +142,9 @@ fn to_request(exchange: &Exchange, body: axum::body::Body) -> Result<Request, Ga
         peer: exchange.client.peer.address,
         is_tls: exchange.client.is_tls,
     });
+    if let Some(certificate) = &exchange.client.certificate {
+        request.extensions_mut().insert(certificate.clone());
+    }
     if let Some(identity) = &exchange.client.user {
         request.extensions_mut().insert(identity.clone());
     }

@@ -9,6 +9,7 @@
 //! - Outlives a reload: the counters, found again by the name of the limit.
 
 mod compile;
+pub mod inspect;
 mod message;
 mod options;
 mod period;

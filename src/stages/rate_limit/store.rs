@@ -145,6 +145,11 @@ impl CounterStore {
         }
     }
 
+    /// Removes a counter; returns whether there was one.
+    pub fn remove(&self, key: Key) -> bool {
+        self.shard(key).remove(&HashedKey(key)).is_some()
+    }
+
     /// Removes expired counters from a part of the store and releases memory; [`SWEEP_INTERVAL`] calls cover all shards.
     pub fn sweep(&self, now_ns: u64) {
         let position = self.sweep_position.fetch_add(1, Relaxed) as usize % SWEEP_INTERVAL;

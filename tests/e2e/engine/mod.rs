@@ -1,5 +1,6 @@
 //! The engine on a socket, one sentence a test.
 
+mod administration;
 mod admission;
 mod aggregate;
 mod attempts;

@@ -25,6 +25,8 @@ pub struct Setup {
     own_listeners: bool,
     /// A program that embeds margay as a library, instead of margay.
     program: Option<PathBuf>,
+    /// The administration uses TLS: the gateway is ready once it accepts connections.
+    secure_administration: bool,
 }
 
 impl Setup {
@@ -38,6 +40,7 @@ impl Setup {
             env,
             own_listeners: false,
             program: None,
+            secure_administration: false,
         }
     }
 
@@ -83,6 +86,12 @@ impl Setup {
         let built = Path::new(env!("CARGO_BIN_EXE_margay")).with_file_name("examples").join(name);
         assert!(built.exists(), "the example {name} is not built: cargo build --examples");
         self.program = Some(built);
+        self
+    }
+
+    /// The document configures TLS on the administration address.
+    pub fn secure_administration(mut self) -> Setup {
+        self.secure_administration = true;
         self
     }
 
@@ -132,7 +141,7 @@ impl Gateway {
         for attempt in 0.. {
             let (listen, admin) = (ports::free_address(), ports::free_address());
             let mut process = Process::start(&mut command(setup, directory.path(), listen, admin));
-            match wait_ready(&mut process, admin) {
+            match wait_ready(&mut process, admin, setup.secure_administration) {
                 Ok(()) => return Ok(Gateway { address: listen, admin, process, directory, config }),
                 Err(ended) if attempt < 4 && ended.stderr.contains("in use") => {}
                 Err(ended) => return Err(ended),
@@ -214,13 +223,18 @@ fn command(setup: &Setup, directory: &Path, listen: SocketAddr, admin: SocketAdd
     command
 }
 
-fn wait_ready(process: &mut Process, admin: SocketAddr) -> Result<(), Ended> {
+fn wait_ready(process: &mut Process, admin: SocketAddr, is_secure: bool) -> Result<(), Ended> {
     let start = Instant::now();
     loop {
         if let Some(ended) = process.ended() {
             return Err(ended);
         }
-        if once(admin, &Request::get("/ready")).is_ok_and(|r| r.status == 200) {
+        // Without a token the status is 401; the address is served only after a plan is active.
+        let is_ready = match is_secure {
+            true => std::net::TcpStream::connect(admin).is_ok(),
+            false => once(admin, &Request::get("/ready")).is_ok_and(|r| [200, 401].contains(&r.status)),
+        };
+        if is_ready {
             return Ok(());
         }
         if start.elapsed() > START {

@@ -3,7 +3,7 @@
 use crate::config::{Environment, InMemoryFiles};
 use crate::plan::blueprint::Blueprint;
 use crate::plan::compile::limits::parse_address;
-use crate::plan::compile::listeners::{DEFAULT_ADMINISTRATION, DEFAULT_LISTENER};
+use crate::plan::compile::{administration::DEFAULT_ADMINISTRATION, listeners::DEFAULT_LISTENER};
 use crate::plan::document::load_texts;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn valid(text: &str, ocelot: bool) -> Blueprint {
 fn an_empty_document_has_the_documented_defaults() {
     let read = valid("{}", false);
     assert_eq!(read.listeners[0].address, DEFAULT_LISTENER.into());
-    assert_eq!(read.administration, DEFAULT_ADMINISTRATION.into());
+    assert_eq!(read.administration.address, DEFAULT_ADMINISTRATION.into());
     let limits = &read.limits;
     let head = &limits.client.head;
     assert_eq!((head.max_line_bytes, head.max_fields_bytes, head.max_fields), (16384, 65536, 128));

@@ -1,0 +1,130 @@
+//! The status of the process: version, configuration, listeners, connections.
+
+use super::{context::AdminContext, error::AdminError, page::JsonPage};
+use crate::{
+    base::date::Timestamp,
+    plan::Plan,
+    server::Gateway,
+    telemetry::{Metrics, Reload},
+};
+use axum::extract::State;
+use serde::Serialize;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The status of the process.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Status {
+    pub version: String,
+    /// `ready`, or `draining` while the process shuts down.
+    pub state: String,
+    pub uptime_seconds: u64,
+    pub config: ConfigStatus,
+    pub listeners: Vec<ListenerStatus>,
+    /// The number of threads that serve traffic.
+    pub workers: usize,
+    pub connections: ConnectionStatus,
+}
+
+/// The active configuration.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ConfigStatus {
+    /// Identifies the content: equal files, variables and secrets have equal ids.
+    pub id: String,
+    /// RFC 3339.
+    pub applied_at: String,
+    pub routes: usize,
+    pub clusters: usize,
+    pub reloads: ReloadCounts,
+    /// The outcome of the last reload: `applied`, `unchanged` or `rejected`; absent before the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reload: Option<LastReload>,
+}
+
+/// Reloads since the start, by outcome.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+pub struct ReloadCounts {
+    pub applied: u64,
+    pub unchanged: u64,
+    /// The configuration had errors, and the active one stayed.
+    pub rejected: u64,
+}
+
+/// A reload.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct LastReload {
+    pub outcome: String,
+    /// RFC 3339.
+    pub at: String,
+}
+
+/// A listener for traffic.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ListenerStatus {
+    pub name: String,
+    /// As configured.
+    pub address: String,
+    pub tls: bool,
+}
+
+/// Client connections.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+pub struct ConnectionStatus {
+    pub open: u64,
+    pub accepted_total: u64,
+    /// The limit.
+    pub max: u64,
+}
+
+/// The status of the process.
+#[utoipa::path(get, path = "/v1/status", tag = "status", responses((status = 200, body = Status)))]
+pub async fn status(State(context): State<AdminContext>) -> Result<JsonPage<Status>, AdminError> {
+    let gateway = context.gateway()?;
+    let (plan, metrics) = (gateway.plan.load(), gateway.metrics());
+    let (accepted_total, open) = metrics.connection_totals();
+    Ok(JsonPage(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        state: if gateway.drain.is_ready() { "ready" } else { "draining" }.to_owned(),
+        uptime_seconds: context.shared.started_at.elapsed().as_secs(),
+        config: config_status(&context, &gateway, &plan),
+        listeners: listeners(&plan),
+        workers: metrics.workers(),
+        connections: ConnectionStatus {
+            open,
+            accepted_total,
+            max: plan.limits.connections.unwrap_or(usize::MAX) as u64,
+        },
+    }))
+}
+
+fn config_status(context: &AdminContext, gateway: &Gateway, plan: &Plan) -> ConfigStatus {
+    let metrics = gateway.metrics();
+    let last_reload = context.shared.active.last_reload().map(|last| LastReload {
+        outcome: last.outcome.name().to_owned(),
+        at: Timestamp(last.at).to_string(),
+    });
+    ConfigStatus {
+        id: plan.id.clone(),
+        applied_at: Timestamp(applied_at(metrics)).to_string(),
+        routes: plan.routes.len(),
+        clusters: plan.all_clusters().count(),
+        reloads: ReloadCounts {
+            applied: metrics.reload_total(Reload::Applied),
+            unchanged: metrics.reload_total(Reload::Unchanged),
+            rejected: metrics.reload_total(Reload::Rejected),
+        },
+        last_reload,
+    }
+}
+
+fn applied_at(metrics: &Metrics) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(metrics.config_applied_at())
+}
+
+fn listeners(plan: &Plan) -> Vec<ListenerStatus> {
+    let status = |listener: &crate::plan::ListenerPlan| ListenerStatus {
+        name: listener.name.to_string(),
+        address: listener.address.to_string(),
+        tls: listener.tls.is_some(),
+    };
+    plan.listeners.iter().map(status).collect()
+}

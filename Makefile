@@ -14,12 +14,14 @@ demo: ## start margay on gateway.json with its sample backends
 
 test: ## run every test: units, architecture, engine, cases, the README's tour
 	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm ps python3 faketime prlimit
-	@echo "1/3: build. From a clean clone about 370 crates are compiled once; the first two steps take about ten minutes on two cores."
+	@echo "1/4: build. From a clean clone about 370 crates are compiled once; the first two steps take about ten minutes on two cores."
 	cargo test --locked --no-run
-	@echo "2/3: run. Each dot is a test; the end-to-end tests take a few minutes."
+	@echo "2/4: run. Each dot is a test; the end-to-end tests take a few minutes."
 	cargo test --locked --quiet
-	@echo "3/3: chaos: slow clients, lost backends, exhausted descriptors; under a minute."
+	@echo "3/4: chaos: slow clients, lost backends, exhausted descriptors; under a minute."
 	tests/chaos/run.py target/debug/margay
+	@echo "4/4: the OpenAPI document of the administration, and a client generated from it; its tools are installed once."
+	tests/admin/run.py target/debug/margay
 
 soak: ## the long runs: 1,000 reloads under load, 2 GiB up and down, a minute of each chaos scenario
 	@.ci/need cargo cmake cc ps python3 faketime prlimit nginx haproxy

@@ -105,9 +105,7 @@ impl Cluster {
             .collect();
         for endpoint in &endpoints {
             let is_drained = self.states.drained.contains(&self.key, &endpoint.label);
-            if is_drained != endpoint.state.health.is_drained() {
-                endpoint.state.health.set_drained(is_drained);
-            }
+            endpoint.state.health.set_drained(is_drained);
         }
         if let Some(metrics) = self.states.metrics.as_ref().filter(|_| !self.health.is_disabled()) {
             for endpoint in &endpoints {

@@ -1,7 +1,7 @@
 //! A candidate: the checked blueprint of the current configuration files. The only path from files to a blueprint, used
 //! at startup, on reload, by `check` and by `explain`.
 
-use super::services::NAMES;
+use super::service_names::NAMES;
 use crate::config::render::{self, Style};
 use crate::config::{Environment, Loaded, Request, files};
 use crate::plan::blueprint::Blueprint;

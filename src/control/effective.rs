@@ -120,7 +120,7 @@ mod tests {
         let text = "{ \"Routes\": [{\n \"UpstreamPathTemplate\": \"/a~b/c\", \"Policies\": [\"shared\"] }] }";
         let effective = effective(text, "{ \"Timeout\": 7 }");
         assert_eq!(effective.config["Routes"][0]["Timeout"], json!(7));
-        assert_eq!(effective.origins["/Routes/0/UpstreamPathTemplate"], "gateway.json:2:27");
+        assert_eq!(effective.origins["/Routes/0/UpstreamPathTemplate"], "gateway.json:2:26");
         assert_eq!(effective.origins["/Routes/0/Timeout"], "policies/shared.json:1:14");
     }
 

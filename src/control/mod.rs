@@ -10,6 +10,7 @@ pub mod admin;
 pub mod candidate;
 pub mod effective;
 pub mod gateway_handle;
+pub mod service_names;
 pub mod services;
 mod watch_paths;
 pub mod process;

@@ -44,6 +44,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ClientCertificatesDocument", "Listeners[].Tls.ClientCertificates"),
     ("StrictTransportSecurityDocument", "Listeners[].Tls.StrictTransportSecurity"),
     ("AdministrationDocument", "Administration"),
+    ("AdminTokenDocument", "Administration.Tokens[]"),
+    ("HealthDocument", "Health"),
     ("LimitsDocument", "Limits"),
     ("DataRateDocument", "Limits.MinRequestBodyDataRate, Limits.MinResponseDataRate"),
     ("CacheDocument", "Cache"),

@@ -136,7 +136,9 @@ impl Health {
 
     /// Drains the endpoint, or ends it.
     pub fn set_drained(&self, on: bool) {
-        self.set_flag(DRAINED, on);
+        if on != self.is_drained() {
+            self.set_flag(DRAINED, on);
+        }
     }
 
     /// Records the result of a probe; returns whether the endpoint became healthy or unhealthy. The first probe decides

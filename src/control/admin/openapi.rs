@@ -59,6 +59,13 @@ fn add_common_parts(operation: &mut Operation) {
             .build();
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
     }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description = "Success.".to_owned();
+        }
+    }
 }
 
 /// The OpenAPI 3.1 document of this API.

@@ -36,6 +36,11 @@ pub(super) enum Command {
     /// Explain the handling of a request: the matched route, the reasons, and the request as the backend would receive
     /// it.
     Explain(Explain),
+    /// Report in words what changes for traffic between two configurations. Exit code 0: nothing, 1: something, 2: one of
+    /// them has errors.
+    Diff(Diff),
+    /// Run the tests of the configuration. Exit code 0: all passed, 1: one failed, 2: the configuration has errors.
+    Test(Test),
     /// Explain an error code: `margay help error identity.expired`.
     Help(Help),
 }
@@ -95,9 +100,46 @@ pub(super) struct Check {
     /// Print the diagnostics as JSON on standard output.
     #[arg(long)]
     pub json: bool,
+    /// Run the tests of the configuration too; exit with 2 if one fails.
+    #[arg(long)]
+    pub tests: bool,
     /// Exit with 2 on warnings too.
     #[arg(long, value_name = "WHAT", ignore_case = true)]
     pub deny: Option<Deny>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Diff {
+    /// The old configuration: a file, or a directory.
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The new configuration.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// The directory of policy files of both. Default: policies/ next to each configuration.
+    #[arg(long, value_name = "DIR")]
+    pub policies: Option<PathBuf>,
+    /// Behave exactly as Ocelot does; implied by files named ocelot*.json.
+    #[arg(long, value_name = "WITH", ignore_case = true)]
+    pub compat: Option<Compat>,
+    /// Print the changes as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Test {
+    #[command(flatten)]
+    pub configuration: Configuration,
+    /// The same as --config.
+    #[arg(value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Run only the tests whose name contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,9 +1,11 @@
 //! `margay check`: reports all errors and warnings of the configuration at once.
 
 use super::args::{Check, Deny};
-use super::{Exit, output, settings};
+use super::{Exit, output, settings, test};
 use crate::config::{Severity, render};
 use crate::control::candidate::Candidate;
+use crate::control::dry_run::run_tests;
+use crate::plan::route_tests::TestResult;
 use crate::stages::custom::StageRegistry;
 use serde_json::json;
 
@@ -14,24 +16,43 @@ pub(super) fn run(check: &Check, stages: &StageRegistry) -> Exit {
     let candidate = Candidate::read(&settings::request(&configuration), stages);
     let warned = candidate.loaded.diagnostics.list.iter().any(|d| d.severity == Severity::Warning);
     let refused = candidate.blueprint.is_none() || (warned && check.deny == Some(Deny::Warnings));
+    let results = match check.tests && candidate.blueprint.is_some() {
+        true => run_tests(&candidate),
+        false => Ok(Vec::new()),
+    };
+    let results = match results {
+        Ok(results) => results,
+        Err(error) => return Exit::failed(&error),
+    };
+    let refused = refused || !test::passed(&results);
     if check.json {
-        output::write_stdout(&format!("{:#}\n", as_json(&candidate, !refused)));
+        output::write_stdout(&format!(
+            "{:#}\n",
+            as_json(&candidate, !refused, check.tests.then_some(&results))
+        ));
     } else {
         output::write_stderr(&candidate.report(settings::color_style()));
-        output::write_stderr(&exit_code(&candidate));
+        output::write_stderr(&summary(&candidate));
+        if check.tests && candidate.blueprint.is_some() {
+            output::write_stderr(&test::text(&results));
+        }
     }
     if refused { Exit::Invalid } else { Exit::Done }
 }
 
-fn as_json(candidate: &Candidate, valid: bool) -> serde_json::Value {
-    json!({
+fn as_json(candidate: &Candidate, valid: bool, tests: Option<&Vec<TestResult>>) -> serde_json::Value {
+    let mut report = json!({
         "valid": valid,
         "routes": candidate.blueprint.as_ref().map(|b| b.routes.len()),
         "diagnostics": render::json(&candidate.loaded.diagnostics, &candidate.loaded.sources),
-    })
+    });
+    if let Some(tests) = tests {
+        report["tests"] = json!(tests);
+    }
+    report
 }
 
-fn exit_code(candidate: &Candidate) -> String {
+fn summary(candidate: &Candidate) -> String {
     let files: Vec<_> = candidate.loaded.sources.iter().map(|(_, source)| source.name.as_str()).collect();
     match &candidate.blueprint {
         Some(blueprint) => {

@@ -2,17 +2,11 @@
 
 use super::args::Explain;
 use super::{Exit, output, settings};
-use crate::config::suggest;
 use crate::control::candidate::Candidate;
-use crate::control::{gateway_handle::GatewayHandle, services};
-use crate::pipeline::exchange::{Exchange, Peer};
-use crate::pipeline::head::Head;
-use crate::plan::explain::{Explainer, Explanation};
-use crate::plan::{ProcessState, build};
+use crate::control::dry_run::DryRun;
+use crate::pipeline::exchange::Exchange;
+use crate::plan::explain::parse_request_from;
 use crate::stages::custom::StageRegistry;
-use crate::telemetry::Metrics;
-use std::net::SocketAddr;
-use std::time::Instant;
 
 /// Loads the configuration, runs the request through its plan, and prints the explanation.
 pub(super) fn run(arguments: &Explain, stages: &StageRegistry) -> Exit {
@@ -25,7 +19,7 @@ pub(super) fn run(arguments: &Explain, stages: &StageRegistry) -> Exit {
         output::write_stderr(&candidate.report(settings::color_style()));
         return Exit::Invalid;
     }
-    let explanation = match build_plan(&candidate, request) {
+    let explanation = match DryRun::new(&candidate).and_then(|run| run.explain(request)) {
         Ok(explanation) => explanation,
         Err(error) => return Exit::failed(&error),
     };
@@ -36,61 +30,21 @@ pub(super) fn run(arguments: &Explain, stages: &StageRegistry) -> Exit {
     Exit::Done
 }
 
-/// Builds the plan as at startup, without starting anything.
-fn build_plan(candidate: &Candidate, mut exchange: Exchange) -> Result<Explanation, String> {
-    let Some(blueprint) = &candidate.blueprint else { return Err("the configuration has errors".to_owned()) };
-    let mut names = blueprint.listeners.iter().map(|listener| &*listener.name);
-    match &exchange.client.listener {
-        None => exchange.client.listener = names.next().map(Into::into),
-        Some(name) if names.clone().any(|other| *other == **name) => {}
-        Some(name) => {
-            let known = suggest::list(&names.collect::<Vec<_>>());
-            return Err(format!("unknown listener \"{name}\"; the listeners are {known}"));
-        }
-    }
-    let services = services::registry(&GatewayHandle::default());
-    let foundation = ProcessState::new(Metrics::new(1), usize::MAX).with_services(services);
-    let plan = build(blueprint, candidate.id.clone(), &foundation)?;
-    let explainer = Explainer { plan: &plan, blueprint, sources: &candidate.loaded.sources };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| e.to_string())?;
-    // Lets a discovery provider resolve the service; nothing else has time to start.
-    foundation.background.attach(runtime.handle().clone());
-    Ok(runtime.block_on(explainer.explain(exchange)))
-}
-
-/// The request as it would be received: the authority of the URL is its Host, unless a header overrides it.
+/// The request of the arguments.
 fn request(arguments: &Explain) -> Result<Exchange, String> {
-    let (tls, rest) = match arguments.url.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
-        Some((scheme, _)) => return Err(format!("unsupported scheme {scheme}://: expected http or https")),
-        None => (false, arguments.url.as_str()),
+    let header = |header: &'_ String| match header.split_once(':') {
+        Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        None => Err(format!("-H '{header}': expected 'Name: value'")),
     };
-    let path = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, target) = if rest == "*" { ("", rest) } else { rest.split_at(path) };
-    let target =
-        if target.starts_with('/') || target == "*" { target.to_owned() } else { format!("/{target}") };
-    if target.bytes().chain(arguments.method.bytes()).any(|b| b <= b' ' || b == 0x7f) {
-        return Err("method and URL cannot contain spaces".to_owned());
-    }
-    let mut head = Head::request(arguments.method.as_bytes(), target.as_bytes());
-    head.append(b"Host", if authority.is_empty() { b"localhost" } else { authority.as_bytes() });
-    for header in &arguments.headers {
-        let (name, value) =
-            header.split_once(':').ok_or_else(|| format!("-H '{header}': expected 'Name: value'"))?;
-        let (name, value) = (name.trim().as_bytes(), value.trim().as_bytes());
-        if name.eq_ignore_ascii_case(b"host") {
-            head.remove(name);
-        }
-        head.append(name, value);
-    }
-    let local = SocketAddr::from(([127, 0, 0, 1], if tls { 443 } else { 80 }));
-    let mut exchange =
-        Exchange::new(Peer::new(SocketAddr::new(arguments.from, 0), local, tls), 0, Instant::now());
-    exchange.request = head;
-    exchange.client.listener = arguments.listener.as_deref().map(Into::into);
-    Ok(exchange)
+    let headers: Vec<_> = arguments.headers.iter().map(header).collect::<Result<_, _>>()?;
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    parse_request_from(
+        &arguments.method,
+        &arguments.url,
+        &headers,
+        arguments.from,
+        arguments.listener.as_deref(),
+    )
 }
 
 #[cfg(test)]
@@ -130,7 +84,7 @@ mod tests {
         arguments.configuration.config = vec![folder.join("gateway.json")];
         let candidate =
             Candidate::read(&settings::request(&arguments.configuration), &StageRegistry::default());
-        let explanation = build_plan(&candidate, request(&arguments).unwrap()).unwrap();
+        let explanation = DryRun::new(&candidate).unwrap().explain(request(&arguments).unwrap()).unwrap();
         let text = explanation.text().replace(&format!("{}/", folder.display()), "");
         // The request id differs each time.
         let without_id =
@@ -139,29 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn a_url_may_be_absolute_or_a_path_and_a_header_may_set_the_host() {
-        let parse = |arguments_text: &[&str]| {
-            let arguments_text = ["margay", "explain"].iter().chain(arguments_text);
-            let Command::Explain(arguments) = Arguments::try_parse_from(arguments_text).unwrap().command
-            else {
-                panic!("explain")
-            };
-            request(&arguments).map(|exchange| {
-                let host = exchange.request.get(b"host").unwrap_or_default();
-                (
-                    String::from_utf8_lossy(exchange.request.target()).into_owned(),
-                    String::from_utf8_lossy(host).into_owned(),
-                    exchange.client.peer.tls,
-                )
-            })
+    fn a_header_without_a_colon_is_a_usage_error() {
+        let arguments = ["margay", "explain", "GET", "/", "-H", "nonsense"];
+        let Command::Explain(arguments) = Arguments::try_parse_from(arguments).unwrap().command else {
+            panic!("explain")
         };
-        let is = |target: &str, host: &str, tls| Ok((target.to_owned(), host.to_owned(), tls));
-        assert_eq!(parse(&["GET", "https://a.example/x?y"]), is("/x?y", "a.example", true));
-        assert_eq!(parse(&["GET", "http://a.example?y"]), is("/?y", "a.example", false));
-        assert_eq!(parse(&["GET", "/x", "-H", "host: b.example"]), is("/x", "b.example", false));
-        assert_eq!(parse(&["OPTIONS", "*"]), is("*", "localhost", false));
-        assert!(parse(&["GET", "ftp://a.example/"]).is_err());
-        assert!(parse(&["GET", "/a b"]).is_err());
-        assert!(parse(&["GET", "/", "-H", "nonsense"]).is_err());
+        assert_eq!(request(&arguments).err().as_deref(), Some("-H 'nonsense': expected 'Name: value'"));
     }
 }

@@ -9,6 +9,7 @@ mod args;
 mod builder;
 mod check;
 pub mod demo;
+mod diff;
 mod exit;
 mod explain;
 mod log;
@@ -16,6 +17,7 @@ mod output;
 mod run;
 mod schema;
 mod settings;
+mod test;
 mod error_codes;
 
 pub use builder::{Builder, Gateway};
@@ -55,6 +57,8 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
             Topic::Error { code } => error_codes::run(code.as_deref()),
         },
         Command::Explain(arguments) => explain::run(arguments, stages),
+        Command::Diff(arguments) => diff::run(arguments, stages),
+        Command::Test(arguments) => test::run(arguments, stages),
     }
 }
 

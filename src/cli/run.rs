@@ -1,9 +1,10 @@
 //! `margay run`: checks the configuration, then serves.
 
 use super::args::Run;
-use super::{Exit, output, settings};
+use super::{Exit, output, settings, test};
 use crate::control::candidate::Candidate;
 use crate::control::config_store;
+use crate::control::dry_run::failed_tests;
 use crate::control::process::{Settings, serve};
 use crate::stages::custom::StageRegistry;
 use std::sync::Arc;
@@ -20,6 +21,11 @@ pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
     let candidate = config_store::load_initial(&mut request, candidate, stages, style);
     let candidate = Arc::new(candidate);
     let Some(blueprint) = &candidate.blueprint else { return Exit::Invalid };
+    if let Some(failed) = failed_tests(&candidate) {
+        output::write_stderr(&test::text(&failed));
+        output::write_stderr("margay: the configuration fails its tests, and TestsBeforeApply is set\n");
+        return Exit::Invalid;
+    }
     let settings = Settings {
         listen: addresses.listen,
         admin: addresses.admin,

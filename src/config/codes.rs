@@ -189,6 +189,10 @@ codes! {
     BAD_ADMIN_TOKEN = "MG1204", "Invalid administration token", "An entry of Administration.Tokens has a unique Name, and a Hash: sha256: and the SHA-256 of the token in 64 hexadecimal digits.";
     ADMINISTRATION_PLAIN = "MG1205", "Administration tokens over plain HTTP", "An attacker on the network can read the tokens and use them. Set Administration.Tls.";
     ADMINISTRATION_TARGET = "MG1206", "Target is the administration address", "No endpoint, discovery provider, key URL or redirect may lead to the administration address: clients could control the gateway. Such a connection is also refused when it is opened.";
+    TEST_REQUEST = "MG1250", "Malformed request of a test", "Request is a method and a URL or path, such as GET /orders/7; From is an IP address, Listener the name of a listener, and Headers contains valid names and values.";
+    TEST_UNKNOWN_NAME = "MG1251", "Test expects an unknown name", "Expect.Route is the Key or the UpstreamPathTemplate of a route or an aggregate, Expect.Cluster the name of one of Clusters, Expect.Code an error code; margay help error lists the codes.";
+    TEST_EXPECTATION = "MG1252", "Unusable expectation of a test", "Expect needs at least one setting. Status, Code and Headers are about a response of the gateway itself, Cluster and Downstream about a request to a backend: a test expects one or the other.";
+    DATA_DIRECTORY = "MG1253", "Invalid DataDirectory", "DataDirectory is the path of a directory; a relative path is resolved against the configuration file.";
 }
 
 #[cfg(test)]

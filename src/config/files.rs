@@ -2,6 +2,7 @@
 
 use super::codes;
 use super::diagnostics::Diagnostics;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,9 +13,11 @@ pub const MAX_FILE: u64 = 64 << 20;
 const MAX_FILES: usize = 4096;
 
 /// How the files of a configuration are combined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SourceLayout {
     /// One file contains the whole configuration.
+    #[default]
     Single,
     /// The files of a directory: `GlobalConfiguration` is taken from the global file only, as Ocelot merges.
     Directory,

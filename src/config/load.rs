@@ -12,11 +12,13 @@ use super::parse::{Dialect, parse};
 use super::policies::{self, Policies, PolicyFile, merge};
 use super::referenced_files::ReferencedFiles;
 use super::remote_document::{self, RemoteDocument};
+use super::snapshot::Snapshot;
 use super::source::Sources;
 use super::span::FileId;
 use super::vocabulary::Vocabulary;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The configuration options of the command line.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,8 @@ pub struct Request {
     pub base_dir: PathBuf,
     /// The document of the configuration store, if there is one.
     pub stored: Option<RemoteDocument>,
+    /// Replaces the files: a configuration that was loaded before, or one that the administration API received.
+    pub snapshot: Option<Arc<Snapshot>>,
 }
 
 /// A loaded configuration, before it is deserialized.
@@ -50,6 +54,9 @@ pub struct Loaded {
     pub ocelot: bool,
     /// The initial value of an empty configuration store, if the files have one.
     pub initial_store_value: Option<String>,
+    /// How the files were combined, and their number; the policies follow in `sources`.
+    pub layout: SourceLayout,
+    pub file_count: usize,
 }
 
 impl Loaded {
@@ -79,7 +86,7 @@ pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary
     let folder = request.policies.clone().unwrap_or_else(|| source_files.folder.join("policies"));
     let policies =
         policies::find(&folder, request.policies.is_some(), &mut source_files.watched, &mut diagnostics);
-    let input = Input {
+    let mut input = Input {
         files: source_files.files,
         assembly: source_files.assembly,
         incomplete: source_files.truncated,
@@ -87,6 +94,12 @@ pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary
         ocelot: request.ocelot,
         stored: request.stored.clone(),
     };
+    if let Some(snapshot) = &request.snapshot {
+        // What is wrong with the files is not about the snapshot.
+        diagnostics = Diagnostics::default();
+        (input.files, input.assembly, input.incomplete) = (snapshot.files(), snapshot.layout, false);
+        input.policies = snapshot.policies().unwrap_or(input.policies);
+    }
     let mut loaded = build_document(input, environment, vocabulary, diagnostics);
     loaded.watched.splice(0..0, source_files.watched);
     loaded
@@ -150,6 +163,7 @@ fn merge_trees(
         input.files.iter().map(|file| &*file.text).chain(input.stored.iter().map(|stored| &*stored.text));
     let has_placeholders = texts.into_iter().any(|text| text.contains("${"));
     let policy_files = std::mem::take(&mut input.policies);
+    let (layout, file_count) = (input.assembly, input.files.len());
     let Merged { mut root, ocelot, is_incomplete, initial_store_value } =
         merge_files(input, vocabulary, &mut sources, &mut diagnostics);
     if let Some(root) = root.as_mut().filter(|_| has_placeholders) {
@@ -173,6 +187,8 @@ fn merge_trees(
         attached,
         ocelot,
         initial_store_value,
+        layout,
+        file_count,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::config::render::{self, Style};
 use crate::config::{Environment, Loaded, Request, files};
 use crate::plan::blueprint::Blueprint;
 use crate::plan::compile_with_stages;
+use crate::plan::diff::Configuration;
 use crate::plan::document::load;
 use crate::stages::custom::StageRegistry;
 use std::cell::RefCell;
@@ -41,6 +42,11 @@ impl Candidate {
         let id = format!("{:016x}", environment.hash(&loaded));
         let blueprint = compile_with_stages(&mut loaded, stages, &NAMES);
         Candidate { loaded, blueprint, id, watched_paths }
+    }
+
+    /// The configuration for a comparison; `None` if it has errors.
+    pub fn configuration(&self) -> Option<Configuration<'_>> {
+        Configuration::new(&self.loaded, self.blueprint.as_ref()?)
     }
 
     /// All diagnostics as text; empty if there are none.

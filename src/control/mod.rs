@@ -8,12 +8,13 @@
 pub mod active;
 pub mod admin;
 pub mod candidate;
+pub mod change;
 pub mod effective;
+pub mod dry_run;
 pub mod gateway_handle;
 pub mod service_names;
 pub mod services;
 mod watch_paths;
 pub mod process;
-pub mod reload;
 pub mod config_store;
 pub mod watch;

@@ -4,13 +4,14 @@ use super::{
     active::ActiveConfig,
     admin::{self, Access, AdminContext, AdminState},
     candidate::Candidate,
+    change::{ApplyFn, Baseline, ConfigManager, History, ManagerParts},
     config_store::{self, StoredConfig},
     gateway_handle::GatewayHandle,
-    reload::{ApplyFn, ReloadState},
     services,
     watch::{self, WatchGuard},
 };
 use crate::{
+    base::data_directory::DataDirectory,
     config::{Request, render::Style},
     net::{descriptors, listener::Address, reserved::reserve},
     pipeline::internal::{InternalService, ServiceRegistry},
@@ -84,11 +85,19 @@ pub fn serve(
     let administration = Served { gateway: admin_gateway(&handle, &state)?, listeners: Sender::new(bound) };
     log_started(&listeners.borrow(), &administration.listeners.borrow(), blueprint);
     let traffic = Served { gateway, listeners };
-    let serving = Serving { traffic: &traffic, administration: &administration, active: &state.active };
-    let watching = follow_changes(request, candidate, blueprint, &settings, &serving)?;
-    let background = background(traffic.gateway.clone());
+    let baseline = Arc::<Baseline>::default();
+    let serving = Serving {
+        traffic: &traffic,
+        administration: &administration,
+        active: &state.active,
+        baseline: &baseline,
+    };
+    let (manager, watching) = follow_changes(request, candidate, blueprint, &settings, &serving)?;
+    state.set_changes(manager.clone());
+    let background = background(traffic.gateway.clone(), baseline);
     let stop = Box::pin(shutdown_signal(watching));
     run::run(traffic, administration, settings.threads, background, stop);
+    manager.stop();
     Ok(())
 }
 
@@ -97,6 +106,7 @@ struct Serving<'s> {
     traffic: &'s Served,
     administration: &'s Served,
     active: &'s Arc<ActiveConfig>,
+    baseline: &'s Arc<Baseline>,
 }
 
 /// Starts watching the files and the configuration store.
@@ -106,8 +116,8 @@ fn follow_changes(
     blueprint: &Blueprint,
     settings: &Settings,
     serving: &Serving<'_>,
-) -> Result<WatchGuard, String> {
-    let Serving { traffic, administration, active } = *serving;
+) -> Result<(Arc<ConfigManager>, WatchGuard), String> {
+    let Serving { traffic, administration, active, baseline } = *serving;
     let (gateway, metrics) = (&traffic.gateway, traffic.gateway.metrics().clone());
     let apply = apply_fn(
         gateway.clone(),
@@ -122,9 +132,24 @@ fn follow_changes(
     }
     let (stages, style) = (settings.stages.clone(), settings.style);
     let paths = if blueprint.reload_on_change { candidate.watched_paths.clone() } else { Vec::new() };
-    let reloading = ReloadState::new(request, store.clone(), stages, style, candidate, active.clone(), apply);
-    watch::spawn(paths, store, metrics, reloading.into_reloader())
-        .map_err(|e| format!("cannot watch the configuration files: {e}"))
+    let directory = DataDirectory::new(&blueprint.data_directory);
+    let history = History::load(directory, gateway.shared_state.clock.clone(), metrics.clone());
+    let manager = ConfigManager::new(ManagerParts {
+        request,
+        store: store.clone(),
+        stages,
+        style,
+        current: candidate,
+        active: active.clone(),
+        apply,
+        metrics: metrics.clone(),
+        history,
+        baseline: baseline.clone(),
+    });
+    let reloader = manager.clone();
+    let watching = watch::spawn(paths, store, metrics, Box::new(move |trigger| reloader.reload(trigger)));
+    let watching = watching.map_err(|e| format!("cannot watch the configuration files: {e}"))?;
+    Ok((manager, watching))
 }
 
 /// The gateway of the administration address. The pages depend on the listener in the plan of each connection: no
@@ -241,14 +266,15 @@ fn apply_fn(
     })
 }
 
-/// Background tasks: dropping retired plans.
-fn background(gateway: Arc<Gateway>) -> impl FnOnce() -> run::Task + Send {
+/// Background tasks: dropping retired plans, recording the recent traffic.
+fn background(gateway: Arc<Gateway>, baseline: Arc<Baseline>) -> impl FnOnce() -> run::Task + Send {
     move || {
         Box::pin(async move {
             let mut interval = tokio::time::interval(RETIRE_INTERVAL);
             loop {
                 interval.tick().await;
                 gateway.drop_retired();
+                baseline.tick(Instant::now(), gateway.metrics());
             }
         })
     }

@@ -9,6 +9,7 @@ pub mod endpoint;
 use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::buffering::BufferingConfig;
+use super::route_tests::RouteTest;
 use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
@@ -24,6 +25,7 @@ pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
 pub use endpoint::Endpoint;
+use std::path::PathBuf;
 use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
 
@@ -58,6 +60,11 @@ pub struct Blueprint {
     pub dynamic: Option<DynamicBlueprint>,
     /// The configuration store, if the configuration is not in files.
     pub store: Option<discovery::StoreBlueprint>,
+    /// The directory of what is kept between two starts.
+    pub data_directory: PathBuf,
+    /// The tests of the configuration, and whether it must pass them before it is applied.
+    pub tests: Vec<RouteTest>,
+    pub tests_before_apply: bool,
 }
 
 /// An address on which the gateway accepts requests. `Tls` is the configuration of TLS, in a plan the acceptor built from it.

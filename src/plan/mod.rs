@@ -14,6 +14,7 @@ mod client_fields;
 pub mod check;
 pub mod clusters;
 pub mod compile;
+pub mod diff;
 pub mod document;
 pub mod internal_target;
 mod listeners;
@@ -24,6 +25,7 @@ pub mod routing;
 pub mod compiled;
 mod process_state;
 mod route;
+pub mod route_tests;
 mod stage_options;
 
 pub use blueprint::Limits;

@@ -1,6 +1,7 @@
 //! Exports the metrics through the `prometheus` crate; shards are summed once per scrape.
 
 use super::caches::{CacheMetrics, CacheOutcome};
+use super::changes::RollbackReason;
 use super::counters::{BUCKET_BOUNDS, RouteMetrics, STATUS_CLASSES, Totals};
 use super::discovery::DiscoveryRow;
 use super::endpoints::EndpointRow;
@@ -84,16 +85,31 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
             let sample = |(bytes, direction)| counter(bytes, &[("direction", direction)]);
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
-        "margay_config_reloads_total" => {
-            Reload::ALL.iter().map(|o| counter(m.reload_total(*o), &[("outcome", o.name())])).collect()
-        }
-        "margay_config_applied_timestamp_seconds" => vec![gauge(m.current_plan().applied_at, &[])],
-        "margay_config_info" => vec![gauge(1, &[("id", &m.current_plan().id)])],
+        name if name.starts_with("margay_config_") => configuration(name, m),
         "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
         name => environment_samples(name, m),
+    }
+}
+
+/// Samples of the configuration: reloads, the active plan, changes.
+fn configuration(name: &str, m: &Metrics) -> Vec<Metric> {
+    match name {
+        "margay_config_reloads_total" => {
+            Reload::ALL.iter().map(|o| counter(m.reload_total(*o), &[("outcome", o.name())])).collect()
+        }
+        "margay_config_rollbacks_total" => {
+            let sample = |r: &RollbackReason| counter(m.config().rollbacks(*r), &[("reason", r.name())]);
+            RollbackReason::ALL.iter().map(sample).collect()
+        }
+        "margay_config_watching" => vec![gauge(m.config().is_watching().into(), &[])],
+        "margay_config_unsaved" => vec![gauge(m.config().is_unsaved().into(), &[])],
+        "margay_config_failed_tests_total" => vec![counter(m.config().failed_tests(), &[])],
+        "margay_config_history_errors_total" => vec![counter(m.config().history_errors(), &[])],
+        "margay_config_applied_timestamp_seconds" => vec![gauge(m.current_plan().applied_at, &[])],
+        _ => vec![gauge(1, &[("id", &m.current_plan().id)])],
     }
 }
 

@@ -126,6 +126,31 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         &["outcome"],
     ),
     (
+        "margay_config_rollbacks_total",
+        "Returns to an earlier configuration: errors or latency (the watch of a change), or request (the administration API).",
+        MetricType::COUNTER,
+        &["reason"],
+    ),
+    ("margay_config_watching", "1 while a change is being watched.", MetricType::GAUGE, &[]),
+    (
+        "margay_config_unsaved",
+        "1 while the active configuration differs from the configuration files.",
+        MetricType::GAUGE,
+        &[],
+    ),
+    (
+        "margay_config_failed_tests_total",
+        "Configurations that were rejected because one of their tests failed.",
+        MetricType::COUNTER,
+        &[],
+    ),
+    (
+        "margay_config_history_errors_total",
+        "Failed writes of the history, which is then kept in memory.",
+        MetricType::COUNTER,
+        &[],
+    ),
+    (
         "margay_config_applied_timestamp_seconds",
         "Unix time of the last applied configuration.",
         MetricType::GAUGE,

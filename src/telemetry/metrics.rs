@@ -1,8 +1,9 @@
 //! All metrics of the process, and the handles with which the other floors count.
 
 use super::caches::CacheTable;
+use super::changes::ConfigMetrics;
 use super::compression::CompressionMetrics;
-use super::counters::{Connections, RouteMetrics};
+use super::counters::{Connections, RouteMetrics, Totals};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
 use super::http2::Http2Metrics;
@@ -71,6 +72,7 @@ pub struct Metrics {
     tunnels: Arc<WebSocketMetrics>,
     http2: Http2Metrics,
     reloads: [AtomicU64; 3],
+    config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
     pub(super) endpoints: EndpointTable,
     pub(super) drained: DrainTable,
@@ -104,6 +106,7 @@ impl Metrics {
             tunnels: Arc::default(),
             http2: Http2Metrics::new(workers),
             reloads: Default::default(),
+            config: ConfigMetrics::default(),
             discovery: DiscoveryTable::default(),
             endpoints: EndpointTable::default(),
             drained: DrainTable::default(),
@@ -214,6 +217,20 @@ impl Metrics {
     /// The Unix time at which the active plan was activated, in seconds.
     pub fn config_applied_at(&self) -> u64 {
         lock(&self.plan).applied_at
+    }
+
+    /// The counters of changes of the configuration.
+    pub fn config(&self) -> &ConfigMetrics {
+        &self.config
+    }
+
+    /// The counters of every route that had a request, by its label.
+    pub fn route_totals(&self) -> Vec<(Arc<RouteMetrics>, Totals)> {
+        let all = self.routes.handles().into_iter().map(|route| {
+            let totals = route.totals();
+            (route, totals)
+        });
+        all.filter(|(_, totals)| totals.ended() > 0).collect()
     }
 
     /// Records the activation of a plan; `id` identifies its content.

@@ -10,6 +10,7 @@
 pub mod access;
 pub mod resilience;
 pub mod caches;
+pub mod changes;
 pub mod compression;
 pub mod counters;
 pub mod discovery;
@@ -28,6 +29,7 @@ pub mod websockets;
 
 pub use access::{AccessLog, Record};
 pub use caches::{CacheMemory, CacheMetrics, CacheOutcome, CacheTable};
+pub use changes::{ConfigMetrics, RollbackReason};
 pub use compression::CompressionMetrics;
 pub use counters::RouteMetrics;
 pub use discovery::DiscoveryMetrics;

@@ -183,7 +183,22 @@ def log_level(gateway, client):
     assert found.level == "info" and found.reverts_to == "warn", found
 
 
-STEPS = [status, without_token, drain, explain, configuration, limits, log_level]
+def change(gateway, client):
+    wanted = json.loads(gateway.config.read_text())
+    assert call("config", "check_config", client, body=wanted).valid
+    wanted["Routes"][0]["Timeout"] = "5s"
+    lines = ["route shop: timeout 90s (default) -> 5s"]
+    assert call("config", "diff_config", client, body=wanted).lines == lines
+    applied = call("config", "put_config", client, body=wanted)
+    assert applied.changes == lines and not applied.watching, applied
+    call("config", "put_config", client, body={"Routes": 1}, expected=422)
+    newest, *_, oldest = call("config", "history", client).entries
+    assert newest.number == applied.number and newest.who == "test", newest
+    assert call("config", "roll_back", client, number=oldest.number).id == oldest.id
+    assert call("config", "tests", client).passed
+
+
+STEPS = [status, without_token, drain, explain, configuration, limits, change, log_level]
 
 
 def main():

@@ -2,10 +2,15 @@
 
 use super::{access::Access, error::AdminError, log_level::LogLevelState, work::WorkPool};
 use crate::{
-    control::{active::ActiveConfig, candidate::Candidate, gateway_handle::GatewayHandle},
+    control::{
+        active::ActiveConfig, candidate::Candidate, change::ConfigManager, gateway_handle::GatewayHandle,
+    },
     server::Gateway,
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 /// The gateway that the pages show, and the access that their address grants.
 #[derive(Clone, Debug)]
@@ -22,6 +27,8 @@ pub struct AdminContext {
 #[derive(Debug)]
 pub struct AdminState {
     pub active: Arc<ActiveConfig>,
+    /// What replaces the configuration; absent while the gateway starts.
+    changes: OnceLock<Arc<ConfigManager>>,
     /// Runs work that takes long or blocks.
     pub work: WorkPool,
     pub log_level: LogLevelState,
@@ -33,10 +40,18 @@ impl AdminState {
     pub fn new(active: Arc<ActiveConfig>) -> Arc<AdminState> {
         Arc::new(AdminState {
             active,
+            changes: OnceLock::new(),
             work: WorkPool::default(),
             log_level: LogLevelState::default(),
             started_at: Instant::now(),
         })
+    }
+}
+
+impl AdminState {
+    /// Sets what replaces the configuration, once.
+    pub fn set_changes(&self, manager: Arc<ConfigManager>) {
+        let _ = self.changes.set(manager);
     }
 }
 
@@ -48,6 +63,12 @@ impl AdminContext {
             access: Access::Health,
             shared: AdminState::new(Arc::default()),
         }
+    }
+
+    /// What replaces the configuration.
+    pub fn changes(&self) -> Result<Arc<ConfigManager>, AdminError> {
+        let manager = self.shared.changes.get().cloned();
+        manager.ok_or_else(|| AdminError::unavailable("the gateway is not running"))
     }
 
     /// The gateway, if it is running.

@@ -17,6 +17,8 @@ pub struct AdminError {
     code: &'static str,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    /// Further members of the problem.
+    members: Vec<(&'static str, serde_json::Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -57,7 +59,14 @@ pub(super) struct ResponseCode(pub(super) &'static str);
 impl AdminError {
     /// An error with a status, an error code and its explanation.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> AdminError {
-        AdminError { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+        AdminError {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            members: Vec::new(),
+            headers: Vec::new(),
+        }
     }
 
     /// The gateway is starting or shutting down.
@@ -79,6 +88,13 @@ impl AdminError {
     #[must_use]
     pub fn with_errors(self, errors: Vec<FieldError>) -> AdminError {
         AdminError { errors, ..self }
+    }
+
+    /// The same error with a further member of the problem (RFC 9457 3.2).
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: serde_json::Value) -> AdminError {
+        self.members.push((name, value));
+        self
     }
 
     /// The same error with a header of the response.
@@ -111,6 +127,9 @@ impl IntoResponse for AdminError {
         let mut body = problem.to_value();
         if !self.errors.is_empty() {
             body["errors"] = serde_json::json!(self.errors);
+        }
+        for (name, value) in self.members {
+            body[name] = value;
         }
         let mut response = page(problem::MEDIA_TYPE, format!("{body}\n"));
         *response.status_mut() = self.status;

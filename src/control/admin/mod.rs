@@ -9,6 +9,7 @@
 mod access;
 mod cache;
 mod certificates;
+mod changes;
 mod clusters;
 mod config;
 mod context;
@@ -61,7 +62,10 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(status::status))
         .routes(routes!(certificates::list_certificates))
         .routes(routes!(log_level::log_level, log_level::set_log_level))
-        .routes(routes!(config::config))
+        .merge(document_pages())
+        .routes(routes!(changes::history))
+        .routes(routes!(changes::roll_back))
+        .routes(routes!(changes::tests, changes::run_configured_tests))
         .routes(routes!(explain::explain))
         .routes(routes!(clusters::clusters))
         .routes(routes!(clusters::list_clusters))
@@ -70,8 +74,17 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(limits::limits, limits::reset_limits))
         .routes(routes!(cache::list_cache))
         .routes(routes!(cache::purge_cache))
-        .routes(routes!(ocelot::ocelot_configuration))
         .routes(routes!(ocelot::ocelot_clear_region))
+}
+
+/// The pages whose bodies are configurations.
+fn document_pages() -> OpenApiRouter<AdminContext> {
+    OpenApiRouter::default()
+        .routes(routes!(changes::check_config))
+        .routes(routes!(changes::diff_config))
+        .routes(routes!(config::config, changes::put_config))
+        .routes(routes!(ocelot::ocelot_configuration, ocelot::ocelot_set_configuration))
+        .layer(DefaultBodyLimit::max(changes::MAX_DOCUMENT_BYTES))
 }
 
 /// The pages of an address.

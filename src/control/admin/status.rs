@@ -34,6 +34,10 @@ pub struct ConfigStatus {
     pub applied_at: String,
     pub routes: usize,
     pub clusters: usize,
+    /// Whether the active configuration differs from the configuration files: a change was applied and not saved.
+    pub unsaved: bool,
+    /// Whether a change is being watched.
+    pub watching: bool,
     pub reloads: ReloadCounts,
     /// The outcome of the last reload: `applied`, `unchanged` or `rejected`; absent before the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +116,8 @@ fn config_status(context: &AdminContext, gateway: &Gateway, plan: &Plan) -> Conf
             unchanged: metrics.reload_total(Reload::Unchanged),
             rejected: metrics.reload_total(Reload::Rejected),
         },
+        unsaved: metrics.config().is_unsaved(),
+        watching: metrics.config().is_watching(),
         last_reload,
     }
 }

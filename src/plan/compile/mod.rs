@@ -32,6 +32,7 @@ mod weights;
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
+use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
@@ -47,7 +48,11 @@ use crate::stages::{
     via::Via,
 };
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The directory of what is kept between two starts, beside the configuration.
+const DEFAULT_DATA_DIRECTORY: &str = "data";
 
 /// Checks what was loaded and compiles it; returns no blueprint if there is any error. Warnings do not prevent it.
 /// Diagnostics are added to those of loading.
@@ -112,6 +117,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
+    let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
@@ -130,7 +136,25 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         escaped_separators: value_or_default(&scope.global.path_with_escaped_separators),
         dynamic,
         store,
+        data_directory: data_directory(scope, diagnostics),
+        tests,
+        tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
+}
+
+/// The directory of what is kept, beside the configuration file unless its path is absolute.
+fn data_directory(scope: &CheckContext, diagnostics: &mut Diagnostics) -> PathBuf {
+    let setting = scope.document.data_directory.as_ref();
+    let written = setting.map_or(DEFAULT_DATA_DIRECTORY, |set| set.trim());
+    if let Some(set) = setting.filter(|set| set.trim().is_empty() || set.contains('\0')) {
+        diagnostics
+            .error(codes::DATA_DIRECTORY, set.span, "invalid DataDirectory: must be the path of a directory")
+            .help("write a path such as \"data\" or \"/var/lib/margay\", or remove the setting");
+    }
+    let file =
+        setting.map_or_else(|| scope.sources.iter().next().map(|(id, _)| id), |set| Some(set.span.file));
+    let path = file.and_then(|file| scope.sources.get(file)?.path.as_deref());
+    path.and_then(Path::parent).map_or_else(|| PathBuf::from(written), |folder| folder.join(written))
 }
 
 /// The stages that all routes have. The fields of client certificates are removed from requests on every listener,

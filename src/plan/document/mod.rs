@@ -18,6 +18,7 @@ mod listener;
 mod extensions;
 mod policy;
 mod route;
+mod route_tests;
 mod shared;
 
 pub use crate::config::options::{GlobalOptions, Options};
@@ -35,6 +36,7 @@ pub use global::{GlobalDocument, MetadataOptions};
 pub use listener::*;
 pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
+pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
 
 use crate::config::{
     Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,
@@ -92,6 +94,15 @@ pub struct Document {
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
     /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.
     pub configuration_store: Setting<String>,
+    /// The directory of what the gateway keeps between two starts, such as the history of configurations; a relative path
+    /// is resolved against the configuration file. It is created with mode 0700. A change takes effect at the next start.
+    /// Default: `data`.
+    pub data_directory: Setting<String>,
+    /// Tests of this configuration: requests, and what is expected of the gateway. Default: `[]`.
+    pub tests: List<TestDocument>,
+    /// Whether the tests run at startup, before every reload and before every change by the administration API; a
+    /// configuration that fails one of them is rejected. Default: false.
+    pub tests_before_apply: Setting<bool>,
 }
 
 /// Loads the files that the request names.

@@ -58,12 +58,21 @@ fn describe_stage(entry: &StageEntry) -> StageDescription {
 
 impl Explainer<'_> {
     /// Explains a request: the exchange contains its head and the client address.
-    pub async fn explain(&self, mut exchange: Exchange) -> Explanation {
+    pub async fn explain(&self, exchange: Exchange) -> Explanation {
+        self.explain_with(exchange, false).await
+    }
+
+    /// The same without querying discovery providers: a discovered service stands for its endpoints.
+    pub async fn explain_offline(&self, exchange: Exchange) -> Explanation {
+        self.explain_with(exchange, true).await
+    }
+
+    async fn explain_with(&self, mut exchange: Exchange, is_offline: bool) -> Explanation {
         exchange.is_dry_run = true;
         // Explained requests have no such list.
         let hop = hop_by_hop::strip(&mut exchange.request, usize::MAX).unwrap_or_default();
         let found = self.plan.find(&mut exchange);
-        let mut explanation = self.on_match(&exchange);
+        let mut explanation = Explanation { is_offline, ..self.on_match(&exchange) };
         match found {
             Ok(route) => {
                 if let (RouteRef::Dynamic(_), Some(dynamic)) = (&route, &self.blueprint.dynamic) {
@@ -168,8 +177,11 @@ impl Explainer<'_> {
             Some(outcome) => outcome,
             None => match rewritten.and_then(|()| route.cluster()) {
                 Ok((cluster, terms)) => {
-                    explanation.discovery = DiscoveryLookup::query(cluster).await;
-                    describe_request(explanation, cluster, terms, hop, &exchange);
+                    let service = self.service(route).filter(|_| explanation.is_offline);
+                    if service.is_none() {
+                        explanation.discovery = DiscoveryLookup::query(cluster).await;
+                    }
+                    describe_request(explanation, cluster, terms, hop, &exchange, service);
                     return;
                 }
                 Err(error) => Err(error),
@@ -177,6 +189,12 @@ impl Explainer<'_> {
         };
         run_response(&route.stages[..ran], &mut exchange, &mut outcome);
         explanation.reject(&outcome, self.plan.ocelot);
+    }
+
+    /// The name of the discovered service of a route.
+    fn service(&self, route: &Route) -> Option<&str> {
+        let blueprint = self.static_route(route)?;
+        blueprint.cluster.discovery.as_ref().map(|found| found.service.name.as_str())
     }
 
     /// A dry run of a part of an aggregate.
@@ -244,19 +262,19 @@ fn describe_request(
     terms: &AttemptConfig,
     hop: hop_by_hop::HopByHop,
     exchange: &Exchange,
+    service: Option<&str>,
 ) {
     let members = cluster.members();
     let health = cluster.health();
     explanation.endpoints =
         members.endpoints.iter().map(|endpoint| describe_endpoint(endpoint, health, exchange)).collect();
-    let Some(first) = members.endpoints.first() else {
-        return explanation.reject(&Err(cluster.no_endpoint_error()), false);
+    let authority = match (members.endpoints.first(), service) {
+        (Some(first), _) => &*first.transport_for(exchange).authority,
+        (None, Some(service)) => service.as_bytes(),
+        (None, None) => return explanation.reject(&Err(cluster.no_endpoint_error()), false),
     };
-    let host = terms
-        .preserve_host
-        .then(|| exchange.request.get_known(KnownHeader::Host))
-        .flatten()
-        .unwrap_or(&first.transport_for(exchange).authority);
+    let own_host = terms.preserve_host.then(|| exchange.request.get_known(KnownHeader::Host)).flatten();
+    let host = own_host.unwrap_or(authority);
     let mut bytes = Vec::new();
     let version = if terms.http2 == Http2::Always { Version::Http2 } else { terms.version };
     put_request(&mut bytes, &exchange.request, host, framing(&exchange.request), hop, version);

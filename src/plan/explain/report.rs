@@ -1,6 +1,8 @@
 //! The explanation of a request as data, and its rendering as text.
 
 use super::discovery::DiscoveryLookup;
+use crate::pipeline::head::Head;
+use crate::pipeline::response::rescue;
 use crate::pipeline::{error::ErrorCode, response::RouteResult};
 use serde::Serialize;
 
@@ -28,6 +30,9 @@ pub struct Explanation {
     pub parts: Vec<PartExplanation>,
     /// The gateway's own response.
     pub response: Option<Rejection>,
+    /// Discovery providers were not queried.
+    #[serde(skip)]
+    pub(super) is_offline: bool,
 }
 
 /// The route that matches the request.
@@ -75,6 +80,13 @@ pub struct Rejection {
     /// The error code; empty for a response without an error.
     pub code: String,
     pub detail: String,
+    /// The lines of its headers.
+    pub headers: Vec<String>,
+}
+
+fn header_lines(head: &Head) -> Vec<String> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    head.fields().map(|(_, name, value)| format!("{}: {}", text(name), text(value))).collect()
 }
 
 /// One part of an aggregate and its request.
@@ -99,6 +111,7 @@ impl Explanation {
                 status: response.status(),
                 code: String::new(),
                 detail: "from the gateway".into(),
+                headers: header_lines(&response.head),
             },
             Err(error) => Rejection {
                 status: error.status(ocelot),
@@ -109,6 +122,7 @@ impl Explanation {
                 } else {
                     error.detail.to_string()
                 },
+                headers: header_lines(&rescue(error, self.target.as_bytes(), b"", ocelot).head),
             },
         });
     }

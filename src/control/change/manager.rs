@@ -1,0 +1,349 @@
+//! The owner of the active configuration: every replacement of it runs here, one at a time. A configuration with errors,
+//! or one that fails its tests, is reported, and the active one stays.
+
+use super::baseline::{Baseline, counters};
+use super::entry::{Author, Origin, Outcome};
+use super::history::{History, NewEntry};
+use super::judge::Verdict;
+use super::save;
+use super::watched::{self, ActiveWatch};
+use crate::config::{Request, Snapshot, render::Style};
+use crate::control::active::ActiveConfig;
+use crate::control::candidate::Candidate;
+use crate::control::config_store::StoredConfig;
+use crate::control::watch::{ReloadAttempt, Trigger};
+use crate::plan::blueprint::Blueprint;
+use crate::plan::diff::{Diff, diff};
+use crate::stages::custom::StageRegistry;
+use crate::telemetry::{Metrics, Reload, RollbackReason};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Activates a checked blueprint under this id; the error is one sentence.
+pub type ApplyFn = Box<dyn FnMut(&Blueprint, &str) -> Result<(), String> + Send>;
+
+/// What the manager is made of.
+pub struct ManagerParts {
+    /// The location of the configuration.
+    pub request: Request,
+    /// The stored document.
+    pub store: Arc<StoredConfig>,
+    pub stages: StageRegistry,
+    pub style: Style,
+    /// The candidate that is active.
+    pub current: Arc<Candidate>,
+    pub active: Arc<ActiveConfig>,
+    pub apply: ApplyFn,
+    pub metrics: Arc<Metrics>,
+    pub history: History,
+    pub baseline: Arc<Baseline>,
+}
+
+/// The owner of the active configuration.
+pub struct ConfigManager {
+    state: Mutex<ManagerState>,
+    /// Notified when a watch ends.
+    pub(super) ended: Condvar,
+}
+
+/// What a replacement of the configuration reads and changes.
+pub(super) struct ManagerState {
+    request: Request,
+    store: Arc<StoredConfig>,
+    stages: StageRegistry,
+    pub style: Style,
+    apply: ApplyFn,
+    active: Arc<ActiveConfig>,
+    pub metrics: Arc<Metrics>,
+    pub history: History,
+    baseline: Arc<Baseline>,
+    /// The last candidate that was read from the files, whether it was applied or not.
+    files: Arc<Candidate>,
+    /// The active candidate.
+    current: Arc<Candidate>,
+    /// Whether the active candidate came from the files, or was saved to them.
+    pub is_current_saved: bool,
+    /// `ReloadOnChange` of the active plan.
+    store_watch: bool,
+    pub watch: Option<ActiveWatch>,
+}
+
+/// A replacement of the configuration.
+pub(super) struct Replacement {
+    pub candidate: Arc<Candidate>,
+    pub origin: Origin,
+    pub author: Author,
+    /// The window of the watch.
+    pub watch: Option<Duration>,
+    /// Whether the configuration is saved to its file.
+    pub saves: bool,
+}
+
+impl fmt::Debug for ConfigManager {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("ConfigManager").finish_non_exhaustive()
+    }
+}
+
+impl ConfigManager {
+    /// The manager after startup: the candidate is active.
+    pub fn new(parts: ManagerParts) -> Arc<ConfigManager> {
+        let ManagerParts {
+            request,
+            store,
+            stages,
+            style,
+            current,
+            active,
+            apply,
+            metrics,
+            history,
+            baseline,
+        } = parts;
+        let store_watch = current.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
+        active.set(current.clone());
+        let files = current.clone();
+        let mut state = ManagerState {
+            request,
+            store,
+            stages,
+            style,
+            apply,
+            active,
+            metrics,
+            history,
+            baseline,
+            files,
+            current,
+            is_current_saved: true,
+            store_watch,
+            watch: None,
+        };
+        state.record_start();
+        Arc::new(ConfigManager { state: Mutex::new(state), ended: Condvar::new() })
+    }
+
+    /// The state; blocks while a replacement runs.
+    pub(super) fn state(&self) -> MutexGuard<'_, ManagerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the files again and applies them if they changed; called by the file watch.
+    pub fn reload(&self, trigger: Trigger) -> ReloadAttempt {
+        let mut state = self.state();
+        state.request.stored = state.store.get();
+        let candidate = Arc::new(Candidate::read(&state.request, &state.stages));
+        let before = std::mem::replace(&mut state.files, candidate.clone());
+        let is_repeated = before.id == candidate.id;
+        let outcome = if candidate.id == state.current.id || (is_repeated && trigger != Trigger::Signal) {
+            Reload::Unchanged
+        } else {
+            state.reload(candidate.clone(), trigger)
+        };
+        state.publish_unsaved();
+        state.active.record(outcome);
+        let watch = if state.store_watch { candidate.watched_paths.clone() } else { Vec::new() };
+        drop(state);
+        self.ended.notify_all();
+        ReloadAttempt { outcome, watch }
+    }
+
+    /// The process stops: a watch is interrupted.
+    pub fn stop(&self) {
+        self.state().end_watch(Outcome::Interrupted, "the gateway stopped during the watch");
+        self.ended.notify_all();
+    }
+}
+
+impl ManagerState {
+    /// The id of the active configuration.
+    pub fn current_id(&self) -> &str {
+        &self.current.id
+    }
+
+    /// Reads a configuration in the place of the files.
+    pub fn candidate_source(&self) -> (Request, StageRegistry, Arc<Candidate>) {
+        (self.request.clone(), self.stages.clone(), self.files.clone())
+    }
+
+    /// Lets the file watch read the files again, so that it follows `ReloadOnChange` of the active configuration.
+    pub fn refresh_file_watch(&self) {
+        self.store.changed.notify_one();
+    }
+
+    /// Whether the configuration comes from a store, which this process does not write.
+    pub fn has_store(&self) -> bool {
+        self.request.stored.is_some() || self.current.blueprint.as_ref().is_some_and(|b| b.store.is_some())
+    }
+
+    fn record_start(&mut self) {
+        let last = self.history.entries().last().cloned();
+        if last.as_ref().is_some_and(|last| last.id == self.current.id) {
+            return;
+        }
+        let applied = [Outcome::Applied, Outcome::Kept, Outcome::NotJudged, Outcome::Interrupted];
+        if let Some(last) = last.filter(|last| !last.saved && applied.contains(&last.outcome)) {
+            log::warn!(
+                "configuration {} of the history was not saved; starting with the configuration files instead",
+                last.number
+            );
+        }
+        self.record(Origin::Start, Author::default(), Vec::new(), Outcome::Applied, String::new());
+    }
+
+    /// Adds the active configuration to the history.
+    fn record(
+        &mut self,
+        origin: Origin,
+        author: Author,
+        changes: Vec<String>,
+        outcome: Outcome,
+        reason: String,
+    ) -> u64 {
+        let (id, saved) = (self.current.id.clone(), self.current.id == self.files.id);
+        let new = NewEntry { id, origin, author, changes, outcome, reason, saved };
+        let snapshot = Snapshot::of(&self.current.loaded);
+        self.history.add(new, Some(Arc::new(snapshot)))
+    }
+
+    /// Activates a valid candidate and records it; its number in the history. A watch that is active ends.
+    pub fn replace(&mut self, replacement: Replacement) -> Result<(u64, Diff), String> {
+        let Replacement { candidate, origin, author, watch, saves } = replacement;
+        let Some(blueprint) = &candidate.blueprint else {
+            return Err("the configuration has errors".to_owned());
+        };
+        let diff = self.diff(&candidate);
+        (self.apply)(blueprint, &candidate.id)?;
+        let at = counters(&self.metrics);
+        self.end_watch(Outcome::Superseded, "another change was applied");
+        let previous = self.activate(candidate.clone());
+        let is_read = matches!(origin, Origin::Files | Origin::Signal | Origin::Store);
+        self.is_current_saved = is_read || candidate.id == self.files.id;
+        let outcome = if watch.is_some() { Outcome::Watching } else { Outcome::Applied };
+        let number = self.record(origin, author, diff.lines(), outcome, String::new());
+        if let Some(window) = watch {
+            let recent = self.baseline.recent(&at);
+            let judge = watched::judge(Instant::now(), window, blueprint, &diff, &recent, &at);
+            self.watch = Some(ActiveWatch { number, judge, previous, saves });
+            self.metrics.config().set_watching(true);
+        }
+        Ok((number, diff))
+    }
+
+    /// Makes an activated candidate the current one; the previous one.
+    fn activate(&mut self, candidate: Arc<Candidate>) -> Arc<Candidate> {
+        self.store_watch = candidate.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
+        self.active.set(candidate.clone());
+        let previous = std::mem::replace(&mut self.current, candidate);
+        self.publish_unsaved();
+        previous
+    }
+
+    fn publish_unsaved(&self) {
+        self.metrics.config().set_unsaved(self.current.id != self.files.id);
+    }
+
+    /// What changes for traffic with a candidate.
+    pub fn diff(&self, candidate: &Candidate) -> Diff {
+        match (self.current.configuration(), candidate.configuration()) {
+            (Some(before), Some(after)) => diff(&before, &after),
+            _ => Diff::default(),
+        }
+    }
+
+    /// Writes the active configuration to its file.
+    pub fn save(&mut self) -> Result<PathBuf, save::SaveError> {
+        let (read, new) = (Snapshot::of(&self.files.loaded), Snapshot::of(&self.current.loaded));
+        let path = save::save(&read, &new)?;
+        self.files = self.current.clone();
+        self.is_current_saved = true;
+        self.publish_unsaved();
+        Ok(path)
+    }
+
+    /// Whether a candidate could be saved now.
+    pub fn check_savable(&self, candidate: &Candidate) -> Result<(), save::SaveError> {
+        let (read, new) = (Snapshot::of(&self.files.loaded), Snapshot::of(&candidate.loaded));
+        save::check(&read, &new).map(drop)
+    }
+
+    /// Ends the watch with this outcome.
+    pub fn end_watch(&mut self, outcome: Outcome, reason: &str) -> Option<ActiveWatch> {
+        let watch = self.watch.take()?;
+        self.metrics.config().set_watching(false);
+        self.history
+            .update(watch.number, |entry| (entry.outcome, entry.reason) = (outcome, reason.to_owned()));
+        Some(watch)
+    }
+
+    /// Judges the change that is being watched; whether the watch goes on.
+    pub fn observe(&mut self, number: u64, now: Instant) -> bool {
+        let counters = counters(&self.metrics);
+        let Some(watch) = self.watch.as_mut().filter(|watch| watch.number == number) else { return false };
+        match watch.judge.observe(now, |route| counters.get(route).copied()) {
+            Verdict::Watching => return true,
+            Verdict::RollBack(finding) => {
+                let is_slow = finding.name() == RollbackReason::Latency.name();
+                let reason = if is_slow { RollbackReason::Latency } else { RollbackReason::Errors };
+                self.roll_back(reason, &finding.to_string());
+            }
+            Verdict::Kept { requests } => {
+                self.keep(Outcome::Kept, &format!("{requests} requests of the changed routes"))
+            }
+            Verdict::NotJudged { requests } => {
+                let reason = format!("not judged: {requests} requests of the changed routes are too few");
+                self.keep(Outcome::NotJudged, &reason);
+            }
+        }
+        false
+    }
+
+    fn keep(&mut self, outcome: Outcome, reason: &str) {
+        let Some(watch) = self.end_watch(outcome, reason) else { return };
+        log::info!("configuration {} is kept: {reason}", watch.number);
+        if watch.saves {
+            self.save_recorded(watch.number);
+        }
+    }
+
+    /// Saves the active configuration and records the result.
+    pub fn save_recorded(&mut self, number: u64) -> Option<save::SaveError> {
+        match self.save() {
+            Ok(path) => {
+                log::info!("configuration {number} is saved to {}", path.display());
+                self.history.update(number, |entry| entry.saved = true);
+                None
+            }
+            Err(error) => {
+                log::warn!("configuration {number} is not saved: {error}");
+                self.history
+                    .update(number, |entry| entry.reason = format!("{}; not saved: {error}", entry.reason));
+                Some(error)
+            }
+        }
+    }
+
+    fn roll_back(&mut self, reason: RollbackReason, finding: &str) {
+        let Some(previous) = self.watch.as_ref().map(|watch| watch.previous.clone()) else { return };
+        let changes = self.diff(&previous).lines();
+        let blueprint = previous.blueprint.as_ref();
+        let applied = blueprint.map_or(Ok(()), |blueprint| (self.apply)(blueprint, &previous.id));
+        if let Err(error) = applied {
+            log::error!("the configuration cannot be rolled back: {error}");
+            self.end_watch(Outcome::Kept, &format!("{finding}; it cannot be rolled back: {error}"));
+            return;
+        }
+        let Some(watch) = self.end_watch(Outcome::RolledBack, finding) else { return };
+        log::error!("configuration {} is rolled back: {finding}", watch.number);
+        self.metrics.config().record_rollback(reason);
+        self.is_current_saved = previous.id == self.files.id;
+        self.activate(previous);
+        self.record(Origin::Watch, Author::default(), changes, Outcome::Applied, finding.to_owned());
+    }
+}
+
+#[cfg(test)]
+#[path = "manager_tests.rs"]
+mod tests;

@@ -193,12 +193,26 @@ full() {
     start hs256 margay $((base + 2)) "$dir/hs256.json"
     start rs256 margay $((base + 3)) "$dir/rs256.json"
     compare "A plain route, and one with JWT + rate limit + three header transforms + request id:" plain hs256 rs256
-    for name in hs256 rs256; do
-        paste -d' ' "$dir/$name.rounds" "$dir/plain.rounds" | awk '{print $2 - $7}' | sort -n |
-            awk -v n="$name" '{v[NR] = $1} END {printf "  CPU per request over plain, %s: %.2f us\n", n, (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'
-    done
+    for name in hs256 rs256; do over_plain "$name"; done
     stop
     token=()
+}
+
+over_plain() { # name: the median of the rounds' differences
+    paste -d' ' "$dir/$1.rounds" "$dir/plain.rounds" | awk '{print $2 - $7}' | sort -n |
+        awk -v n="$1" '{v[NR] = $1} END {printf "  CPU per request over plain, %s: %.2f us\n", n, (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'
+}
+
+# What a JSON access log and traces of 1 % of the requests cost over a plain route, which has metrics.
+telemetry() {
+    threads=1
+    start_origin
+    export BENCH_LOG=$dir/access.log
+    start plain margay $((base + 1)) "$here/margay.json"
+    start telemetry margay $((base + 2)) "$here/telemetry.json"
+    compare "A plain route, and one with a JSON access log and 1 % of the requests traced:" plain telemetry
+    over_plain telemetry
+    stop
 }
 
 # What retries and circuits cost where nothing fails, and what clients feel when every second address refuses.
@@ -285,14 +299,15 @@ hits() {
 
 echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 path=/
-for row in ${ROWS:-plain routes full failing secure hits}; do
+for row in ${ROWS:-plain routes full telemetry failing secure hits}; do
     case "$row" in
         plain) beside 1; beside 2 ;;
         routes) if [[ " $proxies " == *" margay "* ]]; then many_routes; fi ;;
         full) if [[ " $proxies " == *" margay "* ]]; then full; fi ;;
+        telemetry) if [[ " $proxies " == *" margay "* ]]; then telemetry; fi ;;
         failing) if [[ " $proxies " == *" margay "* ]]; then failing; fi ;;
         secure) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then secure; fi ;;
         hits) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then hits; fi ;;
-        *) echo "there is no row $row: plain, routes, full, failing, secure, hits" >&2; exit 64 ;;
+        *) echo "there is no row $row: plain, routes, full, telemetry, failing, secure, hits" >&2; exit 64 ;;
     esac
 done

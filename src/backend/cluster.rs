@@ -1,6 +1,7 @@
 //! Clusters: a set of endpoints with a load balancing policy and health. Settings belong to the plan; measurements
 //! outlive it, by key.
 
+pub use super::cluster_spec::ClusterSpec;
 use super::{
     balance::{Balancer, BalancerKind, DEFAULT_EXPIRY, EndpointSet, SessionStore, Sessions, Sticky},
     cluster_state::ClusterState,
@@ -21,7 +22,7 @@ use crate::{
         exchange::Exchange,
         response::RouteResult,
     },
-    telemetry::Metrics,
+    telemetry::{ClusterMetrics, Metrics},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -49,6 +50,8 @@ pub struct Cluster {
     states: Arc<ClusterStates>,
     /// The watched service that provides the instances, if the cluster uses service discovery.
     pub source: OnceLock<Arc<ServiceWatch>>,
+    /// Attempts by outcome.
+    pub attempts: Arc<ClusterMetrics>,
 }
 
 /// The endpoints of a cluster at one moment.
@@ -61,21 +64,6 @@ pub struct EndpointsSnapshot {
     pub is_panic: bool,
     /// Whether the endpoints are known: false until service discovery responds for the first time.
     pub is_known: bool,
-}
-
-/// The settings of a cluster.
-#[derive(Clone, Debug, Default)]
-pub struct ClusterSpec {
-    /// Identifies the state that outlives the plan; clusters with equal keys share it.
-    pub key: String,
-    /// The name in logs and metrics.
-    pub label: String,
-    /// Static instances; `None` if service discovery provides them, see [`Cluster::attach_source`].
-    pub instances: Option<Vec<Instance>>,
-    pub tls_mode: TlsMode,
-    pub pooling: PoolConfig,
-    pub balancer: BalancerKind,
-    pub health: HealthConfig,
 }
 
 impl Cluster {
@@ -367,12 +355,20 @@ impl ClusterStates {
             state,
             states: self.clone(),
             source: OnceLock::new(),
+            attempts: self.attempts(&spec.label),
         });
         if let Some(instances) = &spec.instances {
             cluster.set_instances(instances);
         }
         cluster.start_health_checks();
         cluster
+    }
+
+    fn attempts(&self, label: &str) -> Arc<ClusterMetrics> {
+        match &self.metrics {
+            Some(metrics) => metrics.cluster(label),
+            None => Arc::new(ClusterMetrics::new(label, 1)),
+        }
     }
 
     fn balancer(&self, spec: &ClusterSpec, state: &ClusterState<Cluster>) -> Balancer {

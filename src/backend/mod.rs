@@ -12,6 +12,7 @@
 pub mod attempt;
 pub mod balance;
 pub mod cluster;
+mod cluster_spec;
 pub mod cluster_state;
 pub mod discovery;
 mod drained;

@@ -189,6 +189,15 @@ codes! {
     BAD_ADMIN_TOKEN = "MG1204", "Invalid administration token", "An entry of Administration.Tokens has a unique Name, and a Hash: sha256: and the SHA-256 of the token in 64 hexadecimal digits.";
     ADMINISTRATION_PLAIN = "MG1205", "Administration tokens over plain HTTP", "An attacker on the network can read the tokens and use them. Set Administration.Tls.";
     ADMINISTRATION_TARGET = "MG1206", "Target is the administration address", "No endpoint, discovery provider, key URL or redirect may lead to the administration address: clients could control the gateway. Such a connection is also refused when it is opened.";
+    BAD_ACCESS_LOG = "MG1240", "Invalid access log", "AccessLog is true, false or an object. It has File or Syslog, and Format or Template. MaxSize is 64KiB to 1TiB, MaxFiles 1 to 1000; both need File, as SyslogFacility and AppName need Syslog.";
+    BAD_LOG_TEMPLATE = "MG1241", "Malformed access log template", "Template is a Jinja template over the fields of the JSON form of an access record (docs/telemetry.md).";
+    BAD_SYSLOG = "MG1242", "Invalid syslog server", "Syslog is unix:/dev/log for a Unix datagram socket, or udp:host:port; SyslogFacility is the name of a facility, such as local0.";
+    BAD_SAMPLE_RATIO = "MG1243", "Sample ratio out of range", "SampleRatio is between 0 and 1.";
+    BAD_OTLP = "MG1244", "Invalid OTLP collector", "Otlp.Endpoint is an http or https URL without query; Timeout is 100ms to 1m, QueueSize 64 to 1000000. Headers are HTTP header names and values; CaFile is a PEM file and needs https.";
+    NO_OTLP = "MG1245", "No OTLP collector", "Tracing, Metrics.Otlp and AccessLog.Otlp need Otlp with an Endpoint.";
+    BAD_TRACING = "MG1246", "Invalid tracing", "Tracing needs TraceContext, because its spans continue the trace of traceparent; SlowStage is 0s to 1m.";
+    PLAIN_OTLP_HEADERS = "MG1247", "OTLP headers sent over plain HTTP", "An attacker on the network can read the headers, which often contain a token. Use an https endpoint, or one on this machine.";
+    BAD_METRICS = "MG1248", "Invalid metrics settings", "Metrics.OtlpInterval is 1s to 1h and needs Metrics.Otlp.";
     TEST_REQUEST = "MG1250", "Malformed request of a test", "Request is a method and a URL or path, such as GET /orders/7; From is an IP address, Listener the name of a listener, and Headers contains valid names and values.";
     TEST_UNKNOWN_NAME = "MG1251", "Test expects an unknown name", "Expect.Route is the Key or the UpstreamPathTemplate of a route or an aggregate, Expect.Cluster the name of one of Clusters, Expect.Code an error code; margay help error lists the codes.";
     TEST_EXPECTATION = "MG1252", "Unusable expectation of a test", "Expect needs at least one setting. Status, Code and Headers are about a response of the gateway itself, Cluster and Downstream about a request to a backend: a test expects one or the other.";

@@ -9,7 +9,7 @@ use super::span::Span;
 use std::path::{Path, PathBuf};
 
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
-const FILE_SETTINGS: [(&[&str], &[&str]); 10] = [
+const FILE_SETTINGS: [(&[&str], &[&str]); 11] = [
     (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
@@ -20,6 +20,7 @@ const FILE_SETTINGS: [(&[&str], &[&str]); 10] = [
     (&["GlobalConfiguration", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),
     (&["Clusters", "*", "Discovery"], &["CaFile"]),
+    (&["Otlp"], &["CaFile"]),
 ];
 /// Maximum size of a referenced file in bytes.
 pub const MAX_REFERENCED_FILE: u64 = 4 << 20;

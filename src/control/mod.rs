@@ -13,6 +13,7 @@ pub mod effective;
 pub mod dry_run;
 pub mod gateway_handle;
 pub mod service_names;
+mod log_signal;
 pub mod services;
 mod watch_paths;
 pub mod process;

@@ -7,6 +7,7 @@ use super::{
     change::{ApplyFn, Baseline, ConfigManager, History, ManagerParts},
     config_store::{self, StoredConfig},
     gateway_handle::GatewayHandle,
+    log_signal::reopen_logs,
     services,
     watch::{self, WatchGuard},
 };
@@ -29,7 +30,7 @@ use crate::{
         run::{self, Served},
     },
     stages::custom::StageRegistry,
-    telemetry::{AccessLog, Metrics, process_log::notice},
+    telemetry::{Metrics, process_log::notice},
 };
 use std::{
     sync::Arc,
@@ -70,15 +71,13 @@ pub fn serve(
     settings: Settings,
 ) -> Result<(), String> {
     let metrics = Metrics::new(settings.threads);
-    let log = AccessLog::stdout(settings.threads, metrics.dropped_log_lines())
-        .map_err(|e| format!("cannot start the access log: {e}"))?;
     let first = settings.override_addresses(blueprint)?;
     let handle = GatewayHandle::default();
     let state =
         ProcessState::new(metrics.clone(), max_connections()).with_services(services::registry(&handle));
     let plan = build(&first, candidate.id.clone(), &state)?;
     let listeners = Sender::new(rebind_listeners(&Arc::from([]), &plan)?);
-    let gateway = Gateway::new(plan, state, log);
+    let gateway = Gateway::new(plan, state);
     handle.set(&gateway);
     let bound = rebind_admin(&Arc::from([]), &first.administration, &gateway.shared_state)?;
     let state = AdminState::new(Arc::default());
@@ -266,10 +265,11 @@ fn apply_fn(
     })
 }
 
-/// Background tasks: dropping retired plans, recording the recent traffic.
+/// Background tasks: dropping retired plans, reopening log files, recording the recent traffic.
 fn background(gateway: Arc<Gateway>, baseline: Arc<Baseline>) -> impl FnOnce() -> run::Task + Send {
     move || {
         Box::pin(async move {
+            tokio::spawn(reopen_logs(gateway.shared_state.telemetry.clone()));
             let mut interval = tokio::time::interval(RETIRE_INTERVAL);
             loop {
                 interval.tick().await;

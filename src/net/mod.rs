@@ -19,6 +19,7 @@ pub mod h2;
 pub mod io;
 pub mod listener;
 pub mod reserved;
+pub mod otlp;
 pub mod resolver;
 pub mod http_client;
 pub mod unix_address;

@@ -1,6 +1,7 @@
 //! One request and its response on their way through the gateway.
 
 pub use super::peer::Peer;
+pub use super::record::AccessRecord;
 use super::{
     body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
     identity::Identity, response::RouteResult,
@@ -9,17 +10,10 @@ use crate::base::{
     content_coding::AcceptedCoding, data_rate::MinDataRate, escaped_separators::EscapedSeparators,
     path_params::PathParams,
 };
+use crate::telemetry::trace::RequestTrace;
 use bytes::Bytes;
 use smallvec::SmallVec;
-use std::{
-    any::Any,
-    fmt::Debug,
-    future::Future,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{any::Any, fmt::Debug, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
 
 /// The client of an exchange: its connection, and what the gateway has verified about it.
 ///
@@ -161,49 +155,6 @@ impl ResponseContext {
     }
 }
 
-/// The access log entry of an exchange, written whatever its result.
-#[derive(Debug, Default)]
-pub struct AccessRecord {
-    /// An access log is configured; values that are expensive to collect are recorded only then.
-    pub enabled: bool,
-    /// The request id, if there is one.
-    pub id: Vec<u8>,
-    /// The path as received, without the query; empty unless `enabled`.
-    pub path: Vec<u8>,
-    /// The request method; empty unless `enabled`.
-    pub method: Vec<u8>,
-    /// The `Host` of the request; empty unless `enabled`.
-    pub host: Vec<u8>,
-    /// The status of the response; 0 if none was sent.
-    pub status: u16,
-    /// The error code, if the gateway generated the response.
-    pub error_code: Option<&'static str>,
-    /// The number of attempts made against endpoints.
-    pub attempts: u32,
-    /// The bytes of the request body that were received.
-    pub bytes_in: u64,
-    /// The bytes of the response body that were sent.
-    pub bytes_out: u64,
-    /// The endpoint that sent the response, `host:port`.
-    pub endpoint: Option<Arc<str>>,
-    /// The connection to the endpoint uses TLS.
-    pub endpoint_secure: bool,
-    /// The time from dispatch to the response head.
-    pub backend: Option<Duration>,
-}
-
-impl AccessRecord {
-    /// Clears the entry and keeps the memory of its texts.
-    fn reset(&mut self) {
-        for text in [&mut self.id, &mut self.path, &mut self.method, &mut self.host] {
-            text.clear();
-        }
-        (self.enabled, self.status, self.error_code, self.attempts) = Default::default();
-        (self.bytes_in, self.bytes_out, self.endpoint_secure, self.backend) = Default::default();
-        self.endpoint = None;
-    }
-}
-
 /// The state of a rate limit after it admitted a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitStatus {
@@ -258,6 +209,8 @@ pub struct Exchange {
     pub is_websocket: bool,
     /// The entry of the access log.
     pub record: AccessRecord,
+    /// The trace of a sampled request.
+    pub trace: Option<Box<RequestTrace>>,
     /// When the request head was received; stages use this instead of reading the clock.
     pub now: Instant,
     /// The index of the worker that serves the exchange, and of its shard in counters.
@@ -281,6 +234,7 @@ impl Exchange {
             response: ResponseContext::default(),
             is_websocket: false,
             record: AccessRecord::default(),
+            trace: None,
             now,
             worker,
             runtime: None,
@@ -331,6 +285,7 @@ impl Exchange {
         self.response.reset();
         self.is_websocket = false;
         self.record.reset();
+        self.trace = None;
         self.now = now;
         self.runtime = None;
     }

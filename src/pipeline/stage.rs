@@ -8,8 +8,16 @@ use super::{
     exchange::Exchange,
     response::{Response, RouteResult},
 };
-use crate::telemetry::{StageMetrics, StageOutcome};
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use crate::telemetry::{
+    StageMetrics, StageOutcome,
+    trace::{AttributeValue, RequestTrace, SpanEnd, SpanKind},
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The decision of a stage about a request.
 ///
@@ -112,6 +120,7 @@ pub async fn run_request(
 ) -> (usize, Option<RouteResult>) {
     for (at, StageEntry { stage, metrics }) in stages.iter().enumerate().skip(exchange.routing.stage_index) {
         exchange.routing.stage_index = at + 1;
+        let started_at = exchange.trace.is_some().then(Instant::now);
         let mut step = stage.on_request(exchange);
         let outcome = loop {
             step = match step {
@@ -123,20 +132,17 @@ pub async fn run_request(
                     metrics.count(exchange.worker, StageOutcome::Suspended);
                     until_client_closes(wait, caller).await.unwrap_or_else(Step::Fail)
                 }
-                Step::ReadBody(most) => {
-                    let max_bytes = most.min(saturating_usize(exchange.body.limit));
-                    let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
-                    match collect_body(caller, max_bytes, pace).await {
-                        Ok(body) => {
-                            exchange.body.collected = Some(body);
-                            stage.on_request(exchange)
-                        }
-                        Err(cause) => Step::Fail(cause),
-                    }
-                }
+                Step::ReadBody(most) => match read_body(exchange, caller, most).await {
+                    Ok(()) => stage.on_request(exchange),
+                    Err(cause) => Step::Fail(cause),
+                },
             };
         };
+        if let Some(started_at) = started_at {
+            add_stage_span(exchange, stage.name(), started_at, outcome.as_ref());
+        }
         if outcome.is_some() {
+            exchange.record.stage = stage.name();
             count(metrics, exchange, outcome.as_ref());
             return (at + 1, outcome);
         }
@@ -144,11 +150,44 @@ pub async fn run_request(
     (stages.len(), None)
 }
 
+/// Collects the request body, at most `most` bytes.
+async fn read_body(
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+    most: usize,
+) -> Result<(), GatewayError> {
+    let max_bytes = most.min(saturating_usize(exchange.body.limit));
+    let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
+    exchange.body.collected = Some(collect_body(caller, max_bytes, pace).await?);
+    Ok(())
+}
+
 /// The idle timeout of a body that a stage collects.
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn saturating_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+/// Adds the span of a stage of a traced request that was slow.
+#[cold]
+fn add_stage_span(
+    exchange: &mut Exchange,
+    name: &'static str,
+    started_at: Instant,
+    outcome: Option<&RouteResult>,
+) {
+    let Some(trace) = exchange.trace.as_mut().filter(|trace| trace.is_slow_stage(started_at.elapsed()))
+    else {
+        return;
+    };
+    let error = outcome.and_then(|outcome| outcome.as_ref().err());
+    let end = SpanEnd {
+        name: format!("stage {name}"),
+        attributes: vec![("margay.stage", AttributeValue::Text(name.to_owned()))],
+        error: error.map(|cause| cause.code.name().to_owned()),
+    };
+    trace.add_span(RequestTrace::new_span_id(), SpanKind::Internal, started_at, end);
 }
 
 fn count(metrics: &StageMetrics, exchange: &Exchange, outcome: Option<&RouteResult>) {
@@ -177,7 +216,6 @@ mod tests {
         pipeline::{body::NoClient, exchange::Peer},
         telemetry::Metrics,
     };
-    use std::time::Instant;
 
     /// Appends its name to the scratch buffer.
     #[derive(Debug)]

@@ -5,6 +5,7 @@
 
 pub mod discovery;
 pub mod endpoint;
+pub mod telemetry;
 
 use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
@@ -28,6 +29,7 @@ pub use endpoint::Endpoint;
 use std::path::PathBuf;
 use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
+use telemetry::TelemetryConfig;
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ pub struct Blueprint {
     /// How names are resolved.
     pub dns: DnsSettings,
     pub limits: Limits,
-    pub access_log: bool,
+    pub telemetry: TelemetryConfig,
     /// Maximum memory for cached responses.
     pub cache: crate::stages::cache::MemoryConfig,
     /// The stages that all routes have.

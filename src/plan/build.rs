@@ -13,6 +13,7 @@ use super::{
     internal_target, listeners,
     process_state::ProcessState,
     routing::UrlTemplate,
+    telemetry::PlanTelemetry,
 };
 use crate::{
     backend::{
@@ -39,6 +40,8 @@ use std::{
 /// Builds the plan. The error is an invalid template that was not checked before.
 pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) -> Result<Plan, String> {
     process_state.names.dns().configure(&blueprint.dns);
+    // Held from here on: the stages of the routes share the tracer.
+    let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
     let routes = routes(blueprint, process_state);
     Ok(Plan {
         id,
@@ -49,7 +52,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         listeners: listeners::listeners(blueprint, process_state)?,
         administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),
-        access_log: blueprint.access_log,
+        telemetry,
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
@@ -114,6 +117,7 @@ pub(super) fn route(
     let stages = route.stages.build(&blueprint.stages, &process_state.stage_state, &context);
     Arc::new(Route {
         label: route.name.as_str().into(),
+        template: route.matcher.client_path.value.as_str().into(),
         response_buffer_bytes: route.buffering.response_bytes,
         stages: with_metrics(stages, &process_state.metrics),
         url,
@@ -152,6 +156,7 @@ fn build_context<'b>(
     blueprint: &'b Blueprint,
     process_state: &'b ProcessState,
 ) -> BuildContext<'b> {
+    let tracer = blueprint.telemetry.tracing.as_ref().map(|tracing| process_state.telemetry.tracer(tracing));
     BuildContext {
         ocelot: blueprint.ocelot,
         route: &route.name,
@@ -163,6 +168,7 @@ fn build_context<'b>(
         metrics: &process_state.metrics,
         background: &process_state.background,
         clock: &process_state.clock,
+        tracer: tracer.and_then(Result::ok),
     }
 }
 

@@ -7,6 +7,7 @@ pub use super::route::{Aggregate, AggregatePart, PathHashKey, Route, Target};
 use super::routing::{
     EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
 };
+use super::telemetry::PlanTelemetry;
 use crate::{
     backend::Cluster,
     base::path_params::PathParams,
@@ -39,7 +40,7 @@ pub struct Plan {
     pub administration: Arc<Administration>,
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
-    pub access_log: bool,
+    pub telemetry: PlanTelemetry,
     /// The clusters of all routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
     /// Whether any route responds to CORS preflight requests.

@@ -27,6 +27,7 @@ mod process_state;
 mod route;
 pub mod route_tests;
 mod stage_options;
+pub mod telemetry;
 
 pub use blueprint::Limits;
 pub use build::build;

@@ -6,12 +6,13 @@ use crate::{
     net::{
         background::BackgroundRuntime,
         listener::Address,
+        otlp,
         resolver::Resolver,
         tls::server::{ClientAuth, TicketKeys},
     },
     pipeline::internal::ServiceRegistry,
     stages::StageState,
-    telemetry::Metrics,
+    telemetry::{Metrics, TelemetryState},
 };
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct ProcessState {
     /// TLS session ticket keys, by listener address and client authentication.
     pub tls_tickets: Arc<WeakMap<(Address, Option<ClientAuth>), TicketKeys>>,
     pub metrics: Arc<Metrics>,
+    /// The access logs and exporters that plans hold.
+    pub telemetry: Arc<TelemetryState>,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
     /// Maximum number of connections if the document sets no limit.
@@ -57,6 +60,7 @@ impl ProcessState {
             stage_state,
             clock,
             tls_tickets: Arc::default(),
+            telemetry: Arc::new(TelemetryState::new(metrics.clone(), otlp::connect)),
             metrics,
             services: ServiceRegistry::default(),
             connections,

@@ -19,6 +19,8 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug)]
 pub struct Route {
     pub label: Arc<str>,
+    /// The path template of clients.
+    pub template: Box<str>,
     pub stages: Box<[StageEntry]>,
     /// Whether it responds to CORS preflight requests.
     pub preflight: bool,

@@ -80,6 +80,11 @@ impl ConnectionContext {
     }
 
     /// The name of the listener.
+    pub fn listener_name(&self) -> &str {
+        &self.listener.name
+    }
+
+    /// The shared name of the listener.
     pub fn listener(&self) -> Arc<str> {
         self.listener.name.clone()
     }

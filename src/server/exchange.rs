@@ -2,9 +2,11 @@
 //! which serve one exchange after the other, and for HTTP/2 streams, which are served concurrently.
 
 use super::{
+    accounting::{RecordLabels, log_access, request_end},
     context::{Context, NextAction},
     dispatch::dispatch,
-    respond::{error_response, log_access, send_final_response, send_response},
+    respond::{error_response, send_final_response, send_response},
+    trace,
 };
 use crate::{
     net::{
@@ -14,12 +16,16 @@ use crate::{
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
-        head::{KnownHeader, Version},
+        head::{Head, KnownHeader, Version},
         response::Response,
     },
-    telemetry::Removed,
+    plan::{Route, telemetry::PlanTelemetry},
+    telemetry::{HeaderValues, Removed, RequestEnd},
 };
 use std::time::Instant;
+
+/// Longest value of `Referer` and `User-Agent` in the combined format.
+const MAX_CLIENT_HEADER_BYTES: usize = 1024;
 
 /// Serves one request.
 pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) -> NextAction {
@@ -67,14 +73,13 @@ pub async fn reject_request<C: ClientIo>(
     ctx.exchange.now = Instant::now();
     let unrouted = ctx.worker.gateway.metrics().unrouted();
     unrouted.begin(ctx.worker.index);
-    ctx.exchange.record.enabled = ctx.plan.access_log;
+    ctx.enable_record();
     let next = match error_response(&mut ctx, cause) {
         Some(response) => send_final_response(conn, &mut ctx, response).await,
         None => NextAction::Close,
     };
-    let now = Instant::now();
-    unrouted.end(ctx.worker.index, ctx.exchange.record.status, now - ctx.exchange.now);
-    log_access(conn, ctx.exchange, ctx.worker, "", now);
+    let end = request_end(conn, ctx.exchange, Instant::now());
+    ctx.report(conn, None, &end);
     next
 }
 
@@ -92,21 +97,36 @@ impl Context<'_> {
     }
 
     /// Counts and logs the exchange. A tunnel is logged when it ends.
-    fn finish(
-        &self,
-        conn: &impl ClientIo,
-        route: Option<&crate::plan::Route>,
-        next: NextAction,
-    ) -> NextAction {
-        let (now, exchange) = (Instant::now(), &*self.exchange);
-        let metrics = route.map_or(self.worker.gateway.metrics().unrouted(), |route| &route.metrics);
-        metrics.end(self.worker.index, exchange.record.status, now - exchange.now);
+    fn finish(&mut self, conn: &impl ClientIo, route: Option<&Route>, next: NextAction) -> NextAction {
+        let now = Instant::now();
+        let end = request_end(conn, self.exchange, now);
         self.count_removed(conn.removed());
         if let NextAction::Tunnel(..) = next {
+            self.count(route, &end);
             return next;
         }
-        log_access(conn, exchange, self.worker, route.map_or("", |route| &route.label), now);
+        self.report(conn, route, &end);
         if let NextAction::KeepAlive(_) = next { NextAction::KeepAlive(now) } else { next }
+    }
+
+    /// Counts the exchange, writes its record and ends its trace.
+    fn report(&mut self, conn: &impl ClientIo, route: Option<&Route>, end: &RequestEnd) {
+        self.count(route, end);
+        let telemetry = &self.plan.telemetry;
+        let is_unrouted = route.is_none() && self.exchange.trace.is_none();
+        if let Some(tracer) = telemetry.tracer.as_ref().filter(|_| is_unrouted) {
+            trace::begin_unrouted(tracer, self.exchange);
+        }
+        let labels = RecordLabels::new(self.connection, route);
+        log_access(conn, self.exchange, self.worker, &telemetry.access_logs, labels, end);
+        if self.exchange.trace.is_some() {
+            trace::finish(self.exchange, labels, route, end, conn.version().as_str());
+        }
+    }
+
+    fn count(&self, route: Option<&Route>, end: &RequestEnd) {
+        let metrics = route.map_or(self.worker.gateway.metrics().unrouted(), |route| &route.metrics);
+        metrics.end(self.worker.index, end);
     }
 
     fn count_removed(&self, removed: RemovedParts) {
@@ -127,18 +147,39 @@ impl Context<'_> {
             && !self.connection.is_outdated()
     }
 
+    /// Determines whether the exchange has a record.
+    fn enable_record(&mut self) {
+        let record = &mut self.exchange.record;
+        record.policy = self.plan.telemetry.record.policy;
+        let PlanTelemetry { access_logs, tracer, .. } = &self.plan.telemetry;
+        record.enabled =
+            !access_logs.is_empty() || tracer.is_some() || self.worker.gateway.metrics().feed().is_active();
+    }
+
     /// Records the values that routes match on, and the fields of the access log, before stages change them.
     fn capture_access_fields(&mut self) {
         if self.plan.matches_by_listener {
             self.exchange.client.listener = Some(self.connection.listener());
         }
         self.exchange.client.escaped_separators = self.connection.escaped_separators();
-        self.exchange.record.enabled = self.plan.access_log;
-        if self.plan.access_log {
+        self.enable_record();
+        if self.exchange.record.enabled {
             let Exchange { request, record, .. } = &mut *self.exchange;
             record.path.extend_from_slice(request.original_path());
             record.method.extend_from_slice(request.method());
             record.host.extend_from_slice(request.get_known(KnownHeader::Host).unwrap_or_default());
+            if self.plan.telemetry.records_client_headers {
+                record_client_headers(request, &mut record.request_headers);
+            }
+        }
+    }
+}
+
+/// Records the headers of the combined format.
+fn record_client_headers(request: &Head, recorded: &mut HeaderValues) {
+    for (name, field) in [("referer", &b"Referer"[..]), ("user-agent", b"User-Agent")] {
+        if let Some(value) = request.get(field) {
+            recorded.push(name, &value[..value.len().min(MAX_CLIENT_HEADER_BYTES)]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! State shared by all workers: the current plan, metrics, the access log, connection counts, and the drain signal.
+//! State shared by all workers: the current plan, metrics, connection counts, and the drain signal.
 
 use crate::{
     base::{
@@ -9,7 +9,7 @@ use crate::{
     net::descriptors::{self, DescriptorGuard},
     pipeline::error::ErrorCode,
     plan::{Plan, ProcessState},
-    telemetry::{AccessLog, Metrics},
+    telemetry::Metrics,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -27,7 +27,6 @@ pub struct Gateway {
     pub plan: ArcSwap<Plan>,
     /// The state that plans are activated on, and which outlives them.
     pub shared_state: ProcessState,
-    pub log: AccessLog,
     pub drain: Drain,
     pub connections: Arc<Connections>,
     /// HTTP/2 streams of clients.
@@ -45,15 +44,15 @@ impl Gateway {
     }
 
     /// A gateway with its first plan, which was activated on `foundation`.
-    pub fn new(plan: Plan, foundation: ProcessState, log: AccessLog) -> Arc<Gateway> {
+    pub fn new(plan: Plan, foundation: ProcessState) -> Arc<Gateway> {
         foundation.metrics.plan(&plan.id);
+        foundation.metrics.configure(plan.telemetry.emits_zero, plan.telemetry.has_native_histograms);
         foundation.metrics.tls.certificates(plan.expiries.clone());
         let response_memory = Budget::new(plan.limits.buffering_memory);
         Arc::new(Gateway {
             response_memory,
             plan: ArcSwap::from_pointee(plan),
             shared_state: foundation,
-            log,
             drain: Drain::default(),
             connections: Arc::default(),
             streams: Arc::default(),
@@ -64,6 +63,7 @@ impl Gateway {
     /// Replaces the current plan; the old one is dropped later, outside of the worker threads.
     pub fn replace_plan(&self, plan: Plan) {
         self.shared_state.metrics.plan(&plan.id);
+        self.shared_state.metrics.configure(plan.telemetry.emits_zero, plan.telemetry.has_native_histograms);
         self.shared_state.metrics.tls.certificates(plan.expiries.clone());
         self.response_memory.set_capacity(plan.limits.buffering_memory);
         if let (Some(dynamic), Some(previous)) = (&plan.dynamic, &self.plan.load().dynamic) {
@@ -71,6 +71,8 @@ impl Gateway {
         }
         let plan = Arc::new(plan);
         self.shared_state.metrics.remove_absent(&plan.labels());
+        let clusters: Vec<_> = plan.all_clusters().map(|cluster| cluster.label.clone()).collect();
+        self.shared_state.metrics.remove_absent_clusters(&clusters.iter().map(|label| &**label).collect());
         let old = self.plan.swap(plan);
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }

@@ -2,12 +2,13 @@
 //! off the last response.
 
 use super::{
+    accounting::{RecordLabels, log_access, request_end},
     connection::ConnectionContext,
     context::{Context, NextAction},
     exchange::{handle_exchange, reject_request},
     http2,
-    respond::{error_response, log_access},
-    websocket,
+    respond::error_response,
+    trace, websocket,
     worker::{CachedPlan, Worker},
 };
 use crate::{
@@ -61,7 +62,7 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
             Next::Closed | Next::Http2 => NextAction::Close,
         };
         if let NextAction::Tunnel(upgrade, route) = next {
-            return Box::pin(tunnel(conn, exchange, plan, worker, *upgrade, route)).await;
+            return Box::pin(tunnel(conn, exchange, (connection, plan, worker), *upgrade, route)).await;
         }
         worker.release_exchange(exchange);
         idle_since = match finish_request_body(&mut conn, next).await {
@@ -112,8 +113,7 @@ async fn finish_request_body(conn: &mut ClientConn, next: NextAction) -> NextAct
 async fn tunnel(
     mut conn: ClientConn,
     mut exchange: Box<Exchange>,
-    plan: CachedPlan,
-    worker: Arc<Worker>,
+    (connection, plan, worker): (ConnectionContext, CachedPlan, Arc<Worker>),
     upgrade: Upgrade,
     route: Arc<str>,
 ) {
@@ -121,12 +121,18 @@ async fn tunnel(
         idle_timeout: plan.limits.tunnel_idle,
         metrics: worker.gateway.metrics().tunnels().clone(),
     };
+    let logs = plan.telemetry.access_logs.clone();
     exchange.runtime = None;
     drop(plan);
     let reason = websocket::run(&mut conn, upgrade, config, &worker.gateway.drain).await;
     exchange.record.bytes_out = conn.sent();
     log::debug!("WebSocket connection closed: {reason:?}");
-    log_access(&conn, &exchange, &worker, &route, Instant::now());
+    let labels = RecordLabels { route: &route, ..RecordLabels::new(&connection, None) };
+    let end = request_end(&conn, &exchange, Instant::now());
+    log_access(&conn, &exchange, &worker, &logs, labels, &end);
+    if exchange.trace.is_some() {
+        trace::finish(&mut exchange, labels, None, &end, conn.version().as_str());
+    }
     worker.release_exchange(exchange);
     linger(conn).await;
 }

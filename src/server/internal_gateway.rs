@@ -8,7 +8,7 @@ use crate::{
     pipeline::internal::ServiceRegistry,
     plan::{ProcessState, build, compile_with_stages, document::load_texts},
     stages::custom::StageRegistry,
-    telemetry::{AccessLog, Metrics},
+    telemetry::Metrics,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,9 +26,7 @@ pub fn internal_gateway(services: ServiceRegistry, max_connections: usize) -> Re
     })?;
     let state = ProcessState::new(Metrics::new(1), max_connections).with_services(services);
     let plan = build(&blueprint, "internal".to_owned(), &state)?;
-    let log = AccessLog::new(1, 0, Arc::default(), std::io::sink())
-        .map_err(|error| format!("cannot start the internal services: {error}"))?;
-    Ok(Gateway::new(plan, state, log))
+    Ok(Gateway::new(plan, state))
 }
 
 /// One route per service. The addresses are placeholders: the caller binds the sockets.

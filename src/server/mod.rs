@@ -6,6 +6,7 @@
 //! owns the worker threads, listening sockets, client connections, and the current plan ([`Gateway`]). Listening
 //! sockets, connections and metrics outlive a reload; an exchange keeps the plan it started with.
 
+pub mod accounting;
 pub mod aggregate;
 pub mod dispatch;
 pub mod connection;
@@ -24,6 +25,7 @@ pub mod http1;
 pub mod exchange;
 pub mod respond;
 pub mod http2;
+pub mod trace;
 pub mod websocket;
 pub mod worker;
 

@@ -1,4 +1,4 @@
-//! Delivery of a response: the gateway's own error responses, head and body to the client, and the access record.
+//! Delivery of a response: the gateway's own error responses, head and body to the client.
 
 use super::{
     context::{Context, NextAction},
@@ -11,22 +11,18 @@ use crate::{
     pipeline::{
         body::{Body, Framing},
         error::{ErrorCode, Fault, GatewayError},
-        exchange::Exchange,
         grpc,
         head::Version,
         response::{Response, rescue},
     },
     plan::Plan,
 };
-use std::{
-    net::IpAddr,
-    time::{Instant, SystemTime},
-};
+use std::{net::IpAddr, time::SystemTime};
 
 /// Turns an error into the gateway's own response; none for a client that closed its connection.
 pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Option<Response> {
     let (exchange, ocelot) = (&mut *ctx.exchange, ctx.plan.ocelot);
-    exchange.record.error_code = Some(cause.code.name());
+    exchange.record.error_code = Some(cause.code);
     exchange.record.status = cause.status(ocelot);
     ctx.worker.gateway.metrics().record_error(cause.code.name());
     log::debug!("{}: {}", cause.code.name(), cause.detail);
@@ -64,7 +60,7 @@ pub async fn send_response<C: ClientIo>(
         relay(conn, &mut response.body, transfer_limits(ctx.plan, ctx.worker, buffer_bytes, client)).await;
     record.bytes_out = conn.sent();
     if let Err(cause) = relayed {
-        record.error_code = Some(cause.code.name());
+        record.error_code = Some(cause.code);
         ctx.worker.gateway.metrics().record_error(cause.code.name());
         if cause.code == ErrorCode::ClientClosed {
             record.status = 499;
@@ -110,33 +106,4 @@ pub async fn send_final_response<C: ClientIo>(
     let relayed = relay(conn, &mut response.body, limits).await;
     ctx.exchange.record.bytes_out = conn.sent();
     if relayed.is_ok() { NextAction::Linger } else { NextAction::Close }
-}
-
-/// Writes the access record of an exchange, if the plan has an access log.
-pub fn log_access(conn: &impl ClientIo, exchange: &Exchange, worker: &Worker, route: &str, now: Instant) {
-    if !exchange.record.enabled {
-        return;
-    }
-    let duration = now - exchange.now;
-    worker.gateway.log.log(
-        worker.index,
-        &crate::telemetry::Record {
-            time: SystemTime::now() - duration,
-            id: &exchange.record.id,
-            client: exchange.client.ip,
-            method: &exchange.record.method,
-            host: &exchange.record.host,
-            path: &exchange.record.path,
-            route,
-            status: exchange.record.status,
-            error_code: exchange.record.error_code.unwrap_or(""),
-            endpoint: exchange.record.endpoint.as_deref().unwrap_or(""),
-            attempts: exchange.record.attempts,
-            bytes_in: conn.bytes_received(),
-            bytes_out: exchange.record.bytes_out,
-            duration,
-            backend_duration: exchange.record.backend,
-            protocol: conn.version().as_str(),
-        },
-    );
 }

@@ -88,7 +88,7 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
             gateway.connections.open()
         );
     }
-    gateway.log.flush(Duration::from_secs(1));
+    gateway.shared_state.telemetry.flush(Duration::from_secs(1));
 }
 
 /// Stops accepting. The sockets are closed when their last worker has dropped them.

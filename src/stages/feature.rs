@@ -15,7 +15,7 @@ use crate::{
     },
     net::background::BackgroundRuntime,
     pipeline::stage::{BoxStage, Stage},
-    telemetry::Metrics,
+    telemetry::{Metrics, trace::Tracer},
 };
 use std::{fmt::Debug, sync::Arc};
 
@@ -199,6 +199,8 @@ pub struct BuildContext<'b> {
     pub metrics: &'b Arc<Metrics>,
     pub background: &'b BackgroundRuntime,
     pub clock: &'b Clock,
+    /// Begins the traces of sampled requests.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// The stages of one feature on one route.

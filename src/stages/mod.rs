@@ -7,6 +7,7 @@
 //! outlives a reload.
 
 pub mod ip_filter;
+pub mod access_log;
 pub mod ascii_headers;
 pub mod authentication;
 pub mod authorization;

@@ -17,8 +17,14 @@ macro_rules! with_stages {
     ($callback:ident { $($payload:tt)* }) => {
         $callback! {
             { $($payload)* }
+            "AccessLogOptions" (access_log::NAME,
+                "outermost: it records the request as the client sent it, and the response as the client gets it") => {
+                /// The access log: sampling, and what it contains of query, headers and client address. Default: all
+                /// requests, without query and headers.
+                access_log: AccessLogOptions [aggregate dynamic _]
+            };
             "ForwardedHeaders" (forwarded_headers::NAME, gateway forwarded_headers: ForwardedHeaders,
-                "first: every later stage needs the client and the scheme");
+                "before every stage that needs the client and the scheme");
             "Listeners.Tls.ClientCertificates" (client_certificate::NAME, gateway client_certificate: ForwardClientCertificate,
                 "next to the other headers that clients could forge");
             "RequestIdKey" (request_id::NAME, route request_id: RequestIdHeader,

@@ -7,21 +7,23 @@ use crate::{
         exchange::Exchange,
         head::Head,
         stage::{BoxStage, Stage, Step},
+        trace_parent::{TRACEPARENT, TRACEPARENT_LEN, TRACESTATE, parse_traceparent, trace_parent},
+    },
+    telemetry::{
+        SpanId, TraceId, TraceIds,
+        trace::{TraceParent, Tracer},
     },
 };
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
 pub const NAME: &str = "trace-context";
-
-const TRACEPARENT: &[u8] = b"traceparent";
-const TRACESTATE: &[u8] = b"tracestate";
-
-/// `00-` trace id `-` span id `-` flags.
-const TRACEPARENT_LEN: usize = 55;
 
 /// How the trace of the client is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,8 @@ impl StageConfig for Mode {
     /// The parts of an aggregate continue the trace of the aggregate.
     fn build(&self, (): &(), context: &BuildContext) -> Vec<BoxStage> {
         let is_part = context.role == RouteRole::AggregatePart;
-        vec![Box::new(TraceContext::new(if is_part { Mode::Continue } else { *self }))]
+        let mode = if is_part { Mode::Continue } else { *self };
+        vec![Box::new(TraceContext { tracer: context.tracer.clone(), ..TraceContext::new(mode) })]
     }
 }
 
@@ -49,13 +52,15 @@ pub struct TraceContext {
     /// Random for each plan.
     seed: [u64; 3],
     count: AtomicU64,
+    /// Begins the traces of sampled requests; `None` without tracing.
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl TraceContext {
     /// Seeds the IDs, which differ between plans and processes.
     pub fn new(mode: Mode) -> TraceContext {
         let seed = [0, 1, 2].map(|n: u64| RandomState::new().hash_one(n));
-        TraceContext { mode, seed, count: AtomicU64::new(0) }
+        TraceContext { mode, seed, count: AtomicU64::new(0), tracer: None }
     }
 
     /// Unique nonzero numbers: two for a trace ID, one for a span ID.
@@ -70,23 +75,8 @@ pub fn trace_id(head: &Head) -> Option<&[u8]> {
     parse_traceparent(head).map(|parent| &parent[3..35])
 }
 
-/// The only `traceparent`, if valid (Trace Context 3.2.2). Of a later version, the known prefix is used.
-fn parse_traceparent(head: &Head) -> Option<&[u8]> {
-    let mut lines = head.get_all(TRACEPARENT);
-    let parent = lines.next().filter(|_| lines.next().is_none())?;
-    let has_known_length = parent.len() == TRACEPARENT_LEN
-        || parent.get(..2) != Some(b"00") && parent.get(TRACEPARENT_LEN) == Some(&b'-');
-    let has_dashes = has_known_length && [2, 35, 52].iter().all(|at| parent[*at] == b'-');
-    let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let is_nonzero_hex = |part: &[u8]| hex(part) && part.iter().any(|b| *b != b'0');
-    let is_valid =
-        has_dashes && hex(&parent[..2]) && &parent[..2] != b"ff" && hex(&parent[53..TRACEPARENT_LEN]);
-    (is_valid && is_nonzero_hex(&parent[3..35]) && is_nonzero_hex(&parent[36..52])).then_some(parent)
-}
-
-/// Writes a new span in the trace of `parent`, or in a new trace. A new trace is marked as sampled: backends with a
-/// parent-based sampler would drop it otherwise.
-fn write_traceparent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], buffer: &mut Vec<u8>) {
+/// Writes a new span in the trace of `parent`, or in a new trace, with these flags.
+fn write_traceparent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], flags: &[u8], buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(b"00-");
     match parent {
         Some(parent) => buffer.extend_from_slice(&parent[3..35]),
@@ -98,7 +88,26 @@ fn write_traceparent(parent: Option<&[u8]>, [high, low, span]: [u64; 3], buffer:
     buffer.push(b'-');
     put_hex(buffer, span, 16);
     buffer.push(b'-');
-    buffer.extend_from_slice(parent.map_or(b"01", |parent| &parent[53..TRACEPARENT_LEN]));
+    buffer.extend_from_slice(flags);
+}
+
+impl TraceContext {
+    /// Begins the trace if the request is sampled; returns the flags that are sent.
+    fn begin_trace(
+        &self,
+        tracer: &Arc<Tracer>,
+        exchange: &mut Exchange,
+        [high, low, span]: [u64; 3],
+    ) -> &'static [u8] {
+        let parent = parse_traceparent(&exchange.request).filter(|_| self.mode == Mode::Continue);
+        let parent: Option<TraceParent> = parent.and_then(trace_parent);
+        let new_trace = TraceId(u128::from(high) << 64 | u128::from(low));
+        let ids =
+            TraceIds { trace_id: parent.map_or(new_trace, |parent| parent.trace_id), span_id: SpanId(span) };
+        let state = parent.and_then(|_| exchange.request.get(TRACESTATE));
+        exchange.trace = tracer.begin(ids, parent, state);
+        if exchange.trace.is_some() { b"01" } else { b"00" }
+    }
 }
 
 impl Stage for TraceContext {
@@ -108,11 +117,17 @@ impl Stage for TraceContext {
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         let ids = if exchange.is_dry_run { [0, 1, 1] } else { self.random_ids() };
+        let decided = match &self.tracer {
+            Some(tracer) if !exchange.is_dry_run => Some(self.begin_trace(tracer, exchange, ids)),
+            _ => None,
+        };
         let Exchange { request, scratch, record, .. } = exchange;
         scratch.clear();
         let parent = parse_traceparent(request).filter(|_| self.mode == Mode::Continue);
         let continued = parent.is_some();
-        write_traceparent(parent, ids, scratch);
+        // Without a tracer a new trace is marked as sampled: backends with a parent-based sampler would drop it otherwise.
+        let flags = decided.or(parent.map(|parent| &parent[53..TRACEPARENT_LEN])).unwrap_or(b"01");
+        write_traceparent(parent, ids, flags, scratch);
         if !continued {
             request.remove(TRACESTATE);
         }

@@ -1,6 +1,9 @@
 //! Counters of route caches: outcomes of requests and memory of stored responses.
 
-use super::{counters::LocalCounter, registry::Registry};
+use super::{
+    registry::Registry,
+    shard::{LocalCounter, Shards},
+};
 use std::collections::HashSet;
 use std::sync::{
     Arc,
@@ -57,12 +60,12 @@ struct Shard([LocalCounter; 6]);
 #[derive(Debug)]
 pub struct CacheMetrics {
     label: Box<str>,
-    shards: Box<[Shard]>,
+    shards: Shards<Shard>,
 }
 
 impl CacheMetrics {
     pub(super) fn new(label: &str, workers: usize) -> CacheMetrics {
-        CacheMetrics { label: label.into(), shards: (0..workers.max(1)).map(|_| Shard::default()).collect() }
+        CacheMetrics { label: label.into(), shards: Shards::new(workers) }
     }
 
     /// The route label.
@@ -72,9 +75,14 @@ impl CacheMetrics {
 
     /// Counts one outcome; ignored for an unknown worker.
     pub fn count(&self, worker: usize, outcome: CacheOutcome) {
-        if let Some(Shard(counts)) = self.shards.get(worker) {
+        if let Some(Shard(counts)) = self.shards.of(worker) {
             counts[outcome as usize].add(1);
         }
+    }
+
+    /// Whether a request was counted.
+    pub fn is_used(&self) -> bool {
+        self.shards.iter().next().is_some()
     }
 
     /// The sum over all workers.

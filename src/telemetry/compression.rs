@@ -1,6 +1,6 @@
 //! Counters of response compression, by content coding.
 
-use super::counters::LocalCounter;
+use super::shard::LocalCounter;
 use crate::base::content_coding::ContentCoding;
 
 /// The shard of one worker: responses, bytes in and bytes out of each coding.

@@ -1,59 +1,67 @@
-//! Counters per worker, summed at scrape time.
-//!
-//! A worker writes only its own shard, so an increment is a plain load and store: no locked instruction, no cache line
-//! shared between cores.
+//! The counters of a route and of connections, summed at scrape time.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::exemplar::{BucketExemplars, Exemplars};
+use super::histogram::{HistogramTotals, LocalHistogram};
+use super::registry::lock;
+use super::shard::{LocalCounter, Shards};
+use super::trace_ids::TraceId;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use std::time::Duration;
-
-/// Upper bounds of the latency buckets, in seconds; slower requests count in `+Inf`.
-pub const BUCKET_BOUNDS: [f64; 15] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
-
-/// The same bounds in microseconds, for comparison with request durations.
-const BOUNDS_US: [u64; 15] = [
-    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 10_000_000, 60_000_000,
-];
 
 /// The status classes of responses.
 pub const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// A counter that one worker writes and any thread reads.
+/// The shard of one worker. The first cache line contains the counters that every request updates.
 #[derive(Debug, Default)]
-pub(super) struct LocalCounter(AtomicU64);
-
-impl LocalCounter {
-    pub(super) fn add(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// The shard of one worker; three cache lines, the first contains the counters that every request updates.
-#[derive(Debug, Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Shard {
     started: LocalCounter,
     classes: [LocalCounter; 5],
-    sum_ns: LocalCounter,
-    over_last_bucket: LocalCounter,
-    buckets: [LocalCounter; 15],
+    bytes: [LocalCounter; 2],
+    duration: LocalHistogram,
+    gateway: LocalHistogram,
+    backend: LocalHistogram,
+    /// By error code; only failures lock it.
+    errors: Mutex<Vec<(&'static str, u64)>>,
+}
+
+/// The end of a request, as far as it is counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestEnd {
+    /// The status sent; 499 if the client closed the connection.
+    pub status: u16,
+    /// The error code of a failure; empty if there is none.
+    pub error_code: &'static str,
+    /// From the request head to the last byte of the response.
+    pub duration: Duration,
+    /// The part of it before the response head that was not spent waiting for the backend.
+    pub gateway: Duration,
+    /// The time of all attempts until their response heads; `None` without an attempt.
+    pub backend: Option<Duration>,
+    /// Body bytes from and to the client.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// The trace of a sampled request.
+    pub trace: Option<TraceId>,
 }
 
 /// The counters of one route; they survive reloads that keep the label.
 #[derive(Debug)]
 pub struct RouteMetrics {
     label: Box<str>,
-    shards: Box<[Shard]>,
+    shards: Shards<Shard>,
+    exemplars: Exemplars,
+    /// Native histograms are enabled.
+    is_native: Arc<AtomicBool>,
 }
 
 impl RouteMetrics {
-    pub(super) fn new(label: &str, workers: usize) -> Self {
-        RouteMetrics { label: label.into(), shards: (0..workers.max(1)).map(|_| Shard::default()).collect() }
+    pub(super) fn new(label: &str, workers: usize, is_native: Arc<AtomicBool>) -> Self {
+        let (shards, exemplars) = (Shards::new(workers), Exemplars::default());
+        RouteMetrics { label: label.into(), shards, exemplars, is_native }
     }
 
     /// The route label.
@@ -63,30 +71,85 @@ impl RouteMetrics {
 
     /// Counts the start of a request; `end` must follow on the same worker. Ignored for an unknown worker.
     pub fn begin(&self, worker: usize) {
-        if let Some(shard) = self.shards.get(worker) {
+        if let Some(shard) = self.shards.of(worker) {
             shard.started.add(1);
         }
     }
 
-    /// Counts the end of a request, with the status sent (499 if the client closed the connection) and the duration.
-    pub fn end(&self, worker: usize, status: u16, elapsed: Duration) {
-        let Some(shard) = self.shards.get(worker) else { return };
-        shard.classes[status_class(status)].add(1);
-        shard.sum_ns.add(elapsed.as_nanos() as u64);
-        bucket(shard, elapsed.as_micros() as u64).add(1);
+    /// Counts the end of a request.
+    pub fn end(&self, worker: usize, request: &RequestEnd) {
+        let Some(shard) = self.shards.of(worker) else { return };
+        shard.classes[status_class(request.status)].add(1);
+        shard.bytes[0].add(request.bytes_in);
+        shard.bytes[1].add(request.bytes_out);
+        let is_native = self.is_native.load(Relaxed);
+        shard.duration.record(request.duration, is_native);
+        shard.gateway.record(request.gateway, is_native);
+        if let Some(backend) = request.backend {
+            shard.backend.record(backend, is_native);
+        }
+        if let Some(trace_id) = request.trace {
+            self.exemplars.record(trace_id, request.duration);
+        }
+        if !request.error_code.is_empty() {
+            count_error(&shard.errors, request.error_code);
+        }
     }
 
     /// Sums the shards. Ends are read before starts, so that the difference is never negative.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for s in &self.shards {
-            let ended: u64 = merge(&mut totals.classes, &s.classes);
-            merge(&mut totals.buckets, &s.buckets);
-            totals.over_last_bucket += s.over_last_bucket.get();
-            totals.sum_ns += s.sum_ns.get();
-            totals.in_flight += s.started.get().saturating_sub(ended);
+        for shard in self.shards.iter() {
+            let ended = merge(&mut totals.classes, &shard.classes);
+            let mut bytes = [0; 2];
+            merge(&mut bytes, &shard.bytes);
+            (totals.bytes_in, totals.bytes_out) = (totals.bytes_in + bytes[0], totals.bytes_out + bytes[1]);
+            shard.duration.add_to(&mut totals.duration);
+            shard.gateway.add_to(&mut totals.gateway);
+            shard.backend.add_to(&mut totals.backend);
+            let started = shard.started.get();
+            totals.started += started;
+            totals.in_flight += started.saturating_sub(ended);
         }
         totals
+    }
+
+    /// For each bucket of the duration the last traced request.
+    pub(super) fn exemplars(&self) -> BucketExemplars {
+        self.exemplars.all()
+    }
+
+    /// The native buckets of duration, gateway and backend; empty unless they are enabled.
+    pub(super) fn native_totals(&self) -> [Vec<u64>; 3] {
+        let mut totals: [Vec<u64>; 3] = Default::default();
+        for shard in self.shards.iter() {
+            for (of, to) in [&shard.duration, &shard.gateway, &shard.backend].into_iter().zip(&mut totals) {
+                of.add_native_to(to);
+            }
+        }
+        totals
+    }
+
+    /// The failures by error code, sorted by code.
+    pub fn errors(&self) -> Vec<(&'static str, u64)> {
+        let mut all = Vec::new();
+        for shard in self.shards.iter() {
+            lock(&shard.errors).iter().for_each(|(code, count)| add_error(&mut all, code, *count));
+        }
+        all.sort_unstable();
+        all
+    }
+}
+
+#[cold]
+fn count_error(errors: &Mutex<Vec<(&'static str, u64)>>, code: &'static str) {
+    add_error(&mut lock(errors), code, 1);
+}
+
+fn add_error(errors: &mut Vec<(&'static str, u64)>, code: &'static str, count: u64) {
+    match errors.iter_mut().find(|(known, _)| *known == code) {
+        Some((_, total)) => *total += count,
+        None => errors.push((code, count)),
     }
 }
 
@@ -95,17 +158,27 @@ impl RouteMetrics {
 pub struct Totals {
     /// Requests by class, in the order of [`STATUS_CLASSES`].
     pub classes: [u64; 5],
-    /// Requests by latency, in the order of [`BUCKET_BOUNDS`], not cumulative.
-    pub buckets: [u64; 15],
-    /// Requests slower than the last bound.
-    pub over_last_bucket: u64,
-    /// Total duration of all requests.
-    pub sum_ns: u64,
+    /// Body bytes from and to clients.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// From the request head to the last byte of the response.
+    pub duration: HistogramTotals,
+    /// The part before the response head that was not spent waiting for the backend.
+    pub gateway: HistogramTotals,
+    /// The time spent waiting for the backend.
+    pub backend: HistogramTotals,
+    /// Requests started.
+    pub started: u64,
     /// Started and not ended.
     pub in_flight: u64,
 }
 
 impl Totals {
+    /// Whether a request was counted.
+    pub fn is_used(&self) -> bool {
+        self.started > 0 || self.ended() > 0
+    }
+
     /// Requests that ended.
     pub fn ended(&self) -> u64 {
         self.classes.iter().sum()
@@ -132,14 +205,6 @@ fn status_class(status: u16) -> usize {
     }
 }
 
-/// Searches from the fastest bucket, where most requests end.
-fn bucket(shard: &Shard, us: u64) -> &LocalCounter {
-    match BOUNDS_US.iter().position(|bound| us <= *bound) {
-        Some(i) => &shard.buckets[i],
-        None => &shard.over_last_bucket,
-    }
-}
-
 /// The connections of one worker.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -152,49 +217,61 @@ pub(super) struct Connections {
 mod tests {
     use super::*;
 
+    fn ended(status: u16, duration: Duration) -> RequestEnd {
+        RequestEnd { status, duration, bytes_in: 3, bytes_out: 5, ..RequestEnd::default() }
+    }
+
     #[test]
-    fn a_request_counts_once_in_its_class_and_its_bucket_and_in_the_sum() {
-        let metrics = RouteMetrics::new("orders", 2);
+    fn a_request_counts_once_in_its_class_its_histograms_and_its_bytes() {
+        let metrics = RouteMetrics::new("orders", 2, Arc::default());
         metrics.begin(0);
-        metrics.end(0, 204, Duration::from_micros(500));
+        metrics.end(0, &ended(204, Duration::from_micros(500)));
         metrics.begin(1);
-        metrics.end(1, 499, Duration::from_secs(61));
+        let backend = Some(Duration::from_secs(60));
+        metrics.end(1, &RequestEnd { backend, ..ended(499, Duration::from_secs(61)) });
         let totals = metrics.totals();
         assert_eq!((totals.classes, totals.in_flight, totals.ended()), ([0, 1, 0, 1, 0], 0, 2));
-        assert_eq!(
-            (totals.buckets[0], totals.over_last_bucket),
-            (1, 1),
-            "a bound belongs to its bucket; 61 s exceeds all bounds"
-        );
-        assert_eq!(totals.sum_ns, 61_000_500_000);
+        assert_eq!((totals.bytes_in, totals.bytes_out), (6, 10));
+        assert_eq!((totals.duration.count(), totals.gateway.count(), totals.backend.count()), (2, 2, 1));
+        assert_eq!(totals.duration.sum_ns, 61_000_500_000);
     }
 
     #[test]
     fn requests_in_flight_are_started_and_not_ended() {
-        let metrics = RouteMetrics::new("orders", 1);
+        let metrics = RouteMetrics::new("orders", 1, Arc::default());
         metrics.begin(0);
         metrics.begin(0);
-        metrics.end(0, 200, Duration::ZERO);
-        assert_eq!(metrics.totals().in_flight, 1);
+        metrics.end(0, &ended(200, Duration::ZERO));
+        assert_eq!((metrics.totals().in_flight, metrics.totals().started), (1, 2));
+    }
+
+    #[test]
+    fn failures_are_counted_by_error_code() {
+        let metrics = RouteMetrics::new("orders", 2, Arc::default());
+        for (worker, error_code) in [(0, "backend.reset"), (1, "backend.reset"), (1, "access.scope")] {
+            metrics.end(worker, &RequestEnd { error_code, ..ended(502, Duration::ZERO) });
+        }
+        assert_eq!(metrics.errors(), [("access.scope", 1), ("backend.reset", 2)]);
     }
 
     #[test]
     fn an_unknown_worker_is_ignored() {
-        let metrics = RouteMetrics::new("orders", 1);
+        let metrics = RouteMetrics::new("orders", 1, Arc::default());
         metrics.begin(7);
-        metrics.end(7, 200, Duration::ZERO);
+        metrics.end(7, &ended(200, Duration::ZERO));
         assert_eq!(metrics.totals(), Totals::default());
     }
 
     #[test]
-    fn bounds_in_seconds_and_microseconds_are_equal() {
-        for (s, us) in BUCKET_BOUNDS.iter().zip(BOUNDS_US) {
-            assert_eq!((s * 1e6).round() as u64, us);
-        }
+    fn an_idle_route_has_no_shard() {
+        let metrics = RouteMetrics::new("orders", 64, Arc::default());
+        assert_eq!(metrics.shards.iter().count(), 0);
+        metrics.begin(5);
+        assert_eq!(metrics.shards.iter().count(), 1);
     }
 
     #[test]
-    fn the_shard_of_a_worker_fills_three_cache_lines() {
-        assert_eq!(size_of::<Shard>(), 192);
+    fn what_every_request_updates_fills_the_first_cache_line() {
+        assert_eq!(std::mem::offset_of!(Shard, duration), 64);
     }
 }

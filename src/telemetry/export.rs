@@ -2,19 +2,23 @@
 
 use super::caches::{CacheMetrics, CacheOutcome};
 use super::changes::RollbackReason;
-use super::counters::{BUCKET_BOUNDS, RouteMetrics, STATUS_CLASSES, Totals};
+use super::clusters::{AttemptOutcome, ClusterMetrics};
+use super::counters::{RouteMetrics, STATUS_CLASSES, Totals};
 use super::discovery::DiscoveryRow;
 use super::endpoints::EndpointRow;
 use super::families::FAMILIES;
+use super::histogram::{BUCKET_BOUNDS, HistogramTotals};
 use super::metrics::{Metrics, Reload};
 use super::removals::Removed;
 use super::resilience::{Event, ResilienceMetrics};
 use super::stages::{StageMetrics, StageOutcome};
 use super::tls::{CertificateExpiry, Handshake, TlsMetrics};
+use super::trace::QueueCounts;
 use crate::base::content_coding::ContentCoding;
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// All exported metrics, in the notation of the documentation: `name{label,label}`.
 pub fn names() -> impl Iterator<Item = String> {
@@ -27,18 +31,24 @@ pub fn names() -> impl Iterator<Item = String> {
 impl Metrics {
     /// All numbers in Prometheus' text format (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
-        let routes: Vec<_> = self.all_routes().into_iter().map(|r| (r.totals(), r)).collect();
+        let mut text = String::with_capacity(8 * 1024);
+        match TextEncoder::new().encode_utf8(&self.gather(), &mut text) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+
+    /// All families with samples, by name. Routes without traffic have none unless zeros are emitted.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        let routes = self.all_routes().into_iter().map(|route| (route.totals(), route));
+        let routes: Vec<_> = routes.filter(|(totals, _)| totals.is_used() || self.emits_zero()).collect();
         let mut families: Vec<_> = FAMILIES
             .iter()
             .map(|(name, help, kind, _)| family(name, help, *kind, samples(name, self, &routes)))
             .filter(|family| !family.get_metric().is_empty())
             .collect();
         families.sort_by(|one, other| one.name().cmp(other.name()));
-        let mut text = String::with_capacity(8 * 1024);
-        match TextEncoder::new().encode_utf8(&families, &mut text) {
-            Ok(()) => text,
-            Err(error) => format!("# {error}\n"),
-        }
+        families
     }
 }
 
@@ -59,22 +69,52 @@ fn family(name: &str, help: &str, kind: MetricType, mut metrics: Vec<Metric>) ->
 type Routes = [(Totals, Arc<RouteMetrics>)];
 
 fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
-    match name {
+    route_samples(name, m, routes).unwrap_or_else(|| process_samples(name, m))
+}
+
+/// Samples with the label `route` or `cluster`; `None`: the family has neither.
+fn route_samples(name: &str, m: &Metrics, routes: &Routes) -> Option<Vec<Metric>> {
+    let histograms = |of: fn(&Totals) -> &HistogramTotals| {
+        let used = routes.iter().filter(|(totals, _)| of(totals).count() > 0);
+        used.map(|(totals, route)| histogram(of(totals), &[("route", route.label())])).collect()
+    };
+    let counters = |of: fn(&Totals) -> u64| {
+        routes.iter().map(|(totals, route)| counter(of(totals), &[("route", route.label())])).collect()
+    };
+    Some(match name {
         "margay_requests_total" => routes.iter().flat_map(by_status_class).collect(),
-        "margay_request_duration_seconds" => {
-            routes.iter().filter(|(t, _)| t.ended() > 0).map(latency).collect()
-        }
+        "margay_request_duration_seconds" => histograms(|totals| &totals.duration),
+        "margay_gateway_duration_seconds" => histograms(|totals| &totals.gateway),
+        "margay_backend_duration_seconds" => histograms(|totals| &totals.backend),
+        "margay_request_bytes_total" => counters(|totals| totals.bytes_in),
+        "margay_response_bytes_total" => counters(|totals| totals.bytes_out),
         "margay_requests_in_flight" => {
             routes.iter().map(|(t, r)| gauge(t.in_flight, &[("route", r.label())])).collect()
         }
+        "margay_route_errors_total" => routes.iter().flat_map(|(_, route)| by_error_code(route)).collect(),
+        "margay_backend_attempts_total" => {
+            m.all_clusters().iter().flat_map(|cluster| by_attempt_outcome(cluster)).collect()
+        }
+        "margay_retries_total" => events(m, name, "reason"),
+        "margay_circuit_breaker_events_total" => events(m, name, "event"),
+        "margay_retry_budget_exhausted_total" | "margay_fallbacks_total" => events(m, name, ""),
+        "margay_cache_requests_total" => {
+            m.all_caches().iter().flat_map(|cache| by_cache_outcome(cache)).collect()
+        }
+        _ => return None,
+    })
+}
+
+/// Samples of the whole process.
+fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
+    match name {
         "margay_errors_total" => {
             m.refusal_totals().iter().map(|(code, n)| counter(*n, &[("code", code)])).collect()
         }
         "margay_stage_outcomes_total" => m.all_stages().iter().flat_map(|stage| by_outcome(stage)).collect(),
-        "margay_retries_total" => events(m, name, "reason"),
-        "margay_circuit_breaker_events_total" => events(m, name, "event"),
-        "margay_retry_budget_exhausted_total" | "margay_fallbacks_total" => events(m, name, ""),
-        "margay_cache_requests_total" | "margay_cache_bytes" => caches(m, name),
+        "margay_cache_bytes" => {
+            m.caches().memories().iter().map(|(region, held)| gauge(*held, &[("region", region)])).collect()
+        }
         "margay_compressed_responses_total" | "margay_compression_bytes_total" => compression(m, name),
         "margay_compression_skipped_total" => vec![counter(m.compression().skipped(), &[])],
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
@@ -88,6 +128,10 @@ fn samples(name: &str, m: &Metrics, routes: &Routes) -> Vec<Metric> {
         name if name.starts_with("margay_config_") => configuration(name, m),
         "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
+        "margay_otlp_exported_total" => otlp(m, |counts| &counts.exported),
+        "margay_otlp_dropped_total" => otlp(m, |counts| &counts.dropped),
+        "margay_otlp_failures_total" => otlp(m, |counts| &counts.failures),
+        "margay_tail_dropped_total" => vec![counter(m.feed().dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
         name => environment_samples(name, m),
@@ -111,6 +155,13 @@ fn configuration(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_config_applied_timestamp_seconds" => vec![gauge(m.current_plan().applied_at, &[])],
         _ => vec![gauge(1, &[("id", &m.current_plan().id)])],
     }
+}
+
+/// What was sent to collectors; a signal that was never sent has no series.
+fn otlp(m: &Metrics, number: fn(&QueueCounts) -> &AtomicU64) -> Vec<Metric> {
+    let used = |counts: &QueueCounts| [&counts.exported, &counts.dropped].iter().any(|n| n.load(Relaxed) > 0);
+    let signals = m.otlp().signals().into_iter().filter(|(_, counts)| m.emits_zero() || used(counts));
+    signals.map(|(signal, counts)| counter(number(counts).load(Relaxed), &[("signal", signal)])).collect()
 }
 
 fn http2(name: &str, m: &Metrics) -> Vec<Metric> {
@@ -205,19 +256,13 @@ fn events(m: &Metrics, family: &str, label: &str) -> Vec<Metric> {
         };
         events.map(one).collect()
     };
-    m.all_attempts().iter().flat_map(of_route).collect()
+    let used = m.all_attempts().into_iter().filter(|route| m.emits_zero() || route.is_used());
+    used.flat_map(|route| of_route(&route)).collect()
 }
 
 fn by_outcome(stage: &StageMetrics) -> Vec<Metric> {
     let labels = |outcome: StageOutcome| [("outcome", outcome.name()), ("stage", stage.name())];
     StageOutcome::ALL.iter().map(|o| counter(stage.total(*o), &labels(*o))).collect()
-}
-
-fn caches(m: &Metrics, name: &str) -> Vec<Metric> {
-    if name == "margay_cache_requests_total" {
-        return m.caches().all().iter().flat_map(|cache| by_cache_outcome(cache)).collect();
-    }
-    m.caches().memories().iter().map(|(region, held)| gauge(*held, &[("region", region)])).collect()
 }
 
 fn compression(m: &Metrics, name: &str) -> Vec<Metric> {
@@ -240,7 +285,17 @@ fn by_cache_outcome(cache: &CacheMetrics) -> Vec<Metric> {
     CacheOutcome::ALL.iter().map(|o| counter(cache.total(*o), &labels(*o))).collect()
 }
 
-fn latency((totals, route): &(Totals, Arc<RouteMetrics>)) -> Metric {
+fn by_error_code(route: &RouteMetrics) -> Vec<Metric> {
+    let errors = route.errors();
+    errors.iter().map(|(code, n)| counter(*n, &[("code", code), ("route", route.label())])).collect()
+}
+
+fn by_attempt_outcome(cluster: &ClusterMetrics) -> Vec<Metric> {
+    let labels = |outcome: AttemptOutcome| [("cluster", cluster.label()), ("outcome", outcome.name())];
+    AttemptOutcome::ALL.iter().map(|o| counter(cluster.total(*o), &labels(*o))).collect()
+}
+
+fn histogram(totals: &HistogramTotals, labels: &[(&str, &str)]) -> Metric {
     let mut cumulative = 0;
     let buckets = totals.buckets.iter().zip(BUCKET_BOUNDS).map(|(n, bound)| {
         cumulative += n;
@@ -251,9 +306,9 @@ fn latency((totals, route): &(Totals, Arc<RouteMetrics>)) -> Metric {
     });
     let mut histogram = Histogram::default();
     histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(cumulative + totals.over_last_bucket);
+    histogram.set_sample_count(totals.count());
     histogram.set_sample_sum(totals.sum_ns as f64 / 1e9);
-    let mut metric = labelled(&[("route", route.label())]);
+    let mut metric = labelled(labels);
     metric.set_histogram(histogram);
     metric
 }

@@ -16,6 +16,20 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::HISTOGRAM,
         &["route"],
     ),
+    (
+        "margay_gateway_duration_seconds",
+        "The part of the time until the response head that was not spent waiting for the backend: routing, stages, queues, backoff.",
+        MetricType::HISTOGRAM,
+        &["route"],
+    ),
+    (
+        "margay_backend_duration_seconds",
+        "Time spent waiting for the backend until its response head, all attempts together.",
+        MetricType::HISTOGRAM,
+        &["route"],
+    ),
+    ("margay_request_bytes_total", "Bytes of request bodies received.", MetricType::COUNTER, &["route"]),
+    ("margay_response_bytes_total", "Bytes of response bodies sent.", MetricType::COUNTER, &["route"]),
     ("margay_requests_in_flight", "Requests in progress.", MetricType::GAUGE, &["route"]),
     (
         "margay_errors_total",
@@ -24,10 +38,22 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         &["code"],
     ),
     (
+        "margay_route_errors_total",
+        "Failed requests by route and error code (errors.md).",
+        MetricType::COUNTER,
+        &["route", "code"],
+    ),
+    (
         "margay_stage_outcomes_total",
         "Requests to which a stage responded (responded), rejected because of the client (rejected), failed for another reason (failed) or suspended (suspended).",
         MetricType::COUNTER,
         &["stage", "outcome"],
+    ),
+    (
+        "margay_backend_attempts_total",
+        "Attempts by outcome: success (status below 500), server_error, connect, timeout, reset, failed, canceled.",
+        MetricType::COUNTER,
+        &["cluster", "outcome"],
     ),
     (
         "margay_retries_total",
@@ -171,6 +197,30 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
     (
         "margay_log_dropped_total",
         "Lines of the process log dropped because the reader of standard error was too slow, or repeated too often.",
+        MetricType::COUNTER,
+        &[],
+    ),
+    (
+        "margay_otlp_exported_total",
+        "Spans, data points and log records that the OpenTelemetry collector accepted.",
+        MetricType::COUNTER,
+        &["signal"],
+    ),
+    (
+        "margay_otlp_dropped_total",
+        "Spans, data points and log records lost because the queue was full or the collector did not accept them.",
+        MetricType::COUNTER,
+        &["signal"],
+    ),
+    (
+        "margay_otlp_failures_total",
+        "Failed requests to the OpenTelemetry collector.",
+        MetricType::COUNTER,
+        &["signal"],
+    ),
+    (
+        "margay_tail_dropped_total",
+        "Access records lost by subscribers of the administration API that read too slowly.",
         MetricType::COUNTER,
         &[],
     ),

@@ -1,6 +1,6 @@
 //! HTTP/2 connections and streams, counted per worker.
 
-use super::counters::LocalCounter;
+use super::shard::LocalCounter;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The shard of one worker.

@@ -40,6 +40,22 @@ impl<'b> JsonLineWriter<'b> {
         self
     }
 
+    /// An object whose values are strings.
+    pub(super) fn object<'v>(
+        &mut self,
+        name: &str,
+        members: impl Iterator<Item = (&'v str, &'v [u8])>,
+    ) -> &mut Self {
+        self.name(name);
+        self.buffer.push(b'{');
+        let mut object = JsonLineWriter { buffer: self.buffer, first: true };
+        for (name, value) in members {
+            object.text(name, value);
+        }
+        self.buffer.push(b'}');
+        self
+    }
+
     pub(super) fn end(self) {
         self.buffer.extend_from_slice(b"}\n");
     }

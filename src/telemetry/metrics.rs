@@ -1,20 +1,23 @@
 //! All metrics of the process, and the handles with which the other floors count.
 
-use super::caches::CacheTable;
+use super::caches::{CacheMetrics, CacheTable};
 use super::changes::ConfigMetrics;
+use super::clusters::ClusterMetrics;
 use super::compression::CompressionMetrics;
 use super::counters::{Connections, RouteMetrics, Totals};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
+use super::feed::RecordFeed;
 use super::http2::Http2Metrics;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
 use super::resilience::ResilienceMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
+use super::trace::QueueCounts;
 use super::websockets::WebSocketMetrics;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -64,6 +67,7 @@ pub struct Metrics {
     unrouted: Arc<RouteMetrics>,
     stages: Registry<StageMetrics>,
     attempts: Registry<ResilienceMetrics>,
+    clusters: Registry<ClusterMetrics>,
     caches: CacheTable,
     compression: Arc<CompressionMetrics>,
     removals: Arc<RemovalMetrics>,
@@ -79,6 +83,27 @@ pub struct Metrics {
     pub tls: TlsTable,
     plan: Mutex<PlanInfo>,
     dropped_log_lines: Arc<AtomicU64>,
+    feed: Arc<RecordFeed>,
+    otlp: OtlpCounts,
+    started_at: SystemTime,
+    /// Idle routes and clusters are exported too.
+    emits_zero: AtomicBool,
+    has_native_histograms: Arc<AtomicBool>,
+}
+
+/// What was sent to collectors and what was lost, by signal.
+#[derive(Debug, Default)]
+pub struct OtlpCounts {
+    pub traces: Arc<QueueCounts>,
+    pub metrics: Arc<QueueCounts>,
+    pub logs: Arc<QueueCounts>,
+}
+
+impl OtlpCounts {
+    /// The signals by name.
+    pub(super) fn signals(&self) -> [(&'static str, &QueueCounts); 3] {
+        [("traces", &self.traces), ("metrics", &self.metrics), ("logs", &self.logs)]
+    }
 }
 
 /// Metrics of the active plan.
@@ -91,13 +116,15 @@ pub(super) struct PlanInfo {
 impl Metrics {
     /// Counters for this many workers, numbered from 0.
     pub fn new(workers: usize) -> Arc<Metrics> {
-        let workers = workers.max(1);
+        let (workers, has_native_histograms) = (workers.max(1), Arc::<AtomicBool>::default());
         Arc::new(Metrics {
             workers,
             routes: Registry::default(),
-            unrouted: Arc::new(RouteMetrics::new(UNROUTED_LABEL, workers)),
+            unrouted: Arc::new(RouteMetrics::new(UNROUTED_LABEL, workers, has_native_histograms.clone())),
+            has_native_histograms,
             stages: Registry::default(),
             attempts: Registry::default(),
+            clusters: Registry::default(),
             caches: CacheTable::new(workers),
             compression: Arc::new(CompressionMetrics::new(workers)),
             removals: Arc::new(RemovalMetrics::new(workers)),
@@ -113,12 +140,17 @@ impl Metrics {
             tls: TlsTable::default(),
             plan: Mutex::default(),
             dropped_log_lines: Arc::default(),
+            feed: Arc::default(),
+            otlp: OtlpCounts::default(),
+            started_at: SystemTime::now(),
+            emits_zero: AtomicBool::new(false),
         })
     }
 
     /// The handle of a route; equal labels share one handle, so that counters survive a reload.
     pub fn route(&self, label: &str) -> Arc<RouteMetrics> {
-        self.routes.get_or_insert_with(label, || RouteMetrics::new(label, self.workers))
+        let is_native = || self.has_native_histograms.clone();
+        self.routes.get_or_insert_with(label, || RouteMetrics::new(label, self.workers, is_native()))
     }
 
     /// The handle of a stage type; equal names share one handle.
@@ -144,6 +176,36 @@ impl Metrics {
     /// The handle of a route with resilience settings; equal labels share one handle.
     pub fn attempts(&self, label: &str) -> Arc<ResilienceMetrics> {
         self.attempts.get_or_insert_with(label, || ResilienceMetrics::new(label))
+    }
+
+    /// The handle of a cluster; equal labels share one handle.
+    pub fn cluster(&self, label: &str) -> Arc<ClusterMetrics> {
+        self.clusters.get_or_insert_with(label, || ClusterMetrics::new(label, self.workers))
+    }
+
+    /// The subscribers of access records.
+    pub fn feed(&self) -> &Arc<RecordFeed> {
+        &self.feed
+    }
+
+    /// What was sent to collectors.
+    pub fn otlp(&self) -> &OtlpCounts {
+        &self.otlp
+    }
+
+    /// When counting began.
+    pub fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    /// Sets whether routes and clusters without traffic are exported, and whether histograms are native too.
+    pub fn configure(&self, emits_zero: bool, has_native_histograms: bool) {
+        self.emits_zero.store(emits_zero, Relaxed);
+        self.has_native_histograms.store(has_native_histograms, Relaxed);
+    }
+
+    pub(super) fn has_native_histograms(&self) -> bool {
+        self.has_native_histograms.load(Relaxed)
     }
 
     /// The metrics of caches.
@@ -181,6 +243,11 @@ impl Metrics {
         self.routes.remove_absent(live);
         self.attempts.remove_absent(live);
         self.caches.remove_absent(live);
+    }
+
+    /// Removes all clusters whose label is not in the set.
+    pub fn remove_absent_clusters(&self, live: &HashSet<&str>) {
+        self.clusters.remove_absent(live);
     }
 
     /// Counts a connection accepted on this worker; `closed` must follow on the same worker.
@@ -253,6 +320,22 @@ impl Metrics {
         all
     }
 
+    pub(super) fn all_clusters(&self) -> Vec<Arc<ClusterMetrics>> {
+        let mut all = self.clusters.handles();
+        all.retain(|cluster| self.emits_zero() || cluster.is_used());
+        all
+    }
+
+    pub(super) fn all_caches(&self) -> Vec<Arc<CacheMetrics>> {
+        let mut all = self.caches.all();
+        all.retain(|cache| self.emits_zero() || cache.is_used());
+        all
+    }
+
+    pub(super) fn emits_zero(&self) -> bool {
+        self.emits_zero.load(Relaxed)
+    }
+
     pub(super) fn all_stages(&self) -> Vec<Arc<StageMetrics>> {
         self.stages.handles()
     }
@@ -289,72 +372,5 @@ impl Metrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn equal_labels_share_a_handle_until_it_is_retired() {
-        let metrics = Metrics::new(1);
-        let first = metrics.route("orders");
-        assert!(Arc::ptr_eq(&first, &metrics.route("orders")));
-        metrics.remove_absent(&HashSet::from(["catalog"]));
-        assert!(!Arc::ptr_eq(&first, &metrics.route("orders")));
-    }
-
-    #[test]
-    fn a_scrape_contains_requests_by_class_latency_and_in_flight() {
-        let metrics = Metrics::new(2);
-        let route = metrics.route("orders");
-        route.begin(0);
-        route.begin(1);
-        route.end(1, 200, Duration::from_millis(2));
-        let text = metrics.render();
-        for line in [
-            "margay_requests_total{status_class=\"2xx\",route=\"orders\"} 1",
-            "margay_requests_total{status_class=\"5xx\",route=\"orders\"} 0",
-            "margay_requests_in_flight{route=\"orders\"} 1",
-            "margay_request_duration_seconds_bucket{route=\"orders\",le=\"0.001\"} 0",
-            "margay_request_duration_seconds_bucket{route=\"orders\",le=\"0.0025\"} 1",
-            "margay_request_duration_seconds_bucket{route=\"orders\",le=\"+Inf\"} 1",
-            "margay_request_duration_seconds_sum{route=\"orders\"} 0.002",
-            "margay_request_duration_seconds_count{route=\"orders\"} 1",
-        ] {
-            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
-        }
-    }
-
-    #[test]
-    fn a_scrape_contains_the_process_reloads_errors_and_the_plan() {
-        let metrics = Metrics::new(1);
-        metrics.accepted(0);
-        metrics.accepted(0);
-        metrics.closed(0);
-        metrics.record_error("route.not_found");
-        metrics.record_error("route.not_found");
-        metrics.record_error("request.malformed");
-        metrics.reload(Reload::Rejected);
-        metrics.plan("5f3a");
-        let text = metrics.render();
-        for line in [
-            "margay_connections{state=\"open\"} 1",
-            "margay_connections_accepted_total 2",
-            "margay_errors_total{code=\"route.not_found\"} 2",
-            "margay_errors_total{code=\"request.malformed\"} 1",
-            "margay_config_reloads_total{outcome=\"rejected\"} 1",
-            "margay_config_reloads_total{outcome=\"applied\"} 0",
-            "margay_config_info{id=\"5f3a\"} 1",
-            "margay_access_log_dropped_total 0",
-        ] {
-            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
-        }
-        assert!(text.contains("margay_build_info{version=\""));
-    }
-
-    #[test]
-    fn a_label_with_quotes_and_line_breaks_stays_one_line() {
-        let metrics = Metrics::new(1);
-        metrics.route("a\"b\nc\\d");
-        assert!(metrics.render().contains("route=\"a\\\"b\\nc\\\\d\""));
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

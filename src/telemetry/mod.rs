@@ -1,5 +1,5 @@
-//! Metrics and the access log (Envoy: stats and access loggers; nginx: `stub_status` and `access_log`; YARP:
-//! `System.Diagnostics.Metrics`).
+//! Metrics, the access log and traces (Envoy: stats, access loggers and tracers; nginx: `stub_status` and `access_log`;
+//! YARP: `System.Diagnostics.Metrics`).
 //!
 //! Entry point: [`Metrics::new`] once per process; the other floors fetch handles ([`RouteMetrics`], [`StageMetrics`],
 //! ...) when a plan is compiled and count with plain stores. [`Metrics::render`] is called by the metrics page,
@@ -8,6 +8,7 @@
 //! numbers.
 
 pub mod access;
+pub mod clusters;
 pub mod resilience;
 pub mod caches;
 pub mod changes;
@@ -15,28 +16,54 @@ pub mod compression;
 pub mod counters;
 pub mod discovery;
 pub mod endpoints;
+mod exemplar;
 pub mod export;
 mod families;
+pub mod feed;
+pub mod header_values;
+pub mod histogram;
 pub mod http2;
 mod json;
+mod leg;
 pub mod metrics;
+mod native_histogram;
+pub mod open_metrics;
+pub mod otlp;
 pub mod process_log;
+mod protobuf;
+pub mod record;
+mod record_format;
 mod registry;
 pub mod removals;
+mod shard;
+mod shared_handles;
 pub mod stages;
+pub mod state;
 pub mod tls;
+pub mod trace;
+pub mod trace_ids;
 pub mod websockets;
 
-pub use access::{AccessLog, Record};
+pub use access::{AccessLog, AccessLogConfig};
 pub use caches::{CacheMemory, CacheMetrics, CacheOutcome, CacheTable};
 pub use changes::{ConfigMetrics, RollbackReason};
+pub use clusters::{AttemptOutcome, ClusterMetrics};
 pub use compression::CompressionMetrics;
-pub use counters::RouteMetrics;
+pub use counters::{RequestEnd, RouteMetrics, Totals};
 pub use discovery::DiscoveryMetrics;
 pub use endpoints::EndpointMetrics;
+pub use exemplar::Exemplar;
+pub use feed::{RecordBatch, RecordFeed, RecordFilter, Subscription};
+pub use header_values::HeaderValues;
+pub use histogram::HistogramTotals;
+pub use leg::Leg;
 pub use metrics::{Metrics, Reload};
+pub use record::Record;
+pub use record_format::ClientAddressPolicy;
 pub use removals::{RemovalMetrics, Removed};
 pub use resilience::{Event, ResilienceMetrics};
 pub use stages::{StageMetrics, StageOutcome};
+pub use state::{PushConfig, TelemetryState};
 pub use tls::{CertificateExpiry, Handshake, TlsMetrics};
+pub use trace_ids::{SpanId, TraceId, TraceIds};
 pub use websockets::{Direction, WebSocketMetrics};

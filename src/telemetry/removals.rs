@@ -1,6 +1,6 @@
 //! Parts of messages that the gateway removed instead of forwarding them.
 
-use super::counters::LocalCounter;
+use super::shard::LocalCounter;
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

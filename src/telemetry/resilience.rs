@@ -57,6 +57,11 @@ impl ResilienceMetrics {
         self.counts[event as usize].fetch_add(1, Relaxed);
     }
 
+    /// Whether an event was counted.
+    pub fn is_used(&self) -> bool {
+        self.counts.iter().any(|count| count.load(Relaxed) > 0)
+    }
+
     /// The number of these events since the start of the process.
     pub fn total(&self, event: Event) -> u64 {
         self.counts[event as usize].load(Relaxed)

@@ -1,6 +1,6 @@
 //! Outcomes of stages other than passing the request on.
 
-use super::counters::LocalCounter;
+use super::shard::LocalCounter;
 
 /// The outcome of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

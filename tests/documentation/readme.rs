@@ -287,6 +287,7 @@ fn every_path_named_in_a_document_exists() {
         "docs/configuration.md",
         "docs/development.md",
         "docs/operation.md",
+        "docs/telemetry.md",
     ] {
         let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {

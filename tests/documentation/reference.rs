@@ -1,9 +1,10 @@
-//! `docs/configuration.md` below its marker is generated from the document types, and `docs/operation.md` lists exactly
+//! `docs/configuration.md` below its marker is generated from the document types, and `docs/telemetry.md` lists exactly
 //! the exported metrics. `UPDATE=1 cargo test --test documentation reference` regenerates the reference.
 
 use margay::plan::document::{Document, PolicyDocument};
 use margay::telemetry::export::names;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -15,6 +16,11 @@ const SECTIONS: &[(&str, &str)] = &[
     ("HostAndPort", "DownstreamHostAndPorts[], Clusters.NAME.Endpoints[]"),
     ("ClusterDocument", "Clusters.NAME"),
     ("HeaderForm", "Header transforms"),
+    ("AccessLogForm", "AccessLog"),
+    ("AccessLogOptions", "AccessLogOptions"),
+    ("TracingDocument", "Tracing"),
+    ("MetricsDocument", "Metrics"),
+    ("OtlpDocument", "Otlp"),
     ("LoadBalancerOptions", "LoadBalancerOptions"),
     ("HealthCheckOptions", "HealthCheckOptions"),
     ("ActiveHealthDocument", "HealthCheckOptions.Active"),
@@ -159,14 +165,37 @@ fn every_document_type_has_a_section_in_the_reference() {
     }
 }
 
+/// The names of metrics in a text; a histogram has several series.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("margay_"));
+    let base = |name: &str| {
+        let suffix = ["_bucket", "_sum", "_count"].into_iter().find(|suffix| name.ends_with(suffix));
+        name.strip_suffix(suffix.unwrap_or("")).unwrap_or(name).to_owned()
+    };
+    names.map(base).collect()
+}
+
+#[test]
+fn the_dashboard_and_the_alert_rules_use_exported_metrics() {
+    let exported: BTreeSet<String> =
+        names().map(|name| name.split('{').next().unwrap_or_default().to_owned()).collect();
+    for page in ["deploy/grafana/margay.json", "deploy/prometheus/alerts.yml"] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+        let used = metrics_in(&text);
+        let unknown: Vec<_> = used.difference(&exported).collect();
+        assert!(unknown.is_empty() && used.len() > 5, "{page} uses {unknown:?}");
+    }
+}
+
 #[test]
 fn the_documented_metrics_are_those_exported() {
     let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operation.md")).unwrap();
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/telemetry.md")).unwrap();
     let rows: Vec<_> = page.lines().filter_map(|l| l.strip_prefix("| `margay_")?.split('`').next()).collect();
     let exported: Vec<_> = names().collect();
     let documented: Vec<_> = rows.iter().map(|row| format!("margay_{row}")).collect();
     let missing: Vec<_> = exported.iter().filter(|name| !documented.contains(name)).collect();
     let stale: Vec<_> = documented.iter().filter(|name| !exported.contains(name)).collect();
-    assert!(missing.is_empty() && stale.is_empty(), "docs/operation.md lacks {missing:?}, and has {stale:?}");
+    assert!(missing.is_empty() && stale.is_empty(), "docs/telemetry.md lacks {missing:?}, and has {stale:?}");
 }

@@ -73,7 +73,8 @@ const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
     ("docs/configuration.md", "method", "a variable of conditions"),
     ("docs/configuration.md", "headers", "a variable of conditions"),
     ("docs/configuration.md", "client", "a variable of conditions"),
-    ("docs/operation.md", "client", "a side of a connection"),
+    ("docs/telemetry.md", "client", "a side of a connection"),
+    ("docs/telemetry.md", "method", "a field of the access log"),
     ("docs/transformation.md", "method", "a variable of conditions"),
     ("docs/transformation.md", "headers", "a variable of conditions"),
     ("docs/transformation.md", "client", "a variable of conditions"),
@@ -189,7 +190,7 @@ fn stages_are_named_by_the_field_s_words() {
 
 #[test]
 fn keys_of_the_access_log_are_the_field_s_words() {
-    has_none("src/telemetry/access.rs", &literals("src/telemetry/access.rs"), OLD_LOG_KEYS);
+    has_none("src/telemetry/record.rs", &literals("src/telemetry/record.rs"), OLD_LOG_KEYS);
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl<'a> EndpointCall<'a> {
             exchange.record.attempts += 1;
             let mut conn = self.connect(exchange, needs_new, caller).await?;
             match self.send(&mut conn, exchange, caller).await {
-                Ok(()) => return self.response(conn, in_flight, exchange),
+                Ok(()) => return self.response(conn, in_flight),
                 Err(HeadError::Failed(error)) => return Err(error),
                 Err(HeadError::Closed(_))
                     if conn.is_reused() && !needs_new && is_replayable(exchange, caller) =>
@@ -330,13 +330,7 @@ impl<'a> EndpointCall<'a> {
     }
 
     /// The response; its body is still on the connection.
-    fn response(
-        self,
-        request: BackendRequest,
-        in_flight: Option<InFlightGuard>,
-        exchange: &mut Exchange,
-    ) -> RouteResult {
-        exchange.record.backend = exchange.record.enabled.then(|| exchange.now.elapsed());
+    fn response(self, request: BackendRequest, in_flight: Option<InFlightGuard>) -> RouteResult {
         let body = match request {
             BackendRequest::H1(conn) if self.head.status == 101 => {
                 let guards = in_flight.map(ResponseGuard::new).into_iter().collect();

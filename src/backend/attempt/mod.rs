@@ -10,10 +10,12 @@ mod config;
 mod deadlines;
 mod endpoint_call;
 pub mod fallback;
+mod outcome;
 mod request_buffer;
 mod resilience;
 pub mod retry;
 mod retry_loop;
+mod span;
 
 pub use config::{AttemptConfig, Http2};
 pub use resilience::{QosConfig, Resilience, ResilienceConfig, ResilienceState, Scope};

@@ -6,11 +6,13 @@ use super::{
     deadlines::Deadlines,
     endpoint_call::EndpointCall,
     fallback::Fallback,
+    outcome::{attempt_outcome, classify_for_health, has_failed},
     request_buffer::{UNPROCESSED_REPLAY_BYTES, read_ahead},
     resilience::Resilience,
+    span::{begin_span, end_span},
 };
 use crate::{
-    backend::{cluster::Cluster, endpoint::Endpoint, health::AttemptReport, selection::Selection},
+    backend::{cluster::Cluster, endpoint::Endpoint, selection::Selection},
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
         body::{Body, ClientBody, Framing},
@@ -259,7 +261,7 @@ impl<'a> RetryLoop<'a> {
         exchange: &mut Exchange,
         caller: &mut ReplayBody<'_>,
     ) -> RouteResult {
-        exchange.record.error_code = failed.as_ref().err().map(|error| error.code.name());
+        exchange.record.error_code = failed.as_ref().err().map(|error| error.code);
         let mut outcome = failed;
         if let Some(cluster) = fallback.cluster.as_ref().filter(|_| caller.rewind()) {
             outcome = self.call_fallback_cluster(cluster, exchange, caller).await;
@@ -320,7 +322,8 @@ impl CallTarget<'_> {
         let endpoint = selection.endpoint.clone();
         exchange.record.endpoint = Some(endpoint.label.clone());
         exchange.record.endpoint_secure = endpoint.transport_for(exchange).transport.tls.is_some();
-        let started_at = deadlines.attempt_started_at;
+        let (started_at, called_at) = (deadlines.attempt_started_at, Instant::now());
+        let span_id = exchange.trace.is_some().then(|| begin_span(exchange));
         let call = EndpointCall::new(&endpoint, self.config, self.hop, deadlines);
         let mut outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
         if let Err(error) = &mut outcome
@@ -329,6 +332,11 @@ impl CallTarget<'_> {
         {
             *error = stalled_client_error(error);
         }
+        exchange.record.end_attempt(called_at, outcome.as_ref().map(Response::status));
+        if let Some(span_id) = span_id {
+            end_span(exchange, span_id, called_at, &endpoint.label, &outcome);
+        }
+        self.cluster.attempts.count(exchange.worker, attempt_outcome(&outcome));
         let report = classify_for_health(&outcome, deadlines);
         self.cluster.record(&endpoint, report, started_at + deadlines.client_wait());
         outcome
@@ -340,26 +348,6 @@ impl CallTarget<'_> {
 fn stalled_client_error(error: &GatewayError) -> GatewayError {
     let detail = format!("the request body stalled until the backend gave up: {}", error.detail);
     GatewayError::new(ErrorCode::RequestTimeout, detail)
-}
-
-/// The result of an attempt, as far as it concerns the health of the endpoint.
-fn classify_for_health(outcome: &RouteResult, deadlines: &Deadlines) -> AttemptReport {
-    match outcome {
-        Ok(response) if response.status() >= 500 && deadlines.is_held_by_client() => AttemptReport::Abandoned,
-        Ok(response) => AttemptReport::Response(response.status()),
-        Err(error) if error.code.fault() == Fault::Backend => AttemptReport::Failed(error.code),
-        Err(_) => AttemptReport::Abandoned,
-    }
-}
-
-/// Whether the backend failed, for circuit breakers; `None` if the result does not concern it (Ocelot's list of statuses,
-/// docs/ocelot-behavior.md, section 12.2).
-fn has_failed(outcome: &RouteResult) -> Option<bool> {
-    match outcome {
-        Ok(response) => Some(matches!(response.status(), 500..=508)),
-        Err(GatewayError { code: ErrorCode::BackendNoEndpoint | ErrorCode::BackendCircuitOpen, .. }) => None,
-        Err(error) => (error.code.fault() == Fault::Backend).then_some(true),
-    }
 }
 
 /// Reads what already arrived of a response, so that its connection can be reused; a longer one is closed.
@@ -391,7 +379,7 @@ fn to_ocelot_response(
         }
         _ => return Err(error),
     };
-    exchange.record.error_code = Some(error.code.name());
+    exchange.record.error_code = Some(error.code);
     let mut response =
         Response::local(503, "text/plain; charset=utf-8", format!("{reason} for route -> {route}"));
     response.head.set_status(503, reason.as_bytes());

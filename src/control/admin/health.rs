@@ -2,10 +2,15 @@
 
 use super::{context::AdminContext, error::AdminError, page::page};
 use crate::pipeline::internal::Response;
-use axum::extract::State;
+use axum::{extract::State, response::IntoResponse};
+use http::{
+    HeaderMap,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 
 const TEXT: &str = "text/plain; charset=utf-8";
-pub(super) const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+#[cfg(test)]
+pub(super) use crate::telemetry::open_metrics::PROMETHEUS_TEXT as METRICS;
 
 /// Whether the process runs.
 #[utoipa::path(get, path = "/live", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
@@ -25,8 +30,11 @@ pub async fn ready(State(context): State<AdminContext>) -> Result<Response, Admi
     }
 }
 
-/// The metrics in the Prometheus text format.
+/// The metrics in the Prometheus text format, or in the format that `Accept` lists: OpenMetrics, or protobuf if native
+/// histograms are enabled.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
-pub async fn metrics(State(context): State<AdminContext>) -> Result<Response, AdminError> {
-    Ok(page(METRICS, context.gateway()?.metrics().render()))
+pub async fn metrics(State(context): State<AdminContext>, fields: HeaderMap) -> Result<Response, AdminError> {
+    let accept = fields.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let (content_type, body) = context.gateway()?.metrics().render_for(accept);
+    Ok(([(CONTENT_TYPE, content_type)], body).into_response())
 }

@@ -6,7 +6,7 @@ use crate::{
     pipeline::{client_certificate::ClientCertificate, problem},
     plan::{Plan, ProcessState, build, compile, document::load_texts},
     server::Gateway,
-    telemetry::{AccessLog, Metrics},
+    telemetry::Metrics,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -50,8 +50,7 @@ impl Pages {
     pub(super) fn new(access: Access, administration: &Value) -> Pages {
         let state = ProcessState::new(Metrics::new(1), 64);
         let plan = plan(&state, administration);
-        let log = AccessLog::new(1, 0, Arc::default(), std::io::sink()).unwrap();
-        let (gateway, handle) = (Gateway::new(plan, state, log), GatewayHandle::default());
+        let (gateway, handle) = (Gateway::new(plan, state), GatewayHandle::default());
         handle.set(&gateway);
         let context = AdminContext { gateway: handle, access, shared: AdminState::new(Arc::default()) };
         Pages { gateway, router: router(context), certificate: None }

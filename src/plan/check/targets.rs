@@ -23,6 +23,9 @@ pub fn check(scope: &CheckContext, administration: &Address, diagnostics: &mut D
         targets.url(&scheme.jwks_uri);
         targets.url(&scheme.authority);
     }
+    if let Some(otlp) = &scope.document.otlp {
+        targets.url(&otlp.endpoint);
+    }
     for listener in items(&scope.document.listeners) {
         targets.redirect(&listener.redirect_to_https);
     }

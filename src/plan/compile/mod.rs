@@ -25,6 +25,7 @@ mod route;
 mod route_cluster;
 mod route_compiler;
 mod state_keys;
+mod telemetry;
 mod transforms;
 mod unix_sockets;
 mod weights;
@@ -126,7 +127,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         limits: limits::limits(written_limits, scope.ocelot, diagnostics),
         stages,
         cache: compile_memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
-        access_log: document.access_log.as_ref().is_some_and(|on| on.value),
+        telemetry: telemetry::telemetry(scope, diagnostics),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: scope.base_url(),
         has_http_cache: routes.iter().any(caches_by_http),
@@ -172,7 +173,7 @@ fn gateway_stages(
     GatewayStages {
         forwarded_headers: Some(limits::forwarded(forwarded, ocelot, diagnostics)),
         client_certificate: has_client_certificates.then_some(ForwardClientCertificate),
-        trace_context: trace_context(document.trace_context.as_ref().map(|mode| mode.value), ocelot),
+        trace_context: trace_context(document, ocelot),
         websocket_limit: limits::websockets_per_client(limits, diagnostics),
         ascii_headers: ocelot.then_some(AsciiHeaders),
         via: (!ocelot).then_some(Via),
@@ -255,11 +256,11 @@ fn compatibility(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Under Ocelot no trace context is added unless it is configured.
-fn trace_context(mode: Option<TraceContextMode>, ocelot: bool) -> Option<TraceMode> {
-    match mode {
+/// Under Ocelot no trace context is added unless it or tracing is configured.
+fn trace_context(document: &Document, ocelot: bool) -> Option<TraceMode> {
+    match document.trace_context.as_ref().map(|mode| mode.value) {
         Some(TraceContextMode::Off) => None,
-        None if ocelot => None,
+        None if ocelot && document.tracing.is_none() => None,
         Some(TraceContextMode::Start) => Some(TraceMode::Start),
         Some(TraceContextMode::Continue) | None => Some(TraceMode::Continue),
     }

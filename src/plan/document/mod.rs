@@ -20,6 +20,7 @@ mod policy;
 mod route;
 mod route_tests;
 mod shared;
+mod telemetry;
 
 pub use crate::config::options::{GlobalOptions, Options};
 pub use crate::config::values::{
@@ -37,6 +38,7 @@ pub use listener::*;
 pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
+pub use telemetry::*;
 
 use crate::config::{
     Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,
@@ -83,8 +85,15 @@ pub struct Document {
     pub forwarded_headers: Setting<ForwardedHeadersDocument>,
     /// Whether changes of the configuration files are applied without a restart. Default: true.
     pub reload_on_change: Setting<bool>,
-    /// Whether one JSON line per request is written to standard output. Default: false.
-    pub access_log: Setting<bool>,
+    /// The access log: `true` writes one JSON line per request to standard output; an object sets form and destination.
+    /// Default: false.
+    pub access_log: Setting<AccessLogDocument>,
+    /// Which requests are traced; the spans are sent to the collector in `Otlp`. Default: none.
+    pub tracing: Setting<TracingDocument>,
+    /// What metrics contain, and where they are sent. Default: they are scraped from the administration address.
+    pub metrics: Setting<MetricsDocument>,
+    /// The OpenTelemetry collector that gets traces, metrics and logs. Default: none.
+    pub otlp: Setting<OtlpDocument>,
     /// Distributed tracing (W3C Trace Context): `"Continue"` continues the trace of the client's `traceparent` with a
     /// span of the gateway, and starts a trace if there is none; `"Start"` always starts a trace; `"Off"` passes the
     /// field through unchanged. Without `RequestIdKey` the trace id is the request id in logs and errors. Default:

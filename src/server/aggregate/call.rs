@@ -11,8 +11,8 @@ use crate::{
         response::{Response, RouteResult},
     },
     plan::{Aggregate, AggregatePart, Route, aggregate::compose::failed},
-    server::internal_client::BufferedClient,
-    telemetry::RouteMetrics,
+    server::{internal_client::BufferedClient, trace},
+    telemetry::{RequestEnd, RouteMetrics},
 };
 use bytes::Bytes;
 use std::{
@@ -70,6 +70,10 @@ impl PartCaller<'_> {
             let outcome =
                 (self.run_route)(&part.route, &mut exchange, HopByHop::default(), &mut client).await;
             self.attempts.fetch_add(exchange.record.attempts, Ordering::Relaxed);
+            metrics.end = part_end(&exchange, &outcome);
+            if exchange.trace.is_some() {
+                trace::finish_part(&mut exchange, &part.terms.key, &outcome);
+            }
             let outcome = outcome.map_err(|cause| with_part_name(cause, part, ocelot));
             metrics.status = outcome.as_ref().map_or_else(|cause| cause.status(ocelot), Response::status);
             let Response { head, body, .. } = outcome?;
@@ -77,6 +81,16 @@ impl PartCaller<'_> {
                 read_response_body(body, &mut client, remaining, self.aggregate.body_idle, part).await?;
             Ok(PartResponse { head, body })
         })
+    }
+}
+
+/// What is counted of a part, up to the head of its response.
+pub fn part_end(exchange: &Exchange, outcome: &RouteResult) -> RequestEnd {
+    RequestEnd {
+        error_code: outcome.as_ref().err().map_or("", |cause| cause.code.name()),
+        gateway: exchange.record.gateway_duration(exchange.now, exchange.now.elapsed()),
+        backend: exchange.record.backend,
+        ..RequestEnd::default()
     }
 }
 
@@ -120,18 +134,27 @@ pub struct RequestMetricsGuard<'m> {
     worker: usize,
     started_at: Instant,
     pub status: u16,
+    /// The remaining numbers.
+    pub end: RequestEnd,
 }
 
 impl<'m> RequestMetricsGuard<'m> {
     /// Counts the request as in flight. Until `status` is set it counts as canceled (499).
     pub fn start(metrics: &'m RouteMetrics, worker: usize) -> RequestMetricsGuard<'m> {
         metrics.begin(worker);
-        RequestMetricsGuard { metrics, worker, started_at: Instant::now(), status: 499 }
+        RequestMetricsGuard {
+            metrics,
+            worker,
+            started_at: Instant::now(),
+            status: 499,
+            end: RequestEnd::default(),
+        }
     }
 }
 
 impl Drop for RequestMetricsGuard<'_> {
     fn drop(&mut self) {
-        self.metrics.end(self.worker, self.status, self.started_at.elapsed());
+        let (status, duration) = (self.status, self.started_at.elapsed());
+        self.metrics.end(self.worker, &RequestEnd { status, duration, ..self.end });
     }
 }

@@ -9,6 +9,7 @@
 mod call;
 mod fan_out;
 
+use super::trace;
 use crate::{
     base::{
         bytes::is_tchar,
@@ -32,7 +33,7 @@ use crate::{
     },
 };
 pub use call::{BoxFuture, RouteRunner};
-use call::{PartCaller, RequestBody, RequestMetricsGuard};
+use call::{PartCaller, RequestBody, RequestMetricsGuard, part_end};
 use fan_out::{FanOut, FanOutResult};
 use std::{future::Future, sync::atomic::AtomicU32, time::Instant};
 
@@ -57,9 +58,10 @@ pub async fn run(
     let body = read_request_body(aggregate, exchange, client).await?;
     let caller = PartCaller { aggregate, exchange, body, run_route, attempts: AtomicU32::new(0) };
     let fan_out = FanOut { caller };
+    let started_at = Instant::now();
     let gathered = with_cancellation(fan_out.gather(), aggregate, exchange.now, client).await;
     exchange.record.attempts = fan_out.caller.attempts.into_inner();
-    exchange.record.backend = exchange.record.enabled.then(|| exchange.now.elapsed());
+    exchange.record.end_attempt(started_at, Ok(0));
     match gathered? {
         FanOutResult::Only(response) => Ok(response),
         FanOutResult::Parts(_) if shape.unsupported_aggregator.is_some() => Err(GatewayError::new(
@@ -84,9 +86,14 @@ async fn single_part(
     let outcome = run_route(&part.route, &mut inner, hop, client).await;
     let status = |cause: &GatewayError| cause.status(true);
     counted.status = outcome.as_ref().map_or_else(status, Response::status);
+    counted.end = part_end(&inner, &outcome);
+    if inner.trace.is_some() {
+        trace::finish_part(&mut inner, &part.terms.key, &outcome);
+    }
     let record = inner.record;
-    (exchange.record.endpoint, exchange.record.attempts, exchange.record.backend) =
-        (record.endpoint, record.attempts, record.backend);
+    (exchange.record.endpoint, exchange.record.attempts) = (record.endpoint, record.attempts);
+    (exchange.record.backend, exchange.record.backend_ended_at) = (record.backend, record.backend_ended_at);
+    exchange.record.backend_status = record.backend_status;
     outcome
 }
 

@@ -73,8 +73,10 @@ pub async fn call(
     });
     let started_at = Instant::now();
     let call = Call { upload, expects_continue, deadline: started_at + timeout };
-    let (response, upload) = call.run(service, request, client).await?;
-    exchange.record.backend = exchange.record.enabled.then(|| started_at.elapsed());
+    let called = call.run(service, request, client).await;
+    let status = called.as_ref().map(|(response, _)| response.status().as_u16());
+    exchange.record.end_attempt(started_at, status);
+    let (response, upload) = called?;
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return switch_protocols(service, response, pending);
     }

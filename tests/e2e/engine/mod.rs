@@ -1,6 +1,7 @@
 //! The engine on a socket, one sentence a test.
 
 mod administration;
+mod access_log;
 mod admission;
 mod aggregate;
 mod attempts;
@@ -40,6 +41,7 @@ mod lifecycle;
 mod limits;
 mod listeners;
 mod load_mix;
+mod prometheus;
 mod proxy_protocol;
 mod proxy_protocol_out;
 mod reload;
@@ -51,6 +53,7 @@ mod secure_listeners;
 mod slow_peers;
 mod streaming_memory;
 mod streams;
+mod tracing;
 mod transforms;
 mod trust;
 mod unix_sockets;

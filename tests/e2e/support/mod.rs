@@ -2,6 +2,7 @@
 //! by its tests.
 
 pub mod client;
+pub mod collector;
 pub mod consul;
 pub mod dns;
 pub mod gateway;

@@ -23,6 +23,7 @@ mod own;
 mod routes;
 mod shaping;
 mod schemes;
+mod telemetry;
 mod whole;
 
 fn load(text: &str, ocelot: bool) -> Loaded {

@@ -46,7 +46,7 @@ fn an_empty_document_has_the_documented_defaults() {
     assert_eq!(seconds.map(|time| time.as_secs()), [10, 75, 60, 5, 55, 30]);
     let forwarded = read.stages.forwarded_headers.unwrap();
     assert!(forwarded.add_to_request && forwarded.proxies.proxies.is_empty());
-    assert!(read.reload_on_change && !read.access_log);
+    assert!(read.reload_on_change && read.telemetry.access_logs.is_empty());
     assert_eq!(read.base_url, "http://localhost:5000");
 }
 

@@ -2,7 +2,7 @@
 # Each recipe first makes sure that the tools it needs are installed (.ci/need prints what it installs).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check bench
+.PHONY: help demo test soak check bench man
 
 help: ## list the recipes
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -46,3 +46,7 @@ bench: ## margay next to nginx and HAProxy under wrk, and the criterion benches
 	cargo build --release --locked
 	benches/proxy/run.sh
 	cargo bench --locked --quiet --bench '*'
+
+man: ## write the man pages to target/man
+	@.ci/need cargo cmake cc
+	cargo run --profile demo --locked --quiet -- man target/man

@@ -5,7 +5,7 @@
 //!
 //! | level | floor | contents |
 //! |---|---|---|
-//! | 9 | [`cli`] | the commands: run, demo, check, explain, schema, help; [`Builder`] and [`Gateway`] for embedding |
+//! | 9 | [`cli`] | the commands: run, check, explain, import, client of a running gateway, ...; [`Builder`] and [`Gateway`] for embedding |
 //! | 8 | [`control`] | what replaces the plan: file watch, Consul KV, SIGHUP; the administration address |
 //! | 7 | [`server`] | workers, accept, connection loops for HTTP/1.1 and HTTP/2, the exchange, relay, WebSocket, aggregates |
 //! | 6 | [`plan`] | document to plan: checks, compilation, route table, explain |

@@ -1,5 +1,10 @@
 //! The command line. The texts here are the help.
 
+use super::client::arguments::{
+    ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
+    StatusCommand, TailCommand, TopCommand,
+};
+use super::import::arguments::Import;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -15,7 +20,7 @@ use std::path::PathBuf;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Exit codes: 0 success, 1 failure at runtime, 2 invalid configuration, 64 invalid usage."
+    after_help = "Exit codes: 0 success, 1 failure or difference, 2 invalid configuration or input, 64 invalid usage."
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -41,6 +46,38 @@ pub(super) enum Command {
     Diff(Diff),
     /// Run the tests of the configuration. Exit code 0: all passed, 1: one failed, 2: the configuration has errors.
     Test(Test),
+    /// Print the effective configuration: policies and global options resolved, defaults filled in, secrets masked.
+    Show(Show),
+    /// Write a first gateway.json, from flags or from answers on a terminal.
+    New(New),
+    /// Format configuration files; comments, order and the spelling of values are kept.
+    Fmt(Fmt),
+    /// Convert an OpenAPI document, or the configuration of YARP or Kong, into gateway.json.
+    Import(Import),
+    /// Report the status of a running gateway.
+    Status(StatusCommand),
+    /// List the routes of a running gateway with their traffic.
+    Routes(RoutesCommand),
+    /// List the clusters of a running gateway with the health of their endpoints.
+    Clusters(ClustersCommand),
+    /// Print requests of a running gateway as they end.
+    Tail(TailCommand),
+    /// Show the routes of a running gateway as a live table.
+    Top(TopCommand),
+    /// List the changes of the configuration of a running gateway.
+    History(HistoryCommand),
+    /// Apply a configuration to a running gateway; shows what changes and asks first.
+    Apply(ApplyCommand),
+    /// Return a running gateway to an earlier configuration.
+    Rollback(RollbackCommand),
+    /// Send no new requests to an endpoint of a running gateway.
+    Drain(EndpointCommand),
+    /// End the drain of an endpoint.
+    Enable(EndpointCommand),
+    /// Print the completions of a shell: `margay completions bash > /etc/bash_completion.d/margay`.
+    Completions(Completions),
+    /// Write the man pages, one for each command.
+    Man(Man),
     /// Explain an error code: `margay help error identity.expired`.
     Help(Help),
 }
@@ -148,6 +185,82 @@ pub(super) enum Deny {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(super) struct Show {
+    #[command(flatten)]
+    pub configuration: Configuration,
+    /// The same as --config.
+    #[arg(value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Only the route with this Key or path.
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+    /// Add the origin of every value: file, line and column, or `default`.
+    #[arg(long)]
+    pub origins: bool,
+    /// Omit defaults.
+    #[arg(long)]
+    pub no_defaults: bool,
+    /// Print JSON without comments; with --origins an object with `config` and `origins`.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct New {
+    /// The file to write; `-` is standard output.
+    #[arg(value_name = "FILE", default_value = "gateway.json")]
+    pub output: PathBuf,
+    /// The URL of a backend; several are one cluster. Without it, the command asks.
+    #[arg(long, value_name = "URL")]
+    pub backend: Vec<String>,
+    /// The path of the routes; it is removed before requests are sent to the backend.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub path: String,
+    /// Keep the path in requests to the backend.
+    #[arg(long)]
+    pub keep_path: bool,
+    /// The address for clients.
+    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_parser = address, default_value = "127.0.0.1:8080")]
+    pub listen: Address,
+    /// The administration address. Default: 127.0.0.1:8081.
+    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_parser = address)]
+    pub admin: Option<Address>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Completions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Man {
+    /// The directory of the pages; it is created if it does not exist.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Fmt {
+    /// Files, or directories with .json files; `-` formats standard input to standard output. Default: gateway.json (or
+    /// ocelot.json) and the policies next to it.
+    #[arg(value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Change nothing; exit with 1 if a file is not formatted, and list those files.
+    #[arg(long)]
+    pub check: bool,
+    /// Change nothing; print what would change as a unified diff. Exit with 1 if there is a difference.
+    #[arg(long)]
+    pub diff: bool,
+    /// Print the names of files and whether they changed as JSON.
+    #[arg(long, conflicts_with = "diff")]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(super) struct Schema {
     /// Print the schema of policy files instead.
     #[arg(long)]
@@ -189,6 +302,9 @@ pub(super) enum Topic {
     Error {
         /// The `code` of a problem, or the `error_code` of the access log.
         code: Option<String>,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -28,17 +28,41 @@ const fn help(
 }
 
 /// Prints one page, or the list of all codes.
-pub(super) fn run(name: Option<&str>) -> Exit {
+pub(super) fn run(name: Option<&str>, is_json: bool) -> Exit {
     let Some(name) = name else {
-        output::write_stdout(&list());
+        let all: serde_json::Value = CODE_HELP.iter().map(as_json).collect();
+        output::write_stdout(&if is_json { format!("{all:#}\n") } else { list() });
         return Exit::Done;
     };
     match CODE_HELP.iter().find(|help| help.code.name() == name) {
         Some(help) => {
-            output::write_stdout(&write_page(help));
+            let json = || format!("{:#}\n", as_json(help));
+            output::write_stdout(&if is_json { json() } else { write_page(help) });
             Exit::Done
         }
         None => Exit::usage(&unknown(name)),
+    }
+}
+
+fn as_json(help: &CodeHelp) -> serde_json::Value {
+    serde_json::json!({
+        "code": help.code.name(),
+        "title": help.code.title(),
+        "status": help.code.status(false),
+        "ocelot_status": help.code.status(true),
+        "fault": fault(help.code),
+        "envoy_flag": help.envoy_flag,
+        "summary": help.summary,
+        "meaning": help.meaning,
+        "cure": help.cure,
+    })
+}
+
+fn fault(code: ErrorCode) -> &'static str {
+    match code.fault() {
+        Fault::Client => "client",
+        Fault::Backend => "backend",
+        Fault::Gateway => "gateway",
     }
 }
 
@@ -64,11 +88,7 @@ fn write_page(help: &CodeHelp) -> String {
     let (default, ocelot) = (code.status(false), code.status(true));
     let status =
         if default == ocelot { default.to_string() } else { format!("{default} ({ocelot} under Ocelot)") };
-    let fault = match code.fault() {
-        Fault::Client => "client",
-        Fault::Backend => "backend",
-        Fault::Gateway => "gateway",
-    };
+    let fault = fault(code);
     format!(
         "{}: {}\n\nstatus  {status}\nfault   {fault}\nEnvoy   {}\n\n{}\n\n{}\n",
         code.name(),

@@ -23,6 +23,12 @@ impl Exit {
         Exit::Usage
     }
 
+    /// Reports an invalid document.
+    pub fn invalid(why: &str) -> Exit {
+        output::write_stderr(&format!("margay: {why}\n"));
+        Exit::Invalid
+    }
+
     /// Reports an error at run time.
     pub fn failed(why: &str) -> Exit {
         output::write_stderr(&format!("margay: {why}\n"));

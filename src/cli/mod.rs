@@ -1,22 +1,30 @@
-//! The commands of the command line and their exit codes (Envoy and nginx: command line flags; here also `check`,
-//! `explain`, `schema` and `help error`).
+//! The commands of the command line and their exit codes (Envoy and nginx: command line flags; Caddy: `validate`, `fmt`,
+//! `reload`; decK: `diff`, `sync`).
 //!
-//! Entry point: [`main`], or [`Builder::main`] of a program with custom stages; each command is one module. Standard
-//! output has data only, standard error has the log. Calls `control` to serve and to read a configuration. Owns nothing
+//! Entry point: [`main`], or [`Builder::main`] of a program with custom stages; each command is one module or one folder.
+//! Standard output has data only, standard error has the log. Calls `control` to serve and to read a configuration. Owns nothing
 //! that outlives a reload: settings of the command line are passed to `control`, which applies them to each plan.
 
 mod args;
 mod builder;
 mod check;
+mod client;
+mod completions;
 pub mod demo;
 mod diff;
 mod exit;
 mod explain;
+mod fmt;
+mod format;
+mod import;
 mod log;
+mod new;
 mod output;
+mod progress;
 mod run;
 mod schema;
 mod settings;
+mod show;
 mod test;
 mod error_codes;
 
@@ -54,11 +62,27 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Check(check) => check::run(check, stages),
         Command::Schema(schema) => schema::run(schema),
         Command::Help(help) => match &help.topic {
-            Topic::Error { code } => error_codes::run(code.as_deref()),
+            Topic::Error { code, json } => error_codes::run(code.as_deref(), *json),
         },
         Command::Explain(arguments) => explain::run(arguments, stages),
         Command::Diff(arguments) => diff::run(arguments, stages),
         Command::Test(arguments) => test::run(arguments, stages),
+        Command::Fmt(arguments) => fmt::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
+        Command::Show(arguments) => show::run(arguments, stages),
+        Command::New(arguments) => new::run(arguments),
+        Command::Completions(arguments) => completions::completions(arguments),
+        Command::Man(arguments) => completions::man(arguments),
+        Command::Status(arguments) => client::status(arguments),
+        Command::Routes(arguments) => client::routes(arguments),
+        Command::Clusters(arguments) => client::clusters(arguments),
+        Command::Tail(arguments) => client::tail(arguments),
+        Command::Top(arguments) => client::top(arguments),
+        Command::History(arguments) => client::history(arguments),
+        Command::Apply(arguments) => client::apply(arguments),
+        Command::Rollback(arguments) => client::rollback(arguments),
+        Command::Drain(arguments) => client::drain(arguments),
+        Command::Enable(arguments) => client::enable(arguments),
     }
 }
 

@@ -62,6 +62,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ExpectDocument", "Tests[].Expect"),
     ("ExpectedRequestDocument", "Tests[].Expect.Downstream"),
     ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),
+    ("ApiKeyDocument", "AuthenticationSchemes.NAME.Keys[]"),
+    ("UserDocument", "AuthenticationSchemes.NAME.Users[]"),
     ("AggregateDocument", "Aggregates[]"),
     ("RouteKeyConfigDocument", "Aggregates[].RouteKeysConfig[]"),
     ("DynamicRouteDocument", "DynamicRoutes[]"),

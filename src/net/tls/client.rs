@@ -55,6 +55,11 @@ impl TlsConfigCache {
 }
 
 impl ClientTls {
+    /// A connector for a client of the command line, without ALPN.
+    pub fn connector(&self) -> Result<TlsConnector, String> {
+        self.compile().map(|config| TlsConnector::from(Arc::new(config)))
+    }
+
     /// Compiles the settings. Reads files: do not call on a worker.
     pub(in crate::net) fn compile(&self) -> Result<ClientConfig, String> {
         let builder = client_config(&self.trust)?;

@@ -2,7 +2,7 @@
 
 use crate::base::secret::Secret;
 use crate::base::units::DurationText;
-use crate::config::values::{List, OneOrMany, Setting};
+use crate::config::values::{List, ListMap, OneOrMany, Setting};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -66,12 +66,40 @@ pub struct AuthenticationSchemeDocument {
     /// Default: none.
     pub cookie: Setting<String>,
     /// ApiKey. A JSON file `{ "Keys": [{ "Sha256": "64 hex digits", "Owner": "name", "Claims": { "scope": "read" } }]
-    /// }`; an owner may have several keys. The owner is the claim `sub`. Required.
+    /// }`; an owner may have several keys. The owner is the claim `sub`. Required, unless `Keys` is set.
     pub keys_file: Setting<String>,
+    /// ApiKey. The keys themselves, instead of a `KeysFile`. Default: none.
+    pub keys: List<ApiKeyDocument>,
     /// Basic. A JSON file `{ "Users": [{ "Name": "ann", "Hash": "$2b$...", "Claims": {} }] }`, or lines `name:hash` in
-    /// the format of htpasswd; hashes are bcrypt or argon2. The name is the claim `sub`. Required.
+    /// the format of htpasswd; hashes are bcrypt or argon2. The name is the claim `sub`. Required, unless `Users` is set.
     pub users_file: Setting<String>,
+    /// Basic. The users themselves, instead of a `UsersFile`. Default: none.
+    pub users: List<UserDocument>,
     /// Basic. The longest delay of the response to a wrong password, after several from one client address. 0s to 30s;
     /// `0s`: none. Default: `2s`.
     pub max_wrong_password_delay: Setting<DurationText>,
+}
+
+/// An API key, stored as a hash.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ApiKeyDocument {
+    /// The SHA-256 hash of the key, 64 hexadecimal digits. Required.
+    pub sha256: Setting<String>,
+    /// The owner, which is the claim `sub`; an owner may have several keys. Required.
+    pub owner: Setting<String>,
+    /// Claims of the owner: claim → its value, or a list of values. Default: `{}`.
+    pub claims: ListMap,
+}
+
+/// A user with a password.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UserDocument {
+    /// The name, which is the claim `sub`. Required.
+    pub name: Setting<String>,
+    /// The bcrypt or argon2 hash of the password. Required.
+    pub hash: Setting<Secret>,
+    /// Claims of the user: claim → its value, or a list of values. Default: `{}`.
+    pub claims: ListMap,
 }

@@ -163,3 +163,28 @@ fn a_route_with_allow_anonymous_requires_nothing() {
     );
     assert!(super::valid(&text, false).routes[0].stages.authentication.is_none());
 }
+
+#[test]
+fn keys_and_users_may_be_written_in_the_scheme() {
+    let hash = "ab".repeat(32);
+    let keys = format!(
+        r#""Type": "ApiKey", "Keys": [{{ "Sha256": "{hash}", "Owner": "ann", "Claims": {{ "groups": ["a", "b"] }} }}]"#
+    );
+    let (reported, kind) = read(&keys, false);
+    let Some(SchemeKind::ApiKey(settings)) = kind else { panic!("{reported:?}") };
+    let key = &settings.keys[0];
+    assert_eq!((key.owner.as_str(), key.sha256[0], key.claims.len()), ("ann", 0xab, 2));
+    let users =
+        format!(r#""Type": "Basic", "Users": [{{ "Name": "ann", "Hash": "$2b$04${}" }}]"#, "0".repeat(53));
+    assert!(matches!(read(&users, false).1, Some(SchemeKind::Basic(basic)) if basic.users[0].name == "ann"));
+    for (settings, code) in [
+        (r#""Type": "ApiKey", "Keys": []"#, "MG0442"),
+        (r#""Type": "ApiKey", "Keys": [{ "Sha256": "x", "Owner": "a" }]"#, "MG0442"),
+        (r#""Type": "ApiKey", "KeysFile": "keys.json", "Keys": []"#, "MG0441"),
+        (r#""Type": "ApiKey", "KeysFile": "keys.json", "Users": []"#, "MG0446"),
+        (r#""Type": "Basic", "Users": [{ "Name": "ann", "Hash": "secret" }]"#, "MG0442"),
+        (r#""Type": "Basic""#, "MG0441"),
+    ] {
+        assert_eq!(codes(settings), [code], "{settings}");
+    }
+}

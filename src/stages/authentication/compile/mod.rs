@@ -5,6 +5,7 @@
 //! are plain settings; keys, caches and refresh tasks belong to `AuthState`, which outlives a reload.
 
 mod files;
+mod inline;
 mod jwt;
 mod schemes;
 

@@ -1,6 +1,6 @@
 //! One entry of `AuthenticationSchemes` → a scheme; every error is reported.
 
-use super::files;
+use super::{files, inline};
 use crate::{
     base::{bytes::is_token, units::DurationText},
     config::{
@@ -14,6 +14,7 @@ use crate::{
         settings::{ApiKeySettings, BasicSettings, CredentialLocations, SchemeKind},
     },
 };
+use std::borrow::Cow;
 use std::time::Duration;
 
 const SCHEME_TYPES: [&str; 4] = ["JwtBearer", "ApiKey", "Basic", "ClientCertificate"];
@@ -85,22 +86,46 @@ impl<'r> SchemeCompiler<'r, '_> {
     }
 
     fn api_key(&mut self) -> Option<ApiKeySettings> {
-        let (file, locations) =
-            (self.required("KeysFile", &self.document.keys_file), self.credential_locations("X-Api-Key"));
-        let (span, text) = file?;
-        let keys = self.accept(codes::SCHEME_FILE, span, "KeysFile", files::api_keys(text))?;
-        self.warn_no_listener_asks(keys.is_empty(), span, "KeysFile");
+        let inline =
+            self.document.keys.as_ref().map(|keys| (keys.span, inline::keys_file(&self.document.keys)));
+        let content = self.entries(("KeysFile", &self.document.keys_file), ("Keys", inline));
+        let locations = self.credential_locations("X-Api-Key");
+        let (setting, span, text) = content?;
+        let keys = self.accept(codes::SCHEME_FILE, span, setting, files::api_keys(&text))?;
+        self.warn_no_listener_asks(keys.is_empty(), span, setting);
         Some(ApiKeySettings { locations, keys })
     }
 
     fn basic(&mut self) -> Option<BasicSettings> {
-        let (span, text) = self.required("UsersFile", &self.document.users_file)?;
-        let users = self.accept(codes::SCHEME_FILE, span, "UsersFile", files::users(text))?;
-        self.warn_no_listener_asks(users.is_empty(), span, "UsersFile");
+        let inline =
+            self.document.users.as_ref().map(|users| (users.span, inline::users_file(&self.document.users)));
+        let content = self.entries(("UsersFile", &self.document.users_file), ("Users", inline));
+        let (setting, span, text) = content?;
+        let users = self.accept(codes::SCHEME_FILE, span, setting, files::users(&text))?;
+        self.warn_no_listener_asks(users.is_empty(), span, setting);
         let default = Duration::from_secs(2);
         let max_failure_delay =
             self.time("MaxWrongPasswordDelay", &self.document.max_wrong_password_delay, default, [0, 30]);
         Some(BasicSettings { users, max_failure_delay })
+    }
+
+    /// The keys or users of a scheme: of its file or of the scheme itself, with the setting that they come from.
+    fn entries(
+        &mut self,
+        file: (&'static str, &Setting<String>),
+        inline: (&'static str, Option<(Span, Vec<u8>)>),
+    ) -> Option<(&'static str, Span, Cow<'r, [u8]>)> {
+        match (inline.1, file.1) {
+            (Some((span, _)), Some(_)) => {
+                let message = format!("{} and {} are both set", file.0, inline.0);
+                self.diagnostics.error(codes::SCHEME_KEYS, span, message).help("remove one of them");
+                None
+            }
+            (Some((span, text)), None) => Some((inline.0, span, Cow::Owned(text))),
+            (None, _) => {
+                self.required(file.0, file.1).map(|(span, text)| (file.0, span, Cow::Borrowed(text)))
+            }
+        }
     }
 
     fn warn_no_listener_asks(&mut self, is_empty: bool, span: Span, setting: &str) {
@@ -179,7 +204,7 @@ impl<'r> SchemeCompiler<'r, '_> {
 /// A setting, its span if it is set, and the types that use it.
 type Row = (&'static str, Option<Span>, &'static [&'static str]);
 
-fn settings(document: &AuthenticationSchemeDocument) -> [Row; 21] {
+fn settings(document: &AuthenticationSchemeDocument) -> [Row; 23] {
     fn at<T>(set: &Setting<T>) -> Option<Span> {
         set.as_ref().map(|set| set.span)
     }
@@ -205,7 +230,9 @@ fn settings(document: &AuthenticationSchemeDocument) -> [Row; 21] {
         ("QueryParameter", at(&document.query_parameter), ALL_SCHEME_TYPES),
         ("KeepQueryParameter", at(&document.keep_query_parameter), ALL_SCHEME_TYPES),
         ("KeysFile", at(&document.keys_file), &["ApiKey"]),
+        ("Keys", at(&document.keys), &["ApiKey"]),
         ("UsersFile", at(&document.users_file), &["Basic"]),
+        ("Users", at(&document.users), &["Basic"]),
         ("MaxWrongPasswordDelay", at(&document.max_wrong_password_delay), &["Basic"]),
     ]
 }

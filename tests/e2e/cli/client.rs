@@ -1,0 +1,163 @@
+//! The client commands against a running gateway.
+
+use super::{CommandResult, margay, margay_with};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::origin::Origin;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+fn document(port: u16, routes: &[&str]) -> Value {
+    let route = |path: &&str| {
+        json!({
+            "Key": path.trim_matches('/'), "UpstreamPathTemplate": path, "DownstreamPathTemplate": "/", "DownstreamCluster": "backend"
+        })
+    };
+    json!({
+        "Clusters": { "backend": { "DownstreamScheme": "http", "Endpoints": [
+            { "Host": "127.0.0.1", "Port": port }, { "Host": "127.0.0.1", "Port": 1 }
+        ], "LoadBalancerOptions": { "Type": "RoundRobin" } } },
+        "Routes": routes.iter().map(route).collect::<Vec<_>>()
+    })
+}
+
+fn token(name: &str, role: &str) -> Value {
+    let hash: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({ "Name": name, "Hash": format!("sha256:{hash}"), "Role": role })
+}
+
+/// A gateway, and a directory for the files of the operator.
+struct Scene {
+    gateway: Gateway,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new(document: &Value) -> Scene {
+        Scene { gateway: Gateway::start(&Setup::json(document)), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn run(&self, arguments: &[&str]) -> CommandResult {
+        self.run_with(arguments, &[])
+    }
+
+    fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> CommandResult {
+        let admin = self.gateway.admin.to_string();
+        let variables: Vec<_> = [("MARGAY_ADMIN", admin.as_str())].iter().chain(variables).copied().collect();
+        margay_with(self.folder.path(), arguments, "", &variables)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+}
+
+#[test]
+fn pages_are_text_or_json_and_endpoints_are_drained() {
+    let origin = Origin::hello();
+    let scene = Scene::new(&document(origin.port(), &["/a"]));
+    let status = scene.run(&["status"]);
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+    assert!(status.stdout.contains("state") && status.stdout.contains("ready"), "{}", status.stdout);
+    let status: Value = serde_json::from_str(&scene.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["config"]["routes"], 1);
+    let endpoint = format!("127.0.0.1:{}", origin.port());
+    let clusters = scene.run(&["clusters", "back"]);
+    assert!(
+        clusters.stdout.contains(&endpoint) && clusters.stdout.contains("RoundRobin"),
+        "{}",
+        clusters.stdout
+    );
+    let drained = scene.run(&["drain", "backend", &endpoint]);
+    assert_eq!(
+        (drained.code, drained.stdout),
+        (Some(0), format!("backend {endpoint}: drained\n")),
+        "{}",
+        drained.stderr
+    );
+    assert!(scene.run(&["clusters"]).stdout.contains("drained"));
+    assert_eq!(scene.run(&["enable", "backend", &endpoint]).code, Some(0));
+    let unknown = scene.run(&["drain", "backend", "127.0.0.1:2"]);
+    assert_eq!((unknown.code, unknown.stderr.contains("no endpoint")), (Some(1), true), "{}", unknown.stderr);
+}
+
+#[test]
+fn tokens_come_from_a_variable_or_a_file_and_roles_are_explained() {
+    let mut document = document(1, &["/a"]);
+    document["Administration"] = json!({ "Tokens": [token("reader", "read"), token("writer", "write")] });
+    let scene = Scene::new(&document);
+    scene.write("token", "writer\n");
+    let missing = scene.run(&["status"]);
+    assert_eq!(missing.code, Some(1));
+    assert!(
+        missing.stderr.contains("401") && missing.stderr.contains("MARGAY_ADMIN_TOKEN"),
+        "{}",
+        missing.stderr
+    );
+    assert_eq!(scene.run_with(&["status"], &[("MARGAY_ADMIN_TOKEN", "reader")]).code, Some(0));
+    let forbidden = scene.run_with(&["drain", "backend", "127.0.0.1:1"], &[("MARGAY_ADMIN_TOKEN", "reader")]);
+    assert_eq!(
+        (forbidden.code, forbidden.stderr.contains("role write")),
+        (Some(1), true),
+        "{}",
+        forbidden.stderr
+    );
+    let drained = scene.run(&["drain", "backend", "127.0.0.1:1", "--token-file", "token"]);
+    assert_eq!(drained.code, Some(0), "{}", drained.stderr);
+    let no_file = scene.run(&["status", "--token-file", "missing"]);
+    assert_eq!((no_file.code, no_file.stderr.contains("--token-file missing")), (Some(64), true));
+}
+
+#[test]
+fn an_unreachable_gateway_and_a_wrong_address_have_a_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = margay(folder.path(), &["status", "--admin", "127.0.0.1:1"]);
+    assert_eq!((refused.code, refused.stderr.contains("margay run")), (Some(1), true), "{}", refused.stderr);
+    let socket = margay(folder.path(), &["status", "--admin", "unix:missing.sock"]);
+    assert_eq!(
+        (socket.code, socket.stderr.contains("unix:missing.sock")),
+        (Some(1), true),
+        "{}",
+        socket.stderr
+    );
+    let wrong = margay(folder.path(), &["status", "--admin", "nowhere"]);
+    assert_eq!(
+        (wrong.code, wrong.stderr.contains("expected HOST:PORT")),
+        (Some(64), true),
+        "{}",
+        wrong.stderr
+    );
+    let top = margay(folder.path(), &["top"]);
+    assert_eq!((top.code, top.stderr.contains("margay routes")), (Some(64), true), "{}", top.stderr);
+}
+
+#[test]
+fn the_api_is_reached_over_a_unix_domain_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = serve_once(&folder.path().join("admin.sock"));
+    let status = margay_with(
+        folder.path(),
+        &["status", "--admin", "unix:admin.sock"],
+        "",
+        &[("MARGAY_ADMIN_TOKEN", "secret")],
+    );
+    assert_eq!((status.code, status.stdout.as_str()), (Some(0), "state  ready\n"), "{}", status.stderr);
+    let head = served.join().unwrap();
+    assert_eq!(head[0], "GET /v1/status HTTP/1.1");
+    assert!(head.iter().any(|line| line.eq_ignore_ascii_case("authorization: Bearer secret")), "{head:?}");
+}
+
+/// Responds to one request on a socket; returns its head.
+fn serve_once(path: &Path) -> std::thread::JoinHandle<Vec<String>> {
+    let listener = UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        let head: Vec<String> =
+            reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{\"state\": \"ready\"}\n").unwrap();
+        head
+    })
+}

@@ -43,6 +43,8 @@ pub(super) fn run(check: &Check, stages: &StageRegistry) -> Exit {
 fn as_json(candidate: &Candidate, valid: bool, tests: Option<&Vec<TestResult>>) -> serde_json::Value {
     let mut report = json!({
         "valid": valid,
+        "files": files(candidate),
+        "environmentVariables": candidate.loaded.sources.variables().collect::<Vec<_>>(),
         "routes": candidate.blueprint.as_ref().map(|b| b.routes.len()),
         "diagnostics": render::json(&candidate.loaded.diagnostics, &candidate.loaded.sources),
     });
@@ -53,12 +55,14 @@ fn as_json(candidate: &Candidate, valid: bool, tests: Option<&Vec<TestResult>>) 
 }
 
 fn summary(candidate: &Candidate) -> String {
-    let files: Vec<_> = candidate.loaded.sources.iter().map(|(_, source)| source.name.as_str()).collect();
-    match &candidate.blueprint {
-        Some(blueprint) => {
-            let (n, s) = (blueprint.routes.len(), if blueprint.routes.len() == 1 { "" } else { "s" });
-            format!("{}: valid, {n} route{s}\n", files.join(", "))
-        }
-        None => String::new(),
-    }
+    let Some(blueprint) = &candidate.blueprint else { return String::new() };
+    let (n, s) = (blueprint.routes.len(), if blueprint.routes.len() == 1 { "" } else { "s" });
+    let mut text = format!("{}: valid, {n} route{s}\n", files(candidate).join(", "));
+    text.extend(candidate.variables_line());
+    text
+}
+
+/// The files of the configuration; not the list of environment variables.
+fn files(candidate: &Candidate) -> Vec<&str> {
+    candidate.loaded.sources.files().map(|source| source.name.as_str()).collect()
 }

@@ -26,6 +26,9 @@ pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
         output::write_stderr("margay: the configuration fails its tests, and TestsBeforeApply is set\n");
         return Exit::Invalid;
     }
+    output::write_stderr(
+        &candidate.variables_line().map_or_else(String::new, |line| format!("margay: {line}")),
+    );
     let settings = Settings {
         listen: addresses.listen,
         admin: addresses.admin,

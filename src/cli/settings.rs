@@ -1,7 +1,7 @@
 //! Settings from flags and environment variables; flags have precedence.
 
 use super::args::{Configuration, Run, address};
-use crate::config::{Request, render::Style};
+use crate::config::{DotnetEnvironment, Request, render::Style};
 use crate::net::listener::Address;
 use std::io::IsTerminal;
 
@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 pub(super) fn request(configuration: &Configuration) -> Request {
     Request {
         paths: configuration.config.clone(),
+        dotnet: DotnetEnvironment::of_process(),
         policies: configuration.policies.clone(),
         ocelot: configuration.compat.is_some(),
         ..Request::default()

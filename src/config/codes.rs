@@ -20,7 +20,7 @@ macro_rules! codes {
 codes! {
     FILE_UNREADABLE = "MG0001", "Unreadable file", "The file or directory does not exist, or permission is denied.";
     FILE_TOO_LARGE = "MG0002", "File too large", "A configuration file may have at most 64 MiB, a directory at most 4096 configuration files.";
-    NOT_UTF8 = "MG0003", "File is not UTF-8", "Configuration files are JSON in UTF-8, with or without a byte order mark.";
+    NOT_UTF8 = "MG0003", "File is not UTF-8", "Configuration files are JSON in UTF-8, UTF-16 or UTF-32, with or without a byte order mark. Under Ocelot compatibility a warning: an invalid byte is read as U+FFFD, as in .NET.";
     EMPTY_FILE = "MG0004", "Empty file", "The file contains no JSON value.";
     NO_CONFIGURATION = "MG0005", "No configuration found", "The directory contains neither gateway.json nor ocelot.json, nor files named gateway.NAME.json or ocelot.NAME.json.";
     SYNTAX = "MG0010", "JSON syntax error", "The text is not valid JSON at this position; the message contains what was expected and what was found.";
@@ -46,6 +46,8 @@ codes! {
     MERGE_CONFLICT = "MG0210", "Section defined in two files", "The section may be defined in one file only. A warning under Ocelot compatibility.";
     GLOBAL_IGNORED = "MG0211", "Ignored GlobalConfiguration", "In a directory, GlobalConfiguration is read only from gateway.global.json or ocelot.global.json.";
     FILE_IGNORED = "MG0212", "Ignored configuration file", "The file is in the configuration directory and its name matches, but it is not read.";
+    OVERLAY_WITHOUT_EFFECT = "MG0213", "Overlay without effect", "ocelot.ENVIRONMENT.json and environment variables are laid over ocelot.json as in .NET: a single value or null does not replace an object or a list.";
+    VARIABLES_NOT_READ = "MG0214", "Environment variables not read", "Variables such as Routes__0__Key are values of the configuration under Ocelot compatibility only. Elsewhere a value refers to a variable: ${NAME}.";
     UNKNOWN_POLICY = "MG0220", "Unknown policy", "The policies directory has no file NAME.json for this policy.";
     UNUSED_POLICY = "MG0221", "Unused policy", "No Policies list contains this policy.";
     FORBIDDEN_IN_POLICY = "MG0222", "Setting not allowed in a policy", "A policy contains options that routes inherit; settings that identify a route (path, methods, host, endpoints) are allowed only in the route.";

@@ -2,6 +2,9 @@
 
 use super::codes;
 use super::diagnostics::Diagnostics;
+use super::dotnet::DotnetEnvironment;
+use super::encoding::decode;
+use super::file_set::{FileSet, file_names, overlay_path};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Read};
@@ -32,9 +35,36 @@ pub struct File {
     pub name: String,
     pub path: Option<PathBuf>,
     pub text: String,
+    /// `ocelot.ENVIRONMENT.json`: laid over the file before it, or over the merged files of a directory.
+    is_overlay: bool,
+}
+
+/// The part of a file in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileRole {
+    /// One of the merged files.
+    Part,
+    /// The file whose `GlobalConfiguration` counts in a directory.
+    Global,
+    /// `ocelot.ENVIRONMENT.json`.
+    Overlay,
 }
 
 impl File {
+    /// A file that is merged with others.
+    pub fn new(name: String, path: Option<PathBuf>, text: String) -> File {
+        File { name, path, text, is_overlay: false }
+    }
+
+    /// The part of the file in the configuration.
+    pub fn role(&self) -> FileRole {
+        match (self.is_overlay, self.is_global()) {
+            (true, _) => FileRole::Overlay,
+            (false, true) => FileRole::Global,
+            (false, false) => FileRole::Part,
+        }
+    }
+
     /// `ocelot.json`, `ocelot.orders.json`, ...: files that select Ocelot compatibility.
     pub fn is_ocelot_file(&self) -> bool {
         let name = base_name(&self.name).to_ascii_lowercase();
@@ -61,9 +91,25 @@ pub struct SourceFiles {
     pub truncated: bool,
 }
 
-/// Finds and reads the given files; without paths `gateway.json`, then `ocelot.json`, in `base_dir`.
-pub fn find(paths: &[PathBuf], base_dir: &Path, diagnostics: &mut Diagnostics) -> SourceFiles {
-    let mut finder = FileFinder { files: Vec::new(), watched: Vec::new(), truncated: false, diagnostics };
+/// What selects the files and how they are read.
+#[derive(Clone, Copy, Debug)]
+pub struct FindOptions<'r> {
+    /// `--compat ocelot`.
+    pub ocelot: bool,
+    /// Selects `ocelot.ENVIRONMENT.json`.
+    pub environment: &'r DotnetEnvironment,
+}
+
+/// Finds and reads the given files; without paths `gateway.json`, then `ocelot.json`, in `base_dir`. A file
+/// `ocelot.json` is followed by its `ocelot.ENVIRONMENT.json`.
+pub fn find(
+    paths: &[PathBuf],
+    base_dir: &Path,
+    options: FindOptions,
+    diagnostics: &mut Diagnostics,
+) -> SourceFiles {
+    let mut finder =
+        FileFinder { files: Vec::new(), watched: Vec::new(), truncated: false, options, diagnostics };
     let (assembly, folder) = match paths {
         [] => (SourceLayout::Single, finder.default_files(base_dir)),
         [path] if path.is_dir() => {
@@ -71,12 +117,12 @@ pub fn find(paths: &[PathBuf], base_dir: &Path, diagnostics: &mut Diagnostics) -
             (SourceLayout::Directory, path.clone())
         }
         [path] => {
-            finder.file(path);
+            finder.main_file(path);
             (SourceLayout::Single, folder_of(path))
         }
         [first, ..] => {
             for path in paths {
-                if path.is_dir() { finder.directory(path) } else { finder.file(path) }
+                if path.is_dir() { finder.directory(path) } else { finder.main_file(path) }
             }
             (SourceLayout::Listed, if first.is_dir() { first.clone() } else { folder_of(first) })
         }
@@ -105,8 +151,9 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text file; an error becomes a diagnostic without a span.
-pub fn read_text(path: &Path, name: &str, diagnostics: &mut Diagnostics) -> Option<String> {
+/// Reads a text file; an error becomes a diagnostic without a span. Under Ocelot compatibility invalid bytes are a
+/// warning.
+pub fn read_text(path: &Path, name: &str, ocelot: bool, diagnostics: &mut Diagnostics) -> Option<String> {
     let bytes = match read_limited(path, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -116,17 +163,15 @@ pub fn read_text(path: &Path, name: &str, diagnostics: &mut Diagnostics) -> Opti
             return None;
         }
     };
-    match String::from_utf8(bytes) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+    decode(bytes).map_or_else(
+        |error| {
             diagnostics
-                .error(codes::NOT_UTF8, None, format!("{name} is not UTF-8: invalid byte in line {line}"))
+                .error_or_ocelot_warning(ocelot, codes::NOT_UTF8, None, format!("{name} {}", error.message))
                 .help("save the file as UTF-8");
-            None
-        }
-    }
+            ocelot.then_some(error.lossy_text)
+        },
+        Some,
+    )
 }
 
 /// The text of an I/O error, without its number.
@@ -143,6 +188,7 @@ struct FileFinder<'d> {
     files: Vec<File>,
     watched: Vec<PathBuf>,
     truncated: bool,
+    options: FindOptions<'d>,
     diagnostics: &'d mut Diagnostics,
 }
 
@@ -150,7 +196,7 @@ impl FileFinder<'_> {
     fn default_files(&mut self, base_dir: &Path) -> PathBuf {
         let candidates = [base_dir.join("gateway.json"), base_dir.join("ocelot.json")];
         match candidates.iter().find(|path| path.exists()) {
-            Some(path) => self.file(path),
+            Some(path) => self.main_file(path),
             None => {
                 self.no_configuration("found neither gateway.json nor ocelot.json".to_owned());
                 self.watched.extend(candidates);
@@ -166,13 +212,55 @@ impl FileFinder<'_> {
             .help("pass a file or a directory with --config");
     }
 
+    /// A file of the command line, followed by the file of the environment.
+    fn main_file(&mut self, path: &Path) {
+        if self.files.iter().any(|file| file.is_overlay && is_same_file(file.path.as_deref(), path)) {
+            return;
+        }
+        self.file(path);
+        let is_ocelot = self.files.last().is_some_and(|file| {
+            file.path.as_deref() == Some(path) && (self.options.ocelot || file.is_ocelot_file())
+        });
+        if is_ocelot {
+            self.overlay(path);
+        }
+    }
+
     fn file(&mut self, path: &Path) {
         self.watched.push(path.to_path_buf());
         let name = path.display().to_string();
-        match read_text(path, &name, self.diagnostics) {
-            Some(text) => self.files.push(File { name, path: Some(path.to_path_buf()), text }),
+        let mut file = File::new(name, Some(path.to_path_buf()), String::new());
+        let ocelot = self.options.ocelot || file.is_ocelot_file();
+        match read_text(path, &file.name, ocelot, self.diagnostics) {
+            Some(text) => {
+                file.text = text;
+                self.files.push(file);
+            }
             None => self.truncated = true,
         }
+    }
+
+    /// The file of the environment next to a file: `ocelot.Production.json` next to `ocelot.json`.
+    fn overlay(&mut self, main: &Path) {
+        let environment = self.options.environment;
+        if let Some(other) = environment.overridden_name().and_then(|name| overlay_path(main, name)) {
+            if other.exists() {
+                let message = format!(
+                    "{} is ignored: DOTNET_ENVIRONMENT, which selects {}, takes precedence over ASPNETCORE_ENVIRONMENT",
+                    other.display(),
+                    environment.name()
+                );
+                self.diagnostics.warning(codes::FILE_IGNORED, None, message);
+            }
+        }
+        let Some(path) = overlay_path(main, environment.name()) else { return };
+        if path.exists() { self.overlay_file(&path) } else { self.watched.push(path) }
+    }
+
+    fn overlay_file(&mut self, path: &Path) {
+        let before = self.files.len();
+        self.file(path);
+        self.files.iter_mut().skip(before).for_each(|file| file.is_overlay = true);
     }
 
     fn directory(&mut self, path: &Path) {
@@ -187,15 +275,20 @@ impl FileFinder<'_> {
             }
         };
         let (gateway, ocelot) = (FileSet::of("gateway", &names), FileSet::of("ocelot", &names));
-        if !gateway.is_empty() && !ocelot.is_empty() {
+        let gateway_is_read = !gateway.is_empty();
+        if gateway_is_read && !ocelot.is_empty() {
             let message = format!(
                 "{} contains gateway*.json and ocelot*.json files; only gateway*.json is read",
                 path.display()
             );
             self.diagnostics.warning(codes::FILE_IGNORED, None, message);
         }
-        let set = if gateway.is_empty() { ocelot } else { gateway };
+        let mut set = if gateway_is_read { gateway } else { ocelot };
+        let overlay = if gateway_is_read { None } else { set.take_overlay(self.options.environment) };
         self.file_set(path, set);
+        if let Some(overlay) = overlay {
+            self.overlay_file(&path.join(overlay));
+        }
     }
 
     fn file_set(&mut self, path: &Path, set: FileSet) {
@@ -230,54 +323,21 @@ impl FileFinder<'_> {
 
     /// A directory that contains only `gateway.json` is equivalent to that file.
     fn has_only_primary(&self) -> bool {
-        let [file] = self.files.as_slice() else { return false };
+        let ([file] | [file, File { is_overlay: true, .. }]) = self.files.as_slice() else { return false };
         ["gateway.json", "ocelot.json"].iter().any(|name| base_name(&file.name).eq_ignore_ascii_case(name))
     }
-}
-
-/// The files of one prefix: `gateway.json` and `gateway.*.json`, or the same with `ocelot`.
-struct FileSet<'n> {
-    primary: Option<&'n str>,
-    /// Sorted by name, case-insensitive: the order of their routes.
-    parts: Vec<&'n str>,
-}
-
-impl<'n> FileSet<'n> {
-    fn of(prefix: &str, names: &'n [String]) -> Self {
-        let primary = format!("{prefix}.json");
-        let mut parts: Vec<&str> = names.iter().map(String::as_str).filter(|n| is_part(prefix, n)).collect();
-        parts.sort_by_key(|name| (name.to_ascii_lowercase(), *name));
-        let primary = names.iter().map(String::as_str).find(|name| name.eq_ignore_ascii_case(&primary));
-        FileSet { primary, parts }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.primary.is_none() && self.parts.is_empty()
-    }
-}
-
-/// `^prefix\.(.*?)\.json$`, case-insensitive: Ocelot's pattern.
-fn is_part(prefix: &str, name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
-    rest.is_some_and(|rest| rest.ends_with(".json"))
-}
-
-fn file_names(path: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let is_file = fs::metadata(entry.path()).is_ok_and(|meta| !meta.is_dir());
-        if let (true, Ok(name)) = (is_file, entry.file_name().into_string()) {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 /// The last path segment of a name.
 pub fn base_name(name: &str) -> &str {
     name.rsplit(['/', '\\']).next().unwrap_or(name)
+}
+
+fn is_same_file(known: Option<&Path>, path: &Path) -> bool {
+    known.is_some_and(|known| match (known.canonicalize(), path.canonicalize()) {
+        (Ok(known), Ok(path)) => known == path,
+        _ => known == path,
+    })
 }
 
 fn folder_of(path: &Path) -> PathBuf {

@@ -1,10 +1,12 @@
 //! Interpolation of `${NAME}`, `${NAME:-default}` and `${file:/path}` in string values; `$${` is a literal `${`.
 //!
 //! Interpolated text is not interpolated again, so a variable cannot inject another placeholder. Spans remain those of
-//! the written string. `{Name}` without `$` belongs to templates and header transforms.
+//! the written string. `{Name}` without `$` belongs to templates and header transforms. Values of environment variables
+//! such as `Routes__0__Key` are not interpolated.
 
 use super::codes;
 use super::diagnostics::Diagnostics;
+use super::encoding::decode_without_mark;
 use super::files::read_limited;
 use super::node::{Node, Value};
 use super::span::Span;
@@ -32,7 +34,7 @@ impl Environment<'static> {
 /// Interpolates every string value of a tree.
 pub fn interpolate(node: &mut Node, environment: Environment, diagnostics: &mut Diagnostics) {
     match &mut node.value {
-        Value::String(text) if text.contains("${") => {
+        Value::String(text) if !node.interpolated && text.contains("${") => {
             let mut interpolator = Interpolator { environment, span: node.span, diagnostics, failed: false };
             *text = interpolator.interpolate(text).into();
             node.interpolated = true;
@@ -111,15 +113,15 @@ impl Interpolator<'_, '_> {
         String::new()
     }
 
-    /// The text of a file without the trailing line break that editors add.
+    /// The text of a file without the byte order mark and the trailing line break that editors add.
     fn read_secret_file(&mut self, path: &str) -> String {
         if path.trim().is_empty() {
             self.report_malformed("${file:} has no path".to_owned());
             return String::new();
         }
-        let reason = match (self.environment.read)(Path::new(path), MAX_SECRET).map(String::from_utf8) {
+        let reason = match (self.environment.read)(Path::new(path), MAX_SECRET).map(decode_without_mark) {
             Ok(Ok(text)) => return without_line_end(text),
-            Ok(Err(_)) => "not UTF-8".to_owned(),
+            Ok(Err(error)) => format!("it {}", error.message),
             Err(error) => error.to_string(),
         };
         self.failed = true;
@@ -177,6 +179,8 @@ mod tests {
         match path.to_str() {
             Some("/run/secrets/key") => Ok(b"s3cret\r\n".to_vec()),
             Some("/bytes") => Ok(vec![0xff]),
+            Some("/marked") => Ok(b"\xef\xbb\xbfs3cret\n".to_vec()),
+            Some("/utf-16") => Ok(b"\xff\xfes\x003\0\r\0\n\0".to_vec()),
             _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
         }
     }
@@ -220,6 +224,8 @@ mod tests {
     #[test]
     fn the_trailing_line_break_of_a_file_is_removed() {
         assert_eq!(value("${file:/run/secrets/key}"), "s3cret");
+        assert_eq!(value("${file:/marked}"), "s3cret");
+        assert_eq!(value("${file:/utf-16}"), "s3");
     }
 
     #[test]
@@ -245,7 +251,10 @@ mod tests {
         let unset = "environment variable NONE is not set".to_owned();
         assert_eq!(error("${NONE}"), ("MG0201", unset));
         assert_eq!(error("${file:/gone}").0, "MG0202");
-        assert_eq!(error("${file:/bytes}").1, "cannot read the file /bytes: not UTF-8");
+        assert_eq!(
+            error("${file:/bytes}").1,
+            "cannot read the file /bytes: it is not UTF-8: invalid byte in line 1"
+        );
         for text in ["${", "${}", "${a b}", "${NONE:-${PORT}}x", "${file:}", "${1}"] {
             assert_eq!(error(text).0, "MG0203", "{text}");
         }

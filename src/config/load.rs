@@ -2,12 +2,15 @@
 //!
 //! The meaning of settings is not known here; [`super::de::read`] deserializes the tree into a typed document.
 
+use super::codes;
 use super::de::Options;
 use super::diagnostics::Diagnostics;
-use super::files::{self, File, SourceLayout};
+use super::dotnet::DotnetEnvironment;
+use super::files::{self, File, FileRole, FindOptions, SourceLayout};
 use super::interpolation::{Environment, interpolate};
 use super::merge::{MergeInput, merge};
 use super::node::Node;
+use super::overlay::{overlay, variables_as_tree};
 use super::parse::{Dialect, parse};
 use super::policies::{self, Policies, PolicyFile, merge};
 use super::referenced_files::ReferencedFiles;
@@ -35,6 +38,8 @@ pub struct Request {
     pub stored: Option<RemoteDocument>,
     /// Replaces the files: a configuration that was loaded before, or one that the administration API received.
     pub snapshot: Option<Arc<Snapshot>>,
+    /// The environment variables that .NET adds to `ocelot.json`.
+    pub dotnet: DotnetEnvironment,
 }
 
 /// A loaded configuration, before it is deserialized.
@@ -82,7 +87,8 @@ pub struct InMemoryFiles<'t> {
 /// Loads the files of a request; `vocabulary` has the setting names of the documents.
 pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary) -> Loaded {
     let mut diagnostics = Diagnostics::default();
-    let mut source_files = files::find(&request.paths, &request.base_dir, &mut diagnostics);
+    let options = FindOptions { ocelot: request.ocelot, environment: &request.dotnet };
+    let mut source_files = files::find(&request.paths, &request.base_dir, options, &mut diagnostics);
     let folder = request.policies.clone().unwrap_or_else(|| source_files.folder.join("policies"));
     let policies =
         policies::find(&folder, request.policies.is_some(), &mut source_files.watched, &mut diagnostics);
@@ -93,6 +99,7 @@ pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary
         policies,
         ocelot: request.ocelot,
         stored: request.stored.clone(),
+        dotnet: request.dotnet.clone(),
     };
     if let Some(snapshot) = &request.snapshot {
         // What is wrong with the files is not about the snapshot.
@@ -107,8 +114,7 @@ pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary
 
 /// Loads files from memory.
 pub fn load_texts(texts: &InMemoryFiles, environment: Environment, vocabulary: &Vocabulary) -> Loaded {
-    let file =
-        |(name, text): &(&str, &str)| File { name: (*name).to_owned(), path: None, text: (*text).to_owned() };
+    let file = |(name, text): &(&str, &str)| File::new((*name).to_owned(), None, (*text).to_owned());
     let policy = |(name, text): &(&str, &str)| PolicyFile {
         name: (*name).to_owned(),
         display_path: format!("policies/{name}.json"),
@@ -122,6 +128,7 @@ pub fn load_texts(texts: &InMemoryFiles, environment: Environment, vocabulary: &
         policies: texts.policies.iter().map(policy).collect(),
         ocelot: texts.ocelot,
         stored: texts.stored.cloned(),
+        dotnet: DotnetEnvironment::default(),
     };
     build_document(input, environment, vocabulary, Diagnostics::default())
 }
@@ -134,6 +141,7 @@ struct Input {
     policies: Vec<PolicyFile>,
     ocelot: bool,
     stored: Option<RemoteDocument>,
+    dotnet: DotnetEnvironment,
 }
 
 fn build_document(
@@ -209,14 +217,18 @@ fn merge_files(
     diagnostics: &mut Diagnostics,
 ) -> Merged {
     let by_name = input.files.iter().any(File::is_ocelot_file);
-    let (trees, mut ocelot) = parse_all(input.files, input.ocelot, by_name, sources, diagnostics);
+    let (mut trees, mut ocelot) = parse_all(input.files, input.ocelot, by_name, sources, diagnostics);
     let mut is_incomplete = input.incomplete || trees.iter().any(|(_, tree)| tree.is_none());
-    let parts = trees
-        .into_iter()
-        .filter_map(|(is_global, tree)| Some(MergeInput { tree: tree?, is_global }))
-        .collect();
+    trees.retain(|(role, _)| !is_incomplete || *role != FileRole::Overlay);
+    let (parts, overlays) = lay_over_files(trees, input.assembly, diagnostics);
     let mut root = merge(parts, input.assembly, vocabulary.document, ocelot, sources, diagnostics);
+    if let Some(root) = &mut root {
+        overlays.into_iter().for_each(|tree| overlay(root, tree, diagnostics));
+    }
     let initial_store_value = root.as_ref().and_then(remote_document::initial_value);
+    if let Some(root) = &mut root {
+        lay_over_variables(root, input.dotnet, ocelot, sources, diagnostics);
+    }
     if let (Some(root), Some(stored)) = (&mut root, input.stored) {
         match parse_stored(stored, ocelot, sources, diagnostics) {
             Some(tree) => {
@@ -227,6 +239,45 @@ fn merge_files(
         }
     }
     Merged { root, ocelot, is_incomplete, initial_store_value }
+}
+
+/// Lays the file of the environment over its file. Those of a directory are returned, because they belong to the merged
+/// tree.
+fn lay_over_files(
+    trees: ParsedFiles,
+    assembly: SourceLayout,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<MergeInput>, Vec<Node>) {
+    let (mut parts, mut overlays): (Vec<MergeInput>, Vec<Node>) = Default::default();
+    for (role, tree) in trees {
+        match (role, tree, parts.last_mut()) {
+            (_, None, _) => {}
+            (FileRole::Overlay, Some(tree), Some(part)) if assembly != SourceLayout::Directory => {
+                overlay(&mut part.tree, tree, diagnostics);
+            }
+            (FileRole::Overlay, Some(tree), _) => overlays.push(tree),
+            (role, Some(tree), _) => parts.push(MergeInput { tree, is_global: role == FileRole::Global }),
+        }
+    }
+    (parts, overlays)
+}
+
+fn lay_over_variables(
+    root: &mut Node,
+    environment: DotnetEnvironment,
+    ocelot: bool,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) {
+    if ocelot {
+        if let Some(tree) = variables_as_tree(environment.variables, sources) {
+            overlay(root, tree, diagnostics);
+        }
+    } else if let Some(name) = environment.first_ocelot_variable() {
+        diagnostics
+            .warning(codes::VARIABLES_NOT_READ, None, format!("the environment variable {name} is not read"))
+            .help("set the value to ${NAME} in the file, or select \"Compatibility\": \"Ocelot\"");
+    }
 }
 
 fn parse_stored(
@@ -240,8 +291,8 @@ fn parse_stored(
     parse(id, &sources.get(id)?.text, dialect, diagnostics)
 }
 
-/// The tree of each file, and whether it is the global file.
-type ParsedFiles = Vec<(bool, Option<Node>)>;
+/// The role and the tree of each file.
+type ParsedFiles = Vec<(FileRole, Option<Node>)>;
 
 /// Parses all files in one dialect. The files themselves may select Ocelot's dialect, so files with errors in the default
 /// one are parsed again if they set `Compatibility`.
@@ -255,8 +306,8 @@ fn parse_all(
     let mut ids = Vec::with_capacity(files.len());
     let initial = Dialect { single_quotes: flag || by_name };
     for file in files {
-        let is_global = file.is_global();
-        ids.push((is_global, sources.add(file.name, file.path, file.text, initial)));
+        let role = file.role();
+        ids.push((role, sources.add(file.name, file.path, file.text, initial)));
     }
     let (trees, errors) = parse_each(&ids, initial, sources);
     let ocelot = initial.single_quotes || trees.iter().flatten().any(requests_ocelot_mode);
@@ -268,16 +319,16 @@ fn parse_all(
         false => (trees, errors),
     };
     diagnostics.append(errors);
-    (ids.iter().map(|(is_global, _)| *is_global).zip(trees).collect(), ocelot)
+    (ids.iter().map(|(role, _)| *role).zip(trees).collect(), ocelot)
 }
 
 fn parse_each(
-    ids: &[(bool, FileId)],
+    ids: &[(FileRole, FileId)],
     dialect: Dialect,
     sources: &Sources,
 ) -> (Vec<Option<Node>>, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
-    let one = |(_, id): &(bool, FileId)| parse(*id, &sources.get(*id)?.text, dialect, &mut diagnostics);
+    let one = |(_, id): &(FileRole, FileId)| parse(*id, &sources.get(*id)?.text, dialect, &mut diagnostics);
     (ids.iter().map(one).collect(), diagnostics)
 }
 

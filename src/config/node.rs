@@ -6,7 +6,7 @@ use super::span::{Span, Spanned};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub span: Span,
-    /// The text was interpolated: messages do not contain it, because it may be a secret.
+    /// The text is from a placeholder or an environment variable: messages do not contain it, because it may be a secret.
     pub interpolated: bool,
     pub value: Value,
 }
@@ -129,6 +129,40 @@ impl Node {
         }
     }
 
+    /// The value as JSON text, without spaces and comments; numbers as they are written.
+    pub fn to_json(&self) -> String {
+        let mut text = String::new();
+        self.write_json(&mut text);
+        text
+    }
+
+    fn write_json(&self, text: &mut String) {
+        match &self.value {
+            Value::Null => text.push_str("null"),
+            Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+            Value::Number(digits) => text.push_str(digits),
+            Value::String(value) => text.push_str(&json_string(value)),
+            Value::Array(items) => {
+                text.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    text.push_str(if at == 0 { "" } else { "," });
+                    item.write_json(text);
+                }
+                text.push(']');
+            }
+            Value::Object(members) => {
+                text.push('{');
+                for (at, member) in members.iter().enumerate() {
+                    text.push_str(if at == 0 { "" } else { "," });
+                    text.push_str(&json_string(&member.key.value));
+                    text.push(':');
+                    member.value.write_json(text);
+                }
+                text.push('}');
+            }
+        }
+    }
+
     /// The JSON pointer (RFC 6901) of the value or key at a span, else of the innermost enclosing value.
     /// Walks the tree: for messages only.
     pub fn pointer_of(&self, span: Span) -> String {
@@ -156,6 +190,10 @@ impl Node {
             _ => None,
         }
     }
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 fn enclosing(outer: Span, inner: Span) -> bool {

@@ -1,6 +1,7 @@
 //! Files that settings reference: API keys, certificates, passwords. They are read while the configuration is loaded, by
 //! the same reader as all other files, so that compilation is pure and changes of these files are detected.
 
+use super::encoding::normalize_marked;
 use super::files::io_error_text;
 use super::interpolation::Environment;
 use super::node::Node;
@@ -30,7 +31,7 @@ pub const MAX_REFERENCED_FILE: u64 = 4 << 20;
 pub struct ReferencedFiles(Vec<(Span, Result<Vec<u8>, String>)>);
 
 impl ReferencedFiles {
-    /// Reads every referenced file; a relative path is resolved against the configuration file with the setting.
+    /// Reads every referenced file, without its byte order mark; a relative path is resolved against the configuration file with the setting.
     pub fn read(root: &Node, sources: &Sources, environment: Environment) -> ReferencedFiles {
         let mut settings = Vec::new();
         for (path, names) in FILE_SETTINGS {
@@ -47,7 +48,7 @@ impl ReferencedFiles {
                 name,
             );
             let read = (environment.read)(&path, MAX_REFERENCED_FILE);
-            Some((setting.span, read.map_err(|error| io_error_text(&error))))
+            Some((setting.span, read.map(normalize_marked).map_err(|error| io_error_text(&error))))
         };
         ReferencedFiles(settings.into_iter().filter_map(one).collect())
     }
@@ -92,7 +93,7 @@ mod tests {
             "c": { "CaFile": "/gone" }, "d": { "Issuer": "/not-a-file" } } }"#;
         let read = |path: &Path, _| match path.to_str() {
             Some("/gone") => Err(std::io::ErrorKind::NotFound.into()),
-            _ => Ok(path.display().to_string().into_bytes()),
+            _ => Ok(format!("\u{feff}{}", path.display()).into_bytes()),
         };
         let environment = Environment { variable: &|_| Some("/users".into()), read: &read };
         let loaded = load_texts(

@@ -86,41 +86,7 @@ pub fn initial_value(root: &Node) -> Option<String> {
     for global in members.iter_mut().filter(|m| name_matches(m, GLOBAL)) {
         global.value.remove_ignore_case(SERVICE_DISCOVERY_PROVIDER);
     }
-    let mut text = String::new();
-    write(&Node::new(root.span, Value::Object(members)), &mut text);
-    Some(text)
-}
-
-/// Serializes a tree as JSON.
-fn write(node: &Node, buffer: &mut String) {
-    match &node.value {
-        Value::Null => buffer.push_str("null"),
-        Value::Bool(value) => buffer.push_str(if *value { "true" } else { "false" }),
-        Value::Number(digits) => buffer.push_str(digits),
-        Value::String(text) => buffer.push_str(&quoted(text)),
-        Value::Array(items) => {
-            buffer.push('[');
-            for (at, item) in items.iter().enumerate() {
-                buffer.push_str(if at == 0 { "" } else { "," });
-                write(item, buffer);
-            }
-            buffer.push(']');
-        }
-        Value::Object(members) => {
-            buffer.push('{');
-            for (at, member) in members.iter().enumerate() {
-                buffer.push_str(if at == 0 { "" } else { "," });
-                buffer.push_str(&quoted(&member.key.value));
-                buffer.push(':');
-                write(&member.value, buffer);
-            }
-            buffer.push('}');
-        }
-    }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Some(Node::new(root.span, Value::Object(members)).to_json())
 }
 
 #[cfg(test)]
@@ -149,9 +115,7 @@ mod tests {
     }
 
     fn json(node: &Node) -> serde_json::Value {
-        let mut text = String::new();
-        write(node, &mut text);
-        serde_json::from_str(&text).unwrap()
+        serde_json::from_str(&node.to_json()).unwrap()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The files of one configuration: names as given, text, and the positions (line, column, JSON pointer) of spans.
 
 use super::diagnostics::Diagnostics;
+use super::dotnet::path_of_variable;
 use super::node::Node;
 use super::parse::{Dialect, parse};
 use super::span::{FileId, Span};
@@ -22,6 +23,8 @@ pub struct Source {
     pub path: Option<PathBuf>,
     pub text: String,
     pub dialect: Dialect,
+    /// The text is a list of environment variables: one name per line, without values.
+    has_variables: bool,
     line_starts: OnceLock<Vec<u32>>,
     /// The tree as written, before merge and interpolation; parsed again only when a pointer is needed.
     tree: OnceLock<Option<Node>>,
@@ -45,8 +48,29 @@ impl Sources {
     ) -> FileId {
         let id = FileId(u16::try_from(self.files.len()).unwrap_or(u16::MAX));
         let (line_starts, tree) = (OnceLock::new(), OnceLock::new());
-        self.files.push(Source { name: name.into(), path, text, dialect, line_starts, tree });
+        let has_variables = false;
+        self.files.push(Source { name: name.into(), path, text, dialect, has_variables, line_starts, tree });
         id
+    }
+
+    /// Adds the names of environment variables that set values, one per line.
+    pub fn add_variables<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> FileId {
+        let text = names.collect::<Vec<_>>().join("\n");
+        let id = self.add("environment variables", None, text, Dialect::default());
+        if let Some(source) = self.files.last_mut() {
+            source.has_variables = true;
+        }
+        id
+    }
+
+    /// The sources except the environment variables.
+    pub fn files(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter().filter(|source| !source.has_variables)
+    }
+
+    /// The environment variables that set values of the document.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().filter(|source| source.has_variables).flat_map(|source| source.text.lines())
     }
 
     /// Changes the dialect of all files.
@@ -75,17 +99,24 @@ impl Sources {
             .map_or(LineColumn { line: 1, column: 1 }, |source| source.format_location(span.start as usize))
     }
 
-    /// "gateway.json:8:31".
+    /// "gateway.json:8:31", or "environment variable Routes__0__Key".
     pub fn location(&self, span: Span) -> String {
+        if let Some(variable) = self.get(span.file).and_then(|source| source.variable(span)) {
+            return format!("environment variable {variable}");
+        }
         let LineColumn { line, column } = self.line_column(span);
         format!("{}:{line}:{column}", self.name(span.file))
     }
 
     /// The JSON pointer (RFC 6901) of the value or key at a span; empty for the root.
     pub fn pointer_of(&self, span: Span) -> String {
-        self.get(span.file)
-            .and_then(|source| source.tree(span.file))
-            .map_or_else(String::new, |tree| tree.pointer_of(span))
+        let Some(source) = self.get(span.file) else { return String::new() };
+        match source.variable(span) {
+            Some(variable) => path_of_variable(variable).fold(String::new(), |pointer, name| {
+                pointer + "/" + &name.replace('~', "~0").replace('/', "~1")
+            }),
+            None => source.tree(span.file).map_or_else(String::new, |tree| tree.pointer_of(span)),
+        }
     }
 }
 
@@ -115,7 +146,16 @@ impl Source {
         })
     }
 
+    /// The environment variable at a span.
+    fn variable(&self, span: Span) -> Option<&str> {
+        let name = self.text.get(span.start as usize..span.end as usize)?;
+        (self.has_variables && !name.is_empty()).then_some(name)
+    }
+
     fn tree(&self, file: FileId) -> Option<&Node> {
+        if self.has_variables {
+            return None;
+        }
         self.tree.get_or_init(|| parse(file, &self.text, self.dialect, &mut Diagnostics::default())).as_ref()
     }
 }
@@ -159,6 +199,17 @@ mod tests {
         assert_eq!(sources.pointer_of(span(text, "\"k~\"")), "/a~1b/1/k~0");
         assert_eq!(sources.pointer_of(span(text, "[")), "/a~1b");
         assert_eq!(sources.pointer_of(span(text, "{")), "");
+    }
+
+    #[test]
+    fn a_variable_has_a_line_and_a_pointer_and_is_its_own_location() {
+        let mut sources = Sources::default();
+        let file = sources.add_variables(["Routes__0__Key", "Routes:1:a/b"].into_iter());
+        let second = Span { file, start: 15, end: 27 };
+        assert_eq!(sources.line_column(second), LineColumn { line: 2, column: 1 });
+        assert_eq!(sources.pointer_of(second), "/Routes/1/a~1b");
+        assert_eq!(sources.location(second), "environment variable Routes:1:a/b");
+        assert_eq!(sources.variables().count(), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Types that many settings share: spanned values, lists, maps, durations in two notations.
 
-use super::de::ONE_OR_MANY_NEWTYPE;
+use super::de::{JSON_TEXT_NEWTYPE, ONE_OR_MANY_NEWTYPE};
 use super::{Spanned, SpannedMap};
 use crate::base::from_text::{self, FromText};
 use crate::base::units::DurationText;
@@ -18,6 +18,9 @@ pub type StringList = Option<Spanned<SpannedMap<Option<Spanned<String>>>>>;
 
 /// A map with free keys whose values are strings or lists of strings.
 pub type ListMap = Option<Spanned<SpannedMap<Option<Spanned<OneOrMany>>>>>;
+
+/// A map with free keys; values that are objects or lists are kept as JSON text.
+pub type JsonTextMap = Option<Spanned<SpannedMap<Option<Spanned<JsonText>>>>>;
 
 /// The items of a list; empty if it is absent.
 pub fn items<T>(list: &List<T>) -> &[Spanned<T>] {
@@ -126,6 +129,46 @@ impl schemars::JsonSchema for OneOrMany {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+    }
+}
+
+/// A string; an object or a list is its JSON text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JsonText(pub String);
+
+impl<'de> Deserialize<'de> for JsonText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(JSON_TEXT_NEWTYPE, JsonTextVisitor)
+    }
+}
+
+struct JsonTextVisitor;
+
+impl Visitor<'_> for JsonTextVisitor {
+    type Value = JsonText;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a string, an object or a list")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<JsonText, E> {
+        Ok(JsonText(text.to_owned()))
+    }
+
+    fn visit_string<E: serde::de::Error>(self, text: String) -> Result<JsonText, E> {
+        Ok(JsonText(text))
+    }
+}
+
+impl schemars::JsonSchema for JsonText {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "JsonText".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "object", "array"] })
     }
 }
 

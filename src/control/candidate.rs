@@ -39,7 +39,7 @@ impl Candidate {
         watched_paths.append(&mut environment.files.borrow_mut());
         watched_paths.sort();
         watched_paths.dedup();
-        let id = format!("{:016x}", environment.hash(&loaded));
+        let id = format!("{:016x}", environment.hash(&loaded, request));
         let blueprint = compile_with_stages(&mut loaded, stages, &NAMES);
         Candidate { loaded, blueprint, id, watched_paths }
     }
@@ -47,6 +47,15 @@ impl Candidate {
     /// The configuration for a comparison; `None` if it has errors.
     pub fn configuration(&self) -> Option<Configuration<'_>> {
         Configuration::new(&self.loaded, self.blueprint.as_ref()?)
+    }
+
+    /// The settings that environment variables set, as one line of text.
+    pub fn variables_line(&self) -> Option<String> {
+        let names: Vec<_> = self.loaded.sources.variables().collect();
+        let s = if names.len() == 1 { "" } else { "s" };
+        let line =
+            || format!("{} setting{s} from environment variables: {}\n", names.len(), names.join(", "));
+        (!names.is_empty()).then(line)
     }
 
     /// All diagnostics as text; empty if there are none.
@@ -80,12 +89,13 @@ impl RecordingEnvironment {
         self.variables_read.borrow_mut().push((name.to_owned(), value));
     }
 
-    fn hash(&self, loaded: &Loaded) -> u64 {
+    fn hash(&self, loaded: &Loaded, request: &Request) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (_, source) in loaded.sources.iter() {
             (&source.name, &source.text).hash(&mut hasher);
         }
         self.variables_read.borrow().hash(&mut hasher);
+        request.dotnet.variables.hash(&mut hasher);
         hasher.finish()
     }
 }

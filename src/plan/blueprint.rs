@@ -11,7 +11,7 @@ use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::buffering::BufferingConfig;
 use super::route_tests::RouteTest;
-use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate};
+use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate, without_query_rest};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
 use crate::config::Span;
@@ -327,11 +327,16 @@ pub struct RouteBlueprint {
 impl RouteBlueprint {
     /// The URL of requests to the backend; `names` are those of the route's values.
     pub fn url(&self, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
-        let url = match &self.service_fabric_path {
-            Some(service) => UrlTemplate::with_prefix(&service.value, &self.backend_path.value, names, rules),
-            None => UrlTemplate::compile(&self.backend_path.value, names, rules),
+        let client_path = &self.matcher.client_path.value;
+        let backend_path = match rules.ocelot_value_extraction {
+            true => self.backend_path.value.as_str().into(),
+            false => without_query_rest(&self.backend_path.value, client_path),
         };
-        url.with_client_template(&self.matcher.client_path.value)
+        let url = match &self.service_fabric_path {
+            Some(service) => UrlTemplate::with_prefix(&service.value, &backend_path, names, rules),
+            None => UrlTemplate::compile(&backend_path, names, rules),
+        };
+        url.with_client_template(client_path)
     }
 }
 

@@ -53,7 +53,10 @@ impl DeserializeError {
         let error = lines.next().unwrap_or_default();
         let message = match key {
             _ if node.interpolated => {
-                format!("{} is malformed after interpolation of its placeholder", setting_name(key))
+                format!(
+                    "the placeholder or environment variable of {} has a malformed value",
+                    setting_name(key)
+                )
             }
             Some(key) => format!("\"{key}\": {error}"),
             None => error.to_owned(),

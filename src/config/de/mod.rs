@@ -26,6 +26,9 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 /// The newtype name with which a type requests that a single value is read as a list of one.
 pub(crate) const ONE_OR_MANY_NEWTYPE: &str = "$margay::OneOrMany";
 
+/// The newtype name with which a type requests a string; an object or a list becomes its JSON text.
+pub(crate) const JSON_TEXT_NEWTYPE: &str = "$margay::JsonText";
+
 /// The newtype name with which a type requests a string or an object.
 pub(crate) const TEXT_OR_OBJECT_NEWTYPE: &str = "$margay::TextOrObject";
 
@@ -86,7 +89,7 @@ impl<'de> NodeDeserializer<'de, '_, '_> {
     /// The value for a message; an interpolated value is not shown, because it may be a secret.
     fn describe_value(&self) -> String {
         match &self.node.value {
-            _ if self.node.interpolated => "the value of its placeholder".to_owned(),
+            _ if self.node.interpolated => "the value of its placeholder or environment variable".to_owned(),
             Value::Bool(value) => value.to_string(),
             Value::Number(text) => text.to_string(),
             Value::String(text) if text.chars().count() <= 60 => format!("\"{text}\""),
@@ -224,6 +227,10 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de, '_, '_> {
             TEXT_OR_OBJECT_NEWTYPE if !matches!(self.node.value, Value::Object(_)) => {
                 self.deserialize_str(visitor)
             }
+            JSON_TEXT_NEWTYPE => match &self.node.value {
+                Value::Array(_) | Value::Object(_) => visitor.visit_string(self.node.to_json()),
+                _ => self.deserialize_str(visitor),
+            },
             VALIDATED_NEWTYPE => visitor.visit_seq(ValidatedAccess::new(self)),
             _ => visitor.visit_newtype_struct(self),
         }

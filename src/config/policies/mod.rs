@@ -115,7 +115,7 @@ fn read_policy_file(
         return None;
     }
     watched.push(path.clone());
-    let text = read_text(&path, &shown_as, diagnostics);
+    let text = read_text(&path, &shown_as, false, diagnostics);
     Some(PolicyFile { name: name.to_owned(), display_path: shown_as, path: Some(path), text })
 }
 

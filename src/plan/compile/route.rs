@@ -347,6 +347,6 @@ fn texts(list: &crate::plan::document::List<String>) -> Vec<String> {
 
 fn metadata(scope: &CheckContext, route: &RouteDocument) -> Vec<(String, String)> {
     merge_maps(&route.metadata, &scope.global.metadata)
-        .map(|(key, value)| (key.value.clone(), value.map_or_else(String::new, |value| value.value.clone())))
+        .map(|(key, value)| (key.value.clone(), value.map_or_else(String::new, |value| value.0.clone())))
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use super::discovery::DiscoveryDocument;
 use super::shared::*;
-use crate::config::values::{DurationSetting, List, Setting, StringList};
+use crate::config::values::{DurationSetting, List, Setting};
 use crate::plan::routing::EscapedSeparators;
 use crate::stages::header_transform::options::HeaderEditMap;
 use schemars::JsonSchema;

@@ -55,9 +55,9 @@ shared_settings! { $ certificate_settings {
 } }
 
 shared_settings! { $ metadata_settings {
-    /// Free key-value pairs for custom stages. Routes inherit global entries, key by key. Default: `{}`. Source:
-    /// Ocelot, Metadata (since 23.3).
-    pub metadata: StringList,
+    /// Free key-value pairs for custom stages; an object or a list becomes its JSON text. Routes inherit global
+    /// entries, key by key. Default: `{}`. Source: Ocelot, Metadata (since 23.3).
+    pub metadata: crate::config::values::JsonTextMap,
 } }
 
 shared_settings! { $ policy_settings {

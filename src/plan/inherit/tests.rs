@@ -92,7 +92,7 @@ fn maps_are_merged_by_exact_key_and_the_route_takes_precedence() {
         r#"{ "Metadata": { "B": "3", "b": "4" , "c": null } }"#.replace(r#""B": "3", "#, "").as_str(),
     );
     let all: Vec<_> = merge_maps(&route.metadata, &global.metadata)
-        .map(|(key, value)| (key.as_str(), value.map(|value| value.as_str())))
+        .map(|(key, value)| (key.as_str(), value.map(|value| value.0.as_str())))
         .collect();
     assert_eq!(all, [("b", Some("4")), ("c", None), ("a", Some("1"))]);
 }

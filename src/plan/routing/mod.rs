@@ -27,6 +27,7 @@ pub mod url;
 pub use crate::base::escaped_separators::EscapedSeparators;
 pub use crate::base::path_params::{Param, PathParams};
 pub use headers::{HeaderLookup, HeaderTemplateError, HeaderTemplates};
+pub use passthrough::without_query_rest;
 pub use path::{Target, TargetError};
 pub use rules::RoutingRules;
 pub use table::{Query, RouteSpec, RouteTable};

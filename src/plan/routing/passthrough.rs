@@ -2,12 +2,33 @@
 
 use super::escape::push_as_spelled;
 use crate::base::percent::percent_decoded;
+use std::borrow::Cow;
 
 /// The names of the parameters in the query of a template.
 pub(super) fn parameter_names(template: &str) -> impl Iterator<Item = &str> {
     let query = template.split_once('?').map_or("", |(_, query)| query);
     let names = query.split('&').filter_map(|parameter| parameter.split_once('=')).map(|(name, _)| name);
     names.filter(|name| !name.is_empty() && !name.contains(['{', '}']))
+}
+
+/// `DownstreamPathTemplate` without the placeholder for the rest of the query, which is forwarded anyway: `/b?x=1` for
+/// `/b?x=1&{rest}` if `UpstreamPathTemplate` ends in `?{rest}` or `&{rest}`.
+pub fn without_query_rest<'t>(backend: &'t str, client: &str) -> Cow<'t, str> {
+    let Some((path, query)) = backend.split_once('?') else { return backend.into() };
+    let mut placeholders = client.split_once('?').map_or("", |(_, query)| query).split('&').rev();
+    let Some(rest) = placeholders.next().filter(|last| is_placeholder(last)) else { return backend.into() };
+    if placeholders.any(is_placeholder) || !query.split('&').any(|parameter| parameter == rest) {
+        return backend.into();
+    }
+    let kept: Vec<&str> = query.split('&').filter(|parameter| *parameter != rest).collect();
+    match kept.is_empty() {
+        true => path.into(),
+        false => format!("{path}?{}", kept.join("&")).into(),
+    }
+}
+
+fn is_placeholder(parameter: &str) -> bool {
+    parameter.starts_with('{') && parameter.find('}') == Some(parameter.len() - 1)
 }
 
 /// Writes the query of the template, then the parameters of the request that no template names, as they are. `query` is that
@@ -74,6 +95,21 @@ mod tests {
         assert_eq!(built("u=7", "?id=1&&x", &["/b?u={id}"]), "?u=7&id=1&&x");
         assert_eq!(built("u=7", "", &["/b?u={id}"]), "?u=7");
         assert_eq!(built("u=7", "?", &["/b?u={id}"]), "?u=7");
+    }
+
+    #[test]
+    fn the_placeholder_for_the_rest_of_the_query_is_removed() {
+        for (client, backend, without) in [
+            ("/a/{id}?{rest}", "/b/{id}?{rest}", "/b/{id}"),
+            ("/a?x={x}&{rest}", "/b?y={x}&{rest}", "/b?y={x}"),
+            ("/a?{rest}", "/b?{rest}&z=1", "/b?z=1"),
+            ("/a?{p}&{q}", "/b?{q}&{p}", "/b?{q}&{p}"),
+            ("/a/{id}", "/b?{id}", "/b?{id}"),
+            ("/a?x={rest}", "/b?{rest}", "/b?{rest}"),
+            ("/a?{rest}", "/b/{rest}", "/b/{rest}"),
+        ] {
+            assert_eq!(without_query_rest(backend, client), without, "{client} {backend}");
+        }
     }
 
     #[test]

@@ -137,6 +137,13 @@ async fn credentials_are_removed_from_the_query() {
     assert_eq!(exchange.request.target(), b"/p?a=1&b=2");
 }
 
+#[test]
+fn a_kept_parameter_is_not_removed() {
+    let removing = CredentialLocations { query: Some("key".into()), ..CredentialLocations::default() };
+    assert_eq!(removing.removed_parameter(), Some("key"));
+    assert_eq!(CredentialLocations { keeps_query: true, ..removing }.removed_parameter(), None);
+}
+
 #[tokio::test]
 async fn equal_settings_share_a_scheme_and_changed_ones_do_not() {
     let (state, background, clock) = (AuthState::default(), BackgroundRuntime::default(), Clock::default());

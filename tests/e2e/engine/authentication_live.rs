@@ -99,6 +99,51 @@ fn a_query_token_is_removed_and_the_authorization_header_is_forwarded() {
 }
 
 #[test]
+fn a_query_token_and_a_cookie_are_forwarded_if_configured() {
+    let origin = Origin::hello();
+    let scheme = json!({ "Type": "JwtBearer", "SigningKey": SECRET, "QueryParameter": "access_token",
+        "KeepQueryParameter": true, "Cookie": "session" });
+    let gateway = Gateway::with(&authenticated_route(origin.port(), &scheme));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&Header::default(), &claims("u"), &key).expect("a token");
+    let target = format!("/a?x=1&access_token={token}&y=%32");
+    assert_eq!(gateway.get(&target).status, 200);
+    assert_eq!(origin.last().target, target);
+    let cookies = format!("a=b; session={token}");
+    assert_eq!(with(&gateway, "/a", "Cookie", &cookies).status, 200);
+    assert_eq!(origin.last().header("cookie"), Some(cookies.as_str()));
+}
+
+#[test]
+fn a_discovery_document_with_another_issuer_requires_issuer_in_the_scheme() {
+    let port = Arc::new(Mutex::new(0));
+    let own_port = port.clone();
+    let provider = Origin::with(move |seen| {
+        let keys = format!("http://127.0.0.1:{}/keys", own_port.lock().expect("a port"));
+        let document = json!({ "issuer": "https://login.example/real", "jwks_uri": keys });
+        StubResponse::new(200, if seen.path == "/keys" { public(&[1]) } else { document.to_string() })
+    });
+    *port.lock().expect("a port") = provider.port();
+    let authority =
+        json!({ "Type": "JwtBearer", "Authority": format!("http://127.0.0.1:{}/tenant", provider.port()) });
+    let origin = Origin::hello();
+    let issued_by = |issuer: &str| {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some("1".to_owned());
+        let claims = over(claims("u"), &json!({ "iss": issuer }));
+        jsonwebtoken::encode(&header, &claims, &private(1)).expect("a token")
+    };
+    let status = |gateway: &Gateway, issuer: &str| bearer(gateway, &issued_by(issuer)).status;
+    let strict = Gateway::with(&authenticated_route(origin.port(), &authority));
+    assert_eq!(status(&strict, "https://login.example/real"), 503);
+    let issuer = json!({ "Issuer": ["https://login.example/real", "https://old.example"] });
+    let gateway = Gateway::with(&authenticated_route(origin.port(), &over(authority, &issuer)));
+    assert_eq!(status(&gateway, "https://login.example/real"), 200);
+    assert_eq!(status(&gateway, "https://old.example"), 200);
+    assert_eq!(status(&gateway, "https://login.example"), 401);
+}
+
+#[test]
 fn keys_rotated_under_load_reject_no_valid_token() {
     let (origin, (provider, keys)) = (Origin::hello(), provider(&[1]));
     let gateway = Gateway::with(&authenticated_route(origin.port(), &remote(provider.port())));

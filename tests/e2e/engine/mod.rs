@@ -41,6 +41,7 @@ mod lifecycle;
 mod limits;
 mod listeners;
 mod load_mix;
+mod overlays;
 mod prometheus;
 mod proxy_protocol;
 mod proxy_protocol_out;

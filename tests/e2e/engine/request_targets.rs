@@ -137,6 +137,24 @@ fn only_parameters_that_a_template_names_are_replaced() {
 }
 
 #[test]
+fn the_rest_of_a_query_is_forwarded_once() {
+    let origin = echo();
+    let routes = [
+        route(origin.port(), "/a/{id}?{rest}", "/b/{id}?{rest}", &json!({})),
+        route(origin.port(), "/c/{id}?x={x}&{rest}", "/d/{id}?y={x}&{rest}", &json!({})),
+    ];
+    let gateway = Gateway::with(&json!({ "Routes": routes }));
+    for (target, expected) in [
+        ("/a/1?q=2", "/b/1?q=2"),
+        ("/a/1?q=1&q=2&+&flag", "/b/1?q=1&q=2&+&flag"),
+        ("/a/1?rest=5", "/b/1?rest=5"),
+        ("/c/1?x=5&q=2&r=3", "/d/1?y=5&q=2&r=3"),
+    ] {
+        assert_eq!(gateway.get(target).text(), expected, "{target}");
+    }
+}
+
+#[test]
 fn the_trailing_slash_of_a_template_reaches_the_backend() {
     let origin = echo();
     let routes = [

@@ -1,12 +1,12 @@
-use crate::config::{Environment, InMemoryFiles, Loaded, Node, Request, render};
+use crate::config::{DotnetEnvironment, Environment, InMemoryFiles, Loaded, Node, Request, render};
 use crate::plan::document::{load, load_texts};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-struct Folder(tempfile::TempDir);
+pub(super) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn with(files: &[(&str, &str)]) -> Self {
+    pub(super) fn with(files: &[(&str, &str)]) -> Self {
         let folder = Folder(tempfile::tempdir().unwrap());
         for (name, text) in files {
             let path = folder.path().join(name);
@@ -16,11 +16,11 @@ impl Folder {
         folder
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn load(&self, names: &[&str]) -> Loaded {
+    pub(super) fn load(&self, names: &[&str]) -> Loaded {
         let paths = names.iter().map(|name| self.path().join(name)).collect();
         load(
             &Request { paths, base_dir: self.path().into(), ..Request::default() },
@@ -29,21 +29,21 @@ impl Folder {
     }
 }
 
-fn reported(loaded: &Loaded) -> String {
+pub(super) fn reported(loaded: &Loaded) -> String {
     render::text(&loaded.diagnostics, &loaded.sources, render::Style::default())
 }
 
-fn clean(loaded: Loaded) -> Loaded {
+pub(super) fn clean(loaded: Loaded) -> Loaded {
     assert!(loaded.diagnostics.list.is_empty(), "{}", reported(&loaded));
     loaded
 }
 
-fn codes(loaded: &Loaded) -> Vec<&'static str> {
+pub(super) fn codes(loaded: &Loaded) -> Vec<&'static str> {
     loaded.diagnostics.sorted().iter().map(|d| d.code.0).collect()
 }
 
 /// The `Key` of every route, in order.
-fn keys(loaded: &Loaded) -> Vec<String> {
+pub(super) fn keys(loaded: &Loaded) -> Vec<String> {
     let key =
         |route: &Node| route.get_ignore_case("Key").and_then(Node::as_str).unwrap_or_default().to_owned();
     loaded
@@ -247,7 +247,9 @@ fn a_configured_policies_directory_must_exist() {
 
 #[test]
 fn the_working_directory_has_a_readable_name() {
-    let files = crate::config::files::find(&[], Path::new(""), &mut Default::default());
+    let environment = DotnetEnvironment::default();
+    let options = crate::config::files::FindOptions { ocelot: false, environment: &environment };
+    let files = crate::config::files::find(&[], Path::new(""), options, &mut Default::default());
     assert!(files.watched.iter().all(|path| path.components().count() == 1), "{:?}", files.watched);
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 
 mod load;
+mod overlay;
 mod policies;
 mod schema;
 

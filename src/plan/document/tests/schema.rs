@@ -56,7 +56,7 @@ fn numbers_and_booleans_may_be_strings() {
         assert!(!bad.iter().any(|text| pattern.is_match(text)), "{setting}");
     }
     let metadata = type_list(&route["Metadata"]["additionalProperties"]["type"]);
-    assert_eq!(metadata, ["string", "null", "number", "boolean"]);
+    assert_eq!(metadata, ["string", "object", "array", "null", "number", "boolean"]);
 }
 
 #[test]
